@@ -1,0 +1,1 @@
+"""Bytes to matches: rules, the Hyperscan engine, confirmation and filters. Knows nothing of monitor or sinks."""

@@ -1,0 +1,4 @@
+"""Rules and packs."""
+from typing import Literal
+Severity = Literal["critical", "high", "medium", "low", "info"]
+Confidence = Literal["high", "medium", "low"]

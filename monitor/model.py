@@ -1,0 +1,70 @@
+"""The words of the design as small frozen data. Types at each stage differ by name."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from detectors.rule import Confidence, Severity
+
+__all__ = ["Block", "Confidence", "Finding", "Position", "Resolution", "Severity", "State"]
+
+State = Literal["open", "acknowledged", "resolved"]
+Resolution = Literal["revoked", "false_positive", "wont_fix", "used_in_tests"]
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """A run of bytes with its provenance. `data` may be a view on a reused buffer: valid until the next block is taken.
+
+    Only matches that end in `fresh < end <= limit` count: bytes before `fresh` are context that an earlier block has
+    settled, bytes after `limit` are settled by the next block. So every match is reported by exactly one block.
+    """
+
+    source: str
+    path: str
+    generation: str  # one life of one file (or stream): changes when its content starts anew
+    offset: int  # absolute position of data[0]
+    data: bytes | bytearray | memoryview
+    time: float  # seconds since the epoch when it was read
+    fresh: int = 0
+    limit: int | None = None  # None: len(data)
+    line: int | None = None  # line number (from 1) of data[0] when known
+    attributes: Mapping[str, str] = field(default_factory=dict)  # journal unit, MQTT topic, syslog host, …
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """How far a source has come; committed with the findings up to there. `state` is the source's own JSON object.
+
+    `state=None` deletes the position (a file that is gone and drained).
+    """
+
+    source: str
+    key: str
+    state: Mapping[str, Any] | None
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One occurrence of one secret at one place. Has no field that could hold the secret."""
+
+    id: str  # hex, from generation, absolute offset, rule and fingerprint: a replay gives the same id
+    rule: str
+    name: str
+    severity: Severity
+    confidence: Confidence
+    fingerprint: str
+    masked: str
+    source: str
+    path: str
+    generation: str
+    offset: int
+    time: float
+    line: int | None = None
+    column: int | None = None
+    decode: tuple[str, ...] = ()  # chain of decoders, outermost first
+    labels: Mapping[str, str] = field(default_factory=dict)
+    runbook: str | None = None  # name of the runbook, from the rule
+    url: str | None = None
