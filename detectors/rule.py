@@ -1,4 +1,314 @@
-"""Rules and packs."""
-from typing import Literal
+"""Rules and packs: what a rule says, how it is read from TOML, and every mistake in it named at once.
+
+A rule either gives a whole `pattern`, or `keywords` (an issuer without a distinctive format) and the shape of the
+`value` that stands near one of them. Both become one pattern in the syntax that RE2 and Hyperscan share.
+"""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from importlib import resources
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from detectors.pattern import Shape, shape
+
+__all__ = ["Confidence", "Requires", "Rule", "RuleError", "Severity", "builtin_packs", "load_file", "load_rules"]
+
 Severity = Literal["critical", "high", "medium", "low", "info"]
 Confidence = Literal["high", "medium", "low"]
+
+# What may stand left of a token besides a non-word character: the tail of an escape, as logs are full of text inside
+# JSON, URLs and terminals. `%3Dghp_…`: the D would hide the token from a plain \b.
+LEFT = (
+    r"(?:\b|%[0-9A-Fa-f]{2}|\\[abefnrtv]|\\u[0-9A-Fa-f]{4}|\\x[0-9A-Fa-f]{2}|\\[0-7]{3}|\x1b\[[0-9;]{0,9}[mK]|_)"
+)
+# Between the keyword and the value of a keyword rule. "near": anything, as in vendors' own snippets; "assignment": the
+# spellings of `name = value` in code, config, JSON (also inside JSON), URLs, XML and headers.
+_ASSIGN = (
+    r"[\w .\-\]\[]{0,40}"
+    r"(?:[\"'`\\]|&quot;|&#34;|%22|\\u0022){0,4}\s{0,8}"
+    r"(?:=>|:=|->|=|:|>|,|\(|%3[AaDd]|\\u003[ad])"
+    r"(?:[\s\"'`=\\({\[>]|&quot;|&#34;|%22|%20|\\u0022|(?i:bearer|basic|token|apikey)(?: |%20)){0,16}"
+)
+_RIGHT = r"(?:[^A-Za-z0-9_]|$)"
+
+
+class RuleError(ValueError):
+    """Everything wrong with the rules read: `problems` are lines that name file, rule id and key or column."""
+
+    def __init__(self, problems: Sequence[str]) -> None:
+        super().__init__("\n".join(problems))
+        self.problems = list(problems)
+
+
+class Requires(BaseModel):
+    """A companion that must stand nearby: another rule's match, or a pattern. `optional` raises confidence only."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    rule: str | None = None
+    pattern: str | None = None
+    within: int = Field(default=512, gt=0, le=8192)  # bytes before or after
+    lines: int | None = Field(default=None, ge=0, le=100)
+    optional: bool = False
+
+    @model_validator(mode="after")
+    def _one(self) -> Requires:
+        if (self.rule is None) == (self.pattern is None):
+            raise ValueError("give one of rule and pattern")
+        return self
+
+
+class _Entry(BaseModel):
+    """A [[rule]] table as written."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    id: str = Field(pattern=r"^[a-z0-9][a-z0-9.-]*$")
+    name: str = Field(min_length=3)
+    pattern: str | None = Field(default=None, min_length=3)
+    keywords: list[str] = []
+    value: str | None = None
+    near: Literal["near", "assignment"] = "near"
+    gap: int = Field(default=40, ge=0, le=120)
+    trigger: str | None = None
+    severity: Severity
+    confidence: Confidence | None = None
+    priority: int | None = Field(default=None, ge=0, le=1000)
+    entropy: float | None = Field(default=None, ge=0, le=8)
+    digits: int = Field(default=0, ge=0)
+    checksum: str | None = None
+    allow: list[str] = []
+    stopwords: list[str] = []
+    placeholders: bool = True
+    hashes: bool | None = None
+    requires: list[Requires] = []
+    labels: dict[str, str] = {}
+    runbook: str = "generic-secret"
+    examples: list[str] = Field(min_length=1)
+    negative_examples: list[str] = Field(min_length=1)
+    references: list[str] = []
+
+    @model_validator(mode="after")
+    def _shape(self) -> _Entry:
+        if (self.pattern is None) == (self.value is None):
+            raise ValueError("give either pattern, or keywords and value")
+        if self.value is not None and not self.keywords:
+            raise ValueError("value needs keywords")
+        return self
+
+
+@dataclass(frozen=True)
+class Rule:
+    """One detection rule, ready to compile. `pattern` has `secret` as its first group."""
+
+    id: str
+    name: str
+    pattern: str
+    severity: Severity
+    confidence: Confidence = "high"
+    priority: int = 100  # where rules overlap on a span the highest wins
+    family: str = "custom"
+    vendor: str = ""
+    source: str = ""  # file it came from
+    trigger: str | None = None
+    entropy: float | None = None  # least Shannon entropy of the secret, bits a character
+    digits: int = 0  # least number of digits in the secret
+    checksum: str | None = None  # name in detectors.checksums.CHECKS
+    allow: tuple[str, ...] = ()  # RE2: a secret that matches one is no finding
+    stopwords: tuple[str, ...] = ()  # nor one that contains one, in any case
+    placeholders: bool = True  # reject `changeme`, `xxxx`, `${VAR}` and their kin
+    hashes: bool = False  # True: reject what looks like a digest, commit or UUID
+    requires: tuple[Requires, ...] = ()
+    labels: Mapping[str, str] = field(default_factory=dict)
+    runbook: str = "generic-secret"
+    keywords: tuple[str, ...] = ()
+    examples: tuple[str, ...] = ()
+    negative_examples: tuple[str, ...] = ()
+    references: tuple[str, ...] = ()
+
+    @cached_property
+    def shape(self) -> Shape:
+        """Trigger, widths and literals of the pattern. Raises re.error."""
+        return shape(self.pattern, self.trigger)
+
+    @cached_property
+    def confirm(self) -> str:
+        """The pattern as RE2 runs it: word boundaries on the left also see escapes (see LEFT)."""
+        text = re.sub(r"\\b(?=\(\?P<secret>)", lambda _: LEFT, self.pattern)
+        return LEFT + text[2:] if text.startswith(r"\b") else text
+
+
+def _keyword_pattern(entry: _Entry) -> str:
+    words = "|".join(re.sub(r"\\?[ _-]", r"[ _.-]?", re.escape(word)) for word in entry.keywords)
+    between = f"(?:.|\\n){{0,{entry.gap}}}?" if entry.near == "near" else _ASSIGN
+    return f"(?i:{words}){between}\\b(?P<secret>{entry.value}){_RIGHT}"
+
+
+def _to_rule(entry: _Entry, family: str, vendor: str, source: str) -> Rule:
+    keyword_bound = entry.value is not None
+    generic = family == "generic"
+    data = entry.model_dump(exclude={"value", "near", "gap", "pattern", "requires"}, exclude_none=True)
+    data |= {
+        "pattern": _keyword_pattern(entry) if keyword_bound else entry.pattern,
+        "confidence": entry.confidence or ("medium" if keyword_bound or generic else "high"),
+        "priority": entry.priority if entry.priority is not None else (10 if generic else 50 if keyword_bound else 100),
+        "hashes": entry.hashes if entry.hashes is not None else keyword_bound or generic,
+        "requires": tuple(entry.requires),
+        "family": family,
+        "vendor": vendor,
+        "source": source,
+    }
+    return Rule(**{key: tuple(value) if isinstance(value, list) else value for key, value in data.items()})
+
+
+def _pattern_problem(rule: Rule) -> str | None:
+    """What is wrong with the pattern in terms of the common syntax, with the column (from 1)."""
+    for key, text in (("pattern", rule.pattern), ("trigger", rule.trigger)):
+        if text is None:
+            continue
+        if "\0" in text:
+            return f"{key}: column {text.index(chr(0)) + 1}: a NUL would cut the pattern short; write \\x00"
+        if not text.isascii():
+            column = next(i for i, c in enumerate(text) if ord(c) > 127) + 1
+            return f"{key}: column {column}: not ASCII; write bytes as \\xNN"
+    try:
+        if re.compile(rule.pattern).groupindex.get("secret", 1) != 1:
+            return "pattern: the secret group must be the first group"
+        width = rule.shape
+    except re.error as error:
+        return f"pattern: column {(error.pos or 0) + 1}: {error.msg}"
+    except RecursionError:
+        return "pattern: nested too deeply"
+    return None if width.back else "pattern: matches the empty text"
+
+
+def load_file(path: Path | resources.abc.Traversable, text: str | None = None) -> list[Rule]:
+    """Rules of one pack file. Raises RuleError with all its problems.
+
+    The folder is the family and the file's stem the vendor, as in `packs/cloud/aws.toml`.
+    """
+    label = f"{path.name}" if not isinstance(path, Path) else str(path)
+    try:
+        data = tomllib.loads(path.read_text(encoding="utf-8") if text is None else text)
+    except OSError as error:
+        raise RuleError([f"{label}: {error.strerror or error}"]) from None
+    except UnicodeDecodeError as error:
+        raise RuleError([f"{label}: not UTF-8 at byte {error.start}"]) from None
+    except tomllib.TOMLDecodeError as error:
+        raise RuleError([f"{label}: {error}"]) from None
+    problems = [f"{label}: unknown key {key!r}; a pack holds [[rule]] tables" for key in data if key not in ("rule", "pack")]
+    family, vendor = _family(path), Path(path.name).stem
+    rules: list[Rule] = []
+    entries = data.get("rule", [])
+    if not isinstance(entries, list):
+        raise RuleError([f"{label}: rule: write [[rule]], not [rule]"])
+    for number, raw in enumerate(entries, 1):
+        name = raw.get("id", f"rule number {number}") if isinstance(raw, dict) else f"rule number {number}"
+        try:
+            entry = _Entry.model_validate(raw)
+            rule = _to_rule(entry, family, vendor, label)
+        except ValidationError as error:
+            for item in error.errors(include_input=False, include_url=False):
+                key = ".".join(str(part) for part in item["loc"])
+                problems.append(f"{label}: {name}: {key + ': ' if key else ''}{item['msg'].removeprefix('Value error, ')}")
+            continue
+        problem = _pattern_problem(rule)
+        if problem:
+            problems.append(f"{label}: {name}: {problem}")
+        rules.append(rule)
+    if problems:
+        raise RuleError(problems)
+    return rules
+
+
+def _family(path: Any) -> str:
+    parent = getattr(path, "parent", None)
+    return parent.name if parent is not None and parent.name in builtin_families() else "custom"
+
+
+def builtin_families() -> list[str]:
+    """Families of the rules we ship, one folder each."""
+    return sorted(f.name for f in _packs().iterdir() if f.is_dir() and not f.name.startswith("_"))
+
+
+def _packs() -> Any:
+    return resources.files("detectors") / "packs"
+
+
+# Endpoint URLs and internal addresses are sensitive too, but far too common to be on unasked.
+OFF_BY_DEFAULT = ("exposure",)
+
+
+def builtin_packs(names: Iterable[str] = ("default",)) -> list[Any]:
+    """Files of the packs named: "default", a family ("cloud") or one file ("cloud/aws"). Raises RuleError."""
+    files: list[Any] = []
+    problems = []
+    for name in names:
+        if name == "default":
+            chosen = [family for family in builtin_families() if family not in OFF_BY_DEFAULT]
+            files += [f for family in chosen for f in (_packs() / family).iterdir() if f.name.endswith(".toml")]
+        elif (_packs() / name).is_dir():
+            files += [f for f in (_packs() / name).iterdir() if f.name.endswith(".toml")]
+        elif (_packs() / f"{name}.toml").is_file():
+            files.append(_packs() / f"{name}.toml")
+        else:
+            problems.append(f"rules.packs: no pack is called {name!r}; there are default, {', '.join(builtin_families())}")
+    if problems:
+        raise RuleError(problems)
+    return sorted(dict.fromkeys(files), key=str)
+
+
+def load_rules(
+    packs: Iterable[str] = ("default",), paths: Iterable[str | Path] = (), disable: Iterable[str] = ()
+) -> list[Rule]:
+    """All rules of the built-in `packs` and of the files that the globs `paths` name, less those in `disable`.
+
+    A rule of a file replaces a built-in rule with the same id. Raises RuleError with every problem of every file.
+    """
+    problems: list[str] = []
+    rules: dict[str, Rule] = {}
+
+    def take(files: Iterable[Any], *, replace: bool) -> None:
+        for file in files:
+            try:
+                loaded = load_file(file)
+            except RuleError as error:
+                problems.extend(error.problems)
+                continue
+            for rule in loaded:
+                known = rules.get(rule.id)
+                if known is not None and not (replace and known.family != "custom"):
+                    problems.append(f"{rule.source}: {rule.id}: there is a rule with this id in {known.source}")
+                rules[rule.id] = rule
+
+    try:
+        take(builtin_packs(packs), replace=False)
+    except RuleError as error:
+        problems += error.problems
+    for pattern in paths:
+        path = Path(pattern)
+        root = Path(path.anchor) if path.is_absolute() else Path()
+        found = sorted(root.glob(str(path.relative_to(root)) if path.is_absolute() else str(path)))
+        if not found and not any(c in str(path) for c in "*?["):
+            problems.append(f"{path}: no such file")
+        take(found, replace=True)
+    for rule_id in disable:
+        if rules.pop(rule_id, None) is None:
+            problems.append(f"rules.disable: no rule is called {rule_id!r}")
+    for rule in rules.values():
+        for companion in rule.requires:
+            if companion.rule is not None and companion.rule not in rules:
+                problems.append(f"{rule.source}: {rule.id}: requires: no rule is called {companion.rule!r}")
+    if problems:
+        raise RuleError(problems)
+    return list(rules.values())
+
+

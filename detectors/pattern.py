@@ -1,0 +1,315 @@
+"""What can be read off a pattern: the trigger for Hyperscan, widths for the confirm window, literals to anchor on.
+
+A rule has one pattern (RE2 ∩ Hyperscan). Hyperscan runs a *trigger* derived from it: the pattern without what cannot
+help to find it (word boundaries at its ends, optional heads and tails, the upper bound of a last repeat). A trigger
+matches wherever the pattern does, reports one end where the pattern would report dozens, and starts at its literal.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+# The standard library's own parser: private, but unchanged since 3.11 and under test here. The alternative, a second
+# regex parser of ours, would be larger than this module.
+from re import _constants as _c  # type: ignore[attr-defined]
+from re import _parser as _p  # type: ignore[attr-defined]
+
+__all__ = ["Shape", "shape"]
+
+Nodes = Sequence[tuple[Any, Any]]
+UNBOUNDED = 1024  # bytes a `*`, `+` or `{n,}` may add to the confirm window
+
+_CATEGORIES = {
+    _c.CATEGORY_DIGIT: r"\d",
+    _c.CATEGORY_NOT_DIGIT: r"\D",
+    _c.CATEGORY_SPACE: r"\s",
+    _c.CATEGORY_NOT_SPACE: r"\S",
+    _c.CATEGORY_WORD: r"\w",
+    _c.CATEGORY_NOT_WORD: r"\W",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """`trigger`: Hyperscan expression. `back`, `ahead`: bytes of window before and after a trigger's end.
+
+    `literals`: one of them stands in every match (empty: nothing to anchor on); lower case when `caseless`.
+    """
+
+    trigger: str
+    back: int
+    ahead: int
+    literals: tuple[str, ...]
+    caseless: bool
+    prefix: str  # fixed text right before or at the start of the secret, for masking
+
+
+def shape(pattern: str, trigger: str | None = None) -> Shape:
+    """Analyse `pattern`. Raises re.error (with a column) on what the common syntax does not allow."""
+    tree = _p.parse(pattern)
+    flags = tree.state.flags & re.IGNORECASE
+    nodes = list(tree)
+    if trigger is None:
+        core, head, tail = _trim(nodes)
+        text = _emit(core, flags)
+        if flags:
+            text = f"(?i:{text})"
+        elif _has_dotall(tree):
+            text = f"(?s:{text})"
+    else:
+        core, head, tail = list(_p.parse(trigger)), UNBOUNDED, UNBOUNDED * 16
+        text = trigger
+    literals, caseless = _literals(core, bool(flags))
+    return Shape(
+        trigger=text,
+        back=_width(core) + head,
+        ahead=tail,
+        literals=tuple(literals),
+        caseless=caseless,
+        prefix=_secret_prefix(nodes),
+    )
+
+
+def _has_dotall(tree: Any) -> bool:
+    return bool(tree.state.flags & re.DOTALL)
+
+
+def _width(nodes: Nodes) -> int:
+    """Longest text the nodes can match, each unbounded repeat counted as UNBOUNDED."""
+    total = 0
+    for op, arg in nodes:
+        if op is _c.AT:
+            continue
+        if op is _c.SUBPATTERN:
+            total += _width(arg[3])
+        elif op is _c.BRANCH:
+            total += max(_width(b) for b in arg[1])
+        elif op in (_c.MAX_REPEAT, _c.MIN_REPEAT):
+            low, high, inner = arg
+            total += UNBOUNDED + low if high is _c.MAXREPEAT else high * _width(inner)
+        else:
+            total += 1
+    return total
+
+
+def _can_be_empty(nodes: Nodes) -> bool:
+    for op, arg in nodes:
+        if op is _c.AT:
+            continue
+        if op is _c.SUBPATTERN and _can_be_empty(arg[3]):
+            continue
+        if op is _c.BRANCH and any(_can_be_empty(b) for b in arg[1]):
+            continue
+        if op in (_c.MAX_REPEAT, _c.MIN_REPEAT) and (arg[0] == 0 or _can_be_empty(arg[2])):
+            continue
+        return False
+    return True
+
+
+def _trim(nodes: Nodes) -> tuple[list[tuple[Any, Any]], int, int]:
+    """Drop what is optional at both ends. Returns the core and the widths dropped before and after it."""
+    core = list(nodes)
+    head = tail = 0
+    while core and _can_be_empty(core[:1]):
+        head += _width(core[:1])
+        del core[0]
+    if core and core[0][0] in (_c.MAX_REPEAT, _c.MIN_REPEAT):
+        op, (low, high, inner) = core[0]
+        head += _width(core[:1]) - low * _width(inner)
+        core[0] = (op, (low, low, inner))
+    elif core and core[0][0] is _c.SUBPATTERN:
+        op, (group, add, remove, inner) = core[0]
+        if len(core) == 1:
+            inner, more_head, more_tail = _trim(inner)
+            return [(op, (group, add, remove, inner))], head + more_head, more_tail
+        inner, more_head = _trim_head(inner)
+        head += more_head
+        core[0] = (op, (group, add, remove, inner))
+    while core and _can_be_empty(core[-1:]):
+        tail += _width(core[-1:])
+        del core[-1]
+    if core:
+        last, more = _trim_last(core[-1])
+        tail += more
+        core[-1] = last
+    return core, head, tail
+
+
+def _trim_head(nodes: Nodes) -> tuple[list[tuple[Any, Any]], int]:
+    core, head = list(nodes), 0
+    while len(core) > 1 and _can_be_empty(core[:1]):
+        head += _width(core[:1])
+        del core[0]
+    return core, head
+
+
+def _trim_last(node: tuple[Any, Any]) -> tuple[tuple[Any, Any], int]:
+    op, arg = node
+    if op in (_c.MAX_REPEAT, _c.MIN_REPEAT):
+        low, _, inner = arg
+        return (op, (low, low, inner)), _width([node]) - low * _width(inner)
+    if op is _c.SUBPATTERN:
+        group, add, remove, inner = arg
+        core, tail = list(inner), 0
+        while core and _can_be_empty(core[-1:]):
+            tail += _width(core[-1:])
+            del core[-1]
+        if core:
+            core[-1], more = _trim_last(core[-1])
+            tail += more
+        return (op, (group, add, remove, core)), tail
+    if op is _c.BRANCH:
+        branches, tail = [], 0
+        for branch in arg[1]:
+            (_, (_, _, _, core)), more = _trim_last((_c.SUBPATTERN, (None, 0, 0, branch)))
+            branches.append(core)
+            tail = max(tail, more)
+        return (op, (None, branches)), tail
+    return node, 0
+
+
+def _char(code: int) -> str:
+    character = chr(code)
+    if character.isascii() and (character.isalnum() or character in " _\"'`<>=:;,/@!#%&~"):
+        return character
+    return f"\\x{code:02x}" if code < 256 else f"\\x{{{code:x}}}"
+
+
+def _class(items: Iterable[tuple[Any, Any]]) -> str:
+    out = []
+    negate = False
+    for op, arg in items:
+        if op is _c.NEGATE:
+            negate = True
+        elif op is _c.LITERAL:
+            out.append(_char(arg))
+        elif op is _c.RANGE:
+            out.append(f"{_char(arg[0])}-{_char(arg[1])}")
+        else:
+            out.append(_CATEGORIES[arg])
+    return f"[{'^' if negate else ''}{''.join(out)}]"
+
+
+def _emit(nodes: Nodes, flags: int) -> str:
+    out: list[str] = []
+    for op, arg in nodes:
+        if op is _c.LITERAL:
+            out.append(_char(arg))
+        elif op is _c.NOT_LITERAL:
+            out.append(f"[^{_char(arg)}]")
+        elif op is _c.ANY:
+            out.append(".")
+        elif op is _c.IN:
+            out.append(_class(arg))
+        elif op is _c.AT:
+            out.append(
+                {
+                    _c.AT_BOUNDARY: r"\b",
+                    _c.AT_NON_BOUNDARY: r"\B",
+                    _c.AT_BEGINNING: "^",
+                    _c.AT_BEGINNING_STRING: r"\A",
+                    _c.AT_END: "$",
+                    _c.AT_END_STRING: "$",
+                }[arg]
+            )
+        elif op is _c.SUBPATTERN:
+            _, add, remove, inner = arg
+            on = "".join(letter for letter, bit in (("i", re.I), ("s", re.S), ("m", re.M)) if add & bit)
+            off = "".join(letter for letter, bit in (("i", re.I), ("s", re.S), ("m", re.M)) if remove & bit)
+            out.append(f"(?{on}{'-' + off if off else ''}:{_emit(inner, flags)})")
+        elif op is _c.BRANCH:
+            out.append("(?:" + "|".join(_emit(b, flags) for b in arg[1]) + ")")
+        elif op in (_c.MAX_REPEAT, _c.MIN_REPEAT):
+            low, high, inner = arg
+            body = _emit(inner, flags)
+            if len(inner) != 1 or inner[0][0] not in (_c.LITERAL, _c.IN, _c.ANY, _c.NOT_LITERAL, _c.SUBPATTERN):
+                body = f"(?:{body})"
+            if (low, high) == (1, 1):
+                count = ""
+            elif high is _c.MAXREPEAT:
+                count = {0: "*", 1: "+"}.get(low, f"{{{low},}}")
+            elif low == high:
+                count = f"{{{low}}}"
+            else:
+                count = "?" if (low, high) == (0, 1) else f"{{{low},{high}}}"
+            out.append(body + count)
+        else:
+            raise re.error(f"{str(op).lower().replace('_', ' ')} is not part of the common syntax")
+    return "".join(out)
+
+
+def _literals(nodes: Nodes, caseless: bool) -> tuple[list[str], bool]:
+    """The best set of literals of which one stands in every match: the set whose shortest member is longest."""
+    best: tuple[list[str], bool] = ([], caseless)
+
+    def better(candidate: tuple[list[str], bool]) -> None:
+        nonlocal best
+        score = min(map(len, candidate[0]), default=0)
+        if score > min(map(len, best[0]), default=0):
+            best = candidate
+
+    run = ""
+    for op, arg in nodes:
+        if op is _c.LITERAL:
+            run += chr(arg)
+            better(([run], caseless))
+            continue
+        if op is _c.AT:
+            continue
+        if op is _c.SUBPATTERN:
+            _, add, remove, inner = arg
+            inner_caseless = (caseless or bool(add & re.I)) and not remove & re.I
+            better(_literals(inner, inner_caseless))
+        elif op is _c.BRANCH:
+            sets = [_literals(b, caseless) for b in arg[1]]
+            if all(s[0] for s in sets):
+                better(([w for s in sets for w in s[0]], any(s[1] for s in sets)))
+                if run:  # a common head that the parser factored out of the branches
+                    better(([run + w for s in sets for w in s[0]], caseless)) if all(
+                        b and b[0][0] is _c.LITERAL for b in arg[1]
+                    ) else None
+        elif op in (_c.MAX_REPEAT, _c.MIN_REPEAT) and arg[0] >= 1:
+            better(_literals(arg[2], caseless))
+        run = ""
+    return best
+
+
+def _secret_prefix(nodes: Nodes) -> str:
+    """The literal the `secret` group starts with (`ghp_`), or "" when the group starts with a class."""
+
+    def leading(inner: Nodes) -> str:
+        text = ""
+        for op, arg in inner:
+            if op is _c.LITERAL:
+                text += chr(arg)
+            elif op is _c.AT:
+                continue
+            elif op is _c.SUBPATTERN and not text:
+                return leading(arg[3])
+            else:
+                break
+        return text
+
+    def find(inner: Nodes) -> str | None:
+        for op, arg in inner:
+            if op is _c.SUBPATTERN:
+                if arg[0] == 1:  # `secret` is by contract the first group
+                    return leading(arg[3])
+                found = find(arg[3])
+                if found is not None:
+                    return found
+            elif op is _c.BRANCH:
+                for branch in arg[1]:
+                    found = find(branch)
+                    if found is not None:
+                        return found
+            elif op in (_c.MAX_REPEAT, _c.MIN_REPEAT):
+                found = find(arg[2])
+                if found is not None:
+                    return found
+        return None
+
+    return find(nodes) or ""
