@@ -25,6 +25,7 @@ __all__ = [
     "Sink",
     "SinkConfig",
     "SinkError",
+    "resolve",
 ]
 
 Severity = Literal["critical", "high", "medium", "low", "info"]
@@ -202,3 +203,14 @@ class Sink(Protocol):
         ...
 
     async def close(self) -> None: ...
+
+
+def resolve(credential: Credential, key: str) -> str:
+    """The value behind the configuration key `key`, for use in `send`. Raises SinkError, which does not show it.
+
+    To be tried again: `monitor check` finds a wrong reference at the start, so later it is a rotation under way.
+    """
+    try:
+        return credential.resolve()
+    except CredentialError as error:
+        raise SinkError(f"{key}: {error}", retry=True) from None

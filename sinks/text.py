@@ -1,0 +1,111 @@
+"""Words and cuts that the sinks share. Everything here is safe to show on a terminal and to encode as UTF-8."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from sinks.base import Incident, Location, Notification, Severity
+
+__all__ = ["NAME", "RANK", "ago", "clean", "clip", "facts", "headline", "instant", "link", "place", "printable", "seen"]
+
+NAME = "exposure-monitor"
+RANK: tuple[Severity, ...] = ("info", "low", "medium", "high", "critical")
+
+
+def clean(text: str) -> str:
+    """Encodable text: the lone surrogates of an undecodable file name become `\\udcff`; all else is untouched."""
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+def printable(text: str) -> str:
+    """One line without control, direction or surrogate characters, which a hostile path may carry; they are escaped."""
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
+
+
+def clip(text: str, limit: int) -> str:
+    """At most `limit` UTF-16 units (what vendors count is not said; this is the larger), with `…` for what is cut."""
+    if len(text) * 2 <= limit or _units(text) <= limit:
+        return text
+    text = text[: limit - 1]
+    while _units(text) > limit - 1:
+        text = text[:-1]
+    return text + "…"
+
+
+def _units(text: str) -> int:
+    return len(text) + sum(c > "\uffff" for c in text)
+
+
+def instant(time: datetime) -> str:
+    """RFC 3339 in UTC, `2026-11-02T13:58:12.25Z`. A naive time is taken as UTC."""
+    return _utc(time).isoformat().replace("+00:00", "Z")
+
+
+def _utc(time: datetime) -> datetime:
+    return time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)
+
+
+def ago(seconds: float) -> str:
+    """A length of time for people: `40 s`, `5 min`, `3 h`, `12 days`."""
+    for unit, name in ((86400, "days"), (3600, "h"), (60, "min")):
+        if seconds >= 2 * unit or (unit == 60 and seconds >= 60):
+            return f"{int(seconds // unit)} {name}"
+    return f"{int(max(seconds, 0))} s"
+
+
+def seen(incident: Incident) -> str:
+    """How often and since when: `17 times in 5 min, first 2026-11-02 13:58:12 UTC`."""
+    first, last = _utc(incident.first_seen), _utc(incident.last_seen)
+    if incident.occurrences <= 1:
+        return f"once, {first:%Y-%m-%d %H:%M:%S} UTC"
+    span = (last - first).total_seconds()
+    within = f" in {ago(span)}" if span >= 1 else ""
+    return f"{incident.occurrences:,} times{within}, first {first:%Y-%m-%d %H:%M:%S} UTC"
+
+
+def place(location: Location) -> str:
+    """`/var/log/app.log:1042`, or `/var/log/app.log (byte 90112)` when the line is not known."""
+    path = printable(location.path)
+    if location.line is not None:
+        return f"{path}:{location.line}"
+    return path if location.offset is None else f"{path} (byte {location.offset})"
+
+
+def facts(incident: Incident) -> str:
+    """The public facts of an incident in one line: `role=service_role, account=…`."""
+    return printable(", ".join(f"{key}={value}" for key, value in sorted(incident.labels.items())))
+
+
+def headline(notification: Notification) -> str:
+    """The one line that says what happened: for a title, a subject, a pager's summary."""
+    incidents = notification.incidents
+    if not incidents:
+        return printable(notification.title) or {"test": "Test notification"}.get(
+            notification.reason, "Message from the monitor"
+        )
+    if len(incidents) > 1:
+        what = f"{len(incidents)} secrets"
+        name = printable(incidents[0].name)
+        if all(incident.rule == incidents[0].rule for incident in incidents):
+            what += f" ({name})"
+        else:
+            what += f" ({name} and others)"
+    else:
+        what = printable(incidents[0].name)
+    return {
+        "update": f"{what}: seen again",
+        "repeat": f"{what}: still exposed",
+        "escalated": f"{what}: now {notification.severity}",
+        "reopened": f"{what}: seen again after it was resolved",
+        "acknowledged": f"{what}: acknowledged",
+        "resolved": f"{what}: resolved",
+    }.get(notification.reason, f"{what} exposed")
+
+
+def link(url: str | None) -> str | None:
+    """An http(s) URL that is safe inside markup and header-like places, or None."""
+    if not url or not url.startswith(("https://", "http://")) or len(url) > 2048:
+        return None
+    return None if any(c in "<>|\"'`\\{}" or c.isspace() or not c.isprintable() for c in url) else url
