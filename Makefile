@@ -1,0 +1,102 @@
+# On a bare Debian or Ubuntu with Python 3.11 or newer and make: `make run`, `make test`. `make help` lists the rest.
+SHELL := /bin/sh
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+
+VENV := .venv
+BIN := $(VENV)/bin
+CONFIG ?= config.toml
+# The oldest Python that works, tried in this order; PYTHON=/path/to/python3 overrides.
+PYTHON ?= $(firstword $(foreach p,python3 python3.14 python3.13 python3.12 python3.11 /usr/bin/python3,\
+	$(shell command -v $(p) >/dev/null 2>&1 && $(p) -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1 && echo $(p))))
+PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input --quiet
+SOURCES := monitor detectors sinks
+
+# $(call packages,WHAT FOR,PACKAGES): install Debian packages, as root or with sudo; say what to do when neither works.
+define packages
+	@set -e; \
+	if [ "$$(id -u)" = 0 ]; then sudo=; \
+	elif command -v sudo >/dev/null 2>&1 && { [ -t 0 ] || sudo -n true 2>/dev/null; }; then sudo=sudo; \
+	else echo "$(1) needs: $(2)" >&2; echo "Install as root: apt-get install $(2)" >&2; exit 1; fi; \
+	command -v apt-get >/dev/null 2>&1 || { echo "$(1) needs the equivalent of: $(2)" >&2; exit 1; }; \
+	echo "Installing $(2) ($(1))"; \
+	$$sudo apt-get update -qq || true; \
+	$$sudo env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $(2) >/dev/null
+endef
+
+# What tests need beside Python: programs looked for, Debian packages that bring them.
+have = $(shell command -v $(1) 2>/dev/null || ls $(2) 2>/dev/null | head -n 1)
+TEST_PACKAGES := $(if $(call have,git),,git) \
+	$(if $(call have,mosquitto,/usr/sbin/mosquitto),,mosquitto) \
+	$(if $(call have,postgres,/usr/lib/postgresql/*/bin/postgres),,postgresql) \
+	$(if $(call have,systemd-analyze),,systemd)
+
+.PHONY: help
+help:  ## this list
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "%-16s %s\n", $$1, $$2}'
+
+.PHONY: run
+run: $(VENV)/run.stamp  ## start the monitor on config.toml (a copy of config.example.toml when there is none)
+	@mkdir -p var/log
+	@[ -e $(CONFIG) ] || cp config.example.toml $(CONFIG)
+	@exec $(BIN)/monitor run --intro --config $(CONFIG)
+
+.PHONY: test
+test: system-packages $(VENV)/dev.stamp lint  ## everything that must pass: lint, types, tests
+	$(BIN)/pytest -n 2 $(PYTEST_ARGS)
+
+.PHONY: lint
+lint: $(VENV)/dev.stamp  ## ruff and mypy
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+.PHONY: bench
+bench: $(VENV)/dev.stamp  ## ratios against the bare Hyperscan loop (docs/performance.md)
+	$(BIN)/python -m benchmarks
+
+.PHONY: campaign
+campaign: $(VENV)/dev.stamp  ## the long seeded trials: kill, rotate, fail, and count what arrived
+	$(BIN)/pytest -n 2 -m campaign -o addopts="--strict-markers --import-mode=importlib -q" tests/acceptance
+
+# With uv (https://docs.astral.sh/uv/); the lock is committed, users need pip only. The build backend is locked too, so
+# that nothing unpinned runs at installation. No index address goes into the files.
+LOCK := uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header --quiet
+.PHONY: lock
+lock:  ## renew requirements.lock and requirements-dev.lock (needs uv)
+	$(LOCK) --group build --output-file requirements.lock
+	$(LOCK) --group build --group dev --output-file requirements-dev.lock
+
+.PHONY: clean
+clean:  ## remove the environment, caches and build results (var/ and config.toml stay)
+	rm -rf $(VENV) dist .mypy_cache .ruff_cache .pytest_cache .hypothesis *.egg-info
+	find $(SOURCES) tests -name __pycache__ -type d -prune -exec rm -rf {} +
+
+.PHONY: system-packages
+system-packages:
+ifneq ($(strip $(TEST_PACKAGES)),)
+	$(call packages,make test,$(strip $(TEST_PACKAGES)))
+endif
+
+# An environment is made when there is none, or when what is there was left half-made.
+$(BIN)/python:
+ifeq ($(PYTHON),)
+	@echo "Python 3.11 or newer is needed and was not found; install it, or name it: make PYTHON=/path/to/python3" >&2; exit 1
+endif
+	$(if $(shell $(PYTHON) -c 'import ensurepip, venv' 2>/dev/null && echo yes),,\
+		$(call packages,making a virtual environment,\
+			python$(shell $(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])')-venv))
+	@rm -rf $(VENV)
+	@$(PYTHON) -m venv $(VENV)
+
+$(VENV)/run.stamp: $(BIN)/python requirements.lock pyproject.toml
+	@echo "Installing the locked dependencies into $(VENV)"
+	@$(PIP) install --require-hashes -r requirements.lock
+	@$(PIP) install --no-deps --no-build-isolation --editable .
+	@touch $@
+
+$(VENV)/dev.stamp: $(BIN)/python requirements-dev.lock pyproject.toml
+	@echo "Installing the locked dependencies for development into $(VENV)"
+	@$(PIP) install --require-hashes -r requirements-dev.lock
+	@$(PIP) install --no-deps --no-build-isolation --editable .
+	@touch $@ $(VENV)/run.stamp
