@@ -1,0 +1,155 @@
+"""The aiohttp application: `/healthz`, `/readyz`, `/metrics`, and whatever routes hooks and the console add.
+
+Built from plain callables, so that it runs alone in a test. Listens on loopback unless told otherwise.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import logging
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from urllib.parse import urlsplit
+
+from aiohttp import web
+from aiohttp.typedefs import Handler, Middleware
+from prometheus_client import CollectorRegistry
+from prometheus_client.exposition import choose_encoder
+
+__all__ = ["Checks", "Probes", "build", "serve"]
+
+Checks = Mapping[str, str | None]  # name of a part → what is wrong with it, None when it works
+
+SHUTDOWN_TIMEOUT = 5.0  # seconds that open requests get to finish
+MAX_BODY = 26 * 1024 * 1024  # GitHub caps its webhooks at 25 MB; every hook sets its own tighter limit
+
+
+@dataclass(frozen=True, slots=True)
+class Probes:
+    """What the application asks of the daemon. The callables must not block.
+
+    `live`: parts without which a restart is the only help (event loop, writer). `ready`: parts that must work before
+    the monitor does its job (engine loaded, sources started, store writable).
+    """
+
+    live: Callable[[], Checks]
+    ready: Callable[[], Checks]
+    registry: CollectorRegistry = field(default_factory=CollectorRegistry)
+
+
+PROBES: web.AppKey[Probes] = web.AppKey("probes", Probes)
+
+
+def build(probes: Probes, *, hosts: Iterable[str] = (), routes: Iterable[web.RouteDef] = ()) -> web.Application:
+    """The application. `hosts`: names (without port) it may be addressed by, beside loopback and IP addresses.
+
+    `routes` come from hooks and console modules.
+    """
+    guard = _host_guard(frozenset(host.lower() for host in hosts))
+    app = web.Application(middlewares=[guard], client_max_size=MAX_BODY)
+    app[PROBES] = probes
+    app.on_response_prepare.append(_plain_headers)
+    app.add_routes([web.get("/healthz", _healthz), web.get("/readyz", _readyz), web.get("/metrics", _metrics), *routes])
+    return app
+
+
+@asynccontextmanager
+async def serve(app: web.Application, host: str, port: int) -> AsyncIterator[str]:
+    """Serve until the block ends; gives the address in use as `http://HOST:PORT` (the real port when `port` is 0).
+
+    Raises OSError when the address cannot be bound.
+    """
+    # Access logs would carry query strings, and those may hold anything.
+    runner = web.AppRunner(
+        app, handle_signals=False, access_log=None, logger=_logger(), shutdown_timeout=SHUTDOWN_TIMEOUT
+    )
+    await runner.setup()
+    try:
+        await web.TCPSite(runner, host, port).start()
+        bound = runner.addresses[0]
+        shown = f"[{bound[0]}]" if ":" in bound[0] else bound[0]
+        yield f"http://{shown}:{bound[1]}"
+    finally:
+        await runner.cleanup()
+
+
+def allowed_hosts(listen_host: str, base_url: str | None, extra: Iterable[str] = ()) -> set[str]:
+    """The `hosts` for `build` that follow from the `[http]` table."""
+    named = urlsplit(base_url).hostname if base_url else None
+    return {host for host in (listen_host, named, *extra) if host}
+
+
+def _host_guard(hosts: frozenset[str]) -> Middleware:
+    """Refuse unknown Host headers: a web page must not reach us by a DNS name of its own (DNS rebinding).
+
+    An IP address as Host cannot be rebound, so scrapers may use any.
+    """
+
+    @web.middleware
+    async def guard(request: web.Request, handler: Handler) -> web.StreamResponse:
+        name = _host_name(request.headers.get("Host", ""))
+        if name is None or not (name == "localhost" or name in hosts or _is_address(name)):
+            return web.Response(status=421, text="unknown Host header; list the name in http.hosts\n")
+        return await handler(request)
+
+    return guard
+
+
+def _host_name(header: str) -> str | None:
+    try:
+        return urlsplit(f"//{header}").hostname
+    except ValueError:
+        return None
+
+
+def _is_address(name: str) -> bool:
+    try:
+        ipaddress.ip_address(name)
+    except ValueError:
+        return False
+    return True
+
+
+def _logger() -> logging.Logger:
+    """aiohttp logs a failed request with its traceback, and that quotes what was sent: keep only the type."""
+
+    def without_exception(record: logging.LogRecord) -> bool:
+        if record.exc_info and record.exc_info[0]:
+            record.msg = f"{record.getMessage()}: {record.exc_info[0].__name__}"
+            record.args = ()
+        record.exc_info = record.exc_text = None
+        return True
+
+    logger = logging.getLogger("monitor.web")
+    logger.filters = [without_exception]
+    return logger
+
+
+async def _plain_headers(_request: web.Request, response: web.StreamResponse) -> None:
+    response.headers.pop("Server", None)
+    response.headers.setdefault("X-Content-Type-Options", "nosniff")
+    response.headers.setdefault("Cache-Control", "no-store")
+
+
+def _report(checks: Checks) -> web.Response:
+    bad = any(problem is not None for problem in checks.values())
+    body = {
+        "status": "failing" if bad else "ok",
+        "checks": {name: "ok" if problem is None else problem for name, problem in checks.items()},
+    }
+    return web.json_response(body, status=503 if bad else 200)
+
+
+async def _healthz(request: web.Request) -> web.Response:
+    return _report(request.app[PROBES].live())
+
+
+async def _readyz(request: web.Request) -> web.Response:
+    return _report(request.app[PROBES].ready())
+
+
+async def _metrics(request: web.Request) -> web.Response:
+    encode, content_type = choose_encoder(request.headers.get("Accept", ""))
+    body = encode(request.app[PROBES].registry)
+    return web.Response(body=body, headers={"Content-Type": content_type})
