@@ -1,0 +1,27 @@
+"""Durations in the configuration are strings with a unit: `"500ms"`, `"30s"`, `"1m30s"`, `"4h"`, `"7d"`, `"2w"`."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated
+
+from pydantic import BeforeValidator
+
+__all__ = ["Duration", "parse_duration"]
+
+_UNITS = {"w": 604_800.0, "d": 86_400.0, "h": 3_600.0, "m": 60.0, "s": 1.0, "ms": 0.001}
+_PART = re.compile(r"(\d+(?:\.\d+)?)(ms|w|d|h|m|s)")
+
+
+def parse_duration(value: object) -> float:
+    """Seconds. Takes the string form only, so that no number is read with the wrong unit. Raises ValueError."""
+    if isinstance(value, str):
+        text = value.strip()
+        parts = _PART.findall(text)
+        if parts and "".join(number + unit for number, unit in parts) == text:
+            return sum(float(number) * _UNITS[unit] for number, unit in parts)
+    raise ValueError('must be a duration such as "30s", "5m" or "4h"')
+
+
+# Seconds once validated; a default in code is given in seconds.
+Duration = Annotated[float, BeforeValidator(parse_duration)]

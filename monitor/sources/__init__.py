@@ -1,0 +1,47 @@
+"""Where bytes and ready-made alerts come from.
+
+To add a source: one file with a class and its `Config`, one line in `SOURCES`, one test, one section in the example
+configuration.
+"""
+
+from __future__ import annotations
+
+from difflib import get_close_matches
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from monitor.sources.base import Intake, Source, SourceConfig
+
+    class SourceClass(Source):
+        """What the table names: a Source that is built from its own `Config`, its intake and a key for hashes."""
+
+        def __init__(self, config: SourceConfig, intake: Intake, key: bytes) -> None: ...
+
+
+__all__ = ["SOURCES", "UnknownSourceError", "load_source"]
+
+# `type` in the configuration → "module:Class", imported when first used
+SOURCES: dict[str, str] = {
+    "file": "monitor.sources.file:FileSource",
+    "stdin": "monitor.sources.stdin:StdinSource",
+}
+
+
+class UnknownSourceError(ValueError):
+    """A `type` that is not in the table. The message offers what was probably meant."""
+
+    def __init__(self, name: str) -> None:
+        close = get_close_matches(name, SOURCES, n=2)
+        meant = f"did you mean {' or '.join(close)}?" if close else f"known types: {', '.join(SOURCES)}"
+        super().__init__(f"unknown source type {name!r}: {meant}")
+
+
+def load_source(name: str) -> type[SourceClass]:
+    """The class for a `type`; it carries its `Config`. Raises UnknownSourceError."""
+    try:
+        module, _, attribute = SOURCES[name].partition(":")
+    except KeyError:
+        raise UnknownSourceError(name) from None
+    source: type[SourceClass] = getattr(import_module(module), attribute)
+    return source
