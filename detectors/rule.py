@@ -27,7 +27,7 @@ Confidence = Literal["high", "medium", "low"]
 # What may stand left of a token besides a non-word character: the tail of an escape, as logs are full of text inside
 # JSON, URLs and terminals. `%3Dghp_…`: the D would hide the token from a plain \b.
 LEFT = (
-    r"(?:\b|%[0-9A-Fa-f]{2}|\\[abefnrtv]|\\u[0-9A-Fa-f]{4}|\\x[0-9A-Fa-f]{2}|\\[0-7]{3}|\x1b\[[0-9;]{0,9}[mK]|_)"
+    r"(?:\b|%[0-9A-Fa-f]{2}|\\[abefnrtv]|\\u[0-9A-Fa-f]{4}|\\x[0-9A-Fa-f]{2}|\\[0-7]{3}|\x1b\[[0-9;]{0,9}[mK])"
 )
 # Between the keyword and the value of a keyword rule. "near": anything, as in vendors' own snippets; "assignment": the
 # spellings of `name = value` in code, config, JSON (also inside JSON), URLs, XML and headers.

@@ -1,0 +1,212 @@
+"""Decoders: encoded text that Hyperscan pointed at, decoded once and scanned again.
+
+Nothing is decoded on suspicion. The triggers are what the rules' own literals look like when encoded (base64 in its three
+alignments, hex), the head of gzip in base64, and escapes near a word that names a credential. So plain logs cost nothing,
+and a region is decoded only where a secret may be.
+"""
+
+from __future__ import annotations
+
+import base64
+import html
+import re
+import zlib
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from urllib.parse import unquote_to_bytes
+
+from detectors.rule import Rule
+
+__all__ = ["Codec", "Region", "codecs"]
+
+Buffer = bytes | bytearray | memoryview
+REACH_BACK, REACH_AHEAD = 4096, 16384  # bytes of encoded text taken around a hit
+MAX_DECODED = 1 << 20  # of one region: a gzip bomb stops here
+
+_B64_RUN = re.compile(rb"(?:[A-Za-z0-9+/_-]|\\n|\r?\n(?=[A-Za-z0-9+/]{60}))*")
+_B64_RUN_BACK = re.compile(rb"[A-Za-z0-9+/_-]*")
+_HEX_RUN = re.compile(rb"[0-9A-Fa-f]*")
+_NOT_SPACE = re.compile(rb"[^\s]*")
+_NOT_NEWLINE = re.compile(rb"[^\n]*")
+
+
+@dataclass(frozen=True, slots=True)
+class Region:
+    """Decoded `text` of data[start:end]; `scale` = encoded bytes per decoded byte, to place a finding."""
+
+    start: int
+    end: int
+    text: bytes
+    scale: float
+
+    def locate(self, offset: int) -> int:
+        """Offset in the encoded data of a decoded offset (exact for base64 and hex, near for escapes)."""
+        return min(self.end, self.start + int(offset * self.scale))
+
+
+@dataclass(frozen=True, slots=True)
+class Codec:
+    """One trigger of a decoder. `length` and `phase` place the start of the encoded group for base64."""
+
+    name: str
+    trigger: bytes
+    length: int = 0
+    phase: int = 0
+
+    def regions(self, data: Buffer, hits: Sequence[tuple[Codec, int]]) -> Iterable[Region]:
+        """Disjoint decoded regions around the hits of this codec's kind."""
+        return _REGIONS[self.name](data, hits)
+
+
+def _run_back(data: Buffer, at: int, pattern: re.Pattern[bytes]) -> int:
+    """Start of the run of `pattern` that ends at `at`, at most REACH_BACK before it."""
+    piece = bytes(data[max(0, at - REACH_BACK) : at])[::-1]
+    m = pattern.match(piece)
+    return at - (m.end() if m else 0)
+
+
+def _run_ahead(data: Buffer, at: int, pattern: re.Pattern[bytes]) -> int:
+    m = pattern.match(data, at, min(len(data), at + REACH_AHEAD))
+    return m.end() if m else at
+
+
+def _base64(data: Buffer, hits: Sequence[tuple[Codec, int]]) -> Iterable[Region]:
+    done: dict[int, int] = {}  # phase of the run in the data → end of what is decoded
+    for codec, end in sorted(hits, key=lambda h: h[1]):
+        group = end - codec.length - codec.phase  # a group of four starts here
+        if group < 0 or done.get(group % 4, -1) >= end:
+            continue
+        low = _run_back(data, group, _B64_RUN_BACK)
+        low = group - (group - low) // 4 * 4
+        high = _run_ahead(data, end, _B64_RUN)
+        done[group % 4] = high
+        raw = bytes(data[low:high]).replace(b"\\n", b"").replace(b"\r", b"").replace(b"\n", b"")
+        raw = raw.translate(_URLSAFE)
+        raw = raw[: len(raw) - 1] if len(raw) % 4 == 1 else raw
+        try:
+            text = base64.b64decode(raw + b"=" * (-len(raw) % 4))
+        except ValueError:
+            continue
+        yield Region(low, high, text, (high - low) / max(1, len(text)))
+
+
+_URLSAFE = bytes.maketrans(b"-_", b"+/")
+
+
+def _gzip(data: Buffer, hits: Sequence[tuple[Codec, int]]) -> Iterable[Region]:
+    done = -1
+    for codec, end in sorted(hits, key=lambda h: h[1]):
+        low = end - codec.length
+        if low < done:
+            continue
+        m = _B64_RUN.match(data, low, min(len(data), low + MAX_DECODED))
+        done = high = m.end() if m else end
+        raw = bytes(data[low:high]).replace(b"\\n", b"").replace(b"\r", b"").replace(b"\n", b"").translate(_URLSAFE)
+        try:
+            packed = base64.b64decode(raw[: len(raw) // 4 * 4] + raw[len(raw) // 4 * 4 :].ljust(4, b"=")[: 4 if len(raw) % 4 > 1 else 0])
+            text = zlib.decompressobj(31).decompress(packed, MAX_DECODED)
+        except (ValueError, zlib.error):
+            continue
+        yield Region(low, high, text, (high - low) / max(1, len(text)))
+
+
+def _hex(data: Buffer, hits: Sequence[tuple[Codec, int]]) -> Iterable[Region]:
+    done = [-1, -1]
+    for codec, end in sorted(hits, key=lambda h: h[1]):
+        start = end - codec.length
+        if done[start % 2] >= end:
+            continue
+        low = _run_back(data, start, _HEX_RUN)
+        low += (start - low) % 2
+        high = _run_ahead(data, end, _HEX_RUN)
+        high -= (high - low) % 2
+        done[start % 2] = high
+        yield Region(low, high, bytes.fromhex(bytes(data[low:high]).decode("ascii")), 2.0)
+
+
+def _escapes(decode: Callable[[bytes], bytes], run: re.Pattern[bytes]) -> Callable[..., Iterable[Region]]:
+    def regions(data: Buffer, hits: Sequence[tuple[Codec, int]]) -> Iterable[Region]:
+        done = -1
+        for _, end in sorted(hits, key=lambda h: h[1]):
+            if end <= done:
+                continue
+            low = max(done, _run_back(data, end, run))
+            high = done = _run_ahead(data, end, run)
+            raw = bytes(data[low:high])
+            text = decode(raw)
+            if text != raw:
+                yield Region(low, high, text, (high - low) / max(1, len(text)))
+
+    return regions
+
+
+_JSON_ESCAPE = re.compile(rb"\\+(?:u([0-9A-Fa-f]{4})|x([0-9A-Fa-f]{2})|([\"'/\\bfnrt]))")
+_JSON_SIMPLE = {b"n": b"\n", b"r": b"\r", b"t": b"\t", b"b": b"\b", b"f": b"\f"}
+
+
+def _unescape(raw: bytes) -> bytes:
+    """JSON, JavaScript and shell escapes, with any number of backslashes: JSON inside JSON needs one pass."""
+
+    def replace(m: re.Match[bytes]) -> bytes:
+        digits = m[1] or m[2]
+        if digits:
+            code = int(digits, 16)
+            return b"?" if 0xD800 <= code <= 0xDFFF else chr(code).encode()
+        return _JSON_SIMPLE.get(m[3], m[3])
+
+    return _JSON_ESCAPE.sub(replace, raw)
+
+
+def _unescape_html(raw: bytes) -> bytes:
+    return html.unescape(raw.decode("latin-1")).encode("latin-1", "replace")
+
+
+_REGIONS: dict[str, Callable[[Buffer, Sequence[tuple[Codec, int]]], Iterable[Region]]] = {
+    "base64": _base64,
+    "gzip": _gzip,
+    "hex": _hex,
+    "percent": _escapes(unquote_to_bytes, _NOT_SPACE),
+    "escape": _escapes(_unescape, _NOT_NEWLINE),
+    "html": _escapes(_unescape_html, _NOT_NEWLINE),
+}
+
+# Words near which an escape is worth undoing.
+_NAMES = rb"(?i:secret|token|passw|api.?key|access.?key|auth|credential|bearer|private)"
+
+
+def _base64_triggers(literal: bytes) -> Iterable[tuple[bytes, int]]:
+    """What `literal` looks like inside base64, for the three alignments: (text, characters before it in its group)."""
+    for lead in range(3):
+        encoded = base64.b64encode(b"\0" * lead + literal).decode()
+        first = (lead * 8 + 5) // 6  # the first character that holds no bit of what stands before
+        whole = (lead + len(literal)) * 8 // 6  # characters wholly made of known bits
+        yield encoded[first:whole].encode(), first
+
+
+def codecs(rules: Sequence[Rule]) -> list[Codec]:
+    """The decode triggers for these rules."""
+    out: list[Codec] = []
+    literals = {
+        word for rule in rules if not rule.keywords and not rule.shape.caseless for word in rule.shape.literals if len(word) >= 4
+    }
+    seen: set[tuple[bytes, int]] = set()
+    for word in sorted(literals):
+        raw = word.encode("latin-1")[:9]  # longer adds nothing but literals
+        for text, phase in _base64_triggers(raw):
+            if len(text) >= 4 and (text, phase) not in seen:
+                seen.add((text, phase))
+                trigger = re.sub(rb"[+/]", lambda m: b"[+-]" if m[0] == b"+" else b"[/_]", text)
+                out.append(Codec("base64", trigger, len(text), phase))
+        digits = raw.hex().encode()
+        if (digits, -1) not in seen:
+            seen.add((digits, -1))
+            out.append(Codec("hex", b"(?i)" + digits, len(digits)))
+    out.append(Codec("gzip", rb"H4sI[A-Za-z0-9+/_-]{24}", 28))
+    near = rb"[^\s]{0,64}"
+    out.append(Codec("percent", _NAMES + rb"[^\s]{0,24}%(?:3[AaDd]|2[02BbFf])" + near))
+    out.append(Codec("percent", rb"%3[Aa]%2[Ff]%2[Ff][^\s]{1,96}%40"))
+    out.append(Codec("escape", _NAMES + rb"[^\n]{0,24}\\u00(?:3[AaDd]|2[267BbFf])"))
+    out.append(Codec("escape", rb":(?:\\+/){2}[^\s/]{1,96}@"))
+    out.append(Codec("escape", _NAMES + rb"[^\n]{0,24}\\x(?:3[AaDd]|2[27])"))
+    out.append(Codec("html", _NAMES + rb"[^\n]{0,24}&(?:quot|apos|#3[49]|#x2[27]|#61|#x3[Dd]);"))
+    return out

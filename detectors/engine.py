@@ -1,0 +1,470 @@
+"""The engine: Hyperscan over a whole block finds where to look, RE2 and the filters decide what is a secret.
+
+    block ─Hyperscan→ (rule, end)… ─merge→ windows ─RE2→ spans ─filters→ verdicts ─overlap→ matches
+                    └→ (codec, end)… ─decode→ text ─ the same again, to depth 3
+
+Python runs per block and per hit, never per line. Windows of one rule are merged before RE2 sees them, so a block full of
+hits costs at most one RE2 pass a rule: linear on any input.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import tempfile
+import threading
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import hyperscan
+import re2
+
+from detectors.checksums import CHECKS
+from detectors.decode import Codec, codecs
+from detectors.filters import entropy, looks_like_hash, placeholder
+from detectors.fingerprint import mask
+from detectors.rule import Confidence, Rule, RuleError, Severity
+
+__all__ = ["Decision", "Engine", "Match", "Worker", "compile_re2", "syntax_problem"]
+
+Buffer = bytes | bytearray | memoryview
+MAX_DEPTH = 3  # of decoding
+_CACHE_MAGIC = b"exposure-monitor hyperscan cache 1\n"
+
+
+@dataclass(frozen=True, slots=True)
+class Match:
+    """A secret in a block: the only object that holds one. `start`, `end`: byte span of the secret in the scanned data
+    (of the encoded text when `decode` names decoders, outermost first)."""
+
+    rule: Rule
+    start: int
+    end: int
+    secret: bytes = field(repr=False)
+    masked: str
+    severity: Severity
+    confidence: Confidence
+    decode: tuple[str, ...] = ()
+    labels: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What became of one candidate, for people who tune a rule. `stage` is the stage that decided."""
+
+    rule: Rule
+    start: int  # of the secret, or of the trigger's window when the pattern did not match
+    end: int
+    accepted: bool
+    stage: str  # pattern, placeholder, stopwords, allow, digits, entropy, hash, checksum, requires, overlap, accepted
+    reason: str
+    match: Match | None = field(default=None, repr=False)
+    decode: tuple[str, ...] = ()
+
+
+def compile_re2(pattern: str) -> Any:
+    """RE2 over bytes (Latin-1, linear time). Raises re2.error."""
+    options = re2.Options()
+    options.encoding = re2.Options.Encoding.LATIN1
+    options.log_errors = False
+    return re2.compile(pattern.encode("ascii"), options)
+
+
+def syntax_problem(rule: Rule) -> str | None:
+    """What RE2 or Hyperscan has against this rule alone, or None."""
+    try:
+        compile_re2(rule.confirm)
+    except re2.error as error:
+        text = error.args[0] if error.args else error
+        return f"RE2: {text.decode('ascii', 'replace') if isinstance(text, bytes) else text}"
+    database = hyperscan.Database(mode=hyperscan.HS_MODE_BLOCK)
+    try:
+        database.compile(expressions=[rule.shape.trigger.encode("ascii")], ids=[0], flags=[0])
+    except hyperscan.error as error:
+        return f"Hyperscan: {error}"
+    return None
+
+
+class Engine:
+    """A compiled set of rules. Immutable and shared by threads; each thread scans through its own `worker()`."""
+
+    def __init__(self, rules: Sequence[Rule], database: Any, table: Sequence[Codec]) -> None:
+        self.rules = tuple(rules)
+        self.database = database
+        self._codecs = table
+        self._confirm: dict[int, Any] = {}
+        self._allow: dict[int, list[Any]] = {}
+        self._index = {rule.id: number for number, rule in enumerate(rules)}
+
+    @classmethod
+    def build(cls, rules: Sequence[Rule], cache_dir: Path | None = None) -> Engine:
+        """Compile `rules`, or take the compiled database from `cache_dir`. Blocking.
+
+        Raises RuleError that names each rule Hyperscan or RE2 refuses. A damaged or stale cache file is rebuilt.
+        """
+        if not rules:
+            raise RuleError(["no rules: every pack is disabled, so nothing could ever be found"])
+        table = codecs(rules)
+        expressions = [rule.shape.trigger.encode("ascii") for rule in rules]
+        ids = list(range(len(rules)))
+        for number, codec in enumerate(table, len(rules)):
+            expressions.append(codec.trigger)
+            ids.append(number)
+        flags = [0] * len(expressions)
+        key = _cache_key(expressions, ids)
+        path = cache_dir / f"{key[:32]}.hsdb" if cache_dir is not None else None
+        database = _load(path, key) if path is not None else None
+        if database is None:
+            database = hyperscan.Database(mode=hyperscan.HS_MODE_BLOCK)
+            problems = []
+            for rule in rules:
+                unknown = rule.checksum is not None and rule.checksum not in CHECKS
+                if unknown:
+                    problems.append(
+                        f"{rule.source}: {rule.id}: checksum: no check is called {rule.checksum!r}; there are {', '.join(CHECKS)}"
+                    )
+                try:
+                    compile_re2(rule.confirm)
+                except re2.error:
+                    problems.append(f"{rule.source}: {rule.id}: pattern: {syntax_problem(rule)}")
+            if problems:
+                raise RuleError(problems)
+            try:
+                database.compile(expressions=expressions, ids=ids, flags=flags)
+            except hyperscan.error as error:
+                # Hyperscan does not say which of many: compile each alone to name it.
+                problems = [f"{r.source}: {r.id}: pattern: {p}" for r in rules if (p := syntax_problem(r))]
+                raise RuleError(problems or [f"Hyperscan: {error}"]) from None
+            if path is not None:
+                _save(path, key, database)
+        return cls(rules, database, table)
+
+    def worker(self) -> Worker:
+        """A scanner for one thread, with a scratch of its own."""
+        return Worker(self)
+
+    def confirm(self, number: int) -> Any:
+        """The compiled confirm regex of a rule; compiled at its first hit, as most rules never have one."""
+        regex = self._confirm.get(number)
+        if regex is None:
+            regex = self._confirm[number] = compile_re2(self.rules[number].confirm)
+        return regex
+
+    def allow(self, number: int) -> list[Any]:
+        """The compiled allowlist of a rule."""
+        regexes = self._allow.get(number)
+        if regexes is None:
+            regexes = self._allow[number] = [compile_re2(text) for text in self.rules[number].allow]
+        return regexes
+
+    def number(self, rule_id: str) -> int:
+        """Index of a rule in `rules`. Raises KeyError."""
+        return self._index[rule_id]
+
+    def codec(self, number: int) -> Codec:
+        """The codec whose trigger has this id."""
+        return self._codecs[number - len(self.rules)]
+
+
+class Worker:
+    """Scans on behalf of one thread."""
+
+    def __init__(self, engine: Engine) -> None:
+        self.engine = engine
+        # One scratch a nesting level: a decoded text is scanned while the outer scan's results are still in use, and
+        # sharing one scratch between levels raises ScratchInUseError only when it happens inside a callback.
+        self._scratch = hyperscan.Scratch(engine.database)
+        self._ends: dict[int, list[int]] = {}
+
+    def scan(self, data: Buffer, fresh: int = 0, limit: int | None = None) -> list[Match]:
+        """Secrets in `data` whose match ends in `fresh < end <= limit`, by position, one for a span."""
+        ends = self.hits(data)
+        if not ends:
+            return []
+        decisions = self._decide_all(data, ends, 0)
+        return [m for m, end in _resolve(decisions) if fresh < end and (limit is None or end <= limit)]
+
+    def explain(self, data: Buffer) -> list[Decision]:
+        """Every candidate with the stage that accepted or rejected it, by position."""
+        decided = self._decide_all(data, self.hits(data), 0, explain=True)
+        kept = {id(m) for m, _ in _resolve(decided)}
+        out = []
+        for decision, _ in decided:
+            if decision.accepted and id(decision.match) not in kept:
+                winner = "a more specific rule has this span"
+                decision = Decision(
+                    decision.rule, decision.start, decision.end, False, "overlap", winner, decision.match, decision.decode
+                )
+            out.append(decision)
+        return sorted(out, key=lambda d: (d.start, d.end, d.rule.id))
+
+    def hits(self, data: Buffer) -> dict[int, list[int]]:
+        """Trigger ends by expression id. This is the whole cost of a block without hits."""
+        ends: dict[int, list[int]] = {}
+
+        def on_match(number: int, _start: int, end: int, _flags: int, _context: object) -> None:
+            if number in ends:
+                ends[number].append(end)
+            else:
+                ends[number] = [end]
+
+        self.engine.database.scan(data, match_event_handler=on_match, scratch=self._scratch)
+        return ends
+
+    def _decide_all(
+        self, data: Buffer, ends: dict[int, list[int]], depth: int, explain: bool = False
+    ) -> list[tuple[Decision, int]]:
+        """Decisions with the end of the whole match (where `scan` counts it)."""
+        out: list[tuple[Decision, int]] = []
+        rules = self.engine.rules
+        count = len(rules)
+        encoded: dict[str, list[tuple[Codec, int]]] = {}
+        for number, positions in ends.items():
+            if number >= count:
+                codec = self.engine.codec(number)
+                encoded.setdefault(codec.name, []).extend((codec, end) for end in positions)
+                continue
+            rule = rules[number]
+            shape = rule.shape
+            regex = self.engine.confirm(number)
+            for low, high in _windows(positions, shape.back + 16, shape.ahead + 2, len(data)):
+                at, found = low, False
+                while at < high:
+                    m = regex.search(data, at, high)
+                    if m is None:
+                        break
+                    found = True
+                    group = 1 if regex.groups and m.start(1) >= 0 else 0
+                    start, end = m.span(group)
+                    decision = self._decide(number, rule, data, start, end)
+                    if explain or decision.accepted:
+                        out.append((decision, m.end()))
+                    # A rejected candidate may hide a real one that starts inside it.
+                    at = max(end, at + 1) if decision.accepted else max(start + 1, at + 1)
+                    if not decision.accepted:
+                        at = max(at, start + (end - start) // 2)
+                if explain and not found:
+                    why = "the trigger was hit but the pattern does not match around it"
+                    out.append((Decision(rule, low, min(high, len(data)), False, "pattern", why), high))
+        if encoded and depth < MAX_DEPTH:
+            self._decode_all(data, encoded, depth, explain, out)
+        return out
+
+    def _decode_all(
+        self,
+        data: Buffer,
+        encoded: dict[str, list[tuple[Codec, int]]],
+        depth: int,
+        explain: bool,
+        out: list[tuple[Decision, int]],
+    ) -> None:
+        for name, hits in encoded.items():
+            for region in hits[0][0].regions(data, hits):
+                ends = self.hits(region.text)
+                if not ends:
+                    continue
+                inner = self._decide_all(region.text, ends, depth + 1, explain)
+                for decision, _ in inner:
+                    start, end = region.locate(decision.start), region.locate(decision.end)
+                    end = max(end, start + 1)
+                    match = decision.match
+                    chain = (name, *decision.decode)
+                    if match is not None:
+                        match = Match(
+                            match.rule, start, end, match.secret, match.masked, match.severity, match.confidence,
+                            (name, *match.decode), match.labels,
+                        )  # fmt: skip
+                    out.append(
+                        (
+                            Decision(
+                                decision.rule, start, end, decision.accepted, decision.stage, decision.reason, match, chain
+                            ),
+                            region.end,
+                        )
+                    )
+
+    def _decide(self, number: int, rule: Rule, data: Buffer, start: int, end: int) -> Decision:
+        """Run the filters over one candidate, cheapest first."""
+        secret = bytes(data[start:end])
+
+        def no(stage: str, reason: str) -> Decision:
+            return Decision(rule, start, end, False, stage, reason)
+
+        if rule.placeholders:
+            reason = placeholder(secret)
+            if reason:
+                return no("placeholder", reason)
+        lowered = secret.lower()
+        for word in rule.stopwords:
+            if word.lower().encode() in lowered:
+                return no("stopwords", f"contains the stopword {word!r}")
+        for regex, text in zip(self.engine.allow(number), rule.allow, strict=True):
+            if regex.search(secret):
+                return no("allow", f"matches the allowlist entry {text!r}")
+        if rule.digits and sum(48 <= c <= 57 for c in secret) < rule.digits:
+            return no("digits", f"fewer than {rule.digits} digits")
+        if rule.entropy is not None:
+            bits = entropy(secret)
+            if bits < rule.entropy:
+                return no("entropy", f"entropy {bits:.2f} is below {rule.entropy:.2f} bits a character")
+        if rule.hashes:
+            reason = looks_like_hash(secret, bytes(data[max(0, start - 64) : start]))
+            if reason:
+                return no("hash", reason)
+        severity, confidence, labels = rule.severity, rule.confidence, dict(rule.labels)
+        why = "all stages passed"
+        value = secret
+        if rule.checksum is not None:
+            check = CHECKS[rule.checksum](secret)
+            if check.reject:
+                return no("checksum", check.reason)
+            why = check.reason or why
+            labels |= check.labels
+            if check.value is not None:
+                value = check.value
+                if rule.placeholders and (reason := placeholder(value)):
+                    return no("placeholder", reason)
+            if check.valid is False:
+                # Vendors change formats without notice: a miss is worse than a quiet, low finding.
+                severity, confidence = "low", "low"
+                labels["checksum"] = "mismatch"
+            elif check.valid:
+                confidence = "high"
+            severity = check.severity or severity
+            confidence = check.confidence or confidence
+        for companion in rule.requires:
+            present = self._companion(companion, data, start, end)
+            if present is None and not companion.optional:
+                return no("requires", f"no {companion.rule or 'companion'} within {companion.within} bytes")
+            if present is not None:
+                confidence = "high"
+                if companion.rule is not None:
+                    labels[companion.rule] = present
+        masked = mask(value, (rule.shape.prefix, *rule.shape.literals) if value is secret else ())
+        match = Match(rule, start, end, value, masked, severity, confidence, (), labels)
+        return Decision(rule, start, end, True, "accepted", why, match)
+
+    def _companion(self, companion: Any, data: Buffer, start: int, end: int) -> str | None:
+        """The masked companion near the span, or None."""
+        low, high = max(0, start - companion.within), min(len(data), end + companion.within)
+        if companion.lines is not None:
+            before, after = bytes(data[low:start]), bytes(data[end:high])
+            for _ in range(companion.lines + 1):
+                cut = before.rfind(b"\n", 0, len(before) if _ == 0 else cut)
+                if cut < 0:
+                    break
+            low = low + cut + 1 if cut >= 0 else low
+            cut = -1
+            for _ in range(companion.lines + 1):
+                cut = after.find(b"\n", cut + 1)
+                if cut < 0:
+                    break
+            high = end + cut if cut >= 0 else high
+        if companion.rule is not None:
+            number = self.engine.number(companion.rule)
+            regex, prefixes = self.engine.confirm(number), self.engine.rules[number].shape.literals
+        else:
+            regex, prefixes = _companion_regex(companion.pattern), ()
+        at = low
+        while at < high:
+            m = regex.search(data, at, high)
+            if m is None:
+                return None
+            group = 1 if regex.groups and m.start(1) >= 0 else 0
+            s, e = m.span(group)
+            if e <= start or s >= end:
+                return mask(bytes(data[s:e]), tuple(prefixes))
+            at = max(e, at + 1)
+        return None
+
+
+_companions: dict[str, Any] = {}
+
+
+def _companion_regex(pattern: str) -> Any:
+    if pattern not in _companions:
+        _companions[pattern] = compile_re2(pattern)
+    return _companions[pattern]
+
+
+def _windows(ends: Iterable[int], back: int, ahead: int, size: int) -> list[tuple[int, int]]:
+    """Disjoint windows that cover [end - back, end + ahead] of every end."""
+    out: list[tuple[int, int]] = []
+    for end in sorted(ends):
+        low, high = max(0, end - back), min(size, end + ahead)
+        if out and low <= out[-1][1]:
+            out[-1] = (out[-1][0], max(high, out[-1][1]))
+        else:
+            out.append((low, high))
+    return out
+
+
+def _resolve(decided: Sequence[tuple[Decision, int]]) -> list[tuple[Match, int]]:
+    """One match a span: the highest priority wins, then the plain over the decoded, the longer, the earlier."""
+    ranked = sorted(
+        ((d.match, end) for d, end in decided if d.match is not None),
+        key=lambda p: (-p[0].rule.priority, len(p[0].decode), p[0].start - p[0].end, p[0].start, p[0].rule.id),
+    )
+    if len(ranked) < 2:
+        return ranked
+    # Few priorities, many spans: keep the taken spans sorted and look at the neighbours only.
+    from bisect import bisect_left, insort
+
+    taken: list[tuple[int, int]] = []
+    kept = []
+    for match, end in ranked:
+        at = bisect_left(taken, (match.start, match.end))
+        if at < len(taken) and taken[at][0] < match.end:
+            continue
+        if at and taken[at - 1][1] > match.start:
+            continue
+        insort(taken, (match.start, match.end))
+        kept.append((match, end))
+    return sorted(kept, key=lambda p: p[0].start)
+
+
+def _cache_key(expressions: Sequence[bytes], ids: Sequence[int]) -> str:
+    digest = hashlib.sha256(_CACHE_MAGIC)
+    # Its info string names library version, features of the CPU and mode; a database moved between machines differs.
+    probe = hyperscan.Database(mode=hyperscan.HS_MODE_BLOCK)
+    probe.compile(expressions=[b"probe"], ids=[0], flags=[0])
+    digest.update(repr((hyperscan.__version__, probe.info())).encode())
+    for expression, number in zip(expressions, ids, strict=True):
+        digest.update(b"%d:%d:%b\0" % (number, len(expression), expression))
+    return digest.hexdigest()
+
+
+def _load(path: Path, key: str) -> Any:
+    """The cached database, or None when there is none that is whole and ours."""
+    try:
+        raw = path.read_bytes()
+    except OSError:
+        return None
+    head = len(_CACHE_MAGIC)
+    name, checksum, body = raw[head : head + 64], raw[head + 64 : head + 96], raw[head + 96 :]
+    if raw[:head] != _CACHE_MAGIC or name != key.encode() or hashlib.sha256(body).digest() != checksum:
+        return None
+    try:
+        database = hyperscan.loadb(body, hyperscan.HS_MODE_BLOCK)
+        database.scratch = hyperscan.Scratch(database)
+    except hyperscan.error:
+        return None
+    return database
+
+
+def _save(path: Path, key: str, database: Any) -> None:
+    """Write the cache beside its final name and rename it; a cache that cannot be written is no error."""
+    body = hyperscan.dumpb(database)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        fd, temporary = tempfile.mkstemp(dir=path.parent, prefix=".hsdb")
+        with os.fdopen(fd, "wb") as file:
+            file.write(_CACHE_MAGIC + key.encode() + hashlib.sha256(body).digest() + body)
+        os.replace(temporary, path)
+        for old in sorted(path.parent.glob("*.hsdb"), key=lambda p: p.stat().st_mtime)[:-4]:
+            old.unlink(missing_ok=True)
+    except OSError:
+        return

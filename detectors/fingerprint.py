@@ -1,0 +1,65 @@
+"""A secret's identity and its preview: keyed, normalised, masked."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+import re
+
+import orjson
+
+__all__ = ["b64decode", "fingerprint", "mask", "normalise"]
+
+_PEM = re.compile(rb"-----BEGIN ([A-Z0-9 ]{0,40})-----(.*?)-----END [A-Z0-9 ]{0,40}-----", re.DOTALL)
+_ESCAPED_BREAK = re.compile(rb"\\+[nrt]|\\+u000[9adAD]|%0[AaDd]|&#1[03];")
+_SHOWN = re.compile(r"[^\x20-\x7e]")
+
+
+def normalise(secret: bytes) -> bytes:
+    """The value itself, free of how it was written: quotes, white space, JSON escapes, the line breaks of a PEM.
+
+    A PEM logged on one line with literal `\\n` gives the same bytes as the file.
+    """
+    pem = _PEM.search(secret)
+    if pem:
+        body = _ESCAPED_BREAK.sub(b"", pem[2])
+        # Old encrypted keys carry RFC 1421 headers ("Proc-Type: …") that a flattened copy cannot be split from safely.
+        return b"PEM " + pem[1] + b" " + re.sub(rb"[^A-Za-z0-9+/=:,-]", b"", body)
+    value = secret.strip().strip(b"\"'`").strip()
+    if b"\\" in value:
+        try:
+            value = orjson.loads(b'"' + value + b'"').encode()
+        except (orjson.JSONDecodeError, UnicodeEncodeError):
+            pass  # a backslash of its own, not an escape
+    return value
+
+
+def fingerprint(key: bytes, secret: bytes) -> str:
+    """HMAC-SHA256 of the normalised value, 64 hex digits: the same value has the same fingerprint wherever it is seen."""
+    return hmac.new(key, normalise(secret), hashlib.sha256).hexdigest()
+
+
+def mask(secret: bytes, prefixes: tuple[str, ...] = ()) -> str:
+    """`ghp_ab12…[40]`: a fixed prefix of the rule, up to 4 further characters, in all at most a quarter; then the length.
+
+    Encoded control characters show as `?`, so a preview is always one line of ASCII.
+    """
+    pem = _PEM.match(secret)
+    if pem:
+        return f"-----BEGIN {pem[1].decode()}-----…[{len(secret)}]"
+    text = secret.decode("ascii", "replace")
+    prefix = max((p for p in prefixes if p and text.startswith(p)), key=len, default="")
+    shown = text[: min(len(prefix) + 4, len(text) // 4)]
+    return f"{_SHOWN.sub('?', shown)}…[{len(secret)}]"
+
+
+def b64decode(text: bytes) -> bytes | None:
+    """Standard or URL-safe base64 with or without padding; None when it is not base64."""
+    text = text.rstrip(b"=").translate(bytes.maketrans(b"-_", b"+/"))
+    if len(text) % 4 == 1:
+        return None
+    try:
+        return base64.b64decode(text + b"=" * (-len(text) % 4), validate=True)
+    except ValueError:
+        return None
