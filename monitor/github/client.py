@@ -1,0 +1,337 @@
+"""One GitHub server, one log-in: requests with retries, conditional reads and pages by `Link`.
+
+Errors and logs carry method, path and status; never a query, a header or a body, which may hold a secret.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import re
+import time
+from collections.abc import AsyncIterator, Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import aiohttp
+import orjson
+from yarl import URL
+
+from monitor import __version__
+from monitor.github.auth import AppAuth, Auth, AuthError, TokenAuth
+from monitor.github.limits import Budget, shared
+from sinks.base import Credential
+
+__all__ = ["Answer", "Client", "GitHubError"]
+
+API_VERSION = "2022-11-28"  # also known to GHES 3.17
+BODY_LIMIT = 32 << 20  # a page of 100 alerts is well under 1 MiB
+ATTEMPTS = 5
+REDIRECTS = 3
+_NEXT = re.compile(r'<([^<>]+)>\s*;[^,<]*\brel="?next"?')
+
+
+class GitHubError(Exception):
+    """A request that failed for good (`retry=False`) or for now. `status` is 0 when there was no answer."""
+
+    def __init__(self, message: str, *, status: int = 0, retry: bool = False) -> None:
+        super().__init__(message)
+        self.status = status
+        self.retry = retry
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """`body` is the parsed JSON, None for 204 and 304. Keep it no longer than needed: it may hold secrets."""
+
+    url: str
+    status: int
+    headers: Mapping[str, str] = field(repr=False)
+    body: Any = field(repr=False)
+    next: str | None = field(default=None, repr=False)
+    generation: int = 0
+
+
+class Client:
+    """`on_wait(seconds)` is called before a long wait for a limit and with 0 after it."""
+
+    def __init__(
+        self, base_url: str, auth: Auth | None, *, timeout: float = 30.0, on_wait: Callable[[float], None] | None = None
+    ) -> None:
+        self.base = URL(base_url.rstrip("/"))
+        self.auth = auth
+        self.on_wait = on_wait
+        self.attempts = ATTEMPTS
+        self.first_retry = 1.0  # seconds; doubles
+        self.skew = 0.0
+        self._timeout = aiohttp.ClientTimeout(total=timeout, sock_connect=10)
+        self._session: aiohttp.ClientSession | None = None
+        self._budget: Budget | None = None
+        self._etags: dict[str, tuple[int, str]] = {}
+
+    @classmethod
+    def with_token(cls, base_url: str, token: Credential, **options: Any) -> Client:
+        return cls(base_url, TokenAuth(token), **options)
+
+    @classmethod
+    def with_app(
+        cls,
+        base_url: str,
+        app_id: str,
+        private_key: Credential,
+        where: str,
+        installation: int | None = None,
+        **options: Any,
+    ) -> Client:
+        """`where` is `orgs/NAME` or `repos/OWNER/NAME`: whose installation to use when no id is given."""
+        client = cls(base_url, None, **options)
+
+        async def find(jwt: str) -> int:
+            if installation is not None:
+                return installation
+            body = (await client._once("GET", client.url(f"/{where}/installation"), jwt)).body
+            number = body.get("id") if isinstance(body, dict) else None
+            if not isinstance(number, int):
+                raise AuthError(
+                    f"the App's installation for {where} was not found; install it there, or set app.installation"
+                )
+            return number
+
+        async def exchange(jwt: str, number: int) -> Any:
+            return (await client._once("POST", client.url(f"/app/installations/{number}/access_tokens"), jwt)).body
+
+        client.auth = AppAuth(app_id, private_key, find, exchange, clock=lambda: time.time() + client.skew)
+        return client
+
+    async def close(self) -> None:
+        if self._session is not None:
+            await self._session.close()
+            self._session = None
+
+    def url(self, where: str, params: Mapping[str, str] | None = None) -> URL:
+        """An absolute URL on this server. Refuses any other: the token must not travel."""
+        if where.startswith("/"):
+            url = URL(f"{self.base}{where}", encoded=True)
+        else:
+            url = URL(where, encoded=True)
+            if url.origin() != self.base.origin():
+                raise GitHubError(f"a link leads from {self.base.host} to another server; check base_url")
+        return url.update_query(params) if params else url
+
+    async def budget(self) -> Budget:
+        if self._budget is None:
+            assert self.auth is not None
+            self._budget = shared(str(self.base), await self.auth.identity())
+        return self._budget
+
+    async def get(
+        self,
+        where: str,
+        params: Mapping[str, str] | None = None,
+        *,
+        conditional: bool = False,
+        background: bool = False,
+        resource: str = "core",
+    ) -> Answer:
+        """Read. `conditional`: status 304 when nothing changed since the answer last given to `remember`."""
+        url = self.url(where, params)
+        etag = self._etags.get(str(url)) if conditional else None
+        return await self._request("GET", url, etag=etag, background=background, resource=resource)
+
+    def remember(self, answer: Answer) -> None:
+        """Make the next conditional read of this URL depend on this answer (call when it is dealt with)."""
+        etag = answer.headers.get("etag")
+        if etag:
+            self._etags[answer.url] = (answer.generation, etag)
+
+    def forget(self, answer: Answer) -> None:
+        self._etags.pop(answer.url, None)
+
+    async def pages(
+        self, where: str, params: Mapping[str, str] | None = None, *, background: bool = False
+    ) -> AsyncIterator[Answer]:
+        """Every page from here on, by `Link`."""
+        answer = await self.get(where, params, background=background)
+        yield answer
+        while answer.next:
+            answer = await self.get(answer.next, background=background)
+            yield answer
+
+    async def write(self, method: str, where: str, body: Mapping[str, Any] | None = None) -> Answer:
+        """Change something; at most one a second over all users of the token."""
+        return await self._request(method, self.url(where), body=body)
+
+    async def app(self, method: str, where: str, params: Mapping[str, str] | None = None) -> Answer:
+        """A request as the App itself (its hook's deliveries)."""
+        if not isinstance(self.auth, AppAuth):
+            raise GitHubError("this needs a GitHub App")
+        return await self._once(method, self.url(where, params), await self.auth.jwt())
+
+    async def _request(
+        self,
+        method: str,
+        url: URL,
+        *,
+        body: Mapping[str, Any] | None = None,
+        etag: tuple[int, str] | None = None,
+        background: bool = False,
+        resource: str = "core",
+    ) -> Answer:
+        assert self.auth is not None
+        budget = await self.budget()
+        write = method != "GET"
+        failures = refused_tokens = 0
+        while True:
+            self._waiting(budget.delay(resource=resource, background=background))
+            async with budget.request(write=write, background=background, resource=resource):
+                self._waiting(0)
+                token = await self.auth.token()
+                generation = self.auth.generation
+                # ETags belong to a token: after a rotation they would only cost a lookup that cannot hit.
+                match = etag[1] if etag and etag[0] == generation else None
+                try:
+                    answer = await self._send(method, url, token, body=body, etag=match, generation=generation)
+                except GitHubError as error:
+                    failures += 1
+                    if not error.retry or failures >= self.attempts:
+                        raise
+                    answer = None
+                if answer is not None:
+                    budget.answered(answer.status, answer.headers, resource=resource)
+                    self.skew = budget.skew
+            if answer is None or answer.status >= 500:
+                failures += answer is not None
+                if failures >= self.attempts:
+                    raise _failure(method, url, answer)
+                delay = min(self.first_retry * 2 ** (failures - 1), 60.0)
+                await asyncio.sleep(delay * random.uniform(0.8, 1.2))  # noqa: S311 - jitter
+            elif answer.status == 401 and refused_tokens == 0:
+                refused_tokens += 1
+                self.auth.rejected()
+            elif answer.status in (403, 429) and _limited(answer):
+                budget.refused(answer.headers, resource=resource)
+            elif answer.status >= 400:
+                raise _failure(method, url, answer)
+            else:
+                return answer
+
+    def _waiting(self, seconds: float) -> None:
+        if self.on_wait is not None and (seconds > 5 or seconds == 0):
+            self.on_wait(seconds)
+
+    async def _once(self, method: str, url: URL, token: str) -> Answer:
+        """A request with the App's JWT: one retry when our clock was wrong, which the first answer tells."""
+        for attempt in range(2):
+            answer = await self._send(method, url, token)
+            if answer.status == 401 and attempt == 0 and isinstance(self.auth, AppAuth):
+                probe = Budget()
+                probe.answered(answer.status, answer.headers)
+                self.skew = probe.skew
+                token = await self.auth.jwt()
+                continue
+            break
+        if answer.status >= 400:
+            raise _failure(method, url, answer)
+        return answer
+
+    async def _send(
+        self,
+        method: str,
+        url: URL,
+        token: str,
+        *,
+        body: Mapping[str, Any] | None = None,
+        etag: str | None = None,
+        generation: int = 0,
+    ) -> Answer:
+        if self._session is None:
+            self._session = aiohttp.ClientSession(timeout=self._timeout, trust_env=True)
+        headers = {
+            "Accept": "application/vnd.github+json",
+            "X-GitHub-Api-Version": API_VERSION,
+            "User-Agent": f"exposure-monitor/{__version__}",
+            "Authorization": f"Bearer {token}",
+        }
+        if etag:
+            headers["If-None-Match"] = etag
+        data = None if body is None else orjson.dumps(body)
+        if data is not None:
+            headers["Content-Type"] = "application/json"
+        target = url
+        try:
+            for _ in range(REDIRECTS + 1):
+                async with self._session.request(
+                    method, target, headers=headers, data=data, allow_redirects=False
+                ) as response:
+                    if response.status in (301, 302, 307, 308) and (location := response.headers.get("location")):
+                        target = self.url(str(target.join(URL(location))))
+                        continue
+                    raw = await _bounded(response)
+                    return Answer(
+                        str(url),
+                        response.status,
+                        response.headers,
+                        _json(raw, response.status, method, url),
+                        _next(response.headers.getall("link", [])),
+                        generation,
+                    )
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            # The text of a client error may hold the URL with its query.
+            raise GitHubError(f"{method} {url.path}: {type(error).__name__}", retry=True) from None
+        raise GitHubError(f"{method} {url.path}: too many redirects")
+
+
+async def _bounded(response: aiohttp.ClientResponse) -> bytes:
+    parts: list[bytes] = []
+    size = 0
+    async for part in response.content.iter_chunked(1 << 16):
+        size += len(part)
+        if size > BODY_LIMIT:
+            raise GitHubError(f"{response.method} {response.url.path}: answer larger than {BODY_LIMIT >> 20} MiB")
+        parts.append(part)
+    return b"".join(parts)
+
+
+def _json(raw: bytes, status: int, method: str, url: URL) -> Any:
+    if not raw:
+        return None
+    try:
+        return orjson.loads(raw)
+    except orjson.JSONDecodeError:
+        if status >= 400:
+            return None  # a proxy's HTML error page; the status says enough
+        raise GitHubError(
+            f"{method} {url.path}: the answer is not JSON; check base_url", status=status, retry=True
+        ) from None
+
+
+def _next(links: list[str]) -> str | None:
+    match = _NEXT.search(", ".join(links))
+    return match[1] if match else None
+
+
+def _limited(answer: Answer) -> bool:
+    """A limit, and not a missing permission: GitHub uses 403 for both."""
+    if answer.status == 429 or "retry-after" in answer.headers or answer.headers.get("x-ratelimit-remaining") == "0":
+        return True
+    message = answer.body.get("message") if isinstance(answer.body, dict) else None
+    return isinstance(message, str) and bool(re.search(r"rate limit|abuse detection", message, re.IGNORECASE))
+
+
+_ADVICE = {
+    400: "GitHub refused the request as malformed",
+    401: "the token was refused; it may have expired or been revoked",
+    403: "not permitted; the token needs the secret scanning alerts permission (classic: repo or security_events)",
+    404: "not found: no such name, no access for this token, or secret scanning is off there",
+    422: "GitHub did not accept the values",
+    503: "secret scanning is unavailable",
+}
+
+
+def _failure(method: str, url: URL, answer: Answer | None) -> GitHubError:
+    status = answer.status if answer is not None else 0
+    advice = _ADVICE.get(status, "")
+    if answer is not None and "x-github-sso" in answer.headers:
+        advice = "authorise the token for the organisation's single sign-on"
+    text = f"{method} {url.path}: {status or 'no answer'}"
+    return GitHubError(f"{text} ({advice})" if advice else text, status=status, retry=status == 0 or status >= 500)
