@@ -26,7 +26,7 @@ import orjson
 
 from sinks.base import SinkError
 
-__all__ = ["Http", "Reply", "network_error", "retry_after"]
+__all__ = ["Http", "Reply", "network_error", "retry_after", "safe_quote"]
 
 MAX_REPLY = 64 * 1024  # bytes of an answer we read; the rest is of no use to us
 MAX_WAIT = 3600.0  # seconds; a longer Retry-After is cut, so that a broken clock does not silence a sink for a year

@@ -6,7 +6,21 @@ from datetime import UTC, datetime
 
 from sinks.base import Incident, Location, Notification, Severity
 
-__all__ = ["NAME", "RANK", "ago", "clean", "clip", "facts", "headline", "instant", "link", "place", "printable", "seen"]
+__all__ = [
+    "NAME",
+    "RANK",
+    "ago",
+    "clean",
+    "clip",
+    "facts",
+    "headline",
+    "instant",
+    "link",
+    "links",
+    "place",
+    "printable",
+    "seen",
+]
 
 NAME = "exposure-monitor"
 RANK: tuple[Severity, ...] = ("info", "low", "medium", "high", "critical")
@@ -109,3 +123,12 @@ def link(url: str | None) -> str | None:
     if not url or not url.startswith(("https://", "http://")) or len(url) > 2048:
         return None
     return None if any(c in "<>|\"'`\\{}" or c.isspace() or not c.isprintable() for c in url) else url
+
+
+def links(notification: Notification) -> tuple[str | None, str | None]:
+    """The links of the whole notification to the console and the runbook, or those of its only incident."""
+    only = notification.incidents[0] if len(notification.incidents) == 1 else None
+    return (
+        notification.url or (only.url if only else None),
+        notification.runbook or (only.runbook if only else None),
+    )

@@ -1,0 +1,137 @@
+"""Prometheus Alertmanager, API v2: one alert an incident, its end moved on by every notification while it is open."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime, timedelta
+from typing import Any, ClassVar, Literal, Self
+from urllib.parse import urlsplit
+
+import orjson
+from pydantic import field_validator, model_validator
+
+from sinks.base import Credential, Incident, Notification, Receipt, Severity, SinkConfig, resolve
+from sinks.http import Http
+from sinks.text import RANK, clean, facts, headline, instant, link, place, seen
+
+__all__ = ["Alertmanager", "AlertmanagerConfig", "alerts"]
+
+UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+EVENT_HOLD = timedelta(hours=1)  # how long an operational event or a test shows; nothing resolves those
+
+
+class AlertmanagerConfig(SinkConfig):
+    """`url`: the base URL. `token`: a bearer token. `hold`: an open alert lasts so long without news of it.
+
+    Alertmanager forgets what is not posted again, so `hold` must be longer than the route's repeat_interval.
+    """
+
+    type: Literal["alertmanager"]
+    url: str
+    token: Credential | None = None
+    hold: str = "24h"
+
+    @field_validator("url")
+    @classmethod
+    def _url(cls, value: str) -> str:
+        parts = urlsplit(value)
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            raise ValueError('must be an http(s) URL such as "http://alertmanager:9093"')
+        if parts.username or parts.password:
+            raise ValueError("must not carry a user name or password: use token")
+        return value.rstrip("/")
+
+    @field_validator("hold")
+    @classmethod
+    def _hold(cls, value: str) -> str:
+        if not re.fullmatch(r"[1-9][0-9]{0,6}[smhd]", value):
+            raise ValueError('must be a duration such as "24h"')
+        return value
+
+    @model_validator(mode="after")
+    def _no_token_in_clear(self) -> Self:
+        parts = urlsplit(self.url)
+        if self.token and parts.scheme == "http" and parts.hostname not in ("localhost", "127.0.0.1", "::1"):
+            raise ValueError("token would be sent unencrypted: use an https URL")
+        return self
+
+    @property
+    def hold_time(self) -> timedelta:
+        return timedelta(seconds=int(self.hold[:-1]) * UNITS[self.hold[-1]])
+
+
+class Alertmanager:
+    """Posts to `/api/v2/alerts`. Posting the same alert twice is harmless by design of the receiver."""
+
+    Config: ClassVar[type[SinkConfig]] = AlertmanagerConfig
+
+    def __init__(self, config: AlertmanagerConfig, http: Http) -> None:
+        self._config = config
+        self._http = http
+
+    async def send(self, notification: Notification) -> Receipt | None:
+        headers = {"Authorization": f"Bearer {resolve(self._config.token, 'token')}"} if self._config.token else None
+        body = orjson.dumps(alerts(notification, datetime.now(UTC), self._config.hold_time))
+        reply = await self._http.post(f"{self._config.url}/api/v2/alerts", body, headers)
+        reply.check({401: "check token", 403: "check token", 404: "no Alertmanager API v2 below url"})
+        return None
+
+    async def close(self) -> None:
+        return
+
+
+def alerts(notification: Notification, now: datetime, hold: timedelta) -> list[dict[str, Any]]:
+    """The request body. Labels identify an alert, so they hold only what does not change, and the severity."""
+    if not notification.incidents:
+        labels = {
+            "alertname": "ExposureMonitor",
+            "severity": notification.severity,
+            "reason": notification.reason,
+            "title": clean(headline(notification)),
+        }
+        annotations = {"summary": clean(headline(notification)), "description": clean(notification.text)}
+        return [_alert(labels, annotations, now, now + EVENT_HOLD, notification.url)]
+    posted = []
+    for incident in notification.incidents:
+        end = now if incident.state == "resolved" else now + hold
+        posted.append(_of(incident, incident.severity, notification, end))
+        if notification.reason == "escalated":
+            # A changed label is another alert: end what this one may have been. What never fired stays silent.
+            lower = RANK[: RANK.index(incident.severity)]
+            posted += [_of(incident, severity, notification, now) for severity in lower]
+    return posted
+
+
+def _of(incident: Incident, severity: Severity, notification: Notification, end: datetime) -> dict[str, Any]:
+    labels = {
+        "alertname": "SecretExposed",
+        "severity": severity,
+        "rule": clean(incident.rule),
+        "incident": clean(incident.id),
+        "fingerprint": clean(incident.fingerprint),
+    }
+    annotations = {
+        "summary": clean(f"{incident.name} exposed ({incident.masked})"),
+        "where": "\n".join(f"{place(location)} ({clean(location.source)})" for location in incident.locations[:10]),
+        "seen": seen(incident),
+        "state": incident.state,
+        "owner": clean(incident.owner or ""),
+        "facts": facts(incident),
+        "first_step": clean(incident.first_step),
+        "runbook_url": link(incident.runbook or notification.runbook) or "",
+    }
+    return _alert(labels, annotations, incident.first_seen, end, incident.url or notification.url)
+
+
+def _alert(
+    labels: dict[str, str], annotations: dict[str, str], start: datetime, end: datetime, url: str | None
+) -> dict[str, Any]:
+    alert: dict[str, Any] = {
+        "labels": {key: value for key, value in labels.items() if value},
+        "annotations": {key: value for key, value in annotations.items() if value},
+        "startsAt": instant(min(start, end)),
+        "endsAt": instant(end),
+    }
+    if good := link(url):
+        alert["generatorURL"] = good
+    return alert

@@ -1,0 +1,121 @@
+"""The message of a notification in the form of chats that take plain webhooks: Discord and Microsoft Teams."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from sinks.base import Incident, Notification, Severity
+from sinks.text import clip, facts, headline, instant, link, links, place, printable, seen
+
+__all__ = ["FORMATS", "QUERY"]
+
+COLOUR: dict[Severity, int] = {
+    "critical": 0xC62828,
+    "high": 0xEF6C00,
+    "medium": 0xF9A825,
+    "low": 0x0277BD,
+    "info": 0x546E7A,
+}
+ACCENT: dict[Severity, str] = {
+    "critical": "attention",
+    "high": "attention",
+    "medium": "warning",
+    "low": "accent",
+    "info": "default",
+}
+ROWS = 6  # incidents shown of a group; with the cuts below a message stays under Discord's 6,000 characters
+
+
+def _facts(incident: Incident) -> list[tuple[str, str]]:
+    """Label and value of what an alert must say about one incident."""
+    where = [f"{place(location)} ({printable(location.source)})" for location in incident.locations[:3]]
+    rows = [
+        ("Secret", printable(incident.masked)),
+        ("Facts", facts(incident)),
+        ("Where", "\n".join(clip(row, 250) for row in where)),
+        ("Seen", seen(incident)),
+        ("First", printable(incident.first_step)),
+        ("Incident", f"{printable(incident.id)} ({incident.state})"),
+    ]
+    return [(label, value) for label, value in rows if value]
+
+
+def _row(incident: Incident) -> tuple[str, str]:
+    where = clip(place(incident.locations[0]), 150) if incident.locations else ""
+    text = f"{printable(incident.masked)}  {where}  {incident.occurrences:,}×"
+    return clip(f"{incident.severity}: {printable(incident.name)}", 120), text
+
+
+def _rows(notification: Notification) -> list[tuple[str, str]]:
+    if len(notification.incidents) == 1:
+        return _facts(notification.incidents[0])
+    rows = [_row(incident) for incident in notification.incidents[:ROWS]]
+    if len(notification.incidents) > ROWS:
+        rows.append(("More", f"{len(notification.incidents) - ROWS:,} more in the console"))
+    return rows
+
+
+def _prose(notification: Notification) -> list[str]:
+    return [] if notification.incidents else [printable(line) for line in notification.text.splitlines()[:4]]
+
+
+def _links(notification: Notification) -> list[tuple[str, str]]:
+    url, runbook = map(link, links(notification))
+    pairs = (("Open", url), ("Runbook", runbook))
+    return [(label, url) for label, url in pairs if url and len(url) <= 500]
+
+
+def _discord(notification: Notification) -> dict[str, Any]:
+    def plain(text: str, limit: int) -> str:
+        # a zero-width space after each sign that starts markup or a mention keeps it text
+        return clip("".join(c + "\u200b" if c in "@*_~`|[<>#" else c for c in text), limit)
+
+    embed: dict[str, Any] = {
+        "title": plain(headline(notification), 250),
+        "color": COLOUR[notification.severity],
+        "fields": [
+            {"name": plain(label, 250), "value": plain(value, 700 if label == "Where" else 400)}
+            for label, value in _rows(notification)
+        ],
+    }
+    description = [plain(line, 400) for line in _prose(notification)]
+    description += [f"[{label}]({url})" for label, url in _links(notification)]
+    if description:
+        embed["description"] = "\n".join(description)
+    if notification.incidents:
+        embed["timestamp"] = instant(max(incident.last_seen for incident in notification.incidents))
+    return {"embeds": [embed], "allowed_mentions": {"parse": []}}
+
+
+def _teams(notification: Notification) -> dict[str, Any]:
+    def plain(text: str, limit: int) -> str:
+        return clip("".join(f"\\{c}" if c in "\\*_[]()~`<>#" else c for c in text), limit)
+
+    body: list[dict[str, Any]] = [
+        {
+            "type": "TextBlock",
+            "text": plain(headline(notification), 300),
+            "weight": "bolder",
+            "size": "medium",
+            "wrap": True,
+            "color": ACCENT[notification.severity],
+        }
+    ]
+    body += [{"type": "TextBlock", "text": plain(line, 1000), "wrap": True} for line in _prose(notification)]
+    if rows := _rows(notification):
+        pairs = [{"title": clip(label, 120), "value": plain(value, 800)} for label, value in rows]
+        body.append({"type": "FactSet", "facts": pairs})
+    card = {
+        "type": "AdaptiveCard",
+        "$schema": "http://adaptivecards.io/schemas/adaptive-card.json",
+        "version": "1.4",
+        "body": body,
+        "actions": [{"type": "Action.OpenUrl", "title": label, "url": url} for label, url in _links(notification)],
+    }
+    attachment = {"contentType": "application/vnd.microsoft.card.adaptive", "contentUrl": None, "content": card}
+    return {"type": "message", "attachments": [attachment]}
+
+
+FORMATS: dict[str, Callable[[Notification], dict[str, Any]]] = {"discord": _discord, "teams": _teams}
+QUERY = {"discord": "?wait=true"}  # Discord then answers after it has stored the message, with its errors

@@ -1,0 +1,183 @@
+"""Email by SMTP, plain text, all messages of one incident in one thread of the mail reader."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import re
+import smtplib
+import socket
+import ssl
+from datetime import UTC, datetime
+from email.headerregistry import Address
+from email.message import EmailMessage
+from email.policy import SMTP
+from email.utils import format_datetime
+from pathlib import Path
+from typing import Annotated, ClassVar, Literal, Self
+
+from pydantic import AfterValidator, Field, model_validator
+
+from sinks.base import Credential, Incident, Notification, Receipt, SinkConfig, SinkError, resolve
+from sinks.http import Http, network_error
+from sinks.text import NAME, clip, facts, headline, link, links, place, printable, seen
+
+__all__ = ["Email", "EmailConfig", "compose"]
+
+TIMEOUT = 15.0  # seconds for each step of the conversation
+PORTS = {"starttls": 587, "tls": 465, "none": 25}
+PLACES = 10  # shown of one incident
+ROWS = 50  # incidents shown of a group
+
+
+def _address(value: str) -> str:
+    if not re.fullmatch(r"[^\s@<>,;:\"()\[\]\\]+@[^\s@<>,;:\"()\[\]\\]+", value) or not value.isascii():
+        raise ValueError("must be a plain address such as security@example.org")
+    return value
+
+
+MailAddress = Annotated[str, AfterValidator(_address)]
+
+
+class EmailConfig(SinkConfig):
+    """`tls`: `starttls` (port 587), `tls` (465) or `none` (25, without login). `ca_file`: a CA of one's own."""
+
+    type: Literal["email"]
+    host: str = Field(min_length=1)
+    port: int = Field(default=0, ge=0, le=65535)
+    tls: Literal["starttls", "tls", "none"] = "starttls"
+    ca_file: Path | None = None
+    username: str | None = None
+    password: Credential | None = None
+    sender: MailAddress
+    to: tuple[MailAddress, ...] = Field(min_length=1)
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if (self.username is None) != (self.password is None):
+            raise ValueError("username and password go together")
+        if self.password and self.tls == "none":
+            raise ValueError('the password would be sent unencrypted: use tls = "starttls" or "tls"')
+        return self
+
+
+class Email:
+    """One SMTP conversation a message, in a thread."""
+
+    Config: ClassVar[type[SinkConfig]] = EmailConfig
+
+    def __init__(self, config: EmailConfig, http: Http) -> None:
+        self._config = config
+
+    async def send(self, notification: Notification) -> Receipt | None:
+        password = resolve(self._config.password, "password") if self._config.password else None
+        mail = compose(notification, self._config.sender, self._config.to, datetime.now(UTC))
+        failure = await asyncio.to_thread(_converse, self._config, password, mail)
+        if failure:
+            raise failure
+        return None
+
+    async def close(self) -> None:
+        return
+
+
+def _converse(config: EmailConfig, password: str | None, mail: EmailMessage) -> SinkError | None:
+    """Hand the mail over. A failure is returned, so that the caller's traceback does not pass through the login."""
+    port = config.port or PORTS[config.tls]
+    try:
+        context = ssl.create_default_context(cafile=config.ca_file)
+        name = socket.gethostname()
+        server: smtplib.SMTP
+        if config.tls == "tls":
+            server = smtplib.SMTP_SSL(config.host, port, name, timeout=TIMEOUT, context=context)
+        else:
+            server = smtplib.SMTP(config.host, port, name, timeout=TIMEOUT)
+        with server:
+            if config.tls == "starttls":
+                server.starttls(context=context)
+            if config.username is not None and password is not None:
+                server.login(config.username, password)
+            refused = server.send_message(mail, config.sender, list(config.to))
+    except smtplib.SMTPAuthenticationError as error:
+        return SinkError("the mail server refuses the login: check username and password", retry=error.smtp_code < 500)
+    except smtplib.SMTPRecipientsRefused as error:
+        codes = [code for code, _ in error.recipients.values()]
+        return SinkError(f"every recipient was refused ({_codes(codes)}): check to", retry=min(codes) < 500)
+    except smtplib.SMTPNotSupportedError:
+        return SinkError("the mail server offers no STARTTLS or no login: check host, port and tls", retry=False)
+    except smtplib.SMTPResponseException as error:
+        return SinkError(f"the mail server answered {_codes([error.smtp_code])}", retry=not error.smtp_code >= 500)
+    except smtplib.SMTPException:
+        return SinkError("the mail server broke off the conversation", retry=True)
+    except (OSError, ValueError) as error:
+        return network_error(error)
+    if refused:  # the others have it: sending again would repeat it to them
+        codes = [code for code, _ in refused.values()]
+        return SinkError(f"{len(refused)} of {len(config.to)} recipients were refused ({_codes(codes)})", retry=False)
+    return None
+
+
+def _codes(codes: list[int]) -> str:
+    return ", ".join(str(code) for code in sorted(set(codes)))
+
+
+def compose(notification: Notification, sender: str, to: tuple[str, ...], now: datetime) -> EmailMessage:
+    """The mail. Its Message-ID stays the same over retries, so that a mail system may drop the second copy."""
+    domain = sender.rpartition("@")[2]
+    thread = f"<{NAME}-{hashlib.sha256(notification.key.encode('utf-8', 'replace')).hexdigest()[:32]}@{domain}>"
+    identity = hashlib.sha256(f"{notification.key}\0{notification.id}".encode("utf-8", "replace")).hexdigest()[:32]
+    mail = EmailMessage(policy=SMTP)
+    mail["Subject"] = clip(f"[{notification.severity}] {headline(notification)}", 200)
+    mail["From"] = Address(NAME, addr_spec=sender)
+    mail["To"] = ", ".join(to)
+    mail["Date"] = format_datetime(now)
+    mail["Message-ID"] = f"<{identity}@{domain}>"
+    mail["References"] = thread
+    mail["In-Reply-To"] = thread
+    mail["Auto-Submitted"] = "auto-generated"
+    if notification.severity == "critical":
+        mail["Importance"] = "high"
+    mail.set_content(_body(notification))
+    return mail
+
+
+def _body(notification: Notification) -> str:
+    url, runbook = links(notification)
+    if len(notification.incidents) == 1:
+        lines = _one(notification.incidents[0])
+    elif notification.incidents:
+        lines = [_row(incident) for incident in notification.incidents[:ROWS]]
+        if len(notification.incidents) > ROWS:
+            lines.append(f"and {len(notification.incidents) - ROWS:,} more")
+    else:
+        lines = [printable(line) for line in notification.text.splitlines()]
+    if good := link(runbook):
+        lines.append(f"Runbook:  {good}")
+    if good := link(url):
+        lines.append(f"Console:  {good}")
+    return "\n".join([headline(notification), "", *lines]) + "\n"
+
+
+def _one(incident: Incident) -> list[str]:
+    lines = [f"Secret:   {printable(incident.masked)}"]
+    if known := facts(incident):
+        lines.append(f"Facts:    {known}")
+    for index, location in enumerate(incident.locations[:PLACES]):
+        lines.append(f"{'' if index else 'Where:':<10}{place(location)} ({printable(location.source)})")
+    hidden = min(len(incident.locations), incident.occurrences) - PLACES
+    if hidden > 0:
+        lines.append(f"          and {hidden:,} more")
+    lines.append(f"Seen:     {seen(incident)}")
+    if incident.owner:
+        lines.append(f"Owner:    {printable(incident.owner)}")
+    if incident.first_step and incident.state != "resolved":
+        lines.append(f"First:    {printable(incident.first_step)}")
+    if incident.state == "open":
+        lines.append(f"Ack:      monitor incidents ack {printable(incident.id)}")
+    return lines
+
+
+def _row(incident: Incident) -> str:
+    where = f"  {place(incident.locations[0])}" if incident.locations else ""
+    name, masked = printable(incident.name), printable(incident.masked)
+    return f"{incident.severity:<9} {name}  {masked}{where}  {incident.occurrences:,} times  {printable(incident.id)}"

@@ -1,0 +1,168 @@
+"""Signed webhooks (Standard Webhooks): the whole notification as JSON, or a message in a chat's own form."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import hmac
+import time
+from collections.abc import Mapping
+from typing import Any, ClassVar, Literal, Self
+from urllib.parse import quote
+
+import orjson
+from pydantic import model_validator
+
+from sinks.base import Credential, Incident, Location, Notification, Receipt, SinkConfig, SinkError, resolve
+from sinks.http import Http
+from sinks.text import clean, instant, links
+
+__all__ = ["Webhook", "WebhookConfig", "encode", "payload", "signature", "signing_keys"]
+
+REST = 3600.0  # seconds we leave a receiver alone that answered 410 Gone, before we ask whether it is back
+HINTS = {
+    401: "the receiver wants a login or refuses the signature: check url and signing_secret",
+    403: "the receiver refuses us: check url and signing_secret",
+    404: "nothing lives at this URL: check the credential behind url",
+    410: "the receiver is gone for good: remove this sink or give it a new URL",
+    413: "the receiver takes only smaller bodies: raise its limit, this payload is never cut",
+}
+
+
+class WebhookConfig(SinkConfig):
+    """`format`: `generic` is the contract; `discord` and `teams` post a short message to a chat's webhook URL.
+
+    `signing_secret` holds `whsec_…` (base64); two of them, separated by a space, while the secret is being changed.
+    """
+
+    type: Literal["webhook"]
+    url: Credential
+    signing_secret: Credential | None = None
+    format: Literal["generic", "discord", "teams"] = "generic"
+
+    @model_validator(mode="after")
+    def _signed(self) -> Self:
+        if self.signing_secret and self.format != "generic":
+            raise ValueError(f'signing_secret is of no use with format = "{self.format}": remove one of the two')
+        return self
+
+
+class Webhook:
+    """POSTs to a URL that is a credential; redirects are refused, 410 disables it for an hour."""
+
+    Config: ClassVar[type[SinkConfig]] = WebhookConfig
+
+    def __init__(self, config: WebhookConfig, http: Http) -> None:
+        self._config = config
+        self._http = http
+        self._gone: tuple[bytes, float] | None = None  # hash of the URL that answered 410, and until when it rests
+
+    async def send(self, notification: Notification) -> Receipt | None:
+        url = resolve(self._config.url, "url")
+        digest = hashlib.sha256(url.encode("utf-8", "surrogateescape")).digest()
+        if self._gone and self._gone[0] == digest and time.monotonic() < self._gone[1]:
+            raise SinkError(f"not sent, {HINTS[410]}", retry=False)
+        headers: dict[str, str] = {}
+        if self._config.format == "generic":
+            body = encode(notification)
+            identity = quote(notification.id, safe="-_:@+/=")  # "." separates the signed parts
+            headers = {"webhook-id": identity, "webhook-timestamp": str(int(time.time()))}
+            if self._config.signing_secret:
+                keys = signing_keys(resolve(self._config.signing_secret, "signing_secret"))
+                headers["webhook-signature"] = signature(keys, identity, headers["webhook-timestamp"], body)
+        else:
+            from sinks import chat
+
+            body = orjson.dumps(chat.FORMATS[self._config.format](notification))
+            url += chat.QUERY.get(self._config.format, "") if "?" not in url else ""
+        reply = await self._http.post(url, body, headers)
+        self._gone = (digest, time.monotonic() + REST) if reply.status == 410 else None
+        reply.check(HINTS)
+        return None
+
+    async def close(self) -> None:
+        return
+
+
+def signing_keys(secret: str) -> list[bytes]:
+    """The keys in `whsec_… [whsec_…]`. Raises SinkError without showing any of it."""
+    keys = []
+    for part in secret.split():
+        encoded = part.removeprefix("whsec_")
+        try:
+            keys.append(base64.b64decode(encoded + "=" * (-len(encoded) % 4), validate=True))
+        except (binascii.Error, ValueError):
+            keys.append(b"")
+    if not keys or not all(keys):
+        message = 'signing_secret: must be "whsec_" and base64; `openssl rand -base64 32` makes the second part'
+        raise SinkError(message, retry=False)
+    return keys
+
+
+def signature(keys: list[bytes], identity: str, timestamp: str, body: bytes) -> str:
+    """The `webhook-signature` header: one `v1,…` a key, separated by spaces."""
+    signed = b".".join((identity.encode(), timestamp.encode(), body))
+    digests = (hmac.digest(key, signed, "sha256") for key in keys)
+    return " ".join(f"v1,{base64.b64encode(digest).decode()}" for digest in digests)
+
+
+def encode(notification: Notification) -> bytes:
+    """The payload as one line of JSON in UTF-8."""
+    return orjson.dumps(payload(notification))
+
+
+def payload(notification: Notification) -> dict[str, Any]:
+    """What scripts depend on; never cut. Keys are only ever added."""
+    url, runbook = links(notification)
+    return {
+        "version": notification.version,
+        "id": clean(notification.id),
+        "reason": notification.reason,
+        "severity": notification.severity,
+        "title": clean(notification.title),
+        "text": clean(notification.text),
+        "incidents": [_incident(incident) for incident in notification.incidents],
+        "url": _optional(url),
+        "runbook": _optional(runbook),
+    }
+
+
+def _incident(incident: Incident) -> dict[str, Any]:
+    return {
+        "id": clean(incident.id),
+        "fingerprint": clean(incident.fingerprint),
+        "rule": clean(incident.rule),
+        "name": clean(incident.name),
+        "severity": incident.severity,
+        "state": incident.state,
+        "masked": clean(incident.masked),
+        "first_seen": instant(incident.first_seen),
+        "last_seen": instant(incident.last_seen),
+        "occurrences": incident.occurrences,
+        "locations": [_location(location) for location in incident.locations],
+        "owner": _optional(incident.owner),
+        "first_step": clean(incident.first_step),
+        "runbook": _optional(incident.runbook),
+        "url": _optional(incident.url),
+        "labels": _labels(incident.labels),
+    }
+
+
+def _location(location: Location) -> dict[str, Any]:
+    return {
+        "source": clean(location.source),
+        "path": clean(location.path),
+        "offset": location.offset,
+        "line": location.line,
+        "time": instant(location.time) if location.time else None,
+        "url": _optional(location.url),
+    }
+
+
+def _labels(labels: Mapping[str, str]) -> dict[str, str]:
+    return {clean(key): clean(value) for key, value in labels.items()}
+
+
+def _optional(text: str | None) -> str | None:
+    return None if text is None else clean(text)
