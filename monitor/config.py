@@ -1,0 +1,450 @@
+"""The configuration file: TOML in, one frozen `Config` out, or every error at once with its key path.
+
+Only the top level is described here. Each source and each sink brings its own `Config`, found by its `type`.
+No message shows a value from the file: a literal credential is refused without being repeated anywhere.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import secrets
+import tomllib
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any, Literal, NamedTuple, TypeVar
+from urllib.parse import urlsplit
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from monitor.routing import Policy, Route, Silence
+from monitor.sources import SOURCES, load_source
+from monitor.sources.base import SourceConfig
+from sinks import SINKS, load_sink
+from sinks.base import Credential, CredentialError, SinkConfig
+
+__all__ = [
+    "Config",
+    "ConfigError",
+    "HttpConfig",
+    "MonitorConfig",
+    "Problem",
+    "RulesConfig",
+    "find",
+    "key",
+    "load",
+    "parse",
+]
+
+SYSTEM_PATH = Path("/etc/exposure-monitor/config.toml")
+KEY_FILE = "fingerprint.key"
+KEY_MIN_LENGTH = 16  # bytes; a shorter key makes fingerprints guessable
+
+_M = TypeVar("_M", bound=BaseModel)
+
+
+class Problem(NamedTuple):
+    """One mistake: where (`sources[1].include`, empty for the file itself) and what to do about it."""
+
+    key: str
+    message: str
+
+
+class ConfigError(Exception):
+    """Everything that is wrong with the configuration. `str()` gives one line a problem, safe to print and log."""
+
+    def __init__(self, path: Path | None, problems: Sequence[Problem], lines: Mapping[str, int] | None = None) -> None:
+        self.path = path
+        self.problems = list(problems)
+        self._lines = dict(lines or {})
+        super().__init__(self._text())
+
+    def _text(self) -> str:
+        name = str(self.path) if self.path else "configuration"
+        rows = []
+        for problem in self.problems:
+            line = self._lines.get(problem.key)
+            place = f"{name}:{line}" if line else name
+            rows.append(f"{place}: {problem.key}: {problem.message}" if problem.key else f"{place}: {problem.message}")
+        return "\n".join(rows)
+
+
+def default_state_dir() -> Path:
+    """$STATE_DIRECTORY (systemd gives a colon-separated list, ours is the first), else one below the home directory."""
+    given = os.environ.get("STATE_DIRECTORY", "").split(":")[0]
+    return Path(given) if given else Path("~/.local/state/exposure-monitor").expanduser()
+
+
+def split_listen(listen: str) -> tuple[str, int]:
+    """`HOST:PORT` or `[IPV6]:PORT` → host, port. Raises ValueError."""
+    host, colon, port = listen.rpartition(":")
+    host = host.removeprefix("[").removesuffix("]")
+    if not colon or not host or not re.fullmatch(r"[0-9]{1,5}", port) or int(port) > 65535:
+        raise ValueError('must be "HOST:PORT", such as "127.0.0.1:9321"')
+    return host, int(port)
+
+
+class _Table(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+
+
+class MonitorConfig(_Table):
+    """`[monitor]`. `workers` is the number of scan threads; None: one a usable CPU, at most four."""
+
+    state_dir: Path = Field(default_factory=default_state_dir)
+    fingerprint_key: Credential | None = None
+    database: Credential | None = None
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    log_format: Literal["auto", "json", "text"] = "auto"
+    workers: int | None = Field(default=None, ge=1, le=256)
+
+    @field_validator("state_dir")
+    @classmethod
+    def _expand(cls, value: Path) -> Path:
+        return value.expanduser()
+
+
+class HttpConfig(_Table):
+    """`[http]`. `listen` is HOST:PORT (port 0: any free one) or empty for no HTTP at all.
+
+    `base_url` is how people reach it, for links in alerts. `hosts` are further names allowed in the Host header.
+    """
+
+    listen: str = "127.0.0.1:9321"
+    base_url: str | None = None
+    hosts: tuple[str, ...] = ()
+
+    @field_validator("listen")
+    @classmethod
+    def _listen(cls, value: str) -> str:
+        if value:
+            split_listen(value)
+        return value
+
+    @field_validator("base_url")
+    @classmethod
+    def _base_url(cls, value: str | None) -> str | None:
+        if value is None:
+            return None
+        parts = urlsplit(value)
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            raise ValueError('must be an http or https URL such as "https://monitor.example.org"')
+        if parts.username or parts.password:
+            raise ValueError("must not carry a user name or password: it is shown in alerts")
+        return value.rstrip("/")
+
+
+class RulesConfig(_Table):
+    """`[rules]`. `packs` are names of shipped packs, `paths` globs of rule files of one's own, `disable` rule ids."""
+
+    packs: tuple[str, ...] = ("default",)
+    paths: tuple[str, ...] = ()
+    disable: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """A whole configuration that passed every check which needs nothing but the file."""
+
+    path: Path | None = None
+    monitor: MonitorConfig = field(default_factory=MonitorConfig)
+    http: HttpConfig = field(default_factory=HttpConfig)
+    rules: RulesConfig = field(default_factory=RulesConfig)
+    sources: tuple[SourceConfig, ...] = ()
+    sinks: tuple[SinkConfig, ...] = ()
+    routes: tuple[Route, ...] = ()
+    silences: tuple[Silence, ...] = ()
+
+    @property
+    def state_dir(self) -> Path:
+        return self.monitor.state_dir
+
+    @property
+    def policy(self) -> Policy:
+        return Policy(tuple(sink.name for sink in self.sinks), self.routes, self.silences)
+
+    @property
+    def workers(self) -> int:
+        return self.monitor.workers or min(4, len(os.sched_getaffinity(0)))
+
+
+def find(given: Path | None = None) -> Path:
+    """The file to use: the one given, $MONITOR_CONFIG, ./config.toml, the system's. Raises ConfigError."""
+    if given is not None:
+        return given
+    if named := os.environ.get("MONITOR_CONFIG"):
+        return Path(named)
+    for candidate in (Path("config.toml"), SYSTEM_PATH):
+        if candidate.exists():
+            return candidate
+    message = (
+        f"no configuration found: looked for $MONITOR_CONFIG, ./config.toml and {SYSTEM_PATH}; "
+        "copy config.example.toml to config.toml, or name a file with --config"
+    )
+    raise ConfigError(None, [Problem("", message)])
+
+
+def load(path: Path | None = None) -> Config:
+    """Read and check a configuration file. Raises ConfigError with every problem found."""
+    path = find(path).absolute()
+    try:
+        raw = path.read_bytes()
+    except OSError as error:
+        reason = "is a directory" if path.is_dir() else (error.strerror or type(error).__name__).lower()
+        raise ConfigError(path, [Problem("", f"cannot be read: {reason}")]) from None
+    try:
+        text = raw.decode("utf-8")
+    except UnicodeDecodeError as error:
+        line = raw.count(b"\n", 0, error.start) + 1
+        raise ConfigError(path, [Problem("", f"not UTF-8 text at byte {error.start} (line {line})")]) from None
+    return parse(text, path)
+
+
+def parse(text: str, path: Path | None = None) -> Config:
+    """`load` of a text. Relative paths in it count from the folder of `path`."""
+    try:
+        data = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(path, [Problem("", f"invalid TOML: {error}")]) from None
+    folder = (path or Path("config.toml")).absolute().parent
+    reader = _Reader(data)
+    config = Config(
+        path=path,
+        monitor=_anchored(reader.table("monitor", MonitorConfig), folder),
+        http=reader.table("http", HttpConfig),
+        rules=_anchored_rules(reader.table("rules", RulesConfig), folder),
+        sources=tuple(reader.components("sources", SOURCES, load_source)),
+        sinks=tuple(reader.components("sinks", SINKS, load_sink)),
+        routes=tuple(reader.tables("routes", Route)),
+        silences=tuple(reader.tables("silences", Silence)),
+    )
+    reader.unknown_tables()
+    reader.references(config)
+    if reader.problems:
+        raise ConfigError(path, reader.problems, _lines(text, [problem.key for problem in reader.problems]))
+    return config
+
+
+def key(config: Config) -> bytes:
+    """The key for fingerprints; made on first use (mode 0600) when none is configured. Raises ConfigError.
+
+    Losing or changing it means that secrets known before look new, so an unreadable key is never replaced.
+    """
+    if config.monitor.fingerprint_key is not None:
+        try:
+            value = config.monitor.fingerprint_key.resolve().encode()
+        except CredentialError as error:
+            raise ConfigError(config.path, [Problem("monitor.fingerprint_key", str(error))]) from None
+        return _long_enough(config, value)
+    path = config.state_dir / KEY_FILE
+    try:
+        config.state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+        # Written aside and linked into place: a crash half-way, or two first starts at once, leave one whole key.
+        if not path.exists():
+            fresh = path.with_name(f"{KEY_FILE}.{os.getpid()}.{secrets.token_hex(4)}")
+            with open(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="ascii") as file:
+                file.write(secrets.token_hex(32) + "\n")
+                file.flush()
+                os.fsync(file.fileno())
+            try:
+                os.link(fresh, path)
+            except FileExistsError:
+                pass
+            finally:
+                fresh.unlink()
+        return _long_enough(config, path.read_bytes().strip())
+    except OSError as error:
+        message = (
+            f"{error.filename or path}: {error.strerror}; make the folder writable for this user, "
+            "or set monitor.state_dir or monitor.fingerprint_key"
+        )
+        raise ConfigError(config.path, [Problem("monitor.state_dir", message)]) from None
+
+
+def _long_enough(config: Config, value: bytes) -> bytes:
+    if len(value) < KEY_MIN_LENGTH:
+        message = f"shorter than {KEY_MIN_LENGTH} bytes; make one with: openssl rand -hex 32"
+        raise ConfigError(config.path, [Problem("monitor.fingerprint_key", message)])
+    return value
+
+
+def _anchored(table: MonitorConfig, folder: Path) -> MonitorConfig:
+    def credential(value: Credential | None) -> Credential | None:
+        scheme, _, name = value.reference.partition(":") if value else ("", "", "")
+        return Credential(f"file:{folder / name}") if scheme == "file" else value
+
+    return table.model_copy(
+        update={
+            "state_dir": folder / table.state_dir,
+            "fingerprint_key": credential(table.fingerprint_key),
+            "database": credential(table.database),
+        }
+    )
+
+
+def _anchored_rules(table: RulesConfig, folder: Path) -> RulesConfig:
+    return table.model_copy(update={"paths": tuple(str(folder / Path(path).expanduser()) for path in table.paths)})
+
+
+class _Reader:
+    """Validates the parsed file piece by piece and collects the problems."""
+
+    def __init__(self, data: dict[str, Any]) -> None:
+        self.data = data
+        self.problems: list[Problem] = []
+        self.known: list[str] = []
+
+    def report(self, key: str, message: str) -> None:
+        self.problems.append(Problem(key, message))
+
+    def table(self, name: str, model: type[_M]) -> _M:
+        """One `[name]` table; its defaults when it is absent or wrong."""
+        self.known.append(name)
+        value = self.data.get(name, {})
+        if not isinstance(value, dict):
+            self.report(name, f"must be a table: [{name}]")
+            return model()
+        return self._validate(model, value, name) or model()
+
+    def _tables(self, name: str) -> Iterator[tuple[str, dict[str, Any]]]:
+        """The tables of a `[[name]]` array, each with its key path."""
+        self.known.append(name)
+        value = self.data.get(name, [])
+        if not isinstance(value, list):
+            self.report(name, f"must be an array of tables: write [[{name}]], one for each")
+            return
+        for index, item in enumerate(value):
+            path = f"{name}[{index}]"
+            if isinstance(item, dict):
+                yield path, item
+            else:
+                self.report(path, f"must be a table: write [[{name}]], one for each")
+
+    def tables(self, name: str, model: type[_M]) -> list[_M]:
+        found = [self._validate(model, item, path) for path, item in self._tables(name)]
+        return [item for item in found if item is not None]
+
+    def components(self, name: str, table: Mapping[str, str], load: Callable[[str], Any]) -> list[Any]:
+        """Sources or sinks: the `type` names the class whose `Config` checks the rest."""
+        found = []
+        seen: dict[str, str] = {}
+        for path, item in self._tables(name):
+            who = item.get("name")
+            if isinstance(who, str) and who in seen:
+                self.report(f"{path}.name", f'"{who}" is already the name of {seen[who]}; names must be unique')
+            elif isinstance(who, str):
+                seen[who] = path
+            kind = item.get("type")
+            if not isinstance(kind, str):
+                message = "missing" if kind is None else "must be a string"
+                self.report(f"{path}.type", f"{_who(name, item)}{message}; known types: {', '.join(table)}")
+                continue
+            try:
+                model = load(kind).Config
+            except ValueError as error:
+                self.report(f"{path}.type", f"{_who(name, item)}{error}")
+                continue
+            config = self._validate(model, item, path, _who(name, item))
+            if config is not None:
+                found.append(config)
+        return found
+
+    def _validate(self, model: type[_M], value: dict[str, Any], path: str, who: str = "") -> _M | None:
+        try:
+            return model.model_validate(value)
+        except ValidationError as error:
+            details = error.errors(include_url=False, include_input=False)
+            for detail in details:
+                place = detail["loc"]
+                if detail["type"] == "too_short" and any(other["loc"][:-1] == place for other in details):
+                    continue  # pydantic counts the valid items only; the invalid ones are reported
+                key = path + "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in place)
+                self.report(key, who + _message(model, detail["type"], place, detail["msg"]))
+            return None
+
+    def unknown_tables(self) -> None:
+        for name in self.data:
+            if name not in self.known:
+                self.report(name, f"unknown table{_suggest(name, self.known)}")
+
+    def references(self, config: Config) -> None:
+        """Names of sinks in routes and fallbacks. Checked against every name in the file, also of broken sinks."""
+        raw = self.data.get("sinks", [])
+        items = [item for item in raw if isinstance(item, dict)] if isinstance(raw, list) else []
+        names = [item["name"] for item in items if isinstance(item.get("name"), str)]
+        for index, item in enumerate(items):
+            fallback = item.get("fallback")
+            if isinstance(fallback, str):
+                if fallback not in names:
+                    self.report(f"sinks[{index}].fallback", self._no_sink(fallback, names))
+                elif fallback == item.get("name"):
+                    self.report(f"sinks[{index}].fallback", "names the sink itself; name another one")
+        routes = self.data.get("routes", [])
+        for index, route in enumerate(routes if isinstance(routes, list) else []):
+            wanted = route.get("sinks", []) if isinstance(route, dict) else []
+            for place, name in enumerate(wanted if isinstance(wanted, list) else []):
+                if isinstance(name, str) and name not in names:
+                    self.report(f"routes[{index}].sinks[{place}]", self._no_sink(name, names))
+
+    @staticmethod
+    def _no_sink(name: str, names: Sequence[str]) -> str:
+        known = f"; known sinks: {', '.join(names)}" if names else "; there are no [[sinks]]"
+        return f'no sink is named "{_short(name)}"{_suggest(name, names)}{known}'
+
+
+def _who(table: str, item: Mapping[str, Any]) -> str:
+    """`source "services": ` when the component has a name, to find it without counting."""
+    name = item.get("name")
+    return f'{table.removesuffix("s")} "{_short(name)}": ' if isinstance(name, str) and name else ""
+
+
+def _short(text: str) -> str:
+    """A name from the file as messages show it. What does not look like a name may be a secret in the wrong place."""
+    return text if re.fullmatch(r"[A-Za-z0-9_.-]{1,40}", text) else "…"
+
+
+def _suggest(word: str, known: Iterable[str]) -> str:
+    close = get_close_matches(word, list(known), n=1, cutoff=0.6)
+    return f'; did you mean "{close[0]}"?' if close else ""
+
+
+def _message(model: type[BaseModel], kind: str, location: tuple[int | str, ...], text: str) -> str:
+    """pydantic's message in our words. `text` holds no input (hide_input_in_errors; our validators show none)."""
+    if kind == "extra_forbidden":
+        here = len(location) == 1
+        fields = [entry.alias or name for name, entry in model.model_fields.items()] if here else []
+        known = f"; known keys: {', '.join(fields)}" if fields else ""
+        return f"unknown key{_suggest(str(location[-1]), fields)}{known}"
+    if kind == "missing":
+        return "missing"
+    text = text.removeprefix("Value error, ").removeprefix("Assertion failed, ")
+    return re.sub(r"^(Input|String|List|Tuple|Value) should ", "must ", text).replace("valid tuple", "list")
+
+
+def _lines(text: str, keys: Iterable[str]) -> dict[str, int]:
+    """Line numbers of key paths, as far as a plain reading of the text finds them (tomllib tells none)."""
+    headers: dict[str, int] = {}
+    places: dict[str, int] = {}
+    counts: dict[str, int] = {}
+    table = ""
+    for number, line in enumerate(text.splitlines(), 1):
+        if match := re.match(r"\s*\[\[\s*([A-Za-z0-9_-]+)\s*\]\]", line):
+            name = match[1]
+            table = f"{name}[{counts.get(name, 0)}]"
+            counts[name] = counts.get(name, 0) + 1
+            headers[table] = number
+        elif match := re.match(r"\s*\[\s*([A-Za-z0-9_.-]+)\s*\]", line):
+            table = match[1]
+            headers[table] = number
+        elif match := re.match(r"\s*([A-Za-z0-9_-]+)\s*=", line):
+            places.setdefault(f"{table}.{match[1]}" if table else match[1], number)
+    found = {}
+    for key in keys:
+        shorter = key
+        while shorter and shorter not in places and shorter not in headers:
+            shorter = re.sub(r"(\.[^.\[]+|\[\d+\]|^[^.\[]+)$", "", shorter)
+        if shorter:
+            found[key] = places.get(shorter) or headers[shorter]
+    return found

@@ -1,0 +1,334 @@
+from __future__ import annotations
+
+import os
+import stat
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+
+from monitor.config import Config, ConfigError, Problem, find, key, load, parse, split_listen
+
+
+def problems(text: str) -> list[Problem]:
+    with pytest.raises(ConfigError) as caught:
+        parse(text, Path("config.toml"))
+    return caught.value.problems
+
+
+def keys(text: str) -> list[str]:
+    return [problem.key for problem in problems(text)]
+
+
+GOOD = """
+[monitor]
+state_dir = "state"
+fingerprint_key = "credential:fingerprint-key"
+
+[http]
+listen = "127.0.0.1:0"
+
+[[sources]]
+name = "services"
+type = "file"
+include = ["/var/log/app/*.log"]
+
+[[sinks]]
+name = "chat"
+type = "slack"
+webhook_url = "env:SLACK_WEBHOOK"
+fallback = "screen"
+
+[[sinks]]
+name = "screen"
+type = "console"
+
+[[routes]]
+matchers = ['severity="critical"']
+sinks = ["chat", "screen"]
+continue = true
+
+[rules]
+paths = ["rules.d/*.toml"]
+disable = ["jwt"]
+"""
+
+
+def test_a_good_file(tmp_path: Path) -> None:
+    path = tmp_path / "config.toml"
+    path.write_text(GOOD)
+    config = load(path)
+    assert config.path == path
+    assert config.state_dir == tmp_path / "state"
+    assert [source.name for source in config.sources] == ["services"]
+    assert [sink.name for sink in config.sinks] == ["chat", "screen"]
+    assert config.routes[0].continue_
+    assert config.policy.sinks == ("chat", "screen")
+    assert config.rules.packs == ("default",)
+    assert config.rules.paths == (str(tmp_path / "rules.d/*.toml"),)
+
+
+def test_an_empty_file_gives_the_defaults(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("STATE_DIRECTORY", "/var/lib/exposure-monitor:/var/lib/other")
+    config = parse("")
+    assert config.http.listen == "127.0.0.1:9321"
+    assert config.state_dir == Path("/var/lib/exposure-monitor")
+    assert config.sources == config.sinks == config.routes == ()
+    assert 1 <= config.workers <= 4
+    monkeypatch.delenv("STATE_DIRECTORY")
+    monkeypatch.setenv("HOME", "/home/someone")
+    assert parse("").state_dir == Path("/home/someone/.local/state/exposure-monitor")
+
+
+def test_five_mistakes_are_five_problems_with_key_paths_and_lines(tmp_path: Path) -> None:
+    path = tmp_path / "config.toml"
+    path.write_text(
+        """[monitor]
+workers = "many"
+
+[[sources]]
+name = "services"
+type = "file"
+include = "/var/log/*.log"
+
+[[sources]]
+name = "more"
+type = "file"
+include = ["/srv/*.log"]
+exlude = ["*.gz"]
+
+[[sinks]]
+name = "chat"
+type = "slak"
+
+[[routes]]
+sinks = ["chta"]
+"""
+    )
+    with pytest.raises(ConfigError) as caught:
+        load(path)
+    text = str(caught.value).splitlines()
+    assert [problem.key for problem in caught.value.problems] == [
+        "monitor.workers",
+        "sources[0].include",
+        "sources[1].exlude",
+        "sinks[0].type",
+        "routes[0].sinks[0]",
+    ]
+    assert len(text) == 5
+    assert text[0].startswith(f"{path}:2: monitor.workers: must be a valid integer")
+    assert text[1].startswith(f'{path}:7: sources[0].include: source "services": ')
+    assert text[2].startswith(f'{path}:13: sources[1].exlude: source "more": unknown key; did you mean "exclude"?')
+    assert text[3].startswith(f'{path}:17: sinks[0].type: sink "chat": unknown sink type')
+    assert "slack" in text[3]
+    assert text[4] == (
+        f'{path}:20: routes[0].sinks[0]: no sink is named "chta"; did you mean "chat"?; known sinks: chat'
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "key", "part"),
+    [
+        ("[sorces]", "sorces", 'did you mean "sources"?'),
+        ("[sources]\nname='x'", "sources", "[[sources]]"),
+        ("sources = [1]", "sources[0]", "must be a table"),
+        ("monitor = 1", "monitor", "must be a table: [monitor]"),
+        ("[monitor]\nstate = 'x'", "monitor.state", 'did you mean "state_dir"?'),
+        ("[monitor]\nlog_level = 'loud'", "monitor.log_level", "'debug'"),
+        ("[http]\nlisten = 9321", "http.listen", "must be a valid string"),
+        ("[http]\nlisten = 'localhost'", "http.listen", "HOST:PORT"),
+        ("[http]\nbase_url = 'ftp://x'", "http.base_url", "http or https"),
+        ("[http]\nbase_url = 'https://a:b@x'", "http.base_url", "user name"),
+        ("[[sources]]\ntype = 'file'\ninclude = ['/x']", "sources[0].name", "missing"),
+        ("[[sources]]\nname = 'a b'\ntype = 'file'\ninclude = ['/x']", "sources[0].name", "pattern"),
+        ("[[sources]]\nname = 'a'", "sources[0].type", "missing; known types: file"),
+        ("[[sources]]\nname = 'a'\ntype = 1", "sources[0].type", "must be a string"),
+        ("[[sources]]\nname = 'a'\ntype = 'fil'", "sources[0].type", "did you mean file"),
+        ("[[sinks]]\nname = 'a'\ntype = 'console'\nfallback = 'a'", "sinks[0].fallback", "itself"),
+        ("[[sinks]]\nname = 'a'\ntype = 'console'\nfallback = 'b'", "sinks[0].fallback", "known sinks: a"),
+        ("[[routes]]\nsinks = ['a']", "routes[0].sinks[0]", "there are no [[sinks]]"),
+        ("[[routes]]\nsinks = []", "routes[0].sinks", "at least 1"),
+        ("[[routes]]\nsinks = ['a']\nburst = 'x'\n[[sinks]]\nname='a'\ntype='console'", "routes[0].burst", "20/1m"),
+        ("[[silences]]\nmatchers = ['severity']", "silences[0].matchers[0]", "not a matcher"),
+        ("[rules]\npacks = 'default'", "rules.packs", "must be a list"),
+    ],
+)
+def test_each_mistake_has_its_key_and_says_what_to_do(text: str, key: str, part: str) -> None:
+    (problem,) = problems(text)
+    assert problem.key == key
+    assert part in problem.message
+
+
+def test_a_name_is_used_once() -> None:
+    text = "[[sinks]]\nname = 'a'\ntype = 'console'\n" * 2
+    assert problems(text) == [Problem("sinks[1].name", '"a" is already the name of sinks[0]; names must be unique')]
+
+
+def test_a_broken_sink_is_still_known_to_routes() -> None:
+    text = "[[sinks]]\nname = 'a'\ntype = 'console'\ncolor = 1\n[[routes]]\nsinks = ['a']\n"
+    assert keys(text) == ["sinks[0].color"]
+
+
+LITERAL = "xoxb-" + "1234567890-abcdefghijklmnop"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"[monitor]\nfingerprint_key = '{LITERAL}'",
+        f"[monitor]\ndatabase = '{LITERAL}'",
+        f"[[sinks]]\nname = 'a'\ntype = 'slack'\nwebhook_url = '{LITERAL}'",
+        f"[[sinks]]\nname = 'a'\ntype = 'slack'\ntoken = '{LITERAL}'\nchannel = 'C1'",
+        f"[[sinks]]\nname = 'a'\ntype = 'slack'\ntokn = '{LITERAL}'\nwebhook_url = 'env:X'",
+        f"[[sinks]]\nname = '{LITERAL} '\ntype = 'slack'\nwebhook_url = 'env:X'",
+        f"[[sinks]]\nname = 'a'\ntype = ['{LITERAL}']",
+        f"[[routes]]\nsinks = ['{LITERAL}/']",
+        f"[http]\nlisten = '{LITERAL}'",
+        f"[http]\nbase_url = '{LITERAL}'",
+        f"[monitor]\nlog_level = '{LITERAL}'",
+        f"[monitor]\nworkers = '{LITERAL}'",
+        f"[monitor]\nfingerprint_key = {LITERAL}",
+        f"[monitor]\nfingerprint_key = '{LITERAL}",
+        f'[monitor]\nfingerprint_key = "{LITERAL}\\q"',
+        f"[monitor]\nfingerprint_key '{LITERAL}'",
+    ],
+)
+def test_no_value_of_the_file_is_ever_shown(text: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        parse(text, Path("config.toml"))
+    shown = str(caught.value) + repr(caught.value) + repr(caught.value.problems)
+    assert LITERAL not in shown
+    assert LITERAL[5:15] not in shown
+    assert caught.value.__cause__ is None
+    assert caught.value.__context__ is None or caught.value.__suppress_context__
+
+
+def test_a_literal_credential_is_told_how_to_be_a_reference() -> None:
+    (problem,) = problems(f"[monitor]\nfingerprint_key = '{LITERAL}'")
+    assert problem.key == "monitor.fingerprint_key"
+    assert "env:NAME, file:PATH or credential:NAME" in problem.message
+
+
+def test_syntax_errors_have_line_and_column() -> None:
+    (problem,) = problems("[monitor]\nstate_dir = \n")
+    assert problem.key == ""
+    assert "line 2, column 13" in problem.message
+
+
+def test_a_file_that_is_not_utf8_names_the_byte(tmp_path: Path) -> None:
+    path = tmp_path / "config.toml"
+    path.write_bytes(b"[monitor]\n# caf\xe9\n")
+    with pytest.raises(ConfigError, match=r"not UTF-8 text at byte 15 \(line 2\)"):
+        load(path)
+
+
+def test_files_that_cannot_be_read(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="cannot be read: no such file"):
+        load(tmp_path / "none.toml")
+    with pytest.raises(ConfigError, match="is a directory"):
+        load(tmp_path)
+
+
+def test_the_search_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("MONITOR_CONFIG", raising=False)
+    monkeypatch.setattr("monitor.config.SYSTEM_PATH", tmp_path / "etc.toml")
+    with pytest.raises(ConfigError, match="no configuration found"):
+        find()
+    (tmp_path / "etc.toml").touch()
+    assert find() == tmp_path / "etc.toml"
+    (tmp_path / "config.toml").touch()
+    assert find() == Path("config.toml")
+    monkeypatch.setenv("MONITOR_CONFIG", "elsewhere.toml")
+    assert find() == Path("elsewhere.toml")
+    assert find(Path("given.toml")) == Path("given.toml")
+
+
+def test_relative_paths_count_from_the_folder_of_the_file(tmp_path: Path) -> None:
+    text = "[monitor]\nstate_dir='s'\nfingerprint_key='file:k'\ndatabase='file:/d'\n[rules]\npaths=['/a/*.toml','r']"
+    config = parse(text, tmp_path / "config.toml")
+    assert config.state_dir == tmp_path / "s"
+    assert config.monitor.fingerprint_key is not None
+    assert config.monitor.fingerprint_key.reference == f"file:{tmp_path}/k"
+    assert config.monitor.database is not None
+    assert config.monitor.database.reference == "file:/d"
+    assert config.rules.paths == ("/a/*.toml", f"{tmp_path}/r")
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [("127.0.0.1:0", ("127.0.0.1", 0)), ("[::1]:80", ("::1", 80)), ("host:65535", ("host", 65535))],
+)
+def test_listen(text: str, expected: tuple[str, int]) -> None:
+    assert split_listen(text) == expected
+
+
+@pytest.mark.parametrize("text", ["", "host", ":80", "host:", "host:65536", "host:-1", "host:٣"])
+def test_listen_refuses(text: str) -> None:
+    with pytest.raises(ValueError, match="HOST:PORT"):
+        split_listen(text)
+
+
+def config_at(folder: Path, extra: str = "") -> Config:
+    return parse(f"[monitor]\nstate_dir = 'state'\n{extra}", folder / "config.toml")
+
+
+def test_a_key_is_made_once_for_its_owner_only(tmp_path: Path) -> None:
+    config = config_at(tmp_path)
+    made = key(config)
+    file = tmp_path / "state" / "fingerprint.key"
+    assert len(made) == 64
+    assert key(config) == made
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    assert stat.S_IMODE(file.parent.stat().st_mode) == 0o700
+    assert os.listdir(file.parent) == ["fingerprint.key"]
+
+
+def test_many_first_starts_at_once_agree_on_one_key(tmp_path: Path) -> None:
+    config = config_at(tmp_path)
+    found: list[bytes] = []
+    threads = [threading.Thread(target=lambda: found.append(key(config))) for _ in range(16)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(found) == 16
+    assert len(set(found)) == 1
+    assert os.listdir(tmp_path / "state") == ["fingerprint.key"]
+
+
+def test_a_configured_key_is_used_and_none_is_made(tmp_path: Path) -> None:
+    (tmp_path / "k").write_text("0123456789abcdef0123456789abcdef\n")
+    assert key(config_at(tmp_path, "fingerprint_key = 'file:k'")) == b"0123456789abcdef0123456789abcdef"
+    assert not (tmp_path / "state").exists()
+
+
+def test_a_key_that_cannot_be_used_is_an_error_and_never_replaced(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"monitor\.fingerprint_key: .*No such file"):
+        key(config_at(tmp_path, "fingerprint_key = 'file:none'"))
+    (tmp_path / "short").write_text("short-value")
+    with pytest.raises(ConfigError, match="shorter than 16 bytes") as caught:
+        key(config_at(tmp_path, "fingerprint_key = 'file:short'"))
+    assert "short-value" not in str(caught.value)
+    (tmp_path / "state").mkdir()
+    (tmp_path / "state" / "fingerprint.key").touch()
+    with pytest.raises(ConfigError, match="shorter than 16 bytes"):
+        key(config_at(tmp_path))
+    assert (tmp_path / "state" / "fingerprint.key").read_bytes() == b""
+
+
+def test_a_state_folder_that_cannot_be_made(tmp_path: Path) -> None:
+    (tmp_path / "state").touch()
+    with pytest.raises(ConfigError, match=r"monitor\.state_dir: .*make the folder writable"):
+        key(config_at(tmp_path))
+
+
+def test_reading_the_configuration_loads_no_component_that_is_not_used() -> None:
+    code = (
+        'import sys; from monitor.config import parse; parse(\'[[sinks]]\\nname="a"\\ntype="console"\');'
+        "print([m for m in sys.modules if m in ('sinks.slack', 'sinks.email', 'hyperscan', 'sqlalchemy', 'aiomqtt')])"
+    )
+    answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert answer.stdout == "[]\n"
