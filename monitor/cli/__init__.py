@@ -1,0 +1,82 @@
+"""The command line. One file a command, imported when it is used.
+
+To add a command: one file with `app` (a Typer), one line in `COMMANDS`, one test. Command modules import at their top
+only what is quick to import, since `monitor --help` reads all of them.
+"""
+
+from __future__ import annotations
+
+import os
+from difflib import get_close_matches
+from importlib import import_module
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+__all__ = ["COMMANDS", "app"]
+
+# Name → module with the `app`; in the order of `monitor --help`
+COMMANDS: dict[str, str] = {
+    "run": "monitor.cli.run",
+    "check": "monitor.cli.check",
+    "incidents": "monitor.cli.incidents",
+    "scan": "monitor.cli.scan",
+    "test-pattern": "monitor.cli.test_pattern",
+    "rules": "monitor.cli.rules",
+    "sample": "monitor.cli.sample",
+    "fingerprint": "monitor.cli.fingerprint",
+    "sinks": "monitor.cli.sinks",
+}
+
+
+class Commands(TyperGroup):
+    """Finds a command in the table and imports its module only then."""
+
+    def list_commands(self, _ctx: Any) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, _ctx: Any, cmd_name: str) -> Any:
+        if cmd_name not in COMMANDS:
+            return None
+        command = typer.main.get_command(import_module(COMMANDS[cmd_name]).app)
+        command.name = cmd_name
+        return command
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        if args and args[0] not in COMMANDS and (close := get_close_matches(args[0], COMMANDS, n=1)):
+            ctx.fail(f"No such command {args[0]!r}. Did you mean {close[0]!r}?")
+        return super().resolve_command(ctx, args)
+
+
+app = typer.Typer(
+    cls=Commands,
+    no_args_is_help=True,
+    # Typer's own tracebacks show local variables, and those may hold a secret.
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog="Exit codes: 0 fine; 1 findings or a failed check; 2 wrong usage; 78 bad configuration.",
+)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        from monitor import __version__
+
+        typer.echo(f"exposure-monitor {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def main(
+    config: Annotated[
+        Path | None, typer.Option("--config", metavar="FILE", help="As --config of each command.", show_default=False)
+    ] = None,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
+    ] = False,
+) -> None:
+    """Watches service logs and GitHub for leaked secrets, keeps one incident per secret, and drives the response."""
+    if config is not None:
+        os.environ["MONITOR_CONFIG"] = str(config)

@@ -1,0 +1,43 @@
+"""`monitor` and `python -m monitor`: the last line between an error and the user."""
+
+from __future__ import annotations
+
+import os
+import sys
+import traceback
+
+__all__ = ["main"]
+
+EX_SOFTWARE = 70  # a bug of ours; distinct from the exit codes that scripts depend on
+EX_CONFIG = 78
+
+
+def main() -> None:
+    """Run the command line; never returns."""
+    from monitor.cli import app
+
+    try:
+        app(prog_name="monitor")
+    except BrokenPipeError:
+        # The reader has gone (`monitor … | head`). Keep Python from failing again when it flushes at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(141)
+    except Exception as error:  # noqa: BLE001 - the last boundary; decides what may be shown
+        sys.exit(_report(error))
+
+
+def _report(error: Exception) -> int:
+    from monitor.config import ConfigError
+
+    if isinstance(error, ConfigError):
+        print(error, file=sys.stderr)  # noqa: T201
+        return EX_CONFIG
+    # A message may quote what was being worked on, so of an unexpected error only the place and the type are shown.
+    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if "/typer/" not in frame.filename]
+    print("".join(traceback.format_list(frames)), f"{type(error).__name__} (message withheld)\n", sep="", end="", file=sys.stderr)  # noqa: T201
+    print("This is a bug in the exposure monitor; please report the lines above.", file=sys.stderr)  # noqa: T201
+    return EX_SOFTWARE
+
+
+if __name__ == "__main__":
+    main()

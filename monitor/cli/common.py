@@ -1,0 +1,201 @@
+"""What commands share: options, reading the configuration, and output that scripts and terminals can rely on."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from difflib import get_close_matches
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+
+import typer
+
+if TYPE_CHECKING:
+    from detectors.rule import Rule
+    from monitor.config import Config
+
+__all__ = [
+    "ConfigOption",
+    "Format",
+    "FormatOption",
+    "command_app",
+    "complete_rules",
+    "complete_sinks",
+    "emit",
+    "emit_one",
+    "fail",
+    "find_rule",
+    "paint",
+    "printable",
+    "read_config",
+    "read_rules",
+    "table",
+]
+
+ConfigOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--config",
+        "-c",
+        metavar="FILE",
+        help="Configuration file. Default: $MONITOR_CONFIG, ./config.toml, /etc/exposure-monitor/config.toml.",
+        show_default=False,
+    ),
+]
+
+
+class Format(StrEnum):
+    """`text` for people, `json` for one document, `jsonl` for one object a line."""
+
+    text = "text"
+    json = "json"
+    jsonl = "jsonl"
+
+
+FormatOption = Annotated[Format, typer.Option("--format", "-f", help="How to print the data.")]
+
+SEVERITY_COLOUR = {"critical": "red", "high": "bright_red", "medium": "yellow", "low": "cyan", "info": "blue"}
+
+
+def command_app(**settings: Any) -> typer.Typer:
+    """What a command module calls `app`."""
+    return typer.Typer(
+        add_completion=False, context_settings={"help_option_names": ["-h", "--help"]}, **settings
+    )
+
+
+def read_config(path: Path | None, *, optional: bool = False, enter: bool = False) -> Config:
+    """The configuration. Raises ConfigError, which ends the command with exit code 78.
+
+    `optional`: the defaults when none was named and none is found (commands that need rules only).
+    `enter`: change to its folder, from where relative paths in it count.
+    """
+    from monitor.config import Config, ConfigError, find, load
+
+    if optional and path is None:
+        try:
+            find()
+        except ConfigError:
+            return Config()
+    config = load(path)
+    if enter and config.path is not None:
+        os.chdir(config.path.parent)
+    return config
+
+
+def read_rules(config: Config) -> list[Rule]:
+    """The rules the configuration asks for. Raises ConfigError with every problem."""
+    from detectors.rule import RuleError, load_rules
+    from monitor.config import ConfigError, Problem
+
+    try:
+        return load_rules(config.rules.packs, config.rules.paths, config.rules.disable)
+    except RuleError as error:
+        raise ConfigError(config.path, [Problem("rules", problem) for problem in error.problems]) from None
+
+
+def find_rule(config: Config, rule_id: str) -> Rule:
+    """One rule by its id; ends the command with exit code 2 when there is none."""
+    rules = {rule.id: rule for rule in read_rules(config)}
+    if rule_id not in rules:
+        close = get_close_matches(rule_id, rules, n=3)
+        meant = f"; did you mean {' or '.join(close)}?" if close else ""
+        fail(f"no rule is called {printable(rule_id)!r}{meant}\n`monitor rules list` shows all of them", 2)
+    return rules[rule_id]
+
+
+def fail(message: str, code: int = 1) -> NoReturn:
+    """End with one line on standard error."""
+    typer.echo(message, err=True)
+    raise typer.Exit(code)
+
+
+def emit(
+    rows: Iterable[Mapping[str, Any]], form: Format, text: Callable[[Sequence[Mapping[str, Any]]], Iterable[str]]
+) -> None:
+    """Print data. `json` is one array, `jsonl` one object a line, and `text` turns the rows into lines."""
+    import orjson
+
+    if form is Format.jsonl:
+        for row in rows:
+            typer.echo(orjson.dumps(row).decode())
+    elif form is Format.json:
+        typer.echo(orjson.dumps(list(rows), option=orjson.OPT_INDENT_2).decode())
+    else:
+        for line in text(list(rows)):
+            typer.echo(line)
+
+
+def emit_one(row: Mapping[str, Any], form: Format, text: Callable[[Mapping[str, Any]], Iterable[str]]) -> None:
+    """Print one object; `json` and `jsonl` differ in the line breaks only."""
+    import orjson
+
+    if form is Format.text:
+        for line in text(row):
+            typer.echo(line)
+    else:
+        option = orjson.OPT_INDENT_2 if form is Format.json else 0
+        typer.echo(orjson.dumps(row, option=option).decode())
+
+
+def coloured() -> bool:
+    """Whether standard output is a terminal that wants colours (https://no-color.org)."""
+    return sys.stdout.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+
+
+def paint(text: str, colour: str | None = None, *, bold: bool = False, dim: bool = False) -> str:
+    """`text` in colour on a terminal, as it is elsewhere."""
+    return typer.style(text, fg=colour, bold=bold or None, dim=dim or None) if coloured() else text
+
+
+def printable(text: str) -> str:
+    """One line without control characters, which a hostile path may carry."""
+    from sinks.text import printable as escaped
+
+    return escaped(text)
+
+
+def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> Iterable[str]:
+    """Aligned columns. Only on a terminal the last column is cut to fit: a pipe gets everything.
+
+    Cells of a column `severity` are coloured.
+    """
+    body = [[printable(cell) for cell in row] for row in rows]
+    widths = [max(len(row[i]) for row in [list(head), *body]) for i in range(len(head))]
+    left = sum(widths[:-1]) + 2 * (len(head) - 1)
+    room = max(shutil.get_terminal_size().columns - left, 8) if sys.stdout.isatty() else None
+    yield paint(
+        "  ".join(name.upper().ljust(width) for name, width in zip(head, widths, strict=True)).rstrip(), bold=True
+    )
+    for row in body:
+        if room is not None and len(row[-1]) > room:
+            row[-1] = row[-1][: room - 1] + "…"
+        cells = [cell.ljust(width) for cell, width in zip(row, widths, strict=True)]
+        cells[-1] = cells[-1].rstrip()
+        for i, name in enumerate(head):
+            if name == "severity":
+                cells[i] = paint(cells[i], SEVERITY_COLOUR.get(row[i]))
+        yield "  ".join(cells).rstrip()
+
+
+def complete_rules(incomplete: str) -> list[tuple[str, str]]:
+    """Shell completion of rule ids with their names."""
+    return [(rule.id, rule.name) for rule in _quietly(read_rules) if rule.id.startswith(incomplete)]
+
+
+def complete_sinks(incomplete: str) -> list[str]:
+    """Shell completion of sink names."""
+    return [sink.name for sink in _quietly(lambda c: c.sinks) if sink.name.startswith(incomplete)]
+
+
+def _quietly(read: Callable[[Config], Iterable[Any]]) -> list[Any]:
+    # Completion has nowhere to report a broken configuration to: it offers nothing then.
+    from monitor.config import ConfigError
+
+    try:
+        return list(read(read_config(None, optional=True)))
+    except ConfigError:
+        return []

@@ -1,0 +1,135 @@
+"""The shape of the tree, held by tests: where a thing lies, what may import what."""
+
+from __future__ import annotations
+
+import ast
+import importlib.util
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+PACKAGES = ("monitor", "detectors", "sinks")
+SOURCES = sorted(path for package in PACKAGES for path in (ROOT / package).rglob("*.py"))
+
+
+def has_behaviour(path: Path) -> bool:
+    """Whether a file holds a function or method; plain data and protocols have nothing to test alone."""
+
+    def found(nodes: list[ast.stmt]) -> bool:
+        for node in nodes:
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+                return True
+            protocol = isinstance(node, ast.ClassDef) and any(ast.unparse(base) == "Protocol" for base in node.bases)
+            if isinstance(node, ast.ClassDef) and not protocol and found(node.body):
+                return True
+        return False
+
+    return found(ast.parse(path.read_text(encoding="utf-8")).body)
+
+
+def imports(path: Path) -> Iterator[str]:
+    """Every module a file imports, at its top or inside functions, also for type checking."""
+    package = ".".join(path.relative_to(ROOT).with_suffix("").parts[:-1])
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            yield importlib.util.resolve_name("." * node.level + (node.module or ""), package)
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_every_source_file_has_its_test(path: Path) -> None:
+    if not has_behaviour(path):
+        return
+    place = path.relative_to(ROOT)
+    test = ROOT / "tests" / place.parent / f"test_{place.stem.strip('_')}.py"
+    assert test.is_file(), f"{place} has no {test.relative_to(ROOT)}"
+
+
+@pytest.mark.parametrize(
+    ("package", "forbidden"), [("detectors", {"monitor", "sinks"}), ("sinks", {"monitor", "detectors"})]
+)
+def test_detectors_and_sinks_stand_alone(package: str, forbidden: set[str]) -> None:
+    wrong = [
+        f"{path.relative_to(ROOT)} imports {name}"
+        for path in (ROOT / package).rglob("*.py")
+        for name in imports(path)
+        if name.split(".")[0] in forbidden
+    ]
+    assert not wrong
+
+
+def test_only_the_store_speaks_sql() -> None:
+    wrong = [
+        str(path.relative_to(ROOT))
+        for path in SOURCES
+        if "store" not in path.relative_to(ROOT).parts
+        and any(name.split(".")[0] in ("sqlalchemy", "sqlite3", "psycopg") for name in imports(path))
+    ]
+    assert not wrong
+
+
+def test_incidents_and_routing_are_pure() -> None:
+    forbidden = {"asyncio", "aiohttp", "sqlalchemy", "threading", "time", "socket", "os"}
+    wrong = [
+        f"{name}: {module}"
+        for name in ("incidents.py", "routing.py")
+        for module in imports(ROOT / "monitor" / name)
+        if module.split(".")[0] in forbidden
+    ]
+    assert not wrong
+
+
+@pytest.mark.parametrize("table", ["monitor.sources:SOURCES", "sinks:SINKS", "monitor.cli:COMMANDS"])
+def test_every_file_of_a_table_exists_and_every_component_is_in_its_table(table: str) -> None:
+    module, _, name = table.partition(":")
+    entries: dict[str, str] = getattr(importlib.import_module(module), name)
+    folder = ROOT / Path(*module.split("."))
+    listed = {entry.partition(":")[0].rpartition(".")[2] for entry in entries.values()}
+    for entry in entries.values():
+        target, _, attribute = entry.partition(":")
+        assert importlib.util.find_spec(target) is not None, f"{table} names {target}, which does not exist"
+        if attribute:
+            source = (ROOT / Path(*target.split("."))).with_suffix(".py").read_text(encoding="utf-8")
+            assert f"class {attribute}" in source
+    for path in folder.glob("*.py"):
+        text = path.read_text(encoding="utf-8")
+        is_component = "Config: ClassVar" in text and path.name != "base.py"
+        is_command = "\napp = " in text and path.name != "__init__.py"
+        if is_component or is_command:
+            assert path.stem in listed, f"{path.relative_to(ROOT)} is not in {table}"
+
+
+def tracked() -> list[Path]:
+    listing = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, check=True, text=True).stdout
+    return [ROOT / name for name in listing.split("\0") if name and (ROOT / name).is_file()]
+
+
+def test_no_file_names_a_folder_of_a_developers_machine() -> None:
+    homes = [str(Path.home()), str(ROOT)]
+    wrong = [
+        str(path.relative_to(ROOT))
+        for path in tracked()
+        if path.suffix in (".py", ".md", ".toml", ".service", ".lock") or path.name == "Makefile"
+        if any(f"{home}/" in path.read_text(encoding="utf-8") for home in homes if home != "/")
+    ]
+    assert not wrong
+
+
+def test_no_token_shaped_text_lies_in_the_repository() -> None:
+    """Our own rules over our own files: examples are templates, so nothing may be found with high confidence."""
+    from detectors.engine import Engine
+    from detectors.rule import load_rules
+
+    worker = Engine.build(load_rules()).worker()
+    wrong = [
+        f"{path.relative_to(ROOT)}: {match.rule.id}: {match.masked}"
+        for path in tracked()
+        if path.suffix != ".lock"  # nothing but hashes
+        for match in worker.scan(path.read_bytes())
+        if match.confidence == "high"
+    ]
+    assert not wrong
