@@ -1,4 +1,4 @@
-"""Offline checks of a format: check digits, claims, account numbers. Pure functions from a value to what is known of it."""
+"""Offline checks of a format: check digits, claims, account numbers. Pure functions from a value to what it tells."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def hex_crc32(secret: bytes) -> Check:
 
 def supabase_key(secret: bytes) -> Check:
     """Self-hosted keys end in eight characters of a hash of the rest; the rule of hosted ones is not published."""
-    head, _, tail = secret[: -9], secret[-9:-8], secret[-8:]
+    head, _, tail = secret[:-9], secret[-9:-8], secret[-8:]
     prefix, rand = head[:-22], head[-22:]
     digest = hashlib.sha256(b"supabase-self-hosted|" + prefix + rand).digest()
     if base64.urlsafe_b64encode(digest)[:8] == tail:
@@ -96,7 +96,9 @@ def jwt(secret: bytes) -> Check:
         return Check(reason="the local demo key of the Supabase CLI", labels=labels, severity="info")
     expires = claims.get("exp")
     if isinstance(expires, int | float) and expires < time.time():
-        return Check(reason="expired", labels=labels | {"expired": "true"}, severity="info" if severity == "info" else "low")
+        return Check(
+            reason="expired", labels=labels | {"expired": "true"}, severity="info" if severity == "info" else "low"
+        )
     if severity is None and str(header.get("alg", "")).lower() == "none":
         return Check(reason="unsigned token", labels=labels | {"alg": "none"}, severity="low")
     return Check(reason="header and claims decode", labels=labels, severity=severity)
@@ -158,7 +160,9 @@ def base64_text(secret: bytes) -> Check:
 def discord_bot(secret: bytes) -> Check:
     """The first part is base64 of the bot's numeric id."""
     raw = b64decode(secret.split(b".")[0])
-    return Check(valid=True, reason="bot id decodes") if raw and raw.isdigit() else Check(reject=True, reason="no bot id")
+    return (
+        Check(valid=True, reason="bot id decodes") if raw and raw.isdigit() else Check(reject=True, reason="no bot id")
+    )
 
 
 def pypi_macaroon(secret: bytes) -> Check:

@@ -1,8 +1,8 @@
 """Decoders: encoded text that Hyperscan pointed at, decoded once and scanned again.
 
-Nothing is decoded on suspicion. The triggers are what the rules' own literals look like when encoded (base64 in its three
-alignments, hex), the head of gzip in base64, and escapes near a word that names a credential. So plain logs cost nothing,
-and a region is decoded only where a secret may be.
+Nothing is decoded on suspicion. The triggers are what the rules' own literals look like when encoded (base64 in its
+three alignments, hex), the head of gzip in base64, and escapes near a word that names a credential. So plain logs cost
+nothing, and a region is decoded only where a secret may be.
 """
 
 from __future__ import annotations
@@ -103,7 +103,9 @@ def _gzip(data: Buffer, hits: Sequence[tuple[Codec, int]]) -> Iterable[Region]:
         done = high = m.end() if m else end
         raw = bytes(data[low:high]).replace(b"\\n", b"").replace(b"\r", b"").replace(b"\n", b"").translate(_URLSAFE)
         try:
-            packed = base64.b64decode(raw[: len(raw) // 4 * 4] + raw[len(raw) // 4 * 4 :].ljust(4, b"=")[: 4 if len(raw) % 4 > 1 else 0])
+            packed = base64.b64decode(
+                raw[: len(raw) // 4 * 4] + raw[len(raw) // 4 * 4 :].ljust(4, b"=")[: 4 if len(raw) % 4 > 1 else 0]
+            )
             text = zlib.decompressobj(31).decompress(packed, MAX_DECODED)
         except (ValueError, zlib.error):
             continue
@@ -124,7 +126,9 @@ def _hex(data: Buffer, hits: Sequence[tuple[Codec, int]]) -> Iterable[Region]:
         yield Region(low, high, bytes.fromhex(bytes(data[low:high]).decode("ascii")), 2.0)
 
 
-def _escapes(decode: Callable[[bytes], bytes], run: re.Pattern[bytes]) -> Callable[..., Iterable[Region]]:
+def _escapes(
+    decode: Callable[[bytes], bytes], run: re.Pattern[bytes], needs: re.Pattern[bytes] | None = None
+) -> Callable[..., Iterable[Region]]:
     def regions(data: Buffer, hits: Sequence[tuple[Codec, int]]) -> Iterable[Region]:
         done = -1
         for _, end in sorted(hits, key=lambda h: h[1]):
@@ -133,12 +137,17 @@ def _escapes(decode: Callable[[bytes], bytes], run: re.Pattern[bytes]) -> Callab
             low = max(done, _run_back(data, end, run))
             high = done = _run_ahead(data, end, run)
             raw = bytes(data[low:high])
+            if needs is not None and not needs.search(raw):
+                continue
             text = decode(raw)
             if text != raw:
                 yield Region(low, high, text, (high - low) / max(1, len(text)))
 
     return regions
 
+
+# Words near which an escape is worth undoing.
+_NAMES = rb"(?i:secret|token|passw|api.?key|access.?key|auth|credential|bearer|private)"
 
 _JSON_ESCAPE = re.compile(rb"\\+(?:u([0-9A-Fa-f]{4})|x([0-9A-Fa-f]{2})|([\"'/\\bfnrt]))")
 _JSON_SIMPLE = {b"n": b"\n", b"r": b"\r", b"t": b"\t", b"b": b"\b", b"f": b"\f"}
@@ -161,17 +170,47 @@ def _unescape_html(raw: bytes) -> bytes:
     return html.unescape(raw.decode("latin-1")).encode("latin-1", "replace")
 
 
+_PEM_END = re.compile(rb"-----END [A-Z0-9 ]{0,40}-----")
+_BREAK = re.compile(rb"(?:\\\\*\\n|\n)")
+_CHUNK = re.compile(rb"[A-Za-z0-9+/]{8,}={0,2}")
+
+
+def _lines(data: Buffer, hits: Sequence[tuple[Codec, int]]) -> Iterable[Region]:
+    """A PEM whose every line stands in a log record of its own (syslog, CRI, Docker): put together again."""
+    done = -1
+    for _, end in sorted(hits, key=lambda h: h[1]):
+        if end <= done:
+            continue
+        last = _PEM_END.search(data, end, min(len(data), end + REACH_AHEAD))
+        if last is None:
+            continue
+        low = bytes(data[max(0, end - 80) : end]).rfind(b"-----BEGIN") + max(0, end - 80)
+        done = last.end()
+        body = []
+        framed = False
+        for line in _BREAK.split(bytes(data[end : last.start()])):
+            chunks = _CHUNK.findall(line)
+            if chunks:
+                # The record's own time and stream stand left of the text, or right of it in Docker's JSON.
+                chunk = max(chunks, key=len)
+                framed = framed or len(line.strip()) > len(chunk) + 4
+                body.append(chunk)
+        if framed:
+            text = bytes(data[low:end]) + b"\n" + b"\n".join(body) + b"\n" + last[0]
+            yield Region(low, done, text, (done - low) / len(text))
+
+
 _REGIONS: dict[str, Callable[[Buffer, Sequence[tuple[Codec, int]]], Iterable[Region]]] = {
     "base64": _base64,
     "gzip": _gzip,
     "hex": _hex,
-    "percent": _escapes(unquote_to_bytes, _NOT_SPACE),
+    "percent": _escapes(
+        unquote_to_bytes, _NOT_SPACE, re.compile(_NAMES + rb"|(?i:key|pwd|pass|cookie|curl|mysql)|%3[Aa]%2[Ff]%2[Ff]")
+    ),
     "escape": _escapes(_unescape, _NOT_NEWLINE),
+    "lines": _lines,
     "html": _escapes(_unescape_html, _NOT_NEWLINE),
 }
-
-# Words near which an escape is worth undoing.
-_NAMES = rb"(?i:secret|token|passw|api.?key|access.?key|auth|credential|bearer|private)"
 
 
 def _base64_triggers(literal: bytes) -> Iterable[tuple[bytes, int]]:
@@ -187,7 +226,11 @@ def codecs(rules: Sequence[Rule]) -> list[Codec]:
     """The decode triggers for these rules."""
     out: list[Codec] = []
     literals = {
-        word for rule in rules if not rule.keywords and not rule.shape.caseless for word in rule.shape.literals if len(word) >= 4
+        word
+        for rule in rules
+        if not rule.keywords and not rule.shape.caseless
+        for word in rule.shape.literals
+        if len(word) >= 4
     }
     seen: set[tuple[bytes, int]] = set()
     for word in sorted(literals):
@@ -202,8 +245,16 @@ def codecs(rules: Sequence[Rule]) -> list[Codec]:
             seen.add((digits, -1))
             out.append(Codec("hex", b"(?i)" + digits, len(digits)))
     out.append(Codec("gzip", rb"H4sI[A-Za-z0-9+/_-]{24}", 28))
-    near = rb"[^\s]{0,64}"
-    out.append(Codec("percent", _NAMES + rb"[^\s]{0,24}%(?:3[AaDd]|2[02BbFf])" + near))
+    odd = rb"%(?:2[134ABFabf]|40)"  # characters of a value, not of a path or a sentence
+    out.append(Codec("percent", rb"[A-Za-z0-9]{16}" + odd + rb"[A-Za-z0-9]|[A-Za-z0-9]" + odd + rb"[A-Za-z0-9]{16}"))
+    out.append(Codec("percent", rb"BEGIN(?:%20|\+)[A-Z0-9%+]{0,40}PRIVATE(?:%20|\+)KEY"))
+    out.append(Codec("lines", rb"-----BEGIN [A-Z0-9 ]{0,30}PRIVATE KEY(?: BLOCK)?-----"))
+    out.append(Codec("percent", rb"(?i:passw(?:or)?d|pwd|secret)(?:=|%3[Dd]|%22%3[Aa](?:%20)?%22)[^\s&%]{0,60}" + odd))
+    assigned = rb"(?:%(?:20|22|27|5[CDcd])){0,4}%(?:3[ADEade]|28)"
+    words = rb"(?i:passw(?:or)?d|pwd|secret|token|[._-]key|credential|authorization|cookie|_pass)"
+    out.append(Codec("percent", words + rb"[\w.-]{0,24}" + assigned))
+    out.append(Codec("percent", rb"--?(?i:password|passwd|pass|token|secret|user)(?:%20|%3[Dd])"))
+    out.append(Codec("percent", rb"-u%20(?:%2[27])?[\w.@-]{1,40}%3[Aa]|(?i:sshpass|mysql)[^\s]{0,60}%20-p"))
     out.append(Codec("percent", rb"%3[Aa]%2[Ff]%2[Ff][^\s]{1,96}%40"))
     out.append(Codec("escape", _NAMES + rb"[^\n]{0,24}\\u00(?:3[AaDd]|2[267BbFf])"))
     out.append(Codec("escape", rb":(?:\\+/){2}[^\s/]{1,96}@"))

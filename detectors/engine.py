@@ -3,19 +3,19 @@
     block ─Hyperscan→ (rule, end)… ─merge→ windows ─RE2→ spans ─filters→ verdicts ─overlap→ matches
                     └→ (codec, end)… ─decode→ text ─ the same again, to depth 3
 
-Python runs per block and per hit, never per line. Windows of one rule are merged before RE2 sees them, so a block full of
-hits costs at most one RE2 pass a rule: linear on any input.
+Python runs per block and per hit, never per line. Windows of one rule are merged before RE2 sees them, so a block full
+of hits costs at most one RE2 pass a rule: linear on any input.
 """
 
 from __future__ import annotations
 
 import hashlib
 import os
-import re
 import tempfile
-import threading
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from bisect import bisect_left, insort
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +24,7 @@ import re2
 
 from detectors.checksums import CHECKS
 from detectors.decode import Codec, codecs
-from detectors.filters import entropy, looks_like_hash, placeholder
+from detectors.filters import entropy, looks_like_hash, placeholder, words
 from detectors.fingerprint import mask
 from detectors.rule import Confidence, Rule, RuleError, Severity
 
@@ -59,7 +59,7 @@ class Decision:
     start: int  # of the secret, or of the trigger's window when the pattern did not match
     end: int
     accepted: bool
-    stage: str  # pattern, placeholder, stopwords, allow, digits, entropy, hash, checksum, requires, overlap, accepted
+    stage: str  # pattern, placeholder, stopwords, allow, digits, entropy, words, hash, checksum, requires, overlap
     reason: str
     match: Match | None = field(default=None, repr=False)
     decode: tuple[str, ...] = ()
@@ -121,10 +121,10 @@ class Engine:
             database = hyperscan.Database(mode=hyperscan.HS_MODE_BLOCK)
             problems = []
             for rule in rules:
-                unknown = rule.checksum is not None and rule.checksum not in CHECKS
-                if unknown:
+                if rule.checksum is not None and rule.checksum not in CHECKS:
+                    known = ", ".join(CHECKS)
                     problems.append(
-                        f"{rule.source}: {rule.id}: checksum: no check is called {rule.checksum!r}; there are {', '.join(CHECKS)}"
+                        f"{rule.source}: {rule.id}: checksum: no check is called {rule.checksum!r}; there are {known}"
                     )
                 try:
                     compile_re2(rule.confirm)
@@ -194,11 +194,10 @@ class Worker:
         out = []
         for decision, _ in decided:
             if decision.accepted and id(decision.match) not in kept:
-                winner = "a more specific rule has this span"
-                decision = Decision(
-                    decision.rule, decision.start, decision.end, False, "overlap", winner, decision.match, decision.decode
-                )
-            out.append(decision)
+                why = "a more specific rule has this span"
+                out.append(replace(decision, accepted=False, stage="overlap", reason=why))
+            else:
+                out.append(decision)
         return sorted(out, key=lambda d: (d.start, d.end, d.rule.id))
 
     def hits(self, data: Buffer) -> dict[int, list[int]]:
@@ -280,7 +279,14 @@ class Worker:
                     out.append(
                         (
                             Decision(
-                                decision.rule, start, end, decision.accepted, decision.stage, decision.reason, match, chain
+                                decision.rule,
+                                start,
+                                end,
+                                decision.accepted,
+                                decision.stage,
+                                decision.reason,
+                                match,
+                                chain,
                             ),
                             region.end,
                         )
@@ -310,6 +316,8 @@ class Worker:
             bits = entropy(secret)
             if bits < rule.entropy:
                 return no("entropy", f"entropy {bits:.2f} is below {rule.entropy:.2f} bits a character")
+        if rule.words and (reason := words(secret)):
+            return no("words", reason)
         if rule.hashes:
             reason = looks_like_hash(secret, bytes(data[max(0, start - 64) : start]))
             if reason:
@@ -352,17 +360,8 @@ class Worker:
         low, high = max(0, start - companion.within), min(len(data), end + companion.within)
         if companion.lines is not None:
             before, after = bytes(data[low:start]), bytes(data[end:high])
-            for _ in range(companion.lines + 1):
-                cut = before.rfind(b"\n", 0, len(before) if _ == 0 else cut)
-                if cut < 0:
-                    break
-            low = low + cut + 1 if cut >= 0 else low
-            cut = -1
-            for _ in range(companion.lines + 1):
-                cut = after.find(b"\n", cut + 1)
-                if cut < 0:
-                    break
-            high = end + cut if cut >= 0 else high
+            low = start - len(b"\n".join(before.rsplit(b"\n", companion.lines + 1)[-companion.lines - 1 :]))
+            high = end + len(b"\n".join(after.split(b"\n", companion.lines + 1)[: companion.lines + 1]))
         if companion.rule is not None:
             number = self.engine.number(companion.rule)
             regex, prefixes = self.engine.confirm(number), self.engine.rules[number].shape.literals
@@ -410,9 +409,7 @@ def _resolve(decided: Sequence[tuple[Decision, int]]) -> list[tuple[Match, int]]
     )
     if len(ranked) < 2:
         return ranked
-    # Few priorities, many spans: keep the taken spans sorted and look at the neighbours only.
-    from bisect import bisect_left, insort
-
+    # Taken spans are kept sorted, so that a block full of secrets costs a look at the neighbours, not at all of them.
     taken: list[tuple[int, int]] = []
     kept = []
     for match, end in ranked:
@@ -431,7 +428,7 @@ def _cache_key(expressions: Sequence[bytes], ids: Sequence[int]) -> str:
     # Its info string names library version, features of the CPU and mode; a database moved between machines differs.
     probe = hyperscan.Database(mode=hyperscan.HS_MODE_BLOCK)
     probe.compile(expressions=[b"probe"], ids=[0], flags=[0])
-    digest.update(repr((hyperscan.__version__, probe.info())).encode())
+    digest.update(repr((version("hyperscan"), probe.info())).encode())
     for expression, number in zip(expressions, ids, strict=True):
         digest.update(b"%d:%d:%b\0" % (number, len(expression), expression))
     return digest.hexdigest()

@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 import re
 from collections import Counter
+from itertools import pairwise
 
-__all__ = ["entropy", "looks_like_hash", "placeholder"]
+__all__ = ["entropy", "looks_like_hash", "placeholder", "words"]
 
 # Words that stand where a secret will be. Only such as random text practically never holds.
 _WORDS = re.compile(
@@ -18,8 +19,9 @@ _WORDS = re.compile(
 )
 # Expressions of templates, shells and programs: `${VAR}`, `$VAR`, `{{ x }}`, `<token>`, `%s`, `%(x)s`, `os.environ[`, …
 _EXPRESSIONS = re.compile(
-    rb"\$\{|\$\(|\{\{|\}\}|#\{|<%|%>|<[A-Za-z_$][\w .:-]{0,40}>|^<|^\$[A-Za-z_]|^%[sdv]$|^%\(|^@[A-Za-z]|^\{[\w.]*\}$|^%[A-Z_]+%$"
-    rb"|(?i:process\.env|os\.environ|getenv|system\.get|secrets?\.[a-z_]{2,}$|config\[|env\[|params\[|vault:|arn:aws:|ref\+|op://)"
+    rb"\$\{|\$\(|\{\{|\}\}|#\{|<%|%>|<[A-Za-z_$][\w .:-]{0,40}>|^<|^\$[A-Za-z_]|^%[sdv]$|^%\(|^@[A-Za-z]"
+    rb"|^\{[\w.]*\}$|^%[A-Z_]+%$|(?i:process\.env|os\.environ|getenv|system\.get|secrets?\.[a-z_]{2,}$"
+    rb"|config\[|env\[|params\[|vault:|arn:aws:|ref\+|op://)"
 )
 _UUID = re.compile(rb"^[0-9a-fA-F]{8}-(?:[0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}$")
 _HASH_LENGTHS = frozenset((32, 40, 56, 64, 96, 128))
@@ -28,6 +30,7 @@ _HASH_CONTEXT = re.compile(
     rb"blob|tree|parent|image|layer|trace[_-]?id|span[_-]?id|request[_-]?id|correlation|uuid|guid|build[_-]?id|nonce)"
     rb"[\"'\s:=@/_\[\]()-]{0,6}[\w-]{0,16}[\"'\s:=@/_\[\]()-]{0,4}$"
 )
+
 
 def entropy(value: bytes) -> float:
     """Shannon entropy in bits a character; 0 for the empty value."""
@@ -44,7 +47,7 @@ def _sequence(value: bytes) -> bool:
         return False
     if len(set(value)) <= max(2, size // 12):
         return True
-    steps = Counter(b - a for a, b in zip(value, value[1:], strict=False))
+    steps = Counter(b - a for a, b in pairwise(value))
     if max(steps[0], steps[1], steps[-1]) * 2 > size:
         return True
     return any(value[:n] * (size // n) == value[: size // n * n] for n in (2, 3, 4, 5, 6, 8, 10) if size >= 3 * n)
@@ -71,3 +74,32 @@ def looks_like_hash(value: bytes, before: bytes) -> str | None:
     if value.isdigit() and len(value) < 40:
         return "digits only"
     return None
+
+
+_NAME = re.compile(
+    rb"[A-Za-z]+(?:[ _./:-]+[A-Za-z]+)*[_./:-]?|[A-Za-z_][\w-]*(?:\.[A-Za-z_][\w-]*)+"
+    rb"|[a-z]+(?:[A-Z][a-z]*)*\d?|[A-Z][A-Z_]+\d?"
+)
+_PATH = re.compile(
+    rb"(?:[A-Za-z]:)?[./~]{0,2}/[\w.+@-]+(?:/[\w.+@-]*)+|[\w-]+(?:/[\w.-]+){2,}|[a-z]+://\S*|[\w.-]+\.(?:com|io|net|org|dev|py|js|ts|go|java|yml|yaml|json|pem|key|crt|txt|html|local|internal)(?:[:/].*)?"
+)
+_CALL = re.compile(
+    rb"[\w.]+\(|\w+\[['\"]|=>|->|::|&&|\|\||^[!=]=|^self\.|^this\.|^new |\breturn\b|^function|^lambda|^await "
+)
+_TYPES = re.compile(
+    rb"(?i)(?:null|none|true|false|undefined|string|str|bytes|int|bool|optional|object|required|missing|invalid|incorrect|expired|empty|unset|unknown|default|disabled|enabled)\W?"
+)
+_TIME = re.compile(rb"\d{4}-\d\d-\d\d(?:[T ]\d\d:\d\d.*)?|\d\d:\d\d.*|\d+(?:\.\d+){1,3}(?::\d+)?")
+
+
+def words(value: bytes) -> str | None:
+    """Why `value` is words, a name, a path, a call or a time rather than a value, or None. For generic rules only."""
+    for pattern, what in (
+        (_TYPES, "a keyword"),
+        (_NAME, "words or a name"),
+        (_PATH, "a path or an address"),
+        (_TIME, "a time or a version"),
+    ):
+        if pattern.fullmatch(value):
+            return f"{what}, not a value"
+    return "an expression, not a value" if _CALL.search(value) else None

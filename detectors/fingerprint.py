@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import hashlib
 import hmac
 import re
@@ -28,20 +29,18 @@ def normalise(secret: bytes) -> bytes:
         return b"PEM " + pem[1] + b" " + re.sub(rb"[^A-Za-z0-9+/=:,-]", b"", body)
     value = secret.strip().strip(b"\"'`").strip()
     if b"\\" in value:
-        try:
+        with contextlib.suppress(orjson.JSONDecodeError):  # a backslash of its own, not an escape
             value = orjson.loads(b'"' + value + b'"').encode()
-        except (orjson.JSONDecodeError, UnicodeEncodeError):
-            pass  # a backslash of its own, not an escape
     return value
 
 
 def fingerprint(key: bytes, secret: bytes) -> str:
-    """HMAC-SHA256 of the normalised value, 64 hex digits: the same value has the same fingerprint wherever it is seen."""
+    """HMAC-SHA256 of the normalised value, 64 hex digits: the same value, the same fingerprint, wherever it is seen."""
     return hmac.new(key, normalise(secret), hashlib.sha256).hexdigest()
 
 
 def mask(secret: bytes, prefixes: tuple[str, ...] = ()) -> str:
-    """`ghp_ab12…[40]`: a fixed prefix of the rule, up to 4 further characters, in all at most a quarter; then the length.
+    """`ghp_ab12…[40]`: a fixed prefix of the rule and up to 4 further characters, at most a quarter; then the length.
 
     Encoded control characters show as `?`, so a preview is always one line of ASCII.
     """

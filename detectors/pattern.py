@@ -10,17 +10,17 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 # The standard library's own parser: private, but unchanged since 3.11 and under test here. The alternative, a second
 # regex parser of ours, would be larger than this module.
 from re import _constants as _c  # type: ignore[attr-defined]
 from re import _parser as _p  # type: ignore[attr-defined]
+from typing import Any
 
 __all__ = ["Shape", "shape"]
 
 Nodes = Sequence[tuple[Any, Any]]
-UNBOUNDED = 1024  # bytes a `*`, `+` or `{n,}` may add to the confirm window
+UNBOUNDED = 4096  # bytes a `*`, `+` or `{n,}` may add to the confirm window
 
 _CATEGORIES = {
     _c.CATEGORY_DIGIT: r"\d",
@@ -60,7 +60,7 @@ def shape(pattern: str, trigger: str | None = None) -> Shape:
         elif _has_dotall(tree):
             text = f"(?s:{text})"
     else:
-        core, head, tail = list(_p.parse(trigger)), UNBOUNDED, UNBOUNDED * 16
+        core, head, tail = list(_p.parse(trigger)), UNBOUNDED, UNBOUNDED * 4
         text = trigger
     literals, caseless = _literals(core, bool(flags))
     return Shape(
@@ -117,7 +117,7 @@ def _trim(nodes: Nodes) -> tuple[list[tuple[Any, Any]], int, int]:
         head += _width(core[:1])
         del core[0]
     if core and core[0][0] in (_c.MAX_REPEAT, _c.MIN_REPEAT):
-        op, (low, high, inner) = core[0]
+        op, (low, _, inner) = core[0]
         head += _width(core[:1]) - low * _width(inner)
         core[0] = (op, (low, low, inner))
     elif core and core[0][0] is _c.SUBPATTERN:

@@ -26,9 +26,7 @@ Confidence = Literal["high", "medium", "low"]
 
 # What may stand left of a token besides a non-word character: the tail of an escape, as logs are full of text inside
 # JSON, URLs and terminals. `%3Dghp_…`: the D would hide the token from a plain \b.
-LEFT = (
-    r"(?:\b|%[0-9A-Fa-f]{2}|\\[abefnrtv]|\\u[0-9A-Fa-f]{4}|\\x[0-9A-Fa-f]{2}|\\[0-7]{3}|\x1b\[[0-9;]{0,9}[mK])"
-)
+LEFT = r"(?:\b|%[0-9A-Fa-f]{2}|\\[abefnrtv]|\\u[0-9A-Fa-f]{4}|\\x[0-9A-Fa-f]{2}|\\[0-7]{3}|\x1b\[[0-9;]{0,9}[mK])"
 # Between the keyword and the value of a keyword rule. "near": anything, as in vendors' own snippets; "assignment": the
 # spellings of `name = value` in code, config, JSON (also inside JSON), URLs, XML and headers.
 _ASSIGN = (
@@ -89,6 +87,7 @@ class _Entry(BaseModel):
     stopwords: list[str] = []
     placeholders: bool = True
     hashes: bool | None = None
+    words: bool | None = None
     requires: list[Requires] = []
     labels: dict[str, str] = {}
     runbook: str = "generic-secret"
@@ -126,6 +125,7 @@ class Rule:
     stopwords: tuple[str, ...] = ()  # nor one that contains one, in any case
     placeholders: bool = True  # reject `changeme`, `xxxx`, `${VAR}` and their kin
     hashes: bool = False  # True: reject what looks like a digest, commit or UUID
+    words: bool = False  # True: reject names, paths and calls: what code says where a value could stand
     requires: tuple[Requires, ...] = ()
     labels: Mapping[str, str] = field(default_factory=dict)
     runbook: str = "generic-secret"
@@ -155,18 +155,37 @@ def _keyword_pattern(entry: _Entry) -> str:
 def _to_rule(entry: _Entry, family: str, vendor: str, source: str) -> Rule:
     keyword_bound = entry.value is not None
     generic = family == "generic"
-    data = entry.model_dump(exclude={"value", "near", "gap", "pattern", "requires"}, exclude_none=True)
-    data |= {
-        "pattern": _keyword_pattern(entry) if keyword_bound else entry.pattern,
-        "confidence": entry.confidence or ("medium" if keyword_bound or generic else "high"),
-        "priority": entry.priority if entry.priority is not None else (10 if generic else 50 if keyword_bound else 100),
-        "hashes": entry.hashes if entry.hashes is not None else keyword_bound or generic,
-        "requires": tuple(entry.requires),
-        "family": family,
-        "vendor": vendor,
-        "source": source,
-    }
-    return Rule(**{key: tuple(value) if isinstance(value, list) else value for key, value in data.items()})
+
+    def default(value: Any, otherwise: Any) -> Any:
+        return otherwise if value is None else value
+
+    return Rule(
+        id=entry.id,
+        name=entry.name,
+        pattern=_keyword_pattern(entry) if entry.pattern is None else entry.pattern,
+        severity=entry.severity,
+        confidence=default(entry.confidence, "medium" if keyword_bound or generic else "high"),
+        priority=default(entry.priority, 10 if generic else 50 if keyword_bound else 100),
+        family=family,
+        vendor=vendor,
+        source=source,
+        trigger=entry.trigger,
+        entropy=entry.entropy,
+        digits=entry.digits,
+        checksum=entry.checksum,
+        allow=tuple(entry.allow),
+        stopwords=tuple(entry.stopwords),
+        placeholders=entry.placeholders,
+        words=default(entry.words, generic),
+        hashes=default(entry.hashes, keyword_bound or generic),
+        requires=tuple(entry.requires),
+        labels=entry.labels,
+        runbook=entry.runbook,
+        keywords=tuple(entry.keywords),
+        examples=tuple(entry.examples),
+        negative_examples=tuple(entry.negative_examples),
+        references=tuple(entry.references),
+    )
 
 
 def _pattern_problem(rule: Rule) -> str | None:
@@ -204,7 +223,9 @@ def load_file(path: Path | resources.abc.Traversable, text: str | None = None) -
         raise RuleError([f"{label}: not UTF-8 at byte {error.start}"]) from None
     except tomllib.TOMLDecodeError as error:
         raise RuleError([f"{label}: {error}"]) from None
-    problems = [f"{label}: unknown key {key!r}; a pack holds [[rule]] tables" for key in data if key not in ("rule", "pack")]
+    problems = [
+        f"{label}: unknown key {key!r}; a pack holds [[rule]] tables" for key in data if key not in ("rule", "pack")
+    ]
     family, vendor = _family(path), Path(path.name).stem
     rules: list[Rule] = []
     entries = data.get("rule", [])
@@ -218,7 +239,9 @@ def load_file(path: Path | resources.abc.Traversable, text: str | None = None) -
         except ValidationError as error:
             for item in error.errors(include_input=False, include_url=False):
                 key = ".".join(str(part) for part in item["loc"])
-                problems.append(f"{label}: {name}: {key + ': ' if key else ''}{item['msg'].removeprefix('Value error, ')}")
+                problems.append(
+                    f"{label}: {name}: {key + ': ' if key else ''}{item['msg'].removeprefix('Value error, ')}"
+                )
             continue
         problem = _pattern_problem(rule)
         if problem:
@@ -260,7 +283,9 @@ def builtin_packs(names: Iterable[str] = ("default",)) -> list[Any]:
         elif (_packs() / f"{name}.toml").is_file():
             files.append(_packs() / f"{name}.toml")
         else:
-            problems.append(f"rules.packs: no pack is called {name!r}; there are default, {', '.join(builtin_families())}")
+            problems.append(
+                f"rules.packs: no pack is called {name!r}; there are default, {', '.join(builtin_families())}"
+            )
     if problems:
         raise RuleError(problems)
     return sorted(dict.fromkeys(files), key=str)
@@ -310,5 +335,3 @@ def load_rules(
     if problems:
         raise RuleError(problems)
     return list(rules.values())
-
-

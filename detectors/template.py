@@ -131,7 +131,7 @@ def _aws_id(prefix: str, rng: random.Random) -> str:
 
 def _supabase(kind: str, rng: random.Random) -> str:
     head = f"sb_{kind}_" + _random_text(_CHARSETS["base64url"], 22, rng)
-    prefix, rand = head[: -22], head[-22:]
+    prefix, rand = head[:-22], head[-22:]
     return f"{head}_" + _b64url(hashlib.sha256(f"supabase-self-hosted|{prefix}{rand}".encode()).digest())[:8]
 
 
