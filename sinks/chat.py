@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from sinks.base import Incident, Notification, Severity
-from sinks.text import clip, facts, headline, instant, link, links, place, printable, seen
+from sinks.text import clip, facts, headline, instant, link, links, place, printable, prose, seen
 
 __all__ = ["FORMATS", "QUERY"]
 
@@ -57,7 +57,7 @@ def _rows(notification: Notification) -> list[tuple[str, str]]:
 
 
 def _prose(notification: Notification) -> list[str]:
-    return [] if notification.incidents else [printable(line) for line in notification.text.splitlines()[:4]]
+    return [] if notification.incidents else prose(notification.text)[:4]
 
 
 def _links(notification: Notification) -> list[tuple[str, str]]:

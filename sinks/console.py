@@ -13,7 +13,7 @@ from rich.text import Text
 
 from sinks.base import Incident, Notification, Receipt, Severity, SinkConfig, SinkError
 from sinks.http import Http
-from sinks.text import clip, facts, headline, link, place, printable, seen
+from sinks.text import clip, facts, headline, link, place, printable, prose, seen
 from sinks.webhook import encode
 
 __all__ = ["Console", "ConsoleConfig", "render"]
@@ -46,17 +46,10 @@ class Console:
         self._lock = asyncio.Lock()  # one alert at a time, or two would interleave
 
     async def send(self, notification: Notification) -> Receipt | None:
-        if self._config.format == "json":
-            text = encode(notification).decode() + "\n"
-        else:
-            terminal = Terminal(highlight=False, soft_wrap=True)
-            with terminal.capture() as capture:
-                for line in render(notification, width=terminal.width, bar=_bar(terminal.encoding)):
-                    terminal.print(line)
-                terminal.print()
-            text = capture.get()
         async with self._lock:
             try:
+                json = self._config.format == "json"
+                text = f"{encode(notification).decode()}\n" if json else _drawn(notification)
                 await asyncio.to_thread(_write, text)
             except (OSError, ValueError) as error:  # ValueError: standard output is closed
                 code = error.errno if isinstance(error, OSError) else None
@@ -66,6 +59,16 @@ class Console:
 
     async def close(self) -> None:
         return
+
+
+def _drawn(notification: Notification) -> str:
+    """The picture with the colours that standard output can show."""
+    terminal = Terminal(highlight=False, soft_wrap=True)
+    with terminal.capture() as capture:
+        for line in render(notification, width=terminal.width, bar=_bar(terminal.encoding)):
+            terminal.print(line)
+        terminal.print()
+    return capture.get()
 
 
 def _write(text: str) -> None:
@@ -154,8 +157,8 @@ def _many(notification: Notification) -> list[Text]:
 
 def _prose(notification: Notification, width: int) -> list[Text]:
     lines = []
-    for paragraph in notification.text.splitlines():
-        lines += _wrapped(None, printable(paragraph), width, "")
+    for paragraph in prose(notification.text):
+        lines += _wrapped(None, paragraph, width, "")
     if url := link(notification.url):
         lines.append(Text(url, Style(underline=True, link=url)))
     return lines

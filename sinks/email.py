@@ -20,7 +20,7 @@ from pydantic import AfterValidator, Field, model_validator
 
 from sinks.base import Credential, Incident, Notification, Receipt, SinkConfig, SinkError, resolve
 from sinks.http import Http, network_error
-from sinks.text import NAME, clip, facts, headline, link, links, place, printable, seen
+from sinks.text import NAME, clip, facts, headline, link, links, place, printable, prose, seen
 
 __all__ = ["Email", "EmailConfig", "compose"]
 
@@ -108,7 +108,7 @@ def _converse(config: EmailConfig, password: str | None, mail: EmailMessage) -> 
     except smtplib.SMTPResponseException as error:
         return SinkError(f"the mail server answered {_codes([error.smtp_code])}", retry=not error.smtp_code >= 500)
     except smtplib.SMTPException:
-        return SinkError("the mail server broke off the conversation", retry=True)
+        return SinkError("the mail server broke off the conversation or did not answer in time", retry=True)
     except (OSError, ValueError) as error:
         return network_error(error)
     if refused:  # the others have it: sending again would repeat it to them
@@ -150,7 +150,7 @@ def _body(notification: Notification) -> str:
         if len(notification.incidents) > ROWS:
             lines.append(f"and {len(notification.incidents) - ROWS:,} more")
     else:
-        lines = [printable(line) for line in notification.text.splitlines()]
+        lines = prose(notification.text)
     if good := link(runbook):
         lines.append(f"Runbook:  {good}")
     if good := link(url):

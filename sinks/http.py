@@ -70,13 +70,17 @@ class Reply:
 def safe_quote(text: str, *secrets: str, limit: int = 200) -> str:
     """Foreign text as one printable line of at most `limit` characters; empty when it holds a part of a secret."""
     line = " ".join("".join(c if c.isprintable() else " " for c in text).split())
-    folded = line.casefold()
+    folded = _bare(line)
     for secret in secrets:
-        for form in (secret.casefold(), quote(secret, safe="").casefold()):
+        for form in (_bare(secret), _bare(quote(secret, safe="", errors="replace"))):
             width = min(SHARED, len(form))
             if width and any(form[i : i + width] in folded for i in range(len(form) - width + 1)):
                 return ""
     return line if len(line) <= limit else line[: limit - 1] + "…"
+
+
+def _bare(text: str) -> str:
+    return "".join(c for c in text.casefold() if c.isprintable() and not c.isspace())
 
 
 class Http:

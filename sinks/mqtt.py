@@ -122,5 +122,7 @@ def _mqtt_error(error: aiomqtt.MqttError) -> SinkError:
     number = code.value if isinstance(code, ReasonCode) else code
     if number in NOT_AUTHORISED and isinstance(error, aiomqtt.exceptions.MqttConnectError):
         return SinkError("the broker refuses the login: check username and password", retry=False)
+    if isinstance(error.__context__, OSError):  # aiomqtt keeps only the text of what went wrong on the way
+        return network_error(error.__context__)
     detail = f" (code {number})" if isinstance(number, int) else ""
     return SinkError(f"the broker cannot be reached or did not acknowledge{detail}", retry=True)

@@ -11,7 +11,7 @@ from pydantic import Field, field_validator, model_validator
 
 from sinks.base import Credential, Incident, Notification, Reason, Receipt, Severity, SinkConfig, SinkError, resolve
 from sinks.http import Http, Reply, retry_after
-from sinks.text import clip, facts, headline, link, links, place, printable, seen
+from sinks.text import clip, facts, headline, link, links, place, printable, prose, seen
 
 __all__ = ["Slack", "SlackConfig", "escape", "message"]
 
@@ -200,8 +200,8 @@ def message(notification: Notification) -> dict[str, Any]:
         blocks += _one(notification.incidents[0])
     elif notification.incidents:
         blocks += _many(notification)
-    elif notification.text:
-        blocks.append(_section("\n".join(escape(line, 500) for line in notification.text.splitlines()[:5])))
+    elif lines := prose(notification.text):
+        blocks.append(_section("\n".join(escape(line, 500) for line in lines[:5])))
     if linked := _links(notification):
         blocks.append({"type": "context", "elements": [_mrkdwn(linked)]})
     return {"text": escape(title, 500), "blocks": blocks}

@@ -19,6 +19,7 @@ __all__ = [
     "links",
     "place",
     "printable",
+    "prose",
     "seen",
 ]
 
@@ -36,6 +37,11 @@ def printable(text: str) -> str:
     if text.isprintable():
         return text
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
+
+
+def prose(text: str) -> list[str]:
+    """The lines of a text that say something, each printable."""
+    return [printable(line.strip()) for line in text.splitlines() if line.strip()]
 
 
 def clip(text: str, limit: int) -> str:

@@ -66,7 +66,7 @@ class Webhook:
         headers: dict[str, str] = {}
         if self._config.format == "generic":
             body = encode(notification)
-            identity = quote(notification.id, safe="-_:@+/=")  # "." separates the signed parts
+            identity = quote(clean(notification.id), safe=":@+/=").replace(".", "%2E")  # "." separates what is signed
             headers = {"webhook-id": identity, "webhook-timestamp": str(int(time.time()))}
             if self._config.signing_secret:
                 keys = signing_keys(resolve(self._config.signing_secret, "signing_secret"))

@@ -1,0 +1,131 @@
+"""Notifications for tests of sinks: one real-looking, and a strategy that makes huge and hostile ones."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any, get_args
+
+from hypothesis import strategies as st
+
+from sinks.base import Incident, Location, Notification, Reason, Severity, State
+
+NOW = datetime(2026, 11, 2, 14, 3, 7, tzinfo=UTC)
+
+
+def incident(**changes: Any) -> Incident:
+    base = Incident(
+        id="7f3a9c2e",
+        fingerprint="5e" * 32,
+        rule="github-pat",
+        name="GitHub personal access token",
+        severity="critical",
+        state="open",
+        masked="ghp_a1B2…",
+        first_seen=NOW - timedelta(minutes=5),
+        last_seen=NOW,
+        occurrences=17,
+        locations=(
+            Location("services", "/var/log/app/api.log", 90112, 1042, NOW),
+            Location("services", "/var/log/app/worker.log", 512, 8, NOW - timedelta(minutes=1)),
+        ),
+        first_step="Revoke the token on GitHub, then replace it wherever it is used.",
+        runbook="https://monitor.example.org/runbooks/github-token",
+        url="https://monitor.example.org/incidents/7f3a9c2e",
+    )
+    return replace(base, **changes)
+
+
+def notification(*incidents: Incident, **changes: Any) -> Notification:
+    base = Notification(
+        id="42",
+        key="incident/7f3a9c2e",
+        reason="new",
+        incidents=incidents or (incident(),),
+        severity=(incidents[0] if incidents else incident()).severity,
+    )
+    return replace(base, **changes)
+
+
+def event(**changes: Any) -> Notification:
+    base = Notification(
+        id="43",
+        key="operational/disk",
+        reason="operational",
+        title="The state disk is full",
+        text="Reading has stopped at a safe place; nothing is lost.\nFree some space in the state folder.",
+        severity="high",
+    )
+    return replace(base, **changes)
+
+
+HOSTILE = [
+    "/var/log/<!channel>/<@U123>|&amp;&lt;.log",
+    "`code` *bold* ~x~ _y_ ```",
+    "@everyone @here #general [a](http://evil.example) <http://evil.example|x>",
+    "line\nbreak\r\nSubject: x\ttab\x00nul\x1b[31mred\x1b]8;;http://evil.example\x07",
+    "\u202egnp.exe\u2066",
+    "undecodable \udcff\udc80 name",
+    "{severity} {rule} %s %(x)s ${y}",
+    "<script>alert(1)</script>\"'\\",
+    "😀" * 4000,
+    "&<>" * 3000,
+    "+/#$SYS",
+    "",
+    " ",
+]
+_text = st.one_of(
+    st.sampled_from(HOSTILE),
+    st.text(st.characters(codec=None), max_size=40),
+    st.builds(lambda text, times: text * times, st.text(min_size=1, max_size=6), st.integers(1, 3000)),
+)
+_link = st.one_of(
+    st.none(), st.just("https://monitor.example.org/i/1?a=1&b=2"), st.builds("https://x/{}".format, _text)
+)
+_time = st.integers(0, 2**37).map(lambda seconds: datetime.fromtimestamp(seconds + 0.25, UTC))
+_severity = st.sampled_from(get_args(Severity))
+
+locations = st.builds(
+    Location,
+    source=_text,
+    path=_text,
+    offset=st.one_of(st.none(), st.integers(0, 2**63 - 1)),
+    line=st.one_of(st.none(), st.integers(1, 2**53)),
+    time=st.one_of(st.none(), _time),
+    url=_link,
+)
+incidents = st.builds(
+    Incident,
+    id=_text,
+    fingerprint=_text,
+    rule=_text,
+    name=_text,
+    severity=_severity,
+    state=st.sampled_from(get_args(State)),
+    masked=_text,
+    first_seen=_time,
+    last_seen=_time,
+    occurrences=st.integers(0, 10**12),
+    locations=st.lists(locations, max_size=12).map(tuple),
+    owner=st.one_of(st.none(), _text),
+    first_step=_text,
+    runbook=_link,
+    url=_link,
+    labels=st.dictionaries(_text, _text, max_size=3),
+)
+# A few incidents are drawn and repeated: large groups without the time it takes to draw each.
+_groups = st.builds(
+    lambda few, times: tuple(few) * times, st.lists(incidents, max_size=3), st.sampled_from([1, 1, 1, 40])
+)
+notifications = st.builds(
+    Notification,
+    id=_text,
+    key=_text,
+    reason=st.sampled_from(get_args(Reason)),
+    incidents=_groups,
+    url=_link,
+    runbook=_link,
+    title=_text,
+    text=_text,
+    severity=_severity,
+)

@@ -1,0 +1,134 @@
+"""Slack: incoming webhooks and the two Web API methods we use, with the limits of Block Kit enforced."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from aiohttp import web
+from slack_sdk.errors import SlackObjectFormationError
+from slack_sdk.models.blocks import Block
+
+from tests.fakes.server import FakeServer
+
+
+def check_blocks(blocks: list[dict[str, Any]]) -> None:
+    """Raise AssertionError unless Slack would take the blocks. Slack's own models first, then what they leave out."""
+    assert 1 <= len(blocks) <= 50
+    parsed = Block.parse_all(blocks)
+    assert len(parsed) == len(blocks)
+    for given, block in zip(blocks, parsed, strict=True):
+        assert block is not None
+        try:
+            assert block.to_dict() == given
+        except SlackObjectFormationError as error:
+            raise AssertionError(str(error)) from error
+        texts = [*given.get("fields", []), *given.get("elements", [])]
+        limit = 2000
+        if "text" in given:
+            texts.append(given["text"])
+            limit = 150 if given["type"] == "header" else 3000
+        assert len(given.get("fields", [])) <= 10
+        assert len(given.get("elements", [])) <= 10
+        for text in texts:
+            units = len(text["text"].encode("utf-16-le")) // 2
+            assert 1 <= units <= limit, f"{given['type']}: {units} units of text"
+            if text["type"] == "mrkdwn":
+                assert text.get("verbatim") is True, "mrkdwn without verbatim is searched for mentions and links"
+    total = sum(len(text) for text in _texts(blocks))
+    assert total <= 13_200, f"msg_blocks_too_long: {total}"
+
+
+def _texts(value: Any) -> list[str]:
+    if isinstance(value, str):
+        return [value]
+    if isinstance(value, dict):
+        return [text for item in value.values() for text in _texts(item)]
+    return [text for item in value for text in _texts(item)] if isinstance(value, list) else []
+
+
+class FakeSlack(FakeServer):
+    """`messages`: (channel id, ts) → content; `posts`: all webhook messages; `replies`: thread replies in order."""
+
+    def __init__(self, token: str = "token-of-the-bot", webhook: str = "/services/T0/B0/path") -> None:
+        super().__init__()
+        self.token = token
+        self.webhook = webhook
+        self.channels = {"#alerts": "C0ALERTS", "C0ALERTS": "C0ALERTS"}
+        self.messages: dict[tuple[str, str], dict[str, Any]] = {}
+        self.posts: list[dict[str, Any]] = []
+        self.replies: list[dict[str, Any]] = []
+        self._ts = 1_700_000_000
+
+    @property
+    def api_url(self) -> str:
+        return f"{self.url}/api"
+
+    async def answer(self, request: web.Request, body: bytes) -> web.StreamResponse:
+        if request.method != "POST" or request.content_type != "application/json":
+            self.problems.append(f"{request.method} {request.content_type}")
+        try:
+            content = json.loads(body)
+        except ValueError:
+            return web.Response(status=400, text="invalid_payload")
+        if request.path == self.webhook:
+            return self._webhook(content)
+        if request.path.startswith("/services/"):
+            return web.Response(status=404, text="no_service")
+        if request.headers.get("Authorization") != f"Bearer {self.token}":
+            return _error("invalid_auth")
+        if request.path == "/api/chat.postMessage":
+            return self._post(content)
+        if request.path == "/api/chat.update":
+            return self._update(content)
+        return _error("unknown_method")
+
+    def _valid(self, content: dict[str, Any]) -> bool:
+        try:
+            assert isinstance(content.get("text"), str)
+            assert 1 <= len(content["text"]) <= 40_000
+            if "blocks" in content:
+                check_blocks(content["blocks"])
+        except AssertionError as error:
+            self.problems.append(str(error))
+            return False
+        return True
+
+    def _webhook(self, content: dict[str, Any]) -> web.Response:
+        if not self._valid(content):
+            return web.Response(status=400, text="invalid_blocks")
+        self.posts.append(content)
+        return web.Response(text="ok")
+
+    def _post(self, content: dict[str, Any]) -> web.Response:
+        channel = self.channels.get(content.get("channel", ""))
+        if channel is None:
+            return _error("channel_not_found")
+        if not self._valid(content):
+            return _error("invalid_blocks")
+        if content.get("unfurl_links") is not False or content.get("unfurl_media") is not False:
+            self.problems.append("links are unfurled")
+        self._ts += 1
+        ts = f"{self._ts}.000100"
+        if "thread_ts" in content:
+            if (channel, content["thread_ts"]) not in self.messages:
+                return _error("thread_not_found")
+            self.replies.append(content)
+        else:
+            self.messages[channel, ts] = content
+        return web.json_response({"ok": True, "channel": channel, "ts": ts, "message": {"text": content["text"]}})
+
+    def _update(self, content: dict[str, Any]) -> web.Response:
+        place = (content.get("channel", ""), content.get("ts", ""))
+        if place not in self.messages:
+            return _error("message_not_found")
+        if not self._valid(content):
+            return _error("invalid_blocks")
+        if "blocks" not in content:
+            self.problems.append("chat.update without blocks removes them")
+        self.messages[place] = content
+        return web.json_response({"ok": True, "channel": place[0], "ts": place[1], "text": content["text"]})
+
+
+def _error(code: str) -> web.Response:
+    return web.json_response({"ok": False, "error": code})

@@ -1,0 +1,91 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from pydantic import ValidationError
+
+from sinks.alertmanager import Alertmanager, AlertmanagerConfig, alerts
+from sinks.base import Notification, SinkError
+from sinks.http import Http
+from tests.fakes.alertmanager import VALIDATOR, FakeAlertmanager
+from tests.fakes.notifications import event, incident, notification, notifications
+from tests.fakes.server import FAULTS, PERMANENT
+
+
+def sink(http: Http, url: str, **keys: Any) -> Alertmanager:
+    return Alertmanager(AlertmanagerConfig(name="am", type="alertmanager", url=url, **keys), http)
+
+
+async def test_fires_until_resolved_and_is_one_alert(http: Http) -> None:
+    async with FakeAlertmanager() as fake:
+        target = sink(http, fake.url + "/")
+        await target.send(notification())
+        await target.send(notification(incident(occurrences=99), reason="repeat"))
+        (alert,) = fake.firing()
+        assert alert["labels"] == {
+            "alertname": "SecretExposed",
+            "severity": "critical",
+            "rule": "github-pat",
+            "incident": "7f3a9c2e",
+            "fingerprint": "5e" * 32,
+        }
+        assert alert["annotations"]["seen"].startswith("99 times")
+        assert alert["annotations"]["runbook_url"] == "https://monitor.example.org/runbooks/github-token"
+        assert alert["generatorURL"] == "https://monitor.example.org/incidents/7f3a9c2e"
+        await target.send(notification(incident(state="resolved"), reason="resolved"))
+        assert fake.firing() == []
+        assert len(fake.alerts) == 1
+
+
+async def test_a_higher_severity_ends_the_lower_alert(http: Http) -> None:
+    async with FakeAlertmanager() as fake:
+        target = sink(http, fake.url)
+        await target.send(notification(incident(severity="medium")))
+        await target.send(notification(incident(severity="critical"), reason="escalated"))
+        assert [alert["labels"]["severity"] for alert in fake.firing()] == ["critical"]
+
+
+async def test_operational_events_end_by_themselves(http: Http) -> None:
+    async with FakeAlertmanager() as fake:
+        await sink(http, fake.url).send(event())
+        (alert,) = fake.firing()
+    assert alert["labels"]["alertname"] == "ExposureMonitor"
+    assert datetime.fromisoformat(alert["endsAt"]) < datetime.now(UTC) + timedelta(hours=2)
+
+
+@pytest.mark.parametrize("name", FAULTS)
+async def test_faults(http: Http, credential: Callable[[str, str], str], name: str) -> None:
+    async with FakeAlertmanager() as fake:
+        fake.faults.append(FAULTS[name])
+        with pytest.raises(SinkError) as caught:
+            await sink(http, fake.url, token=credential("token", "the-bearer")).send(notification())
+        assert caught.value.retry is (name not in PERMANENT)
+        assert fake.requests[0].headers["Authorization"] == "Bearer the-bearer"
+
+
+@settings(max_examples=60, deadline=None)
+@given(notifications)
+def test_any_notification_is_valid(message: Notification) -> None:
+    posted = alerts(message, datetime.now(UTC), timedelta(hours=24))
+    VALIDATOR.validate(posted)
+    assert all(alert["startsAt"] <= alert["endsAt"] for alert in posted)
+
+
+@pytest.mark.parametrize(
+    ("keys", "says"),
+    [
+        ({"url": "alertmanager:9093"}, r"must be an http\(s\) URL"),
+        ({"url": "https://me:hidden@am"}, "use token"),
+        ({"url": "http://am.example", "token": "env:T"}, "unencrypted"),
+        ({"url": "http://am.example", "hold": "1"}, "duration"),
+        ({"url": "http://am.example", "hold": "0h"}, "duration"),
+    ],
+)
+def test_configuration_errors_are_clear(keys: dict[str, str], says: str) -> None:
+    with pytest.raises(ValidationError, match=says) as caught:
+        AlertmanagerConfig(name="am", type="alertmanager", **keys)  # type: ignore[arg-type]
+    assert "hidden" not in str(caught.value)

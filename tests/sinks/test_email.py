@@ -1,0 +1,136 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from pydantic import ValidationError
+
+from sinks import email as module
+from sinks.base import Notification, SinkError
+from sinks.email import Email, EmailConfig, compose
+from sinks.http import Http
+from tests.fakes.mosquitto import free_port
+from tests.fakes.notifications import NOW, event, incident, notification, notifications
+from tests.fakes.smtp import FakeSmtp, certificate
+
+Put = Callable[[str, str], str]
+PASSWORD = "canary-password"
+
+
+def sink(port: int, **keys: Any) -> Email:
+    defaults = {"host": "127.0.0.1", "port": port, "tls": "none", "sender": "monitor@example.org"}
+    return Email(EmailConfig(name="mail", type="email", **{**defaults, "to": ["security@example.org"], **keys}), Http())
+
+
+async def test_mails_over_starttls_with_login(tmp_path: Path, credential: Put) -> None:
+    pem = certificate(tmp_path)
+    async with FakeSmtp(pem, password=PASSWORD) as server:
+        keys = {"tls": "starttls", "ca_file": pem[0], "username": "me", "password": credential("pass", PASSWORD)}
+        await sink(server.port, **keys, to=["a@example.org", "b@example.org"]).send(notification())
+    (mail,) = server.mails
+    assert (mail.sender, mail.to, mail.encrypted, mail.login) == (
+        *("monitor@example.org", ("a@example.org", "b@example.org"), True, "me"),
+    )
+    assert mail.message["Subject"] == "[critical] GitHub personal access token exposed"
+    text = mail.message.get_content()
+    for part in (
+        *("ghp_a1B2…", "/var/log/app/api.log:1042 (services)", "17 times in 5 min", "Revoke the token"),
+        *("https://monitor.example.org/runbooks/github-token", "monitor incidents ack 7f3a9c2e"),
+    ):
+        assert part in text
+
+
+async def test_a_thread_per_key_and_an_id_per_notification() -> None:
+    async with FakeSmtp() as server:
+        target = sink(server.port)
+        for message in (notification(), notification(), notification(id="50", reason="resolved"), event()):
+            await target.send(message)
+    ids = [mail.message["Message-ID"] for mail in server.mails]
+    assert ids[0] == ids[1]
+    assert len(set(ids)) == 3
+    threads = [mail.message["References"] for mail in server.mails]
+    assert threads[0] == threads[2] != threads[3]
+
+
+@pytest.mark.parametrize(
+    ("verb", "answer", "retry", "says"),
+    [
+        ("MAIL", "451 try later", True, "answered 451"),
+        ("MAIL", "550 never: {line}", False, "answered 550"),
+        ("RCPT", "450 busy", True, "every recipient was refused"),
+        ("RCPT", "550 {line}", False, "every recipient was refused"),
+        ("DATA", "452 full", True, "answered 452"),
+        ("DATA", "554 spam", False, "answered 554"),
+        ("DATA", FakeSmtp.DROP, True, "broke off"),
+        ("EHLO", FakeSmtp.HANG, True, "did not answer in time"),
+        ("EHLO", FakeSmtp.DROP, True, "broke off"),
+    ],
+)
+async def test_faults(monkeypatch: pytest.MonkeyPatch, verb: str, answer: str, retry: bool, says: str) -> None:
+    monkeypatch.setattr(module, "TIMEOUT", 0.5)
+    async with FakeSmtp() as server:
+        server.answers[verb] = answer
+        with pytest.raises(SinkError, match=says) as caught:
+            await sink(server.port).send(notification())
+        assert caught.value.retry is retry
+        assert server.mails == []
+
+
+async def test_login_and_tls_failures(tmp_path: Path, credential: Put) -> None:
+    pem = certificate(tmp_path)
+    login = {"username": "me", "password": credential("pass", "canary-nonsense")}
+    async with FakeSmtp(pem, password=PASSWORD) as server:
+        with pytest.raises(SinkError, match="check username and password") as caught:
+            await sink(server.port, tls="starttls", ca_file=pem[0], **login).send(notification())
+        assert not caught.value.retry
+        assert "canary" not in repr(caught.value)
+        with pytest.raises(SinkError, match="certificate") as caught:
+            await sink(server.port, tls="starttls", **login).send(notification())
+        assert caught.value.retry
+    async with FakeSmtp() as server:
+        with pytest.raises(SinkError, match="offers no STARTTLS") as caught:
+            await sink(server.port, tls="starttls", **login).send(notification())
+        assert not caught.value.retry
+    with pytest.raises(SinkError, match="Connection refused") as caught:
+        await sink(free_port()).send(notification())
+    assert caught.value.retry
+
+
+@settings(max_examples=60, deadline=None)
+@given(notifications)
+def test_any_notification_is_a_mail_without_foreign_headers(message: Notification) -> None:
+    raw = compose(message, "monitor@example.org", ("a@example.org",), NOW).as_bytes()
+    head = raw.partition(b"\r\n\r\n")[0]
+    names = {line.partition(b":")[0] for line in head.split(b"\r\n") if not line.startswith((b" ", b"\t"))}
+    assert names <= {
+        *(b"Subject", b"From", b"To", b"Date", b"Message-ID", b"References", b"In-Reply-To", b"Auto-Submitted"),
+        *(b"Importance", b"Content-Type", b"Content-Transfer-Encoding", b"MIME-Version"),
+    }
+    assert max(map(len, raw.split(b"\r\n"))) <= 998
+
+
+def test_a_group_is_a_list() -> None:
+    text = compose(notification(*[incident()] * 60), "a@b", ("c@d",), NOW).get_content()
+    assert text.splitlines()[0] == "60 secrets (GitHub personal access token) exposed"
+    assert "and 10 more" in text
+
+
+@pytest.mark.parametrize(
+    ("keys", "says"),
+    [
+        ({"sender": "no address"}, "plain address"),
+        ({"to": []}, "at least 1 item"),
+        ({"to": ["a@b\r\nBcc: c@d"]}, "plain address"),
+        ({"username": "me"}, "go together"),
+        ({"username": "me", "password": "hidden"}, "must be a reference"),
+        ({"username": "me", "password": "env:P", "tls": "none"}, "unencrypted"),
+    ],
+)
+def test_configuration_errors_are_clear(keys: dict[str, Any], says: str) -> None:
+    base: dict[str, Any] = {"name": "m", "type": "email", "host": "h", "sender": "a@b", "to": ["c@d"], **keys}
+    with pytest.raises(ValidationError, match=says) as caught:
+        EmailConfig(**base)
+    assert "hidden" not in str(caught.value)

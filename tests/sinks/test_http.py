@@ -1,0 +1,126 @@
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sinks.base import SinkError
+from sinks.http import MAX_REPLY, Http, Reply, retry_after, safe_quote
+from tests.fakes.mosquitto import free_port
+from tests.fakes.server import FAULTS, PERMANENT, FakeServer, Fault
+
+PATH = "/hidden-path-7d1f"
+
+
+async def post(http: Http, url: str) -> Reply:
+    reply = await http.post(url, b"{}")
+    reply.check({404: "look at the URL"})
+    return reply
+
+
+async def test_posts_json_once_and_says_who_it_is(http: Http) -> None:
+    async with FakeServer() as server:
+        assert (await post(http, server.url + PATH)).body == b"ok"
+    (request,) = server.requests
+    assert (request.method, request.path, request.body) == ("POST", PATH, b"{}")
+    assert request.headers["Content-Type"] == "application/json"
+    assert request.headers["User-Agent"].startswith("exposure-monitor")
+
+
+@pytest.mark.parametrize("name", FAULTS)
+async def test_every_fault_is_classified_and_names_no_url(http: Http, name: str) -> None:
+    async with FakeServer() as server:
+        server.faults.append(FAULTS[name])
+        with pytest.raises(SinkError) as caught:
+            await post(http, server.url + PATH)
+        assert len(server.requests) == 1  # a redirect is not followed, a failure is not repeated here
+    assert caught.value.retry is (name not in PERMANENT)
+    assert caught.value.after == {"429": 7.0, "503": 3.0}.get(name)
+    assert "hidden" not in str(caught.value)
+    assert str(server.port) not in str(caught.value)
+    assert caught.value.__context__ is None
+
+
+async def test_messages_say_what_happened(http: Http) -> None:
+    async with FakeServer() as server:
+        server.faults += [Fault(404), Fault(302), Fault(hang=True)]
+        for message in ("HTTP 404 Not Found: look at the URL", "redirects are not followed", "no answer in time"):
+            with pytest.raises(SinkError, match=message):
+                await post(http, server.url)
+    with pytest.raises(SinkError, match="cannot connect or send: Connection refused"):
+        await post(http, f"http://127.0.0.1:{free_port()}{PATH}")
+    with pytest.raises(SinkError, match="host name cannot be resolved"):
+        await post(http, f"http://name.invalid{PATH}")
+    async with FakeServer() as server:
+        with pytest.raises(SinkError, match="TLS handshake failed") as caught:
+            await post(http, server.url.replace("http:", "https:"))
+        assert caught.value.retry
+
+
+@pytest.mark.parametrize(
+    "url", ["", "hidden", "ftp://hidden/x", "http://[hidden", "http:///hidden", "http://h:99999/x"]
+)
+async def test_a_senseless_url_is_permanent_and_not_shown(http: Http, url: str) -> None:
+    with pytest.raises(SinkError) as caught:
+        await post(http, url)
+    assert not caught.value.retry
+    assert "hidden" not in str(caught.value)
+
+
+async def test_reads_no_more_than_it_needs(http: Http) -> None:
+    async with FakeServer() as server:
+        server.faults.append(Fault(200, body="x" * 5_000_000))
+        assert len((await post(http, server.url)).body) == MAX_REPLY
+        await post(http, server.url)  # the session is still good
+
+
+async def test_goes_through_the_proxy_of_the_environment(http: Http, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with FakeServer() as proxy:
+        monkeypatch.setenv("http_proxy", proxy.url)
+        await post(http, "http://receiver.invalid/x")
+        monkeypatch.setenv("no_proxy", "receiver.invalid")
+        with pytest.raises(SinkError):
+            await post(http, "http://receiver.invalid/x")
+    assert [request.headers["Host"] for request in proxy.requests] == ["receiver.invalid"]
+
+
+async def test_sends_no_password_of_netrc(http: Http, monkeypatch: pytest.MonkeyPatch, tmp_path) -> None:  # type: ignore[no-untyped-def]
+    (tmp_path / "netrc").write_text("machine 127.0.0.1 login me password hidden\n")
+    monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
+    async with FakeServer() as server:
+        await post(http, server.url)
+    assert "Authorization" not in server.requests[0].headers
+
+
+def test_retry_after_takes_seconds_and_dates_within_an_hour() -> None:
+    assert retry_after({}) is None
+    assert retry_after({"Retry-After": "12"}) == 12
+    assert retry_after({"Retry-After": "-5"}) == 0
+    assert retry_after({"Retry-After": "1e99"}) == 3600
+    assert retry_after({"Retry-After": "nan"}) is None
+    assert retry_after({"Retry-After": "soon"}) is None
+    date = format_datetime(datetime.now(UTC) + timedelta(seconds=90), usegmt=True)
+    assert 80 < (retry_after({"Retry-After": date}) or 0) <= 90
+
+
+@given(st.text())
+def test_retry_after_never_fails(value: str) -> None:
+    after = retry_after({"Retry-After": value})
+    assert after is None or 0 <= after <= 3600
+
+
+@given(st.text(min_size=1, max_size=40), st.text(max_size=300), st.text(max_size=300))
+def test_a_quote_never_holds_the_secret(secret: str, before: str, after: str) -> None:
+    quoted = safe_quote(before + secret + after, secret)
+    assert len(quoted) <= 200
+    shown = "".join(c for c in secret if c.isprintable() and not c.isspace())
+    assert not shown or shown not in quoted
+
+
+def test_a_quote_is_one_short_line() -> None:
+    assert safe_quote("a\nb\x1b[31m  c", "elsewhere") == "a b [31m c"
+    assert safe_quote("x" * 500) == "x" * 199 + "…"
+    assert safe_quote("part of SECRETVALUE shown", "secretvalue-and-more") == ""

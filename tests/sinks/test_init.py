@@ -1,0 +1,30 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+import sinks
+from sinks import SINKS, UnknownSinkError, load_sink
+from sinks.base import SinkConfig
+
+
+@pytest.mark.parametrize("name", SINKS)
+def test_every_type_loads_and_its_config_names_it(name: str) -> None:
+    config = load_sink(name).Config
+    assert issubclass(config, SinkConfig)
+    assert config.model_config["extra"] == "forbid"
+    assert config.model_fields["type"].annotation.__args__ == (name,)  # type: ignore[union-attr]
+
+
+def test_an_unknown_type_offers_what_was_meant() -> None:
+    with pytest.raises(UnknownSinkError, match=r"unknown sink type 'slak': did you mean slack\?"):
+        load_sink("slak")
+    with pytest.raises(UnknownSinkError, match="known types: alertmanager, console,"):
+        load_sink("carrier-pigeon")
+
+
+def test_every_sink_file_is_in_the_table() -> None:
+    shared = {"__init__", "base", "http", "text", "chat"}
+    files = {path.stem for path in Path(sinks.__file__).parent.glob("*.py")} - shared
+    assert files == {target.partition(":")[0].removeprefix("sinks.") for target in SINKS.values()}

@@ -1,0 +1,130 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import orjson
+import pytest
+from hypothesis import given, settings
+from pydantic import ValidationError
+
+from sinks.base import Notification, SinkError
+from sinks.http import Http
+from sinks.pagerduty import PagerDuty, PagerDutyConfig, dedup_key, event
+from tests.fakes.notifications import event as operational
+from tests.fakes.notifications import incident, notification, notifications
+from tests.fakes.pagerduty import FakePagerDuty, check_event
+from tests.fakes.server import FAULTS, PERMANENT
+
+Put = Callable[[str, str], str]
+KEY = "0123456789abcdef" * 2
+
+
+def pager(http: Http, fake: FakePagerDuty, credential: Put, key: str = KEY) -> PagerDuty:
+    reference = credential("routing_key", key)
+    config = PagerDutyConfig(name="pager", type="pagerduty", routing_key=reference, base_url=fake.url)  # type: ignore[arg-type]
+    return PagerDuty(config, http)
+
+
+async def test_one_incident_from_trigger_to_resolve(http: Http, credential: Put) -> None:
+    async with FakePagerDuty() as fake:
+        sink = pager(http, fake, credential)
+        receipt = await sink.send(notification())
+        assert receipt == {"dedup_key": "incident/7f3a9c2e"}
+        states = []
+        for state, reason in (
+            ("open", "update"),
+            ("acknowledged", "acknowledged"),
+            ("resolved", "resolved"),
+            ("open", "reopened"),
+        ):
+            await sink.send(notification(incident(state=state), reason=reason, receipt=receipt))
+            states.append(fake.state[KEY, "incident/7f3a9c2e"])
+    assert states == ["triggered", "acknowledged", "resolved", "triggered"]
+    assert len(fake.state) == 1
+    actions = [sent["event_action"] for sent in fake.events]
+    assert actions == ["trigger", "trigger", "acknowledge", "resolve", "trigger"]
+
+
+async def test_the_event_says_it_all(http: Http, credential: Put) -> None:
+    async with FakePagerDuty() as fake:
+        await pager(http, fake, credential).send(notification())
+    (sent,) = fake.events
+    details = sent["payload"].pop("custom_details")
+    assert sent["payload"] == {
+        "summary": "GitHub personal access token exposed (ghp_a1B2…) in /var/log/app/api.log:1042",
+        "source": "/var/log/app/api.log",
+        "severity": "critical",
+        "component": "services",
+        "group": "exposure-monitor",
+        "class": "github-pat",
+        "timestamp": "2026-11-02T14:03:07Z",
+    }
+    assert sent["links"] == [
+        {"href": "https://monitor.example.org/runbooks/github-token", "text": "Runbook"},
+        {"href": "https://monitor.example.org/incidents/7f3a9c2e", "text": "Incident in the console"},
+    ]
+    assert sent["client_url"] == "https://monitor.example.org/incidents/7f3a9c2e"
+    assert details["runbook_url"] == "https://monitor.example.org/runbooks/github-token"
+    (shown,) = details["incidents"]
+    assert shown["seen"].startswith("17 times in 5 min")
+    assert shown["where"][1] == "/var/log/app/worker.log:8 (services)"
+    assert shown["acknowledge"] == "monitor incidents ack 7f3a9c2e"
+    assert shown["what to do first"].startswith("Revoke")
+
+
+async def test_operational_events_trigger(http: Http, credential: Put) -> None:
+    async with FakePagerDuty() as fake:
+        await pager(http, fake, credential).send(operational())
+    payload = fake.events[0]["payload"]
+    assert (payload["summary"], payload["severity"]) == ("The state disk is full", "error")
+    assert payload["custom_details"]["text"].startswith("Reading has stopped")
+
+
+async def test_a_wrong_key_is_permanent_and_explained(http: Http, credential: Put) -> None:
+    fake = FakePagerDuty()
+    async with fake:
+        with pytest.raises(SinkError, match=r"400 Bad Request: .*check routing_key") as caught:
+            await pager(http, fake, credential, "too-short").send(notification())
+        assert not caught.value.retry
+        assert "too-short" not in str(caught.value)  # the server's own words repeat it, so they are dropped
+        fake.problems.clear()
+
+
+@pytest.mark.parametrize("name", FAULTS)
+async def test_faults(http: Http, credential: Put, name: str) -> None:
+    async with FakePagerDuty() as fake:
+        fake.faults.append(FAULTS[name])
+        with pytest.raises(SinkError) as caught:
+            await pager(http, fake, credential).send(notification())
+        assert caught.value.retry is (name not in PERMANENT)
+
+
+@settings(max_examples=60, deadline=None)
+@given(notifications)
+def test_any_notification_is_a_valid_event(message: Notification) -> None:
+    assert check_event(event(message, KEY)) == []
+
+
+def test_a_huge_group_keeps_its_total() -> None:
+    many = [incident(first_step="\U0001f600" * 9000, name="é" * 9000) for _ in range(400)]
+    body = event(notification(*many), KEY)
+    assert check_event(body) == []
+    details = orjson.loads(body)["payload"]["custom_details"]
+    assert details["total"] == 400
+    assert len(details["incidents"]) >= 5
+
+
+def test_dedup_keys_are_short_and_distinct() -> None:
+    long = [dedup_key(notification(key="k" * 300 + end)) for end in "ab"]
+    assert len(set(long)) == 2
+    assert all(len(key) <= 255 for key in long)
+    assert dedup_key(notification(key="short")) == "short"
+    assert dedup_key(notification(key=""))
+
+
+@pytest.mark.parametrize("url", ["events.pagerduty.com", "ftp://x", "https://x/v2/enqueue", ""])
+def test_base_url_is_checked(url: str) -> None:
+    keys: dict[str, Any] = {"name": "p", "type": "pagerduty", "routing_key": "env:K", "base_url": url}
+    with pytest.raises(ValidationError, match="scheme and host only"):
+        PagerDutyConfig(**keys)

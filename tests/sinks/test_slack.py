@@ -1,0 +1,243 @@
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from typing import Any, cast
+
+import pytest
+from hypothesis import given, settings
+from pydantic import ValidationError
+
+from sinks.base import Incident, Location, Notification, Receipt, SinkError
+from sinks.http import Http
+from sinks.slack import Slack, SlackConfig, escape, message
+from tests.fakes.notifications import HOSTILE, event, incident, notification, notifications
+from tests.fakes.server import FAULTS, PERMANENT, Fault
+from tests.fakes.slack import FakeSlack, check_blocks
+
+Put = Callable[[str, str], str]
+
+
+def bot(http: Http, fake: FakeSlack, credential: Put, **keys: Any) -> Slack:
+    keys = {"token": credential("token", fake.token), "channel": "#alerts", "api_url": fake.api_url, **keys}
+    return Slack(SlackConfig(name="chat", type="slack", **keys), http)
+
+
+def hook(http: Http, fake: FakeSlack, credential: Put, path: str = "") -> Slack:
+    url = credential("webhook_url", fake.url + (path or fake.webhook))
+    return Slack(SlackConfig(name="chat", type="slack", webhook_url=url), http)  # type: ignore[arg-type]
+
+
+def words(content: Any) -> str:
+    return json.dumps(content, ensure_ascii=False)
+
+
+async def test_a_webhook_message_says_it_all(http: Http, credential: Put) -> None:
+    async with FakeSlack() as fake:
+        assert await hook(http, fake, credential).send(notification()) is None
+    (post,) = fake.posts
+    assert post["unfurl_links"] is False
+    assert post["blocks"][0]["text"]["text"] == "🔴 Critical: GitHub personal access token exposed"
+    shown = words(post)
+    for part in (
+        *("`ghp_a1B2…`", "`/var/log/app/api.log:1042` services", "17 times in 5 min", "Revoke the token on GitHub"),
+        *("<https://monitor.example.org/runbooks/github-token|Runbook>", "`monitor incidents ack 7f3a9c2e`"),
+        "<https://monitor.example.org/incidents/7f3a9c2e|Open in the console>",
+    ):
+        assert part in shown
+
+
+async def test_a_bot_keeps_one_message_current_and_tells_the_story_in_its_thread(http: Http, credential: Put) -> None:
+    async with FakeSlack() as fake:
+        sink = bot(http, fake, credential)
+        receipt = await sink.send(notification())
+        assert receipt == {"channel": "C0ALERTS", "ts": "1700000001.000100"}
+        steps: list[tuple[str, dict[str, Any]]] = [
+            ("update", {"occurrences": 30}),
+            ("escalated", {"severity": "critical"}),
+            ("acknowledged", {"state": "acknowledged", "owner": "ana"}),
+            ("repeat", {}),
+            ("resolved", {"state": "resolved", "owner": "ana"}),
+            ("reopened", {}),
+        ]
+        for reason, changes in steps:
+            sent = notification(incident(**changes), reason=reason, receipt=receipt)
+            assert await sink.send(sent) == receipt
+            (root,) = fake.messages.values()
+            assert root["blocks"] == message(sent)["blocks"]
+    assert all(reply["thread_ts"] == "1700000001.000100" for reply in fake.replies)
+    assert [(reply["text"], reply["reply_broadcast"]) for reply in fake.replies] == [
+        ("Severity is now *critical*: GitHub personal access token `ghp_a1B2…`", True),
+        ("Acknowledged by ana", False),
+        (
+            "Still exposed: GitHub personal access token `ghp_a1B2…`, 17 times in 5 min, first 2026-11-02 13:58:07 UTC",
+            True,
+        ),
+        ("Resolved by ana", False),
+        (
+            "Seen again after it was resolved: GitHub personal access token `ghp_a1B2…`, "
+            "17 times in 5 min, first 2026-11-02 13:58:07 UTC, last in `/var/log/app/api.log:1042`",
+            True,
+        ),
+    ]
+
+
+async def test_a_lost_root_is_posted_anew(http: Http, credential: Put) -> None:
+    async with FakeSlack() as fake:
+        sink = bot(http, fake, credential)
+        gone: Receipt = {"channel": "C0ALERTS", "ts": "1.0"}
+        receipt = await sink.send(notification(reason="resolved", receipt=gone))
+        assert receipt is not None
+        assert (receipt["channel"], receipt["ts"]) in fake.messages
+        assert fake.replies == []
+
+
+async def test_a_failed_reply_is_repeated_without_a_second_root(http: Http, credential: Put) -> None:
+    async with FakeSlack() as fake:
+        sink = bot(http, fake, credential)
+        receipt = await sink.send(notification())
+        fake.faults += [Fault(200, body='{"ok":true}'), Fault(429, headers={"Retry-After": "30"})]
+        reminder = notification(reason="repeat", receipt=receipt)
+        with pytest.raises(SinkError) as caught:
+            await sink.send(reminder)
+        assert (caught.value.retry, caught.value.after) == (True, 30.0)
+        await sink.send(reminder)
+        assert (len(fake.messages), len(fake.replies)) == (1, 1)
+
+
+@pytest.mark.parametrize("name", FAULTS)
+@pytest.mark.parametrize("way", [bot, hook])
+async def test_faults(http: Http, credential: Put, way: Callable[..., Slack], name: str) -> None:
+    async with FakeSlack() as fake:
+        fake.faults.append(FAULTS[name])
+        with pytest.raises(SinkError) as caught:
+            await way(http, fake, credential).send(notification())
+        assert caught.value.retry is (name not in PERMANENT)
+        assert caught.value.after == {"429": 7.0, "503": 3.0}.get(name)
+
+
+@pytest.mark.parametrize(
+    ("code", "retry", "says"),
+    [
+        ("ratelimited", True, "ratelimited"),
+        ("internal_error", True, "internal_error"),
+        ("invalid_auth", False, "invalid_auth: check token"),
+        ("channel_not_found", False, "channel_not_found: check channel"),
+        ("not_in_channel", False, "invite the app"),
+        ("msg_blocks_too_long", False, "msg_blocks_too_long"),
+        ("Bearer <b>x</b>", False, "Slack refused the message"),
+    ],
+)
+async def test_an_error_in_a_200_answer(http: Http, credential: Put, code: str, retry: bool, says: str) -> None:
+    async with FakeSlack() as fake:
+        body = json.dumps({"ok": False, "error": code})
+        fake.faults.append(Fault(200, headers={"Retry-After": "9"}, body=body))
+        with pytest.raises(SinkError, match=re.escape(says)) as caught:
+            await bot(http, fake, credential).send(notification())
+        assert caught.value.retry is retry
+        assert caught.value.after == 9
+
+
+@pytest.mark.parametrize("body", ["", "<html>log in", "[]", "{}", '{"ok":1}', "null"])
+async def test_an_answer_that_is_not_slacks_is_tried_again(http: Http, credential: Put, body: str) -> None:
+    async with FakeSlack() as fake:
+        fake.faults.append(Fault(200, body=body))
+        with pytest.raises(SinkError, match="not Slack's") as caught:
+            await bot(http, fake, credential).send(notification())
+        assert caught.value.retry
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "retry", "says"),
+    [
+        (400, "invalid_payload", False, "invalid_payload"),
+        (403, "action_prohibited", False, "administrator"),
+        (404, "no_service", False, "no_service: the webhook was removed"),
+        (410, "channel_is_archived", False, "unarchive"),
+        (500, "rollup_error", True, "rollup_error"),
+        (200, "<!doctype html>", True, "web page"),
+    ],
+)
+async def test_webhook_errors(http: Http, credential: Put, status: int, body: str, retry: bool, says: str) -> None:
+    async with FakeSlack() as fake:
+        fake.faults.append(Fault(status, body=body))
+        with pytest.raises(SinkError, match=says) as caught:
+            await hook(http, fake, credential).send(notification())
+        assert caught.value.retry is retry
+
+
+async def test_wrong_credentials_and_channel(http: Http, credential: Put) -> None:
+    async with FakeSlack() as fake:
+        with pytest.raises(SinkError, match="channel_not_found"):
+            await bot(http, fake, credential, channel="#nowhere").send(notification())
+        wrong = credential("other", "not-the-token")
+        with pytest.raises(SinkError, match="invalid_auth"):
+            await bot(http, fake, credential, token=wrong).send(notification())
+        with pytest.raises(SinkError, match="no_service"):
+            await hook(http, fake, credential, "/services/gone").send(notification())
+
+
+@settings(max_examples=120, deadline=None)
+@given(notifications)
+def test_any_notification_is_within_slacks_limits_and_harmless(sent: Notification) -> None:
+    content = message(sent)
+    check_blocks(content["blocks"])
+    texts = [*_mrkdwn(content["blocks"]), content["text"]]
+    for text in texts:
+        # Every "<" is a link of ours, every "&" an entity: no mention, no foreign link can be formed.
+        assert re.fullmatch(
+            r"(?:[^<>&]|&(?:amp|lt|gt);|<https?://[^<>|\s]+\|(?:Open in the console|Runbook|open)>)*", text
+        )
+    content["text"].encode()
+
+
+def _mrkdwn(value: Any) -> list[str]:
+    if isinstance(value, dict):
+        if value.get("type") == "mrkdwn":
+            return [value["text"]]
+        return [text for item in value.values() for text in _mrkdwn(item)]
+    return [text for item in value for text in _mrkdwn(item)] if isinstance(value, list) else []
+
+
+@pytest.mark.parametrize("text", HOSTILE)
+async def test_hostile_text_is_accepted_by_both_ways(http: Http, credential: Put, text: str) -> None:
+    places = tuple(Location(text, text, 1, 1, url=f"https://x/{text}") for _ in range(9))
+    one = incident(id=text, name=text, masked=text, owner=text, first_step=text, locations=places, labels={text: text})
+    async with FakeSlack() as fake:
+        for group in ((one,), (one,) * 60):
+            receipt = await bot(http, fake, credential).send(notification(*group))
+            for reason in ("escalated", "reopened", "acknowledged", "repeat", "resolved"):
+                again = notification(*cast(tuple[Incident, ...], group), reason=reason, receipt=receipt)
+                await bot(http, fake, credential).send(again)
+            await hook(http, fake, credential).send(notification(*group))
+        await hook(http, fake, credential).send(event(title=text, text=text))
+    for reply in fake.replies:
+        assert "<" not in reply["text"]
+
+
+def test_escape_never_leaves_half_an_entity() -> None:
+    for limit in range(1, 40):
+        cut = escape("<&>" * 20, limit)
+        assert len(cut) <= limit
+        assert re.fullmatch(r"(&(amp|lt|gt);)*…", cut)
+    assert escape("a & b", 50) == "a &amp; b"
+    assert escape("ends in &…", 50) == "ends in &amp;…"
+
+
+@pytest.mark.parametrize(
+    ("keys", "says"),
+    [
+        ({}, "webhook_url, or token and channel, is missing"),
+        ({"token": "env:T"}, "channel is missing"),
+        ({"channel": "#a"}, "token is missing"),
+        ({"webhook_url": "env:U", "channel": "#a"}, "not both"),
+        ({"webhook_url": "https://hooks.example/hidden"}, "must be a reference"),
+        ({"token": "env:T", "channel": "#a", "api_url": "slack.com"}, r"must be an http\(s\) URL"),
+        ({"webhook_url": "env:U", "chanel": "#a"}, "Extra inputs are not permitted"),
+    ],
+)
+def test_configuration_errors_are_clear(keys: dict[str, Any], says: str) -> None:
+    with pytest.raises(ValidationError, match=says) as caught:
+        SlackConfig(name="chat", type="slack", **keys)
+    assert "hidden" not in str(caught.value)

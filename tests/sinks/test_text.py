@@ -1,0 +1,93 @@
+from __future__ import annotations
+
+from datetime import datetime, timedelta, timezone
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sinks.base import Location, Notification
+from sinks.text import ago, clean, clip, facts, headline, instant, link, links, place, printable, seen
+from tests.fakes.notifications import NOW, event, incident, notification, notifications
+
+anything = st.text(st.characters(codec=None))
+
+
+@given(anything)
+def test_clean_and_printable_can_be_encoded_and_shown(text: str) -> None:
+    clean(text).encode()
+    shown = printable(text)
+    shown.encode()
+    assert shown.isprintable()
+    if text.isprintable():
+        assert shown == text
+
+
+def test_hostile_paths_are_made_visible() -> None:
+    assert printable("a\x1b[31m\nb\u202e\udcff") == r"a\x1b[31m\nb\u202e\udcff"
+
+
+@given(st.text(), st.integers(1, 50))
+def test_clip_counts_utf16_units(text: str, limit: int) -> None:
+    cut = clip(text, limit)
+    assert len(cut.encode("utf-16-le", "surrogatepass")) // 2 <= limit
+    if len(text.encode("utf-16-le", "surrogatepass")) // 2 <= limit:
+        assert cut == text
+    else:
+        assert cut.endswith("…")
+        assert text.startswith(cut[:-1])
+
+
+def test_times_are_rfc_3339_in_utc() -> None:
+    assert instant(datetime(2026, 11, 2, 15, 0, tzinfo=timezone(timedelta(hours=1)))) == "2026-11-02T14:00:00Z"
+    assert instant(datetime(2026, 11, 2, 14, 0, 0, 250000)) == "2026-11-02T14:00:00.250000Z"  # noqa: DTZ001 naive on purpose
+    assert [ago(s) for s in (-1, 59, 60, 119, 7199, 7200, 86400 * 3)] == [
+        *("0 s", "59 s", "1 min", "1 min", "119 min", "2 h", "3 days")
+    ]
+
+
+def test_seen_says_how_often_and_since_when() -> None:
+    assert seen(incident()) == "17 times in 5 min, first 2026-11-02 13:58:07 UTC"
+    assert seen(incident(occurrences=1)) == "once, 2026-11-02 13:58:07 UTC"
+    assert seen(incident(occurrences=1200, first_seen=NOW)) == "1,200 times, first 2026-11-02 14:03:07 UTC"
+
+
+def test_place_prefers_the_line() -> None:
+    assert place(Location("s", "/a", 5, 7)) == "/a:7"
+    assert place(Location("s", "/a", 5)) == "/a (byte 5)"
+    assert place(Location("s", "/a")) == "/a"
+    assert facts(incident(labels={"role": "service_role", "account": "12"})) == "account=12, role=service_role"
+
+
+def test_headlines() -> None:
+    assert headline(notification()) == "GitHub personal access token exposed"
+    assert headline(notification(reason="reopened")).endswith("token: seen again after it was resolved")
+    assert headline(notification(reason="escalated")).endswith("token: now critical")
+    assert headline(notification(incident(), incident())) == "2 secrets (GitHub personal access token) exposed"
+    other = incident(rule="other")
+    assert headline(notification(incident(), other)) == "2 secrets (GitHub personal access token and others) exposed"
+    assert headline(event()) == "The state disk is full"
+    assert headline(event(title="", reason="test")) == "Test notification"
+
+
+@given(notifications)
+def test_a_headline_is_one_line_and_never_empty(message: Notification) -> None:
+    assert headline(message)
+    assert headline(message).isprintable()
+
+
+def test_links_come_from_the_notification_or_its_only_incident() -> None:
+    assert links(notification()) == (incident().url, incident().runbook)
+    assert links(notification(url="https://all")) == ("https://all", incident().runbook)
+    assert links(notification(incident(), incident())) == (None, None)
+    assert link("https://a/b?c=1&d") == "https://a/b?c=1&d"
+    for bad in (
+        None,
+        "",
+        "javascript:alert(1)",
+        "https://a|b",
+        "https://a>b",
+        "https://a b",
+        "https://a\n",
+        "https://" + "a" * 3000,
+    ):
+        assert link(bad) is None

@@ -1,0 +1,177 @@
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Callable
+from typing import Any
+
+import orjson
+import pytest
+from hypothesis import given, settings
+from pydantic import ValidationError
+
+from sinks.base import Location, Notification, SinkError
+from sinks.http import Http
+from sinks.webhook import Webhook, WebhookConfig, encode, payload, signing_keys
+from tests.fakes.notifications import event, incident, notification, notifications
+from tests.fakes.server import FAULTS, PERMANENT, Fault
+from tests.fakes.webhook import FakeWebhook, check_payload
+
+Put = Callable[[str, str], str]
+SECRET = "whsec_" + base64.b64encode(b"sixteen or more bytes of key").decode()
+OTHER = "whsec_" + base64.b64encode(b"the key that comes after it!").decode()
+
+
+def webhook(http: Http, **keys: Any) -> Webhook:
+    return Webhook(WebhookConfig(name="hook", type="webhook", **keys), http)
+
+
+async def test_the_payload_is_the_contract(http: Http, credential: Put) -> None:
+    async with FakeWebhook() as receiver:
+        await webhook(http, url=credential("url", receiver.url + "/in")).send(notification())
+    assert receiver.payloads == [
+        {
+            "version": 1,
+            "id": "42",
+            "reason": "new",
+            "severity": "critical",
+            "title": "",
+            "text": "",
+            "url": "https://monitor.example.org/incidents/7f3a9c2e",
+            "runbook": "https://monitor.example.org/runbooks/github-token",
+            "incidents": [
+                {
+                    "id": "7f3a9c2e",
+                    "fingerprint": "5e" * 32,
+                    "rule": "github-pat",
+                    "name": "GitHub personal access token",
+                    "severity": "critical",
+                    "state": "open",
+                    "masked": "ghp_a1B2…",
+                    "first_seen": "2026-11-02T13:58:07Z",
+                    "last_seen": "2026-11-02T14:03:07Z",
+                    "occurrences": 17,
+                    "locations": [
+                        {
+                            "source": "services",
+                            "path": "/var/log/app/api.log",
+                            "offset": 90112,
+                            "line": 1042,
+                            "time": "2026-11-02T14:03:07Z",
+                            "url": None,
+                        },
+                        {
+                            "source": "services",
+                            "path": "/var/log/app/worker.log",
+                            "offset": 512,
+                            "line": 8,
+                            "time": "2026-11-02T14:02:07Z",
+                            "url": None,
+                        },
+                    ],
+                    "owner": None,
+                    "first_step": "Revoke the token on GitHub, then replace it wherever it is used.",
+                    "runbook": "https://monitor.example.org/runbooks/github-token",
+                    "url": "https://monitor.example.org/incidents/7f3a9c2e",
+                    "labels": {},
+                }
+            ],
+        }
+    ]
+
+
+@pytest.mark.parametrize("accepted", [SECRET, OTHER])
+async def test_signed_with_each_key_while_the_secret_changes(http: Http, credential: Put, accepted: str) -> None:
+    async with FakeWebhook(accepted) as receiver:
+        keys = {"url": credential("url", receiver.url), "signing_secret": credential("secret", f"{SECRET} {OTHER}")}
+        await webhook(http, **keys).send(notification())
+        with pytest.raises(SinkError, match=r"401 Unauthorized: .*check url and signing_secret"):
+            await webhook(http, url=keys["url"]).send(notification())
+    assert len(receiver.payloads) == 1
+
+
+async def test_a_repeat_carries_the_same_id(http: Http, credential: Put) -> None:
+    async with FakeWebhook(SECRET) as receiver:
+        sink = webhook(http, url=credential("url", receiver.url), signing_secret=credential("secret", SECRET))
+        receiver.faults.append(Fault(hang=True, after=True))
+        with pytest.raises(SinkError) as caught:
+            await sink.send(notification())
+        assert caught.value.retry
+        await sink.send(notification())
+    assert [request.headers["webhook-id"] for request in receiver.requests] == ["42", "42"]
+
+
+@pytest.mark.parametrize("secret", ["whsec_", "whsec_not base64!", "short?", "whsec_a"])
+async def test_a_bad_signing_secret_is_permanent_and_not_shown(http: Http, credential: Put, secret: str) -> None:
+    async with FakeWebhook() as receiver:
+        sink = webhook(http, url=credential("url", receiver.url), signing_secret=credential("secret", secret))
+        with pytest.raises(SinkError, match="signing_secret: must be") as caught:
+            await sink.send(notification())
+        assert not caught.value.retry
+        assert secret == "whsec_" or secret not in str(caught.value)
+        assert receiver.requests == []
+
+
+@pytest.mark.parametrize("name", FAULTS)
+async def test_faults(http: Http, credential: Put, name: str) -> None:
+    async with FakeWebhook() as receiver:
+        sink = webhook(http, url=credential("url", receiver.url))
+        receiver.faults.append(FAULTS[name])
+        with pytest.raises(SinkError) as caught:
+            await sink.send(notification())
+        assert caught.value.retry is (name not in PERMANENT)
+
+
+async def test_410_disables_the_url_until_it_changes(http: Http, credential: Put) -> None:
+    async with FakeWebhook() as receiver:
+        sink = webhook(http, url=credential("url", receiver.url))
+        receiver.faults.append(Fault(410))
+        for _ in range(3):
+            with pytest.raises(SinkError, match="gone for good") as caught:
+                await sink.send(notification())
+            assert not caught.value.retry
+        assert len(receiver.requests) == 1
+        credential("url", receiver.url + "/new")
+        await sink.send(notification())
+        assert len(receiver.payloads) == 1
+
+
+def test_nothing_is_cut() -> None:
+    many = tuple(Location("services", f"/var/log/{n}/" + "x" * 4000, n, n) for n in range(500))
+    sent = json.loads(encode(notification(*[incident(locations=many)] * 3)))
+    assert [len(one["locations"]) for one in sent["incidents"]] == [500, 500, 500]
+    assert sent["incidents"][0]["locations"][499]["path"].endswith("x" * 4000)
+    assert sent["url"] is None
+
+
+def test_operational_events_have_words_and_no_incidents() -> None:
+    sent = payload(event())
+    assert (sent["reason"], sent["incidents"]) == ("operational", [])
+    assert sent["title"] == "The state disk is full"
+
+
+@settings(max_examples=60, deadline=None)
+@given(notifications)
+def test_any_notification_is_one_line_of_valid_json(message: Notification) -> None:
+    body = encode(message)
+    assert b"\n" not in body
+    problems = check_payload(orjson.loads(body))
+    assert problems == ([] if message.id else ["id: '' should be non-empty"])
+
+
+async def test_any_id_fits_into_a_header(http: Http, credential: Put) -> None:
+    async with FakeWebhook(SECRET) as receiver:
+        sink = webhook(http, url=credential("url", receiver.url), signing_secret=credential("secret", SECRET))
+        for identity in ("a.b", "x\r\nevil: 1", "\udcff", "é"):
+            await sink.send(notification(id=identity))
+    assert [request.headers["webhook-id"] for request in receiver.requests] == [
+        *("a%2Eb", "x%0D%0Aevil:%201", "%5Cudcff", "%C3%A9")
+    ]
+
+
+def test_configuration_errors_are_clear() -> None:
+    with pytest.raises(ValidationError, match="remove one of the two"):
+        WebhookConfig(name="h", type="webhook", url="env:U", signing_secret="env:S", format="teams")  # type: ignore[arg-type]
+    with pytest.raises(ValidationError, match="must be a reference"):
+        WebhookConfig(name="h", type="webhook", url="https://literal.example/hidden")  # type: ignore[arg-type]
+    assert signing_keys("whsec_" + base64.b64encode(b"k").decode().rstrip("=")) == [b"k"]
