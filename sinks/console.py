@@ -92,7 +92,7 @@ def render(notification: Notification, *, width: int = 100, bar: str = "┃") ->
             Style(color="white" if colour in ("red", "blue") else "black", bgcolor=colour, bold=True),
         ),
         " ",
-        (clip(headline(notification), 200), "bold"),
+        (clip(headline(notification).removesuffix(f": {word}"), 200), "bold"),
     )
     if len(notification.incidents) == 1:
         body = _one(notification.incidents[0], notification, width)
@@ -100,8 +100,8 @@ def render(notification: Notification, *, width: int = 100, bar: str = "┃") ->
         body = _many(notification)
     else:
         body = _prose(notification, width)
-    edge = Text(f"{bar} ", style=colour)
-    return [edge + line for line in (head, *body)]
+    # assembled, not added: a Text that others are added to lends them its style
+    return [Text.assemble((f"{bar} ", colour), line) for line in (head, *body)]
 
 
 def _one(incident: Incident, notification: Notification, width: int) -> list[Text]:
@@ -111,7 +111,7 @@ def _one(incident: Incident, notification: Notification, width: int) -> list[Tex
         lines[0].append(f"  {clip(known, 200)}", "dim")
     shown = incident.locations[:PLACES]
     for index, location in enumerate(shown):
-        where = Text(place(location), "cyan").append(f"  {printable(location.source)}", "dim")
+        where = Text.assemble((place(location), "cyan"), (f"  {printable(location.source)}", "dim"))
         lines.append(_field("" if index else "where", where))
         if url := link(location.url):
             lines.append(_field("", Text(url, "underline dim")))

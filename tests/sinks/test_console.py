@@ -67,8 +67,15 @@ async def test_json_is_one_payload_a_line(capsys: pytest.CaptureFixture[str]) ->
     assert [check_payload(line) for line in lines] == [[], []]
 
 
+def test_only_the_edge_and_the_badge_have_the_colour_of_the_severity() -> None:
+    for line in render(notification()):
+        red = [line.plain[span.start : span.end] for span in line.spans if "red" in str(span.style)]
+        assert (red, str(line.style)) == ((["┃ "], "") if "CRITICAL" not in line.plain else (["┃ ", " CRITICAL "], ""))
+
+
 def test_states() -> None:
-    assert "RESOLVED" in plain(notification(incident(state="resolved"), reason="resolved"))
+    resolved = plain(notification(incident(state="resolved"), reason="resolved"))
+    assert resolved.startswith("┃  RESOLVED  GitHub personal access token\n")
     assert "ack" not in plain(notification(incident(state="resolved"), reason="resolved"))
     taken = plain(notification(incident(state="acknowledged", owner="ana"), reason="acknowledged"))
     assert "owner    ana" in taken
