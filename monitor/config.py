@@ -40,6 +40,7 @@ __all__ = [
 
 SYSTEM_PATH = Path("/etc/exposure-monitor/config.toml")
 KEY_FILE = "fingerprint.key"
+DATABASE_FILE = "state.db"
 KEY_MIN_LENGTH = 16  # bytes; a shorter key makes fingerprints guessable
 
 _M = TypeVar("_M", bound=BaseModel)
@@ -61,11 +62,15 @@ class ConfigError(Exception):
         self._lines = dict(lines or {})
         super().__init__(self._text())
 
+    def line(self, key: str) -> int | None:
+        """The line of a key path in the file, as far as it could be found."""
+        return self._lines.get(key)
+
     def _text(self) -> str:
         name = str(self.path) if self.path else "configuration"
         rows = []
         for problem in self.problems:
-            line = self._lines.get(problem.key)
+            line = self.line(problem.key)
             place = f"{name}:{line}" if line else name
             rows.append(f"{place}: {problem.key}: {problem.message}" if problem.key else f"{place}: {problem.message}")
         return "\n".join(rows)
@@ -209,7 +214,7 @@ def parse(text: str, path: Path | None = None) -> Config:
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(path, [Problem("", f"invalid TOML: {error}")]) from None
     folder = (path or Path("config.toml")).absolute().parent
-    reader = _Reader(data)
+    reader = _Reader(data, folder)
     config = Config(
         path=path,
         monitor=_anchored(reader.table("monitor", MonitorConfig), folder),
@@ -225,6 +230,16 @@ def parse(text: str, path: Path | None = None) -> Config:
     if reader.problems:
         raise ConfigError(path, reader.problems, _lines(text, [problem.key for problem in reader.problems]))
     return config
+
+
+def database(config: Config) -> str | Path:
+    """URL or path of the database, as `Store.open` takes it. The URL may hold a password. Raises ConfigError."""
+    if config.monitor.database is None:
+        return config.state_dir / DATABASE_FILE
+    try:
+        return config.monitor.database.resolve()
+    except CredentialError as error:
+        raise ConfigError(config.path, [Problem("monitor.database", str(error))]) from None
 
 
 def key(config: Config) -> bytes:
@@ -291,8 +306,9 @@ def _anchored_rules(table: RulesConfig, folder: Path) -> RulesConfig:
 class _Reader:
     """Validates the parsed file piece by piece and collects the problems."""
 
-    def __init__(self, data: dict[str, Any]) -> None:
+    def __init__(self, data: dict[str, Any], folder: Path) -> None:
         self.data = data
+        self.context = {"folder": str(folder)}  # for validators that make relative paths absolute
         self.problems: list[Problem] = []
         self.known: list[str] = []
 
@@ -353,7 +369,7 @@ class _Reader:
 
     def _validate(self, model: type[_M], value: dict[str, Any], path: str, who: str = "") -> _M | None:
         try:
-            return model.model_validate(value)
+            return model.model_validate(value, context=self.context)
         except ValidationError as error:
             details = error.errors(include_url=False, include_input=False)
             for detail in details:

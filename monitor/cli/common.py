@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import shutil
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from difflib import get_close_matches
 from enum import StrEnum
 from pathlib import Path
@@ -32,6 +33,8 @@ __all__ = [
     "printable",
     "read_config",
     "read_rules",
+    "rule_errors",
+    "severity_colour",
     "table",
 ]
 
@@ -57,14 +60,12 @@ class Format(StrEnum):
 
 FormatOption = Annotated[Format, typer.Option("--format", "-f", help="How to print the data.")]
 
-SEVERITY_COLOUR = {"critical": "red", "high": "bright_red", "medium": "yellow", "low": "cyan", "info": "blue"}
+_SEVERITY_COLOUR = {"critical": "red", "high": "bright_red", "medium": "yellow", "low": "cyan", "info": "blue"}
 
 
 def command_app(**settings: Any) -> typer.Typer:
     """What a command module calls `app`."""
-    return typer.Typer(
-        add_completion=False, context_settings={"help_option_names": ["-h", "--help"]}, **settings
-    )
+    return typer.Typer(add_completion=False, context_settings={"help_option_names": ["-h", "--help"]}, **settings)
 
 
 def read_config(path: Path | None, *, optional: bool = False, enter: bool = False) -> Config:
@@ -75,26 +76,40 @@ def read_config(path: Path | None, *, optional: bool = False, enter: bool = Fals
     """
     from monitor.config import Config, ConfigError, find, load
 
-    if optional and path is None:
-        try:
-            find()
-        except ConfigError:
+    try:
+        path = find(path).absolute()
+    except ConfigError:
+        if optional:
             return Config()
-    config = load(path)
-    if enter and config.path is not None:
-        os.chdir(config.path.parent)
-    return config
+        raise
+    if enter and path.parent.is_dir():
+        os.chdir(path.parent)  # before it is read, as sources make their paths absolute then
+    return load(path)
 
 
 def read_rules(config: Config) -> list[Rule]:
     """The rules the configuration asks for. Raises ConfigError with every problem."""
-    from detectors.rule import RuleError, load_rules
+    from detectors.rule import load_rules
+
+    with rule_errors(config):
+        return load_rules(config.rules.packs, config.rules.paths, config.rules.disable)
+
+
+@contextmanager
+def rule_errors(config: Config) -> Iterator[None]:
+    """Turns RuleError into ConfigError: a bad rule file is a bad configuration."""
+    from detectors.rule import RuleError
     from monitor.config import ConfigError, Problem
 
     try:
-        return load_rules(config.rules.packs, config.rules.paths, config.rules.disable)
+        yield
     except RuleError as error:
-        raise ConfigError(config.path, [Problem("rules", problem) for problem in error.problems]) from None
+        problems = []
+        for text in error.problems:
+            # `rules.packs: …` names its own key; the others name the rule's file.
+            key, _, rest = text.partition(": ") if text.startswith("rules.") else ("rules", "", text)
+            problems.append(Problem(key, rest))
+        raise ConfigError(config.path, problems) from None
 
 
 def find_rule(config: Config, rule_id: str) -> Rule:
@@ -151,6 +166,10 @@ def paint(text: str, colour: str | None = None, *, bold: bool = False, dim: bool
     return typer.style(text, fg=colour, bold=bold or None, dim=dim or None) if coloured() else text
 
 
+def severity_colour(severity: str) -> str | None:
+    return _SEVERITY_COLOUR.get(severity)
+
+
 def printable(text: str) -> str:
     """One line without control characters, which a hostile path may carry."""
     from sinks.text import printable as escaped
@@ -177,7 +196,7 @@ def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> Iterable[str]:
         cells[-1] = cells[-1].rstrip()
         for i, name in enumerate(head):
             if name == "severity":
-                cells[i] = paint(cells[i], SEVERITY_COLOUR.get(row[i]))
+                cells[i] = paint(cells[i], severity_colour(row[i]))
         yield "  ".join(cells).rstrip()
 
 

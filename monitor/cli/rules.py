@@ -22,6 +22,7 @@ from monitor.cli.common import (
     printable,
     read_config,
     read_rules,
+    rule_errors,
     table,
 )
 
@@ -98,16 +99,12 @@ def check(
 ) -> None:
     from detectors.check import check_rules
     from detectors.engine import Engine
-    from detectors.rule import RuleError
-    from monitor.config import ConfigError, Problem
 
     settings = read_config(config, optional=True)
     wanted = [find_rule(settings, rule_id) for rule_id in rule_ids or ()]
-    try:
+    with rule_errors(settings):
         # Compiled with all rules, as overlaps between rules are part of what examples check.
         engine = Engine.build(read_rules(settings))
-    except RuleError as error:
-        raise ConfigError(settings.path, [Problem("rules", problem) for problem in error.problems]) from None
     ids = {rule.id for rule in wanted}
     chosen = [rule for rule in engine.rules if not ids or rule.id in ids]
     problems = check_rules(engine, chosen, range(1, seeds + 1))

@@ -1,0 +1,196 @@
+"""`monitor check`: everything that is wrong, before it matters."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
+
+import typer
+
+from monitor.cli.common import (
+    ConfigOption,
+    Format,
+    FormatOption,
+    command_app,
+    emit,
+    paint,
+    printable,
+    read_config,
+    read_rules,
+    rule_errors,
+)
+
+if TYPE_CHECKING:
+    from monitor.config import Config
+    from sinks.base import Credential
+
+app = command_app()
+
+EX_CONFIG = 78
+
+
+class Finding(NamedTuple):
+    """`kind` decides the exit code: configuration and rules 78, environment 1, notice 0."""
+
+    kind: Literal["configuration", "rules", "environment", "notice"]
+    key: str
+    message: str
+    line: int | None = None
+
+
+@app.command(
+    epilog="Example: monitor check --config /etc/exposure-monitor/config.toml",
+    help="Check the configuration, the rules, and what they need of this machine; show all problems at once.\n\n"
+    "Rules are compiled and their examples run. Credentials are resolved (and not shown), paths and the state folder "
+    "tried, sinks constructed; nothing is sent. Exit code 78: the configuration or a rule is wrong; 1: only this "
+    "machine is.",
+)
+def check(
+    environment: Annotated[
+        bool, typer.Option("--environment/--no-environment", help="Also check what depends on this machine.")
+    ] = True,
+    form: FormatOption = Format.text,
+    config: ConfigOption = None,
+) -> None:
+    from monitor.config import ConfigError
+
+    findings: list[Finding] = []
+    settings: Config | None = None
+    name = ""
+    try:
+        settings = read_config(config, enter=environment)
+        name = str(settings.path)
+        findings += _rules(settings)
+        findings += _notices(settings)
+        if environment:
+            findings += _environment(settings)
+    except ConfigError as error:
+        name = str(error.path or "configuration")
+        findings += [Finding("configuration", p.key, p.message, error.line(p.key)) for p in error.problems]
+
+    def text(_rows: Sequence[Mapping[str, Any]]) -> Iterable[str]:
+        for found in findings:
+            place = f"{name}:{found.line}" if found.line else name
+            mark = paint("note: ", "cyan") if found.kind == "notice" else ""
+            yield printable(f"{place}: ") + mark + printable(": ".join(filter(None, (found.key, found.message))))
+        wrong = sum(found.kind != "notice" for found in findings)
+        if wrong:
+            yield paint(f"{wrong} problem{'s' if wrong > 1 else ''}", "red", bold=True)
+        elif settings is not None:
+            yield paint("ok", "green", bold=True) + f": {len(settings.sources)} sources, {len(settings.sinks)} sinks"
+
+    emit([found._asdict() for found in findings], form, text)
+    kinds = {found.kind for found in findings}
+    if kinds & {"configuration", "rules"}:
+        raise typer.Exit(EX_CONFIG)
+    if "environment" in kinds:
+        raise typer.Exit(1)
+
+
+def _rules(config: Config) -> list[Finding]:
+    from detectors.check import check_rules
+    from detectors.engine import Engine
+    from monitor.config import ConfigError
+
+    try:
+        with rule_errors(config):
+            engine = Engine.build(read_rules(config))
+    except ConfigError as error:
+        return [Finding("rules", problem.key, problem.message) for problem in error.problems]
+    return [Finding("rules", "rules", problem) for problem in check_rules(engine)]
+
+
+def _notices(config: Config) -> Iterator[Finding]:
+    if not config.sources:
+        yield Finding("notice", "sources", "there is no source, so nothing is watched; add [[sources]]")
+    if not config.sinks:
+        yield Finding("notice", "sinks", "there is no sink, so incidents are kept and nobody is told; add [[sinks]]")
+    told = {name for route in config.routes for name in route.sinks} | {sink.fallback for sink in config.sinks}
+    for index, sink in enumerate(config.sinks):
+        if config.routes and sink.name not in told:
+            yield Finding("notice", f"sinks[{index}]", f'no route leads to "{sink.name}", so it gets no alerts')
+
+
+def _environment(config: Config) -> Iterator[Finding]:
+    for key, credential in _credentials(config):
+        problem = _unresolved(credential)
+        if problem:
+            yield Finding("environment", key, problem)
+    state = config.state_dir
+    place = next(folder for folder in (state, *state.parents) if folder.exists())
+    if not place.is_dir() or not os.access(place, os.W_OK | os.X_OK):
+        yield Finding("environment", "monitor.state_dir", f"{place} is not a folder that this user may write to")
+    for index, source in enumerate(config.sources):
+        if source.type == "file":
+            for kind, message in _files(source):
+                yield Finding(kind, f"sources[{index}].include", f'source "{source.name}": {message}')
+    yield from _sinks(config)
+
+
+def _credentials(config: Config) -> Iterator[tuple[str, Credential]]:
+    """Every credential reference with its key path."""
+    from sinks.base import Credential
+
+    tables = [("monitor", config.monitor)]
+    tables += [(f"sources[{index}]", source) for index, source in enumerate(config.sources)]  # type: ignore[misc]
+    tables += [(f"sinks[{index}]", sink) for index, sink in enumerate(config.sinks)]  # type: ignore[misc]
+    for path, table in tables:
+        for name, value in table:
+            if isinstance(value, Credential):
+                yield f"{path}.{name}", value
+
+
+def _unresolved(credential: Credential) -> str | None:
+    from sinks.base import CredentialError
+
+    try:
+        credential.resolve()
+    except CredentialError as error:
+        return str(error)
+    return None
+
+
+def _files(source: Any) -> Iterator[tuple[Literal["environment", "notice"], str]]:
+    from monitor.sources.globs import literal
+
+    for pattern in source.include:
+        if literal(pattern):
+            path = Path(pattern)
+            if path.is_dir():
+                yield "environment", f"{pattern} is a folder; write {pattern.rstrip('/')}/** for all files below it"
+            elif not path.exists():
+                yield "notice", f"{pattern} does not exist yet; it is followed from its start once it does"
+            elif not os.access(path, os.R_OK):
+                yield "environment", f"{pattern} may not be read by this user; add it to the file's group (often adm)"
+        else:
+            whole = Path(pattern).parts
+            fixed = whole[: next(i for i, part in enumerate(whole) if not literal(part))]
+            folder = Path(*fixed) if fixed else Path()
+            if not folder.is_dir():
+                yield "notice", f"{pattern}: the folder {folder} does not exist yet"
+            elif not os.access(folder, os.R_OK | os.X_OK):
+                yield "environment", f"{pattern}: the folder {folder} may not be read by this user"
+
+
+def _sinks(config: Config) -> Iterator[Finding]:
+    import asyncio
+
+    from sinks import load_sink
+    from sinks.http import Http
+
+    async def construct() -> list[Finding]:
+        found = []
+        http = Http()
+        for index, sink in enumerate(config.sinks):
+            try:
+                built = load_sink(sink.type)(sink, http)
+                await built.close()
+            except (ValueError, OSError) as error:
+                reason = error.strerror if isinstance(error, OSError) else str(error)
+                found.append(Finding("environment", f"sinks[{index}]", f'sink "{sink.name}": {reason}'))
+        await http.close()
+        return found
+
+    yield from asyncio.run(construct())

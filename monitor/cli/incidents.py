@@ -1,0 +1,327 @@
+"""`monitor incidents`: what was found, and what people decided about it."""
+
+from __future__ import annotations
+
+import asyncio
+import getpass
+import os
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from datetime import UTC, datetime
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+
+import typer
+
+from monitor.cli.common import (
+    ConfigOption,
+    Format,
+    FormatOption,
+    command_app,
+    emit,
+    emit_one,
+    fail,
+    paint,
+    printable,
+    read_config,
+    severity_colour,
+    table,
+)
+
+if TYPE_CHECKING:
+    from monitor.config import Config
+    from monitor.incidents import Action, Incident
+    from monitor.model import Resolution, Severity, State
+    from monitor.store import AuditEntry, Store
+
+app = command_app(no_args_is_help=True, help="List, show, acknowledge and resolve incidents.")
+
+_T = TypeVar("_T")
+
+IdArgument = Annotated[str, typer.Argument(metavar="ID", help="Id or fingerprint of an incident, or a unique start.")]
+IdsArgument = Annotated[list[str], typer.Argument(metavar="ID…", help="Ids, fingerprints, or unique starts of them.")]
+NoteOption = Annotated[str, typer.Option("--note", "-m", help="Why; kept in the history.", show_default=False)]
+
+
+class StateFilter(StrEnum):
+    open = "open"
+    acknowledged = "acknowledged"
+    resolved = "resolved"
+    unresolved = "unresolved"
+    all = "all"
+
+
+class SeverityFilter(StrEnum):
+    critical = "critical"
+    high = "high"
+    medium = "medium"
+    low = "low"
+    info = "info"
+
+
+class As(StrEnum):
+    revoked = "revoked"
+    false_positive = "false_positive"
+    wont_fix = "wont_fix"
+    used_in_tests = "used_in_tests"
+
+
+@app.command(
+    "list",
+    epilog="Example: monitor incidents list --severity critical --since 24h --format jsonl",
+    help="List incidents, last seen first.",
+)
+def list_incidents(
+    *,
+    state: Annotated[StateFilter, typer.Option(help="Only these.")] = StateFilter.unresolved,
+    severity: Annotated[
+        list[SeverityFilter] | None, typer.Option(help="Only this severity; may be repeated.", show_default=False)
+    ] = None,
+    rule: Annotated[list[str] | None, typer.Option(help="Only this rule; may be repeated.", show_default=False)] = None,
+    source: Annotated[str | None, typer.Option(help="Only seen in this source.", show_default=False)] = None,
+    since: Annotated[
+        str | None, typer.Option(metavar="DURATION", help="Only seen so recently, such as 24h.", show_default=False)
+    ] = None,
+    search: Annotated[
+        str | None, typer.Option(help="In name, rule, path or masked preview.", show_default=False)
+    ] = None,
+    limit: Annotated[int, typer.Option(min=1, max=10_000, help="At most so many.")] = 100,
+    form: FormatOption = Format.text,
+    config: ConfigOption = None,
+) -> None:
+    states: dict[StateFilter, list[State]] = {
+        StateFilter.all: [],
+        StateFilter.unresolved: ["open", "acknowledged"],
+    }
+    severities: list[Severity] = [item.value for item in severity or ()]
+
+    async def read(store: Store) -> tuple[list[Incident], int]:
+        filters: dict[str, Any] = {
+            "states": states.get(state, [state.value]),
+            "severities": severities,
+            "rules": rule or (),
+            "source": source,
+            "since": _since(since),
+            "search": search,
+        }
+        found = await store.incidents(**filters, limit=limit, locations=True)
+        total = len(found) if len(found) < limit else await store.count(**filters)
+        return found, total
+
+    nothing: tuple[list[Incident], int] = ([], 0)
+    found, total = _with_store(read_config(config), read, missing=nothing)
+
+    def text(_rows: Sequence[Mapping[str, Any]]) -> Iterable[str]:
+        if not found:
+            yield "no incidents" if state is StateFilter.all else f"no {state.value} incidents"
+            return
+        head = ("id", "severity", "state", "times", "last seen", "what", "where")
+        yield from table(
+            head,
+            [
+                (
+                    one.id,
+                    one.severity,
+                    one.state,
+                    f"{one.occurrences:,}",
+                    _short_time(one.last_seen),
+                    f"{one.name} {one.masked}",
+                    _place(one.locations[0]) if one.locations else "-",
+                )
+                for one in found
+            ],
+        )
+        if total > len(found):
+            yield f"{len(found)} of {total}; --limit shows more"
+
+    emit((as_dict(one) for one in found), form, text)
+
+
+@app.command("show", epilog="Example: monitor incidents show 3f2a", help="Show one incident with its history.")
+def show(ref: IdArgument, form: FormatOption = Format.text, config: ConfigOption = None) -> None:
+    async def read(store: Store) -> tuple[Incident, list[AuditEntry]]:
+        incident = await store.incident(ref)
+        return incident, await store.history(incident.id)
+
+    incident, history = _with_store(read_config(config), read)
+    row = as_dict(incident) | {"history": [_event(entry) for entry in history]}
+
+    def text(_row: Mapping[str, Any]) -> Iterable[str]:
+        colour = severity_colour(incident.severity)
+        yield paint(f"{incident.name}  {incident.masked}", bold=True)
+        yield f"{paint(incident.severity, colour)} {incident.state}" + (
+            f" as {incident.resolution}" if incident.resolution else ""
+        )
+        for key in ("id", "fingerprint", "rule", "confidence", "first_seen", "last_seen", "occurrences", "owner"):
+            yield f"{paint(key.ljust(12), dim=True)} {printable(str(row[key]))}"
+        for key, value in incident.labels.items():
+            yield f"{paint('label'.ljust(12), dim=True)} {printable(f'{key}={value}')}"
+        for place in incident.locations:
+            yield f"{paint('seen in'.ljust(12), dim=True)} {printable(_place(place))}"
+        for event in row["history"]:
+            note = f": {event['note']}" if event["note"] else ""
+            what = f"{event['time']} {event['action']} by {event['actor']}{note}"
+            yield f"{paint('history'.ljust(12), dim=True)} {printable(what)}"
+
+    emit_one(row, form, text)
+
+
+@app.command(
+    "ack",
+    epilog="Example: monitor incidents ack 3f2a --note 'rotating now'",
+    help="Acknowledge: somebody works on it. Repeats stop; a rise in severity still alerts.",
+)
+def ack(ref: IdsArgument, note: NoteOption = "", form: FormatOption = Format.text, config: ConfigOption = None) -> None:
+    _transition(ref, "ack", None, note=note, form=form, config=config)
+
+
+@app.command(
+    "resolve",
+    epilog="Example: monitor incidents resolve 3f2a --as revoked --note 'new key deployed'",
+    help="Resolve. A secret that was resolved as revoked and is seen again opens once more.",
+)
+def resolve(
+    ref: IdsArgument,
+    resolution: Annotated[As, typer.Option("--as", "--resolution", help="What became of the secret.")] = As.revoked,
+    note: NoteOption = "",
+    form: FormatOption = Format.text,
+    config: ConfigOption = None,
+) -> None:
+    _transition(ref, "resolve", resolution.value, note=note, form=form, config=config)
+
+
+@app.command("reopen", epilog="Example: monitor incidents reopen 3f2a", help="Open again what was closed by mistake.")
+def reopen(
+    ref: IdsArgument, note: NoteOption = "", form: FormatOption = Format.text, config: ConfigOption = None
+) -> None:
+    _transition(ref, "reopen", None, note=note, form=form, config=config)
+
+
+def as_dict(incident: Incident) -> dict[str, Any]:
+    """An incident as scripts get it: the names of the webhook payload, times in RFC 3339."""
+    return {
+        "id": incident.id,
+        "fingerprint": incident.fingerprint,
+        "rule": incident.rule,
+        "name": incident.name,
+        "severity": incident.severity,
+        "confidence": incident.confidence,
+        "state": incident.state,
+        "resolution": incident.resolution,
+        "masked": incident.masked,
+        "first_seen": _time(incident.first_seen),
+        "last_seen": _time(incident.last_seen),
+        "occurrences": incident.occurrences,
+        "owner": incident.owner,
+        "runbook": incident.runbook,
+        "labels": dict(incident.labels),
+        "locations": [
+            {
+                "source": place.source,
+                "path": _text(place.path),
+                "offset": place.offset,
+                "line": place.line,
+                "time": _time(place.time.timestamp()) if place.time else None,
+                "url": place.url,
+            }
+            for place in incident.locations
+        ],
+    }
+
+
+def _transition(
+    refs: Sequence[str],
+    action: Action,
+    resolution: Resolution | None,
+    *,
+    note: str,
+    form: Format,
+    config: Path | None,
+) -> None:
+    from monitor.incidents import TransitionError
+
+    actor = os.environ.get("SUDO_USER") or getpass.getuser()
+    done: list[Incident] = []
+    problems: list[str] = []
+
+    async def apply(store: Store) -> None:
+        for ref in refs:
+            try:
+                done.append(await store.transition(ref, action, actor=actor, resolution=resolution, note=note))
+            except (LookupError, TransitionError) as error:
+                problems.append(str(error))
+
+    _with_store(read_config(config), apply)
+
+    def text(_rows: Sequence[Mapping[str, Any]]) -> Iterable[str]:
+        for one in done:
+            yield f"{one.id} {one.state}" + (f" as {one.resolution}" if one.resolution else "")
+
+    emit((as_dict(one) for one in done), form, text)
+    if problems:
+        fail("\n".join(printable(problem) for problem in problems))
+
+
+def _with_store(config: Config, work: Callable[[Store], Awaitable[_T]], missing: _T | None = None) -> _T:
+    """Run `work` on the configured database. One that does not exist yet is not made; `missing` is the answer then."""
+    from monitor.config import database
+    from monitor.store import Store, StoreError
+
+    url = database(config)
+
+    async def run() -> _T:
+        async with await Store.open(url, config.policy) as store:
+            return await work(store)
+
+    if isinstance(url, Path) and not url.exists():
+        if missing is not None:
+            return missing
+        fail(f"there is no database at {url} yet; `monitor run` makes it")
+    try:
+        return asyncio.run(run())
+    except StoreError as error:
+        fail(str(error))
+    except LookupError as error:
+        fail(printable(str(error.args[0] if error.args else error)))
+
+
+def _since(duration: str | None) -> float | None:
+    from monitor.duration import parse_duration
+
+    if duration is None:
+        return None
+    try:
+        return datetime.now(UTC).timestamp() - parse_duration(duration)
+    except ValueError as error:
+        fail(f"--since {error}", 2)
+
+
+def _text(path: str) -> str:
+    # A file name that is not UTF-8 carries surrogates, which JSON cannot.
+    return path.encode("utf-8", "backslashreplace").decode()
+
+
+def _time(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def _short_time(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M:%SZ")
+
+
+def _place(place: Any) -> str:
+    where = place.path or place.url or place.source
+    if place.line is not None:
+        return f"{where}:{place.line}"
+    return where if place.offset is None else f"{where} @{place.offset}"
+
+
+def _event(entry: AuditEntry) -> dict[str, Any]:
+    return {
+        "time": _time(entry.at),
+        "actor": entry.actor,
+        "action": entry.action,
+        "state": entry.state,
+        "resolution": entry.resolution,
+        "note": entry.note,
+    }

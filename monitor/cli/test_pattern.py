@@ -1,0 +1,479 @@
+"""`monitor test-pattern`: what a pattern finds, what each stage says to it, and what it costs."""
+
+from __future__ import annotations
+
+import mmap
+import re
+import sys
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from monitor.cli.common import (
+    ConfigOption,
+    Format,
+    FormatOption,
+    command_app,
+    complete_rules,
+    emit,
+    emit_one,
+    fail,
+    find_rule,
+    paint,
+    printable,
+    read_config,
+    read_rules,
+)
+
+if TYPE_CHECKING:
+    from detectors.engine import Decision, Engine, Worker
+    from detectors.rule import Rule
+
+app = command_app()
+
+CHUNK = 8 << 20  # bytes a step: progress moves, and a sample larger than memory works
+NEAR = 64  # bytes of context beside a candidate
+_EPILOG = r"""Examples:
+
+monitor test-pattern 'acme_(?P<secret>[a-z0-9]{32})' /var/log/app/*.log
+
+journalctl -u api -o cat | monitor test-pattern --rule generic-secret --entropy 3.8 -
+
+monitor test-pattern @rules.d/acme.toml sample.log --watch
+"""
+
+
+@dataclass(frozen=True)
+class Sample:
+    """A named text to search; `data` may be a mapped file."""
+
+    name: str
+    data: bytes | mmap.mmap
+
+
+@dataclass
+class Report:
+    """What came of all samples."""
+
+    hits: list[dict[str, Any]] = field(default_factory=list)  # the first `limit` candidates
+    accepted: int = 0
+    stages: Counter[str] = field(default_factory=Counter)  # stage that rejected → how often
+    overlaps: Counter[str] = field(default_factory=Counter)  # other rule on the same span → how often
+    size: int = 0
+    lines: int = 0
+    secret: bytes = b""  # shape of the first hit, for --emit
+
+
+@app.command(
+    epilog=_EPILOG,
+    help="Try a detection pattern on a sample: hits, near misses, the stage that decided, the cost. "
+    "Exit code 0 with a hit, 1 with none, 2 for a pattern that cannot work.",
+)
+def test_pattern(
+    pattern: Annotated[
+        str | None,
+        typer.Argument(
+            help="A pattern (RE2 ∩ Hyperscan), @FILE with one, or @FILE.toml with rules.", show_default=False
+        ),
+    ] = None,
+    files: Annotated[list[str] | None, typer.Argument(metavar="[FILE|-]…", help="Samples.", show_default=False)] = None,
+    rule_id: Annotated[
+        str | None,
+        typer.Option("--rule", help="A rule instead of a pattern.", autocompletion=complete_rules, show_default=False),
+    ] = None,
+    text: Annotated[str | None, typer.Option(help="The sample itself.", show_default=False)] = None,
+    entropy: Annotated[
+        float | None, typer.Option(help="Override: least entropy, bits a character.", show_default=False)
+    ] = None,
+    digits: Annotated[int | None, typer.Option(help="Override: least number of digits.", show_default=False)] = None,
+    checksum: Annotated[str | None, typer.Option(help="Override: the offline check.", show_default=False)] = None,
+    stopword: Annotated[list[str] | None, typer.Option(help="Override: more stopwords.", show_default=False)] = None,
+    allow: Annotated[
+        list[str] | None, typer.Option(help="Override: more allowlist patterns.", show_default=False)
+    ] = None,
+    limit: Annotated[int, typer.Option(min=0, help="Show so many candidates.")] = 50,
+    cost: Annotated[bool, typer.Option(help="Measure what the pattern costs the pack.")] = True,
+    watch: Annotated[bool, typer.Option(help="Run again whenever the pattern's file or a sample changes.")] = False,
+    emit_form: Annotated[
+        str | None, typer.Option("--emit", metavar="toml", help="Print a ready rule.", show_default=False)
+    ] = None,
+    reveal: Annotated[bool, typer.Option(help="Show values unmasked; only on a terminal.")] = False,
+    form: FormatOption = Format.text,
+    config: ConfigOption = None,
+) -> None:
+    if rule_id is not None and pattern is not None:
+        files = [pattern, *(files or [])]
+        pattern = None
+    if rule_id is None and pattern is None:
+        fail("give a PATTERN or --rule ID; `monitor test-pattern --help` has examples", 2)
+    if emit_form not in (None, "toml"):
+        fail("--emit takes toml", 2)
+    if reveal and not sys.stdout.isatty():
+        fail("--reveal shows secrets, so it works on a terminal only", 2)
+    overrides: dict[str, Any] = {"entropy": entropy, "digits": digits, "checksum": checksum}
+
+    def once() -> int:
+        rule = _rule(pattern, rule_id, config)
+        changed = replace(
+            rule,
+            stopwords=(*rule.stopwords, *(stopword or ())),
+            allow=(*rule.allow, *(allow or ())),
+            **{key: value for key, value in overrides.items() if value is not None},
+        )
+        return _run(
+            changed, _samples(files or [], text), config=config, limit=limit, cost=cost, emit_form=emit_form, reveal=reveal, form=form
+        )  # fmt: skip
+
+    if not watch:
+        raise typer.Exit(once())
+    watched = [
+        Path(name.removeprefix("@"))
+        for name in [pattern or "", *(files or [])]
+        if name.startswith("@") or name in (files or [])
+    ]
+    _watch(once, [path for path in watched if path.exists()])
+
+
+def _watch(once: Any, paths: Sequence[Path]) -> None:
+    from watchfiles import watch as changes
+
+    if not paths:
+        fail("--watch needs a file: a sample, or the pattern as @FILE", 2)
+    # Folders are watched, as editors replace a file by a new one.
+    names = {path.resolve() for path in paths}
+
+    def run() -> None:
+        if sys.stdout.isatty():
+            typer.clear()
+        try:
+            once()
+        except typer.Exit:
+            pass  # its message is on the screen; the next save may mend it
+
+    run()
+    for changed in changes(*{path.resolve().parent for path in paths}, recursive=False, step=50):
+        if names & {Path(name) for _, name in changed}:
+            run()
+
+
+def _rule(pattern: str | None, rule_id: str | None, config: Path | None) -> Rule:
+    """The rule to try. Ends with exit code 2 and a caret under the place where a pattern is wrong."""
+    from detectors.rule import Rule, RuleError, load_file
+    from detectors.syntax import diagnose
+
+    if pattern is not None and pattern.startswith("@"):
+        path = Path(pattern[1:])
+        if path.suffix == ".toml":
+            try:
+                rules = load_file(path)
+            except RuleError as error:
+                fail(str(error), 2)
+            if not rules:
+                fail(f"{path}: holds no rule", 2)
+            rule = next((rule for rule in rules if rule.id == rule_id), rules[0])
+            pattern = rule.pattern
+        else:
+            try:
+                pattern = path.read_text(encoding="utf-8").strip("\n")
+            except (OSError, UnicodeDecodeError) as error:
+                fail(f"{path}: {getattr(error, 'strerror', None) or 'not UTF-8 text'}", 2)
+            rule = Rule(id="pattern", name="Pattern on trial", pattern=pattern, severity="high")
+    elif pattern is not None:
+        rule = Rule(id="pattern", name="Pattern on trial", pattern=pattern, severity="high")
+    else:
+        rule = find_rule(read_config(config, optional=True), rule_id or "")
+    problem = diagnose(rule.pattern, rule.trigger)
+    if problem is not None:
+        typer.echo(printable(problem.pattern), err=True)
+        if problem.by == "syntax":
+            typer.echo(" " * len(printable(problem.pattern[: problem.column])) + paint("^", "red", bold=True), err=True)
+        typer.echo(str(problem), err=True)
+        raise typer.Exit(2)
+    return rule
+
+
+def _samples(files: Sequence[str], text: str | None) -> list[Sample]:
+    samples = [Sample("--text", text.encode())] if text is not None else []
+    if text is None and not files:
+        files = ["-"]
+    for name in files:
+        if name == "-":
+            if sys.stdin.isatty():
+                typer.echo("reading the sample from the terminal; end it with Ctrl-D", err=True)
+            samples.append(Sample("-", sys.stdin.buffer.read()))
+            continue
+        try:
+            with Path(name).open("rb") as file:
+                size = file.seek(0, 2)
+                samples.append(Sample(name, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) if size else b""))
+        except (OSError, ValueError) as error:
+            fail(f"{printable(name)}: {getattr(error, 'strerror', None) or error}", 2)
+    return samples
+
+
+def _chunks(sample: Sample) -> Iterator[tuple[int, bytes]]:
+    """(offset, bytes) pieces cut at a newline, so that a candidate and its line are whole."""
+    at, size = 0, len(sample.data)
+    while at < size:
+        end = min(size, at + CHUNK)
+        if end < size:
+            cut = sample.data.rfind(b"\n", at, end)
+            end = cut + 1 if cut >= at else end
+        yield at, sample.data[at:end]
+        at = end
+
+
+def _run(
+    rule: Rule,
+    samples: Sequence[Sample],
+    *,
+    config: Path | None,
+    limit: int,
+    cost: bool,
+    emit_form: str | None,
+    reveal: bool,
+    form: Format,
+) -> int:
+    from detectors.engine import Engine
+    from detectors.rule import RuleError
+
+    settings = read_config(config, optional=True)
+    pack = read_rules(settings)
+    cache = settings.state_dir / "cache"
+    companions = [r for r in pack if any(c.rule == r.id for c in rule.requires)]
+    try:
+        alone = Engine.build([rule, *companions])
+        others = Engine.build([r for r in pack if r.id != rule.id] or pack, cache)
+    except RuleError as error:
+        fail(str(error), 2)
+    report = _search(rule, alone, others, samples, limit=limit, reveal=reveal)
+    if emit_form == "toml":
+        typer.echo(_toml(rule, report))
+        return 0 if report.accepted else 1
+    summary = _summary(rule, report, alone, others, samples, cost=cost, cache=cache)
+    if form is Format.jsonl:
+        emit(report.hits, form, lambda _: ())
+    else:
+        emit_one({"hits": report.hits, "summary": summary}, form, lambda _: _text(report, summary))
+    return 0 if report.accepted else 1
+
+
+def _search(
+    rule: Rule, alone: Engine, others: Engine, samples: Sequence[Sample], *, limit: int, reveal: bool
+) -> Report:
+    from rich.console import Console
+    from rich.progress import Progress
+
+    report = Report()
+    worker, witness = alone.worker(), others.worker()
+    total = sum(len(sample.data) for sample in samples)
+    console = Console(stderr=True)
+    with Progress(console=console, transient=True, disable=total < 4 * CHUNK or not console.is_terminal) as progress:
+        task = progress.add_task("searching", total=total)
+        for sample in samples:
+            line = 1
+            for _, piece in _chunks(sample):
+                at, number = 0, line
+                for decision in worker.explain(piece):
+                    if decision.rule.id != rule.id:
+                        continue
+                    number += piece.count(b"\n", at, decision.start)
+                    at = decision.start
+                    _enter(
+                        report,
+                        decision,
+                        piece,
+                        witness,
+                        sample.name,
+                        number,
+                        keep=len(report.hits) < limit,
+                        reveal=reveal,
+                    )
+                line += piece.count(b"\n")
+                report.size += len(piece)
+                progress.advance(task, len(piece))
+            report.lines += line - 1 + (not sample.data[-1:] == b"\n" and len(sample.data) > 0)
+    return report
+
+
+def _enter(
+    report: Report, decision: Decision, piece: bytes, witness: Worker, name: str, line: int, *, keep: bool, reveal: bool
+) -> None:
+    from detectors.filters import entropy
+
+    value = piece[decision.start : decision.end]
+    if decision.accepted:
+        report.accepted += 1
+        report.secret = report.secret or value
+    else:
+        report.stages[decision.stage] += 1
+    if not keep and not decision.accepted:
+        return
+    low = piece.rfind(b"\n", 0, decision.start) + 1
+    found = piece.find(b"\n", decision.end)
+    high = found if found >= 0 else len(piece)
+    low, high = max(low, decision.start - NEAR), min(high, decision.end + NEAR)
+    # A window of the text, and not only the value, may hold a secret: what any rule finds in it is masked too.
+    left, right = max(0, low - 4096), min(len(piece), high + 4096)
+    seen = witness.scan(piece[left:right])
+    spans = [(m.start + left, m.end + left, m.masked) for m in seen]
+    if decision.accepted:
+        for match in seen:
+            if match.start + left < decision.end and decision.start < match.end + left:
+                report.overlaps[match.rule.id] += 1
+    if not keep:
+        return
+    masked = decision.match.masked if decision.match is not None else ""
+    if decision.stage != "pattern":
+        from detectors.fingerprint import mask
+
+        masked = masked or mask(value, decision.rule.shape.literals)
+        spans.append((decision.start, decision.end, masked))
+    report.hits.append(
+        {
+            "path": name,
+            "line": line,
+            "column": decision.start - piece.rfind(b"\n", 0, decision.start),
+            "accepted": decision.accepted,
+            "stage": decision.stage,
+            "reason": decision.reason,
+            "masked": value.decode("utf-8", "replace") if reveal else masked,
+            "entropy": round(entropy(value), 2) if decision.stage != "pattern" else None,
+            "decode": list(decision.decode),
+            "labels": dict(decision.match.labels) if decision.match is not None else {},
+            "severity": decision.match.severity if decision.match is not None else None,
+            "confidence": decision.match.confidence if decision.match is not None else None,
+            "context": piece[low:high].decode("utf-8", "replace") if reveal else _masked(piece, low, high, spans),
+        }
+    )
+
+
+def _masked(piece: bytes, low: int, high: int, spans: Iterable[tuple[int, int, str]]) -> str:
+    """piece[low:high] with every span replaced by its preview."""
+    out, at = [], low
+    for start, end, masked in sorted(spans):
+        if end <= at or start >= high:
+            continue
+        out.append(piece[at : max(at, start)].decode("utf-8", "replace"))
+        out.append(masked if start >= at else "…")
+        at = min(end, high)
+    out.append(piece[at:high].decode("utf-8", "replace"))
+    return "".join(out)
+
+
+def _summary(
+    rule: Rule, report: Report, alone: Engine, others: Engine, samples: Sequence[Sample], *, cost: bool, cache: Path
+) -> dict[str, Any]:
+    from detectors.engine import Engine
+    from detectors.tune import anchor, log_text, megabytes_a_second, warnings
+
+    lines = max(1, report.lines)
+    summary: dict[str, Any] = {
+        "rule": rule.id,
+        "accepted": report.accepted,
+        "rejected": dict(report.stages),
+        "bytes": report.size,
+        "lines": report.lines,
+        "hits_per_million_lines": round(report.accepted * 1e6 / lines, 1),
+        "anchor": anchor(rule),
+        "warnings": warnings(rule),
+        "overlaps": dict(report.overlaps),
+    }
+    if cost:
+        # A small sample says nothing of speed: plain log lines stand in for it.
+        joined = (
+            b"".join(bytes(sample.data[: 16 << 20]) for sample in samples) if report.size >= 1 << 20 else log_text()
+        )
+        with_it = Engine.build([*others.rules, rule], cache)
+        summary |= {
+            "measured_on": "the sample" if report.size >= 1 << 20 else "plain log lines",
+            "mb_s_alone": round(megabytes_a_second(alone.database, joined)[0]),
+            "mb_s_pack_without": round(megabytes_a_second(others.database, joined)[0]),
+            "mb_s_pack_with": round(megabytes_a_second(with_it.database, joined)[0]),
+        }
+        summary["warnings"] = warnings(rule, joined)
+    return summary
+
+
+def _text(report: Report, summary: Mapping[str, Any]) -> Iterator[str]:
+    for hit in report.hits:
+        colour = "green" if hit["accepted"] else "yellow"
+        verdict = paint("found" if hit["accepted"] else f"rejected by {hit['stage']}", colour, bold=True)
+        where = f"{printable(hit['path'])}:{hit['line']}:{hit['column']}"
+        facts = [f"entropy {hit['entropy']:.2f}"] if hit["entropy"] is not None else []
+        facts += [f"{hit['severity']}, {hit['confidence']} confidence"] if hit["severity"] else []
+        facts += [f"inside {' in '.join(reversed(hit['decode']))}"] if hit["decode"] else []
+        facts += [f"{key}={value}" for key, value in hit["labels"].items()]
+        yield f"{paint(where, bold=True)}  {verdict}: {printable(hit['reason'])}"
+        context = printable(hit["context"])
+        shown = printable(hit["masked"])
+        if shown:
+            context = context.replace(shown, paint(shown, colour, bold=True), 1)
+        yield f"    {context}"
+        if facts:
+            yield paint(f"    {printable('  '.join(facts))}", dim=True)
+    rejected = sum(summary["rejected"].values())
+    shown_of = f" (showing {len(report.hits)})" if len(report.hits) < report.accepted + rejected else ""
+    if report.hits:
+        yield ""
+    yield (
+        f"{summary['accepted']} found, {rejected} rejected{shown_of} in {summary['lines']:,} lines, {summary['bytes']:,} bytes: "
+        f"{summary['hits_per_million_lines']:,} a million lines"
+    )
+    for stage, count in sorted(summary["rejected"].items(), key=lambda item: -item[1]):
+        yield f"  rejected by {stage:<12} {count}"
+    for rule_id, count in sorted(summary["overlaps"].items(), key=lambda item: -item[1])[:8]:
+        yield f"  also found by {rule_id} ({count} of {summary['accepted']})"
+    yield f"anchor: {printable(summary['anchor'])}"
+    if "mb_s_alone" in summary:
+        yield (
+            f"speed on {summary['measured_on']}: {summary['mb_s_alone']:,} MB/s alone; "
+            f"the pack {summary['mb_s_pack_without']:,} MB/s without it, {summary['mb_s_pack_with']:,} MB/s with it"
+        )
+    for warning in summary["warnings"]:
+        yield paint(f"warning: {printable(warning)}", "yellow")
+
+
+_CLASSES = (("digit", r"\d+"), ("hex", r"[0-9a-f]+"), ("HEX", r"[0-9A-F]+"), ("lower", r"[a-z]+"), ("upper", r"[A-Z]+"),
+            ("lownum", r"[a-z0-9]+"), ("upnum", r"[A-Z0-9]+"), ("alnum", r"[A-Za-z0-9]+"), ("base64url", r"[\w-]+"),
+            ("base64", r"[A-Za-z0-9+/]+"), ("ascii", r".+"))  # fmt: skip
+
+
+def _toml(rule: Rule, report: Report) -> str:
+    """A ready rule. Its examples are templates of what was found, so that no value lands in a file."""
+    value = report.secret.decode("latin-1")
+    prefix = rule.shape.prefix if value.startswith(rule.shape.prefix) else ""
+    body = value[len(prefix) :] or "x" * 32
+    kind = next(name for name, pattern in _CLASSES if re.fullmatch(pattern, body, re.DOTALL))
+    example = f"{prefix}{{{kind}:{len(body)}}}"
+    short = f"{prefix}{{{kind}:{max(1, len(body) // 3)}}}"
+    lines = [
+        "[[rule]]",
+        f'id = "{rule.id if rule.id != "pattern" else "custom-rule"}"',
+        f'name = "{rule.name if rule.id != "pattern" else "Name what it finds"}"',
+        f"pattern = '''{rule.pattern}'''",
+        f'severity = "{rule.severity}"',
+    ]
+    if rule.entropy is not None:
+        lines.append(f"entropy = {rule.entropy}")
+    if rule.digits:
+        lines.append(f"digits = {rule.digits}")
+    if rule.checksum:
+        lines.append(f'checksum = "{rule.checksum}"')
+    for key in ("stopwords", "allow"):
+        if getattr(rule, key):
+            lines.append(f"{key} = [{', '.join(_quoted(item) for item in getattr(rule, key))}]")
+    lines += [
+        f'examples = ["{example}"]  # the text around it, as your services write it',
+        f'negative_examples = ["{short}"]',
+        "references = []  # where the format is documented",
+    ]
+    return "\n".join(lines)
+
+
+def _quoted(text: str) -> str:
+    return f"'{text}'" if "'" not in text else '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'

@@ -1,0 +1,73 @@
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[3]
+
+Answer = subprocess.CompletedProcess[str]
+Command = Callable[..., Answer]
+
+
+@pytest.fixture
+def monitor(tmp_path: Path) -> Command:
+    """Runs the real command in `tmp_path`: `monitor("rules", "list", stdin=…, env={…})`."""
+
+    def run(*arguments: str, stdin: str = "", env: dict[str, str] | None = None) -> Answer:
+        return subprocess.run(
+            [sys.executable, "-m", "monitor", *arguments],
+            input=stdin,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=60,
+            cwd=tmp_path,
+            env={
+                "PATH": os.environ["PATH"],
+                "HOME": str(tmp_path),
+                "PYTHONPATH": str(ROOT),
+                "PYTHONWARNINGS": "error",
+                "COLUMNS": "100",
+                **(env or {}),
+            },
+        )
+
+    return run
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Path:
+    """A small configuration in `tmp_path`: one file source, a console and a webhook."""
+    path = tmp_path / "config.toml"
+    path.write_text(
+        """
+[monitor]
+state_dir = "state"
+
+[http]
+listen = "127.0.0.1:0"
+
+[[sources]]
+name = "logs"
+type = "file"
+include = ["logs/*.log"]
+start_at = "beginning"
+
+[[sinks]]
+name = "screen"
+type = "console"
+
+[[sinks]]
+name = "hook"
+type = "webhook"
+url = "env:HOOK_URL"
+fallback = "screen"
+""",
+        encoding="utf-8",
+    )
+    return path

@@ -1,0 +1,118 @@
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+Command = Callable[..., subprocess.CompletedProcess[str]]
+
+AS_ROOT = os.geteuid() == 0
+
+
+def kinds(answer: subprocess.CompletedProcess[str]) -> dict[str, list[str]]:
+    found: dict[str, list[str]] = {}
+    for row in json.loads(answer.stdout):
+        found.setdefault(row["kind"], []).append(row["key"])
+    return found
+
+
+def test_a_good_configuration(monitor: Command, config: Path) -> None:
+    (config.parent / "logs").mkdir()
+    answer = monitor("check", env={"HOOK_URL": "https://hook.example.org/x"})
+    assert (answer.returncode, answer.stdout, answer.stderr) == (0, "ok: 1 sources, 2 sinks\n", "")
+    assert not (config.parent / "state").exists()
+
+
+def test_every_mistake_at_once_is_78(monitor: Command, tmp_path: Path) -> None:
+    (tmp_path / "config.toml").write_text(
+        "[monitor]\nworkers = 0\n[http]\nlisten = 'x'\n[[sources]]\nname = 'a'\ntype = 'fil'\n"
+        "[[sinks]]\nname = 'b'\ntype = 'slack'\nwebhook_url = 'literal-value'\n[[routes]]\nsinks = ['c']\n"
+    )
+    answer = monitor("check")
+    assert answer.returncode == 78
+    assert answer.stdout.splitlines()[-1] == "5 problems"
+    for key in ("monitor.workers", "http.listen", "sources[0].type", "sinks[0].webhook_url", "routes[0].sinks[0]"):
+        assert key in answer.stdout
+    assert "literal-value" not in answer.stdout
+    rows = json.loads(monitor("check", "--format", "json").stdout)
+    assert [row["line"] for row in rows] == [2, 4, 7, 11, 13]
+    assert len(monitor("check", "--format", "jsonl").stdout.splitlines()) == 5
+
+
+def test_what_only_this_machine_lacks_is_one_and_can_be_left_out(monitor: Command, config: Path) -> None:
+    (config.parent / "logs").mkdir()
+    answer = monitor("check", "--format", "json")
+    assert answer.returncode == 1
+    assert kinds(answer) == {"environment": ["sinks[1].url"]}
+    assert monitor("check", "--no-environment").returncode == 0
+
+
+def test_a_state_folder_that_is_a_file(monitor: Command, config: Path) -> None:
+    (config.parent / "state").touch()
+    answer = monitor("check", "--format", "json", env={"HOOK_URL": "https://x.example.org"})
+    assert "monitor.state_dir" in kinds(answer)["environment"]
+
+
+def test_paths_of_file_sources(monitor: Command, tmp_path: Path) -> None:
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "config.toml").write_text(
+        f"""
+[monitor]
+state_dir = "state"
+[[sources]]
+name = "a"
+type = "file"
+include = ["{tmp_path}/folder", "{tmp_path}/absent.log", "{tmp_path}/nowhere/*.log", "{tmp_path}/*.log"]
+"""
+    )
+    answer = monitor("check")
+    assert answer.returncode == 1
+    assert f"{tmp_path}/folder is a folder; write {tmp_path}/folder/**" in answer.stdout
+    assert f"{tmp_path}/absent.log does not exist yet" in answer.stdout
+    assert f"the folder {tmp_path}/nowhere does not exist yet" in answer.stdout
+    assert "there is no sink" in answer.stdout
+
+
+@pytest.mark.skipif(AS_ROOT, reason="root may read everything")
+def test_a_file_that_may_not_be_read(monitor: Command, tmp_path: Path) -> None:
+    (tmp_path / "x.log").touch(mode=0)
+    (tmp_path / "config.toml").write_text(
+        f"[monitor]\nstate_dir='s'\n[[sources]]\nname='a'\ntype='file'\ninclude=['{tmp_path}/x.log']\n"
+    )
+    answer = monitor("check")
+    assert answer.returncode == 1
+    assert "may not be read by this user" in answer.stdout
+
+
+def test_a_rule_that_is_wrong(monitor: Command, tmp_path: Path) -> None:
+    (tmp_path / "own.toml").write_text(
+        "[[rule]]\nid = 'a'\nname = 'Acme'\npattern = '(?<=x)(?P<secret>acme_[0-9]{9})'\nseverity = 'high'\n"
+        "examples = ['acme_{digits:9}']\nnegative_examples = ['acme_']\n"
+    )
+    (tmp_path / "config.toml").write_text("[monitor]\nstate_dir='s'\n[rules]\npaths = ['own.toml']\n")
+    answer = monitor("check", "--format", "json")
+    assert answer.returncode == 78
+    (row,) = [row for row in json.loads(answer.stdout) if row["kind"] == "rules"]
+    assert "own.toml" in row["message"]
+    assert "a: pattern" in row["message"]
+
+
+def test_a_sink_that_no_route_reaches(monitor: Command, tmp_path: Path) -> None:
+    (tmp_path / "config.toml").write_text(
+        "[monitor]\nstate_dir='s'\n[[sinks]]\nname='a'\ntype='console'\n[[sinks]]\nname='b'\ntype='console'\n"
+        "[[routes]]\nsinks=['a']\n"
+    )
+    answer = monitor("check")
+    assert answer.returncode == 0
+    assert 'no route leads to "b"' in answer.stdout
+
+
+def test_syntax_error(monitor: Command, tmp_path: Path) -> None:
+    (tmp_path / "config.toml").write_text("[monitor\n")
+    answer = monitor("check")
+    assert answer.returncode == 78
+    assert "line 1, column 9" in answer.stdout

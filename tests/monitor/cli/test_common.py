@@ -1,0 +1,98 @@
+from __future__ import annotations
+
+import os
+import pty
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import typer
+
+from monitor.cli import common
+from monitor.cli.common import Format, emit, read_config, table
+from monitor.config import ConfigError
+
+ROOT = Path(__file__).parents[3]
+
+
+def test_emit_in_every_form(capsys: pytest.CaptureFixture[str]) -> None:
+    rows = [{"a": 1}, {"a": "ü"}]
+    emit(iter(rows), Format.jsonl, lambda rows: [])
+    emit(iter(rows), Format.json, lambda rows: [])
+    emit(iter(rows), Format.text, lambda rows: [f"{len(rows)} rows"])
+    out = capsys.readouterr().out
+    assert out.startswith('{"a":1}\n{"a":"ü"}\n[')
+    assert out.endswith("]\n2 rows\n")
+
+
+def test_a_table_in_a_pipe_is_never_cut_and_shows_no_control_characters() -> None:
+    lines = list(table(("name", "severity", "path"), [["a", "high", "x" * 300], ["bb", "low", "evil\x1b[2J\n"]]))
+    assert lines[0] == "NAME  SEVERITY  PATH"
+    assert lines[1] == "a     high      " + "x" * 300
+    assert lines[2] == "bb    low       evil\\x1b[2J\\n"
+
+
+def on_terminal(code: str, **env: str) -> str:
+    """What a Python text prints when standard output is a terminal of 40 columns."""
+    ours, theirs = pty.openpty()
+    subprocess.run(
+        [sys.executable, "-c", code],
+        stdout=theirs,
+        check=True,
+        cwd=ROOT,
+        env={"PATH": os.environ["PATH"], "COLUMNS": "40", "TERM": "xterm", **env},
+    )
+    os.close(theirs)
+    shown = os.read(ours, 65536).decode()
+    os.close(ours)
+    return shown
+
+
+TABLE = (
+    "from monitor.cli.common import table\n"
+    "for line in table(('severity', 'path'), [['critical', 'x' * 99]]): print(line)"
+)
+
+
+def test_a_terminal_gets_colours_and_a_fitting_table() -> None:
+    shown = on_terminal(TABLE)
+    assert "\x1b[31mcritical" in shown
+    assert "x" * 29 + "…" in shown
+    assert "x" * 30 not in shown
+
+
+@pytest.mark.parametrize("env", [{"NO_COLOR": "1"}, {"TERM": "dumb"}])
+def test_a_terminal_that_wants_no_colours_gets_none(env: dict[str, str]) -> None:
+    assert "\x1b" not in on_terminal(TABLE, **env)
+
+
+def test_a_configuration_is_optional_only_when_none_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("MONITOR_CONFIG", raising=False)
+    monkeypatch.setattr("monitor.config.SYSTEM_PATH", tmp_path / "none.toml")
+    assert read_config(None, optional=True).path is None
+    with pytest.raises(ConfigError, match="no configuration found"):
+        read_config(None)
+    with pytest.raises(ConfigError, match="cannot be read"):
+        read_config(tmp_path / "absent.toml", optional=True)
+    monkeypatch.setenv("MONITOR_CONFIG", "absent.toml")
+    with pytest.raises(ConfigError, match="cannot be read"):
+        read_config(None, optional=True)
+
+
+def test_entering_the_folder_of_the_configuration(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = tmp_path / "etc"
+    folder.mkdir()
+    (folder / "config.toml").touch()
+    monkeypatch.chdir(tmp_path)
+    config = read_config(Path("etc/config.toml"), enter=True)
+    assert Path.cwd() == folder
+    assert config.path == folder / "config.toml"
+
+
+def test_fail_is_one_line_on_standard_error(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(typer.Exit) as caught:
+        common.fail("no", 2)
+    assert caught.value.exit_code == 2
+    assert capsys.readouterr() == ("", "no\n")

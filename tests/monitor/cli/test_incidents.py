@@ -1,0 +1,168 @@
+from __future__ import annotations
+
+import asyncio
+import json
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from monitor.config import load
+from monitor.model import Finding
+from monitor.store import Store
+
+Command = Callable[..., subprocess.CompletedProcess[str]]
+
+
+def finding(number: int, **changes: object) -> Finding:
+    values: dict[str, object] = {
+        "id": f"{number:064x}",
+        "rule": "github-pat",
+        "name": "GitHub personal access token",
+        "severity": "critical",
+        "confidence": "high",
+        "fingerprint": f"{number:x}" * 64,
+        "masked": "ghp_ab12…[40]",
+        "source": "logs",
+        "path": f"/var/log/app/{number}.log",
+        "generation": "g",
+        "offset": 100 * number,
+        "time": 1_700_000_000.0 + number,
+        "line": number,
+        "labels": {"vendor": "github"},
+    }
+    return Finding(**(values | changes))  # type: ignore[arg-type]
+
+
+@pytest.fixture
+def stored(config: Path) -> Path:
+    """Three incidents: ids of sixteen 1s, 2s and 3s; the last one low."""
+
+    async def fill() -> None:
+        settings = load(config)
+        settings.state_dir.mkdir()
+        async with await Store.open(settings.state_dir / "state.db", settings.policy) as store:
+            await store.commit([finding(1), finding(2), finding(3, severity="low", path="/srv/\x1b[2Jevil\udcff.log")])
+
+    asyncio.run(fill())
+    return config
+
+
+def test_list_in_every_form(monitor: Command, stored: Path) -> None:
+    rows = json.loads(monitor("incidents", "list", "--format", "json").stdout)
+    assert [row["id"] for row in rows] == ["3" * 16, "2" * 16, "1" * 16]
+    assert rows[1] == {
+        "id": "2" * 16,
+        "fingerprint": "2" * 64,
+        "rule": "github-pat",
+        "name": "GitHub personal access token",
+        "severity": "critical",
+        "confidence": "high",
+        "state": "open",
+        "resolution": None,
+        "masked": "ghp_ab12…[40]",
+        "first_seen": "2023-11-14T22:13:22.000Z",
+        "last_seen": "2023-11-14T22:13:22.000Z",
+        "occurrences": 1,
+        "owner": None,
+        "runbook": None,
+        "labels": {"vendor": "github"},
+        "locations": [
+            {
+                "source": "logs",
+                "path": "/var/log/app/2.log",
+                "offset": 200,
+                "line": 2,
+                "time": "2023-11-14T22:13:22.000Z",
+                "url": None,
+            }
+        ],
+    }
+    lines = monitor("incidents", "list", "--format", "jsonl").stdout.splitlines()
+    assert [json.loads(line)["id"] for line in lines] == [row["id"] for row in rows]
+    text = monitor("incidents", "list").stdout
+    assert "/var/log/app/2.log:2" in text
+    assert "\x1b" not in text
+    assert "\\x1b[2Jevil" in text
+
+
+@pytest.mark.parametrize(
+    ("arguments", "ids"),
+    [
+        (["--severity", "low"], "3"),
+        (["--severity", "low", "--severity", "critical"], "321"),
+        (["--rule", "jwt"], ""),
+        (["--source", "other"], ""),
+        (["--search", "app/2"], "2"),
+        (["--limit", "1"], "3"),
+        (["--state", "resolved"], ""),
+        (["--since", "1h"], ""),
+        (["--since", "9000d"], "321"),
+    ],
+)
+def test_filters(monitor: Command, stored: Path, arguments: list[str], ids: str) -> None:
+    rows = json.loads(monitor("incidents", "list", "--format", "json", *arguments).stdout)
+    assert "".join(row["id"][0] for row in rows) == ids
+
+
+def test_a_cut_list_says_so(monitor: Command, stored: Path) -> None:
+    assert "1 of 3; --limit shows more" in monitor("incidents", "list", "--limit", "1").stdout
+    assert "of 3" not in monitor("incidents", "list").stdout
+
+
+def test_the_life_of_an_incident(monitor: Command, stored: Path) -> None:
+    answer = monitor("incidents", "ack", "1111", "--note", "rotating", env={"SUDO_USER": "alice"})
+    assert (answer.returncode, answer.stdout) == (0, "1111111111111111 acknowledged\n"), answer.stderr
+    answer = monitor("incidents", "resolve", "1" * 64, "222", "--as", "revoked", "--format", "json")
+    assert [(row["state"], row["resolution"]) for row in json.loads(answer.stdout)] == [("resolved", "revoked")] * 2
+    assert [row["id"][0] for row in json.loads(monitor("incidents", "list", "--format", "json").stdout)] == ["3"]
+    shown = json.loads(monitor("incidents", "show", "1111", "--format", "json").stdout)
+    assert shown["owner"] == "alice"
+    assert [(event["action"], event["note"]) for event in shown["history"] if event["note"]] == [
+        ("acknowledged", "rotating")
+    ]
+    text = monitor("incidents", "show", "1111").stdout
+    assert "acknowledged by alice: rotating" in text
+    assert "label        vendor=github" in text
+    answer = monitor("incidents", "reopen", "1111")
+    assert answer.stdout == "1111111111111111 open\n"
+
+
+def test_what_cannot_be_done_is_one_and_the_rest_is_done(monitor: Command, stored: Path) -> None:
+    answer = monitor("incidents", "ack", "4444", "1111")
+    assert answer.returncode == 1
+    assert "there is no incident '4444'" in answer.stderr
+    assert answer.stdout == "1111111111111111 acknowledged\n"
+    answer = monitor("incidents", "ack", "1111")
+    assert answer.returncode == 1
+    assert "already acknowledged" in answer.stderr
+    assert monitor("incidents", "show", "4444").returncode == 1
+    assert monitor("incidents", "resolve", "1111", "--as", "forgotten").returncode == 2
+    answer = monitor("incidents", "list", "--since", "yesterday")
+    assert answer.returncode == 2
+    assert "must be a duration" in answer.stderr
+
+
+def test_before_the_first_run_nothing_is_made(monitor: Command, config: Path) -> None:
+    assert monitor("incidents", "list").stdout == "no unresolved incidents\n"
+    assert monitor("incidents", "list", "--format", "json").stdout == "[]\n"
+    answer = monitor("incidents", "show", "1111")
+    assert answer.returncode == 1
+    assert "`monitor run` makes it" in answer.stderr
+    assert not (config.parent / "state").exists()
+
+
+def test_a_database_that_cannot_be_reached(monitor: Command, config: Path) -> None:
+    text = config.read_text().replace("[monitor]", "[monitor]\ndatabase = 'env:DATABASE_URL'")
+    config.write_text(text)
+    answer = monitor("incidents", "list")
+    assert answer.returncode == 78
+    assert "monitor.database" in answer.stderr
+    password = "value-of-the-password"
+    answer = monitor(
+        "incidents", "list", env={"DATABASE_URL": f"postgresql+psycopg://user:{password}@127.0.0.1:1/none"}
+    )
+    assert answer.returncode == 1
+    assert password not in answer.stdout + answer.stderr
+    assert "Traceback" not in answer.stderr

@@ -1,0 +1,63 @@
+from __future__ import annotations
+
+import asyncio
+import json
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from aiohttp import web
+
+from monitor.web.app import serve
+
+Command = Callable[..., subprocess.CompletedProcess[str]]
+
+
+def test_list(monitor: Command, config: Path) -> None:
+    rows = json.loads(monitor("sinks", "list", "--format", "json").stdout)
+    assert rows == [
+        {"name": "screen", "type": "console", "fallback": None},
+        {"name": "hook", "type": "webhook", "fallback": "screen"},
+    ]
+    assert "hook    webhook  screen" in monitor("sinks", "list").stdout
+
+
+def test_the_console_gets_a_test(monitor: Command, config: Path) -> None:
+    answer = monitor("sinks", "test", "screen")
+    assert answer.returncode == 0, answer.stderr
+    assert "monitor sinks test screen" in answer.stdout
+    assert answer.stdout.rstrip().endswith("screen: accepted")
+
+
+@pytest.mark.parametrize(("status", "code"), [(200, 0), (400, 1), (503, 1)])
+async def test_a_webhook_gets_a_test_and_its_answer_decides(
+    monitor: Command, config: Path, status: int, code: int
+) -> None:
+    received: list[dict[str, object]] = []
+
+    async def hook(request: web.Request) -> web.Response:
+        received.append(json.loads(await request.read()))
+        return web.Response(status=status)
+
+    app = web.Application()
+    app.add_routes([web.post("/secret-path", hook)])
+    async with serve(app, "127.0.0.1", 0) as url:
+        answer = await asyncio.to_thread(
+            monitor, "sinks", "test", "hook", "--format", "json", env={"HOOK_URL": f"{url}/secret-path"}
+        )
+    assert answer.returncode == code, answer.stderr
+    row = json.loads(answer.stdout)
+    assert row["ok"] is (code == 0)
+    assert (str(status) in (row["problem"] or "")) is (code != 0)
+    assert [payload["reason"] for payload in received] == ["test"]
+    assert "secret-path" not in answer.stdout + answer.stderr
+
+
+def test_what_cannot_be_tested(monitor: Command, config: Path) -> None:
+    answer = monitor("sinks", "test", "hook")
+    assert answer.returncode == 1
+    assert "HOOK_URL is not set" in answer.stdout
+    answer = monitor("sinks", "test", "nobody")
+    assert answer.returncode == 2
+    assert "sinks: screen, hook" in answer.stderr

@@ -1,0 +1,46 @@
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from monitor import __main__ as entry
+from monitor.config import ConfigError, Problem
+
+ROOT = Path(__file__).parents[2]
+
+
+def test_a_bad_configuration_is_78_with_its_problems_and_no_traceback(capsys: pytest.CaptureFixture[str]) -> None:
+    error = ConfigError(Path("config.toml"), [Problem("http.listen", "must be so"), Problem("", "and so")])
+    assert entry._report(error) == 78
+    assert capsys.readouterr().err == "config.toml: http.listen: must be so\nconfig.toml: and so\n"
+
+
+def test_a_bug_shows_where_and_what_but_not_the_message(capsys: pytest.CaptureFixture[str]) -> None:
+    secret = "value-that-was-being-worked-on"
+    try:
+        raise RuntimeError(secret)
+    except RuntimeError as error:
+        assert entry._report(error) == 70
+    shown = capsys.readouterr()
+    assert "test_main.py" in shown.err
+    assert "RuntimeError (message withheld)" in shown.err
+    assert secret not in shown.err.replace('secret = "', "")  # the source line is shown, and is not the value
+    assert shown.out == ""
+
+
+def test_a_closed_pipe_is_quiet(tmp_path: Path) -> None:
+    command = f"{sys.executable} -m monitor rules list --format jsonl | head -n 1"
+    answer = subprocess.run(
+        ["bash", "-c", f"set -o pipefail; {command}"],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert len(answer.stdout.splitlines()) == 1
+    assert answer.stderr == ""

@@ -1,0 +1,177 @@
+"""What the documentation says is true: commands, keys, defaults, links."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import subprocess
+import sys
+import tomllib
+from collections.abc import Iterator
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer
+from pydantic import BaseModel
+
+from detectors.rule import _Entry
+from monitor.cli import COMMANDS
+from monitor.config import HttpConfig, MonitorConfig, RulesConfig, load, parse
+from monitor.routing import Route, Silence
+from monitor.sources import SOURCES, load_source
+from sinks import SINKS, load_sink
+
+ROOT = Path(__file__).parent.parent
+EXAMPLE = ROOT / "config.example.toml"
+DOCS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+# The example with everything that is commented out switched on
+WHOLE = re.sub(r"(?m)^#(?=[a-z_\[])", "", EXAMPLE.read_text(encoding="utf-8"))
+
+TABLES: dict[str, type[BaseModel]] = {"monitor": MonitorConfig, "http": HttpConfig, "rules": RulesConfig}
+ARRAYS: dict[str, type[BaseModel]] = {"routes": Route, "silences": Silence}
+
+
+def keys(model: type[BaseModel]) -> set[str]:
+    return {field.alias or name for name, field in model.model_fields.items()}
+
+
+def components() -> Iterator[tuple[str, str, type[BaseModel]]]:
+    for kind in SOURCES:
+        yield "sources", kind, load_source(kind).Config
+    for kind in SINKS:
+        yield "sinks", kind, load_sink(kind).Config
+
+
+def test_the_example_loads_as_it_is_and_with_everything_switched_on() -> None:
+    config = load(EXAMPLE)
+    assert [sink.type for sink in config.sinks] == ["console"]
+    assert {source.type for source in config.sources} == {"file"}
+    whole = parse(WHOLE, EXAMPLE)
+    assert {source.type for source in whole.sources} == set(SOURCES)
+    assert {sink.type for sink in whole.sinks} == set(SINKS)
+
+
+def test_the_example_has_every_key() -> None:
+    data = tomllib.loads(WHOLE)
+    for name, model in TABLES.items():
+        assert set(data[name]) == keys(model), name
+    for name, model in ARRAYS.items():
+        assert {key for entry in data[name] for key in entry} == keys(model), name
+    for table, kind, model in components():
+        shown = {key for entry in data[table] if entry["type"] == kind for key in entry}
+        assert keys(model) - shown - {"fallback"} == set(), f"{table}: {kind}"
+
+
+def test_the_defaults_in_the_example_are_the_defaults() -> None:
+    data = tomllib.loads(WHOLE)
+    commented = dict(re.findall(r"(?m)^#([a-z_]+) = (.*)$", EXAMPLE.read_text(encoding="utf-8")))
+
+    def check(model: type[BaseModel], entry: dict[str, Any], where: str) -> None:
+        for name, field in model.model_fields.items():
+            key = field.alias or name
+            default = field.get_default(call_default_factory=False)
+            if key not in commented or key not in entry or field.is_required() or default in (None, ()):
+                continue
+            if "default:" in commented[key]:
+                continue
+            given = model.model_validate(entry)
+            assert getattr(given, name) == default, f"{where}.{key}"
+
+    for name, model in TABLES.items():
+        check(model, data[name], name)
+    for route in data["routes"]:
+        check(Route, route, "routes")
+    for table, kind, model in components():
+        for entry in data[table]:
+            if entry["type"] == kind:
+                check(model, entry, f"{table} {kind}")
+
+
+def test_the_configuration_page_has_every_key() -> None:
+    text = (ROOT / "docs" / "configuration.md").read_text(encoding="utf-8")
+    named = set(re.findall(r"`([a-z_]+)`", text))
+    wanted: set[str] = set()
+    for model in [*TABLES.values(), *ARRAYS.values(), *(model for _, _, model in components())]:
+        wanted |= keys(model)
+    assert wanted - named == set()
+
+
+def test_the_rules_page_has_every_key() -> None:
+    named = set(re.findall(r"`([a-z_]+)`", (ROOT / "docs" / "rules.md").read_text(encoding="utf-8")))
+    assert set(_Entry.model_fields) - named == set()
+
+
+def commands(path: Path) -> Iterator[list[str]]:
+    """Every `monitor …` in a document: in code spans and in indented or fenced blocks."""
+    text = path.read_text(encoding="utf-8")
+    spans = re.findall(r"`(monitor [^`]+)`", text)
+    lines = re.findall(r"(?m)^(?: {4}|\t)(?:\$ )?(?:\S*/bin/)?(monitor .*)$", text)
+    for line in spans + lines:
+        yield shlex.split(line.split(" >")[0].split(" |")[0], comments=True)[1:]
+
+
+def structure() -> dict[tuple[str, ...], set[str]]:
+    """Command words → its options."""
+    found: dict[tuple[str, ...], set[str]] = {}
+
+    def walk(command: Any, words: tuple[str, ...]) -> None:
+        found[words] = {option for param in command.params for option in param.opts + param.secondary_opts}
+        for name, inner in getattr(command, "commands", {}).items():
+            walk(inner, (*words, name))
+
+    for name, module in COMMANDS.items():
+        walk(typer.main.get_command(import_module(module).app), (name,))
+    return found
+
+
+@pytest.mark.parametrize("path", DOCS, ids=lambda path: path.name)
+def test_every_command_in_the_documents_exists_with_its_options(path: Path) -> None:
+    known = structure()
+    for words in commands(path):
+        if not words or words[0].startswith("-"):
+            continue
+        depth = max((d for d in (1, 2) if tuple(words[:d]) in known), default=0)
+        assert depth, f"{path.name}: monitor {' '.join(words)}"
+        for word in words[depth:]:
+            if word.startswith("-") and len(word) > 1:
+                assert word.split("=")[0] in known[tuple(words[:depth])], f"{path.name}: monitor {' '.join(words)}"
+
+
+@pytest.mark.parametrize("path", DOCS, ids=lambda path: path.name)
+def test_every_link_to_a_file_and_every_make_target_exists(path: Path) -> None:
+    text = path.read_text(encoding="utf-8")
+    for target in re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", text):
+        if not target.startswith(("http:", "https:")):
+            assert (path.parent / target).exists(), f"{path.name} links to {target}"
+    targets = set(re.findall(r"(?m)^([a-z-]+):", (ROOT / "Makefile").read_text(encoding="utf-8")))
+    for target in re.findall(r"(?:`|^ {4})make ([a-z-]+)", text, re.MULTILINE):
+        assert target in targets, f"{path.name}: make {target}"
+
+
+def test_the_readme_names_every_command() -> None:
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert {name for name in COMMANDS if f"`monitor {name}" not in text} == set()
+    assert "make run" in text
+    assert "make test" in text
+
+
+def test_the_rules_of_the_examples_exist() -> None:
+    """Rule ids in `monitor sample …` of the documents."""
+    ids = {words[1] for path in DOCS for words in commands(path) if words[:1] == ["sample"] and words[1] != "RULE"}
+    assert ids
+    for rule in ids:
+        subprocess.run([sys.executable, "-m", "monitor", "sample", rule], cwd=ROOT, check=True, capture_output=True)
+
+
+def test_architecture_names_only_what_exists() -> None:
+    text = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    tree = text.split("## The tree")[1].split("## ")[0]
+    folder = ROOT
+    for line in tree.splitlines():
+        if match := re.match(r"^( {4,6})(\S+?)(/?)(?: {2,}|$)", line):
+            indent, name, slash = match.groups()
+            path = (ROOT if len(indent) == 4 else folder) / name
+            assert path.exists(), f"docs/architecture.md names {name}"
+            folder = path if len(indent) == 4 and slash else folder
