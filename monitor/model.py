@@ -2,13 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from detectors.rule import Confidence, Severity
 
-__all__ = ["Block", "Confidence", "Finding", "Position", "Resolution", "Severity", "State"]
+__all__ = [
+    "Alert",
+    "Block",
+    "Confidence",
+    "Finding",
+    "HookDelivery",
+    "KnownAlert",
+    "Position",
+    "Resolution",
+    "Severity",
+    "State",
+    "WriteBack",
+]
 
 State = Literal["open", "acknowledged", "resolved"]
 Resolution = Literal["revoked", "false_positive", "wont_fix", "used_in_tests"]
@@ -31,6 +43,8 @@ class Block:
     fresh: int = 0
     limit: int | None = None  # None: len(data)
     line: int | None = None  # line number (from 1) of data[0] when known
+    # Absolute offset → its line number, counted only when a finding asks for it; valid until the next block is taken.
+    line_at: Callable[[int], int | None] | None = None
     attributes: Mapping[str, str] = field(default_factory=dict)  # journal unit, MQTT topic, syslog host, …
 
 
@@ -68,3 +82,55 @@ class Finding:
     labels: Mapping[str, str] = field(default_factory=dict)
     runbook: str | None = None  # name of the runbook, from the rule
     url: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Alert:
+    """Another system's alert about one secret, as it stands there now. Has no field that could hold the secret.
+
+    Its findings have its `id` as their `generation`. Times are that system's, in seconds since the epoch.
+    """
+
+    id: str  # "github.com/acme/web#42": one row in the store
+    source: str
+    url: str
+    fingerprint: str  # of the value; of the alert's id while the value is not known
+    provisional: bool  # the value is not known
+    severity: Severity
+    state: Literal["open", "resolved"]
+    created: float
+    updated: float
+    resolution: Resolution | None = None  # set exactly when resolved
+    resolved: float | None = None
+    labels: Mapping[str, str] = field(default_factory=dict)
+    quiet: bool = False  # old: opens without a notification of its own
+
+
+@dataclass(frozen=True, slots=True)
+class KnownAlert:
+    """What the store knows of an alert."""
+
+    fingerprint: str
+    provisional: bool
+    updated: float
+
+
+@dataclass(frozen=True, slots=True)
+class HookDelivery:
+    """An inbound hook, verified and kept until its source has dealt with it. Names the alert, holds nothing of it."""
+
+    id: str  # the sender's delivery id: a repeat is ignored
+    source: str
+    event: str
+    repo: str = ""
+    number: int = 0  # 0: about no single alert
+    due: float = 0.0  # not to be dealt with before
+    attempts: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class WriteBack:
+    """An alert that is still open where it came from although its incident is resolved as revoked."""
+
+    alert: str
+    incident: str

@@ -1,0 +1,262 @@
+"""What GitHub says about an alert, in our words. Pure but for fingerprinting; reads defensively: no field is certain.
+
+GitHub's schema requires nothing, GHES lacks fields, and a hostile or broken proxy may send anything. What cannot be
+named (no repository or number) is `Malformed`; everything else degrades to "unknown".
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any, Literal
+from urllib.parse import urlsplit
+
+from detectors.fingerprint import b64decode
+from monitor.incidents import SEVERITIES, rank
+from monitor.model import Resolution, Severity
+
+__all__ = ["Item", "Malformed", "Place", "finding_id", "item", "link", "place", "severity"]
+
+_NAME = re.compile(r"[A-Za-z0-9_.-]{1,100}/[A-Za-z0-9_.-]{1,100}")
+_TYPE = re.compile(r"[A-Za-z0-9_.:-]{1,120}")
+_IN_URL = re.compile(
+    r"/(?:repos/)?([A-Za-z0-9_.-]+/[A-Za-z0-9_.-]+)/(?:security/)?secret-scanning/(?:alerts/)?([0-9]+)$"
+)
+_RESOLUTIONS: Mapping[str, Resolution] = {
+    "revoked": "revoked",
+    "false_positive": "false_positive",
+    "wont_fix": "wont_fix",
+    "used_in_tests": "used_in_tests",
+    # A custom pattern was removed or changed: GitHub no longer looks, which says nothing about the secret.
+    "pattern_deleted": "wont_fix",
+    "pattern_edited": "wont_fix",
+}
+
+
+class Malformed(ValueError):  # noqa: N818 - a verdict on the input, raised and counted
+    """Not an alert or location we can use. The message names the field, never its content."""
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """One location of an alert: what to show and a stable key."""
+
+    key: str
+    path: str
+    line: int | None = None
+    column: int | None = None
+    url: str | None = None
+
+
+@dataclass(slots=True)
+class Item:
+    """An alert as read. `secret` is the value, to be fingerprinted and then dropped with `take_secret`."""
+
+    repo: str
+    number: int
+    url: str
+    secret_type: str
+    name: str
+    state: Literal["open", "resolved"]
+    resolution: Resolution | None
+    resolved: float | None
+    created: float
+    updated: float
+    dated: bool  # `updated` is GitHub's word, not our guess
+    labels: dict[str, str]
+    validity: str
+    public: bool
+    multi: bool
+    first: Place | None
+    more: bool  # locations have to be fetched
+    _secret: bytes | None = field(default=None, repr=False)
+
+    @property
+    def has_secret(self) -> bool:
+        return self._secret is not None
+
+    def take_secret(self) -> bytes | None:
+        """The value, once."""
+        value, self._secret = self._secret, None
+        return value
+
+    def id(self, host: str) -> str:
+        return f"{host}/{self.repo}#{self.number}".lower()
+
+
+def item(body: Any, now: float, repo: str | None = None) -> Item:
+    """Read an alert of the REST API. `repo`: from the request, where the answer does not say. Raises Malformed."""
+    if not isinstance(body, dict):
+        raise Malformed("not an object")
+    secret = body.pop("secret", None)
+    where = _repository(body) or repo
+    found = _IN_URL.search(_text(body.get("url"), 500)) or _IN_URL.search(_text(body.get("html_url"), 500))
+    if where is None and found:
+        where = found[1]
+    number = _whole(body.get("number")) or (int(found[2]) if found else 0)
+    if where is None or not _NAME.fullmatch(where):
+        raise Malformed("repository")
+    if not 0 < number < 2**53:
+        raise Malformed("number")
+    kind = _text(body.get("secret_type"), 120)
+    secret_type = kind if _TYPE.fullmatch(kind) else "unknown"
+    created = _time(body.get("created_at"))
+    told = _time(body.get("updated_at"))
+    updated = told or created or now
+    created = created or updated
+    resolved = body.get("state") == "resolved"
+    resolution: Resolution | None = None
+    if resolved:
+        resolution = _RESOLUTIONS.get(_text(body.get("resolution"), 40), "wont_fix")
+    validity = _text(body.get("validity"), 20)
+    public, multi = body.get("publicly_leaked") is True, body.get("multi_repo") is True
+    labels = {"secret_type": secret_type, "github": f"{where}#{number}"}
+    if validity in ("active", "inactive"):
+        labels["validity"] = validity
+    labels |= {name: "true" for name, on in (("publicly_leaked", public), ("multi_repo", multi)) if on}
+    if body.get("push_protection_bypassed") is True:
+        labels["push_protection_bypassed"] = "true"
+    first = _first(body.get("first_location_detected"), where)
+    return Item(
+        repo=where,
+        number=number,
+        url=link(body.get("html_url")) or "",
+        secret_type=secret_type,
+        name=_line(body.get("secret_type_display_name"), 120) or secret_type.replace("_", " "),
+        state="resolved" if resolved else "open",
+        resolution=resolution,
+        resolved=(_time(body.get("resolved_at")) or updated) if resolved else None,
+        created=created,
+        updated=updated,
+        dated=told is not None,
+        labels=labels,
+        validity=validity,
+        public=public,
+        multi=multi,
+        first=first,
+        # GHES up to 3.18 says neither: then only the list of locations tells.
+        more=first is None or body.get("has_more_locations") is not False,
+        _secret=_value(secret, body.get("is_base64_encoded") is True),
+    )
+
+
+def _value(secret: Any, encoded: bool) -> bytes | None:
+    if not isinstance(secret, str) or not secret.strip():
+        return None
+    raw = secret.encode("utf-8", "surrogatepass")
+    if encoded:
+        # As the log side does: the identity is that of what the base64 holds.
+        return b64decode(raw.strip()) or raw
+    return raw
+
+
+def severity(base: Severity, found: Item) -> Severity:
+    """How bad it is, from what kind of secret it is and what GitHub knows of it.
+
+    Publicly leaked: critical. Known to work: one step up, at least high. In several repositories: at least medium.
+    Known not to work any more: at most medium (it was exposed, and may have been used). A public leak outranks that.
+    """
+    level = rank(base)
+    if found.multi:
+        level = max(level, rank("medium"))
+    if found.validity == "active":
+        level = max(min(level + 1, rank("critical")), rank("high"))
+    if found.validity == "inactive":
+        level = min(level, rank("medium"))
+    elif found.public:
+        level = rank("critical")
+    return SEVERITIES[level]
+
+
+def place(body: Any, repo: str) -> Place:
+    """Read a location. Raises Malformed."""
+    if not isinstance(body, dict) or not isinstance(body.get("details"), dict):
+        raise Malformed("location")
+    kind = _text(body.get("type"), 60)
+    if not re.fullmatch(r"[a-z_]{1,60}", kind):
+        kind = "unknown"
+    return _place(kind, body["details"], repo)
+
+
+def _first(details: Any, repo: str) -> Place | None:
+    """`first_location_detected` is a location's details without its type; its own fields tell which it is."""
+    if not isinstance(details, dict):
+        return None
+    if isinstance(details.get("path"), str):
+        return _place("wiki_commit" if "page_url" in details else "commit", details, repo)
+    kinds = [name.removesuffix("_url") for name in details if name.endswith("_url") and name != "html_url"]
+    return _place(kinds[0], details, repo) if len(kinds) == 1 else None
+
+
+def _place(kind: str, details: Mapping[str, Any], repo: str) -> Place:
+    url = link(details.get("html_url")) or link(details.get("page_url")) or link(details.get(f"{kind}_url"))
+    if kind in ("commit", "wiki_commit"):
+        path = _line(details.get("path"), 1000)
+        if not path:
+            raise Malformed("location path")
+        url = url or link(details.get("blob_url")) or link(details.get("commit_url"))
+        line, column = _small(details.get("start_line")), _small(details.get("start_column"))
+        blob = _text(details.get("blob_sha"), 64) or _text(details.get("commit_sha"), 64)
+        key = f"{kind}\0{path}\0{line}\0{column}\0{blob}"
+        return Place(key, f"{repo}{'.wiki' if kind == 'wiki_commit' else ''}:{path}", line, column, url)
+    if url is None:
+        raise Malformed("location url")
+    tail = "/".join(urlsplit(url).path.strip("/").split("/")[-2:])
+    return Place(f"{kind}\0{url}", f"{repo}:{kind.replace('_', ' ')} {tail}", url=url)
+
+
+def link(value: Any) -> str | None:
+    """A web address that may be shown: http(s), no user name in it, one line, not too long."""
+    text = _text(value, 2000)
+    if not text or not text.isprintable() or " " in text:
+        return None
+    try:
+        parts = urlsplit(text)
+    except ValueError:
+        return None
+    return text if parts.scheme in ("http", "https") and parts.hostname and "@" not in parts.netloc else None
+
+
+def finding_id(alert: str, place_key: str) -> str:
+    """Does not depend on the secret: it stays when the value becomes known."""
+    return hashlib.blake2b(f"{alert}\0{place_key}".encode("utf-8", "backslashreplace"), digest_size=16).hexdigest()
+
+
+def _repository(body: Mapping[str, Any]) -> str | None:
+    repository = body.get("repository")
+    name = repository.get("full_name") if isinstance(repository, dict) else None
+    return name if isinstance(name, str) else None
+
+
+def _text(value: Any, limit: int) -> str:
+    return value if isinstance(value, str) and len(value) <= limit else ""
+
+
+def _line(value: Any, limit: int) -> str:
+    """Text for people: one line, printable, cut."""
+    if not isinstance(value, str):
+        return ""
+    return "".join(char if char.isprintable() else "?" for char in value[:limit])
+
+
+def _whole(value: Any) -> int:
+    return value if isinstance(value, int) and not isinstance(value, bool) else 0
+
+
+def _small(value: Any) -> int | None:
+    """Line and column numbers; the schema calls them numbers, so 4.0 occurs."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < 2**31:
+        return None
+    return int(value)
+
+
+def _time(value: Any) -> float | None:
+    try:
+        moment = datetime.fromisoformat(_text(value, 40))
+        seconds = moment.timestamp() if moment.tzinfo else moment.replace(tzinfo=UTC).timestamp()
+    except (ValueError, OverflowError, OSError):
+        return None
+    return seconds if 0 <= seconds < 2**33 else None

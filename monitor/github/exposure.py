@@ -1,0 +1,180 @@
+"""What of ours is public: code search for configured markers, members' public gists, the organisation's public events.
+
+Never searches for a secret: a marker is a host name or a key's id, and one that a rule takes for a secret is refused.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+import orjson
+import structlog
+
+from detectors.fingerprint import fingerprint
+from monitor.github.alerts import link
+from monitor.github.client import Client
+from monitor.model import Block, Finding, Position
+from monitor.sources.base import AlertIntake
+
+__all__ = ["Exposure"]
+
+log = structlog.get_logger(__name__)
+
+SEARCH_PAGES = 10  # GitHub shows 1,000 results
+LATE = 6 * 3600.0  # public events and gists may show up this much later
+KINDS = {  # label → rule id and name of an incident that is about a fact
+    "marker": ("github-public-marker", "Configured marker in public code"),
+    "repository": ("github-made-public", "Repository made public"),
+}
+REMEMBERED = 500  # ids of events; the API keeps 300
+
+
+class Exposure:
+    """Each method is one round; the source calls them on its schedule. They raise GitHubError."""
+
+    def __init__(self, source: str, client: Client, intake: AlertIntake, key: bytes, orgs: Sequence[str]) -> None:
+        self.source = source
+        self.client = client
+        self.intake = intake
+        self.key = key
+        self.orgs = tuple(orgs)
+        self._not_before: dict[str, float] = {}
+
+    async def search(self, markers: Sequence[str]) -> None:
+        """Public code of others that names one of the markers."""
+        for marker in markers:
+            # The id of a key is what one may look for; its secret half must not travel to a search box.
+            if await self.intake.identify(marker.encode()):
+                self.intake.degraded("markers", "a marker looks like a secret and is not searched for; remove it")
+                continue
+            own = " ".join(f"-org:{org}" for org in self.orgs)
+            quoted = marker.replace("\\", "\\\\").replace('"', '\\"')
+            found: list[Finding] = []
+            answer = await self.client.get(
+                "/search/code", {"q": f'"{quoted}" {own}'.strip(), "per_page": "100"},
+                resource="code_search", background=True,
+            )  # fmt: skip
+            for _ in range(SEARCH_PAGES):
+                items = answer.body.get("items") if isinstance(answer.body, dict) else None
+                if not isinstance(items, list):
+                    self.intake.malformed("search")
+                    break
+                found += [one for body in items if (one := self._result(body, marker)) is not None]
+                if not answer.next:
+                    break
+                answer = await self.client.get(answer.next, resource="code_search", background=True)
+            await self.intake.record(found, [])
+
+    def _result(self, body: Any, marker: str) -> Finding | None:
+        repository = body.get("repository") if isinstance(body, dict) else None
+        repo = repository.get("full_name") if isinstance(repository, dict) else None
+        path = body.get("path") if isinstance(body, dict) else None
+        if not isinstance(repo, str) or not isinstance(path, str) or not isinstance(repository, dict):
+            self.intake.malformed("search result")
+            return None
+        if repository.get("private") is True or repo.partition("/")[0].lower() in {org.lower() for org in self.orgs}:
+            return None
+        return self._finding("marker", marker, f"{repo[:200]}:{path[:1000]}", link(body.get("html_url")))
+
+    def _finding(self, kind: str, subject: str, path: str, url: str | None) -> Finding:
+        """About a fact, not a secret: the subject has the place of the fingerprinted value."""
+        rule, name = KINDS[kind]
+        print_ = fingerprint(self.key, f"{rule} {subject}".encode())
+        identity = hashlib.blake2b(f"{print_}\0{path}".encode("utf-8", "backslashreplace"), digest_size=16).hexdigest()
+        return Finding(
+            id=identity, rule=rule, name=name, severity="medium", confidence="medium", fingerprint=print_,
+            masked=subject, source=self.source, path=path, generation=rule, offset=0, time=time.time(),
+            labels={kind: subject}, runbook="generic-secret", url=url,
+        )  # fmt: skip
+
+    async def gists(self) -> None:
+        """Read members' public gists that changed since the last round with the rules."""
+        positions = await self.intake.positions()
+        for org in self.orgs:
+            key, start = f"gists:{org}", time.time()
+            last = positions.get(key, {}).get("read")
+            since = last - LATE if isinstance(last, int | float) else start - 7 * 86_400.0
+            seen = set(_strings(positions.get(key, {}).get("seen")))
+            fresh: list[str] = []
+            async for members in self.client.pages(f"/orgs/{org}/members", {"per_page": "100"}, background=True):
+                for member in _objects(members.body):
+                    login = member.get("login")
+                    if isinstance(login, str) and login.replace("-", "").isalnum():
+                        fresh += await self._gists_of(login, since, seen)
+            state = {"read": start, "seen": (fresh + list(seen))[:REMEMBERED]}
+            await self.intake.record([], [Position(self.source, key, state)])
+
+    async def _gists_of(self, login: str, since: float, seen: set[str]) -> list[str]:
+        stamp = datetime.fromtimestamp(since, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        done: list[str] = []
+        listing = self.client.pages(f"/users/{login}/gists", {"since": stamp, "per_page": "100"}, background=True)
+        async for page in listing:
+            for gist in _objects(page.body):
+                name, version = gist.get("id"), f"{gist.get('id')}@{gist.get('updated_at')}"
+                if not isinstance(name, str) or not name.isalnum() or version in seen:
+                    continue
+                body = (await self.client.get(f"/gists/{name}", background=True)).body
+                files = body.get("files") if isinstance(body, dict) else None
+                for file, entry in (files if isinstance(files, dict) else {}).items():
+                    text = entry.get("content") if isinstance(entry, dict) else None
+                    if isinstance(text, str):
+                        await self._scan(f"gist {login}/{name}: {file[:300]}", version, text.encode("utf-8", "replace"))
+                    if isinstance(entry, dict) and entry.get("truncated") is True:
+                        self.intake.missed("gist_truncated", 1, f"gist {login}/{name}")
+                done.append(version)
+        return done
+
+    async def events(self) -> None:
+        """Read the organisations' public events; honours X-Poll-Interval."""
+        for org in self.orgs:
+            if time.monotonic() < self._not_before.get(org, 0.0):
+                continue
+            answer = await self.client.get(
+                f"/orgs/{org}/events", {"per_page": "100"}, conditional=True, background=True
+            )
+            pause = answer.headers.get("x-poll-interval", "60")
+            self._not_before[org] = time.monotonic() + (float(pause) if pause.isdigit() else 60.0)
+            if answer.status == 304:
+                continue
+            key = f"events:{org}"
+            seen = _strings((await self.intake.positions()).get(key, {}).get("seen"))
+            known, found, fresh = set(seen), [], []
+            page = answer
+            while True:
+                for event in _objects(page.body):
+                    number, repository = event.get("id"), event.get("repo")
+                    repo = repository.get("name") if isinstance(repository, dict) else None
+                    if not isinstance(number, str) or not isinstance(repo, str) or number in known:
+                        continue
+                    fresh.append(number)
+                    if event.get("type") == "PublicEvent":
+                        found.append(self._finding("repository", repo[:200], repo[:200], link(f"{self._web()}/{repo}")))
+                    text = orjson.dumps(event.get("payload"))
+                    await self._scan(
+                        f"{repo[:200]}: {str(event.get('type'))[:40]} {number[:40]}", f"event:{number}", text
+                    )
+                if not page.next:
+                    break
+                page = await self.client.get(page.next, background=True)
+            await self.intake.record(found, [Position(self.source, key, {"seen": (fresh + seen)[:REMEMBERED]})])
+            self.client.remember(answer)
+
+    def _web(self) -> str:
+        base = self.client.base
+        return "https://github.com" if base.host == "api.github.com" else str(base.origin())
+
+    async def _scan(self, path: str, generation: str, data: bytes) -> None:
+        block = Block(self.source, path, generation, 0, data, time.time(), line=1)
+        await self.intake.scan([block], lambda: [])
+
+
+def _objects(body: Any) -> list[dict[str, Any]]:
+    return [item for item in body if isinstance(item, dict)] if isinstance(body, list) else []
+
+
+def _strings(value: Any) -> list[str]:
+    return [item for item in value if isinstance(item, str)] if isinstance(value, list) else []

@@ -1,0 +1,142 @@
+"""From an alert as read to what the store keeps: the value is fingerprinted as the log scanner would, and dropped.
+
+Logs and GitHub must arrive at one fingerprint for one secret, though GitHub's value may be more than our rules take
+(a whole connection string, an Authorization header). So the value is run through the rules in use, in the words it
+would have in a log, and what they find is the identity; only when they find nothing it is the value itself.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from importlib import resources
+
+from detectors.fingerprint import fingerprint, mask
+from monitor.github.alerts import Item, Place, finding_id, severity
+from monitor.model import Alert, Confidence, Finding, KnownAlert, Severity
+from monitor.sources.base import AlertIntake
+
+__all__ = ["FALLBACK_RULE", "Identity", "identity", "record"]
+
+FALLBACK_RULE = "github-secret-scanning"
+UNKNOWN_VALUE = "(value not known)"
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Which secret an alert is about, and how it is shown. Holds no value."""
+
+    fingerprint: str
+    provisional: bool
+    rule: str
+    name: str
+    severity: Severity
+    confidence: Confidence
+    masked: str
+    runbook: str | None
+    labels: Mapping[str, str]
+
+
+@cache
+def rule_of_type() -> Mapping[str, str]:
+    """GitHub's `secret_type` → id of our rule, where both mean the same kind of secret."""
+    text = resources.files("monitor.github").joinpath("types.toml").read_text(encoding="utf-8")
+    table: Mapping[str, str] = tomllib.loads(text)["types"]
+    return table
+
+
+async def identity(item: Item, *, host: str, key: bytes, intake: AlertIntake, known: KnownAlert | None) -> Identity:
+    """Takes the value out of `item`; after this nothing holds it."""
+    value = item.take_secret()
+    found: Finding | None = None
+    masked = UNKNOWN_VALUE
+    provisional = False
+    if value is not None:
+        whole = fingerprint(key, value)
+        found = _best(await intake.identify(_as_logged(item.secret_type, value)), whole, intake)
+        print_ = found.fingerprint if found else whole
+        masked = found.masked if found else mask(value)
+    elif known is not None and not known.provisional:
+        print_ = known.fingerprint
+    else:
+        # Its place stands for it until the value is known; cannot meet a real fingerprint, nor be guessed without key.
+        print_, provisional = fingerprint(key, f"github-alert {item.id(host)}".encode()), True
+    del value
+
+    rule = intake.rule(rule_of_type().get(item.secret_type, ""))
+    if rule is None and found is not None and not _generic(found, intake):
+        rule = intake.rule(found.rule)
+    if rule is not None:
+        level, runbook, confidence = rule.severity, rule.runbook, rule.confidence
+        if found is not None and found.rule == rule.id:
+            level, confidence = found.severity, found.confidence  # a JWT's role, a test key: read from the value
+        return Identity(
+            print_, provisional, rule.id, rule.name, level, confidence, masked, runbook, found.labels if found else {}
+        )
+    return Identity(print_, provisional, FALLBACK_RULE, item.name, "high", "high", masked, "generic-secret", {})
+
+
+def _as_logged(secret_type: str, value: bytes) -> bytes:
+    """The value bare, and in the words that rules bound to a keyword look for: GitHub's types name the issuer."""
+    if secret_type.endswith("_authentication_header"):
+        return b"Authorization: " + value + b"\n"
+    return value + b"\n" + secret_type.encode() + b'="' + value + b'"\n'
+
+
+def _generic(found: Finding, intake: AlertIntake) -> bool:
+    rule = intake.rule(found.rule)
+    return rule is None or rule.family == "generic"
+
+
+def _best(found: Sequence[Finding], whole: str, intake: AlertIntake) -> Finding | None:
+    """A rule that knows the issuer before a generic one, the whole value before a part of it."""
+    return min(found, key=lambda one: (_generic(one, intake), one.fingerprint != whole), default=None)
+
+
+def record(
+    item: Item, who: Identity, places: Sequence[Place], *, source: str, host: str, quiet_before: float
+) -> tuple[Alert, list[Finding]]:
+    """The alert and one finding for each of its places; for an alert without any, one that links to its page."""
+    alert_id = item.id(host)
+    level = severity(who.severity, item)
+    labels = {**who.labels, **item.labels}
+    alert = Alert(
+        id=alert_id,
+        source=source,
+        url=item.url,
+        fingerprint=who.fingerprint,
+        provisional=who.provisional,
+        severity=level,
+        state=item.state,
+        created=item.created,
+        updated=item.updated,
+        resolution=item.resolution,
+        resolved=item.resolved,
+        labels=labels,
+        quiet=item.created < quiet_before,
+    )
+    findings = [
+        Finding(
+            id=finding_id(alert_id, place.key),
+            rule=who.rule,
+            name=who.name,
+            severity=level,
+            confidence=who.confidence,
+            fingerprint=who.fingerprint,
+            masked=who.masked,
+            source=source,
+            path=place.path,
+            generation=alert_id,
+            offset=0,
+            time=item.created,
+            line=place.line,
+            column=place.column,
+            labels=labels,
+            runbook=who.runbook,
+            url=place.url or item.url or None,
+        )
+        for place in (places or [Place("", item.repo, url=item.url or None)])
+    ]
+    return alert, findings

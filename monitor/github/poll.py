@@ -1,0 +1,392 @@
+"""Reading alerts without losing one, while they change under our hands.
+
+A listing is walked newest change first (`sort=updated`, descending) down to what the last finished walk has seen,
+minus an overlap for changes that GitHub shows late. While we walk, an alert that changes moves to the front: the rest
+only shifts towards pages still to come, so it is read twice, not missed; and the change itself is newer than all of the
+walk's first page, which is the mark down to which the next walk reads. Walking oldest first would do the opposite:
+every change pulls an unread alert onto a page already read.
+
+What could be missed is the neighbour of an alert that *disappears* (a repository deleted). Cursor links, which we ask
+for, do not shift. Where a server answers with page numbers, each page is asked for again (for free, by its ETag) after
+its successor was read. A full walk once in `sweep` catches what no reasoning foresaw.
+
+After each page its alerts and the link to the next are committed together: a walk goes on where it was killed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+from urllib.parse import parse_qs, urlsplit, urlunsplit
+
+import structlog
+
+from monitor.github.alerts import Item, Malformed, Place, item, place
+from monitor.github.client import Answer, Client, GitHubError
+from monitor.github.join import identity, record
+from monitor.model import Alert, Finding, HookDelivery, KnownAlert, Position
+from monitor.sources.base import AlertIntake
+
+__all__ = ["Poller", "Stream"]
+
+log = structlog.get_logger(__name__)
+
+OVERLAP = 600.0  # seconds read again at each poll
+LOCATION_PAGES = 50  # of 100: a secret in 5,000 places needs no more of them
+AGAIN_AFTER = 300.0
+AHEAD = 3600.0  # a change dated further ahead than this is an error, and must not hide those after it
+FEW = 5  # so many values are asked for one by one; for more the whole page is read again
+HIDE = {"hide_secret": "true"}
+
+
+@dataclass(frozen=True, slots=True)
+class Stream:
+    """One listing: a target (`org:acme`, `repo:acme/web`, `enterprise:acme`), and default or generic secret types."""
+
+    target: str
+    kind: Literal["default", "generic"]
+
+    @property
+    def key(self) -> str:
+        return f"{self.target}/{self.kind}"
+
+    @property
+    def repo(self) -> str | None:
+        scope, _, name = self.target.partition(":")
+        return name if scope == "repo" else None
+
+    @property
+    def path(self) -> str:
+        scope, _, name = self.target.partition(":")
+        return f"/{scope}s/{name}/secret-scanning/alerts"
+
+
+class Poller:
+    """Reads one source's alerts from one GitHub. `host` names it in alert ids (`github.com`)."""
+
+    def __init__(
+        self,
+        *,
+        source: str,
+        client: Client,
+        intake: AlertIntake,
+        key: bytes,
+        host: str,
+        generic_types: Sequence[str],
+        quiet_after: float,
+        sweep: float,
+        assign: bool = False,
+    ) -> None:
+        self.source = source
+        self.client = client
+        self.intake = intake
+        self.key = key
+        self.host = host
+        self.generic_types = tuple(generic_types)
+        self.quiet_after = quiet_after
+        self.sweep = sweep
+        self.assign = assign
+        self.failed: set[str] = set()  # streams that cannot be read: the summary does not wait for them
+        self._finishing = asyncio.Lock()
+
+    # --- walking a listing ----------------------------------------------------------------------------------------
+
+    async def poll(self, stream: Stream, streams: Sequence[Stream], *, full: bool = False) -> None:
+        """Bring one listing up to date. `streams`: all of the source, for the summary after a first walk.
+
+        `full`: walk to the end whatever was seen before. Raises GitHubError and AuthError.
+        """
+        state = dict((await self.intake.positions()).get(stream.key, {}))
+        walk = state.get("walk")
+        if isinstance(walk, dict) and isinstance(walk.get("next"), str):
+            log.info("walk goes on", source=self.source, stream=stream.key, read=walk.get("read", 0))
+            await self._walk(stream, streams, state, walk, await self._resume(walk["next"], stream))
+            state = dict((await self.intake.positions()).get(stream.key, {}))  # … and then see what is new since
+        mark, now = _number(state.get("mark")), time.time()
+        full = full or mark is None or now - (_number(state.get("swept")) or 0.0) >= self.sweep
+        # A first walk takes the values as it reads (one request for 100); later ones ask for those of new alerts only.
+        hide = mark is not None
+        answer = await self.client.get(stream.path, self._parameters(stream, hide), conditional=not full)
+        if answer.status == 304:
+            return
+        walk = {"floor": None if full else mark, "top": mark, "read": 0, "full": full, "hide": hide}
+        self.client.forget(answer)
+        await self._walk(stream, streams, state, walk, answer)
+        self.client.remember(answer)
+
+    def _parameters(self, stream: Stream, hide: bool) -> dict[str, str]:
+        parameters = {"sort": "updated", "direction": "desc", "per_page": "100", "after": ""}
+        if hide:
+            parameters |= HIDE
+        if stream.kind == "generic":
+            parameters["secret_type"] = ",".join(self.generic_types)
+        return parameters
+
+    async def _resume(self, url: str, stream: Stream) -> Answer:
+        """The page a walk stopped before. With page numbers one earlier: alerts may have disappeared meanwhile."""
+        number = _page_number(url)
+        if number is not None and number > 1:
+            parts = urlsplit(url)
+            url = urlunsplit(parts._replace(query=parts.query.replace(f"page={number}", f"page={number - 1}")))
+        try:
+            return await self.client.get(url, background=True)
+        except GitHubError as error:
+            if error.retry or error.status in (401, 403):
+                raise
+            # A cursor does not live for ever: start at the top, what is known costs nothing.
+            log.warning("walk starts anew", source=self.source, stream=stream.key, reason=str(error))
+            return await self.client.get(stream.path, self._parameters(stream, False), background=True)
+
+    async def _walk(
+        self, stream: Stream, streams: Sequence[Stream], state: Mapping[str, Any], walk: dict[str, Any], answer: Answer
+    ) -> None:
+        floor, top, read = _number(walk.get("floor")), _number(walk.get("top")), int(_number(walk.get("read")) or 0)
+        full, hide, fresh = walk.get("full") is True, walk.get("hide") is True, "next" not in walk
+        latest = time.time() + self.client.skew + AHEAD
+        previous: Answer | None = None
+        while True:
+            items, reached = self._items(answer, stream, floor)
+            if fresh:  # of the first page alone: what changes later is above it, and the next walk's
+                dates = [one.updated for one in items if one.dated and one.updated <= latest]
+                top = max([*dates, top or 0.0])
+                fresh = False
+            if hide:
+                items = await self._with_values(answer.url, items, stream)
+            if previous is not None and _page_number(answer.url) is not None:
+                items += await self._shifted(previous, stream)
+            read += len(items)
+            following = None if reached else answer.next
+            rest = {"mark": state.get("mark"), "swept": state.get("swept")}
+            if following is not None:
+                walk = {"floor": floor, "top": top, "next": following, "read": read, "full": full, "hide": hide}
+                await self._take(items, [Position(self.source, stream.key, rest | {"walk": walk})], idle=full)
+                if floor is None:
+                    log.info("reading alerts", source=self.source, stream=stream.key, read=read)
+                previous, answer = answer, await self.client.get(following, background=full)
+                continue
+            done = {"mark": top or 0.0, "swept": time.time() if full else state.get("swept")}
+            await self._finish(stream, streams, items, done)
+            if full:
+                log.info("all alerts read", source=self.source, stream=stream.key, read=read)
+            return
+
+    def _items(self, answer: Answer, stream: Stream, floor: float | None) -> tuple[list[Item], bool]:
+        """The alerts of a page down to the floor, and whether that was reached."""
+        if not isinstance(answer.body, list):
+            self.intake.malformed("page")
+            raise GitHubError(f"{stream.path}: the answer is not a list of alerts; check base_url", retry=True)
+        found: list[Item] = []
+        for body in answer.body:
+            if (one := self.read(body, stream.repo)) is None:
+                continue
+            if floor is not None and one.updated < floor - OVERLAP:
+                return found, True
+            found.append(one)
+        answer.body.clear()  # the values go with it
+        return found, False
+
+    def read(self, body: Any, repo: str | None) -> Item | None:
+        """An alert, or None after it was counted as unusable."""
+        try:
+            return item(body, time.time(), repo)
+        except Malformed as problem:
+            self.intake.malformed("alert")
+            log.warning("unusable alert", source=self.source, field=str(problem))
+            return None
+
+    async def _with_values(self, url: str, items: list[Item], stream: Stream) -> list[Item]:
+        """The page again with its values when many of its alerts are new to us."""
+        known = await self.intake.known_alerts([one.id(self.host) for one in items])
+        new = [one for one in items if not one.has_secret and one.id(self.host) not in known]
+        if len(new) <= FEW:
+            return items
+        parts = urlsplit(url)
+        query = "&".join(part for part in parts.query.split("&") if not part.startswith("hide_secret="))
+        answer = await self.client.get(urlunsplit(parts._replace(query=query)), background=True)
+        valued = {one.id(self.host): one for one in self._items(answer, stream, None)[0]}
+        return [valued.pop(one.id(self.host), one) for one in items] + list(valued.values())
+
+    async def _shifted(self, page: Answer, stream: Stream) -> list[Item]:
+        """What moved onto an earlier page while we read the next one; only where pages are numbered."""
+        self.client.remember(page)
+        again = await self.client.get(page.url, conditional=True, background=True)
+        self.client.forget(page)
+        return self._items(again, stream, None)[0] if again.status == 200 else []
+
+    async def _finish(
+        self, stream: Stream, streams: Sequence[Stream], items: Sequence[Item], done: Mapping[str, Any]
+    ) -> None:
+        async with self._finishing:
+            title = await self._title([one for one in streams if one != stream])
+            await self._take(items, [Position(self.source, stream.key, done)], summary=title)
+        self.failed.discard(stream.key)
+
+    async def give_up(self, stream: Stream, streams: Sequence[Stream]) -> None:
+        """A listing cannot be read: do not keep the summary of the others waiting."""
+        if stream.key not in self.failed:
+            self.failed.add(stream.key)
+            async with self._finishing:
+                if title := await self._title(streams):
+                    await self.intake.record_alerts([], [], [], summary=title)
+
+    async def _title(self, others: Sequence[Stream]) -> str | None:
+        """One summary for the whole source: with the last of its first walks, and after any later one."""
+        positions = await self.intake.positions()
+        waiting = [
+            one for one in others if one.key not in self.failed and positions.get(one.key, {}).get("mark") is None
+        ]
+        return None if waiting else f"GitHub source {self.source}: older alerts"
+
+    # --- taking alerts --------------------------------------------------------------------------------------------
+
+    async def _take(
+        self,
+        items: Sequence[Item],
+        positions: Sequence[Position],
+        *,
+        handled: Sequence[str] = (),
+        summary: str | None = None,
+        force: bool = False,
+        attempts: int = 0,
+        idle: bool = True,
+    ) -> None:
+        """Commit alerts and what goes with them. Those that did not change since are passed over unless `force`.
+
+        `idle`: commit also when no alert is left.
+        """
+        newest: dict[str, Item] = {}
+        for one in items:
+            other = newest.setdefault(one.id(self.host), one)
+            if one.updated > other.updated:
+                newest[one.id(self.host)] = one
+        known = await self.intake.known_alerts(newest)
+        alerts: list[Alert] = []
+        findings: list[Finding] = []
+        again: list[HookDelivery] = []
+
+        async def take(alert_id: str, one: Item) -> None:
+            before = known.get(alert_id)
+            if before is not None and before.updated >= one.updated and not before.provisional and not force:
+                return
+            whole, places, problem = await self._details(one, before, force=force)
+            who = await identity(whole, host=self.host, key=self.key, intake=self.intake, known=before)
+            # In one step, without an await between: the lists belong together.
+            alert, found = record(
+                whole, who, places, source=self.source, host=self.host, quiet_before=time.time() - self.quiet_after
+            )
+            alerts.append(alert)
+            findings.extend(found)
+            if self.assign and before is None and alert.state == "open" and not alert.quiet:
+                name = f"assign:{alert_id}"
+                again.append(HookDelivery(name, self.source, "assign", one.repo, one.number))
+            if problem:
+                due = time.time() + _later(attempts)
+                name = f"again:{alert_id}:{int(due)}"
+                again.append(HookDelivery(name, self.source, "again", one.repo, one.number, due, attempts + 1))
+
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                for alert_id, one in newest.items():
+                    tasks.create_task(take(alert_id, one))
+        except BaseExceptionGroup as group:
+            raise _first_of(group) from None
+        if not alerts and not idle:
+            return  # the overlap, read again: nothing worth a write
+        alerts.sort(key=lambda alert: (alert.created, alert.id))
+        findings.sort(key=lambda finding: (finding.time, finding.id))
+        await self.intake.record_alerts(alerts, findings, positions, handled=handled, again=again, summary=summary)
+
+    async def _details(self, one: Item, before: KnownAlert | None, *, force: bool) -> tuple[Item, list[Place], bool]:
+        """The value of an alert not known yet and the places; True when some of it has to be asked for again.
+
+        A single alert that GitHub cannot show (an error that stays) must not stop the walk of all the others.
+        """
+        problem = False
+        path = f"/repos/{one.repo}/secret-scanning/alerts/{one.number}"
+        if not one.has_secret and (before is None or before.provisional):
+            try:
+                body = (await self.client.get(path, background=True)).body
+                one = self.read(body, one.repo) or one
+            except GitHubError as error:
+                problem = self._survivable(error, one)
+        places = [one.first] if one.first else []
+        if one.more or force:
+            try:
+                places = await self._places(path, one) or places
+            except GitHubError as error:
+                problem = self._survivable(error, one) or problem
+        return one, places, problem
+
+    def _survivable(self, error: GitHubError, one: Item) -> bool:
+        """Whether to ask again later; raises when the trouble is not with this alert alone."""
+        if error.status in (0, 401):
+            raise error
+        log.warning("alert is incomplete", source=self.source, alert=one.id(self.host), reason=str(error))
+        return error.retry
+
+    async def _places(self, path: str, one: Item) -> list[Place]:
+        places: dict[str, Place] = {}
+        pages = 0
+        async for answer in self.client.pages(f"{path}/locations", {"per_page": "100"}, background=True):
+            for body in answer.body if isinstance(answer.body, list) else [None]:
+                try:
+                    found = place(body, one.repo)
+                    places[found.key] = found
+                except Malformed as problem:
+                    self.intake.malformed("location")
+                    log.warning("unusable location", source=self.source, alert=one.id(self.host), field=str(problem))
+            pages += 1
+            if pages >= LOCATION_PAGES:
+                break
+        return list(places.values())
+
+    # --- hooks ----------------------------------------------------------------------------------------------------
+
+    async def deliver(self, delivery: HookDelivery) -> None:
+        """Deal with a hook: it only names an alert, whose present state is read from the API."""
+        if not delivery.number:
+            await self.intake.record_alerts([], [], [], handled=[delivery.id])
+            return
+        path = f"/repos/{delivery.repo}/secret-scanning/alerts/{delivery.number}"
+        try:
+            answer = await self.client.get(path, HIDE)
+        except GitHubError as error:
+            if error.retry or error.status in (401, 403):
+                await self.intake.postpone(delivery.id, _later(delivery.attempts))
+                raise
+            log.warning("hook names no alert we can read", source=self.source, delivery=delivery.id, reason=str(error))
+            await self.intake.record_alerts([], [], [], handled=[delivery.id])
+            return
+        await self.take_one(answer.body, delivery.repo, handled=[delivery.id], attempts=delivery.attempts)
+
+    async def take_one(self, body: Any, repo: str, *, handled: Sequence[str] = (), attempts: int = 0) -> None:
+        """Commit what an answer says of one alert."""
+        one = self.read(body, repo)
+        await self._take([one] if one else [], [], handled=handled, force=True, attempts=attempts)
+
+
+def _later(attempts: int) -> float:
+    return float(min(AGAIN_AFTER * 2 ** min(attempts, 10), 86_400.0))
+
+
+def _first_of(group: BaseExceptionGroup[BaseException]) -> BaseException:
+    """The first error of a task group: callers know single errors."""
+    first: BaseException = group
+    while isinstance(first, BaseExceptionGroup):
+        first = first.exceptions[0]
+    return first
+
+
+def _number(value: Any) -> float | None:
+    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
+
+
+def _page_number(url: str) -> int | None:
+    """The number in a link that counts pages; None for a cursor."""
+    query = parse_qs(urlsplit(url).query)
+    if "page" not in query or "after" in query or not query["page"][0].isdigit():
+        return None
+    return int(query["page"][0][:9])

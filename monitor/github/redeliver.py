@@ -1,0 +1,62 @@
+"""Hook deliveries that failed: GitHub does not send them again by itself, but an App may ask for it."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import Any
+
+import structlog
+
+from monitor.github.client import Client
+from monitor.model import Position
+from monitor.sources.base import AlertIntake
+
+__all__ = ["redeliver"]
+
+log = structlog.get_logger(__name__)
+
+KEY = "redeliveries"
+PAGES = 10  # of 100: deliveries are kept for three days; polling has recovered what is older
+
+
+async def redeliver(client: Client, intake: AlertIntake, source: str) -> None:
+    """Ask again for what failed since the last look, unless a later attempt succeeded. Raises GitHubError."""
+    last = (await intake.positions()).get(KEY, {}).get("last")
+    limit = newest = last if isinstance(last, int) else 0
+    delivered: set[str] = set()
+    failed: dict[str, int] = {}
+    where: str | None = "/app/hook/deliveries"
+    parameters: dict[str, str] | None = {"per_page": "100"}
+    for _ in range(PAGES):
+        if where is None:
+            break
+        answer = await client.app("GET", where, parameters)
+        numbers = []
+        for entry in answer.body if isinstance(answer.body, list) else [None]:
+            if (known := _entry(entry)) is None:
+                intake.malformed("delivery")
+                continue
+            number, guid, status, event = known
+            numbers.append(number)
+            if 200 <= status < 300:
+                delivered.add(guid)
+            elif number > limit and event.startswith("secret_scanning"):
+                failed.setdefault(guid, number)
+        newest = max([newest, *numbers])
+        where, parameters = (answer.next, None) if numbers and min(numbers) > limit else (None, None)
+    for guid, number in failed.items():
+        if guid not in delivered:
+            await client.app("POST", f"/app/hook/deliveries/{number}/attempts")
+            log.info("asked GitHub to deliver again", source=source, delivery=number)
+            await asyncio.sleep(1.0)  # GitHub asks for a second between writes
+    await intake.record([], [Position(source, KEY, {"last": newest, "at": time.time()})])
+
+
+def _entry(body: Any) -> tuple[int, str, int, str] | None:
+    if not isinstance(body, dict):
+        return None
+    number, guid, status, event = (body.get(name) for name in ("id", "guid", "status_code", "event"))
+    if not isinstance(number, int) or not isinstance(guid, str) or not isinstance(status, int):
+        return None
+    return number, guid, status, event if isinstance(event, str) else ""

@@ -1,0 +1,124 @@
+"""An intake in memory: what the store does for a source of alerts, as simply as it can be said."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+from detectors.rule import Rule
+from monitor.model import Alert, Block, Finding, HookDelivery, KnownAlert, Position, WriteBack
+
+
+class KilledError(BaseException):
+    """Stands for SIGKILL: nothing catches it."""
+
+
+class MemoryIntake:
+    """Everything handed over, to be looked at. `crash_after` raises KilledError instead of one commit more."""
+
+    def __init__(self) -> None:
+        self.alerts: dict[str, Alert] = {}
+        self.findings: dict[str, Finding] = {}
+        self.saved: dict[str, Mapping[str, Any]] = {}
+        self.queue: dict[str, HookDelivery] = {}
+        self.handled: set[str] = set()
+        self.summaries: list[tuple[str, int]] = []
+        self.summarised: set[str] = set()
+        self.writes: list[WriteBack] = []
+        self.problems: dict[str, str] = {}
+        self.malformed_counts: Counter[str] = Counter()
+        self.lost: list[tuple[str, int, str]] = []
+        self.blocks: list[tuple[str, bytes]] = []
+        self.known_rules: dict[str, Rule] = {}
+        self.identifies: Callable[[bytes], Sequence[Finding]] = lambda text: []
+        self.commits = 0
+        self.crash_after: int | None = None
+
+    def _commit(self, findings: Iterable[Finding], positions: Iterable[Position]) -> int:
+        if self.crash_after is not None:
+            if self.crash_after <= 0:
+                raise KilledError
+            self.crash_after -= 1
+        self.commits += 1
+        fresh = [finding for finding in findings if self.findings.setdefault(finding.id, finding) is finding]
+        for position in positions:
+            if position.state is None:
+                self.saved.pop(position.key, None)
+            else:
+                self.saved[position.key] = position.state
+        return len(fresh)
+
+    async def scan(self, blocks: Iterable[Block], positions: Callable[[], Iterable[Position]]) -> int:
+        self.blocks += [(block.path, bytes(block.data)) for block in blocks]
+        return self._commit([], positions())
+
+    async def record(self, findings: Iterable[Finding], positions: Iterable[Position]) -> int:
+        return self._commit(findings, positions)
+
+    async def positions(self) -> Mapping[str, Mapping[str, Any]]:
+        return self.saved
+
+    def missed(self, reason: str, count: int, path: str = "") -> None:
+        self.lost.append((reason, count, path))
+
+    def degraded(self, what: str, message: str | None) -> None:
+        if message is None:
+            self.problems.pop(what, None)
+        else:
+            self.problems[what] = message
+
+    async def record_alerts(
+        self,
+        alerts: Sequence[Alert],
+        findings: Iterable[Finding],
+        positions: Iterable[Position],
+        *,
+        handled: Iterable[str] = (),
+        again: Iterable[HookDelivery] = (),
+        summary: str | None = None,
+    ) -> int:
+        count = self._commit(findings, positions)
+        for alert in alerts:
+            before = self.alerts.get(alert.id)
+            if before is None or alert.updated >= before.updated:
+                self.alerts[alert.id] = alert
+        self.handled.update(handled)
+        for delivery in again:
+            if delivery.id not in self.handled:
+                self.queue.setdefault(delivery.id, delivery)
+        for name in self.handled:
+            self.queue.pop(name, None)
+        quiet = {alert.id for alert in self.alerts.values() if alert.quiet} - self.summarised
+        if summary is not None and quiet:
+            self.summaries.append((summary, len(quiet)))
+            self.summarised |= quiet
+        return count
+
+    async def known_alerts(self, ids: Iterable[str]) -> Mapping[str, KnownAlert]:
+        return {
+            name: KnownAlert(alert.fingerprint, alert.provisional, alert.updated)
+            for name in ids
+            if (alert := self.alerts.get(name)) is not None
+        }
+
+    async def deliveries(self, limit: int = 50) -> Sequence[HookDelivery]:
+        return [delivery for delivery in self.queue.values() if delivery.due <= time.time()][:limit]
+
+    async def postpone(self, delivery: str, seconds: float) -> None:
+        one = self.queue[delivery]
+        due = time.time() + seconds
+        self.queue[delivery] = HookDelivery(one.id, one.source, one.event, one.repo, one.number, due, one.attempts + 1)
+
+    async def write_backs(self, limit: int = 50) -> Sequence[WriteBack]:
+        return [write for write in self.writes if self.alerts[write.alert].state == "open"]
+
+    async def identify(self, text: bytes) -> Sequence[Finding]:
+        return self.identifies(text)
+
+    def rule(self, id: str) -> Rule | None:
+        return self.known_rules.get(id)
+
+    def malformed(self, what: str) -> None:
+        self.malformed_counts[what] += 1

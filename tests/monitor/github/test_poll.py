@@ -1,0 +1,324 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from detectors.fingerprint import fingerprint
+from monitor.github.client import Client, GitHubError
+from monitor.github.poll import Poller, Stream
+from monitor.model import HookDelivery
+from sinks.base import Credential
+from tests.fakes.alerts import KilledError, MemoryIntake
+from tests.fakes.github import FakeGitHub, commit, issue
+
+KEY = b"k" * 32
+ORG = Stream("org:acme", "default")
+DAY = 86_400.0
+
+
+@pytest.fixture
+async def github():
+    async with FakeGitHub() as fake:
+        yield fake
+        assert fake.violations == []
+
+
+@pytest.fixture
+def intake() -> MemoryIntake:
+    return MemoryIntake()
+
+
+@pytest.fixture
+async def poller(github: FakeGitHub, intake: MemoryIntake, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("FAKE_GITHUB_TOKEN", FakeGitHub.token)
+    client = Client.with_token(github.url, Credential("env:FAKE_GITHUB_TOKEN"))
+    client.first_retry = 0.01
+    yield make(client, intake)
+    await client.close()
+
+
+def make(client: Client, intake: MemoryIntake, **options: Any) -> Poller:
+    settings: dict[str, Any] = {
+        "source": "github", "host": "github.com", "key": KEY, "generic_types": ("rsa_private_key",),
+        "quiet_after": 7 * DAY, "sweep": DAY,
+    }  # fmt: skip
+    return Poller(client=client, intake=intake, **(settings | options))
+
+
+async def test_an_alert_becomes_one_finding_a_location(
+    github: FakeGitHub, intake: MemoryIntake, poller: Poller
+) -> None:
+    github.add("acme/web", "the value", locations=[commit("app/.env", 3), issue(7)], validity="active")
+    await poller.poll(ORG, [ORG])
+    [alert] = intake.alerts.values()
+    assert alert.id == "github.com/acme/web#1"
+    assert alert.fingerprint == fingerprint(KEY, b"the value")
+    assert (alert.state, alert.severity, alert.provisional, alert.quiet) == ("open", "critical", False, False)
+    assert sorted((finding.path, finding.line) for finding in intake.findings.values()) == [
+        ("acme/web:app/.env", 3),
+        ("acme/web:issue body issues/7", None),
+    ]
+    assert {finding.fingerprint for finding in intake.findings.values()} == {alert.fingerprint}
+    assert all(finding.url for finding in intake.findings.values())
+    assert "the value" not in repr((intake.alerts, intake.findings, intake.saved))
+
+
+async def test_an_unchanged_listing_costs_no_quota(github: FakeGitHub, intake: MemoryIntake, poller: Poller) -> None:
+    github.add("acme/web", "v", age=DAY)
+    await poller.poll(ORG, [ORG])
+    await poller.poll(ORG, [ORG])  # the first that hides values: another URL, so no ETag yet
+    left, commits = github.remaining, intake.commits
+    for _ in range(3):
+        await poller.poll(ORG, [ORG])
+    assert (github.remaining, github.not_modified, intake.commits) == (left, 3, commits)
+
+
+async def test_later_polls_take_the_value_of_new_alerts_only(
+    github: FakeGitHub, intake: MemoryIntake, poller: Poller
+) -> None:
+    known = github.add("acme/web", "one", age=DAY)
+    await poller.poll(ORG, [ORG])
+    github.requests.clear()
+    github.touch(known, validity="active")
+    github.add("acme/api", "two")
+    await poller.poll(ORG, [ORG])
+    listing, single = github.requests
+    assert listing[2]["hide_secret"] == "true"
+    assert single[1] == "/repos/acme/api/secret-scanning/alerts/1"
+    assert intake.alerts["github.com/acme/api#1"].fingerprint == fingerprint(KEY, b"two")
+    assert intake.alerts["github.com/acme/web#1"].fingerprint == fingerprint(KEY, b"one")
+    assert intake.alerts["github.com/acme/web#1"].labels["validity"] == "active"
+
+
+async def test_many_new_alerts_are_read_with_one_request_a_page(
+    github: FakeGitHub, intake: MemoryIntake, poller: Poller
+) -> None:
+    await poller.poll(ORG, [ORG])
+    for number in range(150):
+        github.add("acme/web", f"value-{number}")
+    github.requests.clear()
+    await poller.poll(ORG, [ORG])
+    assert len(intake.alerts) == 150
+    assert not any(alert.provisional for alert in intake.alerts.values())
+    assert len(github.requests) == 4
+
+
+@pytest.mark.parametrize("cursors", [True, False])
+async def test_no_alert_is_missed_while_alerts_change_between_pages(
+    github: FakeGitHub, intake: MemoryIntake, poller: Poller, cursors: bool
+) -> None:
+    github.cursors = cursors
+    alerts = [github.add("acme/web", f"v{number}", age=DAY + number) for number in range(450)]
+
+    def change(count: int) -> None:
+        if count < 6:
+            for position in (count * 70, count * 90 - 1, 449 - count):  # read and unread ones move to the front
+                github.touch(alerts[position], validity="inactive")
+            github.add("acme/new", f"new-{count}")
+
+    github.on_list = change
+    await poller.poll(ORG, [ORG])
+    github.on_list = None
+    await poller.poll(ORG, [ORG])
+    expected = {f"github.com/{alert.repo}#{alert.number}" for alert in github.alerts.values()}
+    assert set(intake.alerts) == expected
+    for alert in github.alerts.values():
+        assert (
+            intake.alerts[f"github.com/{alert.repo}#{alert.number}"].labels.get("validity", "unknown") == alert.validity
+        )
+
+
+async def test_numbered_pages_lose_nothing_when_alerts_disappear(
+    github: FakeGitHub, intake: MemoryIntake, poller: Poller
+) -> None:
+    github.cursors = False
+    for number in range(350):
+        github.add("acme/web", f"v{number}", age=DAY + number)
+    gone: list[Any] = []
+
+    def vanish(count: int) -> None:
+        if count in (2, 4):  # a repository goes: everything behind it moves one page towards the front
+            for key in sorted(github.alerts)[:30]:
+                gone.append(key)
+                del github.alerts[key]
+
+    github.on_list = vanish
+    await poller.poll(ORG, [ORG])
+    missing = {f"github.com/{repo}#{number}" for repo, number in github.alerts} - set(intake.alerts)
+    assert missing == set()
+    assert len(gone) == 60
+
+
+async def test_a_walk_goes_on_where_it_was_killed(github: FakeGitHub, intake: MemoryIntake, poller: Poller) -> None:
+    for number in range(1000):
+        github.add("acme/web", f"v{number}", age=30 * DAY + 60 * number)
+    deaths = 0
+    while True:
+        intake.crash_after = 2
+        try:
+            await make(poller.client, intake).poll(ORG, [ORG])
+            break
+        except KilledError:
+            deaths += 1
+    assert deaths >= 3
+    assert len(intake.alerts) == 1000
+    assert github.lists <= 10 + 2 * (deaths + 1)  # no page is read much more than once
+    assert intake.summaries == [("GitHub source github: older alerts", 1000)]
+
+
+async def test_a_walk_starts_anew_when_its_cursor_is_no_longer_known(
+    github: FakeGitHub, intake: MemoryIntake, poller: Poller
+) -> None:
+    for number in range(250):
+        github.add("acme/web", f"v{number}", age=DAY + number)
+    intake.crash_after = 1
+    with pytest.raises(KilledError):
+        await poller.poll(ORG, [ORG])
+    intake.crash_after = None
+    github.faults.append((422, {}, {"message": "cursor"}))
+    await poller.poll(ORG, [ORG])
+    assert len(intake.alerts) == 250
+
+
+async def test_generic_types_are_a_listing_of_their_own(
+    github: FakeGitHub, intake: MemoryIntake, poller: Poller
+) -> None:
+    github.add("acme/web", "a key", "rsa_private_key")
+    github.add("acme/web", "a token")
+    generic = Stream("org:acme", "generic")
+    await poller.poll(ORG, [ORG, generic])
+    assert len(intake.alerts) == 1
+    await poller.poll(generic, [ORG, generic])
+    assert len(intake.alerts) == 2
+
+
+async def test_one_summary_when_the_last_first_walk_has_ended(
+    github: FakeGitHub, intake: MemoryIntake, poller: Poller
+) -> None:
+    generic = Stream("org:acme", "generic")
+    streams = [ORG, generic]
+    github.add("acme/web", "old key", "rsa_private_key", age=30 * DAY)
+    github.add("acme/web", "old token", age=30 * DAY)
+    github.add("acme/web", "new token")
+    await poller.poll(ORG, streams)
+    assert intake.summaries == []
+    await poller.poll(generic, streams)
+    await poller.poll(ORG, streams)
+    assert [count for _, count in intake.summaries] == [2]
+    assert [alert.quiet for _, alert in sorted(intake.alerts.items())] == [True, True, False]
+
+
+async def test_a_listing_that_cannot_be_read_does_not_hold_up_the_summary(
+    github: FakeGitHub, intake: MemoryIntake, poller: Poller
+) -> None:
+    generic = Stream("org:acme", "generic")
+    github.add("acme/web", "old token", age=30 * DAY)
+    await poller.poll(ORG, [ORG, generic])
+    assert intake.summaries == []
+    await poller.give_up(generic, [ORG, generic])
+    assert [count for _, count in intake.summaries] == [1]
+
+
+@pytest.mark.parametrize("version", ["3.17", "3.18", "3.19"])
+async def test_fields_that_ghes_lacks_are_done_without(
+    intake: MemoryIntake, version: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FAKE_GITHUB_TOKEN", FakeGitHub.token)
+    async with FakeGitHub(ghes=version) as github:
+        github.add("acme/web", "v", locations=[commit("a"), commit("b"), issue(1)])
+        client = Client.with_token(github.url, Credential("env:FAKE_GITHUB_TOKEN"))
+        await make(client, intake, host="ghe.example.org").poll(ORG, [ORG])
+        assert [alert.id for alert in intake.alerts.values()] == ["ghe.example.org/acme/web#1"]
+        assert len(intake.findings) == 3
+        await client.close()
+        assert github.violations == []
+
+
+async def test_all_pages_of_locations_are_read(github: FakeGitHub, intake: MemoryIntake, poller: Poller) -> None:
+    github.add("acme/web", "v", locations=[commit(f"file-{number}", number) for number in range(1, 251)])
+    await poller.poll(ORG, [ORG])
+    assert len(intake.findings) == 250
+
+
+async def test_an_alert_whose_places_fail_does_not_stop_the_others(
+    github: FakeGitHub, intake: MemoryIntake, poller: Poller
+) -> None:
+    github.add("acme/web", "v", locations=[commit("a"), commit("b")])
+    github.add("acme/api", "w")
+    poller.client.attempts = 1
+
+    def broken(kind: str, body: Any) -> Any:
+        return b"<html>" if kind == "locations" else body
+
+    github.mangle = broken
+    await poller.poll(ORG, [ORG])
+    assert len(intake.alerts) == 2
+    [again] = intake.queue.values()
+    assert (again.event, again.repo, again.number, again.attempts) == ("again", "acme/web", 1, 1)
+    github.mangle = None
+    await poller.deliver(again)
+    assert intake.queue == {}
+    assert {finding.path for finding in intake.findings.values()} == {
+        "acme/web:a", "acme/web:b", "acme/api:config/1.env"
+    }  # fmt: skip
+
+
+async def test_a_value_that_is_not_shown_is_stood_for_until_it_is(
+    github: FakeGitHub, intake: MemoryIntake, poller: Poller
+) -> None:
+    alert = github.add("acme/web", None)
+    await poller.poll(ORG, [ORG])
+    [kept] = intake.alerts.values()
+    assert kept.provisional
+    ids = set(intake.findings)
+    github.touch(alert, secret="now known")
+    await poller.poll(ORG, [ORG])
+    [kept] = intake.alerts.values()
+    assert (kept.provisional, kept.fingerprint) == (False, fingerprint(KEY, b"now known"))
+    assert set(intake.findings) == ids
+
+
+async def test_a_base64_value_has_the_fingerprint_of_what_it_encodes(
+    github: FakeGitHub, intake: MemoryIntake, poller: Poller
+) -> None:
+    github.add("acme/web", "dGhlIHZhbHVl", base64=True)
+    await poller.poll(ORG, [ORG])
+    assert [alert.fingerprint for alert in intake.alerts.values()] == [fingerprint(KEY, b"the value")]
+
+
+async def test_a_date_in_the_far_future_does_not_hide_what_comes_after(
+    github: FakeGitHub, intake: MemoryIntake, poller: Poller
+) -> None:
+    github.add("acme/web", "v", updated=github.now() + 900 * DAY)
+    await poller.poll(ORG, [ORG])
+    github.add("acme/web", "w")
+    await poller.poll(ORG, [ORG])
+    assert len(intake.alerts) == 2
+
+
+async def test_a_hook_reads_the_present_state(github: FakeGitHub, intake: MemoryIntake, poller: Poller) -> None:
+    github.add("acme/web", "v", state="resolved", resolution="revoked", resolved=github.now())
+    intake.queue["d"] = hook = HookDelivery("d", "github", "secret_scanning_alert", "acme/web", 1)
+    await poller.deliver(hook)
+    [alert] = intake.alerts.values()
+    assert (alert.state, alert.resolution) == ("resolved", "revoked")
+    assert alert.fingerprint == fingerprint(KEY, b"v")
+    assert intake.queue == {}
+
+
+async def test_a_hook_for_an_alert_that_is_gone_is_dropped(
+    github: FakeGitHub, intake: MemoryIntake, poller: Poller
+) -> None:
+    intake.queue["d"] = hook = HookDelivery("d", "github", "secret_scanning_alert", "acme/web", 99)
+    await poller.deliver(hook)
+    assert intake.queue == {}
+
+
+async def test_a_hook_is_kept_while_github_is_down(github: FakeGitHub, intake: MemoryIntake, poller: Poller) -> None:
+    github.faults.extend([(503, {}, None)] * 5)
+    intake.queue["d"] = hook = HookDelivery("d", "github", "secret_scanning_alert", "acme/web", 1)
+    with pytest.raises(GitHubError):
+        await poller.deliver(hook)
+    assert intake.queue["d"].attempts == 1
+    assert await intake.deliveries() == []
