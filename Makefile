@@ -19,7 +19,7 @@ define packages
 	elif command -v sudo >/dev/null 2>&1 && { [ -t 0 ] || sudo -n true 2>/dev/null; }; then sudo=sudo; \
 	else echo "$(1) needs: $(2)" >&2; echo "Install as root: apt-get install $(2)" >&2; exit 1; fi; \
 	command -v apt-get >/dev/null 2>&1 || { echo "$(1) needs the equivalent of: $(2)" >&2; exit 1; }; \
-	echo "Installing $(2) ($(1))"; \
+	echo "Installing $(strip $(2)) ($(1))"; \
 	$$sudo apt-get update -qq || true; \
 	$$sudo env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $(2) >/dev/null
 endef
