@@ -23,7 +23,9 @@ __all__ = ["SOURCES", "UnknownSourceError", "load_source"]
 
 # `type` in the configuration → "module:Class", imported when first used
 SOURCES: dict[str, str] = {
+    "feed": "monitor.sources.feed:FeedSource",
     "file": "monitor.sources.file:FileSource",
+    "github": "monitor.sources.github:GitHubSource",
     "stdin": "monitor.sources.stdin:StdinSource",
 }
 

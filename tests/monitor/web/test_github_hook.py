@@ -1,0 +1,207 @@
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from collections import Counter
+from io import BytesIO
+from typing import Any
+from urllib.parse import urlencode
+
+import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestClient
+from githubkit_schemas.v2026_03_10 import models
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from pydantic import TypeAdapter
+
+from monitor.model import HookDelivery
+from monitor.sources.github import GitHubConfig
+from monitor.web import github_hook
+from monitor.web.github_hook import PATH, routes, signature
+from tests.fakes.github import FakeGitHub, repository, user
+
+SECRET = "It's a Secret to Everybody"
+
+
+def config(name: str = "github", **more: Any) -> GitHubConfig:
+    base = {"name": name, "type": "github", "org": "acme", "token": "env:X", "webhook_secret": "env:HOOK_SECRET"}
+    return GitHubConfig.model_validate(base | more)
+
+
+class Hooks:
+    """The route in a real server, and what it handed on."""
+
+    def __init__(self) -> None:
+        self.queue: dict[str, HookDelivery] = {}
+        self.malformed: Counter[tuple[str, str]] = Counter()
+        self.delay = 0.0
+        self.client: TestClient[Any, Any]
+
+    async def enqueue(self, delivery: HookDelivery) -> bool:
+        await asyncio.sleep(self.delay)
+        return self.queue.setdefault(delivery.id, delivery) is delivery
+
+    def count(self, source: str, what: str) -> None:
+        self.malformed[source, what] += 1
+
+    async def post(
+        self, body: bytes, secret: str = SECRET, event: str = "secret_scanning_alert", **headers: str
+    ) -> Any:
+        sent = {
+            "X-Hub-Signature-256": f"sha256={signature(secret.encode(), body)}",
+            "X-GitHub-Event": event,
+            "X-GitHub-Delivery": "72d3162e-cc78-11e3-81ab-4c9367dc0958",
+            "Content-Type": "application/json",
+        } | {name.replace("_", "-"): value for name, value in headers.items()}
+        return await self.client.post(PATH, data=BytesIO(body), headers=sent)
+
+
+@pytest.fixture
+async def hooks(aiohttp_client: Any, monkeypatch: pytest.MonkeyPatch) -> Hooks:
+    monkeypatch.setenv("HOOK_SECRET", SECRET)
+    monkeypatch.setenv("OTHER_SECRET", "another")
+    hooks = Hooks()
+    sources = [config(), config("other", org="umbrella", webhook_secret="env:OTHER_SECRET"), config("twin", org="twin")]
+    app = web.Application(client_max_size=26 << 20)
+    app.add_routes(routes(sources, hooks.enqueue, hooks.count))
+    hooks.client = await aiohttp_client(app)
+    return hooks
+
+
+def payload(action: str = "created", repo: str = "acme/web", number: int = 42) -> dict[str, Any]:
+    """A webhook as GitHub describes it: no state, no secret."""
+    fake = FakeGitHub()
+    alert = fake.body(fake.add(repo, None, number=number))
+    for name in ("state", "secret", "first_location_detected", "has_more_locations", "is_base64_encoded"):
+        alert.pop(name, None)
+    body = {"action": action, "alert": alert, "repository": repository(repo, models.RepositoryWebhooks)}
+    body["repository"] |= {"license": None, "mirror_url": None, "owner": user(repo.partition("/")[0])}
+    TypeAdapter(models.WebhookSecretScanningAlertCreated).validate_python(body | {"action": "created"})
+    return body
+
+
+def test_the_published_vector() -> None:
+    expected = "757107ea0eb2509fc211221cce984b8a37570b6d7586c22c46f4379c8b043e17"
+    assert signature(b"It's a Secret to Everybody", b"Hello, World!") == expected
+
+
+def test_no_route_without_a_secret() -> None:
+    async def enqueue(delivery: HookDelivery) -> bool:
+        return True
+
+    assert routes([config(webhook_secret=None)], enqueue, lambda source, what: None) == []
+
+
+async def test_a_hook_is_noted_and_answered_at_once(hooks: Hooks) -> None:
+    start = time.monotonic()
+    answer = await hooks.post(json.dumps(payload()).encode())
+    assert (answer.status, await answer.text()) == (202, "accepted\n")
+    assert time.monotonic() - start < 1.0
+    [delivery] = hooks.queue.values()
+    assert (delivery.source, delivery.repo, delivery.number) == ("github", "acme/web", 42)
+
+
+async def test_a_repeat_is_answered_and_ignored(hooks: Hooks) -> None:
+    body = json.dumps(payload()).encode()
+    await hooks.post(body)
+    answer = await hooks.post(body)
+    assert (answer.status, await answer.text()) == (202, "known already\n")
+    assert len(hooks.queue) == 1
+
+
+@pytest.mark.parametrize("tamper", ["body", "secret", "missing", "sha1", "short", "upper"])
+async def test_what_is_not_signed_is_refused_before_it_is_looked_at(hooks: Hooks, tamper: str) -> None:
+    body = json.dumps(payload()).encode()
+    good = signature(SECRET.encode(), body)
+    header = {
+        "body": f"sha256={good}",
+        "secret": f"sha256={signature(b'wrong', body)}",
+        "missing": "",
+        "sha1": f"sha1={good[:40]}",
+        "short": f"sha256={good[:-1]}",
+        "upper": f"sha256={good.upper()}",
+    }[tamper]
+    answer = await hooks.post(body + b" " if tamper == "body" else body, **{"X-Hub-Signature-256": header})
+    assert answer.status == 401
+    assert hooks.queue == {}
+    assert hooks.malformed["", "hook signature"] == 1
+
+
+async def test_the_source_is_the_one_whose_secret_signed(hooks: Hooks) -> None:
+    await hooks.post(json.dumps(payload(repo="umbrella/x")).encode(), "another", X_GitHub_Delivery="a")
+    await hooks.post(json.dumps(payload(repo="twin/x")).encode(), X_GitHub_Delivery="b")
+    assert {name: delivery.source for name, delivery in hooks.queue.items()} == {"a": "other", "b": "twin"}
+
+
+async def test_the_form_encoding_of_location_events(hooks: Hooks) -> None:
+    body = urlencode({"payload": json.dumps(payload())}).encode()
+    form = {"Content-Type": "application/x-www-form-urlencoded"}
+    answer = await hooks.post(body, event="secret_scanning_alert_location", **form)
+    assert answer.status == 202
+    assert [delivery.number for delivery in hooks.queue.values()] == [42]
+
+
+async def test_a_scan_needs_no_alert_and_a_ping_nothing(hooks: Hooks) -> None:
+    scan = {"action": "completed", "type": "backfill", "source": "git"}
+    assert (await hooks.post(json.dumps(scan).encode(), event="secret_scanning_scan")).status == 202
+    assert (await hooks.post(b'{"zen": "x"}', event="ping", X_GitHub_Delivery="p")).status == 200
+    assert (await hooks.post(b"{}", event="push", X_GitHub_Delivery="q")).status == 202
+    assert [delivery.event for delivery in hooks.queue.values()] == ["secret_scanning_scan"]
+
+
+async def test_too_large_is_refused(hooks: Hooks, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(github_hook, "SIZE_LIMIT", 1000)
+    assert (await hooks.post(b"x" * 1001)).status == 413
+    assert hooks.queue == {}
+
+
+async def test_a_big_payload_still_counts(hooks: Hooks) -> None:
+    body = json.dumps(payload() | {"padding": "x" * (3 << 20)}).encode()
+    assert (await hooks.post(body)).status == 202
+    assert len(hooks.queue) == 1
+
+
+async def test_a_slow_database_is_told_within_a_second(hooks: Hooks) -> None:
+    hooks.delay = 3.0
+    start = time.monotonic()
+    assert (await hooks.post(json.dumps(payload()).encode())).status == 503
+    assert time.monotonic() - start < 1.5
+
+
+async def test_an_unreadable_secret_is_our_fault(hooks: Hooks, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("OTHER_SECRET")
+    assert (await hooks.post(json.dumps(payload()).encode())).status == 503
+
+
+@pytest.mark.parametrize(
+    "body", [b"", b"[]", b"null", b"{", b"[" * 5000, b'{"alert": 5}', b"\xff", b'{"alert":{"number":1}}']
+)
+async def test_malformed_hooks_are_counted_and_not_kept(hooks: Hooks, body: bytes) -> None:
+    assert (await hooks.post(body)).status == 400
+    assert hooks.queue == {}
+    assert hooks.malformed["github", "hook payload"] == 1
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=20),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
+    max_leaves=8,
+)
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+async def test_no_payload_breaks_the_hook(hooks: Hooks, data: st.DataObject) -> None:
+    body: Any = payload()
+    for _ in range(data.draw(st.integers(1, 4))):
+        target = data.draw(st.sampled_from([body, body.get("alert"), body.get("repository")]))
+        if isinstance(target, dict) and target:
+            name = data.draw(st.sampled_from(sorted(target)))
+            if data.draw(st.booleans()):
+                target.pop(name)
+            else:
+                target[name] = data.draw(JSON)
+    answer = await hooks.post(json.dumps(body).encode())
+    assert answer.status in (202, 400)
