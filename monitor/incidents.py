@@ -1,0 +1,179 @@
+"""What a finding or a person does to an incident. Pure: no clock, no disk; every answer carries its reason."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Literal
+
+from monitor.model import Confidence, Finding, Resolution, Severity, State
+from sinks.base import Location
+
+__all__ = [
+    "RESOLUTIONS",
+    "SEVERITIES",
+    "Action",
+    "Change",
+    "ChangeReason",
+    "Incident",
+    "TransitionError",
+    "fold",
+    "incident_id",
+    "rank",
+    "transition",
+    "worst",
+]
+
+Action = Literal["ack", "resolve", "reopen"]
+ChangeReason = Literal["new", "update", "escalated", "reopened", "acknowledged", "resolved"]
+
+SEVERITIES: tuple[Severity, ...] = ("info", "low", "medium", "high", "critical")  # ascending
+RESOLUTIONS: tuple[Resolution, ...] = ("revoked", "false_positive", "wont_fix", "used_in_tests")
+_RANK: Mapping[str, int] = {severity: index for index, severity in enumerate(SEVERITIES)}
+_CONFIDENCE: Mapping[Confidence, int] = {"low": 0, "medium": 1, "high": 2}
+_HEX = re.compile(r"[0-9a-f]{32,}")
+
+
+@dataclass(frozen=True, slots=True)
+class Incident:
+    """An exposed secret, as the store keeps it. Times are seconds since the epoch."""
+
+    id: str
+    fingerprint: str
+    rule: str
+    name: str
+    severity: Severity
+    confidence: Confidence
+    state: State
+    masked: str
+    first_seen: float
+    last_seen: float
+    occurrences: int
+    reopens: int = 0  # how often it came back after it was resolved or acknowledged
+    resolution: Resolution | None = None  # set exactly while the state is resolved
+    resolved_at: float | None = None
+    owner: str | None = None
+    runbook: str | None = None
+    labels: Mapping[str, str] = field(default_factory=dict)
+    locations: tuple[Location, ...] = ()  # newest first, bounded; filled on request
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """The incident after an event. `reason` is None when the event is only counted: nobody is to be told."""
+
+    incident: Incident
+    reason: ChangeReason | None
+
+
+class TransitionError(Exception):
+    """A change of state that the incident does not allow. The message says why and what is possible."""
+
+
+def rank(severity: Severity) -> int:
+    """0 for info up to 4 for critical."""
+    return _RANK[severity]
+
+
+def worst(severities: Iterable[Severity]) -> Severity:
+    """The highest of them; info when there are none."""
+    return max(severities, key=rank, default="info")
+
+
+def incident_id(fingerprint: str) -> str:
+    """Sixteen hex digits, the start of the fingerprint where that is hex.
+
+    The same secret has the same id on every host and after a lost database, so pagers and chats recognise it.
+    """
+    if _HEX.match(fingerprint):
+        return fingerprint[:16]
+    return hashlib.sha256(fingerprint.encode("utf-8", "backslashreplace")).hexdigest()[:16]
+
+
+def fold(existing: Incident | None, finding: Finding) -> Change:
+    """Count `finding` in. The caller has made sure that the finding was never folded before."""
+    if existing is None:
+        incident = Incident(
+            id=incident_id(finding.fingerprint),
+            fingerprint=finding.fingerprint,
+            rule=finding.rule,
+            name=finding.name,
+            severity=finding.severity,
+            confidence=finding.confidence,
+            state="open",
+            masked=finding.masked,
+            first_seen=finding.time,
+            last_seen=finding.time,
+            occurrences=1,
+            runbook=finding.runbook,
+            labels=dict(finding.labels),
+        )
+        return Change(incident, "new")
+
+    seen = replace(
+        existing,
+        first_seen=min(existing.first_seen, finding.time),
+        last_seen=max(existing.last_seen, finding.time),
+        occurrences=existing.occurrences + 1,
+        runbook=existing.runbook or finding.runbook,
+    )
+    if any(existing.labels.get(key) != value for key, value in finding.labels.items()):
+        seen = replace(seen, labels={**existing.labels, **finding.labels})
+    # Several rules can meet the same secret: the incident speaks with the voice of the one that knows it best.
+    if _weight(finding.severity, finding.confidence) > _weight(existing.severity, existing.confidence):
+        seen = replace(
+            seen,
+            rule=finding.rule,
+            name=finding.name,
+            severity=finding.severity,
+            confidence=finding.confidence,
+            masked=finding.masked,
+            runbook=finding.runbook or existing.runbook,
+        )
+
+    if existing.state == "resolved":
+        # Revoked and yet in use: an alarm of its own. Evidence older than the resolution proves nothing; and what a
+        # person judged harmless stays so.
+        if existing.resolution != "revoked" or finding.time <= (existing.resolved_at or 0.0):
+            return Change(seen, None)
+        return Change(_reopened(seen), "reopened")
+    if rank(seen.severity) > rank(existing.severity):
+        # Whoever acknowledged it acknowledged something smaller.
+        return Change(replace(seen, state="open"), "escalated")
+    return Change(seen, "update")
+
+
+def transition(
+    incident: Incident, action: Action, *, actor: str, now: float, resolution: Resolution | None = None
+) -> Change:
+    """Apply what a person (or a runbook) decided. Raises TransitionError."""
+    if action == "resolve":
+        if resolution is None:
+            raise TransitionError(f"a resolution is required: one of {', '.join(RESOLUTIONS)}")
+        if resolution not in RESOLUTIONS:
+            raise TransitionError(f"unknown resolution; use one of {', '.join(RESOLUTIONS)}")
+        if incident.state == "resolved" and incident.resolution == resolution:
+            raise TransitionError(f"incident {incident.id} is already resolved as {resolution}")
+        return Change(replace(incident, state="resolved", resolution=resolution, resolved_at=now), "resolved")
+    if resolution is not None:
+        raise TransitionError(f"a resolution goes with resolve, not with {action}")
+    if action == "ack":
+        if incident.state != "open":
+            hint = "; reopen it first" if incident.state == "resolved" else ""
+            raise TransitionError(f"incident {incident.id} is already {incident.state}{hint}")
+        return Change(replace(incident, state="acknowledged", owner=incident.owner or actor), "acknowledged")
+    if action == "reopen":
+        if incident.state == "open":
+            raise TransitionError(f"incident {incident.id} is already open")
+        return Change(_reopened(incident), "reopened")
+    raise TransitionError("unknown action; use ack, resolve or reopen")
+
+
+def _weight(severity: Severity, confidence: Confidence) -> tuple[int, int]:
+    return rank(severity), _CONFIDENCE[confidence]
+
+
+def _reopened(incident: Incident) -> Incident:
+    return replace(incident, state="open", resolution=None, resolved_at=None, reopens=incident.reopens + 1)

@@ -1,0 +1,180 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from monitor.incidents import (
+    RESOLUTIONS,
+    SEVERITIES,
+    Incident,
+    TransitionError,
+    fold,
+    incident_id,
+    rank,
+    transition,
+    worst,
+)
+from monitor.model import Finding
+
+FINGERPRINT = "0123456789abcdef" * 4
+NOW = 2_000.0
+
+
+def finding(**changes: object) -> Finding:
+    base = Finding(
+        id="f1",
+        rule="generic",
+        name="Generic secret",
+        severity="medium",
+        confidence="low",
+        fingerprint=FINGERPRINT,
+        masked="ab…",
+        source="services",
+        path="/var/log/app.log",
+        generation="g1",
+        offset=10,
+        time=1_000.0,
+        labels={"role": "anon"},
+    )
+    return replace(base, **changes)  # type: ignore[arg-type]
+
+
+def opened(**changes: object) -> Incident:
+    return replace(fold(None, finding()).incident, **changes)  # type: ignore[arg-type]
+
+
+def test_a_first_finding_opens_an_incident() -> None:
+    change = fold(None, finding(runbook="generic"))
+    assert change.reason == "new"
+    assert change.incident.id == FINGERPRINT[:16]
+    assert change.incident.state == "open"
+    assert (change.incident.first_seen, change.incident.last_seen, change.incident.occurrences) == (1_000, 1_000, 1)
+    assert change.incident.runbook == "generic"
+
+
+def test_a_further_finding_counts_and_widens_the_time() -> None:
+    change = fold(opened(), finding(time=900.0, labels={"account": "1"}))
+    assert change.reason == "update"
+    assert (change.incident.first_seen, change.incident.last_seen, change.incident.occurrences) == (900, 1_000, 2)
+    assert change.incident.labels == {"role": "anon", "account": "1"}
+
+
+def test_a_higher_severity_escalates_and_speaks_for_the_incident() -> None:
+    change = fold(opened(), finding(rule="github-pat", name="GitHub token", severity="critical", masked="ghp_…"))
+    assert change.reason == "escalated"
+    incident = change.incident
+    assert (incident.rule, incident.name, incident.severity, incident.masked) == (
+        "github-pat",
+        "GitHub token",
+        "critical",
+        "ghp_…",
+    )
+
+
+def test_a_lower_severity_changes_nothing_but_the_count() -> None:
+    change = fold(opened(severity="high"), finding(rule="other", severity="low"))
+    assert (change.reason, change.incident.severity, change.incident.rule) == ("update", "high", "generic")
+
+
+def test_the_more_confident_rule_names_the_incident_without_an_alarm() -> None:
+    change = fold(opened(), finding(rule="vendor", confidence="high"))
+    assert (change.reason, change.incident.rule, change.incident.severity) == ("update", "vendor", "medium")
+
+
+def test_an_acknowledged_incident_stays_so_until_it_escalates() -> None:
+    acknowledged = opened(state="acknowledged", owner="ada")
+    assert fold(acknowledged, finding()).incident.state == "acknowledged"
+    change = fold(acknowledged, finding(severity="critical"))
+    assert (change.reason, change.incident.state, change.incident.owner) == ("escalated", "open", "ada")
+
+
+def test_seen_after_revocation_reopens() -> None:
+    revoked = transition(opened(), "resolve", actor="ada", now=NOW, resolution="revoked").incident
+    change = fold(revoked, finding(time=NOW + 1))
+    assert change.reason == "reopened"
+    assert (change.incident.state, change.incident.resolution, change.incident.resolved_at) == ("open", None, None)
+    assert change.incident.reopens == 1
+
+
+def test_evidence_older_than_the_revocation_only_counts() -> None:
+    revoked = transition(opened(), "resolve", actor="ada", now=NOW, resolution="revoked").incident
+    change = fold(revoked, finding(time=NOW))
+    assert (change.reason, change.incident.state, change.incident.occurrences) == (None, "resolved", 2)
+
+
+@pytest.mark.parametrize("resolution", ["false_positive", "wont_fix", "used_in_tests"])
+def test_other_resolutions_stay_and_count(resolution: str) -> None:
+    resolved = opened(state="resolved", resolution=resolution, resolved_at=NOW)
+    change = fold(resolved, finding(time=NOW + 1, severity="critical"))
+    assert (change.reason, change.incident.state, change.incident.occurrences) == (None, "resolved", 2)
+    assert change.incident.severity == "critical"
+
+
+def test_acknowledge_takes_ownership() -> None:
+    change = transition(opened(), "ack", actor="ada", now=NOW)
+    assert (change.reason, change.incident.state, change.incident.owner) == ("acknowledged", "acknowledged", "ada")
+    with pytest.raises(TransitionError, match="already acknowledged"):
+        transition(change.incident, "ack", actor="bob", now=NOW)
+
+
+@pytest.mark.parametrize("resolution", RESOLUTIONS)
+def test_resolve_and_reopen(resolution: str) -> None:
+    change = transition(opened(), "resolve", actor="ada", now=NOW, resolution=resolution)  # type: ignore[arg-type]
+    assert (change.reason, change.incident.state, change.incident.resolution) == ("resolved", "resolved", resolution)
+    assert change.incident.resolved_at == NOW
+    with pytest.raises(TransitionError, match=f"already resolved as {resolution}"):
+        transition(change.incident, "resolve", actor="ada", now=NOW, resolution=resolution)  # type: ignore[arg-type]
+    again = transition(change.incident, "reopen", actor="ada", now=NOW)
+    assert (again.reason, again.incident.state, again.incident.reopens) == ("reopened", "open", 1)
+
+
+def test_a_resolution_can_be_corrected() -> None:
+    first = transition(opened(), "resolve", actor="ada", now=NOW, resolution="false_positive").incident
+    second = transition(first, "resolve", actor="ada", now=NOW + 5, resolution="revoked").incident
+    assert (second.resolution, second.resolved_at) == ("revoked", NOW + 5)
+
+
+@pytest.mark.parametrize(
+    ("state", "action", "resolution", "message"),
+    [
+        ("open", "reopen", None, "already open"),
+        ("open", "resolve", None, "resolution is required: one of revoked"),
+        ("open", "resolve", "gone", "unknown resolution"),
+        ("open", "ack", "revoked", "goes with resolve"),
+        ("resolved", "ack", None, "already resolved; reopen it first"),
+        ("open", "burn", None, "unknown action"),
+    ],
+)
+def test_refusals_say_what_is_possible(state: str, action: str, resolution: str | None, message: str) -> None:
+    incident = opened(state=state, resolution="wont_fix" if state == "resolved" else None)
+    with pytest.raises(TransitionError, match=message):
+        transition(incident, action, actor="ada", now=NOW, resolution=resolution)  # type: ignore[arg-type]
+
+
+def test_ids_are_short_and_stable_also_for_fingerprints_that_are_not_hex() -> None:
+    assert incident_id(FINGERPRINT) == FINGERPRINT[:16]
+    url = incident_id("https://github.com/acme/app/security/secret-scanning/1")
+    assert len(url) == 16
+    assert url == incident_id("https://github.com/acme/app/security/secret-scanning/1")
+    assert incident_id("\udcff") != incident_id("\udcfe")
+
+
+def test_severities_are_ordered() -> None:
+    assert sorted(["critical", "info", "high", "low", "medium"], key=rank) == list(SEVERITIES)  # type: ignore[arg-type]
+    assert worst(["low", "high", "medium"]) == "high"
+    assert worst([]) == "info"
+
+
+@given(st.lists(st.tuples(st.sampled_from(SEVERITIES), st.floats(0, 1e9)), min_size=1, max_size=30))
+def test_folding_in_any_order_gives_the_same_totals(seen: list[tuple[str, float]]) -> None:
+    def total(order: list[tuple[str, float]]) -> tuple[object, ...]:
+        incident: Incident | None = None
+        for severity, time in order:
+            incident = fold(incident, finding(severity=severity, time=time)).incident
+        assert incident is not None
+        return incident.severity, incident.first_seen, incident.last_seen, incident.occurrences
+
+    assert total(seen) == total(seen[::-1]) == total(sorted(seen))
