@@ -1,0 +1,399 @@
+"""Who is told what, and when: matchers, routes, silences, grouping. Pure; the semantics are Prometheus Alertmanager's.
+
+What differs: a leak does not resolve itself, so there is no resolve_timeout; a known incident that is seen again is an
+update every `group_interval`; and a burst of new incidents folds into digests instead of flooding people.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Annotated, Any, Literal
+
+import re2
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, GetCoreSchemaHandler, model_validator
+from pydantic_core import CoreSchema, core_schema
+
+from monitor.duration import Duration, parse_duration
+from monitor.incidents import Incident, rank
+from monitor.model import Severity, State
+from sinks.base import Reason
+
+__all__ = [
+    "Decision",
+    "Group",
+    "GroupKind",
+    "Matcher",
+    "Member",
+    "Policy",
+    "Rate",
+    "Route",
+    "Silence",
+    "Target",
+    "Told",
+    "digest_hold",
+    "labels",
+    "needs_notify",
+    "stronger",
+]
+
+GroupKind = Literal["incident", "group", "digest"]
+
+_MATCHER = re.compile(r"\s*([A-Za-z_][A-Za-z0-9_.-]*)\s*(=~|!~|!=|=)\s*(.*?)\s*", re.DOTALL)
+_QUOTED = re.compile(r'"((?:[^"\\]|\\.)*)"', re.DOTALL)
+_ESCAPES = {"n": "\n", "t": "\t"}
+_RE2 = re2.Options()
+_RE2.log_errors = False
+
+# A burst rarely ends in the same instant: collect this long before the first digest, so that it is worth reading.
+_DIGEST_WAIT = 10.0
+# A stored time further ahead than this comes from a clock that has since been put back: it must not mute anything.
+_CLOCK_SLACK = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Matcher:
+    """`label op "value"` with op one of = != =~ !~. A label that is missing equals the empty string.
+
+    Regular expressions are RE2 and match the whole value.
+    """
+
+    label: str
+    op: Literal["=", "!=", "=~", "!~"]
+    value: str
+    _regex: Any = field(default=None, repr=False, compare=False)
+
+    @classmethod
+    def parse(cls, text: str) -> Matcher:
+        """Raises ValueError, which says what is wrong and how to write it."""
+        found = _MATCHER.fullmatch(text)
+        if not found:
+            raise ValueError('not a matcher; write label="value" with one of = != =~ !~, such as severity="critical"')
+        label, op, value = found.groups()
+        if value.startswith('"'):
+            quoted = _QUOTED.fullmatch(value)
+            if not quoted:
+                raise ValueError(f'the value of {label} is not closed by one quote; escape inner quotes as \\"')
+            # In a regular expression a backslash belongs to the expression, but for the quote itself.
+            if op in ("=~", "!~"):
+                value = quoted[1].replace('\\"', '"')
+            else:
+                value = re.sub(r"\\(.)", lambda m: _ESCAPES.get(m[1], m[1]), quoted[1], flags=re.DOTALL)
+        elif '"' in value:
+            raise ValueError(f'the value of {label} has a stray quote; write {label}{op}"value"')
+        regex = None
+        if op in ("=~", "!~"):
+            try:
+                regex = re2.compile(value, _RE2)
+            except re2.error as error:
+                reason = error.args[0] if error.args else "invalid"
+                if isinstance(reason, bytes):
+                    reason = reason.decode(errors="replace")
+                raise ValueError(f"the regular expression of {label} is not valid RE2: {reason}") from None
+        return cls(label, op, value, regex)  # type: ignore[arg-type]  # the pattern admits only the four operators
+
+    def matches(self, labels: Mapping[str, str]) -> bool:
+        value = labels.get(self.label, "")
+        if self._regex is not None:
+            return (self._regex.fullmatch(value) is not None) == (self.op == "=~")
+        return (value == self.value) == (self.op == "=")
+
+    def __str__(self) -> str:
+        inner = self.value.replace('"', '\\"') if self._regex is not None else json.dumps(self.value)[1:-1]
+        return f'{self.label}{self.op}"{inner}"'
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        def parse(value: object) -> Matcher:
+            if isinstance(value, cls):
+                return value
+            if not isinstance(value, str):
+                raise ValueError("a matcher is text, such as 'severity=\"critical\"'")
+            return cls.parse(value)
+
+        return core_schema.no_info_plain_validator_function(
+            parse, serialization=core_schema.plain_serializer_function_ser_schema(str)
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Rate:
+    """`COUNT/PERIOD`, such as "20/1m"; the period is in seconds."""
+
+    count: int
+    period: float
+
+    @classmethod
+    def parse(cls, text: str) -> Rate:
+        count, slash, period = text.partition("/")
+        if not slash or not re.fullmatch(r"\s*\d{1,9}\s*", count, re.ASCII):
+            raise ValueError('not a rate; write COUNT/PERIOD, such as "20/1m"')
+        seconds = parse_duration(period)
+        if seconds <= 0:
+            raise ValueError('the period of a rate must be longer than nothing, such as "20/1m"')
+        return cls(int(count), seconds)
+
+    def __str__(self) -> str:
+        return f"{self.count}/{self.period:g}s"
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        def parse(value: object) -> Rate:
+            if isinstance(value, cls):
+                return value
+            if not isinstance(value, str):
+                raise ValueError('a rate is text, such as "20/1m"')
+            return cls.parse(value)
+
+        return core_schema.no_info_plain_validator_function(
+            parse, serialization=core_schema.plain_serializer_function_ser_schema(str)
+        )
+
+
+class Route(BaseModel):
+    """One `[[routes]]` table. The first that matches takes the incident, unless it says `continue`."""
+
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, hide_input_in_errors=True, validate_by_alias=True, validate_by_name=True
+    )
+
+    matchers: tuple[Matcher, ...] = ()  # all must match; none: takes everything
+    sinks: Annotated[tuple[str, ...], Field(min_length=1)]
+    continue_: bool = Field(default=False, alias="continue")
+    group_by: tuple[str, ...] | None = None  # None: each incident by itself; (): all in one group
+    group_wait: Duration = 0.0
+    group_interval: Duration = 300.0
+    repeat_interval: Duration = 4 * 3600.0
+    burst: Rate = Rate(20, 60.0)
+
+    @cached_property
+    def id(self) -> str:
+        """Survives a reload: depends on what the route takes and how it groups, not on its place in the file."""
+        identity = json.dumps([sorted(map(str, self.matchers)), self.group_by])
+        return hashlib.sha256(identity.encode()).hexdigest()[:12]
+
+    def takes(self, labels: Mapping[str, str]) -> bool:
+        return all(matcher.matches(labels) for matcher in self.matchers)
+
+    def group_key(self, labels: Mapping[str, str], incident: str) -> str:
+        """Opaque and short: it becomes PagerDuty's dedup_key."""
+        if self.group_by is None:
+            # Without the route: an incident that moves to another route stays the same thing for its sink.
+            return f"incident:{incident}"
+        values = json.dumps([self.id, [labels.get(name, "") for name in self.group_by]])
+        return f"group:{hashlib.sha256(values.encode('utf-8', 'backslashreplace')).hexdigest()[:24]}"
+
+
+class Silence(BaseModel):
+    """One `[[silences]]` table: incidents that match are held back, not dropped; they are told when it ends."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+
+    matchers: Annotated[tuple[Matcher, ...], Field(min_length=1)]
+    starts: AwareDatetime | None = None
+    ends: AwareDatetime | None = None
+    comment: str = ""
+
+    @model_validator(mode="after")
+    def _in_order(self) -> Silence:
+        if self.starts and self.ends and self.ends <= self.starts:
+            raise ValueError("ends before it starts")
+        return self
+
+    def until(self, labels: Mapping[str, str], now: float) -> float | None:
+        """When the silence over `labels` ends; infinity for never; None when they are not silenced."""
+        if self.starts and now < self.starts.timestamp():
+            return None
+        if self.ends and now >= self.ends.timestamp():
+            return None
+        if not all(matcher.matches(labels) for matcher in self.matchers):
+            return None
+        return self.ends.timestamp() if self.ends else float("inf")
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """Where a route sends an incident: one group of one sink."""
+
+    sink: str
+    key: str
+    route: Route
+
+
+@dataclass(frozen=True)
+class Policy:
+    """Routes and silences as configured. `sinks`: every sink there is; they all get everything without a route."""
+
+    sinks: tuple[str, ...] = ()
+    routes: tuple[Route, ...] = ()
+    silences: tuple[Silence, ...] = ()
+
+    @cached_property
+    def _effective(self) -> tuple[Route, ...]:
+        if self.routes or not self.sinks:
+            return self.routes
+        return (Route(sinks=self.sinks),)
+
+    def targets(self, labels: Mapping[str, str], incident: str) -> list[Target]:
+        """One target for each sink and group, from the first route that leads there."""
+        found: dict[tuple[str, str], Target] = {}
+        for route in self._effective:
+            if not route.takes(labels):
+                continue
+            key = route.group_key(labels, incident)
+            for sink in route.sinks:
+                found.setdefault((sink, key), Target(sink, key, route))
+            if not route.continue_:
+                break
+        return list(found.values())
+
+    def silenced_until(self, labels: Mapping[str, str], now: float) -> float | None:
+        """The latest end of the silences that hold `labels` back; None when none does."""
+        ends = [end for silence in self.silences if (end := silence.until(labels, now)) is not None]
+        return max(ends, default=None)
+
+
+def labels(incident: Incident, source: str, path: str) -> dict[str, str]:
+    """What matchers and group_by see. `source` and `path` are those of one finding: an incident can have many."""
+    return {
+        **incident.labels,
+        "severity": incident.severity,
+        "rule": incident.rule,
+        "name": incident.name,
+        "state": incident.state,
+        "confidence": incident.confidence,
+        "fingerprint": incident.fingerprint,
+        "source": source,
+        "path": path,
+    }
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What a sink was last told about an incident."""
+
+    state: State
+    severity: Severity
+    occurrences: int
+    reopens: int
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """An incident in a group, now and as last told. `route` is None when no route leads it here any more."""
+
+    state: State
+    severity: Severity
+    occurrences: int
+    reopens: int
+    told: Told | None
+    route: Route | None
+    silenced_until: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """What one sink knows under one key. `hold_until`: not before this the first time; `sent_at`: last told."""
+
+    kind: GroupKind
+    hold_until: float
+    sent_at: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """`reason` None: nothing to say now. `due`: look again then; None: only when something happens."""
+
+    reason: Reason | None
+    due: float | None
+
+
+def needs_notify(group: Group, members: Sequence[Member], now: float) -> Decision:
+    """Whether the group's sink must be told now, why, and when to ask again."""
+    wakes = [member.silenced_until for member in members if member.silenced_until not in (None, float("inf"))]
+    wake: float | None = min((end for end in wakes if end is not None), default=None)
+    audible = [member for member in members if member.silenced_until is None]
+    routed = [member for member in audible if member.route is not None]
+    route = next((member.route for member in routed if member.route is not None), None)
+
+    unheard = [member for member in routed if member.told is None and member.state != "resolved"]
+    if group.sent_at is None:
+        if not unheard:
+            return Decision(None, wake)
+        if now < group.hold_until <= now + _longest_hold(group, route):
+            return Decision(None, _sooner(group.hold_until, wake))
+        return Decision("digest" if group.kind == "digest" else "new", wake)
+
+    sent_at = group.sent_at if group.sent_at <= now + _CLOCK_SLACK else float("-inf")
+    interval = route.group_interval if route else 0.0
+    quiet_until = sent_at + interval
+
+    # Alarms of their own: they wait for nobody.
+    told = [(member, member.told) for member in audible if member.told is not None]
+    if any(member.state != "resolved" and member.reopens > was.reopens for member, was in told):
+        return Decision("reopened", wake)
+    if any(member.state != "resolved" and rank(member.severity) > rank(was.severity) for member, was in told):
+        return Decision("escalated", wake)
+
+    # The rest in Alertmanager's order: firing beyond what was sent, then no longer firing, then repeats.
+    reason: Reason | None = None
+    if unheard:
+        reason = "new"
+    elif any(member.state == "resolved" and was.state != "resolved" for member, was in told):
+        reason = "resolved"
+    elif any(member.state == "acknowledged" and was.state == "open" for member, was in told):
+        reason = "acknowledged"
+    elif any(
+        member.state == "open" and member.route is not None and member.occurrences > was.occurrences
+        for member, was in told
+    ):
+        reason = "update"
+    # A person's decision about the only incident of a group is passed on at once.
+    at_once = group.kind == "incident" and reason in ("resolved", "acknowledged")
+    if reason is not None:
+        if at_once or now >= quiet_until:
+            return Decision(reason, wake)
+        return Decision(None, _sooner(quiet_until, wake))
+
+    if route is not None and any(member.state == "open" for member in routed):
+        repeat = sent_at + route.repeat_interval
+        # A repeat sooner than the group interval would make the latter meaningless.
+        repeat = max(repeat, quiet_until)
+        if now >= repeat:
+            return Decision("repeat", wake)
+        return Decision(None, _sooner(repeat, wake))
+    return Decision(None, wake)
+
+
+def digest_hold(now: float, route: Route, last_digest: float | None) -> float:
+    """When the next digest of a route and sink may leave."""
+    first = now + min(_DIGEST_WAIT, route.group_interval)
+    if last_digest is None or last_digest > now + _CLOCK_SLACK:
+        return first
+    return max(first, last_digest + route.group_interval)
+
+
+_STRENGTH: tuple[Reason, ...] = (
+    "repeat", "update", "acknowledged", "resolved", "escalated", "reopened", "digest", "new",
+)  # fmt: skip
+
+
+def stronger(reasons: Iterable[Reason]) -> Reason:
+    """The one reason for a notification that stands for several not sent yet."""
+    return max(reasons, key=_STRENGTH.index)
+
+
+def _longest_hold(group: Group, route: Route | None) -> float:
+    # A hold that could not have been set by this policy comes from a clock that was put back.
+    if route is None:
+        return float("inf")
+    own = route.group_interval + _DIGEST_WAIT if group.kind == "digest" else route.group_wait
+    return own + _CLOCK_SLACK
+
+
+def _sooner(first: float, second: float | None) -> float:
+    return first if second is None else min(first, second)

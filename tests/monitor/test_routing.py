@@ -1,0 +1,335 @@
+from __future__ import annotations
+
+import time
+import tomllib
+from dataclasses import replace
+from datetime import UTC, datetime
+
+import pytest
+from pydantic import ValidationError
+
+from monitor.incidents import Incident
+from monitor.routing import (
+    Group,
+    Matcher,
+    Member,
+    Policy,
+    Rate,
+    Route,
+    Silence,
+    Told,
+    digest_hold,
+    labels,
+    needs_notify,
+    stronger,
+)
+
+NOW = 10_000.0
+ROUTE = Route(sinks=("chat",))
+TOLD = Told("open", "high", 1, 0)
+MEMBER = Member("open", "high", 1, 0, TOLD, ROUTE)
+NEW = replace(MEMBER, told=None)
+SENT = Group("incident", hold_until=NOW - 100, sent_at=NOW - 10)
+SENT_LONG_AGO = replace(SENT, sent_at=NOW - 301)
+
+
+def incident(**changes: object) -> Incident:
+    base = Incident(
+        id="i1",
+        fingerprint="f1",
+        rule="github-pat",
+        name="GitHub token",
+        severity="critical",
+        confidence="high",
+        state="open",
+        masked="ghp_…",
+        first_seen=1.0,
+        last_seen=2.0,
+        occurrences=1,
+        labels={"family": "vcs", "rule": "cannot shadow"},
+    )
+    return replace(base, **changes)  # type: ignore[arg-type]
+
+
+# Matchers
+
+
+@pytest.mark.parametrize(
+    ("text", "values", "expected"),
+    [
+        ('severity="critical"', {"severity": "critical"}, True),
+        ("severity=critical", {"severity": "critical"}, True),
+        (' severity = "critical" ', {"severity": "critical"}, True),
+        ('severity!="critical"', {"severity": "high"}, True),
+        ('severity!="critical"', {}, True),
+        ('severity=""', {}, True),
+        ('rule=~"github-.*"', {"rule": "github-pat"}, True),
+        ('rule=~"github"', {"rule": "github-pat"}, False),
+        ('rule=~"pat"', {"rule": "github-pat"}, False),
+        ('rule!~"github-.*|npm"', {"rule": "npm"}, False),
+        ('rule!~"github-.*|npm"', {"rule": "slack"}, True),
+        ('path=~"/var/log/app\\.log"', {"path": "/var/log/app.log"}, True),
+        ('path=~"/var/log/app\\.log"', {"path": "/var/log/appxlog"}, False),
+        ('name="a \\"quoted\\" name"', {"name": 'a "quoted" name'}, True),
+        ('name=~"(?i)GITHUB.*"', {"name": "github token"}, True),
+    ],
+)
+def test_matchers(text: str, values: dict[str, str], expected: bool) -> None:
+    matcher = Matcher.parse(text)
+    assert matcher.matches(values) is expected
+    again = Matcher.parse(str(matcher))
+    assert again == matcher
+    assert again.matches(values) is expected
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("severity", "not a matcher"),
+        ("=critical", "not a matcher"),
+        ('severity=="critical"', 'write severity="'),
+        ('severity="critical', "not closed"),
+        ('severity="a" and rule="b"', "not closed"),
+        ('rule=~"("', "not valid RE2: missing"),
+        ('rule=~"(?=x)"', "not valid RE2"),
+    ],
+)
+def test_bad_matchers_say_why(text: str, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        Matcher.parse(text)
+
+
+def test_a_hostile_regex_stays_linear() -> None:
+    matcher = Matcher.parse('path=~"(a+)+$"')
+    started = time.perf_counter()
+    assert not matcher.matches({"path": "a" * 50_000 + "b"})
+    assert time.perf_counter() - started < 5
+
+
+# Configuration
+
+
+def test_route_keys_and_defaults() -> None:
+    table = tomllib.loads(
+        """
+        matchers = ['severity="critical"', 'source=~"web.*"']
+        sinks = ["pager", "chat"]
+        continue = true
+        group_by = ["rule"]
+        group_wait = "30s"
+        group_interval = "1m30s"
+        repeat_interval = "2d"
+        burst = "5/10s"
+        """
+    )
+    route = Route.model_validate(table)
+    assert route.continue_
+    assert route.group_by == ("rule",)
+    assert (route.group_wait, route.group_interval, route.repeat_interval) == (30, 90, 172_800)
+    assert route.burst == Rate(5, 10)
+    assert (ROUTE.group_wait, ROUTE.group_interval, ROUTE.repeat_interval) == (0, 300, 14_400)
+    assert (ROUTE.burst, ROUTE.group_by, ROUTE.continue_) == (Rate(20, 60), None, False)
+
+
+@pytest.mark.parametrize(
+    ("table", "key", "message"),
+    [
+        ({}, "sinks", "required"),
+        ({"sinks": []}, "sinks", "at least 1"),
+        ({"sinks": ["a"], "matcher": []}, "matcher", "Extra"),
+        ({"sinks": ["a"], "matchers": ["nonsense"]}, "matchers.0", "not a matcher"),
+        ({"sinks": ["a"], "matchers": [1]}, "matchers.0", "a matcher is text"),
+        ({"sinks": ["a"], "group_interval": 5}, "group_interval", "such as"),
+        ({"sinks": ["a"], "burst": "20"}, "burst", "COUNT/PERIOD"),
+        ({"sinks": ["a"], "burst": "x/1m"}, "burst", "COUNT/PERIOD"),
+        ({"sinks": ["a"], "burst": "20/0s"}, "burst", "longer than nothing"),
+        ({"sinks": ["a"], "burst": 20}, "burst", "a rate is text"),
+    ],
+)
+def test_bad_routes_name_the_key(table: dict[str, object], key: str, message: str) -> None:
+    with pytest.raises(ValidationError) as caught:
+        Route.model_validate(table)
+    problems = {".".join(map(str, error["loc"])): error["msg"] for error in caught.value.errors()}
+    assert message in problems[key]
+
+
+def test_silence_configuration() -> None:
+    with pytest.raises(ValidationError, match="at least 1"):
+        Silence.model_validate({"matchers": []})
+    with pytest.raises(ValidationError, match="ends before it starts"):
+        Silence.model_validate(
+            tomllib.loads("matchers=['rule=x']\nstarts=2026-01-02T00:00:00Z\nends=2026-01-01T00:00:00Z")
+        )
+    with pytest.raises(ValidationError, match="timezone"):
+        Silence.model_validate(tomllib.loads("matchers=['rule=x']\nends=2026-01-01T00:00:00"))
+
+
+# Routing
+
+
+def sinks_of(policy: Policy, **values: str) -> list[str]:
+    return [target.sink for target in policy.targets(values, "i1")]
+
+
+def test_first_route_wins_unless_it_continues() -> None:
+    pager = Route.model_validate({"matchers": ['severity="critical"'], "sinks": ["pager"]})
+    both = Route.model_validate({"matchers": ['severity="critical"'], "sinks": ["pager"], "continue": True})
+    rest = Route(sinks=("chat",))
+    assert sinks_of(Policy(routes=(pager, rest)), severity="critical") == ["pager"]
+    assert sinks_of(Policy(routes=(pager, rest)), severity="low") == ["chat"]
+    assert sinks_of(Policy(routes=(both, rest)), severity="critical") == ["pager", "chat"]
+    assert sinks_of(Policy(routes=(pager,)), severity="low") == []
+
+
+def test_without_routes_everything_goes_everywhere() -> None:
+    assert sinks_of(Policy(sinks=("a", "b")), severity="info") == ["a", "b"]
+    assert sinks_of(Policy()) == []
+
+
+def test_one_sink_is_told_once_though_two_routes_lead_there() -> None:
+    first = Route.model_validate({"sinks": ["chat"], "continue": True, "group_interval": "1s"})
+    targets = Policy(routes=(first, Route(sinks=("chat",)))).targets({}, "i1")
+    assert [(target.sink, target.route.group_interval) for target in targets] == [("chat", 1)]
+
+
+def test_group_keys() -> None:
+    assert ROUTE.group_key({"rule": "a"}, "i1") == "incident:i1"
+    by_rule = Route(sinks=("chat",), group_by=("rule",))
+    one, other = by_rule.group_key({"rule": "a"}, "i1"), by_rule.group_key({"rule": "b"}, "i1")
+    assert one != other
+    assert one == by_rule.group_key({"rule": "a", "path": "/x"}, "i2")
+    everything = Route(sinks=("chat",), group_by=())
+    assert everything.group_key({"rule": "a"}, "i1") == everything.group_key({"rule": "b"}, "i2")
+    assert len(by_rule.group_key({"rule": "x" * 10_000 + "\udcff"}, "i1")) < 64
+
+
+def test_a_route_keeps_its_identity_when_only_its_times_or_sinks_change() -> None:
+    base = Route.model_validate({"sinks": ["a"], "matchers": ["rule=x", "severity=high"]})
+    same = Route.model_validate({"sinks": ["b"], "matchers": ["severity=high", "rule=x"], "group_interval": "1s"})
+    assert base.id == same.id
+    assert base.id != Route.model_validate({"sinks": ["a"], "matchers": ["rule=y"]}).id
+
+
+def test_labels() -> None:
+    seen = labels(incident(), "web", "/var/log/a")
+    assert seen["rule"] == "github-pat"
+    assert (seen["family"], seen["source"], seen["path"], seen["state"]) == ("vcs", "web", "/var/log/a", "open")
+
+
+def test_silences() -> None:
+    def at(seconds: float) -> datetime:
+        return datetime.fromtimestamp(seconds, UTC)
+
+    silence = Silence(matchers=(Matcher.parse("rule=x"),), starts=at(NOW), ends=at(NOW + 60))
+    forever = Silence(matchers=(Matcher.parse("source=lab"),))
+    policy = Policy(silences=(silence, forever))
+    assert policy.silenced_until({"rule": "x"}, NOW - 1) is None
+    assert policy.silenced_until({"rule": "x"}, NOW) == NOW + 60
+    assert policy.silenced_until({"rule": "x"}, NOW + 60) is None
+    assert policy.silenced_until({"rule": "y"}, NOW) is None
+    assert policy.silenced_until({"rule": "x", "source": "lab"}, NOW) == float("inf")
+
+
+# Decisions
+
+
+def test_a_first_incident_is_told_at_once() -> None:
+    assert needs_notify(Group("incident", hold_until=NOW), [NEW], NOW).reason == "new"
+
+
+def test_group_wait_holds_the_first() -> None:
+    route = Route(sinks=("chat",), group_by=(), group_wait="30s")
+    group = Group("group", hold_until=NOW + 30)
+    decision = needs_notify(group, [replace(NEW, route=route)], NOW)
+    assert (decision.reason, decision.due) == (None, NOW + 30)
+    assert needs_notify(group, [replace(NEW, route=route)], NOW + 30).reason == "new"
+
+
+def test_what_was_resolved_before_anybody_knew_is_not_told() -> None:
+    decision = needs_notify(Group("incident", hold_until=NOW), [replace(NEW, state="resolved")], NOW)
+    assert (decision.reason, decision.due) == (None, None)
+
+
+def test_a_digest_says_so() -> None:
+    assert needs_notify(Group("digest", hold_until=NOW), [NEW, NEW], NOW).reason == "digest"
+
+
+def test_seen_again_is_an_update_after_the_interval() -> None:
+    again = replace(MEMBER, occurrences=5)
+    decision = needs_notify(SENT, [again], NOW)
+    assert (decision.reason, decision.due) == (None, NOW - 10 + 300)
+    assert needs_notify(SENT_LONG_AGO, [again], NOW).reason == "update"
+
+
+def test_acknowledged_incidents_are_left_in_peace() -> None:
+    known = replace(MEMBER, state="acknowledged", told=replace(TOLD, state="acknowledged"), occurrences=9)
+    decision = needs_notify(replace(SENT, sent_at=NOW - 100_000), [known], NOW)
+    assert (decision.reason, decision.due) == (None, None)
+
+
+def test_repeats_only_after_the_repeat_interval() -> None:
+    decision = needs_notify(SENT_LONG_AGO, [MEMBER], NOW)
+    assert (decision.reason, decision.due) == (None, NOW - 301 + 14_400)
+    assert needs_notify(replace(SENT, sent_at=NOW - 14_400), [MEMBER], NOW).reason == "repeat"
+
+
+@pytest.mark.parametrize("kind", ["incident", "group", "digest"])
+def test_alarms_of_their_own_do_not_wait(kind: str) -> None:
+    group = replace(SENT, kind=kind)
+    assert needs_notify(group, [MEMBER, replace(MEMBER, severity="critical")], NOW).reason == "escalated"
+    assert needs_notify(group, [MEMBER, replace(MEMBER, reopens=1)], NOW).reason == "reopened"
+
+
+def test_a_resolution_is_told_at_once_for_one_and_grouped_for_many() -> None:
+    resolved = replace(MEMBER, state="resolved")
+    assert needs_notify(SENT, [resolved], NOW).reason == "resolved"
+    many = replace(SENT, kind="group")
+    assert needs_notify(many, [resolved, MEMBER], NOW) == needs_notify(many, [MEMBER, resolved], NOW)
+    assert needs_notify(many, [resolved, MEMBER], NOW).due == NOW - 10 + 300
+    assert needs_notify(replace(many, sent_at=NOW - 301), [resolved, MEMBER], NOW).reason == "resolved"
+
+
+def test_an_acknowledgement_is_told_at_once() -> None:
+    assert needs_notify(SENT, [replace(MEMBER, state="acknowledged")], NOW).reason == "acknowledged"
+
+
+def test_new_ones_come_before_the_rest() -> None:
+    group = replace(SENT_LONG_AGO, kind="group")
+    assert needs_notify(group, [replace(MEMBER, state="resolved"), NEW], NOW).reason == "new"
+    assert needs_notify(replace(group, sent_at=NOW), [NEW], NOW).due == NOW + 300
+
+
+def test_a_member_without_a_route_is_only_told_what_ends() -> None:
+    stray = replace(MEMBER, route=None, occurrences=9)
+    assert needs_notify(SENT_LONG_AGO, [stray], NOW).reason is None
+    assert needs_notify(SENT_LONG_AGO, [replace(stray, state="resolved")], NOW).reason == "resolved"
+    assert needs_notify(Group("incident", hold_until=NOW), [replace(stray, told=None)], NOW).reason is None
+
+
+def test_a_silence_holds_back_until_it_ends() -> None:
+    silenced = replace(NEW, silenced_until=NOW + 50)
+    decision = needs_notify(Group("incident", hold_until=NOW), [silenced], NOW)
+    assert (decision.reason, decision.due) == (None, NOW + 50)
+    forever = replace(NEW, silenced_until=float("inf"))
+    assert needs_notify(Group("incident", hold_until=NOW), [forever], NOW).due is None
+    assert needs_notify(Group("group", hold_until=NOW), [silenced, NEW], NOW).reason == "new"
+
+
+def test_a_clock_put_back_mutes_nothing() -> None:
+    ahead = replace(SENT, sent_at=NOW + 86_400)
+    assert needs_notify(ahead, [replace(MEMBER, occurrences=2)], NOW).reason == "update"
+    assert needs_notify(Group("incident", hold_until=NOW + 86_400), [NEW], NOW).reason == "new"
+
+
+def test_digests_leave_once_an_interval() -> None:
+    assert digest_hold(NOW, ROUTE, None) == NOW + 10
+    assert digest_hold(NOW, ROUTE, NOW - 100) == NOW + 200
+    assert digest_hold(NOW, ROUTE, NOW - 10_000) == NOW + 10
+    assert digest_hold(NOW, Route(sinks=("a",), group_interval="1s"), None) == NOW + 1
+    assert digest_hold(NOW, ROUTE, NOW + 86_400) == NOW + 10
+
+
+def test_the_strongest_reason_wins() -> None:
+    assert stronger(["update", "escalated"]) == "escalated"
+    assert stronger(["new", "resolved"]) == "new"
+    assert stronger(["repeat"]) == "repeat"
