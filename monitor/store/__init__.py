@@ -1,0 +1,18 @@
+"""The only SQL. One writer thread; findings, notifications and positions commit together."""
+
+from monitor.store.database import Recovery, StoreError
+from monitor.store.outbox import owner_name
+from monitor.store.records import AuditEntry, Leased, Notice, OutboxEntry, Stats
+from monitor.store.store import Store
+
+__all__ = [
+    "AuditEntry",
+    "Leased",
+    "Notice",
+    "OutboxEntry",
+    "Recovery",
+    "Stats",
+    "Store",
+    "StoreError",
+    "owner_name",
+]

@@ -1,0 +1,339 @@
+"""Connections to SQLite or PostgreSQL: durability, kinds of failure, and a damaged file kept aside."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sqlite3
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from enum import Enum
+from pathlib import Path
+from typing import Any
+
+import structlog
+from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
+from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+
+from monitor.store.schema import VERSION, SchemaError, metadata, migrate
+
+__all__ = ["Database", "Failure", "Recovery", "StoreError", "classify", "explain"]
+
+log = structlog.get_logger(__name__)
+
+_BUSY_TIMEOUT = 1.0  # seconds inside SQLite; the writer waits on beyond that, and says so
+_LOCK = 0x6D6F6E69746F72  # advisory lock that makes PostgreSQL's writers take turns, as SQLite's do
+
+
+class StoreError(Exception):
+    """The store cannot do it. The message names the database and says what to do next; it is safe to show."""
+
+
+class Failure(Enum):
+    """What kind of trouble an error of the database is."""
+
+    RETRY = "retry"  # full, locked, gone for now: wait, and do the same again
+    CORRUPT = "corrupt"  # the file is damaged
+    FATAL = "fatal"  # the statement itself is wrong
+
+
+@dataclass(frozen=True, slots=True)
+class Recovery:
+    """A damaged database was moved to `path`; `salvaged` rows of each table could be carried over."""
+
+    path: Path
+    reason: str
+    salvaged: dict[str, int] = field(default_factory=dict)
+    complete: bool = False  # every table could be read to its end
+
+
+_SQLITE_RETRY = {
+    sqlite3.SQLITE_BUSY,
+    sqlite3.SQLITE_LOCKED,
+    sqlite3.SQLITE_NOMEM,
+    sqlite3.SQLITE_READONLY,
+    sqlite3.SQLITE_INTERRUPT,
+    sqlite3.SQLITE_IOERR,
+    sqlite3.SQLITE_FULL,
+    sqlite3.SQLITE_CANTOPEN,
+    sqlite3.SQLITE_PROTOCOL,
+}
+_SQLITE_CORRUPT = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
+# Classes of SQLSTATE: connection, transaction rollback, resources, operator intervention, system error; and single
+# codes: lock not available, read-only transaction (a failover in progress).
+_POSTGRES_RETRY = ("08", "40", "53", "57", "58", "55P03", "25006")
+
+
+def classify(error: BaseException) -> Failure:
+    if isinstance(error, PoolTimeoutError):
+        return Failure.RETRY
+    if not isinstance(error, DBAPIError):
+        return Failure.FATAL
+    original = error.orig
+    if isinstance(original, sqlite3.Error):
+        code = getattr(original, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF
+        if code in _SQLITE_CORRUPT:
+            return Failure.CORRUPT
+        return Failure.RETRY if code in _SQLITE_RETRY else Failure.FATAL
+    state = getattr(original, "sqlstate", None)
+    if error.connection_invalidated or (state is None and type(original).__name__ == "OperationalError"):
+        return Failure.RETRY
+    return Failure.RETRY if state and state.startswith(_POSTGRES_RETRY) else Failure.FATAL
+
+
+def explain(error: BaseException) -> str:
+    """One line without parameters, statements or passwords."""
+    original = error.orig if isinstance(error, DBAPIError) else error
+    if isinstance(original, sqlite3.Error):
+        return str(original)
+    primary = getattr(getattr(original, "diag", None), "message_primary", None)
+    if primary:
+        return str(primary)
+    state = getattr(original, "sqlstate", None)
+    return f"{type(original).__name__}{f' ({state})' if state else ''}"
+
+
+class Database:
+    """The two engines: one connection to write, a few to read. Every call blocks; use it from threads."""
+
+    def __init__(self, url: str | os.PathLike[str]) -> None:
+        """`url`: a path (SQLite), or an SQLAlchemy URL of SQLite or PostgreSQL. Raises StoreError."""
+        self.url = _parse(url)
+        self.postgres = self.url.get_backend_name() == "postgresql"
+        self.path = None if self.postgres else Path(self.url.database or "")
+        self.writer, self.reader = self._engines()
+
+    @property
+    def name(self) -> str:
+        """For messages: the path, or the URL without its password."""
+        return str(self.path) if self.path else self.url.render_as_string(hide_password=True)
+
+    def prepare(self) -> Recovery | None:
+        """Create, check and upgrade. A damaged SQLite file is moved aside and a new one started. Raises StoreError."""
+        recovery = None
+        try:
+            self._prepare()
+        except DBAPIError as error:
+            if classify(error) is not Failure.CORRUPT:
+                raise self._unusable(error) from None
+            recovery = self.recover(explain(error))
+        except SchemaError as error:
+            raise StoreError(f"{self.name}: {error}") from None
+        except OSError as error:
+            raise StoreError(
+                f"{self.name}: {error.strerror or type(error).__name__}; "
+                "the folder must exist and be writable for this user (monitor.state_dir)"
+            ) from None
+        return recovery
+
+    def recover(self, reason: str) -> Recovery:
+        """Move a damaged SQLite file aside, start a new one, carry over what can still be read."""
+        if self.path is None:
+            raise StoreError(f"{self.name}: the server reports damaged data ({reason}); restore it from a backup")
+        self.dispose()
+        aside = self.path.with_name(f"{self.path.name}.corrupt-{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}")
+        number = 1
+        while aside.exists():
+            number += 1
+            aside = aside.with_name(f"{aside.name.split('~')[0]}~{number}")
+        # The log goes along: it belongs to this file, and would damage the next.
+        for suffix in ("", "-wal", "-shm"):
+            with contextlib.suppress(FileNotFoundError):
+                os.replace(f"{self.path}{suffix}", f"{aside}{suffix}")
+        self.writer, self.reader = self._engines()
+        self._prepare()
+        salvaged, complete = self._salvage(aside)
+        log.error(
+            "the state database was damaged; it was moved aside and a new one was started",
+            database=str(self.path),
+            moved_to=str(aside),
+            reason=reason,
+            salvaged=salvaged,
+            complete=complete,
+        )
+        return Recovery(aside, reason, salvaged, complete)
+
+    @contextlib.contextmanager
+    def transaction(self, *, durable: bool) -> Iterator[Connection]:
+        """A write transaction that excludes all other writers, of this and other processes.
+
+        `durable`: on disk when it ends. Otherwise it survives the end of the process, but perhaps not of the machine.
+        """
+        with self.writer.connect() as connection:
+            connection = connection.execution_options(durable=durable)  # noqa: PLW2901
+            with connection.begin():
+                if self.postgres:
+                    if not durable:
+                        connection.exec_driver_sql("SET LOCAL synchronous_commit = off")
+                    connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_LOCK})")
+                yield connection
+
+    def size(self) -> int:
+        """Bytes of an SQLite database with its log; 0 for PostgreSQL."""
+        total = 0
+        for suffix in ("", "-wal") if self.path else ():
+            with contextlib.suppress(OSError):
+                total += os.stat(f"{self.path}{suffix}").st_size
+        return total
+
+    def dispose(self) -> None:
+        self.writer.dispose()
+        self.reader.dispose()
+
+    def forget_connections(self) -> None:
+        """After a failure: the next transaction opens a fresh connection."""
+        self.writer.dispose()
+
+    def _engines(self) -> tuple[Engine, Engine]:
+        if self.postgres:
+            arguments = {"connect_timeout": 5, "application_name": "exposure-monitor"}
+            writer = create_engine(self.url, hide_parameters=True, pool_size=1, max_overflow=1, connect_args=arguments)
+            event.listen(writer, "connect", _durable_postgres)
+            reader = create_engine(
+                self.url, hide_parameters=True, pool_size=2, max_overflow=4, pool_pre_ping=True, connect_args=arguments
+            )
+            return writer, reader
+        arguments = {"timeout": _BUSY_TIMEOUT, "check_same_thread": False, "isolation_level": None}
+        writer = create_engine(self.url, hide_parameters=True, pool_size=1, max_overflow=1, connect_args=arguments)
+        event.listen(writer, "connect", _configure_sqlite)
+        event.listen(writer, "begin", _begin_sqlite)
+        reader = create_engine(self.url, hide_parameters=True, pool_size=2, max_overflow=4, connect_args=arguments)
+        event.listen(reader, "connect", _configure_sqlite_reader)
+        # Python's sqlite3 begins nothing by itself here: one snapshot for all statements of a read.
+        event.listen(reader, "begin", lambda connection: connection.exec_driver_sql("BEGIN"))
+        return writer, reader
+
+    def _prepare(self) -> None:
+        if self.path is not None:
+            # Before SQLite creates it with the umask's mode; its -wal and -shm take over the mode of the file.
+            os.close(os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+            self._check()
+        deadline = time.monotonic() + 30
+        while True:
+            try:
+                with self.transaction(durable=True) as connection:
+                    found, now = migrate(connection)
+                break
+            except DBAPIError as error:
+                # Another process starts, or holds the lock, at this moment.
+                if classify(error) is not Failure.RETRY or self.postgres or time.monotonic() > deadline:
+                    raise
+                if getattr(error.orig, "sqlite_errorcode", 0) & 0xFF not in (
+                    sqlite3.SQLITE_BUSY,
+                    sqlite3.SQLITE_LOCKED,
+                ):
+                    raise
+                time.sleep(0.05)
+        if found is not None and found != now:
+            log.info("the state database was upgraded", database=self.name, was=found, now=now)
+
+    def _check(self) -> None:
+        assert self.path is not None
+        # A full check reads the whole file: half a second for 250 MB. Beyond that damage is found when it is met.
+        if not 0 < self.path.stat().st_size <= 64 << 20:
+            return
+        with self.reader.connect() as connection:
+            result = connection.exec_driver_sql("PRAGMA quick_check(1)").scalar()
+        if result != "ok":
+            problem = sqlite3.DatabaseError(str(result))
+            problem.sqlite_errorcode = sqlite3.SQLITE_CORRUPT
+            raise DBAPIError("PRAGMA quick_check", None, problem)
+
+    def _salvage(self, aside: Path) -> tuple[dict[str, int], bool]:
+        """Row by row, up to the first damaged page of each table, and back from its end."""
+        assert self.path is not None
+        salvaged: dict[str, int] = {}
+        complete = True
+        with contextlib.ExitStack() as stack:
+            try:
+                # Read-write, because what is still in its log must be read too.
+                old = stack.enter_context(contextlib.closing(sqlite3.connect(aside, timeout=1, isolation_level=None)))
+                version = old.execute("SELECT value FROM meta WHERE key = 'schema'").fetchone()
+            except sqlite3.Error:
+                return salvaged, False
+            if version != (str(VERSION),):
+                return salvaged, False
+            new = stack.enter_context(contextlib.closing(sqlite3.connect(self.path, timeout=5, isolation_level=None)))
+            new.execute("PRAGMA foreign_keys = OFF")
+            new.execute("BEGIN IMMEDIATE")
+            for table in metadata.sorted_tables:
+                if table.name in ("meta", "batches"):
+                    continue
+                columns = ", ".join(f'"{column.name}"' for column in table.columns)
+                marks = ", ".join("?" for _ in table.columns)
+                put = f'INSERT OR IGNORE INTO "{table.name}" ({columns}) VALUES ({marks})'  # noqa: S608 # our own names
+                count = 0
+                for order in ("ASC", "DESC"):
+                    try:
+                        # A damaged value fails a CHECK and is ignored like a repeat.
+                        for row in old.execute(f'SELECT {columns} FROM "{table.name}" ORDER BY rowid {order}'):  # noqa: S608
+                            with contextlib.suppress(sqlite3.Error):
+                                count += new.execute(put, row).rowcount
+                        break
+                    except sqlite3.Error:
+                        complete = False
+                salvaged[table.name] = count
+            for child, column, parent in (
+                ("findings", "incident", "incidents"),
+                ("members", "incident", "incidents"),
+                ("members", "group", "groups"),
+            ):
+                new.execute(f'DELETE FROM "{child}" WHERE "{column}" NOT IN (SELECT id FROM "{parent}")')  # noqa: S608
+            new.execute("COMMIT")
+        return salvaged, complete
+
+    def _unusable(self, error: DBAPIError) -> StoreError:
+        if self.postgres:
+            return StoreError(
+                f"{self.name}: {explain(error)}; "
+                "check that the server runs, the database exists and the role may use it"
+            )
+        return StoreError(f"{self.name}: {explain(error)}; the file and its folder must be writable for this user")
+
+
+def _parse(url: str | os.PathLike[str]) -> URL:
+    given = os.fspath(url)
+    if "://" not in given:
+        return URL.create("sqlite+pysqlite", database=os.path.abspath(given))
+    try:
+        parsed = make_url(given)
+        backend = parsed.get_backend_name()
+    except (ArgumentError, NoSuchModuleError):
+        raise StoreError("not a database URL; use a path, sqlite:///PATH or postgresql+psycopg://…") from None
+    if backend == "postgresql":
+        return parsed.set(drivername="postgresql+psycopg")
+    if backend != "sqlite" or not parsed.database or parsed.database == ":memory:":
+        raise StoreError("the database must be a file of SQLite (a path) or PostgreSQL (postgresql+psycopg://…)")
+    return parsed.set(drivername="sqlite+pysqlite", database=os.path.abspath(parsed.database))
+
+
+def _configure_sqlite(connection: Any, record: Any) -> None:
+    connection.execute("PRAGMA journal_mode = WAL")
+    connection.execute("PRAGMA foreign_keys = ON")
+    connection.execute(f"PRAGMA journal_size_limit = {64 << 20}")
+
+
+def _configure_sqlite_reader(connection: Any, record: Any) -> None:
+    connection.execute("PRAGMA query_only = ON")
+
+
+def _begin_sqlite(connection: Connection) -> None:
+    durable = connection.get_execution_options().get("durable", True)
+    driver = connection.connection.driver_connection
+    assert driver is not None
+    try:
+        driver.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
+        driver.execute("BEGIN IMMEDIATE")
+    except sqlite3.Error as error:
+        # Outside SQLAlchemy's own execution it would not be wrapped.
+        raise DBAPIError("BEGIN IMMEDIATE", None, error) from None
+
+
+def _durable_postgres(connection: Any, record: Any) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute("SHOW synchronous_commit")
+        if cursor.fetchone()[0] == "off":
+            cursor.execute("SET synchronous_commit = on")
+    connection.commit()

@@ -1,0 +1,400 @@
+"""Inside a transaction: which groups an incident belongs to, and what goes into the outbox because of it."""
+
+from __future__ import annotations
+
+import json
+import secrets
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from sqlalchemy import Connection, Row, and_, bindparam, delete, func, insert, not_, or_, select, update
+
+from monitor.incidents import Incident, worst
+from monitor.routing import Group, Member, Policy, Route, Target, Told, digest_hold, labels, needs_notify, stronger
+from monitor.store.outbox import new_row
+from monitor.store.rows import announce, chunks, incident_from, insert_into
+from monitor.store.schema import groups, incidents, members, outbox
+
+__all__ = ["Touched", "enrol", "next_due", "reconsider", "reconsider_due", "rehome"]
+
+_CLOCK_SLACK = 60.0
+_AT_A_TIME = 200  # groups decided in one transaction of the tick
+
+
+@dataclass(frozen=True, slots=True)
+class Touched:
+    """An incident that changed. `places`: (source, path) of its new findings. `urgent`: does not wait for an interval.
+
+    `everywhere`: also groups that no route leads to any more must hear of it.
+    """
+
+    incident: Incident
+    places: tuple[tuple[str, str], ...]
+    urgent: bool = False
+    everywhere: bool = False
+
+
+def enrol(connection: Connection, policy: Policy, touched: Sequence[Touched], now: float) -> None:
+    """Put the incidents into the groups that the routes name, and decide about each group."""
+    if not touched:
+        return
+    work = _Enrolment(connection, policy, now)
+    work.load(touched)
+    for item in touched:
+        work.place(item)
+    work.write()
+    if work.created or work.due:
+        announce(connection)
+    reconsider(connection, policy, work.ready(), now)
+
+
+class _Enrolment:
+    """The bookkeeping of one `enrol`: everything is read first, decided in memory, and written in bulk."""
+
+    def __init__(self, connection: Connection, policy: Policy, now: float) -> None:
+        self.connection, self.policy, self.now = connection, policy, now
+        self.mine: dict[str, list[Row[Any]]] = {}  # incident → its memberships with their groups
+        self.known: dict[tuple[str, str], Row[Any]] = {}  # (sink, key) → group
+        self.created: dict[tuple[str, str], dict[str, Any]] = {}
+        self.joined: dict[tuple[str, str, str], dict[str, Any]] = {}  # (sink, key, incident) → member
+        self.left: list[dict[str, Any]] = []
+        self.decide: set[int] = set()  # group ids
+        self.due: dict[int, float] = {}  # group id → earlier due_at
+        self.used: dict[tuple[str, str], int] = {}  # (sink, route) → groups opened within the burst period
+        self.digests: dict[tuple[str, str], tuple[str, str]] = {}  # (sink, route) → the open digest
+
+    def load(self, touched: Sequence[Touched]) -> None:
+        joined = select(members.c.incident, members.c.source, members.c.path, groups).join(
+            groups, groups.c.id == members.c.group
+        )
+        for chunk in chunks(item.incident.id for item in touched):
+            for row in self.connection.execute(joined.where(members.c.incident.in_(chunk))):
+                self.mine.setdefault(row.incident, []).append(row)
+        self.targets = {
+            (item.incident.id, source, path): self.policy.targets(labels(item.incident, source, path), item.incident.id)
+            for item in touched
+            for source, path in item.places
+        }
+        have = {(row.sink, row.key) for rows in self.mine.values() for row in rows}
+        wanted = {
+            target.key for found in self.targets.values() for target in found if (target.sink, target.key) not in have
+        }
+        for chunk in chunks(wanted):
+            for row in self.connection.execute(select(groups).where(groups.c.key.in_(chunk))):
+                self.known[row.sink, row.key] = row
+
+    def place(self, item: Touched) -> None:
+        mine = self.mine.get(item.incident.id, [])
+        handled: set[int] = set()
+        for source, path in item.places:
+            for target in self.targets[item.incident.id, source, path]:
+                member = next((row for row in mine if (row.sink, row.key) == (target.sink, target.key)), None)
+                digest = next((row for row in mine if row.sink == target.sink and row.kind == "digest"), None)
+                if member is None and digest is not None and item.urgent and self._room(target):
+                    # It was one of many; now it is an alarm of its own.
+                    self.left.append({"_group": digest.id, "_incident": item.incident.id})
+                    mine = [row for row in mine if row is not digest]
+                    digest = None
+                if member is None:
+                    member = digest
+                if member is None:
+                    self._join(target, item.incident.id, source, path)
+                elif member.id not in handled:
+                    handled.add(member.id)
+                    self._touch(member, target.route, item.urgent)
+        if item.everywhere:
+            for row in mine:
+                if row.id not in handled:
+                    handled.add(row.id)
+                    route = _route(self.policy, item.incident, row.source, row.path, row)
+                    self._touch(row, route, item.urgent or row.kind == "incident")
+
+    def _touch(self, group: Row[Any], route: Route | None, urgent: bool) -> None:
+        """Decide now, or only when the interval has passed: then nothing has to be read."""
+        later = None
+        if group.sent_at is None:
+            later = group.hold_until
+        elif not urgent and route is not None and group.sent_at <= self.now + _CLOCK_SLACK:
+            later = group.sent_at + route.group_interval
+        if later is None or later <= self.now:
+            self.decide.add(group.id)
+        elif group.due_at is None or later < group.due_at:
+            self.due[group.id] = later
+
+    def _join(self, target: Target, incident: str, source: str, path: str) -> None:
+        place = (target.sink, target.key)
+        group = self.known.get(place)
+        if group is None and place not in self.created:
+            if self._room(target):
+                self._count(target)
+                self._create(place, target.route, "group" if target.route.group_by is not None else "incident")
+            else:
+                place = self._digest(target)
+        elif group is not None:
+            self._touch(group, target.route, urgent=False)
+        # One digest holds an incident once, from whichever place it came first.
+        self.joined.setdefault((*place, incident), {"incident": incident, "source": source, "path": path})
+
+    def _create(self, place: tuple[str, str], route: Route, kind: str, hold_until: float | None = None) -> None:
+        hold = self.now + route.group_wait if hold_until is None else hold_until
+        self.created[place] = {
+            "sink": place[0],
+            "key": place[1],
+            "route": route.id,
+            "kind": kind,
+            "created_at": self.now,
+            "hold_until": hold,
+            "due_at": hold,
+        }
+
+    def _room(self, target: Target) -> bool:
+        bucket = (target.sink, target.route.id)
+        if bucket not in self.used:
+            query = select(func.count()).where(
+                groups.c.sink == target.sink,
+                groups.c.route == target.route.id,
+                groups.c.kind != "digest",
+                groups.c.created_at > self.now - target.route.burst.period,
+                groups.c.created_at <= self.now + _CLOCK_SLACK,
+            )
+            self.used[bucket] = self.connection.execute(query).scalar_one()
+        return self.used[bucket] < target.route.burst.count
+
+    def _count(self, target: Target) -> None:
+        self.used[target.sink, target.route.id] += 1
+
+    def _digest(self, target: Target) -> tuple[str, str]:
+        """The digest that still collects, or a new one. A digest that was sent takes no more: it is one message."""
+        bucket = (target.sink, target.route.id)
+        if bucket not in self.digests:
+            own = and_(groups.c.sink == target.sink, groups.c.route == target.route.id, groups.c.kind == "digest")
+            row = self.connection.execute(select(groups).where(own).order_by(groups.c.id.desc()).limit(1)).first()
+            if row is not None and row.sent_at is None:
+                self.digests[bucket] = (row.sink, row.key)
+                self.known[row.sink, row.key] = row
+                self._touch(row, target.route, urgent=False)
+            else:
+                place = (target.sink, f"digest:{secrets.token_hex(8)}")
+                last = row.sent_at if row is not None else None
+                self._create(place, target.route, "digest", digest_hold(self.now, target.route, last))
+                self.digests[bucket] = place
+        return self.digests[bucket]
+
+    def write(self) -> None:
+        ids = {place: row.id for place, row in self.known.items()}
+        if self.created:
+            statement = insert(groups).returning(groups.c.id, groups.c.sink, groups.c.key)
+            for row in self.connection.execute(statement, list(self.created.values())):
+                ids[row.sink, row.key] = row.id
+                if self.created[row.sink, row.key]["hold_until"] <= self.now:
+                    self.decide.add(row.id)
+        if self.joined:
+            rows = [{"group": ids[sink, key], **row} for (sink, key, _), row in self.joined.items()]
+            statement = insert_into(self.connection, members).on_conflict_do_nothing()
+            self.connection.execute(statement, rows)
+        if self.left:
+            self.connection.execute(
+                delete(members).where(
+                    members.c.group == bindparam("_group"), members.c.incident == bindparam("_incident")
+                ),
+                self.left,
+            )
+        due = [{"_id": id_, "_due": at} for id_, at in self.due.items() if id_ not in self.decide]
+        if due:
+            self.connection.execute(
+                update(groups).where(groups.c.id == bindparam("_id")).values(due_at=bindparam("_due")), due
+            )
+
+    def ready(self) -> list[int]:
+        return sorted(self.decide)
+
+
+def rehome(connection: Connection, policy: Policy, orphans: Sequence[Row[Any]], now: float) -> None:
+    """Notifications whose sink is gone: their incidents go where the routes lead now, unless that sink knows them."""
+    ids = {incident for row in orphans for incident in json.loads(row.incidents)}
+    touched = []
+    for chunk in chunks(ids):
+        places: dict[str, dict[tuple[str, str], None]] = {}
+        query = select(members.c.incident, members.c.source, members.c.path).where(members.c.incident.in_(chunk))
+        for row in connection.execute(query):
+            places.setdefault(row.incident, {})[row.source, row.path] = None
+        found = connection.execute(select(incidents).where(incidents.c.id.in_(list(places))))
+        touched += [Touched(incident_from(row), tuple(places[row.id])) for row in found]
+    enrol(connection, policy, touched, now)
+
+
+def reconsider_due(connection: Connection, policy: Policy, now: float, *, flush: bool = False) -> bool:
+    """Decide about groups whose time has come; `flush`: also about those never told and still held back.
+
+    True when there may be more.
+    """
+    query = select(groups.c.id).where(_is_due(now))
+    if flush:
+        query = select(groups.c.id).where(
+            or_(_is_due(now), and_(groups.c.sent_at.is_(None), groups.c.due_at.is_not(None)))
+        )
+    ids = list(connection.execute(query.order_by(groups.c.due_at).limit(_AT_A_TIME)).scalars())
+    reconsider(connection, policy, ids, now, flush=flush)
+    return len(ids) == _AT_A_TIME
+
+
+def next_due(connection: Connection) -> float | None:
+    """When the next group is due."""
+    return connection.execute(select(func.min(groups.c.due_at))).scalar()
+
+
+def reconsider(connection: Connection, policy: Policy, ids: Iterable[int], now: float, *, flush: bool = False) -> None:
+    """Decide about these groups and put into the outbox what their sinks must be told."""
+    for chunk in chunks(ids):
+        _reconsider(connection, policy, chunk, now, flush)
+
+
+def _is_due(now: float) -> Any:
+    # The second half: a clock that was put back must not silence anything for as long.
+    return or_(groups.c.due_at <= now, and_(groups.c.sent_at > now + _CLOCK_SLACK, groups.c.due_at.is_not(None)))
+
+
+def _reconsider(connection: Connection, policy: Policy, ids: list[int], now: float, flush: bool) -> None:
+    rows = {row.id: row for row in connection.execute(select(groups).where(groups.c.id.in_(ids)))}
+    inside: dict[int, list[tuple[Incident, Row[Any], Member]]] = {id_: [] for id_ in rows}
+    query = (
+        select(members, incidents)
+        .join(incidents, incidents.c.id == members.c.incident)
+        .where(members.c.group.in_(list(rows)))
+        # What is resolved and known to be resolved says nothing any more.
+        .where(not_(and_(incidents.c.state == "resolved", func.coalesce(members.c.told_state, "") == "resolved")))
+    )
+    for row in connection.execute(query):
+        incident = incident_from(row)
+        seen = labels(incident, row.source, row.path)
+        told = None
+        if row.told_state is not None:
+            told = Told(row.told_state, row.told_severity, row.told_occurrences, row.told_reopens)
+        member = Member(
+            state=incident.state,
+            severity=incident.severity,
+            occurrences=incident.occurrences,
+            reopens=incident.reopens,
+            told=told,
+            route=_route(policy, incident, row.source, row.path, rows[row.group]),
+            silenced_until=policy.silenced_until(seen, now),
+        )
+        inside[row.group].append((incident, row, member))
+
+    waiting = _waiting(connection, {row.key for row in rows.values()})
+    added: list[dict[str, Any]] = []
+    told_rows: list[dict[str, Any]] = []
+    group_rows: list[dict[str, Any]] = []
+    for id_, row in rows.items():
+        found = inside[id_]
+        group = Group(row.kind, row.hold_until if not flush else float("-inf"), row.sent_at)
+        decision = needs_notify(group, [member for _, _, member in found], now)
+        sent_at, due = row.sent_at, decision.due
+        if decision.reason is not None:
+            about = [incident for incident, _, member in found if _speaks(member)]
+            pending = waiting.get((row.sink, row.key))
+            if pending is not None:
+                # Not sent yet, so one message says it all: it shows the incidents as they are when it leaves.
+                reason = stronger([pending.reason, decision.reason])
+                everyone = dict.fromkeys([*json.loads(pending.incidents), *(incident.id for incident in about)])
+                connection.execute(
+                    update(outbox)
+                    .where(outbox.c.id == pending.id)
+                    .values(
+                        reason=reason,
+                        incidents=json.dumps(list(everyone)),
+                        severity=worst([pending.severity, *(incident.severity for incident in about)]),
+                    )
+                )
+            else:
+                added.append(
+                    new_row(
+                        sink=row.sink,
+                        key=row.key,
+                        reason=decision.reason,
+                        incidents=[incident.id for incident in about],
+                        severity=worst(incident.severity for incident in about),
+                        now=now,
+                    )
+                )
+            names = {incident.id for incident in about}
+            after = []
+            for incident, _, member in found:
+                if incident.id not in names:
+                    after.append(member)
+                    continue
+                after.append(
+                    replace(member, told=Told(member.state, member.severity, member.occurrences, member.reopens))
+                )
+                told_rows.append(
+                    {
+                        "_group": id_,
+                        "_incident": incident.id,
+                        "_state": member.state,
+                        "_severity": member.severity,
+                        "_occurrences": member.occurrences,
+                        "_reopens": member.reopens,
+                    }
+                )
+            sent_at = now
+            following = needs_notify(replace(group, sent_at=now), after, now)
+            # Nothing is left to say at this instant; a reason here would be a decision that does not settle.
+            due = following.due if following.reason is None else now + 1.0
+        group_rows.append({"_id": id_, "_sent": sent_at, "_due": due})
+
+    if added:
+        connection.execute(insert(outbox), added)
+        announce(connection)
+    if told_rows:
+        connection.execute(
+            update(members)
+            .where(members.c.group == bindparam("_group"), members.c.incident == bindparam("_incident"))
+            .values(
+                told_state=bindparam("_state"),
+                told_severity=bindparam("_severity"),
+                told_occurrences=bindparam("_occurrences"),
+                told_reopens=bindparam("_reopens"),
+            ),
+            told_rows,
+        )
+    if group_rows:
+        connection.execute(
+            update(groups)
+            .where(groups.c.id == bindparam("_id"))
+            .values(sent_at=bindparam("_sent"), due_at=bindparam("_due")),
+            group_rows,
+        )
+
+
+def _speaks(member: Member) -> bool:
+    """Whether a notification of the group shows this incident."""
+    if member.silenced_until is not None:
+        return False
+    if member.told is None:
+        return member.route is not None and member.state != "resolved"
+    if member.route is not None:
+        return True
+    return (member.state, member.severity, member.reopens) != (
+        member.told.state,
+        member.told.severity,
+        member.told.reopens,
+    )
+
+
+def _waiting(connection: Connection, keys: Iterable[str]) -> dict[tuple[str, str], Row[Any]]:
+    """Notifications nobody has tried to send yet. One that was tried may have arrived: its receiver would take a
+    second one of the same id for a repeat, and miss what was added."""
+    found = {}
+    for chunk in chunks(keys):
+        query = select(outbox).where(outbox.c.key.in_(chunk), outbox.c.state == "pending", outbox.c.attempts == 0)
+        for row in connection.execute(query.order_by(outbox.c.seq)):
+            found[row.sink, row.key] = row
+    return found
+
+
+def _route(policy: Policy, incident: Incident, source: str, path: str, group: Row[Any]) -> Route | None:
+    for target in policy.targets(labels(incident, source, path), incident.id):
+        if target.sink == group.sink and (target.key == group.key or group.kind == "digest"):
+            return target.route
+    return None

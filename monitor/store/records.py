@@ -1,0 +1,109 @@
+"""What goes into the store and what comes out, beside findings and incidents. Times are seconds since the epoch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from monitor.incidents import Incident
+from monitor.model import Finding, Position, Resolution, Severity, State
+from sinks.base import Reason, Receipt
+
+__all__ = ["AuditEntry", "Commit", "Leased", "Notice", "OutboxEntry", "Stats"]
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """A notification that is not about one incident: the summary of a backfill, a test, trouble of the monitor.
+
+    `sinks`: where to; None: where the routes send its severity. Delivered through the outbox like any other.
+    """
+
+    title: str
+    text: str = ""
+    severity: Severity = "info"
+    reason: Reason = "operational"
+    key: str = "notice"
+    sinks: tuple[str, ...] | None = None
+    incidents: tuple[str, ...] = ()  # ids
+
+
+@dataclass(frozen=True, slots=True)
+class Commit:
+    """Findings with the positions up to which they were found: applied together or not at all.
+
+    `notify` False opens incidents without telling anybody (a backfill); `notices` tell of them in one word.
+    """
+
+    findings: Sequence[Finding]
+    positions: Sequence[Position] = ()
+    notify: bool = True
+    notices: Sequence[Notice] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Leased:
+    """A notification that is this process's to send, with the incidents as they are now."""
+
+    id: str
+    sink: str
+    key: str
+    reason: Reason
+    incidents: tuple[Incident, ...]
+    title: str
+    text: str
+    severity: Severity
+    receipt: Receipt | None
+    attempts: int  # failed ones so far
+    created_at: float
+    tried: tuple[str, ...] = ()  # sinks that refused it for good
+
+
+@dataclass(frozen=True, slots=True)
+class OutboxEntry:
+    """A row of the outbox for people: what waits, what was sent, what was given up and why."""
+
+    id: str
+    sink: str
+    reason: Reason
+    state: str  # pending, leased, sent, dead
+    incidents: tuple[str, ...]
+    title: str
+    created_at: float
+    next_at: float
+    attempts: int
+    error: str | None
+    finished_at: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class AuditEntry:
+    """One change of state of an incident."""
+
+    at: float
+    actor: str
+    incident: str
+    action: str  # opened, escalated, reopened, acknowledged, resolved
+    was: State | None
+    state: State
+    resolution: Resolution | None
+    severity: Severity
+    note: str
+
+
+@dataclass(frozen=True, slots=True)
+class Stats:
+    """Gauges read from the database, and counters since this process started."""
+
+    incidents: Mapping[tuple[State, Severity], int] = field(default_factory=dict)
+    outbox: Mapping[tuple[str, str], int] = field(default_factory=dict)  # (sink, pending | leased | dead) → rows
+    oldest_unsent: float | None = None  # created_at
+    size: int = 0  # bytes of the database on disk; 0 when unknown
+    findings: int = 0
+    repeated: int = 0  # findings that were already known by their id
+    opened: int = 0  # incidents
+    transactions: int = 0
+    commits: int = 0
+    write_seconds: float = 0.0
+    retries: int = 0  # transactions that had to wait for the disk, a lock or the server
+    degraded: str | None = None

@@ -1,0 +1,134 @@
+"""Between rows and dataclasses: text the databases accept, incidents, chunks of long IN lists."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import UTC, datetime
+from typing import Any, TypeVar
+
+from sqlalchemy import Connection, Row, Table, select
+from sqlalchemy.dialects import postgresql, sqlite
+
+from monitor.incidents import Incident
+from monitor.store.schema import findings, incidents
+from sinks.base import Location
+
+__all__ = [
+    "announce",
+    "announced",
+    "chunks",
+    "clean",
+    "incident_columns",
+    "incident_from",
+    "insert_into",
+    "load_incidents",
+    "load_locations",
+]
+
+_T = TypeVar("_T")
+_CHUNK = 500  # below every limit on the number of parameters
+
+
+def chunks(items: Iterable[_T]) -> Iterator[list[_T]]:
+    """Lists of at most 500, without repeats."""
+    unique = list(dict.fromkeys(items))
+    for start in range(0, len(unique), _CHUNK):
+        yield unique[start : start + _CHUNK]
+
+
+def clean(text: str) -> str:
+    """Text both databases accept: no NUL, no lone surrogate (file names are bytes; Python smuggles them so)."""
+    if text.isascii() and "\0" not in text:
+        return text
+    return text.encode("utf-8", "backslashreplace").decode().replace("\0", "\\x00")
+
+
+def announce(connection: Connection) -> None:
+    """This transaction gives delivery something to do, or to look at sooner; the writer asks with `announced`."""
+    connection.info["announce"] = True
+
+
+def announced(connection: Connection) -> bool:
+    return bool(connection.info.pop("announce", False))
+
+
+def insert_into(connection: Connection, table: Table) -> Any:
+    """INSERT with ON CONFLICT: the two dialects offer the same methods on unrelated classes."""
+    return (postgresql if connection.dialect.name == "postgresql" else sqlite).insert(table)
+
+
+def incident_columns(incident: Incident) -> dict[str, Any]:
+    return {
+        "id": incident.id,
+        "fingerprint": incident.fingerprint,
+        "rule": clean(incident.rule),
+        "name": clean(incident.name),
+        "severity": incident.severity,
+        "confidence": incident.confidence,
+        "state": incident.state,
+        "resolution": incident.resolution,
+        "masked": clean(incident.masked),
+        "first_seen": incident.first_seen,
+        "last_seen": incident.last_seen,
+        "occurrences": incident.occurrences,
+        "reopens": incident.reopens,
+        "resolved_at": incident.resolved_at,
+        "owner": None if incident.owner is None else clean(incident.owner),
+        "runbook": None if incident.runbook is None else clean(incident.runbook),
+        "labels": json.dumps(dict(incident.labels)),
+    }
+
+
+def incident_from(row: Row[Any], locations: tuple[Location, ...] = ()) -> Incident:
+    return Incident(
+        id=row.id,
+        fingerprint=row.fingerprint,
+        rule=row.rule,
+        name=row.name,
+        severity=row.severity,
+        confidence=row.confidence,
+        state=row.state,
+        masked=row.masked,
+        first_seen=row.first_seen,
+        last_seen=row.last_seen,
+        occurrences=row.occurrences,
+        reopens=row.reopens,
+        resolution=row.resolution,
+        resolved_at=row.resolved_at,
+        owner=row.owner,
+        runbook=row.runbook,
+        labels=json.loads(row.labels),
+        locations=locations,
+    )
+
+
+def load_incidents(connection: Connection, ids: Sequence[str], *, locations: bool = False) -> list[Incident]:
+    """In the order of `ids`; those that do not exist are left out."""
+    places = load_locations(connection, ids) if locations else {}
+    found: dict[str, Incident] = {}
+    for chunk in chunks(ids):
+        for row in connection.execute(select(incidents).where(incidents.c.id.in_(chunk))):
+            found[row.id] = incident_from(row, places.get(row.id, ()))
+    return [found[id_] for id_ in dict.fromkeys(ids) if id_ in found]
+
+
+def load_locations(connection: Connection, ids: Sequence[str]) -> dict[str, tuple[Location, ...]]:
+    """Newest first, for each incident id."""
+    found: dict[str, list[Location]] = {}
+    columns = findings.c
+    query = select(
+        columns.incident, columns.source, columns.path, columns.offset, columns.line, columns.time, columns.url
+    )
+    for chunk in chunks(ids):
+        for row in connection.execute(query.where(columns.incident.in_(chunk)).order_by(columns.seq.desc())):
+            place = Location(
+                source=row.source,
+                path=row.path,
+                offset=row.offset,
+                line=row.line,
+                time=datetime.fromtimestamp(row.time, UTC),
+                url=row.url,
+            )
+            found.setdefault(row.incident, []).append(place)
+    return {incident: tuple(places) for incident, places in found.items()}

@@ -1,0 +1,267 @@
+"""The tables, and how an older database becomes a current one. Times are seconds since the epoch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import get_args
+
+from sqlalchemy import (
+    BigInteger,
+    CheckConstraint,
+    Column,
+    Connection,
+    Double,
+    ForeignKey,
+    Index,
+    Integer,
+    MetaData,
+    Table,
+    Text,
+    UniqueConstraint,
+    insert,
+    inspect,
+    select,
+    update,
+)
+
+from monitor.incidents import RESOLUTIONS, SEVERITIES
+from monitor.model import Confidence, State
+from monitor.routing import GroupKind
+
+__all__ = [
+    "MIGRATIONS",
+    "VERSION",
+    "SchemaError",
+    "audit",
+    "batches",
+    "findings",
+    "groups",
+    "incidents",
+    "members",
+    "meta",
+    "metadata",
+    "migrate",
+    "outbox",
+    "positions",
+    "receipts",
+]
+
+metadata = MetaData()
+
+# SQLite numbers rows by itself only in a column of type INTEGER.
+_Serial = BigInteger().with_variant(Integer, "sqlite")
+
+
+def _among(column: str, values: tuple[str, ...]) -> CheckConstraint:
+    return CheckConstraint(f"{column} IN ({', '.join(repr(value) for value in values)})", name=f"{column}_known")
+
+
+meta = Table(
+    "meta",
+    metadata,
+    Column("key", Text, primary_key=True),
+    Column("value", Text, nullable=False),
+    comment="schema version",
+)
+
+incidents = Table(
+    "incidents",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("fingerprint", Text, nullable=False, unique=True, comment="keyed HMAC of the secret, never its value"),
+    Column("rule", Text, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("severity", Text, nullable=False),
+    Column("confidence", Text, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("resolution", Text),
+    Column("masked", Text, nullable=False),
+    Column("first_seen", Double, nullable=False),
+    Column("last_seen", Double, nullable=False),
+    Column("occurrences", BigInteger, nullable=False, comment="all findings ever, also those pruned since"),
+    Column("reopens", Integer, nullable=False),
+    Column("resolved_at", Double),
+    Column("owner", Text),
+    Column("runbook", Text),
+    Column("labels", Text, nullable=False, comment="JSON object of public facts"),
+    Column("kept", Integer, nullable=False, comment="rows in findings"),
+    _among("severity", SEVERITIES),
+    _among("confidence", get_args(Confidence)),
+    _among("state", get_args(State)),
+    _among("resolution", RESOLUTIONS),
+    CheckConstraint("(state = 'resolved') = (resolution IS NOT NULL)", name="resolution_with_resolved"),
+    CheckConstraint("(state = 'resolved') = (resolved_at IS NOT NULL)", name="resolved_at_with_resolved"),
+    CheckConstraint("occurrences > 0", name="occurrences_positive"),
+    CheckConstraint("first_seen <= last_seen", name="seen_in_order"),
+    Index("incidents_last_seen", "last_seen"),
+    comment="one exposed secret",
+)
+
+findings = Table(
+    "findings",
+    metadata,
+    Column("seq", _Serial, primary_key=True),
+    Column("id", Text, nullable=False, unique=True, comment="deterministic: a replay brings the same id"),
+    # Deferred, so that the ids that are new are known before the incidents are written.
+    Column(
+        "incident",
+        Text,
+        ForeignKey("incidents.id", ondelete="CASCADE", deferrable=True, initially="DEFERRED"),
+        nullable=False,
+    ),
+    Column("rule", Text, nullable=False),
+    Column("source", Text, nullable=False),
+    Column("path", Text, nullable=False),
+    Column("generation", Text, nullable=False),
+    Column("offset", BigInteger, nullable=False),
+    Column("line", BigInteger),
+    Column("time", Double, nullable=False),
+    Column("decode", Text, comment="JSON list of decoders, outermost first"),
+    Column("url", Text),
+    Index("findings_incident", "incident", "seq"),
+    comment="where a secret was seen: the newest of each incident and the newest of each place, bounded",
+)
+
+positions = Table(
+    "positions",
+    metadata,
+    Column("source", Text, primary_key=True),
+    Column("key", Text, primary_key=True, comment="JSON string: may hold what is not valid Unicode"),
+    Column("state", Text, nullable=False, comment="JSON object, the source's own"),
+    comment="how far each source has come",
+)
+
+groups = Table(
+    "groups",
+    metadata,
+    Column("id", _Serial, primary_key=True),
+    Column("sink", Text, nullable=False),
+    Column("key", Text, nullable=False, comment="the sink's deduplication key"),
+    Column("route", Text, nullable=False, comment="Route.id"),
+    Column("kind", Text, nullable=False),
+    Column("created_at", Double, nullable=False),
+    Column("hold_until", Double, nullable=False, comment="not before this the first time"),
+    Column("sent_at", Double, comment="when the last notification was put into the outbox"),
+    Column("due_at", Double, comment="when to decide again; null: when something happens"),
+    _among("kind", get_args(GroupKind)),
+    UniqueConstraint("sink", "key"),
+    Index("groups_due", "due_at"),
+    Index("groups_burst", "sink", "route", "created_at"),
+    comment="what a sink is told together",
+)
+
+members = Table(
+    "members",
+    metadata,
+    Column("group", _Serial, ForeignKey("groups.id", ondelete="CASCADE"), primary_key=True),
+    Column("incident", Text, ForeignKey("incidents.id", ondelete="CASCADE"), primary_key=True),
+    Column("source", Text, nullable=False, comment="of the finding that led here: routes may match on it"),
+    Column("path", Text, nullable=False),
+    Column("told_state", Text, comment="as the sink was last told; null: never"),
+    Column("told_severity", Text),
+    Column("told_occurrences", BigInteger),
+    Column("told_reopens", Integer),
+    CheckConstraint("(told_state IS NULL) = (told_occurrences IS NULL)", name="told_whole"),
+    Index("members_incident", "incident"),
+    comment="incidents in a group",
+)
+
+outbox = Table(
+    "outbox",
+    metadata,
+    Column("seq", _Serial, primary_key=True),
+    Column("id", Text, nullable=False, unique=True, comment="Notification.id, stable over retries"),
+    Column("sink", Text, nullable=False),
+    Column("key", Text, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("incidents", Text, nullable=False, comment="JSON list of incident ids; rendered when sent"),
+    Column("title", Text, nullable=False),
+    Column("text", Text, nullable=False),
+    Column("severity", Text, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("created_at", Double, nullable=False),
+    Column("next_at", Double, nullable=False, comment="not to be sent before"),
+    Column("attempts", Integer, nullable=False),
+    Column("leased_until", Double),
+    Column("owner", Text, comment="process that holds the lease"),
+    Column("tried", Text, nullable=False, comment="JSON list of sinks that refused it for good"),
+    Column("error", Text),
+    Column("finished_at", Double),
+    _among("state", ("pending", "leased", "sent", "dead")),
+    _among("severity", SEVERITIES),
+    CheckConstraint("(state = 'leased') = (leased_until IS NOT NULL)", name="lease_with_leased"),
+    CheckConstraint("(state IN ('sent', 'dead')) = (finished_at IS NOT NULL)", name="finished_when_done"),
+    comment="notifications: pending -> leased -> sent | dead",
+)
+_UNSENT = outbox.c.state.in_(("pending", "leased"))
+Index("outbox_unsent", outbox.c.sink, outbox.c.key, outbox.c.seq, sqlite_where=_UNSENT, postgresql_where=_UNSENT)
+Index("outbox_done", outbox.c.state, outbox.c.finished_at)
+
+receipts = Table(
+    "receipts",
+    metadata,
+    Column("sink", Text, primary_key=True),
+    Column("key", Text, primary_key=True),
+    Column("receipt", Text, nullable=False, comment="JSON object: what the sink answered and needs for an update"),
+    Column("at", Double, nullable=False),
+    comment="one for each sink and group",
+)
+
+audit = Table(
+    "audit",
+    metadata,
+    Column("seq", _Serial, primary_key=True),
+    Column("at", Double, nullable=False),
+    Column("actor", Text, nullable=False),
+    Column("incident", Text, nullable=False),
+    Column("action", Text, nullable=False),
+    Column("was", Text, comment="state before; null: there was no incident"),
+    Column("state", Text, nullable=False),
+    Column("resolution", Text),
+    Column("severity", Text, nullable=False),
+    Column("note", Text, nullable=False),
+    Index("audit_incident", "incident", "seq"),
+    comment="every change of state: who, when, what",
+)
+
+batches = Table(
+    "batches",
+    metadata,
+    Column("writer", Text, primary_key=True),
+    Column("token", Text, nullable=False),
+    Column("at", Double, nullable=False),
+    comment="the last transaction of each writer: tells whether a commit whose answer was lost has landed",
+)
+
+
+class SchemaError(Exception):
+    """The database cannot be used by this version. The message says what to do."""
+
+
+# To version N from N-1. A change of the tables above goes with an entry here and a test that starts from the old form.
+MIGRATIONS: Mapping[int, Callable[[Connection], None]] = {}
+VERSION = 1
+
+
+def migrate(
+    connection: Connection, migrations: Mapping[int, Callable[[Connection], None]] = MIGRATIONS, target: int = VERSION
+) -> tuple[int | None, int]:
+    """Create or upgrade the tables in the caller's transaction. Returns (version found or None, version now)."""
+    found: int | None = None
+    if inspect(connection).has_table("meta"):
+        stored = connection.execute(select(meta.c.value).where(meta.c.key == "schema")).scalar()
+        found = int(stored) if stored and stored.isdigit() else None
+    if found is None:
+        metadata.create_all(connection)
+        connection.execute(insert(meta).values(key="schema", value=str(target)))
+        return None, target
+    if found > target:
+        raise SchemaError(
+            f"the database has schema version {found}, this program knows versions up to {target}; "
+            "upgrade the program, or give it another database"
+        )
+    for version in range(found + 1, target + 1):
+        migrations[version](connection)
+    if found < target:
+        connection.execute(update(meta).where(meta.c.key == "schema").values(value=str(target)))
+    return found, target

@@ -1,0 +1,338 @@
+"""The writer thread: everything that waits goes into one transaction (group commit); trouble is waited out."""
+
+from __future__ import annotations
+
+import random
+import threading
+import time
+import uuid
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+import structlog
+from sqlalchemy import Connection, delete, select
+from sqlalchemy.dialects import postgresql
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+
+from monitor.model import Position
+from monitor.store.database import Database, Failure, Recovery, StoreError, classify, explain
+from monitor.store.records import Commit
+from monitor.store.rows import announced
+from monitor.store.schema import batches
+
+__all__ = ["Ingest", "Writer", "WriterStats"]
+
+log = structlog.get_logger(__name__)
+_T = TypeVar("_T")
+
+_FLUSH_AFTER = 1.0  # seconds a lone position may wait; losing it only means reading again
+_RETRY_FIRST, _RETRY_LONGEST = 0.05, 5.0  # seconds
+
+
+# Applies commits in one go; returns the number of new findings of each.
+Ingest = Callable[[Connection, Sequence[Commit], Sequence[Position], float], list[int]]
+
+
+@dataclass(slots=True)
+class WriterStats:
+    """Counters since start; seconds are wall time in the writer thread."""
+
+    transactions: int = 0
+    commits: int = 0
+    seconds: float = 0.0
+    retries: int = 0
+
+
+@dataclass(slots=True)
+class _Job:
+    run: Commit | Callable[[Connection, float], Any]
+    durable: bool
+    future: Future[Any] = field(default_factory=Future)
+
+
+class _DamagedError(Exception):
+    """Asks the writer to replace the database: a reader has met damage."""
+
+
+class Writer:
+    """Owns the only connection that writes. Thread-safe; results come as concurrent futures."""
+
+    def __init__(
+        self,
+        database: Database,
+        ingest: Ingest,
+        *,
+        clock: Callable[[], float],
+        on_degraded: Callable[[str | None], None],
+        on_recovery: Callable[[Recovery], None],
+        on_news: Callable[[], None],
+    ) -> None:
+        """The callbacks run in the writer thread. `on_degraded(None)`: it writes again."""
+        self.stats = WriterStats()
+        self._database = database
+        self._ingest = ingest
+        self._clock = clock
+        self._on_degraded, self._on_recovery, self._on_news = on_degraded, on_recovery, on_news
+        self._name = uuid.uuid4().hex
+        self._condition = threading.Condition()
+        self._jobs: list[_Job] = []
+        self._positions: dict[tuple[str, str], Position] = {}
+        self._positions_since: float | None = None
+        self._closing = False
+        self._abandon = threading.Event()
+        self._degraded: str | None = None
+        # Daemonic: a disk that hangs must not keep the process from its second signal.
+        self._thread = threading.Thread(target=self._loop, name="store-writer", daemon=True)
+        self._thread.start()
+
+    def commit(self, commit: Commit) -> Future[int]:
+        """Resolves once the findings are durable, at once when there are none: such positions are written later."""
+        if not commit.findings and not commit.notices:
+            future: Future[int] = Future()
+            with self._condition:
+                self._refuse_when_closed()
+                for position in commit.positions:
+                    # Last one wins, also in the order of the dict.
+                    self._positions.pop((position.source, position.key), None)
+                    self._positions[position.source, position.key] = position
+                if self._positions and self._positions_since is None:
+                    self._positions_since = time.monotonic()
+                    self._condition.notify()
+            future.set_result(0)
+            return future
+        job = _Job(commit, durable=True)
+        with self._condition:
+            self._refuse_when_closed()
+            for position in commit.positions:
+                self._positions.pop((position.source, position.key), None)
+            self._jobs.append(job)
+            self._condition.notify()
+        return job.future
+
+    def call(self, run: Callable[[Connection, float], _T], *, durable: bool = False) -> Future[_T]:
+        """Run `run(connection, now)` in the next transaction, after everything that waits. It may run again."""
+        job = _Job(run, durable)
+        with self._condition:
+            self._refuse_when_closed()
+            self._jobs.append(job)
+            self._condition.notify()
+        return job.future
+
+    def report_damage(self, reason: str) -> Future[None]:
+        """A reader has met damage: replace the database."""
+
+        def run(connection: Connection, now: float) -> None:
+            raise _DamagedError(reason)
+
+        return self.call(run)
+
+    def close(self, timeout: float) -> bool:
+        """Write what waits and stop. False when the database could not take it in time; the rest then fails."""
+        with self._condition:
+            self._closing = True
+            self._condition.notify()
+        self._thread.join(timeout)
+        if self._thread.is_alive():
+            self._abandon.set()
+            self._thread.join(2.0)
+        return not self._abandon.is_set()
+
+    def _refuse_when_closed(self) -> None:
+        if self._closing:
+            raise StoreError(f"{self._database.name}: the store is closed")
+
+    def _loop(self) -> None:
+        while True:
+            taken = self._take()
+            if taken is None:
+                break
+            jobs, positions = taken
+            started = time.perf_counter()
+            self._write(jobs, positions)
+            self.stats.seconds += time.perf_counter() - started
+        if self._database.postgres and not self._abandon.is_set():
+            try:
+                with self._database.transaction(durable=False) as connection:
+                    connection.execute(delete(batches).where(batches.c.writer == self._name))
+            except SQLAlchemyError as error:
+                log.debug("could not remove the writer's mark", error=explain(error))
+
+    def _take(self) -> tuple[list[_Job], list[Position]] | None:
+        """Wait for work. Positions travel with whatever is written next, so that their order is kept."""
+        with self._condition:
+            while not self._jobs:
+                wait = None
+                if self._positions_since is not None:
+                    wait = self._positions_since + _FLUSH_AFTER - time.monotonic()
+                    if wait <= 0 or self._closing:
+                        break
+                elif self._closing:
+                    return None
+                self._condition.wait(wait)
+            jobs, self._jobs = self._jobs, []
+            positions, self._positions = list(self._positions.values()), {}
+            self._positions_since = None
+        # A caller that has gone (cancelled) does not want it any more; nothing of it has happened yet.
+        return [job for job in jobs if job.future.set_running_or_notify_cancel()], positions
+
+    def _write(self, jobs: list[_Job], positions: list[Position]) -> None:
+        token = uuid.uuid4().hex
+        unsure: list[tuple[_Job, Any, BaseException | None]] | None = None
+        delay = _RETRY_FIRST
+        news = False
+        while True:
+            outcomes: list[tuple[_Job, Any, BaseException | None]] | None = None
+            try:
+                if unsure is not None and self._landed(token):
+                    outcomes = unsure
+                else:
+                    unsure = None
+                    durable = any(job.durable for job in jobs)
+                    with self._database.transaction(durable=durable) as connection:
+                        outcomes = self._apply(connection, jobs, positions, self._clock())
+                        news = announced(connection)
+                        if self._database.postgres:
+                            self._mark(connection, token)
+                            unsure = outcomes  # from here on a lost answer leaves it open whether it was committed
+                self._set_degraded(None)
+                break
+            except _DamagedError as error:
+                trouble: str | None = self._replace(str(error))
+            except (SQLAlchemyError, OSError) as error:
+                kind = classify(error) if isinstance(error, SQLAlchemyError) else Failure.RETRY
+                if kind is Failure.FATAL:
+                    self._fail(jobs, StoreError(f"{self._database.name}: {explain(error)}"))
+                    return
+                trouble = explain(error)
+                if kind is Failure.CORRUPT:
+                    trouble = self._replace(trouble)
+            except Exception as error:  # a boundary: a mistake of ours must not end the thread everybody waits for
+                log.exception("a transaction failed for a reason that waiting does not mend")
+                self._fail(jobs, error)
+                return
+            if trouble is not None:
+                self.stats.retries += 1
+                self._set_degraded(trouble)
+                self._database.forget_connections()
+                if self._abandon.wait(delay * random.uniform(0.7, 1.3)):  # noqa: S311 # jitter
+                    self._fail(
+                        jobs, StoreError(f"{self._database.name}: closed while it could not be written: {trouble}")
+                    )
+                    return
+                delay = min(delay * 2, _RETRY_LONGEST)
+
+        self.stats.transactions += 1
+        self.stats.commits += sum(isinstance(job.run, Commit) for job in jobs)
+        if news:
+            # Before the futures: whoever continues after a commit finds delivery already on its way.
+            self._on_news()
+        for job, result, failure in outcomes:
+            if failure is None:
+                job.future.set_result(result)
+            else:
+                job.future.set_exception(failure)
+
+    def _apply(
+        self, connection: Connection, jobs: list[_Job], positions: Iterable[Position], now: float
+    ) -> list[tuple[_Job, Any, BaseException | None]]:
+        """Each call in a savepoint of its own, commits together: a mistake in one leaves the others alone."""
+        outcomes: list[tuple[_Job, Any, BaseException | None]] = []
+        commits = [job for job in jobs if isinstance(job.run, Commit)]
+        late = list(positions)
+        if commits or late:
+            outcomes += self._apply_commits(connection, commits, late, now)
+        for job in jobs:
+            if isinstance(job.run, Commit):
+                continue
+            run = job.run
+            outcomes.append(self._guarded(connection, job, lambda run=run: run(connection, now)))  # type: ignore[misc]
+        return outcomes
+
+    def _apply_commits(
+        self, connection: Connection, jobs: list[_Job], late: list[Position], now: float
+    ) -> list[tuple[_Job, Any, BaseException | None]]:
+        commits = [job.run for job in jobs if isinstance(job.run, Commit)]
+        try:
+            with connection.begin_nested():
+                counts = self._ingest(connection, commits, late, now)
+            return [(job, count, None) for job, count in zip(jobs, counts, strict=True)]
+        except Exception as error:  # a boundary: one caller's mistake is not another's
+            if not _belongs_to_caller(error):
+                raise
+        # Rare: one of them is at fault. One by one, so that only its own caller hears of it.
+        outcomes = []
+        for job in jobs:
+            commit = job.run
+            assert isinstance(commit, Commit)
+            outcomes.append(
+                self._guarded(connection, job, lambda commit=commit: self._ingest(connection, [commit], (), now)[0])  # type: ignore[misc]
+            )
+        self._ingest(connection, (), late, now)
+        return outcomes
+
+    def _guarded(
+        self, connection: Connection, job: _Job, run: Callable[[], Any]
+    ) -> tuple[_Job, Any, BaseException | None]:
+        try:
+            with connection.begin_nested():
+                return job, run(), None
+        except Exception as error:  # a boundary: the caller gets it
+            if not _belongs_to_caller(error):
+                raise
+            return job, None, error
+
+    def _mark(self, connection: Connection, token: str) -> None:
+        statement = postgresql.insert(batches).values(writer=self._name, token=token, at=self._clock())
+        connection.execute(
+            statement.on_conflict_do_update(
+                index_elements=[batches.c.writer], set_={"token": statement.excluded.token, "at": statement.excluded.at}
+            )
+        )
+
+    def _landed(self, token: str) -> bool:
+        with self._database.transaction(durable=False) as connection:
+            stored = connection.execute(select(batches.c.token).where(batches.c.writer == self._name)).scalar()
+        return stored == token
+
+    def _replace(self, reason: str) -> str | None:
+        """Start a new database in place of a damaged one. Returns what is still wrong."""
+        try:
+            self._on_recovery(self._database.recover(reason))
+        except (StoreError, SQLAlchemyError, OSError) as error:
+            return explain(error) if isinstance(error, SQLAlchemyError) else str(error)
+        return None
+
+    def _set_degraded(self, message: str | None) -> None:
+        if message == self._degraded:
+            return
+        if message is None:
+            log.info("the state database can be written again", database=self._database.name)
+        else:
+            log.error(
+                "the state database cannot be written; waiting, nothing is lost",
+                database=self._database.name,
+                reason=message,
+            )
+        self._degraded = message
+        self._on_degraded(message)
+
+    def _fail(self, jobs: Iterable[_Job], error: BaseException) -> None:
+        for job in jobs:
+            job.future.set_exception(error)
+        if not self._abandon.is_set():
+            return
+        with self._condition:
+            waiting, self._jobs = self._jobs, []
+            self._positions, self._positions_since = {}, None
+        for job in waiting:
+            if job.future.set_running_or_notify_cancel():
+                job.future.set_exception(error)
+
+
+def _belongs_to_caller(error: Exception) -> bool:
+    """A refused transition or a wrong value, as opposed to trouble of the database that concerns everybody."""
+    if isinstance(error, _DamagedError):
+        return False
+    return not isinstance(error, DBAPIError) or classify(error) is Failure.FATAL

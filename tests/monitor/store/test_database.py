@@ -1,0 +1,78 @@
+from __future__ import annotations
+
+import asyncio
+import os
+import stat
+from pathlib import Path
+
+import pytest
+
+from monitor.model import Position
+from monitor.routing import Policy
+from monitor.store import Store, StoreError
+from tests.monitor.store.helpers import finding
+
+
+async def test_a_damaged_file_is_kept_aside(tmp_path: Path) -> None:
+    path = tmp_path / "state.db"
+    path.write_bytes(b"this is not a database, but somebody's notes\n" * 200)
+    store = await Store.open(path, Policy(sinks=("chat",)))
+    assert store.recovery is not None
+    assert store.recovery.path.read_bytes().startswith(b"this is not")
+    assert store.recovery.path.name.startswith("state.db.corrupt-")
+    assert await store.commit([finding("a")]) == 1
+    await store.close()
+
+
+async def test_damage_met_at_work_loses_what_cannot_be_read_and_nothing_else(tmp_path: Path) -> None:
+    path = tmp_path / "state.db"
+    async with await Store.open(path, Policy(sinks=("chat",))) as store:
+        await store.commit([finding(n, n) for n in range(3_000)], [Position("s", "k", {"offset": 7})])
+    size = path.stat().st_size
+    with path.open("r+b") as file:
+        # Past the schema and the small tables, into the middle of the big ones.
+        file.seek(size // 2 // 4096 * 4096)
+        file.write(os.urandom(4096 * 3))
+    async with await Store.open(path, Policy(sinks=("chat",))) as store:
+        assert store.recovery is not None
+        assert not store.recovery.complete
+        assert await store.positions("s") == {"k": {"offset": 7}}
+        assert await store.count() > 1_000
+        assert await store.commit([finding("fresh", 9_999)]) == 1
+        assert (await store.stats()).degraded is None
+
+
+async def test_a_file_that_vanishes_or_breaks_while_open_is_replaced(tmp_path: Path) -> None:
+    path = tmp_path / "state.db"
+    async with await Store.open(path, Policy(sinks=("chat",))) as store:
+        seen: list[object] = []
+        store.on_recovery(seen.append)
+        await store.commit([finding("a")])
+        store._database.dispose()
+        for suffix in ("", "-wal", "-shm"):
+            Path(f"{path}{suffix}").unlink(missing_ok=True)
+        path.write_bytes(b"x" * 8192)
+        assert await asyncio.wait_for(store.commit([finding("b", 1)]), 20) == 1
+        await asyncio.sleep(0.05)
+        assert len(seen) == 1
+
+
+async def test_unusable_places_say_what_to_do(tmp_path: Path) -> None:
+    with pytest.raises(StoreError, match=r"missing/state\.db: No such file or directory; the folder must exist"):
+        await Store.open(tmp_path / "missing" / "state.db")
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(StoreError, match="folder: Is a directory"):
+        await Store.open(tmp_path / "folder")
+    with pytest.raises(StoreError, match="postgresql"):
+        await Store.open("mysql://somewhere/db")
+    word = "hunter" + "2"
+    with pytest.raises(StoreError, match="check that the server runs") as caught:
+        await Store.open(f"postgresql+psycopg://me:{word}@127.0.0.1:1/db")
+    assert word not in str(caught.value)
+
+
+async def test_the_file_is_private(tmp_path: Path) -> None:
+    async with await Store.open(tmp_path / "state.db") as store:
+        await store.commit([finding("a")])
+        for name in ("state.db", "state.db-wal"):
+            assert stat.S_IMODE((tmp_path / name).stat().st_mode) == 0o600

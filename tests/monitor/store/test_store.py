@@ -1,0 +1,165 @@
+from __future__ import annotations
+
+import asyncio
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from monitor.model import Position
+from monitor.routing import Policy
+from monitor.store import Store
+from tests.monitor.store.helpers import NOW, Clock, deliver, finding, fingerprint
+
+
+async def test_lookup_by_id_fingerprint_and_prefix(store: Store) -> None:
+    await store.commit([finding("a"), finding("b", 1)])
+    for ref in (fingerprint("a")[:16], fingerprint("a"), fingerprint("a")[:6], f" {fingerprint('a')[:20]} "):
+        assert (await store.incident(ref)).fingerprint == fingerprint("a")
+    for ref in ("", "zzz", "%", "_"):
+        with pytest.raises(LookupError):
+            await store.incident(ref)
+
+
+async def test_filters(store: Store) -> None:
+    await store.commit(
+        [
+            finding("a", severity="critical"),
+            finding("b", 1, rule="npm", name="npm token", source="web", path="/srv/100%/x", time=NOW + 5),
+        ]
+    )
+    await store.transition(fingerprint("a"), "ack", actor="ada")
+
+    async def names(**filters: object) -> list[str]:
+        shown = [incident.rule for incident in await store.incidents(**filters)]  # type: ignore[arg-type]
+        assert await store.count(**filters) == len(shown)  # type: ignore[arg-type]
+        return shown
+
+    assert await names() == ["npm", "github-pat"]
+    assert await names(states=["acknowledged"]) == ["github-pat"]
+    assert await names(severities=["high"]) == ["npm"]
+    assert await names(rules=["npm", "x"]) == ["npm"]
+    assert await names(source="web") == ["npm"]
+    assert await names(since=NOW + 1) == ["npm"]
+    assert await names(search="NPM TOK") == ["npm"]
+    assert await names(search="100%/x") == ["npm"]
+    assert await names(search="%%") == []
+    assert [incident.rule for incident in await store.incidents(limit=1, offset=1)] == ["github-pat"]
+
+
+async def test_another_process_changes_the_same_database(opener, store: Store, clock: Clock) -> None:  # type: ignore[no-untyped-def]
+    await store.commit([finding("a")])
+    await deliver(store)
+    other = await opener()
+    await other.transition(fingerprint("a"), "resolve", actor="cli", resolution="revoked")
+    assert (await store.incident(fingerprint("a"))).state == "resolved"
+    assert "chat" in await store.waiting()
+    assert await deliver(store) == ["resolved"]
+
+
+async def test_two_processes_write_at_once(opener, store: Store) -> None:  # type: ignore[no-untyped-def]
+    other = await opener()
+    await asyncio.gather(
+        *(store.commit([finding("a", n)]) for n in range(40)),
+        *(other.commit([finding("a", n)]) for n in range(20, 60)),
+    )
+    assert (await store.incident(fingerprint("a"))).occurrences == 60
+
+
+async def test_stats(store: Store) -> None:
+    await store.commit([finding("a"), finding("b", 1, severity="low")])
+    stats = await store.stats()
+    assert stats.incidents == {("open", "high"): 1, ("open", "low"): 1}
+    assert stats.outbox == {("chat", "pending"): 2}
+    assert (stats.findings, stats.opened, stats.oldest_unsent, stats.degraded) == (2, 2, NOW, None)
+    assert stats.size > 0
+    assert stats.transactions >= 1
+
+
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    secrets=st.lists(st.integers(0, 4), min_size=1, max_size=40),
+    steps=st.lists(st.tuples(st.integers(1, 6), st.sampled_from(["go", "crash", "repeat"])), max_size=25),
+)
+def test_replays_and_crashes_give_the_same_counts(
+    tmp_path_factory: pytest.TempPathFactory, secrets: list[int], steps: list[tuple[int, str]]
+) -> None:
+    """A source reads a log of secrets from its saved position; it may crash, and read recent bytes again."""
+    log = [finding(secret, offset) for offset, secret in enumerate(secrets)]
+    path = tmp_path_factory.mktemp("replay") / "state.db"
+
+    async def read() -> None:
+        store = await Store.open(path, Policy(sinks=("chat",)))
+        try:
+            for size, what in [*steps, (len(log), "go")]:
+                saved = await store.positions("s")
+                start = int(saved.get("k", {"offset": 0})["offset"])
+                end = min(start + size, len(log))
+                if what == "repeat":
+                    await store.commit(log[:end])  # read anew from the beginning, position as before
+                elif what == "crash":
+                    task = asyncio.ensure_future(store.commit(log[start:end], [Position("s", "k", {"offset": end})]))
+                    await asyncio.sleep(0)
+                    task.cancel()
+                    await store.close()
+                    store = await Store.open(path, Policy(sinks=("chat",)))
+                else:
+                    await store.commit(log[start:end], [Position("s", "k", {"offset": end})])
+            counts = {incident.fingerprint: incident.occurrences for incident in await store.incidents()}
+            assert counts == {fingerprint(secret): secrets.count(secret) for secret in secrets}
+            told = [incident for entry in await store.outbox() for incident in entry.incidents]
+            assert sorted(told) == sorted(incident.id for incident in await store.incidents())
+        finally:
+            await store.close()
+
+    asyncio.run(read())
+
+
+_CRASHER = """
+import asyncio, sys
+sys.path.insert(0, sys.argv[2])
+from monitor.model import Position
+from monitor.routing import Policy
+from monitor.store import Store
+from tests.monitor.store.helpers import finding
+
+async def main():
+    store = await Store.open(sys.argv[1], Policy(sinks=("chat",)))
+    start = (await store.positions("s")).get("k", {"offset": 0})["offset"]
+    for offset in range(start, 400, 4):
+        found = [finding(n % 9, n) for n in range(offset, offset + 4)]
+        await store.commit(found if offset % 8 == 0 else [], [Position("s", "k", {"offset": offset + 4})])
+        print(offset, flush=True)
+    await store.close()
+
+asyncio.run(main())
+"""
+
+
+async def test_killed_at_any_moment_nothing_is_lost_or_doubled(url: str) -> None:
+    root = str(Path(__file__).parents[3])
+    for wait in (1, 9, 23, 40, 10_000):
+        child = subprocess.Popen(
+            [sys.executable, "-c", _CRASHER, url, root],
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        assert child.stdout is not None
+        for count, _ in enumerate(child.stdout):
+            if count == wait:
+                child.kill()
+                break
+        child.wait()
+        child.stdout.close()
+    assert child.returncode == 0
+    async with await Store.open(url) as store:
+        expected: dict[str, int] = {}
+        for offset in range(0, 400, 8):
+            for n in range(offset, offset + 4):
+                expected[fingerprint(n % 9)] = expected.get(fingerprint(n % 9), 0) + 1
+        assert {one.fingerprint: one.occurrences for one in await store.incidents()} == expected
+        assert await store.positions("s") == {"k": {"offset": 400}}
+        assert await store.unsent() == 9

@@ -1,0 +1,104 @@
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from monitor.routing import Policy
+from monitor.store import Store, StoreError
+from tests.monitor.store.helpers import finding, fingerprint
+
+
+async def test_a_closed_store_says_so(store: Store) -> None:
+    await store.close()
+    with pytest.raises(StoreError, match="closed"):
+        await store.commit([finding("a")])
+
+
+async def test_a_mistake_in_one_commit_is_its_own(store: Store) -> None:
+    bad = replace(finding("b", 1), severity="enormous")  # type: ignore[arg-type]
+    results = await asyncio.gather(
+        store.commit([finding("a")]), store.commit([bad]), store.commit([finding("c", 2)]), return_exceptions=True
+    )
+    assert (results[0], results[2]) == (1, 1)
+    assert isinstance(results[1], Exception)
+    assert await store.count() == 2
+
+
+async def test_a_full_disk_is_waited_out(tmp_path: Path) -> None:
+    store = await Store.open(tmp_path / "state.db", Policy(sinks=("chat",)))
+    told: list[str | None] = []
+    store.on_degraded(told.append)
+    await store.commit([finding("a")])
+
+    def limit(pages: int):  # type: ignore[no-untyped-def]
+        return store._write(lambda connection, now: connection.exec_driver_sql(f"PRAGMA max_page_count = {pages}"))
+
+    # The limit belongs to the connection: keep the store from opening a fresh one.
+    store._database.forget_connections = lambda: None  # type: ignore[method-assign]
+    await limit(1)
+    waiting = asyncio.ensure_future(store.commit([finding(n, n) for n in range(2_000)]))
+    while not told:
+        await asyncio.sleep(0.01)
+    assert told[0] is not None
+    assert "full" in told[0]
+    assert store.degraded == told[0]
+    assert not waiting.done()
+    assert await store.count() == 1  # reading goes on
+    with store._database.writer.connect() as connection:
+        connection.exec_driver_sql("PRAGMA max_page_count = 1000000")
+        connection.commit()
+    assert await asyncio.wait_for(waiting, 20) == 2_000
+    await asyncio.sleep(0.05)
+    assert told[-1] is None
+    assert store.degraded is None
+    await store.close()
+
+
+async def test_closing_gives_up_on_a_database_that_stays_locked(tmp_path: Path) -> None:
+    store = await Store.open(tmp_path / "state.db", Policy(sinks=("chat",)))
+    holder = sqlite3.connect(tmp_path / "state.db", isolation_level=None)
+    holder.execute("BEGIN IMMEDIATE")
+    waiting = asyncio.ensure_future(store.commit([finding("a")]))
+    while store.degraded is None:
+        await asyncio.sleep(0.01)
+    assert "locked" in store.degraded
+    started = time.monotonic()
+    await store.close(timeout=0.5)
+    assert time.monotonic() - started < 5
+    with pytest.raises(StoreError, match="could not be written"):
+        await waiting
+    holder.close()
+
+
+async def test_a_lock_is_waited_out(tmp_path: Path) -> None:
+    async with await Store.open(tmp_path / "state.db", Policy()) as store:
+        holder = sqlite3.connect(tmp_path / "state.db", isolation_level=None)
+        holder.execute("BEGIN IMMEDIATE")
+        waiting = asyncio.ensure_future(store.commit([finding("a")]))
+        await asyncio.sleep(1.5)
+        assert not waiting.done()
+        holder.execute("ROLLBACK")
+        holder.close()
+        assert await asyncio.wait_for(waiting, 20) == 1
+
+
+async def test_a_server_that_restarts_is_waited_out_and_counts_stay_exact(postgres_url: str) -> None:
+    import psycopg
+
+    async with await Store.open(postgres_url, Policy(sinks=("chat",))) as store:
+        plain = postgres_url.replace("+psycopg", "")
+        for n in range(30):
+            waiting = asyncio.ensure_future(store.commit([finding("a", n)]))
+            if n % 3 == 0:
+                with psycopg.connect(plain, autocommit=True) as admin:
+                    admin.execute(
+                        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+                        " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+                    )
+            assert await asyncio.wait_for(waiting, 20) in (0, 1)
+        assert (await store.incident(fingerprint("a"))).occurrences == 30
