@@ -1,0 +1,420 @@
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import hashlib
+import sqlite3
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+from typing import ClassVar
+
+import pytest
+
+from monitor.delivery import FIRST_STEP, Delivery, Links, backoff, present
+from monitor.incidents import Incident
+from monitor.model import Finding
+from monitor.routing import Policy, Route
+from monitor.store import Notice, Store, owner_name
+from sinks.base import Notification, Receipt, SinkConfig, SinkError
+
+
+class Recorder:
+    """A sink that keeps what it gets; `answer` decides what it says."""
+
+    Config: ClassVar[type[SinkConfig]] = SinkConfig
+
+    def __init__(self, answer: Callable[[Notification], Awaitable[Receipt | None]] | None = None) -> None:
+        self.tried: list[Notification] = []
+        self.got: list[Notification] = []
+        self.times: list[float] = []
+        self.answer = answer
+
+    async def send(self, notification: Notification) -> Receipt | None:
+        self.tried.append(notification)
+        self.times.append(time.monotonic())
+        receipt = await self.answer(notification) if self.answer else {"ts": str(len(self.tried))}
+        self.got.append(notification)
+        return receipt
+
+    async def close(self) -> None: ...
+
+
+def failing(*errors: Exception) -> Callable[[Notification], Awaitable[Receipt | None]]:
+    """Raise these one after the other, then succeed."""
+    left = list(errors)
+
+    async def answer(notification: Notification) -> Receipt | None:
+        if left:
+            raise left.pop(0)
+        return None
+
+    return answer
+
+
+async def refuse(notification: Notification) -> Receipt | None:
+    raise SinkError("HTTP 404: no_service", retry=False)
+
+
+async def down(notification: Notification) -> Receipt | None:
+    raise SinkError("HTTP 503", retry=True)
+
+
+async def hang(notification: Notification) -> Receipt | None:
+    await asyncio.Event().wait()
+    return None
+
+
+def finding(secret: str, offset: int = 0) -> Finding:
+    return Finding(
+        id=f"{secret}-{offset}",
+        rule="github-pat",
+        name="GitHub token",
+        severity="high",
+        confidence="high",
+        fingerprint=hashlib.sha256(secret.encode()).hexdigest(),
+        masked="ghp_…",
+        source="services",
+        path="/var/log/app.log",
+        generation="g1",
+        offset=offset,
+        time=time.time(),
+        runbook="github-token",
+    )
+
+
+@pytest.fixture
+async def store(tmp_path: Path) -> AsyncIterator[Store]:
+    async with await Store.open(tmp_path / "state.db") as opened:
+        yield opened
+
+
+@contextlib.asynccontextmanager
+async def delivering(store: Store, **sinks: Recorder) -> AsyncIterator[Delivery]:
+    async with delivering_with(store, sinks) as delivery:
+        yield delivery
+
+
+@contextlib.asynccontextmanager
+async def delivering_with(store: Store, sinks: dict[str, Recorder], **options: object) -> AsyncIterator[Delivery]:
+    if not store.policy.sinks:
+        store.policy = Policy(sinks=tuple(sinks))
+    settings: dict[str, object] = {"retry_first": 0.02, "retry_longest": 0.1, "send_timeout": 0.3, **options}
+    delivery = Delivery(store, sinks, **settings)  # type: ignore[arg-type]
+    task = asyncio.create_task(delivery.run())
+    try:
+        yield delivery
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+async def until(condition: Callable[[], object], seconds: float = 10) -> None:
+    async with asyncio.timeout(seconds):
+        while not condition():
+            await asyncio.sleep(0.01)
+
+
+async def test_an_alert_leaves_at_once_and_says_what_to_do(store: Store) -> None:
+    chat = Recorder()
+    links = Links(console="https://monitor.example", runbooks="https://wiki.example/runbooks")
+    steps = {"github-token": "Revoke it at github.com/settings/tokens."}
+    async with delivering_with(store, {"chat": chat}, links=links, first_step=lambda name: steps.get(name or "")):
+        await asyncio.sleep(0.2)
+        started = time.monotonic()
+        await store.commit([finding("a")])
+        await until(lambda: chat.got)
+        assert chat.times[0] - started < 0.9  # woken, not polled
+    [notification] = chat.got
+    [incident] = notification.incidents
+    assert (notification.reason, notification.severity, notification.action) == ("new", "high", "trigger")
+    assert notification.url == incident.url == f"https://monitor.example/incidents/{incident.id}"
+    assert notification.runbook == incident.runbook == "https://wiki.example/runbooks/github-token"
+    assert incident.first_step == steps["github-token"]
+    assert [place.path for place in incident.locations] == ["/var/log/app.log"]
+    assert incident.first_seen.tzinfo is not None
+
+
+async def test_updates_carry_the_receipt_of_their_sink(store: Store) -> None:
+    chat, pager = Recorder(), Recorder(answer=failing())
+    async with delivering(store, chat=chat, pager=pager):
+        await store.commit([finding("a")])
+        await until(lambda: chat.got and pager.got)
+        await store.transition(finding("a").fingerprint, "ack", actor="ada")
+        await until(lambda: len(chat.got) == 2 and len(pager.got) == 2)
+    assert chat.got[0].receipt is None
+    assert (chat.got[1].reason, chat.got[1].receipt, chat.got[1].key) == ("acknowledged", {"ts": "1"}, chat.got[0].key)
+    assert chat.got[1].action == "acknowledge"
+    assert pager.got[1].receipt is None
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        SinkError("HTTP 500", retry=True),
+        SinkError("connection reset", retry=True),
+        ConnectionResetError("https://hooks.example/T000/secret-path"),
+    ],
+)
+async def test_failures_are_retried_with_the_same_id(
+    store: Store, error: Exception, capfd: pytest.CaptureFixture[str]
+) -> None:
+    chat = Recorder(failing(*[error] * 4))
+    async with delivering(store, chat=chat) as delivery:
+        await store.commit([finding("a")])
+        await until(lambda: chat.got)
+        await until(lambda: delivery.stats()["chat"].sent)
+    assert len(chat.tried) == 5
+    assert len({notification.id for notification in chat.tried}) == 1
+    assert (delivery.stats()["chat"].failed, delivery.stats()["chat"].failing) == (4, 0)
+    shown = str(delivery.stats()) + "".join(capfd.readouterr()) + str(await store.outbox())
+    assert "secret-path" not in shown
+
+
+async def test_a_sink_that_was_down_gets_everything_when_it_is_back(store: Store) -> None:
+    up = False
+
+    async def answer(notification: Notification) -> Receipt | None:
+        if not up:
+            raise SinkError("HTTP 503", retry=True)
+        return None
+
+    chat = Recorder(answer)
+    # An hour in small: backoffs far longer than the test, once it is back.
+    async with delivering_with(store, {"chat": chat}, retry_longest=0.3) as delivery:
+        for number in range(10):
+            await store.commit([finding(str(number), number)])
+        await until(lambda: delivery.stats()["chat"].failing >= 6)
+        tries = len(chat.tried)
+        assert tries < 20  # the whole sink backs off, not each notification alone
+        up = True
+        await until(lambda: len(chat.got) == 10)
+        assert await delivery.settle(5) == 0
+    assert len({notification.id for notification in chat.got}) == 10
+
+
+async def test_retry_after_is_honoured(store: Store) -> None:
+    chat = Recorder(failing(SinkError("HTTP 429", retry=True, after=0.7)))
+    async with delivering(store, chat=chat):
+        await store.commit([finding("a"), finding("b", 1)])
+        await until(lambda: len(chat.got) == 2)
+    assert 0.7 <= chat.times[1] - chat.times[0] < 3
+
+
+async def test_a_stuck_sink_holds_up_no_other(store: Store) -> None:
+    stuck, broken, chat = Recorder(hang), Recorder(down), Recorder()
+    async with delivering(store, stuck=stuck, broken=broken, chat=chat) as delivery:
+        for number in range(10):
+            await store.commit([finding(str(number), number)])
+        await until(lambda: len(chat.got) == 10, 5)
+        await until(lambda: delivery.stats()["stuck"].failed)
+        assert delivery.stats()["stuck"].last_error == "no answer within 0.3 s"
+    assert not stuck.got
+    assert not broken.got
+    assert {entry.state for entry in await store.outbox() if entry.sink != "chat"} == {"pending"}
+
+
+async def test_one_that_always_fails_does_not_block_the_rest_of_its_sink(store: Store) -> None:
+    poison = finding("poison").fingerprint
+
+    async def answer(notification: Notification) -> Receipt | None:
+        if notification.incidents[0].fingerprint == poison:
+            raise SinkError("HTTP 500", retry=True)
+        return None
+
+    chat = Recorder(answer)
+    async with delivering(store, chat=chat):
+        await store.commit([finding("poison")])
+        await until(lambda: chat.tried)
+        await store.commit([finding("a", 1), finding("b", 2)])
+        await until(lambda: len(chat.got) == 2)
+
+
+async def test_a_refusal_goes_to_the_fallback_and_is_reported(store: Store) -> None:
+    chat, mail, console = Recorder(refuse), Recorder(), Recorder()
+    store.policy = Policy(sinks=("chat", "mail", "console"), routes=(Route(sinks=("chat",)),))
+    sinks = {"chat": chat, "mail": mail, "console": console}
+    async with delivering_with(store, sinks, fallbacks={"chat": "mail"}) as delivery:
+        await store.commit([finding("a"), finding("b", 1)])
+        await until(lambda: len(mail.got) >= 3)
+        assert await delivery.settle(5) == 0
+        assert delivery.stats()["chat"].dead == 2
+    assert [notification.reason for notification in mail.got].count("new") == 2
+    [notice] = console.got  # said once, not for each
+    assert (notice.reason, notice.incidents) == ("operational", ())
+    assert "chat" in notice.title
+    assert "404" in notice.text
+    assert "mail" in notice.text
+    assert len([entry for entry in await store.outbox(states=["dead"]) if entry.sink == "chat"]) == 2
+
+
+async def test_without_a_fallback_the_others_hear_of_it_and_the_letter_is_kept(store: Store) -> None:
+    chat, console = Recorder(refuse), Recorder()
+    store.policy = Policy(sinks=("chat", "console"), routes=(Route(sinks=("chat",)),))
+    async with delivering(store, chat=chat, console=console):
+        await store.commit([finding("a")])
+        await until(lambda: console.got)
+        [dead] = await store.outbox(states=["dead"])
+        chat.answer = None
+        assert await store.requeue(dead.id)
+        await until(lambda: chat.got)
+    assert "fallback" in console.got[0].text
+
+
+async def test_fallbacks_that_point_at_each_other_end(store: Store) -> None:
+    one, two = Recorder(refuse), Recorder(refuse)
+    store.policy = Policy(sinks=("one", "two"), routes=(Route(sinks=("one",)),))
+    async with delivering_with(store, {"one": one, "two": two}, fallbacks={"one": "two", "two": "one"}) as delivery:
+        await store.commit([finding("a")])
+        await until(lambda: len(one.tried) >= 1 and len(two.tried) >= 1)
+        assert await delivery.settle(5) == 0
+    assert [entry.state for entry in await store.outbox()] == ["dead", "dead"]
+
+
+async def test_what_another_process_writes_is_noticed(store: Store, tmp_path: Path) -> None:
+    chat = Recorder()
+    async with delivering(store, chat=chat):
+        await store.commit([finding("a")])
+        await until(lambda: chat.got)
+        async with await Store.open(tmp_path / "state.db", store.policy) as cli:
+            await cli.transition(finding("a").fingerprint, "resolve", actor="cli", resolution="revoked")
+        await until(lambda: len(chat.got) == 2, 4)
+    assert (chat.got[1].reason, chat.got[1].action) == ("resolved", "resolve")
+
+
+async def test_drain_finishes_what_is_being_sent_and_gives_back_the_rest(store: Store) -> None:
+    release = asyncio.Event()
+
+    async def slow(notification: Notification) -> Receipt | None:
+        await release.wait()
+        return None
+
+    chat, stuck = Recorder(slow), Recorder(hang)
+    async with delivering_with(store, {"chat": chat, "stuck": stuck}, send_timeout=30.0) as delivery:
+        await store.commit([finding("a"), finding("b", 1)])
+        await until(lambda: chat.tried and stuck.tried)
+        asyncio.get_running_loop().call_later(0.1, release.set)
+        started = time.monotonic()
+        await delivery.drain(1.0)
+        assert time.monotonic() - started < 3
+    states = sorted((entry.sink, entry.state, entry.attempts) for entry in await store.outbox())
+    assert states == [("chat", "pending", 0), ("chat", "sent", 0), ("stuck", "pending", 0), ("stuck", "pending", 0)]
+
+
+async def test_what_was_leased_before_a_crash_goes_out_at_the_next_start(store: Store) -> None:
+    store.policy = Policy(sinks=("chat",))
+    await store.commit([finding("a")])
+    host, pid, _ = owner_name().rsplit(":", 2)
+    leased = await store.lease("chat", f"{host}:{pid}:before", 3_600)
+    assert leased is not None
+    chat = Recorder()
+    async with delivering(store, chat=chat):
+        await until(lambda: chat.got, 5)
+    assert chat.got[0].id == leased.id
+
+
+async def test_trouble_with_the_database_is_told_without_it(store: Store, tmp_path: Path) -> None:
+    chat = Recorder(failing(SinkError("HTTP 500", retry=True)))
+    async with delivering(store, chat=chat) as delivery:
+        await asyncio.sleep(0.2)
+        holder = sqlite3.connect(tmp_path / "state.db", isolation_level=None)
+        holder.execute("BEGIN IMMEDIATE")
+        waiting = asyncio.create_task(store.commit([finding("a")]))
+        await until(lambda: store.degraded)
+        assert delivery.operational("The state database cannot be written", store.degraded or "", severity="critical")
+        assert not delivery.operational("The state database cannot be written", "again")
+        await until(lambda: chat.got, 5)
+        assert not waiting.done()
+        holder.execute("ROLLBACK")
+        holder.close()
+        assert await waiting == 1
+        await until(lambda: len(chat.got) == 2)
+    assert [notification.reason for notification in chat.got] == ["operational", "new"]
+
+
+async def test_operational_notices_follow_the_routes_where_one_takes_them(store: Store) -> None:
+    pager, chat = Recorder(), Recorder()
+    critical = Route.model_validate({"matchers": ["severity=critical"], "sinks": ["pager"]})
+    store.policy = Policy(sinks=("pager", "chat"), routes=(critical,))
+    async with delivering(store, pager=pager, chat=chat) as delivery:
+        delivery.operational("serious", severity="critical")
+        delivery.operational("mild", severity="low")
+        await until(lambda: len(pager.got) == 2 and len(chat.got) == 1)
+    assert chat.got[0].title == "mild"
+
+
+async def test_a_reload_changes_sinks_without_losing_any(store: Store) -> None:
+    old, new, mail = Recorder(down), Recorder(), Recorder()
+    async with delivering(store, chat=old, gone=Recorder(down)) as delivery:
+        await store.commit([finding("a")])
+        await until(lambda: old.tried)
+        store.policy = Policy(sinks=("chat", "mail"))
+        await delivery.replace({"chat": new, "mail": mail})
+        seen = len(old.tried)
+        await until(lambda: new.got and mail.got)
+        assert await delivery.settle(5) == 0
+        assert len(old.tried) == seen
+    assert new.got[0].id == old.tried[0].id
+
+
+async def test_settle_sends_what_its_group_holds_back(store: Store) -> None:
+    chat = Recorder()
+    route = Route.model_validate({"sinks": ["chat"], "group_by": [], "group_wait": "1h"})
+    store.policy = Policy(sinks=("chat",), routes=(route,))
+    async with delivering(store, chat=chat) as delivery:
+        await store.commit([finding("a"), finding("b", 1)])
+        assert await delivery.settle(5) == 0
+    [notification] = chat.got
+    assert len(notification.incidents) == 2
+
+
+async def test_settle_says_how_many_are_left(store: Store) -> None:
+    async with delivering(store, chat=Recorder(down)) as delivery:
+        await store.commit([finding("a")])
+        assert await delivery.settle(0.3) == 1
+
+
+async def test_digests_and_tests_have_a_title(store: Store) -> None:
+    chat = Recorder()
+    store.policy = Policy(sinks=("chat",), routes=(Route.model_validate({"sinks": ["chat"], "burst": "1/1h"}),))
+    async with delivering(store, chat=chat) as delivery:
+        await store.commit([finding(str(number), number) for number in range(4)])
+        await store.notify(Notice("A test", reason="test", sinks=("chat",)))
+        assert await delivery.settle(5) == 0
+    shown = {notification.reason: notification for notification in chat.got}
+    assert set(shown) == {"new", "digest", "test"}
+    assert shown["digest"].title == "3 new incidents"
+    assert len(shown["digest"].incidents) == 3
+    assert (shown["test"].title, shown["test"].incidents) == ("A test", ())
+
+
+async def test_twenty_thousand_repeats_are_one_notification(store: Store) -> None:
+    chat = Recorder()
+    async with delivering(store, chat=chat) as delivery:
+        for start in range(0, 20_000, 1_000):
+            await store.commit([finding("a", offset) for offset in range(start, start + 1_000)])
+        assert await delivery.settle(5) == 0
+    assert [notification.reason for notification in chat.got] == ["new"]
+    assert (await store.incident(finding("a").fingerprint)).occurrences == 20_000
+
+
+async def test_idle_delivery_does_not_write(store: Store) -> None:
+    async with delivering(store, chat=Recorder()):
+        await asyncio.sleep(0.3)
+        before = (await store.stats()).transactions
+        await asyncio.sleep(1.5)
+        assert (await store.stats()).transactions == before
+
+
+def test_backoff_doubles_is_capped_and_spread() -> None:
+    for attempt, most in [(1, 1.0), (2, 2.0), (5, 16.0), (20, 300.0), (10_000, 300.0)]:
+        waits = [backoff(attempt, 1.0, 300.0) for _ in range(200)]
+        assert most / 2 <= min(waits) <= max(waits) <= most
+        assert len(set(waits)) > 100
+
+
+def test_present_has_a_first_step_without_a_runbook() -> None:
+    incident = Incident("i", "f", "r", "N", "high", "high", "open", "m", 1.0, 2.0, 3)
+    shown = present(incident)
+    assert shown.first_step == FIRST_STEP
+    assert (shown.url, shown.runbook, shown.occurrences) == (None, None, 3)
