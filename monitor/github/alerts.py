@@ -157,7 +157,7 @@ def severity(base: Severity, found: Item) -> Severity:
     """How bad it is, from what kind of secret it is and what GitHub knows of it.
 
     Publicly leaked: critical. Known to work: one step up, at least high. In several repositories: at least medium.
-    Known not to work any more: at most medium (it was exposed, and may have been used). A public leak outranks that.
+    Known not to work any more: at most medium, also when public: it was exposed and may have been used, but is dead.
     """
     level = rank(base)
     if found.multi:
@@ -186,9 +186,13 @@ def _first(details: Any, repo: str) -> Place | None:
     if not isinstance(details, dict):
         return None
     if isinstance(details.get("path"), str):
-        return _place("wiki_commit" if "page_url" in details else "commit", details, repo)
-    kinds = [name.removesuffix("_url") for name in details if name.endswith("_url") and name != "html_url"]
-    return _place(kinds[0], details, repo) if len(kinds) == 1 else None
+        kinds = ["wiki_commit" if "page_url" in details else "commit"]
+    else:
+        kinds = [name.removesuffix("_url") for name in details if name.endswith("_url") and name != "html_url"]
+    try:
+        return _place(kinds[0], details, repo) if len(kinds) == 1 else None
+    except Malformed:
+        return None  # the list of locations is asked instead
 
 
 def _place(kind: str, details: Mapping[str, Any], repo: str) -> Place:

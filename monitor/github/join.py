@@ -65,9 +65,10 @@ async def identity(item: Item, *, host: str, key: bytes, intake: AlertIntake, kn
         print_, provisional = fingerprint(key, f"github-alert {item.id(host)}".encode()), True
     del value
 
-    rule = intake.rule(rule_of_type().get(item.secret_type, ""))
-    if rule is None and found is not None and not _generic(found, intake):
-        rule = intake.rule(found.rule)
+    # A rule that took the value knows best (GitHub's types are coarser); else what the type stands for.
+    rule = intake.rule(found.rule) if found is not None and not _generic(found, intake) else None
+    if rule is None:
+        rule = intake.rule(rule_of_type().get(item.secret_type, ""))
     if rule is not None:
         level, runbook, confidence = rule.severity, rule.runbook, rule.confidence
         if found is not None and found.rule == rule.id:
