@@ -104,6 +104,7 @@ class Database:
         self.postgres = self.url.get_backend_name() == "postgresql"
         self.path = None if self.postgres else Path(self.url.database or "")
         self.writer, self.reader = self._engines()
+        self._identity = (0, 0)
 
     @property
     def name(self) -> str:
@@ -127,6 +128,28 @@ class Database:
                 "the folder must exist and be writable for this user (monitor.state_dir)"
             ) from None
         return recovery
+
+    def replaced(self) -> bool:
+        """Whether the SQLite file was removed or exchanged under us: we would go on writing into nowhere."""
+        if self.path is None:
+            return False
+        try:
+            status = self.path.stat()
+        except FileNotFoundError:
+            return True
+        except OSError:
+            return False  # the next transaction tells
+        return (status.st_dev, status.st_ino) != self._identity
+
+    def reopen(self) -> Recovery:
+        """Go on with the file that lies at the path now, or with a new one."""
+        assert self.path is not None
+        self.dispose()
+        # The log belonged to the file that is gone, unless its successor brought one: SQLite tells by the salt.
+        self.writer, self.reader = self._engines()
+        reason = "the file was removed or replaced while it was open"
+        log.error("the state database was removed or replaced while it was open", database=self.name)
+        return self.prepare() or Recovery(self.path, reason)
 
     def recover(self, reason: str) -> Recovery:
         """Move a damaged SQLite file aside, start a new one, carry over what can still be read."""
@@ -226,6 +249,9 @@ class Database:
                 ):
                     raise
                 time.sleep(0.05)
+        if self.path is not None:
+            status = self.path.stat()
+            self._identity = (status.st_dev, status.st_ino)
         if found is not None and found != now:
             log.info("the state database was upgraded", database=self.name, was=found, now=now)
 

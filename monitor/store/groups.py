@@ -16,7 +16,7 @@ from monitor.store.outbox import new_row
 from monitor.store.rows import announce, chunks, incident_from, insert_into
 from monitor.store.schema import groups, incidents, members, outbox
 
-__all__ = ["Touched", "enrol", "next_due", "reconsider", "reconsider_due", "rehome"]
+__all__ = ["Touched", "enrol", "next_due", "reconsider", "reconsider_due", "reconsider_later", "rehome"]
 
 _CLOCK_SLACK = 60.0
 _AT_A_TIME = 200  # groups decided in one transaction of the tick
@@ -237,6 +237,19 @@ def reconsider_due(connection: Connection, policy: Policy, now: float, *, flush:
     ids = list(connection.execute(query.order_by(groups.c.due_at).limit(_AT_A_TIME)).scalars())
     reconsider(connection, policy, ids, now, flush=flush)
     return len(ids) == _AT_A_TIME
+
+
+def reconsider_later(connection: Connection, now: float) -> None:
+    """The policy may have changed (an interval, a silence that was taken back): look at all that is still alive."""
+    alive = (
+        select(members.c.group)
+        .join(incidents, incidents.c.id == members.c.incident)
+        .where(members.c.group == groups.c.id, incidents.c.state != "resolved")
+    )
+    connection.execute(
+        update(groups).where(or_(groups.c.due_at.is_(None), groups.c.due_at > now), alive.exists()).values(due_at=now)
+    )
+    announce(connection)
 
 
 def next_due(connection: Connection) -> float | None:

@@ -239,13 +239,15 @@ class Store:
     async def adopt(self, owner: str, sinks: Collection[str]) -> tuple[int, int]:
         """At start and reload: take over leases of the dead, and what waits for sinks that are gone.
 
-        The latter goes to the sinks that the routes name now. Returns both numbers.
+        The latter goes to the sinks that the routes name now. Returns both numbers. Every group that is still alive
+        is looked at anew, because routes and silences may have changed.
         """
 
         def run(connection: Connection, now: float) -> tuple[int, int]:
             released = outbox.release_lost(connection, owner, now)
             orphans = outbox.abandon(connection, sinks, now)
             groups.rehome(connection, self._policy, orphans, now)
+            groups.reconsider_later(connection, now)
             return released, len(orphans)
 
         return await self._write(run, durable=True)

@@ -149,6 +149,8 @@ class Writer:
             if taken is None:
                 break
             jobs, positions = taken
+            if not jobs and not positions:
+                continue
             started = time.perf_counter()
             self._write(jobs, positions)
             self.stats.seconds += time.perf_counter() - started
@@ -185,6 +187,8 @@ class Writer:
         while True:
             outcomes: list[tuple[_Job, Any, BaseException | None]] | None = None
             try:
+                if self._database.replaced():
+                    self._on_recovery(self._database.reopen())
                 if unsure is not None and self._landed(token):
                     outcomes = unsure
                 else:
@@ -200,6 +204,8 @@ class Writer:
                 break
             except _DamagedError as error:
                 trouble: str | None = self._replace(str(error))
+            except StoreError as error:  # the place is unusable for now: the folder is gone, or a newer version's file
+                trouble = str(error)
             except (SQLAlchemyError, OSError) as error:
                 kind = classify(error) if isinstance(error, SQLAlchemyError) else Failure.RETRY
                 if kind is Failure.FATAL:

@@ -2,15 +2,18 @@ from __future__ import annotations
 
 import asyncio
 import os
+import sqlite3
 import stat
 from pathlib import Path
 
 import pytest
+from sqlalchemy.exc import DBAPIError
 
 from monitor.model import Position
 from monitor.routing import Policy
 from monitor.store import Store, StoreError
-from tests.monitor.store.helpers import finding
+from monitor.store.database import Database, Failure, Recovery, classify, explain
+from tests.monitor.store.helpers import finding, fingerprint
 
 
 async def test_a_damaged_file_is_kept_aside(tmp_path: Path) -> None:
@@ -76,3 +79,76 @@ async def test_the_file_is_private(tmp_path: Path) -> None:
         await store.commit([finding("a")])
         for name in ("state.db", "state.db-wal"):
             assert stat.S_IMODE((tmp_path / name).stat().st_mode) == 0o600
+
+
+async def test_a_file_that_is_removed_while_open_is_noticed(tmp_path: Path) -> None:
+    path = tmp_path / "state.db"
+    async with await Store.open(path, Policy(sinks=("chat",))) as store:
+        seen: list[Recovery] = []
+        store.on_recovery(seen.append)
+        await store.commit([finding("a")])
+        for suffix in ("", "-wal", "-shm"):
+            Path(f"{path}{suffix}").unlink()
+        assert await store.commit([finding("b", 1)]) == 1
+        await asyncio.sleep(0.05)
+        assert [recovery.reason for recovery in seen] == ["the file was removed or replaced while it was open"]
+        assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    async with await Store.open(path) as store:
+        assert [one.fingerprint for one in await store.incidents()] == [fingerprint("b")]
+
+
+async def test_a_folder_that_is_away_is_waited_for(tmp_path: Path) -> None:
+    folder = tmp_path / "state"
+    folder.mkdir()
+    async with await Store.open(folder / "state.db", Policy(sinks=("chat",))) as store:
+        await store.commit([finding("a")])
+        folder.rename(tmp_path / "elsewhere")
+        waiting = asyncio.ensure_future(store.commit([finding("b", 1)]))
+        while store.degraded is None:
+            await asyncio.sleep(0.01)
+        assert "the folder must exist" in store.degraded
+        (tmp_path / "elsewhere").rename(folder)
+        assert await asyncio.wait_for(waiting, 20) == 1
+        assert await store.count() == 2
+
+
+@pytest.mark.parametrize(
+    ("error", "kind"),
+    [
+        ("database or disk is full", Failure.RETRY),
+        ("database is locked", Failure.RETRY),
+        ("database disk image is malformed", Failure.CORRUPT),
+        ("no such table: unheard", Failure.FATAL),
+    ],
+)
+def test_kinds_of_trouble(tmp_path: Path, error: str, kind: Failure) -> None:
+    path = tmp_path / "x.db"
+    database = Database(path)
+    database.prepare()
+    holder = sqlite3.connect(path, isolation_level=None)
+
+    def provoke() -> None:
+        with database.transaction(durable=True) as connection:
+            if "full" in error:
+                connection.exec_driver_sql("PRAGMA max_page_count = 1")
+                for number in range(2_000):
+                    connection.exec_driver_sql(f"INSERT INTO meta VALUES ('{number}', 'x')")
+            connection.exec_driver_sql("SELECT * FROM unheard" if "unheard" in error else "SELECT * FROM incidents")
+            connection.exec_driver_sql("INSERT INTO meta VALUES ('k', 'v')")
+
+    try:
+        if "locked" in error:
+            holder.execute("BEGIN IMMEDIATE")
+        elif "malformed" in error:
+            database.dispose()
+            holder.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+            with path.open("r+b") as file:
+                file.seek(4096)
+                file.write(b"\xff" * (path.stat().st_size - 4096))
+        with pytest.raises(DBAPIError) as caught:
+            provoke()
+        assert error in explain(caught.value)
+        assert classify(caught.value) is kind
+    finally:
+        holder.close()
+        database.dispose()

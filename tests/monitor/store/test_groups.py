@@ -145,3 +145,17 @@ async def test_flush_sends_what_its_group_holds_back(opener) -> None:  # type: i
     assert await deliver(store) == []
     await store.tick(flush=True)
     assert sorted(await deliver(store)) == ["digest", "new"]
+
+
+async def test_a_silence_that_is_taken_back_silences_no_longer(opener, clock: Clock) -> None:  # type: ignore[no-untyped-def]
+    forever = Silence(matchers=(Matcher.parse("rule=github-pat"),))
+    store = await opener(Policy(sinks=("chat",), silences=(forever,)))
+    await store.commit([finding("a")])
+    assert await store.next_due() is None
+    store.policy = Policy(sinks=("chat",))
+    await store.adopt(OWNER, ["chat"])
+    await store.tick()
+    assert await deliver(store) == ["new"]
+    await store.adopt(OWNER, ["chat"])
+    await store.tick()
+    assert await deliver(store) == []
