@@ -105,6 +105,7 @@ class Database:
         self.path = None if self.postgres else Path(self.url.database or "")
         self.writer, self.reader = self._engines()
         self._identity = (0, 0)
+        self.generation = 0  # how often the file was replaced by another
 
     @property
     def name(self) -> str:
@@ -145,6 +146,7 @@ class Database:
         """Go on with the file that lies at the path now, or with a new one."""
         assert self.path is not None
         self.dispose()
+        self.generation += 1
         # The log belonged to the file that is gone, unless its successor brought one: SQLite tells by the salt.
         self.writer, self.reader = self._engines()
         reason = "the file was removed or replaced while it was open"
@@ -156,6 +158,7 @@ class Database:
         if self.path is None:
             raise StoreError(f"{self.name}: the server reports damaged data ({reason}); restore it from a backup")
         self.dispose()
+        self.generation += 1
         aside = self.path.with_name(f"{self.path.name}.corrupt-{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}")
         number = 1
         while aside.exists():

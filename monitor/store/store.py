@@ -449,6 +449,7 @@ class Store:
         deadline = self._loop.time() + _READ_PATIENCE
         delay, repaired = 0.05, False
         while True:
+            generation = self._database.generation
             try:
                 return await self._loop.run_in_executor(self._readers, once)
             except SQLAlchemyError as error:
@@ -456,7 +457,7 @@ class Store:
                 reason = explain(error)
             if kind is Failure.CORRUPT and not repaired:
                 repaired = True
-                await asyncio.wrap_future(self._writer.report_damage(reason))
+                await asyncio.wrap_future(self._writer.report_damage(reason, generation))
             elif kind is not Failure.RETRY or self._loop.time() > deadline:
                 raise StoreError(f"{self.name}: {reason}")
             else:

@@ -120,11 +120,12 @@ class Writer:
             self._condition.notify()
         return job.future
 
-    def report_damage(self, reason: str) -> Future[None]:
-        """A reader has met damage: replace the database."""
+    def report_damage(self, reason: str, generation: int) -> Future[None]:
+        """A reader has met damage in the file of that `Database.generation`: replace it, unless that was done since."""
 
         def run(connection: Connection, now: float) -> None:
-            raise _DamagedError(reason)
+            if self._database.generation == generation:
+                raise _DamagedError(reason)
 
         return self.call(run)
 

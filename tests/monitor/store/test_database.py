@@ -112,6 +112,27 @@ async def test_a_folder_that_is_away_is_waited_for(tmp_path: Path) -> None:
         assert await store.count() == 2
 
 
+async def test_damage_that_readers_meet_is_repaired_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "state.db"
+    async with await Store.open(path, Policy(sinks=("chat",))) as store:
+        await store.commit([finding(n, n) for n in range(3_000)], [Position("s", "k", {"offset": 7})])
+    monkeypatch.setattr(Database, "_check", lambda self: None)  # as for a file too large to be checked at start
+    async with await Store.open(path, Policy(sinks=("chat",))) as store:
+        assert store.recovery is None
+        seen: list[Recovery] = []
+        store.on_recovery(seen.append)
+        size = path.stat().st_size
+        with path.open("r+b") as file:
+            file.seek(4096 * 20)
+            file.write(b"\xff" * (size - 4096 * 40))
+        counts = await asyncio.gather(*(store.count(search="nothing") for _ in range(6)), store.count())
+        assert counts[:6] == [0] * 6
+        assert len(seen) == 1
+        assert not seen[0].complete
+        assert await store.commit([finding("fresh", 9_999)]) == 1
+        assert store.degraded is None
+
+
 @pytest.mark.parametrize(
     ("error", "kind"),
     [
