@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, TypeVar
+from typing import Any, Literal, NamedTuple, TypeVar, get_args
 from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
@@ -429,14 +429,28 @@ def _suggest(word: str, known: Iterable[str]) -> str:
 def _message(model: type[BaseModel], kind: str, location: tuple[int | str, ...], text: str) -> str:
     """pydantic's message in our words. `text` holds no input (hide_input_in_errors; our validators show none)."""
     if kind == "extra_forbidden":
-        here = len(location) == 1
-        fields = [entry.alias or name for name, entry in model.model_fields.items()] if here else []
+        table = _table_at(model, location[:-1])
+        fields = [entry.alias or name for name, entry in table.model_fields.items()] if table else []
         known = f"; known keys: {', '.join(fields)}" if fields else ""
         return f"unknown key{_suggest(str(location[-1]), fields)}{known}"
     if kind == "missing":
         return "missing"
     text = text.removeprefix("Value error, ").removeprefix("Assertion failed, ")
     return re.sub(r"^(Input|String|List|Tuple|Value) should ", "must ", text).replace("valid tuple", "list")
+
+
+def _table_at(model: type[BaseModel], location: tuple[int | str, ...]) -> type[BaseModel] | None:
+    """The model of a table inside a component, such as `app` of a GitHub source."""
+    for part in location:
+        if isinstance(part, int):
+            continue
+        annotations = [entry.annotation for name, entry in model.model_fields.items() if part in (name, entry.alias)]
+        inner = [kind for annotation in annotations for kind in (annotation, *get_args(annotation))]
+        tables = [kind for kind in inner if isinstance(kind, type) and issubclass(kind, BaseModel)]
+        if not tables:
+            return None
+        model = tables[0]
+    return model
 
 
 def _lines(text: str, keys: Iterable[str]) -> dict[str, int]:

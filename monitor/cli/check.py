@@ -131,15 +131,23 @@ def _environment(config: Config) -> Iterator[Finding]:
 
 def _credentials(config: Config) -> Iterator[tuple[str, Credential]]:
     """Every credential reference with its key path."""
+    from pydantic import BaseModel
+
     from sinks.base import Credential
 
-    tables = [("monitor", config.monitor)]
-    tables += [(f"sources[{index}]", source) for index, source in enumerate(config.sources)]  # type: ignore[misc]
-    tables += [(f"sinks[{index}]", sink) for index, sink in enumerate(config.sinks)]  # type: ignore[misc]
-    for path, table in tables:
-        for name, value in table:
-            if isinstance(value, Credential):
-                yield f"{path}.{name}", value
+    def walk(path: str, value: object) -> Iterator[tuple[str, Credential]]:
+        if isinstance(value, Credential):
+            yield path, value
+        elif isinstance(value, BaseModel):
+            for name, inner in value:
+                yield from walk(f"{path}.{name}", inner)
+        elif isinstance(value, tuple):
+            for index, inner in enumerate(value):
+                yield from walk(f"{path}[{index}]", inner)
+
+    yield from walk("monitor", config.monitor)
+    yield from walk("sources", config.sources)
+    yield from walk("sinks", config.sinks)
 
 
 def _unresolved(credential: Credential) -> str | None:

@@ -52,6 +52,9 @@ state_dir = "state"
 [http]
 listen = "127.0.0.1:0"
 
+[rules]
+packs = ["vcs/github"]
+
 [[sources]]
 name = "logs"
 type = "file"

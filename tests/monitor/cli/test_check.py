@@ -63,6 +63,8 @@ def test_paths_of_file_sources(monitor: Command, tmp_path: Path) -> None:
         f"""
 [monitor]
 state_dir = "state"
+[rules]
+packs = ["vcs/github"]
 [[sources]]
 name = "a"
 type = "file"
@@ -81,7 +83,7 @@ include = ["{tmp_path}/folder", "{tmp_path}/absent.log", "{tmp_path}/nowhere/*.l
 def test_a_file_that_may_not_be_read(monitor: Command, tmp_path: Path) -> None:
     (tmp_path / "x.log").touch(mode=0)
     (tmp_path / "config.toml").write_text(
-        f"[monitor]\nstate_dir='s'\n[[sources]]\nname='a'\ntype='file'\ninclude=['{tmp_path}/x.log']\n"
+        f"[monitor]\nstate_dir='s'\n[rules]\npacks=['vcs/github']\n[[sources]]\nname='a'\ntype='file'\ninclude=['{tmp_path}/x.log']\n"
     )
     answer = monitor("check")
     assert answer.returncode == 1
@@ -93,7 +95,7 @@ def test_a_rule_that_is_wrong(monitor: Command, tmp_path: Path) -> None:
         "[[rule]]\nid = 'a'\nname = 'Acme'\npattern = '(?<=x)(?P<secret>acme_[0-9]{9})'\nseverity = 'high'\n"
         "examples = ['acme_{digits:9}']\nnegative_examples = ['acme_']\n"
     )
-    (tmp_path / "config.toml").write_text("[monitor]\nstate_dir='s'\n[rules]\npaths = ['own.toml']\n")
+    (tmp_path / "config.toml").write_text("[monitor]\nstate_dir='s'\n[rules]\npacks = ['vcs/github']\npaths = ['own.toml']\n")
     answer = monitor("check", "--format", "json")
     assert answer.returncode == 78
     (row,) = [row for row in json.loads(answer.stdout) if row["kind"] == "rules"]
@@ -103,7 +105,7 @@ def test_a_rule_that_is_wrong(monitor: Command, tmp_path: Path) -> None:
 
 def test_a_sink_that_no_route_reaches(monitor: Command, tmp_path: Path) -> None:
     (tmp_path / "config.toml").write_text(
-        "[monitor]\nstate_dir='s'\n[[sinks]]\nname='a'\ntype='console'\n[[sinks]]\nname='b'\ntype='console'\n"
+        "[monitor]\nstate_dir='s'\n[rules]\npacks=['vcs/github']\n[[sinks]]\nname='a'\ntype='console'\n[[sinks]]\nname='b'\ntype='console'\n"
         "[[routes]]\nsinks=['a']\n"
     )
     answer = monitor("check")
