@@ -95,7 +95,9 @@ def test_a_rule_that_is_wrong(monitor: Command, tmp_path: Path) -> None:
         "[[rule]]\nid = 'a'\nname = 'Acme'\npattern = '(?<=x)(?P<secret>acme_[0-9]{9})'\nseverity = 'high'\n"
         "examples = ['acme_{digits:9}']\nnegative_examples = ['acme_']\n"
     )
-    (tmp_path / "config.toml").write_text("[monitor]\nstate_dir='s'\n[rules]\npacks = ['vcs/github']\npaths = ['own.toml']\n")
+    (tmp_path / "config.toml").write_text(
+        "[monitor]\nstate_dir='s'\n[rules]\npacks = ['vcs/github']\npaths = ['own.toml']\n"
+    )
     answer = monitor("check", "--format", "json")
     assert answer.returncode == 78
     (row,) = [row for row in json.loads(answer.stdout) if row["kind"] == "rules"]
