@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
-from monitor.model import Confidence, Finding, Resolution, Severity, State
+from monitor.model import Alert, Confidence, Finding, Resolution, Severity, State
 from sinks.base import Location
 
 __all__ = [
@@ -20,6 +20,7 @@ __all__ = [
     "Incident",
     "TransitionError",
     "fold",
+    "fold_alert",
     "incident_id",
     "rank",
     "transition",
@@ -143,6 +144,45 @@ def fold(existing: Incident | None, finding: Finding) -> Change:
         # Whoever acknowledged it acknowledged something smaller.
         return Change(replace(seen, state="open"), "escalated")
     return Change(seen, "update")
+
+
+def fold_alert(
+    existing: Incident,
+    alert: Alert,
+    *,
+    was_state: State | None = None,
+    was_resolution: Resolution | None = None,
+    elsewhere: float | None = None,
+    others_open: bool = False,
+) -> Change:
+    """What another system's alert says about an incident that its findings are already part of.
+
+    `was_state`, `was_resolution`: the alert's as known before. `elsewhere`: when the secret was last seen outside of
+    alerts. `others_open`: another alert of the incident is still open.
+    """
+    seen = existing
+    if any(existing.labels.get(key) != value for key, value in alert.labels.items()):
+        seen = replace(seen, labels={**existing.labels, **alert.labels})
+    worse = rank(alert.severity) > rank(existing.severity)
+    if worse:
+        seen = replace(seen, severity=alert.severity)
+
+    if alert.state == "resolved" and was_state != "resolved" and existing.state != "resolved":
+        resolved_at = alert.resolved or alert.updated
+        if alert.resolution == "revoked" and elsewhere is not None and elsewhere > resolved_at:
+            # They say it is dead, and a log says it was used since: an alarm of its own.
+            return Change(_reopened(seen), "reopened")
+        # Revoked concerns the secret, wherever it lies; every other word only the place they looked at.
+        if alert.resolution == "revoked" or (elsewhere is None and not others_open):
+            seen = replace(seen, state="resolved", resolution=alert.resolution, resolved_at=resolved_at)
+            return Change(seen, "resolved")
+    if alert.state == "open" and existing.state == "resolved":
+        if was_state == "resolved" and existing.resolution == was_resolution:
+            return Change(_reopened(seen), "reopened")
+        return Change(seen, None)
+    if worse and existing.state != "resolved":
+        return Change(replace(seen, state="open"), "escalated")
+    return Change(seen, None)
 
 
 def transition(

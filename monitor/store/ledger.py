@@ -18,7 +18,7 @@ from monitor.store.records import Commit
 from monitor.store.rows import chunks, clean, incident_columns, incident_from, insert_into
 from monitor.store.schema import audit, findings, incidents, positions
 
-__all__ = ["KEEP", "Ingested", "apply_commits", "apply_transition", "position_key"]
+__all__ = ["KEEP", "Ingested", "apply_commits", "apply_transition", "audit_row", "position_key", "update_incidents"]
 
 # Findings kept of one incident: so many of the newest, and the newest of so many places. The newest also answer for
 # replays; everything older lies before the positions committed since.
@@ -107,13 +107,13 @@ def _ingest(
             case.reasons.add(change.reason)
         if change.reason in ("new", "escalated", "reopened"):
             action = "opened" if change.reason == "new" else change.reason
-            trail.append(_audit_row(incident, was, action, actor="monitor", note="", now=now))
+            trail.append(audit_row(incident, was, action, actor="monitor", note="", now=now))
 
     changed = [case for case in cases.values() if case.added]
     created = [_columns(case) for case in changed if not case.exists]
     if created:
         connection.execute(insert(incidents), created)
-    _update(connection, [_columns(case) for case in changed if case.exists])
+    update_incidents(connection, [_columns(case) for case in changed if case.exists])
     if trail:
         connection.execute(insert(audit), trail)
     for case in changed:
@@ -150,10 +150,10 @@ def apply_transition(
         raise LookupError(f"there is no incident {incident_id}")
     was = incident_from(row)
     change: Change = transition(was, action, actor=actor, now=now, resolution=resolution)
-    _update(connection, [{**incident_columns(change.incident), "kept": row.kept}])
+    update_incidents(connection, [{**incident_columns(change.incident), "kept": row.kept}])
     assert change.reason is not None
     connection.execute(
-        insert(audit), [_audit_row(change.incident, was, change.reason, actor=actor, note=note, now=now)]
+        insert(audit), [audit_row(change.incident, was, change.reason, actor=actor, note=note, now=now)]
     )
     places: tuple[tuple[str, str], ...] = ()
     if action == "reopen":
@@ -221,7 +221,8 @@ def _columns(case: _Case) -> dict[str, Any]:
     return {**incident_columns(case.incident), "kept": case.kept + case.added}
 
 
-def _update(connection: Connection, rows: Sequence[Mapping[str, Any]]) -> None:
+def update_incidents(connection: Connection, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Rows as `incident_columns` gives them, with `kept`."""
     if not rows:
         return
     names = [name for name in rows[0] if name not in ("id", "fingerprint")]
@@ -272,7 +273,7 @@ def _move(connection: Connection, moved: Sequence[Position]) -> None:
         )
 
 
-def _audit_row(
+def audit_row(
     incident: Incident, was: Incident | None, action: str, *, actor: str, note: str, now: float
 ) -> dict[str, Any]:
     return {

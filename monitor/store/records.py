@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from monitor.incidents import Incident
-from monitor.model import Finding, Position, Resolution, Severity, State
+from monitor.model import Alert, Finding, HookDelivery, Position, Resolution, Severity, State
 from sinks.base import Reason, Receipt
 
-__all__ = ["AuditEntry", "Commit", "Leased", "Notice", "OutboxEntry", "Stats"]
+__all__ = ["AlertBatch", "AuditEntry", "Commit", "Leased", "Notice", "OutboxEntry", "Stats"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +39,23 @@ class Commit:
     positions: Sequence[Position] = ()
     notify: bool = True
     notices: Sequence[Notice] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class AlertBatch:
+    """Alerts of one source with their findings and all that belongs to them: applied together or not at all.
+
+    `handled`: ids of hook deliveries that this answers; `again`: work to do later; `summary`: the title under which
+    alerts that opened quietly are told of now.
+    """
+
+    source: str
+    alerts: Sequence[Alert] = ()
+    findings: Sequence[Finding] = ()
+    positions: Sequence[Position] = ()
+    handled: Sequence[str] = ()
+    again: Sequence[HookDelivery] = ()
+    summary: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ import contextlib
 import json
 import os
 import time
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from types import TracebackType
@@ -17,11 +17,11 @@ from sqlalchemy import Connection, Select, func, select
 from sqlalchemy.exc import SQLAlchemyError
 
 from monitor.incidents import Action, Incident
-from monitor.model import Finding, Position, Resolution, Severity, State
+from monitor.model import Finding, HookDelivery, KnownAlert, Position, Resolution, Severity, State, WriteBack
 from monitor.routing import Policy
-from monitor.store import groups, ledger, outbox
+from monitor.store import alerts, groups, ledger, outbox
 from monitor.store.database import Database, Failure, Recovery, StoreError, classify, explain
-from monitor.store.records import AuditEntry, Commit, Leased, Notice, OutboxEntry, Stats
+from monitor.store.records import AlertBatch, AuditEntry, Commit, Leased, Notice, OutboxEntry, Stats
 from monitor.store.rows import clean, incident_from, load_locations
 from monitor.store.schema import audit, findings, incidents, positions
 from monitor.store.schema import outbox as outbox_table
@@ -180,6 +180,35 @@ class Store:
         return await self._write(
             lambda connection, now: outbox.add_notice(connection, self._policy, notice, now), durable=True
         )
+
+    # For sources of ready-made alerts
+
+    async def record_alerts(self, batch: AlertBatch) -> int:
+        """Alerts with their findings, positions and hooks in one transaction; returns how many findings were new."""
+        return await self._write(
+            lambda connection, now: alerts.apply_alerts(connection, self._policy, batch, now), durable=True
+        )
+
+    async def known_alerts(self, ids: Iterable[str]) -> dict[str, KnownAlert]:
+        """Those of `ids` that were recorded."""
+        wanted = list(ids)
+        return await self._read(lambda connection: alerts.known(connection, wanted))
+
+    async def enqueue_hook(self, delivery: HookDelivery) -> bool:
+        """Keep a verified hook until its source has dealt with it; False: one of its id is known."""
+        return await self._write(lambda connection, now: alerts.enqueue(connection, delivery, now), durable=True)
+
+    async def due_hooks(self, source: str, limit: int = 50) -> list[HookDelivery]:
+        """Hooks of `source` to deal with, oldest first."""
+        return await self._read(lambda connection: alerts.due_hooks(connection, source, self._clock(), limit))
+
+    async def postpone_hook(self, id_: str, seconds: float) -> None:
+        """Try again in so many seconds."""
+        await self._write(lambda connection, now: alerts.postpone(connection, id_, now + seconds))
+
+    async def write_backs(self, source: str, limit: int = 50) -> list[WriteBack]:
+        """Alerts open where they came from whose incident is resolved as revoked."""
+        return await self._read(lambda connection: alerts.write_backs(connection, source, limit))
 
     # For delivery
 

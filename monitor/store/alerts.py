@@ -1,0 +1,337 @@
+"""Inside a transaction: alerts of another system, what they do to incidents, and the hooks that announce them."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from sqlalchemy import Connection, Row, bindparam, delete, func, insert, select, update
+
+from monitor.incidents import SEVERITIES, Change, Incident, fold_alert
+from monitor.model import Alert, Finding, HookDelivery, KnownAlert, WriteBack
+from monitor.routing import Policy
+from monitor.store import groups, ledger, outbox
+from monitor.store.records import AlertBatch, Commit, Notice
+from monitor.store.rows import chunks, clean, incident_columns, incident_from, insert_into
+from monitor.store.schema import alerts, audit, findings, hooks, incidents
+
+__all__ = ["apply_alerts", "due_hooks", "enqueue", "known", "postpone", "write_backs"]
+
+# GitHub can deliver again for three days; what comes later than this is read once more, which does no harm.
+REMEMBER_HOOKS = 7 * 86_400.0
+ACTOR = "github"
+
+
+def apply_alerts(connection: Connection, policy: Policy, batch: AlertBatch, now: float) -> int:
+    """Findings, alerts, positions and hooks of one batch; returns how many findings were new."""
+    before = _rows(connection, [alert.id for alert in batch.alerts])
+    taken = [_settled(alert, before.get(alert.id)) for alert in batch.alerts if _newer(alert, before.get(alert.id))]
+    current = {alert.id: alert for alert in taken}
+    found = [
+        replace(finding, fingerprint=current[finding.generation].fingerprint)
+        for finding in batch.findings
+        if finding.generation in current
+    ]
+    for alert in current.values():
+        row = before.get(alert.id)
+        if row is not None and row.fingerprint != alert.fingerprint:
+            _rename(connection, policy, alert, row, [one for one in found if one.generation == alert.id], now=now)
+
+    quiet = {alert.id for alert in current.values() if alert.quiet or alert.state == "resolved"}
+    ingested = ledger.apply_commits(
+        connection,
+        policy,
+        [
+            Commit([finding for finding in found if finding.generation not in quiet], tuple(batch.positions)),
+            Commit([finding for finding in found if finding.generation in quiet], notify=False),
+        ],
+        (),
+        now,
+    )
+    _store(connection, current.values())
+    _fold(connection, policy, current.values(), before, now)
+    _hooks(connection, batch, now)
+    if batch.summary is not None and (notice := _summary(connection, batch.source, batch.summary)) is not None:
+        outbox.add_notice(connection, policy, notice, now)
+    return sum(ingested.new)
+
+
+def _newer(alert: Alert, row: Row[Any] | None) -> bool:
+    """Answers can overtake each other: what is older than what we have is no news."""
+    return row is None or alert.updated >= row.updated
+
+
+def _settled(alert: Alert, row: Row[Any] | None) -> Alert:
+    """What was decided about an alert stays: a value once known, and whether it opened quietly."""
+    if row is None:
+        return alert
+    if alert.provisional and not row.provisional:
+        alert = replace(alert, fingerprint=row.fingerprint, provisional=False)
+    return replace(alert, quiet=bool(row.quiet))
+
+
+def _rows(connection: Connection, ids: Iterable[str]) -> dict[str, Row[Any]]:
+    found = {}
+    for chunk in chunks(ids):
+        for row in connection.execute(select(alerts).where(alerts.c.id.in_(chunk))):
+            found[row.id] = row
+    return found
+
+
+def _rename(
+    connection: Connection, policy: Policy, alert: Alert, row: Row[Any], found: Sequence[Finding], *, now: float
+) -> None:
+    """The value of an alert has become known: its findings move to the incident of the value.
+
+    When that does not exist yet, the incident by place becomes it and keeps its id, its history and its pages.
+    """
+    own = (findings.c.incident == row.incident) & (findings.c.generation == clean(alert.id))
+    size, first, last = connection.execute(
+        select(func.count(), func.min(findings.c.time), func.max(findings.c.time)).where(own)
+    ).one()
+    kept = connection.execute(select(incidents.c.kept).where(incidents.c.id == row.incident)).scalar() or 0
+    alone = kept == size
+    target = connection.execute(select(incidents).where(incidents.c.fingerprint == alert.fingerprint)).first()
+    old = update(incidents).where(incidents.c.id == row.incident)
+    if target is None and alone:
+        values: dict[str, Any] = {"fingerprint": alert.fingerprint}
+        if found:
+            one = found[0]
+            values |= {"rule": clean(one.rule), "name": clean(one.name), "masked": clean(one.masked)}
+            values |= {"confidence": one.confidence, "runbook": one.runbook}
+        connection.execute(old.values(values))
+        return
+    if not size:
+        return
+    less = {"kept": incidents.c.kept - size}
+    if not alone:  # an incident without an occurrence would be none
+        less["occurrences"] = incidents.c.occurrences - size
+    connection.execute(old.values(less))
+    if target is None:
+        connection.execute(delete(findings).where(own))  # they come again, as findings of the new incident
+        return
+    connection.execute(update(findings).where(own).values(incident=target.id))
+    connection.execute(
+        update(incidents)
+        .where(incidents.c.id == target.id)
+        .values(
+            occurrences=incidents.c.occurrences + size,
+            kept=incidents.c.kept + size,
+            first_seen=min(target.first_seen, first),
+            last_seen=max(target.last_seen, last),
+        )
+    )
+    state = connection.execute(select(incidents.c.state).where(incidents.c.id == row.incident)).scalar()
+    if alone and state != "resolved":
+        # Resolved and not removed: a pager that rang for it must hear that it is over.
+        note = f"the same secret as incident {target.id}, which holds its places now"
+        ledger.apply_transition(
+            connection, policy, row.incident, "resolve", actor=ACTOR, resolution="wont_fix", note=note, now=now
+        )
+    joined = incident_from(connection.execute(select(incidents).where(incidents.c.id == target.id)).one())
+    if joined.state != "resolved" and alert.state == "open" and not alert.quiet:
+        groups.enrol(connection, policy, [groups.Touched(joined, _places(connection, alert))], now)
+
+
+def _store(connection: Connection, taken: Iterable[Alert]) -> None:
+    ids = _incidents(connection, taken)
+    rows = [
+        {
+            "id": alert.id,
+            "source": clean(alert.source),
+            "incident": ids[alert.fingerprint].id,
+            "fingerprint": alert.fingerprint,
+            "provisional": int(alert.provisional),
+            "url": clean(alert.url),
+            "severity": alert.severity,
+            "state": alert.state,
+            "resolution": alert.resolution,
+            "created": alert.created,
+            "updated": alert.updated,
+            "quiet": int(alert.quiet),
+            "summarised": 0,
+        }
+        for alert in taken
+        if alert.fingerprint in ids
+    ]
+    if not rows:
+        return
+    statement = insert_into(connection, alerts)
+    kept = ("id", "quiet", "summarised")
+    connection.execute(
+        statement.on_conflict_do_update(
+            index_elements=[alerts.c.id],
+            set_={column.name: statement.excluded[column.name] for column in alerts.c if column.name not in kept},
+        ),
+        rows,
+    )
+
+
+def _incidents(connection: Connection, taken: Iterable[Alert]) -> dict[str, Row[Any]]:
+    found = {}
+    for chunk in chunks(alert.fingerprint for alert in taken):
+        for row in connection.execute(select(incidents).where(incidents.c.fingerprint.in_(chunk))):
+            found[row.fingerprint] = row
+    return found
+
+
+def _fold(
+    connection: Connection, policy: Policy, taken: Iterable[Alert], before: Mapping[str, Row[Any]], now: float
+) -> None:
+    rows = _incidents(connection, taken)
+    current = {print_: incident_from(row) for print_, row in rows.items()}
+    ends = [alert for alert in taken if alert.state == "resolved"]
+    elsewhere = _elsewhere(connection, [current[one.fingerprint].id for one in ends if one.fingerprint in current])
+    still_open = _open(connection, [current[one.fingerprint].id for one in ends if one.fingerprint in current])
+    trail: list[dict[str, Any]] = []
+    touched: list[groups.Touched] = []
+    changed: dict[str, Incident] = {}
+    for alert in taken:
+        was = current.get(alert.fingerprint)
+        if was is None:
+            continue
+        row = before.get(alert.id)
+        change: Change = fold_alert(
+            was,
+            alert,
+            was_state=row.state if row else None,
+            was_resolution=row.resolution if row else None,
+            elsewhere=elsewhere.get(was.id),
+            others_open=bool(still_open.get(was.id, set()) - {alert.id}),
+        )
+        if change.incident != was:
+            current[alert.fingerprint] = changed[was.id] = change.incident
+        if change.reason is None:
+            continue
+        note = f"GitHub: {alert.url or alert.id} is {alert.resolution or alert.state}"
+        trail.append(ledger.audit_row(change.incident, was, change.reason, actor=ACTOR, note=note, now=now))
+        loud = change.reason in ("escalated", "reopened")
+        touched.append(
+            groups.Touched(change.incident, _places(connection, alert) if loud else (), urgent=loud, everywhere=True)
+        )
+    kept = {row.id: row.kept for row in rows.values()}
+    ledger.update_incidents(connection, [{**incident_columns(one), "kept": kept[one.id]} for one in changed.values()])
+    if trail:
+        connection.execute(insert(audit), trail)
+    groups.enrol(connection, policy, touched, now)
+
+
+def _places(connection: Connection, alert: Alert) -> tuple[tuple[str, str], ...]:
+    """Where routes look: the source and path of the alert's newest finding."""
+    query = select(findings.c.source, findings.c.path).where(findings.c.generation == clean(alert.id))
+    row = connection.execute(query.order_by(findings.c.seq.desc()).limit(1)).first()
+    return ((row.source, row.path),) if row else ((clean(alert.source), ""),)
+
+
+def _elsewhere(connection: Connection, ids: Iterable[str]) -> dict[str, float]:
+    """Incident → when it was last seen outside of alerts (in a log, say)."""
+    found: dict[str, float] = {}
+    for chunk in chunks(ids):
+        query = (
+            select(findings.c.incident, func.max(findings.c.time))
+            .outerjoin(alerts, alerts.c.id == findings.c.generation)
+            .where(findings.c.incident.in_(chunk), alerts.c.id.is_(None))
+            .group_by(findings.c.incident)
+        )
+        found.update((incident, last) for incident, last in connection.execute(query))
+    return found
+
+
+def _open(connection: Connection, ids: Iterable[str]) -> dict[str, set[str]]:
+    """Incident → its alerts that are open where they came from."""
+    found: dict[str, set[str]] = {}
+    for chunk in chunks(ids):
+        query = select(alerts.c.incident, alerts.c.id).where(alerts.c.incident.in_(chunk), alerts.c.state == "open")
+        for incident, id_ in connection.execute(query):
+            found.setdefault(incident, set()).add(id_)
+    return found
+
+
+def _summary(connection: Connection, source: str, title: str) -> Notice | None:
+    """One notice about all alerts that opened quietly and were not told of yet; None when there are none."""
+    fresh = (alerts.c.source == clean(source)) & (alerts.c.quiet == 1) & (alerts.c.summarised == 0)
+    query = select(alerts.c.state, alerts.c.severity, func.count()).where(fresh)
+    counts: Counter[str] = Counter()
+    for state, severity, number in connection.execute(query.group_by(alerts.c.state, alerts.c.severity)):
+        counts["resolved" if state == "resolved" else severity] += number
+    if not counts:
+        return None
+    connection.execute(update(alerts).where(fresh).values(summarised=1))
+    parts = [f"{counts[name]} {name}" for name in (*reversed(SEVERITIES), "resolved") if counts[name]]
+    total = sum(counts.values())
+    text = (
+        f"{total} alerts are older than quiet_after and were opened without a notification each: {', '.join(parts)}. "
+        f"`monitor incidents list --source {source}` shows them."
+    )
+    return Notice(title, text, "info", key=f"alerts:{source}")
+
+
+# Hooks
+
+
+def _hooks(connection: Connection, batch: AlertBatch, now: float) -> None:
+    if batch.again:
+        rows = [_hook_row(delivery, now) for delivery in batch.again]
+        connection.execute(insert_into(connection, hooks).on_conflict_do_nothing(index_elements=[hooks.c.id]), rows)
+    if batch.handled:
+        done = update(hooks).where(hooks.c.id == bindparam("_id")).values(done_at=now)
+        connection.execute(done, [{"_id": clean(name)} for name in batch.handled])
+        connection.execute(delete(hooks).where(hooks.c.done_at < now - REMEMBER_HOOKS))
+
+
+def _hook_row(delivery: HookDelivery, now: float) -> dict[str, Any]:
+    return {
+        "id": clean(delivery.id),
+        "source": clean(delivery.source),
+        "event": clean(delivery.event),
+        "repo": clean(delivery.repo),
+        "number": delivery.number,
+        "due": delivery.due or now,
+        "attempts": delivery.attempts,
+        "received_at": now,
+        "done_at": None,
+    }
+
+
+def enqueue(connection: Connection, delivery: HookDelivery, now: float) -> bool:
+    """Note a hook; False when one of its id is known."""
+    statement = insert_into(connection, hooks).on_conflict_do_nothing(index_elements=[hooks.c.id])
+    return connection.execute(statement.returning(hooks.c.id), [_hook_row(delivery, now)]).first() is not None
+
+
+def postpone(connection: Connection, delivery: str, until: float) -> None:
+    connection.execute(
+        update(hooks).where(hooks.c.id == clean(delivery)).values(due=until, attempts=hooks.c.attempts + 1)
+    )
+
+
+def due_hooks(connection: Connection, source: str, now: float, limit: int) -> list[HookDelivery]:
+    query = select(hooks).where(hooks.c.source == clean(source), hooks.c.done_at.is_(None), hooks.c.due <= now)
+    return [
+        HookDelivery(row.id, row.source, row.event, row.repo, row.number, row.due, row.attempts)
+        for row in connection.execute(query.order_by(hooks.c.due, hooks.c.id).limit(limit))
+    ]
+
+
+# Questions
+
+
+def known(connection: Connection, ids: Iterable[str]) -> dict[str, KnownAlert]:
+    return {
+        id_: KnownAlert(row.fingerprint, bool(row.provisional), row.updated)
+        for id_, row in _rows(connection, ids).items()
+    }
+
+
+def write_backs(connection: Connection, source: str, limit: int) -> list[WriteBack]:
+    query = (
+        select(alerts.c.id, alerts.c.incident)
+        .join(incidents, incidents.c.id == alerts.c.incident)
+        .where(alerts.c.source == clean(source), alerts.c.state == "open")
+        .where(incidents.c.state == "resolved", incidents.c.resolution == "revoked")
+        .order_by(alerts.c.id)
+        .limit(limit)
+    )
+    return [WriteBack(id_, incident) for id_, incident in connection.execute(query)]
