@@ -20,15 +20,16 @@ from pathlib import Path
 from typing import Any
 
 import hyperscan
-import re2
 
 from detectors.checksums import CHECKS
 from detectors.decode import Codec, codecs
 from detectors.filters import entropy, looks_like_hash, placeholder, words
 from detectors.fingerprint import mask
+from detectors.hints import hints
 from detectors.rule import Confidence, Rule, RuleError, Severity
+from detectors.syntax import compile_re2, diagnose
 
-__all__ = ["Decision", "Engine", "Match", "Worker", "compile_re2", "syntax_problem"]
+__all__ = ["Decision", "Engine", "Match", "Worker"]
 
 Buffer = bytes | bytearray | memoryview
 MAX_DEPTH = 3  # of decoding
@@ -65,36 +66,13 @@ class Decision:
     decode: tuple[str, ...] = ()
 
 
-def compile_re2(pattern: str) -> Any:
-    """RE2 over bytes (Latin-1, linear time). Raises re2.error."""
-    options = re2.Options()
-    options.encoding = re2.Options.Encoding.LATIN1
-    options.log_errors = False
-    return re2.compile(pattern.encode("ascii"), options)
-
-
-def syntax_problem(rule: Rule) -> str | None:
-    """What RE2 or Hyperscan has against this rule alone, or None."""
-    try:
-        compile_re2(rule.confirm)
-    except re2.error as error:
-        text = error.args[0] if error.args else error
-        return f"RE2: {text.decode('ascii', 'replace') if isinstance(text, bytes) else text}"
-    database = hyperscan.Database(mode=hyperscan.HS_MODE_BLOCK)
-    try:
-        database.compile(expressions=[rule.shape.trigger.encode("ascii")], ids=[0], flags=[0])
-    except hyperscan.error as error:
-        return f"Hyperscan: {error}"
-    return None
-
-
 class Engine:
     """A compiled set of rules. Immutable and shared by threads; each thread scans through its own `worker()`."""
 
-    def __init__(self, rules: Sequence[Rule], database: Any, table: Sequence[Codec]) -> None:
+    def __init__(self, rules: Sequence[Rule], plan: _Plan, database: Any) -> None:
         self.rules = tuple(rules)
         self.database = database
-        self._codecs = table
+        self.plan = plan
         self._confirm: dict[int, Any] = {}
         self._allow: dict[int, list[Any]] = {}
         self._index = {rule.id: number for number, rule in enumerate(rules)}
@@ -107,40 +85,14 @@ class Engine:
         """
         if not rules:
             raise RuleError(["no rules: every pack is disabled, so nothing could ever be found"])
-        table = codecs(rules)
-        expressions = [rule.shape.trigger.encode("ascii") for rule in rules]
-        ids = list(range(len(rules)))
-        for number, codec in enumerate(table, len(rules)):
-            expressions.append(codec.trigger)
-            ids.append(number)
-        flags = [0] * len(expressions)
-        key = _cache_key(expressions, ids)
-        path = cache_dir / f"{key[:32]}.hsdb" if cache_dir is not None else None
-        database = _load(path, key) if path is not None else None
-        if database is None:
-            database = hyperscan.Database(mode=hyperscan.HS_MODE_BLOCK)
-            problems = []
-            for rule in rules:
-                if rule.checksum is not None and rule.checksum not in CHECKS:
-                    known = ", ".join(CHECKS)
-                    problems.append(
-                        f"{rule.source}: {rule.id}: checksum: no check is called {rule.checksum!r}; there are {known}"
-                    )
-                try:
-                    compile_re2(rule.confirm)
-                except re2.error:
-                    problems.append(f"{rule.source}: {rule.id}: pattern: {syntax_problem(rule)}")
-            if problems:
-                raise RuleError(problems)
-            try:
-                database.compile(expressions=expressions, ids=ids, flags=flags)
-            except hyperscan.error as error:
-                # Hyperscan does not say which of many: compile each alone to name it.
-                problems = [f"{r.source}: {r.id}: pattern: {p}" for r in rules if (p := syntax_problem(r))]
-                raise RuleError(problems or [f"Hyperscan: {error}"]) from None
-            if path is not None:
-                _save(path, key, database)
-        return cls(rules, database, table)
+        plan = _Plan(rules)
+        try:
+            database = _database(plan.expressions, cache_dir)
+        except hyperscan.error as error:
+            # Hyperscan does not say which of many: compile each alone to name it.
+            problems = [f"{r.source}: {r.id}: pattern: {p}" for r in rules if (p := diagnose(r.pattern, r.trigger))]
+            raise RuleError(problems or [f"Hyperscan: {error}"]) from None
+        return cls(rules, plan, database)
 
     def worker(self) -> Worker:
         """A scanner for one thread, with a scratch of its own."""
@@ -164,9 +116,28 @@ class Engine:
         """Index of a rule in `rules`. Raises KeyError."""
         return self._index[rule_id]
 
-    def codec(self, number: int) -> Codec:
-        """The codec whose trigger has this id."""
-        return self._codecs[number - len(self.rules)]
+
+class _Plan:
+    """What each expression id stands for: rules that share a trigger, rules that share a hint, or a decoder."""
+
+    def __init__(self, rules: Sequence[Rule]) -> None:
+        problems = []
+        triggers: dict[bytes, list[int]] = {}
+        for number, rule in enumerate(rules):
+            if rule.checksum is not None and rule.checksum not in CHECKS:
+                known = ", ".join(CHECKS)
+                problems.append(
+                    f"{rule.source}: {rule.id}: checksum: no check is called {rule.checksum!r}; there are {known}"
+                )
+            if not rule.keywords:
+                triggers.setdefault(rule.shape.trigger.encode("ascii"), []).append(number)
+        if problems:
+            raise RuleError(problems)
+        hinted = hints([(number, rule) for number, rule in enumerate(rules) if rule.keywords])
+        self.rules: list[Sequence[int]] = [*triggers.values(), *(numbers for _, numbers in hinted)]
+        self.codecs = codecs(rules)  # their ids come after those of the rules
+        texts = [*triggers, *(text for text, _ in hinted), *(codec.trigger for codec in self.codecs)]
+        self.expressions = list(zip(texts, range(len(texts)), strict=True))
 
 
 class Worker:
@@ -174,22 +145,20 @@ class Worker:
 
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
-        # One scratch a nesting level: a decoded text is scanned while the outer scan's results are still in use, and
-        # sharing one scratch between levels raises ScratchInUseError only when it happens inside a callback.
+        # Decoded text is scanned after the scan it came from has returned, so one scratch serves every depth.
         self._scratch = hyperscan.Scratch(engine.database)
-        self._ends: dict[int, list[int]] = {}
 
     def scan(self, data: Buffer, fresh: int = 0, limit: int | None = None) -> list[Match]:
         """Secrets in `data` whose match ends in `fresh < end <= limit`, by position, one for a span."""
-        ends = self.hits(data)
-        if not ends:
+        ends, encoded = self.hits(data)
+        if not ends and not encoded:
             return []
-        decisions = self._decide_all(data, ends, 0)
+        decisions = self._decide_all(data, ends, encoded, 0)
         return [m for m, end in _resolve(decisions) if fresh < end and (limit is None or end <= limit)]
 
     def explain(self, data: Buffer) -> list[Decision]:
         """Every candidate with the stage that accepted or rejected it, by position."""
-        decided = self._decide_all(data, self.hits(data), 0, explain=True)
+        decided = self._decide_all(data, *self.hits(data), 0, explain=True)
         kept = {id(m) for m, _ in _resolve(decided)}
         out = []
         for decision, _ in decided:
@@ -200,32 +169,41 @@ class Worker:
                 out.append(decision)
         return sorted(out, key=lambda d: (d.start, d.end, d.rule.id))
 
-    def hits(self, data: Buffer) -> dict[int, list[int]]:
-        """Trigger ends by expression id. This is the whole cost of a block without hits."""
-        ends: dict[int, list[int]] = {}
+    def hits(self, data: Buffer) -> tuple[dict[int, list[int]], list[tuple[Codec, int]]]:
+        """Trigger ends by rule number, and hits of decoders. This is the whole cost of a block without hits."""
+        raw: dict[int, list[int]] = {}
 
         def on_match(number: int, _start: int, end: int, _flags: int, _context: object) -> None:
-            if number in ends:
-                ends[number].append(end)
+            if number in raw:
+                raw[number].append(end)
             else:
-                ends[number] = [end]
+                raw[number] = [end]
 
+        plan = self.engine.plan
         self.engine.database.scan(data, match_event_handler=on_match, scratch=self._scratch)
-        return ends
+        ends: dict[int, list[int]] = {}
+        encoded: list[tuple[Codec, int]] = []
+        for number, positions in raw.items():
+            if number < len(plan.rules):
+                for rule in plan.rules[number]:
+                    ends[rule] = ends[rule] + positions if rule in ends else positions
+            else:
+                codec = plan.codecs[number - len(plan.rules)]
+                encoded.extend((codec, end) for end in positions)
+        return ends, encoded
 
     def _decide_all(
-        self, data: Buffer, ends: dict[int, list[int]], depth: int, explain: bool = False
+        self,
+        data: Buffer,
+        ends: dict[int, list[int]],
+        encoded: list[tuple[Codec, int]],
+        depth: int,
+        explain: bool = False,
     ) -> list[tuple[Decision, int]]:
         """Decisions with the end of the whole match (where `scan` counts it)."""
         out: list[tuple[Decision, int]] = []
         rules = self.engine.rules
-        count = len(rules)
-        encoded: dict[str, list[tuple[Codec, int]]] = {}
         for number, positions in ends.items():
-            if number >= count:
-                codec = self.engine.codec(number)
-                encoded.setdefault(codec.name, []).extend((codec, end) for end in positions)
-                continue
             rule = rules[number]
             shape = rule.shape
             regex = self.engine.confirm(number)
@@ -255,17 +233,17 @@ class Worker:
     def _decode_all(
         self,
         data: Buffer,
-        encoded: dict[str, list[tuple[Codec, int]]],
+        encoded: list[tuple[Codec, int]],
         depth: int,
         explain: bool,
         out: list[tuple[Decision, int]],
     ) -> None:
-        for name, hits in encoded.items():
+        kinds: dict[str, list[tuple[Codec, int]]] = {}
+        for hit in encoded:
+            kinds.setdefault(hit[0].name, []).append(hit)
+        for name, hits in kinds.items():
             for region in hits[0][0].regions(data, hits):
-                ends = self.hits(region.text)
-                if not ends:
-                    continue
-                inner = self._decide_all(region.text, ends, depth + 1, explain)
+                inner = self._decide_all(region.text, *self.hits(region.text), depth + 1, explain)
                 for decision, _ in inner:
                     start, end = region.locate(decision.start), region.locate(decision.end)
                     end = max(end, start + 1)
@@ -423,14 +401,28 @@ def _resolve(decided: Sequence[tuple[Decision, int]]) -> list[tuple[Match, int]]
     return sorted(kept, key=lambda p: p[0].start)
 
 
-def _cache_key(expressions: Sequence[bytes], ids: Sequence[int]) -> str:
+def _database(expressions: Sequence[tuple[bytes, int]], cache_dir: Path | None) -> Any:
+    """The compiled `expressions` (text, id), from the cache when it holds them. Raises hyperscan.error."""
+    key = _cache_key(expressions)
+    path = cache_dir / f"{key[:32]}.hsdb" if cache_dir is not None else None
+    database = _load(path, key) if path is not None else None
+    if database is None:
+        database = hyperscan.Database(mode=hyperscan.HS_MODE_BLOCK)
+        texts, ids = [text for text, _ in expressions], [number for _, number in expressions]
+        database.compile(expressions=texts, ids=ids, flags=[0] * len(texts))
+        if path is not None:
+            _save(path, key, database)
+    return database
+
+
+def _cache_key(expressions: Sequence[tuple[bytes, int]]) -> str:
     digest = hashlib.sha256(_CACHE_MAGIC)
     # Its info string names library version, features of the CPU and mode; a database moved between machines differs.
     probe = hyperscan.Database(mode=hyperscan.HS_MODE_BLOCK)
     probe.compile(expressions=[b"probe"], ids=[0], flags=[0])
     digest.update(repr((version("hyperscan"), probe.info())).encode())
-    for expression, number in zip(expressions, ids, strict=True):
-        digest.update(b"%d:%d:%b\0" % (number, len(expression), expression))
+    for text, number in expressions:
+        digest.update(b"%d:%d:%b\0" % (number, len(text), text))
     return digest.hexdigest()
 
 
@@ -461,7 +453,7 @@ def _save(path: Path, key: str, database: Any) -> None:
         with os.fdopen(fd, "wb") as file:
             file.write(_CACHE_MAGIC + key.encode() + hashlib.sha256(body).digest() + body)
         os.replace(temporary, path)
-        for old in sorted(path.parent.glob("*.hsdb"), key=lambda p: p.stat().st_mtime)[:-4]:
+        for old in sorted(path.parent.glob("*.hsdb"), key=lambda p: p.stat().st_mtime)[:-8]:
             old.unlink(missing_ok=True)
     except OSError:
         return

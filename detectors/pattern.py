@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 # The standard library's own parser: private, but unchanged since 3.11 and under test here. The alternative, a second
 # regex parser of ours, would be larger than this module.
@@ -17,7 +18,7 @@ from re import _constants as _c  # type: ignore[attr-defined]
 from re import _parser as _p  # type: ignore[attr-defined]
 from typing import Any
 
-__all__ = ["Shape", "shape"]
+__all__ = ["Shape", "groups", "matches_empty", "shape"]
 
 Nodes = Sequence[tuple[Any, Any]]
 UNBOUNDED = 4096  # bytes a `*`, `+` or `{n,}` may add to the confirm window
@@ -47,9 +48,27 @@ class Shape:
     prefix: str  # fixed text right before or at the start of the secret, for masking
 
 
-def shape(pattern: str, trigger: str | None = None) -> Shape:
-    """Analyse `pattern`. Raises re.error (with a column) on what the common syntax does not allow."""
-    tree = _p.parse(pattern)
+@lru_cache(maxsize=4)  # a rule is parsed for its problems, then for its shape
+def _parse(pattern: str) -> Any:
+    return _p.parse(pattern)
+
+
+def groups(pattern: str) -> dict[str, int]:
+    """Named groups and their numbers. Raises re.error."""
+    return dict(_parse(pattern).state.groupdict)
+
+
+def matches_empty(pattern: str) -> bool:
+    """Whether nothing of the pattern is required."""
+    return _can_be_empty(list(_parse(pattern)))
+
+
+def shape(pattern: str, trigger: str | None = None, anywhere: bool = False) -> Shape:
+    """Analyse `pattern`. Raises re.error (with a column) on what the common syntax does not allow.
+
+    `anywhere`: what points at a match may be any part of it, so the window is the match's own width both ways.
+    """
+    tree = _parse(pattern)
     flags = tree.state.flags & re.IGNORECASE
     nodes = list(tree)
     if trigger is None:
@@ -60,13 +79,12 @@ def shape(pattern: str, trigger: str | None = None) -> Shape:
         elif _has_dotall(tree):
             text = f"(?s:{text})"
     else:
-        core, head, tail = list(_p.parse(trigger)), UNBOUNDED, UNBOUNDED * 4
-        text = trigger
+        core, text, anywhere = list(_p.parse(trigger)), trigger, True
     literals, caseless = _literals(core, bool(flags))
     return Shape(
         trigger=text,
-        back=_width(core) + head,
-        ahead=tail,
+        back=_width(nodes) if anywhere else _width(core) + head,
+        ahead=_width(nodes) if anywhere else tail,
         literals=tuple(literals),
         caseless=caseless,
         prefix=_secret_prefix(nodes),

@@ -18,6 +18,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from detectors.pattern import Shape, shape
+from detectors.syntax import parse_problem
 
 __all__ = ["Confidence", "Requires", "Rule", "RuleError", "Severity", "builtin_packs", "load_file", "load_rules"]
 
@@ -137,7 +138,8 @@ class Rule:
     @cached_property
     def shape(self) -> Shape:
         """Trigger, widths and literals of the pattern. Raises re.error."""
-        return shape(self.pattern, self.trigger)
+        # A keyword rule is sent here by a hint, which may be any part of its keyword.
+        return shape(self.pattern, self.trigger, anywhere=bool(self.keywords))
 
     @cached_property
     def confirm(self) -> str:
@@ -147,7 +149,8 @@ class Rule:
 
 
 def _keyword_pattern(entry: _Entry) -> str:
-    words = "|".join(re.sub(r"\\?[ _-]", r"[ _.-]?", re.escape(word)) for word in entry.keywords)
+    # Hints look for these three spellings of a keyword with several parts, so the pattern need not allow more.
+    words = "|".join(re.sub(r"\\?[ _-]", r"[_-]?", re.escape(word)) for word in entry.keywords)
     between = f"(?:.|\\n){{0,{entry.gap}}}?" if entry.near == "near" else _ASSIGN
     return f"(?i:{words}){between}\\b(?P<secret>{entry.value}){_RIGHT}"
 
@@ -189,24 +192,14 @@ def _to_rule(entry: _Entry, family: str, vendor: str, source: str) -> Rule:
 
 
 def _pattern_problem(rule: Rule) -> str | None:
-    """What is wrong with the pattern in terms of the common syntax, with the column (from 1)."""
+    """What the parser has against the pattern, with the column. The engines' own limits show when they compile."""
     for key, text in (("pattern", rule.pattern), ("trigger", rule.trigger)):
         if text is None:
             continue
-        if "\0" in text:
-            return f"{key}: column {text.index(chr(0)) + 1}: a NUL would cut the pattern short; write \\x00"
-        if not text.isascii():
-            column = next(i for i, c in enumerate(text) if ord(c) > 127) + 1
-            return f"{key}: column {column}: not ASCII; write bytes as \\xNN"
-    try:
-        if re.compile(rule.pattern).groupindex.get("secret", 1) != 1:
-            return "pattern: the secret group must be the first group"
-        width = rule.shape
-    except re.error as error:
-        return f"pattern: column {(error.pos or 0) + 1}: {error.msg}"
-    except RecursionError:
-        return "pattern: nested too deeply"
-    return None if width.back else "pattern: matches the empty text"
+        problem = parse_problem(text)
+        if problem is not None:
+            return f"{key}: {problem}"
+    return None
 
 
 def load_file(path: Path | resources.abc.Traversable, text: str | None = None) -> list[Rule]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import mmap
 import re
 import sys
@@ -65,7 +66,7 @@ class Report:
     overlaps: Counter[str] = field(default_factory=Counter)  # other rule on the same span → how often
     size: int = 0
     lines: int = 0
-    secret: bytes = b""  # shape of the first hit, for --emit
+    found: tuple[bytes, bytes, bytes] | None = None  # text before, value, text after of the first hit, for --emit
 
 
 @app.command(
@@ -73,7 +74,7 @@ class Report:
     help="Try a detection pattern on a sample: hits, near misses, the stage that decided, the cost. "
     "Exit code 0 with a hit, 1 with none, 2 for a pattern that cannot work.",
 )
-def test_pattern(
+def try_pattern(
     pattern: Annotated[
         str | None,
         typer.Argument(
@@ -148,11 +149,9 @@ def _watch(once: Any, paths: Sequence[Path]) -> None:
 
     def run() -> None:
         if sys.stdout.isatty():
-            typer.clear()
-        try:
+            typer.echo("\x1b[2J\x1b[H", nl=False)
+        with contextlib.suppress(typer.Exit):  # its message is on the screen; the next save may mend it
             once()
-        except typer.Exit:
-            pass  # its message is on the screen; the next save may mend it
 
     run()
     for changed in changes(*{path.resolve().parent for path in paths}, recursive=False, step=50):
@@ -296,7 +295,7 @@ def _search(
                 line += piece.count(b"\n")
                 report.size += len(piece)
                 progress.advance(task, len(piece))
-            report.lines += line - 1 + (not sample.data[-1:] == b"\n" and len(sample.data) > 0)
+            report.lines += line - 1 + (sample.data[-1:] not in (b"", b"\n"))
     return report
 
 
@@ -308,7 +307,7 @@ def _enter(
     value = piece[decision.start : decision.end]
     if decision.accepted:
         report.accepted += 1
-        report.secret = report.secret or value
+        report.found = report.found or _around(decision, piece)
     else:
         report.stages[decision.stage] += 1
     if not keep and not decision.accepted:
@@ -332,7 +331,8 @@ def _enter(
         from detectors.fingerprint import mask
 
         masked = masked or mask(value, decision.rule.shape.literals)
-        spans.append((decision.start, decision.end, masked))
+        own = (decision.start, decision.end, masked)
+        spans = [own, *(s for s in spans if s[1] <= own[0] or own[1] <= s[0])]
     report.hits.append(
         {
             "path": name,
@@ -443,14 +443,35 @@ _CLASSES = (("digit", r"\d+"), ("hex", r"[0-9a-f]+"), ("HEX", r"[0-9A-F]+"), ("l
             ("base64", r"[A-Za-z0-9+/]+"), ("ascii", r".+"))  # fmt: skip
 
 
+def _around(decision: Decision, piece: bytes) -> tuple[bytes, bytes, bytes] | None:
+    """The whole match as (text before the value, the value, text after it); None for a decoded one."""
+    from detectors.syntax import compile_re2
+
+    if decision.decode:
+        return None
+    at = max(0, decision.start - decision.rule.shape.back - decision.rule.shape.ahead)
+    regex = compile_re2(decision.rule.pattern)
+    while match := regex.search(piece, at, min(len(piece), decision.end + decision.rule.shape.ahead + 2)):
+        start, end = match.span(1 if regex.groups and match.start(1) >= 0 else 0)
+        if start == decision.start:
+            return piece[match.start() : start], piece[start:end], piece[end : match.end()]
+        at = max(match.end(), at + 1)
+    return None
+
+
+def _template(value: str) -> str:
+    """`value` as the field of a template with the same alphabet and length."""
+    kind = next(name for name, pattern in _CLASSES if re.fullmatch(pattern, value, re.DOTALL))
+    return f"{{{kind}:{len(value)}}}"
+
+
 def _toml(rule: Rule, report: Report) -> str:
     """A ready rule. Its examples are templates of what was found, so that no value lands in a file."""
-    value = report.secret.decode("latin-1")
-    prefix = rule.shape.prefix if value.startswith(rule.shape.prefix) else ""
-    body = value[len(prefix) :] or "x" * 32
-    kind = next(name for name, pattern in _CLASSES if re.fullmatch(pattern, body, re.DOTALL))
-    example = f"{prefix}{{{kind}:{len(body)}}}"
-    short = f"{prefix}{{{kind}:{max(1, len(body) // 3)}}}"
+    before, secret, after = (part.decode("latin-1") for part in report.found or (b"", b"x" * 32, b""))
+    prefix = rule.shape.prefix if secret.startswith(rule.shape.prefix) else ""
+    body = secret[len(prefix) :] or "x"
+    example = f"{before}{prefix}{_template(body)}{after}"
+    short = f"{before}{prefix}{_template(body[: max(1, len(body) // 3)])}{after}"
     lines = [
         "[[rule]]",
         f'id = "{rule.id if rule.id != "pattern" else "custom-rule"}"',
@@ -464,16 +485,22 @@ def _toml(rule: Rule, report: Report) -> str:
         lines.append(f"digits = {rule.digits}")
     if rule.checksum:
         lines.append(f'checksum = "{rule.checksum}"')
-    for key in ("stopwords", "allow"):
-        if getattr(rule, key):
-            lines.append(f"{key} = [{', '.join(_quoted(item) for item in getattr(rule, key))}]")
     lines += [
-        f'examples = ["{example}"]  # the text around it, as your services write it',
-        f'negative_examples = ["{short}"]',
+        f"{key} = [{', '.join(_quoted(item) for item in getattr(rule, key))}]"
+        for key in ("stopwords", "allow")
+        if getattr(rule, key)
+    ]
+    lines += [
+        f"examples = [{_quoted(example)}]  # the text around it, as your services write it",
+        f"negative_examples = [{_quoted(short)}]",
         "references = []  # where the format is documented",
     ]
     return "\n".join(lines)
 
 
 def _quoted(text: str) -> str:
-    return f"'{text}'" if "'" not in text else '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
+    return (
+        f"'{text}'"
+        if "'" not in text and text.isprintable()
+        else '"' + text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n") + '"'
+    )
