@@ -1,0 +1,117 @@
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import pytest
+from githubkit_schemas.v2026_03_10 import models
+
+from monitor.github.client import Client
+from monitor.github.exposure import Exposure
+from sinks.base import Credential
+from tests.fakes.alerts import MemoryIntake
+from tests.fakes.github import FakeGitHub, fill, iso
+
+
+@pytest.fixture
+async def github():
+    async with FakeGitHub() as fake:
+        yield fake
+        assert fake.violations == []
+
+
+@pytest.fixture
+def intake() -> MemoryIntake:
+    return MemoryIntake()
+
+
+@pytest.fixture
+async def exposure(github: FakeGitHub, intake: MemoryIntake, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("FAKE_GITHUB_TOKEN", FakeGitHub.token)
+    client = Client.with_token(github.url, Credential("env:FAKE_GITHUB_TOKEN"))
+    yield Exposure("github", client, intake, b"k" * 32, ["acme"])
+    await client.close()
+
+
+async def test_markers_in_others_code_are_found(github: FakeGitHub, intake: MemoryIntake, exposure: Exposure) -> None:
+    for number in range(130):
+        github.code.append({"marker": "db.acme.internal", "repo": f"someone/r{number}", "path": "conf/app.yml"})
+    github.code.append({"marker": "db.acme.internal", "repo": "Acme/own", "path": "x"})
+    github.code.append({"marker": "other", "repo": "someone/x", "path": "x"})
+    await exposure.search(["db.acme.internal"])
+    assert len(intake.findings) == 130
+    one = next(iter(intake.findings.values()))
+    assert (one.rule, one.masked, one.severity) == ("github-public-marker", "db.acme.internal", "medium")
+    assert one.path == "someone/r0:conf/app.yml"
+    assert len({finding.fingerprint for finding in intake.findings.values()}) == 1
+    await exposure.search(["db.acme.internal"])
+    assert len(intake.findings) == 130
+    assert github.requests[0][2]["q"] == '"db.acme.internal" -org:acme'
+
+
+async def test_a_marker_that_is_a_secret_is_never_searched_for(
+    github: FakeGitHub, intake: MemoryIntake, exposure: Exposure
+) -> None:
+    intake.identifies = lambda text: [None] if b"secret" in text else []  # type: ignore[list-item]
+    await exposure.search(["a-secret-value"])
+    assert github.requests == []
+    assert "looks like a secret" in intake.problems["markers"]
+    assert "a-secret-value" not in intake.problems["markers"]
+
+
+async def test_public_gists_are_read_with_the_rules_once(
+    github: FakeGitHub, intake: MemoryIntake, exposure: Exposure
+) -> None:
+    github.members = ["alice", "bob"]
+    now = time.time()
+    github.gists["abc1"] = {"owner": "alice", "files": {"notes.txt": "some text", "b": "more"}, "updated": now - 60}
+    github.gists["abc2"] = {"owner": "bob", "files": {"old": "old"}, "updated": now - 30 * 86_400}
+    await exposure.gists()
+    assert sorted(intake.blocks) == [("gist alice/abc1: b", b"more"), ("gist alice/abc1: notes.txt", b"some text")]
+    await exposure.gists()
+    assert len(intake.blocks) == 2
+    github.gists["abc1"]["updated"] = now
+    await exposure.gists()
+    assert len(intake.blocks) == 4
+
+
+def event(number: int, kind: str, repo: str, payload: dict[str, Any]) -> dict[str, Any]:
+    actor = fill(models.Actor, login="alice")
+    body = fill(models.Event, id=str(number), type=kind, actor=actor, repo={"id": 1, "name": repo, "url": "https://x"})
+    return body | {"payload": payload, "public": True, "created_at": iso(time.time())}
+
+
+async def test_public_events_are_read_once_and_a_repository_made_public_is_told(
+    github: FakeGitHub, intake: MemoryIntake, exposure: Exposure
+) -> None:
+    github.events = [
+        event(2, "PublicEvent", "acme/secret-plans", {}),
+        event(1, "WatchEvent", "acme/x", {"action": "a"}),
+    ]
+    await exposure.events()
+    [finding] = intake.findings.values()
+    assert (finding.rule, finding.path) == ("github-made-public", "acme/secret-plans")
+    assert [path for path, _ in intake.blocks] == ["acme/secret-plans: PublicEvent 2", "acme/x: WatchEvent 1"]
+    await exposure.events()  # within X-Poll-Interval
+    assert len(github.requests) == 1
+    exposure._not_before.clear()
+    await exposure.events()
+    assert github.not_modified == 1
+    github.events.insert(0, event(3, "WatchEvent", "acme/x", {"action": "b"}))
+    exposure._not_before.clear()
+    await exposure.events()
+    assert len(intake.blocks) == 3
+
+
+@pytest.mark.parametrize("what", [None, [], {}, {"items": 5}, {"items": [None, {"path": 1}, {"repository": {}}]}, "x"])
+async def test_answers_that_make_no_sense_are_counted(
+    github: FakeGitHub, intake: MemoryIntake, exposure: Exposure, what: Any
+) -> None:
+    github.code.append({"marker": "marker", "repo": "a/b", "path": "c"})
+    github.members, github.events = ["alice"], [event(1, "WatchEvent", "acme/x", {"action": "a"})]
+    github.mangle = lambda kind, body: what
+    await exposure.search(["marker"])
+    await exposure.gists()
+    await exposure.events()
+    assert intake.findings == {}
+    assert intake.malformed_counts.total() >= 1 or what == {"items": []}

@@ -1,0 +1,117 @@
+from __future__ import annotations
+
+from itertools import pairwise
+
+import pytest
+import structlog
+
+from monitor.github.client import Client
+from monitor.github.poll import Poller, Stream
+from monitor.github.writeback import Mode, WriteBacks, plan
+from monitor.model import HookDelivery, WriteBack
+from sinks.base import Credential
+from tests.fakes.alerts import MemoryIntake
+from tests.fakes.github import FakeGitHub
+
+ORG = Stream("org:acme", "default")
+
+
+@pytest.fixture
+async def github():
+    async with FakeGitHub() as fake:
+        yield fake
+        assert fake.violations == []
+
+
+@pytest.fixture
+def intake() -> MemoryIntake:
+    return MemoryIntake()
+
+
+@pytest.fixture
+async def poller(github: FakeGitHub, intake: MemoryIntake, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("FAKE_GITHUB_TOKEN", FakeGitHub.token)
+    client = Client.with_token(github.url, Credential("env:FAKE_GITHUB_TOKEN"))
+    yield Poller(
+        source="github", client=client, intake=intake, key=b"k" * 32, host="github.com", generic_types=(),
+        quiet_after=1e9, sweep=1e9, assign=True,
+    )  # fmt: skip
+    await client.close()
+
+
+def writer(poller: Poller, intake: MemoryIntake, mode: Mode, assignee: str | None = None) -> WriteBacks:
+    return WriteBacks(poller.client, intake, poller, mode, assignee)
+
+
+def test_the_plan_names_repository_path_and_body() -> None:
+    repo, path, body = plan(WriteBack("ghe.example.org/acme/web#12", "00ff"))
+    assert (repo, path) == ("acme/web", "/repos/acme/web/secret-scanning/alerts/12")
+    assert body["state"] == "resolved"
+    assert body["resolution"] == "revoked"
+    assert "00ff" in body["resolution_comment"]
+
+
+async def test_alerts_are_resolved_with_a_comment_one_a_second(
+    github: FakeGitHub, intake: MemoryIntake, poller: Poller
+) -> None:
+    for number in range(3):
+        github.add("acme/web", f"v{number}")
+    await poller.poll(ORG, [ORG])
+    intake.writes = [WriteBack(name, f"incident-{number}") for number, name in enumerate(intake.alerts)]
+    await writer(poller, intake, "on").resolve()
+    assert {alert.state for alert in github.alerts.values()} == {"resolved"}
+    assert {alert.resolution for alert in github.alerts.values()} == {"revoked"}
+    assert all("incident-" in (alert.comment or "") for alert in github.alerts.values())
+    assert all(later[0] - earlier[0] >= 1.0 for earlier, later in pairwise(github.writes))
+    # What GitHub answered is recorded: nothing is written twice.
+    assert {alert.state for alert in intake.alerts.values()} == {"resolved"}
+    await writer(poller, intake, "on").resolve()
+    assert len(github.writes) == 3
+
+
+async def test_a_dry_run_says_what_it_would_do_and_does_nothing(
+    github: FakeGitHub, intake: MemoryIntake, poller: Poller
+) -> None:
+    github.add("acme/web", "v")
+    await poller.poll(ORG, [ORG])
+    intake.writes = [WriteBack("github.com/acme/web#1", "i-1")]
+    writes = writer(poller, intake, "dry-run", "octocat")
+    with structlog.testing.capture_logs() as logs:
+        await writes.resolve()
+        await writes.resolve()
+        await writes.assign(HookDelivery("assign:x", "github", "assign", "acme/web", 1))
+    said = [entry for entry in logs if entry["event"] == "would write to GitHub"]
+    assert [entry["request"] for entry in said] == ["PATCH /repos/acme/web/secret-scanning/alerts/1"] * 2
+    assert "resolution=revoked" in said[0]["body"]
+    assert "assignee=octocat" in said[1]["body"]
+    assert github.writes == []
+
+
+@pytest.mark.parametrize("status", [400, 403, 404, 422])
+async def test_a_refusal_is_told_once_and_not_repeated(
+    github: FakeGitHub, intake: MemoryIntake, poller: Poller, status: int
+) -> None:
+    github.add("acme/web", "v")
+    await poller.poll(ORG, [ORG])
+    intake.writes = [WriteBack("github.com/acme/web#1", "i-1")]
+    writes = writer(poller, intake, "on")
+    github.faults.append((status, {}, {"message": "delegated dismissal"}))
+    count = len(github.requests)
+    with structlog.testing.capture_logs() as logs:
+        await writes.resolve()
+        await writes.resolve()
+    assert len(github.requests) == count + 1
+    assert [entry["log_level"] for entry in logs] == ["warning"]
+    assert github.alerts["acme/web", 1].state == "open"
+
+
+async def test_new_alerts_are_assigned(github: FakeGitHub, intake: MemoryIntake, poller: Poller) -> None:
+    github.add("acme/web", "v")
+    await poller.poll(ORG, [ORG])
+    [task] = intake.queue.values()
+    assert task.event == "assign"
+    await writer(poller, intake, "on", "octocat").assign(task)
+    assert github.alerts["acme/web", 1].assignee == "octocat"
+    assert intake.queue == {}
+    await poller.poll(ORG, [ORG])
+    assert intake.queue == {}
