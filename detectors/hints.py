@@ -47,7 +47,8 @@ def _words(keyword: str) -> Iterable[str]:
     telling = [p for p in parts if len(p) >= _LEAST and p not in _COMMON]
     if telling:
         return [max(telling, key=len)]
-    return [separator.join(parts) for separator in ("", "_", "-")] if len(parts) > 1 else parts
+    separators = ["", "_", "-", *(c for c in " ." if c in keyword)]
+    return [separator.join(parts) for separator in separators] if len(parts) > 1 else parts
 
 
 def hints(rules: Sequence[tuple[int, Rule]]) -> list[tuple[bytes, tuple[int, ...]]]:

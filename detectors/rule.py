@@ -149,8 +149,12 @@ class Rule:
 
 
 def _keyword_pattern(entry: _Entry) -> str:
-    # Hints look for these three spellings of a keyword with several parts, so the pattern need not allow more.
-    words = "|".join(re.sub(r"\\?[ _-]", r"[_-]?", re.escape(word)) for word in entry.keywords)
+    # Hints look for these spellings of a keyword with several parts, so the pattern need not allow more. A space is
+    # for keywords that people or commands write with one (`Unseal Key`, `vault login`).
+    words = "|".join(
+        re.sub(r"\\?[ _-]", lambda m: "[ _-]?" if m[0].endswith(" ") else "[_-]?", re.escape(word))
+        for word in entry.keywords
+    )
     between = f"(?:.|\\n){{0,{entry.gap}}}?" if entry.near == "near" else _ASSIGN
     return f"(?i:{words}){between}\\b(?P<secret>{entry.value}){_RIGHT}"
 
