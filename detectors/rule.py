@@ -11,7 +11,6 @@ import tomllib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from importlib import resources
 from pathlib import Path
 from typing import Any, Literal
 
@@ -22,6 +21,7 @@ from detectors.syntax import parse_problem
 
 __all__ = ["Confidence", "Requires", "Rule", "RuleError", "Severity", "builtin_packs", "load_file", "load_rules"]
 
+PACKS = Path(__file__).parent / "packs"
 Severity = Literal["critical", "high", "medium", "low", "info"]
 Confidence = Literal["high", "medium", "low"]
 
@@ -206,14 +206,15 @@ def _pattern_problem(rule: Rule) -> str | None:
     return None
 
 
-def load_file(path: Path | resources.abc.Traversable, text: str | None = None) -> list[Rule]:
+def load_file(path: Path) -> list[Rule]:
     """Rules of one pack file. Raises RuleError with all its problems.
 
     The folder is the family and the file's stem the vendor, as in `packs/cloud/aws.toml`.
     """
-    label = f"{path.name}" if not isinstance(path, Path) else str(path)
+    builtin = path.is_relative_to(PACKS)
+    label = f"packs/{path.relative_to(PACKS)}" if builtin else str(path)
     try:
-        data = tomllib.loads(path.read_text(encoding="utf-8") if text is None else text)
+        data = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise RuleError([f"{label}: {error.strerror or error}"]) from None
     except UnicodeDecodeError as error:
@@ -223,7 +224,7 @@ def load_file(path: Path | resources.abc.Traversable, text: str | None = None) -
     problems = [
         f"{label}: unknown key {key!r}; a pack holds [[rule]] tables" for key in data if key not in ("rule", "pack")
     ]
-    family, vendor = _family(path), Path(path.name).stem
+    family, vendor = path.parent.name if builtin else "custom", path.stem
     rules: list[Rule] = []
     entries = data.get("rule", [])
     if not isinstance(entries, list):
@@ -249,79 +250,59 @@ def load_file(path: Path | resources.abc.Traversable, text: str | None = None) -
     return rules
 
 
-def _family(path: Any) -> str:
-    parent = getattr(path, "parent", None)
-    return parent.name if parent is not None and parent.name in builtin_families() else "custom"
-
-
 def builtin_families() -> list[str]:
     """Families of the rules we ship, one folder each."""
-    return sorted(f.name for f in _packs().iterdir() if f.is_dir() and not f.name.startswith("_"))
-
-
-def _packs() -> Any:
-    return resources.files("detectors") / "packs"
+    return sorted(folder.name for folder in PACKS.iterdir() if folder.is_dir())
 
 
 # Endpoint URLs and internal addresses are sensitive too, but far too common to be on unasked.
 OFF_BY_DEFAULT = ("exposure",)
 
 
-def builtin_packs(names: Iterable[str] = ("default",)) -> list[Any]:
+def builtin_packs(names: Iterable[str] = ("default",)) -> list[Path]:
     """Files of the packs named: "default", a family ("cloud") or one file ("cloud/aws"). Raises RuleError."""
-    files: list[Any] = []
+    files: set[Path] = set()
     problems = []
     for name in names:
         if name == "default":
-            chosen = [family for family in builtin_families() if family not in OFF_BY_DEFAULT]
-            files += [f for family in chosen for f in (_packs() / family).iterdir() if f.name.endswith(".toml")]
-        elif (_packs() / name).is_dir():
-            files += [f for f in (_packs() / name).iterdir() if f.name.endswith(".toml")]
-        elif (_packs() / f"{name}.toml").is_file():
-            files.append(_packs() / f"{name}.toml")
+            files |= {file for file in PACKS.glob("*/*.toml") if file.parent.name not in OFF_BY_DEFAULT}
+        elif found := [*PACKS.glob(f"{name}/*.toml"), *PACKS.glob(f"{name}.toml")]:
+            files.update(found)
         else:
-            problems.append(
-                f"rules.packs: no pack is called {name!r}; there are default, {', '.join(builtin_families())}"
-            )
+            known = ", ".join(builtin_families())
+            problems.append(f"rules.packs: no pack is called {name!r}; there are default, {known}")
     if problems:
         raise RuleError(problems)
-    return sorted(dict.fromkeys(files), key=str)
+    return sorted(files)
 
 
 def load_rules(
-    packs: Iterable[str] = ("default",), paths: Iterable[str | Path] = (), disable: Iterable[str] = ()
+    packs: Iterable[str] = ("default",),
+    paths: Iterable[str | Path] = (),
+    disable: Iterable[str] = (),
+    cache_dir: Path | None = None,
 ) -> list[Rule]:
     """All rules of the built-in `packs` and of the files that the globs `paths` name, less those in `disable`.
 
-    A rule of a file replaces a built-in rule with the same id. Raises RuleError with every problem of every file.
+    A rule of a file replaces a built-in rule with the same id. `cache_dir` may hold a snapshot of the built-in ones.
+    Raises RuleError with every problem of every file.
     """
     problems: list[str] = []
     rules: dict[str, Rule] = {}
-
-    def take(files: Iterable[Any], *, replace: bool) -> None:
-        for file in files:
-            try:
-                loaded = load_file(file)
-            except RuleError as error:
-                problems.extend(error.problems)
-                continue
-            for rule in loaded:
-                known = rules.get(rule.id)
-                if known is not None and not (replace and known.family != "custom"):
-                    problems.append(f"{rule.source}: {rule.id}: there is a rule with this id in {known.source}")
-                rules[rule.id] = rule
-
     try:
-        take(builtin_packs(packs), replace=False)
+        for rule in _builtin(packs, cache_dir, problems):
+            if rule.id in rules:
+                problems.append(f"{rule.source}: {rule.id}: there is a rule with this id in {rules[rule.id].source}")
+            rules[rule.id] = rule
     except RuleError as error:
         problems += error.problems
-    for pattern in paths:
-        path = Path(pattern)
-        root = Path(path.anchor) if path.is_absolute() else Path()
-        found = sorted(root.glob(str(path.relative_to(root)) if path.is_absolute() else str(path)))
-        if not found and not any(c in str(path) for c in "*?["):
-            problems.append(f"{path}: no such file")
-        take(found, replace=True)
+    own: dict[str, Rule] = {}
+    for path in _expand(paths, problems):
+        for rule in _load_into(path, problems):
+            if rule.id in own:
+                problems.append(f"{rule.source}: {rule.id}: there is a rule with this id in {own[rule.id].source}")
+            own[rule.id] = rule
+    rules |= own
     for rule_id in disable:
         if rules.pop(rule_id, None) is None:
             problems.append(f"rules.disable: no rule is called {rule_id!r}")
@@ -332,3 +313,34 @@ def load_rules(
     if problems:
         raise RuleError(problems)
     return list(rules.values())
+
+
+def _builtin(packs: Iterable[str], cache_dir: Path | None, problems: list[str]) -> list[Rule]:
+    from detectors import snapshot  # it reads and writes Rules, so it imports this module
+
+    files = builtin_packs(packs)
+    path = snapshot.snapshot_path(files, cache_dir) if cache_dir is not None else None
+    rules = snapshot.load(path) if path is not None else None
+    if rules is None:
+        rules = [rule for file in files for rule in _load_into(file, problems)]
+        if path is not None and not problems:
+            snapshot.save(path, rules)
+    return rules
+
+
+def _load_into(file: Path, problems: list[str]) -> list[Rule]:
+    try:
+        return load_file(file)
+    except RuleError as error:
+        problems.extend(error.problems)
+        return []
+
+
+def _expand(patterns: Iterable[str | Path], problems: list[str]) -> Iterable[Path]:
+    for pattern in patterns:
+        path = Path(pattern)
+        root = Path(path.anchor)
+        found = sorted(root.glob(str(path.relative_to(root))))
+        if not found and not any(c in str(path) for c in "*?["):
+            problems.append(f"{path}: no such file")
+        yield from found

@@ -101,7 +101,7 @@ def anchor(rule: Rule) -> str:
 
 
 def warnings(rule: Rule, data: bytes | None = None) -> list[str]:
-    """What about this rule slows a pack down, and what to do; measured on `data` when given, else judged by its literal."""
+    """What about this rule slows a pack down, and what to do; measured on `data` if given, else judged by literals."""
     out = []
     literals = rule.shape.literals
     if not literals or min(map(len, literals)) < 3:
