@@ -113,6 +113,7 @@ class KnownAlert:
     fingerprint: str
     provisional: bool
     updated: float
+    incident: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -89,6 +89,11 @@ class AppAuth:
         self._expires = 0.0
         self._lock = asyncio.Lock()
 
+    @property
+    def installation_id(self) -> int | None:
+        """Known after the first `token`."""
+        return self._id
+
     async def jwt(self) -> str:
         """A token for the App itself (RS256, under ten minutes)."""
         try:

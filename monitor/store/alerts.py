@@ -320,7 +320,7 @@ def due_hooks(connection: Connection, source: str, now: float, limit: int) -> li
 
 def known(connection: Connection, ids: Iterable[str]) -> dict[str, KnownAlert]:
     return {
-        id_: KnownAlert(row.fingerprint, bool(row.provisional), row.updated)
+        id_: KnownAlert(row.fingerprint, bool(row.provisional), row.updated, row.incident)
         for id_, row in _rows(connection, ids).items()
     }
 

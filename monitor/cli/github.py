@@ -1,0 +1,296 @@
+"""`monitor github`: does the log-in suffice, what alerts are there, read all of them, what would be written back."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Iterable, Mapping, Sequence
+from enum import StrEnum
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+
+import typer
+
+from monitor.cli.common import (
+    ConfigOption,
+    Format,
+    FormatOption,
+    command_app,
+    emit,
+    fail,
+    paint,
+    printable,
+    read_config,
+    table,
+)
+
+if TYPE_CHECKING:
+    from monitor.config import Config
+    from monitor.github.client import Client
+    from monitor.sources.github import GitHubConfig
+
+app = command_app(no_args_is_help=True, help="GitHub: check the log-in, list alerts, read all alerts.")
+
+_T = TypeVar("_T")
+
+SourceOption = Annotated[
+    str | None, typer.Option("--source", "-s", metavar="NAME", help="Only this source.", show_default=False)
+]
+
+
+class StateFilter(StrEnum):
+    open = "open"
+    resolved = "resolved"
+    all = "all"
+
+
+class Validity(StrEnum):
+    active = "active"
+    inactive = "inactive"
+    unknown = "unknown"
+
+
+@app.command(
+    "doctor",
+    epilog="Example: monitor github doctor --repositories",
+    help="Check the log-in, its permissions, the rate limit, and what is switched on in each repository.",
+)
+def doctor(
+    source: SourceOption = None,
+    every: Annotated[
+        bool, typer.Option("--repositories", help="List every repository, not only those that lack something.")
+    ] = False,
+    form: FormatOption = Format.text,
+    config: ConfigOption = None,
+) -> None:
+    rows: list[dict[str, Any]] = []
+    for one in _sources(read_config(config), source):
+        rows += asyncio.run(_examine(one))
+
+    def text(_rows: Sequence[Mapping[str, Any]]) -> Iterable[str]:
+        marks = {True: paint("ok     ", "green"), False: paint("FAILED ", "red"), None: paint("unknown", "yellow")}
+        for row in rows:
+            if row["kind"] == "check":
+                yield f"{marks[row['ok']]} {row['source']}: {row['check']}: {printable(row['detail'])}"
+        repositories = [row for row in rows if row["kind"] == "repository"]
+        if repositories:
+            names = list(repositories[0]["switches"])
+            counts = [f"{name} on in {sum(row['switches'][name] == 'on' for row in repositories)}" for name in names]
+            yield ""
+            yield f"{len(repositories)} repositories: {', '.join(counts)}"
+            shown = [row for row in repositories if every or not row["archived"]]
+            shown = [row for row in shown if every or set(row["switches"].values()) != {"on"}]
+            if shown:
+                yield from table(
+                    ("repository", *names), [(row["repository"], *row["switches"].values()) for row in shown]
+                )
+            if any(value == "unknown" for row in repositories for value in row["switches"].values()):
+                yield "unknown: GitHub shows these switches to administrators of the repository only"
+
+    emit(rows, form, text)
+    if any(row.get("ok") is False for row in rows):
+        raise typer.Exit(1)
+
+
+@app.command(
+    "alerts",
+    epilog="Example: monitor github alerts --validity active --format jsonl",
+    help="List secret-scanning alerts, last changed first, with the incident each belongs to. Never asks for values.",
+)
+def alerts(
+    *,
+    source: SourceOption = None,
+    state: Annotated[StateFilter, typer.Option(help="Only these.")] = StateFilter.open,
+    secret_type: Annotated[
+        str | None, typer.Option("--type", metavar="TYPE", help="Only this secret_type.", show_default=False)
+    ] = None,
+    validity: Annotated[Validity | None, typer.Option(help="Only these.", show_default=False)] = None,
+    public: Annotated[bool, typer.Option("--public", help="Only those leaked in public.")] = False,
+    multi_repo: Annotated[bool, typer.Option("--multi-repo", help="Only those in several repositories.")] = False,
+    limit: Annotated[int, typer.Option(min=1, max=100_000, help="At most so many of each listing.")] = 100,
+    form: FormatOption = Format.text,
+    config: ConfigOption = None,
+) -> None:
+    settings = read_config(config)
+    parameters = {"hide_secret": "true", "sort": "updated", "direction": "desc", "per_page": str(min(limit, 100))}
+    parameters |= {} if state is StateFilter.all else {"state": state.value}
+    parameters |= {"validity": validity.value} if validity else {}
+    parameters |= {"is_publicly_leaked": "true"} if public else {}
+    parameters |= {"is_multi_repo": "true"} if multi_repo else {}
+    rows: list[dict[str, Any]] = []
+    for one in _sources(settings, source):
+        rows += asyncio.run(_reported(_list(settings, one, parameters, secret_type, limit)))
+
+    def text(_rows: Sequence[Mapping[str, Any]]) -> Iterable[str]:
+        if not rows:
+            yield "no alerts"
+            return
+        head = ("alert", "type", "state", "validity", "updated", "incident", "url")
+        yield from table(
+            head,
+            [
+                (
+                    f"{row['repository']}#{row['number']}",
+                    row["secret_type"],
+                    row["resolution"] or row["state"],
+                    row["validity"],
+                    row["updated"],
+                    row["incident"] or "-",
+                    row["url"],
+                )
+                for row in rows
+            ],
+        )
+
+    emit(rows, form, text)
+
+
+def _sources(config: Config, name: str | None) -> list[GitHubConfig]:
+    from monitor.sources.github import GitHubConfig
+
+    found = [source for source in config.sources if isinstance(source, GitHubConfig)]
+    if not found:
+        fail('there is no [[sources]] with type = "github" in the configuration')
+    if name is not None:
+        found = [source for source in found if source.name == name]
+        if not found:
+            fail(f"no GitHub source is named {printable(name)!r}", 2)
+    return found
+
+
+async def _reported(work: Awaitable[_T]) -> _T:
+    """Trouble with GitHub ends the command in one line."""
+    from monitor.github.auth import AuthError
+    from monitor.github.client import GitHubError
+
+    try:
+        return await work
+    except (GitHubError, AuthError) as error:
+        fail(str(error))
+
+
+def _client(source: GitHubConfig) -> Client:
+    def waiting(seconds: float) -> None:
+        if seconds > 0:
+            typer.echo(f"waiting {seconds:.0f} s for GitHub's rate limit", err=True)
+
+    client = source.client(on_wait=waiting)
+    client.attempts = 3
+    return client
+
+
+async def _examine(source: GitHubConfig) -> list[dict[str, Any]]:
+    from monitor.github.client import GitHubError
+    from monitor.github.doctor import Check, examine, repositories
+    from sinks.base import CredentialError
+
+    client = _client(source)
+    rows: list[dict[str, Any]] = []
+
+    def add(check: Check) -> None:
+        rows.append(
+            {"kind": "check", "source": source.name, "check": check.name, "ok": check.ok, "detail": check.detail}
+        )
+
+    try:
+        async for check in examine(source, client, writes=source.write_back == "on"):
+            add(check)
+        if source.webhook_secret is not None:
+            try:
+                source.webhook_secret.resolve()
+                add(Check("webhook secret", True, "readable"))
+            except CredentialError as error:
+                add(Check("webhook secret", False, str(error)))
+        if all(row["ok"] is not False for row in rows[:1]):
+            try:
+                rows += [
+                    {
+                        "kind": "repository",
+                        "source": source.name,
+                        "repository": one.name,
+                        "archived": one.archived,
+                        "private": one.private,
+                        "switches": one.switches,
+                    }
+                    async for one in repositories(source, client)
+                ]
+            except GitHubError as error:
+                add(Check("repositories", None, str(error)))
+    finally:
+        await client.close()
+    return rows
+
+
+async def _list(
+    config: Config, source: GitHubConfig, parameters: dict[str, str], secret_type: str | None, limit: int
+) -> list[dict[str, Any]]:
+    import time
+
+    from monitor.github.alerts import Item, Malformed, item
+
+    found: dict[str, Item] = {}
+    client = _client(source)
+    try:
+        for stream in source.streams():
+            wanted = secret_type or (",".join(source.generic_types) if stream.kind == "generic" else None)
+            if secret_type and stream.kind == "generic":
+                continue  # a type that is named is listed whichever kind it is
+            query = parameters | ({"secret_type": wanted} if wanted else {})
+            count = 0
+            async for answer in client.pages(stream.path, query):
+                for body in answer.body if isinstance(answer.body, list) else []:
+                    try:
+                        one = item(body, time.time(), stream.repo)
+                    except Malformed:
+                        continue
+                    one.take_secret()  # an old server may send it unasked
+                    found[one.id(source.host)] = one
+                    count += 1
+                if count >= limit:
+                    break
+    finally:
+        await client.close()
+    incidents = await _incidents(config, list(found))
+    rows = sorted(found.items(), key=lambda entry: -entry[1].updated)
+    return [_row(source.name, name, one, incidents.get(name)) for name, one in rows]
+
+
+def _row(source: str, name: str, one: Any, incident: str | None) -> dict[str, Any]:
+    from datetime import UTC, datetime
+
+    def moment(seconds: float) -> str:
+        return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+    return {
+        "id": name,
+        "source": source,
+        "repository": one.repo,
+        "number": one.number,
+        "secret_type": one.secret_type,
+        "name": one.name,
+        "state": one.state,
+        "resolution": one.resolution,
+        "validity": one.validity or "unknown",
+        "publicly_leaked": one.public,
+        "multi_repo": one.multi,
+        "created": moment(one.created),
+        "updated": moment(one.updated),
+        "url": one.url,
+        "incident": incident,
+    }
+
+
+async def _incidents(config: Config, ids: Sequence[str]) -> Mapping[str, str]:
+    """Alert → incident, as far as there is a database that knows it."""
+    from pathlib import Path
+
+    from monitor.config import database
+    from monitor.store import Store, StoreError
+
+    url = database(config)
+    if isinstance(url, Path) and not url.exists():
+        return {}
+    try:
+        async with await Store.open(url, config.policy) as store:
+            return {name: known.incident for name, known in (await store.known_alerts(ids)).items()}
+    except StoreError as error:
+        typer.echo(f"incidents are not shown: {error}", err=True)
+        return {}

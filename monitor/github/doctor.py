@@ -1,0 +1,149 @@
+"""What a log-in may do and what is switched on: read-only questions, answered "unknown" where GitHub does not say."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from typing import Any, Literal, Protocol
+
+from monitor.github.auth import AppAuth, AuthError
+from monitor.github.client import Client, GitHubError
+from monitor.github.poll import Stream
+
+__all__ = ["Check", "Examined", "Repository", "Switch", "examine", "repositories"]
+
+Switch = Literal["on", "off", "unknown"]
+# What each name in `security_and_analysis` is called here.
+SWITCHES = {
+    "secret_scanning": "secret_scanning",
+    "push_protection": "secret_scanning_push_protection",
+    "validity_checks": "secret_scanning_validity_checks",
+    "generic_secrets": "secret_scanning_non_provider_patterns",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One question and its answer. `ok` None: it could not be found out."""
+
+    name: str
+    ok: bool | None
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class Repository:
+    """A repository's switches. GitHub shows them to administrators only."""
+
+    name: str
+    archived: bool
+    private: bool
+    switches: dict[str, Switch] = field(default_factory=dict)
+
+
+class Examined(Protocol):
+    """The part of a source's configuration that is looked at."""
+
+    @property
+    def org(self) -> tuple[str, ...]: ...
+    @property
+    def repo(self) -> tuple[str, ...]: ...
+    def streams(self) -> tuple[Stream, ...]: ...
+
+
+async def examine(config: Examined, client: Client, *, writes: bool) -> AsyncIterator[Check]:
+    """Each check as it is answered. `writes`: the source is configured to write back."""
+    try:
+        async for check in _login(client, writes):
+            yield check
+    except (GitHubError, AuthError) as error:
+        yield Check("log-in", False, str(error))
+        return
+    yield await _limits(client)
+    for stream in config.streams():
+        if stream.kind == "default":  # the generic types need the same permission
+            yield await _readable(stream, client)
+
+
+async def _login(client: Client, writes: bool) -> AsyncIterator[Check]:
+    if isinstance(client.auth, AppAuth):
+        await client.auth.token()
+        yield Check("log-in", True, f"GitHub App {client.auth.app_id}, installation {client.auth.installation_id}")
+        body = (await client.app("GET", f"/app/installations/{client.auth.installation_id}")).body
+        permissions = body.get("permissions") if isinstance(body, dict) else None
+        if not isinstance(permissions, dict):
+            yield Check("permissions", None, "unknown")
+            return
+        level = permissions.get("secret_scanning_alerts")
+        wanted = "write" if writes else "read"
+        fine = level in ("write", wanted)
+        shown = ", ".join(f"{name}={value}" for name, value in sorted(permissions.items()) if isinstance(value, str))
+        missing = "" if fine else f"; needs secret_scanning_alerts={wanted}"
+        yield Check("permissions", fine, f"{shown or 'none'}{missing}")
+        return
+    answer = await client.get("/user")
+    login = answer.body.get("login") if isinstance(answer.body, dict) else None
+    yield Check("log-in", True, f"token of {login if isinstance(login, str) else 'an unknown user'}")
+    scopes = answer.headers.get("x-oauth-scopes")
+    if scopes is None:
+        yield Check("scopes", None, "fine-grained token: its permissions cannot be read, see what is readable below")
+        return
+    held = {scope.strip() for scope in scopes.split(",")}
+    fine = bool(held & {"repo", "security_events"})
+    yield Check("scopes", fine, (scopes or "none") + ("" if fine else "; needs security_events, or repo"))
+
+
+async def _limits(client: Client) -> Check:
+    try:
+        body = (await client.get("/rate_limit")).body
+        core = body["resources"]["core"]
+        limit, remaining, reset = int(core["limit"]), int(core["remaining"]), float(core["reset"])
+    except GitHubError as error:
+        # GHES answers 404 when rate limits are switched off.
+        return Check("rate limit", None if error.status == 404 else False, str(error))
+    except (KeyError, TypeError, ValueError):
+        return Check("rate limit", None, "unknown")
+    minutes = max(reset - time.time() - client.skew, 0) / 60
+    return Check("rate limit", remaining > limit // 10, f"{remaining} of {limit} left, full again in {minutes:.0f} min")
+
+
+async def _readable(stream: Stream, client: Client) -> Check:
+    try:
+        answer = await client.get(stream.path, {"per_page": "1", "hide_secret": "true"})
+    except (GitHubError, AuthError) as error:
+        return Check(f"alerts of {stream.target}", False, str(error))
+    some = isinstance(answer.body, list) and bool(answer.body)
+    return Check(f"alerts of {stream.target}", True, "readable" + ("" if some else ", none yet"))
+
+
+async def repositories(config: Examined, client: Client) -> AsyncIterator[Repository]:
+    """Every repository of the configured organisations and each one named. Raises GitHubError."""
+    for org in config.org:
+        async for answer in client.pages(f"/orgs/{org}/repos", {"per_page": "100", "type": "all"}, background=True):
+            for body in answer.body if isinstance(answer.body, list) else []:
+                if (one := _repository(body)) is not None:
+                    yield one
+    for name in config.repo:
+        body = (await client.get(f"/repos/{name}", background=True)).body
+        if (one := _repository(body)) is not None:
+            yield one
+
+
+def _repository(body: Any) -> Repository | None:
+    if not isinstance(body, dict) or not isinstance(body.get("full_name"), str):
+        return None
+    analysis = body.get("security_and_analysis")
+    return Repository(
+        body["full_name"],
+        body.get("archived") is True,
+        body.get("private") is True,
+        {name: _switch(analysis, key) for name, key in SWITCHES.items()},
+    )
+
+
+def _switch(analysis: Any, key: str) -> Switch:
+    """What cannot be read is unknown, not off."""
+    entry = analysis.get(key) if isinstance(analysis, dict) else None
+    status = entry.get("status") if isinstance(entry, dict) else None
+    return "on" if status == "enabled" else "off" if status == "disabled" else "unknown"
