@@ -103,6 +103,11 @@ class Store:
         await self.close()
 
     @property
+    def alive(self) -> bool:
+        """Whether the thread that writes is there; without it only a restart helps."""
+        return self._writer.alive
+
+    @property
     def name(self) -> str:
         """The path, or the URL without its password."""
         return self._database.name

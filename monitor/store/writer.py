@@ -87,6 +87,10 @@ class Writer:
         self._thread = threading.Thread(target=self._loop, name="store-writer", daemon=True)
         self._thread.start()
 
+    @property
+    def alive(self) -> bool:
+        return self._thread.is_alive()
+
     def commit(self, commit: Commit) -> Future[int]:
         """Resolves once the findings are durable, at once when there are none: such positions are written later."""
         if not commit.findings and not commit.notices:

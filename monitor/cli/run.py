@@ -1,0 +1,71 @@
+"""`monitor run`: the daemon."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from monitor.cli.common import ConfigOption, command_app, paint, read_config
+
+if TYPE_CHECKING:
+    from monitor.config import Config
+    from monitor.daemon import Daemon
+
+app = command_app()
+
+
+@app.command(
+    epilog="Example: monitor run --config /etc/exposure-monitor/config.toml",
+    help="Watch the sources and deliver alerts until SIGTERM. SIGHUP, or a change of the configuration or of a rule "
+    "file, reloads without losing a block. A second SIGTERM ends at once.",
+)
+def run(
+    once: Annotated[
+        bool, typer.Option("--once", help="Read every source to its present end, deliver, and exit.")
+    ] = False,
+    config: ConfigOption = None,
+) -> None:
+    from monitor.daemon import Daemon
+    from monitor.process import log_to_stderr
+
+    settings = read_config(config, enter=True)
+    log_to_stderr(settings.monitor.log_level, settings.monitor.log_format)
+
+    async def main() -> int:
+        return await Daemon(settings, once=once).run(on_ready=_welcome)
+
+    raise typer.Exit(asyncio.run(main()))
+
+
+def _welcome(daemon: Daemon) -> None:
+    """On a terminal: what is watched, and how to see an alert."""
+    if not sys.stderr.isatty() or daemon.once:
+        return
+    for line in _screen(daemon.config, daemon):
+        typer.echo(line, err=True)
+
+
+def _screen(config: Config, daemon: Daemon) -> list[str]:
+    def watched(source: object) -> str:
+        return ", ".join(getattr(source, "include", ())) or str(getattr(source, "type", ""))
+
+    lines = [paint("exposure monitor", bold=True) + f": {daemon.snapshot.rules} rules, state in {config.state_dir}"]
+    lines += [f"  watching {source.name}: {watched(source)}" for source in config.sources]
+    lines += [f"  alerts to {sink.name} ({sink.type})" for sink in config.sinks]
+    lines += [f"  health, metrics and incidents: {daemon.address}"] if daemon.address else []
+    folder = next(
+        (
+            pattern
+            for source in config.sources
+            for pattern in getattr(source, "include", ())
+            if "/var/log/*.log" in pattern
+        ),
+        None,
+    )
+    if folder:
+        target = folder.replace("*.log", "demo.log")
+        lines.append(f"  to see an alert: {paint(f'monitor sample github-pat >> {target}', bold=True)}")
+    return lines

@@ -1,0 +1,523 @@
+"""The daemon: wires sources, scanner, store, delivery and HTTP together, and takes them through start, reload and end.
+
+start → ready → (reload …) → drain → end. A part that fails is started again or reported; none takes the others down.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import random
+import signal
+import time
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import structlog
+from prometheus_client import CollectorRegistry
+from watchfiles import awatch
+
+from detectors.check import check_rules
+from detectors.engine import Engine
+from detectors.rule import Rule, RuleError, load_rules
+from monitor import config as configuration
+from monitor import runbook
+from monitor.config import Config, ConfigError
+from monitor.delivery import Delivery, Links
+from monitor.metrics import DaemonCollector, Snapshot
+from monitor.model import Alert, Block, Finding, HookDelivery, KnownAlert, Position, WriteBack
+from monitor.process import harden, notify, watchdog_interval
+from monitor.scanner import Scanner
+from monitor.sources import load_source
+from monitor.sources.base import SourceConfig
+from monitor.store import Recovery, Store
+from monitor.store.records import AlertBatch
+from monitor.web import app as web
+from monitor.web import console, github_hook
+from sinks import load_sink
+from sinks.base import Severity, Sink, SinkConfig
+from sinks.http import Http
+
+__all__ = ["Daemon", "build_engine", "build_sinks"]
+
+log = structlog.get_logger(__name__)
+
+_DRAIN = 6.0  # seconds for notifications in flight at the end; systemd is promised an end within 10
+_STUCK = 60.0  # a scan without progress for so long is dead
+_BEAT = 2.0  # seconds between looks at ourselves
+_RESTART_FIRST, _RESTART_LONGEST = 1.0, 60.0
+_ONCE_SETTLE = 60.0  # `--once` waits so long for the sinks
+
+
+def build_engine(config: Config) -> Engine:
+    """The rules the configuration asks for, compiled. Blocking. Raises RuleError with everything wrong about them."""
+    cache = config.state_dir / "cache"
+    rules = load_rules(config.rules.packs, config.rules.paths, config.rules.disable, cache)
+    engine = Engine.build(rules, cache)
+    # Built-in packs are checked by our tests; what comes from elsewhere is checked before it is used.
+    problems = check_rules(engine, [rule for rule in rules if rule.family == "custom"])
+    if problems:
+        raise RuleError(problems)
+    return engine
+
+
+def build_sinks(configs: Iterable[SinkConfig], http: Http) -> dict[str, Sink]:
+    """Sinks by name."""
+    return {config.name: load_sink(config.type)(config, http) for config in configs}
+
+
+class Daemon:
+    """One run of the monitor. `run` returns the exit code."""
+
+    def __init__(self, config: Config, *, once: bool = False) -> None:
+        self.config = config
+        self.once = once
+        self.address: str | None = None  # of the HTTP server, once it listens
+        self.snapshot = Snapshot(started=time.time())
+        self._stop = asyncio.Event()
+        self._reload = asyncio.Event()
+        self._sources: dict[str, tuple[SourceConfig, asyncio.Task[None]]] = {}
+        self._finished: set[str] = set()
+        self._ready = False
+        self._lag = 0.0  # seconds the event loop was late at its last beat
+        self._key = b""
+        self._sinks: dict[str, Sink] = {}
+        self._store: Store
+        self._scanner: Scanner
+        self._delivery: Delivery
+        self._http: Http
+
+    async def run(self, on_ready: Callable[[Daemon], None] = lambda daemon: None) -> int:
+        """Until a signal, or with `once` until everything is read and delivered. Raises ConfigError at start."""
+        harden()
+        with self._signals():
+            try:
+                async with self._parts():
+                    self._ready = True
+                    notify(f"READY=1\nSTATUS=watching {len(self.config.sources)} sources")
+                    log.info("ready", rules=self.snapshot.rules, sources=len(self.config.sources), http=self.address)
+                    on_ready(self)
+                    return await (self._run_once() if self.once else self._run())
+            finally:
+                log.info("stopped")
+
+    def stop(self) -> None:
+        """End as SIGTERM does."""
+        self._stop.set()
+
+    def reload(self) -> None:
+        """Read the configuration and the rules again, as SIGHUP does."""
+        self._reload.set()
+
+    # Start and end
+
+    @contextlib.asynccontextmanager
+    async def _parts(self) -> AsyncIterator[None]:
+        config = self.config
+        self._key = await asyncio.to_thread(configuration.key, config)
+        try:
+            engine = await asyncio.to_thread(build_engine, config)
+        except RuleError as error:
+            problems = [configuration.Problem("rules", text) for text in error.problems]
+            raise ConfigError(config.path, problems) from None
+        self._scanner = Scanner(engine, self._key, config.workers)
+        self.snapshot.scanner = self._scanner.stats
+        self.snapshot.rules = len(engine.rules)
+        recovered: list[Recovery] = []
+        async with contextlib.AsyncExitStack() as stack:
+            stack.callback(self._scanner.close)
+            self._store = await Store.open(configuration.database(config), config.policy)
+            stack.push_async_callback(self._close_store)
+            if self._store.recovery is not None:
+                recovered.append(self._store.recovery)
+            self._http = Http()
+            stack.push_async_callback(self._http.close)
+            if config.http.listen:
+                await stack.enter_async_context(self._serve())
+            self._sinks = build_sinks(config.sinks, self._http)
+            self._delivery = Delivery(
+                self._store,
+                self._sinks,
+                fallbacks={sink.name: sink.fallback for sink in config.sinks},
+                links=self._links(),
+                first_step=_first_step,
+            )
+            self.snapshot.sinks = self._delivery.stats()  # type: ignore[assignment]  # a live view
+            self._store.on_degraded(self._store_degraded)
+            self._store.on_recovery(self._recovered)
+            for recovery in recovered:
+                self._recovered(recovery)
+            delivering = asyncio.create_task(self._delivery.run(), name="delivery")
+            stack.push_async_callback(_cancel, delivering)
+            stack.push_async_callback(self._drain)
+            beating = asyncio.create_task(self._beat_forever(), name="heartbeat")
+            stack.push_async_callback(_cancel, beating)
+            for source in config.sources:
+                self._start(source)
+            stack.push_async_callback(self._stop_sources)
+            yield
+
+    async def _run(self) -> int:
+        watching = asyncio.create_task(self._watch_files(), name="configuration")
+        try:
+            while not self._stop.is_set():
+                await _either(self._stop, self._reload)
+                if self._reload.is_set() and not self._stop.is_set():
+                    self._reload.clear()
+                    await self._reload_now()
+        finally:
+            await _cancel(watching)
+        notify("STOPPING=1")
+        log.info("stopping")
+        return 0
+
+    async def _run_once(self) -> int:
+        """Every source to its present end, then every notification; 1 when some could not be delivered yet."""
+        stopped = asyncio.create_task(self._stop.wait())
+        pending: set[asyncio.Task[Any]] = {task for _, task in self._sources.values()}
+        while pending and not stopped.done():
+            _, pending = await asyncio.wait({*pending, stopped}, return_when=asyncio.FIRST_COMPLETED)
+            pending.discard(stopped)
+        stopped.cancel()
+        if self._stop.is_set():
+            return 0
+        await self._store.flush()
+        left = await self._delivery.settle(_ONCE_SETTLE)
+        if left:
+            log.warning("not everything could be delivered; it is kept for the next run", notifications=left)
+        return 1 if left else 0
+
+    async def _drain(self) -> None:
+        await self._delivery.drain(_DRAIN)
+
+    async def _close_store(self) -> None:
+        await self._store.close(3.0)
+
+    async def _stop_sources(self) -> None:
+        self._ready = False
+        await asyncio.gather(*(_cancel(task) for _, task in self._sources.values()))
+
+    @contextlib.contextmanager
+    def _signals(self) -> Any:
+        loop = asyncio.get_running_loop()
+
+        def end() -> None:
+            if self._stop.is_set():
+                os._exit(130)  # asked twice: at once, whatever is under way; nothing committed is lost
+            self._stop.set()
+
+        handled = {signal.SIGTERM: end, signal.SIGINT: end, signal.SIGHUP: self.reload}
+        for number, handler in handled.items():
+            loop.add_signal_handler(number, handler)
+        try:
+            yield
+        finally:
+            for number in handled:
+                loop.remove_signal_handler(number)
+
+    # Sources
+
+    def _start(self, config: SourceConfig) -> None:
+        self._finished.discard(config.name)
+        task = asyncio.create_task(self._supervise(config), name=f"source {config.name}")
+        self._sources[config.name] = (config, task)
+
+    async def _supervise(self, config: SourceConfig) -> None:
+        """Run one source; start it again when it fails, ever later."""
+        pause = _RESTART_FIRST
+        while True:
+            intake = SourceIntake(self, config.name)
+            source = load_source(config.type)(config, intake, self._key)
+            began = time.monotonic()
+            try:
+                await source.run(self.once)
+            except Exception as error:
+                log.error("source failed", source=config.name, error_type=type(error).__name__, exc_info=False)
+                self.snapshot.restarts[config.name] += 1
+                if time.monotonic() - began > _RESTART_LONGEST:
+                    pause = _RESTART_FIRST
+                if pause > _RESTART_FIRST * 4:
+                    self.alert(
+                        f"Source {config.name} keeps failing", f"It is started again every {pause:.0f} s at most."
+                    )
+                if self.once and pause > _RESTART_FIRST * 4:
+                    raise
+                await asyncio.sleep(pause * random.uniform(0.8, 1.2))  # noqa: S311 - jitter
+                pause = min(pause * 2, _RESTART_LONGEST)
+            else:
+                self._finished.add(config.name)
+                log.info("source ended", source=config.name)
+                return
+
+    # Trouble
+
+    def alert(self, title: str, text: str = "", severity: Severity = "high", key: str | None = None) -> None:
+        """Tell about the monitor itself, without the database."""
+        log.warning(title, detail=text)
+        self._delivery.operational(title, text, severity=severity, key=key)
+
+    def _store_degraded(self, message: str | None) -> None:
+        if message is None:
+            log.info("the database can be written again")
+        else:
+            text = f"{message}. Reading has stopped where it was; nothing is lost, and it goes on by itself."
+            self.alert("The state database cannot be written", text, "critical", "database")
+
+    def _recovered(self, recovery: Recovery) -> None:
+        rows = ", ".join(f"{count} {table}" for table, count in recovery.salvaged.items()) or "nothing"
+        whole = "Every table could be read." if recovery.complete else "Some rows could not be read."
+        text = f"{recovery.reason}. The old file is kept at {recovery.path}. Carried over: {rows}. {whole}"
+        self.alert("The state database was damaged and has been replaced", text, "critical", "recovery")
+
+    async def _beat_forever(self) -> None:
+        """Look at ourselves, and feed the watchdog while there is progress to vouch for."""
+        interval = min(_BEAT, watchdog_interval() or _BEAT)
+        due = time.monotonic()
+        while True:
+            due = max(due + interval, time.monotonic())
+            await asyncio.sleep(max(0.0, due - time.monotonic()))
+            self._lag = time.monotonic() - due
+            with contextlib.suppress(Exception):  # a database in trouble reports itself
+                self.snapshot.store = await self._store.stats()
+            if all(problem is None for problem in self.live().values()):
+                notify("WATCHDOG=1")
+
+    def live(self) -> Mapping[str, str | None]:
+        """Parts without which only a restart helps."""
+        stats = self._scanner.stats
+        stuck = stats.busy and time.monotonic() - stats.progress > _STUCK
+        return {
+            "event loop": f"late by {self._lag:.0f} s" if self._lag > _STUCK / 2 else None,
+            "scanner": f"no progress for {_STUCK:.0f} s" if stuck else None,
+            "store": None if self._store.alive else "the writer has ended",
+        }
+
+    def ready(self) -> Mapping[str, str | None]:
+        """Parts that must work before the monitor does its job."""
+        down = [name for name, (_, task) in self._sources.items() if task.done() and name not in self._finished]
+        return {
+            "started": None if self._ready else "starting or stopping",
+            "sources": f"ended: {', '.join(down)}" if down else None,
+            "store": self._store.degraded,
+        }
+
+    # HTTP
+
+    def _links(self) -> Links:
+        base = self.config.http.base_url or self.address
+        return Links(console=base, runbooks=f"{base}/runbooks" if base else None)
+
+    @contextlib.asynccontextmanager
+    async def _serve(self) -> AsyncIterator[None]:
+        """The HTTP server; an address that is taken is reported, and the rest goes on without it."""
+        config = self.config
+        host, port = configuration.split_listen(config.http.listen)
+        registry = CollectorRegistry()
+        registry.register(DaemonCollector(lambda: self.snapshot))
+        hooks = github_hook.routes(
+            [source for source in config.sources if source.type == "github"],  # type: ignore[misc]  # by its type
+            self._store.enqueue_hook,
+            lambda source, what: self.snapshot.malformed.update([(source, what)]),
+        )
+        application = web.build(
+            web.Probes(live=self.live, ready=self.ready, registry=registry),
+            hosts=web.allowed_hosts(host, config.http.base_url, config.http.hosts),
+            routes=[*hooks, *console.routes(self._store)],
+        )
+        try:
+            server = web.serve(application, host, port)
+            self.address = await server.__aenter__()
+        except OSError as error:
+            problem = configuration.Problem("http.listen", f"{config.http.listen}: {error.strerror or error}")
+            raise ConfigError(config.path, [problem]) from None
+        try:
+            yield
+        finally:
+            await server.__aexit__(None, None, None)
+
+    # Reload
+
+    async def _watch_files(self) -> None:
+        """Reload when the configuration or a rule file changes. Folders are watched, as editors replace files."""
+        while True:
+            folders, wanted = self._watched()
+            if not folders:
+                await self._stop.wait()
+                return
+            try:
+                async for changes in awatch(*folders, step=50, debounce=400, recursive=False, stop_event=self._stop):
+                    if any(wanted(Path(name)) for _, name in changes):
+                        self.reload()
+                        break  # what is to be watched may have changed as well
+                else:
+                    return
+            except Exception as error:  # noqa: BLE001 - a watch that fails (limits, odd names) must not stop anything
+                log.warning("cannot watch the configuration; use SIGHUP", error_type=type(error).__name__)
+                await asyncio.sleep(30)
+
+    def _watched(self) -> tuple[set[Path], Callable[[Path], bool]]:
+        files = {self.config.path} if self.config.path else set()
+        patterns = [Path(pattern) for pattern in self.config.rules.paths]
+        folders = {path.parent for path in [*files, *patterns]}
+
+        def wanted(path: Path) -> bool:
+            return path in files or any(path.match(str(pattern)) for pattern in patterns)
+
+        return {folder for folder in folders if folder.is_dir()}, wanted
+
+    async def _reload_now(self) -> None:
+        """Take over a changed configuration as a whole, or keep the old one as a whole."""
+        notify(f"RELOADING=1\nMONOTONIC_USEC={time.monotonic_ns() // 1000}")
+        try:
+            await self._take_over()
+        except (ConfigError, RuleError) as error:
+            self.snapshot.reloads["refused"] += 1
+            text = f"The old one stays in force. {error}"
+            # Every refusal is news: the file has changed since the last one.
+            self.alert("A changed configuration was refused", text, key=f"reload:{hash(text)}")
+        except Exception as error:  # noqa: BLE001 - a failed reload must not end a working daemon
+            self.snapshot.reloads["refused"] += 1
+            self.alert("A reload failed", f"The old configuration stays in force ({type(error).__name__}).")
+        else:
+            self.snapshot.reloads["ok"] += 1
+            log.info("reloaded", rules=self.snapshot.rules, sources=len(self.config.sources))
+        notify("READY=1")
+
+    async def _take_over(self) -> None:
+        old = self.config
+        new = await asyncio.to_thread(configuration.load, old.path) if old.path else old
+        engine = await asyncio.to_thread(build_engine, new)
+        for name in ("monitor", "http"):
+            if getattr(new, name) != getattr(old, name):
+                log.warning(f"[{name}] changed: it takes effect at the next start")
+        new = replace(new, monitor=old.monitor, http=old.http)
+        # From here on nothing can be refused any more.
+        self._scanner.swap(engine)
+        self.snapshot.rules = len(engine.rules)
+        self.config = new
+        self._store.policy = new.policy
+        if new.sinks != old.sinks:
+            fallbacks = {sink.name: sink.fallback for sink in new.sinks}
+            before, self._sinks = self._sinks, build_sinks(new.sinks, self._http)
+            await self._delivery.replace(self._sinks, fallbacks)
+            for sink in before.values():
+                await sink.close()
+        kept = set(new.sources)
+        for name, (source, task) in list(self._sources.items()):
+            if source not in kept:
+                await _cancel(task)
+                del self._sources[name]
+        for source in new.sources:
+            if source.name not in self._sources:
+                self._start(source)
+
+    # For sources
+
+    @property
+    def store(self) -> Store:
+        return self._store
+
+    @property
+    def scanner(self) -> Scanner:
+        return self._scanner
+
+
+class SourceIntake:
+    """What one source sees of the daemon (monitor.sources.base.AlertIntake)."""
+
+    def __init__(self, daemon: Daemon, name: str) -> None:
+        self._daemon = daemon
+        self._name = name
+
+    async def scan(self, blocks: Iterable[Block], positions: Callable[[], Iterable[Position]]) -> int:
+        findings = await self._daemon.scanner.scan(blocks)
+        await self._daemon.store.commit(findings, list(positions()))
+        return len(findings)
+
+    async def record(self, findings: Iterable[Finding], positions: Iterable[Position]) -> int:
+        return await self._daemon.store.commit(list(findings), list(positions))
+
+    async def positions(self) -> Mapping[str, Mapping[str, Any]]:
+        return await self._daemon.store.positions(self._name)
+
+    def missed(self, reason: str, count: int, path: str = "") -> None:
+        self._daemon.snapshot.missed[self._name, reason] += count
+        text = f"{count} bytes of {path or self._name} ({reason}). See docs/reliability.md for what can be done."
+        self._daemon.alert(f"Source {self._name} missed bytes", text, key=f"missed:{self._name}:{reason}")
+
+    def degraded(self, what: str, message: str | None) -> None:
+        if message is None:
+            if self._daemon.snapshot.degraded.pop((self._name, what), None) is not None:
+                log.info("works again", source=self._name, part=what)
+        elif self._daemon.snapshot.degraded.get((self._name, what)) != message:
+            self._daemon.snapshot.degraded[self._name, what] = message
+            log.warning("cannot work", source=self._name, part=what, reason=message)
+
+    async def record_alerts(
+        self,
+        alerts: Sequence[Alert],
+        findings: Iterable[Finding],
+        positions: Iterable[Position],
+        *,
+        handled: Iterable[str] = (),
+        again: Iterable[HookDelivery] = (),
+        summary: str | None = None,
+    ) -> int:
+        batch = AlertBatch(
+            source=self._name,
+            alerts=tuple(alerts),
+            findings=tuple(findings),
+            positions=tuple(positions),
+            handled=tuple(handled),
+            again=tuple(again),
+            summary=summary,
+        )
+        return await self._daemon.store.record_alerts(batch)
+
+    async def known_alerts(self, ids: Iterable[str]) -> Mapping[str, KnownAlert]:
+        return await self._daemon.store.known_alerts(ids)
+
+    async def deliveries(self, limit: int = 50) -> Sequence[HookDelivery]:
+        return await self._daemon.store.due_hooks(self._name, limit)
+
+    async def postpone(self, delivery: str, seconds: float) -> None:
+        await self._daemon.store.postpone_hook(delivery, seconds)
+
+    async def write_backs(self, limit: int = 50) -> Sequence[WriteBack]:
+        return await self._daemon.store.write_backs(self._name, limit)
+
+    async def identify(self, text: bytes) -> Sequence[Finding]:
+        return await self._daemon.scanner.identify(text)
+
+    def rule(self, id: str) -> Rule | None:
+        engine = self._daemon.scanner.engine
+        try:
+            return engine.rules[engine.number(id)]
+        except KeyError:
+            return None
+
+    def malformed(self, what: str) -> None:
+        self._daemon.snapshot.malformed[self._name, what] += 1
+
+
+def _first_step(name: str | None) -> str | None:
+    book = runbook.load(name)
+    return book.first_step if book is not None else None
+
+
+async def _cancel(task: asyncio.Task[Any]) -> None:
+    task.cancel()
+    with contextlib.suppress(asyncio.CancelledError, Exception):
+        await task
+
+
+async def _either(*events: asyncio.Event) -> None:
+    waiting = [asyncio.create_task(event.wait()) for event in events]
+    try:
+        await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in waiting:
+            task.cancel()

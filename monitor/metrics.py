@@ -1,0 +1,108 @@
+"""The daemon's numbers in Prometheus' words. Read from snapshots, so that a scrape never waits for the database."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from monitor import __version__
+from monitor.delivery import SinkStats
+from monitor.scanner import ScannerStats
+from monitor.store import Stats
+
+__all__ = ["DaemonCollector", "Snapshot"]
+
+
+@dataclass(slots=True)
+class Snapshot:
+    """What the daemon shows. Replaced or counted up by it, read by a scrape."""
+
+    scanner: ScannerStats = field(default_factory=ScannerStats)
+    store: Stats = field(default_factory=Stats)
+    sinks: dict[str, SinkStats] = field(default_factory=dict)
+    rules: int = 0
+    started: float = 0.0
+    reloads: Counter[str] = field(default_factory=Counter)  # "ok", "refused"
+    missed: Counter[tuple[str, str]] = field(default_factory=Counter)  # (source, reason) → bytes
+    malformed: Counter[tuple[str, str]] = field(default_factory=Counter)  # (source, what)
+    degraded: dict[tuple[str, str], str] = field(default_factory=dict)  # (source, part) → message
+    restarts: Counter[str] = field(default_factory=Counter)  # source
+
+
+class DaemonCollector(Collector):
+    """Metrics of one daemon."""
+
+    def __init__(self, snapshot: Callable[[], Snapshot]) -> None:
+        self._snapshot = snapshot
+
+    def collect(self) -> Iterable[Metric]:
+        now = self._snapshot()
+
+        def counter(name: str, text: str, value: float) -> CounterMetricFamily:
+            return CounterMetricFamily(f"exposure_monitor_{name}", text, value=value)
+
+        def gauge(
+            name: str, text: str, value: float | None = None, labels: list[str] | None = None
+        ) -> GaugeMetricFamily:
+            return GaugeMetricFamily(f"exposure_monitor_{name}", text, value=value, labels=labels)
+
+        def labelled(name: str, text: str, labels: list[str]) -> CounterMetricFamily:
+            return CounterMetricFamily(f"exposure_monitor_{name}", text, labels=labels)
+
+        build = gauge("build_info", "Version of the monitor.", labels=["version"])
+        build.add_metric([__version__], 1)
+        yield build
+        yield gauge("start_time_seconds", "When the daemon started.", now.started)
+        yield gauge("rules", "Detection rules in use.", now.rules)
+        yield counter("scanned_bytes", "Bytes scanned.", now.scanner.bytes)
+        yield counter("scanned_blocks", "Blocks scanned.", now.scanner.blocks)
+        yield counter("scan_seconds", "Thread time spent reading and scanning.", now.scanner.seconds)
+        yield counter("scan_failures", "Blocks the engine failed on.", now.scanner.failures)
+        yield counter("findings", "New occurrences of secrets.", now.store.findings)
+        yield counter("findings_repeated", "Occurrences that were already known.", now.store.repeated)
+        yield counter("incidents_opened", "Incidents opened.", now.store.opened)
+        incidents = gauge("incidents", "Incidents by state and severity.", labels=["state", "severity"])
+        for (state, severity), count in now.store.incidents.items():
+            incidents.add_metric([state, severity], count)
+        yield incidents
+        outbox = gauge("outbox", "Notifications not yet delivered.", labels=["sink", "state"])
+        for (sink, waiting), count in now.store.outbox.items():
+            outbox.add_metric([sink, waiting], count)
+        yield outbox
+        yield gauge(
+            "oldest_unsent_seconds", "Creation time of the oldest unsent notification.", now.store.oldest_unsent or 0
+        )
+        yield gauge("database_bytes", "Size of the database on disk.", now.store.size)
+        yield counter("commits", "Commits to the database.", now.store.commits)
+        yield counter("commit_retries", "Transactions that had to wait.", now.store.retries)
+        yield gauge("store_degraded", "1 while the database cannot be written.", float(now.store.degraded is not None))
+        sent = labelled("notifications", "Notifications by sink and outcome.", ["sink", "outcome"])
+        for name, stats in now.sinks.items():
+            sent.add_metric([name, "sent"], stats.sent)
+            sent.add_metric([name, "failed"], stats.failed)
+            sent.add_metric([name, "dead"], stats.dead)
+        yield sent
+        for name, text, label, values in (
+            ("bytes_missed", "Bytes that could not be read before they were gone.", "reason", now.missed),
+            ("malformed", "Answers and hooks that could not be used.", "what", now.malformed),
+        ):
+            family = labelled(name, text, ["source", label])
+            for (source, value), count in values.items():
+                family.add_metric([source, value], count)
+            yield family
+        degraded = gauge("source_degraded", "Parts of a source that cannot work.", labels=["source"])
+        for source, count in Counter(source for source, _ in now.degraded).items():
+            degraded.add_metric([source], count)
+        yield degraded
+        restarts = labelled("source_restarts", "Sources that had to be started again.", ["source"])
+        for source, count in now.restarts.items():
+            restarts.add_metric([source], count)
+        yield restarts
+        reloads = labelled("reloads", "Reloads of the configuration.", ["outcome"])
+        for outcome, count in now.reloads.items():
+            reloads.add_metric([outcome], count)
+        yield reloads

@@ -1,0 +1,79 @@
+"""What the process asks of the operating system: no core dumps, systemd's notifications, logs."""
+
+from __future__ import annotations
+
+import ctypes
+import logging
+import os
+import resource
+import socket
+import sys
+from typing import Any
+
+import structlog
+
+__all__ = ["harden", "log_to_stderr", "notify", "watchdog_interval"]
+
+_PR_SET_DUMPABLE = 4  # linux/prctl.h
+
+
+def harden() -> None:
+    """No core dump and no ptrace by the same user: memory holds the blocks that are being scanned."""
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    if sys.platform == "linux":
+        ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)
+
+
+def notify(state: str) -> None:
+    """Tell systemd (sd_notify(3)); nothing when it did not start us."""
+    address = os.environ.get("NOTIFY_SOCKET")
+    if not address:
+        return
+    if address.startswith("@"):
+        address = "\0" + address[1:]
+    try:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as connection:
+            connection.connect(address)
+            connection.sendall(state.encode())
+    except OSError:
+        return  # a missing supervisor must not end the daemon
+
+
+def watchdog_interval() -> float | None:
+    """Seconds between signs of life: a third of WatchdogSec; None without a watchdog."""
+    microseconds = os.environ.get("WATCHDOG_USEC", "")
+    if os.environ.get("WATCHDOG_PID", str(os.getpid())) != str(os.getpid()) or not microseconds.isdigit():
+        return None
+    return int(microseconds) / 3e6
+
+
+def _no_exception_text(_logger: Any, _name: str, event: structlog.types.EventDict) -> structlog.types.EventDict:
+    """Exceptions may quote what was being worked on: logs get their type, never their text."""
+    error = event.pop("exc_info", None)
+    if error:
+        if not isinstance(error, BaseException):
+            error = sys.exc_info()[1]
+        event["error_type"] = type(error).__name__
+    return event
+
+
+def log_to_stderr(level: str = "info", form: str = "auto") -> None:
+    """Structured logs: coloured text on a terminal, one JSON object a line elsewhere."""
+    text = form == "text" or (form == "auto" and sys.stderr.isatty())
+    number = logging.getLevelNamesMapping()[level.upper()]
+    structlog.configure(
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            structlog.processors.add_log_level,
+            _no_exception_text,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty()) if text else structlog.processors.JSONRenderer(),
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(number),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        cache_logger_on_first_use=False,
+    )
+    # Libraries use the standard library's logging; only their warnings matter here.
+    logging.basicConfig(
+        stream=sys.stderr, level=max(number, logging.WARNING), format="%(levelname)s %(name)s %(message)s"
+    )
