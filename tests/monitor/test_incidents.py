@@ -12,12 +12,13 @@ from monitor.incidents import (
     Incident,
     TransitionError,
     fold,
+    fold_alert,
     incident_id,
     rank,
     transition,
     worst,
 )
-from monitor.model import Finding
+from monitor.model import Alert, Finding
 
 FINGERPRINT = "0123456789abcdef" * 4
 NOW = 2_000.0
@@ -178,3 +179,71 @@ def test_folding_in_any_order_gives_the_same_totals(seen: list[tuple[str, float]
         return incident.severity, incident.first_seen, incident.last_seen, incident.occurrences
 
     assert total(seen) == total(seen[::-1]) == total(sorted(seen))
+
+
+def an_alert(**changes: object) -> Alert:
+    base = Alert(
+        id="github.com/acme/web#1",
+        source="github",
+        url="https://github.test/1",
+        fingerprint=FINGERPRINT,
+        provisional=False,
+        severity="medium",
+        state="open",
+        created=900.0,
+        updated=1_500.0,
+    )
+    return replace(base, **changes)  # type: ignore[arg-type]
+
+
+def closed_alert(resolution: str = "revoked", **changes: object) -> Alert:
+    return an_alert(state="resolved", resolution=resolution, resolved=1_400.0, **changes)
+
+
+def test_an_alert_adds_its_labels_and_tells_nobody() -> None:
+    change = fold_alert(opened(), an_alert(labels={"validity": "unknown"}))
+    assert (change.reason, change.incident.labels) == (None, {"role": "anon", "validity": "unknown"})
+
+
+def test_an_alert_that_got_worse_escalates_also_what_was_acknowledged() -> None:
+    known = transition(opened(), "ack", actor="me", now=NOW).incident
+    change = fold_alert(known, an_alert(severity="critical"))
+    assert (change.reason, change.incident.severity, change.incident.state) == ("escalated", "critical", "open")
+    assert fold_alert(opened(severity="high"), an_alert()).incident.severity == "high"
+
+
+def test_revoked_resolves_wherever_the_secret_lies() -> None:
+    change = fold_alert(opened(), closed_alert(), elsewhere=1_000.0, others_open=True)
+    assert change.reason == "resolved"
+    assert (change.incident.state, change.incident.resolution, change.incident.resolved_at) == (
+        "resolved",
+        "revoked",
+        1_400.0,
+    )
+
+
+def test_revoked_but_seen_since_is_an_alarm_of_its_own() -> None:
+    change = fold_alert(opened(), closed_alert(), elsewhere=1_401.0)
+    assert (change.reason, change.incident.state, change.incident.reopens) == ("reopened", "open", 1)
+    again = fold_alert(change.incident, closed_alert(), was_state="resolved", elsewhere=1_401.0)
+    assert again.reason is None
+
+
+@pytest.mark.parametrize("resolution", ["false_positive", "wont_fix", "used_in_tests"])
+def test_other_words_concern_only_the_place(resolution: str) -> None:
+    assert fold_alert(opened(), closed_alert(resolution), elsewhere=1.0).reason is None
+    assert fold_alert(opened(), closed_alert(resolution), others_open=True).reason is None
+    change = fold_alert(opened(), closed_alert(resolution))
+    assert (change.reason, change.incident.resolution) == ("resolved", resolution)
+
+
+def test_reopened_there_reopens_only_what_was_closed_for_the_same_reason() -> None:
+    known = transition(opened(), "resolve", actor="me", now=NOW, resolution="wont_fix").incident
+    assert fold_alert(known, an_alert(), was_state="resolved", was_resolution="wont_fix").reason == "reopened"
+    assert fold_alert(known, an_alert(), was_state="resolved", was_resolution="revoked").reason is None
+    assert fold_alert(known, an_alert(severity="critical"), was_state="open").reason is None
+
+
+def test_what_is_resolved_stays_as_people_resolved_it() -> None:
+    known = transition(opened(), "resolve", actor="me", now=NOW, resolution="wont_fix").incident
+    assert fold_alert(known, closed_alert()).incident.resolution == "wont_fix"

@@ -1,0 +1,98 @@
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import rsa
+
+from monitor.github.client import Client
+from monitor.github.doctor import examine, repositories
+from monitor.github.poll import Stream
+from sinks.base import Credential
+from tests.fakes.github import FakeGitHub
+
+
+@dataclass
+class Looked:
+    org: tuple[str, ...] = ("acme",)
+    repo: tuple[str, ...] = ()
+
+    def streams(self) -> tuple[Stream, ...]:
+        return (Stream("org:acme", "default"), Stream("org:acme", "generic"))
+
+
+@pytest.fixture
+async def github():
+    async with FakeGitHub() as fake:
+        yield fake
+        assert fake.violations == []
+
+
+@pytest.fixture
+async def client(github: FakeGitHub, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("FAKE_GITHUB_TOKEN", FakeGitHub.token)
+    client = Client.with_token(github.url, Credential("env:FAKE_GITHUB_TOKEN"))
+    client.attempts = 1
+    yield client
+    await client.close()
+
+
+async def checks(client: Client, *, writes: bool = False) -> dict[str, tuple[bool | None, str]]:
+    return {check.name: (check.ok, check.detail) async for check in examine(Looked(), client, writes=writes)}
+
+
+async def test_each_question_has_its_answer(github: FakeGitHub, client: Client) -> None:
+    github.remaining = 400
+    found = await checks(client)
+    assert found["log-in"] == (True, "token of octocat")
+    assert found["scopes"][0] is True
+    assert found["rate limit"][0] is False  # nearly used up
+    assert found["alerts of org:acme"] == (True, "readable, none yet")
+
+
+async def test_an_unreadable_listing_fails_and_the_others_are_still_asked(github: FakeGitHub, client: Client) -> None:
+    github.mangle = lambda kind, body: {"login": "x"} if kind is None else body
+    found = await checks(client)
+    assert found["rate limit"] == (None, "unknown")
+
+
+@pytest.mark.parametrize("writes", [False, True])
+async def test_an_apps_permissions(github: FakeGitHub, tmp_path, writes: bool) -> None:
+    key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+    pem = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    (tmp_path / "app.pem").write_bytes(pem)
+    github.app_key = key.public_key()
+    client = Client.with_app(github.url, "4242", Credential(f"file:{tmp_path / 'app.pem'}"), "orgs/acme")
+    found = await checks(client, writes=writes)
+    assert found["log-in"] == (True, "GitHub App 4242, installation 77")
+    fine, detail = found["permissions"]
+    assert fine is not writes
+    assert detail.startswith("metadata=read, secret_scanning_alerts=read")
+    assert ("needs secret_scanning_alerts=write" in detail) is writes
+    await client.close()
+
+
+@pytest.mark.parametrize(
+    ("analysis", "expected"),
+    [
+        ({}, "unknown"),
+        ({"secret_scanning": {"status": "enabled"}}, "on"),
+        ({"secret_scanning": {"status": "disabled"}}, "off"),
+        ({"secret_scanning": {}}, "unknown"),
+        ({"secret_scanning": {"status": "paused"}}, "unknown"),
+    ],
+)
+async def test_what_cannot_be_read_is_unknown(
+    github: FakeGitHub, client: Client, analysis: dict[str, Any], expected: str
+) -> None:
+    github.check = False
+    github.repos = {"acme/web": analysis}
+    [one] = [one async for one in repositories(Looked(), client)]
+    assert one.switches["secret_scanning"] == expected
+
+
+async def test_all_pages_and_named_repositories(github: FakeGitHub, client: Client) -> None:
+    github.repos = {f"acme/r{number}": {} for number in range(130)} | {"other/x": {}}
+    assert len([one async for one in repositories(Looked(repo=("other/x",)), client)]) == 131
