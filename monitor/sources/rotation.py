@@ -1,0 +1,141 @@
+"""Where the rest of a rotated file lies: by inode, by content in a sibling, also compressed."""
+
+from __future__ import annotations
+
+import os
+import re
+import stat
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+from monitor.sources.tail import ARCHIVES, Hasher, Tail, open_archive, open_file
+
+__all__ = ["Rest", "base_names", "compare", "find_rest", "look_for", "original_names"]
+
+_NUMBER = r"[._-](?:\d[\d._:T+-]*|old|prev|bak)"
+_AFTER = re.compile(rf"(.+?){_NUMBER}")  # app.log.1, app.log-20261124, app.log.old
+_BEFORE = re.compile(rf"(.+?){_NUMBER}(\.[A-Za-z]+)")  # app-20261124.log, app.1.log
+_TRIED = 64  # siblings
+
+
+@dataclass(frozen=True, slots=True)
+class Rest:
+    """A file in which a life goes on, or one that nobody has read."""
+
+    path: str
+    inode: tuple[int, int]
+    size: int
+    mtime: int
+    archive: bool
+
+
+def base_names(name: str) -> frozenset[str]:
+    """The names a file may have had before it was rotated to `name`; none when it does not look rotated."""
+    stem, suffix = os.path.splitext(name)
+    names = set()
+    if suffix in ARCHIVES:
+        name = stem
+        names.add(name)
+    if found := _AFTER.fullmatch(name):
+        names.add(found[1])
+    if found := _BEFORE.fullmatch(name):
+        names.add(found[1] + found[2])
+    return frozenset(names)
+
+
+def original_names(path: str) -> list[str]:
+    """The path itself and those it may have had before it was rotated."""
+    folder, name = os.path.split(path)
+    return [path, *(os.path.join(folder, base) for base in base_names(name))]
+
+
+def look_at(path: str) -> Rest | None:
+    """The file at `path`; None when there is none."""
+    try:
+        status = os.stat(path)
+    except OSError:
+        return None
+    if not stat.S_ISREG(status.st_mode):
+        return None
+    archive = os.path.splitext(path)[1] in ARCHIVES
+    return Rest(path, (status.st_dev, status.st_ino), status.st_size, status.st_mtime_ns, archive)
+
+
+def look_for(rest: Rest) -> Rest | None:
+    """The same file as it is now, also under another name in its folder."""
+    again = look_at(rest.path)
+    if again is not None and again.inode == rest.inode:
+        return again
+    try:
+        with os.scandir(os.path.dirname(rest.path)) as entries:
+            paths = [entry.path for entry in entries if entry.inode() == rest.inode[1]]
+    except OSError:
+        return None
+    return next((found for path in paths if (found := look_at(path)) and found.inode == rest.inode), None)
+
+
+def find_rest(former: Tail, hasher: Hasher, followed: Callable[[str], bool]) -> tuple[Rest | None, list[Rest]]:
+    """Where `former` continues (None: nowhere to be found), and the rotated files written later, oldest first.
+
+    `followed` tells paths that are read anyway. Looks in the folder of `former.path` only.
+    """
+    folder, name = os.path.split(former.path)
+    wanted = {name} | base_names(name)
+    same: Rest | None = None
+    siblings: list[Rest] = []
+    try:
+        with os.scandir(folder or ".") as entries:
+            for entry in entries:
+                related = entry.name == name or base_names(entry.name) & wanted
+                if not related and entry.inode() != former.inode[1]:
+                    continue
+                rest = look_at(entry.path)
+                if rest is None:
+                    continue
+                if rest.inode == former.inode and not former.archive and compare(rest, former, hasher) == "continues":
+                    same = rest
+                elif related:
+                    siblings.append(rest)
+    except OSError:
+        return None, []
+    siblings.sort(key=lambda rest: (rest.mtime, not rest.archive), reverse=True)
+    found = same
+    if found is None and former.offset:
+        found = next((rest for rest in siblings[:_TRIED] if compare(rest, former, hasher) == "continues"), None)
+    # Written after the last byte of `former` (in the same tick of the clock, maybe): when no other life claims them,
+    # nobody has read them.
+    since = found.mtime if found else former.mtime
+    plain = {rest.path for rest in siblings if not rest.archive}
+    unseen = [
+        rest
+        for rest in reversed(siblings)
+        if rest is not found
+        and rest.mtime >= since >= 0
+        and not followed(rest.path)
+        and not (rest.archive and os.path.splitext(rest.path)[0] in plain)  # being compressed
+    ]
+    return found, unseen
+
+
+def compare(rest: Rest, life: Tail, hasher: Hasher) -> Literal["continues", "begins", "differs"]:
+    """Whether a file holds all that was read of `life`, only a beginning of it (a copy in the making?), or neither."""
+    try:
+        if rest.archive:
+            stream = open_archive(rest.path)
+            if stream is None:
+                return "differs"
+            with stream:
+                return "continues" if hasher.archive_continues(stream, life) else "differs"
+        fd = open_file(rest.path)
+        try:
+            size = os.fstat(fd).st_size
+            if hasher.continues(fd, size, life):
+                return "continues"
+            if size < life.offset and (size < life.head[0] or hasher.head_matches(fd, life)):
+                return "begins"
+        finally:
+            os.close(fd)
+    except Exception:  # noqa: BLE001 - each compression library raises its own for a damaged or half-written file
+        return "differs"
+    return "differs"

@@ -1,0 +1,138 @@
+"""An intake that finds marks instead of secrets and keeps what a store would keep."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import time
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
+from typing import Any, NamedTuple
+
+from monitor.model import Block, Finding, Position
+from monitor.sources.base import ScanError, Source
+
+# A mark stands for a secret; the long one spans lines as a PEM does.
+MARK = re.compile(rb"<(\d+)>|BEGIN (\d+)\n[a-z\n]*?END\n")
+
+
+class Seen(NamedTuple):
+    mark: int
+    path: str
+    offset: int
+    line: int | None
+    time: float
+
+
+class FakeIntake:
+    """Survives its source, as the store does: give the same one to the next source to restart it."""
+
+    def __init__(self) -> None:
+        self.found: dict[tuple[str, int, int], Seen] = {}  # generation, offset, mark: what makes a finding's id
+        self.hits = 0  # with repeats
+        self.saved: dict[str, Mapping[str, Any]] = {}
+        self.lost: list[tuple[str, int, str]] = []
+        self.problems: dict[str, str] = {}
+        self.told: list[tuple[str, str | None]] = []
+        self.scanned = 0
+        self.commits = 0
+        self.blocks: list[tuple[int, int, int, int | None]] = []  # offset, length, fresh, limit
+        self.broken: bytes | None = None  # blocks with this text break the engine
+        self.gate = asyncio.Event()  # cleared: the store cannot write
+        self.gate.set()
+        self._pool = ThreadPoolExecutor(2)
+
+    def _pull(self, blocks: Iterable[Block]) -> list[tuple[tuple[str, int, int], Seen]]:
+        hits = []
+        try:
+            for block in blocks:
+                data = bytes(block.data)
+                limit = len(data) if block.limit is None else block.limit
+                assert 0 <= block.fresh < limit <= len(data)
+                if self.broken is not None and self.broken in data[block.fresh :]:
+                    raise ScanError(f"{block.path}: engine failed", block.offset + limit)
+                self.scanned += limit - block.fresh
+                self.blocks.append((block.offset, len(data), block.fresh, block.limit))
+                for match in MARK.finditer(data):
+                    if block.fresh < match.end() <= limit:
+                        offset = block.offset + match.start()
+                        mark = int(match[1] or match[2])
+                        line = block.line_at(offset) if block.line_at else None
+                        hits.append(
+                            ((block.generation, offset, mark), Seen(mark, block.path, offset, line, time.monotonic()))
+                        )
+        finally:
+            close = getattr(blocks, "close", None)
+            if close:
+                close()
+        return hits
+
+    async def scan(self, blocks: Iterable[Block], positions: Callable[[], Iterable[Position]]) -> int:
+        work = asyncio.get_running_loop().run_in_executor(self._pool, self._pull, blocks)
+        try:
+            hits = await asyncio.shield(work)
+        except asyncio.CancelledError:
+            await asyncio.wait([work])
+            raise
+        await self.gate.wait()
+        self._commit(positions())
+        for key, seen in hits:
+            self.found.setdefault(key, seen)
+        self.hits += len(hits)
+        return len(hits)
+
+    async def record(self, findings: Iterable[Finding], positions: Iterable[Position]) -> int:
+        assert not list(findings)
+        await self.gate.wait()
+        self._commit(positions)
+        return 0
+
+    def _commit(self, positions: Iterable[Position]) -> None:
+        for position in positions:
+            self.commits += 1
+            if position.state is None:
+                self.saved.pop(position.key, None)
+            else:
+                self.saved[position.key] = position.state
+
+    async def positions(self) -> Mapping[str, Mapping[str, Any]]:
+        return dict(self.saved)
+
+    def missed(self, reason: str, count: int, path: str = "") -> None:
+        self.lost.append((reason, count, path))
+
+    def degraded(self, what: str, message: str | None) -> None:
+        self.told.append((what, message))
+        if message is None:
+            self.problems.pop(what, None)
+        else:
+            self.problems[what] = message
+
+    @property
+    def marks(self) -> list[int]:
+        return sorted(seen.mark for seen in self.found.values())
+
+    def files(self) -> list[Mapping[str, Any]]:
+        """Saved positions of files."""
+        return [state for key, state in self.saved.items() if not key.startswith("@")]
+
+
+async def until(condition: Callable[[], object], what: Callable[[], str] | None = None, seconds: float = 10.0) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, what() if what else "timed out"
+        await asyncio.sleep(0.005)
+
+
+@asynccontextmanager
+async def running(source: Source) -> AsyncIterator[asyncio.Task[None]]:
+    """The source at work; stopped as a crash would stop it: nothing more is committed."""
+    task = asyncio.create_task(source.run(False))
+    try:
+        yield task
+    finally:
+        if task.done():
+            task.result()
+        task.cancel()
+        await asyncio.wait([task])
