@@ -318,7 +318,7 @@ class Daemon:
         registry = CollectorRegistry()
         registry.register(DaemonCollector(lambda: self.snapshot))
         hooks = github_hook.routes(
-            [source for source in config.sources if source.type == "github"],  # type: ignore[misc]  # by its type
+            lambda: self.config.sources,
             self._store.enqueue_hook,
             lambda source, what: self.snapshot.malformed.update([(source, what)]),
         )

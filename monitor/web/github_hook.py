@@ -18,6 +18,7 @@ import structlog
 from aiohttp import web
 
 from monitor.model import HookDelivery
+from monitor.sources.base import SourceConfig
 from monitor.sources.github import GitHubConfig
 from sinks.base import CredentialError
 
@@ -43,14 +44,15 @@ def signature(secret: bytes, body: bytes) -> str:
 
 
 def routes(
-    sources: Iterable[GitHubConfig], enqueue: Enqueue, malformed: Callable[[str, str], None]
+    sources: Callable[[], Iterable[SourceConfig]], enqueue: Enqueue, malformed: Callable[[str, str], None]
 ) -> list[web.RouteDef]:
-    """The route, or none when no source has a `webhook_secret`. `malformed(source, what)` counts unusable hooks."""
-    configured = [source for source in sources if source.webhook_secret is not None]
-    if not configured:
-        return []
+    """The route. `sources` gives those in force (a reload changes them); `malformed(source, what)` counts unusable
+    hooks."""
 
     async def receive(request: web.Request) -> web.Response:
+        configured = [one for one in sources() if isinstance(one, GitHubConfig) and one.webhook_secret is not None]
+        if not configured:
+            return web.Response(status=404, text="no source has a webhook_secret\n")
         return await _receive(request, configured, enqueue, malformed)
 
     return [web.post(PATH, receive)]

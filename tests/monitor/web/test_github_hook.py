@@ -37,6 +37,7 @@ class Hooks:
         self.queue: dict[str, HookDelivery] = {}
         self.malformed: Counter[tuple[str, str]] = Counter()
         self.delay = 0.0
+        self.sources: list[GitHubConfig] = []
         self.client: TestClient[Any, Any]
 
     async def enqueue(self, delivery: HookDelivery) -> bool:
@@ -63,9 +64,10 @@ async def hooks(aiohttp_client: Any, monkeypatch: pytest.MonkeyPatch) -> Hooks:
     monkeypatch.setenv("HOOK_SECRET", SECRET)
     monkeypatch.setenv("OTHER_SECRET", "another")
     hooks = Hooks()
-    sources = [config(), config("other", org="umbrella", webhook_secret="env:OTHER_SECRET"), config("twin", org="twin")]
+    other = config("other", org="umbrella", webhook_secret="env:OTHER_SECRET")
+    hooks.sources = [config(), other, config("twin", org="twin")]
     app = web.Application(client_max_size=26 << 20)
-    app.add_routes(routes(sources, hooks.enqueue, hooks.count))
+    app.add_routes(routes(lambda: hooks.sources, hooks.enqueue, hooks.count))
     hooks.client = await aiohttp_client(app)
     return hooks
 
@@ -87,11 +89,11 @@ def test_the_published_vector() -> None:
     assert signature(b"It's a Secret to Everybody", b"Hello, World!") == expected
 
 
-def test_no_route_without_a_secret() -> None:
-    async def enqueue(delivery: HookDelivery) -> bool:
-        return True
-
-    assert routes([config(webhook_secret=None)], enqueue, lambda source, what: None) == []
+async def test_there_is_nothing_here_without_a_secret(hooks: Hooks) -> None:
+    hooks.sources = [config(webhook_secret=None)]
+    assert (await hooks.post(b"{}")).status == 404
+    hooks.sources.append(config("added"))
+    assert (await hooks.post(b"{}", event="ping")).status == 200
 
 
 async def test_a_hook_is_noted_and_answered_at_once(hooks: Hooks) -> None:
