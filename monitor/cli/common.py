@@ -92,7 +92,7 @@ def read_rules(config: Config) -> list[Rule]:
     from detectors.rule import load_rules
 
     with rule_errors(config):
-        return load_rules(config.rules.packs, config.rules.paths, config.rules.disable)
+        return load_rules(config.rules.packs, config.rules.paths, config.rules.disable, config.state_dir / "cache")
 
 
 @contextmanager

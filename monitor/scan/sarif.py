@@ -1,0 +1,104 @@
+"""Findings as SARIF 2.1.0, which code hosts and editors read."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import PurePosixPath
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+
+from sinks.text import clean
+
+if TYPE_CHECKING:
+    from monitor.scan.search import Hit
+
+__all__ = ["document"]
+
+SCHEMA = "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json"
+_LEVEL = {"critical": "error", "high": "error", "medium": "warning", "low": "note", "info": "note"}
+_SCORE = {"critical": "9.5", "high": "8.0", "medium": "5.5", "low": "3.0", "info": "1.0"}  # GitHub's bands
+
+
+def document(hits: Sequence[Hit], problems: Iterable[tuple[str, str]], version: str) -> dict[str, Any]:
+    """One run. `problems` are (path, what could not be read)."""
+    rules = {hit.rule.id: hit.rule for hit in hits}
+    index = {rule_id: number for number, rule_id in enumerate(rules)}
+    return {
+        "$schema": SCHEMA,
+        "version": "2.1.0",
+        "runs": [
+            {
+                "tool": {
+                    "driver": {
+                        "name": "exposure-monitor",
+                        "version": version,
+                        "rules": [
+                            {
+                                "id": rule.id,
+                                "name": rule.name,
+                                "shortDescription": {"text": rule.name},
+                                **({"helpUri": rule.references[0]} if rule.references else {}),
+                                "defaultConfiguration": {"level": _LEVEL[rule.severity]},
+                                "properties": {
+                                    "security-severity": _SCORE[rule.severity],
+                                    "tags": ["security", "secret", rule.family],
+                                },
+                            }
+                            for rule in rules.values()
+                        ],
+                    }
+                },
+                "columnKind": "unicodeCodePoints",
+                "invocations": [
+                    {
+                        "executionSuccessful": True,
+                        "toolExecutionNotifications": [
+                            {
+                                "level": "warning",
+                                "message": {"text": clean(message)},
+                                "locations": [{"physicalLocation": {"artifactLocation": {"uri": _uri(path)}}}],
+                            }
+                            for path, message in problems
+                        ],
+                    }
+                ],
+                "results": [_result(hit, index) for hit in hits],
+            }
+        ],
+    }
+
+
+def _result(hit: Hit, index: Mapping[str, int]) -> dict[str, Any]:
+    return {
+        "ruleId": hit.rule.id,
+        "ruleIndex": index[hit.rule.id],
+        "level": _LEVEL[hit.severity],
+        "message": {"text": f"{hit.rule.name}: {hit.masked}"},
+        "locations": [
+            {
+                "physicalLocation": {
+                    "artifactLocation": {"uri": _uri(hit.path)},
+                    "region": {"startLine": hit.line, "startColumn": hit.column, "byteOffset": hit.offset},
+                }
+            }
+        ],
+        "partialFingerprints": {"exposureMonitor/v1": hit.fingerprint},
+        "properties": {
+            "severity": hit.severity,
+            "confidence": hit.confidence,
+            "security-severity": _SCORE[hit.severity],
+            "masked": hit.masked,
+            **({"decode": list(hit.decode)} if hit.decode else {}),
+            **({"labels": dict(hit.labels)} if hit.labels else {}),
+        },
+    }
+
+
+def _uri(path: str) -> str:
+    """A relative or file: URI. The name of an archive's member may climb (`../..`); a link to it must not."""
+    file, mark, member = path.partition("!")
+    member = "/".join(part for part in member.split("/") if part not in ("", ".", ".."))
+    text = quote(file.encode("utf-8", "surrogateescape")) + mark + quote(member.encode("utf-8", "surrogateescape"))
+    if PurePosixPath(file).is_absolute():
+        return f"file://{text}"
+    return text.removeprefix("./")

@@ -1,0 +1,296 @@
+"""Secrets in files and streams: read in blocks that overlap, matched, placed, masked.
+
+A `Hit` is all that leaves this module. It holds no secret unless the caller asked to reveal it.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import threading
+from bisect import bisect_right
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from monitor.scan.archive import Stream
+
+if TYPE_CHECKING:
+    from detectors.engine import Match, Worker
+    from detectors.rule import Rule
+
+__all__ = ["BLOCK", "Hit", "Piece", "Places", "Searcher", "file_pieces", "stream_pieces"]
+
+BLOCK = 1 << 20  # new bytes a scan
+CONTEXT = 48 << 10  # bytes before them: the longest secret, and the companion of a short one
+AHEAD = 8 << 10  # bytes after them, so that a match at the cut is seen whole
+NEAR = 64  # bytes of context shown on either side
+LINE = 4096  # bytes of a line that are looked at for a suppression
+CROWD = 2000  # with more hits than this in one block nobody reads their context
+
+
+@dataclass(frozen=True, slots=True)
+class Hit:
+    """One occurrence. `line`, `column` from 1, the column in characters; `context` is the masked line around it as
+    (before, preview, after)."""
+
+    path: str
+    line: int
+    column: int
+    offset: int
+    rule: Rule
+    severity: str
+    confidence: str
+    fingerprint: str
+    masked: str
+    decode: tuple[str, ...]
+    labels: Mapping[str, str]
+    suppressed: bool
+    context: tuple[str, str, str] | None = None
+    revealed: str | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """`data` lies at `offset`; what ends in `fresh < end <= limit` counts, the rest is context."""
+
+    offset: int
+    data: bytes
+    fresh: int
+    limit: int
+
+
+def _cut(data: bytes, low: int, high: int) -> int:
+    """Where to end: after the last line that ends before `high`, unless that is a long way back."""
+    newline = data.rfind(b"\n", max(low, high - CONTEXT), high)
+    return newline + 1 if newline >= 0 else max(low, high)
+
+
+def file_pieces(fd: int, start: int = 0, end: int | None = None) -> Iterator[Piece]:
+    """The bytes from `start` to `end` (or the end of the file) with what is needed around them. Raises OSError."""
+    at = start
+    while end is None or at < end:
+        low = max(0, at - CONTEXT)
+        top = at + BLOCK if end is None else min(at + BLOCK, end)
+        data = os.pread(fd, top + AHEAD - low, low)
+        if len(data) <= at - low:
+            return
+        if len(data) < top + AHEAD - low:  # the file ends here
+            limit = len(data) if end is None else min(len(data), end - low)
+            yield Piece(low, data, at - low, limit)
+            return
+        limit = top - low if top == end else _cut(data, at - low, top - low)
+        yield Piece(low, data, at - low, limit)
+        at = low + limit
+
+
+def stream_pieces(stream: Stream, places: Places) -> Iterator[Piece]:
+    """The same of what can be read once; `places` learns of every line."""
+    offset, data, fresh = 0, b"", 0
+    while True:
+        chunk = stream.read(BLOCK)
+        data += chunk
+        if len(data) <= fresh:
+            return
+        limit = len(data)
+        if chunk and not data.endswith(b"\n"):
+            limit = _cut(data, fresh, len(data))
+            if limit == len(data):
+                limit = max(fresh, len(data) - AHEAD)
+        if limit > fresh:
+            places.read = _reader(data, offset)
+            yield Piece(offset, data, fresh, limit)
+            places.locate(offset + limit)
+        if not chunk:
+            return
+        low = max(0, limit - CONTEXT)
+        offset, data, fresh = offset + low, data[low:], limit - low
+
+
+def _reader(data: bytes, offset: int) -> Callable[[int, int], bytes]:
+    return lambda at, size: data[at - offset : at - offset + size]
+
+
+class Places:
+    """Offset → line number and start of the line. Lines are counted only as far as somebody asks."""
+
+    def __init__(self, read: Callable[[int, int], bytes]) -> None:
+        self.read = read
+        self._known: list[tuple[int, int, int]] = [(0, 1, 0)]
+        self._lock = threading.Lock()  # two threads may search parts of one large file
+
+    def locate(self, offset: int) -> tuple[int, int]:
+        with self._lock:
+            index = bisect_right(self._known, offset, key=lambda known: known[0])
+            at, line, start = self._known[index - 1]
+            if at == offset:
+                return line, start
+            while at < offset:
+                chunk = self.read(at, min(BLOCK, offset - at))
+                if not chunk:
+                    break  # the file has become shorter
+                newlines = chunk.count(b"\n")
+                if newlines:
+                    line, start = line + newlines, at + chunk.rfind(b"\n") + 1
+                at += len(chunk)
+            self._known.insert(index, (at, line, start))
+            return line, start
+
+
+# What users wrote for other scanners. A word after `pragma:` names the line that follows; so does secretlint's.
+_HERE = re.compile(
+    rb"(?i)(?:gitleaks|betterleaks):allow|(?:trufflehog|kingfisher):ignore|"
+    rb"pragma:\s?(?:allow|white)list[ -]secret|secretlint-disable-line"
+)
+_NEXT = re.compile(rb"(?i)pragma:\s?(?:allow|white)list[ -]nextline[ -]secret|secretlint-disable-next-line")
+# Kingfisher also takes the line before. Only a line of its own counts: a comment behind a value is about that value.
+_ALONE = re.compile(rb"(?i)^\s*(?:#|//|/\*|\*|--|;|<!--|%|REM\b).*kingfisher:ignore")
+_RANGE = re.compile(rb"secretlint-(disable|enable)(?!-)([^\r\n]*)")
+_CONTINUATION = bytes(range(0x80, 0xC0))  # of a UTF-8 character
+# What is glued to a secret may belong to it.
+_BEFORE = re.compile(r"[\w+%\\-]+$")
+_AFTER = re.compile(r"^[\w+%./=\\-]+")
+
+
+class Searcher:
+    """Searches pieces on behalf of one thread."""
+
+    def __init__(
+        self, worker: Worker, key: bytes, *, context: bool = False, suppressions: bool = True, reveal: bool = False
+    ) -> None:
+        self._worker = worker
+        self._key = key
+        self._context = context
+        self._suppressions = suppressions
+        self._reveal = reveal
+
+    def search(self, path: str, pieces: Iterable[Piece], places: Places) -> Iterator[Hit]:
+        """Hits by position."""
+        for piece in pieces:
+            matches = self._worker.scan(piece.data)
+            if any(piece.fresh < match.end <= piece.limit for match in matches):
+                yield from self._hits(path, piece, matches, places)
+
+    def _hits(self, path: str, piece: Piece, matches: Sequence[Match], places: Places) -> Iterator[Hit]:
+        from detectors.fingerprint import fingerprint
+
+        data = piece.data
+        ranges = _disabled(data) if self._suppressions else []
+        # Hits come in order, so lines and columns are counted on from the one before.
+        at, line, line_start, column = -1, 1, 0, 1
+        for index, match in enumerate(matches):
+            if not piece.fresh < match.end <= piece.limit:
+                continue
+            if at < 0:
+                line, absolute = places.locate(piece.offset + match.start)
+                line_start = absolute - piece.offset
+                before = (
+                    data[line_start : match.start]
+                    if line_start >= 0
+                    else places.read(absolute, piece.offset + match.start - absolute)
+                )
+                column = 1 + _characters(before)
+            else:
+                newlines = data.count(b"\n", at, match.start)
+                if newlines:
+                    line += newlines
+                    line_start = data.rfind(b"\n", at, match.start) + 1
+                    at, column = line_start, 1
+                column += _characters(data[at : match.start])
+            at = match.start
+            yield Hit(
+                path=path,
+                line=line,
+                column=column,
+                offset=piece.offset + match.start,
+                rule=match.rule,
+                severity=match.severity,
+                confidence=match.confidence,
+                fingerprint=fingerprint(self._key, match.secret),
+                masked=match.masked,
+                decode=match.decode,
+                labels=match.labels,
+                suppressed=self._suppressions and _suppressed(data, match, max(line_start, 0), ranges),
+                context=self._around(data, index, matches, max(line_start, 0))
+                if self._context and len(matches) <= CROWD
+                else None,
+                revealed=match.secret.decode("utf-8", "replace") if self._reveal else None,
+            )
+
+    def _around(self, data: bytes, index: int, matches: Sequence[Match], line_start: int) -> tuple[str, str, str]:
+        match = matches[index]
+        low = max(line_start, match.start - NEAR)
+        newline = data.find(b"\n", match.start, match.end + NEAR)
+        high = newline if newline >= 0 else min(len(data), match.end + NEAR)
+        spans = [(match.start, match.end)]
+        for other in reversed(matches[:index]):
+            if other.end <= low:
+                break
+            spans.append((other.start, other.end))
+        for other in matches[index + 1 :]:
+            if other.start >= high:
+                break
+            spans.append((other.start, other.end))
+        # What lost to a more specific rule may reach further than the winner.
+        left = max(0, low - 1024)
+        spans += [
+            (d.start + left, d.end + left)
+            for d in self._worker.explain(data[left : high + 1024])
+            if d.accepted or d.stage == "overlap"
+        ]
+        before = _hidden(data, low, match.start, spans)
+        after = _hidden(data, match.end, high, spans)
+        if match.decode:  # its neighbours are of the same encoded text
+            return re.sub(r"\S+$", "…", before), match.masked, re.sub(r"^\S+", "…", after)
+        return _BEFORE.sub("…", before), match.masked, _AFTER.sub("…", after)
+
+
+def _hidden(data: bytes, low: int, high: int, spans: Iterable[tuple[int, int]]) -> str:
+    """data[low:high] with every span, and what is glued to it, as `…`."""
+    out = ""
+    at = low
+    for start, end in sorted(spans):
+        if end <= at or start >= high:
+            continue
+        if start > at:
+            out += _glue(data[at:start].decode("utf-8", "replace"), out)
+            out = _BEFORE.sub("", out)
+        out = out.removesuffix("…") + "…"
+        at = min(end, high)
+    return out + _glue(data[at:high].decode("utf-8", "replace"), out) if at < high else out
+
+
+def _glue(text: str, out: str) -> str:
+    return _AFTER.sub("", text) if out.endswith("…") else text
+
+
+def _characters(text: bytes) -> int:
+    return len(text) if text.isascii() else len(text.translate(None, _CONTINUATION))
+
+
+def _disabled(data: bytes) -> list[tuple[int, int]]:
+    """Spans between secretlint-disable and secretlint-enable. A list of secretlint's own rules says nothing to us."""
+    if b"secretlint-disable" not in data:
+        return []
+    spans, start = [], -1
+    for mark in _RANGE.finditer(data):
+        if mark[1] == b"enable" and start >= 0:
+            spans.append((start, mark.start()))
+            start = -1
+        elif mark[1] == b"disable" and start < 0 and b"@" not in mark[2]:
+            start = mark.start()
+    return [*spans, (start, len(data))] if start >= 0 else spans
+
+
+def _suppressed(data: bytes, match: Match, line_start: int, ranges: Iterable[tuple[int, int]]) -> bool:
+    if any(start <= match.start < end for start, end in ranges):
+        return True
+    low = max(line_start, match.start - LINE)
+    newline = data.find(b"\n", match.end, match.end + LINE)
+    high = newline if newline >= 0 else min(len(data), match.end + LINE)
+    if _HERE.search(data, low, high):
+        return True
+    if not line_start or low > line_start:
+        return False
+    previous = data[max(0, data.rfind(b"\n", max(0, line_start - LINE), line_start - 1) + 1) : line_start - 1]
+    return bool(_NEXT.search(previous) or _ALONE.search(previous))
