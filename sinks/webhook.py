@@ -9,10 +9,10 @@ import hmac
 import time
 from collections.abc import Mapping
 from typing import Any, ClassVar, Literal, Self
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 import orjson
-from pydantic import model_validator
+from pydantic import field_validator, model_validator
 
 from sinks.base import Credential, Incident, Location, Notification, Receipt, SinkConfig, SinkError, resolve
 from sinks.http import Http
@@ -34,12 +34,36 @@ class WebhookConfig(SinkConfig):
     """`format`: `generic` is the contract; `discord` and `teams` post a short message to a chat's webhook URL.
 
     `signing_secret` holds `whsec_…` (base64); two of them, separated by a space, while the secret is being changed.
+    `url` is a reference, as whoever knows it may post to it. Where that is not so, it may be written out: with a
+    `signing_secret`, or on this machine.
     """
 
     type: Literal["webhook"]
-    url: Credential
+    url: Credential | str
     signing_secret: Credential | None = None
     format: Literal["generic", "discord", "teams"] = "generic"
+
+    @field_validator("url", mode="before")
+    @classmethod
+    def _reference(cls, value: object) -> object:
+        if isinstance(value, Credential) or (isinstance(value, str) and value.startswith(("http://", "https://"))):
+            return value
+        if not isinstance(value, str):
+            raise ValueError("must be a reference such as env:NAME, file:PATH or credential:NAME")
+        return Credential(value)
+
+    @model_validator(mode="after")
+    def _written_out(self) -> Self:
+        if isinstance(self.url, str):
+            parts = urlsplit(self.url)
+            if parts.username or parts.password or parts.query:
+                raise ValueError("a url with a user name, password or query must be a reference, such as env:NAME")
+            if self.signing_secret is None and parts.hostname not in ("localhost", "127.0.0.1", "::1"):
+                raise ValueError(
+                    "url is the only proof of who posts, so it must be a reference (env:NAME, file:PATH or "
+                    "credential:NAME); or add signing_secret"
+                )
+        return self
 
     @model_validator(mode="after")
     def _signed(self) -> Self:
@@ -59,7 +83,7 @@ class Webhook:
         self._gone: tuple[bytes, float] | None = None  # hash of the URL that answered 410, and until when it rests
 
     async def send(self, notification: Notification) -> Receipt | None:
-        url = resolve(self._config.url, "url")
+        url = self._config.url if isinstance(self._config.url, str) else resolve(self._config.url, "url")
         digest = hashlib.sha256(url.encode("utf-8", "surrogateescape")).digest()
         if self._gone and self._gone[0] == digest and time.monotonic() < self._gone[1]:
             raise SinkError(f"not sent, {HINTS[410]}", retry=False)

@@ -175,3 +175,15 @@ def test_configuration_errors_are_clear() -> None:
     with pytest.raises(ValidationError, match="must be a reference"):
         WebhookConfig(name="h", type="webhook", url="https://literal.example/hidden")  # type: ignore[arg-type]
     assert signing_keys("whsec_" + base64.b64encode(b"k").decode().rstrip("=")) == [b"k"]
+
+
+def test_a_url_may_be_written_out_where_knowing_it_proves_nothing() -> None:
+    def config(**keys: str) -> WebhookConfig:
+        return WebhookConfig(name="h", type="webhook", **keys)  # type: ignore[arg-type]
+
+    assert config(url="http://127.0.0.1:8080/hook").url == "http://127.0.0.1:8080/hook"
+    assert config(url="https://soar.example/hook", signing_secret="env:S").url == "https://soar.example/hook"
+    for url in ("https://soar.example/hidden", "http://user:hidden@127.0.0.1/", "http://127.0.0.1/?token=hidden"):
+        with pytest.raises(ValidationError) as caught:
+            config(url=url)
+        assert "hidden" not in str(caught.value)
