@@ -30,12 +30,13 @@ def _report(error: Exception) -> int:
     from monitor.config import ConfigError
 
     if isinstance(error, ConfigError):
-        print(error, file=sys.stderr)  # noqa: T201
+        sys.stderr.write(f"{error}\n")
         return EX_CONFIG
     # A message may quote what was being worked on, so of an unexpected error only the place and the type are shown.
     frames = [frame for frame in traceback.extract_tb(error.__traceback__) if "/typer/" not in frame.filename]
-    print("".join(traceback.format_list(frames)), f"{type(error).__name__} (message withheld)\n", sep="", end="", file=sys.stderr)  # noqa: T201
-    print("This is a bug in the exposure monitor; please report the lines above.", file=sys.stderr)  # noqa: T201
+    sys.stderr.writelines(traceback.format_list(frames))
+    sys.stderr.write(f"{type(error).__name__} (message withheld)\n")
+    sys.stderr.write("This is a bug in the exposure monitor; please report the lines above.\n")
     return EX_SOFTWARE
 
 

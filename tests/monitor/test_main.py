@@ -21,10 +21,9 @@ def test_a_bad_configuration_is_78_with_its_problems_and_no_traceback(capsys: py
 
 def test_a_bug_shows_where_and_what_but_not_the_message(capsys: pytest.CaptureFixture[str]) -> None:
     secret = "value-that-was-being-worked-on"
-    try:
+    with pytest.raises(RuntimeError) as caught:
         raise RuntimeError(secret)
-    except RuntimeError as error:
-        assert entry._report(error) == 70
+    assert entry._report(caught.value) == 70
     shown = capsys.readouterr()
     assert "test_main.py" in shown.err
     assert "RuntimeError (message withheld)" in shown.err
