@@ -14,7 +14,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import structlog
 from prometheus_client import CollectorRegistry
@@ -41,7 +41,7 @@ from sinks import load_sink
 from sinks.base import Severity, Sink, SinkConfig
 from sinks.http import Http
 
-__all__ = ["Daemon", "build_engine", "build_sinks"]
+__all__ = ["Daemon", "Host", "SourceIntake", "build_engine", "build_sinks"]
 
 log = structlog.get_logger(__name__)
 
@@ -425,10 +425,22 @@ class Daemon:
         return self._scanner
 
 
+class Host(Protocol):
+    """What sources live in: the daemon, or a command that runs one of them."""
+
+    @property
+    def store(self) -> Store: ...
+    @property
+    def scanner(self) -> Scanner: ...
+    @property
+    def snapshot(self) -> Snapshot: ...
+    def alert(self, title: str, text: str = "", severity: Severity = "high", key: str | None = None) -> None: ...
+
+
 class SourceIntake:
     """What one source sees of the daemon (monitor.sources.base.AlertIntake)."""
 
-    def __init__(self, daemon: Daemon, name: str) -> None:
+    def __init__(self, daemon: Host, name: str) -> None:
         self._daemon = daemon
         self._name = name
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Iterable, Mapping, Sequence
+from contextlib import asynccontextmanager
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
@@ -25,7 +26,10 @@ from monitor.cli.common import (
 if TYPE_CHECKING:
     from monitor.config import Config
     from monitor.github.client import Client
-    from monitor.sources.github import GitHubConfig
+    from monitor.scanner import Scanner
+    from monitor.sources.github import GitHubConfig, GitHubSource
+    from monitor.store import Store
+    from sinks.base import Severity
 
 app = command_app(no_args_is_help=True, help="GitHub: check the log-in, list alerts, read all alerts.")
 
@@ -141,6 +145,50 @@ def alerts(
         )
 
     emit(rows, form, text)
+
+
+@app.command(
+    "backfill",
+    epilog="Example: monitor github backfill --source github",
+    help="Read all alerts now, and show the progress. Can be stopped and goes on where it was; nothing is doubled.",
+)
+def backfill(source: SourceOption = None, config: ConfigOption = None) -> None:
+    settings = read_config(config)
+    try:
+        whole = [asyncio.run(_backfill(settings, one)) for one in _sources(settings, source)]
+    except KeyboardInterrupt:
+        fail("stopped; the next backfill, or `monitor run`, goes on here", 130)
+    if not all(whole):
+        raise typer.Exit(1)
+
+
+@app.command(
+    "write-back",
+    epilog="Example: monitor github write-back --apply",
+    help="Show which alerts would be resolved because their incident is resolved as revoked; --apply does it, one a "
+    "second. `write_back` in the configuration does it all the time.",
+)
+def write_back(
+    source: SourceOption = None,
+    apply: Annotated[bool, typer.Option("--apply", help="Do it.")] = False,
+    form: FormatOption = Format.text,
+    config: ConfigOption = None,
+) -> None:
+    settings = read_config(config)
+    rows: list[dict[str, Any]] = []
+    for one in _sources(settings, source):
+        rows += asyncio.run(_reported(_write_back(settings, one, apply)))
+
+    def text(_rows: Sequence[Mapping[str, Any]]) -> Iterable[str]:
+        if not rows:
+            yield "nothing to write back"
+        for row in rows:
+            body = ", ".join(f"{key}={value}" for key, value in row["body"].items())
+            yield f"{'wrote' if row['done'] else 'would write'}: PATCH {row['path']}: {printable(body)}"
+
+    emit(rows, form, text)
+    if apply and not all(row["done"] for row in rows):
+        raise typer.Exit(1)
 
 
 def _sources(config: Config, name: str | None) -> list[GitHubConfig]:
@@ -294,3 +342,105 @@ async def _incidents(config: Config, ids: Sequence[str]) -> Mapping[str, str]:
     except StoreError as error:
         typer.echo(f"incidents are not shown: {error}", err=True)
         return {}
+
+
+@asynccontextmanager
+async def _running(config: Config, source: GitHubConfig) -> AsyncIterator[GitHubSource]:
+    """One source with the real store and rules, outside of the daemon."""
+    from detectors.rule import RuleError
+    from monitor import config as configuration
+    from monitor.daemon import SourceIntake, build_engine
+    from monitor.process import harden, log_to_stderr
+    from monitor.scanner import Scanner
+    from monitor.sources.github import GitHubSource
+    from monitor.store import Store, StoreError
+
+    harden()
+    log_to_stderr("warning", "text")
+    key = configuration.key(config)
+    try:
+        scanner = Scanner(build_engine(config), key, config.workers)
+    except RuleError as error:
+        problems = [configuration.Problem("rules", text) for text in error.problems]
+        raise configuration.ConfigError(config.path, problems) from None
+    try:
+        async with await Store.open(configuration.database(config), config.policy) as store:
+            running = GitHubSource(source, SourceIntake(_Host(store, scanner), source.name), key)
+            try:
+                yield running
+            finally:
+                await running.client.close()
+    except StoreError as error:
+        fail(str(error))
+    finally:
+        scanner.close()
+
+
+async def _backfill(config: Config, source: GitHubConfig) -> bool:
+    from datetime import UTC, datetime
+
+    from rich.console import Console
+    from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+    fine = True
+    columns = (
+        SpinnerColumn(),
+        TextColumn("{task.description}"),
+        TextColumn("{task.fields[state]}"),
+        TimeElapsedColumn(),
+    )
+    console = Console(stderr=True)
+    async with _running(config, source) as running:
+        with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
+            for stream in running.streams:
+                task = progress.add_task(f"{source.name} {stream.key}", total=None, state="")
+                read = 0
+
+                def page(_stream: str, count: int, oldest: float | None, task: Any = task) -> None:
+                    nonlocal read
+                    back = f", back to {datetime.fromtimestamp(oldest, UTC):%Y-%m-%d}" if oldest else ""
+                    progress.update(task, state=f"{count:,} alerts{back}")
+                    if not console.is_terminal and count // 1000 > read // 1000:
+                        typer.echo(f"{source.name} {stream.key}: {count:,} alerts{back}", err=True)  # noqa: B023
+                    read = count
+
+                running.poller.on_page = page
+                whole = await running.poll(stream, full=True)
+                fine = fine and whole
+                progress.update(task, total=1, completed=1)
+                typer.echo(f"{source.name} {stream.key}: {read:,} alerts read" + ("" if whole else ", not all"))
+    return fine
+
+
+async def _write_back(config: Config, source: GitHubConfig, apply: bool) -> list[dict[str, Any]]:
+    from monitor.github.writeback import WriteBacks, plan
+
+    async with _running(config, source) as running:
+        intake = running.intake
+        planned = {write.alert: plan(write) for write in await intake.write_backs(1000)}
+        left: set[str] = set()
+        if apply:
+            while True:
+                before = {write.alert for write in await intake.write_backs(1000)}
+                await WriteBacks(running.client, intake, running.poller, "on", None).resolve()
+                left = {write.alert for write in await intake.write_backs(1000)}
+                if not left or left == before:
+                    break
+        return [
+            {"alert": name, "path": path, "body": body, "done": apply and name not in left}
+            for name, (_, path, body) in planned.items()
+        ]
+
+
+class _Host:
+    """What a source needs of the daemon; what it tells goes to standard error."""
+
+    def __init__(self, store: Store, scanner: Scanner) -> None:
+        from monitor.metrics import Snapshot
+
+        self.store = store
+        self.scanner = scanner
+        self.snapshot = Snapshot()
+
+    def alert(self, title: str, text: str = "", severity: Severity = "high", key: str | None = None) -> None:
+        typer.echo(f"{title}: {text}" if text else title, err=True)

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 from urllib.parse import parse_qs, urlsplit, urlunsplit
@@ -90,6 +90,7 @@ class Poller:
         self.sweep = sweep
         self.assign = assign
         self.failed: set[str] = set()  # streams that cannot be read: the summary does not wait for them
+        self.on_page: Callable[[str, int, float | None], None] | None = None  # stream, alerts read, oldest change
         self._finishing = asyncio.Lock()
 
     # --- walking a listing ----------------------------------------------------------------------------------------
@@ -158,6 +159,8 @@ class Poller:
             if previous is not None and _page_number(answer.url) is not None:
                 items += await self._shifted(previous, stream)
             read += len(items)
+            if self.on_page is not None:
+                self.on_page(stream.key, read, min((one.updated for one in items), default=None))
             following = None if reached else answer.next
             rest = {"mark": state.get("mark"), "swept": state.get("swept")}
             if following is not None:

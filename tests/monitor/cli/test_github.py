@@ -145,3 +145,50 @@ async def test_trouble_is_one_line(github: FakeGitHub, run: Callable[..., Any]) 
         "or secret scanning is off there)\n"
     )
     assert (await run("doctor", "--source", "other")).returncode == 2
+
+
+async def test_backfill_reads_everything_and_can_be_repeated(
+    github: FakeGitHub, run: Callable[..., Any], tmp_path: Path
+) -> None:
+    for number in range(1250):
+        github.add("acme/web", f"canary-{number}", age=30 * 86_400.0 + 60 * number)
+    github.add("acme/web", "canary-key", "rsa_private_key")
+    for _ in range(2):
+        answer = await run("backfill")
+        assert answer.returncode == 0, answer.stderr
+        assert answer.stdout.splitlines() == [
+            "gh org:acme/default: 1,250 alerts read",
+            "gh org:acme/generic: 1 alerts read",
+        ]
+        assert "gh org:acme/default: 1,000 alerts, back to 20" in answer.stderr
+        assert "canary" not in answer.stdout + answer.stderr
+    settings = load(tmp_path / "config.toml")
+    async with await Store.open(settings.state_dir / "state.db", settings.policy) as store:
+        assert await store.count() == 1251
+        assert sorted(entry.reason for entry in await store.outbox()) == ["new", "operational"]
+
+
+async def test_backfill_says_when_something_cannot_be_read(github: FakeGitHub, run: Callable[..., Any]) -> None:
+    github.faults.append((404, {}, {"message": "Not Found"}))
+    answer = await run("backfill")
+    assert answer.returncode == 1
+    assert "gh org:acme/default: 0 alerts read, not all" in answer.stdout
+    assert "404" in answer.stderr
+
+
+async def test_write_back_shows_what_it_would_do_and_does_it_when_told(
+    github: FakeGitHub, run: Callable[..., Any], monitor: Command
+) -> None:
+    github.add("acme/web", "one")
+    github.add("acme/web", "two")
+    await run("backfill")
+    assert (await run("write-back")).stdout == "nothing to write back\n"
+    found = json.loads((await asyncio.to_thread(monitor, "incidents", "list", "--format", "json")).stdout)
+    await asyncio.to_thread(monitor, "incidents", "resolve", *(one["id"] for one in found), "--as", "revoked")
+    shown = await run("write-back")
+    assert "would write: PATCH /repos/acme/web/secret-scanning/alerts/1: state=resolved" in shown.stdout
+    assert github.writes == []
+    done = await run("write-back", "--apply")
+    assert done.returncode == 0, done.stderr
+    assert {alert.resolution for alert in github.alerts.values()} == {"revoked"}
+    assert (await run("write-back", "--apply")).stdout == "nothing to write back\n"
