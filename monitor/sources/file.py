@@ -455,7 +455,8 @@ class FileSource:
                 tail.adopt(copy)
                 return tail, parent
         for (parent, _), verdict in zip(new.parents, verdicts, strict=False):
-            if verdict == "begins" and parent is not self._lives.get(new.path):
+            # Only what lies in its place can be in the middle of being copied.
+            if verdict == "begins" and not parent.loose and parent is not self._lives.get(new.path):
                 return (tail if self._decided(new) else None), None
         return tail, None
 
@@ -520,14 +521,17 @@ class FileSource:
             if owner is not None and (owner.fd >= 0 or not owner.loose or await self._holds(rest, owner)):
                 self._unsure.pop(rest.path, None)
                 continue
-            parents = [(life, copy) for life, copy in self._parents(rest.path) if not life.loose]
+            parents = self._parents(rest.path)
             if rest.archive:
                 bases = base_names(os.path.basename(rest.path))
                 loose = [life for life in self._loose if bases & base_names(os.path.basename(life.path))]
                 parents += [(life, replace(life)) for life in loose if life.offset]
             tail = Tail(rest.path, rest.inode, there=rest.size, loose=True, archive=rest.archive)
             verdicts = [await self._thread(compare, rest, copy, self._hasher) for _, copy in parents]
-            if "begins" in verdicts and not self._once:  # a copy in the making? Then it grows, or its original goes
+            begun = [
+                not life.loose for (life, _), verdict in zip(parents, verdicts, strict=True) if verdict == "begins"
+            ]
+            if any(begun) and not self._once:  # a copy in the making? Then it grows, or its original goes
                 known, since = self._unsure.get(rest.path, (None, 0.0))
                 if known is None or known.size != rest.size:
                     self._unsure[rest.path] = (rest, time.monotonic())
@@ -552,8 +556,6 @@ class FileSource:
         """Lives of which a new file at `path` may be a copy, with snapshots, as workers go on meanwhile."""
         found = [self._lives.get(name) for name in original_names(path)]
         lives = [life for life in found if life is not None and life.offset and not life.ended]
-        # Only what lies in its place can be copied from there.
-        lives = [life for life in lives if not life.loose or life is found[0]]
         return [(life, replace(life)) for life in lives]
 
     async def _tend(self, tail: Tail, status: os.stat_result | None) -> None:
