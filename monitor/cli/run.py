@@ -26,6 +26,9 @@ def run(
     once: Annotated[
         bool, typer.Option("--once", help="Read every source to its present end, deliver, and exit.")
     ] = False,
+    intro: Annotated[
+        bool, typer.Option("--intro", help="Say what is watched and how to see an alert, also when not on a terminal.")
+    ] = False,
     config: ConfigOption = None,
 ) -> None:
     from monitor.daemon import Daemon
@@ -34,18 +37,15 @@ def run(
     settings = read_config(config, enter=True)
     log_to_stderr(settings.monitor.log_level, settings.monitor.log_format)
 
+    def welcome(daemon: Daemon) -> None:
+        if intro or (sys.stderr.isatty() and not once):
+            for line in _screen(daemon.config, daemon):
+                typer.echo(line, err=True)
+
     async def main() -> int:
-        return await Daemon(settings, once=once).run(on_ready=_welcome)
+        return await Daemon(settings, once=once).run(on_ready=welcome)
 
     raise typer.Exit(asyncio.run(main()))
-
-
-def _welcome(daemon: Daemon) -> None:
-    """On a terminal: what is watched, and how to see an alert."""
-    if not sys.stderr.isatty() or daemon.once:
-        return
-    for line in _screen(daemon.config, daemon):
-        typer.echo(line, err=True)
 
 
 def _screen(config: Config, daemon: Daemon) -> list[str]:
