@@ -175,7 +175,7 @@ class FakeGitHub:
     skew: float = 0.0  # its clock minus ours
     limit: int = 5000
     remaining: int = 5000
-    reset_in: float = 3600.0
+    reset_in: float = 3600.0  # length of the window after which the quota is full again
     scopes: str | None = "repo, read:org"
     app_id: str = "4242"
     app_key: Any = None  # the App's public key
@@ -201,6 +201,8 @@ class FakeGitHub:
     url: str = ""
     _runner: web.AppRunner | None = None
     _expiry: dict[str, float] = field(default_factory=dict)
+    _window: float = field(default_factory=time.time)  # start, on our clock
+    refused: int = 0  # requests beyond the quota
 
     # --- set-up -------------------------------------------------------------------------------------------------
 
@@ -274,12 +276,15 @@ class FakeGitHub:
             if self.faults:
                 status, headers, body = self.faults.popleft()
                 return self._json(body, status, headers)
+            if time.time() - self._window >= self.reset_in:
+                self._window, self.remaining = time.time(), self.limit
             app_route = request.path.removeprefix("/api/v3").startswith("/app") or request.path.endswith(
                 "/installation"
             )
             if (refusal := self._app_refusal(request) if app_route else self._token_refusal(request)) is not None:
                 return self._json({"message": refusal}, 401)
             if not app_route and self.remaining <= 0 and not request.path.endswith("/rate_limit"):
+                self.refused += 1
                 return self._json({"message": "API rate limit exceeded for this token."}, 403)
             status, kind, body, headers = await handler(request)
             if kind is not None and status < 400:
@@ -358,7 +363,7 @@ class FakeGitHub:
             "X-RateLimit-Limit": str(self.limit),
             "X-RateLimit-Remaining": str(max(self.remaining, 0)),
             "X-RateLimit-Used": str(self.limit - self.remaining),
-            "X-RateLimit-Reset": str(int(self.now() + self.reset_in)),
+            "X-RateLimit-Reset": str(int(self._window + self.skew + self.reset_in) + 1),
             "X-RateLimit-Resource": "core",
         }
         return web.Response(
@@ -505,7 +510,7 @@ class FakeGitHub:
         name = f"{request.match_info['owner']}/{request.match_info['repo']}"
         if name not in self.repos:
             return 404, "error", {"message": "Not Found", "status": "404"}, {}
-        return 200, None, self._with_analysis(name), {}
+        return 200, "repository", self._with_analysis(name), {}
 
     def _with_analysis(self, name: str) -> dict[str, Any]:
         analysis = self.repos[name]
@@ -572,12 +577,12 @@ class FakeGitHub:
 
     async def _rate_limit(self, request: web.Request) -> Any:
         rate = {"limit": self.limit, "remaining": self.remaining, "used": self.limit - self.remaining}
-        core = rate | {"reset": int(self.now() + self.reset_in)}
-        return 200, None, {"resources": {"core": core, "search": core, "code_search": core}, "rate": core}, {}
+        core = rate | {"reset": int(self._window + self.skew + self.reset_in) + 1}
+        return 200, "rate", {"resources": {"core": core, "search": core, "code_search": core}, "rate": core}, {}
 
     async def _user(self, request: web.Request) -> Any:
         headers = {} if self.scopes is None else {"X-OAuth-Scopes": self.scopes}
-        return 200, None, user("octocat"), headers
+        return 200, "user", user("octocat"), headers
 
     # --- the App ------------------------------------------------------------------------------------------------
 

@@ -52,10 +52,18 @@ async def test_each_question_has_its_answer(github: FakeGitHub, client: Client) 
     assert found["alerts of org:acme"] == (True, "readable, none yet")
 
 
-async def test_an_unreadable_listing_fails_and_the_others_are_still_asked(github: FakeGitHub, client: Client) -> None:
-    github.mangle = lambda kind, body: {"login": "x"} if kind is None else body
+async def test_what_makes_no_sense_is_unknown(github: FakeGitHub, client: Client) -> None:
+    github.mangle = lambda kind, body: {"resources": []} if kind in ("rate", "user") else body
     found = await checks(client)
     assert found["rate limit"] == (None, "unknown")
+    assert found["log-in"] == (True, "token of an unknown user")
+
+
+async def test_a_listing_that_cannot_be_read_fails(github: FakeGitHub, client: Client) -> None:
+    github.faults.extend([(200, {}, {"login": "x"}), (404, {}, None), (404, {}, {"message": "Not Found"})])
+    found = await checks(client)
+    assert found["rate limit"][0] is None  # GHES without limits
+    assert found["alerts of org:acme"][0] is False
 
 
 @pytest.mark.parametrize("writes", [False, True])

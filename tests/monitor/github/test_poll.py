@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import pytest
@@ -165,6 +166,20 @@ async def test_a_walk_goes_on_where_it_was_killed(github: FakeGitHub, intake: Me
     assert len(intake.alerts) == 1000
     assert github.lists <= 10 + 2 * (deaths + 1)  # no page is read much more than once
     assert intake.summaries == [("GitHub source github: older alerts", 1000)]
+
+
+async def test_a_walk_keeps_within_the_quota_it_is_given(
+    github: FakeGitHub, intake: MemoryIntake, poller: Poller
+) -> None:
+    for number in range(1000):
+        github.add("acme/web", f"v{number}", age=30 * DAY + 60 * number)
+    github.limit = github.remaining = 5
+    github.reset_in = 1.0
+    start = time.monotonic()
+    await poller.poll(ORG, [ORG])
+    assert len(intake.alerts) == 1000
+    assert time.monotonic() - start >= 1.0
+    assert github.refused == 0
 
 
 async def test_a_walk_starts_anew_when_its_cursor_is_no_longer_known(
