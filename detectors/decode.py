@@ -126,9 +126,7 @@ def _hex(data: Buffer, hits: Sequence[tuple[Codec, int]]) -> Iterable[Region]:
         yield Region(low, high, bytes.fromhex(bytes(data[low:high]).decode("ascii")), 2.0)
 
 
-def _escapes(
-    decode: Callable[[bytes], bytes], run: re.Pattern[bytes], needs: re.Pattern[bytes] | None = None
-) -> Callable[..., Iterable[Region]]:
+def _escapes(decode: Callable[[bytes], bytes], run: re.Pattern[bytes]) -> Callable[..., Iterable[Region]]:
     def regions(data: Buffer, hits: Sequence[tuple[Codec, int]]) -> Iterable[Region]:
         done = -1
         for _, end in sorted(hits, key=lambda h: h[1]):
@@ -137,8 +135,6 @@ def _escapes(
             low = max(done, _run_back(data, end, run))
             high = done = _run_ahead(data, end, run)
             raw = bytes(data[low:high])
-            if needs is not None and not needs.search(raw):
-                continue
             text = decode(raw)
             if text != raw:
                 yield Region(low, high, text, (high - low) / max(1, len(text)))
@@ -204,9 +200,7 @@ _REGIONS: dict[str, Callable[[Buffer, Sequence[tuple[Codec, int]]], Iterable[Reg
     "base64": _base64,
     "gzip": _gzip,
     "hex": _hex,
-    "percent": _escapes(
-        unquote_to_bytes, _NOT_SPACE, re.compile(_NAMES + rb"|(?i:key|pwd|pass|cookie|curl|mysql)|%3[Aa]%2[Ff]%2[Ff]")
-    ),
+    "percent": _escapes(unquote_to_bytes, _NOT_SPACE),
     "escape": _escapes(_unescape, _NOT_NEWLINE),
     "lines": _lines,
     "html": _escapes(_unescape_html, _NOT_NEWLINE),
@@ -245,17 +239,23 @@ def codecs(rules: Sequence[Rule]) -> list[Codec]:
             seen.add((digits, -1))
             out.append(Codec("hex", b"(?i)" + digits, len(digits)))
     out.append(Codec("gzip", rb"H4sI[A-Za-z0-9+/_-]{24}", 28))
+    # Percent-encoding: what an assignment, a quoted value, an option or a URL with credentials turns into, but not what
+    # every redirect has in it (`https%3A%2F%2Fhost%2Fpath`).
     odd = rb"%(?:2[134ABFabf]|40)"  # characters of a value, not of a path or a sentence
-    out.append(Codec("percent", rb"[A-Za-z0-9]{16}" + odd + rb"[A-Za-z0-9]|[A-Za-z0-9]" + odd + rb"[A-Za-z0-9]{16}"))
-    out.append(Codec("percent", rb"BEGIN(?:%20|\+)[A-Z0-9%+]{0,40}PRIVATE(?:%20|\+)KEY"))
+    out += [
+        Codec("percent", trigger)
+        for trigger in (
+            rb"%3[Dd](?:%2[027]|%3[CEce]|[A-Za-z0-9])",
+            rb"%3[Aa](?:%2[0127]|%5[Cc]|[A-Za-z0-9])",
+            rb"%(?:2[278]|3[Ee])[A-Za-z0-9]",
+            rb"(?:%20|\+)-{1,2}[A-Za-z]",
+            rb"%3[Aa]%2[Ff]%2[Ff][^\s]{1,96}%40",
+            rb"BEGIN(?:%20|\+)[A-Z0-9%+]{0,40}PRIVATE(?:%20|\+)KEY",
+            rb"[A-Za-z0-9]{16}" + odd + rb"[A-Za-z0-9]|[A-Za-z0-9]" + odd + rb"[A-Za-z0-9]{16}",
+            rb"(?i:passw(?:or)?d|pwd|secret)=[^\s&%]{0,60}" + odd,
+        )
+    ]
     out.append(Codec("lines", rb"-----BEGIN [A-Z0-9 ]{0,30}PRIVATE KEY(?: BLOCK)?-----"))
-    out.append(Codec("percent", rb"(?i:passw(?:or)?d|pwd|secret)(?:=|%3[Dd]|%22%3[Aa](?:%20)?%22)[^\s&%]{0,60}" + odd))
-    assigned = rb"(?:%(?:20|22|27|5[CDcd])){0,4}%(?:3[ADEade]|28)"
-    words = rb"(?i:passw(?:or)?d|pwd|secret|token|[._-]key|credential|authorization|cookie|_pass)"
-    out.append(Codec("percent", words + rb"[\w.-]{0,24}" + assigned))
-    out.append(Codec("percent", rb"--?(?i:password|passwd|pass|token|secret|user)(?:%20|%3[Dd])"))
-    out.append(Codec("percent", rb"-u%20(?:%2[27])?[\w.@-]{1,40}%3[Aa]|(?i:sshpass|mysql)[^\s]{0,60}%20-p"))
-    out.append(Codec("percent", rb"%3[Aa]%2[Ff]%2[Ff][^\s]{1,96}%40"))
     out.append(Codec("escape", _NAMES + rb"[^\n]{0,24}\\u00(?:3[AaDd]|2[267BbFf])"))
     out.append(Codec("escape", rb":(?:\\+/){2}[^\s/]{1,96}@"))
     out.append(Codec("escape", _NAMES + rb"[^\n]{0,24}\\x(?:3[AaDd]|2[27])"))

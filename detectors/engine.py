@@ -12,10 +12,11 @@ from __future__ import annotations
 import hashlib
 import os
 import tempfile
-from bisect import bisect_left, insort
+from bisect import bisect_left, bisect_right, insort
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from importlib.metadata import version
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,7 @@ __all__ = ["Decision", "Engine", "Match", "Worker"]
 
 Buffer = bytes | bytearray | memoryview
 MAX_DEPTH = 3  # of decoding
+_GAP = b"\n" + bytes(256) + b"\n"  # between decoded texts
 _CACHE_MAGIC = b"exposure-monitor hyperscan cache 1\n"
 
 
@@ -242,33 +244,21 @@ class Worker:
         for hit in encoded:
             kinds.setdefault(hit[0].name, []).append(hit)
         for name, hits in kinds.items():
-            for region in hits[0][0].regions(data, hits):
-                inner = self._decide_all(region.text, *self.hits(region.text), depth + 1, explain)
-                for decision, _ in inner:
-                    start, end = region.locate(decision.start), region.locate(decision.end)
-                    end = max(end, start + 1)
-                    match = decision.match
-                    chain = (name, *decision.decode)
-                    if match is not None:
-                        match = Match(
-                            match.rule, start, end, match.secret, match.masked, match.severity, match.confidence,
-                            (name, *match.decode), match.labels,
-                        )  # fmt: skip
-                    out.append(
-                        (
-                            Decision(
-                                decision.rule,
-                                start,
-                                end,
-                                decision.accepted,
-                                decision.stage,
-                                decision.reason,
-                                match,
-                                chain,
-                            ),
-                            region.end,
-                        )
-                    )
+            regions = list(hits[0][0].regions(data, hits))
+            # All regions in one scan: a call for each would cost more than the bytes. The gap between them is wider
+            # than any between a keyword and its value.
+            starts = list(accumulate((len(region.text) + len(_GAP) for region in regions), initial=0))
+            text = _GAP.join(region.text for region in regions)
+            for decision, _ in self._decide_all(text, *self.hits(text), depth + 1, explain):
+                number = bisect_right(starts, decision.start) - 1
+                region, base = regions[number], starts[number]
+                start = region.locate(decision.start - base)
+                end = max(start + 1, region.locate(decision.end - base))
+                match = decision.match
+                if match is not None:
+                    match = replace(match, start=start, end=end, decode=(name, *match.decode))
+                chain = (name, *decision.decode)
+                out.append((replace(decision, start=start, end=end, match=match, decode=chain), region.end))
 
     def _decide(self, number: int, rule: Rule, data: Buffer, start: int, end: int) -> Decision:
         """Run the filters over one candidate, cheapest first."""
