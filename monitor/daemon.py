@@ -46,7 +46,7 @@ __all__ = ["Daemon", "Host", "SourceIntake", "build_engine", "build_sinks"]
 log = structlog.get_logger(__name__)
 
 _DRAIN = 6.0  # seconds for notifications in flight at the end; systemd is promised an end within 10
-_STUCK = 60.0  # a scan without progress for so long is dead
+_STUCK = 60.0  # a scan of one block that takes so long will not end
 _BEAT = 2.0  # seconds between looks at ourselves
 _RESTART_FIRST, _RESTART_LONGEST = 1.0, 60.0
 _ONCE_SETTLE = 60.0  # `--once` waits so long for the sinks
@@ -287,11 +287,10 @@ class Daemon:
 
     def live(self) -> Mapping[str, str | None]:
         """Parts without which only a restart helps."""
-        stats = self._scanner.stats
-        stuck = stats.busy and time.monotonic() - stats.progress > _STUCK
+        stuck = self._scanner.longest()
         return {
             "event loop": f"late by {self._lag:.0f} s" if self._lag > _STUCK / 2 else None,
-            "scanner": f"no progress for {_STUCK:.0f} s" if stuck else None,
+            "scanner": f"at one block for {stuck:.0f} s" if stuck > _STUCK else None,
             "store": None if self._store.alive else "the writer has ended",
         }
 

@@ -6,6 +6,7 @@ Scans run in threads (Hyperscan and RE2 release the GIL), each with a worker of 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hashlib
 import threading
 import time
@@ -20,6 +21,8 @@ from monitor.sources.base import ScanError
 
 __all__ = ["Scanner", "ScannerStats", "finding_id"]
 
+_WIDEST = 1 << 16  # bytes: the column of a match further into its line helps nobody
+
 
 @dataclass(slots=True)
 class ScannerStats:
@@ -31,7 +34,6 @@ class ScannerStats:
     failures: int = 0
     seconds: float = 0.0
     busy: int = 0  # threads at work now
-    progress: float = 0.0  # monotonic time of the last block done
 
 
 def finding_id(generation: str, offset: int, rule: str, print_: str) -> str:
@@ -49,7 +51,8 @@ class Scanner:
         self._pool = ThreadPoolExecutor(workers, thread_name_prefix="scan")
         self._local = threading.local()
         self._lock = threading.Lock()
-        self.stats = ScannerStats(progress=time.monotonic())
+        self._scanning: dict[int, float] = {}  # thread → monotonic time at which the engine got its block
+        self.stats = ScannerStats()
 
     @property
     def engine(self) -> Engine:
@@ -59,6 +62,11 @@ class Scanner:
         """Use these rules from the next block on."""
         self._engine = engine
 
+    def longest(self) -> float:
+        """Seconds for which the engine has been at one block. The time a source takes to read does not count."""
+        now = time.monotonic()
+        return max((now - since for since in list(self._scanning.values())), default=0.0)
+
     def close(self) -> None:
         """Let running scans end; take no more."""
         self._pool.shutdown(wait=True, cancel_futures=True)
@@ -66,47 +74,44 @@ class Scanner:
     async def scan(self, blocks: Iterable[Block]) -> list[Finding]:
         """Findings of `blocks`, which are pulled in a thread. Raises ScanError, and whatever the iterator raises.
 
-        Even when cancelled it returns only after the iterator is closed.
+        When cancelled it stops after the present block, and returns only after the iterator is closed.
         """
-        work = asyncio.get_running_loop().run_in_executor(self._pool, self._pull, blocks)
+        stop = threading.Event()
+        task = self._pool.submit(self._pull, blocks, stop)
+        work = asyncio.wrap_future(task)
         try:
             return await asyncio.shield(work)
         except asyncio.CancelledError:
-            await asyncio.wait([work])
+            stop.set()
+            if task.cancel():
+                _close(blocks)
+            while not task.done():
+                with contextlib.suppress(asyncio.CancelledError):
+                    await asyncio.wait([work])
+            if work.done() and not work.cancelled():
+                work.exception()  # nobody asks for it any more
             raise
 
     async def identify(self, text: bytes) -> list[Finding]:
         """Findings in a text that comes from no place."""
         return await self.scan([Block(source="", path="", generation="", offset=0, data=text, time=time.time())])
 
-    def _pull(self, blocks: Iterable[Block]) -> list[Finding]:
+    def _pull(self, blocks: Iterable[Block], stop: threading.Event) -> list[Finding]:
         found: list[Finding] = []
         stats = self.stats
         blocks_done = bytes_done = 0
         start = time.perf_counter()
         with self._lock:
-            if not stats.busy:
-                stats.progress = time.monotonic()
             stats.busy += 1
         try:
             for block in blocks:
-                limit = len(block.data) if block.limit is None else block.limit
-                # The worker is looked up for each block, so that new rules hold from the next one on.
-                try:
-                    matches = self._worker().scan(block.data, block.fresh, limit)
-                    if matches:
-                        found += [self._finding(block, match) for match in matches]
-                except Exception as error:  # noqa: BLE001 - a message may quote the text: only the type leaves here
-                    stats.failures += 1
-                    message = f"{block.path}: the engine failed at offset {block.offset}: {type(error).__name__}"
-                    raise ScanError(message, block.offset + limit) from None
+                found += self._scan(block)
                 blocks_done += 1
-                bytes_done += limit - block.fresh
-                stats.progress = time.monotonic()
+                bytes_done += (len(block.data) if block.limit is None else block.limit) - block.fresh
+                if stop.is_set():
+                    break
         finally:
-            close = getattr(blocks, "close", None)
-            if close is not None:
-                close()
+            _close(blocks)
             with self._lock:
                 stats.busy -= 1
                 stats.blocks += blocks_done
@@ -115,6 +120,25 @@ class Scanner:
                 stats.seconds += time.perf_counter() - start
         return found
 
+    def _scan(self, block: Block) -> list[Finding]:
+        thread = threading.get_ident()
+        limit = len(block.data) if block.limit is None else block.limit
+        failure = None
+        try:
+            # The worker is looked up for each block, so that new rules hold from the next one on.
+            worker = self._worker()
+            self._scanning[thread] = time.monotonic()
+            matches = worker.scan(block.data, block.fresh, limit)
+            places = _Places(block)
+            return [self._finding(block, match, places) for match in matches]
+        except Exception as error:  # noqa: BLE001 - a message may quote the text: only the type leaves here
+            self.stats.failures += 1
+            failure = f"{block.path}: the engine failed at offset {block.offset}: {type(error).__name__}"
+        finally:
+            self._scanning.pop(thread, None)
+        # Outside of the handler, so that the error does not carry the original one along.
+        raise ScanError(failure, block.offset + limit)
+
     def _worker(self) -> Worker:
         local, engine = self._local, self._engine
         if getattr(local, "engine", None) is not engine:
@@ -122,14 +146,9 @@ class Scanner:
         worker: Worker = local.worker
         return worker
 
-    def _finding(self, block: Block, match: Match) -> Finding:
+    def _finding(self, block: Block, match: Match, places: _Places) -> Finding:
         offset = block.offset + match.start
         print_ = fingerprint(self._key, match.secret)
-        before = bytes(block.data[max(0, match.start - 65536) : match.start])
-        line = block.line_at(offset) if block.line_at is not None else None
-        if line is None and block.line is not None:
-            line = block.line + bytes(block.data[: match.start]).count(b"\n")
-        newline = before.rfind(b"\n")
         return Finding(
             id=finding_id(block.generation, offset, match.rule.id, print_),
             rule=match.rule.id,
@@ -143,9 +162,49 @@ class Scanner:
             generation=block.generation,
             offset=offset,
             time=block.time,
-            line=line,
-            column=len(before) - newline if newline >= 0 or len(before) == offset else None,
+            line=places.line(match.start),
+            column=places.column(match.start),
             decode=match.decode,
             labels={**block.attributes, **match.labels},
             runbook=match.rule.runbook,
         )
+
+
+class _Places:
+    """Line and column of the matches of one block; linear, however many there are."""
+
+    def __init__(self, block: Block) -> None:
+        self._block = block
+        self._at = 0  # newlines are counted up to here
+        self._newlines = 0
+
+    def line(self, start: int) -> int | None:
+        block = self._block
+        if block.line_at is not None:
+            return block.line_at(block.offset + start)
+        if block.line is None:
+            return None
+        if start < self._at:
+            self._at = self._newlines = 0
+        self._newlines += bytes(block.data[self._at : start]).count(b"\n")
+        self._at = start
+        return block.line + self._newlines
+
+    def column(self, start: int) -> int | None:
+        """In bytes, from 1; None when the line began before the block."""
+        step, end = 256, start
+        while end > 0:
+            begin = max(0, end - step)
+            newline = bytes(self._block.data[begin:end]).rfind(b"\n")
+            if newline >= 0:
+                return start - (begin + newline)
+            if start - begin > _WIDEST:
+                return None
+            step, end = step * 4, begin
+        return start + 1 if self._block.offset == 0 else None
+
+
+def _close(blocks: Iterable[Block]) -> None:
+    close = getattr(blocks, "close", None)
+    if close is not None:
+        close()

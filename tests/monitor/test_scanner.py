@@ -1,0 +1,278 @@
+from __future__ import annotations
+
+import asyncio
+import gc
+import threading
+import time
+import traceback
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from detectors.engine import Engine
+from detectors.fingerprint import fingerprint
+from detectors.rule import load_rules
+from detectors.template import expand
+from monitor.model import Block
+from monitor.scanner import Scanner, finding_id
+from monitor.sources.base import ScanError
+
+KEY = b"k" * 32
+RULE = "github-pat"
+
+
+@pytest.fixture(scope="module")
+def engine() -> Engine:
+    return Engine.build([rule for rule in load_rules() if rule.id == RULE])
+
+
+@pytest.fixture
+def scanner(engine: Engine) -> Iterator[Scanner]:
+    scanner = Scanner(engine, KEY, workers=2)
+    yield scanner
+    scanner.close()
+
+
+def secret(engine: Engine, seed: int) -> bytes:
+    (rule,) = engine.rules
+    text = expand(rule.examples[0], seed).encode()
+    (match,) = engine.worker().scan(text)
+    return match.secret
+
+
+def block(data: bytes, **keys: Any) -> Block:
+    keys = {"source": "s", "path": "/p", "generation": "g", "offset": 0, "time": 5.0} | keys
+    return Block(data=data, **keys)
+
+
+class Broken:
+    """An engine that fails with the text in its message."""
+
+    def worker(self) -> Broken:
+        return self
+
+    def scan(self, data: bytes, fresh: int, limit: int) -> list[Any]:
+        raise ValueError(f"cannot digest {bytes(data)!r}")
+
+
+class Slow:
+    """An engine that waits."""
+
+    def __init__(self) -> None:
+        self.entered = threading.Event()
+        self.go = threading.Event()
+
+    def worker(self) -> Slow:
+        return self
+
+    def scan(self, data: bytes, fresh: int, limit: int) -> list[Any]:
+        self.entered.set()
+        assert self.go.wait(10)
+        return []
+
+
+async def test_findings_carry_everything_but_the_secret(scanner: Scanner, engine: Engine) -> None:
+    value = secret(engine, 1)
+    data = b"first\ntoken=" + value + b"\n"
+    (finding,) = await scanner.scan([block(data, offset=1000, line=7, attributes={"unit": "web"})])
+    start = data.index(value)
+    assert finding.rule == RULE
+    assert finding.fingerprint == fingerprint(KEY, value)
+    assert finding.id == finding_id("g", 1000 + start, RULE, finding.fingerprint)
+    assert (finding.source, finding.path, finding.generation, finding.offset) == ("s", "/p", "g", 1000 + start)
+    assert (finding.line, finding.column, finding.time) == (8, len("token=") + 1, 5.0)
+    assert finding.labels["unit"] == "web"
+    assert value.decode() not in repr(finding)
+    assert finding.masked.split("…")[0] in value.decode()
+
+
+async def test_ids_depend_on_the_place_and_nothing_else(scanner: Scanner, engine: Engine) -> None:
+    data = b"x " + secret(engine, 1) + b"\n"
+    first, again, shifted, other = [
+        (await scanner.scan([block(data, **keys)]))[0].id
+        for keys in ({}, {"time": 9.0, "path": "/renamed"}, {"offset": 1}, {"generation": "h"})
+    ]
+    assert first == again
+    assert len({first, shifted, other}) == 3
+
+
+async def test_only_fresh_bytes_up_to_the_limit_count(scanner: Scanner, engine: Engine) -> None:
+    value = secret(engine, 1)
+    data = value + b"\n"
+    whole = len(value)
+    assert await scanner.scan([block(data, fresh=whole + 1)]) == []
+    assert await scanner.scan([block(data, limit=whole // 2)]) == []
+    split = [block(data, limit=10), block(data, fresh=10)]
+    assert len(await scanner.scan(split)) == 1
+
+
+async def test_lines_and_columns(scanner: Scanner, engine: Engine) -> None:
+    value = secret(engine, 1)
+    long = b"y" * 5000 + b" " + value + b"\n"
+    asked: list[int] = []
+
+    def line_at(offset: int) -> int:
+        asked.append(offset)
+        return 42
+
+    (finding,) = await scanner.scan([block(long, line_at=line_at)])
+    assert (finding.line, finding.column, asked) == (42, 5002, [5001])
+    (finding,) = await scanner.scan([block(long, offset=9)])
+    assert (finding.line, finding.column) == (None, None), "the line began before the block"
+    many = b"".join(b"%d %s\n" % (number, secret(engine, number)) for number in range(30))
+    findings = await scanner.scan([block(many, line=1)])
+    assert sorted(finding.line or 0 for finding in findings) == list(range(1, 31))
+    assert {finding.column for finding in findings} == {3, 4}
+
+
+async def test_memoryviews_of_a_reused_buffer(scanner: Scanner, engine: Engine) -> None:
+    buffer = bytearray(200)
+
+    def blocks() -> Iterator[Block]:
+        for number in range(3):
+            data = secret(engine, number) + b"\n"
+            buffer[: len(data)] = data
+            yield block(memoryview(buffer)[: len(data)], offset=1000 * number)  # type: ignore[arg-type]
+
+    findings = await scanner.scan(blocks())
+    assert [finding.fingerprint for finding in findings] == [fingerprint(KEY, secret(engine, n)) for n in range(3)]
+    assert (scanner.stats.blocks, scanner.stats.matches, scanner.stats.busy) == (3, 3, 0)
+    assert scanner.stats.bytes > 100
+
+
+async def test_an_engine_error_names_the_place_and_nothing_of_the_text(scanner: Scanner) -> None:
+    scanner.swap(Broken())  # type: ignore[arg-type]
+    closed = []
+
+    def blocks() -> Iterator[Block]:
+        try:
+            yield block(b"ignored\n" + b"s3cr3t-value", offset=100, limit=12)
+        finally:
+            closed.append(True)
+
+    with pytest.raises(ScanError) as caught:
+        await scanner.scan(blocks())
+    assert str(caught.value) == "/p: the engine failed at offset 100: ValueError"
+    assert caught.value.end == 112
+    assert caught.value.__context__ is None
+    assert "s3cr3t" not in "".join(traceback.format_exception(caught.value))
+    assert closed == [True]
+    assert scanner.stats.failures == 1
+    assert scanner.stats.busy == 0
+
+
+async def test_an_error_of_the_source_is_passed_on(scanner: Scanner) -> None:
+    def blocks() -> Iterator[Block]:
+        yield block(b"x\n")
+        raise OSError(5, "Input/output error")
+
+    with pytest.raises(OSError, match="Input/output error"):
+        await scanner.scan(blocks())
+    assert scanner.stats.busy == 0
+
+
+async def test_a_swap_takes_effect_between_blocks(scanner: Scanner, engine: Engine) -> None:
+    used: list[str] = []
+
+    class Spy:
+        def __init__(self, name: str) -> None:
+            self.name = name
+
+        def worker(self) -> Spy:
+            return self
+
+        def scan(self, data: bytes, fresh: int, limit: int) -> list[Any]:
+            used.append(self.name)
+            return []
+
+    scanner.swap(Spy("old"))  # type: ignore[arg-type]
+
+    def blocks() -> Iterator[Block]:
+        yield block(b"1\n")
+        yield block(b"2\n")
+        scanner.swap(Spy("new"))  # type: ignore[arg-type]
+        yield block(b"3\n")
+
+    await scanner.scan(blocks())
+    assert used == ["old", "old", "new"]
+
+
+async def test_cancelled_it_stops_between_blocks_and_returns_when_the_iterator_is_closed(scanner: Scanner) -> None:
+    slow = Slow()
+    scanner.swap(slow)  # type: ignore[arg-type]
+    events: list[str] = []
+
+    def blocks() -> Iterator[Block]:
+        try:
+            for number in range(1000):
+                events.append(str(number))
+                yield block(b"x\n")
+        finally:
+            events.append("closed")
+
+    task = asyncio.create_task(scanner.scan(blocks()))
+    await asyncio.to_thread(slow.entered.wait, 5)
+    task.cancel()
+    await asyncio.sleep(0.05)
+    task.cancel()
+    await asyncio.sleep(0.05)
+    assert not task.done(), "the thread still uses the block"
+    slow.go.set()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert events == ["0", "closed"]
+
+
+async def test_cancelled_before_it_began(engine: Engine) -> None:
+    scanner = Scanner(engine, KEY, workers=1)
+    slow = Slow()
+    scanner.swap(slow)  # type: ignore[arg-type]
+    first = asyncio.create_task(scanner.scan([block(b"x\n")]))
+    await asyncio.to_thread(slow.entered.wait, 5)
+    pulled: list[int] = []
+
+    def blocks() -> Iterator[Block]:
+        pulled.append(1)
+        yield block(b"y\n")
+
+    second = asyncio.create_task(scanner.scan(blocks()))
+    await asyncio.sleep(0.02)
+    second.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await asyncio.wait_for(second, 2)
+    assert scanner.longest() > 0.01
+    slow.go.set()
+    assert await first == []
+    assert pulled == []
+    assert scanner.longest() == 0.0
+    scanner.close()
+    gc.collect()
+
+
+async def test_time_spent_reading_is_not_counted_as_stuck(scanner: Scanner) -> None:
+    longest: list[float] = []
+
+    def blocks() -> Iterator[Block]:
+        time.sleep(0.05)
+        longest.append(scanner.longest())
+        yield block(b"x\n")
+
+    await scanner.scan(blocks())
+    assert longest == [0.0]
+
+
+async def test_blocks_of_two_files_are_scanned_at_once(scanner: Scanner) -> None:
+    barrier = threading.Barrier(2)
+
+    def blocks() -> Iterator[Block]:
+        barrier.wait(5)
+        yield block(b"x\n")
+
+    await asyncio.gather(scanner.scan(blocks()), scanner.scan(blocks()))
+
+
+async def test_identify(scanner: Scanner, engine: Engine) -> None:
+    value = secret(engine, 3)
+    (finding,) = await scanner.identify(b"is it " + value + b"?")
+    assert finding.fingerprint == fingerprint(KEY, value)
