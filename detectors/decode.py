@@ -26,7 +26,7 @@ MAX_DECODED = 1 << 20  # of one region: a gzip bomb stops here
 _B64_RUN = re.compile(rb"(?:[A-Za-z0-9+/_-]|\\n|\r?\n(?=[A-Za-z0-9+/]{60}))*")
 _B64_RUN_BACK = re.compile(rb"[A-Za-z0-9+/_-]*")
 _HEX_RUN = re.compile(rb"[0-9A-Fa-f]*")
-_NOT_SPACE = re.compile(rb"[^\s]*")
+_URL_PART = re.compile(rb"[^\s&\"<>]*")  # a bare & ends a parameter, so what follows is not part of its value
 _NOT_NEWLINE = re.compile(rb"[^\n]*")
 
 
@@ -200,7 +200,7 @@ _REGIONS: dict[str, Callable[[Buffer, Sequence[tuple[Codec, int]]], Iterable[Reg
     "base64": _base64,
     "gzip": _gzip,
     "hex": _hex,
-    "percent": _escapes(unquote_to_bytes, _NOT_SPACE),
+    "percent": _escapes(unquote_to_bytes, _URL_PART),
     "escape": _escapes(_unescape, _NOT_NEWLINE),
     "lines": _lines,
     "html": _escapes(_unescape_html, _NOT_NEWLINE),
@@ -250,6 +250,8 @@ def codecs(rules: Sequence[Rule]) -> list[Codec]:
             rb"%(?:2[278]|3[Ee])[A-Za-z0-9]",
             rb"(?:%20|\+)-{1,2}[A-Za-z]",
             rb"%3[Aa]%2[Ff]%2[Ff][^\s]{1,96}%40",
+            rb"(?i:password|passwd|secret|token|auth%20plain)%20",
+            rb"%2[Ff][A-Za-z0-9_-]{20}",
             rb"BEGIN(?:%20|\+)[A-Z0-9%+]{0,40}PRIVATE(?:%20|\+)KEY",
             rb"[A-Za-z0-9]{16}" + odd + rb"[A-Za-z0-9]|[A-Za-z0-9]" + odd + rb"[A-Za-z0-9]{16}",
             rb"(?i:passw(?:or)?d|pwd|secret)=[^\s&%]{0,60}" + odd,

@@ -6,6 +6,7 @@ import math
 import re
 from collections import Counter
 from itertools import pairwise
+from urllib.parse import unquote_to_bytes
 
 __all__ = ["entropy", "looks_like_hash", "placeholder", "words"]
 
@@ -55,6 +56,8 @@ def _sequence(value: bytes) -> bool:
 
 def placeholder(value: bytes) -> str | None:
     """Why `value` is a stand-in (`changeme`, `xxxx`, `${VAR}`, `aaaaaaaa`, a masked value), or None."""
+    if b"%" in value:
+        value = unquote_to_bytes(value)
     word = _WORDS.search(value)
     if word:
         return f"placeholder word {word[0].decode('ascii', 'replace').lower()!r}"
@@ -67,6 +70,8 @@ def placeholder(value: bytes) -> str | None:
 
 def looks_like_hash(value: bytes, before: bytes) -> str | None:
     """Why `value` is a digest, a commit or a UUID rather than a key. `before`: text of its line left of it."""
+    if b"%" in before:
+        before = unquote_to_bytes(before)
     if _UUID.match(value):
         return "a UUID in the context of an identifier" if _HASH_CONTEXT.search(before) else None
     if len(value) in _HASH_LENGTHS and not value.strip(b"0123456789abcdefABCDEF") and _HASH_CONTEXT.search(before):
