@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import tempfile
 from bisect import bisect_left, bisect_right, insort
 from collections.abc import Iterable, Mapping, Sequence
@@ -35,6 +36,7 @@ __all__ = ["Decision", "Engine", "Match", "Worker"]
 Buffer = bytes | bytearray | memoryview
 MAX_DEPTH = 3  # of decoding
 _GAP = b"\n" + bytes(256) + b"\n"  # between decoded texts
+_SEPARATOR = re.compile(rb"[^A-Za-z0-9+/]")
 _CACHE_MAGIC = b"exposure-monitor hyperscan cache 1\n"
 
 
@@ -218,7 +220,12 @@ class Worker:
                     found = True
                     group = 1 if regex.groups and m.start(1) >= 0 else 0
                     start, end = m.span(group)
-                    decision = self._decide(number, rule, data, start, end)
+                    if rule.keywords and not _SEPARATOR.search(data, m.start(), start):
+                        # A short keyword stands in any large base64 text by chance.
+                        why = "nothing separates keyword and value: both are inside a longer run"
+                        decision = Decision(rule, start, end, False, "pattern", why)
+                    else:
+                        decision = self._decide(number, rule, data, start, end)
                     if explain or decision.accepted:
                         out.append((decision, m.end()))
                     # A rejected candidate may hide a real one that starts inside it.
