@@ -154,6 +154,8 @@ class Client:
         answer = await self.get(where, params, background=background)
         yield answer
         while answer.next:
+            if answer.next == answer.url:
+                raise GitHubError(f"{self.url(answer.url).path}: the pages lead in circles")
             answer = await self.get(answer.next, background=background)
             yield answer
 

@@ -122,7 +122,8 @@ class Exposure:
                 for file, entry in (files if isinstance(files, dict) else {}).items():
                     text = entry.get("content") if isinstance(entry, dict) else None
                     if isinstance(text, str):
-                        await self._scan(f"gist {login}/{name}: {file[:300]}", version, text.encode("utf-8", "replace"))
+                        data = text.encode("utf-8", "replace")
+                        await self._scan(f"gist {login}/{name}: {file[:300]}", version, data, gist.get("html_url"))
                     if isinstance(entry, dict) and entry.get("truncated") is True:
                         self.intake.missed("gist_truncated", 1, f"gist {login}/{name}")
                 done.append(version)
@@ -154,9 +155,8 @@ class Exposure:
                     if event.get("type") == "PublicEvent":
                         found.append(self._finding("repository", repo[:200], repo[:200], link(f"{self._web()}/{repo}")))
                     text = orjson.dumps(event.get("payload"))
-                    await self._scan(
-                        f"{repo[:200]}: {str(event.get('type'))[:40]} {number[:40]}", f"event:{number}", text
-                    )
+                    what = f"{repo[:200]}: {str(event.get('type'))[:40]} {number[:40]}"
+                    await self._scan(what, f"event:{number}", text, f"{self._web()}/{repo}")
                 if not page.next:
                     break
                 page = await self.client.get(page.next, background=True)
@@ -167,8 +167,9 @@ class Exposure:
         base = self.client.base
         return "https://github.com" if base.host == "api.github.com" else str(base.origin())
 
-    async def _scan(self, path: str, generation: str, data: bytes) -> None:
-        block = Block(self.source, path, generation, 0, data, time.time(), line=1)
+    async def _scan(self, path: str, generation: str, data: bytes, address: Any) -> None:
+        attributes = {"url": shown} if (shown := link(address)) else {}
+        block = Block(self.source, path, generation, 0, data, time.time(), line=1, attributes=attributes)
         await self.intake.scan([block], lambda: [])
 
 

@@ -30,7 +30,7 @@ from monitor.github.join import identity, record
 from monitor.model import Alert, Finding, HookDelivery, KnownAlert, Position
 from monitor.sources.base import AlertIntake
 
-__all__ = ["Poller", "Stream"]
+__all__ = ["Poller", "Stream", "later"]
 
 log = structlog.get_logger(__name__)
 
@@ -38,6 +38,7 @@ OVERLAP = 600.0  # seconds read again at each poll
 LOCATION_PAGES = 50  # of 100: a secret in 5,000 places needs no more of them
 AGAIN_AFTER = 300.0
 AHEAD = 3600.0  # a change dated further ahead than this is an error, and must not hide those after it
+MOST_PAGES = 50_000  # five million alerts: a listing that goes on longer goes round in circles
 FEW = 5  # so many values are asked for one by one; for more the whole page is read again
 HIDE = {"hide_secret": "true"}
 
@@ -148,6 +149,7 @@ class Poller:
         full, hide, fresh = walk.get("full") is True, walk.get("hide") is True, "next" not in walk
         latest = time.time() + self.client.skew + AHEAD
         previous: Answer | None = None
+        pages = 0
         while True:
             items, reached = self._items(answer, stream, floor)
             if fresh:  # of the first page alone: what changes later is above it, and the next walk's
@@ -162,6 +164,9 @@ class Poller:
             if self.on_page is not None:
                 self.on_page(stream.key, read, min((one.updated for one in items), default=None))
             following = None if reached else answer.next
+            pages += 1
+            if following == answer.url or pages > MOST_PAGES:
+                raise GitHubError(f"{stream.path}: the pages lead in circles")
             rest = {"mark": state.get("mark"), "swept": state.get("swept")}
             if following is not None:
                 walk = {"floor": floor, "top": top, "next": following, "read": read, "full": full, "hide": hide}
@@ -286,7 +291,7 @@ class Poller:
                 name = f"assign:{alert_id}"
                 again.append(HookDelivery(name, self.source, "assign", one.repo, one.number))
             if problem:
-                due = time.time() + _later(attempts)
+                due = time.time() + later(attempts)
                 name = f"again:{alert_id}:{int(due)}"
                 again.append(HookDelivery(name, self.source, "again", one.repo, one.number, due, attempts + 1))
 
@@ -349,7 +354,10 @@ class Poller:
     # --- hooks ----------------------------------------------------------------------------------------------------
 
     async def deliver(self, delivery: HookDelivery) -> None:
-        """Deal with a hook: it only names an alert, whose present state is read from the API."""
+        """Deal with a hook: it only names an alert, whose present state is read from the API.
+
+        Raises GitHubError when it is worth trying again.
+        """
         if not delivery.number:
             await self.intake.record_alerts([], [], [], handled=[delivery.id])
             return
@@ -358,7 +366,6 @@ class Poller:
             answer = await self.client.get(path, HIDE)
         except GitHubError as error:
             if error.retry or error.status in (401, 403):
-                await self.intake.postpone(delivery.id, _later(delivery.attempts))
                 raise
             log.warning("hook names no alert we can read", source=self.source, delivery=delivery.id, reason=str(error))
             await self.intake.record_alerts([], [], [], handled=[delivery.id])
@@ -371,7 +378,8 @@ class Poller:
         await self._take([one] if one else [], [], handled=handled, force=True, attempts=attempts)
 
 
-def _later(attempts: int) -> float:
+def later(attempts: int) -> float:
+    """Seconds until work that failed so often is tried again: five minutes, doubling up to a day."""
     return float(min(AGAIN_AFTER * 2 ** min(attempts, 10), 86_400.0))
 
 

@@ -18,7 +18,7 @@ from monitor.duration import Duration
 from monitor.github.auth import AuthError
 from monitor.github.client import Client, GitHubError
 from monitor.github.exposure import Exposure
-from monitor.github.poll import Poller, Stream
+from monitor.github.poll import Poller, Stream, later
 from monitor.github.redeliver import redeliver
 from monitor.github.writeback import Mode, WriteBacks
 from monitor.sources.base import AlertIntake, SourceConfig
@@ -229,7 +229,7 @@ class GitHubSource:
 
     async def _hooks(self) -> None:
         while True:
-            await self._answer_hooks()
+            await self._guarded("hook queue", self._answer_hooks)
             await asyncio.sleep(HOOK_PAUSE)
 
     async def _answer_hooks(self) -> None:
@@ -240,15 +240,14 @@ class GitHubSource:
                 work = partial(self._scanned, delivery.id)
             else:
                 work = partial(self.poller.deliver, delivery)
-            error = await self._guarded("hooks", work)
-            if error is not None and not isinstance(error, GitHubError):
+            if await self._guarded("hooks", work) is not None:
                 # Whatever it is, it must not be the first thing we try every second.
-                await self.intake.postpone(delivery.id, 3600.0)
+                await self.intake.postpone(delivery.id, later(delivery.attempts))
 
     async def _scanned(self, delivery: str) -> None:
-        """A scan of a repository has ended: read what it found now rather than at the next poll."""
+        """A scan of a repository has ended: read what it found now. Should that fail, the next poll does it."""
         for stream in self.streams:
-            await self.poller.poll(stream, self.streams)
+            await self.poll(stream)
         await self.intake.record_alerts([], [], [], handled=[delivery])
 
     async def _guarded(self, part: str, work: Callable[[], Awaitable[object]]) -> Exception | None:

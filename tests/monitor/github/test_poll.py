@@ -7,7 +7,7 @@ import pytest
 
 from detectors.fingerprint import fingerprint
 from monitor.github.client import Client, GitHubError
-from monitor.github.poll import Poller, Stream
+from monitor.github.poll import Poller, Stream, later
 from monitor.model import HookDelivery
 from sinks.base import Credential
 from tests.fakes.alerts import KilledError, MemoryIntake
@@ -335,5 +335,24 @@ async def test_a_hook_is_kept_while_github_is_down(github: FakeGitHub, intake: M
     intake.queue["d"] = hook = HookDelivery("d", "github", "secret_scanning_alert", "acme/web", 1)
     with pytest.raises(GitHubError):
         await poller.deliver(hook)
-    assert intake.queue["d"].attempts == 1
-    assert await intake.deliveries() == []
+    assert intake.handled == set()
+
+
+async def test_a_listing_that_goes_round_in_circles_is_given_up(github: FakeGitHub, poller: Poller) -> None:
+    where, circle = "/orgs/acme/secret-scanning/alerts", f"{github.url}/orgs/acme/secret-scanning/alerts?per_page=100"
+    github.faults.extend([(200, {"Link": f'<{circle}>; rel="next"'}, [])] * 2)
+    with pytest.raises(GitHubError, match="in circles"):
+        async for _ in poller.client.pages(where, {"per_page": "100"}):
+            pass
+    parameters = poller._parameters(ORG, False)
+    circle = str(poller.client.url(where, parameters))
+    github.faults.extend([(200, {"Link": f'<{circle}>; rel="next"'}, [])] * 2)
+    with pytest.raises(GitHubError, match="in circles"):
+        await poller.poll(ORG, [ORG])
+
+
+@pytest.mark.parametrize(
+    ("attempts", "seconds"), [(0, 300), (1, 600), (5, 9600), (8, 76_800), (9, 86_400), (500, 86_400)]
+)
+def test_what_fails_is_tried_ever_later(attempts: int, seconds: float) -> None:
+    assert later(attempts) == seconds

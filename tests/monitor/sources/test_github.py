@@ -153,6 +153,20 @@ async def test_a_hook_is_dealt_with_between_polls(github: FakeGitHub, intake: Me
         await eventually(lambda: intake.handled == {"d", "s"})
 
 
+@pytest.mark.parametrize("event", ["secret_scanning_alert", "assign", "secret_scanning_scan"])
+async def test_a_hook_that_fails_is_put_off(github: FakeGitHub, intake: MemoryIntake, event: str) -> None:
+    source = make(github, intake, generic_types=[], write_back="on", assignee="octocat")
+    intake.queue["d"] = HookDelivery("d", "github", event, "acme/web", 1)
+    github.faults.extend([(503, {}, None)] * 5)
+    await source._answer_hooks()
+    if event == "secret_scanning_scan":  # the next poll does what it asks for
+        assert intake.queue == {}
+    else:
+        assert intake.queue["d"].attempts == 1
+        assert await intake.deliveries() == []
+    await source.client.close()
+
+
 async def test_trouble_is_told_and_ends_when_it_ends(github: FakeGitHub, intake: MemoryIntake) -> None:
     source = make(github, intake, interval="1s", generic_types=[])
     github.faults.append((403, {}, {"message": "Resource not accessible"}))
