@@ -60,8 +60,10 @@ class History:
         assert self.task is not None
         await until(
             lambda: self.task.result() if self.task.done() else self.intake.marks == wanted,
-            lambda: f"missing {sorted(set(wanted) - set(self.intake.marks))}, "
-            f"twice {[m for m in set(wanted) if self.intake.marks.count(m) > 1]}",
+            lambda: (
+                f"missing {sorted(set(wanted) - set(self.intake.marks))}, "
+                f"twice {[m for m in set(wanted) if self.intake.marks.count(m) > 1]}"
+            ),
         )
 
     def write(self, data: bytes) -> None:

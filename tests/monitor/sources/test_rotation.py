@@ -1,0 +1,157 @@
+from __future__ import annotations
+
+import gzip
+import os
+from pathlib import Path
+
+import pytest
+
+from monitor.sources.rotation import base_names, compare, find_rest, look_at, look_for, original_names
+from monitor.sources.tail import Hasher, Tail
+
+HASHER = Hasher.derived(b"k" * 32)
+
+
+def nobody(path: str) -> bool:
+    return False
+
+
+@pytest.mark.parametrize(
+    ("name", "bases"),
+    [
+        ("app.log", set()),
+        ("app.log.1", {"app.log"}),
+        ("app.log.12.gz", {"app.log", "app.log.12"}),
+        ("app.log-20261124", {"app.log"}),
+        ("app.log-20261124.zst", {"app.log", "app.log-20261124"}),
+        ("app.log.2026-11-24_10:00:00", {"app.log"}),
+        ("app.log.old", {"app.log"}),
+        ("app.log.gz", {"app.log"}),
+        ("app-20261124.log", {"app.log"}),
+        ("app.1.log", {"app.log"}),
+        ("app-2.log.1", {"app-2.log"}),
+        ("syslog.1", {"syslog"}),
+        ("application", set()),
+    ],
+)
+def test_names_before_rotation(name: str, bases: set[str]) -> None:
+    assert base_names(name) == bases
+    first, *others = original_names(f"/d/{name}")
+    assert first == f"/d/{name}"
+    assert set(others) == {f"/d/{base}" for base in bases}
+
+
+def life(path: Path, offset: int) -> Tail:
+    status = path.stat()
+    tail = Tail(str(path), (status.st_dev, status.st_ino), mtime=status.st_mtime_ns)
+    fd = os.open(path, os.O_RDONLY)
+    HASHER.settle(fd, tail, offset)
+    os.close(fd)
+    return tail
+
+
+def write(path: Path, data: bytes, mtime: int) -> Path:
+    path.write_bytes(gzip.compress(data) if path.suffix == ".gz" else data)
+    os.utime(path, (mtime, mtime))
+    return path
+
+
+@pytest.fixture
+def former(tmp_path: Path) -> Tail:
+    """Read up to 5 of what app.log holds; the file itself is written anew by each test."""
+    tail = life(write(tmp_path / "app.log", b"1234\n5678\n", 1000), 5)
+    (tmp_path / "app.log").unlink()
+    return tail
+
+
+def test_by_inode_under_any_name(tmp_path: Path) -> None:
+    path = write(tmp_path / "app.log", b"1234\n5678\n", 1000)
+    tail = life(path, 5)
+    path.rename(tmp_path / "whatever")
+    write(tmp_path / "app.log.1", b"1234\n5678\n", 2000)
+    found, _ = find_rest(tail, HASHER, nobody)
+    assert found is not None
+    assert found.path == str(tmp_path / "whatever")
+
+
+def test_an_inode_with_another_content_is_not_it(tmp_path: Path, former: Tail) -> None:
+    other = write(tmp_path / "other", b"something else\n", 2000)
+    former.inode = (other.stat().st_dev, other.stat().st_ino)
+    assert find_rest(former, HASHER, nobody) == (None, [])
+
+
+@pytest.mark.parametrize("name", ["app.log.1", "app.log-20261124", "app.log.1.gz", "app-20261124.log", "app.log.7.gz"])
+def test_by_content_in_a_sibling(tmp_path: Path, former: Tail, name: str) -> None:
+    write(tmp_path / "app.log.9", b"something else\n", 900)
+    write(tmp_path / name, b"1234\n5678\n", 1000)
+    write(tmp_path / "unrelated.1", b"1234\n5678\n", 3000)
+    found, unseen = find_rest(former, HASHER, nobody)
+    assert found is not None
+    assert (found.path, found.archive) == (str(tmp_path / name), name.endswith("gz"))
+    assert unseen == []
+
+
+def test_files_rotated_since_are_named_oldest_first(tmp_path: Path, former: Tail) -> None:
+    write(tmp_path / "app.log.4.gz", b"1234\n5678\n", 1000)
+    write(tmp_path / "app.log.5", b"older\n", 900)
+    write(tmp_path / "app.log.3.gz", b"second\n", 2000)
+    write(tmp_path / "app.log.2", b"third\n", 3000)
+    write(tmp_path / "app.log.2.gz", b"third\n", 3000)  # being compressed
+    write(tmp_path / "app.log.1", b"fourth\n", 4000)
+    write(tmp_path / "app.log", b"present\n", 5000)
+    followed = {str(tmp_path / "app.log"), str(tmp_path / "app.log.1")}
+    _, unseen = find_rest(former, HASHER, followed.__contains__)
+    assert [os.path.basename(rest.path) for rest in unseen] == ["app.log.3.gz", "app.log.2"]
+
+
+def test_nothing_is_unseen_beside_a_life_that_was_never_read(tmp_path: Path) -> None:
+    path = write(tmp_path / "app.log", b"x", 1000)
+    tail = Tail(str(path), (0, 0))
+    write(tmp_path / "app.log.1", b"old\n", 2000)
+    assert find_rest(tail, HASHER, nobody) == (None, [])
+
+
+def test_damaged_siblings_and_missing_folders(tmp_path: Path, former: Tail) -> None:
+    (tmp_path / "app.log.1.gz").write_bytes(b"no gzip")
+    (tmp_path / "app.log.2.zst").write_bytes(b"no zstd")
+    (tmp_path / "app.log.3.xz").write_bytes(b"")
+    (tmp_path / "app.log.4").mkdir()
+    (tmp_path / "app.log.5").symlink_to(tmp_path / "nowhere")
+    assert find_rest(former, HASHER, nobody)[0] is None
+    former.path = str(tmp_path / "gone/app.log")
+    assert find_rest(former, HASHER, nobody) == (None, [])
+
+
+def test_compare(tmp_path: Path) -> None:
+    data = b"".join(b"line %d\n" % number for number in range(1000))
+    tail = life(write(tmp_path / "app.log", data, 1000), len(data))
+    for content, verdict in [
+        (data, "continues"),
+        (data + b"more\n", "continues"),
+        (data[:2000], "begins"),
+        (data[:100], "begins"),
+        (b"", "begins"),
+        (b"x" * 2000, "differs"),
+        (data[:-5] + b"x" * 10, "differs"),
+    ]:
+        rest = look_at(str(write(tmp_path / "app.log.1", content, 1000)))
+        assert rest is not None
+        assert compare(rest, tail, HASHER) == verdict, content[:20]
+        rest = look_at(str(write(tmp_path / "app.log.1.gz", content, 1000)))
+        assert rest is not None
+        assert compare(rest, tail, HASHER) == ("continues" if verdict == "continues" else "differs")
+
+
+def test_look_for_follows_a_rename(tmp_path: Path) -> None:
+    path = write(tmp_path / "app.log.1", b"x", 1000)
+    rest = look_at(str(path))
+    assert rest is not None
+    assert look_for(rest) == rest
+    path.rename(tmp_path / "app.log.2")
+    write(path, b"y", 1000)
+    again = look_for(rest)
+    assert again is not None
+    assert again.path == str(tmp_path / "app.log.2")
+    (tmp_path / "app.log.2").unlink()
+    assert look_for(rest) is None
+    assert look_at(str(tmp_path)) is None

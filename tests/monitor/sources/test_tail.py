@@ -1,0 +1,269 @@
+from __future__ import annotations
+
+import gzip
+import os
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pytest
+
+from monitor.model import Block
+from monitor.sources import tail as module
+from monitor.sources.tail import BLOCK, CONTEXT, LOOKAHEAD, Hasher, Tail, Turn, open_archive, open_file, text
+
+HASHER = Hasher.derived(b"k" * 32)
+
+
+@pytest.fixture
+def log(tmp_path: Path) -> Path:
+    return tmp_path / "app.log"
+
+
+def opened(path: Path, **keys: Any) -> Tail:
+    status = path.stat()
+    return Tail(str(path), (status.st_dev, status.st_ino), **keys)
+
+
+def read(tail: Tail, flush: int | None = None) -> tuple[Turn, list[tuple[int, bytes, int, int | None]]]:
+    turn = Turn("s", tail, HASHER, flush)
+    blocks = [(block.offset, bytes(block.data), block.fresh, block.limit) for block in turn.blocks()]
+    return turn, blocks
+
+
+def fresh(blocks: list[tuple[int, bytes, int, int | None]]) -> bytes:
+    """What the blocks settle; checks that nothing is settled twice or left out."""
+    settled, position = b"", None
+    for offset, data, start, limit in blocks:
+        end = len(data) if limit is None else limit
+        assert position is None or offset + start == position
+        position = offset + end
+        settled += data[start:end]
+    return settled
+
+
+def test_whole_lines_are_settled_and_the_rest_waits(log: Path) -> None:
+    log.write_bytes(b"one\ntwo\nthr")
+    tail = opened(log)
+    turn, blocks = read(tail)
+    assert blocks == [(0, b"one\ntwo\n", 0, None)]
+    assert (turn.rest, turn.more, turn.verdict) == (3, False, "read")
+    assert [position.state["offset"] for position in turn.positions() if position.state] == [8]
+    assert tail.offset == 0, "nothing counts before it is committed"
+    turn.apply()
+    assert (tail.offset, tail.size) == (8, 11)
+    turn, blocks = read(tail)
+    assert blocks == []
+    assert turn.positions() == ()
+    with log.open("ab") as file:
+        file.write(b"ee\n")
+    turn, blocks = read(tail)
+    assert blocks == [(0, b"one\ntwo\nthree\n", 8, None)], "with what came before as context"
+
+
+def test_a_flush_scans_the_rest_only_while_the_size_is_the_same(log: Path) -> None:
+    log.write_bytes(b"one\nrest")
+    tail = opened(log)
+    turn, blocks = read(tail, flush=7)
+    assert len(blocks) == 1
+    turn, blocks = read(tail, flush=8)
+    assert blocks[-1] == (0, b"one\nrest", 4, None)
+    assert turn.flushed == 8
+    turn.apply()
+    assert (tail.offset, tail.flushed, tail.saved) == (4, 8, True)
+
+
+@pytest.mark.parametrize("size", [BLOCK, BLOCK + CONTEXT, BLOCK + CONTEXT + 1, 3 * BLOCK + 7])
+def test_a_line_longer_than_a_block_is_cut_with_an_overlap(log: Path, size: int) -> None:
+    data = bytes(index % 251 or 1 for index in range(size)).replace(b"\n", b"x") + b"\n"
+    log.write_bytes(data)
+    tail = opened(log)
+    _, blocks = read(tail)
+    assert fresh(blocks) == data
+    for _, block, start, limit in blocks:
+        assert limit is None or limit == len(block) - LOOKAHEAD
+        assert start <= CONTEXT
+    assert all(start == CONTEXT for _, _, start, _ in blocks[1:])
+
+
+def test_a_turn_is_bounded_and_goes_on_where_it_stopped(log: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "TURN", 2 * BLOCK)
+    data = b"".join(b"%0100d\n" % number for number in range(40_000))
+    log.write_bytes(data)
+    tail = opened(log)
+    settled, turns = b"", 0
+    while True:
+        turn, blocks = read(tail)
+        settled += fresh(blocks)
+        turn.apply()
+        turns += 1
+        if not turn.more:
+            break
+    assert settled == data
+    assert turns == 3
+    assert tail.offset == len(data)
+
+
+def test_context_is_read_from_the_disk_again(log: Path) -> None:
+    log.write_bytes(b"a" * 50_000 + b"\n" + b"b\n")
+    tail = opened(log)
+    fd = os.open(log, os.O_RDONLY)
+    HASHER.settle(fd, tail, 50_001)
+    os.close(fd)
+    _, blocks = read(tail)
+    assert blocks == [(50_001 - CONTEXT, b"a" * (CONTEXT - 1) + b"\nb\n", CONTEXT, None)]
+
+
+def test_state_survives_json(log: Path) -> None:
+    log.write_bytes(b"x" * 2000 + b"\n")
+    tail = opened(log, loose=True, archive=True)
+    fd = os.open(log, os.O_RDONLY)
+    HASHER.settle(fd, tail, 2001)
+    os.close(fd)
+    again = Tail.restore(tail.key, orjson.loads(orjson.dumps(tail.state())))
+    for name in ("path", "inode", "key", "generation", "offset", "head", "mark", "line", "loose", "archive"):
+        assert getattr(again, name) == getattr(tail, name)
+    assert again.saved
+    assert "x" * 20 not in repr(tail.state())
+
+
+def test_a_name_that_is_not_utf8_survives_json(tmp_path: Path) -> None:
+    path = os.fsdecode(os.fsencode(tmp_path) + b"/\xff\xe9.log")
+    state = orjson.loads(orjson.dumps(Tail(path, (1, 2)).state()))
+    assert state["path"] == f"{tmp_path}/\\xff\\xe9.log" == text(path)
+    assert Tail.restore("k", state).path == path
+
+
+@pytest.mark.parametrize("state", [{}, {"path": 1}, Tail("/x", (1, 2)).state() | {"head": []}])
+def test_restore_refuses_what_is_no_state(state: dict[str, Any]) -> None:
+    with pytest.raises((KeyError, TypeError, ValueError, IndexError)):
+        Tail.restore("k", state)
+
+
+def settled(path: Path) -> Tail:
+    tail = opened(path)
+    turn, _ = read(tail)
+    turn.apply()
+    tail.close()
+    return tail
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "verdict"),
+    [
+        (b"one\ntwo\n", b"one\ntwo\nthree\n", "read"),
+        (b"one\ntwo\n", b"one\n", "replaced"),
+        (b"one\ntwo\n", b"", "replaced"),
+        (b"one\ntwo\n", b"six\ntwo\nthree\n", "replaced"),
+        (b"h" * 1500 + b"\n", b"H" + b"h" * 1499 + b"\n", "replaced"),
+        (b"h" * 5000 + b"\n", b"h" * 4990 + b"T" * 10 + b"\nmore\n", "replaced"),
+        (b"h" * 5000 + b"\n", b"h" * 5000 + b"\nmore\n", "read"),
+    ],
+)
+def test_whether_the_content_is_the_one_known(log: Path, before: bytes, after: bytes, verdict: str) -> None:
+    log.write_bytes(before)
+    tail = settled(log)
+    log.write_bytes(after)
+    turn, blocks = read(tail)
+    assert turn.verdict == verdict
+    if verdict == "replaced":
+        assert blocks == []
+        offset = tail.offset
+        turn.apply()
+        assert tail.offset == offset
+
+
+def test_a_file_that_keeps_rewriting_its_head_is_known_by_the_rest(log: Path) -> None:
+    log.write_bytes(b"count 1\n" + b"x" * 5000 + b"\n")
+    tail = settled(log)
+    tail.rewrites = 3
+    log.write_bytes(b"count 2\n" + b"x" * 5000 + b"\nnew\n")
+    turn, blocks = read(tail)
+    assert turn.verdict == "read"
+    assert fresh(blocks) == b"new\n"
+
+
+def test_another_file_at_the_path_or_none(log: Path) -> None:
+    log.write_bytes(b"one\n")
+    tail = settled(log)
+    log.rename(log.with_name("other"))
+    assert read(tail)[0].verdict == "moved"
+    log.write_bytes(b"one\n")
+    assert read(tail)[0].verdict == "moved"
+    assert tail.fd == -1
+    log.unlink()
+    os.mkfifo(log)
+    assert read(opened(log))[0].verdict == "moved"
+
+
+def test_lines_are_counted_on_demand(log: Path) -> None:
+    log.write_bytes(b"1\n2\n3 <here>\n" + b"x\n" * 1000 + b"<there>\n")
+    tail = opened(log)
+    turn = Turn("s", tail, HASHER)
+    block: Block
+    for block in turn.blocks():
+        assert block.line_at is not None
+        data = bytes(block.data)
+        assert block.line_at(data.index(b"<there>")) == 1004
+        assert block.line_at(data.index(b"<here>")) == 3, "also backwards"
+        assert block.line_at(data.index(b"<there>")) == 1004
+    turn.apply()
+    assert tail.line == (len(data) - len(b"<there>\n"), 1004)
+
+
+def test_counting_lines_is_bounded(log: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "COUNTED", 1000)
+    log.write_bytes(b"x\n" * 1000)
+    for block in Turn("s", opened(log), HASHER).blocks():
+        assert block.line_at is not None
+        assert block.line_at(900) == 451
+        assert block.line_at(1990) is None
+
+
+@pytest.mark.parametrize("offset", [0, 4, 2_000])
+def test_an_archive_is_finished_from_where_the_file_was_left(tmp_path: Path, offset: int) -> None:
+    data = b"one\n" + b"x" * 1995 + b"\n" + b"y" * (2 * BLOCK) + b"\nno newline"
+    plain, archive = tmp_path / "a.log", tmp_path / "a.log.1.gz"
+    plain.write_bytes(data)
+    archive.write_bytes(gzip.compress(data))
+    tail = opened(plain)
+    fd = os.open(plain, os.O_RDONLY)
+    HASHER.settle(fd, tail, offset)
+    os.close(fd)
+    tail.path, tail.archive = str(archive), True
+    turn, blocks = read(tail)
+    assert turn.verdict == "read"
+    assert fresh(blocks) == data[offset:]
+    tail.head = (1, "other")
+    if offset:
+        assert read(tail)[0].verdict == "replaced"
+
+
+@pytest.mark.parametrize("damage", ["cut", "garbage", "missing"])
+def test_a_damaged_archive_fails_with_what_was_read_kept(tmp_path: Path, damage: str) -> None:
+    data = b"".join(b"line %d\n" % number for number in range(300_000))
+    archive = tmp_path / "a.log.1.gz"
+    whole = gzip.compress(data)
+    archive.write_bytes(whole[: len(whole) // 2] if damage == "cut" else b"garbage")
+    tail = opened(archive, archive=True)
+    if damage == "missing":
+        archive.unlink()
+    turn, blocks = read(tail)
+    assert turn.verdict == "failed"
+    assert turn.error is not None
+    assert data.startswith(fresh(blocks))
+    assert bool(blocks) == (damage == "cut")
+
+
+def test_open_file_never_blocks_and_open_archive_knows_its_kinds(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "fifo")
+    os.close(open_file(str(tmp_path / "fifo")))
+    assert open_archive(str(tmp_path / "plain.log")) is None
+
+
+def test_buffers_are_reused(log: Path) -> None:
+    log.write_bytes(b"x\n")
+    module._BUFFERS.clear()
+    for _ in range(5):
+        read(opened(log))
+    assert len(module._BUFFERS) == 1

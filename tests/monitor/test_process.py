@@ -1,0 +1,91 @@
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from monitor.process import notify, watchdog_interval
+
+
+def run(code: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=30)
+
+
+def test_harden_forbids_dumps_and_allows_many_files() -> None:
+    code = (
+        "import resource, ctypes\n"
+        "from monitor.process import harden\n"
+        "resource.setrlimit(resource.RLIMIT_NOFILE, (200, resource.getrlimit(resource.RLIMIT_NOFILE)[1]))\n"
+        "harden()\n"
+        "print(resource.getrlimit(resource.RLIMIT_CORE), ctypes.CDLL(None).prctl(3, 0, 0, 0, 0))\n"
+        "print(resource.getrlimit(resource.RLIMIT_NOFILE)[0] > 200)\n"
+    )
+    assert run(code).stdout.split("\n")[:2] == ["(0, 0) 0", "True"]
+
+
+def test_notify_speaks_to_systemd(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = str(tmp_path / "notify")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as server:
+        server.bind(path)
+        monkeypatch.setenv("NOTIFY_SOCKET", path)
+        notify("READY=1\nSTATUS=x")
+        assert server.recv(100) == b"READY=1\nSTATUS=x"
+    notify("WATCHDOG=1")  # nobody listens any more
+    monkeypatch.delenv("NOTIFY_SOCKET")
+    notify("STOPPING=1")
+
+
+def test_notify_speaks_to_an_abstract_socket(monkeypatch: pytest.MonkeyPatch) -> None:
+    name = f"monitor-test-{os.getpid()}"
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as server:
+        server.bind(f"\0{name}")
+        monkeypatch.setenv("NOTIFY_SOCKET", f"@{name}")
+        notify("READY=1")
+        assert server.recv(100) == b"READY=1"
+
+
+def test_watchdog_interval(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("WATCHDOG_USEC", raising=False)
+    monkeypatch.delenv("WATCHDOG_PID", raising=False)
+    assert watchdog_interval() is None
+    monkeypatch.setenv("WATCHDOG_USEC", "30000000")
+    assert watchdog_interval() == 10
+    monkeypatch.setenv("WATCHDOG_PID", "1")
+    assert watchdog_interval() is None
+    monkeypatch.setenv("WATCHDOG_PID", str(os.getpid()))
+    monkeypatch.setenv("WATCHDOG_USEC", "soon")
+    assert watchdog_interval() is None
+
+
+def test_logs_are_json_and_show_no_text_of_exceptions() -> None:
+    code = (
+        "import structlog, logging\n"
+        "from monitor.process import log_to_stderr\n"
+        "log_to_stderr('info')\n"
+        "log = structlog.get_logger()\n"
+        "log.debug('hidden')\n"
+        "try:\n"
+        "    value = 's3cr3t'\n"
+        "    raise ValueError(value)\n"
+        "except ValueError:\n"
+        "    log.exception('failed', source='a')\n"
+        "logging.getLogger('lib').info('chatter')\n"
+        "logging.getLogger('lib').warning('trouble')\n"
+    )
+    result = run(code)
+    assert result.stdout == ""
+    first, second = result.stderr.splitlines()
+    record = json.loads(first)
+    assert record.pop("timestamp")
+    assert record == {"event": "failed", "level": "error", "source": "a", "error_type": "ValueError"}
+    assert second == "WARNING lib trouble"
+
+
+def test_text_logs_on_request() -> None:
+    code = "import structlog; from monitor.process import log_to_stderr; log_to_stderr('info', 'text')\n"
+    assert "hello" in run(code + "structlog.get_logger().info('hello')").stderr
