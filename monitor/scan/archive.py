@@ -66,24 +66,33 @@ class Budget:
 
     def member(self) -> None:
         """Raises BudgetError."""
+        self.spend(0)
         self.members -= 1
         if self.members < 0:
             raise BudgetError("stopped: more members than anybody needs; unpack it and scan the files")
 
 
 class Stream:
-    """Bytes that come once. `read` may give less than asked for, nothing only at the end."""
+    """Bytes that come once. `read` may give less than asked for, nothing only at the end.
+
+    Raises ArchiveError where the bytes before a fault have been read. `given` counts them.
+    """
 
     def __init__(self, chunks: Iterator[bytes]) -> None:
         self._chunks = chunks
         self._buffer = b""
         self._at = 0
+        self._error: ArchiveError | None = None
+        self.given = 0
 
     def read(self, size: int = CHUNK) -> bytes:
         if self._at == len(self._buffer) and not self._more():
+            if self._error is not None:
+                raise self._error
             return b""
         piece = self._buffer[self._at : self._at + size] if size >= 0 else self._buffer[self._at :]
         self._at += len(piece)
+        self.given += len(piece)
         return piece
 
     def peek(self, size: int) -> bytes:
@@ -103,7 +112,10 @@ class Stream:
             size -= len(piece)
 
     def _more(self) -> bool:
-        piece = next(self._chunks, b"")
+        try:
+            piece = next(self._chunks, b"") if self._error is None else b""
+        except ArchiveError as error:
+            self._error, piece = error, b""
         self._buffer, self._at = self._buffer[self._at :] + piece, 0
         return bool(piece)
 

@@ -186,15 +186,16 @@ def _archive(path: str, file: Readable, options: Options, searcher: Searcher, ou
     """Whether anything could be read of it; if not, its bytes are searched as they are."""
     read = False
     for name, stream in _opened(path, file, options, outcome):
-        read = True
         places = Places(lambda at, size: b"")
         try:
             if options.skip_binary and b"\0" in stream.peek(SNIFF):
                 outcome.skipped.append(name)
+                read = True
                 continue
             outcome.hits += searcher.search(name, stream_pieces(stream, places), places)
         except ArchiveError as error:
             outcome.problems.append((name, str(error)))
+        read = read or stream.given > 0
     return read
 
 

@@ -97,13 +97,13 @@ def stream_pieces(stream: Stream, places: Places) -> Iterator[Piece]:
             limit = _cut(data, fresh, len(data))
             if limit == len(data):
                 limit = max(fresh, len(data) - AHEAD)
+        places.read = _reader(data, offset)
         if limit > fresh:
-            places.read = _reader(data, offset)
             yield Piece(offset, data, fresh, limit)
-            places.locate(offset + limit)
         if not chunk:
             return
         low = max(0, limit - CONTEXT)
+        places.locate(offset + low)  # a secret may begin there and end in the next piece
         offset, data, fresh = offset + low, data[low:], limit - low
 
 
@@ -112,29 +112,32 @@ def _reader(data: bytes, offset: int) -> Callable[[int, int], bytes]:
 
 
 class Places:
-    """Offset → line number and start of the line. Lines are counted only as far as somebody asks."""
+    """Offset → line number, column and start of the line. Counted only as far as somebody asks."""
 
     def __init__(self, read: Callable[[int, int], bytes]) -> None:
         self.read = read
-        self._known: list[tuple[int, int, int]] = [(0, 1, 0)]
+        self._known: list[tuple[int, int, int, int]] = [(0, 1, 1, 0)]
         self._lock = threading.Lock()  # two threads may search parts of one large file
 
-    def locate(self, offset: int) -> tuple[int, int]:
+    def locate(self, offset: int) -> tuple[int, int, int]:
         with self._lock:
             index = bisect_right(self._known, offset, key=lambda known: known[0])
-            at, line, start = self._known[index - 1]
+            at, line, column, start = self._known[index - 1]
             if at == offset:
-                return line, start
+                return line, column, start
             while at < offset:
                 chunk = self.read(at, min(BLOCK, offset - at))
                 if not chunk:
                     break  # the file has become shorter
                 newlines = chunk.count(b"\n")
                 if newlines:
-                    line, start = line + newlines, at + chunk.rfind(b"\n") + 1
+                    last = chunk.rfind(b"\n") + 1
+                    line, column, start = line + newlines, 1 + _characters(chunk[last:]), at + last
+                else:
+                    column += _characters(chunk)
                 at += len(chunk)
-            self._known.insert(index, (at, line, start))
-            return line, start
+            self._known.insert(index, (at, line, column, start))
+            return line, column, start
 
 
 # What users wrote for other scanners. A word after `pragma:` names the line that follows; so does secretlint's.
@@ -182,14 +185,8 @@ class Searcher:
             if not piece.fresh < match.end <= piece.limit:
                 continue
             if at < 0:
-                line, absolute = places.locate(piece.offset + match.start)
-                line_start = absolute - piece.offset
-                before = (
-                    data[line_start : match.start]
-                    if line_start >= 0
-                    else places.read(absolute, piece.offset + match.start - absolute)
-                )
-                column = 1 + _characters(before)
+                line, column, line_start = places.locate(piece.offset + match.start)
+                line_start -= piece.offset
             else:
                 newlines = data.count(b"\n", at, match.start)
                 if newlines:

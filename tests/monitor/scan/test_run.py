@@ -1,0 +1,147 @@
+from __future__ import annotations
+
+import gzip
+import io
+import os
+import random
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from detectors.engine import Engine
+from monitor.scan import run
+from monitor.scan.run import Options, Outcome, scan, scan_stream
+from monitor.scan.walk import Entry, walk
+
+KEY = b"k" * 32
+Token = Callable[[int], str]
+
+
+def outcomes(engine: Engine, top: Path, threads: int = 2, **options: object) -> Outcome:
+    total = Outcome()
+    entries = walk([str(top)], lambda *p: total.problems.append(p))
+    for outcome in scan(entries, engine, Options(KEY, **options), threads):  # type: ignore[arg-type]
+        total.hits += outcome.hits
+        total.problems += outcome.problems
+        total.skipped += outcome.skipped
+        total.files += outcome.files
+        total.size += outcome.size
+    return total
+
+
+def test_thousands_of_files_in_the_order_of_the_tree(engine: Engine, token: Token, tmp_path: Path) -> None:
+    expected = []
+    for n in range(3000):
+        path = tmp_path / f"{n % 30:02d}" / f"{n:04d}.txt"
+        path.parent.mkdir(exist_ok=True)
+        with_secret = n % 7 == 0
+        path.write_text(f"file {n}\n{token(n) if with_secret else 'nothing'}\n")
+        if with_secret:
+            expected.append(str(path))
+    total = outcomes(engine, tmp_path)
+    assert [hit.path for hit in total.hits] == sorted(expected)
+    assert total.files == 3000
+    assert total.size == sum(p.stat().st_size for p in tmp_path.rglob("*.txt"))
+
+
+def test_a_large_file_is_shared_out_and_lines_are_right(
+    engine: Engine, token: Token, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(run, "PART", 1 << 20)
+    rng = random.Random(3)
+    lines = [f"some line of a log with nothing in it {n}" for n in range(120_000)]
+    secrets = sorted(rng.sample(range(len(lines)), 60))
+    for n, line in enumerate(secrets):
+        lines[line] = f"token={token(n)}"
+    (tmp_path / "large.log").write_text("\n".join(lines))
+    total = outcomes(engine, tmp_path, threads=4)
+    assert [hit.line for hit in total.hits] == [n + 1 for n in secrets]
+    assert {hit.column for hit in total.hits} == {7}
+    assert total.files == 1
+    assert total.size == (tmp_path / "large.log").stat().st_size
+
+
+def test_binary_files_are_searched_or_left_out(engine: Engine, token: Token, tmp_path: Path) -> None:
+    (tmp_path / "a.bin").write_bytes(b"\0\xff\xfe" + token(1).encode() + b"\0\n")
+    (tmp_path / "b.txt").write_text(token(2))
+    assert [Path(h.path).name for h in outcomes(engine, tmp_path).hits] == ["a.bin", "b.txt"]
+    total = outcomes(engine, tmp_path, skip_binary=True)
+    assert [Path(h.path).name for h in total.hits] == ["b.txt"]
+    assert [Path(p).name for p in total.skipped] == ["a.bin"]
+
+
+def test_archives_are_opened_by_what_they_are(engine: Engine, token: Token, tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "a.dat", "w", zipfile.ZIP_DEFLATED) as file:
+        file.writestr("x/b.txt", f"1\n2\n{token(1)}\n")
+        file.writestr("c.bin", b"\0" + token(2).encode())
+    (tmp_path / "l.gz").write_bytes(gzip.compress(f"1\n {token(3)}".encode()))
+    total = outcomes(engine, tmp_path)
+    found = [(os.path.relpath(hit.path, tmp_path), hit.line, hit.column) for hit in total.hits]
+    assert found == [("a.dat!x/b.txt", 3, 1), ("a.dat!c.bin", 1, 2), ("l.gz", 2, 2)]
+    assert outcomes(engine, tmp_path, archives=False).hits == []
+    total = outcomes(engine, tmp_path, skip_binary=True)
+    assert [os.path.relpath(p, tmp_path) for p in total.skipped] == ["a.dat!c.bin"]
+
+
+def test_what_only_looks_like_an_archive_is_searched_as_it_is(engine: Engine, token: Token, tmp_path: Path) -> None:
+    (tmp_path / "fake.gz").write_bytes(b"\x1f\x8b\x08" + b"\xff" * 20 + f"\n {token(1)}\n".encode())
+    (tmp_path / "fake.zip").write_bytes(b"PK\x03\x04 " + token(2).encode())
+    total = outcomes(engine, tmp_path)
+    assert len(total.hits) == 2
+    assert len(total.problems) == 2
+
+
+def test_a_truncated_archive_gives_what_it_still_holds(engine: Engine, token: Token, tmp_path: Path) -> None:
+    body = (token(1) + "\n").encode() + os.urandom(200_000)
+    (tmp_path / "cut.gz").write_bytes(gzip.compress(body)[:100_000])
+    total = outcomes(engine, tmp_path)
+    assert len(total.hits) == 1
+    assert total.problems == [(str(tmp_path / "cut.gz"), "ends in the middle")]
+
+
+def test_a_bomb_beside_a_secret_stops_only_itself(engine: Engine, token: Token, tmp_path: Path) -> None:
+    (tmp_path / "a.gz").write_bytes(gzip.compress(gzip.compress(bytes(64 << 20))))
+    (tmp_path / "b").write_text(token(1))
+    total = outcomes(engine, tmp_path, max_unpacked=8 << 20)
+    assert [Path(hit.path).name for hit in total.hits] == ["b"]
+    assert "stopped after 8 MiB" in total.problems[0][1]
+
+
+def test_unreadable_and_vanished_files_are_counted(engine: Engine, token: Token, tmp_path: Path) -> None:
+    (tmp_path / "b").write_text(token(1))
+    gone = Entry(str(tmp_path / "gone"), 10)
+    large = Entry(str(tmp_path / "gone too"), 1 << 40)
+    there = Entry(str(tmp_path / "b"), 41)
+    results = list(scan([gone, large, there], engine, Options(KEY), 1))
+    assert [p for r in results for p in r.problems] == [
+        (gone.path, "No such file or directory"),
+        (large.path, "No such file or directory"),
+    ]
+    assert sum(len(r.hits) for r in results) == 1
+
+
+def test_a_stream_with_an_archive_in_it(engine: Engine, token: Token) -> None:
+    class Pipe(io.BytesIO):
+        def seekable(self) -> bool:
+            return False
+
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w") as file:
+        file.writestr("b.txt", token(1))
+    for data, path in ((token(1).encode(), "-"), (out.getvalue(), "-!b.txt"), (gzip.compress(token(1).encode()), "-")):
+        results = list(scan_stream("-", Pipe(data), engine, Options(KEY)))
+        assert [hit.path for r in results for hit in r.hits] == [path]
+
+
+def test_leaving_early_leaves_no_thread_behind(engine: Engine, tmp_path: Path) -> None:
+    import threading
+
+    for n in range(500):
+        (tmp_path / f"{n}").write_text("x")
+    before = threading.active_count()
+    results = scan(walk([str(tmp_path)], print), engine, Options(KEY), 2)
+    next(results)
+    results.close()  # type: ignore[attr-defined]
+    assert threading.active_count() == before

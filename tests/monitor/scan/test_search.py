@@ -1,0 +1,246 @@
+from __future__ import annotations
+
+import os
+import random
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from detectors.engine import Engine
+from detectors.template import expand
+from monitor.scan import search
+from monitor.scan.archive import Stream
+from monitor.scan.search import Hit, Places, Searcher, file_pieces, stream_pieces
+
+KEY = b"k" * 32
+Token = Callable[[int], str]
+
+
+def in_file(engine: Engine, path: Path, start: int = 0, end: int | None = None, **options: bool) -> list[Hit]:
+    fd = os.open(path, os.O_RDONLY)
+    try:
+        places = Places(lambda at, size: os.pread(fd, size, at))
+        return list(Searcher(engine.worker(), KEY, **options).search("f", file_pieces(fd, start, end), places))
+    finally:
+        os.close(fd)
+
+
+def in_stream(engine: Engine, chunks: list[bytes], **options: bool) -> list[Hit]:
+    places = Places(lambda at, size: b"")
+    pieces = stream_pieces(Stream(iter(chunks)), places)
+    return list(Searcher(engine.worker(), KEY, **options).search("f", pieces, places))
+
+
+def in_text(engine: Engine, text: str, **options: bool) -> list[Hit]:
+    return in_stream(engine, [text.encode()], **options)
+
+
+def where(hits: list[Hit]) -> list[tuple[int, int, int]]:
+    return [(hit.offset, hit.line, hit.column) for hit in hits]
+
+
+def planted(token: Token, size: int, seed: int, newlines: bool = True) -> tuple[bytes, list[tuple[int, int, int]]]:
+    """Noise with tokens in it, some right at block boundaries, and where they lie."""
+    rng = random.Random(seed)
+    out = bytearray()
+    places = []
+    line, start = 1, 0
+    marks = sorted(
+        {rng.randrange(size) for _ in range(40)} | {n * search.BLOCK - rng.randrange(60) for n in range(1, 4)}
+    )
+    for number, mark in enumerate(marks):
+        while len(out) < mark:
+            out += b"noise of a log, " * rng.randrange(1, 200)
+            if newlines:
+                out += b"\n"
+                line, start = line + 1, len(out)
+        out += b" "
+        places.append((len(out), line, len(out) - start + 1))
+        out += token(number).encode() + b" "
+    return bytes(out), places
+
+
+@pytest.mark.parametrize("newlines", [True, False], ids=["lines", "one line of megabytes"])
+def test_every_secret_once_at_its_place_wherever_blocks_end(
+    engine: Engine, token: Token, tmp_path: Path, newlines: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(search, "BLOCK", 200_000)
+    for seed in range(4):
+        data, expected = planted(token, 3_000_000, seed, newlines)
+        path = tmp_path / "f"
+        path.write_bytes(data)
+        assert where(in_file(engine, path)) == expected
+        # In parts, as threads share a large file
+        cuts = [0, 1_000_000, 1_234_567, len(data) - 10]
+        parts = [in_file(engine, path, a, b) for a, b in zip(cuts, [*cuts[1:], None], strict=True)]
+        assert where([hit for part in parts for hit in part]) == expected
+        # As a stream in chunks of any size
+        rng = random.Random(seed)
+        chunks, at = [], 0
+        while at < len(data):
+            step = rng.choice((1000, 70_000, 500_000))
+            chunks.append(data[at : at + step])
+            at += step
+        assert where(in_stream(engine, chunks)) == expected
+
+
+def test_secrets_cut_at_every_byte_of_a_block(
+    engine: Engine, token: Token, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(search, "BLOCK", 5000)
+    monkeypatch.setattr(search, "CONTEXT", 300)
+    monkeypatch.setattr(search, "AHEAD", 100)
+    path = tmp_path / "f"
+    for shift in range(50):
+        data = b"." * (4950 + shift) + b" " + token(shift).encode() + b" " + b"." * 200
+        path.write_bytes(data)
+        assert [hit.offset for hit in in_file(engine, path)] == [4951 + shift]
+
+
+def test_a_multi_line_key_over_a_block_boundary(
+    engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(search, "BLOCK", 100_000)
+    pem = expand("{pem:RSA PRIVATE KEY}", 1)
+    path = tmp_path / "f"
+    for before in range(99_000, 100_200, 100):
+        path.write_text("x" * 99 + "\n" + ("y" * 99 + "\n") * (before // 100) + pem + "\n" + "z" * 300)
+        hits = in_file(engine, path)
+        assert [(hit.line, hit.column) for hit in hits] == [(before // 100 + 2, 1)]
+        assert hits[0].fingerprint == in_text(engine, pem)[0].fingerprint
+
+
+def test_columns_count_characters(engine: Engine, token: Token) -> None:
+    (hit, other) = in_text(engine, f"größe: {token(1)} ü {token(2)}\n")
+    assert (hit.column, other.column) == (8, 8 + 40 + 3)
+
+
+def test_a_hit_holds_no_secret_unless_asked(engine: Engine, token: Token) -> None:
+    secret = token(1)
+    (hit,) = in_text(engine, f"a {secret}\n", context=True)
+    assert secret not in repr(hit)
+    assert hit.revealed is None
+    (hit,) = in_text(engine, f"a {secret}\n", reveal=True)
+    assert hit.revealed == secret
+    assert secret not in repr(hit)
+
+
+def context(engine: Engine, text: str, number: int = 0) -> str:
+    hit = in_text(engine, text, context=True)[number]
+    assert hit.context is not None
+    return "".join(hit.context)
+
+
+def test_every_secret_of_a_context_line_is_masked(engine: Engine, token: Token) -> None:
+    text = f"one={token(1)} two={token(2)};three {token(3)}\nnext line {token(4)}\n"
+    for number in range(4):
+        shown = context(engine, text, number)
+        assert not any(token(n)[8:] in shown for n in range(1, 5))
+        assert "next" not in shown or number == 3
+    assert context(engine, text) == f"one={in_text(engine, text)[0].masked} two=…;three …"
+
+
+def test_what_is_glued_to_a_secret_or_encoded_with_it_is_hidden(engine: Engine, token: Token) -> None:
+    assert context(engine, f"v={token(1)}/rest+of=it tail\n").endswith("]… tail")
+    encoded = expand("{b64(user and " + token(1) + " and more)}", 1)
+    shown = context(engine, f"data: {encoded} tail\n")
+    assert encoded[:4] not in shown
+    assert encoded[-6:-2] not in shown
+    assert shown.endswith(" tail")
+
+
+def test_the_context_of_a_key_is_its_first_line(engine: Engine) -> None:
+    pem = expand("{pem:RSA PRIVATE KEY}", 1)
+    shown = context(engine, f"key: {pem}\nafter\n")
+    assert shown.startswith("key: -----BEGIN RSA PRIVATE KEY-----…[")
+    assert "after" not in shown
+    assert not any(line in shown for line in pem.splitlines()[1:-1])
+
+
+HERE = [
+    "gitleaks:allow", "betterleaks:allow", "trufflehog:ignore", "kingfisher:ignore", "pragma: allowlist secret",
+    "pragma: whitelist secret", "secretlint-disable-line", "Gitleaks:Allow",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("mark", HERE)
+def test_comments_of_the_peers_on_the_same_line(engine: Engine, token: Token, mark: str) -> None:
+    text = f"a {token(1)}  # {mark}\nb {token(2)}\n"
+    assert [hit.suppressed for hit in in_text(engine, text)] == [True, False]
+    assert [hit.suppressed for hit in in_text(engine, text, suppressions=False)] == [False, False]
+
+
+@pytest.mark.parametrize(
+    ("line", "silenced"),
+    [
+        ("# pragma: allowlist nextline secret", True),
+        ("x = 1  // secretlint-disable-next-line", True),
+        ("# kingfisher:ignore", True),
+        ("  // kingfisher:ignore", True),
+        ("x = 1  # kingfisher:ignore", False),
+        ("# gitleaks:allow", False),
+        ("# pragma: allowlist secret", False),
+    ],
+)
+def test_comments_on_the_line_before(engine: Engine, token: Token, line: str, silenced: bool) -> None:
+    for before in ("", "first\n"):
+        text = f"{before}{line}\nb {token(1)}\nc {token(2)}\n"
+        assert [hit.suppressed for hit in in_text(engine, text)] == [silenced, False]
+
+
+def test_a_comment_at_the_end_of_a_key(engine: Engine) -> None:
+    pem = expand("{pem:RSA PRIVATE KEY}", 1)
+    assert [hit.suppressed for hit in in_text(engine, f"k = '''{pem}'''  # gitleaks:allow\n")] == [True]
+
+
+def test_secretlints_ranges(engine: Engine, token: Token) -> None:
+    text = (
+        f"{token(1)}\n/* secretlint-disable */\n{token(2)}\n// secretlint-enable\n{token(3)}\n"
+        f"// secretlint-disable @secretlint/secretlint-rule-npm\n{token(4)}\n# secretlint-disable\n{token(5)}\n"
+    )
+    assert [hit.suppressed for hit in in_text(engine, text)] == [False, True, False, False, True]
+
+
+def test_places_count_lines_from_what_they_know(tmp_path: Path) -> None:
+    data = b"".join(b"%d\n" % n for n in range(5000))
+    reads: list[int] = []
+
+    def read(at: int, size: int) -> bytes:
+        reads.append(size)
+        return data[at : at + size]
+
+    rng = random.Random(1)
+    offsets = [rng.randrange(len(data)) for _ in range(200)]
+    for order in (sorted(offsets), offsets):
+        places = Places(read)
+        reads.clear()
+        for offset in [*order, len(data)]:
+            start = data.rfind(b"\n", 0, offset) + 1
+            assert places.locate(offset) == (data.count(b"\n", 0, offset) + 1, offset - start + 1, start)
+        assert order is offsets or sum(reads) == len(data)
+
+
+def test_a_line_of_ten_megabytes_full_of_secrets_takes_linear_time(engine: Engine, token: Token) -> None:
+    """Minutes, were anything looked for from the start of the line for every secret."""
+    body = " ".join(f"{'x' * 400} {token(n)}" for n in range(200)).encode() + b" "
+    long = body * (10_000_000 // len(body))
+    hits = in_stream(engine, [long])
+    assert len(hits) == 200 * (10_000_000 // len(body))
+    assert {hit.line for hit in hits} == {1}
+    assert hits[-1].column == hits[-1].offset + 1
+
+
+def test_a_stream_that_pauses_gives_whole_lines_at_once(engine: Engine, token: Token) -> None:
+    seen: list[int] = []
+
+    def chunks() -> Iterator[bytes]:
+        for n in range(3):
+            yield f"line {token(n)}\n".encode()
+            seen.append(n)
+
+    places = Places(lambda at, size: b"")
+    hits = Searcher(engine.worker(), KEY).search("f", stream_pieces(Stream(chunks()), places), places)
+    assert next(hits).line == 1
+    assert seen == []  # before the next chunk was asked for
+    assert [hit.line for hit in hits] == [2, 3]
