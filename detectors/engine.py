@@ -28,13 +28,14 @@ from detectors.decode import Codec, codecs
 from detectors.filters import entropy, looks_like_hash, placeholder, words
 from detectors.fingerprint import mask
 from detectors.hints import hints
-from detectors.rule import Confidence, Rule, RuleError, Severity
+from detectors.rule import TRIGGERS, Confidence, Rule, RuleError, Severity
 from detectors.syntax import compile_re2, diagnose
 
 __all__ = ["Decision", "Engine", "Match", "Worker"]
 
 Buffer = bytes | bytearray | memoryview
 MAX_DEPTH = 3  # of decoding
+_HINT_BACK, _HINT_AHEAD = 256, 128  # bytes around the end of an assignment that hints are looked for in
 _GAP = b"\n" + bytes(256) + b"\n"  # between decoded texts
 _SEPARATOR = re.compile(rb"[^A-Za-z0-9+/]")
 _CACHE_MAGIC = b"exposure-monitor hyperscan cache 1\n"
@@ -73,9 +74,10 @@ class Decision:
 class Engine:
     """A compiled set of rules. Immutable and shared by threads; each thread scans through its own `worker()`."""
 
-    def __init__(self, rules: Sequence[Rule], plan: _Plan, database: Any) -> None:
+    def __init__(self, rules: Sequence[Rule], plan: _Plan, database: Any, near: Any) -> None:
         self.rules = tuple(rules)
-        self.database = database
+        self.database = database  # scans every byte
+        self.near = near  # hints that are looked for around an assignment only, or None
         self.plan = plan
         self._confirm: dict[int, Any] = {}
         self._allow: dict[int, list[Any]] = {}
@@ -83,7 +85,7 @@ class Engine:
 
     @classmethod
     def build(cls, rules: Sequence[Rule], cache_dir: Path | None = None) -> Engine:
-        """Compile `rules`, or take the compiled database from `cache_dir`. Blocking.
+        """Compile `rules`, or take the compiled databases from `cache_dir`. Blocking.
 
         Raises RuleError that names each rule Hyperscan or RE2 refuses. A damaged or stale cache file is rebuilt.
         """
@@ -92,11 +94,12 @@ class Engine:
         plan = _Plan(rules)
         try:
             database = _database(plan.expressions, cache_dir)
+            near = _database(plan.near, cache_dir) if plan.near else None
         except hyperscan.error as error:
             # Hyperscan does not say which of many: compile each alone to name it.
             problems = [f"{r.source}: {r.id}: pattern: {p}" for r in rules if (p := diagnose(r.pattern, r.trigger))]
             raise RuleError(problems or [f"Hyperscan: {error}"]) from None
-        return cls(rules, plan, database)
+        return cls(rules, plan, database, near)
 
     def worker(self) -> Worker:
         """A scanner for one thread, with a scratch of its own."""
@@ -137,11 +140,19 @@ class _Plan:
                 triggers.setdefault(rule.shape.trigger.encode("ascii"), []).append(number)
         if problems:
             raise RuleError(problems)
-        hinted = hints([(number, rule) for number, rule in enumerate(rules) if rule.keywords])
-        self.rules: list[Sequence[int]] = [*triggers.values(), *(numbers for _, numbers in hinted)]
+        always = hints([(n, rule) for n, rule in enumerate(rules) if rule.keywords and not rule.assigned])
+        near = hints([(n, rule) for n, rule in enumerate(rules) if rule.assigned])
+        # Id of an expression = its place here.
+        assigned = [text.encode("ascii") for text in TRIGGERS.values()] if near else []
+        for text in assigned:
+            triggers.setdefault(text, [])
+        self.rules: list[Sequence[int]] = [*triggers.values(), *(numbers for _, numbers in always)]
         self.codecs = codecs(rules)  # their ids come after those of the rules
-        texts = [*triggers, *(text for text, _ in hinted), *(codec.trigger for codec in self.codecs)]
+        texts = [*triggers, *(text for text, _ in always), *(codec.trigger for codec in self.codecs)]
         self.expressions = list(zip(texts, range(len(texts)), strict=True))
+        self.assigned = [texts.index(text) for text in assigned]
+        self.near = [(text, number) for number, (text, _) in enumerate(near)]
+        self.near_rules = [numbers for _, numbers in near]
 
 
 class Worker:
@@ -151,6 +162,7 @@ class Worker:
         self.engine = engine
         # Decoded text is scanned after the scan it came from has returned, so one scratch serves every depth.
         self._scratch = hyperscan.Scratch(engine.database)
+        self._near_scratch = hyperscan.Scratch(engine.near) if engine.near is not None else None
 
     def scan(self, data: Buffer, fresh: int = 0, limit: int | None = None) -> list[Match]:
         """Secrets in `data` whose match ends in `fresh < end <= limit`, by position, one for a span."""
@@ -187,6 +199,9 @@ class Worker:
         self.engine.database.scan(data, match_event_handler=on_match, scratch=self._scratch)
         ends: dict[int, list[int]] = {}
         encoded: list[tuple[Codec, int]] = []
+        near = [end for number in plan.assigned for end in raw.get(number, ())]
+        if near:
+            self._hints(data, near, ends)
         for number, positions in raw.items():
             if number < len(plan.rules):
                 for rule in plan.rules[number]:
@@ -195,6 +210,24 @@ class Worker:
                 codec = plan.codecs[number - len(plan.rules)]
                 encoded.extend((codec, end) for end in positions)
         return ends, encoded
+
+    def _hints(self, data: Buffer, assigned: list[int], ends: dict[int, list[int]]) -> None:
+        """Look for hints around assignments; adds to `ends`."""
+        windows = _windows(assigned, _HINT_BACK, _HINT_AHEAD, len(data))
+        # Each window costs a call, so where they are dense one scan over all of them is cheaper.
+        if len(windows) > 8 + (len(data) >> 12):
+            windows = [(windows[0][0], windows[-1][1])]
+        base = 0
+        rules = self.engine.plan.near_rules
+
+        def on_match(number: int, _start: int, end: int, _flags: int, _context: object) -> None:
+            for rule in rules[number]:
+                ends.setdefault(rule, []).append(base + end)
+
+        view = memoryview(data)
+        for low, high in windows:
+            base = low
+            self.engine.near.scan(view[low:high], match_event_handler=on_match, scratch=self._near_scratch)
 
     def _decide_all(
         self,

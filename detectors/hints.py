@@ -2,7 +2,9 @@
 
 Keyword rules (`mistral … 32 characters`) are many. As Hyperscan expressions 600 of them took 20 s to compile and halved
 the pack's speed. So Hyperscan only looks for hints, the most telling part of each keyword as a pure literal, and a hint
-sends the text around it to the confirm regex of the rules it stands for.
+the pack's speed. So Hyperscan only looks for hints, the most telling part of each keyword as a literal, and a hint
+rest of the pack; so those of rules that are always written as assignments (`MISTRAL_API_KEY=…`) lie in a database of
+their own, which is scanned only around what looks like an assignment of a credential.
 """
 
 from __future__ import annotations

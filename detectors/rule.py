@@ -10,14 +10,15 @@ import re
 import tomllib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from detectors.pattern import Shape, shape
-from detectors.syntax import parse_problem
+from detectors.syntax import compile_re2, parse_problem
+from detectors.template import TemplateError, expand
 
 __all__ = ["Confidence", "Requires", "Rule", "RuleError", "Severity", "builtin_packs", "load_file", "load_rules"]
 
@@ -37,6 +38,22 @@ _ASSIGN = (
     r"(?:[\s\"'`=\\({\[>]|&quot;|&#34;|%22|%20|\\u0022|(?i:bearer|basic|token|apikey)(?: |%20)){0,16}"
 )
 _RIGHT = r"(?:[^A-Za-z0-9_]|$)"
+
+
+# Triggers that many rules share, by name. `@assigned`: a name that speaks of a credential, an assignment, and six
+# characters of value; `@assigned-key`: some other key and a longer value. Keyword rules are mostly found by them, too.
+TRIGGERS = {
+    "@assigned": (
+        r"""(?i:secret|token|credential|authcode|(?:api|access|auth|private|signing|encryption|master|service|ac"""
+        r"""count|secure|webhook|license|app)[_.-]?key|passw(?:or)?d|passwd|passphrase|passwort|_pwd|\bpwd|pswd)"""
+        r"""[\w.\-\]]{0,24}["'`\\ \t]{0,9}[=:>(][^\w\n]{0,12}(?:(?i:bearer|basic|token)[^\w\n]{1,4})?[^\s"'`\\,;"""
+        r"""&<>(){}\[\]|%]{6}"""
+    ),
+    "@assigned-key": (
+        r"""(?i:[_.-]key|\bkey|_pass|_auth|_salt|_creds|_cred)["'`\\ \t]{0,9}[=:][^\w\n]{0,8}[A-Za-z0-9+/_=-]{16"""
+        r"""}"""
+    ),
+}
 
 
 class RuleError(ValueError):
@@ -131,6 +148,7 @@ class Rule:
     labels: Mapping[str, str] = field(default_factory=dict)
     runbook: str = "generic-secret"
     keywords: tuple[str, ...] = ()
+    assigned: bool = False  # its keywords are looked for near the triggers of TRIGGERS only
     examples: tuple[str, ...] = ()
     negative_examples: tuple[str, ...] = ()
     references: tuple[str, ...] = ()
@@ -176,7 +194,7 @@ def _to_rule(entry: _Entry, family: str, vendor: str, source: str) -> Rule:
         family=family,
         vendor=vendor,
         source=source,
-        trigger=entry.trigger,
+        trigger=TRIGGERS.get(entry.trigger, entry.trigger) if entry.trigger is not None else None,
         entropy=entry.entropy,
         digits=entry.digits,
         checksum=entry.checksum,
@@ -189,10 +207,25 @@ def _to_rule(entry: _Entry, family: str, vendor: str, source: str) -> Rule:
         labels=entry.labels,
         runbook=entry.runbook,
         keywords=tuple(entry.keywords),
+        assigned=bool(entry.keywords) and all(_assigned(example) for example in entry.examples),
         examples=tuple(entry.examples),
         negative_examples=tuple(entry.negative_examples),
         references=tuple(entry.references),
     )
+
+
+@cache
+def _triggers() -> list[Any]:
+    return [compile_re2(text) for text in TRIGGERS.values()]
+
+
+def _assigned(example: str) -> bool:
+    """Whether this example holds what TRIGGERS look for."""
+    try:
+        text = expand(example, 1).encode()
+    except TemplateError:
+        return False  # `rules test` will name it
+    return any(regex.search(text) for regex in _triggers())
 
 
 def _pattern_problem(rule: Rule) -> str | None:
