@@ -104,7 +104,7 @@ def check(
     wanted = [find_rule(settings, rule_id) for rule_id in rule_ids or ()]
     with rule_errors(settings):
         # Compiled with all rules, as overlaps between rules are part of what examples check.
-        engine = Engine.build(read_rules(settings))
+        engine = Engine.build(read_rules(settings), settings.state_dir / "cache")
     ids = {rule.id for rule in wanted}
     chosen = [rule for rule in engine.rules if not ids or rule.id in ids]
     problems = check_rules(engine, chosen, range(1, seeds + 1))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import sys
 from typing import TYPE_CHECKING, Annotated
 
@@ -56,16 +57,27 @@ def _screen(config: Config, daemon: Daemon) -> list[str]:
     lines += [f"  watching {source.name}: {watched(source)}" for source in config.sources]
     lines += [f"  alerts to {sink.name} ({sink.type})" for sink in config.sinks]
     lines += [f"  health, metrics and incidents: {daemon.address}"] if daemon.address else []
-    folder = next(
-        (
-            pattern
-            for source in config.sources
-            for pattern in getattr(source, "include", ())
-            if "/var/log/*.log" in pattern
-        ),
-        None,
-    )
-    if folder:
-        target = folder.replace("*.log", "demo.log")
-        lines.append(f"  to see an alert: {paint(f'monitor sample github-pat >> {target}', bold=True)}")
+    if demo := _demo(config):
+        lines.append(f"  to see an alert: {paint(demo, bold=True)}")
     return lines
+
+
+def _demo(config: Config) -> str | None:
+    """A command that leaks a synthetic secret into a followed file that this user may write; None: there is no such."""
+    for source in config.sources:
+        for pattern in getattr(source, "include", ()):
+            folder, name = os.path.split(pattern)
+            if (
+                name == "*.log"
+                and "*" not in folder
+                and not folder.startswith("/var/log")
+                and os.access(folder, os.W_OK)
+            ):
+                program = sys.argv[0] if os.path.basename(sys.argv[0]) == "monitor" else "monitor"
+                return f"{_near(program)} sample github-pat >> {_near(os.path.join(folder, 'demo.log'))}"
+    return None
+
+
+def _near(path: str) -> str:
+    """As short as it can be typed from the present folder."""
+    return min(path, os.path.relpath(path), key=len) if os.sep in path else path

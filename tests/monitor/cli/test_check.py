@@ -24,7 +24,6 @@ def test_a_good_configuration(monitor: Command, config: Path) -> None:
     (config.parent / "logs").mkdir()
     answer = monitor("check", env={"HOOK_URL": "https://hook.example.org/x"})
     assert (answer.returncode, answer.stdout, answer.stderr) == (0, "ok: 1 sources, 2 sinks\n", "")
-    assert not (config.parent / "state").exists()
 
 
 def test_every_mistake_at_once_is_78(monitor: Command, tmp_path: Path) -> None:
