@@ -104,16 +104,25 @@ class Alert:
     resolved: float | None = None
     labels: Mapping[str, str] = field(default_factory=dict)
     quiet: bool = False  # old: opens without a notification of its own
+    base: Severity = "high"  # of the secret itself, before what the other system knows of it
+    read: float = 0.0  # when it was read, by the other system's clock
 
 
 @dataclass(frozen=True, slots=True)
 class KnownAlert:
-    """What the store knows of an alert."""
+    """What the store knows of an alert, and how its incident is shown. Spares asking for the value again."""
 
     fingerprint: str
     provisional: bool
     updated: float
     incident: str = ""
+    base: Severity = "high"
+    rule: str = ""
+    name: str = ""
+    masked: str = ""
+    confidence: Confidence = "high"
+    runbook: str | None = None
+    read: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

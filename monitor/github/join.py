@@ -59,7 +59,17 @@ async def identity(item: Item, *, host: str, key: bytes, intake: AlertIntake, kn
         print_ = found.fingerprint if found else whole
         masked = found.masked if found else mask(value)
     elif known is not None and not known.provisional:
-        print_ = known.fingerprint
+        return Identity(
+            known.fingerprint,
+            False,
+            known.rule,
+            known.name,
+            known.base,
+            known.confidence,
+            known.masked,
+            known.runbook,
+            {},
+        )
     else:
         # Its place stands for it until the value is known; cannot meet a real fingerprint, nor be guessed without key.
         print_, provisional = fingerprint(key, f"github-alert {item.id(host)}".encode()), True
@@ -97,7 +107,7 @@ def _best(found: Sequence[Finding], whole: str, intake: AlertIntake) -> Finding 
 
 
 def record(
-    item: Item, who: Identity, places: Sequence[Place], *, source: str, host: str, quiet_before: float
+    item: Item, who: Identity, places: Sequence[Place], *, source: str, host: str, quiet_before: float, read: float
 ) -> tuple[Alert, list[Finding]]:
     """The alert and one finding for each of its places; for an alert without any, one that links to its page."""
     alert_id = item.id(host)
@@ -117,6 +127,8 @@ def record(
         resolved=item.resolved,
         labels=labels,
         quiet=item.created < quiet_before,
+        base=who.severity,
+        read=read,
     )
     findings = [
         Finding(

@@ -39,6 +39,7 @@ LOCATION_PAGES = 50  # of 100: a secret in 5,000 places needs no more of them
 AGAIN_AFTER = 300.0
 AHEAD = 3600.0  # a change dated further ahead than this is an error, and must not hide those after it
 MOST_PAGES = 50_000  # five million alerts: a listing that goes on longer goes round in circles
+SETTLED = 60.0  # GitHub's dates are whole seconds: what changed just before we read it may have changed again
 FEW = 5  # so many values are asked for one by one; for more the whole page is read again
 HIDE = {"hide_secret": "true"}
 
@@ -277,14 +278,14 @@ class Poller:
 
         async def take(alert_id: str, one: Item) -> None:
             before = known.get(alert_id)
-            if before is not None and before.updated >= one.updated and not before.provisional and not force:
+            if before is not None and not before.provisional and not force and _unchanged(before, one):
                 return
             whole, places, problem = await self._details(one, before, force=force)
             who = await identity(whole, host=self.host, key=self.key, intake=self.intake, known=before)
             # In one step, without an await between: the lists belong together.
-            alert, found = record(
-                whole, who, places, source=self.source, host=self.host, quiet_before=time.time() - self.quiet_after
-            )
+            now = time.time() + self.client.skew
+            old = now - self.quiet_after
+            alert, found = record(whole, who, places, source=self.source, host=self.host, quiet_before=old, read=now)
             alerts.append(alert)
             findings.extend(found)
             if self.assign and before is None and alert.state == "open" and not alert.quiet:
@@ -376,6 +377,12 @@ class Poller:
         """Commit what an answer says of one alert."""
         one = self.read(body, repo)
         await self._take([one] if one else [], [], handled=handled, force=True, attempts=attempts)
+
+
+def _unchanged(before: KnownAlert, now: Item) -> bool:
+    if before.updated == now.updated:
+        return before.read - before.updated > SETTLED
+    return before.updated > now.updated
 
 
 def later(attempts: int) -> float:

@@ -146,10 +146,12 @@ def _store(connection: Connection, taken: Iterable[Alert]) -> None:
             "provisional": int(alert.provisional),
             "url": clean(alert.url),
             "severity": alert.severity,
+            "base": alert.base,
             "state": alert.state,
             "resolution": alert.resolution,
             "created": alert.created,
             "updated": alert.updated,
+            "read": alert.read,
             "quiet": int(alert.quiet),
             "summarised": 0,
         }
@@ -319,10 +321,18 @@ def due_hooks(connection: Connection, source: str, now: float, limit: int) -> li
 
 
 def known(connection: Connection, ids: Iterable[str]) -> dict[str, KnownAlert]:
-    return {
-        id_: KnownAlert(row.fingerprint, bool(row.provisional), row.updated, row.incident)
-        for id_, row in _rows(connection, ids).items()
-    }
+    about = incidents.c
+    query = select(alerts, about.rule, about.name, about.masked, about.confidence, about.runbook).join(
+        incidents, about.id == alerts.c.incident
+    )
+    found = {}
+    for chunk in chunks(ids):
+        for row in connection.execute(query.where(alerts.c.id.in_(chunk))):
+            found[row.id] = KnownAlert(
+                row.fingerprint, bool(row.provisional), row.updated, row.incident, row.base,
+                row.rule, row.name, row.masked, row.confidence, row.runbook, row.read,
+            )  # fmt: skip
+    return found
 
 
 def write_backs(connection: Connection, source: str, limit: int) -> list[WriteBack]:

@@ -97,11 +97,16 @@ class MemoryIntake:
         return count
 
     async def known_alerts(self, ids: Iterable[str]) -> Mapping[str, KnownAlert]:
+        shown = {finding.generation: finding for finding in reversed(self.findings.values())}
         return {
-            name: KnownAlert(alert.fingerprint, alert.provisional, alert.updated)
+            name: KnownAlert(
+                alert.fingerprint, alert.provisional, alert.updated, "", alert.base,
+                shown[name].rule, shown[name].name, shown[name].masked, shown[name].confidence, shown[name].runbook,
+                alert.read,
+            )
             for name in ids
             if (alert := self.alerts.get(name)) is not None
-        }
+        }  # fmt: skip
 
     async def deliveries(self, limit: int = 50) -> Sequence[HookDelivery]:
         return [delivery for delivery in self.queue.values() if delivery.due <= time.time()][:limit]

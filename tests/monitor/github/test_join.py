@@ -98,30 +98,42 @@ async def test_without_a_value_the_alert_stands_for_it(intake: MemoryIntake) -> 
     assert first.provisional
     assert first.rule == rule_of_type()["github_personal_access_token"]
     assert first == await who(None, "github_personal_access_token", intake)
-    known = KnownAlert("f" * 64, False, 0.0)
-    assert (await who(None, "github_personal_access_token", intake, known)).fingerprint == "f" * 64
     again = await who(None, "github_personal_access_token", intake, KnownAlert(first.fingerprint, True, 0.0))
     assert again.provisional
+
+
+async def test_a_value_that_is_known_is_shown_as_it_was(intake: MemoryIntake) -> None:
+    """The severity too: a token whose value said that it is harmless stays so."""
+    known = KnownAlert("f" * 64, False, 0.0, "i", "info", "some-rule", "A name", "ab…[9]", "medium", "a-runbook")
+    again = await who(None, "github_personal_access_token", intake, known)
+    assert (again.fingerprint, again.provisional, again.severity) == ("f" * 64, False, "info")
+    assert (again.rule, again.name, again.masked, again.confidence) == ("some-rule", "A name", "ab…[9]", "medium")
+    assert again.runbook == "a-runbook"
 
 
 async def test_every_place_is_a_finding_and_an_alert_without_one_links_to_its_page(intake: MemoryIntake) -> None:
     one = alert(None, "x", locations=[commit("a", 1)])
     known = await identity(one, host="github.com", key=KEY, intake=intake, known=None)
     places = [Place("1", "acme/web:a", 1, 2, "https://x.test/a"), Place("2", "acme/web:b")]
-    kept, findings = record(one, known, places, source="gh", host="github.com", quiet_before=0.0)
+    kept, findings = record(one, known, places, source="gh", host="github.com", quiet_before=0.0, read=1.0)
     assert [(finding.path, finding.line, finding.column) for finding in findings] == [
         ("acme/web:a", 1, 2),
         ("acme/web:b", None, None),
     ]
     assert {finding.generation for finding in findings} == {kept.id}
     assert findings[1].url == one.url
-    _, [alone] = record(one, known, [], source="gh", host="github.com", quiet_before=0.0)
+    _, [alone] = record(one, known, [], source="gh", host="github.com", quiet_before=0.0, read=1.0)
     assert (alone.path, alone.url) == ("acme/web", one.url)
 
 
 def test_quiet_goes_by_the_age_of_the_alert(intake: MemoryIntake) -> None:
     old = alert(None, "x", age=8 * 86_400.0)
-    known_args: dict[str, Any] = {"source": "gh", "host": "github.com", "quiet_before": time.time() - 7 * 86_400.0}
+    known_args: dict[str, Any] = {
+        "source": "gh",
+        "host": "github.com",
+        "quiet_before": time.time() - 7 * 86_400.0,
+        "read": 1.0,
+    }
     from monitor.github.join import Identity
 
     who = Identity("f", True, "r", "n", "high", "high", "m", None, {})

@@ -75,6 +75,17 @@ async def test_an_unchanged_listing_costs_no_quota(github: FakeGitHub, intake: M
     assert (github.remaining, github.not_modified, intake.commits) == (left, 3, commits)
 
 
+async def test_two_changes_in_one_second_are_both_seen(
+    github: FakeGitHub, intake: MemoryIntake, poller: Poller
+) -> None:
+    """GitHub's dates are whole seconds: a change right after our reading does not move `updated_at`."""
+    alert = github.add("acme/web", "v")
+    await poller.poll(ORG, [ORG])
+    alert.validity = "active"
+    await poller.poll(ORG, [ORG])
+    assert [one.labels["validity"] for one in intake.alerts.values()] == ["active"]
+
+
 async def test_later_polls_take_the_value_of_new_alerts_only(
     github: FakeGitHub, intake: MemoryIntake, poller: Poller
 ) -> None:
@@ -320,6 +331,19 @@ async def test_a_hook_reads_the_present_state(github: FakeGitHub, intake: Memory
     assert (alert.state, alert.resolution) == ("resolved", "revoked")
     assert alert.fingerprint == fingerprint(KEY, b"v")
     assert intake.queue == {}
+
+
+async def test_a_new_place_of_a_known_alert_is_shown_like_the_others(
+    github: FakeGitHub, intake: MemoryIntake, poller: Poller
+) -> None:
+    alert = github.add("acme/web", "the value", locations=[commit("a")])
+    await poller.poll(ORG, [ORG])
+    [first] = intake.findings.values()
+    github.touch(alert, locations=[commit("a"), commit("b")], validity="active")
+    await poller.poll(ORG, [ORG])
+    second = next(one for one in intake.findings.values() if one.id != first.id)
+    assert [(one.rule, one.name, one.masked) for one in (first, second)] == [(first.rule, first.name, first.masked)] * 2
+    assert (first.severity, second.severity) == ("high", "critical")
 
 
 async def test_a_hook_for_an_alert_that_is_gone_is_dropped(

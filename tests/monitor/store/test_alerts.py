@@ -68,6 +68,14 @@ async def test_the_same_batch_twice_changes_nothing(store: Store) -> None:
     assert list(await store.known_alerts([alert().id, "other"])) == [alert().id]
 
 
+async def test_what_is_known_says_how_its_incident_is_shown(store: Store) -> None:
+    await take(store, alert(base="low"))
+    incident = await only(store)
+    [known] = (await store.known_alerts([alert().id])).values()
+    assert (known.incident, known.base) == (incident.id, "low")
+    assert (known.rule, known.name, known.masked) == (incident.rule, incident.name, incident.masked)
+
+
 async def test_an_answer_that_was_overtaken_is_no_news(store: Store) -> None:
     done = alert(state="resolved", resolution="revoked", updated=NOW, resolved=NOW)
     await take(store, done)
