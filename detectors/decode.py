@@ -219,24 +219,23 @@ def _base64_triggers(literal: bytes) -> Iterable[tuple[bytes, int]]:
 def codecs(rules: Sequence[Rule]) -> list[Codec]:
     """The decode triggers for these rules."""
     out: list[Codec] = []
-    literals = {
-        word
-        for rule in rules
-        if not rule.keywords and not rule.shape.caseless
-        for word in rule.shape.literals
-        if len(word) >= 4
-    }
+    literals: dict[bytes, bool] = {}  # the start of it → whether losing it is critical
+    for rule in rules:
+        if rule.keywords or rule.shape.caseless or rule.severity not in ("critical", "high"):
+            continue
+        for word in rule.shape.literals:
+            if len(word) >= 4:
+                raw = word.encode("latin-1")[:6]  # longer tells no more, and many share their start
+                literals[raw] = literals.get(raw, False) or rule.severity == "critical"
     seen: set[tuple[bytes, int]] = set()
-    for word in sorted(literals):
-        raw = word.encode("latin-1")[:9]  # longer adds nothing but literals
+    for raw, critical in sorted(literals.items()):
         for text, phase in _base64_triggers(raw):
             if len(text) >= 4 and (text, phase) not in seen:
                 seen.add((text, phase))
                 trigger = re.sub(rb"[+/]", lambda m: b"[+-]" if m[0] == b"+" else b"[/_]", text)
                 out.append(Codec("base64", trigger, len(text), phase))
-        digits = raw.hex().encode()
-        if (digits, -1) not in seen:
-            seen.add((digits, -1))
+        if critical:
+            digits = raw.hex().encode()
             out.append(Codec("hex", b"(?i)" + digits, len(digits)))
     out.append(Codec("gzip", rb"H4sI[A-Za-z0-9+/_-]{24}", 28))
     # Percent-encoding: what an assignment, a quoted value, an option or a URL with credentials turns into, but not what
