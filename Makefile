@@ -38,7 +38,7 @@ help:  ## this list
 .PHONY: run
 run: $(VENV)/run.stamp  ## start the monitor on config.toml (a copy of config.example.toml when there is none)
 	@mkdir -p var/log
-	@[ -e $(CONFIG) ] || cp config.example.toml $(CONFIG)
+	@[ -e $(CONFIG) ] || { cp config.example.toml $(CONFIG) && echo "Made $(CONFIG) from config.example.toml"; }
 	@exec $(BIN)/monitor run --intro --config $(CONFIG)
 
 .PHONY: test
