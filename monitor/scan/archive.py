@@ -100,6 +100,11 @@ class Stream:
             pass
         return self._buffer[self._at : self._at + size]
 
+    def first(self) -> bytes:
+        """What the first read gave, without waiting for more."""
+        self.peek(1)
+        return self._buffer[self._at :]
+
     def take(self, size: int) -> bytes:
         """Exactly `size` bytes, fewer at the end."""
         out = bytearray()
@@ -147,7 +152,11 @@ def leaves(path: str, file: Readable, budget: Budget, report: Report) -> Iterato
         if kind(head) == "zip":
             yield from _zip(path, file, budget, report, 1)
             return
-    yield from _open(path, Stream(iter(lambda: file.read(CHUNK), b"")), budget, report, 1)
+    stream = Stream(iter(lambda: file.read(CHUNK), b""))
+    if kind(stream.first()[:HEAD]) is None and not file.seekable():
+        yield path, stream  # a live pipe, whose first line may be long in coming to HEAD bytes
+    else:
+        yield from _open(path, stream, budget, report, 1)
 
 
 def _open(path: str, stream: Stream, budget: Budget, report: Report, depth: int) -> Iterator[tuple[str, Stream]]:

@@ -1,0 +1,224 @@
+from __future__ import annotations
+
+import gzip
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import jsonschema
+import pexpect
+import pytest
+import typer
+
+from detectors.template import expand
+from monitor.cli.scan import size
+
+ROOT = Path(__file__).parents[3]
+Command = Callable[..., subprocess.CompletedProcess[str]]
+pytestmark = pytest.mark.usefixtures("config")
+
+
+def token(n: int) -> str:
+    return expand("ghp_{alnum:30}{crc32}", n)
+
+
+def rows(answer: subprocess.CompletedProcess[str]) -> list[dict[str, object]]:
+    return [json.loads(line) for line in answer.stdout.splitlines()]
+
+
+def test_the_contract_of_jsonl(monitor: Command, tmp_path: Path) -> None:
+    (tmp_path / "a.log").write_text(f"one\n  token={token(1)}\n")
+    answer = monitor("scan", "--format", "jsonl", "a.log")
+    assert answer.returncode == 1
+    assert answer.stderr == ""
+    (row,) = rows(answer)
+    assert row | {"path": "a.log", "line": 2, "column": 9, "rule": "github-pat", "severity": "critical"} == row
+    assert str(row["masked"]).startswith("ghp_")
+    assert row["confidence"] == "high"
+    digest = monitor("fingerprint", stdin=token(1) + "\n").stdout.strip()
+    assert row["fingerprint"] == digest
+    assert token(1) not in answer.stdout
+
+
+def test_exit_codes(monitor: Command, tmp_path: Path) -> None:
+    (tmp_path / "clean").write_text("nothing\n")
+    assert monitor("scan", "clean").returncode == 0
+    for arguments in (["gone"], [], ["--reveal", "clean"], ["-", "clean"], ["--rule", "github-pta", "clean"],
+                      ["--max-size", "big", "clean"], ["--severity", "worst", "clean"]):  # fmt: skip
+        answer = monitor("scan", *arguments)
+        assert answer.returncode == 2, arguments
+        assert answer.stdout == ""
+        assert "Traceback" not in answer.stderr
+    assert "did you mean github-pat" in monitor("scan", "--rule", "github-pta", "clean").stderr
+    (tmp_path / "config.toml").write_text("[rules]\npacks = ['none']\n")
+    assert monitor("scan", "clean").returncode == 78
+
+
+@pytest.mark.parametrize("form", ["text", "json", "jsonl", "sarif"])
+def test_no_form_prints_a_secret(monitor: Command, tmp_path: Path, form: str) -> None:
+    (tmp_path / "a").write_text(f"{token(1)} and {token(2)} on one line\n{expand('{pem:RSA PRIVATE KEY}', 1)}\n")
+    (tmp_path / "b.gz").write_bytes(gzip.compress(token(3).encode()))
+    (tmp_path / "c").write_text(expand("{b64(token " + token(4) + " here)}", 1))
+    answer = monitor("scan", "--format", form, ".")
+    assert answer.returncode == 1
+    for n in range(1, 5):
+        assert token(n)[8:20] not in answer.stdout + answer.stderr
+        assert token(n)[-12:] not in answer.stdout + answer.stderr
+    if form == "json":
+        assert {"a", "b.gz", "c"} == {Path(row["path"]).name for row in json.loads(answer.stdout)}
+    if form == "sarif":
+        schema = ROOT / "tests" / "monitor" / "scan" / "sarif-schema-2.1.0.json"
+        document = json.loads(answer.stdout)
+        jsonschema.Draft7Validator(json.loads(schema.read_text())).validate(document)
+        assert len(document["runs"][0]["results"]) >= 4
+
+
+def test_text_shows_place_rule_preview_and_the_masked_line(monitor: Command, tmp_path: Path) -> None:
+    (tmp_path / "a.log").write_text(f"x\n    key: {token(1)} end\n")
+    answer = monitor("scan", "a.log")
+    first, second = answer.stdout.splitlines()
+    assert first.startswith("a.log:2:10: critical: GitHub personal access token [github-pat] ghp_")
+    assert second.startswith("    key: ghp_")
+    assert second.endswith("] end")
+    assert answer.stderr == "1 finding in 1 file\n"
+
+
+def test_standard_input(monitor: Command) -> None:
+    answer = monitor("scan", "--format", "jsonl", "-", stdin=f"a\nb\n{token(1)}")
+    assert [(row["path"], row["line"], row["column"]) for row in rows(answer)] == [("-", 3, 1)]
+    assert monitor("scan", "-", stdin="").returncode == 0
+
+
+def test_a_live_pipe_is_answered_line_by_line(tmp_path: Path) -> None:
+    """Each answer is waited for before the next line is written."""
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "HOME": str(tmp_path)}
+    with subprocess.Popen(
+        [sys.executable, "-m", "monitor", "scan", "--format", "jsonl", "-"],
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=tmp_path, env=environment, text=True,
+    ) as process:  # fmt: skip
+        assert process.stdin is not None
+        assert process.stdout is not None
+        for n in range(1, 4):
+            process.stdin.write(f"line {token(n)}\n")
+            process.stdin.flush()
+            assert json.loads(process.stdout.readline())["line"] == n
+        process.stdin.close()
+        assert process.wait(20) == 1
+
+
+def test_filters(monitor: Command, tmp_path: Path) -> None:
+    (tmp_path / "config.toml").write_text("[monitor]\nstate_dir='state'\n[rules]\npacks=['vcs/github', 'keys']\n")
+    (tmp_path / "a").write_text(f"{token(1)}\n{expand('{pem:RSA PRIVATE KEY}', 1)}\n")
+    everything = {row["rule"] for row in rows(monitor("scan", "-f", "jsonl", "a"))}
+    assert len(everything) == 2
+    answer = monitor("scan", "-f", "jsonl", "--rule", "github-pat", "a")
+    assert {row["rule"] for row in rows(answer)} == {"github-pat"}
+    assert {row["severity"] for row in rows(monitor("scan", "-f", "jsonl", "--severity", "critical", "a"))} == {
+        "critical"
+    }
+    assert {row["confidence"] for row in rows(monitor("scan", "-f", "jsonl", "--confidence", "high", "a"))} == {"high"}
+
+
+def test_suppressions(monitor: Command, tmp_path: Path) -> None:
+    (tmp_path / "a").write_text(f"{token(1)}  # gitleaks:allow\n")
+    answer = monitor("scan", "a")
+    assert (answer.returncode, answer.stdout) == (0, "")
+    assert answer.stderr == "0 findings in 1 file, 1 silenced by comments\n"
+    assert monitor("scan", "--no-suppressions", "a").returncode == 1
+
+
+def test_baseline(monitor: Command, tmp_path: Path) -> None:
+    (tmp_path / "src").mkdir()
+    (tmp_path / "src" / "a").write_text(f"{token(1)} {token(2)}\n")
+    answer = monitor("scan", "--write-baseline", "base.json", "src")
+    assert (answer.returncode, answer.stderr.splitlines()[-1]) == (0, "base.json: 2 secrets accepted")
+    (tmp_path / "src" / "moved").write_text(f"\n\n{token(2)}\n")
+    answer = monitor("scan", "--baseline", "base.json", "src")
+    assert (answer.returncode, answer.stdout) == (0, "")
+    assert "3 in the baseline" in answer.stderr
+    (tmp_path / "src" / "b").write_text(token(3))
+    answer = monitor("scan", "--baseline", "base.json", "-f", "jsonl", "src")
+    assert answer.returncode == 1
+    assert [row["path"] for row in rows(answer)] == ["src/b"]
+    (tmp_path / "state" / "fingerprint.key").unlink()
+    answer = monitor("scan", "--baseline", "base.json", "src")
+    assert answer.returncode == 78
+    assert "another fingerprint key" in answer.stderr
+
+
+def test_trees_limits_and_what_cannot_be_read(monitor: Command, tmp_path: Path) -> None:
+    tree = tmp_path / "tree"
+    (tree / ".git").mkdir(parents=True)
+    (tree / ".git" / "config").write_text(token(1))
+    (tree / "ignored.log").write_text(token(2))
+    (tree / ".gitignore").write_text("*.log\n")
+    (tree / "big").write_text(token(3) + " " * 3000)
+    (tree / "bin").write_bytes(b"\0" + token(4).encode())
+    (tree / "bad.gz").write_bytes(gzip.compress(token(5).encode() * 100)[:-20])
+    (tree / "link").symlink_to(tmp_path / "outside")
+    (tmp_path / "outside").write_text(token(6))
+    answer = monitor("scan", "-f", "jsonl", "--gitignore", "--max-size", "2K", "--skip-binary", "tree")
+    assert {row["path"] for row in rows(answer)} <= {"tree/bad.gz"}
+    assert "tree/bad.gz: ends in the middle" in answer.stderr
+    assert "1 could not be read" in answer.stderr
+    paths = {row["path"] for row in rows(monitor("scan", "-f", "jsonl", "--git-folders", "tree"))}
+    assert {"tree/.git/config", "tree/ignored.log", "tree/big", "tree/bin"} <= paths
+    assert not any("link" in str(path) for path in paths)
+
+
+def test_hostile_names_are_escaped(monitor: Command, tmp_path: Path) -> None:
+    (tmp_path / "d").mkdir()
+    name = b"\x1b[31mred\n\xff"
+    (tmp_path / "d" / os.fsdecode(name)).write_text(token(1))
+    answer = monitor("scan", "d")
+    assert "\x1b" not in answer.stdout
+    assert "d/\\x1b[31mred\\n\\udcff:1:1" in answer.stdout
+    assert rows(monitor("scan", "-f", "jsonl", "d"))[0]["path"] == "d/\x1b[31mred\n\\udcff"
+
+
+def test_where_nothing_may_be_written_it_still_works(monitor: Command, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("not a folder")
+    (tmp_path / "config.toml").write_text("[monitor]\nstate_dir = 'file/state'\n[rules]\npacks = ['vcs/github']\n")
+    (tmp_path / "a").write_text(token(1))
+    answer = monitor("scan", "-f", "jsonl", "a")
+    assert answer.returncode == 1
+    assert len(rows(answer)) == 1
+    assert "fingerprints hold for this run only" in answer.stderr
+    assert monitor("scan", "--write-baseline", "b.json", "a").returncode == 78
+
+
+def test_the_compiled_rules_are_kept_for_the_next_start(monitor: Command, tmp_path: Path) -> None:
+    (tmp_path / "a").write_text("x")
+    monitor("scan", "a")
+    assert {path.suffix for path in (tmp_path / "state" / "cache").iterdir()} == {".hsdb", ".rules"}
+
+
+def test_reveal_and_colour_on_a_terminal_only(tmp_path: Path) -> None:
+    (tmp_path / "a").write_text(f"key {token(1)} end\n")
+    environment = {
+        "PATH": os.environ["PATH"], "HOME": str(tmp_path), "PYTHONPATH": str(ROOT), "TERM": "xterm", "COLUMNS": "200",
+    }  # fmt: skip
+    for option, shown in ((["--reveal"], True), ([], False)):
+        child = pexpect.spawn(
+            sys.executable, ["-m", "monitor", "scan", *option, "a"], cwd=tmp_path, env=environment,  # type: ignore[arg-type]
+            timeout=60, encoding="utf-8", dimensions=(50, 200),
+        )  # fmt: skip
+        output = child.read()
+        child.close()
+        assert child.exitstatus == 1
+        assert (token(1) in output) is shown
+        assert "\x1b[" in output
+
+
+@pytest.mark.parametrize(("text", "value"), [("10", 10), ("1K", 1024), ("2 MiB", 2 << 20), ("3gb", 3 << 30), (7, 7)])
+def test_sizes(text: str | int, value: int) -> None:
+    assert size(text) == value
+
+
+@pytest.mark.parametrize("text", ["", "K", "-1", "1.5M", "10X"])
+def test_what_is_no_size(text: str) -> None:
+    with pytest.raises(typer.BadParameter):
+        size(text)
