@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import hmac
 import re
 import time
 import zlib
@@ -13,7 +14,7 @@ from urllib.parse import unquote_to_bytes
 
 import orjson
 
-from detectors.fingerprint import b64decode
+from detectors.fingerprint import b64decode, normalise
 from detectors.rule import Confidence, Severity
 from detectors.template import base62_crc32
 
@@ -75,6 +76,21 @@ def _json_part(part: bytes) -> dict[str, object] | None:
     return data if isinstance(data, dict) else None
 
 
+_PRINTED_JWT_KEYS = (
+    b"secret",
+    b"your-secret-key",
+    b"your-256-bit-secret",
+    b"a-string-secret-at-least-256-bits-long",
+    b"key",
+    b"changeme",
+)
+
+
+def _signed_with_printed_key(parts: list[bytes]) -> bool:
+    signature, text = b64decode(parts[2]), b".".join(parts[:2])
+    return any(hmac.digest(key, text, "sha256") == signature for key in _PRINTED_JWT_KEYS)
+
+
 _ROLE_SEVERITY: dict[str, Severity] = {"service_role": "critical", "supabase_admin": "critical", "anon": "info"}
 
 
@@ -99,6 +115,10 @@ def jwt(secret: bytes) -> Check:
         return Check(
             reason="expired", labels=labels | {"expired": "true"}, severity="info" if severity == "info" else "low"
         )
+    if str(header.get("alg", "")) == "HS256" and len(parts) == 3 and _signed_with_printed_key(parts):
+        # Whoever reads the manual can sign another one, so this one is an example, or no protection at all.
+        labels |= {"signing_key": "printed in manuals"}
+        return Check(reason="signed with the key of an example", labels=labels, severity="low", confidence="low")
     if severity is None and str(header.get("alg", "")).lower() == "none":
         return Check(reason="unsigned token", labels=labels | {"alg": "none"}, severity="low")
     return Check(reason="header and claims decode", labels=labels, severity=severity)
@@ -171,6 +191,41 @@ def pypi_macaroon(secret: bytes) -> Check:
     return _proof(b"pypi.org" in raw[:40], "macaroon location")
 
 
+# Private keys that packages found on most machines carry for their own tests, as the first 16 hex digits of the SHA-256
+# of their DER: the certificates of CPython's test suite and of moto's proxy.
+_PUBLISHED_KEYS = frozenset(
+    "30325068603a16a0 47698284e7e71daf 492e9dcc8cadbe00 5d0b7e7bbb03d7bf 83d4d09f6eb60626 8547eb983f31a400 "
+    "85f11ff5a5107ed9 8ffef375b96e9528 a70f24304eba8198 aa937c270bfefeac cf1db3df60313e91 f022ad7b79455ba6 "
+    "f139e02d7543073f fb7f6509e3ab7681".split()
+)
+
+
+def pem(secret: bytes) -> Check:
+    """The body of a PEM is base64 of one DER SEQUENCE of the length it declares (RFC 5208, 5915, 8017), or opens with
+    `openssh-key-v1`. Damaged, shortened and invented ones are still reported, with less confidence."""
+    _, _, text = normalise(secret).partition(b" ")
+    body = text.rsplit(b" ", 1)[-1]
+    raw = b64decode(body)
+    if raw is None:
+        return Check(reason="the body is not whole base64", confidence="medium")
+    if hashlib.sha256(raw).hexdigest()[:16] in _PUBLISHED_KEYS:
+        reason = "published for tests: everybody has it"
+        return Check(reason=reason, severity="info", confidence="low", labels={"published": "true"})
+    if raw.startswith(b"openssh-key-v1\0") or _der_length(raw) == len(raw):
+        return Check(valid=True, reason="the body is a whole key")
+    return Check(reason="the body is not a whole key", confidence="medium")
+
+
+def _der_length(raw: bytes) -> int:
+    """Bytes that the outermost DER SEQUENCE says it has, its header included; 0 when it is none."""
+    if len(raw) < 2 or raw[0] != 0x30:
+        return 0
+    if raw[1] < 0x80:
+        return 2 + raw[1]
+    count = raw[1] & 0x7F
+    return 2 + count + int.from_bytes(raw[2 : 2 + count], "big") if 0 < count <= 4 else 0
+
+
 _TEST_MODE = re.compile(rb"^[a-z]{2}_test_|_test_|^sandbox")
 
 
@@ -193,5 +248,6 @@ CHECKS: dict[str, Callable[[bytes], Check]] = {
     "base64": base64_text,
     "discord-bot": discord_bot,
     "pypi-macaroon": pypi_macaroon,
+    "pem": pem,
     "test-mode": test_mode,
 }

@@ -324,10 +324,11 @@ class Worker:
             bits = entropy(secret)
             if bits < rule.entropy:
                 return no("entropy", f"entropy {bits:.2f} is below {rule.entropy:.2f} bits a character")
-        if rule.words and (reason := words(secret)):
+        before = bytes(data[max(0, start - 64) : start])
+        if rule.words and (reason := words(secret, before)):
             return no("words", reason)
         if rule.hashes:
-            reason = looks_like_hash(secret, bytes(data[max(0, start - 64) : start]))
+            reason = looks_like_hash(secret, before)
             if reason:
                 return no("hash", reason)
         severity, confidence, labels = rule.severity, rule.confidence, dict(rule.labels)
@@ -355,10 +356,10 @@ class Worker:
             present = self._companion(companion, data, start, end)
             if present is None and not companion.optional:
                 return no("requires", f"no {companion.rule or 'companion'} within {companion.within} bytes")
-            if present is not None:
+            if present is not None and (companion.optional or companion.rule is not None):
                 confidence = "high"
-                if companion.rule is not None:
-                    labels[companion.rule] = present
+            if present is not None and companion.rule is not None:
+                labels[companion.rule] = present
         masked = mask(value, (rule.shape.prefix, *rule.shape.literals) if value is secret else ())
         match = Match(rule, start, end, value, masked, severity, confidence, (), labels)
         return Decision(rule, start, end, True, "accepted", why, match)

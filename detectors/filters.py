@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 import re
 from collections import Counter
@@ -10,19 +11,27 @@ from urllib.parse import unquote_to_bytes
 
 __all__ = ["entropy", "looks_like_hash", "placeholder", "words"]
 
+# Values that specifications and manuals print, as 16 hex digits of their SHA-256: the examples of RFC 6749, 6750 and
+# OAuth 1, SQLAlchemy's, and the fixed keys of Azure's storage and Cosmos DB emulators.
+_PRINTED = frozenset(
+    "0011cc25eb432071 00cf4c781dc37003 53f5da0aaa93d64c 6c96130f130ab0d6 9d03b692e941d5ac a35b81a7d7927b70 "
+    "aa6547439583c3a2 ad71fb4165536675 b31adff4641f390d b8e148545b13c78b d0c01bc88bd8646c e9974c507d2a8021 "
+    "ea9bdfd02c0c412c".split()
+)
+
 # Words that stand where a secret will be. Only such as random text practically never holds.
 _WORDS = re.compile(
     rb"(?i)example|sample[_-]?(?:key|token|secret)|placeholder|redacted|censored|filtered|masked|hidden|removed|obfuscated"
     rb"|change[_-]?me|replace[_-]?(?:me|this|with)|(?:your|my|the|some|enter|insert|put)[_-](?:own[_-])?(?:\w{1,12}[_-])?"
     rb"(?:key|token|secret|pass|api|access|auth|client|account|user|db|database|here|id|bot|app|project)"
-    rb"|your[_-]|-here\b|_here\b|(?:fake|dummy|bogus)[_-]?|notreal|not[_-]a[_-]|xxxx|\*{3}|\.{3}|\.\.\.|deadbeef|0{8}|foobar|lorem"
-    rb"|abcdefghij|0123456789|1234567890|bcdefghijk|qwertyuiop|asdfghjkl|test[_-]?(?:key|token|secret|password)|topsecret"
+    rb"|^a secret$|your[_-]|-here\b|_here\b|(?:fake|dummy|bogus)[_-]?|notreal|not[_-]a[_-]|xxxx|\*{3}|\.{3}|deadbeef|0{8}"
+    rb"|foobar|lorem|abcdefghij|0123456789|1234567890|bcdefghijk|qwertyuiop|asdfghjkl|test[_-]?(?:key|token|secret|password)|topsecret"
 )
 # Expressions of templates, shells and programs: `${VAR}`, `$VAR`, `{{ x }}`, `<token>`, `%s`, `%(x)s`, `os.environ[`, …
 _EXPRESSIONS = re.compile(
     rb"\$\{|\$\(|\{\{|\}\}|#\{|<%|%>|<[A-Za-z_$][\w .:-]{0,40}>|^<|^\$[A-Za-z_]|^%[sdv]$|^%\(|^@[A-Za-z]"
-    rb"|^\{[\w.]*\}$|^%[A-Z_]+%$|(?i:process\.env|os\.environ|getenv|system\.get|secrets?\.[a-z_]{2,}$"
-    rb"|config\[|env\[|params\[|vault:|arn:aws:|ref\+|op://)"
+    rb"|^\{[\w.]*\}|^\[[a-z_ -]+\]$|^%[A-Z_]+%$|^[A-Z]{2,}(?:_[A-Z]{2,})+$"
+    rb"|(?i:process\.env|os\.environ|getenv|system\.get|secrets?\.[a-z_]{2,}$|config\[|env\[|params\[|vault:|arn:aws:|ref\+|op://)"
 )
 _UUID = re.compile(rb"^[0-9a-fA-F]{8}-(?:[0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}$")
 _HASH_LENGTHS = frozenset((32, 40, 56, 64, 96, 128))
@@ -30,6 +39,15 @@ _HASH_CONTEXT = re.compile(
     rb"(?i)(?:sha-?(?:1|224|256|384|512)|md5|digest|checksum|hash|etag|commit|revision|\brev\b|integrity|fingerprint|"
     rb"blob|tree|parent|image|layer|trace[_-]?id|span[_-]?id|request[_-]?id|correlation|uuid|guid|build[_-]?id|nonce)"
     rb"[\"'\s:=@/_\[\]()-]{0,6}[\w-]{0,16}[\"'\s:=@/_\[\]()-]{0,4}$"
+)
+# Names whose value pages through a list or marks a request, and names of an identifier, not of the secret itself.
+_PAGE_CONTEXT = re.compile(
+    rb"(?i:(?:next|prev(?:ious)?|page|pagination|continuation|continue|forward|backward|cursor|resume|sync|scroll|change"
+    rb"|idempotency)[_-]?(?:page|forward|backward)?[_-]?token|secrets?[_-]?arn|(?:key|credential)s?[_-]?id"
+    rb"|secretsmanager:[^\s:]{0,24}:[^\s:]{0,16}:secret|AWS::\w{2,30}::\w{3,30})[\"'\\\s:=>]{0,8}$"
+)
+_REQUEST_CONTEXT = re.compile(
+    rb"(?i)(?:client|request|import|export|work|lock|action|update|token)[_-]?token[\"'\\\s:=>]{0,8}$"
 )
 
 
@@ -63,6 +81,8 @@ def placeholder(value: bytes) -> str | None:
         return f"placeholder word {word[0].decode('ascii', 'replace').lower()!r}"
     if _EXPRESSIONS.search(value):
         return "an expression or a template, not a value"
+    if hashlib.sha256(value).hexdigest()[:16] in _PRINTED:
+        return "a value printed in a specification or a manual"
     if _sequence(value):
         return "repeated or sequential characters"
     return None
@@ -73,7 +93,8 @@ def looks_like_hash(value: bytes, before: bytes) -> str | None:
     if b"%" in before:
         before = unquote_to_bytes(before)
     if _UUID.match(value):
-        return "a UUID in the context of an identifier" if _HASH_CONTEXT.search(before) else None
+        identifies = _HASH_CONTEXT.search(before) or _PAGE_CONTEXT.search(before) or _REQUEST_CONTEXT.search(before)
+        return "a UUID in the context of an identifier" if identifies else None
     if len(value) in _HASH_LENGTHS and not value.strip(b"0123456789abcdefABCDEF") and _HASH_CONTEXT.search(before):
         return "a digest: its name says so"
     if value.isdigit() and len(value) < 40:
@@ -83,7 +104,7 @@ def looks_like_hash(value: bytes, before: bytes) -> str | None:
 
 _NAME = re.compile(
     rb"[A-Za-z]+(?:[ _./:-]+[A-Za-z]+)*[_./:-]?|[A-Za-z_][\w-]*(?:\.[A-Za-z_][\w-]*)+"
-    rb"|[a-z]+(?:[A-Z][a-z]+)*\d?|[A-Z][A-Z_]+\d?"
+    rb"|[a-z]+(?:[A-Z][a-z]+)*\d?|[A-Z][A-Z_]+\d?|_+[A-Za-z]+(?:_[A-Za-z]+)*"
 )
 _PATH = re.compile(
     rb"(?:[A-Za-z]:)?[./~]{0,2}/[\w.+@-]+(?:/[\w.+@-]*)+|[\w-]+(?:/[\w.-]+){2,}|[a-z]+://\S*|[\w.-]+\.(?:com|io|net|org|dev|py|js|ts|go|java|yml|yaml|json|pem|key|crt|txt|html|local|internal)(?:[:/].*)?"
@@ -97,8 +118,13 @@ _TYPES = re.compile(
 _TIME = re.compile(rb"\d{4}-\d\d-\d\d(?:[T ]\d\d:\d\d.*)?|\d\d:\d\d.*|\d+(?:\.\d+){1,3}(?::\d+)?")
 
 
-def words(value: bytes) -> str | None:
-    """Why `value` is words, a name, a path, a call or a time rather than a value, or None. For generic rules only."""
+def words(value: bytes, before: bytes = b"") -> str | None:
+    """Why `value` is words, a name, a path, a call or a time rather than a value, or None. For generic rules only.
+
+    `before`: text of its line left of it; its name may be that of a page, a request or an identifier.
+    """
+    if _PAGE_CONTEXT.search(unquote_to_bytes(before) if b"%" in before else before):
+        return "its name is that of a page, a request or an identifier"
     for pattern, what in (
         (_TYPES, "a keyword"),
         (_NAME, "words or a name"),

@@ -118,7 +118,7 @@ def _jwt(argument: str, rng: random.Random) -> str:
 def _pem(label: str, rng: random.Random, newline: str) -> str:
     # DER opens with a SEQUENCE header, as every real key does; the rest is noise.
     size = 96 if label.startswith("EC") or label == "PRIVATE KEY" else 420
-    body = base64.b64encode(b"0\x82" + size.to_bytes(2, "big") + b"\x02\x01\x00" + rng.randbytes(size)).decode()
+    body = base64.b64encode(b"0\x82" + (size + 3).to_bytes(2, "big") + b"\x02\x01\x00" + rng.randbytes(size)).decode()
     lines = [body[i : i + 64] for i in range(0, len(body), 64)]
     return newline.join([f"-----BEGIN {label}-----", *lines, f"-----END {label}-----"])
 
