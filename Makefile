@@ -60,8 +60,9 @@ campaign: $(VENV)/dev.stamp  ## the long seeded trials: kill, rotate, fail, and 
 	$(BIN)/pytest -n 2 -m campaign -o addopts="--strict-markers --import-mode=importlib -q" tests/acceptance
 
 # With uv (https://docs.astral.sh/uv/); the lock is committed, users need pip only. The build backend is locked too, so
-# that nothing unpinned runs at installation. No index address goes into the files.
-LOCK := uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header --quiet
+# that nothing unpinned runs at installation. Extras stay in it: pip 23 looks for another version of them otherwise. No
+# index address goes into the files.
+LOCK := uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes --no-strip-extras --no-emit-index-url --no-annotate --no-header --quiet
 .PHONY: lock
 lock:  ## renew requirements.lock and requirements-dev.lock (needs uv)
 	$(LOCK) --group build --output-file requirements.lock
