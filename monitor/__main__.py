@@ -32,6 +32,10 @@ def _report(error: Exception) -> int:
     if isinstance(error, ConfigError):
         sys.stderr.write(f"{error}\n")
         return EX_CONFIG
+    store = sys.modules.get("monitor.store")  # imported if it has failed; slow to import otherwise
+    if store is not None and isinstance(error, store.StoreError):
+        sys.stderr.write(f"{error}\n")
+        return 1
     # A message may quote what was being worked on, so of an unexpected error only the place and the type are shown.
     frames = [frame for frame in traceback.extract_tb(error.__traceback__) if "/typer/" not in frame.filename]
     sys.stderr.writelines(traceback.format_list(frames))

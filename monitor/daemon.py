@@ -7,18 +7,18 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import glob
 import os
 import random
 import signal
+import threading
 import time
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Any, Protocol
 
 import structlog
 from prometheus_client import CollectorRegistry
-from watchfiles import awatch
 
 from detectors.check import check_rules
 from detectors.engine import Engine
@@ -33,7 +33,7 @@ from monitor.process import harden, notify, watchdog_interval
 from monitor.scanner import Scanner
 from monitor.sources import load_source
 from monitor.sources.base import SourceConfig
-from monitor.store import Recovery, Store
+from monitor.store import Recovery, Store, StoreError
 from monitor.store.records import AlertBatch
 from monitor.web import app as web
 from monitor.web import console, github_hook
@@ -49,6 +49,8 @@ _DRAIN = 6.0  # seconds for notifications in flight at the end; systemd is promi
 _STUCK = 60.0  # a scan of one block that takes so long will not end
 _BEAT = 2.0  # seconds between looks at ourselves
 _RESTART_FIRST, _RESTART_LONGEST = 1.0, 60.0
+_LONGEST_END = 9.5  # after so many seconds the end is not waited for any longer
+_WATCH = 0.5  # seconds between looks at the configuration and the rule files
 _ONCE_SETTLE = 60.0  # `--once` waits so long for the sinks
 
 
@@ -82,6 +84,7 @@ class Daemon:
         self._sources: dict[str, tuple[SourceConfig, asyncio.Task[None]]] = {}
         self._finished: set[str] = set()
         self._ready = False
+        self._loaded = _signature(config)  # the files as they were when they were last read
         self._lag = 0.0  # seconds the event loop was late at its last beat
         self._key = b""
         self._sinks: dict[str, Sink] = {}
@@ -93,6 +96,7 @@ class Daemon:
     async def run(self, on_ready: Callable[[Daemon], None] = lambda daemon: None) -> int:
         """Until a signal, or with `once` until everything is read and delivered. Raises ConfigError at start."""
         harden()
+        asyncio.get_running_loop().set_exception_handler(_unhandled)
         with self._signals():
             try:
                 async with self._parts():
@@ -161,21 +165,19 @@ class Daemon:
             yield
 
     async def _run(self) -> int:
-        watching = asyncio.create_task(self._watch_files(), name="configuration")
-        try:
-            while not self._stop.is_set():
-                await _either(self._stop, self._reload)
-                if self._reload.is_set() and not self._stop.is_set():
-                    self._reload.clear()
-                    await self._reload_now()
-        finally:
-            await _cancel(watching)
+        tasks = [
+            asyncio.create_task(self._watch_files(), name="configuration"),
+            asyncio.create_task(self._reload_forever(), name="reload"),
+        ]
+        await self._stop.wait()
         notify("STOPPING=1")
         log.info("stopping")
+        for task in tasks:  # a reload in progress is given up: it may wait for a sink longer than we have
+            await _cancel(task)
         return 0
 
     async def _run_once(self) -> int:
-        """Every source to its present end, then every notification; 1 when some could not be delivered yet."""
+        """Every source to its present end, then every notification; 1 when something failed or is left over."""
         stopped = asyncio.create_task(self._stop.wait())
         pending: set[asyncio.Task[Any]] = {task for _, task in self._sources.values()}
         while pending and not stopped.done():
@@ -188,7 +190,10 @@ class Daemon:
         left = await self._delivery.settle(_ONCE_SETTLE)
         if left:
             log.warning("not everything could be delivered; it is kept for the next run", notifications=left)
-        return 1 if left else 0
+        failed = [name for name in self._sources if name not in self._finished]
+        if failed:
+            log.error("sources could not be read to their end", sources=failed)
+        return 1 if left or failed else 0
 
     async def _drain(self) -> None:
         await self._delivery.drain(_DRAIN)
@@ -208,6 +213,10 @@ class Daemon:
             if self._stop.is_set():
                 os._exit(130)  # asked twice: at once, whatever is under way; nothing committed is lost
             self._stop.set()
+            # A thread that hangs (a dead disk, a resolver) would hold up the interpreter's own end for ever.
+            limit = threading.Timer(_LONGEST_END, _give_up)
+            limit.daemon = True
+            limit.start()
 
         handled = {signal.SIGTERM: end, signal.SIGINT: end, signal.SIGHUP: self.reload}
         for number, handler in handled.items():
@@ -229,12 +238,11 @@ class Daemon:
         """Run one source; start it again when it fails, ever later."""
         pause = _RESTART_FIRST
         while True:
-            intake = SourceIntake(self, config.name)
-            source = load_source(config.type)(config, intake, self._key)
             began = time.monotonic()
             try:
+                source = load_source(config.type)(config, SourceIntake(self, config.name), self._key)
                 await source.run(self.once)
-            except Exception as error:
+            except Exception as error:  # noqa: BLE001 - the supervision boundary
                 log.error("source failed", source=config.name, error_type=type(error).__name__, exc_info=False)
                 self.snapshot.restarts[config.name] += 1
                 if time.monotonic() - began > _RESTART_LONGEST:
@@ -244,7 +252,7 @@ class Daemon:
                         f"Source {config.name} keeps failing", f"It is started again every {pause:.0f} s at most."
                     )
                 if self.once and pause > _RESTART_FIRST * 4:
-                    raise
+                    return  # its name is missing among those that have come to their end
                 await asyncio.sleep(pause * random.uniform(0.8, 1.2))  # noqa: S311 - jitter
                 pause = min(pause * 2, _RESTART_LONGEST)
             else:
@@ -276,14 +284,23 @@ class Daemon:
         """Look at ourselves, and feed the watchdog while there is progress to vouch for."""
         interval = min(_BEAT, watchdog_interval() or _BEAT)
         due = time.monotonic()
-        while True:
-            due = max(due + interval, time.monotonic())
-            await asyncio.sleep(max(0.0, due - time.monotonic()))
-            self._lag = time.monotonic() - due
-            with contextlib.suppress(Exception):  # a database in trouble reports itself
-                self.snapshot.store = await self._store.stats()
-            if all(problem is None for problem in self.live().values()):
-                notify("WATCHDOG=1")
+        counting: asyncio.Task[None] | None = None
+        try:
+            while True:
+                due = max(due + interval, time.monotonic())
+                await asyncio.sleep(max(0.0, due - time.monotonic()))
+                self._lag = time.monotonic() - due
+                if all(problem is None for problem in self.live().values()):
+                    notify("WATCHDOG=1")
+                if counting is None or counting.done():  # aside: a slow disk must not look like a hung daemon
+                    counting = asyncio.create_task(self._count())
+        finally:
+            if counting is not None:
+                await _cancel(counting)
+
+    async def _count(self) -> None:
+        with contextlib.suppress(StoreError):  # a database in trouble reports itself
+            self.snapshot.store = await self._store.stats()
 
     def live(self) -> Mapping[str, str | None]:
         """Parts without which only a restart helps."""
@@ -311,7 +328,7 @@ class Daemon:
 
     @contextlib.asynccontextmanager
     async def _serve(self) -> AsyncIterator[None]:
-        """The HTTP server; an address that is taken is reported, and the rest goes on without it."""
+        """The HTTP server. Raises ConfigError when its address cannot be had."""
         config = self.config
         host, port = configuration.split_listen(config.http.listen)
         registry = CollectorRegistry()
@@ -340,32 +357,24 @@ class Daemon:
     # Reload
 
     async def _watch_files(self) -> None:
-        """Reload when the configuration or a rule file changes. Folders are watched, as editors replace files."""
+        """Reload when the configuration or a rule file has changed and then rested for a moment.
+
+        A look at a few files twice a second costs nothing, and unlike a watch it also sees files behind symbolic links
+        (as Kubernetes mounts them), on network file systems, and in folders that come into being later.
+        """
+        before = self._loaded
         while True:
-            folders, wanted = self._watched()
-            if not folders:
-                await self._stop.wait()
-                return
-            try:
-                async for changes in awatch(*folders, step=50, debounce=400, recursive=False, stop_event=self._stop):
-                    if any(wanted(Path(name)) for _, name in changes):
-                        self.reload()
-                        break  # what is to be watched may have changed as well
-                else:
-                    return
-            except Exception as error:  # noqa: BLE001 - a watch that fails (limits, odd names) must not stop anything
-                log.warning("cannot watch the configuration; use SIGHUP", error_type=type(error).__name__)
-                await asyncio.sleep(30)
+            await asyncio.sleep(_WATCH)
+            now = await asyncio.to_thread(_signature, self.config)
+            if now != self._loaded and now == before:
+                self._reload.set()
+            before = now
 
-    def _watched(self) -> tuple[set[Path], Callable[[Path], bool]]:
-        files = {self.config.path} if self.config.path else set()
-        patterns = [Path(pattern) for pattern in self.config.rules.paths]
-        folders = {path.parent for path in [*files, *patterns]}
-
-        def wanted(path: Path) -> bool:
-            return path in files or any(path.match(str(pattern)) for pattern in patterns)
-
-        return {folder for folder in folders if folder.is_dir()}, wanted
+    async def _reload_forever(self) -> None:
+        while True:
+            await self._reload.wait()
+            self._reload.clear()
+            await self._reload_now()
 
     async def _reload_now(self) -> None:
         """Take over a changed configuration as a whole, or keep the old one as a whole."""
@@ -387,8 +396,13 @@ class Daemon:
 
     async def _take_over(self) -> None:
         old = self.config
+        # Before they are read: a change made meanwhile is seen at the next look.
+        self._loaded = await asyncio.to_thread(_signature, old)
         new = await asyncio.to_thread(configuration.load, old.path) if old.path else old
+        if new.rules.paths != old.rules.paths:
+            self._loaded = self._loaded[:1] + (await asyncio.to_thread(_signature, new))[1:]
         engine = await asyncio.to_thread(build_engine, new)
+        sinks = build_sinks(new.sinks, self._http) if new.sinks != old.sinks else None
         for name in ("monitor", "http"):
             if getattr(new, name) != getattr(old, name):
                 log.warning(f"[{name}] changed: it takes effect at the next start")
@@ -398,12 +412,6 @@ class Daemon:
         self.snapshot.rules = len(engine.rules)
         self.config = new
         self._store.policy = new.policy
-        if new.sinks != old.sinks:
-            fallbacks = {sink.name: sink.fallback for sink in new.sinks}
-            before, self._sinks = self._sinks, build_sinks(new.sinks, self._http)
-            await self._delivery.replace(self._sinks, fallbacks)
-            for sink in before.values():
-                await sink.close()
         kept = set(new.sources)
         for name, (source, task) in list(self._sources.items()):
             if source not in kept:
@@ -412,6 +420,11 @@ class Daemon:
         for source in new.sources:
             if source.name not in self._sources:
                 self._start(source)
+        if sinks is not None:
+            before, self._sinks = self._sinks, sinks
+            await self._delivery.replace(sinks, {sink.name: sink.fallback for sink in new.sinks})
+            for sink in before.values():
+                await sink.close()
 
     # For sources
 
@@ -519,16 +532,35 @@ def _first_step(name: str | None) -> str | None:
     return book.first_step if book is not None else None
 
 
+def _signature(config: Config) -> tuple[tuple[str, int, int, int], ...]:
+    """What tells whether the configuration (first) or a rule file has changed."""
+    paths = [str(config.path)] if config.path else []
+    paths += sorted(path for pattern in config.rules.paths for path in glob.glob(pattern, recursive=True))
+    found = []
+    for path in paths:
+        try:
+            info = os.stat(path)
+        except OSError:
+            found.append((path, 0, 0, 0))
+        else:
+            found.append((path, info.st_ino, info.st_mtime_ns, info.st_size))
+    return tuple(found)
+
+
+def _unhandled(_loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    """asyncio's own handler prints the exception, whose text may quote what was being worked on."""
+    error = context.get("exception")
+    log.error("unhandled", detail=context["message"], error_type=type(error).__name__ if error else None)
+
+
+def _give_up() -> None:
+    os.write(2, b"the end took too long; what was committed is safe\n")
+    os._exit(0)
+
+
 async def _cancel(task: asyncio.Task[Any]) -> None:
+    """Returns when it has ended, however. Can be cancelled itself."""
     task.cancel()
-    with contextlib.suppress(asyncio.CancelledError, Exception):
-        await task
-
-
-async def _either(*events: asyncio.Event) -> None:
-    waiting = [asyncio.create_task(event.wait()) for event in events]
-    try:
-        await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
-    finally:
-        for task in waiting:
-            task.cancel()
+    await asyncio.wait([task])
+    if not task.cancelled():
+        task.exception()  # nobody else asks for it

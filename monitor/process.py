@@ -8,6 +8,7 @@ import os
 import resource
 import socket
 import sys
+import threading
 from typing import Any
 
 import structlog
@@ -80,6 +81,23 @@ def log_to_stderr(level: str = "info", form: str = "auto") -> None:
         cache_logger_on_first_use=False,
     )
     # Libraries use the standard library's logging; only their warnings matter here.
-    logging.basicConfig(
-        stream=sys.stderr, level=max(number, logging.WARNING), format="%(levelname)s %(name)s %(message)s"
-    )
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(_TypeOnly("%(levelname)s %(name)s %(message)s"))
+    logging.basicConfig(handlers=[handler], level=max(number, logging.WARNING))
+    # What fails where nobody handles it would be printed with its text.
+    threading.excepthook = lambda args: _say("a thread failed", args.exc_type)
+    sys.unraisablehook = lambda args: _say("ignored failure", args.exc_type)
+
+
+class _TypeOnly(logging.Formatter):
+    """Exceptions by their type, never by their text."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        kind = record.exc_info[0] if record.exc_info else None
+        record.exc_info = record.exc_text = record.stack_info = None
+        text = super().format(record)
+        return f"{text} ({kind.__name__})" if kind else text
+
+
+def _say(what: str, kind: type[BaseException]) -> None:
+    structlog.get_logger(__name__).error(what, error_type=kind.__name__)
