@@ -54,15 +54,18 @@ class Runbook:
         return "\n".join(lines).rstrip() + "\n"
 
 
-def names() -> list[str]:
-    """Names of all runbooks."""
-    return sorted(path.stem for path in _FOLDER.glob("*.toml"))
-
-
 @cache
+def names() -> tuple[str, ...]:
+    """Names of all runbooks."""
+    return tuple(sorted(path.stem for path in _FOLDER.glob("*.toml")))
+
+
 def load(name: str | None) -> Runbook | None:
     """The runbook of that name, None when there is none."""
-    if name is None or name not in names():
-        return None
+    return _read(name) if name in names() else None
+
+
+@cache  # of names that exist: anybody may ask for others
+def _read(name: str) -> Runbook:
     data = tomllib.loads((_FOLDER / f"{name}.toml").read_text(encoding="utf-8"))
     return Runbook(name, data["title"], data["first_step"], data["where"], tuple(data.get("notes", ())))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import secrets
+import select
 import sys
 import time
 from collections.abc import Iterable
@@ -40,25 +41,30 @@ class StdinSource:
         self._offset = 0  # position of its first byte in the stream
 
     async def run(self, once: bool) -> None:
-        """Read to the end of the input, or until cancelled."""
-        reading: asyncio.Future[bytes] | None = None
-        while True:
-            if reading is None:
-                reading = asyncio.ensure_future(asyncio.to_thread(os.read, self._descriptor, _READ))
-            done, _ = await asyncio.wait([reading], timeout=_QUIET)
-            if not done:
-                await self._settle(len(self._data))
-                continue
-            piece, reading = reading.result(), None
-            if not piece:
-                await self._settle(len(self._data))
-                return
-            self._data += piece
-            cut = self._data.rfind(b"\n", self._fresh) + 1
-            if cut > self._fresh:
-                await self._settle(cut)
-            elif len(self._data) - self._fresh > _READ:
-                await self._settle(len(self._data) - _MARGIN)
+        """Read to the end of the input, or until cancelled; what was read by then is scanned before it returns."""
+        try:
+            while (piece := await self._read()) != b"":
+                if piece is None:
+                    await self._settle(len(self._data))
+                    continue
+                self._data += piece
+                cut = self._data.rfind(b"\n", self._fresh) + 1
+                if cut > self._fresh:
+                    await self._settle(cut)
+                elif len(self._data) - self._fresh > _READ:
+                    await self._settle(len(self._data) - _MARGIN)
+        finally:
+            # Nobody can read it again.
+            await self._settle(len(self._data))
+
+    async def _read(self) -> bytes | None:
+        """The next piece; None after a quiet second, b"" at the end."""
+        reading = asyncio.ensure_future(asyncio.to_thread(_poll, self._descriptor))
+        try:
+            return await asyncio.shield(reading)
+        except asyncio.CancelledError:
+            self._data += await reading or b""
+            raise
 
     async def _settle(self, limit: int) -> None:
         """Scan up to `limit` and keep the context."""
@@ -86,3 +92,10 @@ class StdinSource:
         self._data = self._data[keep:]
         self._offset += keep
         self._fresh = limit - keep
+
+
+def _poll(descriptor: int) -> bytes | None:
+    """Comes back within a quiet second, as a thread that waits for ever would hold up the end of the process."""
+    waiting = select.poll()
+    waiting.register(descriptor, select.POLLIN)
+    return os.read(descriptor, _READ) if waiting.poll(_QUIET * 1000) else None

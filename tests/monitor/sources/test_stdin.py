@@ -3,7 +3,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import sys
+import threading
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -82,3 +85,30 @@ async def test_a_block_the_engine_fails_on_is_counted_lost(pipe: tuple[int, int]
     os.close(writer)
     await source(reader, intake).run(True)
     assert intake.lost == [("unscannable", 7, "-")]
+
+
+async def test_stopped_it_scans_what_it_has_read_and_leaves_no_thread_behind(pipe: tuple[int, int]) -> None:
+    reader, writer = pipe
+    intake = FakeIntake()
+    task = asyncio.create_task(source(reader, intake).run(False))
+    os.write(writer, b"<1>\nopen <2>")
+    await until(lambda: intake.marks == [1])
+    await asyncio.sleep(0.1)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await asyncio.wait_for(asyncio.shield(task), 3)
+    assert intake.marks == [1, 2]
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("asyncio_") and _busy(thread)]
+
+
+def _busy(thread: threading.Thread) -> bool:
+    frame = sys._current_frames().get(thread.ident or 0)
+    return frame is not None and frame.f_code.co_name == "_poll"
+
+
+async def test_a_file_as_standard_input(tmp_path: Path) -> None:
+    intake = FakeIntake()
+    (tmp_path / "in").write_bytes(b"<1>\n<2>\n<3>")
+    with (tmp_path / "in").open("rb") as file:
+        await source(file.fileno(), intake).run(True)
+    assert intake.marks == [1, 2, 3]

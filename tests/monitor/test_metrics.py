@@ -1,0 +1,102 @@
+from __future__ import annotations
+
+from collections import Counter
+
+from prometheus_client import CollectorRegistry
+from prometheus_client.exposition import generate_latest
+from prometheus_client.parser import text_string_to_metric_families
+
+from monitor.delivery import SinkStats
+from monitor.metrics import DaemonCollector, Snapshot
+from monitor.scanner import ScannerStats
+from monitor.store import Stats
+
+Samples = dict[tuple[str, tuple[tuple[str, str], ...]], float]
+
+
+def scrape(snapshot: Snapshot) -> Samples:
+    """Every sample by name and labels, as a scraper reads them from the text."""
+    registry = CollectorRegistry()
+    registry.register(DaemonCollector(lambda: snapshot))
+    text = generate_latest(registry).decode()
+    found: Samples = {}
+    for family in text_string_to_metric_families(text):
+        assert family.documentation.endswith("."), family.name
+        assert family.name.startswith("exposure_monitor_")
+        for sample in family.samples:
+            found[sample.name.removeprefix("exposure_monitor_"), tuple(sorted(sample.labels.items()))] = sample.value
+    return found
+
+
+def test_a_fresh_daemon_has_numbers_and_no_labels_yet() -> None:
+    found = scrape(Snapshot(started=5.0))
+    assert found["start_time_seconds", ()] == 5
+    assert found["scanned_bytes_total", ()] == 0
+    assert found["store_degraded", ()] == 0
+    assert {labels for name, labels in found if name != "build_info"} == {()}
+
+
+def test_every_number_arrives_under_its_name() -> None:
+    store = Stats(
+        incidents={("open", "critical"): 2},
+        outbox={("chat", "pending"): 3},
+        oldest_unsent=77.0,
+        size=4096,
+        findings=5,
+        repeated=6,
+        opened=7,
+        commits=8,
+        retries=9,
+        degraded="disk is full",
+    )
+    found = scrape(
+        Snapshot(
+            scanner=ScannerStats(blocks=1, bytes=2, failures=3, seconds=4.5),
+            store=store,
+            sinks={"chat": SinkStats(sent=1, failed=2, dead=3)},
+            rules=80,
+            reloads=Counter({"ok": 2, "refused": 1}),
+            missed=Counter({("app", "truncated"): 100}),
+            malformed=Counter({("gh", "hook"): 4}),
+            degraded={("app", "/var/log/a.log"): "x", ("app", "/var/log/b.log"): "y", ("other", "z"): "z"},
+            restarts=Counter({"app": 5}),
+        )
+    )
+    wanted = {
+        ("scanned_blocks_total", ()): 1,
+        ("scanned_bytes_total", ()): 2,
+        ("scan_failures_total", ()): 3,
+        ("scan_seconds_total", ()): 4.5,
+        ("findings_total", ()): 5,
+        ("findings_repeated_total", ()): 6,
+        ("incidents_opened_total", ()): 7,
+        ("commits_total", ()): 8,
+        ("commit_retries_total", ()): 9,
+        ("database_bytes", ()): 4096,
+        ("store_degraded", ()): 1,
+        ("rules", ()): 80,
+        ("incidents", (("severity", "critical"), ("state", "open"))): 2,
+        ("outbox", (("sink", "chat"), ("state", "pending"))): 3,
+        ("oldest_unsent_seconds", ()): 77,
+        ("notifications_total", (("outcome", "sent"), ("sink", "chat"))): 1,
+        ("notifications_total", (("outcome", "failed"), ("sink", "chat"))): 2,
+        ("notifications_total", (("outcome", "dead"), ("sink", "chat"))): 3,
+        ("bytes_missed_total", (("reason", "truncated"), ("source", "app"))): 100,
+        ("malformed_total", (("source", "gh"), ("what", "hook"))): 4,
+        ("source_degraded", (("source", "app"),)): 2,
+        ("source_degraded", (("source", "other"),)): 1,
+        ("source_restarts_total", (("source", "app"),)): 5,
+        ("reloads_total", (("outcome", "ok"),)): 2,
+        ("reloads_total", (("outcome", "refused"),)): 1,
+    }
+    assert {key: found[key] for key in wanted} == wanted
+
+
+def test_messages_stay_out_of_the_metrics() -> None:
+    registry = CollectorRegistry()
+    snapshot = Snapshot(store=Stats(degraded="reason-in-words"), degraded={("app", "/var/log/a.log"): "message"})
+    registry.register(DaemonCollector(lambda: snapshot))
+    text = generate_latest(registry).decode()
+    assert "reason-in-words" not in text
+    assert "message" not in text
+    assert "a.log" not in text, "paths as labels have no bound"

@@ -1,0 +1,125 @@
+from __future__ import annotations
+
+import html
+import re
+from collections import Counter
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import aiohttp
+import pytest
+
+from detectors.fingerprint import fingerprint
+from monitor.model import Finding, Position
+from monitor.routing import Policy
+from monitor.store import Store
+from monitor.web import app as web
+from monitor.web import console
+
+KEY = b"k" * 32
+
+
+def finding(number: int, **changes: object) -> Finding:
+    facts: dict[str, object] = {
+        "id": f"{number:032x}",
+        "rule": "github-pat",
+        "name": "GitHub personal access token",
+        "severity": "critical",
+        "confidence": "high",
+        "fingerprint": fingerprint(KEY, b"value %d" % number),
+        "masked": "ghp_a1…",
+        "source": "app",
+        "path": "/var/log/app.log",
+        "generation": "g",
+        "offset": number,
+        "time": 1_700_000_000.0,
+        "line": number + 1,
+        "runbook": "github-token",
+    }
+    return Finding(**(facts | changes))  # type: ignore[arg-type]
+
+
+class Pages:
+    def __init__(self, store: Store, url: str, session: aiohttp.ClientSession) -> None:
+        self.store, self.url, self._session = store, url, session
+
+    async def get(self, path: str, status: int = 200) -> str:
+        async with self._session.get(f"{self.url}{path}") as answer:
+            assert answer.status == status, path
+            text = await answer.text()
+            if status == 200:
+                policy = answer.headers["Content-Security-Policy"]
+                assert "default-src 'none'" in policy
+                assert "script" not in policy
+                assert answer.headers["X-Content-Type-Options"] == "nosniff"
+                assert "<script" not in text.lower()
+            return text
+
+
+@pytest.fixture
+async def pages(tmp_path: Path) -> AsyncIterator[Pages]:
+    async with await Store.open(tmp_path / "state.db", Policy()) as store, aiohttp.ClientSession() as session:
+        probes = web.Probes(live=dict, ready=dict)
+        async with web.serve(web.build(probes, routes=console.routes(store)), "127.0.0.1", 0) as url:
+            yield Pages(store, url, session)
+
+
+async def test_the_list_links_to_each_incident(pages: Pages) -> None:
+    assert "<h1>Incidents</h1>" in await pages.get("/")
+    await pages.store.commit([finding(n) for n in range(3)], [Position("app", "a", {})])
+    text = await pages.get("/incidents")
+    links = re.findall(r'href="(/incidents/\w+)"', text)
+    assert len(links) == 3
+    for link in links:
+        assert "GitHub personal access token" in await pages.get(link)
+
+
+async def test_an_incident_with_its_places_history_and_first_step(pages: Pages) -> None:
+    await pages.store.commit([finding(1), finding(2, fingerprint=finding(1).fingerprint, path="/var/log/b.log")])
+    (incident,) = await pages.store.incidents()
+    await pages.store.transition(incident.id, "ack", actor="ada", note="looking <into> it")
+    text = html.unescape(await pages.get(f"/incidents/{incident.id}"))
+    for words in (
+        *("/var/log/app.log:2", "/var/log/b.log:3", "ghp_a1…", incident.fingerprint, "acknowledged", "ada"),
+        *(
+            "looking <into> it",
+            f"monitor incidents ack {incident.id}",
+            "2023-11-14 22:13:20 UTC",
+            "/runbooks/github-token",
+        ),
+    ):
+        assert words in text
+    assert await pages.get(f"/incidents/{incident.fingerprint}") == await pages.get(f"/incidents/{incident.id[:8]}")
+
+
+async def test_what_a_log_may_choose_is_escaped(pages: Pages) -> None:
+    evil = "<script>alert(1)</script>\"'&"
+    await pages.store.commit([finding(1, path=f"/var/log/{evil}.log", labels={"role": evil}, masked=evil)])
+    (incident,) = await pages.store.incidents()
+    for page in ("/incidents", f"/incidents/{incident.id}"):
+        text = await pages.get(page)
+        assert evil not in text
+        assert html.escape(evil) in text
+
+
+async def test_what_is_not_there(pages: Pages) -> None:
+    for path in ("/incidents/nobody", "/incidents/%3Cscript%3E", "/runbooks/nobody", "/runbooks/..%2Frunbook"):
+        answer = await pages.get(path, 404)
+        assert "<" not in answer
+    await pages.store.commit([finding(n) for n in range(40)])
+    starts = Counter(incident.id[0] for incident in await pages.store.incidents())
+    ((start, shared),) = starts.most_common(1)
+    assert shared > 1
+    await pages.get(f"/incidents/{start}", 404)  # fits several
+
+
+async def test_a_runbook(pages: Pages) -> None:
+    text = await pages.get("/runbooks/github-token")
+    assert "1. revoke (within 15 minutes)" in text
+
+
+async def test_it_is_read_only(pages: Pages) -> None:
+    async with aiohttp.ClientSession() as session:
+        for method in ("POST", "PUT", "DELETE", "PATCH"):
+            async with session.request(method, f"{pages.url}/incidents") as answer:
+                assert answer.status == 405
