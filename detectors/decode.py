@@ -21,7 +21,8 @@ __all__ = ["Codec", "Region", "codecs"]
 
 Buffer = bytes | bytearray | memoryview
 REACH_BACK, REACH_AHEAD = 4096, 16384  # bytes of encoded text taken around a hit
-MAX_DECODED = 1 << 20  # of one region: a gzip bomb stops here
+MAX_DECODED = 1 << 20  # bytes of one region: a gzip bomb stops here
+MAX_UNPACKED = 16 << 20  # bytes of all gzip regions of a block: so do a thousand bombs
 
 _B64_RUN = re.compile(rb"(?:[A-Za-z0-9+/_-]|\\n|\r?\n(?=[A-Za-z0-9+/]{60}))*")
 _B64_RUN_BACK = re.compile(rb"[A-Za-z0-9+/_-]*")
@@ -95,6 +96,7 @@ _URLSAFE = bytes.maketrans(b"-_", b"+/")
 
 def _gzip(data: Buffer, hits: Sequence[tuple[Codec, int]]) -> Iterable[Region]:
     done = -1
+    left = MAX_UNPACKED
     for codec, end in sorted(hits, key=lambda h: h[1]):
         low = end - codec.length
         if low < done:
@@ -102,14 +104,15 @@ def _gzip(data: Buffer, hits: Sequence[tuple[Codec, int]]) -> Iterable[Region]:
         m = _B64_RUN.match(data, low, min(len(data), low + MAX_DECODED))
         done = high = m.end() if m else end
         raw = bytes(data[low:high]).replace(b"\\n", b"").replace(b"\r", b"").replace(b"\n", b"").translate(_URLSAFE)
+        packed = base64.b64decode(raw[: len(raw) // 4 * 4])  # what a cut group holds, the trailer, is not needed
         try:
-            packed = base64.b64decode(
-                raw[: len(raw) // 4 * 4] + raw[len(raw) // 4 * 4 :].ljust(4, b"=")[: 4 if len(raw) % 4 > 1 else 0]
-            )
-            text = zlib.decompressobj(31).decompress(packed, MAX_DECODED)
-        except (ValueError, zlib.error):
+            text = zlib.decompressobj(31).decompress(packed, min(MAX_DECODED, left))
+        except zlib.error:
             continue
         yield Region(low, high, text, (high - low) / max(1, len(text)))
+        left -= len(text)
+        if left <= 0:
+            return
 
 
 def _hex(data: Buffer, hits: Sequence[tuple[Codec, int]]) -> Iterable[Region]:
@@ -173,12 +176,14 @@ _CHUNK = re.compile(rb"[A-Za-z0-9+/]{8,}={0,2}")
 
 def _lines(data: Buffer, hits: Sequence[tuple[Codec, int]]) -> Iterable[Region]:
     """A PEM whose every line stands in a log record of its own (syslog, CRI, Docker): put together again."""
-    done = -1
+    done = clear = -1
     for _, end in sorted(hits, key=lambda h: h[1]):
         if end <= done:
             continue
-        last = _PEM_END.search(data, end, min(len(data), end + REACH_AHEAD))
+        reach = min(len(data), end + REACH_AHEAD)
+        last = _PEM_END.search(data, max(end, clear), reach)
         if last is None:
+            clear = reach - 80  # no END lies before: a run of BEGINs is searched once
             continue
         low = bytes(data[max(0, end - 80) : end]).rfind(b"-----BEGIN") + max(0, end - 80)
         done = last.end()

@@ -24,8 +24,8 @@ _WORDS = re.compile(
     rb"(?i)example|sample[_-]?(?:key|token|secret)|placeholder|redacted|censored|filtered|masked|hidden|removed|obfuscated"
     rb"|change[_-]?me|replace[_-]?(?:me|this|with)|(?:your|my|the|some|enter|insert|put)[_-](?:own[_-])?(?:\w{1,12}[_-])?"
     rb"(?:key|token|secret|pass|api|access|auth|client|account|user|db|database|here|id|bot|app|project)"
-    rb"|^a secret$|your[_-]|-here\b|_here\b|(?:fake|dummy|bogus)[_-]?|notreal|not[_-]a[_-]|xxxx|\*{3}|\.{3}|deadbeef|0{8}"
-    rb"|foobar|lorem|abcdefghij|0123456789|1234567890|bcdefghijk|qwertyuiop|asdfghjkl|test[_-]?(?:key|token|secret|password)|topsecret"
+    rb"|^a secret$|your[_-]|-here\b|_here\b|(?:fake|dummy|bogus)[_-]?|notreal|not[_-]a[_-]|xxxx|\*{3}|\.{3}|0{8}"
+    rb"|deadbeef|foobar|lorem|abcdefghij|0123456789|1234567890|bcdefghijk|qwertyuiop|asdfghjkl|test[_-]?(?:key|token|secret|password)|topsecret"
 )
 # Expressions of templates, shells and programs: `${VAR}`, `$VAR`, `{{ x }}`, `<token>`, `%s`, `%(x)s`, `os.environ[`, …
 _EXPRESSIONS = re.compile(
@@ -104,7 +104,7 @@ def looks_like_hash(value: bytes, before: bytes) -> str | None:
 
 _NAME = re.compile(
     rb"[A-Za-z]+(?:[ _./:-]+[A-Za-z]+)*[_./:-]?|[A-Za-z_][\w-]*(?:\.[A-Za-z_][\w-]*)+"
-    rb"|[a-z]+(?:[A-Z][a-z]+)*\d?|[A-Z][A-Z_]+\d?|_+[A-Za-z]+(?:_[A-Za-z]+)*"
+    rb"|[a-z]+(?:[A-Z][a-z]+)*\d?|[A-Z][A-Z_]+\d?|_+[A-Za-z]+(?:_[A-Za-z]+)*|[a-z_]+="
 )
 _PATH = re.compile(
     rb"(?:[A-Za-z]:)?[./~]{0,2}/[\w.+@-]+(?:/[\w.+@-]*)+|[\w-]+(?:/[\w.-]+){2,}|[a-z]+://\S*|[\w.-]+\.(?:com|io|net|org|dev|py|js|ts|go|java|yml|yaml|json|pem|key|crt|txt|html|local|internal)(?:[:/].*)?"
