@@ -42,7 +42,8 @@ GENERIC_TYPES = (
     "postgres_connection_string",
     "rsa_private_key",
 )
-HOOK_PAUSE = 1.0  # seconds between looks for new hook deliveries
+HOOK_PAUSE = 1.0  # seconds between looks for new hook deliveries …
+WORK_PAUSE = 5.0  # … and, without a webhook, for work that was put off
 WRITE_PAUSE = 15.0
 REDELIVER_EVERY = 600.0
 JITTER = 0.1  # of the interval, so that many monitors do not ask in the same second
@@ -228,9 +229,10 @@ class GitHubSource:
         return error is None
 
     async def _hooks(self) -> None:
+        pause = WORK_PAUSE if self.config.webhook_secret is None else HOOK_PAUSE
         while True:
             await self._guarded("hook queue", self._answer_hooks)
-            await asyncio.sleep(HOOK_PAUSE)
+            await asyncio.sleep(pause)
 
     async def _answer_hooks(self) -> None:
         for delivery in await self.intake.deliveries():

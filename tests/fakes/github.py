@@ -157,6 +157,10 @@ ANSWERS = {
     "gist": TypeAdapter(models.GistSimple),
     "token": TypeAdapter(models.InstallationToken),
     "installation": TypeAdapter(models.Installation),
+    "rate": TypeAdapter(models.RateLimitOverview),
+    "user": TypeAdapter(models.PublicUser),
+    "repository": TypeAdapter(models.FullRepository),
+    "error": TypeAdapter(models.BasicError),
 }
 ANSWERS["enterprise"] = ANSWERS["org"]
 PATCHES = TypeAdapter(
@@ -287,7 +291,7 @@ class FakeGitHub:
                 self.refused += 1
                 return self._json({"message": "API rate limit exceeded for this token."}, 403)
             status, kind, body, headers = await handler(request)
-            if kind is not None and status < 400:
+            if kind is not None:
                 self._validate(kind, body)
             if self.mangle is not None and kind is not None:
                 body = self.mangle(kind, body)
@@ -510,12 +514,12 @@ class FakeGitHub:
         name = f"{request.match_info['owner']}/{request.match_info['repo']}"
         if name not in self.repos:
             return 404, "error", {"message": "Not Found", "status": "404"}, {}
-        return 200, "repository", self._with_analysis(name), {}
+        return 200, "repository", self._with_analysis(name, models.FullRepository), {}
 
-    def _with_analysis(self, name: str) -> dict[str, Any]:
+    def _with_analysis(self, name: str, model: Any = models.MinimalRepository) -> dict[str, Any]:
         analysis = self.repos[name]
         more = {"security_and_analysis": analysis} if analysis else {}
-        return repository(name, models.MinimalRepository, **more)
+        return repository(name, model, **more)
 
     async def _repositories(self, request: web.Request) -> Any:
         query = self._query(request, "repos")
@@ -582,7 +586,7 @@ class FakeGitHub:
 
     async def _user(self, request: web.Request) -> Any:
         headers = {} if self.scopes is None else {"X-OAuth-Scopes": self.scopes}
-        return 200, "user", user("octocat"), headers
+        return 200, "user", fill(models.PublicUser, login="octocat", type="User"), headers
 
     # --- the App ------------------------------------------------------------------------------------------------
 

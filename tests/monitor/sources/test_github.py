@@ -142,7 +142,7 @@ async def test_the_first_poll_is_at_once_and_polling_goes_on(github: FakeGitHub,
 
 
 async def test_a_hook_is_dealt_with_between_polls(github: FakeGitHub, intake: MemoryIntake) -> None:
-    async with Running(make(github, intake, interval="1h")):
+    async with Running(make(github, intake, interval="1h", webhook_secret="env:HOOK_SECRET")):
         await eventually(lambda: "org:acme/generic" in intake.saved)
         github.add("acme/web", "one")
         intake.queue["d"] = HookDelivery("d", "github", "secret_scanning_alert", "acme/web", 1)
