@@ -8,6 +8,7 @@ matches wherever the pattern does, reports one end where the pattern would repor
 from __future__ import annotations
 
 import re
+import warnings
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -32,6 +33,8 @@ _CATEGORIES = {
     _c.CATEGORY_NOT_WORD: r"\W",
 }
 
+_FLAGS = (("i", re.I), ("s", re.S), ("m", re.M))
+
 
 @dataclass(frozen=True, slots=True)
 class Shape:
@@ -50,7 +53,10 @@ class Shape:
 
 @lru_cache(maxsize=4)  # a rule is parsed for its problems, then for its shape
 def _parse(pattern: str) -> Any:
-    return _p.parse(pattern)
+    with warnings.catch_warnings():
+        # `[[a]` might mean a nested set in some future Python; RE2 and Hyperscan read it as today's does.
+        warnings.simplefilter("ignore", FutureWarning)
+        return _p.parse(pattern)
 
 
 def groups(pattern: str) -> dict[str, int]:
@@ -74,10 +80,9 @@ def shape(pattern: str, trigger: str | None = None, anywhere: bool = False) -> S
     if trigger is None:
         core, head, tail = _trim(nodes)
         text = _emit(core, flags)
-        if flags:
-            text = f"(?i:{text})"
-        elif _has_dotall(tree):
-            text = f"(?s:{text})"
+        on = "".join(letter for letter, bit in _FLAGS if tree.state.flags & bit)
+        if on:
+            text = f"(?{on}:{text})"
     else:
         core, text, anywhere = list(_p.parse(trigger)), trigger, True
     literals, caseless = _literals(core, bool(flags))
@@ -89,10 +94,6 @@ def shape(pattern: str, trigger: str | None = None, anywhere: bool = False) -> S
         caseless=caseless,
         prefix=_secret_prefix(nodes),
     )
-
-
-def _has_dotall(tree: Any) -> bool:
-    return bool(tree.state.flags & re.DOTALL)
 
 
 def _width(nodes: Nodes) -> int:
@@ -235,8 +236,8 @@ def _emit(nodes: Nodes, flags: int) -> str:
             )
         elif op is _c.SUBPATTERN:
             _, add, remove, inner = arg
-            on = "".join(letter for letter, bit in (("i", re.I), ("s", re.S), ("m", re.M)) if add & bit)
-            off = "".join(letter for letter, bit in (("i", re.I), ("s", re.S), ("m", re.M)) if remove & bit)
+            on = "".join(letter for letter, bit in _FLAGS if add & bit)
+            off = "".join(letter for letter, bit in _FLAGS if remove & bit)
             out.append(f"(?{on}{'-' + off if off else ''}:{_emit(inner, flags)})")
         elif op is _c.BRANCH:
             out.append("(?:" + "|".join(_emit(b, flags) for b in arg[1]) + ")")

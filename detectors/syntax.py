@@ -39,7 +39,7 @@ def compile_re2(pattern: str) -> Any:
 
 
 _TOKEN = re.compile(
-    r"\\Q.*?(?:\\E|$)|\\(?:x\{[0-9A-Fa-f]+\}|.)|\[\^?\]?(?:\\.|\[:\w+:\]|[^\]\\])*\]|\(\?<?[=!]|\(\?>|\(\?P=|\(\?\(|[*+?}]\+",
+    r"\\Q.*?(?:\\E|$)|\\(?:x\{[0-9A-Fa-f]+\}|.)|\[\^?\]?(?:\\.|\[:\w+:\]|[^\]\\])*\]|\(\?<?[=!]|\(\?>|\(\?P=|\(\?\(|\{,\d+\}|[*+?}]\+",
     re.DOTALL,
 )
 _CONTEXT = "match the context as well and put the value in (?P<secret>…): only that group is reported"
@@ -79,6 +79,16 @@ def parse_problem(pattern: str) -> SyntaxProblem | None:
                 return problem(token.start(), f"{name}: neither engine supports it", hint)
         if re.fullmatch(r"\\[1-9]", text):
             return problem(token.start(), "back-reference: neither engine supports it", _REWRITES[5][2])
+        if text.startswith("[") and (posix := re.search(r"\[:\^?\w+:\]", text)):
+            return problem(
+                token.start() + posix.start(),
+                "POSIX class: our parser reads it as single characters",
+                "write its ranges, such as A-Za-z",
+            )
+        if text.startswith("{,"):
+            return problem(
+                token.start(), "a repeat without a lower bound is literal text to the engines", "write {0,n}"
+            )
         if re.fullmatch(r"[*+?}]\+", text):
             return problem(token.start() + 1, "possessive quantifier: neither engine supports it", "drop the second +")
     try:

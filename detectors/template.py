@@ -90,12 +90,17 @@ def _random_text(charset: str, length: int, rng: random.Random) -> str:
         return text
 
 
+_LONGEST = 100_000  # characters of one field
+
+
 def _length(name: str, argument: str | None, rng: random.Random) -> int:
     match = re.fullmatch(r"(\d+)(?:-(\d+))?", argument or "")
     if not match:
         raise TemplateError(f"{{{name}:…}} needs a length such as {{{name}:32}} or {{{name}:8-20}}")
-    low = int(match[1])
-    return rng.randint(low, int(match[2])) if match[2] else low
+    low, high = int(match[1]), int(match[2] or match[1])
+    if not low <= high <= _LONGEST:
+        raise TemplateError(f"{{{name}:{argument}}}: write the shorter length first, and {_LONGEST} at most")
+    return rng.randint(low, high) if match[2] else low
 
 
 def _b64url(data: bytes) -> str:

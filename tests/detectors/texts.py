@@ -1,0 +1,93 @@
+"""Texts to search, for property tests: pieces that rules look for, wrapped in the encodings that logs use."""
+
+from __future__ import annotations
+
+import base64
+import functools
+import gzip
+import json
+from collections.abc import Callable, Sequence
+from urllib.parse import quote_from_bytes
+
+from hypothesis import strategies as st
+
+from detectors.engine import Engine, Match, _resolve
+from detectors.rule import Rule, load_rules
+from detectors.template import expand
+
+
+@functools.cache
+def rules() -> tuple[Rule, ...]:
+    """The default packs."""
+    return tuple(load_rules())
+
+
+@functools.cache
+def engine() -> Engine:
+    """All of the default packs, compiled."""
+    return Engine.build(rules())
+
+
+@functools.cache
+def examples(count: int = 400) -> tuple[bytes, ...]:
+    """Expanded examples, of as many rules as `count`, spread over the packs."""
+    chosen = rules()[:: max(1, len(rules()) // count)]
+    return tuple(expand(template, 7).encode() for rule in chosen for template in rule.examples[:1])
+
+
+@functools.cache
+def fragments() -> tuple[bytes, ...]:
+    """Literals, keywords and what stands around values."""
+    words = {word.encode("latin-1") for rule in rules() for word in (*rule.shape.literals, *rule.keywords)}
+    glue = (
+        b'= : => := " \' \\" \\\\\\" \\n \\\\n %3D %22 %253D %25 &quot; \\u003d \\u0022 <password> </password> ://u: @h/ '
+        b'password= secret: token token= api_key=" Authorization: Bearer Basic Cookie: eyJ . -----BEGIN -----END PRIVATE '
+        b"KEY----- H4sI --password -u mysql machine login \0 \xff \xc3\xa9 aB3dE6gH9jK2mN5pQ8rS1tU4vW7xY0zA"
+    ).split(b" ")
+    return (*sorted(words)[::5], *glue, b" ", b"\n", b"\r\n", b"-" * 5)
+
+
+def _gzip64(text: bytes) -> bytes:
+    return base64.b64encode(gzip.compress(text, mtime=0))
+
+
+def _json(text: bytes) -> bytes:
+    return json.dumps(text.decode("latin-1")).encode()
+
+
+ENCODERS: tuple[Callable[[bytes], bytes], ...] = (
+    base64.b64encode,
+    base64.urlsafe_b64encode,
+    lambda text: text.hex().encode(),
+    lambda text: quote_from_bytes(text, safe="").encode(),
+    _json,
+    lambda text: _json(_json(text)),
+    _gzip64,
+    lambda text: text[: len(text) * 2 // 3],
+    lambda text: text * 3,
+    lambda text: b"x" + text,
+)
+
+pieces = st.one_of(
+    st.deferred(lambda: st.sampled_from(examples())),
+    st.deferred(lambda: st.sampled_from(fragments())),
+    st.binary(max_size=24),
+    st.text("abcdefXYZ0189+/=_-.%", max_size=60).map(str.encode),
+)
+encoded = st.recursive(
+    pieces, lambda inner: st.builds(lambda parts, how: how(b"".join(parts)), st.lists(inner, max_size=4), st.sampled_from(ENCODERS))
+)  # fmt: skip
+texts = st.lists(encoded, max_size=12).map(b"".join)
+
+
+def oracle(engine: Engine, data: bytes, chosen: Sequence[int] | None = None) -> list[Match]:
+    """What the rules find in the plain text of `data`: RE2 over all of it for every rule, no trigger, no window."""
+    worker = engine.worker()
+    decided = []
+    for number in range(len(engine.rules)) if chosen is None else chosen:
+        ends: dict[int, list[int]] = {number: [len(data)]}
+        shape = engine.rules[number].shape
+        wide = [*range(0, len(data), max(1, shape.back)), len(data)]
+        ends[number] = wide  # windows that touch are merged into one over the whole text
+        decided += worker._decide_all(data, ends, [], 0)
+    return [match for match, _ in _resolve(decided)]

@@ -1,0 +1,183 @@
+"""Fuzzing by property, for as long as FUZZ_SECONDS says (a second each in a plain run, ten minutes in `make campaign`)."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, seed, settings
+from hypothesis import strategies as st
+
+from detectors.checksums import CHECKS
+from detectors.engine import Engine
+from detectors.filters import entropy, looks_like_hash, placeholder, words
+from detectors.fingerprint import fingerprint, mask, normalise
+from detectors.rule import PACKS, RuleError, load_file
+from detectors.syntax import diagnose, parse_problem
+from detectors.template import TemplateError, expand
+from tests.detectors.texts import encoded, engine, fragments, texts
+
+SECONDS = float(os.environ.get("FUZZ_SECONDS", "6")) / 6
+pytestmark = pytest.mark.timeout(0)
+START = int(os.environ.get("FUZZ_SEED", "0"))
+
+
+def fuzz(strategy: st.SearchStrategy[Any], check: Callable[[Any], None]) -> None:
+    """Run `check` with ever new seeds until the time is over; a failure is shrunk and names its seed."""
+    end, number = time.monotonic() + SECONDS, START
+    while time.monotonic() < end:
+        number += 1
+
+        @seed(number)
+        @settings(
+            max_examples=40, database=None, deadline=None, suppress_health_check=list(HealthCheck), print_blob=False
+        )
+        @given(strategy)
+        def run(value: Any) -> None:
+            check(value)
+
+        run()
+
+
+def test_the_engine_survives_any_text_and_keeps_its_promises() -> None:
+    worker = engine().worker()
+
+    def check(data: bytes) -> None:
+        found = worker.scan(data)
+        taken = -1
+        for match in sorted(found, key=lambda m: m.start):
+            assert 0 <= match.start < match.end <= len(data)
+            assert match.start >= taken
+            taken = match.end
+            assert match.secret
+            assert "\n" not in match.masked
+            shown, _, _ = match.masked.partition("…[")
+            assert shown.isascii()
+            assert len(shown) <= len(match.secret) / 4 or shown.startswith("-----BEGIN ")
+            assert len(match.decode) <= 3
+            if not match.decode:
+                assert match.rule.checksum or data[match.start : match.end] == match.secret
+        accepted = [d.match for d in worker.explain(data) if d.accepted]
+        assert sorted((m.rule.id, m.start, m.end) for m in accepted if m) == sorted(
+            (m.rule.id, m.start, m.end) for m in found
+        )
+
+    fuzz(texts, check)
+
+
+def test_decoders_survive_any_text_and_stay_inside_it() -> None:
+    plan = engine().plan
+    kinds = {codec.name: codec for codec in plan.codecs}
+
+    def check(case: tuple[bytes, list[int]]) -> None:
+        data, ends = case
+        for codec in kinds.values():
+            hits = [(codec, end) for end in ends if codec.length <= end <= len(data)]
+            last = {}
+            if not hits:
+                continue
+            # Hex is only ever asked about what Hyperscan saw to be hex.
+            if codec.name == "hex":
+                digits = b"0123456789abcdefABCDEF"
+                hits = [h for h in hits if not data[h[1] - codec.length : h[1]].strip(digits)]
+            for region in codec.regions(data, hits) if hits else ():
+                assert 0 <= region.start <= region.end <= len(data)
+                assert len(region.text) <= 1 << 20
+                for offset in (0, len(region.text) // 2, len(region.text)):
+                    assert region.start <= region.locate(offset) <= region.end
+                last[codec.name] = region
+
+    fuzz(st.tuples(texts, st.lists(st.integers(0, 400), max_size=8)), check)
+
+
+def test_filters_checks_and_fingerprints_take_any_value() -> None:
+    def check(value: bytes) -> None:
+        placeholder(value)
+        words(value, value)
+        looks_like_hash(value, value)
+        assert entropy(value) <= 8
+        for look in CHECKS.values():
+            answer = look(value)
+            assert not (answer.reject and answer.valid)
+        assert isinstance(normalise(value), bytes)
+        assert len(fingerprint(b"k", value)) == 64
+        mask(value, (value[:4].decode("latin-1"),))
+
+    fuzz(encoded, check)
+
+
+def test_templates_expand_or_say_what_is_wrong() -> None:
+    pieces = st.sampled_from(
+        "{alnum:8} {alnum} {hex:3-9} {hex:9-3} {b64({alnum:4})} {b64(} {pick:a|b} {uuid} {crc32} {jwt:role=*;a} "
+        "{pem:X} {gz64(x)} {aws-id:A} {nope:3} {nope} { } : ( ) {{ }} {word:0} {digit:1-}".split()
+    )
+
+    def check(parts: list[str]) -> None:
+        text = "".join(parts)
+        try:
+            assert expand(text, 1) == expand(text, 1)
+        except TemplateError as error:
+            assert str(error)
+
+    fuzz(st.lists(st.one_of(pieces, st.text(max_size=5)), max_size=8), check)
+
+
+def test_patterns_are_accepted_or_refused_with_a_column() -> None:
+    pieces = st.sampled_from(
+        r"( ) [ ] { } (?P<secret> (?i: (?= (?<! (?> | * + ? {3} {2,} {,4} {5,2} \b \B \d \w \s ^ $ . a ghp_ [a-z] [^\n] \x41 "
+        r"\x{41} \u0041 \1 (?P=secret) \Q \E \p{L} [[:alpha:]] *+ ?? \\ \n (?s: (?m: (?#x) [z-a] ] é".split()
+    )
+
+    def check(parts: list[str]) -> None:
+        text = "".join(parts)
+        problem = parse_problem(text)
+        if problem is not None:
+            assert 0 <= problem.column <= len(text)
+            assert problem.message
+        else:
+            diagnose(text)
+
+    fuzz(st.lists(pieces, max_size=9), check)
+
+
+def test_the_pack_loader_gives_rules_or_names_the_file(tmp_path: Path) -> None:
+    path = tmp_path / "pack.toml"
+    packs = sorted(PACKS.glob("*/*.toml"))[::9]
+    snippets = st.sampled_from(
+        [*(word.decode("latin-1") for word in fragments()[:60]), '"', "'''", "[[rule]]", "[rule]", "id = 7\n", "= [\n"]
+        + [
+            "entropy = nan\n",
+            "digits = -1\n",
+            "keywords = []\n",
+            "value = '('\n",
+            "\0",
+            "\N{BOM}",
+            "é",
+            "requires = [{}]\n",
+        ]
+    )
+
+    def check(case: tuple[Path, list[tuple[int, int, str]]]) -> None:
+        source, edits = case
+        text = source.read_text(encoding="utf-8")
+        for at, length, new in edits:
+            at %= len(text) + 1
+            text = text[:at] + new + text[at + length :]
+        path.write_text(text, encoding="utf-8", errors="surrogatepass", newline="")
+        try:
+            rules = load_file(path)
+            if not rules:
+                return
+            for rule in rules:
+                assert rule.shape.trigger or rule.keywords
+            Engine.build(rules).worker().scan(text.encode("utf-8", "replace"))
+        except RuleError as error:
+            assert error.problems
+            assert all(isinstance(problem, str) and problem for problem in error.problems)
+
+    edits = st.lists(st.tuples(st.integers(0, 1 << 16), st.integers(0, 40), snippets), min_size=1, max_size=4)
+    fuzz(st.tuples(st.sampled_from(packs), edits), check)
