@@ -262,8 +262,9 @@ def codecs(rules: Sequence[Rule]) -> list[Codec]:
         )
     ]
     out.append(Codec("lines", rb"-----BEGIN [A-Z0-9 ]{0,30}PRIVATE KEY(?: BLOCK)?-----"))
-    out.append(Codec("escape", _NAMES + rb"[^\n]{0,24}\\u00(?:3[AaDd]|2[267BbFf])"))
+    # Of unicode escapes those of `=`, `:`, `"`, `'`, `+`, `/`; not of `&<>`, which JSON encoders escape everywhere.
+    out.append(Codec("escape", rb"\\u00(?:3[AaDd]|2[27BbFf])"))
+    out.append(Codec("escape", rb"\\x(?:3[AaDd]|2[27])[A-Za-z0-9]"))
     out.append(Codec("escape", rb":(?:\\+/){2}[^\s/]{1,96}@"))
-    out.append(Codec("escape", _NAMES + rb"[^\n]{0,24}\\x(?:3[AaDd]|2[27])"))
-    out.append(Codec("html", _NAMES + rb"[^\n]{0,24}&(?:quot|apos|#3[49]|#x2[27]|#61|#x3[Dd]);"))
+    out.append(Codec("html", _NAMES + rb"[^\n&]{0,24}&(?:quot|apos|#3[49]|#x2[27]|#61|#x3[Dd]);"))
     return out

@@ -42,16 +42,18 @@ _RIGHT = r"(?:[^A-Za-z0-9_]|$)"
 
 # Triggers that many rules share, by name. `@assigned`: a name that speaks of a credential, an assignment, and six
 # characters of value; `@assigned-key`: some other key and a longer value. Keyword rules are mostly found by them, too.
+_NAMED = (
+    r"(?i:secret|token|credential|authcode|(?:api|access|auth|private|signing|encryption|master|service|account|secure"
+    r"|webhook|license|app)[_.-]?key|passw(?:or)?d|passwd|passphrase|passwort|_pwd|\bpwd|pswd)"
+)
 TRIGGERS = {
     "@assigned": (
-        r"""(?i:secret|token|credential|authcode|(?:api|access|auth|private|signing|encryption|master|service|ac"""
-        r"""count|secure|webhook|license|app)[_.-]?key|passw(?:or)?d|passwd|passphrase|passwort|_pwd|\bpwd|pswd)"""
-        r"""[\w.\-\]]{0,24}["'`\\ \t]{0,9}[=:>(][^\w\n]{0,12}(?:(?i:bearer|basic|token)[^\w\n]{1,4})?[^\s"'`\\,;"""
-        r"""&<>(){}\[\]|%]{6}"""
+        _NAMED + r"""[\w.\-\]]{0,24}["'`\\ \t]{0,9}[=:>(][^\w\n]{0,12}"""
+        r"""(?:(?i:bearer|basic|token)[^\w\n]{1,4})?[^\s"'`\\,;&<>(){}\[\]|%]{6}"""
     ),
     "@assigned-key": (
-        r"""(?i:[_.-]key|\bkey|_pass|_auth|_salt|_creds|_cred)["'`\\ \t]{0,9}[=:][^\w\n]{0,8}[A-Za-z0-9+/_=-]{16"""
-        r"""}"""
+        r"""(?i:(?:[_.-]|\b|\\[nrt])key|_pass|_auth|_salt|_creds|_cred)"""
+        r"""["'`\\ \t]{0,9}[=:][^\w\n]{0,8}[A-Za-z0-9+/_=-]{16}"""
     ),
 }
 
@@ -220,12 +222,12 @@ def _triggers() -> list[Any]:
 
 
 def _assigned(example: str) -> bool:
-    """Whether this example holds what TRIGGERS look for."""
+    """Whether this example always holds what TRIGGERS look for."""
     try:
-        text = expand(example, 1).encode()
+        texts = [expand(example, seed).encode() for seed in range(1, 4)]
     except TemplateError:
         return False  # `rules test` will name it
-    return any(regex.search(text) for regex in _triggers())
+    return all(any(regex.search(text) for regex in _triggers()) for text in texts)
 
 
 def _pattern_problem(rule: Rule) -> str | None:
