@@ -168,6 +168,7 @@ class GitHubSource:
         self.writes = WriteBacks(self.client, intake, self.poller, config.write_back, config.assignee)
         self.exposure = Exposure(config.name, self.client, intake, key, config.owners)
         self._told_wait = False
+        self._walking = {stream: asyncio.Lock() for stream in self.streams}  # a hook may ask for a walk that goes on
 
     async def run(self, once: bool) -> None:
         try:
@@ -223,9 +224,10 @@ class GitHubSource:
 
     async def poll(self, stream: Stream, *, full: bool = False) -> bool:
         """Bring one listing up to date; False (and degraded) when GitHub does not let us."""
-        error = await self._guarded(stream.key, partial(self.poller.poll, stream, self.streams, full=full))
-        if error is not None and not (isinstance(error, GitHubError) and error.retry):
-            await self._guarded("summary", partial(self.poller.give_up, stream, self.streams))
+        async with self._walking[stream]:
+            error = await self._guarded(stream.key, partial(self.poller.poll, stream, self.streams, full=full))
+            if error is not None and not (isinstance(error, GitHubError) and error.retry):
+                await self._guarded("summary", partial(self.poller.give_up, stream, self.streams))
         return error is None
 
     async def _hooks(self) -> None:

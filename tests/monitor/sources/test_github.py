@@ -6,6 +6,8 @@ import random
 from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import rsa
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
@@ -198,6 +200,23 @@ async def test_writing_is_off_by_default(github: FakeGitHub, intake: MemoryIntak
     intake.writes = [WriteBack("127.0.0.1/acme/web#1", "i-1")]
     await source.run(once=True)
     assert github.writes == []
+
+
+@pytest.mark.parametrize("skew", [0.0, -7200.0, 7200.0])
+async def test_a_github_app_whose_server_has_another_time(
+    github: FakeGitHub, intake: MemoryIntake, tmp_path, skew: float
+) -> None:
+    key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+    pem = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    (tmp_path / "app.pem").write_bytes(pem)
+    github.app_key, github.skew = key.public_key(), skew
+    github.add("acme/web", "old", age=30 * 86_400.0)
+    github.add("acme/web", "new")
+    source = make(github, intake, token=None, app={"id": 4242, "private_key": f"file:{tmp_path / 'app.pem'}"})
+    await source.run(once=True)
+    assert [alert.quiet for _, alert in sorted(intake.alerts.items())] == [True, False]
+    assert intake.problems == {}
+    assert len(github.issued) == 1
 
 
 async def test_the_same_secret_in_two_repositories_has_one_fingerprint(
