@@ -1,0 +1,118 @@
+"""Secrets to plant, and a search that finds any trace of them in what the process lets out."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from urllib.parse import quote
+
+from detectors.engine import Engine
+from detectors.rule import Rule
+from detectors.template import expand
+
+WINDOW = 12  # bytes of a secret in a row that must not be seen
+
+
+@dataclass(frozen=True)
+class Canary:
+    """One planted line. `secrets`: value → what its masked preview shows of it."""
+
+    rule: str
+    text: str
+    secrets: dict[bytes, bytes]
+
+
+def choose(rules: Iterable[Rule], a_family: int) -> list[Rule]:
+    """Some rules of every family, spread over its vendors, and all that this product is about."""
+    families: dict[str, list[Rule]] = defaultdict(list)
+    for rule in rules:
+        if not rule.requires:
+            families[rule.family].append(rule)
+    chosen: list[Rule] = []
+    for _, members in sorted(families.items()):
+        step = max(1, len(members) // a_family)
+        chosen += members[::step][:a_family]
+    wanted = ("github-pat", "private-key-rsa", "private-key-openssh", "authorization-basic", "jwt", "postgresql-uri")
+    chosen += [rule for rule in rules if rule.id in wanted and rule not in chosen]
+    return chosen
+
+
+def plant(engine: Engine, rules: Iterable[Rule], seed: int) -> list[Canary]:
+    """Each rule's first example on one line, raw or wrapped in the ways of logs."""
+    worker = engine.worker()
+    wraps = (
+        lambda text: text,
+        lambda text: json.dumps({"msg": text}),
+        lambda text: f"blob={base64.b64encode(text.encode()).decode()}",
+        lambda text: f"GET /x?q={quote(text, safe='')} 200",
+        lambda text: json.dumps({"log": json.dumps({"msg": text})}),
+    )
+    planted = []
+    for number, rule in enumerate(rules):
+        example = expand(rule.examples[0], seed)
+        for wrap in (wraps[number % len(wraps)], wraps[1]):
+            text = wrap(example) if "\n" not in example or wrap is not wraps[0] else wraps[1](example)
+            if matches := worker.scan(text.encode() + b"\n"):
+                shown = {bytes(m.secret): m.masked.split("…")[0].encode() for m in matches}
+                planted.append(Canary(rule.id, text, shown))
+                break
+    return planted
+
+
+def _forms(value: bytes) -> Iterator[bytes]:
+    """How a value may be written: as it is, in base64 at each alignment, in hex, percent-encoded, JSON-escaped."""
+    yield value
+    for shift in range(3):
+        text = base64.b64encode(b"\0" * shift + value)[4 if shift else 0 :].rstrip(b"=")[:-1]
+        yield text
+        yield text.translate(bytes.maketrans(b"+/", b"-_"))
+    yield value.hex().encode()
+    yield value.hex().upper().encode()
+    text = value.decode("utf-8", "replace")
+    yield quote(text, safe="").encode()
+    yield json.dumps(text)[1:-1].encode()
+
+
+def _windows(text: bytes) -> set[bytes]:
+    return {text[at : at + WINDOW] for at in range(len(text) - WINDOW + 1)}
+
+
+@dataclass
+class Search:
+    """Built from canaries. `twins` hold other values of the same rules: what both share is format, not secret."""
+
+    canaries: list[Canary]
+    twins: list[Canary]
+    windows: dict[bytes, str] = field(default_factory=dict)
+    short: dict[bytes, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        common: set[bytes] = set()
+        for twin in self.twins:
+            for value in twin.secrets:
+                for form in _forms(value):
+                    common |= _windows(form)
+            common |= _windows(twin.text.encode())
+        for canary in self.canaries:
+            for value, shown in canary.secrets.items():
+                if len(value) - len(shown) < WINDOW:
+                    self.short[value] = canary.rule
+                hidden = value[max(0, len(shown) - WINDOW + 1) :]
+                for form in _forms(hidden):
+                    self.windows |= dict.fromkeys(_windows(form) - common, canary.rule)
+
+    def hits(self, data: bytes) -> list[str]:
+        """Rules whose secret shows in `data`, each once, with where."""
+        found: dict[str, str] = {}
+        windows = self.windows
+        for at in range(len(data) - WINDOW + 1):
+            rule = windows.get(data[at : at + WINDOW])
+            if rule is not None:
+                found.setdefault(rule, f"{rule} at {at}")
+        for value, rule in self.short.items():
+            if value in data:
+                found.setdefault(rule, f"{rule} in full")
+        return sorted(found.values())

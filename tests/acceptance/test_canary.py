@@ -1,0 +1,363 @@
+"""Secrets are planted; then everything that leaves the process is searched for them, for every sink and command."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import contextlib
+import json
+import os
+import re
+import secrets
+import sys
+from collections.abc import AsyncIterator, Callable, Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import aiohttp
+import aiomqtt
+import pytest
+import typer
+
+from detectors.engine import Engine
+from detectors.fingerprint import fingerprint
+from detectors.rule import load_rules
+from monitor.cli import COMMANDS, app
+from monitor.web.github_hook import signature
+from sinks import SINKS
+from tests.acceptance.canary import Canary, Search, choose, plant
+from tests.acceptance.harness import KEY, Monitor, fingerprints, until
+from tests.fakes.alertmanager import FakeAlertmanager
+from tests.fakes.github import FakeGitHub, commit
+from tests.fakes.mosquitto import broker
+from tests.fakes.pagerduty import FakePagerDuty
+from tests.fakes.server import FakeServer
+from tests.fakes.slack import FakeSlack
+from tests.fakes.smtp import FakeSmtp, certificate
+from tests.fakes.webhook import FakeWebhook
+
+ROOT = Path(__file__).parents[2]
+# Prints synthetic secrets, which is what it is for.
+LEFT_OUT = {"sample"}
+
+SINK_TABLES = {
+    "console": "",
+    "webhook": 'url = "env:HOOK_URL"\nsigning_secret = "env:HOOK_SECRET"',
+    "slack": 'token = "env:SLACK_TOKEN"\nchannel = "#alerts"\napi_url = "{slack}"',
+    "slack webhook": 'webhook_url = "env:SLACK_URL"',
+    "pagerduty": 'routing_key = "env:PAGER_KEY"\nbase_url = "{pagerduty}"',
+    "alertmanager": 'url = "{alertmanager}"',
+    "email": 'host = "127.0.0.1"\nport = {smtp}\nca_file = "{ca}"\nsender = "a@example.org"\nto = ["b@example.org"]',
+    "mqtt": 'host = "127.0.0.1"\nport = {mqtt}',
+    "webhook discord": 'url = "env:CHAT_URL"\nformat = "discord"',
+    "webhook teams": 'url = "env:CHAT_URL"\nformat = "teams"',
+}
+CONFIG = """
+[[sources]]
+name = "app"
+type = "file"
+include = ["logs/*.log"]
+start_at = "beginning"
+[[sources]]
+name = "pipe"
+type = "stdin"
+[[sources]]
+name = "gh"
+type = "github"
+org = "acme"
+token = "env:GITHUB_TOKEN"
+base_url = "{github}"
+webhook_secret = "env:GITHUB_HOOK_SECRET"
+write_back = "dry-run"
+[[routes]]
+sinks = [{names}]
+burst = "1000/1m"
+group_interval = "1s"
+"""
+
+
+class Receivers:
+    """Every sink's other side; `received()` is all that came."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.hook_secret = "whsec_" + secrets.token_urlsafe(24).replace("-", "A").replace("_", "B")
+        self.hook, self.slack, self.pager = FakeWebhook(self.hook_secret), FakeSlack(), FakePagerDuty()
+        self.alertmanager, self.chat, self.github = FakeAlertmanager(), FakeServer(), FakeGitHub()
+        self.ca, key = certificate(folder)
+        self.smtp = FakeSmtp((self.ca, key))
+        self.mqtt: list[bytes] = []
+
+    @contextlib.asynccontextmanager
+    async def serving(self) -> AsyncIterator[None]:
+        async with contextlib.AsyncExitStack() as stack:
+            servers = (self.hook, self.slack, self.pager, self.alertmanager, self.chat, self.github, self.smtp)
+            for server in servers:
+                await stack.enter_async_context(server)  # type: ignore[arg-type]
+            self.mqtt_port = await stack.enter_async_context(broker(self.folder))
+            client = await stack.enter_async_context(aiomqtt.Client("127.0.0.1", self.mqtt_port))
+            await client.subscribe("#")
+            listening = asyncio.create_task(self._listen(client))
+            stack.callback(listening.cancel)
+            yield
+
+    async def _listen(self, client: aiomqtt.Client) -> None:
+        async for message in client.messages:
+            self.mqtt.append(str(message.topic).encode() + b"\n" + bytes(message.payload))  # type: ignore[arg-type]
+
+    def config(self) -> str:
+        places = {
+            "slack": self.slack.api_url,
+            "pagerduty": self.pager.url,
+            "alertmanager": self.alertmanager.url,
+            "smtp": self.smtp.port,
+            "ca": self.ca,
+            "mqtt": self.mqtt_port,
+        }
+        names = [name.replace(" ", "-") for name in SINK_TABLES]
+        text = CONFIG.format(github=self.github.url, names=", ".join(f'"{name}"' for name in names))
+        for name, (kind, table) in zip(names, SINK_TABLES.items(), strict=True):
+            text += f'[[sinks]]\nname = "{name}"\ntype = "{kind.split()[0]}"\n{table.format(**places)}\n'
+        return text
+
+    def environment(self) -> dict[str, str]:
+        return {
+            "HOOK_URL": f"{self.hook.url}/hook",
+            "HOOK_SECRET": self.hook_secret,
+            "CHAT_URL": f"{self.chat.url}/chat",
+            "SLACK_TOKEN": self.slack.token,
+            "SLACK_URL": f"{self.slack.url}{self.slack.webhook}",
+            "PAGER_KEY": "p" * 32,
+            "GITHUB_TOKEN": self.github.token,
+            "GITHUB_HOOK_SECRET": "hook secret of the test",
+        }
+
+    def received(self) -> dict[str, list[bytes]]:
+        found = {
+            name: [f"{r.method} {r.path} {dict(r.headers)}".encode() + r.body for r in server.requests]
+            for name, server in (
+                ("webhook", self.hook),
+                ("slack", self.slack),
+                ("pagerduty", self.pager),
+                ("alertmanager", self.alertmanager),
+                ("chat", self.chat),
+            )
+        }
+        # As it was sent, and decoded: base64 or quoted-printable must not hide anything.
+        mails = [m.message.as_bytes() + m.message.get_content().encode() for m in self.smtp.mails]
+        return {**found, "email": mails, "mqtt": self.mqtt}
+
+
+def leaves() -> Iterator[tuple[str, ...]]:
+    """Every command there is, groups opened."""
+    group: Any = typer.main.get_command(app)
+    context = typer.Context(group)
+    for name in COMMANDS:
+        command = group.get_command(context, name)
+        if hasattr(command, "commands"):
+            yield from ((name, inner) for inner in command.commands)
+        else:
+            yield (name,)
+
+
+Invocation = tuple[list[str], bytes]  # arguments, standard input
+
+
+def invocations(canaries: list[Canary], incident: Callable[[], str]) -> dict[tuple[str, ...], list[Invocation]]:
+    """How each command is called, so that it meets canaries wherever it can."""
+    logs = "\n".join(canary.text for canary in canaries).encode()
+    values = b"\n".join(value for canary in canaries for value in canary.secrets if b"\n" not in value)
+    pat = next(canary for canary in canaries if canary.rule == "github-pat").text
+    pattern = r"(?P<secret>\b[A-Za-z0-9_]{20,}\b)"
+    forms = [["--format", form] for form in ("text", "json", "jsonl")]
+
+    def each(*arguments: str, stdin: bytes = b"") -> list[Invocation]:
+        return [([*arguments, *form], stdin) for form in forms]
+
+    return {
+        ("run",): [(["run", "--once"], logs)],
+        ("check",): each("check"),
+        ("scan",): [
+            *((["scan", "logs", "--format", form], b"") for form in ("text", "json", "jsonl", "sarif")),
+            (["scan", "-"], logs),
+            (["scan", "/dev/stdin"], logs),
+        ],
+        ("test-pattern",): [
+            *each("test-pattern", pattern, "logs/app.log", "--no-cost"),
+            *each("test-pattern", "--rule", "github-pat", "logs/app.log", "--no-cost"),
+            *each("test-pattern", "--rule", "generic-password", "-", "--no-cost", stdin=logs),
+            (["test-pattern", pattern, "-", "--emit", "toml", "--no-cost"], logs),
+            (["test-pattern", pattern, "--text", pat, "--no-cost"], b""),
+            (["test-pattern", "--rule", "jwt", "--entropy", "7.9", "-", "--no-cost", "--reveal"], logs),
+        ],
+        ("rules", "list"): each("rules", "list"),
+        ("rules", "show"): each("rules", "show", "github-pat"),
+        ("rules", "test"): [(["rules", "test", "--seeds", "1"], b"")],
+        ("fingerprint",): [(["fingerprint"], values)],
+        ("incidents", "list"): [
+            *each("incidents", "list", "--limit", "1000"),
+            (["incidents", "list", "--search", "github"], b""),
+        ],
+        ("incidents", "show"): [*each("incidents", "show", incident()), (["incidents", "show", "f" * 64], b"")],
+        ("incidents", "ack"): [(["incidents", "ack", incident(), "--note", "looked at"], b"")],
+        ("incidents", "resolve"): [(["incidents", "resolve", incident(), "--as", "revoked"], b"")],
+        ("incidents", "reopen"): [(["incidents", "reopen", incident()], b"")],
+        ("sinks", "list"): each("sinks", "list"),
+        ("sinks", "test"): [(["sinks", "test", name.replace(" ", "-")], b"") for name in SINK_TABLES],
+        ("github", "doctor"): each("github", "doctor", "--repositories"),
+        ("github", "alerts"): each("github", "alerts"),
+        ("github", "backfill"): [(["github", "backfill"], b"")],
+        ("github", "write-back"): each("github", "write-back"),
+    }  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def search() -> Search:
+    rules = load_rules()
+    engine = Engine.build(rules)
+    chosen = choose(rules, 4)
+    return Search(plant(engine, chosen, 1), plant(engine, chosen, 2))
+
+
+def test_the_search_finds_a_value_however_it_is_written(search: Search) -> None:
+    assert len({canary.rule for canary in search.canaries}) > 50
+    fixed: list[str] = []
+    for canary in search.canaries:
+        for value, shown in canary.secrets.items():
+            text = value.decode()
+            for data in (
+                *(b"x" + value, base64.b64encode(b"ab" + value), value.hex().encode(), quote(text).encode()),
+                *(json.dumps({"x": text}).encode(), base64.urlsafe_b64encode(b"c" + value)),
+            ):
+                assert search.hits(b"before " + data + b" after"), f"{canary.rule}: not found in {data[:20]!r}…"
+            if len(value) - len(shown) >= 28:
+                middle = (len(value) + len(shown)) // 2  # the end may be a format's, as of a PEM
+                if not search.hits(b"x" + value[middle - 7 : middle + 7] + b"x"):
+                    fixed.append(canary.rule)
+        assert search.hits(b" ".join(f"{shown.decode()}…".encode() for shown in canary.secrets.values())) == []
+    assert len(fixed) <= 3, f"rules whose example is the same with every seed: {fixed}"
+
+
+def test_every_sink_is_tried() -> None:
+    assert {name.split()[0] for name in SINK_TABLES} == set(SINKS)
+
+
+def test_every_command_is_tried(search: Search) -> None:
+    assert set(invocations(search.canaries, str)) | {(name,) for name in LEFT_OUT} == set(leaves())
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+async def test_no_secret_leaves_the_process(tmp_path: Path, search: Search) -> None:
+    canaries = search.canaries
+    receivers = Receivers(tmp_path)
+    logs = tmp_path / "logs"
+    logs.mkdir()
+    filler = "2026-11-02T14:03:07Z INFO request done in 12 ms\n" * 40
+    half = len(canaries) // 2
+    async with receivers.serving(), aiohttp.ClientSession() as session:
+        monitor = Monitor(tmp_path, receivers.config(), receivers.environment())
+        for number, canary in enumerate(canaries[:4], 1):
+            value = next(iter(canary.secrets)).decode()
+            receivers.github.add("acme/web", value, number=number, locations=[commit("f")])
+        reading, writing = os.pipe()
+        await monitor.start(stdin=reading)
+        os.close(reading)
+        with (logs / "app.log").open("a") as log, open(writing, "w") as pipe:
+            for canary in canaries[:half]:
+                log.write(f"{filler}{canary.text}\n{filler}")
+            for canary in canaries[half:]:
+                pipe.write(f"{filler}{canary.text}\n{filler}")
+            pipe.flush()
+            log.flush()
+            wanted = {fingerprint(KEY.encode(), value) for canary in canaries for value in canary.secrets}
+
+            def missing() -> set[str]:
+                return wanted - fingerprints(receivers.hook.payloads)
+
+            await until(lambda: not missing(), 120, lambda: f"{len(missing())} of {len(wanted)} missing")
+            outputs = await http(monitor, session, canaries, receivers)
+            one = next(incident["id"] for payload in receivers.hook.payloads for incident in payload["incidents"])
+            for calls in invocations(canaries, lambda: one).values():
+                for arguments, stdin in calls:
+                    name = " ".join(arguments[:2])
+                    code, output = await command(tmp_path, monitor, arguments, stdin)
+                    assert code in (0, 1, 2), f"{name}: exit code {code}: {output.decode()[-500:]}"
+                    outputs[f"{len(outputs)} {name}"] = output
+            # The commands' own acknowledgements reach the sinks as well.
+            await until(
+                lambda: any(payload["reason"] == "resolved" for payload in receivers.hook.payloads),
+                30,
+                lambda: "nobody was told that it is resolved",
+            )
+        assert await monitor.terminate() == 0
+        assert receivers.github.violations == []
+    for name, payloads in receivers.received().items():
+        assert payloads, f"{name} received nothing"
+        outputs[name] = b"\n".join(payloads)
+    outputs |= {"stdout": monitor.output.encode(), "stderr": monitor.errors.encode()}
+    outputs |= {str(path.name): path.read_bytes() for path in (tmp_path / "state").rglob("*") if path.is_file()}
+    assert "critical" in monitor.output.lower(), "the console sink said nothing"
+    assert any(name.endswith(".db") for name in outputs)
+    found = {name: hits for name, data in outputs.items() if (hits := search.hits(data))}
+    assert found == {}
+
+
+async def http(
+    monitor: Monitor, session: aiohttp.ClientSession, canaries: list[Canary], receivers: Receivers
+) -> dict[str, bytes]:
+    """Every answer of the daemon's own server, with headers; also to questions that quote a secret."""
+    answers: dict[str, bytes] = {}
+
+    async def get(path: str) -> str:
+        async with session.get(f"{monitor.address}{path}") as answer:
+            body = await answer.read()
+            answers[f"GET {path[:24]} {len(answers)}"] = str(answer.headers).encode() + body
+            return body.decode()
+
+    for path in ("/metrics", "/healthz", "/readyz", "/", "/nothing"):
+        await get(path)
+    listing = await get("/incidents")
+    ids = re.findall(r'href="/incidents/(\w+)"', listing)
+    assert len(ids) >= len(canaries) // 2
+    for name in ids:
+        page = await get(f"/incidents/{name}")
+        for book in set(re.findall(r'href="(/runbooks/[\w-]+)"', page)):
+            await get(book)
+    value = next(value for canary in canaries for value in canary.secrets if value.isalnum()).decode()
+    # The answer may say what was asked, so only what is logged of these is searched, with the rest of stderr.
+    for path in (f"/incidents/{value}", f"/runbooks/{value}", f"/{value}", f"/metrics?token={value}"):
+        async with session.get(f"{monitor.address}{path}", headers={"Authorization": f"Bearer {value}"}) as answer:
+            answers[f"asked {len(answers)}"] = await answer.read()
+    body = json.dumps(
+        {"action": "created", "alert": {"number": 1, "secret": value}, "repository": {"full_name": "acme/web"}}
+    ).encode()
+    for key in (b"hook secret of the test", b"wrong"):
+        headers = {
+            "X-Hub-Signature-256": f"sha256={signature(key, body)}",
+            "X-GitHub-Event": "secret_scanning_alert",
+            "X-GitHub-Delivery": secrets.token_hex(8),
+        }
+        async with session.post(f"{monitor.address}/hooks/github", data=body, headers=headers) as answer:
+            answers[f"hook {len(answers)}"] = await answer.read()
+    return answers
+
+
+async def command(folder: Path, monitor: Monitor, arguments: list[str], stdin: bytes) -> tuple[int | None, bytes]:
+    """Exit code, and standard output and standard error together. `run --once` gets a state of its own."""
+    environment = {**monitor.environment, "MONITOR_CONFIG": str(monitor.config), "COLUMNS": "500"}
+    if arguments[0] == "run":
+        second = folder / "second.toml"
+        second.write_text(monitor.config.read_text().replace('state_dir = "state"', 'state_dir = "state/second"'))
+        environment["MONITOR_CONFIG"] = str(second)
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "monitor", *arguments),
+        cwd=folder,
+        env=environment,
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+    )
+    output, _ = await asyncio.wait_for(process.communicate(stdin), 120)
+    return process.returncode, output
