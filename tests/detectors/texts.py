@@ -40,11 +40,11 @@ def fragments() -> tuple[bytes, ...]:
     """Literals, keywords and what stands around values."""
     words = {word.encode("latin-1") for rule in rules() for word in (*rule.shape.literals, *rule.keywords)}
     glue = (
-        b'= : => := " \' \\" \\\\\\" \\n \\\\n %3D %22 %253D %25 &quot; \\u003d \\u0022 <password> </password> ://u: @h/ '
-        b'password= secret: token token= api_key=" Authorization: Bearer Basic Cookie: eyJ . -----BEGIN -----END PRIVATE '
-        b"KEY----- H4sI --password -u mysql machine login \0 \xff \xc3\xa9 aB3dE6gH9jK2mN5pQ8rS1tU4vW7xY0zA"
+        rb"""= : => := " ' \" \\\" \n \\n %3D %22 %253D %25 &quot; \u003d \u0022 <password> </password> ://u: @h/ """
+        rb"""password= secret: token token= api_key=" Authorization: Bearer Basic Cookie: eyJ . -----BEGIN -----END """
+        rb"PRIVATE KEY----- H4sI --password -u mysql machine login aB3dE6gH9jK2mN5pQ8rS1tU4vW7xY0zA"
     ).split(b" ")
-    return (*sorted(words)[::5], *glue, b" ", b"\n", b"\r\n", b"-" * 5)
+    return (*sorted(words)[::5], *glue, b" ", b"\n", b"\r\n", b"-" * 5, b"\0", b"\xff", b"\xc3\xa9")
 
 
 def _gzip64(text: bytes) -> bytes:
@@ -75,8 +75,11 @@ pieces = st.one_of(
     st.text("abcdefXYZ0189+/=_-.%", max_size=60).map(str.encode),
 )
 encoded = st.recursive(
-    pieces, lambda inner: st.builds(lambda parts, how: how(b"".join(parts)), st.lists(inner, max_size=4), st.sampled_from(ENCODERS))
-)  # fmt: skip
+    pieces,
+    lambda inner: st.builds(
+        lambda parts, how: how(b"".join(parts)), st.lists(inner, max_size=4), st.sampled_from(ENCODERS)
+    ),
+)
 texts = st.lists(encoded, max_size=12).map(b"".join)
 
 

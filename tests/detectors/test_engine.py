@@ -1,0 +1,418 @@
+from __future__ import annotations
+
+import base64
+import gzip
+import os
+import random
+import time
+from collections.abc import Callable
+from itertools import pairwise
+from pathlib import Path
+from urllib.parse import quote
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from detectors import engine as engine_module
+from detectors.engine import Engine, Match, Worker
+from detectors.rule import Requires, Rule, RuleError
+from detectors.template import expand
+from tests.detectors.texts import engine, oracle, rules, texts
+
+
+def rule(pattern: str, **fields: object) -> Rule:
+    return Rule(**{"id": "r", "name": "Rule", "pattern": pattern, "severity": "high", "source": "own.toml", **fields})  # type: ignore[arg-type]
+
+
+def worker(*chosen: Rule) -> Worker:
+    return Engine.build(chosen).worker()
+
+
+def spans(found: list[Match]) -> list[tuple[str, int, int]]:
+    return [(m.rule.id, m.start, m.end) for m in found]
+
+
+SIMPLE = rule(r"\b(?P<secret>tok_[a-z0-9]{12})\b", id="simple")
+GITHUB = "ghp_{alnum:30}{crc32}"
+
+
+def github(seed: int = 1) -> str:
+    return "ghp_" + expand("{alnum:30}{crc32}", seed)
+
+
+# --- finding
+
+
+def test_a_match_is_the_secret_and_where_it_stands() -> None:
+    (match,) = worker(SIMPLE).scan(b"x=tok_k3j9x2m4q8w1 y")
+    assert (match.start, match.end, match.secret) == (2, 18, b"tok_k3j9x2m4q8w1")
+    assert (match.masked, match.severity, match.confidence) == ("tok_…[16]", "high", "high")
+    assert "k3j9" not in repr(match)
+
+
+def test_only_the_group_is_reported_and_only_once() -> None:
+    found = worker(rule(r"key=(?P<secret>[a-z0-9]{8,})(?:[^a-z0-9]|$)")).scan(b"key=k3j9x2m4 key=q8w1z6v0r5")
+    assert [m.secret for m in found] == [b"k3j9x2m4", b"q8w1z6v0r5"]
+
+
+@pytest.mark.parametrize("kind", [bytes, bytearray, memoryview])
+def test_any_buffer_can_be_scanned(kind: Callable[[bytes], bytes]) -> None:
+    data = b"x=tok_k3j9x2m4q8w1 password=Xk93jd82kLmQ https%3A%2F%2Fu%3AXk93jd82kLmQ%40h%2F " + github().encode()
+    assert spans(engine().worker().scan(kind(data))) == spans(engine().worker().scan(data)) != []
+    encoded = base64.b64encode(b"body " + github().encode())
+    assert engine().worker().scan(kind(encoded))[0].decode == ("base64",)
+
+
+CHOSEN = [number for number, r in enumerate(rules()) if not r.keywords and not r.trigger]
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+@given(texts.filter(lambda t: len(t) < 3000))
+def test_the_engine_finds_what_a_slow_scan_of_every_rule_finds(data: bytes) -> None:
+    # Without keyword rules, which are looked for near assignments only, and without decoding.
+    chosen = [rules()[number] for number in CHOSEN[:: len(CHOSEN) // 150]]
+    small = SMALL.setdefault("engine", Engine.build(chosen))
+    expected = oracle(small, data)
+    found = small.worker()
+    decided = found._decide_all(data, found.hits(data)[0], [], 0)
+    assert spans([m for m, _ in engine_module._resolve(decided)]) == spans(expected)
+
+
+SMALL: dict[str, Engine] = {}
+
+
+def test_every_planted_example_is_found_at_any_offset() -> None:
+    rng = random.Random(4)
+    noise = "".join(f"2026-01-02 level=info id={rng.randrange(10**9)} took={rng.random():.3f}\n" for _ in range(400))
+    search = engine().worker()
+    for subject in rules()[:: len(rules()) // 120]:
+        text = expand(subject.examples[0], rng.randrange(1000))
+        alone = {m.secret for m in search.scan(f"\n{text}\n".encode())}
+        at = noise.find("\n", rng.randrange(len(noise) - 200)) + 1
+        inside = {m.secret for m in search.scan(f"{noise[:at]}{text}\n{noise[at:]}".encode())}
+        assert alone, subject.id
+        assert alone <= inside, subject.id
+
+
+# --- blocks
+
+
+def test_consecutive_blocks_report_each_match_once() -> None:
+    rng = random.Random(2)
+    parts = []
+    for number in range(120):
+        parts.append(f"level=info n={rng.randrange(10**6)} ok\n" * rng.randrange(1, 6))
+        parts.append(rng.choice((f"auth {github(number)}\n", f"password={expand('{alnum:16}', number)}\n")))
+    data = "".join(parts).encode()
+    search = engine().worker()
+    whole = [(m.secret, m.start) for m in search.scan(data)]
+    assert len(whole) == 120
+    for seed in range(10):
+        cuts = random.Random(seed)
+        got, at = [], 0
+        while at < len(data):
+            limit = data.find(b"\n", min(len(data) - 1, at + cuts.randrange(200, 3000))) + 1
+            low, high = max(0, at - 512), min(len(data), limit + 512)
+            found = search.scan(data[low:high], fresh=at - low, limit=limit - low)
+            got += [(m.secret, m.start + low) for m in found]
+            at = limit
+        assert got == whole
+
+
+# --- overlaps
+
+
+def test_the_more_specific_rule_wins_a_span() -> None:
+    generic = rule(r"key=(?P<secret>\w{8,})", id="generic", priority=10)
+    vendor = rule(r"(?P<secret>acme_\w{8})", id="vendor")
+    (match,) = worker(generic, vendor).scan(b"key=acme_k3j9x2m4")
+    assert match.rule.id == "vendor"
+    decisions = worker(generic, vendor).explain(b"key=acme_k3j9x2m4")
+    assert {(d.rule.id, d.stage) for d in decisions} == {("vendor", "accepted"), ("generic", "overlap")}
+    assert len(worker(generic, vendor).scan(b"key=acme_k3j9x2m4 key=q8w1z6v0")) == 2
+
+
+@given(st.lists(st.tuples(st.integers(0, 60), st.integers(1, 12), st.integers(0, 3)), max_size=30))
+def test_resolving_keeps_disjoint_spans_and_the_best_of_every_clash(raw: list[tuple[int, int, int]]) -> None:
+    made = [
+        Match(rule("x", id=f"r{n}", priority=priority), start, start + size, b"x", "…", "high", "high")
+        for n, (start, size, priority) in enumerate(raw)
+    ]
+    decided = [(engine_module.Decision(m.rule, m.start, m.end, True, "accepted", "", m), m.end) for m in made]
+    kept = [m for m, _ in engine_module._resolve(decided)]
+    assert [m.start for m in kept] == sorted(m.start for m in kept)
+    for a, b in pairwise(kept):
+        assert a.end <= b.start
+    for lost in made:
+        if all(lost is not k for k in kept):
+            rivals = [k for k in kept if k.start < lost.end and lost.start < k.end]
+            assert any(k.rule.priority >= lost.rule.priority for k in rivals)
+
+
+# --- filters, each with its stage
+
+
+@pytest.mark.parametrize(
+    ("fields", "text", "stage"),
+    [
+        ({}, b"key=changeme1234", "placeholder"),
+        ({"stopwords": ("k3J9",)}, b"key=k3j9x2m4q8w1", "stopwords"),
+        ({"allow": ("^k3",)}, b"key=k3j9x2m4q8w1", "allow"),
+        ({"digits": 9}, b"key=k3j9x2m4q8w1", "digits"),
+        ({"entropy": 3.9}, b"key=k3j9x2m4q8w1", "entropy"),
+        ({"words": True}, b"key=configuration", "words"),
+        ({"hashes": True}, b"sha256 key=" + b"0a1b2c3d" * 2 + b"9e8f7a6b5c4d3e2f", "hash"),
+        ({"checksum": "base64"}, b"key=k3j9x2m4q8w1z", "checksum"),
+        ({"requires": (Requires(pattern="account"),)}, b"key=k3j9x2m4q8w1", "requires"),
+        ({}, b"key=k3j9x2m4q8w1", "accepted"),
+    ],
+)
+def test_each_filter_names_its_stage(fields: dict[str, object], text: bytes, stage: str) -> None:
+    subject = rule(r"key=(?P<secret>\w{8,64})", **fields)
+    if stage == "hash":
+        text = b"sha256 digest: key=0a1b2c3d4e5f60718293a4b5c6d7e8f9"
+    (decision, *_) = worker(subject).explain(text)
+    assert decision.stage == stage, decision
+    assert decision.reason
+    assert bool(worker(subject).scan(text)) == (stage == "accepted")
+
+
+def test_a_near_miss_says_that_the_pattern_does_not_match() -> None:
+    (decision,) = worker(rule(r"key=(?P<secret>\w{8})\W{2}", trigger="key=")).explain(b"key=short")
+    assert (decision.accepted, decision.stage) == (False, "pattern")
+
+
+def test_a_rejected_candidate_does_not_hide_the_real_one_after_it() -> None:
+    subject = rule(r"key=(?P<secret>[\w=]{8,})", stopwords=("nope",))
+    assert not worker(subject).scan(b"key=nope12345678")
+    found = worker(subject).scan(b"key=nope12345678 key=k3j9x2m4")
+    assert [m.secret for m in found] == [b"k3j9x2m4"]
+
+
+# --- companions
+
+
+def test_a_companion_makes_a_finding_whole() -> None:
+    ident = rule(r"(?P<secret>id_[a-z0-9]{8})", id="ident")
+    need = rule(
+        r"(?P<secret>sec_[a-z0-9]{12})", id="need", confidence="medium", requires=(Requires(rule="ident", within=64),)
+    )
+    alone = worker(ident, need)
+    assert [m.rule.id for m in alone.scan(b"sec_k3j9x2m4q8w1")] == []
+    found = {m.rule.id: m for m in alone.scan(b"id_q8w1z6v0 sec_k3j9x2m4q8w1")}
+    assert found["need"].confidence == "high"
+    assert found["need"].labels["ident"].endswith("[11]")
+    assert "q8w1z6" not in str(dict(found["need"].labels))
+    assert "need" not in {m.rule.id for m in alone.scan(b"id_q8w1z6v0" + b"." * 80 + b"sec_k3j9x2m4q8w1")}
+
+
+def test_a_companion_can_be_bound_to_lines() -> None:
+    subject = rule(r"(?P<secret>sec_[a-z0-9]{12})", requires=(Requires(pattern="account", lines=1),))
+    assert worker(subject).scan(b"account 7\nsec_k3j9x2m4q8w1\n")
+    assert not worker(subject).scan(b"account 7\n\nsec_k3j9x2m4q8w1\n")
+    assert worker(subject).scan(b"sec_k3j9x2m4q8w1\nthe account\n")
+
+
+# --- decoding
+
+
+def encodings() -> dict[str, Callable[[bytes], bytes]]:
+    return {
+        "base64": base64.b64encode,
+        "hex": lambda t: t.hex().encode(),
+        "gzip": lambda t: base64.b64encode(gzip.compress(t, mtime=0)),
+    }
+
+
+@pytest.mark.parametrize("how", encodings())
+@pytest.mark.parametrize("lead", range(3))
+def test_encoded_secrets_are_found_in_any_alignment(how: str, lead: int) -> None:
+    text = b"#" * lead + b" token " + github().encode() + b" end of it"
+    encoded = encodings()[how](text)
+    data = b'{"body":"' + encoded + b'"}'
+    (match,) = [m for m in engine().worker().scan(data) if m.rule.id == "github-pat"]
+    assert match.secret == github().encode()
+    assert match.decode == (how,)
+    assert 9 <= match.start < match.end <= 9 + len(encoded)
+
+
+@pytest.mark.parametrize("depth", range(1, 5))
+def test_nested_encodings_are_undone_to_depth_three(depth: int) -> None:
+    inner = base64.b64encode(gzip.compress(f"x {github()} y".encode(), mtime=0))  # depth 1
+    for _ in range(depth - 1):
+        inner = base64.b64encode(gzip.compress(b"{" + inner + b"}", mtime=0))
+    found = engine().worker().scan(b"body=" + inner + b" ")
+    assert [m.decode for m in found if m.rule.id == "github-pat"] == ([("gzip",) * depth] if depth <= 3 else [])
+
+
+def test_percent_encoded_credentials_are_decoded() -> None:
+    password = "Xk93-jd82/kLm+Q7"
+    uri = f"postgres://app:{quote(password, safe='')}@db.acme.io:5432/app"
+    plain = engine().worker().scan(uri.encode())
+    nested = engine().worker().scan(f"GET /cb?u={quote(uri, safe='')}&n=1 HTTP/1.1".encode())
+    assert {m.secret for m in plain} == {m.secret for m in nested} == {password.encode()}
+
+
+# --- the cache
+
+
+def files(folder: Path) -> list[Path]:
+    return sorted(folder.glob("*.hsdb"))
+
+
+def test_the_compiled_database_is_kept_and_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    Engine.build([SIMPLE], tmp_path)
+    kept = files(tmp_path)
+    assert kept
+    before = [(f.stat().st_mtime_ns, f.stat().st_ino) for f in kept]
+    monkeypatch.setattr(engine_module, "_save", lambda *_: pytest.fail("compiled again"))
+    assert Engine.build([SIMPLE], tmp_path).worker().scan(b"tok_k3j9x2m4q8w1")
+    assert [(f.stat().st_mtime_ns, f.stat().st_ino) for f in files(tmp_path)] == before
+
+
+@pytest.mark.parametrize(
+    "harm",
+    [
+        lambda raw: b"",
+        lambda raw: raw[:-1],
+        lambda raw: raw[: len(raw) // 2],
+        lambda raw: raw[:10],
+        lambda raw: b"\0" * len(raw),
+        lambda raw: raw[:-8] + bytes(8),
+        lambda raw: raw[:200] + bytes([raw[200] ^ 1]) + raw[201:],
+        lambda raw: raw + b"more",
+        lambda raw: raw.replace(b"cache 1", b"cache 0"),
+    ],
+)
+def test_a_damaged_cache_is_never_trusted(tmp_path: Path, harm: Callable[[bytes], bytes]) -> None:
+    Engine.build([SIMPLE], tmp_path)
+    whole = {f.name: f.read_bytes() for f in files(tmp_path)}
+    for file in files(tmp_path):
+        file.write_bytes(harm(file.read_bytes()))
+    assert Engine.build([SIMPLE], tmp_path).worker().scan(b"tok_k3j9x2m4q8w1")
+    for file in files(tmp_path):  # made anew
+        assert len(file.read_bytes()) == len(whole[file.name])
+
+
+def test_a_cache_of_other_rules_is_never_taken_for_ours(tmp_path: Path) -> None:
+    Engine.build([SIMPLE], tmp_path)
+    foreign = files(tmp_path)
+    other = rule(r"(?P<secret>oth_[a-z0-9]{12})", id="other")
+    Engine.build([other], tmp_path)
+    for file in files(tmp_path):
+        if file not in foreign:
+            file.write_bytes(foreign[0].read_bytes())  # whole, but of other rules
+    found = Engine.build([other], tmp_path).worker()
+    assert found.scan(b"oth_k3j9x2m4q8w1")
+    assert not found.scan(b"tok_k3j9x2m4q8w1")
+
+
+def test_old_caches_go_and_an_unwritable_folder_is_no_error(tmp_path: Path) -> None:
+    for number in range(24):
+        Engine.build([rule(rf"(?P<secret>k{number:02}_[a-z]{{9}})")], tmp_path / "cache")
+    assert len(files(tmp_path / "cache")) <= 16
+    (tmp_path / "file").write_text("")
+    assert Engine.build([SIMPLE], tmp_path / "file").worker().scan(b"tok_k3j9x2m4q8w1")
+    assert not [name for name in os.listdir(tmp_path / "cache") if name.startswith(".hsdb")]
+
+
+# --- errors
+
+
+def test_every_refused_rule_is_named_with_file_and_reason() -> None:
+    with pytest.raises(RuleError) as error:
+        Engine.build([SIMPLE, rule(r"(?P<secret>(?:[a-z]{1,900}-){900})", id="huge", source="packs/a.toml")])
+    assert error.value.problems
+    assert all("packs/a.toml: huge: pattern" in problem for problem in error.value.problems)
+    with pytest.raises(RuleError, match=r"own.toml: r: checksum: no check is called 'nope'"):
+        Engine.build([rule("(?P<secret>abc)", checksum="nope")])
+    with pytest.raises(RuleError, match="no rules"):
+        Engine.build([])
+
+
+# --- hostile input: twice the size, about twice the time
+
+
+def many(size: int) -> bytes:
+    # A hundred distinct ones suffice: each occurrence is decided anew.
+    made = [f"k={github(n)}\n" for n in range(100)]
+    return "".join(made[n % 100] for n in range(size // 43)).encode()
+
+
+def repeated(piece: bytes) -> Callable[[int], bytes]:
+    return lambda size: piece * (size // len(piece))
+
+
+def nested(size: int) -> bytes:
+    text = github().encode()
+    for _ in range(6):
+        text = base64.b64encode(text)
+    return repeated(text + b" ")(size)
+
+
+HOSTILE: dict[str, Callable[[int], bytes]] = {
+    "secrets": many,
+    "base64": lambda size: base64.b64encode(random.Random(1).randbytes(size * 3 // 4)),
+    "base64 of prefixes": repeated(base64.b64encode(b"ghp_AK")),
+    "hex of prefixes": repeated(b"6768705f"),
+    "nested": nested,
+    "gzip heads": repeated(b"H4sI" + b"A" * 24),
+    "bombs": repeated(base64.b64encode(gzip.compress(b"ghp_" * 300_000, mtime=0)) + b"\n"),
+    "password=": repeated(b"password="),
+    "password: x": repeated(b"password= \"'` "),
+    "api_key=": repeated(b"api_key="),
+    "token": repeated(b"token"),
+    "token:": repeated(b"token: "),
+    "eyJ": repeated(b"eyJ"),
+    "eyJ.": repeated(b"eyJhbGciOiJI."),
+    "BEGIN": repeated(b"-----BEGIN PRIVATE KEY-----\n"),
+    "%2F": repeated(b"%2F"),
+    "%3D": repeated(b"password%3D"),
+    "%25": repeated(b"%25"),
+    r"\u003d": repeated(b"secret\\u003d"),
+    "backslashes": repeated(b"password" + b"\\" * 9 + b"="),
+    "entities": repeated(b"secret&quot;"),
+    "://": repeated(b"a://aa:bbbb@c"),
+    "cookie": repeated(b"cookie:sid=aaaa;"),
+    "machine": repeated(b"machine a login b "),
+    "AKIA": repeated(b"AKIA"),
+    "NUL": repeated(b"\0"),
+}
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_twice_the_input_takes_about_twice_the_time(name: str) -> None:
+    make, search = HOSTILE[name], engine().worker()
+
+    def seconds(size: int) -> float:
+        data = make(size)
+        best = float("inf")
+        for _ in range(3):
+            start = time.thread_time()
+            search.scan(data)
+            best = min(best, time.thread_time() - start)
+            if best > 0.2:
+                break
+        return best
+
+    seconds(1 << 12)  # compiles the confirm regexes
+    size = 1 << 16
+    small, large = seconds(size), seconds(2 * size)
+    while small < 0.01 and size < 1 << 20:  # too short to compare
+        size *= 2
+        small, large = large, seconds(2 * size)
+    assert large < 3.0 * small + 0.01, (size, small, large)
+
+
+def test_ten_thousand_secrets_in_a_megabyte_are_all_found() -> None:
+    data = "".join(f"k={github(n)} {'.' * 58}\n" for n in range(10_000)).encode()
+    assert len(engine().worker().scan(data)) == 10_000
+
+
+def test_a_ten_megabyte_line_of_base64_is_no_finding_and_holds_one_if_planted() -> None:
+    noise = random.Random(3).randbytes(7_500_000)
+    assert not engine().worker().scan(base64.b64encode(noise))
+    at = 3_000_000
+    planted = noise[:at] + b" " + github().encode() + b" " + noise[at:]
+    assert [m.secret for m in engine().worker().scan(base64.b64encode(planted))] == [github().encode()]
