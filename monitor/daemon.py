@@ -23,6 +23,7 @@ from prometheus_client import CollectorRegistry
 from detectors.check import check_rules
 from detectors.engine import Engine
 from detectors.rule import Rule, RuleError, load_rules
+from detectors.tune import costly
 from monitor import config as configuration
 from monitor import runbook
 from monitor.config import Config, ConfigError
@@ -425,6 +426,8 @@ class Daemon:
             await self._delivery.replace(sinks, {sink.name: sink.fallback for sink in new.sinks})
             for sink in before.values():
                 await sink.close()
+        for warning in await asyncio.to_thread(costly, engine.rules):
+            log.warning("a rule slows the scan down", rule=warning)
 
     # For sources
 

@@ -94,10 +94,12 @@ def _rules(config: Config) -> list[Finding]:
 
     try:
         with rule_errors(config):
-            build_engine(config)  # as `monitor run` does it, with the examples of the user's own rules
+            engine = build_engine(config)  # as `monitor run` does it, with the examples of the user's own rules
     except ConfigError as error:
         return [Finding("rules", problem.key, problem.message) for problem in error.problems]
-    return []
+    from detectors.tune import costly
+
+    return [Finding("notice", "rules.paths", warning) for warning in costly(engine.rules)]
 
 
 def _notices(config: Config) -> Iterator[Finding]:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict
+from enum import StrEnum
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -25,11 +27,27 @@ from monitor.cli.common import (
     rule_errors,
     table,
 )
+from monitor.cli.rule_files import imports, new
 
 if TYPE_CHECKING:
     from detectors.rule import Rule
 
-app = command_app(no_args_is_help=True, help="List, show and test the detection rules.")
+app = command_app(no_args_is_help=True, help="List, show, test, measure, import and start detection rules.")
+app.add_typer(imports, name="import")
+app.command(
+    "new",
+    epilog="Example: monitor rules new acme api-key -o rules.d/acme.toml",
+    help="Start a rule: a pack file with one rule that passes `monitor rules test`, to be changed to the real format.",
+)(new)
+
+
+class ListFormat(StrEnum):
+    """As elsewhere, and `markdown`, of which `make docs` makes the list in docs/rules.md."""
+
+    text = "text"
+    json = "json"
+    jsonl = "jsonl"
+    markdown = "markdown"
 
 
 def as_dict(rule: Rule) -> dict[str, Any]:
@@ -44,29 +62,52 @@ def list_rules(
     family: Annotated[str | None, typer.Option(help="Only this family: cloud, ai, vcs, …", show_default=False)] = None,
     vendor: Annotated[str | None, typer.Option(help="Only this vendor.", show_default=False)] = None,
     severity: Annotated[str | None, typer.Option(help="Only this severity.", show_default=False)] = None,
-    form: FormatOption = Format.text,
+    confidence: Annotated[str | None, typer.Option(help="Only this confidence.", show_default=False)] = None,
+    search: Annotated[
+        str | None,
+        typer.Option(help="Only rules with this text in id, name, vendor or keywords.", show_default=False),
+    ] = None,
+    form: Annotated[ListFormat, typer.Option("--format", "-f", help="How to print the data.")] = ListFormat.text,
     config: ConfigOption = None,
 ) -> None:
-    wanted = {"family": family, "vendor": vendor, "severity": severity}
-    rows = [
-        {
-            "id": rule.id,
-            "severity": rule.severity,
-            "confidence": rule.confidence,
-            "family": rule.family,
-            "vendor": rule.vendor,
-            "name": rule.name,
-        }
+    wanted = {"family": family, "vendor": vendor, "severity": severity, "confidence": confidence}
+    rules = [
+        rule
         for rule in read_rules(read_config(config, optional=True))
         if all(value is None or getattr(rule, key) == value for key, value in wanted.items())
+        and (search is None or _has(rule, search))
     ]
+    if form is ListFormat.markdown:
+        typer.echo("\n".join(_markdown(rules)))
+        return
+    head = ("id", "severity", "confidence", "family", "vendor", "name")
+    rows = [{key: getattr(rule, key) for key in head} for rule in rules]
 
     def text(rows: Sequence[Mapping[str, Any]]) -> Iterable[str]:
-        head = ("id", "severity", "confidence", "family", "vendor", "name")
         yield from table(head, [[row[key] for key in head] for row in rows])
         yield f"{len(rows)} rules"
 
-    emit(rows, form, text)
+    emit(rows, Format(form.value), text)
+
+
+def _has(rule: Rule, text: str) -> bool:
+    return text.lower() in "\n".join((rule.id, rule.name, rule.vendor, *rule.keywords)).lower()
+
+
+def _markdown(rules: Sequence[Rule]) -> Iterable[str]:
+    """A section a family, a row a rule."""
+    families: dict[str, list[Rule]] = {}
+    for rule in rules:
+        families.setdefault(rule.family, []).append(rule)
+    yield f"{len(rules)} rules in {len(families)} families."
+    for family, members in sorted(families.items()):
+        yield from ("", f"### {family} ({len(members)})", "", "| rule | finds | severity | confidence |")
+        yield "| --- | --- | --- | --- |"
+        for rule in sorted(members, key=lambda r: (r.vendor, r.id)):
+            name = rule.name.replace("|", "\\|")
+            url = rule.references[0] if rule.references else ""
+            linked = f"[{name}]({url})" if url.startswith("https://") and not set(url) & set(" ()|") else name
+            yield f"| `{rule.id}` | {linked} | {rule.severity} | {rule.confidence} |"
 
 
 @app.command("show", epilog="Example: monitor rules show github-pat", help="Show one rule in full.")
@@ -94,10 +135,14 @@ def check(
         typer.Argument(metavar="[RULE]…", help="Only these rules. Default: all.", autocompletion=complete_rules),
     ] = None,
     seeds: Annotated[int, typer.Option(min=1, help="Expand each template so many times.")] = 1,
+    wrapped: Annotated[
+        bool,
+        typer.Option("--wrapped", help="Also inside each form of log: JSON, logfmt, access log, Docker, syslog, …"),
+    ] = False,
     form: FormatOption = Format.text,
     config: ConfigOption = None,
 ) -> None:
-    from detectors.check import check_rules
+    from detectors.check import FORMS, check_rules
     from detectors.engine import Engine
 
     settings = read_config(config, optional=True)
@@ -107,9 +152,10 @@ def check(
         engine = Engine.build(read_rules(settings), settings.state_dir / "cache")
     ids = {rule.id for rule in wanted}
     chosen = [rule for rule in engine.rules if not ids or rule.id in ids]
-    problems = check_rules(engine, chosen, range(1, seeds + 1))
-    examples = sum(len(rule.examples) for rule in chosen)
-    counter = sum(len(rule.negative_examples) for rule in chosen)
+    forms: dict[str, Callable[[str], str]] = {"": str, **FORMS} if wrapped else {"": str}
+    problems = check_rules(engine, chosen, range(1, seeds + 1), forms)
+    examples = sum(len(rule.examples) for rule in chosen) * len(forms)
+    counter = sum(len(rule.negative_examples) for rule in chosen) * len(forms)
 
     def text(_rows: Sequence[Mapping[str, Any]]) -> Iterable[str]:
         yield from problems
@@ -119,3 +165,71 @@ def check(
     emit([{"problem": problem} for problem in problems], form, text)
     if problems:
         fail(f"{len(problems)} of {examples + counter} examples failed")
+
+
+@app.command(
+    "bench",
+    epilog="Example: monitor rules bench --sample /var/log/app.log --limit 20",
+    help="Measure what each rule costs the scan, worst first.\n\n"
+    "`alone` is the speed of Hyperscan with what it looks for on behalf of this rule; `hits` is how often that sends "
+    "text to the confirm stage. A rule that is slow alone or hit all the time slows all others down; `monitor "
+    "test-pattern --rule ID` says why.",
+)
+def bench(
+    rule_ids: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[RULE]…", help="Only these rules. Default: all.", autocompletion=complete_rules),
+    ] = None,
+    sample: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Measure on the first 16 MiB of this file.", show_default="plain log lines"),
+    ] = None,
+    limit: Annotated[int, typer.Option(min=0, help="Show so many rules; 0: all.")] = 25,
+    form: FormatOption = Format.text,
+    config: ConfigOption = None,
+) -> None:
+    from rich.console import Console
+    from rich.progress import track
+
+    from detectors.engine import Engine
+    from detectors.tune import anchor, cost, log_text, megabytes_a_second, warnings
+
+    settings = read_config(config, optional=True)
+    ids = {find_rule(settings, rule_id).id for rule_id in rule_ids or ()}
+    data = _sample(sample) if sample is not None else log_text(1 << 20)
+    rules = read_rules(settings)
+    with rule_errors(settings):
+        pack = Engine.build(rules, settings.state_dir / "cache")
+    together, _ = megabytes_a_second(pack.database, data)
+    chosen = [rule for rule in rules if not ids or rule.id in ids]
+    console = Console(stderr=True)
+    bar = track(chosen, "measuring", console=console, transient=True, disable=not console.is_terminal)
+    costs = sorted((cost(rule, data) for rule in bar), key=lambda c: c.alone)
+    rows = [
+        {
+            "id": c.rule.id,
+            "mb_s_alone": round(c.alone),
+            "hits_per_mb": round(c.hits * 1e6 / len(data), 1),
+            "anchor": anchor(c.rule),
+            "warnings": warnings(c.rule),
+        }
+        for c in (costs[:limit] if limit else costs)
+    ]
+
+    def text(rows: Sequence[Mapping[str, Any]]) -> Iterable[str]:
+        cells = [(r["id"], f"{r['mb_s_alone']:,}", f"{r['hits_per_mb']:,}", r["anchor"]) for r in rows]
+        yield from table(("rule", "MB/s alone", "hits/MB", "anchor"), cells)
+        yield f"{len(rows)} of {len(costs)} rules; all {len(rules)} together: {together:,.0f} MB/s"
+
+    emit(rows, form, text)
+
+
+def _sample(path: Path) -> bytes:
+    try:
+        with path.open("rb") as file:
+            data = file.read(16 << 20)
+    except OSError as error:
+        fail(f"{printable(str(path))}: {error.strerror}", 2)
+    if len(data) < 64 << 10:
+        fail(f"{printable(str(path))}: {len(data):,} bytes are too few to measure on; give 64 KiB or more", 2)
+    return data

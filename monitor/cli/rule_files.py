@@ -1,0 +1,143 @@
+"""`monitor rules import` and `monitor rules new`: pack files of one's own, from other tools or from a scaffold."""
+
+from __future__ import annotations
+
+import re
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from monitor.cli.common import command_app, fail, printable
+
+__all__ = ["imports", "new"]
+
+imports = command_app(no_args_is_help=True, help="Turn rule files of other tools into a pack.")
+Output = Annotated[
+    Path | None, typer.Option("--output", "-o", metavar="FILE", help="Write the pack here.", show_default=False)
+]
+
+
+@imports.command(
+    "gitleaks",
+    epilog="Example: monitor rules import gitleaks .gitleaks.toml -o rules.d/gitleaks.toml",
+    help="A configuration of gitleaks or betterleaks.\n\nWhat has no counterpart is listed on standard error with the "
+    "reason. Examples are made from the patterns and tried, which takes about a tenth of a second a rule.",
+)
+def import_gitleaks(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="A gitleaks.toml.")], output: Output = None
+) -> None:
+    _import("gitleaks", file, output)
+
+
+@imports.command(
+    "kingfisher",
+    epilog="Example: monitor rules import kingfisher ./rules -o rules.d/kingfisher.toml",
+    help="Rule files of Kingfisher: a folder, or one .yml.\n\nWhat has no counterpart, such as live validation, is "
+    "listed on standard error with the reason.",
+)
+def import_kingfisher(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="A folder of rule files.")], output: Output = None
+) -> None:
+    _import("kingfisher", folder, output)
+
+
+def _import(tool: str, path: Path, output: Path | None) -> None:
+    from detectors import convert
+
+    _free(output)
+    try:
+        done = convert.gitleaks(path) if tool == "gitleaks" else convert.kingfisher(path)
+    except convert.ReadError as error:
+        fail(printable(str(error)), 2)
+    for name, why in done.problems:
+        typer.echo(printable(f"{name}: {why}"), err=True)
+    if not done.rules:
+        fail("no rule could be converted")
+    _write(convert.to_toml(done.rules, f"Imported from {printable(path.name)} of {tool}."), output)
+    refused = sum(why.startswith("not converted: ") for _, why in done.problems)
+    typer.echo(f"{len(done.rules)} rules converted, {refused} not", err=True)
+
+
+def new(
+    vendor: Annotated[str, typer.Argument(help="Who issues the secret, such as acme.")],
+    kind: Annotated[str, typer.Argument(help="What it is, such as api-key.")],
+    keyword: Annotated[
+        bool, typer.Option("--keyword", help="For a secret without a format of its own, found by a name near it.")
+    ] = False,
+    output: Output = None,
+) -> None:
+    from detectors.convert import rule_id
+
+    prefix = re.sub(r"[^a-z0-9]+", "_", vendor.lower()).strip("_")
+    if not prefix or not re.search(r"[a-z0-9]", kind.lower()):
+        fail("VENDOR and KIND need letters or digits: monitor rules new acme api-key", 2)
+    _free(output)
+    fields = {
+        "<ID>": rule_id(f"{vendor}-{kind}"),
+        "<NAME>": re.sub(r"[^\w.&+() /]+", " ", f"{vendor[:1].upper()}{vendor[1:]} {kind.replace('_', ' ')}").strip(),
+        "<PREFIX>": prefix,
+        "<VARIABLE>": re.sub(r"[^A-Z0-9]+", "_", f"{vendor}_{kind}".upper()).strip("_"),
+    }
+    text = _KEYWORD if keyword else _PATTERN
+    for field, value in fields.items():
+        text = text.replace(field, value)
+    _write(text, output)
+
+
+def _free(output: Path | None) -> None:
+    if output is not None and output.exists():
+        fail(f"{printable(str(output))}: is there already; remove it first, or name another file", 2)
+
+
+def _write(text: str, output: Path | None) -> None:
+    if output is None:
+        sys.stdout.write(text)
+        return
+    try:
+        with output.open("x", encoding="utf-8") as file:  # never over a file that somebody has worked on
+            file.write(text)
+    except OSError as error:
+        fail(f"{printable(str(output))}: {error.strerror}", 2)
+
+
+_TEMPLATES = """\
+# Templates, so that no token-shaped text lies in a repository: {alnum:32}, {hex:40}, {base64:43}, {uuid}, …"""
+_PATTERN = f"""[[rule]]
+id = "<ID>"
+name = "<NAME>"
+# One format, in the syntax of RE2. Let it start with fixed characters; the value is the group `secret`.
+pattern = '\\b(?P<secret><PREFIX>_[A-Za-z0-9]{{32}})\\b'
+severity = "high"  # critical, high, medium, low, info
+{_TEMPLATES}
+examples = [
+    "<VARIABLE>=<PREFIX>_{{alnum:32}}",
+    '{{"authorization": "Bearer <PREFIX>_{{alnum:32}}"}}',
+]
+negative_examples = [
+    "<PREFIX>_{{alnum:8}}",
+    "x<PREFIX>_{{alnum:32}}",
+]
+references = []  # where the vendor documents the format
+"""
+_KEYWORD = f"""[[rule]]
+id = "<ID>"
+name = "<NAME>"
+# The value has no format of its own, so a name must stand near it. Name the issuer, not just `api_key`.
+keywords = ["<PREFIX>"]
+value = '[A-Za-z0-9]{{32}}'
+near = "assignment"  # or "near": anything between, at most `gap` bytes
+severity = "high"  # critical, high, medium, low, info
+entropy = 3.5  # least bits a character
+{_TEMPLATES}
+examples = [
+    "<VARIABLE>={{alnum:32}}",
+    '{{"<PREFIX>_key": "{{alnum:32}}"}}',
+]
+negative_examples = [
+    "<VARIABLE>={{alnum:8}}",
+    "key={{alnum:32}}",
+]
+references = []  # where the vendor documents the format
+"""
