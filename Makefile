@@ -20,12 +20,14 @@ define packages
 	else echo "$(1) needs: $(2)" >&2; echo "Install as root: apt-get install $(2)" >&2; exit 1; fi; \
 	command -v apt-get >/dev/null 2>&1 || { echo "$(1) needs the equivalent of: $(2)" >&2; exit 1; }; \
 	echo "Installing $(strip $(2)) ($(1))"; \
-	$$sudo apt-get update -qq || true; \
-	$$sudo env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $(2) >/dev/null
+	log=$$(mktemp); \
+	{ $$sudo apt-get update; \
+	  $$sudo env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends $(2); } >$$log 2>&1 </dev/null \
+	|| { cat $$log >&2; rm -f $$log; exit 1; }; rm -f $$log
 endef
 
 # What tests need beside Python: programs looked for, Debian packages that bring them.
-have = $(shell command -v $(1) 2>/dev/null || ls $(2) 2>/dev/null | head -n 1)
+have = $(shell command -v $(1) 2>/dev/null || ls $(2) /nonexistent 2>/dev/null | head -n 1)
 TEST_PACKAGES := $(if $(call have,git),,git) \
 	$(if $(call have,mosquitto,/usr/sbin/mosquitto),,mosquitto) \
 	$(if $(call have,postgres,/usr/lib/postgresql/*/bin/postgres),,postgresql) \
