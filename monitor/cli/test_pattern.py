@@ -126,8 +126,15 @@ def try_pattern(
             **{key: value for key, value in overrides.items() if value is not None},
         )
         return _run(
-            changed, _samples(files or [], text), config=config, limit=limit, cost=cost, emit_form=emit_form, reveal=reveal, form=form
-        )  # fmt: skip
+            changed,
+            _samples(files or [], text),
+            config=config,
+            limit=limit,
+            cost=cost,
+            emit_form=emit_form,
+            reveal=reveal,
+            form=form,
+        )
 
     if not watch:
         raise typer.Exit(once())
@@ -246,14 +253,14 @@ def _run(
     companions = [r for r in pack if any(c.rule == r.id for c in rule.requires)]
     try:
         alone = Engine.build([rule, *companions])
-        others = Engine.build([r for r in pack if r.id != rule.id] or pack, cache)
+        whole = Engine.build(pack, cache)
     except RuleError as error:
         fail(str(error), 2)
-    report = _search(rule, alone, others, samples, limit=limit, reveal=reveal)
+    report = _search(rule, alone, whole, samples, limit=limit, reveal=reveal)
     if emit_form == "toml":
         typer.echo(_toml(rule, report))
         return 0 if report.accepted else 1
-    summary = _summary(rule, report, alone, others, samples, cost=cost, cache=cache)
+    summary = _summary(rule, report, alone, pack, samples, cost=cost, cache=cache)
     if form is Format.jsonl:
         emit(report.hits, form, lambda _: ())
     else:
@@ -261,14 +268,12 @@ def _run(
     return 0 if report.accepted else 1
 
 
-def _search(
-    rule: Rule, alone: Engine, others: Engine, samples: Sequence[Sample], *, limit: int, reveal: bool
-) -> Report:
+def _search(rule: Rule, alone: Engine, whole: Engine, samples: Sequence[Sample], *, limit: int, reveal: bool) -> Report:
     from rich.console import Console
     from rich.progress import Progress
 
     report = Report()
-    worker, witness = alone.worker(), others.worker()
+    worker, witnesses = alone.worker(), (alone.worker(), whole.worker())
     total = sum(len(sample.data) for sample in samples)
     console = Console(stderr=True)
     with Progress(console=console, transient=True, disable=total < 4 * CHUNK or not console.is_terminal) as progress:
@@ -286,7 +291,7 @@ def _search(
                         report,
                         decision,
                         piece,
-                        witness,
+                        witnesses,
                         sample.name,
                         number,
                         keep=len(report.hits) < limit,
@@ -300,7 +305,15 @@ def _search(
 
 
 def _enter(
-    report: Report, decision: Decision, piece: bytes, witness: Worker, name: str, line: int, *, keep: bool, reveal: bool
+    report: Report,
+    decision: Decision,
+    piece: bytes,
+    witnesses: Sequence[Worker],
+    name: str,
+    line: int,
+    *,
+    keep: bool,
+    reveal: bool,
 ) -> None:
     from detectors.filters import entropy
 
@@ -318,11 +331,16 @@ def _enter(
     low, high = max(low, decision.start - NEAR), min(high, decision.end + NEAR)
     # A window of the text, and not only the value, may hold a secret: what any rule finds in it is masked too.
     left, right = max(0, low - 4096), min(len(piece), high + 4096)
-    seen = witness.scan(piece[left:right])
+    scans = [witness.scan(piece[left:right]) for witness in witnesses]
+    seen = {(match.rule.id, match.start, match.end): match for matches in scans for match in matches}.values()
     spans = [(m.start + left, m.end + left, m.masked) for m in seen]
     if decision.accepted:
         for match in seen:
-            if match.start + left < decision.end and decision.start < match.end + left:
+            if (
+                match.rule.id != decision.rule.id
+                and match.start + left < decision.end
+                and decision.start < match.end + left
+            ):
                 report.overlaps[match.rule.id] += 1
     if not keep:
         return
@@ -332,7 +350,12 @@ def _enter(
 
         masked = masked or mask(value, decision.rule.shape.literals)
         own = (decision.start, decision.end, masked)
-        spans = [own, *(s for s in spans if s[1] <= own[0] or own[1] <= s[0])]
+        # What reaches beyond the value on trial belongs to a longer secret.
+        before = [(start, min(end, own[0]), text) for start, end, text in spans if start < own[0]]
+        after = [
+            (max(start, own[1]), end, text if start >= own[1] else "…") for start, end, text in spans if end > own[1]
+        ]
+        spans = [own, *before, *after]
     report.hits.append(
         {
             "path": name,
@@ -366,7 +389,7 @@ def _masked(piece: bytes, low: int, high: int, spans: Iterable[tuple[int, int, s
 
 
 def _summary(
-    rule: Rule, report: Report, alone: Engine, others: Engine, samples: Sequence[Sample], *, cost: bool, cache: Path
+    rule: Rule, report: Report, alone: Engine, pack: list[Rule], samples: Sequence[Sample], *, cost: bool, cache: Path
 ) -> dict[str, Any]:
     from detectors.engine import Engine
     from detectors.tune import anchor, log_text, megabytes_a_second, warnings
@@ -388,6 +411,7 @@ def _summary(
         joined = (
             b"".join(bytes(sample.data[: 16 << 20]) for sample in samples) if report.size >= 1 << 20 else log_text()
         )
+        others = Engine.build([r for r in pack if r.id != rule.id] or pack, cache)
         with_it = Engine.build([*others.rules, rule], cache)
         summary |= {
             "measured_on": "the sample" if report.size >= 1 << 20 else "plain log lines",
@@ -421,8 +445,8 @@ def _text(report: Report, summary: Mapping[str, Any]) -> Iterator[str]:
     if report.hits:
         yield ""
     yield (
-        f"{summary['accepted']} found, {rejected} rejected{shown_of} in {summary['lines']:,} lines, {summary['bytes']:,} bytes: "
-        f"{summary['hits_per_million_lines']:,} a million lines"
+        f"{summary['accepted']} found, {rejected} rejected{shown_of} in {summary['lines']:,} lines, "
+        f"{summary['bytes']:,} bytes: {summary['hits_per_million_lines']:,} a million lines"
     )
     for stage, count in sorted(summary["rejected"].items(), key=lambda item: -item[1]):
         yield f"  rejected by {stage:<12} {count}"
