@@ -82,6 +82,10 @@ def _node(op: Any, argument: Any, length: int, gap: str) -> str:
         count = low if low == high or not (charset and high > 15) else min(int(high), max(low, length))
         if not low and gap and high > 1 and _whole(inner, gap):
             return gap
+        if wide and not charset and count > 4:
+            letters = sorted(c for c in _allowed(*inner[0]) if c.isalnum())
+            if letters:  # an alphabet of its own: varied, so that no filter takes it for a placeholder
+                return "".join(letters[pow(75, n + 9, 65537) % len(letters)] for n in range(int(count)))
         if charset and count:
             return f"{{{charset}:{count}}}"
         return _nodes(inner, length, gap) * int(count)

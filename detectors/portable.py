@@ -13,9 +13,6 @@ _POSIX = {
 }  # fmt: skip
 _FLAGS = re.compile(r"\(\?([a-zA-Z]*)(?:-([a-zA-Z]+))?([:)])")
 _NAME = re.compile(r"\(\?P?<([A-Za-z_]\w*)>")
-_TOKEN = re.compile(  # what may hold a parenthesis, and the groups that capture
-    r"\\.|\[\^?\]?(?:\\.|\[:\w+:\]|[^\]\\])*\]|\((?!\?)|\(\?P?<([A-Za-z_]\w*)>", re.DOTALL
-)
 
 
 def portable(pattern: str, secret: int | str = 0) -> str:
@@ -24,27 +21,32 @@ def portable(pattern: str, secret: int | str = 0) -> str:
     `secret` is the number or name of the group that holds the value; 0: the first group, or the whole match.
     Raises ValueError that says what has no counterpart.
     """
-    return _Translator(pattern, secret).result()
+    names = captures(pattern)
+    if isinstance(secret, str):
+        number = names.index(secret) + 1 if secret in names else min(1, len(names))
+    else:
+        number = secret or min(1, len(names))
+    if number > len(names):
+        raise ValueError(f"it has no group {secret}")
+    return _Translator(pattern, number).result()
 
 
 def captures(pattern: str) -> list[str]:
-    """Names of the groups that capture, empty for a nameless one."""
-    return [match[1] or "" for match in _TOKEN.finditer(pattern) if match[0][0] == "("]
+    """Names of the groups that capture, empty for a nameless one. Raises ValueError as `portable` does."""
+    translator = _Translator(pattern, 0)
+    translator.result()
+    return translator.names
 
 
 class _Translator:
-    def __init__(self, pattern: str, secret: int | str) -> None:
+    """One pass over a pattern; the group numbered `wanted` becomes `secret`, or with 0 the whole."""
+
+    def __init__(self, pattern: str, wanted: int) -> None:
         self.pattern = pattern
+        self.wanted = wanted
         self.at = 0
         self.verbose = False
-        names = captures(pattern)
-        if isinstance(secret, str):
-            self.wanted = names.index(secret) + 1 if secret in names else min(1, len(names))
-        else:
-            self.wanted = secret or min(1, len(names))
-        if self.wanted > len(names):
-            raise ValueError(f"it has no group {secret}")
-        self.seen = 0
+        self.names: list[str] = []
 
     def result(self) -> str:
         head = ""
@@ -138,20 +140,20 @@ class _Translator:
             opening = f"(?{letters}:"
         elif match := _NAME.match(rest):
             self.at += match.end()
-            opening = self._capture()
+            opening = self._capture(match[1])
         elif rest.startswith("(?"):
             raise ValueError("lookaround, atomic and conditional groups have no counterpart")
         else:
             self.at += 1
-            opening = self._capture()
+            opening = self._capture("")
         inner = self._alternatives(top=False)
         self.at += 1
         self.verbose = verbose
         return f"{opening}{inner})"
 
-    def _capture(self) -> str:
-        self.seen += 1
-        return "(?P<secret>" if self.seen == self.wanted else "(?:"
+    def _capture(self, name: str) -> str:
+        self.names.append(name)
+        return "(?P<secret>" if len(self.names) == self.wanted else "(?:"
 
     def _escape(self) -> str:
         pair = self.pattern[self.at : self.at + 2]
