@@ -651,7 +651,10 @@ class FileSource:
             if turn.verdict == "read" and tail.grown == grown:
                 tail.grown = 0
             if turn.verdict == "replaced":
-                await self._replaced(tail)
+                await self._replaced(tail, turn.rewritten)
+            elif tail.legacy is not None:
+                tail.adopt(tail.legacy)
+                tail.again = True
         except ScanError as error:
             failure = error
         finally:
@@ -732,10 +735,10 @@ class FileSource:
             self._look |= tail.paths
             self._wake.set()
 
-    async def _replaced(self, tail: Tail) -> None:
+    async def _replaced(self, tail: Tail, rewritten: bool) -> None:
         """The file holds another content than the one known: truncated, or its inode given to a new file.
 
-        `tail` becomes the new life; the old one goes on in a copy, when there is one.
+        `tail` becomes the new life; the old one goes on in a copy, when there is one. `rewritten`: it is the head alone.
         """
         async with self._structure:
             if tail.ended:
@@ -763,22 +766,28 @@ class FileSource:
             if former not in self._loose:
                 former.path = ""
                 await self._end(former)
+            if not current:
+                unseen = []
             legacy, tail.legacy, tail.saved, tail.dirty = tail.legacy, None, False, False
-            if legacy is None and (tail.loose or base_names(os.path.basename(tail.path))):
-                # Not followed any more, or perhaps overwritten with the copy of another one: look at it afresh.
+            place = Rest(tail.path, tail.inode, 0, 0, archive=False)
+            again = await self._thread(look_for, place) if tail.loose and legacy is None else None
+            if again is not None:
+                # Truncated and rotated at once, or overwritten with a copy of another one: it has to be looked at.
+                await self._end(tail)
+                unseen = [again]
+            elif legacy is None and not tail.loose and base_names(os.path.basename(tail.path)):
                 self._look |= tail.paths
                 for path in list(tail.paths):
                     self._seen.pop(path, None)
                 await self._end(tail)
                 self._wake.set()
             else:
-                new = Tail(tail.path, tail.inode, rewrites=tail.rewrites + 1)
+                new = Tail(tail.path, tail.inode, rewrites=tail.rewrites + 1 if rewritten else 0)
                 for name in _LIFE:
                     setattr(tail, name, getattr(new, name))
                 if legacy is not None:
                     tail.adopt(legacy)
-            if current:
-                await self._add_unseen(unseen)
+            await self._add_unseen(unseen)
         if self._once and tail.ended:
             await self._reconcile(None)
 

@@ -101,7 +101,7 @@ def find_rest(former: Tail, hasher: Hasher, followed: Callable[[str], bool]) -> 
         return None, []
     siblings.sort(key=lambda rest: (rest.mtime, not rest.archive), reverse=True)
     found = same
-    if found is None and former.offset:
+    if found is None and (former.offset or former.head[0]):
         found = next((rest for rest in siblings[:_TRIED] if compare(rest, former, hasher) == "continues"), None)
     # Written after the last byte of `former` (in the same tick of the clock, maybe): when no other life claims them,
     # nobody has read them.

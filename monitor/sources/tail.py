@@ -74,7 +74,7 @@ class Tail:
     offset: int = 0
     size: int = 0  # of the known content, to tell how much is lost when it goes
     mtime: int = -1  # nanoseconds; -1 when never read
-    head: Hash = (0, "")  # over settled bytes only, grows up to HEAD
+    head: Hash = (0, "")  # grows up to HEAD
     mark: Hash = (0, "")
     line: tuple[int, int] = (0, 1)  # an offset and the number of the line it lies in
     loose: bool = False  # no followed path leads to it any more: rotated away or deleted
@@ -94,7 +94,7 @@ class Tail:
     again: bool = False
     bulk: bool = False
     failures: int = 0
-    rewrites: int = 0
+    rewrites: int = 0  # how often only the head was found changed
     ended: bool = False
     changed: float = field(default_factory=time.monotonic)  # when it last grew
     legacy: Tail | None = None  # turned out during a turn: what the file holds now is a copy of this life
@@ -185,12 +185,13 @@ class Hasher:
         return size >= tail.offset and self.head_matches(fd, tail) and self.mark_matches(fd, tail)
 
     def archive_continues(self, stream: BinaryIO, tail: Tail) -> bool:
-        """`continues` for a decompressed stream at its start; leaves it at `tail.offset` when true."""
-        if not tail.offset:
-            return True
+        """`continues` for a decompressed stream at its start; when true it is left at `tail.offset`, or after the head
+        where that is longer."""
         start = _read(stream, tail.head[0])
-        if self.digest(start) != tail.head[1]:
+        if (start and self.digest(start) != tail.head[1]) or len(start) < tail.head[0]:
             return False
+        if tail.offset <= len(start):
+            return not tail.mark[0] or self.digest(start[: tail.offset][-tail.mark[0] :]) == tail.mark[1]
         last, at = start, len(start)
         while at < tail.offset and (piece := _read(stream, min(1 << 20, tail.offset - at))):
             last, at = last[-MARK:] + piece, at + len(piece)
@@ -225,6 +226,7 @@ class Turn:
         self.tail = tail
         self.verdict: Literal["read", "replaced", "moved", "failed"] = "read"
         self.error: OSError | None = None
+        self.rewritten = False  # the head is another one, what lies before the offset is not
         self.more = False
         self.rest = 0
         self.size = tail.size
@@ -271,7 +273,8 @@ class Turn:
             return False
         self._known = self.size, self.mtime = status.st_size, status.st_mtime_ns
         if not self._hasher.continues(tail.fd, self.size, tail):
-            if self.size < tail.offset or tail.rewrites < 3 or not self._hasher.mark_matches(tail.fd, tail):
+            self.rewritten = 0 < tail.offset <= self.size and self._hasher.mark_matches(tail.fd, tail)
+            if not self.rewritten or tail.rewrites < 3:
                 self.verdict = "replaced"
                 return False
             self._head = (0, "")  # a file that keeps rewriting its first bytes is no new file each time
@@ -308,6 +311,11 @@ class Turn:
         if self._stream is None or not self._hasher.archive_continues(self._stream, self.tail):
             self.verdict = "replaced"
             return
+        if self.offset < self.tail.head[0]:
+            self._stream.close()
+            self._stream = open_archive(self.tail.path)
+            assert self._stream is not None
+            _read(self._stream, self.offset)
         self._flush = -1
         yield from self._cut(buffer, None)
 
@@ -388,8 +396,11 @@ class Turn:
         return line
 
     def _grow_head(self) -> None:
-        length = min(HEAD, self.offset)
-        if length > self._head[0] and self.tail.rewrites < 3:
+        # Of settled bytes only: space set aside is still to be filled. Before there are any, a few that may change
+        # are better than none, as inodes are reused.
+        length = min(HEAD, self.offset or self.size)
+        first = bool(self.offset and not self.tail.offset)
+        if (length > self._head[0] or first) and self.tail.rewrites < 3:
             data = os.pread(self.tail.fd, length, 0)
             self._head = (len(data), self._hasher.digest(data))
 

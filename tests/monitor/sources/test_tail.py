@@ -151,6 +151,9 @@ def settled(path: Path) -> Tail:
 @pytest.mark.parametrize(
     ("before", "after", "verdict"),
     [
+        (b"part", b"partial\n", "read"),
+        (b"part", b"other\n", "replaced"),
+        (b"part", b"pa", "replaced"),
         (b"one\ntwo\n", b"one\ntwo\nthree\n", "read"),
         (b"one\ntwo\n", b"one\n", "replaced"),
         (b"one\ntwo\n", b"", "replaced"),
@@ -221,7 +224,8 @@ def test_counting_lines_is_bounded(log: Path, monkeypatch: pytest.MonkeyPatch) -
 
 
 @pytest.mark.parametrize("offset", [0, 4, 2_000])
-def test_an_archive_is_finished_from_where_the_file_was_left(tmp_path: Path, offset: int) -> None:
+@pytest.mark.parametrize("known", [0, 1000])
+def test_an_archive_is_finished_from_where_the_file_was_left(tmp_path: Path, offset: int, known: int) -> None:
     data = b"one\n" + b"x" * 1995 + b"\n" + b"y" * (2 * BLOCK) + b"\nno newline"
     plain, archive = tmp_path / "a.log", tmp_path / "a.log.1.gz"
     plain.write_bytes(data)
@@ -231,6 +235,7 @@ def test_an_archive_is_finished_from_where_the_file_was_left(tmp_path: Path, off
     HASHER.settle(fd, tail, offset)
     os.close(fd)
     tail.path, tail.archive = str(archive), True
+    tail.head = max(tail.head, (known, HASHER.digest(data[:known])))
     turn, blocks = read(tail)
     assert turn.verdict == "read"
     assert fresh(blocks) == data[offset:]
