@@ -104,6 +104,26 @@ def test_a_rule_that_is_wrong(monitor: Command, tmp_path: Path) -> None:
     assert "a: pattern" in row["message"]
 
 
+def test_an_own_rule_that_slows_the_scan_down_is_a_note(monitor: Command, tmp_path: Path) -> None:
+    rule = (
+        "[[rule]]\nid = 'own-key'\nname = 'Own key'\npattern = '(?P<secret>PATTERN)'\nseverity = 'low'\n"
+        "examples = ['EXAMPLE']\nnegative_examples = ['?']\n"
+    )
+    (tmp_path / "config.toml").write_text(
+        "[monitor]\nstate_dir='s'\n[rules]\npacks = ['vcs/github']\npaths = ['own.toml']\n"
+    )
+    (tmp_path / "own.toml").write_text(
+        rule.replace("PATTERN", "[a-z]{2,9} [a-z]{2,9}").replace("EXAMPLE", "some words")
+    )
+    answer = monitor("check", "--format", "json")
+    assert answer.returncode == 0, answer.stdout
+    notes = [row["message"] for row in json.loads(answer.stdout) if row["key"] == "rules.paths"]
+    assert all("own.toml: own-key: " in note for note in notes)
+    assert {note.split(": ")[2] for note in notes} >= {"anchor", "hits"}
+    (tmp_path / "own.toml").write_text(rule.replace("PATTERN", "own_[a-z]{9}").replace("EXAMPLE", "own_{lower:9}"))
+    assert not [row for row in json.loads(monitor("check", "-f", "json").stdout) if row["key"] == "rules.paths"]
+
+
 def test_a_sink_that_no_route_reaches(monitor: Command, tmp_path: Path) -> None:
     (tmp_path / "config.toml").write_text(
         "[monitor]\nstate_dir='s'\n[rules]\npacks=['vcs/github']\n[[sinks]]\nname='a'\ntype='console'\n[[sinks]]\nname='b'\ntype='console'\n"

@@ -15,7 +15,7 @@ id = "acme-key"
 name = "Acme key"
 pattern = '''\\b(?P<secret>acme_[a-z0-9]{20})\\b'''
 severity = "high"
-examples = ["key acme_{alnum:20:lower}"]
+examples = ["key acme_{lownum:20}"]
 negative_examples = ["acme_x"]
 """
 
@@ -56,7 +56,7 @@ def test_the_shipped_rules_pass(monitor: Command) -> None:
 
 
 def test_a_rule_whose_example_is_not_found_fails(monitor: Command, tmp_path: Path) -> None:
-    own_rules(tmp_path, GOOD.replace("{alnum:20:lower}", "{alnum:2}"))
+    own_rules(tmp_path, GOOD.replace("{lownum:20}", "{alnum:2}"))
     answer = monitor("rules", "test", "acme-key")
     assert answer.returncode == 1
     assert "own.toml: acme-key: examples 1: not found" in answer.stdout
@@ -74,3 +74,53 @@ def test_a_broken_rule_file_is_bad_configuration(monitor: Command, tmp_path: Pat
     answer = monitor("rules", "list")
     assert answer.returncode == 78
     assert "rules.packs: no pack is called 'nonsense'" in answer.stderr
+
+
+def test_list_by_confidence_and_text(monitor: Command) -> None:
+    answer = monitor("rules", "list", "--confidence", "medium", "--search", "GitHub", "--format", "json")
+    rows = json.loads(answer.stdout)
+    assert rows
+    assert {row["confidence"] for row in rows} == {"medium"}
+    assert len(rows) < len(json.loads(monitor("rules", "list", "--search", "github", "--format", "json").stdout))
+    assert json.loads(monitor("rules", "list", "--search", "no such text", "--format", "json").stdout) == []
+
+
+def test_list_as_markdown(monitor: Command) -> None:
+    text = monitor("rules", "list", "--family", "vcs", "--format", "markdown").stdout
+    count = len([rule for rule in load_rules() if rule.family == "vcs"])
+    assert text.startswith(f"{count} rules in 1 families.\n\n### vcs ({count})\n\n| rule | finds | severity |")
+    assert "| `github-pat` | [GitHub personal access token](https://docs.github.com/" in text
+    assert all(line.count("|") - line.count("\\|") == 5 for line in text.splitlines() if line.startswith("|"))
+
+
+def test_wrapped_examples(monitor: Command, tmp_path: Path) -> None:
+    own_rules(tmp_path, GOOD)
+    answer = monitor("rules", "test", "acme-key", "--wrapped")
+    assert (answer.returncode, answer.stdout) == (0, "1 rules: 9 examples found, 9 counter-examples not found\n")
+    own_rules(tmp_path, GOOD.replace("\\b(?P<secret>", "^key (?P<secret>"))
+    answer = monitor("rules", "test", "acme-key", "--wrapped")
+    assert answer.returncode == 1
+    assert "acme-key: examples 1 in syslog: not found" in answer.stdout
+    assert "examples 1: " not in answer.stdout
+
+
+def test_bench_puts_the_worst_first(monitor: Command, tmp_path: Path) -> None:
+    slow = GOOD.replace("acme-key", "slow-key").replace("acme_[a-z0-9]{20}", "[a-z0-9]{3,9}:[a-z0-9]{3,9}")
+    (tmp_path / "own.toml").write_text(GOOD + slow.replace("acme_{lownum:20}", "abc:def").replace("acme_x", "x"))
+    (tmp_path / "config.toml").write_text("[rules]\npacks = ['vcs/github']\npaths = ['own.toml']\n")
+    (tmp_path / "sample").write_bytes(b"some text with key:value pairs in it and more:text\n" * 4000)
+    answer = monitor("rules", "bench", "--sample", "sample", "--format", "json", "--limit", "3")
+    rows = json.loads(answer.stdout)
+    assert len(rows) == 3
+    assert rows[0]["id"] == "slow-key"
+    assert rows[0]["hits_per_mb"] > 10_000
+    assert rows[0]["warnings"][0].startswith("anchor: ")
+    assert [row["mb_s_alone"] for row in rows] == sorted(row["mb_s_alone"] for row in rows)
+    text = monitor("rules", "bench", "--sample", "sample", "acme-key").stdout.splitlines()
+    assert text[0].split() == ["RULE", "MB/S", "ALONE", "HITS/MB", "ANCHOR"]
+    assert text[1].split()[0] == "acme-key"
+    assert "1 of 1 rules; all " in text[2]
+    (tmp_path / "sample").write_text("short")
+    answer = monitor("rules", "bench", "--sample", "sample")
+    assert answer.returncode == 2
+    assert "64 KiB" in answer.stderr
