@@ -70,6 +70,13 @@ lock:  ## renew requirements.lock and requirements-dev.lock (needs uv)
 	$(LOCK) --group build --output-file requirements.lock
 	$(LOCK) --group build --group dev --output-file requirements-dev.lock
 
+# After a change of a pack. The configuration of this folder has no say: the list is of the default pack.
+.PHONY: docs
+docs: $(VENV)/dev.stamp  ## renew the list of all rules in docs/rules.md
+	@{ sed '/^<!-- rules -->$$/q' docs/rules.md; echo; \
+		$(BIN)/monitor rules list --format markdown --config /dev/null; } > docs/rules.md.new
+	@mv docs/rules.md.new docs/rules.md
+
 .PHONY: clean
 clean:  ## remove the environment, caches and build results (var/ and config.toml stay)
 	rm -rf $(VENV) dist .mypy_cache .ruff_cache .pytest_cache .hypothesis *.egg-info
