@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from detectors.engine import Engine
+from detectors.rule import load_rules
 from detectors.template import expand
 from monitor.scan import search
 from monitor.scan.archive import Stream
@@ -244,3 +245,22 @@ def test_a_stream_that_pauses_gives_whole_lines_at_once(engine: Engine, token: T
     assert next(hits).line == 1
     assert seen == []  # before the next chunk was asked for
     assert [hit.line for hit in hits] == [2, 3]
+
+
+@pytest.mark.slow
+def test_no_example_of_any_rule_is_shown_in_its_context(tmp_path: Path) -> None:
+    everything = Engine.build(load_rules())
+    worker, searcher = everything.worker(), Searcher(everything.worker(), KEY, context=True)
+    shown = 0
+    for rule in everything.rules:
+        for template in rule.examples:
+            data = f'{{"msg":"{expand(template, 7)}"}}\n'.encode()
+            secrets = [match.secret.decode("utf-8", "replace") for match in worker.scan(data)]
+            places = Places(lambda at, size: b"")
+            for hit in searcher.search("f", stream_pieces(Stream(iter([data])), places), places):
+                assert hit.context is not None
+                text = "".join(hit.context)
+                shown += 1
+                # The half of a value that no preview shows
+                assert not [hit.masked for value in secrets if len(value) >= 16 and value[len(value) // 2 :] in text]
+    assert shown > len(everything.rules)
