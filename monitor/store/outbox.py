@@ -15,7 +15,7 @@ from monitor.model import Severity
 from monitor.routing import Policy
 from monitor.store.records import Leased, Notice
 from monitor.store.rows import announce, clean, insert_into, load_incidents
-from monitor.store.schema import outbox, receipts
+from monitor.store.schema import outbox, receipts, unsent
 from sinks.base import Reason, Receipt
 
 __all__ = [
@@ -109,11 +109,11 @@ def lease(connection: Connection, sink: str, owner: str, ttl: float, now: float)
         earlier.c.sink == outbox.c.sink,
         earlier.c.key == outbox.c.key,
         earlier.c.seq < outbox.c.seq,
-        earlier.c.state.in_(("pending", "leased")),
+        unsent(earlier),
     )
     query = (
         select(outbox)
-        .where(outbox.c.sink == sink, _sendable(now), ~blocked)
+        .where(outbox.c.sink == sink, unsent(), outbox.c.next_at <= now, _sendable(now), ~blocked)
         .order_by(outbox.c.next_at, outbox.c.seq)
         .limit(1)
     )
@@ -239,7 +239,7 @@ def try_at_once(connection: Connection, sink: str, now: float) -> None:
 
 def abandon(connection: Connection, sinks: Collection[str], now: float) -> list[Row[Any]]:
     """Bury what waits for sinks that are not configured any more; returns the rows, for others to take over."""
-    gone = and_(outbox.c.state.in_(("pending", "leased")), outbox.c.sink.not_in(list(sinks)))
+    gone = and_(unsent(), outbox.c.sink.not_in(list(sinks)))
     rows = list(connection.execute(select(outbox).where(gone)))
     if rows:
         connection.execute(
@@ -274,7 +274,7 @@ def release_lost(connection: Connection, owner: str, now: float) -> int:
 def soonest(connection: Connection) -> Mapping[str, float]:
     """Sink → when it has something to send."""
     at = func.min(func.coalesce(outbox.c.leased_until, outbox.c.next_at)).label("at")
-    query = select(outbox.c.sink, at).where(outbox.c.state.in_(("pending", "leased"))).group_by(outbox.c.sink)
+    query = select(outbox.c.sink, at).where(unsent()).group_by(outbox.c.sink)
     return {row.sink: row.at for row in connection.execute(query)}
 
 

@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import get_args
 
 from sqlalchemy import (
     BigInteger,
+    BindParameter,
     CheckConstraint,
     Column,
+    ColumnElement,
     Connection,
     Double,
     ForeignKey,
+    FromClause,
     Index,
     Integer,
     MetaData,
     Table,
     Text,
     UniqueConstraint,
+    bindparam,
     insert,
     inspect,
     select,
@@ -46,6 +50,7 @@ __all__ = [
     "outbox",
     "positions",
     "receipts",
+    "unsent",
 ]
 
 metadata = MetaData()
@@ -239,8 +244,22 @@ outbox = Table(
     CheckConstraint("(state IN ('sent', 'dead')) = (finished_at IS NOT NULL)", name="finished_when_done"),
     comment="notifications: pending -> leased -> sent | dead",
 )
+
+
+def unsent(table: FromClause = outbox) -> ColumnElement[bool]:
+    """Rows of the outbox, or of an alias of it, that wait.
+
+    The states are written into the statement: with parameters SQLite would not use the partial indexes.
+    """
+    states: BindParameter[Sequence[str]] = bindparam(
+        "waiting", ("pending", "leased"), unique=True, expanding=True, literal_execute=True
+    )
+    return table.c.state.in_(states)
+
+
 _UNSENT = outbox.c.state.in_(("pending", "leased"))
 Index("outbox_unsent", outbox.c.sink, outbox.c.key, outbox.c.seq, sqlite_where=_UNSENT, postgresql_where=_UNSENT)
+Index("outbox_next", outbox.c.sink, outbox.c.next_at, outbox.c.seq, sqlite_where=_UNSENT, postgresql_where=_UNSENT)
 Index("outbox_done", outbox.c.state, outbox.c.finished_at)
 
 receipts = Table(

@@ -23,7 +23,7 @@ from monitor.store import alerts, groups, ledger, outbox
 from monitor.store.database import Database, Failure, Recovery, StoreError, classify, explain
 from monitor.store.records import AlertBatch, AuditEntry, Commit, Leased, Notice, OutboxEntry, Stats
 from monitor.store.rows import clean, incident_from, load_locations
-from monitor.store.schema import audit, findings, incidents, positions
+from monitor.store.schema import audit, findings, incidents, positions, unsent
 from monitor.store.schema import outbox as outbox_table
 from monitor.store.writer import Writer
 from sinks.base import Receipt
@@ -235,7 +235,7 @@ class Store:
 
     async def unsent(self) -> int:
         """Notifications that are neither sent nor given up."""
-        query = select(func.count()).where(outbox_table.c.state.in_(("pending", "leased")))
+        query = select(func.count()).where(unsent())
         return await self._read(lambda connection: connection.execute(query).scalar_one())
 
     async def lease(self, sink: str, owner: str, ttl: float) -> Leased | None:
@@ -424,13 +424,13 @@ class Store:
             cases = select(incidents.c.state, incidents.c.severity, func.count()).group_by(
                 incidents.c.state, incidents.c.severity
             )
-            unsent = outbox_table.c.state.in_(("pending", "leased", "dead"))
+            kept = outbox_table.c.state.in_(("pending", "leased", "dead"))
             boxes = (
                 select(outbox_table.c.sink, outbox_table.c.state, func.count())
-                .where(unsent)
+                .where(kept)
                 .group_by(outbox_table.c.sink, outbox_table.c.state)
             )
-            oldest = select(func.min(outbox_table.c.created_at)).where(outbox_table.c.state.in_(("pending", "leased")))
+            oldest = select(func.min(outbox_table.c.created_at)).where(unsent())
             if self._database.postgres:
                 size = int(connection.exec_driver_sql("SELECT pg_database_size(current_database())").scalar() or 0)
             else:
