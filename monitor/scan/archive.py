@@ -26,6 +26,11 @@ DIRECTORY = 256 << 20  # bytes of a zip's list of members
 NAMES = 64 << 10  # bytes of a tar's name record
 MEMORY = 256 << 20  # of an xz or zstd decoder
 
+# What decoders raise at damaged data. The zip module in particular was not written against hostile files.
+_DAMAGE = (
+    OSError, EOFError, ValueError, LookupError, OverflowError, RuntimeError, MemoryError, struct.error, zlib.error,
+    lzma.LZMAError, zipfile.BadZipFile,
+)  # fmt: skip
 Report = Callable[[str, str], None]
 
 
@@ -199,10 +204,7 @@ def _guarded(chunks: Iterator[bytes], budget: Budget) -> Iterator[bytes]:
             chunk = next(chunks, b"")
         except ArchiveError:
             raise
-        except (
-            OSError, EOFError, ValueError, RuntimeError, NotImplementedError, MemoryError, struct.error, zlib.error,
-            lzma.LZMAError, zipfile.BadZipFile,
-        ) as error:  # fmt: skip
+        except _DAMAGE as error:
             raise ArchiveError(f"damaged or not supported ({type(error).__name__})") from None
         if not chunk:
             return
@@ -294,7 +296,7 @@ class _Sized(io.RawIOBase):
 def _zip(path: str, file: Readable, budget: Budget, report: Report, depth: int) -> Iterator[tuple[str, Stream]]:
     try:
         archive = zipfile.ZipFile(_Sized(file))
-    except (OSError, ValueError, EOFError, NotImplementedError, struct.error, zipfile.BadZipFile, IndexError) as error:
+    except _DAMAGE as error:
         raise ArchiveError(f"damaged zip ({type(error).__name__})") from None
     with archive:
         for info in archive.infolist():

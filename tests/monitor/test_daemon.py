@@ -15,6 +15,7 @@ from typing import Any
 
 import aiohttp
 import pytest
+import structlog
 
 from detectors.template import expand
 from monitor import config as configuration
@@ -308,6 +309,16 @@ async def test_a_changed_rule_file_is_taken_over_without_losing_a_line(site: Sit
         site.plant(3)
         await until(lambda: incidents(hook, "acme-other") and len(incidents(hook, "acme-acme")) == 2)
         assert daemon.snapshot.reloads["ok"] >= 1
+
+
+async def test_a_changed_rule_that_slows_the_scan_down_is_logged(site: Site) -> None:
+    daemon = site.daemon()
+    async with running(daemon):
+        with structlog.testing.capture_logs() as logs:
+            text = RULE.format(name="wide").replace("wide_[", "[a-z]{2,9} [").replace("wide_{", "wide {")
+            site.rule("wide", text)
+            await until(lambda: [entry for entry in logs if entry["event"] == "a rule slows the scan down"])
+    assert "wide.toml: acme-wide: " in str(logs)
 
 
 @pytest.mark.parametrize(
