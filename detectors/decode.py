@@ -185,11 +185,14 @@ def _lines(data: Buffer, hits: Sequence[tuple[Codec, int]]) -> Iterable[Region]:
         if last is None:
             clear = reach - 80  # no END lies before: a run of BEGINs is searched once
             continue
-        low = bytes(data[max(0, end - 80) : end]).rfind(b"-----BEGIN") + max(0, end - 80)
         done = last.end()
+        between = bytes(data[end : last.start()])
+        if b"\n" not in between:
+            continue  # one record that holds all of it: the rules match it as it is
+        low = bytes(data[max(0, end - 80) : end]).rfind(b"-----BEGIN") + max(0, end - 80)
         body = []
         framed = False
-        for line in _BREAK.split(bytes(data[end : last.start()])):
+        for line in _BREAK.split(between):
             chunks = _CHUNK.findall(line)
             if chunks:
                 # The record's own time and stream stand left of the text, or right of it in Docker's JSON.

@@ -414,7 +414,14 @@ def _resolve(decided: Sequence[tuple[Decision, int]]) -> list[tuple[Match, int]]
     """One match a span: the highest priority wins, then the plain over the decoded, the longer, the earlier."""
     ranked = sorted(
         ((d.match, end) for d, end in decided if d.match is not None),
-        key=lambda p: (-p[0].rule.priority, len(p[0].decode), p[0].start - p[0].end, p[0].start, p[0].rule.id),
+        # A key put together from log records is the key; the plain text has the heads of the records in it.
+        key=lambda p: (
+            -p[0].rule.priority,
+            0 if p[0].decode[:1] == ("lines",) else 1 + len(p[0].decode),
+            p[0].start - p[0].end,
+            p[0].start,
+            p[0].rule.id,
+        ),
     )
     if len(ranked) < 2:
         return ranked

@@ -1,0 +1,164 @@
+from __future__ import annotations
+
+import base64
+import gzip
+import random
+import tracemalloc
+from urllib.parse import quote
+
+import hyperscan
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from detectors import decode
+from detectors.decode import MAX_DECODED, MAX_UNPACKED, Codec, Region, codecs
+from detectors.rule import Rule
+
+RULE = Rule(id="r", name="Rule", pattern=r"(?P<secret>acme_[a-z0-9]{12})", severity="critical")
+ALL = codecs([RULE])
+BODY = st.binary(max_size=60)
+
+
+def hits(data: bytes, name: str) -> list[tuple[Codec, int]]:
+    """As Hyperscan would report them: every end of every trigger."""
+    kinds = [codec for codec in ALL if codec.name == name]
+    database = hyperscan.Database(mode=hyperscan.HS_MODE_BLOCK)
+    database.compile(
+        expressions=[codec.trigger for codec in kinds], ids=list(range(len(kinds))), flags=[0] * len(kinds)
+    )
+    found: list[tuple[Codec, int]] = []
+    database.scan(data, match_event_handler=lambda number, _from, end, *_: found.append((kinds[number], end)))
+    return found
+
+
+def regions(data: bytes, name: str) -> list[Region]:
+    found = hits(data, name)
+    return list(found[0][0].regions(data, found)) if found else []
+
+
+@given(BODY, BODY, st.booleans(), st.booleans())
+def test_base64_is_decoded_whatever_stands_before_the_literal(
+    before: bytes, after: bytes, urlsafe: bool, padded: bool
+) -> None:
+    encode = base64.urlsafe_b64encode if urlsafe else base64.b64encode
+    encoded = encode(before + b"acme_k3j9x2m4q8w1" + after)
+    data = b'{"body": "' + (encoded if padded else encoded.rstrip(b"=")) + b'"}'
+    (found, *_) = [r for r in regions(data, "base64") if b"acme_k3j9" in r.text]
+    at = found.text.index(b"acme_")
+    place = found.locate(at)
+    exact = 10 + (len(before) * 4) // 3
+    assert abs(place - exact) <= 3
+    assert found.end <= len(data)
+
+
+@given(BODY, BODY, st.booleans())
+def test_hex_is_decoded_at_even_and_odd_offsets(before: bytes, after: bytes, upper: bool) -> None:
+    encoded = (before + b"acme_k3j9x2m4q8w1" + after).hex()
+    for lead in (" ", "x ", "0x"):
+        data = (lead + (encoded.upper() if upper else encoded)).encode()
+        (found, *_) = [r for r in regions(data, "hex") if b"acme_k3j9" in r.text]
+        at = found.locate(found.text.index(b"acme_"))
+        assert bytes.fromhex(data[at : at + 10].decode()) == b"acme_"
+
+
+def test_line_breaks_inside_base64_are_skipped() -> None:
+    encoded = base64.encodebytes(b"x" * 40 + b"acme_k3j9x2m4q8w1" + b"y" * 80).strip()
+    for broken in (encoded, encoded.replace(b"\n", b"\r\n"), encoded.replace(b"\n", b"\\n")):
+        assert any(b"acme_k3j9x2m4q8w1" in r.text for r in regions(broken, "base64"))
+
+
+def test_gzip_in_base64_is_unpacked_even_when_cut_short() -> None:
+    text = b"x acme_k3j9x2m4q8w1 y"
+    packed = base64.b64encode(gzip.compress(text, mtime=0))
+    assert [r.text for r in regions(b"body=" + packed + b" ok", "gzip")] == [text]
+    long = b"acme_k3j9x2m4q8w1 " + random.Random(1).randbytes(3000)
+    cut = base64.b64encode(gzip.compress(long, mtime=0))[:-801]
+    (found,) = regions(cut, "gzip")
+    assert found.text.startswith(b"acme_k3j9x2m4q8w1")
+
+
+def test_a_gzip_bomb_stops_at_its_bound() -> None:
+    bomb = base64.b64encode(gzip.compress(bytes(64 << 20), mtime=0))
+    tracemalloc.start()
+    (found,) = regions(bomb, "gzip")
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert len(found.text) <= MAX_DECODED
+    assert peak < 16 * MAX_DECODED
+
+
+def test_a_thousand_bombs_stop_at_theirs() -> None:
+    bomb = base64.b64encode(gzip.compress(bytes(1 << 20), mtime=0)) + b"\n"
+    found = regions(bomb * 200, "gzip")
+    assert sum(len(r.text) for r in found) <= MAX_UNPACKED + MAX_DECODED
+
+
+@pytest.mark.parametrize("name", ["base64", "gzip", "hex", "percent", "escape", "html", "lines"])
+@given(data=st.binary(max_size=300), ends=st.lists(st.integers(0, 300), max_size=6))
+@settings(max_examples=60)
+def test_decoders_take_invalid_input(name: str, data: bytes, ends: list[int]) -> None:
+    kind = next(codec for codec in ALL if codec.name == name)
+    digits = b"0123456789abcdefABCDEF"
+    found = [
+        (kind, end)
+        for end in ends
+        if kind.length <= end <= len(data) and (name != "hex" or not data[end - kind.length : end].strip(digits))
+    ]
+    for region in kind.regions(data, found) if found else ():
+        assert 0 <= region.start <= region.end <= len(data)
+
+
+@given(st.text(max_size=5))
+def test_percent_encoding_is_undone(value: str) -> None:
+    data = b"GET /x?u=https%3A%2F%2Fu%3A" + quote(value, safe="").encode() + b"%40host%2F HTTP/1.1"
+    assert any(("https://u:" + value + "@host/").encode() in r.text for r in regions(data, "percent"))
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        r"secret\u003d\u0022acme\u005fk3j9\u0022",
+        r"secret\\u003d\\\"acme_k3j9\\\"",
+        r"secret\x3d\x22acme\x5fk3j9\x22",
+    ],
+)
+def test_escapes_are_undone_with_any_number_of_backslashes(written: str) -> None:
+    (found, *_) = regions(f'{{"msg":"{written}"}}'.encode(), "escape")
+    assert b'secret="acme_k3j9"' in found.text
+
+
+def test_surrogates_and_entities_decode_to_something() -> None:
+    assert decode._unescape(rb"a\ud800b\u00e9") == b"a?b\xc3\xa9"
+    (found,) = regions(b"secret=&quot;acme_k3j9&quot;&#61;&nosuch; \xff", "html")
+    assert b'secret="acme_k3j9"=&nosuch; \xff' in found.text
+
+
+PEM = [
+    "-----BEGIN PRIVATE KEY-----",
+    "MIIEvQIBADANBgkqhkiG9w0BAQEFAASCBKcw",
+    "ggSjAgEAAoIBAQDEx",
+    "-----END PRIVATE KEY-----",
+]
+
+
+@pytest.mark.parametrize(
+    "frame",
+    ["<14>1 2026-03-04T05:06:07Z web-1 app 7 - - {}\n", '{{"log":"{}\\n","stream":"stdout"}}\n', "2026 stdout F {}\n"],
+)
+def test_a_key_spread_over_log_records_is_put_together(frame: str) -> None:
+    data = "".join(frame.format(line) for line in PEM).encode()
+    (found,) = regions(data, "lines")
+    assert found.text == "\n".join(PEM).encode()
+    assert data[found.start :].startswith(b"-----BEGIN")
+    assert data[: found.end].endswith(b"-----END PRIVATE KEY-----")
+
+
+def test_a_key_as_it_stands_in_a_file_needs_no_decoding() -> None:
+    assert regions("\n".join(PEM).encode(), "lines") == []
+    assert regions(b"-----BEGIN PRIVATE KEY-----\nabc", "lines") == []
+
+
+def test_plain_logs_have_no_trigger() -> None:
+    text = b'2026-01-02 INFO GET /static/app.js?v=9f8a HTTP/1.1 200 "Mozilla/5.0" session=9f8a7c6d5e4f3a2b took=3ms\n'
+    assert not any(hits(text, codec.name) for codec in ALL)

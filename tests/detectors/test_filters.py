@@ -1,0 +1,108 @@
+from __future__ import annotations
+
+import math
+import random
+import string
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from detectors.filters import entropy, looks_like_hash, placeholder, words
+from detectors.template import expand
+
+
+def test_entropy_of_known_texts() -> None:
+    assert entropy(b"") == 0
+    assert entropy(b"aaaa") == 0
+    assert entropy(b"ab") == 1
+    assert entropy(bytes(range(256))) == 8
+
+
+@given(st.binary(min_size=1, max_size=80))
+def test_entropy_is_within_its_bounds_and_blind_to_order(value: bytes) -> None:
+    bits = entropy(value)
+    assert 0 <= bits <= math.log2(len(value)) + 1e-9
+    assert entropy(bytes(sorted(value))) == pytest.approx(bits)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "changeme", "your_api_key_here", "my-secret-token", "xxxxxxxxxxxx", "********", "example-key-123",
+        "aaaaaaaaaaaa", "abcabcabcabcabc", "0123456789abcd", "abcdefghijklmnop", "zyxwvutsrqponm", "<token>",
+        "${DB_PASSWORD}", "{{ secret }}", "$PASSWORD", "%s", "%(password)s", "os.environ['X']", "process.env.KEY",
+        "#{secret}", "[password]", "[REDACTED]", "{auth_token}'", "KAFKA_CLIENT_KEY_PASSWORD", "%PASSWORD%",
+        "00000000-0000-0000", "sk_redacted_1", "a%20secret", "your%5Fapi%5Fkey", "arn:aws:iam::1:x",
+        "op://vault/item",
+    ],
+)  # fmt: skip
+def test_stand_ins_are_recognised(value: str) -> None:
+    assert placeholder(value.encode())
+
+
+def test_values_printed_in_specifications_are_recognised() -> None:
+    # RFC 6749, section 2.3.1 and 5.1, put together here so that no such value lies in the repository.
+    for value in ("gX1f" + "Bat3bV", "2Yotn" + "FZFEjr1zCsicMWpAA"):
+        assert "printed" in (placeholder(value.encode()) or "")
+
+
+@pytest.mark.parametrize(
+    "kind", ["alnum:20", "hex:40", "base64:44", "base64url:43", "lownum:24", "upnum:20", "ascii:16", "uuid"]
+)
+def test_random_values_are_no_stand_ins(kind: str) -> None:
+    rejected = [v for v in (expand(f"{{{kind}}}", seed) for seed in range(500)) if placeholder(v.encode())]
+    assert len(rejected) <= 1, rejected
+
+
+@pytest.mark.parametrize(
+    ("value", "before", "hash_"),
+    [
+        ("{uuid}", "request_id=", True),
+        ("{uuid}", '"ClientToken": "', True),
+        ("{uuid}", '"NextToken": "', True),
+        ("{uuid}", "api_key=", False),
+        ("{hex:40}", "commit ", True),
+        ("{hex:64}", "sha256:", True),
+        ("{hex:32}", "ETag: ", True),
+        ("{hex:32}", "trace_id%3D", True),
+        ("{hex:64}", "api_key=", False),
+        ("{hex:41}", "commit ", False),
+        ("{digit:12}", "token=", True),
+        ("{alnum:32}", "sha256:", False),
+    ],
+)
+def test_digests_and_identifiers(value: str, before: str, hash_: bool) -> None:
+    assert bool(looks_like_hash(expand(value, 3).encode(), before.encode())) is hash_
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "null", "None", "true", "required", "password", "user.password", "config.db.password", "getPassword",
+        "SECRET_NAME", "_raw_input", "_PasswordType", "/etc/app/key.pem", "https://acme.io/x", "app/db/password",
+        "server.key", "10.2.0.9:80", "2026-01-02", "12:30:15", "get_secret(name", "settings['KEY'", "a->b", "x=>y",
+        "self.token", "new Secret", "password=",
+    ],
+)  # fmt: skip
+def test_words_names_paths_and_calls_are_no_values(value: str) -> None:
+    assert words(value.encode())
+
+
+@pytest.mark.parametrize(
+    "before",
+    [
+        *('"NextToken": "', "page_token=", "continuationToken: ", "secretArn: ", "key_id=", "api_key_id%3D"),
+        "aws:secretsmanager:eu-1:123:secret:",
+    ],
+)
+def test_names_of_pages_and_identifiers_are_no_names_of_secrets(before: str) -> None:
+    assert words(b"k3j9X2m4q8W1z6", before.encode())
+    assert not words(b"k3j9X2m4q8W1z6", b"secret_key=")
+
+
+def test_random_values_are_no_words() -> None:
+    rng = random.Random(5)
+    alphabet = string.ascii_letters + string.digits + "!#$%*+-=?@^~"  # a dot in it may make a name: `user.name`
+    values = ["".join(rng.choices(alphabet, k=16)) for _ in range(500)]
+    assert sum(words(value.encode()) is not None for value in values) <= 5
