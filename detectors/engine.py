@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 import hyperscan
+import re2
 
 from detectors.checksums import CHECKS
 from detectors.decode import Codec, codecs
@@ -29,7 +30,7 @@ from detectors.filters import entropy, looks_like_hash, placeholder, words
 from detectors.fingerprint import mask
 from detectors.hints import hints
 from detectors.rule import TRIGGERS, Confidence, Rule, RuleError, Severity
-from detectors.syntax import compile_re2, diagnose
+from detectors.syntax import compile_re2, diagnose, re2_problem
 
 __all__ = ["Decision", "Engine", "Match", "Worker"]
 
@@ -99,7 +100,21 @@ class Engine:
             # Hyperscan does not say which of many: compile each alone to name it.
             problems = [f"{r.source}: {r.id}: pattern: {p}" for r in rules if (p := diagnose(r.pattern, r.trigger))]
             raise RuleError(problems or [f"Hyperscan: {error}"]) from None
-        return cls(rules, plan, database, near)
+        engine = cls(rules, plan, database, near)
+        engine._compile_own()
+        return engine
+
+    def _compile_own(self) -> None:
+        """Compile the confirm regexes of the user's rules, which RE2 may refuse though Hyperscan took them."""
+        problems = []
+        for number, rule in enumerate(self.rules):
+            if rule.family == "custom":
+                try:
+                    self.confirm(number)
+                except re2.error as error:
+                    problems.append(f"{rule.source}: {rule.id}: pattern: {re2_problem(rule.pattern) or error}")
+        if problems:
+            raise RuleError(problems)
 
     def worker(self) -> Worker:
         """A scanner for one thread, with a scratch of its own."""

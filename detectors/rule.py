@@ -238,6 +238,11 @@ def _pattern_problem(rule: Rule) -> str | None:
         problem = parse_problem(text)
         if problem is not None:
             return f"{key}: {problem}"
+    beside = [("allow", text) for text in rule.allow]
+    beside += [("requires.pattern", companion.pattern) for companion in rule.requires if companion.pattern is not None]
+    for key, text in beside:
+        if (refusal := re2_problem(text)) is not None:
+            return f"{key}: {refusal}"
     return None
 
 

@@ -12,7 +12,7 @@ import re2
 from detectors.pattern import groups as parse
 from detectors.pattern import matches_empty, shape
 
-__all__ = ["SyntaxProblem", "compile_re2", "diagnose", "parse_problem"]
+__all__ = ["SyntaxProblem", "compile_re2", "diagnose", "parse_problem", "re2_problem"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,15 +104,25 @@ def parse_problem(pattern: str) -> SyntaxProblem | None:
     return None
 
 
-def _engines(pattern: str, trigger: str) -> SyntaxProblem | None:
+def re2_problem(pattern: str) -> SyntaxProblem | None:
+    """What RE2 has against `pattern`, or None."""
     try:
         compile_re2(pattern)
+    except UnicodeEncodeError:
+        return SyntaxProblem(pattern, 0, "not ASCII: patterns match bytes", r"write its UTF-8 bytes as \xNN\xNN", "RE2")
     except re2.error as error:
         raw = error.args[0] if error.args else b"not accepted"
         text = raw.decode("ascii", "replace") if isinstance(raw, bytes) else str(raw)
         hint = "RE2 counts to 1000 at most: write {n,} and let the window bound it" if "repetition size" in text else ""
         column = pattern.find(text.rpartition(": ")[2]) if ": " in text else 0
         return SyntaxProblem(pattern, max(column, 0), text, hint, "RE2")
+    return None
+
+
+def _engines(pattern: str, trigger: str) -> SyntaxProblem | None:
+    refusal = re2_problem(pattern)
+    if refusal is not None:
+        return refusal
     try:
         database = hyperscan.Database(mode=hyperscan.HS_MODE_BLOCK)
         database.compile(expressions=[trigger.encode("ascii")], ids=[0], flags=[0])
