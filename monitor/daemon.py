@@ -140,7 +140,7 @@ class Daemon:
                 recovered.append(self._store.recovery)
             self._http = Http()
             stack.push_async_callback(self._http.close)
-            if config.http.listen:
+            if config.http.listen and not self.once:  # nobody asks for it, and a daemon may have the port
                 await stack.enter_async_context(self._serve())
             self._sinks = build_sinks(config.sinks, self._http)
             self._delivery = Delivery(

@@ -152,9 +152,7 @@ def apply_transition(
     change: Change = transition(was, action, actor=actor, now=now, resolution=resolution)
     update_incidents(connection, [{**incident_columns(change.incident), "kept": row.kept}])
     assert change.reason is not None
-    connection.execute(
-        insert(audit), [audit_row(change.incident, was, change.reason, actor=actor, note=note, now=now)]
-    )
+    connection.execute(insert(audit), [audit_row(change.incident, was, change.reason, actor=actor, note=note, now=now)])
     places: tuple[tuple[str, str], ...] = ()
     if action == "reopen":
         query = select(findings.c.source, findings.c.path).where(findings.c.incident == incident_id)

@@ -110,7 +110,8 @@ async def trial(folder: Path, seed: int) -> dict[str, int]:
             lambda: wanted <= fingerprints(hook.payloads),
             60,
             lambda: (
-                f"seed {seed}: {len(wanted - fingerprints(hook.payloads))} of {len(wanted)} missing\n{monitor.errors[-1500:]}"
+                f"seed {seed}: {len(wanted - fingerprints(hook.payloads))} of {len(wanted)} missing\n"
+                f"{monitor.errors[-1500:]}"
             ),
         )
         assert await monitor.terminate() == 0

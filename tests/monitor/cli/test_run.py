@@ -70,6 +70,14 @@ def test_once_reads_to_the_end_alerts_and_exits(monitor: Command, config: Path) 
     assert monitor("run", "--once").stdout == ""
 
 
+def test_once_leaves_the_port_to_a_daemon(monitor: Command, config: Path) -> None:
+    with_console_only(config)
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        config.write_text(config.read_text().replace("127.0.0.1:0", f"127.0.0.1:{taken.getsockname()[1]}"))
+        answer = monitor("run", "--once")
+    assert answer.returncode == 0, answer.stderr
+
+
 def test_the_intro_says_what_is_watched_and_the_command_it_names_works(monitor: Command, config: Path) -> None:
     with_console_only(config)
     with running(config, "--intro") as process:
