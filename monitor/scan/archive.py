@@ -301,7 +301,7 @@ def _zip(path: str, file: Readable, budget: Budget, report: Report, depth: int) 
     with archive:
         for info in archive.infolist():
             budget.member()
-            if info.is_dir():
+            if info.filename.endswith("/"):  # is_dir() fails at an empty name
                 continue
             name = f"{path}!{info.filename}"
             if info.flag_bits & 1:
