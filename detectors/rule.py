@@ -17,7 +17,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from detectors.pattern import Shape, shape
-from detectors.syntax import compile_re2, parse_problem
+from detectors.syntax import compile_re2, parse_problem, re2_problem
 from detectors.template import TemplateError, expand
 
 __all__ = ["Confidence", "Requires", "Rule", "RuleError", "Severity", "builtin_packs", "load_file", "load_rules"]
