@@ -56,6 +56,8 @@ lint: $(VENV)/dev.stamp  ## ruff and mypy
 .PHONY: bench
 bench: $(VENV)/dev.stamp  ## ratios against the bare Hyperscan loop (docs/performance.md)
 	$(BIN)/python -m benchmarks
+	$(BIN)/python -m benchmarks.latency
+	$(BIN)/python -m benchmarks.idle
 
 .PHONY: campaign
 campaign: $(VENV)/dev.stamp  ## the long seeded trials: kill, rotate, fail, and count what arrived

@@ -50,12 +50,18 @@ class Monitor:
     def output(self) -> str:
         return (self.folder / "stdout").read_text("utf-8", "replace")
 
-    async def start(self, *arguments: str, wait: bool = True, stdin: int = asyncio.subprocess.DEVNULL) -> None:
+    async def start(
+        self,
+        *arguments: str,
+        wait: bool = True,
+        stdin: int = asyncio.subprocess.DEVNULL,
+        prefix: Sequence[str] = (),
+    ) -> None:
         self.starts += 1
         ready = self.errors.count('"event": "ready"') if (self.folder / "stderr").exists() else 0
         with (self.folder / "stdout").open("ab") as out, (self.folder / "stderr").open("ab") as err:
             self.process = await asyncio.create_subprocess_exec(
-                *(sys.executable, "-m", "monitor", "run", "--config", str(self.config), *arguments),
+                *(*prefix, sys.executable, "-m", "monitor", "run", "--config", str(self.config), *arguments),
                 stdin=stdin,
                 stdout=out,
                 stderr=err,
