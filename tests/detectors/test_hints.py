@@ -1,0 +1,50 @@
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from detectors.hints import hints
+from detectors.rule import Rule
+from detectors.template import expand
+from tests.detectors.texts import rules
+
+
+def rule(*keywords: str) -> Rule:
+    return Rule(id="r", name="Rule", pattern="x", severity="high", keywords=keywords)
+
+
+def texts(*keywords: str) -> set[bytes]:
+    return {text.removeprefix(b"(?i)").replace(b"\\", b"") for text, _ in hints([(0, rule(*keywords))])}
+
+
+@pytest.mark.parametrize(
+    ("keyword", "expected"),
+    [
+        ("mistral", {b"mistral"}),
+        ("mistral_api_key", {b"mistral"}),
+        ("MISTRAL-KEY", {b"mistral"}),
+        ("unseal key", {b"unseal"}),
+        ("api token", {b"apitoken", b"api_token", b"api-token", b"api token"}),
+        ("dns", {b"dns"}),
+    ],
+)
+def test_the_most_telling_part_of_a_keyword_is_looked_for(keyword: str, expected: set[bytes]) -> None:
+    assert texts(keyword) == expected
+
+
+def test_rules_share_hints_and_a_longer_one_goes_to_the_shorter() -> None:
+    found = dict(hints([(0, rule("cohere")), (1, rule("cohere_key")), (2, rule("coherence")), (3, rule("mistral"))]))
+    assert found == {b"(?i)cohere": (0, 1, 2), b"(?i)mistral": (3,)}
+
+
+def test_every_keyword_match_of_the_packs_holds_a_hint_of_its_rule() -> None:
+    chosen = [(number, r) for number, r in enumerate(rules()) if r.keywords]
+    owners: dict[int, list[re.Pattern[bytes]]] = {}
+    for text, numbers in hints(chosen):
+        for number in numbers:
+            owners.setdefault(number, []).append(re.compile(text))
+    for number, r in chosen:
+        for example in r.examples:
+            text = expand(example, 1).encode()
+            assert any(p.search(text) for p in owners[number]), (r.id, example)
