@@ -96,11 +96,11 @@ def fill(ballast: Path) -> None:
 
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of 3 MB; needs root."""
+    """A file system of 24 MB; needs root."""
     place = tmp_path / "state"
     place.mkdir()
     mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=3m", "tmpfs", place], capture_output=True, text=True, check=False
+        ["mount", "-t", "tmpfs", "-o", "size=24m", "tmpfs", place], capture_output=True, text=True, check=False
     )
     if mounted.returncode:
         pytest.skip(f"cannot mount a small file system: {mounted.stderr.strip()}")
@@ -127,7 +127,7 @@ async def test_a_full_disk_stops_the_reading_and_loses_nothing(
     while "cannot be written" not in notices(hook):
         append(log, planter.lines(50))
         rounds += 1
-        assert rounds < 100, "the disk is full and nobody says so"
+        assert rounds < 200, "the disk is full and nobody says so"
         await asyncio.sleep(0.1)
     async with aiohttp.ClientSession() as session:
         async with session.get(f"{monitor.address}/readyz") as answer:
