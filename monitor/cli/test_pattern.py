@@ -500,7 +500,7 @@ def _toml(rule: Rule, report: Report) -> str:
         "[[rule]]",
         f'id = "{rule.id if rule.id != "pattern" else "custom-rule"}"',
         f'name = "{rule.name if rule.id != "pattern" else "Name what it finds"}"',
-        f"pattern = '''{rule.pattern}'''",
+        f"pattern = {_pattern(rule.pattern)}",
         f'severity = "{rule.severity}"',
     ]
     if rule.entropy is not None:
@@ -520,6 +520,11 @@ def _toml(rule: Rule, report: Report) -> str:
         "references = []  # where the format is documented",
     ]
     return "\n".join(lines)
+
+
+def _pattern(text: str) -> str:
+    """As packs write it; an ordinary string where three quotes would end it too early."""
+    return f"'''{text}'''" if "'''" not in text and not text.endswith("'") else _quoted(text)
 
 
 def _quoted(text: str) -> str:

@@ -1,0 +1,259 @@
+from __future__ import annotations
+
+import json
+import os
+import sys
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pexpect
+import pytest
+
+from detectors.check import check_rules
+from detectors.engine import Engine
+from detectors.rule import load_file
+from detectors.template import expand
+from tests.monitor.cli.conftest import ROOT, Command
+
+PATTERN = r"\b(?P<secret>acme_[a-z0-9]{12})\b"
+SECRET = "acme_" + "k3j9x2m4q8w1"
+
+
+@pytest.fixture
+def sample(tmp_path: Path) -> Path:
+    """A log with a secret, a placeholder, and a token of GitHub; rules of GitHub only."""
+    (tmp_path / "config.toml").write_text('[monitor]\nstate_dir = "state"\n[rules]\npacks = ["vcs/github"]\n')
+    path = tmp_path / "sample.log"
+    path.write_text(
+        f"2026-03-04T05:06:07Z INFO paid with {SECRET} by ghp_{expand('{alnum:30}{crc32}', 1)}\n"
+        "2026-03-04T05:06:08Z INFO paid with acme_changeme1234\n"
+        "2026-03-04T05:06:09Z INFO nothing here\n"
+    )
+    return path
+
+
+@pytest.fixture
+def terminal(tmp_path: Path) -> Any:
+    """The command in a pseudo-terminal: `terminal("test-pattern", …)`."""
+    children: list[pexpect.spawn[str]] = []
+
+    def start(*arguments: str) -> pexpect.spawn[str]:
+        child = pexpect.spawn(
+            sys.executable,
+            ["-m", "monitor", *arguments],
+            cwd=str(tmp_path),
+            env={"PATH": os.environ["PATH"], "HOME": str(tmp_path), "PYTHONPATH": str(ROOT), "TERM": "xterm-256color"},
+            encoding="utf-8",
+            timeout=60,
+            dimensions=(50, 200),
+        )
+        children.append(child)
+        return child
+
+    yield start
+    for child in children:
+        child.close(force=True)
+
+
+# --- in a pipe
+
+
+def test_hits_are_shown_masked_with_line_column_and_the_stage_that_decided(monitor: Command, sample: Path) -> None:
+    answer = monitor("test-pattern", PATTERN, "sample.log", "--no-cost")
+    assert answer.returncode == 0, answer.stderr
+    first, second = (line for line in answer.stdout.splitlines() if line.startswith("sample.log:"))
+    assert first.startswith("sample.log:1:37  found")
+    assert second.startswith("sample.log:2:37  rejected by placeholder: placeholder word 'changeme'")
+    assert "1 found, 1 rejected in 3 lines" in answer.stdout
+    assert "anchor: 'acme_'" in answer.stdout
+    assert "entropy" in answer.stdout
+    assert "\x1b" not in answer.stdout
+
+
+def test_no_secret_is_shown_neither_its_own_nor_those_beside_it(monitor: Command, sample: Path) -> None:
+    for form in ("text", "json", "jsonl"):
+        answer = monitor("test-pattern", PATTERN, "sample.log", "--no-cost", "--format", form)
+        shown = answer.stdout + answer.stderr
+        assert SECRET not in shown
+        assert SECRET[5:12] not in shown
+        assert expand("{alnum:30}{crc32}", 1)[4:20] not in shown
+    answer = monitor("test-pattern", PATTERN, "sample.log", "--reveal")
+    assert answer.returncode == 2
+    assert "works on a terminal only" in answer.stderr
+    assert SECRET not in answer.stdout + answer.stderr
+
+
+def test_the_cost_for_the_pack_is_measured(monitor: Command, sample: Path) -> None:
+    answer = monitor("test-pattern", PATTERN, "sample.log", "--format", "json")
+    summary = json.loads(answer.stdout)["summary"]
+    assert summary["measured_on"] == "plain log lines"
+    assert min(summary["mb_s_alone"], summary["mb_s_pack_without"], summary["mb_s_pack_with"]) > 0
+    slow = monitor("test-pattern", r"(?P<secret>[a-z0-9]{8}-[a-z0-9]{4})", "sample.log")
+    assert "warning: anchor: " in slow.stdout
+
+
+def test_one_document_of_json_or_one_object_a_hit(monitor: Command, sample: Path) -> None:
+    whole = json.loads(monitor("test-pattern", PATTERN, "sample.log", "--no-cost", "--format", "json").stdout)
+    assert [hit["accepted"] for hit in whole["hits"]] == [True, False]
+    expected = {
+        **{"path": "sample.log", "line": 1, "column": 37, "accepted": True, "stage": "accepted"},
+        **{"reason": "all stages passed", "entropy": 3.97, "decode": [], "labels": {}},
+        **{"severity": "high", "confidence": "high"},
+    }
+    assert {key: value for key, value in whole["hits"][0].items() if key not in ("masked", "context")} == expected
+    assert whole["summary"]["accepted"] == 1
+    assert whole["summary"]["rejected"] == {"placeholder": 1}
+    assert whole["summary"]["lines"] == 3
+    lines = monitor("test-pattern", PATTERN, "sample.log", "--no-cost", "--format", "jsonl").stdout.splitlines()
+    assert [json.loads(line) for line in lines] == whole["hits"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code"),
+    [
+        ((PATTERN, "--text", f"x={SECRET}"), 0),
+        ((PATTERN, "--text", "nothing"), 1),
+        ((PATTERN, "--text", f"x={SECRET}", "--entropy", "5"), 1),
+        ((PATTERN, "--text", f"x={SECRET}", "--digits", "11"), 1),
+        ((PATTERN, "--text", f"x={SECRET}", "--stopword", "K3J9"), 1),
+        ((PATTERN, "--text", f"x={SECRET}", "--allow", "^acme_k"), 1),
+        (("--rule", "github-pat", "--text", "nothing"), 1),
+        (("--rule", "github-pta", "--text", "nothing"), 2),
+        (("(?P<secret>acme_(?=x))", "--text", "x"), 2),
+        (("acme_*+", "--text", "x"), 2),
+        (("a*", "--text", "x"), 2),
+        (("acme[[:alpha:]]", "--text", "x"), 2),
+        ((PATTERN, "no-such-file.log"), 2),
+        (("@no-such-file.toml", "--text", "x"), 2),
+        ((PATTERN, "--text", "x", "--emit", "yaml"), 2),
+        ((), 2),
+    ],
+)
+def test_exit_codes(monitor: Command, sample: Path, arguments: tuple[str, ...], code: int) -> None:
+    answer = monitor("test-pattern", *arguments, "--no-cost")
+    assert answer.returncode == code, answer.stdout + answer.stderr
+    assert "Traceback" not in answer.stderr
+    assert code != 2 or answer.stderr
+
+
+@pytest.mark.parametrize(
+    ("pattern", "column", "message"),
+    [
+        ("(?P<secret>acme_(?=x))", 16, "lookahead"),
+        ("acme_(?P<secret>[a-z)", 16, "unterminated character set"),
+        (r"acme_(?P<secret>a)\1", 18, "back-reference"),
+        ("acme_[a-z]++", 11, "possessive"),
+    ],
+)
+def test_a_caret_stands_under_the_place_that_is_wrong(
+    monitor: Command, sample: Path, pattern: str, column: int, message: str
+) -> None:
+    answer = monitor("test-pattern", pattern, "--text", "x", "--no-cost")
+    shown, caret, why = answer.stderr.splitlines()[:3]
+    assert shown == pattern
+    assert caret == " " * column + "^"
+    assert why.startswith(f"column {column + 1}: ")
+    assert message in why
+
+
+def test_a_rule_of_a_pack_can_be_tried_with_other_filters(monitor: Command, sample: Path) -> None:
+    token = f"ghp_{expand('{alnum:30}{crc32}', 1)}"
+    assert monitor("test-pattern", "--rule", "github-pat", "-", "--no-cost", stdin=f"x {token}\n").returncode == 0
+    answer = monitor("test-pattern", "--rule", "github-pat", "--entropy", "7", "-", "--no-cost", stdin=f"x {token}\n")
+    assert answer.returncode == 1
+    assert "rejected by entropy" in answer.stdout
+
+
+def test_rules_that_find_the_same_are_named(monitor: Command, sample: Path) -> None:
+    answer = monitor("test-pattern", "(?P<secret>ghp_[A-Za-z0-9]{36})", "sample.log", "--no-cost")
+    assert "also found by github-pat (1 of 1)" in answer.stdout
+
+
+def test_an_emitted_rule_loads_and_passes_its_own_examples(monitor: Command, sample: Path, tmp_path: Path) -> None:
+    answer = monitor("test-pattern", PATTERN, "sample.log", "--emit", "toml", "--entropy", "3", "--stopword", "demo")
+    assert answer.returncode == 0, answer.stderr
+    assert SECRET not in answer.stdout
+    path = tmp_path / "own.toml"
+    path.write_text(answer.stdout)
+    (rule,) = load_file(path)
+    assert (rule.pattern, rule.entropy, rule.stopwords) == (PATTERN, 3.0, ("demo",))
+    assert check_rules(Engine.build([rule]), seeds=range(20)) == []
+    assert tomllib.loads(answer.stdout)["rule"][0]["id"] == "custom-rule"
+
+
+@pytest.mark.parametrize(
+    ("pattern", "text"),
+    [
+        (r"key=(?P<secret>[A-Za-z0-9]{16})", "key=aB3dE6gH9jK2mN5p"),
+        (r'"token": ?"(?P<secret>[a-f0-9]{24})"', '{"token": "0a1b2c3d4e5f60718293a4b5"}'),
+        (r"(?P<secret>it's_[a-z0-9]{14})", "x it's_k3j9x2m4q8w1z6 y"),
+        (r"pw\\(?P<secret>[a-z0-9]{14})", "pw\\k3j9x2m4q8w1z6"),
+        (r"k='''(?P<secret>[a-z0-9]{14})", "k='''k3j9x2m4q8w1z6"),
+        (r"k='(?P<secret>[a-z0-9]{14})'", "k='k3j9x2m4q8w1z6'"),
+    ],
+)
+def test_emitted_rules_hold_for_awkward_patterns(
+    monitor: Command, sample: Path, tmp_path: Path, pattern: str, text: str
+) -> None:
+    answer = monitor("test-pattern", pattern, "--text", text, "--emit", "toml")
+    assert answer.returncode == 0, answer.stderr
+    path = tmp_path / "own.toml"
+    path.write_text(answer.stdout)
+    (rule,) = load_file(path)
+    assert rule.pattern == pattern
+    assert check_rules(Engine.build([rule]), seeds=range(20)) == []
+
+
+# --- in a terminal
+
+
+def test_in_a_terminal_hits_are_coloured_and_can_be_revealed(terminal: Any, sample: Path) -> None:
+    child = terminal("test-pattern", PATTERN, "sample.log", "--no-cost")
+    child.expect(pexpect.EOF)
+    shown = child.before
+    assert "\x1b[" in shown
+    assert SECRET not in shown
+    child.wait()
+    assert child.exitstatus == 0
+    child = terminal("test-pattern", PATTERN, "sample.log", "--no-cost", "--reveal")
+    child.expect(SECRET)
+    child.expect(pexpect.EOF)
+
+
+def test_in_a_terminal_a_bad_pattern_ends_with_2_and_a_caret(terminal: Any, sample: Path) -> None:
+    child = terminal("test-pattern", "acme_(?=x)", "sample.log")
+    child.expect(r"\^")
+    child.expect("lookahead: neither engine supports it")
+    child.expect(pexpect.EOF)
+    child.wait()
+    assert child.exitstatus == 2
+
+
+def test_watch_runs_again_when_the_sample_or_the_pattern_changes(terminal: Any, sample: Path, tmp_path: Path) -> None:
+    pattern = tmp_path / "acme.pattern"
+    pattern.write_text(PATTERN + "\n")
+    child = terminal("test-pattern", "@acme.pattern", "sample.log", "--watch", "--no-cost")
+    child.expect("1 found, 1 rejected in 3 lines")
+    # It may still be about to watch, so the change is repeated until it is seen.
+    for number in range(20):
+        with sample.open("a") as file:
+            file.write(f"and acme_{expand('{lownum:12}', number)}\n")
+        if child.expect([r"[2-9]\d* found", pexpect.TIMEOUT], timeout=3) == 0:
+            break
+    else:
+        pytest.fail("a change of the sample was not seen")
+    pattern.write_text("acme_(?=x)\n")
+    child.expect("lookahead", timeout=30)
+    new = tmp_path / "new.pattern"
+    new.write_text(r"(?P<secret>nothing) here" + "\n")
+    new.replace(pattern)  # as editors save
+    child.expect(r"sample.log:3:27", timeout=30)
+    child.sendintr()
+    child.expect(pexpect.EOF)
+
+
+def test_watch_needs_something_to_watch(monitor: Command, sample: Path) -> None:
+    answer = monitor("test-pattern", PATTERN, "--text", "x", "--watch")
+    assert answer.returncode == 2
+    assert "--watch needs a file" in answer.stderr
