@@ -55,7 +55,8 @@ async def trial(folder: Path, seed: int) -> dict[str, int]:
     logs.mkdir(parents=True)
     names = [logs / f"service-{n}.log" for n in range(rng.randrange(1, 4))]
     rotations = kills = 0
-    # Files the reader has met. One that is renamed out of its sight before it was ever seen is beyond any reader.
+    # Files the reader has caught up with since they were new or cut. One that is renamed out of its sight before it was
+    # ever seen is beyond any reader.
     met: set[int] = set()
     async with FakeWebhook() as hook:
         monitor = Monitor(folder, CONFIG, {"HOOK_URL": f"{hook.url}/hook"})
@@ -71,7 +72,7 @@ async def trial(folder: Path, seed: int) -> dict[str, int]:
                         await asyncio.sleep(rng.random() * 0.02)
                         file.write(text[cut:])
             if planter.planted.keys() <= stored(folder):
-                met |= {name.stat().st_ino for name in names if name.exists()}
+                met |= {name.stat().st_ino for name in names if name.exists() and name.stat().st_size}
             if rng.random() < 0.4 and not hook.faults:
                 hook.faults.extend(rng.choices(FAULTS, k=rng.randrange(1, 3)))
             action = rng.random()
@@ -103,6 +104,7 @@ async def trial(folder: Path, seed: int) -> dict[str, int]:
                 if target.exists():
                     target.with_suffix(".copy").write_bytes(target.read_bytes())
                     os.truncate(target, 0)
+                    met.discard(target.stat().st_ino)  # until something new in it was read
                     rotations += 1
             await asyncio.sleep(rng.random() * 0.1)
         wanted = set(planter.planted)
