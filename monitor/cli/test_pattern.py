@@ -282,9 +282,7 @@ def _search(rule: Rule, alone: Engine, whole: Engine, samples: Sequence[Sample],
             line = 1
             for _, piece in _chunks(sample):
                 at, number = 0, line
-                for decision in worker.explain(piece):
-                    if decision.rule.id != rule.id:
-                        continue
+                for decision in _candidates(rule, worker, piece):
                     number += piece.count(b"\n", at, decision.start)
                     at = decision.start
                     _enter(
@@ -304,6 +302,50 @@ def _search(rule: Rule, alone: Engine, whole: Engine, samples: Sequence[Sample],
     return report
 
 
+# A value goes on to a blank, a quote or a bracket.
+_RUN = re.compile(rb"[^\s\"'`<>(){}\[\],;&]{0,256}")
+
+
+def _runs(rule: Rule, piece: bytes, low: int, high: int) -> Iterator[tuple[int, int]]:
+    """Disjoint spans in piece[low:high] that start with a literal of the rule and go on as a value would."""
+    literals = rule.shape.literals
+    if not literals or min(map(len, literals)) < 4:
+        return
+    words = "|".join(re.escape(word) for word in sorted(literals, key=len, reverse=True)).encode("latin-1")
+    end = low
+    for m in re.compile(words, re.IGNORECASE if rule.shape.caseless else 0).finditer(piece, low, high):
+        if m.start() >= end:
+            run = _RUN.match(piece, m.end())
+            end = run.end() if run else m.end()
+            yield m.start(), end
+
+
+def _candidates(rule: Rule, worker: Worker, piece: bytes) -> list[Decision]:
+    """What the rule decided on, and its near misses: places that have its literal, where the pattern does not match."""
+    from detectors.engine import Decision
+
+    decisions = [decision for decision in worker.explain(piece) if decision.rule.id == rule.id]
+    literals = sorted(rule.shape.literals, key=len, reverse=True)
+    if not literals or len(literals[-1]) < 4:
+        return decisions
+    decisions = [decision for decision in decisions if decision.stage != "pattern"]
+    taken = []
+    for decision in decisions:
+        before, value, after = _around(decision, piece) or (b"", piece[decision.start : decision.end], b"")
+        taken.append((decision.start - len(before), decision.start + len(value) + len(after)))
+    taken.sort()
+    number = 0
+    for start, end in _runs(rule, piece, 0, len(piece)):
+        while number < len(taken) and taken[number][1] <= start:
+            number += 1
+        if number < len(taken) and taken[number][0] < end:
+            continue
+        word = next(w for w in literals if piece[start : start + len(w)].decode("latin-1").lower() == w.lower())
+        why = f"has {word!r}, but the pattern does not match there"
+        decisions.append(Decision(rule, start, end, False, "pattern", why))
+    return sorted(decisions, key=lambda d: d.start)
+
+
 def _enter(
     report: Report,
     decision: Decision,
@@ -316,6 +358,7 @@ def _enter(
     reveal: bool,
 ) -> None:
     from detectors.filters import entropy
+    from detectors.fingerprint import mask
 
     value = piece[decision.start : decision.end]
     if decision.accepted:
@@ -345,9 +388,7 @@ def _enter(
     if not keep:
         return
     masked = decision.match.masked if decision.match is not None else ""
-    if decision.stage != "pattern":
-        from detectors.fingerprint import mask
-
+    if decision.stage != "pattern" or decision.reason.startswith("has "):
         masked = masked or mask(value, decision.rule.shape.literals)
         own = (decision.start, decision.end, masked)
         # What reaches beyond the value on trial belongs to a longer secret.
@@ -356,6 +397,12 @@ def _enter(
             (max(start, own[1]), end, text if start >= own[1] else "…") for start, end, text in spans if end > own[1]
         ]
         spans = [own, *before, *after]
+    # Near misses in the context may be secrets of another length than the pattern expects.
+    spans += [
+        (start, end, mask(piece[start:end]))
+        for start, end in _runs(decision.rule, piece, low, high)
+        if not any(s < end and start < e for s, e, _ in spans)
+    ]
     report.hits.append(
         {
             "path": name,

@@ -71,6 +71,21 @@ def test_hits_are_shown_masked_with_line_column_and_the_stage_that_decided(monit
     assert "\x1b" not in answer.stdout
 
 
+def test_near_misses_have_the_literal_but_not_the_pattern(monitor: Command, sample: Path) -> None:
+    text = f"acme_k3j9x2m {SECRET} acme_ 'acme_{'K3J9X2M4' * 2}' zzz"
+    answer = monitor("test-pattern", PATTERN, "--text", text, "--no-cost", "--format", "json")
+    hits = json.loads(answer.stdout)["hits"]
+    assert [(hit["column"], hit["stage"]) for hit in hits] == [
+        (1, "pattern"),
+        (14, "accepted"),
+        (32, "pattern"),
+        (39, "pattern"),
+    ]
+    assert hits[0]["reason"] == "has 'acme_', but the pattern does not match there"
+    assert "k3j9x2m" not in answer.stdout.replace("has 'acme_'", "")
+    assert "K3J9X2M" not in answer.stdout
+
+
 def test_no_secret_is_shown_neither_its_own_nor_those_beside_it(monitor: Command, sample: Path) -> None:
     for form in ("text", "json", "jsonl"):
         answer = monitor("test-pattern", PATTERN, "sample.log", "--no-cost", "--format", form)
