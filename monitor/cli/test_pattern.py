@@ -306,8 +306,8 @@ def _search(rule: Rule, alone: Engine, whole: Engine, samples: Sequence[Sample],
 _RUN = re.compile(rb"[^\s\"'`<>(){}\[\],;&]{0,256}")
 
 
-def _runs(rule: Rule, piece: bytes, low: int, high: int) -> Iterator[tuple[int, int]]:
-    """Disjoint spans in piece[low:high] that start with a literal of the rule and go on as a value would."""
+def _runs(rule: Rule, piece: bytes, low: int, high: int) -> Iterator[tuple[int, int, int]]:
+    """(start, end of the literal, end) of runs in piece[low:high]: a literal, and what goes on as a value would."""
     literals = rule.shape.literals
     if not literals or min(map(len, literals)) < 4:
         return
@@ -317,7 +317,7 @@ def _runs(rule: Rule, piece: bytes, low: int, high: int) -> Iterator[tuple[int, 
         if m.start() >= end:
             run = _RUN.match(piece, m.end())
             end = run.end() if run else m.end()
-            yield m.start(), end
+            yield m.start(), m.end(), end
 
 
 def _candidates(rule: Rule, worker: Worker, piece: bytes) -> list[Decision]:
@@ -335,7 +335,7 @@ def _candidates(rule: Rule, worker: Worker, piece: bytes) -> list[Decision]:
         taken.append((decision.start - len(before), decision.start + len(value) + len(after)))
     taken.sort()
     number = 0
-    for start, end in _runs(rule, piece, 0, len(piece)):
+    for start, _, end in _runs(rule, piece, 0, len(piece)):
         while number < len(taken) and taken[number][1] <= start:
             number += 1
         if number < len(taken) and taken[number][0] < end:
@@ -400,8 +400,8 @@ def _enter(
     # Near misses in the context may be secrets of another length than the pattern expects.
     spans += [
         (start, end, mask(piece[start:end]))
-        for start, end in _runs(decision.rule, piece, low, high)
-        if not any(s < end and start < e for s, e, _ in spans)
+        for start, middle, end in _runs(decision.rule, piece, low, high)
+        if end > middle and not any(s < end and start < e for s, e, _ in spans)
     ]
     report.hits.append(
         {
