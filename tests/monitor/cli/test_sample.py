@@ -33,8 +33,9 @@ def test_a_seed_gives_the_same_samples_and_line_the_text_around(monitor: Command
     assert len(line) > len(first)
 
 
-@pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.id)
-def test_every_rule_gives_samples_that_it_finds(rule: Rule) -> None:
+# One in eight: each compiles a rule of its own. That every example is found is held by tests/detectors/test_check.py.
+@pytest.mark.parametrize("rule", RULES[::8], ids=lambda rule: rule.id)
+def test_rules_give_samples_that_they_find(rule: Rule) -> None:
     worker = worker_for(rule, RULES)
     for seed in range(3):
         text = one(worker, rule, str(seed)).encode()
