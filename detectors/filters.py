@@ -30,7 +30,7 @@ _WORDS = re.compile(
 # Expressions of templates, shells and programs: `${VAR}`, `$VAR`, `{{ x }}`, `<token>`, `%s`, `%(x)s`, `os.environ[`, …
 _EXPRESSIONS = re.compile(
     rb"\$\{|\$\(|\{\{|\}\}|#\{|<%|%>|<[A-Za-z_$][\w .:-]{0,40}>|^<|^\$[A-Za-z_]\w*(?:$|->|[.\[])|^%[sdv]$|^%\("
-    rb"|^@[A-Za-z]+(?:$|[.(/])|^\{[\w.]*\}|^\[[a-z_ -]+\]$|^%[A-Z_]+%$|^[A-Z]{2,}(?:_[A-Z]{2,})+$"
+    rb"|^@[A-Za-z_]+(?:$|[.(/:])|^\{[\w.]*\}|^\[[a-z_ -]+\]$|^%[A-Z_]+%$|^[A-Z]{2,}(?:_[A-Z]{2,})+$"
     rb"|(?i:process\.env|os\.environ|getenv|system\.get|secrets?\.[a-z_]{2,}$|config\[|env\[|params\[|vault:|arn:aws:|ref\+|op://)"
 )
 _UUID = re.compile(rb"^[0-9a-fA-F]{8}-(?:[0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}$")
