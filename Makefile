@@ -60,8 +60,9 @@ bench: $(VENV)/dev.stamp  ## ratios against the bare Hyperscan loop (docs/perfor
 	$(BIN)/python -m benchmarks.idle
 
 .PHONY: campaign
-campaign: $(VENV)/dev.stamp  ## the long seeded trials: kill, rotate, fail, and count what arrived
-	$(BIN)/pytest -n 2 -m campaign -o addopts="--strict-markers --import-mode=importlib -q" tests/acceptance
+campaign: $(VENV)/dev.stamp  ## the long seeded trials: kill, rotate, fail, and count what arrived; ten minutes of fuzzing
+	$(BIN)/pytest -n 2 -m campaign -o addopts="--strict-markers --import-mode=importlib -q" tests/acceptance tests/detectors
+	FUZZ_SECONDS=$${FUZZ_SECONDS:-600} FUZZ_SEED=$$(date +%s) $(BIN)/pytest tests/fuzz
 
 # With uv (https://docs.astral.sh/uv/); the lock is committed, users need pip only. The build backend is locked too, so
 # that nothing unpinned runs at installation. Extras stay in it: pip 23 looks for another version of them otherwise. No
