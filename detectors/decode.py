@@ -257,7 +257,7 @@ def codecs(rules: Sequence[Rule]) -> list[Codec]:
             rb"%(?:2[278]|3[Ee])[A-Za-z0-9]",
             rb"(?:%20|\+)-{1,2}[A-Za-z]",
             rb"%3[Aa]%2[Ff]%2[Ff][^\s]{1,96}%40",
-            rb"(?i:password|passwd|secret|token|auth%20plain|masterauth|requirepass|login|set|add)%20",
+            rb"(?i:password|passwd|secret|token|auth%20plain|masterauth|requirepass|%20(?:login|set|add))%20",
             rb"%2[Ff][A-Za-z0-9_-]{20}",
             rb"-----BEGIN(?:%20|\+)",
             rb"[A-Za-z0-9]{16}" + odd + rb"[A-Za-z0-9]|[A-Za-z0-9]" + odd + rb"[A-Za-z0-9]{16}",
