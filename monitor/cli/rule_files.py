@@ -9,10 +9,11 @@ from typing import Annotated
 
 import typer
 
-from monitor.cli.common import command_app, fail, printable
+from monitor.cli.common import ConfigOption, command_app, fail, printable
 
 __all__ = ["imports", "new"]
 
+# `--config` is taken here as by every command, though nothing in it matters to a file that is only written.
 imports = command_app(no_args_is_help=True, help="Turn rule files of other tools into a pack.")
 Output = Annotated[
     Path | None, typer.Option("--output", "-o", metavar="FILE", help="Write the pack here.", show_default=False)
@@ -26,7 +27,9 @@ Output = Annotated[
     "reason. Examples are made from the patterns and tried, which takes about a tenth of a second a rule.",
 )
 def import_gitleaks(
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="A gitleaks.toml.")], output: Output = None
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="A gitleaks.toml.")],
+    output: Output = None,
+    _config: ConfigOption = None,
 ) -> None:
     _import("gitleaks", file, output)
 
@@ -38,7 +41,9 @@ def import_gitleaks(
     "listed on standard error with the reason.",
 )
 def import_kingfisher(
-    folder: Annotated[Path, typer.Argument(metavar="DIR", help="A folder of rule files.")], output: Output = None
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="A folder of rule files.")],
+    output: Output = None,
+    _config: ConfigOption = None,
 ) -> None:
     _import("kingfisher", folder, output)
 
@@ -67,6 +72,7 @@ def new(
         bool, typer.Option("--keyword", help="For a secret without a format of its own, found by a name near it.")
     ] = False,
     output: Output = None,
+    _config: ConfigOption = None,
 ) -> None:
     from detectors.convert import rule_id
 
