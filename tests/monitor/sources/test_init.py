@@ -16,5 +16,5 @@ def test_every_source_loads_with_its_config(name: str) -> None:
 def test_an_unknown_type_names_what_was_meant() -> None:
     with pytest.raises(UnknownSourceError, match="did you mean file"):
         load_source("fille")
-    with pytest.raises(UnknownSourceError, match="known types: .*file.*stdin"):
+    with pytest.raises(UnknownSourceError, match=r"known types: .*file.*stdin"):
         load_source("zzz")
