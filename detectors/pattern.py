@@ -108,7 +108,7 @@ def _width(nodes: Nodes) -> int:
             total += max(_width(b) for b in arg[1])
         elif op in (_c.MAX_REPEAT, _c.MIN_REPEAT):
             low, high, inner = arg
-            total += UNBOUNDED + low if high is _c.MAXREPEAT else high * _width(inner)
+            total += UNBOUNDED + low * _width(inner) if high is _c.MAXREPEAT else high * _width(inner)
         else:
             total += 1
     return total

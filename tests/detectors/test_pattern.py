@@ -103,6 +103,8 @@ def test_widths_bound_the_window() -> None:
     assert shape(r"abc[0-9]+").ahead >= UNBOUNDED
     assert shape(r"[a-z]{0,5}abc").back == 8
     assert shape("abc|defgh").back >= 5
+    for pattern in (r"(?P<secret>(?:\w{2,}){2,})", r"a(?:a|aa+)+", r"(?:abc){3,}"):
+        assert shape(pattern).ahead >= 0  # what the trigger leaves off, never less than nothing
     own = shape(r"key.{0,9}(?P<secret>abc)", trigger="key")
     assert own.back == own.ahead == 15
 
