@@ -209,7 +209,8 @@ class FileSource:
     async def _place(self) -> None:
         """Find the lives known from before whose path leads elsewhere now."""
         async with self._structure:
-            lives = sorted({*self._loose, *self._inodes.values()}, key=lambda tail: tail.mtime)
+            known = [tail for tail in {*self._loose, *self._inodes.values()} if tail.saved]
+            lives = sorted(known, key=lambda tail: tail.mtime)
             youngest = {name: tail for tail in lives for name in original_names(tail.path)[1:] or [tail.path]}
             unseen: dict[tuple[int, int], Rest] = {}
             for tail in list(self._loose):
@@ -309,7 +310,12 @@ class FileSource:
                 self._detach(path)
                 if tail.loose:
                     strays.append(tail)
-        fresh: list[tuple[str, _Seen]] = []
+        # Of whom they may be copies is asked before paths change hands.
+        fresh = [
+            _Candidate(path, now, self._parents(path))
+            for path, now in survey.changes
+            if now is not None and path not in self._paths and (now.dev, now.ino) not in self._inodes
+        ]
         for path, now in survey.changes:
             if now is None:
                 self._undecided.pop(path, None)
@@ -318,17 +324,23 @@ class FileSource:
             if tail is None:
                 tail = self._inodes.get((now.dev, now.ino))
                 if tail is None:
-                    fresh.append((path, now))
                     continue
                 self._attach(tail, path)
             if (now.size, now.mtime) == tail.known and (tail.fd >= 0 or not self._room()):
                 continue
             self._grown(tail, now.size)
-        if fresh:
-            await self._meet(fresh)
+        met = await self._meet(fresh) if fresh else []
+        strays = [tail for tail in strays if tail.loose]
+        for tail in met:
+            # What was rotated away before it is to be known first, lest a crash in between leaves no trace of it.
+            tail.held = bool(strays)
         for tail in strays:
-            if tail.loose and not tail.ended:
+            if not tail.ended:
                 await self._add_unseen(await self._locate(tail, current=True))
+        for tail in met:
+            tail.held = False
+            if not (self._first and tail.offset) or self._room():
+                self._enqueue(tail)
         for tail, status in survey.loose:
             await self._tend(tail, status)
         if survey.whole:
@@ -379,6 +391,7 @@ class FileSource:
         if tail.paths:
             if tail.path == path:
                 tail.path = next(iter(tail.paths))
+                self._enqueue(tail)  # perhaps it could not be opened under its old name
         else:
             tail.loose = True
             tail.changed = time.monotonic()
@@ -386,12 +399,10 @@ class FileSource:
 
     # Files not seen before
 
-    async def _meet(self, fresh: list[tuple[str, _Seen]]) -> None:
-        """Decide for each new path: a known life under a new inode, a copy of one, or a new life."""
-        candidates = []
-        for path, now in fresh:
-            candidates.append(_Candidate(path, now, self._parents(path)))
-        for new, (found, parent) in zip(candidates, await self._thread(self._recognise, candidates), strict=True):
+    async def _meet(self, fresh: list[_Candidate]) -> list[Tail]:
+        """Decide for each new path: a known life under a new inode, a copy of one, or a new life. Returns them."""
+        met = []
+        for new, (found, parent) in zip(fresh, await self._thread(self._recognise, fresh), strict=True):
             if found is None:
                 continue
             tail = found
@@ -410,8 +421,8 @@ class FileSource:
                 tail = known  # two new paths lead to one file
             self._attach(tail, new.path)
             tail.there = new.now.size
-            if not (self._first and tail.offset) or self._room():
-                self._enqueue(tail)
+            met.append(tail)
+        return met
 
     def _recognise(self, candidates: Iterable[_Candidate]) -> list[tuple[Tail | None, Tail | None]]:
         """In the thread: a new Tail and of whom it is a copy; None: not to be decided yet."""
@@ -425,7 +436,7 @@ class FileSource:
                 tail, parent = self._examine(new, start)
                 self._blocked.pop(new.path, None)
             except OSError as error:
-                tail, parent = Tail(new.path, (new.now.dev, new.now.ino)), None
+                tail, parent = Tail(new.path, (new.now.dev, new.now.ino), mtime=new.now.mtime), None
                 if start:  # where to begin is known, but only this file itself can be asked for its hashes
                     self._unread[text(new.path)] = [new.now.ino, start]
                     self._blocked[new.path] = _unreadable(error)
@@ -438,7 +449,7 @@ class FileSource:
         return found
 
     def _examine(self, new: _Candidate, start: int) -> tuple[Tail | None, Tail | None]:
-        tail = Tail(new.path, (new.now.dev, new.now.ino))
+        tail = Tail(new.path, (new.now.dev, new.now.ino), mtime=new.now.mtime)
         if start:
             fd = open_file(new.path)
             try:
@@ -484,7 +495,7 @@ class FileSource:
                 self._lost("vanished", tail)
                 await self._end(tail)
         elif rest is not None and (tail.fd < 0 or rest.inode == tail.inode):
-            other = self._inodes.get(rest.inode)
+            other = await self._owner(rest)
             if other is not None and other is not tail:
                 self._inherit(other, tail)
                 await self._end(tail)
@@ -516,9 +527,9 @@ class FileSource:
         self._aliases[tail.path] = tail
 
     async def _add_unseen(self, unseen: Iterable[Rest]) -> None:
+        added: list[Tail] = []
         for rest in unseen:
-            owner = self._inodes.get(rest.inode)
-            if owner is not None and (owner.fd >= 0 or not owner.loose or await self._holds(rest, owner)):
+            if await self._owner(rest) is not None:
                 self._unsure.pop(rest.path, None)
                 continue
             parents = self._parents(rest.path)
@@ -526,7 +537,7 @@ class FileSource:
                 bases = base_names(os.path.basename(rest.path))
                 loose = [life for life in self._loose if bases & base_names(os.path.basename(life.path))]
                 parents += [(life, replace(life)) for life in loose if life.offset]
-            tail = Tail(rest.path, rest.inode, there=rest.size, loose=True, archive=rest.archive)
+            tail = Tail(rest.path, rest.inode, there=rest.size, mtime=rest.mtime, loose=True, archive=rest.archive)
             verdicts = [await self._thread(compare, rest, copy, self._hasher) for _, copy in parents]
             begun = [
                 not life.loose for (life, _), verdict in zip(parents, verdicts, strict=True) if verdict == "begins"
@@ -547,10 +558,24 @@ class FileSource:
             self._loose[tail] = 0
             self._inodes[tail.inode] = tail
             self._aliases[tail.path] = tail
+            added.append(tail)
+        if added:
+            # Before the present file gets ahead of them: after a restart nothing else would lead here.
+            await self._intake.record((), [tail.position(self.config.name) for tail in added])
+        for tail in added:
+            tail.saved, tail.dirty = True, False
             self._enqueue(tail)
 
-    async def _holds(self, rest: Rest, life: Tail) -> bool:
-        return await self._thread(compare, rest, replace(life), self._hasher) == "continues"
+    async def _owner(self, rest: Rest) -> Tail | None:
+        """The life that the file belongs to. One that only claims its inode, from before a restart, loses that."""
+        owner = self._inodes.get(rest.inode)
+        if owner is None or owner.fd >= 0 or owner not in self._loose:
+            return owner
+        if await self._thread(compare, rest, replace(owner), self._hasher) == "continues":
+            return owner
+        del self._inodes[rest.inode]
+        owner.inode = (0, 0)
+        return None
 
     def _parents(self, path: str) -> list[tuple[Tail, Tail]]:
         """Lives of which a new file at `path` may be a copy, with snapshots, as workers go on meanwhile."""
@@ -613,7 +638,7 @@ class FileSource:
             return
         if tail.busy:
             tail.again = True
-        elif not tail.queued:
+        elif not tail.queued and not tail.held:
             tail.queued = True
             self._pending += 1
             self._idle.clear()
@@ -667,7 +692,10 @@ class FileSource:
             self._failed(tail, turn.error)
         elif turn.verdict == "moved":
             self._open.pop(tail, None)
-            await self._moved(tail)
+            if tail.again:
+                self._enqueue(tail)  # found again meanwhile
+            else:
+                await self._moved(tail)
         elif turn.verdict == "replaced":
             tail.there = turn.size
             self._enqueue(tail)
@@ -738,7 +766,7 @@ class FileSource:
     async def _replaced(self, tail: Tail, rewritten: bool) -> None:
         """The file holds another content than the one known: truncated, or its inode given to a new file.
 
-        `tail` becomes the new life; the old one goes on in a copy, when there is one. `rewritten`: it is the head alone.
+        `tail` becomes the new life; the old one goes on in a copy, if there is one. `rewritten`: by its head alone.
         """
         async with self._structure:
             if tail.ended:
@@ -756,7 +784,7 @@ class FileSource:
                 self._lost("truncated", former)
             elif not rest.archive:
                 self._lost("truncated", replace(former, offset=max(former.offset, rest.size)))
-            heir = self._inodes.get(rest.inode) if rest is not None else None
+            heir = await self._owner(rest) if rest is not None else None
             if heir is not None:
                 self._inherit(heir, former)
             elif rest is not None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import stat
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
@@ -17,6 +18,8 @@ _NUMBER = r"[._-](?:\d[\d._:T+-]*|old|prev|bak)"
 _AFTER = re.compile(rf"(.+?){_NUMBER}")  # app.log.1, app.log-20261124, app.log.old
 _BEFORE = re.compile(rf"(.+?){_NUMBER}(\.[A-Za-z]+)")  # app-20261124.log, app.1.log
 _TRIED = 64  # siblings
+_LISTINGS = 8
+_TICK = 10_000_000  # nanoseconds; two changes within one tick of the file system's clock cannot be told apart
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +78,24 @@ def look_for(rest: Rest) -> Rest | None:
     return next((found for path in paths if (found := look_at(path)) and found.inode == rest.inode), None)
 
 
+def _settled(folder: str, wanted: Callable[[os.DirEntry[str]], bool]) -> list[Rest]:
+    """Files in a folder as they lay there at one moment: in the midst of a rotation a listing may miss those that
+    change their names, and give the names of others to them."""
+    found: list[Rest] = []
+    for _ in range(_LISTINGS):
+        try:
+            before = os.stat(folder).st_mtime_ns
+            with os.scandir(folder) as entries:
+                found = [rest for entry in entries if wanted(entry) and (rest := look_at(entry.path))]
+            after = os.stat(folder).st_mtime_ns
+        except OSError:
+            return []
+        if before == after and time.time_ns() - after > _TICK:
+            break
+        time.sleep(_TICK / 1e9)
+    return found
+
+
 def find_rest(former: Tail, hasher: Hasher, followed: Callable[[str], bool]) -> tuple[Rest | None, list[Rest]]:
     """Where `former` continues (None: nowhere to be found), and the rotated files written later, oldest first.
 
@@ -82,30 +103,29 @@ def find_rest(former: Tail, hasher: Hasher, followed: Callable[[str], bool]) -> 
     """
     folder, name = os.path.split(former.path)
     wanted = {name} | base_names(name)
+
+    def related(name_: str) -> bool:
+        return name_ == name or bool(base_names(name_) & wanted)
+
     same: Rest | None = None
     siblings: list[Rest] = []
-    try:
-        with os.scandir(folder or ".") as entries:
-            for entry in entries:
-                related = entry.name == name or base_names(entry.name) & wanted
-                if not related and entry.inode() != former.inode[1]:
-                    continue
-                rest = look_at(entry.path)
-                if rest is None:
-                    continue
-                if rest.inode == former.inode and not former.archive and compare(rest, former, hasher) == "continues":
-                    same = rest
-                elif related:
-                    siblings.append(rest)
-    except OSError:
-        return None, []
+    for rest in _settled(folder or ".", lambda entry: entry.inode() == former.inode[1] or related(entry.name)):
+        if (
+            rest.inode == former.inode
+            and rest.archive == former.archive
+            and compare(rest, former, hasher) == "continues"
+        ):
+            same = rest
+        elif related(os.path.basename(rest.path)):
+            siblings.append(rest)
     siblings.sort(key=lambda rest: (rest.mtime, not rest.archive), reverse=True)
     found = same
     if found is None and (former.offset or former.head[0]):
         found = next((rest for rest in siblings[:_TRIED] if compare(rest, former, hasher) == "continues"), None)
     # Written after the last byte of `former` (in the same tick of the clock, maybe): when no other life claims them,
     # nobody has read them.
-    since = found.mtime if found else former.mtime
+    # An empty file can be told by its inode only: that may be another one.
+    since = found.mtime if found and former.head[0] else former.mtime
     plain = {rest.path for rest in siblings if not rest.archive}
     unseen = [
         rest

@@ -73,7 +73,7 @@ class Tail:
     generation: str = field(default_factory=lambda: secrets.token_hex(8))
     offset: int = 0
     size: int = 0  # of the known content, to tell how much is lost when it goes
-    mtime: int = -1  # nanoseconds; -1 when never read
+    mtime: int = -1  # nanoseconds, as last seen
     head: Hash = (0, "")  # grows up to HEAD
     mark: Hash = (0, "")
     line: tuple[int, int] = (0, 1)  # an offset and the number of the line it lies in
@@ -89,6 +89,7 @@ class Tail:
     saved: bool = False  # the store has a position of it
     dirty: bool = False  # and that needs a new one
     flushed: int = 0  # a last line without newline was scanned up to here
+    held: bool = False  # not to have a turn yet
     queued: bool = False
     busy: bool = False
     again: bool = False
@@ -406,7 +407,10 @@ class Turn:
 
     def positions(self) -> tuple[Position, ...]:
         """The position to commit with the findings; none when there is nothing new."""
-        if self.offset == self.tail.offset and not self.tail.dirty and not (self.flushed and not self.tail.saved):
+        # A life of which nothing is settled yet is saved as well: after a restart its file may have another name.
+        if self.verdict in ("replaced", "moved"):
+            return ()
+        if self.offset == self.tail.offset and not self.tail.dirty and self.tail.saved:
             return ()
         after = replace(self.tail)
         self._update(after)
@@ -423,7 +427,7 @@ class Turn:
         tail = self.tail
         if self.verdict in ("replaced", "moved"):
             return
-        tail.saved = tail.saved or tail.dirty or self.offset != tail.offset or bool(self.flushed)
+        tail.saved = True
         tail.dirty = False
         if self.size != tail.size:
             tail.changed = time.monotonic()

