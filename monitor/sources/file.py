@@ -314,7 +314,7 @@ class FileSource:
         fresh = [
             _Candidate(path, now, self._parents(path))
             for path, now in survey.changes
-            if now is not None and path not in self._paths and (now.dev, now.ino) not in self._inodes
+            if now is not None and path not in self._paths and self._holder(path, now) is None
         ]
         for path, now in survey.changes:
             if now is None:
@@ -322,7 +322,7 @@ class FileSource:
                 continue
             tail = self._paths.get(path)
             if tail is None:
-                tail = self._inodes.get((now.dev, now.ino))
+                tail = self._holder(path, now)
                 if tail is None:
                     continue
                 self._attach(tail, path)
@@ -347,10 +347,17 @@ class FileSource:
             for path, (rest, _) in list(self._unsure.items()):
                 again = await self._thread(look_for, rest)
                 if again is None or again.path != path:
-                    del self._unsure[path]
+                    self._unsure.pop(path, None)
                 if again is not None:
                     await self._add_unseen([again])
             self._report(survey.problems | self._blocked)
+
+    def _holder(self, path: str, now: _Seen) -> Tail | None:
+        """The life in this inode. An empty one is known by nothing else, which is too little under another name."""
+        tail = self._inodes.get((now.dev, now.ino))
+        if tail is not None and tail in self._loose and tail.fd < 0 and not tail.head[0] and tail.path != path:
+            return None
+        return tail
 
     def _grown(self, tail: Tail, size: int) -> None:
         tail.there = size
@@ -417,7 +424,7 @@ class FileSource:
                 self._release(parent)
                 parent.inode = tail.inode
                 tail = parent
-            elif (known := self._inodes.get(tail.inode)) is not None:
+            elif (known := self._holder(new.path, new.now)) is not None:
                 tail = known  # two new paths lead to one file
             self._attach(tail, new.path)
             tail.there = new.now.size
@@ -494,6 +501,10 @@ class FileSource:
             if self._once or self._loose[tail] >= 3:
                 self._lost("vanished", tail)
                 await self._end(tail)
+        elif rest is not None and tail.fd < 0 and not tail.head[0] and rest.path != tail.path:
+            # An empty file, known by its inode only: whatever it is now, it has to be looked at.
+            await self._end(tail)
+            return [*(unseen if current else []), rest]
         elif rest is not None and (tail.fd < 0 or rest.inode == tail.inode):
             other = await self._owner(rest)
             if other is not None and other is not tail:
@@ -589,7 +600,7 @@ class FileSource:
             return
         if status is None or (status.st_dev, status.st_ino) != tail.inode:
             self._release(tail)
-            await self._locate(tail)
+            await self._add_unseen(await self._locate(tail))
             return
         if (status.st_size, status.st_mtime_ns) != tail.known and not tail.archive:
             if tail.failures == 0:
@@ -756,7 +767,7 @@ class FileSource:
         if tail.loose:
             async with self._structure:
                 if tail.loose and not tail.ended:
-                    await self._locate(tail)
+                    await self._add_unseen(await self._locate(tail))
         elif self._once:
             await self._reconcile(set(tail.paths))
         else:

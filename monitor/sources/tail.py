@@ -111,6 +111,7 @@ class Tail:
             "offset": self.offset,
             "size": self.size,
             "mtime": self.mtime,
+            "flushed": self.flushed,
             "head": list(self.head),
             "mark": list(self.mark),
             "line": list(self.line),
@@ -135,6 +136,7 @@ class Tail:
             offset=int(state["offset"]),
             size=int(state["size"]),
             mtime=int(state["mtime"]),
+            flushed=int(state.get("flushed", 0)),
             head=(int(state["head"][0]), str(state["head"][1])),
             mark=(int(state["mark"][0]), str(state["mark"][1])),
             line=(int(state["line"][0]), int(state["line"][1])),
@@ -410,7 +412,7 @@ class Turn:
         # A life of which nothing is settled yet is saved as well: after a restart its file may have another name.
         if self.verdict in ("replaced", "moved"):
             return ()
-        if self.offset == self.tail.offset and not self.tail.dirty and self.tail.saved:
+        if self.offset == self.tail.offset and not self.flushed and not self.tail.dirty and self.tail.saved:
             return ()
         after = replace(self.tail)
         self._update(after)
@@ -421,6 +423,7 @@ class Turn:
             tail.mark = (len(self._mark), self._hasher.digest(self._mark))
         tail.offset, tail.size, tail.mtime = self.offset, self.size, self.mtime
         tail.head, tail.line = self._head, self._line
+        tail.flushed = self.flushed or tail.flushed
 
     def apply(self) -> None:
         """Take over what is committed now. Only on the event loop."""
@@ -433,5 +436,3 @@ class Turn:
             tail.changed = time.monotonic()
         self._update(tail)
         tail.known = self._known
-        if self.flushed:
-            tail.flushed = self.flushed
