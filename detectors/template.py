@@ -6,6 +6,7 @@ names no field stays as it is, so JSON braces need no escape.
 Fields
     {alnum:N} {alpha:N} {lower:N} {upper:N} {digit:N} {hex:N} {HEX:N} {lownum:N} {upnum:N}
     {base64:N} {base64url:N} {base32:N} {base58:N} {word:N} {ascii:N}    N characters; N may be a range, `8-20`
+    {x:N}                              a masked value of N x
     {uuid}                             a random version 4 UUID
     {crc32} {crc32hex}                 base62 (6, zero-padded) or hex (8) CRC32 of the field before it
     {jwt:role=anon;iss=supabase}       a signed-looking JWT (HS256) with these claims
@@ -53,6 +54,7 @@ _CHARSETS: dict[str, str] = {
     "base64url": string.ascii_letters + string.digits + "-_",
     "base32": string.ascii_uppercase + "234567",
     "base58": "".join(c for c in string.digits + string.ascii_letters if c not in "0OIl"),
+    "x": "x",
     "word": string.ascii_letters + string.digits + "_",
     "ascii": string.ascii_letters + string.digits + "!#$%&*+-.=?@^_~",
 }
