@@ -571,7 +571,14 @@ class FileSource:
             self._aliases[tail.path] = tail
             added.append(tail)
         if added:
-            # Before the present file gets ahead of them: after a restart nothing else would lead here.
+            # All at once, and before the present file gets ahead of them: after a restart only what is younger than the
+            # youngest life saved counts as unseen.
+            folders = {os.path.dirname(tail.path) for tail in added}
+            added += [
+                tail
+                for tail in self._inodes.values()
+                if not tail.saved and tail not in added and os.path.dirname(tail.path) in folders
+            ]
             await self._intake.record((), [tail.position(self.config.name) for tail in added])
         for tail in added:
             tail.saved, tail.dirty = True, False
