@@ -128,7 +128,7 @@ class FileSource:
         self._lives: dict[str, Tail] = {}  # path → the life last seen there
         self._aliases: dict[str, Tail] = {}  # further names that events come under: link targets, rotated names
         self._loose: dict[Tail, int] = {}  # lives without a followed path → searches that failed
-        self._renamed: set[Tail] = set()  # while the monitor was down
+        self._replaceable: set[Tail] = set()  # lives that got another name, or may be another file, while we were down
         self._unsure: dict[str, tuple[Rest, float]] = {}  # the same among rotated files
         self._undecided: dict[str, tuple[int, float]] = {}  # perhaps a copy in the making: size, since when
         self._reported: dict[str, str] = {}
@@ -193,7 +193,7 @@ class FileSource:
             except (KeyError, TypeError, ValueError, IndexError) as error:
                 _log.warning("position ignored", source=self.config.name, key=key, error=type(error).__name__)
         # Two lives may claim one inode, when it was reused or the file truncated just before the end: the younger one.
-        lives.sort(key=lambda tail: tail.mtime)
+        lives.sort(key=lambda tail: (tail.mtime, -tail.offset))
         claimed = {tail.inode: tail for tail in lives}
         for tail in lives:
             if claimed[tail.inode] is not tail:
@@ -217,10 +217,10 @@ class FileSource:
                 if not tail.ended:
                     current = tail in youngest.values()
                     unseen |= {rest.inode: rest for rest in await self._locate(tail, current)}
-            for tail in self._renamed & set(youngest.values()):
+            for tail in self._replaceable & set(youngest.values()):
                 _, later = await self._thread(find_rest, replace(tail), self._hasher, self._globs.matches)
                 unseen |= {rest.inode: rest for rest in later}
-            self._renamed.clear()
+            self._replaceable.clear()
             # Only now is it known which files belong to nobody.
             await self._add_unseen(unseen.values())
 
@@ -325,6 +325,8 @@ class FileSource:
                 tail = self._holder(path, now)
                 if tail is None:
                     continue
+                if not self._begun and not tail.head[0] and tail.mtime != now.mtime:
+                    self._replaceable.add(tail)
                 self._attach(tail, path)
             if (now.size, now.mtime) == tail.known and (tail.fd >= 0 or not self._room()):
                 continue
@@ -381,7 +383,7 @@ class FileSource:
         tail.paths.add(path)
         if tail.path not in tail.paths:
             if not self._begun:
-                self._renamed.add(tail)
+                self._replaceable.add(tail)
             self._aliases.pop(tail.path, None)
             tail.path = path
         tail.loose = False
@@ -544,10 +546,12 @@ class FileSource:
                 self._unsure.pop(rest.path, None)
                 continue
             parents = self._parents(rest.path)
-            if rest.archive:
-                bases = base_names(os.path.basename(rest.path))
-                loose = [life for life in self._loose if bases & base_names(os.path.basename(life.path))]
-                parents += [(life, replace(life)) for life in loose if life.offset]
+            names = set(original_names(rest.path)[1:])
+            parents += [
+                (life, replace(life))
+                for life in self._loose
+                if life.offset and life.inode != rest.inode and names & set(original_names(life.path))
+            ]
             tail = Tail(rest.path, rest.inode, there=rest.size, mtime=rest.mtime, loose=True, archive=rest.archive)
             verdicts = [await self._thread(compare, rest, copy, self._hasher) for _, copy in parents]
             begun = [
@@ -577,7 +581,7 @@ class FileSource:
             added += [
                 tail
                 for tail in self._inodes.values()
-                if not tail.saved and tail not in added and os.path.dirname(tail.path) in folders
+                if (tail.dirty or not tail.saved) and tail not in added and os.path.dirname(tail.path) in folders
             ]
             await self._intake.record((), [tail.position(self.config.name) for tail in added])
         for tail in added:
@@ -694,7 +698,7 @@ class FileSource:
             if turn.verdict == "read" and tail.grown == grown:
                 tail.grown = 0
             if turn.verdict == "replaced":
-                await self._replaced(tail, turn.rewritten)
+                await self._replaced(tail, turn)
             elif tail.legacy is not None:
                 tail.adopt(tail.legacy)
                 tail.again = True
@@ -781,10 +785,10 @@ class FileSource:
             self._look |= tail.paths
             self._wake.set()
 
-    async def _replaced(self, tail: Tail, rewritten: bool) -> None:
+    async def _replaced(self, tail: Tail, turn: Turn) -> None:
         """The file holds another content than the one known: truncated, or its inode given to a new file.
 
-        `tail` becomes the new life; the old one goes on in a copy, if there is one. `rewritten`: by its head alone.
+        `tail` becomes the new life; the old one goes on in a copy, if there is one.
         """
         async with self._structure:
             if tail.ended:
@@ -828,7 +832,8 @@ class FileSource:
                 await self._end(tail)
                 self._wake.set()
             else:
-                new = Tail(tail.path, tail.inode, rewrites=tail.rewrites + 1 if rewritten else 0)
+                rewrites = tail.rewrites + 1 if turn.rewritten else 0
+                new = Tail(tail.path, tail.inode, mtime=turn.mtime, rewrites=rewrites)
                 for name in _LIFE:
                     setattr(tail, name, getattr(new, name))
                 if legacy is not None:
