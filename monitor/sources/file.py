@@ -511,7 +511,7 @@ class FileSource:
             other = await self._owner(rest)
             if other is not None and other is not tail:
                 self._inherit(other, tail)
-                await self._end(tail)
+                await self._end(tail, other)
             else:
                 self._loose[tail] = 0
                 self._move(tail, rest)
@@ -630,7 +630,8 @@ class FileSource:
         if count > 0:
             self._intake.missed(reason, count, text(tail.path))
 
-    async def _end(self, tail: Tail) -> None:
+    async def _end(self, tail: Tail, heir: Tail | None = None) -> None:
+        """Forget a life. `heir` goes on for it, and is saved in the same transaction."""
         tail.ended = True
         self._recovered(tail)
         self._release(tail)
@@ -642,8 +643,12 @@ class FileSource:
                 del index[tail.path]
         if self._inodes.get(tail.inode) is tail:
             del self._inodes[tail.inode]
-        if tail.saved:
-            await self._intake.record((), [Position(self.config.name, tail.key, None)])
+        positions = [Position(self.config.name, tail.key, None)] if tail.saved else []
+        if heir is not None and heir.generation == tail.generation:
+            positions.append(heir.position(self.config.name))
+            heir.saved, heir.dirty = True, False
+        if positions:
+            await self._intake.record((), positions)
 
     def _release(self, tail: Tail) -> None:
         self._open.pop(tail, None)
@@ -815,7 +820,7 @@ class FileSource:
                 self._enqueue(former)
             if former not in self._loose:
                 former.path = ""
-                await self._end(former)
+                await self._end(former, heir)
             if not current:
                 unseen = []
             legacy, tail.legacy, tail.saved, tail.dirty = tail.legacy, None, False, False
