@@ -13,6 +13,7 @@ import gzip
 import sys
 import sysconfig
 import time
+import zlib
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -65,7 +66,7 @@ def read(path: Path) -> bytes:
     try:
         data = path.read_bytes()
         return gzip.decompress(data) if path.suffix == ".gz" else data
-    except (OSError, EOFError, gzip.zlib.error):  # type: ignore[attr-defined]
+    except (OSError, EOFError, zlib.error):
         return b""
 
 
