@@ -106,6 +106,7 @@ class Database:
         self.writer, self.reader = self._engines()
         self._identity = (0, 0)
         self.generation = 0  # how often the file was replaced by another
+        self.exchanging = False  # that happens now: a reader may meet neither the old file nor the new one
 
     @property
     def name(self) -> str:
@@ -145,32 +146,32 @@ class Database:
     def reopen(self) -> Recovery:
         """Go on with the file that lies at the path now, or with a new one."""
         assert self.path is not None
-        self.dispose()
-        self.generation += 1
-        # The log belonged to the file that is gone, unless its successor brought one: SQLite tells by the salt.
-        self.writer, self.reader = self._engines()
         reason = "the file was removed or replaced while it was open"
         log.error("the state database was removed or replaced while it was open", database=self.name)
-        return self.prepare() or Recovery(self.path, reason)
+        with self._exchange():
+            self.dispose()
+            # The log belonged to the file that is gone, unless its successor brought one: SQLite tells by the salt.
+            self.writer, self.reader = self._engines()
+            return self.prepare() or Recovery(self.path, reason)
 
     def recover(self, reason: str) -> Recovery:
         """Move a damaged SQLite file aside, start a new one, carry over what can still be read."""
         if self.path is None:
             raise StoreError(f"{self.name}: the server reports damaged data ({reason}); restore it from a backup")
-        self.dispose()
-        self.generation += 1
         aside = self.path.with_name(f"{self.path.name}.corrupt-{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}")
         number = 1
         while aside.exists():
             number += 1
             aside = aside.with_name(f"{aside.name.split('~')[0]}~{number}")
-        # The log goes along: it belongs to this file, and would damage the next.
-        for suffix in ("", "-wal", "-shm"):
-            with contextlib.suppress(FileNotFoundError):
-                os.replace(f"{self.path}{suffix}", f"{aside}{suffix}")
-        self.writer, self.reader = self._engines()
-        self._prepare()
-        salvaged, complete = self._salvage(aside)
+        with self._exchange():
+            self.dispose()
+            # The log goes along: it belongs to this file, and would damage the next.
+            for suffix in ("", "-wal", "-shm"):
+                with contextlib.suppress(FileNotFoundError):
+                    os.replace(f"{self.path}{suffix}", f"{aside}{suffix}")
+            self.writer, self.reader = self._engines()
+            self._prepare()
+            salvaged, complete = self._salvage(aside)
         log.error(
             "the state database was damaged; it was moved aside and a new one was started",
             database=str(self.path),
@@ -212,6 +213,15 @@ class Database:
         """After a failure: the next transaction opens a fresh connection."""
         self.writer.dispose()
 
+    @contextlib.contextmanager
+    def _exchange(self) -> Iterator[None]:
+        self.exchanging = True
+        try:
+            yield
+        finally:
+            self.generation += 1
+            self.exchanging = False
+
     def _engines(self) -> tuple[Engine, Engine]:
         if self.postgres:
             arguments = {"connect_timeout": 5, "application_name": "exposure-monitor"}
@@ -221,11 +231,20 @@ class Database:
                 self.url, hide_parameters=True, pool_size=2, max_overflow=4, pool_pre_ping=True, connect_args=arguments
             )
             return writer, reader
-        arguments = {"timeout": _BUSY_TIMEOUT, "check_same_thread": False, "isolation_level": None}
-        writer = create_engine(self.url, hide_parameters=True, pool_size=1, max_overflow=1, connect_args=arguments)
+        settings: dict[str, Any] = {"timeout": _BUSY_TIMEOUT, "check_same_thread": False, "isolation_level": None}
+        writer = create_engine(self.url, hide_parameters=True, pool_size=1, max_overflow=1, connect_args=settings)
         event.listen(writer, "connect", _configure_sqlite)
         event.listen(writer, "begin", _begin_sqlite)
-        reader = create_engine(self.url, hide_parameters=True, pool_size=2, max_overflow=4, connect_args=arguments)
+        assert self.path is not None
+        # A reader never creates the file: where the writer is about to, an empty one would look like a lost store.
+        place = f"{self.path.as_uri()}?mode=rw"
+        reader = create_engine(
+            self.url,
+            hide_parameters=True,
+            pool_size=2,
+            max_overflow=4,
+            creator=lambda: sqlite3.connect(place, uri=True, **settings),
+        )
         event.listen(reader, "connect", _configure_sqlite_reader)
         # Python's sqlite3 begins nothing by itself here: one snapshot for all statements of a read.
         event.listen(reader, "begin", lambda connection: connection.exec_driver_sql("BEGIN"))

@@ -489,6 +489,8 @@ class Store:
             except SQLAlchemyError as error:
                 kind = classify(error)
                 reason = explain(error)
+            if self._database.exchanging or self._database.generation != generation:
+                kind = Failure.RETRY  # what it met was between two files
             if kind is Failure.CORRUPT and not repaired:
                 repaired = True
                 await asyncio.wrap_future(self._writer.report_damage(reason, generation))

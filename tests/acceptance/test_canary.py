@@ -289,18 +289,19 @@ async def test_no_secret_leaves_the_process(tmp_path: Path, search: Search) -> N
             (logs / "rules.yml").write_bytes((logs / "app.log").read_bytes())
             outputs = await http(monitor, session, canaries, receivers)
             one = next(incident["id"] for payload in receivers.hook.payloads for incident in payload["incidents"])
-            for calls in invocations(canaries, lambda: one).values():
+            for path, calls in invocations(canaries, lambda: one).items():
                 for arguments, stdin in calls:
                     name = " ".join(arguments[:2])
                     code, output = await command(tmp_path, monitor, arguments, stdin)
                     assert code in (0, 1, 2, 78), f"{name}: exit code {code}: {output.decode()[-500:]}"
                     outputs[f"{len(outputs)} {name}"] = output
-            # The commands' own acknowledgements reach the sinks as well.
-            await until(
-                lambda: any(payload["reason"] == "resolved" for payload in receivers.hook.payloads),
-                30,
-                lambda: "nobody was told that it is resolved",
-            )
+                if path == ("incidents", "resolve"):
+                    # What the commands do reaches the sinks as well. Reopened before it is sent it would not be said.
+                    await until(
+                        lambda: any(payload["reason"] == "resolved" for payload in receivers.hook.payloads),
+                        30,
+                        lambda: "nobody was told that it is resolved",
+                    )
         assert await monitor.terminate() == 0
         assert receivers.github.violations == []
     for name, payloads in receivers.received().items():

@@ -4,6 +4,7 @@ import asyncio
 import os
 import sqlite3
 import stat
+import threading
 from pathlib import Path
 
 import pytest
@@ -131,6 +132,37 @@ async def test_damage_that_readers_meet_is_repaired_once(tmp_path: Path, monkeyp
         assert not seen[0].complete
         assert await store.commit([finding("fresh", 9_999)]) == 1
         assert store.degraded is None
+
+
+async def test_readers_wait_while_the_file_is_exchanged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "state.db"
+    async with await Store.open(path, Policy(sinks=("chat",))) as store:
+        await store.commit([finding("a")])
+        moved, created, prepare = threading.Event(), threading.Event(), Database._prepare
+
+        def slowly(self: Database) -> None:
+            moved.set()
+            created.wait(10)  # no file lies there
+            path.touch(0o600)
+            moved.clear()
+            created.clear()
+            created.wait(10)  # a file without tables lies there
+            prepare(self)
+
+        monkeypatch.setattr(Database, "_prepare", slowly)
+        for suffix in ("", "-wal", "-shm"):
+            Path(f"{path}{suffix}").unlink()
+        writing = asyncio.ensure_future(store.commit([finding("b", 1)]))
+        reading = []
+        for state in (True, False):
+            while moved.is_set() is not state:
+                await asyncio.sleep(0.01)
+            reading.append(asyncio.ensure_future(store.count()))
+            await asyncio.sleep(0.1)
+            assert path.exists() is not state, "a reader created the file"
+            created.set()
+        assert await asyncio.wait_for(writing, 20) == 1
+        assert await asyncio.wait_for(asyncio.gather(*reading), 20) in ([0, 0], [0, 1], [1, 0], [1, 1])
 
 
 @pytest.mark.parametrize(
