@@ -17,7 +17,7 @@ from bisect import bisect_left, bisect_right, insort
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from importlib.metadata import version
-from itertools import accumulate
+from itertools import accumulate, count
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +39,10 @@ MAX_DEPTH = 3  # of decoding
 _HINT_BACK, _HINT_AHEAD = 256, 128  # bytes around the end of an assignment that hints are looked for in
 _GAP = b"\n" + bytes(256) + b"\n"  # between decoded texts
 _SEPARATOR = re.compile(rb"[^A-Za-z0-9+/]")
+# From some 800 literals, if the shortest has four characters, Hyperscan looks at every second or fourth position only,
+# which lets so many false candidates through that it is up to twice as slow. Two bytes that no text holds keep it at
+# every position; below a hundred literals it uses another matcher.
+_MANY, _STRIDE = 100, r"\xc0\xc1"
 _CACHE_MAGIC = b"exposure-monitor hyperscan cache 1\n"
 
 
@@ -144,7 +148,7 @@ class _Plan:
 
     def __init__(self, rules: Sequence[Rule]) -> None:
         problems = []
-        triggers: dict[bytes, list[int]] = {}
+        triggers: dict[tuple[str, ...], list[int]] = {}
         for number, rule in enumerate(rules):
             if rule.checksum is not None and rule.checksum not in CHECKS:
                 known = ", ".join(CHECKS)
@@ -152,20 +156,25 @@ class _Plan:
                     f"{rule.source}: {rule.id}: checksum: no check is called {rule.checksum!r}; there are {known}"
                 )
             if not rule.keywords:
-                triggers.setdefault(rule.shape.trigger.encode("ascii"), []).append(number)
+                triggers.setdefault(rule.shape.triggers, []).append(number)
         if problems:
             raise RuleError(problems)
         always = hints([(n, rule) for n, rule in enumerate(rules) if rule.keywords and not rule.assigned])
         near = hints([(n, rule) for n, rule in enumerate(rules) if rule.assigned])
-        # Id of an expression = its place here.
-        assigned = [text.encode("ascii") for text in TRIGGERS.values()] if near else []
-        for text in assigned:
-            triggers.setdefault(text, [])
+        if len(triggers) + len(always) > _MANY:
+            triggers[_STRIDE,] = []
+        assigned = [(text,) for text in TRIGGERS.values()] if near else []
+        for texts in assigned:
+            triggers.setdefault(texts, [])
+        self.assigned = [number for number, texts in enumerate(triggers) if texts in assigned]
+        # Rules and codecs by id of an expression; several expressions may have the same.
         self.rules: list[Sequence[int]] = [*triggers.values(), *(numbers for _, numbers in always)]
         self.codecs = codecs(rules)  # their ids come after those of the rules
-        texts = [*triggers, *(text for text, _ in always), *(codec.trigger for codec in self.codecs)]
-        self.expressions = list(zip(texts, range(len(texts)), strict=True))
-        self.assigned = [texts.index(text) for text in assigned]
+        self.expressions = [(text.encode("ascii"), id_) for id_, texts in enumerate(triggers) for text in texts]
+        others = [*(text for text, _ in always), *(codec.trigger for codec in self.codecs)]
+        self.expressions += zip(others, count(len(triggers)), strict=False)
+        if len(near) > _MANY:
+            near.append((_STRIDE.encode("ascii"), ()))
         self.near = [(text, number) for number, (text, _) in enumerate(near)]
         self.near_rules = [numbers for _, numbers in near]
 

@@ -23,6 +23,8 @@ __all__ = ["Shape", "groups", "matches_empty", "shape"]
 
 Nodes = Sequence[tuple[Any, Any]]
 UNBOUNDED = 4096  # bytes a `*`, `+` or `{n,}` may add to the confirm window
+_HEAD = 4  # fixed characters an expression should start with: shorter ones stand in any text by chance
+_WAYS = 10  # expressions one trigger may become; more cost more than the longer literals save
 
 _CATEGORIES = {
     _c.CATEGORY_DIGIT: r"\d",
@@ -38,12 +40,14 @@ _FLAGS = (("i", re.I), ("s", re.S), ("m", re.M))
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """`trigger`: Hyperscan expression. `back`, `ahead`: bytes of window before and after a trigger's end.
+    """`trigger`: Hyperscan expression; `triggers`: the same as one or more, each with a start of its own.
 
-    `literals`: one of them stands in every match (empty: nothing to anchor on); lower case when `caseless`.
+    `back`, `ahead`: bytes of window before and after a trigger's end. `literals`: one of them stands in every match
+    (empty: nothing to anchor on); lower case when `caseless`.
     """
 
     trigger: str
+    triggers: tuple[str, ...]
     back: int
     ahead: int
     literals: tuple[str, ...]
@@ -74,20 +78,20 @@ def shape(pattern: str, trigger: str | None = None, anywhere: bool = False) -> S
 
     `anywhere`: what points at a match may be any part of it, so the window is the match's own width both ways.
     """
-    tree = _parse(pattern)
+    nodes = list(_parse(pattern))
+    tree = _parse(pattern if trigger is None else trigger)
+    core, head, tail = _trim(nodes) if trigger is None else (list(tree), 0, 0)
+    anywhere = anywhere or trigger is not None
     flags = tree.state.flags & re.IGNORECASE
-    nodes = list(tree)
-    if trigger is None:
-        core, head, tail = _trim(nodes)
-        text = _emit(core, flags)
-        on = "".join(letter for letter, bit in _FLAGS if tree.state.flags & bit)
-        if on:
-            text = f"(?{on}:{text})"
-    else:
-        core, text, anywhere = list(_p.parse(trigger)), trigger, True
+    on = "".join(letter for letter, bit in _FLAGS if tree.state.flags & bit)
+    text, *ways = [f"(?{on}:{_emit(way, flags)})" if on else _emit(way, flags) for way in (core, *_ways(core))]
+    if trigger is not None:
+        # Its author's own boundaries stay, though what is derived from a pattern goes without any.
+        text, ways = trigger, [trigger] if _anchored(core) else ways
     literals, caseless = _literals(core, bool(flags))
     return Shape(
         trigger=text,
+        triggers=tuple(ways) if len(ways) > 1 else (text,),
         back=_width(nodes) if anywhere else _width(core) + head,
         ahead=_width(nodes) if anywhere else tail,
         literals=tuple(literals),
@@ -126,6 +130,21 @@ def _can_be_empty(nodes: Nodes) -> bool:
             continue
         return False
     return True
+
+
+def _anchored(nodes: Nodes) -> bool:
+    """Whether a boundary or an anchor stands anywhere in it."""
+    for op, arg in nodes:
+        inner: Sequence[Nodes] = ()
+        if op is _c.SUBPATTERN:
+            inner = [arg[3]]
+        elif op is _c.BRANCH:
+            inner = arg[1]
+        elif op in (_c.MAX_REPEAT, _c.MIN_REPEAT):
+            inner = [arg[2]]
+        if op is _c.AT or any(map(_anchored, inner)):
+            return True
+    return False
 
 
 def _trim(nodes: Nodes) -> tuple[list[tuple[Any, Any]], int, int]:
@@ -188,6 +207,46 @@ def _trim_last(node: tuple[Any, Any]) -> tuple[tuple[Any, Any], int]:
             tail = max(tail, more)
         return (op, (None, branches)), tail
     return node, 0
+
+
+def _ways(nodes: Nodes) -> list[list[tuple[Any, Any]]]:
+    """The ways in which a text of these nodes can start, as far as _HEAD characters or _WAYS ways."""
+    done: list[list[tuple[Any, Any]]] = []
+    open_ = [(0, list(nodes))]  # fixed characters at its start, and the way
+    while open_:
+        # The shortest first: the limit is spent where it helps most.
+        fixed, way = open_.pop(min(range(len(open_)), key=lambda number: open_[number][0]))
+        forks = _forks(way[fixed], way[fixed + 1 :]) if fixed < min(_HEAD, len(way)) else None
+        if forks is None or len(forks) + len(open_) + len(done) > _WAYS:
+            done.append(way)
+        elif forks == [way[fixed:]]:
+            open_.append((fixed + 1, way))
+        else:
+            open_ += [(fixed, way[:fixed] + fork) for fork in forks]
+    return done
+
+
+def _forks(node: tuple[Any, Any], rest: list[tuple[Any, Any]]) -> list[list[tuple[Any, Any]]] | None:
+    """What `node` and `rest` can be, with less left open in `node`; None when nothing can be fixed."""
+    op, arg = node
+    if op is _c.LITERAL:
+        return [[node, *rest]]
+    if op is _c.SUBPATTERN and not arg[1] and not arg[2]:
+        return [[*arg[3], *rest]]
+    if op is _c.BRANCH:
+        return [[*branch, *rest] for branch in arg[1]]
+    if op is _c.IN and all(kind in (_c.LITERAL, _c.RANGE) for kind, _ in arg):
+        bounds = [(value, value) if kind is _c.LITERAL else value for kind, value in arg]
+        if sum(last - first + 1 for first, last in bounds) <= _WAYS:
+            return [[(_c.LITERAL, code), *rest] for first, last in bounds for code in range(first, last + 1)]
+    if op in (_c.MAX_REPEAT, _c.MIN_REPEAT):
+        low, high, inner = arg
+        if low:
+            more = [] if high == 1 else [(op, (low - 1, high if high is _c.MAXREPEAT else high - 1, inner))]
+            return [[*inner, *more, *rest]]
+        if high == 1:
+            return [[*inner, *rest], rest]
+    return None
 
 
 def _char(code: int) -> str:

@@ -52,8 +52,8 @@ def _rule(values: list[Any], shape: list[Any]) -> Rule:
     data: dict[str, Any] = dict(zip(_FIELDS, (tuple(v) if isinstance(v, list) else v for v in values), strict=True))
     data["requires"] = tuple(Requires(**companion) for companion in data["requires"])
     rule = Rule(**data)
-    shape[3] = tuple(shape[3])
-    rule.__dict__["shape"] = Shape(*shape)  # where cached_property keeps it
+    whole: list[Any] = [tuple(value) if isinstance(value, list) else value for value in shape]
+    rule.__dict__["shape"] = Shape(*whole)  # where cached_property keeps it
     return rule
 
 

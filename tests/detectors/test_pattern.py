@@ -70,6 +70,31 @@ def test_wherever_the_pattern_matches_the_trigger_points_into_its_window(pattern
             assert near, (found.trigger, start, end, sorted(hits))
 
 
+@settings(max_examples=300, deadline=None)
+@given(PATTERNS, st.lists(TEXTS, min_size=1, max_size=4))
+def test_the_ways_a_trigger_starts_are_the_trigger(pattern: str, texts: list[str]) -> None:
+    assume(diagnose(pattern) is None)
+    found = shape(pattern)
+    for part in texts:
+        text = part.encode("latin-1")
+        assert set().union(*(ends(way, text) for way in found.triggers)) == ends(found.trigger, text), found.triggers
+
+
+@pytest.mark.parametrize(
+    ("pattern", "ways"),
+    [
+        (r"\b(?P<secret>(?:ddp_|ddw_)[A-Za-z0-9]{36})\b", ("ddp_[A-Za-z0-9]{36}", "ddw_[A-Za-z0-9]{36}")),
+        (r"(?P<secret>gh[ps]_\w{36})", (r"ghp_[\w]{36}", r"ghs_[\w]{36}")),
+        (r"(?i)ab[cd]x", ("(?i:abcx)", "(?i:abdx)")),
+        (r"k_(?:test_)?[0-9]{3}x", (r"k_[0-9][0-9]{2}x", r"k_test_[0-9]{3}x")),
+        (r"(?P<secret>[a-f0-9]{16}NRAL)", ("(?:[a-f0-9]{16}NRAL)",)),
+        (r"[A-Z]b", ("[A-Z]b",)),
+    ],
+)
+def test_a_start_with_alternatives_becomes_several_expressions(pattern: str, ways: tuple[str, ...]) -> None:
+    assert shape(pattern).triggers == ways
+
+
 @settings(max_examples=200, deadline=None)
 @given(PATTERNS, TEXTS)
 def test_one_of_the_literals_stands_in_every_match(pattern: str, part: str) -> None:
