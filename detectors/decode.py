@@ -27,6 +27,7 @@ MAX_UNPACKED = 16 << 20  # bytes of all gzip regions of a block: so do a thousan
 _B64_RUN = re.compile(rb"(?:[A-Za-z0-9+/_-]|\\n|\r?\n(?=[A-Za-z0-9+/]{60}))*")
 _B64_RUN_BACK = re.compile(rb"[A-Za-z0-9+/_-]*")
 _HEX_RUN = re.compile(rb"[0-9A-Fa-f]*")
+_HEX_ALONE = re.compile(rb"[0-9a-f]{1,6}")
 _URL_PART = re.compile(rb"[^\s&\"<>]*")  # a bare & ends a parameter, so what follows is not part of its value
 _NOT_NEWLINE = re.compile(rb"[^\n]*")
 
@@ -238,7 +239,8 @@ def codecs(rules: Sequence[Rule]) -> list[Codec]:
     seen: set[tuple[bytes, int]] = set()
     for raw, critical in sorted(literals.items()):
         for text, phase in _base64_triggers(raw):
-            if len(text) >= 4 and (text, phase) not in seen:
+            # `d0b1` stands in digests by chance; the other alignments of that literal are still looked for.
+            if len(text) >= 4 and (text, phase) not in seen and not _HEX_ALONE.fullmatch(text):
                 seen.add((text, phase))
                 trigger = re.sub(rb"[+/]", lambda m: b"[+-]" if m[0] == b"+" else b"[/_]", text)
                 out.append(Codec("base64", trigger, len(text), phase))

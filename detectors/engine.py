@@ -159,8 +159,8 @@ class _Plan:
                 triggers.setdefault(rule.shape.triggers, []).append(number)
         if problems:
             raise RuleError(problems)
-        always = hints([(n, rule) for n, rule in enumerate(rules) if rule.keywords and not rule.assigned])
-        near = hints([(n, rule) for n, rule in enumerate(rules) if rule.assigned])
+        always = hints((number, rule.anywhere) for number, rule in enumerate(rules))
+        near = hints((number, set(rule.keywords) - set(rule.anywhere)) for number, rule in enumerate(rules))
         if len(triggers) + len(always) > _MANY:
             triggers[_STRIDE,] = []
         assigned = [(text,) for text in TRIGGERS.values()] if near else []

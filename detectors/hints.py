@@ -1,18 +1,17 @@
 """Hints: the rare words that a keyword rule cannot match without.
 
 Keyword rules (`mistral … 32 characters`) are many. As Hyperscan expressions 600 of them took 20 s to compile and halved
-the pack's speed. So Hyperscan only looks for hints, the most telling part of each keyword as a pure literal, and a hint
 the pack's speed. So Hyperscan only looks for hints, the most telling part of each keyword as a literal, and a hint
-rest of the pack; so those of rules that are always written as assignments (`MISTRAL_API_KEY=…`) lie in a database of
-their own, which is scanned only around what looks like an assignment of a credential.
+sends RE2 to look around it. Two thousand of these would still cost as much as the rest of the pack. So keywords that
+are written as assignments (`MISTRAL_API_KEY=…`) lie in a database of their own, which is scanned only around what looks
+like an assignment of a credential.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
-
-from detectors.rule import Rule
+from collections.abc import Iterable
+from itertools import pairwise
 
 __all__ = ["hints"]
 
@@ -47,24 +46,35 @@ _COMMON = frozenset(
 _LEAST = 5  # characters of a part that may stand for its keyword
 
 
+# Parts too short to stand for a keyword, which pairs are chosen without.
+_SHORT = frozenset(
+    "ai api app auth cli com data dev env http id info io key net org pass pat sdk the url user web".split()
+)
+
+
 def _words(keyword: str) -> Iterable[str]:
     """Literals in lower case, of which one stands wherever `keyword` does."""
-    parts = re.split(r"[ _.-]+", keyword.lower())
-    telling = [p for p in parts if len(p) >= _LEAST and p not in _COMMON]
+    telling = [p for p in re.split(r"[ _.-]+", keyword.lower()) if len(p) >= _LEAST and p not in _COMMON]
     if telling:
         return [max(telling, key=len)]
-    separators = ["", "_", "-", *(c for c in " ." if c in keyword)]
+    parts = re.split(r"[ _-]+", keyword.lower())
+    if len(parts) > 2:
+        # Two parts tell as much as three, and many keywords of a vendor share them.
+        pairs = [pair for pair in pairwise(parts) if any(p not in _COMMON and p not in _SHORT for p in pair)]
+        parts = list(max(pairs, key=lambda pair: len("".join(pair)), default=parts))
+    separators = ["", "_", "-", *(" " if " " in keyword else "")]
     return [separator.join(parts) for separator in separators] if len(parts) > 1 else parts
 
 
-def hints(rules: Sequence[tuple[int, Rule]]) -> list[tuple[bytes, tuple[int, ...]]]:
+def hints(rules: Iterable[tuple[int, Iterable[str]]]) -> list[tuple[bytes, tuple[int, ...]]]:
     """Caseless Hyperscan expressions with the numbers of the rules that cannot match without them.
 
+    `rules`: numbers and keywords.
     A hint that starts with another one adds nothing to find: its rules go to the shorter.
     """
     owners: dict[str, set[int]] = {}
-    for number, rule in rules:
-        for keyword in rule.keywords:
+    for number, keywords in rules:
+        for keyword in keywords:
             for word in _words(keyword):
                 owners.setdefault(word, set()).add(number)
     kept: dict[str, set[int]] = {}

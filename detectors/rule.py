@@ -150,7 +150,7 @@ class Rule:
     labels: Mapping[str, str] = field(default_factory=dict)
     runbook: str = "generic-secret"
     keywords: tuple[str, ...] = ()
-    assigned: bool = False  # its keywords are looked for near the triggers of TRIGGERS only
+    anywhere: tuple[str, ...] = ()  # of `keywords` those also looked for far from the triggers of TRIGGERS
     examples: tuple[str, ...] = ()
     negative_examples: tuple[str, ...] = ()
     references: tuple[str, ...] = ()
@@ -168,13 +168,16 @@ class Rule:
         return LEFT + text[2:] if text.startswith(r"\b") else text
 
 
+def _spellings(keyword: str) -> str:
+    """The spellings hints look for where a keyword has several parts, so the pattern need not allow more.
+
+    A space is for keywords that people or commands write with one (`Unseal Key`, `vault login`).
+    """
+    return re.sub(r"\\?[ _-]", lambda m: "[ _-]?" if m[0].endswith(" ") else "[_-]?", re.escape(keyword))
+
+
 def _keyword_pattern(entry: _Entry) -> str:
-    # Hints look for these spellings of a keyword with several parts, so the pattern need not allow more. A space is
-    # for keywords that people or commands write with one (`Unseal Key`, `vault login`).
-    words = "|".join(
-        re.sub(r"\\?[ _-]", lambda m: "[ _-]?" if m[0].endswith(" ") else "[_-]?", re.escape(word))
-        for word in entry.keywords
-    )
+    words = "|".join(map(_spellings, entry.keywords))
     between = f"(?:.|\\n){{0,{entry.gap}}}?" if entry.near == "near" else _ASSIGN
     return f"(?i:{words}){between}\\b(?P<secret>{entry.value}){_RIGHT}"
 
@@ -209,7 +212,7 @@ def _to_rule(entry: _Entry, family: str, vendor: str, source: str) -> Rule:
         labels=entry.labels,
         runbook=entry.runbook,
         keywords=tuple(entry.keywords),
-        assigned=bool(entry.keywords) and all(_assigned(example) for example in entry.examples),
+        anywhere=tuple(_anywhere(entry)) if entry.keywords else (),
         examples=tuple(entry.examples),
         negative_examples=tuple(entry.negative_examples),
         references=tuple(entry.references),
@@ -221,13 +224,19 @@ def _triggers() -> list[Any]:
     return [compile_re2(text) for text in TRIGGERS.values()]
 
 
-def _assigned(example: str) -> bool:
-    """Whether this example always holds what TRIGGERS look for."""
-    try:
-        texts = [expand(example, seed).encode() for seed in range(1, 4)]
-    except TemplateError:
-        return False  # `rules test` will name it
-    return all(any(regex.search(text) for regex in _triggers()) for text in texts)
+def _anywhere(entry: _Entry) -> Iterable[str]:
+    """The keywords that stand in an example without what TRIGGERS look for; all of them where none can be told."""
+    loose = set()
+    for example in entry.examples:
+        try:
+            texts = [expand(example, seed) for seed in range(1, 4)]
+        except TemplateError:
+            continue  # `rules test` will name it
+        for text in texts:
+            if not any(regex.search(text.encode()) for regex in _triggers()):
+                here = {word for word in entry.keywords if re.search(_spellings(word), text, re.IGNORECASE)}
+                loose |= here or set(entry.keywords)
+    return [word for word in entry.keywords if word in loose]
 
 
 def _pattern_problem(rule: Rule) -> str | None:

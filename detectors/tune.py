@@ -82,7 +82,7 @@ def megabytes_a_second(database: hyperscan.Database, data: bytes, repeat: int = 
 def cost(rule: Rule, data: bytes) -> Cost:
     """Measure one rule on `data`. Raises hyperscan.error for a trigger it refuses."""
     # Of a rule with keywords the engine looks for those alone.
-    texts = [text for text, _ in hints([(0, rule)])] if rule.keywords else [rule.shape.trigger.encode("ascii")]
+    texts = [text for text, _ in hints([(0, rule.keywords)])] if rule.keywords else [rule.shape.trigger.encode("ascii")]
     database = hyperscan.Database(mode=hyperscan.HS_MODE_BLOCK)
     database.compile(expressions=texts, ids=[0] * len(texts), flags=[0] * len(texts))
     return Cost(rule, *megabytes_a_second(database, data))
