@@ -24,7 +24,7 @@ REACH_BACK, REACH_AHEAD = 4096, 16384  # bytes of encoded text taken around a hi
 MAX_DECODED = 1 << 20  # bytes of one region: a gzip bomb stops here
 MAX_UNPACKED = 16 << 20  # bytes of all gzip regions of a block: so do a thousand bombs
 
-_B64_RUN = re.compile(rb"(?:[A-Za-z0-9+/_-]|\\n|\r?\n(?=[A-Za-z0-9+/]{60}))*")
+_B64_RUN = re.compile(rb"[A-Za-z0-9+/_-]*(?:(?:\\n|\r?\n(?=[A-Za-z0-9+/]{60}))[A-Za-z0-9+/_-]*)*")
 _B64_RUN_BACK = re.compile(rb"[A-Za-z0-9+/_-]*")
 _HEX_RUN = re.compile(rb"[0-9A-Fa-f]*")
 _HEX_ALONE = re.compile(rb"[0-9a-f]{1,6}")
@@ -258,7 +258,7 @@ def codecs(rules: Sequence[Rule]) -> list[Codec]:
             rb"%3[Aa](?:%2[0127]|%5[Cc]|[A-Za-z0-9])",
             rb"%(?:2[278]|3[Ee])[A-Za-z0-9]",
             rb"(?:%20|\+)-{1,2}[A-Za-z]",
-            rb"%3[Aa]%2[Ff]%2[Ff][^\s]{1,96}%40",
+            rb"%3[Aa]%2[Ff]%2[Ff][\w.+~-]{0,40}(?:(?:%3[Aa]|:)[^\s&]{0,96})?%40",
             rb"(?i:password|passwd|secret|token|auth%20plain|masterauth|requirepass|%20(?:login|set|add))%20",
             rb"%2[Ff][A-Za-z0-9_-]{20}",
             rb"-----BEGIN(?:%20|\+)",

@@ -231,8 +231,14 @@ def _forks(node: tuple[Any, Any], rest: list[tuple[Any, Any]]) -> list[list[tupl
     op, arg = node
     if op is _c.LITERAL:
         return [[node, *rest]]
-    if op is _c.SUBPATTERN and not arg[1] and not arg[2]:
-        return [[*arg[3], *rest]]
+    if op is _c.SUBPATTERN:
+        group, add, remove, inner = arg
+        if not add and not remove:
+            return [[*inner, *rest]]
+        # With flags of its own it stays a group, one for each way it can start.
+        fixed = next((number for number, item in enumerate(inner) if item[0] is not _c.LITERAL), len(inner))
+        forks = _forks(inner[fixed], list(inner[fixed + 1 :])) if fixed < min(_HEAD, len(inner)) else None
+        return forks and [[(op, (group, add, remove, [*inner[:fixed], *fork])), *rest] for fork in forks]
     if op is _c.BRANCH:
         return [[*branch, *rest] for branch in arg[1]]
     if op is _c.IN and all(kind in (_c.LITERAL, _c.RANGE) for kind, _ in arg):

@@ -43,12 +43,15 @@ _RIGHT = r"(?:[^A-Za-z0-9_]|$)"
 # Triggers that many rules share, by name. `@assigned`: a name that speaks of a credential, an assignment, and six
 # characters of value; `@assigned-key`: some other key and a longer value. Keyword rules are mostly found by them, too.
 _NAMED = (
-    r"(?i:secret|token|credential|authcode|(?:api|access|auth|private|signing|encryption|master|service|account|secure"
-    r"|webhook|license|app)[_.-]?key|passw(?:or)?d|passwd|passphrase|passwort|_pwd|\bpwd|pswd)"
+    r"(?i:secret|credential|authcode|(?:api|access|auth|private|signing|encryption|master|service|account|secure"
+    r"|webhook|license|app)[_.-]?key|passw(?:or)?d|passwd|passphrase|passwort|_pwd|\bpwd|pswd)[\w.\-\]]{0,24}"
+    # Not what runs on in lower case: `tokens=812` stands in every line of some services.
+    r"|(?i:token)(?:[_.\-\]A-Z0-9][\w.\-\]]{0,23})?"
 )
 TRIGGERS = {
     "@assigned": (
-        _NAMED + r"""[\w.\-\]]{0,24}["'`\\ \t]{0,9}(?:[=:>]|\([ \t]?["'`\\])[^\w\n]{0,12}"""
+        rf"(?:{_NAMED})"
+        r"""["'`\\ \t]{0,9}(?:[=:>]|\([ \t]?["'`\\])[^\w\n]{0,12}"""
         r"""(?:(?i:bearer|basic|token)[^\w\n]{1,4})?[^\s"'`\\,;&<>(){}\[\]|%]{6}"""
     ),
     "@assigned-key": (
