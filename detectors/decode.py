@@ -260,9 +260,10 @@ def codecs(rules: Sequence[Rule]) -> list[Codec]:
             rb"(?:%20|\+)-{1,2}[A-Za-z]",
             rb"%3[Aa]%2[Ff]%2[Ff][\w.+~-]{0,40}(?:(?:%3[Aa]|:)[^\s&]{0,96})?%40",
             rb"(?i:password|passwd|secret|token|auth%20plain|masterauth|requirepass|%20(?:login|set|add))%20",
-            rb"%2[Ff][A-Za-z0-9_-]{20}",
+            rb"%2[Ff][A-Za-z0-9_-]{16}",
             rb"-----BEGIN(?:%20|\+)",
-            rb"[A-Za-z0-9]{16}" + odd + rb"[A-Za-z0-9]|[A-Za-z0-9]" + odd + rb"[A-Za-z0-9]{16}",
+            rb"[A-Za-z0-9]{16}" + odd + rb"[A-Za-z0-9]",
+            rb"[A-Za-z0-9]%(?:2[134ABab]|40)[A-Za-z0-9]{16}",
             rb"(?i:passw(?:or)?d|pwd|secret)=[^\s&%]{0,60}" + odd,
         )
     ]

@@ -403,6 +403,10 @@ def test_twice_the_input_takes_about_twice_the_time(name: str) -> None:
     while small < 0.01 and size < 1 << 20:  # too short to compare
         size *= 2
         small, large = large, seconds(2 * size)
+    for _ in range(4):  # a busy machine disturbs one measurement, not all of them
+        if large < 3.0 * small + 0.01:
+            break
+        small, large = seconds(size), seconds(2 * size)
     assert large < 3.0 * small + 0.01, (size, small, large)
 
 
