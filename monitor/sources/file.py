@@ -9,13 +9,11 @@ from __future__ import annotations
 import asyncio
 import os
 import resource
-import stat
-import threading
 import time
 from collections import OrderedDict, deque
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import Any, ClassVar, Literal, NamedTuple, TypeVar
 
 import structlog
@@ -25,9 +23,11 @@ from pydantic import Field, ValidationInfo, field_validator
 from monitor.duration import Duration
 from monitor.model import Position
 from monitor.sources.base import Intake, ScanError, SourceConfig
-from monitor.sources.globs import Globs, literal
+from monitor.sources.globs import Globs
 from monitor.sources.rotation import Rest, base_names, compare, find_rest, look_for, original_names
+from monitor.sources.survey import Found, Seen, Survey
 from monitor.sources.tail import Hasher, Tail, Turn, open_file, text
+from monitor.sources.watch import Changes, watch_folders
 
 __all__ = ["FileConfig", "FileSource"]
 
@@ -74,30 +74,19 @@ class FileConfig(SourceConfig):
 _LIFE = "key generation offset size mtime head mark line flushed known until grown failures rewrites".split()
 
 
-class _Seen(NamedTuple):
-    dev: int
-    ino: int
-    size: int
-    mtime: int
-
-
 class _Candidate(NamedTuple):
     """A path not seen before, and lives of which it may be a copy, each with a snapshot."""
 
     path: str
-    now: _Seen
+    now: Seen
     parents: list[tuple[Tail, Tail]]
 
 
-@dataclass(slots=True)
-class _Survey:
-    """What changed on disk since the last one."""
-
-    changes: list[tuple[str, _Seen | None]] = field(default_factory=list)
-    problems: dict[str, str] = field(default_factory=dict)
-    loose: list[tuple[Tail, os.stat_result | None]] = field(default_factory=list)
-    whole: bool = False
-    cost: float = 0.0  # seconds of processor time
+def _status(tail: Tail) -> os.stat_result | None:
+    try:
+        return os.fstat(tail.fd) if tail.fd >= 0 else os.stat(tail.path)
+    except OSError:
+        return None
 
 
 def _unreadable(error: OSError | None) -> str:
@@ -121,8 +110,7 @@ class FileSource:
         self._begun = False
         self._unread: dict[str, list[int]] = {}  # present at first start but unreadable: path → inode, size
         self._blocked: dict[str, str] = {}  # those of them that still are
-        self._seen: dict[str, _Seen] = {}  # belongs to the survey, which runs in one thread
-        self._listed: list[str] = []
+        self._survey = Survey(self._globs, config.include)  # in the thread
         self._paths: dict[str, Tail] = {}  # followed path → the life it shows
         self._inodes: dict[tuple[int, int], Tail] = {}
         self._lives: dict[str, Tail] = {}  # path → the life last seen there
@@ -255,56 +243,13 @@ class FileSource:
     async def _reconcile(self, looked: set[str] | None) -> float:
         async with self._structure:
             loose = [tail for tail in self._loose if not tail.busy and not tail.queued and self._begun]
-            survey = await self._thread(self._survey, looked, loose)
-            await self._apply(survey)
-            return survey.cost
+            found, statuses = await self._thread(lambda: (self._survey.look(looked), [(t, _status(t)) for t in loose]))
+            await self._apply(found, statuses)
+            return found.cost
 
-    def _survey(self, looked: Iterable[str] | None, loose: Iterable[Tail]) -> _Survey:
-        """In the thread: compare files with what was seen before. `looked`: only these paths."""
-        began = time.thread_time()
-        result = _Survey(whole=looked is None)
-        if looked is None:
-            paths: Iterable[str] = self._globs.paths()
-            if paths is not self._listed:
-                self._listed = list(paths) if not isinstance(paths, list) else paths
-                for path in self._seen.keys() - set(paths):
-                    del self._seen[path]
-                    result.changes.append((path, None))
-            result.problems.update(self._globs.problems)
-        else:
-            paths = [path for path in looked if self._globs.matches(path)]
-        seen = self._seen
-        for path in paths:
-            try:
-                status = os.stat(path)
-            except (FileNotFoundError, NotADirectoryError):
-                status = None
-            except OSError as error:
-                result.problems[path] = f"cannot be examined: {error.strerror or type(error).__name__}"
-                continue
-            if status is not None and not stat.S_ISREG(status.st_mode):
-                if stat.S_ISDIR(status.st_mode) and literal(path) and path in self.config.include:
-                    result.problems[path] = f"is a folder; write {text(path)}/* to follow the files in it"
-                status = None
-            if status is None:
-                if seen.pop(path, None):
-                    result.changes.append((path, None))
-                continue
-            now = _Seen(status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns)
-            if seen.get(path) != now:
-                seen[path] = now
-                result.changes.append((path, now))
-        for tail in loose:
-            try:
-                result.loose.append((tail, os.fstat(tail.fd) if tail.fd >= 0 else os.stat(tail.path)))
-            except OSError:
-                result.loose.append((tail, None))
-        result.cost = time.thread_time() - began
-        return result
-
-    async def _apply(self, survey: _Survey) -> None:
+    async def _apply(self, found: Found, statuses: Iterable[tuple[Tail, os.stat_result | None]]) -> None:
         strays: list[Tail] = []
-        for path, now in survey.changes:
+        for path, now in found.changes:
             tail = self._paths.get(path)
             if tail is not None and (now is None or (now.dev, now.ino) != tail.inode):
                 self._detach(path)
@@ -313,10 +258,10 @@ class FileSource:
         # Of whom they may be copies is asked before paths change hands.
         fresh = [
             _Candidate(path, now, self._parents(path))
-            for path, now in survey.changes
+            for path, now in found.changes
             if now is not None and path not in self._paths and self._holder(path, now) is None
         ]
-        for path, now in survey.changes:
+        for path, now in found.changes:
             if now is None:
                 self._undecided.pop(path, None)
                 continue
@@ -343,18 +288,18 @@ class FileSource:
             tail.held = False
             if not (self._first and tail.offset) or self._room():
                 self._enqueue(tail)
-        for tail, status in survey.loose:
+        for tail, status in statuses:
             await self._tend(tail, status)
-        if survey.whole:
+        if found.whole:
             for path, (rest, _) in list(self._unsure.items()):
                 again = await self._thread(look_for, rest)
                 if again is None or again.path != path:
                     self._unsure.pop(path, None)
                 if again is not None:
                     await self._add_unseen([again])
-            self._report(survey.problems | self._blocked)
+            self._report(found.problems | self._blocked)
 
-    def _holder(self, path: str, now: _Seen) -> Tail | None:
+    def _holder(self, path: str, now: Seen) -> Tail | None:
         """The life in this inode. An empty one is known by nothing else, which is too little under another name."""
         tail = self._inodes.get((now.dev, now.ino))
         if tail is not None and tail in self._loose and tail.fd < 0 and not tail.head[0] and tail.path != path:
@@ -451,7 +396,7 @@ class FileSource:
                     self._blocked[new.path] = _unreadable(error)
                     tail = None
             if tail is None:
-                self._seen.pop(new.path, None)  # ask again at the next survey
+                self._survey.forget(new.path)  # ask again at the next survey
             else:
                 self._undecided.pop(new.path, None)
             found.append((tail, parent))
@@ -833,7 +778,7 @@ class FileSource:
             elif legacy is None and not tail.loose and base_names(os.path.basename(tail.path)):
                 self._look |= tail.paths
                 for path in list(tail.paths):
-                    self._seen.pop(path, None)
+                    self._survey.forget(path)
                 await self._end(tail)
                 self._wake.set()
             else:
@@ -870,7 +815,7 @@ class FileSource:
 
     # Watch: hints
 
-    def _hint(self, changes: set[tuple[watchfiles.Change, str]]) -> None:
+    def _hint(self, changes: Changes) -> None:
         """Something happened to these paths. Files known and merely written to get their turn at once."""
         for change, path in changes:
             tail = self._paths.get(path) or self._aliases.get(path)
@@ -881,65 +826,24 @@ class FileSource:
                 self._look.add(path)
                 self._wake.set()
             elif change == watchfiles.Change.added and os.path.isdir(path):
-                self._look_all = True
-                self._wake.set()
+                self._look_everywhere()
 
     async def _watch_forever(self, deep: bool) -> None:
-        """Keep a watch on the folders that matter now; when it breaks, the survey goes on without it."""
-        loop = asyncio.get_running_loop()
-        while True:
-            folders = self._folders(deep)
-            if not folders:
-                await asyncio.sleep(self.config.reconcile)
-                continue
-            stop = threading.Event()
-            broken = loop.create_future()
-            thread = threading.Thread(
-                target=self._watch, args=(list(folders), deep, stop, loop, broken), name="watch", daemon=True
-            )
-            thread.start()
-            try:
-                while not broken.done() and self._folders(deep) == folders:
-                    await asyncio.wait([broken], timeout=self.config.reconcile)
-                if broken.done():
-                    _log.info("watch restarted", source=self.config.name, error=broken.result())
-                    await asyncio.sleep(1.0)
-            finally:
-                stop.set()
-            self._look_all = True  # what happened in between
-            self._wake.set()
+        await watch_folders(
+            lambda: self._folders(deep),
+            self._hint,
+            self._look_everywhere,
+            deep=deep,
+            pause=self.config.reconcile,
+            source=self.config.name,
+        )
+
+    def _look_everywhere(self) -> None:
+        self._look_all = True
+        self._wake.set()
 
     def _folders(self, deep: bool) -> Mapping[str, int]:
-        """Folders to watch with their inodes: one that was made anew needs a new watch."""
         if deep:
             return self._globs.deep
         targets = {os.path.dirname(path) for path, tail in self._aliases.items() if not tail.loose}
         return {**dict.fromkeys(targets, 0), **self._globs.flat}
-
-    def _watch(
-        self,
-        folders: Iterable[str],
-        deep: bool,
-        stop: threading.Event,
-        loop: asyncio.AbstractEventLoop,
-        broken: asyncio.Future[str],
-    ) -> None:
-        """In a thread of its own. Steps of 5 ms: 8 ms from a write to the hint, 0.4 % of a core."""
-        reason = "ended"
-        try:
-            for changes in watchfiles.watch(
-                *(folder for folder in folders if os.path.isdir(folder)),
-                watch_filter=None,
-                debounce=10,
-                step=5,
-                rust_timeout=60_000,
-                stop_event=stop,
-                recursive=deep,
-                ignore_permission_denied=True,
-                raise_interrupt=False,
-            ):
-                loop.call_soon_threadsafe(self._hint, changes)
-        except Exception as error:  # noqa: BLE001 - a hint only: a name that is not UTF-8, an exhausted limit, a vanished folder
-            reason = f"{type(error).__name__}: {error}"
-        if not stop.is_set():
-            loop.call_soon_threadsafe(broken.set_result, reason)
