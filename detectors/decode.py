@@ -13,11 +13,12 @@ import re
 import zlib
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from urllib.parse import unquote_to_bytes
+from urllib.parse import quote, unquote_to_bytes
 
 from detectors.rule import Rule
+from detectors.triggers import TRIGGERS
 
-__all__ = ["Codec", "Region", "codecs"]
+__all__ = ["VALUE", "Codec", "Region", "codecs", "encoded_value"]
 
 Buffer = bytes | bytearray | memoryview
 REACH_BACK, REACH_AHEAD = 4096, 16384  # bytes of encoded text taken around a hit
@@ -48,12 +49,14 @@ class Region:
 
 @dataclass(frozen=True, slots=True)
 class Codec:
-    """One trigger of a decoder. `length` and `phase` place the start of the encoded group for base64."""
+    """One trigger of a decoder. `length` and `phase` place the start of the encoded group for base64. `open`: it counts
+    only where the value after it holds an escape (see `encoded_value`)."""
 
     name: str
     trigger: bytes
     length: int = 0
     phase: int = 0
+    open: bool = False
 
     def regions(self, data: Buffer, hits: Sequence[tuple[Codec, int]]) -> Iterable[Region]:
         """Disjoint decoded regions around the hits of this codec's kind."""
@@ -146,6 +149,9 @@ def _escapes(decode: Callable[[bytes], bytes], run: re.Pattern[bytes]) -> Callab
     return regions
 
 
+# Stands for no trigger: what is assigned, where `encoded_value` says so.
+VALUE = Codec("percent", b"", open=True)
+
 # Words near which an escape is worth undoing.
 _NAMES = rb"(?i:secret|token|passw|api.?key|access.?key|auth|credential|bearer|private)"
 
@@ -225,6 +231,40 @@ def _base64_triggers(literal: bytes) -> Iterable[tuple[bytes, int]]:
         yield encoded[first:whole].encode(), first
 
 
+_ESCAPED = re.compile(r"\\(?:x([0-9a-f]{2})|([^\w]))")
+
+
+_BASE64_CLASS = re.compile(r"\[(?!\^)[^\]]*(?:\+/|/\+)")
+_HOST = re.compile(r"[\w.-]*\.[a-z]{2,5}")
+_PLAIN_WORD = re.compile(r"[a-z]+|(?i:.*(?:secret|auth|passw|token|sig=).*)")  # of these @assigned takes care
+
+
+def _percent_triggers(rule: Rule) -> Iterable[Codec]:
+    """What the rule's literals look like when percent-encoded, where that hides them (`hooks.slack.com%2Fservices`) or
+    what comes after them (a path, or base64 with its `+`, `/` and `=`)."""
+    if rule.keywords or rule.trigger in TRIGGERS:
+        return
+    case = b"(?i)" if rule.shape.caseless else b""
+    plain = _ESCAPED.sub(lambda m: chr(int(m[1], 16)) if m[1] else m[2], rule.pattern)
+    for word in rule.shape.literals:
+        if re.search(r"[/+$]", word.replace("://", "")) and len(re.findall(r"\w", word)) > 1:
+            text = re.escape(quote(word, safe="").encode())
+            text = re.sub(rb"%(\d)([A-F])", lambda m: b"%%%b[%b%b]" % (m[1], m[2], m[2].lower()), text)
+            yield Codec("percent", case + text)
+        elif "/" in plain and _HOST.fullmatch(word):
+            yield Codec("percent", case + re.escape(word).encode() + b"%2[Ff]")
+        elif len(word) >= 4 and _BASE64_CLASS.search(plain) and not _PLAIN_WORD.fullmatch(word):
+            yield Codec("percent", case + re.escape(word.encode("latin-1")), open=True)
+
+
+_ENCODED_VALUE = re.compile(rb"[^\s&\"<>]{0,256}?%[0-9A-Fa-f]{2}")
+
+
+def encoded_value(data: Buffer, end: int) -> bool:
+    """Whether a percent sign with two digits stands in the value whose first characters end at `end`."""
+    return _ENCODED_VALUE.match(data, end) is not None
+
+
 def codecs(rules: Sequence[Rule]) -> list[Codec]:
     """The decode triggers for these rules."""
     out: list[Codec] = []
@@ -249,8 +289,7 @@ def codecs(rules: Sequence[Rule]) -> list[Codec]:
             out.append(Codec("hex", b"(?i)" + digits, len(digits)))
     out.append(Codec("gzip", rb"H4sI[A-Za-z0-9+/_-]{24}", 28))
     # Percent-encoding: what an assignment, a quoted value, an option or a URL with credentials turns into, but not what
-    # every redirect has in it (`https%3A%2F%2Fhost%2Fpath`).
-    odd = rb"%(?:2[134ABFabf]|40)"  # characters of a value, not of a path or a sentence
+    # every redirect has in it (`https%3A%2F%2Fhost%2Fpath`). Of a value that is encoded alone `encoded_value` takes care.
     out += [
         Codec("percent", trigger)
         for trigger in (
@@ -258,15 +297,14 @@ def codecs(rules: Sequence[Rule]) -> list[Codec]:
             rb"%3[Aa](?:%2[0127]|%5[Cc]|[A-Za-z0-9])",
             rb"%(?:2[278]|3[Ee])[A-Za-z0-9]",
             rb"(?:%20|\+)-{1,2}[A-Za-z]",
-            rb"%3[Aa]%2[Ff]%2[Ff][\w.+~-]{0,40}(?:(?:%3[Aa]|:)[^\s&]{0,96})?%40",
+            # A password, but not the `//` of a URL, between a colon and an at sign.
+            rb"(?:%3[Aa]|:)(?:%2[Ff])?(?:[^\s&%/@]|%(?:2[0-9A-Ea-e]|[013-9A-Fa-f]))[^\s&/@]{0,96}%40[A-Za-z0-9]",
             rb"(?i:password|passwd|secret|token|auth%20plain|masterauth|requirepass|%20(?:login|set|add))%20",
-            rb"%2[Ff][A-Za-z0-9_-]{16}",
-            rb"-----BEGIN(?:%20|\+)",
-            rb"[A-Za-z0-9]{16}" + odd + rb"[A-Za-z0-9]",
-            rb"[A-Za-z0-9]%(?:2[134ABab]|40)[A-Za-z0-9]{16}",
-            rb"(?i:passw(?:or)?d|pwd|secret)=[^\s&%]{0,60}" + odd,
+            rb"----(?:-|%20|\+)BEGIN(?:%20|\+)",
+            rb"(?i:passw(?:or)?d|pwd|secret)=[^\s&%]{0,60}%(?:2[134ABFabf]|40)",
         )
     ]
+    out += dict.fromkeys(codec for rule in rules for codec in _percent_triggers(rule))
     out.append(Codec("lines", rb"-----BEGIN [A-Z0-9 ]{0,30}PRIVATE KEY(?: BLOCK)?-----"))
     # Of unicode escapes those of `=`, `:`, `"`, `'`, `+`, `/`; not of `&<>`, which JSON encoders escape everywhere.
     out.append(Codec("escape", rb"\\u00(?:3[AaDd]|2[27BbFf])"))

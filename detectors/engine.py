@@ -25,12 +25,13 @@ import hyperscan
 import re2
 
 from detectors.checksums import CHECKS
-from detectors.decode import Codec, codecs
+from detectors.decode import VALUE, Codec, codecs, encoded_value
 from detectors.filters import entropy, looks_like_hash, placeholder, words
 from detectors.fingerprint import mask
 from detectors.hints import hints
-from detectors.rule import TRIGGERS, Confidence, Rule, RuleError, Severity
+from detectors.rule import Confidence, Rule, RuleError, Severity
 from detectors.syntax import compile_re2, diagnose, re2_problem
+from detectors.triggers import TRIGGERS
 
 __all__ = ["Decision", "Engine", "Match", "Worker"]
 
@@ -163,7 +164,7 @@ class _Plan:
         near = hints((number, set(rule.keywords) - set(rule.anywhere)) for number, rule in enumerate(rules))
         if len(triggers) + len(always) > _MANY:
             triggers[_STRIDE,] = []
-        assigned = [(text,) for text in TRIGGERS.values()] if near else []
+        assigned = list(TRIGGERS.values()) if near else []
         for texts in assigned:
             triggers.setdefault(texts, [])
         self.assigned = [number for number, texts in enumerate(triggers) if texts in assigned]
@@ -226,13 +227,14 @@ class Worker:
         near = [end for number in plan.assigned for end in raw.get(number, ())]
         if near:
             self._hints(data, near, ends)
+            encoded.extend((VALUE, end) for end in near if encoded_value(data, end))
         for number, positions in raw.items():
             if number < len(plan.rules):
                 for rule in plan.rules[number]:
                     ends[rule] = ends[rule] + positions if rule in ends else positions
             else:
                 codec = plan.codecs[number - len(plan.rules)]
-                encoded.extend((codec, end) for end in positions)
+                encoded.extend((codec, end) for end in positions if not codec.open or encoded_value(data, end))
         return ends, encoded
 
     def _hints(self, data: Buffer, assigned: list[int], ends: dict[int, list[int]]) -> None:

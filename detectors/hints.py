@@ -43,7 +43,7 @@ _COMMON = frozenset(
     "unity update upload users validation value vault vector verification verify version video views vision visit "
     "voice wallet watch water weather webhook website weights widget worker workspace world write writer".split()
 )
-_LEAST = 5  # characters of a part that may stand for its keyword
+_LEAST, _MOST = 5, 8  # characters of a part that may stand for its keyword; more add nothing
 
 
 # Parts too short to stand for a keyword, which pairs are chosen without.
@@ -56,14 +56,25 @@ def _words(keyword: str) -> Iterable[str]:
     """Literals in lower case, of which one stands wherever `keyword` does."""
     telling = [p for p in re.split(r"[ _.-]+", keyword.lower()) if len(p) >= _LEAST and p not in _COMMON]
     if telling:
-        return [max(telling, key=len)]
+        return [max(telling, key=len)[:_MOST]]
     parts = re.split(r"[ _-]+", keyword.lower())
     if len(parts) > 2:
         # Two parts tell as much as three, and many keywords of a vendor share them.
         pairs = [pair for pair in pairwise(parts) if any(p not in _COMMON and p not in _SHORT for p in pair)]
         parts = list(max(pairs, key=lambda pair: len("".join(pair)), default=parts))
     separators = ["", "_", "-", *(" " if " " in keyword else "")]
-    return [separator.join(parts) for separator in separators] if len(parts) > 1 else parts
+    if len(parts) == 1:
+        return [_cut(keyword.lower(), max((m.end() for m in re.finditer(r"[^a-z0-9]", keyword.lower())), default=0))]
+    return [_cut(separator.join(parts), len(parts[0])) for separator in separators]
+
+
+def _cut(word: str, joint: int) -> str:
+    """As much of `word` as Hyperscan's literal matcher looks at: what stands around the joint of two parts tells most.
+
+    Left to itself it takes the end, and `ovh_consumer` would be looked for at every `consumer`.
+    """
+    start = max(0, min(joint - _MOST // 2, len(word) - _MOST))
+    return word[start : start + _MOST]
 
 
 def hints(rules: Iterable[tuple[int, Iterable[str]]]) -> list[tuple[bytes, tuple[int, ...]]]:

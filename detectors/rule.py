@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 import tomllib
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache, cached_property
 from pathlib import Path
 from typing import Any, Literal
@@ -19,6 +19,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from detectors.pattern import Shape, shape
 from detectors.syntax import compile_re2, parse_problem, re2_problem
 from detectors.template import TemplateError, expand
+from detectors.triggers import TRIGGERS
 
 __all__ = ["Confidence", "Requires", "Rule", "RuleError", "Severity", "builtin_packs", "load_file", "load_rules"]
 
@@ -38,27 +39,6 @@ _ASSIGN = (
     r"(?:[\s\"'`=\\({\[>]|&quot;|&#34;|%22|%20|\\u0022|(?i:bearer|basic|token|apikey)(?: |%20)){0,16}"
 )
 _RIGHT = r"(?:[^A-Za-z0-9_]|$)"
-
-
-# Triggers that many rules share, by name. `@assigned`: a name that speaks of a credential, an assignment, and six
-# characters of value; `@assigned-key`: some other key and a longer value. Keyword rules are mostly found by them, too.
-_NAMED = (
-    r"(?i:secret|credential|authcode|(?:api|access|auth|private|signing|encryption|master|service|account|secure"
-    r"|webhook|license|app)[_.-]?key|passw(?:or)?d|passwd|passphrase|passwort|_pwd|\bpwd|pswd)[\w.\-\]]{0,24}"
-    # Not what runs on in lower case: `tokens=812` stands in every line of some services.
-    r"|(?i:token)(?:[_.\-\]A-Z0-9][\w.\-\]]{0,23})?"
-)
-TRIGGERS = {
-    "@assigned": (
-        rf"(?:{_NAMED})"
-        r"""["'`\\ \t]{0,9}(?:[=:>]|\([ \t]?["'`\\])[^\w\n]{0,12}"""
-        r"""(?:(?i:bearer|basic|token)[^\w\n]{1,4})?[^\s"'`\\,;&<>(){}\[\]|%]{6}"""
-    ),
-    "@assigned-key": (
-        r"""(?i:(?:[_.-]|\b|\\[nrt])key|_pass|_auth|_salt|_creds|_cred)"""
-        r"""["'`\\ \t]{0,9}[=:][^\w\n]{0,8}[A-Za-z0-9+/_=-]{16}"""
-    ),
-}
 
 
 class RuleError(ValueError):
@@ -140,7 +120,7 @@ class Rule:
     family: str = "custom"
     vendor: str = ""
     source: str = ""  # file it came from
-    trigger: str | None = None
+    trigger: str | None = None  # name in detectors.triggers.TRIGGERS, or an expression
     entropy: float | None = None  # least Shannon entropy of the secret, bits a character
     digits: int = 0  # least number of digits in the secret
     checksum: str | None = None  # name in detectors.checksums.CHECKS
@@ -161,6 +141,9 @@ class Rule:
     @cached_property
     def shape(self) -> Shape:
         """Trigger, widths and literals of the pattern. Raises re.error."""
+        shared = TRIGGERS.get(self.trigger or "")
+        if shared is not None:
+            return replace(shape(self.pattern, anywhere=True), trigger="|".join(shared), triggers=shared)
         # A keyword rule is sent here by a hint, which may be any part of its keyword.
         return shape(self.pattern, self.trigger, anywhere=bool(self.keywords))
 
@@ -202,7 +185,7 @@ def _to_rule(entry: _Entry, family: str, vendor: str, source: str) -> Rule:
         family=family,
         vendor=vendor,
         source=source,
-        trigger=TRIGGERS.get(entry.trigger, entry.trigger) if entry.trigger is not None else None,
+        trigger=entry.trigger,
         entropy=entry.entropy,
         digits=entry.digits,
         checksum=entry.checksum,
@@ -224,7 +207,7 @@ def _to_rule(entry: _Entry, family: str, vendor: str, source: str) -> Rule:
 
 @cache
 def _triggers() -> list[Any]:
-    return [compile_re2(text) for text in TRIGGERS.values()]
+    return [compile_re2("|".join(texts)) for texts in TRIGGERS.values()]
 
 
 def _anywhere(entry: _Entry) -> Iterable[str]:

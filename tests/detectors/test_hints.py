@@ -20,11 +20,11 @@ def texts(*keywords: str) -> set[bytes]:
         ("mistral_api_key", {b"mistral"}),
         ("MISTRAL-KEY", {b"mistral"}),
         ("unseal key", {b"unseal"}),
-        ("api token", {b"apitoken", b"api_token", b"api-token", b"api token"}),
+        ("api token", {b"apitoken", b"api_toke", b"api-toke", b"api toke"}),
         ("dns", {b"dns"}),
-        ("x-ovh-consumer", {b"ovhconsumer", b"ovh_consumer", b"ovh-consumer"}),
-        ("iam.cloud.ibm.com", {b"iam.cloud.ibm.com"}),
-        ("basic auth user", {f"basic{s}auth{s}user".encode() for s in ("", "_", "-", " ")}),
+        ("x-ovh-consumer", {b"ovhconsu", b"ovh_cons", b"ovh-cons"}),
+        ("iam.cloud.ibm.com", {b".ibm.com"}),
+        ("basic auth user", {b"asicauth", b"asic_aut", b"asic-aut", b"asic aut"}),
     ],
 )
 def test_the_most_telling_part_of_a_keyword_is_looked_for(keyword: str, expected: set[bytes]) -> None:

@@ -1,0 +1,76 @@
+"""Triggers that many rules share: something is assigned to a name that speaks of a credential.
+
+Such names are the most frequent words that a scanner must look at, so each trigger is written as many expressions, each
+of which starts with a literal of its own, as long and as telling as can be. Hyperscan finds all of them in one pass and
+begins to match only where one stands: `token=` costs nothing in a line that speaks of `tokens`, while one expression
+for all of these would start at every `token`, `key`, `app` and `auth`.
+"""
+
+from __future__ import annotations
+
+import string
+from collections.abc import Iterable, Mapping
+
+__all__ = ["TRIGGERS"]
+
+_QUOTES = "\"'`\\"
+_FILL = r"""["'`\\ \t]"""  # between a name and its operator
+_TAIL = r"[\w.\-\]]"  # what a name may go on with
+_CALL = r"""\([ \t]?["'`\\]"""
+# Six characters of value: nothing shorter is looked at, and no value starts with what ends one.
+_VALUE = r"""[^\w\n]{0,12}(?:(?i:bearer|basic|token)[^\w\n]{1,4})?[^\s"'`\\,;&<>(){}\[\]|%]{6}"""
+_LONG_VALUE = r"[^\w\n]{0,8}[A-Za-z0-9+/_=-]{16}"
+
+_KEYS = (
+    "api access auth private signing encryption master service account secure webhook license app".split()
+)  # that `key` may follow
+_NAMES = (
+    *"secret credential authcode passwd password passphrase passwort pswd _pwd".split(),
+    *(f"{kind}{separator}key" for kind in _KEYS for separator in ("", "_", "-", r"\.")),
+)
+_UPPER = string.ascii_uppercase
+
+
+def _escape(character: str) -> str:
+    return f"\\x{ord(character):02x}"
+
+
+def _assigned_to(name: str, operators: str, call: bool, value: str) -> Iterable[str]:
+    """`name`, then an operator: at once, or after quotes and blanks."""
+    operator = f"(?:[{operators}]|{_CALL})" if call else f"[{operators}]"
+    for blank in ("", " ", "\t"):
+        # A blank follows a word in every sentence, so what comes after it is fixed as well.
+        start = name + (_escape(blank) if blank else "")
+        yield from (f"{start}{_escape(sign)}{value}" for sign in operators)
+        if call:
+            yield f"{start}{_CALL}{value}"
+        fill = _QUOTES if not blank else f"{_QUOTES} \t"
+        yield from (f"{start}{_escape(sign)}{_FILL}{{0,8}}{operator}{value}" for sign in fill)
+
+
+def _goes_on(name: str, characters: str) -> Iterable[str]:
+    """`name` with one of `characters` after it, more of a name, an operator and a value."""
+    for character in characters:
+        yield f"{name}{_escape(character)}{_TAIL}{{0,23}}{_FILL}{{0,9}}(?:[=:>]|{_CALL}){_VALUE}"
+
+
+def _credential() -> Iterable[str]:
+    for name in _NAMES:
+        yield f"(?i:{name}){_TAIL}{{0,24}}{_FILL}{{0,9}}(?:[=:>]|{_CALL}){_VALUE}"
+    for name in ("token", "pwd"):
+        yield from _assigned_to(f"(?i:{name})", "=:>", True, _VALUE)
+        # Not what runs on in lower case: `tokens=812` stands in every line of some services.
+        yield from _goes_on(f"(?i:{name})", f"_.-]{string.digits}")
+    yield from _goes_on("(?i:token)", _UPPER)
+    yield from _goes_on("pwd", _UPPER)
+
+
+def _key() -> Iterable[str]:
+    yield from _assigned_to("(?i:key)", "=:", False, _LONG_VALUE)
+    for name in ("_pass", "_auth", "_salt", "_creds", "_cred"):
+        yield f"(?i:{name}){_FILL}{{0,9}}[=:]{_LONG_VALUE}"
+
+
+# By name, as the packs write them: `@assigned`: a name that speaks of a credential, an assignment, six characters of
+# value; `@assigned-key`: some other key and a longer value. Keyword rules are mostly found by them, too.
+TRIGGERS: Mapping[str, tuple[str, ...]] = {"@assigned": (*_credential(),), "@assigned-key": (*_key(),)}
