@@ -16,6 +16,7 @@ After each page its alerts and the link to the next are committed together: a wa
 from __future__ import annotations
 
 import asyncio
+import re
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -133,7 +134,8 @@ class Poller:
         number = _page_number(url)
         if number is not None and number > 1:
             parts = urlsplit(url)
-            url = urlunsplit(parts._replace(query=parts.query.replace(f"page={number}", f"page={number - 1}")))
+            query = re.sub(rf"(^|&)page={number}(?=&|$)", rf"\g<1>page={number - 1}", parts.query)
+            url = urlunsplit(parts._replace(query=query))
         try:
             return await self.client.get(url, background=True)
         except GitHubError as error:
@@ -191,7 +193,8 @@ class Poller:
         for body in answer.body:
             if (one := self.read(body, stream.repo)) is None:
                 continue
-            if floor is not None and one.updated < floor - OVERLAP:
+            # Without a date of GitHub's it says nothing about what follows.
+            if floor is not None and one.dated and one.updated < floor - OVERLAP:
                 return found, True
             found.append(one)
         answer.body.clear()  # the values go with it
@@ -314,17 +317,18 @@ class Poller:
         A single alert that GitHub cannot show (an error that stays) must not stop the walk of all the others.
         """
         problem = False
+        background = not force  # what was asked for by itself (a hook) may use what listings leave of the quota
         path = f"/repos/{one.repo}/secret-scanning/alerts/{one.number}"
         if not one.has_secret and (before is None or before.provisional):
             try:
-                body = (await self.client.get(path, background=True)).body
+                body = (await self.client.get(path, background=background)).body
                 one = self.read(body, one.repo) or one
             except GitHubError as error:
                 problem = self._survivable(error, one)
         places = [one.first] if one.first else []
         if one.more or force:
             try:
-                places = await self._places(path, one) or places
+                places = await self._places(path, one, background=background) or places
             except GitHubError as error:
                 problem = self._survivable(error, one) or problem
         return one, places, problem
@@ -336,10 +340,10 @@ class Poller:
         log.warning("alert is incomplete", source=self.source, alert=one.id(self.host), reason=str(error))
         return error.retry
 
-    async def _places(self, path: str, one: Item) -> list[Place]:
+    async def _places(self, path: str, one: Item, *, background: bool) -> list[Place]:
         places: dict[str, Place] = {}
         pages = 0
-        async for answer in self.client.pages(f"{path}/locations", {"per_page": "100"}, background=True):
+        async for answer in self.client.pages(f"{path}/locations", {"per_page": "100"}, background=background):
             for body in answer.body if isinstance(answer.body, list) else [None]:
                 try:
                     found = place(body, one.repo)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 import time
 from typing import Any
 
@@ -311,6 +312,57 @@ async def test_a_base64_value_has_the_fingerprint_of_what_it_encodes(
     github.add("acme/web", "dGhlIHZhbHVl", base64=True)
     await poller.poll(ORG, [ORG])
     assert [alert.fingerprint for alert in intake.alerts.values()] == [fingerprint(KEY, b"the value")]
+
+
+async def test_an_alert_without_a_date_does_not_end_a_walk(
+    github: FakeGitHub, intake: MemoryIntake, poller: Poller
+) -> None:
+    alert = github.add("acme/web", "v", age=90 * DAY)
+    await poller.poll(ORG, [ORG])
+    state = dict(intake.saved[ORG.key])
+    intake.saved[ORG.key] = state | {"mark": github.now() - 3 * DAY}  # as after three days of rest
+    github.add("acme/api", "changed before it", age=2 * DAY)
+    alert.updated = github.now() - DAY
+    github.add("acme/new", "changed after it")
+
+    def undated(kind: str, body: Any) -> Any:
+        for one in body if kind == "org" else []:
+            if one["repository"]["full_name"] == "acme/web":
+                del one["updated_at"]
+        return body
+
+    github.mangle = undated
+    await poller.poll(ORG, [ORG])
+    assert len(intake.alerts) == 3
+
+
+async def test_a_hook_may_use_what_listings_leave_of_the_quota(
+    github: FakeGitHub, intake: MemoryIntake, poller: Poller
+) -> None:
+    github.add("acme/web", "v", locations=[commit("a"), commit("b")])
+    github.remaining = 300  # of 5,000: less than a tenth
+    await poller.client.get("/user")
+    async with asyncio.timeout(5):
+        await poller.deliver(HookDelivery("d", "github", "secret_scanning_alert", "acme/web", 1))
+    assert [alert.provisional for alert in intake.alerts.values()] == [False]
+    assert len(intake.findings) == 2
+
+
+async def test_a_walk_by_numbers_goes_on_one_page_earlier(
+    github: FakeGitHub, intake: MemoryIntake, poller: Poller
+) -> None:
+    github.cursors = False
+    for number in range(1000):
+        github.add("acme/web", f"v{number}", age=DAY + number)
+    intake.crash_after = 9
+    with pytest.raises(KilledError):
+        await poller.poll(ORG, [ORG])
+    intake.crash_after = None
+    github.requests.clear()
+    await poller.poll(ORG, [ORG])
+    again = github.requests[0][2]
+    assert (again["per_page"], again["page"]) == ("100", "9")
+    assert len(intake.alerts) == 1000
 
 
 async def test_a_date_in_the_far_future_does_not_hide_what_comes_after(
