@@ -19,7 +19,7 @@ from yarl import URL
 
 from monitor import __version__
 from monitor.github.auth import AppAuth, Auth, AuthError, TokenAuth
-from monitor.github.limits import Budget, shared
+from monitor.github.limits import Budget, retry_after, shared
 from sinks.base import Credential
 
 __all__ = ["Answer", "Client", "GitHubError"]
@@ -86,10 +86,19 @@ class Client:
         """`where` is `orgs/NAME` or `repos/OWNER/NAME`: whose installation to use when no id is given."""
         client = cls(base_url, None, **options)
 
+        async def ask(method: str, path: str, jwt: str) -> Any:
+            try:
+                return (await client._once(method, client.url(path), jwt)).body
+            except GitHubError as error:
+                # Not about what the token was wanted for: a status here must not be taken for that of an alert.
+                if error.retry:
+                    raise GitHubError(str(error), retry=True) from None
+                raise AuthError(str(error)) from None
+
         async def find(jwt: str) -> int:
             if installation is not None:
                 return installation
-            body = (await client._once("GET", client.url(f"/{where}/installation"), jwt)).body
+            body = await ask("GET", f"/{where}/installation", jwt)
             number = body.get("id") if isinstance(body, dict) else None
             if not isinstance(number, int):
                 raise AuthError(
@@ -98,7 +107,7 @@ class Client:
             return number
 
         async def exchange(jwt: str, number: int) -> Any:
-            return (await client._once("POST", client.url(f"/app/installations/{number}/access_tokens"), jwt)).body
+            return await ask("POST", f"/app/installations/{number}/access_tokens", jwt)
 
         client.auth = AppAuth(app_id, private_key, find, exchange, clock=lambda: time.time() + client.skew)
         return client
@@ -113,8 +122,12 @@ class Client:
         if where.startswith("/"):
             url = URL(f"{self.base}{where}", encoded=True)
         else:
-            url = URL(where, encoded=True)
-            if url.origin() != self.base.origin():
+            try:
+                url = URL(where, encoded=True)
+                there = url.origin()
+            except ValueError:
+                raise GitHubError("a link in an answer is no web address") from None
+            if there != self.base.origin():
                 raise GitHubError(f"a link leads from {self.base.host} to another server; check base_url")
         return url.update_query(params) if params else url
 
@@ -205,8 +218,11 @@ class Client:
                 failures += answer is not None
                 if failures >= self.attempts:
                     raise _failure(method, url, answer)
-                delay = min(self.first_retry * 2 ** (failures - 1), 60.0)
-                await asyncio.sleep(delay * random.uniform(0.8, 1.2))  # noqa: S311 - jitter
+                delay = min(self.first_retry * 2 ** (failures - 1), 60.0) * random.uniform(0.8, 1.2)  # noqa: S311 - jitter
+                if answer is not None and (told := retry_after(answer.headers, self.skew)):
+                    self._waiting(told)
+                    delay = max(delay, told)
+                await asyncio.sleep(delay)
             elif answer.status == 401 and refused_tokens == 0:
                 refused_tokens += 1
                 self.auth.rejected()
@@ -233,7 +249,9 @@ class Client:
                 continue
             break
         if answer.status >= 400:
-            raise _failure(method, url, answer)
+            failure = _failure(method, url, answer)
+            failure.retry = failure.retry or (answer.status in (403, 429) and _limited(answer))
+            raise failure
         return answer
 
     async def _send(
@@ -277,7 +295,7 @@ class Client:
                         _next(response.headers.getall("link", [])),
                         generation,
                     )
-        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+        except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:  # a redirect to no address, too
             # The text of a client error may hold the URL with its query.
             raise GitHubError(f"{method} {url.path}: {type(error).__name__}", retry=True) from None
         raise GitHubError(f"{method} {url.path}: too many redirects")

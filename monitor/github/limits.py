@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
 from weakref import WeakValueDictionary
 
-__all__ = ["Budget", "Quota", "shared"]
+__all__ = ["Budget", "Quota", "retry_after", "shared"]
 
 BURST = 300.0  # points that may go at once; with RATE this stays within 900 in any minute
 RATE = 10.0  # points a second

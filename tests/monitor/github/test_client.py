@@ -7,6 +7,7 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
+from monitor.github.auth import AuthError
 from monitor.github.client import Client, GitHubError
 from sinks.base import Credential
 from tests.fakes.github import FakeGitHub, delivery
@@ -124,6 +125,25 @@ async def test_server_errors_are_retried_a_few_times(github: FakeGitHub, client:
     assert len(github.requests) == 3 + 5
 
 
+async def test_retry_after_of_a_server_error_is_waited_for(github: FakeGitHub, client: Client) -> None:
+    github.faults.append((503, {"Retry-After": "1"}, None))
+    start = time.monotonic()
+    assert (await client.get(ORG)).status == 200
+    assert time.monotonic() - start >= 1.0
+
+
+@pytest.mark.parametrize("link", ["http://[broken", "https://x.test:99999999/"])
+async def test_links_that_lead_nowhere_are_errors_like_others(github: FakeGitHub, client: Client, link: str) -> None:
+    github.faults.append((200, {"Link": f'<{link}>; rel="next"'}, []))
+    with pytest.raises(GitHubError, match=r"no web address|another server"):
+        async for _ in client.pages(ORG):
+            pass
+    client.attempts = 1
+    github.faults.append((302, {"Location": link}, None))
+    with pytest.raises(GitHubError):
+        await client.get(ORG)
+
+
 async def test_errors_show_neither_token_nor_query_nor_body(github: FakeGitHub, client: Client) -> None:
     canary = "canary-in-an-answer"
     for status in (400, 404, 422):
@@ -215,6 +235,16 @@ async def test_an_installation_token_is_renewed_before_its_end(github: FakeGitHu
     count = len(github.issued)
     await app.get(ORG)
     assert len(github.issued) == count
+
+
+async def test_trouble_with_the_log_in_is_not_taken_for_that_of_an_alert(github: FakeGitHub, app: Client) -> None:
+    github.faults.append((404, {}, {"message": "Not Found"}))  # the installation is gone
+    with pytest.raises(AuthError, match="/orgs/acme/installation: 404"):
+        await app.get(ORG)
+    github.faults.append((429, {"Retry-After": "7"}, {"message": "slow down"}))
+    with pytest.raises(GitHubError, match="429") as caught:
+        await app.get(ORG)
+    assert (caught.value.retry, caught.value.status) == (True, 0)
 
 
 async def test_an_etag_of_an_old_token_is_not_sent(github: FakeGitHub, app: Client) -> None:
