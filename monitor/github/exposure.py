@@ -16,7 +16,7 @@ import structlog
 
 from detectors.fingerprint import fingerprint
 from monitor.github.alerts import link
-from monitor.github.client import Client
+from monitor.github.client import Client, GitHubError
 from monitor.model import Block, Finding, Position
 from monitor.sources.base import AlertIntake
 
@@ -45,29 +45,40 @@ class Exposure:
         self._not_before: dict[str, float] = {}
 
     async def search(self, markers: Sequence[str]) -> None:
-        """Public code of others that names one of the markers."""
+        """Public code of others that names one of the markers. What cannot be searched for is told of at the end."""
+        problem: GitHubError | None = None
         for marker in markers:
             # The id of a key is what one may look for; its secret half must not travel to a search box.
             if await self.intake.identify(marker.encode()):
-                self.intake.degraded("markers", "a marker looks like a secret and is not searched for; remove it")
+                problem = GitHubError("a marker looks like a secret and is not searched for; remove it")
                 continue
-            own = " ".join(f"-org:{org}" for org in self.orgs)
-            quoted = marker.replace("\\", "\\\\").replace('"', '\\"')
-            found: list[Finding] = []
-            answer = await self.client.get(
-                "/search/code", {"q": f'"{quoted}" {own}'.strip(), "per_page": "100"},
-                resource="code_search", background=True,
-            )  # fmt: skip
-            for _ in range(SEARCH_PAGES):
-                items = answer.body.get("items") if isinstance(answer.body, dict) else None
-                if not isinstance(items, list):
-                    self.intake.malformed("search")
-                    break
-                found += [one for body in items if (one := self._result(body, marker)) is not None]
-                if not answer.next:
-                    break
-                answer = await self.client.get(answer.next, resource="code_search", background=True)
-            await self.intake.record(found, [])
+            try:
+                await self.intake.record(await self._search(marker), [])
+            except GitHubError as error:
+                if not _only_this(error):
+                    raise
+                problem = error
+        if problem is not None:
+            raise problem
+
+    async def _search(self, marker: str) -> list[Finding]:
+        own = " ".join(f"-org:{org}" for org in self.orgs)
+        quoted = marker.replace("\\", "\\\\").replace('"', '\\"')
+        found: list[Finding] = []
+        answer = await self.client.get(
+            "/search/code", {"q": f'"{quoted}" {own}'.strip(), "per_page": "100"},
+            resource="code_search", background=True,
+        )  # fmt: skip
+        for _ in range(SEARCH_PAGES):
+            items = answer.body.get("items") if isinstance(answer.body, dict) else None
+            if not isinstance(items, list):
+                self.intake.malformed("search")
+                break
+            found += [one for body in items if (one := self._result(body, marker)) is not None]
+            if not answer.next:
+                break
+            answer = await self.client.get(answer.next, resource="code_search", background=True)
+        return found
 
     def _result(self, body: Any, marker: str) -> Finding | None:
         repository = body.get("repository") if isinstance(body, dict) else None
@@ -117,7 +128,15 @@ class Exposure:
                 name, version = gist.get("id"), f"{gist.get('id')}@{gist.get('updated_at')}"
                 if not isinstance(name, str) or not name.isalnum() or version in seen:
                     continue
-                body = (await self.client.get(f"/gists/{name}", background=True)).body
+                try:
+                    body = (await self.client.get(f"/gists/{name}", background=True)).body
+                except GitHubError as error:
+                    if not _only_this(error):
+                        raise
+                    # Deleted since it was listed, or withheld by GitHub (451): the others are read all the same.
+                    log.warning("gist cannot be read", source=self.source, reason=str(error))
+                    done.append(version)
+                    continue
                 files = body.get("files") if isinstance(body, dict) else None
                 for file, entry in (files if isinstance(files, dict) else {}).items():
                     text = entry.get("content") if isinstance(entry, dict) else None
@@ -171,6 +190,11 @@ class Exposure:
         attributes = {"url": shown} if (shown := link(address)) else {}
         block = Block(self.source, path, generation, 0, data, time.time(), line=1, attributes=attributes)
         await self.intake.scan([block], lambda: [])
+
+
+def _only_this(error: GitHubError) -> bool:
+    """Whether it concerns the one thing that was asked for, and the rest of the round can go on."""
+    return not error.retry and error.status not in (0, 401, 403)
 
 
 def _objects(body: Any) -> list[dict[str, Any]]:

@@ -8,7 +8,7 @@ from typing import Any
 
 import structlog
 
-from monitor.github.client import Client
+from monitor.github.client import Client, GitHubError
 from monitor.model import Position
 from monitor.sources.base import AlertIntake
 
@@ -17,6 +17,7 @@ __all__ = ["redeliver"]
 log = structlog.get_logger(__name__)
 
 KEY = "redeliveries"
+FINAL = (400, 413)  # our hook's word on what it cannot use: it would say the same again, every ten minutes
 PAGES = 10  # of 100: deliveries are kept for three days; polling has recovered what is older
 
 
@@ -41,14 +42,20 @@ async def redeliver(client: Client, intake: AlertIntake, source: str) -> None:
             numbers.append(number)
             if 200 <= status < 300:
                 delivered.add(guid)
-            elif number > limit and event.startswith("secret_scanning"):
+            elif number > limit and event.startswith("secret_scanning") and status not in FINAL:
                 failed.setdefault(guid, number)
         newest = max([newest, *numbers])
         where, parameters = (answer.next, None) if numbers and min(numbers) > limit else (None, None)
     for guid, number in failed.items():
         if guid not in delivered:
-            await client.app("POST", f"/app/hook/deliveries/{number}/attempts")
-            log.info("asked GitHub to deliver again", source=source, delivery=number)
+            try:
+                await client.app("POST", f"/app/hook/deliveries/{number}/attempts")
+                log.info("asked GitHub to deliver again", source=source, delivery=number)
+            except GitHubError as error:
+                if error.retry or error.status not in (400, 404, 422):
+                    raise
+                # Too old, say; polling recovers it, and the others are asked for all the same.
+                log.warning("GitHub does not deliver again", source=source, delivery=number, reason=str(error))
             await asyncio.sleep(1.0)  # GitHub asks for a second between writes
     await intake.record([], [Position(source, KEY, {"last": newest, "at": time.time()})])
 

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from githubkit_schemas.v2026_03_10 import models
 
-from monitor.github.client import Client
+from monitor.github.client import Client, GitHubError
 from monitor.github.exposure import Exposure
 from sinks.base import Credential
 from tests.fakes.alerts import MemoryIntake
@@ -53,10 +53,42 @@ async def test_a_marker_that_is_a_secret_is_never_searched_for(
     github: FakeGitHub, intake: MemoryIntake, exposure: Exposure
 ) -> None:
     intake.identifies = lambda text: [None] if b"secret" in text else []  # type: ignore[list-item]
-    await exposure.search(["a-secret-value"])
-    assert github.requests == []
-    assert "looks like a secret" in intake.problems["markers"]
-    assert "a-secret-value" not in intake.problems["markers"]
+    with pytest.raises(GitHubError, match="looks like a secret") as caught:
+        await exposure.search(["a-secret-value", "db.acme.internal"])
+    assert [query["q"] for _, _, query in github.requests] == ['"db.acme.internal" -org:acme']
+    assert "a-secret-value" not in str(caught.value)
+
+
+async def test_a_marker_that_github_refuses_does_not_hold_up_the_others(
+    github: FakeGitHub, intake: MemoryIntake, exposure: Exposure
+) -> None:
+    github.code.append({"marker": "db.acme.internal", "repo": "someone/x", "path": "conf/app.yml"})
+    github.faults.append((422, {}, {"message": "Validation Failed"}))
+    with pytest.raises(GitHubError, match="422"):
+        await exposure.search(["refused", "db.acme.internal"])
+    assert len(intake.findings) == 1
+
+
+@pytest.mark.parametrize("status", [404, 451])
+async def test_a_gist_that_cannot_be_read_does_not_hold_up_the_others(
+    github: FakeGitHub, intake: MemoryIntake, exposure: Exposure, status: int
+) -> None:
+    github.members = ["alice"]
+    for name in ("abc1", "abc2"):
+        github.gists[name] = {"owner": "alice", "files": {"notes.txt": name}, "updated": time.time() - 60}
+
+    def withhold(kind: str, body: Any) -> Any:
+        if kind == "gists":
+            github.faults.append((status, {}, {"message": "withheld"}))
+        return body
+
+    github.mangle = withhold
+    await exposure.gists()
+    assert intake.blocks == [("gist alice/abc2: notes.txt", b"abc2")]
+    github.mangle = None
+    github.requests.clear()
+    await exposure.gists()
+    assert not any(path.startswith("/gists/") for _, path, _ in github.requests)
 
 
 async def test_public_gists_are_read_with_the_rules_once(

@@ -50,6 +50,22 @@ async def test_what_failed_is_asked_for_once(github: FakeGitHub, client: Client)
     assert sorted(github.redelivered) == [1, 6, 7]
 
 
+async def test_one_that_github_does_not_repeat_does_not_hold_up_the_others(github: FakeGitHub, client: Client) -> None:
+    intake = MemoryIntake()
+    github.deliveries = [delivery(1, "a", 500), delivery(2, "b", 500), delivery(3, "c", 400)]
+
+    def refuse(kind: str, body: object) -> object:
+        github.faults.append((422, {}, {"message": "too old"}))
+        return body
+
+    github.mangle = refuse
+    await redeliver(client, intake, "github")
+    assert github.redelivered == [1]  # the newest was refused; 400 is what our own hook says for good
+    github.mangle = None
+    await redeliver(client, intake, "github")
+    assert github.redelivered == [1]
+
+
 async def test_all_pages_back_to_the_last_look_are_read(github: FakeGitHub, client: Client) -> None:
     intake = MemoryIntake()
     github.deliveries = [delivery(number, f"g{number}", 202) for number in range(1, 250)]
