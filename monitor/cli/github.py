@@ -35,6 +35,8 @@ app = command_app(no_args_is_help=True, help="GitHub: check the log-in, list ale
 
 _T = TypeVar("_T")
 
+MOST_WRITES = 100_000  # a day's, at one a second
+
 SourceOption = Annotated[
     str | None, typer.Option("--source", "-s", metavar="NAME", help="Only this source.", show_default=False)
 ]
@@ -282,17 +284,17 @@ async def _list(
             if secret_type and stream.kind == "generic":
                 continue  # a type that is named is listed whichever kind it is
             query = parameters | ({"secret_type": wanted} if wanted else {})
-            count = 0
+            left = limit
             async for answer in client.pages(stream.path, query):
-                for body in answer.body if isinstance(answer.body, list) else []:
+                for body in answer.body[:left] if isinstance(answer.body, list) else []:
+                    left -= 1
                     try:
                         one = item(body, time.time(), stream.repo)
                     except Malformed:
                         continue
                     one.take_secret()  # an old server may send it unasked
                     found[one.id(source.host)] = one
-                    count += 1
-                if count >= limit:
+                if left <= 0:
                     break
     finally:
         await client.close()
@@ -417,15 +419,11 @@ async def _write_back(config: Config, source: GitHubConfig, apply: bool) -> list
 
     async with _running(config, source) as running:
         intake = running.intake
-        planned = {write.alert: plan(write) for write in await intake.write_backs(1000)}
+        planned = {write.alert: plan(write) for write in await intake.write_backs(MOST_WRITES)}
         left: set[str] = set()
         if apply:
-            while True:
-                before = {write.alert for write in await intake.write_backs(1000)}
-                await WriteBacks(running.client, intake, running.poller, "on", None).resolve()
-                left = {write.alert for write in await intake.write_backs(1000)}
-                if not left or left == before:
-                    break
+            await WriteBacks(running.client, intake, running.poller, "on", None).resolve(MOST_WRITES)
+            left = {write.alert for write in await intake.write_backs(MOST_WRITES)}
         return [
             {"alert": name, "path": path, "body": body, "done": apply and name not in left}
             for name, (_, path, body) in planned.items()

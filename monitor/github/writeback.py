@@ -39,9 +39,10 @@ class WriteBacks:
         self.assignee = assignee
         self._settled: set[str] = set()  # refused by GitHub, or shown in a dry run: once each while we run
 
-    async def resolve(self) -> None:
-        """Write what is to be written. Raises GitHubError when it is worth trying again."""
-        for write in await self.intake.write_backs():
+    async def resolve(self, most: int = 50) -> None:
+        """Write what is to be written, at most so many. Raises GitHubError when it is worth trying again."""
+        # What is settled is still to be written as far as the store knows, and must not stand in front of the rest.
+        for write in await self.intake.write_backs(most + len(self._settled)):
             if write.alert in self._settled:
                 continue
             repo, path, body = plan(write)
@@ -52,7 +53,8 @@ class WriteBacks:
     async def assign(self, delivery: HookDelivery) -> None:
         """Assign one alert."""
         path = f"/repos/{delivery.repo}/secret-scanning/alerts/{delivery.number}"
-        await self._write(path, {"assignee": self.assignee}, delivery.id)
+        if self.assignee is not None:  # it was, when the alert was read
+            await self._write(path, {"assignee": self.assignee}, delivery.id)
         await self.intake.record_alerts([], [], [], handled=[delivery.id])
 
     async def _write(self, path: str, body: Mapping[str, Any], name: str) -> Any:

@@ -117,7 +117,7 @@ class MemoryIntake:
         self.queue[delivery] = HookDelivery(one.id, one.source, one.event, one.repo, one.number, due, one.attempts + 1)
 
     async def write_backs(self, limit: int = 50) -> Sequence[WriteBack]:
-        return [write for write in self.writes if self.alerts[write.alert].state == "open"]
+        return [write for write in self.writes if self.alerts[write.alert].state == "open"][:limit]
 
     async def identify(self, text: bytes) -> Sequence[Finding]:
         return self.identifies(text)

@@ -123,6 +123,13 @@ async def test_alerts_are_listed_with_filters_and_without_values(github: FakeGit
     assert asked == {"validity": "active", "is_publicly_leaked": "true", "is_multi_repo": "true", "state": "resolved"}
 
 
+async def test_no_more_alerts_are_listed_than_asked_for(github: FakeGitHub, run: Callable[..., Any]) -> None:
+    for number in range(250):
+        github.add("acme/web", f"v{number}", age=number)
+    rows = json.loads((await run("alerts", "--limit", "150", "--format", "json")).stdout)
+    assert len(rows) == 150
+
+
 async def test_alerts_name_their_incident(github: FakeGitHub, run: Callable[..., Any], tmp_path: Path) -> None:
     github.add("acme/web", "v")
     await run("alerts")

@@ -105,6 +105,28 @@ async def test_a_refusal_is_told_once_and_not_repeated(
     assert github.alerts["acme/web", 1].state == "open"
 
 
+async def test_what_is_settled_does_not_stand_in_front_of_the_rest(
+    github: FakeGitHub, intake: MemoryIntake, poller: Poller
+) -> None:
+    for number in range(5):
+        github.add("acme/web", f"v{number}")
+    await poller.poll(ORG, [ORG])
+    intake.writes = [WriteBack(name, "i-1") for name in sorted(intake.alerts)]
+    writes = writer(poller, intake, "dry-run")
+    with structlog.testing.capture_logs() as logs:
+        for _ in range(3):
+            await writes.resolve(2)
+    assert len({entry["request"] for entry in logs}) == 5
+
+
+async def test_nobody_is_unassigned_when_the_setting_is_gone(
+    github: FakeGitHub, intake: MemoryIntake, poller: Poller
+) -> None:
+    intake.queue["assign:x"] = HookDelivery("assign:x", "github", "assign", "acme/web", 1)
+    await writer(poller, intake, "on").assign(intake.queue["assign:x"])
+    assert (github.requests, intake.queue) == ([], {})
+
+
 async def test_new_alerts_are_assigned(github: FakeGitHub, intake: MemoryIntake, poller: Poller) -> None:
     github.add("acme/web", "v")
     await poller.poll(ORG, [ORG])
