@@ -168,7 +168,7 @@ class GitHubSource:
         self.writes = WriteBacks(self.client, intake, self.poller, config.write_back, config.assignee)
         self.exposure = Exposure(config.name, self.client, intake, key, config.owners)
         self._told_wait = False
-        self._walking = {stream: asyncio.Lock() for stream in self.streams}  # a hook may ask for a walk that goes on
+        self._polls: list[asyncio.Event] = []  # set: that listing is read next, when its present walk has ended
 
     async def run(self, once: bool) -> None:
         try:
@@ -188,7 +188,7 @@ class GitHubSource:
         config = self.config
         async with asyncio.TaskGroup() as tasks:
             # The scheduler only wakes: the work runs in tasks of ours, where its errors are dealt with.
-            def every(interval: float, work: Callable[[], Awaitable[object]]) -> None:
+            def every(interval: float, work: Callable[[], Awaitable[object]]) -> asyncio.Event:
                 wake = asyncio.Event()
                 tasks.create_task(_when(wake, work))
                 trigger = IntervalTrigger(seconds=interval, jitter=interval * JITTER, timezone=UTC)
@@ -196,9 +196,9 @@ class GitHubSource:
                 scheduler.add_job(
                     _set, trigger, [wake], next_run_time=datetime.now(UTC), misfire_grace_time=None, coalesce=True
                 )
+                return wake
 
-            for stream in self.streams:
-                every(config.interval, partial(self.poll, stream))
+            self._polls = [every(config.interval, partial(self.poll, stream)) for stream in self.streams]
             if config.write_back != "off":
                 every(WRITE_PAUSE, partial(self._guarded, "write-back", self.writes.resolve))
             if config.webhook_secret is not None and config.app is not None:
@@ -224,10 +224,9 @@ class GitHubSource:
 
     async def poll(self, stream: Stream, *, full: bool = False) -> bool:
         """Bring one listing up to date; False (and degraded) when GitHub does not let us."""
-        async with self._walking[stream]:
-            error = await self._guarded(stream.key, partial(self.poller.poll, stream, self.streams, full=full))
-            if error is not None and not (isinstance(error, GitHubError) and error.retry):
-                await self._guarded("summary", partial(self.poller.give_up, stream, self.streams))
+        error = await self._guarded(stream.key, partial(self.poller.poll, stream, self.streams, full=full))
+        if error is not None and not (isinstance(error, GitHubError) and error.retry):
+            await self._guarded("summary", partial(self.poller.give_up, stream, self.streams))
         return error is None
 
     async def _hooks(self) -> None:
@@ -249,9 +248,9 @@ class GitHubSource:
                 await self.intake.postpone(delivery.id, later(delivery.attempts))
 
     async def _scanned(self, delivery: str) -> None:
-        """A scan of a repository has ended: read what it found now. Should that fail, the next poll does it."""
-        for stream in self.streams:
-            await self.poll(stream)
+        """A scan of a repository has ended: read what it found now, without keeping the other hooks waiting for it."""
+        for poll in self._polls:
+            poll.set()
         await self.intake.record_alerts([], [], [], handled=[delivery])
 
     async def _guarded(self, part: str, work: Callable[[], Awaitable[object]]) -> Exception | None:

@@ -155,6 +155,39 @@ async def test_a_hook_is_dealt_with_between_polls(github: FakeGitHub, intake: Me
         await eventually(lambda: intake.handled == {"d", "s"})
 
 
+async def test_a_scan_does_not_keep_other_hooks_waiting_for_a_long_walk(
+    github: FakeGitHub, intake: MemoryIntake
+) -> None:
+    source = make(github, intake, interval="1h", webhook_secret="env:HOOK_SECRET", generic_types=[])
+    going_on, polled = asyncio.Event(), 0
+
+    async def long_walk(*_: Any, **__: Any) -> None:
+        nonlocal polled
+        polled += 1
+        await going_on.wait()
+
+    source.poller.poll = long_walk  # type: ignore[method-assign]
+    async with Running(source):
+        await eventually(lambda: polled == 1)
+        github.add("acme/web", "one")
+        intake.queue["s"] = HookDelivery("s", "github", "secret_scanning_scan", "acme/web")
+        intake.queue["t"] = HookDelivery("t", "github", "secret_scanning_alert", "acme/web", 1)
+        await eventually(lambda: intake.handled == {"s", "t"})
+        assert (len(intake.alerts), polled) == (1, 1)
+        going_on.set()
+        await eventually(lambda: polled == 2)
+
+
+async def test_a_marker_that_is_a_secret_is_told_of_as_long_as_it_is_there(
+    github: FakeGitHub, intake: MemoryIntake
+) -> None:
+    intake.identifies = lambda text: [None] if b"secret" in text else []  # type: ignore[list-item]
+    async with Running(make(github, intake, markers=["a-secret-value"])):
+        await eventually(lambda: "looks like a secret" in intake.problems.get("markers", ""))
+        await asyncio.sleep(0.1)
+        assert "looks like a secret" in intake.problems["markers"]
+
+
 @pytest.mark.parametrize("event", ["secret_scanning_alert", "assign", "secret_scanning_scan"])
 async def test_a_hook_that_fails_is_put_off(github: FakeGitHub, intake: MemoryIntake, event: str) -> None:
     source = make(github, intake, generic_types=[], write_back="on", assignee="octocat")
