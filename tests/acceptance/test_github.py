@@ -106,6 +106,22 @@ group_interval = "1s"
         lines = (self.folder / "stderr.log").read_text().splitlines()
         return [json.loads(line) for line in lines if line.startswith("{")]
 
+    async def hook(self, body: bytes, delivery: str) -> int:
+        headers = {
+            "X-Hub-Signature-256": f"sha256={signature(HOOK_SECRET.encode(), body)}",
+            "X-GitHub-Event": "secret_scanning_alert",
+            "X-GitHub-Delivery": delivery,
+        }
+        async with (
+            aiohttp.ClientSession() as session,
+            session.post(f"{await self.address()}/hooks/github", data=body, headers=headers) as answer,
+        ):
+            return answer.status
+
+    async def metrics(self) -> str:
+        async with aiohttp.ClientSession() as session, session.get(f"{await self.address()}/metrics") as answer:
+            return await answer.text()
+
     async def address(self) -> str:
         await eventually(lambda: any(entry["event"] == "ready" for entry in self.logged()))
         return str(next(entry["http"] for entry in reversed(self.logged()) if entry["event"] == "ready"))
@@ -137,6 +153,11 @@ async def monitor(tmp_path: Path, github: FakeGitHub, sink: FakeWebhook) -> Asyn
     yield monitor
     if monitor.process is not None and monitor.process.returncode is None:
         await monitor.kill()
+
+
+def announcement(action: str, number: int = 1) -> bytes:
+    body = {"action": action, "alert": {"number": number}, "repository": {"full_name": "acme/web"}}
+    return json.dumps(body).encode()
 
 
 def reasons(sink: FakeWebhook) -> list[str]:
@@ -182,30 +203,16 @@ async def test_a_hook_arrives_at_once_and_a_secret_seen_after_it_was_revoked_is_
     secret = expand(TEMPLATE, "hook")
     monitor.configure(github.url, interval="1h")
     await monitor.start()
-    address = await monitor.address()
+    await monitor.address()
     await eventually(lambda: github.lists >= 2)
     alert = github.add("acme/web", secret)
-
-    async def hook(action: str, delivery: str) -> int:
-        body = json.dumps({"action": action, "alert": {"number": 1}, "repository": {"full_name": "acme/web"}}).encode()
-        headers = {
-            "X-Hub-Signature-256": f"sha256={signature(HOOK_SECRET.encode(), body)}",
-            "X-GitHub-Event": "secret_scanning_alert",
-            "X-GitHub-Delivery": delivery,
-        }
-        async with (
-            aiohttp.ClientSession() as session,
-            session.post(f"{address}/hooks/github", data=body, headers=headers) as answer,
-        ):
-            return answer.status
-
     start = time.monotonic()
-    assert await hook("created", "one") == 202
+    assert await monitor.hook(announcement("created"), "one") == 202
     assert time.monotonic() - start < 1.0
-    assert await hook("created", "one") == 202
+    assert await monitor.hook(announcement("created"), "one") == 202
     await eventually(lambda: reasons(sink) == ["new"])
     github.touch(alert, state="resolved", resolution="revoked", resolved=github.now())
-    assert await hook("resolved", "two") == 202
+    assert await monitor.hook(announcement("resolved"), "two") == 202
     await eventually(lambda: reasons(sink) == ["new", "resolved"])
     await asyncio.sleep(1.1)  # GitHub's times are whole seconds
     monitor.log.write_text(f"token={secret}\n")
@@ -213,6 +220,27 @@ async def test_a_hook_arrives_at_once_and_a_secret_seen_after_it_was_revoked_is_
     [incident] = await monitor.incidents()
     assert incident["state"] == "open"
     assert await monitor.stop() == 0
+
+
+async def test_a_hook_that_was_answered_is_dealt_with_after_a_kill(
+    monitor: Monitor, github: FakeGitHub, sink: FakeWebhook
+) -> None:
+    monitor.configure(github.url, interval="1h")
+    await monitor.start()
+    await monitor.address()
+    await eventually(lambda: github.lists >= 2)
+    github.add("acme/web", expand(TEMPLATE, "killed"))
+    github.mangle = lambda kind, body: [] if kind == "org" else body  # polling shall not be what finds it
+    assert await monitor.hook(b'{"alert": {"secret": "canary-in-a-hook"}}', "unusable") == 400
+    counted = 'exposure_monitor_malformed_total{source="gh",what="hook payload"} 1.0'
+    assert counted in (await monitor.metrics()).splitlines()
+    assert await monitor.hook(announcement("created"), "one") == 202
+    await monitor.kill()
+    await monitor.start()
+    await eventually(lambda: reasons(sink) == ["new"])
+    assert len(await monitor.incidents()) == 1
+    assert await monitor.stop() == 0
+    assert "canary" not in (monitor.folder / "stderr.log").read_text()
 
 
 async def test_closing_an_incident_as_revoked_closes_the_alert(
@@ -252,6 +280,7 @@ async def test_a_backfill_of_10_000_survives_20_kills(monitor: Monitor, github: 
     assert await monitor.stop() == 0
     assert reasons(sink) == ["operational", "new"]
     assert len(github.requests) < 5000
+    assert github.refused == 0
 
     incidents = await monitor.incidents()
     assert len(incidents) == 10_000  # the command's limit
