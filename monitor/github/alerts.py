@@ -105,6 +105,8 @@ def item(body: Any, now: float, repo: str | None = None) -> Item:
     secret_type = kind if _TYPE.fullmatch(kind) else "unknown"
     created = _time(body.get("created_at"))
     told = _time(body.get("updated_at"))
+    # Null is GitHub's word too: never changed since.
+    dated = told is not None or (created is not None and body.get("updated_at", "") is None)
     updated = told or created or now
     created = created or updated
     resolved = body.get("state") == "resolved"
@@ -131,7 +133,7 @@ def item(body: Any, now: float, repo: str | None = None) -> Item:
         resolved=(_time(body.get("resolved_at")) or updated) if resolved else None,
         created=created,
         updated=updated,
-        dated=told is not None,
+        dated=dated,
         labels=labels,
         validity=validity,
         public=public,

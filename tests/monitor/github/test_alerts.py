@@ -146,6 +146,14 @@ def test_dates_without_a_zone_are_utc_and_others_are_not_trusted() -> None:
         assert (one.updated, one.dated) == (NOW, False)
 
 
+def test_an_alert_that_never_changed_has_the_date_of_its_creation() -> None:
+    one = read(updated_at=None, created_at="2026-01-02T03:04:05Z")
+    assert (one.updated, one.dated) == (1767323045.0, True)
+    missing = body()
+    del missing["updated_at"]
+    assert item(missing, NOW).dated is False
+
+
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=30),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=10), inner, max_size=3),
