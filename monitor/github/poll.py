@@ -41,6 +41,7 @@ AGAIN_AFTER = 300.0
 AHEAD = 3600.0  # a change dated further ahead than this is an error, and must not hide those after it
 MOST_PAGES = 50_000  # five million alerts: a listing that goes on longer goes round in circles
 SETTLED = 60.0  # GitHub's dates are whole seconds: what changed just before we read it may have changed again
+LOOK = 60.0  # seconds after which a walk that is still going on looks at what has changed since it began
 FEW = 5  # so many values are asked for one by one; for more the whole page is read again
 HIDE = {"hide_secret": "true"}
 
@@ -150,14 +151,13 @@ class Poller:
     ) -> None:
         floor, top, read = _number(walk.get("floor")), _number(walk.get("top")), int(_number(walk.get("read")) or 0)
         full, hide, fresh = walk.get("full") is True, walk.get("hide") is True, "next" not in walk
-        latest = time.time() + self.client.skew + AHEAD
         previous: Answer | None = None
         pages = 0
+        look = time.monotonic() + LOOK
         while True:
             items, reached = self._items(answer, stream, floor)
             if fresh:  # of the first page alone: what changes later is above it, and the next walk's
-                dates = [one.updated for one in items if one.dated and one.updated <= latest]
-                top = max([*dates, top or 0.0])
+                top = self._newest(items, top or 0.0)
                 fresh = False
             if hide:
                 items = await self._with_values(answer.url, items, stream)
@@ -176,6 +176,8 @@ class Poller:
                 await self._take(items, [Position(self.source, stream.key, rest | {"walk": walk})], idle=full)
                 if floor is None:
                     log.info("reading alerts", source=self.source, stream=stream.key, read=read)
+                if top and time.monotonic() >= look:
+                    top, look = await self._ahead(stream, top), time.monotonic() + LOOK
                 previous, answer = answer, await self.client.get(following, background=full)
                 continue
             done = {"mark": top or 0.0, "swept": time.time() if full else state.get("swept")}
@@ -183,6 +185,21 @@ class Poller:
             if full:
                 log.info("all alerts read", source=self.source, stream=stream.key, read=read)
             return
+
+    async def _ahead(self, stream: Stream, top: float) -> float:
+        """What has changed since a walk began (a first one may take hours) is taken; returns the new mark."""
+        newest = top
+        async for answer in self.client.pages(stream.path, self._parameters(stream, True)):
+            items, reached = self._items(answer, stream, top)
+            newest = self._newest(items, newest)
+            await self._take(await self._with_values(answer.url, items, stream), [], idle=False)
+            if reached:
+                break
+        return newest
+
+    def _newest(self, items: Sequence[Item], top: float) -> float:
+        latest = time.time() + self.client.skew + AHEAD
+        return max([top, *(one.updated for one in items if one.dated and one.updated <= latest)])
 
     def _items(self, answer: Answer, stream: Stream, floor: float | None) -> tuple[list[Item], bool]:
         """The alerts of a page down to the floor, and whether that was reached."""

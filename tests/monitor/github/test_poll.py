@@ -314,6 +314,27 @@ async def test_a_base64_value_has_the_fingerprint_of_what_it_encodes(
     assert [alert.fingerprint for alert in intake.alerts.values()] == [fingerprint(KEY, b"the value")]
 
 
+async def test_a_long_walk_looks_at_what_has_changed_since_it_began(
+    github: FakeGitHub, intake: MemoryIntake, poller: Poller, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("monitor.github.poll.LOOK", 0.0)
+    for number in range(1000):
+        github.add("acme/web", f"v{number}", age=30 * DAY + number)
+    seen: list[bool] = []
+
+    def change(count: int) -> None:
+        seen.append("github.com/acme/new#1" in intake.alerts)
+        if count == 2:
+            github.add("acme/new", "while it reads")
+
+    github.on_list = change
+    await poller.poll(ORG, [ORG])
+    assert seen.index(True) <= 4
+    assert len(intake.alerts) == 1001
+    assert intake.saved[ORG.key]["mark"] == int(github.alerts["acme/new", 1].updated)
+    assert [count for _, count in intake.summaries] == [1000]
+
+
 async def test_an_alert_without_a_date_does_not_end_a_walk(
     github: FakeGitHub, intake: MemoryIntake, poller: Poller
 ) -> None:
