@@ -370,6 +370,10 @@ class Poller:
                     log.warning("unusable location", source=self.source, alert=one.id(self.host), field=str(problem))
             pages += 1
             if pages >= LOCATION_PAGES:
+                if answer.next:
+                    log.warning(
+                        "more places than are kept", source=self.source, alert=one.id(self.host), read=len(places)
+                    )
                 break
         return list(places.values())
 

@@ -2,9 +2,11 @@ from __future__ import annotations
 
 import asyncio
 import time
+from contextlib import nullcontext
 from typing import Any
 
 import pytest
+import structlog
 
 from detectors.fingerprint import fingerprint
 from monitor.github.client import Client, GitHubError
@@ -268,6 +270,17 @@ async def test_all_pages_of_locations_are_read(github: FakeGitHub, intake: Memor
     assert len(intake.findings) == 250
 
 
+async def test_places_beyond_the_limit_are_told_of(
+    github: FakeGitHub, intake: MemoryIntake, poller: Poller, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("monitor.github.poll.LOCATION_PAGES", 2)
+    github.add("acme/web", "v", locations=[commit(f"file-{number}", number) for number in range(1, 250)])
+    with structlog.testing.capture_logs() as logs:
+        await poller.poll(ORG, [ORG])
+    assert len(intake.findings) == 200
+    assert [entry["read"] for entry in logs if entry["event"] == "more places than are kept"] == [200]
+
+
 async def test_an_alert_whose_places_fail_does_not_stop_the_others(
     github: FakeGitHub, intake: MemoryIntake, poller: Poller
 ) -> None:
@@ -289,6 +302,32 @@ async def test_an_alert_whose_places_fail_does_not_stop_the_others(
     assert {finding.path for finding in intake.findings.values()} == {
         "acme/web:a", "acme/web:b", "acme/api:config/1.env"
     }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("kind", "broken", "what"),
+    [
+        ("org", lambda body: {"message": "canary"}, "page"),
+        ("org", lambda body: [*body, {"secret": "canary"}], "alert"),
+        ("org", lambda body: [*body, "canary"], "alert"),
+        ("one", lambda body: ["canary"], "alert"),
+        ("locations", lambda body: {"canary": 1}, "location"),
+        ("locations", lambda body: [*body, {"type": "commit", "details": {"canary": "canary"}}], "location"),
+    ],
+)
+async def test_answers_that_make_no_sense_are_counted_and_told_without_their_content(
+    github: FakeGitHub, intake: MemoryIntake, poller: Poller, kind: str, broken: Any, what: str
+) -> None:
+    await poller.poll(ORG, [ORG])
+    github.add("acme/web", "canary", locations=[commit("a"), commit("b")])
+    github.mangle = lambda of, body: broken(body) if of == kind else body
+    trouble = pytest.raises(GitHubError, match="not a list of alerts") if what == "page" else nullcontext()
+    with structlog.testing.capture_logs() as logs, trouble:
+        await poller.poll(ORG, [ORG])
+    assert intake.malformed_counts == {what: 1}
+    assert "canary" not in repr((logs, intake.alerts, intake.findings))
+    assert len(intake.alerts) == (0 if what == "page" else 1)
+    assert logs or what == "page"
 
 
 async def test_a_value_that_is_not_shown_is_stood_for_until_it_is(
