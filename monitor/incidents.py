@@ -69,6 +69,9 @@ class Change:
     reason: ChangeReason | None
 
 
+_ALARMING = (("validity", "active"), ("publicly_leaked", "true"))
+
+
 class TransitionError(Exception):
     """A change of state that the incident does not allow. The message says why and what is possible."""
 
@@ -166,6 +169,8 @@ def fold_alert(
     worse = rank(alert.severity) > rank(existing.severity)
     if worse:
         seen = replace(seen, severity=alert.severity)
+    # Newly live or public is worse too where the severity is at its height already.
+    worse = worse or any(alert.labels.get(key) == value != existing.labels.get(key) for key, value in _ALARMING)
 
     if alert.state == "resolved" and was_state != "resolved" and existing.state != "resolved":
         resolved_at = alert.resolved or alert.updated

@@ -9,13 +9,13 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, bindparam, delete, func, insert, select, update
 
-from monitor.incidents import SEVERITIES, Change, Incident, fold_alert
-from monitor.model import Alert, Finding, HookDelivery, KnownAlert, WriteBack
+from monitor.incidents import SEVERITIES, Change, Incident, fold_alert, rank
+from monitor.model import Alert, Finding, HookDelivery, KnownAlert, Severity, WriteBack
 from monitor.routing import Policy
 from monitor.store import groups, ledger, outbox
 from monitor.store.records import AlertBatch, Commit, Notice
 from monitor.store.rows import chunks, clean, incident_columns, incident_from, insert_into
-from monitor.store.schema import alerts, audit, findings, hooks, incidents
+from monitor.store.schema import alerts, audit, findings, hooks, incidents, members
 
 __all__ = ["apply_alerts", "due_hooks", "enqueue", "known", "postpone", "write_backs"]
 
@@ -40,6 +40,7 @@ def apply_alerts(connection: Connection, policy: Policy, batch: AlertBatch, now:
             _rename(connection, policy, alert, row, [one for one in found if one.generation == alert.id], now=now)
 
     quiet = {alert.id for alert in current.values() if alert.quiet or alert.state == "resolved"}
+    quiet -= _worse(connection, [alert for alert in current.values() if alert.quiet], before)
     ingested = ledger.apply_commits(
         connection,
         policy,
@@ -56,6 +57,22 @@ def apply_alerts(connection: Connection, policy: Policy, batch: AlertBatch, now:
     if batch.summary is not None and (notice := _summary(connection, batch.source, batch.summary)) is not None:
         outbox.add_notice(connection, policy, notice, now)
     return sum(ingested.new)
+
+
+def _worse(connection: Connection, taken: Sequence[Alert], before: Mapping[str, Row[Any]]) -> set[str]:
+    """Those that know worse than we did: of an alert, or of a secret that somebody was told of (a log showed it)."""
+    told: dict[str, Severity] = {}
+    for chunk in chunks(alert.fingerprint for alert in taken if alert.state == "open"):
+        query = select(incidents.c.fingerprint, incidents.c.severity).where(
+            incidents.c.fingerprint.in_(chunk),
+            incidents.c.state != "resolved",
+            incidents.c.id.in_(select(members.c.incident)),
+        )
+        told.update((row.fingerprint, row.severity) for row in connection.execute(query))
+    known = {one.id: before[one.id].severity if one.id in before else told.get(one.fingerprint) for one in taken}
+    return {
+        one.id for one in taken if one.state == "open" and (was := known[one.id]) and rank(one.severity) > rank(was)
+    }
 
 
 def _newer(alert: Alert, row: Row[Any] | None) -> bool:

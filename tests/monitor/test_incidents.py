@@ -212,6 +212,14 @@ def test_an_alert_that_got_worse_escalates_also_what_was_acknowledged() -> None:
     assert fold_alert(opened(severity="high"), an_alert()).incident.severity == "high"
 
 
+@pytest.mark.parametrize("label", [{"publicly_leaked": "true"}, {"validity": "active"}])
+def test_newly_live_or_public_escalates_what_cannot_get_worse(label: dict[str, str]) -> None:
+    change = fold_alert(opened(severity="critical"), an_alert(severity="critical", labels=label))
+    assert (change.reason, change.incident.severity) == ("escalated", "critical")
+    again = fold_alert(change.incident, an_alert(severity="critical", labels=label))
+    assert again.reason is None
+
+
 def test_revoked_resolves_wherever_the_secret_lies() -> None:
     change = fold_alert(opened(), closed_alert(), elsewhere=1_000.0, others_open=True)
     assert change.reason == "resolved"

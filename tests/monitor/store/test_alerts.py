@@ -184,6 +184,27 @@ async def test_what_opened_quietly_becomes_loud_when_something_happens(store: St
     assert await store.count(severities=["critical"]) == 1
 
 
+async def test_what_opened_quietly_at_its_worst_becomes_loud_when_it_is_public(store: Store) -> None:
+    await take(store, alert(severity="critical", quiet=True))
+    public = {"publicly_leaked": "true"}
+    await take(store, alert(severity="critical", quiet=True, updated=NOW, labels=public))
+    assert await reasons(store) == ["new"]
+
+
+async def test_an_old_alert_that_knows_worse_of_what_a_log_has_shown_is_told(store: Store, clock: Clock) -> None:
+    await store.commit([finding("a", severity="high"), finding("b", severity="high")])
+    await deliver(store)
+    clock.now += 1
+    await take(store, alert("a", 1, quiet=True), alert("b", 2, quiet=True, severity="critical"))
+    assert await reasons(store) == ["new", "new", "escalated"]
+    await take(store, alert("c", 3, quiet=True), alert("c", 4, quiet=True, severity="critical"))
+    assert await reasons(store) == ["new", "new", "escalated"]  # nobody knows of it
+    await take(store, alert("d", 5, quiet=True))
+    worse = alert("d", 5, quiet=True, severity="critical", updated=NOW)
+    await take(store, worse, findings=[place(worse), place(worse, "acme/web:another")])
+    assert await reasons(store) == ["new", "new", "escalated", "new"]
+
+
 async def test_an_incident_known_by_its_place_becomes_that_of_its_value(store: Store) -> None:
     hidden = alert("place", provisional=True)
     await take(store, hidden)
