@@ -107,8 +107,8 @@ def item(body: Any, now: float, repo: str | None = None) -> Item:
     told = _time(body.get("updated_at"))
     # Null is GitHub's word too: never changed since.
     dated = told is not None or (created is not None and body.get("updated_at", "") is None)
-    updated = told or created or now
-    created = created or updated
+    updated = told or created or 0.0  # a guess must not be later than what is read next
+    created = created or told or now
     resolved = body.get("state") == "resolved"
     resolution: Resolution | None = None
     if resolved:
@@ -130,7 +130,7 @@ def item(body: Any, now: float, repo: str | None = None) -> Item:
         name=_line(body.get("secret_type_display_name"), 120) or secret_type.replace("_", " "),
         state="resolved" if resolved else "open",
         resolution=resolution,
-        resolved=(_time(body.get("resolved_at")) or updated) if resolved else None,
+        resolved=(_time(body.get("resolved_at")) or updated or now) if resolved else None,
         created=created,
         updated=updated,
         dated=dated,

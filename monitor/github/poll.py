@@ -405,6 +405,8 @@ class Poller:
 
 
 def _unchanged(before: KnownAlert, now: Item) -> bool:
+    if not now.dated:
+        return False
     if before.updated == now.updated:
         return before.read - before.updated > SETTLED
     return before.updated > now.updated

@@ -143,7 +143,7 @@ def test_dates_without_a_zone_are_utc_and_others_are_not_trusted() -> None:
     assert read(updated_at="2026-01-02T03:04:05").updated == 1767323045.0
     for odd in ("yesterday", "9999-12-31T23:59:59Z", "0001-01-01T00:00:00Z", 5, None):
         one = read(updated_at=odd, created_at=None)
-        assert (one.updated, one.dated) == (NOW, False)
+        assert (one.created, one.updated, one.dated) == (NOW, 0.0, False)
 
 
 def test_an_alert_that_never_changed_has_the_date_of_its_creation() -> None:

@@ -396,6 +396,29 @@ async def test_an_alert_without_a_date_does_not_end_a_walk(
     assert len(intake.alerts) == 3
 
 
+@pytest.mark.parametrize("lacks", [("updated_at",), ("updated_at", "created_at")])
+async def test_changes_are_seen_without_dates_and_dates_are_believed_again(
+    github: FakeGitHub, intake: MemoryIntake, poller: Poller, lacks: tuple[str, ...]
+) -> None:
+    alert = github.add("acme/web", "v", age=DAY)
+
+    def undated(kind: str, body: Any) -> Any:
+        return [{name: value for name, value in one.items() if name not in lacks} for one in body]
+
+    github.mangle = undated
+    await poller.poll(ORG, [ORG])
+    github.touch(alert, validity="inactive")
+    await poller.poll(ORG, [ORG])
+    [kept] = intake.alerts.values()
+    assert kept.labels["validity"] == "inactive"
+    assert kept.updated < alert.updated
+    github.mangle = None
+    github.touch(alert, state="resolved", resolution="revoked", resolved=github.now())
+    await poller.poll(ORG, [ORG])
+    [kept] = intake.alerts.values()
+    assert (kept.state, kept.updated) == ("resolved", int(alert.updated))
+
+
 async def test_a_hook_may_use_what_listings_leave_of_the_quota(
     github: FakeGitHub, intake: MemoryIntake, poller: Poller
 ) -> None:
