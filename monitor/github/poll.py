@@ -108,7 +108,8 @@ class Poller:
         walk = state.get("walk")
         if isinstance(walk, dict) and isinstance(walk.get("next"), str):
             log.info("walk goes on", source=self.source, stream=stream.key, read=walk.get("read", 0))
-            await self._walk(stream, streams, state, walk, await self._resume(walk["next"], stream))
+            answer = await self._resume(walk["next"], stream, hide=walk.get("hide") is True)
+            await self._walk(stream, streams, state, walk, answer)
             state = dict((await self.intake.positions()).get(stream.key, {}))  # … and then see what is new since
         mark, now = _number(state.get("mark")), time.time()
         full = full or mark is None or now - (_number(state.get("swept")) or 0.0) >= self.sweep
@@ -130,7 +131,7 @@ class Poller:
             parameters["secret_type"] = ",".join(self.generic_types)
         return parameters
 
-    async def _resume(self, url: str, stream: Stream) -> Answer:
+    async def _resume(self, url: str, stream: Stream, *, hide: bool) -> Answer:
         """The page a walk stopped before. With page numbers one earlier: alerts may have disappeared meanwhile."""
         number = _page_number(url)
         if number is not None and number > 1:
@@ -144,7 +145,7 @@ class Poller:
                 raise
             # A cursor does not live for ever: start at the top, what is known costs nothing.
             log.warning("walk starts anew", source=self.source, stream=stream.key, reason=str(error))
-            return await self.client.get(stream.path, self._parameters(stream, False), background=True)
+            return await self.client.get(stream.path, self._parameters(stream, hide), background=True)
 
     async def _walk(
         self, stream: Stream, streams: Sequence[Stream], state: Mapping[str, Any], walk: dict[str, Any], answer: Answer

@@ -208,6 +208,14 @@ async def test_a_walk_starts_anew_when_its_cursor_is_no_longer_known(
     github.faults.append((422, {}, {"message": "cursor"}))
     await poller.poll(ORG, [ORG])
     assert len(intake.alerts) == 250
+    intake.crash_after = 1
+    with pytest.raises(KilledError):
+        await poller.poll(ORG, [ORG], full=True)
+    intake.crash_after = None
+    github.faults.append((422, {}, {"message": "cursor"}))
+    github.requests.clear()
+    await poller.poll(ORG, [ORG])
+    assert {query["hide_secret"] for _, _, query in github.requests} == {"true"}
 
 
 async def test_generic_types_are_a_listing_of_their_own(
