@@ -36,8 +36,6 @@ from monitor.sources import load_source
 from monitor.sources.base import SourceConfig
 from monitor.store import Recovery, Store, StoreError
 from monitor.store.records import AlertBatch
-from monitor.web import app as web
-from monitor.web import console
 from sinks import load_sink
 from sinks.base import Severity, Sink, SinkConfig
 from sinks.http import Http
@@ -330,12 +328,14 @@ class Daemon:
     @contextlib.asynccontextmanager
     async def _serve(self) -> AsyncIterator[None]:
         """The HTTP server. Raises ConfigError when its address cannot be had."""
+        # These bring aiohttp and cryptography along, which `--once` has no use for.
+        from monitor.web import app as web
+        from monitor.web import console, github_hook
+
         config = self.config
         host, port = configuration.split_listen(config.http.listen)
         registry = CollectorRegistry()
         registry.register(DaemonCollector(lambda: self.snapshot))
-        from monitor.web import github_hook  # brings cryptography along, which `--once` has no use for
-
         hooks = github_hook.routes(
             lambda: self.config.sources,
             self._store.enqueue_hook,

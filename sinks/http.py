@@ -18,13 +18,16 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 from importlib.metadata import PackageNotFoundError, version
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlsplit
 
-import aiohttp
 import orjson
 
 from sinks.base import SinkError
+
+# aiohttp is imported with the first request: it is a tenth of the start, and most commands send nothing.
+if TYPE_CHECKING:
+    import aiohttp
 
 __all__ = ["Http", "Reply", "network_error", "retry_after", "safe_quote"]
 
@@ -87,11 +90,13 @@ class Http:
     """Owns the ClientSession, made on first use inside the running loop. `timeout`, `connect`: seconds."""
 
     def __init__(self, *, timeout: float = 15.0, connect: float = 5.0) -> None:
-        self._timeout = aiohttp.ClientTimeout(total=timeout, sock_connect=connect)
+        self._timeout, self._connect = timeout, connect
         self._session: aiohttp.ClientSession | None = None
 
     async def post(self, url: str, body: bytes, headers: Mapping[str, str] | None = None) -> Reply:
         """POST `body` (JSON unless `headers` say otherwise). Any status is a Reply; no answer at all is a SinkError."""
+        import aiohttp
+
         try:
             async with self._open().post(
                 url,
@@ -113,9 +118,11 @@ class Http:
             self._session = None
 
     def _open(self) -> aiohttp.ClientSession:
+        import aiohttp
+
         if self._session is None:
             self._session = aiohttp.ClientSession(
-                timeout=self._timeout,
+                timeout=aiohttp.ClientTimeout(total=self._timeout, sock_connect=self._connect),
                 headers={"User-Agent": _user_agent()},
                 cookie_jar=aiohttp.DummyCookieJar(),
                 connector=aiohttp.TCPConnector(limit=32, limit_per_host=8),
@@ -178,6 +185,8 @@ def retry_after(headers: Mapping[str, str]) -> float | None:
 
 def network_error(error: BaseException) -> SinkError:
     """A failure to reach a server as a SinkError: its kind, never its text, which may hold an address or a URL."""
+    import aiohttp
+
     if isinstance(error, TimeoutError):
         return SinkError("no answer in time", retry=True)
     if isinstance(error, aiohttp.ClientConnectorCertificateError | ssl.SSLCertVerificationError):

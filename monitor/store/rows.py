@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from typing import Any, TypeVar
 
 from sqlalchemy import Connection, Row, Table, select
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.dialects import sqlite
 
 from monitor.incidents import Incident
 from monitor.store.schema import findings, incidents
@@ -55,7 +55,11 @@ def announced(connection: Connection) -> bool:
 
 def insert_into(connection: Connection, table: Table) -> Any:
     """INSERT with ON CONFLICT: the two dialects offer the same methods on unrelated classes."""
-    return (postgresql if connection.dialect.name == "postgresql" else sqlite).insert(table)
+    if connection.dialect.name == "postgresql":
+        from sqlalchemy.dialects import postgresql  # slow to import, and rarely used
+
+        return postgresql.insert(table)
+    return sqlite.insert(table)
 
 
 def incident_columns(incident: Incident) -> dict[str, Any]:

@@ -13,13 +13,12 @@ from typing import Any, TypeVar
 
 import structlog
 from sqlalchemy import Connection, delete, select
-from sqlalchemy.dialects import postgresql
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from monitor.model import Position
 from monitor.store.database import Database, Failure, Recovery, StoreError, classify, explain
 from monitor.store.records import Commit
-from monitor.store.rows import announced
+from monitor.store.rows import announced, insert_into
 from monitor.store.schema import batches
 
 __all__ = ["Ingest", "Writer", "WriterStats"]
@@ -295,7 +294,7 @@ class Writer:
             return job, None, error
 
     def _mark(self, connection: Connection, token: str) -> None:
-        statement = postgresql.insert(batches).values(writer=self._name, token=token, at=self._clock())
+        statement = insert_into(connection, batches).values(writer=self._name, token=token, at=self._clock())
         connection.execute(
             statement.on_conflict_do_update(
                 index_elements=[batches.c.writer], set_={"token": statement.excluded.token, "at": statement.excluded.at}

@@ -43,3 +43,23 @@ def test_a_closed_pipe_is_quiet(tmp_path: Path) -> None:
     )
     assert len(answer.stdout.splitlines()) == 1
     assert answer.stderr == ""
+
+
+@pytest.mark.parametrize(("arguments", "code"), [(["rules", "list"], 0), (["rules", "show", "no-such-rule"], 2)])
+def test_the_quick_end_loses_no_output_and_keeps_the_exit_code(arguments: list[str], code: int, tmp_path: Path) -> None:
+    answer = subprocess.run(
+        [sys.executable, "-m", "monitor", *arguments],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": ""},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert answer.returncode == code
+    assert "github-pat" in answer.stdout if code == 0 else "no rule is called" in answer.stderr
+
+
+def test_what_starting_does_not_need_is_not_imported() -> None:
+    text = "import sys, monitor.daemon; print(*sys.modules)"
+    answer = subprocess.run([sys.executable, "-c", text], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert not {"aiohttp", "cryptography", "sqlalchemy.dialects.postgresql"} & set(answer.stdout.split())

@@ -19,6 +19,17 @@ def test_created_once(url: str) -> None:
     database.dispose()
 
 
+def test_the_indexes_of_what_waits_hold_nothing_else(url: str) -> None:
+    database = Database(url)
+    with database.transaction(durable=True) as connection:
+        migrate(connection)
+        found = {str(index["name"]): index for index in inspect(connection).get_indexes("outbox")}
+    database.dispose()
+    for name in ("outbox_unsent", "outbox_next"):
+        options = found[name]["dialect_options"]
+        assert "pending" in str(options[f"{database.url.get_backend_name()}_where"])
+
+
 def test_upgraded_step_by_step_in_one_transaction(url: str) -> None:
     def second(connection: Connection) -> None:
         connection.execute(text("ALTER TABLE positions ADD COLUMN extra TEXT"))
