@@ -24,7 +24,7 @@ from monitor.duration import Duration
 from monitor.model import Position
 from monitor.sources.base import Intake, ScanError, SourceConfig
 from monitor.sources.globs import Globs
-from monitor.sources.rotation import Rest, base_names, compare, find_rest, look_for, original_names
+from monitor.sources.rotation import Folders, Rest, base_names, compare, find_rest, look_for, original_names
 from monitor.sources.survey import Found, Seen, Survey
 from monitor.sources.tail import Hasher, Tail, Turn, open_file, text
 from monitor.sources.watch import Changes, watch_folders
@@ -111,6 +111,7 @@ class FileSource:
         self._unread: dict[str, list[int]] = {}  # present at first start but unreadable: path → inode, size
         self._blocked: dict[str, str] = {}  # those of them that still are
         self._survey = Survey(self._globs, config.include)  # in the thread
+        self._listings = Folders()  # in the thread
         self._paths: dict[str, Tail] = {}  # followed path → the life it shows
         self._inodes: dict[tuple[int, int], Tail] = {}
         self._lives: dict[str, Tail] = {}  # path → the life last seen there
@@ -206,7 +207,7 @@ class FileSource:
                     current = tail in youngest.values()
                     unseen |= {rest.inode: rest for rest in await self._locate(tail, current)}
             for tail in self._replaceable & set(youngest.values()):
-                _, later = await self._thread(find_rest, replace(tail), self._hasher, self._globs.matches)
+                _, later = await self._find(replace(tail))
                 unseen |= {rest.inode: rest for rest in later}
             self._replaceable.clear()
             # Only now is it known which files belong to nobody.
@@ -435,12 +436,15 @@ class FileSource:
 
     # Lives without a followed path
 
+    async def _find(self, tail: Tail) -> tuple[Rest | None, list[Rest]]:
+        return await self._thread(find_rest, tail, self._hasher, self._globs.matches, self._listings)
+
     async def _locate(self, tail: Tail, current: bool = False) -> list[Rest]:
         """Find where a life goes on whose path shows another file now, or none. Under the lock.
 
         `current`: it was the one at a followed path until now. Then returns the rotated files written after it.
         """
-        rest, unseen = await self._thread(find_rest, tail, self._hasher, self._globs.matches)
+        rest, unseen = await self._find(tail)
         self._loose.setdefault(tail, 0)
         tail.loose = True
         if rest is None and tail.fd < 0:
@@ -749,7 +753,7 @@ class FileSource:
             current = not tail.loose
             former = replace(tail, fd=-1, paths=set(), queued=False, busy=False, loose=True)
             former.inode = (0, 0)  # that one belongs to the new life
-            rest, unseen = await self._thread(find_rest, replace(tail), self._hasher, self._globs.matches)
+            rest, unseen = await self._find(replace(tail))
             if rest is not None and rest.inode == tail.inode:
                 rest = None
             if rest is None:

@@ -6,13 +6,14 @@ import os
 import re
 import stat
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Literal
 
 from monitor.sources.tail import ARCHIVES, Hasher, Tail, open_archive, open_file
 
-__all__ = ["Rest", "base_names", "compare", "find_rest", "look_for", "original_names"]
+__all__ = ["Folders", "Rest", "base_names", "compare", "find_rest", "look_for", "original_names"]
 
 _NUMBER = r"[._-](?:\d[\d._:T+-]*|old|prev|bak)"
 _AFTER = re.compile(rf"(.+?){_NUMBER}")  # app.log.1, app.log-20261124, app.log.old
@@ -33,6 +34,7 @@ class Rest:
     archive: bool
 
 
+@lru_cache(1 << 14)
 def base_names(name: str) -> frozenset[str]:
     """The names a file may have had before it was rotated to `name`; none when it does not look rotated."""
     stem, suffix = os.path.splitext(name)
@@ -78,25 +80,60 @@ def look_for(rest: Rest) -> Rest | None:
     return next((found for path in paths if (found := look_at(path)) and found.inode == rest.inode), None)
 
 
-def _settled(folder: str, wanted: Callable[[os.DirEntry[str]], bool]) -> list[Rest]:
-    """Files in a folder as they lay there at one moment: in the midst of a rotation a listing may miss those that
-    change their names, and give the names of others to them."""
-    found: list[Rest] = []
-    for _ in range(_LISTINGS):
-        try:
-            before = os.stat(folder).st_mtime_ns
-            with os.scandir(folder) as entries:
-                found = [rest for entry in entries if wanted(entry) and (rest := look_at(entry.path))]
-            after = os.stat(folder).st_mtime_ns
-        except OSError:
-            return []
-        if before == after and time.time_ns() - after > _TICK:
-            break
-        time.sleep(_TICK / 1e9)
-    return found
+class _Listing:
+    """The names in a folder, by what a search asks for."""
+
+    def __init__(self, folder: str, mtime: int) -> None:
+        self.folder, self.mtime = folder, mtime
+        self._inodes: dict[int, list[str]] = {}
+        self._bases: dict[str, list[str]] = {}
+        with os.scandir(folder) as entries:
+            for entry in entries:
+                self._inodes.setdefault(entry.inode(), []).append(entry.name)
+                for base in (entry.name, *base_names(entry.name)):
+                    self._bases.setdefault(base, []).append(entry.name)
+
+    def names(self, inode: int, bases: Iterable[str]) -> Iterable[str]:
+        """Those of the inode, and those that a file of one of these names may have after a rotation."""
+        found = list(self._inodes.get(inode, ()))
+        for base in bases:
+            found += self._bases.get(base, ())
+        return dict.fromkeys(found)
 
 
-def find_rest(former: Tail, hasher: Hasher, followed: Callable[[str], bool]) -> tuple[Rest | None, list[Rest]]:
+class Folders:
+    """Looks into folders. The last listing is kept: when a thousand files of one folder are rotated at once, each asks
+    for its own. Blocking, and for one thread at a time."""
+
+    def __init__(self) -> None:
+        self._last: _Listing | None = None
+
+    def settled(self, folder: str, inode: int, bases: Collection[str]) -> list[Rest]:
+        """Files in a folder as they lay there at one moment: in the midst of a rotation a listing may miss those that
+        change their names, and give the names of others to them."""
+        found: list[Rest] = []
+        for _ in range(_LISTINGS):
+            try:
+                before = os.stat(folder).st_mtime_ns
+                listing = self._last
+                if listing is None or (listing.folder, listing.mtime) != (folder, before):
+                    listing = _Listing(folder, before)
+                    # Later changes within the same tick would not show.
+                    self._last = listing if time.time_ns() - before > _TICK else None
+                names = listing.names(inode, bases)
+                found = [rest for name in names if (rest := look_at(os.path.join(folder, name)))]
+                after = os.stat(folder).st_mtime_ns
+            except OSError:
+                return []
+            if before == after and time.time_ns() - after > _TICK:
+                break
+            time.sleep(_TICK / 1e9)
+        return found
+
+
+def find_rest(
+    former: Tail, hasher: Hasher, followed: Callable[[str], bool], folders: Folders
+) -> tuple[Rest | None, list[Rest]]:
     """Where `former` continues (None: nowhere to be found), and the rotated files written later, oldest first.
 
     `followed` tells paths that are read anyway. Looks in the folder of `former.path` only.
@@ -109,7 +146,7 @@ def find_rest(former: Tail, hasher: Hasher, followed: Callable[[str], bool]) -> 
 
     same: Rest | None = None
     siblings: list[Rest] = []
-    for rest in _settled(folder or ".", lambda entry: entry.inode() == former.inode[1] or related(entry.name)):
+    for rest in folders.settled(folder or ".", former.inode[1], wanted):
         if (
             rest.inode == former.inode
             and rest.archive == former.archive

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from monitor.sources.rotation import base_names, compare, find_rest, look_at, look_for, original_names
+from monitor.sources.rotation import Folders, base_names, compare, find_rest, look_at, look_for, original_names
 from monitor.sources.tail import Hasher, Tail
 
 HASHER = Hasher.derived(b"k" * 32)
@@ -69,7 +69,7 @@ def test_by_inode_under_any_name(tmp_path: Path) -> None:
     tail = life(path, 5)
     path.rename(tmp_path / "whatever")
     write(tmp_path / "app.log.1", b"1234\n5678\n", 2000)
-    found, _ = find_rest(tail, HASHER, nobody)
+    found, _ = find_rest(tail, HASHER, nobody, Folders())
     assert found is not None
     assert found.path == str(tmp_path / "whatever")
 
@@ -77,7 +77,7 @@ def test_by_inode_under_any_name(tmp_path: Path) -> None:
 def test_an_inode_with_another_content_is_not_it(tmp_path: Path, former: Tail) -> None:
     other = write(tmp_path / "other", b"something else\n", 2000)
     former.inode = (other.stat().st_dev, other.stat().st_ino)
-    assert find_rest(former, HASHER, nobody) == (None, [])
+    assert find_rest(former, HASHER, nobody, Folders()) == (None, [])
 
 
 @pytest.mark.parametrize("name", ["app.log.1", "app.log-20261124", "app.log.1.gz", "app-20261124.log", "app.log.7.gz"])
@@ -85,7 +85,7 @@ def test_by_content_in_a_sibling(tmp_path: Path, former: Tail, name: str) -> Non
     write(tmp_path / "app.log.9", b"something else\n", 900)
     write(tmp_path / name, b"1234\n5678\n", 1000)
     write(tmp_path / "unrelated.1", b"1234\n5678\n", 3000)
-    found, unseen = find_rest(former, HASHER, nobody)
+    found, unseen = find_rest(former, HASHER, nobody, Folders())
     assert found is not None
     assert (found.path, found.archive) == (str(tmp_path / name), name.endswith("gz"))
     assert unseen == []
@@ -100,7 +100,7 @@ def test_files_rotated_since_are_named_oldest_first(tmp_path: Path, former: Tail
     write(tmp_path / "app.log.1", b"fourth\n", 4000)
     write(tmp_path / "app.log", b"present\n", 5000)
     followed = {str(tmp_path / "app.log"), str(tmp_path / "app.log.1")}
-    _, unseen = find_rest(former, HASHER, followed.__contains__)
+    _, unseen = find_rest(former, HASHER, followed.__contains__, Folders())
     assert [os.path.basename(rest.path) for rest in unseen] == ["app.log.3.gz", "app.log.2"]
 
 
@@ -108,7 +108,7 @@ def test_nothing_is_unseen_beside_a_life_that_was_never_read(tmp_path: Path) -> 
     path = write(tmp_path / "app.log", b"x", 1000)
     tail = Tail(str(path), (0, 0))
     write(tmp_path / "app.log.1", b"old\n", 2000)
-    assert find_rest(tail, HASHER, nobody) == (None, [])
+    assert find_rest(tail, HASHER, nobody, Folders()) == (None, [])
 
 
 def test_damaged_siblings_and_missing_folders(tmp_path: Path, former: Tail) -> None:
@@ -117,9 +117,30 @@ def test_damaged_siblings_and_missing_folders(tmp_path: Path, former: Tail) -> N
     (tmp_path / "app.log.3.xz").write_bytes(b"")
     (tmp_path / "app.log.4").mkdir()
     (tmp_path / "app.log.5").symlink_to(tmp_path / "nowhere")
-    assert find_rest(former, HASHER, nobody)[0] is None
+    assert find_rest(former, HASHER, nobody, Folders())[0] is None
     former.path = str(tmp_path / "gone/app.log")
-    assert find_rest(former, HASHER, nobody) == (None, [])
+    assert find_rest(former, HASHER, nobody, Folders()) == (None, [])
+
+
+def test_a_folder_is_listed_once_for_many_searches_and_again_once_it_has_changed(
+    tmp_path: Path, former: Tail, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    listed: list[str] = []
+    scandir = os.scandir
+    monkeypatch.setattr(os, "scandir", lambda path: listed.append(path) or scandir(path))
+    folders = Folders()
+    write(tmp_path / "app.log.1", b"1234\n5678\n", 1000)
+    os.utime(tmp_path, (5000, 5000))
+    for _ in range(3):
+        found, _ = find_rest(former, HASHER, nobody, folders)
+        assert found is not None
+        assert found.path == str(tmp_path / "app.log.1")
+    assert len(listed) == 1
+    (tmp_path / "app.log.1").rename(tmp_path / "app.log.2")
+    found, _ = find_rest(former, HASHER, nobody, folders)
+    assert found is not None
+    assert found.path == str(tmp_path / "app.log.2")
+    assert len(listed) >= 2
 
 
 def test_compare(tmp_path: Path) -> None:
