@@ -335,9 +335,13 @@ class FileSource:
         tail.loose = False
         self._loose.pop(tail, None)
         self._inodes[tail.inode] = tail
-        if os.path.islink(path):
-            # Events come under the name of its target.
-            self._aliases[os.path.realpath(path)] = tail
+        real = os.path.realpath(path) if os.path.islink(path) else ""
+        if real:
+            # Events come under the name of its target, and so do its copies.
+            self._aliases[real] = self._lives[real] = tail
+        if tail.path == path:
+            tail.dirty |= tail.target != real
+            tail.target = real
 
     def _detach(self, path: str) -> None:
         tail = self._paths.pop(path)
@@ -482,7 +486,7 @@ class FileSource:
         if self._inodes.get(tail.inode) is tail and tail.inode != rest.inode:
             del self._inodes[tail.inode]
         self._aliases.pop(tail.path, None)
-        tail.path, tail.inode, tail.archive = rest.path, rest.inode, rest.archive
+        tail.path, tail.inode, tail.archive, tail.target = rest.path, rest.inode, rest.archive, ""
         tail.there = rest.size
         tail.dirty = True
         self._inodes[tail.inode] = tail
@@ -588,8 +592,9 @@ class FileSource:
         for path in tail.paths:
             self._paths.pop(path, None)
         for index in (self._lives, self._aliases):
-            if index.get(tail.path) is tail:
-                del index[tail.path]
+            for path in (tail.path, tail.target):
+                if index.get(path) is tail:
+                    del index[path]
         if self._inodes.get(tail.inode) is tail:
             del self._inodes[tail.inode]
         positions = [Position(self.config.name, tail.key, None)] if tail.saved else []

@@ -136,9 +136,9 @@ def find_rest(
 ) -> tuple[Rest | None, list[Rest]]:
     """Where `former` continues (None: nowhere to be found), and the rotated files written later, oldest first.
 
-    `followed` tells paths that are read anyway. Looks in the folder of `former.path` only.
+    `followed` tells paths that are read anyway. Looks in the folder of the file only; for a link, of its target.
     """
-    folder, name = os.path.split(former.path)
+    folder, name = os.path.split(former.target or former.path)
     wanted = {name} | base_names(name)
 
     def related(name_: str) -> bool:

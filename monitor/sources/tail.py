@@ -79,6 +79,7 @@ class Tail:
     line: tuple[int, int] = (0, 1)  # an offset and the number of the line it lies in
     loose: bool = False  # no followed path leads to it any more: rotated away or deleted
     archive: bool = False  # compressed: read once, to the end
+    target: str = ""  # where the file itself lies, when `path` is a link: there it is rotated, and left when that turns
 
     fd: int = -1
     there: int = 0  # size on disk as last seen, of whatever content
@@ -122,6 +123,8 @@ class Tail:
             state["loose"] = True
         if self.archive:
             state["archive"] = True
+        if self.target:
+            state["target"] = os.fsencode(self.target).hex()
         return state
 
     @classmethod
@@ -142,6 +145,7 @@ class Tail:
             line=(int(state["line"][0]), int(state["line"][1])),
             loose=bool(state.get("loose", False)),
             archive=bool(state.get("archive", False)),
+            target=os.fsdecode(bytes.fromhex(state.get("target", ""))),
             known=(int(state["size"]), int(state["mtime"])),
             there=int(state["size"]),
             saved=True,

@@ -535,6 +535,48 @@ async def test_rotated_while_down(make: MAKE, intake: FakeIntake, log: Path, suf
     assert not intake.lost
 
 
+async def test_a_link_that_was_turned_to_another_file_while_down(
+    make: MAKE, intake: FakeIntake, log: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "pods").mkdir()
+    first, second = tmp_path / "pods/0.log", tmp_path / "pods/1.log"
+    append(first, line(1))
+    log.symlink_to(first)
+    async with running(make()):
+        await caught_up(intake, 1)
+    append(first, line(2))
+    append(second, line(3))
+    log.unlink()
+    log.symlink_to(second)
+    async with running(make()):
+        await caught_up(intake, 1, 2, 3)
+    assert intake.hits == 3
+
+
+@pytest.mark.parametrize("how", ["renamed", "compressed", "copied"])
+async def test_the_target_of_a_link_rotated_while_down(
+    make: MAKE, intake: FakeIntake, log: Path, tmp_path: Path, how: str
+) -> None:
+    (tmp_path / "pods").mkdir()
+    target, rotated = tmp_path / "pods/0.log", tmp_path / "pods/0.log.1"
+    append(target, line(1))
+    log.symlink_to(target)
+    async with running(make()):
+        await caught_up(intake, 1)
+    append(target, line(2))
+    if how == "copied":
+        shutil.copy(target, rotated)
+        os.truncate(target, 0)
+    else:
+        target.rename(rotated)
+    if how == "compressed":
+        _compress(rotated, ".gz")
+    append(target, line(3))
+    async with running(make()):
+        await caught_up(intake, 1, 2, 3)
+    assert intake.hits == 3
+
+
 async def test_copytruncated_while_down(make: MAKE, intake: FakeIntake, log: Path) -> None:
     append(log, line(1))
     async with running(make()):
