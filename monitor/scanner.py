@@ -21,6 +21,7 @@ from monitor.sources.base import ScanError
 
 __all__ = ["Scanner", "ScannerStats", "finding_id"]
 
+_ENOUGH = 4096  # findings for one transaction: a log full of them must neither fill the memory nor hold up the others
 _WIDEST = 1 << 16  # bytes: the column of a match further into its line helps nobody
 
 
@@ -74,6 +75,7 @@ class Scanner:
     async def scan(self, blocks: Iterable[Block]) -> list[Finding]:
         """Findings of `blocks`, which are pulled in a thread. Raises ScanError, and whatever the iterator raises.
 
+        Takes no further block once it has thousands of findings.
         When cancelled it stops after the present block, and returns only after the iterator is closed.
         """
         stop = threading.Event()
@@ -108,7 +110,7 @@ class Scanner:
                 found += self._scan(block)
                 blocks_done += 1
                 bytes_done += (len(block.data) if block.limit is None else block.limit) - block.fresh
-                if stop.is_set():
+                if stop.is_set() or len(found) >= _ENOUGH:
                     break
         finally:
             _close(blocks)

@@ -38,7 +38,8 @@ class Intake(Protocol):
         `positions()` in one transaction. Returns the number of findings once that is safe to acknowledge.
         Raises ScanError with nothing committed, and whatever the iterator raises.
 
-        `positions` is called after the last block was taken. Waits (back-pressure) while the store cannot write.
+        `positions` is called after the last block was taken, which with thousands of findings is not the iterator's
+        last. Waits (back-pressure) while the store cannot write.
         Even when cancelled it returns only after the iterator is closed, so that files may be closed afterwards.
         """
         ...

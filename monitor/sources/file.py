@@ -71,7 +71,7 @@ class FileConfig(SourceConfig):
 
 
 # What a Tail knows of the content, as against the file it lies in.
-_LIFE = "key generation offset size mtime head mark line flushed known until grown failures rewrites".split()
+_LIFE = "key generation offset size mtime head mark line flushed known until grown failures suspect rewrites".split()
 
 
 class _Candidate(NamedTuple):
@@ -712,8 +712,12 @@ class FileSource:
             self._intake.degraded(text(tail.path), None)
 
     async def _unscannable(self, tail: Tail, error: ScanError) -> None:
-        """The engine failed on a block. Tried again, in case it was the moment; then passed over and counted lost."""
+        """The engine failed on a block. Tried again, in case it was the moment; then passed over and counted lost.
+
+        From the first failure on the blocks before it are committed one by one, so that it is lost alone.
+        """
         tail.failures += 1
+        tail.suspect = error.end
         self._intake.degraded(text(tail.path), str(error))
         if tail.failures < UNSCANNABLE or tail.archive or tail.fd < 0:
             if not self._once:

@@ -96,6 +96,7 @@ class Tail:
     again: bool = False
     bulk: bool = False
     failures: int = 0
+    suspect: int = 0  # the engine failed on the block that ends here: up to there a turn is one block
     rewrites: int = 0  # how often only the head was found changed
     ended: bool = False
     changed: float = field(default_factory=time.monotonic)  # when it last grew
@@ -254,8 +255,10 @@ class Turn:
             if self.tail.archive:
                 yield from self._archive(buffer)
             elif self._open():
-                yield from self._cut(buffer, self.size)
-                self._grow_head()
+                try:
+                    yield from self._cut(buffer, self.size)
+                finally:
+                    self._grow_head()
         except (OSError, EOFError, lzma.LZMAError, zstandard.ZstdError, zlib.error) as error:
             # What was read before it stands.
             self.verdict = "failed"
@@ -340,6 +343,7 @@ class Turn:
         base = self.offset if self._stream else max(0, self.offset - CONTEXT)
         fresh = self.offset - base
         start = self.offset
+        longest = TURN if start >= self.tail.suspect else 0
         fill = 0
         ended = False
         while True:
@@ -354,21 +358,21 @@ class Turn:
                 if fill < len(view):
                     self.rest = max(0, fill - fresh)
                     if self.rest and self._flush in (-1, base + fill):
-                        yield self._block(view[:fill], base, fresh, None)
                         self.flushed = base + fill
                         if size is None:
                             self.offset = base + fill
+                        yield self._block(view[:fill], base, fresh, None)
                     return
                 end, settled = fill, fill - LOOKAHEAD
                 limit = settled
-            yield self._block(view[:end], base, fresh, limit)
+            # Whoever takes the blocks may have enough after this one: then the rest is for another turn.
             self._mark = bytes(view[max(0, settled - MARK) : settled])
             self.offset = base + settled
-            if ended and settled == fill:
+            self.more = not ended or settled < fill
+            yield self._block(view[:end], base, fresh, limit)
+            if not self.more or (size is not None and self.offset - start >= longest):
                 return
-            if size is not None and self.offset - start >= TURN:
-                self.more = True
-                return
+            self.more = False
             keep = max(0, settled - CONTEXT)
             view[: fill - keep] = view[keep:fill]
             base, fill, fresh = base + keep, fill - keep, settled - keep

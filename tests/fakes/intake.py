@@ -39,6 +39,7 @@ class FakeIntake:
         self.commits = 0
         self.blocks: list[tuple[int, int, int, int | None]] = []  # offset, length, fresh, limit
         self.broken: bytes | None = None  # blocks with this text break the engine
+        self.enough = 1 << 30  # hits after which no further block is taken
         self.gate = asyncio.Event()  # cleared: the store cannot write
         self.gate.set()
         self._pool = ThreadPoolExecutor(2)
@@ -62,6 +63,8 @@ class FakeIntake:
                         hits.append(
                             ((block.generation, offset, mark), Seen(mark, block.path, offset, line, time.monotonic()))
                         )
+                if len(hits) >= self.enough:
+                    break
         finally:
             close = getattr(blocks, "close", None)
             if close:

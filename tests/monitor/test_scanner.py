@@ -14,6 +14,7 @@ from detectors.engine import Engine
 from detectors.fingerprint import fingerprint
 from detectors.rule import load_rules
 from detectors.template import expand
+from monitor import scanner as module
 from monitor.model import Block
 from monitor.scanner import Scanner, finding_id
 from monitor.sources.base import ScanError
@@ -222,6 +223,22 @@ async def test_cancelled_it_stops_between_blocks_and_returns_when_the_iterator_i
     with pytest.raises(asyncio.CancelledError):
         await task
     assert events == ["0", "closed"]
+
+
+async def test_with_enough_findings_no_further_block_is_taken(
+    scanner: Scanner, engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "_ENOUGH", 3)
+    taken: list[int] = []
+    data = b"token=" + secret(engine, 1) + b"\ntoken=" + secret(engine, 2) + b"\n"
+
+    def blocks() -> Iterator[Block]:
+        for number in range(9):
+            taken.append(number)
+            yield block(data, offset=number * 1000)
+
+    assert len(await scanner.scan(blocks())) == 4
+    assert taken == [0, 1]
 
 
 async def test_cancelled_before_it_began(engine: Engine) -> None:

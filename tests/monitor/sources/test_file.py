@@ -15,6 +15,7 @@ from pydantic import ValidationError
 
 from monitor.sources import file as module
 from monitor.sources.file import WATERMARK, FileConfig, FileSource
+from monitor.sources.tail import BLOCK, CONTEXT
 from tests.fakes.intake import FakeIntake, running, until
 
 KEY = b"k" * 32
@@ -753,6 +754,43 @@ async def test_a_block_the_engine_fails_on_is_passed_over_in_the_end(
         append(log, line(2))
         await caught_up(intake, 1, 2)
     assert intake.lost == [("unscannable", len("poison\n"), str(log))]
+
+
+async def test_blocks_before_one_that_the_engine_fails_on_are_kept(
+    make: MAKE, intake: FakeIntake, log: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "UNSCANNABLE", 2)
+    intake.broken = b"poison"
+    filler = (b"x" * 99 + b"\n") * 7000  # more than a block
+    append(log, line(1).encode() + filler + line(2).encode() + filler + b"poison\n" + filler + line(3).encode())
+    async with running(make()):
+        await caught_up(intake, 1, 2, 3)
+    (lost,) = intake.lost
+    assert lost[0] == "unscannable"
+    assert lost[1] <= BLOCK + CONTEXT
+
+
+@pytest.mark.parametrize("compressed", [False, True])
+async def test_a_file_full_of_findings_is_committed_piece_by_piece(
+    make: MAKE, intake: FakeIntake, log: Path, compressed: bool
+) -> None:
+    filler = "x" * 99 + "\n"
+    text = "".join(filler * 1500 + line(mark) for mark in range(20)) + "no newline <20>"
+    intake.enough = 1
+    if compressed:
+        append(log, line(100))
+        async with running(make()):
+            await caught_up(intake, 100)
+        log.rename(log.with_name("app.log.1"))
+        append(log.with_name("app.log.1"), text)
+        _compress(log.with_name("app.log.1"), ".gz")
+    else:
+        append(log, text)
+    before = intake.commits
+    await asyncio.wait_for(make().run(once=True), 20)
+    assert [mark for mark in intake.marks if mark < 100] == list(range(21))
+    assert intake.commits - before >= 4
+    assert all(seen.line for seen in intake.found.values() if not compressed)
 
 
 async def test_a_store_that_cannot_write_stops_the_reading(make: MAKE, intake: FakeIntake, log: Path) -> None:
