@@ -182,11 +182,16 @@ class Daemon:
         while pending and not stopped.done():
             _, pending = await asyncio.wait({*pending, stopped}, return_when=asyncio.FIRST_COMPLETED)
             pending.discard(stopped)
-        stopped.cancel()
-        if self._stop.is_set():
+        if stopped.done():
             return 0
         await self._store.flush()
-        left = await self._delivery.settle(_ONCE_SETTLE)
+        settling = asyncio.create_task(self._delivery.settle(_ONCE_SETTLE))
+        await asyncio.wait({settling, stopped}, return_when=asyncio.FIRST_COMPLETED)
+        if stopped.done():
+            await _cancel(settling)
+            return 0
+        stopped.cancel()
+        left = settling.result()
         if left:
             log.warning("not everything could be delivered; it is kept for the next run", notifications=left)
         failed = [name for name in self._sources if name not in self._finished]

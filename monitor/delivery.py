@@ -29,6 +29,7 @@ FIRST_STEP = "Revoke the secret where it was issued, then replace it wherever it
 _POLL = 1.0  # seconds until rows written by another process are noticed
 _LEASE_SLACK = 30.0  # a lease outlives the longest send by this much
 _TIDY_EVERY = 3600.0
+_CLOCK_SLACK = 5.0  # seconds; a clock put back by more makes what waits wait for as much longer
 _DIRECT_KEPT = 100  # operational notices that wait in memory for one sink
 _SETTLED_FAILURES = 3  # so many failures in a row are the sink's; fewer may be one notification's
 
@@ -267,10 +268,12 @@ class Delivery:
 
     async def _tick_forever(self) -> None:
         await self._adopt()
-        tidied = float("-inf")
+        now = tidied = float("-inf")
         while True:
             self._wake.clear()
-            now = self._clock()
+            before, now = now, self._clock()
+            if now < before - _CLOCK_SLACK:
+                await self._store.try_at_once()
             if now >= tidied + _TIDY_EVERY or now < tidied:
                 await self._store.tidy()
                 tidied = now
@@ -350,9 +353,8 @@ class Delivery:
         self._failed(channel, str(error))
         own = backoff(leased.attempts + 1, self._retry_first, self._retry_longest)
         shared = backoff(channel.stats.failing, self._retry_first, self._retry_longest)
-        if error.after is not None:
-            # It said when. A little later, so that not everybody returns at that instant.
-            own = shared = error.after + random.uniform(0.0, min(1.0, error.after / 10))  # noqa: S311 # jitter
+        if error.after:
+            own = shared = self._told(error.after)
         channel.not_before = time.monotonic() + shared
         log.warning(
             "a notification could not be delivered; it will be tried again",
@@ -363,6 +365,11 @@ class Delivery:
             error=str(error),
         )
         await asyncio.shield(self._store.put_back(leased.id, self._owner, error=str(error), delay=own))
+
+    def _told(self, after: float) -> float:
+        """The sink said when. A little later, so that not everybody returns at that instant, and never at once: with a
+        Retry-After of next to nothing (none at all, or a date gone by, is no word of when) it would be a loop."""
+        return max(after, self._retry_first / 2) + random.uniform(0.0, min(1.0, after / 10))  # noqa: S311 # jitter
 
     async def _bury(self, channel: _Channel, leased: Leased, error: SinkError) -> None:
         channel.stats.dead += 1
@@ -414,7 +421,9 @@ class Delivery:
                 attempt += 1
                 if error.retry:
                     self._failed(channel, str(error))
-                    wait = error.after or backoff(attempt, self._retry_first, self._retry_longest)
+                    wait = backoff(attempt, self._retry_first, self._retry_longest)
+                    if error.after:
+                        wait = self._told(error.after)
                 else:
                     channel.stats.dead += 1
                     channel.stats.last_error = str(error)

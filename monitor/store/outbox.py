@@ -19,6 +19,7 @@ from monitor.store.schema import outbox, receipts, unsent
 from sinks.base import Reason, Receipt
 
 __all__ = [
+    "LONGEST_WAIT",
     "abandon",
     "add_notice",
     "give_up",
@@ -35,6 +36,7 @@ __all__ = [
     "try_at_once",
 ]
 
+LONGEST_WAIT = 3700.0  # seconds: a Retry-After is cut to an hour
 KEEP_SENT, KEEP_SENT_ROWS = 7 * 86_400.0, 10_000
 KEEP_DEAD = 90 * 86_400.0
 
@@ -227,14 +229,14 @@ def requeue(connection: Connection, id_: str, now: float) -> bool:
     return result.rowcount == 1
 
 
-def try_at_once(connection: Connection, sink: str, now: float) -> None:
-    """The sink works again: what waits for its next attempt need not."""
-    connection.execute(
-        update(outbox)
-        .where(outbox.c.sink == sink, outbox.c.state == "pending", outbox.c.next_at > now)
-        .values(next_at=now)
-    )
-    announce(connection)
+def try_at_once(connection: Connection, now: float, *, sink: str | None = None, beyond: float = 0.0) -> None:
+    """What waits for its next attempt, for more than `beyond` seconds, need not: the sink works again, or (None) the
+    clock was put back."""
+    waiting = and_(outbox.c.state == "pending", outbox.c.next_at > now + beyond)
+    if sink is not None:
+        waiting = and_(waiting, outbox.c.sink == sink)
+    if connection.execute(update(outbox).where(waiting).values(next_at=now)).rowcount:
+        announce(connection)
 
 
 def abandon(connection: Connection, sinks: Collection[str], now: float) -> list[Row[Any]]:

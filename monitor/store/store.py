@@ -266,9 +266,9 @@ class Store:
         """Try a dead letter again. False: there is none of this id."""
         return await self._write(lambda connection, now: outbox.requeue(connection, id_, now), durable=True)
 
-    async def try_at_once(self, sink: str) -> None:
-        """The sink works again: nothing for it waits any longer."""
-        await self._write(lambda connection, now: outbox.try_at_once(connection, sink, now))
+    async def try_at_once(self, sink: str | None = None) -> None:
+        """The sink works again, or (None: all of them) the clock was put back: nothing waits for it any longer."""
+        await self._write(lambda connection, now: outbox.try_at_once(connection, now, sink=sink))
 
     async def adopt(self, owner: str, sinks: Collection[str]) -> tuple[int, int]:
         """At start and reload: take over leases of the dead, and what waits for sinks that are gone.
@@ -279,6 +279,7 @@ class Store:
 
         def run(connection: Connection, now: float) -> tuple[int, int]:
             released = outbox.release_lost(connection, owner, now)
+            outbox.try_at_once(connection, now, beyond=outbox.LONGEST_WAIT)  # from before the clock was put back
             orphans = outbox.abandon(connection, sinks, now)
             groups.rehome(connection, self._policy, orphans, now)
             groups.reconsider_later(connection, now)

@@ -489,6 +489,16 @@ async def test_sigterm_ends_with_0_although_a_sink_hangs(site: Site, hook: FakeW
     assert await asyncio.wait_for(process.wait(), 15) == 0
 
 
+async def test_once_ends_at_a_signal_also_while_it_waits_for_a_sink(site: Site, hook: FakeWebhook) -> None:
+    hook.always = Fault(503)
+    site.plant(1)
+    daemon = site.daemon(once=True)
+    running = asyncio.create_task(daemon.run())
+    await until(lambda: hook.requests)
+    daemon.stop()
+    assert await asyncio.wait_for(running, 5) == 0
+
+
 async def test_a_second_signal_ends_at_once(site: Site, hook: FakeWebhook) -> None:
     hook.always = Fault(hang=True)
     process = await start(site)

@@ -201,6 +201,32 @@ async def test_retry_after_is_honoured(store: Store) -> None:
     assert 0.7 <= chat.times[1] - chat.times[0] < 3
 
 
+@pytest.mark.parametrize("after", [0.0, 0.001])
+async def test_a_retry_after_of_nothing_is_no_loop(store: Store, after: float) -> None:
+    async def busy(notification: Notification) -> Receipt | None:
+        raise SinkError("HTTP 429", retry=True, after=after)
+
+    chat = Recorder(busy)
+    async with delivering_with(store, {"chat": chat}, retry_first=0.2, retry_longest=1.0) as delivery:
+        await store.commit([finding("a")])
+        delivery.operational("a notice")
+        await asyncio.sleep(0.7)
+    assert 2 <= len(chat.tried) < 20
+
+
+async def test_a_clock_that_is_put_back_delays_nothing(store: Store) -> None:
+    ahead = 7200.0
+    store._clock = clock = lambda: time.time() + ahead
+    store._writer._clock = clock
+    chat = Recorder(failing(SinkError("HTTP 503", retry=True, after=2.0)))
+    async with delivering_with(store, {"chat": chat}, clock=clock):
+        await store.commit([finding("a")])
+        await until(lambda: len(chat.tried) == 1)
+        await asyncio.sleep(0.2)
+        ahead = 0.0
+        await until(lambda: len(chat.got) == 1)
+
+
 async def test_a_stuck_sink_holds_up_no_other(store: Store) -> None:
     stuck, broken, chat = Recorder(hang), Recorder(down), Recorder()
     async with delivering(store, stuck=stuck, broken=broken, chat=chat) as delivery:

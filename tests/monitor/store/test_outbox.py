@@ -55,6 +55,20 @@ async def test_one_key_keeps_its_order_and_others_pass(store: Store, clock: Cloc
     assert await deliver(store) == ["new", "resolved"]
 
 
+async def test_a_clock_that_was_put_back_makes_nothing_wait_for_a_day(store: Store, clock: Clock) -> None:
+    await store.commit([finding("a"), finding("b", 1)])
+    for delay in (300, 90_000):
+        leased = await store.lease("chat", OWNER, 60)
+        assert leased is not None
+        await store.put_back(leased.id, OWNER, error="down", delay=delay)
+    await store.adopt(OWNER, ["chat"])
+    assert await store.lease("chat", OWNER, 60) is not None
+    assert await store.lease("chat", OWNER, 60) is None  # five minutes are a pause as any other
+    clock.now -= 86_400
+    await store.try_at_once()
+    assert await store.lease("chat", OWNER, 60) is not None
+
+
 async def test_receipts_come_back_for_updates(store: Store, clock: Clock) -> None:
     await store.commit([finding("a")])
     first = await store.lease("chat", OWNER, 60)
