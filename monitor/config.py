@@ -6,6 +6,7 @@ No message shows a value from the file: a literal credential is refused without 
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import secrets
@@ -259,16 +260,15 @@ def key(config: Config) -> bytes:
         # Written aside and linked into place: a crash half-way, or two first starts at once, leave one whole key.
         if not path.exists():
             fresh = path.with_name(f"{KEY_FILE}.{os.getpid()}.{secrets.token_hex(4)}")
-            with open(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="ascii") as file:
-                file.write(secrets.token_hex(32) + "\n")
-                file.flush()
-                os.fsync(file.fileno())
             try:
-                os.link(fresh, path)
-            except FileExistsError:
-                pass
+                with open(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="ascii") as file:
+                    file.write(secrets.token_hex(32) + "\n")
+                    file.flush()
+                    os.fsync(file.fileno())
+                with contextlib.suppress(FileExistsError):
+                    os.link(fresh, path)
             finally:
-                fresh.unlink()
+                fresh.unlink(missing_ok=True)
         return _long_enough(config, path.read_bytes().strip())
     except OSError as error:
         message = (

@@ -110,7 +110,7 @@ class FileSource:
         self._begun = False
         self._unread: dict[str, list[int]] = {}  # present at first start but unreadable: path → inode, size
         self._blocked: dict[str, str] = {}  # those of them that still are
-        self._survey = Survey(self._globs, config.include)  # in the thread
+        self._survey = Survey(self._globs, config.include, self._descriptor)  # in the thread
         self._listings = Folders()  # in the thread
         self._paths: dict[str, Tail] = {}  # followed path → the life it shows
         self._inodes: dict[tuple[int, int], Tail] = {}
@@ -247,6 +247,10 @@ class FileSource:
             found, statuses = await self._thread(lambda: (self._survey.look(looked), [(t, _status(t)) for t in loose]))
             await self._apply(found, statuses)
             return found.cost
+
+    def _descriptor(self, path: str) -> int:
+        tail = self._paths.get(path)
+        return tail.fd if tail is not None and not tail.target else -1
 
     async def _apply(self, found: Found, statuses: Iterable[tuple[Tail, os.stat_result | None]]) -> None:
         strays: list[Tail] = []

@@ -3,6 +3,9 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+import pytest
+
+from monitor.sources import survey as module
 from monitor.sources.globs import Globs
 from monitor.sources.survey import Found, Survey
 
@@ -82,3 +85,45 @@ def test_a_path_that_cannot_be_examined_is_named(tmp_path: Path) -> None:
     found = looking.look([str(loop)])
     assert found.changes == []
     assert "cannot be examined: Too many levels" in found.problems[str(loop)]
+
+
+def test_of_an_open_file_the_size_is_asked_and_now_and_then_everything(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log, other = tmp_path / "a.log", tmp_path / "b.log"
+    log.write_bytes(b"one\n")
+    other.write_bytes(b"one\n")
+    os.utime(tmp_path, (1000, 1000))  # a folder at rest
+    descriptor = os.open(log, os.O_RDONLY)
+    include = (f"{tmp_path}/*.log",)
+    looking = Survey(Globs(include, ()), include, lambda path: descriptor if path == str(log) else -1)
+    assert changed(looking.look()) == {"a.log": 4, "b.log": 4}
+    asked: list[str] = []
+    stat = os.stat
+    monkeypatch.setattr(os, "stat", lambda path: asked.append(os.path.basename(path)) or stat(path))
+    assert changed(looking.look()) == {}
+    assert asked == [tmp_path.name, "b.log"]
+    with log.open("ab") as file:
+        file.write(b"two\n")
+    os.utime(other, (1, 1))
+    assert changed(looking.look()) == {"a.log": 8, "b.log": 4}
+    os.utime(log, (1, 1))
+    assert changed(looking.look()) == {}
+    monkeypatch.setattr(module, "_THOROUGH", 0.0)
+    assert changed(looking.look()) == {"a.log": 8}
+    monkeypatch.undo()
+    os.close(descriptor)
+    os.utime(other, (2, 2))
+    log.rename(tmp_path / "a.log.1")
+    assert changed(looking.look()) == {"a.log": None, "b.log": 4}
+
+
+def test_a_descriptor_that_was_closed_makes_no_difference(tmp_path: Path) -> None:
+    log = tmp_path / "a.log"
+    log.write_bytes(b"one\n")
+    os.utime(tmp_path, (1000, 1000))
+    include = (str(log),)
+    looking = Survey(Globs(include, ()), include, lambda path: 999_999)
+    assert changed(looking.look()) == {"a.log": 4}
+    log.write_bytes(b"other\n")
+    assert changed(looking.look()) == {"a.log": 6}
