@@ -47,6 +47,7 @@ log = structlog.get_logger(__name__)
 _DRAIN = 6.0  # seconds for notifications in flight at the end; systemd is promised an end within 10
 _STUCK = 60.0  # a scan of one block that takes so long will not end
 _BEAT = 2.0  # seconds between looks at ourselves
+_COUNT = 10.0  # seconds between counts of what is stored, when only other processes can have changed it
 _RESTART_FIRST, _RESTART_LONGEST = 1.0, 60.0
 _LONGEST_END = 9.5  # after so many seconds the end is not waited for any longer
 _WATCH = 0.5  # seconds between looks at the configuration and the rule files
@@ -289,6 +290,7 @@ class Daemon:
         interval = min(_BEAT, watchdog_interval() or _BEAT)
         due = time.monotonic()
         counting: asyncio.Task[None] | None = None
+        counted = (-1, float("-inf"))  # the store's transactions and the time of the last count
         try:
             while True:
                 due = max(due + interval, time.monotonic())
@@ -296,7 +298,12 @@ class Daemon:
                 self._lag = time.monotonic() - due
                 if all(problem is None for problem in self.live().values()):
                     notify("WATCHDOG=1")
-                if counting is None or counting.done():  # aside: a slow disk must not look like a hung daemon
+                written = self._store.transactions
+                news = written != counted[0] or due >= counted[1] + _COUNT
+                if news and (
+                    counting is None or counting.done()
+                ):  # aside: a slow disk must not look like a hung daemon
+                    counted = (written, due)
                     counting = asyncio.create_task(self._count())
         finally:
             if counting is not None:

@@ -277,12 +277,12 @@ class Delivery:
             if now >= tidied + _TIDY_EVERY or now < tidied:
                 await self._store.tidy()
                 tidied = now
-            due = await self._store.next_due()
+            due, waiting = await self._store.agenda()
             if due is not None and due <= now:
                 await self._store.tick()
-                due = await self._store.next_due()
+                due, waiting = await self._store.agenda()
             soonest = [due] if due is not None else []
-            for name, at in (await self._store.waiting()).items():
+            for name, at in waiting.items():
                 if at > self._clock():
                     soonest.append(at)
                 elif channel := self._channels.get(name):

@@ -37,7 +37,7 @@ DELETED = 5.0  # the same for a deleted one, which holds its disk space as long 
 BURST = 1 << 20  # bytes up to which a file counts as live and goes before those that catch up
 SWEEP = 2.0  # seconds between surveys at most, however many files
 UNSCANNABLE = 4  # attempts at a block on which the engine fails
-SHARE = 0.0025  # of a core that surveys may take while they can
+SHARE = 0.0015  # of a core that surveys may take while they can
 
 _log = structlog.get_logger(__name__)
 _T = TypeVar("_T")

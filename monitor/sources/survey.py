@@ -90,17 +90,18 @@ class Survey:
         if self._changed or now >= self._thorough + _THOROUGH:
             self._thorough = now
             return paths
-        return [path for path in paths if not self._still(path)]
-
-    def _still(self, path: str) -> bool:
-        """Whether an open file has the size it had. A descriptor that is another file's by now tells a lie once."""
-        seen, descriptor = self._seen.get(path), self._opened(path)
-        if seen is None or descriptor < 0:
-            return False
-        try:
-            return os.lseek(descriptor, 0, os.SEEK_END) == seen.size
-        except OSError:
-            return False
+        known, opened, seek, rest = self._seen.get, self._opened, os.lseek, []
+        for path in paths:
+            seen, descriptor = known(path), opened(path)
+            if seen is not None and descriptor >= 0:
+                try:
+                    # A descriptor that is another file's by now tells a lie, but not for long.
+                    if seek(descriptor, 0, os.SEEK_END) == seen.size:
+                        continue
+                except OSError:
+                    pass
+            rest.append(path)
+        return rest
 
     def _all(self, found: Found) -> Iterable[str]:
         paths = self._globs.paths()

@@ -113,6 +113,11 @@ class Store:
         return self._database.name
 
     @property
+    def transactions(self) -> int:
+        """How many of ours were committed; while it stays the same, only another process can have changed anything."""
+        return self._writer.stats.transactions
+
+    @property
     def policy(self) -> Policy:
         """Routes and silences; assign to reload. What was decided before stays decided."""
         return self._policy
@@ -232,6 +237,10 @@ class Store:
     async def waiting(self) -> Mapping[str, float]:
         """Sink → when it has something to send (seconds since the epoch)."""
         return await self._read(outbox.soonest)
+
+    async def agenda(self) -> tuple[float | None, Mapping[str, float]]:
+        """`next_due` and `waiting` in one read: it is asked for every second."""
+        return await self._read(lambda connection: (groups.next_due(connection), outbox.soonest(connection)))
 
     async def unsent(self) -> int:
         """Notifications that are neither sent nor given up."""
