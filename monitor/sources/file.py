@@ -34,6 +34,7 @@ __all__ = ["FileConfig", "FileSource"]
 WATERMARK = "@first-run"  # key of the position that says that this source has been started before
 ROTATED = 3600.0  # seconds a rotated file must rest before it is let go: writers that never reopen still write to it
 DELETED = 5.0  # the same for a deleted one, which holds its disk space as long as we hold it
+LIVELY, TENDED = 60.0, 10.0  # seconds: a rotated file that did not grow for so long is looked at only so often
 BURST = 1 << 20  # bytes up to which a file counts as live and goes before those that catch up
 SWEEP = 2.0  # seconds between surveys at most, however many files
 UNSCANNABLE = 4  # attempts at a block on which the engine fails
@@ -119,6 +120,7 @@ class FileSource:
         self._loose: dict[Tail, int] = {}  # lives without a followed path → searches that failed
         self._replaceable: set[Tail] = set()  # lives that got another name, or may be another file, while we were down
         self._unsure: dict[str, tuple[Rest, float]] = {}  # the same among rotated files
+        self._tended = float("-inf")
         self._undecided: dict[str, tuple[int, float]] = {}  # perhaps a copy in the making: size, since when
         self._reported: dict[str, str] = {}
         self._open: OrderedDict[Tail, None] = OrderedDict()
@@ -243,10 +245,22 @@ class FileSource:
 
     async def _reconcile(self, looked: set[str] | None) -> float:
         async with self._structure:
-            loose = [tail for tail in self._loose if not tail.busy and not tail.queued and self._begun]
+            loose = self._to_tend() if looked is None and self._begun else []
             found, statuses = await self._thread(lambda: (self._survey.look(looked), [(t, _status(t)) for t in loose]))
             await self._apply(found, statuses)
             return found.cost
+
+    def _to_tend(self) -> list[Tail]:
+        """Lives without a followed path to look after now: most are rotated files at rest, which can wait a little."""
+        now = time.monotonic()
+        thorough = now >= self._tended + TENDED
+        if thorough:
+            self._tended = now
+        return [
+            tail
+            for tail in self._loose
+            if not tail.busy and not tail.queued and (thorough or now - tail.changed < LIVELY)
+        ]
 
     def _descriptor(self, path: str) -> int:
         tail = self._paths.get(path)

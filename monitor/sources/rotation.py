@@ -20,6 +20,7 @@ _AFTER = re.compile(rf"(.+?){_NUMBER}")  # app.log.1, app.log-20261124, app.log.
 _BEFORE = re.compile(rf"(.+?){_NUMBER}(\.[A-Za-z]+)")  # app-20261124.log, app.1.log
 _TRIED = 64  # siblings
 _LISTINGS = 8
+_KEPT = 32  # listings
 _TICK = 10_000_000  # nanoseconds; two changes within one tick of the file system's clock cannot be told apart
 
 
@@ -84,7 +85,7 @@ class _Listing:
     """The names in a folder, by what a search asks for."""
 
     def __init__(self, folder: str, mtime: int) -> None:
-        self.folder, self.mtime = folder, mtime
+        self.mtime = mtime
         self._inodes: dict[int, list[str]] = {}
         self._bases: dict[str, list[str]] = {}
         with os.scandir(folder) as entries:
@@ -102,11 +103,11 @@ class _Listing:
 
 
 class Folders:
-    """Looks into folders. The last listing is kept: when a thousand files of one folder are rotated at once, each asks
-    for its own. Blocking, and for one thread at a time."""
+    """Looks into folders. Listings are kept: when a thousand files of one folder are rotated at once, each asks for its
+    own. Blocking, and for one thread at a time."""
 
     def __init__(self) -> None:
-        self._last: _Listing | None = None
+        self._kept: dict[str, _Listing] = {}
 
     def settled(self, folder: str, inode: int, bases: Collection[str]) -> list[Rest]:
         """Files in a folder as they lay there at one moment: in the midst of a rotation a listing may miss those that
@@ -115,11 +116,13 @@ class Folders:
         for _ in range(_LISTINGS):
             try:
                 before = os.stat(folder).st_mtime_ns
-                listing = self._last
-                if listing is None or (listing.folder, listing.mtime) != (folder, before):
+                listing = self._kept.pop(folder, None)
+                if listing is None or listing.mtime != before:
                     listing = _Listing(folder, before)
-                    # Later changes within the same tick would not show.
-                    self._last = listing if time.time_ns() - before > _TICK else None
+                if time.time_ns() - before > _TICK:  # later changes within the same tick would not show
+                    self._kept[folder] = listing
+                    if len(self._kept) > _KEPT:
+                        del self._kept[next(iter(self._kept))]
                 names = listing.names(inode, bases)
                 found = [rest for name in names if (rest := look_at(os.path.join(folder, name)))]
                 after = os.stat(folder).st_mtime_ns
