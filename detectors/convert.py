@@ -22,7 +22,7 @@ from detectors.portable import captures, portable
 from detectors.rule import Rule, RuleError, _Entry, _to_rule
 from detectors.syntax import parse_problem
 
-__all__ = ["Conversion", "Entry", "ReadError", "gitleaks", "kingfisher", "rule_id", "to_toml"]
+__all__ = ["Conversion", "Entry", "ReadError", "exemplify", "gitleaks", "kingfisher", "rule_id", "to_toml"]
 
 Entry = dict[str, Any]  # a [[rule]] table
 
@@ -156,6 +156,14 @@ def _finish(entry: Entry, written: Sequence[str] = (), counters: Sequence[str] =
     if not negative:
         raise _RefusedError("it matches even plain words")
     return entry | {"examples": found, "negative_examples": negative}
+
+
+def exemplify(entry: Entry, written: Sequence[str] = (), counters: Sequence[str] = ()) -> Entry | None:
+    """`entry` with examples and counter-examples that hold: those given, or made from its pattern. None: none do."""
+    try:
+        return _finish(entry, written, counters)
+    except _RefusedError:
+        return None
 
 
 class _Trial:

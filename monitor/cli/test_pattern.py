@@ -6,9 +6,12 @@ import contextlib
 import mmap
 import re
 import sys
+import tomllib
+from bisect import bisect_left
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -31,12 +34,13 @@ from monitor.cli.common import (
 )
 
 if TYPE_CHECKING:
-    from detectors.engine import Decision, Engine, Worker
+    from detectors.engine import Decision, Engine, Match, Worker
     from detectors.rule import Rule
 
 app = command_app()
 
-CHUNK = 8 << 20  # bytes a step: progress moves, and a sample larger than memory works
+CHUNK = 2 << 20  # bytes a step: progress moves, and a sample larger than memory works
+LARGE = 32 << 20  # a sample from here on gets a progress bar
 NEAR = 64  # bytes of context beside a candidate
 _EPILOG = r"""Examples:
 
@@ -116,6 +120,7 @@ def try_pattern(
     if reveal and not sys.stdout.isatty():
         fail("--reveal shows secrets, so it works on a terminal only", 2)
     overrides: dict[str, Any] = {"entropy": entropy, "digits": digits, "checksum": checksum}
+    _allowlist(allow or ())
 
     def once() -> int:
         rule = _rule(pattern, rule_id, config)
@@ -144,6 +149,14 @@ def try_pattern(
         if name.startswith("@") or name in (files or [])
     ]
     _watch(once, [path for path in watched if path.exists()])
+
+
+def _allowlist(patterns: Iterable[str]) -> None:
+    from detectors.syntax import re2_problem
+
+    for pattern in patterns:
+        if (problem := re2_problem(pattern)) is not None:
+            fail(f"--allow {printable(pattern)}: {printable(str(problem))}", 2)
 
 
 def _watch(once: Any, paths: Sequence[Path]) -> None:
@@ -213,9 +226,12 @@ def _samples(files: Sequence[str], text: str | None) -> list[Sample]:
             samples.append(Sample("-", sys.stdin.buffer.read()))
             continue
         try:
-            with Path(name).open("rb") as file:
-                size = file.seek(0, 2)
-                samples.append(Sample(name, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) if size else b""))
+            with Path(name).open("rb", buffering=0) as file:
+                # A pipe, as `<(zcat old.log.gz)` gives one, can only be read.
+                size = file.seek(0, 2) if file.seekable() else 0
+                samples.append(
+                    Sample(name, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) if size else file.readall())
+                )
         except (OSError, ValueError) as error:
             fail(f"{printable(name)}: {getattr(error, 'strerror', None) or error}", 2)
     return samples
@@ -258,7 +274,7 @@ def _run(
         fail(str(error), 2)
     report = _search(rule, alone, whole, samples, limit=limit, reveal=reveal)
     if emit_form == "toml":
-        typer.echo(_toml(rule, report))
+        typer.echo(_toml(rule, report), nl=False)
         return 0 if report.accepted else 1
     summary = _summary(rule, report, alone, pack, samples, cost=cost, cache=cache)
     if form is Format.jsonl:
@@ -276,20 +292,22 @@ def _search(rule: Rule, alone: Engine, whole: Engine, samples: Sequence[Sample],
     worker, witnesses = alone.worker(), (alone.worker(), whole.worker())
     total = sum(len(sample.data) for sample in samples)
     console = Console(stderr=True)
-    with Progress(console=console, transient=True, disable=total < 4 * CHUNK or not console.is_terminal) as progress:
+    with Progress(console=console, transient=True, disable=total < LARGE or not console.is_terminal) as progress:
         task = progress.add_task("searching", total=total)
         for sample in samples:
             line = 1
             for _, piece in _chunks(sample):
                 at, number = 0, line
-                for decision in _candidates(rule, worker, piece):
+                decisions = _candidates(rule, worker, piece)
+                seen = _Seen(piece, witnesses if decisions else ())
+                for decision in decisions:
                     number += piece.count(b"\n", at, decision.start)
                     at = decision.start
                     _enter(
                         report,
                         decision,
                         piece,
-                        witnesses,
+                        seen,
                         sample.name,
                         number,
                         keep=len(report.hits) < limit,
@@ -346,11 +364,25 @@ def _candidates(rule: Rule, worker: Worker, piece: bytes) -> list[Decision]:
     return sorted(decisions, key=lambda d: d.start)
 
 
+class _Seen:
+    """All secrets in a piece, whichever rule finds them: found once, asked for by place."""
+
+    def __init__(self, piece: bytes, witnesses: Sequence[Worker]) -> None:
+        found = {(m.rule.id, m.start, m.end): m for witness in witnesses for m in witness.scan(piece)}
+        self._matches = sorted(found.values(), key=lambda m: m.start)
+        self._starts = [match.start for match in self._matches]
+
+    def within(self, low: int, high: int) -> list[Match]:
+        """Those that reach into low…high, of at most 4 KiB before it."""
+        first, last = bisect_left(self._starts, low - 4096), bisect_left(self._starts, high)
+        return [match for match in self._matches[first:last] if match.end > low]
+
+
 def _enter(
     report: Report,
     decision: Decision,
     piece: bytes,
-    witnesses: Sequence[Worker],
+    seen: _Seen,
     name: str,
     line: int,
     *,
@@ -364,29 +396,18 @@ def _enter(
     if decision.accepted:
         report.accepted += 1
         report.found = report.found or _around(decision, piece)
+        others = {match.rule.id for match in seen.within(decision.start, decision.end)} - {decision.rule.id}
+        report.overlaps.update(others)
     else:
         report.stages[decision.stage] += 1
-    if not keep and not decision.accepted:
+    if not keep:
         return
     low = piece.rfind(b"\n", 0, decision.start) + 1
     found = piece.find(b"\n", decision.end)
     high = found if found >= 0 else len(piece)
     low, high = max(low, decision.start - NEAR), min(high, decision.end + NEAR)
     # A window of the text, and not only the value, may hold a secret: what any rule finds in it is masked too.
-    left, right = max(0, low - 4096), min(len(piece), high + 4096)
-    scans = [witness.scan(piece[left:right]) for witness in witnesses]
-    seen = {(match.rule.id, match.start, match.end): match for matches in scans for match in matches}.values()
-    spans = [(m.start + left, m.end + left, m.masked) for m in seen]
-    if decision.accepted:
-        for match in seen:
-            if (
-                match.rule.id != decision.rule.id
-                and match.start + left < decision.end
-                and decision.start < match.end + left
-            ):
-                report.overlaps[match.rule.id] += 1
-    if not keep:
-        return
+    spans = [(m.start, m.end, m.masked) for m in seen.within(low, high)]
     masked = decision.match.masked if decision.match is not None else ""
     if decision.stage != "pattern" or decision.reason.startswith("has "):
         masked = masked or mask(value, decision.rule.shape.literals)
@@ -514,14 +535,19 @@ _CLASSES = (("digit", r"\d+"), ("hex", r"[0-9a-f]+"), ("HEX", r"[0-9A-F]+"), ("l
             ("base64", r"[A-Za-z0-9+/]+"), ("ascii", r".+"))  # fmt: skip
 
 
-def _around(decision: Decision, piece: bytes) -> tuple[bytes, bytes, bytes] | None:
-    """The whole match as (text before the value, the value, text after it); None for a decoded one."""
+@cache
+def _regex(pattern: str) -> Any:
     from detectors.syntax import compile_re2
 
+    return compile_re2(pattern)
+
+
+def _around(decision: Decision, piece: bytes) -> tuple[bytes, bytes, bytes] | None:
+    """The whole match as (text before the value, the value, text after it); None for a decoded one."""
     if decision.decode:
         return None
     at = max(0, decision.start - decision.rule.shape.back - decision.rule.shape.ahead)
-    regex = compile_re2(decision.rule.pattern)
+    regex = _regex(decision.rule.pattern)
     while match := regex.search(piece, at, min(len(piece), decision.end + decision.rule.shape.ahead + 2)):
         start, end = match.span(1 if regex.groups and match.start(1) >= 0 else 0)
         if start == decision.start:
@@ -538,45 +564,42 @@ def _template(value: str) -> str:
 
 def _toml(rule: Rule, report: Report) -> str:
     """A ready rule. Its examples are templates of what was found, so that no value lands in a file."""
+    from detectors.convert import exemplify, to_toml
+
+    filters = {
+        key: list(value) if isinstance(value, tuple) else value
+        for key in ("entropy", "digits", "checksum", "stopwords", "allow")
+        if (value := getattr(rule, key))
+    }
+    if rule.source:
+        return to_toml([_written(rule, filters)])
+    entry = {"id": "custom-rule", "name": "Name what it finds", "pattern": rule.pattern, "severity": rule.severity}
     before, secret, after = (part.decode("latin-1") for part in report.found or (b"", b"x" * 32, b""))
     prefix = rule.shape.prefix if secret.startswith(rule.shape.prefix) else ""
     body = secret[len(prefix) :] or "x"
     example = f"{before}{prefix}{_template(body)}{after}"
     short = f"{before}{prefix}{_template(body[: max(1, len(body) // 3)])}{after}"
-    lines = [
-        "[[rule]]",
-        f'id = "{rule.id if rule.id != "pattern" else "custom-rule"}"',
-        f'name = "{rule.name if rule.id != "pattern" else "Name what it finds"}"',
-        f"pattern = {_pattern(rule.pattern)}",
-        f'severity = "{rule.severity}"',
-    ]
-    if rule.entropy is not None:
-        lines.append(f"entropy = {rule.entropy}")
-    if rule.digits:
-        lines.append(f"digits = {rule.digits}")
-    if rule.checksum:
-        lines.append(f'checksum = "{rule.checksum}"')
-    lines += [
-        f"{key} = [{', '.join(_quoted(item) for item in getattr(rule, key))}]"
-        for key in ("stopwords", "allow")
-        if getattr(rule, key)
-    ]
-    lines += [
-        f"examples = [{_quoted(example)}]  # the text around it, as your services write it",
-        f"negative_examples = [{_quoted(short)}]",
-        "references = []  # where the format is documented",
-    ]
-    return "\n".join(lines)
-
-
-def _pattern(text: str) -> str:
-    """As packs write it; an ordinary string where three quotes would end it too early."""
-    return f"'''{text}'''" if "'''" not in text and not text.endswith("'") else _quoted(text)
-
-
-def _quoted(text: str) -> str:
-    return (
-        f"'{text}'"
-        if "'" not in text and text.isprintable()
-        else '"' + text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n") + '"'
+    done = exemplify(entry | filters, *([example], [short]) if report.found else ())
+    if done is None:
+        typer.echo("no example could be made that the pattern and its filters accept: write one by hand", err=True)
+        done = {"examples": [example], "negative_examples": [short]}
+    samples = {key: done[key][:1] for key in ("examples", "negative_examples")}
+    comment = (
+        "Examples: the text around the secret, as your services write it.\nReferences: where its format is documented."
     )
+    return to_toml([entry | filters | samples | {"references": []}], comment)
+
+
+def _written(rule: Rule, filters: Mapping[str, Any]) -> dict[str, Any]:
+    """The rule as its pack file has it, with the filters on trial; whole, as it replaces the one with the same id."""
+    from detectors.rule import PACKS
+
+    path = Path(rule.source) if rule.family == "custom" else PACKS.parent / rule.source
+    entry: dict[str, Any] = next(
+        raw for raw in tomllib.loads(path.read_text(encoding="utf-8"))["rule"] if raw["id"] == rule.id
+    )
+    if rule.family == "generic":  # outside their family rules have other defaults
+        entry |= {k: getattr(rule, k) for k in ("confidence", "priority", "words", "hashes") if k not in entry}
+    entry |= filters
+    last = ("examples", "negative_examples", "references")
+    return {key: entry[key] for key in (*(key for key in entry if key not in last), *(k for k in last if k in entry))}

@@ -126,7 +126,9 @@ class _Ignore:
             spec = self._specs.get(folder)
             if spec is None:
                 continue
-            name = place.relative_to(folder).as_posix() + ("/" if is_folder else "")
+            # As `_read` reads the patterns: what is not UTF-8 becomes U+FFFD on both sides.
+            name = os.fsencode(place.relative_to(folder).as_posix()).decode("utf-8", "replace")
+            name += "/" if is_folder else ""
             verdict = spec.check_file(name).include
             if verdict is not None:
                 return verdict

@@ -3,7 +3,9 @@ from __future__ import annotations
 import json
 import os
 import sys
+import threading
 import tomllib
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +14,7 @@ import pytest
 
 from detectors.check import check_rules
 from detectors.engine import Engine
-from detectors.rule import load_file
+from detectors.rule import PACKS, builtin_packs, load_file
 from detectors.template import expand
 from tests.monitor.cli.conftest import ROOT, Command
 
@@ -139,6 +141,8 @@ def test_one_document_of_json_or_one_object_a_hit(monitor: Command, sample: Path
         (("acme_*+", "--text", "x"), 2),
         (("a*", "--text", "x"), 2),
         (("acme[[:alpha:]]", "--text", "x"), 2),
+        ((PATTERN, "--text", f"x={SECRET}", "--allow", "("), 2),
+        ((PATTERN, "--text", f"x={SECRET}", "--allow", "é"), 2),
         ((PATTERN, "no-such-file.log"), 2),
         (("@no-such-file.toml", "--text", "x"), 2),
         ((PATTERN, "--text", "x", "--emit", "yaml"), 2),
@@ -218,6 +222,58 @@ def test_emitted_rules_hold_for_awkward_patterns(
     (rule,) = load_file(path)
     assert rule.pattern == pattern
     assert check_rules(Engine.build([rule]), seeds=range(20)) == []
+
+
+@pytest.mark.parametrize("text", ["nothing", "AKIX" + "Q3" * 8])
+def test_an_emitted_rule_has_examples_that_hold_whatever_the_sample_gave(
+    monitor: Command, sample: Path, tmp_path: Path, text: str
+) -> None:
+    answer = monitor("test-pattern", r"\b(?P<secret>(?:AKIX|ASIX)[A-Z2-7]{16})\b", "--text", text, "--emit", "toml")
+    path = tmp_path / "own.toml"
+    path.write_text(answer.stdout)
+    (rule,) = load_file(path)
+    assert check_rules(Engine.build([rule]), seeds=range(20)) == []
+
+
+def test_an_emitted_rule_that_exists_keeps_all_it_has(monitor: Command, sample: Path, tmp_path: Path) -> None:
+    arguments = ("--text", "x", "--emit", "toml")
+    (shipped,) = load_file(PACKS / "vcs" / "github.toml")[:1]
+    answer = monitor("test-pattern", "--rule", shipped.id, "--stopword", "demo", *arguments)
+    path = tmp_path / "own.toml"
+    path.write_text(answer.stdout)
+    (rule,) = load_file(path)
+    expected = replace(shipped, stopwords=("demo",), family=rule.family, vendor=rule.vendor, source=rule.source)
+    assert rule == expected
+    again = monitor("test-pattern", f"@{path}", "--entropy", "2", *arguments)
+    assert tomllib.loads(again.stdout)["rule"] == [tomllib.loads(answer.stdout)["rule"][0] | {"entropy": 2.0}]
+    # The rules of the family `generic` have other defaults than a rule of one's own.
+    (tmp_path / "config.toml").write_text('[monitor]\nstate_dir = "state"\n[rules]\npacks = ["generic"]\n')
+    shipped = next(rule for file in builtin_packs(["generic"]) for rule in load_file(file))
+    path.write_text(monitor("test-pattern", "--rule", shipped.id, "--entropy", "3.9", *arguments).stdout)
+    (rule,) = load_file(path)
+    assert rule == replace(shipped, entropy=3.9, family=rule.family, vendor=rule.vendor, source=rule.source)
+
+
+def test_a_sample_may_be_a_pipe_with_a_name(monitor: Command, sample: Path, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    writer = threading.Thread(target=(tmp_path / "pipe").write_text, args=(f"x {SECRET}\n",))
+    writer.start()
+    answer = monitor("test-pattern", PATTERN, "pipe", "--no-cost")
+    writer.join()
+    assert answer.stdout.startswith("pipe:1:3  found")
+
+
+def test_a_sample_full_of_hits_names_overlaps_and_masks_all(monitor: Command, sample: Path, tmp_path: Path) -> None:
+    tokens = [f"ghp_{expand('{alnum:30}{crc32}', seed)}" for seed in range(300)]
+    (tmp_path / "many.log").write_text("".join(f"{token} beside {SECRET}\n" for token in tokens))
+    answer = monitor("test-pattern", PATTERN, "many.log", "--no-cost", "--limit", "300", "--format", "json")
+    whole = json.loads(answer.stdout)
+    assert (whole["summary"]["accepted"], whole["summary"]["overlaps"]) == (300, {})
+    assert [hit["line"] for hit in whole["hits"]] == list(range(1, 301))
+    assert not any(token[8:] in answer.stdout for token in tokens)
+    assert monitor("test-pattern", "ghp_[A-Za-z0-9]{36}", "many.log", "--no-cost", "--format", "json").stdout.count(
+        '"github-pat": 300'
+    )
 
 
 # --- in a terminal

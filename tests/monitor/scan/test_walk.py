@@ -114,3 +114,10 @@ def test_a_tree_deeper_than_python_recurses(tmp_path: Path) -> None:
         assert [Path(e.path).name for e in walk([str(folder)], print)] == ["leaf"]
     finally:  # pytest could not
         subprocess.run(["rm", "-rf", str(folder / "d")], check=True)
+
+
+def test_gitignore_takes_names_that_are_not_utf8(tmp_path: Path) -> None:
+    for name in (b"a\xff.txt", b"b\xfe.log"):
+        (tmp_path / os.fsdecode(name)).write_text("x")
+    (tmp_path / ".gitignore").write_bytes(b"*.log\n")
+    assert found(tmp_path, gitignore=True) == [".gitignore", os.fsdecode(b"a\xff.txt")]
