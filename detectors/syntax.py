@@ -12,22 +12,23 @@ import re2
 from detectors.pattern import groups as parse
 from detectors.pattern import matches_empty, shape
 
-__all__ = ["SyntaxProblem", "compile_re2", "diagnose", "parse_problem", "re2_problem"]
+__all__ = ["SyntaxProblem", "compile_re2", "diagnose", "parse_problem", "re2_problem", "unbounded"]
 
 
 @dataclass(frozen=True, slots=True)
 class SyntaxProblem:
-    """`column` from 0 in `pattern`, `message` what, `hint` the rewrite (may be empty), `by` who refuses."""
+    """`column` from 0 in `pattern` if known, `message` what, `hint` the rewrite (may be empty), `by` who refuses."""
 
     pattern: str
-    column: int
+    column: int | None
     message: str
     hint: str = ""
     by: str = "syntax"
 
     def __str__(self) -> str:
-        where = f"column {self.column + 1}: " if self.by == "syntax" else f"{self.by}: "
-        return f"{where}{self.message}{'; ' + self.hint if self.hint else ''}"
+        where = f"column {self.column + 1}: " if self.column is not None else ""
+        engine = f"{self.by}: " if self.by != "syntax" else ""
+        return f"{engine}{where}{self.message}{'; ' + self.hint if self.hint else ''}"
 
 
 def compile_re2(pattern: str) -> Any:
@@ -109,14 +110,26 @@ def re2_problem(pattern: str) -> SyntaxProblem | None:
     try:
         compile_re2(pattern)
     except UnicodeEncodeError:
-        return SyntaxProblem(pattern, 0, "not ASCII: patterns match bytes", r"write its UTF-8 bytes as \xNN\xNN", "RE2")
+        column = next(i for i, character in enumerate(pattern) if ord(character) > 127)
+        return SyntaxProblem(
+            pattern, column, "not ASCII: patterns match bytes", r"write its UTF-8 bytes as \xNN\xNN", "RE2"
+        )
     except re2.error as error:
         raw = error.args[0] if error.args else b"not accepted"
         text = raw.decode("ascii", "replace") if isinstance(raw, bytes) else str(raw)
         hint = "RE2 counts to 1000 at most: write {n,} and let the window bound it" if "repetition size" in text else ""
-        column = pattern.find(text.rpartition(": ")[2]) if ": " in text else 0
-        return SyntaxProblem(pattern, max(column, 0), text, hint, "RE2")
+        part = text.rpartition(": ")[2]  # RE2 quotes it, and says no column
+        certain = part != pattern and pattern.count(part) == 1
+        return SyntaxProblem(pattern, pattern.index(part) if certain else None, text, hint, "RE2")
     return None
+
+
+_ANYTHING = re.compile(r"\\.|\[\^?\]?(?:\\.|[^\]\\])*\]|(\.(?:[*+]|\{\d+,\}))", re.DOTALL)
+
+
+def unbounded(pattern: str) -> int | None:
+    """Where any number of any character is taken (`.*`, `.+`, `.{8,}`): the column from 0, or None."""
+    return next((token.start() for token in _ANYTHING.finditer(pattern) if token[1]), None)
 
 
 def _engines(pattern: str, trigger: str) -> SyntaxProblem | None:
@@ -134,5 +147,5 @@ def _engines(pattern: str, trigger: str) -> SyntaxProblem | None:
             hint = "make at least one part of it required"
         else:
             hint = ""
-        return SyntaxProblem(pattern, 0, text, hint, "Hyperscan")
+        return SyntaxProblem(pattern, None, text, hint, "Hyperscan")
     return None

@@ -11,7 +11,9 @@ import hyperscan
 
 from detectors.engine import Engine
 from detectors.hints import hints
+from detectors.pattern import UNBOUNDED
 from detectors.rule import Rule
+from detectors.syntax import unbounded
 
 __all__ = ["Cost", "anchor", "bench", "cost", "costly", "log_text", "megabytes_a_second", "warnings"]
 
@@ -111,6 +113,11 @@ def warnings(rule: Rule, data: bytes | None = None) -> list[str]:
         out.append(
             f"anchor: {anchor(rule)}; let it start with three or more fixed characters, "
             "or give `keywords` and a `value` so that the issuer's name is the anchor"
+        )
+    if (column := unbounded(rule.pattern)) is not None:
+        out.append(
+            f"pattern: column {column + 1}: any number of any character takes whatever stands beside, and is cut after "
+            f"{UNBOUNDED:,} bytes; bound it, such as .{{0,80}}, or name the characters"
         )
     if data is not None:
         measured = cost(rule, data)

@@ -208,7 +208,7 @@ def _rule(pattern: str | None, rule_id: str | None, config: Path | None) -> Rule
     problem = diagnose(rule.pattern, rule.trigger)
     if problem is not None:
         typer.echo(printable(problem.pattern), err=True)
-        if problem.by == "syntax":
+        if problem.column is not None:
             typer.echo(" " * len(printable(problem.pattern[: problem.column])) + paint("^", "red", bold=True), err=True)
         typer.echo(str(problem), err=True)
         raise typer.Exit(2)

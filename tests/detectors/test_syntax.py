@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from detectors.syntax import compile_re2, diagnose, parse_problem, re2_problem
+from detectors.syntax import compile_re2, diagnose, parse_problem, re2_problem, unbounded
 
 
 @pytest.mark.parametrize(
@@ -74,3 +74,29 @@ def test_limits_of_the_engines_are_told_apart() -> None:
 def test_patterns_match_bytes() -> None:
     assert compile_re2(r"\xff[^a]").search(b"\xff\xfe")
     assert compile_re2(r"a.b").search(b"a\xc3b")
+
+
+@pytest.mark.parametrize(
+    ("pattern", "column"),
+    [(r"acme{1,5000}", 4), (r"acme_\Z", 5), (r"a\u00e9", 1), ("acmé", 3), ("(?P<secret>a(b(c)", None)],
+)
+def test_where_re2_refuses_is_told_when_it_is_certain(pattern: str, column: int | None) -> None:
+    problem = re2_problem(pattern)
+    assert problem is not None
+    assert problem.column == column
+    assert ("column" not in str(problem)) if column is None else str(problem).startswith(f"RE2: column {column + 1}: ")
+
+
+@pytest.mark.parametrize(
+    ("pattern", "column"),
+    [
+        ("acme.*", 4),
+        ("a.+?b", 1),
+        ("a.{8,}", 1),
+        (r"a\.+", None),
+        ("a[.*]b", None),
+        (r"\\.*", 2),
+    ],
+)
+def test_any_number_of_any_character_is_seen(pattern: str, column: int | None) -> None:
+    assert unbounded(pattern) == column

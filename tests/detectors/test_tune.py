@@ -38,6 +38,12 @@ def test_a_rule_without_an_anchor_is_warned_of_with_advice() -> None:
     assert "keywords" in warning
 
 
+def test_a_repeat_of_anything_without_a_bound_is_warned_of_with_its_column() -> None:
+    (warning,) = warnings(rule(r"acme_(?P<secret>k.*)"))
+    assert warning.startswith("pattern: column 18: ")
+    assert ".{0,80}" in warning
+
+
 def test_a_trigger_that_fires_all_the_time_is_warned_of() -> None:
     found = warnings(rule(r"level(?P<secret>=[a-z]+)"), log_text(1 << 20))
     assert any(warning.startswith("hits: ") for warning in found)
