@@ -113,7 +113,8 @@ def list_incidents(
 
     def text(_rows: Sequence[Mapping[str, Any]]) -> Iterable[str]:
         if not found:
-            yield "no incidents" if state is StateFilter.all else f"no {state.value} incidents"
+            narrowed = " match" if severities or rule or source or since or search else ""
+            yield ("no incidents" if state is StateFilter.all else f"no {state.value} incidents") + narrowed
             return
         head = ("id", "severity", "state", "times", "last seen", "what", "where")
         yield from table(
@@ -143,8 +144,10 @@ def show(ref: IdArgument, form: FormatOption = Format.text, config: ConfigOption
         incident = await store.incident(ref)
         return incident, await store.history(incident.id)
 
-    incident, history = _with_store(read_config(config), read)
-    row = as_dict(incident) | {"history": [_event(entry) for entry in history]}
+    settings = read_config(config)
+    incident, history = _with_store(settings, read)
+    first, where, link = _what_to_do(settings, incident)
+    row = as_dict(incident) | {"first_step": first, "history": [_event(entry) for entry in history]}
 
     def text(_row: Mapping[str, Any]) -> Iterable[str]:
         colour = severity_colour(incident.severity)
@@ -152,16 +155,24 @@ def show(ref: IdArgument, form: FormatOption = Format.text, config: ConfigOption
         yield f"{paint(incident.severity, colour)} {incident.state}" + (
             f" as {incident.resolution}" if incident.resolution else ""
         )
+        if incident.state != "resolved":
+            yield _line("first", first, bold=True)
+        for key, value in (("at", where), ("runbook", link), ("next", _NEXT[incident.state].format(incident.id))):
+            if value:
+                yield _line(key, value)
         for key in ("id", "fingerprint", "rule", "confidence", "first_seen", "last_seen", "occurrences", "owner"):
-            yield f"{paint(key.ljust(12), dim=True)} {printable(str(row[key]))}"
+            if row[key] is not None:
+                yield _line(key, str(row[key]))
         for key, value in incident.labels.items():
-            yield f"{paint('label'.ljust(12), dim=True)} {printable(f'{key}={value}')}"
+            yield _line("label", f"{key}={value}")
         for place in incident.locations:
-            yield f"{paint('seen in'.ljust(12), dim=True)} {printable(_place(place))}"
+            yield _line("seen in", _place(place))
+        if incident.locations and incident.occurrences > len(incident.locations):
+            yield _line("", f"and {incident.occurrences - len(incident.locations):,} more, before these")
         for event in row["history"]:
             note = f": {event['note']}" if event["note"] else ""
-            what = f"{event['time']} {event['action']} by {event['actor']}{note}"
-            yield f"{paint('history'.ljust(12), dim=True)} {printable(what)}"
+            became = f" as {event['resolution']}" if event["resolution"] else ""
+            yield _line("history", f"{event['time']} {event['action']}{became} by {event['actor']}{note}")
 
     emit_one(row, form, text)
 
@@ -195,6 +206,30 @@ def reopen(
     ref: IdsArgument, note: NoteOption = "", form: FormatOption = Format.text, config: ConfigOption = None
 ) -> None:
     _transition(ref, "reopen", None, note=note, form=form, config=config)
+
+
+_NEXT: dict[State, str] = {
+    "open": "monitor incidents ack {}",
+    "acknowledged": "monitor incidents resolve {} --as revoked",
+    "resolved": "",
+}
+
+
+def _line(key: str, value: str, *, bold: bool = False) -> str:
+    return f"{paint(key.ljust(12), dim=True)} {paint(printable(value), bold=bold)}"
+
+
+def _what_to_do(config: Config, incident: Incident) -> tuple[str, str, str]:
+    """What to do first, where it is done, and the address of the runbook as the alert gives it."""
+    from monitor import runbook
+    from monitor.delivery import FIRST_STEP
+
+    book = runbook.load(incident.runbook)
+    if book is None:
+        return FIRST_STEP, "", ""
+    listen = config.http.listen
+    base = config.http.base_url or (f"http://{listen}" if listen and not listen.endswith(":0") else "")
+    return book.first_step, book.where, f"{base}/runbooks/{book.name}" if base else book.name
 
 
 def as_dict(incident: Incident) -> dict[str, Any]:
@@ -274,9 +309,11 @@ def _with_store(config: Config, work: Callable[[Store], Awaitable[_T]], missing:
             return await work(store)
 
     if isinstance(url, Path) and not url.exists():
-        if missing is not None:
-            return missing
-        fail(f"there is no database at {url} yet; `monitor run` makes it")
+        nothing = f"there is no database at {url} yet; `monitor run` makes it"
+        if missing is None:
+            fail(nothing)
+        typer.echo(f"note: {nothing}", err=True)  # or an empty list of the wrong folder looks like good news
+        return missing
     try:
         return asyncio.run(run())
     except StoreError as error:

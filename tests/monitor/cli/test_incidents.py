@@ -10,6 +10,7 @@ import pytest
 
 from monitor.config import load
 from monitor.model import Finding
+from monitor.runbook import load as load_runbook
 from monitor.store import Store
 
 Command = Callable[..., subprocess.CompletedProcess[str]]
@@ -129,6 +130,39 @@ def test_the_life_of_an_incident(monitor: Command, stored: Path) -> None:
     assert answer.stdout == "1111111111111111 open\n"
 
 
+def test_show_says_what_to_do_and_what_comes_next(monitor: Command, config: Path) -> None:
+    async def fill() -> None:
+        settings = load(config)
+        settings.state_dir.mkdir()
+        async with await Store.open(settings.state_dir / "state.db", settings.policy) as store:
+            many = [finding(1, id=f"{n:064x}", runbook="github-token", line=n, offset=n) for n in range(300)]
+            await store.commit([*many, finding(2, id="f" * 64)])
+
+    asyncio.run(fill())
+    first = load_runbook("github-token").first_step  # type: ignore[union-attr]
+    lines = monitor("incidents", "show", "1111").stdout.splitlines()
+    assert f"first        {first}" in lines
+    assert "runbook      github-token" in lines  # port 0: nobody knows the address
+    assert f"next         monitor incidents ack {'1' * 16}" in lines
+    assert any(line.strip().startswith("and ") and line.endswith(" more, before these") for line in lines)
+    assert not any("None" in line for line in lines)
+    assert json.loads(monitor("incidents", "show", "1111", "--format", "json").stdout)["first_step"] == first
+    config.write_text(config.read_text().replace("127.0.0.1:0", "127.0.0.1:9321"))
+    assert "runbook      http://127.0.0.1:9321/runbooks/github-token" in monitor("incidents", "show", "1111").stdout
+    monitor("incidents", "ack", "1111")
+    assert f"resolve {'1' * 16} --as revoked" in monitor("incidents", "show", "1111").stdout
+    monitor("incidents", "resolve", "1111")
+    lines = monitor("incidents", "show", "1111").stdout.splitlines()
+    assert not any(line.startswith(("first   ", "next   ")) for line in lines)
+    assert monitor("incidents", "show", "2222").stdout.count("first    ") == 1  # without a runbook
+    assert "resolved as revoked by " in monitor("incidents", "show", "1111").stdout
+
+
+def test_an_empty_list_says_whether_it_was_narrowed(monitor: Command, stored: Path) -> None:
+    assert monitor("incidents", "list", "--rule", "jwt").stdout == "no unresolved incidents match\n"
+    assert monitor("incidents", "list", "--state", "resolved").stdout == "no resolved incidents\n"
+
+
 def test_what_cannot_be_done_is_one_and_the_rest_is_done(monitor: Command, stored: Path) -> None:
     answer = monitor("incidents", "ack", "4444", "1111")
     assert answer.returncode == 1
@@ -145,7 +179,9 @@ def test_what_cannot_be_done_is_one_and_the_rest_is_done(monitor: Command, store
 
 
 def test_before_the_first_run_nothing_is_made(monitor: Command, config: Path) -> None:
-    assert monitor("incidents", "list").stdout == "no unresolved incidents\n"
+    answer = monitor("incidents", "list")
+    assert answer.stdout == "no unresolved incidents\n"
+    assert f"there is no database at {config.parent}/state/state.db yet" in answer.stderr
     assert monitor("incidents", "list", "--format", "json").stdout == "[]\n"
     answer = monitor("incidents", "show", "1111")
     assert answer.returncode == 1
