@@ -57,7 +57,8 @@ app = typer.Typer(
     # Typer's own tracebacks show local variables, and those may hold a secret.
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
-    epilog="Exit codes: 0 fine; 1 findings or a failed check; 2 wrong usage; 78 bad configuration.",
+    epilog="Example: monitor scan . --gitignore\n\n"
+    "Exit codes: 0 fine; 1 findings or a failed check; 2 wrong usage; 78 bad configuration.",
 )
 
 
@@ -72,7 +73,8 @@ def _version(wanted: bool) -> None:
 @app.callback()
 def main(
     config: Annotated[
-        Path | None, typer.Option("--config", metavar="FILE", help="As --config of each command.", show_default=False)
+        Path | None,
+        typer.Option("--config", "-c", metavar="FILE", help="As --config of each command.", show_default=False),
     ] = None,
     version: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")

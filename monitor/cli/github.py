@@ -31,7 +31,11 @@ if TYPE_CHECKING:
     from monitor.store import Store
     from sinks.base import Severity
 
-app = command_app(no_args_is_help=True, help="GitHub: check the log-in, list alerts, read all alerts.")
+app = command_app(
+    no_args_is_help=True,
+    help="GitHub: check the log-in, list alerts, read all alerts.",
+    epilog="Example: monitor github doctor",
+)
 
 _T = TypeVar("_T")
 

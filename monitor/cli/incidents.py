@@ -34,7 +34,11 @@ if TYPE_CHECKING:
     from monitor.model import Resolution, Severity, State
     from monitor.store import AuditEntry, Store
 
-app = command_app(no_args_is_help=True, help="List, show, acknowledge and resolve incidents.")
+app = command_app(
+    no_args_is_help=True,
+    help="List, show, acknowledge and resolve incidents.",
+    epilog="Example: monitor incidents list --severity critical",
+)
 
 _T = TypeVar("_T")
 

@@ -14,7 +14,11 @@ from monitor.cli.common import ConfigOption, command_app, fail, printable
 __all__ = ["imports", "new"]
 
 # `--config` is taken here as by every command, though nothing in it matters to a file that is only written.
-imports = command_app(no_args_is_help=True, help="Turn rule files of other tools into a pack.")
+imports = command_app(
+    no_args_is_help=True,
+    help="Turn rule files of other tools into a pack.",
+    epilog="Example: monitor rules import gitleaks .gitleaks.toml -o rules.d/gitleaks.toml",
+)
 Output = Annotated[
     Path | None, typer.Option("--output", "-o", metavar="FILE", help="Write the pack here.", show_default=False)
 ]

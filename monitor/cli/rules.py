@@ -32,7 +32,11 @@ from monitor.cli.rule_files import imports, new
 if TYPE_CHECKING:
     from detectors.rule import Rule
 
-app = command_app(no_args_is_help=True, help="List, show, test, measure, import and start detection rules.")
+app = command_app(
+    no_args_is_help=True,
+    help="List, show, test, measure, import and start detection rules.",
+    epilog="Example: monitor rules list --search stripe",
+)
 app.add_typer(imports, name="import")
 app.command(
     "new",

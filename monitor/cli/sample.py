@@ -8,7 +8,17 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from monitor.cli.common import ConfigOption, command_app, complete_rules, find_rule, read_config, read_rules
+from monitor.cli.common import (
+    ConfigOption,
+    Format,
+    FormatOption,
+    command_app,
+    complete_rules,
+    emit,
+    find_rule,
+    read_config,
+    read_rules,
+)
 
 if TYPE_CHECKING:
     from detectors.engine import Worker
@@ -33,14 +43,15 @@ def sample(
     count: Annotated[int, typer.Option("-n", min=1, help="How many.")] = 1,
     line: Annotated[bool, typer.Option("--line", help="The whole example line around the secret.")] = False,
     seed: Annotated[str | None, typer.Option(help="The same samples each time.", show_default=False)] = None,
+    form: FormatOption = Format.text,
     config: ConfigOption = None,
 ) -> None:
     settings = read_config(config, optional=True)
     rule = find_rule(settings, rule_id)
     worker = worker_for(rule, read_rules(settings))
     start = secrets.token_hex(16) if seed is None else seed
-    for number in range(count):
-        typer.echo(one(worker, rule, f"{start}/{number}", line=line))
+    rows = ({"rule": rule.id, "sample": one(worker, rule, f"{start}/{n}", line=line)} for n in range(count))
+    emit(rows, form, lambda rows: (row["sample"] for row in rows))
 
 
 def worker_for(rule: Rule, rules: Iterable[Rule]) -> Worker:

@@ -27,7 +27,11 @@ from monitor.cli.common import (
 if TYPE_CHECKING:
     from sinks.base import Receipt, SinkConfig
 
-app = command_app(no_args_is_help=True, help="List the sinks and send test notifications.")
+app = command_app(
+    no_args_is_help=True,
+    help="List the sinks and send test notifications.",
+    epilog="Example: monitor sinks test pager",
+)
 
 
 @app.command("list", epilog="Example: monitor sinks list --format json", help="List the configured sinks.")
@@ -35,6 +39,9 @@ def list_sinks(form: FormatOption = Format.text, config: ConfigOption = None) ->
     rows = [{"name": s.name, "type": s.type, "fallback": s.fallback} for s in read_config(config).sinks]
 
     def text(rows: Sequence[Mapping[str, Any]]) -> Iterable[str]:
+        if not rows:
+            yield "no sinks: incidents are kept and nobody is told; add [[sinks]] to the configuration"
+            return
         yield from table(("name", "type", "fallback"), [[r["name"], r["type"], r["fallback"] or "-"] for r in rows])
 
     emit(rows, form, text)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -16,6 +17,14 @@ def test_one_fingerprint_a_line_with_the_configured_key(monitor: Command, config
     assert answer.stdout.splitlines() == [fingerprint(key, b"first secret"), "", fingerprint(key, b"second secret")]
     assert answer.stderr == ""
     assert "secret" not in answer.stdout
+
+
+def test_objects_for_scripts(monitor: Command, config: Path) -> None:
+    first, _, second = monitor("fingerprint", stdin="a\n\nb\n").stdout.splitlines()
+    expected = [{"fingerprint": first}, {"fingerprint": None}, {"fingerprint": second}]
+    assert json.loads(monitor("fingerprint", "--format", "json", stdin="a\n\nb\n").stdout) == expected
+    lines = monitor("fingerprint", "--format", "jsonl", stdin="a\n\nb\n").stdout.splitlines()
+    assert [json.loads(line) for line in lines] == expected
 
 
 def test_a_sample_can_be_piped_in(monitor: Command, config: Path) -> None:

@@ -36,6 +36,11 @@ def test_every_command_has_an_example_in_its_help(monitor: Command, name: str) -
         assert "--config" in answer.stdout
 
 
+@pytest.mark.parametrize("words", ["", "incidents", "rules", "rules import", "sinks", "github"])
+def test_every_group_has_an_example_in_its_help(monitor: Command, words: str) -> None:
+    assert f"Example: monitor {words}" in monitor(*words.split(), "--help").stdout
+
+
 def test_help_imports_nothing_slow() -> None:
     """What makes `monitor --help` start at once, without measuring time."""
     code = (

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import subprocess
 from collections.abc import Callable
 
@@ -23,6 +24,14 @@ def test_a_sample_is_a_secret_of_its_rule_and_new_each_time(monitor: Command) ->
         (match,) = worker.scan(line.encode())
         assert match.secret.decode() == line
     assert monitor("sample", "github-pat").stdout not in answer.stdout
+
+
+def test_samples_and_their_rule_for_scripts(monitor: Command) -> None:
+    text = monitor("sample", "github-pat", "-n", "2", "--seed", "1").stdout.splitlines()
+    expected = [{"rule": "github-pat", "sample": sample} for sample in text]
+    assert json.loads(monitor("sample", "github-pat", "-n", "2", "--seed", "1", "--format", "json").stdout) == expected
+    lines = monitor("sample", "github-pat", "-n", "2", "--seed", "1", "--format", "jsonl").stdout.splitlines()
+    assert [json.loads(line) for line in lines] == expected
 
 
 def test_a_seed_gives_the_same_samples_and_line_the_text_around(monitor: Command) -> None:

@@ -21,6 +21,10 @@ def test_list(monitor: Command, config: Path) -> None:
         {"name": "hook", "type": "webhook", "fallback": "screen"},
     ]
     assert "hook    webhook  screen" in monitor("sinks", "list").stdout
+    config.write_text("")
+    answer = monitor("sinks", "list")
+    assert (answer.returncode, answer.stdout.startswith("no sinks: ")) == (0, True)
+    assert monitor("sinks", "list", "--format", "json").stdout == "[]\n"
 
 
 def test_the_console_gets_a_test(monitor: Command, config: Path) -> None:
