@@ -35,6 +35,7 @@ __all__ = [
     "RulesConfig",
     "find",
     "key",
+    "lines",
     "load",
     "parse",
 ]
@@ -57,8 +58,15 @@ class Problem(NamedTuple):
 class ConfigError(Exception):
     """Everything that is wrong with the configuration. `str()` gives one line a problem, safe to print and log."""
 
-    def __init__(self, path: Path | None, problems: Sequence[Problem], lines: Mapping[str, int] | None = None) -> None:
-        self.path = path
+    def __init__(
+        self,
+        path: Path | None,
+        problems: Sequence[Problem],
+        lines: Mapping[str, int] | None = None,
+        rest: Config | None = None,
+    ) -> None:
+        """`rest`: what of the file is right, for a check that wants to go on."""
+        self.path, self.rest = path, rest
         self.problems = list(problems)
         self._lines = dict(lines or {})
         super().__init__(self._text())
@@ -229,8 +237,17 @@ def parse(text: str, path: Path | None = None) -> Config:
     reader.unknown_tables()
     reader.references(config)
     if reader.problems:
-        raise ConfigError(path, reader.problems, _lines(text, [problem.key for problem in reader.problems]))
+        keys = [problem.key for problem in reader.problems]
+        raise ConfigError(path, reader.problems, _lines(text, keys), config)
     return config
+
+
+def lines(config: Config, keys: Iterable[str]) -> dict[str, int]:
+    """Line numbers of key paths in the file, as far as they are found."""
+    try:
+        return _lines(config.path.read_text(encoding="utf-8"), keys) if config.path else {}
+    except (OSError, UnicodeDecodeError):
+        return {}
 
 
 def database(config: Config) -> str | Path:
@@ -426,6 +443,20 @@ def _suggest(word: str, known: Iterable[str]) -> str:
     return f'; did you mean "{close[0]}"?' if close else ""
 
 
+_WORDS = {
+    "bool_parsing": "must be true or false",
+    "bool_type": "must be true or false",
+    "int_from_float": "must be a whole number",
+    "int_parsing": "must be a whole number",
+    "int_type": "must be a whole number",
+    "missing": "missing",
+    "path_type": "must be a path, as a string",
+    "string_type": "must be a string",
+    "timezone_aware": "must have a time zone, such as 2026-01-02T03:04:05Z",
+    "too_short": "must not be empty",
+}
+
+
 def _message(model: type[BaseModel], kind: str, location: tuple[int | str, ...], text: str) -> str:
     """pydantic's message in our words. `text` holds no input (hide_input_in_errors; our validators show none)."""
     if kind == "extra_forbidden":
@@ -433,8 +464,8 @@ def _message(model: type[BaseModel], kind: str, location: tuple[int | str, ...],
         fields = [entry.alias or name for name, entry in table.model_fields.items()] if table else []
         known = f"; known keys: {', '.join(fields)}" if fields else ""
         return f"unknown key{_suggest(str(location[-1]), fields)}{known}"
-    if kind == "missing":
-        return "missing"
+    if kind in _WORDS:
+        return _WORDS[kind]
     text = text.removeprefix("Value error, ").removeprefix("Assertion failed, ")
     return re.sub(r"^(Input|String|List|Tuple|Value) should ", "must ", text).replace("valid tuple", "list")
 

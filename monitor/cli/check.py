@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
 
@@ -53,7 +54,7 @@ def check(
     form: FormatOption = Format.text,
     config: ConfigOption = None,
 ) -> None:
-    from monitor.config import ConfigError
+    from monitor.config import ConfigError, lines
 
     findings: list[Finding] = []
     settings: Config | None = None
@@ -68,6 +69,11 @@ def check(
     except ConfigError as error:
         name = str(error.path or "configuration")
         findings += [Finding("configuration", p.key, p.message, error.line(p.key)) for p in error.problems]
+        if error.rest is not None:  # mistakes in rules are shown too, not at the next attempt
+            findings += _rules_as_read(error.rest)
+    else:
+        places = lines(settings, [found.key for found in findings])
+        findings = [found._replace(line=places.get(found.key)) for found in findings]
 
     def text(_rows: Sequence[Mapping[str, Any]]) -> Iterable[str]:
         for found in findings:
@@ -102,6 +108,19 @@ def _rules(config: Config) -> list[Finding]:
     return [Finding("notice", "rules.paths", warning) for warning in costly(engine.rules)]
 
 
+def _rules_as_read(config: Config) -> list[Finding]:
+    """What is wrong with the rules as far as reading them tells, without a state folder that may be the wrong one."""
+    from detectors.rule import load_rules
+    from monitor.config import ConfigError
+
+    try:
+        with rule_errors(config):
+            load_rules(config.rules.packs, config.rules.paths, config.rules.disable)
+    except ConfigError as error:
+        return [Finding("rules", problem.key, problem.message) for problem in error.problems]
+    return []
+
+
 def _notices(config: Config) -> Iterator[Finding]:
     if not config.sources:
         yield Finding("notice", "sources", "there is no source, so nothing is watched; add [[sources]]")
@@ -111,6 +130,28 @@ def _notices(config: Config) -> Iterator[Finding]:
     for index, sink in enumerate(config.sinks):
         if config.routes and sink.name not in told:
             yield Finding("notice", f"sinks[{index}]", f'no route leads to "{sink.name}", so it gets no alerts')
+    if config.routes and all(route.matchers for route in config.routes):
+        message = "every route has matchers, so what fits none of them is kept and nobody is told; end with one without"
+        yield Finding("notice", "routes", message)
+    yield from _labels(config)
+    people = [sink.name for sink in config.sinks if sink.type in ("slack", "pagerduty", "email")]
+    if people and config.http.listen and config.http.base_url is None:
+        message = f"links in the alerts of {', '.join(people)} lead to {config.http.listen}; set http.base_url"
+        yield Finding("notice", "http", message)
+
+
+def _labels(config: Config) -> Iterator[Finding]:
+    """Matchers whose label looks mistyped; rules bring labels of their own, so none is wrong for certain."""
+    known = ("severity", "rule", "name", "source", "path", "state", "confidence", "fingerprint")
+    places = [(f"routes[{index}]", route.matchers) for index, route in enumerate(config.routes)]
+    places += [(f"silences[{index}]", silence.matchers) for index, silence in enumerate(config.silences)]
+    for key, matchers in places:
+        for place, matcher in enumerate(matchers):
+            close = get_close_matches(matcher.label, known, n=1, cutoff=0.75)
+            if close and matcher.label not in known:
+                what = printable(matcher.label)
+                message = f"{what} is no label that all incidents have; did you mean {close[0]}?"
+                yield Finding("notice", f"{key}.matchers[{place}]", message)
 
 
 def _environment(config: Config) -> Iterator[Finding]:

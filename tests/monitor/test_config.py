@@ -118,7 +118,7 @@ sinks = ["chta"]
         "routes[0].sinks[0]",
     ]
     assert len(text) == 5
-    assert text[0].startswith(f"{path}:2: monitor.workers: must be a valid integer")
+    assert text[0].startswith(f"{path}:2: monitor.workers: must be a whole number")
     assert text[1].startswith(f'{path}:7: sources[0].include: source "services": ')
     assert text[2].startswith(f'{path}:13: sources[1].exlude: source "more": unknown key; did you mean "exclude"?')
     assert text[3].startswith(f'{path}:17: sinks[0].type: sink "chat": unknown sink type')
@@ -137,7 +137,7 @@ sinks = ["chta"]
         ("monitor = 1", "monitor", "must be a table: [monitor]"),
         ("[monitor]\nstate = 'x'", "monitor.state", 'did you mean "state_dir"?'),
         ("[monitor]\nlog_level = 'loud'", "monitor.log_level", "'debug'"),
-        ("[http]\nlisten = 9321", "http.listen", "must be a valid string"),
+        ("[http]\nlisten = 9321", "http.listen", "must be a string"),
         ("[http]\nlisten = 'localhost'", "http.listen", "HOST:PORT"),
         ("[http]\nbase_url = 'ftp://x'", "http.base_url", "http or https"),
         ("[http]\nbase_url = 'https://a:b@x'", "http.base_url", "user name"),
@@ -154,10 +154,13 @@ sinks = ["chta"]
         ("[[sinks]]\nname = 'a'\ntype = 'console'\nfallback = 'a'", "sinks[0].fallback", "itself"),
         ("[[sinks]]\nname = 'a'\ntype = 'console'\nfallback = 'b'", "sinks[0].fallback", "known sinks: a"),
         ("[[routes]]\nsinks = ['a']", "routes[0].sinks[0]", "there are no [[sinks]]"),
-        ("[[routes]]\nsinks = []", "routes[0].sinks", "at least 1"),
+        ("[[routes]]\nsinks = []", "routes[0].sinks", "must not be empty"),
         ("[[routes]]\nsinks = ['a']\nburst = 'x'\n[[sinks]]\nname='a'\ntype='console'", "routes[0].burst", "20/1m"),
         ("[[silences]]\nmatchers = ['severity']", "silences[0].matchers[0]", "not a matcher"),
         ("[rules]\npacks = 'default'", "rules.packs", "must be a list"),
+        ("[monitor]\nstate_dir = 5", "monitor.state_dir", "must be a path"),
+        ("[monitor]\nworkers = 1.5", "monitor.workers", "must be a whole number"),
+        ("[[silences]]\nmatchers = ['a=\"b\"']\nends = 2026-01-02", "silences[0].ends", "must have a time zone"),
     ],
 )
 def test_each_mistake_has_its_key_and_says_what_to_do(text: str, key: str, part: str) -> None:

@@ -42,11 +42,38 @@ def test_every_mistake_at_once_is_78(monitor: Command, tmp_path: Path) -> None:
     assert len(monitor("check", "--format", "jsonl").stdout.splitlines()) == 5
 
 
+def test_mistakes_in_rules_are_shown_beside_those_of_other_tables(monitor: Command, tmp_path: Path) -> None:
+    (tmp_path / "config.toml").write_text(
+        "[monitor]\nworkers = 0\nstate_dir = 's'\n[rules]\npacks = ['vcs/github']\ndisable = ['github-pta']\n"
+    )
+    answer = monitor("check", "--format", "json")
+    assert answer.returncode == 78
+    assert kinds(answer) == {"configuration": ["monitor.workers"], "rules": ["rules.disable"]}
+    assert not (tmp_path / "s").exists()
+
+
+def test_what_would_keep_an_alert_from_being_told_or_understood_is_a_note(monitor: Command, tmp_path: Path) -> None:
+    (tmp_path / "config.toml").write_text(
+        "[monitor]\nstate_dir = 's'\n[rules]\npacks = ['vcs/github']\n"
+        "[[sinks]]\nname = 'chat'\ntype = 'slack'\nwebhook_url = 'env:HOOK'\n"
+        "[[routes]]\nmatchers = ['severty=\"high\"', 'team=\"a\"']\nsinks = ['chat']\n"
+    )
+    answer = monitor("check", "--no-environment", "--format", "json")
+    assert answer.returncode == 0
+    rows = {row["key"]: row for row in json.loads(answer.stdout)}
+    assert set(rows) == {"sources", "routes", "routes[0].matchers[0]", "http"}
+    assert "did you mean severity?" in rows["routes[0].matchers[0]"]["message"]
+    assert rows["routes[0].matchers[0]"]["line"] == 10
+    assert "every route has matchers" in rows["routes"]["message"]
+    assert "set http.base_url" in rows["http"]["message"]
+
+
 def test_what_only_this_machine_lacks_is_one_and_can_be_left_out(monitor: Command, config: Path) -> None:
     (config.parent / "logs").mkdir()
     answer = monitor("check", "--format", "json")
     assert answer.returncode == 1
     assert kinds(answer) == {"environment": ["sinks[1].url"]}
+    assert json.loads(answer.stdout)[0]["line"] == 24
     assert monitor("check", "--no-environment").returncode == 0
 
 
