@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import gc
 import os
 import sys
@@ -10,26 +11,30 @@ import traceback
 __all__ = ["main"]
 
 EX_SOFTWARE = 70  # a bug of ours; distinct from the exit codes that scripts depend on
+EX_IOERR = 74  # what was to be printed could not be
 EX_CONFIG = 78
+EX_SIGPIPE = 141  # as shells report a command whose reader has gone
 
 
 def main() -> None:
     """Run the command line; never returns."""
     # Next to nothing made while starting is garbage: looking for it every 700 objects takes a tenth of the time.
     gc.set_threshold(50_000, 20, 100)
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:  # it was closed, as by `>&-`
+            setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: SIM115 - as long as we live
     from monitor.cli import app
 
     try:
         app(prog_name="monitor")
-    except BrokenPipeError:
-        # The reader has gone (`monitor … | head`). Keep Python from failing again when it flushes at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(141)
-    except Exception as error:  # noqa: BLE001 - the last boundary; decides what may be shown
-        sys.exit(_report(error))
     except SystemExit as end:
+        # The reader has gone (`monitor … | head`): click ends with 1 then, which means findings here.
+        if isinstance(end.__context__, BrokenPipeError):
+            sys.exit(EX_SIGPIPE)
         _leave(end.code)
         raise
+    except Exception as error:  # noqa: BLE001 - the last boundary; decides what may be shown
+        sys.exit(_report(error))
 
 
 def _leave(code: object) -> None:
@@ -53,6 +58,10 @@ def _report(error: Exception) -> int:
     if store is not None and isinstance(error, store.StoreError):
         sys.stderr.write(f"{error}\n")
         return 1
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EIO):
+        sys.stderr.write(f"{os.strerror(error.errno)}: the output is not complete\n")
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python fails again when it flushes at exit
+        return EX_IOERR
     # A message may quote what was being worked on, so of an unexpected error only the place and the type are shown.
     frames = [frame for frame in traceback.extract_tb(error.__traceback__) if "/typer/" not in frame.filename]
     sys.stderr.writelines(traceback.format_list(frames))

@@ -139,6 +139,9 @@ def scan(
     for path in paths:
         if path != "-" and not os.path.lexists(path):
             fail(f"{printable(path)}: there is no such file or folder", 2)
+    unread = [path for path in paths if path != "-" and not os.access(path, os.R_OK)]  # said when their turn comes
+    if write_baseline is not None and not os.access(write_baseline.parent, os.W_OK | os.X_OK):
+        fail(f"{printable(str(write_baseline))}: its folder is not one that this user may write to", 2)
     settings = read_config(config, optional=True)
     engine = _engine(settings)
     _known_rules(engine, rule or ())
@@ -166,8 +169,7 @@ def scan(
     session.run(engine, options, threads or settings.workers, gitignore=gitignore, git=git, max_size=max_size)
     if write_baseline is not None:
         _write_baseline(write_baseline, key, session.all)
-        raise typer.Exit(0)
-    raise typer.Exit(1 if session.shown else 0)
+    raise typer.Exit(1 if session.shown and write_baseline is None else 2 if unread else 0)
 
 
 def _engine(settings: Config) -> Engine:

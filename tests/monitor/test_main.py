@@ -43,6 +43,21 @@ def test_a_closed_pipe_is_quiet(tmp_path: Path) -> None:
     )
     assert len(answer.stdout.splitlines()) == 1
     assert answer.stderr == ""
+    assert answer.returncode == 141
+
+
+@pytest.mark.parametrize(("redirected", "code"), [(">/dev/full", 74), (">&-", 0), ("<&-", 0)])
+def test_an_output_that_is_full_or_closed_is_no_bug_of_ours(tmp_path: Path, redirected: str, code: int) -> None:
+    answer = subprocess.run(
+        ["bash", "-c", f"{sys.executable} -m monitor rules list {redirected}"],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        stderr=subprocess.PIPE,
+        text=True,
+        check=False,
+    )
+    assert answer.returncode == code
+    assert answer.stderr == ("No space left on device: the output is not complete\n" if code else "")
 
 
 @pytest.mark.parametrize(("arguments", "code"), [(["rules", "list"], 0), (["rules", "show", "no-such-rule"], 2)])

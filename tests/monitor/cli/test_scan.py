@@ -169,6 +169,31 @@ def test_trees_limits_and_what_cannot_be_read(monitor: Command, tmp_path: Path) 
     assert not any("link" in str(path) for path in paths)
 
 
+def test_a_named_path_that_cannot_be_read_is_no_clean_bill(monitor: Command, tmp_path: Path) -> None:
+    (tmp_path / "clean").write_text("nothing\n")
+    (tmp_path / "dangling").symlink_to("gone")
+    answer = monitor("scan", "clean", "dangling")
+    assert (answer.returncode, answer.stdout) == (2, "")
+    assert "dangling: No such file or directory" in answer.stderr
+    assert "0 findings in 1 file, 1 could not be read" in answer.stderr
+    (tmp_path / "leak").write_text(token(1))
+    assert monitor("scan", "leak", "dangling").returncode == 1
+
+
+def test_a_baseline_that_cannot_be_written_is_said_before_the_scan(monitor: Command, tmp_path: Path) -> None:
+    (tmp_path / "leak").write_text(token(1))
+    answer = monitor("scan", "leak", "--write-baseline", "gone/base.json")
+    assert (answer.returncode, answer.stdout) == (2, "")
+    assert answer.stderr == "gone/base.json: its folder is not one that this user may write to\n"
+
+
+def test_names_that_are_not_utf8_and_gitignore(monitor: Command, tmp_path: Path) -> None:
+    (tmp_path / "d").mkdir()
+    (tmp_path / "d" / os.fsdecode(b"\xff")).write_text(token(1))
+    (tmp_path / "d" / ".gitignore").write_text("*.log\n")
+    assert [row["path"] for row in rows(monitor("scan", "-f", "jsonl", "--gitignore", "d"))] == ["d/\\udcff"]
+
+
 def test_hostile_names_are_escaped(monitor: Command, tmp_path: Path) -> None:
     (tmp_path / "d").mkdir()
     name = b"\x1b[31mred\n\xff"
