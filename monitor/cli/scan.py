@@ -153,6 +153,7 @@ def scan(
         severities=frozenset(SEVERITIES[SEVERITIES.index(severity) :]),
         confidences=frozenset(CONFIDENCES[CONFIDENCES.index(confidence) :]),
         known=_read_baseline(baseline, key),
+        own={os.path.abspath(path) for path in (baseline, write_baseline) if path is not None},
         keep=write_baseline is not None or form in (Form.json, Form.sarif),
     )
     from monitor.scan.run import Options
@@ -238,9 +239,11 @@ class _Session:
         severities: frozenset[str],
         confidences: frozenset[str],
         known: frozenset[str],
+        own: set[str],
         keep: bool,
     ) -> None:
-        self.paths, self.form, self.keep = paths, form, keep
+        """`own`: files that are ours and no part of the tree: baselines, full of digests."""
+        self.paths, self.form, self.keep, self.own = paths, form, keep, own
         self.rules, self.severities, self.confidences, self.known = rules, severities, confidences, known
         self.all: list[Hit] = []  # only for what is written at the end: a document, a baseline
         self.shown = self.suppressed = self.accepted = self.files = self.size = 0
@@ -264,6 +267,7 @@ class _Session:
             entries = walk(
                 self.paths, self._problem, gitignore=gitignore, git=git, max_size=max_size, skipped=self._skip
             )
+            entries = (entry for entry in entries if os.path.abspath(entry.path) not in self.own)
             with _Progress() as progress:
                 for outcome in scan_all(progress.listed(entries), engine, options, threads):
                     self._take(outcome, progress)

@@ -143,8 +143,13 @@ def test_baseline(monitor: Command, tmp_path: Path) -> None:
     answer = monitor("scan", "--baseline", "base.json", "-f", "jsonl", "src")
     assert answer.returncode == 1
     assert [row["path"] for row in rows(answer)] == ["src/b"]
+    (tmp_path / "src" / "b").unlink()
+    (tmp_path / "base.json").rename(tmp_path / "src" / "base.json")  # in the tree, and no part of it
+    answer = monitor("scan", "src", "--baseline", "./src/base.json")
+    assert (answer.returncode, answer.stdout) == (0, "")
+    assert "in 2 files" in answer.stderr
     (tmp_path / "state" / "fingerprint.key").unlink()
-    answer = monitor("scan", "--baseline", "base.json", "src")
+    answer = monitor("scan", "--baseline", "src/base.json", "src")
     assert answer.returncode == 78
     assert "another fingerprint key" in answer.stderr
 
