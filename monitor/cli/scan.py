@@ -167,7 +167,11 @@ def scan(
         archives=archives,
         max_unpacked=max_unpacked,
     )
-    session.run(engine, options, threads or settings.workers, gitignore=gitignore, git=git, max_size=max_size)
+    try:
+        session.run(engine, options, threads or settings.workers, gitignore=gitignore, git=git, max_size=max_size)
+    except KeyboardInterrupt:
+        sys.stdout.flush()
+        os._exit(130)  # a thread that waits for a pipe cannot be interrupted, and Python would wait for it
     if write_baseline is not None:
         _write_baseline(write_baseline, key, session.all)
     raise typer.Exit(1 if session.shown and write_baseline is None else 2 if unread else 0)

@@ -8,7 +8,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from monitor.scan.archive import HEAD, ArchiveError, Budget, Readable, Stream, kind, leaves
@@ -28,7 +28,10 @@ SNIFF = 8192  # bytes that tell text from binary
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """How to look. `skip_binary`: leave out files with a NUL in their first bytes. `max_unpacked`: bytes an archive."""
+    """How to look. `skip_binary`: leave out files with a NUL in their first bytes. `max_unpacked`: bytes an archive.
+
+    `stopped`: set when nobody waits for the outcomes any more.
+    """
 
     key: bytes = field(repr=False)
     context: bool = False
@@ -37,6 +40,7 @@ class Options:
     skip_binary: bool = False
     archives: bool = True
     max_unpacked: int = 4 << 30
+    stopped: threading.Event = field(default_factory=threading.Event)
 
 
 @dataclass(slots=True)
@@ -56,6 +60,7 @@ Job = Callable[[Searcher, Outcome], None]
 def scan(entries: Iterable[Entry], engine: Engine, options: Options, threads: int) -> Iterator[Outcome]:
     """Outcomes in the order of `entries`; only a few jobs are ever ahead of the reader."""
     local = threading.local()
+    options = replace(options, stopped=threading.Event())
 
     def run(job: Job) -> Outcome:
         searcher = getattr(local, "searcher", None)
@@ -65,17 +70,22 @@ def scan(entries: Iterable[Entry], engine: Engine, options: Options, threads: in
         job(searcher, outcome)
         return outcome
 
-    with ThreadPoolExecutor(threads, thread_name_prefix="scan") as pool:
+    pool = ThreadPoolExecutor(threads, thread_name_prefix="scan")
+    wait = True
+    try:
         waiting: deque[Future[Outcome]] = deque()
-        try:
-            for job in _jobs(entries, options):
-                waiting.append(pool.submit(run, job))
-                if len(waiting) >= 4 * threads:
-                    yield waiting.popleft().result()
-            while waiting:
+        for job in _jobs(entries, options):
+            waiting.append(pool.submit(run, job))
+            if len(waiting) >= 4 * threads:
                 yield waiting.popleft().result()
-        finally:
-            pool.shutdown(wait=True, cancel_futures=True)
+        while waiting:
+            yield waiting.popleft().result()
+    except KeyboardInterrupt:
+        wait = False  # a pipe that nobody writes to would hold us for ever
+        raise
+    finally:
+        options.stopped.set()
+        pool.shutdown(wait=wait, cancel_futures=True)
 
 
 def scan_stream(name: str, file: Readable, engine: Engine, options: Options) -> Iterator[Outcome]:
@@ -203,7 +213,7 @@ def _opened(path: str, file: Readable, options: Options, outcome: Outcome) -> It
     if not options.archives:
         yield path, Stream(iter(lambda: file.read(BLOCK), b""))
         return
-    budget = Budget(options.max_unpacked)
+    budget = Budget(options.max_unpacked, stopped=options.stopped)
     try:
         yield from leaves(path, file, budget, lambda name, why: outcome.problems.append((name, why)))
     except ArchiveError as error:

@@ -3,6 +3,7 @@ from __future__ import annotations
 import gzip
 import json
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -241,6 +242,18 @@ def test_reveal_and_colour_on_a_terminal_only(tmp_path: Path) -> None:
         assert child.exitstatus == 1
         assert (token(1) in output) is shown
         assert "\x1b[" in output
+
+
+def test_ctrl_c_ends_at_once_what_waits_for_a_pipe(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "a").write_text(token(1))
+    command = [sys.executable, "-m", "monitor", "scan", "-f", "jsonl", "--threads", "1", *["a"] * 64 * 5, "pipe"]
+    environment = {"PATH": os.environ["PATH"], "HOME": str(tmp_path), "PYTHONPATH": str(ROOT)}
+    with subprocess.Popen(command, cwd=tmp_path, env=environment, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert '"path":"a"' in process.stdout.readline()  # the scan is on its way
+        process.send_signal(signal.SIGINT)
+        assert process.wait(30) == 130
 
 
 @pytest.mark.parametrize(("text", "value"), [("10", 10), ("1K", 1024), ("2 MiB", 2 << 20), ("3gb", 3 << 30), (7, 7)])
