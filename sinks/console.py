@@ -13,7 +13,7 @@ from rich.text import Text
 
 from sinks.base import Incident, Notification, Receipt, Severity, SinkConfig, SinkError
 from sinks.http import Http
-from sinks.text import clip, facts, headline, link, place, printable, prose, seen
+from sinks.text import clip, facts, first_steps, headline, link, place, printable, prose, seen
 from sinks.webhook import encode
 
 __all__ = ["Console", "ConsoleConfig", "render"]
@@ -97,7 +97,7 @@ def render(notification: Notification, *, width: int = 100, bar: str = "┃") ->
     if len(notification.incidents) == 1:
         body = _one(notification.incidents[0], notification, width)
     elif notification.incidents:
-        body = _many(notification)
+        body = _many(notification, width)
     else:
         body = _prose(notification, width)
     # assembled, not added: a Text that others are added to lends them its style
@@ -132,7 +132,7 @@ def _one(incident: Incident, notification: Notification, width: int) -> list[Tex
     return lines
 
 
-def _many(notification: Notification) -> list[Text]:
+def _many(notification: Notification, width: int) -> list[Text]:
     lines = []
     for incident in notification.incidents[:ROWS]:
         where = place(incident.locations[0]) if incident.locations else ""
@@ -149,6 +149,8 @@ def _many(notification: Notification) -> list[Text]:
     hidden = len(notification.incidents) - ROWS
     if hidden > 0:
         lines.append(Text(f"{'':<9}and {hidden:,} more", "dim"))
+    for index, step in enumerate(first_steps(notification)):
+        lines += _wrapped("" if index else "first", step, width, "bold")
     if url := link(notification.runbook):
         lines.append(_field("runbook", Text(url, Style(underline=True, link=url))))
     lines.append(_field("all", Text(link(notification.url) or "monitor incidents list", "green")))

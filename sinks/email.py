@@ -20,7 +20,7 @@ from pydantic import AfterValidator, Field, model_validator
 
 from sinks.base import Credential, Incident, Notification, Receipt, SinkConfig, SinkError, resolve
 from sinks.http import Http, network_error
-from sinks.text import NAME, clip, facts, headline, link, links, place, printable, prose, seen
+from sinks.text import NAME, clip, facts, first_steps, headline, link, links, place, printable, prose, seen
 
 __all__ = ["Email", "EmailConfig", "compose"]
 
@@ -149,6 +149,7 @@ def _body(notification: Notification) -> str:
         lines = [_row(incident) for incident in notification.incidents[:ROWS]]
         if len(notification.incidents) > ROWS:
             lines.append(f"and {len(notification.incidents) - ROWS:,} more")
+        lines += ["", *(f"First:    {step}" for step in first_steps(notification))]
     else:
         lines = prose(notification.text)
     if good := link(runbook):

@@ -11,7 +11,7 @@ from pydantic import Field, field_validator, model_validator
 
 from sinks.base import Credential, Incident, Notification, Reason, Receipt, Severity, SinkConfig, SinkError, resolve
 from sinks.http import Http, Reply, retry_after
-from sinks.text import clip, facts, headline, link, links, place, printable, prose, seen
+from sinks.text import clip, facts, first_steps, headline, link, links, place, printable, prose, seen
 
 __all__ = ["Slack", "SlackConfig", "escape", "message"]
 
@@ -246,7 +246,10 @@ def _many(notification: Notification) -> list[dict[str, Any]]:
     hidden = len(notification.incidents) - len(rows)
     if hidden > 0:
         rows.append(f"and {hidden:,} more: `monitor incidents list`")
-    return [_section("\n".join(rows))]
+    blocks = [_section("\n".join(rows))]
+    if steps := first_steps(notification):
+        blocks.append(_section("\n".join(["*What to do first*", *(escape(step, 500) for step in steps)])))
+    return blocks
 
 
 def _links(notification: Notification) -> str:

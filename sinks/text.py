@@ -13,6 +13,7 @@ __all__ = [
     "clean",
     "clip",
     "facts",
+    "first_steps",
     "headline",
     "instant",
     "link",
@@ -96,6 +97,12 @@ def place(location: Location) -> str:
 def facts(incident: Incident) -> str:
     """The public facts of an incident in one line: `role=service_role, account=…`."""
     return printable(", ".join(f"{key}={value}" for key, value in sorted(incident.labels.items())))
+
+
+def first_steps(notification: Notification) -> list[str]:
+    """What to do first about a group: each different advice once, at most three."""
+    steps = (printable(incident.first_step) for incident in notification.incidents if incident.state != "resolved")
+    return list(dict.fromkeys(filter(None, steps)))[:3]
 
 
 def headline(notification: Notification) -> str:

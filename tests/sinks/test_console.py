@@ -88,8 +88,10 @@ def test_a_group_is_a_list() -> None:
     assert lines[0] == "┃  CRITICAL  12 secrets (GitHub personal access token) exposed"
     row = "┃ critical GitHub personal access token ghp_a1B2… /var/log/app/api.log:1042 17× id0"
     assert " ".join(lines[1].split()) == row
-    assert len(lines) == 1 + 10 + 2
-    assert lines[-2:] == ["┃          and 2 more", "┃ all      monitor incidents list"]
+    assert len(lines) == 1 + 10 + 3
+    assert lines[-3] == "┃          and 2 more"
+    assert lines[-2].startswith("┃ first    Revoke the token on GitHub")
+    assert lines[-1] == "┃ all      monitor incidents list"
 
 
 def test_operational_events_are_wrapped_prose() -> None:

@@ -116,6 +116,7 @@ def test_a_group_is_a_list() -> None:
     text = compose(notification(*[incident()] * 60), "a@b", ("c@d",), NOW).get_content()
     assert text.splitlines()[0] == "60 secrets (GitHub personal access token) exposed"
     assert "and 10 more" in text
+    assert text.count("First:    Revoke the token on GitHub") == 1
 
 
 @pytest.mark.parametrize(

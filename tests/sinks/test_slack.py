@@ -48,6 +48,10 @@ async def test_a_webhook_message_says_it_all(http: Http, credential: Put) -> Non
         assert part in shown
 
 
+def test_a_group_says_once_what_to_do_first() -> None:
+    assert words(message(notification(*[incident()] * 5))).count("Revoke the token on GitHub") == 1
+
+
 async def test_a_bot_keeps_one_message_current_and_tells_the_story_in_its_thread(http: Http, credential: Put) -> None:
     async with FakeSlack() as fake:
         sink = bot(http, fake, credential)

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sinks.base import Location, Notification
-from sinks.text import ago, clean, clip, facts, headline, instant, link, links, place, printable, seen
+from sinks.text import ago, clean, clip, facts, first_steps, headline, instant, link, links, place, printable, seen
 from tests.fakes.notifications import NOW, event, incident, notification, notifications
 
 anything = st.text(st.characters(codec=None))
@@ -91,3 +91,10 @@ def test_links_come_from_the_notification_or_its_only_incident() -> None:
         "https://" + "a" * 3000,
     ):
         assert link(bad) is None
+
+
+def test_first_steps_of_a_group_are_few_different_and_of_what_is_open() -> None:
+    steps = ["b", "a", "b", "", "c\x1b", "d"]
+    many = [incident(first_step=step) for step in steps]
+    assert first_steps(notification(incident(first_step="z", state="resolved"), *many)) == ["b", "a", "c\\x1b"]
+    assert first_steps(event()) == []
