@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import glob
 import os
 import random
@@ -362,8 +363,10 @@ class Daemon:
             server = web.serve(application, host, port)
             self.address = await server.__aenter__()
         except OSError as error:
-            problem = configuration.Problem("http.listen", f"{config.http.listen}: {error.strerror or error}")
-            raise ConfigError(config.path, [problem]) from None
+            why = os.strerror(error.errno) if error.errno else str(error)
+            hint = '; is a monitor running already? Otherwise set another port, or "" for no HTTP'
+            message = f"{config.http.listen}: {why}{hint if error.errno == errno.EADDRINUSE else ''}"
+            raise ConfigError(config.path, [configuration.Problem("http.listen", message)]) from None
         try:
             yield
         finally:

@@ -94,6 +94,12 @@ def new(
     for field, value in fields.items():
         text = text.replace(field, value)
     _write(text, output)
+    if output is not None:
+        typer.echo(
+            f"{output} is made; change it to the real format, name it in rules.paths, and run "
+            f"`monitor rules test {fields['<ID>']}`",
+            err=True,
+        )
 
 
 def _free(output: Path | None) -> None:

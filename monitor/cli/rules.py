@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict
+from difflib import get_close_matches
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -75,9 +76,16 @@ def list_rules(
     config: ConfigOption = None,
 ) -> None:
     wanted = {"family": family, "vendor": vendor, "severity": severity, "confidence": confidence}
+    every = read_rules(read_config(config, optional=True))
+    for key, value in wanted.items():
+        known = {getattr(rule, key) for rule in every}
+        if value is not None and value not in known:
+            there = sorted(known) if len(known) <= 40 else get_close_matches(value, known, n=3)
+            meant = f"; there are {', '.join(there)}" if there else ""
+            fail(f"no rule has the {key} {printable(value)!r}{meant}", 2)
     rules = [
         rule
-        for rule in read_rules(read_config(config, optional=True))
+        for rule in every
         if all(value is None or getattr(rule, key) == value for key, value in wanted.items())
         and (search is None or _has(rule, search))
     ]

@@ -204,7 +204,7 @@ async def test_an_address_that_is_taken_is_an_error_of_the_configuration(site: S
         other.bind(("127.0.0.1", 0))
         other.listen()
         site.configure(listen=f"127.0.0.1:{other.getsockname()[1]}")
-        with pytest.raises(ConfigError, match=r"http\.listen"):
+        with pytest.raises(ConfigError, match=r"http\.listen: 127.*is a monitor running already"):
             await site.daemon().run()
 
 

@@ -69,7 +69,9 @@ def test_a_file_of_which_nothing_can_be_had(monitor: Command, tmp_path: Path) ->
 def test_a_scaffold_passes_its_tests_in_every_form(
     monitor: Command, tmp_path: Path, options: tuple[str, ...], vendor: str, kind: str, rule: str
 ) -> None:
-    assert monitor("rules", "new", vendor, kind, *options, "-o", "own.toml").returncode == 0
+    answer = monitor("rules", "new", vendor, kind, *options, "-o", "own.toml")
+    assert answer.returncode == 0
+    assert "name it in rules.paths, and run `monitor rules test " in answer.stderr
     (tmp_path / "config.toml").write_text(
         "[monitor]\nstate_dir = 'state'\n[rules]\npacks = ['vcs/github']\npaths = ['own.toml']\n"
     )

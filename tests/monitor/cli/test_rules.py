@@ -5,6 +5,8 @@ import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+
 from detectors.rule import load_rules
 
 Command = Callable[..., subprocess.CompletedProcess[str]]
@@ -40,6 +42,21 @@ def test_list_filters(monitor: Command) -> None:
     rows = json.loads(answer.stdout)
     assert "github-pat" in {row["id"] for row in rows}
     assert {(row["vendor"], row["severity"]) for row in rows} == {("github", "critical")}
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "says"),
+    [
+        ("--severity", "worst", "there are critical, high, info, low, medium"),
+        ("--family", "clod", "cloud"),
+        ("--vendor", "strip", "stripe"),
+        ("--vendor", "\x1bx", "no rule has the vendor '\\\\x1bx'"),
+    ],
+)
+def test_a_filter_that_nothing_can_pass_is_a_mistake(monitor: Command, option: str, value: str, says: str) -> None:
+    answer = monitor("rules", "list", option, value)
+    assert (answer.returncode, answer.stdout) == (2, "")
+    assert says in answer.stderr
 
 
 def test_show(monitor: Command) -> None:
