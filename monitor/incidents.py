@@ -22,6 +22,7 @@ __all__ = [
     "fold",
     "fold_alert",
     "incident_id",
+    "next_command",
     "rank",
     "transition",
     "worst",
@@ -222,3 +223,10 @@ def _weight(severity: Severity, confidence: Confidence) -> tuple[int, int]:
 
 def _reopened(incident: Incident) -> Incident:
     return replace(incident, state="open", resolution=None, resolved_at=None, reopens=incident.reopens + 1)
+
+
+def next_command(incident: Incident) -> str:
+    """What a person types when done with the present state; empty for what is resolved."""
+    if incident.state == "open":
+        return f"monitor incidents ack {incident.id}"
+    return f"monitor incidents resolve {incident.id} --as revoked" if incident.state == "acknowledged" else ""

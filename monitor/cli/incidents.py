@@ -144,6 +144,8 @@ def list_incidents(
 
 @app.command("show", epilog="Example: monitor incidents show 3f2a", help="Show one incident with its history.")
 def show(ref: IdArgument, form: FormatOption = Format.text, config: ConfigOption = None) -> None:
+    from monitor.incidents import next_command
+
     async def read(store: Store) -> tuple[Incident, list[AuditEntry]]:
         incident = await store.incident(ref)
         return incident, await store.history(incident.id)
@@ -161,7 +163,7 @@ def show(ref: IdArgument, form: FormatOption = Format.text, config: ConfigOption
         )
         if incident.state != "resolved":
             yield _line("first", first, bold=True)
-        for key, value in (("at", where), ("runbook", link), ("next", _NEXT[incident.state].format(incident.id))):
+        for key, value in (("at", where), ("runbook", link), ("next", next_command(incident))):
             if value:
                 yield _line(key, value)
         for key in ("id", "fingerprint", "rule", "confidence", "first_seen", "last_seen", "occurrences", "owner"):
@@ -210,13 +212,6 @@ def reopen(
     ref: IdsArgument, note: NoteOption = "", form: FormatOption = Format.text, config: ConfigOption = None
 ) -> None:
     _transition(ref, "reopen", None, note=note, form=form, config=config)
-
-
-_NEXT: dict[State, str] = {
-    "open": "monitor incidents ack {}",
-    "acknowledged": "monitor incidents resolve {} --as revoked",
-    "resolved": "",
-}
 
 
 def _line(key: str, value: str, *, bold: bool = False) -> str:

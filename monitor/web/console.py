@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from aiohttp import web
 
 from monitor import runbook
+from monitor.incidents import next_command
 from monitor.store import Store
 
 __all__ = ["routes"]
@@ -49,8 +50,9 @@ def routes(store: Store) -> list[web.RouteDef]:
         book = runbook.load(found.runbook)
         if book is not None:
             body += f'<p><b>First:</b> {_e(book.first_step)} <a href="/runbooks/{_e(book.name)}">Runbook</a></p>'
-        command = f"monitor incidents ack {found.id}"
-        body += f"<p>Acknowledge with <code>{_e(command)}</code></p><h2>Where</h2>{_table(places)}<h2>History</h2>"
+        if command := next_command(found):
+            body += f"<p>Next: <code>{_e(command)}</code></p>"
+        body += f"<h2>Where</h2>{_table(places)}<h2>History</h2>"
         body += _table([(_time(e.at), e.action, e.actor, e.note) for e in history])
         return _page(found.name, body)
 
@@ -62,7 +64,11 @@ def routes(store: Store) -> list[web.RouteDef]:
             )
             for i in await store.incidents(limit=500)
         ]
-        cells = "".join("<tr>" + "".join(f"<td>{cell}</td>" for cell in row) + "</tr>" for row in rows)
+        if not rows:
+            return _page("Incidents", "<h1>Incidents</h1><p>There are none.</p>")
+        heads = ("id", "severity", "state", "what", "secret", "times", "last seen")
+        head = "<tr>" + "".join(f"<th>{name}</th>" for name in heads) + "</tr>"
+        cells = head + "".join("<tr>" + "".join(f"<td>{cell}</td>" for cell in row) + "</tr>" for row in rows)
         return _page("Incidents", f"<h1>Incidents</h1><table>{cells}</table>")
 
     async def book(request: web.Request) -> web.Response:

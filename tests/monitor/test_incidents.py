@@ -14,6 +14,7 @@ from monitor.incidents import (
     fold,
     fold_alert,
     incident_id,
+    next_command,
     rank,
     transition,
     worst,
@@ -255,3 +256,9 @@ def test_reopened_there_reopens_only_what_was_closed_for_the_same_reason() -> No
 def test_what_is_resolved_stays_as_people_resolved_it() -> None:
     known = transition(opened(), "resolve", actor="me", now=NOW, resolution="wont_fix").incident
     assert fold_alert(known, closed_alert()).incident.resolution == "wont_fix"
+
+
+def test_the_next_command_follows_from_the_state() -> None:
+    opened = fold(None, finding()).incident
+    words = [next_command(replace(opened, state=state)).split() for state in ("open", "acknowledged", "resolved")]
+    assert [command[2:3] for command in words] == [["ack"], ["resolve"], []]

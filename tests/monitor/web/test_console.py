@@ -65,9 +65,10 @@ async def pages(tmp_path: Path) -> AsyncIterator[Pages]:
 
 
 async def test_the_list_links_to_each_incident(pages: Pages) -> None:
-    assert "<h1>Incidents</h1>" in await pages.get("/")
+    assert "<h1>Incidents</h1><p>There are none.</p>" in await pages.get("/")
     await pages.store.commit([finding(n) for n in range(3)], [Position("app", "a", {})])
     text = await pages.get("/incidents")
+    assert "<th>last seen</th>" in text
     links = re.findall(r'href="(/incidents/\w+)"', text)
     assert len(links) == 3
     for link in links:
@@ -83,7 +84,7 @@ async def test_an_incident_with_its_places_history_and_first_step(pages: Pages) 
         *("/var/log/app.log:2", "/var/log/b.log:3", "ghp_a1…", incident.fingerprint, "acknowledged", "ada"),
         *(
             "looking <into> it",
-            f"monitor incidents ack {incident.id}",
+            f"Next: <code>monitor incidents resolve {incident.id} --as revoked</code>",
             "2023-11-14 22:13:20 UTC",
             "/runbooks/github-token",
         ),
