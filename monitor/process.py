@@ -67,6 +67,7 @@ def _no_exception_text(_logger: Any, _name: str, event: structlog.types.EventDic
 def log_to_stderr(level: str = "info", form: str = "auto") -> None:
     """Structured logs: coloured text on a terminal, one JSON object a line elsewhere."""
     text = form == "text" or (form == "auto" and sys.stderr.isatty())
+    colours = sys.stderr.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
     number = logging.getLevelNamesMapping()[level.upper()]
     structlog.configure(
         processors=[
@@ -74,7 +75,7 @@ def log_to_stderr(level: str = "info", form: str = "auto") -> None:
             structlog.processors.add_log_level,
             _no_exception_text,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
-            structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty()) if text else structlog.processors.JSONRenderer(),
+            structlog.dev.ConsoleRenderer(colors=colours) if text else structlog.processors.JSONRenderer(),
         ],
         wrapper_class=structlog.make_filtering_bound_logger(number),
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),

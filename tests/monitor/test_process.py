@@ -7,9 +7,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pexpect
 import pytest
 
 from monitor.process import notify, watchdog_interval
+
+ROOT = Path(__file__).parents[2]
 
 
 def run(code: str) -> subprocess.CompletedProcess[str]:
@@ -89,3 +92,21 @@ def test_logs_are_json_and_show_no_text_of_exceptions() -> None:
 def test_text_logs_on_request() -> None:
     code = "import structlog; from monitor.process import log_to_stderr; log_to_stderr('info', 'text')\n"
     assert "hello" in run(code + "structlog.get_logger().info('hello')").stderr
+
+
+@pytest.mark.parametrize(
+    ("environment", "coloured"), [({}, True), ({"NO_COLOR": "1"}, False), ({"TERM": "dumb"}, False)]
+)
+def test_on_a_terminal_logs_are_text_in_colour_unless_it_is_unwanted(
+    environment: dict[str, str], coloured: bool
+) -> None:
+    code = (
+        "import structlog; from monitor.process import log_to_stderr; "
+        "log_to_stderr(); structlog.get_logger().info('hello')"
+    )
+    env = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), "TERM": "xterm", **environment}
+    child = pexpect.spawn(sys.executable, ["-c", code], env=env, encoding="utf-8", timeout=60)  # type: ignore[arg-type]
+    output = child.read()
+    child.close()
+    assert "hello" in output
+    assert ("\x1b[" in output) is coloured
