@@ -202,7 +202,7 @@ def _unresolved(credential: Credential) -> str | None:
 
 
 def _files(source: Any) -> Iterator[tuple[Literal["environment", "notice"], str]]:
-    from monitor.sources.globs import literal
+    from monitor.sources.globs import Globs, literal
 
     for pattern in source.include:
         if literal(pattern):
@@ -221,6 +221,13 @@ def _files(source: Any) -> Iterator[tuple[Literal["environment", "notice"], str]
                 yield "notice", f"{pattern}: the folder {folder} does not exist yet"
             elif not os.access(folder, os.R_OK | os.X_OK):
                 yield "environment", f"{pattern}: the folder {folder} may not be read by this user"
+            else:
+                found = Globs([pattern], source.exclude).paths()
+                if not found:
+                    yield "notice", f"{pattern} matches no file yet"
+                if unread := [path for path in found if not os.access(path, os.R_OK)]:
+                    more = f" and {len(unread) - 1:,} more" if len(unread) > 1 else ""
+                    yield "notice", f"{pattern}: {unread[0]}{more} may not be read by this user: skipped"
 
 
 def _sinks(config: Config) -> Iterator[Finding]:

@@ -18,6 +18,7 @@ from monitor.cli.common import (
     Format,
     FormatOption,
     command_app,
+    complete_rules,
     emit,
     emit_one,
     fail,
@@ -81,7 +82,10 @@ def list_incidents(
     severity: Annotated[
         list[SeverityFilter] | None, typer.Option(help="Only this severity; may be repeated.", show_default=False)
     ] = None,
-    rule: Annotated[list[str] | None, typer.Option(help="Only this rule; may be repeated.", show_default=False)] = None,
+    rule: Annotated[
+        list[str] | None,
+        typer.Option(help="Only this rule; may be repeated.", autocompletion=complete_rules, show_default=False),
+    ] = None,
     source: Annotated[str | None, typer.Option(help="Only seen in this source.", show_default=False)] = None,
     since: Annotated[
         str | None, typer.Option(metavar="DURATION", help="Only seen so recently, such as 24h.", show_default=False)

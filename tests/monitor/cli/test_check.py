@@ -20,8 +20,13 @@ def kinds(answer: subprocess.CompletedProcess[str]) -> dict[str, list[str]]:
     return found
 
 
-def test_a_good_configuration(monitor: Command, config: Path) -> None:
+def logs(config: Path) -> None:
     (config.parent / "logs").mkdir()
+    (config.parent / "logs" / "app.log").touch()
+
+
+def test_a_good_configuration(monitor: Command, config: Path) -> None:
+    logs(config)
     answer = monitor("check", env={"HOOK_URL": "https://hook.example.org/x"})
     assert (answer.returncode, answer.stdout, answer.stderr) == (0, "ok: 1 sources, 2 sinks\n", "")
 
@@ -69,7 +74,7 @@ def test_what_would_keep_an_alert_from_being_told_or_understood_is_a_note(monito
 
 
 def test_what_only_this_machine_lacks_is_one_and_can_be_left_out(monitor: Command, config: Path) -> None:
-    (config.parent / "logs").mkdir()
+    logs(config)
     answer = monitor("check", "--format", "json")
     assert answer.returncode == 1
     assert kinds(answer) == {"environment": ["sinks[1].url"]}
@@ -102,6 +107,7 @@ include = ["{tmp_path}/folder", "{tmp_path}/absent.log", "{tmp_path}/nowhere/*.l
     assert f"{tmp_path}/folder is a folder; write {tmp_path}/folder/**" in answer.stdout
     assert f"{tmp_path}/absent.log does not exist yet" in answer.stdout
     assert f"the folder {tmp_path}/nowhere does not exist yet" in answer.stdout
+    assert f'note: sources[0].include: source "a": {tmp_path}/*.log matches no file yet' in answer.stdout
     assert "there is no sink" in answer.stdout
 
 
@@ -109,11 +115,13 @@ include = ["{tmp_path}/folder", "{tmp_path}/absent.log", "{tmp_path}/nowhere/*.l
 def test_a_file_that_may_not_be_read(monitor: Command, tmp_path: Path) -> None:
     (tmp_path / "x.log").touch(mode=0)
     (tmp_path / "config.toml").write_text(
-        f"[monitor]\nstate_dir='s'\n[rules]\npacks=['vcs/github']\n[[sources]]\nname='a'\ntype='file'\ninclude=['{tmp_path}/x.log']\n"
+        f"[monitor]\nstate_dir='s'\n[rules]\npacks=['vcs/github']\n[[sources]]\nname='a'\ntype='file'\n"
+        f"include=['{tmp_path}/x.log', '{tmp_path}/*.log']\n"
     )
     answer = monitor("check")
     assert answer.returncode == 1
-    assert "may not be read by this user" in answer.stdout
+    assert "may not be read by this user; add it" in answer.stdout
+    assert f"{tmp_path}/*.log: {tmp_path}/x.log may not be read by this user: skipped" in answer.stdout
 
 
 def test_a_rule_that_is_wrong(monitor: Command, tmp_path: Path) -> None:

@@ -76,6 +76,7 @@ def test_config_may_stand_before_the_command(monitor: Command, tmp_path: Path) -
     [
         ("monitor ru", {"run", "rules"}),
         ("monitor sample github-p", {"github-pat"}),
+        ("monitor incidents list --rule github-p", {"github-pat"}),
         ("monitor sinks test s", {"screen"}),
     ],
 )
