@@ -74,8 +74,9 @@ def read_config(path: Path | None, *, optional: bool = False, enter: bool = Fals
     `optional`: the defaults when none was named and none is found (commands that need rules only).
     `enter`: change to its folder, from where relative paths in it count.
     """
-    from monitor.config import Config, ConfigError, find, load
+    from monitor.config import Config, ConfigError, Problem, find, load
 
+    named = path is not None or bool(os.environ.get("MONITOR_CONFIG"))
     try:
         path = find(path).absolute()
     except ConfigError:
@@ -84,7 +85,14 @@ def read_config(path: Path | None, *, optional: bool = False, enter: bool = Fals
         raise
     if enter and path.parent.is_dir():
         os.chdir(path.parent)  # before it is read, as sources make their paths absolute then
-    return load(path)
+    try:
+        return load(path)
+    except ConfigError as error:
+        if named or not all(problem.message.startswith("unknown table") for problem in error.problems):
+            raise
+        hint = "this looks like another program's; name ours with --config, or none with --config /dev/null"
+        lines = {problem.key: error.line(problem.key) or 0 for problem in error.problems}
+        raise ConfigError(path, [*error.problems, Problem("", hint)], lines) from None
 
 
 def read_rules(config: Config) -> list[Rule]:

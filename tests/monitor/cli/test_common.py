@@ -81,6 +81,17 @@ def test_a_configuration_is_optional_only_when_none_is_named(tmp_path: Path, mon
         read_config(None, optional=True)
 
 
+def test_a_configuration_of_another_program_is_taken_for_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("MONITOR_CONFIG", raising=False)
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "config.toml").write_text("title = 'a site'\n[params]\n")
+    with pytest.raises(ConfigError, match="--config /dev/null"):
+        read_config(None, optional=True)
+    with pytest.raises(ConfigError, match="unknown table") as caught:
+        read_config(tmp_path / "config.toml", optional=True)
+    assert "another program" not in str(caught.value)
+
+
 def test_entering_the_folder_of_the_configuration(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = tmp_path / "etc"
     folder.mkdir()
