@@ -424,6 +424,11 @@ def _enter(
         for start, middle, end in _runs(decision.rule, piece, low, high)
         if end > middle and not any(s < end and start < e for s, e, _ in spans)
     ]
+
+    def shown(start: int, end: int) -> str:
+        return piece[start:end].decode("utf-8", "replace") if reveal else _masked(piece, start, end, spans)
+
+    groups = _groups(decision, piece) if decision.stage != "pattern" else {}
     report.hits.append(
         {
             "path": name,
@@ -433,12 +438,13 @@ def _enter(
             "stage": decision.stage,
             "reason": decision.reason,
             "masked": value.decode("utf-8", "replace") if reveal else masked,
+            "groups": {name: shown(*span) for name, span in groups.items()},
             "entropy": round(entropy(value), 2) if decision.stage != "pattern" else None,
             "decode": list(decision.decode),
             "labels": dict(decision.match.labels) if decision.match is not None else {},
             "severity": decision.match.severity if decision.match is not None else None,
             "confidence": decision.match.confidence if decision.match is not None else None,
-            "context": piece[low:high].decode("utf-8", "replace") if reveal else _masked(piece, low, high, spans),
+            "context": shown(low, high),
         }
     )
 
@@ -497,6 +503,7 @@ def _text(report: Report, summary: Mapping[str, Any]) -> Iterator[str]:
         verdict = paint("found" if hit["accepted"] else f"rejected by {hit['stage']}", colour, bold=True)
         where = f"{printable(hit['path'])}:{hit['line']}:{hit['column']}"
         facts = [f"entropy {hit['entropy']:.2f}"] if hit["entropy"] is not None else []
+        facts += [f"group {name}: {value}" for name, value in hit["groups"].items() if value != hit["masked"]]
         facts += [f"{hit['severity']}, {hit['confidence']} confidence"] if hit["severity"] else []
         facts += [f"inside {' in '.join(reversed(hit['decode']))}"] if hit["decode"] else []
         facts += [f"{key}={value}" for key, value in hit["labels"].items()]
@@ -544,14 +551,37 @@ def _regex(pattern: str) -> Any:
 
 def _around(decision: Decision, piece: bytes) -> tuple[bytes, bytes, bytes] | None:
     """The whole match as (text before the value, the value, text after it); None for a decoded one."""
+    match = _match(decision, piece)
+    if match is None:
+        return None
+    start, end = _span(match)
+    return piece[match.start() : start], piece[start:end], piece[end : match.end()]
+
+
+def _groups(decision: Decision, piece: bytes) -> dict[str, tuple[int, int]]:
+    """Where the groups of the pattern are, by name or number, those left out that took no part."""
+    match = _match(decision, piece)
+    if match is None:
+        return {}
+    names = {number: name.decode() for name, number in match.re.groupindex.items()}
+    spans = {names.get(number, str(number)): match.span(number) for number in range(1, match.re.groups + 1)}
+    return {name: span for name, span in spans.items() if span[0] >= 0}
+
+
+def _span(match: Any) -> tuple[int, int]:
+    """Of the value: the first group, or the whole."""
+    start, end = match.span(1 if match.re.groups and match.start(1) >= 0 else 0)
+    return start, end
+
+
+def _match(decision: Decision, piece: bytes) -> Any:
     if decision.decode:
         return None
     at = max(0, decision.start - decision.rule.shape.back - decision.rule.shape.ahead)
     regex = _regex(decision.rule.pattern)
     while match := regex.search(piece, at, min(len(piece), decision.end + decision.rule.shape.ahead + 2)):
-        start, end = match.span(1 if regex.groups and match.start(1) >= 0 else 0)
-        if start == decision.start:
-            return piece[match.start() : start], piece[start:end], piece[end : match.end()]
+        if _span(match)[0] == decision.start:
+            return match
         at = max(match.end(), at + 1)
     return None
 

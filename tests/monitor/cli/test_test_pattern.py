@@ -115,7 +115,13 @@ def test_one_document_of_json_or_one_object_a_hit(monitor: Command, sample: Path
     assert [hit["accepted"] for hit in whole["hits"]] == [True, False]
     expected = {
         **{"path": "sample.log", "line": 1, "column": 37, "accepted": True, "stage": "accepted"},
-        **{"reason": "all stages passed", "entropy": 3.97, "decode": [], "labels": {}},
+        **{
+            "reason": "all stages passed",
+            "groups": {"secret": whole["hits"][0]["masked"]},
+            "entropy": 3.97,
+            "decode": [],
+            "labels": {},
+        },
         **{"severity": "high", "confidence": "high"},
     }
     assert {key: value for key, value in whole["hits"][0].items() if key not in ("masked", "context")} == expected
@@ -124,6 +130,19 @@ def test_one_document_of_json_or_one_object_a_hit(monitor: Command, sample: Path
     assert whole["summary"]["lines"] == 3
     lines = monitor("test-pattern", PATTERN, "sample.log", "--no-cost", "--format", "jsonl").stdout.splitlines()
     assert [json.loads(line) for line in lines] == whole["hits"]
+
+
+def test_groups_are_shown_with_every_secret_in_them_masked(monitor: Command, sample: Path) -> None:
+    token = f"ghp_{expand('{alnum:30}{crc32}', 2)}"
+    pattern = r"(?P<secret>acme_([a-z0-9]{12}))(?P<env>-live|-test)?(x)? by (\S+)"
+    arguments = ("test-pattern", pattern, "--text", f"{SECRET}-live by {token}", "--no-cost")
+    answer = monitor(*arguments, "--format", "json")
+    (hit,) = json.loads(answer.stdout)["hits"]
+    assert hit["groups"].keys() == {"secret", "2", "env", "5"}
+    assert (hit["groups"]["secret"], hit["groups"]["env"]) == (hit["masked"], "-live")
+    assert SECRET[6:] not in answer.stdout
+    assert token[8:] not in answer.stdout
+    assert "group env: -live" in monitor(*arguments).stdout
 
 
 @pytest.mark.parametrize(
