@@ -88,7 +88,12 @@ def try_pattern(
     files: Annotated[list[str] | None, typer.Argument(metavar="[FILE|-]…", help="Samples.", show_default=False)] = None,
     rule_id: Annotated[
         str | None,
-        typer.Option("--rule", help="A rule instead of a pattern.", autocompletion=complete_rules, show_default=False),
+        typer.Option(
+            "--rule",
+            help="A rule instead of a pattern, or which of @FILE.toml.",
+            autocompletion=complete_rules,
+            show_default=False,
+        ),
     ] = None,
     text: Annotated[str | None, typer.Option(help="The sample itself.", show_default=False)] = None,
     entropy: Annotated[
@@ -110,7 +115,7 @@ def try_pattern(
     form: FormatOption = Format.text,
     config: ConfigOption = None,
 ) -> None:
-    if rule_id is not None and pattern is not None:
+    if rule_id is not None and pattern is not None and not (pattern.startswith("@") and pattern.endswith(".toml")):
         files = [pattern, *(files or [])]
         pattern = None
     if rule_id is None and pattern is None:
@@ -193,7 +198,13 @@ def _rule(pattern: str | None, rule_id: str | None, config: Path | None) -> Rule
                 fail(str(error), 2)
             if not rules:
                 fail(f"{path}: holds no rule", 2)
-            rule = next((rule for rule in rules if rule.id == rule_id), rules[0])
+            chosen = [rule for rule in rules if rule_id in (None, rule.id)]
+            if not chosen:
+                there = ", ".join(rule.id for rule in rules)
+                fail(f"{path}: no rule is called {printable(rule_id or '')!r}; there are {there}", 2)
+            rule = chosen[0]
+            if len(chosen) > 1:
+                typer.echo(f"{path}: the first of {len(rules)} rules, {rule.id}; --rule names another", err=True)
             pattern = rule.pattern
         else:
             try:

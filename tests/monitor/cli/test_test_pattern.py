@@ -274,6 +274,19 @@ def test_an_emitted_rule_that_exists_keeps_all_it_has(monitor: Command, sample: 
     assert rule == replace(shipped, entropy=3.9, family=rule.family, vendor=rule.vendor, source=rule.source)
 
 
+def test_a_file_with_several_rules(monitor: Command, sample: Path, tmp_path: Path) -> None:
+    text = monitor("test-pattern", PATTERN, "sample.log", "--emit", "toml").stdout
+    (tmp_path / "own.toml").write_text(text + text.replace("custom-rule", "other-rule").replace("acme", "emca"))
+    arguments = ("@own.toml", "--no-cost", "--text", f"x {SECRET}")
+    answer = monitor("test-pattern", *arguments)
+    assert answer.returncode == 0
+    assert answer.stderr == "own.toml: the first of 2 rules, custom-rule; --rule names another\n"
+    assert monitor("test-pattern", *arguments, "--rule", "other-rule").returncode == 1
+    answer = monitor("test-pattern", *arguments, "--rule", "third-rule")
+    assert answer.returncode == 2
+    assert "custom-rule, other-rule" in answer.stderr
+
+
 def test_a_sample_may_be_a_pipe_with_a_name(monitor: Command, sample: Path, tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     writer = threading.Thread(target=(tmp_path / "pipe").write_text, args=(f"x {SECRET}\n",))
