@@ -48,6 +48,17 @@ _PAGE_CONTEXT = re.compile(
     rb"|idempotency)[_-]?(?:page|forward|backward)?[_-]?token|secrets?[_-]?arn|(?:key|credential)s?[_-]?id"
     rb"|secretsmanager:[^\s:]{0,24}:[^\s:]{0,16}:secret|AWS::\w{2,30}::\w{3,30})[\"'\\\s:=>]{0,8}$"
 )
+# Names that say something about a credential (`passwordPolicy`, `SECRET_FILE`), keys that open nothing (`public_key`,
+# `cache_key`, .NET's `PublicKeyToken`), and the tokens of forms, which every page shows.
+_ABOUT = re.compile(
+    rb"(?i:(?:secret|token|passw(?:or)?d|pwd|passphrase|key|cred(?:ential)?s?|auth)[\w.-]{0,24}?"
+    rb"(?:names?|type|kind|file|path|dir|ur[il]s?|endpoint|ttl|polic(?:y|ies)|label|title|hint|prompt|placeholder|message"
+    rb"|description|alg|algorithm|encod(?:er|ing)|version|format|length|size|count|limit|interval|timeout|expir(?:y|es|ation)"
+    rb"|rotation|strategy|provider|method|mode|header|prefix|class|field|column|param(?:eter)?|alias|status|regex|pattern)"
+    rb"|(?:pub(?:lic)?|site|foreign|primary|partition|sort|row|cache|s3|object|routing|idempotency|index|i18n|translation|dedup"
+    rb"|lookup|host|message|queue|job|redis|lock)[_.-]?key(?:[_.-]?token)?)(?:\[\w?\])?[\"'`\\\s:=>\]]{1,8}$"
+    rb"|(?i:csrf|xsrf|authenticity_|requestverification)[\w-]{0,12}token[^\n]{0,32}$"
+)
 _REQUEST_CONTEXT = re.compile(
     rb"(?i)(?:client|request|import|export|work|lock|action|update|token)[_-]?token[\"'\\\s:=>]{0,8}$"
 )
@@ -109,7 +120,7 @@ _NAME = re.compile(
     rb"|[a-z]+(?:[A-Z][a-z]+)*\d?|[A-Z][A-Z_]+\d?|_+[A-Za-z]+(?:_[A-Za-z]+)*|[a-z_]+="
 )
 _PATH = re.compile(
-    rb"(?:[A-Za-z]:)?[./~]{0,2}/[\w.+@-]+(?:/[\w.+@-]*)+|[\w-]+(?:/[\w.-]+){2,}|[a-z]+://\S*|[\w.-]+\.(?:com|io|net|org|dev|py|js|ts|go|java|yml|yaml|json|pem|key|crt|txt|html|local|internal)(?:[:/].*)?"
+    rb"(?:[A-Za-z]:)?[./~]{0,2}/[\w.+@-]+(?:/[\w.+@-]*)+|[\w-]+(?:/[\w.-]+){2,}|[a-z]+://\S*|[\w./-]+\.(?:com|io|net|org|dev|py|js|ts|go|java|yml|yaml|json|pem|key|crt|txt|html|local|internal)(?:[:/].*)?"
 )
 _CALL = re.compile(
     rb"[\w.]+\(|\w+\[['\"]|=>|->|::|&&|\|\||^[!=]=|^self\.|^this\.|^new |\breturn\b|^function|^lambda|^await "
@@ -117,6 +128,10 @@ _CALL = re.compile(
 _TYPES = re.compile(
     rb"(?i)(?:null|none|true|false|undefined|string|str|bytes|int|bool|optional|object|required|missing|invalid|incorrect|expired|empty|unset|unknown|default|disabled|enabled)\W?"
 )
+_OBJECT = re.compile(
+    rb"(?:[\w$]+\.)+[\w$]+@[0-9a-f]{1,8}|(?:[A-Z][a-z]+){2,}@[0-9a-f]{6,8}|\[{0,2}L?[A-Z]@[0-9a-f]{5,8}"
+)
+_SPOKEN = re.compile(rb"[(\"'\xc2\xe2-]{0,3}[A-Za-z'\x80-\xff]{2,}[.,:;?!)\"']{0,3}")
 _TIME = re.compile(rb"\d{4}-\d\d-\d\d(?:[T ]\d\d:\d\d.*)?|\d\d:\d\d.*|\d+(?:\.\d+){1,3}(?::\d+)?")
 
 
@@ -125,13 +140,20 @@ def words(value: bytes, before: bytes = b"") -> str | None:
 
     `before`: text of its line left of it; its name may be that of a page, a request or an identifier.
     """
-    if _PAGE_CONTEXT.search(unquote_to_bytes(before) if b"%" in before else before):
+    before = unquote_to_bytes(before) if b"%" in before else before
+    if _PAGE_CONTEXT.search(before):
         return "its name is that of a page, a request or an identifier"
+    if _ABOUT.search(before):
+        return "its name speaks about a credential or is that of a public key"
+    parts = value.split()
+    if len(parts) > 1 and sum(1 for part in parts if _SPOKEN.fullmatch(part)) * 3 >= len(parts) * 2:
+        return "a sentence, not a value"
     for pattern, what in (
         (_TYPES, "a keyword"),
         (_NAME, "words or a name"),
         (_PATH, "a path or an address"),
         (_TIME, "a time or a version"),
+        (_OBJECT, "an object's address in memory"),
     ):
         if pattern.fullmatch(value):
             return f"{what}, not a value"

@@ -101,6 +101,39 @@ def test_names_of_pages_and_identifiers_are_no_names_of_secrets(before: str) -> 
     assert not words(b"k3j9X2m4q8W1z6", b"secret_key=")
 
 
+@pytest.mark.parametrize(
+    "before",
+    [
+        '"passwordPolicy": "', "SECRET_FILE=", "api_key_header = ", "tokenUri: ", "PublicKeyToken=", "public_key = '",
+        "cache_key=", "idempotency-key: ", "char *secret_names[] = ", '<meta name="csrf-token" content="',
+        "authenticity_token%3D",
+    ],
+)  # fmt: skip
+def test_names_that_speak_about_a_credential_are_no_names_of_one(before: str) -> None:
+    assert words(b"k3j9X2m4q8W1z6", before.encode())
+
+
+@pytest.mark.parametrize("before", ["https://username:", "password=", "PRIVATE_KEY: ", "key_pass='", "token_v2 = "])
+def test_names_of_credentials_are_taken_for_such(before: str) -> None:
+    assert not words(b"k3j9X2m4q8W1z6", before.encode())
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "Forgot your password?", "New password must be at least 12 characters", "Contrase\u00f1a actual",
+        "android.os.BinderProxy@8f7e6d5c", "[B@5e9f23b4", "secrets/sa-2024.json",
+    ],
+)  # fmt: skip
+def test_sentences_objects_and_paths_are_no_values(value: str) -> None:
+    assert words(value.encode())
+
+
+@pytest.mark.parametrize("value", ["Winter@2024", "k3 9X2m 4q8", "blue42 river!7"])
+def test_passwords_that_people_choose_are_values(value: str) -> None:
+    assert not words(value.encode())
+
+
 def test_random_values_are_no_words() -> None:
     rng = random.Random(5)
     alphabet = string.ascii_letters + string.digits + "!#$%*+-=?@^~"  # a dot in it may make a name: `user.name`
