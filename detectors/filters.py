@@ -56,7 +56,8 @@ _ABOUT = re.compile(
     rb"|description|alg|algorithm|encod(?:er|ing)|version|format|length|size|count|limit|interval|timeout|expir(?:y|es|ation)"
     rb"|rotation|strategy|provider|method|mode|header|prefix|class|field|column|param(?:eter)?|alias|status|regex|pattern)"
     rb"|(?:pub(?:lic)?|site|foreign|primary|partition|sort|row|cache|s3|object|routing|idempotency|index|i18n|translation|dedup"
-    rb"|lookup|host|message|queue|job|redis|lock)[_.-]?key(?:[_.-]?token)?)(?:\[\w?\])?[\"'`\\\s:=>\]]{1,8}$"
+    rb"|lookup|host|message|queue|job|redis|lock)[_.-]?key(?:[_.-]?token)?)(?:\[\w?\])?"
+    rb"[\"'`\\\s:=>\],]{1,8}(?:(?:n\s{1,16})?(?:value|string|default)[\"'`\\\s:=>]{1,8})?$"
     rb"|(?i:csrf|xsrf|authenticity_|requestverification)[\w-]{0,12}token[^\n]{0,32}$"
 )
 _REQUEST_CONTEXT = re.compile(
