@@ -65,6 +65,10 @@ _REQUEST_CONTEXT = re.compile(
 )
 
 
+# A tag with its digest, as container runtimes write images, looks like a user and a password.
+_IMAGE = re.compile(rb"(?:docker[\w-]{0,16}|oci|containerd|cri-o|podman)://[\w.-]{1,80}:$")
+
+
 def entropy(value: bytes) -> float:
     """Shannon entropy in bits a character; 0 for the empty value."""
     size = len(value)
@@ -113,6 +117,8 @@ def looks_like_hash(value: bytes, before: bytes) -> str | None:
         return "a digest: its name says so"
     if value.isdigit() and len(value) < 40:
         return "digits only"
+    if _IMAGE.search(before):
+        return "the tag of an image"
     return None
 
 
@@ -136,6 +142,20 @@ _SPOKEN = re.compile(rb"[(\"'\xc2\xe2-]{0,3}[A-Za-z'\x80-\xff]{2,}[.,:;?!)\"']{0
 _TIME = re.compile(rb"\d{4}-\d\d-\d\d(?:[T ]\d\d:\d\d.*)?|\d\d:\d\d.*|\d+(?:\.\d+){1,3}(?::\d+)?")
 
 
+_PART = re.compile(rb"[A-Za-z0-9]{10,}")
+_CHANGE = re.compile(rb"(?<=[a-z])[A-Z0-9]|(?<=[A-Z])[0-9]|(?<=[0-9])[A-Za-z]")
+
+
+def _random(value: bytes) -> bool:
+    """A part of ten or more letters and digits changes between upper case, lower case and digits as no name does."""
+    for part in _PART.findall(value):
+        digits = sum(48 <= c <= 57 for c in part)
+        mixed = not part.islower() and not part.isupper() and digits
+        if mixed and len(_CHANGE.findall(part)) * 10 >= len(part) * 3:
+            return True
+    return False
+
+
 def words(value: bytes, before: bytes = b"") -> str | None:
     """Why `value` is words, a name, a path, a call or a time rather than a value, or None. For generic rules only.
 
@@ -156,6 +176,6 @@ def words(value: bytes, before: bytes = b"") -> str | None:
         (_TIME, "a time or a version"),
         (_OBJECT, "an object's address in memory"),
     ):
-        if pattern.fullmatch(value):
+        if pattern.fullmatch(value) and not _random(value):
             return f"{what}, not a value"
     return "an expression, not a value" if _CALL.search(value) else None

@@ -134,6 +134,18 @@ def test_passwords_that_people_choose_are_values(value: str) -> None:
     assert not words(value.encode())
 
 
+def test_random_parts_make_no_path_or_dotted_name() -> None:
+    for template in ("sl.{alnum:40}", "{alnum:14}/{alnum:14}/{alnum:14}", "{alpha:3}A{alnum:20}.{alnum:30}"):
+        values = [expand(template, seed).encode() for seed in range(200)]
+        assert sum(words(value) is not None for value in values) <= 10, template
+    assert words(b"com.acme.security.v2.TokenProvider2") and words(b"/srv/app1/releases/20240102030405/Config2.java")
+
+
+def test_the_tag_of_an_image_is_no_password() -> None:
+    assert looks_like_hash(b"1.19-alpine", b"docker-pullable://nginx:")
+    assert not looks_like_hash(b"1.19-alpine", b"https://nginx:")
+
+
 def test_random_values_are_no_words() -> None:
     rng = random.Random(5)
     alphabet = string.ascii_letters + string.digits + "!#$%*+-=?@^~"  # a dot in it may make a name: `user.name`
