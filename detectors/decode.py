@@ -272,6 +272,8 @@ def codecs(rules: Sequence[Rule]) -> list[Codec]:
     for rule in rules:
         if rule.keywords or rule.shape.caseless or rule.severity not in ("critical", "high"):
             continue
+        if rule.decode is not None and not {"base64", "hex"} & {*rule.decode}:
+            continue
         for word in rule.shape.literals:
             if len(word) >= 4:
                 raw = word.encode("latin-1")[:6]  # longer tells no more, and many share their start

@@ -71,7 +71,9 @@ class Decision:
     start: int  # of the secret, or of the trigger's window when the pattern did not match
     end: int
     accepted: bool
-    stage: str  # pattern, placeholder, stopwords, allow, digits, entropy, words, hash, checksum, requires, overlap
+    stage: (
+        str  # pattern, placeholder, stopwords, allow, digits, entropy, words, hash, checksum, requires, decode, overlap
+    )
     reason: str
     match: Match | None = field(default=None, repr=False)
     decode: tuple[str, ...] = ()
@@ -315,7 +317,10 @@ class Worker:
             # than any between a keyword and its value.
             starts = list(accumulate((len(region.text) + len(_GAP) for region in regions), initial=0))
             text = _GAP.join(region.text for region in regions)
-            for decision, _ in self._decide_all(text, *self.hits(text), depth + 1, explain):
+            for found, _ in self._decide_all(text, *self.hits(text), depth + 1, explain):
+                decision = _through(name, found)
+                if not (explain or decision.accepted):
+                    continue
                 number = bisect_right(starts, decision.start) - 1
                 region, base = regions[number], starts[number]
                 start = region.locate(decision.start - base)
@@ -413,6 +418,15 @@ class Worker:
                 return mask(bytes(data[s:e]), tuple(prefixes))
             at = max(e, at + 1)
         return None
+
+
+def _through(decoder: str, decision: Decision) -> Decision:
+    """The decision, refused if its rule is not for what `decoder` decodes."""
+    wanted = decision.rule.decode
+    if not decision.accepted or wanted is None or decoder in wanted:
+        return decision
+    reason = f"this rule is not for what {decoder} decodes"
+    return replace(decision, accepted=False, stage="decode", reason=reason, match=None)
 
 
 _companions: dict[str, Any] = {}

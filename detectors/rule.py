@@ -21,11 +21,22 @@ from detectors.syntax import compile_re2, parse_problem, re2_problem
 from detectors.template import TemplateError, expand
 from detectors.triggers import TRIGGERS
 
-__all__ = ["Confidence", "Requires", "Rule", "RuleError", "Severity", "builtin_packs", "load_file", "load_rules"]
+__all__ = [
+    "Confidence",
+    "Decoder",
+    "Requires",
+    "Rule",
+    "RuleError",
+    "Severity",
+    "builtin_packs",
+    "load_file",
+    "load_rules",
+]
 
 PACKS = Path(__file__).parent / "packs"
 Severity = Literal["critical", "high", "medium", "low", "info"]
 Confidence = Literal["high", "medium", "low"]
+Decoder = Literal["base64", "escape", "gzip", "hex", "html", "lines", "percent"]
 
 # What may stand left of a token besides a non-word character: the tail of an escape, as logs are full of text inside
 # JSON, URLs and terminals. `%3Dghp_…`: the D would hide the token from a plain \b.
@@ -92,6 +103,7 @@ class _Entry(BaseModel):
     hashes: bool | None = None
     words: bool | None = None
     requires: list[Requires] = []
+    decode: bool | list[Decoder] = True
     labels: dict[str, str] = {}
     runbook: str = "generic-secret"
     examples: list[str] = Field(min_length=1)
@@ -130,6 +142,7 @@ class Rule:
     hashes: bool = False  # True: reject what looks like a digest, commit or UUID
     words: bool = False  # True: reject names, paths and calls: what code says where a value could stand
     requires: tuple[Requires, ...] = ()
+    decode: tuple[str, ...] | None = None  # decoders its findings may come through, at any depth; None: all
     labels: Mapping[str, str] = field(default_factory=dict)
     runbook: str = "generic-secret"
     keywords: tuple[str, ...] = ()
@@ -195,6 +208,7 @@ def _to_rule(entry: _Entry, family: str, vendor: str, source: str) -> Rule:
         words=default(entry.words, generic),
         hashes=default(entry.hashes, keyword_bound or generic),
         requires=tuple(entry.requires),
+        decode=tuple(entry.decode) if isinstance(entry.decode, list) else None if entry.decode else (),
         labels=entry.labels,
         runbook=entry.runbook,
         keywords=tuple(entry.keywords),

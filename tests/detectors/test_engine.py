@@ -247,6 +247,31 @@ def test_nested_encodings_are_undone_to_depth_three(depth: int) -> None:
     assert [m.decode for m in found if m.rule.id == "github-pat"] == ([("gzip",) * depth] if depth <= 3 else [])
 
 
+@pytest.mark.parametrize(
+    ("decode", "found"),
+    [
+        (None, {"", "base64", "hex", "gzip"}),
+        ((), {""}),
+        (("base64", "escape"), {"", "base64"}),
+        (("gzip",), {"", "gzip"}),
+    ],
+)
+def test_a_rule_says_which_decoders_its_findings_may_come_through(
+    decode: tuple[str, ...] | None, found: set[str]
+) -> None:
+    subject = worker(rule(r"\b(?P<secret>tok_[a-z0-9]{12})\b", severity="critical", decode=decode))
+    text = b"token tok_k3j9x2m4q8w1 end of it"
+    ways = {"": text, **{how: encodings()[how](text) for how in ("base64", "hex", "gzip")}}
+    assert {how for how, data in ways.items() if subject.scan(b'{"body":"' + data + b'"}')} == found
+
+
+def test_a_refused_decoder_is_explained() -> None:
+    subject = worker(SIMPLE, rule(r"\b(?P<secret>tok_[a-z0-9]{12})\b", decode=()))
+    data = base64.b64encode(b"token tok_k3j9x2m4q8w1 end of it")
+    refused = [d for d in subject.explain(b"body=" + data) if not d.accepted]
+    assert [(d.rule.id, d.stage, d.decode) for d in refused] == [("r", "decode", ("base64",))]
+
+
 def test_percent_encoded_credentials_are_decoded() -> None:
     password = "Xk93-jd82/kLm+Q7"
     uri = f"postgres://app:{quote(password, safe='')}@db.acme.io:5432/app"

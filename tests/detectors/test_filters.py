@@ -138,7 +138,8 @@ def test_random_parts_make_no_path_or_dotted_name() -> None:
     for template in ("sl.{alnum:40}", "{alnum:14}/{alnum:14}/{alnum:14}", "{alpha:3}A{alnum:20}.{alnum:30}"):
         values = [expand(template, seed).encode() for seed in range(200)]
         assert sum(words(value) is not None for value in values) <= 10, template
-    assert words(b"com.acme.security.v2.TokenProvider2") and words(b"/srv/app1/releases/20240102030405/Config2.java")
+    assert words(b"com.acme.security.v2.TokenProvider2")
+    assert words(b"/srv/app1/releases/20240102030405/Config2.java")
 
 
 def test_the_tag_of_an_image_is_no_password() -> None:

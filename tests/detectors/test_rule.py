@@ -1,10 +1,12 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
-from detectors.rule import PACKS, Rule, RuleError, builtin_families, builtin_packs, load_file, load_rules
+from detectors.decode import _REGIONS
+from detectors.rule import PACKS, Decoder, Rule, RuleError, builtin_families, builtin_packs, load_file, load_rules
 from detectors.syntax import compile_re2
 
 GOOD = """
@@ -56,6 +58,24 @@ def test_keywords_make_a_pattern_and_softer_defaults(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("written", "expected"),
+    [
+        ("", None),
+        ("decode = true", None),
+        ("decode = false", ()),
+        ('decode = ["base64", "percent"]', ("base64", "percent")),
+    ],
+)
+def test_decoders_are_all_none_or_those_named(tmp_path: Path, written: str, expected: tuple[str, ...] | None) -> None:
+    (rule,) = load_file(write(tmp_path / "acme.toml", GOOD + written))
+    assert rule.decode == expected
+
+
+def test_the_decoders_a_rule_may_name_are_those_there_are() -> None:
+    assert set(get_args(Decoder)) == set(_REGIONS)
+
+
+@pytest.mark.parametrize(
     "before", ["", "=", "%3D", r"\n", r"\u003d", r"\x3d", r"\075", "\x1b[31m", '"', " "]
 )  # what may stand left of a token in logs
 def test_a_word_boundary_on_the_left_sees_through_escapes(tmp_path: Path, before: str) -> None:
@@ -80,6 +100,7 @@ def test_a_word_boundary_on_the_left_sees_through_escapes(tmp_path: Path, before
         (('id = "acme-key"', 'id = "Acme Key"'), "Acme Key: id: String should match pattern"),
         (('id = "acme-key"', ""), "rule number 1: id: Field required"),
         (("examples = [", "exampels = ["), "acme-key: exampels"),
+        (('severity = "high"', 'severity = "high"\ndecode = ["rot13"]'), "acme-key: decode"),
         (
             ('severity = "high"', 'severity = "high"\nvalue = "x"'),
             "acme-key: give either pattern, or keywords and value",
