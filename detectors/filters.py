@@ -46,7 +46,7 @@ _HASH_CONTEXT = re.compile(
 _PAGE_CONTEXT = re.compile(
     rb"(?i:(?:next|prev(?:ious)?|page|pagination|continuation|continue|forward|backward|cursor|resume|sync|scroll|change"
     rb"|idempotency)[_-]?(?:page|forward|backward)?[_-]?token|secrets?[_-]?arn|(?:key|credential)s?[_-]?id"
-    rb"|secretsmanager:[^\s:]{0,24}:[^\s:]{0,16}:secret|AWS::\w{2,30}::\w{3,30})[\"'\\\s:=>]{0,8}$"
+    rb"|secretsmanager:[^\s:]{0,24}:[^\s:]{0,16}:secret|AWS::\w{2,30}::\w{3,30})[\"'\\\s:=>]{0,16}$"
 )
 # Names that say something about a credential (`passwordPolicy`, `SECRET_FILE`), keys that open nothing (`public_key`,
 # `cache_key`, .NET's `PublicKeyToken`), and the tokens of forms, which every page shows.
@@ -57,11 +57,11 @@ _ABOUT = re.compile(
     rb"|rotation|strategy|provider|method|mode|header|prefix|class|field|column|param(?:eter)?|alias|status|regex|pattern)"
     rb"|(?:pub(?:lic)?|site|foreign|primary|partition|sort|row|cache|s3|object|routing|idempotency|index|i18n|translation|dedup"
     rb"|lookup|host|message|queue|job|redis|lock)[_.-]?key(?:[_.-]?token)?)(?:\[\w?\])?"
-    rb"[\"'`\\\s:=>\],]{1,8}(?:(?:n\s{1,16})?(?:value|string|default)[\"'`\\\s:=>]{1,8})?$"
+    rb"[\"'`\\\s:=>\],]{1,16}(?:(?:n\s{1,16})?(?:value|string|default)[\"'`\\\s:=>]{1,16})?$"
     rb"|(?i:csrf|xsrf|authenticity_|requestverification)[\w-]{0,12}token[^\n]{0,32}$"
 )
 _REQUEST_CONTEXT = re.compile(
-    rb"(?i)(?:client|request|import|export|work|lock|action|update|token)[_-]?token[\"'\\\s:=>]{0,8}$"
+    rb"(?i)(?:client|request|import|export|work|lock|action|update|token)[_-]?token[\"'\\\s:=>]{0,16}$"
 )
 
 
