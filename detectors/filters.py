@@ -53,7 +53,7 @@ _PAGE_CONTEXT = re.compile(
 _ABOUT = re.compile(
     rb"(?i:(?:secret|token|passw(?:or)?d|pwd|passphrase|key|cred(?:ential)?s?|auth)[\w.-]{0,24}?"
     rb"(?:names?|type|kind|file|path|dir|ur[il]s?|endpoint|ttl|polic(?:y|ies)|label|title|hint|prompt|placeholder|message"
-    rb"|description|alg|algorithm|encod(?:er|ing)|version|format|length|size|count|limit|interval|timeout|expir(?:y|es|ation)"
+    rb"|description|alg|algorithm|encod(?:er|ing)|encryption|version|format|length|size|count|limit|interval|timeout|expir(?:y|es|ation)"
     rb"|rotation|strategy|provider|method|mode|header|prefix|class|field|column|param(?:eter)?|alias|status|regex|pattern)"
     rb"|(?:pub(?:lic)?|site|foreign|primary|partition|sort|row|cache|s3|object|routing|idempotency|index|i18n|translation|dedup"
     rb"|lookup|host|message|queue|job|redis|lock)[_.-]?key(?:[_.-]?token)?)(?:\[\w?\])?"
@@ -138,6 +138,9 @@ _TYPES = re.compile(
 _OBJECT = re.compile(
     rb"(?:[\w$]+\.)+[\w$]+@[0-9a-f]{1,8}|(?:[A-Z][a-z]+){2,}@[0-9a-f]{6,8}|\[{0,2}L?[A-Z]@[0-9a-f]{5,8}"
 )
+_CONTROL = re.compile(rb"[\x00-\x08\x0e-\x1a\x1c-\x1f\x7f]")  # not the escape that colours start with
+# A byte that starts a character of UTF-8 without one that goes on, or the other way round.
+_NOT_UTF8 = re.compile(rb"[\xc0-\xff](?![\x80-\xbf])|(?<![\x80-\xff])[\x80-\xbf]")
 _SPOKEN = re.compile(rb"[(\"'\xc2\xe2-]{0,3}[A-Za-z'\x80-\xff]{2,}[.,:;?!)\"']{0,3}")
 _TIME = re.compile(rb"\d{4}-\d\d-\d\d(?:[T ]\d\d:\d\d.*)?|\d\d:\d\d.*|\d+(?:\.\d+){1,3}(?::\d+)?")
 
@@ -166,6 +169,8 @@ def words(value: bytes, before: bytes = b"") -> str | None:
         return "its name is that of a page, a request or an identifier"
     if _ABOUT.search(before):
         return "its name speaks about a credential or is that of a public key"
+    if _CONTROL.search(value) or (not value.isascii() and _NOT_UTF8.search(value)):
+        return "bytes that no text has"
     parts = value.split()
     if len(parts) > 1 and sum(1 for part in parts if _SPOKEN.fullmatch(part)) * 3 >= len(parts) * 2:
         return "a sentence, not a value"

@@ -123,15 +123,22 @@ def test_names_of_credentials_are_taken_for_such(before: str) -> None:
     [
         "Forgot your password?", "New password must be at least 12 characters", "Contrase\u00f1a actual",
         "android.os.BinderProxy@8f7e6d5c", "[B@5e9f23b4", "secrets/sa-2024.json",
+        "?Bitte Passwort\x00eingeben 42",
     ],
 )  # fmt: skip
 def test_sentences_objects_and_paths_are_no_values(value: str) -> None:
     assert words(value.encode())
 
 
-@pytest.mark.parametrize("value", ["Winter@2024", "k3 9X2m 4q8", "blue42 river!7"])
+@pytest.mark.parametrize("value", ["Winter@2024", "K\u00f6ln!42x", "k3 9X2m 4q8", "blue42 river!7"])
 def test_passwords_that_people_choose_are_values(value: str) -> None:
     assert not words(value.encode())
+
+
+def test_bytes_that_no_text_has_are_no_value() -> None:
+    assert words(b"^UUP\xff3k\x819")
+    assert words(b"k3j9\x80\xbfX2")
+    assert not words("Pässwört42!".encode())
 
 
 def test_random_parts_make_no_path_or_dotted_name() -> None:
