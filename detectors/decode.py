@@ -297,7 +297,7 @@ def codecs(rules: Sequence[Rule]) -> list[Codec]:
         for trigger in (
             rb"%3[Dd](?:%2[027]|%3[CEce]|\w)",
             rb"%3[Aa](?:%2[0127]|%5[Cc]|[A-Za-z0-9])",
-            rb"%(?:2[278]|3[Ee])[A-Za-z0-9]",
+            rb"%(?:2[278]|3[Ee](?:%7[Bb])?)[A-Za-z0-9]",
             rb"(?:%20|\+)-{1,2}[A-Za-z]",
             # A password, but not the `//` of a URL, between a colon and an at sign.
             rb"(?:%3[Aa]|:)(?:%2[Ff])?(?:[^\s&%/@]|%(?:2[0-9A-Ea-e]|[013-9A-Fa-f]))[^\s&/@]{0,96}%40[A-Za-z0-9]",
