@@ -301,7 +301,8 @@ def codecs(rules: Sequence[Rule]) -> list[Codec]:
             rb"(?:%20|\+)-{1,2}[A-Za-z]",
             # A password, but not the `//` of a URL, between a colon and an at sign.
             rb"(?:%3[Aa]|:)(?:%2[Ff])?(?:[^\s&%/@]|%(?:2[0-9A-Ea-e]|[013-9A-Fa-f]))[^\s&/@]{0,96}%40[A-Za-z0-9]",
-            rb"(?i:password|passwd|secret|token|auth%20plain|masterauth|requirepass|%20(?:login|set|add))%20",
+            rb"(?i:password|passwd|secret|token|auth%20plain|masterauth|requirepass|bindpw"
+            rb"|%20(?:key|login|set|add))%20",
             rb"----(?:-|%20|\+)BEGIN(?:%20|\+)",
             rb"(?i:passw(?:or)?d|pwd|secret)=[^\s&%]{0,60}%(?:2[134ABFabf]|40)",
         )
