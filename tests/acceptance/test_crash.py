@@ -24,6 +24,9 @@ start_at = "beginning"
 name = "hook"
 type = "webhook"
 url = "env:HOOK_URL"
+[[routes]]
+sinks = ["hook"]
+burst = "10000/1m"  # on a slow machine a second digest would come after the five minutes that nobody waits here
 """
 FAULTS = (
     Fault(500),
