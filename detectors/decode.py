@@ -291,7 +291,7 @@ def codecs(rules: Sequence[Rule]) -> list[Codec]:
             out.append(Codec("hex", b"(?i)" + digits, len(digits)))
     out.append(Codec("gzip", rb"H4sI[A-Za-z0-9+/_-]{24}", 28))
     # Percent-encoding: what an assignment, a quoted value, an option or a URL with credentials turns into, but not what
-    # every redirect has in it (`https%3A%2F%2Fhost%2Fpath`). Of a value that is encoded alone `encoded_value` takes care.
+    # every redirect has in it (`https%3A%2F%2Fhost%2Fpath`). Of an encoded value alone `encoded_value` takes care.
     out += [
         Codec("percent", trigger)
         for trigger in (

@@ -14,6 +14,7 @@ from detectors.rule import Rule
 from detectors.template import expand
 
 WINDOW = 12  # bytes of a secret in a row that must not be seen
+_LEAST = 8  # bytes of a form of a shorter one that must not
 
 
 @dataclass(frozen=True)
@@ -99,7 +100,7 @@ class Search:
         for canary in self.canaries:
             for value, shown in canary.secrets.items():
                 if len(value) - len(shown) < WINDOW:
-                    self.short[value] = canary.rule
+                    self.short |= dict.fromkeys((form for form in _forms(value) if len(form) >= _LEAST), canary.rule)
                 hidden = value[max(0, len(shown) - WINDOW + 1) :]
                 for form in _forms(hidden):
                     self.windows |= dict.fromkeys(_windows(form) - common, canary.rule)

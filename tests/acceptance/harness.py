@@ -70,7 +70,7 @@ class Monitor:
         if wait:
             await until(
                 lambda: self.errors.count('"event": "ready"') > ready or self.process.returncode is not None,
-                30,
+                90,
                 lambda: f"not ready: {self.errors[-2000:]}",
             )
             assert self.process.returncode is None, self.errors[-2000:]
