@@ -29,15 +29,14 @@ from detectors.decode import VALUE, Codec, codecs, encoded_value
 from detectors.filters import entropy, looks_like_hash, placeholder, words
 from detectors.fingerprint import mask
 from detectors.hints import hints
-from detectors.rule import Confidence, Rule, RuleError, Severity
+from detectors.rule import HINT_AHEAD, HINT_BACK, Confidence, Rule, RuleError, Severity
 from detectors.syntax import compile_re2, diagnose, re2_problem
-from detectors.triggers import TRIGGERS
+from detectors.triggers import ASSIGNED
 
 __all__ = ["Decision", "Engine", "Match", "Worker"]
 
 Buffer = bytes | bytearray | memoryview
 MAX_DEPTH = 3  # of decoding
-_HINT_BACK, _HINT_AHEAD = 256, 128  # bytes around the end of an assignment that hints are looked for in
 _GAP = b"\n" + bytes(256) + b"\n"  # between decoded texts
 _SEPARATOR = re.compile(rb"[^A-Za-z0-9+/]")
 # From some 800 literals, if the shortest has four characters, Hyperscan looks at every second or fourth position only,
@@ -166,7 +165,7 @@ class _Plan:
         near = hints((number, set(rule.keywords) - set(rule.anywhere)) for number, rule in enumerate(rules))
         if len(triggers) + len(always) > _MANY:
             triggers[_STRIDE,] = []
-        assigned = list(TRIGGERS.values()) if near else []
+        assigned = ASSIGNED if near else ()
         for texts in assigned:
             triggers.setdefault(texts, [])
         self.assigned = [number for number, texts in enumerate(triggers) if texts in assigned]
@@ -241,7 +240,7 @@ class Worker:
 
     def _hints(self, data: Buffer, assigned: list[int], ends: dict[int, list[int]]) -> None:
         """Look for hints around assignments; adds to `ends`."""
-        windows = _windows(assigned, _HINT_BACK, _HINT_AHEAD, len(data))
+        windows = _windows(assigned, HINT_BACK, HINT_AHEAD, len(data))
         # Each window costs a call, so where they are dense one scan over all of them is cheaper.
         if len(windows) > 8 + (len(data) >> 12):
             windows = [(windows[0][0], windows[-1][1])]

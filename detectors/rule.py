@@ -19,7 +19,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from detectors.pattern import Shape, shape
 from detectors.syntax import compile_re2, parse_problem, re2_problem
 from detectors.template import TemplateError, expand
-from detectors.triggers import TRIGGERS
+from detectors.triggers import ASSIGNED, TRIGGERS
 
 __all__ = [
     "Confidence",
@@ -33,6 +33,7 @@ __all__ = [
     "load_rules",
 ]
 
+HINT_BACK, HINT_AHEAD = 256, 128  # bytes around the end of an assignment that keywords are looked for in
 PACKS = Path(__file__).parent / "packs"
 Severity = Literal["critical", "high", "medium", "low", "info"]
 Confidence = Literal["high", "medium", "low"]
@@ -146,7 +147,7 @@ class Rule:
     labels: Mapping[str, str] = field(default_factory=dict)
     runbook: str = "generic-secret"
     keywords: tuple[str, ...] = ()
-    anywhere: tuple[str, ...] = ()  # of `keywords` those also looked for far from the triggers of TRIGGERS
+    anywhere: tuple[str, ...] = ()  # of `keywords` those also looked for far from what ASSIGNED finds
     examples: tuple[str, ...] = ()
     negative_examples: tuple[str, ...] = ()
     references: tuple[str, ...] = ()
@@ -188,10 +189,11 @@ def _to_rule(entry: _Entry, family: str, vendor: str, source: str) -> Rule:
     def default(value: Any, otherwise: Any) -> Any:
         return otherwise if value is None else value
 
+    pattern = _keyword_pattern(entry) if entry.pattern is None else entry.pattern
     return Rule(
         id=entry.id,
         name=entry.name,
-        pattern=_keyword_pattern(entry) if entry.pattern is None else entry.pattern,
+        pattern=pattern,
         severity=entry.severity,
         confidence=default(entry.confidence, "medium" if keyword_bound or generic else "high"),
         priority=default(entry.priority, 10 if generic else 50 if keyword_bound else 100),
@@ -211,7 +213,8 @@ def _to_rule(entry: _Entry, family: str, vendor: str, source: str) -> Rule:
         decode=tuple(entry.decode) if isinstance(entry.decode, list) else None if entry.decode else (),
         labels=entry.labels,
         runbook=entry.runbook,
-        keywords=tuple(entry.keywords),
+        # Others' rules are looked for everywhere, as their authors may think of more than their examples show.
+        keywords=tuple(entry.keywords or (_words(entry, pattern) if family != "custom" else ())),
         anywhere=tuple(_anywhere(entry)) if entry.keywords else (),
         examples=tuple(entry.examples),
         negative_examples=tuple(entry.negative_examples),
@@ -221,11 +224,11 @@ def _to_rule(entry: _Entry, family: str, vendor: str, source: str) -> Rule:
 
 @cache
 def _triggers() -> list[Any]:
-    return [compile_re2("|".join(texts)) for texts in TRIGGERS.values()]
+    return [compile_re2("|".join(texts)) for texts in ASSIGNED]
 
 
 def _anywhere(entry: _Entry) -> Iterable[str]:
-    """The keywords that stand in an example without what TRIGGERS look for; all of them where none can be told."""
+    """The keywords that stand in an example without what ASSIGNED finds; all of them where none can be told."""
     loose = set()
     for example in entry.examples:
         try:
@@ -237,6 +240,28 @@ def _anywhere(entry: _Entry) -> Iterable[str]:
                 here = {word for word in entry.keywords if re.search(_spellings(word), text, re.IGNORECASE)}
                 loose |= here or set(entry.keywords)
     return [word for word in entry.keywords if word in loose]
+
+
+def _words(entry: _Entry, pattern: str) -> Iterable[str]:
+    """Words of a pattern that serve as its keywords: names in any case that stand near an assignment in every example.
+
+    As triggers, words of a language cost most: their letter pairs are everywhere.
+    """
+    try:
+        found = shape(pattern, entry.trigger)
+        texts = [expand(example, seed) for example in entry.examples for seed in range(1, 4)]
+    except (re.error, TemplateError):
+        return ()  # `rules test` will name it
+    words = found.literals
+    if entry.trigger is not None or not found.caseless or min(map(len, words), default=0) < 5:
+        return ()
+
+    def near(text: str) -> bool:
+        ends = [m.end() for regex in _triggers() for m in regex.finditer(text.encode())]
+        starts = [m.start() for word in words for m in re.finditer(re.escape(word), text, re.IGNORECASE)]
+        return any(end - HINT_BACK <= start <= end + HINT_AHEAD - 16 for start in starts for end in ends)
+
+    return words if all(map(near, texts)) else ()
 
 
 def _pattern_problem(rule: Rule) -> str | None:

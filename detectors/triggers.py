@@ -1,4 +1,4 @@
-"""Triggers that many rules share: something is assigned to a name that speaks of a credential.
+"""Triggers that many rules share: something is assigned to a name that speaks of a credential, or a URL holds one.
 
 Such names are the most frequent words that a scanner must look at, so each trigger is written as many expressions, each
 of which starts with a literal of its own, as long and as telling as can be. Hyperscan finds all of them in one pass and
@@ -11,7 +11,7 @@ from __future__ import annotations
 import string
 from collections.abc import Iterable, Mapping
 
-__all__ = ["TRIGGERS"]
+__all__ = ["ASSIGNED", "TRIGGERS"]
 
 _QUOTES = "\"'`\\"
 _FILL = r"""["'`\\ \t]"""  # between a name and its operator
@@ -71,6 +71,16 @@ def _key() -> Iterable[str]:
         yield f"(?i:{name}){_FILL}{{0,9}}[=:]{_LONG_VALUE}"
 
 
+def _url() -> Iterable[str]:
+    for slashes in ("://", r":\\/\\/", r":\\//", r":/\\/"):
+        yield slashes + r"""[^\s:@/"'<>\\]{0,80}:[^\s/"'<>`\\]{3,200}@[A-Za-z0-9\[$%_]"""
+
+
 # By name, as the packs write them: `@assigned`: a name that speaks of a credential, an assignment, six characters of
-# value; `@assigned-key`: some other key and a longer value. Keyword rules are mostly found by them, too.
-TRIGGERS: Mapping[str, tuple[str, ...]] = {"@assigned": (*_credential(),), "@assigned-key": (*_key(),)}
+# value; `@assigned-key`: some other key and a longer value; `@url`: a URL with a password in it.
+TRIGGERS: Mapping[str, tuple[str, ...]] = {
+    "@assigned": (*_credential(),),
+    "@assigned-key": (*_key(),),
+    "@url": (*_url(),),
+}
+ASSIGNED = (TRIGGERS["@assigned"], TRIGGERS["@assigned-key"])  # keyword rules are mostly found by these, too

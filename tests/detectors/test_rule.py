@@ -181,3 +181,11 @@ def test_what_we_ship_is_whole() -> None:
         assert len(rule.negative_examples) >= 2, rule.id
         assert rule.references, rule.id
         assert rule.source == f"packs/{rule.family}/{rule.vendor}.toml"
+
+
+def test_names_in_any_case_become_keywords_where_every_example_assigns_to_them() -> None:
+    found = {rule.id: rule for rule in load_rules()}
+    assert found["cohere-api-key"].keywords
+    assert found["cohere-api-key"].anywhere == ()
+    assert not found["discord-bot-token"].keywords  # `bot.login("…")` assigns nothing
+    assert not found["github-pat"].keywords
