@@ -8,14 +8,16 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import errno
+import fcntl
 import glob
 import os
 import random
 import signal
 import threading
 import time
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any, Protocol
 
 import structlog
@@ -134,6 +136,7 @@ class Daemon:
         recovered: list[Recovery] = []
         async with contextlib.AsyncExitStack() as stack:
             stack.callback(self._scanner.close)
+            stack.enter_context(_alone(config.state_dir))
             self._store = await Store.open(configuration.database(config), config.policy)
             stack.push_async_callback(self._close_store)
             if self._store.recovery is not None:
@@ -565,6 +568,28 @@ def _signature(config: Config) -> tuple[tuple[str, int, int, int], ...]:
         else:
             found.append((path, info.st_ino, info.st_mtime_ns, info.st_size))
     return tuple(found)
+
+
+@contextlib.contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Keep a second daemon away from the state of this one. Raises StoreError; the lock ends with the process."""
+    try:
+        descriptor = os.open(folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError:
+        yield  # a full disk, say: the store tells what is wrong with the place
+        return
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        if error.errno == errno.EWOULDBLOCK:  # others: a file system without locks
+            os.close(descriptor)
+            raise StoreError(
+                f"{folder}: a monitor is running on this state already; stop it, or set another monitor.state_dir"
+            ) from None
+    try:
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def _unhandled(_loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:

@@ -336,7 +336,12 @@ def needs_notify(group: Group, members: Sequence[Member], now: float) -> Decisio
     told = [(member, member.told) for member in audible if member.told is not None]
     if any(member.state != "resolved" and member.reopens > was.reopens for member, was in told):
         return Decision("reopened", wake)
-    if any(member.state != "resolved" and rank(member.severity) > rank(was.severity) for member, was in told):
+    if any(
+        (member.state != "resolved" and rank(member.severity) > rank(was.severity))
+        # Nothing else opens what somebody has acknowledged: it is public now, or live, and critical before.
+        or (member.state == "open" and was.state == "acknowledged")
+        for member, was in told
+    ):
         return Decision("escalated", wake)
 
     # The rest in Alertmanager's order: firing beyond what was sent, then no longer firing, then repeats.

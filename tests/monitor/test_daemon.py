@@ -24,7 +24,7 @@ from monitor.config import ConfigError
 from monitor.daemon import Daemon, SourceIntake
 from monitor.model import Position
 from monitor.sources import file
-from monitor.store import Recovery
+from monitor.store import Recovery, StoreError
 from tests.fakes.intake import until
 from tests.fakes.server import Fault
 from tests.fakes.webhook import FakeWebhook
@@ -206,6 +206,14 @@ async def test_an_address_that_is_taken_is_an_error_of_the_configuration(site: S
         site.configure(listen=f"127.0.0.1:{other.getsockname()[1]}")
         with pytest.raises(ConfigError, match=r"http\.listen: 127.*is a monitor running already"):
             await site.daemon().run()
+
+
+async def test_two_do_not_share_a_state(site: Site) -> None:
+    async with running(site.daemon()):
+        for once in (False, True):
+            with pytest.raises(StoreError, match="a monitor is running on this state already"):
+                await site.daemon(once).run()
+    assert await site.daemon(once=True).run() == 0
 
 
 async def test_without_http(site: Site, hook: FakeWebhook) -> None:

@@ -261,6 +261,11 @@ def test_seen_again_is_an_update_after_the_interval() -> None:
     assert needs_notify(SENT_LONG_AGO, [again], NOW).reason == "update"
 
 
+def test_what_was_acknowledged_and_is_open_again_is_told_at_once() -> None:
+    known = replace(MEMBER, state="open", told=replace(TOLD, state="acknowledged"))
+    assert needs_notify(SENT, [known], NOW).reason == "escalated"
+
+
 def test_acknowledged_incidents_are_left_in_peace() -> None:
     known = replace(MEMBER, state="acknowledged", told=replace(TOLD, state="acknowledged"), occurrences=9)
     decision = needs_notify(replace(SENT, sent_at=NOW - 100_000), [known], NOW)
