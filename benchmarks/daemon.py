@@ -28,7 +28,8 @@ async def daemon(folder: Path, config: str, environment: dict[str, str] | None =
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.DEVNULL,
             stderr=log,
-            env={**os.environ, **(environment or {})},
+            # As it is installed: modules are compiled once, not at every start.
+            env={**{k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}, **(environment or {})},
         )
     try:
         for _ in range(600):
