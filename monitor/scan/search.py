@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 __all__ = ["BLOCK", "Hit", "Piece", "Places", "Searcher", "file_pieces", "stream_pieces"]
 
-BLOCK = 1 << 22  # new bytes a scan
+BLOCK = 1 << 21  # new bytes a scan: more do not stay in the processor's cache, fewer make much of CONTEXT
 CONTEXT = 48 << 10  # bytes before them: the longest secret, and the companion of a short one
 AHEAD = 8 << 10  # bytes after them, so that a match at the cut is seen whole
 NEAR = 64  # bytes of context shown on either side
