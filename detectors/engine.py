@@ -16,6 +16,7 @@ import tempfile
 from bisect import bisect_left, bisect_right, insort
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from importlib.metadata import version
 from itertools import accumulate, count
 from pathlib import Path
 from typing import Any
@@ -496,7 +497,7 @@ def _cache_key(expressions: Sequence[tuple[bytes, int]]) -> str:
     # Its info string names library version, features of the CPU and mode; a database moved between machines differs.
     probe = hyperscan.Database(mode=hyperscan.HS_MODE_BLOCK)
     probe.compile(expressions=[b"probe"], ids=[0], flags=[0])
-    digest.update(repr((hyperscan.__version__, probe.info())).encode())
+    digest.update(repr((version("hyperscan"), probe.info())).encode())
     for text, number in expressions:
         digest.update(b"%d:%d:%b\0" % (number, len(text), text))
     return digest.hexdigest()
