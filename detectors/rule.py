@@ -10,6 +10,7 @@ import re
 import tomllib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from difflib import get_close_matches
 from functools import cache, cached_property
 from pathlib import Path
 from typing import Any, Literal
@@ -280,6 +281,24 @@ def _pattern_problem(rule: Rule) -> str | None:
     return None
 
 
+def _suggest(word: str, known: Iterable[str]) -> str:
+    close = get_close_matches(word, list(known), n=1, cutoff=0.7)
+    return f"; did you mean {close[0]!r}?" if close else ""
+
+
+def _wording(problem: Mapping[str, Any]) -> str:
+    """pydantic's message in our words."""
+    if problem["type"] == "extra_forbidden":
+        known = [*_Entry.model_fields] if len(problem["loc"]) == 1 else [*Requires.model_fields]
+        return f"unknown key{_suggest(str(problem['loc'][-1]), known)}; known keys: {', '.join(known)}"
+    if problem["type"] == "missing":
+        return "missing"
+    if problem["type"] == "too_short":
+        return "must not be empty"
+    text: str = problem["msg"].removeprefix("Value error, ")
+    return re.sub(r"^(Input|String|List|Tuple|Value) should ", "must ", text)
+
+
 def load_file(path: Path) -> list[Rule]:
     """Rules of one pack file. Raises RuleError with all its problems.
 
@@ -311,9 +330,7 @@ def load_file(path: Path) -> list[Rule]:
         except ValidationError as error:
             for item in error.errors(include_input=False, include_url=False):
                 key = ".".join(str(part) for part in item["loc"])
-                problems.append(
-                    f"{label}: {name}: {key + ': ' if key else ''}{item['msg'].removeprefix('Value error, ')}"
-                )
+                problems.append(f"{label}: {name}: {key + ': ' if key else ''}{_wording(item)}")
             continue
         problem = _pattern_problem(rule)
         if problem:
@@ -379,7 +396,7 @@ def load_rules(
     rules |= own
     for rule_id in disable:
         if rules.pop(rule_id, None) is None:
-            problems.append(f"rules.disable: no rule is called {rule_id!r}")
+            problems.append(f"rules.disable: no rule is called {rule_id!r}{_suggest(rule_id, rules)}")
     for rule in rules.values():
         for companion in rule.requires:
             if companion.rule is not None and companion.rule not in rules:

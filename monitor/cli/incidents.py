@@ -308,7 +308,7 @@ def _with_store(config: Config, work: Callable[[Store], Awaitable[_T]], missing:
     url = database(config)
 
     async def run() -> _T:
-        async with await Store.open(url, config.policy) as store:
+        async with await Store.open(url, config.policy, repairs=False) as store:
             return await work(store)
 
     if isinstance(url, Path) and not url.exists():

@@ -98,9 +98,13 @@ def explain(error: BaseException) -> str:
 class Database:
     """The two engines: one connection to write, a few to read. Every call blocks; use it from threads."""
 
-    def __init__(self, url: str | os.PathLike[str]) -> None:
-        """`url`: a path (SQLite), or an SQLAlchemy URL of SQLite or PostgreSQL. Raises StoreError."""
+    def __init__(self, url: str | os.PathLike[str], *, repairs: bool = True) -> None:
+        """`url`: a path (SQLite), or an SQLAlchemy URL of SQLite or PostgreSQL. Raises StoreError.
+
+        `repairs`: a damaged file is replaced; otherwise that is an error, for who only looks at it.
+        """
         self.url = _parse(url)
+        self.repairs = repairs
         self.postgres = self.url.get_backend_name() == "postgresql"
         self.path = None if self.postgres else Path(self.url.database or "")
         self.writer, self.reader = self._engines()
@@ -156,6 +160,10 @@ class Database:
 
     def recover(self, reason: str) -> Recovery:
         """Move a damaged SQLite file aside, start a new one, carry over what can still be read."""
+        if not self.repairs:
+            raise StoreError(
+                f"{self.name}: damaged ({reason}); `monitor run` moves it aside and goes on with what can still be read"
+            )
         if self.path is None:
             raise StoreError(f"{self.name}: the server reports damaged data ({reason}); restore it from a backup")
         aside = self.path.with_name(f"{self.path.name}.corrupt-{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}")

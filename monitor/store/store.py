@@ -72,15 +72,21 @@ class Store:
 
     @classmethod
     async def open(
-        cls, url: str | os.PathLike[str], policy: Policy | None = None, *, clock: Callable[[], float] = time.time
+        cls,
+        url: str | os.PathLike[str],
+        policy: Policy | None = None,
+        *,
+        clock: Callable[[], float] = time.time,
+        repairs: bool = True,
     ) -> Self:
         """Open or create. `url`: a path, or `postgresql+psycopg://…`. Raises StoreError.
 
-        A damaged SQLite file is moved aside; `recovery` then says where to and what was carried over.
+        A damaged SQLite file is moved aside; `recovery` then says where to and what was carried over. Without
+        `repairs` damage is a StoreError.
         """
 
         def prepare() -> tuple[Database, Recovery | None]:
-            database = Database(url)
+            database = Database(url, repairs=repairs)
             return database, database.prepare()
 
         database, recovery = await asyncio.to_thread(prepare)
@@ -367,11 +373,13 @@ class Store:
                 either = columns.id.startswith(ref, autoescape=True) | columns.fingerprint.startswith(
                     ref, autoescape=True
                 )
-                rows = list(connection.execute(select(incidents).where(either).limit(3)))
+                rows = list(connection.execute(select(incidents).where(either).limit(9)))
             if not rows:
                 raise LookupError(f"there is no incident {ref!r}; `monitor incidents list` shows them")
             if len(rows) > 1:
-                raise LookupError(f"{ref!r} fits several incidents; give more of the id")
+                ids = [row.id for row in rows]
+                fitting = f"{', '.join(ids[:8])}{' and more' if len(ids) > 8 else ''}"
+                raise LookupError(f"{ref!r} fits several incidents; give more of the id: {fitting}")
             row = rows[0]
             return incident_from(row, load_locations(connection, [row.id]).get(row.id, ()))
 
@@ -501,7 +509,7 @@ class Store:
                 reason = explain(error)
             if self._database.exchanging or self._database.generation != generation:
                 kind = Failure.RETRY  # what it met was between two files
-            if kind is Failure.CORRUPT and not repaired:
+            if kind is Failure.CORRUPT and not repaired and self._database.repairs:
                 repaired = True
                 await asyncio.wrap_future(self._writer.report_damage(reason, generation))
             elif kind is not Failure.RETRY or self._loop.time() > deadline:

@@ -212,7 +212,7 @@ class Writer:
                 trouble = str(error)
             except (SQLAlchemyError, OSError) as error:
                 kind = classify(error) if isinstance(error, SQLAlchemyError) else Failure.RETRY
-                if kind is Failure.FATAL:
+                if kind is Failure.FATAL or (kind is Failure.CORRUPT and not self._database.repairs):
                     self._fail(jobs, StoreError(f"{self._database.name}: {explain(error)}"))
                     return
                 trouble = explain(error)

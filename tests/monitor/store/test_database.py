@@ -134,6 +134,24 @@ async def test_damage_that_readers_meet_is_repaired_once(tmp_path: Path, monkeyp
         assert store.degraded is None
 
 
+async def test_who_only_looks_leaves_a_damaged_file_alone(tmp_path: Path) -> None:
+    path = tmp_path / "state.db"
+    async with await Store.open(path, Policy(sinks=("chat",))) as store:
+        await store.commit([finding(n, n) for n in range(3_000)])
+    async with await Store.open(path, repairs=False) as store:
+        size = path.stat().st_size
+        with path.open("r+b") as file:
+            file.seek(4096 * 20)
+            file.write(b"\xff" * (size - 4096 * 40))
+        damaged = path.read_bytes()
+        with pytest.raises(StoreError, match="malformed"):
+            await asyncio.wait_for(store.count(search="nothing"), 20)
+    with pytest.raises(StoreError, match=r"damaged .*`monitor run` moves it aside"):
+        await Store.open(path, repairs=False)
+    assert path.read_bytes() == damaged
+    assert [*tmp_path.glob("*.corrupt-*")] == []
+
+
 async def test_readers_wait_while_the_file_is_exchanged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "state.db"
     async with await Store.open(path, Policy(sinks=("chat",))) as store:
