@@ -138,7 +138,10 @@ async def test_who_only_looks_leaves_a_damaged_file_alone(tmp_path: Path) -> Non
     path = tmp_path / "state.db"
     async with await Store.open(path, Policy(sinks=("chat",))) as store:
         await store.commit([finding(n, n) for n in range(3_000)])
-    async with await Store.open(path, repairs=False) as store:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Database, "_check", lambda self: None)  # as for a file too large to be checked at start
+        opened = await Store.open(path, repairs=False)
+    async with opened as store:
         size = path.stat().st_size
         with path.open("r+b") as file:
             file.seek(4096 * 20)
