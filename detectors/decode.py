@@ -232,8 +232,6 @@ def _base64_triggers(literal: bytes) -> Iterable[tuple[bytes, int]]:
 
 
 _ESCAPED = re.compile(r"\\(?:x([0-9a-f]{2})|([^\w]))")
-
-
 _BASE64_CLASS = re.compile(r"\[(?!\^)[^\]]*(?:\+/|/\+)")
 _HOST = re.compile(r"[\w.-]*\.[a-z]{2,5}")
 _PLAIN_WORD = re.compile(r"[a-z]+|(?i:.*(?:secret|auth|passw|token|sig=).*)")  # of these @assigned takes care
@@ -242,7 +240,7 @@ _PLAIN_WORD = re.compile(r"[a-z]+|(?i:.*(?:secret|auth|passw|token|sig=).*)")  #
 def _percent_triggers(rule: Rule) -> Iterable[Codec]:
     """What the rule's literals look like when percent-encoded, where that hides them (`hooks.slack.com%2Fservices`) or
     what comes after them (a path, or base64 with its `+`, `/` and `=`)."""
-    if rule.keywords or rule.trigger in TRIGGERS:
+    if rule.keywords or rule.trigger in TRIGGERS or "percent" not in (rule.decode or ("percent",)):
         return
     case = b"(?i)" if rule.shape.caseless else b""
     plain = _ESCAPED.sub(lambda m: chr(int(m[1], 16)) if m[1] else m[2], rule.pattern)

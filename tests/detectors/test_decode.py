@@ -4,6 +4,7 @@ import base64
 import gzip
 import random
 import tracemalloc
+from dataclasses import replace
 from urllib.parse import quote
 
 import hyperscan
@@ -12,7 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from detectors import decode
-from detectors.decode import MAX_DECODED, MAX_UNPACKED, Codec, Region, codecs
+from detectors.decode import MAX_DECODED, MAX_UNPACKED, Codec, Region, codecs, encoded_value
+from detectors.engine import Engine
 from detectors.rule import Rule
 
 RULE = Rule(id="r", name="Rule", pattern=r"(?P<secret>acme_[a-z0-9]{12})", severity="critical")
@@ -126,6 +128,29 @@ def test_percent_encoding_is_undone(value: str) -> None:
 def test_escapes_are_undone_with_any_number_of_backslashes(written: str) -> None:
     (found, *_) = regions(f'{{"msg":"{written}"}}'.encode(), "escape")
     assert b'secret="acme_k3j9"' in found.text
+
+
+@pytest.mark.parametrize(
+    ("pattern", "text"),
+    [
+        (r"hooks\.acme\.com/services/(?P<secret>[A-Z0-9]{12})", "hooks.acme.com%2Fservices%2FT7K2Q9X4M1Z8"),
+        (r"\.acme\.io/(?P<secret>[a-f0-9]{32})", "wss%3A%2F%2Fn1.acme.io%2F9f27c1d05be84a36b1c07ad4e25f8396"),
+        (r"\b(?P<secret>ACM1[A-Za-z0-9+/]{20}=)", "key ACM1k3j9%2Fx2m4q8w1z7v5b6n%3D"),
+    ],
+)
+def test_what_percent_encoding_hides_of_a_vendors_format_is_seen(pattern: str, text: str) -> None:
+    rule = Rule(id="r", name="Rule", pattern=pattern, severity="critical", family="test")
+    worker = Engine.build([rule]).worker()
+    assert [match.decode for match in worker.scan(f"GET /x?u={text}&n=1 200".encode())] == [("percent",)]
+    assert worker.scan(f"GET /x?u={text[:-4]}&n=1 200".encode()) == []
+    never = Engine.build([replace(rule, decode=("base64",))]).worker()
+    assert never.scan(f"GET /x?u={text}&n=1 200".encode()) == []
+
+
+def test_an_encoded_value_is_seen_behind_its_first_characters() -> None:
+    data = b"secret=abcdef%2Fghi&x=1 token=abcdef plain%20text"
+    assert encoded_value(data, 13)
+    assert not encoded_value(data, 36)
 
 
 def test_surrogates_and_entities_decode_to_something() -> None:
