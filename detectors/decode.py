@@ -196,7 +196,10 @@ def _lines(data: Buffer, hits: Sequence[tuple[Codec, int]]) -> Iterable[Region]:
         between = bytes(data[end : last.start()])
         if b"\n" not in between:
             continue  # one record that holds all of it: the rules match it as it is
-        low = bytes(data[max(0, end - 80) : end]).rfind(b"-----BEGIN") + max(0, end - 80)
+        begin = bytes(data[max(0, end - 80) : end]).rfind(b"-----BEGIN")
+        if begin < 0:
+            continue
+        low = begin + max(0, end - 80)
         body = []
         framed = False
         for line in _BREAK.split(between):

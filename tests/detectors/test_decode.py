@@ -182,6 +182,9 @@ def test_a_key_spread_over_log_records_is_put_together(frame: str) -> None:
 def test_a_key_as_it_stands_in_a_file_needs_no_decoding() -> None:
     assert regions("\n".join(PEM).encode(), "lines") == []
     assert regions(b"-----BEGIN PRIVATE KEY-----\nabc", "lines") == []
+    # A hit that no BEGIN stands before does not come from Hyperscan.
+    kind = next(codec for codec in ALL if codec.name == "lines")
+    assert list(kind.regions(f"x\n<14>1 {PEM[1]}\n{PEM[3]}".encode(), [(kind, 0)])) == []
 
 
 def test_plain_logs_have_no_trigger() -> None:
