@@ -18,8 +18,9 @@ from typing import Any
 
 from detectors.check import check_rules
 from detectors.engine import Engine
+from detectors.packfile import RuleTable, to_rule
 from detectors.portable import captures, portable
-from detectors.rule import Rule, RuleError, _Entry, _to_rule
+from detectors.rule import Rule, RuleError
 from detectors.syntax import parse_problem
 
 __all__ = ["Conversion", "Entry", "ReadError", "exemplify", "gitleaks", "kingfisher", "rule_id", "to_toml"]
@@ -184,7 +185,7 @@ class _Trial:
 
 def _rule(data: Entry) -> Rule:
     try:
-        return _to_rule(_Entry.model_validate(data), "custom", "", "")
+        return to_rule(RuleTable.model_validate(data), "custom", "", "")
     except ValueError as error:
         raise _RefusedError(str(error).splitlines()[-1].strip()) from None
 

@@ -13,6 +13,7 @@ import re
 import zlib
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 from urllib.parse import quote, unquote_to_bytes
 
 from detectors.rule import Rule
@@ -47,8 +48,7 @@ class Region:
         return min(self.end, self.start + int(offset * self.scale))
 
 
-@dataclass(frozen=True, slots=True)
-class Codec:
+class Codec(NamedTuple):
     """One trigger of a decoder. `length` and `phase` place the start of the encoded group for base64. `open`: it counts
     only where the value after it holds an escape (see `encoded_value`)."""
 

@@ -9,15 +9,11 @@ of hits costs at most one RE2 pass a rule: linear on any input.
 
 from __future__ import annotations
 
-import hashlib
-import os
 import re
-import tempfile
 from bisect import bisect_left, bisect_right, insort
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from importlib.metadata import version
-from itertools import accumulate, count
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
@@ -25,13 +21,12 @@ import hyperscan
 import re2
 
 from detectors.checksums import CHECKS
-from detectors.decode import VALUE, Codec, codecs, encoded_value
+from detectors.decode import VALUE, Codec, encoded_value
 from detectors.filters import entropy, looks_like_hash, placeholder, words
 from detectors.fingerprint import mask
-from detectors.hints import hints
+from detectors.plan import Compiled, compiled
 from detectors.rule import HINT_AHEAD, HINT_BACK, Confidence, Rule, RuleError, Severity
 from detectors.syntax import compile_re2, diagnose, re2_problem
-from detectors.triggers import ASSIGNED
 
 __all__ = ["Decision", "Engine", "Match", "Worker"]
 
@@ -39,11 +34,6 @@ Buffer = bytes | bytearray | memoryview
 MAX_DEPTH = 3  # of decoding
 _GAP = b"\n" + bytes(256) + b"\n"  # between decoded texts
 _SEPARATOR = re.compile(rb"[^A-Za-z0-9+/]")
-# From some 800 literals, if the shortest has four characters, Hyperscan looks at every second or fourth position only,
-# which lets so many false candidates through that it is up to twice as slow. Two bytes that no text holds keep it at
-# every position; below a hundred literals it uses another matcher.
-_MANY, _STRIDE = 100, r"\xc0\xc1"
-_CACHE_MAGIC = b"exposure-monitor hyperscan cache 1\n"
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,11 +71,9 @@ class Decision:
 class Engine:
     """A compiled set of rules. Immutable and shared by threads; each thread scans through its own `worker()`."""
 
-    def __init__(self, rules: Sequence[Rule], plan: _Plan, database: Any, near: Any) -> None:
+    def __init__(self, rules: Sequence[Rule], what: Compiled) -> None:
         self.rules = tuple(rules)
-        self.database = database  # scans every byte
-        self.near = near  # hints that are looked for around an assignment only, or None
-        self.plan = plan
+        self.plan, self.database, self.near = what
         self._confirm: dict[int, Any] = {}
         self._allow: dict[int, list[Any]] = {}
         self._index = {rule.id: number for number, rule in enumerate(rules)}
@@ -98,15 +86,12 @@ class Engine:
         """
         if not rules:
             raise RuleError(["no rules: every pack is disabled, so nothing could ever be found"])
-        plan = _Plan(rules)
         try:
-            database = _database(plan.expressions, cache_dir)
-            near = _database(plan.near, cache_dir) if plan.near else None
+            engine = cls(rules, compiled(rules, cache_dir))
         except hyperscan.error as error:
             # Hyperscan does not say which of many: compile each alone to name it.
             problems = [f"{r.source}: {r.id}: pattern: {p}" for r in rules if (p := diagnose(r.pattern, r.trigger))]
             raise RuleError(problems or [f"Hyperscan: {error}"]) from None
-        engine = cls(rules, plan, database, near)
         engine._compile_own()
         return engine
 
@@ -143,42 +128,6 @@ class Engine:
     def number(self, rule_id: str) -> int:
         """Index of a rule in `rules`. Raises KeyError."""
         return self._index[rule_id]
-
-
-class _Plan:
-    """What each expression id stands for: rules that share a trigger, rules that share a hint, or a decoder."""
-
-    def __init__(self, rules: Sequence[Rule]) -> None:
-        problems = []
-        triggers: dict[tuple[str, ...], list[int]] = {}
-        for number, rule in enumerate(rules):
-            if rule.checksum is not None and rule.checksum not in CHECKS:
-                known = ", ".join(CHECKS)
-                problems.append(
-                    f"{rule.source}: {rule.id}: checksum: no check is called {rule.checksum!r}; there are {known}"
-                )
-            if not rule.keywords:
-                triggers.setdefault(rule.shape.triggers, []).append(number)
-        if problems:
-            raise RuleError(problems)
-        always = hints((number, rule.anywhere) for number, rule in enumerate(rules))
-        near = hints((number, set(rule.keywords) - set(rule.anywhere)) for number, rule in enumerate(rules))
-        if len(triggers) + len(always) > _MANY:
-            triggers[_STRIDE,] = []
-        assigned = ASSIGNED if near else ()
-        for texts in assigned:
-            triggers.setdefault(texts, [])
-        self.assigned = [number for number, texts in enumerate(triggers) if texts in assigned]
-        # Rules and codecs by id of an expression; several expressions may have the same.
-        self.rules: list[Sequence[int]] = [*triggers.values(), *(numbers for _, numbers in always)]
-        self.codecs = codecs(rules)  # their ids come after those of the rules
-        self.expressions = [(text.encode("ascii"), id_) for id_, texts in enumerate(triggers) for text in texts]
-        others = [*(text for text, _ in always), *(codec.trigger for codec in self.codecs)]
-        self.expressions += zip(others, count(len(triggers)), strict=False)
-        if len(near) > _MANY:
-            near.append((_STRIDE.encode("ascii"), ()))
-        self.near = [(text, number) for number, (text, _) in enumerate(near)]
-        self.near_rules = [numbers for _, numbers in near]
 
 
 class Worker:
@@ -245,7 +194,7 @@ class Worker:
         if len(windows) > 8 + (len(data) >> 12):
             windows = [(windows[0][0], windows[-1][1])]
         base = 0
-        rules = self.engine.plan.near_rules
+        rules = self.engine.plan.near
 
         def on_match(number: int, _start: int, end: int, _flags: int, _context: object) -> None:
             for rule in rules[number]:
@@ -476,61 +425,3 @@ def _resolve(decided: Sequence[tuple[Decision, int]]) -> list[tuple[Match, int]]
         insort(taken, (match.start, match.end))
         kept.append((match, end))
     return sorted(kept, key=lambda p: p[0].start)
-
-
-def _database(expressions: Sequence[tuple[bytes, int]], cache_dir: Path | None) -> Any:
-    """The compiled `expressions` (text, id), from the cache when it holds them. Raises hyperscan.error."""
-    key = _cache_key(expressions)
-    path = cache_dir / f"{key[:32]}.hsdb" if cache_dir is not None else None
-    database = _load(path, key) if path is not None else None
-    if database is None:
-        database = hyperscan.Database(mode=hyperscan.HS_MODE_BLOCK)
-        texts, ids = [text for text, _ in expressions], [number for _, number in expressions]
-        database.compile(expressions=texts, ids=ids, flags=[0] * len(texts))
-        if path is not None:
-            _save(path, key, database)
-    return database
-
-
-def _cache_key(expressions: Sequence[tuple[bytes, int]]) -> str:
-    digest = hashlib.sha256(_CACHE_MAGIC)
-    # Its info string names library version, features of the CPU and mode; a database moved between machines differs.
-    probe = hyperscan.Database(mode=hyperscan.HS_MODE_BLOCK)
-    probe.compile(expressions=[b"probe"], ids=[0], flags=[0])
-    digest.update(repr((version("hyperscan"), probe.info())).encode())
-    for text, number in expressions:
-        digest.update(b"%d:%d:%b\0" % (number, len(text), text))
-    return digest.hexdigest()
-
-
-def _load(path: Path, key: str) -> Any:
-    """The cached database, or None when there is none that is whole and ours."""
-    try:
-        raw = path.read_bytes()
-    except OSError:
-        return None
-    head = len(_CACHE_MAGIC)
-    name, checksum, body = raw[head : head + 64], raw[head + 64 : head + 96], raw[head + 96 :]
-    if raw[:head] != _CACHE_MAGIC or name != key.encode() or hashlib.sha256(body).digest() != checksum:
-        return None
-    try:
-        database = hyperscan.loadb(body, hyperscan.HS_MODE_BLOCK)
-        database.scratch = hyperscan.Scratch(database)
-    except hyperscan.error:
-        return None
-    return database
-
-
-def _save(path: Path, key: str, database: Any) -> None:
-    """Write the cache beside its final name and rename it; a cache that cannot be written is no error."""
-    body = hyperscan.dumpb(database)
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        fd, temporary = tempfile.mkstemp(dir=path.parent, prefix=".hsdb")
-        with os.fdopen(fd, "wb") as file:
-            file.write(_CACHE_MAGIC + key.encode() + hashlib.sha256(body).digest() + body)
-        os.replace(temporary, path)
-        for old in sorted(path.parent.glob("*.hsdb"), key=lambda p: p.stat().st_mtime)[:-8]:
-            old.unlink(missing_ok=True)
-    except OSError:
-        return

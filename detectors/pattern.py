@@ -10,14 +10,13 @@ from __future__ import annotations
 import re
 import warnings
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from functools import lru_cache
 
 # The standard library's own parser: private, but unchanged since 3.11 and under test here. The alternative, a second
 # regex parser of ours, would be larger than this module.
 from re import _constants as _c  # type: ignore[attr-defined]
 from re import _parser as _p  # type: ignore[attr-defined]
-from typing import Any
+from typing import Any, NamedTuple
 
 __all__ = ["Shape", "groups", "matches_empty", "shape"]
 
@@ -38,8 +37,7 @@ _CATEGORIES = {
 _FLAGS = (("i", re.I), ("s", re.S), ("m", re.M))
 
 
-@dataclass(frozen=True, slots=True)
-class Shape:
+class Shape(NamedTuple):
     """`trigger`: Hyperscan expression; `triggers`: the same as one or more, each with a start of its own.
 
     `back`, `ahead`: bytes of window before and after a trigger's end. `literals`: one of them stands in every match

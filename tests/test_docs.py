@@ -16,7 +16,7 @@ import pytest
 import typer
 from pydantic import BaseModel
 
-from detectors.rule import _Entry
+from detectors.packfile import RuleTable
 from monitor.cli import COMMANDS
 from monitor.config import HttpConfig, MonitorConfig, RulesConfig, load, parse
 from monitor.routing import Route, Silence
@@ -100,7 +100,7 @@ def test_the_configuration_page_has_every_key() -> None:
 
 def test_the_rules_page_has_every_key() -> None:
     named = set(re.findall(r"`([a-z_]+)`", (ROOT / "docs" / "rules.md").read_text(encoding="utf-8")))
-    assert set(_Entry.model_fields) - named == set()
+    assert set(RuleTable.model_fields) - named == set()
 
 
 def test_the_list_of_rules_is_current() -> None:

@@ -186,7 +186,8 @@ def _watch(once: Any, paths: Sequence[Path]) -> None:
 
 def _rule(pattern: str | None, rule_id: str | None, config: Path | None) -> Rule:
     """The rule to try. Ends with exit code 2 and a caret under the place where a pattern is wrong."""
-    from detectors.rule import Rule, RuleError, load_file
+    from detectors.packfile import load_file
+    from detectors.rule import Rule, RuleError
     from detectors.syntax import diagnose
 
     if pattern is not None and pattern.startswith("@"):

@@ -8,7 +8,8 @@ import pytest
 from detectors.check import check_rules
 from detectors.convert import Conversion, ReadError, gitleaks, kingfisher, rule_id, to_toml
 from detectors.engine import Engine
-from detectors.rule import Rule, load_file
+from detectors.packfile import load_file
+from detectors.rule import Rule
 
 GITLEAKS = r"""
 title = "ours"

@@ -2,12 +2,10 @@ from __future__ import annotations
 
 import base64
 import gzip
-import os
 import random
 import time
 from collections.abc import Callable
 from itertools import pairwise
-from pathlib import Path
 from urllib.parse import quote
 
 import pytest
@@ -278,69 +276,6 @@ def test_percent_encoded_credentials_are_decoded() -> None:
     plain = engine().worker().scan(uri.encode())
     nested = engine().worker().scan(f"GET /cb?u={quote(uri, safe='')}&n=1 HTTP/1.1".encode())
     assert {m.secret for m in plain} == {m.secret for m in nested} == {password.encode()}
-
-
-# --- the cache
-
-
-def files(folder: Path) -> list[Path]:
-    return sorted(folder.glob("*.hsdb"))
-
-
-def test_the_compiled_database_is_kept_and_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    Engine.build([SIMPLE], tmp_path)
-    kept = files(tmp_path)
-    assert kept
-    before = [(f.stat().st_mtime_ns, f.stat().st_ino) for f in kept]
-    monkeypatch.setattr(engine_module, "_save", lambda *_: pytest.fail("compiled again"))
-    assert Engine.build([SIMPLE], tmp_path).worker().scan(b"tok_k3j9x2m4q8w1")
-    assert [(f.stat().st_mtime_ns, f.stat().st_ino) for f in files(tmp_path)] == before
-
-
-@pytest.mark.parametrize(
-    "harm",
-    [
-        lambda raw: b"",
-        lambda raw: raw[:-1],
-        lambda raw: raw[: len(raw) // 2],
-        lambda raw: raw[:10],
-        lambda raw: b"\0" * len(raw),
-        lambda raw: raw[:-8] + bytes(8),
-        lambda raw: raw[:200] + bytes([raw[200] ^ 1]) + raw[201:],
-        lambda raw: raw + b"more",
-        lambda raw: raw.replace(b"cache 1", b"cache 0"),
-    ],
-)
-def test_a_damaged_cache_is_never_trusted(tmp_path: Path, harm: Callable[[bytes], bytes]) -> None:
-    Engine.build([SIMPLE], tmp_path)
-    whole = {f.name: f.read_bytes() for f in files(tmp_path)}
-    for file in files(tmp_path):
-        file.write_bytes(harm(file.read_bytes()))
-    assert Engine.build([SIMPLE], tmp_path).worker().scan(b"tok_k3j9x2m4q8w1")
-    for file in files(tmp_path):  # made anew
-        assert len(file.read_bytes()) == len(whole[file.name])
-
-
-def test_a_cache_of_other_rules_is_never_taken_for_ours(tmp_path: Path) -> None:
-    Engine.build([SIMPLE], tmp_path)
-    foreign = files(tmp_path)
-    other = rule(r"(?P<secret>oth_[a-z0-9]{12})", id="other")
-    Engine.build([other], tmp_path)
-    for file in files(tmp_path):
-        if file not in foreign:
-            file.write_bytes(foreign[0].read_bytes())  # whole, but of other rules
-    found = Engine.build([other], tmp_path).worker()
-    assert found.scan(b"oth_k3j9x2m4q8w1")
-    assert not found.scan(b"tok_k3j9x2m4q8w1")
-
-
-def test_old_caches_go_and_an_unwritable_folder_is_no_error(tmp_path: Path) -> None:
-    for number in range(24):
-        Engine.build([rule(rf"(?P<secret>k{number:02}_[a-z]{{9}})")], tmp_path / "cache")
-    assert len(files(tmp_path / "cache")) <= 16
-    (tmp_path / "file").write_text("")
-    assert Engine.build([SIMPLE], tmp_path / "file").worker().scan(b"tok_k3j9x2m4q8w1")
-    assert not [name for name in os.listdir(tmp_path / "cache") if name.startswith(".hsdb")]
 
 
 # --- errors

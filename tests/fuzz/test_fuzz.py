@@ -17,7 +17,8 @@ from detectors.checksums import CHECKS
 from detectors.engine import Engine
 from detectors.filters import entropy, looks_like_hash, placeholder, words
 from detectors.fingerprint import fingerprint, mask, normalise
-from detectors.rule import PACKS, RuleError, load_file
+from detectors.packfile import load_file
+from detectors.rule import PACKS, RuleError
 from detectors.syntax import diagnose, parse_problem
 from detectors.template import TemplateError, expand
 from tests.detectors.texts import encoded, engine, fragments, texts

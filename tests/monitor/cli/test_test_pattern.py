@@ -14,7 +14,8 @@ import pytest
 
 from detectors.check import check_rules
 from detectors.engine import Engine
-from detectors.rule import PACKS, builtin_packs, load_file
+from detectors.packfile import load_file
+from detectors.rule import PACKS, builtin_packs
 from detectors.template import expand
 from tests.monitor.cli.conftest import ROOT, Command
 

@@ -1,0 +1,116 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from detectors import plan
+from detectors.engine import Engine
+from detectors.rule import Rule, RuleError
+from tests.detectors.texts import engine, rules
+
+
+def rule(pattern: str, **fields: object) -> Rule:
+    return Rule(**{"id": "r", "name": "Rule", "pattern": pattern, "severity": "high", "source": "own.toml", **fields})  # type: ignore[arg-type]
+
+
+SIMPLE = rule(r"\b(?P<secret>tok_[a-z0-9]{12})\b", id="simple")
+
+
+def files(folder: Path) -> list[Path]:
+    return sorted(folder.glob("*.hsdb"))
+
+
+def test_every_rule_is_reached_by_a_trigger_or_a_hint() -> None:
+    made, expressions, near = plan.make(rules())
+    ids = {number for _, number in expressions}
+    assert ids == set(range(len(made.rules) + len(made.codecs)))
+    assert {number for _, number in near} == set(range(len(made.near)))
+    reached = {number for numbers in (*made.rules, *made.near) for number in numbers}
+    assert reached == set(range(len(rules())))
+    assert made.assigned
+
+
+def test_without_keywords_there_is_no_second_database() -> None:
+    made, _, near = plan.make([SIMPLE])
+    assert (made.assigned, made.near, near) == ([], [], [])
+    assert plan.compiled([SIMPLE], None).near is None
+
+
+def test_a_check_that_there_is_none_of_is_named() -> None:
+    with pytest.raises(RuleError, match=r"own\.toml: r: checksum: no check is called 'nope'; there are "):
+        plan.make([rule("(?P<secret>x{9})", checksum="nope")])
+
+
+def test_a_plan_from_the_cache_is_the_plan(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = plan.compiled(rules(), tmp_path)
+    monkeypatch.setattr(plan, "make", lambda _: pytest.fail("made again"))
+    kept = plan.compiled(rules(), tmp_path)
+    assert [list(map(list, it)) for it in (kept.plan.rules, kept.plan.near)] == [
+        list(map(list, it)) for it in (made.plan.rules, made.plan.near)
+    ]
+    assert kept.plan.codecs == made.plan.codecs
+    assert kept.plan.assigned == made.plan.assigned
+    assert kept.database.info() == made.database.info()
+    assert kept.near.info() == made.near.info()
+    assert engine().plan.codecs == made.plan.codecs
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"pattern": r"(?P<secret>oth_[a-z0-9]{12})"},
+        {"trigger": "tok_"},
+        {"keywords": ("token",)},
+        {"keywords": ("token",), "anywhere": ("token",)},
+        {"severity": "low"},
+        {"decode": ()},
+        {"checksum": "github"},
+    ],
+    ids=str,
+)
+def test_a_rule_that_is_looked_for_otherwise_has_a_cache_of_its_own(change: dict[str, object]) -> None:
+    base = replace(SIMPLE, keywords=change["keywords"]) if "anywhere" in change else SIMPLE  # type: ignore[arg-type]
+    assert plan._key([replace(SIMPLE, **change)]) != plan._key([base])  # type: ignore[arg-type]
+    assert plan._key([replace(SIMPLE, name="Other", entropy=3.0)]) == plan._key([SIMPLE])
+
+
+def test_a_cache_that_is_whole_is_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    Engine.build([SIMPLE], tmp_path)
+    kept = files(tmp_path)
+    assert kept
+    before = [(f.stat().st_mtime_ns, f.stat().st_ino) for f in kept]
+    monkeypatch.setattr(plan, "_save", lambda *_: pytest.fail("compiled again"))
+    assert Engine.build([SIMPLE], tmp_path).worker().scan(b"tok_k3j9x2m4q8w1")
+    assert [(f.stat().st_mtime_ns, f.stat().st_ino) for f in files(tmp_path)] == before
+
+
+@pytest.mark.parametrize("harm", [lambda raw: b"", lambda raw: raw[:-1], lambda raw: raw[:-8] + bytes(8)])
+def test_a_damaged_cache_is_made_anew(tmp_path: Path, harm: Callable[[bytes], bytes]) -> None:
+    Engine.build([SIMPLE], tmp_path)
+    whole = {f.name: f.read_bytes() for f in files(tmp_path)}
+    for file in files(tmp_path):
+        file.write_bytes(harm(file.read_bytes()))
+    assert Engine.build([SIMPLE], tmp_path).worker().scan(b"tok_k3j9x2m4q8w1")
+    for file in files(tmp_path):
+        assert len(file.read_bytes()) == len(whole[file.name])
+
+
+def test_a_cache_of_other_rules_is_never_taken_for_ours(tmp_path: Path) -> None:
+    Engine.build([SIMPLE], tmp_path)
+    foreign = files(tmp_path)
+    other = rule(r"(?P<secret>oth_[a-z0-9]{12})", id="other")
+    Engine.build([other], tmp_path)
+    for file in files(tmp_path):
+        if file not in foreign:
+            file.write_bytes(foreign[0].read_bytes())  # whole, but of other rules
+    found = Engine.build([other], tmp_path).worker()
+    assert found.scan(b"oth_k3j9x2m4q8w1")
+    assert not found.scan(b"tok_k3j9x2m4q8w1")
+
+
+def test_an_unwritable_folder_is_no_error(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    assert Engine.build([SIMPLE], tmp_path / "file").worker().scan(b"tok_k3j9x2m4q8w1")
