@@ -12,19 +12,20 @@ import re
 import secrets
 import tomllib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, TypeVar, get_args
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeVar, get_args
 from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
-from monitor.routing import Policy, Route, Silence
-from monitor.sources import SOURCES, load_source
-from monitor.sources.base import SourceConfig
-from sinks import SINKS, load_sink
-from sinks.base import Credential, CredentialError, SinkConfig
+from sinks.base import Credential, CredentialError
+
+if TYPE_CHECKING:
+    from monitor.routing import Policy, Route, Silence
+    from monitor.sources.base import SourceConfig
+    from sinks.base import SinkConfig
 
 __all__ = [
     "Config",
@@ -177,6 +178,8 @@ class Config:
 
     @property
     def policy(self) -> Policy:
+        from monitor.routing import Policy
+
         return Policy(tuple(sink.name for sink in self.sinks), self.routes, self.silences)
 
     @property
@@ -200,8 +203,11 @@ def find(given: Path | None = None) -> Path:
     raise ConfigError(None, [Problem("", message)])
 
 
-def load(path: Path | None = None) -> Config:
-    """Read and check a configuration file. Raises ConfigError with every problem found."""
+def load(path: Path | None = None, *, rules_only: bool = False) -> Config:
+    """Read and check a configuration file. Raises ConfigError with every problem found.
+
+    `rules_only`: leave sources, sinks, routes and silences alone, and out of the result.
+    """
     path = find(path).absolute()
     try:
         raw = path.read_bytes()
@@ -213,10 +219,10 @@ def load(path: Path | None = None) -> Config:
     except UnicodeDecodeError as error:
         line = raw.count(b"\n", 0, error.start) + 1
         raise ConfigError(path, [Problem("", f"not UTF-8 text at byte {error.start} (line {line})")]) from None
-    return parse(text, path)
+    return parse(text, path, rules_only=rules_only)
 
 
-def parse(text: str, path: Path | None = None) -> Config:
+def parse(text: str, path: Path | None = None, *, rules_only: bool = False) -> Config:
     """`load` of a text. Relative paths in it count from the folder of `path`."""
     try:
         data = tomllib.loads(text)
@@ -229,13 +235,13 @@ def parse(text: str, path: Path | None = None) -> Config:
         monitor=_anchored(reader.table("monitor", MonitorConfig), folder),
         http=reader.table("http", HttpConfig),
         rules=_anchored_rules(reader.table("rules", RulesConfig), folder),
-        sources=tuple(reader.components("sources", SOURCES, load_source)),
-        sinks=tuple(reader.components("sinks", SINKS, load_sink)),
-        routes=tuple(reader.tables("routes", Route)),
-        silences=tuple(reader.tables("silences", Silence)),
     )
+    if rules_only:
+        reader.known += ["sources", "sinks", "routes", "silences"]
+    else:
+        config = replace(config, **reader.wiring())
+        reader.references()
     reader.unknown_tables()
-    reader.references(config)
     if reader.problems:
         keys = [problem.key for problem in reader.problems]
         raise ConfigError(path, reader.problems, _lines(text, keys), config)
@@ -355,6 +361,19 @@ class _Reader:
             else:
                 self.report(path, f"must be a table: write [[{name}]], one for each")
 
+    def wiring(self) -> dict[str, Any]:
+        """All tables that say what is read and who is told."""
+        from monitor.routing import Route, Silence
+        from monitor.sources import SOURCES, load_source
+        from sinks import SINKS, load_sink
+
+        return {
+            "sources": tuple(self.components("sources", SOURCES, load_source)),
+            "sinks": tuple(self.components("sinks", SINKS, load_sink)),
+            "routes": tuple(self.tables("routes", Route)),
+            "silences": tuple(self.tables("silences", Silence)),
+        }
+
     def tables(self, name: str, model: type[_M]) -> list[_M]:
         found = [self._validate(model, item, path) for path, item in self._tables(name)]
         return [item for item in found if item is not None]
@@ -402,7 +421,7 @@ class _Reader:
             if name not in self.known:
                 self.report(name, f"unknown table{_suggest(name, self.known)}")
 
-    def references(self, config: Config) -> None:
+    def references(self) -> None:
         """Names of sinks in routes and fallbacks. Checked against every name in the file, also of broken sinks."""
         raw = self.data.get("sinks", [])
         items = [item for item in raw if isinstance(item, dict)] if isinstance(raw, list) else []

@@ -68,10 +68,11 @@ def command_app(**settings: Any) -> typer.Typer:
     return typer.Typer(add_completion=False, context_settings={"help_option_names": ["-h", "--help"]}, **settings)
 
 
-def read_config(path: Path | None, *, optional: bool = False, enter: bool = False) -> Config:
+def read_config(path: Path | None, *, rules_only: bool = False, enter: bool = False) -> Config:
     """The configuration. Raises ConfigError, which ends the command with exit code 78.
 
-    `optional`: the defaults when none was named and none is found (commands that need rules only).
+    `rules_only`: without sources, sinks and routes, whose mistakes do not matter then; and the defaults when no file
+    was named and none is found.
     `enter`: change to its folder, from where relative paths in it count.
     """
     from monitor.config import Config, ConfigError, Problem, find, load
@@ -80,13 +81,13 @@ def read_config(path: Path | None, *, optional: bool = False, enter: bool = Fals
     try:
         path = find(path).absolute()
     except ConfigError:
-        if optional:
+        if rules_only:
             return Config()
         raise
     if enter and path.parent.is_dir():
         os.chdir(path.parent)  # before it is read, as sources make their paths absolute then
     try:
-        return load(path)
+        return load(path, rules_only=rules_only)
     except ConfigError as error:
         if named or not all(problem.message.startswith("unknown table") for problem in error.problems):
             raise
@@ -210,19 +211,21 @@ def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> Iterable[str]:
 
 def complete_rules(incomplete: str) -> list[tuple[str, str]]:
     """Shell completion of rule ids with their names."""
-    return [(rule.id, rule.name) for rule in _quietly(read_rules) if rule.id.startswith(incomplete)]
+    rules = _quietly(lambda: read_rules(read_config(None, rules_only=True)))
+    return [(rule.id, rule.name) for rule in rules if rule.id.startswith(incomplete)]
 
 
 def complete_sinks(incomplete: str) -> list[str]:
     """Shell completion of sink names."""
-    return [sink.name for sink in _quietly(lambda c: c.sinks) if sink.name.startswith(incomplete)]
+    sinks = _quietly(lambda: read_config(None).sinks)
+    return [sink.name for sink in sinks if sink.name.startswith(incomplete)]
 
 
-def _quietly(read: Callable[[Config], Iterable[Any]]) -> list[Any]:
+def _quietly(read: Callable[[], Iterable[Any]]) -> list[Any]:
     # Completion has nowhere to report a broken configuration to: it offers nothing then.
     from monitor.config import ConfigError
 
     try:
-        return list(read(read_config(None, optional=True)))
+        return list(read())
     except ConfigError:
         return []

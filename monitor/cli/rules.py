@@ -76,7 +76,7 @@ def list_rules(
     config: ConfigOption = None,
 ) -> None:
     wanted = {"family": family, "vendor": vendor, "severity": severity, "confidence": confidence}
-    every = read_rules(read_config(config, optional=True))
+    every = read_rules(read_config(config, rules_only=True))
     for key, value in wanted.items():
         known = {getattr(rule, key) for rule in every}
         if value is not None and value not in known:
@@ -133,7 +133,7 @@ def show(
             for item in value if isinstance(value, list | tuple) else [value]:
                 yield f"{paint(key.ljust(18), dim=True)} {printable(str(item))}"
 
-    emit_one(as_dict(find_rule(read_config(config, optional=True), rule_id)), form, text)
+    emit_one(as_dict(find_rule(read_config(config, rules_only=True), rule_id)), form, text)
 
 
 @app.command(
@@ -157,7 +157,7 @@ def check(
     from detectors.check import FORMS, check_rules
     from detectors.engine import Engine
 
-    settings = read_config(config, optional=True)
+    settings = read_config(config, rules_only=True)
     wanted = [find_rule(settings, rule_id) for rule_id in rule_ids or ()]
     with rule_errors(settings):
         # Compiled with all rules, as overlaps between rules are part of what examples check.
@@ -206,7 +206,7 @@ def bench(
     from detectors.engine import Engine
     from detectors.tune import anchor, cost, log_text, megabytes_a_second, warnings
 
-    settings = read_config(config, optional=True)
+    settings = read_config(config, rules_only=True)
     ids = {find_rule(settings, rule_id).id for rule_id in rule_ids or ()}
     data = _sample(sample) if sample is not None else log_text(1 << 20)
     rules = read_rules(settings)

@@ -46,7 +46,7 @@ def sample(
     form: FormatOption = Format.text,
     config: ConfigOption = None,
 ) -> None:
-    settings = read_config(config, optional=True)
+    settings = read_config(config, rules_only=True)
     rule = find_rule(settings, rule_id)
     worker = worker_for(rule, read_rules(settings))
     start = secrets.token_hex(16) if seed is None else seed

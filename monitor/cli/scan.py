@@ -142,7 +142,7 @@ def scan(
     unread = [path for path in paths if path != "-" and not os.access(path, os.R_OK)]  # said when their turn comes
     if write_baseline is not None and not os.access(write_baseline.parent, os.W_OK | os.X_OK):
         fail(f"{printable(str(write_baseline))}: its folder is not one that this user may write to", 2)
-    settings = read_config(config, optional=True)
+    settings = read_config(config, rules_only=True)
     engine = _engine(settings)
     _known_rules(engine, rule or ())
     key = _key(settings, lasting=baseline is not None or write_baseline is not None)

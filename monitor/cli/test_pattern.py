@@ -216,7 +216,7 @@ def _rule(pattern: str | None, rule_id: str | None, config: Path | None) -> Rule
     elif pattern is not None:
         rule = Rule(id="pattern", name="Pattern on trial", pattern=pattern, severity="high")
     else:
-        rule = find_rule(read_config(config, optional=True), rule_id or "")
+        rule = find_rule(read_config(config, rules_only=True), rule_id or "")
     problem = diagnose(rule.pattern, rule.trigger)
     if problem is not None:
         typer.echo(printable(problem.pattern), err=True)
@@ -275,7 +275,7 @@ def _run(
     from detectors.engine import Engine
     from detectors.rule import RuleError
 
-    settings = read_config(config, optional=True)
+    settings = read_config(config, rules_only=True)
     pack = read_rules(settings)
     cache = settings.state_dir / "cache"
     companions = [r for r in pack if any(c.rule == r.id for c in rule.requires)]

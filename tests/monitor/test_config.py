@@ -70,6 +70,24 @@ def test_a_good_file(tmp_path: Path) -> None:
     assert config.rules.paths == (str(tmp_path / "rules.d/*.toml"),)
 
 
+def test_commands_that_need_rules_only_are_not_held_up_by_the_rest(tmp_path: Path) -> None:
+    path = tmp_path / "config.toml"
+    path.write_text(
+        '[monitor]\nstate_dir = "state"\n[rules]\npaths = ["r/*.toml"]\n[[sources]]\ntype = "nope"\n'
+        '[[sinks]]\nname = 1\n[[routes]]\nsinks = []\n[[silences]]\nmatchers = 2\n'
+    )
+    with pytest.raises(ConfigError):
+        load(path)
+    config = load(path, rules_only=True)
+    assert (config.path, config.state_dir) == (path, tmp_path / "state")
+    assert config.rules.paths == (str(tmp_path / "r/*.toml"),)
+    assert (config.sources, config.sinks, config.routes) == ((), (), ())
+    path.write_text("[ruels]\n[rules]\npacks = 1\n")
+    with pytest.raises(ConfigError) as caught:
+        load(path, rules_only=True)
+    assert [problem.key for problem in caught.value.problems] == ["rules.packs", "ruels"]
+
+
 def test_an_empty_file_gives_the_defaults(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("STATE_DIRECTORY", "/var/lib/exposure-monitor:/var/lib/other")
     config = parse("")

@@ -71,14 +71,14 @@ def test_a_configuration_is_optional_only_when_none_is_named(tmp_path: Path, mon
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("MONITOR_CONFIG", raising=False)
     monkeypatch.setattr("monitor.config.SYSTEM_PATH", tmp_path / "none.toml")
-    assert read_config(None, optional=True).path is None
+    assert read_config(None, rules_only=True).path is None
     with pytest.raises(ConfigError, match="no configuration found"):
         read_config(None)
     with pytest.raises(ConfigError, match="cannot be read"):
-        read_config(tmp_path / "absent.toml", optional=True)
+        read_config(tmp_path / "absent.toml", rules_only=True)
     monkeypatch.setenv("MONITOR_CONFIG", "absent.toml")
     with pytest.raises(ConfigError, match="cannot be read"):
-        read_config(None, optional=True)
+        read_config(None, rules_only=True)
 
 
 def test_a_configuration_of_another_program_is_taken_for_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -86,9 +86,9 @@ def test_a_configuration_of_another_program_is_taken_for_one(tmp_path: Path, mon
     monkeypatch.chdir(tmp_path)
     (tmp_path / "config.toml").write_text("title = 'a site'\n[params]\n")
     with pytest.raises(ConfigError, match="--config /dev/null"):
-        read_config(None, optional=True)
+        read_config(None, rules_only=True)
     with pytest.raises(ConfigError, match="unknown table") as caught:
-        read_config(tmp_path / "config.toml", optional=True)
+        read_config(tmp_path / "config.toml", rules_only=True)
     assert "another program" not in str(caught.value)
 
 
