@@ -25,7 +25,7 @@ def stamp(files: Iterable[tuple[str, os.stat_result]]) -> bytes:
 def code() -> bytes:
     """A stamp of this package's own code, which decides what is put into a cache."""
     with os.scandir(Path(__file__).parent) as entries:
-        return stamp(sorted((entry.name, entry.stat()) for entry in entries if entry.name.endswith(".py")))
+        return stamp(sorted((entry.name, entry.stat()) for entry in entries if entry.name.endswith((".py", ".json"))))
 
 
 def read(path: Path) -> memoryview | None:

@@ -18,7 +18,7 @@ from re import _constants as _c  # type: ignore[attr-defined]
 from re import _parser as _p  # type: ignore[attr-defined]
 from typing import Any, NamedTuple
 
-__all__ = ["Shape", "groups", "matches_empty", "shape"]
+__all__ = ["Shape", "emit", "groups", "matches_empty", "parse", "shape"]
 
 Nodes = Sequence[tuple[Any, Any]]
 UNBOUNDED = 4096  # bytes a `*`, `+` or `{n,}` may add to the confirm window
@@ -54,7 +54,8 @@ class Shape(NamedTuple):
 
 
 @lru_cache(maxsize=4)  # a rule is parsed for its problems, then for its shape
-def _parse(pattern: str) -> Any:
+def parse(pattern: str) -> Any:
+    """The standard library's tree of a pattern. Raises re.error."""
     with warnings.catch_warnings():
         # `[[a]` might mean a nested set in some future Python; RE2 and Hyperscan read it as today's does.
         warnings.simplefilter("ignore", FutureWarning)
@@ -63,12 +64,12 @@ def _parse(pattern: str) -> Any:
 
 def groups(pattern: str) -> dict[str, int]:
     """Named groups and their numbers. Raises re.error."""
-    return dict(_parse(pattern).state.groupdict)
+    return dict(parse(pattern).state.groupdict)
 
 
 def matches_empty(pattern: str) -> bool:
     """Whether nothing of the pattern is required."""
-    return _can_be_empty(list(_parse(pattern)))
+    return _can_be_empty(list(parse(pattern)))
 
 
 def shape(pattern: str, trigger: str | None = None, anywhere: bool = False) -> Shape:
@@ -76,13 +77,13 @@ def shape(pattern: str, trigger: str | None = None, anywhere: bool = False) -> S
 
     `anywhere`: what points at a match may be any part of it, so the window is the match's own width both ways.
     """
-    nodes = list(_parse(pattern))
-    tree = _parse(pattern if trigger is None else trigger)
+    nodes = list(parse(pattern))
+    tree = parse(pattern if trigger is None else trigger)
     core, head, tail = _trim(nodes) if trigger is None else (list(tree), 0, 0)
     anywhere = anywhere or trigger is not None
     flags = tree.state.flags & re.IGNORECASE
     on = "".join(letter for letter, bit in _FLAGS if tree.state.flags & bit)
-    text, *ways = [f"(?{on}:{_emit(way, flags)})" if on else _emit(way, flags) for way in (core, *_ways(core))]
+    text, *ways = [f"(?{on}:{emit(way, flags)})" if on else emit(way, flags) for way in (core, *_ways(core))]
     if trigger is not None:
         # Its author's own boundaries stay, though what is derived from a pattern goes without any.
         text, ways = trigger, [trigger] if _anchored(core) else ways
@@ -275,7 +276,8 @@ def _class(items: Iterable[tuple[Any, Any]]) -> str:
     return f"[{'^' if negate else ''}{''.join(out)}]"
 
 
-def _emit(nodes: Nodes, flags: int) -> str:
+def emit(nodes: Nodes, flags: int) -> str:
+    """The nodes as an expression for Hyperscan, without word boundaries."""
     out: list[str] = []
     for op, arg in nodes:
         if op is _c.LITERAL:
@@ -301,12 +303,12 @@ def _emit(nodes: Nodes, flags: int) -> str:
             _, add, remove, inner = arg
             on = "".join(letter for letter, bit in _FLAGS if add & bit)
             off = "".join(letter for letter, bit in _FLAGS if remove & bit)
-            out.append(f"(?{on}{'-' + off if off else ''}:{_emit(inner, flags)})")
+            out.append(f"(?{on}{'-' + off if off else ''}:{emit(inner, flags)})")
         elif op is _c.BRANCH:
-            out.append("(?:" + "|".join(_emit(b, flags) for b in arg[1]) + ")")
+            out.append("(?:" + "|".join(emit(b, flags) for b in arg[1]) + ")")
         elif op in (_c.MAX_REPEAT, _c.MIN_REPEAT):
             low, high, inner = arg
-            body = _emit(inner, flags)
+            body = emit(inner, flags)
             if len(inner) != 1 or inner[0][0] not in (_c.LITERAL, _c.IN, _c.ANY, _c.NOT_LITERAL, _c.SUBPATTERN):
                 body = f"(?:{body})"
             if (low, high) == (1, 1):

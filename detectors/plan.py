@@ -13,6 +13,7 @@ import hyperscan
 import orjson
 
 from detectors import cache
+from detectors.anchors import anchored
 from detectors.checksums import CHECKS
 from detectors.decode import Codec, codecs
 from detectors.rule import Rule, RuleError
@@ -60,6 +61,7 @@ def compiled(rules: Sequence[Rule], cache_dir: Path | None) -> Compiled:
     out = _load(path, key) if path is not None else None
     if out is None:
         plan, expressions, near = make(rules)
+        expressions = [(anchored(text), number) for text, number in expressions]
         out = Compiled(plan, _compile(expressions), _compile(near) if near else None)
         if path is not None:
             _save(path, key, out)

@@ -74,7 +74,7 @@ def test_commands_that_need_rules_only_are_not_held_up_by_the_rest(tmp_path: Pat
     path = tmp_path / "config.toml"
     path.write_text(
         '[monitor]\nstate_dir = "state"\n[rules]\npaths = ["r/*.toml"]\n[[sources]]\ntype = "nope"\n'
-        '[[sinks]]\nname = 1\n[[routes]]\nsinks = []\n[[silences]]\nmatchers = 2\n'
+        "[[sinks]]\nname = 1\n[[routes]]\nsinks = []\n[[silences]]\nmatchers = 2\n"
     )
     with pytest.raises(ConfigError):
         load(path)

@@ -1,0 +1,185 @@
+"""Choose the anchors of literals: `python -m benchmarks.anchors` writes detectors/anchors.json. A few minutes.
+
+Hyperscan's literal matcher (FDR, `src/fdr` of its sources) keeps its literals in eight buckets, mostly one a length.
+At a place in the text a bucket is asked in earnest when each pair of neighbouring characters up to there stands at that
+place in some literal of the bucket: not the same literal, so words of a language ask for each other. That question costs
+more than all else, and this module counts it: over generated logs and the standard library's sources, for each choice
+of the characters of long literals, one after another until none can be improved.
+"""
+
+from __future__ import annotations
+
+import argparse
+import random
+import struct
+import sys
+import sysconfig
+import tempfile
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import hyperscan
+import orjson
+
+from benchmarks import loggen
+from detectors import anchors, plan
+from detectors.rule import load_rules
+
+SAMPLE = 2 << 20  # bytes of each kind of text
+SIZES = range(anchors.SIZE, 5, -1)  # characters of an anchor; shorter ones are asked for too often
+TABLE = Path(anchors.__file__).parent / "anchors.json"
+Entry = tuple[int, int, int]  # length, characters from the end, pair
+
+
+def texts() -> Iterator[bytes]:
+    """Ordinary text: no secrets, many words."""
+    with tempfile.TemporaryDirectory() as folder:
+        log = Path(folder) / "log"
+        loggen.generate(SAMPLE, log)
+        yield log.read_bytes()
+    sources = sorted(Path(sysconfig.get_path("stdlib")).glob("*.py"))
+    random.Random(1).shuffle(sources)
+    yield b"".join(path.read_bytes() for path in sources)[:SAMPLE]
+
+
+def pair(text: bytes, back: int) -> int:
+    """What the matcher sees `back` characters before the end: a character and five bits of the next."""
+    return text[-1] if back == 0 else text[-1 - back] | (text[-back] & 31) << 8
+
+
+def entries(literal: bytes, caseless: bool) -> set[Entry]:
+    """The pairs that a literal lets through."""
+    spellings = {literal, literal.upper(), literal.lower()} if caseless else {literal}
+    return {(len(literal), back, pair(text, back)) for text in spellings for back in range(len(literal))}
+
+
+def matcher(database: bytes) -> Iterator[tuple[bytes, bool]]:
+    """The literals in a serialized database: text and whether case matters not. Hyperscan 5.4."""
+    for bits in range(9, 16):
+        head = struct.pack("<BHI", bits, (1 << bits) - 1, 8 << bits)
+        at = database.find(head)
+        if at >= 0:
+            confirm = at - 25 + struct.unpack_from("<I", database, at - 25 + 16)[0]
+            for offset in struct.unpack_from("<8I", database, confirm):
+                if offset:
+                    yield from _bucket(database, confirm + offset)
+
+
+def _bucket(database: bytes, at: int) -> Iterator[tuple[bytes, bool]]:
+    (bits,) = struct.unpack_from("<I", database, at + 16)
+    for first in {*struct.unpack_from(f"<{1 << bits}I", database, at + 32)} - {0}:
+        place, more = at + first, True
+        while more:
+            text, mask = (database[place + low : place + low + 8] for low in (0, 8))
+            size = 8 - mask.count(0)
+            yield text[8 - size :], 0xDF in mask
+            more = bool(database[place + 30])
+            place += 32
+
+
+class Cost:
+    """How often buckets of literals are asked for nothing, for each thousand characters."""
+
+    def __init__(self, possible: Iterable[set[Entry]]) -> None:
+        """`possible`: what any choice may let through."""
+        union = {entry for each in possible for entry in each}
+        counts: Counter[bytes] = Counter()
+        size = 0
+        for text in texts():
+            size += len(text)
+            counts.update(text[at : at + anchors.SIZE] for at in range(len(text) - anchors.SIZE))
+        self.weights: list[float] = []
+        self.missing: list[int] = []
+        self.where: dict[Entry, list[int]] = defaultdict(list)
+        self.known: Counter[Entry] = Counter()
+        self.total = 0.0
+        for length in SIZES:
+            for text, count in counts.items():
+                needed = [(length, back, pair(text, back)) for back in range(length)]
+                if all(entry in union for entry in needed):
+                    for entry in needed:
+                        self.where[entry].append(len(self.weights))
+                    self.weights.append(count / size * 1000)
+                    self.missing.append(length)
+
+    def add(self, literal: set[Entry]) -> None:
+        for entry in literal:
+            self.known[entry] += 1
+            if self.known[entry] == 1:
+                for number in self.where.get(entry, ()):
+                    self.missing[number] -= 1
+                    if not self.missing[number]:
+                        self.total += self.weights[number]
+
+    def remove(self, literal: set[Entry]) -> None:
+        for entry in literal:
+            self.known[entry] -= 1
+            if not self.known[entry]:
+                for number in self.where.get(entry, ()):
+                    if not self.missing[number]:
+                        self.total -= self.weights[number]
+                    self.missing[number] += 1
+
+
+def options(run: anchors.Run) -> dict[str, set[Entry]]:
+    """Anchors that a literal may have, the usual one first."""
+    text = run.text
+    found = {
+        text[at : at + size]: entries(text[at : at + size].encode("latin-1"), run.caseless)
+        for size in SIZES
+        for at in range(len(text) - size, -1, -1)
+    }
+    return {anchor: each for anchor, each in found.items() if "\n" not in anchor}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.anchors", description=__doc__)
+    parser.add_argument("--rounds", type=int, default=4, help="passes over all literals at most")
+    rounds = parser.parse_args().rounds
+    _, expressions, _ = plan.make(load_rules())
+    movable: dict[str, dict[str, set[Entry]]] = {}
+    others = []
+    for text, number in expressions:
+        runs = anchors.choices(text)
+        if runs:
+            run = max(runs, key=lambda run: len(run.text))
+            movable.setdefault(run.text, {}).update(options(run))
+        else:
+            others.append((text, number))
+    database = hyperscan.Database(mode=hyperscan.HS_MODE_BLOCK)
+    database.compile(expressions=[t for t, _ in others], ids=[n for _, n in others], flags=[0] * len(others))
+    fixed = [entries(*literal) for literal in {*matcher(hyperscan.dumpb(database))} if len(literal[0]) in SIZES]
+    if not fixed:
+        sys.exit("no literals found in the database: its format is not the one known here")
+    cost = Cost([*fixed, *(each for choice in movable.values() for each in choice.values())])
+    for literal in fixed:
+        cost.add(literal)
+    print(f"{len(fixed)} literals as they are: {cost.total:.2f} questions a thousand characters")
+    chosen = {text: next(iter(choice)) for text, choice in movable.items()}
+    for text, anchor in chosen.items():
+        cost.add(movable[text][anchor])
+    print(f"with the last characters of {len(movable)} others: {cost.total:.2f}")
+    for number in range(rounds):
+        changed = 0
+        for text, choice in sorted(movable.items()):
+            cost.remove(choice[chosen[text]])
+            tried = []
+            for anchor, each in choice.items():
+                cost.add(each)
+                tried.append((round(cost.total, 6), anchor != chosen[text], -len(anchor), anchor))
+                cost.remove(each)
+            *_, best = min(tried)
+            changed += best != chosen[text]
+            chosen[text] = best
+            cost.add(choice[best])
+        print(f"round {number + 1}: {changed} changed, {cost.total:.2f}", flush=True)
+        if not changed:
+            break
+    table = {text: anchor for text, anchor in sorted(chosen.items()) if anchor != text[-anchors.SIZE :]}
+    TABLE.write_bytes(orjson.dumps(table, option=orjson.OPT_INDENT_2) + b"\n")
+    print(f"{TABLE}: {len(table)} literals")
+
+
+if __name__ == "__main__":
+    main()

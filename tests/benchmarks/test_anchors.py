@@ -1,0 +1,40 @@
+from __future__ import annotations
+
+import hyperscan
+import pytest
+
+from benchmarks import anchors
+from benchmarks.anchors import Cost, entries, matcher
+
+
+def test_a_databases_literals_are_read_from_it() -> None:
+    wanted = {(f"pre{number:03}_x".encode()[-8:], False) for number in range(150)} | {
+        (b"LITERAL", True),
+        (b"short", False),
+    }
+    texts = [b"(?i)" + text if caseless else text for text, caseless in wanted]
+    database = hyperscan.Database(mode=hyperscan.HS_MODE_BLOCK)
+    database.compile(expressions=texts, ids=list(range(len(texts))), flags=[0] * len(texts))
+    assert set(matcher(hyperscan.dumpb(database))) == wanted
+
+
+def test_a_word_is_asked_for_by_several_literals_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(anchors, "texts", lambda: [b"no sessions no"])
+    parts = [entries(literal, False) for literal in (b"sessXXXX", b"XXXsiXXX", b"XXXXions")]
+    cost = Cost(parts)
+    for count, part in enumerate(parts):
+        assert cost.total == 0, count
+        cost.add(part)
+    assert cost.total == pytest.approx(1000 / 14)
+    cost.add(parts[0])
+    cost.remove(parts[0])
+    assert cost.total == pytest.approx(1000 / 14)
+    cost.remove(parts[1])
+    assert cost.total == 0
+
+
+def test_case_counts_only_where_it_matters() -> None:
+    assert entries(b"abcdef", False) < entries(b"abcdef", True)
+    assert entries(b"ABCDEF", True) == entries(b"abcdef", True)
+    assert (6, 0, ord("f")) in entries(b"abcdef", False)
+    assert (6, 1, ord("e") | (ord("f") & 31) << 8) in entries(b"abcdef", False)
