@@ -89,19 +89,24 @@ class Cost:
         for text in texts():
             size += len(text)
             counts.update(text[at : at + anchors.SIZE] for at in range(len(text) - anchors.SIZE))
-        self.weights: list[float] = []
-        self.missing: list[int] = []
+        self.ends = [
+            (text, length)
+            for length in SIZES
+            for text in counts
+            if all((length, back, pair(text, back)) in union for back in range(length))
+        ]
+        self.weights = [counts[text] / size * 1000 for text, _ in self.ends]
+        self.missing = [length for _, length in self.ends]  # pairs that nothing lets through
         self.where: dict[Entry, list[int]] = defaultdict(list)
+        for number in range(len(self.ends)):
+            for entry in self.needed(number):
+                self.where[entry].append(number)
         self.known: Counter[Entry] = Counter()
         self.total = 0.0
-        for length in SIZES:
-            for text, count in counts.items():
-                needed = [(length, back, pair(text, back)) for back in range(length)]
-                if all(entry in union for entry in needed):
-                    for entry in needed:
-                        self.where[entry].append(len(self.weights))
-                    self.weights.append(count / size * 1000)
-                    self.missing.append(length)
+
+    def needed(self, number: int) -> list[Entry]:
+        text, length = self.ends[number]
+        return [(length, back, pair(text, back)) for back in range(length)]
 
     def add(self, literal: set[Entry]) -> None:
         for entry in literal:
@@ -122,6 +127,49 @@ class Cost:
                     self.missing[number] += 1
 
 
+class Choice:
+    """Literals, the anchors each may have, and the one it has."""
+
+    def __init__(self, options: dict[str, dict[str, set[Entry]]], cost: Cost) -> None:
+        self.options, self.cost = options, cost
+        self.anchors = {text: next(iter(each)) for text, each in options.items()}
+        for text in options:
+            cost.add(self.entries(text))
+
+    def entries(self, text: str) -> set[Entry]:
+        return self.options[text][self.anchors[text]]
+
+    def improve(self, texts: list[str]) -> bool:
+        """Take these out and put back each where it costs least; all as they were if that is not less in the end."""
+        before, total = {text: self.anchors[text] for text in texts}, self.cost.total
+        for text in texts:
+            self.cost.remove(self.entries(text))
+        for text in texts:
+            tried = []
+            for anchor, entries in self.options[text].items():
+                self.cost.add(entries)
+                tried.append((round(self.cost.total, 6), anchor != before[text], -len(anchor), anchor))
+                self.cost.remove(entries)
+            self.anchors[text] = min(tried)[-1]
+            self.cost.add(self.entries(text))
+        if self.cost.total < total - 1e-6:
+            return True
+        for text in texts:
+            self.cost.remove(self.entries(text))
+            self.anchors[text] = before[text]
+            self.cost.add(self.entries(text))
+        return False
+
+    def together(self, chance: random.Random) -> list[str]:
+        """Literals of which none alone can keep some word from being let through."""
+        asked = [number for number, missing in enumerate(self.cost.missing) if not missing]
+        number = chance.choices(asked, [self.cost.weights[number] for number in asked])[0]
+        entry = chance.choice(self.cost.needed(number))
+        texts = [text for text in self.options if len(self.options[text]) > 1 and entry in self.entries(text)]
+        chance.shuffle(texts)
+        return texts[:40]
+
+
 def options(run: anchors.Run) -> dict[str, set[Entry]]:
     """Anchors that a literal may have, the usual one first."""
     text = run.text
@@ -135,8 +183,8 @@ def options(run: anchors.Run) -> dict[str, set[Entry]]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.anchors", description=__doc__)
-    parser.add_argument("--rounds", type=int, default=4, help="passes over all literals at most")
-    rounds = parser.parse_args().rounds
+    parser.add_argument("--trials", type=int, default=1000, help="how often to move several literals at once")
+    trials = parser.parse_args().trials
     _, expressions, _ = plan.make(load_rules())
     movable: dict[str, dict[str, set[Entry]]] = {}
     others = []
@@ -156,27 +204,14 @@ def main() -> None:
     for literal in fixed:
         cost.add(literal)
     print(f"{len(fixed)} literals as they are: {cost.total:.2f} questions a thousand characters")
-    chosen = {text: next(iter(choice)) for text, choice in movable.items()}
-    for text, anchor in chosen.items():
-        cost.add(movable[text][anchor])
-    print(f"with the last characters of {len(movable)} others: {cost.total:.2f}")
-    for number in range(rounds):
-        changed = 0
-        for text, choice in sorted(movable.items()):
-            cost.remove(choice[chosen[text]])
-            tried = []
-            for anchor, each in choice.items():
-                cost.add(each)
-                tried.append((round(cost.total, 6), anchor != chosen[text], -len(anchor), anchor))
-                cost.remove(each)
-            *_, best = min(tried)
-            changed += best != chosen[text]
-            chosen[text] = best
-            cost.add(choice[best])
-        print(f"round {number + 1}: {changed} changed, {cost.total:.2f}", flush=True)
-        if not changed:
-            break
-    table = {text: anchor for text, anchor in sorted(chosen.items()) if anchor != text[-anchors.SIZE :]}
+    choice = Choice(movable, cost)
+    print(f"with the last characters of {len(movable)} others: {cost.total:.2f}", flush=True)
+    while sum(choice.improve([text]) for text in movable):
+        print(f"each where it alone costs least: {cost.total:.2f}", flush=True)
+    chance = random.Random(1)
+    better = sum(choice.improve(choice.together(chance)) for _ in range(trials))
+    print(f"after {better} of {trials} trials with several: {cost.total:.2f}")
+    table = {text: anchor for text, anchor in sorted(choice.anchors.items()) if anchor != text[-anchors.SIZE :]}
     TABLE.write_bytes(orjson.dumps(table, option=orjson.OPT_INDENT_2) + b"\n")
     print(f"{TABLE}: {len(table)} literals")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import shutil
 import sys
@@ -35,6 +36,7 @@ __all__ = [
     "read_rules",
     "rule_errors",
     "severity_colour",
+    "started",
     "table",
 ]
 
@@ -94,6 +96,12 @@ def read_config(path: Path | None, *, rules_only: bool = False, enter: bool = Fa
         hint = "this looks like another program's; name ours with --config, or none with --config /dev/null"
         lines = {problem.key: error.line(problem.key) or 0 for problem in error.problems}
         raise ConfigError(path, [*error.problems, Problem("", hint)], lines) from None
+
+
+def started() -> None:
+    """For commands that go on for long: look for garbage as often as usual from now on, but not in what is there."""
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 100)
 
 
 def read_rules(config: Config) -> list[Rule]:

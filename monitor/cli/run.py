@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from monitor.cli.common import ConfigOption, command_app, paint, read_config
+from monitor.cli.common import ConfigOption, command_app, paint, read_config, started
 
 if TYPE_CHECKING:
     from monitor.config import Config
@@ -52,6 +52,7 @@ def run(
     log_to_stderr(settings.monitor.log_level, settings.monitor.log_format)
 
     def welcome(daemon: Daemon) -> None:
+        started()
         if intro or (sys.stderr.isatty() and not once):
             for line in _screen(daemon.config, daemon):
                 typer.echo(line, err=True)

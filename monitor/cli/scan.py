@@ -25,6 +25,7 @@ from monitor.cli.common import (
     read_rules,
     rule_errors,
     severity_colour,
+    started,
 )
 
 if TYPE_CHECKING:
@@ -167,6 +168,7 @@ def scan(
         archives=archives,
         max_unpacked=max_unpacked,
     )
+    started()
     try:
         session.run(engine, options, threads or settings.workers, gitignore=gitignore, git=git, max_size=max_size)
     except KeyboardInterrupt:

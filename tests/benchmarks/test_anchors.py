@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+import random
+
 import hyperscan
 import pytest
 
 from benchmarks import anchors
-from benchmarks.anchors import Cost, entries, matcher
+from benchmarks.anchors import Choice, Cost, entries, matcher
 
 
 def test_a_databases_literals_are_read_from_it() -> None:
@@ -38,3 +40,17 @@ def test_case_counts_only_where_it_matters() -> None:
     assert entries(b"ABCDEF", True) == entries(b"abcdef", True)
     assert (6, 0, ord("f")) in entries(b"abcdef", False)
     assert (6, 1, ord("e") | (ord("f") & 31) << 8) in entries(b"abcdef", False)
+
+
+def test_what_only_several_literals_together_let_through_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(anchors, "texts", lambda: [b"no sessions no"])
+    options = {name: {name[-8:]: entries(name[-8:].encode(), False), name[:8]: entries(name[:8].encode(), False)}
+               for name in ("QQQQQQQQsessions", "ZZZZZZZZsessions")}  # fmt: skip
+    choice = Choice(options, Cost(each for of in options.values() for each in of.values()))
+    assert choice.cost.total > 0
+    assert not any(choice.improve([name]) for name in options)
+    together = choice.together(random.Random(1))
+    assert sorted(together) == sorted(options)
+    assert choice.improve(together)
+    assert choice.cost.total == 0
+    assert choice.anchors == {name: name[:8] for name in options}
