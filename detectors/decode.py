@@ -8,7 +8,6 @@ nothing, and a region is decoded only where a secret may be.
 from __future__ import annotations
 
 import base64
-import html
 import re
 import zlib
 from collections.abc import Callable, Iterable, Sequence
@@ -173,7 +172,9 @@ def _unescape(raw: bytes) -> bytes:
 
 
 def _unescape_html(raw: bytes) -> bytes:
-    return html.unescape(raw.decode("latin-1")).encode("latin-1", "replace")
+    from html import unescape  # slow to import, and rarely needed
+
+    return unescape(raw.decode("latin-1")).encode("latin-1", "replace")
 
 
 _PEM_END = re.compile(rb"-----END [A-Z0-9 ]{0,40}-----")

@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import os
 import re
-import secrets
 import tomllib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -282,10 +281,10 @@ def key(config: Config) -> bytes:
         config.state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
         # Written aside and linked into place: a crash half-way, or two first starts at once, leave one whole key.
         if not path.exists():
-            fresh = path.with_name(f"{KEY_FILE}.{os.getpid()}.{secrets.token_hex(4)}")
+            fresh = path.with_name(f"{KEY_FILE}.{os.getpid()}.{os.urandom(4).hex()}")
             try:
                 with open(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="ascii") as file:
-                    file.write(secrets.token_hex(32) + "\n")
+                    file.write(os.urandom(32).hex() + "\n")
                     file.flush()
                     os.fsync(file.fileno())
                 with contextlib.suppress(FileExistsError):
