@@ -38,9 +38,9 @@ __all__ = ["RuleTable", "load_file", "to_rule"]
 # spellings of `name = value` in code, config, JSON (also inside JSON), URLs, XML and headers.
 _ASSIGN = (
     r"[\w .\-\]\[]{0,40}"
-    r"(?:[\"'`\\]|&quot;|&#34;|%22|\\u0022){0,4}\s{0,8}"
-    r"(?:=>|:=|->|=|:|>|,|\(|%3[AaDd]|\\u003[ad])"
-    r"(?:[\s\"'`=\\({\[>]|&quot;|&#34;|%22|%20|\\u0022|(?i:bearer|basic|token|apikey)(?: |%20)){0,16}"
+    r"(?:[\"'`\\]|&quot;|&#34;|%22|\\u0022){0,4}(?::\s?&?[Ss]tr(?:ing)?\??)?\s{0,8}"
+    r"(?:[:+?|]{0,3}=|->|:|>|,|\(|%3[AaDd]|\\u003[ad])"
+    r"(?:[\s\"'`=\\({\[>|]|[|>][+-]|\\n|&quot;|&#34;|%22|%20|\\u0022|(?i:bearer|basic|token|apikey)(?: |%20)){0,16}"
 )
 _RIGHT = r"(?:[^A-Za-z0-9_]|$)"
 

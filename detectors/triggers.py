@@ -17,6 +17,9 @@ _QUOTES = "\"'`\\"
 _FILL = r"""["'`\\ \t]"""  # between a name and its operator
 _TAIL = r"[\w.\-\]]"  # what a name may go on with
 _CALL = r"""\([ \t]?["'`\\]"""
+_OPERATOR = rf"(?:[=:>]|[+.?]{{1,2}}=|{_CALL})"
+_COMPOUND = ("+=", ".=", "?=", "??=")  # `token += "…"`, `$token .= '…'`, `TOKEN ?= …`
+_NEXT_LINE = r"[ \t]{0,2}(?:\r?\n|\\{1,2}n)[ \t]{1,40}"
 # Six characters of value: nothing shorter is looked at, and no value starts with what ends one.
 _VALUE = r"""[^\w\n]{0,12}(?:(?i:bearer|basic|token)[^\w\n]{1,4})?[^\s"'`\\,;&<>(){}\[\]|%]{6}"""
 _LONG_VALUE = r"[^\w\n]{0,8}[A-Za-z0-9+/_=-]{16}"
@@ -42,6 +45,8 @@ def _assigned_to(name: str, operators: str, call: bool, value: str) -> Iterable[
         # A blank follows a word in every sentence, so what comes after it is fixed as well.
         start = name + (_escape(blank) if blank else "")
         yield from (f"{start}{_escape(sign)}{value}" for sign in operators)
+        if blank != "\t":
+            yield from (f"{start}{''.join(map(_escape, signs))}{value}" for signs in _COMPOUND)
         if call:
             yield f"{start}{_CALL}{value}"
         fill = _QUOTES if not blank else f"{_QUOTES} \t"
@@ -51,24 +56,30 @@ def _assigned_to(name: str, operators: str, call: bool, value: str) -> Iterable[
 def _goes_on(name: str, characters: str) -> Iterable[str]:
     """`name` with one of `characters` after it, more of a name, an operator and a value."""
     for character in characters:
-        yield f"{name}{_escape(character)}{_TAIL}{{0,23}}{_FILL}{{0,9}}(?:[=:>]|{_CALL}){_VALUE}"
+        yield f"{name}{_escape(character)}{_TAIL}{{0,23}}{_FILL}{{0,9}}{_OPERATOR}{_VALUE}"
 
 
 def _credential() -> Iterable[str]:
     for name in _NAMES:
-        yield f"(?i:{name}){_TAIL}{{0,24}}{_FILL}{{0,9}}(?:[=:>]|{_CALL}){_VALUE}"
+        yield f"(?i:{name}){_TAIL}{{0,24}}{_FILL}{{0,9}}(?: string[ \t]{{0,8}})?{_OPERATOR}{_VALUE}"
     for name in ("token", "pwd"):
         yield from _assigned_to(f"(?i:{name})", "=:>", True, _VALUE)
         # Not what runs on in lower case: `tokens=812` stands in every line of some services.
         yield from _goes_on(f"(?i:{name})", f"_.-]{string.digits}")
+        yield f"(?i:{name}) string[ \t]{{0,8}}:?={_VALUE}"  # a type of Go or C#
     yield from _goes_on("(?i:token)", _UPPER)
     yield from _goes_on("pwd", _UPPER)
 
 
 def _key() -> Iterable[str]:
     yield from _assigned_to("(?i:key)", "=:", False, _LONG_VALUE)
+    yield f"(?i:key) string[ \t]{{0,8}}:?={_LONG_VALUE}"
     for name in ("_pass", "_auth", "_salt", "_creds", "_cred"):
         yield f"(?i:{name}){_FILL}{{0,9}}[=:]{_LONG_VALUE}"
+    for name in ("token", "key", "secret", "password"):
+        yield f"(?i:{name}),[A-Za-z0-9+/_=-]{{16}}"  # cells of a table
+        # Below the name: a block of YAML, an element of XML
+        yield from (f"(?i:{name}){sign}{_NEXT_LINE}[A-Za-z0-9+/_=-]{{16}}" for sign in (": [|>][+-]?", ">"))
 
 
 def _url() -> Iterable[str]:

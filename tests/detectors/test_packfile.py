@@ -6,6 +6,7 @@ from typing import get_args
 import pytest
 
 from detectors.decode import _REGIONS
+from detectors.engine import Engine, Worker
 from detectors.packfile import load_file
 from detectors.rule import Decoder, RuleError, load_rules
 from detectors.syntax import compile_re2
@@ -41,6 +42,32 @@ def test_keywords_make_a_pattern_and_softer_defaults(tmp_path: Path) -> None:
     ):
         assert regex.search(written).group(1) == b"k3j9x2m4q8w1"
     assert not regex.search(b"acme_key=k3j9x2m4q8w12")
+
+
+SPELLINGS = (
+    'acmeToken = "{}"', "acme_token: {}", '"acme_token": "{}"', "ACME_API_KEY={}", r"{{\n  \"acmeToken\": \"{}\"}}",
+    "<acmeToken>{}</acmeToken>", "<acmeToken>\n    {}\n</acmeToken>", "acme_token: |\n  {}", "acme_token: >-\n      {}",
+    r"acme_token: |\n  {}\n", 'string acmeToken = "{}";', 'var acmeToken string = "{}"', "acmeToken := `{}`",
+    'var acmeToken: string = "{}"', '$acmeToken .= "{}"', '$acmeToken ??= "{}"', "acmeToken,{},", '"acmeToken" => "{}"',
+    'ACME_TOKEN ::= "{}"', 'ACME_TOKEN :::= "{}"', 'ACME_TOKEN ?= "{}"', 'ACME_TOKEN += "{}"', "export ACME_KEY={}",
+    "X-Acme-Token: {}", "https://example.org/a?acme_token={}&b=1", "curl -H 'acme-api-key: {}'", "acme_secret='{}'",
+)  # fmt: skip
+
+
+@pytest.fixture(scope="module", params=["near", "assignment"])
+def issuer(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Worker:
+    """Finds one rule: the keyword `acme` and a value near it."""
+    shape = f'keywords = ["acme"]\nvalue = "[a-z0-9]{{18}}"\nnear = "{request.param}"\n'
+    text = "\n".join(line for line in GOOD.splitlines() if not line.startswith(("pattern", "examples")))
+    path = tmp_path_factory.mktemp("packs") / "acme.toml"
+    write(path, f'{text}\n{shape}examples = ["acme_token={{lownum:18}}"]\n')
+    return Engine.build(load_file(path)).worker()
+
+
+@pytest.mark.parametrize("spelling", SPELLINGS)
+def test_an_issuers_value_is_found_however_it_is_assigned(issuer: Worker, spelling: str) -> None:
+    value = "k3j9x2m4q8w1z7v5t6"
+    assert [match.secret for match in issuer.scan(spelling.format(value).encode())] == [value.encode()]
 
 
 @pytest.mark.parametrize(

@@ -34,13 +34,30 @@ def found(name: str, text: str) -> bool:
         f"passphrase=> {VALUE}",
         f"Authorization-Token: Bearer {VALUE}",
         f"service.key={VALUE}",
+        f'token += "{VALUE}"',
+        f"$pwd .= '{VALUE}'",
+        f'secret ??= "{VALUE}"',
+        f'var apiToken string = "{VALUE}"',
+        f"client_secret string = `{VALUE}`",
     ],
 )
 def test_an_assigned_credential_is_seen_however_it_is_written(text: str) -> None:
     assert found("@assigned", text)
 
 
-@pytest.mark.parametrize("text", [f'"key": "{VALUE}"', f"key={VALUE}", f"api.key : {VALUE}", f"DB_PASS={VALUE}"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        f'"key": "{VALUE}"',
+        f"key={VALUE}",
+        f"api.key : {VALUE}",
+        f"DB_PASS={VALUE}",
+        f"token,{VALUE},",
+        f"api_key: |\n  {VALUE}",
+        f"<Secret>\r\n\t{VALUE}\n</Secret>",
+        f"password: >-\\n    {VALUE}",
+    ],
+)
 def test_a_long_value_of_any_key_is_seen(text: str) -> None:
     assert found("@assigned-key", text)
 
