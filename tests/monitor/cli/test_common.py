@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import gc
 import os
 import pty
 import subprocess
@@ -10,7 +11,7 @@ import pytest
 import typer
 
 from monitor.cli import common
-from monitor.cli.common import Format, emit, read_config, table
+from monitor.cli.common import Format, emit, read_config, started, table
 from monitor.config import ConfigError
 
 ROOT = Path(__file__).parents[3]
@@ -90,6 +91,18 @@ def test_a_configuration_of_another_program_is_taken_for_one(tmp_path: Path, mon
     with pytest.raises(ConfigError, match="unknown table") as caught:
         read_config(tmp_path / "config.toml", rules_only=True)
     assert "another program" not in str(caught.value)
+
+
+def test_once_started_garbage_is_looked_for_in_what_is_new() -> None:
+    before = gc.get_threshold()
+    try:
+        gc.set_threshold(500_000, 20, 100)
+        started()
+        assert gc.get_threshold()[0] == 50_000
+        assert gc.get_freeze_count() > 0
+    finally:
+        gc.unfreeze()
+        gc.set_threshold(*before)
 
 
 def test_entering_the_folder_of_the_configuration(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
