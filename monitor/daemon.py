@@ -21,20 +21,17 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import structlog
-from prometheus_client import CollectorRegistry
 
-from detectors.check import check_rules
 from detectors.engine import Engine
 from detectors.rule import Rule, RuleError, load_rules
-from detectors.tune import costly
 from monitor import config as configuration
 from monitor import runbook
 from monitor.config import Config, ConfigError
 from monitor.delivery import Delivery, Links
-from monitor.metrics import DaemonCollector, Snapshot
 from monitor.model import Alert, Block, Finding, HookDelivery, KnownAlert, Position, WriteBack
 from monitor.process import harden, notify, watchdog_interval
 from monitor.scanner import Scanner
+from monitor.snapshot import Snapshot
 from monitor.sources import load_source
 from monitor.sources.base import SourceConfig
 from monitor.store import Recovery, Store, StoreError
@@ -63,9 +60,13 @@ def build_engine(config: Config) -> Engine:
     rules = load_rules(config.rules.packs, config.rules.paths, config.rules.disable, cache)
     engine = Engine.build(rules, cache)
     # Built-in packs are checked by our tests; what comes from elsewhere is checked before it is used.
-    problems = check_rules(engine, [rule for rule in rules if rule.family == "custom"])
-    if problems:
-        raise RuleError(problems)
+    own = [rule for rule in rules if rule.family == "custom"]
+    if own:
+        from detectors.check import check_rules
+
+        problems = check_rules(engine, own)
+        if problems:
+            raise RuleError(problems)
     return engine
 
 
@@ -345,6 +346,9 @@ class Daemon:
     async def _serve(self) -> AsyncIterator[None]:
         """The HTTP server. Raises ConfigError when its address cannot be had."""
         # These bring aiohttp and cryptography along, which `--once` has no use for.
+        from prometheus_client import CollectorRegistry
+
+        from monitor.metrics import DaemonCollector
         from monitor.web import app as web
         from monitor.web import console, github_hook
 
@@ -446,6 +450,8 @@ class Daemon:
             await self._delivery.replace(sinks, {sink.name: sink.fallback for sink in new.sinks})
             for sink in before.values():
                 await sink.close()
+        from detectors.tune import costly
+
         for warning in await asyncio.to_thread(costly, engine.rules):
             log.warning("a rule slows the scan down", rule=warning)
 

@@ -4,33 +4,14 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from monitor import __version__
-from monitor.delivery import SinkStats
-from monitor.scanner import ScannerStats
-from monitor.store import Stats
+from monitor.snapshot import Snapshot
 
-__all__ = ["DaemonCollector", "Snapshot"]
-
-
-@dataclass(slots=True)
-class Snapshot:
-    """What the daemon shows. Replaced or counted up by it, read by a scrape."""
-
-    scanner: ScannerStats = field(default_factory=ScannerStats)
-    store: Stats = field(default_factory=Stats)
-    sinks: dict[str, SinkStats] = field(default_factory=dict)
-    rules: int = 0
-    started: float = 0.0
-    reloads: Counter[str] = field(default_factory=Counter)  # "ok", "refused"
-    missed: Counter[tuple[str, str]] = field(default_factory=Counter)  # (source, reason) → bytes
-    malformed: Counter[tuple[str, str]] = field(default_factory=Counter)  # (source, what)
-    degraded: dict[tuple[str, str], str] = field(default_factory=dict)  # (source, part) → message
-    restarts: Counter[str] = field(default_factory=Counter)  # source
+__all__ = ["DaemonCollector"]
 
 
 class DaemonCollector(Collector):

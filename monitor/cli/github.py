@@ -438,7 +438,7 @@ class _Host:
     """What a source needs of the daemon; what it tells goes to standard error."""
 
     def __init__(self, store: Store, scanner: Scanner) -> None:
-        from monitor.metrics import Snapshot
+        from monitor.snapshot import Snapshot
 
         self.store = store
         self.scanner = scanner

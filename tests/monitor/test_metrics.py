@@ -7,8 +7,9 @@ from prometheus_client.exposition import generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
 from monitor.delivery import SinkStats
-from monitor.metrics import DaemonCollector, Snapshot
+from monitor.metrics import DaemonCollector
 from monitor.scanner import ScannerStats
+from monitor.snapshot import Snapshot
 from monitor.store import Stats
 
 Samples = dict[tuple[str, tuple[tuple[str, str], ...]], float]

@@ -1,0 +1,28 @@
+"""What the daemon counts while it runs. Apart from the metrics, whose library `--once` has no use for."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+
+from monitor.delivery import SinkStats
+from monitor.scanner import ScannerStats
+from monitor.store import Stats
+
+__all__ = ["Snapshot"]
+
+
+@dataclass(slots=True)
+class Snapshot:
+    """What the daemon shows. Replaced or counted up by it, read by a scrape."""
+
+    scanner: ScannerStats = field(default_factory=ScannerStats)
+    store: Stats = field(default_factory=Stats)
+    sinks: dict[str, SinkStats] = field(default_factory=dict)
+    rules: int = 0
+    started: float = 0.0
+    reloads: Counter[str] = field(default_factory=Counter)  # "ok", "refused"
+    missed: Counter[tuple[str, str]] = field(default_factory=Counter)  # (source, reason) → bytes
+    malformed: Counter[tuple[str, str]] = field(default_factory=Counter)  # (source, what)
+    degraded: dict[tuple[str, str], str] = field(default_factory=dict)  # (source, part) → message
+    restarts: Counter[str] = field(default_factory=Counter)  # source
