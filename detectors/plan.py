@@ -19,7 +19,7 @@ from detectors.decode import Codec, codecs
 from detectors.rule import Rule, RuleError
 from detectors.triggers import ASSIGNED
 
-__all__ = ["Compiled", "Plan", "compiled"]
+__all__ = ["Compiled", "Plan", "compiled", "make", "movable", "searched"]
 
 # From some 800 literals, if the shortest has four characters, Hyperscan looks at every second or fourth position only,
 # which lets so many false candidates through that it is up to twice as slow. Two bytes that no text holds keep it at
@@ -61,8 +61,7 @@ def compiled(rules: Sequence[Rule], cache_dir: Path | None) -> Compiled:
     out = _load(path, key) if path is not None else None
     if out is None:
         plan, expressions, near = make(rules)
-        expressions = [(anchored(text), number) for text, number in expressions]
-        out = Compiled(plan, _compile(expressions), _compile(near) if near else None)
+        out = Compiled(plan, _compile(searched(plan, expressions)), _compile(near) if near else None)
         if path is not None:
             _save(path, key, out)
     return out
@@ -104,6 +103,20 @@ def make(rules: Sequence[Rule]) -> tuple[Plan, Expressions, Expressions]:
         near=[numbers for _, numbers in near],
     )
     return plan, expressions, [(text, number) for number, (text, _) in enumerate(near)]
+
+
+def movable(plan: Plan, number: int) -> bool:
+    """Whether an expression may be looked for by any part of it.
+
+    What a decoder is asked about has to be what it decodes, such as hex digits; in a URL anything may stand.
+    """
+    decoder = number - len(plan.rules)
+    return decoder < 0 or plan.codecs[decoder].name == "percent"
+
+
+def searched(plan: Plan, expressions: Expressions) -> Expressions:
+    """The expressions as Hyperscan gets them."""
+    return [(anchored(text) if movable(plan, number) else text, number) for text, number in expressions]
 
 
 def _compile(expressions: Expressions) -> Any:

@@ -33,6 +33,21 @@ def test_every_rule_is_reached_by_a_trigger_or_a_hint() -> None:
     assert made.assigned
 
 
+def test_what_is_decoded_is_looked_for_as_it_is() -> None:
+    """Hex digits with any character between them are no hex, and a decoder trusts what it is asked about."""
+    made, expressions, _ = plan.make(rules())
+    names = {number: codec.name for number, codec in enumerate(made.codecs, len(made.rules))}
+    changed = {
+        names.get(number, "rule")
+        for (text, number), (form, _) in zip(expressions, plan.searched(made, expressions), strict=True)
+        if text != form and not form.startswith(b"(?i:")
+    }
+    assert changed == {"rule", "percent"}
+    exact = [(text, number) for text, number in expressions if names.get(number, "percent") != "percent"]
+    assert {names[number] for _, number in exact} >= {"hex", "base64", "gzip", "lines"}
+    assert plan.searched(made, exact) == exact
+
+
 def test_without_keywords_there_is_no_second_database() -> None:
     made, _, near = plan.make([SIMPLE])
     assert (made.assigned, made.near, near) == ([], [], [])
