@@ -8,9 +8,10 @@ import random
 import time
 import uuid
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from typing import TypeVar
 
 import structlog
 
@@ -24,10 +25,13 @@ __all__ = ["FIRST_STEP", "Delivery", "Links", "SinkStats", "backoff", "present"]
 
 log = structlog.get_logger(__name__)
 
+_T = TypeVar("_T")
+
 FIRST_STEP = "Revoke the secret where it was issued, then replace it wherever it is used."
 
 _POLL = 1.0  # seconds until rows written by another process are noticed
 _LEASE_SLACK = 30.0  # a lease outlives the longest send by this much
+_PARTING = 2.0  # seconds that a write may still take when its task is cancelled
 _TIDY_EVERY = 3600.0
 _CLOCK_SLACK = 5.0  # seconds; a clock put back by more makes what waits wait for as much longer
 _DIRECT_KEPT = 100  # operational notices that wait in memory for one sink
@@ -310,13 +314,12 @@ class Delivery:
     async def _lease(self, channel: _Channel) -> Leased | None:
         task = asyncio.ensure_future(self._store.lease(channel.name, self._owner, self._send_timeout + _LEASE_SLACK))
         try:
-            return await asyncio.shield(task)
+            return await _surely(task)
         except asyncio.CancelledError:
             # It may have been taken all the same; nobody else would send it until the lease runs out.
-            if not task.cancel():
-                with contextlib.suppress(StoreError, asyncio.CancelledError):
-                    if leased := await task:
-                        await self._store.put_back(leased.id, self._owner, error=None)
+            if task.done() and not task.cancelled() and not task.exception() and (leased := task.result()):
+                with contextlib.suppress(StoreError):
+                    await _surely(self._store.put_back(leased.id, self._owner, error=None))
             raise
 
     async def _deliver(self, channel: _Channel, leased: Leased) -> None:
@@ -336,13 +339,13 @@ class Delivery:
         except asyncio.CancelledError:
             # Shut down while sending: perhaps it arrived. A duplicate with the same id beats a miss.
             with contextlib.suppress(StoreError):
-                await asyncio.shield(self._store.put_back(leased.id, self._owner, error=None))
+                await _surely(self._store.put_back(leased.id, self._owner, error=None))
             raise
         recovered = channel.stats.failing >= _SETTLED_FAILURES
         channel.stats.failing = 0
         channel.stats.sent += 1
         channel.stats.last_sent = self._clock()
-        await asyncio.shield(self._store.sent(leased.id, receipt))
+        await _surely(self._store.sent(leased.id, receipt))
         if recovered:
             log.info("the sink works again", sink=channel.name)
             await self._store.try_at_once(channel.name)
@@ -364,7 +367,7 @@ class Delivery:
             wait=round(own, 1),
             error=str(error),
         )
-        await asyncio.shield(self._store.put_back(leased.id, self._owner, error=str(error), delay=own))
+        await _surely(self._store.put_back(leased.id, self._owner, error=str(error), delay=own))
 
     def _told(self, after: float) -> float:
         """The sink said when. A little later, so that not everybody returns at that instant, and never at once: with a
@@ -377,7 +380,7 @@ class Delivery:
         fallback = self._fallbacks.get(channel.name)
         if fallback not in self._channels:
             fallback = None
-        follower = await asyncio.shield(self._store.give_up(leased.id, str(error), fallback))
+        follower = await _surely(self._store.give_up(leased.id, str(error), fallback))
         log.error(
             "a sink refused a notification for good",
             sink=channel.name,
@@ -491,6 +494,16 @@ class Delivery:
             severity=incidents.worst(one.severity for one in ready) if ready else leased.severity,
             receipt=leased.receipt,
         )
+
+
+async def _surely(write: Awaitable[_T]) -> _T:
+    """What it returns. When this is cancelled, it is not: it gets a moment to end, so that no lease is left behind."""
+    task = asyncio.ensure_future(write)
+    try:
+        return await asyncio.shield(task)
+    except asyncio.CancelledError:
+        await asyncio.wait([task], timeout=_PARTING)
+        raise
 
 
 def backoff(attempt: int, first: float, longest: float) -> float:

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import hashlib
 import sqlite3
+import threading
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
@@ -15,7 +16,7 @@ from monitor.delivery import FIRST_STEP, Delivery, Links, backoff, present
 from monitor.incidents import Incident
 from monitor.model import Finding
 from monitor.routing import Policy, Route
-from monitor.store import Notice, Store, owner_name
+from monitor.store import Notice, Store, outbox, owner_name
 from sinks.base import Notification, Receipt, SinkConfig, SinkError
 
 
@@ -238,6 +239,28 @@ async def test_a_stuck_sink_holds_up_no_other(store: Store) -> None:
     assert not stuck.got
     assert not broken.got
     assert {entry.state for entry in await store.outbox() if entry.sink != "chat"} == {"pending"}
+
+
+@pytest.mark.parametrize("write", ["lease", "put_back"])
+async def test_no_lease_is_left_behind_by_a_write_that_is_cancelled(
+    store: Store, monkeypatch: pytest.MonkeyPatch, write: str
+) -> None:
+    begun, real = threading.Event(), getattr(outbox, write)
+
+    def slow(*arguments: object, **options: object) -> object:
+        found = real(*arguments, **options)
+        if found or write == "put_back":
+            begun.set()
+            time.sleep(0.3)
+        return found
+
+    monkeypatch.setattr(outbox, write, slow)
+    async with delivering(store, chat=Recorder(down)):
+        await store.commit([finding("a")])
+        await until(begun.is_set)
+    for _ in range(2):
+        assert [entry.state for entry in await store.outbox()] == ["pending"]
+        await store.tidy()  # comes after whatever still waits to be written
 
 
 async def test_one_that_always_fails_does_not_block_the_rest_of_its_sink(store: Store) -> None:
