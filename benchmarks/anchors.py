@@ -27,7 +27,8 @@ from detectors import anchors, plan
 from detectors.rule import load_rules
 
 SAMPLE = 2 << 20  # bytes of each kind of text
-SIZES = range(anchors.SIZE, 5, -1)  # characters of an anchor; shorter ones are asked for too often
+SIZES = range(anchors.SIZE, anchors.LEAST - 1, -1)  # characters of an anchor
+MET = 3  # questions that a literal costs where it does stand: what comes after it is then looked at
 TABLE = Path(anchors.__file__).parent / "anchors.json"
 Entry = tuple[int, int, int]  # length, characters from the end, pair
 
@@ -72,8 +73,9 @@ def _bucket(database: bytes, at: int) -> Iterator[tuple[bytes, bool]]:
         place, more = at + first, True
         while more:
             text, mask = (database[place + low : place + low + 8] for low in (0, 8))
-            size = 8 - mask.count(0)
-            yield text[8 - size :], 0xDF in mask
+            # Before a literal, the mask may name what else must stand there.
+            start = max((at + 1 for at in range(8) if mask[at] not in (0xFF, 0xDF)), default=0)
+            yield text[start:], 0xDF in mask[start:]
             more = bool(database[place + 30])
             place += 32
 
@@ -85,10 +87,14 @@ class Cost:
         """`possible`: what any choice may let through."""
         union = {entry for each in possible for entry in each}
         counts: Counter[bytes] = Counter()
+        met: Counter[bytes] = Counter()
         size = 0
         for text in texts():
             size += len(text)
             counts.update(text[at : at + anchors.SIZE] for at in range(len(text) - anchors.SIZE))
+        for text, count in counts.items():
+            met.update({text[-length:].lower(): count for length in SIZES})
+        self.met = {text: count / size * 1000 for text, count in met.items()}
         self.ends = [
             (text, length)
             for length in SIZES
@@ -132,32 +138,42 @@ class Choice:
 
     def __init__(self, options: dict[str, dict[str, set[Entry]]], cost: Cost) -> None:
         self.options, self.cost = options, cost
-        self.anchors = {text: next(iter(each)) for text, each in options.items()}
-        for text in options:
-            cost.add(self.entries(text))
+        self.anchors: dict[str, str] = {}
+        for text, each in options.items():
+            self.put(text, next(iter(each)))
 
     def entries(self, text: str) -> set[Entry]:
         return self.options[text][self.anchors[text]]
+
+    def put(self, text: str, anchor: str) -> None:
+        self.anchors[text] = anchor
+        self.cost.add(self.entries(text))
+        self.cost.total += self._met(anchor)
+
+    def take(self, text: str) -> None:
+        self.cost.remove(self.entries(text))
+        self.cost.total -= self._met(self.anchors[text])
+
+    def _met(self, anchor: str) -> float:
+        return MET * self.cost.met.get(anchor.lower().encode("latin-1"), 0.0)
 
     def improve(self, texts: list[str]) -> bool:
         """Take these out and put back each where it costs least; all as they were if that is not less in the end."""
         before, total = {text: self.anchors[text] for text in texts}, self.cost.total
         for text in texts:
-            self.cost.remove(self.entries(text))
+            self.take(text)
         for text in texts:
             tried = []
-            for anchor, entries in self.options[text].items():
-                self.cost.add(entries)
+            for anchor in self.options[text]:
+                self.put(text, anchor)
                 tried.append((round(self.cost.total, 6), anchor != before[text], -len(anchor), anchor))
-                self.cost.remove(entries)
-            self.anchors[text] = min(tried)[-1]
-            self.cost.add(self.entries(text))
+                self.take(text)
+            self.put(text, min(tried)[-1])
         if self.cost.total < total - 1e-6:
             return True
         for text in texts:
-            self.cost.remove(self.entries(text))
-            self.anchors[text] = before[text]
-            self.cost.add(self.entries(text))
+            self.take(text)
+            self.put(text, before[text])
         return False
 
     def together(self, chance: random.Random) -> list[str]:
@@ -176,6 +192,7 @@ def options(run: anchors.Run) -> dict[str, set[Entry]]:
     found = {
         text[at : at + size]: entries(text[at : at + size].encode("latin-1"), run.caseless)
         for size in SIZES
+        if size <= len(text)
         for at in range(len(text) - size, -1, -1)
     }
     return {anchor: each for anchor, each in found.items() if "\n" not in anchor}
@@ -189,7 +206,7 @@ def main() -> None:
     movable: dict[str, dict[str, set[Entry]]] = {}
     others = []
     for text, number in expressions:
-        runs = anchors.choices(text) if plan.movable(made, number) else []
+        runs = anchors.choices(text) if plan.filler(made, number) else []
         if runs:
             run = max(runs, key=lambda run: len(run.text))
             movable.setdefault(run.text, {}).update(options(run))
@@ -211,7 +228,12 @@ def main() -> None:
     chance = random.Random(1)
     better = sum(choice.improve(choice.together(chance)) for _ in range(trials))
     print(f"after {better} of {trials} trials with several: {cost.total:.2f}")
-    table = {text: anchor for text, anchor in sorted(choice.anchors.items()) if anchor != text[-anchors.SIZE :]}
+    # Where in the literal and how long: `password: "assword"` would be a finding of ours.
+    table = [
+        f"{text.rindex(anchor)} {len(anchor)} {text}"
+        for text, anchor in sorted(choice.anchors.items())
+        if anchor != text[-anchors.SIZE :]
+    ]
     TABLE.write_bytes(orjson.dumps(table, option=orjson.OPT_INDENT_2) + b"\n")
     print(f"{TABLE}: {len(table)} literals")
 

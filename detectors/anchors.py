@@ -2,8 +2,8 @@
 
 Of one literal of each expression it takes the last eight characters, and of thousands of such texts it knows only which
 pairs of characters stand where: `client.run`, `session_` and `rization` together make it stop at words that are none of
-them. So it matters much which eight characters of a longer literal are taken. `anchors.json`, which `python -m
-benchmarks.anchors` makes, names those that let the fewest words through; the others' last eight do.
+them. So it matters much which characters of a literal are taken. `anchors.json`, which `python -m benchmarks.anchors`
+makes, names those that let the fewest words through; the others' last eight do.
 """
 
 from __future__ import annotations
@@ -19,11 +19,10 @@ import orjson
 
 from detectors.pattern import emit, parse
 
-__all__ = ["SIZE", "Run", "anchored", "choices"]
+__all__ = ["LEAST", "SIZE", "Run", "anchored", "choices"]
 
-SIZE = 8  # characters the matcher looks at
-_SHORT = 5  # a literal of so many is no better choice than an anchor
-_ANY, _NEWLINE = (_c.ANY, None), 10  # which is not any character
+SIZE, LEAST = 8, 5  # characters the matcher looks at, and of the shortest anchor: shorter ones are met too often
+_NEWLINE = 10  # which `.` is not
 
 Nodes = list[tuple[Any, Any]]
 
@@ -41,17 +40,17 @@ class Run(NamedTuple):
 @cache
 def table() -> dict[str, str]:
     """Literal → the part of it to look for."""
-    found: dict[str, str] = orjson.loads((Path(__file__).parent / "anchors.json").read_bytes())
-    return found
+    lines: list[str] = orjson.loads((Path(__file__).parent / "anchors.json").read_bytes())
+    return {text: text[int(at) :][: int(size)] for at, size, text in (line.split(" ", 2) for line in lines)}
 
 
-def anchored(expression: bytes) -> bytes:
+def anchored(expression: bytes, filler: str = ".") -> bytes:
     """The expression so that Hyperscan looks for the anchor of its longest literal; it matches at least as much.
 
-    As it was when it has no literal of eight characters.
+    `filler` is what takes the place of other characters. As it was when it has no literal to choose from.
     """
     nodes, flags = _read(expression)
-    found = _long(nodes, bool(flags & re.IGNORECASE))
+    found = _long(nodes, flags)
     if not found or flags & (re.DOTALL | re.MULTILINE) or b"\\b" in expression:
         return expression
     known = [run for run in found if run.text in table()]
@@ -60,7 +59,8 @@ def anchored(expression: bytes) -> bytes:
     start = run.start + run.text.rindex(anchor)
     # What stands before an anchor of full size adds nothing to it.
     keep = range(run.start if len(anchor) == SIZE else start, start + len(anchor))
-    _break_up(nodes, run.nodes, keep)
+    # Fewer others, with what may come after them, are no better choice for Hyperscan.
+    _Breaker(run.nodes, keep, min(len(anchor) - 2, LEAST), parse(filler)[0]).visit(nodes)
     text = emit(nodes, flags & re.IGNORECASE)
     return (f"(?i:{text})" if flags & re.IGNORECASE else text).encode("latin-1")
 
@@ -68,7 +68,7 @@ def anchored(expression: bytes) -> bytes:
 def choices(expression: bytes) -> list[Run]:
     """The literals of an expression in which an anchor may lie."""
     nodes, flags = _read(expression)
-    return _long(nodes, bool(flags & re.IGNORECASE))
+    return _long(nodes, flags)
 
 
 def _read(expression: bytes) -> tuple[Nodes, int]:
@@ -76,8 +76,8 @@ def _read(expression: bytes) -> tuple[Nodes, int]:
     return _flat(tree), tree.state.flags
 
 
-def _long(nodes: Nodes, caseless: bool) -> list[Run]:
-    return [run for run in _runs(nodes, caseless) if len(run.text) >= SIZE]
+def _long(nodes: Nodes, flags: int) -> list[Run]:
+    return [run for run in _runs(nodes, bool(flags & re.IGNORECASE)) if len(run.text) > LEAST]
 
 
 def _flat(nodes: Any) -> Nodes:
@@ -111,23 +111,30 @@ def _runs(nodes: Nodes, caseless: bool) -> Iterator[Run]:
             yield from _runs(arg[3], caseless or bool(arg[1] & re.IGNORECASE))
 
 
-def _break_up(nodes: Nodes, chosen: Nodes, keep: range) -> None:
-    """Leave no literal beside the anchor that would be preferred to it: any character will do in places, as RE2 has the
-    last word."""
-    length = 0
-    for number, (op, arg) in enumerate(nodes):
-        if nodes is chosen and number in keep:
-            length = 0
-            continue
-        length = length + 1 if op is _c.LITERAL else 0
-        edge = nodes is chosen and number in (keep.start - 1, keep.stop)
-        if op is _c.LITERAL and arg != _NEWLINE and (edge or length > _SHORT):
-            nodes[number] = _ANY
-            length = 0
-        elif op is _c.SUBPATTERN:
-            _break_up(arg[3], chosen, keep)
-        elif op is _c.BRANCH:
-            for branch in arg[1]:
-                _break_up(branch, chosen, keep)
-        elif op in (_c.MAX_REPEAT, _c.MIN_REPEAT):
-            _break_up(arg[2], chosen, keep)
+class _Breaker(NamedTuple):
+    """Leaves no literal beside the anchor, `chosen[keep]`, that would be preferred to it: in places anything will do,
+    as RE2 has the last word."""
+
+    chosen: Nodes
+    keep: range
+    longest: int  # of what is left
+    filler: tuple[Any, Any]
+
+    def visit(self, nodes: Nodes) -> None:
+        length = 0
+        for number, (op, arg) in enumerate(nodes):
+            if nodes is self.chosen and number in self.keep:
+                length = 0
+                continue
+            length = length + 1 if op is _c.LITERAL else 0
+            edge = nodes is self.chosen and number in (self.keep.start - 1, self.keep.stop)
+            if op is _c.LITERAL and arg != _NEWLINE and (edge or length > self.longest):
+                nodes[number] = self.filler
+                length = 0
+            elif op is _c.SUBPATTERN:
+                self.visit(arg[3])
+            elif op is _c.BRANCH:
+                for branch in arg[1]:
+                    self.visit(branch)
+            elif op in (_c.MAX_REPEAT, _c.MIN_REPEAT):
+                self.visit(arg[2])

@@ -19,13 +19,14 @@ from detectors.decode import Codec, codecs
 from detectors.rule import Rule, RuleError
 from detectors.triggers import ASSIGNED
 
-__all__ = ["Compiled", "Plan", "compiled", "make", "movable", "searched"]
+__all__ = ["Compiled", "Plan", "compiled", "filler", "make", "searched"]
 
 # From some 800 literals, if the shortest has four characters, Hyperscan looks at every second or fourth position only,
 # which lets so many false candidates through that it is up to twice as slow. Two bytes that no text holds keep it at
 # every position; below a hundred literals it uses another matcher.
 _MANY, _STRIDE = 100, r"\xc0\xc1"
 _KEEP = 8  # databases in the cache
+_FILLERS = {"percent": ".", "base64": "[A-Za-z0-9+/_-]"}
 
 Expressions = Sequence[tuple[bytes, int]]  # text, id
 
@@ -105,18 +106,21 @@ def make(rules: Sequence[Rule]) -> tuple[Plan, Expressions, Expressions]:
     return plan, expressions, [(text, number) for number, (text, _) in enumerate(near)]
 
 
-def movable(plan: Plan, number: int) -> bool:
-    """Whether an expression may be looked for by any part of it.
+def filler(plan: Plan, number: int) -> str | None:
+    """What an expression may have in place of characters that are not looked for; None: it must stay as it is.
 
     What a decoder is asked about has to be what it decodes, such as hex digits; in a URL anything may stand.
     """
     decoder = number - len(plan.rules)
-    return decoder < 0 or plan.codecs[decoder].name == "percent"
+    return "." if decoder < 0 else _FILLERS.get(plan.codecs[decoder].name)
 
 
 def searched(plan: Plan, expressions: Expressions) -> Expressions:
     """The expressions as Hyperscan gets them."""
-    return [(anchored(text) if movable(plan, number) else text, number) for text, number in expressions]
+    return [
+        (text if (fill := filler(plan, number)) is None else anchored(text, fill), number)
+        for text, number in expressions
+    ]
 
 
 def _compile(expressions: Expressions) -> Any:

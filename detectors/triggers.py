@@ -67,8 +67,8 @@ def _credential() -> Iterable[str]:
         # Not what runs on in lower case: `tokens=812` stands in every line of some services.
         yield from _goes_on(f"(?i:{name})", f"_.-]{string.digits}")
         yield f"(?i:{name}) string[ \t]{{0,8}}:?={_VALUE}"  # a type of Go or C#
-    yield from _goes_on("(?i:token)", _UPPER)
-    yield from _goes_on("pwd", _UPPER)
+    for name in ("token", "Token", "TOKEN", "pwd"):
+        yield from _goes_on(name, _UPPER)
 
 
 def _key() -> Iterable[str]:

@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 
 __all__ = ["BLOCK", "Hit", "Piece", "Places", "Searcher", "file_pieces", "stream_pieces"]
 
-BLOCK = 1 << 21  # new bytes a scan: more do not stay in the processor's cache, fewer make much of CONTEXT
+Data = bytes | bytearray
+BLOCK = 1 << 22  # new bytes a scan: more do not stay in the processor's cache, fewer make much of CONTEXT
 CONTEXT = 48 << 10  # bytes before them: the longest secret, and the companion of a short one
 AHEAD = 8 << 10  # bytes after them, so that a match at the cut is seen whole
 NEAR = 64  # bytes of context shown on either side
@@ -52,15 +53,18 @@ class Hit:
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """`data` lies at `offset`; what ends in `fresh < end <= limit` counts, the rest is context."""
+    """`data` lies at `offset`; what ends in `fresh < end <= limit` counts, the rest is context.
+
+    `data` is good until the next piece is asked for.
+    """
 
     offset: int
-    data: bytes
+    data: Data
     fresh: int
     limit: int
 
 
-def _cut(data: bytes, low: int, high: int) -> int:
+def _cut(data: Data, low: int, high: int) -> int:
     """Where to end: after the last line that ends before `high`, unless that is a long way back."""
     newline = data.rfind(b"\n", max(low, high - CONTEXT), high)
     return newline + 1 if newline >= 0 else max(low, high)
@@ -69,10 +73,17 @@ def _cut(data: bytes, low: int, high: int) -> int:
 def file_pieces(fd: int, start: int = 0, end: int | None = None) -> Iterator[Piece]:
     """The bytes from `start` to `end` (or the end of the file) with what is needed around them. Raises OSError."""
     at = start
+    buffer = bytearray()  # of a large file: fresh memory for each piece costs more than to read it
     while end is None or at < end:
         low = max(0, at - CONTEXT)
         top = at + BLOCK if end is None else min(at + BLOCK, end)
-        data = os.pread(fd, top + AHEAD - low, low)
+        data: Data
+        if at == start:
+            data = os.pread(fd, top + AHEAD - low, low)
+        else:
+            buffer = buffer or bytearray(CONTEXT + BLOCK + AHEAD)
+            size = os.preadv(fd, [memoryview(buffer)[: top + AHEAD - low]], low)
+            data = buffer if size == len(buffer) else buffer[:size]
         if len(data) <= at - low:
             return
         if len(data) < top + AHEAD - low:  # the file ends here
@@ -214,7 +225,7 @@ class Searcher:
                 revealed=match.secret.decode("utf-8", "replace") if self._reveal else None,
             )
 
-    def _around(self, data: bytes, index: int, matches: Sequence[Match], line_start: int) -> tuple[str, str, str]:
+    def _around(self, data: Data, index: int, matches: Sequence[Match], line_start: int) -> tuple[str, str, str]:
         match = matches[index]
         low = max(line_start, match.start - NEAR)
         newline = data.find(b"\n", match.start, match.end + NEAR)
@@ -242,7 +253,7 @@ class Searcher:
         return _BEFORE.sub("…", before), match.masked, _AFTER.sub("…", after)
 
 
-def _hidden(data: bytes, low: int, high: int, spans: Iterable[tuple[int, int]]) -> str:
+def _hidden(data: Data, low: int, high: int, spans: Iterable[tuple[int, int]]) -> str:
     """data[low:high] with every span, and what is glued to it, as `…`."""
     out = ""
     at = low
@@ -261,11 +272,11 @@ def _glue(text: str, out: str) -> str:
     return _AFTER.sub("", text) if out.endswith("…") else text
 
 
-def _characters(text: bytes) -> int:
+def _characters(text: Data) -> int:
     return len(text) if text.isascii() else len(text.translate(None, _CONTINUATION))
 
 
-def _disabled(data: bytes) -> list[tuple[int, int]]:
+def _disabled(data: Data) -> list[tuple[int, int]]:
     """Spans between secretlint-disable and secretlint-enable. A list of secretlint's own rules says nothing to us."""
     if b"secretlint-disable" not in data:
         return []
@@ -279,7 +290,7 @@ def _disabled(data: bytes) -> list[tuple[int, int]]:
     return [*spans, (start, len(data))] if start >= 0 else spans
 
 
-def _suppressed(data: bytes, match: Match, line_start: int, ranges: Iterable[tuple[int, int]]) -> bool:
+def _suppressed(data: Data, match: Match, line_start: int, ranges: Iterable[tuple[int, int]]) -> bool:
     if any(start <= match.start < end for start, end in ranges):
         return True
     low = max(line_start, match.start - LINE)

@@ -45,12 +45,25 @@ def test_case_counts_only_where_it_matters() -> None:
 def test_what_only_several_literals_together_let_through_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(anchors, "texts", lambda: [b"no sessions no"])
     options = {name: {name[-8:]: entries(name[-8:].encode(), False), name[:8]: entries(name[:8].encode(), False)}
-               for name in ("QQQQQQQQsessions", "ZZZZZZZZsessions")}  # fmt: skip
-    choice = Choice(options, Cost(each for of in options.values() for each in of.values()))
+               for name in ("QQQQQQQQsessiXXX", "ZZZZZZZZsessiXXX")}  # fmt: skip
+    other = entries(b"XXXXions", False)
+    choice = Choice(options, Cost([other, *(each for of in options.values() for each in of.values())]))
+    choice.cost.add(other)
     assert choice.cost.total > 0
     assert not any(choice.improve([name]) for name in options)
-    together = choice.together(random.Random(1))
+    chance = random.Random(1)
+    together = next(filter(None, (choice.together(chance) for _ in range(100))))
     assert sorted(together) == sorted(options)
     assert choice.improve(together)
     assert choice.cost.total == 0
     assert choice.anchors == {name: name[:8] for name in options}
+
+
+def test_a_literal_that_stands_in_the_text_costs_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(anchors, "texts", lambda: [b"no Sessions no"])
+    options = {"sessionsQQ": {text: entries(text.encode(), False) for text in ("sessions", "essionsQ")}}
+    choice = Choice(options, Cost(options["sessionsQQ"].values()))
+    assert choice.cost.total == pytest.approx(anchors.MET * 1000 / 14)
+    assert choice.improve(["sessionsQQ"])
+    assert choice.cost.total == pytest.approx(0)
+    assert choice.anchors == {"sessionsQQ": "essionsQ"}
