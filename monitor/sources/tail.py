@@ -25,7 +25,7 @@ from monitor.model import Block, Position
 
 __all__ = ["ARCHIVES", "BLOCK", "CONTEXT", "LOOKAHEAD", "Hasher", "Tail", "Turn", "open_archive", "open_file", "text"]
 
-BLOCK = 512 << 10  # bytes read at once
+BLOCK = 1 << 20  # bytes read at once
 CONTEXT = 16 << 10  # bytes before the fresh ones, for a secret that spans lines, blocks or writes
 LOOKAHEAD = 64  # bytes of an overlong line that stay unsettled, so that a match at the cut is seen whole
 TURN = 16 << 20  # bytes a file may read before another one gets its turn

@@ -761,7 +761,7 @@ async def test_blocks_before_one_that_the_engine_fails_on_are_kept(
 ) -> None:
     monkeypatch.setattr(module, "UNSCANNABLE", 2)
     intake.broken = b"poison"
-    filler = (b"x" * 99 + b"\n") * 7000  # more than a block
+    filler = (b"x" * 99 + b"\n") * (BLOCK // 90)  # more than a block
     append(log, line(1).encode() + filler + line(2).encode() + filler + b"poison\n" + filler + line(3).encode())
     async with running(make()):
         await caught_up(intake, 1, 2, 3)

@@ -88,7 +88,7 @@ def test_a_line_longer_than_a_block_is_cut_with_an_overlap(log: Path, size: int)
 
 def test_a_turn_is_bounded_and_goes_on_where_it_stopped(log: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "TURN", 2 * BLOCK)
-    data = b"".join(b"%0100d\n" % number for number in range(40_000))
+    data = b"".join(b"%0100d\n" % number for number in range(BLOCK // 13))
     log.write_bytes(data)
     tail = opened(log)
     settled, turns = b"", 0
