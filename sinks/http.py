@@ -11,7 +11,6 @@ import math
 import os
 import socket
 import ssl
-import urllib.request
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -145,8 +144,10 @@ def _proxy(url: str) -> str | None:
     parts = urlsplit(url)
     if not parts.hostname or parts.hostname in ("localhost", "127.0.0.1", "::1"):
         return None
-    proxies = urllib.request.getproxies_environment()
-    if parts.scheme not in proxies or urllib.request.proxy_bypass(parts.hostname):
+    from urllib.request import getproxies_environment, proxy_bypass  # slow to import
+
+    proxies = getproxies_environment()
+    if parts.scheme not in proxies or proxy_bypass(parts.hostname):
         return None
     return proxies[parts.scheme]
 

@@ -25,6 +25,6 @@ def test_an_unknown_type_offers_what_was_meant() -> None:
 
 
 def test_every_sink_file_is_in_the_table() -> None:
-    shared = {"__init__", "base", "http", "text", "chat"}
+    shared = {"__init__", "base", "http", "text", "chat", "picture"}
     files = {path.stem for path in Path(sinks.__file__).parent.glob("*.py")} - shared
     assert files == {target.partition(":")[0].removeprefix("sinks.") for target in SINKS.values()}

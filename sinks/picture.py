@@ -1,0 +1,140 @@
+"""An alert as a picture: lines with colours for a terminal, which are left out elsewhere."""
+
+from __future__ import annotations
+
+from rich.console import Console
+from rich.style import Style
+from rich.text import Text
+
+from sinks.base import Incident, Notification, Severity
+from sinks.text import clip, facts, first_steps, headline, link, place, printable, prose, seen
+
+__all__ = ["drawn", "render"]
+
+COLOUR: dict[Severity, str] = {
+    "critical": "red",
+    "high": "bright_red",
+    "medium": "yellow",
+    "low": "cyan",
+    "info": "blue",
+}
+PLACES = 3  # shown of one incident
+ROWS = 10  # incidents shown of a group
+
+
+def drawn(notification: Notification) -> str:
+    """The picture with the colours that standard output can show."""
+    terminal = Console(highlight=False, soft_wrap=True)
+    with terminal.capture() as capture:
+        for line in render(notification, width=terminal.width, bar=_bar(terminal.encoding)):
+            terminal.print(line)
+        terminal.print()
+    return capture.get()
+
+
+def _bar(encoding: str) -> str:
+    return "┃" if encoding.lower().startswith("utf") else "|"
+
+
+def render(notification: Notification, *, width: int = 100, bar: str = "┃") -> list[Text]:
+    """The picture as styled lines. Prose is wrapped to `width`; paths and links are left whole, to be copied."""
+    state = notification.action if notification.incidents else "trigger"
+    colour = "green" if state == "resolve" else COLOUR[notification.severity]
+    word = {"resolve": "resolved", "acknowledge": "acknowledged"}.get(state, notification.severity)
+    head = Text.assemble(
+        (
+            f" {word.upper()} ",
+            Style(color="white" if colour in ("red", "blue") else "black", bgcolor=colour, bold=True),
+        ),
+        " ",
+        (clip(headline(notification).removesuffix(f": {word}"), 200), "bold"),
+    )
+    if len(notification.incidents) == 1:
+        body = _one(notification.incidents[0], notification, width)
+    elif notification.incidents:
+        body = _many(notification, width)
+    else:
+        body = _prose(notification, width)
+    # assembled, not added: a Text that others are added to lends them its style
+    return [Text.assemble((f"{bar} ", colour), line) for line in (head, *body)]
+
+
+def _one(incident: Incident, notification: Notification, width: int) -> list[Text]:
+    lines = [_field("secret", Text(printable(incident.masked), "bold yellow"))]
+    known = facts(incident)
+    if known:
+        lines[0].append(f"  {clip(known, 200)}", "dim")
+    shown = incident.locations[:PLACES]
+    for index, location in enumerate(shown):
+        where = Text.assemble((place(location), "cyan"), (f"  {printable(location.source)}", "dim"))
+        lines.append(_field("" if index else "where", where))
+        if url := link(location.url):
+            lines.append(_field("", Text(url, "underline dim")))
+    more = min(len(incident.locations), incident.occurrences) - len(shown)
+    if more > 0:
+        lines.append(_field("", Text(f"and {more:,} more: monitor incidents show {printable(incident.id)}", "dim")))
+    lines.append(_field("seen", Text(seen(incident))))
+    if incident.owner:
+        lines.append(_field("owner", Text(printable(incident.owner))))
+    if incident.state != "resolved":
+        lines += _wrapped("first", printable(incident.first_step), width, "bold")
+    if url := link(incident.runbook or notification.runbook):
+        lines.append(_field("runbook", Text(url, Style(underline=True, link=url))))
+    if url := link(incident.url or notification.url):
+        lines.append(_field("console", Text(url, Style(underline=True, link=url))))
+    if incident.state == "open":
+        lines.append(_field("ack", Text(f"monitor incidents ack {printable(incident.id)}", "green")))
+    return lines
+
+
+def _many(notification: Notification, width: int) -> list[Text]:
+    lines = []
+    for incident in notification.incidents[:ROWS]:
+        where = place(incident.locations[0]) if incident.locations else ""
+        lines.append(
+            Text.assemble(
+                (f"{incident.severity:<9}", COLOUR[incident.severity]),
+                (clip(printable(incident.name), 60), "bold"),
+                "  ",
+                (printable(incident.masked), "yellow"),
+                (f"  {where}", "cyan"),
+                (f"  {incident.occurrences:,}×  {printable(incident.id)}", "dim"),
+            )
+        )
+    hidden = len(notification.incidents) - ROWS
+    if hidden > 0:
+        lines.append(Text(f"{'':<9}and {hidden:,} more", "dim"))
+    for index, step in enumerate(first_steps(notification)):
+        lines += _wrapped("" if index else "first", step, width, "bold")
+    if url := link(notification.runbook):
+        lines.append(_field("runbook", Text(url, Style(underline=True, link=url))))
+    lines.append(_field("all", Text(link(notification.url) or "monitor incidents list", "green")))
+    return lines
+
+
+def _prose(notification: Notification, width: int) -> list[Text]:
+    lines = []
+    for paragraph in prose(notification.text):
+        lines += _wrapped(None, paragraph, width, "")
+    if url := link(notification.url):
+        lines.append(Text(url, Style(underline=True, link=url)))
+    return lines
+
+
+def _field(label: str, value: Text) -> Text:
+    return Text.assemble((f"{label:<9}", "dim"), value)
+
+
+def _wrapped(label: str | None, text: str, width: int, style: str) -> list[Text]:
+    """A label and prose with a hanging indent; nothing for empty prose. Words longer than the line stay whole."""
+    indent = 9 if label is not None else 0
+    room = max(width - indent - 3, 20)
+    rows: list[str] = []
+    for word in text.split():
+        if rows and len(rows[-1]) + 1 + len(word) <= room:
+            rows[-1] += f" {word}"
+        else:
+            rows.append(word)
+    if label is None:
+        return [Text(row, style) for row in rows]
+    return [_field("" if index else label, Text(row, style)) for index, row in enumerate(rows)]
