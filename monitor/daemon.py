@@ -29,7 +29,7 @@ from monitor import runbook
 from monitor.config import Config, ConfigError
 from monitor.delivery import Delivery, Links
 from monitor.model import Alert, Block, Finding, HookDelivery, KnownAlert, Position, WriteBack
-from monitor.process import harden, notify, watchdog_interval
+from monitor.process import harden, notify, spare_memory, watchdog_interval
 from monitor.scanner import Scanner
 from monitor.snapshot import Snapshot
 from monitor.sources import load_source
@@ -170,6 +170,7 @@ class Daemon:
             yield
 
     async def _run(self) -> int:
+        spare_memory()
         tasks = [
             asyncio.create_task(self._watch_files(), name="configuration"),
             asyncio.create_task(self._reload_forever(), name="reload"),
@@ -416,6 +417,7 @@ class Daemon:
             self.alert("A reload failed", f"The old configuration stays in force ({type(error).__name__}).")
         else:
             self.snapshot.reloads["ok"] += 1
+            spare_memory()
             log.info("reloaded", rules=self.snapshot.rules, sources=len(self.config.sources))
         notify("READY=1")
 

@@ -31,6 +31,22 @@ def test_harden_forbids_dumps_and_allows_many_files() -> None:
     assert run(code).stdout.split("\n")[:2] == ["(0, 0) 0", "True"]
 
 
+def test_memory_that_is_free_is_given_back() -> None:
+    code = (
+        "import re\n"
+        "from monitor.process import spare_memory\n"
+        "def resident():\n"
+        "    return int(re.search(r'VmRSS:\\s+(\\d+) kB', open('/proc/self/status').read())[1]) // 1024\n"
+        "blocks = [b'x' * 60_000 for _ in range(1000)]\n"
+        "kept, full = blocks[::100], resident()\n"
+        "del blocks\n"
+        "before = resident()\n"
+        "spare_memory()\n"
+        "print(full - before < 20, before - resident() > 30)\n"
+    )
+    assert run(code).stdout.split() == ["True", "True"]
+
+
 def test_notify_speaks_to_systemd(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = str(tmp_path / "notify")
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as server:
