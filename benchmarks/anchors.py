@@ -202,11 +202,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.anchors", description=__doc__)
     parser.add_argument("--trials", type=int, default=1000, help="how often to move several literals at once")
     trials = parser.parse_args().trials
-    made, expressions, _ = plan.make(load_rules())
+    rules = load_rules()
+    made, expressions, _ = plan.make(rules)
     movable: dict[str, dict[str, set[Entry]]] = {}
     others = []
     for text, number in expressions:
-        runs = anchors.choices(text) if plan.filler(made, number) else []
+        runs = anchors.choices(text) if plan.filler(rules, made, number) else []
         if runs:
             run = max(runs, key=lambda run: len(run.text))
             movable.setdefault(run.text, {}).update(options(run))

@@ -113,7 +113,7 @@ def _runs(nodes: Nodes, caseless: bool) -> Iterator[Run]:
 
 class _Breaker(NamedTuple):
     """Leaves no literal beside the anchor, `chosen[keep]`, that would be preferred to it: in places anything will do,
-    as RE2 has the last word."""
+    as RE2 has the last word by the rule's pattern."""
 
     chosen: Nodes
     keep: range

@@ -17,8 +17,9 @@ _DIGEST = 32  # bytes of SHA-256
 
 
 def stamp(files: Iterable[tuple[str, os.stat_result]]) -> bytes:
-    """What the files are, by name, size and time of change."""
-    return "".join(f"{name}\0{stat.st_size}\0{stat.st_mtime_ns}\0" for name, stat in files).encode(errors="replace")
+    """What the files are, by name, size and times of change: whoever sets one of these cannot set the other."""
+    lines = (f"{name}\0{stat.st_size}\0{stat.st_mtime_ns}\0{stat.st_ctime_ns}\0" for name, stat in files)
+    return "".join(lines).encode(errors="replace")
 
 
 @cache
@@ -49,8 +50,12 @@ def write(path: Path, body: bytes, keep: int) -> None:
     with contextlib.suppress(OSError):
         path.parent.mkdir(parents=True, exist_ok=True)
         fd, temporary = tempfile.mkstemp(dir=path.parent, prefix=path.suffix)
-        with os.fdopen(fd, "wb") as file:
-            file.write(_MAGIC + hashlib.sha256(body).digest() + body)
-        os.replace(temporary, path)
+        try:
+            with os.fdopen(fd, "wb") as file:
+                file.write(_MAGIC + hashlib.sha256(body).digest() + body)
+            os.replace(temporary, path)
+        except OSError:
+            os.unlink(temporary)
+            raise
         for old in sorted(path.parent.glob(f"*{path.suffix}"), key=lambda p: p.stat().st_mtime)[:-keep]:
             old.unlink(missing_ok=True)

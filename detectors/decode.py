@@ -74,6 +74,11 @@ def _run_ahead(data: Buffer, at: int, pattern: re.Pattern[bytes]) -> int:
     return m.end() if m else at
 
 
+def _dealt_with(end: int, high: int) -> int:
+    """Where the region up to `high` that a hit at `end` has opened ends for others: near a cut they get their own."""
+    return high if high < end + REACH_AHEAD else high - REACH_BACK
+
+
 def _base64(data: Buffer, hits: Sequence[tuple[Codec, int]]) -> Iterable[Region]:
     done: dict[int, int] = {}  # phase of the run in the data → end of what is decoded
     for codec, end in sorted(hits, key=lambda h: h[1]):
@@ -83,7 +88,7 @@ def _base64(data: Buffer, hits: Sequence[tuple[Codec, int]]) -> Iterable[Region]
         low = _run_back(data, group, _B64_RUN_BACK)
         low = group - (group - low) // 4 * 4
         high = _run_ahead(data, end, _B64_RUN)
-        done[group % 4] = high
+        done[group % 4] = _dealt_with(end, high)
         raw = bytes(data[low:high]).replace(b"\\n", b"").replace(b"\r", b"").replace(b"\n", b"")
         raw = raw.translate(_URLSAFE)
         raw = raw[: len(raw) - 1] if len(raw) % 4 == 1 else raw
@@ -127,8 +132,8 @@ def _hex(data: Buffer, hits: Sequence[tuple[Codec, int]]) -> Iterable[Region]:
         low = _run_back(data, start, _HEX_RUN)
         low += (start - low) % 2
         high = _run_ahead(data, end, _HEX_RUN)
+        done[start % 2] = _dealt_with(end, high)
         high -= (high - low) % 2
-        done[start % 2] = high
         yield Region(low, high, bytes.fromhex(bytes(data[low:high]).decode("ascii")), 2.0)
 
 
@@ -139,7 +144,8 @@ def _escapes(decode: Callable[[bytes], bytes], run: re.Pattern[bytes]) -> Callab
             if end <= done:
                 continue
             low = max(done, _run_back(data, end, run))
-            high = done = _run_ahead(data, end, run)
+            high = _run_ahead(data, end, run)
+            done = _dealt_with(end, high)
             raw = bytes(data[low:high])
             text = decode(raw)
             if text != raw:

@@ -17,7 +17,7 @@ from detectors.anchors import anchored
 from detectors.checksums import CHECKS
 from detectors.decode import Codec, codecs
 from detectors.rule import Rule, RuleError
-from detectors.triggers import ASSIGNED
+from detectors.triggers import ASSIGNED, TRIGGERS
 
 __all__ = ["Compiled", "Plan", "compiled", "filler", "make", "searched"]
 
@@ -62,7 +62,7 @@ def compiled(rules: Sequence[Rule], cache_dir: Path | None) -> Compiled:
     out = _load(path, key) if path is not None else None
     if out is None:
         plan, expressions, near = make(rules)
-        out = Compiled(plan, _compile(searched(plan, expressions)), _compile(near) if near else None)
+        out = Compiled(plan, _compile(searched(rules, plan, expressions)), _compile(near) if near else None)
         if path is not None:
             _save(path, key, out)
     return out
@@ -106,19 +106,23 @@ def make(rules: Sequence[Rule]) -> tuple[Plan, Expressions, Expressions]:
     return plan, expressions, [(text, number) for number, (text, _) in enumerate(near)]
 
 
-def filler(plan: Plan, number: int) -> str | None:
+def filler(rules: Sequence[Rule], plan: Plan, number: int) -> str | None:
     """What an expression may have in place of characters that are not looked for; None: it must stay as it is.
 
-    What a decoder is asked about has to be what it decodes, such as hex digits; in a URL anything may stand.
+    What a decoder is asked about has to be what it decodes, such as hex digits; in a URL anything may stand. A user's
+    own trigger is a condition, which nothing looks at again.
     """
     decoder = number - len(plan.rules)
-    return "." if decoder < 0 else _FILLERS.get(plan.codecs[decoder].name)
+    if decoder >= 0:
+        return _FILLERS.get(plan.codecs[decoder].name)
+    own = (rules[rule] for rule in plan.rules[number] if rules[rule].family == "custom")
+    return None if any(rule.trigger is not None and rule.trigger not in TRIGGERS for rule in own) else "."
 
 
-def searched(plan: Plan, expressions: Expressions) -> Expressions:
+def searched(rules: Sequence[Rule], plan: Plan, expressions: Expressions) -> Expressions:
     """The expressions as Hyperscan gets them."""
     return [
-        (text if (fill := filler(plan, number)) is None else anchored(text, fill), number)
+        (text if (fill := filler(rules, plan, number)) is None else anchored(text, fill), number)
         for text, number in expressions
     ]
 
@@ -147,7 +151,8 @@ def _load(path: Path, key: bytes) -> Compiled | None:
         return None
     head, _, databases = bytes(body[len(key) :]).partition(b"\n")
     size, (rules, decoders, assigned, near) = orjson.loads(head)
-    plan = Plan(rules, [Codec(name, trigger.encode(), *rest) for name, trigger, *rest in decoders], assigned, near)
+    known = [Codec(name, trigger.encode("latin-1"), *rest) for name, trigger, *rest in decoders]
+    plan = Plan(rules, known, assigned, near)
     try:
         return Compiled(plan, _restored(databases[:size]), _restored(databases[size:]) if near else None)
     except hyperscan.error:
@@ -162,7 +167,7 @@ def _restored(dump: bytes) -> Any:
 
 def _save(path: Path, key: bytes, what: Compiled) -> None:
     plan = what.plan
-    decoders = [(c.name, c.trigger.decode("ascii"), c.length, c.phase, c.open) for c in plan.codecs]
+    decoders = [(c.name, c.trigger.decode("latin-1"), c.length, c.phase, c.open) for c in plan.codecs]
     database, near = (hyperscan.dumpb(it) if it is not None else b"" for it in (what.database, what.near))
     head = orjson.dumps((len(database), (plan.rules, decoders, plan.assigned, plan.near)))
     cache.write(path, key + head + b"\n" + database + near, _KEEP)

@@ -78,6 +78,8 @@ def parse_problem(pattern: str) -> SyntaxProblem | None:
         for start, name, hint in _REWRITES:
             if text == start:
                 return problem(token.start(), f"{name}: neither engine supports it", hint)
+        if not text.startswith("\\Q") and re.search(r"(?<!\\)(?:\\\\)*\\[uUN]", text):
+            return problem(token.start(), "a code point: patterns match bytes", r"write its UTF-8 bytes as \xNN\xNN")
         if re.fullmatch(r"\\[1-9]", text):
             return problem(token.start(), "back-reference: neither engine supports it", _REWRITES[5][2])
         if text.startswith("[") and (posix := re.search(r"\[:\^?\w+:\]", text)):

@@ -305,26 +305,15 @@ class Delivery:
             channel.wake.clear()
             if channel.stopping:
                 return
-            leased = await self._lease(channel)
+            leased = await self._store.lease(channel.name, self._owner, self._send_timeout + _LEASE_SLACK)
             if leased is None:
                 await channel.wake.wait()
                 continue
             await self._deliver(channel, leased)
 
-    async def _lease(self, channel: _Channel) -> Leased | None:
-        task = asyncio.ensure_future(self._store.lease(channel.name, self._owner, self._send_timeout + _LEASE_SLACK))
-        try:
-            return await _surely(task)
-        except asyncio.CancelledError:
-            # It may have been taken all the same; nobody else would send it until the lease runs out.
-            if task.done() and not task.cancelled() and not task.exception() and (leased := task.result()):
-                with contextlib.suppress(StoreError):
-                    await _surely(self._store.put_back(leased.id, self._owner, error=None))
-            raise
-
     async def _deliver(self, channel: _Channel, leased: Leased) -> None:
         if channel.stopping:
-            await self._store.put_back(leased.id, self._owner, error=None)
+            await _surely(self._store.put_back(leased.id, self._owner, error=None))
             return
         notification = self._render(leased)
         try:
@@ -338,8 +327,7 @@ class Delivery:
             return
         except asyncio.CancelledError:
             # Shut down while sending: perhaps it arrived. A duplicate with the same id beats a miss.
-            with contextlib.suppress(StoreError):
-                await _surely(self._store.put_back(leased.id, self._owner, error=None))
+            await _parting(self._store.put_back(leased.id, self._owner, error=None))
             raise
         recovered = channel.stats.failing >= _SETTLED_FAILURES
         channel.stats.failing = 0
@@ -502,8 +490,15 @@ async def _surely(write: Awaitable[_T]) -> _T:
     try:
         return await asyncio.shield(task)
     except asyncio.CancelledError:
-        await asyncio.wait([task], timeout=_PARTING)
+        await _parting(task)
         raise
+
+
+async def _parting(write: Awaitable[object]) -> None:
+    """Give it a moment, whatever comes of it: the database may be out of reach, and we are to end."""
+    task = asyncio.ensure_future(write)
+    task.add_done_callback(lambda task: task.cancelled() or task.exception())  # else asyncio complains of a failure
+    await asyncio.wait([task], timeout=_PARTING)
 
 
 def backoff(attempt: int, first: float, longest: float) -> float:

@@ -8,7 +8,7 @@ import json
 import os
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self, TypeVar
@@ -260,7 +260,21 @@ class Store:
             row = outbox.lease(connection, sink, owner, ttl, now)
             return None if row is None else outbox.render(connection, row)
 
-        return await self._write(run)
+        def give_back(job: Future[Leased | None]) -> None:
+            leased = None if job.cancelled() or job.exception() else job.result()
+            if leased:
+                with contextlib.suppress(StoreError):  # closed: the next start sees whose it is
+                    self._writer.call(
+                        lambda connection, now: outbox.put_back(connection, leased.id, owner, error=None, next_at=now)
+                    )
+
+        job = self._writer.call(run)
+        try:
+            return await asyncio.wrap_future(job)
+        except asyncio.CancelledError:
+            # If it was being written, it is taken all the same: nobody else would send it until the lease runs out.
+            job.add_done_callback(give_back)
+            raise
 
     async def sent(self, id_: str, receipt: Receipt | None) -> None:
         await self._write(lambda connection, now: outbox.sent(connection, id_, receipt, now))

@@ -144,7 +144,7 @@ class Writer:
         return not self._abandon.is_set()
 
     def _refuse_when_closed(self) -> None:
-        if self._closing:
+        if self._closing and threading.current_thread() is not self._thread:
             raise StoreError(f"{self._database.name}: the store is closed")
 
     def _loop(self) -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -43,12 +44,29 @@ def test_a_file_that_is_not_there_or_cannot_be_written_is_no_error(tmp_path: Pat
     assert cache.read(tmp_path / "file" / "x.kind") is None
 
 
+def test_what_could_not_be_written_leaves_nothing_behind(tmp_path: Path) -> None:
+    (tmp_path / "x.kind").mkdir()
+    cache.write(tmp_path / "x.kind", b"body", keep=4)
+    assert os.listdir(tmp_path) == ["x.kind"]
+
+
 def test_the_oldest_of_a_kind_go(tmp_path: Path) -> None:
     (tmp_path / "x.other").write_text("")
     for number in range(9):
         cache.write(tmp_path / f"{number}.kind", b"body", keep=3)
         os.utime(tmp_path / f"{number}.kind", (number, number))
     assert sorted(os.listdir(tmp_path)) == ["6.kind", "7.kind", "8.kind", "x.other"]
+
+
+def test_a_stamp_does_not_trust_a_time_that_was_set(tmp_path: Path) -> None:
+    path = tmp_path / "a"
+    stamps = set()
+    for text in ("x", "y"):
+        path.write_text(text)
+        os.utime(path, ns=(1, 1))  # as in images that are made to be reproducible
+        stamps.add(cache.stamp([("a", path.stat())]))
+        time.sleep(0.02)  # the clock of a file system is coarse
+    assert len(stamps) == 2
 
 
 def test_a_stamp_tells_files_apart_by_name_size_and_time(tmp_path: Path) -> None:

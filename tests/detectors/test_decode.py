@@ -4,6 +4,7 @@ import base64
 import gzip
 import random
 import tracemalloc
+from collections.abc import Callable
 from dataclasses import replace
 from urllib.parse import quote
 
@@ -52,6 +53,21 @@ def test_base64_is_decoded_whatever_stands_before_the_literal(
     exact = 10 + (len(before) * 4) // 3
     assert abs(place - exact) <= 3
     assert found.end <= len(data)
+
+
+@pytest.mark.parametrize("name", ["base64", "hex", "percent"])
+@pytest.mark.parametrize("apart", range(-40, 40, 7))
+def test_a_value_at_the_cut_of_a_long_region_is_seen_whole(name: str, apart: int) -> None:
+    encode: dict[str, Callable[[bytes], bytes]] = {
+        "base64": base64.b64encode,
+        "hex": lambda text: text.hex().encode(),
+        "percent": lambda text: b"token%3D" + text.replace(b" ", b"%20"),
+    }
+    scale = {"base64": 4 / 3, "hex": 2, "percent": 1}[name]
+    filler = b"x" * (int(decode.REACH_AHEAD / scale) + apart)
+    between = b"token%3D" if name == "percent" else b""
+    data = b" " + encode[name](b"acme_k3j9x2m4q8w1" + filler + between + b"acme_a1b2c3d4e5f6 " + filler)
+    assert any(b"acme_a1b2c3d4e5f6" in region.text for region in regions(data, name))
 
 
 @given(BODY, BODY, st.booleans())

@@ -263,6 +263,35 @@ async def test_no_lease_is_left_behind_by_a_write_that_is_cancelled(
         await store.tidy()  # comes after whatever still waits to be written
 
 
+async def test_a_lease_that_waits_in_line_is_withdrawn(store: Store) -> None:
+    store.policy = Policy(sinks=("chat",))
+    await store.commit([finding("a")])
+    release = threading.Event()
+    store._writer.call(lambda connection, now: release.wait(10))
+    async with delivering(store, chat=Recorder()):
+        await asyncio.sleep(0.2)
+    release.set()
+    await store.tidy()
+    assert [entry.state for entry in await store.outbox()] == ["pending"]
+
+
+async def test_ending_waits_a_moment_only_for_a_database_that_takes_nothing(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("monitor.delivery._PARTING", 0.1)
+    chat, release = Recorder(hang), threading.Event()
+    async with delivering_with(store, {"chat": chat}, send_timeout=60.0) as delivery:
+        await store.commit([finding("a")])
+        await until(lambda: chat.tried)
+        store._writer.call(lambda connection, now: release.wait(10))
+        started = time.monotonic()
+        await delivery.drain(0.1)
+        assert time.monotonic() - started < 5
+        release.set()
+    await store.tidy()
+    assert [entry.state for entry in await store.outbox()] == ["pending"]
+
+
 async def test_one_that_always_fails_does_not_block_the_rest_of_its_sink(store: Store) -> None:
     poison = finding("poison").fingerprint
 
