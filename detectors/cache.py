@@ -17,7 +17,7 @@ _DIGEST = 32  # bytes of SHA-256
 
 
 def stamp(files: Iterable[tuple[str, os.stat_result]]) -> bytes:
-    """What the files are, by name, size and times of change: whoever sets one of these cannot set the other."""
+    """What the files are, by name, size and both times of change: an image sets the one, but not the other."""
     lines = (f"{name}\0{stat.st_size}\0{stat.st_mtime_ns}\0{stat.st_ctime_ns}\0" for name, stat in files)
     return "".join(lines).encode(errors="replace")
 

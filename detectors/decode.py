@@ -75,7 +75,10 @@ def _run_ahead(data: Buffer, at: int, pattern: re.Pattern[bytes]) -> int:
 
 
 def _dealt_with(end: int, high: int) -> int:
-    """Where the region up to `high` that a hit at `end` has opened ends for others: near a cut they get their own."""
+    """Up to where the region of a hit at `end`, which goes to `high`, does for later hits as well.
+
+    Where it was cut not for the last ones, as their values may go on behind the cut.
+    """
     return high if high < end + REACH_AHEAD else high - REACH_BACK
 
 

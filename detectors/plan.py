@@ -139,7 +139,10 @@ def _key(rules: Sequence[Rule]) -> bytes:
     # The info string names library version, features of the CPU and mode; a database moved between machines differs.
     probe = _compile([(b"probe", 0)])
     content = orjson.dumps(
-        [(r.pattern, r.trigger, r.keywords, r.anywhere, r.severity, r.decode, r.checksum) for r in rules]
+        [
+            (r.pattern, r.trigger, r.keywords, r.anywhere, r.severity, r.decode, r.checksum, r.family == "custom")
+            for r in rules
+        ]
     )
     return hashlib.sha256(repr(probe.info()).encode() + cache.code() + content).digest()
 

@@ -110,6 +110,7 @@ def test_a_plan_from_the_cache_is_the_plan(tmp_path: Path, monkeypatch: pytest.M
         {"severity": "low"},
         {"decode": ()},
         {"checksum": "github"},
+        {"family": "vcs"},
     ],
     ids=str,
 )
