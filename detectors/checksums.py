@@ -18,7 +18,7 @@ from detectors.fingerprint import b64decode, normalise
 from detectors.rule import Confidence, Severity
 from detectors.template import base62_crc32
 
-__all__ = ["CHECKS", "Check"]
+__all__ = ["CHECKS", "Check", "proven"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -251,3 +251,11 @@ CHECKS: dict[str, Callable[[bytes], Check]] = {
     "pem": pem,
     "test-mode": test_mode,
 }
+
+
+_PROOFS = frozenset(("github-crc32", "hex-crc32", "supabase-key"))  # 32 bits and more: the others only read a format
+
+
+def proven(check: str | None, secret: bytes) -> bool:
+    """Whether check digits say that `secret` was issued, whatever it looks like."""
+    return check in _PROOFS and CHECKS[check](secret).valid is True

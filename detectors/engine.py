@@ -20,7 +20,7 @@ from typing import Any
 import hyperscan
 import re2
 
-from detectors.checksums import CHECKS
+from detectors.checksums import CHECKS, proven
 from detectors.decode import VALUE, Codec, encoded_value
 from detectors.filters import entropy, looks_like_hash, placeholder, words
 from detectors.fingerprint import mask
@@ -288,7 +288,7 @@ class Worker:
 
         if rule.placeholders:
             reason = placeholder(secret)
-            if reason:
+            if reason and not proven(rule.checksum, secret):
                 return no("placeholder", reason)
         lowered = secret.lower()
         for word in rule.stopwords:

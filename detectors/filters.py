@@ -32,6 +32,9 @@ _WORDS = re.compile(
     rb"|notreal|not[_-]a[_-]|(?-i:x{4}|X{4})|\*{3}|\.{3}|0{8}"
     rb"|deadbeef|foobar|lorem|abcdefghij|0123456789|1234567890|bcdefghijk|qwertyuiop|asdfghjkl|test[_-]?(?:key|token|secret|password)|topsecret"
 )
+# Four letters in a row stand in one of a hundred long random values; there it takes more of them.
+_LONG = 128
+_LONG_WORDS = re.compile(_WORDS.pattern.replace(b"x{4}|X{4}", b"x{8}|X{8}"))
 # Expressions of templates, shells and programs: `${VAR}`, `$VAR`, `{{ x }}`, `<token>`, `%s`, `%(x)s`, `os.environ[`, …
 _EXPRESSIONS = re.compile(
     rb"\$\{|\$\(|\{\{|\}\}|#\{|<%|%>|<[A-Za-z_$][\w .:-]{0,40}>|^<|^\$[A-Za-z_]\w*(?:$|->|\[)|^%[sdv]$|^%\("
@@ -86,7 +89,8 @@ def _sequence(value: bytes) -> bool:
     size = len(value)
     if size < 6:
         return False
-    if len(set(value)) <= max(2, size // 12):
+    # An alphabet does not grow with the length: of any from decimal digits up, a long random value has more than five.
+    if len(set(value)) <= max(2, min(5, size // 12)):
         return True
     steps = Counter(b - a for a, b in pairwise(value))
     if max(steps[0], steps[1], steps[-1]) * 2 > size:
@@ -99,6 +103,8 @@ def placeholder(value: bytes) -> str | None:
     if b"%" in value:
         value = unquote_to_bytes(value)
     word = _WORDS.search(value)
+    if word and word[0].lower() == b"xxxx" and len(value) > _LONG:
+        word = _LONG_WORDS.search(value)
     if word:
         return f"placeholder word {word[0].decode('ascii', 'replace').lower()!r}"
     if _EXPRESSIONS.search(value):

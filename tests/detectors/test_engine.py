@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from detectors import engine as engine_module
 from detectors.engine import Engine, Match, Worker
 from detectors.rule import Requires, Rule, RuleError
-from detectors.template import expand
+from detectors.template import base62_crc32, expand
 from tests.detectors.texts import engine, oracle, rules, texts
 
 
@@ -92,6 +92,14 @@ def test_every_planted_example_is_found_at_any_offset() -> None:
         inside = {m.secret for m in search.scan(f"{noise[:at]}{text}\n{noise[at:]}".encode())}
         assert alone, subject.id
         assert alone <= inside, subject.id
+
+
+def test_a_valid_checksum_settles_what_looks_like_a_placeholder() -> None:
+    body = "k3j9xxxx" + expand("{alnum:22}", 1)
+    token = "ghp_" + body + base62_crc32(body.encode())
+    (match,) = engine().worker().scan(f"auth {token}".encode())
+    assert (match.rule.id, match.confidence) == ("github-pat", "high")
+    assert not engine().worker().scan(f"auth {token[:-1]}{'0' if token[-1] != '0' else '1'}".encode())
 
 
 # --- blocks

@@ -55,6 +55,34 @@ def test_random_values_are_no_stand_ins(kind: str) -> None:
     assert len(rejected) <= 1, rejected
 
 
+ALPHABETS = {
+    "decimal": string.digits,
+    "hex": "0123456789abcdef",
+    "base32": string.ascii_uppercase + "234567",
+    "base36": string.digits + string.ascii_lowercase,
+    "base58": "".join(sorted(set(string.digits + string.ascii_letters) - set("0OIl"))),
+    "base62": string.digits + string.ascii_letters,
+    "base64": string.digits + string.ascii_letters + "+/",
+    "base64url": string.digits + string.ascii_letters + "-_",
+}
+
+
+@pytest.mark.parametrize("alphabet", ALPHABETS)
+def test_long_random_values_are_no_stand_ins(alphabet: str) -> None:
+    rng = random.Random(alphabet)
+    lengths = [*range(20, 260), *range(260, 2048, 37), *range(2048, 16 << 10, 1021), 16 << 10]
+    values = ["".join(rng.choices(ALPHABETS[alphabet], k=length)).encode() for length in lengths]
+    rejected = [(len(value), why) for value in values if (why := placeholder(value))]
+    assert len(rejected) <= 1, rejected
+
+
+@pytest.mark.parametrize("length", [6, 40, 800, 16 << 10])
+@pytest.mark.parametrize("text", ["a", "ab", "xX", "0", "abc", "deadc0de", "x" * 9 + "k3j9"])
+def test_long_repeated_values_are_stand_ins(text: str, length: int) -> None:
+    value = (text * length)[:length].encode()
+    assert placeholder(value) or length < 3 * len(text)
+
+
 @pytest.mark.parametrize(
     ("value", "before", "hash_"),
     [
