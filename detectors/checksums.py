@@ -10,6 +10,7 @@ import time
 import zlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 from urllib.parse import unquote_to_bytes
 
 import orjson
@@ -94,6 +95,23 @@ def _signed_with_printed_key(parts: list[bytes]) -> bool:
 _ROLE_SEVERITY: dict[str, Severity] = {"service_role": "critical", "supabase_admin": "critical", "anon": "info"}
 
 
+# What may be told of a token: who issued it, for what. Whoever holds it (`sub`, `email`, …) is nobody's business, and a
+# claim that does not look like what it should be may be anything.
+_CLAIMS = {
+    "role": re.compile(r"[A-Za-z][A-Za-z_-]{0,31}"),
+    "iss": re.compile(r"(?:https?://)?[A-Za-z0-9.-]{1,64}(?::[0-9]{1,5})?(?:/[A-Za-z0-9._/-]{0,64})?"),
+    "ref": re.compile(r"[a-z0-9-]{1,32}"),
+}
+
+
+def _public_claims(claims: Mapping[str, Any]) -> dict[str, str]:
+    return {
+        name: value[:64]
+        for name, form in _CLAIMS.items()
+        if isinstance(value := claims.get(name), str) and form.fullmatch(value)
+    }
+
+
 def jwt(secret: bytes) -> Check:
     """Header and claims must be JSON (RFC 7519). A Supabase role sets the severity: `service_role` bypasses every
     policy, `anon` is public by design. An expired token is low."""
@@ -106,7 +124,7 @@ def jwt(secret: bytes) -> Check:
         if "enc" in header:
             return Check(reason="encrypted token: claims cannot be read", labels={"type": "JWE"})
         return Check(reject=True, reason="the claims are not JSON")
-    labels = {k: str(claims[k])[:64] for k in ("role", "iss", "ref") if isinstance(claims.get(k), str)}
+    labels = _public_claims(claims)
     severity = _ROLE_SEVERITY.get(labels.get("role", ""))
     if labels.get("iss") == "supabase-demo":
         return Check(reason="the local demo key of the Supabase CLI", labels=labels, severity="info")

@@ -29,8 +29,9 @@ from monitor import runbook
 from monitor.config import Config, ConfigError
 from monitor.delivery import Delivery, Links
 from monitor.model import Alert, Block, Finding, HookDelivery, KnownAlert, Position, WriteBack
-from monitor.process import harden, notify, spare_memory, watchdog_interval
+from monitor.process import harden, mask_logs, notify, spare_memory, watchdog_interval
 from monitor.scanner import Scanner
+from monitor.seal import Sealer
 from monitor.snapshot import Snapshot
 from monitor.sources import load_source
 from monitor.sources.base import SourceConfig
@@ -132,6 +133,7 @@ class Daemon:
             problems = [configuration.Problem("rules", text) for text in error.problems]
             raise ConfigError(config.path, problems) from None
         self._scanner = Scanner(engine, self._key, config.workers)
+        mask_logs(self._scanner.scrub)
         self.snapshot.scanner = self._scanner.stats
         self.snapshot.rules = len(engine.rules)
         recovered: list[Recovery] = []
@@ -275,6 +277,7 @@ class Daemon:
 
     def alert(self, title: str, text: str = "", severity: Severity = "high", key: str | None = None) -> None:
         """Tell about the monitor itself, without the database."""
+        title, text = self._scanner.scrub(title), self._scanner.scrub(text)
         log.warning(title, detail=text)
         self._delivery.operational(title, text, severity=severity, key=key)
 
@@ -486,17 +489,20 @@ class SourceIntake:
     def __init__(self, daemon: Host, name: str) -> None:
         self._daemon = daemon
         self._name = name
+        self._sealer = Sealer(daemon.scanner.key, daemon.scanner.scrub)
 
     async def scan(self, blocks: Iterable[Block], positions: Callable[[], Iterable[Position]]) -> int:
         findings = await self._daemon.scanner.scan(blocks)
-        await self._daemon.store.commit(findings, list(positions()))
+        await self._daemon.store.commit(findings, self._sealer.seal(positions()))
         return len(findings)
 
     async def record(self, findings: Iterable[Finding], positions: Iterable[Position]) -> int:
-        return await self._daemon.store.commit(list(findings), list(positions))
+        scrubber = self._daemon.scanner.scrubber()
+        clean = [scrubber.finding(finding) for finding in findings]
+        return await self._daemon.store.commit(clean, self._sealer.seal(positions))
 
     async def positions(self) -> Mapping[str, Mapping[str, Any]]:
-        return await self._daemon.store.positions(self._name)
+        return self._sealer.open(await self._daemon.store.positions(self._name))
 
     def missed(self, reason: str, count: int, path: str = "") -> None:
         self._daemon.snapshot.missed[self._name, reason] += count
@@ -504,6 +510,7 @@ class SourceIntake:
         self._daemon.alert(f"Source {self._name} missed bytes", text, key=f"missed:{self._name}:{reason}")
 
     def degraded(self, what: str, message: str | None) -> None:
+        message = message and self._daemon.scanner.scrub(message)
         if message is None:
             if self._daemon.snapshot.degraded.pop((self._name, what), None) is not None:
                 log.info("works again", source=self._name, part=what)
@@ -521,11 +528,12 @@ class SourceIntake:
         again: Iterable[HookDelivery] = (),
         summary: str | None = None,
     ) -> int:
+        scrubber = self._daemon.scanner.scrubber()
         batch = AlertBatch(
             source=self._name,
-            alerts=tuple(alerts),
-            findings=tuple(findings),
-            positions=tuple(positions),
+            alerts=tuple(scrubber.alert(alert) for alert in alerts),
+            findings=tuple(scrubber.finding(finding) for finding in findings),
+            positions=tuple(self._sealer.seal(positions)),
             handled=tuple(handled),
             again=tuple(again),
             summary=summary,

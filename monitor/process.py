@@ -9,11 +9,14 @@ import resource
 import socket
 import sys
 import threading
+from collections.abc import Callable
 from typing import Any
 
 import structlog
 
-__all__ = ["harden", "log_to_stderr", "notify", "spare_memory", "watchdog_interval"]
+from sinks.text import printable
+
+__all__ = ["harden", "log_to_stderr", "mask_logs", "notify", "spare_memory", "watchdog_interval"]
 
 _PR_SET_DUMPABLE = 4  # linux/prctl.h
 
@@ -71,6 +74,32 @@ def _no_exception_text(_logger: Any, _name: str, event: structlog.types.EventDic
     return event
 
 
+_scrub: list[Callable[[str], str]] = []  # one at most, once there are rules
+
+
+def mask_logs(scrub: Callable[[str], str]) -> None:
+    """From now on every text of a log entry goes through `scrub`: paths and names come from outside."""
+    _scrub[:] = [scrub]
+
+
+def _masked(_logger: Any, _name: str, event: structlog.types.EventDict) -> structlog.types.EventDict:
+    for scrub in _scrub:
+        for key, value in event.items():
+            if isinstance(value, str):
+                event[key] = scrub(value)
+            elif isinstance(value, list | tuple):
+                event[key] = [scrub(part) if isinstance(part, str) else part for part in value]
+    return event
+
+
+def _escaped(_logger: Any, _name: str, event: structlog.types.EventDict) -> structlog.types.EventDict:
+    """A file's name may hold what moves a terminal's cursor or its window's title."""
+    for key, value in event.items():
+        if isinstance(value, str):
+            event[key] = printable(value)
+    return event
+
+
 def log_to_stderr(level: str = "info", form: str = "auto") -> None:
     """Structured logs: coloured text on a terminal, one JSON object a line elsewhere."""
     text = form == "text" or (form == "auto" and sys.stderr.isatty())
@@ -81,8 +110,14 @@ def log_to_stderr(level: str = "info", form: str = "auto") -> None:
             structlog.contextvars.merge_contextvars,
             structlog.processors.add_log_level,
             _no_exception_text,
+            _masked,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
-            structlog.dev.ConsoleRenderer(colors=colours) if text else structlog.processors.JSONRenderer(),
+            # JSON escapes all that is not ASCII by itself.
+            *(
+                [_escaped, structlog.dev.ConsoleRenderer(colors=colours)]
+                if text
+                else [structlog.processors.JSONRenderer()]
+            ),
         ],
         wrapper_class=structlog.make_filtering_bound_logger(number),
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
@@ -103,7 +138,9 @@ class _TypeOnly(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         kind = record.exc_info[0] if record.exc_info else None
         record.exc_info = record.exc_text = record.stack_info = None
-        text = super().format(record)
+        text = printable(super().format(record))
+        for scrub in _scrub:
+            text = scrub(text)
         return f"{text} ({kind.__name__})" if kind else text
 
 

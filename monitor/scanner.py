@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from detectors.engine import Engine, Match, Worker
 from detectors.fingerprint import fingerprint
 from monitor.model import Block, Finding
+from monitor.scrub import Scrubber
 from monitor.sources.base import ScanError
 
 __all__ = ["Scanner", "ScannerStats", "finding_id"]
@@ -58,6 +59,20 @@ class Scanner:
     @property
     def engine(self) -> Engine:
         return self._engine
+
+    @property
+    def key(self) -> bytes:
+        return self._key
+
+    def scrub(self, text: str) -> str:
+        """A text from outside with what the rules in force take for a secret masked. From any thread."""
+        return self.scrubber()(text)
+
+    def scrubber(self) -> Scrubber:
+        """For this thread, and for as long as these rules are in force."""
+        self._worker()
+        scrubber: Scrubber = self._local.scrubber
+        return scrubber
 
     def swap(self, engine: Engine) -> None:
         """Use these rules from the next block on."""
@@ -132,10 +147,11 @@ class Scanner:
             self._scanning[thread] = time.monotonic()
             matches = worker.scan(block.data, block.fresh, limit)
             places = _Places(block)
-            return [self._finding(block, match, places) for match in matches]
+            scrub = self._local.scrubber
+            return [self._finding(block, match, places, scrub) for match in matches]
         except Exception as error:  # noqa: BLE001 - a message may quote the text: only the type leaves here
             self.stats.failures += 1
-            failure = f"{block.path}: the engine failed at offset {block.offset}: {type(error).__name__}"
+            failure = f"{self.scrub(block.path)}: the engine failed at offset {block.offset}: {type(error).__name__}"
         finally:
             self._scanning.pop(thread, None)
         # Outside of the handler, so that the error does not carry the original one along.
@@ -144,11 +160,12 @@ class Scanner:
     def _worker(self) -> Worker:
         local, engine = self._local, self._engine
         if getattr(local, "engine", None) is not engine:
-            local.worker, local.engine = engine.worker(), engine
+            local.worker = engine.worker()
+            local.scrubber, local.engine = Scrubber(local.worker), engine
         worker: Worker = local.worker
         return worker
 
-    def _finding(self, block: Block, match: Match, places: _Places) -> Finding:
+    def _finding(self, block: Block, match: Match, places: _Places, scrub: Scrubber) -> Finding:
         offset = block.offset + match.start
         print_ = fingerprint(self._key, match.secret)
         return Finding(
@@ -160,14 +177,14 @@ class Scanner:
             fingerprint=print_,
             masked=match.masked,
             source=block.source,
-            path=block.path,
+            path=scrub(block.path),
             generation=block.generation,
             offset=offset,
             time=block.time,
             line=places.line(match.start),
             column=places.column(match.start),
             decode=match.decode,
-            labels={**block.attributes, **match.labels},
+            labels=scrub.labels({**block.attributes, **match.labels}),
             runbook=match.rule.runbook,
         )
 

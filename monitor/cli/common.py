@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
+import re
 import shutil
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -30,6 +31,7 @@ __all__ = [
     "emit_one",
     "fail",
     "find_rule",
+    "json_text",
     "paint",
     "printable",
     "read_config",
@@ -149,13 +151,11 @@ def emit(
     rows: Iterable[Mapping[str, Any]], form: Format, text: Callable[[Sequence[Mapping[str, Any]]], Iterable[str]]
 ) -> None:
     """Print data. `json` is one array, `jsonl` one object a line, and `text` turns the rows into lines."""
-    import orjson
-
     if form is Format.jsonl:
         for row in rows:
-            typer.echo(orjson.dumps(row).decode())
+            typer.echo(json_text(row))
     elif form is Format.json:
-        typer.echo(orjson.dumps(list(rows), option=orjson.OPT_INDENT_2).decode())
+        typer.echo(json_text(list(rows), indent=True))
     else:
         for line in text(list(rows)):
             typer.echo(line)
@@ -163,14 +163,28 @@ def emit(
 
 def emit_one(row: Mapping[str, Any], form: Format, text: Callable[[Mapping[str, Any]], Iterable[str]]) -> None:
     """Print one object; `json` and `jsonl` differ in the line breaks only."""
-    import orjson
-
     if form is Format.text:
         for line in text(row):
             typer.echo(line)
     else:
-        option = orjson.OPT_INDENT_2 if form is Format.json else 0
-        typer.echo(orjson.dumps(row, option=option).decode())
+        typer.echo(json_text(row, indent=form is Format.json))
+
+
+# DEL, C1 controls, and what turns the direction of text around or hides it: a terminal or an editor obeys them.
+_UNSEEN = re.compile(
+    "[\x7f-\x9f\xad\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\U000e0000-\U000e007f]"
+)
+
+
+def json_text(value: Any, *, indent: bool = False) -> str:
+    """JSON that is safe to look at: control and direction characters are escaped, all else is as it is."""
+    import orjson
+
+    def escaped(found: re.Match[str]) -> str:
+        units = found[0].encode("utf-16-be").hex()
+        return "".join(f"\\u{units[at : at + 4]}" for at in range(0, len(units), 4))
+
+    return _UNSEEN.sub(escaped, orjson.dumps(value, option=orjson.OPT_INDENT_2 if indent else 0).decode())
 
 
 def coloured() -> bool:

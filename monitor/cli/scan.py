@@ -6,7 +6,7 @@ import io
 import os
 import re
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from difflib import get_close_matches
 from enum import StrEnum
 from pathlib import Path
@@ -19,6 +19,7 @@ from monitor.cli.common import (
     command_app,
     complete_rules,
     fail,
+    json_text,
     paint,
     printable,
     read_config,
@@ -255,6 +256,7 @@ class _Session:
         self.shown = self.suppressed = self.accepted = self.files = self.size = 0
         self.problems: list[tuple[str, str]] = []
         self.skipped = 0
+        self._scrub: Callable[[str], str] = str
 
     def run(
         self, engine: Engine, options: Options, threads: int, *, gitignore: bool, git: bool, max_size: int | None
@@ -262,7 +264,9 @@ class _Session:
         from monitor.scan.run import scan as scan_all
         from monitor.scan.run import scan_stream
         from monitor.scan.walk import walk
+        from monitor.scrub import Scrubber
 
+        self._scrub = Scrubber(engine.worker())  # of this thread, where problems are told
         if self.paths == ["-"]:
             if sys.stdin.isatty():
                 typer.echo("Reading from the terminal; end with Ctrl-D.", err=True)
@@ -280,6 +284,7 @@ class _Session:
         self._finish()
 
     def _problem(self, path: str, message: str) -> None:
+        path, message = self._scrub(path), self._scrub(message)
         self.problems.append((path, message))
         typer.echo(f"{printable(path)}: {message}", err=True)
 
@@ -320,16 +325,14 @@ class _Session:
         return not hit.suppressed
 
     def _finish(self) -> None:
-        import orjson
-
         new = [hit for hit in self.all if hit.fingerprint not in self.known]
         if self.form is Form.json:
-            typer.echo(orjson.dumps([_as_dict(hit) for hit in new], option=orjson.OPT_INDENT_2).decode())
+            typer.echo(json_text([_as_dict(hit) for hit in new], indent=True))
         elif self.form is Form.sarif:
             from monitor import __version__
             from monitor.scan.sarif import document
 
-            typer.echo(orjson.dumps(document(new, self.problems, __version__), option=orjson.OPT_INDENT_2).decode())
+            typer.echo(json_text(document(new, self.problems, __version__), indent=True))
         if self.form is Form.text or self.problems:
             typer.echo(self._summary(), err=True)
 
@@ -368,9 +371,7 @@ def _as_dict(hit: Hit) -> dict[str, Any]:
 
 
 def _print_json(hit: Hit) -> None:
-    import orjson
-
-    sys.stdout.write(orjson.dumps(_as_dict(hit)).decode() + "\n")
+    sys.stdout.write(json_text(_as_dict(hit)) + "\n")
 
 
 def _print_text(hit: Hit) -> None:

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from monitor.scan.archive import Stream
+from monitor.scrub import Scrubber
 
 if TYPE_CHECKING:
     from detectors.engine import Match, Worker
@@ -173,6 +174,7 @@ class Searcher:
         self, worker: Worker, key: bytes, *, context: bool = False, suppressions: bool = True, reveal: bool = False
     ) -> None:
         self._worker = worker
+        self._scrub = Scrubber(worker)
         self._key = key
         self._context = context
         self._suppressions = suppressions
@@ -189,6 +191,7 @@ class Searcher:
         from detectors.fingerprint import fingerprint
 
         data = piece.data
+        path = self._scrub(path)
         ranges = _disabled(data) if self._suppressions else []
         # Hits come in order, so lines and columns are counted on from the one before.
         at, line, line_start, column = -1, 1, 0, 1
@@ -217,7 +220,7 @@ class Searcher:
                 fingerprint=fingerprint(self._key, match.secret),
                 masked=match.masked,
                 decode=match.decode,
-                labels=match.labels,
+                labels=self._scrub.labels(match.labels),
                 suppressed=self._suppressions and _suppressed(data, match, max(line_start, 0), ranges),
                 context=self._around(data, index, matches, max(line_start, 0))
                 if self._context and len(matches) <= CROWD

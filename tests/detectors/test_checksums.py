@@ -149,3 +149,18 @@ def test_markers() -> None:
     assert CHECKS["pypi-macaroon"](b"pypi-" + b"A" * 40).valid is False
     assert CHECKS["base64"](b"abc!").reject
     assert CHECKS["base64-json"](b"ops_" + base64.b64encode(b'{"a":1}').rstrip(b"=")).valid
+
+
+@pytest.mark.parametrize(
+    ("claims", "labels"),
+    [
+        ({"iss": "https://id.example.org/realms/a", "sub": "u1"}, {"iss": "https://id.example.org/realms/a"}),
+        ({"iss": "https://%s@id.example.org/" % ":".join(("admin", "example"))}, {}),
+        ({"iss": "robot@project.iam.gserviceaccount.com", "email": "a@example.org", "sub": "a@example.org"}, {}),
+        ({"iss": "https://id.example.org/?key=value"}, {}),
+        ({"role": "a role that is a sentence", "ref": "NOT A REF"}, {}),
+        ({"role": "anon", "ref": "abcdefghij"}, {"role": "anon", "ref": "abcdefghij"}),
+    ],
+)
+def test_only_public_claims_become_labels(claims: dict[str, Any], labels: dict[str, str]) -> None:
+    assert CHECKS["jwt"](token(claims)).labels == labels

@@ -126,3 +126,33 @@ def test_on_a_terminal_logs_are_text_in_colour_unless_it_is_unwanted(
     child.close()
     assert "hello" in output
     assert ("\x1b[" in output) is coloured
+
+
+def test_what_a_rule_takes_for_a_secret_is_masked_in_every_log() -> None:
+    code = (
+        "import logging, structlog\n"
+        "from monitor.process import log_to_stderr, mask_logs\n"
+        "log_to_stderr('info', {form!r})\n"
+        "mask_logs(lambda text: text.replace('swordfish', '…'))\n"
+        "structlog.get_logger().info('swordfish', path='/a/swordfish', paths=['swordfish', 1], count=2)\n"
+        "logging.getLogger('lib').warning('about swordfish')\n"
+    )
+    for form in ("json", "text"):
+        result = run(code.format(form=form))
+        assert "swordfish" not in result.stderr
+        assert "/a/" in result.stderr
+        assert "about" in result.stderr
+
+
+def test_a_text_log_shows_no_control_characters() -> None:
+    code = (
+        "import logging, structlog\n"
+        "from monitor.process import log_to_stderr\n"
+        "log_to_stderr('info', {form!r})\n"
+        "name = 'a' + chr(27) + ']0;b' + chr(7) + chr(0x9b) + 'c' + chr(0x202e)\n"
+        "structlog.get_logger().info('failed ' + name, path=name)\n"
+        "logging.getLogger('lib').warning(name)\n"
+    )
+    for form in ("json", "text"):
+        output = run(code.format(form=form)).stderr
+        assert not [char for char in output if not char.isprintable() and char != "\n"], output

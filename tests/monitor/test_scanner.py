@@ -293,3 +293,22 @@ async def test_identify(scanner: Scanner, engine: Engine) -> None:
     value = secret(engine, 3)
     (finding,) = await scanner.identify(b"is it " + value + b"?")
     assert finding.fingerprint == fingerprint(KEY, value)
+
+
+async def test_a_secret_in_a_path_or_an_attribute_is_masked(scanner: Scanner, engine: Engine) -> None:
+    value, other = secret(engine, 1), secret(engine, 2).decode()
+    (found,) = await scanner.scan([block(value, path=f"/logs/{other}.log", attributes={"topic": f"t/{other}"})])
+    assert found.path.startswith("/logs/ghp_")
+    assert other[8:] not in repr(found)
+    assert scanner.scrub(other) == scanner.scrub(scanner.scrub(other)) != other
+
+
+async def test_a_failure_names_no_secret_of_the_path(engine: Engine) -> None:
+    other = secret(engine, 2).decode()
+    scanner = Scanner(Broken(), KEY)  # type: ignore[arg-type]
+    try:
+        with pytest.raises(ScanError) as caught:
+            await scanner.scan([block(b"x", path=f"/logs/{other}.log")])
+    finally:
+        scanner.close()
+    assert other[8:] not in str(caught.value)

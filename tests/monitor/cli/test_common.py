@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import gc
+import json
 import os
 import pty
 import subprocess
@@ -11,7 +12,7 @@ import pytest
 import typer
 
 from monitor.cli import common
-from monitor.cli.common import Format, emit, read_config, started, table
+from monitor.cli.common import Format, emit, json_text, read_config, started, table
 from monitor.config import ConfigError
 
 ROOT = Path(__file__).parents[3]
@@ -120,3 +121,12 @@ def test_fail_is_one_line_on_standard_error(capsys: pytest.CaptureFixture[str]) 
         common.fail("no", 2)
     assert caught.value.exit_code == 2
     assert capsys.readouterr() == ("", "no\n")
+
+
+def test_json_shows_no_control_or_direction_characters() -> None:
+    text = "a\x7f\x9b31m\u202e\u2066\u200b\ufeff\U000e0041é漢"
+    shown = json_text({"path": text}, indent=True)
+    assert json.loads(shown) == {"path": text}
+    assert shown.replace("\n", "").isprintable()
+    assert "é漢" in shown
+    assert "\\udb40\\udc41" in shown

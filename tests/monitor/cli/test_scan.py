@@ -265,3 +265,20 @@ def test_sizes(text: str | int, value: int) -> None:
 def test_what_is_no_size(text: str) -> None:
     with pytest.raises(typer.BadParameter):
         size(text)
+
+
+@pytest.mark.parametrize("form", ["text", "json", "jsonl", "sarif"])
+def test_a_secret_in_a_name_is_masked_wherever_names_go(monitor: Command, tmp_path: Path, form: str) -> None:
+    folder = tmp_path / "tree"
+    folder.mkdir()
+    (folder / f"{token(2)}.log").write_text(f"token={token(1)}\n")
+    (folder / f"{token(3)}.zip").write_bytes(b"PK\x03\x04" + bytes(40))  # damaged, so it is complained of
+    (folder / f"{token(4)}\x9b.log").write_text(f"token={token(1)}\n")
+    output = ""
+    for arguments in ((), ("--write-baseline", "known.json")):
+        answer = monitor("scan", "--format", form, "tree", *arguments)
+        output += answer.stdout + answer.stderr
+    output += (tmp_path / "known.json").read_text()
+    assert "tree" in output
+    assert not [n for n in range(1, 5) if token(n)[8:20] in output]
+    assert "\x9b" not in output

@@ -1,0 +1,99 @@
+"""Texts that come from outside (paths, addresses, names, labels) with whatever the rules take for a secret masked.
+
+They go into the database, to sinks and into logs, so each passes here where a finding or an alert is made.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Protocol
+
+from monitor.model import Alert, Finding
+
+if TYPE_CHECKING:
+    from detectors.engine import Match
+
+__all__ = ["WITHHELD", "Scrubber"]
+
+WITHHELD = "(withheld: it holds a secret)"
+_REMEMBERED = 2048  # texts: the paths of one host are few and come with every finding
+_LONGEST = 1024  # characters of a text that is remembered
+_LEAST = 8  # no secret is shorter
+
+
+class Worker(Protocol):
+    """What scans: `detectors.engine.Worker`."""
+
+    def scan(self, data: bytes, fresh: int, limit: int) -> Sequence[Match]: ...
+
+
+class Scrubber:
+    """For one thread, as `worker` is. Never raises: what cannot be looked at is withheld."""
+
+    def __init__(self, worker: Worker) -> None:
+        self._worker = worker
+        self._known: dict[str, str] = {}
+
+    def __call__(self, text: str) -> str:
+        """`text` with each secret in it as its masked preview, or WITHHELD where that cannot be done safely."""
+        if len(text) < _LEAST:
+            return text
+        known = self._known.get(text)
+        if known is None:
+            known = self._scrubbed(text)
+            if len(self._known) >= _REMEMBERED:
+                self._known.clear()
+            if len(text) <= _LONGEST:
+                self._known[text] = known
+        return known
+
+    def address(self, url: str | None) -> str | None:
+        """None for one that holds a secret: masked it would lead nowhere."""
+        return url if url is None or self(url) == url else None
+
+    def labels(self, labels: Mapping[str, str]) -> Mapping[str, str]:
+        return {key: self(value) for key, value in labels.items()} if labels else labels
+
+    def finding(self, finding: Finding) -> Finding:
+        """A ready-made finding (of another system's alert), fit to be kept."""
+        return replace(
+            finding,
+            name=self(finding.name),
+            path=self(finding.path),
+            labels=self.labels(finding.labels),
+            url=self.address(finding.url),
+        )
+
+    def alert(self, alert: Alert) -> Alert:
+        return replace(alert, url=self.address(alert.url) or "", labels=self.labels(alert.labels))
+
+    def _scrubbed(self, text: str) -> str:
+        try:
+            raw = text.encode("utf-8", "surrogateescape")
+        except UnicodeEncodeError:  # a lone surrogate that stands for no byte
+            raw = text.encode("utf-8", "backslashreplace")
+        try:
+            matches = self._scan(raw)
+            if not matches:
+                return text
+            if any(match.decode for match in matches):
+                return WITHHELD  # what stands encoded around it belongs to it
+            masked = _masked(raw, matches)
+            # What was hidden behind a longer match, or is now joined to something else.
+            if self._scan(masked) or any(match.secret in masked for match in matches):
+                return WITHHELD
+        except Exception:  # noqa: BLE001 - whatever the engine stumbles over, the finding itself must not be lost
+            return WITHHELD
+        return masked.decode("utf-8", "surrogateescape")
+
+    def _scan(self, raw: bytes) -> Sequence[Match]:
+        return self._worker.scan(raw, 0, len(raw))
+
+
+def _masked(raw: bytes, matches: Sequence[Match]) -> bytes:
+    parts, at = [], 0
+    for match in matches:
+        parts += [raw[at : match.start], match.masked.encode()]
+        at = match.end
+    return b"".join([*parts, raw[at:]])

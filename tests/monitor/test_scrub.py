@@ -1,0 +1,100 @@
+from __future__ import annotations
+
+import base64
+from typing import Any
+from urllib.parse import quote
+
+import pytest
+
+from detectors.engine import Engine
+from detectors.rule import load_rules
+from detectors.template import expand
+from monitor.model import Alert, Finding
+from monitor.scrub import WITHHELD, Scrubber
+
+TOKEN = expand("ghp_{alnum:30}{crc32}", 7)
+
+
+@pytest.fixture(scope="module")
+def scrub() -> Scrubber:
+    return Scrubber(Engine.build(load_rules()).worker())
+
+
+def shown(text: str) -> bool:
+    """Whether more of the token can be read than its preview shows."""
+    return TOKEN[8:20] in text
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"/var/log/deploy-{TOKEN}.log",
+        f"acme/web:{TOKEN}/config.yml",
+        f"https://example.org/?token={TOKEN}&next=1",
+        f"{TOKEN} and {TOKEN}",
+        f"/srv/\udcff/{TOKEN}",
+        f"a \ud800 surrogate {TOKEN}",
+    ],
+)
+def test_a_secret_is_masked_and_the_rest_stays(scrub: Scrubber, text: str) -> None:
+    clean = scrub(text)
+    assert not shown(clean)
+    assert "ghp_" in clean or clean == WITHHELD
+    assert scrub(text) == clean  # from memory
+    assert scrub(clean) == clean
+
+
+def test_the_path_around_it_can_still_be_read(scrub: Scrubber) -> None:
+    assert scrub(f"/var/log/deploy-{TOKEN}.log").startswith("/var/log/deploy-ghp_")
+    assert scrub(f"/srv/\udcff/{TOKEN}").startswith("/srv/\udcff/ghp_")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "/logs/" + base64.b64encode(f"token {TOKEN} end".encode()).decode(),
+        "https://example.org/?q=" + quote(f'token="{TOKEN}"', safe=""),
+    ],
+)
+def test_an_encoded_one_takes_the_whole_text_along(scrub: Scrubber, text: str) -> None:
+    clean = scrub(text)
+    assert clean == WITHHELD or (not shown(clean) and text[-30:] not in clean)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "/var/log/app.log", "/var/lib/docker/containers/" + "4f" * 32 + "/" + "4f" * 32 + "-json.log", "ä" * 3000],
+)
+def test_all_else_is_untouched(scrub: Scrubber, text: str) -> None:
+    assert scrub(text) == text
+
+
+def test_memory_is_bounded(scrub: Scrubber) -> None:
+    for number in range(5000):
+        scrub(f"/var/log/app-{number}.log")
+    assert len(scrub._known) <= 2048
+
+
+def test_what_cannot_be_looked_at_is_withheld() -> None:
+    class Broken:
+        def scan(self, data: bytes, fresh: int, limit: int) -> list[Any]:
+            raise ValueError(data)
+
+    assert Scrubber(Broken())("/var/log/app.log") == WITHHELD
+
+
+def test_a_finding_and_an_alert_are_cleaned_in_every_field(scrub: Scrubber) -> None:
+    url = f"https://example.org/{TOKEN}"
+    finding = Finding(
+        id="1", rule="r", name=f"named {TOKEN}", severity="high", confidence="high", fingerprint="f", masked="m",
+        source="s", path=f"/{TOKEN}", generation="g", offset=0, time=1.0, labels={"topic": f"t/{TOKEN}"}, url=url,
+    )  # fmt: skip
+    clean = scrub.finding(finding)
+    assert not shown(repr(clean))
+    assert clean.url is None  # it would lead nowhere
+    alert = Alert(
+        id="a", source="s", url=url, fingerprint="f", provisional=False, severity="high", state="open", created=1.0,
+        updated=1.0, labels={"github": f"acme/{TOKEN}#1"},
+    )  # fmt: skip
+    assert not shown(repr(scrub.alert(alert)))
+    assert scrub.address("https://example.org/") == "https://example.org/"
