@@ -59,8 +59,12 @@ bench: $(VENV)/dev.stamp  ## ratios against the bare Hyperscan loop (docs/perfor
 	$(BIN)/python -m benchmarks.latency
 	$(BIN)/python -m benchmarks.idle
 
+# SEED repeats a campaign; without it the trials are new ones each day. CAMPAIGN takes more options: --rows, --columns, --jobs.
+TRIALS ?= 20
+SEED ?= $(shell date +%Y%m%d)00
 .PHONY: campaign
 campaign: $(VENV)/dev.stamp  ## the long seeded trials: kill, rotate, fail, and count what arrived; ten minutes of fuzzing
+	$(BIN)/python -m tests.campaign --trials $(TRIALS) --seed $(SEED) $(CAMPAIGN)
 	$(BIN)/pytest -n 2 -m campaign -o addopts="--strict-markers --import-mode=importlib -q" tests/acceptance tests/detectors
 	FUZZ_SECONDS=$${FUZZ_SECONDS:-600} FUZZ_SEED=$$(date +%s) $(BIN)/pytest tests/fuzz
 
