@@ -68,6 +68,17 @@ campaign: $(VENV)/dev.stamp  ## the long seeded trials: kill, rotate, fail, and 
 	$(BIN)/pytest -n 2 -m campaign -o addopts="--strict-markers --import-mode=importlib -q" tests/acceptance tests/detectors
 	FUZZ_SECONDS=$${FUZZ_SECONDS:-600} FUZZ_SEED=$$(date +%s) $(BIN)/pytest tests/fuzz
 
+.PHONY: fresh
+fresh:  ## make run and make test on fresh Debian 12 and 13 roots (needs root; docs/operations.md has the last result)
+	tests/fresh.sh
+
+# Each Python that is found, in an environment of its own.
+PYTHONS ?= $(foreach p,3.11 3.12 3.13 3.14,$(shell command -v python$(p) 2>/dev/null))
+.PHONY: pythons
+pythons:  ## make test on every Python from 3.11 on that is installed (PYTHONS="/path/to/python3.12 ..." names them)
+	@set -e; for p in $(PYTHONS); do echo "== $$($$p --version)"; \
+		$(MAKE) --no-print-directory PYTHON=$$p VENV=.venv/on-$$(basename $$p) test; done
+
 # With uv (https://docs.astral.sh/uv/); the lock is committed, users need pip only. The build backend is locked too, so
 # that nothing unpinned runs at installation. Extras stay in it: pip 23 looks for another version of them otherwise. No
 # index address goes into the files.
