@@ -2,14 +2,25 @@
 
 from __future__ import annotations
 
+import re
 import tomllib
+from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-__all__ = ["STEPS", "Runbook", "Step", "load", "names"]
+if TYPE_CHECKING:
+    from detectors.rule import Rule
+
+__all__ = ["GENERAL", "STEPS", "Runbook", "Step", "load", "names", "of"]
 
 _FOLDER = Path(__file__).parent / "runbooks"
+_ISSUERS = _FOLDER / "issuers"  # one file a family of rules
+_NAME = re.compile(r"(?:[a-z0-9-]+/)?[a-z0-9-]+")
+
+# Of no issuer in particular: where the issuer is known, its own runbook says more.
+GENERAL = frozenset({"generic-secret", "ai-key", "payment-key", "vault-token", "database-password", "webhook-url"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,17 +47,19 @@ STEPS = (
 
 @dataclass(frozen=True, slots=True)
 class Runbook:
-    """What is particular to one kind of secret."""
+    """What is particular to one kind of secret, or to the secrets of one issuer."""
 
     name: str
     title: str
     first_step: str  # one sentence, shown in every alert
     where: str  # where it is revoked
+    url: str | None = None  # the issuer's page for it, or the one that documents it
     notes: tuple[str, ...] = ()
 
     def text(self) -> str:
         """The whole runbook as plain text."""
-        lines = [self.title, "", f"First: {self.first_step}", f"Where: {self.where}", ""]
+        lines = [self.title, "", f"First: {self.first_step}", f"Where: {self.where}"]
+        lines += [f"Link: {self.url}", ""] if self.url else [""]
         lines += [
             f"{i}. {s.name} (within {s.within}): {s.what}; done when {s.done_when}" for i, s in enumerate(STEPS, 1)
         ]
@@ -56,16 +69,51 @@ class Runbook:
 
 @cache
 def names() -> tuple[str, ...]:
-    """Names of all runbooks."""
-    return tuple(sorted(path.stem for path in _FOLDER.glob("*.toml")))
+    """Names of all runbooks: of kinds of secret ("private-key"), then of issuers ("ai/openai")."""
+    kinds = sorted(path.stem for path in _FOLDER.glob("*.toml"))
+    families = sorted(path.stem for path in _ISSUERS.glob("*.toml"))
+    return (*kinds, *(f"{family}/{vendor}" for family in families for vendor in sorted(_issuers(family))))
 
 
+def of(rule: Rule) -> str:
+    """Name of the runbook that helps most with a secret of this rule: its issuer's, unless it has one of its own."""
+    if rule.runbook in GENERAL and rule.family != "custom" and rule.vendor in _issuers(rule.family):
+        return f"{rule.family}/{rule.vendor}"
+    return rule.runbook
+
+
+@lru_cache(4096)
 def load(name: str | None) -> Runbook | None:
     """The runbook of that name, None when there is none."""
-    return _read(name) if name in names() else None
+    if name is None or not _NAME.fullmatch(name):  # anybody may ask, over HTTP too
+        return None
+    family, _, vendor = name.rpartition("/")
+    if family:
+        issuer = _issuers(family).get(vendor)
+        return _of_issuer(name, issuer) if issuer is not None else None
+    path = _FOLDER / f"{name}.toml"
+    return _read(name, path) if path.is_file() else None
 
 
-@cache  # of names that exist: anybody may ask for others
-def _read(name: str) -> Runbook:
-    data = tomllib.loads((_FOLDER / f"{name}.toml").read_text(encoding="utf-8"))
-    return Runbook(name, data["title"], data["first_step"], data["where"], tuple(data.get("notes", ())))
+def _read(name: str, path: Path) -> Runbook:
+    data = tomllib.loads(path.read_text(encoding="utf-8"))
+    notes = tuple(data.get("notes", ()))
+    return Runbook(name, data["title"], data["first_step"], data["where"], data.get("url"), notes)
+
+
+def _of_issuer(name: str, issuer: Mapping[str, Any]) -> Runbook:
+    kind = load(issuer.get("kind"))
+    notes = (*issuer.get("notes", ()), *(kind.notes if kind is not None else ()))
+    first = issuer.get("first_step") or f"Revoke it at {issuer['name']}: {issuer['where']}."
+    return Runbook(name, f"{issuer['name']} secret", first, issuer["where"], issuer["url"], notes)
+
+
+@cache
+def _issuers(family: str) -> Mapping[str, Mapping[str, Any]]:
+    """Issuers of one family of rules, by the name of their pack; what stands above the tables holds for all of them."""
+    path = _ISSUERS / f"{family}.toml"
+    if not path.is_file():
+        return {}
+    data = tomllib.loads(path.read_text(encoding="utf-8"))
+    common = {key: value for key, value in data.items() if not isinstance(value, dict)}
+    return {vendor: common | entry for vendor, entry in data.items() if isinstance(entry, dict)}

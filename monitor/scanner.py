@@ -16,6 +16,7 @@ from dataclasses import dataclass
 
 from detectors.engine import Engine, Match, Worker
 from detectors.fingerprint import fingerprint
+from monitor import runbook
 from monitor.model import Block, Finding
 from monitor.scrub import Scrubber
 from monitor.sources.base import ScanError
@@ -185,7 +186,7 @@ class Scanner:
             column=places.column(match.start),
             decode=match.decode,
             labels=scrub.labels({**block.attributes, **match.labels}),
-            runbook=match.rule.runbook,
+            runbook=runbook.of(match.rule),
         )
 
 

@@ -14,6 +14,7 @@ from functools import cache
 from importlib import resources
 
 from detectors.fingerprint import fingerprint, mask
+from monitor import runbook
 from monitor.github.alerts import Item, Place, finding_id, severity
 from monitor.model import Alert, Confidence, Finding, KnownAlert, Severity
 from monitor.sources.base import AlertIntake
@@ -80,11 +81,11 @@ async def identity(item: Item, *, host: str, key: bytes, intake: AlertIntake, kn
     if rule is None:
         rule = intake.rule(rule_of_type().get(item.secret_type, ""))
     if rule is not None:
-        level, runbook, confidence = rule.severity, rule.runbook, rule.confidence
+        level, book, confidence = rule.severity, runbook.of(rule), rule.confidence
         if found is not None and found.rule == rule.id:
             level, confidence = found.severity, found.confidence  # a JWT's role, a test key: read from the value
         return Identity(
-            print_, provisional, rule.id, rule.name, level, confidence, masked, runbook, found.labels if found else {}
+            print_, provisional, rule.id, rule.name, level, confidence, masked, book, found.labels if found else {}
         )
     return Identity(print_, provisional, FALLBACK_RULE, item.name, "high", "high", masked, "generic-secret", {})
 

@@ -81,7 +81,7 @@ def routes(store: Store) -> list[web.RouteDef]:
         web.get("/", incidents),
         web.get("/incidents", incidents),
         web.get("/incidents/{id}", incident),
-        web.get("/runbooks/{name}", book),
+        web.get("/runbooks/{name:[a-z0-9-]+(?:/[a-z0-9-]+)?}", book),
     ]
 
 

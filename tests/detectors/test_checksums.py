@@ -155,7 +155,7 @@ def test_markers() -> None:
     ("claims", "labels"),
     [
         ({"iss": "https://id.example.org/realms/a", "sub": "u1"}, {"iss": "https://id.example.org/realms/a"}),
-        ({"iss": "https://%s@id.example.org/" % ":".join(("admin", "example"))}, {}),
+        ({"iss": f"https://{':'.join(('admin', 'example'))}@id.example.org/"}, {}),
         ({"iss": "robot@project.iam.gserviceaccount.com", "email": "a@example.org", "sub": "a@example.org"}, {}),
         ({"iss": "https://id.example.org/?key=value"}, {}),
         ({"role": "a role that is a sentence", "ref": "NOT A REF"}, {}),

@@ -1,18 +1,45 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 import pytest
 
-from detectors.rule import load_rules
+from detectors.rule import PACKS, load_rules
 from monitor import runbook
 
 
 def test_every_rule_has_a_runbook_that_exists() -> None:
     known = set(runbook.names())
-    wanted = {rule.runbook for rule in load_rules() if rule.runbook is not None}
+    wanted = {book for rule in load_rules() for book in (rule.runbook, runbook.of(rule))}
     assert wanted
     assert wanted - known == set()
+
+
+def test_the_runbook_of_an_issuer_names_it_and_the_place_and_keeps_the_notes_of_its_kind() -> None:
+    (rule,) = [rule for rule in load_rules(["ai/openai"]) if rule.id == "openai-project-key"]
+    book = runbook.load(runbook.of(rule))
+    kind = runbook.load(rule.runbook)
+    assert book is not None
+    assert kind is not None
+    assert book.name == "ai/openai"
+    assert "OpenAI" in book.first_step
+    assert book.where in book.first_step
+    assert book.url is not None
+    assert f"Link: {book.url}\n" in book.text()
+    assert book.notes[-len(kind.notes) :] == kind.notes
+
+
+def test_a_rule_with_a_runbook_of_its_own_and_a_users_rule_keep_it() -> None:
+    (rule, *_) = load_rules(["ai/openai"])
+    assert runbook.of(replace(rule, runbook="private-key")) == "private-key"
+    assert runbook.of(replace(rule, family="custom", runbook="generic-secret")) == "generic-secret"
+
+
+def test_no_issuer_is_there_without_a_pack() -> None:
+    for name in runbook.names():
+        if "/" in name:
+            assert (PACKS / f"{name}.toml").is_file(), name
 
 
 @pytest.mark.parametrize("name", runbook.names())
