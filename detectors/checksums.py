@@ -16,8 +16,9 @@ from urllib.parse import unquote_to_bytes
 import orjson
 
 from detectors.fingerprint import b64decode, normalise
-from detectors.rule import Confidence, Severity
+from detectors.rule import Confidence
 from detectors.template import base62_crc32
+from monitor.common.severity import Severity
 
 __all__ = ["CHECKS", "Check", "proven"]
 

@@ -22,6 +22,7 @@ from detectors.packfile import RuleTable, to_rule
 from detectors.portable import captures, portable
 from detectors.rule import Rule, RuleError
 from detectors.syntax import parse_problem
+from monitor.common.severity import SEVERITIES
 
 __all__ = ["Conversion", "Entry", "ReadError", "exemplify", "gitleaks", "kingfisher", "rule_id", "to_toml"]
 
@@ -277,7 +278,7 @@ def _gitleaks_rule(
         "id": name,
         "name": _title(raw.get("description"), name),
         "pattern": _named(raw, int(raw.get("secretGroup", 0)), note),
-        "severity": raw["severity"] if raw.get("severity") in ("critical", "high", "medium", "low", "info") else "high",
+        "severity": raw["severity"] if raw.get("severity") in SEVERITIES else "high",
         "confidence": "medium",
     }
     if raw.get("entropy"):

@@ -25,8 +25,9 @@ from detectors.decode import VALUE, Codec, encoded_value
 from detectors.filters import entropy, looks_like_hash, placeholder, words
 from detectors.fingerprint import mask
 from detectors.plan import Compiled, compiled
-from detectors.rule import HINT_AHEAD, HINT_BACK, Confidence, Rule, RuleError, Severity
+from detectors.rule import HINT_AHEAD, HINT_BACK, Confidence, Rule, RuleError
 from detectors.syntax import compile_re2, diagnose, re2_problem
+from monitor.common.severity import Severity
 
 __all__ = ["Decision", "Engine", "Match", "Worker"]
 

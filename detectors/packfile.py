@@ -16,21 +16,11 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from detectors.pattern import shape
-from detectors.rule import (
-    HINT_AHEAD,
-    HINT_BACK,
-    PACKS,
-    Confidence,
-    Decoder,
-    Requires,
-    Rule,
-    RuleError,
-    Severity,
-    suggest,
-)
+from detectors.rule import HINT_AHEAD, HINT_BACK, PACKS, Confidence, Decoder, Requires, Rule, RuleError, suggest
 from detectors.syntax import compile_re2, parse_problem, re2_problem
 from detectors.template import TemplateError, expand
 from detectors.triggers import ASSIGNED
+from monitor.common.severity import Severity
 
 __all__ = ["RuleTable", "load_file", "to_rule"]
 

@@ -12,6 +12,7 @@ from typing import Literal
 
 from detectors.pattern import Shape, shape
 from detectors.triggers import TRIGGERS
+from monitor.common.severity import Severity
 
 __all__ = [
     "Confidence",
@@ -19,7 +20,6 @@ __all__ = [
     "Requires",
     "Rule",
     "RuleError",
-    "Severity",
     "builtin_families",
     "builtin_packs",
     "load_rules",
@@ -28,7 +28,6 @@ __all__ = [
 
 HINT_BACK, HINT_AHEAD = 256, 128  # bytes around the end of an assignment that keywords are looked for in
 PACKS = Path(__file__).parent / "packs"
-Severity = Literal["critical", "high", "medium", "low", "info"]
 Confidence = Literal["high", "medium", "low"]
 Decoder = Literal["base64", "escape", "gzip", "hex", "html", "lines", "percent"]
 

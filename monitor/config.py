@@ -19,7 +19,7 @@ from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
-from sinks.base import Credential, CredentialError
+from monitor.common.credential import Credential, CredentialError
 
 if TYPE_CHECKING:
     from monitor.routing import Policy, Route, Silence

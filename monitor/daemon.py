@@ -26,6 +26,8 @@ from detectors.engine import Engine
 from detectors.rule import Rule, RuleError, load_rules
 from monitor import config as configuration
 from monitor import runbook
+from monitor.common.http import Http
+from monitor.common.severity import Severity
 from monitor.config import Config, ConfigError
 from monitor.delivery import Delivery, Links
 from monitor.model import Alert, Block, Finding, HookDelivery, KnownAlert, Position, WriteBack
@@ -38,8 +40,7 @@ from monitor.sources.base import SourceConfig
 from monitor.store import Recovery, Store, StoreError
 from monitor.store.records import AlertBatch
 from sinks import load_sink
-from sinks.base import Severity, Sink, SinkConfig
-from sinks.http import Http
+from sinks.base import Sink, SinkConfig
 
 __all__ = ["Daemon", "Host", "SourceIntake", "build_engine", "build_sinks"]
 
@@ -352,9 +353,10 @@ class Daemon:
         # These bring aiohttp and cryptography along, which `--once` has no use for.
         from prometheus_client import CollectorRegistry
 
+        from monitor.github import hook as github_hook
         from monitor.metrics import DaemonCollector
         from monitor.web import app as web
-        from monitor.web import console, github_hook
+        from monitor.web import console
 
         config = self.config
         host, port = configuration.split_listen(config.http.listen)

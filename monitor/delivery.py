@@ -15,13 +15,16 @@ from typing import TypeVar
 
 import structlog
 
-from monitor import incidents
+from monitor.common import notification as told
+from monitor.common.backoff import backoff
+from monitor.common.http import RemoteError
+from monitor.common.notification import Notification, Receipt
+from monitor.common.severity import Severity, rank, worst
 from monitor.incidents import Incident
 from monitor.store import Leased, Store, StoreError, owner_name
-from sinks import base
-from sinks.base import Notification, Sink, SinkError
+from sinks.base import Sink
 
-__all__ = ["FIRST_STEP", "Delivery", "Links", "SinkStats", "backoff", "present"]
+__all__ = ["FIRST_STEP", "Delivery", "Links", "SinkStats", "present"]
 
 log = structlog.get_logger(__name__)
 
@@ -196,7 +199,7 @@ class Delivery:
         title: str,
         text: str = "",
         *,
-        severity: base.Severity = "high",
+        severity: Severity = "high",
         key: str | None = None,
         every: float = 3600.0,
         sinks: Sequence[str] | None = None,
@@ -319,7 +322,7 @@ class Delivery:
         try:
             async with channel.busy:
                 receipt = await self._send(channel, notification)
-        except SinkError as error:
+        except RemoteError as error:
             if error.retry:
                 await self._retry(channel, leased, error)
             else:
@@ -340,7 +343,7 @@ class Delivery:
         # Whatever this key held back may go now.
         channel.wake.set()
 
-    async def _retry(self, channel: _Channel, leased: Leased, error: SinkError) -> None:
+    async def _retry(self, channel: _Channel, leased: Leased, error: RemoteError) -> None:
         self._failed(channel, str(error))
         own = backoff(leased.attempts + 1, self._retry_first, self._retry_longest)
         shared = backoff(channel.stats.failing, self._retry_first, self._retry_longest)
@@ -362,7 +365,7 @@ class Delivery:
         Retry-After of next to nothing (none at all, or a date gone by, is no word of when) it would be a loop."""
         return max(after, self._retry_first / 2) + random.uniform(0.0, min(1.0, after / 10))  # noqa: S311 # jitter
 
-    async def _bury(self, channel: _Channel, leased: Leased, error: SinkError) -> None:
+    async def _bury(self, channel: _Channel, leased: Leased, error: RemoteError) -> None:
         channel.stats.dead += 1
         channel.stats.last_error = str(error)
         fallback = self._fallbacks.get(channel.name)
@@ -408,7 +411,7 @@ class Delivery:
                 async with channel.busy:
                     await self._send(channel, notification)
                 channel.stats.sent += 1
-            except SinkError as error:
+            except RemoteError as error:
                 attempt += 1
                 if error.retry:
                     self._failed(channel, str(error))
@@ -427,19 +430,19 @@ class Delivery:
             else:
                 await self._pause(channel.direct_wake, channel, wait)
 
-    async def _send(self, channel: _Channel, notification: Notification) -> base.Receipt | None:
-        """Raises SinkError only: a hang or a mistake in a sink is something to try again."""
+    async def _send(self, channel: _Channel, notification: Notification) -> Receipt | None:
+        """Raises RemoteError only: a hang or a mistake in a sink is something to try again."""
         started = time.monotonic()
         try:
             async with asyncio.timeout(self._send_timeout):
                 receipt = await channel.sink.send(notification)
-        except SinkError:
+        except RemoteError:
             raise
         except TimeoutError:
-            raise SinkError(f"no answer within {self._send_timeout:g} s", retry=True) from None
+            raise RemoteError(f"no answer within {self._send_timeout:g} s", retry=True) from None
         except Exception as error:  # noqa: BLE001 # the supervision boundary around foreign code
             # Only the type: the text of an unexpected error may show what a URL or a header held.
-            raise SinkError(f"unexpected {type(error).__name__} in the sink", retry=True) from None
+            raise RemoteError(f"unexpected {type(error).__name__} in the sink", retry=True) from None
         channel.stats.latency = time.monotonic() - started
         return receipt
 
@@ -462,7 +465,7 @@ class Delivery:
                     await event.wait()
 
     def _render(self, leased: Leased) -> Notification:
-        shown = sorted(leased.incidents, key=lambda one: (-incidents.rank(one.severity), -one.last_seen))
+        shown = sorted(leased.incidents, key=lambda one: (-rank(one.severity), -one.last_seen))
         ready = tuple(present(one, links=self._links, first_step=self._first_step) for one in shown)
         url = ready[0].url if len(ready) == 1 else None
         if url is None and self._links.console:
@@ -479,7 +482,7 @@ class Delivery:
             runbook=ready[0].runbook if ready else None,
             title=title,
             text=leased.text,
-            severity=incidents.worst(one.severity for one in ready) if ready else leased.severity,
+            severity=worst(one.severity for one in ready) if ready else leased.severity,
             receipt=leased.receipt,
         )
 
@@ -501,21 +504,15 @@ async def _parting(write: Awaitable[object]) -> None:
     await asyncio.wait([task], timeout=_PARTING)
 
 
-def backoff(attempt: int, first: float, longest: float) -> float:
-    """Seconds to wait after failure number `attempt` (from 1): doubling, capped, spread over the upper half."""
-    whole = min(longest, first * 2.0 ** min(max(attempt, 1) - 1, 40))
-    return whole * random.uniform(0.5, 1.0)  # noqa: S311 # jitter
-
-
 def present(
     incident: Incident,
     *,
     links: Links = Links(),
     first_step: Callable[[str | None], str | None] = lambda runbook: None,
-) -> base.Incident:
+) -> told.Incident:
     """An incident as sinks show it."""
     runbook = f"{links.runbooks}/{incident.runbook}" if links.runbooks and incident.runbook else None
-    return base.Incident(
+    return told.Incident(
         id=incident.id,
         fingerprint=incident.fingerprint,
         rule=incident.rule,

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
-from monitor.model import Alert, Confidence, Finding, Resolution, Severity, State
-from sinks.base import Location
+from monitor.common.notification import Location, State
+from monitor.common.severity import Severity, rank
+from monitor.model import Alert, Confidence, Finding, Resolution
 
 __all__ = [
     "RESOLUTIONS",
-    "SEVERITIES",
     "Action",
     "Change",
     "ChangeReason",
@@ -23,17 +23,13 @@ __all__ = [
     "fold_alert",
     "incident_id",
     "next_command",
-    "rank",
     "transition",
-    "worst",
 ]
 
 Action = Literal["ack", "resolve", "reopen"]
 ChangeReason = Literal["new", "update", "escalated", "reopened", "acknowledged", "resolved"]
 
-SEVERITIES: tuple[Severity, ...] = ("info", "low", "medium", "high", "critical")  # ascending
 RESOLUTIONS: tuple[Resolution, ...] = ("revoked", "false_positive", "wont_fix", "used_in_tests")
-_RANK: Mapping[str, int] = {severity: index for index, severity in enumerate(SEVERITIES)}
 _CONFIDENCE: Mapping[Confidence, int] = {"low": 0, "medium": 1, "high": 2}
 _HEX = re.compile(r"[0-9a-f]{32,}")
 
@@ -75,16 +71,6 @@ _ALARMING = (("validity", "active"), ("publicly_leaked", "true"))
 
 class TransitionError(Exception):
     """A change of state that the incident does not allow. The message says why and what is possible."""
-
-
-def rank(severity: Severity) -> int:
-    """0 for info up to 4 for critical."""
-    return _RANK[severity]
-
-
-def worst(severities: Iterable[Severity]) -> Severity:
-    """The highest of them; info when there are none."""
-    return max(severities, key=rank, default="info")
 
 
 def incident_id(fingerprint: str) -> str:

@@ -6,7 +6,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from detectors.rule import Confidence, Severity
+from detectors.rule import Confidence
+from monitor.common.severity import Severity
 
 __all__ = [
     "Alert",
@@ -17,12 +18,9 @@ __all__ = [
     "KnownAlert",
     "Position",
     "Resolution",
-    "Severity",
-    "State",
     "WriteBack",
 ]
 
-State = Literal["open", "acknowledged", "resolved"]
 Resolution = Literal["revoked", "false_positive", "wont_fix", "used_in_tests"]
 
 

@@ -14,7 +14,7 @@ from typing import Any
 
 import structlog
 
-from sinks.text import printable
+from monitor.common.text import printable
 
 __all__ = ["harden", "log_to_stderr", "mask_logs", "notify", "spare_memory", "watchdog_interval"]
 

@@ -18,10 +18,10 @@ import re2
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, GetCoreSchemaHandler, model_validator
 from pydantic_core import CoreSchema, core_schema
 
-from monitor.duration import Duration, parse_duration
-from monitor.incidents import Incident, rank
-from monitor.model import Severity, State
-from sinks.base import Reason
+from monitor.common.duration import Duration, parse_duration
+from monitor.common.notification import Reason, State
+from monitor.common.severity import Severity, rank
+from monitor.incidents import Incident
 
 __all__ = [
     "Decision",

@@ -17,9 +17,9 @@ from dataclasses import dataclass
 from detectors.engine import Engine, Match, Worker
 from detectors.fingerprint import fingerprint
 from monitor import runbook
+from monitor.intake import ScanError
 from monitor.model import Block, Finding
 from monitor.scrub import Scrubber
-from monitor.sources.base import ScanError
 
 __all__ = ["Scanner", "ScannerStats", "finding_id"]
 

@@ -11,8 +11,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from monitor.common.http import Http
     from sinks.base import Sink, SinkConfig
-    from sinks.http import Http
 
     class SinkClass(Sink):
         """What the table names: a Sink that is built from its own `Config` and the shared HTTP client."""

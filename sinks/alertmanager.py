@@ -10,9 +10,13 @@ from urllib.parse import urlsplit
 import orjson
 from pydantic import field_validator, model_validator
 
-from sinks.base import Credential, Incident, Notification, Receipt, Severity, SinkConfig, resolve
-from sinks.http import Http
-from sinks.text import RANK, clean, facts, headline, instant, link, place, seen
+from monitor.common.credential import Credential
+from monitor.common.http import Http
+from monitor.common.notification import Incident, Notification, Receipt
+from monitor.common.severity import SEVERITIES, Severity
+from monitor.common.text import clean
+from sinks.base import SinkConfig
+from sinks.text import facts, headline, instant, link, place, seen
 
 __all__ = ["Alertmanager", "AlertmanagerConfig", "alerts"]
 
@@ -70,7 +74,7 @@ class Alertmanager:
         self._http = http
 
     async def send(self, notification: Notification) -> Receipt | None:
-        headers = {"Authorization": f"Bearer {resolve(self._config.token, 'token')}"} if self._config.token else None
+        headers = {"Authorization": f"Bearer {self._config.token.resolve('token')}"} if self._config.token else None
         body = orjson.dumps(alerts(notification, datetime.now(UTC), self._config.hold_time))
         reply = await self._http.post(f"{self._config.url}/api/v2/alerts", body, headers)
         reply.check({401: "check token", 403: "check token", 404: "no Alertmanager API v2 below url"})
@@ -97,7 +101,7 @@ def alerts(notification: Notification, now: datetime, hold: timedelta) -> list[d
         posted.append(_of(incident, incident.severity, notification, end))
         if notification.reason == "escalated":
             # A changed label is another alert: end what this one may have been. What never fired stays silent.
-            lower = RANK[: RANK.index(incident.severity)]
+            lower = SEVERITIES[: SEVERITIES.index(incident.severity)]
             posted += [_of(incident, severity, notification, now) for severity in lower]
     return posted
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from sinks.base import Incident, Notification, Severity
-from sinks.text import clip, facts, headline, instant, link, links, place, printable, prose, seen
+from monitor.common.notification import Incident, Notification
+from monitor.common.severity import Severity
+from monitor.common.text import clip, printable, prose
+from sinks.text import facts, headline, instant, link, links, place, seen
 
 __all__ = ["FORMATS", "QUERY"]
 

@@ -7,8 +7,9 @@ import os
 import sys
 from typing import ClassVar, Literal
 
-from sinks.base import Notification, Receipt, SinkConfig, SinkError
-from sinks.http import Http
+from monitor.common.http import Http, RemoteError
+from monitor.common.notification import Notification, Receipt
+from sinks.base import SinkConfig
 from sinks.webhook import encode
 
 __all__ = ["Console", "ConsoleConfig"]
@@ -39,7 +40,7 @@ class Console:
             except (OSError, ValueError) as error:  # ValueError: standard output is closed
                 code = error.errno if isinstance(error, OSError) else None
                 reason = os.strerror(code) if code else "closed"
-                raise SinkError(f"standard output: {reason}", retry=True) from None
+                raise RemoteError(f"standard output: {reason}", retry=True) from None
         return None
 
     async def close(self) -> None:

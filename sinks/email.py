@@ -18,9 +18,12 @@ from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
-from sinks.base import Credential, Incident, Notification, Receipt, SinkConfig, SinkError, resolve
-from sinks.http import Http, network_error
-from sinks.text import NAME, clip, facts, first_steps, headline, link, links, place, printable, prose, seen
+from monitor.common.credential import Credential
+from monitor.common.http import Http, RemoteError, network_error
+from monitor.common.notification import Incident, Notification, Receipt
+from monitor.common.text import clip, printable, prose
+from sinks.base import SinkConfig
+from sinks.text import NAME, facts, first_steps, headline, link, links, place, seen
 
 __all__ = ["Email", "EmailConfig", "compose"]
 
@@ -70,7 +73,7 @@ class Email:
         self._config = config
 
     async def send(self, notification: Notification) -> Receipt | None:
-        password = resolve(self._config.password, "password") if self._config.password else None
+        password = self._config.password.resolve("password") if self._config.password else None
         mail = compose(notification, self._config.sender, self._config.to, datetime.now(UTC))
         failure = await asyncio.to_thread(_converse, self._config, password, mail)
         if failure:
@@ -81,7 +84,7 @@ class Email:
         return
 
 
-def _converse(config: EmailConfig, password: str | None, mail: EmailMessage) -> SinkError | None:
+def _converse(config: EmailConfig, password: str | None, mail: EmailMessage) -> RemoteError | None:
     """Hand the mail over. A failure is returned, so that the caller's traceback does not pass through the login."""
     port = config.port or PORTS[config.tls]
     try:
@@ -99,21 +102,23 @@ def _converse(config: EmailConfig, password: str | None, mail: EmailMessage) -> 
                 server.login(config.username, password)
             refused = server.send_message(mail, config.sender, list(config.to))
     except smtplib.SMTPAuthenticationError as error:
-        return SinkError("the mail server refuses the login: check username and password", retry=error.smtp_code < 500)
+        return RemoteError(
+            "the mail server refuses the login: check username and password", retry=error.smtp_code < 500
+        )
     except smtplib.SMTPRecipientsRefused as error:
         codes = [code for code, _ in error.recipients.values()]
-        return SinkError(f"every recipient was refused ({_codes(codes)}): check to", retry=min(codes) < 500)
+        return RemoteError(f"every recipient was refused ({_codes(codes)}): check to", retry=min(codes) < 500)
     except smtplib.SMTPNotSupportedError:
-        return SinkError("the mail server offers no STARTTLS or no login: check host, port and tls", retry=False)
+        return RemoteError("the mail server offers no STARTTLS or no login: check host, port and tls", retry=False)
     except smtplib.SMTPResponseException as error:
-        return SinkError(f"the mail server answered {_codes([error.smtp_code])}", retry=not error.smtp_code >= 500)
+        return RemoteError(f"the mail server answered {_codes([error.smtp_code])}", retry=not error.smtp_code >= 500)
     except smtplib.SMTPException:
-        return SinkError("the mail server broke off the conversation or did not answer in time", retry=True)
+        return RemoteError("the mail server broke off the conversation or did not answer in time", retry=True)
     except (OSError, ValueError) as error:
         return network_error(error)
     if refused:  # the others have it: sending again would repeat it to them
         codes = [code for code, _ in refused.values()]
-        return SinkError(f"{len(refused)} of {len(config.to)} recipients were refused ({_codes(codes)})", retry=False)
+        return RemoteError(f"{len(refused)} of {len(config.to)} recipients were refused ({_codes(codes)})", retry=False)
     return None
 
 

@@ -13,9 +13,12 @@ import aiomqtt
 from paho.mqtt.reasoncodes import ReasonCode
 from pydantic import Field, field_validator, model_validator
 
-from sinks.base import Credential, Notification, Receipt, SinkConfig, SinkError, resolve
-from sinks.http import Http, network_error
-from sinks.text import NAME, clean
+from monitor.common.credential import Credential
+from monitor.common.http import Http, RemoteError, network_error
+from monitor.common.notification import Notification, Receipt
+from monitor.common.text import clean
+from sinks.base import SinkConfig
+from sinks.text import NAME
 from sinks.webhook import encode
 
 __all__ = ["Mqtt", "MqttConfig", "topic"]
@@ -72,7 +75,7 @@ class Mqtt:
 
     async def send(self, notification: Notification) -> Receipt | None:
         config = self._config
-        password = resolve(config.password, "password") if config.password else None
+        password = config.password.resolve("password") if config.password else None
         try:
             context = await asyncio.to_thread(ssl.create_default_context, cafile=config.ca_file) if config.tls else None
             async with (
@@ -117,12 +120,12 @@ def topic(template: str, notification: Notification) -> str:
     return filled
 
 
-def _mqtt_error(error: aiomqtt.MqttError) -> SinkError:
+def _mqtt_error(error: aiomqtt.MqttError) -> RemoteError:
     code = error.rc if isinstance(error, aiomqtt.MqttCodeError) else None
     number = code.value if isinstance(code, ReasonCode) else code
     if number in NOT_AUTHORISED and isinstance(error, aiomqtt.exceptions.MqttConnectError):
-        return SinkError("the broker refuses the login: check username and password", retry=False)
+        return RemoteError("the broker refuses the login: check username and password", retry=False)
     if isinstance(error.__context__, OSError):  # aiomqtt keeps only the text of what went wrong on the way
         return network_error(error.__context__)
     detail = f" (code {number})" if isinstance(number, int) else ""
-    return SinkError(f"the broker cannot be reached or did not acknowledge{detail}", retry=True)
+    return RemoteError(f"the broker cannot be reached or did not acknowledge{detail}", retry=True)

@@ -9,9 +9,13 @@ from urllib.parse import urlsplit
 import orjson
 from pydantic import Field, field_validator
 
-from sinks.base import Credential, Incident, Notification, Receipt, Severity, SinkConfig, resolve
-from sinks.http import Http, Reply, safe_quote
-from sinks.text import NAME, clean, clip, headline, instant, link, links, place, printable, seen
+from monitor.common.credential import Credential
+from monitor.common.http import Http, Reply
+from monitor.common.notification import Incident, Notification, Receipt
+from monitor.common.severity import Severity
+from monitor.common.text import clean, clip, printable, quotable
+from sinks.base import SinkConfig
+from sinks.text import NAME, headline, instant, link, links, place, seen
 
 __all__ = ["PagerDuty", "PagerDutyConfig", "dedup_key", "event"]
 
@@ -54,7 +58,7 @@ class PagerDuty:
         self._http = http
 
     async def send(self, notification: Notification) -> Receipt | None:
-        key = resolve(self._config.routing_key, "routing_key")
+        key = self._config.routing_key.resolve("routing_key")
         reply = await self._http.post(f"{self._config.base_url}/v2/enqueue", event(notification, key))
         reply.check(HINTS, said=_complaints(reply, key))
         return {"dedup_key": dedup_key(notification)}
@@ -69,7 +73,7 @@ def _complaints(reply: Reply, key: str) -> str:
     errors = answer.get("errors") if isinstance(answer, dict) else None
     if not isinstance(errors, list):
         return ""
-    return safe_quote("; ".join(error for error in errors if isinstance(error, str)), key)
+    return quotable("; ".join(error for error in errors if isinstance(error, str)), key)
 
 
 def dedup_key(notification: Notification) -> str:

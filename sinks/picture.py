@@ -6,8 +6,10 @@ from rich.console import Console
 from rich.style import Style
 from rich.text import Text
 
-from sinks.base import Incident, Notification, Severity
-from sinks.text import clip, facts, first_steps, headline, link, place, printable, prose, seen
+from monitor.common.notification import Incident, Notification
+from monitor.common.severity import Severity
+from monitor.common.text import clip, printable, prose
+from sinks.text import facts, first_steps, headline, link, place, seen
 
 __all__ = ["drawn", "render"]
 

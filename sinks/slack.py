@@ -9,9 +9,13 @@ from urllib.parse import urlsplit
 import orjson
 from pydantic import Field, field_validator, model_validator
 
-from sinks.base import Credential, Incident, Notification, Reason, Receipt, Severity, SinkConfig, SinkError, resolve
-from sinks.http import Http, Reply, retry_after
-from sinks.text import clip, facts, first_steps, headline, link, links, place, printable, prose, seen
+from monitor.common.credential import Credential
+from monitor.common.http import Http, RemoteError, Reply, retry_after
+from monitor.common.notification import Incident, Notification, Reason, Receipt
+from monitor.common.severity import Severity
+from monitor.common.text import clip, printable, prose
+from sinks.base import SinkConfig
+from sinks.text import facts, first_steps, headline, link, links, place, seen
 
 __all__ = ["Slack", "SlackConfig", "escape", "message"]
 
@@ -91,10 +95,10 @@ class Slack:
     async def send(self, notification: Notification) -> Receipt | None:
         content = message(notification)
         if self._config.webhook_url:
-            await self._webhook(resolve(self._config.webhook_url, "webhook_url"), content)
+            await self._webhook(self._config.webhook_url.resolve("webhook_url"), content)
             return None
         assert self._config.token
-        token = resolve(self._config.token, "token")
+        token = self._config.token.resolve("token")
         receipt = notification.receipt or {}
         if not (receipt.get("channel") and receipt.get("ts")):
             return await self._root(token, content)
@@ -126,7 +130,7 @@ class Slack:
         answer = await self._call(token, "chat.postMessage", {"channel": self._config.channel, **content, **quiet})
         channel, ts = answer.get("channel"), answer.get("ts")
         if not (isinstance(channel, str) and isinstance(ts, str)):
-            raise SinkError("Slack accepted the message but named no channel and ts", retry=False)
+            raise RemoteError("Slack accepted the message but named no channel and ts", retry=False)
         return {"channel": channel, "ts": ts}
 
     async def _webhook(self, url: str, content: dict[str, Any]) -> None:
@@ -137,10 +141,10 @@ class Slack:
             raise _SlackError(code, retry=True, after=retry_after(reply.headers))
         reply.check(said=_explain(code))
         if reply.body.lstrip().startswith(b"<"):
-            raise SinkError("answered with a web page instead of ok: is a login or a proxy in the way?", retry=True)
+            raise RemoteError("answered with a web page instead of ok: is a login or a proxy in the way?", retry=True)
 
     async def _call(self, token: str, method: str, arguments: dict[str, Any]) -> dict[str, Any]:
-        """One Web API method. Raises SinkError, also for `ok: false` in a 200 answer."""
+        """One Web API method. Raises RemoteError, also for `ok: false` in a 200 answer."""
         reply: Reply = await self._http.post(
             f"{self._config.api_url}/{method}",
             orjson.dumps(arguments),
@@ -153,11 +157,11 @@ class Slack:
             raise _SlackError(code, retry=retry, after=retry_after(reply.headers))
         reply.check()
         if not isinstance(answer, dict) or answer.get("ok") is not True:
-            raise SinkError("the answer is not Slack's: check api_url, or a proxy is in the way", retry=True)
+            raise RemoteError("the answer is not Slack's: check api_url, or a proxy is in the way", retry=True)
         return answer
 
 
-class _SlackError(SinkError):
+class _SlackError(RemoteError):
     def __init__(self, code: str, *, retry: bool, after: float | None) -> None:
         super().__init__(_explain(code) or "Slack refused the message", retry=retry, after=after)
         self.code = code

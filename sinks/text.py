@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from sinks.base import Incident, Location, Notification, Severity
+from monitor.common.notification import Incident, Location, Notification
+from monitor.common.text import printable, web_address
 
 __all__ = [
     "NAME",
-    "RANK",
     "ago",
-    "clean",
-    "clip",
     "facts",
     "first_steps",
     "headline",
@@ -19,44 +17,10 @@ __all__ = [
     "link",
     "links",
     "place",
-    "printable",
-    "prose",
     "seen",
 ]
 
 NAME = "exposure-monitor"
-RANK: tuple[Severity, ...] = ("info", "low", "medium", "high", "critical")
-
-
-def clean(text: str) -> str:
-    """Encodable text: the lone surrogates of an undecodable file name become `\\udcff`; all else is untouched."""
-    return text.encode("utf-8", "backslashreplace").decode("utf-8")
-
-
-def printable(text: str) -> str:
-    """One line without control, direction or surrogate characters, which a hostile path may carry; they are escaped."""
-    if text.isprintable():
-        return text
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
-
-
-def prose(text: str) -> list[str]:
-    """The lines of a text that say something, each printable."""
-    return [printable(line.strip()) for line in text.splitlines() if line.strip()]
-
-
-def clip(text: str, limit: int) -> str:
-    """At most `limit` UTF-16 units (what vendors count is not said; this is the larger), with `…` for what is cut."""
-    if len(text) * 2 <= limit or _units(text) <= limit:
-        return text
-    text = text[: limit - 1]
-    while _units(text) > limit - 1:
-        text = text[:-1]
-    return text + "…"
-
-
-def _units(text: str) -> int:
-    return len(text) + sum(c > "\uffff" for c in text)
 
 
 def instant(time: datetime) -> str:
@@ -132,10 +96,9 @@ def headline(notification: Notification) -> str:
 
 
 def link(url: str | None) -> str | None:
-    """An http(s) URL that is safe inside markup and header-like places, or None."""
-    if not url or not url.startswith(("https://", "http://")) or len(url) > 2048:
-        return None
-    return None if any(c in "<>|\"'`\\{}" or c.isspace() or not c.isprintable() for c in url) else url
+    """A web address that is also safe inside markup and header-like places, or None."""
+    good = web_address(url)
+    return None if good is None or any(c in "<>|\"'`\\{}" for c in good) else good
 
 
 def links(notification: Notification) -> tuple[str | None, str | None]:

@@ -14,9 +14,12 @@ from urllib.parse import quote, urlsplit
 import orjson
 from pydantic import field_validator, model_validator
 
-from sinks.base import Credential, Incident, Location, Notification, Receipt, SinkConfig, SinkError, resolve
-from sinks.http import Http
-from sinks.text import clean, instant, links
+from monitor.common.credential import Credential
+from monitor.common.http import Http, RemoteError
+from monitor.common.notification import Incident, Location, Notification, Receipt
+from monitor.common.text import clean
+from sinks.base import SinkConfig
+from sinks.text import instant, links
 
 __all__ = ["Webhook", "WebhookConfig", "encode", "payload", "signature", "signing_keys"]
 
@@ -83,17 +86,17 @@ class Webhook:
         self._gone: tuple[bytes, float] | None = None  # hash of the URL that answered 410, and until when it rests
 
     async def send(self, notification: Notification) -> Receipt | None:
-        url = self._config.url if isinstance(self._config.url, str) else resolve(self._config.url, "url")
+        url = self._config.url if isinstance(self._config.url, str) else self._config.url.resolve("url")
         digest = hashlib.sha256(url.encode("utf-8", "surrogateescape")).digest()
         if self._gone and self._gone[0] == digest and time.monotonic() < self._gone[1]:
-            raise SinkError(f"not sent, {HINTS[410]}", retry=False)
+            raise RemoteError(f"not sent, {HINTS[410]}", retry=False)
         headers: dict[str, str] = {}
         if self._config.format == "generic":
             body = encode(notification)
             identity = quote(clean(notification.id), safe=":@+/=").replace(".", "%2E")  # "." separates what is signed
             headers = {"webhook-id": identity, "webhook-timestamp": str(int(time.time()))}
             if self._config.signing_secret:
-                keys = signing_keys(resolve(self._config.signing_secret, "signing_secret"))
+                keys = signing_keys(self._config.signing_secret.resolve("signing_secret"))
                 headers["webhook-signature"] = signature(keys, identity, headers["webhook-timestamp"], body)
         else:
             from sinks import chat
@@ -110,7 +113,7 @@ class Webhook:
 
 
 def signing_keys(secret: str) -> list[bytes]:
-    """The keys in `whsec_… [whsec_…]`. Raises SinkError without showing any of it."""
+    """The keys in `whsec_… [whsec_…]`. Raises RemoteError without showing any of it."""
     keys = []
     for part in secret.split():
         encoded = part.removeprefix("whsec_")
@@ -120,7 +123,7 @@ def signing_keys(secret: str) -> list[bytes]:
             keys.append(b"")
     if not keys or not all(keys):
         message = 'signing_secret: must be "whsec_" and base64; `openssl rand -base64 32` makes the second part'
-        raise SinkError(message, retry=False)
+        raise RemoteError(message, retry=False)
     return keys
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 import importlib.util
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import pytest
@@ -13,6 +13,9 @@ import pytest
 ROOT = Path(__file__).parent.parent
 PACKAGES = ("monitor", "detectors", "sinks")
 SOURCES = sorted(path for package in PACKAGES for path in (ROOT / package).rglob("*.py"))
+MODULES = {  # name of a module → its file
+    ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): path for path in SOURCES
+}
 
 
 def has_behaviour(path: Path) -> bool:
@@ -49,17 +52,54 @@ def test_every_source_file_has_its_test(path: Path) -> None:
     assert test.is_file(), f"{place} has no {test.relative_to(ROOT)}"
 
 
-@pytest.mark.parametrize(
-    ("package", "forbidden"), [("detectors", {"monitor", "sinks"}), ("sinks", {"monitor", "detectors"})]
-)
-def test_detectors_and_sinks_stand_alone(package: str, forbidden: set[str]) -> None:
-    wrong = [
-        f"{path.relative_to(ROOT)} imports {name}"
-        for path in (ROOT / package).rglob("*.py")
-        for name in imports(path)
-        if name.split(".")[0] in forbidden
+def modules_of(path: Path) -> Iterator[str]:
+    """Every module of ours that a file imports, named as far as the files go; for type checking only, too."""
+    package = ".".join(path.relative_to(ROOT).with_suffix("").parts[:-1])
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        names: list[str] = []
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            base = importlib.util.resolve_name("." * node.level + (node.module or ""), package)
+            names = [f"{base}.{alias.name}" if f"{base}.{alias.name}" in MODULES else base for alias in node.names]
+        yield from (name for name in names if name.split(".")[0] in PACKAGES)
+
+
+def within(name: str, room: str) -> bool:
+    return name == room or name.startswith(f"{room}.")
+
+
+def offences(rooms: Iterable[str], allowed: Callable[[str, str], bool]) -> list[str]:
+    """What modules in `rooms` import although `allowed(importer, imported)` says no."""
+    return [
+        f"{importer} imports {name}"
+        for importer, path in MODULES.items()
+        if any(within(importer, room) for room in rooms)
+        for name in modules_of(path)
+        if not allowed(importer, name)
     ]
-    assert not wrong
+
+
+def test_the_ground_floor_imports_nothing_of_ours() -> None:
+    assert not offences(["monitor.common"], lambda _, name: within(name, "monitor.common"))
+
+
+@pytest.mark.parametrize("package", ["detectors", "sinks"])
+def test_detectors_and_sinks_import_of_ours_only_the_ground_floor(package: str) -> None:
+    assert not offences([package], lambda _, name: within(name, package) or within(name, "monitor.common"))
+
+
+def test_a_client_imports_no_source() -> None:
+    wings = {"monitor.github.source", "monitor.github.hook"}  # the source itself, and the door it is told through
+    assert not offences(
+        ["monitor.github"],
+        lambda importer, name: importer in wings or not (within(name, "monitor.sources") or name in wings),
+    )
+
+
+def test_sources_decisions_the_store_and_scan_import_no_sink() -> None:
+    rooms = ["monitor.sources", "monitor.github", "monitor.incidents", "monitor.routing", "monitor.model"]
+    assert not offences([*rooms, "monitor.store", "monitor.scan"], lambda _, name: not within(name, "sinks"))
 
 
 def test_only_the_store_speaks_sql() -> None:

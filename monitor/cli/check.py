@@ -23,8 +23,8 @@ from monitor.cli.common import (
 )
 
 if TYPE_CHECKING:
+    from monitor.common.credential import Credential
     from monitor.config import Config
-    from sinks.base import Credential
 
 app = command_app()
 
@@ -174,7 +174,7 @@ def _credentials(config: Config) -> Iterator[tuple[str, Credential]]:
     """Every credential reference with its key path."""
     from pydantic import BaseModel
 
-    from sinks.base import Credential
+    from monitor.common.credential import Credential
 
     def walk(path: str, value: object) -> Iterator[tuple[str, Credential]]:
         if isinstance(value, Credential):
@@ -192,7 +192,7 @@ def _credentials(config: Config) -> Iterator[tuple[str, Credential]]:
 
 
 def _unresolved(credential: Credential) -> str | None:
-    from sinks.base import CredentialError
+    from monitor.common.credential import CredentialError
 
     try:
         credential.resolve()
@@ -233,8 +233,8 @@ def _files(source: Any) -> Iterator[tuple[Literal["environment", "notice"], str]
 def _sinks(config: Config) -> Iterator[Finding]:
     import asyncio
 
+    from monitor.common.http import Http
     from sinks import load_sink
-    from sinks.http import Http
 
     async def construct() -> list[Finding]:
         found = []

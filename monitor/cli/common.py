@@ -203,7 +203,7 @@ def severity_colour(severity: str) -> str | None:
 
 def printable(text: str) -> str:
     """One line without control characters, which a hostile path may carry."""
-    from sinks.text import printable as escaped
+    from monitor.common.text import printable as escaped
 
     return escaped(text)
 

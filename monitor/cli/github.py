@@ -24,12 +24,12 @@ from monitor.cli.common import (
 )
 
 if TYPE_CHECKING:
+    from monitor.common.severity import Severity
     from monitor.config import Config
     from monitor.github.client import Client
+    from monitor.github.source import GitHubConfig, GitHubSource
     from monitor.scanner import Scanner
-    from monitor.sources.github import GitHubConfig, GitHubSource
     from monitor.store import Store
-    from sinks.base import Severity
 
 app = command_app(
     no_args_is_help=True,
@@ -198,7 +198,7 @@ def write_back(
 
 
 def _sources(config: Config, name: str | None) -> list[GitHubConfig]:
-    from monitor.sources.github import GitHubConfig
+    from monitor.github.source import GitHubConfig
 
     found = [source for source in config.sources if isinstance(source, GitHubConfig)]
     if not found:
@@ -212,12 +212,12 @@ def _sources(config: Config, name: str | None) -> list[GitHubConfig]:
 
 async def _reported(work: Awaitable[_T]) -> _T:
     """Trouble with GitHub ends the command in one line."""
+    from monitor.common.http import RemoteError
     from monitor.github.auth import AuthError
-    from monitor.github.client import GitHubError
 
     try:
         return await work
-    except (GitHubError, AuthError) as error:
+    except (RemoteError, AuthError) as error:
         fail(str(error))
 
 
@@ -232,9 +232,9 @@ def _client(source: GitHubConfig) -> Client:
 
 
 async def _examine(source: GitHubConfig) -> list[dict[str, Any]]:
-    from monitor.github.client import GitHubError
+    from monitor.common.credential import CredentialError
+    from monitor.common.http import RemoteError
     from monitor.github.doctor import Check, examine, repositories
-    from sinks.base import CredentialError
 
     client = _client(source)
     rows: list[dict[str, Any]] = []
@@ -266,7 +266,7 @@ async def _examine(source: GitHubConfig) -> list[dict[str, Any]]:
                     }
                     async for one in repositories(source, client)
                 ]
-            except GitHubError as error:
+            except RemoteError as error:
                 add(Check("repositories", None, str(error)))
     finally:
         await client.close()
@@ -356,9 +356,9 @@ async def _running(config: Config, source: GitHubConfig) -> AsyncIterator[GitHub
     from detectors.rule import RuleError
     from monitor import config as configuration
     from monitor.daemon import SourceIntake, build_engine
+    from monitor.github.source import GitHubSource
     from monitor.process import harden, log_to_stderr
     from monitor.scanner import Scanner
-    from monitor.sources.github import GitHubSource
     from monitor.store import Store, StoreError
 
     harden()

@@ -28,11 +28,13 @@ from monitor.cli.common import (
     severity_colour,
     table,
 )
+from monitor.common.severity import SEVERITIES
 
 if TYPE_CHECKING:
+    from monitor.common.notification import State
     from monitor.config import Config
     from monitor.incidents import Action, Incident
-    from monitor.model import Resolution, Severity, State
+    from monitor.model import Resolution
     from monitor.store import AuditEntry, Store
 
 app = command_app(
@@ -56,19 +58,18 @@ class StateFilter(StrEnum):
     all = "all"
 
 
-class SeverityFilter(StrEnum):
-    critical = "critical"
-    high = "high"
-    medium = "medium"
-    low = "low"
-    info = "info"
-
-
 class As(StrEnum):
     revoked = "revoked"
     false_positive = "false_positive"
     wont_fix = "wont_fix"
     used_in_tests = "used_in_tests"
+
+
+def _severity(text: str) -> str:
+    # typer takes a Literal for an option, but not a list of them
+    if text not in SEVERITIES:
+        raise typer.BadParameter(f"must be one of {', '.join(reversed(SEVERITIES))}")
+    return text
 
 
 @app.command(
@@ -80,7 +81,14 @@ def list_incidents(
     *,
     state: Annotated[StateFilter, typer.Option(help="Only these.")] = StateFilter.unresolved,
     severity: Annotated[
-        list[SeverityFilter] | None, typer.Option(help="Only this severity; may be repeated.", show_default=False)
+        list[str] | None,
+        typer.Option(
+            parser=_severity,
+            metavar="|".join(reversed(SEVERITIES)),
+            autocompletion=lambda: list(SEVERITIES),
+            help="Only this severity; may be repeated.",
+            show_default=False,
+        ),
     ] = None,
     rule: Annotated[
         list[str] | None,
@@ -101,12 +109,11 @@ def list_incidents(
         StateFilter.all: [],
         StateFilter.unresolved: ["open", "acknowledged"],
     }
-    severities: list[Severity] = [item.value for item in severity or ()]
 
     async def read(store: Store) -> tuple[list[Incident], int]:
         filters: dict[str, Any] = {
             "states": states.get(state, [state.value]),
-            "severities": severities,
+            "severities": severity or (),
             "rules": rule or (),
             "source": source,
             "since": _since(since),
@@ -121,7 +128,7 @@ def list_incidents(
 
     def text(_rows: Sequence[Mapping[str, Any]]) -> Iterable[str]:
         if not found:
-            narrowed = " match" if severities or rule or source or since or search else ""
+            narrowed = " match" if severity or rule or source or since or search else ""
             yield ("no incidents" if state is StateFilter.all else f"no {state.value} incidents") + narrowed
             return
         head = ("id", "severity", "state", "times", "last seen", "what", "where")
@@ -326,7 +333,7 @@ def _with_store(config: Config, work: Callable[[Store], Awaitable[_T]], missing:
 
 
 def _since(duration: str | None) -> float | None:
-    from monitor.duration import parse_duration
+    from monitor.common.duration import parse_duration
 
     if duration is None:
         return None

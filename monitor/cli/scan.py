@@ -28,6 +28,7 @@ from monitor.cli.common import (
     severity_colour,
     started,
 )
+from monitor.common.severity import SEVERITIES, Severity
 
 if TYPE_CHECKING:
     from detectors.engine import Engine
@@ -38,7 +39,6 @@ if TYPE_CHECKING:
 
 app = command_app()
 
-SEVERITIES = ("info", "low", "medium", "high", "critical")
 CONFIDENCES = ("low", "medium", "high")
 EX_CONFIG = 78
 _EPILOG = """Examples:
@@ -58,14 +58,6 @@ class Form(StrEnum):
     json = "json"
     jsonl = "jsonl"
     sarif = "sarif"
-
-
-class Severity(StrEnum):
-    info = "info"
-    low = "low"
-    medium = "medium"
-    high = "high"
-    critical = "critical"
 
 
 class Confidence(StrEnum):
@@ -101,7 +93,7 @@ def scan(
             show_default=False,
         ),
     ] = None,
-    severity: Annotated[Severity, typer.Option(help="Only findings at least so severe.")] = Severity.info,
+    severity: Annotated[Severity, typer.Option(help="Only findings at least so severe.")] = "info",
     confidence: Annotated[Confidence, typer.Option(help="Only findings at least so certain.")] = Confidence.low,
     gitignore: Annotated[bool, typer.Option("--gitignore", help="Leave out what .gitignore names.")] = False,
     git: Annotated[bool, typer.Option("--git-folders", help="Also read .git folders.")] = False,
@@ -353,7 +345,7 @@ class _Session:
 
 
 def _as_dict(hit: Hit) -> dict[str, Any]:
-    from sinks.text import clean
+    from monitor.common.text import clean
 
     return {
         "path": clean(hit.path),

@@ -25,7 +25,8 @@ from monitor.cli.common import (
 )
 
 if TYPE_CHECKING:
-    from sinks.base import Receipt, SinkConfig
+    from monitor.common.notification import Receipt
+    from sinks.base import SinkConfig
 
 app = command_app(
     no_args_is_help=True,
@@ -57,7 +58,7 @@ def check(
     form: FormatOption = Format.text,
     config: ConfigOption = None,
 ) -> None:
-    from sinks.base import SinkError
+    from monitor.common.http import RemoteError
 
     settings = read_config(config, enter=True)
     chosen = next((sink for sink in settings.sinks if sink.name == name), None)
@@ -68,7 +69,7 @@ def check(
     receipt: Receipt | None = None
     try:
         receipt = asyncio.run(_send(chosen))
-    except SinkError as error:
+    except RemoteError as error:
         problem = str(error)
     row = {"name": name, "type": chosen.type, "ok": problem is None, "problem": problem, "receipt": dict(receipt or {})}
 
@@ -81,9 +82,9 @@ def check(
 
 
 async def _send(config: SinkConfig) -> Receipt | None:
+    from monitor.common.http import Http
+    from monitor.common.notification import Notification
     from sinks import load_sink
-    from sinks.base import Notification
-    from sinks.http import Http
 
     identity = f"test-{secrets.token_hex(8)}"
     notification = Notification(

@@ -15,10 +15,11 @@ from typing import Any, Literal
 from urllib.parse import urlsplit
 
 from detectors.fingerprint import b64decode
-from monitor.incidents import SEVERITIES, rank
-from monitor.model import Resolution, Severity
+from monitor.common.severity import SEVERITIES, Severity, rank
+from monitor.common.text import one_line, web_address
+from monitor.model import Resolution
 
-__all__ = ["Item", "Malformed", "Place", "finding_id", "item", "link", "place", "severity"]
+__all__ = ["Item", "Malformed", "Place", "finding_id", "item", "place", "severity"]
 
 _NAME = re.compile(r"[A-Za-z0-9_.-]{1,100}/[A-Za-z0-9_.-]{1,100}")
 _TYPE = re.compile(r"[A-Za-z0-9_.:-]{1,120}")
@@ -125,9 +126,9 @@ def item(body: Any, now: float, repo: str | None = None) -> Item:
     return Item(
         repo=where,
         number=number,
-        url=link(body.get("html_url")) or "",
+        url=web_address(body.get("html_url")) or "",
         secret_type=secret_type,
-        name=_line(body.get("secret_type_display_name"), 120) or secret_type.replace("_", " "),
+        name=_shown(body.get("secret_type_display_name"), 120) or secret_type.replace("_", " "),
         state="resolved" if resolved else "open",
         resolution=resolution,
         resolved=(_time(body.get("resolved_at")) or updated or now) if resolved else None,
@@ -198,12 +199,13 @@ def _first(details: Any, repo: str) -> Place | None:
 
 
 def _place(kind: str, details: Mapping[str, Any], repo: str) -> Place:
-    url = link(details.get("html_url")) or link(details.get("page_url")) or link(details.get(f"{kind}_url"))
+    known = ("html_url", "page_url", f"{kind}_url")
+    url = next((address for name in known if (address := web_address(details.get(name)))), None)
     if kind in ("commit", "wiki_commit"):
-        path = _line(details.get("path"), 1000)
+        path = _shown(details.get("path"), 1000)
         if not path:
             raise Malformed("location path")
-        url = url or link(details.get("blob_url")) or link(details.get("commit_url"))
+        url = url or web_address(details.get("blob_url")) or web_address(details.get("commit_url"))
         line, column = _small(details.get("start_line")), _small(details.get("start_column"))
         blob = _text(details.get("blob_sha"), 64) or _text(details.get("commit_sha"), 64)
         key = f"{kind}\0{path}\0{line}\0{column}\0{blob}"
@@ -212,18 +214,6 @@ def _place(kind: str, details: Mapping[str, Any], repo: str) -> Place:
         raise Malformed("location url")
     tail = "/".join(urlsplit(url).path.strip("/").split("/")[-2:])
     return Place(f"{kind}\0{url}", f"{repo}:{kind.replace('_', ' ')} {tail}", url=url)
-
-
-def link(value: Any) -> str | None:
-    """A web address that may be shown: http(s), no user name in it, one line, not too long."""
-    text = _text(value, 2000)
-    if not text or not text.isprintable() or " " in text:
-        return None
-    try:
-        parts = urlsplit(text)
-    except ValueError:
-        return None
-    return text if parts.scheme in ("http", "https") and parts.hostname and "@" not in parts.netloc else None
 
 
 def finding_id(alert: str, place_key: str) -> str:
@@ -241,11 +231,8 @@ def _text(value: Any, limit: int) -> str:
     return value if isinstance(value, str) and len(value) <= limit else ""
 
 
-def _line(value: Any, limit: int) -> str:
-    """Text for people: one line, printable, cut."""
-    if not isinstance(value, str):
-        return ""
-    return "".join(char if char.isprintable() else "?" for char in value[:limit])
+def _shown(value: Any, limit: int) -> str:
+    return one_line(value, limit, mark="?") if isinstance(value, str) else ""
 
 
 def _whole(value: Any) -> int:

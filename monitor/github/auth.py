@@ -11,7 +11,7 @@ from typing import Any, Protocol
 
 import jwt
 
-from sinks.base import Credential, CredentialError
+from monitor.common.credential import Credential, CredentialError
 
 __all__ = ["AppAuth", "Auth", "AuthError", "TokenAuth", "digest"]
 

@@ -6,38 +6,28 @@ Errors and logs carry method, path and status; never a query, a header or a body
 from __future__ import annotations
 
 import asyncio
-import random
 import re
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-import aiohttp
 import orjson
 from yarl import URL
 
-from monitor import __version__
+from monitor.common.backoff import backoff
+from monitor.common.credential import Credential
+from monitor.common.http import Http, RemoteError, retry_after
 from monitor.github.auth import AppAuth, Auth, AuthError, TokenAuth
-from monitor.github.limits import Budget, retry_after, shared
-from sinks.base import Credential
+from monitor.github.limits import Budget, shared
 
-__all__ = ["Answer", "Client", "GitHubError"]
+__all__ = ["Answer", "Client"]
 
 API_VERSION = "2022-11-28"  # also known to GHES 3.17
 BODY_LIMIT = 32 << 20  # a page of 100 alerts is well under 1 MiB
 ATTEMPTS = 5
 REDIRECTS = 3
 _NEXT = re.compile(r'<([^<>]+)>\s*;[^,<]*\brel="?next"?')
-
-
-class GitHubError(Exception):
-    """A request that failed for good (`retry=False`) or for now. `status` is 0 when there was no answer."""
-
-    def __init__(self, message: str, *, status: int = 0, retry: bool = False) -> None:
-        super().__init__(message)
-        self.status = status
-        self.retry = retry
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,8 +54,7 @@ class Client:
         self.attempts = ATTEMPTS
         self.first_retry = 1.0  # seconds; doubles
         self.skew = 0.0
-        self._timeout = aiohttp.ClientTimeout(total=timeout, sock_connect=10)
-        self._session: aiohttp.ClientSession | None = None
+        self._http = Http(timeout=timeout, connect=10)
         self._budget: Budget | None = None
         self._etags: dict[str, tuple[int, str]] = {}
 
@@ -89,10 +78,10 @@ class Client:
         async def ask(method: str, path: str, jwt: str) -> Any:
             try:
                 return (await client._once(method, client.url(path), jwt)).body
-            except GitHubError as error:
+            except RemoteError as error:
                 # Not about what the token was wanted for: a status here must not be taken for that of an alert.
                 if error.retry:
-                    raise GitHubError(str(error), retry=True) from None
+                    raise RemoteError(str(error), retry=True) from None
                 raise AuthError(str(error)) from None
 
         async def find(jwt: str) -> int:
@@ -113,9 +102,7 @@ class Client:
         return client
 
     async def close(self) -> None:
-        if self._session is not None:
-            await self._session.close()
-            self._session = None
+        await self._http.close()
 
     def url(self, where: str, params: Mapping[str, str] | None = None) -> URL:
         """An absolute URL on this server. Refuses any other: the token must not travel."""
@@ -126,9 +113,9 @@ class Client:
                 url = URL(where, encoded=True)
                 there = url.origin()
             except ValueError:
-                raise GitHubError("a link in an answer is no web address") from None
+                raise RemoteError("a link in an answer is no web address", retry=False) from None
             if there != self.base.origin():
-                raise GitHubError(f"a link leads from {self.base.host} to another server; check base_url")
+                raise RemoteError(f"a link leads from {self.base.host} to another server; check base_url", retry=False)
         return url.update_query(params) if params else url
 
     async def budget(self) -> Budget:
@@ -168,7 +155,7 @@ class Client:
         yield answer
         while answer.next:
             if answer.next == answer.url:
-                raise GitHubError(f"{self.url(answer.url).path}: the pages lead in circles")
+                raise RemoteError(f"{self.url(answer.url).path}: the pages lead in circles", retry=False)
             answer = await self.get(answer.next, background=background)
             yield answer
 
@@ -179,7 +166,7 @@ class Client:
     async def app(self, method: str, where: str, params: Mapping[str, str] | None = None) -> Answer:
         """A request as the App itself (its hook's deliveries)."""
         if not isinstance(self.auth, AppAuth):
-            raise GitHubError("this needs a GitHub App")
+            raise RemoteError("this needs a GitHub App", retry=False)
         return await self._once(method, self.url(where, params), await self.auth.jwt())
 
     async def _request(
@@ -206,7 +193,7 @@ class Client:
                 match = etag[1] if etag and etag[0] == generation else None
                 try:
                     answer = await self._send(method, url, token, body=body, etag=match, generation=generation)
-                except GitHubError as error:
+                except RemoteError as error:
                     failures += 1
                     if not error.retry or failures >= self.attempts:
                         raise
@@ -218,7 +205,7 @@ class Client:
                 failures += answer is not None
                 if failures >= self.attempts:
                     raise _failure(method, url, answer)
-                delay = min(self.first_retry * 2 ** (failures - 1), 60.0) * random.uniform(0.8, 1.2)  # noqa: S311 - jitter
+                delay = backoff(failures, self.first_retry, 60.0)
                 if answer is not None and (told := retry_after(answer.headers, self.skew)):
                     self._waiting(told)
                     delay = max(delay, told)
@@ -264,12 +251,9 @@ class Client:
         etag: str | None = None,
         generation: int = 0,
     ) -> Answer:
-        if self._session is None:
-            self._session = aiohttp.ClientSession(timeout=self._timeout, trust_env=True)
         headers = {
             "Accept": "application/vnd.github+json",
             "X-GitHub-Api-Version": API_VERSION,
-            "User-Agent": f"exposure-monitor/{__version__}",
             "Authorization": f"Bearer {token}",
         }
         if etag:
@@ -278,38 +262,30 @@ class Client:
         if data is not None:
             headers["Content-Type"] = "application/json"
         target = url
+        for _ in range(REDIRECTS + 1):
+            try:
+                reply = await self._http.request(method, target, data, headers, limit=BODY_LIMIT, whole=True)
+            except RemoteError as error:
+                raise RemoteError(f"{method} {url.path}: {error}", retry=error.retry) from None
+            if reply.status in (301, 302, 307, 308) and (location := reply.headers.get("location")):
+                target = self._target(target, location)
+                continue
+            return Answer(
+                str(url),
+                reply.status,
+                reply.headers,
+                _json(reply.body, reply.status, method, url),
+                _next(reply.headers.getall("link", [])),
+                generation,
+            )
+        raise RemoteError(f"{method} {url.path}: too many redirects", retry=False)
+
+    def _target(self, here: URL, location: str) -> URL:
         try:
-            for _ in range(REDIRECTS + 1):
-                async with self._session.request(
-                    method, target, headers=headers, data=data, allow_redirects=False
-                ) as response:
-                    if response.status in (301, 302, 307, 308) and (location := response.headers.get("location")):
-                        target = self.url(str(target.join(URL(location))))
-                        continue
-                    raw = await _bounded(response)
-                    return Answer(
-                        str(url),
-                        response.status,
-                        response.headers,
-                        _json(raw, response.status, method, url),
-                        _next(response.headers.getall("link", [])),
-                        generation,
-                    )
-        except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:  # a redirect to no address, too
-            # The text of a client error may hold the URL with its query.
-            raise GitHubError(f"{method} {url.path}: {type(error).__name__}", retry=True) from None
-        raise GitHubError(f"{method} {url.path}: too many redirects")
-
-
-async def _bounded(response: aiohttp.ClientResponse) -> bytes:
-    parts: list[bytes] = []
-    size = 0
-    async for part in response.content.iter_chunked(1 << 16):
-        size += len(part)
-        if size > BODY_LIMIT:
-            raise GitHubError(f"{response.method} {response.url.path}: answer larger than {BODY_LIMIT >> 20} MiB")
-        parts.append(part)
-    return b"".join(parts)
+            there = here.join(URL(location))
+        except ValueError:
+            raise RemoteError(f"{here.path}: a redirect leads to no web address", retry=True) from None
+        return self.url(str(there))
 
 
 def _json(raw: bytes, status: int, method: str, url: URL) -> Any:
@@ -320,7 +296,7 @@ def _json(raw: bytes, status: int, method: str, url: URL) -> Any:
     except orjson.JSONDecodeError:
         if status >= 400:
             return None  # a proxy's HTML error page; the status says enough
-        raise GitHubError(
+        raise RemoteError(
             f"{method} {url.path}: the answer is not JSON; check base_url", status=status, retry=True
         ) from None
 
@@ -348,10 +324,10 @@ _ADVICE = {
 }
 
 
-def _failure(method: str, url: URL, answer: Answer | None) -> GitHubError:
+def _failure(method: str, url: URL, answer: Answer | None) -> RemoteError:
     status = answer.status if answer is not None else 0
     advice = _ADVICE.get(status, "")
     if answer is not None and "x-github-sso" in answer.headers:
         advice = "authorise the token for the organisation's single sign-on"
     text = f"{method} {url.path}: {status or 'no answer'}"
-    return GitHubError(f"{text} ({advice})" if advice else text, status=status, retry=status == 0 or status >= 500)
+    return RemoteError(f"{text} ({advice})" if advice else text, status=status, retry=status == 0 or status >= 500)

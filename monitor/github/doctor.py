@@ -7,8 +7,9 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
+from monitor.common.http import RemoteError
 from monitor.github.auth import AppAuth, AuthError
-from monitor.github.client import Client, GitHubError
+from monitor.github.client import Client
 from monitor.github.poll import Stream
 
 __all__ = ["Check", "Examined", "Repository", "Switch", "examine", "repositories"]
@@ -57,7 +58,7 @@ async def examine(config: Examined, client: Client, *, writes: bool) -> AsyncIte
     try:
         async for check in _login(client, writes):
             yield check
-    except (GitHubError, AuthError) as error:
+    except (RemoteError, AuthError) as error:
         yield Check("log-in", False, str(error))
         return
     yield await _limits(client)
@@ -99,7 +100,7 @@ async def _limits(client: Client) -> Check:
         body = (await client.get("/rate_limit")).body
         core = body["resources"]["core"]
         limit, remaining, reset = int(core["limit"]), int(core["remaining"]), float(core["reset"])
-    except GitHubError as error:
+    except RemoteError as error:
         # GHES answers 404 when rate limits are switched off.
         return Check("rate limit", None if error.status == 404 else False, str(error))
     except (KeyError, TypeError, ValueError):
@@ -111,14 +112,14 @@ async def _limits(client: Client) -> Check:
 async def _readable(stream: Stream, client: Client) -> Check:
     try:
         answer = await client.get(stream.path, {"per_page": "1", "hide_secret": "true"})
-    except (GitHubError, AuthError) as error:
+    except (RemoteError, AuthError) as error:
         return Check(f"alerts of {stream.target}", False, str(error))
     some = isinstance(answer.body, list) and bool(answer.body)
     return Check(f"alerts of {stream.target}", True, "readable" + ("" if some else ", none yet"))
 
 
 async def repositories(config: Examined, client: Client) -> AsyncIterator[Repository]:
-    """Every repository of the configured organisations and each one named. Raises GitHubError."""
+    """Every repository of the configured organisations and each one named. Raises RemoteError."""
     for org in config.org:
         async for answer in client.pages(f"/orgs/{org}/repos", {"per_page": "100", "type": "all"}, background=True):
             for body in answer.body if isinstance(answer.body, list) else []:

@@ -15,10 +15,11 @@ import orjson
 import structlog
 
 from detectors.fingerprint import fingerprint
-from monitor.github.alerts import link
-from monitor.github.client import Client, GitHubError
+from monitor.common.http import RemoteError
+from monitor.common.text import web_address
+from monitor.github.client import Client
+from monitor.intake import AlertIntake
 from monitor.model import Block, Finding, Position
-from monitor.sources.base import AlertIntake
 
 __all__ = ["Exposure"]
 
@@ -34,7 +35,7 @@ REMEMBERED = 500  # ids of events; the API keeps 300
 
 
 class Exposure:
-    """Each method is one round; the source calls them on its schedule. They raise GitHubError."""
+    """Each method is one round; the source calls them on its schedule. They raise RemoteError."""
 
     def __init__(self, source: str, client: Client, intake: AlertIntake, key: bytes, orgs: Sequence[str]) -> None:
         self.source = source
@@ -46,15 +47,15 @@ class Exposure:
 
     async def search(self, markers: Sequence[str]) -> None:
         """Public code of others that names one of the markers. What cannot be searched for is told of at the end."""
-        problem: GitHubError | None = None
+        problem: RemoteError | None = None
         for marker in markers:
             # The id of a key is what one may look for; its secret half must not travel to a search box.
             if await self.intake.identify(marker.encode()):
-                problem = GitHubError("a marker looks like a secret and is not searched for; remove it")
+                problem = RemoteError("a marker looks like a secret and is not searched for; remove it", retry=False)
                 continue
             try:
                 await self.intake.record(await self._search(marker), [])
-            except GitHubError as error:
+            except RemoteError as error:
                 if not _only_this(error):
                     raise
                 problem = error
@@ -89,7 +90,7 @@ class Exposure:
             return None
         if repository.get("private") is True or repo.partition("/")[0].lower() in {org.lower() for org in self.orgs}:
             return None
-        return self._finding("marker", marker, f"{repo[:200]}:{path[:1000]}", link(body.get("html_url")))
+        return self._finding("marker", marker, f"{repo[:200]}:{path[:1000]}", web_address(body.get("html_url")))
 
     def _finding(self, kind: str, subject: str, path: str, url: str | None) -> Finding:
         """About a fact, not a secret: the subject has the place of the fingerprinted value."""
@@ -130,7 +131,7 @@ class Exposure:
                     continue
                 try:
                     body = (await self.client.get(f"/gists/{name}", background=True)).body
-                except GitHubError as error:
+                except RemoteError as error:
                     if not _only_this(error):
                         raise
                     # Deleted since it was listed, or withheld by GitHub (451): the others are read all the same.
@@ -172,7 +173,8 @@ class Exposure:
                         continue
                     fresh.append(number)
                     if event.get("type") == "PublicEvent":
-                        found.append(self._finding("repository", repo[:200], repo[:200], link(f"{self._web()}/{repo}")))
+                        address = web_address(f"{self._web()}/{repo}")
+                        found.append(self._finding("repository", repo[:200], repo[:200], address))
                     text = orjson.dumps(event.get("payload"))
                     what = f"{repo[:200]}: {str(event.get('type'))[:40]} {number[:40]}"
                     await self._scan(what, f"event:{number}", text, f"{self._web()}/{repo}")
@@ -187,12 +189,12 @@ class Exposure:
         return "https://github.com" if base.host == "api.github.com" else str(base.origin())
 
     async def _scan(self, path: str, generation: str, data: bytes, address: Any) -> None:
-        attributes = {"url": shown} if (shown := link(address)) else {}
+        attributes = {"url": shown} if (shown := web_address(address)) else {}
         block = Block(self.source, path, generation, 0, data, time.time(), line=1, attributes=attributes)
         await self.intake.scan([block], lambda: [])
 
 
-def _only_this(error: GitHubError) -> bool:
+def _only_this(error: RemoteError) -> bool:
     """Whether it concerns the one thing that was asked for, and the rest of the round can go on."""
     return not error.retry and error.status not in (0, 401, 403)
 

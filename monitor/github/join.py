@@ -15,9 +15,10 @@ from importlib import resources
 
 from detectors.fingerprint import fingerprint, mask
 from monitor import runbook
+from monitor.common.severity import Severity
 from monitor.github.alerts import Item, Place, finding_id, severity
-from monitor.model import Alert, Confidence, Finding, KnownAlert, Severity
-from monitor.sources.base import AlertIntake
+from monitor.intake import AlertIntake
+from monitor.model import Alert, Confidence, Finding, KnownAlert
 
 __all__ = ["FALLBACK_RULE", "Identity", "identity", "record"]
 

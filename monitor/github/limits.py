@@ -7,7 +7,6 @@ Three limits are kept at once: GitHub's primary quota (an hour's worth, read fro
 from __future__ import annotations
 
 import asyncio
-import random
 import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -15,7 +14,10 @@ from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
 from weakref import WeakValueDictionary
 
-__all__ = ["Budget", "Quota", "retry_after", "shared"]
+from monitor.common.backoff import backoff
+from monitor.common.http import retry_after
+
+__all__ = ["Budget", "Quota", "shared"]
 
 BURST = 300.0  # points that may go at once; with RATE this stays within 900 in any minute
 RATE = 10.0  # points a second
@@ -112,8 +114,7 @@ class Budget:
             if resource != "core":
                 return after  # only this resource waits; `delay` sees to it
         if after is None:
-            after = min(self.backoff * 2 ** (self.refusals - 1), LAST_BACKOFF)
-            after *= random.uniform(1.0, 1.2)  # noqa: S311 - spreads the retries, nothing secret
+            after = backoff(self.refusals + 1, self.backoff, LAST_BACKOFF)  # at least the first
         self._not_before = max(self._not_before, time.monotonic() + after)
         return after
 
@@ -123,17 +124,6 @@ class Budget:
         except (TypeError, ValueError):
             return
         self.skew = server - time.time()
-
-
-def retry_after(headers: Mapping[str, str], skew: float = 0.0) -> float | None:
-    """Seconds named by Retry-After (a number or a date), bounded to an hour; None when absent or unreadable."""
-    if (seconds := _number(headers, "retry-after")) is not None:
-        return min(max(seconds, 0.0), 3600.0)
-    try:
-        at = parsedate_to_datetime(headers.get("retry-after", "")).timestamp()
-    except (TypeError, ValueError):
-        return None
-    return min(max(at - (time.time() + skew), 0.0), 3600.0)
 
 
 def _number(headers: Mapping[str, str], name: str) -> float | None:

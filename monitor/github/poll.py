@@ -25,11 +25,13 @@ from urllib.parse import parse_qs, urlsplit, urlunsplit
 
 import structlog
 
+from monitor.common.backoff import backoff
+from monitor.common.http import RemoteError
 from monitor.github.alerts import Item, Malformed, Place, item, place
-from monitor.github.client import Answer, Client, GitHubError
+from monitor.github.client import Answer, Client
 from monitor.github.join import identity, record
+from monitor.intake import AlertIntake
 from monitor.model import Alert, Finding, HookDelivery, KnownAlert, Position
-from monitor.sources.base import AlertIntake
 
 __all__ = ["Poller", "Stream", "later"]
 
@@ -102,7 +104,7 @@ class Poller:
     async def poll(self, stream: Stream, streams: Sequence[Stream], *, full: bool = False) -> None:
         """Bring one listing up to date. `streams`: all of the source, for the summary after a first walk.
 
-        `full`: walk to the end whatever was seen before. Raises GitHubError and AuthError.
+        `full`: walk to the end whatever was seen before. Raises RemoteError and AuthError.
         """
         state = dict((await self.intake.positions()).get(stream.key, {}))
         walk = state.get("walk")
@@ -140,7 +142,7 @@ class Poller:
             url = urlunsplit(parts._replace(query=query))
         try:
             return await self.client.get(url, background=True)
-        except GitHubError as error:
+        except RemoteError as error:
             if error.retry or error.status in (401, 403):
                 raise
             # A cursor does not live for ever: start at the top, what is known costs nothing.
@@ -170,7 +172,7 @@ class Poller:
             following = None if reached else answer.next
             pages += 1
             if following == answer.url or pages > MOST_PAGES:
-                raise GitHubError(f"{stream.path}: the pages lead in circles")
+                raise RemoteError(f"{stream.path}: the pages lead in circles", retry=False)
             rest = {"mark": state.get("mark"), "swept": state.get("swept")}
             if following is not None:
                 walk = {"floor": floor, "top": top, "next": following, "read": read, "full": full, "hide": hide}
@@ -206,7 +208,7 @@ class Poller:
         """The alerts of a page down to the floor, and whether that was reached."""
         if not isinstance(answer.body, list):
             self.intake.malformed("page")
-            raise GitHubError(f"{stream.path}: the answer is not a list of alerts; check base_url", retry=True)
+            raise RemoteError(f"{stream.path}: the answer is not a list of alerts; check base_url", retry=True)
         found: list[Item] = []
         for body in answer.body:
             if (one := self.read(body, stream.repo)) is None:
@@ -341,17 +343,17 @@ class Poller:
             try:
                 body = (await self.client.get(path, background=background)).body
                 one = self.read(body, one.repo) or one
-            except GitHubError as error:
+            except RemoteError as error:
                 problem = self._survivable(error, one)
         places = [one.first] if one.first else []
         if one.more or force:
             try:
                 places = await self._places(path, one, background=background) or places
-            except GitHubError as error:
+            except RemoteError as error:
                 problem = self._survivable(error, one) or problem
         return one, places, problem
 
-    def _survivable(self, error: GitHubError, one: Item) -> bool:
+    def _survivable(self, error: RemoteError, one: Item) -> bool:
         """Whether to ask again later; raises when the trouble is not with this alert alone."""
         if error.status in (0, 401):
             raise error
@@ -383,7 +385,7 @@ class Poller:
     async def deliver(self, delivery: HookDelivery) -> None:
         """Deal with a hook: it only names an alert, whose present state is read from the API.
 
-        Raises GitHubError when it is worth trying again.
+        Raises RemoteError when it is worth trying again.
         """
         if not delivery.number:
             await self.intake.record_alerts([], [], [], handled=[delivery.id])
@@ -391,7 +393,7 @@ class Poller:
         path = f"/repos/{delivery.repo}/secret-scanning/alerts/{delivery.number}"
         try:
             answer = await self.client.get(path, HIDE)
-        except GitHubError as error:
+        except RemoteError as error:
             if error.retry or error.status in (401, 403):
                 raise
             log.warning("hook names no alert we can read", source=self.source, delivery=delivery.id, reason=str(error))
@@ -414,8 +416,8 @@ def _unchanged(before: KnownAlert, now: Item) -> bool:
 
 
 def later(attempts: int) -> float:
-    """Seconds until work that failed so often is tried again: five minutes, doubling up to a day."""
-    return float(min(AGAIN_AFTER * 2 ** min(attempts, 10), 86_400.0))
+    """Seconds until work that failed so often before is tried again: five minutes, doubling up to a day."""
+    return backoff(attempts + 1, AGAIN_AFTER, 86_400.0)
 
 
 def _first_of(group: BaseExceptionGroup[BaseException]) -> BaseException:

@@ -8,9 +8,10 @@ from typing import Any
 
 import structlog
 
-from monitor.github.client import Client, GitHubError
+from monitor.common.http import RemoteError
+from monitor.github.client import Client
+from monitor.intake import AlertIntake
 from monitor.model import Position
-from monitor.sources.base import AlertIntake
 
 __all__ = ["redeliver"]
 
@@ -22,7 +23,7 @@ PAGES = 10  # of 100: deliveries are kept for three days; polling has recovered 
 
 
 async def redeliver(client: Client, intake: AlertIntake, source: str) -> None:
-    """Ask again for what failed since the last look, unless a later attempt succeeded. Raises GitHubError."""
+    """Ask again for what failed since the last look, unless a later attempt succeeded. Raises RemoteError."""
     last = (await intake.positions()).get(KEY, {}).get("last")
     limit = newest = last if isinstance(last, int) else 0
     delivered: set[str] = set()
@@ -51,7 +52,7 @@ async def redeliver(client: Client, intake: AlertIntake, source: str) -> None:
             try:
                 await client.app("POST", f"/app/hook/deliveries/{number}/attempts")
                 log.info("asked GitHub to deliver again", source=source, delivery=number)
-            except GitHubError as error:
+            except RemoteError as error:
                 if error.retry or error.status not in (400, 404, 422):
                     raise
                 # Too old, say; polling recovers it, and the others are asked for all the same.

@@ -7,10 +7,11 @@ from typing import Any, Literal
 
 import structlog
 
-from monitor.github.client import Client, GitHubError
+from monitor.common.http import RemoteError
+from monitor.github.client import Client
 from monitor.github.poll import Poller
+from monitor.intake import AlertIntake
 from monitor.model import HookDelivery, WriteBack
-from monitor.sources.base import AlertIntake
 
 __all__ = ["Mode", "WriteBacks", "plan"]
 
@@ -40,7 +41,7 @@ class WriteBacks:
         self._settled: set[str] = set()  # refused by GitHub, or shown in a dry run: once each while we run
 
     async def resolve(self, most: int = 50) -> None:
-        """Write what is to be written, at most so many. Raises GitHubError when it is worth trying again."""
+        """Write what is to be written, at most so many. Raises RemoteError when it is worth trying again."""
         # What is settled is still to be written as far as the store knows, and must not stand in front of the rest.
         for write in await self.intake.write_backs(most + len(self._settled)):
             if write.alert in self._settled:
@@ -66,7 +67,7 @@ class WriteBacks:
             return None
         try:
             answer = await self.client.write("PATCH", path, body)
-        except GitHubError as error:
+        except RemoteError as error:
             if error.retry or error.status == 401:
                 raise
             # Delegated dismissal (403), already changed (400), an unknown assignee or an old GHES (422).

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import orjson
 
 from detectors.fingerprint import fingerprint
-from sinks.text import clean
+from monitor.common.text import clean
 
 if TYPE_CHECKING:
     from monitor.scan.search import Hit

@@ -7,7 +7,7 @@ from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from sinks.text import clean
+from monitor.common.text import clean
 
 if TYPE_CHECKING:
     from monitor.scan.search import Hit

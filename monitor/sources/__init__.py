@@ -11,7 +11,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from monitor.sources.base import Intake, Source, SourceConfig
+    from monitor.intake import Intake
+    from monitor.sources.base import Source, SourceConfig
 
     class SourceClass(Source):
         """What the table names: a Source that is built from its own `Config`, its intake and a key for hashes."""
@@ -25,7 +26,7 @@ __all__ = ["SOURCES", "UnknownSourceError", "load_source"]
 SOURCES: dict[str, str] = {
     "feed": "monitor.sources.feed:FeedSource",
     "file": "monitor.sources.file:FileSource",
-    "github": "monitor.sources.github:GitHubSource",
+    "github": "monitor.github.source:GitHubSource",
     "stdin": "monitor.sources.stdin:StdinSource",
 }
 

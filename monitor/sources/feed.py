@@ -15,28 +15,26 @@ import re
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from io import BytesIO
 from typing import Annotated, Any, ClassVar, Literal
 from urllib.parse import parse_qs, urlsplit
 
-import aiohttp
 import structlog
-from apscheduler.schedulers.asyncio import AsyncIOScheduler
-from apscheduler.triggers.interval import IntervalTrigger
 from pydantic import Field
 from yarl import URL
 
 from detectors.fingerprint import fingerprint
-from detectors.rule import Severity
-from monitor import __version__
-from monitor.duration import Duration
-from monitor.github.alerts import link
+from monitor.common.credential import Credential
+from monitor.common.duration import Duration
+from monitor.common.every import every
+from monitor.common.http import Http, RemoteError, Reply
+from monitor.common.severity import Severity
+from monitor.common.text import one_line, web_address
+from monitor.intake import AlertIntake
 from monitor.model import Block, Finding, Position
-from monitor.sources.base import AlertIntake, SourceConfig
-from sinks.base import Credential, CredentialError
+from monitor.sources.base import SourceConfig
 
-__all__ = ["FeedConfig", "FeedError", "FeedSource"]
+__all__ = ["FeedConfig", "FeedSource"]
 
 log = structlog.get_logger(__name__)
 
@@ -56,10 +54,6 @@ class FeedConfig(SourceConfig):
     interval: Annotated[Duration, Field(ge=60)] = 900.0
     max_age: Duration = 7 * 86_400.0  # entries older than this when first seen are passed over
     severity: Severity = "low"
-
-
-class FeedError(Exception):
-    """A feed that could not be read. The message never holds its address."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,27 +81,13 @@ class FeedSource:
         if once:
             await self.poll()
             return
-        wake = asyncio.Event()
-        scheduler = AsyncIOScheduler(timezone=UTC)
-        interval = self.config.interval
-        trigger = IntervalTrigger(seconds=interval, jitter=interval * 0.1, timezone=UTC)
-        scheduler.add_job(
-            _set, trigger, [wake], next_run_time=datetime.now(UTC), misfire_grace_time=None, coalesce=True
-        )
-        scheduler.start()
-        try:
-            while True:
-                await wake.wait()
-                wake.clear()
-                await self.poll()
-        finally:
-            scheduler.shutdown(wait=False)
+        await every(self.config.interval, self.poll)
 
     async def poll(self) -> None:
         """One round; trouble is told and never ends the source."""
         try:
             await self._poll()
-        except (FeedError, CredentialError) as error:
+        except RemoteError as error:
             self.intake.degraded("feed", str(error))
             log.warning("feed", source=self.config.name, problem=str(error))
             return
@@ -127,7 +107,7 @@ class FeedSource:
         entries = await asyncio.to_thread(parse, raw)
         if entries is None:
             self.intake.malformed("feed")
-            raise FeedError("the answer is neither RSS nor Atom")
+            raise RemoteError("the answer is neither RSS nor Atom", retry=True)
         kept = state.get("seen")
         seen = [name for name in kept if isinstance(name, str)] if isinstance(kept, list) else []
         known = set(seen)
@@ -163,56 +143,55 @@ class FeedSource:
         )  # fmt: skip
 
     async def _fetch(self, state: Mapping[str, Any]) -> tuple[bytes, dict[str, str]] | None:
-        """The document and its validators; None when it did not change. Raises FeedError, CredentialError."""
-        address = URL(await asyncio.to_thread(self.config.url.resolve))
-        first = address
-        headers = {
-            "User-Agent": f"exposure-monitor/{__version__}",
-            "Accept": "application/atom+xml, application/xml, */*",
-        }
+        """The document and its validators; None when it did not change. Raises RemoteError."""
+        try:
+            address = URL(await asyncio.to_thread(self.config.url.resolve, "url"))
+        except ValueError:
+            raise RemoteError("url: not a web address", retry=True) from None
+        headers = {"Accept": "application/atom+xml, application/xml, */*"}
         for name, sent in (("etag", "If-None-Match"), ("modified", "If-Modified-Since")):
             if isinstance(value := state.get(name), str):
                 headers[sent] = value
-        timeout = aiohttp.ClientTimeout(total=TIMEOUT, sock_connect=10)
+
+        http = Http(timeout=TIMEOUT, connect=10)
         try:
-            async with aiohttp.ClientSession(timeout=timeout, trust_env=True) as session:
-                for _ in range(REDIRECTS + 1):
-                    _permit(address, first)
-                    async with session.get(address, headers=headers, allow_redirects=False) as response:
-                        if response.status in (301, 302, 303, 307, 308):
-                            address = address.join(URL(response.headers.get("location", "")))
-                            continue
-                        if response.status == 304:
-                            return None
-                        if response.status != 200:
-                            raise FeedError(f"the server answered {response.status}")
-                        parts: list[bytes] = []
-                        size = 0
-                        async for part in response.content.iter_chunked(1 << 16):
-                            size += len(part)  # after decompression, so a bomb ends here
-                            if size > SIZE_LIMIT:
-                                raise FeedError(f"the feed is larger than {SIZE_LIMIT >> 20} MiB")
-                            parts.append(part)
-                        named = (("etag", "etag"), ("modified", "last-modified"))
-                        return b"".join(parts), {
-                            name: value for name, header in named if (value := response.headers.get(header))
-                        }
-        except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
-            # Its text may hold the address.
-            raise FeedError(f"cannot be fetched: {type(error).__name__}") from None
-        raise FeedError(f"more than {REDIRECTS} redirects")
+            reply = await _followed(http, address, headers)
+        finally:
+            await http.close()
+
+        if reply.status == 304:
+            return None
+        if reply.status != 200:
+            raise RemoteError(f"the server answered {reply.status}", retry=True, status=reply.status)
+        named = (("etag", "etag"), ("modified", "last-modified"))
+        return reply.body, {name: value for name, header in named if (value := reply.headers.get(header))}
+
+
+async def _followed(http: Http, first: URL, headers: Mapping[str, str]) -> Reply:
+    """The answer at the end of the redirects. Raises RemoteError, which never holds an address."""
+    address = first
+    for _ in range(REDIRECTS + 1):
+        _permit(address, first)
+        reply = await http.request("GET", address, headers=headers, limit=SIZE_LIMIT, whole=True)
+        if reply.status not in (301, 302, 303, 307, 308):
+            return reply
+        try:
+            address = address.join(URL(reply.headers.get("location", "")))
+        except ValueError:
+            raise RemoteError("a redirect leads to no web address", retry=True) from None
+    raise RemoteError(f"more than {REDIRECTS} redirects", retry=True)
 
 
 def _permit(address: URL, first: URL) -> None:
     """http(s) only; a redirect leads neither down to http nor into a network the feed itself is not in."""
     if address.scheme not in ("http", "https") or not address.host:
-        raise FeedError("only http and https addresses are read")
+        raise RemoteError("only http and https addresses are read", retry=True)
     if address == first:
         return
     if first.scheme == "https" and address.scheme != "https":
-        raise FeedError("a redirect leads from https to http")
+        raise RemoteError("a redirect leads from https to http", retry=True)
     if address.host != first.host and _internal(address.host):
-        raise FeedError("a redirect leads to an internal address")
+        raise RemoteError("a redirect leads to an internal address", retry=True)
 
 
 def _internal(host: str) -> bool:
@@ -259,7 +238,7 @@ def target(address: str) -> str | None:
             address = (query.get("url") or query.get("q") or [""])[0]
     except ValueError:
         return None
-    return link(address)
+    return web_address(address)
 
 
 def _text(one: Mapping[str, Any], name: str) -> str:
@@ -270,8 +249,4 @@ def _text(one: Mapping[str, Any], name: str) -> str:
 def _plain(text: str, limit: int = 2000) -> str:
     """Markup gone, one line, printable."""
     text = html.unescape(re.sub(r"<[^<>]*>", "", text[: 2 * limit]))
-    return "".join(char if char.isprintable() else " " for char in text)[:limit].strip()
-
-
-def _set(event: asyncio.Event) -> None:
-    event.set()
+    return one_line(text, limit).strip()

@@ -20,9 +20,10 @@ import structlog
 import watchfiles
 from pydantic import Field, ValidationInfo, field_validator
 
-from monitor.duration import Duration
+from monitor.common.duration import Duration
+from monitor.intake import Intake, ScanError
 from monitor.model import Position
-from monitor.sources.base import Intake, ScanError, SourceConfig
+from monitor.sources.base import SourceConfig
 from monitor.sources.globs import Globs
 from monitor.sources.rotation import Folders, Rest, base_names, compare, find_rest, look_for, original_names
 from monitor.sources.survey import Found, Seen, Survey

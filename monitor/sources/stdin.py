@@ -11,8 +11,9 @@ import time
 from collections.abc import Iterable
 from typing import ClassVar
 
+from monitor.intake import Intake, ScanError
 from monitor.model import Block
-from monitor.sources.base import Intake, ScanError, SourceConfig
+from monitor.sources.base import SourceConfig
 
 __all__ = ["StdinConfig", "StdinSource"]
 

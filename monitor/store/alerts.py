@@ -9,8 +9,9 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, bindparam, delete, func, insert, select, update
 
-from monitor.incidents import SEVERITIES, Change, Incident, fold_alert, rank
-from monitor.model import Alert, Finding, HookDelivery, KnownAlert, Severity, WriteBack
+from monitor.common.severity import SEVERITIES, Severity, rank
+from monitor.incidents import Change, Incident, fold_alert
+from monitor.model import Alert, Finding, HookDelivery, KnownAlert, WriteBack
 from monitor.routing import Policy
 from monitor.store import groups, ledger, outbox
 from monitor.store.records import AlertBatch, Commit, Notice

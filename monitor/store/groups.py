@@ -10,7 +10,8 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, and_, bindparam, delete, func, insert, not_, or_, select, update
 
-from monitor.incidents import Incident, worst
+from monitor.common.severity import worst
+from monitor.incidents import Incident
 from monitor.routing import Group, Member, Policy, Route, Target, Told, digest_hold, labels, needs_notify, stronger
 from monitor.store.outbox import new_row
 from monitor.store.rows import announce, chunks, incident_from, insert_into

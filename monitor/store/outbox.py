@@ -11,12 +11,12 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, and_, delete, exists, func, insert, or_, select, update
 
-from monitor.model import Severity
+from monitor.common.notification import Reason, Receipt
+from monitor.common.severity import Severity
 from monitor.routing import Policy
 from monitor.store.records import Leased, Notice
 from monitor.store.rows import announce, clean, insert_into, load_incidents
 from monitor.store.schema import outbox, receipts, unsent
-from sinks.base import Reason, Receipt
 
 __all__ = [
     "LONGEST_WAIT",

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from monitor.common.notification import Reason, Receipt, State
+from monitor.common.severity import Severity
 from monitor.incidents import Incident
-from monitor.model import Alert, Finding, HookDelivery, Position, Resolution, Severity, State
-from sinks.base import Reason, Receipt
+from monitor.model import Alert, Finding, HookDelivery, Position, Resolution
 
 __all__ = ["AlertBatch", "AuditEntry", "Commit", "Leased", "Notice", "OutboxEntry", "Stats"]
 

@@ -10,9 +10,9 @@ from typing import Any, TypeVar
 from sqlalchemy import Connection, Row, Table, select
 from sqlalchemy.dialects import sqlite
 
+from monitor.common.notification import Location
 from monitor.incidents import Incident
 from monitor.store.schema import findings, incidents
-from sinks.base import Location
 
 __all__ = [
     "announce",

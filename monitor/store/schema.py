@@ -28,8 +28,10 @@ from sqlalchemy import (
     update,
 )
 
-from monitor.incidents import RESOLUTIONS, SEVERITIES
-from monitor.model import Confidence, State
+from monitor.common.notification import State
+from monitor.common.severity import SEVERITIES
+from monitor.incidents import RESOLUTIONS
+from monitor.model import Confidence
 from monitor.routing import GroupKind
 
 __all__ = [

@@ -16,8 +16,10 @@ from typing import Any, Self, TypeVar
 from sqlalchemy import Connection, Select, func, select
 from sqlalchemy.exc import SQLAlchemyError
 
+from monitor.common.notification import Receipt, State
+from monitor.common.severity import Severity
 from monitor.incidents import Action, Incident
-from monitor.model import Finding, HookDelivery, KnownAlert, Position, Resolution, Severity, State, WriteBack
+from monitor.model import Finding, HookDelivery, KnownAlert, Position, Resolution, WriteBack
 from monitor.routing import Policy
 from monitor.store import alerts, groups, ledger, outbox
 from monitor.store.database import Database, Failure, Recovery, StoreError, classify, explain
@@ -26,7 +28,6 @@ from monitor.store.rows import clean, incident_from, load_locations
 from monitor.store.schema import audit, findings, incidents, positions, unsent
 from monitor.store.schema import outbox as outbox_table
 from monitor.store.writer import Writer
-from sinks.base import Receipt
 
 __all__ = ["Store"]
 

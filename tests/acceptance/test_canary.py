@@ -24,7 +24,7 @@ from detectors.engine import Engine
 from detectors.fingerprint import fingerprint
 from detectors.rule import load_rules
 from monitor.cli import COMMANDS, app
-from monitor.web.github_hook import signature
+from monitor.github.hook import signature
 from sinks import SINKS
 from tests.acceptance.canary import Canary, Search, choose, plant
 from tests.acceptance.harness import KEY, Monitor, fingerprints, until

@@ -16,7 +16,7 @@ import aiohttp
 import pytest
 
 from detectors.template import expand
-from monitor.web.github_hook import signature
+from monitor.github.hook import signature
 from tests.fakes.github import FakeGitHub, commit
 from tests.fakes.webhook import FakeWebhook
 

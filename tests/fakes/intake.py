@@ -10,8 +10,9 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from typing import Any, NamedTuple
 
+from monitor.intake import ScanError
 from monitor.model import Block, Finding, Position
-from monitor.sources.base import ScanError, Source
+from monitor.sources.base import Source
 
 # A mark stands for a secret; the long one spans lines as a PEM does.
 MARK = re.compile(rb"<(\d+)>|BEGIN (\d+)\n[a-z\n]*?END\n")

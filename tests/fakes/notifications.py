@@ -8,7 +8,8 @@ from typing import Any, get_args
 
 from hypothesis import strategies as st
 
-from sinks.base import Incident, Location, Notification, Reason, Severity, State
+from monitor.common.notification import Incident, Location, Notification, Reason, State
+from monitor.common.severity import Severity
 
 NOW = datetime(2026, 11, 2, 14, 3, 7, tzinfo=UTC)
 

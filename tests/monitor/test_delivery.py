@@ -12,12 +12,14 @@ from typing import ClassVar
 
 import pytest
 
-from monitor.delivery import FIRST_STEP, Delivery, Links, backoff, present
+from monitor.common.http import RemoteError
+from monitor.common.notification import Notification, Receipt
+from monitor.delivery import FIRST_STEP, Delivery, Links, present
 from monitor.incidents import Incident
 from monitor.model import Finding
 from monitor.routing import Policy, Route
 from monitor.store import Notice, Store, outbox, owner_name
-from sinks.base import Notification, Receipt, SinkConfig, SinkError
+from sinks.base import SinkConfig
 
 
 class Recorder:
@@ -54,11 +56,11 @@ def failing(*errors: Exception) -> Callable[[Notification], Awaitable[Receipt | 
 
 
 async def refuse(notification: Notification) -> Receipt | None:
-    raise SinkError("HTTP 404: no_service", retry=False)
+    raise RemoteError("HTTP 404: no_service", retry=False)
 
 
 async def down(notification: Notification) -> Receipt | None:
-    raise SinkError("HTTP 503", retry=True)
+    raise RemoteError("HTTP 503", retry=True)
 
 
 async def hang(notification: Notification) -> Receipt | None:
@@ -152,8 +154,8 @@ async def test_updates_carry_the_receipt_of_their_sink(store: Store) -> None:
 @pytest.mark.parametrize(
     "error",
     [
-        SinkError("HTTP 500", retry=True),
-        SinkError("connection reset", retry=True),
+        RemoteError("HTTP 500", retry=True),
+        RemoteError("connection reset", retry=True),
         ConnectionResetError("https://hooks.example/T000/secret-path"),
     ],
 )
@@ -177,7 +179,7 @@ async def test_a_sink_that_was_down_gets_everything_when_it_is_back(store: Store
 
     async def answer(notification: Notification) -> Receipt | None:
         if not up:
-            raise SinkError("HTTP 503", retry=True)
+            raise RemoteError("HTTP 503", retry=True)
         return None
 
     chat = Recorder(answer)
@@ -195,7 +197,7 @@ async def test_a_sink_that_was_down_gets_everything_when_it_is_back(store: Store
 
 
 async def test_retry_after_is_honoured(store: Store) -> None:
-    chat = Recorder(failing(SinkError("HTTP 429", retry=True, after=0.7)))
+    chat = Recorder(failing(RemoteError("HTTP 429", retry=True, after=0.7)))
     async with delivering(store, chat=chat):
         await store.commit([finding("a"), finding("b", 1)])
         await until(lambda: len(chat.got) == 2)
@@ -205,7 +207,7 @@ async def test_retry_after_is_honoured(store: Store) -> None:
 @pytest.mark.parametrize("after", [0.0, 0.001])
 async def test_a_retry_after_of_nothing_is_no_loop(store: Store, after: float) -> None:
     async def busy(notification: Notification) -> Receipt | None:
-        raise SinkError("HTTP 429", retry=True, after=after)
+        raise RemoteError("HTTP 429", retry=True, after=after)
 
     chat = Recorder(busy)
     async with delivering_with(store, {"chat": chat}, retry_first=0.2, retry_longest=1.0) as delivery:
@@ -219,7 +221,7 @@ async def test_a_clock_that_is_put_back_delays_nothing(store: Store) -> None:
     ahead = 7200.0
     store._clock = clock = lambda: time.time() + ahead
     store._writer._clock = clock
-    chat = Recorder(failing(SinkError("HTTP 503", retry=True, after=2.0)))
+    chat = Recorder(failing(RemoteError("HTTP 503", retry=True, after=2.0)))
     async with delivering_with(store, {"chat": chat}, clock=clock):
         await store.commit([finding("a")])
         await until(lambda: len(chat.tried) == 1)
@@ -297,7 +299,7 @@ async def test_one_that_always_fails_does_not_block_the_rest_of_its_sink(store: 
 
     async def answer(notification: Notification) -> Receipt | None:
         if notification.incidents[0].fingerprint == poison:
-            raise SinkError("HTTP 500", retry=True)
+            raise RemoteError("HTTP 500", retry=True)
         return None
 
     chat = Recorder(answer)
@@ -392,7 +394,7 @@ async def test_what_was_leased_before_a_crash_goes_out_at_the_next_start(store: 
 
 
 async def test_trouble_with_the_database_is_told_without_it(store: Store, tmp_path: Path) -> None:
-    chat = Recorder(failing(SinkError("HTTP 500", retry=True)))
+    chat = Recorder(failing(RemoteError("HTTP 500", retry=True)))
     async with delivering(store, chat=chat) as delivery:
         await asyncio.sleep(0.2)
         holder = sqlite3.connect(tmp_path / "state.db", isolation_level=None)
@@ -482,13 +484,6 @@ async def test_idle_delivery_does_not_write(store: Store) -> None:
         before = (await store.stats()).transactions
         await asyncio.sleep(1.5)
         assert (await store.stats()).transactions == before
-
-
-def test_backoff_doubles_is_capped_and_spread() -> None:
-    for attempt, most in [(1, 1.0), (2, 2.0), (5, 16.0), (20, 300.0), (10_000, 300.0)]:
-        waits = [backoff(attempt, 1.0, 300.0) for _ in range(200)]
-        assert most / 2 <= min(waits) <= max(waits) <= most
-        assert len(set(waits)) > 100
 
 
 def test_present_has_a_first_step_without_a_runbook() -> None:

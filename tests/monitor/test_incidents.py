@@ -6,18 +6,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from monitor.common.severity import SEVERITIES
 from monitor.incidents import (
     RESOLUTIONS,
-    SEVERITIES,
     Incident,
     TransitionError,
     fold,
     fold_alert,
     incident_id,
     next_command,
-    rank,
     transition,
-    worst,
 )
 from monitor.model import Alert, Finding
 
@@ -162,12 +160,6 @@ def test_ids_are_short_and_stable_also_for_fingerprints_that_are_not_hex() -> No
     assert len(url) == 16
     assert url == incident_id("https://github.com/acme/app/security/secret-scanning/1")
     assert incident_id("\udcff") != incident_id("\udcfe")
-
-
-def test_severities_are_ordered() -> None:
-    assert sorted(["critical", "info", "high", "low", "medium"], key=rank) == list(SEVERITIES)  # type: ignore[arg-type]
-    assert worst(["low", "high", "medium"]) == "high"
-    assert worst([]) == "info"
 
 
 @given(st.lists(st.tuples(st.sampled_from(SEVERITIES), st.floats(0, 1e9)), min_size=1, max_size=30))

@@ -15,9 +15,9 @@ from detectors.fingerprint import fingerprint
 from detectors.rule import load_rules
 from detectors.template import expand
 from monitor import scanner as module
+from monitor.intake import ScanError
 from monitor.model import Block
 from monitor.scanner import Scanner, finding_id
-from monitor.sources.base import ScanError
 
 KEY = b"k" * 32
 RULE = "github-pat"

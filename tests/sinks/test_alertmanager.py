@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given, settings
 from pydantic import ValidationError
 
+from monitor.common.http import Http, RemoteError
+from monitor.common.notification import Notification
 from sinks.alertmanager import Alertmanager, AlertmanagerConfig, alerts
-from sinks.base import Notification, SinkError
-from sinks.http import Http
 from tests.fakes.alertmanager import VALIDATOR, FakeAlertmanager
 from tests.fakes.notifications import event, incident, notification, notifications
 from tests.fakes.server import FAULTS, PERMANENT
@@ -61,7 +61,7 @@ async def test_operational_events_end_by_themselves(http: Http) -> None:
 async def test_faults(http: Http, credential: Callable[[str, str], str], name: str) -> None:
     async with FakeAlertmanager() as fake:
         fake.faults.append(FAULTS[name])
-        with pytest.raises(SinkError) as caught:
+        with pytest.raises(RemoteError) as caught:
             await sink(http, fake.url, token=credential("token", "the-bearer")).send(notification())
         assert caught.value.retry is (name not in PERMANENT)
         assert fake.requests[0].headers["Authorization"] == "Bearer the-bearer"

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given, settings
 from jsonschema import Draft202012Validator
 
-from sinks.base import Notification
+from monitor.common.http import Http
+from monitor.common.notification import Notification
 from sinks.chat import FORMATS
-from sinks.http import Http
 from sinks.webhook import Webhook, WebhookConfig
 from tests.fakes.notifications import event, incident, notification, notifications
 from tests.fakes.server import FakeServer

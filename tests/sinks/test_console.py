@@ -10,9 +10,8 @@ from typing import Any
 import orjson
 import pytest
 
-from sinks.base import SinkError
+from monitor.common.http import Http, RemoteError
 from sinks.console import Console, ConsoleConfig
-from sinks.http import Http
 from tests.fakes.notifications import event, notification
 from tests.fakes.webhook import check_payload
 
@@ -65,14 +64,14 @@ async def test_a_closed_or_broken_output_is_tried_again(monkeypatch: pytest.Monk
     closed = (tmp_path / "out").open("w")
     closed.close()
     monkeypatch.setattr(sys, "stdout", closed)
-    with pytest.raises(SinkError, match="standard output: closed") as caught:
+    with pytest.raises(RemoteError, match="standard output: closed") as caught:
         await console(format="json").send(notification())
     assert caught.value.retry
     reader, writer = os.pipe()
     os.close(reader)
     raw = os.fdopen(writer, "w")
     monkeypatch.setattr(sys, "stdout", raw)
-    with pytest.raises(SinkError, match="standard output: Broken pipe") as caught:
+    with pytest.raises(RemoteError, match="standard output: Broken pipe") as caught:
         await console().send(notification())
     assert caught.value.retry
     monkeypatch.undo()

@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given, settings
 from pydantic import ValidationError
 
+from monitor.common.http import Http, RemoteError
+from monitor.common.notification import Notification
 from sinks import email as module
-from sinks.base import Notification, SinkError
 from sinks.email import Email, EmailConfig, compose
-from sinks.http import Http
 from tests.fakes.mosquitto import free_port
 from tests.fakes.notifications import NOW, event, incident, notification, notifications
 from tests.fakes.smtp import FakeSmtp, certificate
@@ -73,7 +73,7 @@ async def test_faults(monkeypatch: pytest.MonkeyPatch, verb: str, answer: str, r
     monkeypatch.setattr(module, "TIMEOUT", 0.5)
     async with FakeSmtp() as server:
         server.answers[verb] = answer
-        with pytest.raises(SinkError, match=says) as caught:
+        with pytest.raises(RemoteError, match=says) as caught:
             await sink(server.port).send(notification())
         assert caught.value.retry is retry
         assert server.mails == []
@@ -83,18 +83,18 @@ async def test_login_and_tls_failures(tmp_path: Path, credential: Put) -> None:
     pem = certificate(tmp_path)
     login = {"username": "me", "password": credential("pass", "canary-nonsense")}
     async with FakeSmtp(pem, password=PASSWORD) as server:
-        with pytest.raises(SinkError, match="check username and password") as caught:
+        with pytest.raises(RemoteError, match="check username and password") as caught:
             await sink(server.port, tls="starttls", ca_file=pem[0], **login).send(notification())
         assert not caught.value.retry
         assert "canary" not in repr(caught.value)
-        with pytest.raises(SinkError, match="certificate") as caught:
+        with pytest.raises(RemoteError, match="certificate") as caught:
             await sink(server.port, tls="starttls", **login).send(notification())
         assert caught.value.retry
     async with FakeSmtp() as server:
-        with pytest.raises(SinkError, match="offers no STARTTLS") as caught:
+        with pytest.raises(RemoteError, match="offers no STARTTLS") as caught:
             await sink(server.port, tls="starttls", **login).send(notification())
         assert not caught.value.retry
-    with pytest.raises(SinkError, match="Connection refused") as caught:
+    with pytest.raises(RemoteError, match="Connection refused") as caught:
         await sink(free_port()).send(notification())
     assert caught.value.retry
 

@@ -19,11 +19,12 @@ from typing import Any, cast
 
 import pytest
 
+from monitor.common.http import Http, RemoteError
+from monitor.common.notification import Location, Notification, Receipt
 from sinks import SINKS, load_sink
 from sinks import email as email_module
 from sinks import mqtt as mqtt_module
-from sinks.base import Location, Notification, Receipt, Sink, SinkError
-from sinks.http import Http
+from sinks.base import Sink
 from tests.fakes.alertmanager import FakeAlertmanager
 from tests.fakes.mosquitto import broker, free_port
 from tests.fakes.notifications import HOSTILE, event, incident, notification
@@ -214,7 +215,7 @@ async def test_no_fault_brings_a_credential_to_light(
         with monkeypatch.context() as patch:
             async with open_case(http, tmp_path, patch) as case:
                 case.faults[fault]()
-                with pytest.raises(SinkError) as caught:
+                with pytest.raises(RemoteError) as caught:
                     await case.sink.send(notification())
                 assert_clean(f"the error after {fault}", _described(caught.value))
                 assert_clean("repr", f"{case.sink!r} {vars(case.sink)!r} {case.sink.Config!r}")

@@ -12,9 +12,9 @@ import pytest
 from hypothesis import given, settings
 from pydantic import ValidationError
 
+from monitor.common.http import Http, RemoteError
+from monitor.common.notification import Notification
 from sinks import mqtt
-from sinks.base import Notification, SinkError
-from sinks.http import Http
 from sinks.mqtt import Mqtt, MqttConfig, topic
 from tests.fakes.mosquitto import broker, free_port
 from tests.fakes.notifications import event, incident, notification, notifications
@@ -45,7 +45,7 @@ async def test_a_broker_that_comes_back_gets_the_next_message(tmp_path: Path) ->
     port = free_port()
     target = sink(port)
     for _ in range(2):
-        with pytest.raises(SinkError, match="Connection refused") as caught:
+        with pytest.raises(RemoteError, match="Connection refused") as caught:
             await target.send(notification())
         assert caught.value.retry
         async with broker(tmp_path, port=port):
@@ -60,11 +60,11 @@ async def test_login_over_tls(tmp_path: Path, credential: Put) -> None:
         keys: dict[str, Any] = {"tls": True, "username": "monitor"}
         right, wrong = credential("right", "canary-password"), credential("wrong", "canary-nonsense")
         await sink(port, password=right, ca_file=pem[0], **keys).send(notification())
-        with pytest.raises(SinkError, match="check username and password") as caught:
+        with pytest.raises(RemoteError, match="check username and password") as caught:
             await sink(port, password=wrong, ca_file=pem[0], **keys).send(notification())
         assert not caught.value.retry
         assert "canary" not in str(caught.value)
-        with pytest.raises(SinkError, match="certificate") as caught:
+        with pytest.raises(RemoteError, match="certificate") as caught:
             await sink(port, password=right, **keys).send(notification())
         assert caught.value.retry
         gc.collect()
@@ -84,7 +84,7 @@ async def test_a_silent_or_rude_broker_is_tried_again(monkeypatch: pytest.Monkey
 
     for behaviour in (silent, rude):
         async with await asyncio.start_server(behaviour, "127.0.0.1", 0) as server:
-            with pytest.raises(SinkError) as caught:
+            with pytest.raises(RemoteError) as caught:
                 await sink(server.sockets[0].getsockname()[1]).send(notification())
             assert caught.value.retry
             release.set()

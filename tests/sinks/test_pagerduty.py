@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from pydantic import ValidationError
 
-from sinks.base import Notification, SinkError
-from sinks.http import Http
+from monitor.common.http import Http, RemoteError
+from monitor.common.notification import Notification
 from sinks.pagerduty import PagerDuty, PagerDutyConfig, dedup_key, event
 from tests.fakes.notifications import event as operational
 from tests.fakes.notifications import incident, notification, notifications
@@ -84,7 +84,7 @@ async def test_operational_events_trigger(http: Http, credential: Put) -> None:
 async def test_a_wrong_key_is_permanent_and_explained(http: Http, credential: Put) -> None:
     fake = FakePagerDuty()
     async with fake:
-        with pytest.raises(SinkError, match=r"400 Bad Request: .*check routing_key") as caught:
+        with pytest.raises(RemoteError, match=r"400 Bad Request: .*check routing_key") as caught:
             await pager(http, fake, credential, "too-short").send(notification())
         assert not caught.value.retry
         assert "too-short" not in str(caught.value)  # the server's own words repeat it, so they are dropped
@@ -95,7 +95,7 @@ async def test_a_wrong_key_is_permanent_and_explained(http: Http, credential: Pu
 async def test_faults(http: Http, credential: Put, name: str) -> None:
     async with FakePagerDuty() as fake:
         fake.faults.append(FAULTS[name])
-        with pytest.raises(SinkError) as caught:
+        with pytest.raises(RemoteError) as caught:
             await pager(http, fake, credential).send(notification())
         assert caught.value.retry is (name not in PERMANENT)
 

@@ -5,7 +5,7 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sinks.base import Location, Notification
+from monitor.common.notification import Location, Notification
 from sinks.picture import render
 from tests.fakes.notifications import event, incident, notification, notifications
 

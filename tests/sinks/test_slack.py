@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from pydantic import ValidationError
 
-from sinks.base import Incident, Location, Notification, Receipt, SinkError
-from sinks.http import Http
+from monitor.common.http import Http, RemoteError
+from monitor.common.notification import Incident, Location, Notification, Receipt
 from sinks.slack import Slack, SlackConfig, escape, message
 from tests.fakes.notifications import HOSTILE, event, incident, notification, notifications
 from tests.fakes.server import FAULTS, PERMANENT, Fault
@@ -103,7 +103,7 @@ async def test_a_failed_reply_is_repeated_without_a_second_root(http: Http, cred
         receipt = await sink.send(notification())
         fake.faults += [Fault(200, body='{"ok":true}'), Fault(429, headers={"Retry-After": "30"})]
         reminder = notification(reason="repeat", receipt=receipt)
-        with pytest.raises(SinkError) as caught:
+        with pytest.raises(RemoteError) as caught:
             await sink.send(reminder)
         assert (caught.value.retry, caught.value.after) == (True, 30.0)
         await sink.send(reminder)
@@ -115,7 +115,7 @@ async def test_a_failed_reply_is_repeated_without_a_second_root(http: Http, cred
 async def test_faults(http: Http, credential: Put, way: Callable[..., Slack], name: str) -> None:
     async with FakeSlack() as fake:
         fake.faults.append(FAULTS[name])
-        with pytest.raises(SinkError) as caught:
+        with pytest.raises(RemoteError) as caught:
             await way(http, fake, credential).send(notification())
         assert caught.value.retry is (name not in PERMANENT)
         assert caught.value.after == {"429": 7.0, "503": 3.0}.get(name)
@@ -137,7 +137,7 @@ async def test_an_error_in_a_200_answer(http: Http, credential: Put, code: str, 
     async with FakeSlack() as fake:
         body = json.dumps({"ok": False, "error": code})
         fake.faults.append(Fault(200, headers={"Retry-After": "9"}, body=body))
-        with pytest.raises(SinkError, match=re.escape(says)) as caught:
+        with pytest.raises(RemoteError, match=re.escape(says)) as caught:
             await bot(http, fake, credential).send(notification())
         assert caught.value.retry is retry
         assert caught.value.after == 9
@@ -147,7 +147,7 @@ async def test_an_error_in_a_200_answer(http: Http, credential: Put, code: str, 
 async def test_an_answer_that_is_not_slacks_is_tried_again(http: Http, credential: Put, body: str) -> None:
     async with FakeSlack() as fake:
         fake.faults.append(Fault(200, body=body))
-        with pytest.raises(SinkError, match="not Slack's") as caught:
+        with pytest.raises(RemoteError, match="not Slack's") as caught:
             await bot(http, fake, credential).send(notification())
         assert caught.value.retry
 
@@ -166,19 +166,19 @@ async def test_an_answer_that_is_not_slacks_is_tried_again(http: Http, credentia
 async def test_webhook_errors(http: Http, credential: Put, status: int, body: str, retry: bool, says: str) -> None:
     async with FakeSlack() as fake:
         fake.faults.append(Fault(status, body=body))
-        with pytest.raises(SinkError, match=says) as caught:
+        with pytest.raises(RemoteError, match=says) as caught:
             await hook(http, fake, credential).send(notification())
         assert caught.value.retry is retry
 
 
 async def test_wrong_credentials_and_channel(http: Http, credential: Put) -> None:
     async with FakeSlack() as fake:
-        with pytest.raises(SinkError, match="channel_not_found"):
+        with pytest.raises(RemoteError, match="channel_not_found"):
             await bot(http, fake, credential, channel="#nowhere").send(notification())
         wrong = credential("other", "not-the-token")
-        with pytest.raises(SinkError, match="invalid_auth"):
+        with pytest.raises(RemoteError, match="invalid_auth"):
             await bot(http, fake, credential, token=wrong).send(notification())
-        with pytest.raises(SinkError, match="no_service"):
+        with pytest.raises(RemoteError, match="no_service"):
             await hook(http, fake, credential, "/services/gone").send(notification())
 
 

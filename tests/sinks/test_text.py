@@ -3,38 +3,10 @@ from __future__ import annotations
 from datetime import datetime, timedelta, timezone
 
 from hypothesis import given
-from hypothesis import strategies as st
 
-from sinks.base import Location, Notification
-from sinks.text import ago, clean, clip, facts, first_steps, headline, instant, link, links, place, printable, seen
+from monitor.common.notification import Location, Notification
+from sinks.text import ago, facts, first_steps, headline, instant, link, links, place, seen
 from tests.fakes.notifications import NOW, event, incident, notification, notifications
-
-anything = st.text(st.characters(codec=None))
-
-
-@given(anything)
-def test_clean_and_printable_can_be_encoded_and_shown(text: str) -> None:
-    clean(text).encode()
-    shown = printable(text)
-    shown.encode()
-    assert shown.isprintable()
-    if text.isprintable():
-        assert shown == text
-
-
-def test_hostile_paths_are_made_visible() -> None:
-    assert printable("a\x1b[31m\nb\u202e\udcff") == r"a\x1b[31m\nb\u202e\udcff"
-
-
-@given(st.text(), st.integers(1, 50))
-def test_clip_counts_utf16_units(text: str, limit: int) -> None:
-    cut = clip(text, limit)
-    assert len(cut.encode("utf-16-le", "surrogatepass")) // 2 <= limit
-    if len(text.encode("utf-16-le", "surrogatepass")) // 2 <= limit:
-        assert cut == text
-    else:
-        assert cut.endswith("…")
-        assert text.startswith(cut[:-1])
 
 
 def test_times_are_rfc_3339_in_utc() -> None:

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from pydantic import ValidationError
 
-from sinks.base import Location, Notification, SinkError
-from sinks.http import Http
+from monitor.common.http import Http, RemoteError
+from monitor.common.notification import Location, Notification
 from sinks.webhook import Webhook, WebhookConfig, encode, payload, signing_keys
 from tests.fakes.notifications import event, incident, notification, notifications
 from tests.fakes.server import FAULTS, PERMANENT, Fault
@@ -85,7 +85,7 @@ async def test_signed_with_each_key_while_the_secret_changes(http: Http, credent
     async with FakeWebhook(accepted) as receiver:
         keys = {"url": credential("url", receiver.url), "signing_secret": credential("secret", f"{SECRET} {OTHER}")}
         await webhook(http, **keys).send(notification())
-        with pytest.raises(SinkError, match=r"401 Unauthorized: .*check url and signing_secret"):
+        with pytest.raises(RemoteError, match=r"401 Unauthorized: .*check url and signing_secret"):
             await webhook(http, url=keys["url"]).send(notification())
     assert len(receiver.payloads) == 1
 
@@ -94,7 +94,7 @@ async def test_a_repeat_carries_the_same_id(http: Http, credential: Put) -> None
     async with FakeWebhook(SECRET) as receiver:
         sink = webhook(http, url=credential("url", receiver.url), signing_secret=credential("secret", SECRET))
         receiver.faults.append(Fault(hang=True, after=True))
-        with pytest.raises(SinkError) as caught:
+        with pytest.raises(RemoteError) as caught:
             await sink.send(notification())
         assert caught.value.retry
         await sink.send(notification())
@@ -105,7 +105,7 @@ async def test_a_repeat_carries_the_same_id(http: Http, credential: Put) -> None
 async def test_a_bad_signing_secret_is_permanent_and_not_shown(http: Http, credential: Put, secret: str) -> None:
     async with FakeWebhook() as receiver:
         sink = webhook(http, url=credential("url", receiver.url), signing_secret=credential("secret", secret))
-        with pytest.raises(SinkError, match="signing_secret: must be") as caught:
+        with pytest.raises(RemoteError, match="signing_secret: must be") as caught:
             await sink.send(notification())
         assert not caught.value.retry
         assert secret == "whsec_" or secret not in str(caught.value)
@@ -117,7 +117,7 @@ async def test_faults(http: Http, credential: Put, name: str) -> None:
     async with FakeWebhook() as receiver:
         sink = webhook(http, url=credential("url", receiver.url))
         receiver.faults.append(FAULTS[name])
-        with pytest.raises(SinkError) as caught:
+        with pytest.raises(RemoteError) as caught:
             await sink.send(notification())
         assert caught.value.retry is (name not in PERMANENT)
 
@@ -127,7 +127,7 @@ async def test_410_disables_the_url_until_it_changes(http: Http, credential: Put
         sink = webhook(http, url=credential("url", receiver.url))
         receiver.faults.append(Fault(410))
         for _ in range(3):
-            with pytest.raises(SinkError, match="gone for good") as caught:
+            with pytest.raises(RemoteError, match="gone for good") as caught:
                 await sink.send(notification())
             assert not caught.value.retry
         assert len(receiver.requests) == 1

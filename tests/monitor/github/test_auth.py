@@ -8,8 +8,8 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
+from monitor.common.credential import Credential
 from monitor.github.auth import AppAuth, AuthError, TokenAuth
-from sinks.base import Credential
 
 
 async def test_a_personal_token_is_read_from_its_reference(tmp_path) -> None:

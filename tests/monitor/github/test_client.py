@@ -7,9 +7,10 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
+from monitor.common.credential import Credential
+from monitor.common.http import RemoteError
 from monitor.github.auth import AuthError
-from monitor.github.client import Client, GitHubError
-from sinks.base import Credential
+from monitor.github.client import Client
 from tests.fakes.github import FakeGitHub, delivery
 
 ORG = "/orgs/acme/secret-scanning/alerts"
@@ -48,10 +49,10 @@ async def test_pages_follow_the_link_header_to_the_end(github: FakeGitHub, clien
 
 
 async def test_a_link_to_another_server_is_refused(github: FakeGitHub, client: Client) -> None:
-    with pytest.raises(GitHubError, match="another server; check base_url"):
+    with pytest.raises(RemoteError, match="another server; check base_url"):
         await client.get("http://127.0.0.2:1/orgs/acme")
     github.faults.append((302, {"Location": "https://elsewhere.test/x"}, None))
-    with pytest.raises(GitHubError, match="another server"):
+    with pytest.raises(RemoteError, match="another server"):
         await client.get(ORG)
     assert len(github.requests) == 1
 
@@ -108,7 +109,7 @@ async def test_a_secondary_limit_without_hints_backs_off_from_a_minute(github: F
 
 async def test_a_missing_permission_is_not_taken_for_a_limit(github: FakeGitHub, client: Client) -> None:
     github.faults.append((403, {}, {"message": "Resource not accessible by personal access token"}))
-    with pytest.raises(GitHubError, match=r"403 \(not permitted") as caught:
+    with pytest.raises(RemoteError, match=r"403 \(not permitted") as caught:
         await client.get(ORG)
     assert (caught.value.retry, caught.value.status) == (False, 403)
     assert len(github.requests) == 1
@@ -119,7 +120,7 @@ async def test_server_errors_are_retried_a_few_times(github: FakeGitHub, client:
     github.faults.extend([(status, {}, b"<html>proxy</html>")] * 2)
     assert (await client.get(ORG)).status == 200
     github.faults.extend([(status, {}, None)] * 5)
-    with pytest.raises(GitHubError) as caught:
+    with pytest.raises(RemoteError) as caught:
         await client.get(ORG)
     assert caught.value.retry
     assert len(github.requests) == 3 + 5
@@ -135,12 +136,12 @@ async def test_retry_after_of_a_server_error_is_waited_for(github: FakeGitHub, c
 @pytest.mark.parametrize("link", ["http://[broken", "https://x.test:99999999/"])
 async def test_links_that_lead_nowhere_are_errors_like_others(github: FakeGitHub, client: Client, link: str) -> None:
     github.faults.append((200, {"Link": f'<{link}>; rel="next"'}, []))
-    with pytest.raises(GitHubError, match=r"no web address|another server"):
+    with pytest.raises(RemoteError, match=r"no web address|another server"):
         async for _ in client.pages(ORG):
             pass
     client.attempts = 1
     github.faults.append((302, {"Location": link}, None))
-    with pytest.raises(GitHubError):
+    with pytest.raises(RemoteError):
         await client.get(ORG)
 
 
@@ -148,7 +149,7 @@ async def test_errors_show_neither_token_nor_query_nor_body(github: FakeGitHub, 
     canary = "canary-in-an-answer"
     for status in (400, 404, 422):
         github.faults.append((status, {}, {"message": canary}))
-        with pytest.raises(GitHubError) as caught:
+        with pytest.raises(RemoteError) as caught:
             await client.get(ORG, {"secret_type": "marker-in-a-query"})
         text = f"{caught.value!r} {caught.value.__cause__!r}"
         assert canary not in text
@@ -156,7 +157,7 @@ async def test_errors_show_neither_token_nor_query_nor_body(github: FakeGitHub, 
         assert FakeGitHub.token not in text
     github.faults.append((200, {}, canary.encode()))
     client.attempts = 1
-    with pytest.raises(GitHubError, match="not JSON") as caught:
+    with pytest.raises(RemoteError, match="not JSON") as caught:
         await client.get(ORG)
     assert canary not in repr(caught.value)
 
@@ -164,7 +165,7 @@ async def test_errors_show_neither_token_nor_query_nor_body(github: FakeGitHub, 
 async def test_an_unreachable_server_is_an_error_that_asks_for_a_retry(token: Credential) -> None:
     client = Client.with_token("http://127.0.0.1:9", token)
     client.attempts, client.first_retry = 2, 0.01
-    with pytest.raises(GitHubError) as caught:
+    with pytest.raises(RemoteError) as caught:
         await client.get(ORG)
     assert (caught.value.retry, caught.value.status) == (True, 0)
     await client.close()
@@ -188,7 +189,7 @@ async def test_a_refused_token_is_read_again_once(
     assert (await client.get(ORG)).status == 200
     monkeypatch.setenv("FAKE_GITHUB_TOKEN", "wrong")
     github.token = "yet another"
-    with pytest.raises(GitHubError, match="401"):
+    with pytest.raises(RemoteError, match="401"):
         await client.get(ORG)
 
 
@@ -242,7 +243,7 @@ async def test_trouble_with_the_log_in_is_not_taken_for_that_of_an_alert(github:
     with pytest.raises(AuthError, match="/orgs/acme/installation: 404"):
         await app.get(ORG)
     github.faults.append((429, {"Retry-After": "7"}, {"message": "slow down"}))
-    with pytest.raises(GitHubError, match="429") as caught:
+    with pytest.raises(RemoteError, match="429") as caught:
         await app.get(ORG)
     assert (caught.value.retry, caught.value.status) == (True, 0)
 

@@ -7,10 +7,10 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
+from monitor.common.credential import Credential
 from monitor.github.client import Client
 from monitor.github.doctor import examine, repositories
 from monitor.github.poll import Stream
-from sinks.base import Credential
 from tests.fakes.github import FakeGitHub
 
 

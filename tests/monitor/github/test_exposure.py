@@ -6,9 +6,10 @@ from typing import Any
 import pytest
 from githubkit_schemas.v2026_03_10 import models
 
-from monitor.github.client import Client, GitHubError
+from monitor.common.credential import Credential
+from monitor.common.http import RemoteError
+from monitor.github.client import Client
 from monitor.github.exposure import Exposure
-from sinks.base import Credential
 from tests.fakes.alerts import MemoryIntake
 from tests.fakes.github import FakeGitHub, fill, iso
 
@@ -53,7 +54,7 @@ async def test_a_marker_that_is_a_secret_is_never_searched_for(
     github: FakeGitHub, intake: MemoryIntake, exposure: Exposure
 ) -> None:
     intake.identifies = lambda text: [None] if b"secret" in text else []  # type: ignore[list-item]
-    with pytest.raises(GitHubError, match="looks like a secret") as caught:
+    with pytest.raises(RemoteError, match="looks like a secret") as caught:
         await exposure.search(["a-secret-value", "db.acme.internal"])
     assert [query["q"] for _, _, query in github.requests] == ['"db.acme.internal" -org:acme']
     assert "a-secret-value" not in str(caught.value)
@@ -64,7 +65,7 @@ async def test_a_marker_that_github_refuses_does_not_hold_up_the_others(
 ) -> None:
     github.code.append({"marker": "db.acme.internal", "repo": "someone/x", "path": "conf/app.yml"})
     github.faults.append((422, {}, {"message": "Validation Failed"}))
-    with pytest.raises(GitHubError, match="422"):
+    with pytest.raises(RemoteError, match="422"):
         await exposure.search(["refused", "db.acme.internal"])
     assert len(intake.findings) == 1
 

@@ -2,11 +2,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from email.utils import formatdate
 
-import pytest
-
-from monitor.github.limits import Budget, retry_after, shared
+from monitor.github.limits import Budget, shared
 
 
 def quota(remaining: int, reset_in: float, limit: int = 5000) -> dict[str, str]:
@@ -47,11 +44,11 @@ def test_more_than_900_points_a_minute_are_never_asked_for() -> None:
 def test_refusals_back_off_further_each_time_and_forget_after_success() -> None:
     budget = Budget()
     waits = [budget.refused({}) for _ in range(6)]
-    assert 60 <= waits[0] <= 72
-    assert 120 <= waits[1] <= 144
-    assert waits[5] <= 900 * 1.2
+    assert 60 <= waits[0] <= 120  # GitHub asks for a minute at least
+    assert 120 <= waits[1] <= 240
+    assert 450 <= waits[5] <= 900
     budget.answered(200, {})
-    assert budget.refused({}) <= 72
+    assert budget.refused({}) <= 120
 
 
 def test_a_refusal_of_search_leaves_the_rest_alone() -> None:
@@ -61,21 +58,6 @@ def test_a_refusal_of_search_leaves_the_rest_alone() -> None:
     budget.refused(headers, resource="code_search")
     assert budget.delay() == 0
     assert budget.delay(resource="code_search") > 40
-
-
-@pytest.mark.parametrize(
-    ("value", "low", "high"),
-    [("7", 7, 7), ("0", 0, 0), ("99999999", 3600, 3600), ("in 30 s", 20, 31)],
-)
-def test_retry_after_as_number_or_date(value: str, low: float, high: float) -> None:
-    found = retry_after({"retry-after": formatdate(time.time() + 30, usegmt=True) if value == "in 30 s" else value})
-    assert found is not None
-    assert low <= found <= high
-
-
-@pytest.mark.parametrize("value", ["", "soon", "-5", "1e9", "٣", "9" * 40])
-def test_an_unreadable_retry_after_is_ignored(value: str) -> None:
-    assert retry_after({"retry-after": value}) is None
 
 
 async def test_no_more_than_eight_requests_are_in_flight() -> None:

@@ -4,10 +4,10 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
+from monitor.common.credential import Credential
 from monitor.github import redeliver as module
 from monitor.github.client import Client
 from monitor.github.redeliver import redeliver
-from sinks.base import Credential
 from tests.fakes.alerts import MemoryIntake
 from tests.fakes.github import FakeGitHub, delivery
 

@@ -5,11 +5,11 @@ from itertools import pairwise
 import pytest
 import structlog
 
+from monitor.common.credential import Credential
 from monitor.github.client import Client
 from monitor.github.poll import Poller, Stream
 from monitor.github.writeback import Mode, WriteBacks, plan
 from monitor.model import HookDelivery, WriteBack
-from sinks.base import Credential
 from tests.fakes.alerts import MemoryIntake
 from tests.fakes.github import FakeGitHub
 

@@ -3,12 +3,7 @@ from __future__ import annotations
 import pytest
 from pydantic import ValidationError
 
-from monitor.sources.base import ScanError, SourceConfig
-
-
-def test_a_scan_error_says_where_to_go_on() -> None:
-    error = ScanError("/p: the engine failed at offset 5: ValueError", 99)
-    assert (str(error), error.end) == ("/p: the engine failed at offset 5: ValueError", 99)
+from monitor.sources.base import SourceConfig
 
 
 def test_every_source_has_a_name_and_refuses_unknown_keys_without_showing_them() -> None:

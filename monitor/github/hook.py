@@ -17,10 +17,10 @@ import orjson
 import structlog
 from aiohttp import web
 
+from monitor.common.credential import CredentialError
+from monitor.github.source import GitHubConfig
 from monitor.model import HookDelivery
 from monitor.sources.base import SourceConfig
-from monitor.sources.github import GitHubConfig
-from sinks.base import CredentialError
 
 __all__ = ["PATH", "routes", "signature"]
 

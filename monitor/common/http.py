@@ -1,39 +1,53 @@
-"""The one HTTP client of all sinks: explicit limits, and failures turned into SinkError without a word of the URL.
+"""The one HTTP client: explicit limits, and failures turned into RemoteError without a word of the URL.
 
 A webhook's URL is its password, and so is what a confused server may echo back. Therefore messages are made here from
-status codes and kinds of failure; a piece of an answer is quoted only by `Reply.quote`, which knows the credentials.
+status codes and kinds of failure; a piece of an answer is quoted only by `text.quotable`, which knows the credentials.
 """
 
 from __future__ import annotations
 
 import errno
-import math
 import os
+import re
 import socket
 import ssl
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
-from urllib.parse import quote, urlsplit
+from urllib.parse import urlsplit
 
 import orjson
-
-from sinks.base import SinkError
 
 # aiohttp is imported with the first request: it is a tenth of the start, and most commands send nothing.
 if TYPE_CHECKING:
     import aiohttp
+    from multidict import CIMultiDictProxy
+    from yarl import URL
 
-__all__ = ["Http", "Reply", "network_error", "retry_after", "safe_quote"]
+__all__ = ["Http", "RemoteError", "Reply", "network_error", "retry_after"]
 
 MAX_REPLY = 64 * 1024  # bytes of an answer we read; the rest is of no use to us
-MAX_WAIT = 3600.0  # seconds; a longer Retry-After is cut, so that a broken clock does not silence a sink for a year
+MAX_WAIT = 3600.0  # seconds; a longer Retry-After is cut, so that a broken clock does not silence us for a year
 RETRY_STATUS = frozenset({408, 425, 429})  # and every 5xx
-SHARED = 8  # an answer that repeats so many characters of a credential is not quoted
+
+
+class RemoteError(Exception):
+    """A dealing with another system that failed. `retry`: try again later; `after`: not before so many seconds
+    (Retry-After); `status`: of the answer, 0 when there was none.
+
+    The message is safe to log and store: no URL, no header, no body of ours.
+    """
+
+    def __init__(self, message: str, *, retry: bool, after: float | None = None, status: int = 0) -> None:
+        super().__init__(message)
+        self.retry = retry
+        self.after = after
+        self.status = status
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +55,7 @@ class Reply:
     """What a server answered: status, headers, the first 64 KiB of the body."""
 
     status: int
-    headers: Mapping[str, str]
+    headers: CIMultiDictProxy[str]
     body: bytes = field(repr=False)  # may echo what we sent
 
     def json(self) -> Any:
@@ -52,37 +66,18 @@ class Reply:
             return None
 
     def check(self, hints: Mapping[int, str] | None = None, *, said: str = "") -> None:
-        """Return on 2xx, else raise SinkError. `hints`: what to do about a status; `said`: safe words of the server."""
+        """Return on 2xx, else raise RemoteError. `hints`: what to do about a status; `said`: safe words of theirs."""
         if 200 <= self.status < 300:
             return
         hint = (hints or {}).get(self.status, "")
         if not hint and 300 <= self.status < 400:
             hint = "redirects are not followed: configure the final URL"
-        raise SinkError(
+        raise RemoteError(
             ": ".join(part for part in (_status(self.status), said, hint) if part),
             retry=self.status in RETRY_STATUS or self.status >= 500,
             after=retry_after(self.headers),
+            status=self.status,
         )
-
-    def quote(self, *secrets: str, limit: int = 200) -> str:
-        """The body as one short line of text for a message; empty when it repeats a part of a secret."""
-        return safe_quote(self.body.decode("utf-8", "replace"), *secrets, limit=limit)
-
-
-def safe_quote(text: str, *secrets: str, limit: int = 200) -> str:
-    """Foreign text as one printable line of at most `limit` characters; empty when it holds a part of a secret."""
-    line = " ".join("".join(c if c.isprintable() else " " for c in text).split())
-    folded = _bare(line)
-    for secret in secrets:
-        for form in (_bare(secret), _bare(quote(secret, safe="", errors="replace"))):
-            width = min(SHARED, len(form))
-            if width and any(form[i : i + width] in folded for i in range(len(form) - width + 1)):
-                return ""
-    return line if len(line) <= limit else line[: limit - 1] + "…"
-
-
-def _bare(text: str) -> str:
-    return "".join(c for c in text.casefold() if c.isprintable() and not c.isspace())
 
 
 class Http:
@@ -93,21 +88,42 @@ class Http:
         self._session: aiohttp.ClientSession | None = None
 
     async def post(self, url: str, body: bytes, headers: Mapping[str, str] | None = None) -> Reply:
-        """POST `body` (JSON unless `headers` say otherwise). Any status is a Reply; no answer at all is a SinkError."""
+        """POST `body` (JSON unless `headers` say otherwise). Any status is a Reply, no answer at all a RemoteError."""
+        return await self.request("POST", url, body, {"Content-Type": "application/json", **(headers or {})})
+
+    async def request(
+        self,
+        method: str,
+        url: str | URL,
+        body: bytes | None = None,
+        headers: Mapping[str, str] | None = None,
+        *,
+        limit: int = MAX_REPLY,
+        whole: bool = False,
+    ) -> Reply:
+        """One exchange; a redirect is answered like any other status. Reads `limit` bytes of the answer (after
+        decompression) and drops what is beyond them, or with `whole` raises. Raises RemoteError.
+        """
         import aiohttp
 
         try:
-            async with self._open().post(
+            async with self._open().request(
+                method,
                 url,
                 data=body,
-                headers={"Content-Type": "application/json", **(headers or {})},
-                allow_redirects=False,  # a redirect would carry the alert, and our credential, to another host
-                proxy=_proxy(url),
+                headers=headers,
+                allow_redirects=False,  # a redirect would carry what we send, and our credential, to another host
+                proxy=_proxy(str(url)),
             ) as response:
-                return Reply(response.status, response.headers, await _read(response))
+                answer, complete = await _read(response, limit)
+                reply = Reply(response.status, response.headers, answer)
         except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
             # ValueError: a URL or header that aiohttp refuses; its text repeats the value
             failure = network_error(error)
+        else:
+            if complete or not whole:
+                return reply
+            failure = RemoteError(f"the answer is larger than {limit >> 20} MiB", retry=False, status=reply.status)
         # Raised outside of the handler: the original error, which may know the URL, is no part of ours.
         raise failure
 
@@ -130,13 +146,15 @@ class Http:
         return self._session
 
 
-async def _read(response: aiohttp.ClientResponse) -> bytes:
+async def _read(response: aiohttp.ClientResponse, limit: int) -> tuple[bytes, bool]:
+    """The first `limit` bytes of the body, and whether that is all of it."""
     body = bytearray()
-    while len(body) < MAX_REPLY and (chunk := await response.content.read(MAX_REPLY - len(body))):
+    while len(body) <= limit and (chunk := await response.content.read(min(limit + 1 - len(body), 1 << 16))):
         body += chunk
-    if len(body) >= MAX_REPLY:
+    complete = len(body) <= limit
+    if not complete:
         response.close()  # instead of draining whatever else it sends
-    return bytes(body)
+    return bytes(body[:limit]), complete
 
 
 def _proxy(url: str) -> str | None:
@@ -166,43 +184,43 @@ def _status(status: int) -> str:
         return f"HTTP {status}"
 
 
-def retry_after(headers: Mapping[str, str]) -> float | None:
-    """Seconds to wait by `Retry-After` (a number or a date), at most an hour; None when absent or senseless."""
+def retry_after(headers: Mapping[str, str], skew: float = 0.0) -> float | None:
+    """Seconds to wait by `Retry-After` (a number or a date), at most an hour; None when absent or senseless.
+
+    `headers` of an answer, whose names know no case. `skew`: the server's clock minus ours, as far as it is known.
+    """
     value = headers.get("Retry-After", "").strip()
     if not value:
         return None
+    if re.fullmatch(r"[0-9]+(\.[0-9]+)?", value):
+        return min(float(value), MAX_WAIT)
     try:
-        seconds = float(value)
-    except ValueError:
-        try:
-            date = parsedate_to_datetime(value)
-        except (ValueError, OverflowError):
-            return None
-        seconds = (date.replace(tzinfo=date.tzinfo or UTC) - datetime.now(UTC)).total_seconds()
-    if math.isnan(seconds):
+        date = parsedate_to_datetime(value)
+        seconds = date.replace(tzinfo=date.tzinfo or UTC).timestamp() - (time.time() + skew)
+    except (ValueError, OverflowError):
         return None
     return min(max(seconds, 0.0), MAX_WAIT)
 
 
-def network_error(error: BaseException) -> SinkError:
-    """A failure to reach a server as a SinkError: its kind, never its text, which may hold an address or a URL."""
+def network_error(error: BaseException) -> RemoteError:
+    """A failure to reach a server as a RemoteError: its kind, never its text, which may hold an address or a URL."""
     import aiohttp
 
     if isinstance(error, TimeoutError):
-        return SinkError("no answer in time", retry=True)
+        return RemoteError("no answer in time", retry=True)
     if isinstance(error, aiohttp.ClientConnectorCertificateError | ssl.SSLCertVerificationError):
-        return SinkError("the server's TLS certificate is not valid for this host", retry=True)
+        return RemoteError("the server's TLS certificate is not valid for this host", retry=True)
     if isinstance(error, aiohttp.ClientConnectorDNSError | socket.gaierror):
-        return SinkError("the host name cannot be resolved", retry=True)
+        return RemoteError("the host name cannot be resolved", retry=True)
     if isinstance(error, aiohttp.ClientSSLError | ssl.SSLError):
-        return SinkError("the TLS handshake failed", retry=True)
+        return RemoteError("the TLS handshake failed", retry=True)
     if isinstance(error, aiohttp.ClientProxyConnectionError | aiohttp.ClientHttpProxyError):
-        return SinkError("the egress proxy cannot be reached or refused the connection", retry=True)
+        return RemoteError("the egress proxy cannot be reached or refused the connection", retry=True)
     if isinstance(error, aiohttp.InvalidURL | aiohttp.NonHttpUrlClientError | ValueError):
-        return SinkError("not a valid http(s) URL or header value: check the credential", retry=False)
+        return RemoteError("not a valid http(s) URL or header value: check the credential", retry=False)
     code = error.errno if isinstance(error, OSError) else None
     if code is not None and code in errno.errorcode:
-        return SinkError(f"cannot connect or send: {os.strerror(code)}", retry=True)
+        return RemoteError(f"cannot connect or send: {os.strerror(code)}", retry=True)
     if isinstance(error, aiohttp.ServerDisconnectedError):
-        return SinkError("the server closed the connection without an answer", retry=True)
-    return SinkError(f"the exchange failed ({type(error).__name__})", retry=True)
+        return RemoteError("the server closed the connection without an answer", retry=True)
+    return RemoteError(f"the exchange failed ({type(error).__name__})", retry=True)

@@ -4,25 +4,25 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable
-from datetime import UTC, datetime
 from functools import partial
 from typing import Annotated, Any, ClassVar, Literal
 from urllib.parse import urlsplit
 
 import structlog
-from apscheduler.schedulers.asyncio import AsyncIOScheduler
-from apscheduler.triggers.interval import IntervalTrigger
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, field_validator, model_validator
 
-from monitor.duration import Duration
+from monitor.common.credential import Credential
+from monitor.common.duration import Duration
+from monitor.common.every import every
+from monitor.common.http import RemoteError
 from monitor.github.auth import AuthError
-from monitor.github.client import Client, GitHubError
+from monitor.github.client import Client
 from monitor.github.exposure import Exposure
 from monitor.github.poll import Poller, Stream, later
 from monitor.github.redeliver import redeliver
 from monitor.github.writeback import Mode, WriteBacks
-from monitor.sources.base import AlertIntake, SourceConfig
-from sinks.base import Credential
+from monitor.intake import AlertIntake
+from monitor.sources.base import SourceConfig
 
 __all__ = ["GENERIC_TYPES", "AppConfig", "GitHubConfig", "GitHubSource"]
 
@@ -46,7 +46,6 @@ HOOK_PAUSE = 1.0  # seconds between looks for new hook deliveries …
 WORK_PAUSE = 5.0  # … and, without a webhook, for work that was put off
 WRITE_PAUSE = 15.0
 REDELIVER_EVERY = 600.0
-JITTER = 0.1  # of the interval, so that many monitors do not ask in the same second
 
 
 def _listed(value: object) -> object:
@@ -184,35 +183,26 @@ class GitHubSource:
             await self.client.close()
 
     async def _follow(self) -> None:
-        scheduler = AsyncIOScheduler(timezone=UTC)
         config = self.config
         async with asyncio.TaskGroup() as tasks:
-            # The scheduler only wakes: the work runs in tasks of ours, where its errors are dealt with.
-            def every(interval: float, work: Callable[[], Awaitable[object]]) -> asyncio.Event:
-                wake = asyncio.Event()
-                tasks.create_task(_when(wake, work))
-                trigger = IntervalTrigger(seconds=interval, jitter=interval * JITTER, timezone=UTC)
-                # Late is better than never (the default drops a job that is a second late), and once is enough.
-                scheduler.add_job(
-                    _set, trigger, [wake], next_run_time=datetime.now(UTC), misfire_grace_time=None, coalesce=True
-                )
-                return wake
 
-            self._polls = [every(config.interval, partial(self.poll, stream)) for stream in self.streams]
+            def start(
+                interval: float, work: Callable[[], Awaitable[object]], wake: asyncio.Event | None = None
+            ) -> None:
+                tasks.create_task(every(interval, work, wake=wake))
+
+            self._polls = [asyncio.Event() for _ in self.streams]
+            for stream, wake in zip(self.streams, self._polls, strict=True):
+                start(config.interval, partial(self.poll, stream), wake)
             if config.write_back != "off":
-                every(WRITE_PAUSE, partial(self._guarded, "write-back", self.writes.resolve))
+                start(WRITE_PAUSE, partial(self._guarded, "write-back", self.writes.resolve))
             if config.webhook_secret is not None and config.app is not None:
                 again = partial(redeliver, self.client, self.intake, config.name)
-                every(REDELIVER_EVERY, partial(self._guarded, "redelivery", again))
+                start(REDELIVER_EVERY, partial(self._guarded, "redelivery", again))
             for name, work in self._exposures():
                 interval = 60.0 if name == "public events" else config.exposure_interval
-                every(interval, partial(self._guarded, name, work))
+                start(interval, partial(self._guarded, name, work))
             tasks.create_task(self._hooks())
-            scheduler.start()
-            try:
-                await asyncio.Event().wait()
-            finally:
-                scheduler.shutdown(wait=False)
 
     def _exposures(self) -> Iterable[tuple[str, Callable[[], Awaitable[None]]]]:
         if self.config.markers:
@@ -225,7 +215,7 @@ class GitHubSource:
     async def poll(self, stream: Stream, *, full: bool = False) -> bool:
         """Bring one listing up to date; False (and degraded) when GitHub does not let us."""
         error = await self._guarded(stream.key, partial(self.poller.poll, stream, self.streams, full=full))
-        if error is not None and not (isinstance(error, GitHubError) and error.retry):
+        if error is not None and not (isinstance(error, RemoteError) and error.retry):
             await self._guarded("summary", partial(self.poller.give_up, stream, self.streams))
         return error is None
 
@@ -257,7 +247,7 @@ class GitHubSource:
         """Run one round of a part; its failure is told and never ends the source."""
         try:
             await work()
-        except (GitHubError, AuthError) as error:
+        except (RemoteError, AuthError) as error:
             self.intake.degraded(part, str(error))
             log.warning("GitHub", source=self.config.name, part=part, problem=str(error))
             return error
@@ -275,14 +265,3 @@ class GitHubSource:
             self._told_wait = seconds > 0
             message = f"waiting {seconds:.0f} s for GitHub's rate limit" if seconds > 0 else None
             self.intake.degraded("rate limit", message)
-
-
-def _set(event: asyncio.Event) -> None:
-    event.set()
-
-
-async def _when(wake: asyncio.Event, work: Callable[[], Awaitable[object]]) -> None:
-    while True:
-        await wake.wait()
-        wake.clear()
-        await work()

@@ -16,10 +16,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pydantic import TypeAdapter
 
+from monitor.github import hook
+from monitor.github.hook import PATH, routes, signature
+from monitor.github.source import GitHubConfig
 from monitor.model import HookDelivery
-from monitor.sources.github import GitHubConfig
-from monitor.web import github_hook
-from monitor.web.github_hook import PATH, routes, signature
 from tests.fakes.github import FakeGitHub, repository, user
 
 SECRET = "It's a Secret to Everybody"
@@ -154,7 +154,7 @@ async def test_a_scan_needs_no_alert_and_a_ping_nothing(hooks: Hooks) -> None:
 
 
 async def test_too_large_is_refused(hooks: Hooks, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(github_hook, "SIZE_LIMIT", 1000)
+    monkeypatch.setattr(hook, "SIZE_LIMIT", 1000)
     assert (await hooks.post(b"x" * 1001)).status == 413
     assert hooks.queue == {}
 

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from detectors.fingerprint import fingerprint
+from monitor.github.source import GENERIC_TYPES, GitHubConfig, GitHubSource
 from monitor.model import HookDelivery, WriteBack
-from monitor.sources.github import GENERIC_TYPES, GitHubConfig, GitHubSource
 from tests.fakes.alerts import MemoryIntake
 from tests.fakes.github import FakeGitHub, commit
 

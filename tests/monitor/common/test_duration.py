@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 from pydantic import BaseModel, ValidationError
 
-from monitor.duration import Duration, parse_duration
+from monitor.common.duration import Duration, parse_duration
 
 
 @pytest.mark.parametrize(

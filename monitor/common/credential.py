@@ -1,0 +1,89 @@
+"""References to secrets. A value is read when it is used and kept nowhere."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar
+
+from pydantic import GetCoreSchemaHandler
+from pydantic_core import CoreSchema, core_schema
+
+from monitor.common.http import RemoteError
+
+__all__ = ["Credential", "CredentialError"]
+
+
+class CredentialError(RemoteError):
+    """A credential reference that cannot be resolved. Names the reference, never a value.
+
+    To be tried again: `monitor check` finds a wrong reference at the start, so later it is a rotation under way.
+    """
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, retry=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Credential:
+    """A reference to a secret: `env:NAME`, `file:PATH` or `credential:NAME` (systemd's $CREDENTIALS_DIRECTORY).
+
+    Resolved on use, so that a rotated file is picked up; the value is never stored on the object.
+    """
+
+    reference: str
+    SCHEMES: ClassVar[tuple[str, ...]] = ("env", "file", "credential")
+
+    def __post_init__(self) -> None:
+        scheme, _, name = self.reference.partition(":")
+        if scheme not in self.SCHEMES or not name:
+            # ValueError so that pydantic reports it under the key's path; the literal itself is never shown.
+            raise ValueError("must be a reference (env:NAME, file:PATH or credential:NAME), not the value itself")
+
+    def resolve(self, key: str = "") -> str:
+        """The value, without surrounding white space. Raises CredentialError, which names the configuration's `key`."""
+        try:
+            return self._value()
+        except CredentialError as error:
+            if not key:
+                raise
+            raise CredentialError(f"{key}: {error}") from None
+
+    def _value(self) -> str:
+        scheme, _, name = self.reference.partition(":")
+        if scheme == "env":
+            value = os.environ.get(name, "")
+            if not value.strip():
+                raise CredentialError(f"environment variable {name} is not set")
+            return value.strip()
+        if scheme == "credential":
+            folder = os.environ.get("CREDENTIALS_DIRECTORY")
+            if not folder:
+                raise CredentialError(
+                    f"{self.reference}: $CREDENTIALS_DIRECTORY is not set; "
+                    f"run under systemd with LoadCredential={name}:PATH, or use file:PATH"
+                )
+            path = Path(folder) / name
+        else:
+            path = Path(name)
+        try:
+            value = path.read_text(encoding="utf-8").strip()
+        except OSError as error:
+            raise CredentialError(f"{self.reference}: {error.strerror or type(error).__name__}") from None
+        except UnicodeDecodeError:
+            raise CredentialError(f"{self.reference}: not UTF-8 text") from None
+        if not value:
+            raise CredentialError(f"{self.reference}: empty")
+        return value
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        def parse(value: object) -> Credential:
+            if isinstance(value, cls):
+                return value
+            if not isinstance(value, str):
+                raise ValueError("must be a reference such as env:NAME, file:PATH or credential:NAME")
+            return cls(value)
+
+        return core_schema.no_info_plain_validator_function(parse)

@@ -1,0 +1,93 @@
+"""The words a sink receives, and what it answers. Nothing here can hold a secret."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Literal
+
+from monitor.common.severity import Severity
+
+__all__ = ["Action", "Incident", "Location", "Notification", "Reason", "Receipt", "State"]
+
+State = Literal["open", "acknowledged", "resolved"]
+Reason = Literal[
+    "new",  # first notification of an incident
+    "update",  # known incident, seen again (grouped by group_interval)
+    "repeat",  # nothing new, still open, repeat_interval elapsed
+    "escalated",  # severity went up
+    "reopened",  # seen again after it was resolved as revoked
+    "acknowledged",
+    "resolved",
+    "digest",  # several new incidents folded into one (burst limit)
+    "operational",  # about the monitor itself: disk full, bad rule file, bytes missed
+    "test",  # `monitor sinks test`
+]
+Action = Literal["trigger", "acknowledge", "resolve"]
+Receipt = Mapping[str, str]  # what the sink answered and needs for an update: Slack channel and ts, PagerDuty dedup_key
+
+
+@dataclass(frozen=True, slots=True)
+class Location:
+    """One place the secret was seen. `offset` in bytes from the start of the file, `line` from 1 when known."""
+
+    source: str
+    path: str
+    offset: int | None = None
+    line: int | None = None
+    time: datetime | None = None
+    url: str | None = None  # a link to the place (GitHub); never carries credentials
+
+
+@dataclass(frozen=True, slots=True)
+class Incident:
+    """An exposed secret as a sink may show it: fingerprint and masked preview, never the value."""
+
+    id: str
+    fingerprint: str
+    rule: str
+    name: str
+    severity: Severity
+    state: State
+    masked: str
+    first_seen: datetime
+    last_seen: datetime
+    occurrences: int
+    locations: tuple[Location, ...] = ()  # newest first; bounded by the store, `occurrences` is the total
+    owner: str | None = None
+    first_step: str = ""  # what to do first, one sentence
+    runbook: str | None = None  # link to the runbook page
+    url: str | None = None  # link to the incident in the console
+    labels: Mapping[str, str] = field(default_factory=dict)  # public facts: JWT role, AWS account id, …
+
+
+@dataclass(frozen=True, slots=True)
+class Notification:
+    """One message to one sink. `id` stays the same over retries; `key` stays the same over the life of the group.
+
+    `incidents` is empty for reasons `operational` and `test`; `title` and `text` then say what happened.
+    `receipt` is what this sink answered last time for this `key`, for threads and updates.
+    """
+
+    id: str
+    key: str
+    reason: Reason
+    incidents: tuple[Incident, ...] = ()
+    url: str | None = None
+    runbook: str | None = None
+    title: str = ""
+    text: str = ""
+    severity: Severity = "info"  # the highest of its incidents, or that of the operational event
+    receipt: Receipt | None = None
+    version: int = 1
+
+    @property
+    def action(self) -> Action:
+        """PagerDuty's view: resolve when every incident is resolved, acknowledge when none is open any more."""
+        states = {incident.state for incident in self.incidents}
+        if states == {"resolved"}:
+            return "resolve"
+        if states and "open" not in states:
+            return "acknowledge"
+        return "trigger"

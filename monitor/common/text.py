@@ -1,0 +1,72 @@
+"""Foreign text made fit to show, to store and to encode: the one place that does it."""
+
+from __future__ import annotations
+
+from urllib.parse import quote, urlsplit
+
+__all__ = ["clean", "clip", "one_line", "printable", "prose", "quotable", "web_address"]
+
+SHARED = 8  # a text that repeats so many characters of a credential is not quoted
+
+
+def clean(text: str) -> str:
+    """Encodable text: the lone surrogates of an undecodable file name become `\\udcff`; all else is untouched."""
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+def printable(text: str) -> str:
+    """One line without control, direction or surrogate characters, which a hostile path may carry; they are escaped."""
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
+
+
+def prose(text: str) -> list[str]:
+    """The lines of a text that say something, each printable."""
+    return [printable(line.strip()) for line in text.splitlines() if line.strip()]
+
+
+def one_line(text: str, limit: int, *, mark: str = " ") -> str:
+    """At most `limit` characters of a text for people, with `mark` for each that cannot be shown."""
+    return "".join(char if char.isprintable() else mark for char in text[:limit])
+
+
+def clip(text: str, limit: int) -> str:
+    """At most `limit` UTF-16 units (what vendors count is not said; this is the larger), with `…` for what is cut."""
+    if len(text) * 2 <= limit or _units(text) <= limit:
+        return text
+    text = text[: limit - 1]
+    while _units(text) > limit - 1:
+        text = text[:-1]
+    return text + "…"
+
+
+def _units(text: str) -> int:
+    return len(text) + sum(c > "\uffff" for c in text)
+
+
+def quotable(text: str, *secrets: str, limit: int = 200) -> str:
+    """Foreign text as one printable line of at most `limit` characters; empty when it holds a part of a secret."""
+    line = " ".join(one_line(text, len(text)).split())
+    folded = _bare(line)
+    for secret in secrets:
+        for form in (_bare(secret), _bare(quote(secret, safe="", errors="replace"))):
+            width = min(SHARED, len(form))
+            if width and any(form[i : i + width] in folded for i in range(len(form) - width + 1)):
+                return ""
+    return line if len(line) <= limit else line[: limit - 1] + "…"
+
+
+def _bare(text: str) -> str:
+    return "".join(c for c in text.casefold() if c.isprintable() and not c.isspace())
+
+
+def web_address(value: object, limit: int = 2048) -> str | None:
+    """An http(s) URL that may be kept and shown: one printable word, no user name or password in it; else None."""
+    if not isinstance(value, str) or not 0 < len(value) <= limit or " " in value or not value.isprintable():
+        return None
+    try:
+        parts = urlsplit(value)
+    except ValueError:
+        return None
+    return value if parts.scheme in ("http", "https") and parts.hostname and "@" not in parts.netloc else None

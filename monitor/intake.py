@@ -1,0 +1,97 @@
+"""What a source sees of the daemon."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, Protocol
+
+from detectors.rule import Rule
+from monitor.model import Alert, Block, Finding, HookDelivery, KnownAlert, Position, WriteBack
+
+__all__ = ["AlertIntake", "Intake", "ScanError"]
+
+
+class ScanError(Exception):
+    """The engine failed on a block that settles bytes up to `end` (absolute). Names the place, shows no content."""
+
+    def __init__(self, message: str, end: int) -> None:
+        super().__init__(message)
+        self.end = end
+
+
+class Intake(Protocol):
+    """What the daemon hands to a source. Safe to call from many tasks of one source at once."""
+
+    async def scan(self, blocks: Iterable[Block], positions: Callable[[], Iterable[Position]]) -> int:
+        """Pull `blocks` in a worker thread (so the iterator may read the disk), scan them, then commit findings and
+        `positions()` in one transaction. Returns the number of findings once that is safe to acknowledge.
+        Raises ScanError with nothing committed, and whatever the iterator raises.
+
+        `positions` is called after the last block was taken, which with thousands of findings is not the iterator's
+        last. Waits (back-pressure) while the store cannot write.
+        Even when cancelled it returns only after the iterator is closed, so that files may be closed afterwards.
+        """
+        ...
+
+    async def record(self, findings: Iterable[Finding], positions: Iterable[Position]) -> int:
+        """Commit ready-made findings (alerts of another system) with their positions."""
+        ...
+
+    async def positions(self) -> Mapping[str, Mapping[str, Any]]:
+        """The saved positions of this source: key → state."""
+        ...
+
+    def missed(self, reason: str, count: int, path: str = "") -> None:
+        """Enter bytes that were lost into the ledger (`bytes_missed_total{reason}`) and raise an operational alert."""
+        ...
+
+    def degraded(self, what: str, message: str | None) -> None:
+        """Say that part `what` of the source cannot work (message), or works again (None)."""
+        ...
+
+
+class AlertIntake(Intake, Protocol):
+    """What the daemon hands to a source of ready-made alerts."""
+
+    async def record_alerts(
+        self,
+        alerts: Sequence[Alert],
+        findings: Iterable[Finding],
+        positions: Iterable[Position],
+        *,
+        handled: Iterable[str] = (),
+        again: Iterable[HookDelivery] = (),
+        summary: str | None = None,
+    ) -> int:
+        """Commit alerts with their findings and positions, the deliveries they answer, and work to do `again`, in one
+        transaction. `summary`: its title; tell once, in one notification, of all alerts that opened quietly so far.
+        """
+        ...
+
+    async def known_alerts(self, ids: Iterable[str]) -> Mapping[str, KnownAlert]:
+        """Those of `ids` that the store has."""
+        ...
+
+    async def deliveries(self, limit: int = 50) -> Sequence[HookDelivery]:
+        """Hook deliveries of this source that are due, oldest first."""
+        ...
+
+    async def postpone(self, delivery: str, seconds: float) -> None:
+        """Try a delivery again later."""
+        ...
+
+    async def write_backs(self, limit: int = 50) -> Sequence[WriteBack]:
+        """Alerts of this source to resolve where they came from."""
+        ...
+
+    async def identify(self, text: bytes) -> Sequence[Finding]:
+        """What the rules find in a text. Nothing is stored; places in the findings mean nothing."""
+        ...
+
+    def rule(self, id: str) -> Rule | None:
+        """A rule in use."""
+        ...
+
+    def malformed(self, what: str) -> None:
+        """Count an answer or a hook that could not be used; `what` names the kind, never the content."""
+        ...

@@ -1,0 +1,58 @@
+from __future__ import annotations
+
+import pickle
+from pathlib import Path
+
+import pytest
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from monitor.common.credential import Credential, CredentialError
+
+
+class _Config(BaseModel):
+    model_config = ConfigDict(hide_input_in_errors=True)
+
+    token: Credential
+
+
+def test_a_literal_is_refused_without_being_shown() -> None:
+    for literal in ("literal-hidden", "https://hooks.example/hidden", "", "env:", "hidden:x", 7, ["hidden"]):
+        with pytest.raises(ValidationError) as caught:
+            _Config(token=literal)  # type: ignore[arg-type]
+        assert "hidden" not in str(caught.value)
+        assert caught.value.errors()[0]["loc"] == ("token",)
+        assert "env:NAME" in str(caught.value)
+
+
+def test_references_are_resolved_on_use(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("SOME_TOKEN", " value \n")
+    assert Credential("env:SOME_TOKEN").resolve() == "value"
+    file = tmp_path / "token"
+    file.write_text("one\n")
+    by_file = Credential(f"file:{file}")
+    assert by_file.resolve() == "one"
+    file.write_text("two\n")
+    assert by_file.resolve() == "two"
+    monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(tmp_path))
+    assert Credential("credential:token").resolve() == "two"
+    assert "two" not in repr(by_file)
+    assert b"two" not in pickle.dumps(by_file)
+
+
+def test_errors_name_the_reference_only(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.delenv("CREDENTIALS_DIRECTORY", raising=False)
+    (tmp_path / "empty").write_text(" \n")
+    (tmp_path / "binary").write_bytes(b"\xff\xfehidden")
+    for reference, reason in (
+        ("env:NOT_SET_AT_ALL", "NOT_SET_AT_ALL is not set"),
+        (f"file:{tmp_path}/none", "No such file"),
+        (f"file:{tmp_path}/empty", "empty"),
+        (f"file:{tmp_path}/binary", "not UTF-8"),
+        ("credential:x", "LoadCredential=x:PATH"),
+    ):
+        with pytest.raises(CredentialError, match=reason) as caught:
+            Credential(reference).resolve()
+        assert "hidden" not in str(caught.value)
+    with pytest.raises(CredentialError, match="token: environment variable NOT_SET_AT_ALL is not set") as failed:
+        Credential("env:NOT_SET_AT_ALL").resolve("token")
+    assert failed.value.retry

@@ -1,0 +1,75 @@
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from monitor.common.text import clean, clip, one_line, printable, prose, quotable, web_address
+
+anything = st.text(st.characters(codec=None))
+
+
+@given(anything)
+def test_clean_and_printable_can_be_encoded_and_shown(text: str) -> None:
+    clean(text).encode()
+    shown = printable(text)
+    shown.encode()
+    assert shown.isprintable()
+    if text.isprintable():
+        assert shown == text
+
+
+def test_hostile_paths_are_made_visible() -> None:
+    assert printable("a\x1b[31m\nb\u202e\udcff") == r"a\x1b[31m\nb\u202e\udcff"
+
+
+@given(st.text(), st.integers(1, 50))
+def test_clip_counts_utf16_units(text: str, limit: int) -> None:
+    cut = clip(text, limit)
+    assert len(cut.encode("utf-16-le", "surrogatepass")) // 2 <= limit
+    if len(text.encode("utf-16-le", "surrogatepass")) // 2 <= limit:
+        assert cut == text
+    else:
+        assert cut.endswith("…")
+        assert text.startswith(cut[:-1])
+
+
+def test_a_line_for_people_is_cut_and_marks_what_cannot_be_shown() -> None:
+    assert one_line("a\x1bb\u202ec", 4, mark="?") == "a?b?"
+    assert prose(" a\n\n b\x07 \n") == ["a", "b\\x07"]
+
+
+@given(st.text(min_size=1, max_size=40), st.text(max_size=300), st.text(max_size=300))
+def test_a_quote_never_holds_the_secret(secret: str, before: str, after: str) -> None:
+    quoted = quotable(before + secret + after, secret)
+    assert len(quoted) <= 200
+    shown = "".join(c for c in secret if c.isprintable() and not c.isspace())
+    assert not shown or shown not in quoted
+
+
+def test_a_quote_is_one_short_line() -> None:
+    assert quotable("a\nb\x1b[31m  c", "elsewhere") == "a b [31m c"
+    assert quotable("x" * 500) == "x" * 199 + "…"
+    assert quotable("part of SECRETVALUE shown", "secretvalue-and-more") == ""
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "javascript:alert(1)",
+        "https://u:p@x.test/",
+        "ftp://x.test",
+        "https://",
+        "https://x.test/\n",
+        "https://[x/",
+        5,
+        None,
+        "https://x.test/" + "x" * 3000,
+    ],
+)
+def test_an_address_that_may_not_be_shown(address: object) -> None:
+    assert web_address(address) is None
+
+
+def test_an_address_that_may_be_shown() -> None:
+    assert web_address("https://x.test/it's?a=1#b") == "https://x.test/it's?a=1#b"
