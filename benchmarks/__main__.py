@@ -27,7 +27,7 @@ import hyperscan
 
 from benchmarks import loggen
 from detectors.engine import Engine
-from detectors.rule import load_rules
+from detectors.load import load_rules
 from monitor.config import DATABASE_FILE
 
 BLOCK = 512 << 10

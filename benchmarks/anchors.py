@@ -24,7 +24,7 @@ import orjson
 
 from benchmarks import loggen
 from detectors import anchors, plan
-from detectors.rule import load_rules
+from detectors.load import load_rules
 
 SAMPLE = 2 << 20  # bytes of each kind of text
 SIZES = range(anchors.SIZE, anchors.LEAST - 1, -1)  # characters of an anchor

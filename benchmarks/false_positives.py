@@ -19,7 +19,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from detectors.engine import Engine, Match, Worker
-from detectors.rule import load_rules
+from detectors.load import load_rules
 
 __all__ = ["files", "main", "search"]
 

@@ -20,9 +20,6 @@ __all__ = [
     "Requires",
     "Rule",
     "RuleError",
-    "builtin_families",
-    "builtin_packs",
-    "load_rules",
     "suggest",
 ]
 
@@ -104,105 +101,7 @@ class Rule:
         return LEFT + text[2:] if text.startswith(r"\b") else text
 
 
-def builtin_families() -> list[str]:
-    """Families of the rules we ship, one folder each."""
-    return sorted(folder.name for folder in PACKS.iterdir() if folder.is_dir())
-
-
-# Endpoint URLs and internal addresses are sensitive too, but far too common to be on unasked.
-OFF_BY_DEFAULT = ("exposure",)
-
-
-def builtin_packs(names: Iterable[str] = ("default",)) -> list[Path]:
-    """Files of the packs named: "default", a family ("cloud") or one file ("cloud/aws"). Raises RuleError."""
-    files: set[Path] = set()
-    problems = []
-    for name in names:
-        if name == "default":
-            files |= {file for file in PACKS.glob("*/*.toml") if file.parent.name not in OFF_BY_DEFAULT}
-        elif found := [*PACKS.glob(f"{name}/*.toml"), *PACKS.glob(f"{name}.toml")]:
-            files.update(found)
-        else:
-            known = ", ".join(builtin_families())
-            problems.append(f"rules.packs: no pack is called {name!r}; there are default, {known}")
-    if problems:
-        raise RuleError(problems)
-    return sorted(files)
-
-
-def load_rules(
-    packs: Iterable[str] = ("default",),
-    paths: Iterable[str | Path] = (),
-    disable: Iterable[str] = (),
-    cache_dir: Path | None = None,
-) -> list[Rule]:
-    """All rules of the built-in `packs` and of the files that the globs `paths` name, less those in `disable`.
-
-    A rule of a file replaces a built-in rule with the same id. `cache_dir` may hold a snapshot of the built-in ones.
-    Raises RuleError with every problem of every file.
-    """
-    problems: list[str] = []
-    rules: dict[str, Rule] = {}
-    try:
-        for rule in _builtin(packs, cache_dir, problems):
-            if rule.id in rules:
-                problems.append(f"{rule.source}: {rule.id}: there is a rule with this id in {rules[rule.id].source}")
-            rules[rule.id] = rule
-    except RuleError as error:
-        problems += error.problems
-    own: dict[str, Rule] = {}
-    for path in _expand(paths, problems):
-        for rule in _load_into(path, problems):
-            if rule.id in own:
-                problems.append(f"{rule.source}: {rule.id}: there is a rule with this id in {own[rule.id].source}")
-            own[rule.id] = rule
-    rules |= own
-    for rule_id in disable:
-        if rules.pop(rule_id, None) is None:
-            problems.append(f"rules.disable: no rule is called {rule_id!r}{suggest(rule_id, rules)}")
-    for rule in rules.values():
-        for companion in rule.requires:
-            if companion.rule is not None and companion.rule not in rules:
-                problems.append(f"{rule.source}: {rule.id}: requires: no rule is called {companion.rule!r}")
-    if problems:
-        raise RuleError(problems)
-    return list(rules.values())
-
-
 def suggest(word: str, known: Iterable[str]) -> str:
     """`; did you mean …?`, or nothing when nothing is close."""
     close = get_close_matches(word, list(known), n=1, cutoff=0.7)
     return f"; did you mean {close[0]!r}?" if close else ""
-
-
-def _builtin(packs: Iterable[str], cache_dir: Path | None, problems: list[str]) -> list[Rule]:
-    from detectors import snapshot  # it reads and writes Rules, so it imports this module
-
-    packs = tuple(packs)
-    path = snapshot.snapshot_path(PACKS, packs, cache_dir) if cache_dir is not None else None
-    rules = snapshot.load(path) if path is not None else None
-    if rules is None:
-        rules = [rule for file in builtin_packs(packs) for rule in _load_into(file, problems)]
-        if path is not None and not problems:
-            snapshot.save(path, rules)
-    return rules
-
-
-def _load_into(file: Path, problems: list[str]) -> list[Rule]:
-    from detectors.packfile import load_file  # slow to import, and a snapshot mostly spares it
-
-    try:
-        return load_file(file)
-    except RuleError as error:
-        problems.extend(error.problems)
-        return []
-
-
-def _expand(patterns: Iterable[str | Path], problems: list[str]) -> Iterable[Path]:
-    for pattern in patterns:
-        path = Path(pattern)
-        root = Path(path.anchor)
-        found = sorted(root.glob(str(path.relative_to(root))))
-        if not found and not any(c in str(path) for c in "*?["):
-            problems.append(f"{path}: no such file")
-        yield from found

@@ -11,7 +11,6 @@ import errno
 import fcntl
 import glob
 import os
-import random
 import signal
 import threading
 import time
@@ -23,9 +22,11 @@ from typing import Any, Protocol
 import structlog
 
 from detectors.engine import Engine
-from detectors.rule import Rule, RuleError, load_rules
+from detectors.load import load_rules
+from detectors.rule import Rule, RuleError
 from monitor import config as configuration
 from monitor import runbook
+from monitor.common.backoff import backoff
 from monitor.common.http import Http
 from monitor.common.severity import Severity
 from monitor.config import Config, ConfigError
@@ -50,7 +51,8 @@ _DRAIN = 6.0  # seconds for notifications in flight at the end; systemd is promi
 _STUCK = 60.0  # a scan of one block that takes so long will not end
 _BEAT = 2.0  # seconds between looks at ourselves
 _COUNT = 10.0  # seconds between counts of what is stored, when only other processes can have changed it
-_RESTART_FIRST, _RESTART_LONGEST = 1.0, 60.0
+_RESTART_FIRST, _RESTART_LONGEST = 1.0, 60.0  # seconds
+_RESTARTS = 3  # without a word
 _LONGEST_END = 9.5  # after so many seconds the end is not waited for any longer
 _WATCH = 0.5  # seconds between looks at the configuration and the rule files
 _ONCE_SETTLE = 60.0  # `--once` waits so long for the sinks
@@ -250,7 +252,7 @@ class Daemon:
 
     async def _supervise(self, config: SourceConfig) -> None:
         """Run one source; start it again when it fails, ever later."""
-        pause = _RESTART_FIRST
+        failures = 0  # in a row
         while True:
             began = time.monotonic()
             try:
@@ -260,15 +262,14 @@ class Daemon:
                 log.error("source failed", source=config.name, error_type=type(error).__name__, exc_info=False)
                 self.snapshot.restarts[config.name] += 1
                 if time.monotonic() - began > _RESTART_LONGEST:
-                    pause = _RESTART_FIRST
-                if pause > _RESTART_FIRST * 4:
-                    self.alert(
-                        f"Source {config.name} keeps failing", f"It is started again every {pause:.0f} s at most."
-                    )
-                if self.once and pause > _RESTART_FIRST * 4:
-                    return  # its name is missing among those that have come to their end
-                await asyncio.sleep(pause * random.uniform(0.8, 1.2))  # noqa: S311 - jitter
-                pause = min(pause * 2, _RESTART_LONGEST)
+                    failures = 0
+                failures += 1
+                if failures > _RESTARTS:
+                    pauses = f"It is started again, after pauses of up to {_RESTART_LONGEST:.0f} s."
+                    self.alert(f"Source {config.name} keeps failing", pauses)
+                    if self.once:
+                        return  # its name is missing among those that have come to their end
+                await asyncio.sleep(backoff(failures, _RESTART_FIRST, _RESTART_LONGEST))
             else:
                 self._finished.add(config.name)
                 log.info("source ended", source=config.name)

@@ -90,6 +90,7 @@ class Alert:
     """
 
     id: str  # "github.com/acme/web#42": one row in the store
+    system: str  # what people call it, such as "GitHub": who speaks in the history of an incident
     source: str
     url: str
     fingerprint: str  # of the value; of the alert's id while the value is not known

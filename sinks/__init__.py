@@ -1,4 +1,4 @@
-"""Notification → network. Knows nothing of `monitor` or `detectors`.
+"""Notification → network. Knows of ours only `monitor.common`.
 
 To add a sink: one file with a class and its `Config`, one line in `SINKS`, one test, one section in the example
 configuration.

@@ -102,6 +102,21 @@ def test_sources_decisions_the_store_and_scan_import_no_sink() -> None:
     assert not offences([*rooms, "monitor.store", "monitor.scan"], lambda _, name: not within(name, "sinks"))
 
 
+def test_no_modules_import_each_other_in_a_circle() -> None:
+    graph = {module: set(modules_of(path)) & MODULES.keys() for module, path in MODULES.items()}
+    done: set[str] = set()
+
+    def walk(module: str, way: tuple[str, ...]) -> None:
+        assert module not in way, " → ".join((*way[way.index(module) :], module))
+        if module not in done:
+            for imported in sorted(graph[module]):
+                walk(imported, (*way, module))
+            done.add(module)
+
+    for module in graph:
+        walk(module, ())
+
+
 def test_only_the_store_speaks_sql() -> None:
     wrong = [
         str(path.relative_to(ROOT))
@@ -162,7 +177,7 @@ def test_no_file_names_a_folder_of_a_developers_machine() -> None:
 def test_no_token_shaped_text_lies_in_the_repository() -> None:
     """Our own rules over our own files: examples are templates, so nothing real may be found with high confidence."""
     from detectors.engine import Engine
-    from detectors.rule import load_rules
+    from detectors.load import load_rules
 
     worker = Engine.build(load_rules()).worker()
 

@@ -51,8 +51,8 @@ def test_every_file_the_packages_read_is_inside(wheel: Path) -> None:
 
 def test_the_installed_monitor_finds_its_packs(installed: Path, tmp_path: Path) -> None:
     code = (
-        "import detectors.rule, monitor; from pathlib import Path;"
-        "print(Path(monitor.__file__).parent.parent); print(len(detectors.rule.load_rules()))"
+        "import detectors.load, monitor; from pathlib import Path;"
+        "print(Path(monitor.__file__).parent.parent); print(len(detectors.load.load_rules()))"
     )
     # -P: the folder it is started from is not on the path; the target comes first.
     answer = subprocess.run(

@@ -110,7 +110,7 @@ def _rules(config: Config) -> list[Finding]:
 
 def _rules_as_read(config: Config) -> list[Finding]:
     """What is wrong with the rules as far as reading them tells, without a state folder that may be the wrong one."""
-    from detectors.rule import load_rules
+    from detectors.load import load_rules
     from monitor.config import ConfigError
 
     try:

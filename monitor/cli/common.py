@@ -108,7 +108,7 @@ def started() -> None:
 
 def read_rules(config: Config) -> list[Rule]:
     """The rules the configuration asks for. Raises ConfigError with every problem."""
-    from detectors.rule import load_rules
+    from detectors.load import load_rules
 
     with rule_errors(config):
         return load_rules(config.rules.packs, config.rules.paths, config.rules.disable, config.state_dir / "cache")

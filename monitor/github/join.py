@@ -22,6 +22,7 @@ from monitor.model import Alert, Confidence, Finding, KnownAlert
 
 __all__ = ["FALLBACK_RULE", "Identity", "identity", "record"]
 
+SYSTEM = "GitHub"
 FALLBACK_RULE = "github-secret-scanning"
 UNKNOWN_VALUE = "(value not known)"
 
@@ -117,6 +118,7 @@ def record(
     labels = {**who.labels, **item.labels}
     alert = Alert(
         id=alert_id,
+        system=SYSTEM,
         source=source,
         url=item.url,
         fingerprint=who.fingerprint,

@@ -20,6 +20,7 @@ import structlog
 import watchfiles
 from pydantic import Field, ValidationInfo, field_validator
 
+from monitor.common.backoff import backoff
 from monitor.common.duration import Duration
 from monitor.intake import Intake, ScanError
 from monitor.model import Position
@@ -754,7 +755,7 @@ class FileSource:
         self._release(tail)  # a stale handle does not get better
         self._intake.degraded(text(tail.path), _unreadable(error))
         if not self._once:
-            self._later(tail, min(30.0, 0.5 * 2.0**tail.failures))
+            self._later(tail, backoff(tail.failures, 1.0, 30.0))
 
     async def _moved(self, tail: Tail) -> None:
         if tail.loose:

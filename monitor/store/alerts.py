@@ -22,7 +22,6 @@ __all__ = ["apply_alerts", "due_hooks", "enqueue", "known", "postpone", "write_b
 
 # GitHub can deliver again for three days; what comes later than this is read once more, which does no harm.
 REMEMBER_HOOKS = 7 * 86_400.0
-ACTOR = "github"
 
 
 def apply_alerts(connection: Connection, policy: Policy, batch: AlertBatch, now: float) -> int:
@@ -146,7 +145,14 @@ def _rename(
         # Resolved and not removed: a pager that rang for it must hear that it is over.
         note = f"the same secret as incident {target.id}, which holds its places now"
         ledger.apply_transition(
-            connection, policy, row.incident, "resolve", actor=ACTOR, resolution="wont_fix", note=note, now=now
+            connection,
+            policy,
+            row.incident,
+            "resolve",
+            actor=alert.system.lower(),
+            resolution="wont_fix",
+            note=note,
+            now=now,
         )
     joined = incident_from(connection.execute(select(incidents).where(incidents.c.id == target.id)).one())
     if joined.state != "resolved" and alert.state == "open" and not alert.quiet:
@@ -225,8 +231,10 @@ def _fold(
             current[alert.fingerprint] = changed[was.id] = change.incident
         if change.reason is None:
             continue
-        note = f"GitHub: {alert.url or alert.id} is {alert.resolution or alert.state}"
-        trail.append(ledger.audit_row(change.incident, was, change.reason, actor=ACTOR, note=note, now=now))
+        note = f"{alert.system}: {alert.url or alert.id} is {alert.resolution or alert.state}"
+        trail.append(
+            ledger.audit_row(change.incident, was, change.reason, actor=alert.system.lower(), note=note, now=now)
+        )
         loud = change.reason in ("escalated", "reopened")
         touched.append(
             groups.Touched(change.incident, _places(connection, alert) if loud else (), urgent=loud, everywhere=True)

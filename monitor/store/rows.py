@@ -11,6 +11,7 @@ from sqlalchemy import Connection, Row, Table, select
 from sqlalchemy.dialects import sqlite
 
 from monitor.common.notification import Location
+from monitor.common.text import clean as encodable
 from monitor.incidents import Incident
 from monitor.store.schema import findings, incidents
 
@@ -41,7 +42,7 @@ def clean(text: str) -> str:
     """Text both databases accept: no NUL, no lone surrogate (file names are bytes; Python smuggles them so)."""
     if text.isascii() and "\0" not in text:
         return text
-    return text.encode("utf-8", "backslashreplace").decode().replace("\0", "\\x00")
+    return encodable(text).replace("\0", "\\x00")
 
 
 def announce(connection: Connection) -> None:

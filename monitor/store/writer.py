@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 import threading
 import time
 import uuid
@@ -15,6 +14,7 @@ import structlog
 from sqlalchemy import Connection, delete, select
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
+from monitor.common.backoff import backoff
 from monitor.model import Position
 from monitor.store.database import Database, Failure, Recovery, StoreError, classify, explain
 from monitor.store.records import Commit
@@ -186,7 +186,7 @@ class Writer:
     def _write(self, jobs: list[_Job], positions: list[Position]) -> None:
         token = uuid.uuid4().hex
         unsure: list[tuple[_Job, Any, BaseException | None]] | None = None
-        delay = _RETRY_FIRST
+        failures = 0
         news = False
         while True:
             outcomes: list[tuple[_Job, Any, BaseException | None]] | None = None
@@ -223,15 +223,15 @@ class Writer:
                 self._fail(jobs, error)
                 return
             if trouble is not None:
+                failures += 1
                 self.stats.retries += 1
                 self._set_degraded(trouble)
                 self._database.forget_connections()
-                if self._abandon.wait(delay * random.uniform(0.7, 1.3)):  # noqa: S311 # jitter
+                if self._abandon.wait(backoff(failures, _RETRY_FIRST, _RETRY_LONGEST)):
                     self._fail(
                         jobs, StoreError(f"{self._database.name}: closed while it could not be written: {trouble}")
                     )
                     return
-                delay = min(delay * 2, _RETRY_LONGEST)
 
         self.stats.transactions += 1
         self.stats.commits += sum(isinstance(job.run, Commit) for job in jobs)

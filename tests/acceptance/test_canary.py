@@ -22,7 +22,7 @@ import typer
 
 from detectors.engine import Engine
 from detectors.fingerprint import fingerprint
-from detectors.rule import load_rules
+from detectors.load import load_rules
 from monitor.cli import COMMANDS, app
 from monitor.github.hook import signature
 from sinks import SINKS

@@ -7,8 +7,9 @@ import pytest
 
 from detectors.decode import _REGIONS
 from detectors.engine import Engine, Worker
+from detectors.load import load_rules
 from detectors.packfile import load_file
-from detectors.rule import Decoder, RuleError, load_rules
+from detectors.rule import Decoder, RuleError
 from detectors.syntax import compile_re2
 from tests.detectors.packs import GOOD, write
 

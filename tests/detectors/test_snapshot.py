@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from detectors import snapshot
-from detectors.rule import PACKS, Rule, load_rules
+from detectors.load import load_rules
+from detectors.rule import PACKS, Rule
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,8 @@ from urllib.parse import quote_from_bytes
 from hypothesis import strategies as st
 
 from detectors.engine import Engine, Match, _resolve
-from detectors.rule import Rule, load_rules
+from detectors.load import load_rules
+from detectors.rule import Rule
 from detectors.template import expand
 
 

@@ -177,6 +177,7 @@ def test_folding_in_any_order_gives_the_same_totals(seen: list[tuple[str, float]
 def an_alert(**changes: object) -> Alert:
     base = Alert(
         id="github.com/acme/web#1",
+        system="GitHub",
         source="github",
         url="https://github.test/1",
         fingerprint=FINGERPRINT,

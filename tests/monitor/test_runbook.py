@@ -5,7 +5,8 @@ from dataclasses import replace
 
 import pytest
 
-from detectors.rule import PACKS, load_rules
+from detectors.load import load_rules
+from detectors.rule import PACKS
 from monitor import runbook
 
 

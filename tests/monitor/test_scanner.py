@@ -12,7 +12,7 @@ import pytest
 
 from detectors.engine import Engine
 from detectors.fingerprint import fingerprint
-from detectors.rule import load_rules
+from detectors.load import load_rules
 from detectors.template import expand
 from monitor import scanner as module
 from monitor.intake import ScanError

@@ -7,7 +7,7 @@ from urllib.parse import quote
 import pytest
 
 from detectors.engine import Engine
-from detectors.rule import load_rules
+from detectors.load import load_rules
 from detectors.template import expand
 from monitor.model import Alert, Finding
 from monitor.scrub import WITHHELD, Scrubber
@@ -93,8 +93,8 @@ def test_a_finding_and_an_alert_are_cleaned_in_every_field(scrub: Scrubber) -> N
     assert not shown(repr(clean))
     assert clean.url is None  # it would lead nowhere
     alert = Alert(
-        id="a", source="s", url=url, fingerprint="f", provisional=False, severity="high", state="open", created=1.0,
-        updated=1.0, labels={"github": f"acme/{TOKEN}#1"},
+        id="a", system="GitHub", source="s", url=url, fingerprint="f", provisional=False, severity="high", state="open",
+        created=1.0, updated=1.0, labels={"github": f"acme/{TOKEN}#1"},
     )  # fmt: skip
     assert not shown(repr(scrub.alert(alert)))
     assert scrub.address("https://example.org/") == "https://example.org/"

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from detectors.rule import load_rules
+from detectors.load import load_rules
 
 Command = Callable[..., subprocess.CompletedProcess[str]]
 

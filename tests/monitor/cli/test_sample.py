@@ -7,7 +7,8 @@ from collections.abc import Callable
 import pytest
 
 from detectors.engine import Engine, Worker
-from detectors.rule import Rule, load_rules
+from detectors.load import load_rules
+from detectors.rule import Rule
 from monitor.cli.sample import one, worker_for
 
 Command = Callable[..., subprocess.CompletedProcess[str]]

@@ -14,8 +14,9 @@ import pytest
 
 from detectors.check import check_rules
 from detectors.engine import Engine
+from detectors.load import builtin_packs
 from detectors.packfile import load_file
-from detectors.rule import PACKS, builtin_packs
+from detectors.rule import PACKS
 from detectors.template import expand
 from tests.monitor.cli.conftest import ROOT, Command
 

@@ -7,7 +7,8 @@ import pytest
 
 from detectors.engine import Engine
 from detectors.fingerprint import fingerprint
-from detectors.rule import Rule, load_rules
+from detectors.load import load_rules
+from detectors.rule import Rule
 from detectors.template import expand
 from monitor.github.alerts import Place, item
 from monitor.github.join import FALLBACK_RULE, identity, record, rule_of_type

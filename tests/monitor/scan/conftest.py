@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pytest
 
 from detectors.engine import Engine
-from detectors.rule import load_rules
+from detectors.load import load_rules
 from detectors.template import expand
 
 KEY = b"k" * 32

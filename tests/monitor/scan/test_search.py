@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from detectors.engine import Engine
-from detectors.rule import load_rules
+from detectors.load import load_rules
 from detectors.template import expand
 from monitor.scan import search
 from monitor.scan.archive import Stream

@@ -16,6 +16,7 @@ SOURCE = "github"
 def alert(secret: object = "s", number: int = 1, **changes: Any) -> Alert:
     base = Alert(
         id=f"github.com/acme/web#{number}",
+        system="GitHub",
         source=SOURCE,
         url=f"https://github.test/acme/web/{number}",
         fingerprint=fingerprint(secret),
@@ -97,6 +98,13 @@ async def test_revoked_at_github_resolves_the_incident_and_tells(store: Store) -
     assert (await only(store)).state == "resolved"
     assert await reasons(store) == ["new", "resolved"]
     assert [entry.actor for entry in await store.history((await only(store)).id)] == ["monitor", "github"]
+
+
+async def test_an_alert_is_signed_by_the_system_it_comes_from(store: Store) -> None:
+    await take(store, alert(system="Vault"))
+    await take(store, alert(system="Vault", state="resolved", resolution="revoked", resolved=NOW, updated=NOW))
+    entry = (await store.history((await only(store)).id))[-1]
+    assert (entry.actor, entry.note.split(":")[0]) == ("vault", "Vault")
 
 
 async def test_seen_in_a_log_after_it_was_revoked_is_an_alarm_of_its_own(store: Store, clock: Clock) -> None:
