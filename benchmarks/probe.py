@@ -1,0 +1,126 @@
+"""Recall and false alarms on text that no rule was written from: `probe.txt`, templates by class of syntax.
+
+python -m benchmarks.probe [--misses] [--sealed]
+
+Half of the templates, chosen by a digest of their text, is sealed: it is measured with `--sealed` only, and its misses are
+never listed, so that no rule is written to suit it. Each template is expanded with several seeds, and is looked at bare
+and inside each form that a log gives it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import sys
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from detectors.check import FORMS
+from detectors.engine import Engine, Worker
+from detectors.rule import load_rules
+from detectors.template import expand
+
+__all__ = ["Case", "Score", "cases", "main", "measure"]
+
+SEEDS = {True: 3, False: 4}  # by whether there is a secret in it
+_BREAKS = str.maketrans({"¶": "\n", "⇥": "\t"})
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """A template. `secret`: whether it marks one, `sealed`: whether it is of the half that no one looks at."""
+
+    kind: str
+    template: str
+    secret: bool
+    sealed: bool
+
+
+@dataclass
+class Score:
+    """Counts of texts by class: `seen`, and `told` of which something was reported."""
+
+    seen: Counter[tuple[bool, str]] = field(default_factory=Counter)
+    told: Counter[tuple[bool, str]] = field(default_factory=Counter)
+    sure: int = 0  # false alarms above low confidence
+
+    def share(self, secret: bool) -> float:
+        """Of all texts with or without a secret, the share that something was reported of."""
+        seen = sum(n for (kind, _), n in self.seen.items() if kind is secret)
+        return sum(n for (kind, _), n in self.told.items() if kind is secret) / max(1, seen)
+
+
+def cases() -> Iterator[Case]:
+    """The templates of `probe.txt`."""
+    secret, kind = True, ""
+    for line in Path(__file__).with_name("probe.txt").read_text(encoding="utf-8").splitlines():
+        if line.startswith("=== "):
+            secret, kind = line[4] == "+", line[6:]
+        elif kind and line:
+            digest = hashlib.sha256(line.encode()).digest()
+            yield Case(kind, line.translate(_BREAKS), secret, digest[0] % 2 == 1)
+
+
+def found(worker: Worker, text: str, secret: str) -> list[str]:
+    """Confidences of what is reported of `text`; with a `secret` only of what covers most of it."""
+    data = text.encode()
+    matches = worker.scan(data)
+    if not secret:
+        return [match.confidence for match in matches]
+    whole = secret.encode()
+    start = data.find(whole)
+    out = []
+    for match in matches:
+        held = match.secret in whole and len(match.secret) * 5 >= len(whole) * 4
+        common = min(match.end, start + len(whole)) - max(match.start, start) if start >= 0 else 0
+        if held or whole in match.secret or common * 5 >= len(whole) * 4:
+            out.append(match.confidence)
+    return out
+
+
+def measure(worker: Worker, sealed: bool, wrapped: bool, misses: list[str] | None = None) -> Score:
+    """Score of the open or the sealed half. What went wrong is added to `misses` of the open half only."""
+    score = Score()
+    forms = FORMS if wrapped else {"": str}
+    for case in cases():
+        if case.sealed is not sealed:
+            continue
+        for seed in range(SEEDS[case.secret]):
+            text = expand(case.template, seed)
+            secret = text[text.find("«") + 1 : text.find("»")] if case.secret else ""
+            plain = text.replace("«", "").replace("»", "") if case.secret else text
+            for form, wrap in forms.items():
+                told = found(worker, wrap(plain), secret)
+                score.seen[case.secret, case.kind] += 1
+                score.told[case.secret, case.kind] += bool(told)
+                score.sure += not case.secret and any(it != "low" for it in told)
+                if misses is not None and not sealed and bool(told) is not case.secret:
+                    misses.append(f"{'missed' if case.secret else 'told'} {case.kind} {form} {seed}: {case.template!r}")
+    return score
+
+
+def main(arguments: list[str]) -> int:
+    """Print the shares by class. Returns 0."""
+    worker = Engine.build(load_rules()).worker()
+    sealed = "--sealed" in arguments
+    misses: list[str] | None = [] if "--misses" in arguments and not sealed else None
+    print(f"{'sealed' if sealed else 'open'} half")
+    for wrapped in (False, True):
+        score = measure(worker, sealed, wrapped, misses if not wrapped else None)
+        where = "in log lines" if wrapped else "raw"
+        for (secret, kind), seen in [] if sealed else score.seen.items():
+            share = score.told[secret, kind] / seen
+            print(f"  {'found' if secret else 'false'} {share:6.1%} of {seen:5} {kind}, {where}")
+        seen = {secret: sum(n for (kind, _), n in score.seen.items() if kind is secret) for secret in (True, False)}
+        print(
+            f"{where}: recall {score.share(True):.1%} of {seen[True]}, false {score.share(False):.1%} of {seen[False]}"
+            f", above low confidence {score.sure / max(1, seen[False]):.1%}"
+        )
+    for line in misses or ():
+        print(line)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
