@@ -18,7 +18,7 @@ from pathlib import Path
 
 from detectors.check import FORMS
 from detectors.engine import Engine, Worker
-from detectors.rule import load_rules
+from detectors.load import load_rules
 from detectors.template import expand
 
 __all__ = ["Case", "Score", "cases", "main", "measure"]

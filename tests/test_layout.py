@@ -182,8 +182,10 @@ def test_no_token_shaped_text_lies_in_the_repository() -> None:
     worker = Engine.build(load_rules()).worker()
 
     def template(path: Path, secret: bytes) -> bool:
-        # Packs are full of patterns and templates, which stand where a secret could.
-        return "packs" in path.parts and (b"}" in secret or secret.startswith(b"----") or len(secret) < 16)
+        # Packs and the probe are full of patterns and templates, which stand where a secret could.
+        return ("packs" in path.parts or path.name == "probe.txt") and (
+            b"}" in secret or secret.startswith(b"----") or len(secret) < 16
+        )
 
     wrong = [
         f"{path.relative_to(ROOT)}: {match.rule.id}: {match.masked}"
