@@ -365,7 +365,7 @@ class Daemon:
         registry.register(DaemonCollector(lambda: self.snapshot))
         hooks = github_hook.routes(
             lambda: self.config.sources,
-            self._store.enqueue_hook,
+            self._store.hooks.enqueue,
             lambda source, what: self.snapshot.malformed.update([(source, what)]),
         )
         application = web.build(
@@ -505,7 +505,7 @@ class SourceIntake:
         return await self._daemon.store.commit(clean, self._sealer.seal(positions))
 
     async def positions(self) -> Mapping[str, Mapping[str, Any]]:
-        return self._sealer.open(await self._daemon.store.positions(self._name))
+        return self._sealer.open(await self._daemon.store.positions.of(self._name))
 
     def missed(self, reason: str, count: int, path: str = "") -> None:
         self._daemon.snapshot.missed[self._name, reason] += count
@@ -541,19 +541,19 @@ class SourceIntake:
             again=tuple(again),
             summary=summary,
         )
-        return await self._daemon.store.record_alerts(batch)
+        return await self._daemon.store.alerts.record(batch)
 
     async def known_alerts(self, ids: Iterable[str]) -> Mapping[str, KnownAlert]:
-        return await self._daemon.store.known_alerts(ids)
+        return await self._daemon.store.alerts.known(ids)
 
     async def deliveries(self, limit: int = 50) -> Sequence[HookDelivery]:
-        return await self._daemon.store.due_hooks(self._name, limit)
+        return await self._daemon.store.hooks.due(self._name, limit)
 
     async def postpone(self, delivery: str, seconds: float) -> None:
-        await self._daemon.store.postpone_hook(delivery, seconds)
+        await self._daemon.store.hooks.postpone(delivery, seconds)
 
     async def write_backs(self, limit: int = 50) -> Sequence[WriteBack]:
-        return await self._daemon.store.write_backs(self._name, limit)
+        return await self._daemon.store.alerts.write_backs(self._name, limit)
 
     async def identify(self, text: bytes) -> Sequence[Finding]:
         return await self._daemon.scanner.identify(text)

@@ -170,10 +170,10 @@ class Delivery:
         Returns how many are left unsent after `timeout` seconds (None: waits for as long as it takes).
         """
         deadline = None if timeout is None else self._clock() + timeout
-        await self._store.tick(flush=True)
+        await self._store.groups.tick(flush=True)
         while True:
             self._wake.set()
-            left = await self._store.unsent()
+            left = await self._store.outbox.unsent()
             waiting = sum(len(channel.direct) for channel in self._channels.values())
             if left + waiting == 0 or (deadline is not None and self._clock() >= deadline):
                 return left
@@ -265,7 +265,7 @@ class Delivery:
             await asyncio.sleep(_POLL)
 
     async def _adopt(self) -> None:
-        released, orphans = await self._store.adopt(self._owner, list(self._channels))
+        released, orphans = await self._store.groups.adopt(self._owner, list(self._channels))
         if released:
             log.info("took over notifications that an earlier process had not finished", count=released)
         if orphans:
@@ -280,14 +280,14 @@ class Delivery:
             self._wake.clear()
             before, now = now, self._clock()
             if now < before - _CLOCK_SLACK:
-                await self._store.try_at_once()
+                await self._store.outbox.try_at_once()
             if now >= tidied + _TIDY_EVERY or now < tidied:
-                await self._store.tidy()
+                await self._store.outbox.tidy()
                 tidied = now
-            due, waiting = await self._store.agenda()
+            due, waiting = await self._store.groups.agenda()
             if due is not None and due <= now:
-                await self._store.tick()
-                due, waiting = await self._store.agenda()
+                await self._store.groups.tick()
+                due, waiting = await self._store.groups.agenda()
             soonest = [due] if due is not None else []
             for name, at in waiting.items():
                 if at > self._clock():
@@ -308,7 +308,7 @@ class Delivery:
             channel.wake.clear()
             if channel.stopping:
                 return
-            leased = await self._store.lease(channel.name, self._owner, self._send_timeout + _LEASE_SLACK)
+            leased = await self._store.outbox.lease(channel.name, self._owner, self._send_timeout + _LEASE_SLACK)
             if leased is None:
                 await channel.wake.wait()
                 continue
@@ -316,7 +316,7 @@ class Delivery:
 
     async def _deliver(self, channel: _Channel, leased: Leased) -> None:
         if channel.stopping:
-            await _surely(self._store.put_back(leased.id, self._owner, error=None))
+            await _surely(self._store.outbox.put_back(leased.id, self._owner, error=None))
             return
         notification = self._render(leased)
         try:
@@ -330,16 +330,16 @@ class Delivery:
             return
         except asyncio.CancelledError:
             # Shut down while sending: perhaps it arrived. A duplicate with the same id beats a miss.
-            await _parting(self._store.put_back(leased.id, self._owner, error=None))
+            await _parting(self._store.outbox.put_back(leased.id, self._owner, error=None))
             raise
         recovered = channel.stats.failing >= _SETTLED_FAILURES
         channel.stats.failing = 0
         channel.stats.sent += 1
         channel.stats.last_sent = self._clock()
-        await _surely(self._store.sent(leased.id, receipt))
+        await _surely(self._store.outbox.sent(leased.id, receipt))
         if recovered:
             log.info("the sink works again", sink=channel.name)
-            await self._store.try_at_once(channel.name)
+            await self._store.outbox.try_at_once(channel.name)
         # Whatever this key held back may go now.
         channel.wake.set()
 
@@ -358,7 +358,7 @@ class Delivery:
             wait=round(own, 1),
             error=str(error),
         )
-        await _surely(self._store.put_back(leased.id, self._owner, error=str(error), delay=own))
+        await _surely(self._store.outbox.put_back(leased.id, self._owner, error=str(error), delay=own))
 
     def _told(self, after: float) -> float:
         """The sink said when. A little later, so that not everybody returns at that instant, and never at once: with a
@@ -371,7 +371,7 @@ class Delivery:
         fallback = self._fallbacks.get(channel.name)
         if fallback not in self._channels:
             fallback = None
-        follower = await _surely(self._store.give_up(leased.id, str(error), fallback))
+        follower = await _surely(self._store.outbox.give_up(leased.id, str(error), fallback))
         log.error(
             "a sink refused a notification for good",
             sink=channel.name,

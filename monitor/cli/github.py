@@ -344,7 +344,7 @@ async def _incidents(config: Config, ids: Sequence[str]) -> Mapping[str, str]:
         return {}
     try:
         async with await Store.open(url, config.policy, repairs=False) as store:
-            return {name: known.incident for name, known in (await store.known_alerts(ids)).items()}
+            return {name: known.incident for name, known in (await store.alerts.known(ids)).items()}
     except StoreError as error:
         typer.echo(f"incidents are not shown: {error}", err=True)
         return {}

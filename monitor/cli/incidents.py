@@ -119,8 +119,8 @@ def list_incidents(
             "since": _since(since),
             "search": search,
         }
-        found = await store.incidents(**filters, limit=limit, locations=True)
-        total = len(found) if len(found) < limit else await store.count(**filters)
+        found = await store.incidents.find(**filters, limit=limit, locations=True)
+        total = len(found) if len(found) < limit else await store.incidents.count(**filters)
         return found, total
 
     nothing: tuple[list[Incident], int] = ([], 0)
@@ -158,8 +158,8 @@ def show(ref: IdArgument, form: FormatOption = Format.text, config: ConfigOption
     from monitor.incidents import next_command
 
     async def read(store: Store) -> tuple[Incident, list[AuditEntry]]:
-        incident = await store.incident(ref)
-        return incident, await store.history(incident.id)
+        incident = await store.incidents.get(ref)
+        return incident, await store.incidents.history(incident.id)
 
     settings = read_config(config)
     incident, history = _with_store(settings, read)
@@ -292,7 +292,9 @@ def _transition(
     async def apply(store: Store) -> None:
         for ref in refs:
             try:
-                done.append(await store.transition(ref, action, actor=actor, resolution=resolution, note=note))
+                done.append(
+                    await store.incidents.transition(ref, action, actor=actor, resolution=resolution, note=note)
+                )
             except (LookupError, TransitionError) as error:
                 problems.append(str(error))
 

@@ -1,4 +1,4 @@
-"""Inside a transaction: alerts of another system, what they do to incidents, and the hooks that announce them."""
+"""Alerts of another system, and what they do to incidents."""
 
 from __future__ import annotations
 
@@ -7,25 +7,47 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from sqlalchemy import Connection, Row, bindparam, delete, func, insert, select, update
+from sqlalchemy import Connection, Row, delete, func, insert, select, update
 
 from monitor.common.severity import SEVERITIES, Severity, rank
 from monitor.incidents import Change, Incident, fold_alert
-from monitor.model import Alert, Finding, HookDelivery, KnownAlert, WriteBack
-from monitor.routing import Policy
-from monitor.store import groups, ledger, outbox
+from monitor.model import Alert, Finding, KnownAlert, WriteBack
+from monitor.store import findings as findings_room
+from monitor.store import groups
+from monitor.store.hooks import settle
+from monitor.store.incidents import audit_row, change_state, update_incidents
+from monitor.store.outbox import add_notice
 from monitor.store.records import AlertBatch, Commit, Notice
 from monitor.store.rows import chunks, clean, incident_columns, incident_from, insert_into
-from monitor.store.schema import alerts, audit, findings, hooks, incidents, members
+from monitor.store.schema import alerts, audit, findings, incidents, members
+from monitor.store.transaction import Desk, Transaction
 
-__all__ = ["apply_alerts", "due_hooks", "enqueue", "known", "postpone", "write_backs"]
-
-# GitHub can deliver again for three days; what comes later than this is read once more, which does no harm.
-REMEMBER_HOOKS = 7 * 86_400.0
+__all__ = ["Alerts"]
 
 
-def apply_alerts(connection: Connection, policy: Policy, batch: AlertBatch, now: float) -> int:
+class Alerts:
+    """The face of the alerts."""
+
+    def __init__(self, desk: Desk) -> None:
+        self._desk = desk
+
+    async def record(self, batch: AlertBatch) -> int:
+        """Alerts with their findings, positions and hooks in one transaction; returns how many findings were new."""
+        return await self._desk.write(lambda tx: _record(tx, batch), durable=True)
+
+    async def known(self, ids: Iterable[str]) -> dict[str, KnownAlert]:
+        """Those of `ids` that were recorded."""
+        wanted = list(ids)
+        return await self._desk.read(lambda connection: _known(connection, wanted))
+
+    async def write_backs(self, source: str, limit: int = 50) -> list[WriteBack]:
+        """Alerts open where they came from whose incident is resolved as revoked."""
+        return await self._desk.read(lambda connection: _write_backs(connection, source, limit))
+
+
+def _record(tx: Transaction, batch: AlertBatch) -> int:
     """Findings, alerts, positions and hooks of one batch; returns how many findings were new."""
+    connection = tx.connection
     before = _rows(connection, [alert.id for alert in batch.alerts])
     taken = [_settled(alert, before.get(alert.id)) for alert in batch.alerts if _newer(alert, before.get(alert.id))]
     current = {alert.id: alert for alert in taken}
@@ -37,25 +59,22 @@ def apply_alerts(connection: Connection, policy: Policy, batch: AlertBatch, now:
     for alert in current.values():
         row = before.get(alert.id)
         if row is not None and row.fingerprint != alert.fingerprint:
-            _rename(connection, policy, alert, row, [one for one in found if one.generation == alert.id], now=now)
+            _rename(tx, alert, row, [one for one in found if one.generation == alert.id])
 
     quiet = {alert.id for alert in current.values() if alert.quiet or alert.state == "resolved"}
     quiet -= _worse(connection, [alert for alert in current.values() if alert.quiet], before)
-    ingested = ledger.apply_commits(
-        connection,
-        policy,
+    ingested = findings_room.record(
+        tx,
         [
             Commit([finding for finding in found if finding.generation not in quiet], tuple(batch.positions)),
             Commit([finding for finding in found if finding.generation in quiet], notify=False),
         ],
-        (),
-        now,
     )
     _store(connection, current.values())
-    _fold(connection, policy, current.values(), before, now)
-    _hooks(connection, batch, now)
+    _fold(tx, current.values(), before)
+    settle(tx, batch.handled, batch.again)
     if batch.summary is not None and (notice := _summary(connection, batch.source, batch.summary)) is not None:
-        outbox.add_notice(connection, policy, notice, now)
+        add_notice(tx, notice)
     return sum(ingested.new)
 
 
@@ -97,13 +116,12 @@ def _rows(connection: Connection, ids: Iterable[str]) -> dict[str, Row[Any]]:
     return found
 
 
-def _rename(
-    connection: Connection, policy: Policy, alert: Alert, row: Row[Any], found: Sequence[Finding], *, now: float
-) -> None:
+def _rename(tx: Transaction, alert: Alert, row: Row[Any], found: Sequence[Finding]) -> None:
     """The value of an alert has become known: its findings move to the incident of the value.
 
     When that does not exist yet, the incident by place becomes it and keeps its id, its history and its pages.
     """
+    connection = tx.connection
     own = (findings.c.incident == row.incident) & (findings.c.generation == clean(alert.id))
     size, first, last = connection.execute(
         select(func.count(), func.min(findings.c.time), func.max(findings.c.time)).where(own)
@@ -144,19 +162,11 @@ def _rename(
     if alone and state != "resolved":
         # Resolved and not removed: a pager that rang for it must hear that it is over.
         note = f"the same secret as incident {target.id}, which holds its places now"
-        ledger.apply_transition(
-            connection,
-            policy,
-            row.incident,
-            "resolve",
-            actor=alert.system.lower(),
-            resolution="wont_fix",
-            note=note,
-            now=now,
-        )
+        actor = alert.system.lower()
+        change_state(tx, row.incident, "resolve", actor=actor, resolution="wont_fix", note=note)
     joined = incident_from(connection.execute(select(incidents).where(incidents.c.id == target.id)).one())
     if joined.state != "resolved" and alert.state == "open" and not alert.quiet:
-        groups.enrol(connection, policy, [groups.Touched(joined, _places(connection, alert))], now)
+        groups.enrol(tx, [groups.Touched(joined, _places(connection, alert))])
 
 
 def _store(connection: Connection, taken: Iterable[Alert]) -> None:
@@ -203,9 +213,8 @@ def _incidents(connection: Connection, taken: Iterable[Alert]) -> dict[str, Row[
     return found
 
 
-def _fold(
-    connection: Connection, policy: Policy, taken: Iterable[Alert], before: Mapping[str, Row[Any]], now: float
-) -> None:
+def _fold(tx: Transaction, taken: Iterable[Alert], before: Mapping[str, Row[Any]]) -> None:
+    connection = tx.connection
     rows = _incidents(connection, taken)
     current = {print_: incident_from(row) for print_, row in rows.items()}
     ends = [alert for alert in taken if alert.state == "resolved"]
@@ -232,18 +241,17 @@ def _fold(
         if change.reason is None:
             continue
         note = f"{alert.system}: {alert.url or alert.id} is {alert.resolution or alert.state}"
-        trail.append(
-            ledger.audit_row(change.incident, was, change.reason, actor=alert.system.lower(), note=note, now=now)
-        )
+        actor = alert.system.lower()
+        trail.append(audit_row(change.incident, was, change.reason, actor=actor, note=note, now=tx.now))
         loud = change.reason in ("escalated", "reopened")
         touched.append(
             groups.Touched(change.incident, _places(connection, alert) if loud else (), urgent=loud, everywhere=True)
         )
     kept = {row.id: row.kept for row in rows.values()}
-    ledger.update_incidents(connection, [{**incident_columns(one), "kept": kept[one.id]} for one in changed.values()])
+    update_incidents(connection, [{**incident_columns(one), "kept": kept[one.id]} for one in changed.values()])
     if trail:
         connection.execute(insert(audit), trail)
-    groups.enrol(connection, policy, touched, now)
+    groups.enrol(tx, touched)
 
 
 def _places(connection: Connection, alert: Alert) -> tuple[tuple[str, str], ...]:
@@ -296,57 +304,7 @@ def _summary(connection: Connection, source: str, title: str) -> Notice | None:
     return Notice(title, text, "info", key=f"alerts:{source}")
 
 
-# Hooks
-
-
-def _hooks(connection: Connection, batch: AlertBatch, now: float) -> None:
-    if batch.again:
-        rows = [_hook_row(delivery, now) for delivery in batch.again]
-        connection.execute(insert_into(connection, hooks).on_conflict_do_nothing(index_elements=[hooks.c.id]), rows)
-    if batch.handled:
-        done = update(hooks).where(hooks.c.id == bindparam("_id")).values(done_at=now)
-        connection.execute(done, [{"_id": clean(name)} for name in batch.handled])
-        connection.execute(delete(hooks).where(hooks.c.done_at < now - REMEMBER_HOOKS))
-
-
-def _hook_row(delivery: HookDelivery, now: float) -> dict[str, Any]:
-    return {
-        "id": clean(delivery.id),
-        "source": clean(delivery.source),
-        "event": clean(delivery.event),
-        "repo": clean(delivery.repo),
-        "number": delivery.number,
-        "due": delivery.due or now,
-        "attempts": delivery.attempts,
-        "received_at": now,
-        "done_at": None,
-    }
-
-
-def enqueue(connection: Connection, delivery: HookDelivery, now: float) -> bool:
-    """Note a hook; False when one of its id is known."""
-    statement = insert_into(connection, hooks).on_conflict_do_nothing(index_elements=[hooks.c.id])
-    return connection.execute(statement.returning(hooks.c.id), [_hook_row(delivery, now)]).first() is not None
-
-
-def postpone(connection: Connection, delivery: str, until: float) -> None:
-    connection.execute(
-        update(hooks).where(hooks.c.id == clean(delivery)).values(due=until, attempts=hooks.c.attempts + 1)
-    )
-
-
-def due_hooks(connection: Connection, source: str, now: float, limit: int) -> list[HookDelivery]:
-    query = select(hooks).where(hooks.c.source == clean(source), hooks.c.done_at.is_(None), hooks.c.due <= now)
-    return [
-        HookDelivery(row.id, row.source, row.event, row.repo, row.number, row.due, row.attempts)
-        for row in connection.execute(query.order_by(hooks.c.due, hooks.c.id).limit(limit))
-    ]
-
-
-# Questions
-
-
-def known(connection: Connection, ids: Iterable[str]) -> dict[str, KnownAlert]:
+def _known(connection: Connection, ids: Iterable[str]) -> dict[str, KnownAlert]:
     about = incidents.c
     query = select(alerts, about.rule, about.name, about.masked, about.confidence, about.runbook).join(
         incidents, about.id == alerts.c.incident
@@ -361,7 +319,7 @@ def known(connection: Connection, ids: Iterable[str]) -> dict[str, KnownAlert]:
     return found
 
 
-def write_backs(connection: Connection, source: str, limit: int) -> list[WriteBack]:
+def _write_backs(connection: Connection, source: str, limit: int) -> list[WriteBack]:
     query = (
         select(alerts.c.id, alerts.c.incident)
         .join(incidents, incidents.c.id == alerts.c.incident)

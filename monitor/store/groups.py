@@ -1,10 +1,10 @@
-"""Inside a transaction: which groups an incident belongs to, and what goes into the outbox because of it."""
+"""Groups: which of them an incident belongs to, and what goes into the outbox because of it."""
 
 from __future__ import annotations
 
 import json
 import secrets
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -13,11 +13,12 @@ from sqlalchemy import Connection, Row, and_, bindparam, delete, func, insert, n
 from monitor.common.severity import worst
 from monitor.incidents import Incident
 from monitor.routing import Group, Member, Policy, Route, Target, Told, digest_hold, labels, needs_notify, stronger
-from monitor.store.outbox import new_row
-from monitor.store.rows import announce, chunks, incident_from, insert_into
+from monitor.store.outbox import LONGEST_WAIT, abandon, new_row, release_lost, soonest, try_at_once
+from monitor.store.rows import chunks, incident_from, insert_into
 from monitor.store.schema import groups, incidents, members, outbox
+from monitor.store.transaction import Desk, Transaction
 
-__all__ = ["Touched", "enrol", "next_due", "reconsider", "reconsider_due", "reconsider_later", "rehome"]
+__all__ = ["Groups", "Touched", "enrol", "next_due", "reconsider"]
 
 _CLOCK_SLACK = 60.0
 _AT_A_TIME = 200  # groups decided in one transaction of the tick
@@ -36,25 +37,63 @@ class Touched:
     everywhere: bool = False
 
 
-def enrol(connection: Connection, policy: Policy, touched: Sequence[Touched], now: float) -> None:
+class Groups:
+    """The face of the groups."""
+
+    def __init__(self, desk: Desk) -> None:
+        self._desk = desk
+
+    async def tick(self, *, flush: bool = False) -> None:
+        """Put into the outbox what has become due; `flush`: also what is still held back for its group."""
+        more = True
+        while more:
+            more = await self._desk.write(lambda tx: reconsider_due(tx, flush=flush), durable=True)
+
+    async def next_due(self) -> float | None:
+        """When a group must be looked at again."""
+        return await self._desk.read(next_due)
+
+    async def agenda(self) -> tuple[float | None, Mapping[str, float]]:
+        """`next_due`, and sink → when it has something to send, in one read: it is asked for every second."""
+        return await self._desk.read(lambda connection: (next_due(connection), soonest(connection)))
+
+    async def adopt(self, owner: str, sinks: Collection[str]) -> tuple[int, int]:
+        """At start and reload: take over leases of the dead, and what waits for sinks that are gone.
+
+        The latter goes to the sinks that the routes name now. Returns both numbers. Every group that is still alive
+        is looked at anew, because routes and silences may have changed.
+        """
+
+        def run(tx: Transaction) -> tuple[int, int]:
+            released = release_lost(tx, owner)
+            try_at_once(tx, beyond=LONGEST_WAIT)  # from before the clock was put back
+            orphans = abandon(tx, sinks)
+            rehome(tx, orphans)
+            reconsider_later(tx)
+            return released, len(orphans)
+
+        return await self._desk.write(run, durable=True)
+
+
+def enrol(tx: Transaction, touched: Sequence[Touched]) -> None:
     """Put the incidents into the groups that the routes name, and decide about each group."""
     if not touched:
         return
-    work = _Enrolment(connection, policy, now)
+    work = _Enrolment(tx)
     work.load(touched)
     for item in touched:
         work.place(item)
     work.write()
     if work.created or work.due:
-        announce(connection)
-    reconsider(connection, policy, work.ready(), now)
+        tx.announce()
+    reconsider(tx, work.ready())
 
 
 class _Enrolment:
     """The bookkeeping of one `enrol`: everything is read first, decided in memory, and written in bulk."""
 
-    def __init__(self, connection: Connection, policy: Policy, now: float) -> None:
-        self.connection, self.policy, self.now = connection, policy, now
+    def __init__(self, tx: Transaction) -> None:
+        self.connection, self.policy, self.now = tx.connection, tx.policy, tx.now
         self.mine: dict[str, list[Row[Any]]] = {}  # incident → its memberships with their groups
         self.known: dict[tuple[str, str], Row[Any]] = {}  # (sink, key) → group
         self.created: dict[tuple[str, str], dict[str, Any]] = {}
@@ -211,46 +250,45 @@ class _Enrolment:
         return sorted(self.decide)
 
 
-def rehome(connection: Connection, policy: Policy, orphans: Sequence[Row[Any]], now: float) -> None:
+def rehome(tx: Transaction, orphans: Sequence[Row[Any]]) -> None:
     """Notifications whose sink is gone: their incidents go where the routes lead now, unless that sink knows them."""
     ids = {incident for row in orphans for incident in json.loads(row.incidents)}
     touched = []
     for chunk in chunks(ids):
         places: dict[str, dict[tuple[str, str], None]] = {}
         query = select(members.c.incident, members.c.source, members.c.path).where(members.c.incident.in_(chunk))
-        for row in connection.execute(query):
+        for row in tx.connection.execute(query):
             places.setdefault(row.incident, {})[row.source, row.path] = None
-        found = connection.execute(select(incidents).where(incidents.c.id.in_(list(places))))
+        found = tx.connection.execute(select(incidents).where(incidents.c.id.in_(list(places))))
         touched += [Touched(incident_from(row), tuple(places[row.id])) for row in found]
-    enrol(connection, policy, touched, now)
+    enrol(tx, touched)
 
 
-def reconsider_due(connection: Connection, policy: Policy, now: float, *, flush: bool = False) -> bool:
+def reconsider_due(tx: Transaction, *, flush: bool = False) -> bool:
     """Decide about groups whose time has come; `flush`: also about those never told and still held back.
 
     True when there may be more.
     """
-    query = select(groups.c.id).where(_is_due(now))
+    query = select(groups.c.id).where(_is_due(tx.now))
     if flush:
         query = select(groups.c.id).where(
-            or_(_is_due(now), and_(groups.c.sent_at.is_(None), groups.c.due_at.is_not(None)))
+            or_(_is_due(tx.now), and_(groups.c.sent_at.is_(None), groups.c.due_at.is_not(None)))
         )
-    ids = list(connection.execute(query.order_by(groups.c.due_at).limit(_AT_A_TIME)).scalars())
-    reconsider(connection, policy, ids, now, flush=flush)
+    ids = list(tx.connection.execute(query.order_by(groups.c.due_at).limit(_AT_A_TIME)).scalars())
+    reconsider(tx, ids, flush=flush)
     return len(ids) == _AT_A_TIME
 
 
-def reconsider_later(connection: Connection, now: float) -> None:
+def reconsider_later(tx: Transaction) -> None:
     """The policy may have changed (an interval, a silence that was taken back): look at all that is still alive."""
     alive = (
         select(members.c.group)
         .join(incidents, incidents.c.id == members.c.incident)
         .where(members.c.group == groups.c.id, incidents.c.state != "resolved")
     )
-    connection.execute(
-        update(groups).where(or_(groups.c.due_at.is_(None), groups.c.due_at > now), alive.exists()).values(due_at=now)
-    )
-    announce(connection)
+    later = or_(groups.c.due_at.is_(None), groups.c.due_at > tx.now)
+    tx.connection.execute(update(groups).where(later, alive.exists()).values(due_at=tx.now))
+    tx.announce()
 
 
 def next_due(connection: Connection) -> float | None:
@@ -258,10 +296,10 @@ def next_due(connection: Connection) -> float | None:
     return connection.execute(select(func.min(groups.c.due_at))).scalar()
 
 
-def reconsider(connection: Connection, policy: Policy, ids: Iterable[int], now: float, *, flush: bool = False) -> None:
+def reconsider(tx: Transaction, ids: Iterable[int], *, flush: bool = False) -> None:
     """Decide about these groups and put into the outbox what their sinks must be told."""
     for chunk in chunks(ids):
-        _reconsider(connection, policy, chunk, now, flush)
+        _reconsider(tx, chunk, flush)
 
 
 def _is_due(now: float) -> Any:
@@ -269,7 +307,8 @@ def _is_due(now: float) -> Any:
     return or_(groups.c.due_at <= now, and_(groups.c.sent_at > now + _CLOCK_SLACK, groups.c.due_at.is_not(None)))
 
 
-def _reconsider(connection: Connection, policy: Policy, ids: list[int], now: float, flush: bool) -> None:
+def _reconsider(tx: Transaction, ids: list[int], flush: bool) -> None:
+    connection, policy, now = tx.connection, tx.policy, tx.now
     rows = {row.id: row for row in connection.execute(select(groups).where(groups.c.id.in_(ids)))}
     inside: dict[int, list[tuple[Incident, Row[Any], Member]]] = {id_: [] for id_ in rows}
     query = (
@@ -359,7 +398,7 @@ def _reconsider(connection: Connection, policy: Policy, ids: list[int], now: flo
 
     if added:
         connection.execute(insert(outbox), added)
-        announce(connection)
+        tx.announce()
     if told_rows:
         connection.execute(
             update(members)

@@ -1,44 +1,128 @@
-"""Inside a transaction: the outbox. pending → leased → sent | dead; a lease that runs out is pending again."""
+"""The outbox: pending → leased → sent | dead; a lease that runs out is pending again."""
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import json
 import os
 import socket
 import uuid
 from collections.abc import Collection, Mapping, Sequence
+from concurrent.futures import Future
 from typing import Any
 
 from sqlalchemy import Connection, Row, and_, delete, exists, func, insert, or_, select, update
 
 from monitor.common.notification import Reason, Receipt
 from monitor.common.severity import Severity
-from monitor.routing import Policy
-from monitor.store.records import Leased, Notice
-from monitor.store.rows import announce, clean, insert_into, load_incidents
+from monitor.store.database import StoreError
+from monitor.store.records import Leased, Notice, OutboxEntry
+from monitor.store.rows import clean, insert_into, load_incidents
 from monitor.store.schema import outbox, receipts, unsent
+from monitor.store.transaction import Desk, Transaction
 
 __all__ = [
     "LONGEST_WAIT",
+    "Outbox",
     "abandon",
     "add_notice",
-    "give_up",
-    "lease",
     "new_row",
     "owner_name",
-    "put_back",
     "release_lost",
-    "render",
-    "requeue",
-    "sent",
     "soonest",
-    "tidy",
     "try_at_once",
 ]
 
 LONGEST_WAIT = 3700.0  # seconds: a Retry-After is cut to an hour
 KEEP_SENT, KEEP_SENT_ROWS = 7 * 86_400.0, 10_000
 KEEP_DEAD = 90 * 86_400.0
+_LONGEST_LIST = 10_000
+
+
+class Outbox:
+    """The face of the outbox: what delivery and people do with notifications."""
+
+    def __init__(self, desk: Desk) -> None:
+        self._desk = desk
+
+    async def notify(self, notice: Notice) -> list[str]:
+        """Put a notice in; returns the ids of its notifications."""
+        return await self._desk.write(lambda tx: add_notice(tx, notice), durable=True)
+
+    async def lease(self, sink: str, owner: str, ttl: float) -> Leased | None:
+        """The next notification for `sink`, ours for `ttl` seconds."""
+
+        def give_back(job: Future[Leased | None]) -> None:
+            leased = None if job.cancelled() or job.exception() else job.result()
+            if leased:
+                with contextlib.suppress(StoreError):  # closed: the next start sees whose it is
+                    self._desk.submit(lambda tx: _put_back(tx, leased.id, owner, error=None, delay=0.0))
+
+        job = self._desk.submit(lambda tx: _lease(tx, sink, owner, ttl))
+        try:
+            return await asyncio.wrap_future(job)
+        except asyncio.CancelledError:
+            # If it was being written, it is taken all the same: nobody else would send it until the lease runs out.
+            job.add_done_callback(give_back)
+            raise
+
+    async def sent(self, id_: str, receipt: Receipt | None) -> None:
+        """Done. The receipt is kept for the updates of the same group; none leaves the one before."""
+        await self._desk.write(lambda tx: _sent(tx, id_, receipt))
+
+    async def put_back(self, id_: str, owner: str, *, error: str | None, delay: float = 0.0) -> None:
+        """Try again after `delay` seconds. `error` None: it was not tried."""
+        await self._desk.write(lambda tx: _put_back(tx, id_, owner, error=error, delay=delay))
+
+    async def give_up(self, id_: str, error: str, fallback: str | None) -> str | None:
+        """Dead letter; returns the id of the notification for the fallback, if there is one that has not refused it."""
+        return await self._desk.write(lambda tx: _give_up(tx, id_, error, fallback), durable=True)
+
+    async def requeue(self, id_: str) -> bool:
+        """Try a dead letter again. False: there is none of this id."""
+        return await self._desk.write(lambda tx: _requeue(tx, id_), durable=True)
+
+    async def try_at_once(self, sink: str | None = None) -> None:
+        """The sink works again, or (None: all of them) the clock was put back: nothing waits for it any longer."""
+        await self._desk.write(lambda tx: try_at_once(tx, sink=sink))
+
+    async def tidy(self) -> int:
+        """Forget old rows; returns how many."""
+        return await self._desk.write(_tidy)
+
+    async def waiting(self) -> Mapping[str, float]:
+        """Sink → when it has something to send (seconds since the epoch)."""
+        return await self._desk.read(soonest)
+
+    async def unsent(self) -> int:
+        """Notifications that are neither sent nor given up."""
+        query = select(func.count()).where(unsent())
+        return await self._desk.read(lambda connection: connection.execute(query).scalar_one())
+
+    async def list(self, *, states: Collection[str] = (), limit: int = 100) -> Sequence[OutboxEntry]:
+        """Notifications, newest first."""
+        query = select(outbox)
+        if states:
+            query = query.where(outbox.c.state.in_(tuple(states)))
+        query = query.order_by(outbox.c.seq.desc()).limit(min(limit, _LONGEST_LIST))
+        return await self._desk.read(lambda connection: [_entry(row) for row in connection.execute(query)])
+
+
+def _entry(row: Row[Any]) -> OutboxEntry:
+    return OutboxEntry(
+        id=row.id,
+        sink=row.sink,
+        reason=row.reason,
+        state=row.state,
+        incidents=tuple(json.loads(row.incidents)),
+        title=row.title,
+        created_at=row.created_at,
+        next_at=row.next_at,
+        attempts=row.attempts,
+        error=row.error,
+        finished_at=row.finished_at,
+    )
 
 
 def new_row(
@@ -70,13 +154,13 @@ def new_row(
     }
 
 
-def add_notice(connection: Connection, policy: Policy, notice: Notice, now: float) -> list[str]:
+def add_notice(tx: Transaction, notice: Notice) -> list[str]:
     """One row for each sink; returns their ids."""
     names = notice.sinks
     if names is None:
         seen = {"severity": notice.severity, "rule": notice.reason, "name": notice.title, "state": "open"}
         # Routes are written for incidents. When none takes it, everybody hears it: silence would hide trouble.
-        names = tuple(dict.fromkeys(target.sink for target in policy.targets(seen, notice.key))) or policy.sinks
+        names = tuple(dict.fromkeys(target.sink for target in tx.policy.targets(seen, notice.key))) or tx.policy.sinks
     rows = [
         new_row(
             sink=sink,
@@ -84,15 +168,15 @@ def add_notice(connection: Connection, policy: Policy, notice: Notice, now: floa
             reason=notice.reason,
             incidents=notice.incidents,
             severity=notice.severity,
-            now=now,
+            now=tx.now,
             title=notice.title,
             text=notice.text,
         )
         for sink in names
     ]
     if rows:
-        connection.execute(insert(outbox), rows)
-        announce(connection)
+        tx.connection.execute(insert(outbox), rows)
+        tx.announce()
     return [row["id"] for row in rows]
 
 
@@ -101,7 +185,7 @@ def owner_name() -> str:
     return f"{socket.gethostname()}:{os.getpid()}:{uuid.uuid4().hex[:8]}"
 
 
-def lease(connection: Connection, sink: str, owner: str, ttl: float, now: float) -> Row[Any] | None:
+def _lease(tx: Transaction, sink: str, owner: str, ttl: float) -> Leased | None:
     """Take the next notification of `sink` that may be sent now.
 
     Those of one key keep their order; others pass one that is backing off.
@@ -115,20 +199,19 @@ def lease(connection: Connection, sink: str, owner: str, ttl: float, now: float)
     )
     query = (
         select(outbox)
-        .where(outbox.c.sink == sink, unsent(), outbox.c.next_at <= now, _sendable(now), ~blocked)
+        .where(outbox.c.sink == sink, unsent(), outbox.c.next_at <= tx.now, _sendable(tx.now), ~blocked)
         .order_by(outbox.c.next_at, outbox.c.seq)
         .limit(1)
     )
-    row = connection.execute(query).first()
+    row = tx.connection.execute(query).first()
     if row is None:
         return None
-    connection.execute(
-        update(outbox).where(outbox.c.id == row.id).values(state="leased", leased_until=now + ttl, owner=owner)
-    )
-    return row
+    taken = {"state": "leased", "leased_until": tx.now + ttl, "owner": owner}
+    tx.connection.execute(update(outbox).where(outbox.c.id == row.id).values(**taken))
+    return _render(tx.connection, row)
 
 
-def render(connection: Connection, row: Row[Any]) -> Leased:
+def _render(connection: Connection, row: Row[Any]) -> Leased:
     """The leased row with its incidents and receipt as they are now."""
     receipt = connection.execute(
         select(receipts.c.receipt).where(receipts.c.sink == row.sink, receipts.c.key == row.key)
@@ -149,21 +232,21 @@ def render(connection: Connection, row: Row[Any]) -> Leased:
     )
 
 
-def sent(connection: Connection, id_: str, receipt: Receipt | None, now: float) -> None:
+def _sent(tx: Transaction, id_: str, receipt: Receipt | None) -> None:
     """Done. The receipt is kept for the updates of the same group; none leaves the one before."""
-    row = connection.execute(select(outbox.c.sink, outbox.c.key).where(outbox.c.id == id_)).first()
+    row = tx.connection.execute(select(outbox.c.sink, outbox.c.key).where(outbox.c.id == id_)).first()
     if row is None:
         return
-    connection.execute(
+    tx.connection.execute(
         update(outbox)
         .where(outbox.c.id == id_)
-        .values(state="sent", leased_until=None, owner=None, finished_at=now, error=None)
+        .values(state="sent", leased_until=None, owner=None, finished_at=tx.now, error=None)
     )
     if receipt:
-        statement = insert_into(connection, receipts).values(
-            sink=row.sink, key=row.key, receipt=json.dumps(dict(receipt)), at=now
+        statement = insert_into(tx.connection, receipts).values(
+            sink=row.sink, key=row.key, receipt=json.dumps(dict(receipt)), at=tx.now
         )
-        connection.execute(
+        tx.connection.execute(
             statement.on_conflict_do_update(
                 index_elements=[receipts.c.sink, receipts.c.key],
                 set_={"receipt": statement.excluded.receipt, "at": statement.excluded.at},
@@ -171,30 +254,29 @@ def sent(connection: Connection, id_: str, receipt: Receipt | None, now: float) 
         )
 
 
-def put_back(connection: Connection, id_: str, owner: str, *, error: str | None, next_at: float) -> None:
+def _put_back(tx: Transaction, id_: str, owner: str, *, error: str | None, delay: float) -> None:
     """After a failure (`error`), or unsent at shutdown (None: counts for nothing)."""
-    values: dict[str, Any] = {"state": "pending", "leased_until": None, "owner": None, "next_at": next_at}
+    values: dict[str, Any] = {"state": "pending", "leased_until": None, "owner": None, "next_at": tx.now + delay}
     if error is not None:
         values |= {"error": clean(error), "attempts": outbox.c.attempts + 1}
     # Only while the lease is still ours: after it ran out, somebody else may have it, or have sent it.
-    connection.execute(
-        update(outbox).where(outbox.c.id == id_, outbox.c.state == "leased", outbox.c.owner == owner).values(**values)
-    )
+    ours = (outbox.c.id == id_, outbox.c.state == "leased", outbox.c.owner == owner)
+    tx.connection.execute(update(outbox).where(*ours).values(**values))
 
 
-def give_up(connection: Connection, id_: str, error: str, fallback: str | None, now: float) -> str | None:
+def _give_up(tx: Transaction, id_: str, error: str, fallback: str | None) -> str | None:
     """Dead letter; the fallback gets a notification of its own. Returns its id."""
-    row = connection.execute(select(outbox).where(outbox.c.id == id_)).first()
+    row = tx.connection.execute(select(outbox).where(outbox.c.id == id_)).first()
     if row is None or row.state == "sent":
         return None
-    connection.execute(
+    tx.connection.execute(
         update(outbox)
         .where(outbox.c.id == id_)
         .values(
             state="dead",
             leased_until=None,
             owner=None,
-            finished_at=now,
+            finished_at=tx.now,
             error=clean(error),
             attempts=outbox.c.attempts + 1,
         )
@@ -208,67 +290,67 @@ def give_up(connection: Connection, id_: str, error: str, fallback: str | None, 
         reason=row.reason,
         incidents=json.loads(row.incidents),
         severity=row.severity,
-        now=now,
+        now=tx.now,
         title=row.title,
         text=row.text,
         tried=tried,
     )
-    connection.execute(insert(outbox), [follower])
-    announce(connection)
+    tx.connection.execute(insert(outbox), [follower])
+    tx.announce()
     return str(follower["id"])
 
 
-def requeue(connection: Connection, id_: str, now: float) -> bool:
+def _requeue(tx: Transaction, id_: str) -> bool:
     """A dead letter is tried again."""
-    result = connection.execute(
+    result = tx.connection.execute(
         update(outbox)
         .where(outbox.c.id == id_, outbox.c.state == "dead")
-        .values(state="pending", finished_at=None, next_at=now)
+        .values(state="pending", finished_at=None, next_at=tx.now)
     )
-    announce(connection)
+    tx.announce()
     return result.rowcount == 1
 
 
-def try_at_once(connection: Connection, now: float, *, sink: str | None = None, beyond: float = 0.0) -> None:
+def try_at_once(tx: Transaction, *, sink: str | None = None, beyond: float = 0.0) -> None:
     """What waits for its next attempt, for more than `beyond` seconds, need not: the sink works again, or (None) the
     clock was put back."""
-    waiting = and_(outbox.c.state == "pending", outbox.c.next_at > now + beyond)
+    waiting = and_(outbox.c.state == "pending", outbox.c.next_at > tx.now + beyond)
     if sink is not None:
         waiting = and_(waiting, outbox.c.sink == sink)
-    if connection.execute(update(outbox).where(waiting).values(next_at=now)).rowcount:
-        announce(connection)
+    if tx.connection.execute(update(outbox).where(waiting).values(next_at=tx.now)).rowcount:
+        tx.announce()
 
 
-def abandon(connection: Connection, sinks: Collection[str], now: float) -> list[Row[Any]]:
+def abandon(tx: Transaction, sinks: Collection[str]) -> list[Row[Any]]:
     """Bury what waits for sinks that are not configured any more; returns the rows, for others to take over."""
     gone = and_(unsent(), outbox.c.sink.not_in(list(sinks)))
-    rows = list(connection.execute(select(outbox).where(gone)))
+    rows = list(tx.connection.execute(select(outbox).where(gone)))
     if rows:
-        connection.execute(
+        tx.connection.execute(
             update(outbox)
             .where(gone)
             .values(
                 state="dead",
                 leased_until=None,
                 owner=None,
-                finished_at=now,
+                finished_at=tx.now,
                 error="the sink is not configured any more",
             )
         )
     return rows
 
 
-def release_lost(connection: Connection, owner: str, now: float) -> int:
+def release_lost(tx: Transaction, owner: str) -> int:
     """At start: leases of processes of this host that are gone need not run out first. Returns their number."""
     host, pid, _ = owner.rsplit(":", 2)
-    holders = connection.execute(select(outbox.c.owner).where(outbox.c.state == "leased").distinct()).scalars()
+    holders = tx.connection.execute(select(outbox.c.owner).where(outbox.c.state == "leased").distinct()).scalars()
     lost = [holder for holder in holders if holder != owner and _is_gone(holder, host, pid)]
     if not lost:
         return 0
-    result = connection.execute(
+    result = tx.connection.execute(
         update(outbox)
         .where(outbox.c.state == "leased", outbox.c.owner.in_(lost))
-        .values(state="pending", leased_until=None, owner=None, next_at=now)
+        .values(state="pending", leased_until=None, owner=None, next_at=tx.now)
     )
     return result.rowcount
 
@@ -280,7 +362,7 @@ def soonest(connection: Connection) -> Mapping[str, float]:
     return {row.sink: row.at for row in connection.execute(query)}
 
 
-def tidy(connection: Connection, now: float) -> int:
+def _tidy(tx: Transaction) -> int:
     """Forget what was sent long ago, and all beyond the newest ten thousand; dead letters stay longer."""
     newest = (
         select(outbox.c.seq)
@@ -290,14 +372,14 @@ def tidy(connection: Connection, now: float) -> int:
         .limit(1)
         .scalar_subquery()
     )
-    result = connection.execute(
+    result = tx.connection.execute(
         delete(outbox).where(
             or_(
                 and_(
                     outbox.c.state == "sent",
-                    or_(outbox.c.finished_at < now - KEEP_SENT, outbox.c.seq <= newest),
+                    or_(outbox.c.finished_at < tx.now - KEEP_SENT, outbox.c.seq <= newest),
                 ),
-                and_(outbox.c.state == "dead", outbox.c.finished_at < now - KEEP_DEAD),
+                and_(outbox.c.state == "dead", outbox.c.finished_at < tx.now - KEEP_DEAD),
             )
         )
     )

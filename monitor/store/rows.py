@@ -16,8 +16,6 @@ from monitor.incidents import Incident
 from monitor.store.schema import findings, incidents
 
 __all__ = [
-    "announce",
-    "announced",
     "chunks",
     "clean",
     "incident_columns",
@@ -43,15 +41,6 @@ def clean(text: str) -> str:
     if text.isascii() and "\0" not in text:
         return text
     return encodable(text).replace("\0", "\\x00")
-
-
-def announce(connection: Connection) -> None:
-    """This transaction gives delivery something to do, or to look at sooner; the writer asks with `announced`."""
-    connection.info["announce"] = True
-
-
-def announced(connection: Connection) -> bool:
-    return bool(connection.info.pop("announce", False))
 
 
 def insert_into(connection: Connection, table: Table) -> Any:

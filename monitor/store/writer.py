@@ -16,10 +16,12 @@ from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from monitor.common.backoff import backoff
 from monitor.model import Position
+from monitor.routing import Policy
 from monitor.store.database import Database, Failure, Recovery, StoreError, classify, explain
 from monitor.store.records import Commit
-from monitor.store.rows import announced, insert_into
+from monitor.store.rows import insert_into
 from monitor.store.schema import batches
+from monitor.store.transaction import Transaction
 
 __all__ = ["Ingest", "Writer", "WriterStats"]
 
@@ -31,7 +33,7 @@ _RETRY_FIRST, _RETRY_LONGEST = 0.05, 5.0  # seconds
 
 
 # Applies commits in one go; returns the number of new findings of each.
-Ingest = Callable[[Connection, Sequence[Commit], Sequence[Position], float], list[int]]
+Ingest = Callable[[Transaction, Sequence[Commit], Sequence[Position]], list[int]]
 
 
 @dataclass(slots=True)
@@ -46,7 +48,7 @@ class WriterStats:
 
 @dataclass(slots=True)
 class _Job:
-    run: Commit | Callable[[Connection, float], Any]
+    run: Commit | Callable[[Transaction], Any]
     durable: bool
     future: Future[Any] = field(default_factory=Future)
 
@@ -63,6 +65,7 @@ class Writer:
         database: Database,
         ingest: Ingest,
         *,
+        policy: Callable[[], Policy],
         clock: Callable[[], float],
         on_degraded: Callable[[str | None], None],
         on_recovery: Callable[[Recovery], None],
@@ -72,6 +75,7 @@ class Writer:
         self.stats = WriterStats()
         self._database = database
         self._ingest = ingest
+        self._policy = policy
         self._clock = clock
         self._on_degraded, self._on_recovery, self._on_news = on_degraded, on_recovery, on_news
         self._name = uuid.uuid4().hex
@@ -114,8 +118,8 @@ class Writer:
             self._condition.notify()
         return job.future
 
-    def call(self, run: Callable[[Connection, float], _T], *, durable: bool = False) -> Future[_T]:
-        """Run `run(connection, now)` in the next transaction, after everything that waits. It may run again."""
+    def call(self, run: Callable[[Transaction], _T], *, durable: bool = False) -> Future[_T]:
+        """Run `run` in the next transaction, after everything that waits. It may run again."""
         job = _Job(run, durable)
         with self._condition:
             self._refuse_when_closed()
@@ -126,7 +130,7 @@ class Writer:
     def report_damage(self, reason: str, generation: int) -> Future[None]:
         """A reader has met damage in the file of that `Database.generation`: replace it, unless that was done since."""
 
-        def run(connection: Connection, now: float) -> None:
+        def run(tx: Transaction) -> None:
             if self._database.generation == generation:
                 raise _DamagedError(reason)
 
@@ -199,8 +203,9 @@ class Writer:
                     unsure = None
                     durable = any(job.durable for job in jobs)
                     with self._database.transaction(durable=durable) as connection:
-                        outcomes = self._apply(connection, jobs, positions, self._clock())
-                        news = announced(connection)
+                        tx = Transaction(connection, self._policy(), self._clock())
+                        outcomes = self._apply(tx, jobs, positions)
+                        news = tx.announced
                         if self._database.postgres:
                             self._mark(connection, token)
                             unsure = outcomes  # from here on a lost answer leaves it open whether it was committed
@@ -245,28 +250,28 @@ class Writer:
                 job.future.set_exception(failure)
 
     def _apply(
-        self, connection: Connection, jobs: list[_Job], positions: Iterable[Position], now: float
+        self, tx: Transaction, jobs: list[_Job], positions: Iterable[Position]
     ) -> list[tuple[_Job, Any, BaseException | None]]:
         """Each call in a savepoint of its own, commits together: a mistake in one leaves the others alone."""
         outcomes: list[tuple[_Job, Any, BaseException | None]] = []
         commits = [job for job in jobs if isinstance(job.run, Commit)]
         late = list(positions)
         if commits or late:
-            outcomes += self._apply_commits(connection, commits, late, now)
+            outcomes += self._apply_commits(tx, commits, late)
         for job in jobs:
             if isinstance(job.run, Commit):
                 continue
             run = job.run
-            outcomes.append(self._guarded(connection, job, lambda run=run: run(connection, now)))  # type: ignore[misc]
+            outcomes.append(self._guarded(tx, job, lambda run=run: run(tx)))  # type: ignore[misc]
         return outcomes
 
     def _apply_commits(
-        self, connection: Connection, jobs: list[_Job], late: list[Position], now: float
+        self, tx: Transaction, jobs: list[_Job], late: list[Position]
     ) -> list[tuple[_Job, Any, BaseException | None]]:
         commits = [job.run for job in jobs if isinstance(job.run, Commit)]
         try:
-            with connection.begin_nested():
-                counts = self._ingest(connection, commits, late, now)
+            with tx.connection.begin_nested():
+                counts = self._ingest(tx, commits, late)
             return [(job, count, None) for job, count in zip(jobs, counts, strict=True)]
         except Exception as error:  # a boundary: one caller's mistake is not another's
             if not _belongs_to_caller(error):
@@ -277,16 +282,14 @@ class Writer:
             commit = job.run
             assert isinstance(commit, Commit)
             outcomes.append(
-                self._guarded(connection, job, lambda commit=commit: self._ingest(connection, [commit], (), now)[0])  # type: ignore[misc]
+                self._guarded(tx, job, lambda commit=commit: self._ingest(tx, [commit], ())[0])  # type: ignore[misc]
             )
-        self._ingest(connection, (), late, now)
+        self._ingest(tx, (), late)
         return outcomes
 
-    def _guarded(
-        self, connection: Connection, job: _Job, run: Callable[[], Any]
-    ) -> tuple[_Job, Any, BaseException | None]:
+    def _guarded(self, tx: Transaction, job: _Job, run: Callable[[], Any]) -> tuple[_Job, Any, BaseException | None]:
         try:
-            with connection.begin_nested():
+            with tx.connection.begin_nested():
                 return job, run(), None
         except Exception as error:  # a boundary: the caller gets it
             if not _belongs_to_caller(error):

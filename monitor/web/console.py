@@ -26,8 +26,8 @@ def routes(store: Store) -> list[web.RouteDef]:
 
     async def incident(request: web.Request) -> web.Response:
         try:
-            found = await store.incident(request.match_info["id"])
-            history = await store.history(found.id)
+            found = await store.incidents.get(request.match_info["id"])
+            history = await store.incidents.history(found.id)
         except LookupError:
             raise web.HTTPNotFound(text="no such incident\n") from None
         rows = [
@@ -62,7 +62,7 @@ def routes(store: Store) -> list[web.RouteDef]:
                 f'<a href="/incidents/{_e(i.id)}">{_e(i.id)}</a>',
                 *(_e(cell) for cell in (i.severity, i.state, i.name, i.masked, str(i.occurrences), _time(i.last_seen))),
             )
-            for i in await store.incidents(limit=500)
+            for i in await store.incidents.find(limit=500)
         ]
         if not rows:
             return _page("Incidents", "<h1>Incidents</h1><p>There are none.</p>")

@@ -288,8 +288,8 @@ async def test_a_backfill_of_10_000_survives_20_kills(monitor: Monitor, github: 
 
     async with await Store.open(monitor.folder / "state" / "state.db") as store:
         names = [f"127.0.0.1/acme/web#{number}" for number in range(1, total + 2)]
-        known = await store.known_alerts(names)
+        known = await store.alerts.known(names)
         assert len(known) == total + 1
         assert len({one.incident for one in known.values()}) == total + 1
-        assert await store.count() == total + 1
-        assert sum([one.occurrences for one in await store.incidents(limit=10_000)]) >= total
+        assert await store.incidents.count() == total + 1
+        assert sum([one.occurrences for one in await store.incidents.find(limit=10_000)]) >= total

@@ -143,7 +143,7 @@ async def test_updates_carry_the_receipt_of_their_sink(store: Store) -> None:
     async with delivering(store, chat=chat, pager=pager):
         await store.commit([finding("a")])
         await until(lambda: chat.got and pager.got)
-        await store.transition(finding("a").fingerprint, "ack", actor="ada")
+        await store.incidents.transition(finding("a").fingerprint, "ack", actor="ada")
         await until(lambda: len(chat.got) == 2 and len(pager.got) == 2)
     assert chat.got[0].receipt is None
     assert (chat.got[1].reason, chat.got[1].receipt, chat.got[1].key) == ("acknowledged", {"ts": "1"}, chat.got[0].key)
@@ -170,7 +170,7 @@ async def test_failures_are_retried_with_the_same_id(
     assert len(chat.tried) == 5
     assert len({notification.id for notification in chat.tried}) == 1
     assert (delivery.stats()["chat"].failed, delivery.stats()["chat"].failing) == (4, 0)
-    shown = str(delivery.stats()) + "".join(capfd.readouterr()) + str(await store.outbox())
+    shown = str(delivery.stats()) + "".join(capfd.readouterr()) + str(await store.outbox.list())
     assert "secret-path" not in shown
 
 
@@ -240,10 +240,10 @@ async def test_a_stuck_sink_holds_up_no_other(store: Store) -> None:
         assert delivery.stats()["stuck"].last_error == "no answer within 0.3 s"
     assert not stuck.got
     assert not broken.got
-    assert {entry.state for entry in await store.outbox() if entry.sink != "chat"} == {"pending"}
+    assert {entry.state for entry in await store.outbox.list() if entry.sink != "chat"} == {"pending"}
 
 
-@pytest.mark.parametrize("write", ["lease", "put_back"])
+@pytest.mark.parametrize("write", ["_lease", "_put_back"])
 async def test_no_lease_is_left_behind_by_a_write_that_is_cancelled(
     store: Store, monkeypatch: pytest.MonkeyPatch, write: str
 ) -> None:
@@ -251,7 +251,7 @@ async def test_no_lease_is_left_behind_by_a_write_that_is_cancelled(
 
     def slow(*arguments: object, **options: object) -> object:
         found = real(*arguments, **options)
-        if found or write == "put_back":
+        if found or write == "_put_back":
             begun.set()
             time.sleep(0.3)
         return found
@@ -261,20 +261,20 @@ async def test_no_lease_is_left_behind_by_a_write_that_is_cancelled(
         await store.commit([finding("a")])
         await until(begun.is_set)
     for _ in range(2):
-        assert [entry.state for entry in await store.outbox()] == ["pending"]
-        await store.tidy()  # comes after whatever still waits to be written
+        assert [entry.state for entry in await store.outbox.list()] == ["pending"]
+        await store.outbox.tidy()  # comes after whatever still waits to be written
 
 
 async def test_a_lease_that_waits_in_line_is_withdrawn(store: Store) -> None:
     store.policy = Policy(sinks=("chat",))
     await store.commit([finding("a")])
     release = threading.Event()
-    store._writer.call(lambda connection, now: release.wait(10))
+    store._writer.call(lambda tx: release.wait(10))
     async with delivering(store, chat=Recorder()):
         await asyncio.sleep(0.2)
     release.set()
-    await store.tidy()
-    assert [entry.state for entry in await store.outbox()] == ["pending"]
+    await store.outbox.tidy()
+    assert [entry.state for entry in await store.outbox.list()] == ["pending"]
 
 
 async def test_ending_waits_a_moment_only_for_a_database_that_takes_nothing(
@@ -285,13 +285,13 @@ async def test_ending_waits_a_moment_only_for_a_database_that_takes_nothing(
     async with delivering_with(store, {"chat": chat}, send_timeout=60.0) as delivery:
         await store.commit([finding("a")])
         await until(lambda: chat.tried)
-        store._writer.call(lambda connection, now: release.wait(10))
+        store._writer.call(lambda tx: release.wait(10))
         started = time.monotonic()
         await delivery.drain(0.1)
         assert time.monotonic() - started < 5
         release.set()
-    await store.tidy()
-    assert [entry.state for entry in await store.outbox()] == ["pending"]
+    await store.outbox.tidy()
+    assert [entry.state for entry in await store.outbox.list()] == ["pending"]
 
 
 async def test_one_that_always_fails_does_not_block_the_rest_of_its_sink(store: Store) -> None:
@@ -325,7 +325,7 @@ async def test_a_refusal_goes_to_the_fallback_and_is_reported(store: Store) -> N
     assert "chat" in notice.title
     assert "404" in notice.text
     assert "mail" in notice.text
-    assert len([entry for entry in await store.outbox(states=["dead"]) if entry.sink == "chat"]) == 2
+    assert len([entry for entry in await store.outbox.list(states=["dead"]) if entry.sink == "chat"]) == 2
 
 
 async def test_without_a_fallback_the_others_hear_of_it_and_the_letter_is_kept(store: Store) -> None:
@@ -334,9 +334,9 @@ async def test_without_a_fallback_the_others_hear_of_it_and_the_letter_is_kept(s
     async with delivering(store, chat=chat, console=console):
         await store.commit([finding("a")])
         await until(lambda: console.got)
-        [dead] = await store.outbox(states=["dead"])
+        [dead] = await store.outbox.list(states=["dead"])
         chat.answer = None
-        assert await store.requeue(dead.id)
+        assert await store.outbox.requeue(dead.id)
         await until(lambda: chat.got)
     assert "fallback" in console.got[0].text
 
@@ -348,7 +348,7 @@ async def test_fallbacks_that_point_at_each_other_end(store: Store) -> None:
         await store.commit([finding("a")])
         await until(lambda: len(one.tried) >= 1 and len(two.tried) >= 1)
         assert await delivery.settle(5) == 0
-    assert [entry.state for entry in await store.outbox()] == ["dead", "dead"]
+    assert [entry.state for entry in await store.outbox.list()] == ["dead", "dead"]
 
 
 async def test_what_another_process_writes_is_noticed(store: Store, tmp_path: Path) -> None:
@@ -357,7 +357,7 @@ async def test_what_another_process_writes_is_noticed(store: Store, tmp_path: Pa
         await store.commit([finding("a")])
         await until(lambda: chat.got)
         async with await Store.open(tmp_path / "state.db", store.policy) as cli:
-            await cli.transition(finding("a").fingerprint, "resolve", actor="cli", resolution="revoked")
+            await cli.incidents.transition(finding("a").fingerprint, "resolve", actor="cli", resolution="revoked")
         await until(lambda: len(chat.got) == 2, 4)
     assert (chat.got[1].reason, chat.got[1].action) == ("resolved", "resolve")
 
@@ -377,7 +377,7 @@ async def test_drain_finishes_what_is_being_sent_and_gives_back_the_rest(store: 
         started = time.monotonic()
         await delivery.drain(1.0)
         assert time.monotonic() - started < 3
-    states = sorted((entry.sink, entry.state, entry.attempts) for entry in await store.outbox())
+    states = sorted((entry.sink, entry.state, entry.attempts) for entry in await store.outbox.list())
     assert states == [("chat", "pending", 0), ("chat", "sent", 0), ("stuck", "pending", 0), ("stuck", "pending", 0)]
 
 
@@ -385,7 +385,7 @@ async def test_what_was_leased_before_a_crash_goes_out_at_the_next_start(store: 
     store.policy = Policy(sinks=("chat",))
     await store.commit([finding("a")])
     host, pid, _ = owner_name().rsplit(":", 2)
-    leased = await store.lease("chat", f"{host}:{pid}:before", 3_600)
+    leased = await store.outbox.lease("chat", f"{host}:{pid}:before", 3_600)
     assert leased is not None
     chat = Recorder()
     async with delivering(store, chat=chat):
@@ -459,7 +459,7 @@ async def test_digests_and_tests_have_a_title(store: Store) -> None:
     store.policy = Policy(sinks=("chat",), routes=(Route.model_validate({"sinks": ["chat"], "burst": "1/1h"}),))
     async with delivering(store, chat=chat) as delivery:
         await store.commit([finding(str(number), number) for number in range(4)])
-        await store.notify(Notice("A test", reason="test", sinks=("chat",)))
+        await store.outbox.notify(Notice("A test", reason="test", sinks=("chat",)))
         assert await delivery.settle(5) == 0
     shown = {notification.reason: notification for notification in chat.got}
     assert set(shown) == {"new", "digest", "test"}
@@ -475,7 +475,7 @@ async def test_twenty_thousand_repeats_are_one_notification(store: Store) -> Non
             await store.commit([finding("a", offset) for offset in range(start, start + 1_000)])
         assert await delivery.settle(5) == 0
     assert [notification.reason for notification in chat.got] == ["new"]
-    assert (await store.incident(finding("a").fingerprint)).occurrences == 20_000
+    assert (await store.incidents.get(finding("a").fingerprint)).occurrences == 20_000
 
 
 async def test_idle_delivery_does_not_write(store: Store) -> None:

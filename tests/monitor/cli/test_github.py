@@ -137,8 +137,8 @@ async def test_alerts_name_their_incident(github: FakeGitHub, run: Callable[...,
     settings.state_dir.mkdir(exist_ok=True)
     one = alert(id="127.0.0.1/acme/web#1", source="gh")
     async with await Store.open(settings.state_dir / "state.db", settings.policy) as store:
-        await store.record_alerts(AlertBatch("gh", [one], [place(one)]))
-        [incident] = await store.incidents()
+        await store.alerts.record(AlertBatch("gh", [one], [place(one)]))
+        [incident] = await store.incidents.find()
     [row] = json.loads((await run("alerts", "--format", "json")).stdout)
     assert row["incident"] == incident.id
 
@@ -171,8 +171,8 @@ async def test_backfill_reads_everything_and_can_be_repeated(
         assert "canary" not in answer.stdout + answer.stderr
     settings = load(tmp_path / "config.toml")
     async with await Store.open(settings.state_dir / "state.db", settings.policy) as store:
-        assert await store.count() == 1251
-        assert sorted(entry.reason for entry in await store.outbox()) == ["new", "operational"]
+        assert await store.incidents.count() == 1251
+        assert sorted(entry.reason for entry in await store.outbox.list()) == ["new", "operational"]
 
 
 async def test_backfill_says_when_something_cannot_be_read(github: FakeGitHub, run: Callable[..., Any]) -> None:

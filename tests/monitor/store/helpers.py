@@ -48,13 +48,13 @@ def finding(secret: object, offset: int = 0, **changes: object) -> Finding:
 
 
 async def reasons(store: Store) -> list[str]:
-    return [entry.reason for entry in reversed(await store.outbox())]
+    return [entry.reason for entry in reversed(await store.outbox.list())]
 
 
 async def deliver(store: Store, sink: str = "chat") -> list[str]:
     """Mark everything for a sink as sent."""
     seen = []
-    while leased := await store.lease(sink, OWNER, 60):
+    while leased := await store.outbox.lease(sink, OWNER, 60):
         seen.append(leased.reason)
-        await store.sent(leased.id, {"ts": str(len(seen))})
+        await store.outbox.sent(leased.id, {"ts": str(len(seen))})
     return seen

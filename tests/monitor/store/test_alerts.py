@@ -38,11 +38,11 @@ def place(of: Alert, path: str = "acme/web:.env", **changes: Any) -> Finding:
 
 async def take(store: Store, *alerts: Alert, **more: Any) -> int:
     findings = [place(one) for one in alerts]
-    return await store.record_alerts(AlertBatch(SOURCE, alerts, more.pop("findings", findings), **more))
+    return await store.alerts.record(AlertBatch(SOURCE, alerts, more.pop("findings", findings), **more))
 
 
 async def only(store: Store) -> Any:
-    [incident] = await store.incidents(locations=True)
+    [incident] = await store.incidents.find(locations=True)
     return incident
 
 
@@ -66,13 +66,13 @@ async def test_the_same_batch_twice_changes_nothing(store: Store) -> None:
     assert await take(store, alert()) == 0
     assert await only(store) == before
     assert await reasons(store) == ["new"]
-    assert list(await store.known_alerts([alert().id, "other"])) == [alert().id]
+    assert list(await store.alerts.known([alert().id, "other"])) == [alert().id]
 
 
 async def test_what_is_known_says_how_its_incident_is_shown(store: Store) -> None:
     await take(store, alert(base="low"))
     incident = await only(store)
-    [known] = (await store.known_alerts([alert().id])).values()
+    [known] = (await store.alerts.known([alert().id])).values()
     assert (known.incident, known.base) == (incident.id, "low")
     assert (known.rule, known.name, known.masked) == (incident.rule, incident.name, incident.masked)
 
@@ -97,13 +97,13 @@ async def test_revoked_at_github_resolves_the_incident_and_tells(store: Store) -
     await take(store, alert(state="resolved", resolution="revoked", resolved=NOW, updated=NOW))
     assert (await only(store)).state == "resolved"
     assert await reasons(store) == ["new", "resolved"]
-    assert [entry.actor for entry in await store.history((await only(store)).id)] == ["monitor", "github"]
+    assert [entry.actor for entry in await store.incidents.history((await only(store)).id)] == ["monitor", "github"]
 
 
 async def test_an_alert_is_signed_by_the_system_it_comes_from(store: Store) -> None:
     await take(store, alert(system="Vault"))
     await take(store, alert(system="Vault", state="resolved", resolution="revoked", resolved=NOW, updated=NOW))
-    entry = (await store.history((await only(store)).id))[-1]
+    entry = (await store.incidents.history((await only(store)).id))[-1]
     assert (entry.actor, entry.note.split(":")[0]) == ("vault", "Vault")
 
 
@@ -170,26 +170,26 @@ async def test_quiet_alerts_open_in_one_summary(store: Store) -> None:
     await take(store, alert("d", 31, quiet=True, **done), summary="Older alerts")
     await take(store, summary="Older alerts")
     assert await reasons(store) == ["operational"]
-    [entry] = await store.outbox()
+    [entry] = await store.outbox.list()
     assert entry.title == "Older alerts"
-    leased = await store.lease("chat", "me", 60)
+    leased = await store.outbox.lease("chat", "me", 60)
     assert leased is not None
     assert "31 alerts are older" in leased.text
     assert "30 high, 1 resolved" in leased.text
     assert leased.severity == "info"
-    assert await store.count() == 31
+    assert await store.incidents.count() == 31
 
 
 async def test_what_opened_quietly_becomes_loud_when_something_happens(store: Store, clock: Clock) -> None:
     await take(store, alert("a", 1, quiet=True), alert("b", 2, quiet=True), alert("c", 3, quiet=True))
     clock.now += 86_400
-    await store.tick()
+    await store.groups.tick()
     assert await reasons(store) == []
     await take(store, alert("a", 1, severity="critical", updated=NOW, quiet=True))
     assert await reasons(store) == ["new"]
     await store.commit([finding("b")])
     assert await reasons(store) == ["new", "new"]
-    assert await store.count(severities=["critical"]) == 1
+    assert await store.incidents.count(severities=["critical"]) == 1
 
 
 async def test_what_opened_quietly_at_its_worst_becomes_loud_when_it_is_public(store: Store) -> None:
@@ -230,14 +230,14 @@ async def test_a_value_that_a_log_has_shown_joins_its_incident(store: Store) -> 
     await store.commit([finding("value")])
     hidden = alert("place", provisional=True)
     await take(store, hidden)
-    assert await store.count() == 2
+    assert await store.incidents.count() == 2
     await deliver(store)
     await take(store, alert("value", updated=NOW))
-    log, place_ = await store.incident(fingerprint("value")), await store.incident(fingerprint("place"))
+    log, place_ = await store.incidents.get(fingerprint("value")), await store.incidents.get(fingerprint("place"))
     assert {location.path for location in log.locations} == {"/var/log/app.log", "acme/web:.env"}
     assert log.occurrences == 2
     assert (place_.state, place_.locations) == ("resolved", ())
-    assert log.id in (await store.history(place_.id))[-1].note
+    assert log.id in (await store.incidents.history(place_.id))[-1].note
     assert "resolved" in await reasons(store)
 
 
@@ -245,62 +245,62 @@ async def test_a_value_once_known_is_not_forgotten(store: Store) -> None:
     await take(store, alert("value"))
     await take(store, alert("place", provisional=True, updated=NOW))
     assert (await only(store)).fingerprint == fingerprint("value")
-    assert (await store.known_alerts([alert().id]))[alert().id].provisional is False
+    assert (await store.alerts.known([alert().id]))[alert().id].provisional is False
 
 
 async def test_an_alert_whose_value_is_another_now_moves(store: Store) -> None:
     await take(store, alert("a", 1), alert("a", 2))
     await take(store, alert("b", 2, updated=NOW))
-    assert (await store.incident(fingerprint("a"))).occurrences == 1
-    assert (await store.incident(fingerprint("b"))).occurrences == 1
+    assert (await store.incidents.get(fingerprint("a"))).occurrences == 1
+    assert (await store.incidents.get(fingerprint("b"))).occurrences == 1
 
 
 async def test_positions_come_with_the_alerts(store: Store) -> None:
     await take(store, alert(), positions=[Position(SOURCE, "org:acme/default", {"mark": 1.0})])
-    assert await store.positions(SOURCE) == {"org:acme/default": {"mark": 1.0}}
+    assert await store.positions.of(SOURCE) == {"org:acme/default": {"mark": 1.0}}
     with pytest.raises(Exception, match=r"CHECK|check"):
         await take(
             store,
             alert("z", 2, severity="none"),
             positions=[Position(SOURCE, "org:acme/default", {"mark": 2.0})],
         )
-    assert await store.positions(SOURCE) == {"org:acme/default": {"mark": 1.0}}
+    assert await store.positions.of(SOURCE) == {"org:acme/default": {"mark": 1.0}}
 
 
 async def test_hooks_are_kept_once_until_they_are_dealt_with(store: Store, clock: Clock) -> None:
     hook = HookDelivery("d-1", SOURCE, "secret_scanning_alert", "acme/web", 1)
-    assert await store.enqueue_hook(hook)
-    assert not await store.enqueue_hook(hook)
-    [due] = await store.due_hooks(SOURCE)
+    assert await store.hooks.enqueue(hook)
+    assert not await store.hooks.enqueue(hook)
+    [due] = await store.hooks.due(SOURCE)
     assert (due.id, due.repo, due.number, due.attempts) == ("d-1", "acme/web", 1, 0)
-    assert await store.due_hooks("other") == []
-    await store.postpone_hook("d-1", 60)
-    assert await store.due_hooks(SOURCE) == []
+    assert await store.hooks.due("other") == []
+    await store.hooks.postpone("d-1", 60)
+    assert await store.hooks.due(SOURCE) == []
     clock.now += 61
-    assert [one.attempts for one in await store.due_hooks(SOURCE)] == [1]
+    assert [one.attempts for one in await store.hooks.due(SOURCE)] == [1]
     again = HookDelivery("again", SOURCE, "again", "acme/web", 1, due=clock.now + 10)
     await take(store, alert(), handled=["d-1"], again=[again, again])
-    assert await store.due_hooks(SOURCE) == []
-    assert not await store.enqueue_hook(hook)
+    assert await store.hooks.due(SOURCE) == []
+    assert not await store.hooks.enqueue(hook)
     clock.now += 11
-    assert [one.id for one in await store.due_hooks(SOURCE)] == ["again"]
+    assert [one.id for one in await store.hooks.due(SOURCE)] == ["again"]
 
 
 async def test_old_hooks_are_forgotten(store: Store, clock: Clock) -> None:
     hook = HookDelivery("d-1", SOURCE, "secret_scanning_alert", "acme/web", 1)
-    await store.enqueue_hook(hook)
+    await store.hooks.enqueue(hook)
     await take(store, handled=["d-1"])
     clock.now += 8 * 86_400
     await take(store, handled=["x"])
-    assert await store.enqueue_hook(hook)
+    assert await store.hooks.enqueue(hook)
 
 
 async def test_only_what_was_resolved_as_revoked_is_written_back(store: Store) -> None:
     await take(store, alert("a", 1), alert("b", 2), alert("c", 3))
-    await store.transition(fingerprint("a"), "resolve", actor="me", resolution="revoked")
-    await store.transition(fingerprint("b"), "resolve", actor="me", resolution="false_positive")
-    [write] = await store.write_backs(SOURCE)
+    await store.incidents.transition(fingerprint("a"), "resolve", actor="me", resolution="revoked")
+    await store.incidents.transition(fingerprint("b"), "resolve", actor="me", resolution="false_positive")
+    [write] = await store.alerts.write_backs(SOURCE)
     assert write.alert == "github.com/acme/web#1"
-    assert write.incident == (await store.incident(fingerprint("a"))).id
+    assert write.incident == (await store.incidents.get(fingerprint("a"))).id
     await take(store, alert("a", 1, state="resolved", resolution="revoked", resolved=NOW, updated=NOW))
-    assert await store.write_backs(SOURCE) == []
+    assert await store.alerts.write_backs(SOURCE) == []

@@ -40,8 +40,8 @@ async def test_damage_met_at_work_loses_what_cannot_be_read_and_nothing_else(tmp
     async with await Store.open(path, Policy(sinks=("chat",))) as store:
         assert store.recovery is not None
         assert not store.recovery.complete
-        assert await store.positions("s") == {"k": {"offset": 7}}
-        assert await store.count() > 1_000
+        assert await store.positions.of("s") == {"k": {"offset": 7}}
+        assert await store.incidents.count() > 1_000
         assert await store.commit([finding("fresh", 9_999)]) == 1
         assert (await store.stats()).degraded is None
 
@@ -95,7 +95,7 @@ async def test_a_file_that_is_removed_while_open_is_noticed(tmp_path: Path) -> N
         assert [recovery.reason for recovery in seen] == ["the file was removed or replaced while it was open"]
         assert stat.S_IMODE(path.stat().st_mode) == 0o600
     async with await Store.open(path) as store:
-        assert [one.fingerprint for one in await store.incidents()] == [fingerprint("b")]
+        assert [one.fingerprint for one in await store.incidents.find()] == [fingerprint("b")]
 
 
 async def test_a_folder_that_is_away_is_waited_for(tmp_path: Path) -> None:
@@ -110,7 +110,7 @@ async def test_a_folder_that_is_away_is_waited_for(tmp_path: Path) -> None:
         assert "the folder must exist" in store.degraded
         (tmp_path / "elsewhere").rename(folder)
         assert await asyncio.wait_for(waiting, 20) == 1
-        assert await store.count() == 2
+        assert await store.incidents.count() == 2
 
 
 async def test_damage_that_readers_meet_is_repaired_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -126,7 +126,9 @@ async def test_damage_that_readers_meet_is_repaired_once(tmp_path: Path, monkeyp
         with path.open("r+b") as file:
             file.seek(4096 * 20)
             file.write(b"\xff" * (size - 4096 * 40))
-        counts = await asyncio.gather(*(store.count(search="nothing") for _ in range(6)), store.count())
+        counts = await asyncio.gather(
+            *(store.incidents.count(search="nothing") for _ in range(6)), store.incidents.count()
+        )
         assert counts[:6] == [0] * 6
         assert len(seen) == 1
         assert not seen[0].complete
@@ -148,7 +150,7 @@ async def test_who_only_looks_leaves_a_damaged_file_alone(tmp_path: Path) -> Non
             file.write(b"\xff" * (size - 4096 * 40))
         damaged = path.read_bytes()
         with pytest.raises(StoreError, match="malformed"):
-            await asyncio.wait_for(store.count(search="nothing"), 20)
+            await asyncio.wait_for(store.incidents.count(search="nothing"), 20)
     with pytest.raises(StoreError, match=r"damaged .*`monitor run` moves it aside"):
         await Store.open(path, repairs=False)
     assert path.read_bytes() == damaged
@@ -178,7 +180,7 @@ async def test_readers_wait_while_the_file_is_exchanged(tmp_path: Path, monkeypa
         for state in (True, False):
             while moved.is_set() is not state:
                 await asyncio.sleep(0.01)
-            reading.append(asyncio.ensure_future(store.count()))
+            reading.append(asyncio.ensure_future(store.incidents.count()))
             await asyncio.sleep(0.1)
             assert path.exists() is not state, "a reader created the file"
             created.set()

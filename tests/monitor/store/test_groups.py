@@ -12,13 +12,13 @@ async def test_first_at_once_then_grouped_updates_then_repeats(store: Store, clo
         clock.now += 10
         await store.commit([finding("a", n)])
     assert await deliver(store) == []
-    assert await store.next_due() == NOW + 300
+    assert await store.groups.next_due() == NOW + 300
     clock.now = NOW + 300
-    await store.tick()
+    await store.groups.tick()
     assert await deliver(store) == ["update"]
-    assert await store.next_due() == NOW + 300 + 14_400
+    assert await store.groups.next_due() == NOW + 300 + 14_400
     clock.now = NOW + 300 + 14_400
-    await store.tick()
+    await store.groups.tick()
     assert await deliver(store) == ["repeat"]
 
 
@@ -31,7 +31,7 @@ async def test_escalation_reaches_the_next_route_at_once(opener, clock: Clock) -
     await store.commit([finding("a", 1, severity="critical")])
     assert await deliver(store, "pager") == ["new"]
     assert await deliver(store, "chat") == ["escalated"]
-    await store.transition(fingerprint("a"), "resolve", actor="ada", resolution="revoked")
+    await store.incidents.transition(fingerprint("a"), "resolve", actor="ada", resolution="revoked")
     assert await deliver(store, "pager") == ["resolved"]
     assert await deliver(store, "chat") == ["resolved"]
 
@@ -51,18 +51,18 @@ async def test_group_by_collects(opener, clock: Clock) -> None:  # type: ignore[
     await store.commit([finding("a")])
     await store.commit([finding("b", 1), finding("c", 2, rule="npm")])
     assert await deliver(store) == []
-    assert await store.next_due() == NOW + 30
+    assert await store.groups.next_due() == NOW + 30
     clock.now += 30
-    await store.tick()
-    boxes = await store.outbox()
+    await store.groups.tick()
+    boxes = await store.outbox.list()
     assert sorted(len(entry.incidents) for entry in boxes) == [1, 2]
     assert await deliver(store) == ["new", "new"]
     clock.now += 1
     await store.commit([finding("d", 3)])
     assert await deliver(store) == []
     clock.now += 300
-    await store.tick()
-    assert [(entry.reason, len(entry.incidents)) for entry in await store.outbox(limit=1)] == [("new", 3)]
+    await store.groups.tick()
+    assert [(entry.reason, len(entry.incidents)) for entry in await store.outbox.list(limit=1)] == [("new", 3)]
 
 
 async def test_a_burst_folds_into_digests_and_drops_none(opener, clock: Clock) -> None:  # type: ignore[no-untyped-def]
@@ -72,19 +72,19 @@ async def test_a_burst_folds_into_digests_and_drops_none(opener, clock: Clock) -
         clock.now += 1
     assert await deliver(store) == ["new"] * 5
     clock.now += 10
-    await store.tick()
+    await store.groups.tick()
     assert await deliver(store) == ["digest"]
     # More of the same burst: the next digest leaves one interval later, and in the meantime nothing does.
     await store.commit([finding(n, n) for n in range(40, 60)])
     sent_by_then = clock.now
-    await store.tick()
+    await store.groups.tick()
     assert await deliver(store) == []
-    assert await store.next_due() == sent_by_then + 300
+    assert await store.groups.next_due() == sent_by_then + 300
     clock.now += 300
-    await store.tick()
+    await store.groups.tick()
     assert await deliver(store) == ["digest"]
-    told = [incident for entry in await store.outbox() for incident in entry.incidents]
-    assert sorted(told) == sorted(incident.id for incident in await store.incidents(limit=1000))
+    told = [incident for entry in await store.outbox.list() for incident in entry.incidents]
+    assert sorted(told) == sorted(incident.id for incident in await store.incidents.find(limit=1000))
     # Later everything is calm again.
     clock.now += 61
     await store.commit([finding(99, 99)])
@@ -95,20 +95,20 @@ async def test_members_of_a_digest_stay_together_until_one_becomes_an_alarm(open
     store = await opener(Policy(routes=(Route.model_validate({"sinks": ["chat"], "burst": "1/1m"}),)))
     await store.commit([finding(n, n) for n in range(10)])
     clock.now += 10
-    await store.tick()
+    await store.groups.tick()
     assert await deliver(store) == ["new", "digest"]
     clock.now += 100
     await store.commit([finding(n, 100 + n) for n in range(10)])
     clock.now += 300
-    await store.tick()
+    await store.groups.tick()
     assert await deliver(store) == ["update", "update"]
-    digest = next(entry for entry in await store.outbox() if entry.reason == "digest")
+    digest = next(entry for entry in await store.outbox.list() if entry.reason == "digest")
     clock.now += 100
-    one = await store.incident(digest.incidents[0])
+    one = await store.incidents.get(digest.incidents[0])
     await store.commit(
         [finding(next(n for n in range(10) if fingerprint(n) == one.fingerprint), 200, severity="critical")]
     )
-    newest = (await store.outbox(limit=1))[0]
+    newest = (await store.outbox.list(limit=1))[0]
     assert (newest.reason, newest.incidents) == ("new", (one.id,))
 
 
@@ -119,9 +119,9 @@ async def test_silenced_incidents_are_told_when_the_silence_ends(opener, clock: 
     store = await opener(Policy(sinks=("chat",), silences=(silence,)))
     await store.commit([finding("a")])
     assert await deliver(store) == []
-    assert await store.next_due() == NOW + 600
+    assert await store.groups.next_due() == NOW + 600
     clock.now = NOW + 600
-    await store.tick()
+    await store.groups.tick()
     assert await deliver(store) == ["new"]
 
 
@@ -129,10 +129,10 @@ async def test_what_was_not_sent_yet_is_one_notification(store: Store, clock: Cl
     await store.commit([finding("a")])
     clock.now += 1
     await store.commit([finding("a", 1, severity="critical")])
-    await store.transition(fingerprint("a"), "ack", actor="ada")
-    boxes = await store.outbox()
+    await store.incidents.transition(fingerprint("a"), "ack", actor="ada")
+    boxes = await store.outbox.list()
     assert [(entry.reason, entry.attempts) for entry in boxes] == [("new", 0)]
-    leased = await store.lease("chat", OWNER, 60)
+    leased = await store.outbox.lease("chat", OWNER, 60)
     assert leased is not None
     assert (leased.incidents[0].state, leased.severity) == ("acknowledged", "critical")
 
@@ -141,9 +141,9 @@ async def test_flush_sends_what_its_group_holds_back(opener) -> None:  # type: i
     route = Route.model_validate({"sinks": ["chat"], "group_by": ["rule"], "group_wait": "1h", "burst": "1/1m"})
     store = await opener(Policy(routes=(route,)))
     await store.commit([finding(n, n, rule=f"r{n}") for n in range(3)])
-    await store.tick()
+    await store.groups.tick()
     assert await deliver(store) == []
-    await store.tick(flush=True)
+    await store.groups.tick(flush=True)
     assert sorted(await deliver(store)) == ["digest", "new"]
 
 
@@ -151,11 +151,11 @@ async def test_a_silence_that_is_taken_back_silences_no_longer(opener, clock: Cl
     forever = Silence(matchers=(Matcher.parse("rule=github-pat"),))
     store = await opener(Policy(sinks=("chat",), silences=(forever,)))
     await store.commit([finding("a")])
-    assert await store.next_due() is None
+    assert await store.groups.next_due() is None
     store.policy = Policy(sinks=("chat",))
-    await store.adopt(OWNER, ["chat"])
-    await store.tick()
+    await store.groups.adopt(OWNER, ["chat"])
+    await store.groups.tick()
     assert await deliver(store) == ["new"]
-    await store.adopt(OWNER, ["chat"])
-    await store.tick()
+    await store.groups.adopt(OWNER, ["chat"])
+    await store.groups.tick()
     assert await deliver(store) == []

@@ -12,19 +12,19 @@ from tests.monitor.store.helpers import OWNER, Clock, deliver, finding, fingerpr
 
 async def test_leases_expire_and_belong_to_one(store: Store, clock: Clock) -> None:
     await store.commit([finding("a")])
-    leased = await store.lease("chat", OWNER, 60)
+    leased = await store.outbox.lease("chat", OWNER, 60)
     assert leased is not None
     assert leased.incidents[0].locations[0].path == "/var/log/app.log"
-    assert await store.lease("chat", owner_name(), 60) is None
+    assert await store.outbox.lease("chat", owner_name(), 60) is None
     clock.now += 61
-    again = await store.lease("chat", "elsewhere:1:x", 60)
+    again = await store.outbox.lease("chat", "elsewhere:1:x", 60)
     assert again is not None
     assert again.id == leased.id
     # The first owner is late: what it says about a failure does not count any more, a success does.
-    await store.put_back(leased.id, OWNER, error="late")
-    assert [entry.state for entry in await store.outbox()] == ["leased"]
-    await store.sent(leased.id, None)
-    assert [entry.state for entry in await store.outbox()] == ["sent"]
+    await store.outbox.put_back(leased.id, OWNER, error="late")
+    assert [entry.state for entry in await store.outbox.list()] == ["leased"]
+    await store.outbox.sent(leased.id, None)
+    assert [entry.state for entry in await store.outbox.list()] == ["sent"]
 
 
 async def test_leases_of_a_process_that_is_gone_are_taken_over(store: Store) -> None:
@@ -32,25 +32,25 @@ async def test_leases_of_a_process_that_is_gone_are_taken_over(store: Store) -> 
     host, _, _ = OWNER.rsplit(":", 2)
     child = subprocess.Popen([sys.executable, "-c", ""])
     child.wait()
-    assert await store.lease("chat", f"{host}:{child.pid}:dead", 1_000)
-    assert await store.lease("chat", f"{host}:1:alive", 1_000)
-    assert await store.lease("chat", OWNER, 60) is None
-    assert await store.adopt(OWNER, ["chat"]) == (1, 0)
-    assert await store.lease("chat", OWNER, 60) is not None
+    assert await store.outbox.lease("chat", f"{host}:{child.pid}:dead", 1_000)
+    assert await store.outbox.lease("chat", f"{host}:1:alive", 1_000)
+    assert await store.outbox.lease("chat", OWNER, 60) is None
+    assert await store.groups.adopt(OWNER, ["chat"]) == (1, 0)
+    assert await store.outbox.lease("chat", OWNER, 60) is not None
 
 
 async def test_one_key_keeps_its_order_and_others_pass(store: Store, clock: Clock) -> None:
     await store.commit([finding("a")])
-    first = await store.lease("chat", OWNER, 60)
+    first = await store.outbox.lease("chat", OWNER, 60)
     assert first is not None
-    await store.put_back(first.id, OWNER, error="down", delay=100)
-    await store.transition(fingerprint("a"), "resolve", actor="ada", resolution="revoked")
+    await store.outbox.put_back(first.id, OWNER, error="down", delay=100)
+    await store.incidents.transition(fingerprint("a"), "resolve", actor="ada", resolution="revoked")
     await store.commit([finding("b", 1)])
-    passed = await store.lease("chat", OWNER, 60)
+    passed = await store.outbox.lease("chat", OWNER, 60)
     assert passed is not None
     assert passed.incidents[0].fingerprint == fingerprint("b")
-    assert await store.lease("chat", OWNER, 60) is None
-    await store.sent(passed.id, None)
+    assert await store.outbox.lease("chat", OWNER, 60) is None
+    await store.outbox.sent(passed.id, None)
     clock.now += 100
     assert await deliver(store) == ["new", "resolved"]
 
@@ -58,53 +58,53 @@ async def test_one_key_keeps_its_order_and_others_pass(store: Store, clock: Cloc
 async def test_a_clock_that_was_put_back_makes_nothing_wait_for_a_day(store: Store, clock: Clock) -> None:
     await store.commit([finding("a"), finding("b", 1)])
     for delay in (300, 90_000):
-        leased = await store.lease("chat", OWNER, 60)
+        leased = await store.outbox.lease("chat", OWNER, 60)
         assert leased is not None
-        await store.put_back(leased.id, OWNER, error="down", delay=delay)
-    await store.adopt(OWNER, ["chat"])
-    assert await store.lease("chat", OWNER, 60) is not None
-    assert await store.lease("chat", OWNER, 60) is None  # five minutes are a pause as any other
+        await store.outbox.put_back(leased.id, OWNER, error="down", delay=delay)
+    await store.groups.adopt(OWNER, ["chat"])
+    assert await store.outbox.lease("chat", OWNER, 60) is not None
+    assert await store.outbox.lease("chat", OWNER, 60) is None  # five minutes are a pause as any other
     clock.now -= 86_400
-    await store.try_at_once()
-    assert await store.lease("chat", OWNER, 60) is not None
+    await store.outbox.try_at_once()
+    assert await store.outbox.lease("chat", OWNER, 60) is not None
 
 
 async def test_receipts_come_back_for_updates(store: Store, clock: Clock) -> None:
     await store.commit([finding("a")])
-    first = await store.lease("chat", OWNER, 60)
+    first = await store.outbox.lease("chat", OWNER, 60)
     assert first is not None
     assert first.receipt is None
-    await store.sent(first.id, {"ts": "1.2", "channel": "C"})
-    await store.transition(fingerprint("a"), "ack", actor="ada")
-    second = await store.lease("chat", OWNER, 60)
+    await store.outbox.sent(first.id, {"ts": "1.2", "channel": "C"})
+    await store.incidents.transition(fingerprint("a"), "ack", actor="ada")
+    second = await store.outbox.lease("chat", OWNER, 60)
     assert second is not None
     assert (second.key, second.receipt) == (first.key, {"ts": "1.2", "channel": "C"})
 
 
 async def test_dead_letters_go_to_the_fallback_once(store: Store) -> None:
     await store.commit([finding("a")])
-    leased = await store.lease("chat", OWNER, 60)
+    leased = await store.outbox.lease("chat", OWNER, 60)
     assert leased is not None
-    follower = await store.give_up(leased.id, "HTTP 404", "pager")
-    taken = await store.lease("pager", OWNER, 60)
+    follower = await store.outbox.give_up(leased.id, "HTTP 404", "pager")
+    taken = await store.outbox.lease("pager", OWNER, 60)
     assert taken is not None
     assert (taken.id, taken.key, taken.tried) == (follower, leased.key, ("chat",))
-    assert await store.give_up(taken.id, "HTTP 400", "chat") is None
-    assert {(entry.sink, entry.state, entry.error) for entry in await store.outbox()} == {
+    assert await store.outbox.give_up(taken.id, "HTTP 400", "chat") is None
+    assert {(entry.sink, entry.state, entry.error) for entry in await store.outbox.list()} == {
         ("chat", "dead", "HTTP 404"),
         ("pager", "dead", "HTTP 400"),
     }
-    assert await store.requeue(leased.id)
-    assert not await store.requeue("nothing")
+    assert await store.outbox.requeue(leased.id)
+    assert not await store.outbox.requeue("nothing")
     assert await deliver(store) == ["new"]
 
 
 async def test_what_waits_for_a_sink_that_is_gone_moves_on(store: Store) -> None:
     await store.commit([finding("a"), finding("b", 1)])
     store.policy = Policy(sinks=("mail",))
-    assert await store.adopt(OWNER, ["mail"]) == (0, 2)
+    assert await store.groups.adopt(OWNER, ["mail"]) == (0, 2)
     assert await deliver(store, "mail") == ["new", "new"]
-    assert await store.unsent() == 0
+    assert await store.outbox.unsent() == 0
 
 
 async def test_old_rows_of_the_outbox_are_forgotten(
@@ -112,29 +112,29 @@ async def test_old_rows_of_the_outbox_are_forgotten(
 ) -> None:
     from monitor.store import outbox
 
-    await store.notify(Notice("old"))
+    await store.outbox.notify(Notice("old"))
     await deliver(store)
     clock.now += 8 * 86_400
-    await store.notify(Notice("dead"))
-    leased = await store.lease("chat", OWNER, 60)
+    await store.outbox.notify(Notice("dead"))
+    leased = await store.outbox.lease("chat", OWNER, 60)
     assert leased is not None
-    await store.give_up(leased.id, "no", None)
+    await store.outbox.give_up(leased.id, "no", None)
     for n in range(5):
-        await store.notify(Notice(f"new {n}"))
+        await store.outbox.notify(Notice(f"new {n}"))
     await deliver(store)
-    assert await store.tidy() == 1
+    assert await store.outbox.tidy() == 1
     monkeypatch.setattr(outbox, "KEEP_SENT_ROWS", 2)
-    assert await store.tidy() == 3
-    assert {entry.title for entry in await store.outbox()} == {"dead", "new 3", "new 4"}
+    assert await store.outbox.tidy() == 3
+    assert {entry.title for entry in await store.outbox.list()} == {"dead", "new 3", "new 4"}
     clock.now += 91 * 86_400
-    assert await store.tidy() == 3
+    assert await store.outbox.tidy() == 3
 
 
 async def test_notices_follow_routes_else_go_everywhere(opener) -> None:  # type: ignore[no-untyped-def]
     route = Route(matchers=(Matcher.parse("severity=critical"),), sinks=("pager",))
     store = await opener(Policy(sinks=("pager", "chat"), routes=(route,)))
-    assert len(await store.notify(Notice("disk full", severity="critical"))) == 1
-    assert len(await store.notify(Notice("hm", severity="low"))) == 2
-    assert len(await store.notify(Notice("test", reason="test", sinks=("chat",)))) == 1
+    assert len(await store.outbox.notify(Notice("disk full", severity="critical"))) == 1
+    assert len(await store.outbox.notify(Notice("hm", severity="low"))) == 2
+    assert len(await store.outbox.notify(Notice("test", reason="test", sinks=("chat",)))) == 1
     assert await deliver(store, "pager") == ["operational", "operational"]
     assert await deliver(store, "chat") == ["operational", "test"]

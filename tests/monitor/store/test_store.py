@@ -15,48 +15,13 @@ from monitor.store import Store
 from tests.monitor.store.helpers import NOW, Clock, deliver, finding, fingerprint
 
 
-async def test_lookup_by_id_fingerprint_and_prefix(store: Store) -> None:
-    await store.commit([finding("a"), finding("b", 1)])
-    for ref in (fingerprint("a")[:16], fingerprint("a"), fingerprint("a")[:6], f" {fingerprint('a')[:20]} "):
-        assert (await store.incident(ref)).fingerprint == fingerprint("a")
-    for ref in ("", "zzz", "%", "_"):
-        with pytest.raises(LookupError):
-            await store.incident(ref)
-
-
-async def test_filters(store: Store) -> None:
-    await store.commit(
-        [
-            finding("a", severity="critical"),
-            finding("b", 1, rule="npm", name="npm token", source="web", path="/srv/100%/x", time=NOW + 5),
-        ]
-    )
-    await store.transition(fingerprint("a"), "ack", actor="ada")
-
-    async def names(**filters: object) -> list[str]:
-        shown = [incident.rule for incident in await store.incidents(**filters)]  # type: ignore[arg-type]
-        assert await store.count(**filters) == len(shown)  # type: ignore[arg-type]
-        return shown
-
-    assert await names() == ["npm", "github-pat"]
-    assert await names(states=["acknowledged"]) == ["github-pat"]
-    assert await names(severities=["high"]) == ["npm"]
-    assert await names(rules=["npm", "x"]) == ["npm"]
-    assert await names(source="web") == ["npm"]
-    assert await names(since=NOW + 1) == ["npm"]
-    assert await names(search="NPM TOK") == ["npm"]
-    assert await names(search="100%/x") == ["npm"]
-    assert await names(search="%%") == []
-    assert [incident.rule for incident in await store.incidents(limit=1, offset=1)] == ["github-pat"]
-
-
 async def test_another_process_changes_the_same_database(opener, store: Store, clock: Clock) -> None:  # type: ignore[no-untyped-def]
     await store.commit([finding("a")])
     await deliver(store)
     other = await opener()
-    await other.transition(fingerprint("a"), "resolve", actor="cli", resolution="revoked")
-    assert (await store.incident(fingerprint("a"))).state == "resolved"
-    assert "chat" in await store.waiting()
+    await other.incidents.transition(fingerprint("a"), "resolve", actor="cli", resolution="revoked")
+    assert (await store.incidents.get(fingerprint("a"))).state == "resolved"
+    assert "chat" in await store.outbox.waiting()
     assert await deliver(store) == ["resolved"]
 
 
@@ -66,7 +31,7 @@ async def test_two_processes_write_at_once(opener, store: Store) -> None:  # typ
         *(store.commit([finding("a", n)]) for n in range(40)),
         *(other.commit([finding("a", n)]) for n in range(20, 60)),
     )
-    assert (await store.incident(fingerprint("a"))).occurrences == 60
+    assert (await store.incidents.get(fingerprint("a"))).occurrences == 60
 
 
 async def test_stats(store: Store) -> None:
@@ -95,7 +60,7 @@ def test_replays_and_crashes_give_the_same_counts(
         store = await Store.open(path, Policy(sinks=("chat",)))
         try:
             for size, what in [*steps, (len(log), "go")]:
-                saved = await store.positions("s")
+                saved = await store.positions.of("s")
                 start = int(saved.get("k", {"offset": 0})["offset"])
                 end = min(start + size, len(log))
                 if what == "repeat":
@@ -108,10 +73,10 @@ def test_replays_and_crashes_give_the_same_counts(
                     store = await Store.open(path, Policy(sinks=("chat",)))
                 else:
                     await store.commit(log[start:end], [Position("s", "k", {"offset": end})])
-            counts = {incident.fingerprint: incident.occurrences for incident in await store.incidents()}
+            counts = {incident.fingerprint: incident.occurrences for incident in await store.incidents.find()}
             assert counts == {fingerprint(secret): secrets.count(secret) for secret in secrets}
-            told = [incident for entry in await store.outbox() for incident in entry.incidents]
-            assert sorted(told) == sorted(incident.id for incident in await store.incidents())
+            told = [incident for entry in await store.outbox.list() for incident in entry.incidents]
+            assert sorted(told) == sorted(incident.id for incident in await store.incidents.find())
         finally:
             await store.close()
 
@@ -128,7 +93,7 @@ from tests.monitor.store.helpers import finding
 
 async def main():
     store = await Store.open(sys.argv[1], Policy(sinks=("chat",)))
-    start = (await store.positions("s")).get("k", {"offset": 0})["offset"]
+    start = (await store.positions.of("s")).get("k", {"offset": 0})["offset"]
     for offset in range(start, 400, 4):
         found = [finding(n % 9, n) for n in range(offset, offset + 4)]
         await store.commit(found if offset % 8 == 0 else [], [Position("s", "k", {"offset": offset + 4})])
@@ -160,6 +125,6 @@ async def test_killed_at_any_moment_nothing_is_lost_or_doubled(url: str) -> None
         for offset in range(0, 400, 8):
             for n in range(offset, offset + 4):
                 expected[fingerprint(n % 9)] = expected.get(fingerprint(n % 9), 0) + 1
-        assert {one.fingerprint: one.occurrences for one in await store.incidents()} == expected
-        assert await store.positions("s") == {"k": {"offset": 400}}
-        assert await store.unsent() == 9
+        assert {one.fingerprint: one.occurrences for one in await store.incidents.find()} == expected
+        assert await store.positions.of("s") == {"k": {"offset": 400}}
+        assert await store.outbox.unsent() == 9

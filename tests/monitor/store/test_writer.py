@@ -26,7 +26,7 @@ async def test_a_mistake_in_one_commit_is_its_own(store: Store) -> None:
     )
     assert (results[0], results[2]) == (1, 1)
     assert isinstance(results[1], Exception)
-    assert await store.count() == 2
+    assert await store.incidents.count() == 2
 
 
 async def test_a_full_disk_is_waited_out(tmp_path: Path) -> None:
@@ -36,7 +36,7 @@ async def test_a_full_disk_is_waited_out(tmp_path: Path) -> None:
     await store.commit([finding("a")])
 
     def limit(pages: int):  # type: ignore[no-untyped-def]
-        return store._write(lambda connection, now: connection.exec_driver_sql(f"PRAGMA max_page_count = {pages}"))
+        return store.write(lambda tx: tx.connection.exec_driver_sql(f"PRAGMA max_page_count = {pages}"))
 
     # The limit belongs to the connection: keep the store from opening a fresh one.
     store._database.forget_connections = lambda: None  # type: ignore[method-assign]
@@ -48,7 +48,7 @@ async def test_a_full_disk_is_waited_out(tmp_path: Path) -> None:
     assert "full" in told[0]
     assert store.degraded == told[0]
     assert not waiting.done()
-    assert await store.count() == 1  # reading goes on
+    assert await store.incidents.count() == 1  # reading goes on
     with store._database.writer.connect() as connection:
         connection.exec_driver_sql("PRAGMA max_page_count = 1000000")
         connection.commit()
@@ -101,4 +101,4 @@ async def test_a_server_that_restarts_is_waited_out_and_counts_stay_exact(postgr
                         " WHERE datname = current_database() AND pid <> pg_backend_pid()"
                     )
             assert await asyncio.wait_for(waiting, 20) in (0, 1)
-        assert (await store.incident(fingerprint("a"))).occurrences == 30
+        assert (await store.incidents.get(fingerprint("a"))).occurrences == 30

@@ -77,8 +77,8 @@ async def test_the_list_links_to_each_incident(pages: Pages) -> None:
 
 async def test_an_incident_with_its_places_history_and_first_step(pages: Pages) -> None:
     await pages.store.commit([finding(1), finding(2, fingerprint=finding(1).fingerprint, path="/var/log/b.log")])
-    (incident,) = await pages.store.incidents()
-    await pages.store.transition(incident.id, "ack", actor="ada", note="looking <into> it")
+    (incident,) = await pages.store.incidents.find()
+    await pages.store.incidents.transition(incident.id, "ack", actor="ada", note="looking <into> it")
     text = html.unescape(await pages.get(f"/incidents/{incident.id}"))
     for words in (
         *("/var/log/app.log:2", "/var/log/b.log:3", "ghp_a1…", incident.fingerprint, "acknowledged", "ada"),
@@ -96,7 +96,7 @@ async def test_an_incident_with_its_places_history_and_first_step(pages: Pages) 
 async def test_what_a_log_may_choose_is_escaped(pages: Pages) -> None:
     evil = "<script>alert(1)</script>\"'&"
     await pages.store.commit([finding(1, path=f"/var/log/{evil}.log", labels={"role": evil}, masked=evil)])
-    (incident,) = await pages.store.incidents()
+    (incident,) = await pages.store.incidents.find()
     for page in ("/incidents", f"/incidents/{incident.id}"):
         text = await pages.get(page)
         assert evil not in text
@@ -108,7 +108,7 @@ async def test_what_is_not_there(pages: Pages) -> None:
         answer = await pages.get(path, 404)
         assert "<" not in answer
     await pages.store.commit([finding(n) for n in range(40)])
-    starts = Counter(incident.id[0] for incident in await pages.store.incidents())
+    starts = Counter(incident.id[0] for incident in await pages.store.incidents.find())
     ((start, shared),) = starts.most_common(1)
     assert shared > 1
     await pages.get(f"/incidents/{start}", 404)  # fits several

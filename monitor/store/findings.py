@@ -1,4 +1,4 @@
-"""Inside a transaction: findings in, incidents folded, changes of state, positions."""
+"""Findings: what is new is folded into incidents, and decides who is told; with the positions it came from."""
 
 from __future__ import annotations
 
@@ -8,17 +8,20 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, delete, func, insert, select, update
+from sqlalchemy import Connection, delete, func, insert, select, update
 
-from monitor.incidents import Action, Change, Incident, fold, transition
-from monitor.model import Finding, Position, Resolution
-from monitor.routing import Policy
-from monitor.store import groups, outbox
+from monitor.incidents import Incident, fold
+from monitor.model import Finding, Position
+from monitor.store import groups
+from monitor.store.incidents import audit_row, update_incidents
+from monitor.store.outbox import add_notice
+from monitor.store.positions import move
 from monitor.store.records import Commit
 from monitor.store.rows import chunks, clean, incident_columns, incident_from, insert_into
-from monitor.store.schema import audit, findings, incidents, positions
+from monitor.store.schema import audit, findings, incidents
+from monitor.store.transaction import Transaction
 
-__all__ = ["KEEP", "Ingested", "apply_commits", "apply_transition", "audit_row", "position_key", "update_incidents"]
+__all__ = ["KEEP", "Ingested", "record"]
 
 # Findings kept of one incident: so many of the newest, and the newest of so many places. The newest also answer for
 # replays; everything older lies before the positions committed since.
@@ -49,9 +52,7 @@ class _Case:
     reasons: set[str] = field(default_factory=set)
 
 
-def apply_commits(
-    connection: Connection, policy: Policy, commits: Sequence[Commit], late: Sequence[Position], now: float
-) -> Ingested:
+def record(tx: Transaction, commits: Sequence[Commit], late: Sequence[Position] = ()) -> Ingested:
     """Fold all findings, decide who is told, move the positions. `late` positions come after those of the commits."""
     result = Ingested([0] * len(commits))
     first: dict[str, tuple[int, Finding]] = {}
@@ -62,24 +63,18 @@ def apply_commits(
             else:
                 first[finding.id] = (number, finding)
     if first:
-        _ingest(connection, policy, commits, first, result=result, now=now)
+        _ingest(tx, commits, first, result)
     for commit in commits:
         for notice in commit.notices:
-            outbox.add_notice(connection, policy, notice, now)
-    _move(connection, [position for commit in commits for position in commit.positions])
-    _move(connection, late)
+            add_notice(tx, notice)
+    move(tx, [*(position for commit in commits for position in commit.positions), *late])
     return result
 
 
 def _ingest(
-    connection: Connection,
-    policy: Policy,
-    commits: Sequence[Commit],
-    first: Mapping[str, tuple[int, Finding]],
-    *,
-    result: Ingested,
-    now: float,
+    tx: Transaction, commits: Sequence[Commit], first: Mapping[str, tuple[int, Finding]], result: Ingested
 ) -> None:
+    connection = tx.connection
     cases = _load(connection, {finding.fingerprint for _, finding in first.values()})
     ids = _allocate(connection, [finding for _, finding in first.values()], cases)
     fresh = _insert(connection, [finding for _, finding in first.values()], ids)
@@ -107,7 +102,7 @@ def _ingest(
             case.reasons.add(change.reason)
         if change.reason in ("new", "escalated", "reopened"):
             action = "opened" if change.reason == "new" else change.reason
-            trail.append(audit_row(incident, was, action, actor="monitor", note="", now=now))
+            trail.append(audit_row(incident, was, action, actor="monitor", note="", now=tx.now))
 
     changed = [case for case in cases.values() if case.added]
     created = [_columns(case) for case in changed if not case.exists]
@@ -130,42 +125,7 @@ def _ingest(
         for case in changed
         if case.reasons
     ]
-    groups.enrol(connection, policy, touched, now)
-
-
-def apply_transition(
-    connection: Connection,
-    policy: Policy,
-    incident_id: str,
-    action: Action,
-    *,
-    actor: str,
-    resolution: Resolution | None,
-    note: str,
-    now: float,
-) -> Incident:
-    """Raises LookupError (no such incident) and TransitionError."""
-    row = connection.execute(select(incidents).where(incidents.c.id == incident_id)).first()
-    if row is None:
-        raise LookupError(f"there is no incident {incident_id}")
-    was = incident_from(row)
-    change: Change = transition(was, action, actor=actor, now=now, resolution=resolution)
-    update_incidents(connection, [{**incident_columns(change.incident), "kept": row.kept}])
-    assert change.reason is not None
-    connection.execute(insert(audit), [audit_row(change.incident, was, change.reason, actor=actor, note=note, now=now)])
-    places: tuple[tuple[str, str], ...] = ()
-    if action == "reopen":
-        query = select(findings.c.source, findings.c.path).where(findings.c.incident == incident_id)
-        newest = connection.execute(query.order_by(findings.c.seq.desc()).limit(1)).first()
-        places = ((newest.source, newest.path),) if newest else ()
-    touched = groups.Touched(change.incident, places, urgent=action == "reopen", everywhere=True)
-    groups.enrol(connection, policy, [touched], now)
-    return change.incident
-
-
-def position_key(key: str) -> str:
-    """Keys may hold file names that are not valid Unicode: JSON escapes them, and both databases take ASCII."""
-    return json.dumps(key)
+    groups.enrol(tx, touched)
 
 
 def _load(connection: Connection, fingerprints: Iterable[str]) -> dict[str, _Case]:
@@ -219,19 +179,6 @@ def _columns(case: _Case) -> dict[str, Any]:
     return {**incident_columns(case.incident), "kept": case.kept + case.added}
 
 
-def update_incidents(connection: Connection, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Rows as `incident_columns` gives them, with `kept`."""
-    if not rows:
-        return
-    names = [name for name in rows[0] if name not in ("id", "fingerprint")]
-    statement = (
-        update(incidents)
-        .where(incidents.c.id == bindparam("_id"))
-        .values({name: bindparam(f"_{name}") for name in names})
-    )
-    connection.execute(statement, [{f"_{name}": row[name] for name in ("id", *names)} for row in rows])
-
-
 def _prune(connection: Connection, incident: str) -> None:
     own = findings.c.incident == incident
     newest = select(findings.c.seq).where(own).order_by(findings.c.seq.desc()).limit(KEEP)
@@ -244,44 +191,3 @@ def _prune(connection: Connection, incident: str) -> None:
     )
     left = select(func.count()).select_from(findings).where(own).scalar_subquery()
     connection.execute(update(incidents).where(incidents.c.id == incident).values(kept=left))
-
-
-def _move(connection: Connection, moved: Sequence[Position]) -> None:
-    if not moved:
-        return
-    last = {(clean(position.source), position_key(position.key)): position.state for position in moved}
-    gone = [{"_source": source, "_key": key} for (source, key), state in last.items() if state is None]
-    rows = [
-        {"source": source, "key": key, "state": json.dumps(dict(state))}
-        for (source, key), state in last.items()
-        if state is not None
-    ]
-    if rows:
-        statement = insert_into(connection, positions)
-        connection.execute(
-            statement.on_conflict_do_update(
-                index_elements=[positions.c.source, positions.c.key], set_={"state": statement.excluded.state}
-            ),
-            rows,
-        )
-    if gone:
-        connection.execute(
-            delete(positions).where(positions.c.source == bindparam("_source"), positions.c.key == bindparam("_key")),
-            gone,
-        )
-
-
-def audit_row(
-    incident: Incident, was: Incident | None, action: str, *, actor: str, note: str, now: float
-) -> dict[str, Any]:
-    return {
-        "at": now,
-        "actor": clean(actor),
-        "incident": incident.id,
-        "action": action,
-        "was": was.state if was else None,
-        "state": incident.state,
-        "resolution": incident.resolution,
-        "severity": incident.severity,
-        "note": clean(note),
-    }

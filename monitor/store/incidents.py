@@ -1,0 +1,197 @@
+"""Incidents: questions about them, and changes of their state."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any, TypedDict, Unpack
+
+from sqlalchemy import Connection, Row, Select, bindparam, func, insert, select, update
+
+from monitor.common.notification import State
+from monitor.common.severity import Severity
+from monitor.incidents import Action, Change, Incident, transition
+from monitor.model import Resolution
+from monitor.store import groups
+from monitor.store.records import AuditEntry
+from monitor.store.rows import clean, incident_columns, incident_from, load_locations
+from monitor.store.schema import audit, findings, incidents
+from monitor.store.transaction import Desk, Transaction
+
+__all__ = ["Filter", "Incidents", "audit_row", "change_state", "update_incidents"]
+
+_LONGEST_LIST = 10_000
+
+
+class Filter(TypedDict, total=False):
+    """What is asked for; what is empty takes all."""
+
+    states: Collection[State]
+    severities: Collection[Severity]
+    rules: Collection[str]
+    source: str | None
+    since: float | None  # seen at or after
+    search: str | None  # in name, rule, path, preview
+
+
+class Incidents:
+    """The face of the incidents. `ref`: an id, a fingerprint, or a start of either that fits only one."""
+
+    def __init__(self, desk: Desk) -> None:
+        self._desk = desk
+
+    async def find(
+        self, *, limit: int = 100, offset: int = 0, locations: bool = False, **filters: Unpack[Filter]
+    ) -> list[Incident]:
+        """Last seen first."""
+        query = _filtered(filters).order_by(incidents.c.last_seen.desc(), incidents.c.id)
+        query = query.limit(min(limit, _LONGEST_LIST)).offset(offset)
+
+        def run(connection: Connection) -> list[Incident]:
+            rows = list(connection.execute(query))
+            places = load_locations(connection, [row.id for row in rows]) if locations else {}
+            return [incident_from(row, places.get(row.id, ())) for row in rows]
+
+        return await self._desk.read(run)
+
+    async def count(self, **filters: Unpack[Filter]) -> int:
+        """How many there are with these filters."""
+        query = select(func.count()).select_from(_filtered(filters).subquery())
+        return await self._desk.read(lambda connection: connection.execute(query).scalar_one())
+
+    async def get(self, ref: str) -> Incident:
+        """With its locations. Raises LookupError."""
+        return await self._desk.read(lambda connection: _get(connection, ref.strip()))
+
+    async def history(self, ref: str) -> list[AuditEntry]:
+        """Every change of state, oldest first. Raises LookupError."""
+
+        def run(connection: Connection) -> list[AuditEntry]:
+            known = _get(connection, ref.strip())
+            query = select(audit).where(audit.c.incident == known.id).order_by(audit.c.seq)
+            return [_entry(row) for row in connection.execute(query)]
+
+        return await self._desk.read(run)
+
+    async def transition(
+        self, ref: str, action: Action, *, actor: str, resolution: Resolution | None = None, note: str = ""
+    ) -> Incident:
+        """Raises LookupError and TransitionError."""
+        known = await self.get(ref)
+        return await self._desk.write(
+            lambda tx: change_state(tx, known.id, action, actor=actor, resolution=resolution, note=note), durable=True
+        )
+
+
+def change_state(
+    tx: Transaction,
+    incident_id: str,
+    action: Action,
+    *,
+    actor: str,
+    resolution: Resolution | None,
+    note: str,
+) -> Incident:
+    """Raises LookupError (no such incident) and TransitionError."""
+    connection = tx.connection
+    row = connection.execute(select(incidents).where(incidents.c.id == incident_id)).first()
+    if row is None:
+        raise LookupError(f"there is no incident {incident_id}")
+    was = incident_from(row)
+    change: Change = transition(was, action, actor=actor, now=tx.now, resolution=resolution)
+    update_incidents(connection, [{**incident_columns(change.incident), "kept": row.kept}])
+    assert change.reason is not None
+    connection.execute(
+        insert(audit), [audit_row(change.incident, was, change.reason, actor=actor, note=note, now=tx.now)]
+    )
+    places: tuple[tuple[str, str], ...] = ()
+    if action == "reopen":
+        query = select(findings.c.source, findings.c.path).where(findings.c.incident == incident_id)
+        newest = connection.execute(query.order_by(findings.c.seq.desc()).limit(1)).first()
+        places = ((newest.source, newest.path),) if newest else ()
+    touched = groups.Touched(change.incident, places, urgent=action == "reopen", everywhere=True)
+    groups.enrol(tx, [touched])
+    return change.incident
+
+
+def update_incidents(connection: Connection, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Rows as `incident_columns` gives them, with `kept`."""
+    if not rows:
+        return
+    names = [name for name in rows[0] if name not in ("id", "fingerprint")]
+    statement = (
+        update(incidents)
+        .where(incidents.c.id == bindparam("_id"))
+        .values({name: bindparam(f"_{name}") for name in names})
+    )
+    connection.execute(statement, [{f"_{name}": row[name] for name in ("id", *names)} for row in rows])
+
+
+def audit_row(
+    incident: Incident, was: Incident | None, action: str, *, actor: str, note: str, now: float
+) -> dict[str, Any]:
+    return {
+        "at": now,
+        "actor": clean(actor),
+        "incident": incident.id,
+        "action": action,
+        "was": was.state if was else None,
+        "state": incident.state,
+        "resolution": incident.resolution,
+        "severity": incident.severity,
+        "note": clean(note),
+    }
+
+
+def _get(connection: Connection, ref: str) -> Incident:
+    columns = incidents.c
+    exact = select(incidents).where((columns.id == ref) | (columns.fingerprint == ref))
+    rows = list(connection.execute(exact))
+    if not rows and ref:
+        either = columns.id.startswith(ref, autoescape=True) | columns.fingerprint.startswith(ref, autoescape=True)
+        rows = list(connection.execute(select(incidents).where(either).limit(9)))
+    if not rows:
+        raise LookupError(f"there is no incident {ref!r}; `monitor incidents list` shows them")
+    if len(rows) > 1:
+        ids = [row.id for row in rows]
+        fitting = f"{', '.join(ids[:8])}{' and more' if len(ids) > 8 else ''}"
+        raise LookupError(f"{ref!r} fits several incidents; give more of the id: {fitting}")
+    row = rows[0]
+    return incident_from(row, load_locations(connection, [row.id]).get(row.id, ()))
+
+
+def _entry(row: Row[Any]) -> AuditEntry:
+    return AuditEntry(
+        at=row.at,
+        actor=row.actor,
+        incident=row.incident,
+        action=row.action,
+        was=row.was,
+        state=row.state,
+        resolution=row.resolution,
+        severity=row.severity,
+        note=row.note,
+    )
+
+
+def _filtered(filters: Filter) -> Select[Any]:
+    columns = incidents.c
+    query = select(incidents)
+    if states := filters.get("states"):
+        query = query.where(columns.state.in_(list(states)))
+    if severities := filters.get("severities"):
+        query = query.where(columns.severity.in_(list(severities)))
+    if rules := filters.get("rules"):
+        query = query.where(columns.rule.in_(list(rules)))
+    if (since := filters.get("since")) is not None:
+        query = query.where(columns.last_seen >= since)
+    if (source := filters.get("source")) is not None:
+        query = query.where(columns.id.in_(select(findings.c.incident).where(findings.c.source == source)))
+    if search := filters.get("search"):
+        somewhere = select(findings.c.incident).where(findings.c.path.icontains(search, autoescape=True))
+        query = query.where(
+            columns.name.icontains(search, autoescape=True)
+            | columns.rule.icontains(search, autoescape=True)
+            | columns.masked.icontains(search, autoescape=True)
+            | columns.id.in_(somewhere)
+        )
+    return query

@@ -1,0 +1,54 @@
+"""What a function of the store is given: an open transaction; and how the faces of its rooms get one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import Future
+from dataclasses import dataclass
+from typing import Protocol, TypeVar
+
+from sqlalchemy import Connection
+
+from monitor.routing import Policy
+
+__all__ = ["Desk", "Transaction"]
+
+_T = TypeVar("_T")
+
+
+@dataclass(slots=True)
+class Transaction:
+    """An open write transaction. `now`: seconds since the epoch, the same for all that happens in it."""
+
+    connection: Connection
+    policy: Policy
+    now: float
+    announced: bool = False
+
+    def announce(self) -> None:
+        """It gives delivery something to do, or to look at sooner."""
+        self.announced = True
+
+
+class Desk(Protocol):
+    """Where the faces of the rooms hand in their work. Raises StoreError."""
+
+    def submit(self, run: Callable[[Transaction], _T], *, durable: bool = False) -> Future[_T]:
+        """In the next transaction, after everything that waits. `run` may run again when that fails.
+
+        `durable`: on disk when it is done. Otherwise it survives the end of the process, but perhaps not of the
+        machine. Cancelled before it began, it is taken back.
+        """
+        ...
+
+    async def write(self, run: Callable[[Transaction], _T], *, durable: bool = False) -> _T:
+        """`submit`, and wait for it."""
+        ...
+
+    async def read(self, run: Callable[[Connection], _T]) -> _T:
+        """In a thread, on a connection that cannot write. Waits a while for a lock or a server that restarts."""
+        ...
+
+    def now(self) -> float:
+        """Seconds since the epoch."""
+        ...

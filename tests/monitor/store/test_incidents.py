@@ -1,0 +1,96 @@
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from monitor.incidents import TransitionError
+from monitor.store import Store
+from tests.monitor.store.helpers import NOW, Clock, deliver, finding, fingerprint
+
+
+async def test_lookup_by_id_fingerprint_and_prefix(store: Store) -> None:
+    await store.commit([finding("a"), finding("b", 1)])
+    for ref in (fingerprint("a")[:16], fingerprint("a"), fingerprint("a")[:6], f" {fingerprint('a')[:20]} "):
+        assert (await store.incidents.get(ref)).fingerprint == fingerprint("a")
+    for ref in ("", "zzz", "%", "_"):
+        with pytest.raises(LookupError):
+            await store.incidents.get(ref)
+
+
+async def test_filters(store: Store) -> None:
+    await store.commit(
+        [
+            finding("a", severity="critical"),
+            finding("b", 1, rule="npm", name="npm token", source="web", path="/srv/100%/x", time=NOW + 5),
+        ]
+    )
+    await store.incidents.transition(fingerprint("a"), "ack", actor="ada")
+
+    async def names(**filters: object) -> list[str]:
+        shown = [incident.rule for incident in await store.incidents.find(**filters)]  # type: ignore[arg-type]
+        assert await store.incidents.count(**filters) == len(shown)  # type: ignore[arg-type]
+        return shown
+
+    assert await names() == ["npm", "github-pat"]
+    assert await names(states=["acknowledged"]) == ["github-pat"]
+    assert await names(severities=["high"]) == ["npm"]
+    assert await names(rules=["npm", "x"]) == ["npm"]
+    assert await names(source="web") == ["npm"]
+    assert await names(since=NOW + 1) == ["npm"]
+    assert await names(search="NPM TOK") == ["npm"]
+    assert await names(search="100%/x") == ["npm"]
+    assert await names(search="%%") == []
+    assert [incident.rule for incident in await store.incidents.find(limit=1, offset=1)] == ["github-pat"]
+
+
+async def test_transitions_are_told_and_recorded(store: Store, clock: Clock) -> None:
+    await store.commit([finding("a")])
+    assert await deliver(store) == ["new"]
+    ref = fingerprint("a")
+    clock.now += 1
+    assert (await store.incidents.transition(ref, "ack", actor="ada", note="on it")).owner == "ada"
+    assert await deliver(store) == ["acknowledged"]
+    clock.now += 1
+    await store.incidents.transition(ref[:8], "resolve", actor="ada", resolution="revoked")
+    assert await deliver(store) == ["resolved"]
+    clock.now += 1
+    await store.commit([finding("a", 7, time=clock.now)])
+    assert await deliver(store) == ["reopened"]
+    history = await store.incidents.history(ref)
+    assert [(entry.actor, entry.action, entry.was, entry.state, entry.note) for entry in history] == [
+        ("monitor", "opened", None, "open", ""),
+        ("ada", "acknowledged", "open", "acknowledged", "on it"),
+        ("ada", "resolved", "acknowledged", "resolved", ""),
+        ("monitor", "reopened", "resolved", "open", ""),
+    ]
+    assert [entry.at for entry in history] == [NOW, NOW + 1, NOW + 2, NOW + 3]
+    assert history[2].resolution == "revoked"
+
+
+async def test_what_was_judged_harmless_stays_quiet(store: Store, clock: Clock) -> None:
+    await store.commit([finding("a")])
+    await deliver(store)
+    await store.incidents.transition(fingerprint("a"), "resolve", actor="ada", resolution="false_positive")
+    await deliver(store)
+    clock.now += 100_000
+    await store.commit([finding("a", 7, time=clock.now, severity="critical")])
+    await store.groups.tick()
+    assert await deliver(store) == []
+    incident = await store.incidents.get(fingerprint("a"))
+    assert (incident.state, incident.occurrences) == ("resolved", 2)
+
+
+async def test_a_refused_transition_leaves_everything_and_everyone_else_alone(store: Store) -> None:
+    await store.commit([finding("a")])
+    results = await asyncio.gather(
+        store.incidents.transition(fingerprint("a"), "resolve", actor="ada"),
+        store.commit([finding("b", 1)]),
+        store.incidents.transition(fingerprint("a"), "ack", actor="ada"),
+        store.incidents.transition(fingerprint("nobody"), "ack", actor="ada"),
+        return_exceptions=True,
+    )
+    assert isinstance(results[0], TransitionError)
+    assert results[1] == 1
+    assert not isinstance(results[2], BaseException)
+    assert isinstance(results[3], LookupError)

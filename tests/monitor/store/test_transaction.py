@@ -1,0 +1,29 @@
+from __future__ import annotations
+
+import asyncio
+
+from monitor.model import Position
+from monitor.store import Store
+from monitor.store.transaction import Transaction
+from tests.monitor.store.helpers import Clock, finding
+
+
+async def test_only_what_gives_delivery_something_to_do_is_announced(store: Store, clock: Clock) -> None:
+    told: list[float] = []
+    store.on_change(lambda: told.append(clock.now))
+    await store.commit([], [Position("s", "k", {})])
+    await store.flush()
+    await asyncio.sleep(0)
+    assert not told
+    await store.commit([finding("a")])
+    await asyncio.sleep(0)
+    assert told == [clock.now]
+
+
+async def test_a_function_sees_one_time_and_the_policy_of_now(store: Store, clock: Clock) -> None:
+    def look(tx: Transaction) -> tuple[float, tuple[str, ...]]:
+        clock.now += 5
+        return tx.now, tx.policy.sinks
+
+    began = clock.now
+    assert await store.write(look) == (began, ("chat",))
