@@ -76,8 +76,13 @@ def names() -> tuple[str, ...]:
 
 
 def of(rule: Rule) -> str:
-    """Name of the runbook that helps most with a secret of this rule: its issuer's, unless it has one of its own."""
-    if rule.runbook in GENERAL and rule.family != "custom" and rule.vendor in _issuers(rule.family):
+    """Name of the runbook that helps most with a secret of this rule: its own, its issuer's, or that of its kind."""
+    if rule.family == "custom":
+        return rule.runbook
+    issuers = _issuers(rule.family)
+    if rule.id in issuers:
+        return f"{rule.family}/{rule.id}"
+    if rule.runbook in GENERAL and rule.vendor in issuers:
         return f"{rule.family}/{rule.vendor}"
     return rule.runbook
 
@@ -105,15 +110,24 @@ def _of_issuer(name: str, issuer: Mapping[str, Any]) -> Runbook:
     kind = load(issuer.get("kind"))
     notes = (*issuer.get("notes", ()), *(kind.notes if kind is not None else ()))
     first = issuer.get("first_step") or f"Revoke it at {issuer['name']}: {issuer['where']}."
-    return Runbook(name, f"{issuer['name']} secret", first, issuer["where"], issuer["url"], notes)
+    return Runbook(name, f"Secret of {issuer['name']}", first, issuer["where"], issuer["url"], notes)
 
 
 @cache
 def _issuers(family: str) -> Mapping[str, Mapping[str, Any]]:
-    """Issuers of one family of rules, by the name of their pack; what stands above the tables holds for all of them."""
+    """What is known of each issuer of a family, by the name of its pack, and of rules that need other words, by id.
+
+    What stands above a file's tables holds for all of them; a table inside an issuer's is one of its rules.
+    """
     path = _ISSUERS / f"{family}.toml"
     if not path.is_file():
         return {}
     data = tomllib.loads(path.read_text(encoding="utf-8"))
     common = {key: value for key, value in data.items() if not isinstance(value, dict)}
-    return {vendor: common | entry for vendor, entry in data.items() if isinstance(entry, dict)}
+    found: dict[str, Mapping[str, Any]] = {}
+    for vendor, entry in data.items():
+        if isinstance(entry, dict):
+            own = common | {key: value for key, value in entry.items() if not isinstance(value, dict)}
+            found[vendor] = own
+            found |= {rule: own | value for rule, value in entry.items() if isinstance(value, dict)}
+    return found
