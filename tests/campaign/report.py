@@ -68,6 +68,7 @@ def _sums(outcomes: Iterable[Outcome]) -> str:
         *(sum(outcome.doomed for outcome in done), sum(outcome.untold for outcome in done)),
         *(sum(outcome.gone for outcome in done), sum(outcome.spurious for outcome in done)),
         f"{100 * repeated / max(1, notifications):.2f} %",
+        sum(outcome.again for outcome in done),
         *(f"{quantile(recovery, share):.2f}" for share in (0.5, 0.99)),
     )
     return " | ".join(map(str, figures))
@@ -96,7 +97,7 @@ def table(outcomes: Mapping[tuple[str, str], Sequence[Outcome]], seed: int, comm
         failed = [f"{sum(o.failed is not None for o in done)}/{len(done)}" if done else "–" for done in cells]
         lines.append(f"| {row} | {' | '.join(failed)} |")
     head = "trials | issued | missing | destroyed, told | destroyed, not told | out of reach | spurious | repeated"
-    head += " | recovery p50 (s) | p99"
+    head += " | counted again | recovery p50 (s) | p99"
     groups = {row: [o for (r, _), done in outcomes.items() if r == row for o in done] for row in rows}
     groups |= {column: [o for (_, c), done in outcomes.items() if c == column for o in done] for column in columns}
     lines += ["", f"| | {head} |", f"| --- |{' --- |' * (head.count('|') + 1)}"]

@@ -83,6 +83,7 @@ class Outcome:
     repeated: int = 0  # notifications that came again under the same id
     unstable: int = 0  # secrets whose incident, or whose first notification, came under two ids
     leaked: int = 0
+    again: int = 0  # occurrences beyond the first: each secret is written once
     exits: list[int] = field(default_factory=list)  # of a monitor that ended by itself
     recovery: float = 0.0  # seconds from when all was mended and written to the last delivery
     wall: float = 0.0
@@ -109,6 +110,7 @@ class Stage(Files):
         self._steady: float | None = None  # since when it has been up and running
         self._lock: sqlite3.Connection | None = None
         self._deleted: dict[int, int] = {}  # inode → the start whose process had it open when it was deleted
+        self._during: dict[int, int] = {}  # number → the start in which it was written
         self._mounted = False
         self._shim = shim
         self._prepare(cache)
@@ -155,6 +157,7 @@ class Stage(Files):
                 if self.doomed.keys() & self._undelivered():
                     await asyncio.sleep(0.5)
             missed = await self._missed()
+            outcome.again = self._again()
             outcome.recovery = max(0.0, max(self.receiver.arrived.values(), default=0.0) - mended)
             await self._end(outcome)
         self._judge(outcome, missed, failed)
@@ -235,6 +238,14 @@ class Stage(Files):
             found = {row[0] for row in base.execute("SELECT fingerprint FROM incidents")}
             return {number for known, number in self.prints.items() if known in found}
         return set()
+
+    def _again(self) -> int:
+        with (
+            contextlib.suppress(sqlite3.Error),
+            contextlib.closing(sqlite3.connect(f"file:{self.state}/state.db?mode=ro", uri=True, timeout=1)) as base,
+        ):
+            return int(base.execute("SELECT sum(occurrences) - count(*) FROM incidents").fetchone()[0] or 0)
+        return 0
 
     def _open(self) -> set[int]:
         """What is neither delivered, nor doomed, nor, when the sink is the one that fails, stored."""
@@ -421,14 +432,17 @@ class Stage(Files):
 
     async def do_unlink(self, path: str) -> None:
         place = self.folder / path
-        # One that has just come up may not have opened it yet.
-        had = self._steady is not None and time.monotonic() - self._steady > _STEADY
-        self._deleted[place.stat().st_ino] = self._monitor.starts if had else -1
+        inode = place.stat().st_ino
+        # A monitor that has just come up may not have opened it yet; one that has read from it since it came up has.
+        read = {number for number, start in self._during.items() if start == self._monitor.starts}
+        had = any(self.inodes[number] == inode for number in read - self._undelivered())
+        self._deleted[inode] = self._monitor.starts if had else -1
         place.unlink()
 
     async def do_put(self, handle: str, numbers: list[int], how: dict[str, Any]) -> None:
         await super().do_put(handle, numbers, how)
         for number in numbers:
+            self._during[number] = -1 if self._down else self._monitor.starts
             start = self._deleted.get(self.inodes[number])
             if start is not None and (self._down or start != self._monitor.starts):
                 self.gone.add(number)

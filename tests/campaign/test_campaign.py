@@ -107,7 +107,7 @@ def test_the_table_says_what_came_of_it() -> None:
     bad = dataclasses.replace(good, name="rename-kill-2", missing=[4], failed="1 missing")
     text = report.table({("rename", "kill"): [good, bad]}, 1, f"{Path(sys.executable).name} …", 1.0)
     assert "| rename | 1/2 |" in text
-    assert "| **all** | 2 | 10 | 1 | 0 | 0 | 0 | 0 | 25.00 % | 0.50 | 0.50 |" in text
+    assert "| **all** | 2 | 10 | 1 | 0 | 0 | 0 | 0 | 25.00 % | 0 | 0.50 | 0.50 |" in text
     assert json.loads(json.dumps(dataclasses.asdict(bad)))["missing"] == [4]
 
 
