@@ -202,7 +202,7 @@ def _unresolved(credential: Credential) -> str | None:
 
 
 def _files(source: Any) -> Iterator[tuple[Literal["environment", "notice"], str]]:
-    from monitor.sources.globs import Globs, literal
+    from monitor.sources.file.globs import Globs, literal
 
     for pattern in source.include:
         if literal(pattern):

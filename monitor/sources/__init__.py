@@ -25,7 +25,7 @@ __all__ = ["SOURCES", "UnknownSourceError", "load_source"]
 # `type` in the configuration → "module:Class", imported when first used
 SOURCES: dict[str, str] = {
     "feed": "monitor.sources.feed:FeedSource",
-    "file": "monitor.sources.file:FileSource",
+    "file": "monitor.sources.file.source:FileSource",
     "github": "monitor.github.source:GitHubSource",
     "stdin": "monitor.sources.stdin:StdinSource",
 }

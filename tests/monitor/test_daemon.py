@@ -23,7 +23,7 @@ from monitor import daemon as module
 from monitor.config import ConfigError
 from monitor.daemon import Daemon, SourceIntake
 from monitor.model import Position
-from monitor.sources import file
+from monitor.sources.file import source as file
 from monitor.store import Recovery, StoreError
 from tests.fakes.intake import until
 from tests.fakes.server import Fault
@@ -386,16 +386,16 @@ async def test_a_source_that_fails_is_started_again_and_takes_no_other_down(
     site: Site, hook: FakeWebhook, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "_RESTART_FIRST", 0.01)
-    real, failures = file.FileSource._restore, 5
+    real, failures = file.FileSource.run, 5
 
-    async def restore(self: file.FileSource, saved: Any) -> None:
+    async def run(self: file.FileSource, once: bool) -> None:
         nonlocal failures
         if self.config.name == "app" and failures:
             failures -= 1
             raise RuntimeError("unexpected s3cr3t")
-        await real(self, saved)
+        await real(self, once)
 
-    monkeypatch.setattr(file.FileSource, "_restore", restore)
+    monkeypatch.setattr(file.FileSource, "run", run)
     other = site.root / "other.log"
     site.configure(f'[[sources]]\nname = "b"\ntype = "file"\ninclude = ["{other}"]\nstart_at = "beginning"\n')
     daemon = site.daemon()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import os
 import stat
 import time
@@ -9,8 +11,8 @@ from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from monitor.sources.globs import Globs, literal
-from monitor.sources.tail import text
+from monitor.sources.file.globs import Globs, literal
+from monitor.sources.file.life import Life, Status, text
 
 __all__ = ["Found", "Seen", "Survey"]
 
@@ -24,6 +26,7 @@ class Seen(NamedTuple):
     ino: int
     size: int
     mtime: int  # nanoseconds
+    ctime: int  # nanoseconds
 
 
 @dataclass(slots=True)
@@ -77,12 +80,20 @@ class Survey:
                 if self._seen.pop(path, None):
                     found.changes.append((path, None))
                 continue
-            now = Seen(status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns)
+            now = Seen(status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
             if self._seen.get(path) != now:
                 self._seen[path] = now
                 found.changes.append((path, now))
         found.cost = time.thread_time() - began
         return found
+
+    def status(self, life: Life) -> Status | None:
+        """What the file of a loose life is like; None: nothing is where it lay."""
+        try:
+            found = os.fstat(life.fd) if life.fd >= 0 else os.stat(life.path)
+        except OSError:
+            return None
+        return Status(found, _writers(life.fd) if life.fd >= 0 and not found.st_nlink else None)
 
     def _whole(self, found: Found) -> Iterable[str]:
         paths = self._all(found)
@@ -113,3 +124,17 @@ class Survey:
                 found.changes.append((path, None))
         found.problems.update(self._globs.problems)
         return paths
+
+
+def _writers(descriptor: int) -> bool | None:
+    """Whether somebody has a deleted file open for writing. Linux grants a lease for reading only while nobody has; to
+    others than the owner of the file and root it tells nothing."""
+    try:
+        fcntl.fcntl(descriptor, fcntl.F_SETLEASE, fcntl.F_RDLCK)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return None
+    with contextlib.suppress(OSError):
+        fcntl.fcntl(descriptor, fcntl.F_SETLEASE, fcntl.F_UNLCK)
+    return False

@@ -5,12 +5,13 @@ import os
 from pathlib import Path
 from typing import Any
 
-import orjson
 import pytest
 
 from monitor.model import Block
-from monitor.sources import tail as module
-from monitor.sources.tail import BLOCK, CONTEXT, LOOKAHEAD, Hasher, Tail, Turn, open_archive, open_file, text
+from monitor.sources.file import turn as module
+from monitor.sources.file.identity import Hasher
+from monitor.sources.file.life import Life, Record
+from monitor.sources.file.turn import BLOCK, CONTEXT, LOOKAHEAD, Turn
 
 HASHER = Hasher.derived(b"k" * 32)
 
@@ -20,13 +21,15 @@ def log(tmp_path: Path) -> Path:
     return tmp_path / "app.log"
 
 
-def opened(path: Path, **keys: Any) -> Tail:
+def opened(path: Path, **keys: Any) -> Life:
     status = path.stat()
-    return Tail(str(path), (status.st_dev, status.st_ino), **keys)
+    return Life(str(path), (status.st_dev, status.st_ino), **keys)
 
 
-def read(tail: Tail, flush: int | None = None) -> tuple[Turn, list[tuple[int, bytes, int, int | None]]]:
-    turn = Turn("s", tail, HASHER, flush)
+def read(
+    life: Life, flush: int | None = None, whole: bool = True
+) -> tuple[Turn, list[tuple[int, bytes, int, int | None]]]:
+    turn = Turn("s", life, HASHER, flush, whole=whole)
     blocks = [(block.offset, bytes(block.data), block.fresh, block.limit) for block in turn.blocks()]
     return turn, blocks
 
@@ -44,41 +47,42 @@ def fresh(blocks: list[tuple[int, bytes, int, int | None]]) -> bytes:
 
 def test_whole_lines_are_settled_and_the_rest_waits(log: Path) -> None:
     log.write_bytes(b"one\ntwo\nthr")
-    tail = opened(log)
-    turn, blocks = read(tail)
+    life = opened(log)
+    turn, blocks = read(life)
     assert blocks == [(0, b"one\ntwo\n", 0, None)]
     assert (turn.rest, turn.more, turn.verdict) == (3, False, "read")
     assert [position.state["offset"] for position in turn.positions() if position.state] == [8]
-    assert tail.offset == 0, "nothing counts before it is committed"
+    assert life.offset == 0, "nothing counts before it is committed"
     turn.apply()
-    assert (tail.offset, tail.size) == (8, 11)
-    turn, blocks = read(tail)
+    assert (life.offset, life.size) == (8, 11)
+    turn, blocks = read(life)
     assert blocks == []
     assert turn.positions() == ()
     with log.open("ab") as file:
         file.write(b"ee\n")
-    turn, blocks = read(tail)
+    turn, blocks = read(life)
     assert blocks == [(0, b"one\ntwo\nthree\n", 8, None)], "with what came before as context"
 
 
 def test_a_flush_scans_the_rest_only_while_the_size_is_the_same(log: Path) -> None:
     log.write_bytes(b"one\nrest")
-    tail = opened(log)
-    turn, blocks = read(tail, flush=7)
+    life = opened(log)
+    turn, blocks = read(life, flush=7)
     assert len(blocks) == 1
-    turn, blocks = read(tail, flush=8)
+    turn.apply()
+    turn, blocks = read(life, flush=8)
     assert blocks[-1] == (0, b"one\nrest", 4, None)
     assert turn.flushed == 8
     turn.apply()
-    assert (tail.offset, tail.flushed, tail.saved) == (4, 8, True)
+    assert (life.offset, life.flushed, life.record) == (4, 8, Record.SAVED)
 
 
 @pytest.mark.parametrize("size", [BLOCK, BLOCK + CONTEXT, BLOCK + CONTEXT + 1, 3 * BLOCK + 7])
 def test_a_line_longer_than_a_block_is_cut_with_an_overlap(log: Path, size: int) -> None:
     data = bytes(index % 251 or 1 for index in range(size)).replace(b"\n", b"x") + b"\n"
     log.write_bytes(data)
-    tail = opened(log)
-    _, blocks = read(tail)
+    life = opened(log)
+    _, blocks = read(life)
     assert fresh(blocks) == data
     for _, block, start, limit in blocks:
         assert limit is None or limit == len(block) - LOOKAHEAD
@@ -90,10 +94,10 @@ def test_a_turn_is_bounded_and_goes_on_where_it_stopped(log: Path, monkeypatch: 
     monkeypatch.setattr(module, "TURN", 2 * BLOCK)
     data = b"".join(b"%0100d\n" % number for number in range(BLOCK // 13))
     log.write_bytes(data)
-    tail = opened(log)
+    life = opened(log)
     settled, turns = b"", 0
     while True:
-        turn, blocks = read(tail)
+        turn, blocks = read(life)
         settled += fresh(blocks)
         turn.apply()
         turns += 1
@@ -101,51 +105,25 @@ def test_a_turn_is_bounded_and_goes_on_where_it_stopped(log: Path, monkeypatch: 
             break
     assert settled == data
     assert turns == 3
-    assert tail.offset == len(data)
+    assert life.offset == len(data)
 
 
 def test_context_is_read_from_the_disk_again(log: Path) -> None:
     log.write_bytes(b"a" * 50_000 + b"\n" + b"b\n")
-    tail = opened(log)
+    life = opened(log)
     fd = os.open(log, os.O_RDONLY)
-    HASHER.settle(fd, tail, 50_001)
+    HASHER.settle(fd, life, 50_001)
     os.close(fd)
-    _, blocks = read(tail)
+    _, blocks = read(life)
     assert blocks == [(50_001 - CONTEXT, b"a" * (CONTEXT - 1) + b"\nb\n", CONTEXT, None)]
 
 
-def test_state_survives_json(log: Path) -> None:
-    log.write_bytes(b"x" * 2000 + b"\n")
-    tail = opened(log, loose=True, archive=True)
-    fd = os.open(log, os.O_RDONLY)
-    HASHER.settle(fd, tail, 2001)
-    os.close(fd)
-    again = Tail.restore(tail.key, orjson.loads(orjson.dumps(tail.state())))
-    for name in ("path", "inode", "key", "generation", "offset", "head", "mark", "line", "loose", "archive"):
-        assert getattr(again, name) == getattr(tail, name)
-    assert again.saved
-    assert "x" * 20 not in repr(tail.state())
-
-
-def test_a_name_that_is_not_utf8_survives_json(tmp_path: Path) -> None:
-    path = os.fsdecode(os.fsencode(tmp_path) + b"/\xff\xe9.log")
-    state = orjson.loads(orjson.dumps(Tail(path, (1, 2)).state()))
-    assert state["path"] == f"{tmp_path}/\\xff\\xe9.log" == text(path)
-    assert Tail.restore("k", state).path == path
-
-
-@pytest.mark.parametrize("state", [{}, {"path": 1}, Tail("/x", (1, 2)).state() | {"head": []}])
-def test_restore_refuses_what_is_no_state(state: dict[str, Any]) -> None:
-    with pytest.raises((KeyError, TypeError, ValueError, IndexError)):
-        Tail.restore("k", state)
-
-
-def settled(path: Path) -> Tail:
-    tail = opened(path)
-    turn, _ = read(tail)
+def settled(path: Path) -> Life:
+    life = opened(path)
+    turn, _ = read(life)
     turn.apply()
-    tail.close()
-    return tail
+    life.close()
+    return life
 
 
 @pytest.mark.parametrize(
@@ -165,35 +143,35 @@ def settled(path: Path) -> Tail:
 )
 def test_whether_the_content_is_the_one_known(log: Path, before: bytes, after: bytes, verdict: str) -> None:
     log.write_bytes(before)
-    tail = settled(log)
+    life = settled(log)
     log.write_bytes(after)
-    turn, blocks = read(tail)
+    turn, blocks = read(life)
     assert turn.verdict == verdict
     if verdict == "replaced":
         assert blocks == []
-        offset = tail.offset
+        offset = life.offset
         turn.apply()
-        assert tail.offset == offset
+        assert life.offset == offset
 
 
 def test_a_file_that_keeps_rewriting_its_head_is_known_by_the_rest(log: Path) -> None:
     log.write_bytes(b"count 1\n" + b"x" * 5000 + b"\n")
-    tail = settled(log)
-    tail.rewrites = 3
+    life = settled(log)
+    life.rewrites = 3
     log.write_bytes(b"count 2\n" + b"x" * 5000 + b"\nnew\n")
-    turn, blocks = read(tail)
+    turn, blocks = read(life)
     assert turn.verdict == "read"
     assert fresh(blocks) == b"new\n"
 
 
 def test_another_file_at_the_path_or_none(log: Path) -> None:
     log.write_bytes(b"one\n")
-    tail = settled(log)
+    life = settled(log)
     log.rename(log.with_name("other"))
-    assert read(tail)[0].verdict == "moved"
+    assert read(life)[0].verdict == "moved"
     log.write_bytes(b"one\n")
-    assert read(tail)[0].verdict == "moved"
-    assert tail.fd == -1
+    assert read(life)[0].verdict == "moved"
+    assert life.fd == -1
     log.unlink()
     os.mkfifo(log)
     assert read(opened(log))[0].verdict == "moved"
@@ -201,8 +179,8 @@ def test_another_file_at_the_path_or_none(log: Path) -> None:
 
 def test_lines_are_counted_on_demand(log: Path) -> None:
     log.write_bytes(b"1\n2\n3 <here>\n" + b"x\n" * 1000 + b"<there>\n")
-    tail = opened(log)
-    turn = Turn("s", tail, HASHER)
+    life = opened(log)
+    turn = Turn("s", life, HASHER)
     block: Block
     for block in turn.blocks():
         assert block.line_at is not None
@@ -211,7 +189,7 @@ def test_lines_are_counted_on_demand(log: Path) -> None:
         assert block.line_at(data.index(b"<here>")) == 3, "also backwards"
         assert block.line_at(data.index(b"<there>")) == 1004
     turn.apply()
-    assert tail.line == (len(data) - len(b"<there>\n"), 1004)
+    assert life.line == (len(data) - len(b"<there>\n"), 1004)
 
 
 def test_counting_lines_is_bounded(log: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -230,18 +208,18 @@ def test_an_archive_is_finished_from_where_the_file_was_left(tmp_path: Path, off
     plain, archive = tmp_path / "a.log", tmp_path / "a.log.1.gz"
     plain.write_bytes(data)
     archive.write_bytes(gzip.compress(data))
-    tail = opened(plain)
+    life = opened(plain)
     fd = os.open(plain, os.O_RDONLY)
-    HASHER.settle(fd, tail, offset)
+    HASHER.settle(fd, life, offset)
     os.close(fd)
-    tail.path, tail.archive = str(archive), True
-    tail.head = max(tail.head, (known, HASHER.digest(data[:known])))
-    turn, blocks = read(tail)
+    life.path, life.archive = str(archive), True
+    life.head = max(life.head, (known, HASHER.digest(data[:known])))
+    turn, blocks = read(life)
     assert turn.verdict == "read"
     assert fresh(blocks) == data[offset:]
-    tail.head = (1, "other")
+    life.head = (1, "other")
     if offset:
-        assert read(tail)[0].verdict == "replaced"
+        assert read(life)[0].verdict == "replaced"
 
 
 @pytest.mark.parametrize("damage", ["cut", "garbage", "missing"])
@@ -250,20 +228,14 @@ def test_a_damaged_archive_fails_with_what_was_read_kept(tmp_path: Path, damage:
     archive = tmp_path / "a.log.1.gz"
     whole = gzip.compress(data)
     archive.write_bytes(whole[: len(whole) // 2] if damage == "cut" else b"garbage")
-    tail = opened(archive, archive=True)
+    life = opened(archive, archive=True)
     if damage == "missing":
         archive.unlink()
-    turn, blocks = read(tail)
+    turn, blocks = read(life)
     assert turn.verdict == "failed"
     assert turn.error is not None
     assert data.startswith(fresh(blocks))
     assert bool(blocks) == (damage == "cut")
-
-
-def test_open_file_never_blocks_and_open_archive_knows_its_kinds(tmp_path: Path) -> None:
-    os.mkfifo(tmp_path / "fifo")
-    os.close(open_file(str(tmp_path / "fifo")))
-    assert open_archive(str(tmp_path / "plain.log")) is None
 
 
 def test_buffers_are_reused(log: Path) -> None:

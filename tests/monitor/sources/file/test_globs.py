@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from monitor.sources.globs import Globs
+from monitor.sources.file.globs import Globs
 
 
 def touch(root: Path, *names: str) -> None:

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from monitor.sources import survey as module
-from monitor.sources.globs import Globs
-from monitor.sources.survey import Found, Survey
+from monitor.sources.file import survey as module
+from monitor.sources.file.globs import Globs
+from monitor.sources.file.survey import Found, Survey
 
 
 def survey(folder: Path, *names: str) -> Survey:

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from monitor.sources.rotation import Folders, base_names, compare, find_rest, look_at, look_for, original_names
-from monitor.sources.tail import Hasher, Tail
+from monitor.sources.file.identity import Hasher
+from monitor.sources.file.life import Life
+from monitor.sources.file.rotation import Folders, base_names, compare, find_rest, look_at, look_for, original_names
 
 HASHER = Hasher.derived(b"k" * 32)
 
@@ -41,9 +42,9 @@ def test_names_before_rotation(name: str, bases: set[str]) -> None:
     assert set(others) == {f"/d/{base}" for base in bases}
 
 
-def life(path: Path, offset: int) -> Tail:
+def life(path: Path, offset: int) -> Life:
     status = path.stat()
-    tail = Tail(str(path), (status.st_dev, status.st_ino), mtime=status.st_mtime_ns)
+    tail = Life(str(path), (status.st_dev, status.st_ino), mtime=status.st_mtime_ns)
     fd = os.open(path, os.O_RDONLY)
     HASHER.settle(fd, tail, offset)
     os.close(fd)
@@ -57,7 +58,7 @@ def write(path: Path, data: bytes, mtime: int) -> Path:
 
 
 @pytest.fixture
-def former(tmp_path: Path) -> Tail:
+def former(tmp_path: Path) -> Life:
     """Read up to 5 of what app.log holds; the file itself is written anew by each test."""
     tail = life(write(tmp_path / "app.log", b"1234\n5678\n", 1000), 5)
     (tmp_path / "app.log").unlink()
@@ -74,14 +75,14 @@ def test_by_inode_under_any_name(tmp_path: Path) -> None:
     assert found.path == str(tmp_path / "whatever")
 
 
-def test_an_inode_with_another_content_is_not_it(tmp_path: Path, former: Tail) -> None:
+def test_an_inode_with_another_content_is_not_it(tmp_path: Path, former: Life) -> None:
     other = write(tmp_path / "other", b"something else\n", 2000)
     former.inode = (other.stat().st_dev, other.stat().st_ino)
     assert find_rest(former, HASHER, nobody, Folders()) == (None, [])
 
 
 @pytest.mark.parametrize("name", ["app.log.1", "app.log-20261124", "app.log.1.gz", "app-20261124.log", "app.log.7.gz"])
-def test_by_content_in_a_sibling(tmp_path: Path, former: Tail, name: str) -> None:
+def test_by_content_in_a_sibling(tmp_path: Path, former: Life, name: str) -> None:
     write(tmp_path / "app.log.9", b"something else\n", 900)
     write(tmp_path / name, b"1234\n5678\n", 1000)
     write(tmp_path / "unrelated.1", b"1234\n5678\n", 3000)
@@ -91,7 +92,7 @@ def test_by_content_in_a_sibling(tmp_path: Path, former: Tail, name: str) -> Non
     assert unseen == []
 
 
-def test_files_rotated_since_are_named_oldest_first(tmp_path: Path, former: Tail) -> None:
+def test_files_rotated_since_are_named_oldest_first(tmp_path: Path, former: Life) -> None:
     write(tmp_path / "app.log.4.gz", b"1234\n5678\n", 1000)
     write(tmp_path / "app.log.5", b"older\n", 900)
     write(tmp_path / "app.log.3.gz", b"second\n", 2000)
@@ -106,12 +107,12 @@ def test_files_rotated_since_are_named_oldest_first(tmp_path: Path, former: Tail
 
 def test_nothing_is_unseen_beside_a_life_that_was_never_read(tmp_path: Path) -> None:
     path = write(tmp_path / "app.log", b"x", 1000)
-    tail = Tail(str(path), (0, 0))
+    tail = Life(str(path), (0, 0))
     write(tmp_path / "app.log.1", b"old\n", 2000)
     assert find_rest(tail, HASHER, nobody, Folders()) == (None, [])
 
 
-def test_damaged_siblings_and_missing_folders(tmp_path: Path, former: Tail) -> None:
+def test_damaged_siblings_and_missing_folders(tmp_path: Path, former: Life) -> None:
     (tmp_path / "app.log.1.gz").write_bytes(b"no gzip")
     (tmp_path / "app.log.2.zst").write_bytes(b"no zstd")
     (tmp_path / "app.log.3.xz").write_bytes(b"")
@@ -123,7 +124,7 @@ def test_damaged_siblings_and_missing_folders(tmp_path: Path, former: Tail) -> N
 
 
 def test_a_folder_is_listed_once_for_many_searches_and_again_once_it_has_changed(
-    tmp_path: Path, former: Tail, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, former: Life, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     listed: list[str] = []
     scandir = os.scandir

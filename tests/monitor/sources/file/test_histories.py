@@ -11,8 +11,15 @@ from pathlib import Path
 
 import pytest
 
-from monitor.sources.file import FileConfig, FileSource
+from monitor.sources.file import source
+from monitor.sources.file.source import FileConfig, FileSource
 from tests.fakes.intake import FakeIntake, until
+
+
+@pytest.fixture(autouse=True)
+def short(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody waits half a minute for the last word of an open line."""
+    monkeypatch.setattr(source, "OPEN", 0.1)
 
 
 class History:

@@ -2,26 +2,38 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import stat
 import time
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Literal
 
-from monitor.sources.tail import ARCHIVES, Hasher, Tail, open_archive, open_file
+from monitor.sources.file.arrivals import Verdict
+from monitor.sources.file.identity import ARCHIVES, Hasher, open_archive, open_file
+from monitor.sources.file.life import Life
 
-__all__ = ["Folders", "Rest", "base_names", "compare", "find_rest", "look_for", "original_names"]
+__all__ = ["Folders", "Rest", "Shortage", "base_names", "compare", "find_rest", "look_for", "original_names"]
 
 _NUMBER = r"[._-](?:\d[\d._:T+-]*|old|prev|bak)"
 _AFTER = re.compile(rf"(.+?){_NUMBER}")  # app.log.1, app.log-20261124, app.log.old
 _BEFORE = re.compile(rf"(.+?){_NUMBER}(\.[A-Za-z]+)")  # app-20261124.log, app.1.log
 _TRIED = 64  # siblings
+_AROUND = 64  # folders
+_TELLING = 64  # bytes
 _LISTINGS = 8
 _KEPT = 32  # listings
 _TICK = 10_000_000  # nanoseconds; two changes within one tick of the file system's clock cannot be told apart
+
+
+class Shortage(Exception):  # noqa: N818 - a state of affairs
+    """The system is short of descriptors or memory: what cannot be looked at is not gone for that."""
+
+
+def _short(error: OSError) -> bool:
+    return error.errno in (errno.EMFILE, errno.ENFILE, errno.ENOMEM)
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +88,9 @@ def look_for(rest: Rest) -> Rest | None:
     try:
         with os.scandir(os.path.dirname(rest.path)) as entries:
             paths = [entry.path for entry in entries if entry.inode() == rest.inode[1]]
-    except OSError:
+    except OSError as error:
+        if _short(error):
+            raise Shortage from error
         return None
     return next((found for path in paths if (found := look_at(path)) and found.inode == rest.inode), None)
 
@@ -126,7 +140,9 @@ class Folders:
                 names = listing.names(inode, bases)
                 found = [rest for name in names if (rest := look_at(os.path.join(folder, name)))]
                 after = os.stat(folder).st_mtime_ns
-            except OSError:
+            except OSError as error:
+                if _short(error):
+                    raise Shortage from error
                 return []
             if before == after and time.time_ns() - after > _TICK:
                 break
@@ -135,13 +151,48 @@ class Folders:
 
 
 def find_rest(
-    former: Tail, hasher: Hasher, followed: Callable[[str], bool], folders: Folders
+    former: Life, hasher: Hasher, followed: Callable[[str], bool], folders: Folders
 ) -> tuple[Rest | None, list[Rest]]:
     """Where `former` continues (None: nowhere to be found), and the rotated files written later, oldest first.
 
-    `followed` tells paths that are read anyway. Looks in the folder of the file only; for a link, of its target.
+    `followed` tells paths that are read anyway. Looks in the folder of the file; for a link, of its target. When it is
+    not there and not open either, also in the folders around, where old logs are often put. Raises Shortage.
     """
     folder, name = os.path.split(former.target or former.path)
+    found, unseen = _find_in(folder or ".", name, former, hasher=hasher, followed=followed, folders=folders)
+    if found is None and former.fd < 0 and former.head[0]:
+        for other in _around(folder):
+            elsewhere, later = _find_in(other, name, former, hasher=hasher, followed=followed, folders=folders)
+            # So far away, a few bytes in common say nothing.
+            if elsewhere is not None and (elsewhere.inode == former.inode or former.head[0] >= _TELLING):
+                return elsewhere, [*unseen, *later]
+    return found, unseen
+
+
+def _around(folder: str) -> Iterator[str]:
+    """Folders in which logs of `folder` may be put when they are rotated: below it, and beside it."""
+    count = 0
+    for top, depth in ((folder, 2), (os.path.dirname(folder), 1)):
+        level = [top]
+        for _ in range(depth):
+            below = []
+            for place in level:
+                try:
+                    with os.scandir(place) as entries:
+                        below += sorted(entry.path for entry in entries if entry.is_dir(follow_symlinks=False))
+                except OSError as error:
+                    if _short(error):
+                        raise Shortage from error
+            for place in below:
+                if place != folder and count < _AROUND:
+                    count += 1
+                    yield place
+            level = below[:_AROUND]
+
+
+def _find_in(
+    folder: str, name: str, former: Life, *, hasher: Hasher, followed: Callable[[str], bool], folders: Folders
+) -> tuple[Rest | None, list[Rest]]:
     wanted = {name} | base_names(name)
 
     def related(name_: str) -> bool:
@@ -149,7 +200,7 @@ def find_rest(
 
     same: Rest | None = None
     siblings: list[Rest] = []
-    for rest in folders.settled(folder or ".", former.inode[1], wanted):
+    for rest in folders.settled(folder, former.inode[1], wanted):
         if (
             rest.inode == former.inode
             and rest.archive == former.archive
@@ -159,9 +210,11 @@ def find_rest(
         elif related(os.path.basename(rest.path)):
             siblings.append(rest)
     siblings.sort(key=lambda rest: (rest.mtime, not rest.archive), reverse=True)
+
     found = same
     if found is None and (former.offset or former.head[0]):
         found = next((rest for rest in siblings[:_TRIED] if compare(rest, former, hasher) == "continues"), None)
+
     # Written after the last byte of `former` (in the same tick of the clock, maybe): when no other life claims them,
     # nobody has read them.
     # An empty file can be told by its inode only: that may be another one.
@@ -178,7 +231,7 @@ def find_rest(
     return found, unseen
 
 
-def compare(rest: Rest, life: Tail, hasher: Hasher) -> Literal["continues", "begins", "differs"]:
+def compare(rest: Rest, life: Life, hasher: Hasher) -> Verdict:
     """Whether a file holds all that was read of `life`, only a beginning of it (a copy in the making?), or neither."""
     try:
         if rest.archive:
@@ -196,6 +249,10 @@ def compare(rest: Rest, life: Tail, hasher: Hasher) -> Literal["continues", "beg
                 return "begins"
         finally:
             os.close(fd)
+    except OSError as error:
+        if _short(error):
+            raise Shortage from error
+        return "differs"
     except Exception:  # noqa: BLE001 - each compression library raises its own for a damaged or half-written file
         return "differs"
     return "differs"

@@ -13,13 +13,21 @@ import pytest
 import zstandard
 from pydantic import ValidationError
 
-from monitor.sources import file as module
-from monitor.sources.file import WATERMARK, FileConfig, FileSource
-from monitor.sources.tail import BLOCK, CONTEXT
+from monitor.sources.file import fates, turn
+from monitor.sources.file import source as module
+from monitor.sources.file.keeper import WATERMARK
+from monitor.sources.file.source import FileConfig, FileSource
+from monitor.sources.file.turn import BLOCK, CONTEXT
 from tests.fakes.intake import FakeIntake, running, until
 
 KEY = b"k" * 32
 MAKE = Callable[..., FileSource]
+
+
+@pytest.fixture(autouse=True)
+def short(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No test waits half a minute for the last word of an open line."""
+    monkeypatch.setattr(module, "OPEN", 0.3)
 
 
 @pytest.fixture
@@ -179,8 +187,7 @@ async def test_a_secret_over_several_lines_and_writes(make: MAKE, intake: FakeIn
 
 @pytest.mark.parametrize("shift", [0, 1, 3, 5, 63, 64, 65])
 async def test_secrets_at_the_edges_of_blocks(make: MAKE, intake: FakeIntake, log: Path, shift: int) -> None:
-    block = module.Turn.__init__.__globals__["BLOCK"]
-    context = module.Turn.__init__.__globals__["CONTEXT"]
+    block, context = BLOCK, CONTEXT
     data = bytearray(b"." * (4 * block))
     for index, edge in enumerate([block, block + context, 2 * block, 2 * block + context, 3 * block], 1):
         text = f"<{index}>".encode()
@@ -387,7 +394,7 @@ async def test_space_set_aside_is_read_as_it_fills(make: MAKE, intake: FakeIntak
 async def test_deleted_while_open_is_read_to_its_end_and_let_go(
     make: MAKE, intake: FakeIntake, log: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "DELETED", 0.3)
+    monkeypatch.setattr(fates, "DELETED", 0.3)
 
     def held() -> list[str]:
         return [name for fd in os.listdir("/proc/self/fd") if str(log) in (name := _link(fd))]
@@ -658,17 +665,17 @@ async def test_damaged_positions_are_ignored(make: MAKE, intake: FakeIntake, log
 
 async def test_unreadable_file(make: MAKE, intake: FakeIntake, log: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     # Tests may run as root, which may read everything.
-    from monitor.sources import tail
+    from monitor.sources.file import keeper
 
-    real, denied = tail.open_file, True
+    real, denied = keeper.open_file, True
 
     def open_file(path: str) -> int:
         if denied and path == str(log):
             raise PermissionError(13, "Permission denied", path)
         return real(path)
 
-    monkeypatch.setattr(tail, "open_file", open_file)
-    monkeypatch.setattr(module, "open_file", open_file)
+    monkeypatch.setattr(keeper, "open_file", open_file)
+    monkeypatch.setattr(turn, "open_file", open_file)
     append(log, line(1))
     append(log.with_name("b.log"), line(2))
     async with running(make(include=[f"{log.parent}/*.log"], start_at="end")):
@@ -813,7 +820,7 @@ async def test_descriptors_are_bounded(
     make: MAKE, intake: FakeIntake, log: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     source = make(include=[f"{log.parent}/*.log"])
-    source._open_max = 10
+    source._schedule.open_max = 10
     before = len(os.listdir("/proc/self/fd"))
     for index in range(200):
         append(log.with_name(f"{index}.log"), line(index))

@@ -10,8 +10,8 @@ import pytest
 import watchfiles
 from structlog.testing import capture_logs
 
-from monitor.sources import watch
-from monitor.sources.watch import watch_folders
+from monitor.sources.file import watch
+from monitor.sources.file.watch import watch_folders
 
 
 class Watching:

@@ -1,0 +1,1 @@
+"""Files: found by globs, told apart from their rotated selves, read to their end."""

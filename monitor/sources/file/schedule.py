@@ -1,0 +1,132 @@
+"""Whose turn it is, and who may keep its file open."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import resource
+from collections import OrderedDict, deque
+
+from monitor.sources.file.life import Life, Work
+
+__all__ = ["Schedule"]
+
+BURST = 1 << 20  # bytes up to which a file counts as live and goes before those that catch up
+
+Ask = tuple[Life, int | None, bool]  # flush and whole as for a Turn
+
+
+class Schedule:
+    """Use on the event loop only. Owns `Life.work`."""
+
+    def __init__(self) -> None:
+        self._live: deque[Ask] = deque()
+        self._bulk: deque[Ask] = deque()
+        self._picked = 0
+        self._ready = asyncio.Semaphore(0)
+        self._pending = 0
+        self._idle = asyncio.Event()
+        self._timers: dict[Life, asyncio.TimerHandle] = {}
+        self._open: OrderedDict[Life, None] = OrderedDict()  # those that rest longest first
+        soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+        self.open_max = max(16, min(2048, soft // 4))
+
+    # Turns
+
+    def hold(self, life: Life) -> None:
+        """No turn before `release`."""
+        assert life.work is Work.RESTING
+        life.work = Work.HELD
+
+    def release(self, life: Life) -> None:
+        if life.work is Work.HELD:
+            life.work = Work.RESTING
+
+    def want(self, life: Life, flush: int | None = None, *, whole: bool = False) -> None:
+        """Give it a turn as soon as there is one."""
+        if life.ended:
+            return
+        if life.busy:
+            life.work = Work.AGAIN
+        elif life.work is Work.RESTING:
+            life.work = Work.QUEUED
+            self._pending += 1
+            self._idle.clear()
+            waiting = life.there - life.offset
+            (self._bulk if life.bulk or waiting > BURST else self._live).append((life, flush, whole))
+            self._ready.release()
+
+    def later(self, life: Life, seconds: float, flush: int | None = None, *, whole: bool = False) -> None:
+        """Give it a turn after so long; replaces what was planned for it before."""
+        self.forget(life)
+
+        def fire() -> None:
+            self._timers.pop(life, None)
+            self.want(life, flush, whole=whole)
+
+        self._timers[life] = asyncio.get_running_loop().call_later(seconds, fire)
+
+    def forget(self, life: Life) -> None:
+        """Drop what was planned for it."""
+        if planned := self._timers.pop(life, None):
+            planned.cancel()
+
+    async def next(self) -> Ask:
+        """The next file, which is busy from now on: live ones first, every fourth time one that catches up."""
+        await self._ready.acquire()
+        self._picked += 1
+        first, second = (self._bulk, self._live) if self._picked % 4 == 0 else (self._live, self._bulk)
+        ask = (first or second).popleft()
+        life = ask[0]
+        assert life.work is Work.QUEUED
+        life.work = Work.BUSY
+        return ask
+
+    def over(self, life: Life) -> bool:
+        """Its turn is over. Returns whether another one was wanted meanwhile."""
+        assert life.busy
+        again, life.work = life.work is Work.AGAIN, Work.RESTING
+        return again
+
+    def done(self) -> None:
+        """All that followed from a turn is done, too."""
+        self._pending -= 1
+        if not self._pending:
+            self._idle.set()
+
+    async def drained(self) -> None:
+        """Wait until nobody wants a turn."""
+        if self._pending:
+            await self._idle.wait()
+
+    def stop(self) -> None:
+        for timer in self._timers.values():
+            timer.cancel()
+
+    # Descriptors
+
+    @property
+    def room(self) -> bool:
+        """Whether another file may be kept open."""
+        return len(self._open) + self._pending < self.open_max
+
+    def shut(self, life: Life) -> None:
+        """Close its file, unless it is at work: then that is done at the end of its turn."""
+        self._open.pop(life, None)
+        if not life.busy:
+            life.close()
+
+    def keep_open(self, life: Life) -> None:
+        """Descriptors stay open, so that a rotated or deleted file can be read to its end, up to a limit. Beyond it
+        those go that can be opened again, the one that rests longest first: followed files, then rotated ones."""
+        if life.fd < 0:
+            self._open.pop(life, None)
+            return
+        self._open[life] = None
+        self._open.move_to_end(life)
+        for loose in (False, True):
+            for other in list(self._open):
+                if len(self._open) <= self.open_max:
+                    return
+                if not other.busy and other.loose is loose and other.fd >= 0 and os.fstat(other.fd).st_nlink:
+                    self.shut(other)

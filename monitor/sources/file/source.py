@@ -1,0 +1,326 @@
+"""Follow files: found by globs, told apart from their rotated selves, read in blocks, none of it lost.
+
+Three things run at once. A watch on the folders gives hints within milliseconds. A survey every second or two compares
+what is there with what is known and is the truth. Workers give each file with news its turn.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, ClassVar, Literal, TypeVar
+
+import watchfiles
+from pydantic import Field, ValidationInfo, field_validator
+
+from monitor.common.backoff import backoff
+from monitor.common.duration import Duration
+from monitor.intake import Intake, ScanError
+from monitor.sources.base import SourceConfig
+from monitor.sources.file.globs import Globs
+from monitor.sources.file.identity import Hasher
+from monitor.sources.file.keeper import Keeper, unreadable
+from monitor.sources.file.life import Life, Record, text
+from monitor.sources.file.register import Register
+from monitor.sources.file.schedule import Schedule
+from monitor.sources.file.survey import Survey
+from monitor.sources.file.turn import Turn
+from monitor.sources.file.watch import Changes, watch_folders
+
+__all__ = ["FileConfig", "FileSource"]
+
+LIVELY, TENDED = 60.0, 10.0  # seconds: a rotated file that did not grow for so long is looked at only so often
+SWEEP = 2.0  # seconds between surveys at most, however many files
+UNSCANNABLE = 4  # attempts at a block on which the engine fails
+SHARE = 0.0015  # of a core that surveys may take while they can
+OPEN = (
+    30.0  # seconds after which the last word of an open line is taken for whole: a writer may pause in the midst of it
+)
+
+_T = TypeVar("_T")
+
+
+class FileConfig(SourceConfig):
+    """`type = "file"`. `start_at` holds for files present at the very first start; later ones are read from 0."""
+
+    type: Literal["file"] = "file"
+    include: tuple[str, ...] = Field(min_length=1)
+    exclude: tuple[str, ...] = ()
+    start_at: Literal["end", "beginning"] = "end"
+    reconcile: Duration = Field(default=1.0, gt=0)  # between surveys, the safety net below the watch
+    quiet: Duration = Field(default=1.0, gt=0)  # a last line without newline is scanned after so long
+
+    @field_validator("include", "exclude")
+    @classmethod
+    def _absolute(cls, value: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
+        folder = (info.context or {}).get("folder") or os.getcwd()
+        found = []
+        for given in value:
+            pattern = given
+            if not pattern or "\0" in pattern:
+                raise ValueError("must be a path or a glob such as /var/log/app/*.log")
+            if info.field_name == "include" or "/" in pattern:
+                pattern = os.path.normpath(os.path.join(folder, os.path.expanduser(pattern)))
+            if any("**" in part and part != "**" for part in pattern.split("/")):
+                raise ValueError("** must stand alone between slashes, as in /var/log/**/*.log")
+            found.append(pattern)
+        return tuple(found)
+
+
+class FileSource:
+    """See `FileConfig`. Positions: one a life of a file, and WATERMARK."""
+
+    Config: ClassVar[type[SourceConfig]] = FileConfig
+
+    def __init__(self, config: FileConfig, intake: Intake, key: bytes) -> None:
+        self.config = config
+        self._intake = intake
+        self._hasher = Hasher.derived(key)
+        self._globs = Globs(config.include, config.exclude)
+        self._once = False
+        self._register = Register()
+        self._schedule = Schedule()
+        self._survey = Survey(self._globs, config.include, self._descriptor)  # in the thread
+        self._keeper = Keeper(
+            config,
+            intake,
+            hasher=self._hasher,
+            globs=self._globs,
+            survey=self._survey,
+            register=self._register,
+            schedule=self._schedule,
+            thread=self._thread,
+        )
+        self._tended = float("-inf")
+        self._reported: dict[str, str] = {}
+        self._look: set[str] = set()
+        self._look_all = False
+        self._wake = asyncio.Event()
+
+    async def run(self, once: bool) -> None:
+        """Follow until cancelled; with `once`, read to the present end and return."""
+        self._once = self._keeper.once = once
+        # Its own thread, so that a hanging network mount stops this source only.
+        self._io = ThreadPoolExecutor(1, thread_name_prefix=f"files-{self.config.name}")
+        try:
+            self._keeper.restore(await self._intake.positions())
+            self._report((await self._keeper.begin()).problems | self._keeper.blocked)
+            async with asyncio.TaskGroup() as group:
+                workers = [group.create_task(self._work()) for _ in range(len(os.sched_getaffinity(0)) + 2)]
+                if once:
+                    await self._to_end()
+                    for worker in workers:
+                        worker.cancel()
+                else:
+                    group.create_task(self._survey_forever())
+                    group.create_task(self._watch_forever(deep=False))
+                    group.create_task(self._watch_forever(deep=True))
+        finally:
+            self._schedule.stop()
+            for life in self._register:
+                life.close()
+            self._io.shutdown(wait=False)
+
+    async def _thread(self, work: Callable[..., _T], *args: Any) -> _T:
+        return await asyncio.get_running_loop().run_in_executor(self._io, work, *args)
+
+    # Survey: the truth
+
+    async def _survey_forever(self) -> None:
+        pause = self.config.reconcile
+        due = time.monotonic() + pause
+        while True:
+            try:
+                async with asyncio.timeout(due - time.monotonic()):
+                    await self._wake.wait()
+            except TimeoutError:
+                self._look_all = True
+            self._wake.clear()
+            looked, self._look = self._look, set()
+            whole, self._look_all = self._look_all, False
+            cost = await self._reconcile(None if whole else looked)
+            if whole:
+                # Cheap enough to be forgotten, but never so rare that it is no safety net.
+                pause = min(max(self.config.reconcile, cost / SHARE), max(self.config.reconcile, SWEEP))
+                due = time.monotonic() + pause
+
+    async def _reconcile(self, looked: set[str] | None) -> float:
+        found, again = await self._keeper.look(looked, self._to_tend() if looked is None else [])
+        if found.whole:
+            self._report(found.problems | self._keeper.blocked)
+        self._look_at(again)
+        return found.cost
+
+    def _to_tend(self) -> list[Life]:
+        """Lives without a followed path to look after now: most are rotated files at rest, which can wait a little."""
+        now = time.monotonic()
+        thorough = now >= self._tended + TENDED
+        if thorough:
+            self._tended = now
+        return [
+            life
+            for life in self._register.loose()
+            if self._keeper.begun and not life.busy and (thorough or now - life.changed < LIVELY)
+        ]
+
+    def _descriptor(self, path: str) -> int:
+        life = self._register.shown(path)
+        return life.fd if life is not None and not life.target else -1
+
+    def _report(self, problems: Mapping[str, str]) -> None:
+        """Say what the survey cannot reach, and what it can again."""
+        for path in [path for path in self._reported if path not in problems]:
+            del self._reported[path]
+            self._intake.degraded(text(path), None)
+        for path, message in problems.items():
+            if self._reported.get(path) != message:
+                self._reported[path] = message
+                self._intake.degraded(text(path), message)
+
+    def _look_at(self, paths: set[str]) -> None:
+        if paths:
+            self._look |= paths
+            self._wake.set()
+
+    # Turns
+
+    async def _work(self) -> None:
+        while True:
+            life, flush, whole = await self._schedule.next()
+            try:
+                if life.ended:
+                    self._schedule.over(life)
+                else:
+                    await self._turn(life, flush, whole)
+            finally:
+                self._schedule.done()
+
+    async def _turn(self, life: Life, flush: int | None, whole: bool) -> None:
+        life.proven = False
+        turn = Turn(self.config.name, life, self._hasher, -1 if self._once else flush, whole=whole or self._once)
+        failure: ScanError | None = None
+        grown = life.grown
+        again = False
+        try:
+            await self._intake.scan(turn.blocks(), turn.positions)
+            turn.apply()
+            if turn.verdict == "read" and life.grown == grown:
+                life.grown = 0
+            if turn.verdict == "replaced":
+                self._look_at(await self._keeper.replaced(life, turn))
+            elif life.legacy is not None:
+                life.adopt(life.legacy)
+                again = True
+        except ScanError as error:
+            failure = error
+        finally:
+            again |= self._schedule.over(life)
+            life.legacy = None
+        if failure is not None:
+            await self._unscannable(life, failure)
+        elif life.ended:
+            life.close()
+        elif turn.verdict == "failed":
+            self._failed(life, turn.error)
+        elif turn.verdict == "moved":
+            await self._moved(life, again)
+        elif turn.verdict == "replaced":
+            self._schedule.want(life)
+        else:
+            await self._read(life, turn, again)
+        self._schedule.keep_open(life)
+
+    async def _read(self, life: Life, turn: Turn, again: bool) -> None:
+        self._keeper.recovered(life)
+        life.bulk = turn.more
+        if life.archive and not turn.more:
+            await self._keeper.read_whole(life)
+        elif turn.more or again:
+            self._schedule.want(life)
+        elif turn.rest and life.flushed != turn.size:
+            seconds = self.config.quiet if life.peeked != turn.size else max(OPEN, self.config.quiet)
+            self._schedule.later(life, seconds, turn.size, whole=life.peeked == turn.size)
+        elif turn.wait:
+            self._schedule.later(life, turn.wait)
+
+    async def _unscannable(self, life: Life, error: ScanError) -> None:
+        """The engine failed on a block. Tried again, in case it was the moment; then passed over and counted lost.
+
+        From the first failure on the blocks before it are committed one by one, so that it is lost alone.
+        """
+        life.failures += 1
+        life.suspect = error.end
+        self._intake.degraded(text(life.path), str(error))
+        if life.failures < UNSCANNABLE or life.archive or life.fd < 0:
+            if not self._once:
+                self._schedule.later(life, 0.5 * 2.0**life.failures)
+            return
+        self._intake.missed("unscannable", max(0, error.end - life.offset), text(life.path))
+        await self._thread(self._hasher.settle, life.fd, life, error.end)
+        life.record = Record.SAVED
+        await self._intake.record((), [life.position(self.config.name)])
+        self._schedule.want(life)
+
+    def _failed(self, life: Life, error: OSError | None) -> None:
+        """An unreadable file is named and tried again, ever more slowly up to half a minute."""
+        life.failures += 1
+        self._schedule.shut(life)  # a stale handle does not get better
+        self._intake.degraded(text(life.path), unreadable(error))
+        if not self._once:
+            self._schedule.later(life, backoff(life.failures, 1.0, 30.0))
+
+    async def _moved(self, life: Life, again: bool) -> None:
+        if again:
+            self._schedule.want(life)  # found again meanwhile
+        elif life.loose:
+            await self._keeper.moved(life)
+        elif self._once:
+            await self._reconcile(set(life.paths))
+        else:
+            self._look_at(set(life.paths))
+
+    async def _to_end(self) -> None:
+        for life in self._register:
+            life.until = max(life.there, life.offset)
+            self._schedule.want(life)
+        await self._schedule.drained()
+        while self._look:
+            looked, self._look = self._look, set()
+            await self._reconcile(looked)
+            await self._schedule.drained()
+
+    # Watch: hints
+
+    def _hint(self, changes: Changes) -> None:
+        """Something happened to these paths. Files known and merely written to get their turn at once."""
+        for change, path in changes:
+            life = self._register.called(path)
+            if life is not None and change == watchfiles.Change.modified:
+                life.changed = time.monotonic()
+                self._schedule.want(life)
+            elif self._globs.matches(path):
+                self._look_at({path})
+            elif change == watchfiles.Change.added and os.path.isdir(path):
+                self._look_everywhere()
+
+    async def _watch_forever(self, deep: bool) -> None:
+        await watch_folders(
+            lambda: self._folders(deep),
+            self._hint,
+            self._look_everywhere,
+            deep=deep,
+            pause=self.config.reconcile,
+            source=self.config.name,
+        )
+
+    def _look_everywhere(self) -> None:
+        self._look_all = True
+        self._wake.set()
+
+    def _folders(self, deep: bool) -> Mapping[str, int]:
+        if deep:
+            return self._globs.deep
+        return {**dict.fromkeys(self._register.targets(), 0), **self._globs.flat}

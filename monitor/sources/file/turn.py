@@ -1,0 +1,356 @@
+"""A turn: the new bytes of one life as blocks for the scanner, and the position committed with what they hold."""
+
+from __future__ import annotations
+
+import errno
+import lzma
+import os
+import stat
+import time
+import zlib
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import BinaryIO, Literal
+
+import zstandard
+
+from monitor.model import Block, Position
+from monitor.sources.file.identity import BODY, HEAD, MARK, Hasher, open_archive, open_file, read_exactly
+from monitor.sources.file.life import Known, Life, Record, text
+
+__all__ = ["BLOCK", "CONTEXT", "LOOKAHEAD", "Turn"]
+
+BLOCK = 1 << 20  # bytes read at once
+CONTEXT = 16 << 10  # bytes before the fresh ones, for a secret that spans lines, blocks or writes
+LOOKAHEAD = 64  # bytes of an overlong line that stay unsettled, so that a match at the cut is seen whole
+TURN = 16 << 20  # bytes a file may read before another one gets its turn
+COUNTED = 64 << 20  # bytes searched for newlines to number a line, about 30 ms; beyond it the line stays unknown
+REREAD = 10 << 20  # bytes a second that may be read again in doubt
+MOMENT = 50_000_000  # nanoseconds after which a change is no longer in the middle of being made
+TRUST = 10.0  # seconds for which a file is believed to hold nothing but NUL where it held nothing else
+_ENDS = b" \t\r\n\"'"  # after one of these what stands before it is whole
+
+_BUFFERS: list[bytearray] = []  # reused; as many as turns ever ran at once
+_NOTHING = bytes(BLOCK)
+
+
+class Turn:
+    """One go at a file: `blocks` is pulled in a worker thread, `positions` afterwards, `apply` once that is committed.
+
+    What came of it: `verdict` "read"; "replaced": the content is not the one known; "moved": the path leads elsewhere;
+    "failed": `error`. `more`: the end was not reached. `rest`: bytes of a last line without newline. `wait`: seconds
+    after which another turn is due whatever happens.
+    """
+
+    def __init__(
+        self, source: str, life: Life, hasher: Hasher, flush: int | None = None, *, whole: bool = False
+    ) -> None:
+        """`flush`: scan the last line even without newline, provided the file still has this size (-1: any size).
+        Its last word only with `whole`: as long as the writer may go on with it, it is not a value yet.
+        """
+        self.source = source
+        self.life = life
+        self.verdict: Literal["read", "replaced", "moved", "failed"] = "read"
+        self.error: OSError | None = None
+        self.rewritten = False  # the head is another one, what lies before the offset is not
+        self.more = False
+        self.rest = 0
+        self.size = life.size
+        self.mtime = life.mtime
+        self.offset = life.offset
+        self.flushed = 0
+        self.peeked = 0
+        self.wait = 0.0
+        self.doubted = False  # it is to be read again, but not yet
+        self._again = False  # it is read again
+        self._blank, self._looked = 0, 0.0
+        self._known: Known = life.known
+        self._flush, self._whole = flush, whole
+        self._hasher = hasher
+        self._head, self._body = life.head, life.body
+        self._mark = b""
+        self._line = life.line
+        self._stream: BinaryIO | None = None
+
+    def blocks(self) -> Iterator[Block]:
+        buffer = _BUFFERS.pop() if _BUFFERS else bytearray(CONTEXT + BLOCK)
+        try:
+            if self.life.archive:
+                yield from self._archive(buffer)
+            elif self._open():
+                try:
+                    yield from self._cut(buffer, self.size)
+                finally:
+                    self._grow_head()
+        except (OSError, EOFError, lzma.LZMAError, zstandard.ZstdError, zlib.error) as error:
+            # What was read before it stands.
+            self.verdict = "failed"
+            self.error = error if isinstance(error, OSError) else OSError(f"damaged: {type(error).__name__}")
+        finally:
+            _BUFFERS.append(buffer)
+            if self._stream is not None:
+                self._stream.close()
+
+    def _open(self) -> bool:
+        life = self.life
+        if life.fd < 0:
+            try:
+                life.fd = open_file(life.path)
+            except FileNotFoundError:
+                self.verdict = "moved"
+                return False
+        status = os.fstat(life.fd)
+        if (status.st_dev, status.st_ino) != life.inode or not stat.S_ISREG(status.st_mode):
+            life.close()
+            self.verdict = "moved"
+            return False
+        before, self._known = life.known, (status.st_size, status.st_mtime_ns, status.st_ctime_ns)
+        self.size, self.mtime = status.st_size, status.st_mtime_ns
+        if not self._hasher.continues(life.fd, self.size, life):
+            self.rewritten = 0 < life.offset <= self.size and self._hasher.mark_matches(life.fd, life)
+            if not self.rewritten or life.rewrites < 3:
+                self.verdict = "replaced"
+                return False
+            self._head = self._body = (0, "")  # a file that keeps rewriting its first bytes is no new file each time
+        elif (start := self._doubt(before)) is not None and not self._read_again(start):
+            return False
+        life.proven = True
+        if life.until is not None:
+            self.size = min(self.size, life.until)
+        if status.st_blocks * 512 < status.st_size:
+            self._skip_hole()
+        self._stay_before_blanks()
+        return True
+
+    def _doubt(self, before: Known) -> int | None:
+        """From where on bytes that were read may be others now, although those at both ends are not; None: nowhere."""
+        life = self.life
+        if not life.offset or life.blank:  # space set aside is filled without growing
+            return None
+        if not self._hasher.body_matches(life.fd, life):
+            return 0
+        if life.body[0] >= life.offset:  # every byte was checked
+            return None
+        size, mtime, ctime = before
+        same = mtime == self._known[1] and ctime in (-1, self._known[2])
+        return life.start if life.doubted or (size == self._known[0] and not same) else None
+
+    def _read_again(self, start: int) -> bool:
+        """Start over under the same generation, which gives what is found again the same ids; not while it is being
+        written, and of a big file not too often."""
+        life = self.life
+        self.wait = max(0.0, life.trusted - time.monotonic())
+        if time.time_ns() - max(self._known[1:]) < MOMENT:
+            self.wait = max(self.wait, MOMENT / 1e9)
+        if self.wait and life.until is None:
+            self.doubted, self._known = True, life.known
+            self.size, self.mtime = life.size, life.mtime
+            return False
+        self.wait, self._again, self.offset = 0.0, True, start
+        self._body, self._mark, self._line = (0, ""), b"", (0, 1)
+        return True
+
+    def _stay_before_blanks(self) -> None:
+        """A run of NULs up to the end is not written yet: what gets written there is not to be taken for read."""
+        life, fd, end = self.life, self.life.fd, self.size
+        if end <= self.offset or os.pread(fd, 1, end - 1) != b"\0":
+            return
+        self._blank, now = end, time.monotonic()
+        self._looked = life.looked if life.blank == end else 0.0
+        if now - self._looked < TRUST:
+            # There was nothing but NUL a moment ago: only the beginning, which is being filled, is looked at.
+            self.size, self.wait = self._filled(end), TRUST
+            return
+        self._looked = now
+        hole = end
+        try:
+            hole = os.lseek(fd, self.offset, os.SEEK_HOLE)
+            os.lseek(fd, hole, os.SEEK_DATA)
+        except OSError as error:
+            if error.errno == errno.ENXIO:  # space that was reserved and never written
+                end = min(end, hole)
+        while end > self.offset:
+            start = max(self.offset, end - BLOCK)
+            piece = os.pread(fd, end - start, start)
+            if piece != _NOTHING[: len(piece)]:
+                end = start + len(piece.rstrip(b"\0"))
+                break
+            end = start
+        self.size = end
+
+    def _filled(self, size: int) -> int:
+        at = self.offset
+        while at < size and (piece := os.pread(self.life.fd, min(BLOCK, size - at), at)):
+            written = len(piece.rstrip(b"\0"))
+            if written < len(piece):
+                return at + written
+            at += len(piece)
+        return at
+
+    def _skip_hole(self) -> None:
+        """Jump over a hole (a writer without O_APPEND after a truncation), stop before one that reaches to the end.
+
+        The latter is space set aside: what gets written there later is not to be taken for read.
+        """
+        fd = self.life.fd
+        try:
+            data = os.lseek(fd, self.offset, os.SEEK_DATA)
+        except OSError:  # nothing but a hole up to the end, or a file system that cannot tell
+            if self.offset == 0:
+                self.size = 0
+            return
+        if data - self.offset > BLOCK:
+            self.offset = data
+            self._mark = bytes(MARK)
+        end = os.lseek(fd, data, os.SEEK_HOLE)
+        try:
+            os.lseek(fd, end, os.SEEK_DATA)
+        except OSError:
+            self.size = min(self.size, end)
+
+    def _archive(self, buffer: bytearray) -> Iterator[Block]:
+        self._stream = open_archive(self.life.path)
+        if self._stream is None or not self._hasher.archive_continues(self._stream, self.life):
+            self.verdict = "replaced"
+            return
+        if self.offset < self.life.head[0]:
+            self._stream.close()
+            self._stream = open_archive(self.life.path)
+            assert self._stream is not None
+            read_exactly(self._stream, self.offset)
+        self._flush = -1
+        yield from self._cut(buffer, None)
+
+    def _fill(self, view: memoryview, at: int) -> int:
+        if self._stream is None:
+            return os.preadv(self.life.fd, [view], at)
+        piece = self._stream.read(len(view))
+        view[: len(piece)] = piece
+        return len(piece)
+
+    def _cut(self, buffer: bytearray, size: int | None) -> Iterator[Block]:
+        """Blocks from `self.offset` up to `size` (None: the end of the stream), each ending with a line."""
+        view = memoryview(buffer)
+        # An archive's stream stands at the offset and cannot go back for context.
+        base = self.offset if self._stream else max(0, self.offset - CONTEXT)
+        fresh = self.offset - base
+        start = self.offset
+        longest = TURN if start >= self.life.suspect else 0
+        fill = 0
+        ended = False
+        while True:
+            while not ended and fill < len(view):
+                wanted = len(view) if size is None else min(len(view), size - base)
+                got = self._fill(view[fill:wanted], base + fill) if wanted > fill else 0
+                fill += got
+                ended = not got or base + fill == size
+            settled = buffer.rfind(b"\n", fresh, fill) + 1
+            end, limit = settled, None
+            if not settled:
+                if fill < len(view):
+                    self.rest = max(0, fill - fresh)
+                    if self.rest and self._flush in (-1, base + fill):
+                        yield from self._open_line(view[:fill], base, fresh, archive=size is None)
+                    return
+                end, settled = fill, fill - LOOKAHEAD
+                limit = settled
+            # Whoever takes the blocks may have enough after this one: then the rest is for another turn.
+            self._mark = bytes(view[max(0, settled - MARK) : settled])
+            self.offset = base + settled
+            self.more = not ended or settled < fill
+            yield self._block(view[:end], base, fresh, limit)
+            if not self.more or (size is not None and self.offset - start >= longest):
+                return
+            self.more = False
+            keep = max(0, settled - CONTEXT)
+            view[: fill - keep] = view[keep:fill]
+            base, fill, fresh = base + keep, fill - keep, settled - keep
+
+    def _open_line(self, data: memoryview, base: int, fresh: int, archive: bool) -> Iterator[Block]:
+        end = base + len(data)
+        if archive:
+            self.offset = end
+        if self._whole or archive:
+            self.flushed, limit = end, None
+        else:
+            self.peeked = end
+            line = bytes(data[fresh:])
+            limit = fresh + max(line.rfind(byte) for byte in _ENDS) + 1
+            if limit <= fresh:
+                return
+        yield self._block(data, base, fresh, limit)
+
+    def _block(self, data: memoryview, base: int, fresh: int, limit: int | None) -> Block:
+        return Block(
+            source=self.source,
+            path=text(self.life.path),
+            generation=self.life.generation,
+            offset=base,
+            data=data,
+            time=time.time(),
+            fresh=fresh,
+            limit=limit,
+            line_at=None if self._stream else self._line_at,
+        )
+
+    def _line_at(self, offset: int) -> int | None:
+        known, line = self._line
+        start, end = min(known, offset), max(known, offset)
+        if end - start > COUNTED:
+            return None
+        count = 0
+        while start < end:
+            piece = os.pread(self.life.fd, min(BLOCK, end - start), start)
+            if not piece:
+                return None
+            count += piece.count(b"\n")
+            start += len(piece)
+        line += count if offset >= known else -count
+        self._line = (offset, line)
+        return line
+
+    def _grow_head(self) -> None:
+        # Of settled bytes only: space set aside is still to be filled. Before there are any, a few that may change
+        # are better than none, as inodes are reused.
+        settled = self.offset or self.size
+        first = bool(self.offset and not self.life.offset) and not self._again
+        if self.life.rewrites >= 3:
+            return
+        if min(HEAD, settled) > self._head[0] or min(BODY, self.offset) > self._body[0] or first:
+            data = os.pread(self.life.fd, min(BODY, settled), 0)
+            if min(HEAD, settled) > self._head[0] or first:
+                self._head = (len(data[:HEAD]), self._hasher.digest(data[:HEAD]))
+            self._body = (len(data), self._hasher.digest(data)) if self.offset else (0, "")
+
+    def positions(self) -> tuple[Position, ...]:
+        """The position to commit with the findings; none when there is nothing new."""
+        # A life of which nothing is settled yet is saved as well: after a restart its file may have another name.
+        if self.verdict in ("replaced", "moved") or self.life.ended:
+            return ()
+        life = self.life
+        if self.offset == life.offset and not self.flushed and not self._again and life.record is Record.SAVED:
+            return ()
+        after = replace(life)
+        self._update(after)
+        return (after.position(self.source),)
+
+    def _update(self, life: Life) -> None:
+        if self._mark or self._again:
+            life.mark = (len(self._mark), self._hasher.digest(self._mark))
+        life.offset, life.size, life.mtime, life.known = self.offset, self.size, self.mtime, self._known
+        life.head, life.body, life.line = self._head, self._body, self._line
+        life.flushed = self.flushed or (0 if self._again else life.flushed)
+
+    def apply(self) -> None:
+        """Take over what is committed now. Only on the event loop."""
+        life = self.life
+        if self.verdict in ("replaced", "moved"):
+            return
+        life.record = Record.SAVED
+        if self.size != life.size:
+            life.changed = time.monotonic()
+        self._update(life)
+        life.peeked = self.peeked or life.peeked
+        life.blank, life.looked, life.doubted = self._blank, self._looked, self.doubted
+        if self._again:
+            life.trusted = time.monotonic() + self.size / REREAD

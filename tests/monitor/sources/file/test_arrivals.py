@@ -1,0 +1,94 @@
+"""Every pair of what was known and what is seen."""
+
+from __future__ import annotations
+
+import itertools
+
+import pytest
+
+from monitor.sources.file.arrivals import Arrival, Meeting, Parent, arrival, meeting
+from monitor.sources.file.life import Life, Place
+from monitor.sources.file.survey import Seen
+
+HERE, THERE = (1, 10), (1, 11)
+
+
+def life(inode: tuple[int, int], path: str = "/app.log", place: Place = Place.FOLLOWED, head: int = 5) -> Life:
+    return Life(path, inode, place=place, head=(head, "h" if head else ""), known=(100, 7, 8))
+
+
+SHOWN = {"nothing": None, "a file": life(HERE), "an empty file": life(HERE, head=0)}
+SEEN = {
+    "nothing": None,
+    "the same": Seen(*HERE, 100, 7, 8),
+    "the same, grown": Seen(*HERE, 120, 9, 9),
+    "the same, shrunk": Seen(*HERE, 20, 9, 9),
+    "the same, written over": Seen(*HERE, 100, 9, 9),
+    "the same, its attributes changed": Seen(*HERE, 100, 7, 9),
+    "another": Seen(*THERE, 100, 7, 8),
+}
+OWNERS = {
+    "nobody": None,
+    "a followed life": life(THERE, "/other.log"),
+    "a loose life": life(THERE, "/other.log", Place.LOOSE),
+    "a loose empty life of another name": life(THERE, "/other.log", Place.LOOSE, head=0),
+    "a loose empty life of this name": life(THERE, "/app.log", Place.LOOSE, head=0),
+}
+KNOWN_BY_INODE_ONLY = "a loose empty life of another name"
+
+
+def expected(shown: str, seen: str, owner: str) -> Arrival:
+    something = shown != "nothing"
+    if seen == "nothing":
+        return Arrival.GONE if something else Arrival.ABSENT
+    if seen == "the same" and something:
+        return Arrival.SAME
+    if seen != "another" and something:
+        return Arrival.CHANGED
+    if owner in ("nobody", KNOWN_BY_INODE_ONLY):
+        return Arrival.REPLACED if something else Arrival.NEW
+    return Arrival.EXCHANGED if something else Arrival.RENAMED
+
+
+@pytest.mark.parametrize(("shown", "seen", "owner"), list(itertools.product(SHOWN, SEEN, OWNERS)))
+def test_arrival(shown: str, seen: str, owner: str) -> None:
+    said = arrival(SHOWN[shown], OWNERS[owner], "/app.log", SEEN[seen])
+    assert said is expected(shown, seen, owner)
+    leaves = shown != "nothing" and seen in ("nothing", "another")
+    assert said.leaves == leaves
+    assert said.fresh == (said in (Arrival.NEW, Arrival.REPLACED))
+
+
+PARENTS = [
+    Parent(verdict, loose, here, read)
+    for verdict in ("continues", "begins", "differs")
+    for loose, here, read in itertools.product((False, True), repeat=3)
+]
+
+
+@pytest.mark.parametrize("rested", [False, True])
+@pytest.mark.parametrize("parent", PARENTS)
+def test_meeting_one_possible_original(parent: Parent, rested: bool) -> None:
+    said, index = meeting([parent], rested=rested)
+    if parent.verdict == "continues":
+        whole = parent.loose and parent.here and parent.read
+        assert said is (Meeting.REWRITTEN if whole else Meeting.COPY)
+    elif parent.verdict == "begins" and not (parent.loose or parent.here or rested):
+        assert said is Meeting.UNDECIDED
+    else:
+        assert said is Meeting.NEW
+    assert (index >= 0) == (said is not Meeting.NEW)
+
+
+@pytest.mark.parametrize(("first", "second"), list(itertools.product(PARENTS, repeat=2)))
+def test_the_surest_of_two_counts(first: Parent, second: Parent) -> None:
+    said, index = meeting([first, second], rested=False)
+    verdicts = [first.verdict, second.verdict]
+    if "continues" in verdicts:
+        assert index == verdicts.index("continues")
+    alone = {meeting([one], rested=False)[0] for one in (first, second)}
+    assert said in alone
+
+
+def test_no_possible_original() -> None:
+    assert meeting([], rested=False) == (Meeting.NEW, -1)

@@ -1,0 +1,102 @@
+"""Every pair of what was known of a life without a path and what is there now."""
+
+from __future__ import annotations
+
+import itertools
+import os
+
+import pytest
+
+from monitor.sources.file.fates import DELETED, ROTATED, SEARCHES, Fate, Outcome, fate, outcome
+from monitor.sources.file.life import Life, Place, Status, Work
+
+QUIET = 1.0
+RESTS = [0.0, 2.0, DELETED + 1, ROTATED + 1]
+
+
+def stat(inode: int = 10, size: int = 100, mtime: int = 7, links: int = 1) -> os.stat_result:
+    extra = {"st_mtime_ns": mtime}
+    return os.stat_result((0o100644, inode, 1, links, 0, 0, size, 0, 0, 0), extra)
+
+
+def life(offset: int = 100, archive: bool = False, **keys: object) -> Life:
+    return Life("/app.log", (1, 10), offset=offset, size=100, archive=archive, known=(100, 7, 8), changed=0.0, **keys)  # type: ignore[arg-type]
+
+
+SEEN = {
+    "nothing": None,
+    "another file": Status(stat(inode=11)),
+    "grown": Status(stat(size=120)),
+    "written over": Status(stat(mtime=8)),
+    "at rest": Status(stat()),
+    "deleted, open elsewhere": Status(stat(links=0), writers=True),
+    "deleted, open nowhere else": Status(stat(links=0), writers=False),
+    "deleted, who knows": Status(stat(links=0)),
+}
+KNOWN = {
+    "read": life(),
+    "with an open line": life(offset=90),
+    "with an open line that was scanned": life(offset=90, flushed=100),
+    "compressed": life(archive=True),
+    "failing": life(failures=2),
+    "busy": life(work=Work.BUSY),
+    "followed": life(place=Place.FOLLOWED),
+    "ended": life(place=Place.ENDED),
+}
+BOUND = {
+    "at rest": ROTATED,
+    "deleted, open elsewhere": ROTATED,
+    "deleted, open nowhere else": QUIET,
+    "deleted, who knows": DELETED,
+}
+
+
+def expected(known: str, seen: str, rest: float, crowded: bool) -> Fate:
+    if known in ("busy", "followed", "ended"):
+        return Fate.WAIT
+    if seen in ("nothing", "another file"):
+        return Fate.SEARCH
+    if known == "compressed":
+        return Fate.WAIT
+    if seen in ("grown", "written over"):
+        return Fate.WAIT if known == "failing" else Fate.TURN
+    bound = QUIET if crowded and seen.startswith("deleted") else BOUND[seen]
+    if rest < bound:
+        return Fate.WAIT
+    return Fate.FLUSH if known == "with an open line" else Fate.END
+
+
+@pytest.mark.parametrize("crowded", [False, True])
+@pytest.mark.parametrize(("known", "seen", "rest"), list(itertools.product(KNOWN, SEEN, RESTS)))
+def test_fate(known: str, seen: str, rest: float, crowded: bool) -> None:
+    said = fate(KNOWN[known], SEEN[seen], now=rest, quiet=QUIET, crowded=crowded)
+    assert said is expected(known, seen, rest, crowded)
+
+
+FOUND = {
+    "nothing": None,
+    "itself, renamed": ("/app.log.1", (1, 10)),
+    "itself, in its place": ("/app.log", (1, 10)),
+    "a copy": ("/app.log.1.gz", (1, 12)),
+}
+OTHER = life()
+
+
+@pytest.mark.parametrize("last", [False, True])
+@pytest.mark.parametrize(
+    ("found", "open_", "empty", "owned", "searches"),
+    list(itertools.product(FOUND, (False, True), (False, True), (False, True), (0, SEARCHES - 1))),
+)
+def test_outcome(found: str, open_: bool, empty: bool, owned: bool, searches: int, last: bool) -> None:
+    former = life(fd=3 if open_ else -1, head=(0, "") if empty else (9, "h"), searches=searches)
+    said = outcome(former, FOUND[found], OTHER if owned else None, last=last)
+    if found == "nothing":
+        lost = Outcome.LOST if last or searches else Outcome.AGAIN
+        assert said is (Outcome.OPEN if open_ else lost)
+    elif open_ and found == "a copy":
+        assert said is Outcome.OPEN
+    elif not open_ and empty and found != "itself, in its place":
+        assert said is Outcome.ANEW
+    else:
+        assert said is (Outcome.JOINS if owned else Outcome.MOVES)
+    assert outcome(former, FOUND[found], former, last=last) is not Outcome.JOINS

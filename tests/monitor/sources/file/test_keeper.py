@@ -1,0 +1,82 @@
+"""What ends and what begins is recorded together, and before anything else happens."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from pathlib import Path
+
+import pytest
+
+from monitor.model import Finding, Position
+from monitor.sources.file.keeper import WATERMARK, unreadable
+from monitor.sources.file.source import FileConfig, FileSource
+from tests.fakes.intake import FakeIntake, running, until
+
+
+class Recording(FakeIntake):
+    """Keeps what was recorded in one go, apart from turns."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.records: list[list[Position]] = []
+
+    async def record(self, findings: Iterable[Finding], positions: Iterable[Position]) -> int:
+        self.records.append(list(positions))
+        return await super().record(findings, self.records[-1])
+
+
+@pytest.fixture
+def intake() -> Recording:
+    return Recording()
+
+
+def source(intake: FakeIntake, log: Path) -> FileSource:
+    keys = {"include": [str(log)], "start_at": "beginning", "reconcile": "50ms"}
+    config = FileConfig.model_validate({"name": "services", "type": "file", **keys})
+    return FileSource(config, intake, b"k" * 32)
+
+
+async def test_the_first_look_is_one_transaction(intake: Recording, tmp_path: Path) -> None:
+    log = tmp_path / "app.log"
+    log.write_text("<1>\n")
+    async with running(source(intake, log)):
+        await until(lambda: intake.marks == [1])
+    assert [{p.key == WATERMARK for p in record} for record in intake.records] == [{True, False}]
+
+
+async def test_a_rotation_while_down_is_one_transaction(intake: Recording, tmp_path: Path) -> None:
+    log = tmp_path / "app.log"
+    log.write_text("<1>\n")
+    async with running(source(intake, log)):
+        await until(lambda: intake.marks == [1])
+    log.rename(tmp_path / "app.log.2")
+    (tmp_path / "app.log.1").write_text("<2>\n")
+    log.write_text("<3>\n")
+    intake.records.clear()
+    async with running(source(intake, log)):
+        await until(lambda: intake.marks == [1, 2, 3])
+    (record,) = intake.records
+    paths = {p.state["path"] for p in record if p.state}
+    assert paths == {str(log), f"{log}.1", f"{log}.2"}
+
+
+async def test_a_content_that_ends_and_the_one_that_follows_are_one_transaction(
+    intake: Recording, tmp_path: Path
+) -> None:
+    log = tmp_path / "app.log"
+    log.write_text("<1>\n")
+    async with running(source(intake, log)):
+        await until(lambda: intake.marks == [1])
+        await until(lambda: any(state["offset"] for state in intake.files()))
+        intake.records.clear()
+        log.write_text("other <2>\n")
+        await until(lambda: intake.marks == [1, 2])
+    (record,) = intake.records
+    assert sorted(p.state is None for p in record) == [False, True]
+
+
+def test_why_a_file_cannot_be_read() -> None:
+    assert unreadable(OSError(5, os.strerror(5))) == "cannot be read: Input/output error"
+    assert "give the user" in unreadable(PermissionError(13, "Permission denied"))
+    assert unreadable(None) == "cannot be read: unknown error"

@@ -1,0 +1,66 @@
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pytest
+
+from monitor.sources.file.identity import Hasher
+from monitor.sources.file.life import Life, Place, Record, text
+
+
+def test_state_survives_json(tmp_path: Path) -> None:
+    log = tmp_path / "app.log"
+    log.write_bytes(b"x" * 2000 + b"\n")
+    status = log.stat()
+    life = Life(str(log), (status.st_dev, status.st_ino), archive=True)
+    with log.open("rb") as file:
+        Hasher.derived(b"k" * 32).settle(file.fileno(), life, 2001)
+    again = Life.restore(life.key, orjson.loads(orjson.dumps(life.state())))
+    for name in ("path", "inode", "key", "generation", "offset", "head", "mark", "line", "start", "body", "archive"):
+        assert getattr(again, name) == getattr(life, name)
+    assert again.record is Record.SAVED
+    assert "x" * 20 not in repr(life.state())
+
+
+def test_a_name_that_is_not_utf8_survives_json(tmp_path: Path) -> None:
+    path = os.fsdecode(os.fsencode(tmp_path) + b"/\xff\xe9.log")
+    state = orjson.loads(orjson.dumps(Life(path, (1, 2)).state()))
+    assert state["path"] == f"{tmp_path}/\\xff\\xe9.log" == text(path)
+    assert Life.restore("k", state).path == path
+
+
+@pytest.mark.parametrize("state", [{}, {"path": 1}, Life("/x", (1, 2)).state() | {"head": []}])
+def test_restore_refuses_what_is_no_state(state: dict[str, Any]) -> None:
+    with pytest.raises((KeyError, TypeError, ValueError, IndexError)):
+        Life.restore("k", state)
+
+
+def test_a_position_of_an_earlier_version_is_taken() -> None:
+    state = Life("/x", (1, 2), offset=5, size=9, mtime=7).state()
+    for key in ("known", "start", "body"):
+        del state[key]
+    life = Life.restore("k", state)
+    assert (life.known, life.start, life.body) == ((9, 7, -1), 0, (0, ""))
+
+
+def test_what_follows_from_its_state() -> None:
+    life = Life("/x", (1, 2), offset=5, size=9)
+    assert (life.loose, life.ended, life.busy, life.drained) == (True, False, False, False)
+    life.flushed = 9
+    assert life.drained
+    life.place = Place.ENDED
+    assert (life.loose, life.ended) == (False, True)
+
+
+def test_what_is_read_again_keeps_its_generation() -> None:
+    life = Life("/x", (1, 2), start=3, offset=50, mark=(4, "m"), record=Record.SAVED, flushed=60)
+    generation = life.generation
+    life.rewind()
+    assert (life.offset, life.mark, life.flushed, life.generation) == (3, (0, ""), 0, generation)
+    assert life.record is Record.STALE
+    copy = Life("/y", (1, 3))
+    copy.adopt(life)
+    assert (copy.generation, copy.offset, copy.record) == (generation, 3, Record.NONE)

@@ -1,0 +1,95 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from monitor.sources.file.life import Life, Place, Record
+from monitor.sources.file.register import Register
+from monitor.sources.file.rotation import Rest
+
+
+@pytest.fixture
+def register() -> Register:
+    return Register()
+
+
+def test_a_life_is_found_by_all_its_names(register: Register) -> None:
+    life = Life("/a.log", (1, 1))
+    register.attach(life, "/a.log")
+    register.attach(life, "/b.log")
+    assert register.shown("/a.log") is register.shown("/b.log") is register.inside((1, 1)) is life
+    assert register.detach("/a.log") is life
+    assert (life.place, life.path) == (Place.FOLLOWED, "/b.log")
+    register.detach("/b.log")
+    assert life.loose
+    assert register.loose() == [life]
+    assert register.last("/b.log") is life
+    register.move(life, Rest("/b.log.1", (1, 1), 5, 6, archive=False))
+    assert register.called("/b.log.1") is life
+    register.end(life)
+    assert life.ended
+    assert not list(register)
+    assert [register.inside((1, 1)), register.last("/b.log.1"), register.called("/b.log.1")] == [None] * 3
+
+
+def test_two_lives_never_claim_one_inode(register: Register) -> None:
+    old, young = Life("/a", (1, 1), mtime=1), Life("/b", (1, 1), mtime=2)
+    register.remember([young, old])
+    assert (old.inode, young.inode) == ((0, 0), (1, 1))
+    third = Life("/c", (1, 2))
+    register.attach(third, "/c")
+    register.settle_in(third, (1, 1))
+    assert (young.inode, register.inside((1, 1)), register.inside((1, 2))) == ((0, 0), third, None)
+    for life in register:
+        register.check(life)
+
+
+def test_a_new_life_takes_over_the_file(register: Register) -> None:
+    old = Life("/a", (1, 1))
+    register.attach(old, "/a")
+    old.fd = 77
+    new = Life("/a", (1, 1))
+    register.succeed(old, new)
+    assert (register.shown("/a"), register.inside((1, 1)), new.fd, old.fd) == (new, new, 77, -1)
+    assert (new.place, old.place, old.inode) == (Place.FOLLOWED, Place.LOOSE, (0, 0))
+
+
+def test_another_name_is_no_reason_to_doubt_and_one_to_record(register: Register) -> None:
+    life = Life("/a", (1, 1), known=(5, 6, 7), record=Record.SAVED)
+    register.attach(life, "/a")
+    assert life.record is Record.SAVED
+    register.detach("/a")
+    assert (life.known, life.record) == ((5, 6, -1), Record.STALE)
+
+
+def test_links_are_known_by_their_targets(register: Register, tmp_path: Path) -> None:
+    (tmp_path / "pods").mkdir()
+    target, link = tmp_path / "pods/0.log", tmp_path / "a.log"
+    target.touch()
+    link.symlink_to(target)
+    life = Life(str(link), (1, 1))
+    register.attach(life, str(link))
+    assert register.called(str(target)) is life
+    assert register.targets() == {str(tmp_path / "pods")}
+
+
+def test_possible_originals(register: Register) -> None:
+    read, unread = Life("/a.log", (1, 1), offset=5), Life("/b.log", (1, 2))
+    register.attach(read, "/a.log")
+    register.attach(unread, "/b.log")
+    assert register.parents("/a.log.1") == [read]
+    assert register.parents("/b.log.1") == []
+    register.detach("/a.log")
+    register.move(read, Rest("/a.log.1", (1, 1), 5, 6, archive=False))
+    assert register.parents("/a.log.2", (1, 3)) == [read]
+
+
+def test_what_must_hold_is_checked(register: Register) -> None:
+    life = Life("/a", (1, 1))
+    register.attach(life, "/a")
+    with pytest.raises(AssertionError):
+        register.attach(life, "/a")
+    life.paths.clear()
+    with pytest.raises(AssertionError):
+        register.check(life)

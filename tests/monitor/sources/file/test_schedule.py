@@ -1,0 +1,96 @@
+from __future__ import annotations
+
+import asyncio
+import os
+from pathlib import Path
+
+import pytest
+
+from monitor.sources.file.life import Life, Place, Work
+from monitor.sources.file.schedule import BURST, Schedule
+
+
+@pytest.fixture
+async def schedule() -> Schedule:
+    return Schedule()
+
+
+async def test_one_turn_at_a_time_and_none_forgotten(schedule: Schedule) -> None:
+    life = Life("/a", (1, 1))
+    schedule.want(life)
+    schedule.want(life)
+    assert (await schedule.next())[0] is life
+    assert life.work is Work.BUSY
+    schedule.want(life)
+    assert life.work is Work.AGAIN
+    assert schedule.over(life)
+    assert not life.busy
+    schedule.want(life)
+    await schedule.next()
+    assert not schedule.over(life)
+
+
+async def test_nobody_held_or_ended_has_a_turn(schedule: Schedule) -> None:
+    held, ended = Life("/a", (1, 1)), Life("/b", (1, 2), place=Place.ENDED)
+    schedule.hold(held)
+    schedule.want(held)
+    schedule.want(ended)
+    await schedule.drained()
+    schedule.release(held)
+    schedule.want(held, 5, whole=True)
+    assert await schedule.next() == (held, 5, True)
+
+
+async def test_live_files_first_and_every_fourth_time_one_that_catches_up(schedule: Schedule) -> None:
+    big = [Life(f"/big{n}", (1, n), there=2 * BURST) for n in range(3)]
+    small = [Life(f"/small{n}", (2, n)) for n in range(6)]
+    for life in (*big, *small):
+        schedule.want(life)
+    order = [(await schedule.next())[0] for _ in range(9)]
+    assert order == [*small[:3], big[0], *small[3:], big[1], big[2]]
+
+
+async def test_drained_waits_for_what_follows_from_a_turn(schedule: Schedule) -> None:
+    life = Life("/a", (1, 1))
+    schedule.want(life)
+    waiting = asyncio.create_task(schedule.drained())
+    await schedule.next()
+    schedule.over(life)
+    await asyncio.sleep(0)
+    assert not waiting.done()
+    schedule.done()
+    await asyncio.wait_for(waiting, 5)
+
+
+async def test_a_later_turn_replaces_an_earlier_plan(schedule: Schedule) -> None:
+    life, other = Life("/a", (1, 1)), Life("/b", (1, 2))
+    schedule.later(life, 0.0, 1)
+    schedule.later(life, 0.0, 2)
+    schedule.later(other, 0.0)
+    schedule.forget(other)
+    assert (await asyncio.wait_for(schedule.next(), 5))[1] == 2
+    schedule.stop()
+
+
+async def test_beyond_the_limit_files_with_a_name_are_shut_the_followed_first(
+    schedule: Schedule, tmp_path: Path
+) -> None:
+    schedule.open_max = 2
+
+    def opened(name: str, place: Place) -> Life:
+        path = tmp_path / name
+        path.touch()
+        return Life(str(path), (1, hash(name)), place=place, fd=os.open(path, os.O_RDONLY))
+
+    deleted, rotated = opened("deleted", Place.LOOSE), opened("rotated", Place.LOOSE)
+    (tmp_path / "deleted").unlink()
+    followed, last = opened("followed", Place.FOLLOWED), opened("last", Place.LOOSE)
+    for life in (deleted, rotated, followed):
+        schedule.keep_open(life)
+    assert [life.fd >= 0 for life in (deleted, rotated, followed)] == [True, True, False]
+    assert not schedule.room
+    schedule.keep_open(last)
+    assert [life.fd >= 0 for life in (deleted, rotated, last)] == [True, False, True]
+    for life in (deleted, last):
+        schedule.shut(life)
+    assert schedule.room
