@@ -340,6 +340,7 @@ class Daemon:
             "started": None if self._ready else "starting or stopping",
             "sources": f"ended: {', '.join(down)}" if down else None,
             "store": self._store.degraded,
+            "sinks": self._delivery.trouble() if self._ready else None,
         }
 
     # HTTP

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
+from itertools import accumulate
 
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from monitor import __version__
+from monitor.delivery import SinkStats
+from monitor.delivery.channel import BUCKETS
 from monitor.snapshot import Snapshot
 
 __all__ = ["DaemonCollector"]
@@ -67,6 +70,7 @@ class DaemonCollector(Collector):
             sent.add_metric([name, "failed"], stats.failed)
             sent.add_metric([name, "dead"], stats.dead)
         yield sent
+        yield from _sinks(now.sinks)
         for name, text, label, values in (
             ("bytes_missed", "Bytes that could not be read before they were gone.", "reason", now.missed),
             ("malformed", "Answers and hooks that could not be used.", "what", now.malformed),
@@ -87,3 +91,25 @@ class DaemonCollector(Collector):
         for outcome, count in now.reloads.items():
             reloads.add_metric([outcome], count)
         yield reloads
+
+
+def _sinks(sinks: Mapping[str, SinkStats]) -> Iterable[Metric]:
+    """How each sink is, and how long it took until it had what was meant for it."""
+    delays = HistogramMetricFamily(
+        "exposure_monitor_delivery_seconds", "Time from notification made to accepted by the sink.", labels=["sink"]
+    )
+    last = GaugeMetricFamily(
+        "exposure_monitor_sink_last_success_timestamp_seconds",
+        "When the sink last accepted something.",
+        labels=["sink"],
+    )
+    refusing = GaugeMetricFamily(
+        "exposure_monitor_sink_refusing", "1 while the sink refuses everything it is sent.", labels=["sink"]
+    )
+    for name, stats in sinks.items():
+        counts = zip([*map(str, BUCKETS), "+Inf"], accumulate(stats.delays), strict=True)
+        delays.add_metric([name], list(counts), stats.delay_sum)
+        if stats.last_sent is not None:
+            last.add_metric([name], stats.last_sent)
+        refusing.add_metric([name], float(stats.refusing is not None))
+    yield from (delays, last, refusing)

@@ -15,7 +15,7 @@ from monitor.common.http import Http
 from monitor.common.notification import Incident, Notification, Receipt
 from monitor.common.severity import SEVERITIES, Severity
 from monitor.common.text import clean
-from sinks.base import SinkConfig
+from sinks.base import Limits, SinkConfig
 from sinks.text import facts, headline, instant, link, place, seen
 
 __all__ = ["Alertmanager", "AlertmanagerConfig", "alerts"]
@@ -68,6 +68,7 @@ class Alertmanager:
     """Posts to `/api/v2/alerts`. Posting the same alert twice is harmless by design of the receiver."""
 
     Config: ClassVar[type[SinkConfig]] = AlertmanagerConfig
+    limits = Limits(incidents=100, in_flight=4)
 
     def __init__(self, config: AlertmanagerConfig, http: Http) -> None:
         self._config = config

@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import ClassVar, Protocol
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from monitor.common.http import RemoteError
 from monitor.common.notification import Notification, Receipt
 
-__all__ = ["Sink", "SinkConfig"]
+__all__ = ["Limits", "Sink", "SinkConfig", "TooLargeError"]
+
+
+class TooLargeError(RemoteError):
+    """The notification is larger than the sink takes. `parts`: in so many it may fit."""
+
+    def __init__(self, message: str, parts: int = 2) -> None:
+        super().__init__(message, retry=False)
+        self.parts = max(parts, 2)
 
 
 class SinkConfig(BaseModel):
@@ -21,10 +31,24 @@ class SinkConfig(BaseModel):
     fallback: str | None = None  # name of the sink that takes what this one refuses for good
 
 
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What a sink takes. A notification that would pass `body` or `incidents` is told in parts; a sink that shortens
+    what it shows to fit names neither."""
+
+    body: int | None = None  # bytes; `send` raises TooLargeError rather than pass it
+    incidents: int | None = None  # in one notification
+    in_flight: int = 1  # notifications at a time; those of one key never
+    pace: float = 0.0  # seconds from one send to the next
+
+
 class Sink(Protocol):
     """Built as `Class(config: Class.Config, http: monitor.common.http.Http)`; the class carries its `Config`."""
 
     Config: ClassVar[type[SinkConfig]]
+
+    @property
+    def limits(self) -> Limits: ...
 
     async def send(self, notification: Notification) -> Receipt | None:
         """Deliver, or raise RemoteError. Must be safe to repeat with the same notification id."""

@@ -9,8 +9,8 @@ from typing import ClassVar, Literal
 
 from monitor.common.http import Http, RemoteError
 from monitor.common.notification import Notification, Receipt
-from sinks.base import SinkConfig
-from sinks.webhook import encode
+from sinks.base import Limits, SinkConfig
+from sinks.webhook import MOST, encode
 
 __all__ = ["Console", "ConsoleConfig"]
 
@@ -29,6 +29,7 @@ class Console:
 
     def __init__(self, config: ConsoleConfig, http: Http) -> None:
         self._config = config
+        self.limits = Limits(incidents=MOST) if config.format == "json" else Limits()
         self._lock = asyncio.Lock()  # one alert at a time, or two would interleave
 
     async def send(self, notification: Notification) -> Receipt | None:

@@ -22,7 +22,7 @@ from monitor.common.credential import Credential
 from monitor.common.http import Http, RemoteError, network_error
 from monitor.common.notification import Incident, Notification, Receipt
 from monitor.common.text import clip, printable, prose
-from sinks.base import SinkConfig
+from sinks.base import Limits, SinkConfig
 from sinks.text import NAME, facts, first_steps, headline, link, links, place, seen
 
 __all__ = ["Email", "EmailConfig", "compose"]
@@ -68,6 +68,7 @@ class Email:
     """One SMTP conversation a message, in a thread."""
 
     Config: ClassVar[type[SinkConfig]] = EmailConfig
+    limits = Limits(in_flight=2)
 
     def __init__(self, config: EmailConfig, http: Http) -> None:
         self._config = config

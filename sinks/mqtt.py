@@ -17,13 +17,14 @@ from monitor.common.credential import Credential
 from monitor.common.http import Http, RemoteError, network_error
 from monitor.common.notification import Notification, Receipt
 from monitor.common.text import clean
-from sinks.base import SinkConfig
+from sinks.base import Limits, SinkConfig
 from sinks.text import NAME
-from sinks.webhook import encode
+from sinks.webhook import MOST, encode
 
 __all__ = ["Mqtt", "MqttConfig", "topic"]
 
 FIELDS = ("severity", "reason", "rule", "source")  # what a topic template may name
+BODY = 128 * 1024  # bytes of a payload: what the tightest of the hosted brokers takes
 TIMEOUT = 10.0  # seconds for the connection, and for each acknowledgement
 NOT_AUTHORISED = frozenset({4, 5, 134, 135})  # CONNACK codes of MQTT 3.1.1 and 5
 
@@ -66,6 +67,7 @@ class Mqtt:
     """Connects for each message: alerts are few, and a connection that is not kept cannot be lost unnoticed."""
 
     Config: ClassVar[type[SinkConfig]] = MqttConfig
+    limits = Limits(BODY, MOST)
 
     def __init__(self, config: MqttConfig, http: Http) -> None:
         self._config = config
@@ -91,7 +93,7 @@ class Mqtt:
                     timeout=TIMEOUT,
                 ) as client,
             ):
-                await client.publish(topic(config.topic, notification), encode(notification), 1, config.retain)
+                await client.publish(topic(config.topic, notification), encode(notification, BODY), 1, config.retain)
         except aiomqtt.MqttError as error:
             failure = _mqtt_error(error)
         except (OSError, TimeoutError, ValueError) as error:  # ValueError: what paho refuses before it connects

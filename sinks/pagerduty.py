@@ -14,7 +14,7 @@ from monitor.common.http import Http, Reply
 from monitor.common.notification import Incident, Notification, Receipt
 from monitor.common.severity import Severity
 from monitor.common.text import clean, clip, printable, quotable
-from sinks.base import SinkConfig
+from sinks.base import Limits, SinkConfig
 from sinks.text import NAME, headline, instant, link, links, place, seen
 
 __all__ = ["PagerDuty", "PagerDutyConfig", "dedup_key", "event"]
@@ -52,6 +52,7 @@ class PagerDuty:
     """Events are accepted (202), not yet paged: what PagerDuty does with them is the service's own configuration."""
 
     Config: ClassVar[type[SinkConfig]] = PagerDutyConfig
+    limits = Limits(in_flight=4)
 
     def __init__(self, config: PagerDutyConfig, http: Http) -> None:
         self._config = config

@@ -14,7 +14,7 @@ from monitor.common.http import Http, RemoteError, Reply, retry_after
 from monitor.common.notification import Incident, Notification, Reason, Receipt
 from monitor.common.severity import Severity
 from monitor.common.text import clip, printable, prose
-from sinks.base import SinkConfig
+from sinks.base import Limits, SinkConfig
 from sinks.text import facts, first_steps, headline, link, links, place, seen
 
 __all__ = ["Slack", "SlackConfig", "escape", "message"]
@@ -87,6 +87,7 @@ class Slack:
     """Receipt with a token: `channel` and `ts` of the root message. With a webhook: none, every message is new."""
 
     Config: ClassVar[type[SinkConfig]] = SlackConfig
+    limits = Limits(pace=1.0)
 
     def __init__(self, config: SlackConfig, http: Http) -> None:
         self._config = config

@@ -12,24 +12,25 @@ from typing import Any, ClassVar, Literal, Self
 from urllib.parse import quote, urlsplit
 
 import orjson
-from pydantic import field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from monitor.common.credential import Credential
 from monitor.common.http import Http, RemoteError
 from monitor.common.notification import Incident, Location, Notification, Receipt
-from monitor.common.text import clean
-from sinks.base import SinkConfig
+from monitor.common.text import clean, clip
+from sinks.base import Limits, SinkConfig, TooLargeError
 from sinks.text import instant, links
 
-__all__ = ["Webhook", "WebhookConfig", "encode", "payload", "signature", "signing_keys"]
+__all__ = ["MOST", "Webhook", "WebhookConfig", "encode", "payload", "signature", "signing_keys"]
 
+MOST = 500  # incidents in one payload
 REST = 3600.0  # seconds we leave a receiver alone that answered 410 Gone, before we ask whether it is back
 HINTS = {
     401: "the receiver wants a login or refuses the signature: check url and signing_secret",
     403: "the receiver refuses us: check url and signing_secret",
     404: "nothing lives at this URL: check the credential behind url",
     410: "the receiver is gone for good: remove this sink or give it a new URL",
-    413: "the receiver takes only smaller bodies: raise its limit, this payload is never cut",
+    413: "the receiver takes only smaller bodies: set max_body to its limit",
 }
 
 
@@ -37,6 +38,7 @@ class WebhookConfig(SinkConfig):
     """`format`: `generic` is the contract; `discord` and `teams` post a short message to a chat's webhook URL.
 
     `signing_secret` holds `whsec_…` (base64); two of them, separated by a space, while the secret is being changed.
+    `max_body`: bytes; what would be larger is sent in several payloads.
     `url` is a reference, as whoever knows it may post to it. Where that is not so, it may be written out: with a
     `signing_secret`, or on this machine.
     """
@@ -45,6 +47,7 @@ class WebhookConfig(SinkConfig):
     url: Credential | str
     signing_secret: Credential | None = None
     format: Literal["generic", "discord", "teams"] = "generic"
+    max_body: int = Field(default=256 * 1024, ge=8 * 1024)
 
     @field_validator("url", mode="before")
     @classmethod
@@ -83,6 +86,10 @@ class Webhook:
     def __init__(self, config: WebhookConfig, http: Http) -> None:
         self._config = config
         self._http = http
+        generic = config.format == "generic"
+        self.limits = (
+            Limits(config.max_body, MOST, in_flight=8) if generic else Limits(pace=0.5)
+        )  # Discord: 5 in 2 s; Teams: 4 in 1 s
         self._gone: tuple[bytes, float] | None = None  # hash of the URL that answered 410, and until when it rests
 
     async def send(self, notification: Notification) -> Receipt | None:
@@ -92,7 +99,7 @@ class Webhook:
             raise RemoteError(f"not sent, {HINTS[410]}", retry=False)
         headers: dict[str, str] = {}
         if self._config.format == "generic":
-            body = encode(notification)
+            body = encode(notification, self._config.max_body)
             identity = quote(clean(notification.id), safe=":@+/=").replace(".", "%2E")  # "." separates what is signed
             headers = {"webhook-id": identity, "webhook-timestamp": str(int(time.time()))}
             if self._config.signing_secret:
@@ -134,13 +141,37 @@ def signature(keys: list[bytes], identity: str, timestamp: str, body: bytes) -> 
     return " ".join(f"v1,{base64.b64encode(digest).decode()}" for digest in digests)
 
 
-def encode(notification: Notification) -> bytes:
-    """The payload as one line of JSON in UTF-8."""
-    return orjson.dumps(payload(notification))
+def encode(notification: Notification, limit: int | None = None) -> bytes:
+    """The payload as one line of JSON in UTF-8, of at most `limit` bytes. Raises TooLargeError.
+
+    Several incidents are to be sent in parts then; of a single one, the oldest of its places are left out, and texts of
+    a senseless length are cut.
+    """
+    whole = payload(notification)
+    body = orjson.dumps(whole)
+    if limit is None or len(body) <= limit:
+        return body
+    if len(notification.incidents) <= 1:
+        for places, width in ((50, None), (10, None), (3, None), (1, 2000), (0, 200), (0, 30)):
+            for incident in whole["incidents"]:
+                incident["locations"] = incident["locations"][:places]
+            shorter = orjson.dumps(_cut(whole, width) if width else whole)
+            if len(shorter) <= limit:
+                return shorter
+    raise TooLargeError(f"{len(body):,} bytes, and the sink takes {limit:,}", len(body) * 5 // (limit * 4) + 1)
+
+
+def _cut(value: Any, width: int) -> Any:
+    """Every text in it cut to so many characters."""
+    if isinstance(value, str):
+        return clip(value, width)
+    if isinstance(value, list):
+        return [_cut(item, width) for item in value]
+    return {key: _cut(item, width) for key, item in value.items()} if isinstance(value, dict) else value
 
 
 def payload(notification: Notification) -> dict[str, Any]:
-    """What scripts depend on; never cut. Keys are only ever added."""
+    """What scripts depend on. Keys are only ever added."""
     url, runbook = links(notification)
     return {
         "version": notification.version,
@@ -163,6 +194,9 @@ def _incident(incident: Incident) -> dict[str, Any]:
         "name": clean(incident.name),
         "severity": incident.severity,
         "state": incident.state,
+        "resolution": incident.resolution,
+        "actor": _optional(incident.actor),
+        "note": clean(incident.note),
         "masked": clean(incident.masked),
         "first_seen": instant(incident.first_seen),
         "last_seen": instant(incident.last_seen),

@@ -18,10 +18,12 @@ Reason = Literal[
     "repeat",  # nothing new, still open, repeat_interval elapsed
     "escalated",  # severity went up
     "reopened",  # seen again after it was resolved as revoked
+    "reopened_by_hand",  # somebody took the acknowledgement or resolution back
     "acknowledged",
     "resolved",
     "digest",  # several new incidents folded into one (burst limit)
     "operational",  # about the monitor itself: disk full, bad rule file, bytes missed
+    "recovered",  # what `operational` told of under the same key is over
     "test",  # `monitor sinks test`
 ]
 Action = Literal["trigger", "acknowledge", "resolve"]
@@ -60,6 +62,9 @@ class Incident:
     runbook: str | None = None  # link to the runbook page
     url: str | None = None  # link to the incident in the console
     labels: Mapping[str, str] = field(default_factory=dict)  # public facts: JWT role, AWS account id, …
+    resolution: str | None = None  # revoked, false_positive, …; set exactly when resolved
+    actor: str | None = None  # who changed its state last, a person or the monitor
+    note: str = ""  # what they said about it
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +90,8 @@ class Notification:
     @property
     def action(self) -> Action:
         """PagerDuty's view: resolve when every incident is resolved, acknowledge when none is open any more."""
+        if self.reason == "recovered":
+            return "resolve"
         states = {incident.state for incident in self.incidents}
         if states == {"resolved"}:
             return "resolve"

@@ -1,11 +1,12 @@
 """The only SQL. One writer thread; findings, notifications and positions commit together."""
 
 from monitor.store.database import Recovery, StoreError
-from monitor.store.outbox import owner_name
+from monitor.store.outbox import AT_ONCE, owner_name
 from monitor.store.records import AuditEntry, Leased, Notice, OutboxEntry, Stats
 from monitor.store.store import Store
 
 __all__ = [
+    "AT_ONCE",
     "AuditEntry",
     "Leased",
     "Notice",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import json
 import os
 import socket
@@ -15,14 +16,15 @@ from typing import Any
 from sqlalchemy import Connection, Row, and_, delete, exists, func, insert, or_, select, update
 
 from monitor.common.notification import Reason, Receipt
-from monitor.common.severity import Severity
+from monitor.common.severity import SEVERITIES, Severity, rank, worst
 from monitor.store.database import StoreError
 from monitor.store.records import Leased, Notice, OutboxEntry
-from monitor.store.rows import clean, insert_into, load_incidents
-from monitor.store.schema import outbox, receipts, unsent
+from monitor.store.rows import chunks, clean, insert_into, load_incidents
+from monitor.store.schema import incidents, outbox, receipts, unsent
 from monitor.store.transaction import Desk, Transaction
 
 __all__ = [
+    "AT_ONCE",
     "LONGEST_WAIT",
     "Outbox",
     "abandon",
@@ -34,10 +36,12 @@ __all__ = [
     "try_at_once",
 ]
 
+AT_ONCE = 0.0  # next_at of what somebody has asked for: its sink rests no longer
 LONGEST_WAIT = 3700.0  # seconds: a Retry-After is cut to an hour
 KEEP_SENT, KEEP_SENT_ROWS = 7 * 86_400.0, 10_000
 KEEP_DEAD = 90 * 86_400.0
 _LONGEST_LIST = 10_000
+_BUNDLE = "bundle:"  # start of the keys of what was told together to a slow sink
 
 
 class Outbox:
@@ -50,22 +54,48 @@ class Outbox:
         """Put a notice in; returns the ids of its notifications."""
         return await self._desk.write(lambda tx: add_notice(tx, notice), durable=True)
 
-    async def lease(self, sink: str, owner: str, ttl: float) -> Leased | None:
-        """The next notification for `sink`, ours for `ttl` seconds."""
+    async def lease(
+        self,
+        sink: str,
+        owner: str,
+        ttl: float,
+        limit: int = 1,
+        *,
+        most: int | None = None,
+        backlog: int | None = None,
+    ) -> Sequence[Leased]:
+        """The next notifications for `sink`, the worst first, at most `limit`, ours for `ttl` seconds.
 
-        def give_back(job: Future[Leased | None]) -> None:
-            leased = None if job.cancelled() or job.exception() else job.result()
+        One of more than `most` incidents is split. When more than twice `backlog` wait, the rest is told together.
+        """
+
+        def run(tx: Transaction) -> Sequence[Leased]:
+            if backlog is not None:
+                _bundle(tx, sink, backlog)
+            return _lease(tx, sink, owner, ttl, limit=limit, most=most)
+
+        def give_back(job: Future[Sequence[Leased]]) -> None:
+            leased = () if job.cancelled() or job.exception() else job.result()
+
+            def put_back(tx: Transaction) -> None:
+                for one in leased:
+                    _put_back(tx, one.id, owner, error=None, delay=0.0)
+
             if leased:
                 with contextlib.suppress(StoreError):  # closed: the next start sees whose it is
-                    self._desk.submit(lambda tx: _put_back(tx, leased.id, owner, error=None, delay=0.0))
+                    self._desk.submit(put_back)
 
-        job = self._desk.submit(lambda tx: _lease(tx, sink, owner, ttl))
+        job = self._desk.submit(run)
         try:
             return await asyncio.wrap_future(job)
         except asyncio.CancelledError:
             # If it was being written, it is taken all the same: nobody else would send it until the lease runs out.
             job.add_done_callback(give_back)
             raise
+
+    async def split(self, id_: str, owner: str, parts: int) -> int:
+        """Send it in so many parts instead, the worst incidents first. Returns how many there are now."""
+        return await self._desk.write(lambda tx: _split(tx, id_, owner, parts), durable=True)
 
     async def sent(self, id_: str, receipt: Receipt | None) -> None:
         """Done. The receipt is kept for the updates of the same group; none leaves the one before."""
@@ -80,8 +110,12 @@ class Outbox:
         return await self._desk.write(lambda tx: _give_up(tx, id_, error, fallback), durable=True)
 
     async def requeue(self, id_: str) -> bool:
-        """Try a dead letter again. False: there is none of this id."""
+        """Try at once what waits for its next attempt, or was given up. False: there is none of this id."""
         return await self._desk.write(lambda tx: _requeue(tx, id_), durable=True)
+
+    async def discard(self, id_: str) -> bool:
+        """Forget what waits or was given up, unsent. False: there is none of this id, or it is being sent."""
+        return await self._desk.write(lambda tx: _discard(tx, id_), durable=True)
 
     async def try_at_once(self, sink: str | None = None) -> None:
         """The sink works again, or (None: all of them) the clock was put back: nothing waits for it any longer."""
@@ -185,8 +219,8 @@ def owner_name() -> str:
     return f"{socket.gethostname()}:{os.getpid()}:{uuid.uuid4().hex[:8]}"
 
 
-def _lease(tx: Transaction, sink: str, owner: str, ttl: float) -> Leased | None:
-    """Take the next notification of `sink` that may be sent now.
+def _lease(tx: Transaction, sink: str, owner: str, ttl: float, *, limit: int, most: int | None) -> Sequence[Leased]:
+    """Take the next notifications of `sink` that may be sent now.
 
     Those of one key keep their order; others pass one that is backing off.
     """
@@ -197,18 +231,104 @@ def _lease(tx: Transaction, sink: str, owner: str, ttl: float) -> Leased | None:
         earlier.c.seq < outbox.c.seq,
         unsent(earlier),
     )
-    query = (
-        select(outbox)
-        .where(outbox.c.sink == sink, unsent(), outbox.c.next_at <= tx.now, _sendable(tx.now), ~blocked)
-        .order_by(outbox.c.next_at, outbox.c.seq)
-        .limit(1)
+    ready = select(outbox.c.id).where(
+        outbox.c.sink == sink, unsent(), outbox.c.next_at <= tx.now, _sendable(tx.now), ~blocked
     )
-    row = tx.connection.execute(query).first()
-    if row is None:
-        return None
+    ids: list[str] = []
+    for severity in reversed(SEVERITIES):  # one by one: each is a walk along the index
+        if len(ids) < limit:
+            query = ready.where(outbox.c.severity == severity).order_by(outbox.c.next_at, outbox.c.seq)
+            ids += tx.connection.execute(query.limit(limit - len(ids))).scalars()
+    if not ids:
+        return []
+
     taken = {"state": "leased", "leased_until": tx.now + ttl, "owner": owner}
-    tx.connection.execute(update(outbox).where(outbox.c.id == row.id).values(**taken))
-    return _render(tx.connection, row)
+    tx.connection.execute(update(outbox).where(outbox.c.id.in_(ids)).values(**taken))
+    leased = []
+    for id_ in ids:
+        row = tx.connection.execute(select(outbox).where(outbox.c.id == id_)).one()
+        if most is not None and len(json.loads(row.incidents)) > most:
+            _part(tx, row, most)
+            row = tx.connection.execute(select(outbox).where(outbox.c.id == id_)).one()
+        leased.append(_render(tx.connection, row))
+    return leased
+
+
+def _split(tx: Transaction, id_: str, owner: str, parts: int) -> int:
+    """Instead of one that is too large: so many of a part each, to be sent at once. Returns how many there are now."""
+    ours = (outbox.c.id == id_, outbox.c.state == "leased", outbox.c.owner == owner)
+    row = tx.connection.execute(select(outbox).where(*ours)).first()
+    if row is None:
+        return 0
+    count = len(json.loads(row.incidents))
+    made = _part(tx, row, max(1, -(-count // parts)))
+    _put_back(tx, id_, owner, error=None, delay=0.0)
+    tx.announce()
+    return made
+
+
+def _part(tx: Transaction, row: Row[Any], most: int) -> int:
+    """Leave the worst `most` incidents in `row`, and put the others into rows of their own behind it."""
+    severities: dict[str, Severity] = {}
+    for chunk in chunks(json.loads(row.incidents)):
+        found = tx.connection.execute(select(incidents.c.id, incidents.c.severity).where(incidents.c.id.in_(chunk)))
+        severities.update((one.id, one.severity) for one in found)
+    ids = sorted(severities, key=lambda id_: -rank(severities[id_]))
+    first, *rest = [ids[start : start + most] for start in range(0, len(ids), most)] or [[]]
+    if not rest:
+        return 1
+    tx.connection.execute(update(outbox).where(outbox.c.id == row.id).values(incidents=json.dumps(first)))
+    rows = [
+        new_row(
+            sink=row.sink,
+            key=row.key,
+            reason=row.reason,
+            incidents=piece,
+            severity=worst(severities[id_] for id_ in piece),
+            now=row.created_at,
+            title=row.title,
+            text=row.text,
+            tried=json.loads(row.tried),
+        )
+        for piece in rest
+    ]
+    tx.connection.execute(insert(outbox), rows)
+    return 1 + len(rest)
+
+
+def _bundle(tx: Transaction, sink: str, keep: int) -> None:
+    """For a sink that takes one message after the other: what is new beyond `keep` is told together.
+
+    Nothing that was tried is touched, as it may have arrived, and no bundle, or it would never get its turn.
+    """
+    query = select(outbox).where(
+        outbox.c.sink == sink,
+        unsent(),
+        outbox.c.state == "pending",
+        outbox.c.attempts == 0,
+        outbox.c.next_at <= tx.now,
+        outbox.c.reason.in_(("new", "digest")),
+        ~outbox.c.key.startswith(_BUNDLE, autoescape=True),
+    )
+    rows = list(tx.connection.execute(query.order_by(outbox.c.seq)))
+    if len(rows) <= 2 * keep:  # not for each one that comes
+        return
+    rows.sort(key=lambda row: -rank(row.severity))
+    for severity, group in itertools.groupby(rows[keep:], key=lambda row: row.severity):
+        folded = list(group)
+        if len(folded) < 2:
+            continue
+        for chunk in chunks(row.id for row in folded):
+            tx.connection.execute(delete(outbox).where(outbox.c.id.in_(chunk)))
+        made = new_row(
+            sink=sink,
+            key=f"{_BUNDLE}{uuid.uuid4().hex[:16]}",
+            reason="digest",
+            incidents=list(dict.fromkeys(id_ for row in folded for id_ in json.loads(row.incidents))),
+            severity=severity,
+            now=min(row.created_at for row in folded),
+        )
+        tx.connection.execute(insert(outbox), [made])
 
 
 def _render(connection: Connection, row: Row[Any]) -> Leased:
@@ -301,14 +421,15 @@ def _give_up(tx: Transaction, id_: str, error: str, fallback: str | None) -> str
 
 
 def _requeue(tx: Transaction, id_: str) -> bool:
-    """A dead letter is tried again."""
-    result = tx.connection.execute(
-        update(outbox)
-        .where(outbox.c.id == id_, outbox.c.state == "dead")
-        .values(state="pending", finished_at=None, next_at=tx.now)
-    )
+    undone = (outbox.c.id == id_, outbox.c.state.in_(("pending", "dead")))
+    values = {"state": "pending", "finished_at": None, "next_at": AT_ONCE}
     tx.announce()
-    return result.rowcount == 1
+    return tx.connection.execute(update(outbox).where(*undone).values(**values)).rowcount == 1
+
+
+def _discard(tx: Transaction, id_: str) -> bool:
+    undone = (outbox.c.id == id_, outbox.c.state.in_(("pending", "dead")))
+    return tx.connection.execute(delete(outbox).where(*undone)).rowcount == 1
 
 
 def try_at_once(tx: Transaction, *, sink: str | None = None, beyond: float = 0.0) -> None:

@@ -263,7 +263,7 @@ _UNSENT = outbox.c.state.in_(("pending", "leased"))
 # Partial: `migrate` says so in the dialect at hand. Named here, it would import both, which takes a while.
 _PARTIAL = (
     Index("outbox_unsent", outbox.c.sink, outbox.c.key, outbox.c.seq),
-    Index("outbox_next", outbox.c.sink, outbox.c.next_at, outbox.c.seq),
+    Index("outbox_next", outbox.c.sink, outbox.c.severity, outbox.c.next_at, outbox.c.seq),
 )
 Index("outbox_done", outbox.c.state, outbox.c.finished_at)
 

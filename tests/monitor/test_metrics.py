@@ -54,7 +54,11 @@ def test_every_number_arrives_under_its_name() -> None:
         Snapshot(
             scanner=ScannerStats(blocks=1, bytes=2, failures=3, seconds=4.5),
             store=store,
-            sinks={"chat": SinkStats(sent=1, failed=2, dead=3)},
+            sinks={
+                "chat": SinkStats(
+                    sent=1, failed=2, dead=3, last_sent=99.0, refusing="no", delays=[1] + [0] * 12, delay_sum=0.02
+                )
+            },
             rules=80,
             reloads=Counter({"ok": 2, "refused": 1}),
             missed=Counter({("app", "truncated"): 100}),
@@ -76,6 +80,12 @@ def test_every_number_arrives_under_its_name() -> None:
         ("database_bytes", ()): 4096,
         ("store_degraded", ()): 1,
         ("rules", ()): 80,
+        ("delivery_seconds_bucket", (("le", "0.05"), ("sink", "chat"))): 1,
+        ("delivery_seconds_bucket", (("le", "+Inf"), ("sink", "chat"))): 1,
+        ("delivery_seconds_count", (("sink", "chat"),)): 1,
+        ("delivery_seconds_sum", (("sink", "chat"),)): 0.02,
+        ("sink_last_success_timestamp_seconds", (("sink", "chat"),)): 99,
+        ("sink_refusing", (("sink", "chat"),)): 1,
         ("incidents", (("severity", "critical"), ("state", "open"))): 2,
         ("outbox", (("sink", "chat"), ("state", "pending"))): 3,
         ("oldest_unsent_seconds", ()): 77,

@@ -6,7 +6,7 @@ import hashlib
 from dataclasses import replace
 
 from monitor.model import Finding
-from monitor.store import Store, owner_name
+from monitor.store import Leased, Store, owner_name
 
 NOW = 1_800_000_000.0
 OWNER = owner_name()
@@ -51,10 +51,15 @@ async def reasons(store: Store) -> list[str]:
     return [entry.reason for entry in reversed(await store.outbox.list())]
 
 
+async def lease(store: Store, sink: str, owner: str = OWNER, ttl: float = 60) -> Leased | None:
+    """The next notification for `sink`."""
+    return next(iter(await store.outbox.lease(sink, owner, ttl)), None)
+
+
 async def deliver(store: Store, sink: str = "chat") -> list[str]:
     """Mark everything for a sink as sent."""
     seen = []
-    while leased := await store.outbox.lease(sink, OWNER, 60):
+    while leased := await lease(store, sink):
         seen.append(leased.reason)
         await store.outbox.sent(leased.id, {"ts": str(len(seen))})
     return seen

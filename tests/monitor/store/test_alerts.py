@@ -8,7 +8,7 @@ import pytest
 from monitor.model import Alert, Finding, HookDelivery, Position
 from monitor.store import Store
 from monitor.store.records import AlertBatch
-from tests.monitor.store.helpers import NOW, Clock, deliver, finding, fingerprint, reasons
+from tests.monitor.store.helpers import NOW, Clock, deliver, finding, fingerprint, lease, reasons
 
 SOURCE = "github"
 
@@ -172,7 +172,7 @@ async def test_quiet_alerts_open_in_one_summary(store: Store) -> None:
     assert await reasons(store) == ["operational"]
     [entry] = await store.outbox.list()
     assert entry.title == "Older alerts"
-    leased = await store.outbox.lease("chat", "me", 60)
+    leased = await lease(store, "chat", "me", 60)
     assert leased is not None
     assert "31 alerts are older" in leased.text
     assert "30 high, 1 resolved" in leased.text

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from monitor.routing import Matcher, Policy, Route, Silence
 from monitor.store import Store
-from tests.monitor.store.helpers import NOW, OWNER, Clock, deliver, finding, fingerprint
+from tests.monitor.store.helpers import NOW, OWNER, Clock, deliver, finding, fingerprint, lease
 
 
 async def test_first_at_once_then_grouped_updates_then_repeats(store: Store, clock: Clock) -> None:
@@ -132,7 +132,7 @@ async def test_what_was_not_sent_yet_is_one_notification(store: Store, clock: Cl
     await store.incidents.transition(fingerprint("a"), "ack", actor="ada")
     boxes = await store.outbox.list()
     assert [(entry.reason, entry.attempts) for entry in boxes] == [("new", 0)]
-    leased = await store.outbox.lease("chat", OWNER, 60)
+    leased = await lease(store, "chat", OWNER, 60)
     assert leased is not None
     assert (leased.incidents[0].state, leased.severity) == ("acknowledged", "critical")
 

@@ -7,17 +7,17 @@ import pytest
 
 from monitor.routing import Matcher, Policy, Route
 from monitor.store import Notice, Store, owner_name
-from tests.monitor.store.helpers import OWNER, Clock, deliver, finding, fingerprint
+from tests.monitor.store.helpers import OWNER, Clock, deliver, finding, fingerprint, lease
 
 
 async def test_leases_expire_and_belong_to_one(store: Store, clock: Clock) -> None:
     await store.commit([finding("a")])
-    leased = await store.outbox.lease("chat", OWNER, 60)
+    leased = await lease(store, "chat", OWNER, 60)
     assert leased is not None
     assert leased.incidents[0].locations[0].path == "/var/log/app.log"
-    assert await store.outbox.lease("chat", owner_name(), 60) is None
+    assert await lease(store, "chat", owner_name(), 60) is None
     clock.now += 61
-    again = await store.outbox.lease("chat", "elsewhere:1:x", 60)
+    again = await lease(store, "chat", "elsewhere:1:x", 60)
     assert again is not None
     assert again.id == leased.id
     # The first owner is late: what it says about a failure does not count any more, a success does.
@@ -32,24 +32,24 @@ async def test_leases_of_a_process_that_is_gone_are_taken_over(store: Store) -> 
     host, _, _ = OWNER.rsplit(":", 2)
     child = subprocess.Popen([sys.executable, "-c", ""])
     child.wait()
-    assert await store.outbox.lease("chat", f"{host}:{child.pid}:dead", 1_000)
-    assert await store.outbox.lease("chat", f"{host}:1:alive", 1_000)
-    assert await store.outbox.lease("chat", OWNER, 60) is None
+    assert await lease(store, "chat", f"{host}:{child.pid}:dead", 1_000)
+    assert await lease(store, "chat", f"{host}:1:alive", 1_000)
+    assert await lease(store, "chat", OWNER, 60) is None
     assert await store.groups.adopt(OWNER, ["chat"]) == (1, 0)
-    assert await store.outbox.lease("chat", OWNER, 60) is not None
+    assert await lease(store, "chat", OWNER, 60) is not None
 
 
 async def test_one_key_keeps_its_order_and_others_pass(store: Store, clock: Clock) -> None:
     await store.commit([finding("a")])
-    first = await store.outbox.lease("chat", OWNER, 60)
+    first = await lease(store, "chat", OWNER, 60)
     assert first is not None
     await store.outbox.put_back(first.id, OWNER, error="down", delay=100)
     await store.incidents.transition(fingerprint("a"), "resolve", actor="ada", resolution="revoked")
     await store.commit([finding("b", 1)])
-    passed = await store.outbox.lease("chat", OWNER, 60)
+    passed = await lease(store, "chat", OWNER, 60)
     assert passed is not None
     assert passed.incidents[0].fingerprint == fingerprint("b")
-    assert await store.outbox.lease("chat", OWNER, 60) is None
+    assert await lease(store, "chat", OWNER, 60) is None
     await store.outbox.sent(passed.id, None)
     clock.now += 100
     assert await deliver(store) == ["new", "resolved"]
@@ -58,35 +58,35 @@ async def test_one_key_keeps_its_order_and_others_pass(store: Store, clock: Cloc
 async def test_a_clock_that_was_put_back_makes_nothing_wait_for_a_day(store: Store, clock: Clock) -> None:
     await store.commit([finding("a"), finding("b", 1)])
     for delay in (300, 90_000):
-        leased = await store.outbox.lease("chat", OWNER, 60)
+        leased = await lease(store, "chat", OWNER, 60)
         assert leased is not None
         await store.outbox.put_back(leased.id, OWNER, error="down", delay=delay)
     await store.groups.adopt(OWNER, ["chat"])
-    assert await store.outbox.lease("chat", OWNER, 60) is not None
-    assert await store.outbox.lease("chat", OWNER, 60) is None  # five minutes are a pause as any other
+    assert await lease(store, "chat", OWNER, 60) is not None
+    assert await lease(store, "chat", OWNER, 60) is None  # five minutes are a pause as any other
     clock.now -= 86_400
     await store.outbox.try_at_once()
-    assert await store.outbox.lease("chat", OWNER, 60) is not None
+    assert await lease(store, "chat", OWNER, 60) is not None
 
 
 async def test_receipts_come_back_for_updates(store: Store, clock: Clock) -> None:
     await store.commit([finding("a")])
-    first = await store.outbox.lease("chat", OWNER, 60)
+    first = await lease(store, "chat", OWNER, 60)
     assert first is not None
     assert first.receipt is None
     await store.outbox.sent(first.id, {"ts": "1.2", "channel": "C"})
     await store.incidents.transition(fingerprint("a"), "ack", actor="ada")
-    second = await store.outbox.lease("chat", OWNER, 60)
+    second = await lease(store, "chat", OWNER, 60)
     assert second is not None
     assert (second.key, second.receipt) == (first.key, {"ts": "1.2", "channel": "C"})
 
 
 async def test_dead_letters_go_to_the_fallback_once(store: Store) -> None:
     await store.commit([finding("a")])
-    leased = await store.outbox.lease("chat", OWNER, 60)
+    leased = await lease(store, "chat", OWNER, 60)
     assert leased is not None
     follower = await store.outbox.give_up(leased.id, "HTTP 404", "pager")
-    taken = await store.outbox.lease("pager", OWNER, 60)
+    taken = await lease(store, "pager", OWNER, 60)
     assert taken is not None
     assert (taken.id, taken.key, taken.tried) == (follower, leased.key, ("chat",))
     assert await store.outbox.give_up(taken.id, "HTTP 400", "chat") is None
@@ -116,7 +116,7 @@ async def test_old_rows_of_the_outbox_are_forgotten(
     await deliver(store)
     clock.now += 8 * 86_400
     await store.outbox.notify(Notice("dead"))
-    leased = await store.outbox.lease("chat", OWNER, 60)
+    leased = await lease(store, "chat", OWNER, 60)
     assert leased is not None
     await store.outbox.give_up(leased.id, "no", None)
     for n in range(5):

@@ -7,6 +7,7 @@ import sqlite3
 import threading
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import ClassVar
 
@@ -14,12 +15,14 @@ import pytest
 
 from monitor.common.http import RemoteError
 from monitor.common.notification import Notification, Receipt
-from monitor.delivery import FIRST_STEP, Delivery, Links, present
-from monitor.incidents import Incident
+from monitor.delivery import Delivery, Links
+from monitor.delivery.channel import Patience
 from monitor.model import Finding
 from monitor.routing import Policy, Route
 from monitor.store import Notice, Store, outbox, owner_name
-from sinks.base import SinkConfig
+from sinks.base import Limits, SinkConfig
+
+QUICK = Patience(send=0.3, first=0.02, longest=0.1)
 
 
 class Recorder:
@@ -27,7 +30,10 @@ class Recorder:
 
     Config: ClassVar[type[SinkConfig]] = SinkConfig
 
-    def __init__(self, answer: Callable[[Notification], Awaitable[Receipt | None]] | None = None) -> None:
+    def __init__(
+        self, answer: Callable[[Notification], Awaitable[Receipt | None]] | None = None, limits: Limits = Limits()
+    ) -> None:
+        self.limits = limits
         self.tried: list[Notification] = []
         self.got: list[Notification] = []
         self.times: list[float] = []
@@ -102,8 +108,8 @@ async def delivering(store: Store, **sinks: Recorder) -> AsyncIterator[Delivery]
 async def delivering_with(store: Store, sinks: dict[str, Recorder], **options: object) -> AsyncIterator[Delivery]:
     if not store.policy.sinks:
         store.policy = Policy(sinks=tuple(sinks))
-    settings: dict[str, object] = {"retry_first": 0.02, "retry_longest": 0.1, "send_timeout": 0.3, **options}
-    delivery = Delivery(store, sinks, **settings)  # type: ignore[arg-type]
+    options.setdefault("patience", QUICK)
+    delivery = Delivery(store, sinks, **options)  # type: ignore[arg-type]
     task = asyncio.create_task(delivery.run())
     try:
         yield delivery
@@ -184,7 +190,7 @@ async def test_a_sink_that_was_down_gets_everything_when_it_is_back(store: Store
 
     chat = Recorder(answer)
     # An hour in small: backoffs far longer than the test, once it is back.
-    async with delivering_with(store, {"chat": chat}, retry_longest=0.3) as delivery:
+    async with delivering_with(store, {"chat": chat}, patience=replace(QUICK, longest=0.3)) as delivery:
         for number in range(10):
             await store.commit([finding(str(number), number)])
         await until(lambda: delivery.stats()["chat"].failing >= 6)
@@ -210,7 +216,7 @@ async def test_a_retry_after_of_nothing_is_no_loop(store: Store, after: float) -
         raise RemoteError("HTTP 429", retry=True, after=after)
 
     chat = Recorder(busy)
-    async with delivering_with(store, {"chat": chat}, retry_first=0.2, retry_longest=1.0) as delivery:
+    async with delivering_with(store, {"chat": chat}, patience=replace(QUICK, first=0.2, longest=1.0)) as delivery:
         await store.commit([finding("a")])
         delivery.operational("a notice")
         await asyncio.sleep(0.7)
@@ -280,9 +286,9 @@ async def test_a_lease_that_waits_in_line_is_withdrawn(store: Store) -> None:
 async def test_ending_waits_a_moment_only_for_a_database_that_takes_nothing(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("monitor.delivery._PARTING", 0.1)
+    monkeypatch.setattr("monitor.delivery.channel._PARTING", 0.1)
     chat, release = Recorder(hang), threading.Event()
-    async with delivering_with(store, {"chat": chat}, send_timeout=60.0) as delivery:
+    async with delivering_with(store, {"chat": chat}, patience=replace(QUICK, send=60.0)) as delivery:
         await store.commit([finding("a")])
         await until(lambda: chat.tried)
         store._writer.call(lambda tx: release.wait(10))
@@ -328,17 +334,56 @@ async def test_a_refusal_goes_to_the_fallback_and_is_reported(store: Store) -> N
     assert len([entry for entry in await store.outbox.list(states=["dead"]) if entry.sink == "chat"]) == 2
 
 
-async def test_without_a_fallback_the_others_hear_of_it_and_the_letter_is_kept(store: Store) -> None:
+async def test_without_a_fallback_the_others_hear_of_it_and_it_is_tried_again(store: Store) -> None:
     chat, console = Recorder(refuse), Recorder()
     store.policy = Policy(sinks=("chat", "console"), routes=(Route(sinks=("chat",)),))
-    async with delivering(store, chat=chat, console=console):
+    async with delivering(store, chat=chat, console=console) as delivery:
         await store.commit([finding("a")])
         await until(lambda: console.got)
-        [dead] = await store.outbox.list(states=["dead"])
+        assert "fallback" in console.got[0].text
+        assert delivery.stats()["chat"].refusing == "HTTP 404: no_service"
+        assert delivery.trouble() is None  # the console is there
         chat.answer = None
-        assert await store.outbox.requeue(dead.id)
-        await until(lambda: chat.got)
-    assert "fallback" in console.got[0].text
+        await until(lambda: chat.got and len(console.got) == 2)
+        assert delivery.stats()["chat"].refusing is None
+    assert (console.got[1].reason, console.got[1].key) == ("recovered", console.got[0].key)
+    assert console.got[1].action == "resolve"
+    assert not await store.outbox.list(states=["dead"])
+
+
+async def test_a_receiver_that_refuses_everything_for_long_and_is_mended_gets_everything(store: Store) -> None:
+    only = Recorder(refuse)
+    async with delivering(store, only=only) as delivery:
+        for number in range(35):
+            await store.commit([finding(str(number), number)])
+        await until(lambda: len(only.tried) >= 12)
+        assert delivery.trouble() == "sink only refuses everything: HTTP 404: no_service"
+        assert await store.outbox.unsent() > 0
+        only.answer = None
+        assert await delivery.settle(10) == 0
+        assert delivery.trouble() is None
+    told = {incident.id for notification in only.got for incident in notification.incidents}
+    assert len(told) == 35
+    assert not await store.outbox.list(states=["dead"])
+
+
+async def test_what_a_working_sink_will_not_have_is_buried(store: Store) -> None:
+    poison = finding("poison").fingerprint
+
+    async def answer(notification: Notification) -> Receipt | None:
+        if notification.incidents and notification.incidents[0].fingerprint == poison:
+            raise RemoteError("HTTP 400", retry=False)
+        return None
+
+    chat = Recorder(answer)
+    async with delivering(store, chat=chat) as delivery:
+        await store.commit([finding("poison")])
+        await until(lambda: chat.tried)
+        await store.commit([finding("a", 1)])
+        assert await delivery.settle(10) == 0
+    [dead] = await store.outbox.list(states=["dead"])
+    assert dead.error == "HTTP 400"
+    assert len(chat.got) == 1
 
 
 async def test_fallbacks_that_point_at_each_other_end(store: Store) -> None:
@@ -370,7 +415,7 @@ async def test_drain_finishes_what_is_being_sent_and_gives_back_the_rest(store: 
         return None
 
     chat, stuck = Recorder(slow), Recorder(hang)
-    async with delivering_with(store, {"chat": chat, "stuck": stuck}, send_timeout=30.0) as delivery:
+    async with delivering_with(store, {"chat": chat, "stuck": stuck}, patience=replace(QUICK, send=30.0)) as delivery:
         await store.commit([finding("a"), finding("b", 1)])
         await until(lambda: chat.tried and stuck.tried)
         asyncio.get_running_loop().call_later(0.1, release.set)
@@ -385,8 +430,7 @@ async def test_what_was_leased_before_a_crash_goes_out_at_the_next_start(store: 
     store.policy = Policy(sinks=("chat",))
     await store.commit([finding("a")])
     host, pid, _ = owner_name().rsplit(":", 2)
-    leased = await store.outbox.lease("chat", f"{host}:{pid}:before", 3_600)
-    assert leased is not None
+    [leased] = await store.outbox.lease("chat", f"{host}:{pid}:before", 3_600)
     chat = Recorder()
     async with delivering(store, chat=chat):
         await until(lambda: chat.got, 5)
@@ -484,10 +528,3 @@ async def test_idle_delivery_does_not_write(store: Store) -> None:
         before = (await store.stats()).transactions
         await asyncio.sleep(1.5)
         assert (await store.stats()).transactions == before
-
-
-def test_present_has_a_first_step_without_a_runbook() -> None:
-    incident = Incident("i", "f", "r", "N", "high", "high", "open", "m", 1.0, 2.0, 3)
-    shown = present(incident)
-    assert shown.first_step == FIRST_STEP
-    assert (shown.url, shown.runbook, shown.occurrences) == (None, None, 3)

@@ -1,0 +1,391 @@
+"""One sink and the one loop that sends, retries, splits and buries what is meant for it.
+
+A sink that refuses everything is set up wrongly; one that refuses something and takes the rest has been sent something
+it cannot take. Only the latter is buried: what a wrongly set up sink refuses is tried again, with long pauses.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import random
+import time
+from collections import deque
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+import structlog
+
+from monitor.common.backoff import backoff
+from monitor.common.http import RemoteError
+from monitor.common.notification import Notification, Receipt
+from monitor.store import Leased, Store, StoreError
+from sinks.base import Sink, TooLargeError
+
+__all__ = ["BUCKETS", "Channel", "Patience", "SinkStats"]
+
+log = structlog.get_logger(__name__)
+
+_T = TypeVar("_T")
+
+# Upper bounds of the histogram, in seconds: from made to accepted.
+BUCKETS = (0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 3600.0)
+
+_LEASE_SLACK = 30.0  # a lease outlives the longest send by this much
+_TOO_LARGE = 413  # the HTTP status
+_PARTING = 2.0  # seconds that a write may still take when its task is cancelled
+_DIRECT_KEPT = 100  # operational notices that wait in memory for one sink
+_SETTLED_FAILURES = 3  # so many failures in a row are the sink's; fewer may be one notification's
+_PACED_BACKLOG = 15.0  # seconds of messages to a slow sink that may wait one by one; the rest is told together
+
+
+@dataclass(slots=True)
+class SinkStats:
+    """Counters of one sink since start, and how it is now. Times are seconds since the epoch."""
+
+    sent: int = 0
+    failed: int = 0  # attempts that will be repeated
+    dead: int = 0  # refused for good
+    failing: int = 0  # failures since the last success
+    refusing: str | None = None  # why it has refused everything since the last success; None: it has not
+    last_sent: float | None = None
+    last_error: str | None = None
+    latency: float | None = None  # seconds the last successful send took
+    delays: list[int] = field(default_factory=lambda: [0] * (len(BUCKETS) + 1))  # sent, by BUCKETS; last: longer
+    delay_sum: float = 0.0  # seconds from made to accepted, of all that was sent
+
+    def delivered(self, delay: float, now: float) -> None:
+        """Accepted `delay` seconds after it was made."""
+        self.failing, self.refusing = 0, None
+        self.sent += 1
+        self.last_sent = now
+        bucket = next((index for index, bound in enumerate(BUCKETS) if delay <= bound), len(BUCKETS))
+        self.delays[bucket] += 1
+        self.delay_sum += max(delay, 0.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """How long is waited, in seconds: for an answer, after a first failure, after many."""
+
+    send: float = 30.0
+    first: float = 1.0
+    longest: float = 300.0
+
+
+@dataclass(slots=True)
+class _Direct:
+    """A notice that waits in memory. `made`: seconds since the epoch."""
+
+    notification: Notification
+    made: float
+    attempts: int = 0
+
+
+class Channel:
+    """Brings one sink its notices first, then what waits in the outbox. `run` until cancelled or told to stop."""
+
+    def __init__(
+        self,
+        name: str,
+        sink: Sink,
+        stats: SinkStats,
+        *,
+        store: Store,
+        owner: str,
+        render: Callable[[Leased], Notification],
+        refused: Callable[[Leased, RemoteError], Awaitable[bool]],
+        accepted: Callable[[], None] = lambda: None,
+        patience: Patience = Patience(),
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        """`owner`: names this process in leases. `refused`: tells others, and answers whether the fallback has it
+        now. `accepted`: the sink works again.
+        """
+        self.name = name
+        self.stats = stats
+        self._sink = sink
+        self._store = store
+        self._owner = owner
+        self._render = render
+        self._refused = refused
+        self._accepted = accepted
+        self._patience = patience
+        self._clock = clock
+
+        self._wake = asyncio.Event()
+        self._stopping = False
+        self._due = True  # the outbox may hold something for us
+        self._direct: deque[_Direct] = deque(maxlen=_DIRECT_KEPT)
+        self._leasing: asyncio.Task[Sequence[Leased]] | None = None
+        self._flying: set[asyncio.Task[None]] = set()
+        self._held: set[str] = set()  # ids of what is leased
+
+        self._not_before = 0.0  # monotonic: the whole sink rests
+        self._strikes = 0  # rounds of failures since the last success
+        self._struck = 0.0  # monotonic: when the last round ended
+        self._successes = 0
+        self._suspects: dict[str, int] = {}  # id of what was refused → successes up to then
+
+    # From outside
+
+    def wake(self) -> None:
+        """Look into the outbox."""
+        self._due = True
+        self._wake.set()
+
+    def hurry(self) -> None:
+        """Somebody asks for it: rest no longer."""
+        self._not_before = 0.0
+        self.wake()
+
+    def post(self, notification: Notification) -> None:
+        """Send it without the database; kept in memory until the sink took it."""
+        self._direct.append(_Direct(notification, self._clock()))
+        self._wake.set()
+
+    def stop(self) -> None:
+        """Lease nothing more, let what is being sent finish; `run` returns then."""
+        self._stopping = True
+        self._wake.set()
+
+    def inherit(self, before: Channel) -> None:
+        """Take over the notices that an earlier channel of this name could not send."""
+        self._direct.extend(before._direct)
+
+    @property
+    def waiting(self) -> int:
+        """Notices that are not sent yet."""
+        return len(self._direct)
+
+    # The loop
+
+    async def run(self) -> None:
+        """Raises StoreError; may be called again then."""
+        try:
+            while True:
+                self._wake.clear()
+                pause = self._step()
+                if self._stopping and not self._flying and self._leasing is None:
+                    return
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(pause):
+                        await self._wake.wait()
+        finally:
+            await self._let_go()
+
+    async def _let_go(self) -> None:
+        """Give back what is leased and not sent. Perhaps it arrived: a duplicate with the same id beats a miss."""
+        tasks: list[asyncio.Task[Any]] = [*self._flying, *([self._leasing] if self._leasing else [])]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        leasing, self._leasing = self._leasing, None
+        if leasing is not None and not leasing.cancelled() and not leasing.exception():
+            self._held.update(leased.id for leased in leasing.result())
+        held = [self._store.outbox.put_back(id_, self._owner, error=None) for id_ in self._held]
+        self._held.clear()
+        if held:
+            await _parting(asyncio.gather(*held))
+
+    def _step(self) -> float | None:
+        """Start what can be started. Returns the seconds until more can; None: as soon as something happens."""
+        if self._leasing is not None and self._leasing.done():
+            leasing, self._leasing = self._leasing, None
+            for leased in leasing.result():
+                self._due = True
+                self._held.add(leased.id)
+                self._fly(self._deliver, leased)
+
+        rest = self._not_before - time.monotonic()
+        if rest > 0 and not self._stopping:
+            return rest
+        # After a failure one at a time, to see how it is.
+        room = (1 if self.stats.failing else self._sink.limits.in_flight) - len(self._flying)
+        if room <= 0 or self._leasing is not None:
+            return None
+
+        if self._direct and not (self._stopping and self._direct[0].attempts):
+            self._fly(self._tell, self._direct.popleft())
+            return 0.0 if room > 1 else None
+        if self._due and not self._stopping:
+            self._due = False
+            self._leasing = asyncio.create_task(self._lease(room))
+            self._leasing.add_done_callback(lambda _: self._wake.set())
+        return None
+
+    async def _lease(self, room: int) -> Sequence[Leased]:
+        limits = self._sink.limits
+        return await self._store.outbox.lease(
+            self.name,
+            self._owner,
+            self._patience.send + _LEASE_SLACK,
+            room,
+            most=limits.incidents,
+            backlog=int(_PACED_BACKLOG / limits.pace) if limits.pace else None,
+        )
+
+    def _fly(self, work: Callable[[_T], Awaitable[None]], item: _T) -> None:
+        task = asyncio.create_task(self._guarded(work, item))
+        self._flying.add(task)
+
+        def landed(task: asyncio.Task[None]) -> None:
+            self._flying.discard(task)
+            self.wake()  # whatever its key held back may go now
+
+        task.add_done_callback(landed)
+
+    async def _guarded(self, work: Callable[[_T], Awaitable[None]], item: _T) -> None:
+        try:
+            await work(item)
+        except StoreError as error:
+            log.error("delivery waits for the state database", part=self.name, reason=str(error))
+        except Exception as error:  # the supervision boundary
+            log.exception("delivery failed unexpectedly; it goes on", part=self.name, error=type(error).__name__)
+
+    # One notification
+
+    async def _deliver(self, leased: Leased) -> None:
+        if self._stopping:
+            return  # `run` gives it back
+        began = time.monotonic()
+        try:
+            receipt = await self._send(self._render(leased))
+        except RemoteError as error:
+            if isinstance(error, TooLargeError) or error.status == _TOO_LARGE:
+                await self._split(leased, error)
+            else:
+                await (self._retry if error.retry else self._refuse)(leased, error, began)
+        else:
+            await self._took(leased, receipt)
+        self._held.discard(leased.id)
+
+    async def _tell(self, direct: _Direct) -> None:
+        began = time.monotonic()
+        try:
+            await self._send(direct.notification)
+        except RemoteError as error:
+            direct.attempts += 1
+            self._strike(error, began, direct.attempts)
+            self._direct.appendleft(direct)
+            if not error.retry:
+                self.stats.refusing = str(error)
+        except asyncio.CancelledError:
+            self._direct.appendleft(direct)
+            raise
+        else:
+            await self._succeed(direct.made)
+
+    async def _send(self, notification: Notification) -> Receipt | None:
+        """Raises RemoteError only: a hang or a mistake in a sink is something to try again."""
+        started = time.monotonic()
+        if self._sink.limits.pace:
+            self._not_before = max(self._not_before, started + self._sink.limits.pace)
+        try:
+            async with asyncio.timeout(self._patience.send):
+                receipt = await self._sink.send(notification)
+        except RemoteError:
+            raise
+        except TimeoutError:
+            raise RemoteError(f"no answer within {self._patience.send:g} s", retry=True) from None
+        except Exception as error:  # noqa: BLE001 # the supervision boundary around foreign code
+            # Only the type: the text of an unexpected error may show what a URL or a header held.
+            raise RemoteError(f"unexpected {type(error).__name__} in the sink", retry=True) from None
+        self.stats.latency = time.monotonic() - started
+        return receipt
+
+    # What came of it
+
+    async def _took(self, leased: Leased, receipt: Receipt | None) -> None:
+        self._suspects.pop(leased.id, None)
+        await _surely(self._store.outbox.sent(leased.id, receipt))
+        await self._succeed(leased.created_at)
+
+    async def _succeed(self, made: float) -> None:
+        recovered = self.stats.failing >= _SETTLED_FAILURES or self.stats.refusing is not None
+        now = self._clock()
+        self.stats.delivered(now - made, now)
+        self._successes += 1
+        self._strikes = 0
+        if recovered:
+            log.info("the sink works again", sink=self.name)
+            self._accepted()
+            await self._store.outbox.try_at_once(self.name)
+
+    async def _retry(self, leased: Leased, error: RemoteError, began: float) -> None:
+        wait = self._strike(error, began, leased.attempts + 1)
+        log.warning(
+            "a notification could not be delivered; it will be tried again",
+            sink=self.name,
+            notification=leased.id,
+            attempt=leased.attempts + 1,
+            wait=round(wait, 1),
+            error=str(error),
+        )
+        await _surely(self._store.outbox.put_back(leased.id, self._owner, error=str(error), delay=wait))
+
+    async def _refuse(self, leased: Leased, error: RemoteError, began: float) -> None:
+        """Refused for good, it says. That is so once it has taken something else since."""
+        guilty = self._suspects.get(leased.id, self._successes) < self._successes
+        handed = await self._refused(leased, error)
+        if handed or guilty:
+            self._suspects.pop(leased.id, None)
+            self.stats.dead += 1
+            self.stats.last_error = str(error)
+            if not handed:
+                await _surely(self._store.outbox.give_up(leased.id, str(error), None))
+            log.error("a sink refused a notification for good", sink=self.name, notification=leased.id, handed=handed)
+            return
+        self._suspects.setdefault(leased.id, self._successes)
+        self.stats.refusing = str(error)
+        await self._retry(leased, error, began)
+
+    async def _split(self, leased: Leased, error: RemoteError) -> None:
+        if len(leased.incidents) > 1:
+            await _surely(
+                self._store.outbox.split(leased.id, self._owner, error.parts if isinstance(error, TooLargeError) else 2)
+            )
+            return
+        self.stats.dead += 1
+        self.stats.last_error = str(error)
+        if not await self._refused(leased, error):
+            await _surely(self._store.outbox.give_up(leased.id, str(error), None))
+
+    def _strike(self, error: RemoteError, began: float, attempts: int) -> float:
+        """Count a failure, rest, and return the seconds until it is tried again."""
+        self.stats.failed += 1
+        self.stats.failing += 1
+        self.stats.last_error = str(error)
+        if began >= self._struck:  # those that were under way together count once
+            self._strikes += 1
+            self._struck = time.monotonic()
+        own = backoff(attempts, self._patience.first, self._patience.longest)
+        shared = backoff(self._strikes, self._patience.first, self._patience.longest)
+        if error.after:
+            own = shared = self._told(error.after)
+        if error.retry or self._strikes >= _SETTLED_FAILURES:
+            self._not_before = max(self._not_before, time.monotonic() + shared)
+        return own
+
+    def _told(self, after: float) -> float:
+        """The sink said when. A little later, so that not everybody returns at that instant, and never at once: with a
+        Retry-After of next to nothing (none at all, or a date gone by, is no word of when) it would be a loop."""
+        return max(after, self._patience.first / 2) + random.uniform(0.0, min(1.0, after / 10))  # noqa: S311 # jitter
+
+
+async def _surely(write: Awaitable[_T]) -> _T:
+    """What it returns. When this is cancelled, it is not: it gets a moment to end, so that no lease is left behind."""
+    task = asyncio.ensure_future(write)
+    try:
+        return await asyncio.shield(task)
+    except asyncio.CancelledError:
+        await _parting(task)
+        raise
+
+
+async def _parting(write: Awaitable[object]) -> None:
+    """Give it a moment, whatever comes of it: the database may be out of reach, and we are to end."""
+    task = asyncio.ensure_future(write)
+    task.add_done_callback(lambda task: task.cancelled() or task.exception())  # else asyncio complains of a failure
+    await asyncio.wait([task], timeout=_PARTING)

@@ -1,0 +1,61 @@
+"""What is due, and for whom: groups whose time has come, and sinks that have something to send."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Callable
+
+from monitor.store import AT_ONCE, Store
+
+__all__ = ["Clock"]
+
+POLL = 1.0  # seconds until rows written by another process are noticed
+_TIDY_EVERY = 3600.0
+_SLACK = 5.0  # seconds; a clock put back by more makes what waits wait for as much longer
+
+
+class Clock:
+    """Looks at the agenda whenever something has changed, and as often as other processes may have written."""
+
+    def __init__(self, store: Store, due: Callable[[str, bool], None], now: Callable[[], float]) -> None:
+        """`due` is told the name of each sink that has something to send, and whether somebody has asked for it to be
+        sent at once. `now`: seconds since the epoch.
+        """
+        self._store = store
+        self._due = due
+        self._now = now
+        self._wake = asyncio.Event()
+
+    def wake(self) -> None:
+        """Something may have changed."""
+        self._wake.set()
+
+    async def run(self) -> None:
+        """Until cancelled. Raises StoreError."""
+        now = tidied = float("-inf")
+        while True:
+            self._wake.clear()
+            before, now = now, self._now()
+            if now < before - _SLACK:
+                await self._store.outbox.try_at_once()
+            if now >= tidied + _TIDY_EVERY or now < tidied:
+                await self._store.outbox.tidy()
+                tidied = now
+
+            due, waiting = await self._store.groups.agenda()
+            if due is not None and due <= now:
+                await self._store.groups.tick()
+                due, waiting = await self._store.groups.agenda()
+            soonest = [due] if due is not None else []
+            for name, at in waiting.items():
+                if at > self._now():
+                    soonest.append(at)
+                else:
+                    self._due(name, at == AT_ONCE)
+
+            # Other processes write too (`monitor incidents ack`): never sleep past the poll.
+            pause = min([POLL, *(at - self._now() for at in soonest)])
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(max(pause, 0.01)):
+                    await self._wake.wait()

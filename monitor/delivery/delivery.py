@@ -1,0 +1,234 @@
+"""Brings the outbox to the sinks: one channel a sink, so that a stuck one holds up no other, and a clock for all."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+
+import structlog
+
+from monitor.common.http import RemoteError
+from monitor.common.notification import Notification
+from monitor.common.severity import Severity
+from monitor.delivery.channel import Channel, Patience, SinkStats
+from monitor.delivery.clock import POLL, Clock
+from monitor.delivery.notices import Notices
+from monitor.delivery.render import FirstStep, Links, render
+from monitor.store import Leased, Store, StoreError, owner_name
+from sinks.base import Sink
+
+__all__ = ["Delivery"]
+
+log = structlog.get_logger(__name__)
+
+
+class Delivery:
+    """`run` until cancelled; `drain` before, for a clean end."""
+
+    def __init__(
+        self,
+        store: Store,
+        sinks: Mapping[str, Sink],
+        *,
+        fallbacks: Mapping[str, str | None] | None = None,
+        links: Links = Links(),
+        first_step: FirstStep = lambda runbook: None,
+        patience: Patience = Patience(),
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        """`fallbacks`: sink → the sink that takes what it refuses. `first_step`: runbook name (or None) → one sentence
+        for the alert, None for the built-in one. `clock`: seconds since the epoch.
+        """
+        self._store = store
+        self._links = links
+        self._first_step = first_step
+        self._patience = patience
+        self._now = clock
+        self._owner = owner_name()
+        self._fallbacks = dict(fallbacks or {})
+        self._stats: dict[str, SinkStats] = {}
+        self._channels = {name: self._channel(name, sink) for name, sink in sinks.items()}
+        self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._running = False
+        self._draining = False
+        self._clock = Clock(store, self._due, clock)
+        self._notices = Notices(
+            policy=lambda: store.policy,
+            sinks=lambda: self._channels,
+            post=lambda name, notification: self._channels[name].post(notification),
+            url=links.console,
+            now=clock,
+        )
+        store.on_change(self.wake)
+
+    async def run(self) -> None:
+        """Deliver until cancelled. Survives a database that cannot be written, and mistakes in a sink."""
+        self._running = True
+        try:
+            self._start()
+            await self._supervise("outbox", self._tick)
+        finally:
+            self._running = False
+            await self._stop(timeout=0.0)
+
+    def wake(self) -> None:
+        """Something may be due. Sinks look for themselves: that is sooner than asking the clock first."""
+        self._clock.wake()
+        for channel in self._channels.values():
+            channel.wake()
+
+    async def replace(self, sinks: Mapping[str, Sink], fallbacks: Mapping[str, str | None] | None = None) -> None:
+        """Go on with other sinks (a reload). Returns when no sink of before is in use any more: close them then.
+
+        Assign `store.policy` first: what waits for a sink that is gone goes where the routes lead now.
+        """
+        before = self._channels
+        await self._stop(timeout=self._patience.send + 1)
+        self._fallbacks = dict(fallbacks or {})
+        self._channels = {name: self._channel(name, sink) for name, sink in sinks.items()}
+        for name in before.keys() & self._channels.keys():
+            self._channels[name].inherit(before[name])
+        if self._running:
+            self._start()
+            await self._adopt()
+            for name in self._channels:
+                await self._store.outbox.try_at_once(name)  # what was wrong with it may be mended now
+        self.wake()
+
+    async def drain(self, timeout: float) -> None:
+        """Lease nothing more, let what is being sent finish, give back the rest. Then cancel `run`."""
+        self._draining = True
+        await self._stop(timeout)
+
+    async def settle(self, timeout: float | None = None) -> int:
+        """For `--once`: send everything, also what waits for its group; `run` must be running.
+
+        Returns how many are left unsent after `timeout` seconds (None: waits for as long as it takes).
+        """
+        deadline = None if timeout is None else self._now() + timeout
+        await self._store.groups.tick(flush=True)
+        while True:
+            self._clock.wake()
+            left = await self._store.outbox.unsent()
+            waiting = sum(channel.waiting for channel in self._channels.values())
+            if left + waiting == 0 or (deadline is not None and self._now() >= deadline):
+                return left
+            await asyncio.sleep(0.05)
+
+    def send_direct(self, notification: Notification, *, sinks: Sequence[str] | None = None) -> None:
+        """Send without the database: for trouble with the database itself. Kept in memory until each sink took it.
+
+        `sinks` None: those to which the routes send its severity, else all.
+        """
+        self._notices.send(notification, sinks)
+
+    def operational(
+        self,
+        title: str,
+        text: str = "",
+        *,
+        severity: Severity = "high",
+        key: str | None = None,
+        every: float = 3600.0,
+        sinks: Sequence[str] | None = None,
+    ) -> bool:
+        """Tell about the monitor itself, directly, at most once `every` seconds for one `key` (default: the title)."""
+        return self._notices.tell(title, text, severity=severity, key=key or title, every=every, sinks=sinks)
+
+    def over(self, key: str, text: str = "") -> None:
+        """The trouble of this `key` is over: those who were told of it are told so, which closes it at a pager."""
+        self._notices.over(key, text)
+
+    def stats(self) -> Mapping[str, SinkStats]:
+        """By sink, also of sinks that were configured before a reload."""
+        return self._stats
+
+    def trouble(self) -> str | None:
+        """Why nobody can be told anything: every sink refuses all it is sent. None: somebody can."""
+        why = {name: self._stats[name].refusing for name in self._channels}
+        if not why or not all(why.values()):
+            return None
+        return "; ".join(f"sink {name} refuses everything: {reason}" for name, reason in why.items())
+
+    # Supervision
+
+    def _channel(self, name: str, sink: Sink) -> Channel:
+        return Channel(
+            name,
+            sink,
+            self._stats.setdefault(name, SinkStats()),
+            store=self._store,
+            owner=self._owner,
+            render=lambda leased: render(leased, links=self._links, first_step=self._first_step),
+            refused=lambda leased, error: self._refused(name, leased, error),
+            accepted=lambda: self.over(f"refused:{name}"),
+            patience=self._patience,
+            clock=self._now,
+        )
+
+    def _start(self) -> None:
+        if self._draining:
+            return
+        self._tasks = {
+            name: asyncio.create_task(self._supervise(name, channel.run), name=f"deliver-{name}")
+            for name, channel in self._channels.items()
+        }
+
+    async def _stop(self, timeout: float) -> None:
+        for channel in self._channels.values():
+            channel.stop()
+        tasks = list(self._tasks.values())
+        if tasks and timeout > 0:
+            await asyncio.wait(tasks, timeout=timeout)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _supervise(self, name: str, work: Callable[[], Awaitable[None]]) -> None:
+        """Alerts must keep flowing: what no handler below expects is logged, and the work begins anew."""
+        while True:
+            try:
+                await work()
+                return
+            except StoreError as error:
+                log.error("delivery waits for the state database", part=name, reason=str(error))
+            except Exception as error:  # the supervision boundary
+                log.exception("delivery failed unexpectedly; it goes on", part=name, error=type(error).__name__)
+            await asyncio.sleep(POLL)
+
+    async def _tick(self) -> None:
+        await self._adopt()
+        await self._clock.run()
+
+    async def _adopt(self) -> None:
+        released, orphans = await self._store.groups.adopt(self._owner, list(self._channels))
+        if released:
+            log.info("took over notifications that an earlier process had not finished", count=released)
+        if orphans:
+            log.warning("notifications waited for sinks that are not configured any more", count=orphans)
+
+    def _due(self, name: str, asked: bool) -> None:
+        if channel := self._channels.get(name):
+            if asked:
+                channel.hurry()
+            else:
+                channel.wake()
+
+    async def _refused(self, name: str, leased: Leased, error: RemoteError) -> bool:
+        """Hand it to the fallback, if there is one that has not had it, and say so everywhere else."""
+        fallback = self._fallbacks.get(name)
+        if fallback not in self._channels:
+            fallback = None
+        follower = await self._store.outbox.give_up(leased.id, str(error), fallback) if fallback else None
+        outcome = (
+            f"It was handed to the fallback sink {fallback}."
+            if follower
+            else "It is kept and tried again, and so is what follows. Mend the sink, or set `fallback` on it; "
+            "`monitor outbox list` shows what waits."
+        )
+        others = [other for other in self._channels if other != name and other not in leased.tried]
+        if others:
+            title = f"Sink {name} refuses notifications"
+            self.operational(title, f"{error}. {outcome}", key=f"refused:{name}", sinks=others)
+        return follower is not None

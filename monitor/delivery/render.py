@@ -1,0 +1,78 @@
+"""From a row of the outbox, with its incidents as they are now, to what a sink receives. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from monitor.common import notification as told
+from monitor.common.notification import Notification
+from monitor.common.severity import rank, worst
+from monitor.incidents import Incident
+from monitor.store import Leased
+
+__all__ = ["FIRST_STEP", "FirstStep", "Links", "present", "render"]
+
+FIRST_STEP = "Revoke the secret where it was issued, then replace it wherever it is used."
+
+FirstStep = Callable[[str | None], str | None]  # runbook name (or None) → one sentence, None for FIRST_STEP
+
+
+@dataclass(frozen=True, slots=True)
+class Links:
+    """Where alerts point to, without a slash at the end; None: no link."""
+
+    console: str | None = None  # → {console}/incidents/{id}
+    runbooks: str | None = None  # → {runbooks}/{name}
+
+
+def render(leased: Leased, *, links: Links, first_step: FirstStep) -> Notification:
+    """The notification, the worst incidents first."""
+    shown = sorted(leased.incidents, key=lambda one: (-rank(one.severity), -one.last_seen))
+    ready = tuple(present(one, links=links, first_step=first_step) for one in shown)
+
+    url = ready[0].url if len(ready) == 1 else None
+    if url is None and links.console:
+        url = f"{links.console}/incidents"
+    title = leased.title
+    if not title and leased.reason == "digest":
+        title = f"{len(ready)} new incidents"
+
+    return Notification(
+        id=leased.id,
+        key=leased.key,
+        reason=leased.reason,
+        incidents=ready,
+        url=url,
+        runbook=ready[0].runbook if ready else None,
+        title=title,
+        text=leased.text,
+        severity=worst(one.severity for one in ready) if ready else leased.severity,
+        receipt=leased.receipt,
+    )
+
+
+def present(
+    incident: Incident, *, links: Links = Links(), first_step: FirstStep = lambda runbook: None
+) -> told.Incident:
+    """An incident as sinks show it."""
+    runbook = f"{links.runbooks}/{incident.runbook}" if links.runbooks and incident.runbook else None
+    return told.Incident(
+        id=incident.id,
+        fingerprint=incident.fingerprint,
+        rule=incident.rule,
+        name=incident.name,
+        severity=incident.severity,
+        state=incident.state,
+        masked=incident.masked,
+        first_seen=datetime.fromtimestamp(incident.first_seen, UTC),
+        last_seen=datetime.fromtimestamp(incident.last_seen, UTC),
+        occurrences=incident.occurrences,
+        locations=incident.locations,
+        owner=incident.owner,
+        first_step=first_step(incident.runbook) or FIRST_STEP,
+        runbook=runbook,
+        url=f"{links.console}/incidents/{incident.id}" if links.console else None,
+        labels=incident.labels,
+    )

@@ -1,0 +1,175 @@
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from aiohttp import web
+
+from monitor.common.http import Http, RemoteError
+from monitor.common.notification import Notification, Receipt
+from monitor.common.severity import Severity
+from monitor.delivery.channel import BUCKETS, SinkStats
+from monitor.model import Finding
+from monitor.routing import Policy, Route
+from monitor.store import Store
+from sinks.base import Limits
+from sinks.webhook import Webhook, WebhookConfig
+from tests.fakes.webhook import FakeWebhook
+from tests.monitor.delivery.test_delivery import QUICK, Recorder, delivering, delivering_with, finding, until
+
+
+@pytest.fixture
+async def store(tmp_path: Path) -> AsyncIterator[Store]:
+    async with await Store.open(tmp_path / "state.db") as opened:
+        yield opened
+
+
+def many(count: int, severity: Severity = "high") -> list[Finding]:
+    return [
+        replace(finding(f"{severity}{number}", number), severity=severity, path=f"/var/log/{'x' * 100}.log")
+        for number in range(count)
+    ]
+
+
+class Narrow(FakeWebhook):
+    """Takes bodies of up to `limit` bytes."""
+
+    def __init__(self, limit: int) -> None:
+        super().__init__()
+        self.limit = limit
+        self.sizes: list[int] = []
+        self.refused = 0
+
+    async def answer(self, request: web.Request, body: bytes) -> web.StreamResponse:
+        if len(body) > self.limit:
+            self.refused += 1
+            return web.Response(status=413)
+        self.sizes.append(len(body))
+        return await super().answer(request, body)
+
+    def told(self) -> list[str]:
+        return [incident["id"] for payload in self.payloads for incident in payload["incidents"]]
+
+
+@pytest.mark.parametrize(("known", "real"), [(64 * 1024, 64 * 1024), (2**20, 40_000)])
+async def test_a_digest_is_told_in_parts_that_fit(store: Store, known: int, real: int) -> None:
+    """`known`: the limit that is configured, `real`: that of the receiver, which answers 413."""
+    store.policy = Policy(sinks=("hook",), routes=(Route.model_validate({"sinks": ["hook"], "burst": "1/1h"}),))
+    http = Http()
+    async with Narrow(real) as receiver:
+        config = WebhookConfig(name="hook", type="webhook", url=receiver.url, max_body=known)
+        async with delivering_with(store, {"hook": Webhook(config, http)}, patience=QUICK) as delivery:  # type: ignore[dict-item]
+            await store.commit([*many(900), *many(100, "critical")])
+            assert await delivery.settle(30) == 0
+        assert len(set(receiver.told())) == 1000
+        assert len(receiver.payloads) > 10
+        assert max(receiver.sizes) <= real
+        assert (receiver.refused == 0) == (known == real)
+        assert len({payload["id"] for payload in receiver.payloads}) == len(receiver.payloads)
+    await http.close()
+    assert not await store.outbox.list(states=["dead"])
+
+
+async def test_one_incident_that_is_too_large_loses_places_and_is_told(store: Store) -> None:
+    store.policy = Policy(sinks=("hook",))
+    http = Http()
+    async with Narrow(8192) as receiver:
+        config = WebhookConfig(name="hook", type="webhook", url=receiver.url, max_body=8192)
+        async with delivering_with(store, {"hook": Webhook(config, http)}) as delivery:  # type: ignore[dict-item]
+            places = [
+                replace(finding("a", number), path=f"/srv/{number}/{'x' * 200}", id=f"at{number}")
+                for number in range(90)
+            ]
+            await store.commit(places)
+            assert await delivery.settle(10) == 0
+        [payload] = receiver.payloads
+        assert payload["incidents"][0]["occurrences"] == 90
+        assert 0 < len(payload["incidents"][0]["locations"]) < 90
+        assert receiver.refused == 0
+    await http.close()
+
+
+async def test_the_worst_leaves_first(store: Store) -> None:
+    gate = asyncio.Event()
+
+    async def wait(notification: Notification) -> Receipt | None:
+        await gate.wait()
+        return None
+
+    chat = Recorder(wait)
+    store.policy = Policy(sinks=("chat",), routes=(Route.model_validate({"sinks": ["chat"], "burst": "100/1m"}),))
+    async with delivering_with(store, {"chat": chat}, patience=replace(QUICK, send=30.0)) as delivery:
+        await store.commit(many(1, "info"))
+        await until(lambda: chat.tried)
+        for severity in ("low", "critical", "medium", "high"):
+            await store.commit(many(3, severity))  # type: ignore[arg-type]
+        gate.set()
+        assert await delivery.settle(10) == 0
+    said = [notification.severity for notification in chat.got[1:]]
+    assert said == ["critical"] * 3 + ["high"] * 3 + ["medium"] * 3 + ["low"] * 3
+
+
+async def test_several_are_under_way_but_never_two_of_one_incident(store: Store) -> None:
+    flying: set[str] = set()
+    most = 0
+    clashes: list[str] = []
+
+    async def answer(notification: Notification) -> Receipt | None:
+        nonlocal most
+        if notification.key in flying:
+            clashes.append(notification.key)
+        flying.add(notification.key)
+        most = max(most, len(flying))
+        await asyncio.sleep(0.01)
+        flying.discard(notification.key)
+        return None
+
+    hook = Recorder(answer, Limits(in_flight=4))
+    async with delivering(store, hook=hook) as delivery:
+        await store.commit(many(12))
+        for number in range(12):
+            ref = finding(f"high{number}").fingerprint
+            await store.incidents.transition(ref, "ack", actor="ada")
+            await store.incidents.transition(ref, "resolve", actor="ada", resolution="revoked")
+        assert await delivery.settle(10) == 0
+    assert 1 < most <= 4
+    assert clashes == []
+    last = {notification.key: notification.incidents[0].state for notification in hook.got}
+    assert set(last.values()) == {"resolved"}
+
+
+async def test_a_slow_sink_is_told_of_a_flood_together(store: Store) -> None:
+    slow = Recorder(limits=Limits(pace=0.1))  # 150 of them may wait for their turn one by one
+    store.policy = Policy(sinks=("slow",), routes=(Route.model_validate({"sinks": ["slow"], "burst": "1000/1m"}),))
+    await store.commit([*many(400, "low"), *many(100, "critical")])
+    async with delivering(store, slow=slow):
+        await until(lambda: len(slow.got) >= 5)
+    assert [len(notification.incidents) for notification in slow.got] == [1] * len(slow.got)
+    assert {notification.severity for notification in slow.got} == {"critical"}
+    waiting = await store.outbox.list(states=["pending"], limit=1000)
+    assert len(waiting) + len(slow.got) == 151
+    assert sum(len(entry.incidents) for entry in waiting) + len(slow.got) == 500
+    [together] = [entry for entry in waiting if len(entry.incidents) > 1]
+    assert (together.reason, len(together.incidents)) == ("digest", 350)
+
+
+async def test_failures_that_were_under_way_together_count_once(store: Store) -> None:
+    async def down(notification: Notification) -> Receipt | None:
+        await asyncio.sleep(0.05)
+        raise RemoteError("HTTP 503", retry=True)
+
+    hook = Recorder(down, Limits(in_flight=8))
+    async with delivering_with(store, {"hook": hook}, patience=replace(QUICK, first=0.05, longest=60.0)):
+        await store.commit(many(8))
+        await until(lambda: len(hook.tried) >= 10, 5)  # with eight failures at once the next try were 6 s away
+
+
+def test_delays_are_counted_by_their_length() -> None:
+    stats = SinkStats()
+    for delay in (-1.0, 0.05, 0.3, 7200.0):
+        stats.delivered(delay, 1.0)
+    assert (stats.delays[0], stats.delays[BUCKETS.index(0.5)], stats.delays[-1]) == (2, 1, 1)
+    assert (stats.sent, stats.delay_sum, stats.last_sent) == (4, 7200.35, 1.0)

@@ -1,0 +1,39 @@
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from monitor.delivery.clock import Clock
+from monitor.routing import Policy, Route
+from monitor.store import Store
+from tests.monitor.delivery.test_delivery import finding, until
+
+
+@pytest.fixture
+async def store(tmp_path: Path) -> AsyncIterator[Store]:
+    policy = Policy(sinks=("chat",), routes=(Route.model_validate({"sinks": ["chat"], "group_wait": "0s"}),))
+    async with await Store.open(tmp_path / "state.db", policy) as opened:
+        yield opened
+
+
+@contextlib.asynccontextmanager
+async def ticking(store: Store) -> AsyncIterator[list[tuple[str, bool]]]:
+    due: list[tuple[str, bool]] = []
+    task = asyncio.create_task(Clock(store, lambda name, asked: due.append((name, asked)), store._clock).run())
+    yield due
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+
+
+async def test_sinks_hear_of_what_is_due_and_of_what_somebody_asked_for(store: Store) -> None:
+    await store.commit([finding("a")])
+    async with ticking(store) as due:
+        await until(lambda: due == [("chat", False)])
+        [leased] = await store.outbox.lease("chat", "me:1:x", 60)
+        await store.outbox.put_back(leased.id, "me:1:x", error="down", delay=3000)
+        assert await store.outbox.requeue(leased.id)
+        await until(lambda: ("chat", True) in due)
