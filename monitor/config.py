@@ -92,7 +92,12 @@ def default_state_dir() -> Path:
 
 
 def split_listen(listen: str) -> tuple[str, int]:
-    """`HOST:PORT` or `[IPV6]:PORT` → host, port. Raises ValueError."""
+    """`HOST:PORT` or `[IPV6]:PORT` → host, port; `unix:/PATH` → path, 0. Raises ValueError."""
+    if listen.startswith("unix:"):
+        path = listen.removeprefix("unix:")
+        if not path.startswith("/"):
+            raise ValueError('must be an absolute path after "unix:", such as "unix:/run/exposure-monitor/http"')
+        return path, 0
     host, colon, port = listen.rpartition(":")
     host = host.removeprefix("[").removesuffix("]")
     if not colon or not host or not re.fullmatch(r"[0-9]{1,5}", port) or int(port) > 65535:
@@ -121,14 +126,16 @@ class MonitorConfig(_Table):
 
 
 class HttpConfig(_Table):
-    """`[http]`. `listen` is HOST:PORT (port 0: any free one) or empty for no HTTP at all.
+    """`[http]`. `listen` is HOST:PORT (port 0: any free one), `unix:/PATH`, or empty for no HTTP at all.
 
     `base_url` is how people reach it, for links in alerts. `hosts` are further names allowed in the Host header.
+    `token`: what pages ask for from elsewhere than this host.
     """
 
     listen: str = "127.0.0.1:9321"
     base_url: str | None = None
     hosts: tuple[str, ...] = ()
+    token: Credential | None = None
 
     @field_validator("listen")
     @classmethod
@@ -232,7 +239,7 @@ def parse(text: str, path: Path | None = None, *, rules_only: bool = False) -> C
     config = Config(
         path=path,
         monitor=_anchored(reader.table("monitor", MonitorConfig), folder),
-        http=reader.table("http", HttpConfig),
+        http=_anchored_http(reader.table("http", HttpConfig), folder),
         rules=_anchored_rules(reader.table("rules", RulesConfig), folder),
     )
     if rules_only:
@@ -307,18 +314,23 @@ def _long_enough(config: Config, value: bytes) -> bytes:
     return value
 
 
-def _anchored(table: MonitorConfig, folder: Path) -> MonitorConfig:
-    def credential(value: Credential | None) -> Credential | None:
-        scheme, _, name = value.reference.partition(":") if value else ("", "", "")
-        return Credential(f"file:{folder / name}") if scheme == "file" else value
+def _anchored_credential(value: Credential | None, folder: Path) -> Credential | None:
+    scheme, _, name = value.reference.partition(":") if value else ("", "", "")
+    return Credential(f"file:{folder / name}") if scheme == "file" else value
 
+
+def _anchored(table: MonitorConfig, folder: Path) -> MonitorConfig:
     return table.model_copy(
         update={
             "state_dir": folder / table.state_dir,
-            "fingerprint_key": credential(table.fingerprint_key),
-            "database": credential(table.database),
+            "fingerprint_key": _anchored_credential(table.fingerprint_key, folder),
+            "database": _anchored_credential(table.database, folder),
         }
     )
+
+
+def _anchored_http(table: HttpConfig, folder: Path) -> HttpConfig:
+    return table.model_copy(update={"token": _anchored_credential(table.token, folder)})
 
 
 def _anchored_rules(table: RulesConfig, folder: Path) -> RulesConfig:

@@ -347,6 +347,8 @@ class Daemon:
 
     def _links(self) -> Links:
         base = self.config.http.base_url or self.address
+        if base and not base.startswith("http"):  # a unix socket leads nobody anywhere
+            base = None
         return Links(console=base, runbooks=f"{base}/runbooks" if base else None)
 
     @contextlib.asynccontextmanager
@@ -373,6 +375,7 @@ class Daemon:
             web.Probes(live=self.live, ready=self.ready, registry=registry),
             hosts=web.allowed_hosts(host, config.http.base_url, config.http.hosts),
             routes=[*hooks, *console.routes(self._store)],
+            token=config.http.token,
         )
         try:
             server = web.serve(application, host, port)

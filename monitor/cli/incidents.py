@@ -238,7 +238,9 @@ def _what_to_do(config: Config, incident: Incident) -> tuple[str, str, str]:
     if book is None:
         return FIRST_STEP, "", ""
     listen = config.http.listen
-    base = config.http.base_url or (f"http://{listen}" if listen and not listen.endswith(":0") else "")
+    base = config.http.base_url or (
+        f"http://{listen}" if listen and not listen.startswith("unix:") and not listen.endswith(":0") else ""
+    )
     return book.first_step, book.where, f"{base}/runbooks/{book.name}" if base else book.name
 
 

@@ -21,6 +21,7 @@ from monitor.common.credential import CredentialError
 from monitor.github.source import GitHubConfig
 from monitor.model import HookDelivery
 from monitor.sources.base import SourceConfig
+from monitor.web.limits import Bodies
 
 __all__ = ["PATH", "routes", "signature"]
 
@@ -38,7 +39,7 @@ _REPO = re.compile(r"[A-Za-z0-9_.-]{1,100}/[A-Za-z0-9_.-]{1,100}")
 Enqueue = Callable[[HookDelivery], Awaitable[bool]]  # True: it is new
 
 
-def signature(secret: bytes, body: bytes) -> str:
+def signature(secret: bytes, body: bytes | bytearray) -> str:
     """The hex digest GitHub sends in X-Hub-Signature-256."""
     return hmac.new(secret, body, hashlib.sha256).hexdigest()
 
@@ -49,17 +50,20 @@ def routes(
     """The route. `sources` gives those in force (a reload changes them); `malformed(source, what)` counts unusable
     hooks."""
 
+    bodies = Bodies(SIZE_LIMIT)
+
     async def receive(request: web.Request) -> web.Response:
         configured = [one for one in sources() if isinstance(one, GitHubConfig) and one.webhook_secret is not None]
         if not configured:
             return web.Response(status=404, text="no source has a webhook_secret\n")
-        return await _receive(request, configured, enqueue, malformed)
+        return await _receive(request, bodies, configured, enqueue, malformed)
 
     return [web.post(PATH, receive)]
 
 
 async def _receive(
     request: web.Request,
+    bodies: Bodies,
     sources: Sequence[GitHubConfig],
     enqueue: Enqueue,
     malformed: Callable[[str, str], None],
@@ -68,27 +72,30 @@ async def _receive(
     if given is None:  # before a byte of the body is read
         malformed("", "hook signature")
         return web.Response(status=401, text="X-Hub-Signature-256 is missing; set a secret on the webhook\n")
-    if (request.content_length or 0) > SIZE_LIMIT:
-        return web.Response(status=413, text="too large\n")
-    try:
-        body = await request.read()
-    except web.HTTPRequestEntityTooLarge:
-        return web.Response(status=413, text="too large\n")
-    if len(body) > SIZE_LIMIT:
-        return web.Response(status=413, text="too large\n")
-    try:
-        if len(body) > BIG:
-            signed = await asyncio.to_thread(_signed, sources, body, given[1])
-        else:
-            signed = _signed(sources, body, given[1])
-    except CredentialError as error:
-        log.error("webhook secret", problem=str(error))
-        return web.Response(status=503, text="the webhook secret cannot be read\n")
-    if not signed:
-        malformed("", "hook signature")
-        log.warning("webhook with a wrong signature", remote=request.remote)
-        return web.Response(status=401, text="the signature does not match\n")
+    async with bodies.read(request) as body:
+        try:
+            if len(body) > BIG:
+                signed = await asyncio.to_thread(_signed, sources, body, given[1])
+            else:
+                signed = _signed(sources, body, given[1])
+        except CredentialError as error:
+            log.error("webhook secret", problem=str(error))
+            return web.Response(status=503, text="the webhook secret cannot be read\n")
+        if not signed:
+            malformed("", "hook signature")
+            log.warning("webhook with a wrong signature", remote=request.remote)
+            return web.Response(status=401, text="the signature does not match\n")
+        return await _note(request, signed, body, enqueue, malformed)
 
+
+async def _note(
+    request: web.Request,
+    signed: Sequence[GitHubConfig],
+    body: bytearray,
+    enqueue: Enqueue,
+    malformed: Callable[[str, str], None],
+) -> web.Response:
+    """Of a body that one of our secrets has signed."""
     delivery = request.headers.get("X-GitHub-Delivery", "")
     event = request.headers.get("X-GitHub-Event", "")
     if not _DELIVERY.fullmatch(delivery):
@@ -112,14 +119,19 @@ async def _receive(
     try:
         # Shielded: what was begun is finished, and a repeat of it is ignored.
         fresh = await asyncio.wait_for(
-            asyncio.shield(enqueue(HookDelivery(delivery, source.name, event, repo, number))), ANSWER_WITHIN
+            asyncio.shield(enqueue(HookDelivery(_once(event, body), source.name, event, repo, number))), ANSWER_WITHIN
         )
     except TimeoutError:
         return web.Response(status=503, text="the database is slow; polling will recover this\n")
     return web.Response(status=202, text="accepted\n" if fresh else "known already\n")
 
 
-def _signed(sources: Sequence[GitHubConfig], body: bytes, given: str) -> list[GitHubConfig]:
+def _once(event: str, body: bytearray) -> str:
+    """What a delivery is known by: what was signed, not the id beside it, under which it could be sent again."""
+    return f"hook:{hashlib.sha256(event.encode() + bytes(1) + body).hexdigest()[:40]}"
+
+
+def _signed(sources: Sequence[GitHubConfig], body: bytearray, given: str) -> list[GitHubConfig]:
     """The sources whose secret signed the body. All are tried, each in constant time."""
     found = []
     for source in sources:
@@ -129,7 +141,7 @@ def _signed(sources: Sequence[GitHubConfig], body: bytes, given: str) -> list[Gi
     return found
 
 
-def _payload(body: bytes, content_type: str) -> dict[str, Any] | None:
+def _payload(body: bytes | bytearray, content_type: str) -> dict[str, Any] | None:
     try:
         if content_type == "application/x-www-form-urlencoded":
             fields = parse_qs(body.decode("utf-8"), strict_parsing=True, max_num_fields=10)

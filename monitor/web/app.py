@@ -5,8 +5,13 @@ Built from plain callables, so that it runs alone in a test. Listens on loopback
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import ipaddress
 import logging
+import os
+import socket
+import stat
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -17,12 +22,17 @@ from aiohttp.typedefs import Handler, Middleware
 from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import choose_encoder
 
+from monitor.common.credential import Credential
+from monitor.web import auth
+from monitor.web.limits import HEADERS_WITHIN, Door
+
 __all__ = ["Checks", "Probes", "build", "serve"]
 
 Checks = Mapping[str, str | None]  # name of a part → what is wrong with it, None when it works
 
 SHUTDOWN_TIMEOUT = 5.0  # seconds that open requests get to finish
-MAX_BODY = 26 * 1024 * 1024  # GitHub caps its webhooks at 25 MB; every hook sets its own tighter limit
+MAX_BODY = 64 << 10  # of what is no hook: those read their bodies themselves (monitor.web.limits.Bodies)
+LINGER = 1.0  # seconds for what a refused sender still sends, so that it sees the answer
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,13 +51,19 @@ class Probes:
 PROBES: web.AppKey[Probes] = web.AppKey("probes", Probes)
 
 
-def build(probes: Probes, *, hosts: Iterable[str] = (), routes: Iterable[web.RouteDef] = ()) -> web.Application:
+def build(
+    probes: Probes,
+    *,
+    hosts: Iterable[str] = (),
+    routes: Iterable[web.RouteDef] = (),
+    token: Credential | None = None,
+) -> web.Application:
     """The application. `hosts`: names (without port) it may be addressed by, beside loopback and IP addresses.
 
-    `routes` come from hooks and console modules.
+    `routes` come from hooks and console modules; `token`: what pages ask for from elsewhere (monitor.web.auth).
     """
-    guard = _host_guard(frozenset(host.lower() for host in hosts))
-    app = web.Application(middlewares=[guard], client_max_size=MAX_BODY)
+    named = _host_guard(frozenset(host.lower() for host in hosts))
+    app = web.Application(middlewares=[named, auth.guard(token)], client_max_size=MAX_BODY)
     app[PROBES] = probes
     app.on_response_prepare.append(_plain_headers)
     app.add_routes([web.get("/healthz", _healthz), web.get("/readyz", _readyz), web.get("/metrics", _metrics), *routes])
@@ -58,26 +74,62 @@ def build(probes: Probes, *, hosts: Iterable[str] = (), routes: Iterable[web.Rou
 async def serve(app: web.Application, host: str, port: int) -> AsyncIterator[str]:
     """Serve until the block ends; gives the address in use as `http://HOST:PORT` (the real port when `port` is 0).
 
+    A `host` that is an absolute path is a unix socket, for its owner and group; its address is `unix:PATH`.
     Raises OSError when the address cannot be bound.
     """
     # Access logs would carry query strings, and those may hold anything.
     runner = web.AppRunner(
-        app, handle_signals=False, access_log=None, logger=_logger(), shutdown_timeout=SHUTDOWN_TIMEOUT
+        app,
+        handle_signals=False,
+        access_log=None,
+        logger=_logger(),
+        shutdown_timeout=SHUTDOWN_TIMEOUT,
+        keepalive_timeout=HEADERS_WITHIN,
+        lingering_time=LINGER,
     )
     await runner.setup()
+    assert runner.server is not None
+    loop, door = asyncio.get_running_loop(), Door(runner.server)
+    listening: asyncio.Server | None = None
     try:
-        await web.TCPSite(runner, host, port).start()
-        bound = runner.addresses[0]
-        shown = f"[{bound[0]}]" if ":" in bound[0] else bound[0]
-        yield f"http://{shown}:{bound[1]}"
+        if host.startswith("/"):
+            listening = await loop.create_unix_server(door, sock=_unix_socket(host))
+            yield f"unix:{host}"
+        else:
+            listening = await loop.create_server(door, host, port)
+            bound = listening.sockets[0].getsockname()
+            shown = f"[{bound[0]}]" if ":" in bound[0] else bound[0]
+            yield f"http://{shown}:{bound[1]}"
     finally:
+        if listening is not None:
+            listening.close()
         await runner.cleanup()
+        if listening is not None and host.startswith("/"):
+            with contextlib.suppress(OSError):
+                os.unlink(host)
+
+
+def _unix_socket(path: str) -> socket.socket:
+    """Bound, with mode 0660 from the start. One that an earlier process left behind is replaced."""
+    with contextlib.suppress(FileNotFoundError):
+        if stat.S_ISSOCK(os.stat(path, follow_symlinks=False).st_mode):
+            os.unlink(path)
+    bound = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    before = os.umask(0o117)
+    try:
+        bound.bind(path)
+    except BaseException:
+        bound.close()
+        raise
+    finally:
+        os.umask(before)
+    return bound
 
 
 def allowed_hosts(listen_host: str, base_url: str | None, extra: Iterable[str] = ()) -> set[str]:
     """The `hosts` for `build` that follow from the `[http]` table."""
     named = urlsplit(base_url).hostname if base_url else None
-    return {host for host in (listen_host, named, *extra) if host}
+    return {host for host in (listen_host, named, *extra) if host and not host.startswith("/")}
 
 
 def _host_guard(hosts: frozenset[str]) -> Middleware:

@@ -285,7 +285,12 @@ def test_relative_paths_count_from_the_folder_of_the_file(tmp_path: Path) -> Non
 
 @pytest.mark.parametrize(
     ("text", "expected"),
-    [("127.0.0.1:0", ("127.0.0.1", 0)), ("[::1]:80", ("::1", 80)), ("host:65535", ("host", 65535))],
+    [
+        ("127.0.0.1:0", ("127.0.0.1", 0)),
+        ("[::1]:80", ("::1", 80)),
+        ("host:65535", ("host", 65535)),
+        ("unix:/run/x:1", ("/run/x:1", 0)),
+    ],
 )
 def test_listen(text: str, expected: tuple[str, int]) -> None:
     assert split_listen(text) == expected
@@ -295,6 +300,8 @@ def test_listen(text: str, expected: tuple[str, int]) -> None:
 def test_listen_refuses(text: str) -> None:
     with pytest.raises(ValueError, match="HOST:PORT"):
         split_listen(text)
+    with pytest.raises(ValueError, match="absolute path"):
+        split_listen("unix:run/x")
 
 
 def config_at(folder: Path, extra: str = "") -> Config:

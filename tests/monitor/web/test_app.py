@@ -130,8 +130,8 @@ async def test_routes_of_other_modules_join_and_share_the_guards(session: aiohtt
         return web.Response(text=str(len(await request.read())))
 
     async with serve(build(probes(), routes=[web.post("/hooks/example", hook)]), "127.0.0.1", 0) as url:
-        async with session.post(f"{url}/hooks/example", data=io.BytesIO(b"x" * 2_000_000)) as answer:
-            assert await answer.text() == "2000000"
+        async with session.post(f"{url}/hooks/example", data=io.BytesIO(b"x" * 20_000)) as answer:
+            assert await answer.text() == "20000"
             assert answer.headers["Cache-Control"] == "no-store"
         async with session.post(f"{url}/hooks/example", headers={"Host": "evil"}) as answer:
             assert answer.status == 421
