@@ -48,7 +48,8 @@ def write(path: Path, body: bytes, keep: int) -> None:
     A cache that cannot be written is no error.
     """
     with contextlib.suppress(OSError):
-        path.parent.mkdir(parents=True, exist_ok=True)
+        for folder in [one for one in reversed(path.parents) if not one.exists()]:
+            folder.mkdir(mode=0o700, exist_ok=True)  # the first of them may be the state folder of the monitor
         fd, temporary = tempfile.mkstemp(dir=path.parent, prefix=path.suffix)
         try:
             with os.fdopen(fd, "wb") as file:

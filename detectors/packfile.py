@@ -13,7 +13,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from detectors.pattern import shape
 from detectors.rule import HINT_AHEAD, HINT_BACK, PACKS, Confidence, Decoder, Requires, Rule, RuleError, suggest
@@ -21,6 +21,7 @@ from detectors.syntax import compile_re2, parse_problem, re2_problem
 from detectors.template import TemplateError, expand
 from detectors.triggers import ASSIGNED
 from monitor.common.severity import Severity
+from monitor.common.text import one_line, token_like, veiled
 
 __all__ = ["RuleTable", "load_file", "to_rule"]
 
@@ -84,6 +85,13 @@ class RuleTable(BaseModel):
     examples: list[str] = Field(min_length=1)
     negative_examples: list[str] = Field(min_length=1)
     references: list[str] = []
+
+    @field_validator("id", "name")
+    @classmethod
+    def _no_secret(cls, value: str) -> str:
+        if token_like(value):
+            raise ValueError("looks like a secret, and is shown in alerts, logs and metrics: choose another")
+        return value
 
     @model_validator(mode="after")
     def _shape(self) -> RuleTable:
@@ -243,7 +251,9 @@ def load_file(path: Path) -> list[Rule]:
     if not isinstance(entries, list):
         raise RuleError([f"{label}: rule: write [[rule]], not [rule]"])
     for number, raw in enumerate(entries, 1):
-        name = raw.get("id", f"rule number {number}") if isinstance(raw, dict) else f"rule number {number}"
+        name = f"rule number {number}"
+        if isinstance(raw, dict) and isinstance(given := raw.get("id"), str):
+            name = one_line(veiled(given), 100)
         try:
             entry = RuleTable.model_validate(raw)
             rule = to_rule(entry, family, vendor, label)

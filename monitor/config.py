@@ -20,6 +20,7 @@ from urllib.parse import urlsplit
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from monitor.common.credential import Credential, CredentialError
+from monitor.common.text import veiled
 
 if TYPE_CHECKING:
     from monitor.routing import Policy, Route, Silence
@@ -396,7 +397,7 @@ class _Reader:
         for path, item in self._tables(name):
             who = item.get("name")
             if isinstance(who, str) and who in seen:
-                self.report(f"{path}.name", f'"{who}" is already the name of {seen[who]}; names must be unique')
+                self.report(f"{path}.name", f'"{_short(who)}" is already the name of {seen[who]}; names must be unique')
             elif isinstance(who, str):
                 seen[who] = path
             kind = item.get("type")
@@ -453,7 +454,7 @@ class _Reader:
 
     @staticmethod
     def _no_sink(name: str, names: Sequence[str]) -> str:
-        known = f"; known sinks: {', '.join(names)}" if names else "; there are no [[sinks]]"
+        known = f"; known sinks: {', '.join(map(_short, names))}" if names else "; there are no [[sinks]]"
         return f'no sink is named "{_short(name)}"{_suggest(name, names)}{known}'
 
 
@@ -465,12 +466,12 @@ def _who(table: str, item: Mapping[str, Any]) -> str:
 
 def _short(text: str) -> str:
     """A name from the file as messages show it. What does not look like a name may be a secret in the wrong place."""
-    return text if re.fullmatch(r"[A-Za-z0-9_.-]{1,40}", text) else "…"
+    return veiled(text) if re.fullmatch(r"[A-Za-z0-9_.-]{1,40}", text) else "…"
 
 
 def _suggest(word: str, known: Iterable[str]) -> str:
     close = get_close_matches(word, list(known), n=1, cutoff=0.6)
-    return f'; did you mean "{close[0]}"?' if close else ""
+    return f'; did you mean "{_short(close[0])}"?' if close else ""
 
 
 _WORDS = {

@@ -11,7 +11,7 @@ import orjson
 from pydantic import field_validator, model_validator
 
 from monitor.common.credential import Credential
-from monitor.common.http import Http
+from monitor.common.http import CLEAR, Http, in_the_clear
 from monitor.common.notification import Incident, Notification, Receipt
 from monitor.common.severity import SEVERITIES, Severity
 from monitor.common.text import clean
@@ -54,9 +54,8 @@ class AlertmanagerConfig(SinkConfig):
 
     @model_validator(mode="after")
     def _no_token_in_clear(self) -> Self:
-        parts = urlsplit(self.url)
-        if self.token and parts.scheme == "http" and parts.hostname not in ("localhost", "127.0.0.1", "::1"):
-            raise ValueError("token would be sent unencrypted: use an https URL")
+        if self.token and not self.insecure and in_the_clear(self.url):
+            raise ValueError(f"token {CLEAR}")
         return self
 
     @property

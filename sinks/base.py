@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar, Protocol
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from monitor.common.http import RemoteError
+from monitor.common.http import CLEAR, RemoteError, in_the_clear
 from monitor.common.notification import Notification, Receipt
+from monitor.common.text import token_like
 
 __all__ = ["Limits", "Sink", "SinkConfig", "TooLargeError"]
 
@@ -29,6 +30,20 @@ class SinkConfig(BaseModel):
     name: str = Field(min_length=1, pattern=r"^[A-Za-z0-9_.-]+$")
     type: str
     fallback: str | None = None  # name of the sink that takes what this one refuses for good
+    insecure: bool = False  # True: credentials may go over the network unencrypted
+
+    @field_validator("name")
+    @classmethod
+    def _no_secret(cls, value: str) -> str:
+        if token_like(value):
+            raise ValueError("looks like a secret, and names are shown in alerts, logs and metrics: choose another")
+        return value
+
+    def encrypted(self, key: str, url: str) -> str:
+        """`url`, as it may carry a credential. Raises RemoteError when that would be readable on the way."""
+        if in_the_clear(url) and not self.insecure:
+            raise RemoteError(f"{key}: the credential {CLEAR}", retry=False)
+        return url
 
 
 @dataclass(frozen=True, slots=True)

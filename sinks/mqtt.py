@@ -14,7 +14,7 @@ from paho.mqtt.reasoncodes import ReasonCode
 from pydantic import Field, field_validator, model_validator
 
 from monitor.common.credential import Credential
-from monitor.common.http import Http, RemoteError, network_error
+from monitor.common.http import CLEAR, Http, RemoteError, loopback, network_error
 from monitor.common.notification import Notification, Receipt
 from monitor.common.text import clean
 from sinks.base import Limits, SinkConfig
@@ -58,6 +58,8 @@ class MqttConfig(SinkConfig):
     def _consistent(self) -> Self:
         if self.password and not self.username:
             raise ValueError("password needs username")
+        if self.password and not (self.tls or self.insecure or loopback(self.host)):
+            raise ValueError(f"password {CLEAR}")
         if self.ca_file and not self.tls:
             raise ValueError("ca_file needs tls = true")
         return self

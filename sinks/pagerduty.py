@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, Self
 from urllib.parse import urlsplit
 
 import orjson
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from monitor.common.credential import Credential
-from monitor.common.http import Http, Reply
+from monitor.common.http import CLEAR, Http, Reply, in_the_clear
 from monitor.common.notification import Incident, Notification, Receipt
 from monitor.common.severity import Severity
 from monitor.common.text import clean, clip, printable, quotable
@@ -46,6 +46,12 @@ class PagerDutyConfig(SinkConfig):
         if parts.scheme not in ("http", "https") or not parts.hostname or parts.path.strip("/"):
             raise ValueError('must be scheme and host only, such as "https://events.eu.pagerduty.com"')
         return value.rstrip("/")
+
+    @model_validator(mode="after")
+    def _encrypted(self) -> Self:
+        if not self.insecure and in_the_clear(self.base_url):
+            raise ValueError(f"base_url: routing_key {CLEAR}")
+        return self
 
 
 class PagerDuty:

@@ -10,7 +10,7 @@ import orjson
 from pydantic import Field, field_validator, model_validator
 
 from monitor.common.credential import Credential
-from monitor.common.http import Http, RemoteError, Reply, retry_after
+from monitor.common.http import CLEAR, Http, RemoteError, Reply, in_the_clear, retry_after
 from monitor.common.notification import Incident, Notification, Reason, Receipt
 from monitor.common.severity import Severity
 from monitor.common.text import clip, printable, prose
@@ -77,6 +77,8 @@ class SlackConfig(SinkConfig):
     def _one_way(self) -> Self:
         if self.webhook_url and (self.token or self.channel):
             raise ValueError("give webhook_url, or token and channel, not both")
+        if self.token and not self.insecure and in_the_clear(self.api_url):
+            raise ValueError(f"api_url: token {CLEAR}")
         if not self.webhook_url and not (self.token and self.channel):
             missing = "channel" if self.token else "token" if self.channel else "webhook_url, or token and channel,"
             raise ValueError(f"{missing} is missing")
@@ -96,7 +98,7 @@ class Slack:
     async def send(self, notification: Notification) -> Receipt | None:
         content = message(notification)
         if self._config.webhook_url:
-            await self._webhook(self._config.webhook_url.resolve("webhook_url"), content)
+            await self._webhook(self._webhook_url(), content)
             return None
         assert self._config.token
         token = self._config.token.resolve("token")
@@ -125,6 +127,10 @@ class Slack:
 
     async def close(self) -> None:
         return
+
+    def _webhook_url(self) -> str:
+        assert self._config.webhook_url
+        return self._config.encrypted("webhook_url", self._config.webhook_url.resolve("webhook_url"))
 
     async def _root(self, token: str, content: dict[str, Any]) -> Receipt:
         quiet = {"unfurl_links": False, "unfurl_media": False}

@@ -15,7 +15,7 @@ import orjson
 from pydantic import Field, field_validator, model_validator
 
 from monitor.common.credential import Credential
-from monitor.common.http import Http, RemoteError
+from monitor.common.http import Http, RemoteError, loopback
 from monitor.common.notification import Incident, Location, Notification, Receipt
 from monitor.common.text import clean, clip
 from sinks.base import Limits, SinkConfig, TooLargeError
@@ -64,7 +64,7 @@ class WebhookConfig(SinkConfig):
             parts = urlsplit(self.url)
             if parts.username or parts.password or parts.query:
                 raise ValueError("a url with a user name, password or query must be a reference, such as env:NAME")
-            if self.signing_secret is None and parts.hostname not in ("localhost", "127.0.0.1", "::1"):
+            if self.signing_secret is None and not loopback(parts.hostname or ""):
                 raise ValueError(
                     "url is the only proof of who posts, so it must be a reference (env:NAME, file:PATH or "
                     "credential:NAME); or add signing_secret"
@@ -93,7 +93,9 @@ class Webhook:
         self._gone: tuple[bytes, float] | None = None  # hash of the URL that answered 410, and until when it rests
 
     async def send(self, notification: Notification) -> Receipt | None:
-        url = self._config.url if isinstance(self._config.url, str) else self._config.url.resolve("url")
+        url = self._config.url
+        if isinstance(url, Credential):
+            url = self._config.encrypted("url", url.resolve("url"))
         digest = hashlib.sha256(url.encode("utf-8", "surrogateescape")).digest()
         if self._gone and self._gone[0] == digest and time.monotonic() < self._gone[1]:
             raise RemoteError(f"not sent, {HINTS[410]}", retry=False)

@@ -159,6 +159,10 @@ def _environment(config: Config) -> Iterator[Finding]:
         problem = _unresolved(credential)
         if problem:
             yield Finding("environment", key, problem)
+    yield from _in_the_clear(config)
+    from monitor.weaknesses import weaknesses
+
+    yield from (Finding("notice", key, message) for key, message in weaknesses(config))
     state = config.state_dir
     place = next(folder for folder in (state, *state.parents) if folder.exists())
     if not place.is_dir() or not os.access(place, os.W_OK | os.X_OK):
@@ -189,6 +193,23 @@ def _credentials(config: Config) -> Iterator[tuple[str, Credential]]:
     yield from walk("monitor", config.monitor)
     yield from walk("sources", config.sources)
     yield from walk("sinks", config.sinks)
+
+
+def _in_the_clear(config: Config) -> Iterator[Finding]:
+    """Addresses of sinks that are credentials, so that only their values tell whether they are encrypted."""
+    from monitor.common.credential import Credential, CredentialError
+    from monitor.common.http import RemoteError
+
+    for index, sink in enumerate(config.sinks):
+        for name, value in sink:
+            if not isinstance(value, Credential):
+                continue
+            try:
+                sink.encrypted(name, value.resolve())
+            except CredentialError:
+                continue  # told already
+            except RemoteError as error:
+                yield Finding("environment", f"sinks[{index}].{name}", f'sink "{sink.name}": {error}')
 
 
 def _unresolved(credential: Credential) -> str | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
@@ -11,6 +12,7 @@ from pydantic import GetCoreSchemaHandler
 from pydantic_core import CoreSchema, core_schema
 
 from monitor.common.http import RemoteError
+from monitor.common.text import printable, veiled
 
 __all__ = ["Credential", "CredentialError"]
 
@@ -25,7 +27,7 @@ class CredentialError(RemoteError):
         super().__init__(message, retry=True)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Credential:
     """A reference to a secret: `env:NAME`, `file:PATH` or `credential:NAME` (systemd's $CREDENTIALS_DIRECTORY).
 
@@ -37,9 +39,21 @@ class Credential:
 
     def __post_init__(self) -> None:
         scheme, _, name = self.reference.partition(":")
+        # ValueErrors so that pydantic reports them under the key's path; the literal itself is never shown.
         if scheme not in self.SCHEMES or not name:
-            # ValueError so that pydantic reports it under the key's path; the literal itself is never shown.
             raise ValueError("must be a reference (env:NAME, file:PATH or credential:NAME), not the value itself")
+        if scheme == "env" and not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name):
+            raise ValueError("env: takes the name of an environment variable (letters, digits and _), not the value")
+        if scheme == "credential" and ("/" in name or name in (".", "..") or not name.isprintable()):
+            raise ValueError("credential: takes the name of a credential of systemd, without a folder, not the value")
+
+    def __repr__(self) -> str:
+        return f"Credential({self.shown!r})"
+
+    @property
+    def shown(self) -> str:
+        """The reference for messages: a value that was taken for a name or a path is not shown whole."""
+        return printable(veiled(self.reference))
 
     def resolve(self, key: str = "") -> str:
         """The value, without surrounding white space. Raises CredentialError, which names the configuration's `key`."""
@@ -55,14 +69,14 @@ class Credential:
         if scheme == "env":
             value = os.environ.get(name, "")
             if not value.strip():
-                raise CredentialError(f"environment variable {name} is not set")
+                raise CredentialError(f"environment variable {veiled(name)} is not set")
             return value.strip()
         if scheme == "credential":
             folder = os.environ.get("CREDENTIALS_DIRECTORY")
             if not folder:
                 raise CredentialError(
-                    f"{self.reference}: $CREDENTIALS_DIRECTORY is not set; "
-                    f"run under systemd with LoadCredential={name}:PATH, or use file:PATH"
+                    f"{self.shown}: $CREDENTIALS_DIRECTORY is not set; "
+                    f"run under systemd with LoadCredential={veiled(name)}:PATH, or use file:PATH"
                 )
             path = Path(folder) / name
         else:
@@ -70,11 +84,11 @@ class Credential:
         try:
             value = path.read_text(encoding="utf-8").strip()
         except OSError as error:
-            raise CredentialError(f"{self.reference}: {error.strerror or type(error).__name__}") from None
+            raise CredentialError(f"{self.shown}: {error.strerror or type(error).__name__}") from None
         except UnicodeDecodeError:
-            raise CredentialError(f"{self.reference}: not UTF-8 text") from None
+            raise CredentialError(f"{self.shown}: not UTF-8 text") from None
         if not value:
-            raise CredentialError(f"{self.reference}: empty")
+            raise CredentialError(f"{self.shown}: empty")
         return value
 
     @classmethod

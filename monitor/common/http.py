@@ -7,6 +7,7 @@ status codes and kinds of failure; a piece of an answer is quoted only by `text.
 from __future__ import annotations
 
 import errno
+import ipaddress
 import os
 import re
 import socket
@@ -29,10 +30,11 @@ if TYPE_CHECKING:
     from multidict import CIMultiDictProxy
     from yarl import URL
 
-__all__ = ["Http", "RemoteError", "Reply", "network_error", "retry_after"]
+__all__ = ["CLEAR", "Http", "RemoteError", "Reply", "in_the_clear", "loopback", "network_error", "retry_after"]
 
 MAX_REPLY = 64 * 1024  # bytes of an answer we read; the rest is of no use to us
 MAX_WAIT = 3600.0  # seconds; a longer Retry-After is cut, so that a broken clock does not silence us for a year
+CLEAR = "would go over the network unencrypted: use TLS, or say insecure = true there if that is meant"
 RETRY_STATUS = frozenset({408, 425, 429})  # and every 5xx
 
 
@@ -157,10 +159,29 @@ async def _read(response: aiohttp.ClientResponse, limit: int) -> tuple[bytes, bo
     return bytes(body[:limit]), complete
 
 
+def loopback(host: str) -> bool:
+    """Whether a host is this machine by its name or number alone; nothing is looked up."""
+    if host.lower().rstrip(".") == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return False
+
+
+def in_the_clear(url: str) -> bool:
+    """Whether others can read on the way what is sent to a URL: plain http to another machine."""
+    try:
+        parts = urlsplit(url.strip())
+    except ValueError:
+        return False  # no URL: it fails by itself
+    return parts.scheme.lower() == "http" and not loopback(parts.hostname or "localhost")
+
+
 def _proxy(url: str) -> str | None:
     """The egress proxy that HTTPS_PROXY, HTTP_PROXY and NO_PROXY name for this URL."""
     parts = urlsplit(url)
-    if not parts.hostname or parts.hostname in ("localhost", "127.0.0.1", "::1"):
+    if not parts.hostname or loopback(parts.hostname):
         return None
     from urllib.request import getproxies_environment, proxy_bypass  # slow to import
 

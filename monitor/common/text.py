@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from urllib.parse import quote, urlsplit
 
-__all__ = ["clean", "clip", "one_line", "printable", "prose", "quotable", "web_address"]
+__all__ = ["clean", "clip", "one_line", "printable", "prose", "quotable", "token_like", "veiled", "web_address"]
 
+# What a name or a path has no use for: the heads of well-known tokens, and long runs of letters and digits mixed.
+_TOKEN = re.compile(
+    r"(?<![A-Za-z0-9])(?:gh[opsur]_|github_pat_|glpat-|xox[a-z]-|xapp-|hf_|npm_|AIza|eyJ|whsec_)[A-Za-z0-9_.=/+-]{10,}"
+    r"|(?=[0-9]*[A-Za-z])(?=[A-Za-z]*[0-9])[A-Za-z0-9]{20,}"
+)
 SHARED = 8  # a text that repeats so many characters of a credential is not quoted
 
 
@@ -59,6 +65,16 @@ def quotable(text: str, *secrets: str, limit: int = 200) -> str:
 
 def _bare(text: str) -> str:
     return "".join(c for c in text.casefold() if c.isprintable() and not c.isspace())
+
+
+def token_like(text: str) -> bool:
+    """Whether a name may be a secret in the wrong place. For texts of the configuration, where no rules are at hand."""
+    return _TOKEN.search(text) is not None
+
+
+def veiled(text: str) -> str:
+    """`text` with at most four characters of each part of it that is `token_like`."""
+    return _TOKEN.sub(lambda match: f"{match[0][:4]}…", text)
 
 
 def web_address(value: object, limit: int = 2048) -> str | None:

@@ -106,7 +106,7 @@ class AppAuth:
             return jwt.encode(claims, pem, algorithm="RS256")
         except (ValueError, TypeError, jwt.PyJWTError):
             # The library's message may quote the key's first bytes.
-            raise AuthError(f"{self.private_key.reference}: not an RSA private key in PEM form") from None
+            raise AuthError(f"{self.private_key.shown}: not an RSA private key in PEM form") from None
 
     async def token(self) -> str:
         async with self._lock:

@@ -14,7 +14,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstr
 from monitor.common.credential import Credential
 from monitor.common.duration import Duration
 from monitor.common.every import every
-from monitor.common.http import RemoteError
+from monitor.common.http import CLEAR, RemoteError, in_the_clear
 from monitor.github.auth import AuthError
 from monitor.github.client import Client
 from monitor.github.exposure import Exposure
@@ -77,6 +77,7 @@ class GitHubConfig(SourceConfig):
     token: Credential | None = None
     app: AppConfig | None = None
     base_url: str = "https://api.github.com"  # GHES: https://HOST/api/v3
+    insecure: bool = False  # True: the token may go over the network unencrypted
     interval: Annotated[Duration, Field(ge=1)] = 60.0
     generic_types: tuple[_Name, ...] = GENERIC_TYPES  # (): no second poll
     quiet_after: Duration = 7 * 86_400.0  # alerts older than this open without a notification of their own
@@ -95,12 +96,12 @@ class GitHubConfig(SourceConfig):
         parts = urlsplit(value)
         if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or "@" in parts.netloc:
             raise ValueError('must be an address such as "https://api.github.com" or "https://HOST/api/v3"')
-        if parts.scheme == "http" and parts.hostname not in ("127.0.0.1", "::1", "localhost"):
-            raise ValueError("must be https: the token would travel in the clear")
         return value.rstrip("/")
 
     @model_validator(mode="after")
     def _whole(self) -> GitHubConfig:
+        if not self.insecure and in_the_clear(self.base_url):
+            raise ValueError(f"base_url: the token {CLEAR}")
         if not (self.org or self.repo or self.enterprise):
             raise ValueError("give at least one of org, repo and enterprise")
         if (self.token is None) == (self.app is None):

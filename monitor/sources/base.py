@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import ClassVar, Protocol
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+from monitor.common.text import token_like
 
 __all__ = ["Source", "SourceConfig"]
 
@@ -16,6 +18,13 @@ class SourceConfig(BaseModel):
 
     name: str = Field(min_length=1, pattern=r"^[A-Za-z0-9_.-]+$")
     type: str
+
+    @field_validator("name")
+    @classmethod
+    def _no_secret(cls, value: str) -> str:
+        if token_like(value):
+            raise ValueError("looks like a secret, and names are shown in alerts, logs and metrics: choose another")
+        return value
 
 
 class Source(Protocol):

@@ -114,8 +114,8 @@ class Database:
 
     @property
     def name(self) -> str:
-        """For messages: the path, or the URL without its password."""
-        return str(self.path) if self.path else self.url.render_as_string(hide_password=True)
+        """For messages: the path, or the URL without its password, which may also stand among its parameters."""
+        return str(self.path) if self.path else self.url.set(query={}).render_as_string(hide_password=True)
 
     def prepare(self) -> Recovery | None:
         """Create, check and upgrade. A damaged SQLite file is moved aside and a new one started. Raises StoreError."""

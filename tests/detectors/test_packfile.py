@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import get_args
 
@@ -11,6 +12,7 @@ from detectors.load import load_rules
 from detectors.packfile import load_file
 from detectors.rule import Decoder, RuleError
 from detectors.syntax import compile_re2
+from detectors.template import expand
 from tests.detectors.packs import GOOD, write
 
 
@@ -168,3 +170,12 @@ def test_names_in_any_case_become_keywords_where_every_example_assigns_to_them()
     assert found["cohere-api-key"].anywhere == ()
     assert not found["discord-bot-token"].keywords  # `bot.login("…")` assigns nothing
     assert not found["github-pat"].keywords
+
+
+@pytest.mark.parametrize("key", ["id", "name"])
+def test_a_rule_named_like_a_secret_is_refused_without_being_shown(tmp_path: Path, key: str) -> None:
+    token = expand("{hex:40}")
+    text = re.sub(rf'(?m)^{key} = ".*"$', f'{key} = "{token}"', GOOD)
+    with pytest.raises(RuleError, match="looks like a secret") as caught:
+        load_file(write(tmp_path / "own.toml", text))
+    assert token[5:] not in str(caught.value)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from detectors.template import expand
 from monitor.config import Config, ConfigError, Problem, find, key, load, parse, split_listen
 
 
@@ -365,3 +366,25 @@ def test_reading_the_configuration_loads_no_component_that_is_not_used() -> None
     )
     answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert answer.stdout == "[]\n"
+
+
+def test_a_secret_in_the_place_of_a_name_is_shown_nowhere() -> None:
+    token = expand("ghp_{alnum:30}{crc32}")
+    text = f"""
+[[sinks]]
+name = "{token}"
+type = "slak"
+[[sinks]]
+name = "{token}"
+type = "console"
+fallback = "{token[:-1]}"
+[[sources]]
+name = "{token}"
+type = "file"
+[[routes]]
+sinks = ["{token[:-1]}", "other"]
+"""
+    with pytest.raises(ConfigError) as caught:
+        parse(text)
+    assert "looks like a secret" in str(caught.value)
+    assert token[5:-1] not in str(caught.value)

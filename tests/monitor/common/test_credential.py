@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from detectors.template import expand
 from monitor.common.credential import Credential, CredentialError
 
 
@@ -56,3 +57,31 @@ def test_errors_name_the_reference_only(monkeypatch: pytest.MonkeyPatch, tmp_pat
     with pytest.raises(CredentialError, match="token: environment variable NOT_SET_AT_ALL is not set") as failed:
         Credential("env:NOT_SET_AT_ALL").resolve("token")
     assert failed.value.retry
+
+
+TOKENS = ("ghp_{alnum:30}{crc32}", "AKIA{base32:16}", "sk_live_{alnum:24}", "{hex:32}")
+
+
+def test_a_value_in_the_place_of_a_name_is_refused_without_being_shown() -> None:
+    slack = expand("xoxb-{digit:12}-{digit:12}-{alnum:24}")
+    literals = (f"env:{slack}", "env:1hidden", "env:a b", "credential:../hidden", "credential:..", "credential:a\n")
+    for literal in literals:
+        with pytest.raises(ValidationError) as caught:
+            _Config(token=literal)  # type: ignore[arg-type]
+        assert "hidden" not in str(caught.value)
+        assert slack[:12] not in str(caught.value)
+        assert "takes the name" in str(caught.value)
+
+
+@pytest.mark.parametrize("template", TOKENS)
+def test_a_token_that_passes_for_a_name_is_never_shown_whole(
+    template: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(tmp_path))
+    token = expand(template)
+    name = token if token[0].isalpha() else f"_{token}"
+    for reference in (f"env:{name}", f"file:{name}", f"file:/etc/{name}", f"credential:{name}"):
+        with pytest.raises(CredentialError) as caught:
+            Credential(reference).resolve("token")
+        assert token[5:] not in f"{caught.value} {Credential(reference)!r} {[Credential(reference)]}"
+        assert "token: " in str(caught.value)

@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from monitor.common.text import clean, clip, one_line, printable, prose, quotable, web_address
+from detectors.template import expand
+from monitor.common.text import clean, clip, one_line, printable, prose, quotable, token_like, veiled, web_address
 
 anything = st.text(st.characters(codec=None))
 
@@ -73,3 +74,44 @@ def test_an_address_that_may_not_be_shown(address: object) -> None:
 
 def test_an_address_that_may_be_shown() -> None:
     assert web_address("https://x.test/it's?a=1#b") == "https://x.test/it's?a=1#b"
+
+
+TEMPLATES = (
+    "ghp_{alnum:30}{crc32}",
+    "glpat-{alnum:20}",
+    "xoxb-{digit:12}-{digit:12}-{alnum:24}",
+    "AIza{alnum:35}",
+    "AKIA{base32:16}",
+    "sk_live_{alnum:24}",
+    "{hex:32}",
+    "eyJ{alnum:20}.eyJ{alnum:20}.{alnum:40}",
+)
+
+
+@pytest.mark.parametrize("template", TEMPLATES)
+@pytest.mark.parametrize("seed", range(20))
+def test_a_token_in_a_name_or_a_path_is_not_shown(template: str, seed: int) -> None:
+    token = expand(template, seed)
+    for text in (token, f"file:/etc/{token}", f"{token}.toml", f"no {token}, really"):
+        assert token_like(text)
+        shown = veiled(text)
+        assert not any(token[i : i + 8] in shown for i in range(5, len(token) - 7))
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "chat",
+        "slack-prod-eu-west-1.example",
+        "GITHUB_TOKEN_2026_PRODUCTION",
+        "/etc/exposure-monitor/pagerduty-key",
+        "sk-learn-pipeline-production-2",
+        "kubernetes_audit_log_node17",
+        "3f2b8c1e-7d41-4c8e-9a5b-0d6e2f1a7c3b",
+        "internationalisation",
+        "12345678901234567890",
+    ],
+)
+def test_an_ordinary_name_is_shown_as_it_is(name: str) -> None:
+    assert not token_like(name)
+    assert veiled(name) == name

@@ -3,6 +3,7 @@ from __future__ import annotations
 import pytest
 from pydantic import ValidationError
 
+from detectors.template import expand
 from monitor.sources.base import SourceConfig
 
 
@@ -12,3 +13,10 @@ def test_every_source_has_a_name_and_refuses_unknown_keys_without_showing_them()
         with pytest.raises(ValidationError) as caught:
             SourceConfig.model_validate({"type": "file", **keys})
         assert "s3cr3t" not in str(caught.value)
+
+
+def test_a_name_that_is_a_secret_is_refused_without_being_shown() -> None:
+    token = expand("ghp_{alnum:30}{crc32}")
+    with pytest.raises(ValidationError, match="looks like a secret") as caught:
+        SourceConfig(name=token, type="file")
+    assert token[5:] not in str(caught.value)

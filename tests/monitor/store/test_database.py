@@ -228,3 +228,17 @@ def test_kinds_of_trouble(tmp_path: Path, error: str, kind: Failure) -> None:
     finally:
         holder.close()
         database.dispose()
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgresql://monitor:hidden@db.example.org/monitor",
+        "postgresql+psycopg://db.example.org/monitor?password=hidden&sslmode=require",
+        "postgresql://db.example.org/monitor?user=a&sslpassword=hidden",
+    ],
+)
+def test_a_message_names_the_database_without_a_password(url: str) -> None:
+    name = Database(url).name
+    assert "db.example.org/monitor" in name
+    assert "hidden" not in name
