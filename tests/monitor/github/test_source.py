@@ -75,7 +75,7 @@ class Running:
         ({"token": "ghx_literal"}, "must be a reference"),
         ({"token": None, "enterprise": "e", "app": {"id": 1, "private_key": "file:x"}}, "use a token"),
         ({"token": None, "repo": ["other/x"], "app": {"id": 1, "private_key": "file:x"}}, "one source for each"),
-        ({"base_url": "http://ghe.example.org/api/v3"}, "must be https"),
+        ({"base_url": "http://ghe.example.org/api/v3"}, "insecure = true"),
         ({"base_url": "https://user:pw@ghe.example.org"}, "must be an address"),
         ({"repo": "not-a-repo"}, "pattern"),
         ({"org": "a/b"}, "pattern"),
