@@ -9,9 +9,11 @@ of hits costs at most one RE2 pass a rule: linear on any input.
 
 from __future__ import annotations
 
+import math
 import re
+import time
 from bisect import bisect_left, bisect_right, insort
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import accumulate
 from pathlib import Path
@@ -21,7 +23,7 @@ import hyperscan
 import re2
 
 from detectors.checksums import CHECKS, proven
-from detectors.decode import VALUE, Codec, encoded_value
+from detectors.decode import VALUE, Budget, Codec, Region, encoded_value
 from detectors.filters import entropy, looks_like_hash, placeholder, words
 from detectors.fingerprint import mask
 from detectors.plan import Compiled, compiled
@@ -29,7 +31,7 @@ from detectors.rule import HINT_AHEAD, HINT_BACK, Confidence, Rule, RuleError
 from detectors.syntax import compile_re2, diagnose, re2_problem
 from monitor.common.severity import Severity
 
-__all__ = ["Decision", "Engine", "Match", "Worker"]
+__all__ = ["Decision", "Engine", "Found", "Match", "TooSlowError", "Worker"]
 
 Buffer = bytes | bytearray | memoryview
 MAX_DEPTH = 3  # of decoding
@@ -67,6 +69,40 @@ class Decision:
     reason: str
     match: Match | None = field(default=None, repr=False)
     decode: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What came of a block. `hidden`: spans, disjoint and by position, of all that is or may hold a secret: what lost
+    to another rule on its span, and every stretch of encoded text that was decoded. `skipped`: bytes of encoded text
+    that were not decoded, as the block had used up what decoding one may cost."""
+
+    matches: list[Match]
+    hidden: list[tuple[int, int]] = field(default_factory=list)
+    skipped: int = 0
+
+
+class TooSlowError(Exception):
+    """A block takes longer than it may. Nothing of it is in the message."""
+
+
+class _Work:
+    """What one block has cost so far, over all depths of decoding."""
+
+    def __init__(self, size: int, seconds: float | None, explain: bool = False) -> None:
+        self.budget = Budget(size)
+        self.regions: list[tuple[int, int]] = []  # of the block itself, that were decoded
+        self.explain = explain
+        self._until = time.thread_time() + seconds if seconds is not None else math.inf
+        self._seconds = seconds
+
+    def late(self) -> bool:
+        return time.thread_time() > self._until
+
+    def check(self) -> None:
+        """Raises TooSlowError."""
+        if self.late():
+            raise TooSlowError(f"more than {self._seconds:.1f} s of processor time")
 
 
 class Engine:
@@ -142,15 +178,23 @@ class Worker:
 
     def scan(self, data: Buffer, fresh: int = 0, limit: int | None = None) -> list[Match]:
         """Secrets in `data` whose match ends in `fresh < end <= limit`, by position, one for a span."""
-        ends, encoded = self.hits(data)
+        return self.search(data, fresh, limit).matches
+
+    def search(self, data: Buffer, fresh: int = 0, limit: int | None = None, seconds: float | None = None) -> Found:
+        """The same with what must not be shown and what was left out. Raises TooSlowError after so much CPU time."""
+        work = _Work(len(data), seconds)
+        ends, encoded = self._hits(data, work)
         if not ends and not encoded:
-            return []
-        decisions = self._decide_all(data, ends, encoded, 0)
-        return [m for m, end in _resolve(decisions) if fresh < end and (limit is None or end <= limit)]
+            return Found([])
+        decided = self._decide_all(data, ends, encoded, 0, work)
+        matches = [m for m, end in _resolve(decided) if fresh < end and (limit is None or end <= limit)]
+        spans = [(decision.start, decision.end) for decision, _ in decided if decision.accepted]
+        return Found(matches, _merged(spans + work.regions), work.budget.skipped)
 
     def explain(self, data: Buffer) -> list[Decision]:
         """Every candidate with the stage that accepted or rejected it, by position."""
-        decided = self._decide_all(data, *self.hits(data), 0, explain=True)
+        work = _Work(len(data), None, explain=True)
+        decided = self._decide_all(data, *self._hits(data, work), 0, work)
         kept = {id(m) for m, _ in _resolve(decided)}
         out = []
         for decision, _ in decided:
@@ -163,6 +207,9 @@ class Worker:
 
     def hits(self, data: Buffer) -> tuple[dict[int, list[int]], list[tuple[Codec, int]]]:
         """Trigger ends by rule number, and hits of decoders. This is the whole cost of a block without hits."""
+        return self._hits(data, _Work(len(data), None))
+
+    def _hits(self, data: Buffer, work: _Work) -> tuple[dict[int, list[int]], list[tuple[Codec, int]]]:
         raw: dict[int, list[int]] = {}
 
         def on_match(number: int, _start: int, end: int, _flags: int, _context: object) -> None:
@@ -212,9 +259,11 @@ class Worker:
         ends: dict[int, list[int]],
         encoded: list[tuple[Codec, int]],
         depth: int,
-        explain: bool = False,
+        work: _Work | None = None,
     ) -> list[tuple[Decision, int]]:
         """Decisions with the end of the whole match (where `scan` counts it)."""
+        work = work or _Work(len(data), None)
+        explain = work.explain
         out: list[tuple[Decision, int]] = []
         rules = self.engine.rules
         for number, positions in ends.items():
@@ -246,7 +295,7 @@ class Worker:
                     why = "the trigger was hit but the pattern does not match around it"
                     out.append((Decision(rule, low, min(high, len(data)), False, "pattern", why), high))
         if encoded and depth < MAX_DEPTH:
-            self._decode_all(data, encoded, depth, explain, out)
+            self._decode_all(data, encoded, depth, work, out)
         return out
 
     def _decode_all(
@@ -254,31 +303,36 @@ class Worker:
         data: Buffer,
         encoded: list[tuple[Codec, int]],
         depth: int,
-        explain: bool,
+        work: _Work,
         out: list[tuple[Decision, int]],
     ) -> None:
         kinds: dict[str, list[tuple[Codec, int]]] = {}
         for hit in encoded:
             kinds.setdefault(hit[0].name, []).append(hit)
         for name, hits in kinds.items():
-            regions = list(hits[0][0].regions(data, hits))
+            same: dict[bytes, list[Region]] = {}  # what many regions hold is decided once
+            for region in hits[0][0].regions(data, hits, work.budget):
+                same.setdefault(region.text, []).append(region)
+                if not depth:
+                    work.regions.append((region.start, region.end))
+            work.check()
             # All regions in one scan: a call for each would cost more than the bytes. The gap between them is wider
             # than any between a keyword and its value.
-            starts = list(accumulate((len(region.text) + len(_GAP) for region in regions), initial=0))
-            text = _GAP.join(region.text for region in regions)
-            for found, _ in self._decide_all(text, *self.hits(text), depth + 1, explain):
+            starts = list(accumulate((len(text) + len(_GAP) for text in same), initial=0))
+            text = _GAP.join(same)
+            groups = list(same.values())
+            places: dict[int, Callable[[int, int], tuple[int, int]]] = {}
+            for found, _ in self._decide_all(text, *self._hits(text, work), depth + 1, work):
                 decision = _through(name, found)
-                if not (explain or decision.accepted):
+                if not (work.explain or decision.accepted):
                     continue
                 number = bisect_right(starts, decision.start) - 1
-                region, base = regions[number], starts[number]
-                start = region.locate(decision.start - base)
-                end = max(start + 1, region.locate(decision.end - base))
-                match = decision.match
-                if match is not None:
-                    match = replace(match, start=start, end=end, decode=(name, *match.decode))
-                chain = (name, *decision.decode)
-                out.append((replace(decision, start=start, end=end, match=match, decode=chain), region.end))
+                for region in groups[number]:
+                    place = places.get(id(region))
+                    if place is None:
+                        place = places[id(region)] = region.places()
+                    start, end = place(decision.start - starts[number], decision.end - starts[number])
+                    out.append((_moved(name, decision, start, end), region.end))
 
     def _decide(self, number: int, rule: Rule, data: Buffer, start: int, end: int) -> Decision:
         """Run the filters over one candidate, cheapest first."""
@@ -369,6 +423,14 @@ class Worker:
         return None
 
 
+def _moved(decoder: str, decision: Decision, start: int, end: int) -> Decision:
+    """The decision on decoded text, at the place of the encoded."""
+    match = decision.match
+    if match is not None:
+        match = replace(match, start=start, end=end, decode=(decoder, *match.decode))
+    return replace(decision, start=start, end=end, match=match, decode=(decoder, *decision.decode))
+
+
 def _through(decoder: str, decision: Decision) -> Decision:
     """The decision, refused if its rule is not for what `decoder` decodes."""
     wanted = decision.rule.decode
@@ -385,6 +447,16 @@ def _companion_regex(pattern: str) -> Any:
     if pattern not in _companions:
         _companions[pattern] = compile_re2(pattern)
     return _companions[pattern]
+
+
+def _merged(spans: list[tuple[int, int]]) -> list[tuple[int, int]]:
+    out: list[tuple[int, int]] = []
+    for start, end in sorted(spans):
+        if out and start <= out[-1][1]:
+            out[-1] = (out[-1][0], max(end, out[-1][1]))
+        else:
+            out.append((start, end))
+    return out
 
 
 def _windows(ends: Iterable[int], back: int, ahead: int, size: int) -> list[tuple[int, int]]:

@@ -7,7 +7,7 @@ import mmap
 import re
 import sys
 import tomllib
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -380,14 +380,23 @@ class _Seen:
     """All secrets in a piece, whichever rule finds them: found once, asked for by place."""
 
     def __init__(self, piece: bytes, witnesses: Sequence[Worker]) -> None:
-        found = {(m.rule.id, m.start, m.end): m for witness in witnesses for m in witness.scan(piece)}
+        results = [witness.search(piece) for witness in witnesses]
+        found = {(m.rule.id, m.start, m.end): m for result in results for m in result.matches}
         self._matches = sorted(found.values(), key=lambda m: m.start)
         self._starts = [match.start for match in self._matches]
+        self._hidden = [result.hidden for result in results]
 
     def within(self, low: int, high: int) -> list[Match]:
         """Those that reach into low…high, of at most 4 KiB before it."""
         first, last = bisect_left(self._starts, low - 4096), bisect_left(self._starts, high)
         return [match for match in self._matches[first:last] if match.end > low]
+
+    def hidden(self, low: int, high: int) -> Iterator[tuple[int, int, str]]:
+        """What must not be shown of low…high: all that any rule has found, and the whole of what was decoded."""
+        for spans in self._hidden:
+            first = bisect_right(spans, low, key=lambda span: span[1])
+            for start, end in spans[first : bisect_left(spans, high, key=lambda span: span[0])]:
+                yield start, end, "…"
 
 
 def _enter(
@@ -419,7 +428,7 @@ def _enter(
     high = found if found >= 0 else len(piece)
     low, high = max(low, decision.start - NEAR), min(high, decision.end + NEAR)
     # A window of the text, and not only the value, may hold a secret: what any rule finds in it is masked too.
-    spans = [(m.start, m.end, m.masked) for m in seen.within(low, high)]
+    spans = [*((m.start, m.end, m.masked) for m in seen.within(low, high)), *seen.hidden(low, high)]
     masked = decision.match.masked if decision.match is not None else ""
     if decision.stage != "pattern" or decision.reason.startswith("has "):
         masked = masked or mask(value, decision.rule.shape.literals)

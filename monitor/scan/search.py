@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import re
 import threading
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -17,7 +17,7 @@ from monitor.scan.archive import Stream
 from monitor.scrub import Scrubber
 
 if TYPE_CHECKING:
-    from detectors.engine import Match, Worker
+    from detectors.engine import Found, Match, Worker
     from detectors.rule import Rule
 
 __all__ = ["BLOCK", "Hit", "Piece", "Places", "Searcher", "file_pieces", "stream_pieces"]
@@ -183,19 +183,21 @@ class Searcher:
     def search(self, path: str, pieces: Iterable[Piece], places: Places) -> Iterator[Hit]:
         """Hits by position."""
         for piece in pieces:
-            matches = self._worker.scan(piece.data)
-            if any(piece.fresh < match.end <= piece.limit for match in matches):
-                yield from self._hits(path, piece, matches, places)
+            found = self._worker.search(piece.data)
+            if any(piece.fresh < match.end <= piece.limit for match in found.matches):
+                yield from self._hits(path, piece, found, places)
 
-    def _hits(self, path: str, piece: Piece, matches: Sequence[Match], places: Places) -> Iterator[Hit]:
+    def _hits(self, path: str, piece: Piece, found: Found, places: Places) -> Iterator[Hit]:
         from detectors.fingerprint import fingerprint
+
+        matches = found.matches
 
         data = piece.data
         path = self._scrub(path)
         ranges = _disabled(data) if self._suppressions else []
         # Hits come in order, so lines and columns are counted on from the one before.
         at, line, line_start, column = -1, 1, 0, 1
-        for index, match in enumerate(matches):
+        for match in matches:
             if not piece.fresh < match.end <= piece.limit:
                 continue
             if at < 0:
@@ -222,37 +224,22 @@ class Searcher:
                 decode=match.decode,
                 labels=self._scrub.labels(match.labels),
                 suppressed=self._suppressions and _suppressed(data, match, max(line_start, 0), ranges),
-                context=self._around(data, index, matches, max(line_start, 0))
+                context=self._around(data, match, found.hidden, max(line_start, 0))
                 if self._context and len(matches) <= CROWD
                 else None,
                 revealed=match.secret.decode("utf-8", "replace") if self._reveal else None,
             )
 
-    def _around(self, data: Data, index: int, matches: Sequence[Match], line_start: int) -> tuple[str, str, str]:
-        match = matches[index]
+    def _around(
+        self, data: Data, match: Match, hidden: Sequence[tuple[int, int]], line_start: int
+    ) -> tuple[str, str, str]:
         low = max(line_start, match.start - NEAR)
         newline = data.find(b"\n", match.start, match.end + NEAR)
         high = newline if newline >= 0 else min(len(data), match.end + NEAR)
-        spans = [(match.start, match.end)]
-        for other in reversed(matches[:index]):
-            if other.end <= low:
-                break
-            spans.append((other.start, other.end))
-        for other in matches[index + 1 :]:
-            if other.start >= high:
-                break
-            spans.append((other.start, other.end))
-        # What lost to a more specific rule may reach further than the winner.
-        left = max(0, low - 1024)
-        spans += [
-            (d.start + left, d.end + left)
-            for d in self._worker.explain(data[left : high + 1024])
-            if d.accepted or d.stage == "overlap"
-        ]
+        first = bisect_right(hidden, low, key=lambda span: span[1])
+        spans = hidden[first : bisect_left(hidden, high, key=lambda span: span[0])]
         before = _hidden(data, low, match.start, spans)
         after = _hidden(data, match.end, high, spans)
-        if match.decode:  # its neighbours are of the same encoded text
-            return re.sub(r"\S+$", "…", before), match.masked, re.sub(r"^\S+", "…", after)
         return _BEFORE.sub("…", before), match.masked, _AFTER.sub("…", after)
 
 

@@ -6,6 +6,7 @@ import random
 import tracemalloc
 from collections.abc import Callable
 from dataclasses import replace
+from html import escape
 from urllib.parse import quote
 
 import hyperscan
@@ -14,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from detectors import decode
-from detectors.decode import MAX_DECODED, MAX_UNPACKED, Codec, Region, codecs, encoded_value
+from detectors.decode import DECODED_LEAST, DECODED_MOST, MAX_DECODED, Budget, Codec, Region, codecs, encoded_value
 from detectors.engine import Engine
 from detectors.rule import Rule
 
@@ -49,9 +50,8 @@ def test_base64_is_decoded_whatever_stands_before_the_literal(
     data = b'{"body": "' + (encoded if padded else encoded.rstrip(b"=")) + b'"}'
     (found, *_) = [r for r in regions(data, "base64") if b"acme_k3j9" in r.text]
     at = found.text.index(b"acme_")
-    place = found.locate(at)
-    exact = 10 + (len(before) * 4) // 3
-    assert abs(place - exact) <= 3
+    start, end = found.places()(at, at + 17)
+    assert (start, end) == (10 + len(before) * 4 // 3, 10 + -(-(len(before) + 17) * 4 // 3))
     assert found.end <= len(data)
 
 
@@ -76,8 +76,50 @@ def test_hex_is_decoded_at_even_and_odd_offsets(before: bytes, after: bytes, upp
     for lead in (" ", "x ", "0x"):
         data = (lead + (encoded.upper() if upper else encoded)).encode()
         (found, *_) = [r for r in regions(data, "hex") if b"acme_k3j9" in r.text]
-        at = found.locate(found.text.index(b"acme_"))
-        assert bytes.fromhex(data[at : at + 10].decode()) == b"acme_"
+        at = found.text.index(b"acme_")
+        start, end = found.places()(at, at + 17)
+        assert bytes.fromhex(data[start:end].decode()) == b"acme_k3j9x2m4q8w1"
+
+
+ENCODE: dict[str, Callable[[bytes], bytes]] = {
+    "percent": lambda text: b"token%3D" + quote(text, safe="").encode() + b"%3D",
+    "escape": lambda text: b"secret\\u003d" + b"".join(b"\\u%04x" % c if c in b'"=_<>&' else b"%c" % c for c in text),
+    "html": lambda text: b"secret&quot;" + escape(text.decode("ascii")).replace("_", "&#95;").encode(),
+}
+
+
+@pytest.mark.parametrize("name", ENCODE)
+@given(before=st.text('ab <>"=&/', max_size=20), after=st.text('ab <>"=&/', max_size=20))
+def test_escapes_before_the_value_do_not_move_it(name: str, before: str, after: str) -> None:
+    encoded = ENCODE[name](before.encode()) + ENCODE[name](b"acme_k3j9x2m4q8w1")
+    data = b"x " + encoded + ENCODE[name](after.encode()) + b"&z"
+    for region in regions(data, name):
+        at = region.text.find(b"acme_k3j9x2m4q8w1")
+        if at >= 0:
+            start, end = region.places()(at, at + 17)
+            assert data[start : start + 4] == b"acme"
+            assert data[end - 8 : end] == b"x2m4q8w1"
+            return
+    raise AssertionError(data)
+
+
+def test_an_entity_without_its_semicolon_takes_no_text_along() -> None:
+    data = b"secret=&quot;&quotacme_k3j9x2m4q8w1&quot;"
+    (found,) = regions(data, "html")
+    at = found.text.index(b"acme_")
+    assert found.places()(at, at + 17) == (data.index(b"acme_"), data.index(b"acme_") + 17)
+
+
+@pytest.mark.parametrize("brk", [b"\n", b"\r\n", b"\\n"])
+def test_a_value_across_line_breaks_of_base64_is_placed(brk: bytes) -> None:
+    for lead in (*range(40, 51), *range(58, 90)):  # between them a break cuts what it is known by
+        encoded = base64.encodebytes(b"x" * lead + b"acme_k3j9x2m4q8w1" + b"y" * 80).strip().replace(b"\n", brk)
+        (region, *_) = [r for r in regions(b"k " + encoded, "base64") if b"acme_k3j9x2m4q8w1" in r.text]
+        at = region.text.index(b"acme_")
+        start, end = region.places()(at, at + 17)
+        plain = (b"k " + encoded)[start:end].replace(brk, b"")
+        assert plain == base64.b64encode(b"x" * lead + b"acme_k3j9x2m4q8w1" + b"y" * 80)[lead * 4 // 3 :][: len(plain)]
+        assert len(plain) == -(-(lead + 17) * 4 // 3) - lead * 4 // 3
 
 
 def test_line_breaks_inside_base64_are_skipped() -> None:
@@ -108,8 +150,13 @@ def test_a_gzip_bomb_stops_at_its_bound() -> None:
 
 def test_a_thousand_bombs_stop_at_theirs() -> None:
     bomb = base64.b64encode(gzip.compress(bytes(1 << 20), mtime=0)) + b"\n"
-    found = regions(bomb * 200, "gzip")
-    assert sum(len(r.text) for r in found) <= MAX_UNPACKED + MAX_DECODED
+    other = base64.b64encode(gzip.compress(b"x" + bytes(1 << 20), mtime=0)) + b"\n"
+    data = (bomb + other) * 100
+    budget = Budget(len(data))
+    found = list(ALL[0]._replace(name="gzip").regions(data, hits(data, "gzip"), budget))
+    assert len({id(r.text) for r in found}) == 2
+    assert budget.skipped >= len(other) - 3  # of the other one a byte is missing
+    assert sum(map(len, {r.text for r in found})) <= DECODED_LEAST + DECODED_MOST * len(data)
 
 
 @pytest.mark.parametrize("name", ["base64", "gzip", "hex", "percent", "escape", "html", "lines"])
@@ -170,7 +217,8 @@ def test_an_encoded_value_is_seen_behind_its_first_characters() -> None:
 
 
 def test_surrogates_and_entities_decode_to_something() -> None:
-    assert decode._unescape(rb"a\ud800b\u00e9") == b"a?b\xc3\xa9"
+    (found,) = regions(rb"secret\u003da\ud800b\u00e9", "escape")
+    assert found.text == b"secret=a?b\xc3\xa9"
     (found,) = regions(b"secret=&quot;acme_k3j9&quot;&#61;&nosuch; \xff", "html")
     assert b'secret="acme_k3j9"=&nosuch; \xff' in found.text
 

@@ -253,6 +253,26 @@ def test_nested_encodings_are_undone_to_depth_three(depth: int) -> None:
     assert [m.decode for m in found if m.rule.id == "github-pat"] == ([("gzip",) * depth] if depth <= 3 else [])
 
 
+def test_nested_bombs_end_at_the_budget_of_the_block() -> None:
+    inner = b"\n".join(
+        base64.b64encode(gzip.compress(b"%d" % n + bytes(1 << 16) + github(n).encode(), mtime=0)) for n in range(40)
+    )
+    for _ in range(2):
+        inner = base64.b64encode(gzip.compress(inner * 30, mtime=0))
+    data = b"body=" + inner + b" "
+    found = engine().worker().search(data)
+    assert found.skipped >= len(inner) // 2
+    assert found.hidden == [(5, 5 + len(inner.rstrip(b"=")))]
+
+
+def test_what_many_regions_hold_is_found_in_each() -> None:
+    encoded = base64.b64encode(b"x token " + github().encode() + b" end of it")
+    data = b" ".join([b"body=" + encoded] * 50)
+    found = engine().worker().search(data)
+    assert len(found.matches) == len({m.start for m in found.matches}) == 50
+    assert len(found.hidden) == 50
+
+
 @pytest.mark.parametrize(
     ("decode", "found"),
     [

@@ -4,6 +4,7 @@ import os
 import random
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
 
@@ -149,6 +150,26 @@ def test_what_is_glued_to_a_secret_or_encoded_with_it_is_hidden(engine: Engine, 
     assert encoded[:4] not in shown
     assert encoded[-6:-2] not in shown
     assert shown.endswith(" tail")
+
+
+HIDING: dict[str, Callable[[str], str]] = {
+    "html": lambda token: f"secret=&quot;{'&lt;' * 9}{'&amp;' * 8} {token}&quot;",
+    "escape": lambda token: f"secret\\u003d{chr(92) + 'u0022'}{(chr(92) + 'u0022') * 12} {token} x",
+    "percent": lambda token: f"/cb?x=token%3D{'%22%20' * 12}{token}%22",
+    "nested": lambda token: "/cb?x=token%3D" + quote(f"secret&quot;{'&lt;' * 9} {token}&quot;"),
+}
+
+
+@pytest.mark.parametrize("how", HIDING)
+@pytest.mark.parametrize("tail", ["", " and a long plain tail of the line"])
+def test_behind_escapes_a_secret_is_masked_where_it_stands(engine: Engine, token: Token, how: str, tail: str) -> None:
+    encoded = HIDING[how](token(1))
+    (hit,) = in_text(engine, f"é {encoded} {tail}\n", context=True)
+    assert hit.column == f"é {encoded}".index(token(1)) + 1
+    assert hit.context is not None
+    shown = "".join(hit.context)
+    assert not any(token(1)[at : at + 10] in shown for at in range(4, len(token(1)) - 10))
+    assert hit.masked in shown
 
 
 def test_the_context_of_a_key_is_its_first_line(engine: Engine) -> None:
