@@ -1,0 +1,294 @@
+"""Cases in which something was lost or invented once. Each failed before it was mended."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import errno
+import gzip
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from monitor.sources.file import fates
+from monitor.sources.file import source as module
+from monitor.sources.file.source import FileConfig, FileSource
+from tests.fakes.intake import FakeIntake, running, until
+
+MAKE = Callable[..., FileSource]
+
+
+@pytest.fixture
+def intake() -> FakeIntake:
+    return FakeIntake()
+
+
+@pytest.fixture
+def log(tmp_path: Path) -> Path:
+    (tmp_path / "logs").mkdir()
+    return tmp_path / "logs/app.log"
+
+
+@pytest.fixture
+def make(intake: FakeIntake, log: Path) -> MAKE:
+    def source(**keys: Any) -> FileSource:
+        keys = {"include": [str(log)], "reconcile": "50ms", "quiet": "150ms", "start_at": "beginning"} | keys
+        return FileSource(FileConfig(name="services", type="file", **keys), intake, b"k" * 32)
+
+    return source
+
+
+async def caught_up(intake: FakeIntake, *marks: int) -> None:
+    await until(lambda: intake.marks == sorted(marks), lambda: f"wanted {sorted(marks)}, got {intake.marks}")
+
+
+def padded(mark: int, padding: int) -> bytes:
+    return (b"x" * 99 + b"\n") * (padding // 100) + b"<%d>\n" % mark + (b"y" * 99 + b"\n") * (padding // 100)
+
+
+@pytest.mark.parametrize("down", [False, True])
+@pytest.mark.parametrize("renamed", [False, True])
+@pytest.mark.parametrize("padding", [2_000, 60_000])
+async def test_a_rewrite_of_the_same_size_and_ends_is_read(
+    make: MAKE, intake: FakeIntake, log: Path, padding: int, renamed: bool, down: bool
+) -> None:
+    def rewrite(mark: int) -> None:
+        if renamed:
+            log.with_suffix(".new").write_bytes(padded(mark, padding))
+            log.with_suffix(".new").rename(log)
+        else:
+            with log.open("r+b") as file:
+                file.write(padded(mark, padding))
+
+    log.write_bytes(padded(100, padding))
+    if down:
+        async with running(make()):
+            await caught_up(intake, 100)
+        await asyncio.sleep(0.02)
+        rewrite(200)
+    async with running(make()):
+        if not down:
+            await caught_up(intake, 100)
+            await asyncio.sleep(0.02)
+            rewrite(200)
+        await caught_up(intake, 100, 200)
+        rewrite(300)
+        await caught_up(intake, 100, 200, 300)
+    assert not intake.lost
+
+
+async def test_what_was_there_at_the_first_start_stays_unread_when_a_big_file_is_touched(
+    make: MAKE, intake: FakeIntake, log: Path
+) -> None:
+    log.write_bytes(padded(1, 60_000))
+    async with running(make(start_at="end")):
+        await until(lambda: bool(intake.files()))
+        with log.open("ab") as file:
+            file.write(b"<2>\n")
+        await caught_up(intake, 2)
+        os.utime(log)
+        await asyncio.sleep(0.3)
+        with log.open("ab") as file:
+            file.write(b"<3>\n")
+        await caught_up(intake, 2, 3)
+
+
+@pytest.mark.parametrize("recreated", [False, True])
+async def test_a_quiet_log_that_is_rotated_while_its_writer_goes_on(
+    make: MAKE, intake: FakeIntake, log: Path, recreated: bool
+) -> None:
+    with log.open("ab", buffering=0) as writer:
+        writer.write(b"<1>\n")
+        os.utime(log, (1_000_000, 1_000_000))
+        async with running(make()):
+            await caught_up(intake, 1)
+            log.rename(log.with_suffix(".log.1"))
+            if recreated:
+                log.write_bytes(b"<2>\n")
+            await asyncio.sleep(0.5)
+            writer.write(b"<3>\n")
+            await caught_up(intake, *([1, 2, 3] if recreated else [1, 3]))
+
+
+@pytest.mark.parametrize("how", ["reserved", "zeros"])
+async def test_a_log_preallocated_and_filled_in_place(make: MAKE, intake: FakeIntake, log: Path, how: str) -> None:
+    size = 4 << 20
+    with log.open("w+b", buffering=0) as file:
+        if how == "reserved":
+            os.posix_fallocate(file.fileno(), 0, size)
+        else:
+            file.write(bytes(size))
+        file.seek(0)
+        async with running(make()):
+            for mark in range(1, 40):
+                file.write(b"<%d>\n" % mark)
+                await asyncio.sleep(0.01)
+                if mark % 10 == 0:
+                    await caught_up(intake, *range(1, mark + 1))
+            await caught_up(intake, *range(1, 40))
+            file.seek(size - 5)
+            file.write(b"<99>\n")
+            await caught_up(intake, *range(1, 40), 99)
+
+
+async def test_rotated_files_beyond_the_budget_are_shut_and_still_read(
+    make: MAKE, intake: FakeIntake, log: Path
+) -> None:
+    source = make(include=[f"{log.parent}/*.log"])
+    source._schedule.open_max = 8
+    names = [log.with_name(f"{number}.log") for number in range(15)]
+    marks = iter(range(1, 10_000))
+    planted: list[int] = []
+
+    def plant(path: Path) -> None:
+        planted.append(next(marks))
+        with path.open("ab") as file:
+            file.write(b"%s <%d>\n" % (path.name.encode(), planted[-1]))
+
+    def held() -> int:
+        links = []
+        for fd in os.listdir("/proc/self/fd"):
+            with contextlib.suppress(OSError):
+                links.append(os.readlink(f"/proc/self/fd/{fd}"))
+        return sum(str(log.parent) in link for link in links)
+
+    async with running(source):
+        for turn in range(4):
+            for name in names:
+                plant(name)
+            await caught_up(intake, *planted)
+            for name in names:
+                plant(name)
+                name.rename(name.with_suffix(f".log.{9 - turn}"))
+        for name in names:
+            plant(name)
+            plant(name.with_suffix(".log.9"))
+        await caught_up(intake, *planted)
+        await until(lambda: held() <= 10, lambda: f"{held()} are held")
+    assert not intake.lost
+
+
+async def test_files_moved_while_descriptors_are_short_are_not_given_up(
+    make: MAKE, intake: FakeIntake, log: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log.write_bytes(b"one line <1>\n")
+    async with running(make()):
+        await caught_up(intake, 1)
+    with log.open("ab") as file:
+        file.write(b"another line <2>\n")
+    log.rename(log.with_suffix(".log.1"))
+    log.write_bytes(b"new <3>\n")
+    real, short = os.scandir, True
+
+    def scandir(path: Any = ".") -> Any:
+        if short:
+            raise OSError(errno.EMFILE, "Too many open files")
+        return real(path)
+
+    monkeypatch.setattr(os, "scandir", scandir)
+    async with running(make()):
+        await caught_up(intake, 1, 3)
+        await asyncio.sleep(0.5)
+        short = False
+        await caught_up(intake, 1, 2, 3)
+    assert not intake.lost
+
+
+@pytest.mark.parametrize("where", ["old", "old/2026", "../archive"])
+async def test_moved_into_another_folder_while_down(make: MAKE, intake: FakeIntake, log: Path, where: str) -> None:
+    log.write_bytes(b"one line <1>\n")
+    async with running(make()):
+        await caught_up(intake, 1)
+    with log.open("ab") as file:
+        file.write(b"another line <2>\n")
+    folder = log.parent / where
+    folder.mkdir(parents=True)
+    log.rename(folder / "app.log.1")
+    log.write_bytes(b"new <3>\n")
+    async with running(make()):
+        await caught_up(intake, 1, 2, 3)
+    assert not intake.lost
+
+
+async def test_deleted_silent_and_written_again(
+    make: MAKE, intake: FakeIntake, log: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fates, "DELETED", 0.2)
+    with log.open("ab", buffering=0) as writer:
+        async with running(make()):
+            writer.write(b"<1>\n")
+            await caught_up(intake, 1)
+            log.unlink()
+            await asyncio.sleep(1.0)
+            writer.write(b"<2>\n")
+            await caught_up(intake, 1, 2)
+            writer.close()
+            await until(lambda: not intake.files())
+
+
+@pytest.mark.parametrize("value", [b"<12345>", b'{"token": "<12345>"}'])
+async def test_a_pause_inside_a_value_invents_none(make: MAKE, intake: FakeIntake, log: Path, value: bytes) -> None:
+    # A fragment of this mark is a mark, too, as it is of many a token.
+    async with running(make()):
+        with log.open("ab", buffering=0) as writer:
+            writer.write(b"before <1> and <77>")
+            await until(lambda: 1 in intake.marks)
+            await asyncio.sleep(0.5)
+            assert intake.marks == [1]
+            writer.write(b"8> " + value + b"\n")
+        await until(lambda: 12345 in intake.marks)
+    assert 77 in intake.marks
+
+
+async def test_the_last_word_of_an_open_line_is_told_in_the_end(
+    make: MAKE, intake: FakeIntake, log: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "OPEN", 0.3)
+    log.write_bytes(b"token <1>")
+    async with running(make()):
+        await caught_up(intake, 1)
+
+
+async def test_an_open_line_of_a_deleted_file_is_told(make: MAKE, intake: FakeIntake, log: Path) -> None:
+    log.write_bytes(b"first\ntoken <1>")
+    async with running(make()):
+        await until(lambda: any(state["offset"] for state in intake.files()))
+        log.unlink()
+        await caught_up(intake, 1)
+        await until(lambda: not intake.files())
+    assert not intake.lost
+
+
+async def test_a_file_compressed_before_a_kill_is_read_once(make: MAKE, intake: FakeIntake, log: Path) -> None:
+    log.write_bytes(b"one line <1>\n")
+    async with running(make()):
+        await caught_up(intake, 1)
+        rotated = log.with_suffix(".log.1")
+        log.rename(rotated)
+        log.write_bytes(b"next <2>\n")
+        await caught_up(intake, 1, 2)
+        status = rotated.stat()
+        archive = rotated.with_suffix(".1.gz")
+        archive.write_bytes(gzip.compress(rotated.read_bytes()))
+        os.utime(archive, ns=(status.st_atime_ns, status.st_mtime_ns))
+        rotated.unlink()
+        await asyncio.sleep(0.3)
+    async with running(make()):
+        await asyncio.sleep(0.4)
+    assert intake.marks == [1, 2]
+
+
+async def test_a_name_that_is_not_utf8_leaves_the_watch_alone(make: MAKE, intake: FakeIntake, log: Path) -> None:
+    strange = Path(os.fsdecode(os.fsencode(log.parent) + b"/\xff.log"))
+    log.touch()
+    strange.touch()
+    async with running(make(reconcile="60s", include=[f"{log.parent}/*.log"])):
+        await until(lambda: len(intake.files()) == 2)
+        await asyncio.sleep(0.3)
+        for mark, path in enumerate([strange, log, strange, log]):
+            with path.open("ab") as file:
+                file.write(b"<%d>\n" % mark)
+            await until(lambda mark=mark: mark in intake.marks, seconds=3)  # type: ignore[misc]
