@@ -55,6 +55,7 @@ _RESTART_FIRST, _RESTART_LONGEST = 1.0, 60.0  # seconds
 _RESTARTS = 3  # without a word
 _LONGEST_END = 9.5  # after so many seconds the end is not waited for any longer
 _WATCH = 0.5  # seconds between looks at the configuration and the rule files
+_BEGIN = 30.0  # seconds that "ready" waits for sources to record where they begin
 _ONCE_SETTLE = 60.0  # `--once` waits so long for the sinks
 
 
@@ -74,6 +75,16 @@ def build_engine(config: Config) -> Engine:
     return engine
 
 
+def _present(sources: Iterable[SourceConfig]) -> dict[str, Mapping[str, tuple[int, int]]]:
+    """What is there at this moment, of the sources that can tell. Blocking."""
+    found = {}
+    for source in sources:
+        tell = getattr(load_source(source.type), "present", None)
+        if tell is not None:
+            found[source.name] = tell(source)
+    return found
+
+
 def build_sinks(configs: Iterable[SinkConfig], http: Http) -> dict[str, Sink]:
     """Sinks by name."""
     return {config.name: load_sink(config.type)(config, http) for config in configs}
@@ -91,6 +102,8 @@ class Daemon:
         self._reload = asyncio.Event()
         self._sources: dict[str, tuple[SourceConfig, asyncio.Task[None]]] = {}
         self._finished: set[str] = set()
+        self._present: dict[str, Mapping[str, tuple[int, int]]] = {}  # source → see SourceIntake.present
+        self._beginning: set[str] = set()  # sources of which it is not durable yet where they begin
         self._ready = False
         self._loaded = _signature(config)  # the files as they were when they were last read
         self._lag = 0.0  # seconds the event loop was late at its last beat
@@ -131,7 +144,10 @@ class Daemon:
         config = self.config
         self._key = await asyncio.to_thread(configuration.key, config)
         try:
-            engine = await asyncio.to_thread(build_engine, config)
+            # Where sources begin is noted first: compiling takes a while, and what is written meanwhile counts.
+            self._present, engine = await asyncio.gather(
+                asyncio.to_thread(_present, config.sources), asyncio.to_thread(build_engine, config)
+            )
         except RuleError as error:
             problems = [configuration.Problem("rules", text) for text in error.problems]
             raise ConfigError(config.path, problems) from None
@@ -172,6 +188,7 @@ class Daemon:
             for source in config.sources:
                 self._start(source)
             stack.push_async_callback(self._stop_sources)
+            await self._begun()
             yield
 
     async def _run(self) -> int:
@@ -247,8 +264,24 @@ class Daemon:
 
     def _start(self, config: SourceConfig) -> None:
         self._finished.discard(config.name)
+        if hasattr(load_source(config.type), "present"):
+            self._beginning.add(config.name)
         task = asyncio.create_task(self._supervise(config), name=f"source {config.name}")
         self._sources[config.name] = (config, task)
+
+    def _intake(self, name: str) -> SourceIntake:
+        return SourceIntake(
+            self, name, present=self._present.get(name), on_started=lambda: self._beginning.discard(name)
+        )
+
+    async def _begun(self) -> None:
+        """Wait until it is durable where every source begins: what is written after "ready" is read, come what may."""
+        due = time.monotonic() + _BEGIN
+        while self._beginning and not self._stop.is_set():
+            if time.monotonic() > due:
+                log.warning("where sources begin could not be recorded yet", sources=sorted(self._beginning))
+                return
+            await asyncio.sleep(0.005)
 
     async def _supervise(self, config: SourceConfig) -> None:
         """Run one source; start it again when it fails, ever later."""
@@ -256,10 +289,11 @@ class Daemon:
         while True:
             began = time.monotonic()
             try:
-                source = load_source(config.type)(config, SourceIntake(self, config.name), self._key)
+                source = load_source(config.type)(config, self._intake(config.name), self._key)
                 await source.run(self.once)
             except Exception as error:  # noqa: BLE001 - the supervision boundary
                 log.error("source failed", source=config.name, error_type=type(error).__name__, exc_info=False)
+                self._beginning.discard(config.name)
                 self.snapshot.restarts[config.name] += 1
                 if time.monotonic() - began > _RESTART_LONGEST:
                     failures = 0
@@ -272,6 +306,7 @@ class Daemon:
                 await asyncio.sleep(backoff(failures, _RESTART_FIRST, _RESTART_LONGEST))
             else:
                 self._finished.add(config.name)
+                self._beginning.discard(config.name)
                 log.info("source ended", source=config.name)
                 return
 
@@ -493,9 +528,18 @@ class Host(Protocol):
 class SourceIntake:
     """What one source sees of the daemon (monitor.sources.base.AlertIntake)."""
 
-    def __init__(self, daemon: Host, name: str) -> None:
+    def __init__(
+        self,
+        daemon: Host,
+        name: str,
+        *,
+        present: Mapping[str, tuple[int, int]] | None = None,
+        on_started: Callable[[], object] = lambda: None,
+    ) -> None:
         self._daemon = daemon
         self._name = name
+        self.present = present
+        self._on_started = on_started
         self._sealer = Sealer(daemon.scanner.key, daemon.scanner.scrub)
 
     async def scan(self, blocks: Iterable[Block], positions: Callable[[], Iterable[Position]]) -> int:
@@ -510,6 +554,10 @@ class SourceIntake:
 
     async def positions(self) -> Mapping[str, Mapping[str, Any]]:
         return self._sealer.open(await self._daemon.store.positions.of(self._name))
+
+    async def started(self) -> None:
+        await self._daemon.store.flush()
+        self._on_started()
 
     def missed(self, reason: str, count: int, path: str = "") -> None:
         self._daemon.snapshot.missed[self._name, reason] += count

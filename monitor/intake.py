@@ -37,6 +37,17 @@ class Intake(Protocol):
         """Commit ready-made findings (alerts of another system) with their positions."""
         ...
 
+    @property
+    def present(self) -> Mapping[str, tuple[int, int]] | None:
+        """What the class of the source told when the monitor started, before its rules were compiled: path → inode and
+        size. None for a source that was added later."""
+        ...
+
+    async def started(self) -> None:
+        """What was recorded so far is durable when this returns, and what is written from now on will be read. For
+        sources whose class can tell what is `present`: the monitor is not ready before."""
+        ...
+
     async def positions(self) -> Mapping[str, Mapping[str, Any]]:
         """The saved positions of this source: key → state."""
         ...

@@ -32,6 +32,8 @@ class FakeIntake:
     def __init__(self) -> None:
         self.found: dict[tuple[str, int, int], Seen] = {}  # generation, offset, mark: what makes a finding's id
         self.hits = 0  # with repeats
+        self.present: Mapping[str, tuple[int, int]] | None = None
+        self.begun = False
         self.saved: dict[str, Mapping[str, Any]] = {}
         self.lost: list[tuple[str, int, str]] = []
         self.problems: dict[str, str] = {}
@@ -99,6 +101,9 @@ class FakeIntake:
                 self.saved.pop(position.key, None)
             else:
                 self.saved[position.key] = position.state
+
+    async def started(self) -> None:
+        self.begun = True
 
     async def positions(self) -> Mapping[str, Mapping[str, Any]]:
         return dict(self.saved)

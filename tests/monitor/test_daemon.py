@@ -379,6 +379,22 @@ async def test_sources_and_sinks_come_and_go_with_the_configuration(
         assert len(incidents(second)) == 1
 
 
+async def test_ready_means_that_where_sources_begin_is_durable(site: Site, hook: FakeWebhook) -> None:
+    """Killed at once after that, it goes on from there."""
+    site.configure('[[sources]]\nname = "b"\ntype = "file"\ninclude = ["logs/*.txt"]\n')
+    seen: list[str] = []
+
+    def ready(daemon: Daemon) -> None:
+        with sqlite3.connect(site.root / "state/state.db") as connection:
+            seen.extend(
+                row[0] for row in connection.execute("SELECT source FROM positions WHERE key LIKE '%first-run%'")
+            )
+        daemon.stop()
+
+    assert await site.daemon().run(ready) == 0
+    assert sorted(seen) == ["app", "b"]
+
+
 # Trouble
 
 

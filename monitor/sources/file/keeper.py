@@ -290,7 +290,7 @@ class Keeper:
         """In the thread: a new Life, and the one that goes on in its place; None: not to be decided yet."""
         found = []
         for new in candidates:
-            start = new.now.size if self._first and self._options.start_at == "end" else 0
+            start = self._beginning(new.path, new.now)
             inode, size = self._unread.get(text(new.path), (0, 0))
             if inode == new.now.ino and new.now.size >= size:
                 start = size
@@ -312,6 +312,15 @@ class Keeper:
                 self._undecided.pop(new.path, None)
             found.append((life, parent))
         return found
+
+    def _beginning(self, path: str, now: Seen) -> int:
+        """How much of a file is left unread at the very first start: what was there when the monitor was started."""
+        if not self._first or self._options.start_at != "end":
+            return 0
+        if (present := self._intake.present) is None:
+            return now.size
+        inode, size = present.get(path, (0, 0))
+        return min(size, now.size) if inode == now.ino else 0
 
     def _examine(self, new: _Candidate, start: int) -> tuple[Life | None, Life | None]:
         life = Life(new.path, (new.now.dev, new.now.ino), mtime=new.now.mtime)

@@ -100,6 +100,12 @@ class FileSource:
         self._look_all = False
         self._wake = asyncio.Event()
 
+    @staticmethod
+    def present(config: FileConfig) -> dict[str, tuple[int, int]]:
+        """The files that are there now: path → inode and size. Blocking."""
+        found = Survey(Globs(config.include, config.exclude), config.include).look()
+        return {path: (seen.ino, seen.size) for path, seen in found.changes if seen is not None}
+
     async def run(self, once: bool) -> None:
         """Follow until cancelled; with `once`, read to the present end and return."""
         self._once = self._keeper.once = once
@@ -108,6 +114,7 @@ class FileSource:
         try:
             self._keeper.restore(await self._intake.positions())
             self._report((await self._keeper.begin()).problems | self._keeper.blocked)
+            await self._intake.started()
             async with asyncio.TaskGroup() as group:
                 workers = [group.create_task(self._work()) for _ in range(len(os.sched_getaffinity(0)) + 2)]
                 if once:

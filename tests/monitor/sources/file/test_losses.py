@@ -292,3 +292,15 @@ async def test_a_name_that_is_not_utf8_leaves_the_watch_alone(make: MAKE, intake
             with path.open("ab") as file:
                 file.write(b"<%d>\n" % mark)
             await until(lambda mark=mark: mark in intake.marks, seconds=3)  # type: ignore[misc]
+
+
+async def test_what_is_written_while_rules_are_compiled_is_read(make: MAKE, intake: FakeIntake, log: Path) -> None:
+    log.write_bytes(b"<1>\n")
+    source = make(start_at="end", include=[f"{log.parent}/*.log"])
+    intake.present = FileSource.present(source.config)
+    with log.open("ab") as file:
+        file.write(b"<2>\n")
+    log.with_name("new.log").write_bytes(b"<3>\n")
+    async with running(source):
+        await caught_up(intake, 2, 3)
+    assert intake.begun
