@@ -187,7 +187,9 @@ class Config:
     def policy(self) -> Policy:
         from monitor.routing import Policy
 
-        return Policy(tuple(sink.name for sink in self.sinks), self.routes, self.silences)
+        names = tuple(sink.name for sink in self.sinks)
+        pagers = frozenset(sink.name for sink in self.sinks if sink.pages)
+        return Policy(names, self.routes, self.silences, pagers)
 
     @property
     def workers(self) -> int:

@@ -27,7 +27,7 @@ __all__ = [
 ]
 
 Action = Literal["ack", "resolve", "reopen"]
-ChangeReason = Literal["new", "update", "escalated", "reopened", "acknowledged", "resolved"]
+ChangeReason = Literal["new", "update", "escalated", "reopened", "reopened_by_hand", "acknowledged", "resolved"]
 
 RESOLUTIONS: tuple[Resolution, ...] = ("revoked", "false_positive", "wont_fix", "used_in_tests")
 _CONFIDENCE: Mapping[Confidence, int] = {"low": 0, "medium": 1, "high": 2}
@@ -49,7 +49,7 @@ class Incident:
     first_seen: float
     last_seen: float
     occurrences: int
-    reopens: int = 0  # how often it came back after it was resolved or acknowledged
+    reopens: int = 0  # how often it came back after it was resolved
     resolution: Resolution | None = None  # set exactly while the state is resolved
     resolved_at: float | None = None
     owner: str | None = None
@@ -199,7 +199,8 @@ def transition(
     if action == "reopen":
         if incident.state == "open":
             raise TransitionError(f"incident {incident.id} is already open")
-        return Change(_reopened(incident), "reopened")
+        # It did not come back: somebody thinks otherwise about it.
+        return Change(replace(incident, state="open", resolution=None, resolved_at=None), "reopened_by_hand")
     raise TransitionError("unknown action; use ack, resolve or reopen")
 
 

@@ -176,6 +176,10 @@ class Route(BaseModel):
         identity = json.dumps([sorted(map(str, self.matchers)), self.group_by])
         return hashlib.sha256(identity.encode()).hexdigest()[:12]
 
+    def budget(self, severity: Severity) -> str:
+        """Names what a new group of this severity counts against in `burst`."""
+        return f"{self.id}:{severity}"
+
     def takes(self, labels: Mapping[str, str]) -> bool:
         return all(matcher.matches(labels) for matcher in self.matchers)
 
@@ -226,17 +230,24 @@ class Target:
 
 @dataclass(frozen=True)
 class Policy:
-    """Routes and silences as configured. `sinks`: every sink there is; they all get everything without a route."""
+    """Routes and silences as configured. `sinks`: every sink there is; without a route they all get everything, but
+    for `pagers`, which wake people: those get nothing below medium then.
+    """
 
     sinks: tuple[str, ...] = ()
     routes: tuple[Route, ...] = ()
     silences: tuple[Silence, ...] = ()
+    pagers: frozenset[str] = frozenset()
 
     @cached_property
     def _effective(self) -> tuple[Route, ...]:
         if self.routes or not self.sinks:
             return self.routes
-        return (Route(sinks=self.sinks),)
+        others = tuple(name for name in self.sinks if name not in self.pagers)
+        if len(others) == len(self.sinks):
+            return (Route(sinks=self.sinks),)
+        loud = Route(matchers=(Matcher.parse('severity=~"critical|high|medium"'),), sinks=self.sinks)
+        return (loud, Route(sinks=others)) if others else (loud,)
 
     def targets(self, labels: Mapping[str, str], incident: str) -> list[Target]:
         """One target for each sink and group, from the first route that leads there."""
@@ -293,6 +304,7 @@ class Member:
     told: Told | None
     route: Route | None
     silenced_until: float | None = None
+    by_hand: bool = False  # open because somebody took its acknowledgement or resolution back
 
 
 @dataclass(frozen=True, slots=True)
@@ -339,13 +351,18 @@ def needs_notify(group: Group, members: Sequence[Member], now: float) -> Decisio
     if any(
         (member.state != "resolved" and rank(member.severity) > rank(was.severity))
         # Nothing else opens what somebody has acknowledged: it is public now, or live, and critical before.
-        or (member.state == "open" and was.state == "acknowledged")
+        or (member.state == "open" and was.state == "acknowledged" and not member.by_hand)
         for member, was in told
     ):
         return Decision("escalated", wake)
+    if any(member.state == "open" and was.state != "open" and member.by_hand for member, was in told):
+        return Decision("reopened_by_hand", wake)
 
     # The rest in Alertmanager's order: firing beyond what was sent, then no longer firing, then repeats.
     reason: Reason | None = None
+    heard = max((rank(was.severity) for _, was in told), default=rank("high"))
+    if any(rank(member.severity) > heard for member in unheard):
+        return Decision("new", wake)  # nothing lower holds it back
     if unheard:
         reason = "new"
     elif any(member.state == "resolved" and was.state != "resolved" for member, was in told):
@@ -374,16 +391,22 @@ def needs_notify(group: Group, members: Sequence[Member], now: float) -> Decisio
     return Decision(None, wake)
 
 
-def digest_hold(now: float, route: Route, last_digest: float | None) -> float:
-    """When the next digest of a route and sink may leave."""
-    first = now + min(_DIGEST_WAIT, route.group_interval)
-    if last_digest is None or last_digest > now + _CLOCK_SLACK:
-        return first
-    return max(first, last_digest + route.group_interval)
+def digest_hold(now: float, route: Route, last: tuple[float, float] | None) -> float:
+    """When the next digest of a budget may leave. `last`: when the one before left, and the seconds it had collected.
+
+    While a flood goes on, ever more rarely, up to once a group_interval: most floods are over in a minute.
+    """
+    first = min(_DIGEST_WAIT, route.group_interval)
+    if last is None:
+        return now + first
+    left, collected = last
+    if left > now + _CLOCK_SLACK or now >= left + route.group_interval:
+        return now + first
+    return now + min(max(2 * collected, first), route.group_interval)
 
 
 _STRENGTH: tuple[Reason, ...] = (
-    "repeat", "update", "acknowledged", "resolved", "escalated", "reopened", "digest", "new",
+    "repeat", "update", "acknowledged", "resolved", "reopened_by_hand", "escalated", "reopened", "digest", "new",
 )  # fmt: skip
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, ClassVar, Literal, Self
 from urllib.parse import urlsplit
@@ -16,7 +17,7 @@ from monitor.common.notification import Incident, Notification, Receipt
 from monitor.common.severity import SEVERITIES, Severity
 from monitor.common.text import clean
 from sinks.base import Limits, SinkConfig
-from sinks.text import facts, headline, instant, link, place, seen
+from sinks.text import decision, facts, headline, instant, link, place, seen
 
 __all__ = ["Alertmanager", "AlertmanagerConfig", "alerts"]
 
@@ -90,11 +91,13 @@ def alerts(notification: Notification, now: datetime, hold: timedelta) -> list[d
         labels = {
             "alertname": "ExposureMonitor",
             "severity": notification.severity,
-            "reason": notification.reason,
-            "title": clean(headline(notification)),
+            # Labels identify it: the end of trouble carries those of its beginning.
+            "reason": "operational" if notification.reason == "recovered" else notification.reason,
+            "title": clean(headline(replace(notification, reason="operational"))),
         }
         annotations = {"summary": clean(headline(notification)), "description": clean(notification.text)}
-        return [_alert(labels, annotations, now, now + EVENT_HOLD, notification.url)]
+        end = now if notification.reason == "recovered" else now + EVENT_HOLD
+        return [_alert(labels, annotations, now, end, notification.url)]
     posted = []
     for incident in notification.incidents:
         end = now if incident.state == "resolved" else now + hold
@@ -119,6 +122,7 @@ def _of(incident: Incident, severity: Severity, notification: Notification, end:
         "where": "\n".join(f"{place(location)} ({clean(location.source)})" for location in incident.locations[:10]),
         "seen": seen(incident),
         "state": incident.state,
+        "decision": decision(incident),
         "owner": clean(incident.owner or ""),
         "facts": facts(incident),
         "first_step": clean(incident.first_step),

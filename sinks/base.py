@@ -28,6 +28,8 @@ class SinkConfig(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
     name: str = Field(min_length=1, pattern=r"^[A-Za-z0-9_.-]+$")
+    pages: ClassVar[bool] = False  # wakes people
+
     type: str
     fallback: str | None = None  # name of the sink that takes what this one refuses for good
     insecure: bool = False  # True: credentials may go over the network unencrypted

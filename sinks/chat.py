@@ -8,7 +8,7 @@ from typing import Any
 from monitor.common.notification import Incident, Notification
 from monitor.common.severity import Severity
 from monitor.common.text import clip, printable, prose
-from sinks.text import facts, headline, instant, link, links, place, seen
+from sinks.text import decision, facts, headline, instant, link, links, place, seen, tally
 
 __all__ = ["FORMATS", "QUERY"]
 
@@ -37,6 +37,7 @@ def _facts(incident: Incident) -> list[tuple[str, str]]:
         ("Facts", facts(incident)),
         ("Where", "\n".join(clip(row, 250) for row in where)),
         ("Seen", seen(incident)),
+        ("Decision", decision(incident)),
         ("First", printable(incident.first_step)),
         ("Incident", f"{printable(incident.id)} ({incident.state})"),
     ]
@@ -54,7 +55,8 @@ def _rows(notification: Notification) -> list[tuple[str, str]]:
         return _facts(notification.incidents[0])
     rows = [_row(incident) for incident in notification.incidents[:ROWS]]
     if len(notification.incidents) > ROWS:
-        rows.append(("More", f"{len(notification.incidents) - ROWS:,} more in the console"))
+        total = clip("\n".join(tally(notification)[:10]), 380)
+        rows.append((f"{len(notification.incidents) - ROWS:,} more in the console; all of them", total))
     return rows
 
 

@@ -23,7 +23,7 @@ from monitor.common.http import Http, RemoteError, network_error
 from monitor.common.notification import Incident, Notification, Receipt
 from monitor.common.text import clip, printable, prose
 from sinks.base import Limits, SinkConfig
-from sinks.text import NAME, facts, first_steps, headline, link, links, place, seen
+from sinks.text import NAME, decision, facts, first_steps, headline, link, links, place, seen, tally
 
 __all__ = ["Email", "EmailConfig", "compose"]
 
@@ -154,7 +154,7 @@ def _body(notification: Notification) -> str:
     elif notification.incidents:
         lines = [_row(incident) for incident in notification.incidents[:ROWS]]
         if len(notification.incidents) > ROWS:
-            lines.append(f"and {len(notification.incidents) - ROWS:,} more")
+            lines += [f"and {len(notification.incidents) - ROWS:,} more; all of them by rule:", *tally(notification)]
         lines += ["", *(f"First:    {step}" for step in first_steps(notification))]
     else:
         lines = prose(notification.text)
@@ -175,6 +175,8 @@ def _one(incident: Incident) -> list[str]:
     if hidden > 0:
         lines.append(f"          and {hidden:,} more")
     lines.append(f"Seen:     {seen(incident)}")
+    if decided := decision(incident):
+        lines.append(f"Decided:  {decided}")
     if incident.owner:
         lines.append(f"Owner:    {printable(incident.owner)}")
     if incident.first_step and incident.state != "resolved":

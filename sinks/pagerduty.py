@@ -15,7 +15,7 @@ from monitor.common.notification import Incident, Notification, Receipt
 from monitor.common.severity import Severity
 from monitor.common.text import clean, clip, printable, quotable
 from sinks.base import Limits, SinkConfig
-from sinks.text import NAME, headline, instant, link, links, place, seen
+from sinks.text import NAME, decision, headline, instant, link, links, place, seen, tally
 
 __all__ = ["PagerDuty", "PagerDutyConfig", "dedup_key", "event"]
 
@@ -34,6 +34,8 @@ HINTS = {400: "check routing_key: it is the integration key of an Events API v2 
 
 class PagerDutyConfig(SinkConfig):
     """`base_url`: `https://events.eu.pagerduty.com` for accounts in the EU."""
+
+    pages: ClassVar[bool] = True
 
     type: Literal["pagerduty"]
     routing_key: Credential
@@ -129,6 +131,8 @@ def _payload(notification: Notification, runbook: str | None, count: int) -> dic
         details["runbook_url"] = runbook
     if incidents:
         details["total"] = len(incidents)
+        if len(incidents) > count:
+            details["by_rule"] = tally(notification)[:50]
         details["incidents"] = [_details(incident) for incident in incidents[:count]]
     summary = headline(notification)
     if len(incidents) == 1 and first:
@@ -157,6 +161,7 @@ def _details(incident: Incident) -> dict[str, Any]:
         "masked": clip(clean(incident.masked), 255),
         "fingerprint": clip(clean(incident.fingerprint), 255),
         "seen": seen(incident),
+        "decision": clip(decision(incident), 1000),
         "where": [
             clip(f"{place(location)} ({printable(location.source)})", 1000) for location in incident.locations[:10]
         ],

@@ -9,7 +9,7 @@ from rich.text import Text
 from monitor.common.notification import Incident, Notification
 from monitor.common.severity import Severity
 from monitor.common.text import clip, printable, prose
-from sinks.text import facts, first_steps, headline, link, place, seen
+from sinks.text import decision, facts, first_steps, headline, link, place, seen, tally
 
 __all__ = ["drawn", "render"]
 
@@ -22,6 +22,7 @@ COLOUR: dict[Severity, str] = {
 }
 PLACES = 3  # shown of one incident
 ROWS = 10  # incidents shown of a group
+TALLY = 20  # rules counted of a group that is not shown whole
 
 
 def drawn(notification: Notification) -> str:
@@ -78,6 +79,8 @@ def _one(incident: Incident, notification: Notification, width: int) -> list[Tex
     lines.append(_field("seen", Text(seen(incident))))
     if incident.owner:
         lines.append(_field("owner", Text(printable(incident.owner))))
+    if decided := decision(incident):
+        lines.append(_field("decided", Text(decided)))
     if incident.state != "resolved":
         lines += _wrapped("first", printable(incident.first_step), width, "bold")
     if url := link(incident.runbook or notification.runbook):
@@ -106,6 +109,9 @@ def _many(notification: Notification, width: int) -> list[Text]:
     hidden = len(notification.incidents) - ROWS
     if hidden > 0:
         lines.append(Text(f"{'':<9}and {hidden:,} more", "dim"))
+        lines += [
+            _field("" if index else "by rule", Text(row)) for index, row in enumerate(tally(notification)[:TALLY])
+        ]
     for index, step in enumerate(first_steps(notification)):
         lines += _wrapped("" if index else "first", step, width, "bold")
     if url := link(notification.runbook):

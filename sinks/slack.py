@@ -15,13 +15,14 @@ from monitor.common.notification import Incident, Notification, Reason, Receipt
 from monitor.common.severity import Severity
 from monitor.common.text import clip, printable, prose
 from sinks.base import Limits, SinkConfig
-from sinks.text import facts, first_steps, headline, link, links, place, seen
+from sinks.text import decision, facts, first_steps, headline, link, links, place, seen, tally
 
 __all__ = ["Slack", "SlackConfig", "escape", "message"]
 
 ICON: dict[Severity, str] = {"critical": "🔴", "high": "🟠", "medium": "🟡", "low": "🔵", "info": "⚪"}
 PLACES = 5  # shown of one incident
 ROWS = 10  # incidents shown of a group
+TALLY = 20  # rules counted of a group that is not shown whole
 # Slack's limits are 150 for a header, 3,000 for a section, 2,000 for a field, about 13,200 for all blocks together.
 HEADER, SECTION, FIELD = 150, 2900, 600
 
@@ -29,6 +30,8 @@ HEADER, SECTION, FIELD = 150, 2900, 600
 STORY: dict[Reason, str] = {
     "escalated": "Severity is now *{severity}*",
     "reopened": "Seen again after it was resolved",
+    "reopened_by_hand": "Reopened",
+    "recovered": "Over",
     "repeat": "Still exposed",
     "acknowledged": "Acknowledged",
     "resolved": "Resolved",
@@ -222,6 +225,8 @@ def _one(incident: Incident) -> list[dict[str, Any]]:
     fields = [f"*Secret*\n{_quoted(incident.masked, FIELD)}", f"*Seen*\n{escape(seen(incident), FIELD)}"]
     if incident.owner:
         fields.append(f"*Owner*\n{escape(incident.owner, FIELD)}")
+    if decided := decision(incident):
+        fields.append(f"*Decision*\n{escape(decided, FIELD)}")
     if known := facts(incident):
         fields.append(f"*Facts*\n{escape(known, FIELD)}")
     blocks: list[dict[str, Any]] = [{"type": "section", "fields": [_mrkdwn(field) for field in fields]}]
@@ -258,6 +263,9 @@ def _many(notification: Notification) -> list[dict[str, Any]]:
     if hidden > 0:
         rows.append(f"and {hidden:,} more: `monitor incidents list`")
     blocks = [_section("\n".join(rows))]
+    if hidden > 0:
+        counted = [escape(row, 120) for row in tally(notification)[:TALLY]]
+        blocks.append(_section("\n".join(["*All of them*", *counted])))
     if steps := first_steps(notification):
         blocks.append(_section("\n".join(["*What to do first*", *(escape(step, 500) for step in steps)])))
     return blocks
@@ -281,8 +289,13 @@ def _story(notification: Notification, story: str) -> str:
             text += f": {escape(incident.name, 150)} {_quoted(incident.masked, 100)}"
         if notification.reason in ("reopened", "repeat"):
             text += f", {escape(seen(incident), 200)}"
-        if incident.owner and notification.reason in ("acknowledged", "resolved"):
-            text += f" by {escape(incident.owner, 100)}"
+        who = incident.actor or incident.owner
+        if incident.resolution and notification.reason == "resolved":
+            text += f" as {incident.resolution}"
+        if who and notification.reason in ("acknowledged", "resolved", "reopened_by_hand"):
+            text += f" by {escape(who, 100)}"
+        if incident.note and notification.reason in ("acknowledged", "resolved", "reopened_by_hand"):
+            text += f": {escape(incident.note, 500)}"
         if incident.locations and notification.reason == "reopened":
             text += f", last in {_quoted(place(incident.locations[0]), 300)}"
     else:

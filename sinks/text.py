@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from datetime import UTC, datetime
 
 from monitor.common.notification import Incident, Location, Notification
@@ -10,6 +11,7 @@ from monitor.common.text import printable, web_address
 __all__ = [
     "NAME",
     "ago",
+    "decision",
     "facts",
     "first_steps",
     "headline",
@@ -18,6 +20,7 @@ __all__ = [
     "links",
     "place",
     "seen",
+    "tally",
 ]
 
 NAME = "exposure-monitor"
@@ -69,13 +72,41 @@ def first_steps(notification: Notification) -> list[str]:
     return list(dict.fromkeys(filter(None, steps)))[:3]
 
 
+def decision(incident: Incident) -> str:
+    """What was decided about it and by whom: `resolved as revoked by ada: new key deployed`; empty when nothing was."""
+    if incident.state == "open" and not incident.note:
+        return ""
+    words: list[str] = [incident.state]
+    if incident.resolution:
+        words.append(f"as {incident.resolution}")
+    if incident.actor:
+        words.append(f"by {incident.actor}")
+    return printable(" ".join(words) + (f": {incident.note}" if incident.note else ""))
+
+
+def _as(notification: Notification) -> str:
+    made = {incident.resolution for incident in notification.incidents}
+    return f" as {next(iter(made))}" if len(made) == 1 and None not in made else ""
+
+
+def _by(notification: Notification) -> str:
+    actors = {incident.actor for incident in notification.incidents}
+    return f" by {printable(actor)}" if len(actors) == 1 and (actor := next(iter(actors))) else ""
+
+
+def tally(notification: Notification) -> list[str]:
+    """How many incidents of each rule, the most first: `412 × GitHub token`."""
+    counts = Counter(printable(incident.name) for incident in notification.incidents)
+    return [f"{count:,} × {name}" for name, count in counts.most_common()]
+
+
 def headline(notification: Notification) -> str:
     """The one line that says what happened: for a title, a subject, a pager's summary."""
     incidents = notification.incidents
     if not incidents:
-        return printable(notification.title) or {"test": "Test notification"}.get(
-            notification.reason, "Message from the monitor"
-        )
+        over = "Over: " if notification.reason == "recovered" else ""
+        unnamed = "Test notification" if notification.reason == "test" else "Message from the monitor"
+        return over + (printable(notification.title) or unnamed)
     if len(incidents) > 1:
         what = f"{len(incidents)} secrets"
         name = printable(incidents[0].name)
@@ -90,8 +121,9 @@ def headline(notification: Notification) -> str:
         "repeat": f"{what}: still exposed",
         "escalated": f"{what}: now {notification.severity}",
         "reopened": f"{what}: seen again after it was resolved",
-        "acknowledged": f"{what}: acknowledged",
-        "resolved": f"{what}: resolved",
+        "reopened_by_hand": f"{what}: reopened{_by(notification)}",
+        "acknowledged": f"{what}: acknowledged{_by(notification)}",
+        "resolved": f"{what}: resolved{_as(notification)}{_by(notification)}",
     }.get(notification.reason, f"{what} exposed")
 
 

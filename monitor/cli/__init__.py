@@ -28,6 +28,7 @@ COMMANDS: dict[str, str] = {
     "sample": "monitor.cli.sample",
     "fingerprint": "monitor.cli.fingerprint",
     "sinks": "monitor.cli.sinks",
+    "outbox": "monitor.cli.outbox",
     "github": "monitor.cli.github",
 }
 

@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import os
 import re
 import shutil
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from difflib import get_close_matches
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn, TypeVar
 
 import typer
 
 if TYPE_CHECKING:
     from detectors.rule import Rule
     from monitor.config import Config
+    from monitor.store import Store
+
+_T = TypeVar("_T")
 
 __all__ = [
     "ConfigOption",
@@ -40,6 +44,7 @@ __all__ = [
     "severity_colour",
     "started",
     "table",
+    "with_store",
 ]
 
 ConfigOption = Annotated[
@@ -229,6 +234,31 @@ def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> Iterable[str]:
             if name == "severity":
                 cells[i] = paint(cells[i], severity_colour(row[i]))
         yield "  ".join(cells).rstrip()
+
+
+def with_store(config: Config, work: Callable[[Store], Awaitable[_T]], missing: _T | None = None) -> _T:
+    """Run `work` on the configured database. One that does not exist yet is not made; `missing` is the answer then."""
+    from monitor.config import database
+    from monitor.store import Store, StoreError
+
+    url = database(config)
+
+    async def run() -> _T:
+        async with await Store.open(url, config.policy, repairs=False) as store:
+            return await work(store)
+
+    if isinstance(url, Path) and not url.exists():
+        nothing = f"there is no database at {url} yet; `monitor run` makes it"
+        if missing is None:
+            fail(nothing)
+        typer.echo(f"note: {nothing}", err=True)  # or an empty list of the wrong folder looks like good news
+        return missing
+    try:
+        return asyncio.run(run())
+    except StoreError as error:
+        fail(str(error))
+    except LookupError as error:
+        fail(printable(str(error.args[0] if error.args else error)))
 
 
 def complete_rules(incomplete: str) -> list[tuple[str, str]]:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 import getpass
 import os
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
@@ -27,6 +26,7 @@ from monitor.cli.common import (
     read_config,
     severity_colour,
     table,
+    with_store,
 )
 from monitor.common.severity import SEVERITIES
 
@@ -124,7 +124,7 @@ def list_incidents(
         return found, total
 
     nothing: tuple[list[Incident], int] = ([], 0)
-    found, total = _with_store(read_config(config), read, missing=nothing)
+    found, total = with_store(read_config(config), read, missing=nothing)
 
     def text(_rows: Sequence[Mapping[str, Any]]) -> Iterable[str]:
         if not found:
@@ -162,7 +162,7 @@ def show(ref: IdArgument, form: FormatOption = Format.text, config: ConfigOption
         return incident, await store.incidents.history(incident.id)
 
     settings = read_config(config)
-    incident, history = _with_store(settings, read)
+    incident, history = with_store(settings, read)
     first, where, link = _what_to_do(settings, incident)
     row = as_dict(incident) | {"first_step": first, "history": [_event(entry) for entry in history]}
 
@@ -209,8 +209,9 @@ def ack(ref: IdsArgument, note: NoteOption = "", form: FormatOption = Format.tex
     help="Resolve. A secret that was resolved as revoked and is seen again opens once more.",
 )
 def resolve(
+    *,
     ref: IdsArgument,
-    resolution: Annotated[As, typer.Option("--as", "--resolution", help="What became of the secret.")] = As.revoked,
+    resolution: Annotated[As, typer.Option("--as", "--resolution", help="What became of the secret.")],
     note: NoteOption = "",
     form: FormatOption = Format.text,
     config: ConfigOption = None,
@@ -300,7 +301,7 @@ def _transition(
             except (LookupError, TransitionError) as error:
                 problems.append(str(error))
 
-    _with_store(read_config(config), apply)
+    with_store(read_config(config), apply)
 
     def text(_rows: Sequence[Mapping[str, Any]]) -> Iterable[str]:
         for one in done:
@@ -309,31 +310,6 @@ def _transition(
     emit((as_dict(one) for one in done), form, text)
     if problems:
         fail("\n".join(printable(problem) for problem in problems))
-
-
-def _with_store(config: Config, work: Callable[[Store], Awaitable[_T]], missing: _T | None = None) -> _T:
-    """Run `work` on the configured database. One that does not exist yet is not made; `missing` is the answer then."""
-    from monitor.config import database
-    from monitor.store import Store, StoreError
-
-    url = database(config)
-
-    async def run() -> _T:
-        async with await Store.open(url, config.policy, repairs=False) as store:
-            return await work(store)
-
-    if isinstance(url, Path) and not url.exists():
-        nothing = f"there is no database at {url} yet; `monitor run` makes it"
-        if missing is None:
-            fail(nothing)
-        typer.echo(f"note: {nothing}", err=True)  # or an empty list of the wrong folder looks like good news
-        return missing
-    try:
-        return asyncio.run(run())
-    except StoreError as error:
-        fail(str(error))
-    except LookupError as error:
-        fail(printable(str(error.args[0] if error.args else error)))
 
 
 def _since(duration: str | None) -> float | None:

@@ -30,7 +30,7 @@ class Links:
 def render(leased: Leased, *, links: Links, first_step: FirstStep) -> Notification:
     """The notification, the worst incidents first."""
     shown = sorted(leased.incidents, key=lambda one: (-rank(one.severity), -one.last_seen))
-    ready = tuple(present(one, links=links, first_step=first_step) for one in shown)
+    ready = tuple(present(one, decided=leased.decided.get(one.id), links=links, first_step=first_step) for one in shown)
 
     url = ready[0].url if len(ready) == 1 else None
     if url is None and links.console:
@@ -54,9 +54,14 @@ def render(leased: Leased, *, links: Links, first_step: FirstStep) -> Notificati
 
 
 def present(
-    incident: Incident, *, links: Links = Links(), first_step: FirstStep = lambda runbook: None
+    incident: Incident,
+    *,
+    decided: tuple[str, str] | None = None,
+    links: Links = Links(),
+    first_step: FirstStep = lambda runbook: None,
 ) -> told.Incident:
-    """An incident as sinks show it."""
+    """An incident as sinks show it. `decided`: who changed its state last, and what they said."""
+    actor, note = decided or (None, "")
     runbook = f"{links.runbooks}/{incident.runbook}" if links.runbooks and incident.runbook else None
     return told.Incident(
         id=incident.id,
@@ -75,4 +80,7 @@ def present(
         runbook=runbook,
         url=f"{links.console}/incidents/{incident.id}" if links.console else None,
         labels=incident.labels,
+        resolution=incident.resolution,
+        actor=actor,
+        note=note,
     )

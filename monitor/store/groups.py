@@ -10,12 +10,12 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, and_, bindparam, delete, func, insert, not_, or_, select, update
 
-from monitor.common.severity import worst
+from monitor.common.severity import Severity, rank, worst
 from monitor.incidents import Incident
 from monitor.routing import Group, Member, Policy, Route, Target, Told, digest_hold, labels, needs_notify, stronger
 from monitor.store.outbox import LONGEST_WAIT, abandon, new_row, release_lost, soonest, try_at_once
 from monitor.store.rows import chunks, incident_from, insert_into
-from monitor.store.schema import groups, incidents, members, outbox
+from monitor.store.schema import audit, groups, incidents, members, outbox
 from monitor.store.transaction import Desk, Transaction
 
 __all__ = ["Groups", "Touched", "enrol", "next_due", "reconsider"]
@@ -101,8 +101,9 @@ class _Enrolment:
         self.left: list[dict[str, Any]] = []
         self.decide: set[int] = set()  # group ids
         self.due: dict[int, float] = {}  # group id → earlier due_at
-        self.used: dict[tuple[str, str], int] = {}  # (sink, route) → groups opened within the burst period
-        self.digests: dict[tuple[str, str], tuple[str, str]] = {}  # (sink, route) → the open digest
+        # (sink, budget) → groups opened within the burst period, and the digest that still collects
+        self.used: dict[tuple[str, str], int] = {}
+        self.digests: dict[tuple[str, str], tuple[str, str]] = {}
 
     def load(self, touched: Sequence[Touched]) -> None:
         joined = select(members.c.incident, members.c.source, members.c.path, groups).join(
@@ -131,7 +132,7 @@ class _Enrolment:
             for target in self.targets[item.incident.id, source, path]:
                 member = next((row for row in mine if (row.sink, row.key) == (target.sink, target.key)), None)
                 digest = next((row for row in mine if row.sink == target.sink and row.kind == "digest"), None)
-                if member is None and digest is not None and item.urgent and self._room(target):
+                if member is None and digest is not None and item.urgent and self._room(target, item.incident.severity):
                     # It was one of many; now it is an alarm of its own.
                     self.left.append({"_group": digest.id, "_incident": item.incident.id})
                     mine = [row for row in mine if row is not digest]
@@ -139,7 +140,7 @@ class _Enrolment:
                 if member is None:
                     member = digest
                 if member is None:
-                    self._join(target, item.incident.id, source, path)
+                    self._join(target, item.incident, source, path)
                 elif member.id not in handled:
                     handled.add(member.id)
                     self._touch(member, target.route, item.urgent)
@@ -162,38 +163,41 @@ class _Enrolment:
         elif group.due_at is None or later < group.due_at:
             self.due[group.id] = later
 
-    def _join(self, target: Target, incident: str, source: str, path: str) -> None:
+    def _join(self, target: Target, incident: Incident, source: str, path: str) -> None:
         place = (target.sink, target.key)
         group = self.known.get(place)
         if group is None and place not in self.created:
-            if self._room(target):
-                self._count(target)
-                self._create(place, target.route, "group" if target.route.group_by is not None else "incident")
+            if self._room(target, incident.severity):
+                budget = target.route.budget(incident.severity)
+                self.used[target.sink, budget] += 1
+                kind = "group" if target.route.group_by is not None else "incident"
+                self._create(place, budget, kind, self.now + target.route.group_wait)
             else:
-                place = self._digest(target)
+                place = self._digest(target, incident.severity)
         elif group is not None:
-            self._touch(group, target.route, urgent=False)
+            # The worse may outrank what the group was told of: then it does not wait for the interval.
+            self._touch(group, target.route, urgent=rank(incident.severity) >= rank("high"))
         # One digest holds an incident once, from whichever place it came first.
-        self.joined.setdefault((*place, incident), {"incident": incident, "source": source, "path": path})
+        self.joined.setdefault((*place, incident.id), {"incident": incident.id, "source": source, "path": path})
 
-    def _create(self, place: tuple[str, str], route: Route, kind: str, hold_until: float | None = None) -> None:
-        hold = self.now + route.group_wait if hold_until is None else hold_until
+    def _create(self, place: tuple[str, str], budget: str, kind: str, hold: float) -> None:
         self.created[place] = {
             "sink": place[0],
             "key": place[1],
-            "route": route.id,
+            "route": budget,
             "kind": kind,
             "created_at": self.now,
             "hold_until": hold,
             "due_at": hold,
         }
 
-    def _room(self, target: Target) -> bool:
-        bucket = (target.sink, target.route.id)
+    def _room(self, target: Target, severity: Severity) -> bool:
+        """Whether one more of this severity may be told by itself: a flood of others is nothing to it."""
+        bucket = (target.sink, target.route.budget(severity))
         if bucket not in self.used:
             query = select(func.count()).where(
                 groups.c.sink == target.sink,
-                groups.c.route == target.route.id,
+                groups.c.route == bucket[1],
                 groups.c.kind != "digest",
                 groups.c.created_at > self.now - target.route.burst.period,
                 groups.c.created_at <= self.now + _CLOCK_SLACK,
@@ -201,14 +205,11 @@ class _Enrolment:
             self.used[bucket] = self.connection.execute(query).scalar_one()
         return self.used[bucket] < target.route.burst.count
 
-    def _count(self, target: Target) -> None:
-        self.used[target.sink, target.route.id] += 1
-
-    def _digest(self, target: Target) -> tuple[str, str]:
+    def _digest(self, target: Target, severity: Severity) -> tuple[str, str]:
         """The digest that still collects, or a new one. A digest that was sent takes no more: it is one message."""
-        bucket = (target.sink, target.route.id)
+        bucket = (target.sink, target.route.budget(severity))
         if bucket not in self.digests:
-            own = and_(groups.c.sink == target.sink, groups.c.route == target.route.id, groups.c.kind == "digest")
+            own = and_(groups.c.sink == target.sink, groups.c.route == bucket[1], groups.c.kind == "digest")
             row = self.connection.execute(select(groups).where(own).order_by(groups.c.id.desc()).limit(1)).first()
             if row is not None and row.sent_at is None:
                 self.digests[bucket] = (row.sink, row.key)
@@ -216,8 +217,8 @@ class _Enrolment:
                 self._touch(row, target.route, urgent=False)
             else:
                 place = (target.sink, f"digest:{secrets.token_hex(8)}")
-                last = row.sent_at if row is not None else None
-                self._create(place, target.route, "digest", digest_hold(self.now, target.route, last))
+                last = (row.sent_at, row.hold_until - row.created_at) if row is not None else None
+                self._create(place, bucket[1], "digest", digest_hold(self.now, target.route, last))
                 self.digests[bucket] = place
         return self.digests[bucket]
 
@@ -318,7 +319,10 @@ def _reconsider(tx: Transaction, ids: list[int], flush: bool) -> None:
         # What is resolved and known to be resolved says nothing any more.
         .where(not_(and_(incidents.c.state == "resolved", func.coalesce(members.c.told_state, "") == "resolved")))
     )
-    for row in connection.execute(query):
+    joined = list(connection.execute(query))
+    undone = [row.id for row in joined if row.state == "open" and row.told_state in ("acknowledged", "resolved")]
+    by_hand = _reopened_by_hand(connection, undone)
+    for row in joined:
         incident = incident_from(row)
         seen = labels(incident, row.source, row.path)
         told = None
@@ -331,6 +335,7 @@ def _reconsider(tx: Transaction, ids: list[int], flush: bool) -> None:
             reopens=incident.reopens,
             told=told,
             route=_route(policy, incident, row.source, row.path, rows[row.group]),
+            by_hand=incident.id in by_hand,
             silenced_until=policy.silenced_until(seen, now),
         )
         inside[row.group].append((incident, row, member))
@@ -418,6 +423,16 @@ def _reconsider(tx: Transaction, ids: list[int], flush: bool) -> None:
             .values(sent_at=bindparam("_sent"), due_at=bindparam("_due")),
             group_rows,
         )
+
+
+def _reopened_by_hand(connection: Connection, ids: Iterable[str]) -> set[str]:
+    """Those whose last change of state that was."""
+    found: set[str] = set()
+    for chunk in chunks(ids):
+        latest = select(func.max(audit.c.seq)).where(audit.c.incident.in_(chunk)).group_by(audit.c.incident)
+        query = select(audit.c.incident).where(audit.c.seq.in_(latest), audit.c.action == "reopened_by_hand")
+        found.update(connection.execute(query).scalars())
+    return found
 
 
 def _speaks(member: Member) -> bool:

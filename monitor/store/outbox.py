@@ -20,7 +20,7 @@ from monitor.common.severity import SEVERITIES, Severity, rank, worst
 from monitor.store.database import StoreError
 from monitor.store.records import Leased, Notice, OutboxEntry
 from monitor.store.rows import chunks, clean, insert_into, load_incidents
-from monitor.store.schema import incidents, outbox, receipts, unsent
+from monitor.store.schema import audit, incidents, outbox, receipts, unsent
 from monitor.store.transaction import Desk, Transaction
 
 __all__ = [
@@ -134,11 +134,17 @@ class Outbox:
         query = select(func.count()).where(unsent())
         return await self._desk.read(lambda connection: connection.execute(query).scalar_one())
 
-    async def list(self, *, states: Collection[str] = (), limit: int = 100) -> Sequence[OutboxEntry]:
-        """Notifications, newest first."""
+    async def list(
+        self, *, states: Collection[str] = (), sink: str | None = None, before: float | None = None, limit: int = 100
+    ) -> Sequence[OutboxEntry]:
+        """Notifications, newest first. `before`: made before this time."""
         query = select(outbox)
         if states:
             query = query.where(outbox.c.state.in_(tuple(states)))
+        if sink is not None:
+            query = query.where(outbox.c.sink == sink)
+        if before is not None:
+            query = query.where(outbox.c.created_at < before)
         query = query.order_by(outbox.c.seq.desc()).limit(min(limit, _LONGEST_LIST))
         return await self._desk.read(lambda connection: [_entry(row) for row in connection.execute(query)])
 
@@ -336,12 +342,13 @@ def _render(connection: Connection, row: Row[Any]) -> Leased:
     receipt = connection.execute(
         select(receipts.c.receipt).where(receipts.c.sink == row.sink, receipts.c.key == row.key)
     ).scalar()
+    ids = json.loads(row.incidents)
     return Leased(
         id=row.id,
         sink=row.sink,
         key=row.key,
         reason=row.reason,
-        incidents=tuple(load_incidents(connection, json.loads(row.incidents), locations=True)),
+        incidents=tuple(load_incidents(connection, ids, locations=True)),
         title=row.title,
         text=row.text,
         severity=row.severity,
@@ -349,7 +356,18 @@ def _render(connection: Connection, row: Row[Any]) -> Leased:
         attempts=row.attempts,
         created_at=row.created_at,
         tried=tuple(json.loads(row.tried)),
+        decided=_decided(connection, ids),
     )
+
+
+def _decided(connection: Connection, ids: Sequence[str]) -> dict[str, tuple[str, str]]:
+    """Incident → who changed its state last, and what they said."""
+    found: dict[str, tuple[str, str]] = {}
+    for chunk in chunks(ids):
+        latest = select(func.max(audit.c.seq)).where(audit.c.incident.in_(chunk)).group_by(audit.c.incident)
+        query = select(audit.c.incident, audit.c.actor, audit.c.note).where(audit.c.seq.in_(latest))
+        found.update((row.incident, (row.actor, row.note)) for row in connection.execute(query))
+    return found
 
 
 def _sent(tx: Transaction, id_: str, receipt: Receipt | None) -> None:

@@ -75,6 +75,7 @@ class Leased:
     attempts: int  # failed ones so far
     created_at: float
     tried: tuple[str, ...] = ()  # sinks that refused it for good
+    decided: Mapping[str, tuple[str, str]] = field(default_factory=dict)  # incident → who changed its state last, note
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +102,7 @@ class AuditEntry:
     at: float
     actor: str
     incident: str
-    action: str  # opened, escalated, reopened, acknowledged, resolved
+    action: str  # opened, escalated, reopened, acknowledged, resolved, reopened_by_hand
     was: State | None
     state: State
     resolution: Resolution | None

@@ -128,7 +128,7 @@ def test_resolve_and_reopen(resolution: str) -> None:
     with pytest.raises(TransitionError, match=f"already resolved as {resolution}"):
         transition(change.incident, "resolve", actor="ada", now=NOW, resolution=resolution)  # type: ignore[arg-type]
     again = transition(change.incident, "reopen", actor="ada", now=NOW)
-    assert (again.reason, again.incident.state, again.incident.reopens) == ("reopened", "open", 1)
+    assert (again.reason, again.incident.state, again.incident.reopens) == ("reopened_by_hand", "open", 0)
 
 
 def test_a_resolution_can_be_corrected() -> None:

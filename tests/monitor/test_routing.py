@@ -328,13 +328,47 @@ def test_a_clock_put_back_mutes_nothing() -> None:
 
 def test_digests_leave_once_an_interval() -> None:
     assert digest_hold(NOW, ROUTE, None) == NOW + 10
-    assert digest_hold(NOW, ROUTE, NOW - 100) == NOW + 200
-    assert digest_hold(NOW, ROUTE, NOW - 10_000) == NOW + 10
+    assert digest_hold(NOW, ROUTE, (NOW - 1, 10.0)) == NOW + 20
+    assert digest_hold(NOW, ROUTE, (NOW - 1, 80.0)) == NOW + 160
+    assert digest_hold(NOW, ROUTE, (NOW - 1, 160.0)) == NOW + 300  # never more rarely than that
+    assert digest_hold(NOW, ROUTE, (NOW - 10_000, 300.0)) == NOW + 10
     assert digest_hold(NOW, Route(sinks=("a",), group_interval="1s"), None) == NOW + 1
-    assert digest_hold(NOW, ROUTE, NOW + 86_400) == NOW + 10
+    assert digest_hold(NOW, ROUTE, (NOW + 86_400, 10.0)) == NOW + 10
 
 
 def test_the_strongest_reason_wins() -> None:
     assert stronger(["update", "escalated"]) == "escalated"
     assert stronger(["new", "resolved"]) == "new"
     assert stronger(["repeat"]) == "repeat"
+
+
+def test_without_routes_pagers_hear_nothing_below_medium() -> None:
+    policy = Policy(sinks=("pager", "chat"), pagers=frozenset({"pager"}))
+    told = {
+        severity: [target.sink for target in policy.targets({"severity": severity}, "i")]
+        for severity in ("critical", "high", "medium", "low", "info")
+    }
+    assert told == {
+        "critical": ["pager", "chat"], "high": ["pager", "chat"], "medium": ["pager", "chat"],
+        "low": ["chat"], "info": ["chat"],
+    }  # fmt: skip
+
+
+def test_a_worse_member_does_not_wait_for_what_a_lower_one_began() -> None:
+    low = Member("open", "low", 1, 0, Told("open", "low", 1, 0), ROUTE)
+    group = Group("group", NOW - 100, NOW - 1)
+    for severity, reason in (("critical", "new"), ("medium", "new"), ("low", None), ("info", None)):
+        assert needs_notify(group, [low, Member("open", severity, 1, 0, None, ROUTE)], NOW).reason == reason
+
+
+def test_taken_back_by_hand_is_its_own_reason() -> None:
+    group = Group("incident", NOW - 100, NOW - 1)
+    for was in ("acknowledged", "resolved"):
+        member = Member("open", "high", 1, 0, Told(was, "high", 1, 0), ROUTE, by_hand=True)
+        assert needs_notify(group, [member], NOW).reason == "reopened_by_hand"
+    assert (
+        needs_notify(group, [Member("open", "high", 1, 1, Told("resolved", "high", 1, 0), ROUTE)], NOW).reason
+        == "reopened"
+    )
+    member = Member("open", "high", 1, 0, Told("acknowledged", "high", 1, 0), ROUTE)
+    assert needs_notify(group, [member], NOW).reason == "escalated"

@@ -35,8 +35,9 @@ def test_a_group_is_a_list() -> None:
     assert lines[0] == "┃  CRITICAL  12 secrets (GitHub personal access token) exposed"
     row = "┃ critical GitHub personal access token ghp_a1B2… /var/log/app/api.log:1042 17× id0"
     assert " ".join(lines[1].split()) == row
-    assert len(lines) == 1 + 10 + 3
-    assert lines[-3] == "┃          and 2 more"
+    assert len(lines) == 1 + 10 + 4
+    assert lines[-4] == "┃          and 2 more"
+    assert lines[-3] == "┃ by rule  12 × GitHub personal access token"
     assert lines[-2].startswith("┃ first    Revoke the token on GitHub")
     assert lines[-1] == "┃ all      monitor incidents list"
 

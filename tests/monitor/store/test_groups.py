@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import pytest
+
 from monitor.routing import Matcher, Policy, Route, Silence
 from monitor.store import Store
 from tests.monitor.store.helpers import NOW, OWNER, Clock, deliver, finding, fingerprint, lease
@@ -74,13 +76,13 @@ async def test_a_burst_folds_into_digests_and_drops_none(opener, clock: Clock) -
     clock.now += 10
     await store.groups.tick()
     assert await deliver(store) == ["digest"]
-    # More of the same burst: the next digest leaves one interval later, and in the meantime nothing does.
+    # More of the same burst: the next digest collects for twice as long, and in the meantime nothing leaves.
     await store.commit([finding(n, n) for n in range(40, 60)])
     sent_by_then = clock.now
     await store.groups.tick()
     assert await deliver(store) == []
-    assert await store.groups.next_due() == sent_by_then + 300
-    clock.now += 300
+    assert await store.groups.next_due() == sent_by_then + 20
+    clock.now += 20
     await store.groups.tick()
     assert await deliver(store) == ["digest"]
     told = [incident for entry in await store.outbox.list() for incident in entry.incidents]
@@ -89,6 +91,41 @@ async def test_a_burst_folds_into_digests_and_drops_none(opener, clock: Clock) -
     clock.now += 61
     await store.commit([finding(99, 99)])
     assert await deliver(store) == ["new"]
+
+
+async def test_a_flood_of_low_severity_does_not_hold_up_a_critical_one(opener, clock: Clock) -> None:  # type: ignore[no-untyped-def]
+    store = await opener(Policy(routes=(Route.model_validate({"sinks": ["chat"], "burst": "5/1m"}),)))
+    await store.commit([finding(n, n, severity="low") for n in range(500)])
+    assert await deliver(store) == ["new"] * 5
+    await store.commit([finding("worse", 1000, severity="critical")])
+    assert await deliver(store) == ["new"]
+    [entry] = await store.outbox.list(limit=1)
+    assert (await store.incidents.get(entry.incidents[0])).severity == "critical"
+
+
+async def test_a_critical_one_in_a_group_that_was_told_of_a_low_one_is_told_at_once(opener, clock: Clock) -> None:  # type: ignore[no-untyped-def]
+    store = await opener(Policy(routes=(Route.model_validate({"sinks": ["chat"], "group_by": ["path"]}),)))
+    await store.commit([finding(1, severity="low")])
+    assert await deliver(store) == ["new"]
+    clock.now += 1
+    await store.commit([finding(2, 1, severity="low")])
+    assert await deliver(store) == []
+    await store.commit([finding(3, 2, severity="critical")])
+    assert await deliver(store) == ["new"]
+
+
+@pytest.mark.parametrize("closed", ["ack", "resolve"])
+async def test_what_is_taken_back_by_hand_is_no_sighting(opener, clock: Clock, closed: str) -> None:  # type: ignore[no-untyped-def]
+    store = await opener(Policy(routes=(Route.model_validate({"sinks": ["chat"]}),)))
+    await store.commit([finding(1)])
+    resolution = "revoked" if closed == "resolve" else None
+    await store.incidents.transition(fingerprint(1), closed, actor="ada", resolution=resolution, note="a new key")
+    await deliver(store)
+    incident = await store.incidents.transition(fingerprint(1), "reopen", actor="bob", note="wrong one")
+    assert (incident.reopens, incident.state) == (0, "open")
+    [leased] = await store.outbox.lease("chat", "me:1:x", 60)
+    assert leased.reason == "reopened_by_hand"
+    assert leased.decided[incident.id] == ("bob", "wrong one")
 
 
 async def test_members_of_a_digest_stay_together_until_one_becomes_an_alarm(opener, clock: Clock) -> None:  # type: ignore[no-untyped-def]

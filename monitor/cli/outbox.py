@@ -1,0 +1,205 @@
+"""`monitor outbox`: what waits to be told, what a sink refused, and what becomes of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from monitor.cli.common import (
+    ConfigOption,
+    Format,
+    FormatOption,
+    command_app,
+    complete_sinks,
+    emit,
+    emit_one,
+    fail,
+    printable,
+    read_config,
+    table,
+    with_store,
+)
+
+if TYPE_CHECKING:
+    from monitor.store import OutboxEntry, Store
+
+app = command_app(
+    no_args_is_help=True,
+    help="List, show, retry and discard notifications. Works beside a running monitor.",
+    epilog="Example: monitor outbox list --sink pager",
+)
+
+_MOST = 10_000
+_UNDONE = ("pending", "leased", "dead")
+
+IdsArgument = Annotated[list[str] | None, typer.Argument(metavar="ID…", help="Ids, or unique starts of them.")]
+SinkOption = Annotated[
+    str | None, typer.Option("--sink", help="Only for this sink.", autocompletion=complete_sinks, show_default=False)
+]
+OlderOption = Annotated[
+    str | None,
+    typer.Option("--older", metavar="DURATION", help="Only older than this, such as 1h.", show_default=False),
+]
+
+
+class StateFilter(StrEnum):
+    undone = "undone"
+    pending = "pending"
+    leased = "leased"
+    dead = "dead"
+    sent = "sent"
+    all = "all"
+
+
+_STATES: Mapping[StateFilter, tuple[str, ...]] = {StateFilter.undone: _UNDONE, StateFilter.all: ()}
+
+
+@app.command(
+    "list",
+    epilog="Example: monitor outbox list --state dead --sink pager --older 1h --format jsonl",
+    help="List notifications, newest first: those that wait (pending), are being sent (leased) or were refused (dead).",
+)
+def list_outbox(
+    *,
+    state: Annotated[StateFilter, typer.Option(help="Only these; undone: all that is not sent.")] = StateFilter.undone,
+    sink: SinkOption = None,
+    older: OlderOption = None,
+    limit: Annotated[int, typer.Option(min=1, max=_MOST, help="At most so many.")] = 100,
+    form: FormatOption = Format.text,
+    config: ConfigOption = None,
+) -> None:
+    before = _before(older)
+
+    async def read(store: Store) -> Sequence[OutboxEntry]:
+        states = _STATES.get(state, (state.value,))
+        return await store.outbox.list(states=states, sink=sink, before=before, limit=limit)
+
+    found = with_store(read_config(config), read, missing=[])
+
+    def text(_rows: Sequence[Mapping[str, Any]]) -> Iterable[str]:
+        if not found:
+            yield "nothing waits, and nothing was refused" if state is StateFilter.undone else "none"
+            return
+        head = ("id", "sink", "state", "reason", "incidents", "made", "tries", "error")
+        yield from table(head, [_cells(one) for one in found])
+
+    emit((as_dict(one) for one in found), form, text)
+
+
+@app.command("show", epilog="Example: monitor outbox show 3f2a", help="Show one notification.")
+def show(
+    ref: Annotated[str, typer.Argument(metavar="ID", help="Id, or a unique start of it.")],
+    form: FormatOption = Format.text,
+    config: ConfigOption = None,
+) -> None:
+    async def read(store: Store) -> OutboxEntry:
+        return _one(await store.outbox.list(limit=_MOST), ref)
+
+    row = as_dict(with_store(read_config(config), read))
+
+    def text(_row: Mapping[str, Any]) -> Iterable[str]:
+        for key, value in row.items():
+            shown = " ".join(value) if isinstance(value, list) else value
+            if shown not in (None, ""):
+                yield f"{key:<12} {printable(str(shown))}"
+
+    emit_one(row, form, text)
+
+
+@app.command(
+    "retry",
+    epilog="Example: monitor outbox retry --sink pager",
+    help="Try at once what waits or was refused: by id, or all of a sink. The running monitor sends it.",
+)
+def retry(
+    ref: IdsArgument = None,
+    sink: SinkOption = None,
+    form: FormatOption = Format.text,
+    config: ConfigOption = None,
+) -> None:
+    if bool(ref) == bool(sink):
+        fail("name ids, or a sink with --sink", 2)
+
+    async def work(store: Store) -> list[OutboxEntry]:
+        found = await _chosen(store, ref, sink)
+        return [one for one in found if await store.outbox.requeue(one.id)]
+
+    done = with_store(read_config(config), work)
+    emit((as_dict(one) for one in done), form, lambda rows: [f"{len(rows)} to be tried at once"])
+
+
+@app.command(
+    "discard",
+    epilog="Example: monitor outbox discard 3f2a",
+    help="Forget notifications that wait or were refused; nobody is told by them. Incidents stay.",
+)
+def discard(
+    ref: Annotated[list[str], typer.Argument(metavar="ID…", help="Ids, or unique starts of them.")],
+    form: FormatOption = Format.text,
+    config: ConfigOption = None,
+) -> None:
+    async def work(store: Store) -> list[OutboxEntry]:
+        found = await _chosen(store, ref, None)
+        return [one for one in found if await store.outbox.discard(one.id)]
+
+    done = with_store(read_config(config), work)
+    emit((as_dict(one) for one in done), form, lambda rows: [f"{len(rows)} discarded"])
+    if len(done) < len(ref):
+        fail("some are being sent, or were sent meanwhile; `monitor outbox list` shows them")
+
+
+async def _chosen(store: Store, refs: Sequence[str] | None, sink: str | None) -> list[OutboxEntry]:
+    undone = await store.outbox.list(states=_UNDONE, sink=sink, limit=_MOST)
+    return list(undone) if refs is None or sink else [_one(undone, ref) for ref in refs]
+
+
+def _one(found: Sequence[OutboxEntry], ref: str) -> OutboxEntry:
+    """Raises LookupError."""
+    fitting = [one for one in found if one.id == ref] or [one for one in found if ref and one.id.startswith(ref)]
+    if len(fitting) == 1:
+        return fitting[0]
+    if fitting:
+        raise LookupError(f"{ref!r} fits several notifications; give more of the id")
+    raise LookupError(f"there is no such notification {ref!r}; `monitor outbox list` shows them")
+
+
+def as_dict(entry: OutboxEntry) -> dict[str, Any]:
+    """A notification as scripts get it; times in RFC 3339."""
+    return {
+        "id": entry.id,
+        "sink": entry.sink,
+        "state": entry.state,
+        "reason": entry.reason,
+        "incidents": list(entry.incidents),
+        "title": entry.title,
+        "created_at": _time(entry.created_at),
+        "next_at": _time(entry.next_at) if entry.state == "pending" else None,
+        "attempts": entry.attempts,
+        "error": entry.error,
+        "finished_at": _time(entry.finished_at) if entry.finished_at is not None else None,
+    }
+
+
+def _cells(entry: OutboxEntry) -> list[str]:
+    made = datetime.fromtimestamp(entry.created_at, UTC).strftime("%Y-%m-%d %H:%M:%SZ")
+    about = f"{len(entry.incidents):,}"
+    return [entry.id[:12], entry.sink, entry.state, entry.reason, about, made, str(entry.attempts), entry.error or "-"]
+
+
+def _before(duration: str | None) -> float | None:
+    from monitor.common.duration import parse_duration
+
+    if duration is None:
+        return None
+    try:
+        return datetime.now(UTC).timestamp() - parse_duration(duration)
+    except ValueError as error:
+        fail(f"--older {error}", 2)
+
+
+def _time(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
