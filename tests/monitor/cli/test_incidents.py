@@ -151,7 +151,7 @@ def test_show_says_what_to_do_and_what_comes_next(monitor: Command, config: Path
     assert "runbook      http://127.0.0.1:9321/runbooks/github-token" in monitor("incidents", "show", "1111").stdout
     monitor("incidents", "ack", "1111")
     assert f"resolve {'1' * 16} --as revoked" in monitor("incidents", "show", "1111").stdout
-    assert monitor("incidents", "resolve", "1111").exit_code == 2  # what became of it is for people to say
+    assert monitor("incidents", "resolve", "1111").returncode == 2  # what became of it is for people to say
     monitor("incidents", "resolve", "1111", "--as", "revoked")
     lines = monitor("incidents", "show", "1111").stdout.splitlines()
     assert not any(line.startswith(("first   ", "next   ")) for line in lines)
