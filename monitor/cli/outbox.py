@@ -78,7 +78,8 @@ def list_outbox(
         states = _STATES.get(state, (state.value,))
         return await store.outbox.list(states=states, sink=sink, before=before, limit=limit)
 
-    found = with_store(read_config(config), read, missing=[])
+    nothing: Sequence[OutboxEntry] = ()
+    found = with_store(read_config(config), read, missing=nothing)
 
     def text(_rows: Sequence[Mapping[str, Any]]) -> Iterable[str]:
         if not found:
