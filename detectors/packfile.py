@@ -91,6 +91,8 @@ class RuleTable(BaseModel):
     def _no_secret(cls, value: str) -> str:
         if token_like(value):
             raise ValueError("looks like a secret, and is shown in alerts, logs and metrics: choose another")
+        if not value.isprintable():  # the file may be somebody else's, and names go to terminals
+            raise ValueError("must be one line without control or direction characters")
         return value
 
     @model_validator(mode="after")

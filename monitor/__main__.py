@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import gc
 import os
+import resource
 import sys
 import traceback
 
@@ -20,6 +21,7 @@ def main() -> None:
     """Run the command line; never returns."""
     # Next to nothing made while starting is garbage: looking for it takes a tenth of the time. See `started`.
     gc.set_threshold(500_000, 20, 100)
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # a core dump would hold the values at hand
     os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")  # none is ours; looking for some reads every package
     for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
         if getattr(sys, name) is None:  # it was closed, as by `>&-`
@@ -53,7 +55,9 @@ def _report(error: Exception) -> int:
     from monitor.config import ConfigError
 
     if isinstance(error, ConfigError):
-        sys.stderr.write(f"{error}\n")
+        from monitor.common.text import printable
+
+        sys.stderr.writelines(f"{printable(line)}\n" for line in str(error).split("\n"))
         return EX_CONFIG
     store = sys.modules.get("monitor.store")  # imported if it has failed; slow to import otherwise
     if store is not None and isinstance(error, store.StoreError):

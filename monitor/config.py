@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+import stat
 import tomllib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -42,6 +43,7 @@ __all__ = [
 ]
 
 SYSTEM_PATH = Path("/etc/exposure-monitor/config.toml")
+LOCAL_PATH = Path("config.toml")
 KEY_FILE = "fingerprint.key"
 DATABASE_FILE = "state.db"
 KEY_MIN_LENGTH = 16  # bytes; a shorter key makes fingerprints guessable
@@ -196,20 +198,41 @@ class Config:
         return self.monitor.workers or min(4, len(os.sched_getaffinity(0)))
 
 
-def find(given: Path | None = None) -> Path:
-    """The file to use: the one given, $MONITOR_CONFIG, ./config.toml, the system's. Raises ConfigError."""
+def find(given: Path | None = None, *, here: bool = True) -> Path:
+    """The file to use: the one given, $MONITOR_CONFIG, ./config.toml, the system's. Raises ConfigError.
+
+    `here` False leaves out ./config.toml: it may lie in what a command looks at, and be somebody else's.
+    """
     if given is not None:
         return given
     if named := os.environ.get("MONITOR_CONFIG"):
         return Path(named)
-    for candidate in (Path("config.toml"), SYSTEM_PATH):
-        if candidate.exists():
-            return candidate
+    if here and LOCAL_PATH.exists():
+        if problem := _untrusted(LOCAL_PATH):
+            raise ConfigError(LOCAL_PATH.absolute(), [Problem("", problem)])
+        return LOCAL_PATH
+    if SYSTEM_PATH.exists():
+        return SYSTEM_PATH
+    local = f", ./{LOCAL_PATH}" if here else f" (this command takes no ./{LOCAL_PATH} by itself)"
     message = (
-        f"no configuration found: looked for $MONITOR_CONFIG, ./config.toml and {SYSTEM_PATH}; "
+        f"no configuration found: looked for $MONITOR_CONFIG{local} and {SYSTEM_PATH}; "
         "copy config.example.toml to config.toml, or name a file with --config"
     )
     raise ConfigError(None, [Problem("", message)])
+
+
+def _untrusted(path: Path) -> str | None:
+    """Why a file that nobody named is not taken: it says where secrets are sent and which commands' state is used."""
+    name_it = "; name it with --config if it is meant"
+    for place in (path, path.absolute().parent):
+        info = place.stat()
+        what = "it" if place == path else "its folder"
+        if info.st_uid not in (0, os.geteuid()):
+            return f"found in the current folder, but {what} belongs to another user{name_it}"
+        others = info.st_mode & 0o002 or (info.st_mode & 0o020 and info.st_gid != os.getegid())
+        if others and not info.st_mode & stat.S_ISVTX:
+            return f"found in the current folder, but others can write to {what}{name_it}"
+    return None
 
 
 def load(path: Path | None = None, *, rules_only: bool = False) -> Config:

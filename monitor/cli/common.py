@@ -38,6 +38,7 @@ __all__ = [
     "json_text",
     "paint",
     "printable",
+    "private",
     "read_config",
     "read_rules",
     "rule_errors",
@@ -53,7 +54,8 @@ ConfigOption = Annotated[
         "--config",
         "-c",
         metavar="FILE",
-        help="Configuration file. Default: $MONITOR_CONFIG, ./config.toml, /etc/exposure-monitor/config.toml.",
+        help="Configuration file. Default: $MONITOR_CONFIG, /etc/exposure-monitor/config.toml; of commands that need "
+        "more than rules first ./config.toml.",
         show_default=False,
     ),
 ]
@@ -77,22 +79,25 @@ def command_app(**settings: Any) -> typer.Typer:
     return typer.Typer(add_completion=False, context_settings={"help_option_names": ["-h", "--help"]}, **settings)
 
 
-def read_config(path: Path | None, *, rules_only: bool = False, enter: bool = False) -> Config:
+def read_config(path: Path | None, *, rules_only: bool = False, enter: bool = False, quiet: bool = False) -> Config:
     """The configuration. Raises ConfigError, which ends the command with exit code 78.
 
-    `rules_only`: without sources, sinks and routes, whose mistakes do not matter then; and the defaults when no file
-    was named and none is found.
-    `enter`: change to its folder, from where relative paths in it count.
+    `rules_only`: without sources, sinks and routes, whose mistakes do not matter then; not from the current folder
+    unless it is named there; and the defaults when no file was named and none is found.
+    `enter`: change to its folder, from where relative paths in it count. `quiet`: do not say which file was taken.
     """
-    from monitor.config import Config, ConfigError, Problem, find, load
+    from monitor.config import LOCAL_PATH, Config, ConfigError, Problem, find, load
 
     named = path is not None or bool(os.environ.get("MONITOR_CONFIG"))
     try:
-        path = find(path).absolute()
-    except ConfigError:
-        if rules_only:
+        path = find(path, here=not rules_only)
+    except ConfigError as error:
+        if rules_only and error.path is None:
             return Config()
         raise
+    if path == LOCAL_PATH and not named and not quiet:
+        typer.echo(f"configuration: {printable(str(path.absolute()))}", err=True)
+    path = path.absolute()
     if enter and path.parent.is_dir():
         os.chdir(path.parent)  # before it is read, as sources make their paths absolute then
     try:
@@ -150,6 +155,15 @@ def fail(message: str, code: int = 1) -> NoReturn:
     """End with one line on standard error."""
     typer.echo(message, err=True)
     raise typer.Exit(code)
+
+
+def private(what: str) -> str:
+    """One line of standard input; on a terminal asked for and not shown. A value in the arguments others can see."""
+    if sys.stdin.isatty():
+        import getpass
+
+        return getpass.getpass(f"{what}: ")
+    return sys.stdin.readline().rstrip("\r\n")
 
 
 def emit(
@@ -263,13 +277,13 @@ def with_store(config: Config, work: Callable[[Store], Awaitable[_T]], missing: 
 
 def complete_rules(incomplete: str) -> list[tuple[str, str]]:
     """Shell completion of rule ids with their names."""
-    rules = _quietly(lambda: read_rules(read_config(None, rules_only=True)))
+    rules = _quietly(lambda: read_rules(read_config(None, rules_only=True, quiet=True)))
     return [(rule.id, rule.name) for rule in rules if rule.id.startswith(incomplete)]
 
 
 def complete_sinks(incomplete: str) -> list[str]:
     """Shell completion of sink names."""
-    sinks = _quietly(lambda: read_config(None).sinks)
+    sinks = _quietly(lambda: read_config(None, quiet=True).sinks)
     return [sink.name for sink in sinks if sink.name.startswith(incomplete)]
 
 

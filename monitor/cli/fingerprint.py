@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 from collections.abc import Iterator
 
 import typer
 
-from monitor.cli.common import ConfigOption, Format, FormatOption, command_app, emit, read_config
+from monitor.cli.common import ConfigOption, Format, FormatOption, command_app, emit, private, read_config
 
 app = command_app()
 
@@ -21,14 +22,28 @@ app = command_app()
 )
 def fingerprint(form: FormatOption = Format.text, config: ConfigOption = None) -> None:
     from detectors.fingerprint import fingerprint as digest
-    from monitor.config import key
+    from monitor.config import find, key
+    from monitor.process import harden
 
-    secret_key = key(read_config(config))
-    if sys.stdin.isatty():
-        typer.echo("Reading secrets from the terminal, one a line; they will be visible. End with Ctrl-D.", err=True)
+    harden()
+    settings = read_config(config, rules_only=True)
+    if settings.path is None:
+        find(here=False)  # says what was looked for: a key made now would match nothing
+    secret_key = key(settings)
+    asked = sys.stdin.isatty()
+    if asked:
+        typer.echo("Secrets, one a line; they are not shown. End with Ctrl-D or an empty line.", err=True)
+
+    def lines() -> Iterator[bytes]:
+        if not asked:
+            yield from sys.stdin.buffer
+            return
+        with contextlib.suppress(EOFError):
+            while line := private("secret"):
+                yield line.encode("utf-8", "surrogateescape")
 
     def rows() -> Iterator[dict[str, str | None]]:
-        for raw in sys.stdin.buffer:
+        for raw in lines():
             line = raw.rstrip(b"\r\n")
             yield {"fingerprint": digest(secret_key, line) if line.strip() else None}
 

@@ -23,6 +23,7 @@ from monitor.cli.common import (
     fail,
     paint,
     printable,
+    private,
     read_config,
     severity_colour,
     table,
@@ -99,12 +100,19 @@ def list_incidents(
         str | None, typer.Option(metavar="DURATION", help="Only seen so recently, such as 24h.", show_default=False)
     ] = None,
     search: Annotated[
-        str | None, typer.Option(help="In name, rule, path or masked preview.", show_default=False)
+        str | None,
+        typer.Option(
+            help="In name, rule, path or masked preview. `-` reads it from standard input: others on this host see "
+            "arguments.",
+            show_default=False,
+        ),
     ] = None,
     limit: Annotated[int, typer.Option(min=1, max=10_000, help="At most so many.")] = 100,
     form: FormatOption = Format.text,
     config: ConfigOption = None,
 ) -> None:
+    if search == "-":
+        search = private("search for")
     states: dict[StateFilter, list[State]] = {
         StateFilter.all: [],
         StateFilter.unresolved: ["open", "acknowledged"],

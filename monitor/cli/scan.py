@@ -374,9 +374,8 @@ def _print_text(hit: Hit) -> None:
     facts += [f"inside {' in '.join(reversed(hit.decode))}"] if hit.decode else []
     facts += [f"{key}={value}" for key, value in hit.labels.items()]
     tail = paint(f" ({printable(', '.join(facts))})", dim=True) if facts else ""
-    sys.stdout.write(
-        f"{where}: {paint(hit.severity, colour, bold=True)}: {hit.rule.name} [{hit.rule.id}] {masked}{tail}\n"
-    )
+    what = f"{printable(hit.rule.name)} [{hit.rule.id}]"
+    sys.stdout.write(f"{where}: {paint(hit.severity, colour, bold=True)}: {what} {masked}{tail}\n")
     if hit.context is not None:
         before, preview, after = (printable(part) for part in hit.context)
         shown = masked if hit.revealed is not None else preview

@@ -95,7 +95,12 @@ def try_pattern(
             show_default=False,
         ),
     ] = None,
-    text: Annotated[str | None, typer.Option(help="The sample itself.", show_default=False)] = None,
+    text: Annotated[
+        str | None,
+        typer.Option(
+            help="The sample itself; others on this host see arguments, so pipe in what is real.", show_default=False
+        ),
+    ] = None,
     entropy: Annotated[
         float | None, typer.Option(help="Override: least entropy, bits a character.", show_default=False)
     ] = None,

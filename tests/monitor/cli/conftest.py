@@ -16,7 +16,10 @@ Command = Callable[..., Answer]
 
 @pytest.fixture
 def monitor(tmp_path: Path) -> Command:
-    """Runs the real command in `tmp_path`: `monitor("rules", "list", stdin=…, env={…})`."""
+    """Runs the real command in `tmp_path`: `monitor("rules", "list", stdin=…, env={…})`.
+
+    Its `config.toml` is named in $MONITOR_CONFIG when there is one: not all commands take it by themselves.
+    """
 
     def run(*arguments: str, stdin: str = "", env: dict[str, str] | None = None) -> Answer:
         return subprocess.run(
@@ -33,6 +36,7 @@ def monitor(tmp_path: Path) -> Command:
                 "PYTHONPATH": str(ROOT),
                 "PYTHONWARNINGS": "error",
                 "COLUMNS": "100",
+                "MONITOR_CONFIG": "config.toml" if (tmp_path / "config.toml").exists() else "",
                 **(env or {}),
             },
         )

@@ -88,7 +88,7 @@ def test_a_configuration_of_another_program_is_taken_for_one(tmp_path: Path, mon
     monkeypatch.chdir(tmp_path)
     (tmp_path / "config.toml").write_text("title = 'a site'\n[params]\n")
     with pytest.raises(ConfigError, match="--config /dev/null"):
-        read_config(None, rules_only=True)
+        read_config(None)
     with pytest.raises(ConfigError, match="unknown table") as caught:
         read_config(tmp_path / "config.toml", rules_only=True)
     assert "another program" not in str(caught.value)
@@ -130,3 +130,49 @@ def test_json_shows_no_control_or_direction_characters() -> None:
     assert shown.replace("\n", "").isprintable()
     assert "é漢" in shown
     assert "\\udb40\\udc41" in shown
+
+
+def test_what_lies_in_the_scanned_folder_configures_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("MONITOR_CONFIG", raising=False)
+    monkeypatch.setattr("monitor.config.SYSTEM_PATH", tmp_path / "none.toml")
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "config.toml").write_text("[rules]\npacks = []\n[monitor]\nstate_dir = 'elsewhere'\n")
+    settings = read_config(None, rules_only=True)
+    assert settings.path is None
+    assert settings.rules.packs == ("default",)
+    assert read_config(Path("config.toml"), rules_only=True).rules.packs == ()
+
+
+def test_a_configuration_found_here_is_named_and_must_be_ones_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.delenv("MONITOR_CONFIG", raising=False)
+    folder = tmp_path / "here"
+    folder.mkdir(mode=0o755)
+    monkeypatch.chdir(folder)
+    path = folder / "config.toml"
+    path.write_text("[monitor]\n")
+    path.chmod(0o644)
+    assert read_config(None).path == path
+    assert capsys.readouterr().err == f"configuration: {path}\n"
+    for place, mode in ((path, 0o646), (folder, 0o757)):
+        before = place.stat().st_mode
+        place.chmod(mode)
+        with pytest.raises(ConfigError, match="others can write"):
+            read_config(None)
+        assert read_config(path).path == path  # named: it is meant
+        place.chmod(before)
+    monkeypatch.setattr(os, "geteuid", lambda: 12345)
+    if path.stat().st_uid != 0:
+        with pytest.raises(ConfigError, match="another user"):
+            read_config(None)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a file away")
+def test_a_configuration_of_another_user_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("MONITOR_CONFIG", raising=False)
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "config.toml").write_text("[monitor]\n")
+    os.chown(tmp_path / "config.toml", 12345, 12345)
+    with pytest.raises(ConfigError, match="another user"):
+        read_config(None)

@@ -1,12 +1,18 @@
 from __future__ import annotations
 
 import json
+import os
+import re
 import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import pexpect
+
 from detectors.fingerprint import fingerprint
 
+ROOT = Path(__file__).parents[3]
 Command = Callable[..., subprocess.CompletedProcess[str]]
 
 
@@ -48,3 +54,22 @@ def test_a_missing_key_is_named_and_not_replaced(monitor: Command, tmp_path: Pat
     assert answer.returncode == 78
     assert "monitor.fingerprint_key" in answer.stderr
     assert not (tmp_path / "absent").exists()
+
+
+def test_what_is_typed_is_not_shown_and_no_core_is_left(tmp_path: Path, config: Path) -> None:
+    env = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), "HOME": str(tmp_path), "MONITOR_CONFIG": str(config)}
+    arguments = ["-m", "monitor", "fingerprint"]
+    child = pexpect.spawn(sys.executable, arguments, env=env, encoding="utf-8", timeout=60)  # type: ignore[arg-type]
+    child.expect("secret: ")
+    limits = Path(f"/proc/{child.pid}/limits").read_text(encoding="ascii")
+    assert re.search(r"Max core file size\s+0\s+0", limits)
+    child.sendline("swordfish-of-mine")
+    child.expect("[0-9a-f]{64}")
+    shown = child.before + child.after
+    child.sendeof()
+    child.expect(pexpect.EOF)
+    child.close()
+    assert child.exitstatus == 0
+    assert "swordfish" not in shown
+    key = (config.parent / "state" / "fingerprint.key").read_bytes().strip()
+    assert fingerprint(key, b"swordfish-of-mine") in shown

@@ -95,7 +95,7 @@ def test_standard_input(monitor: Command) -> None:
 
 def test_a_live_pipe_is_answered_line_by_line(tmp_path: Path) -> None:
     """Each answer is waited for before the next line is written."""
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "HOME": str(tmp_path)}
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "HOME": str(tmp_path), "MONITOR_CONFIG": "config.toml"}
     with subprocess.Popen(
         [sys.executable, "-m", "monitor", "scan", "--format", "jsonl", "-"],
         stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=tmp_path, env=environment, text=True,
@@ -230,7 +230,8 @@ def test_the_compiled_rules_are_kept_for_the_next_start(monitor: Command, tmp_pa
 def test_reveal_and_colour_on_a_terminal_only(tmp_path: Path) -> None:
     (tmp_path / "a").write_text(f"key {token(1)} end\n")
     environment = {
-        "PATH": os.environ["PATH"], "HOME": str(tmp_path), "PYTHONPATH": str(ROOT), "TERM": "xterm", "COLUMNS": "200",
+        "PATH": os.environ["PATH"], "HOME": str(tmp_path), "MONITOR_CONFIG": "config.toml",
+        "PYTHONPATH": str(ROOT), "TERM": "xterm", "COLUMNS": "200",
     }  # fmt: skip
     for option, shown in ((["--reveal"], True), ([], False)):
         child = pexpect.spawn(
@@ -248,7 +249,12 @@ def test_ctrl_c_ends_at_once_what_waits_for_a_pipe(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     (tmp_path / "a").write_text(token(1))
     command = [sys.executable, "-m", "monitor", "scan", "-f", "jsonl", "--threads", "1", *["a"] * 64 * 5, "pipe"]
-    environment = {"PATH": os.environ["PATH"], "HOME": str(tmp_path), "PYTHONPATH": str(ROOT)}
+    environment = {
+        "PATH": os.environ["PATH"],
+        "HOME": str(tmp_path),
+        "MONITOR_CONFIG": "config.toml",
+        "PYTHONPATH": str(ROOT),
+    }
     with subprocess.Popen(command, cwd=tmp_path, env=environment, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         assert '"path":"a"' in process.stdout.readline()  # the scan is on its way
@@ -282,3 +288,13 @@ def test_a_secret_in_a_name_is_masked_wherever_names_go(monitor: Command, tmp_pa
     assert "tree" in output
     assert not [n for n in range(1, 5) if token(n)[8:20] in output]
     assert "\x9b" not in output
+
+
+def test_a_rule_from_elsewhere_moves_no_cursor(monitor: Command, tmp_path: Path) -> None:
+    rule = '[[rule]]\nid = "x"\nname = "a\\u001b]0;b\\u0007"\nseverity = "high"\npattern = "abcd[0-9]{8}"\n'
+    (tmp_path / "r.toml").write_text(rule + 'examples = ["abcd12345678"]\n')
+    (tmp_path / "config.toml").write_text("[rules]\npaths = ['r.toml']\n")
+    answer = monitor("scan", "r.toml")
+    assert answer.returncode == 78
+    assert "name" in answer.stderr
+    assert "\x1b" not in answer.stdout + answer.stderr
