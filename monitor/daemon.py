@@ -49,6 +49,7 @@ log = structlog.get_logger(__name__)
 
 _DRAIN = 6.0  # seconds for notifications in flight at the end; systemd is promised an end within 10
 _STUCK = 60.0  # a scan of one block that takes so long will not end
+_SLOW, _HANGS = 3.0, 10.0  # seconds at one write: from then on not ready; not healthy
 _BEAT = 2.0  # seconds between looks at ourselves
 _COUNT = 10.0  # seconds between counts of what is stored, when only other processes can have changed it
 _RESTART_FIRST, _RESTART_LONGEST = 1.0, 60.0  # seconds
@@ -342,7 +343,7 @@ class Daemon:
                 due = max(due + interval, time.monotonic())
                 await asyncio.sleep(max(0.0, due - time.monotonic()))
                 self._lag = time.monotonic() - due
-                if all(problem is None for problem in self.live().values()):
+                if all(problem is None for problem in self._vital().values()):
                     notify("WATCHDOG=1")
                 written = self._store.transactions
                 news = written != counted[0] or due >= counted[1] + _COUNT
@@ -360,7 +361,18 @@ class Daemon:
             self.snapshot.store = await self._store.stats()
 
     def live(self) -> Mapping[str, str | None]:
-        """Parts without which only a restart helps."""
+        """What `/healthz` shows: the parts of `_vital`, and whether the writer makes progress."""
+        parts = dict(self._vital())
+        parts["store"] = parts["store"] or self._stalled(_HANGS)
+        return parts
+
+    def _stalled(self, limit: float) -> str | None:
+        """A disk that hangs gives no error: only that nothing comes back tells."""
+        seconds = self._store.stalled()
+        return f"a write has been under way for {seconds:.0f} s" if seconds > limit else None
+
+    def _vital(self) -> Mapping[str, str | None]:
+        """Parts without which only a restart helps: the watchdog is not fed for them. A disk that hangs is none."""
         stuck = self._scanner.longest()
         return {
             "event loop": f"late by {self._lag:.0f} s" if self._lag > _STUCK / 2 else None,
@@ -374,7 +386,7 @@ class Daemon:
         return {
             "started": None if self._ready else "starting or stopping",
             "sources": f"ended: {', '.join(down)}" if down else None,
-            "store": self._store.degraded,
+            "store": self._store.degraded or self._stalled(_SLOW),
             "sinks": self._delivery.trouble() if self._ready else None,
         }
 

@@ -121,6 +121,10 @@ class Store:
         """Whether the thread that writes is there; without it only a restart helps."""
         return self._writer.alive
 
+    def stalled(self) -> float:
+        """Seconds for which one write has given neither a result nor an error: the disk hangs."""
+        return self._writer.stalled()
+
     @property
     def name(self) -> str:
         """The path, or the URL without its password."""

@@ -86,6 +86,7 @@ class Writer:
         self._closing = False
         self._abandon = threading.Event()
         self._degraded: str | None = None
+        self._attempt_since: float | None = None
         # Daemonic: a disk that hangs must not keep the process from its second signal.
         self._thread = threading.Thread(target=self._loop, name="store-writer", daemon=True)
         self._thread.start()
@@ -93,6 +94,12 @@ class Writer:
     @property
     def alive(self) -> bool:
         return self._thread.is_alive()
+
+    def stalled(self) -> float:
+        """Seconds for which the writer has been at one attempt: a disk that hangs gives no error. Trouble that is
+        reported and waited out (`on_degraded`) does not count."""
+        since = self._attempt_since
+        return 0.0 if since is None else time.monotonic() - since
 
     def commit(self, commit: Commit) -> Future[int]:
         """Resolves once the findings are durable, at once when there are none: such positions are written later."""
@@ -194,6 +201,7 @@ class Writer:
         news = False
         while True:
             outcomes: list[tuple[_Job, Any, BaseException | None]] | None = None
+            self._attempt_since = time.monotonic()
             try:
                 if self._database.replaced():
                     self._on_recovery(self._database.reopen())
@@ -227,6 +235,8 @@ class Writer:
                 log.exception("a transaction failed for a reason that waiting does not mend")
                 self._fail(jobs, error)
                 return
+            finally:
+                self._attempt_since = None
             if trouble is not None:
                 failures += 1
                 self.stats.retries += 1

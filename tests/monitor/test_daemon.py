@@ -8,6 +8,7 @@ import socket
 import sqlite3
 import stat
 import sys
+import threading
 import time
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
@@ -422,6 +423,32 @@ async def test_a_source_that_fails_is_started_again_and_takes_no_other_down(
         assert daemon.snapshot.restarts["app"] == 5
         await told(hook, "Source app keeps failing")
     assert "s3cr3t" not in str(hook.payloads)
+
+
+async def test_a_disk_that_hangs_is_neither_ready_nor_healthy(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("monitor.daemon._SLOW", 0.1)
+    monkeypatch.setattr("monitor.daemon._HANGS", 0.3)
+    daemon, works = site.daemon(), threading.Event()
+    async with running(daemon), aiohttp.ClientSession() as session:
+
+        async def status(path: str) -> int:
+            async with session.get(f"{daemon.address}{path}") as answer:
+                return answer.status
+
+        async def becomes(path: str, wanted: int) -> None:
+            async with asyncio.timeout(20):
+                while await status(path) != wanted:
+                    await asyncio.sleep(0.02)
+
+        await becomes("/readyz", 200)
+        monkeypatch.setattr(daemon.store._database, "replaced", lambda: not works.wait(60))
+        site.plant(1)
+        await becomes("/readyz", 503)
+        await becomes("/healthz", 503)
+        assert set(daemon._vital().values()) == {None}, "a restart would not help"
+        works.set()
+        await becomes("/readyz", 200)
+        await becomes("/healthz", 200)
 
 
 async def test_a_database_that_cannot_be_written_stops_the_reading_and_is_told(site: Site, hook: FakeWebhook) -> None:
