@@ -327,10 +327,7 @@ class Daemon:
             self.alert("The state database cannot be written", text, "critical", "database")
 
     def _recovered(self, recovery: Recovery) -> None:
-        rows = ", ".join(f"{count} {table}" for table, count in recovery.salvaged.items()) or "nothing"
-        whole = "Every table could be read." if recovery.complete else "Some rows could not be read."
-        text = f"{recovery.reason}. The old file is kept at {recovery.path}. Carried over: {rows}. {whole}"
-        self.alert("The state database was damaged and has been replaced", text, "critical", "recovery")
+        self.alert(recovery.title, recovery.text, "critical", "recovery")
 
     async def _beat_forever(self) -> None:
         """Look at ourselves, and feed the watchdog while there is progress to vouch for."""

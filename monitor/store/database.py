@@ -6,23 +6,32 @@ import contextlib
 import os
 import sqlite3
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import structlog
 from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+from sqlalchemy.pool import NullPool
 
 from monitor.store.schema import VERSION, SchemaError, metadata, migrate
+from monitor.store.tally import Tally
 
 __all__ = ["Database", "Failure", "Recovery", "StoreError", "classify", "explain"]
 
 log = structlog.get_logger(__name__)
 
+# For tests: called after each transaction, to end the process between any two of them.
+after_commit: Callable[[], None] | None = None
+
+_COUNT = (
+    "INSERT INTO meta VALUES ('commits', '1') "
+    "ON CONFLICT (key) DO UPDATE SET value = CAST(value AS INTEGER) + 1 RETURNING value"
+)
 _BUSY_TIMEOUT = 1.0  # seconds inside SQLite; the writer waits on beyond that, and says so
 _LOCK = 0x6D6F6E69746F72  # advisory lock that makes PostgreSQL's writers take turns, as SQLite's do
 
@@ -41,12 +50,40 @@ class Failure(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Recovery:
-    """A damaged database was moved to `path`; `salvaged` rows of each table could be carried over."""
+    """Something was wrong with the database file, and what was done about it."""
 
-    path: Path
+    kind: Literal["damaged", "removed", "replaced", "shortened"]
+    path: Path  # damaged: where the old file is kept; otherwise the database
     reason: str
-    salvaged: dict[str, int] = field(default_factory=dict)
-    complete: bool = False  # every table could be read to its end
+    salvaged: dict[str, int] = field(default_factory=dict)  # damaged: rows carried over from each table
+    complete: bool = False  # nothing is missing
+    lost: int = 0  # shortened: transactions that are gone
+
+    @property
+    def title(self) -> str:
+        return {
+            "damaged": "The state database was damaged and has been replaced",
+            "removed": "The state database was removed while it was open and has been written anew",
+            "replaced": "The state database was exchanged for another file while it was open",
+            "shortened": "The state database has lost its last transactions",
+        }[self.kind]
+
+    @property
+    def text(self) -> str:
+        """What is true of it, for people."""
+        if self.kind == "damaged":
+            rows = ", ".join(f"{count} {table}" for table, count in self.salvaged.items()) or "nothing"
+            whole = "Every table could be read." if self.complete else "Some rows could not be read."
+            return f"{self.reason}. The old file is kept at {self.path}. Carried over: {rows}. {whole}"
+        if self.kind == "removed" and self.complete:
+            return f"{self.reason}. The monitor still had it open and wrote all of it to {self.path} again."
+        if self.kind == "shortened":
+            return (
+                f"{self.reason}: {self.lost} transactions are gone. Sources are read again from the last positions it "
+                "knows, so that what was found since is found again; acknowledgements and resolutions made since are "
+                "lost, and alerts may come twice."
+            )
+        return f"{self.reason}. The monitor goes on with the file at {self.path}; what only the old one held is gone."
 
 
 _SQLITE_RETRY = {
@@ -108,7 +145,10 @@ class Database:
         self.postgres = self.url.get_backend_name() == "postgresql"
         self.path = None if self.postgres else Path(self.url.database or "")
         self.writer, self.reader = self._engines()
-        self._identity = (0, 0)
+        self._identity = (0, 0, 0)  # device, inode, inode of its log
+        self._keeper: sqlite3.Connection | None = None  # holds the file, so that it can be written anew if removed
+        self._tally: Tally | None = None
+        self._behind = 0  # transactions that the tally knows and the file does not
         self.generation = 0  # how often the file was replaced by another
         self.exchanging = False  # that happens now: a reader may meet neither the old file nor the new one
 
@@ -133,6 +173,12 @@ class Database:
                 f"{self.name}: {error.strerror or type(error).__name__}; "
                 "the folder must exist and be writable for this user (monitor.state_dir)"
             ) from None
+        if self.repairs and self._tally is not None and self._behind:
+            self._tally.set(self._count())
+            if recovery is None:
+                reason = "its log was damaged or removed, or an older copy was put in its place"
+                log.error("the state database has lost transactions", database=self.name, lost=self._behind)
+                recovery = Recovery("shortened", self._place, reason, lost=self._behind)
         return recovery
 
     def replaced(self) -> bool:
@@ -140,23 +186,24 @@ class Database:
         if self.path is None:
             return False
         try:
-            status = self.path.stat()
+            return self._look() != self._identity
         except FileNotFoundError:
             return True
         except OSError:
             return False  # the next transaction tells
-        return (status.st_dev, status.st_ino) != self._identity
 
     def reopen(self) -> Recovery:
-        """Go on with the file that lies at the path now, or with a new one."""
-        assert self.path is not None
+        """Write what was removed anew; go on with the file that lies at the path, if somebody put one there."""
         reason = "the file was removed or replaced while it was open"
         log.error("the state database was removed or replaced while it was open", database=self.name)
         with self._exchange():
+            rescued = self._is_void() and self._rescue()
             self.dispose()
-            # The log belonged to the file that is gone, unless its successor brought one: SQLite tells by the salt.
             self.writer, self.reader = self._engines()
-            return self.prepare() or Recovery(self.path, reason)
+            found = self.prepare()
+            if rescued:
+                return Recovery("removed", self._place, "the file was removed while it was open", complete=True)
+            return found or Recovery("replaced", self._place, reason)
 
     def recover(self, reason: str) -> Recovery:
         """Move a damaged SQLite file aside, start a new one, carry over what can still be read."""
@@ -188,7 +235,7 @@ class Database:
             salvaged=salvaged,
             complete=complete,
         )
-        return Recovery(aside, reason, salvaged, complete)
+        return Recovery("damaged", aside, reason, salvaged, complete)
 
     @contextlib.contextmanager
     def transaction(self, *, durable: bool) -> Iterator[Connection]:
@@ -204,6 +251,11 @@ class Database:
                         connection.exec_driver_sql("SET LOCAL synchronous_commit = off")
                     connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_LOCK})")
                 yield connection
+                number = None if self._tally is None else connection.exec_driver_sql(_COUNT).scalar()
+        if number is not None and durable and self._tally is not None:
+            self._tally.raise_to(int(number))
+        if after_commit is not None:
+            after_commit()
 
     def size(self) -> int:
         """Bytes of an SQLite database with its log; 0 for PostgreSQL."""
@@ -213,9 +265,77 @@ class Database:
                 total += os.stat(f"{self.path}{suffix}").st_size
         return total
 
+    def checkpoint(self) -> None:
+        """Move the log into the file: what a damaged log can take along is only what came since."""
+        if self.path is not None:
+            with self.writer.connect() as connection:
+                driver = connection.connection.driver_connection
+                assert driver is not None
+                driver.execute("PRAGMA wal_checkpoint(PASSIVE)")
+
     def dispose(self) -> None:
         self.writer.dispose()
         self.reader.dispose()
+        if self._keeper is not None:
+            self._keeper.close()
+            self._keeper = None
+        if self._tally is not None:
+            self._tally.close()
+            self._tally = None
+
+    @property
+    def _place(self) -> Path:
+        assert self.path is not None
+        return self.path
+
+    def _look(self) -> tuple[int, int, int]:
+        status = self._place.stat()
+        return status.st_dev, status.st_ino, os.stat(f"{self.path}-wal").st_ino
+
+    def _count(self) -> int:
+        with self.reader.connect() as connection:
+            return int(connection.exec_driver_sql("SELECT value FROM meta WHERE key = 'commits'").scalar() or 0)
+
+    def _is_void(self) -> bool:
+        """Whether there is nothing at the path that somebody could have meant to put there."""
+        if not self._place.exists() or self._look_at_file() == self._identity[:2]:
+            return True
+        with contextlib.suppress(FileNotFoundError):
+            if os.stat(f"{self.path}-wal").st_ino == self._identity[2]:
+                # The log of the old file: SQLite would play it over the new one.
+                for suffix in ("-wal", "-shm"):
+                    os.unlink(f"{self.path}{suffix}")
+        try:
+            with contextlib.closing(sqlite3.connect(f"{self._place.as_uri()}?mode=ro", uri=True, timeout=1)) as there:
+                rows = "SELECT EXISTS (SELECT 1 FROM incidents) + EXISTS (SELECT 1 FROM positions)"
+                return not there.execute(rows).fetchone()[0]
+        except sqlite3.Error:
+            return self._place.stat().st_size == 0
+
+    def _look_at_file(self) -> tuple[int, int]:
+        status = self._place.stat()
+        return status.st_dev, status.st_ino
+
+    def _rescue(self) -> bool:
+        """Write the file that we still have open to its path again. False: we have none. Raises StoreError."""
+        if self._keeper is None:
+            return False
+        anew = self._place.with_name(f"{self._place.name}.anew")
+        try:
+            anew.unlink(missing_ok=True)
+            os.close(os.open(anew, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_EXCL, 0o600))
+            with contextlib.closing(sqlite3.connect(anew)) as copy:
+                self._keeper.backup(copy)
+            for suffix in ("-wal", "-shm"):  # of what is gone, and would be taken for that of the new file
+                Path(f"{self.path}{suffix}").unlink(missing_ok=True)
+            os.replace(anew, self._place)
+        except (OSError, sqlite3.Error) as error:
+            why = error.strerror if isinstance(error, OSError) else explain(error)
+            raise StoreError(
+                f"{self.name}: removed while it was open, and it cannot be written anew ({why}); "
+                "the folder must exist and be writable for this user (monitor.state_dir)"
+            ) from None
+        return True
 
     def forget_connections(self) -> None:
         """After a failure: the next transaction opens a fresh connection."""
@@ -240,17 +360,21 @@ class Database:
             )
             return writer, reader
         settings: dict[str, Any] = {"timeout": _BUSY_TIMEOUT, "check_same_thread": False, "isolation_level": None}
-        writer = create_engine(self.url, hide_parameters=True, pool_size=1, max_overflow=1, connect_args=settings)
+        # Neither creates the file: an empty one in place of one that was removed would look like a lost store.
+        place = f"{self._place.as_uri()}?mode=rw"
+        writer = create_engine(
+            self.url,
+            hide_parameters=True,
+            pool_size=1,
+            max_overflow=1,
+            creator=lambda: sqlite3.connect(place, uri=True, **settings),
+        )
         event.listen(writer, "connect", _configure_sqlite)
         event.listen(writer, "begin", _begin_sqlite)
-        assert self.path is not None
-        # A reader never creates the file: where the writer is about to, an empty one would look like a lost store.
-        place = f"{self.path.as_uri()}?mode=rw"
         reader = create_engine(
             self.url,
             hide_parameters=True,
-            pool_size=2,
-            max_overflow=4,
+            poolclass=NullPool,  # opening takes a fifth of a millisecond, and none is left behind open
             creator=lambda: sqlite3.connect(place, uri=True, **settings),
         )
         event.listen(reader, "connect", _configure_sqlite_reader)
@@ -280,10 +404,22 @@ class Database:
                     raise
                 time.sleep(0.05)
         if self.path is not None:
-            status = self.path.stat()
-            self._identity = (status.st_dev, status.st_ino)
+            self._hold()
         if found is not None and found != now:
             log.info("the state database was upgraded", database=self.name, was=found, now=now)
+
+    def _hold(self) -> None:
+        tally = Tally(self._place.with_name(f"{self._place.name}-mark"), create=self.repairs)
+        self._behind = max(0, tally.read() - self._count())
+        if self._behind and not self.repairs:
+            tally.close()  # who only looks leaves the difference for `monitor run` to see
+        else:
+            self._tally = tally
+        # A connection that does nothing keeps the file and its log open, whatever becomes of their names.
+        place = f"{self._place.as_uri()}?mode=rw"
+        self._keeper = sqlite3.connect(place, uri=True, check_same_thread=False, isolation_level=None)
+        self._keeper.execute("SELECT count(*) FROM meta").fetchone()
+        self._identity = self._look()
 
     def _check(self) -> None:
         assert self.path is not None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 import threading
 import time
 import uuid
@@ -28,6 +29,8 @@ __all__ = ["Ingest", "Writer", "WriterStats"]
 log = structlog.get_logger(__name__)
 _T = TypeVar("_T")
 
+_LOOK = 1.0  # seconds between looks at whether the file is still there
+_CHECKPOINT = 30.0  # seconds
 _FLUSH_AFTER = 1.0  # seconds a lone position may wait; losing it only means reading again
 _RETRY_FIRST, _RETRY_LONGEST = 0.05, 5.0  # seconds
 
@@ -87,6 +90,7 @@ class Writer:
         self._abandon = threading.Event()
         self._degraded: str | None = None
         self._attempt_since: float | None = None
+        self._checkpointed, self._checkpoint_after = time.monotonic(), 0.25
         # Daemonic: a disk that hangs must not keep the process from its second signal.
         self._thread = threading.Thread(target=self._loop, name="store-writer", daemon=True)
         self._thread.start()
@@ -164,10 +168,11 @@ class Writer:
             if taken is None:
                 break
             jobs, positions = taken
-            if not jobs and not positions:
+            if not jobs and not positions and not self._database.replaced():
                 continue
             started = time.perf_counter()
             self._write(jobs, positions)
+            self._checkpoint()
             self.stats.seconds += time.perf_counter() - started
         if self._database.postgres and not self._abandon.is_set():
             try:
@@ -187,7 +192,8 @@ class Writer:
                         break
                 elif self._closing:
                     return None
-                self._condition.wait(wait)
+                if not self._condition.wait(min(wait or _LOOK, _LOOK)) and self._database.path is not None:
+                    break  # a file that was removed is written anew at once, not with the next finding
             jobs, self._jobs = self._jobs, []
             positions, self._positions = list(self._positions.values()), {}
             self._positions_since = None
@@ -326,6 +332,16 @@ class Writer:
         except (StoreError, SQLAlchemyError, OSError) as error:
             return explain(error) if isinstance(error, SQLAlchemyError) else str(error)
         return None
+
+    def _checkpoint(self) -> None:
+        """Soon after the start, for the first positions, and then every half minute."""
+        now = time.monotonic()
+        if self._degraded is None and now - self._checkpointed >= self._checkpoint_after:
+            self._checkpointed, self._checkpoint_after = now, min(self._checkpoint_after * 4, _CHECKPOINT)
+            try:
+                self._database.checkpoint()
+            except (SQLAlchemyError, sqlite3.Error) as error:
+                log.debug("the log could not be moved into the database", reason=explain(error))
 
     def _set_degraded(self, message: str | None) -> None:
         if message == self._degraded:

@@ -4,6 +4,8 @@ import asyncio
 import os
 import sqlite3
 import stat
+import subprocess
+import sys
 import threading
 from pathlib import Path
 
@@ -92,10 +94,92 @@ async def test_a_file_that_is_removed_while_open_is_noticed(tmp_path: Path) -> N
             Path(f"{path}{suffix}").unlink()
         assert await store.commit([finding("b", 1)]) == 1
         await asyncio.sleep(0.05)
-        assert [recovery.reason for recovery in seen] == ["the file was removed or replaced while it was open"]
+        assert [(recovery.kind, recovery.complete) for recovery in seen] == [("removed", True)]
+        assert "kept" not in seen[0].text
         assert stat.S_IMODE(path.stat().st_mode) == 0o600
     async with await Store.open(path) as store:
-        assert [one.fingerprint for one in await store.incidents.find()] == [fingerprint("b")]
+        assert store.recovery is None
+        assert {one.fingerprint for one in await store.incidents.find()} == {fingerprint("a"), fingerprint("b")}
+
+
+@pytest.mark.parametrize("gone", ["", "-wal"])
+async def test_an_idle_store_writes_a_removed_file_anew_by_itself(tmp_path: Path, gone: str) -> None:
+    path = tmp_path / "state.db"
+    async with await Store.open(path, Policy(sinks=("chat",))) as store:
+        seen: list[Recovery] = []
+        store.on_recovery(seen.append)
+        await store.commit([finding("a")], [Position("s", "k", {"offset": 7})])
+        Path(f"{path}{gone}").unlink()
+        async with asyncio.timeout(20):
+            while not seen:
+                await asyncio.sleep(0.02)
+        other = sqlite3.connect(path)
+        assert other.execute("SELECT count(*) FROM outbox").fetchone() == (1,)
+        other.close()
+        assert await store.positions.of("s") == {"k": {"offset": 7}}
+        assert [one.kind for one in seen] == ["removed"]
+
+
+async def test_another_database_in_its_place_is_taken(tmp_path: Path) -> None:
+    path = tmp_path / "state.db"
+    async with await Store.open(tmp_path / "copy.db", Policy(sinks=("chat",))) as store:
+        await store.commit([finding("copy")])
+    async with await Store.open(path, Policy(sinks=("chat",))) as store:
+        seen: list[Recovery] = []
+        store.on_recovery(seen.append)
+        await store.commit([finding("a")])
+        (tmp_path / "copy.db").rename(path)
+        async with asyncio.timeout(20):
+            while not seen:
+                await asyncio.sleep(0.02)
+        assert [one.fingerprint for one in await store.incidents.find()] == [fingerprint("copy")]
+        assert seen[0].kind in ("replaced", "shortened")
+        assert "gone" in seen[0].text
+
+
+_KILLED = """
+import asyncio, os, sys
+sys.path.insert(0, sys.argv[2])
+from monitor.model import Position
+from monitor.routing import Policy
+from monitor.store import Store
+from tests.monitor.store.helpers import finding
+
+async def main():
+    store = await Store.open(sys.argv[1], Policy(sinks=("chat",)))
+    await store.commit([], [Position("s", "k", {"offset": 1})])
+    await store.flush()
+    await asyncio.sleep(0.3)
+    await store.flush()
+    for n in range(30):
+        await store.commit([finding(n, n)], [Position("s", "k", {"offset": 2 + n})])
+    os.kill(os.getpid(), 9)
+
+asyncio.run(main())
+"""
+
+
+@pytest.mark.parametrize("damage", ["middle", "removed"])
+async def test_a_log_that_lost_its_end_is_noticed_once(tmp_path: Path, damage: str) -> None:
+    path, log = tmp_path / "state.db", tmp_path / "state.db-wal"
+    root = str(Path(__file__).parents[3])
+    assert subprocess.run([sys.executable, "-c", _KILLED, str(path), root], check=False).returncode == -9
+    if damage == "removed":
+        log.unlink()
+    else:
+        with log.open("r+b") as file:
+            file.seek(60)
+            file.write(b"\xff" * 64)
+    async with await Store.open(path, repairs=False) as store:
+        left = await store.incidents.count()  # who only looks leaves it for the monitor to see
+        assert left < 30
+    async with await Store.open(path, Policy(sinks=("chat",))) as store:
+        assert store.recovery is not None
+        assert store.recovery.kind == "shortened"
+        assert store.recovery.lost >= 30 - left
+        assert await store.positions.of("s") == {"k": {"offset": 1 + left}}  # from here it is read again
+    async with await Store.open(path) as store:
+        assert store.recovery is None
 
 
 async def test_a_folder_that_is_away_is_waited_for(tmp_path: Path) -> None:
@@ -173,6 +257,7 @@ async def test_readers_wait_while_the_file_is_exchanged(tmp_path: Path, monkeypa
             prepare(self)
 
         monkeypatch.setattr(Database, "_prepare", slowly)
+        monkeypatch.setattr(Database, "_rescue", lambda self: False)  # as when it cannot be written anew
         for suffix in ("", "-wal", "-shm"):
             Path(f"{path}{suffix}").unlink()
         writing = asyncio.ensure_future(store.commit([finding("b", 1)]))

@@ -10,8 +10,15 @@ from monitor.store.database import Database
 from monitor.store.schema import VERSION, SchemaError, metadata, migrate
 
 
-def test_created_once(url: str) -> None:
+def empty(url: str) -> Database:
     database = Database(url)
+    if database.path is not None:
+        database.path.touch()
+    return database
+
+
+def test_created_once(url: str) -> None:
+    database = empty(url)
     with database.transaction(durable=True) as connection:
         assert migrate(connection) == (None, VERSION)
         assert migrate(connection) == (VERSION, VERSION)
@@ -20,7 +27,7 @@ def test_created_once(url: str) -> None:
 
 
 def test_the_indexes_of_what_waits_hold_nothing_else(url: str) -> None:
-    database = Database(url)
+    database = empty(url)
     with database.transaction(durable=True) as connection:
         migrate(connection)
         found = {str(index["name"]): index for index in inspect(connection).get_indexes("outbox")}
@@ -40,7 +47,7 @@ def test_upgraded_step_by_step_in_one_transaction(url: str) -> None:
             raise RuntimeError("power cut")
 
     steps = {VERSION + 1: second, VERSION + 2: third}
-    database = Database(url)
+    database = empty(url)
     with database.transaction(durable=True) as connection:
         migrate(connection)
         connection.execute(text("INSERT INTO positions VALUES ('s', 'k', '{}')"))

@@ -1,0 +1,29 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+from monitor.store.tally import Tally
+
+
+def test_it_only_grows_unless_it_is_set(tmp_path: Path) -> None:
+    path = tmp_path / "mark"
+    one, other = Tally(path, create=True), Tally(path, create=False)
+    one.raise_to(7)
+    other.raise_to(5)
+    assert one.read() == 7
+    one.set(2)
+    assert other.read() == 2
+    one.close()
+    other.close()
+    path.write_bytes(b"abc")
+    torn = Tally(path, create=False)
+    assert torn.read() == 0
+    torn.close()
+
+
+def test_without_a_file_nothing_is_counted(tmp_path: Path) -> None:
+    for tally in (Tally(tmp_path / "no" / "mark", create=True), Tally(tmp_path / "mark", create=False)):
+        tally.raise_to(3)
+        assert tally.read() == 0
+        tally.close()
+    assert not (tmp_path / "mark").exists()
