@@ -284,13 +284,23 @@ class Daemon:
                 return
             await asyncio.sleep(0.005)
 
+    async def _restored(self, config: SourceConfig) -> SourceConfig:
+        """The database lost what it knew of this source: it is no first start, and nothing may be skipped."""
+        if self._store.recovery is None or getattr(config, "start_at", None) != "end":
+            return config
+        if await self._store.positions.of(config.name):
+            return config
+        log.warning("positions are lost; reading from the beginning", source=config.name)
+        return config.model_copy(update={"start_at": "beginning"})
+
     async def _supervise(self, config: SourceConfig) -> None:
         """Run one source; start it again when it fails, ever later."""
         failures = 0  # in a row
         while True:
             began = time.monotonic()
             try:
-                source = load_source(config.type)(config, self._intake(config.name), self._key)
+                place = await self._restored(config)
+                source = load_source(config.type)(place, self._intake(config.name), self._key)
                 await source.run(self.once)
             except Exception as error:  # noqa: BLE001 - the supervision boundary
                 log.error("source failed", source=config.name, error_type=type(error).__name__, exc_info=False)

@@ -90,7 +90,7 @@ class Writer:
         self._abandon = threading.Event()
         self._degraded: str | None = None
         self._attempt_since: float | None = None
-        self._checkpointed, self._checkpoint_after = time.monotonic(), 0.25
+        self._checkpointed, self._written = time.monotonic(), False
         # Daemonic: a disk that hangs must not keep the process from its second signal.
         self._thread = threading.Thread(target=self._loop, name="store-writer", daemon=True)
         self._thread.start()
@@ -169,10 +169,13 @@ class Writer:
                 break
             jobs, positions = taken
             if not jobs and not positions and not self._database.replaced():
+                self._checkpoint()
                 continue
             started = time.perf_counter()
             self._write(jobs, positions)
-            self._checkpoint()
+            self._written = True
+            if time.monotonic() - self._checkpointed > _CHECKPOINT:
+                self._checkpoint()
             self.stats.seconds += time.perf_counter() - started
         if self._database.postgres and not self._abandon.is_set():
             try:
@@ -334,10 +337,9 @@ class Writer:
         return None
 
     def _checkpoint(self) -> None:
-        """Soon after the start, for the first positions, and then every half minute."""
-        now = time.monotonic()
-        if self._degraded is None and now - self._checkpointed >= self._checkpoint_after:
-            self._checkpointed, self._checkpoint_after = now, min(self._checkpoint_after * 4, _CHECKPOINT)
+        """When idle, and every half minute: what a damaged log takes along is only what came since."""
+        if self._degraded is None and self._written:
+            self._checkpointed, self._written = time.monotonic(), False
             try:
                 self._database.checkpoint()
             except (SQLAlchemyError, sqlite3.Error) as error:

@@ -295,7 +295,7 @@ async def test_systemd_is_told_and_the_watchdog_fed_only_while_alive(
             daemon.reload()
             await until(lambda: heard.count("READY=1") == 2 or not listen())
             assert "RELOADING=1" in heard
-            monkeypatch.setattr(daemon, "live", lambda: {"scanner": "stuck"})
+            monkeypatch.setattr(daemon, "_vital", lambda: {"scanner": "stuck"})
             await asyncio.sleep(0.15)
             listen()
             heard.clear()
@@ -425,6 +425,25 @@ async def test_a_source_that_fails_is_started_again_and_takes_no_other_down(
     assert "s3cr3t" not in str(hook.payloads)
 
 
+async def test_a_database_lost_while_down_is_told_and_nothing_is_skipped(site: Site, hook: FakeWebhook) -> None:
+    site.config.write_text(site.config.read_text().replace('start_at = "beginning"', 'start_at = "end"'))
+    site.log.touch()
+    daemon = site.daemon()
+    async with running(daemon):
+        async with asyncio.timeout(20):
+            while not await daemon.store.positions.of("app"):
+                await asyncio.sleep(0.02)
+        site.plant(1)
+        await until(lambda: len(incidents(hook)) == 1)
+    for path in (site.root / "state").glob("state.db*"):
+        if not path.name.endswith("-mark"):
+            path.unlink()
+    site.plant(2)
+    async with running(site.daemon()):
+        await until(lambda: len({one["fingerprint"] for one in incidents(hook)}) == 2)
+        await told(hook, "The state database has lost its last transactions")
+
+
 async def test_a_disk_that_hangs_is_neither_ready_nor_healthy(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("monitor.daemon._SLOW", 0.1)
     monkeypatch.setattr("monitor.daemon._HANGS", 0.3)
@@ -503,7 +522,7 @@ async def test_the_intake_keeps_positions(site: Site) -> None:
 async def test_a_recovery_is_told_with_what_was_kept(site: Site, hook: FakeWebhook) -> None:
     daemon = site.daemon()
     async with running(daemon):
-        daemon._recovered(Recovery(Path("/s/state.db.corrupt-x"), "malformed", {"incidents": 3}, complete=False))
+        daemon._recovered(Recovery("damaged", Path("/s/state.db.corrupt-x"), "malformed", {"incidents": 3}))
         await told(hook, "kept at /s/state.db.corrupt-x. Carried over: 3 incidents. Some rows could not be read.")
 
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import sqlite3
 import stat
@@ -149,14 +150,27 @@ async def main():
     store = await Store.open(sys.argv[1], Policy(sinks=("chat",)))
     await store.commit([], [Position("s", "k", {"offset": 1})])
     await store.flush()
-    await asyncio.sleep(0.3)
-    await store.flush()
+    store._database.checkpoint()
+    store._writer._checkpoint = lambda: None  # none falls behind the last of these
     for n in range(30):
         await store.commit([finding(n, n)], [Position("s", "k", {"offset": 2 + n})])
     os.kill(os.getpid(), 9)
 
 asyncio.run(main())
 """
+
+
+async def test_an_idle_store_moves_its_log_into_the_file(tmp_path: Path) -> None:
+    path, copy = tmp_path / "state.db", tmp_path / "copy.db"
+    async with await Store.open(path, Policy(sinks=("chat",))) as store:
+        await store.commit([finding("a")], [Position("s", "k", {"offset": 7})])
+        rows = 0
+        async with asyncio.timeout(20):
+            while not rows:
+                await asyncio.sleep(0.1)
+                copy.write_bytes(path.read_bytes())  # without its log
+                with contextlib.closing(sqlite3.connect(copy)) as there, contextlib.suppress(sqlite3.Error):
+                    rows = there.execute("SELECT count(*) FROM positions").fetchone()[0]
 
 
 @pytest.mark.parametrize("damage", ["middle", "removed"])
