@@ -203,13 +203,15 @@ class Channel:
             return rest
         # After a failure one at a time, to see how it is.
         room = (1 if self.stats.failing else self._sink.limits.in_flight) - len(self._flying)
-        if room <= 0 or self._leasing is not None:
+        # A notice about the database waits neither for a lease nor for a receipt that it cannot take.
+        spare = 1 if self._direct and room <= 0 and self._store.degraded and len(self._flying) <= 1 else 0
+        if room + spare <= 0:
             return None
 
         if self._direct and not (self._stopping and self._direct[0].attempts):
             self._fly(self._tell, self._direct.popleft())
             return 0.0 if room > 1 else None
-        if self._due and not self._stopping:
+        if self._leasing is None and room > 0 and self._due and not self._stopping:
             self._due = False
             self._leasing = asyncio.create_task(self._lease(room))
             self._leasing.add_done_callback(lambda _: self._wake.set())
