@@ -323,15 +323,18 @@ class Daemon:
 
     # Trouble
 
-    def alert(self, title: str, text: str = "", severity: Severity = "high", key: str | None = None) -> None:
-        """Tell about the monitor itself, without the database."""
+    def alert(
+        self, title: str, text: str = "", severity: Severity = "high", key: str | None = None, *, every: float = 3600.0
+    ) -> None:
+        """Tell about the monitor itself, without the database; at most once `every` seconds for one `key`."""
         title, text = self._scanner.scrub(title), self._scanner.scrub(text)
         log.warning(title, detail=text)
-        self._delivery.operational(title, text, severity=severity, key=key)
+        self._delivery.operational(title, text, severity=severity, key=key, every=every)
 
     def _store_degraded(self, message: str | None) -> None:
         if message is None:
             log.info("the database can be written again")
+            self._delivery.over("database", "It can be written again; reading goes on.")
         else:
             text = f"{message}. Reading has stopped where it was; nothing is lost, and it goes on by itself."
             self.alert("The state database cannot be written", text, "critical", "database")
@@ -475,13 +478,16 @@ class Daemon:
             self.snapshot.reloads["refused"] += 1
             text = f"The old one stays in force. {error}"
             # Every refusal is news: the file has changed since the last one.
-            self.alert("A changed configuration was refused", text, key=f"reload:{hash(text)}")
+            self.alert("A changed configuration was refused", text, key="reload", every=0.0)
         except Exception as error:  # noqa: BLE001 - a failed reload must not end a working daemon
             self.snapshot.reloads["refused"] += 1
-            self.alert("A reload failed", f"The old configuration stays in force ({type(error).__name__}).")
+            self.alert(
+                "A reload failed", f"The old configuration stays in force ({type(error).__name__}).", key="reload"
+            )
         else:
             self.snapshot.reloads["ok"] += 1
             spare_memory()
+            self._delivery.over("reload", "The configuration is in force.")
             log.info("reloaded", rules=self.snapshot.rules, sources=len(self.config.sources))
         notify("READY=1")
 

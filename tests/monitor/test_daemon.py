@@ -354,6 +354,21 @@ async def test_a_bad_file_keeps_the_old_set_and_is_told(
         await until(lambda: incidents(hook))
 
 
+async def test_a_refused_configuration_that_is_mended_is_closed_where_it_was_told(
+    site: Site, hook: FakeWebhook
+) -> None:
+    async with running(site.daemon()):
+        good = site.config.read_text()
+        site.config.write_text("not toml")
+        os.kill(os.getpid(), signal.SIGHUP)
+        await told(hook, "A changed configuration was refused")
+        site.config.write_text(good)
+        os.kill(os.getpid(), signal.SIGHUP)
+        await until(lambda: any(payload["reason"] == "recovered" for payload in hook.payloads))
+    [over] = [payload for payload in hook.payloads if payload["reason"] == "recovered"]
+    assert over["title"] == "A changed configuration was refused"
+
+
 async def test_sources_and_sinks_come_and_go_with_the_configuration(
     site: Site, hook: FakeWebhook, tmp_path: Path
 ) -> None:
