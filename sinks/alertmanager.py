@@ -15,7 +15,7 @@ from monitor.common.credential import Credential
 from monitor.common.http import CLEAR, Http, in_the_clear
 from monitor.common.notification import Incident, Notification, Receipt
 from monitor.common.severity import SEVERITIES, Severity
-from monitor.common.text import clean
+from monitor.common.text import printable, prose
 from sinks.base import Limits, SinkConfig
 from sinks.text import decision, facts, headline, instant, link, place, seen
 
@@ -93,9 +93,9 @@ def alerts(notification: Notification, now: datetime, hold: timedelta) -> list[d
             "severity": notification.severity,
             # Labels identify it: the end of trouble carries those of its beginning.
             "reason": "operational" if notification.reason == "recovered" else notification.reason,
-            "title": clean(headline(replace(notification, reason="operational"))),
+            "title": printable(headline(replace(notification, reason="operational"))),
         }
-        annotations = {"summary": clean(headline(notification)), "description": clean(notification.text)}
+        annotations = {"summary": headline(notification), "description": "\n".join(prose(notification.text))}
         end = now if notification.reason == "recovered" else now + EVENT_HOLD
         return [_alert(labels, annotations, now, end, notification.url)]
     posted = []
@@ -113,19 +113,19 @@ def _of(incident: Incident, severity: Severity, notification: Notification, end:
     labels = {
         "alertname": "SecretExposed",
         "severity": severity,
-        "rule": clean(incident.rule),
-        "incident": clean(incident.id),
-        "fingerprint": clean(incident.fingerprint),
+        "rule": printable(incident.rule),
+        "incident": printable(incident.id),
+        "fingerprint": printable(incident.fingerprint),
     }
     annotations = {
-        "summary": clean(f"{incident.name} exposed ({incident.masked})"),
-        "where": "\n".join(f"{place(location)} ({clean(location.source)})" for location in incident.locations[:10]),
+        "summary": printable(f"{incident.name} exposed ({incident.masked})"),
+        "where": "\n".join(f"{place(location)} ({printable(location.source)})" for location in incident.locations[:10]),
         "seen": seen(incident),
         "state": incident.state,
         "decision": decision(incident),
-        "owner": clean(incident.owner or ""),
+        "owner": printable(incident.owner or ""),
         "facts": facts(incident),
-        "first_step": clean(incident.first_step),
+        "first_step": printable(incident.first_step),
         "runbook_url": link(incident.runbook or notification.runbook) or "",
     }
     return _alert(labels, annotations, incident.first_seen, end, incident.url or notification.url)

@@ -122,4 +122,4 @@ def _teams(notification: Notification) -> dict[str, Any]:
 
 
 FORMATS: dict[str, Callable[[Notification], dict[str, Any]]] = {"discord": _discord, "teams": _teams}
-QUERY = {"discord": "?wait=true"}  # Discord then answers after it has stored the message, with its errors
+QUERY = {"discord": {"wait": "true"}}  # Discord then answers after it has stored the message, with its errors

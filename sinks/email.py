@@ -8,6 +8,8 @@ import re
 import smtplib
 import socket
 import ssl
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.headerregistry import Address
 from email.message import EmailMessage
@@ -29,6 +31,8 @@ __all__ = ["Email", "EmailConfig", "compose"]
 
 TIMEOUT = 15.0  # seconds for each step of the conversation
 PORTS = {"starttls": 587, "tls": 465, "none": 25}
+SEVEN_BIT = SMTP.clone(cte_type="7bit")  # a server need not take 8-bit bodies (RFC 6152)
+REMEMBERED = 1000  # mails that some recipients are still to get
 PLACES = 10  # shown of one incident
 ROWS = 50  # incidents shown of a group
 
@@ -72,21 +76,52 @@ class Email:
 
     def __init__(self, config: EmailConfig, http: Http) -> None:
         self._config = config
+        self._partly: dict[str, _Partly] = {}  # by notification: who is still to get it. Lost with the process
 
     async def send(self, notification: Notification) -> Receipt | None:
         password = self._config.password.resolve("password") if self._config.password else None
         mail = compose(notification, self._config.sender, self._config.to, datetime.now(UTC))
-        failure = await asyncio.to_thread(_converse, self._config, password, mail)
-        if failure:
-            raise failure
+        partly = self._partly.pop(notification.id, _Partly(self._config.to))
+        outcome = await asyncio.to_thread(_converse, self._config, password, mail, partly.to)
+        if isinstance(outcome, RemoteError):
+            if partly.to != self._config.to and outcome.retry:
+                self._remember(notification.id, partly)
+            raise outcome
+
+        later = tuple(address for address, code in outcome.items() if code < 500)
+        never = {**partly.never, **{address: code for address, code in outcome.items() if code >= 500}}
+        if later:
+            self._remember(notification.id, _Partly(later, never))
+            codes = _codes(code for code in outcome.values() if code < 500)
+            raise RemoteError(f"{len(later)} of {len(self._config.to)} recipients were put off ({codes})", retry=True)
+        if never:  # the others have it: sending again would repeat it to them
+            whole = len(self._config.to)
+            many = "every recipient was" if len(never) == whole else f"{len(never)} of {whole} recipients were"
+            raise RemoteError(f"{many} refused ({_codes(never.values())}): check to", retry=False)
         return None
+
+    def _remember(self, identity: str, partly: _Partly) -> None:
+        while len(self._partly) >= REMEMBERED:
+            self._partly.pop(next(iter(self._partly)))
+        self._partly[identity] = partly
 
     async def close(self) -> None:
         return
 
 
-def _converse(config: EmailConfig, password: str | None, mail: EmailMessage) -> RemoteError | None:
-    """Hand the mail over. A failure is returned, so that the caller's traceback does not pass through the login."""
+@dataclass(frozen=True, slots=True)
+class _Partly:
+    """A mail on its way: who is still to get it, and who was refused for good."""
+
+    to: tuple[str, ...]
+    never: Mapping[str, int] = field(default_factory=dict)
+
+
+def _converse(
+    config: EmailConfig, password: str | None, mail: EmailMessage, to: tuple[str, ...]
+) -> RemoteError | dict[str, int]:
+    """Hand the mail over; returns whom the server does not take, with its codes. A failure of the whole is returned
+    too, so that the caller's traceback does not pass through the login."""
     port = config.port or PORTS[config.tls]
     try:
         context = ssl.create_default_context(cafile=config.ca_file)
@@ -101,14 +136,13 @@ def _converse(config: EmailConfig, password: str | None, mail: EmailMessage) -> 
                 server.starttls(context=context)
             if config.username is not None and password is not None:
                 server.login(config.username, password)
-            refused = server.send_message(mail, config.sender, list(config.to))
+            refused = server.send_message(mail, config.sender, list(to))
     except smtplib.SMTPAuthenticationError as error:
         return RemoteError(
             "the mail server refuses the login: check username and password", retry=error.smtp_code < 500
         )
     except smtplib.SMTPRecipientsRefused as error:
-        codes = [code for code, _ in error.recipients.values()]
-        return RemoteError(f"every recipient was refused ({_codes(codes)}): check to", retry=min(codes) < 500)
+        refused = error.recipients
     except smtplib.SMTPNotSupportedError:
         return RemoteError("the mail server offers no STARTTLS or no login: check host, port and tls", retry=False)
     except smtplib.SMTPResponseException as error:
@@ -117,13 +151,10 @@ def _converse(config: EmailConfig, password: str | None, mail: EmailMessage) -> 
         return RemoteError("the mail server broke off the conversation or did not answer in time", retry=True)
     except (OSError, ValueError) as error:
         return network_error(error)
-    if refused:  # the others have it: sending again would repeat it to them
-        codes = [code for code, _ in refused.values()]
-        return RemoteError(f"{len(refused)} of {len(config.to)} recipients were refused ({_codes(codes)})", retry=False)
-    return None
+    return {address: code for address, (code, _) in refused.items()}
 
 
-def _codes(codes: list[int]) -> str:
+def _codes(codes: Iterable[int]) -> str:
     return ", ".join(str(code) for code in sorted(set(codes)))
 
 
@@ -132,7 +163,7 @@ def compose(notification: Notification, sender: str, to: tuple[str, ...], now: d
     domain = sender.rpartition("@")[2]
     thread = f"<{NAME}-{hashlib.sha256(notification.key.encode('utf-8', 'replace')).hexdigest()[:32]}@{domain}>"
     identity = hashlib.sha256(f"{notification.key}\0{notification.id}".encode("utf-8", "replace")).hexdigest()[:32]
-    mail = EmailMessage(policy=SMTP)
+    mail = EmailMessage(policy=SEVEN_BIT)
     mail["Subject"] = clip(f"[{notification.severity}] {headline(notification)}", 200)
     mail["From"] = Address(NAME, addr_spec=sender)
     mail["To"] = ", ".join(to)

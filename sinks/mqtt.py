@@ -7,7 +7,7 @@ import re
 import socket
 import ssl
 from pathlib import Path
-from typing import ClassVar, Literal, Self
+from typing import Any, ClassVar, Literal, Self
 
 import aiomqtt
 from paho.mqtt.reasoncodes import ReasonCode
@@ -27,14 +27,21 @@ FIELDS = ("severity", "reason", "rule", "source")  # what a topic template may n
 BODY = 128 * 1024  # bytes of a payload: what the tightest of the hosted brokers takes
 TIMEOUT = 10.0  # seconds for the connection, and for each acknowledgement
 NOT_AUTHORISED = frozenset({4, 5, 134, 135})  # CONNACK codes of MQTT 3.1.1 and 5
+UNKNOWN_VERSION = 132
+PASSING = frozenset({128, 131, 147, 149, 151})  # PUBACK codes of a broker that may take it another time
+VERSIONS = {"5": aiomqtt.ProtocolVersion.V5, "3.1.1": aiomqtt.ProtocolVersion.V311}
 
 
 class MqttConfig(SinkConfig):
-    """`topic` may hold `{severity}`, `{reason}`, `{rule}` and `{source}`. `ca_file`: a CA of one's own for `tls`."""
+    """`topic` may hold `{severity}`, `{reason}`, `{rule}` and `{source}`. `ca_file`: a CA of one's own for `tls`.
+
+    `version`: in MQTT 3.1.1 a broker has no way to say that it refuses a message (by its access rules, say).
+    """
 
     type: Literal["mqtt"]
     host: str = Field(min_length=1)
     port: int = Field(default=0, ge=0, le=65535)
+    version: Literal["5", "3.1.1"] = "5"
     tls: bool = False
     ca_file: Path | None = None
     username: str | None = None
@@ -85,27 +92,49 @@ class Mqtt:
             async with (
                 self._lock,
                 asyncio.timeout(3 * TIMEOUT),
-                aiomqtt.Client(
+                _Publisher(
                     config.host,
                     config.port or (8883 if config.tls else 1883),
                     username=config.username,
                     password=password,
                     identifier=self._identifier,
                     tls_context=context,
+                    protocol=VERSIONS[config.version],
                     timeout=TIMEOUT,
                 ) as client,
             ):
                 await client.publish(topic(config.topic, notification), encode(notification, BODY), 1, config.retain)
+                answer = client.answer
         except aiomqtt.MqttError as error:
             failure = _mqtt_error(error)
         except (OSError, TimeoutError, ValueError) as error:  # ValueError: what paho refuses before it connects
             failure = network_error(error)
         else:
-            return None
+            if answer is None or not answer.is_failure:
+                return None
+            failure = _refusal(answer.value)
         raise failure
 
     async def close(self) -> None:
         return
+
+
+class _Publisher(aiomqtt.Client):
+    """A client that keeps the broker's answer to the only message it sends; aiomqtt drops it."""
+
+    answer: ReasonCode | None = None
+
+    def _on_publish(self, client: Any, userdata: Any, mid: int, reason_code: ReasonCode, properties: Any) -> None:
+        self.answer = reason_code
+        super()._on_publish(client, userdata, mid, reason_code, properties)
+
+
+def _refusal(code: int) -> RemoteError:
+    if code == 135:
+        return RemoteError(
+            "the broker does not let this user publish on the topic: check its access rules", retry=False
+        )
+    return RemoteError(f"the broker refused the message (code {code}): check topic", retry=code in PASSING)
 
 
 def topic(template: str, notification: Notification) -> str:
@@ -129,6 +158,8 @@ def _mqtt_error(error: aiomqtt.MqttError) -> RemoteError:
     number = code.value if isinstance(code, ReasonCode) else code
     if number in NOT_AUTHORISED and isinstance(error, aiomqtt.exceptions.MqttConnectError):
         return RemoteError("the broker refuses the login: check username and password", retry=False)
+    if number == UNKNOWN_VERSION:
+        return RemoteError('the broker does not know MQTT 5: set version = "3.1.1"', retry=False)
     if isinstance(error.__context__, OSError):  # aiomqtt keeps only the text of what went wrong on the way
         return network_error(error.__context__)
     detail = f" (code {number})" if isinstance(number, int) else ""

@@ -39,9 +39,12 @@ STORY: dict[Reason, str] = {
 BROADCAST = frozenset({"escalated", "reopened", "repeat"})  # shown in the channel too: an edit alone alerts nobody
 
 RETRY_CODES = frozenset({"ratelimited", "rate_limited", "internal_error", "fatal_error", "service_unavailable"}) | {
+    "external_channel_migrating",
+    "is_inactive",
     "request_timeout",
     "rollup_error",
     "team_added_to_org",
+    "update_failed",
 }
 LOST_ROOT = frozenset({"message_not_found", "cant_update_message", "edit_window_closed", "channel_not_found"})
 HINTS = {

@@ -9,7 +9,7 @@ import hmac
 import time
 from collections.abc import Mapping
 from typing import Any, ClassVar, Literal, Self
-from urllib.parse import quote, urlsplit
+from urllib.parse import parse_qsl, quote, urlencode, urlsplit, urlunsplit
 
 import orjson
 from pydantic import Field, field_validator, model_validator
@@ -111,7 +111,7 @@ class Webhook:
             from sinks import chat
 
             body = orjson.dumps(chat.FORMATS[self._config.format](notification))
-            url += chat.QUERY.get(self._config.format, "") if "?" not in url else ""
+            url = _with(url, chat.QUERY.get(self._config.format, {}))
         reply = await self._http.post(url, body, headers)
         self._gone = (digest, time.monotonic() + REST) if reply.status == 410 else None
         reply.check(HINTS)
@@ -119,6 +119,17 @@ class Webhook:
 
     async def close(self) -> None:
         return
+
+
+def _with(url: str, query: Mapping[str, str]) -> str:
+    """`url` with `query` added to its own, which says more (a thread, say) and has the last word."""
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return url  # no URL: it fails by itself
+    own = dict(parse_qsl(parts.query, keep_blank_values=True))
+    added = urlencode({key: value for key, value in query.items() if key not in own})
+    return urlunsplit(parts._replace(query="&".join(filter(None, (parts.query, added))))) if added else url
 
 
 def signing_keys(secret: str) -> list[bytes]:

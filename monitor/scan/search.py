@@ -19,6 +19,7 @@ from monitor.scrub import Scrubber
 if TYPE_CHECKING:
     from detectors.engine import Found, Match, Worker
     from detectors.rule import Rule
+    from monitor.common.severity import Severity
 
 __all__ = ["BLOCK", "Hit", "Piece", "Places", "Searcher", "file_pieces", "stream_pieces"]
 
@@ -33,21 +34,24 @@ CROWD = 2000  # with more hits than this in one block nobody reads their context
 
 @dataclass(frozen=True, slots=True)
 class Hit:
-    """One occurrence. `line`, `column` from 1, the column in characters; `context` is the masked line around it as
-    (before, preview, after)."""
+    """One occurrence. `line`, `column` from 1, the column in characters; `end_line`, `end_column` of the character
+    behind it, `length` in bytes; `context` is the masked line around it as (before, preview, after)."""
 
     path: str
     line: int
     column: int
     offset: int
     rule: Rule
-    severity: str
+    severity: Severity
     confidence: str
     fingerprint: str
     masked: str
     decode: tuple[str, ...]
     labels: Mapping[str, str]
     suppressed: bool
+    end_line: int
+    end_column: int
+    length: int
     context: tuple[str, str, str] | None = None
     revealed: str | None = field(default=None, repr=False)
 
@@ -211,6 +215,7 @@ class Searcher:
                     at, column = line_start, 1
                 column += _characters(data[at : match.start])
             at = match.start
+            end_line, end_column = _behind(data[match.start : match.end], line, column)
             yield Hit(
                 path=path,
                 line=line,
@@ -224,6 +229,9 @@ class Searcher:
                 decode=match.decode,
                 labels=self._scrub.labels(match.labels),
                 suppressed=self._suppressions and _suppressed(data, match, max(line_start, 0), ranges),
+                end_line=end_line,
+                end_column=end_column,
+                length=match.end - match.start,
                 context=self._around(data, match, found.hidden, max(line_start, 0))
                 if self._context and len(matches) <= CROWD
                 else None,
@@ -260,6 +268,14 @@ def _hidden(data: Data, low: int, high: int, spans: Iterable[tuple[int, int]]) -
 
 def _glue(text: str, out: str) -> str:
     return _AFTER.sub("", text) if out.endswith("…") else text
+
+
+def _behind(span: Data, line: int, column: int) -> tuple[int, int]:
+    """Line and column of the first character behind what begins at `line`, `column`."""
+    text = bytes(span)
+    lines = text.count(b"\n")
+    tail = _characters(text[text.rfind(b"\n") + 1 :])
+    return line + lines, tail + (1 if lines else column)
 
 
 def _characters(text: Data) -> int:

@@ -31,9 +31,15 @@ def free_port() -> int:
 
 @asynccontextmanager
 async def broker(
-    folder: Path, *, login: tuple[str, str] | None = None, certificate: tuple[Path, Path] | None = None, port: int = 0
+    folder: Path,
+    *,
+    login: tuple[str, str] | None = None,
+    certificate: tuple[Path, Path] | None = None,
+    port: int = 0,
+    access: str = "",
+    more: str = "",
 ) -> AsyncIterator[int]:
-    """The port of a running broker. `folder` takes its configuration."""
+    """The port of a running broker. `folder` takes its configuration; `access`: lines of an access list."""
     program = mosquitto()
     port = port or free_port()
     lines = [f"user {getpass.getuser()}"]  # else it gives up root and cannot read the test's folder
@@ -46,6 +52,13 @@ async def broker(
         users.chmod(0o600)
         subprocess.run(["mosquitto_passwd", "-U", users], check=True)
         lines.append(f"password_file {users}")
+    if access:
+        rules = folder / "access"
+        rules.write_text(f"{access}\n")
+        rules.chmod(0o600)
+        lines.append(f"acl_file {rules}")
+    if more:
+        lines.append(more)
     configuration = folder / "mosquitto.conf"
     configuration.write_text("\n".join(lines) + "\n")
     process = await asyncio.create_subprocess_exec(

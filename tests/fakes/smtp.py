@@ -62,6 +62,8 @@ class FakeSmtp:
     def __init__(self, certificate: tuple[Path, Path] | None = None, *, password: str | None = None) -> None:
         self.mails: list[Mail] = []
         self.answers: dict[str, str] = {}
+        self.refusals: dict[str, str] = {}  # a recipient → the line to answer with
+        self.raw: list[bytes] = []
         self._password = password
         self._context: ssl.SSLContext | None = None
         if certificate:
@@ -129,11 +131,14 @@ class FakeSmtp:
                 sender = rest.partition("<")[2].partition(">")[0]
                 writer.write(b"250 ok\r\n")
             elif verb == "RCPT":
-                to.append(rest.partition("<")[2].partition(">")[0])
-                writer.write(b"250 ok\r\n")
+                recipient = rest.partition("<")[2].partition(">")[0]
+                refusal = self.refusals.get(recipient)
+                to += [] if refusal else [recipient]
+                writer.write(f"{refusal or '250 ok'}\r\n".encode())
             elif verb == "DATA":
                 writer.write(b"354 go\r\n")
                 data = await reader.readuntil(b"\r\n.\r\n")
+                self.raw.append(data)
                 message = email.message_from_bytes(data[:-3].replace(b"\r\n..", b"\r\n."), policy=default)
                 self.mails.append(Mail(sender, tuple(to), message, encrypted, login))
                 writer.write(b"250 kept\r\n")

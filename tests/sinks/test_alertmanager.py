@@ -9,10 +9,10 @@ from hypothesis import given, settings
 from pydantic import ValidationError
 
 from monitor.common.http import Http, RemoteError
-from monitor.common.notification import Notification
+from monitor.common.notification import Location, Notification
 from sinks.alertmanager import Alertmanager, AlertmanagerConfig, alerts
 from tests.fakes.alertmanager import VALIDATOR, FakeAlertmanager
-from tests.fakes.notifications import event, incident, notification, notifications
+from tests.fakes.notifications import NOW, event, incident, notification, notifications
 from tests.fakes.server import FAULTS, PERMANENT
 
 
@@ -89,3 +89,14 @@ def test_configuration_errors_are_clear(keys: dict[str, str], says: str) -> None
     with pytest.raises(ValidationError, match=says) as caught:
         AlertmanagerConfig(name="am", type="alertmanager", **keys)  # type: ignore[arg-type]
     assert "hidden" not in str(caught.value)
+
+
+@pytest.mark.parametrize("reason", ["new", "operational"])
+def test_no_label_and_no_annotation_moves_a_cursor_or_turns_text_round(reason: str) -> None:
+    bad = "a\x1b[2Jb\u202ec\x9bd"
+    where = Location("src" + bad, "/path" + bad, 1, 2)
+    one = incident(rule=bad, name=bad, masked=bad, owner=bad, first_step=bad, labels={bad: bad}, locations=(where,))
+    told = notification(one) if reason == "new" else event(title=bad, text=f"{bad}\n\n{bad}")
+    for alert in alerts(told, NOW, timedelta(hours=1)):
+        for text in (*alert["labels"].values(), *alert["annotations"].values()):
+            assert text.replace("\n", "").isprintable()

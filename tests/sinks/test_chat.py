@@ -152,3 +152,17 @@ def test_mentions_and_markup_are_disarmed() -> None:
     message = notification(incident(name="@everyone **x** [a](http://evil.example)"))
     assert "@everyone" not in json.dumps(FORMATS["discord"](message), ensure_ascii=False)
     assert "[a](" not in json.dumps(FORMATS["teams"](message))
+
+
+@pytest.mark.parametrize(
+    ("query", "sent"),
+    [("?thread_id=7", "?thread_id=7&wait=true"), ("?wait=false", "?wait=false"), ("", "?wait=true")],
+)
+async def test_discord_answers_after_storing_also_in_a_thread(
+    http: Http, credential: Callable[[str, str], str], query: str, sent: str
+) -> None:
+    async with FakeServer() as server:
+        url = credential("hook", f"{server.url}/hook{query}")
+        config = WebhookConfig(name="chat", type="webhook", url=url, format="discord")
+        await Webhook(config, http).send(notification())
+    assert [request.path for request in server.requests] == [f"/hook{sent}"]

@@ -43,6 +43,34 @@ async def test_mails_over_starttls_with_login(tmp_path: Path, credential: Put) -
         assert part in text
 
 
+async def test_who_was_put_off_gets_it_later_and_the_others_not_twice() -> None:
+    addresses = ("a@example.org", "b@example.org", "c@example.org")
+    async with FakeSmtp() as server:
+        target = sink(server.port, to=addresses)
+        server.refusals = {"b@example.org": "450 greylisted", "c@example.org": "550 unknown"}
+        for _ in range(2):
+            with pytest.raises(RemoteError, match=r"1 of 3 recipients were put off \(450\)") as caught:
+                await target.send(notification())
+            assert caught.value.retry
+        server.answers["MAIL"] = "451 busy"
+        with pytest.raises(RemoteError, match="answered 451"):
+            await target.send(notification())
+        server.answers.clear()
+        server.refusals = {}
+        with pytest.raises(RemoteError, match=r"1 of 3 recipients were refused \(550\)") as caught:
+            await target.send(notification())
+        assert not caught.value.retry
+        await target.send(notification())  # resent by hand: to all of them
+    assert [mail.to for mail in server.mails] == [("a@example.org",), ("b@example.org",), addresses]
+
+
+async def test_no_8_bit_body_for_a_server_that_did_not_offer_to_take_one() -> None:
+    async with FakeSmtp() as server:
+        await sink(server.port).send(notification(incident(name="Schlüssel – geheim", owner="Zoë")))
+    assert server.raw[0].isascii()
+    assert "Schlüssel – geheim" in server.mails[0].message.get_content()
+
+
 async def test_a_thread_per_key_and_an_id_per_notification() -> None:
     async with FakeSmtp() as server:
         target = sink(server.port)
@@ -60,7 +88,7 @@ async def test_a_thread_per_key_and_an_id_per_notification() -> None:
     [
         ("MAIL", "451 try later", True, "answered 451"),
         ("MAIL", "550 never: {line}", False, "answered 550"),
-        ("RCPT", "450 busy", True, "every recipient was refused"),
+        ("RCPT", "450 busy", True, "1 of 1 recipients were put off"),
         ("RCPT", "550 {line}", False, "every recipient was refused"),
         ("DATA", "452 full", True, "answered 452"),
         ("DATA", "554 spam", False, "answered 554"),

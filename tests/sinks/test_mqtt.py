@@ -52,6 +52,30 @@ async def test_a_broker_that_comes_back_gets_the_next_message(tmp_path: Path) ->
             await target.send(notification())
 
 
+async def test_a_topic_that_the_broker_does_not_let_us_write_is_a_refusal(tmp_path: Path) -> None:
+    async with broker(tmp_path, access="topic readwrite allowed/#\ntopic read exposure-monitor/#") as port:
+        with pytest.raises(RemoteError, match="check its access rules") as caught:
+            await sink(port).send(notification())
+        assert not caught.value.retry
+        await sink(port, topic="allowed/{severity}").send(notification())
+        # The older protocol has no word for it: a success that is none.
+        await sink(port, version="3.1.1").send(notification())
+
+
+async def test_a_broker_of_the_older_protocol_says_which_key_to_set(tmp_path: Path) -> None:
+    async def old(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read(100)
+        writer.write(bytes.fromhex("20020001"))  # CONNACK: unacceptable protocol version
+        await writer.drain()
+        await reader.read()
+        writer.close()
+
+    async with await asyncio.start_server(old, "127.0.0.1", 0) as server:
+        with pytest.raises(RemoteError, match=r'set version = "3\.1\.1"') as caught:
+            await sink(server.sockets[0].getsockname()[1]).send(notification())
+    assert not caught.value.retry
+
+
 # paho leaves the socket of a failed handshake to the garbage collector
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 async def test_login_over_tls(tmp_path: Path, credential: Put) -> None:

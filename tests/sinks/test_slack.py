@@ -126,6 +126,9 @@ async def test_faults(http: Http, credential: Put, way: Callable[..., Slack], na
     [
         ("ratelimited", True, "ratelimited"),
         ("internal_error", True, "internal_error"),
+        ("update_failed", True, "update_failed"),
+        ("external_channel_migrating", True, "external_channel_migrating"),
+        ("is_inactive", True, "is_inactive"),
         ("invalid_auth", False, "invalid_auth: check token"),
         ("channel_not_found", False, "channel_not_found: check channel"),
         ("not_in_channel", False, "invite the app"),
