@@ -11,7 +11,7 @@ from detectors.engine import Decision, Engine, Worker
 from detectors.rule import Rule
 from detectors.template import TemplateError, expand
 
-__all__ = ["FORMS", "check_rules"]
+__all__ = ["FORMS", "check_rules", "shadowed"]
 
 
 def _records(text: str, frame: Callable[[str], str]) -> str:
@@ -83,14 +83,32 @@ def _try(
     return None
 
 
+def shadowed(engine: Engine, rules: Sequence[Rule]) -> list[str]:
+    """Of a user's `rules` those whose example another rule reports, each as `file: rule (winner)`."""
+    worker = engine.worker()
+    notes = []
+    for rule in rules:
+        for template in rule.examples:
+            decisions = worker.explain(expand(template, 1).encode())
+            if not any(d.accepted and d.rule.id == rule.id for d in decisions):
+                winners = sorted({d.rule.id for d in decisions if d.accepted})
+                notes.append(f"{rule.source}: {rule.id} ({', '.join(winners)})")
+                break
+    return notes
+
+
 def _found(rule: Rule, decisions: Sequence[Decision]) -> bool:
-    """Reported by the rule itself, or by one that is meant to win over it on that span."""
+    """Reported by the rule itself, or by one that is meant to win over it on that span.
+
+    A user's rule may lose to any: the secret is found, which is what counts. A shipped one may lose to none by chance.
+    """
     winners = [d for d in decisions if d.accepted]
+    own = rule.family == "custom"
     return any(
         d.accepted
         or (
             d.stage == "overlap"
-            and any(w.rule.priority > rule.priority and w.start < d.end and d.start < w.end for w in winners)
+            and any((own or w.rule.priority > rule.priority) and w.start < d.end and d.start < w.end for w in winners)
         )
         for d in decisions
         if d.rule.id == rule.id

@@ -18,6 +18,7 @@ from typing import Any
 
 from detectors.check import check_rules
 from detectors.engine import Engine
+from detectors.load import OFF_BY_DEFAULT, load_rules
 from detectors.packfile import RuleTable, to_rule
 from detectors.portable import captures, portable
 from detectors.rule import Rule, RuleError
@@ -191,8 +192,26 @@ def _rule(data: Entry) -> Rule:
         raise _RefusedError(str(error).splitlines()[-1].strip()) from None
 
 
-def _settle(out: Conversion) -> None:
+# Below every shipped rule of a vendor (50 and up), above the generic ones: an imported rule adds, and weakens nothing.
+_PRIORITIES = (20, 25, 30, 35)
+
+
+def _rename(out: Conversion) -> None:
+    """A rule of a file takes the place of a shipped one with its id: an imported one must not do so unasked."""
+    shipped = {rule.id for rule in load_rules(("default", *OFF_BY_DEFAULT))}
+    renamed = {entry["id"]: f"{entry['id']}-imported" for entry in out.rules if entry["id"] in shipped}
+    for entry in out.rules:
+        entry["id"] = renamed.get(entry["id"], entry["id"])
+        for companion in entry.get("requires", ()):
+            companion["rule"] = renamed.get(companion["rule"], companion["rule"])
+    for old, new in renamed.items():
+        out.problems.append((old, f"renamed to {new}: there is a shipped rule of that id (--replace takes its place)"))
+
+
+def _settle(out: Conversion, *, replace_shipped: bool) -> None:
     """All rules together: ids once, companions there, and nobody's example taken by a rule of the same rank."""
+    if not replace_shipped:
+        _rename(out)
     seen: set[str] = set()
     for entry in list(out.rules):
         if entry["id"] in seen:
@@ -201,7 +220,13 @@ def _settle(out: Conversion) -> None:
     while lost := [e for e in out.rules if {r["rule"] for r in e.get("requires", ())} - {o["id"] for o in out.rules}]:
         for entry in lost:
             out.drop(entry, "it requires a rule that is not here")
-    for attempt in range(4):
+    by_id = {entry["id"]: entry for entry in out.rules}
+    first = {name: entry["examples"][0] for name, entry in by_id.items()}
+    for entry in out.rules:
+        entry["priority"] = _PRIORITIES[0]
+        beside = "".join(f"{first[companion['rule']]}\n" for companion in entry.get("requires", ()))
+        entry["examples"] = [beside + example for example in entry["examples"]]
+    for higher in (*_PRIORITIES[1:], None):
         if not out.rules:
             return
         rules = [_rule(entry) for entry in out.rules]
@@ -209,13 +234,13 @@ def _settle(out: Conversion) -> None:
         failed = [
             entry
             for entry, rule in zip(out.rules, rules, strict=True)
-            if not rule.requires and check_rules(engine, [replace(rule, negative_examples=())])
+            if check_rules(engine, [replace(rule, negative_examples=())])
         ]
         if not failed:
             return
         for entry in failed:
-            if attempt < 3:
-                entry["priority"] = 100 + 10 * (attempt + 1)
+            if higher is not None:
+                entry["priority"] = higher
             else:
                 out.drop(entry, "another rule of the file finds the same text")
 
@@ -228,8 +253,11 @@ def rule_id(text: str) -> str:
     return re.sub(r"[^a-z0-9.-]+", "-", text.lower()).strip("-.") or "rule"
 
 
-def gitleaks(path: Path) -> Conversion:
-    """A gitleaks or betterleaks configuration. Raises ReadError."""
+def gitleaks(path: Path, *, replace_shipped: bool = False) -> Conversion:
+    """A gitleaks or betterleaks configuration. Raises ReadError.
+
+    `replace_shipped`: a rule keeps its id though a shipped rule has it, whose place it then takes.
+    """
     try:
         data = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
@@ -257,7 +285,7 @@ def gitleaks(path: Path) -> Conversion:
             out.rules.append(_gitleaks_rule(raw, name, wanted, _noter(out, name)))
         except (_RefusedError, RuleError, ValueError, TypeError) as error:
             out.problems.append((name, f"not converted: {str(error).splitlines()[0]}"))
-    _settle(out)
+    _settle(out, replace_shipped=replace_shipped)
     return out
 
 
@@ -357,8 +385,11 @@ def _title(text: Any, name: str) -> str:
 # --- Kingfisher ---------------------------------------------------------------------------------------------------
 
 
-def kingfisher(path: Path) -> Conversion:
-    """Rule files (.yml, .yaml; .toml in betterleaks' format) of a folder, or one of them. Raises ReadError."""
+def kingfisher(path: Path, *, replace_shipped: bool = False) -> Conversion:
+    """Rule files (.yml, .yaml; .toml in betterleaks' format) of a folder, or one of them. Raises ReadError.
+
+    `replace_shipped`: as for `gitleaks`.
+    """
     files = sorted(p for p in path.rglob("*") if p.suffix in (".yml", ".yaml", ".toml")) if path.is_dir() else [path]
     if not files:
         raise ReadError(f"{path}: no .yml, .yaml or .toml file in it")
@@ -366,7 +397,7 @@ def kingfisher(path: Path) -> Conversion:
     for file in files:
         try:
             if file.suffix == ".toml":
-                inner = gitleaks(file)
+                inner = gitleaks(file, replace_shipped=replace_shipped)
                 out.rules += inner.rules
                 out.problems += inner.problems
             else:
@@ -375,7 +406,7 @@ def kingfisher(path: Path) -> Conversion:
             if len(files) == 1:
                 raise
             out.problems.append((str(file), str(error).partition(": ")[2]))
-    _settle(out)
+    _settle(out, replace_shipped=replace_shipped)
     return out
 
 

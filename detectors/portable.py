@@ -70,6 +70,14 @@ class _Translator:
                 raise ValueError("the flag 'U' (swapped greediness) has no counterpart")
         return "".join(letter for letter in letters if letter in "ism")
 
+    def _switched(self, match: re.Match[str]) -> tuple[str, str]:
+        """Flags that a group switches on, and off; white space in patterns is settled here, so `x` is neither."""
+        letters = self._flags(match[1])
+        off = self._flags((match[2] or "").replace("x", ""))
+        if "x" in (match[2] or ""):
+            self.verbose = False
+        return letters, off
+
     def _skip_space(self) -> None:
         while self.verbose and self.at < len(self.pattern):
             if self.pattern[self.at].isspace():
@@ -102,14 +110,13 @@ class _Translator:
             match = _FLAGS.match(self.pattern, self.at)
             if match and match[3] == ")":
                 self.at = match.end()
-                letters = self._flags(match[1])
-                if match[2] and set(match[2]) - set("x"):
-                    raise ValueError(f"switching flags off ({match[0]}) has no counterpart")
-                if match[2]:
-                    self.verbose = False
-                if letters:
+                letters, off = self._switched(match)
+                if letters or off:
                     out += ")" if opened else ""
-                    opened = f"(?{''.join(sorted(set(letters) | set(opened[2:-1])))}:"
+                    on_before, _, off_before = opened[2:-1].partition("-")
+                    opened = _opening(
+                        set(letters) | set(on_before) - set(off), set(off) | set(off_before) - set(letters)
+                    )
                     out += opened
                 continue
             out += self._piece()
@@ -132,12 +139,8 @@ class _Translator:
         verbose = self.verbose
         if match := _FLAGS.match(rest):
             self.at += match.end()
-            letters = self._flags(match[1])
-            if match[2] and set(match[2]) - set("x"):
-                raise ValueError(f"switching flags off ({match[0]}…) has no counterpart")
-            if match[2]:
-                self.verbose = False
-            opening = f"(?{letters}:"
+            letters, off = self._switched(match)
+            opening = _opening(set(letters), set(off))
         elif match := _NAME.match(rest):
             self.at += match.end()
             opening = self._capture(match[1])
@@ -217,3 +220,7 @@ class _Translator:
                 out += character
                 self.at += 1
             first = False
+
+
+def _opening(on: set[str], off: set[str]) -> str:
+    return f"(?{''.join(sorted(on))}{'-' if off else ''}{''.join(sorted(off))}:"

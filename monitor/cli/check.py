@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 app = command_app()
 
 EX_CONFIG = 78
+_NAMED = 6  # rules named in one note
 
 
 class Finding(NamedTuple):
@@ -103,9 +104,20 @@ def _rules(config: Config) -> list[Finding]:
             engine = build_engine(config)  # as `monitor run` does it, with the examples of the user's own rules
     except ConfigError as error:
         return [Finding("rules", problem.key, problem.message) for problem in error.problems]
+    from detectors.check import shadowed
     from detectors.tune import costly
 
-    return [Finding("notice", "rules.paths", warning) for warning in costly(engine.rules)]
+    own = [rule for rule in engine.rules if rule.family == "custom"]
+    notes = [*costly(engine.rules), *_known_already(shadowed(engine, own))]
+    return [Finding("notice", "rules.paths", note) for note in notes]
+
+
+def _known_already(rules: Sequence[str]) -> Iterator[str]:
+    """One line, however many of an imported file's rules other rules make needless."""
+    if rules:
+        shown = ", ".join(name.rpartition(": ")[2] for name in rules[:_NAMED])
+        more = f" and {len(rules) - _NAMED} more" if len(rules) > _NAMED else ""
+        yield f"{len(rules)} own rules find what another rule reports already (rule, winner): {shown}{more}"
 
 
 def _rules_as_read(config: Config) -> list[Finding]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -19,9 +20,18 @@ imports = command_app(
     help="Turn rule files of other tools into a pack.",
     epilog="Example: monitor rules import gitleaks .gitleaks.toml -o rules.d/gitleaks.toml",
 )
+_NAMED = 4  # rules named for each reason
+
 Output = Annotated[
     Path | None, typer.Option("--output", "-o", metavar="FILE", help="Write the pack here.", show_default=False)
 ]
+
+
+Replace = Annotated[
+    bool,
+    typer.Option("--replace", help="Keep ids that shipped rules have: such a rule takes the shipped one's place."),
+]
+Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="List each rule with each reason.")]
 
 
 @imports.command(
@@ -33,9 +43,11 @@ Output = Annotated[
 def import_gitleaks(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="A gitleaks.toml.")],
     output: Output = None,
+    replace: Replace = False,
+    verbose: Verbose = False,
     _config: ConfigOption = None,
 ) -> None:
-    _import("gitleaks", file, output)
+    _import("gitleaks", file, output, replace=replace, verbose=verbose)
 
 
 @imports.command(
@@ -47,26 +59,47 @@ def import_gitleaks(
 def import_kingfisher(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="A folder of rule files.")],
     output: Output = None,
+    replace: Replace = False,
+    verbose: Verbose = False,
     _config: ConfigOption = None,
 ) -> None:
-    _import("kingfisher", folder, output)
+    _import("kingfisher", folder, output, replace=replace, verbose=verbose)
 
 
-def _import(tool: str, path: Path, output: Path | None) -> None:
+def _import(tool: str, path: Path, output: Path | None, *, replace: bool, verbose: bool) -> None:
     from detectors import convert
 
     _free(output)
+    read = convert.gitleaks if tool == "gitleaks" else convert.kingfisher
     try:
-        done = convert.gitleaks(path) if tool == "gitleaks" else convert.kingfisher(path)
+        done = read(path, replace_shipped=replace)
     except convert.ReadError as error:
         fail(printable(str(error)), 2)
-    for name, why in done.problems:
-        typer.echo(printable(f"{name}: {why}"), err=True)
+
+    for line in _report(done.problems, verbose):
+        typer.echo(printable(line), err=True)
     if not done.rules:
         fail("no rule could be converted")
     _write(convert.to_toml(done.rules, f"Imported from {printable(path.name)} of {tool}."), output)
     refused = sum(why.startswith("not converted: ") for _, why in done.problems)
     typer.echo(f"{len(done.rules)} rules converted, {refused} not", err=True)
+
+
+def _report(problems: Sequence[tuple[str, str]], verbose: bool) -> Iterator[str]:
+    """A line for each reason, most frequent first, so that it fits a screen; `verbose`: a line for each rule."""
+    if verbose:
+        yield from (f"{name}: {why}" for name, why in problems)
+        return
+    reasons: dict[str, list[str]] = {}
+    for name, why in problems:
+        # What differs from rule to rule stands behind the second colon or in brackets.
+        reason = re.sub(r" to \S+:", ":", why) if why.startswith("renamed") else why
+        reasons.setdefault(reason, []).append(name)
+    for reason, names in sorted(reasons.items(), key=lambda item: -len(item[1])):
+        shown = ", ".join(names[:_NAMED]) + (
+            f" and {len(names) - _NAMED} more (-v lists them)" if len(names) > _NAMED else ""
+        )
+        yield f"{reason}: {shown}"
 
 
 def new(

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from detectors.check import FORMS, check_rules
+from detectors.check import FORMS, check_rules, shadowed
 from detectors.engine import Engine
 from detectors.rule import Rule
 from tests.detectors.texts import engine, rules
@@ -57,10 +57,17 @@ def test_a_problem_never_shows_the_expanded_text() -> None:
 
 
 def test_losing_to_a_more_specific_rule_is_no_problem_but_to_an_equal_one_is() -> None:
-    twin = changed(id="twin", priority=200, examples=ACME.examples)
-    assert problems(ACME, twin) == []
-    (problem,) = problems(ACME, changed(id="zwin"))
+    shipped = changed(family="saas")
+    assert problems(shipped, replace(shipped, id="twin", priority=200)) == []
+    (problem,) = problems(shipped, replace(shipped, id="zwin"))
     assert "rejected by overlap: a more specific rule has this span (acme)" in problem
+
+
+def test_a_users_rule_may_lose_to_any_which_is_worth_a_note() -> None:
+    own = changed(id="zwin", source="own.toml")
+    assert problems(changed(family="saas"), own) == []
+    assert shadowed(Engine.build([changed(family="saas"), own]), [own]) == ["own.toml: zwin (acme)"]
+    assert shadowed(Engine.build([own]), [own]) == []
 
 
 def test_forms_hold_the_text_in_one_piece_or_a_record_a_line() -> None:

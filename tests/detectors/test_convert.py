@@ -5,9 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from detectors.check import check_rules
+from detectors.check import check_rules, shadowed
 from detectors.convert import Conversion, ReadError, gitleaks, kingfisher, rule_id, to_toml
 from detectors.engine import Engine
+from detectors.load import load_rules
 from detectors.packfile import load_file
 from detectors.rule import Rule
 
@@ -230,3 +231,37 @@ def test_ids_and_strings_survive() -> None:
     texts = ["plain", 'quote " and \\', "both ' and \" \\", "line\nbreak\t", "'''\\", "é\x07\U0001f511", "ends in '"]
     entry = {"id": "x", "texts": texts, "n": 3.5, "b": True, "t": [{"a": 1, "b": "c\\"}]}
     assert tomllib.loads(to_toml([entry]))["rule"] == [entry]
+
+
+BESIDE = r"""
+[[rules]]
+id = "github-pat"
+regex = '''ghp_[0-9a-zA-Z]{36}'''
+[[rules]]
+id = "pair"
+regex = '''pair_([a-f0-9]{32})'''
+[[rules.required]]
+id = "github-pat"
+"""
+
+
+def test_an_imported_rule_takes_no_shipped_ones_place_unasked(tmp_path: Path) -> None:
+    path = tmp_path / ".gitleaks.toml"
+    path.write_text(BESIDE)
+    done = gitleaks(path)
+    assert [entry["id"] for entry in done.rules] == ["github-pat-imported", "pair"]
+    assert done.rules[1]["requires"][0]["rule"] == "github-pat-imported"
+    assert "renamed to github-pat-imported" in dict(done.problems)["github-pat"]
+    assert [entry["id"] for entry in gitleaks(path, replace_shipped=True).rules] == ["github-pat", "pair"]
+
+
+def test_imported_rules_beside_the_default_pack_are_no_problem_and_weaken_no_shipped_rule(tmp_path: Path) -> None:
+    path = tmp_path / ".gitleaks.toml"
+    path.write_text(BESIDE)
+    pack = tmp_path / "pack.toml"
+    pack.write_text(to_toml(gitleaks(path).rules, "somewhere"), encoding="utf-8")
+    rules = load_rules(["vcs"], [pack])
+    engine = Engine.build(rules)
+    assert check_rules(engine) == []
+    own = [rule for rule in rules if rule.family == "custom"]
+    assert [note.partition(": ")[2] for note in shadowed(engine, own)] == ["github-pat-imported (github-pat)"]

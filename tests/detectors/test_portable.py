@@ -30,6 +30,9 @@ from detectors.syntax import diagnose
         (r"[a[b]x", r"(?P<secret>[a\[b]x)"),
         (r"[]a]x", r"(?P<secret>[]a]x)"),
         ("(?x) a b  # why ( this\n [ c d ] \\  \\# (e)", r"ab[cd]\x20#(?P<secret>e)"),
+        ("(?i)acme_(?-i:[a-z]{8})", "(?i)(?P<secret>acme_(?-i:[a-z]{8}))"),
+        ("(?i)a(?-i)b|c", "(?i)(?P<secret>a(?-i:b)|(?-i:c))"),
+        ("(?i)a(?s-i)b(?i)c", "(?i)(?P<secret>a(?s-i:b)(?is:c))"),
         (r"(\(a\))[(]b", r"(?P<secret>\(a\))[(]b"),
     ],
 )
@@ -50,7 +53,6 @@ def test_what_has_a_counterpart(given: str, ours: str) -> None:
         r"\pLx",
         r"[\p{Lu}]x",
         r"(?U)a+b",
-        r"(?-i)ab",
         "(ab",
         "ab)",
         "[ab",

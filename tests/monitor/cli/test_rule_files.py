@@ -21,7 +21,7 @@ def test_an_imported_configuration_is_a_pack_that_works(monitor: Command, tmp_pa
     answer = monitor("rules", "import", "gitleaks", "g.toml", "-o", "own.toml")
     assert (answer.returncode, answer.stdout) == (0, "")
     assert answer.stderr.splitlines() == [
-        "looks: not converted: lookaround, atomic and conditional groups have no counterpart",
+        "not converted: lookaround, atomic and conditional groups have no counterpart: looks",
         "1 rules converted, 1 not",
     ]
     use(tmp_path, "own.toml")
