@@ -159,19 +159,21 @@ def fold_alert(
     # Newly live or public is worse too where the severity is at its height already.
     worse = worse or any(alert.labels.get(key) == value != existing.labels.get(key) for key, value in _ALARMING)
 
-    if alert.state == "resolved" and was_state != "resolved" and existing.state != "resolved":
+    if alert.state == "resolved" and (was_state, was_resolution) != ("resolved", alert.resolution):
         resolved_at = alert.resolved or alert.updated
-        if alert.resolution == "revoked" and elsewhere is not None and elsewhere > resolved_at:
-            # They say it is dead, and a log says it was used since: an alarm of its own.
-            return Change(_reopened(seen), "reopened")
-        # Revoked concerns the secret, wherever it lies; every other word only the place they looked at.
-        if alert.resolution == "revoked" or (elsewhere is None and not others_open):
-            seen = replace(seen, state="resolved", resolution=alert.resolution, resolved_at=resolved_at)
-            return Change(seen, "resolved")
+        ended = replace(seen, state="resolved", resolution=alert.resolution, resolved_at=resolved_at)
+        if alert.resolution == "revoked":
+            # It concerns the secret, wherever it lies, whatever was decided before: a sighting is an alarm now.
+            if existing.resolution != "revoked":
+                used_since = elsewhere is not None and elsewhere > resolved_at
+                return Change(_reopened(seen), "reopened") if used_since else Change(ended, "resolved")
+        elif elsewhere is None and not others_open:
+            # Every other word concerns the place they looked at, and follows their own earlier word only.
+            followed = was_state == "resolved" and existing.resolution == was_resolution != "revoked"
+            if existing.state != "resolved" or followed:
+                return Change(ended, "resolved")
     if alert.state == "open" and existing.state == "resolved":
-        if was_state == "resolved" and existing.resolution == was_resolution:
-            return Change(_reopened(seen), "reopened")
-        return Change(seen, None)
+        return Change(_reopened(seen), "reopened") if was_state == "resolved" else Change(seen, None)
     if worse and existing.state != "resolved":
         return Change(replace(seen, state="open"), "escalated")
     return Change(seen, None)

@@ -1,6 +1,9 @@
 from __future__ import annotations
 
+import re
+from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -227,7 +230,9 @@ def test_revoked_resolves_wherever_the_secret_lies() -> None:
 def test_revoked_but_seen_since_is_an_alarm_of_its_own() -> None:
     change = fold_alert(opened(), closed_alert(), elsewhere=1_401.0)
     assert (change.reason, change.incident.state, change.incident.reopens) == ("reopened", "open", 1)
-    again = fold_alert(change.incident, closed_alert(), was_state="resolved", elsewhere=1_401.0)
+    again = fold_alert(
+        change.incident, closed_alert(), was_state="resolved", was_resolution="revoked", elsewhere=1_401.0
+    )
     assert again.reason is None
 
 
@@ -239,16 +244,90 @@ def test_other_words_concern_only_the_place(resolution: str) -> None:
     assert (change.reason, change.incident.resolution) == ("resolved", resolution)
 
 
-def test_reopened_there_reopens_only_what_was_closed_for_the_same_reason() -> None:
-    known = transition(opened(), "resolve", actor="me", now=NOW, resolution="wont_fix").incident
-    assert fold_alert(known, an_alert(), was_state="resolved", was_resolution="wont_fix").reason == "reopened"
-    assert fold_alert(known, an_alert(), was_state="resolved", was_resolution="revoked").reason is None
-    assert fold_alert(known, an_alert(severity="critical"), was_state="open").reason is None
+OTHERS = ("false_positive", "wont_fix", "used_in_tests")
+HERE = ("open", "acknowledged", "revoked", *OTHERS)
 
 
-def test_what_is_resolved_stays_as_people_resolved_it() -> None:
-    known = transition(opened(), "resolve", actor="me", now=NOW, resolution="wont_fix").incident
-    assert fold_alert(known, closed_alert()).incident.resolution == "wont_fix"
+def documented() -> dict[str, list[str]]:
+    """The table of docs/github.md: what changes there → what becomes of an incident in each state."""
+    text = (Path(__file__).parents[2] / "docs" / "github.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| ([^|]+ (?:→|and) [^|]+) \|(.+)\|$", text, re.MULTILINE)
+    return {name: [cell.strip() for cell in cells.split("|")] for name, cells in rows}
+
+
+def changes_there() -> Iterator[tuple[str, str | None, str]]:
+    """Every change of an alert: its row in the documentation, what it was (None: not known before), what it is."""
+    yield "new and open", None, "open"
+    for new in ("revoked", *OTHERS):
+        for old in (None, "open"):
+            yield f"open or new → {'revoked' if new == 'revoked' else 'other'}", old, new
+    for old in OTHERS:
+        yield "other → revoked", old, "revoked"
+        yield from (("other → another", old, new) for new in OTHERS if new != old)
+    for new in OTHERS:
+        yield "revoked → other", "revoked", new
+    for old in ("revoked", *OTHERS):
+        yield "resolved → open", old, "open"
+
+
+def as_incident(here: str) -> Incident:
+    known = opened()
+    if here == "acknowledged":
+        return transition(known, "ack", actor="me", now=NOW).incident
+    if here != "open":
+        return transition(known, "resolve", actor="me", now=NOW, resolution=here).incident  # type: ignore[arg-type]
+    return known
+
+
+def as_alert(there: str) -> Alert:
+    return an_alert() if there == "open" else closed_alert(there)
+
+
+@pytest.mark.parametrize("here", HERE)
+@pytest.mark.parametrize(("row", "old", "new"), list(changes_there()))
+@pytest.mark.parametrize("kept_open", [False, True], ids=["only-there", "elsewhere-too"])
+def test_the_incident_follows_the_alert_as_documented(
+    row: str, old: str | None, new: str, here: str, kept_open: bool
+) -> None:
+    was = as_incident(here)
+    change = fold_alert(
+        was,
+        as_alert(new),
+        was_state=None if old is None else "open" if old == "open" else "resolved",
+        was_resolution=None if old in (None, "open") else old,  # type: ignore[arg-type]
+        elsewhere=1.0 if kept_open else None,
+    )
+    word = documented()[row][min(HERE.index(here), 3)]
+    follows = {
+        "stays": False,
+        "revoked": True,
+        "that": not kept_open,
+        "reopened": True,
+        "that, if it was resolved for the first reason": here == old and not kept_open,
+    }[word]
+
+    if not follows:
+        assert (change.reason, change.incident) == (None, was)
+    elif word == "reopened":
+        assert (change.reason, change.incident.state) == ("reopened_by_hand", "open")
+    else:
+        assert (change.reason, change.incident.state, change.incident.resolution) == ("resolved", "resolved", new)
+
+
+@pytest.mark.parametrize("here", HERE)
+def test_used_after_they_revoked_it_is_an_alarm_whatever_was_decided_here(here: str) -> None:
+    was = as_incident(here)
+    change = fold_alert(was, closed_alert(), was_state="open", elsewhere=1_401.0)
+    if here == "revoked":  # the log's finding has reopened it, or it was revoked here later
+        assert change.reason is None
+    else:
+        assert (change.reason, change.incident.state, change.incident.reopens) == ("reopened", "open", was.reopens + 1)
+
+
+def test_a_revoked_secret_that_was_thought_harmless_alarms_when_it_is_seen_again() -> None:
+    known = transition(opened(), "resolve", actor="me", now=NOW, resolution="false_positive").incident
+    known = fold_alert(known, closed_alert(), was_state="resolved", was_resolution="false_positive").incident
+    assert fold(known, finding(id="later", time=9_999_999_999.0)).reason == "reopened"
 
 
 def test_the_next_command_follows_from_the_state() -> None:
