@@ -173,7 +173,9 @@ def fold_alert(
             if existing.state != "resolved" or followed:
                 return Change(ended, "resolved")
     if alert.state == "open" and existing.state == "resolved":
-        return Change(_reopened(seen), "reopened") if was_state == "resolved" else Change(seen, None)
+        if was_state != "resolved":
+            return Change(seen, None)
+        return Change(replace(seen, state="open", resolution=None, resolved_at=None), "reopened_by_hand")
     if worse and existing.state != "resolved":
         return Change(replace(seen, state="open"), "escalated")
     return Change(seen, None)

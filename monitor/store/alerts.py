@@ -243,7 +243,7 @@ def _fold(tx: Transaction, taken: Iterable[Alert], before: Mapping[str, Row[Any]
         note = f"{alert.system}: {alert.url or alert.id} is {alert.resolution or alert.state}"
         actor = alert.system.lower()
         trail.append(audit_row(change.incident, was, change.reason, actor=actor, note=note, now=tx.now))
-        loud = change.reason in ("escalated", "reopened")
+        loud = change.reason in ("escalated", "reopened", "reopened_by_hand")
         touched.append(
             groups.Touched(change.incident, _places(connection, alert) if loud else (), urgent=loud, everywhere=True)
         )
