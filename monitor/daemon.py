@@ -160,7 +160,7 @@ class Daemon:
         async with contextlib.AsyncExitStack() as stack:
             stack.callback(self._scanner.close)
             stack.enter_context(_alone(config.state_dir))
-            self._store = await Store.open(configuration.database(config), config.policy)
+            self._store = await Store.open(configuration.database(config), config.policy, waiting=_wait_for_store)
             stack.push_async_callback(self._close_store)
             if self._store.recovery is not None:
                 recovered.append(self._store.recovery)
@@ -692,6 +692,11 @@ def _unhandled(_loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> Non
     """asyncio's own handler prints the exception, whose text may quote what was being worked on."""
     error = context.get("exception")
     log.error("unhandled", detail=context["message"], error_type=type(error).__name__ if error else None)
+
+
+def _wait_for_store(why: str) -> None:
+    log.warning("waiting for the state database", reason=why)
+    notify("STATUS=waiting for the state database\nEXTEND_TIMEOUT_USEC=60000000")
 
 
 def _give_up() -> None:

@@ -21,7 +21,7 @@ from sqlalchemy.pool import NullPool
 from monitor.store.schema import VERSION, SchemaError, metadata, migrate
 from monitor.store.tally import Tally
 
-__all__ = ["Database", "Failure", "Recovery", "StoreError", "classify", "explain"]
+__all__ = ["AwayError", "Database", "Failure", "Recovery", "StoreError", "classify", "explain"]
 
 log = structlog.get_logger(__name__)
 
@@ -38,6 +38,10 @@ _LOCK = 0x6D6F6E69746F72  # advisory lock that makes PostgreSQL's writers take t
 
 class StoreError(Exception):
     """The store cannot do it. The message names the database and says what to do next; it is safe to show."""
+
+
+class AwayError(StoreError):
+    """The server is not there at present: it may come back, and waiting for it is right."""
 
 
 class Failure(Enum):
@@ -98,6 +102,13 @@ _SQLITE_RETRY = {
     sqlite3.SQLITE_PROTOCOL,
 }
 _SQLITE_CORRUPT = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
+_REFUSED = {
+    "password authentication failed": "the server refuses the password",
+    "no password supplied": "the server wants a password and none is given",
+    "no pg_hba.conf entry": "the server does not let this role in from here (pg_hba.conf)",
+    "does not exist": "the database or the role does not exist",
+    "permission denied": "the role may not connect",
+}
 # Classes of SQLSTATE: connection, transaction rollback, resources, operator intervention, system error; and single
 # codes: lock not available, read-only transaction (a failover in progress).
 _POSTGRES_RETRY = ("08", "40", "53", "57", "58", "55P03", "25006")
@@ -478,8 +489,16 @@ class Database:
 
     def _unusable(self, error: DBAPIError) -> StoreError:
         if self.postgres:
+            # The server's own words hold no password. A refused login has no SQLSTATE, only these.
+            words = str(error.orig)
+            refused = next((why for sign, why in _REFUSED.items() if sign in words), None)
+            if refused is None and classify(error) is Failure.RETRY:
+                return AwayError(
+                    f"{self.name}: the server cannot be reached or is starting ({explain(error)}); "
+                    "check that the server runs and listens there"
+                )
             return StoreError(
-                f"{self.name}: {explain(error)}; "
+                f"{self.name}: {refused or explain(error)}; "
                 "check that the server runs, the database exists and the role may use it"
             )
         return StoreError(f"{self.name}: {explain(error)}; the file and its folder must be writable for this user")

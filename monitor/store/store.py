@@ -15,10 +15,11 @@ from typing import Any, Self, TypeVar
 from sqlalchemy import Connection, func, select
 from sqlalchemy.exc import SQLAlchemyError
 
+from monitor.common.backoff import backoff
 from monitor.model import Finding, Position
 from monitor.routing import Policy
 from monitor.store.alerts import Alerts
-from monitor.store.database import Database, Failure, Recovery, StoreError, classify, explain
+from monitor.store.database import AwayError, Database, Failure, Recovery, StoreError, classify, explain
 from monitor.store.findings import record
 from monitor.store.groups import Groups
 from monitor.store.hooks import Hooks
@@ -34,6 +35,7 @@ __all__ = ["Store"]
 
 _T = TypeVar("_T")
 
+_AWAY_FIRST, _AWAY_LONGEST = 0.5, 10.0  # seconds between looks for a server that is away
 _READ_PATIENCE = 10.0  # seconds a read waits for a database that is locked or away
 
 
@@ -86,18 +88,30 @@ class Store:
         *,
         clock: Callable[[], float] = time.time,
         repairs: bool = True,
+        waiting: Callable[[str], None] | None = None,
     ) -> Self:
         """Open or create. `url`: a path, or `postgresql+psycopg://…`. Raises StoreError.
 
         A damaged SQLite file is moved aside; `recovery` then says where to and what was carried over. Without
-        `repairs` damage is a StoreError.
+        `repairs` damage is a StoreError. With `waiting`, a server that is away is waited for, and `waiting` told why
+        before each pause; a refused login is an error all the same.
         """
 
         def prepare() -> tuple[Database, Recovery | None]:
             database = Database(url, repairs=repairs)
             return database, database.prepare()
 
-        database, recovery = await asyncio.to_thread(prepare)
+        failures = 0
+        while True:
+            try:
+                database, recovery = await asyncio.to_thread(prepare)
+                break
+            except AwayError as error:
+                if waiting is None:
+                    raise
+                waiting(str(error))
+                failures += 1
+                await asyncio.sleep(backoff(failures, _AWAY_FIRST, _AWAY_LONGEST))
         store = cls(database, policy or Policy(), clock)
         store.recovery = recovery
         return store

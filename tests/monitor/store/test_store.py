@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from monitor.model import Position
 from monitor.routing import Policy
-from monitor.store import Store
+from monitor.store import Store, StoreError
 from tests.monitor.store.helpers import NOW, Clock, deliver, finding, fingerprint
 
 
@@ -128,3 +128,26 @@ async def test_killed_at_any_moment_nothing_is_lost_or_doubled(url: str) -> None
         assert {one.fingerprint: one.occurrences for one in await store.incidents.find()} == expected
         assert await store.positions.of("s") == {"k": {"offset": 400}}
         assert await store.outbox.unsent() == 9
+
+
+async def test_a_server_that_is_down_at_start_is_waited_for(postgres_url: str) -> None:
+    there, away = postgres_url, postgres_url.replace("host=", "host=/nonexistent")
+    told: list[str] = []
+    with pytest.raises(StoreError, match="check that the server runs"):
+        await Store.open(away)
+    opening = asyncio.ensure_future(Store.open(away, waiting=told.append))
+    async with asyncio.timeout(30):
+        while len(told) < 2:
+            await asyncio.sleep(0.01)
+    assert not opening.done()
+    opening.cancel()
+    store = await Store.open(there, waiting=told.append)
+    await store.close()
+
+
+async def test_a_refused_login_is_an_error_at_once(postgres_url: str) -> None:
+    told: list[str] = []
+    for wrong in (postgres_url.replace("monitor@", "nobody@"), postgres_url.replace("?", "x?")):
+        with pytest.raises(StoreError, match="does not exist"):
+            await Store.open(wrong, waiting=told.append)
+    assert told == []
