@@ -27,6 +27,7 @@ import orjson
 # aiohttp is imported with the first request: it is a tenth of the start, and most commands send nothing.
 if TYPE_CHECKING:
     import aiohttp
+    from aiohttp.abc import AbstractResolver
     from multidict import CIMultiDictProxy
     from yarl import URL
 
@@ -83,10 +84,13 @@ class Reply:
 
 
 class Http:
-    """Owns the ClientSession, made on first use inside the running loop. `timeout`, `connect`: seconds."""
+    """Owns the ClientSession, made on first use inside the running loop. `timeout`, `connect`: seconds; `resolver`: in
+    place of the system's (an AbstractResolver of aiohttp)."""
 
-    def __init__(self, *, timeout: float = 15.0, connect: float = 5.0) -> None:
-        self._timeout, self._connect = timeout, connect
+    def __init__(
+        self, *, timeout: float = 15.0, connect: float = 5.0, resolver: AbstractResolver | None = None
+    ) -> None:
+        self._timeout, self._connect, self._resolver = timeout, connect, resolver
         self._session: aiohttp.ClientSession | None = None
 
     async def post(self, url: str, body: bytes, headers: Mapping[str, str] | None = None) -> Reply:
@@ -142,7 +146,7 @@ class Http:
                 timeout=aiohttp.ClientTimeout(total=self._timeout, sock_connect=self._connect),
                 headers={"User-Agent": _user_agent()},
                 cookie_jar=aiohttp.DummyCookieJar(),
-                connector=aiohttp.TCPConnector(limit=32, limit_per_host=8),
+                connector=aiohttp.TCPConnector(limit=32, limit_per_host=8, resolver=self._resolver),
                 trust_env=False,  # it would also send what ~/.netrc holds; proxies are read by _proxy
             )
         return self._session

@@ -12,6 +12,7 @@ import hashlib
 import html
 import ipaddress
 import re
+import socket
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -20,6 +21,8 @@ from typing import Annotated, Any, ClassVar, Literal
 from urllib.parse import parse_qs, urlsplit
 
 import structlog
+from aiohttp.abc import ResolveResult
+from aiohttp.resolver import ThreadedResolver
 from pydantic import Field
 from yarl import URL
 
@@ -153,9 +156,10 @@ class FeedSource:
             if isinstance(value := state.get(name), str):
                 headers[sent] = value
 
-        http = Http(timeout=TIMEOUT, connect=10)
+        resolver = _Public()
+        http = Http(timeout=TIMEOUT, connect=10, resolver=resolver)
         try:
-            reply = await _followed(http, address, headers)
+            reply = await _followed(http, address, headers, resolver)
         finally:
             await http.close()
 
@@ -167,11 +171,30 @@ class FeedSource:
         return reply.body, {name: value for name, header in named if (value := reply.headers.get(header))}
 
 
-async def _followed(http: Http, first: URL, headers: Mapping[str, str]) -> Reply:
+class _Public(ThreadedResolver):
+    """Gives the addresses that are connected to, and of a host in `guarded` none that is internal: a name, or a number
+    written in a way that only the resolver understands (`0x7f.1`), must not lead a redirect there."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.guarded: set[str] = set()
+
+    async def resolve(
+        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
+    ) -> list[ResolveResult]:
+        found = await super().resolve(host, port, family)
+        if host in self.guarded and any(_internal(entry["host"]) for entry in found):
+            raise OSError("a redirect leads to an internal address")
+        return found
+
+
+async def _followed(http: Http, first: URL, headers: Mapping[str, str], resolver: _Public) -> Reply:
     """The answer at the end of the redirects. Raises RemoteError, which never holds an address."""
     address = first
     for _ in range(REDIRECTS + 1):
         _permit(address, first)
+        if address.host and address.host != first.host:
+            resolver.guarded.add(address.raw_host or address.host)
         reply = await http.request("GET", address, headers=headers, limit=SIZE_LIMIT, whole=True)
         if reply.status not in (301, 302, 303, 307, 308):
             return reply

@@ -147,6 +147,21 @@ async def test_trouble_is_told_without_the_address(
     assert intake.problems == {}
 
 
+@pytest.mark.parametrize("host", ["0x7f.1", "2130706433", "017700000001", "127.1"])
+async def test_a_redirect_reaches_no_internal_address_however_it_is_written(
+    site: Site, intake: MemoryIntake, source: FeedSource, host: str
+) -> None:
+    def answer(request: web.Request) -> web.Response:
+        if request.host.partition(":")[0] == "127.0.0.1":
+            return web.Response(status=302, headers={"Location": f"http://{host}:{request.url.port}/inside"})
+        return web.Response(body=atom())  # got there
+
+    site.answer = answer
+    await source.run(once=True)
+    assert intake.problems["feed"]
+    assert len(site.requests) == 1
+
+
 async def test_a_server_that_hangs_is_given_up(
     site: Site, intake: MemoryIntake, source: FeedSource, monkeypatch: pytest.MonkeyPatch
 ) -> None:
