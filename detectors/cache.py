@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import hmac
 import os
+import secrets
 import tempfile
 from collections.abc import Iterable
 from functools import cache
@@ -12,8 +14,8 @@ from pathlib import Path
 
 __all__ = ["code", "read", "stamp", "write"]
 
-_MAGIC = b"exposure-monitor cache 2\n"
-_DIGEST = 32  # bytes of SHA-256
+_MAGIC = b"exposure-monitor cache 3\n"
+_DIGEST = 32  # bytes of BLAKE2b and of its key
 
 
 def stamp(files: Iterable[tuple[str, os.stat_result]]) -> bytes:
@@ -30,16 +32,55 @@ def code() -> bytes:
 
 
 def read(path: Path) -> memoryview | None:
-    """What was written there, or None when there is no whole file of ours."""
+    """What was written there, or None when there is no whole file of ours.
+
+    It holds native code's data, so nobody else may have written it: it and its folder belong to the present user, to
+    whom alone they are open for writing, and its digest has a key from that folder.
+    """
     try:
-        raw = memoryview(path.read_bytes())
+        key = _key(path.parent, make=False)
+        raw = memoryview(_own(path))
     except OSError:
         return None
     head = len(_MAGIC) + _DIGEST
     body = raw[head:]
-    if raw[: len(_MAGIC)] != _MAGIC or raw[len(_MAGIC) : head] != hashlib.sha256(body).digest():
+    if raw[: len(_MAGIC)] != _MAGIC or not hmac.compare_digest(raw[len(_MAGIC) : head], _digest(key, body)):
         return None
     return body
+
+
+def _digest(key: bytes, body: bytes | memoryview) -> bytes:
+    return hashlib.blake2b(body, key=key, digest_size=_DIGEST).digest()
+
+
+def _own(path: Path) -> bytes:
+    """The content of a file of ours. Raises OSError, also when it may be somebody else's."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    with os.fdopen(descriptor, "rb") as file:
+        _ours(os.fstat(descriptor))
+        return file.read()
+
+
+def _ours(status: os.stat_result) -> None:
+    if status.st_uid != os.geteuid() or status.st_mode & 0o022:
+        raise PermissionError("others may have written it")
+
+
+def _key(folder: Path, make: bool) -> bytes:
+    """The key of the digests in `folder`. Raises OSError, also when the folder may be somebody else's."""
+    _ours(folder.stat())
+    path = folder / "cache.key"
+    if make:
+        with contextlib.suppress(FileExistsError):
+            descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+            with os.fdopen(descriptor, "wb") as file:
+                file.write(secrets.token_bytes(_DIGEST))
+    key = _own(path)
+    if len(key) != _DIGEST:  # a full disk, or a kill: the next write makes another one
+        if make:
+            path.unlink()
+        raise OSError("no whole key")
+    return key
 
 
 def write(path: Path, body: bytes, keep: int) -> None:
@@ -50,10 +91,11 @@ def write(path: Path, body: bytes, keep: int) -> None:
     with contextlib.suppress(OSError):
         for folder in [one for one in reversed(path.parents) if not one.exists()]:
             folder.mkdir(mode=0o700, exist_ok=True)  # the first of them may be the state folder of the monitor
+        key = _key(path.parent, make=True)
         fd, temporary = tempfile.mkstemp(dir=path.parent, prefix=path.suffix)
         try:
             with os.fdopen(fd, "wb") as file:
-                file.write(_MAGIC + hashlib.sha256(body).digest() + body)
+                file.write(_MAGIC + _digest(key, body) + body)
             os.replace(temporary, path)
         except OSError:
             os.unlink(temporary)

@@ -31,10 +31,13 @@ from detectors.rule import HINT_AHEAD, HINT_BACK, Confidence, Rule, RuleError
 from detectors.syntax import compile_re2, diagnose, re2_problem
 from monitor.common.severity import Severity
 
-__all__ = ["Decision", "Engine", "Found", "Match", "TooSlowError", "Worker"]
+__all__ = ["Decision", "Engine", "Found", "Match", "TooSlowError", "Worker", "patience"]
 
 Buffer = bytes | bytearray | memoryview
 MAX_DEPTH = 3  # of decoding
+_BEFORE = 64  # bytes left of a value that filters look at
+_KNOWN = 1 << 14  # decisions of a block that are remembered
+_OFTEN = 64  # candidates after which the clock is looked at
 _GAP = b"\n" + bytes(256) + b"\n"  # between decoded texts
 _SEPARATOR = re.compile(rb"[^A-Za-z0-9+/]")
 
@@ -86,6 +89,11 @@ class TooSlowError(Exception):
     """A block takes longer than it may. Nothing of it is in the message."""
 
 
+def patience(size: int) -> float:
+    """Seconds of processor time that a block of `size` bytes may take: real ones take a hundredth."""
+    return 2.0 + size / (1 << 19)
+
+
 class _Work:
     """What one block has cost so far, over all depths of decoding."""
 
@@ -93,15 +101,20 @@ class _Work:
         self.budget = Budget(size)
         self.regions: list[tuple[int, int]] = []  # of the block itself, that were decoded
         self.explain = explain
+        self.known: dict[tuple[int, bytes, bytes], Decision] = {}  # by rule, value and what stands before it
+        self._candidates = 0
         self._until = time.thread_time() + seconds if seconds is not None else math.inf
         self._seconds = seconds
 
-    def late(self) -> bool:
-        return time.thread_time() > self._until
+    def count(self) -> None:
+        """One more candidate. Raises TooSlowError."""
+        self._candidates += 1
+        if not self._candidates % _OFTEN:
+            self.check()
 
     def check(self) -> None:
         """Raises TooSlowError."""
-        if self.late():
+        if time.thread_time() > self._until:
             raise TooSlowError(f"more than {self._seconds:.1f} s of processor time")
 
 
@@ -267,6 +280,7 @@ class Worker:
         out: list[tuple[Decision, int]] = []
         rules = self.engine.rules
         for number, positions in ends.items():
+            work.check()
             rule = rules[number]
             shape = rule.shape
             regex = self.engine.confirm(number)
@@ -277,6 +291,7 @@ class Worker:
                     if m is None:
                         break
                     found = True
+                    work.count()
                     group = 1 if regex.groups and m.start(1) >= 0 else 0
                     start, end = m.span(group)
                     if rule.keywords and not _SEPARATOR.search(data, m.start(), start):
@@ -284,7 +299,7 @@ class Worker:
                         why = "nothing separates keyword and value: both are inside a longer run"
                         decision = Decision(rule, start, end, False, "pattern", why)
                     else:
-                        decision = self._decide(number, rule, data, start, end)
+                        decision = self._decided(number, data, start, end, work)
                     if explain or decision.accepted:
                         out.append((decision, m.end()))
                     # A rejected candidate may hide a real one that starts inside it.
@@ -334,6 +349,26 @@ class Worker:
                     start, end = place(decision.start - starts[number], decision.end - starts[number])
                     out.append((_moved(name, decision, start, end), region.end))
 
+    def _decided(self, number: int, data: Buffer, start: int, end: int, work: _Work) -> Decision:
+        """What `_decide` says, or said of the same value behind the same text."""
+        rule = self.engine.rules[number]
+        if rule.requires:
+            return self._decide(number, rule, data, start, end)
+        before = bytes(data[max(0, start - _BEFORE) : start]) if rule.words or rule.hashes else b""
+        key = number, bytes(data[start:end]), before
+        known = work.known.get(key)
+        if known is None:
+            if len(work.known) >= _KNOWN:
+                work.known.clear()
+            known = work.known[key] = self._decide(number, rule, data, start, end)
+            return known
+        match = known.match
+        if match is not None:
+            match = Match(
+                rule, start, end, match.secret, match.masked, match.severity, match.confidence, (), match.labels
+            )
+        return Decision(rule, start, end, known.accepted, known.stage, known.reason, match)
+
     def _decide(self, number: int, rule: Rule, data: Buffer, start: int, end: int) -> Decision:
         """Run the filters over one candidate, cheapest first."""
         secret = bytes(data[start:end])
@@ -358,7 +393,7 @@ class Worker:
             bits = entropy(secret)
             if bits < rule.entropy:
                 return no("entropy", f"entropy {bits:.2f} is below {rule.entropy:.2f} bits a character")
-        before = bytes(data[max(0, start - 64) : start])
+        before = bytes(data[max(0, start - _BEFORE) : start])
         if rule.words and (reason := words(secret, before)):
             return no("words", reason)
         if rule.hashes:

@@ -153,13 +153,13 @@ def _load(path: Path, key: bytes) -> Compiled | None:
     if body is None or body[: len(key)] != key:
         return None
     head, _, databases = bytes(body[len(key) :]).partition(b"\n")
-    size, (rules, decoders, assigned, near) = orjson.loads(head)
-    known = [Codec(name, trigger.encode("latin-1"), *rest) for name, trigger, *rest in decoders]
-    plan = Plan(rules, known, assigned, near)
     try:
+        size, (rules, decoders, assigned, near) = orjson.loads(head)
+        known = [Codec(name, trigger.encode("latin-1"), *rest) for name, trigger, *rest in decoders]
+        plan = Plan(rules, known, assigned, near)
         return Compiled(plan, _restored(databases[:size]), _restored(databases[size:]) if near else None)
-    except hyperscan.error:
-        return None
+    except (hyperscan.error, ValueError, TypeError, AttributeError):
+        return None  # whole, but not what this code wrote
 
 
 def _restored(dump: bytes) -> Any:

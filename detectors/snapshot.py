@@ -42,7 +42,10 @@ def snapshot_path(folder: Path, packs: Iterable[str], cache_dir: Path) -> Path:
 def load(path: Path) -> list[Rule] | None:
     """The rules in it, or None when there is no whole snapshot."""
     body = cache.read(path)
-    return None if body is None else [_rule(*entry) for entry in orjson.loads(body)]
+    try:
+        return [_rule(*entry) for entry in orjson.loads(body)] or None if body is not None else None
+    except (ValueError, TypeError, KeyError, AttributeError):
+        return None  # whole, but not what this code wrote
 
 
 def _rule(values: list[Any], shape: list[Any]) -> Rule:

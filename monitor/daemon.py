@@ -39,6 +39,7 @@ from monitor.snapshot import Snapshot
 from monitor.sources import load_source
 from monitor.sources.base import SourceConfig
 from monitor.store import Recovery, Store, StoreError
+from monitor.store.mark import BlockMarks
 from monitor.store.records import AlertBatch
 from sinks import load_sink
 from sinks.base import Sink, SinkConfig
@@ -152,12 +153,14 @@ class Daemon:
         except RuleError as error:
             problems = [configuration.Problem("rules", text) for text in error.problems]
             raise ConfigError(config.path, problems) from None
-        self._scanner = Scanner(engine, self._key, config.workers)
+        marks = BlockMarks(config.state_dir / "blocks.mark")
+        self._scanner = Scanner(engine, self._key, config.workers, marks)
         mask_logs(self._scanner.scrub)
         self.snapshot.scanner = self._scanner.stats
         self.snapshot.rules = len(engine.rules)
         recovered: list[Recovery] = []
         async with contextlib.AsyncExitStack() as stack:
+            stack.callback(marks.close)
             stack.callback(self._scanner.close)
             stack.enter_context(_alone(config.state_dir))
             self._store = await Store.open(configuration.database(config), config.policy, waiting=_wait_for_store)
@@ -568,7 +571,10 @@ class SourceIntake:
         self._sealer = Sealer(daemon.scanner.key, daemon.scanner.scrub)
 
     async def scan(self, blocks: Iterable[Block], positions: Callable[[], Iterable[Position]]) -> int:
-        findings = await self._daemon.scanner.scan(blocks)
+        undecoded: list[tuple[str, int]] = []
+        findings = await self._daemon.scanner.scan(blocks, undecoded)
+        for path, count in undecoded:
+            self.missed("undecoded", count, path)
         await self._daemon.store.commit(findings, self._sealer.seal(positions()))
         return len(findings)
 

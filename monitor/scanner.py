@@ -10,16 +10,17 @@ import contextlib
 import hashlib
 import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
-from detectors.engine import Engine, Match, Worker
+from detectors.engine import Engine, Match, TooSlowError, Worker, patience
 from detectors.fingerprint import fingerprint
 from monitor import runbook
 from monitor.intake import ScanError
 from monitor.model import Block, Finding
 from monitor.scrub import Scrubber
+from monitor.store.mark import ENOUGH, BlockMarks
 
 __all__ = ["Scanner", "ScannerStats", "finding_id"]
 
@@ -45,11 +46,47 @@ def finding_id(generation: str, offset: int, rule: str, print_: str) -> str:
     return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
 
 
+class _SuspectError(Exception):
+    """A block in work at which the process ended again and again."""
+
+
+_FAILURES = {
+    TooSlowError: "the text takes far too long",
+    _SuspectError: f"the monitor was ended {ENOUGH} times while at it",
+}
+
+
+class _Gate:
+    """Lets many pass together, or one alone."""
+
+    def __init__(self) -> None:
+        self._changed = threading.Condition()
+        self._inside = 0
+        self._alone = False
+
+    @contextlib.contextmanager
+    def passed(self, *, alone: bool) -> Iterator[None]:
+        with self._changed:
+            self._changed.wait_for(lambda: not self._alone and not (alone and self._inside))
+            self._inside += 1
+            self._alone = alone
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._inside -= 1
+                self._alone = False
+                self._changed.notify_all()
+
+
 class Scanner:
     """Scans with `workers` threads. `swap` takes effect between blocks: each block is scanned wholly by one engine."""
 
-    def __init__(self, engine: Engine, key: bytes, workers: int = 1) -> None:
+    def __init__(self, engine: Engine, key: bytes, workers: int = 1, marks: BlockMarks | None = None) -> None:
+        """`marks`: which blocks were in work when the process was killed; without it that is known of this one only."""
         self._engine = engine
+        self._marks = marks or BlockMarks(None)
+        self._gate = _Gate()
         self._key = key
         self._pool = ThreadPoolExecutor(workers, thread_name_prefix="scan")
         self._local = threading.local()
@@ -88,14 +125,16 @@ class Scanner:
         """Let running scans end; take no more."""
         self._pool.shutdown(wait=True, cancel_futures=True)
 
-    async def scan(self, blocks: Iterable[Block]) -> list[Finding]:
+    async def scan(self, blocks: Iterable[Block], undecoded: list[tuple[str, int]] | None = None) -> list[Finding]:
         """Findings of `blocks`, which are pulled in a thread. Raises ScanError, and whatever the iterator raises.
+
+        `undecoded` gets (path, bytes) of encoded text that was too much to decode.
 
         Takes no further block once it has thousands of findings.
         When cancelled it stops after the present block, and returns only after the iterator is closed.
         """
         stop = threading.Event()
-        task = self._pool.submit(self._pull, blocks, stop)
+        task = self._pool.submit(self._pull, blocks, stop, [] if undecoded is None else undecoded)
         work = asyncio.wrap_future(task)
         try:
             return await asyncio.shield(work)
@@ -114,7 +153,7 @@ class Scanner:
         """Findings in a text that comes from no place."""
         return await self.scan([Block(source="", path="", generation="", offset=0, data=text, time=time.time())])
 
-    def _pull(self, blocks: Iterable[Block], stop: threading.Event) -> list[Finding]:
+    def _pull(self, blocks: Iterable[Block], stop: threading.Event, undecoded: list[tuple[str, int]]) -> list[Finding]:
         found: list[Finding] = []
         stats = self.stats
         blocks_done = bytes_done = 0
@@ -123,7 +162,7 @@ class Scanner:
             stats.busy += 1
         try:
             for block in blocks:
-                found += self._scan(block)
+                found += self._scan(block, undecoded)
                 blocks_done += 1
                 bytes_done += (len(block.data) if block.limit is None else block.limit) - block.fresh
                 if stop.is_set() or len(found) >= _ENOUGH:
@@ -138,21 +177,34 @@ class Scanner:
                 stats.seconds += time.perf_counter() - start
         return found
 
-    def _scan(self, block: Block) -> list[Finding]:
+    def _scan(self, block: Block, undecoded: list[tuple[str, int]]) -> list[Finding]:
         thread = threading.get_ident()
         limit = len(block.data) if block.limit is None else block.limit
         failure = None
+        suspicion = self._marks.suspicion(block)
         try:
+            if suspicion >= ENOUGH:
+                self._marks.pass_over(block)
+                raise _SuspectError
             # The worker is looked up for each block, so that new rules hold from the next one on.
             worker = self._worker()
-            self._scanning[thread] = time.monotonic()
-            matches = worker.scan(block.data, block.fresh, limit)
+            # A suspect is scanned alone, so that no innocent one is in work at its second end.
+            with self._gate.passed(alone=suspicion > 0):
+                self._scanning[thread] = time.monotonic()
+                mark = self._marks.begin(block)
+                try:
+                    found = worker.search(block.data, block.fresh, limit, patience(len(block.data)))
+                finally:
+                    self._marks.end(mark)
+            if found.skipped:
+                undecoded.append((block.path, found.skipped))
             places = _Places(block)
             scrub = self._local.scrubber
-            return [self._finding(block, match, places, scrub) for match in matches]
+            return [self._finding(block, match, places, scrub) for match in found.matches]
         except Exception as error:  # noqa: BLE001 - a message may quote the text: only the type leaves here
             self.stats.failures += 1
-            failure = f"{self.scrub(block.path)}: the engine failed at offset {block.offset}: {type(error).__name__}"
+            what = _FAILURES.get(type(error), type(error).__name__)
+            failure = f"{self.scrub(block.path)}: the engine failed at offset {block.offset}: {what}"
         finally:
             self._scanning.pop(thread, None)
         # Outside of the handler, so that the error does not carry the original one along.

@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-__all__ = ["HEAD", "ArchiveError", "Budget", "Readable", "Stream", "kind", "leaves"]
+__all__ = ["HEAD", "ArchiveError", "Budget", "Readable", "Report", "Stream", "kind", "leaves"]
 
 HEAD = 512  # bytes that tell the format
 DEPTH = 3  # archives inside archives that are opened

@@ -53,6 +53,10 @@ class Outcome:
     files: int = 0
     size: int = 0  # bytes on disk that were dealt with
 
+    def report(self, path: str, what: str) -> None:
+        """Something of it could not be read."""
+        self.problems.append((path, what))
+
 
 Job = Callable[[Searcher, Outcome], None]
 
@@ -94,7 +98,7 @@ def scan_stream(name: str, file: Readable, engine: Engine, options: Options) -> 
     for path, stream in _opened(name, file, options, outcome):
         places = Places(lambda at, size: b"")
         try:
-            for hit in searcher.search(path, stream_pieces(stream, places), places):
+            for hit in searcher.search(path, stream_pieces(stream, places), places, outcome.report):
                 yield Outcome(hits=[hit])
         except ArchiveError as error:
             outcome.problems.append((path, str(error)))
@@ -158,7 +162,8 @@ def _parts(entry: Entry, size: int, options: Options) -> Iterator[Job]:
             outcome.size += (end or size) - start
             try:
                 with open(entry.path, "rb", buffering=0) as file:
-                    outcome.hits += searcher.search(entry.path, file_pieces(file.fileno(), start, end), places)
+                    pieces = file_pieces(file.fileno(), start, end)
+                    outcome.hits += searcher.search(entry.path, pieces, places, outcome.report)
             except OSError as error:
                 outcome.problems.append((entry.path, error.strerror or "cannot be read"))
 
@@ -187,7 +192,7 @@ def _file(entry: Entry, options: Options, searcher: Searcher, outcome: Outcome) 
             if entry.size is None:
                 return
             places = Places(lambda at, count: os.pread(file.fileno(), count, at))
-            outcome.hits += searcher.search(entry.path, file_pieces(file.fileno()), places)
+            outcome.hits += searcher.search(entry.path, file_pieces(file.fileno()), places, outcome.report)
     except OSError as error:
         outcome.problems.append((entry.path, error.strerror or "cannot be read"))
 
@@ -202,7 +207,7 @@ def _archive(path: str, file: Readable, options: Options, searcher: Searcher, ou
                 outcome.skipped.append(name)
                 read = True
                 continue
-            outcome.hits += searcher.search(name, stream_pieces(stream, places), places)
+            outcome.hits += searcher.search(name, stream_pieces(stream, places), places, outcome.report)
         except ArchiveError as error:
             outcome.problems.append((name, str(error)))
         read = read or stream.given > 0

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from monitor.scan.archive import Stream
+from monitor.scan.archive import Report, Stream
 from monitor.scrub import Scrubber
 
 if TYPE_CHECKING:
@@ -184,10 +184,21 @@ class Searcher:
         self._suppressions = suppressions
         self._reveal = reveal
 
-    def search(self, path: str, pieces: Iterable[Piece], places: Places) -> Iterator[Hit]:
-        """Hits by position."""
+    def search(
+        self, path: str, pieces: Iterable[Piece], places: Places, report: Report = lambda path, what: None
+    ) -> Iterator[Hit]:
+        """Hits by position. `report` gets path and what was passed over."""
+        from detectors.engine import TooSlowError, patience
+
         for piece in pieces:
-            found = self._worker.search(piece.data)
+            try:
+                found = self._worker.search(piece.data, seconds=patience(len(piece.data)))
+            except TooSlowError:
+                size, at = piece.limit - piece.fresh, piece.offset + piece.fresh
+                report(path, f"{size:,} bytes from {at:,} on were passed over: the text takes far too long to search")
+                continue
+            if found.skipped:
+                report(path, f"{found.skipped:,} bytes of encoded text were not decoded: they unpack to too much")
             if any(piece.fresh < match.end <= piece.limit for match in found.matches):
                 yield from self._hits(path, piece, found, places)
 

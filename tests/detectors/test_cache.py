@@ -15,7 +15,7 @@ def test_what_is_read_back_is_what_was_written(tmp_path: Path) -> None:
     for body in (b"", b"\n\0 any bytes", b"a" * 1_000_000):
         cache.write(path, body, keep=4)
         assert cache.read(path) == body
-    assert os.listdir(path.parent) == ["x.kind"]
+    assert sorted(os.listdir(path.parent)) == ["cache.key", "x.kind"]
 
 
 @pytest.mark.parametrize(
@@ -28,7 +28,7 @@ def test_what_is_read_back_is_what_was_written(tmp_path: Path) -> None:
         lambda raw: b"\0" * len(raw),
         lambda raw: raw[:-5] + bytes([raw[-5] ^ 1]) + raw[-4:],
         lambda raw: raw[:30] + bytes([raw[30] ^ 1]) + raw[31:],
-        lambda raw: raw.replace(b"cache 2", b"cache 1"),
+        lambda raw: raw.replace(b"cache 3", b"cache 2"),
     ],
 )
 def test_what_is_not_whole_is_not_read(tmp_path: Path, harm: Callable[[bytes], bytes]) -> None:
@@ -47,7 +47,7 @@ def test_a_file_that_is_not_there_or_cannot_be_written_is_no_error(tmp_path: Pat
 def test_what_could_not_be_written_leaves_nothing_behind(tmp_path: Path) -> None:
     (tmp_path / "x.kind").mkdir()
     cache.write(tmp_path / "x.kind", b"body", keep=4)
-    assert os.listdir(tmp_path) == ["x.kind"]
+    assert sorted(os.listdir(tmp_path)) == ["cache.key", "x.kind"]
 
 
 def test_the_oldest_of_a_kind_go(tmp_path: Path) -> None:
@@ -55,7 +55,41 @@ def test_the_oldest_of_a_kind_go(tmp_path: Path) -> None:
     for number in range(9):
         cache.write(tmp_path / f"{number}.kind", b"body", keep=3)
         os.utime(tmp_path / f"{number}.kind", (number, number))
-    assert sorted(os.listdir(tmp_path)) == ["6.kind", "7.kind", "8.kind", "x.other"]
+    assert sorted(os.listdir(tmp_path)) == ["6.kind", "7.kind", "8.kind", "cache.key", "x.other"]
+
+
+def test_what_others_may_have_written_is_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = tmp_path / "cache"
+    path = folder / "x.kind"
+    cache.write(path, b"body", keep=4)
+    for place in (path, folder, folder / "cache.key"):
+        mode = place.stat().st_mode & 0o777
+        place.chmod(mode | 0o020)
+        assert cache.read(path) is None
+        place.chmod(mode)
+        assert cache.read(path) == b"body"
+    path.rename(folder / "other")
+    path.symlink_to("other")
+    assert cache.read(path) is None
+    path.unlink()
+    cache.write(path, b"body", keep=4)
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "geteuid", lambda: os.getuid() + 1)  # another user, such as root
+        assert cache.read(path) is None
+        cache.write(folder / "y.kind", b"body", keep=4)
+    assert sorted(os.listdir(folder)) == ["cache.key", "other", "x.kind"]
+
+
+def test_the_digest_has_a_key_of_the_folder(tmp_path: Path) -> None:
+    here, there = tmp_path / "a" / "x.kind", tmp_path / "b" / "x.kind"
+    cache.write(here, b"ours", keep=4)
+    cache.write(there, b"whole, but made elsewhere", keep=4)
+    here.write_bytes(there.read_bytes())
+    assert cache.read(here) is None
+    (tmp_path / "a" / "cache.key").write_bytes(b"short")
+    cache.write(here, b"ours", keep=4)  # finds the key cut, the next one makes another
+    cache.write(here, b"ours", keep=4)
+    assert cache.read(here) == b"ours"
 
 
 def test_a_stamp_does_not_trust_a_time_that_was_set(tmp_path: Path) -> None:

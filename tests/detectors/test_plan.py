@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from detectors import plan
+from detectors import cache, plan
 from detectors.engine import Engine
 from detectors.rule import Rule, RuleError
 from tests.detectors.texts import engine, rules
@@ -152,6 +152,15 @@ def test_a_cache_of_other_rules_is_never_taken_for_ours(tmp_path: Path) -> None:
     found = Engine.build([other], tmp_path).worker()
     assert found.scan(b"oth_k3j9x2m4q8w1")
     assert not found.scan(b"tok_k3j9x2m4q8w1")
+
+
+@pytest.mark.parametrize("body", [b"", b"[]\n", b"[1, [2]]\n", b"{}\nx", b"[0, [[], [[1]], [], []]]\n", b"not json"])
+def test_a_whole_file_of_another_content_is_made_anew(tmp_path: Path, body: bytes) -> None:
+    Engine.build([SIMPLE], tmp_path)
+    for file in files(tmp_path):
+        key = bytes(cache.read(file) or b"")[:32]
+        cache.write(file, key + body, keep=8)
+    assert Engine.build([SIMPLE], tmp_path).worker().scan(b"tok_k3j9x2m4q8w1")
 
 
 def test_an_unwritable_folder_is_no_error(tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from detectors import snapshot
+from detectors import cache, snapshot
 from detectors.load import load_rules
 from detectors.rule import PACKS, Rule
 
@@ -54,4 +54,11 @@ def test_rules_come_from_the_cache_and_survive_its_loss(tmp_path: Path) -> None:
     snapshot.save(path, plain[:1])  # only to see that it is what is read
     assert load_rules(["vcs"], cache_dir=tmp_path) == plain[:1]
     path.write_bytes(b"damaged")
+    assert load_rules(["vcs"], cache_dir=tmp_path) == plain
+
+
+@pytest.mark.parametrize("body", [b"", b"{}", b"[1]", b"[[[], []]]", b'{"a": 1}', b"[[[1], [2]]]", b"null"])
+def test_a_whole_file_of_another_content_is_made_anew(tmp_path: Path, body: bytes) -> None:
+    plain = load_rules(["vcs"], cache_dir=tmp_path)
+    cache.write(snapshot.snapshot_path(PACKS, ["vcs"], tmp_path), body, keep=4)
     assert load_rules(["vcs"], cache_dir=tmp_path) == plain

@@ -1,16 +1,19 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import gc
+import gzip
 import threading
 import time
 import traceback
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from detectors.engine import Engine
+from detectors.engine import Engine, Found
 from detectors.fingerprint import fingerprint
 from detectors.load import load_rules
 from detectors.template import expand
@@ -18,6 +21,7 @@ from monitor import scanner as module
 from monitor.intake import ScanError
 from monitor.model import Block
 from monitor.scanner import Scanner, finding_id
+from monitor.store.mark import BlockMarks
 
 KEY = b"k" * 32
 RULE = "github-pat"
@@ -53,7 +57,7 @@ class Broken:
     def worker(self) -> Broken:
         return self
 
-    def scan(self, data: bytes, fresh: int, limit: int) -> list[Any]:
+    def search(self, data: bytes, fresh: int, limit: int, seconds: float) -> Found:
         raise ValueError(f"cannot digest {bytes(data)!r}")
 
 
@@ -67,10 +71,10 @@ class Slow:
     def worker(self) -> Slow:
         return self
 
-    def scan(self, data: bytes, fresh: int, limit: int) -> list[Any]:
+    def search(self, data: bytes, fresh: int, limit: int, seconds: float) -> Found:
         self.entered.set()
         assert self.go.wait(10)
-        return []
+        return Found([])
 
 
 async def test_findings_carry_everything_but_the_secret(scanner: Scanner, engine: Engine) -> None:
@@ -183,9 +187,9 @@ async def test_a_swap_takes_effect_between_blocks(scanner: Scanner, engine: Engi
         def worker(self) -> Spy:
             return self
 
-        def scan(self, data: bytes, fresh: int, limit: int) -> list[Any]:
+        def search(self, data: bytes, fresh: int, limit: int, seconds: float) -> Found:
             used.append(self.name)
-            return []
+            return Found([])
 
     scanner.swap(Spy("old"))  # type: ignore[arg-type]
 
@@ -312,3 +316,47 @@ async def test_a_failure_names_no_secret_of_the_path(engine: Engine) -> None:
     finally:
         scanner.close()
     assert other[8:] not in str(caught.value)
+
+
+async def test_a_text_that_takes_too_long_is_given_up(
+    scanner: Scanner, engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "patience", lambda size: -1.0)
+    with pytest.raises(ScanError) as caught:
+        await scanner.scan([block(b"a " + secret(engine, 1), offset=100)])
+    assert str(caught.value) == "/p: the engine failed at offset 100: the text takes far too long"
+    assert scanner.stats.failures == 1
+
+
+async def test_what_is_too_much_to_decode_is_told(scanner: Scanner, engine: Engine) -> None:
+    told: list[tuple[str, int]] = []
+    bomb = base64.b64encode(gzip.compress(bytes(64 << 20), mtime=0))
+    await scanner.scan([block(b"k " + bomb, path="/a"), block(b"plain", path="/b")], told)
+    assert [path for path, _ in told] == ["/a"]
+    assert told[0][1] >= len(bomb) - 4
+
+
+async def test_a_block_at_which_the_process_ended_twice_is_passed_over(engine: Engine, tmp_path: Path) -> None:
+    deadly = block(b"a " + secret(engine, 1), offset=100)
+    for _ in range(2):
+        BlockMarks(tmp_path / "marks").begin(deadly)  # and then the process is killed
+    scanner = Scanner(engine, KEY, marks=BlockMarks(tmp_path / "marks"))
+    with pytest.raises(ScanError, match="the monitor was ended 2 times while at it"):
+        await scanner.scan([deadly])
+    assert len(await scanner.scan([block(b"a " + secret(engine, 1), offset=5000)])) == 1
+    scanner.close()
+
+
+async def test_a_suspect_is_scanned_alone(tmp_path: Path) -> None:
+    suspect = block(b"x", path="/suspect")
+    BlockMarks(tmp_path / "marks").begin(suspect)
+    slow = Slow()
+    scanner = Scanner(slow, KEY, workers=2, marks=BlockMarks(tmp_path / "marks"))  # type: ignore[arg-type]
+    first = asyncio.create_task(scanner.scan([suspect]))
+    assert await asyncio.to_thread(slow.entered.wait, 10)
+    slow.entered.clear()
+    second = asyncio.create_task(scanner.scan([block(b"x", path="/other")]))
+    assert not await asyncio.to_thread(slow.entered.wait, 0.2)
+    slow.go.set()
+    assert await first == await second == []
+    scanner.close()
