@@ -7,21 +7,19 @@ import os
 import sqlite3
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
-from enum import Enum
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import structlog
 from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
-from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.pool import NullPool
 
 from monitor.store.schema import VERSION, SchemaError, metadata, migrate
 from monitor.store.tally import Tally
+from monitor.store.trouble import REFUSED, AwayError, Failure, Recovery, StoreError, classify, explain
 
-__all__ = ["AwayError", "Database", "Failure", "Recovery", "StoreError", "classify", "explain"]
+__all__ = ["Database"]
 
 log = structlog.get_logger(__name__)
 
@@ -34,113 +32,6 @@ _COUNT = (
 )
 _BUSY_TIMEOUT = 1.0  # seconds inside SQLite; the writer waits on beyond that, and says so
 _LOCK = 0x6D6F6E69746F72  # advisory lock that makes PostgreSQL's writers take turns, as SQLite's do
-
-
-class StoreError(Exception):
-    """The store cannot do it. The message names the database and says what to do next; it is safe to show."""
-
-
-class AwayError(StoreError):
-    """The server is not there at present: it may come back, and waiting for it is right."""
-
-
-class Failure(Enum):
-    """What kind of trouble an error of the database is."""
-
-    RETRY = "retry"  # full, locked, gone for now: wait, and do the same again
-    CORRUPT = "corrupt"  # the file is damaged
-    FATAL = "fatal"  # the statement itself is wrong
-
-
-@dataclass(frozen=True, slots=True)
-class Recovery:
-    """Something was wrong with the database file, and what was done about it."""
-
-    kind: Literal["damaged", "removed", "replaced", "shortened"]
-    path: Path  # damaged: where the old file is kept; otherwise the database
-    reason: str
-    salvaged: dict[str, int] = field(default_factory=dict)  # damaged: rows carried over from each table
-    complete: bool = False  # nothing is missing
-    lost: int = 0  # shortened: transactions that are gone
-
-    @property
-    def title(self) -> str:
-        return {
-            "damaged": "The state database was damaged and has been replaced",
-            "removed": "The state database was removed while it was open and has been written anew",
-            "replaced": "The state database was exchanged for another file while it was open",
-            "shortened": "The state database has lost its last transactions",
-        }[self.kind]
-
-    @property
-    def text(self) -> str:
-        """What is true of it, for people."""
-        if self.kind == "damaged":
-            rows = ", ".join(f"{count} {table}" for table, count in self.salvaged.items()) or "nothing"
-            whole = "Every table could be read." if self.complete else "Some rows could not be read."
-            return f"{self.reason}. The old file is kept at {self.path}. Carried over: {rows}. {whole}"
-        if self.kind == "removed" and self.complete:
-            return f"{self.reason}. The monitor still had it open and wrote all of it to {self.path} again."
-        if self.kind == "shortened":
-            return (
-                f"{self.reason}: {self.lost} transactions are gone. Sources are read again from the last positions it "
-                "knows, or from their beginning, so that what was found since is found again; acknowledgements and "
-                "resolutions made since are lost, and alerts may come twice."
-            )
-        return f"{self.reason}. The monitor goes on with the file at {self.path}; what only the old one held is gone."
-
-
-_SQLITE_RETRY = {
-    sqlite3.SQLITE_BUSY,
-    sqlite3.SQLITE_LOCKED,
-    sqlite3.SQLITE_NOMEM,
-    sqlite3.SQLITE_READONLY,
-    sqlite3.SQLITE_INTERRUPT,
-    sqlite3.SQLITE_IOERR,
-    sqlite3.SQLITE_FULL,
-    sqlite3.SQLITE_CANTOPEN,
-    sqlite3.SQLITE_PROTOCOL,
-}
-_SQLITE_CORRUPT = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
-_REFUSED = {
-    "password authentication failed": "the server refuses the password",
-    "no password supplied": "the server wants a password and none is given",
-    "no pg_hba.conf entry": "the server does not let this role in from here (pg_hba.conf)",
-    "does not exist": "the database or the role does not exist",
-    "permission denied": "the role may not connect",
-}
-# Classes of SQLSTATE: connection, transaction rollback, resources, operator intervention, system error; and single
-# codes: lock not available, read-only transaction (a failover in progress).
-_POSTGRES_RETRY = ("08", "40", "53", "57", "58", "55P03", "25006")
-
-
-def classify(error: BaseException) -> Failure:
-    if isinstance(error, PoolTimeoutError):
-        return Failure.RETRY
-    if not isinstance(error, DBAPIError):
-        return Failure.FATAL
-    original = error.orig
-    if isinstance(original, sqlite3.Error):
-        code = getattr(original, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF
-        if code in _SQLITE_CORRUPT:
-            return Failure.CORRUPT
-        return Failure.RETRY if code in _SQLITE_RETRY else Failure.FATAL
-    state = getattr(original, "sqlstate", None)
-    if error.connection_invalidated or (state is None and type(original).__name__ == "OperationalError"):
-        return Failure.RETRY
-    return Failure.RETRY if state and state.startswith(_POSTGRES_RETRY) else Failure.FATAL
-
-
-def explain(error: BaseException) -> str:
-    """One line without parameters, statements or passwords."""
-    original = error.orig if isinstance(error, DBAPIError) else error
-    if isinstance(original, sqlite3.Error):
-        return str(original)
-    primary = getattr(getattr(original, "diag", None), "message_primary", None)
-    if primary:
-        return str(primary)
-    state = getattr(original, "sqlstate", None)
-    return f"{type(original).__name__}{f' ({state})' if state else ''}"
 
 
 class Database:
@@ -491,7 +382,7 @@ class Database:
         if self.postgres:
             # The server's own words hold no password. A refused login has no SQLSTATE, only these.
             words = str(error.orig)
-            refused = next((why for sign, why in _REFUSED.items() if sign in words), None)
+            refused = next((why for sign, why in REFUSED.items() if sign in words), None)
             if refused is None and classify(error) is Failure.RETRY:
                 return AwayError(
                     f"{self.name}: the server cannot be reached or is starting ({explain(error)}); "

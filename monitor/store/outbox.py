@@ -17,11 +17,11 @@ from sqlalchemy import Connection, Row, and_, delete, exists, func, insert, or_,
 
 from monitor.common.notification import Reason, Receipt
 from monitor.common.severity import SEVERITIES, Severity, rank, worst
-from monitor.store.database import StoreError
 from monitor.store.records import Leased, Notice, OutboxEntry
 from monitor.store.rows import chunks, clean, insert_into, load_incidents
 from monitor.store.schema import audit, incidents, outbox, receipts, unsent
 from monitor.store.transaction import Desk, Transaction
+from monitor.store.trouble import StoreError
 
 __all__ = [
     "AT_ONCE",

@@ -19,7 +19,7 @@ from monitor.common.backoff import backoff
 from monitor.model import Finding, Position
 from monitor.routing import Policy
 from monitor.store.alerts import Alerts
-from monitor.store.database import AwayError, Database, Failure, Recovery, StoreError, classify, explain
+from monitor.store.database import Database
 from monitor.store.findings import record
 from monitor.store.groups import Groups
 from monitor.store.hooks import Hooks
@@ -29,6 +29,7 @@ from monitor.store.positions import Positions
 from monitor.store.records import Commit, Notice, Stats
 from monitor.store.schema import incidents, outbox, unsent
 from monitor.store.transaction import Transaction
+from monitor.store.trouble import AwayError, Failure, Recovery, StoreError, classify, explain
 from monitor.store.writer import Writer
 
 __all__ = ["Store"]

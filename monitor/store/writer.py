@@ -18,11 +18,12 @@ from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from monitor.common.backoff import backoff
 from monitor.model import Position
 from monitor.routing import Policy
-from monitor.store.database import Database, Failure, Recovery, StoreError, classify, explain
+from monitor.store.database import Database
 from monitor.store.records import Commit
 from monitor.store.rows import insert_into
 from monitor.store.schema import batches
 from monitor.store.transaction import Transaction
+from monitor.store.trouble import Failure, Recovery, StoreError, classify, explain
 
 __all__ = ["Ingest", "Writer", "WriterStats"]
 
