@@ -87,6 +87,7 @@ class Mqtt:
     async def send(self, notification: Notification) -> Receipt | None:
         config = self._config
         password = config.password.resolve("password") if config.password else None
+        body = encode(notification, BODY)  # before the connection, whose time is short
         try:
             context = await asyncio.to_thread(ssl.create_default_context, cafile=config.ca_file) if config.tls else None
             async with (
@@ -103,7 +104,7 @@ class Mqtt:
                     timeout=TIMEOUT,
                 ) as client,
             ):
-                await client.publish(topic(config.topic, notification), encode(notification, BODY), 1, config.retain)
+                await client.publish(topic(config.topic, notification), body, 1, config.retain)
                 answer = client.answer
         except aiomqtt.MqttError as error:
             failure = _mqtt_error(error)
