@@ -81,6 +81,7 @@ class _Direct:
     notification: Notification
     made: float
     attempts: int = 0
+    suspect: int | None = None  # successes up to when it was refused
 
 
 class Channel:
@@ -118,6 +119,7 @@ class Channel:
         self._stopping = False
         self._due = True  # the outbox may hold something for us
         self._direct: deque[_Direct] = deque(maxlen=_DIRECT_KEPT)
+        self._failed_direct = False
         self._leasing: asyncio.Task[Sequence[Leased]] | None = None
         self._flying: set[asyncio.Task[None]] = set()
         self._held: set[str] = set()  # ids of what is leased
@@ -208,13 +210,17 @@ class Channel:
         if room + spare <= 0:
             return None
 
-        if self._direct and not (self._stopping and self._direct[0].attempts):
+        # One that fails lets the outbox go first once, or it would hold all of it up.
+        yields = self._failed_direct and self._due and self._leasing is None and not self._stopping
+        yields = yields and not self._store.degraded
+        if self._direct and not yields and not (self._stopping and self._direct[0].attempts):
             self._fly(self._tell, self._direct.popleft())
             return 0.0 if room > 1 else None
         if self._leasing is None and room > 0 and self._due and not self._stopping:
-            self._due = False
+            self._due = self._failed_direct = False
             self._leasing = asyncio.create_task(self._lease(room))
             self._leasing.add_done_callback(lambda _: self._wake.set())
+            return 0.0 if self._direct else None
         return None
 
     async def _lease(self, room: int) -> Sequence[Leased]:
@@ -270,8 +276,14 @@ class Channel:
         except RemoteError as error:
             direct.attempts += 1
             self._strike(error, began, direct.attempts)
+            self._failed_direct = True
+            if not error.retry and direct.suspect is not None and direct.suspect < self._successes:
+                self.stats.dead += 1
+                log.error("a sink refused an operational notice", sink=self.name, error=str(error))
+                return
             self._direct.appendleft(direct)
             if not error.retry:
+                direct.suspect = self._successes if direct.suspect is None else direct.suspect
                 self.stats.refusing = str(error)
         except asyncio.CancelledError:
             self._direct.appendleft(direct)

@@ -218,7 +218,7 @@ class Delivery:
     async def _refused(self, name: str, leased: Leased, error: RemoteError) -> bool:
         """Hand it to the fallback, if there is one that has not had it, and say so everywhere else."""
         fallback = self._fallbacks.get(name)
-        if fallback not in self._channels:
+        if fallback not in self._channels or fallback in leased.tried:
             fallback = None
         follower = await self._store.outbox.give_up(leased.id, str(error), fallback) if fallback else None
         outcome = (
