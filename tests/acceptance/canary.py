@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import base64
+import gzip
 import json
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from random import Random
 from urllib.parse import quote
 
 from detectors.engine import Engine
@@ -117,3 +119,49 @@ class Search:
             if value in data:
                 found.setdefault(rule, f"{rule} in full")
         return sorted(found.values())
+
+
+def _hidden_in_gzip(text: str) -> str:
+    return "blob=" + base64.b64encode(gzip.compress(text.encode(), mtime=0)).decode()
+
+
+def _entities(text: str) -> str:
+    return text.replace("&", "&amp;").replace('"', "&quot;").replace("'", "&#39;").replace("=", "&#61;")
+
+
+def _unicode_escapes(text: str) -> str:
+    return "".join(f"\\u{ord(char):04x}" if char in "\"'=:/+" else char for char in text)
+
+
+# What a line may be wrapped in, by decoder.
+WRAPS: dict[str, Callable[[str], str]] = {
+    "plain": lambda text: text,
+    "json": lambda text: json.dumps({"msg": text}),
+    "base64": lambda text: f"blob={base64.b64encode(text.encode()).decode()}",
+    "hex": lambda text: f"blob={text.encode().hex()}",
+    "gzip": _hidden_in_gzip,
+    "percent": lambda text: f"GET /x?q={quote(text, safe='')}&n=1 200",
+    "html": lambda text: f"<td>{_entities(text)}</td>",
+    "escape": _unicode_escapes,
+}
+TOKEN = "ghp_{alnum:30}{crc32}"
+_SAYINGS = (
+    'token="{0}"',
+    "auth failed for {0} at step 3",
+    '{{"password": "x", "token": "{0}"}}',
+    "https://x.example.org/?token={0}&a=1",
+)
+
+
+def generate(seed: int, count: int, wraps: Sequence[str]) -> Iterator[Canary]:
+    """Lines with one to three secrets each, wrapped up to three deep, many with a long plain tail."""
+    random = Random(seed)
+    for number in range(count):
+        values = [expand(TOKEN, f"{seed}/{number}/{place}") for place in range(random.randint(1, 3))]
+        text = "".join(random.choice(_SAYINGS).format(value) + " and " for value in values)
+        for _ in range(random.randint(1, 3)):
+            text = WRAPS[random.choice(wraps)](text)
+        tail = " ".join(f"step{random.getrandbits(20)}" for _ in range(random.choice((0, 3, 200))))
+        yield Canary(
+            "github-pat", f"2026-11-02 INFO {text} {tail}", {value.encode(): value[:8].encode() for value in values}
+        )

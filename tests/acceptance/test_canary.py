@@ -9,8 +9,9 @@ import json
 import os
 import re
 import secrets
+import subprocess
 import sys
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -26,7 +27,7 @@ from detectors.load import load_rules
 from monitor.cli import COMMANDS, app
 from monitor.github.hook import signature
 from sinks import SINKS
-from tests.acceptance.canary import Canary, Search, choose, plant
+from tests.acceptance.canary import WRAPS, Canary, Search, choose, generate, plant
 from tests.acceptance.harness import KEY, Monitor, fingerprints, until
 from tests.fakes.alertmanager import FakeAlertmanager
 from tests.fakes.github import FakeGitHub, commit
@@ -317,6 +318,56 @@ async def test_no_secret_leaves_the_process(tmp_path: Path, search: Search) -> N
     assert any(name.endswith(".db") for name in outputs)
     found = {name: hits for name, data in outputs.items() if (hits := search.hits(data))}
     assert not found, json.dumps(found, indent=1)
+
+
+def printed(folder: Path, seed: int, count: int, wraps: Sequence[str]) -> dict[str, list[str]]:
+    """What commands print about generated lines in a file whose name is a secret too: output → traces of secrets."""
+    lines = list(generate(seed, count, wraps))
+    name = next(generate(seed + 1, 1, ["plain"]))
+    (value, *_) = name.secrets
+    (folder / "logs").mkdir(exist_ok=True)
+    path = folder / "logs" / f"{value.decode()}.log"
+    path.write_text("".join(f"{canary.text}\n" for canary in lines))
+    config = folder / "scan.toml"
+    config.write_text('[monitor]\nstate_dir = "scan-state"\n[rules]\npacks = ["vcs/github"]\n')
+    search = Search([*lines, name], [*generate(seed + 2, 20, list(WRAPS))])
+    calls = [["scan", "logs", "--format", form] for form in ("text", "json", "jsonl", "sarif")]
+    calls += [["scan", "logs", "--write-baseline", "known.json"]]
+    calls += [["test-pattern", "--rule", "github-pat", f"logs/{path.name}", "--no-cost", "--format", form]
+              for form in ("text", "json")]  # fmt: skip
+    assert search.hits("".join(canary.text for canary in lines[:20]).encode()), "the search finds nothing at all"
+    hits: dict[str, list[str]] = {}
+    for arguments in calls:
+        done = subprocess.run(
+            [sys.executable, "-m", "monitor", *arguments, "--config", str(config)],
+            cwd=folder, capture_output=True, check=False, timeout=300,
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
+        )  # fmt: skip
+        assert done.returncode in (0, 1), done.stderr[-500:]
+        output = done.stdout + done.stderr
+        if arguments[0] == "test-pattern":
+            output = output.replace(value, b"")  # it says which file it was told to read
+        assert b"ghp_" in output or "--write-baseline" in arguments
+        if found := search.hits(output):
+            hits[" ".join([*arguments[:1], *arguments[2:]])] = found
+    known = (folder / "known.json").read_bytes()
+    assert b"fingerprint" in known
+    if found := search.hits(known):
+        hits["baseline"] = found
+    path.unlink()
+    return hits
+
+
+def test_no_generated_line_is_printed(tmp_path: Path) -> None:
+    assert not printed(tmp_path, 1, 150, ["plain", "json", "base64", "hex"])
+
+
+@pytest.mark.campaign
+@pytest.mark.timeout(3600)
+def test_no_generated_line_of_fifty_thousand_is_printed(tmp_path: Path) -> None:
+    for batch in range(100):
+        found = printed(tmp_path, 1000 + 10 * batch, 500, list(WRAPS))
+        assert not found, f"seed {1000 + 10 * batch}: {json.dumps(found, indent=1)[:4000]}"
 
 
 async def http(
