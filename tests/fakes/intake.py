@@ -127,6 +127,85 @@ class FakeIntake:
         return [state for key, state in self.saved.items() if not key.startswith("@")]
 
 
+class MortalIntake(FakeIntake):
+    """Commits as the store does, in transactions between any two of which it can be killed.
+
+    Positions without findings wait a moment for the next transaction. What was not committed is gone after a kill; the
+    source hangs, as nothing answers it any more, until it is stopped.
+    """
+
+    def __init__(self, moment: float = 0.05) -> None:
+        super().__init__()
+        self.dead = asyncio.Event()
+        self.left: int | None = None  # transactions until the kill
+        self._moment = moment
+        self._waiting: dict[str, Position] = {}
+        self._timer: asyncio.TimerHandle | None = None
+        self._new: list[tuple[tuple[str, int, int], Seen]] = []
+
+    def revive(self) -> None:
+        """For the next source, with what was committed."""
+        self.dead.clear()
+        self.left = None
+        self._drop()
+
+    def _drop(self) -> None:
+        self._waiting, self._new = {}, []
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = None
+
+    def _transaction(self) -> None:
+        if self.dead.is_set():
+            return
+        if self.left is not None:
+            self.left -= 1
+            if self.left < 0:
+                self._drop()
+                self.dead.set()
+                return
+        super()._commit(self._waiting.values())
+        for key, seen in self._new:
+            self.found.setdefault(key, seen)
+        self._drop()
+
+    def _commit(self, positions: Iterable[Position]) -> None:
+        for position in positions:
+            self._waiting.pop(position.key, None)
+            self._waiting[position.key] = position
+        if self._timer is None and self._waiting:
+            self._timer = asyncio.get_running_loop().call_later(self._moment, self._transaction)
+
+    async def _alive(self) -> None:
+        if self.dead.is_set():
+            await asyncio.Event().wait()
+
+    async def scan(self, blocks: Iterable[Block], positions: Callable[[], Iterable[Position]]) -> int:
+        work = asyncio.get_running_loop().run_in_executor(self._pool, self._pull, blocks)
+        try:
+            hits = await asyncio.shield(work)
+        except asyncio.CancelledError:
+            await asyncio.wait([work])
+            raise
+        await self._alive()
+        self._commit(positions())
+        if hits:
+            self._new += hits
+            self.hits += len(hits)
+            self._transaction()
+        await self._alive()
+        return len(hits)
+
+    async def record(self, findings: Iterable[Finding], positions: Iterable[Position]) -> int:
+        await self._alive()
+        return await super().record(findings, positions)
+
+    async def started(self) -> None:
+        await self._alive()
+        self._transaction()
+        await self._alive()
+
+
 async def until(condition: Callable[[], object], what: Callable[[], str] | None = None, seconds: float = 10.0) -> None:
     deadline = time.monotonic() + seconds
     while not condition():

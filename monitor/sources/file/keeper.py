@@ -396,8 +396,15 @@ class Keeper:
             return []
         if not life.loose:
             return []
+        asked = life
+        copied = rest is not None and rest.inode != life.inode and life.fd >= 0
+        if copied and not await self._thread(self._still_own, replace(life)):
+            # Cut after it was copied, and renamed at once? Then its file is another life, which nobody knows yet.
+            asked = replace(life, fd=-1)
+            self._schedule.shut(life)
+            self._register.renounce(life)
         owner = await self._owner(rest) if rest is not None else None
-        said = outcome(life, (rest.path, rest.inode) if rest else None, owner, last=self.once)
+        said = outcome(asked, (rest.path, rest.inode) if rest else None, owner, last=self.once)
         if said is Outcome.LOST:
             self._lost("vanished", life)
             self._end(life)
@@ -419,6 +426,12 @@ class Keeper:
             self._next[life] = None
         return unseen if current else []
 
+    def _still_own(self, life: Life) -> bool:
+        try:
+            return self._hasher.continues(life.fd, os.fstat(life.fd).st_size, life)
+        except OSError:
+            return True
+
     def _inherit(self, heir: Life, former: Life) -> None:
         """`heir`, already followed, is a copy of `former` and goes on from there."""
         if heir.generation == former.generation or not former.offset:
@@ -426,7 +439,7 @@ class Keeper:
         if heir.busy:
             heir.legacy = former
         else:
-            heir.adopt(former)
+            heir.inherit(former)
             self._next[heir] = None
         self._note[heir] = None
 
@@ -556,7 +569,7 @@ class Keeper:
         """
         async with self._changes():
             self._look = set()
-            if old.ended:
+            if old.ended or old.inode != turn.inode:  # a look was faster
                 return set()
             if old.archive:
                 self._end(old)
@@ -608,6 +621,6 @@ class Keeper:
             self._end(new)
         else:
             if legacy is not None:
-                new.adopt(legacy)
+                new.inherit(legacy)
             self._note[new] = self._next[new] = None
         return unseen if current else []

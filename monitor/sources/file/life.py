@@ -182,6 +182,13 @@ class Life:
         self.head, self.body, self.mark, self.line = other.head, other.body, other.mark, other.line
         self.stale()
 
+    def inherit(self, other: Life) -> None:
+        """Go on for `other`, whose place this file has taken. Only its ends were compared: unless that was all of it,
+        it is read again, under the generation of `other`."""
+        self.adopt(other)
+        if other.body[0] < other.offset:
+            self.rewind()
+
     def rewind(self) -> None:
         """Read it again from its start under the same generation, which gives what is found again the same ids."""
         self.offset, self.body, self.mark, self.line = self.start, (0, ""), (0, ""), (0, 1)

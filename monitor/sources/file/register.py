@@ -52,14 +52,14 @@ class Register:
         return {os.path.dirname(path) for path, life in self._aliases.items() if not life.loose}
 
     def parents(self, path: str, inode: tuple[int, int] | None = None) -> list[Life]:
-        """Lives of which a file at `path` may be a copy; with `inode`, also rotated ones of the same name."""
+        """Lives of which a file at `path` may be a copy; with `inode`, also those that had the same name once."""
         found = [self._last.get(name) for name in original_names(path)]
         lives = [life for life in found if life is not None and life.offset and not life.ended]
         if inode is not None:
             names = set(original_names(path)[1:])
             lives += [
                 life
-                for life in self.loose()
+                for life in self._lives
                 if life.offset and life.inode != inode and names & set(original_names(life.path))
             ]
         return list(dict.fromkeys(lives))

@@ -163,8 +163,10 @@ def find_rest(
     if found is None and former.fd < 0 and former.head[0]:
         for other in _around(folder):
             elsewhere, later = _find_in(other, name, former, hasher=hasher, followed=followed, folders=folders)
-            # So far away, a few bytes in common say nothing.
-            if elsewhere is not None and (elsewhere.inode == former.inode or former.head[0] >= _TELLING):
+            # So far away, a few bytes in common say nothing, nor do files that are followed anyway.
+            if elsewhere is not None and (
+                elsewhere.inode == former.inode or (former.head[0] >= _TELLING and not followed(elsewhere.path))
+            ):
                 return elsewhere, [*unseen, *later]
     return found, unseen
 
@@ -243,7 +245,7 @@ def compare(rest: Rest, life: Life, hasher: Hasher) -> Verdict:
         fd = open_file(rest.path)
         try:
             size = os.fstat(fd).st_size
-            if hasher.continues(fd, size, life):
+            if hasher.continues(fd, size, life) and hasher.body_matches(fd, life):
                 return "continues"
             if size < life.offset and (size < life.head[0] or hasher.head_matches(fd, life)):
                 return "begins"

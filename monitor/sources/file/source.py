@@ -219,7 +219,7 @@ class FileSource:
             if turn.verdict == "replaced":
                 self._look_at(await self._keeper.replaced(life, turn))
             elif life.legacy is not None:
-                life.adopt(life.legacy)
+                life.inherit(life.legacy)
                 again = True
         except ScanError as error:
             failure = error

@@ -50,6 +50,7 @@ class Turn:
         """
         self.source = source
         self.life = life
+        self.inode = life.inode
         self.verdict: Literal["read", "replaced", "moved", "failed"] = "read"
         self.error: OSError | None = None
         self.rewritten = False  # the head is another one, what lies before the offset is not
