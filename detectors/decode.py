@@ -20,7 +20,7 @@ from urllib.parse import quote, unquote_to_bytes
 from detectors.rule import Rule
 from detectors.triggers import TRIGGERS
 
-__all__ = ["VALUE", "Budget", "Codec", "Region", "codecs", "encoded_value"]
+__all__ = ["VALUE", "Budget", "Codec", "Region", "codecs", "encoded_values"]
 
 Buffer = bytes | bytearray | memoryview
 REACH_BACK, REACH_AHEAD = 4096, 16384  # bytes of encoded text taken around a hit
@@ -95,7 +95,7 @@ class Budget:
 
 class Codec(NamedTuple):
     """One trigger of a decoder. `length` and `phase` place the start of the encoded group for base64. `open`: it counts
-    only where the value after it holds an escape (see `encoded_value`)."""
+    only where the value after it holds an escape (see `encoded_values`)."""
 
     name: str
     trigger: bytes
@@ -258,7 +258,7 @@ def _escapes(
     return regions
 
 
-# Stands for no trigger: what is assigned, where `encoded_value` says so.
+# Stands for no trigger: what is assigned, where `encoded_values` says so.
 VALUE = Codec("percent", b"", open=True)
 
 # Words near which an escape is worth undoing.
@@ -387,12 +387,28 @@ def _percent_triggers(rule: Rule) -> Iterable[Codec]:
             yield Codec("percent", case + re.escape(word.encode("latin-1")), open=True)
 
 
-_ENCODED_VALUE = re.compile(rb"[^\s&\"<>]{0,256}?%[0-9A-Fa-f]{2}")
+_VALUE_ENDS = re.compile(rb"[\s&\"<>]")
+_VALUE_SEEN = 256  # bytes of a value in which an escape is looked for
 
 
-def encoded_value(data: Buffer, end: int) -> bool:
-    """Whether a percent sign with two digits stands in the value whose first characters end at `end`."""
-    return _ENCODED_VALUE.match(data, end) is not None
+def encoded_values(data: Buffer, ends: Iterable[int]) -> list[int]:
+    """Those of `ends` where the value whose first characters end there goes on to a percent sign with two digits."""
+    out = []
+    escape = stop = -1  # the next ones: found once however many ends lie before them
+    for end in sorted(ends):
+        if escape < end:
+            m = _PERCENT.search(data, end)
+            if m is None:
+                break
+            escape = m.start()
+        if escape - end > _VALUE_SEEN:
+            continue
+        if stop < end:
+            m = _VALUE_ENDS.search(data, end)
+            stop = m.start() if m else len(data)
+        if escape < stop:
+            out.append(end)
+    return out
 
 
 def codecs(rules: Sequence[Rule]) -> list[Codec]:
@@ -421,7 +437,7 @@ def codecs(rules: Sequence[Rule]) -> list[Codec]:
             out.append(Codec("hex", b"(?i)" + digits, len(digits)))
     out.append(Codec("gzip", rb"H4sI[A-Za-z0-9+/_-]{24}", 28))
     # Percent-encoding: what an assignment, a quoted value, an option or a URL with credentials turns into, but not what
-    # every redirect has in it (`https%3A%2F%2Fhost%2Fpath`). Of an encoded value alone `encoded_value` takes care.
+    # every redirect has in it (`https%3A%2F%2Fhost%2Fpath`). Of an encoded value alone `encoded_values` takes care.
     out += [
         Codec("percent", trigger)
         for trigger in (

@@ -23,7 +23,7 @@ import hyperscan
 import re2
 
 from detectors.checksums import CHECKS, proven
-from detectors.decode import VALUE, Budget, Codec, Region, encoded_value
+from detectors.decode import VALUE, Budget, Codec, Region, encoded_values
 from detectors.filters import entropy, looks_like_hash, placeholder, words
 from detectors.fingerprint import mask
 from detectors.plan import Compiled, compiled
@@ -35,6 +35,8 @@ __all__ = ["Decision", "Engine", "Found", "Match", "TooSlowError", "Worker", "pa
 
 Buffer = bytes | bytearray | memoryview
 MAX_DEPTH = 3  # of decoding
+_NEAR = 16  # bytes between ends that are looked at as one; every window reaches further back
+_UNANCHORED, _NOWHERE = re2._Anchor.UNANCHORED, (-1, -1)
 _BEFORE = 64  # bytes left of a value that filters look at
 _KNOWN = 1 << 14  # decisions of a block that are remembered
 _OFTEN = 64  # candidates after which the clock is looked at
@@ -238,14 +240,15 @@ class Worker:
         near = [end for number in plan.assigned for end in raw.get(number, ())]
         if near:
             self._hints(data, near, ends)
-            encoded.extend((VALUE, end) for end in near if encoded_value(data, end))
+            encoded.extend((VALUE, end) for end in encoded_values(data, near))
         for number, positions in raw.items():
             if number < len(plan.rules):
+                few = _thinned(positions)
                 for rule in plan.rules[number]:
-                    ends[rule] = ends[rule] + positions if rule in ends else positions
+                    ends[rule] = ends[rule] + few if rule in ends else few
             else:
                 codec = plan.codecs[number - len(plan.rules)]
-                encoded.extend((codec, end) for end in positions if not codec.open or encoded_value(data, end))
+                encoded.extend((codec, end) for end in (encoded_values(data, positions) if codec.open else positions))
         return ends, encoded
 
     def _hints(self, data: Buffer, assigned: list[int], ends: dict[int, list[int]]) -> None:
@@ -278,30 +281,38 @@ class Worker:
         work = work or _Work(len(data), None)
         explain = work.explain
         out: list[tuple[Decision, int]] = []
+        windows: dict[tuple[int, int, int], list[tuple[int, int]]] = {}
         rules = self.engine.rules
         for number, positions in ends.items():
             work.check()
             rule = rules[number]
             shape = rule.shape
             regex = self.engine.confirm(number)
-            for low, high in _windows(positions, shape.back + 16, shape.ahead + 2, len(data)):
+            # Rules that share a trigger share its positions, and mostly the windows around them.
+            place = id(positions), shape.back, shape.ahead
+            if place not in windows:
+                windows[place] = _windows(positions, shape.back + _NEAR, shape.ahead + 2, len(data))
+            # Past the wrapper of each match, which costs as much as a match.
+            search = regex._regexp.Match
+            for low, high in windows[place]:
                 at, found = low, False
                 while at < high:
-                    m = regex.search(data, at, high)
-                    if m is None:
+                    spans = search(_UNANCHORED, data, at, high)
+                    if spans[0] == _NOWHERE:
                         break
                     found = True
                     work.count()
-                    group = 1 if regex.groups and m.start(1) >= 0 else 0
-                    start, end = m.span(group)
-                    if rule.keywords and not _SEPARATOR.search(data, m.start(), start):
+                    (first, last), (start, end) = spans[0], spans[1] if len(spans) > 1 else spans[0]
+                    if start < 0:
+                        start, end = first, last
+                    if rule.keywords and not _SEPARATOR.search(data, first, start):
                         # A short keyword stands in any large base64 text by chance.
                         why = "nothing separates keyword and value: both are inside a longer run"
                         decision = Decision(rule, start, end, False, "pattern", why)
                     else:
                         decision = self._decided(number, data, start, end, work)
                     if explain or decision.accepted:
-                        out.append((decision, m.end()))
+                        out.append((decision, last))
                     # A rejected candidate may hide a real one that starts inside it.
                     at = max(end, at + 1) if decision.accepted else max(start + 1, at + 1)
                     if not decision.accepted:
@@ -494,16 +505,31 @@ def _merged(spans: list[tuple[int, int]]) -> list[tuple[int, int]]:
     return out
 
 
+def _thinned(ends: list[int]) -> list[int]:
+    """Of ends that lie close as many as lead to the same windows: the first, the last and one every few bytes."""
+    if len(ends) < _OFTEN:
+        return ends
+    ordered = sorted(ends)
+    out = ordered[:2]
+    for end in ordered[2:]:
+        if end - out[-2] <= _NEAR:
+            out[-1] = end
+        else:
+            out.append(end)
+    return out
+
+
 def _windows(ends: Iterable[int], back: int, ahead: int, size: int) -> list[tuple[int, int]]:
     """Disjoint windows that cover [end - back, end + ahead] of every end."""
     out: list[tuple[int, int]] = []
+    low, high = 0, -1
     for end in sorted(ends):
-        low, high = max(0, end - back), min(size, end + ahead)
-        if out and low <= out[-1][1]:
-            out[-1] = (out[-1][0], max(high, out[-1][1]))
-        else:
-            out.append((low, high))
-    return out
+        if end - back > high:
+            if high >= 0:
+                out.append((low, min(size, high)))
+            low = max(0, end - back)
+        high = max(high, end + ahead)
+    return [*out, (low, min(size, high))] if high >= 0 else out
 
 
 def _resolve(decided: Sequence[tuple[Decision, int]]) -> list[tuple[Match, int]]:

@@ -3,6 +3,7 @@ from __future__ import annotations
 import base64
 import gzip
 import random
+import re
 import tracemalloc
 from collections.abc import Callable
 from dataclasses import replace
@@ -15,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from detectors import decode
-from detectors.decode import DECODED_LEAST, DECODED_MOST, MAX_DECODED, Budget, Codec, Region, codecs, encoded_value
+from detectors.decode import DECODED_LEAST, DECODED_MOST, MAX_DECODED, Budget, Codec, Region, codecs, encoded_values
 from detectors.engine import Engine
 from detectors.rule import Rule
 
@@ -212,8 +213,14 @@ def test_what_percent_encoding_hides_of_a_vendors_format_is_seen(pattern: str, t
 
 def test_an_encoded_value_is_seen_behind_its_first_characters() -> None:
     data = b"secret=abcdef%2Fghi&x=1 token=abcdef plain%20text"
-    assert encoded_value(data, 13)
-    assert not encoded_value(data, 36)
+    assert encoded_values(data, [36, 13, len(data)]) == [13]
+    assert encoded_values(b"token=" + b"a" * 300 + b"%2F", [6, 40, 50, 306]) == [50, 306]
+
+
+@given(st.text("ab%2F& ", max_size=40).map(str.encode), st.lists(st.integers(0, 40), max_size=9))
+def test_encoded_values_are_found_together_as_alone(data: bytes, ends: list[int]) -> None:
+    plain = re.compile(rb"[^\s&\"<>]{0,256}?%[0-9A-Fa-f]{2}")
+    assert encoded_values(data, ends) == [end for end in sorted(ends) if plain.match(data, end)]
 
 
 def test_surrogates_and_entities_decode_to_something() -> None:

@@ -102,6 +102,14 @@ def test_a_valid_checksum_settles_what_looks_like_a_placeholder() -> None:
     assert not engine().worker().scan(f"auth {token[:-1]}{'0' if token[-1] != '0' else '1'}".encode())
 
 
+@given(st.lists(st.integers(0, 5000), min_size=70, max_size=400), st.integers(16, 90), st.integers(0, 40))
+def test_thinned_ends_lead_to_the_same_windows(ends: list[int], back: int, ahead: int) -> None:
+    whole = engine_module._windows(ends, back, ahead, 5000)
+    assert engine_module._windows(engine_module._thinned(ends), back, ahead, 5000) == whole
+    for end in ends:
+        assert any(low <= max(0, end - back) and min(5000, end + ahead) <= high for low, high in whole)
+
+
 # --- blocks
 
 
