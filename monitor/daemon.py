@@ -105,6 +105,7 @@ class Daemon:
         self._sources: dict[str, tuple[SourceConfig, asyncio.Task[None]]] = {}
         self._finished: set[str] = set()
         self._present: dict[str, Mapping[str, tuple[int, int]]] = {}  # source → see SourceIntake.present
+        self._handles: dict[str, dict[tuple[int, int], int]] = {}  # source → see SourceIntake.handles
         self._beginning: set[str] = set()  # sources of which it is not durable yet where they begin
         self._ready = False
         self._loaded = _signature(config)  # the files as they were when they were last read
@@ -275,7 +276,11 @@ class Daemon:
 
     def _intake(self, name: str) -> SourceIntake:
         return SourceIntake(
-            self, name, present=self._present.get(name), on_started=lambda: self._beginning.discard(name)
+            self,
+            name,
+            present=self._present.get(name),
+            handles=self._handles.setdefault(name, {}),
+            on_started=lambda: self._beginning.discard(name),
         )
 
     async def _begun(self) -> None:
@@ -562,11 +567,13 @@ class SourceIntake:
         name: str,
         *,
         present: Mapping[str, tuple[int, int]] | None = None,
+        handles: dict[tuple[int, int], int] | None = None,
         on_started: Callable[[], object] = lambda: None,
     ) -> None:
         self._daemon = daemon
         self._name = name
         self.present = present
+        self.handles = {} if handles is None else handles
         self._on_started = on_started
         self._sealer = Sealer(daemon.scanner.key, daemon.scanner.scrub)
 

@@ -43,6 +43,12 @@ class Intake(Protocol):
         size. None for a source that was added later."""
         ...
 
+    @property
+    def handles(self) -> dict[tuple[int, int], int]:
+        """Descriptors that outlive a source, by device and inode: deleted files that were open when it was stopped for
+        another configuration, for the source that takes its place."""
+        ...
+
     async def started(self) -> None:
         """What was recorded so far is durable when this returns, and what is written from now on will be read. For
         sources whose class can tell what is `present`: the monitor is not ready before."""

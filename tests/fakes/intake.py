@@ -102,6 +102,11 @@ class FakeIntake:
             else:
                 self.saved[position.key] = position.state
 
+    @property
+    def handles(self) -> dict[tuple[int, int], int]:
+        """None: a source that ends here ends as in a crash."""
+        return {}
+
     async def started(self) -> None:
         self.begun = True
 

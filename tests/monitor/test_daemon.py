@@ -395,6 +395,21 @@ async def test_sources_and_sinks_come_and_go_with_the_configuration(
         assert len(incidents(second)) == 1
 
 
+async def test_a_deleted_file_stays_open_over_a_reload(site: Site, hook: FakeWebhook) -> None:
+    site.plant(1)
+    daemon = site.daemon()
+    with site.log.open("a", buffering=1) as writer:
+        async with running(daemon):
+            await until(lambda: len(incidents(hook)) == 1)
+            site.log.unlink()
+            text = site.config.read_text().replace('quiet = "100ms"', 'quiet = "200ms"')
+            site.config.write_text(text)
+            daemon.reload()
+            await until(lambda: daemon.snapshot.reloads["ok"] >= 1)
+            writer.write("token=" + expand("acme_{lower:20}{digit:12}", 2) + "\n")
+            await until(lambda: len(incidents(hook)) == 2)
+
+
 async def test_ready_means_that_where_sources_begin_is_durable(site: Site, hook: FakeWebhook) -> None:
     """Killed at once after that, it goes on from there."""
     site.configure('[[sources]]\nname = "b"\ntype = "file"\ninclude = ["logs/*.txt"]\n')

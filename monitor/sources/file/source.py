@@ -113,6 +113,7 @@ class FileSource:
         self._io = ThreadPoolExecutor(1, thread_name_prefix=f"files-{self.config.name}")
         try:
             self._keeper.restore(await self._intake.positions())
+            self._take_handles()
             self._report((await self._keeper.begin()).problems | self._keeper.blocked)
             await self._intake.started()
             async with asyncio.TaskGroup() as group:
@@ -127,9 +128,23 @@ class FileSource:
                     group.create_task(self._watch_forever(deep=True))
         finally:
             self._schedule.stop()
-            for life in self._register:
-                life.close()
+            self._leave_handles()
             self._io.shutdown(wait=False)
+
+    def _take_handles(self) -> None:
+        left = self._intake.handles
+        for life in self._register:
+            life.fd = left.pop(life.inode, -1)
+        for descriptor in left.values():
+            os.close(descriptor)
+        left.clear()
+
+    def _leave_handles(self) -> None:
+        """Deleted files cannot be opened again, and their writers may go on: they are left to who comes after."""
+        for life in self._register:
+            if life.fd >= 0 and not life.ended and os.fstat(life.fd).st_nlink == 0:
+                self._intake.handles[life.inode] = os.dup(life.fd)
+            life.close()
 
     async def _thread(self, work: Callable[..., _T], *args: Any) -> _T:
         return await asyncio.get_running_loop().run_in_executor(self._io, work, *args)
