@@ -98,6 +98,7 @@ class Keeper:
         self.blocked: dict[str, str] = {}  # those of them that still are
         self._replaceable: set[Life] = set()  # lives that got another name, or may be another file, while we were down
         self._unsure: dict[str, tuple[Rest, float]] = {}  # perhaps a copy in the making: what it was, since when
+        self._known_once: set[tuple[int, int]] = set()  # files that had a life of which nothing was read
         self._undecided: dict[str, tuple[int, float]] = {}  # the same among followed paths: size, since when
         # Gathered while the lock is held:
         self._note: dict[Life, None] = {}  # to be recorded
@@ -396,7 +397,7 @@ class Keeper:
             return []
         if not life.loose:
             return []
-        asked = life
+        asked, inode = life, life.inode
         copied = rest is not None and rest.inode != life.inode and life.fd >= 0
         if copied and not await self._thread(self._still_own, replace(life)):
             # Cut after it was copied, and renamed at once? Then its file is another life, which nobody knows yet.
@@ -413,6 +414,7 @@ class Keeper:
         elif said is Outcome.ANEW:
             assert rest is not None
             self._end(life)
+            self._known_once.add(rest.inode)
             return [*(unseen if current else []), rest]
         elif said is Outcome.JOINS:
             assert owner is not None
@@ -424,7 +426,21 @@ class Keeper:
             self._note[life] = None
         if said in (Outcome.MOVES, Outcome.OPEN):
             self._next[life] = None
-        return unseen if current else []
+        later = unseen if current else []
+        if rest is not None and rest.inode != inode and life.fd < 0 and not rest.archive:
+            later = [*later, *await self._successor(life, inode)]
+        return later
+
+    async def _successor(self, life: Life, inode: tuple[int, int]) -> list[Rest]:
+        """The file in which a life lay that goes on in a copy: cut and written anew, it holds another one."""
+        try:
+            found: Rest | None = await self._thread(look_for, Rest(life.path, inode, 0, 0, archive=False))
+        except Shortage:
+            return []
+        if found is None or found.archive or self._globs.matches(found.path):
+            return []
+        related = set(original_names(found.path)) & set(original_names(life.path))
+        return [found] if related else []
 
     def _still_own(self, life: Life) -> bool:
         try:
@@ -473,7 +489,7 @@ class Keeper:
             known, since = self._unsure.get(rest.path, (None, time.monotonic()))
             same = known is not None and known.size == rest.size
             rested = self.once or (same and time.monotonic() - since >= self._options.quiet)
-            said, _ = meeting(parents, rested=rested)
+            said, _ = meeting(parents, rested=rested or rest.inode in self._known_once)
             if said is Meeting.UNDECIDED:
                 if not same:
                     self._unsure[rest.path] = (rest, time.monotonic())
