@@ -31,7 +31,8 @@ from tests.campaign.script import Plan
 
 __all__ = ["Outcome", "Stage", "play"]
 
-SETTLE, PATIENCE, START = 12.0, 20.0, 15.0  # seconds until: a settle, the end, a start has failed
+SETTLE, PATIENCE, START = 45.0, 60.0, 20.0  # seconds until a settle, the end, a start has failed, on a busy machine
+_BAD = "\n[[["  # what no configuration can hold
 _STEADY = 0.5  # seconds after which a monitor that is up has seen every size
 
 RULE = """
@@ -153,7 +154,7 @@ class Stage(Files):
                 failed = str(error)
             mended = time.monotonic()
             if failed is None:
-                await self._until(lambda: not self._undelivered() - self.doomed.keys(), PATIENCE)
+                await self._until(lambda: not self._undelivered() - self.doomed.keys() - self.gone, PATIENCE)
                 if self.doomed.keys() & self._undelivered():
                     await asyncio.sleep(0.5)
             missed = await self._missed()
@@ -306,6 +307,7 @@ class Stage(Files):
         if self._wanted and not self._down:
             return
         ready = self._monitor.errors.count('"event": "ready"') if self._monitor.starts else 0
+        self._monitor.config.write_text(self._monitor.config.read_text().replace(_BAD, ""))  # with it none would start
         limit = self.settings.get("descriptors")
         prefix = ["prlimit", f"--nofile={limit}:{limit}"] if limit else []
         self._wanted = True
@@ -349,7 +351,7 @@ class Stage(Files):
     async def do_reload(self, kind: str) -> None:
         """Change what it reads, as an editor does, and say so."""
         count = self.random.randrange(10**6)
-        path, text = self._monitor.config, self._monitor.config.read_text().replace("\n[[[", "")
+        path, text = self._monitor.config, self._monitor.config.read_text().replace(_BAD, "")
         if kind == "source":
             text = re.sub(r'quiet = "\d+ms"', f'quiet = "{self.random.randrange(100, 300)}ms"', text)
         elif kind == "sink":
@@ -357,7 +359,7 @@ class Stage(Files):
         elif kind == "rules":
             path, text = self.folder / "rules.d/acme.toml", f"{RULE}# {count}\n"
         elif kind == "bad":
-            text += "\n[[["
+            text += _BAD
         fresh = self.folder / "fresh"
         fresh.write_text(text)
         os.replace(fresh, path)
