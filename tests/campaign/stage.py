@@ -154,7 +154,9 @@ class Stage(Files):
                 failed = str(error)
             mended = time.monotonic()
             if failed is None:
-                await self._until(lambda: not self._undelivered() - self.doomed.keys() - self.gone, PATIENCE)
+                await self._until(
+                    lambda: not self._undelivered() - self.doomed.keys() - self.gone - self._forgotten(), PATIENCE
+                )
                 if self.doomed.keys() & self._undelivered():
                     await asyncio.sleep(0.5)
             missed = await self._missed()
@@ -195,8 +197,7 @@ class Stage(Files):
         told = missed > 0 or any("missed" in notice for notice in receiver.notices)
         doomed = lost & self.doomed.keys()
         outcome.untold = 0 if told else sum(self.doomed[number] for number in doomed)
-        if any("database was damaged" in notice for notice in receiver.notices):
-            doomed |= lost - self._shown()  # nobody knows any more that those files were followed
+        doomed |= lost & self._forgotten()
         outcome.doomed = len(doomed) - outcome.untold
         outcome.missing = sorted(lost - doomed)
         outcome.spurious = len(receiver.arrived.keys() - self.prints.keys())
@@ -251,15 +252,21 @@ class Stage(Files):
     def _open(self) -> set[int]:
         """What is neither delivered, nor doomed, nor, when the sink is the one that fails, stored."""
         left = self._undelivered() - self.doomed.keys() - self.gone
+        if left:
+            left -= self._forgotten()
         if left and self.plan.column in ("errors", "outage"):
             left -= self._stored()
         return left
 
-    def _shown(self) -> set[int]:
-        """Numbers of the secrets that lie in files which the source's pattern shows."""
+    def _forgotten(self) -> set[int]:
+        """Where the monitor told that its database was damaged: secrets in files that the source's pattern does not
+        show. That they were followed nobody knows any more.
+        """
+        if not any(re.search("state database (was damaged|has lost)", notice) for notice in self.receiver.notices):
+            return set()
         paths = self.folder.glob(self.settings["include"])
         inodes = {path.stat().st_ino for path in paths if path.exists()}
-        return {number for number, inode in self.inodes.items() if inode in inodes}
+        return {number for number, inode in self.inodes.items() if inode not in inodes}
 
     async def _missed(self) -> float:
         """The ledger: bytes known to be missed, as the metrics say."""
