@@ -6,18 +6,16 @@ has been compiled and its examples found; what cannot be had is listed with the 
 
 from __future__ import annotations
 
-import itertools
 import re
 import tomllib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from re import _constants as _c  # type: ignore[attr-defined]
-from re import _parser as _p  # type: ignore[attr-defined]
 from typing import Any
 
 from detectors.check import check_rules
 from detectors.engine import Engine
+from detectors.exemplify import candidates
 from detectors.load import OFF_BY_DEFAULT, load_rules
 from detectors.packfile import RuleTable, to_rule
 from detectors.portable import captures, portable
@@ -50,98 +48,6 @@ class _RefusedError(Exception):
     """A rule that has no counterpart; the message says why."""
 
 
-# --- examples -----------------------------------------------------------------------------------------------------
-
-_CHARSETS = {
-    "alnum": "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz",
-    "lownum": "0123456789abcdefghijklmnopqrstuvwxyz",
-    "upnum": "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ",
-    "hex": "0123456789abcdef",
-    "HEX": "0123456789ABCDEF",
-    "base32": "234567ABCDEFGHIJKLMNOPQRSTUVWXYZ",
-    "lower": "abcdefghijklmnopqrstuvwxyz",
-    "upper": "ABCDEFGHIJKLMNOPQRSTUVWXYZ",
-    "digit": "0123456789",
-}
-
-
-def _template(pattern: str, length: int, gap: str) -> str:
-    """A template whose expansions match `pattern`; open repeats get about `length` characters, gaps get `gap`."""
-    return _nodes(_p.parse(pattern), length, gap)
-
-
-def _nodes(nodes: Any, length: int, gap: str) -> str:
-    return "".join(_node(op, argument, length, gap) for op, argument in nodes)
-
-
-def _node(op: Any, argument: Any, length: int, gap: str) -> str:
-    if op is _c.LITERAL:
-        return chr(argument)
-    if op in (_c.MAX_REPEAT, _c.MIN_REPEAT):
-        low, high, inner = argument
-        wide = len(inner) == 1 and inner[0][0] in (_c.IN, _c.ANY, _c.CATEGORY, _c.NOT_LITERAL)
-        charset = _charset(*inner[0]) if wide else ""
-        # What may be there or not is left out, unless it is the long part of a value.
-        count = low if low == high or not (charset and high > 15) else min(int(high), max(low, length))
-        if not low and gap and high > 1 and _whole(inner, gap):
-            return gap
-        if wide and not charset and count > 4:
-            letters = sorted(c for c in _allowed(*inner[0]) if c.isalnum())
-            if letters:  # an alphabet of its own: varied, so that no filter takes it for a placeholder
-                return "".join(letters[pow(75, n + 9, 65537) % len(letters)] for n in range(int(count)))
-        if charset and count:
-            return f"{{{charset}:{count}}}"
-        return _nodes(inner, length, gap) * int(count)
-    if op is _c.BRANCH:
-        return _nodes(argument[1][0], length, gap)
-    if op is _c.SUBPATTERN:
-        return _nodes(argument[-1], length, gap)
-    if op in (_c.IN, _c.ANY, _c.CATEGORY, _c.NOT_LITERAL):
-        preferred = " =\"':;,-/.@" + "x"
-        allowed = _allowed(op, argument)
-        charset = _charset(op, argument)
-        if charset:
-            return f"{{{charset}:1}}"
-        return next((c for c in preferred if c in allowed), min(allowed, default=""))
-    return ""  # assertions: the text around an example sees to them
-
-
-def _compiled(nodes: Sequence[Any]) -> Any:
-    parsed = _p.parse("x")
-    parsed.data = list(nodes)
-    return re._compiler.compile(parsed)  # type: ignore[attr-defined]
-
-
-def _whole(nodes: Sequence[Any], text: str) -> bool:
-    try:
-        return bool(_compiled(nodes).fullmatch(text))
-    except (re.error, ValueError, IndexError):
-        return False  # it refers to a group outside
-
-
-def _allowed(op: Any, argument: Any) -> set[str]:
-    compiled = _compiled([(op, argument)])
-    return {chr(n) for n in range(1, 127) if compiled.fullmatch(chr(n))}
-
-
-def _charset(op: Any, argument: Any) -> str:
-    allowed = _allowed(op, argument)
-    return next((name for name, characters in _CHARSETS.items() if set(characters) <= allowed), "")
-
-
-def _examples(entry: Entry) -> list[str]:
-    """Candidates for an example, the plainest first."""
-    out = []
-    for length, gap in itertools.product((32, 40, 64, 16), ("", " ")):
-        try:
-            template = _template(entry["pattern"], length, gap)
-        except (re.error, ValueError, RecursionError, OverflowError):
-            continue
-        if len(template) < 4000 and template not in out:
-            out += [f"value: {template} ", template]
-    return out
-
-
 def _finish(entry: Entry, written: Sequence[str] = (), counters: Sequence[str] = ()) -> Entry:
     """The entry with examples that hold. Raises _RefusedError."""
     # Hyperscan takes a tenth of a second a pattern, so it compiles each once: in the trial.
@@ -151,7 +57,7 @@ def _finish(entry: Entry, written: Sequence[str] = (), counters: Sequence[str] =
             raise _RefusedError(f"{'' if regex == entry['pattern'] else 'allowlist: '}{problem}")
     trial = _Trial(entry)
     found = [text for text in written if trial.holds(example=text)]
-    found = found or [text for text in _examples(entry) if trial.holds(example=text)][:1]
+    found = found or [text for text in candidates(entry["pattern"]) if trial.holds(example=text)][:1]
     if not found:
         raise _RefusedError("no example of it could be made that its own pattern and filters accept; add one by hand")
     short = re.sub(r"\{(\w+):\d+\}", r"{\1:2}", found[0])
