@@ -21,7 +21,7 @@ from urllib.parse import urlsplit
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from monitor.common.credential import Credential, CredentialError
-from monitor.common.text import veiled
+from monitor.common.text import token_like, veiled
 
 if TYPE_CHECKING:
     from monitor.routing import Policy, Route, Silence
@@ -113,11 +113,15 @@ class _Table(BaseModel):
 
 
 class MonitorConfig(_Table):
-    """`[monitor]`. `workers` is the number of scan threads; None: one a usable CPU, at most four."""
+    """`[monitor]`. `workers` is the number of scan threads; None: one a usable CPU, at most four.
+
+    `node` tells this host from others that share a database, and is shown in alerts; None: its name.
+    """
 
     state_dir: Path = Field(default_factory=default_state_dir)
     fingerprint_key: Credential | None = None
     database: Credential | None = None
+    node: str | None = Field(default=None, pattern=r"^[A-Za-z0-9_.-]{1,255}$")
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     log_format: Literal["auto", "json", "text"] = "auto"
     workers: int | None = Field(default=None, ge=1, le=256)
@@ -126,6 +130,13 @@ class MonitorConfig(_Table):
     @classmethod
     def _expand(cls, value: Path) -> Path:
         return value.expanduser()
+
+    @field_validator("node")
+    @classmethod
+    def _no_secret(cls, value: str | None) -> str | None:
+        if value is not None and token_like(value):
+            raise ValueError("looks like a secret, and it is shown in alerts: choose another name for this host")
+        return value
 
 
 class HttpConfig(_Table):

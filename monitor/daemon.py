@@ -164,7 +164,9 @@ class Daemon:
             stack.callback(marks.close)
             stack.callback(self._scanner.close)
             stack.enter_context(_alone(config.state_dir))
-            self._store = await Store.open(configuration.database(config), config.policy, waiting=_wait_for_store)
+            self._store = await Store.open(
+                configuration.database(config), config.policy, node=config.monitor.node, waiting=_wait_for_store
+            )
             stack.push_async_callback(self._close_store)
             if self._store.recovery is not None:
                 recovered.append(self._store.recovery)

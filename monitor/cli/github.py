@@ -370,7 +370,7 @@ async def _running(config: Config, source: GitHubConfig) -> AsyncIterator[GitHub
         problems = [configuration.Problem("rules", text) for text in error.problems]
         raise configuration.ConfigError(config.path, problems) from None
     try:
-        async with await Store.open(configuration.database(config), config.policy) as store:
+        async with await Store.open(configuration.database(config), config.policy, node=config.monitor.node) as store:
             running = GitHubSource(source, SourceIntake(_Host(store, scanner), source.name), key)
             try:
                 yield running

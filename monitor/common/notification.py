@@ -40,6 +40,7 @@ class Location:
     line: int | None = None
     time: datetime | None = None
     url: str | None = None  # a link to the place (GitHub); never carries credentials
+    host: str | None = None  # whose monitor saw it
 
 
 @dataclass(frozen=True, slots=True)

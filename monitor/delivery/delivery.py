@@ -45,7 +45,7 @@ class Delivery:
         self._first_step = first_step
         self._patience = patience
         self._now = clock
-        self._owner = owner_name()
+        self._owner = owner_name(store.node)
         self._fallbacks = dict(fallbacks or {})
         self._stats: dict[str, SinkStats] = {}
         self._channels = {name: self._channel(name, sink) for name, sink in sinks.items()}

@@ -347,7 +347,7 @@ class Database:
                 version = old.execute("SELECT value FROM meta WHERE key = 'schema'").fetchone()
             except sqlite3.Error:
                 return salvaged, False
-            if version != (str(VERSION),):
+            if version is None or not str(version[0]).isdigit() or int(version[0]) > VERSION:
                 return salvaged, False
             new = stack.enter_context(contextlib.closing(sqlite3.connect(self.path, timeout=5, isolation_level=None)))
             new.execute("PRAGMA foreign_keys = OFF")
@@ -355,8 +355,12 @@ class Database:
             for table in metadata.sorted_tables:
                 if table.name in ("meta", "batches"):
                     continue
-                columns = ", ".join(f'"{column.name}"' for column in table.columns)
-                marks = ", ".join("?" for _ in table.columns)
+                present = {row[1] for row in old.execute(f'PRAGMA table_info("{table.name}")')}
+                common = [column.name for column in table.columns if column.name in present]  # of an older version
+                if not common:
+                    continue
+                columns = ", ".join(f'"{name}"' for name in common)
+                marks = ", ".join("?" for _ in common)
                 put = f'INSERT OR IGNORE INTO "{table.name}" ({columns}) VALUES ({marks})'  # noqa: S608 # our own names
                 count = 0
                 for order in ("ASC", "DESC"):

@@ -77,7 +77,7 @@ def _ingest(
     connection = tx.connection
     cases = _load(connection, {finding.fingerprint for _, finding in first.values()})
     ids = _allocate(connection, [finding for _, finding in first.values()], cases)
-    fresh = _insert(connection, [finding for _, finding in first.values()], ids)
+    fresh = _insert(tx, [finding for _, finding in first.values()], ids)
     result.repeated += len(first) - len(fresh)
 
     trail: list[dict[str, Any]] = []
@@ -153,7 +153,7 @@ def _allocate(connection: Connection, found: Sequence[Finding], cases: Mapping[s
     return ids
 
 
-def _insert(connection: Connection, found: Sequence[Finding], ids: Mapping[str, str]) -> set[str]:
+def _insert(tx: Transaction, found: Sequence[Finding], ids: Mapping[str, str]) -> set[str]:
     """Insert what is not known yet; returns the ids that were new."""
     rows = [
         {
@@ -168,11 +168,12 @@ def _insert(connection: Connection, found: Sequence[Finding], ids: Mapping[str, 
             "time": finding.time,
             "decode": json.dumps(finding.decode) if finding.decode else None,
             "url": None if finding.url is None else clean(finding.url),
+            "node": tx.node,
         }
         for finding in found
     ]
-    statement = insert_into(connection, findings).on_conflict_do_nothing(index_elements=[findings.c.id])
-    return set(connection.execute(statement.returning(findings.c.id), rows).scalars())
+    statement = insert_into(tx.connection, findings).on_conflict_do_nothing(index_elements=[findings.c.id])
+    return set(tx.connection.execute(statement.returning(findings.c.id), rows).scalars())
 
 
 def _columns(case: _Case) -> dict[str, Any]:

@@ -7,7 +7,6 @@ import contextlib
 import itertools
 import json
 import os
-import socket
 import uuid
 from collections.abc import Collection, Mapping, Sequence
 from concurrent.futures import Future
@@ -220,9 +219,9 @@ def add_notice(tx: Transaction, notice: Notice) -> list[str]:
     return [row["id"] for row in rows]
 
 
-def owner_name() -> str:
-    """Names this process in leases: host, pid, and something no later process has."""
-    return f"{socket.gethostname()}:{os.getpid()}:{uuid.uuid4().hex[:8]}"
+def owner_name(node: str) -> str:
+    """Names this process in leases: node, pid, and something no later process has."""
+    return f"{node}:{os.getpid()}:{uuid.uuid4().hex[:8]}"
 
 
 def _lease(tx: Transaction, sink: str, owner: str, ttl: float, *, limit: int, most: int | None) -> Sequence[Leased]:
@@ -480,10 +479,10 @@ def abandon(tx: Transaction, sinks: Collection[str]) -> list[Row[Any]]:
 
 
 def release_lost(tx: Transaction, owner: str) -> int:
-    """At start: leases of processes of this host that are gone need not run out first. Returns their number."""
-    host, pid, _ = owner.rsplit(":", 2)
+    """At start: leases of processes of this node that are gone need not run out first. Returns their number."""
+    node, pid, _ = owner.rsplit(":", 2)
     holders = tx.connection.execute(select(outbox.c.owner).where(outbox.c.state == "leased").distinct()).scalars()
-    lost = [holder for holder in holders if holder != owner and _is_gone(holder, host, pid)]
+    lost = [holder for holder in holders if holder != owner and _is_gone(holder, node, pid)]
     if not lost:
         return 0
     result = tx.connection.execute(
@@ -532,14 +531,14 @@ def _sendable(now: float) -> Any:
     )
 
 
-def _is_gone(holder: str, host: str, own_pid: str) -> bool:
+def _is_gone(holder: str, node: str, own_pid: str) -> bool:
     try:
         there, pid, _ = holder.rsplit(":", 2)
         number = int(pid)
     except ValueError:
         return True
-    if there != host:
-        return False
+    if there != node:
+        return False  # its process ids say nothing here
     if pid == own_pid:
         return True  # our number, not our name: an earlier life (in a container every life has the same number)
     try:

@@ -1,4 +1,8 @@
-"""Positions: how far each source has come. Written with the findings up to there, or alone."""
+"""Positions: how far each source has come. Written with the findings up to there, or alone.
+
+Hosts that share a server have positions of their own each, by node. A file of SQLite is one host's alone, whatever that
+host is called today (a container has another name each time): there the node is always empty.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +10,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, delete, select
+from sqlalchemy import Connection, bindparam, delete, insert, literal, select
 
 from monitor.model import Position
 from monitor.store.rows import clean, insert_into
@@ -23,40 +27,62 @@ class Positions:
         self._desk = desk
 
     async def of(self, source: str) -> dict[str, Mapping[str, Any]]:
-        """Key → state, with all that was committed up to now."""
-        await self._desk.write(lambda tx: None, durable=True)
-
-        def run(connection: Connection) -> dict[str, Mapping[str, Any]]:
-            query = select(positions.c.key, positions.c.state).where(positions.c.source == clean(source))
-            return {json.loads(key): json.loads(state) for key, state in connection.execute(query)}
-
-        return await self._desk.read(run)
+        """Key → state on this host, with all that was committed up to now."""
+        return await self._desk.write(lambda tx: _restore(tx, clean(source)), durable=True)
 
 
 def move(tx: Transaction, moved: Sequence[Position]) -> None:
     """Keep the last of each key; forget those without a state."""
     if not moved:
         return
+    node = _node(tx)
     last = {(clean(position.source), _key(position.key)): position.state for position in moved}
-    gone = [{"_source": source, "_key": key} for (source, key), state in last.items() if state is None]
+    gone = [{"_node": node, "_source": source, "_key": key} for (source, key), state in last.items() if state is None]
     rows = [
-        {"source": source, "key": key, "state": json.dumps(dict(state))}
+        {"node": node, "source": source, "key": key, "state": json.dumps(dict(state))}
         for (source, key), state in last.items()
         if state is not None
     ]
+    columns = positions.c
     if rows:
         statement = insert_into(tx.connection, positions)
         tx.connection.execute(
             statement.on_conflict_do_update(
-                index_elements=[positions.c.source, positions.c.key], set_={"state": statement.excluded.state}
+                index_elements=[columns.node, columns.source, columns.key], set_={"state": statement.excluded.state}
             ),
             rows,
         )
     if gone:
-        tx.connection.execute(
-            delete(positions).where(positions.c.source == bindparam("_source"), positions.c.key == bindparam("_key")),
-            gone,
+        own = (
+            columns.node == bindparam("_node"),
+            columns.source == bindparam("_source"),
+            columns.key == bindparam("_key"),
         )
+        tx.connection.execute(delete(positions).where(*own), gone)
+
+
+def _restore(tx: Transaction, source: str) -> dict[str, Mapping[str, Any]]:
+    node = _node(tx)
+    found = _load(tx.connection, node, source)
+    if not found and node:
+        # From before nodes were told apart: nobody knows whose they are. Each host begins with all of them, as it did
+        # until then; to begin at the end of its files instead could lose something.
+        columns = positions.c
+        unclaimed = select(literal(node), columns.source, columns.key, columns.state).where(
+            columns.node == "", columns.source == source
+        )
+        tx.connection.execute(insert(positions).from_select(["node", "source", "key", "state"], unclaimed))
+        found = _load(tx.connection, node, source)
+    return found
+
+
+def _load(connection: Connection, node: str, source: str) -> dict[str, Mapping[str, Any]]:
+    query = select(positions.c.key, positions.c.state).where(positions.c.node == node, positions.c.source == source)
+    return {json.loads(key): json.loads(state) for key, state in connection.execute(query)}
+
+
+def _node(tx: Transaction) -> str:
+    return "" if tx.connection.dialect.name == "sqlite" else clean(tx.node)
 
 
 def _key(key: str) -> str:

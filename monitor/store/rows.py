@@ -112,7 +112,14 @@ def load_locations(connection: Connection, ids: Sequence[str]) -> dict[str, tupl
     found: dict[str, list[Location]] = {}
     columns = findings.c
     query = select(
-        columns.incident, columns.source, columns.path, columns.offset, columns.line, columns.time, columns.url
+        columns.incident,
+        columns.source,
+        columns.node,
+        columns.path,
+        columns.offset,
+        columns.line,
+        columns.time,
+        columns.url,
     )
     for chunk in chunks(ids):
         for row in connection.execute(query.where(columns.incident.in_(chunk)).order_by(columns.seq.desc())):
@@ -123,6 +130,7 @@ def load_locations(connection: Connection, ids: Sequence[str]) -> dict[str, tupl
                 line=row.line,
                 time=datetime.fromtimestamp(row.time, UTC),
                 url=row.url,
+                host=row.node or None,
             )
             found.setdefault(row.incident, []).append(place)
     return {incident: tuple(places) for incident, places in found.items()}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import get_args
 
@@ -70,7 +71,7 @@ meta = Table(
     metadata,
     Column("key", Text, primary_key=True),
     Column("value", Text, nullable=False),
-    comment="schema version",
+    comment="schema version; nodes_since: when positions of no certain node were left behind",
 )
 
 incidents = Table(
@@ -94,6 +95,7 @@ incidents = Table(
     Column("runbook", Text),
     Column("labels", Text, nullable=False, comment="JSON object of public facts"),
     Column("kept", Integer, nullable=False, comment="rows in findings"),
+    Column("first_logged", Double, comment="earliest time that a log itself gives; null: none does"),
     _among("severity", SEVERITIES),
     _among("confidence", get_args(Confidence)),
     _among("state", get_args(State)),
@@ -127,6 +129,10 @@ findings = Table(
     Column("time", Double, nullable=False),
     Column("decode", Text, comment="JSON list of decoders, outermost first"),
     Column("url", Text),
+    Column("node", Text, nullable=False, server_default="", comment="host that saw it; empty: from before version 2"),
+    Column("service", Text),
+    Column("logged_at", Double, comment="the time the log itself gives"),
+    Column("context", Text, comment="the line around it, with every match masked"),
     Index("findings_incident", "incident", "seq"),
     comment="where a secret was seen: the newest of each incident and the newest of each place, bounded",
 )
@@ -178,10 +184,11 @@ hooks = Table(
 positions = Table(
     "positions",
     metadata,
+    Column("node", Text, primary_key=True, server_default="", comment="host it is of; empty: of no certain one"),
     Column("source", Text, primary_key=True),
     Column("key", Text, primary_key=True, comment="JSON string: may hold what is not valid Unicode"),
     Column("state", Text, nullable=False, comment="JSON object, the source's own"),
-    comment="how far each source has come",
+    comment="how far each source of each host has come",
 )
 
 groups = Table(
@@ -236,7 +243,7 @@ outbox = Table(
     Column("next_at", Double, nullable=False, comment="not to be sent before"),
     Column("attempts", Integer, nullable=False),
     Column("leased_until", Double),
-    Column("owner", Text, comment="process that holds the lease"),
+    Column("owner", Text, comment="who holds the lease: node, process id, and what no other process has"),
     Column("tried", Text, nullable=False, comment="JSON list of sinks that refused it for good"),
     Column("error", Text),
     Column("finished_at", Double),
@@ -308,9 +315,28 @@ class SchemaError(Exception):
     """The database cannot be used by this version. The message says what to do."""
 
 
+def _to_2(connection: Connection) -> None:
+    """Positions and findings have a node. The table of positions is made anew, as SQLite changes no primary key."""
+    for statement in (
+        "ALTER TABLE findings ADD COLUMN node TEXT NOT NULL DEFAULT ''",
+        "ALTER TABLE findings ADD COLUMN service TEXT",
+        "ALTER TABLE findings ADD COLUMN logged_at DOUBLE PRECISION",
+        "ALTER TABLE findings ADD COLUMN context TEXT",
+        "ALTER TABLE incidents ADD COLUMN first_logged DOUBLE PRECISION",
+        "CREATE TABLE positions_1 AS SELECT source, key, state FROM positions",
+        "DROP TABLE positions",
+        "CREATE TABLE positions (node TEXT NOT NULL DEFAULT '', source TEXT NOT NULL, key TEXT NOT NULL, "
+        "state TEXT NOT NULL, PRIMARY KEY (node, source, key))",
+        "INSERT INTO positions (source, key, state) SELECT source, key, state FROM positions_1",
+        "DROP TABLE positions_1",
+    ):
+        connection.exec_driver_sql(statement)
+    connection.execute(insert(meta).values(key="nodes_since", value=str(int(time.time()))))
+
+
 # To version N from N-1. A change of the tables above goes with an entry here and a test that starts from the old form.
-MIGRATIONS: Mapping[int, Callable[[Connection], None]] = {}
-VERSION = 1
+MIGRATIONS: Mapping[int, Callable[[Connection], None]] = {2: _to_2}
+VERSION = 2
 
 
 def migrate(

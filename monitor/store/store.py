@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import socket
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -53,8 +54,9 @@ class Store:
     Several processes may have the same database open: their writes take turns.
     """
 
-    def __init__(self, database: Database, policy: Policy, clock: Callable[[], float]) -> None:
+    def __init__(self, database: Database, policy: Policy, clock: Callable[[], float], node: str) -> None:
         self._database = database
+        self._node = node
         self.policy = policy  # routes and silences; assign to reload. What was decided before stays decided
         self._clock = clock
         self._loop = asyncio.get_running_loop()
@@ -74,6 +76,7 @@ class Store:
         self._writer = Writer(
             database,
             self._ingest,
+            node=node,
             policy=lambda: self.policy,
             clock=clock,
             on_degraded=lambda message: self._tell(self._set_degraded, message),
@@ -87,12 +90,14 @@ class Store:
         url: str | os.PathLike[str],
         policy: Policy | None = None,
         *,
+        node: str | None = None,
         clock: Callable[[], float] = time.time,
         repairs: bool = True,
         waiting: Callable[[str], None] | None = None,
     ) -> Self:
         """Open or create. `url`: a path, or `postgresql+psycopg://…`. Raises StoreError.
 
+        `node`: what tells this host from others that share the database (None: its name).
         A damaged SQLite file is moved aside; `recovery` then says where to and what was carried over. Without
         `repairs` damage is a StoreError. With `waiting`, a server that is away is waited for, and `waiting` told why
         before each pause; a refused login is an error all the same.
@@ -113,7 +118,7 @@ class Store:
                 waiting(str(error))
                 failures += 1
                 await asyncio.sleep(backoff(failures, _AWAY_FIRST, _AWAY_LONGEST))
-        store = cls(database, policy or Policy(), clock)
+        store = cls(database, policy or Policy(), clock, node or socket.gethostname())
         store.recovery = recovery
         return store
 
@@ -144,6 +149,11 @@ class Store:
     def name(self) -> str:
         """The path, or the URL without its password."""
         return self._database.name
+
+    @property
+    def node(self) -> str:
+        """What tells this host from others that share the database."""
+        return self._node
 
     @property
     def transactions(self) -> int:

@@ -18,11 +18,13 @@ _T = TypeVar("_T")
 
 @dataclass(slots=True)
 class Transaction:
-    """An open write transaction. `now`: seconds since the epoch, the same for all that happens in it."""
+    """An open write transaction. `now`: seconds since the epoch, the same for all that happens in it; `node`: the host
+    whose process this is."""
 
     connection: Connection
     policy: Policy
     now: float
+    node: str
     announced: bool = False
 
     def announce(self) -> None:
@@ -47,6 +49,11 @@ class Desk(Protocol):
 
     async def read(self, run: Callable[[Connection], _T]) -> _T:
         """In a thread, on a connection that cannot write. Waits a while for a lock or a server that restarts."""
+        ...
+
+    @property
+    def node(self) -> str:
+        """The host whose process this is."""
         ...
 
     def now(self) -> float:

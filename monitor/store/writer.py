@@ -69,6 +69,7 @@ class Writer:
         database: Database,
         ingest: Ingest,
         *,
+        node: str,
         policy: Callable[[], Policy],
         clock: Callable[[], float],
         on_degraded: Callable[[str | None], None],
@@ -79,6 +80,7 @@ class Writer:
         self.stats = WriterStats()
         self._database = database
         self._ingest = ingest
+        self._node = node
         self._policy = policy
         self._clock = clock
         self._on_degraded, self._on_recovery, self._on_news = on_degraded, on_recovery, on_news
@@ -221,7 +223,7 @@ class Writer:
                     unsure = None
                     durable = any(job.durable for job in jobs)
                     with self._database.transaction(durable=durable) as connection:
-                        tx = Transaction(connection, self._policy(), self._clock())
+                        tx = Transaction(connection, self._policy(), self._clock(), self._node)
                         outcomes = self._apply(tx, jobs, positions)
                         news = tx.announced
                         if self._database.postgres:

@@ -388,3 +388,13 @@ sinks = ["{token[:-1]}", "other"]
         parse(text)
     assert "looks like a secret" in str(caught.value)
     assert token[5:-1] not in str(caught.value)
+
+
+def test_the_node_is_a_name_and_no_secret(tmp_path: Path) -> None:
+    assert parse('[monitor]\nnode = "web-1.example.org"').monitor.node == "web-1.example.org"
+    assert parse("").monitor.node is None
+    for wrong in ("", "web 1", "a/b", "x" * 256, LITERAL):
+        with pytest.raises(ConfigError) as failure:
+            parse(f"[monitor]\nnode = '{wrong}'")
+        assert [problem.key for problem in failure.value.problems] == ["monitor.node"]
+        assert LITERAL not in str(failure.value)

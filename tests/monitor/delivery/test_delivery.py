@@ -431,7 +431,7 @@ async def test_drain_finishes_what_is_being_sent_and_gives_back_the_rest(store: 
 async def test_what_was_leased_before_a_crash_goes_out_at_the_next_start(store: Store) -> None:
     store.policy = Policy(sinks=("chat",))
     await store.commit([finding("a")])
-    host, pid, _ = owner_name().rsplit(":", 2)
+    host, pid, _ = owner_name(store.node).rsplit(":", 2)
     [leased] = await store.outbox.lease("chat", f"{host}:{pid}:before", 3_600)
     chat = Recorder()
     async with delivering(store, chat=chat):

@@ -9,7 +9,7 @@ from monitor.model import Finding
 from monitor.store import Leased, Store, owner_name
 
 NOW = 1_800_000_000.0
-OWNER = owner_name()
+OWNER = owner_name("here")
 
 
 class Clock:

@@ -15,7 +15,7 @@ async def test_leases_expire_and_belong_to_one(store: Store, clock: Clock) -> No
     leased = await lease(store, "chat", OWNER, 60)
     assert leased is not None
     assert leased.incidents[0].locations[0].path == "/var/log/app.log"
-    assert await lease(store, "chat", owner_name(), 60) is None
+    assert await lease(store, "chat", owner_name("here"), 60) is None
     clock.now += 61
     again = await lease(store, "chat", "elsewhere:1:x", 60)
     assert again is not None
@@ -138,3 +138,13 @@ async def test_notices_follow_routes_else_go_everywhere(opener) -> None:  # type
     assert len(await store.outbox.notify(Notice("test", reason="test", sinks=("chat",)))) == 1
     assert await deliver(store, "pager") == ["operational", "operational"]
     assert await deliver(store, "chat") == ["operational", "test"]
+
+
+async def test_a_lease_of_another_node_is_left_alone_whatever_its_process_id(store: Store) -> None:
+    await store.commit([finding("a")])
+    gone = 2**22 + 1  # no process has such a number
+    assert await lease(store, "chat", f"there:{gone}:x", 600) is not None
+    assert await store.groups.adopt(owner_name("here"), ["chat"]) == (0, 0)
+    assert await lease(store, "chat") is None
+    assert await store.groups.adopt(owner_name("there"), ["chat"]) == (1, 0)
+    assert await lease(store, "chat") is not None

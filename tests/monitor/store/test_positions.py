@@ -5,7 +5,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from monitor.model import Position
+from monitor.routing import Policy
 from monitor.store import Store
 from tests.monitor.store.helpers import finding
 
@@ -65,3 +68,39 @@ async def test_an_old_life_ends_and_the_new_begins_in_one_commit(tmp_path: Path)
         assert child.returncode == -9
         async with await Store.open(path) as store:
             assert len(await store.positions.of("s")) == 1, f"killed after {commits} commits"
+
+
+async def test_hosts_on_one_server_keep_positions_of_their_own(postgres_url: str) -> None:
+    async with await Store.open(postgres_url, Policy(), node="a") as one:
+        async with await Store.open(postgres_url, Policy(), node="b") as two:
+            await one.commit([finding("x")], [Position("s", "k", {"offset": 1}), Position("s", "only a", {})])
+            await two.commit([finding("x", 1)], [Position("s", "k", {"offset": 2})])
+            assert await one.positions.of("s") == {"k": {"offset": 1}, "only a": {}}
+            assert await two.positions.of("s") == {"k": {"offset": 2}}
+            await two.commit([], [Position("s", "only a", None), Position("s", "k", {"offset": 3})])
+            await two.flush()
+            assert await one.positions.of("s") == {"k": {"offset": 1}, "only a": {}}
+            [known] = await one.incidents.find(locations=True)
+            assert [place.host for place in known.locations] == ["b", "a"]
+    async with await Store.open(postgres_url, Policy(), node="b") as two:
+        assert await two.positions.of("s") == {"k": {"offset": 3}}
+
+
+async def test_each_host_begins_where_all_stood_before_they_were_told_apart(postgres_url: str) -> None:
+    from tests.monitor.store.test_schema import first_version
+
+    first_version(postgres_url)
+    before = {"a": {"offset": 1}, "b": {"offset": 2}}
+    async with await Store.open(postgres_url, node="one") as one, await Store.open(postgres_url, node="two") as two:
+        assert await one.positions.of("s") == before
+        await one.commit([], [Position("s", "a", None), Position("s", "b", {"offset": 9})])
+        assert await one.positions.of("s") == {"b": {"offset": 9}}
+        assert await two.positions.of("s") == before
+
+
+@pytest.mark.parametrize("name", ["web-1", "web-1.another.name"])
+async def test_one_that_is_called_otherwise_finds_its_positions_in_its_own_file(tmp_path: Path, name: str) -> None:
+    async with await Store.open(tmp_path / "state.db", node="web-1") as store:
+        await store.commit([finding("x")], [Position("s", "k", {"offset": 1})])
+    async with await Store.open(tmp_path / "state.db", node=name) as store:
+        assert await store.positions.of("s") == {"k": {"offset": 1}}

@@ -1,13 +1,19 @@
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
-from sqlalchemy import Connection, inspect, text
+from sqlalchemy import Connection, Float, inspect, text
 
+from monitor.model import Position
 from monitor.store import Store, StoreError
 from monitor.store.database import Database
 from monitor.store.schema import VERSION, SchemaError, metadata, migrate
+from tests.monitor.store.helpers import finding, fingerprint
+
+_SCHEMA_1 = Path(__file__).with_name("schema_1.sql").read_text()
 
 
 def empty(url: str) -> Database:
@@ -15,6 +21,64 @@ def empty(url: str) -> Database:
     if database.path is not None:
         database.path.touch()
     return database
+
+
+def first_version(url: str) -> None:
+    """A database as version 1 of the schema made it, with one incident and two positions."""
+    database = empty(url)
+    number, serial = ("BIGINT", "BIGSERIAL") if database.postgres else ("INTEGER", "INTEGER")
+    seen = fingerprint("old")
+    with database.transaction(durable=True) as connection:
+        for statement in _SCHEMA_1.replace("{serial}", serial).replace("{number}", number).split(";\n"):
+            connection.exec_driver_sql(statement)
+        for statement in (
+            f"INSERT INTO incidents VALUES ('old', '{seen}', 'r', 'n', 'high', 'high', 'open', NULL, 'm', 1, 2, 1, 0, "
+            "NULL, NULL, NULL, '{}', 1)",
+            "INSERT INTO findings VALUES (1, 'f', 'old', 'r', 's', '/old', 'g', 0, NULL, 2, NULL, NULL)",
+            """INSERT INTO positions VALUES ('s', '"a"', '{"offset": 1}'), ('s', '"b"', '{"offset": 2}')""",
+        ):
+            connection.exec_driver_sql(statement)
+    database.dispose()
+
+
+def shape(connection: Connection) -> Mapping[str, Any]:
+    """Columns, keys and indexes of every table, in no order."""
+    seen = inspect(connection)
+    return {
+        name: (
+            {
+                (
+                    column["name"],
+                    "DOUBLE" if isinstance(column["type"], Float) else str(column["type"]),
+                    column["nullable"],
+                    column["default"] is None,
+                )
+                for column in seen.get_columns(name)
+            },
+            seen.get_pk_constraint(name)["constrained_columns"],
+            {(index["name"], *index["column_names"]) for index in seen.get_indexes(name)},
+        )
+        for name in seen.get_table_names()
+    }
+
+
+async def test_the_first_version_becomes_the_present_one_with_all_it_holds(url: str) -> None:
+    first_version(url)
+    async with await Store.open(url, node="here") as store:
+        assert await store.positions.of("s") == {"a": {"offset": 1}, "b": {"offset": 2}}
+        [known] = await store.incidents.find(locations=True)
+        assert [place.path for place in known.locations] == ["/old"]
+        await store.commit([finding("old", 7)], [Position("s", "b", None)])
+        assert (await store.incidents.get("old")).occurrences == 2
+        assert await store.positions.of("s") == {"a": {"offset": 1}}
+
+    database = Database(url)
+    with database.transaction(durable=True) as connection:
+        upgraded = shape(connection)
+        metadata.drop_all(connection)
+        assert migrate(connection) == (None, VERSION)
+        assert upgraded == shape(connection)
+    database.dispose()
 
 
 def test_created_once(url: str) -> None:
@@ -50,7 +114,7 @@ def test_upgraded_step_by_step_in_one_transaction(url: str) -> None:
     database = empty(url)
     with database.transaction(durable=True) as connection:
         migrate(connection)
-        connection.execute(text("INSERT INTO positions VALUES ('s', 'k', '{}')"))
+        connection.execute(text("INSERT INTO positions VALUES ('', 's', 'k', '{}')"))
     fail = True
     with pytest.raises(RuntimeError), database.transaction(durable=True) as connection:
         migrate(connection, steps, VERSION + 2)
