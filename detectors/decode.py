@@ -394,12 +394,15 @@ _VALUE_SEEN = 256  # bytes of a value in which an escape is looked for
 def encoded_values(data: Buffer, ends: Iterable[int]) -> list[int]:
     """Those of `ends` where the value whose first characters end there goes on to a percent sign with two digits."""
     out = []
-    escape = stop = -1  # the next ones: found once however many ends lie before them
+    escape = stop = clear = -1  # the next ones, and up to where there is none: each byte is looked at once
     for end in sorted(ends):
         if escape < end:
-            m = _PERCENT.search(data, end)
+            # No further than a value is looked at: a block of plain text would be searched to its end.
+            seen = end + _VALUE_SEEN
+            m = _PERCENT.search(data, max(end, clear), seen + 3)
             if m is None:
-                break
+                clear = seen + 1
+                continue
             escape = m.start()
         if escape - end > _VALUE_SEEN:
             continue
