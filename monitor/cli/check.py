@@ -19,8 +19,8 @@ from monitor.cli.common import (
     paint,
     printable,
     read_config,
-    rule_errors,
 )
+from monitor.site import read_rules
 
 if TYPE_CHECKING:
     from monitor.common.credential import Credential
@@ -97,11 +97,10 @@ def check(
 
 def _rules(config: Config) -> list[Finding]:
     from monitor.config import ConfigError
-    from monitor.daemon import build_engine
+    from monitor.site import build_engine
 
     try:
-        with rule_errors(config):
-            engine = build_engine(config)  # as `monitor run` does it, with the examples of the user's own rules
+        engine = build_engine(config)  # as `monitor run` does it, with the examples of the user's own rules
     except ConfigError as error:
         return [Finding("rules", problem.key, problem.message) for problem in error.problems]
     from detectors.check import shadowed
@@ -122,12 +121,10 @@ def _known_already(rules: Sequence[str]) -> Iterator[str]:
 
 def _rules_as_read(config: Config) -> list[Finding]:
     """What is wrong with the rules as far as reading them tells, without a state folder that may be the wrong one."""
-    from detectors.load import load_rules
     from monitor.config import ConfigError
 
     try:
-        with rule_errors(config):
-            load_rules(config.rules.packs, config.rules.paths, config.rules.disable)
+        read_rules(config, cached=False)
     except ConfigError as error:
         return [Finding("rules", problem.key, problem.message) for problem in error.problems]
     return []

@@ -8,8 +8,7 @@ import os
 import re
 import shutil
 import sys
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from difflib import get_close_matches
 from enum import StrEnum
 from pathlib import Path
@@ -40,8 +39,6 @@ __all__ = [
     "printable",
     "private",
     "read_config",
-    "read_rules",
-    "rule_errors",
     "severity_colour",
     "started",
     "table",
@@ -116,33 +113,10 @@ def started() -> None:
     gc.set_threshold(50_000, 20, 100)
 
 
-def read_rules(config: Config) -> list[Rule]:
-    """The rules the configuration asks for. Raises ConfigError with every problem."""
-    from detectors.load import load_rules
-
-    with rule_errors(config):
-        return load_rules(config.rules.packs, config.rules.paths, config.rules.disable, config.state_dir / "cache")
-
-
-@contextmanager
-def rule_errors(config: Config) -> Iterator[None]:
-    """Turns RuleError into ConfigError: a bad rule file is a bad configuration."""
-    from detectors.rule import RuleError
-    from monitor.config import ConfigError, Problem
-
-    try:
-        yield
-    except RuleError as error:
-        problems = []
-        for text in error.problems:
-            # `rules.packs: …` names its own key; the others name the rule's file.
-            key, _, rest = text.partition(": ") if text.startswith("rules.") else ("rules", "", text)
-            problems.append(Problem(key, rest))
-        raise ConfigError(config.path, problems) from None
-
-
 def find_rule(config: Config, rule_id: str) -> Rule:
     """One rule by its id; ends the command with exit code 2 when there is none."""
+    from monitor.site import read_rules
+
     rules = {rule.id: rule for rule in read_rules(config)}
     if rule_id not in rules:
         close = get_close_matches(rule_id, rules, n=3)
@@ -253,12 +227,13 @@ def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> Iterable[str]:
 def with_store(config: Config, work: Callable[[Store], Awaitable[_T]], missing: _T | None = None) -> _T:
     """Run `work` on the configured database. One that does not exist yet is not made; `missing` is the answer then."""
     from monitor.config import database
-    from monitor.store import Store, StoreError
+    from monitor.site import open_store
+    from monitor.store import StoreError
 
     url = database(config)
 
     async def run() -> _T:
-        async with await Store.open(url, config.policy, repairs=False) as store:
+        async with await open_store(config, repairs=False) as store:
             return await work(store)
 
     if isinstance(url, Path) and not url.exists():
@@ -277,6 +252,8 @@ def with_store(config: Config, work: Callable[[Store], Awaitable[_T]], missing: 
 
 def complete_rules(incomplete: str) -> list[tuple[str, str]]:
     """Shell completion of rule ids with their names."""
+    from monitor.site import read_rules
+
     rules = _quietly(lambda: read_rules(read_config(None, rules_only=True, quiet=True)))
     return [(rule.id, rule.name) for rule in rules if rule.id.startswith(incomplete)]
 

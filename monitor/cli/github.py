@@ -28,8 +28,6 @@ if TYPE_CHECKING:
     from monitor.config import Config
     from monitor.github.client import Client
     from monitor.github.source import GitHubConfig, GitHubSource
-    from monitor.scanner import Scanner
-    from monitor.store import Store
 
 app = command_app(
     no_args_is_help=True,
@@ -337,13 +335,14 @@ async def _incidents(config: Config, ids: Sequence[str]) -> Mapping[str, str]:
     from pathlib import Path
 
     from monitor.config import database
-    from monitor.store import Store, StoreError
+    from monitor.site import open_store
+    from monitor.store import StoreError
 
     url = database(config)
     if isinstance(url, Path) and not url.exists():
         return {}
     try:
-        async with await Store.open(url, config.policy, repairs=False) as store:
+        async with await open_store(config, repairs=False) as store:
             return {name: known.incident for name, known in (await store.alerts.known(ids)).items()}
     except StoreError as error:
         typer.echo(f"incidents are not shown: {error}", err=True)
@@ -353,33 +352,23 @@ async def _incidents(config: Config, ids: Sequence[str]) -> Mapping[str, str]:
 @asynccontextmanager
 async def _running(config: Config, source: GitHubConfig) -> AsyncIterator[GitHubSource]:
     """One source with the real store and rules, outside of the daemon."""
-    from detectors.rule import RuleError
-    from monitor import config as configuration
-    from monitor.daemon import SourceIntake, build_engine
     from monitor.github.source import GitHubSource
+    from monitor.host import SourceIntake
     from monitor.process import harden, log_to_stderr
-    from monitor.scanner import Scanner
-    from monitor.store import Store, StoreError
+    from monitor.site import open_site
+    from monitor.store import StoreError
 
     harden()
     log_to_stderr("warning", "text")
-    key = configuration.key(config)
     try:
-        scanner = Scanner(build_engine(config), key, config.workers)
-    except RuleError as error:
-        problems = [configuration.Problem("rules", text) for text in error.problems]
-        raise configuration.ConfigError(config.path, problems) from None
-    try:
-        async with await Store.open(configuration.database(config), config.policy, node=config.monitor.node) as store:
-            running = GitHubSource(source, SourceIntake(_Host(store, scanner), source.name), key)
+        async with open_site(config, _tell) as site:
+            running = GitHubSource(source, SourceIntake(site, source.name), site.scanner.key)
             try:
                 yield running
             finally:
                 await running.client.close()
     except StoreError as error:
         fail(str(error))
-    finally:
-        scanner.close()
 
 
 async def _backfill(config: Config, source: GitHubConfig) -> bool:
@@ -434,15 +423,7 @@ async def _write_back(config: Config, source: GitHubConfig, apply: bool) -> list
         ]
 
 
-class _Host:
-    """What a source needs of the daemon; what it tells goes to standard error."""
-
-    def __init__(self, store: Store, scanner: Scanner) -> None:
-        from monitor.snapshot import Snapshot
-
-        self.store = store
-        self.scanner = scanner
-        self.snapshot = Snapshot()
-
-    def alert(self, title: str, text: str = "", severity: Severity = "high", key: str | None = None) -> None:
-        typer.echo(f"{title}: {text}" if text else title, err=True)
+def _tell(
+    title: str, text: str = "", severity: Severity = "high", key: str | None = None, *, every: float = 0.0
+) -> None:
+    typer.echo(f"{title}: {text}" if text else title, err=True)

@@ -24,11 +24,10 @@ from monitor.cli.common import (
     paint,
     printable,
     read_config,
-    read_rules,
-    rule_errors,
     table,
 )
 from monitor.cli.rule_files import imports, new
+from monitor.site import read_rules, rule_errors
 
 if TYPE_CHECKING:
     from detectors.rule import Rule

@@ -17,8 +17,8 @@ from monitor.cli.common import (
     emit,
     find_rule,
     read_config,
-    read_rules,
 )
+from monitor.site import read_rules
 
 if TYPE_CHECKING:
     from detectors.engine import Worker

@@ -23,12 +23,11 @@ from monitor.cli.common import (
     paint,
     printable,
     read_config,
-    read_rules,
-    rule_errors,
     severity_colour,
     started,
 )
 from monitor.common.severity import SEVERITIES, Severity
+from monitor.site import read_rules, rule_errors
 
 if TYPE_CHECKING:
     from detectors.engine import Engine

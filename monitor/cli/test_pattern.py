@@ -30,8 +30,8 @@ from monitor.cli.common import (
     paint,
     printable,
     read_config,
-    read_rules,
 )
+from monitor.site import read_rules
 
 if TYPE_CHECKING:
     from detectors.engine import Decision, Engine, Match, Worker

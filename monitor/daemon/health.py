@@ -1,0 +1,92 @@
+"""How the daemon is: what the watchdog vouches for, what `/healthz` and `/readyz` show, and what is stored."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections.abc import Callable, Mapping
+
+from monitor.common.tasks import cancel
+from monitor.process import notify, watchdog_interval
+from monitor.site import Site
+from monitor.store import StoreError
+
+__all__ = ["Health"]
+
+_STUCK = 60.0  # a scan of one block that takes so long will not end
+_SLOW, _HANGS = 3.0, 10.0  # seconds at one write: from then on not ready; not healthy
+_BEAT = 2.0  # seconds between looks at ourselves
+_COUNT = 10.0  # seconds between counts of what is stored, when only other processes can have changed it
+
+
+Answer = Callable[[], str | None]
+
+
+class Health:
+    """`beat` until cancelled; the rest answers at once."""
+
+    def __init__(self, site: Site, phase: Answer, ended: Answer, deaf: Answer) -> None:
+        """Each None when all is well. `phase`: what the daemon is at; `ended`: sources that are not followed any more;
+        `deaf`: why nobody can be told anything."""
+        self._site = site
+        self._phase, self._ended, self._deaf = phase, ended, deaf
+        self.lag = 0.0  # seconds the event loop was late at its last beat
+
+    def vital(self) -> Mapping[str, str | None]:
+        """Parts without which only a restart helps: the watchdog is not fed for them. A disk that hangs is none."""
+        stuck = self._site.scanner.longest()
+        return {
+            "event loop": f"late by {self.lag:.0f} s" if self.lag > _STUCK / 2 else None,
+            "scanner": f"at one block for {stuck:.0f} s" if stuck > _STUCK else None,
+            "store": None if self._site.store.alive else "the writer has ended",
+        }
+
+    def live(self) -> Mapping[str, str | None]:
+        """What `/healthz` shows: the parts of `vital`, and whether the writer makes progress."""
+        parts = dict(self.vital())
+        parts["store"] = parts["store"] or self._stalled(_HANGS)
+        return parts
+
+    def ready(self) -> Mapping[str, str | None]:
+        """Parts that must work before the monitor does its job."""
+        phase = self._phase()
+        return {
+            "started": phase,
+            "sources": self._ended(),
+            "store": self._site.store.degraded or self._stalled(_SLOW),
+            "sinks": self._deaf() if phase is None else None,
+        }
+
+    async def beat(self) -> None:
+        """Look at ourselves, and feed the watchdog while there is progress to vouch for."""
+        interval = min(_BEAT, watchdog_interval() or _BEAT)
+        due = time.monotonic()
+        counting: asyncio.Task[None] | None = None
+        counted = (-1, float("-inf"))  # the store's transactions and the time of the last count
+        try:
+            while True:
+                due = max(due + interval, time.monotonic())
+                await asyncio.sleep(max(0.0, due - time.monotonic()))
+                self.lag = time.monotonic() - due
+                if all(problem is None for problem in self.vital().values()):
+                    notify("WATCHDOG=1")
+
+                written = self._site.store.transactions
+                news = written != counted[0] or due >= counted[1] + _COUNT
+                if news and (counting is None or counting.done()):
+                    counted = (written, due)
+                    # Aside: a slow disk must not look like a hung daemon.
+                    counting = asyncio.create_task(self._count())
+        finally:
+            if counting is not None:
+                await cancel(counting)
+
+    async def _count(self) -> None:
+        with contextlib.suppress(StoreError):  # a database in trouble reports itself
+            self._site.snapshot.store = await self._site.store.stats()
+
+    def _stalled(self, limit: float) -> str | None:
+        """A disk that hangs gives no error: only that nothing comes back tells."""
+        seconds = self._site.store.stalled()
+        return f"a write has been under way for {seconds:.0f} s" if seconds > limit else None

@@ -1,0 +1,303 @@
+"""The life of the daemon in phases, each named: rules and state → http → delivery → sources → watching → stopping.
+
+A phase that was entered is left again at the end, in the other order. A part that fails is started again or reported;
+none takes the others down.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import errno
+import os
+import signal
+import threading
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from typing import Any
+
+import structlog
+
+from monitor import config as configuration
+from monitor import runbook
+from monitor.common.http import Http
+from monitor.common.severity import Severity
+from monitor.common.tasks import cancel
+from monitor.config import Config, ConfigError
+from monitor.daemon.health import Health
+from monitor.daemon.reload import Reload, Running, build_sinks
+from monitor.daemon.supervise import Sources, present
+from monitor.delivery import Delivery, Links
+from monitor.process import harden, notify, spare_memory
+from monitor.site import Site, open_site
+from monitor.snapshot import Snapshot
+from monitor.store import Recovery
+
+__all__ = ["Daemon"]
+
+log = structlog.get_logger(__name__)
+
+_DRAIN = 6.0  # seconds for notifications in flight at the end; systemd is promised an end within 10
+_LONGEST_END = 9.5  # after so many seconds the end is not waited for any longer
+_ONCE_SETTLE = 60.0  # `--once` waits so long for the sinks
+
+
+class Daemon:
+    """One run of the monitor. `run` returns the exit code."""
+
+    def __init__(self, config: Config, *, once: bool = False) -> None:
+        self._config = config
+        self.once = once
+        self.address: str | None = None  # of the HTTP server, once it listens
+        self.phase = "rules and state"
+        self.snapshot = Snapshot(started=time.time())
+        self._stop = asyncio.Event()
+        self._reload = asyncio.Event()
+        self._running: Running | None = None
+
+    @property
+    def config(self) -> Config:
+        """The one in force."""
+        return self._running.config if self._running else self._config
+
+    @property
+    def running(self) -> Running:
+        """What is in force, from ready on."""
+        assert self._running is not None, f"still at {self.phase}"
+        return self._running
+
+    async def run(self, on_ready: Callable[[Daemon], None] = lambda daemon: None) -> int:
+        """Until a signal, or with `once` until everything is read and delivered. Raises ConfigError at start."""
+        harden()
+        asyncio.get_running_loop().set_exception_handler(_unhandled)
+        with self._signals():
+            try:
+                async with self._phases() as running:
+                    self.phase = "watching"
+                    notify(f"READY=1\nSTATUS=watching {len(self.config.sources)} sources")
+                    log.info("ready", rules=self.snapshot.rules, sources=len(self.config.sources), http=self.address)
+                    on_ready(self)
+                    return await (self._run_once(running) if self.once else self._run(running))
+            finally:
+                log.info("stopped")
+
+    def stop(self) -> None:
+        """End as SIGTERM does."""
+        self._stop.set()
+
+    def reload(self) -> None:
+        """Read the configuration and the rules again, as SIGHUP does."""
+        self._reload.set()
+
+    # Phases
+
+    @contextlib.asynccontextmanager
+    async def _phases(self) -> AsyncIterator[Running]:
+        config = self._config
+        async with contextlib.AsyncExitStack() as stack:
+            # Where sources begin is noted meanwhile: compiling takes a while, and what is written during it counts.
+            noting = asyncio.create_task(asyncio.to_thread(present, config.sources))
+            stack.push_async_callback(cancel, noting)
+            opened = open_site(config, self._tell, self.snapshot, alone=True, waiting=_wait_for_store)
+            site = await stack.enter_async_context(opened)
+
+            self.phase = "http"
+            health = Health(site, self._at, self._ended, self._deaf)
+            http = Http()
+            stack.push_async_callback(http.close)
+            if config.http.listen and not self.once:  # nobody asks for it, and a daemon may have the port
+                await stack.enter_async_context(self._serve(site, health))
+
+            self.phase = "delivery"
+            sources = Sources(site, await noting, once=self.once)
+            self._running = await stack.enter_async_context(self._deliver(site, http, sources, health))
+            beating = asyncio.create_task(health.beat(), name="heartbeat")
+            stack.push_async_callback(cancel, beating)
+
+            self.phase = "sources"
+            for source in config.sources:
+                sources.start(source)
+            stack.push_async_callback(sources.stop)
+            await sources.begun(self._stop.is_set)
+            try:
+                yield self._running
+            finally:
+                self.phase = "stopping"
+
+    @contextlib.asynccontextmanager
+    async def _deliver(self, site: Site, http: Http, sources: Sources, health: Health) -> AsyncIterator[Running]:
+        config, store = self._config, site.store
+        sinks = build_sinks(config.sinks, http)
+        fallbacks = {sink.name: sink.fallback for sink in config.sinks}
+        delivery = Delivery(store, sinks, fallbacks=fallbacks, links=self._links(), first_step=_first_step)
+        self.snapshot.sinks = delivery.stats()  # type: ignore[assignment]  # a live view
+        self._running = Running(config, site, http, sinks, delivery, sources, health)
+
+        store.on_degraded(self._store_degraded)
+        store.on_recovery(self._recovered)
+        if store.recovery is not None:
+            self._recovered(store.recovery)
+        delivering = asyncio.create_task(delivery.run(), name="delivery")
+        try:
+            yield self._running
+        finally:
+            try:
+                await delivery.drain(_DRAIN)
+            finally:
+                await cancel(delivering)
+
+    @contextlib.asynccontextmanager
+    async def _serve(self, site: Site, health: Health) -> AsyncIterator[None]:
+        """The HTTP server. Raises ConfigError when its address cannot be had."""
+        # These bring aiohttp and cryptography along, which `--once` has no use for.
+        from prometheus_client import CollectorRegistry
+
+        from monitor.github import hook as github_hook
+        from monitor.metrics import DaemonCollector
+        from monitor.web import app as web
+        from monitor.web import console
+
+        config = self._config
+        host, port = configuration.split_listen(config.http.listen)
+        registry = CollectorRegistry()
+        registry.register(DaemonCollector(lambda: self.snapshot))
+        hooks = github_hook.routes(
+            lambda: self.config.sources,
+            site.store.hooks.enqueue,
+            lambda source, what: self.snapshot.malformed.update([(source, what)]),
+        )
+        application = web.build(
+            web.Probes(live=health.live, ready=health.ready, registry=registry),
+            hosts=web.allowed_hosts(host, config.http.base_url, config.http.hosts),
+            routes=[*hooks, *console.routes(site.store)],
+            token=config.http.token,
+        )
+        try:
+            server = web.serve(application, host, port)
+            self.address = await server.__aenter__()
+        except OSError as error:
+            why = os.strerror(error.errno) if error.errno else str(error)
+            hint = '; is a monitor running already? Otherwise set another port, or "" for no HTTP'
+            message = f"{config.http.listen}: {why}{hint if error.errno == errno.EADDRINUSE else ''}"
+            raise ConfigError(config.path, [configuration.Problem("http.listen", message)]) from None
+        try:
+            yield
+        finally:
+            await server.__aexit__(None, None, None)
+
+    def _links(self) -> Links:
+        base = self._config.http.base_url or self.address
+        if base and not base.startswith("http"):  # a unix socket leads nobody anywhere
+            base = None
+        return Links(console=base, runbooks=f"{base}/runbooks" if base else None)
+
+    def _at(self) -> str | None:
+        return None if self.phase == "watching" else f"at {self.phase}"
+
+    def _ended(self) -> str | None:
+        failed = self._running.sources.failed if self._running else []
+        return f"ended: {', '.join(failed)}" if failed else None
+
+    def _deaf(self) -> str | None:
+        return self.running.delivery.trouble()
+
+    # Until the end
+
+    async def _run(self, running: Running) -> int:
+        spare_memory()
+        reloading = asyncio.create_task(Reload(running, self._reload).run(), name="reload")
+        await self._stop.wait()
+        notify("STOPPING=1")
+        log.info("stopping")
+        await cancel(reloading)  # one in progress is given up: it may wait for a sink longer than we have
+        return 0
+
+    async def _run_once(self, running: Running) -> int:
+        """Every source to its present end, then every notification; 1 when something failed or is left over."""
+        stopped = asyncio.create_task(self._stop.wait())
+        pending: set[asyncio.Task[Any]] = set(running.sources.tasks)
+        while pending and not stopped.done():
+            _, pending = await asyncio.wait({*pending, stopped}, return_when=asyncio.FIRST_COMPLETED)
+            pending.discard(stopped)
+        if stopped.done():
+            return 0
+
+        await running.site.store.flush()
+        settling = asyncio.create_task(running.delivery.settle(_ONCE_SETTLE))
+        await asyncio.wait({settling, stopped}, return_when=asyncio.FIRST_COMPLETED)
+        if stopped.done():
+            await cancel(settling)
+            return 0
+        stopped.cancel()
+
+        left, failed = settling.result(), running.sources.failed
+        if left:
+            log.warning("not everything could be delivered; it is kept for the next run", notifications=left)
+        if failed:
+            log.error("sources could not be read to their end", sources=failed)
+        return 1 if left or failed else 0
+
+    @contextlib.contextmanager
+    def _signals(self) -> Iterator[None]:
+        loop = asyncio.get_running_loop()
+
+        def end() -> None:
+            if self._stop.is_set():
+                os._exit(130)  # asked twice: at once, whatever is under way; nothing committed is lost
+            self._stop.set()
+            # A thread that hangs (a dead disk, a resolver) would hold up the interpreter's own end for ever.
+            limit = threading.Timer(_LONGEST_END, _give_up)
+            limit.daemon = True
+            limit.start()
+
+        handled = {signal.SIGTERM: end, signal.SIGINT: end, signal.SIGHUP: self.reload}
+        for number, handler in handled.items():
+            loop.add_signal_handler(number, handler)
+        try:
+            yield
+        finally:
+            for number in handled:
+                loop.remove_signal_handler(number)
+
+    # Trouble
+
+    def _tell(
+        self, title: str, text: str = "", severity: Severity = "high", key: str | None = None, *, every: float = 3600.0
+    ) -> None:
+        """Without the database, as it may be what is in trouble."""
+        scrub = self.running.site.scanner.scrub
+        title, text = scrub(title), scrub(text)
+        log.warning(title, detail=text)
+        self.running.delivery.operational(title, text, severity=severity, key=key, every=every)
+
+    def _store_degraded(self, message: str | None) -> None:
+        if message is None:
+            log.info("the database can be written again")
+            self.running.delivery.over("database", "It can be written again; reading goes on.")
+        else:
+            text = f"{message}. Reading has stopped where it was; nothing is lost, and it goes on by itself."
+            self._tell("The state database cannot be written", text, "critical", "database")
+
+    def _recovered(self, recovery: Recovery) -> None:
+        self._tell(recovery.title, recovery.text, "critical", "recovery")
+
+
+def _first_step(name: str | None) -> str | None:
+    book = runbook.load(name)
+    return book.first_step if book is not None else None
+
+
+def _unhandled(_loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    """asyncio's own handler prints the exception, whose text may quote what was being worked on."""
+    error = context.get("exception")
+    log.error("unhandled", detail=context["message"], error_type=type(error).__name__ if error else None)
+
+
+def _wait_for_store(why: str) -> None:
+    log.warning("waiting for the state database", reason=why)
+    notify("STATUS=waiting for the state database\nEXTEND_TIMEOUT_USEC=60000000")
+
+
+def _give_up() -> None:
+    os.write(2, b"the end took too long; what was committed is safe\n")
+    os._exit(0)

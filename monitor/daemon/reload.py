@@ -1,0 +1,149 @@
+"""Reload: a changed configuration or rule file is taken over as a whole, or the old one stays as a whole."""
+
+from __future__ import annotations
+
+import asyncio
+import glob
+import os
+import time
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+
+import structlog
+
+from monitor import config as configuration
+from monitor.common.http import Http
+from monitor.common.tasks import cancel
+from monitor.config import Config, ConfigError
+from monitor.daemon.health import Health
+from monitor.daemon.supervise import Sources
+from monitor.delivery import Delivery
+from monitor.process import notify, spare_memory
+from monitor.site import Site, build_engine
+from sinks import load_sink
+from sinks.base import Sink, SinkConfig
+
+__all__ = ["Reload", "Running", "build_sinks"]
+
+log = structlog.get_logger(__name__)
+
+_WATCH = 0.5  # seconds between looks at the configuration and the rule files
+
+
+@dataclass(slots=True)
+class Running:
+    """What is in force. Made whole by the lifecycle; only a reload changes it."""
+
+    config: Config
+    site: Site
+    http: Http
+    sinks: Mapping[str, Sink]
+    delivery: Delivery
+    sources: Sources
+    health: Health
+
+
+def build_sinks(configs: Iterable[SinkConfig], http: Http) -> dict[str, Sink]:
+    """Sinks by name."""
+    return {config.name: load_sink(config.type)(config, http) for config in configs}
+
+
+class Reload:
+    """`run` until cancelled."""
+
+    def __init__(self, running: Running, asked: asyncio.Event) -> None:
+        """`asked` brings a reload on at once."""
+        self._running = running
+        self._asked = asked
+        self._read = _signature(running.config)  # the files as they were when they were last read
+
+    async def run(self) -> None:
+        watching = asyncio.create_task(self._watch(), name="configuration")
+        try:
+            while True:
+                await self._asked.wait()
+                self._asked.clear()
+                await self._reload()
+        finally:
+            await cancel(watching)
+
+    async def _watch(self) -> None:
+        """Ask for a reload when the configuration or a rule file has changed and then rested for a moment.
+
+        A look at a few files twice a second costs nothing, and unlike a watch it also sees files behind symbolic links
+        (as Kubernetes mounts them), on network file systems, and in folders that come into being later.
+        """
+        before = self._read
+        while True:
+            await asyncio.sleep(_WATCH)
+            now = await asyncio.to_thread(_signature, self._running.config)
+            if now != self._read and now == before:
+                self._asked.set()
+            before = now
+
+    async def _reload(self) -> None:
+        notify(f"RELOADING=1\nMONOTONIC_USEC={time.monotonic_ns() // 1000}")
+        site = self._running.site
+        try:
+            await self._take_over()
+        except ConfigError as error:
+            site.snapshot.reloads["refused"] += 1
+            text = f"The old one stays in force. {error}"
+            # Every refusal is news: the file has changed since the last one.
+            site.tell("A changed configuration was refused", text, key="reload", every=0.0)
+        except Exception as error:  # noqa: BLE001 - a failed reload must not end a working daemon
+            site.snapshot.reloads["refused"] += 1
+            text = f"The old configuration stays in force ({type(error).__name__})."
+            site.tell("A reload failed", text, key="reload")
+        else:
+            site.snapshot.reloads["ok"] += 1
+            spare_memory()
+            self._running.delivery.over("reload", "The configuration is in force.")
+            log.info("reloaded", rules=site.snapshot.rules, sources=len(self._running.config.sources))
+        notify("READY=1")
+
+    async def _take_over(self) -> None:
+        running = self._running
+        old, site = running.config, running.site
+        # Before they are read: a change made meanwhile is seen at the next look.
+        self._read = await asyncio.to_thread(_signature, old)
+        new = await asyncio.to_thread(configuration.load, old.path) if old.path else old
+        if new.rules.paths != old.rules.paths:
+            self._read = self._read[:1] + (await asyncio.to_thread(_signature, new))[1:]
+        engine = await asyncio.to_thread(build_engine, new)
+        sinks = build_sinks(new.sinks, running.http) if new.sinks != old.sinks else None
+        for name in ("monitor", "http"):
+            if getattr(new, name) != getattr(old, name):
+                log.warning(f"[{name}] changed: it takes effect at the next start")
+
+        # From here on nothing can be refused any more.
+        running.config = new = replace(new, monitor=old.monitor, http=old.http)
+        site.scanner.swap(engine)
+        site.snapshot.rules = len(engine.rules)
+        site.store.policy = new.policy
+        await running.sources.replace(new.sources)
+        if sinks is not None:
+            before, running.sinks = running.sinks, sinks
+            await running.delivery.replace(sinks, {sink.name: sink.fallback for sink in new.sinks})
+            for sink in before.values():
+                await sink.close()
+
+        from detectors.tune import costly
+
+        for warning in await asyncio.to_thread(costly, engine.rules):
+            log.warning("a rule slows the scan down", rule=warning)
+
+
+def _signature(config: Config) -> tuple[tuple[str, int, int, int], ...]:
+    """What tells whether the configuration (first) or a rule file has changed."""
+    paths = [str(config.path)] if config.path else []
+    paths += sorted(path for pattern in config.rules.paths for path in glob.glob(pattern, recursive=True))
+    found = []
+    for path in paths:
+        try:
+            info = os.stat(path)
+        except OSError:
+            found.append((path, 0, 0, 0))
+        else:
+            found.append((path, info.st_ino, info.st_mtime_ns, info.st_size))
+    return tuple(found)

@@ -1,0 +1,140 @@
+"""Sources under supervision: each in a task of its own, started again when it fails, ever later."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Iterable, Mapping
+
+import structlog
+
+from monitor.common.backoff import backoff
+from monitor.common.tasks import cancel
+from monitor.host import SourceIntake
+from monitor.site import Site
+from monitor.sources import load_source
+from monitor.sources.base import SourceConfig
+
+__all__ = ["Present", "Sources", "present"]
+
+log = structlog.get_logger(__name__)
+
+_RESTART_FIRST, _RESTART_LONGEST = 1.0, 60.0  # seconds
+_RESTARTS = 3  # without a word
+_BEGIN = 30.0  # seconds that `begun` waits
+
+Present = Mapping[str, Mapping[str, tuple[int, int]]]  # source → see Intake.present
+
+
+def present(sources: Iterable[SourceConfig]) -> Present:
+    """What is there at this moment, of the sources that can tell. Blocking."""
+    found = {}
+    for source in sources:
+        tell = getattr(load_source(source.type), "present", None)
+        if tell is not None:
+            found[source.name] = tell(source)
+    return found
+
+
+class Sources:
+    """The sources in force and their tasks."""
+
+    def __init__(self, site: Site, present: Present, *, once: bool = False) -> None:
+        """`present`: as it was when the monitor started. `once`: sources end at their present end."""
+        self._site = site
+        self._present = present
+        self._once = once
+        self._tasks: dict[str, tuple[SourceConfig, asyncio.Task[None]]] = {}
+        self._handles: dict[str, dict[tuple[int, int], int]] = {}  # source → see Intake.handles
+        self._finished: set[str] = set()
+        self._beginning: set[str] = set()  # those of which it is not durable yet where they begin
+
+    @property
+    def names(self) -> set[str]:
+        return set(self._tasks)
+
+    @property
+    def tasks(self) -> set[asyncio.Task[None]]:
+        return {task for _, task in self._tasks.values()}
+
+    @property
+    def failed(self) -> list[str]:
+        """Whose task has ended, though not because the source came to its end."""
+        return [name for name, (_, task) in self._tasks.items() if task.done() and name not in self._finished]
+
+    def start(self, config: SourceConfig) -> None:
+        self._finished.discard(config.name)
+        if hasattr(load_source(config.type), "present"):
+            self._beginning.add(config.name)
+        task = asyncio.create_task(self._supervise(config), name=f"source {config.name}")
+        self._tasks[config.name] = (config, task)
+
+    async def replace(self, configs: Iterable[SourceConfig]) -> None:
+        """Go on with these: what is as it was runs on."""
+        wanted = list(configs)
+        for name, (config, task) in list(self._tasks.items()):
+            if config not in wanted:
+                await cancel(task)
+                del self._tasks[name]
+        for config in wanted:
+            if config.name not in self._tasks:
+                self.start(config)
+
+    async def stop(self) -> None:
+        await asyncio.gather(*(cancel(task) for task in self.tasks))
+
+    async def begun(self, stopped: Callable[[], bool]) -> None:
+        """Wait until it is durable where every source begins: what is written after "ready" is read, come what may."""
+        due = time.monotonic() + _BEGIN
+        while self._beginning and not stopped():
+            if time.monotonic() > due:
+                log.warning("where sources begin could not be recorded yet", sources=sorted(self._beginning))
+                return
+            await asyncio.sleep(0.005)
+
+    def _intake(self, name: str) -> SourceIntake:
+        return SourceIntake(
+            self._site,
+            name,
+            present=self._present.get(name),
+            handles=self._handles.setdefault(name, {}),
+            on_started=lambda: self._beginning.discard(name),
+        )
+
+    async def _restored(self, config: SourceConfig) -> SourceConfig:
+        """The database lost what it knew of this source: it is no first start, and nothing may be skipped."""
+        store = self._site.store
+        if store.recovery is None or getattr(config, "start_at", None) != "end":
+            return config
+        if await store.positions.of(config.name):
+            return config
+        log.warning("positions are lost; reading from the beginning", source=config.name)
+        return config.model_copy(update={"start_at": "beginning"})
+
+    async def _supervise(self, config: SourceConfig) -> None:
+        """Run one source until it comes to its end."""
+        failures = 0  # in a row
+        while True:
+            began = time.monotonic()
+            try:
+                place = await self._restored(config)
+                source = load_source(config.type)(place, self._intake(config.name), self._site.scanner.key)
+                await source.run(self._once)
+            except Exception as error:  # noqa: BLE001 - the supervision boundary
+                log.error("source failed", source=config.name, error_type=type(error).__name__, exc_info=False)
+                self._beginning.discard(config.name)
+                self._site.snapshot.restarts[config.name] += 1
+                if time.monotonic() - began > _RESTART_LONGEST:
+                    failures = 0
+                failures += 1
+                if failures > _RESTARTS:
+                    pauses = f"It is started again, after pauses of up to {_RESTART_LONGEST:.0f} s."
+                    self._site.tell(f"Source {config.name} keeps failing", pauses)
+                    if self._once:
+                        return
+                await asyncio.sleep(backoff(failures, _RESTART_FIRST, _RESTART_LONGEST))
+            else:
+                self._finished.add(config.name)
+                self._beginning.discard(config.name)
+                log.info("source ended", source=config.name)
+                return

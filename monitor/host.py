@@ -1,0 +1,119 @@
+"""What a site gives to a source: scans, commits, what it knows of before, and the ledger of what went wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+import structlog
+
+from detectors.rule import Rule
+from monitor.model import Alert, Block, Finding, HookDelivery, KnownAlert, Position, WriteBack
+from monitor.seal import Sealer
+from monitor.site import Site
+from monitor.store.records import AlertBatch
+
+__all__ = ["SourceIntake"]
+
+log = structlog.get_logger(__name__)
+
+
+class SourceIntake:
+    """What one source sees of its site (an AlertIntake)."""
+
+    def __init__(
+        self,
+        site: Site,
+        name: str,
+        *,
+        present: Mapping[str, tuple[int, int]] | None = None,
+        handles: dict[tuple[int, int], int] | None = None,
+        on_started: Callable[[], object] = lambda: None,
+    ) -> None:
+        self._site = site
+        self._name = name
+        self.present = present
+        self.handles = {} if handles is None else handles
+        self._on_started = on_started
+        self._sealer = Sealer(site.scanner.key, site.scanner.scrub)
+
+    async def scan(self, blocks: Iterable[Block], positions: Callable[[], Iterable[Position]]) -> int:
+        undecoded: list[tuple[str, int]] = []
+        findings = await self._site.scanner.scan(blocks, undecoded)
+        for path, count in undecoded:
+            self.missed("undecoded", count, path)
+        await self._site.store.commit(findings, self._sealer.seal(positions()))
+        return len(findings)
+
+    async def record(self, findings: Iterable[Finding], positions: Iterable[Position]) -> int:
+        scrubber = self._site.scanner.scrubber()
+        clean = [scrubber.finding(finding) for finding in findings]
+        return await self._site.store.commit(clean, self._sealer.seal(positions))
+
+    async def positions(self) -> Mapping[str, Mapping[str, Any]]:
+        return self._sealer.open(await self._site.store.positions.of(self._name))
+
+    async def started(self) -> None:
+        await self._site.store.flush()
+        self._on_started()
+
+    def missed(self, reason: str, count: int, path: str = "") -> None:
+        self._site.snapshot.missed[self._name, reason] += count
+        text = f"{count} bytes of {path or self._name} ({reason}). See docs/reliability.md for what can be done."
+        self._site.tell(f"Source {self._name} missed bytes", text, key=f"missed:{self._name}:{reason}")
+
+    def degraded(self, what: str, message: str | None) -> None:
+        message = message and self._site.scanner.scrub(message)
+        if message is None:
+            if self._site.snapshot.degraded.pop((self._name, what), None) is not None:
+                log.info("works again", source=self._name, part=what)
+        elif self._site.snapshot.degraded.get((self._name, what)) != message:
+            self._site.snapshot.degraded[self._name, what] = message
+            log.warning("cannot work", source=self._name, part=what, reason=message)
+
+    async def record_alerts(
+        self,
+        alerts: Sequence[Alert],
+        findings: Iterable[Finding],
+        positions: Iterable[Position],
+        *,
+        handled: Iterable[str] = (),
+        again: Iterable[HookDelivery] = (),
+        summary: str | None = None,
+    ) -> int:
+        scrubber = self._site.scanner.scrubber()
+        batch = AlertBatch(
+            source=self._name,
+            alerts=tuple(scrubber.alert(alert) for alert in alerts),
+            findings=tuple(scrubber.finding(finding) for finding in findings),
+            positions=tuple(self._sealer.seal(positions)),
+            handled=tuple(handled),
+            again=tuple(again),
+            summary=summary,
+        )
+        return await self._site.store.alerts.record(batch)
+
+    async def known_alerts(self, ids: Iterable[str]) -> Mapping[str, KnownAlert]:
+        return await self._site.store.alerts.known(ids)
+
+    async def deliveries(self, limit: int = 50) -> Sequence[HookDelivery]:
+        return await self._site.store.hooks.due(self._name, limit)
+
+    async def postpone(self, delivery: str, seconds: float) -> None:
+        await self._site.store.hooks.postpone(delivery, seconds)
+
+    async def write_backs(self, limit: int = 50) -> Sequence[WriteBack]:
+        return await self._site.store.alerts.write_backs(self._name, limit)
+
+    async def identify(self, text: bytes) -> Sequence[Finding]:
+        return await self._site.scanner.identify(text)
+
+    def rule(self, id: str) -> Rule | None:
+        engine = self._site.scanner.engine
+        try:
+            return engine.rules[engine.number(id)]
+        except KeyError:
+            return None
+
+    def malformed(self, what: str) -> None:
+        self._site.snapshot.malformed[self._name, what] += 1

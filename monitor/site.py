@@ -1,0 +1,175 @@
+"""The one composition root: what a configuration is made into — rules, engine, key, scanner, store.
+
+The daemon builds on it, and commands use it without the daemon. What is heavy is imported where it is made, as commands
+that need rules only start in a moment.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import errno
+import fcntl
+import os
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+from monitor import config as configuration
+from monitor.common.severity import Severity
+from monitor.config import Config, ConfigError, Problem
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from detectors.engine import Engine
+    from detectors.rule import Rule
+    from monitor.scanner import Scanner
+    from monitor.snapshot import Snapshot
+    from monitor.store import Store
+
+__all__ = ["Site", "Tell", "build_engine", "open_site", "open_store", "read_rules", "rule_errors"]
+
+_CLOSING = 3.0  # seconds that the store may take to write what it has
+
+
+class Tell(Protocol):
+    """How trouble of the monitor itself is told: at most once `every` seconds for one `key`."""
+
+    def __call__(
+        self,
+        title: str,
+        text: str = "",
+        severity: Severity = "high",
+        key: str | None = None,
+        *,
+        every: float = 3600.0,
+    ) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """What sources live in: in the daemon, or in a command that runs one of them (see monitor.host)."""
+
+    scanner: Scanner
+    store: Store
+    snapshot: Snapshot
+    tell: Tell
+
+
+@contextmanager
+def rule_errors(config: Config) -> Iterator[None]:
+    """Turns RuleError into ConfigError: a bad rule file is a bad configuration."""
+    from detectors.rule import RuleError
+
+    try:
+        yield
+    except RuleError as error:
+        problems = []
+        for text in error.problems:
+            # `rules.packs: …` names its own key; the others name the rule's file.
+            key, _, rest = text.partition(": ") if text.startswith("rules.") else ("rules", "", text)
+            problems.append(Problem(key, rest))
+        raise ConfigError(config.path, problems) from None
+
+
+def read_rules(config: Config, *, cached: bool = True) -> list[Rule]:
+    """The rules the configuration asks for. Blocking. Raises ConfigError with everything wrong about them.
+
+    Without `cached` nothing is read or made in the state folder, which may be the wrong one.
+    """
+    from detectors.load import load_rules
+
+    cache = config.state_dir / "cache" if cached else None
+    with rule_errors(config):
+        return load_rules(config.rules.packs, config.rules.paths, config.rules.disable, cache)
+
+
+def build_engine(config: Config) -> Engine:
+    """These rules, compiled; one's own are held against their examples first. Blocking. Raises ConfigError."""
+    from detectors.engine import Engine
+    from detectors.rule import RuleError
+
+    rules = read_rules(config)
+    with rule_errors(config):
+        engine = Engine.build(rules, config.state_dir / "cache")
+        own = [rule for rule in rules if rule.family == "custom"]  # shipped ones are checked by our tests
+        if own:
+            from detectors.check import check_rules
+
+            problems = check_rules(engine, own)
+            if problems:
+                raise RuleError(problems)
+    return engine
+
+
+async def open_store(config: Config, *, repairs: bool = True, waiting: Callable[[str], None] | None = None) -> Store:
+    """The configured database; see `Store.open`. Raises ConfigError and StoreError."""
+    from monitor.store import Store
+
+    url, node = configuration.database(config), config.monitor.node
+    return await Store.open(url, config.policy, node=node, repairs=repairs, waiting=waiting)
+
+
+@asynccontextmanager
+async def open_site(
+    config: Config,
+    tell: Tell,
+    snapshot: Snapshot | None = None,
+    *,
+    alone: bool = False,
+    waiting: Callable[[str], None] | None = None,
+) -> AsyncIterator[Site]:
+    """The whole of it, until the block ends. Raises ConfigError and StoreError.
+
+    `alone`: as the one daemon of this state, which also marks the blocks it works at. `waiting`: see `Store.open`.
+    """
+    from monitor.process import mask_logs
+    from monitor.scanner import Scanner
+    from monitor.snapshot import Snapshot
+    from monitor.store.mark import BlockMarks
+
+    snapshot = snapshot or Snapshot()
+    key = await asyncio.to_thread(configuration.key, config)
+    engine = await asyncio.to_thread(build_engine, config)
+    with contextlib.ExitStack() as stack:
+        marks = BlockMarks(config.state_dir / "blocks.mark") if alone else None
+        if marks is not None:
+            stack.callback(marks.close)
+        scanner = Scanner(engine, key, config.workers, marks)
+        stack.callback(scanner.close)
+        mask_logs(scanner.scrub)
+        snapshot.scanner, snapshot.rules = scanner.stats, len(engine.rules)
+
+        if alone:
+            stack.enter_context(_alone(config.state_dir))
+        store = await open_store(config, waiting=waiting)
+        try:
+            yield Site(scanner, store, snapshot, tell)
+        finally:
+            await store.close(_CLOSING)
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Keep a second daemon away from the state of this one. Raises StoreError; the lock ends with the process."""
+    from monitor.store import StoreError
+
+    try:
+        descriptor = os.open(folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError:
+        yield  # a full disk, say: the store tells what is wrong with the place
+        return
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        if error.errno == errno.EWOULDBLOCK:  # others: a file system without locks
+            os.close(descriptor)
+            raise StoreError(
+                f"{folder}: a monitor is running on this state already; stop it, or set another monitor.state_dir"
+            ) from None
+    try:
+        yield
+    finally:
+        os.close(descriptor)

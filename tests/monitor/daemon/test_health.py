@@ -1,0 +1,106 @@
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+import threading
+from pathlib import Path
+
+import aiohttp
+import pytest
+
+from tests.fakes.intake import until
+from tests.fakes.setup import Setup, incidents, running
+from tests.fakes.webhook import FakeWebhook
+
+
+async def test_health_readiness_and_metrics(site: Setup, hook: FakeWebhook) -> None:
+    daemon = site.daemon()
+    async with running(daemon), aiohttp.ClientSession() as session:
+        site.plant(1)
+        await until(lambda: incidents(hook))
+        for page in ("healthz", "readyz"):
+            async with session.get(f"{daemon.address}/{page}") as answer:
+                assert answer.status == 200, await answer.text()
+        await asyncio.sleep(0.1)
+        async with session.get(f"{daemon.address}/metrics") as answer:
+            text = await answer.text()
+        assert "exposure_monitor_rules 1.0" in text
+        assert 'exposure_monitor_notifications_total{outcome="sent",sink="hook"} 1.0' in text
+        scanned = next(line for line in text.splitlines() if line.startswith("exposure_monitor_scanned_bytes_total "))
+        assert float(scanned.split()[1]) == site.log.stat().st_size
+        (task,) = daemon.running.sources.tasks
+        task.cancel()
+        await asyncio.sleep(0.1)
+        async with session.get(f"{daemon.address}/readyz") as answer:
+            assert answer.status == 503
+            assert "app" in await answer.text()
+
+
+async def test_what_is_stuck_is_not_alive(site: Setup, monkeypatch: pytest.MonkeyPatch) -> None:
+    daemon = site.daemon()
+    async with running(daemon):
+        assert set(daemon.running.health.live().values()) == {None}
+        monkeypatch.setattr(daemon.running.site.scanner, "longest", lambda: 100.0)
+        assert daemon.running.health.live()["scanner"] == "at one block for 100 s"
+        daemon.running.health.lag = 100.0
+        assert daemon.running.health.live()["event loop"] == "late by 100 s"
+
+
+async def test_systemd_is_told_and_the_watchdog_fed_only_while_alive(
+    site: Setup, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as server:
+        server.bind(str(tmp_path / "notify"))
+        server.setblocking(False)
+        monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "notify"))
+        monkeypatch.setenv("WATCHDOG_USEC", "300000")
+        monkeypatch.delenv("WATCHDOG_PID", raising=False)
+        heard: list[str] = []
+
+        def listen() -> list[str]:
+            with contextlib.suppress(BlockingIOError):
+                while True:
+                    heard.append(server.recv(1000).decode().split("\n")[0])
+            return heard
+
+        daemon = site.daemon()
+        async with running(daemon):
+            await until(lambda: "WATCHDOG=1" in listen())
+            assert heard[0] == "READY=1"
+            daemon.reload()
+            await until(lambda: heard.count("READY=1") == 2 or not listen())
+            assert "RELOADING=1" in heard
+            monkeypatch.setattr(daemon.running.health, "vital", lambda: {"scanner": "stuck"})
+            await asyncio.sleep(0.15)
+            listen()
+            heard.clear()
+            await asyncio.sleep(0.4)
+            assert listen() == []
+        assert "STOPPING=1" in listen()
+
+
+async def test_a_disk_that_hangs_is_neither_ready_nor_healthy(site: Setup, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("monitor.daemon.health._SLOW", 0.1)
+    monkeypatch.setattr("monitor.daemon.health._HANGS", 0.3)
+    daemon, works = site.daemon(), threading.Event()
+    async with running(daemon), aiohttp.ClientSession() as session:
+
+        async def status(path: str) -> int:
+            async with session.get(f"{daemon.address}{path}") as answer:
+                return answer.status
+
+        async def becomes(path: str, wanted: int) -> None:
+            async with asyncio.timeout(20):
+                while await status(path) != wanted:
+                    await asyncio.sleep(0.02)
+
+        await becomes("/readyz", 200)
+        monkeypatch.setattr(daemon.running.site.store._database, "replaced", lambda: not works.wait(60))
+        site.plant(1)
+        await becomes("/readyz", 503)
+        await becomes("/healthz", 503)
+        assert set(daemon.running.health.vital().values()) == {None}, "a restart would not help"
+        works.set()
+        await becomes("/readyz", 200)
+        await becomes("/healthz", 200)

@@ -1,0 +1,118 @@
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import structlog
+
+from detectors.template import expand
+from tests.fakes.intake import until
+from tests.fakes.setup import RULE, Setup, incidents, running, told
+from tests.fakes.webhook import FakeWebhook
+
+
+async def test_a_changed_rule_file_is_taken_over_without_losing_a_line(site: Setup, hook: FakeWebhook) -> None:
+    daemon = site.daemon()
+    async with running(daemon):
+        site.plant(1)
+        await until(lambda: incidents(hook))
+        site.rule("other")
+        await until(lambda: daemon.snapshot.rules == 2)
+        site.plant(2, "other")
+        site.plant(3)
+        await until(lambda: incidents(hook, "acme-other") and len(incidents(hook, "acme-acme")) == 2)
+        assert daemon.snapshot.reloads["ok"] >= 1
+
+
+async def test_a_changed_rule_that_slows_the_scan_down_is_logged(site: Setup) -> None:
+    daemon = site.daemon()
+    async with running(daemon):
+        with structlog.testing.capture_logs() as logs:
+            text = RULE.format(name="wide").replace("wide_[", "[a-z]{2,9} [").replace("wide_{", "wide {")
+            site.rule("wide", text)
+            await until(lambda: [entry for entry in logs if entry["event"] == "a rule slows the scan down"])
+    assert "wide.toml: acme-wide: " in str(logs)
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda site: site.rule("bad", "[[rule]\n"),
+        lambda site: site.rule("bad", RULE.format(name="bad").replace("(?P<secret>", "(?P<secret>(?<=x)")),
+        lambda site: site.rule("bad", RULE.format(name="bad").replace('"token=bad', '"token=good')),
+        lambda site: site.configure("[[sinks]]\nname = 7\n"),
+        lambda site: site.config.write_text("not toml"),
+    ],
+)
+async def test_a_bad_file_keeps_the_old_set_and_is_told(
+    site: Setup, hook: FakeWebhook, spoil: Callable[[Setup], None]
+) -> None:
+    daemon = site.daemon()
+    async with running(daemon):
+        spoil(site)
+        os.kill(os.getpid(), signal.SIGHUP)
+        await told(hook, "A changed configuration was refused")
+        assert daemon.snapshot.rules == 1
+        assert daemon.snapshot.reloads["refused"] >= 1
+        site.plant(1)
+        await until(lambda: incidents(hook))
+
+
+async def test_a_refused_configuration_that_is_mended_is_closed_where_it_was_told(
+    site: Setup, hook: FakeWebhook
+) -> None:
+    async with running(site.daemon()):
+        good = site.config.read_text()
+        site.config.write_text("not toml")
+        os.kill(os.getpid(), signal.SIGHUP)
+        await told(hook, "A changed configuration was refused")
+        site.config.write_text(good)
+        os.kill(os.getpid(), signal.SIGHUP)
+        await until(lambda: any(payload["reason"] == "recovered" for payload in hook.payloads))
+    [over] = [payload for payload in hook.payloads if payload["reason"] == "recovered"]
+    assert over["title"] == "A changed configuration was refused"
+
+
+async def test_sources_and_sinks_come_and_go_with_the_configuration(
+    site: Setup, hook: FakeWebhook, tmp_path: Path
+) -> None:
+    async with FakeWebhook() as second:
+        daemon = site.daemon()
+        async with running(daemon):
+            site.plant(1)
+            await until(lambda: incidents(hook))
+            (tmp_path / "second").write_text(second.url)
+            (tmp_path / "more").mkdir()
+            site.configure(
+                f'[[sinks]]\nname = "second"\ntype = "webhook"\nurl = "file:{tmp_path}/second"\n'
+                '[[sources]]\nname = "more"\ntype = "file"\ninclude = ["more/*.log"]\nreconcile = "100ms"\n'
+            )
+            await until(lambda: daemon.running.sources.names == {"app", "more"})
+            await asyncio.sleep(0.3)
+            site.plant(2, path=tmp_path / "more/a.log")
+            await until(lambda: len(incidents(hook)) == 2 and len(incidents(second)) == 1)
+            site.configure()
+            await until(lambda: daemon.running.sources.names == {"app"})
+            site.plant(3, path=tmp_path / "more/a.log")
+            site.plant(4)
+            await until(lambda: len(incidents(hook)) == 3)
+        assert len(incidents(second)) == 1
+
+
+async def test_a_deleted_file_stays_open_over_a_reload(site: Setup, hook: FakeWebhook) -> None:
+    site.plant(1)
+    daemon = site.daemon()
+    with site.log.open("a", buffering=1) as writer:
+        async with running(daemon):
+            await until(lambda: len(incidents(hook)) == 1)
+            site.log.unlink()
+            text = site.config.read_text().replace('quiet = "100ms"', 'quiet = "200ms"')
+            site.config.write_text(text)
+            daemon.reload()
+            await until(lambda: daemon.snapshot.reloads["ok"] >= 1)
+            writer.write("token=" + expand("acme_{lower:20}{digit:12}", 2) + "\n")
+            await until(lambda: len(incidents(hook)) == 2)

@@ -1,0 +1,73 @@
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+
+import pytest
+
+from monitor.daemon import Daemon, supervise
+from monitor.sources.file import source as file
+from tests.fakes.intake import until
+from tests.fakes.setup import Setup, incidents, running, told
+from tests.fakes.webhook import FakeWebhook
+
+
+async def test_ready_means_that_where_sources_begin_is_durable(site: Setup, hook: FakeWebhook) -> None:
+    """Killed at once after that, it goes on from there."""
+    site.configure('[[sources]]\nname = "b"\ntype = "file"\ninclude = ["logs/*.txt"]\n')
+    seen: list[str] = []
+
+    def ready(daemon: Daemon) -> None:
+        with sqlite3.connect(site.root / "state/state.db") as connection:
+            seen.extend(
+                row[0] for row in connection.execute("SELECT source FROM positions WHERE key LIKE '%first-run%'")
+            )
+        daemon.stop()
+
+    assert await site.daemon().run(ready) == 0
+    assert sorted(seen) == ["app", "b"]
+
+
+async def test_a_source_that_fails_is_started_again_and_takes_no_other_down(
+    site: Setup, hook: FakeWebhook, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(supervise, "_RESTART_FIRST", 0.01)
+    real, failures = file.FileSource.run, 5
+
+    async def run(self: file.FileSource, once: bool) -> None:
+        nonlocal failures
+        if self.config.name == "app" and failures:
+            failures -= 1
+            raise RuntimeError("unexpected s3cr3t")
+        await real(self, once)
+
+    monkeypatch.setattr(file.FileSource, "run", run)
+    other = site.root / "other.log"
+    site.configure(f'[[sources]]\nname = "b"\ntype = "file"\ninclude = ["{other}"]\nstart_at = "beginning"\n')
+    daemon = site.daemon()
+    async with running(daemon):
+        site.plant(1, path=other)
+        site.plant(2)
+        await until(lambda: len({incident["fingerprint"] for incident in incidents(hook)}) == 2)
+        assert daemon.snapshot.restarts["app"] == 5
+        await told(hook, "Source app keeps failing")
+    assert "s3cr3t" not in str(hook.payloads)
+
+
+async def test_a_database_lost_while_down_is_told_and_nothing_is_skipped(site: Setup, hook: FakeWebhook) -> None:
+    site.config.write_text(site.config.read_text().replace('start_at = "beginning"', 'start_at = "end"'))
+    site.log.touch()
+    daemon = site.daemon()
+    async with running(daemon):
+        async with asyncio.timeout(20):
+            while not await daemon.running.site.store.positions.of("app"):
+                await asyncio.sleep(0.02)
+        site.plant(1)
+        await until(lambda: len(incidents(hook)) == 1)
+    for path in (site.root / "state").glob("state.db*"):
+        if not path.name.endswith("-mark"):
+            path.unlink()
+    site.plant(2)
+    async with running(site.daemon()):
+        await until(lambda: len({one["fingerprint"] for one in incidents(hook)}) == 2)
+        await told(hook, "The state database has lost its last transactions")

@@ -1,0 +1,41 @@
+from __future__ import annotations
+
+import asyncio
+
+from detectors.template import expand
+from monitor.host import SourceIntake
+from monitor.model import Position
+from tests.fakes.setup import Setup, notices, running, told
+from tests.fakes.webhook import FakeWebhook
+
+
+async def test_what_a_source_misses_is_counted_and_told_once(site: Setup, hook: FakeWebhook) -> None:
+    daemon = site.daemon()
+    async with running(daemon):
+        intake = SourceIntake(daemon.running.site, "app")
+        intake.missed("truncated", 100, "/var/log/a.log")
+        intake.missed("truncated", 11, "/var/log/a.log")
+        await told(hook, "100 bytes of /var/log/a.log (truncated)")
+        assert daemon.snapshot.missed["app", "truncated"] == 111
+        intake.degraded("/var/log/b.log", "cannot be read")
+        assert daemon.snapshot.degraded == {("app", "/var/log/b.log"): "cannot be read"}
+        intake.degraded("/var/log/b.log", None)
+        assert daemon.snapshot.degraded == {}
+        await asyncio.sleep(0.1)
+    assert len(notices(hook)) == 1
+
+
+async def test_the_intake_keeps_positions(site: Setup) -> None:
+    daemon = site.daemon()
+    async with running(daemon):
+        intake = SourceIntake(daemon.running.site, "x")
+        await intake.record((), [Position("x", "a", {"offset": 1}), Position("x", "b", {"offset": 2})])
+        assert await intake.positions() == {"a": {"offset": 1}, "b": {"offset": 2}}
+        await intake.record((), [Position("x", "a", None)])
+        assert await intake.positions() == {"b": {"offset": 2}}
+        assert (rule := intake.rule("acme-acme")) is not None
+        assert rule.id == "acme-acme"
+        assert intake.rule("none") is None
+        value = expand("acme_{lower:20}{digit:12}", 1)
+        (finding,) = await intake.identify(f"is it {value}?".encode())
+        assert finding.rule == "acme-acme"
