@@ -11,6 +11,7 @@ from typing import Literal
 from monitor.common.notification import Location, State
 from monitor.common.severity import Severity, rank
 from monitor.model import Alert, Confidence, Finding, Resolution
+from monitor.program import Program
 
 __all__ = [
     "RESOLUTIONS",
@@ -216,8 +217,10 @@ def _reopened(incident: Incident) -> Incident:
     return replace(incident, state="open", resolution=None, resolved_at=None, reopens=incident.reopens + 1)
 
 
-def next_command(incident: Incident) -> str:
+def next_command(incident: Incident, program: Program = Program()) -> str:
     """What a person types when done with the present state; empty for what is resolved."""
     if incident.state == "open":
-        return f"monitor incidents ack {incident.id}"
-    return f"monitor incidents resolve {incident.id} --as revoked" if incident.state == "acknowledged" else ""
+        return f"{program.call} incidents ack {incident.id}{program.options}"
+    if incident.state == "acknowledged":
+        return f"{program.call} incidents resolve {incident.id} --as revoked{program.options}"
+    return ""

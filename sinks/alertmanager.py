@@ -17,7 +17,7 @@ from monitor.common.notification import Incident, Notification, Receipt
 from monitor.common.severity import SEVERITIES, Severity
 from monitor.common.text import printable, prose
 from sinks.base import Limits, SinkConfig
-from sinks.text import decision, facts, headline, instant, link, place, seen
+from sinks.text import command, decision, facts, headline, instant, link, origin, place, seen, surroundings
 
 __all__ = ["Alertmanager", "AlertmanagerConfig", "alerts"]
 
@@ -119,13 +119,16 @@ def _of(incident: Incident, severity: Severity, notification: Notification, end:
     }
     annotations = {
         "summary": printable(f"{incident.name} exposed ({incident.masked})"),
-        "where": "\n".join(f"{place(location)} ({printable(location.source)})" for location in incident.locations[:10]),
+        "where": "\n".join(f"{place(location)} ({origin(location)})" for location in incident.locations[:10]),
+        "line": surroundings(incident),
         "seen": seen(incident),
+        "confidence": printable(incident.confidence),
         "state": incident.state,
         "decision": decision(incident),
         "owner": printable(incident.owner or ""),
         "facts": facts(incident),
         "first_step": printable(incident.first_step),
+        "acknowledge": command(incident) if incident.state == "open" else "",
         "runbook_url": link(incident.runbook or notification.runbook) or "",
     }
     return _alert(labels, annotations, incident.first_seen, end, incident.url or notification.url)

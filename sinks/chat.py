@@ -8,7 +8,20 @@ from typing import Any
 from monitor.common.notification import Incident, Notification
 from monitor.common.severity import Severity
 from monitor.common.text import clip, printable, prose
-from sinks.text import decision, facts, headline, instant, link, links, place, seen, tally
+from sinks.text import (
+    command,
+    decision,
+    facts,
+    headline,
+    instant,
+    link,
+    links,
+    origin,
+    place,
+    seen,
+    surroundings,
+    tally,
+)
 
 __all__ = ["FORMATS", "QUERY"]
 
@@ -31,15 +44,18 @@ ROWS = 6  # incidents shown of a group; with the cuts below a message stays unde
 
 def _facts(incident: Incident) -> list[tuple[str, str]]:
     """Label and value of what an alert must say about one incident."""
-    where = [f"{place(location)} ({printable(location.source)})" for location in incident.locations[:3]]
+    where = [f"{place(location)} ({origin(location)})" for location in incident.locations[:3]]
     rows = [
         ("Secret", printable(incident.masked)),
         ("Facts", facts(incident)),
         ("Where", "\n".join(clip(row, 250) for row in where)),
+        ("Line", surroundings(incident)),
         ("Seen", seen(incident)),
+        ("Confidence", printable(incident.confidence)),
         ("Decision", decision(incident)),
         ("First", printable(incident.first_step)),
         ("Incident", f"{printable(incident.id)} ({incident.state})"),
+        ("Acknowledge", command(incident) if incident.state == "open" else ""),
     ]
     return [(label, value) for label, value in rows if value]
 

@@ -25,7 +25,22 @@ from monitor.common.http import Http, RemoteError, network_error
 from monitor.common.notification import Incident, Notification, Receipt
 from monitor.common.text import clip, printable, prose
 from sinks.base import Limits, SinkConfig
-from sinks.text import NAME, decision, facts, first_steps, headline, link, links, place, seen, tally
+from sinks.text import (
+    NAME,
+    command,
+    decision,
+    facts,
+    first_steps,
+    headline,
+    link,
+    links,
+    origin,
+    place,
+    seen,
+    sure,
+    surroundings,
+    tally,
+)
 
 __all__ = ["Email", "EmailConfig", "compose"]
 
@@ -201,11 +216,15 @@ def _one(incident: Incident) -> list[str]:
     if known := facts(incident):
         lines.append(f"Facts:    {known}")
     for index, location in enumerate(incident.locations[:PLACES]):
-        lines.append(f"{'' if index else 'Where:':<10}{place(location)} ({printable(location.source)})")
+        lines.append(f"{'' if index else 'Where:':<10}{place(location)} ({origin(location)})")
     hidden = min(len(incident.locations), incident.occurrences) - PLACES
     if hidden > 0:
         lines.append(f"          and {hidden:,} more")
+    if around := surroundings(incident):
+        lines.append(f"Line:     {around}")
     lines.append(f"Seen:     {seen(incident)}")
+    if confident := sure(incident):
+        lines.append(f"Sure:     {confident}")
     if decided := decision(incident):
         lines.append(f"Decided:  {decided}")
     if incident.owner:
@@ -213,7 +232,7 @@ def _one(incident: Incident) -> list[str]:
     if incident.first_step and incident.state != "resolved":
         lines.append(f"First:    {printable(incident.first_step)}")
     if incident.state == "open":
-        lines.append(f"Ack:      monitor incidents ack {printable(incident.id)}")
+        lines.append(f"Ack:      {command(incident)}")
     return lines
 
 

@@ -15,7 +15,21 @@ from monitor.common.notification import Incident, Notification, Receipt
 from monitor.common.severity import Severity
 from monitor.common.text import clean, clip, printable, quotable
 from sinks.base import Limits, SinkConfig
-from sinks.text import NAME, decision, headline, instant, link, links, place, seen, tally
+from sinks.text import (
+    NAME,
+    command,
+    decision,
+    facts,
+    headline,
+    instant,
+    link,
+    links,
+    origin,
+    place,
+    seen,
+    surroundings,
+    tally,
+)
 
 __all__ = ["PagerDuty", "PagerDutyConfig", "dedup_key", "event"]
 
@@ -140,9 +154,9 @@ def _payload(notification: Notification, runbook: str | None, count: int) -> dic
         summary += f" in {place(location)}" if location else ""
     payload: dict[str, Any] = {
         "summary": clip(summary, MAX_SUMMARY),
-        "source": clip(printable(location.path if location else "") or NAME, 255),
+        "source": clip(printable((location.host or location.path) if location else "") or NAME, 255),
         "severity": SEVERITY[notification.severity],
-        "component": clip(printable(location.source if location else "") or NAME, 255),
+        "component": clip(printable((location.service or location.source) if location else "") or NAME, 255),
         "group": NAME,
         "class": clip(printable(first.rule), 255) if first else notification.reason,
         "custom_details": details,
@@ -160,11 +174,12 @@ def _details(incident: Incident) -> dict[str, Any]:
         "state": incident.state,
         "masked": clip(clean(incident.masked), 255),
         "fingerprint": clip(clean(incident.fingerprint), 255),
+        "confidence": clip(printable(incident.confidence), 20),
+        "facts": clip(facts(incident), 1000),
         "seen": seen(incident),
         "decision": clip(decision(incident), 1000),
-        "where": [
-            clip(f"{place(location)} ({printable(location.source)})", 1000) for location in incident.locations[:10]
-        ],
+        "where": [clip(f"{place(location)} ({origin(location)})", 1000) for location in incident.locations[:10]],
+        "line": clip(surroundings(incident), 500),
         "what to do first": clip(clean(incident.first_step), 1000),
-        "acknowledge": f"monitor incidents ack {clip(printable(incident.id), 255)}",
+        "acknowledge": clip(command(incident), 500),
     }

@@ -9,7 +9,21 @@ from rich.text import Text
 from monitor.common.notification import Incident, Notification
 from monitor.common.severity import Severity
 from monitor.common.text import clip, printable, prose
-from sinks.text import decision, facts, first_steps, headline, link, place, seen, tally
+from sinks.text import (
+    command,
+    decision,
+    facts,
+    first_steps,
+    headline,
+    link,
+    listing,
+    origin,
+    place,
+    seen,
+    sure,
+    surroundings,
+    tally,
+)
 
 __all__ = ["drawn", "render"]
 
@@ -64,18 +78,19 @@ def render(notification: Notification, *, width: int = 100, bar: str = "┃") ->
 
 def _one(incident: Incident, notification: Notification, width: int) -> list[Text]:
     lines = [_field("secret", Text(printable(incident.masked), "bold yellow"))]
-    known = facts(incident)
-    if known:
-        lines[0].append(f"  {clip(known, 200)}", "dim")
+    if known := ", ".join(filter(None, (sure(incident), facts(incident)))):
+        lines[0].append(f"  {clip(known, 300)}", "dim")
     shown = incident.locations[:PLACES]
     for index, location in enumerate(shown):
-        where = Text.assemble((place(location), "cyan"), (f"  {printable(location.source)}", "dim"))
+        where = Text.assemble((place(location), "cyan"), (f"  {origin(location)}", "dim"))
         lines.append(_field("" if index else "where", where))
         if url := link(location.url):
             lines.append(_field("", Text(url, "underline dim")))
     more = min(len(incident.locations), incident.occurrences) - len(shown)
     if more > 0:
-        lines.append(_field("", Text(f"and {more:,} more: monitor incidents show {printable(incident.id)}", "dim")))
+        lines.append(_field("", Text(f"and {more:,} more: {command(incident, 'show')}", "dim")))
+    if around := surroundings(incident):
+        lines.append(_field("line", Text(clip(around, 300))))
     lines.append(_field("seen", Text(seen(incident))))
     if incident.owner:
         lines.append(_field("owner", Text(printable(incident.owner))))
@@ -88,7 +103,7 @@ def _one(incident: Incident, notification: Notification, width: int) -> list[Tex
     if url := link(incident.url or notification.url):
         lines.append(_field("console", Text(url, Style(underline=True, link=url))))
     if incident.state == "open":
-        lines.append(_field("ack", Text(f"monitor incidents ack {printable(incident.id)}", "green")))
+        lines.append(_field("ack", Text(command(incident), "green")))
     return lines
 
 
@@ -116,7 +131,7 @@ def _many(notification: Notification, width: int) -> list[Text]:
         lines += _wrapped("" if index else "first", step, width, "bold")
     if url := link(notification.runbook):
         lines.append(_field("runbook", Text(url, Style(underline=True, link=url))))
-    lines.append(_field("all", Text(link(notification.url) or "monitor incidents list", "green")))
+    lines.append(_field("all", Text(link(notification.url) or listing(notification), "green")))
     return lines
 
 

@@ -15,7 +15,21 @@ from monitor.common.notification import Incident, Notification, Reason, Receipt
 from monitor.common.severity import Severity
 from monitor.common.text import clip, printable, prose
 from sinks.base import Limits, SinkConfig
-from sinks.text import decision, facts, first_steps, headline, link, links, place, seen, tally
+from sinks.text import (
+    command,
+    decision,
+    facts,
+    first_steps,
+    headline,
+    link,
+    links,
+    listing,
+    origin,
+    place,
+    seen,
+    surroundings,
+    tally,
+)
 
 __all__ = ["Slack", "SlackConfig", "escape", "message"]
 
@@ -226,6 +240,8 @@ def message(notification: Notification) -> dict[str, Any]:
 
 def _one(incident: Incident) -> list[dict[str, Any]]:
     fields = [f"*Secret*\n{_quoted(incident.masked, FIELD)}", f"*Seen*\n{escape(seen(incident), FIELD)}"]
+    if incident.confidence:
+        fields.append(f"*Confidence*\n{escape(incident.confidence, FIELD)}")
     if incident.owner:
         fields.append(f"*Owner*\n{escape(incident.owner, FIELD)}")
     if decided := decision(incident):
@@ -235,7 +251,7 @@ def _one(incident: Incident) -> list[dict[str, Any]]:
     blocks: list[dict[str, Any]] = [{"type": "section", "fields": [_mrkdwn(field) for field in fields]}]
     where: list[str] = []
     for location in incident.locations[:PLACES]:
-        line = f"{_quoted(place(location), 300)} {escape(location.source, 100)}"
+        line = f"{_quoted(place(location), 300)} {escape(origin(location), 200)}"
         if url := _url(location.url, "open", 400):
             line += f" {url}"
         if 2 * (sum(len(row) for row in where) + len(line)) > SECTION:  # twice: a character may be two units
@@ -246,11 +262,13 @@ def _one(incident: Incident) -> list[dict[str, Any]]:
         where.append(f"and {hidden:,} more")
     if where:
         blocks.append(_section("*Where*\n" + "\n".join(where)))
+    if around := surroundings(incident):
+        blocks.append(_section(f"*Line*\n{_quoted(around, FIELD)}"))
     if incident.first_step and incident.state != "resolved":
         blocks.append(_section(f"*What to do first*\n{escape(incident.first_step, 1500)}"))
     if incident.state == "open":
-        command = _quoted(f"monitor incidents ack {incident.id}", 200)
-        blocks.append({"type": "context", "elements": [_mrkdwn(f"To acknowledge: {command}")]})
+        typed = _quoted(command(incident), 500)
+        blocks.append({"type": "context", "elements": [_mrkdwn(f"To acknowledge: {typed}")]})
     return blocks
 
 
@@ -264,7 +282,7 @@ def _many(notification: Notification) -> list[dict[str, Any]]:
         )
     hidden = len(notification.incidents) - len(rows)
     if hidden > 0:
-        rows.append(f"and {hidden:,} more: `monitor incidents list`")
+        rows.append(f"and {hidden:,} more: {_quoted(listing(notification), 500)}")
     blocks = [_section("\n".join(rows))]
     if hidden > 0:
         counted = [escape(row, 120) for row in tally(notification)[:TALLY]]

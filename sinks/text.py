@@ -11,6 +11,7 @@ from monitor.common.text import printable, web_address
 __all__ = [
     "NAME",
     "ago",
+    "command",
     "decision",
     "facts",
     "first_steps",
@@ -18,8 +19,12 @@ __all__ = [
     "instant",
     "link",
     "links",
+    "listing",
+    "origin",
     "place",
     "seen",
+    "sure",
+    "surroundings",
     "tally",
 ]
 
@@ -44,13 +49,16 @@ def ago(seconds: float) -> str:
 
 
 def seen(incident: Incident) -> str:
-    """How often and since when: `17 times in 5 min, first 2026-11-02 13:58:12 UTC`."""
+    """How often and since when: `17 times in 5 min, first seen 2026-11-02 13:58:12 UTC`.
+
+    Where records have a time of their own: `…, first logged 2026-11-02 11:02:40 UTC, seen 2026-11-02 13:58:12 UTC`.
+    """
     first, last = _utc(incident.first_seen), _utc(incident.last_seen)
-    if incident.occurrences <= 1:
-        return f"once, {first:%Y-%m-%d %H:%M:%S} UTC"
     span = (last - first).total_seconds()
     within = f" in {ago(span)}" if span >= 1 else ""
-    return f"{incident.occurrences:,} times{within}, first {first:%Y-%m-%d %H:%M:%S} UTC"
+    often = "once, " if incident.occurrences <= 1 else f"{incident.occurrences:,} times{within}, first "
+    logged = f"logged {_utc(incident.first_logged):%Y-%m-%d %H:%M:%S} UTC, " if incident.first_logged else ""
+    return f"{often}{logged}seen {first:%Y-%m-%d %H:%M:%S} UTC"
 
 
 def place(location: Location) -> str:
@@ -59,6 +67,33 @@ def place(location: Location) -> str:
     if location.line is not None:
         return f"{path}:{location.line}"
     return path if location.offset is None else f"{path} (byte {location.offset})"
+
+
+def origin(location: Location) -> str:
+    """Whose log it is: `payments on web-3, services`, which are service, host and source, as far as they are known."""
+    whose = " on ".join(filter(None, (location.service, location.host)))
+    return printable(", ".join(filter(None, (whose, location.source))))
+
+
+def surroundings(incident: Incident) -> str:
+    """The newest line with it that can be shown, masked; empty when there is none."""
+    return next((printable(place.context) for place in incident.locations if place.context), "")
+
+
+def sure(incident: Incident) -> str:
+    """How sure the rule is: `high confidence`; empty when that is not known."""
+    return printable(f"{incident.confidence} confidence") if incident.confidence else ""
+
+
+def command(incident: Incident, verb: str = "ack") -> str:
+    """What to type, where the monitor runs: it works as it stands there."""
+    return printable(f"{incident.program} incidents {verb} {incident.id}{incident.options}")
+
+
+def listing(notification: Notification) -> str:
+    """What to type to see all incidents."""
+    first = notification.incidents[0] if notification.incidents else None
+    return printable(f"{first.program} incidents list{first.options}") if first else "monitor incidents list"
 
 
 def facts(incident: Incident) -> str:

@@ -19,7 +19,7 @@ from monitor.common.http import Http, RemoteError, loopback
 from monitor.common.notification import Incident, Location, Notification, Receipt
 from monitor.common.text import clean, clip
 from sinks.base import Limits, SinkConfig, TooLargeError
-from sinks.text import instant, links
+from sinks.text import command, instant, links
 
 __all__ = ["MOST", "Webhook", "WebhookConfig", "encode", "payload", "signature", "signing_keys"]
 
@@ -211,11 +211,14 @@ def _incident(incident: Incident) -> dict[str, Any]:
         "actor": _optional(incident.actor),
         "note": clean(incident.note),
         "masked": clean(incident.masked),
+        "confidence": clean(incident.confidence),
         "first_seen": instant(incident.first_seen),
+        "first_logged": instant(incident.first_logged) if incident.first_logged else None,
         "last_seen": instant(incident.last_seen),
         "occurrences": incident.occurrences,
         "locations": [_location(location) for location in incident.locations],
         "owner": _optional(incident.owner),
+        "acknowledge": command(incident),
         "first_step": clean(incident.first_step),
         "runbook": _optional(incident.runbook),
         "url": _optional(incident.url),
@@ -230,6 +233,10 @@ def _location(location: Location) -> dict[str, Any]:
         "offset": location.offset,
         "line": location.line,
         "time": instant(location.time) if location.time else None,
+        "logged_at": instant(location.logged_at) if location.logged_at else None,
+        "host": _optional(location.host),
+        "service": _optional(location.service),
+        "context": _optional(location.context),
         "url": _optional(location.url),
     }
 

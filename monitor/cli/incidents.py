@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import getpass
 import os
+import sys
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -164,12 +165,14 @@ def list_incidents(
 @app.command("show", epilog="Example: monitor incidents show 3f2a", help="Show one incident with its history.")
 def show(ref: IdArgument, form: FormatOption = Format.text, config: ConfigOption = None) -> None:
     from monitor.incidents import next_command
+    from monitor.program import invocation
 
     async def read(store: Store) -> tuple[Incident, list[AuditEntry]]:
         incident = await store.incidents.get(ref)
         return incident, await store.incidents.history(incident.id)
 
     settings = read_config(config)
+    program = invocation(settings.path if config else None, sys.argv[0])
     incident, history = with_store(settings, read)
     first, where, link = _what_to_do(settings, incident)
     row = as_dict(incident) | {"first_step": first, "history": [_event(entry) for entry in history]}
@@ -182,7 +185,7 @@ def show(ref: IdArgument, form: FormatOption = Format.text, config: ConfigOption
         )
         if incident.state != "resolved":
             yield _line("first", first, bold=True)
-        for key, value in (("at", where), ("runbook", link), ("next", next_command(incident))):
+        for key, value in (("at", where), ("runbook", link), ("next", next_command(incident, program))):
             if value:
                 yield _line(key, value)
         for key in ("id", "fingerprint", "rule", "confidence", "first_seen", "last_seen", "occurrences", "owner"):

@@ -32,7 +32,10 @@ Receipt = Mapping[str, str]  # what the sink answered and needs for an update: S
 
 @dataclass(frozen=True, slots=True)
 class Location:
-    """One place the secret was seen. `offset` in bytes from the start of the file, `line` from 1 when known."""
+    """One place the secret was seen. `offset` in bytes from the start of the file, `line` from 1 when known.
+
+    `time` is when it was read, `logged_at` what the record itself says. `context`: the line around it, masked.
+    """
 
     source: str
     path: str
@@ -41,6 +44,9 @@ class Location:
     time: datetime | None = None
     url: str | None = None  # a link to the place (GitHub); never carries credentials
     host: str | None = None  # whose monitor saw it
+    service: str | None = None
+    logged_at: datetime | None = None
+    context: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +72,10 @@ class Incident:
     resolution: str | None = None  # revoked, false_positive, …; set exactly when resolved
     actor: str | None = None  # who changed its state last, a person or the monitor
     note: str = ""  # what they said about it
+    confidence: str = ""  # high, medium, low
+    first_logged: datetime | None = None  # the earliest time that a record with it has itself
+    program: str = "monitor"  # what a shell has to be told before `incidents ack …`, and
+    options: str = ""  # after it, with a space before
 
 
 @dataclass(frozen=True, slots=True)

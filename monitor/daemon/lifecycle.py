@@ -11,6 +11,7 @@ import contextlib
 import errno
 import os
 import signal
+import sys
 import threading
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -29,6 +30,7 @@ from monitor.daemon.reload import Reload, Running, build_sinks
 from monitor.daemon.supervise import Sources, present
 from monitor.delivery import Delivery, Links
 from monitor.process import harden, notify, spare_memory
+from monitor.program import invocation
 from monitor.site import Site, open_site
 from monitor.snapshot import Snapshot
 from monitor.store import Recovery
@@ -169,7 +171,7 @@ class Daemon:
         application = web.build(
             web.Probes(live=health.live, ready=health.ready, registry=registry),
             hosts=web.allowed_hosts(host, config.http.base_url, config.http.hosts),
-            routes=[*hooks, *console.routes(site.store)],
+            routes=[*hooks, *console.routes(site.store, invocation(config.path, sys.argv[0]))],
             token=config.http.token,
         )
         try:
@@ -189,7 +191,8 @@ class Daemon:
         base = self._config.http.base_url or self.address
         if base and not base.startswith("http"):  # a unix socket leads nobody anywhere
             base = None
-        return Links(console=base, runbooks=f"{base}/runbooks" if base else None)
+        program = invocation(self._config.path, sys.argv[0])
+        return Links(console=base, runbooks=f"{base}/runbooks" if base else None, program=program)
 
     def _at(self) -> str | None:
         return None if self.phase == "watching" else f"at {self.phase}"

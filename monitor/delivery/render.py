@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from monitor.common import notification as told
 from monitor.common.notification import Notification
 from monitor.common.severity import rank, worst
 from monitor.incidents import Incident
+from monitor.program import Program
 from monitor.store import Leased
 
 __all__ = ["FIRST_STEP", "FirstStep", "Links", "present", "render"]
@@ -21,10 +22,11 @@ FirstStep = Callable[[str | None], str | None]  # runbook name (or None) → one
 
 @dataclass(frozen=True, slots=True)
 class Links:
-    """Where alerts point to, without a slash at the end; None: no link."""
+    """Where alerts point to, without a slash at the end; None: no link. And how a shell calls this program."""
 
     console: str | None = None  # → {console}/incidents/{id}
     runbooks: str | None = None  # → {runbooks}/{name}
+    program: Program = field(default_factory=Program)
 
 
 def render(leased: Leased, *, links: Links, first_step: FirstStep) -> Notification:
@@ -83,4 +85,7 @@ def present(
         resolution=incident.resolution,
         actor=actor,
         note=note,
+        confidence=incident.confidence,
+        program=links.program.call,
+        options=links.program.options,
     )

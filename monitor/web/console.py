@@ -10,6 +10,7 @@ from aiohttp import web
 
 from monitor import runbook
 from monitor.incidents import next_command
+from monitor.program import Program
 from monitor.store import Store
 
 __all__ = ["routes"]
@@ -21,7 +22,7 @@ _STYLE = (
 )
 
 
-def routes(store: Store) -> list[web.RouteDef]:
+def routes(store: Store, program: Program = Program()) -> list[web.RouteDef]:
     """`/incidents`, `/incidents/{id}` and `/runbooks/{name}`."""
 
     async def incident(request: web.Request) -> web.Response:
@@ -50,7 +51,7 @@ def routes(store: Store) -> list[web.RouteDef]:
         book = runbook.load(found.runbook)
         if book is not None:
             body += f'<p><b>First:</b> {_e(book.first_step)} <a href="/runbooks/{_e(book.name)}">Runbook</a></p>'
-        if command := next_command(found):
+        if command := next_command(found, program):
             body += f"<p>Next: <code>{_e(command)}</code></p>"
         body += f"<h2>Where</h2>{_table(places)}<h2>History</h2>"
         body += _table([(_time(e.at), e.action, e.actor, e.note) for e in history])

@@ -27,12 +27,21 @@ def incident(**changes: Any) -> Incident:
         last_seen=NOW,
         occurrences=17,
         locations=(
-            Location("services", "/var/log/app/api.log", 90112, 1042, NOW),
+            Location(
+                *("services", "/var/log/app/api.log", 90112, 1042, NOW),
+                host="web-3",
+                service="payments",
+                logged_at=NOW - timedelta(seconds=2),
+                context="2026-11-02T14:03:05Z INFO login with token=ghp_a1B2… from 192.0.2.7",
+            ),
             Location("services", "/var/log/app/worker.log", 512, 8, NOW - timedelta(minutes=1)),
         ),
         first_step="Revoke the token on GitHub, then replace it wherever it is used.",
         runbook="https://monitor.example.org/runbooks/github-token",
         url="https://monitor.example.org/incidents/7f3a9c2e",
+        confidence="high",
+        first_logged=NOW - timedelta(hours=3),
+        program="cd /srv/monitor && .venv/bin/monitor",
     )
     return replace(base, **changes)
 
@@ -94,6 +103,10 @@ locations = st.builds(
     line=st.one_of(st.none(), st.integers(1, 2**53)),
     time=st.one_of(st.none(), _time),
     url=_link,
+    host=st.one_of(st.none(), _text),
+    service=st.one_of(st.none(), _text),
+    logged_at=st.one_of(st.none(), _time),
+    context=st.one_of(st.none(), _text),
 )
 incidents = st.builds(
     Incident,
@@ -113,6 +126,10 @@ incidents = st.builds(
     runbook=_link,
     url=_link,
     labels=st.dictionaries(_text, _text, max_size=3),
+    confidence=st.sampled_from(["", "low", "medium", "high"]),
+    first_logged=st.one_of(st.none(), _time),
+    program=_text,
+    options=_text,
 )
 # A few incidents are drawn and repeated: large groups without the time it takes to draw each.
 _groups = st.builds(

@@ -17,14 +17,15 @@ from tests.fakes.webhook import check_payload
 
 PICTURE = """\
 ┃  CRITICAL  GitHub personal access token exposed
-┃ secret   ghp_a1B2…
-┃ where    /var/log/app/api.log:1042  services
+┃ secret   ghp_a1B2…  high confidence
+┃ where    /var/log/app/api.log:1042  payments on web-3, services
 ┃          /var/log/app/worker.log:8  services
-┃ seen     17 times in 5 min, first 2026-11-02 13:58:07 UTC
+┃ line     2026-11-02T14:03:05Z INFO login with token=ghp_a1B2… from 192.0.2.7
+┃ seen     17 times in 5 min, first logged 2026-11-02 11:03:07 UTC, seen 2026-11-02 13:58:07 UTC
 ┃ first    Revoke the token on GitHub, then replace it wherever it is used.
 ┃ runbook  https://monitor.example.org/runbooks/github-token
 ┃ console  https://monitor.example.org/incidents/7f3a9c2e
-┃ ack      monitor incidents ack 7f3a9c2e
+┃ ack      cd /srv/monitor && .venv/bin/monitor incidents ack 7f3a9c2e
 
 """
 
@@ -83,4 +84,4 @@ async def test_an_ascii_output_gets_what_it_can_show(monkeypatch: pytest.MonkeyP
     with (tmp_path / "out").open("w", encoding="ascii") as stream:
         monkeypatch.setattr(sys, "stdout", stream)
         await console().send(notification())
-    assert (tmp_path / "out").read_bytes().splitlines()[1] == b"| secret   ghp_a1B2?"
+    assert (tmp_path / "out").read_bytes().splitlines()[1] == b"| secret   ghp_a1B2?  high confidence"

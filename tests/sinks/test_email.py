@@ -37,8 +37,14 @@ async def test_mails_over_starttls_with_login(tmp_path: Path, credential: Put) -
     assert mail.message["Subject"] == "[critical] GitHub personal access token exposed"
     text = mail.message.get_content()
     for part in (
-        *("ghp_a1B2…", "/var/log/app/api.log:1042 (services)", "17 times in 5 min", "Revoke the token"),
-        *("https://monitor.example.org/runbooks/github-token", "monitor incidents ack 7f3a9c2e"),
+        *(
+            "ghp_a1B2…",
+            "/var/log/app/api.log:1042 (payments on web-3, services)",
+            "17 times in 5 min",
+            "Revoke the token",
+        ),
+        *("https://monitor.example.org/runbooks/github-token", ".venv/bin/monitor incidents ack 7f3a9c2e"),
+        *("Line:     2026-11-02T14:03:05Z INFO login", "Sure:     high confidence"),
     ):
         assert part in text
 

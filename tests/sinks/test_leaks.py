@@ -250,8 +250,9 @@ async def test_all_reasons_and_all_texts_are_taken(
 def _everywhere() -> Iterator[Notification]:
     """Each hostile text in every field of text that there is."""
     for text in HOSTILE:
-        place = Location(text, text, url=text)
+        place = Location(text, text, url=text, host=text, service=text, context=text)
         texts = {"id": text, "fingerprint": text, "rule": text, "name": text, "masked": text, "first_step": text}
+        texts |= {"confidence": text, "program": text, "options": text}
         one = incident(**texts, owner=text, runbook=text, url=text, labels={text: text}, locations=(place,))
         yield notification(one, id="9", key=text, url=text, runbook=text, title=text, text=text)
         yield event(title=text, text=text, key=text)

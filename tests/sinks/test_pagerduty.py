@@ -53,9 +53,9 @@ async def test_the_event_says_it_all(http: Http, credential: Put) -> None:
     details = sent["payload"].pop("custom_details")
     assert sent["payload"] == {
         "summary": "GitHub personal access token exposed (ghp_a1B2…) in /var/log/app/api.log:1042",
-        "source": "/var/log/app/api.log",
+        "source": "web-3",
         "severity": "critical",
-        "component": "services",
+        "component": "payments",
         "group": "exposure-monitor",
         "class": "github-pat",
         "timestamp": "2026-11-02T14:03:07Z",
@@ -69,7 +69,10 @@ async def test_the_event_says_it_all(http: Http, credential: Put) -> None:
     (shown,) = details["incidents"]
     assert shown["seen"].startswith("17 times in 5 min")
     assert shown["where"][1] == "/var/log/app/worker.log:8 (services)"
-    assert shown["acknowledge"] == "monitor incidents ack 7f3a9c2e"
+    assert shown["acknowledge"] == "cd /srv/monitor && .venv/bin/monitor incidents ack 7f3a9c2e"
+    assert shown["where"][0] == "/var/log/app/api.log:1042 (payments on web-3, services)"
+    assert shown["line"].startswith("2026-11-02T14:03:05Z INFO login")
+    assert shown["confidence"] == "high"
     assert shown["what to do first"].startswith("Revoke")
 
 

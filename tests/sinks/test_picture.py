@@ -39,7 +39,7 @@ def test_a_group_is_a_list() -> None:
     assert lines[-4] == "┃          and 2 more"
     assert lines[-3] == "┃ by rule  12 × GitHub personal access token"
     assert lines[-2].startswith("┃ first    Revoke the token on GitHub")
-    assert lines[-1] == "┃ all      monitor incidents list"
+    assert lines[-1] == "┃ all      cd /srv/monitor && .venv/bin/monitor incidents list"
 
 
 def test_operational_events_are_wrapped_prose() -> None:
@@ -54,7 +54,7 @@ def test_paths_are_never_wrapped_and_more_is_counted() -> None:
     places = tuple(Location("s", "/very/long" * 30 + str(n), 0, n) for n in range(5))
     shown = plain(notification(incident(locations=places)), width=40, bar="|")
     assert f"| where    {places[0].path}:0  s" in shown
-    assert "and 2 more: monitor incidents show 7f3a9c2e" in shown
+    assert "and 2 more: cd /srv/monitor && .venv/bin/monitor incidents show 7f3a9c2e" in shown
 
 
 @settings(max_examples=60, deadline=None)

@@ -16,6 +16,8 @@ from tests.fakes.notifications import HOSTILE, event, incident, notification, no
 from tests.fakes.server import FAULTS, PERMANENT, Fault
 from tests.fakes.slack import FakeSlack, check_blocks
 
+SEEN = "17 times in 5 min, first logged 2026-11-02 11:03:07 UTC, seen 2026-11-02 13:58:07 UTC"
+
 Put = Callable[[str, str], str]
 
 
@@ -41,8 +43,13 @@ async def test_a_webhook_message_says_it_all(http: Http, credential: Put) -> Non
     assert post["blocks"][0]["text"]["text"] == "🔴 Critical: GitHub personal access token exposed"
     shown = words(post)
     for part in (
-        *("`ghp_a1B2…`", "`/var/log/app/api.log:1042` services", "17 times in 5 min", "Revoke the token on GitHub"),
-        *("<https://monitor.example.org/runbooks/github-token|Runbook>", "`monitor incidents ack 7f3a9c2e`"),
+        *("`ghp_a1B2…`", "`/var/log/app/api.log:1042` payments on web-3, services", "17 times in 5 min", "high"),
+        "Revoke the token on GitHub",
+        "`2026-11-02T14:03:05Z INFO login with token=ghp_a1B2… from 192.0.2.7`",
+        *(
+            "<https://monitor.example.org/runbooks/github-token|Runbook>",
+            "`cd /srv/monitor &amp;&amp; .venv/bin/monitor incidents ack 7f3a9c2e`",
+        ),
         "<https://monitor.example.org/incidents/7f3a9c2e|Open in the console>",
     ):
         assert part in shown
@@ -75,13 +82,13 @@ async def test_a_bot_keeps_one_message_current_and_tells_the_story_in_its_thread
         ("Severity is now *critical*: GitHub personal access token `ghp_a1B2…`", True),
         ("Acknowledged by ana", False),
         (
-            "Still exposed: GitHub personal access token `ghp_a1B2…`, 17 times in 5 min, first 2026-11-02 13:58:07 UTC",
+            "Still exposed: GitHub personal access token `ghp_a1B2…`, " + SEEN,
             True,
         ),
         ("Resolved by ana", False),
         (
             "Seen again after it was resolved: GitHub personal access token `ghp_a1B2…`, "
-            "17 times in 5 min, first 2026-11-02 13:58:07 UTC, last in `/var/log/app/api.log:1042`",
+            f"{SEEN}, last in `/var/log/app/api.log:1042`",
             True,
         ),
     ]

@@ -5,7 +5,22 @@ from datetime import datetime, timedelta, timezone
 from hypothesis import given
 
 from monitor.common.notification import Location, Notification
-from sinks.text import ago, facts, first_steps, headline, instant, link, links, place, seen
+from sinks.text import (
+    ago,
+    command,
+    facts,
+    first_steps,
+    headline,
+    instant,
+    link,
+    links,
+    listing,
+    origin,
+    place,
+    seen,
+    sure,
+    surroundings,
+)
 from tests.fakes.notifications import NOW, event, incident, notification, notifications
 
 
@@ -18,9 +33,36 @@ def test_times_are_rfc_3339_in_utc() -> None:
 
 
 def test_seen_says_how_often_and_since_when() -> None:
-    assert seen(incident()) == "17 times in 5 min, first 2026-11-02 13:58:07 UTC"
-    assert seen(incident(occurrences=1)) == "once, 2026-11-02 13:58:07 UTC"
-    assert seen(incident(occurrences=1200, first_seen=NOW)) == "1,200 times, first 2026-11-02 14:03:07 UTC"
+    logged = "logged 2026-11-02 11:03:07 UTC, seen 2026-11-02 13:58:07 UTC"
+    assert seen(incident()) == f"17 times in 5 min, first {logged}"
+    assert seen(incident(occurrences=1)) == f"once, {logged}"
+    untold = incident(occurrences=1200, first_seen=NOW, first_logged=None)
+    assert seen(untold) == "1,200 times, first seen 2026-11-02 14:03:07 UTC"
+    assert seen(incident(occurrences=1, first_logged=None)) == "once, seen 2026-11-02 13:58:07 UTC"
+
+
+def test_whose_log_it_is_as_far_as_that_is_known() -> None:
+    for known, words in (
+        ({"host": "web-3", "service": "api"}, "api on web-3, services"),
+        ({"host": "web-3"}, "web-3, services"),
+        ({"service": "api\x1b"}, "api\\x1b, services"),
+        ({}, "services"),
+    ):
+        assert origin(Location("services", "/a", **known)) == words
+
+
+def test_the_line_shown_is_the_newest_that_can_be() -> None:
+    places = (Location("s", "/a"), Location("s", "/b", context="one\u202e"), Location("s", "/c", context="two"))
+    assert surroundings(incident(locations=places)) == "one\\u202e"
+    assert surroundings(incident(locations=())) == ""
+
+
+def test_commands_are_those_of_the_program_that_runs() -> None:
+    other = incident(program="/opt/monitor", options=" --config /a")
+    assert command(other) == "/opt/monitor incidents ack 7f3a9c2e --config /a"
+    assert command(other, "show") == "/opt/monitor incidents show 7f3a9c2e --config /a"
+    assert listing(notification(other)) == "/opt/monitor incidents list --config /a"
+    assert (sure(other), sure(incident(confidence=""))) == ("high confidence", "")
 
 
 def test_place_prefers_the_line() -> None:
