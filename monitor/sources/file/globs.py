@@ -71,8 +71,7 @@ class Globs:
         self._paths: list[str] = []
         self._full = float("-inf")
         self.problems: dict[str, str] = {}  # folder → why it cannot be listed
-        self.flat: Mapping[str, int] = {}  # existing folders whose entries matter → inode
-        self.deep: Mapping[str, int] = {}  # existing folders whose whole tree matters → inode
+        self.folders: Mapping[str, int] = {}  # existing folders whose entries matter → inode
 
     def matches(self, path: str) -> bool:
         """Whether an absolute path is one of ours (should it be a file)."""
@@ -92,15 +91,13 @@ class Globs:
         self._visited = {}
         self._inodes: dict[str, int] = {}
         self.problems = {}
-        self._flat: set[str] = set()
-        self._deep: set[str] = set()
+        self._entered: set[str] = set()
         found: dict[str, None] = {}
         for parts in self._include:
             found.update(dict.fromkeys(self._walk("/", parts, True)))
         for folder in self._cache.keys() - self._visited.keys():
             del self._cache[folder]
-        self.flat = {folder: self._inodes[folder] for folder in sorted(self._flat) if self._visited[folder] != -1}
-        self.deep = {folder: self._inodes[folder] for folder in sorted(self._deep) if self._visited[folder] != -1}
+        self.folders = {folder: self._inodes[folder] for folder in self._entered if self._visited[folder] != -1}
         self._paths = list(found)
         return self._paths
 
@@ -118,13 +115,12 @@ class Globs:
         head, rest = parts[0], parts[1:]
         inside = folder if folder.endswith("/") else folder + "/"
         if head == "**":
-            self._deep.add(folder)
             yield from self._tree(folder, rest, given)
         elif rest:
             if literal(head):
                 yield from self._walk(inside + head, rest, given)
                 return
-            self._flat.add(folder)
+            self._entered.add(folder)
             matcher = re.compile(_segment(head, hidden=False), re.DOTALL)
             listing = self._list(folder, given)
             for name in listing.folders + listing.links:
@@ -132,12 +128,12 @@ class Globs:
                     yield from self._walk(inside + name, rest, False)
         elif literal(head) and given:
             # Found by its own stat: it may lie in a folder that cannot be listed.
-            self._flat.add(folder)
+            self._entered.add(folder)
             self._note(folder, given)
             if not self._skipped(inside + head):
                 yield inside + head
         else:
-            self._flat.add(folder)
+            self._entered.add(folder)
             matcher = re.compile(_segment(head, hidden=False), re.DOTALL)
             listing = self._list(folder, given)
             for name in listing.files:
@@ -154,9 +150,8 @@ class Globs:
                 for name in self._list(folder, given).folders
                 if not name.startswith(".") and not self._pruned.fullmatch(inside + name)
             )
-            flat = set(self._flat)
+            self._entered.add(folder)
             yield from self._walk(folder, rest, False)
-            self._flat = flat  # the recursive watch of `top` covers them
 
     def _note(self, folder: str, given: bool) -> os.stat_result | None:
         """Remember the state of a folder, and why it cannot be used."""

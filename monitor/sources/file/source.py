@@ -13,7 +13,6 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, ClassVar, Literal, TypeVar
 
-import watchfiles
 from pydantic import Field, ValidationInfo, field_validator
 
 from monitor.common.backoff import backoff
@@ -28,7 +27,7 @@ from monitor.sources.file.register import Register
 from monitor.sources.file.schedule import Schedule
 from monitor.sources.file.survey import Survey
 from monitor.sources.file.turn import Turn
-from monitor.sources.file.watch import Changes, watch_folders
+from monitor.sources.file.watch import Changes, Watch
 
 __all__ = ["FileConfig", "FileSource"]
 
@@ -81,6 +80,7 @@ class FileSource:
         self._hasher = Hasher.derived(key)
         self._globs = Globs(config.include, config.exclude)
         self._once = False
+        self._watch: Watch | None = None
         self._register = Register()
         self._schedule = Schedule()
         self._survey = Survey(self._globs, config.include, self._descriptor)  # in the thread
@@ -114,7 +114,9 @@ class FileSource:
         try:
             self._keeper.restore(await self._intake.positions())
             self._take_handles()
+            self._watch = None if once else Watch(self._hint)
             self._report((await self._keeper.begin()).problems | self._keeper.blocked)
+            await self._follow_folders()
             await self._intake.started()
             async with asyncio.TaskGroup() as group:
                 workers = [group.create_task(self._work()) for _ in range(len(os.sched_getaffinity(0)) + 2)]
@@ -124,11 +126,12 @@ class FileSource:
                         worker.cancel()
                 else:
                     group.create_task(self._survey_forever())
-                    group.create_task(self._watch_forever(deep=False))
-                    group.create_task(self._watch_forever(deep=True))
         finally:
             self._schedule.stop()
             self._leave_handles()
+            if self._watch is not None:
+                self._watch.stop()
+                self._io.submit(self._watch.close)
             self._io.shutdown(wait=False)
 
     def _take_handles(self) -> None:
@@ -173,6 +176,7 @@ class FileSource:
         found, again = await self._keeper.look(looked, self._to_tend() if looked is None else [])
         if found.whole:
             self._report(found.problems | self._keeper.blocked)
+            await self._follow_folders()
         self._look_at(again)
         return found.cost
 
@@ -318,31 +322,26 @@ class FileSource:
 
     def _hint(self, changes: Changes) -> None:
         """Something happened to these paths. Files known and merely written to get their turn at once."""
-        for change, path in changes:
+        for path in changes.written:
             life = self._register.called(path)
-            if life is not None and change == watchfiles.Change.modified:
+            if life is not None:
                 life.changed = time.monotonic()
                 self._schedule.want(life)
             elif self._globs.matches(path):
-                self._look_at({path})
-            elif change == watchfiles.Change.added and os.path.isdir(path):
-                self._look_everywhere()
+                changes.named.add(path)
+        self._look_at({path for path in changes.named if self._globs.matches(path)})
+        if changes.gap:
+            self._look_everywhere()
 
-    async def _watch_forever(self, deep: bool) -> None:
-        await watch_folders(
-            lambda: self._folders(deep),
-            self._hint,
-            self._look_everywhere,
-            deep=deep,
-            pause=self.config.reconcile,
-            source=self.config.name,
-        )
+    async def _follow_folders(self) -> None:
+        if self._watch is None:
+            return
+        folders = {**dict.fromkeys(self._register.targets(), 0), **self._globs.folders}
+        unseen, problem = await self._thread(self._watch.follow, folders)
+        self._intake.degraded("watch", problem)
+        if unseen:
+            self._look_everywhere()
 
     def _look_everywhere(self) -> None:
         self._look_all = True
         self._wake.set()
-
-    def _folders(self, deep: bool) -> Mapping[str, int]:
-        if deep:
-            return self._globs.deep
-        return {**dict.fromkeys(self._register.targets(), 0), **self._globs.flat}
