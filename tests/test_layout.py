@@ -109,6 +109,12 @@ def test_a_command_imports_the_site_never_the_daemon() -> None:
     )
 
 
+def test_the_web_imports_no_vendor() -> None:
+    assert not offences(
+        ["monitor.web"], lambda _, name: not within(name, "monitor.github") and not within(name, "sinks")
+    )
+
+
 def test_only_the_site_puts_a_store_a_scanner_and_rules_together() -> None:
     made = ("Store.open(", "Scanner(", "load_rules(config.")
     wrong = [

@@ -154,16 +154,16 @@ class Daemon:
         # These bring aiohttp and cryptography along, which `--once` has no use for.
         from prometheus_client import CollectorRegistry
 
-        from monitor.github import hook as github_hook
         from monitor.metrics import DaemonCollector
         from monitor.web import app as web
-        from monitor.web import console
+        from monitor.web import console, hooks
 
         config = self._config
         host, port = configuration.split_listen(config.http.listen)
         registry = CollectorRegistry()
         registry.register(DaemonCollector(lambda: self.snapshot))
-        hooks = github_hook.routes(
+        doors = hooks.routes(
+            hooks.load_vendors(),
             lambda: self.config.sources,
             site.store.hooks.enqueue,
             lambda source, what: self.snapshot.malformed.update([(source, what)]),
@@ -171,7 +171,7 @@ class Daemon:
         application = web.build(
             web.Probes(live=health.live, ready=health.ready, registry=registry),
             hosts=web.allowed_hosts(host, config.http.base_url, config.http.hosts),
-            routes=[*hooks, *console.routes(site.store, invocation(config.path, sys.argv[0]))],
+            routes=[*doors, *console.routes(site.store, invocation(config.path, sys.argv[0]))],
             token=config.http.token,
         )
         try:

@@ -1,42 +1,34 @@
-"""`POST /hooks/github`: GitHub's webhooks, verified, noted in the database and answered; the source does the rest.
+"""What GitHub's webhooks say, for the door `/hooks/github` (monitor.web.hooks).
 
 Nothing of a payload is kept but which alert of which repository it is about: its present state is read over the API.
 """
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 import hmac
 import re
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 from urllib.parse import parse_qs
 
 import orjson
 import structlog
-from aiohttp import web
 
-from monitor.common.credential import CredentialError
+from monitor.common.credential import Credential
 from monitor.github.source import GitHubConfig
 from monitor.model import HookDelivery
 from monitor.sources.base import SourceConfig
-from monitor.web.limits import Bodies
+from monitor.web.hooks import Announced, UnusableError
 
-__all__ = ["PATH", "routes", "signature"]
+__all__ = ["GitHubHook", "signature"]
 
 log = structlog.get_logger(__name__)
 
-PATH = "/hooks/github"
-SIZE_LIMIT = 25 << 20  # GitHub's own cap
-ANSWER_WITHIN = 0.9  # seconds for the database; GitHub gives 10, but a slow disk is better told than hidden
-BIG = 1 << 20  # from here on hashing and parsing leave the event loop
 EVENTS = ("secret_scanning_alert", "secret_scanning_alert_location", "secret_scanning_scan")
 _DELIVERY = re.compile(r"[A-Za-z0-9-]{1,64}")
-_SIGNATURE = re.compile(r"sha256=([0-9a-f]{64})")
+_SIGNATURE = re.compile(r"sha256=[0-9a-f]{64}")
 _REPO = re.compile(r"[A-Za-z0-9_.-]{1,100}/[A-Za-z0-9_.-]{1,100}")
-
-Enqueue = Callable[[HookDelivery], Awaitable[bool]]  # True: it is new
 
 
 def signature(secret: bytes, body: bytes | bytearray) -> str:
@@ -44,86 +36,39 @@ def signature(secret: bytes, body: bytes | bytearray) -> str:
     return hmac.new(secret, body, hashlib.sha256).hexdigest()
 
 
-def routes(
-    sources: Callable[[], Iterable[SourceConfig]], enqueue: Enqueue, malformed: Callable[[str, str], None]
-) -> list[web.RouteDef]:
-    """The route. `sources` gives those in force (a reload changes them); `malformed(source, what)` counts unusable
-    hooks."""
+class GitHubHook:
+    """A Vendor."""
 
-    bodies = Bodies(SIZE_LIMIT)
+    most = 25 << 20  # GitHub's own cap
+    header = "X-Hub-Signature-256"
 
-    async def receive(request: web.Request) -> web.Response:
-        configured = [one for one in sources() if isinstance(one, GitHubConfig) and one.webhook_secret is not None]
-        if not configured:
-            return web.Response(status=404, text="no source has a webhook_secret\n")
-        return await _receive(request, bodies, configured, enqueue, malformed)
+    def secret(self, source: SourceConfig) -> Credential | None:
+        return source.webhook_secret if isinstance(source, GitHubConfig) else None
 
-    return [web.post(PATH, receive)]
+    def well_formed(self, given: str) -> bool:
+        return _SIGNATURE.fullmatch(given) is not None
 
+    def signature(self, secret: bytes, body: bytes | bytearray, headers: Mapping[str, str]) -> str:
+        return f"sha256={signature(secret, body)}"
 
-async def _receive(
-    request: web.Request,
-    bodies: Bodies,
-    sources: Sequence[GitHubConfig],
-    enqueue: Enqueue,
-    malformed: Callable[[str, str], None],
-) -> web.Response:
-    given = _SIGNATURE.fullmatch(request.headers.get("X-Hub-Signature-256", ""))
-    if given is None:  # before a byte of the body is read
-        malformed("", "hook signature")
-        return web.Response(status=401, text="X-Hub-Signature-256 is missing; set a secret on the webhook\n")
-    async with bodies.read(request) as body:
-        try:
-            if len(body) > BIG:
-                signed = await asyncio.to_thread(_signed, sources, body, given[1])
-            else:
-                signed = _signed(sources, body, given[1])
-        except CredentialError as error:
-            log.error("webhook secret", problem=str(error))
-            return web.Response(status=503, text="the webhook secret cannot be read\n")
-        if not signed:
-            malformed("", "hook signature")
-            log.warning("webhook with a wrong signature", remote=request.remote)
-            return web.Response(status=401, text="the signature does not match\n")
-        return await _note(request, signed, body, enqueue, malformed)
+    def parse(self, headers: Mapping[str, str], body: bytearray, signed: Sequence[SourceConfig]) -> Announced:
+        if not _DELIVERY.fullmatch(headers.get("X-GitHub-Delivery", "")):
+            raise UnusableError(signed[0], "hook delivery id")
+        event = headers.get("X-GitHub-Event", "")
+        if event == "ping":
+            log.info("webhook is set up", source=signed[0].name)
+            return Announced(answer="pong\n")
+        if event not in EVENTS:
+            return Announced(answer="not an event we use\n", status=202)
 
-
-async def _note(
-    request: web.Request,
-    signed: Sequence[GitHubConfig],
-    body: bytearray,
-    enqueue: Enqueue,
-    malformed: Callable[[str, str], None],
-) -> web.Response:
-    """Of a body that one of our secrets has signed."""
-    delivery = request.headers.get("X-GitHub-Delivery", "")
-    event = request.headers.get("X-GitHub-Event", "")
-    if not _DELIVERY.fullmatch(delivery):
-        return _unusable(signed[0], "hook delivery id", malformed)
-    if event == "ping":
-        log.info("webhook is set up", source=signed[0].name)
-        return web.Response(text="pong\n")
-    if event not in EVENTS:
-        return web.Response(status=202, text="not an event we use\n")
-    payload = (
-        await asyncio.to_thread(_payload, body, request.content_type)
-        if len(body) > BIG
-        else _payload(body, request.content_type)
-    )
-    if payload is None:
-        return _unusable(signed[0], "hook payload", malformed)
-    repo, number = _subject(payload)
-    source = _chosen(signed, repo)
-    if not number and event != "secret_scanning_scan":
-        return _unusable(source, "hook payload", malformed)
-    try:
-        # Shielded: what was begun is finished, and a repeat of it is ignored.
-        fresh = await asyncio.wait_for(
-            asyncio.shield(enqueue(HookDelivery(_once(event, body), source.name, event, repo, number))), ANSWER_WITHIN
-        )
-    except TimeoutError:
-        return web.Response(status=503, text="the database is slow; polling will recover this\n")
-    return web.Response(status=202, text="accepted\n" if fresh else "known already\n")
+        payload = _payload(body, headers.get("Content-Type", ""))
+        if payload is None:
+            raise UnusableError(signed[0], "hook payload")
+        repo, number = _subject(payload)
+        source = _chosen(signed, repo)
+        if not number and event != "secret_scanning_scan":
+            raise UnusableError(source, "hook payload")
+        return Announced(HookDelivery(_once(event, body), source.name, event, repo, number))
 
 
 def _once(event: str, body: bytearray) -> str:
@@ -131,19 +76,9 @@ def _once(event: str, body: bytearray) -> str:
     return f"hook:{hashlib.sha256(event.encode() + bytes(1) + body).hexdigest()[:40]}"
 
 
-def _signed(sources: Sequence[GitHubConfig], body: bytearray, given: str) -> list[GitHubConfig]:
-    """The sources whose secret signed the body. All are tried, each in constant time."""
-    found = []
-    for source in sources:
-        assert source.webhook_secret is not None
-        if hmac.compare_digest(signature(source.webhook_secret.resolve().encode(), body), given):
-            found.append(source)
-    return found
-
-
 def _payload(body: bytes | bytearray, content_type: str) -> dict[str, Any] | None:
     try:
-        if content_type == "application/x-www-form-urlencoded":
+        if content_type.partition(";")[0].strip().lower() == "application/x-www-form-urlencoded":
             fields = parse_qs(body.decode("utf-8"), strict_parsing=True, max_num_fields=10)
             body = fields.get("payload", [""])[0].encode()
         payload = orjson.loads(body)
@@ -164,16 +99,11 @@ def _subject(payload: dict[str, Any]) -> tuple[str, int]:
     return name, number
 
 
-def _chosen(signed: Sequence[GitHubConfig], repo: str) -> GitHubConfig:
+def _chosen(signed: Sequence[SourceConfig], repo: str) -> SourceConfig:
     """Where several sources share a secret: the one that watches the repository or its owner."""
     owner = repo.partition("/")[0].lower()
     for source in signed:
+        assert isinstance(source, GitHubConfig)
         if repo.lower() in (name.lower() for name in source.repo) or owner in (name.lower() for name in source.org):
             return source
     return signed[0]
-
-
-def _unusable(source: GitHubConfig, what: str, malformed: Callable[[str, str], None]) -> web.Response:
-    malformed(source.name, what)
-    log.warning("unusable webhook", source=source.name, field=what)
-    return web.Response(status=400, text=f"{what} cannot be used\n")

@@ -16,10 +16,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pydantic import TypeAdapter
 
-from monitor.github import hook
-from monitor.github.hook import PATH, routes, signature
+from monitor.github.hook import GitHubHook, signature
 from monitor.github.source import GitHubConfig
 from monitor.model import HookDelivery
+from monitor.web.hooks import load_vendors, routes
 from tests.fakes.github import FakeGitHub, repository, user
 
 SECRET = "It's a Secret to Everybody"
@@ -56,7 +56,7 @@ class Hooks:
             "X-GitHub-Delivery": "72d3162e-cc78-11e3-81ab-4c9367dc0958",
             "Content-Type": "application/json",
         } | {name.replace("_", "-"): value for name, value in headers.items()}
-        return await self.client.post(PATH, data=BytesIO(body), headers=sent)
+        return await self.client.post("/hooks/github", data=BytesIO(body), headers=sent)
 
 
 @pytest.fixture
@@ -67,7 +67,7 @@ async def hooks(aiohttp_client: Any, monkeypatch: pytest.MonkeyPatch) -> Hooks:
     other = config("other", org="umbrella", webhook_secret="env:OTHER_SECRET")
     hooks.sources = [config(), other, config("twin", org="twin")]
     app = web.Application(client_max_size=26 << 20)
-    app.add_routes(routes(lambda: hooks.sources, hooks.enqueue, hooks.count))
+    app.add_routes(routes(load_vendors(), lambda: hooks.sources, hooks.enqueue, hooks.count))
     hooks.client = await aiohttp_client(app)
     return hooks
 
@@ -162,7 +162,7 @@ async def test_a_scan_needs_no_alert_and_a_ping_nothing(hooks: Hooks) -> None:
 
 
 async def test_too_large_is_refused(hooks: Hooks) -> None:
-    assert (await hooks.post(b"x" * (hook.SIZE_LIMIT + 1))).status == 413
+    assert (await hooks.post(b"x" * (GitHubHook.most + 1))).status == 413
     assert hooks.queue == {}
 
 

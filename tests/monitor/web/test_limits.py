@@ -138,10 +138,10 @@ async def test_one_connection_too_many_is_closed_at_once() -> None:
 SERVER = """
 import asyncio, resource
 from aiohttp import web
-from monitor.github.hook import routes
 from monitor.github.source import GitHubConfig
 from monitor.process import log_to_stderr
 from monitor.web.app import Probes, build, serve
+from monitor.web.hooks import load_vendors, routes
 
 async def main():
     log_to_stderr("error")
@@ -149,7 +149,8 @@ async def main():
                                           "webhook_secret": "env:HOME"})
     async def enqueue(delivery):
         return True
-    app = build(Probes(live=dict, ready=dict), routes=routes(lambda: [config], enqueue, lambda source, what: None))
+    doors = routes(load_vendors(), lambda: [config], enqueue, lambda source, what: None)
+    app = build(Probes(live=dict, ready=dict), routes=doors)
     async with serve(app, "127.0.0.1", 0) as url:
         print(url, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, flush=True)
         await asyncio.to_thread(input)

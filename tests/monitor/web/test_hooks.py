@@ -1,0 +1,117 @@
+from __future__ import annotations
+
+import hashlib
+import hmac
+from collections.abc import Mapping, Sequence
+from io import BytesIO
+from typing import Any
+
+import pytest
+from aiohttp import web
+
+from monitor.common.credential import Credential
+from monitor.model import HookDelivery
+from monitor.sources.base import SourceConfig
+from monitor.web.hooks import HOOKS, Announced, UnusableError, load_vendors, routes
+
+
+class AcmeConfig(SourceConfig):
+    secret: Credential | None = None
+
+
+class Acme:
+    """A vendor that announces numbers."""
+
+    most = 100
+    header = "X-Acme"
+
+    def __init__(self) -> None:
+        self.parsed = 0
+
+    def secret(self, source: SourceConfig) -> Credential | None:
+        return source.secret if isinstance(source, AcmeConfig) else None
+
+    def well_formed(self, given: str) -> bool:
+        return len(given) == 64
+
+    def signature(self, secret: bytes, body: bytes | bytearray, headers: Mapping[str, str]) -> str:
+        return hmac.new(secret, body, hashlib.sha256).hexdigest()
+
+    def parse(self, headers: Mapping[str, str], body: bytearray, signed: Sequence[SourceConfig]) -> Announced:
+        self.parsed += 1
+        if body == b"hello":
+            return Announced(answer="hello\n")
+        if not body.isdigit():
+            raise UnusableError(signed[0], "acme number")
+        return Announced(HookDelivery(f"acme:{int(body)}", signed[0].name, "number", "", int(body)))
+
+
+class Door:
+    """The routes in a real server."""
+
+    def __init__(self) -> None:
+        self.vendor = Acme()
+        self.noted: dict[str, HookDelivery] = {}
+        self.malformed: list[tuple[str, str]] = []
+        self.sources: list[SourceConfig] = []
+        self.client: Any
+
+    async def enqueue(self, delivery: HookDelivery) -> bool:
+        return self.noted.setdefault(delivery.id, delivery) is delivery
+
+    async def post(self, body: bytes, secret: bytes = b"one", given: str | None = None) -> tuple[int, str]:
+        given = self.vendor.signature(secret, body, {}) if given is None else given
+        answer = await self.client.post("/hooks/acme", data=BytesIO(body), headers={"X-Acme": given})
+        return answer.status, await answer.text()
+
+
+@pytest.fixture
+async def door(aiohttp_client: Any, monkeypatch: pytest.MonkeyPatch) -> Door:
+    monkeypatch.setenv("ONE", "one")
+    monkeypatch.setenv("TWO", "two")
+    door = Door()
+    door.sources = [
+        AcmeConfig(name="first", type="acme", secret="env:ONE"),  # type: ignore[arg-type]  # parsed by pydantic
+        AcmeConfig(name="second", type="acme", secret="env:TWO"),  # type: ignore[arg-type]
+        SourceConfig(name="other", type="file"),
+    ]
+    app = web.Application()
+
+    def count(source: str, what: str) -> None:
+        door.malformed.append((source, what))
+
+    app.add_routes(routes({"acme": door.vendor}, lambda: door.sources, door.enqueue, count))
+    door.client = await aiohttp_client(app)
+    return door
+
+
+async def test_what_is_signed_is_noted_once_for_the_source_whose_secret_signed(door: Door) -> None:
+    assert await door.post(b"7", b"two") == (202, "accepted\n")
+    assert await door.post(b"7", b"two") == (202, "known already\n")
+    assert [(one.source, one.number) for one in door.noted.values()] == [("second", 7)]
+
+
+async def test_what_is_not_signed_is_never_parsed(door: Door) -> None:
+    for given in ("", "short", "0" * 64, door.vendor.signature(b"three", b"7", {})):
+        assert (await door.post(b"7", given=given))[0] == 401
+    assert door.vendor.parsed == 0
+    assert door.malformed == [("", "hook signature")] * 4
+
+
+async def test_what_cannot_be_used_is_counted_and_what_needs_no_work_is_answered(door: Door) -> None:
+    assert await door.post(b"x") == (400, "acme number cannot be used\n")
+    assert await door.post(b"hello") == (200, "hello\n")
+    assert (await door.post(b"1" * 101))[0] == 413
+    assert door.malformed == [("first", "acme number")]
+    assert not door.noted
+
+
+async def test_the_door_is_open_only_while_a_source_expects_something(door: Door) -> None:
+    sources, door.sources = door.sources, [SourceConfig(name="other", type="file")]
+    assert (await door.post(b"7"))[0] == 404
+    door.sources = sources
+    assert (await door.post(b"7"))[0] == 202
+
+
+def test_the_vendors_of_the_table_are_there() -> None:
+    assert load_vendors().keys() == HOOKS.keys()
