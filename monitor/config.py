@@ -22,6 +22,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from monitor.common.credential import Credential, CredentialError
 from monitor.common.text import token_like, veiled
+from monitor.retention import Retention
 
 if TYPE_CHECKING:
     from monitor.routing import Policy, Route, Silence
@@ -187,6 +188,7 @@ class Config:
     monitor: MonitorConfig = field(default_factory=MonitorConfig)
     http: HttpConfig = field(default_factory=HttpConfig)
     rules: RulesConfig = field(default_factory=RulesConfig)
+    retention: Retention = field(default_factory=Retention)
     sources: tuple[SourceConfig, ...] = ()
     sinks: tuple[SinkConfig, ...] = ()
     routes: tuple[Route, ...] = ()
@@ -278,6 +280,7 @@ def parse(text: str, path: Path | None = None, *, rules_only: bool = False) -> C
         monitor=_anchored(reader.table("monitor", MonitorConfig), folder),
         http=_anchored_http(reader.table("http", HttpConfig), folder),
         rules=_anchored_rules(reader.table("rules", RulesConfig), folder),
+        retention=reader.table("retention", Retention),
     )
     if rules_only:
         reader.known += ["sources", "sinks", "routes", "silences"]

@@ -338,7 +338,10 @@ def needs_notify(group: Group, members: Sequence[Member], now: float) -> Decisio
             return Decision(None, wake)
         if now < group.hold_until <= now + _longest_hold(group, route):
             return Decision(None, _sooner(group.hold_until, wake))
-        return Decision("digest" if group.kind == "digest" else "new", wake)
+        if group.kind == "digest":
+            return Decision("digest", wake)
+        # What the sink was told of it before may have been forgotten since: it is no news that there was such a secret.
+        return Decision("reopened" if all(member.reopens for member in unheard) else "new", wake)
 
     sent_at = group.sent_at if group.sent_at <= now + _CLOCK_SLACK else float("-inf")
     interval = route.group_interval if route else 0.0

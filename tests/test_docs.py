@@ -19,6 +19,7 @@ from pydantic import BaseModel
 from detectors.packfile import RuleTable
 from monitor.cli import COMMANDS
 from monitor.config import HttpConfig, MonitorConfig, RulesConfig, load, parse
+from monitor.retention import Retention
 from monitor.routing import Route, Silence
 from monitor.sources import SOURCES, load_source
 from sinks import SINKS, load_sink
@@ -29,7 +30,12 @@ DOCS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").gl
 # The example with everything that is commented out switched on
 WHOLE = re.sub(r"(?m)^#(?=[a-z_\[])", "", EXAMPLE.read_text(encoding="utf-8"))
 
-TABLES: dict[str, type[BaseModel]] = {"monitor": MonitorConfig, "http": HttpConfig, "rules": RulesConfig}
+TABLES: dict[str, type[BaseModel]] = {
+    "monitor": MonitorConfig,
+    "http": HttpConfig,
+    "rules": RulesConfig,
+    "retention": Retention,
+}
 ARRAYS: dict[str, type[BaseModel]] = {"routes": Route, "silences": Silence}
 
 

@@ -33,7 +33,7 @@ from monitor.process import harden, notify, spare_memory
 from monitor.program import invocation
 from monitor.site import Site, open_site
 from monitor.snapshot import Snapshot
-from monitor.store import Recovery
+from monitor.store import Recovery, StoreError
 
 __all__ = ["Daemon"]
 
@@ -209,9 +209,12 @@ class Daemon:
     async def _run(self, running: Running) -> int:
         spare_memory()
         reloading = asyncio.create_task(Reload(running, self._reload).run(), name="reload")
+        retention = running.site.store.retention
+        forgetting = asyncio.create_task(retention.forever(lambda: running.config.retention), name="retention")
         await self._stop.wait()
         notify("STOPPING=1")
         log.info("stopping")
+        await cancel(forgetting)
         await cancel(reloading)  # one in progress is given up: it may wait for a sink longer than we have
         return 0
 
@@ -233,6 +236,8 @@ class Daemon:
             return 0
         stopped.cancel()
 
+        with contextlib.suppress(StoreError):  # the next run is early enough
+            await running.site.store.retention.sweep(running.config.retention)
         left, failed = settling.result(), running.sources.failed
         if left:
             log.warning("not everything could be delivered; it is kept for the next run", notifications=left)

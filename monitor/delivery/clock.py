@@ -11,7 +11,6 @@ from monitor.store import AT_ONCE, Store
 __all__ = ["Clock"]
 
 POLL = 1.0  # seconds until rows written by another process are noticed
-_TIDY_EVERY = 3600.0
 _SLACK = 5.0  # seconds; a clock put back by more makes what waits wait for as much longer
 
 
@@ -33,15 +32,12 @@ class Clock:
 
     async def run(self) -> None:
         """Until cancelled. Raises StoreError."""
-        now = tidied = float("-inf")
+        now = float("-inf")
         while True:
             self._wake.clear()
             before, now = now, self._now()
             if now < before - _SLACK:
                 await self._store.outbox.try_at_once()
-            if now >= tidied + _TIDY_EVERY or now < tidied:
-                await self._store.outbox.tidy()
-                tidied = now
 
             due, waiting = await self._store.groups.agenda()
             if due is not None and due <= now:

@@ -31,6 +31,7 @@ _COUNT = (
     "ON CONFLICT (key) DO UPDATE SET value = CAST(value AS INTEGER) + 1 RETURNING value"
 )
 _BUSY_TIMEOUT = 1.0  # seconds inside SQLite; the writer waits on beyond that, and says so
+_SPARE, _SHRINK = 1_024, 256  # pages: free ones that are left alone, and those given back at a time
 _LOCK = 0x6D6F6E69746F72  # advisory lock that makes PostgreSQL's writers take turns, as SQLite's do
 
 
@@ -174,6 +175,22 @@ class Database:
                 driver = connection.connection.driver_connection
                 assert driver is not None
                 driver.execute("PRAGMA wal_checkpoint(PASSIVE)")
+
+    def shrink(self) -> bool:
+        """Give a little of the room that deleted rows have left back to the disk. Returns whether there is more.
+
+        A tenth of the file stays free for what comes next. PostgreSQL sees to it by itself.
+        """
+        if self.path is None:
+            return False
+        with self.writer.connect() as connection:
+            driver = connection.connection.driver_connection
+            assert driver is not None
+            free, pages = (driver.execute(f"PRAGMA {what}").fetchone()[0] for what in ("freelist_count", "page_count"))
+            if free <= max(_SPARE, pages // 10):
+                return False
+            driver.executescript(f"PRAGMA incremental_vacuum({_SHRINK})")  # `execute` would stop after one page
+            return bool(driver.execute("PRAGMA freelist_count").fetchone()[0] < free)
 
     def dispose(self) -> None:
         self.writer.dispose()
@@ -416,6 +433,9 @@ def _parse(url: str | os.PathLike[str]) -> URL:
 
 
 def _configure_sqlite(connection: Any, record: Any) -> None:
+    if not connection.execute("PRAGMA page_count").fetchone()[0]:
+        # Before all else: it takes effect in an empty file only, and in another it would write each time.
+        connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
     connection.execute("PRAGMA journal_mode = WAL")
     connection.execute("PRAGMA foreign_keys = ON")
     connection.execute(f"PRAGMA journal_size_limit = {64 << 20}")

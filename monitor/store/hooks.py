@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, delete, select, update
+from sqlalchemy import Connection, bindparam, select, update
 
 from monitor.model import HookDelivery
 from monitor.store.rows import clean, insert_into
@@ -13,9 +13,6 @@ from monitor.store.schema import hooks
 from monitor.store.transaction import Desk, Transaction
 
 __all__ = ["Hooks", "settle"]
-
-# GitHub can deliver again for three days; what comes later than this is read once more, which does no harm.
-REMEMBER = 7 * 86_400.0
 
 
 class Hooks:
@@ -48,7 +45,6 @@ def settle(tx: Transaction, handled: Sequence[str], again: Sequence[HookDelivery
     if handled:
         done = update(hooks).where(hooks.c.id == bindparam("_id")).values(done_at=tx.now)
         tx.connection.execute(done, [{"_id": clean(name)} for name in handled])
-        tx.connection.execute(delete(hooks).where(hooks.c.done_at < tx.now - REMEMBER))
 
 
 def _row(delivery: HookDelivery, now: float) -> dict[str, Any]:

@@ -37,8 +37,6 @@ __all__ = [
 
 AT_ONCE = 0.0  # next_at of what somebody has asked for: its sink rests no longer
 LONGEST_WAIT = 3700.0  # seconds: a Retry-After is cut to an hour
-KEEP_SENT, KEEP_SENT_ROWS = 7 * 86_400.0, 10_000
-KEEP_DEAD = 90 * 86_400.0
 _LONGEST_LIST = 10_000
 _BUNDLE = "bundle:"  # start of the keys of what was told together to a slow sink
 
@@ -119,10 +117,6 @@ class Outbox:
     async def try_at_once(self, sink: str | None = None) -> None:
         """The sink works again, or (None: all of them) the clock was put back: nothing waits for it any longer."""
         await self._desk.write(lambda tx: try_at_once(tx, sink=sink))
-
-    async def tidy(self) -> int:
-        """Forget old rows; returns how many."""
-        return await self._desk.write(_tidy)
 
     async def waiting(self) -> Mapping[str, float]:
         """Sink → when it has something to send (seconds since the epoch)."""
@@ -498,30 +492,6 @@ def soonest(connection: Connection) -> Mapping[str, float]:
     at = func.min(func.coalesce(outbox.c.leased_until, outbox.c.next_at)).label("at")
     query = select(outbox.c.sink, at).where(unsent()).group_by(outbox.c.sink)
     return {row.sink: row.at for row in connection.execute(query)}
-
-
-def _tidy(tx: Transaction) -> int:
-    """Forget what was sent long ago, and all beyond the newest ten thousand; dead letters stay longer."""
-    newest = (
-        select(outbox.c.seq)
-        .where(outbox.c.state == "sent")
-        .order_by(outbox.c.seq.desc())
-        .offset(KEEP_SENT_ROWS)
-        .limit(1)
-        .scalar_subquery()
-    )
-    result = tx.connection.execute(
-        delete(outbox).where(
-            or_(
-                and_(
-                    outbox.c.state == "sent",
-                    or_(outbox.c.finished_at < tx.now - KEEP_SENT, outbox.c.seq <= newest),
-                ),
-                and_(outbox.c.state == "dead", outbox.c.finished_at < tx.now - KEEP_DEAD),
-            )
-        )
-    )
-    return result.rowcount
 
 
 def _sendable(now: float) -> Any:

@@ -28,6 +28,7 @@ from monitor.store.incidents import Incidents
 from monitor.store.outbox import Outbox
 from monitor.store.positions import Positions
 from monitor.store.records import Commit, Notice, Stats
+from monitor.store.retention import Retention
 from monitor.store.schema import incidents, outbox, unsent
 from monitor.store.transaction import Transaction
 from monitor.store.trouble import AwayError, Failure, Recovery, StoreError, classify, explain
@@ -73,6 +74,7 @@ class Store:
         self.groups = Groups(self)
         self.outbox = Outbox(self)
         self.positions = Positions(self)
+        self.retention = Retention(self)
         self._writer = Writer(
             database,
             self._ingest,

@@ -344,6 +344,7 @@ class Writer:
         if self._degraded is None and self._written:
             self._checkpointed, self._written = time.monotonic(), False
             try:
+                self._written = self._database.shrink()  # once a second while there is more and nothing else to do
                 self._database.checkpoint()
             except (SQLAlchemyError, sqlite3.Error) as error:
                 log.debug("the log could not be moved into the database", reason=explain(error))

@@ -372,3 +372,11 @@ def test_taken_back_by_hand_is_its_own_reason() -> None:
     )
     member = Member("open", "high", 1, 0, Told("acknowledged", "high", 1, 0), ROUTE)
     assert needs_notify(group, [member], NOW).reason == "escalated"
+
+
+def test_what_came_back_is_no_news_even_where_it_was_forgotten_that_somebody_was_told() -> None:
+    group = Group("incident", NOW, None)
+    back = replace(MEMBER, told=None, reopens=1)
+    assert needs_notify(group, [back], NOW).reason == "reopened"
+    assert needs_notify(group, [back, replace(back, reopens=0)], NOW).reason == "new"
+    assert needs_notify(replace(group, kind="digest"), [back], NOW).reason == "digest"

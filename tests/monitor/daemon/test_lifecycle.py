@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import signal
 import socket
@@ -66,6 +67,34 @@ async def test_once_reads_to_the_end_delivers_and_ends(site: Setup, hook: FakeWe
     assert len(hook.payloads) == sent
 
 
+async def test_what_is_old_is_forgotten_while_it_runs_and_at_the_end_of_once(site: Setup, hook: FakeWebhook) -> None:
+    async with running(site.daemon()):
+        site.plant(1)
+        await until(lambda: incidents(hook))
+        await until(lambda: old_and_sent(site) == (0, 1))
+
+    with contextlib.closing(sqlite3.connect(site.root / "state/state.db", isolation_level=None)) as database:
+        database.execute("UPDATE outbox SET finished_at = finished_at - 8 * 86400")
+    assert old_and_sent(site) == (1, 1)
+    async with running(site.daemon()):
+        await until(lambda: old_and_sent(site) == (0, 0))
+
+    site.plant(2)
+    assert await asyncio.wait_for(site.daemon(once=True).run(), 20) == 0
+    with contextlib.closing(sqlite3.connect(site.root / "state/state.db", isolation_level=None)) as database:
+        database.execute("UPDATE outbox SET finished_at = finished_at - 8 * 86400")
+    assert await asyncio.wait_for(site.daemon(once=True).run(), 20) == 0
+    assert old_and_sent(site) == (0, 0)
+
+
+def old_and_sent(site: Setup) -> tuple[int, int]:
+    """Notifications that were sent long ago, and all that were sent."""
+    with contextlib.closing(sqlite3.connect(site.root / "state/state.db")) as database:
+        query = "SELECT count(*) FILTER (WHERE finished_at < ?), count(*) FROM outbox WHERE state = 'sent'"
+        old, every = database.execute(query, (time.time() - 7 * 86_400,)).fetchone()
+    return int(old), int(every)
+
+
 async def test_once_says_when_something_could_not_be_delivered(
     site: Setup, hook: FakeWebhook, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -74,7 +103,8 @@ async def test_once_says_when_something_could_not_be_delivered(
     site.plant(1)
     assert await asyncio.wait_for(site.daemon(once=True).run(), 20) == 1
     hook.always = None
-    assert await asyncio.wait_for(site.daemon(once=True).run(), 20) == 0
+    monkeypatch.setattr(lifecycle, "_ONCE_SETTLE", 20.0)  # until the pause after the first attempt is over
+    assert await asyncio.wait_for(site.daemon(once=True).run(), 40) == 0
     assert len(incidents(hook)) == 1
 
 

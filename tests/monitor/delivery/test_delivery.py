@@ -268,7 +268,7 @@ async def test_no_lease_is_left_behind_by_a_write_that_is_cancelled(
         await until(begun.is_set)
     for _ in range(2):
         assert [entry.state for entry in await store.outbox.list()] == ["pending"]
-        await store.outbox.tidy()  # comes after whatever still waits to be written
+        await store.flush()  # comes after whatever still waits to be written
 
 
 async def test_a_lease_that_waits_in_line_is_withdrawn(store: Store) -> None:
@@ -279,7 +279,7 @@ async def test_a_lease_that_waits_in_line_is_withdrawn(store: Store) -> None:
     async with delivering(store, chat=Recorder()):
         await asyncio.sleep(0.2)
     release.set()
-    await store.outbox.tidy()
+    await store.flush()
     assert [entry.state for entry in await store.outbox.list()] == ["pending"]
 
 
@@ -296,7 +296,7 @@ async def test_ending_waits_a_moment_only_for_a_database_that_takes_nothing(
         await delivery.drain(0.1)
         assert time.monotonic() - started < 5
         release.set()
-    await store.outbox.tidy()
+    await store.flush()
     assert [entry.state for entry in await store.outbox.list()] == ["pending"]
 
 

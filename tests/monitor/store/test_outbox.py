@@ -3,8 +3,6 @@ from __future__ import annotations
 import subprocess
 import sys
 
-import pytest
-
 from monitor.routing import Matcher, Policy, Route
 from monitor.store import Notice, Store, owner_name
 from tests.monitor.store.helpers import OWNER, Clock, deliver, finding, fingerprint, lease
@@ -105,29 +103,6 @@ async def test_what_waits_for_a_sink_that_is_gone_moves_on(store: Store) -> None
     assert await store.groups.adopt(OWNER, ["mail"]) == (0, 2)
     assert await deliver(store, "mail") == ["new", "new"]
     assert await store.outbox.unsent() == 0
-
-
-async def test_old_rows_of_the_outbox_are_forgotten(
-    store: Store, clock: Clock, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    from monitor.store import outbox
-
-    await store.outbox.notify(Notice("old"))
-    await deliver(store)
-    clock.now += 8 * 86_400
-    await store.outbox.notify(Notice("dead"))
-    leased = await lease(store, "chat", OWNER, 60)
-    assert leased is not None
-    await store.outbox.give_up(leased.id, "no", None)
-    for n in range(5):
-        await store.outbox.notify(Notice(f"new {n}"))
-    await deliver(store)
-    assert await store.outbox.tidy() == 1
-    monkeypatch.setattr(outbox, "KEEP_SENT_ROWS", 2)
-    assert await store.outbox.tidy() == 3
-    assert {entry.title for entry in await store.outbox.list()} == {"dead", "new 3", "new 4"}
-    clock.now += 91 * 86_400
-    assert await store.outbox.tidy() == 3
 
 
 async def test_notices_follow_routes_else_go_everywhere(opener) -> None:  # type: ignore[no-untyped-def]
