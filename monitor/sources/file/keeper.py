@@ -19,6 +19,7 @@ import structlog
 from monitor.intake import Intake
 from monitor.model import Position
 from monitor.sources.file.arrivals import Arrival, Meeting, Parent, arrival, meeting
+from monitor.sources.file.blanks import last_written
 from monitor.sources.file.fates import Fate, Outcome, fate, outcome
 from monitor.sources.file.globs import Globs
 from monitor.sources.file.identity import Hasher, open_file
@@ -331,7 +332,8 @@ class Keeper:
                 status = os.fstat(fd)
                 if (status.st_dev, status.st_ino) != life.inode:
                     return None, None
-                self._hasher.settle(fd, life, min(start, status.st_size))
+                start = min(start, status.st_size)
+                self._hasher.settle(fd, life, last_written(fd, 0, start))
                 life.start = life.offset
             finally:
                 os.close(fd)

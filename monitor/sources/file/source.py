@@ -19,13 +19,14 @@ from monitor.common.backoff import backoff
 from monitor.common.duration import Duration
 from monitor.intake import Intake, ScanError
 from monitor.sources.base import SourceConfig
+from monitor.sources.file.blanks import last_written
 from monitor.sources.file.globs import Globs
-from monitor.sources.file.identity import Hasher
+from monitor.sources.file.identity import Hasher, open_file
 from monitor.sources.file.keeper import Keeper, unreadable
 from monitor.sources.file.life import Life, Record, text
 from monitor.sources.file.register import Register
 from monitor.sources.file.schedule import Schedule
-from monitor.sources.file.survey import Survey
+from monitor.sources.file.survey import Seen, Survey
 from monitor.sources.file.turn import Turn
 from monitor.sources.file.watch import Changes, Watch
 
@@ -40,6 +41,19 @@ OPEN = (
 )
 
 _T = TypeVar("_T")
+
+
+def _written(path: str, seen: Seen) -> int:
+    try:
+        fd = open_file(path)
+    except OSError:
+        return seen.size
+    try:
+        return last_written(fd, 0, seen.size)
+    except OSError:
+        return seen.size
+    finally:
+        os.close(fd)
 
 
 class FileConfig(SourceConfig):
@@ -102,9 +116,9 @@ class FileSource:
 
     @staticmethod
     def present(config: FileConfig) -> dict[str, tuple[int, int]]:
-        """The files that are there now: path → inode and size. Blocking."""
+        """The files that are there now: path → inode and size, without space set aside at the end. Blocking."""
         found = Survey(Globs(config.include, config.exclude), config.include).look()
-        return {path: (seen.ino, seen.size) for path, seen in found.changes if seen is not None}
+        return {path: (seen.ino, _written(path, seen)) for path, seen in found.changes if seen is not None}
 
     async def run(self, once: bool) -> None:
         """Follow until cancelled; with `once`, read to the present end and return."""

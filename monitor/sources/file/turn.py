@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import lzma
 import os
 import stat
@@ -15,6 +14,7 @@ from typing import BinaryIO, Literal
 import zstandard
 
 from monitor.model import Block, Position
+from monitor.sources.file.blanks import blank_end, first_blank, last_written
 from monitor.sources.file.identity import BODY, HEAD, MARK, Hasher, open_archive, open_file, read_exactly
 from monitor.sources.file.life import Known, Life, Record, text
 
@@ -31,7 +31,6 @@ TRUST = 10.0  # seconds for which a file is believed to hold nothing but NUL whe
 _ENDS = b" \t\r\n\"'"  # after one of these what stands before it is whole
 
 _BUFFERS: list[bytearray] = []  # reused; as many as turns ever ran at once
-_NOTHING = bytes(BLOCK)
 
 
 class Turn:
@@ -154,39 +153,16 @@ class Turn:
     def _stay_before_blanks(self) -> None:
         """A run of NULs up to the end is not written yet: what gets written there is not to be taken for read."""
         life, fd, end = self.life, self.life.fd, self.size
-        if end <= self.offset or os.pread(fd, 1, end - 1) != b"\0":
+        if end <= self.offset or not blank_end(fd, end):
             return
         self._blank, now = end, time.monotonic()
         self._looked = life.looked if life.blank == end else 0.0
         if now - self._looked < TRUST:
             # There was nothing but NUL a moment ago: only the beginning, which is being filled, is looked at.
-            self.size, self.wait = self._filled(end), TRUST
+            self.size, self.wait = first_blank(fd, self.offset, end), TRUST
             return
         self._looked = now
-        hole = end
-        try:
-            hole = os.lseek(fd, self.offset, os.SEEK_HOLE)
-            os.lseek(fd, hole, os.SEEK_DATA)
-        except OSError as error:
-            if error.errno == errno.ENXIO:  # space that was reserved and never written
-                end = min(end, hole)
-        while end > self.offset:
-            start = max(self.offset, end - BLOCK)
-            piece = os.pread(fd, end - start, start)
-            if piece != _NOTHING[: len(piece)]:
-                end = start + len(piece.rstrip(b"\0"))
-                break
-            end = start
-        self.size = end
-
-    def _filled(self, size: int) -> int:
-        at = self.offset
-        while at < size and (piece := os.pread(self.life.fd, min(BLOCK, size - at), at)):
-            written = len(piece.rstrip(b"\0"))
-            if written < len(piece):
-                return at + written
-            at += len(piece)
-        return at
+        self.size = last_written(fd, self.offset, end)
 
     def _skip_hole(self) -> None:
         """Jump over a hole (a writer without O_APPEND after a truncation), stop before one that reaches to the end.

@@ -304,3 +304,19 @@ async def test_what_is_written_while_rules_are_compiled_is_read(make: MAKE, inta
     async with running(source):
         await caught_up(intake, 2, 3)
     assert intake.begun
+
+
+@pytest.mark.parametrize("told", [True, False])
+async def test_space_set_aside_is_not_there_yet_at_the_very_first_start(
+    make: MAKE, intake: FakeIntake, log: Path, told: bool
+) -> None:
+    log.write_bytes(b"<1>\n" + bytes(65536))
+    source = make(start_at="end")
+    if told:
+        intake.present = FileSource.present(source.config)
+    async with running(source):
+        await until(lambda: intake.begun)
+        with log.open("r+b") as file:
+            file.seek(4)
+            file.write(b"<2>\n")
+        await caught_up(intake, 2)
