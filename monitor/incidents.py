@@ -57,6 +57,7 @@ class Incident:
     runbook: str | None = None
     labels: Mapping[str, str] = field(default_factory=dict)
     locations: tuple[Location, ...] = ()  # newest first, bounded; filled on request
+    first_logged: float | None = None  # the earliest time that a record itself gives; `first_seen` is when it was read
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +102,7 @@ def fold(existing: Incident | None, finding: Finding) -> Change:
             occurrences=1,
             runbook=finding.runbook,
             labels=dict(finding.labels),
+            first_logged=finding.logged_at,
         )
         return Change(incident, "new")
 
@@ -110,6 +112,7 @@ def fold(existing: Incident | None, finding: Finding) -> Change:
         last_seen=max(existing.last_seen, finding.time),
         occurrences=existing.occurrences + 1,
         runbook=existing.runbook or finding.runbook,
+        first_logged=min((t for t in (existing.first_logged, finding.logged_at) if t is not None), default=None),
     )
     if any(existing.labels.get(key) != value for key, value in finding.labels.items()):
         seen = replace(seen, labels={**existing.labels, **finding.labels})

@@ -80,6 +80,9 @@ class Finding:
     labels: Mapping[str, str] = field(default_factory=dict)
     runbook: str | None = None  # name of the runbook, from the rule
     url: str | None = None
+    service: str | None = None
+    logged_at: float | None = None  # what the record itself says; `time` is when it was read
+    context: str | None = None  # the line around it, masked
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,22 +10,24 @@ import contextlib
 import hashlib
 import threading
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from detectors.engine import Engine, Match, TooSlowError, Worker, patience
 from detectors.fingerprint import fingerprint
 from monitor import runbook
+from monitor.connection import AROUND, connection
 from monitor.intake import ScanError
 from monitor.model import Block, Finding
+from monitor.places import Places
 from monitor.scrub import Scrubber
+from monitor.service import service_of
 from monitor.store.mark import ENOUGH, BlockMarks
 
 __all__ = ["Scanner", "ScannerStats", "finding_id"]
 
 _ENOUGH = 4096  # findings for one transaction: a log full of them must neither fill the memory nor hold up the others
-_WIDEST = 1 << 16  # bytes: the column of a match further into its line helps nobody
 
 
 @dataclass(slots=True)
@@ -198,7 +200,7 @@ class Scanner:
                     self._marks.end(mark)
             if found.skipped:
                 undecoded.append((block.path, found.skipped))
-            places = _Places(block)
+            places = Places(block, found)
             scrub = self._local.scrubber
             return [self._finding(block, match, places, scrub) for match in found.matches]
         except Exception as error:  # noqa: BLE001 - a message may quote the text: only the type leaves here
@@ -218,9 +220,13 @@ class Scanner:
         worker: Worker = local.worker
         return worker
 
-    def _finding(self, block: Block, match: Match, places: _Places, scrub: Scrubber) -> Finding:
+    def _finding(self, block: Block, match: Match, places: Places, scrub: Scrubber) -> Finding:
         offset = block.offset + match.start
         print_ = fingerprint(self._key, match.secret)
+        begin = places.begin(match.start)
+        record = places.record(begin)
+        service = service_of(block.path, block.attributes, record.service)
+        labels = {**block.attributes, **_connection(block, match), **match.labels}
         return Finding(
             id=finding_id(block.generation, offset, match.rule.id, print_),
             rule=match.rule.id,
@@ -235,45 +241,24 @@ class Scanner:
             offset=offset,
             time=block.time,
             line=places.line(match.start),
-            column=places.column(match.start),
+            column=None if begin is None else match.start - begin + 1,
             decode=match.decode,
-            labels=scrub.labels({**block.attributes, **match.labels}),
+            labels=scrub.labels(labels),
             runbook=runbook.of(match.rule),
+            service=None if service is None else scrub(service),
+            logged_at=record.logged_at,
+            context=places.context(match, begin, scrub),
         )
 
 
-class _Places:
-    """Line and column of the matches of one block; linear, however many there are."""
-
-    def __init__(self, block: Block) -> None:
-        self._block = block
-        self._at = 0  # newlines are counted up to here
-        self._newlines = 0
-
-    def line(self, start: int) -> int | None:
-        block = self._block
-        if block.line_at is not None:
-            return block.line_at(block.offset + start)
-        if block.line is None:
-            return None
-        if start < self._at:
-            self._at = self._newlines = 0
-        self._newlines += bytes(block.data[self._at : start]).count(b"\n")
-        self._at = start
-        return block.line + self._newlines
-
-    def column(self, start: int) -> int | None:
-        """In bytes, from 1; None when the line began before the block."""
-        step, end = 256, start
-        while end > 0:
-            begin = max(0, end - step)
-            newline = bytes(self._block.data[begin:end]).rfind(b"\n")
-            if newline >= 0:
-                return start - (begin + newline)
-            if start - begin > _WIDEST:
-                return None
-            step, end = step * 4, begin
-        return start + 1 if self._block.offset == 0 else None
+def _connection(block: Block, match: Match) -> Mapping[str, str]:
+    """User, host and database where the match is the password of a connection string."""
+    if match.decode:
+        return {}
+    before, after = block.data[max(0, match.start - AROUND) : match.start], block.data[match.end : match.end + AROUND]
+    facts = connection(bytes(before), bytes(after))
+    secret = match.secret.decode("utf-8", "replace")
+    return {name: value for name, value in facts.items() if secret not in value}
 
 
 def _close(blocks: Iterable[Block]) -> None:

@@ -188,13 +188,26 @@ def show(ref: IdArgument, form: FormatOption = Format.text, config: ConfigOption
         for key, value in (("at", where), ("runbook", link), ("next", next_command(incident, program))):
             if value:
                 yield _line(key, value)
-        for key in ("id", "fingerprint", "rule", "confidence", "first_seen", "last_seen", "occurrences", "owner"):
+        for key in (
+            "id",
+            "fingerprint",
+            "rule",
+            "confidence",
+            "first_logged",
+            "first_seen",
+            "last_seen",
+            "occurrences",
+            "owner",
+        ):
             if row[key] is not None:
                 yield _line(key, str(row[key]))
         for key, value in incident.labels.items():
             yield _line("label", f"{key}={value}")
         for place in incident.locations:
-            yield _line("seen in", _place(place))
+            whose = " on ".join(filter(None, (place.service, place.host)))
+            yield _line("seen in", _place(place) + (f"  ({whose})" if whose else ""))
+        if around := next((place.context for place in incident.locations if place.context), None):
+            yield _line("line", around)
         if incident.locations and incident.occurrences > len(incident.locations):
             yield _line("", f"and {incident.occurrences - len(incident.locations):,} more, before these")
         for event in row["history"]:
@@ -270,6 +283,7 @@ def as_dict(incident: Incident) -> dict[str, Any]:
         "masked": incident.masked,
         "first_seen": _time(incident.first_seen),
         "last_seen": _time(incident.last_seen),
+        "first_logged": None if incident.first_logged is None else _time(incident.first_logged),
         "occurrences": incident.occurrences,
         "owner": incident.owner,
         "runbook": incident.runbook,
@@ -281,6 +295,10 @@ def as_dict(incident: Incident) -> dict[str, Any]:
                 "offset": place.offset,
                 "line": place.line,
                 "time": _time(place.time.timestamp()) if place.time else None,
+                "logged_at": _time(place.logged_at.timestamp()) if place.logged_at else None,
+                "host": place.host,
+                "service": place.service,
+                "context": place.context,
                 "url": place.url,
             }
             for place in incident.locations

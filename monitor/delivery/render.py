@@ -86,6 +86,7 @@ def present(
         actor=actor,
         note=note,
         confidence=incident.confidence,
+        first_logged=None if incident.first_logged is None else datetime.fromtimestamp(incident.first_logged, UTC),
         program=links.program.call,
         options=links.program.options,
     )

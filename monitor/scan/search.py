@@ -8,11 +8,12 @@ from __future__ import annotations
 import os
 import re
 import threading
-from bisect import bisect_left, bisect_right
+from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from monitor.excerpt import around
 from monitor.scan.archive import Report, Stream
 from monitor.scrub import Scrubber
 
@@ -27,7 +28,6 @@ Data = bytes | bytearray
 BLOCK = 1 << 22  # new bytes a scan: more do not stay in the processor's cache, fewer make much of CONTEXT
 CONTEXT = 48 << 10  # bytes before them: the longest secret, and the companion of a short one
 AHEAD = 8 << 10  # bytes after them, so that a match at the cut is seen whole
-NEAR = 64  # bytes of context shown on either side
 LINE = 4096  # bytes of a line that are looked at for a suppression
 CROWD = 2000  # with more hits than this in one block nobody reads their context
 
@@ -167,8 +167,6 @@ _ALONE = re.compile(rb"(?i)^\s*(?:#|//|/\*|\*|--|;|<!--|%|REM\b).*kingfisher:ign
 _RANGE = re.compile(rb"secretlint-(disable|enable)(?!-)([^\r\n]*)")
 _CONTINUATION = bytes(range(0x80, 0xC0))  # of a UTF-8 character
 # What is glued to a secret may belong to it.
-_BEFORE = re.compile(r"[\w+%\\-]+$")
-_AFTER = re.compile(r"^[\w+%./=\\-]+")
 
 
 class Searcher:
@@ -243,42 +241,16 @@ class Searcher:
                 end_line=end_line,
                 end_column=end_column,
                 length=match.end - match.start,
-                context=self._around(data, match, found.hidden, max(line_start, 0))
+                context=_context(data, match, found.hidden, max(line_start, 0))
                 if self._context and len(matches) <= CROWD
                 else None,
                 revealed=match.secret.decode("utf-8", "replace") if self._reveal else None,
             )
 
-    def _around(
-        self, data: Data, match: Match, hidden: Sequence[tuple[int, int]], line_start: int
-    ) -> tuple[str, str, str]:
-        low = max(line_start, match.start - NEAR)
-        newline = data.find(b"\n", match.start, match.end + NEAR)
-        high = newline if newline >= 0 else min(len(data), match.end + NEAR)
-        first = bisect_right(hidden, low, key=lambda span: span[1])
-        spans = hidden[first : bisect_left(hidden, high, key=lambda span: span[0])]
-        before = _hidden(data, low, match.start, spans)
-        after = _hidden(data, match.end, high, spans)
-        return _BEFORE.sub("…", before), match.masked, _AFTER.sub("…", after)
 
-
-def _hidden(data: Data, low: int, high: int, spans: Iterable[tuple[int, int]]) -> str:
-    """data[low:high] with every span, and what is glued to it, as `…`."""
-    out = ""
-    at = low
-    for start, end in sorted(spans):
-        if end <= at or start >= high:
-            continue
-        if start > at:
-            out += _glue(data[at:start].decode("utf-8", "replace"), out)
-            out = _BEFORE.sub("", out)
-        out = out.removesuffix("…") + "…"
-        at = min(end, high)
-    return out + _glue(data[at:high].decode("utf-8", "replace"), out) if at < high else out
-
-
-def _glue(text: str, out: str) -> str:
-    return _AFTER.sub("", text) if out.endswith("…") else text
+def _context(data: Data, match: Match, hidden: Sequence[tuple[int, int]], line_start: int) -> tuple[str, str, str]:
+    before, after = around(data, (match.start, match.end), hidden, line_start)
+    return before, match.masked, after
 
 
 def _behind(span: Data, line: int, column: int) -> tuple[int, int]:

@@ -169,6 +169,9 @@ def _insert(tx: Transaction, found: Sequence[Finding], ids: Mapping[str, str]) -
             "decode": json.dumps(finding.decode) if finding.decode else None,
             "url": None if finding.url is None else clean(finding.url),
             "node": tx.node,
+            "service": None if finding.service is None else clean(finding.service),
+            "logged_at": finding.logged_at,
+            "context": None if finding.context is None else clean(finding.context),
         }
         for finding in found
     ]

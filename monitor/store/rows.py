@@ -65,6 +65,7 @@ def incident_columns(incident: Incident) -> dict[str, Any]:
         "masked": clean(incident.masked),
         "first_seen": incident.first_seen,
         "last_seen": incident.last_seen,
+        "first_logged": incident.first_logged,
         "occurrences": incident.occurrences,
         "reopens": incident.reopens,
         "resolved_at": incident.resolved_at,
@@ -86,6 +87,7 @@ def incident_from(row: Row[Any], locations: tuple[Location, ...] = ()) -> Incide
         masked=row.masked,
         first_seen=row.first_seen,
         last_seen=row.last_seen,
+        first_logged=row.first_logged,
         occurrences=row.occurrences,
         reopens=row.reopens,
         resolution=row.resolution,
@@ -120,6 +122,9 @@ def load_locations(connection: Connection, ids: Sequence[str]) -> dict[str, tupl
         columns.line,
         columns.time,
         columns.url,
+        columns.service,
+        columns.logged_at,
+        columns.context,
     )
     for chunk in chunks(ids):
         for row in connection.execute(query.where(columns.incident.in_(chunk)).order_by(columns.seq.desc())):
@@ -131,6 +136,9 @@ def load_locations(connection: Connection, ids: Sequence[str]) -> dict[str, tupl
                 time=datetime.fromtimestamp(row.time, UTC),
                 url=row.url,
                 host=row.node or None,
+                service=row.service,
+                logged_at=None if row.logged_at is None else datetime.fromtimestamp(row.logged_at, UTC),
+                context=row.context,
             )
             found.setdefault(row.incident, []).append(place)
     return {incident: tuple(places) for incident, places in found.items()}

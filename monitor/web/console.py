@@ -38,13 +38,19 @@ def routes(store: Store, program: Program = Program()) -> list[web.RouteDef]:
             ("state", found.state + (f" ({found.resolution})" if found.resolution else "")),
             ("secret", found.masked),
             ("fingerprint", found.fingerprint),
+            ("first logged", _time(found.first_logged) if found.first_logged is not None else "the log does not say"),
             ("first seen", _time(found.first_seen)),
             ("last seen", _time(found.last_seen)),
             ("occurrences", str(found.occurrences)),
             *((key, value) for key, value in found.labels.items()),
         ]
         places = [
-            (place.source, place.path + (f":{place.line}" if place.line else ""), _when(place.time))
+            (
+                " on ".join(filter(None, (place.service, place.host))) or place.source,
+                place.path + (f":{place.line}" if place.line else ""),
+                _when(place.logged_at or place.time),
+                place.context or "",
+            )
             for place in found.locations
         ]
         body = f"<h1>{_e(found.name)}</h1>{_table(rows)}"

@@ -5,6 +5,7 @@ import resource
 import pytest
 
 from monitor.model import Position
+from monitor.routing import Policy
 from monitor.store import Notice, Store
 from tests.monitor.store.helpers import NOW, Clock, deliver, finding, fingerprint, reasons
 
@@ -82,3 +83,17 @@ async def test_quiet_commits_open_incidents_and_tell_in_one_word(store: Store, c
     # Loud as soon as one of them turns up elsewhere.
     await store.commit([finding(("old", 7), 99, source="logs")])
     assert await reasons(store) == ["digest", "new"]
+
+
+async def test_what_a_record_says_of_itself_is_kept_beside_when_it_was_read(url: str) -> None:
+    async with await Store.open(url, Policy(sinks=("chat",)), node="web-3") as store:
+        facts = {"service": "shop", "context": "k=ghp_… ok"}
+        await store.commit([finding("a", 1), finding("a", 2, logged_at=NOW - 50.5, **facts)])
+        await store.commit([finding("a", 3, logged_at=NOW - 20, **facts)])
+        (incident,) = await store.incidents.find(locations=True)
+    assert incident.first_logged == NOW - 50.5
+    newest, told, silent = incident.locations
+    assert newest.logged_at is not None
+    assert newest.logged_at.timestamp() == NOW - 20
+    assert (told.host, told.service, told.context) == ("web-3", "shop", "k=ghp_… ok")
+    assert (silent.logged_at, silent.service, silent.context) == (None, None, None)

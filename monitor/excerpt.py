@@ -1,0 +1,57 @@
+"""The line around a secret, with everything hidden that is or may be one: the only text around it that leaves."""
+
+from __future__ import annotations
+
+import re
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterable, Sequence
+
+__all__ = ["NEAR", "around"]
+
+Data = bytes | bytearray | memoryview
+NEAR = 64  # bytes shown on either side
+
+_BEFORE = re.compile(r"[\w+%\\-]+$")
+_AFTER = re.compile(r"^[\w+%./=\\-]+")
+
+
+def around(
+    data: Data, span: tuple[int, int], hidden: Sequence[tuple[int, int]], line_start: int, near: int = NEAR
+) -> tuple[str, str]:
+    """The text before and after the secret at `span`, from its line, up to `near` bytes of either.
+
+    `hidden` are spans of `data`, disjoint and by position (`detectors.engine.Found.hidden`): each, with what is glued
+    to it, becomes `…`.
+    """
+    start, end = span
+    low = max(line_start, start - near)
+    newline = bytes(data[start : end + near]).find(b"\n")
+    high = start + newline if newline >= 0 else min(len(data), end + near)
+    first = bisect_right(hidden, low, key=lambda span: span[1])
+    spans = hidden[first : bisect_left(hidden, high, key=lambda span: span[0])]
+    before = _shown(data, low, start, spans)
+    after = _shown(data, end, high, spans)
+    return _BEFORE.sub("…", before), _AFTER.sub("…", after)
+
+
+def _shown(data: Data, low: int, high: int, spans: Iterable[tuple[int, int]]) -> str:
+    """data[low:high] with every span, and what is glued to it, as `…`."""
+    out = ""
+    at = low
+    for start, end in sorted(spans):
+        if end <= at or start >= high:
+            continue
+        if start > at:
+            out += _glue(_text(data[at:start]), out)
+            out = _BEFORE.sub("", out)
+        out = out.removesuffix("…") + "…"
+        at = min(end, high)
+    return out + _glue(_text(data[at:high]), out) if at < high else out
+
+
+def _text(data: Data) -> str:
+    return bytes(data).decode("utf-8", "replace")
+
+
+def _glue(text: str, out: str) -> str:
+    return _AFTER.sub("", text) if out.endswith("…") else text
