@@ -32,6 +32,7 @@ from tests.campaign.script import Plan
 __all__ = ["Outcome", "Stage", "play"]
 
 SETTLE, PATIENCE, START = 45.0, 60.0, 20.0  # seconds until a settle, the end, a start has failed, on a busy machine
+FIRST_START = 120.0
 _BAD = "\n[[["  # what no configuration can hold
 _STEADY = 0.5  # seconds after which a monitor that is up has seen every size
 
@@ -172,7 +173,7 @@ class Stage(Files):
             return
         try:
             code = await self._monitor.terminate()
-            if code:
+            if code and code != -signal.SIGTERM:  # so it ends when it is asked to before it listens to signals
                 self.exits.append(code)
         except TimeoutError:
             outcome.failed = "did not end within 10 s"
@@ -319,7 +320,8 @@ class Stage(Files):
         prefix = ["prlimit", f"--nofile={limit}:{limit}"] if limit else []
         self._wanted = True
         await self._monitor.start(wait=False, prefix=prefix)
-        deadline = time.monotonic() + START
+        # Before it is ready for the first time nothing is promised of what is written.
+        deadline = time.monotonic() + (FIRST_START if self._monitor.starts == 1 else START)
         while self._monitor.errors.count('"event": "ready"') <= ready and time.monotonic() < deadline:
             if self._down:
                 self._steady = None
