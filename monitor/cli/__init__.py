@@ -23,6 +23,7 @@ COMMANDS: dict[str, str] = {
     "check": "monitor.cli.check",
     "incidents": "monitor.cli.incidents",
     "scan": "monitor.cli.scan",
+    "mask": "monitor.cli.mask",
     "test-pattern": "monitor.cli.test_pattern",
     "rules": "monitor.cli.rules",
     "sample": "monitor.cli.sample",

@@ -1,0 +1,248 @@
+"""`monitor mask`: secrets out of a stream, or out of finished files."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import select
+import signal
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from monitor.cli.common import ConfigOption, command_app, fail, printable, read_config, read_rules, with_store
+
+if TYPE_CHECKING:
+    from detectors.engine import Engine, Match
+    from monitor.common.severity import Severity
+    from monitor.config import Config
+    from monitor.mask import Masker, Stats
+    from monitor.model import Finding
+    from monitor.store import Store
+
+app = command_app()
+
+_READ = 1 << 20
+_REPORT_EVERY = 2.0  # seconds between commits of what was found
+_SET_PIPE_SIZE = 1031  # F_SETPIPE_SZ, which `fcntl` does not name everywhere
+
+
+class OnError(StrEnum):
+    closed = "closed"
+    open = "open"
+
+
+class Least(StrEnum):
+    """As for `monitor scan`."""
+
+    critical = "critical"
+    high = "high"
+    medium = "medium"
+    low = "low"
+    info = "info"
+
+
+class Sure(StrEnum):
+    high = "high"
+    medium = "medium"
+    low = "low"
+
+
+@app.command(
+    epilog="Examples:\n\n  service 2>&1 | monitor mask >> clean.log\n\n  monitor mask --in-place transcript.jsonl",
+    help="Pass bytes through and replace each secret by [rule:fingerprint]; nothing else is touched.\n\n"
+    "A line leaves within a few hundredths of a second; what may still become a secret waits a second at most. With "
+    "--in-place finished files are masked where they lie, atomically, with owner and mode kept; JSON lines stay JSON.",
+)
+def mask(
+    files: Annotated[list[Path] | None, typer.Argument(metavar="[FILE]...", help="With --in-place.")] = None,
+    in_place: Annotated[
+        bool, typer.Option("--in-place", "-i", help="Mask the files named, not standard input.")
+    ] = False,
+    min_severity: Annotated[Least, typer.Option(help="Leave what is less severe as it is.")] = Least.info,
+    min_confidence: Annotated[Sure, typer.Option(help="Leave what is less certain as it is.")] = Sure.low,
+    on_error: Annotated[
+        OnError, typer.Option(help="What cannot be scanned is withheld (closed) or let through (open).")
+    ] = OnError.closed,
+    report: Annotated[
+        bool, typer.Option("--report", help="Record what is found as incidents, in the state of the configuration.")
+    ] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No summary on standard error.")] = False,
+    config: ConfigOption = None,
+) -> None:
+    from detectors.engine import Engine
+    from monitor.config import key
+    from monitor.process import harden
+
+    if bool(files) != in_place:
+        fail("name files together with --in-place, or neither to mask standard input", 2)
+    harden()
+    settings = read_config(config, rules_only=not report)
+    engine = Engine.build(read_rules(settings), settings.state_dir / "cache")
+    work = _Work(
+        settings, engine, key(settings), (min_severity.value, min_confidence.value), on_error is OnError.open, report
+    )
+    code = _in_place(work, files or []) if in_place else _stream(work)
+    work.commit()
+    if not quiet:
+        typer.echo(_summary(work.stats), err=True)
+    raise typer.Exit(code)
+
+
+class _Work:
+    """What every masker of one command shares."""
+
+    def __init__(
+        self,
+        settings: Config,
+        engine: Engine,
+        key: bytes,
+        least: tuple[Severity, str],
+        fail_open: bool,
+        report: bool,
+    ) -> None:
+        from monitor.mask import Stats
+
+        self._settings, self._engine, self._key = settings, engine, key
+        self._severity, self._confidence = least
+        self._fail_open, self._report = fail_open, report
+        self._worker = engine.worker()
+        self._found: list[Finding] = []
+        self.stats: Stats = Stats()
+
+    def masker(self, path: str) -> Masker:
+        from monitor.mask import Masker
+
+        observe = self._observer(path) if self._report else None
+        return Masker(self._worker, self._key, wanted=self._wanted, fail_open=self._fail_open, observe=observe)
+
+    def add(self, stats: Stats) -> None:
+        self.stats.bytes += stats.bytes
+        self.stats.masked += stats.masked
+        self.stats.withheld += stats.withheld
+        self.stats.unscanned += stats.unscanned
+
+    def commit(self) -> None:
+        """Record what was found since the last time."""
+        if not self._found:
+            return
+        found, self._found = self._found, []
+        with_store(self._settings, lambda store: store.commit(found, []))
+
+    def _wanted(self, match: Match) -> bool:
+        from monitor.common.severity import rank
+
+        sure = list(Sure)
+        return rank(match.severity) >= rank(self._severity) and sure.index(Sure(match.confidence)) <= sure.index(
+            Sure(self._confidence)
+        )
+
+    def _observer(self, path: str) -> Any:
+        import asyncio
+        import secrets
+
+        from monitor.model import Block
+        from monitor.scanner import Scanner
+
+        generation = secrets.token_hex(8)
+        scanner = Scanner(self._engine, self._key)
+
+        def observe(data: bytes, offset: int, fresh: int, limit: int) -> None:
+            block: Block = Block(
+                source="mask",
+                path=path,
+                generation=generation,
+                offset=offset,
+                data=data,
+                time=time.time(),
+                fresh=fresh,
+                limit=limit,
+            )
+            self._found += asyncio.run(scanner.scan([block]))
+
+        return observe
+
+
+async def _nothing(_store: Store) -> None:
+    pass
+
+
+def _stream(work: _Work) -> int:
+    """Standard input to standard output until its end, or until asked to end; what is held then still goes out."""
+    ended: list[int] = []
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda got, _frame: ended.append(got))
+    source, target = sys.stdin.fileno(), sys.stdout.fileno()
+    with contextlib.suppress(OSError, ImportError):
+        import fcntl
+
+        fcntl.fcntl(source, _SET_PIPE_SIZE, _READ)
+    masker = work.masker("-")
+    committed = time.monotonic()
+    try:
+        for piece in _pieces(source, masker, ended):
+            _write(target, piece)
+            if time.monotonic() - committed > _REPORT_EVERY:
+                work.commit()
+                committed = time.monotonic()
+        _write(target, masker.finish())
+    except BrokenPipeError:
+        # As filters do: whoever read it has gone. What was found is recorded all the same.
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115 - nothing may be flushed to it at the end
+        work.add(masker.stats)
+        work.commit()
+        return 141
+    work.add(masker.stats)
+    return 128 + ended[0] if ended else 0
+
+
+def _pieces(source: int, masker: Masker, ended: Sequence[int]) -> Iterator[bytes]:
+    waiting = select.poll()
+    waiting.register(source, select.POLLIN)
+    while not ended:
+        due = masker.due()
+        pause = 500.0 if due is None else max(0.0, (due - time.monotonic()) * 1000)
+        if not waiting.poll(min(pause, 500.0)):
+            yield masker.release(time.monotonic())
+            continue
+        data = os.read(source, _READ)
+        if not data:
+            return
+        yield masker.feed(data, time.monotonic())
+
+
+def _write(target: int, data: bytes) -> None:
+    view = memoryview(data)
+    while view:
+        view = view[os.write(target, view) :]
+
+
+def _in_place(work: _Work, files: Sequence[Path]) -> int:
+    from monitor.mask import ChangedError, mask_file
+
+    code = 0
+    for path in files:
+        try:
+            stats = mask_file(path, lambda path=path: work.masker(str(path)))  # type: ignore[misc]
+        except ChangedError:
+            typer.echo(f"{printable(str(path))}: was written to meanwhile; left as it is", err=True)
+            code = 1
+        except OSError as error:
+            typer.echo(f"{printable(str(path))}: {error.strerror or error}", err=True)
+            code = 1
+        else:
+            work.add(stats)
+    return code
+
+
+def _summary(stats: Stats) -> str:
+    total = sum(stats.masked.values())
+    by_rule = ", ".join(f"{rule} {count}" for rule, count in Counter(stats.masked).most_common(8))
+    text = f"{stats.bytes} bytes, {total} secrets masked" + (f" ({by_rule})" if by_rule else "")
+    return text + f"; {stats.withheld} bytes withheld, {stats.unscanned} let through unscanned"

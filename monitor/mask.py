@@ -1,0 +1,253 @@
+"""The engine as a filter: each secret's span is replaced by `[rule:fingerprint]`, nothing else is touched."""
+
+from __future__ import annotations
+
+import os
+import stat
+import tempfile
+import time
+from collections import Counter, deque
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import BinaryIO
+
+from detectors.engine import Match, TooSlowError, Worker, patience
+from detectors.fingerprint import fingerprint
+from monitor import json_lines
+
+__all__ = ["ChangedError", "Masker", "Stats", "mask_file"]
+
+_CONTEXT = 16 << 10  # bytes already let go that are still looked at, for secrets that begin before what is new
+_TAIL = 4 << 10  # bytes that wait for what may follow while more keeps coming
+_LONGEST = 1 << 20  # bytes that may be held back in all
+_PIECE = 1 << 20  # bytes taken at once from a file
+_ROUNDS = 4  # what is left may look like a secret of another rule
+_PRINT = 12  # hex digits of the fingerprint that are shown
+_OPEN, _CLOSE = b"-----BEGIN ", b"-----END "
+
+
+class ChangedError(Exception):
+    """A file was written to while it was masked; it is left as it is."""
+
+
+@dataclass(slots=True)
+class Stats:
+    """What a masker did so far. `withheld`, `unscanned`: bytes that could not be scanned, dropped or let through."""
+
+    bytes: int = 0
+    masked: Counter[str] = field(default_factory=Counter)  # by rule
+    withheld: int = 0
+    unscanned: int = 0
+
+
+class Masker:
+    """Masks one stream. `feed` what came, `release` what may go by now; `finish` at the end.
+
+    Bytes are held back only while a match could still grow over them: `delay` seconds for what ends in a line, up to
+    `patience` seconds for a value or a PEM block that has no end yet, and at most a mebibyte.
+    """
+
+    def __init__(
+        self,
+        worker: Worker,
+        key: bytes,
+        *,
+        wanted: Callable[[Match], bool] = lambda match: True,
+        fail_open: bool = False,
+        delay: float = 0.03,
+        patience: float = 1.0,
+        observe: Callable[[bytes, int, int, int], None] | None = None,
+    ) -> None:
+        """`wanted`: whether to mask a match. `fail_open`: let through what cannot be scanned, else withhold it.
+        `observe(data, offset, fresh, limit)` is told of each piece with a secret, as a Block counts.
+        """
+        self._worker = worker
+        self._key = key
+        self._wanted = wanted
+        self._fail_open = fail_open
+        self._delay, self._patience = delay, patience
+        self._observe = observe
+        self._data = b""  # context, then what is held
+        self._fresh = 0  # bytes of context
+        self._offset = 0  # of _data in the stream
+        self._arrived: deque[tuple[int, float]] = deque()  # end in the stream of each piece, and when it came
+        self._asked = 0.0
+        self.stats = Stats()
+
+    def feed(self, data: bytes, now: float) -> bytes:
+        """Take `data`; what may go at once."""
+        self._data += data
+        self._arrived.append((self._offset + len(self._data), now))
+        self.stats.bytes += len(data)
+        return self.release(now)
+
+    def release(self, now: float) -> bytes:
+        """What may go by `now`."""
+        self._asked = now
+        if len(self._data) == self._fresh:
+            return b""
+        ripe = self._ripe(now, self._delay)
+        newline = self._data.rfind(b"\n", self._fresh, max(ripe, len(self._data) - _TAIL)) + 1
+        old = self._ripe(now, self._patience)
+        forced = max(old, len(self._data) - _LONGEST, self._fresh)
+        # A prompt waits for its answer: what looks like no value may go without the end of its line.
+        limit = max(newline, ripe if self._plain_end(ripe) else 0, forced)
+        limit = max(forced, self._before_open(limit))
+        return self._emit(limit, forced) if limit > self._fresh else b""
+
+    def due(self) -> float | None:
+        """When `release` should be asked next if nothing comes; None: nothing is held."""
+        if not self._arrived:
+            return None
+        # What was still held after the short delay waits for the long one.
+        short = next((came for _, came in self._arrived if came + self._delay > self._asked), None)
+        long = self._arrived[0][1] + self._patience
+        return long if short is None else min(long, short + self._delay)
+
+    def finish(self) -> bytes:
+        """The rest: the stream has ended."""
+        return self._emit(len(self._data), len(self._data)) if len(self._data) > self._fresh else b""
+
+    def _ripe(self, now: float, age: float) -> int:
+        """End in `_data` of what came at least `age` seconds ago."""
+        end = self._fresh
+        for place, came in self._arrived:
+            if now - came < age:
+                break
+            end = max(end, place - self._offset)
+        return end
+
+    def _plain_end(self, end: int) -> bool:
+        """Whether the unfinished line before `end` ends in nothing that could be the beginning of a value."""
+        if end < len(self._data):
+            return False
+        word = self._data[max(self._fresh, end - 64) : end]
+        return len(word) - len(word.rstrip(b" \t>$#%?:")) > 0
+
+    def _before_open(self, limit: int) -> int:
+        """`limit`, or the begin of a PEM block before it that has no end yet."""
+        begin = self._data.rfind(_OPEN, self._fresh, limit)
+        if begin < 0:
+            return limit
+        end = self._data.find(_CLOSE, begin)
+        whole = end >= 0 and self._data.find(b"-----", end + len(_CLOSE)) >= 0
+        return limit if whole else begin
+
+    def _emit(self, limit: int, forced: int) -> bytes:
+        """Mask up to `limit`, or to the begin of a match that goes on behind it and may still be waited for."""
+        try:
+            matches = [m for m in self._search(self._data) if self._wanted(m)]
+        except TooSlowError:
+            return self._give_up(limit)
+        for match in sorted(matches, key=lambda m: m.start, reverse=True):
+            grows = match.end == len(self._data) and len(self._data) > forced
+            if match.start < limit and (match.end > limit or grows):
+                limit = max(match.start, forced)
+        if limit <= self._fresh:
+            return b""
+
+        spans = [(max(m.start, self._fresh), min(m.end, limit), self._label(m)) for m in matches if m.end > self._fresh]
+        spans = [span for span in spans if span[0] < span[1]]
+        if spans and self._observe is not None:
+            self._observe(self._data, self._offset, self._fresh, limit)
+        for match in matches:
+            if self._fresh < match.end <= limit:
+                self.stats.masked[match.rule.id] += 1
+        out = (
+            self._without(_replaced(self._data, self._fresh, limit, spans))
+            if spans
+            else self._data[self._fresh : limit]
+        )
+        self._settle(limit)
+        return out
+
+    def _without(self, text: bytes) -> bytes:
+        """`text` until nothing is found in it any more: what stood beside a span may be a secret of another rule."""
+        for _ in range(_ROUNDS):
+            try:
+                matches = [m for m in self._search(text) if self._wanted(m)]
+            except TooSlowError:
+                break
+            if not matches:
+                break
+            for match in matches:
+                self.stats.masked[match.rule.id] += 1
+            text = _replaced(text, 0, len(text), [(m.start, m.end, self._label(m)) for m in matches])
+        return text
+
+    def _search(self, data: bytes) -> list[Match]:
+        return self._worker.search(data, seconds=patience(len(data))).matches
+
+    def _label(self, match: Match) -> bytes:
+        return f"[{match.rule.id}:{fingerprint(self._key, match.secret)[:_PRINT]}]".encode()
+
+    def _give_up(self, limit: int) -> bytes:
+        size = limit - self._fresh
+        out = self._data[self._fresh : limit] if self._fail_open else f"[withheld: {size} bytes]\n".encode()
+        if self._fail_open:
+            self.stats.unscanned += size
+        else:
+            self.stats.withheld += size
+        self._settle(limit)
+        return out
+
+    def _settle(self, limit: int) -> None:
+        keep = max(0, limit - _CONTEXT)
+        self._data = self._data[keep:]
+        self._offset += keep
+        self._fresh = limit - keep
+        while self._arrived and self._arrived[0][0] <= self._offset + self._fresh:
+            self._arrived.popleft()
+
+
+def _replaced(data: bytes, start: int, end: int, spans: list[tuple[int, int, bytes]]) -> bytes:
+    """`data[start:end]` with each span replaced by its label; of spans that overlap the first begins, the last ends."""
+    out, at = [], start
+    for low, high, label in sorted(spans, key=lambda span: (span[0], -span[1])):
+        for piece_low, piece_high, text in json_lines.pieces(data, max(low, at), high, label):
+            out += [data[at:piece_low], text]
+            at = piece_high
+    out.append(data[at:end])
+    return b"".join(out)
+
+
+def mask_file(path: Path, make: Callable[[], Masker]) -> Stats:
+    """Mask a finished file in its place: atomically, with its owner, mode and times of access as they were.
+
+    Raises OSError, and ChangedError when it was written to meanwhile; the file is as it was then.
+    """
+    path = path.resolve()  # of a link the file, not the link
+    with path.open("rb") as source:
+        before = os.fstat(source.fileno())
+        if not stat.S_ISREG(before.st_mode):
+            raise OSError("not a regular file")
+        descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".masking", dir=path.parent)
+        try:
+            with os.fdopen(descriptor, "wb") as target:
+                masker = make()
+                for piece in _masked(source, masker):
+                    target.write(piece)
+                os.fchmod(target.fileno(), stat.S_IMODE(before.st_mode))
+                if (before.st_uid, before.st_gid) != (os.geteuid(), os.getegid()):
+                    os.fchown(target.fileno(), before.st_uid, before.st_gid)
+                target.flush()
+                os.fsync(target.fileno())
+
+            after = path.stat()
+            if (after.st_ino, after.st_size, after.st_mtime_ns) != (before.st_ino, before.st_size, before.st_mtime_ns):
+                raise ChangedError
+            if masker.stats.masked or masker.stats.withheld:
+                os.replace(name, path)
+            else:
+                os.unlink(name)
+        except BaseException:
+            Path(name).unlink(missing_ok=True)
+            raise
+    return masker.stats
+
+
+def _masked(source: BinaryIO, masker: Masker) -> Iterator[bytes]:
+    while piece := source.read(_PIECE):
+        yield masker.feed(piece, time.monotonic())
+    yield masker.finish()

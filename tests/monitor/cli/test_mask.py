@@ -1,0 +1,87 @@
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+ROOT = Path(__file__).parents[3]
+Command = Callable[..., subprocess.CompletedProcess[str]]
+
+
+def test_a_stream_is_masked_and_counted(monitor: Command, config: Path) -> None:
+    secret = monitor("sample", "github-pat").stdout.strip()
+    answer = monitor("mask", stdin=f"first\ntoken {secret}\nlast")
+    assert answer.returncode == 0
+    first, second, last = answer.stdout.split("\n")
+    assert (first, last) == ("first", "last")
+    assert second.startswith("token [github-pat:")
+    assert "1 secrets masked (github-pat 1)" in answer.stderr
+    assert secret not in answer.stdout + answer.stderr
+    assert monitor("mask", "--quiet", "--min-severity", "critical", stdin="plain\n").stderr == ""
+
+
+def test_files_are_masked_and_a_scan_finds_nothing_afterwards(monitor: Command, config: Path, tmp_path: Path) -> None:
+    secrets = monitor("sample", "github-pat", "-n", "3").stdout.split()
+    path = tmp_path / "log.jsonl"
+    path.write_text("".join(json.dumps({"msg": f"token={secret}"}) + "\n" for secret in secrets))
+    assert monitor("scan", str(path)).returncode == 1
+    assert monitor("mask", "--in-place", str(path)).returncode == 0
+    assert monitor("scan", str(path)).returncode == 0
+    assert len([json.loads(line) for line in path.read_text().splitlines()]) == 3
+
+    answer = monitor("mask", "--in-place", "missing")
+    assert (answer.returncode, answer.stderr.splitlines()[0]) == (1, "missing: No such file or directory")
+    assert monitor("mask", "log.jsonl").returncode == 2
+
+
+def test_what_is_found_is_reported_as_an_incident(monitor: Command, config: Path) -> None:
+    assert monitor("mask", "--report", stdin="plain\n").returncode == 1  # before there is a state
+    assert monitor("run", "--once").returncode == 0
+    secret = monitor("sample", "github-pat").stdout.strip()
+    assert monitor("mask", "--report", stdin=f"token {secret}\n").returncode == 0
+    (incident,) = json.loads(monitor("incidents", "list", "--format", "json").stdout)
+    assert incident["rule"] == "github-pat"
+    assert incident["fingerprint"] == monitor("fingerprint", stdin=secret).stdout.strip()
+
+
+def started(tmp_path: Path) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(
+        [sys.executable, "-m", "monitor", "mask", "--config", str(tmp_path / "config.toml")],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )
+
+
+def test_lines_flow_while_the_stream_goes_on_and_a_signal_ends_it(config: Path, tmp_path: Path) -> None:
+    with started(tmp_path) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        process.stdin.write(b"a line\n")
+        process.stdin.flush()
+        assert process.stdout.readline() == b"a line\n"  # before the input has ended
+        process.stdin.write(b"held to the end")
+        process.stdin.flush()
+        time.sleep(0.1)  # so that it has been read when the signal comes; either way it must come out
+        process.send_signal(signal.SIGTERM)
+        assert process.stdout.read() in (b"held to the end", b"")
+        assert process.wait() == 128 + signal.SIGTERM
+
+
+def test_it_ends_as_filters_do_when_its_reader_has_gone(config: Path, tmp_path: Path) -> None:
+    with started(tmp_path) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.close()
+        process.stdin.write(b"x\n" * 100)
+        process.stdin.close()
+        assert process.wait() == 141
+        assert b"Traceback" not in process.stderr.read()

@@ -1,0 +1,186 @@
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Sequence
+from functools import cache
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from detectors.engine import Engine, Match, TooSlowError, Worker
+from detectors.fingerprint import fingerprint
+from detectors.load import load_rules
+from detectors.template import expand
+from monitor.mask import ChangedError, Masker, mask_file
+
+KEY = b"k" * 32
+
+
+@cache
+def worker() -> Worker:
+    return Engine.build(load_rules(["vcs/github", "keys/pem"])).worker()
+
+
+def token(seed: int) -> bytes:
+    return expand("ghp_{alnum:30}{crc32}", seed).encode()
+
+
+def pem(seed: int) -> bytes:
+    (rule,) = [rule for rule in load_rules(["keys/pem"]) if rule.id == "private-key-rsa"]
+    return expand(rule.examples[0], seed).strip().encode()
+
+
+def label(rule: str, value: bytes) -> bytes:
+    return f"[{rule}:{fingerprint(KEY, value)[:12]}]".encode()
+
+
+def run(pieces: Sequence[bytes], pause: float, **options: object) -> tuple[bytes, Masker]:
+    """Feed `pieces`, `pause` seconds apart by a clock of our own, asking in between as often as the masker wishes."""
+    masker = Masker(worker(), KEY, **options)  # type: ignore[arg-type]
+    out, now = b"", 100.0
+    for piece in pieces:
+        out += masker.feed(piece, now)
+        until = now + pause
+        while (due := masker.due()) is not None and due <= until:
+            now = due
+            out += masker.release(now)
+        now = until
+    return out + masker.finish(), masker
+
+
+def test_each_secret_is_replaced_and_nothing_else() -> None:
+    text = b"\x00binary \xff\r\nAuthorization: token " + token(1) + b"\ntail without newline"
+    out, masker = run([text], 0.0)
+    assert out == text.replace(token(1), label("github-pat", token(1)))
+    assert (masker.stats.bytes, dict(masker.stats.masked)) == (len(text), {"github-pat": 1})
+
+
+def test_a_key_over_many_lines_becomes_one_label() -> None:
+    key = pem(3)
+    out, _ = run([b"before\n" + key + b"\nafter\n"], 0.0)
+    assert re.fullmatch(rb"before\n\[private-key-rsa:[0-9a-f]{12}\]\nafter\n", out)
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    st.lists(st.sampled_from(["token", "pem", "word", "line", "long"]), min_size=1, max_size=8),
+    st.lists(st.integers(1, 400), max_size=40),
+    st.sampled_from([0.0, 0.001, 0.02, 0.2]),
+)
+def test_whatever_the_cuts_the_output_is_the_input_outside_the_spans(
+    parts: list[str], cuts: list[int], pause: float
+) -> None:
+    text, expected = b"", b""
+    for seed, part in enumerate(parts):
+        plain = {"word": b"words that mean nothing ", "line": b"a line\n", "long": b"lorem ipsum " * 30 + b"\n"}
+        if part == "token":
+            text += b"token " + token(seed) + b" end\n"
+            expected += b"token " + label("github-pat", token(seed)) + b" end\n"
+        elif part == "pem":
+            whole, _ = run([pem(seed) + b"\n"], 0.0)
+            assert len(whole) < 60
+            text += b"\n" + pem(seed) + b"\n"
+            expected += b"\n" + whole
+        else:
+            text += plain[part]
+            expected += plain[part]
+    pieces, at = [], 0
+    for size in cuts:
+        pieces.append(text[at : at + size])
+        at += size
+    pieces.append(text[at:])
+    # Never longer than a value may be waited for.
+    if pause * len(pieces) > 0.9:
+        pause = 0.9 / len(pieces)
+    out, _ = run([piece for piece in pieces if piece], pause)
+    assert out == expected
+
+
+def test_a_line_leaves_after_a_few_hundredths_of_a_second_and_a_prompt_at_once_after_them() -> None:
+    masker = Masker(worker(), KEY)
+    assert masker.feed(b"a line\n", 5.0) == b""
+    due = masker.due()
+    assert due is not None
+    assert 5.0 < due <= 5.05
+    assert masker.release(due) == b"a line\n"
+    assert masker.due() is None
+    assert masker.feed(b"Continue? ", 6.0) + masker.release(6.05) == b"Continue? "
+
+
+def test_what_may_become_a_secret_waits_a_second_and_no_longer() -> None:
+    masker = Masker(worker(), KEY)
+    begun = token(1)[:20]
+    assert masker.feed(b"token " + begun, 5.0) + masker.release(5.5) == b""
+    due = masker.due()
+    assert due is not None
+    assert masker.release(due) == b"token " + begun
+    # The rest does not leave bare for that: what was let go is still known.
+    out = masker.feed(token(1)[20:] + b"\n", 7.0) + masker.release(7.1)
+    assert out == label("github-pat", token(1)) + b"\n"
+
+
+def test_what_is_held_is_bounded() -> None:
+    masker = Masker(worker(), KEY)
+    out = b"".join(masker.feed(b"x" * (1 << 18), 1.0) for _ in range(12))
+    assert len(out) >= 2 << 20
+
+
+def test_what_is_not_wanted_stays() -> None:
+    text = b"token " + token(1) + b"\n"
+    assert run([text], 0.0, wanted=lambda match: False)[0] == text
+
+
+class Slow:
+    """A worker that meets text it cannot bear."""
+
+    def search(self, data: bytes, seconds: float | None = None) -> object:
+        if b"hostile" in data:
+            raise TooSlowError
+        return worker().search(data, seconds=seconds)
+
+
+@pytest.mark.parametrize(("fail_open", "expected"), [(False, b"[withheld: 8 bytes]\n"), (True, b"hostile\n")])
+def test_what_cannot_be_scanned_is_withheld_or_let_through_and_counted(fail_open: bool, expected: bytes) -> None:
+    masker = Masker(Slow(), KEY, fail_open=fail_open)  # type: ignore[arg-type]
+    assert masker.feed(b"hostile\n", 1.0) + masker.finish() == expected
+    assert (masker.stats.withheld, masker.stats.unscanned) == ((0, 8) if fail_open else (8, 0))
+
+
+def test_files_are_masked_in_their_place(tmp_path: Path) -> None:
+    path = tmp_path / "transcript.jsonl"
+    path.write_bytes(b'{"msg":"token ' + token(1) + b'"}\n{"n":1}\n')
+    path.chmod(0o640)
+    link = tmp_path / "link"
+    link.symlink_to(path)
+    before = path.stat()
+    mask_file(link, lambda: Masker(worker(), KEY))
+    assert path.read_bytes() == b'{"msg":"token ' + label("github-pat", token(1)) + b'"}\n{"n":1}\n'
+    assert (path.stat().st_mode, path.stat().st_uid) == (before.st_mode, before.st_uid)
+    assert link.is_symlink()
+    assert sorted(os.listdir(tmp_path)) == ["link", "transcript.jsonl"]
+
+
+def test_a_file_that_is_written_to_meanwhile_is_left(tmp_path: Path) -> None:
+    path = tmp_path / "log"
+    path.write_bytes(b"token " + token(1) + b"\n")
+
+    def writes(match: Match) -> bool:
+        with path.open("ab") as file:
+            file.write(b"more\n")
+        return True
+
+    with pytest.raises(ChangedError):
+        mask_file(path, lambda: Masker(worker(), KEY, wanted=writes))
+    assert token(1) in path.read_bytes()
+    assert os.listdir(tmp_path) == ["log"]
+
+
+def test_a_file_without_secrets_is_not_touched(tmp_path: Path) -> None:
+    path = tmp_path / "log"
+    path.write_bytes(b"nothing here\n")
+    before = path.stat()
+    mask_file(path, lambda: Masker(worker(), KEY))
+    assert path.stat().st_ino == before.st_ino
