@@ -24,7 +24,7 @@ import re2
 
 from detectors.checksums import CHECKS, proven
 from detectors.decode import VALUE, Budget, Codec, Region, encoded_values
-from detectors.filters import entropy, looks_like_hash, placeholder, words
+from detectors.filters import LABEL, entropy, looks_like_hash, masked_before, placeholder, words
 from detectors.fingerprint import mask
 from detectors.plan import Compiled, compiled
 from detectors.rule import HINT_AHEAD, HINT_BACK, Confidence, Rule, RuleError
@@ -440,6 +440,8 @@ class Worker:
                 confidence = "high"
             if present is not None and companion.rule is not None:
                 labels[companion.rule] = present
+        if reason := masked_before(bytes(data[max(0, start - LABEL) : end + LABEL]), min(start, LABEL), end - start):
+            return no("placeholder", reason)
         masked = mask(value, (rule.shape.prefix, *rule.shape.literals) if value is secret else ())
         match = Match(rule, start, end, value, masked, severity, confidence, (), labels)
         return Decision(rule, start, end, True, "accepted", why, match)

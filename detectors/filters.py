@@ -9,7 +9,7 @@ from collections import Counter
 from itertools import pairwise
 from urllib.parse import unquote_to_bytes
 
-__all__ = ["entropy", "looks_like_hash", "placeholder", "words"]
+__all__ = ["LABEL", "entropy", "looks_like_hash", "masked_before", "placeholder", "words"]
 
 # Values that specifications and manuals print, as 16 hex digits of their SHA-256: the examples of RFC 6749, 6750 and
 # OAuth 1, SQLAlchemy's, and the fixed keys of Azure's storage and Cosmos DB emulators.
@@ -42,6 +42,8 @@ _EXPRESSIONS = re.compile(
     rb"|^(?:[A-Z]+_)+(?:PASSWORD|PASS|PWD|SECRET|KEY|TOKEN|CREDENTIALS?)$"
     rb"|(?i:process\.env|os\.environ|getenv|system\.get|secrets?\.[a-z_]{2,}$|config\[|env\[|params\[|vault:|arn:aws:|^ref\+|op://)"
 )
+_MASKED = re.compile(rb"\[[a-z0-9][a-z0-9.-]{1,80}:[0-9a-f]{12}\]")
+LABEL = 100  # bytes, longer than any such label
 _UUID = re.compile(rb"^[0-9a-fA-F]{8}-(?:[0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}$")
 _HASH_LENGTHS = frozenset((32, 40, 56, 64, 96, 128))
 _HASH_CONTEXT = re.compile(
@@ -113,6 +115,17 @@ def placeholder(value: bytes) -> str | None:
         return "a value printed in a specification or a manual"
     if _sequence(value):
         return "repeated or sequential characters"
+    return None
+
+
+def masked_before(around: bytes, at: int, length: int) -> str | None:
+    """Why the value at `at` in `around` is (part of) what `monitor mask` put in a secret's place: `[rule:fingerprint]`.
+
+    `around`: the value with up to LABEL bytes on either side.
+    """
+    for label in _MASKED.finditer(around):
+        if label.start() < at + length and at < label.end():
+            return "masked before"
     return None
 
 

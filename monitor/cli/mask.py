@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from monitor.cli.common import ConfigOption, command_app, fail, printable, read_config, read_rules, with_store
+from monitor.cli.common import ConfigOption, command_app, fail, printable, read_config, with_store
 
 if TYPE_CHECKING:
     from detectors.engine import Engine, Match
@@ -79,6 +79,7 @@ def mask(
     from detectors.engine import Engine
     from monitor.config import key
     from monitor.process import harden
+    from monitor.site import read_rules
 
     if bool(files) != in_place:
         fail("name files together with --in-place, or neither to mask standard input", 2)

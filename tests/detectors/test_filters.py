@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from detectors.filters import entropy, looks_like_hash, placeholder, words
+from detectors.filters import entropy, looks_like_hash, masked_before, placeholder, words
 from detectors.template import expand
 
 
@@ -187,3 +187,11 @@ def test_random_values_are_no_words() -> None:
     alphabet = string.ascii_letters + string.digits + "!#$%*+-=?@^~"  # a dot in it may make a name: `user.name`
     values = ["".join(rng.choices(alphabet, k=16)) for _ in range(500)]
     assert sum(words(value.encode()) is not None for value in values) <= 5
+
+
+def test_what_mask_wrote_is_no_secret_whole_or_in_part() -> None:
+    text = b'password="[generic-password:0123456789ab]" rest'
+    for value in (b"[generic-password:0123456789ab]", b"generic-password", b"0123456789ab", b"0123456789ab]"):
+        assert masked_before(text, text.index(value), len(value)) == "masked before"
+    assert masked_before(text, text.index(b"rest"), 4) is None
+    assert masked_before(b"[generic-password:0123456789]", 1, 16) is None

@@ -15,6 +15,7 @@ from detectors.fingerprint import fingerprint
 from detectors.load import load_rules
 from detectors.template import expand
 from monitor.mask import ChangedError, Masker, mask_file
+from tests.detectors.texts import engine, rules
 
 KEY = b"k" * 32
 
@@ -184,3 +185,15 @@ def test_a_file_without_secrets_is_not_touched(tmp_path: Path) -> None:
     before = path.stat()
     mask_file(path, lambda: Masker(worker(), KEY))
     assert path.stat().st_ino == before.st_ino
+
+
+def test_nothing_is_found_in_what_was_masked_and_no_label_is_taken_for_a_secret() -> None:
+    chosen = [rule for rule in rules() if rule.family in ("generic", "database", "secrets", "vcs", "cloud", "keys")]
+    everything = engine().worker()
+    for rule in chosen:
+        for template in rule.examples[:2]:
+            masker = Masker(everything, KEY)
+            out = masker.feed(b"start\n" + expand(template, 5).encode() + b"\nend\n", 1.0) + masker.finish()
+            assert [match.rule.id for match in everything.scan(out)] == [], rule.id
+            assert out.startswith(b"start\n"), rule.id
+            assert out.endswith(b"\nend\n"), rule.id
