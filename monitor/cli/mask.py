@@ -85,6 +85,8 @@ def mask(
         fail("name files together with --in-place, or neither to mask standard input", 2)
     harden()
     settings = read_config(config, rules_only=not report)
+    if report:
+        with_store(settings, _nothing)  # a state that is not there is told before the stream begins
     engine = Engine.build(read_rules(settings), settings.state_dir / "cache")
     work = _Work(
         settings, engine, key(settings), (min_severity.value, min_confidence.value), on_error is OnError.open, report
