@@ -28,8 +28,9 @@ if TYPE_CHECKING:
     from monitor.scanner import Scanner
     from monitor.snapshot import Snapshot
     from monitor.store import Store
+    from monitor.store.mark import BlockMarks
 
-__all__ = ["Site", "Tell", "build_engine", "open_site", "open_store", "read_rules", "rule_errors"]
+__all__ = ["Site", "Tell", "build_engine", "make_scanner", "open_site", "open_store", "read_rules", "rule_errors"]
 
 _CLOSING = 3.0  # seconds that the store may take to write what it has
 
@@ -112,6 +113,13 @@ async def open_store(config: Config, *, repairs: bool = True, waiting: Callable[
     return await Store.open(url, config.policy, node=node, repairs=repairs, waiting=waiting)
 
 
+def make_scanner(engine: Engine, key: bytes, workers: int = 1, marks: BlockMarks | None = None) -> Scanner:
+    """A scanner; close it. For commands that scan without a store."""
+    from monitor.scanner import Scanner
+
+    return Scanner(engine, key, workers, marks)
+
+
 @asynccontextmanager
 async def open_site(
     config: Config,
@@ -126,7 +134,6 @@ async def open_site(
     `alone`: as the one daemon of this state, which also marks the blocks it works at. `waiting`: see `Store.open`.
     """
     from monitor.process import mask_logs
-    from monitor.scanner import Scanner
     from monitor.snapshot import Snapshot
     from monitor.store.mark import BlockMarks
 
@@ -137,7 +144,7 @@ async def open_site(
         marks = BlockMarks(config.state_dir / "blocks.mark") if alone else None
         if marks is not None:
             stack.callback(marks.close)
-        scanner = Scanner(engine, key, config.workers, marks)
+        scanner = make_scanner(engine, key, config.workers, marks)
         stack.callback(scanner.close)
         mask_logs(scanner.scrub)
         snapshot.scanner, snapshot.rules = scanner.stats, len(engine.rules)

@@ -151,10 +151,10 @@ class _Work:
         import secrets
 
         from monitor.model import Block
-        from monitor.scanner import Scanner
+        from monitor.site import make_scanner
 
         generation = secrets.token_hex(8)
-        scanner = Scanner(self._engine, self._key)
+        scanner = make_scanner(self._engine, self._key)
 
         def observe(data: bytes, offset: int, fresh: int, limit: int) -> None:
             block: Block = Block(
