@@ -134,6 +134,7 @@ findings = Table(
     Column("logged_at", Double, comment="the time the log itself gives"),
     Column("context", Text, comment="the line around it, with every match masked"),
     Index("findings_incident", "incident", "seq"),
+    Index("findings_source", "source", "incident"),
     comment="where a secret was seen: the newest of each incident and the newest of each place, bounded",
 )
 
@@ -334,9 +335,14 @@ def _to_2(connection: Connection) -> None:
     connection.execute(insert(meta).values(key="nodes_since", value=str(int(time.time()))))
 
 
+def _to_3(connection: Connection) -> None:
+    """`incidents list --source` reads no finding any more."""
+    connection.exec_driver_sql("CREATE INDEX findings_source ON findings (source, incident)")
+
+
 # To version N from N-1. A change of the tables above goes with an entry here and a test that starts from the old form.
-MIGRATIONS: Mapping[int, Callable[[Connection], None]] = {2: _to_2}
-VERSION = 2
+MIGRATIONS: Mapping[int, Callable[[Connection], None]] = {2: _to_2, 3: _to_3}
+VERSION = 3
 
 
 def migrate(

@@ -1,8 +1,10 @@
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
 
 import pytest
+from sqlalchemy import event
 
 from monitor.incidents import TransitionError
 from monitor.store import Store
@@ -94,3 +96,27 @@ async def test_a_refused_transition_leaves_everything_and_everyone_else_alone(st
     assert results[1] == 1
     assert not isinstance(results[2], BaseException)
     assert isinstance(results[3], LookupError)
+
+
+@pytest.mark.parametrize(
+    ("filters", "reads"),
+    [
+        ({}, "SCAN incidents USING INDEX incidents_last_seen"),
+        ({"states": ["open"]}, "SCAN incidents USING INDEX incidents_last_seen"),
+        ({"source": "s"}, "SEARCH findings USING COVERING INDEX findings_source (source=?)"),
+    ],
+)
+async def test_lists_of_very_many_incidents_read_indexes(
+    tmp_path: Path, filters: dict[str, object], reads: str
+) -> None:
+    async with await Store.open(tmp_path / "state.db") as store:
+        seen: list[str] = []
+
+        def explain(connection, cursor, statement, parameters, *rest):  # type: ignore[no-untyped-def]
+            rows = connection.connection.driver_connection.execute(f"EXPLAIN QUERY PLAN {statement}", parameters)
+            seen.extend(row[3] for row in rows if statement.startswith("SELECT"))
+
+        event.listen(store._database.reader, "before_cursor_execute", explain)
+        await store.incidents.find(**filters)  # type: ignore[arg-type]
+    assert reads in seen
+    assert "SCAN findings" not in seen
