@@ -6,13 +6,11 @@ a turn: a crash in between must not leave a file of which nobody knows any more.
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 import os
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import replace
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 import structlog
 
@@ -20,22 +18,14 @@ from monitor.intake import Intake
 from monitor.model import Position
 from monitor.sources.file.arrivals import Arrival, Meeting, Parent, arrival, meeting
 from monitor.sources.file.blanks import last_written
-from monitor.sources.file.fates import Fate, Outcome, fate, outcome
+from monitor.sources.file.changes import Changes, Options
 from monitor.sources.file.globs import Globs
 from monitor.sources.file.identity import Hasher, open_file
 from monitor.sources.file.life import Life, Record, Status, text
 from monitor.sources.file.register import Register
-from monitor.sources.file.rotation import (
-    Folders,
-    Rest,
-    Shortage,
-    base_names,
-    compare,
-    find_rest,
-    look_for,
-    original_names,
-)
+from monitor.sources.file.rotation import Rest, Shortage, base_names, compare, look_for, original_names
 from monitor.sources.file.schedule import Schedule
+from monitor.sources.file.strays import Strays
 from monitor.sources.file.survey import Found, Seen, Survey
 from monitor.sources.file.turn import Turn
 
@@ -44,17 +34,6 @@ __all__ = ["WATERMARK", "Keeper", "unreadable"]
 WATERMARK = "@first-run"  # key of the position that says that this source has been started before
 
 _log = structlog.get_logger(__name__)
-
-
-class Options(Protocol):
-    """What the configuration of a source says about keeping."""
-
-    @property
-    def name(self) -> str: ...
-    @property
-    def start_at(self) -> str: ...
-    @property
-    def quiet(self) -> float: ...
 
 
 class _Candidate(NamedTuple):
@@ -73,7 +52,10 @@ def unreadable(error: OSError | None) -> str:
 
 
 class Keeper:
-    """Use on the event loop only; `thread` runs a function where it may block. All changes happen under one lock."""
+    """Use on the event loop only; `thread` runs a function where it may block. All changes happen under one lock.
+
+    See `Strays` for the lives that no followed path leads to.
+    """
 
     def __init__(
         self,
@@ -90,44 +72,30 @@ class Keeper:
         self._options, self._intake, self._hasher = options, intake, hasher
         self._globs, self._survey = globs, survey
         self._register, self._schedule, self._thread = register, schedule, thread
-        self.once = False
+        self._changes = Changes(options.name, intake, register, schedule)
+        self._strays = Strays(
+            options,
+            self._changes,
+            hasher=hasher,
+            globs=globs,
+            register=register,
+            schedule=schedule,
+            thread=thread,
+        )
+        self._once = False
         self._first = False
         self.begun = False  # the lives from before a restart have been placed
-        self._lock = asyncio.Lock()
-        self._listings = Folders()  # in the thread
         self._unread: dict[str, list[int]] = {}  # present at first start but unreadable: path → inode, size
         self.blocked: dict[str, str] = {}  # those of them that still are
         self._replaceable: set[Life] = set()  # lives that got another name, or may be another file, while we were down
-        self._unsure: dict[str, tuple[Rest, float]] = {}  # perhaps a copy in the making: what it was, since when
-        self._known_once: set[tuple[int, int]] = set()  # files that had a life of which nothing was read
-        self._undecided: dict[str, tuple[int, float]] = {}  # the same among followed paths: size, since when
-        # Gathered while the lock is held:
-        self._note: dict[Life, None] = {}  # to be recorded
-        self._over: dict[str, None] = {}  # keys of lives that ended
-        self._next: dict[Life, None] = {}  # to have a turn
+        self._undecided: dict[str, tuple[int, float]] = {}  # perhaps copies in the making: size, since when
         self._look: set[str] = set()  # paths to look at again
-
-    @contextlib.asynccontextmanager
-    async def _changes(self, extra: Iterable[Position] = ()) -> AsyncIterator[None]:
-        async with self._lock:
-            yield
-            for life in self._note:
-                if not life.ended:
-                    life.record = Record.SAVED
-            positions = [Position(self._options.name, key, None) for key in self._over]
-            positions += [life.position(self._options.name) for life in self._note if not life.ended]
-            turns, self._note, self._over, self._next = list(self._next), {}, {}, {}
-            positions += extra
-            if positions:
-                await self._intake.record((), positions)
-            for life in turns:
-                self._schedule.release(life)
-                self._schedule.want(life)
 
     # Start
 
-    def restore(self, saved: Mapping[str, Mapping[str, Any]]) -> None:
-        """Take over what was known before a restart."""
+    def restore(self, saved: Mapping[str, Mapping[str, Any]], once: bool) -> None:
+        """Take over what was known before a restart. `once`: nobody looks a second time."""
+        self._once = self._strays.once = once
         self._first = WATERMARK not in saved
         self._unread = dict(saved.get(WATERMARK, {}).get("unread", {}))
         lives: list[Life] = []
@@ -147,7 +115,7 @@ class Keeper:
     async def begin(self) -> Found:
         """The first look: follow what is there, and find the lives known from before whose path leads elsewhere now."""
         extra: list[Position] = []
-        async with self._changes(extra):
+        async with self._changes.gathered(extra):
             former = [life for life in self._register if life.record is not Record.NONE]
             found: Found = await self._thread(self._survey.look)
             await self._apply(found)
@@ -165,22 +133,22 @@ class Keeper:
         for life in lives:
             if life.loose:
                 current = life in youngest.values()
-                unseen |= {rest.inode: rest for rest in await self._locate(life, current)}
+                unseen |= {rest.inode: rest for rest in await self._strays.locate(life, current)}
         for life in self._replaceable & set(youngest.values()):
             try:
-                _, later = await self._find(life)
+                _, later = await self._strays.find(life)
             except Shortage:
                 continue
             unseen |= {rest.inode: rest for rest in later}
         self._replaceable.clear()
         # Only now is it known which files belong to nobody.
-        await self._add_unseen(unseen.values())
+        await self._strays.add_unseen(unseen.values())
 
     # What a look brings
 
     async def look(self, paths: Iterable[str] | None, tended: Iterable[Life]) -> tuple[Found, set[str]]:
         """Look at the disk and follow what it says. Returns what was found, and paths to look at once more."""
-        async with self._changes():
+        async with self._changes.gathered():
             loose = list(tended)
             self._look = set()
 
@@ -189,11 +157,11 @@ class Keeper:
 
             found, statuses = await self._thread(work)
             await self._apply(found)
-            crowd = self._crowd()
+            crowd = self._strays.crowd()
             for life, status in statuses:
-                await self._tend(life, status, life in crowd)
+                await self._strays.tend(life, status, life in crowd)
             if found.whole:
-                await self._settle_unsure()
+                await self._strays.settle_unsure()
             return found, self._look
 
     async def _apply(self, found: Found) -> None:
@@ -220,17 +188,17 @@ class Keeper:
             if owner is not None and said is Arrival.RENAMED:
                 self._take(owner, path, now)
             if owner is not None and not said.fresh and self._needs_turn(owner, now):
-                self._grown(owner, now.size)
+                self._schedule.grown(owner, now.size)
         await self._meet(fresh)
         for life in strays:
             if life.loose:
-                await self._add_unseen(await self._locate(life, current=True))
+                await self._strays.add_unseen(await self._strays.locate(life, current=True))
 
     def _leave(self, path: str) -> Life:
         life = self._register.detach(path)
-        self.recovered(life)
+        self._changes.recovered(life)
         if not life.loose and path not in life.paths:
-            self._next[life] = None  # perhaps it could not be opened under its old name
+            self._changes.turns[life] = None  # perhaps it could not be opened under its old name
         return life
 
     def _take(self, life: Life, path: str, now: Seen) -> None:
@@ -240,19 +208,12 @@ class Keeper:
         if (now.size, now.mtime) == life.known[:2]:
             life.known = (now.size, now.mtime, now.ctime)
         if life.record is not Record.SAVED:
-            self._note[life] = None
+            self._changes.note[life] = None
 
     def _needs_turn(self, life: Life, now: Seen) -> bool:
         # One that is shut gets a turn that opens it, as long as there is room: deleted files cannot be opened any more.
         same = (now.size, now.mtime) == life.known[:2] and life.known[2] in (-1, now.ctime)
         return not same or (life.fd < 0 and self._schedule.room)
-
-    def _grown(self, life: Life, size: int) -> None:
-        life.there = size
-        if life.busy and life.proven:
-            # Known content that grows while its turn waits for the store.
-            life.grown = size
-        self._schedule.want(life)
 
     # Files not seen before
 
@@ -282,9 +243,9 @@ class Keeper:
                 continue
             self._register.attach(life, new.path)
             life.there = new.now.size
-            self._note[life] = None
+            self._changes.note[life] = None
             if not (self._first and life.offset) or self._schedule.room:
-                self._next[life] = None
+                self._changes.turns[life] = None
             else:
                 self._schedule.release(life)
 
@@ -370,7 +331,7 @@ class Keeper:
 
     def _rested(self, new: _Candidate, parents: Iterable[Parent]) -> bool:
         """Whether it may be a copy in the making no longer, as it has stopped growing."""
-        if self.once or not any(parent.verdict == "begins" for parent in parents):
+        if self._once or not any(parent.verdict == "begins" for parent in parents):
             return True
         size, since = self._undecided.get(new.path, (-1, 0.0))
         if size != new.now.size:
@@ -380,232 +341,50 @@ class Keeper:
 
     # Lives without a followed path
 
-    async def _find(self, life: Life) -> tuple[Rest | None, list[Rest]]:
-        found: tuple[Rest | None, list[Rest]] = await self._thread(
-            find_rest, replace(life), self._hasher, self._globs.matches, self._listings
-        )
-        return found
-
-    async def _locate(self, life: Life, current: bool = False) -> list[Rest]:
-        """Find where a life goes on whose path shows another file now, or none.
-
-        `current`: it was the one at a followed path until now. Then returns the rotated files written after it.
-        """
-        if life.ended:
-            return []
-        try:
-            rest, unseen = await self._find(life)
-        except Shortage:
-            return []
-        if not life.loose:
-            return []
-        asked, inode = life, life.inode
-        copied = rest is not None and rest.inode != life.inode and life.fd >= 0
-        if copied and not await self._thread(self._still_own, replace(life)):
-            # Cut after it was copied, and renamed at once? Then its file is another life, which nobody knows yet.
-            asked = replace(life, fd=-1)
-            self._schedule.shut(life)
-            self._register.renounce(life)
-        owner = await self._owner(rest) if rest is not None else None
-        said = outcome(asked, (rest.path, rest.inode) if rest else None, owner, last=self.once)
-        if said is Outcome.LOST:
-            self._lost("vanished", life)
-            self._end(life)
-        elif said is Outcome.AGAIN:
-            life.searches += 1
-        elif said is Outcome.ANEW:
-            assert rest is not None
-            self._end(life)
-            self._known_once.add(rest.inode)
-            return [*(unseen if current else []), rest]
-        elif said is Outcome.JOINS:
-            assert owner is not None
-            self._inherit(owner, life)
-            self._end(life)
-        elif said is Outcome.MOVES:
-            assert rest is not None
-            self._register.move(life, rest)
-            self._note[life] = None
-        if said in (Outcome.MOVES, Outcome.OPEN):
-            self._next[life] = None
-        later = unseen if current else []
-        if rest is not None and rest.inode != inode and life.fd < 0 and not rest.archive:
-            later = [*later, *await self._successor(life, inode)]
-        return later
-
-    async def _successor(self, life: Life, inode: tuple[int, int]) -> list[Rest]:
-        """The file in which a life lay that goes on in a copy: cut and written anew, it holds another one."""
-        try:
-            found: Rest | None = await self._thread(look_for, Rest(life.path, inode, 0, 0, archive=False))
-        except Shortage:
-            return []
-        if found is None or found.archive or self._globs.matches(found.path):
-            return []
-        related = set(original_names(found.path)) & set(original_names(life.path))
-        return [found] if related else []
-
-    def _still_own(self, life: Life) -> bool:
-        try:
-            return self._hasher.continues(life.fd, os.fstat(life.fd).st_size, life)
-        except OSError:
-            return True
-
-    def _inherit(self, heir: Life, former: Life) -> None:
-        """`heir`, already followed, is a copy of `former` and goes on from there."""
-        if heir.generation == former.generation or not former.offset:
-            return
-        if heir.busy:
-            heir.legacy = former
-        else:
-            heir.inherit(former)
-            self._next[heir] = None
-        self._note[heir] = None
-
-    async def _settle_unsure(self) -> None:
-        for path, (rest, _) in list(self._unsure.items()):
-            try:
-                again = await self._thread(look_for, rest)
-            except Shortage:
-                continue
-            if again is None or again.path != path:
-                self._unsure.pop(path, None)
-            if again is not None:
-                await self._add_unseen([again])
-
-    async def _add_unseen(self, unseen: Iterable[Rest]) -> None:
-        """Rotated files that no life claims: nobody has read them, unless they are copies."""
-        for rest in unseen:
-            if await self._owner(rest) is not None:
-                self._unsure.pop(rest.path, None)
-                continue
-            lives = [(life, replace(life)) for life in self._register.parents(rest.path, rest.inode)]
-            try:
-                verdicts = [await self._thread(compare, rest, copy, self._hasher) for _, copy in lives]
-            except Shortage:
-                self._unsure[rest.path] = (rest, time.monotonic())
-                continue
-            parents = [
-                Parent(verdict, life.loose, False, copy.size <= copy.offset)
-                for (life, copy), verdict in zip(lives, verdicts, strict=True)
-            ]
-            known, since = self._unsure.get(rest.path, (None, time.monotonic()))
-            same = known is not None and known.size == rest.size
-            rested = self.once or (same and time.monotonic() - since >= self._options.quiet)
-            said, _ = meeting(parents, rested=rested or rest.inode in self._known_once)
-            if said is Meeting.UNDECIDED:
-                if not same:
-                    self._unsure[rest.path] = (rest, time.monotonic())
-                continue
-            self._unsure.pop(rest.path, None)
-            life = Life(rest.path, rest.inode, there=rest.size, mtime=rest.mtime, archive=rest.archive)
-            for (_, copy), verdict in zip(lives, verdicts, strict=True):
-                if verdict == "continues":
-                    life.adopt(copy)
-            if not life.offset:
-                _log.info("rotated file found that nobody read", source=self._options.name, path=text(rest.path))
-            self._schedule.hold(life)
-            self._register.found(rest, life)
-            self._note[life] = self._next[life] = None
-            # Together with those beside it: after a restart only what is younger than the youngest life saved counts as
-            # unseen.
-            folder = os.path.dirname(rest.path)
-            self._note |= {
-                other: None
-                for other in self._register
-                if other.record is not Record.SAVED and os.path.dirname(other.path) == folder
-            }
-
-    async def _owner(self, rest: Rest) -> Life | None:
-        """The life that the file belongs to. One that only claims its inode, from before a restart, loses that."""
-        owner = self._register.inside(rest.inode)
-        if owner is None or owner.fd >= 0 or not owner.loose:
-            return owner
-        try:
-            if await self._thread(compare, rest, replace(owner), self._hasher) == "continues":
-                return owner
-        except Shortage:
-            return owner
-        self._register.renounce(owner)
-        return None
-
-    def _crowd(self) -> set[Life]:
-        """Loose lives to be let go as soon as they are read, as their files take more than half of the room."""
-        open_ = sorted((life for life in self._register.loose() if life.fd >= 0), key=lambda life: life.changed)
-        return set(open_[: max(0, len(open_) - self._schedule.open_max // 2)])
-
-    async def _tend(self, life: Life, status: Status | None, crowded: bool) -> None:
-        """Let go of a rotated or deleted file once it is read and at rest."""
-        said = fate(life, status, now=time.monotonic(), quiet=self._options.quiet, crowded=crowded)
-        if said is Fate.SEARCH:
-            self._schedule.shut(life)
-            await self._add_unseen(await self._locate(life))
-        elif said is Fate.TURN:
-            assert status is not None
-            self._grown(life, status.stat.st_size)
-        elif said is Fate.FLUSH:
-            self._schedule.want(life, -1, whole=True)
-        elif said is Fate.END:
-            self._end(life)
-
-    def _lost(self, reason: str, life: Life) -> None:
-        count = max(life.size, life.grown) - max(life.offset, life.flushed)
-        if count > 0:
-            self._intake.missed(reason, count, text(life.path))
-
-    def _end(self, life: Life) -> None:
-        """Forget a life."""
-        self.recovered(life)
-        self._schedule.forget(life)
-        self._schedule.shut(life)
-        self._register.end(life)
-        self._over[life.key] = None
+    # What a turn brings
 
     def recovered(self, life: Life) -> None:
-        """It can be read, or nobody asks any more."""
-        if life.failures:
-            life.failures = 0
-            self._intake.degraded(text(life.path), None)
-
-    # What a turn brings
+        """It can be read."""
+        self._changes.recovered(life)
 
     async def read_whole(self, life: Life) -> None:
         """A compressed file was read to its end."""
-        async with self._changes():
+        async with self._changes.gathered():
             if not life.ended:
-                self._end(life)
+                self._changes.end(life)
 
     async def moved(self, life: Life) -> None:
         """The path of a loose life leads to another file."""
-        async with self._changes():
+        async with self._changes.gathered():
             if life.loose:
-                await self._add_unseen(await self._locate(life))
+                await self._strays.add_unseen(await self._strays.locate(life))
 
     async def replaced(self, old: Life, turn: Turn) -> set[str]:
         """The file holds another content than the one known: truncated, or its inode given to a new file.
 
         A new life takes its place; the old one goes on in a copy, if there is one. Returns paths to look at.
         """
-        async with self._changes():
+        async with self._changes.gathered():
             self._look = set()
             if old.ended or old.inode != turn.inode:  # a look was faster
                 return set()
             if old.archive:
-                self._end(old)
+                self._changes.end(old)
                 return set()
             try:
                 unseen = await self._succeed(old, turn)
             except Shortage:
                 self._schedule.later(old, 1.0)
                 return set()
-            await self._add_unseen(unseen)
+            await self._strays.add_unseen(unseen)
             return self._look
 
     async def _succeed(self, old: Life, turn: Turn) -> list[Rest]:
         current = not old.loose
-        rest, unseen = await self._find(old)
+        rest, unseen = await self._strays.find(old)
         if rest is not None and rest.inode == old.inode:
             rest = None
-        heir = await self._owner(rest) if rest is not None else None
+        heir = await self._strays.owner(rest) if rest is not None else None
         place = Rest(old.path, old.inode, 0, 0, archive=False)
         legacy, old.legacy = old.legacy, None
         again = await self._thread(look_for, place) if not current and legacy is None else None
@@ -614,31 +393,31 @@ class Keeper:
         new.rewrites = old.rewrites + 1 if turn.rewritten else 0
         self._schedule.hold(new)
         self._register.succeed(old, new)
-        self._over[old.key] = None
+        self._changes.over[old.key] = None
         if rest is None:
-            self._lost("truncated", old)
+            self._changes.lost("truncated", old)
         elif not rest.archive:
-            self._lost("truncated", replace(old, offset=max(old.offset, rest.size)))
+            self._changes.lost("truncated", replace(old, offset=max(old.offset, rest.size)))
         if rest is not None and heir is None:
-            self._over.pop(old.key)
+            self._changes.over.pop(old.key)
             self._register.move(old, rest)
-            self._note[old] = self._next[old] = None
+            self._changes.note[old] = self._changes.turns[old] = None
         else:
             if heir is not None:
-                self._inherit(heir, old)
-            self._end(old)
+                self._strays.inherit(heir, old)
+            self._changes.end(old)
 
         if again is not None:
             # Truncated and rotated at once, or overwritten with a copy of another one: it has to be looked at.
-            self._end(new)
+            self._changes.end(new)
             return [again]
         if legacy is None and current and base_names(os.path.basename(new.path)):
             self._look |= new.paths
             for path in new.paths:
                 self._survey.forget(path)
-            self._end(new)
+            self._changes.end(new)
         else:
             if legacy is not None:
                 new.inherit(legacy)
-            self._note[new] = self._next[new] = None
+            self._changes.note[new] = self._changes.turns[new] = None
         return unseen if current else []

@@ -56,6 +56,14 @@ class Schedule:
             (self._bulk if life.bulk or waiting > BURST else self._live).append((life, flush, whole))
             self._ready.release()
 
+    def grown(self, life: Life, size: int) -> None:
+        """Its file has this size by now."""
+        life.there = size
+        if life.busy and life.proven:
+            # Known content that grows while its turn waits for the store.
+            life.grown = size
+        self.want(life)
+
     def later(self, life: Life, seconds: float, flush: int | None = None, *, whole: bool = False) -> None:
         """Give it a turn after so long; replaces what was planned for it before."""
         self.forget(life)

@@ -122,11 +122,11 @@ class FileSource:
 
     async def run(self, once: bool) -> None:
         """Follow until cancelled; with `once`, read to the present end and return."""
-        self._once = self._keeper.once = once
+        self._once = once
         # Its own thread, so that a hanging network mount stops this source only.
         self._io = ThreadPoolExecutor(1, thread_name_prefix=f"files-{self.config.name}")
         try:
-            self._keeper.restore(await self._intake.positions())
+            self._keeper.restore(await self._intake.positions(), once)
             self._take_handles()
             self._watch = None if once else Watch(self._hint)
             self._report((await self._keeper.begin()).problems | self._keeper.blocked)

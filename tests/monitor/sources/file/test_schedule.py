@@ -94,3 +94,15 @@ async def test_beyond_the_limit_files_with_a_name_are_shut_the_followed_first(
     for life in (deleted, last):
         schedule.shut(life)
     assert schedule.room
+
+
+async def test_what_grows_during_its_turn_counts_for_its_content_once_that_is_known(schedule: Schedule) -> None:
+    life = Life("/a", (1, 1))
+    schedule.grown(life, 5)
+    assert (life.there, life.grown, life.work) == (5, 0, Work.QUEUED)
+    await schedule.next()
+    schedule.grown(life, 6)
+    assert life.grown == 0
+    life.proven = True
+    schedule.grown(life, 7)
+    assert (life.there, life.grown, life.work) == (7, 7, Work.AGAIN)

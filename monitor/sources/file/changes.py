@@ -1,0 +1,76 @@
+"""What a look or a turn changes: gathered under one lock, and committed in one go before any of it gets a turn."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Iterable
+from typing import Protocol
+
+from monitor.intake import Intake
+from monitor.model import Position
+from monitor.sources.file.life import Life, Record, text
+from monitor.sources.file.register import Register
+from monitor.sources.file.schedule import Schedule
+
+__all__ = ["Changes", "Options"]
+
+
+class Options(Protocol):
+    """What the configuration of a source says about keeping."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def start_at(self) -> str: ...
+    @property
+    def quiet(self) -> float: ...
+
+
+class Changes:
+    """Use on the event loop only; the rest of it within `gathered`."""
+
+    def __init__(self, source: str, intake: Intake, register: Register, schedule: Schedule) -> None:
+        self._source, self._intake, self._register, self._schedule = source, intake, register, schedule
+        self._lock = asyncio.Lock()
+        self.note: dict[Life, None] = {}  # to be recorded
+        self.over: dict[str, None] = {}  # keys of lives that ended
+        self.turns: dict[Life, None] = {}  # to have a turn
+
+    @contextlib.asynccontextmanager
+    async def gathered(self, extra: Iterable[Position] = ()) -> AsyncIterator[None]:
+        """What is noted inside is committed at its end, with `extra`."""
+        async with self._lock:
+            yield
+            for life in self.note:
+                if not life.ended:
+                    life.record = Record.SAVED
+            positions = [Position(self._source, key, None) for key in self.over]
+            positions += [life.position(self._source) for life in self.note if not life.ended]
+            turns, self.note, self.over, self.turns = list(self.turns), {}, {}, {}
+            positions += extra
+            if positions:
+                await self._intake.record((), positions)
+            for life in turns:
+                self._schedule.release(life)
+                self._schedule.want(life)
+
+    def end(self, life: Life) -> None:
+        """Forget a life."""
+        self.recovered(life)
+        self._schedule.forget(life)
+        self._schedule.shut(life)
+        self._register.end(life)
+        self.over[life.key] = None
+
+    def lost(self, reason: str, life: Life) -> None:
+        """What is known of it and unread will not be read any more."""
+        count = max(life.size, life.grown) - max(life.offset, life.flushed)
+        if count > 0:
+            self._intake.missed(reason, count, text(life.path))
+
+    def recovered(self, life: Life) -> None:
+        """It can be read, or nobody asks any more."""
+        if life.failures:
+            life.failures = 0
+            self._intake.degraded(text(life.path), None)

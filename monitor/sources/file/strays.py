@@ -1,0 +1,219 @@
+"""Lives that no followed path leads to: where their files lie now, what becomes of them, and who else lies there.
+
+Everything happens within the changes of a Keeper.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import replace
+from typing import Any
+
+import structlog
+
+from monitor.sources.file.arrivals import Meeting, Parent, meeting
+from monitor.sources.file.changes import Changes, Options
+from monitor.sources.file.fates import Fate, Outcome, fate, outcome
+from monitor.sources.file.globs import Globs
+from monitor.sources.file.identity import Hasher
+from monitor.sources.file.life import Life, Record, Status, text
+from monitor.sources.file.register import Register
+from monitor.sources.file.rotation import Folders, Rest, Shortage, compare, find_rest, look_for, original_names
+from monitor.sources.file.schedule import Schedule
+
+__all__ = ["Strays"]
+
+_log = structlog.get_logger(__name__)
+
+
+class Strays:
+    """Use on the event loop only, while changes are gathered; `thread` runs a function where it may block."""
+
+    def __init__(
+        self,
+        options: Options,
+        changes: Changes,
+        *,
+        hasher: Hasher,
+        globs: Globs,
+        register: Register,
+        schedule: Schedule,
+        thread: Callable[..., Awaitable[Any]],
+    ) -> None:
+        self._options, self._changes, self._hasher, self._globs = options, changes, hasher, globs
+        self._register, self._schedule, self._thread = register, schedule, thread
+        self.once = False
+        self._listings = Folders()  # in the thread
+        self._unsure: dict[str, tuple[Rest, float]] = {}  # perhaps a copy in the making: what it was, since when
+        self._known_once: set[tuple[int, int]] = set()  # files that had a life of which nothing was read
+
+    async def find(self, life: Life) -> tuple[Rest | None, list[Rest]]:
+        """See `find_rest`."""
+        found: tuple[Rest | None, list[Rest]] = await self._thread(
+            find_rest, replace(life), self._hasher, self._globs.matches, self._listings
+        )
+        return found
+
+    async def locate(self, life: Life, current: bool = False) -> list[Rest]:
+        """Find where a life goes on whose path shows another file now, or none.
+
+        `current`: it was the one at a followed path until now. Then returns the rotated files written after it.
+        """
+        if life.ended:
+            return []
+        try:
+            rest, unseen = await self.find(life)
+        except Shortage:
+            return []
+        if not life.loose:
+            return []
+        asked, inode = life, life.inode
+        copied = rest is not None and rest.inode != life.inode and life.fd >= 0
+        if copied and not await self._thread(self._still_own, replace(life)):
+            # Cut after it was copied, and renamed at once? Then its file is another life, which nobody knows yet.
+            asked = replace(life, fd=-1)
+            self._schedule.shut(life)
+            self._register.renounce(life)
+        owner = await self.owner(rest) if rest is not None else None
+        said = outcome(asked, (rest.path, rest.inode) if rest else None, owner, last=self.once)
+        if said is Outcome.LOST:
+            self._changes.lost("vanished", life)
+            self._changes.end(life)
+        elif said is Outcome.AGAIN:
+            life.searches += 1
+        elif said is Outcome.ANEW:
+            assert rest is not None
+            self._changes.end(life)
+            self._known_once.add(rest.inode)
+            return [*(unseen if current else []), rest]
+        elif said is Outcome.JOINS:
+            assert owner is not None
+            self.inherit(owner, life)
+            self._changes.end(life)
+        elif said is Outcome.MOVES:
+            assert rest is not None
+            self._register.move(life, rest)
+            self._changes.note[life] = None
+        if said in (Outcome.MOVES, Outcome.OPEN):
+            self._changes.turns[life] = None
+        later = unseen if current else []
+        if rest is not None and rest.inode != inode and life.fd < 0 and not rest.archive:
+            later = [*later, *await self._successor(life, inode)]
+        return later
+
+    async def _successor(self, life: Life, inode: tuple[int, int]) -> list[Rest]:
+        """The file in which a life lay that goes on in a copy: cut and written anew, it holds another one."""
+        try:
+            found: Rest | None = await self._thread(look_for, Rest(life.path, inode, 0, 0, archive=False))
+        except Shortage:
+            return []
+        if found is None or found.archive or self._globs.matches(found.path):
+            return []
+        related = set(original_names(found.path)) & set(original_names(life.path))
+        return [found] if related else []
+
+    def _still_own(self, life: Life) -> bool:
+        try:
+            return self._hasher.continues(life.fd, os.fstat(life.fd).st_size, life)
+        except OSError:
+            return True
+
+    def inherit(self, heir: Life, former: Life) -> None:
+        """`heir`, already followed, is a copy of `former` and goes on from there."""
+        if heir.generation == former.generation or not former.offset:
+            return
+        if heir.busy:
+            heir.legacy = former
+        else:
+            heir.inherit(former)
+            self._changes.turns[heir] = None
+        self._changes.note[heir] = None
+
+    async def settle_unsure(self) -> None:
+        """Look again at what was perhaps a copy in the making."""
+        for path, (rest, _) in list(self._unsure.items()):
+            try:
+                again = await self._thread(look_for, rest)
+            except Shortage:
+                continue
+            if again is None or again.path != path:
+                self._unsure.pop(path, None)
+            if again is not None:
+                await self.add_unseen([again])
+
+    async def add_unseen(self, unseen: Iterable[Rest]) -> None:
+        """Rotated files that no life claims: nobody has read them, unless they are copies."""
+        for rest in unseen:
+            if await self.owner(rest) is not None:
+                self._unsure.pop(rest.path, None)
+                continue
+            lives = [(life, replace(life)) for life in self._register.parents(rest.path, rest.inode)]
+            try:
+                verdicts = [await self._thread(compare, rest, copy, self._hasher) for _, copy in lives]
+            except Shortage:
+                self._unsure[rest.path] = (rest, time.monotonic())
+                continue
+            parents = [
+                Parent(verdict, life.loose, False, copy.size <= copy.offset)
+                for (life, copy), verdict in zip(lives, verdicts, strict=True)
+            ]
+            known, since = self._unsure.get(rest.path, (None, time.monotonic()))
+            same = known is not None and known.size == rest.size
+            rested = self.once or (same and time.monotonic() - since >= self._options.quiet)
+            said, _ = meeting(parents, rested=rested or rest.inode in self._known_once)
+            if said is Meeting.UNDECIDED:
+                if not same:
+                    self._unsure[rest.path] = (rest, time.monotonic())
+                continue
+            self._unsure.pop(rest.path, None)
+            life = Life(rest.path, rest.inode, there=rest.size, mtime=rest.mtime, archive=rest.archive)
+            for (_, copy), verdict in zip(lives, verdicts, strict=True):
+                if verdict == "continues":
+                    life.adopt(copy)
+            if not life.offset:
+                _log.info("rotated file found that nobody read", source=self._options.name, path=text(rest.path))
+            self._schedule.hold(life)
+            self._register.found(rest, life)
+            self._changes.note[life] = self._changes.turns[life] = None
+            # Together with those beside it: after a restart only what is younger than the youngest life saved counts as
+            # unseen.
+            folder = os.path.dirname(rest.path)
+            self._changes.note |= {
+                other: None
+                for other in self._register
+                if other.record is not Record.SAVED and os.path.dirname(other.path) == folder
+            }
+
+    async def owner(self, rest: Rest) -> Life | None:
+        """The life that the file belongs to. One that only claims its inode, from before a restart, loses that."""
+        owner = self._register.inside(rest.inode)
+        if owner is None or owner.fd >= 0 or not owner.loose:
+            return owner
+        try:
+            if await self._thread(compare, rest, replace(owner), self._hasher) == "continues":
+                return owner
+        except Shortage:
+            return owner
+        self._register.renounce(owner)
+        return None
+
+    def crowd(self) -> set[Life]:
+        """Loose lives to be let go as soon as they are read, as their files take more than half of the room."""
+        open_ = sorted((life for life in self._register.loose() if life.fd >= 0), key=lambda life: life.changed)
+        return set(open_[: max(0, len(open_) - self._schedule.open_max // 2)])
+
+    async def tend(self, life: Life, status: Status | None, crowded: bool) -> None:
+        """Let go of a rotated or deleted file once it is read and at rest."""
+        said = fate(life, status, now=time.monotonic(), quiet=self._options.quiet, crowded=crowded)
+        if said is Fate.SEARCH:
+            self._schedule.shut(life)
+            await self.add_unseen(await self.locate(life))
+        elif said is Fate.TURN:
+            assert status is not None
+            self._schedule.grown(life, status.stat.st_size)
+        elif said is Fate.FLUSH:
+            self._schedule.want(life, -1, whole=True)
+        elif said is Fate.END:
+            self._changes.end(life)

@@ -1,0 +1,92 @@
+"""What is gathered is committed in one go, and only then has anybody a turn."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from monitor.model import Position
+from monitor.sources.file.changes import Changes
+from monitor.sources.file.life import Life, Record, Work
+from monitor.sources.file.register import Register
+from monitor.sources.file.schedule import Schedule
+from tests.fakes.intake import FakeIntake
+
+
+@pytest.fixture
+def intake() -> FakeIntake:
+    return FakeIntake()
+
+
+@pytest.fixture
+async def register() -> Register:
+    return Register()
+
+
+@pytest.fixture
+async def changes(intake: FakeIntake, register: Register) -> Changes:
+    return Changes("app", intake, register, Schedule())
+
+
+def known(register: Register, path: str, inode: int, **keys: int) -> Life:
+    life = Life(path, (1, inode), **keys)
+    register.add(life)
+    return life
+
+
+async def test_ends_and_beginnings_in_one_commit_and_turns_after_it(
+    changes: Changes, register: Register, intake: FakeIntake
+) -> None:
+    old, new = known(register, "/a", 1), known(register, "/b", 2)
+    intake.saved[old.key] = {}
+    intake.gate.clear()
+
+    async def change() -> None:
+        async with changes.gathered([Position("app", "@mark", {"time": 1})]):
+            changes.end(old)
+            changes.note[new] = changes.turns[new] = None
+
+    task = asyncio.create_task(change())
+    await asyncio.sleep(0)
+    assert intake.saved == {old.key: {}}
+    assert new.work is Work.RESTING
+    intake.gate.set()
+    await task
+    assert intake.saved.keys() == {new.key, "@mark"}
+    assert (new.record, new.work) == (Record.SAVED, Work.QUEUED)
+    assert not changes.note
+    assert not changes.over
+    assert not changes.turns
+
+
+async def test_what_ends_after_it_was_noted_is_not_recorded(
+    changes: Changes, register: Register, intake: FakeIntake
+) -> None:
+    life = known(register, "/a", 1)
+    async with changes.gathered():
+        changes.note[life] = None
+        changes.end(life)
+    assert not intake.saved
+
+
+async def test_nothing_changed_is_no_commit(changes: Changes, intake: FakeIntake) -> None:
+    async with changes.gathered():
+        pass
+    assert intake.commits == 0
+
+
+async def test_only_what_was_not_scanned_is_lost(changes: Changes, register: Register, intake: FakeIntake) -> None:
+    changes.lost("vanished", known(register, "/a", 1, size=9, offset=4, flushed=6))
+    changes.lost("vanished", known(register, "/b", 2, size=9, offset=4, flushed=9))
+    changes.lost("truncated", known(register, "/c", 3, size=9, offset=9, grown=11))
+    assert intake.lost == [("vanished", 3, "/a"), ("truncated", 2, "/c")]
+
+
+async def test_a_file_that_ends_is_degraded_no_longer(changes: Changes, register: Register, intake: FakeIntake) -> None:
+    life = known(register, "/a", 1)
+    life.failures = 2
+    intake.degraded("/a", "cannot be read")
+    async with changes.gathered():
+        changes.end(life)
+    assert not intake.problems
