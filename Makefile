@@ -31,7 +31,8 @@ have = $(shell command -v $(1) 2>/dev/null || ls $(2) /nonexistent 2>/dev/null |
 TEST_PACKAGES := $(if $(call have,git),,git) \
 	$(if $(call have,mosquitto,/usr/sbin/mosquitto),,mosquitto) \
 	$(if $(call have,postgres,/usr/lib/postgresql/*/bin/postgres),,postgresql) \
-	$(if $(call have,systemd-analyze),,systemd)
+	$(if $(call have,systemd-analyze),,systemd) \
+	$(if $(call have,systemd-journal-remote,/usr/lib/systemd/systemd-journal-remote),,systemd-journal-remote)
 
 .PHONY: help
 help:  ## this list

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -44,6 +44,10 @@ class Block:
     # Absolute offset → its line number, counted only when a finding asks for it; valid until the next block is taken.
     line_at: Callable[[int], int | None] | None = None
     attributes: Mapping[str, str] = field(default_factory=dict)  # journal unit, MQTT topic, syslog host, …
+    logged_at: float | None = None  # when it was written, where its source knows
+    # Where in `data` each of the records begins that the block was made of, and that record: there its matches lie, and
+    # none reaches from one into the next. Empty: the block is one text.
+    parts: Sequence[tuple[int, Block]] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,11 +10,12 @@ import contextlib
 import hashlib
 import threading
 import time
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from detectors.engine import Engine, Match, TooSlowError, Worker, patience
+from detectors.engine import Engine, Found, Match, TooSlowError, Worker, patience
 from detectors.fingerprint import fingerprint
 from monitor import runbook
 from monitor.connection import AROUND, connection
@@ -200,9 +201,12 @@ class Scanner:
                     self._marks.end(mark)
             if found.skipped:
                 undecoded.append((block.path, found.skipped))
-            places = Places(block, found)
             scrub = self._local.scrubber
-            return [self._finding(block, match, places, scrub) for match in found.matches]
+            out = []
+            for part, within in _apart(worker, block, found) if block.parts else [(block, found)]:
+                places = Places(part, within)
+                out += [self._finding(part, match, places, scrub) for match in within.matches]
+            return out
         except Exception as error:  # noqa: BLE001 - a message may quote the text: only the type leaves here
             self.stats.failures += 1
             what = _FAILURES.get(type(error), type(error).__name__)
@@ -246,7 +250,7 @@ class Scanner:
             labels=scrub.labels(labels),
             runbook=runbook.of(match.rule),
             service=None if service is None else scrub(service),
-            logged_at=record.logged_at,
+            logged_at=record.logged_at if block.logged_at is None else block.logged_at,
             context=places.context(match, begin, scrub),
         )
 
@@ -259,6 +263,32 @@ def _connection(block: Block, match: Match) -> Mapping[str, str]:
     facts = connection(bytes(before), bytes(after))
     secret = match.secret.decode("utf-8", "replace")
     return {name: value for name, value in facts.items() if secret not in value}
+
+
+def _apart(worker: Worker, block: Block, found: Found) -> Iterator[tuple[Block, Found]]:
+    """What was found in each record, by places in it. Records that a match runs across are scanned one by one."""
+    starts = [start for start, _ in block.parts]
+    inside: dict[int, Found] = {}
+    again: set[int] = set()
+    for match in found.matches:
+        first, last = bisect_right(starts, match.start) - 1, bisect_left(starts, match.end) - 1
+        start, record = block.parts[first]
+        if first != last or match.end > start + len(record.data):
+            again.update(range(first, last + 1))
+        else:
+            within = inside.setdefault(first, Found([], [], found.skipped))
+            within.matches.append(replace(match, start=match.start - start, end=match.end - start))
+    for begin, end in found.hidden:
+        for number in range(bisect_right(starts, begin) - 1, bisect_left(starts, end)):
+            if number in inside:
+                start = starts[number]
+                inside[number].hidden.append((max(0, begin - start), end - start))
+    for number in sorted(inside.keys() | again):
+        record = block.parts[number][1]
+        if number in again:
+            yield record, worker.search(record.data, seconds=patience(len(record.data)))
+        else:
+            yield record, inside[number]
 
 
 def _close(blocks: Iterable[Block]) -> None:

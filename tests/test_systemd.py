@@ -52,7 +52,7 @@ def test_what_the_monitor_relies_on() -> None:
     assert service["Type"] == "notify"
     assert service["DynamicUser"] == "yes"
     assert service["StateDirectory"] == "exposure-monitor"
-    assert service["SupplementaryGroups"].split() == ["adm"]
+    assert service["SupplementaryGroups"].split() == ["adm", "systemd-journal"]
     assert service["LimitCORE"] == "0"
     assert int(service["WatchdogSec"]) > 0
     # SIGTERM drains for up to 10 s; systemd must not kill before.

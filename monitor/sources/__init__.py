@@ -27,6 +27,7 @@ SOURCES: dict[str, str] = {
     "feed": "monitor.sources.feed:FeedSource",
     "file": "monitor.sources.file.source:FileSource",
     "github": "monitor.github.source:GitHubSource",
+    "journal": "monitor.sources.journal:JournalSource",
     "stdin": "monitor.sources.stdin:StdinSource",
 }
 

@@ -60,11 +60,12 @@ class FakeIntake:
                 self.blocks.append((block.offset, len(data), block.fresh, block.limit))
                 for match in MARK.finditer(data):
                     if block.fresh < match.end() <= limit:
-                        offset = block.offset + match.start()
+                        start, place = _place(block, match)
+                        offset = place.offset + match.start() - start
                         mark = int(match[1] or match[2])
                         line = block.line_at(offset) if block.line_at else None
                         hits.append(
-                            ((block.generation, offset, mark), Seen(mark, block.path, offset, line, time.monotonic()))
+                            ((place.generation, offset, mark), Seen(mark, place.path, offset, line, time.monotonic()))
                         )
                 if len(hits) >= self.enough:
                     break
@@ -130,6 +131,15 @@ class FakeIntake:
     def files(self) -> list[Mapping[str, Any]]:
         """Saved positions of files."""
         return [state for key, state in self.saved.items() if not key.startswith("@")]
+
+
+def _place(block: Block, match: re.Match[bytes]) -> tuple[int, Block]:
+    """The record a match lies in, of the many a block may be made of, and where that begins."""
+    if not block.parts:
+        return 0, block
+    start, record = [part for part in block.parts if part[0] <= match.start()][-1]
+    assert match.end() <= start + len(record.data)
+    return start, record
 
 
 class MortalIntake(FakeIntake):
