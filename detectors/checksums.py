@@ -255,7 +255,16 @@ def test_mode(secret: bytes) -> Check:
     return Check()
 
 
+_JOINT = re.compile(rb"[\"']\s*[+.&]?\s*[\"']")
+
+
+def joined(secret: bytes) -> Check:
+    """Literals that a program puts together: the value is what comes of it."""
+    return Check(value=_JOINT.sub(b"", secret))
+
+
 CHECKS: dict[str, Callable[[bytes], Check]] = {
+    "joined": joined,
     "github-crc32": github_crc32,
     "hex-crc32": hex_crc32,
     "supabase-key": supabase_key,

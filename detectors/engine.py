@@ -28,6 +28,7 @@ from detectors.filters import LABEL, entropy, looks_like_hash, masked_before, pl
 from detectors.fingerprint import mask
 from detectors.plan import Compiled, compiled
 from detectors.rule import HINT_AHEAD, HINT_BACK, Confidence, Rule, RuleError
+from detectors.score import AHEAD, BACK, score
 from detectors.syntax import compile_re2, diagnose, re2_problem
 from monitor.common.severity import Severity
 
@@ -68,9 +69,8 @@ class Decision:
     start: int  # of the secret, or of the trigger's window when the pattern did not match
     end: int
     accepted: bool
-    stage: (
-        str  # pattern, placeholder, stopwords, allow, digits, entropy, words, hash, checksum, requires, decode, overlap
-    )
+    # pattern, placeholder, stopwords, allow, digits, entropy, words, hash, score, checksum, requires, decode, overlap
+    stage: str
     reason: str
     match: Match | None = field(default=None, repr=False)
     decode: tuple[str, ...] = ()
@@ -103,7 +103,8 @@ class _Work:
         self.budget = Budget(size)
         self.regions: list[tuple[int, int]] = []  # of the block itself, that were decoded
         self.explain = explain
-        self.known: dict[tuple[int, bytes, bytes], Decision] = {}  # by rule, value and what stands before it
+        # By rule, value and what stands beside it.
+        self.known: dict[tuple[int, bytes, tuple[bytes, bytes]], Decision] = {}
         self._candidates = 0
         self._until = time.thread_time() + seconds if seconds is not None else math.inf
         self._seconds = seconds
@@ -365,8 +366,9 @@ class Worker:
         rule = self.engine.rules[number]
         if rule.requires:
             return self._decide(number, rule, data, start, end)
-        before = bytes(data[max(0, start - _BEFORE) : start]) if rule.words or rule.hashes else b""
-        key = number, bytes(data[start:end]), before
+        back = BACK if rule.score else _BEFORE if rule.words or rule.hashes else 0
+        beside = bytes(data[max(0, start - back) : start]), bytes(data[end : end + AHEAD]) if rule.score else b""
+        key = number, bytes(data[start:end]), beside
         known = work.known.get(key)
         if known is None:
             if len(work.known) >= _KNOWN:
@@ -404,7 +406,8 @@ class Worker:
             bits = entropy(secret)
             if bits < rule.entropy:
                 return no("entropy", f"entropy {bits:.2f} is below {rule.entropy:.2f} bits a character")
-        before = bytes(data[max(0, start - _BEFORE) : start])
+        beside = bytes(data[max(0, start - BACK) : start])
+        before = beside[-_BEFORE:]
         if rule.words and (reason := words(secret, before)):
             return no("words", reason)
         if rule.hashes:
@@ -413,6 +416,11 @@ class Worker:
                 return no("hash", reason)
         severity, confidence, labels = rule.severity, rule.confidence, dict(rule.labels)
         why = "all stages passed"
+        if rule.score:
+            weighed = score(secret, beside, bytes(data[end : end + AHEAD]))
+            if weighed.confidence is None:
+                return no("score", weighed.reason())
+            confidence, why = weighed.confidence, weighed.reason()
         value = secret
         if rule.checksum is not None:
             check = CHECKS[rule.checksum](secret)

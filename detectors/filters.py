@@ -9,6 +9,8 @@ from collections import Counter
 from itertools import pairwise
 from urllib.parse import unquote_to_bytes
 
+from detectors.score import surprise
+
 __all__ = ["LABEL", "entropy", "looks_like_hash", "masked_before", "placeholder", "words"]
 
 # Values that specifications and manuals print, as 16 hex digits of their SHA-256: the examples of RFC 6749, 6750 and
@@ -153,7 +155,7 @@ _PATH = re.compile(
     rb"(?:[A-Za-z]:)?[./~]{0,2}/[\w.+@-]+(?:/[\w.+@-]*)+|[\w-]+(?:/[\w.-]+){2,}|[a-z]+://\S*|[\w./-]+\.(?:com|io|net|org|dev|py|js|ts|go|java|yml|yaml|json|pem|key|crt|txt|html|local|internal)(?:[:/].*)?"
 )
 _CALL = re.compile(
-    rb"[\w.]+\(|\w+\[['\"]|=>|->|::|&&|\|\||^[!=]=|^self\.|^this\.|^new |\breturn\b|^function|^lambda|^await "
+    rb"[\w.]+\(|\w+\[['\"]|=>|->|::|&&|\|\||^[!=]=|===|\?\.|^self\.|^this\.|^new |\breturn\b|^function|^lambda|^await "
 )
 _TYPES = re.compile(
     rb"(?i)(?:null|none|true|false|undefined|string|str|bytes|int|bool|optional|object|required|missing|invalid|incorrect|expired|empty|unset|unknown|default|disabled|enabled)\W?"
@@ -164,22 +166,36 @@ _OBJECT = re.compile(
 _CONTROL = re.compile(rb"[\x00-\x08\x0e-\x1a\x1c-\x1f\x7f]")  # not the escape that colours start with
 # A byte that starts a character of UTF-8 without one that goes on, or the other way round.
 _NOT_UTF8 = re.compile(rb"[\xc0-\xff](?![\x80-\xbf])|(?<![\x80-\xff])[\x80-\xbf]")
+# Hashes of passwords, which other rules tell of, and classes of regular expressions.
+_HASH = re.compile(
+    rb"\$(?:2[abxy]?|argon2\w{0,2}|[1567y]|apr1|scrypt|pbkdf2[\w-]*)\$.*|(?:pbkdf2|scrypt|bcrypt|argon2)[\w-]{0,12}[:$].*"
+    rb"|\*[0-9A-F]{40}|\{\w{2,12}\}.*"
+)
+_CLASSES = re.compile(rb"a-z|A-Z|0-9[^\w]|\\[dws][+*{]")
+_ABROAD = re.compile(rb"[\xc2-\xf4][\x80-\xbf]+")
 _SPOKEN = re.compile(rb"[(\"'\xc2\xe2-]{0,3}[A-Za-z'\x80-\xff]{2,}[.,:;?!)\"']{0,3}")
-_TIME = re.compile(rb"\d{4}-\d\d-\d\d(?:[T ]\d\d:\d\d.*)?|\d\d:\d\d.*|\d+(?:\.\d+){1,3}(?::\d+)?")
+_TIME = re.compile(
+    rb"[\^~<>=]{0,2}v?\d+\.\d+[\w.+-]*|v\d+(?:alpha|beta|rc)\d*"  # a version
+    rb"|\d{8}T\d{4,6}Z?|\d{4}-\d\d-\d\d(?:[T ]\d\d:\d\d.*)?|\d\d:\d\d.*|\d+(?:\.\d+){1,3}(?::\d+)?"
+)
 
 
 _PART = re.compile(rb"[A-Za-z0-9]{10,}")
 _CHANGE = re.compile(rb"(?<=[a-z])[A-Z0-9]|(?<=[A-Z])[0-9]|(?<=[0-9])[A-Za-z]")
 
 
+_ODD = 10.0  # bits beyond those of words that letters have to carry: some six of them that stand in no word
+
+
 def _random(value: bytes) -> bool:
-    """A part of ten or more letters and digits changes between upper case, lower case and digits as no name does."""
+    """A part of ten or more letters and digits changes between upper case, lower case and digits as no name does, or
+    the letters stand in no word."""
     for part in _PART.findall(value):
         digits = sum(48 <= c <= 57 for c in part)
         mixed = not part.islower() and not part.isupper() and digits
         if mixed and len(_CHANGE.findall(part)) * 10 >= len(part) * 3:
             return True
-    return False
+    return surprise(value)[0] > _ODD
 
 
 def words(value: bytes, before: bytes = b"") -> str | None:
@@ -194,6 +210,12 @@ def words(value: bytes, before: bytes = b"") -> str | None:
         return "its name speaks about a credential or is that of a public key"
     if _CONTROL.search(value) or (not value.isascii() and _NOT_UTF8.search(value)):
         return "bytes that no text has"
+    if not value.isascii() and sum(map(len, _ABROAD.findall(value))) * 3 > len(value):
+        return "text of a language, not a value"
+    if _HASH.fullmatch(value):
+        return "a hash of a password, not a value"
+    if _CLASSES.search(value):
+        return "a regular expression, not a value"
     parts = value.split()
     if len(parts) > 1 and sum(1 for part in parts if _SPOKEN.fullmatch(part)) * 3 >= len(parts) * 2:
         return "a sentence, not a value"

@@ -78,6 +78,7 @@ class RuleTable(BaseModel):
     placeholders: bool = True
     hashes: bool | None = None
     words: bool | None = None
+    score: bool | None = None
     requires: list[_Companion] = []
     decode: bool | list[Decoder] = True
     labels: dict[str, str] = {}
@@ -144,6 +145,7 @@ def to_rule(entry: RuleTable, family: str, vendor: str, source: str) -> Rule:
         stopwords=tuple(entry.stopwords),
         placeholders=entry.placeholders,
         words=default(entry.words, generic),
+        score=default(entry.score, generic and entry.words is not False),
         hashes=default(entry.hashes, keyword_bound or generic),
         requires=tuple(Requires(**companion.model_dump()) for companion in entry.requires),
         decode=tuple(entry.decode) if isinstance(entry.decode, list) else None if entry.decode else (),

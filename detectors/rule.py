@@ -74,6 +74,7 @@ class Rule:
     placeholders: bool = True  # reject `changeme`, `xxxx`, `${VAR}` and their kin
     hashes: bool = False  # True: reject what looks like a digest, commit or UUID
     words: bool = False  # True: reject names, paths and calls: what code says where a value could stand
+    score: bool = False  # True: weigh value and context, which sets the confidence (detectors.score)
     requires: tuple[Requires, ...] = ()
     decode: tuple[str, ...] | None = None  # decoders its findings may come through, at any depth; None: all
     labels: Mapping[str, str] = field(default_factory=dict)

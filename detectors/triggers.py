@@ -87,11 +87,70 @@ def _url() -> Iterable[str]:
         yield slashes + r"""[^\s:@/"'<>\\]{0,80}:[^\s/"'<>`\\]{3,200}@[A-Za-z0-9\[$%_]"""
 
 
+# What stands between a name and its value in other ways than by an assignment. Each is an expression of its own for
+# each name: one with alternatives costs four times as much.
+_QUOTED = r"""[bu@]?\\{0,3}["'][^\s"'\\]{6}"""
+_RUN = "[A-Za-z0-9_.+/~!@#^*%$-]"
+# In a sentence only what has a digit: words follow a name in every other line.
+_SPOKEN = r"[A-Za-z_.+/~!@#^*%$-]{0,16}[0-9]"
+# `compare(token, "…")`, `("password", "…")`, but no field of JSON that comes after a message.
+_HANDED = r"""\\{0,3}["'\])]{0,3},\s{0,4}[bu@]?\\{0,3}["'][^\s"'\\]{6,64}\\{0,3}["'][),;\]} ]"""
+# `= new X("…")`, `: str = "…"`, `[] = {"…"`, `'] === "…"`
+_MADE = r"""(?:\[\w{0,8}\])?["'\]]{0,2} ?[:=(][:=]{0,2} ?(?:new )?[\w.:<>|\[\]?&]{0,40}[=({\[ ]{0,3} {0,2}""" + _QUOTED
+# Columns, a directive, a sentence
+_SAID = r"""\\{0,3}["']?(?: is| was| set to| to| value)?[ \t]{0,48}[:=|]?[ \t]{1,48}\\{0,3}["'`]?""" + _SPOKEN
+_MISSPELT = "pasword pasward passwrod passowrd paswd kennwort wachtwoord contrase mot_de_passe motdepasse".split()
+_BEFORE = " \"'([{,;&/|"
+
+
+def _named() -> Iterable[str]:
+    for name in _NAMES:
+        yield rf"(?i:{name})[\w.\-]{{0,24}}{_MADE}"
+    for name in ("secret", "passwd", "password", "passphrase", "credential", "passwort", "api key", "access key"):
+        yield rf"(?i:{name})[\w.\-]{{0,16}}{_HANDED}"
+        yield rf"(?i:{name})[\w]{{0,12}}{_SAID}"
+    for name in ("token", "pwd"):
+        for sign in "\"'),]":
+            yield rf"""(?i:{name}){_escape(sign)}["'\])]{{0,2}},?\s{{0,4}}[bu]?["'][^\s"'\\]{{6,64}}["'][),;\]}} ]"""
+        for sign in (" =", " :", ":", "=", "[", "(", "s = [", "s=[", "s: ["):
+            yield rf"(?i:{name}){''.join(map(_escape, sign))} ?[\w.:<>|\[\]?&]{{0,40}}[=({{\[ ]{{0,4}} {{0,2}}{_QUOTED}"
+        yield rf"""(?i:{name})(?:\x20|\t)[ \t]{{0,40}}[:=|]?[ \t]{{0,48}}["'`]?{_SPOKEN}"""
+    for name in ("password", "passphrase", "secret", "token", "_key"):
+        for sign in (":", "=", r"\x20=", r"\x20=\x20\(", r"=\("):
+            # Below the name. What ends a line without a value stands in few.
+            yield rf"""(?i:{name}){sign}\r?\n[ \t]{{1,40}}["'`]?{_RUN}{{6}}"""
+            yield rf"""(?i:{name}){sign}\\{{1,2}}n[ \t]{{1,40}}\\{{0,3}}["'`]?{_RUN}{{6}}"""
+    yield from (rf"(?i:{name})[\w.\-]{{0,24}}\\{{0,3}}[\"'`]?[ \t]{{0,24}}[=:>]" for name in _MISSPELT)
+
+
+def _pass() -> Iterable[str]:
+    """`pw:…`, `/pass:…`: short names, so what stands before them is fixed as well."""
+    for name in ("pass", "pwd", "pw"):
+        for sign in _BEFORE:
+            yield rf"""{_escape(sign)}(?i:{name})[:=]\\{{0,3}}["'`]?[^\s"'`\\<>{{}}()$,;&\[\]|]{{6}}"""
+        yield rf"""^(?i:{name})[:=]["'`]?[^\s"'`\\<>{{}}()$,;&\[\]|]{{6}}"""
+
+
+# Commands and options that a password or a key stands behind.
+_COMMANDS = (
+    *"redis-cli ldapsearch ldapmodify ldapadd ldapwhoami ldappasswd smbclient rpcclient winexe useradd sqlplus".split(),
+    *"mongodump mongosh mongorestore sshpass chpasswd :_authToken :_password ipmitool racadm userpwd UserPwd".split(),
+    *"CURLOPT_USERPWD CURLOPT_PROXYUSERPWD impacket- mount\\.cifs :_auth=".split(),
+    *("net use ", "openssl enc ", "vault login ", "mongo -", " --set ", ":_auth ", "with-token <<<", "sudo -S "),
+    *(r"\| passwd", r"\| docker login", r"\| podman login", r"\| kinit"),
+    *(f"{name}[=:\"' (]" for name in ("http_auth", "basic_auth")),
+)
+
+
 # By name, as the packs write them: `@assigned`: a name that speaks of a credential, an assignment, six characters of
-# value; `@assigned-key`: some other key and a longer value; `@url`: a URL with a password in it.
+# value; `@assigned-key`: some other key and a longer value; `@url`: a URL with a password in it; `@named`: such a name
+# and a value in another way; `@pass`: `pass`, `pw`, `pwd`, a value right behind; `@command`: commands that take one.
 TRIGGERS: Mapping[str, tuple[str, ...]] = {
     "@assigned": (*_credential(),),
     "@assigned-key": (*_key(),),
     "@url": (*_url(),),
+    "@named": (*_named(),),
+    "@pass": (*_pass(),),
+    "@command": _COMMANDS,
 }
 ASSIGNED = (TRIGGERS["@assigned"], TRIGGERS["@assigned-key"])  # keyword rules are mostly found by these, too

@@ -226,6 +226,7 @@ def test_no_token_shaped_text_lies_in_the_repository() -> None:
         for path in tracked()
         if path.suffix != ".lock"  # nothing but hashes
         for match in worker.scan(path.read_bytes())
-        if match.confidence == "high" and not template(path, match.secret)
+        # A scored rule knows no token's shape: what tests make up is meant to be found by it.
+        if match.confidence == "high" and not match.rule.score and not template(path, match.secret)
     ]
     assert not wrong

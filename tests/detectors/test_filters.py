@@ -195,3 +195,15 @@ def test_what_mask_wrote_is_no_secret_whole_or_in_part() -> None:
         assert masked_before(text, text.index(value), len(value)) == "masked before"
     assert masked_before(text, text.index(b"rest"), 4) is None
     assert masked_before(b"[generic-password:0123456789]", 1, 16) is None
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "パスワード", "密码不能为空", "Пароль", "Κωδικός", "^3.806.0", "v1beta1", "[a-zA-Z0-9_]+", "a-zA-Z0-9/_+=.@-",
+        "$2b$12$abcdefghijklmnopqrstuv", "*2470C0C06DEE42FD1618BB99005ADCA2EC9D1E19", "0===this.offset",
+        "20240102T030405",
+    ],
+)  # fmt: skip
+def test_translations_versions_hashes_and_expressions_are_no_values(value: str) -> None:
+    assert words(value.encode())

@@ -179,3 +179,10 @@ def test_a_rule_named_like_a_secret_is_refused_without_being_shown(tmp_path: Pat
     with pytest.raises(RuleError, match="looks like a secret") as caught:
         load_file(write(tmp_path / "own.toml", text))
     assert token[5:] not in str(caught.value)
+
+
+def test_only_what_looks_like_an_expression_goes_without_the_filter_of_placeholders() -> None:
+    from tests.detectors.texts import rules
+
+    without = {rule.id for rule in rules() if not rule.placeholders and rule.family != "exposure"}
+    assert without == {"wallet-seed-phrase", "ldap-ssha-hash"}

@@ -1,0 +1,263 @@
+"""The score of a candidate that no vendor's format vouches for: how likely it is a secret, and why.
+
+A logistic model over what the value looks like and what stands around it. The weights lie in `score.json`, made by
+`benchmarks/train_score.py`; nothing but the standard library runs here, some twenty microseconds a candidate.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+import string
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any, Literal
+
+import orjson
+
+__all__ = ["AHEAD", "BACK", "Score", "features", "randomness", "score", "surprise"]
+
+BACK, AHEAD = 160, 48  # bytes left and right of a value that the score looks at
+RANDOM = math.log2(26)  # bits a letter of random text has
+_TABLE = Path(__file__).with_name("score.json")
+_LETTERS = re.compile(rb"[A-Za-z]+")
+_HUMP = re.compile(rb"[A-Z]{2,}(?![a-z])|[A-Z]?[a-z]+|[A-Z]")
+_CHANGE = re.compile(rb"(?<=[a-z])[A-Z0-9]|(?<=[A-Z])[a-z0-9]|(?<=[0-9])[A-Za-z]")
+_BRACKETS = re.compile(rb"[(){}\[\]<>]")
+_CODE = re.compile(rb"\w\(|\)$|\[\w|\]$|\)\.|->|=>|::|\w\.\w+\.\w|^[!=<>]=|&&|\|\|")
+_PROSE = re.compile(rb"[A-Za-z\x80-\xff]{2}[.,:;?!]?$")
+_HEX = re.compile(rb"(?:[0-9a-f]+|[0-9A-F]+)")
+_UUID = re.compile(rb"[0-9a-fA-F]{8}-(?:[0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}")
+_WORD_NUMBER = re.compile(rb"[A-Za-z]+[_.-]?[0-9]{1,4}")
+_JOINED = re.compile(rb"[A-Za-z0-9]+(?:[-_./:][A-Za-z0-9]+)+")
+_NAME = re.compile(rb"([A-Za-z_$@][\w$.@-]*)[\"'`\\\])>]*(?:\s*(?:string|str|char|text|String|const|&))?[^\w]{0,60}$")
+_KINDS = (
+    (
+        "password",
+        re.compile(rb"(?i:pas+w(?:or|ro)?d|passwd|passphrase|passwort|pwd|pswd|kennwort|senha|contrase|passe\b)"),
+    ),
+    ("secret", re.compile(rb"(?i:secret|credential|salt)")),
+    ("token", re.compile(rb"(?i:token|bearer|authorization|\bauth\b|_auth)")),
+    (
+        "api key",
+        re.compile(rb"(?i:(?:api|access|auth|private|signing|encryption|master|account|service|app)[_.-]?key)"),
+    ),
+    ("pass", re.compile(rb"(?i:pass|pw\b|psk|\bpin)")),
+    ("key", re.compile(rb"(?i:key)")),
+)
+_ABOUT = re.compile(
+    rb"(?i:label|title|text|hint|prompt|placeholder|message|\bmsg|error|help|descri|confirm|forgot|reset|require|invalid"
+    rb"|strength|type|name$|field|input|_id$|Id$|url|uri|path|file|policy|column|class|format|pattern|locale|i18n|lang)"
+)
+_TEST = re.compile(rb"(?i:test|example|dummy|mock|fake|sample|fixture|assert|expect|demo)")
+_COMPANY = re.compile(
+    rb"(?i:\buser(?:name)?\b|\blogin\b|\bhost\b|\bserver\b|\burl\b|\bemail\b|_USER\b|_ID\b|client_?id|\buid\b)"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """`probability` that it is a secret; `parts`: (feature, what it adds to the log-odds), largest first."""
+
+    probability: float
+    parts: tuple[tuple[str, float], ...]
+
+    @property
+    def confidence(self) -> Literal["high", "medium", "low"] | None:
+        """None: not a secret."""
+        high, medium, low = _table()["thresholds"]
+        at = self.probability
+        return "high" if at >= high else "medium" if at >= medium else "low" if at >= low else None
+
+    def reason(self, count: int = 3) -> str:
+        """In words, such as `score 0.97: value random +3.1, name password +0.9`."""
+        parts = ", ".join(f"{name} {share:+.1f}" for name, share in self.parts[:count])
+        return f"score {self.probability:.2f}: {parts}"
+
+
+@cache
+def _table() -> Mapping[str, Any]:
+    table: Mapping[str, Any] = orjson.loads(_TABLE.read_bytes())
+    return table
+
+
+@cache
+def _surprises() -> Mapping[bytes, float]:
+    """Bits by three letters in lower case; `^` stands for the start of a word."""
+    values = iter(_table()["letters"])
+    alphabet = "^" + string.ascii_lowercase
+    return {
+        (a + b + c).encode(): int(next(values), 36) / 2
+        for a in alphabet
+        for b in alphabet
+        if b != "^" or a == "^"
+        for c in string.ascii_lowercase
+    }
+
+
+def surprise(value: bytes) -> tuple[float, int]:
+    """Bits that the letters of `value` carry beyond those of words, positive for random ones, and how many they are."""
+    bits, letters = 0.0, 0
+    table = _surprises()
+    for run in _LETTERS.findall(value):
+        # Case counts where it changes oddly: `getToken` are two words, `gEtoK` five.
+        for hump in _HUMP.findall(run):
+            if len(hump) < 3:
+                continue  # of hex and base64: they say nothing
+            word = b"^^" + hump.lower()
+            bits += sum(table[word[i : i + 3]] for i in range(len(hump)))
+            letters += len(hump)
+    return bits - RANDOM * letters, letters
+
+
+@cache
+def _expected(alphabet: int, size: int) -> tuple[float, float]:
+    """Mean and deviation of the Shannon entropy of `size` random characters of an alphabet (Miller's correction)."""
+    if size < 2:
+        return 0.0, 1.0
+    rate = size / alphabet
+    # The entropy of counts that follow Poisson's law, summed over one character of the alphabet.
+    mean = probability = 0.0
+    term = math.exp(-rate)
+    for count in range(1, int(rate + 12 * math.sqrt(rate) + 14)):
+        term *= rate / count
+        mean -= alphabet * term * count / size * math.log2(count / size)
+        probability += term
+    return mean, max(0.04, 0.55 / math.sqrt(size))
+
+
+def _alphabet(value: bytes) -> int:
+    if value.isdigit():
+        return 10
+    if _HEX.fullmatch(value):
+        return 16
+    size = 10 * any(48 <= c <= 57 for c in value)
+    size += 26 * any(97 <= c <= 122 for c in value) + 26 * any(65 <= c <= 90 for c in value)
+    symbols = {c for c in value if not (48 <= c <= 57 or 65 <= c <= 90 or 97 <= c <= 122)}
+    return max(2, size + (2 if len(symbols) <= 2 else 24))
+
+
+def randomness(value: bytes) -> float:
+    """How far the Shannon entropy of `value` lies from that of random characters of its own alphabet and length.
+
+    In deviations: 0 for the average random value, below -3 for hardly one in a thousand.
+    """
+    size = len(value)
+    mean, deviation = _expected(_alphabet(value), size)
+    entropy = -sum(n / size * math.log2(n / size) for n in Counter(value).values()) if size else 0.0
+    return (entropy - mean) / deviation
+
+
+def features(value: bytes, before: bytes, after: bytes) -> dict[str, float]:
+    """What the model weighs, by name; absent ones are 0. `before`, `after`: text beside the value on its line."""
+    out: dict[str, float] = {"length": min(len(value), 40) / 40}
+    _of_value(value, out)
+    _of_context(value, before, after, out)
+    for one, other in (
+        ("quoted", "wordlike"), ("quoted", "random letters"), ("name password", "wordlike"), ("quoted", "joined"),
+        ("bare", "word and number"), ("bare", "joined"), ("quoted", "prose"), ("hex", "name key"), ("uuid", "name key"),
+    ):  # fmt: skip
+        if one in out and other in out:
+            out[f"{one}, {other}"] = out[one] * out[other]
+    return out
+
+
+def _of_value(value: bytes, out: dict[str, float]) -> None:
+    size = max(1, len(value))
+    bits, letters = surprise(value)
+    out["random letters" if bits > 0 else "wordlike"] = min(1.0, abs(bits) / 24)
+    if letters:
+        out["odd letters" if bits > 0 else "common letters"] = min(1.0, abs(bits) / letters / 3)
+    digits = sum(48 <= c <= 57 for c in value)
+    symbols = size - digits - sum(65 <= c <= 90 or 97 <= c <= 122 or c > 127 for c in value)
+    if digits:
+        out["has digits"] = 1.0
+        out["digits"] = digits / size
+    out["changes"] = min(1.0, 2 * len(_CHANGE.findall(value)) / size)
+    if symbols:
+        out["symbols"] = min(1.0, symbols / size * 3)
+    off = randomness(value)
+    if off < -1:
+        out["repetitive"] = min(1.0, (-1 - off) / 4)
+    kinds = (any(97 <= c <= 122 for c in value), any(65 <= c <= 90 for c in value), bool(digits))
+    if all(kinds):
+        out["mixed"] = 1.0
+    if size < 8:
+        out["short"] = (8 - size) / 4
+    if size >= 16:
+        out["long"] = 1.0
+    for name, holds in (
+        ("hex", size >= 16 and _HEX.fullmatch(value)),
+        ("uuid", _UUID.fullmatch(value)),
+        ("blanks", b" " in value),
+        ("letters only", letters == size),
+        ("beyond ASCII", not value.isascii()),
+        ("brackets", _BRACKETS.search(value)),
+        ("code", _CODE.search(value)),
+        ("prose", b" " in value and _PROSE.search(value)),
+        ("word and number", _WORD_NUMBER.fullmatch(value)),
+        ("joined", _JOINED.fullmatch(value)),
+        ("path", value.count(b"/") > 1 or value[:1] in (b"/", b".", b"~")),
+        ("digits only", digits == size),
+        ("ends a phrase", value[-1:] in (b".", b":", b"?", b"!", b",", b";") and not digits),
+        (
+            "starts with a sign",
+            value[:1] in (b"$", b"%", b"@", b"#", b"<", b"{", b":", b"&", b"*", b"-", b"(", b"[", b"!"),
+        ),
+        ("padded", size >= 16 and value.endswith(b"=")),
+    ):
+        if holds:
+            out[name] = 1.0
+
+
+def _of_context(value: bytes, before: bytes, after: bytes, out: dict[str, float]) -> None:
+    name = m[1] if (m := _NAME.search(before[-96:])) else b""
+    tail = before[-24:]
+    for kind, pattern in _KINDS:
+        if pattern.search(name or tail):
+            out[f"name {kind}"] = 1.0
+            break
+    else:
+        out["name none"] = 1.0
+    quote = tail[-1:] in (b'"', b"'", b"`")
+    out["quoted" if quote else "bare"] = 1.0
+    if name and name.isupper() and b"_" in name:
+        out["name in capitals"] = 1.0
+    if name.count(b".") and quote:
+        out["name with dots"] = 1.0
+    operator = tail[len(name) :].rstrip(b" \"'`\\")[-2:] if name in tail else tail.rstrip(b" \"'`\\")[-2:]
+    for label, holds in (
+        ("compared", b"==" in tail[-6:] or b"!=" in tail[-6:]),
+        ("handed over", operator.endswith((b"(", b","))),
+        ("after a colon", operator.endswith(b":")),
+        ("after an equals sign", operator.endswith(b"=")),
+        ("in markup", operator.endswith(b">") and after[:2] == b"</"),
+        ("name about it", _ABOUT.search(name)),
+        ("goes on as code", not quote and after[:1] in (b"(", b"[", b".", b"{", b"+")),
+        ("test nearby", _TEST.search(before)),
+        ("user or host nearby", _COMPANY.search(before[:-1]) or _COMPANY.search(after)),
+        ("value repeats name", len(value) > 3 and _same(value, name)),
+    ):
+        if holds:
+            out[label] = 1.0
+
+
+def _same(value: bytes, name: bytes) -> bool:
+    plain = re.sub(rb"[^a-z]", b"", value.lower())
+    return len(plain) > 3 and (
+        plain in re.sub(rb"[^a-z]", b"", name.lower()) or (name.lower() in value.lower() and len(name) > 3)
+    )
+
+
+def score(value: bytes, before: bytes, after: bytes) -> Score:
+    """Weigh one candidate. `before`: at most BACK bytes left of it; `after`: AHEAD right of it."""
+    weights = _table()["weights"]
+    parts = [
+        (name, weights[name] * amount) for name, amount in features(value, before, after).items() if name in weights
+    ]
+    total = _table()["bias"] + sum(share for _, share in parts)
+    parts.sort(key=lambda part: -abs(part[1]))
+    return Score(1 / (1 + math.exp(-max(-30.0, min(30.0, total)))), tuple(parts))
