@@ -35,6 +35,7 @@ __all__ = [
     "Silence",
     "Target",
     "Told",
+    "Verdict",
     "digest_hold",
     "labels",
     "needs_notify",
@@ -228,6 +229,16 @@ class Target:
     route: Route
 
 
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What one route makes of an incident, and why."""
+
+    place: int  # from 1, in the order of the configuration
+    route: Route
+    takes: bool
+    reason: str
+
+
 @dataclass(frozen=True)
 class Policy:
     """Routes and silences as configured. `sinks`: every sink there is; without a route they all get everything, but
@@ -240,7 +251,7 @@ class Policy:
     pagers: frozenset[str] = frozenset()
 
     @cached_property
-    def _effective(self) -> tuple[Route, ...]:
+    def effective(self) -> tuple[Route, ...]:
         if self.routes or not self.sinks:
             return self.routes
         others = tuple(name for name in self.sinks if name not in self.pagers)
@@ -252,7 +263,7 @@ class Policy:
     def targets(self, labels: Mapping[str, str], incident: str) -> list[Target]:
         """One target for each sink and group, from the first route that leads there."""
         found: dict[tuple[str, str], Target] = {}
-        for route in self._effective:
+        for route in self.effective:
             if not route.takes(labels):
                 continue
             key = route.group_key(labels, incident)
@@ -261,6 +272,24 @@ class Policy:
             if not route.continue_:
                 break
         return list(found.values())
+
+    def explain(self, labels: Mapping[str, str]) -> list[Verdict]:
+        """What each route makes of `labels`, in order. Agrees with `targets`."""
+        verdicts, ended = [], False
+        for place, route in enumerate(self.effective, 1):
+            missed = next((matcher for matcher in route.matchers if not matcher.matches(labels)), None)
+            if ended:
+                verdict = Verdict(place, route, False, "a route before it has taken the incident")
+            elif missed is not None:
+                is_now = labels.get(missed.label)
+                why = f"{missed} does not hold: {missed.label} is " + (f'"{is_now}"' if is_now else "not set")
+                verdict = Verdict(place, route, False, why)
+            else:
+                why = "all its matchers hold" if route.matchers else "it has no matchers"
+                verdict = Verdict(place, route, True, why + ("; goes on" if route.continue_ else ""))
+                ended = not route.continue_
+            verdicts.append(verdict)
+        return verdicts
 
     def silenced_until(self, labels: Mapping[str, str], now: float) -> float | None:
         """The latest end of the silences that hold `labels` back; None when none does."""

@@ -30,6 +30,7 @@ COMMANDS: dict[str, str] = {
     "fingerprint": "monitor.cli.fingerprint",
     "sinks": "monitor.cli.sinks",
     "outbox": "monitor.cli.outbox",
+    "routes": "monitor.cli.routes",
     "github": "monitor.cli.github",
 }
 

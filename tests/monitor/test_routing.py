@@ -6,6 +6,8 @@ from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from monitor.incidents import Incident
@@ -380,3 +382,17 @@ def test_what_came_back_is_no_news_even_where_it_was_forgotten_that_somebody_was
     assert needs_notify(group, [back], NOW).reason == "reopened"
     assert needs_notify(group, [back, replace(back, reopens=0)], NOW).reason == "new"
     assert needs_notify(replace(group, kind="digest"), [back], NOW).reason == "digest"
+
+
+@given(
+    st.lists(st.tuples(st.sampled_from(["a", "b"]), st.sampled_from(["x", "y"]), st.booleans()), max_size=5),
+    st.dictionaries(st.sampled_from(["a", "b"]), st.sampled_from(["x", "y"])),
+)
+def test_what_is_explained_is_what_happens(routes: list[tuple[str, str, bool]], labels: dict[str, str]) -> None:
+    made = tuple(
+        Route(matchers=(Matcher.parse(f'{name}="{value}"'),), sinks=(f"s{place}",), continue_=goes_on)
+        for place, (name, value, goes_on) in enumerate(routes)
+    )
+    policy = Policy(tuple(f"s{place}" for place in range(len(made))), made)
+    told = [sink for verdict in policy.explain(labels) if verdict.takes for sink in verdict.route.sinks]
+    assert told == [target.sink for target in policy.targets(labels, "i1")]

@@ -1,0 +1,146 @@
+"""`monitor routes`: who would be told of what, and why."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from monitor.cli.common import (
+    ConfigOption,
+    Format,
+    FormatOption,
+    command_app,
+    emit,
+    emit_one,
+    fail,
+    paint,
+    printable,
+    read_config,
+    table,
+    with_store,
+)
+
+if TYPE_CHECKING:
+    from monitor.config import Config
+    from monitor.routing import Policy, Route
+    from monitor.store import Store
+
+app = command_app(
+    no_args_is_help=True,
+    help="Show the routes, and where an incident would go.",
+    epilog="Example: monitor routes test severity=critical source=services path=/var/log/app.log",
+)
+
+
+@app.command("show", epilog="Example: monitor routes show --format json", help="The routes in force, in order.")
+def show(form: FormatOption = Format.text, config: ConfigOption = None) -> None:
+    policy = read_config(config).policy
+    rows = [_row(place, route) for place, route in enumerate(policy.effective, 1)]
+
+    def text(rows: Sequence[Mapping[str, Any]]) -> Iterable[str]:
+        if not policy.routes:
+            yield paint("no [[routes]]: every sink gets everything, pagers nothing below medium", dim=True)
+        lines = [
+            [str(r["place"]), ", ".join(r["matchers"]) or "everything", ", ".join(r["sinks"]), r["then"], r["groups"]]
+            for r in rows
+        ]
+        yield from table(("", "takes", "sinks", "then", "groups by"), lines)
+
+    emit(rows, form, text)
+
+
+@app.command(
+    "test",
+    epilog="Examples:\n\n  monitor routes test severity=critical source=services\n\n"
+    "  monitor routes test --incident fa693e9d",
+    help="Say which sinks an incident with these labels would reach, and why each route takes it or not.\n\n"
+    "Labels are those of matchers: severity, rule, name, source, path, confidence, and what rules and sources add.",
+)
+def check(
+    labels: Annotated[
+        list[str] | None, typer.Argument(metavar="[LABEL=VALUE]...", help="As matchers see them.")
+    ] = None,
+    incident: Annotated[
+        str | None, typer.Option("--incident", metavar="ID", help="An incident that is stored.")
+    ] = None,
+    form: FormatOption = Format.text,
+    config: ConfigOption = None,
+) -> None:
+    settings = read_config(config)
+    if bool(labels) == (incident is not None):
+        fail("give labels such as severity=critical, or --incident ID", 2)
+    places = _stored(settings, incident) if incident is not None else [_labels(labels or [])]
+    answer = {"places": [_answer(settings.policy, place) for place in places]}
+
+    def text(answer: Mapping[str, Any]) -> Iterable[str]:
+        for place in answer["places"]:
+            yield from _text(place)
+
+    emit_one(answer, form, text)
+
+
+def _labels(texts: Sequence[str]) -> dict[str, str]:
+    found = {}
+    for text in texts:
+        name, equals, value = text.partition("=")
+        if not equals or not name:
+            fail(f"{printable(text)}: not a label; write NAME=VALUE, such as severity=critical", 2)
+        found[name] = value
+    return {"state": "open", **found}
+
+
+def _stored(config: Config, ref: str) -> list[dict[str, str]]:
+    """The labels of a stored incident, once for each source and path it was seen at (the newest ten)."""
+    from monitor.routing import labels
+
+    async def ask(store: Store) -> list[dict[str, str]]:
+        found = await store.incidents.get(ref)
+        seen = dict.fromkeys((location.source, location.path) for location in found.locations)
+        return [labels(found, source, path) for source, path in list(seen)[:10]]
+
+    return with_store(config, ask)
+
+
+def _answer(policy: Policy, labels: Mapping[str, str]) -> dict[str, Any]:
+    verdicts = policy.explain(labels)
+    until = policy.silenced_until(labels, time.time())
+    told = dict.fromkeys(sink for verdict in verdicts if verdict.takes for sink in verdict.route.sinks)
+    return {
+        "labels": dict(labels),
+        "sinks": list(told),
+        "silenced_until": None if until is None else "for ever" if until == float("inf") else until,
+        "routes": [_row(v.place, v.route) | {"takes": v.takes, "reason": v.reason} for v in verdicts],
+    }
+
+
+def _row(place: int, route: Route) -> dict[str, Any]:
+    by = "each incident" if route.group_by is None else ", ".join(route.group_by) or "all together"
+    return {
+        "place": place,
+        "matchers": [str(matcher) for matcher in route.matchers],
+        "sinks": list(route.sinks),
+        "then": "goes on" if route.continue_ else "ends",
+        "groups": by,
+        "group_wait": route.group_wait,
+        "group_interval": route.group_interval,
+        "repeat_interval": route.repeat_interval,
+        "burst": str(route.burst),
+    }
+
+
+def _text(place: Mapping[str, Any]) -> Iterable[str]:
+    source, path = place["labels"].get("source"), place["labels"].get("path")
+    if source or path:
+        yield paint(printable(f"{source or ''} {path or ''}".strip()), bold=True)
+    for route in place["routes"]:
+        mark = paint("takes it", "green") if route["takes"] else paint("passes", dim=True)
+        yield f"  {route['place']}. {mark}: " + printable(route["reason"])
+    sinks = ", ".join(place["sinks"])
+    yield "  " + (paint(f"told: {sinks}", bold=True) if sinks else paint("nobody is told", "red", bold=True))
+    if place["silenced_until"] is not None:
+        until = place["silenced_until"]
+        when = until if isinstance(until, str) else "until " + time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime(until))
+        yield paint(f"  silenced {when}", "yellow")

@@ -1,0 +1,79 @@
+from __future__ import annotations
+
+import json
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+Command = Callable[..., subprocess.CompletedProcess[str]]
+
+ROUTES = """
+[[sinks]]
+name = "chat"
+type = "console"
+[[sinks]]
+name = "pager"
+type = "console"
+[[routes]]
+matchers = ['severity="critical"']
+sinks = ["pager"]
+continue = true
+[[routes]]
+matchers = ['source=~"app.*"']
+sinks = ["chat"]
+[[routes]]
+sinks = ["pager"]
+group_by = ["rule"]
+[[silences]]
+matchers = ['path="/tmp/noise.log"']
+"""
+
+
+def routes(tmp_path: Path) -> None:
+    (tmp_path / "config.toml").write_text('[monitor]\nstate_dir = "state"\n[http]\nlisten = ""\n' + ROUTES)
+
+
+def test_the_routes_in_force_are_shown_in_order(monitor: Command, tmp_path: Path) -> None:
+    routes(tmp_path)
+    answer = monitor("routes", "show", "--format", "json")
+    assert answer.returncode == 0, answer.stderr
+    rows = json.loads(answer.stdout)
+    assert [(row["sinks"], row["then"], row["groups"]) for row in rows] == [
+        (["pager"], "goes on", "each incident"),
+        (["chat"], "ends", "each incident"),
+        (["pager"], "ends", "rule"),
+    ]
+    assert "everything" in monitor("routes", "show").stdout
+
+
+def test_a_finding_is_followed_to_its_sinks_with_the_reason(monitor: Command, tmp_path: Path) -> None:
+    routes(tmp_path)
+    answer = monitor("routes", "test", "severity=critical", "source=app1")
+    assert answer.returncode == 0, answer.stderr
+    assert "told: pager, chat" in answer.stdout
+    assert "3. passes: a route before it has taken the incident" in answer.stdout
+    low = monitor("routes", "test", "severity=low", "source=db", "path=/tmp/noise.log", "--format", "json")
+    (place,) = json.loads(low.stdout)["places"]
+    assert place["sinks"] == ["pager"]
+    assert place["silenced_until"] == "for ever"
+    assert place["routes"][0]["reason"] == 'severity="critical" does not hold: severity is "low"'
+    assert place["routes"][1]["reason"] == 'source=~"app.*" does not hold: source is "db"'
+
+
+def test_what_is_asked_wrongly_says_how(monitor: Command, tmp_path: Path) -> None:
+    routes(tmp_path)
+    assert monitor("routes", "test").returncode == 2
+    assert "NAME=VALUE" in monitor("routes", "test", "critical").stderr
+
+
+def test_an_incident_that_is_stored_is_followed_from_each_of_its_places(monitor: Command, tmp_path: Path) -> None:
+    (tmp_path / "app.log").write_text("token " + monitor("sample", "github-pat").stdout)
+    source = '[[sources]]\nname = "app1"\ntype = "file"\ninclude = ["app.log"]\nstart_at = "beginning"\n'
+    routes(tmp_path)
+    with (tmp_path / "config.toml").open("a") as file:
+        file.write(source)
+    assert monitor("run", "--once").returncode == 0
+    (incident,) = json.loads(monitor("incidents", "list", "--format", "json").stdout)
+    answer = monitor("routes", "test", "--incident", incident["id"])
+    assert "app1" in answer.stdout
+    assert "told: pager, chat" in answer.stdout or "told: chat" in answer.stdout
