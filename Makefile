@@ -96,6 +96,11 @@ docs: $(VENV)/dev.stamp  ## renew the list of all rules in docs/rules.md
 		$(BIN)/monitor rules list --format markdown --config /dev/null; } > docs/rules.md.new
 	@mv docs/rules.md.new docs/rules.md
 
+# What a real run sends to a terminal, Slack and a mail server; the last two need chromium and stay as they are without.
+.PHONY: pictures
+pictures: $(VENV)/dev.stamp  ## renew docs/pictures and the sample alert in the README
+	$(BIN)/python -m tests.pictures
+
 .PHONY: clean
 clean:  ## remove the environment, caches and build results (var/ and config.toml stay)
 	rm -rf $(VENV) dist .mypy_cache .ruff_cache .pytest_cache .hypothesis *.egg-info

@@ -38,7 +38,10 @@ STEPS = (
     Step("replace", "issue a new one, into the secret manager and nowhere else", "15 minutes", "the new one works"),
     Step("deploy", "give it to every service that used the old one", "30 minutes", "no service logs failed logins"),
     Step(
-        "audit", "read the issuer's log from first_seen on: who used it, from where", "1 hour", "each use is explained"
+        "audit",
+        "read the issuer's log from first_logged on (first_seen where the log gives no time): who used it, from where",
+        "1 hour",
+        "each use is explained",
     ),
     Step("notify", "tell the owners, and those whose data may be concerned", "1 hour", "they have confirmed"),
     Step("document", "write down cause, exposure and remedy; prevent the next", "1 day", "the incident is resolved"),
