@@ -107,7 +107,11 @@ class Store:
 
         def prepare() -> tuple[Database, Recovery | None]:
             database = Database(url, repairs=repairs)
-            return database, database.prepare()
+            try:
+                return database, database.prepare()
+            except BaseException:
+                database.dispose()
+                raise
 
         failures = 0
         while True:

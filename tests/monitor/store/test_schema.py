@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -137,8 +138,10 @@ async def test_a_database_of_a_newer_version_is_left_alone(tmp_path: Path) -> No
         connection.execute(text("UPDATE meta SET value = '99'"))
     database.dispose()
     before = path.read_bytes()
-    with pytest.raises(StoreError, match="schema version 99"):
+    with pytest.raises(StoreError, match="schema version 99") as refused:
         await Store.open(path)
+    still_open = [link for link in Path("/proc/self/fd").iterdir() if os.path.realpath(link).startswith(str(path))]
+    assert still_open == [], refused  # which keeps alive what the garbage collector would close
     assert path.read_bytes() == before
 
 
