@@ -7,6 +7,7 @@ import contextlib
 import errno
 import gzip
 import os
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -320,3 +321,18 @@ async def test_space_set_aside_is_not_there_yet_at_the_very_first_start(
             file.seek(4)
             file.write(b"<2>\n")
         await caught_up(intake, 2)
+
+
+@pytest.mark.parametrize("years", [-1, 1])
+async def test_a_rewrite_is_read_though_the_clock_was_set(
+    make: MAKE, intake: FakeIntake, log: Path, years: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    true = time.time_ns
+    monkeypatch.setattr(time, "time_ns", lambda: true() + years * 365 * 86400 * 10**9)
+    log.write_bytes(padded(100, 60_000))
+    async with running(make()):
+        await caught_up(intake, 100)
+        await asyncio.sleep(0.02)
+        with log.open("r+b") as file:
+            file.write(padded(200, 60_000))
+        await caught_up(intake, 100, 200)
