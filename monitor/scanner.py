@@ -21,6 +21,7 @@ from monitor import runbook
 from monitor.connection import AROUND, connection
 from monitor.intake import ScanError
 from monitor.model import Block, Finding
+from monitor.pairs import pair
 from monitor.places import Places
 from monitor.scrub import Scrubber
 from monitor.service import service_of
@@ -205,7 +206,10 @@ class Scanner:
             out = []
             for part, within in _apart(worker, block, found) if block.parts else [(block, found)]:
                 places = Places(part, within)
-                out += [self._finding(part, match, places, scrub) for match in within.matches]
+                matches, facts = pair(within.matches)
+                for number, match in enumerate(matches):
+                    one = self._finding(part, match, places, scrub)
+                    out.append(replace(one, labels={**one.labels, **facts[number]}) if number in facts else one)
             return out
         except Exception as error:  # noqa: BLE001 - a message may quote the text: only the type leaves here
             self.stats.failures += 1
