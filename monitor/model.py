@@ -43,6 +43,8 @@ class Block:
     line: int | None = None  # line number (from 1) of data[0] when known
     # Absolute offset → its line number, counted only when a finding asks for it; valid until the next block is taken.
     line_at: Callable[[int], int | None] | None = None
+    # Place in `data` → absolute offset, where one does not simply follow from the other.
+    offset_at: Callable[[int], int] | None = None
     attributes: Mapping[str, str] = field(default_factory=dict)  # journal unit, MQTT topic, syslog host, …
     logged_at: float | None = None  # when it was written, where its source knows
     # Where in `data` each of the records begins that the block was made of, and that record: there its matches lie, and

@@ -229,7 +229,7 @@ class Scanner:
         return worker
 
     def _finding(self, block: Block, match: Match, places: Places, scrub: Scrubber) -> Finding:
-        offset = block.offset + match.start
+        offset = block.offset + match.start if block.offset_at is None else block.offset_at(match.start)
         print_ = fingerprint(self._key, match.secret)
         begin = places.begin(match.start)
         record = places.record(begin)

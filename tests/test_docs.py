@@ -53,7 +53,7 @@ def components() -> Iterator[tuple[str, str, type[BaseModel]]]:
 def test_the_example_loads_as_it_is_and_with_everything_switched_on() -> None:
     config = load(EXAMPLE)
     assert [sink.type for sink in config.sinks] == ["console"]
-    assert {source.type for source in config.sources} == {"file", "journal"}
+    assert {source.type for source in config.sources} == {"file", "journal", "container"}
     whole = parse(WHOLE, EXAMPLE)
     assert {source.type for source in whole.sources} == set(SOURCES)
     assert {sink.type for sink in whole.sinks} == set(SINKS)

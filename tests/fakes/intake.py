@@ -53,7 +53,7 @@ class FakeIntake:
             for block in blocks:
                 data = bytes(block.data)
                 limit = len(data) if block.limit is None else block.limit
-                assert 0 <= block.fresh < limit <= len(data)
+                assert 0 <= block.fresh <= limit <= len(data)
                 if self.broken is not None and self.broken in data[block.fresh :]:
                     raise ScanError(f"{block.path}: engine failed", block.offset + limit)
                 self.scanned += limit - block.fresh
@@ -64,6 +64,8 @@ class FakeIntake:
                         offset = place.offset + match.start() - start
                         mark = int(match[1] or match[2])
                         line = block.line_at(offset) if block.line_at else None
+                        if block.offset_at:
+                            offset = block.offset_at(match.start())
                         hits.append(
                             ((place.generation, offset, mark), Seen(mark, place.path, offset, line, time.monotonic()))
                         )

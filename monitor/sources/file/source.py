@@ -27,7 +27,7 @@ from monitor.sources.file.life import Life, Record, text
 from monitor.sources.file.register import Register
 from monitor.sources.file.schedule import Schedule
 from monitor.sources.file.survey import Seen, Survey
-from monitor.sources.file.turn import Turn
+from monitor.sources.file.turn import Form, Turn
 from monitor.sources.file.watch import Changes, Watch
 
 __all__ = ["FileConfig", "FileSource"]
@@ -88,8 +88,9 @@ class FileSource:
 
     Config: ClassVar[type[SourceConfig]] = FileConfig
 
-    def __init__(self, config: FileConfig, intake: Intake, key: bytes) -> None:
+    def __init__(self, config: FileConfig, intake: Intake, key: bytes, form: Form | None = None) -> None:
         self.config = config
+        self._form = form
         self._intake = intake
         self._hasher = Hasher.derived(key)
         self._globs = Globs(config.include, config.exclude)
@@ -240,7 +241,14 @@ class FileSource:
 
     async def _turn(self, life: Life, flush: int | None, whole: bool) -> None:
         life.proven = False
-        turn = Turn(self.config.name, life, self._hasher, -1 if self._once else flush, whole=whole or self._once)
+        turn = Turn(
+            self.config.name,
+            life,
+            self._hasher,
+            -1 if self._once else flush,
+            whole=whole or self._once,
+            form=self._form,
+        )
         failure: ScanError | None = None
         grown = life.grown
         again = False

@@ -9,7 +9,7 @@ import time
 import zlib
 from collections.abc import Iterator
 from dataclasses import replace
-from typing import BinaryIO, Literal
+from typing import BinaryIO, Literal, Protocol
 
 import zstandard
 
@@ -18,7 +18,7 @@ from monitor.sources.file.blanks import blank_end, first_blank, last_written
 from monitor.sources.file.identity import BODY, HEAD, MARK, Hasher, open_archive, open_file, read_exactly
 from monitor.sources.file.life import Known, Life, Record, text
 
-__all__ = ["BLOCK", "CONTEXT", "LOOKAHEAD", "Turn"]
+__all__ = ["BLOCK", "CONTEXT", "LOOKAHEAD", "Form", "Turn"]
 
 BLOCK = 1 << 20  # bytes read at once
 CONTEXT = 16 << 10  # bytes before the fresh ones, for a secret that spans lines, blocks or writes
@@ -33,6 +33,22 @@ _ENDS = b" \t\r\n\"'"  # after one of these what stands before it is whole
 _BUFFERS: list[bytearray] = []  # reused; as many as turns ever ran at once
 
 
+class Form(Protocol):
+    """What the bytes of a file are wrapped in."""
+
+    def settled(self, data: bytes | bytearray, start: int, stop: int) -> int:
+        """Where in `data[start:stop]` the last line ends behind which nothing of it follows; `start`: nowhere."""
+        ...
+
+    def cut(self, data: bytes | bytearray, start: int, stop: int) -> int:
+        """Where to part a line that does not end in there."""
+        ...
+
+    def block(self, block: Block) -> Block:
+        """The same with what is wrapped in it."""
+        ...
+
+
 class Turn:
     """One go at a file: `blocks` is pulled in a worker thread, `positions` afterwards, `apply` once that is committed.
 
@@ -42,13 +58,21 @@ class Turn:
     """
 
     def __init__(
-        self, source: str, life: Life, hasher: Hasher, flush: int | None = None, *, whole: bool = False
+        self,
+        source: str,
+        life: Life,
+        hasher: Hasher,
+        flush: int | None = None,
+        *,
+        whole: bool = False,
+        form: Form | None = None,
     ) -> None:
         """`flush`: scan the last line even without newline, provided the file still has this size (-1: any size).
         Its last word only with `whole`: as long as the writer may go on with it, it is not a value yet.
         """
         self.source = source
         self.life = life
+        self._form = form
         self.inode = life.inode
         self.verdict: Literal["read", "replaced", "moved", "failed"] = "read"
         self.error: OSError | None = None
@@ -223,6 +247,9 @@ class Turn:
                 fill += got
                 ended = not got or base + fill == size
             settled = buffer.rfind(b"\n", fresh, fill) + 1
+            if settled and self._form is not None:
+                settled = self._form.settled(buffer, fresh, fill)
+                settled = settled if settled > fresh else 0
             end, limit = settled, None
             if not settled:
                 if fill < len(view):
@@ -230,7 +257,8 @@ class Turn:
                     if self.rest and self._flush in (-1, base + fill):
                         yield from self._open_line(view[:fill], base, fresh, archive=size is None)
                     return
-                end, settled = fill, fill - LOOKAHEAD
+                end = fill
+                settled = fill - LOOKAHEAD if self._form is None else self._form.cut(buffer, fresh, fill)
                 limit = settled
             # Whoever takes the blocks may have enough after this one: then the rest is for another turn.
             self._mark = bytes(view[max(0, settled - MARK) : settled])
@@ -259,7 +287,7 @@ class Turn:
         yield self._block(data, base, fresh, limit)
 
     def _block(self, data: memoryview, base: int, fresh: int, limit: int | None) -> Block:
-        return Block(
+        block = Block(
             source=self.source,
             path=text(self.life.path),
             generation=self.life.generation,
@@ -270,6 +298,7 @@ class Turn:
             limit=limit,
             line_at=None if self._stream else self._line_at,
         )
+        return block if self._form is None else self._form.block(block)
 
     def _line_at(self, offset: int) -> int | None:
         known, line = self._line

@@ -1,0 +1,88 @@
+"""Logs of containers as Docker and the kubelet keep them: files, whose lines are unwrapped before they are scanned."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any, ClassVar, Literal
+
+from monitor.intake import Intake
+from monitor.model import Block
+from monitor.sources.base import SourceConfig
+from monitor.sources.file.source import FileConfig, FileSource
+from monitor.sources.unwrap import cut, settled, unwrapped
+
+__all__ = ["ContainerConfig", "ContainerSource"]
+
+_POD = re.compile(r"/(?P<namespace>[^/_]+)_(?P<pod>[^/_]+)_[^/]+/(?P<container>[^/]+)/[^/]+$")
+_LINK = re.compile(r"/(?P<pod>[^/_]+)_(?P<namespace>[^/_]+)_(?P<container>[^/]+)-[0-9a-f]{64}\.log")
+_ID = re.compile(r"/(?P<id>[0-9a-f]{12})[0-9a-f]{52}/[^/]+$")
+_KNOWN = 1000  # files whose provenance is remembered
+_LARGEST = 1 << 20  # bytes of Docker's description of a container
+
+
+class ContainerConfig(FileConfig):
+    """`type = "container"`: the keys of a file source, with the places where logs of containers lie."""
+
+    type: Literal["container"] = "container"  # type: ignore[assignment]
+    include: tuple[str, ...] = ("/var/log/pods/*/*/*.log", "/var/lib/docker/containers/*/*-json.log")
+
+
+class ContainerSource:
+    """A file source, with everything that holds for it."""
+
+    Config: ClassVar[type[SourceConfig]] = ContainerConfig
+
+    def __init__(self, config: ContainerConfig, intake: Intake, key: bytes) -> None:
+        self.config = config
+        self._files = FileSource(config, intake, key, _Unwrapping())
+
+    present = staticmethod(FileSource.present)
+
+    async def run(self, once: bool) -> None:
+        """Follow until cancelled; with `once`, read to the present end and return."""
+        await self._files.run(once)
+
+
+class _Unwrapping:
+    """See `monitor.sources.file.turn.Form`."""
+
+    def __init__(self) -> None:
+        self._known: dict[str, Mapping[str, str]] = {}
+
+    def settled(self, data: bytes | bytearray, start: int, stop: int) -> int:
+        begin = data.rfind(b"\n", 0, start) + 1  # before it in a line that was parted
+        return max(start, begin + settled(bytes(memoryview(data)[begin:stop]), 0, stop - begin))
+
+    def cut(self, data: bytes | bytearray, start: int, stop: int) -> int:
+        return start + cut(bytes(memoryview(data)[start:stop]), 0, stop - start)
+
+    def block(self, block: Block) -> Block:
+        about = self._known.get(block.path)
+        if about is None:
+            if len(self._known) >= _KNOWN:
+                self._known.clear()
+            about = self._known[block.path] = _about(block.path)
+        return replace(unwrapped(block), attributes=about)
+
+
+def _about(path: str) -> dict[str, str]:
+    """Pod, namespace, container and image, as far as the path and Docker's own files tell. Blocking."""
+    for pattern in (_LINK, _POD):
+        if found := pattern.search(path):
+            about = dict(found.groupdict())
+            return {"service": f"{about['namespace']}/{about['container']}", **about}
+    found = _ID.search(path)
+    if found is None:
+        return {}
+    about = {"container": found["id"]}
+    try:
+        with open(os.path.join(os.path.dirname(path), "config.v2.json"), "rb") as file:
+            told: dict[str, Any] = json.loads(file.read(_LARGEST))
+        name, image = str(told.get("Name", "")).lstrip("/"), str(told.get("Config", {}).get("Image", ""))
+    except (OSError, ValueError, AttributeError):
+        return about
+    return {key: value for key, value in {**about, "service": name, "image": image}.items() if value}
