@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from difflib import get_close_matches
 from pathlib import Path
 
 from detectors import snapshot
@@ -30,11 +31,17 @@ def builtin_packs(names: Iterable[str] = ("default",)) -> list[Path]:
         elif found := [*PACKS.glob(f"{name}/*.toml"), *PACKS.glob(f"{name}.toml")]:
             files.update(found)
         else:
-            known = ", ".join(builtin_families())
-            problems.append(f"rules.packs: no pack is called {name!r}; there are default, {known}")
+            there = ["default", *builtin_families()]
+            close = get_close_matches(name, [*there, *(_name(file) for file in PACKS.glob("*/*.toml"))], n=2)
+            meant = f"; did you mean {' or '.join(close)}?" if close else f"; there are {', '.join(there)}"
+            problems.append(f"rules.packs: no pack is called {name!r}{meant}")
     if problems:
         raise RuleError(problems)
     return sorted(files)
+
+
+def _name(file: Path) -> str:
+    return f"{file.parent.name}/{file.stem}"
 
 
 def load_rules(

@@ -229,7 +229,7 @@ def find(given: Path | None = None, *, here: bool = True) -> Path:
     local = f", ./{LOCAL_PATH}" if here else f" (this command takes no ./{LOCAL_PATH} by itself)"
     message = (
         f"no configuration found: looked for $MONITOR_CONFIG{local} and {SYSTEM_PATH}; "
-        "copy config.example.toml to config.toml, or name a file with --config"
+        "make one with `monitor init`, or name a file with --config"
     )
     raise ConfigError(None, [Problem("", message)])
 

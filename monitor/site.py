@@ -107,10 +107,13 @@ def build_engine(config: Config) -> Engine:
 
 async def open_store(config: Config, *, repairs: bool = True, waiting: Callable[[str], None] | None = None) -> Store:
     """The configured database; see `Store.open`. Raises ConfigError and StoreError."""
-    from monitor.store import Store
+    from monitor.store import DriverError, Store
 
     url, node = configuration.database(config), config.monitor.node
-    return await Store.open(url, config.policy, node=node, repairs=repairs, waiting=waiting)
+    try:
+        return await Store.open(url, config.policy, node=node, repairs=repairs, waiting=waiting)
+    except DriverError as error:
+        raise ConfigError(config.path, [Problem("monitor.database", str(error))]) from None
 
 
 def make_scanner(engine: Engine, key: bytes, workers: int = 1, marks: BlockMarks | None = None) -> Scanner:

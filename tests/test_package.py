@@ -46,6 +46,7 @@ def test_every_file_the_packages_read_is_inside(wheel: Path) -> None:
     assert expected
     assert expected - inside == set()
     assert any(name.startswith("detectors/packs/") for name in inside)
+    assert "monitor/config.example.toml" in inside  # what `monitor init` writes
     assert not any(name.startswith(("tests/", "benchmarks/")) or "__pycache__" in name for name in inside)
 
 

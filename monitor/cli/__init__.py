@@ -7,6 +7,7 @@ only what is quick to import, since `monitor --help` reads all of them.
 from __future__ import annotations
 
 import os
+import re
 from difflib import get_close_matches
 from importlib import import_module
 from pathlib import Path
@@ -20,6 +21,7 @@ __all__ = ["COMMANDS", "app"]
 # Name → module with the `app`; in the order of `monitor --help`
 COMMANDS: dict[str, str] = {
     "run": "monitor.cli.run",
+    "init": "monitor.cli.init",
     "check": "monitor.cli.check",
     "incidents": "monitor.cli.incidents",
     "scan": "monitor.cli.scan",
@@ -46,6 +48,7 @@ class Commands(TyperGroup):
             return None
         command = typer.main.get_command(import_module(COMMANDS[cmd_name]).app)
         command.name = cmd_name
+        _plain_help(command)
         return command
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
@@ -53,6 +56,30 @@ class Commands(TyperGroup):
             ctx.fail(f"No such command {args[0]!r}. Did you mean {close[0]!r}?")
         return super().resolve_command(ctx, args)
 
+
+def _plain_help(command: Any) -> None:
+    """Help as it is written: no `<bool>` behind flags, and `[a-z0-9]` in an example is no markup."""
+    for name in ("help", "epilog"):
+        text = getattr(command, name)
+        setattr(command, name, text and _MARKUP.sub(r"\\[", text))
+    helped = command.get_help_option
+
+    def get_help_option(ctx: Any) -> Any:
+        option = helped(ctx)
+        option.metavar = ""
+        return option
+
+    command.get_help_option = get_help_option
+    for option in command.params:
+        if getattr(option, "is_flag", False):
+            option.metavar = ""
+        if getattr(option, "help", None):
+            option.help = _MARKUP.sub(r"\\[", option.help)
+    for inner in getattr(command, "commands", {}).values():
+        _plain_help(inner)
+
+
+_MARKUP = re.compile(r"(?<!\\)\[(?=[a-zA-Z/@#])")
 
 app = typer.Typer(
     cls=Commands,

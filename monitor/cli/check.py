@@ -64,6 +64,7 @@ def check(
         settings = read_config(config, enter=environment)
         name = str(settings.path)
         findings += _rules(settings)
+        findings += _database(settings, reach=environment)
         findings += _notices(settings)
         if environment:
             findings += _environment(settings)
@@ -72,9 +73,15 @@ def check(
         findings += [Finding("configuration", p.key, p.message, error.line(p.key)) for p in error.problems]
         if error.rest is not None:  # mistakes in rules are shown too, not at the next attempt
             findings += _rules_as_read(error.rest)
+            broken = {_table(problem.key) for problem in error.problems}  # notes on these would follow from mistakes
+            findings += [note for note in _notices(error.rest) if _table(note.key) not in broken]
+            places = lines(error.rest, [found.key for found in findings])
+            findings = [found._replace(line=found.line or places.get(found.key)) for found in findings]
     else:
         places = lines(settings, [found.key for found in findings])
         findings = [found._replace(line=places.get(found.key)) for found in findings]
+
+    findings.sort(key=lambda found: (found.line is None, found.line or 0))
 
     def text(_rows: Sequence[Mapping[str, Any]]) -> Iterable[str]:
         for found in findings:
@@ -119,6 +126,31 @@ def _known_already(rules: Sequence[str]) -> Iterator[str]:
         yield f"{len(rules)} own rules find what another rule reports already (rule, winner): {shown}{more}"
 
 
+def _table(key: str) -> str:
+    return key.partition(".")[0].partition("[")[0]
+
+
+def _database(config: Config, *, reach: bool) -> list[Finding]:
+    """Of PostgreSQL: whether its driver is there and, with `reach`, whether the server lets us in."""
+    from monitor.config import ConfigError, database
+
+    try:
+        url = database(config)
+    except ConfigError:
+        return []  # told with the other credentials
+    if isinstance(url, Path):
+        return []
+    from monitor.store import DriverError, StoreError, reach_server
+
+    try:
+        reach_server(url, login=reach)
+    except DriverError as error:
+        return [Finding("configuration", "monitor.database", str(error))]
+    except StoreError as error:
+        return [Finding("environment", "monitor.database", str(error))]
+    return []
+
+
 def _rules_as_read(config: Config) -> list[Finding]:
     """What is wrong with the rules as far as reading them tells, without a state folder that may be the wrong one."""
     from monitor.config import ConfigError
@@ -150,17 +182,21 @@ def _notices(config: Config) -> Iterator[Finding]:
 
 
 def _labels(config: Config) -> Iterator[Finding]:
-    """Matchers whose label looks mistyped; rules bring labels of their own, so none is wrong for certain."""
-    known = ("severity", "rule", "name", "source", "path", "state", "confidence", "fingerprint")
-    places = [(f"routes[{index}]", route.matchers) for index, route in enumerate(config.routes)]
-    places += [(f"silences[{index}]", silence.matchers) for index, silence in enumerate(config.silences)]
-    for key, matchers in places:
-        for place, matcher in enumerate(matchers):
-            close = get_close_matches(matcher.label, known, n=1, cutoff=0.75)
-            if close and matcher.label not in known:
-                what = printable(matcher.label)
-                message = f"{what} is no label that all incidents have; did you mean {close[0]}?"
-                yield Finding("notice", f"{key}.matchers[{place}]", message)
+    """Labels that look mistyped; rules bring labels of their own, so none is wrong for certain."""
+    known = ("severity", "rule", "name", "source", "host", "service", "path", "state", "confidence", "fingerprint")
+    tables = [(f"routes[{index}]", route.matchers) for index, route in enumerate(config.routes)]
+    tables += [(f"silences[{index}]", silence.matchers) for index, silence in enumerate(config.silences)]
+    places = [(f"{key}.matchers[{place}]", matcher.label) for key, row in tables for place, matcher in enumerate(row)]
+    places += [
+        (f"routes[{index}].group_by[{place}]", label)
+        for index, route in enumerate(config.routes)
+        for place, label in enumerate(route.group_by or ())
+    ]
+    for key, label in places:
+        close = get_close_matches(label, known, n=1, cutoff=0.75)
+        if close and label not in known:
+            message = f"{printable(label)} is no label that all incidents have; did you mean {close[0]}?"
+            yield Finding("notice", key, message)
 
 
 def _environment(config: Config) -> Iterator[Finding]:

@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn, TypeVar
 
 import typer
 
+from monitor.common.severity import SEVERITIES, Severity
+
 if TYPE_CHECKING:
     from detectors.rule import Rule
     from monitor.config import Config
@@ -27,6 +29,8 @@ __all__ = [
     "ConfigOption",
     "Format",
     "FormatOption",
+    "SeverityOption",
+    "at_least",
     "command_app",
     "complete_rules",
     "complete_sinks",
@@ -66,6 +70,9 @@ class Format(StrEnum):
     jsonl = "jsonl"
 
 
+SeverityOption = Annotated[
+    Severity | None, typer.Option("--severity", help="Only this severity and worse.", show_default=False)
+]
 FormatOption = Annotated[Format, typer.Option("--format", "-f", help="How to print the data.")]
 
 _SEVERITY_COLOUR = {"critical": "red", "high": "bright_red", "medium": "yellow", "low": "cyan", "info": "blue"}
@@ -123,6 +130,11 @@ def find_rule(config: Config, rule_id: str) -> Rule:
         meant = f"; did you mean {' or '.join(close)}?" if close else ""
         fail(f"no rule is called {printable(rule_id)!r}{meant}\n`monitor rules list` shows all of them", 2)
     return rules[rule_id]
+
+
+def at_least(severity: Severity | None) -> tuple[Severity, ...]:
+    """What `--severity` lets through."""
+    return SEVERITIES[SEVERITIES.index(severity) :] if severity is not None else SEVERITIES
 
 
 def fail(message: str, code: int = 1) -> NoReturn:

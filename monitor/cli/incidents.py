@@ -17,6 +17,8 @@ from monitor.cli.common import (
     ConfigOption,
     Format,
     FormatOption,
+    SeverityOption,
+    at_least,
     command_app,
     complete_rules,
     emit,
@@ -30,7 +32,6 @@ from monitor.cli.common import (
     table,
     with_store,
 )
-from monitor.common.severity import SEVERITIES
 
 if TYPE_CHECKING:
     from monitor.common.notification import State
@@ -67,13 +68,6 @@ class As(StrEnum):
     used_in_tests = "used_in_tests"
 
 
-def _severity(text: str) -> str:
-    # typer takes a Literal for an option, but not a list of them
-    if text not in SEVERITIES:
-        raise typer.BadParameter(f"must be one of {', '.join(reversed(SEVERITIES))}")
-    return text
-
-
 @app.command(
     "list",
     epilog="Example: monitor incidents list --severity critical --since 24h --format jsonl",
@@ -82,16 +76,7 @@ def _severity(text: str) -> str:
 def list_incidents(
     *,
     state: Annotated[StateFilter, typer.Option(help="Only these.")] = StateFilter.unresolved,
-    severity: Annotated[
-        list[str] | None,
-        typer.Option(
-            parser=_severity,
-            metavar="|".join(reversed(SEVERITIES)),
-            autocompletion=lambda: list(SEVERITIES),
-            help="Only this severity; may be repeated.",
-            show_default=False,
-        ),
-    ] = None,
+    severity: SeverityOption = None,
     rule: Annotated[
         list[str] | None,
         typer.Option(help="Only this rule; may be repeated.", autocompletion=complete_rules, show_default=False),
@@ -122,7 +107,7 @@ def list_incidents(
     async def read(store: Store) -> tuple[list[Incident], int]:
         filters: dict[str, Any] = {
             "states": states.get(state, [state.value]),
-            "severities": severity or (),
+            "severities": at_least(severity) if severity else (),
             "rules": rule or (),
             "source": source,
             "since": _since(since),

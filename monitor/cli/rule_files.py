@@ -145,6 +145,7 @@ def _write(text: str, output: Path | None) -> None:
         sys.stdout.write(text)
         return
     try:
+        output.parent.mkdir(parents=True, exist_ok=True)
         with output.open("x", encoding="utf-8") as file:  # never over a file that somebody has worked on
             file.write(text)
     except OSError as error:

@@ -15,6 +15,8 @@ from monitor.cli.common import (
     ConfigOption,
     Format,
     FormatOption,
+    SeverityOption,
+    at_least,
     command_app,
     complete_rules,
     emit,
@@ -65,7 +67,7 @@ def as_dict(rule: Rule) -> dict[str, Any]:
 def list_rules(
     family: Annotated[str | None, typer.Option(help="Only this family: cloud, ai, vcs, …", show_default=False)] = None,
     vendor: Annotated[str | None, typer.Option(help="Only this vendor.", show_default=False)] = None,
-    severity: Annotated[str | None, typer.Option(help="Only this severity.", show_default=False)] = None,
+    severity: SeverityOption = None,
     confidence: Annotated[str | None, typer.Option(help="Only this confidence.", show_default=False)] = None,
     search: Annotated[
         str | None,
@@ -74,7 +76,7 @@ def list_rules(
     form: Annotated[ListFormat, typer.Option("--format", "-f", help="How to print the data.")] = ListFormat.text,
     config: ConfigOption = None,
 ) -> None:
-    wanted = {"family": family, "vendor": vendor, "severity": severity, "confidence": confidence}
+    wanted = {"family": family, "vendor": vendor, "confidence": confidence}
     every = read_rules(read_config(config, rules_only=True))
     for key, value in wanted.items():
         known = {getattr(rule, key) for rule in every}
@@ -86,6 +88,7 @@ def list_rules(
         rule
         for rule in every
         if all(value is None or getattr(rule, key) == value for key, value in wanted.items())
+        and rule.severity in at_least(severity)
         and (search is None or _has(rule, search))
     ]
     if form is ListFormat.markdown:

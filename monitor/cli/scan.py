@@ -16,6 +16,8 @@ import typer
 
 from monitor.cli.common import (
     ConfigOption,
+    SeverityOption,
+    at_least,
     command_app,
     complete_rules,
     fail,
@@ -26,7 +28,6 @@ from monitor.cli.common import (
     severity_colour,
     started,
 )
-from monitor.common.severity import SEVERITIES, Severity
 from monitor.site import read_rules, rule_errors
 
 if TYPE_CHECKING:
@@ -92,7 +93,7 @@ def scan(
             show_default=False,
         ),
     ] = None,
-    severity: Annotated[Severity, typer.Option(help="Only findings at least so severe.")] = "info",
+    severity: SeverityOption = None,
     confidence: Annotated[Confidence, typer.Option(help="Only findings at least so certain.")] = Confidence.low,
     gitignore: Annotated[bool, typer.Option("--gitignore", help="Leave out what .gitignore names.")] = False,
     git: Annotated[bool, typer.Option("--git-folders", help="Also read .git folders.")] = False,
@@ -129,9 +130,8 @@ def scan(
         fail("--reveal is for --format text", 2)
     if "-" in paths and len(paths) > 1:
         fail("`-` (standard input) goes alone", 2)
-    for path in paths:
-        if path != "-" and not os.path.lexists(path):
-            fail(f"{printable(path)}: there is no such file or folder", 2)
+    if not any(path == "-" or os.path.lexists(path) for path in paths):
+        fail(f"{printable(paths[0])}: there is no such file or folder", 2)
     unread = [path for path in paths if path != "-" and not os.access(path, os.R_OK)]  # said when their turn comes
     if write_baseline is not None and not os.access(write_baseline.parent, os.W_OK | os.X_OK):
         fail(f"{printable(str(write_baseline))}: its folder is not one that this user may write to", 2)
@@ -143,7 +143,7 @@ def scan(
         paths=paths,
         form=form,
         rules=frozenset(rule or ()),
-        severities=frozenset(SEVERITIES[SEVERITIES.index(severity) :]),
+        severities=frozenset(at_least(severity)),
         confidences=frozenset(CONFIDENCES[CONFIDENCES.index(confidence) :]),
         known=_read_baseline(baseline, key),
         own={os.path.abspath(path) for path in (baseline, write_baseline) if path is not None},

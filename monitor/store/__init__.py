@@ -1,13 +1,15 @@
 """The only SQL. One writer thread; findings, notifications and positions commit together."""
 
+from monitor.store.database import reach_server
 from monitor.store.outbox import AT_ONCE, owner_name
 from monitor.store.records import AuditEntry, Leased, Notice, OutboxEntry, Stats
 from monitor.store.store import Store
-from monitor.store.trouble import Recovery, StoreError
+from monitor.store.trouble import DriverError, Recovery, StoreError
 
 __all__ = [
     "AT_ONCE",
     "AuditEntry",
+    "DriverError",
     "Leased",
     "Notice",
     "OutboxEntry",
@@ -16,4 +18,5 @@ __all__ = [
     "Store",
     "StoreError",
     "owner_name",
+    "reach_server",
 ]

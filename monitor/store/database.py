@@ -17,9 +17,9 @@ from sqlalchemy.pool import NullPool
 
 from monitor.store.schema import VERSION, SchemaError, metadata, migrate
 from monitor.store.tally import Tally
-from monitor.store.trouble import REFUSED, AwayError, Failure, Recovery, StoreError, classify, explain
+from monitor.store.trouble import REFUSED, AwayError, DriverError, Failure, Recovery, StoreError, classify, explain
 
-__all__ = ["Database"]
+__all__ = ["Database", "reach_server"]
 
 log = structlog.get_logger(__name__)
 
@@ -416,6 +416,22 @@ class Database:
         return StoreError(f"{self.name}: {explain(error)}; the file and its folder must be writable for this user")
 
 
+def reach_server(url: str, *, login: bool = True) -> None:
+    """Log in to a PostgreSQL server and change nothing; without `login` only see whether its driver is there.
+
+    Nothing to do for SQLite. Blocking. Raises StoreError.
+    """
+    database = Database(url, repairs=False)
+    try:
+        if database.postgres and login:
+            with database.reader.connect() as connection:
+                connection.exec_driver_sql("SELECT 1")
+    except DBAPIError as error:
+        raise database._unusable(error) from None
+    finally:
+        database.dispose()
+
+
 def _parse(url: str | os.PathLike[str]) -> URL:
     given = os.fspath(url)
     if "://" not in given:
@@ -426,6 +442,10 @@ def _parse(url: str | os.PathLike[str]) -> URL:
     except (ArgumentError, NoSuchModuleError):
         raise StoreError("not a database URL; use a path, sqlite:///PATH or postgresql+psycopg://…") from None
     if backend == "postgresql":
+        try:
+            import psycopg  # noqa: F401 - whether it, and the library it needs, are there
+        except ImportError:
+            raise DriverError('PostgreSQL needs psycopg: pip install "exposure-monitor[postgresql]"') from None
         return parsed.set(drivername="postgresql+psycopg")
     if backend != "sqlite" or not parsed.database or parsed.database == ":memory:":
         raise StoreError("the database must be a file of SQLite (a path) or PostgreSQL (postgresql+psycopg://…)")

@@ -11,7 +11,7 @@ from typing import Literal
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
-__all__ = ["REFUSED", "AwayError", "Failure", "Recovery", "StoreError", "classify", "explain"]
+__all__ = ["REFUSED", "AwayError", "DriverError", "Failure", "Recovery", "StoreError", "classify", "explain"]
 
 
 class StoreError(Exception):
@@ -20,6 +20,10 @@ class StoreError(Exception):
 
 class AwayError(StoreError):
     """The server is not there at present: it may come back, and waiting for it is right."""
+
+
+class DriverError(StoreError):
+    """What talks to the server is not installed."""
 
 
 class Failure(Enum):

@@ -8,6 +8,11 @@ from pathlib import Path
 
 import pytest
 
+from tests.monitor.cli.conftest import ROOT
+from tests.monitor.store.conftest import postgres_server
+
+__all__ = ["postgres_server"]  # a fixture
+
 Command = Callable[..., subprocess.CompletedProcess[str]]
 
 AS_ROOT = os.geteuid() == 0
@@ -174,3 +179,65 @@ def test_syntax_error(monitor: Command, tmp_path: Path) -> None:
     answer = monitor("check")
     assert answer.returncode == 78
     assert "line 1, column 9" in answer.stdout
+
+
+def test_mistakes_and_notes_come_together_in_the_order_of_the_file(monitor: Command, tmp_path: Path) -> None:
+    (tmp_path / "config.toml").write_text(
+        "[monitor]\nworkers = 0\nstate_dir = 's'\n[rules]\npacks = ['defualt']\n"
+        "[[sinks]]\nname = 'b'\ntype = 'console'\n"
+        "[[routes]]\nmatchers = ['sevrity=\"high\"']\nsinks = ['b']\ngroup_by = ['sorce']\n"
+    )
+    answer = monitor("check", "--format", "json")
+    assert answer.returncode == 78
+    rows = json.loads(answer.stdout)
+    places = [row["line"] for row in rows if row["line"]]
+    assert places == sorted(places)
+    said = {row["key"]: row["message"] for row in rows}
+    assert said["rules.packs"] == "no pack is called 'defualt'; did you mean default?"
+    assert said["routes[0].matchers[0]"].endswith("did you mean severity?")
+    assert said["routes[0].group_by[0]"].endswith("did you mean source?")
+    assert "Value error" not in answer.stdout
+
+
+def _postgres(config: Path, url: str) -> None:
+    logs(config)
+    (config.parent / "url").write_text(url)
+    config.write_text(config.read_text().replace("[monitor]\n", '[monitor]\ndatabase = "file:url"\n'))
+
+
+ENV = {"HOOK_URL": "https://hook.example.org/x"}
+
+
+def test_postgresql_without_its_driver_is_an_error_that_says_what_to_install(
+    monitor: Command, config: Path, tmp_path: Path
+) -> None:
+    _postgres(config, "postgresql+psycopg://monitor@127.0.0.1:1/monitor")
+    (tmp_path / "without").mkdir()
+    (tmp_path / "without/psycopg.py").write_text("raise ImportError('no pq wrapper available')")
+    env = ENV | {"PYTHONPATH": f"{tmp_path}/without:{ROOT}"}
+    for command in (["check"], ["run", "--once"], ["incidents", "list"]):
+        answer = monitor(*command, env=env)
+        assert answer.returncode == 78, answer.stderr
+        said = answer.stdout + answer.stderr
+        assert 'monitor.database: PostgreSQL needs psycopg: pip install "exposure-monitor[postgresql]"' in said
+        assert "Traceback" not in said
+
+
+def test_a_server_that_is_away_or_refuses_is_told_by_check(
+    monitor: Command, config: Path, postgres_server: str
+) -> None:
+    _postgres(config, "postgresql://monitor:hidden@127.0.0.1:1/monitor")
+    answer = monitor("check", env=ENV)
+    assert answer.returncode == 1
+    assert "monitor.database: " in answer.stdout
+    assert "cannot be reached" in answer.stdout
+    assert "hidden" not in answer.stdout + answer.stderr
+    assert monitor("check", "--no-environment", env=ENV).returncode == 0
+
+    server = postgres_server.format(database="postgres")
+    (config.parent / "url").write_text(server.replace("//monitor@", "//nobody@"))
+    answer = monitor("check", env=ENV)
+    assert (answer.returncode, "the database or the role does not exist" in answer.stdout) == (1, True)
+    (config.parent / "url").write_text(server)
+    answer = monitor("check", env=ENV)
+    assert answer.returncode == 0, answer.stdout

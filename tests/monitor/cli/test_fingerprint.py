@@ -44,7 +44,7 @@ def test_a_sample_can_be_piped_in(monitor: Command, config: Path) -> None:
 def test_without_a_configuration_there_is_no_key(monitor: Command, tmp_path: Path) -> None:
     answer = monitor("fingerprint", stdin="value-of-mine\n")
     assert answer.returncode == 78
-    assert "copy config.example.toml to config.toml" in answer.stderr
+    assert "make one with `monitor init`" in answer.stderr
     assert "value-of-mine" not in answer.stdout + answer.stderr
 
 

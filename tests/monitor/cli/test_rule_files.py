@@ -83,3 +83,9 @@ def test_a_scaffold_passes_its_tests_in_every_form(
 def test_a_scaffold_needs_names(monitor: Command) -> None:
     assert monitor("rules", "new", "--", "--", "--").returncode == 2
     assert monitor("rules", "new", "acme").returncode == 2
+
+
+def test_a_new_rule_makes_its_folder(monitor: Command, tmp_path: Path) -> None:
+    answer = monitor("rules", "new", "acme", "api-key", "-o", "rules.d/more/acme.toml")
+    assert answer.returncode == 0, answer.stderr
+    assert (tmp_path / "rules.d/more/acme.toml").is_file()

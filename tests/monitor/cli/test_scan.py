@@ -298,3 +298,11 @@ def test_a_rule_from_elsewhere_moves_no_cursor(monitor: Command, tmp_path: Path)
     assert answer.returncode == 78
     assert "name" in answer.stderr
     assert "\x1b" not in answer.stdout + answer.stderr
+
+
+def test_one_path_that_is_missing_does_not_keep_the_others_from_being_scanned(monitor: Command, tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("nothing here\n")
+    answer = monitor("scan", "gone.txt", "a.txt")
+    assert answer.returncode == 2
+    assert "gone.txt: " in answer.stderr
+    assert "1 file" in answer.stderr
