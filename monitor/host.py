@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
@@ -43,12 +44,18 @@ class SourceIntake:
         for path, count in undecoded:
             self.missed("undecoded", count, path)
         await self._site.store.commit(findings, self._sealer.seal(positions()))
+        self._kept()
         return len(findings)
 
     async def record(self, findings: Iterable[Finding], positions: Iterable[Position]) -> int:
         scrubber = self._site.scanner.scrubber()
         clean = [scrubber.finding(finding) for finding in findings]
-        return await self._site.store.commit(clean, self._sealer.seal(positions))
+        new = await self._site.store.commit(clean, self._sealer.seal(positions))
+        self._kept()
+        return new
+
+    def _kept(self) -> None:
+        self._site.snapshot.committed[self._name] = time.time()
 
     async def positions(self) -> Mapping[str, Mapping[str, Any]]:
         return self._sealer.open(await self._site.store.positions.of(self._name))
@@ -91,7 +98,9 @@ class SourceIntake:
             again=tuple(again),
             summary=summary,
         )
-        return await self._site.store.alerts.record(batch)
+        new = await self._site.store.alerts.record(batch)
+        self._kept()
+        return new
 
     async def known_alerts(self, ids: Iterable[str]) -> Mapping[str, KnownAlert]:
         return await self._site.store.alerts.known(ids)

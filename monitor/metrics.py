@@ -83,6 +83,12 @@ class DaemonCollector(Collector):
         for source, count in Counter(source for source, _ in now.degraded).items():
             degraded.add_metric([source], count)
         yield degraded
+        kept = gauge(
+            "source_last_success_timestamp_seconds", "When what a source read was last kept.", labels=["source"]
+        )
+        for source, moment in now.committed.items():
+            kept.add_metric([source], moment)
+        yield kept
         restarts = labelled("source_restarts", "Sources that had to be started again.", ["source"])
         for source, count in now.restarts.items():
             restarts.add_metric([source], count)

@@ -1,4 +1,4 @@
-"""Blocks to findings: the only place where a secret is turned into a fingerprint and a preview.
+"""Blocks to findings: here a match is turned into a fingerprint and a preview.
 
 Scans run in threads (Hyperscan and RE2 release the GIL), each with a worker of its own. The event loop only waits.
 """

@@ -25,4 +25,5 @@ class Snapshot:
     missed: Counter[tuple[str, str]] = field(default_factory=Counter)  # (source, reason) → bytes
     malformed: Counter[tuple[str, str]] = field(default_factory=Counter)  # (source, what)
     degraded: dict[tuple[str, str], str] = field(default_factory=dict)  # (source, part) → message
+    committed: dict[str, float] = field(default_factory=dict)  # source → when what it read was last kept
     restarts: Counter[str] = field(default_factory=Counter)  # source

@@ -152,7 +152,7 @@ class Daemon:
     async def _serve(self, site: Site, health: Health) -> AsyncIterator[None]:
         """The HTTP server. Raises ConfigError when its address cannot be had."""
         # These bring aiohttp and cryptography along, which `--once` has no use for.
-        from prometheus_client import CollectorRegistry
+        from prometheus_client import CollectorRegistry, ProcessCollector
 
         from monitor.metrics import DaemonCollector
         from monitor.web import app as web
@@ -162,6 +162,7 @@ class Daemon:
         host, port = configuration.split_listen(config.http.listen)
         registry = CollectorRegistry()
         registry.register(DaemonCollector(lambda: self.snapshot))
+        ProcessCollector(registry=registry)
         doors = hooks.routes(
             hooks.load_vendors(),
             lambda: self.config.sources,

@@ -211,7 +211,7 @@ class Poller:
             raise RemoteError(f"{stream.path}: the answer is not a list of alerts; check base_url", retry=True)
         found: list[Item] = []
         for body in answer.body:
-            if (one := self.read(body, stream.repo)) is None:
+            if (one := self.read(body, stream.repo, hidden="hide_secret=true" in answer.url)) is None:
                 continue
             # Without a date of GitHub's it says nothing about what follows.
             if floor is not None and one.dated and one.updated < floor - OVERLAP:
@@ -220,10 +220,16 @@ class Poller:
         answer.body.clear()  # the values go with it
         return found, False
 
-    def read(self, body: Any, repo: str | None) -> Item | None:
-        """An alert, or None after it was counted as unusable."""
+    def read(self, body: Any, repo: str | None, *, hidden: bool = False) -> Item | None:
+        """An alert, or None after it was counted as unusable.
+
+        `hidden`: the value was not asked for. What stands in its place may be a mask, the same for many.
+        """
         try:
-            return item(body, time.time(), repo)
+            one = item(body, time.time(), repo)
+            if hidden:
+                one.take_secret()
+            return one
         except Malformed as problem:
             self.intake.malformed("alert")
             log.warning("unusable alert", source=self.source, field=str(problem))
@@ -403,7 +409,7 @@ class Poller:
 
     async def take_one(self, body: Any, repo: str, *, handled: Sequence[str] = (), attempts: int = 0) -> None:
         """Commit what an answer says of one alert."""
-        one = self.read(body, repo)
+        one = self.read(body, repo, hidden=True)
         await self._take([one] if one else [], [], handled=handled, force=True, attempts=attempts)
 
 

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import re
 from collections import Counter
+from pathlib import Path
 
 from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import generate_latest
@@ -65,6 +67,7 @@ def test_every_number_arrives_under_its_name() -> None:
             malformed=Counter({("gh", "hook"): 4}),
             degraded={("app", "/var/log/a.log"): "x", ("app", "/var/log/b.log"): "y", ("other", "z"): "z"},
             restarts=Counter({"app": 5}),
+            committed={"app": 42.0},
         )
     )
     wanted = {
@@ -80,6 +83,7 @@ def test_every_number_arrives_under_its_name() -> None:
         ("database_bytes", ()): 4096,
         ("store_degraded", ()): 1,
         ("rules", ()): 80,
+        ("source_last_success_timestamp_seconds", (("source", "app"),)): 42,
         ("delivery_seconds_bucket", (("le", "0.05"), ("sink", "chat"))): 1,
         ("delivery_seconds_bucket", (("le", "+Inf"), ("sink", "chat"))): 1,
         ("delivery_seconds_count", (("sink", "chat"),)): 1,
@@ -111,3 +115,12 @@ def test_messages_stay_out_of_the_metrics() -> None:
     assert "reason-in-words" not in text
     assert "message" not in text
     assert "a.log" not in text, "paths as labels have no bound"
+
+
+def test_every_metric_is_documented_and_nothing_else() -> None:
+    text = (Path(__file__).parents[2] / "docs/operations.md").read_text(encoding="utf-8")
+    registry = CollectorRegistry()
+    registry.register(DaemonCollector(Snapshot))
+    families = {family.name for family in text_string_to_metric_families(generate_latest(registry).decode())}
+    documented = {name.removesuffix("_total") for name in re.findall(r"(?m)^\| `(exposure_monitor_\w+)", text)}
+    assert documented == families

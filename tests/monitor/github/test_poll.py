@@ -524,3 +524,23 @@ async def test_a_listing_that_goes_round_in_circles_is_given_up(github: FakeGitH
 )
 def test_what_fails_is_tried_ever_later(attempts: int, seconds: float) -> None:
     assert seconds / 2 <= later(attempts) <= seconds
+
+
+async def test_what_stands_where_a_value_is_hidden_is_no_value(
+    github: FakeGitHub, intake: MemoryIntake, poller: Poller, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two alerts with the same mask were one incident."""
+    real = FakeGitHub.body
+
+    def masked(self: FakeGitHub, alert: Any, *, hide: bool = False, with_repository: bool = False) -> dict[str, Any]:
+        body = real(self, alert, hide=hide, with_repository=with_repository)
+        return body | {"secret": "****"} if hide else body
+
+    monkeypatch.setattr(FakeGitHub, "body", masked)
+    github.add("acme/web", "the one value", locations=[commit("app/.env", 3)])
+    github.add("acme/web", "the other value", locations=[commit("app/.env", 4)])
+    await poller.poll(ORG, [ORG])
+    await poller.poll(ORG, [ORG])
+    await poller.deliver(HookDelivery("h", "github", "secret_scanning_alert", "acme/web", 1))
+    prints = {alert.fingerprint for alert in intake.alerts.values()}
+    assert prints == {fingerprint(KEY, b"the one value"), fingerprint(KEY, b"the other value")}
