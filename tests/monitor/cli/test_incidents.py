@@ -65,6 +65,7 @@ def test_list_in_every_form(monitor: Command, stored: Path) -> None:
         "masked": "ghp_ab12…[40]",
         "first_seen": "2023-11-14T22:13:22.000Z",
         "last_seen": "2023-11-14T22:13:22.000Z",
+        "first_logged": None,
         "occurrences": 1,
         "owner": None,
         "runbook": None,
@@ -76,6 +77,10 @@ def test_list_in_every_form(monitor: Command, stored: Path) -> None:
                 "offset": 200,
                 "line": 2,
                 "time": "2023-11-14T22:13:22.000Z",
+                "logged_at": None,
+                "host": rows[0]["locations"][0]["host"],
+                "service": None,
+                "context": None,
                 "url": None,
             }
         ],
