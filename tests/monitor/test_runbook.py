@@ -10,6 +10,8 @@ from detectors.load import load_rules
 from detectors.rule import PACKS
 from monitor import runbook
 
+DOCUMENT = Path(__file__).parents[2] / "docs" / "runbooks.md"
+
 
 def test_every_rule_has_a_runbook_that_exists() -> None:
     known = set(runbook.names())
@@ -39,7 +41,7 @@ def test_a_rule_with_a_runbook_of_its_own_and_a_users_rule_keep_it() -> None:
 
 
 # Rules of no issuer: the line around the secret is all there is to go by.
-ISSUERLESS = {"generic/assignment", "generic/short", "generic/named", "generic/jwt", "exposure"}
+ISSUERLESS = {"generic/assignment", "generic/short", "generic/syntax", "generic/named", "generic/jwt", "exposure"}
 SAYS_NOTHING = re.compile(r"find who issued it|where it was issued|the provider's console", re.IGNORECASE)
 
 
@@ -62,6 +64,48 @@ def test_no_issuer_is_there_without_a_pack_and_no_rule_of_an_issuer_without_the_
     known = {f"{rule.family}/{rule.id}" for rule in load_rules()}
     known |= {f"{path.parent.name}/{path.stem}" for path in PACKS.glob("*/*.toml")}
     assert {name for name in runbook.names() if "/" in name} - known == set()
+
+
+def test_the_documentation_shows_the_first_steps_that_alerts_print() -> None:
+    row = re.compile(r"^\| (\w+/[\w-]+) \| (.+) \| (.+) \| (.+) \|$", re.MULTILINE)
+    rows = row.findall(DOCUMENT.read_text(encoding="utf-8"))
+    assert len({issuer for issuer, *_ in rows}) == len(rows) == 40
+
+    for issuer, step, source, result in rows:
+        rule = load_rules([issuer])[0]
+        book = runbook.load(runbook.of(rule))
+        assert book is not None, issuer
+        assert step == book.first_step, issuer
+        assert re.match(r"(right|mended|could not be checked: )", result), issuer
+        assert source.startswith("<https://") or result.startswith("could not be checked: "), issuer
+
+
+# Each has advice of its own, as what holds for the rest of its pack would send people to the wrong place.
+ELSEWHERE = {
+    "aws-lwa-client-secret": "Login with Amazon",
+    "aws-mws-auth-token": "Seller Central",
+    "aws-appsync-api-key": "AppSync",
+    "aws-bedrock-api-key": "API keys for Amazon Bedrock",
+    "gcp-hmac-secret": "Interoperability",
+    "gcp-oauth-client-secret": "Clients",
+    "supabase-personal-token": "Account",
+    "supabase-jwt-secret": "JWT Keys",
+    "slack-app-token": "App-Level Tokens",
+    "github-app-installation-token": "DELETE /installation/token",
+    "github-client-secret": "Client secrets",
+    "authentik-secret-key": "AUTHENTIK_SECRET_KEY",
+    "wireguard-private-key": "wg genkey",
+    "nextauth-secret": "AUTH_SECRET",
+}
+
+
+def test_a_secret_that_is_taken_back_elsewhere_than_its_packs_others_says_where() -> None:
+    books = {rule.id: runbook.load(runbook.of(rule)) for rule in load_rules() if rule.id in ELSEWHERE}
+    assert books.keys() == ELSEWHERE.keys()
+    for rule, place in ELSEWHERE.items():
+        book = books[rule]
+        assert book is not None, rule
+        assert place in book.first_step, rule
 
 
 @pytest.mark.parametrize("name", runbook.names())
