@@ -394,14 +394,19 @@ _VALUE_SEEN = 256  # bytes of a value in which an escape is looked for
 def encoded_values(data: Buffer, ends: Iterable[int]) -> list[int]:
     """Those of `ends` where the value whose first characters end there goes on to a percent sign with two digits."""
     out = []
+    ordered = sorted(ends)
+    # Looked for in a value, not to the end of a block of plain text; in long strides where values are many.
+    stride = 0 if len(ordered) < 64 else 1 << 14
     escape = stop = clear = -1  # the next ones, and up to where there is none: each byte is looked at once
-    for end in sorted(ends):
+    for end in ordered:
         if escape < end:
-            # No further than a value is looked at: a block of plain text would be searched to its end.
-            seen = end + _VALUE_SEEN
-            m = _PERCENT.search(data, max(end, clear), seen + 3)
+            if end + _VALUE_SEEN < clear:
+                continue
+            begin = max(end, clear)
+            upto = max(end + _VALUE_SEEN, begin + stride)
+            m = _PERCENT.search(data, begin, upto + 3)
             if m is None:
-                clear = seen + 1
+                clear = upto + 1
                 continue
             escape = m.start()
         if escape - end > _VALUE_SEEN:

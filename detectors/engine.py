@@ -13,6 +13,7 @@ import math
 import re
 import time
 from bisect import bisect_left, bisect_right, insort
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import accumulate
@@ -42,6 +43,7 @@ _BEFORE = 64  # bytes left of a value that filters look at
 _KNOWN = 1 << 14  # decisions of a block that are remembered
 _OFTEN = 64  # candidates after which the clock is looked at
 _GAP = b"\n" + bytes(256) + b"\n"  # between decoded texts
+_DIGITS = b"0123456789"
 _SEPARATOR = re.compile(rb"[^A-Za-z0-9+/]")
 
 
@@ -171,12 +173,19 @@ class Engine:
             regex = self._confirm[number] = compile_re2(self.rules[number].confirm)
         return regex
 
-    def allow(self, number: int) -> list[Any]:
-        """The compiled allowlist of a rule."""
+    def allowed(self, number: int, secret: bytes) -> str | None:
+        """The entry of a rule's allowlist that matches, or None."""
+        entries = self.rules[number].allow
+        if not entries:
+            return None
         regexes = self._allow.get(number)
         if regexes is None:
-            regexes = self._allow[number] = [compile_re2(text) for text in self.rules[number].allow]
-        return regexes
+            # All as one come first, as mostly none of them matches.
+            one = "|".join(f"(?:{entry})" for entry in entries)
+            regexes = self._allow[number] = [compile_re2(text) for text in (one, *entries)]
+        if regexes[0].search(secret) is None:
+            return None
+        return next(entry for entry, regex in zip(entries, regexes[1:], strict=True) if regex.search(secret))
 
     def number(self, rule_id: str) -> int:
         """Index of a rule in `rules`. Raises KeyError."""
@@ -226,13 +235,10 @@ class Worker:
         return self._hits(data, _Work(len(data), None))
 
     def _hits(self, data: Buffer, work: _Work) -> tuple[dict[int, list[int]], list[tuple[Codec, int]]]:
-        raw: dict[int, list[int]] = {}
+        raw: defaultdict[int, list[int]] = defaultdict(list)
 
         def on_match(number: int, _start: int, end: int, _flags: int, _context: object) -> None:
-            if number in raw:
-                raw[number].append(end)
-            else:
-                raw[number] = [end]
+            raw[number].append(end)
 
         plan = self.engine.plan
         self.engine.database.scan(data, match_event_handler=on_match, scratch=self._scratch)
@@ -244,9 +250,7 @@ class Worker:
             encoded.extend((VALUE, end) for end in encoded_values(data, near))
         for number, positions in raw.items():
             if number < len(plan.rules):
-                few = _thinned(positions)
-                for rule in plan.rules[number]:
-                    ends[rule] = ends[rule] + few if rule in ends else few
+                _share(_thinned(positions), plan.rules[number], ends)
             else:
                 codec = plan.codecs[number - len(plan.rules)]
                 encoded.extend((codec, end) for end in (encoded_values(data, positions) if codec.open else positions))
@@ -254,21 +258,22 @@ class Worker:
 
     def _hints(self, data: Buffer, assigned: list[int], ends: dict[int, list[int]]) -> None:
         """Look for hints around assignments; adds to `ends`."""
-        windows = _windows(assigned, HINT_BACK, HINT_AHEAD, len(data))
+        windows = _windows(_thinned(assigned), HINT_BACK + _NEAR, HINT_AHEAD, len(data))
         # Each window costs a call, so where they are dense one scan over all of them is cheaper.
         if len(windows) > 8 + (len(data) >> 12):
             windows = [(windows[0][0], windows[-1][1])]
         base = 0
-        rules = self.engine.plan.near
+        raw: defaultdict[int, list[int]] = defaultdict(list)
 
         def on_match(number: int, _start: int, end: int, _flags: int, _context: object) -> None:
-            for rule in rules[number]:
-                ends.setdefault(rule, []).append(base + end)
+            raw[number].append(base + end)
 
         view = memoryview(data)
         for low, high in windows:
             base = low
             self.engine.near.scan(view[low:high], match_event_handler=on_match, scratch=self._near_scratch)
+        for number, positions in raw.items():
+            _share(_thinned(positions), self.engine.plan.near[number], ends)
 
     def _decide_all(
         self,
@@ -397,10 +402,9 @@ class Worker:
         for word in rule.stopwords:
             if word.lower().encode() in lowered:
                 return no("stopwords", f"contains the stopword {word!r}")
-        for regex, text in zip(self.engine.allow(number), rule.allow, strict=True):
-            if regex.search(secret):
-                return no("allow", f"matches the allowlist entry {text!r}")
-        if rule.digits and sum(48 <= c <= 57 for c in secret) < rule.digits:
+        if (entry := self.engine.allowed(number, secret)) is not None:
+            return no("allow", f"matches the allowlist entry {entry!r}")
+        if rule.digits and len(secret) - len(secret.translate(None, _DIGITS)) < rule.digits:
             return no("digits", f"fewer than {rule.digits} digits")
         if rule.entropy is not None:
             bits = entropy(secret)
@@ -481,10 +485,11 @@ class Worker:
 
 def _moved(decoder: str, decision: Decision, start: int, end: int) -> Decision:
     """The decision on decoded text, at the place of the encoded."""
-    match = decision.match
-    if match is not None:
-        match = replace(match, start=start, end=end, decode=(decoder, *match.decode))
-    return replace(decision, start=start, end=end, match=match, decode=(decoder, *decision.decode))
+    d, m = decision, decision.match
+    if m is not None:
+        chain = (decoder, *m.decode)
+        m = Match(m.rule, start, end, m.secret, m.masked, m.severity, m.confidence, chain, m.labels)
+    return Decision(d.rule, start, end, d.accepted, d.stage, d.reason, m, (decoder, *d.decode))
 
 
 def _through(decoder: str, decision: Decision) -> Decision:
@@ -515,6 +520,12 @@ def _merged(spans: list[tuple[int, int]]) -> list[tuple[int, int]]:
     return out
 
 
+def _share(positions: list[int], rules: Iterable[int], ends: dict[int, list[int]]) -> None:
+    """Add to the `ends` of all these rules. Those with no others get the same list, by which they share windows."""
+    for rule in rules:
+        ends[rule] = ends[rule] + positions if rule in ends else positions
+
+
 def _thinned(ends: list[int]) -> list[int]:
     """Of ends that lie close as many as lead to the same windows: the first, the last and one every few bytes."""
     if len(ends) < _OFTEN:
@@ -532,21 +543,37 @@ def _thinned(ends: list[int]) -> list[int]:
 def _windows(ends: Iterable[int], back: int, ahead: int, size: int) -> list[tuple[int, int]]:
     """Disjoint windows that cover [end - back, end + ahead] of every end."""
     out: list[tuple[int, int]] = []
-    low, high = 0, -1
+    low = last = -1
     for end in sorted(ends):
-        if end - back > high:
-            if high >= 0:
-                out.append((low, min(size, high)))
+        if last < 0 or end - back > last + ahead:
+            if last >= 0:
+                out.append((low, min(size, last + ahead)))
             low = max(0, end - back)
-        high = max(high, end + ahead)
-    return [*out, (low, min(size, high))] if high >= 0 else out
+        last = end
+    return [*out, (low, min(size, last + ahead))] if last >= 0 else out
 
 
 def _resolve(decided: Sequence[tuple[Decision, int]]) -> list[tuple[Match, int]]:
     """One match a span: the highest priority wins, then the plain over the decoded, the longer, the earlier."""
+    ordered = [(decision.match, end) for decision, end in decided if decision.match is not None]
+    ordered.sort(key=lambda pair: pair[0].start)
+    out: list[tuple[Match, int]] = []
+    first = reach = 0  # of those that overlap, directly or by others between them
+    for at, (match, _) in enumerate(ordered):
+        if match.start >= reach:
+            out += _best(ordered[first:at])
+            first = at
+        reach = max(reach, match.end)
+    return out + _best(ordered[first:])
+
+
+def _best(matches: list[tuple[Match, int]]) -> list[tuple[Match, int]]:
+    """Those of overlapping matches that no better one stands in the way of, by position."""
+    if len(matches) < 2:
+        return matches
+    # A key put together from log records is the key; the plain text has the heads of the records in it.
     ranked = sorted(
-        ((d.match, end) for d, end in decided if d.match is not None),
-        # A key put together from log records is the key; the plain text has the heads of the records in it.
+        matches,
         key=lambda p: (
             -p[0].rule.priority,
             0 if p[0].decode[:1] == ("lines",) else 1 + len(p[0].decode),
@@ -555,8 +582,6 @@ def _resolve(decided: Sequence[tuple[Decision, int]]) -> list[tuple[Match, int]]
             p[0].rule.id,
         ),
     )
-    if len(ranked) < 2:
-        return ranked
     # Taken spans are kept sorted, so that a block full of secrets costs a look at the neighbours, not at all of them.
     taken: list[tuple[int, int]] = []
     kept = []

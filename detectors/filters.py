@@ -9,6 +9,7 @@ from collections import Counter
 from itertools import pairwise
 from urllib.parse import unquote_to_bytes
 
+from detectors.quick import quick
 from detectors.score import surprise
 
 __all__ = ["LABEL", "entropy", "looks_like_hash", "masked_before", "placeholder", "words"]
@@ -46,6 +47,7 @@ _EXPRESSIONS = re.compile(
 )
 _MASKED = re.compile(rb"\[[a-z0-9][a-z0-9.-]{1,80}:[0-9a-f]{12}\]")
 LABEL = 100  # bytes, longer than any such label
+_MAYBE_STANDS_IN = quick((_WORDS, _EXPRESSIONS))
 _UUID = re.compile(rb"^[0-9a-fA-F]{8}-(?:[0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}$")
 _HASH_LENGTHS = frozenset((32, 40, 56, 64, 96, 128))
 _HASH_CONTEXT = re.compile(
@@ -80,12 +82,21 @@ _REQUEST_CONTEXT = re.compile(
 _IMAGE = re.compile(rb"(?:docker[\w-]{0,16}|oci|containerd|cri-o|podman)://[\w.-]{1,80}:$")
 
 
+_PARTS = [0.0, *(n * math.log2(n) for n in range(1, 1024))]
+
+
 def entropy(value: bytes) -> float:
     """Shannon entropy in bits a character; 0 for the empty value."""
     size = len(value)
     if not size:
         return 0.0
-    return max(0.0, -sum(n / size * math.log2(n / size) for n in Counter(value).values()))
+    counts = map(value.count, set(value))
+    parts = map(_PARTS.__getitem__, counts) if size < len(_PARTS) else (n * math.log2(n) for n in counts)
+    return max(0.0, math.log2(size) - sum(parts) / size)
+
+
+_RUNS = [(c - step, c, c + step) for step in (-1, 0, 1) for c in range(abs(step), 256 - abs(step))]
+_MAYBE_RUN = quick([re.compile(b"|".join(b"\\x%02x\\x%02x\\x%02x" % run for run in _RUNS))])
 
 
 def _sequence(value: bytes) -> bool:
@@ -96,9 +107,14 @@ def _sequence(value: bytes) -> bool:
     # An alphabet does not grow with the length: of any from decimal digits up, a long random value has more than five.
     if len(set(value)) <= max(2, min(5, size // 12)):
         return True
-    steps = Counter(b - a for a, b in pairwise(value))
-    if max(steps[0], steps[1], steps[-1]) * 2 > size:
-        return True
+    # Of more than half of the steps two alike lie side by side.
+    if _MAYBE_RUN(value):
+        steps = Counter(b - a for a, b in pairwise(value))
+        if max(steps[0], steps[1], steps[-1]) * 2 > size:
+            return True
+    # A repeated group starts again soon.
+    if value.find(value[:2], 2, 12) < 0:
+        return False
     return any(value[:n] * (size // n) == value[: size // n * n] for n in (2, 3, 4, 5, 6, 8, 10) if size >= 3 * n)
 
 
@@ -106,12 +122,13 @@ def placeholder(value: bytes) -> str | None:
     """Why `value` is a stand-in (`changeme`, `xxxx`, `${VAR}`, `aaaaaaaa`, a masked value), or None."""
     if b"%" in value:
         value = unquote_to_bytes(value)
-    word = _WORDS.search(value)
+    maybe = _MAYBE_STANDS_IN(value)
+    word = _WORDS.search(value) if maybe else None
     if word and word[0].lower() == b"xxxx" and len(value) > _LONG:
         word = _LONG_WORDS.search(value)
     if word:
         return f"placeholder word {word[0].decode('ascii', 'replace').lower()!r}"
-    if _EXPRESSIONS.search(value):
+    if maybe and _EXPRESSIONS.search(value):
         return "an expression or a template, not a value"
     if hashlib.sha256(value).hexdigest()[:16] in _PRINTED:
         return "a value printed in a specification or a manual"
@@ -198,16 +215,33 @@ def _random(value: bytes) -> bool:
     return surprise(value)[0] > _ODD
 
 
+_KINDS = (
+    (_TYPES, "a keyword"),
+    (_NAME, "words or a name"),
+    (_PATH, "a path or an address"),
+    (_TIME, "a time or a version"),
+    (_OBJECT, "an object's address in memory"),
+)
+_MAYBE_SPEAKS = quick((_PAGE_CONTEXT, _ABOUT))
+# Blanks, control characters and what is no ASCII are looked at in several ways.
+_MAYBE_WORDS = quick(
+    (re.compile(rb"[\x00-\x20\x7f-\xff]"), _CLASSES, _CALL), (_HASH, *(pattern for pattern, _ in _KINDS))
+)
+
+
 def words(value: bytes, before: bytes = b"") -> str | None:
     """Why `value` is words, a name, a path, a call or a time rather than a value, or None. For generic rules only.
 
     `before`: text of its line left of it; its name may be that of a page, a request or an identifier.
     """
     before = unquote_to_bytes(before) if b"%" in before else before
-    if _PAGE_CONTEXT.search(before):
+    speaks = _MAYBE_SPEAKS(before)
+    if speaks and _PAGE_CONTEXT.search(before):
         return "its name is that of a page, a request or an identifier"
-    if _ABOUT.search(before):
+    if speaks and _ABOUT.search(before):
         return "its name speaks about a credential or is that of a public key"
+    if not _MAYBE_WORDS(value):
+        return None  # as nothing below would match
     if _CONTROL.search(value) or (not value.isascii() and _NOT_UTF8.search(value)):
         return "bytes that no text has"
     if not value.isascii() and sum(map(len, _ABROAD.findall(value))) * 3 > len(value):
@@ -219,13 +253,7 @@ def words(value: bytes, before: bytes = b"") -> str | None:
     parts = value.split()
     if len(parts) > 1 and sum(1 for part in parts if _SPOKEN.fullmatch(part)) * 3 >= len(parts) * 2:
         return "a sentence, not a value"
-    for pattern, what in (
-        (_TYPES, "a keyword"),
-        (_NAME, "words or a name"),
-        (_PATH, "a path or an address"),
-        (_TIME, "a time or a version"),
-        (_OBJECT, "an object's address in memory"),
-    ):
+    for pattern, what in _KINDS:
         if pattern.fullmatch(value) and not _random(value):
             return f"{what}, not a value"
     return "an expression, not a value" if _CALL.search(value) else None

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import base64
+import functools
 import gzip
 import random
 import time
@@ -66,19 +67,20 @@ def test_any_buffer_can_be_scanned(kind: Callable[[bytes], bytes]) -> None:
 CHOSEN = [number for number, r in enumerate(rules()) if not r.keywords and not r.trigger]
 
 
+@functools.cache
+def few() -> Engine:
+    """Without keyword rules, which are looked for near assignments only, and for use without decoding."""
+    return Engine.build([rules()[number] for number in CHOSEN[:: len(CHOSEN) // 150]])
+
+
 @settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
 @given(texts.filter(lambda t: len(t) < 3000))
 def test_the_engine_finds_what_a_slow_scan_of_every_rule_finds(data: bytes) -> None:
-    # Without keyword rules, which are looked for near assignments only, and without decoding.
-    chosen = [rules()[number] for number in CHOSEN[:: len(CHOSEN) // 150]]
-    small = SMALL.setdefault("engine", Engine.build(chosen))
+    small = few()
     expected = oracle(small, data)
     found = small.worker()
     decided = found._decide_all(data, found.hits(data)[0], [], 0)
     assert spans([m for m, _ in engine_module._resolve(decided)]) == spans(expected)
-
-
-SMALL: dict[str, Engine] = {}
 
 
 def test_every_planted_example_is_found_at_any_offset() -> None:
