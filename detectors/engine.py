@@ -29,7 +29,7 @@ from detectors.filters import LABEL, entropy, looks_like_hash, masked_before, pl
 from detectors.fingerprint import mask
 from detectors.plan import Compiled, compiled
 from detectors.rule import HINT_AHEAD, HINT_BACK, Confidence, Rule, RuleError
-from detectors.score import AHEAD, BACK, score
+from detectors.score import AHEAD, BACK, Score, score
 from detectors.syntax import compile_re2, diagnose, re2_problem
 from monitor.common.severity import Severity
 
@@ -107,9 +107,20 @@ class _Work:
         self.explain = explain
         # By rule, value and what stands beside it.
         self.known: dict[tuple[int, bytes, tuple[bytes, bytes]], Decision] = {}
+        self._scores: dict[tuple[bytes, bytes, bytes], Score] = {}
         self._candidates = 0
         self._until = time.thread_time() + seconds if seconds is not None else math.inf
         self._seconds = seconds
+
+    def score(self, value: bytes, before: bytes, after: bytes) -> Score:
+        """What `score` says; once of a value that several rules take for one, one after the other."""
+        key = value, before, after
+        known = self._scores.get(key)
+        if known is None:
+            if len(self._scores) >= _KNOWN:
+                self._scores.clear()
+            known = self._scores[key] = score(value, before, after)
+        return known
 
     def count(self) -> None:
         """One more candidate. Raises TooSlowError."""
@@ -289,7 +300,9 @@ class Worker:
         out: list[tuple[Decision, int]] = []
         windows: dict[tuple[int, int, int], list[tuple[int, int]]] = {}
         rules = self.engine.rules
-        for number, positions in ends.items():
+        taken: dict[tuple[int, int], int] = {}  # span → priority
+        for number in sorted(ends, key=lambda number: -rules[number].priority):
+            positions = ends[number]
             work.check()
             rule = rules[number]
             shape = rule.shape
@@ -311,6 +324,9 @@ class Worker:
                     (first, last), (start, end) = spans[0], spans[1] if len(spans) > 1 else spans[0]
                     if start < 0:
                         start, end = first, last
+                    if taken.get((start, end), rule.priority) > rule.priority and not explain:
+                        at = max(start + 1, start + (end - start) // 2)
+                        continue  # whatever is said of it, the better rule has this span
                     if rule.keywords and not _SEPARATOR.search(data, first, start):
                         # A short keyword stands in any large base64 text by chance.
                         why = "nothing separates keyword and value: both are inside a longer run"
@@ -319,6 +335,8 @@ class Worker:
                         decision = self._decided(number, data, start, end, work)
                     if explain or decision.accepted:
                         out.append((decision, last))
+                    if decision.accepted:
+                        taken.setdefault((start, end), rule.priority)
                     # A rejected candidate may hide a real one that starts inside it.
                     at = max(end, at + 1) if decision.accepted else max(start + 1, at + 1)
                     if not decision.accepted:
@@ -370,7 +388,7 @@ class Worker:
         """What `_decide` says, or said of the same value behind the same text."""
         rule = self.engine.rules[number]
         if rule.requires:
-            return self._decide(number, rule, data, start, end)
+            return self._decide(number, data, start, end, work)
         back = BACK if rule.score else _BEFORE if rule.words or rule.hashes else 0
         beside = bytes(data[max(0, start - back) : start]), bytes(data[end : end + AHEAD]) if rule.score else b""
         key = number, bytes(data[start:end]), beside
@@ -378,7 +396,7 @@ class Worker:
         if known is None:
             if len(work.known) >= _KNOWN:
                 work.known.clear()
-            known = work.known[key] = self._decide(number, rule, data, start, end)
+            known = work.known[key] = self._decide(number, data, start, end, work)
             return known
         match = known.match
         if match is not None:
@@ -387,8 +405,9 @@ class Worker:
             )
         return Decision(rule, start, end, known.accepted, known.stage, known.reason, match)
 
-    def _decide(self, number: int, rule: Rule, data: Buffer, start: int, end: int) -> Decision:
+    def _decide(self, number: int, data: Buffer, start: int, end: int, work: _Work) -> Decision:
         """Run the filters over one candidate, cheapest first."""
+        rule = self.engine.rules[number]
         secret = bytes(data[start:end])
 
         def no(stage: str, reason: str) -> Decision:
@@ -421,7 +440,7 @@ class Worker:
         severity, confidence, labels = rule.severity, rule.confidence, dict(rule.labels)
         why = "all stages passed"
         if rule.score:
-            weighed = score(secret, beside, bytes(data[end : end + AHEAD]))
+            weighed = work.score(secret, beside, bytes(data[end : end + AHEAD]))
             if weighed.confidence is None:
                 return no("score", weighed.reason())
             confidence, why = weighed.confidence, weighed.reason()

@@ -11,7 +11,7 @@ import re2
 
 from detectors.syntax import compile_re2
 
-__all__ = ["quick"]
+__all__ = ["found", "quick"]
 
 _UNANCHORED = re2._Anchor.UNANCHORED
 
@@ -33,3 +33,13 @@ def quick(inside: Sequence[re.Pattern[bytes]], whole: Sequence[re.Pattern[bytes]
         return text[-1:] == b"\n" or regex().Match(_UNANCHORED, text, 0, len(text))[0][0] >= 0
 
     return asked
+
+
+def found(pattern: re.Pattern[bytes]) -> Callable[[bytes], bool]:
+    """Whether the pattern matches in a text, in linear time. It must not speak of the text's end (`$`)."""
+
+    @cache
+    def regex() -> Any:
+        return compile_re2(pattern.pattern.decode("latin-1"))._regexp
+
+    return lambda text: bool(regex().Match(_UNANCHORED, text, 0, len(text))[0][0] >= 0)

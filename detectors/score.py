@@ -18,6 +18,9 @@ from typing import Any, Literal
 
 import orjson
 
+from detectors.quick import found
+from detectors.syntax import compile_re2
+
 __all__ = ["AHEAD", "BACK", "Score", "features", "randomness", "score", "surprise"]
 
 BACK, AHEAD = 160, 48  # bytes left and right of a value that the score looks at
@@ -33,28 +36,33 @@ _HEX = re.compile(rb"(?:[0-9a-f]+|[0-9A-F]+)")
 _UUID = re.compile(rb"[0-9a-fA-F]{8}-(?:[0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}")
 _WORD_NUMBER = re.compile(rb"[A-Za-z]+[_.-]?[0-9]{1,4}")
 _JOINED = re.compile(rb"[A-Za-z0-9]+(?:[-_./:][A-Za-z0-9]+)+")
-_NAME = re.compile(rb"([A-Za-z_$@][\w$.@-]*)[\"'`\\\])>]*(?:\s*(?:string|str|char|text|String|const|&))?[^\w]{0,60}$")
+# The last name before a value. By RE2, as the other engine tries every end for every start.
+_NAME = r"([A-Za-z_$@][\w$.@-]*)[\"'`\\\])>]*(?:\s*(?:string|str|char|text|String|const|&))?[^\w]{0,60}\n?\z"
 _KINDS = (
     (
         "password",
-        re.compile(rb"(?i:pas+w(?:or|ro)?d|passwd|passphrase|passwort|pwd|pswd|kennwort|senha|contrase|passe\b)"),
+        found(
+            re.compile(rb"(?i:pas+w(?:or|ro)?d|passwd|passphrase|passwort|pwd|pswd|kennwort|senha|contrase|passe\b)")
+        ),
     ),
-    ("secret", re.compile(rb"(?i:secret|credential|salt)")),
-    ("token", re.compile(rb"(?i:token|bearer|authorization|\bauth\b|_auth)")),
+    ("secret", found(re.compile(rb"(?i:secret|credential|salt)"))),
+    ("token", found(re.compile(rb"(?i:token|bearer|authorization|\bauth\b|_auth)"))),
     (
         "api key",
-        re.compile(rb"(?i:(?:api|access|auth|private|signing|encryption|master|account|service|app)[_.-]?key)"),
+        found(re.compile(rb"(?i:(?:api|access|auth|private|signing|encryption|master|account|service|app)[_.-]?key)")),
     ),
-    ("pass", re.compile(rb"(?i:pass|pw\b|psk|\bpin)")),
-    ("key", re.compile(rb"(?i:key)")),
+    ("pass", found(re.compile(rb"(?i:pass|pw\b|psk|\bpin)"))),
+    ("key", found(re.compile(rb"(?i:key)"))),
 )
 _ABOUT = re.compile(
     rb"(?i:label|title|text|hint|prompt|placeholder|message|\bmsg|error|help|descri|confirm|forgot|reset|require|invalid"
     rb"|strength|type|name$|field|input|_id$|Id$|url|uri|path|file|policy|column|class|format|pattern|locale|i18n|lang)"
 )
-_TEST = re.compile(rb"(?i:test|example|dummy|mock|fake|sample|fixture|assert|expect|demo)")
-_COMPANY = re.compile(
-    rb"(?i:\buser(?:name)?\b|\blogin\b|\bhost\b|\bserver\b|\burl\b|\bemail\b|_USER\b|_ID\b|client_?id|\buid\b)"
+_TEST = found(re.compile(rb"(?i:test|example|dummy|mock|fake|sample|fixture|assert|expect|demo)"))
+_COMPANY = found(
+    re.compile(
+        rb"(?i:\buser(?:name)?\b|\blogin\b|\bhost\b|\bserver\b|\burl\b|\bemail\b|_USER\b|_ID\b|client_?id|\buid\b)"
+    )
 )
 
 
@@ -214,10 +222,10 @@ def _of_value(value: bytes, out: dict[str, float]) -> None:
 
 
 def _of_context(value: bytes, before: bytes, after: bytes, out: dict[str, float]) -> None:
-    name = m[1] if (m := _NAME.search(before[-96:])) else b""
+    name = _name(before[-96:])
     tail = before[-24:]
     for kind, pattern in _KINDS:
-        if pattern.search(name or tail):
+        if pattern(name or tail):
             out[f"name {kind}"] = 1.0
             break
     else:
@@ -237,12 +245,22 @@ def _of_context(value: bytes, before: bytes, after: bytes, out: dict[str, float]
         ("in markup", operator.endswith(b">") and after[:2] == b"</"),
         ("name about it", _ABOUT.search(name)),
         ("goes on as code", not quote and after[:1] in (b"(", b"[", b".", b"{", b"+")),
-        ("test nearby", _TEST.search(before)),
-        ("user or host nearby", _COMPANY.search(before[:-1]) or _COMPANY.search(after)),
+        ("test nearby", _TEST(before)),
+        ("user or host nearby", _COMPANY(before[:-1]) or _COMPANY(after)),
         ("value repeats name", len(value) > 3 and _same(value, name)),
     ):
         if holds:
             out[label] = 1.0
+
+
+@cache
+def _name_regex() -> Any:
+    return compile_re2(_NAME)
+
+
+def _name(before: bytes) -> bytes:
+    m = _name_regex().search(before)
+    return bytes(m[1]) if m else b""
 
 
 def _same(value: bytes, name: bytes) -> bool:
