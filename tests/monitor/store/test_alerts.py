@@ -286,15 +286,6 @@ async def test_hooks_are_kept_once_until_they_are_dealt_with(store: Store, clock
     assert [one.id for one in await store.hooks.due(SOURCE)] == ["again"]
 
 
-async def test_old_hooks_are_forgotten(store: Store, clock: Clock) -> None:
-    hook = HookDelivery("d-1", SOURCE, "secret_scanning_alert", "acme/web", 1)
-    await store.hooks.enqueue(hook)
-    await take(store, handled=["d-1"])
-    clock.now += 8 * 86_400
-    await take(store, handled=["x"])
-    assert await store.hooks.enqueue(hook)
-
-
 async def test_only_what_was_resolved_as_revoked_is_written_back(store: Store) -> None:
     await take(store, alert("a", 1), alert("b", 2), alert("c", 3))
     await store.incidents.transition(fingerprint("a"), "resolve", actor="me", resolution="revoked")
