@@ -45,8 +45,8 @@ class Intake(Protocol):
 
     @property
     def handles(self) -> dict[tuple[int, int], int]:
-        """Descriptors that outlive a source, by device and inode: deleted files that were open when it was stopped for
-        another configuration, for the source that takes its place."""
+        """Descriptors that outlive a source, by device and inode: files that were open when it was stopped for another
+        configuration, for the source that takes its place, as they may be deleted before it opens them."""
         ...
 
     async def started(self) -> None:

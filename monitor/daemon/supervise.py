@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import time
 from collections.abc import Callable, Iterable, Mapping
 
@@ -76,6 +77,9 @@ class Sources:
             if config not in wanted:
                 await cancel(task)
                 del self._tasks[name]
+        for name in self._handles.keys() - {config.name for config in wanted}:
+            for descriptor in self._handles.pop(name).values():
+                os.close(descriptor)
         for config in wanted:
             if config.name not in self._tasks:
                 self.start(config)

@@ -153,15 +153,16 @@ class FileSource:
         left = self._intake.handles
         for life in self._register:
             life.fd = left.pop(life.inode, -1)
+            self._schedule.keep_open(life)
         for descriptor in left.values():
             os.close(descriptor)
         left.clear()
 
     def _leave_handles(self) -> None:
-        """Deleted files cannot be opened again, and their writers may go on: they are left to who comes after."""
+        """Deleted files cannot be opened again, and any file may be deleted before whoever comes after opens it."""
         for life in self._register:
-            if life.fd >= 0 and not life.ended and os.fstat(life.fd).st_nlink == 0:
-                self._intake.handles[life.inode] = os.dup(life.fd)
+            if life.fd >= 0 and not life.ended:
+                self._intake.handles[life.inode], life.fd = life.fd, -1
             life.close()
 
     async def _thread(self, work: Callable[..., _T], *args: Any) -> _T:

@@ -336,3 +336,33 @@ async def test_a_rewrite_is_read_though_the_clock_was_set(
         with log.open("r+b") as file:
             file.write(padded(200, 60_000))
         await caught_up(intake, 100, 200)
+
+
+class Handing(FakeIntake):
+    """Hands what is open to the next source, as over a reload."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.left: dict[tuple[int, int], int] = {}
+
+    @property
+    def handles(self) -> dict[tuple[int, int], int]:
+        return self.left
+
+
+async def test_a_log_deleted_in_the_midst_of_a_reload_is_read_on(log: Path) -> None:
+    intake = Handing()
+    keys = {"include": [str(log)], "reconcile": "50ms", "start_at": "beginning"}
+    config = FileConfig.model_validate({"name": "services", "type": "file", **keys})
+    with log.open("ab", buffering=0) as writer:
+        writer.write(b"<1>\n")
+        async with running(FileSource(config, intake, b"k" * 32)):
+            await until(lambda: [state["offset"] for state in intake.files()] == [4])
+        log.unlink()
+        writer.write(b"<2>\n")
+        async with running(FileSource(config, intake, b"k" * 32)):
+            await caught_up(intake, 1, 2)
+            writer.write(b"<3>\n")
+            await caught_up(intake, 1, 2, 3)
+    for descriptor in intake.left.values():
+        os.close(descriptor)
