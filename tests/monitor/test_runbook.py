@@ -68,14 +68,13 @@ def test_no_issuer_is_there_without_a_pack_and_no_rule_of_an_issuer_without_the_
 
 def test_the_documentation_shows_the_first_steps_that_alerts_print() -> None:
     row = re.compile(r"^\| (\w+/[\w-]+) \| (.+) \| (.+) \| (.+) \|$", re.MULTILINE)
-    rows = row.findall(DOCUMENT.read_text(encoding="utf-8"))
-    assert len({issuer for issuer, *_ in rows}) == len(rows) == 40
+    lot, most = DOCUMENT.read_text(encoding="utf-8").split("### The issuers met most")
+    assert len(row.findall(lot)) == len({issuer for issuer, *_ in row.findall(lot)}) == 40
+    assert row.findall(most)
 
-    for issuer, step, source, result in rows:
-        rule = load_rules([issuer])[0]
-        book = runbook.load(runbook.of(rule))
-        assert book is not None, issuer
-        assert step == book.first_step, issuer
+    for issuer, step, source, result in row.findall(lot) + row.findall(most):
+        books = [runbook.load(runbook.of(rule)) for rule in load_rules([issuer])]
+        assert step in {book.first_step for book in books if book is not None}, issuer
         assert re.match(r"(right|mended|could not be checked: )", result), issuer
         assert source.startswith("<https://") or result.startswith("could not be checked: "), issuer
 
