@@ -19,11 +19,7 @@ __all__ = ["LABEL", "entropy", "looks_like_hash", "masked_before", "placeholder"
 _PRINTED = frozenset(
     "0011cc25eb432071 00cf4c781dc37003 53f5da0aaa93d64c 6c96130f130ab0d6 9d03b692e941d5ac a35b81a7d7927b70 "
     "aa6547439583c3a2 ad71fb4165536675 b31adff4641f390d b8e148545b13c78b d0c01bc88bd8646c e9974c507d2a8021 "
-    "ea9bdfd02c0c412c "
-    # Google API keys in the tests and samples of Firebase's SDKs.
-    "0b476bdf9acf2123 2037abcaffb2b777 27a9a42931dff7eb 37f8f09bdf12c2f2 3a8b61d0f636b007 3f370c9dd8225c63 "
-    "49f777db995e8260 4c98242dcadc8b29 8731261cb72d8626 a19f89ab3555eac1 a6c814bc555ae62c dc0fcf046c61640c "
-    "e4a5542bb7fd7b67 ea9bb1082cf95663 eb540d2b6ee2a0a4".split()
+    "ea9bdfd02c0c412c".split()
 )
 
 # Words that stand where a secret will be. Only such as random text practically never holds.

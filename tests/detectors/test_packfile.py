@@ -186,3 +186,7 @@ def test_only_what_looks_like_an_expression_goes_without_the_filter_of_placehold
 
     without = {rule.id for rule in rules() if not rule.placeholders and rule.family != "exposure"}
     assert without == {"wallet-seed-phrase", "ldap-ssha-hash"}
+
+
+def test_no_generic_rule_knows_a_header_of_one_products_tokens() -> None:
+    assert not [rule.id for rule in load_rules() if rule.family == "generic" and re.search(r"AQA+BA", rule.pattern)]
