@@ -54,9 +54,10 @@ lint: $(VENV)/dev.stamp  ## ruff and mypy
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
+# LOGS: a folder of real logs, such as those of LogHub, for a second table.
 .PHONY: bench
 bench: $(VENV)/dev.stamp  ## ratios against the bare Hyperscan loop (docs/performance.md)
-	$(BIN)/python -m benchmarks
+	$(BIN)/python -m benchmarks $(if $(LOGS),--logs $(LOGS))
 	$(BIN)/python -m benchmarks.latency
 	$(BIN)/python -m benchmarks.idle
 

@@ -1,6 +1,6 @@
 """`make bench`: how fast, in ratios of one run on the same bytes.
 
-    python -m benchmarks [--size 1G] [--skip-peers]
+    python -m benchmarks [--size 1G] [--skip-peers] [--logs FOLDER]
 
 Every figure is of CPU time (user + system, children included), and of several rounds over all rows the least, so that a
 shared machine disturbs it less. What comes before is not counted: it fills the page cache and the programs' own caches.
@@ -28,9 +28,12 @@ import hyperscan
 from benchmarks import loggen
 from detectors.engine import Engine
 from detectors.load import load_rules
+from detectors.template import expand
 from monitor.config import DATABASE_FILE
 
 BLOCK = 512 << 10
+FILES = 5  # that real logs are repeated into
+PLANTED = "the same, a finding at the end of each file"
 LONG = 20.0  # seconds of CPU: what takes longer is measured once
 ONCE, IDLE = "`monitor run --once`, whole process", "the same, less its start and end"
 # As their users would call them on a log folder: no network, output to a file.
@@ -63,16 +66,28 @@ def measure(work: Callable[[], object]) -> tuple[float, float]:
     return time.perf_counter() - wall, cpu() - before
 
 
-def blocks(path: Path, take: Callable[[memoryview], object]) -> None:
+def blocks(folder: Path, take: Callable[[memoryview], object]) -> None:
     """pread into one buffer, as the file source does."""
     buffer = bytearray(BLOCK)
     view = memoryview(buffer)
-    fd = os.open(path, os.O_RDONLY)
-    try:
-        while size := os.readv(fd, [buffer]):
-            take(view[:size])
-    finally:
-        os.close(fd)
+    for path in sorted(folder.iterdir()):
+        fd = os.open(path, os.O_RDONLY)
+        try:
+            while size := os.readv(fd, [buffer]):
+                take(view[:size])
+        finally:
+            os.close(fd)
+
+
+def repeated(real: Path, size: int, folder: Path) -> None:
+    """Fill `folder` with the logs of `real`, repeated to `size` bytes in all."""
+    text = b"".join(path.read_bytes() for path in sorted(real.glob("*.log")))
+    if not text:
+        raise SystemExit(f"{real}: no *.log to repeat")
+    for number in range(FILES):
+        with (folder / f"{number}.log").open("wb") as file:
+            while file.tell() < size // FILES:
+                file.write(text)
 
 
 def report(name: str, size: int, wall: float, spent: float, bare: float) -> str:
@@ -96,22 +111,28 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("--size", default="1G", help="bytes of log text (default 1G)")
     parser.add_argument("--file", type=Path, help="scan this file instead of generated text")
+    parser.add_argument("--logs", type=Path, help="a folder of real logs, repeated to the same size: a second table")
     parser.add_argument("--skip-peers", action="store_true", help="leave out Kingfisher and betterleaks")
     parser.add_argument("--rounds", type=int, default=8, help="how often each is measured (default 8)")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(dir=os.environ.get("BENCH_DIR")) as name:
-        run(Path(name), options)
+        for title, real in (("generated", None), *((("real", options.logs),) if options.logs else ())):
+            folder = Path(name) / title
+            (folder / "logs").mkdir(parents=True)
+            print(f"\n## {title} logs\n")
+            if real is not None:
+                repeated(real, loggen.size(options.size), folder / "logs")
+            elif options.file:
+                shutil.copyfile(options.file, folder / "logs/app.log")
+            else:
+                loggen.generate(loggen.size(options.size), folder / "logs/app.log")
+            run(folder, options, real is not None)
+            shutil.rmtree(folder)
 
 
-def run(folder: Path, options: argparse.Namespace) -> None:
+def run(folder: Path, options: argparse.Namespace, real: bool) -> None:
     logs = folder / "logs"
-    logs.mkdir()
-    log = logs / "app.log"
-    if options.file:
-        shutil.copyfile(options.file, log)
-    else:
-        loggen.generate(loggen.size(options.size), log)
-    size = log.stat().st_size
+    size = sum(path.stat().st_size for path in logs.iterdir())
     cache = folder / "cache"
     start, rules = measure(lambda: load_rules(cache_dir=cache))[0], load_rules(cache_dir=cache)
     cold, _ = measure(lambda: Engine.build(rules, cache))
@@ -124,19 +145,19 @@ def run(folder: Path, options: argparse.Namespace) -> None:
         f"{len(rules)} rules, the least of {options.rounds} rounds"
     )
     print(f"packs read {start:.2f} s, compiled {cold:.2f} s, both from the cache {warm:.2f} s\n")
-    blocks(log, len)  # page cache
+    blocks(logs, len)  # page cache
 
     def nothing(*_: object) -> None:
         return None
 
     def scan(data: memoryview) -> None:
         found = len(worker.scan(data))
-        if found and not options.file:
+        if found and not real and not options.file:
             raise SystemExit(f"{found} findings in text that holds no secret")
 
     rows: dict[str, Callable[[], object]] = {
         "bare hs_scan, our database": lambda: blocks(
-            log, lambda b: engine.database.scan(b, match_event_handler=nothing, scratch=scratch)
+            logs, lambda b: engine.database.scan(b, match_event_handler=nothing, scratch=scratch)
         )
     }
     chance = random.Random(1)
@@ -144,9 +165,9 @@ def run(folder: Path, options: argparse.Namespace) -> None:
         # The generic ones are always among them: they cost most.
         few = sorted(rules, key=lambda rule: (rule.family != "generic", chance.random()))[:count]
         part = Engine.build(few, cache).worker()
-        rows[f"engine with {count} of the rules"] = partial(blocks, log, part.scan)
-    rows["counting newlines"] = lambda: blocks(log, lambda b: bytes(b).count(b"\n"))
-    rows["engine"] = lambda: blocks(log, scan)
+        rows[f"engine with {count} of the rules"] = partial(blocks, logs, part.scan)
+    rows["counting newlines"] = lambda: blocks(logs, lambda b: bytes(b).count(b"\n"))
+    rows["engine"] = lambda: blocks(logs, scan)
     (folder / "config.toml").write_text(
         f'[monitor]\nstate_dir = "."\nworkers = 1\n[http]\nlisten = ""\n'
         f'[[sources]]\nname = "logs"\ntype = "file"\ninclude = ["{logs}/*.log"]\nstart_at = "beginning"\n'
@@ -166,6 +187,14 @@ def run(folder: Path, options: argparse.Namespace) -> None:
     # A second run finds nothing new: what it costs is its start and its end.
     rows[IDLE] = partial(command, *once, folder=folder)
     rows["`monitor scan`, whole process"] = partial(command, *tree, str(logs), folder=folder, ok=(0, 1))
+    if real:
+        planted = folder / "planted"
+        shutil.copytree(logs, planted)
+        rule = next(rule for rule in rules if rule.id == "github-pat")
+        for number, path in enumerate(sorted(planted.iterdir())):
+            with path.open("a") as file:
+                file.write(expand(rule.examples[0], number) + "\n")
+        rows[PLANTED] = partial(command, *tree, str(planted), folder=folder, ok=(1,))
     for title, program, *arguments in () if options.skip_peers else PEERS:
         path = shutil.which(program) or shutil.which(program, path=str(Path(sys.executable).parent))
         if path is None:

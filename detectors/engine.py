@@ -372,11 +372,18 @@ class Worker:
             text = _GAP.join(same)
             groups = list(same.values())
             places: dict[int, Callable[[int, int], tuple[int, int]]] = {}
+            told: set[tuple[int, str, bytes]] = set()
             for found, _ in self._decide_all(text, *self._hits(text, work), depth + 1, work):
                 decision = _through(name, found)
                 if not (work.explain or decision.accepted):
                     continue
                 number = bisect_right(starts, decision.start) - 1
+                if decision.match is not None and groups[number][0].marks is None:
+                    # All that comes of such a region has one place: what it repeats is told once.
+                    same_one = number, decision.rule.id, decision.match.secret
+                    if same_one in told:
+                        continue
+                    told.add(same_one)
                 for region in groups[number]:
                     place = places.get(id(region))
                     if place is None:

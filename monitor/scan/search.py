@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from monitor.common.newlines import newlines
 from monitor.excerpt import around
 from monitor.scan.archive import Report, Stream
 from monitor.scrub import Scrubber
@@ -145,10 +146,10 @@ class Places:
                 chunk = self.read(at, min(BLOCK, offset - at))
                 if not chunk:
                     break  # the file has become shorter
-                newlines = chunk.count(b"\n")
-                if newlines:
+                breaks = newlines(chunk)
+                if breaks:
                     last = chunk.rfind(b"\n") + 1
-                    line, column, start = line + newlines, 1 + _characters(chunk[last:]), at + last
+                    line, column, start = line + breaks, 1 + _characters(chunk[last:]), at + last
                 else:
                     column += _characters(chunk)
                 at += len(chunk)

@@ -13,6 +13,7 @@ from typing import BinaryIO, Literal, Protocol
 
 import zstandard
 
+from monitor.common.newlines import newlines
 from monitor.model import Block, Position
 from monitor.sources.file.blanks import blank_end, first_blank, last_written
 from monitor.sources.file.identity import BODY, HEAD, MARK, Hasher, open_archive, open_file, read_exactly
@@ -310,7 +311,7 @@ class Turn:
             piece = os.pread(self.life.fd, min(BLOCK, end - start), start)
             if not piece:
                 return None
-            count += piece.count(b"\n")
+            count += newlines(piece)
             start += len(piece)
         line += count if offset >= known else -count
         self._line = (offset, line)

@@ -1,0 +1,22 @@
+from __future__ import annotations
+
+import random
+
+import pytest
+
+from monitor.common.newlines import newlines
+
+
+@pytest.mark.parametrize("every", [0, 1, 2, 47, 48, 49, 200, 70_000])
+@pytest.mark.parametrize("size", [0, 1, 1023, 1025, 65_535, 65_536, 65_537, 200_000])
+def test_as_many_as_there_are(size: int, every: int) -> None:
+    text = bytearray(b"x" * size)
+    if every:
+        text[::every] = b"\n" * len(range(0, size, every))
+    assert newlines(bytes(text)) == text.count(b"\n")
+
+
+def test_lines_that_grow_shorter_within_a_piece() -> None:
+    rng = random.Random(1)
+    text = b"".join(b"x" * rng.choice((0, 3, 90, 3000)) + b"\n" for _ in range(500))
+    assert newlines(text) == 500
