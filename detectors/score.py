@@ -1,7 +1,7 @@
 """The score of a candidate that no vendor's format vouches for: how likely it is a secret, and why.
 
 A logistic model over what the value looks like and what stands around it. The weights lie in `score.json`, made by
-`benchmarks/train_score.py`; nothing but the standard library runs here, some twenty microseconds a candidate.
+`benchmarks/train_score.py`; nothing but the standard library runs here, some forty microseconds a candidate.
 """
 
 from __future__ import annotations
@@ -9,7 +9,6 @@ from __future__ import annotations
 import math
 import re
 import string
-from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -25,11 +24,17 @@ __all__ = ["AHEAD", "BACK", "Score", "features", "randomness", "score", "surpris
 
 BACK, AHEAD = 160, 48  # bytes left and right of a value that the score looks at
 RANDOM = math.log2(26)  # bits a letter of random text has
+_DIGITS, _LOWER, _UPPER = string.digits.encode(), string.ascii_lowercase.encode(), string.ascii_uppercase.encode()
+_LETTER = _LOWER + _UPPER
+_PLAIN = _DIGITS + _LETTER
+_ABROAD = bytes(range(128, 256))
+_NO_LETTER = bytes(c for c in range(256) if c not in range(97, 123))
 _TABLE = Path(__file__).with_name("score.json")
 _LETTERS = re.compile(rb"[A-Za-z]+")
 _HUMP = re.compile(rb"[A-Z]{2,}(?![a-z])|[A-Z]?[a-z]+|[A-Z]")
 _CHANGE = re.compile(rb"(?<=[a-z])[A-Z0-9]|(?<=[A-Z])[a-z0-9]|(?<=[0-9])[A-Za-z]")
-_BRACKETS = re.compile(rb"[(){}\[\]<>]")
+_BRACKETS = b"(){}[]<>"
+_SIGNS = (b"$", b"%", b"@", b"#", b"<", b"{", b":", b"&", b"*", b"-", b"(", b"[", b"!")
 _CODE = re.compile(rb"\w\(|\)$|\[\w|\]$|\)\.|->|=>|::|\w\.\w+\.\w|^[!=<>]=|&&|\|\|")
 _PROSE = re.compile(rb"[A-Za-z\x80-\xff]{2}[.,:;?!]?$")
 _HEX = re.compile(rb"(?:[0-9a-f]+|[0-9A-F]+)")
@@ -62,6 +67,21 @@ _TEST = found(re.compile(rb"(?i:test|example|dummy|mock|fake|sample|fixture|asse
 _COMPANY = found(
     re.compile(
         rb"(?i:\buser(?:name)?\b|\blogin\b|\bhost\b|\bserver\b|\burl\b|\bemail\b|_USER\b|_ID\b|client_?id|\buid\b)"
+    )
+)
+
+_BOTH = tuple(
+    (one, other, f"{one}, {other}")
+    for one, other in (
+        ("quoted", "wordlike"),
+        ("quoted", "random letters"),
+        ("name password", "wordlike"),
+        ("quoted", "joined"),
+        ("bare", "word and number"),
+        ("bare", "joined"),
+        ("quoted", "prose"),
+        ("hex", "name key"),
+        ("uuid", "name key"),
     )
 )
 
@@ -116,7 +136,7 @@ def surprise(value: bytes) -> tuple[float, int]:
             if len(hump) < 3:
                 continue  # of hex and base64: they say nothing
             word = b"^^" + hump.lower()
-            bits += sum(table[word[i : i + 3]] for i in range(len(hump)))
+            bits += sum([table[word[i : i + 3]] for i in range(len(hump))])
             letters += len(hump)
     return bits - RANDOM * letters, letters
 
@@ -142,10 +162,27 @@ def _alphabet(value: bytes) -> int:
         return 10
     if _HEX.fullmatch(value):
         return 16
-    size = 10 * any(48 <= c <= 57 for c in value)
-    size += 26 * any(97 <= c <= 122 for c in value) + 26 * any(65 <= c <= 90 for c in value)
-    symbols = {c for c in value if not (48 <= c <= 57 or 65 <= c <= 90 or 97 <= c <= 122)}
+    length = len(value)
+    size = 10 * (len(value.translate(None, _DIGITS)) < length)
+    size += 26 * (len(value.translate(None, _LOWER)) < length) + 26 * (len(value.translate(None, _UPPER)) < length)
+    symbols = set(value.translate(None, _PLAIN))
     return max(2, size + (2 if len(symbols) <= 2 else 24))
+
+
+def _entropy(value: bytes) -> float:
+    size = len(value)
+    if not size:
+        return 0.0
+    logs = _logs()
+    many = [n for c in set(value) if (n := value.count(c)) > 1]
+    # n log n is 0 for what stands once, which is most of a random value.
+    held = sum([n * math.log2(n) for n in many]) if size >= len(logs) else sum([logs[n] for n in many])
+    return math.log2(size) - held / size
+
+
+@cache
+def _logs() -> tuple[float, ...]:
+    return (0.0, *(n * math.log2(n) for n in range(1, 512)))
 
 
 def randomness(value: bytes) -> float:
@@ -155,8 +192,7 @@ def randomness(value: bytes) -> float:
     """
     size = len(value)
     mean, deviation = _expected(_alphabet(value), size)
-    entropy = -sum(n / size * math.log2(n / size) for n in Counter(value).values()) if size else 0.0
-    return (entropy - mean) / deviation
+    return (_entropy(value) - mean) / deviation
 
 
 def features(value: bytes, before: bytes, after: bytes) -> dict[str, float]:
@@ -164,12 +200,9 @@ def features(value: bytes, before: bytes, after: bytes) -> dict[str, float]:
     out: dict[str, float] = {"length": min(len(value), 40) / 40}
     _of_value(value, out)
     _of_context(value, before, after, out)
-    for one, other in (
-        ("quoted", "wordlike"), ("quoted", "random letters"), ("name password", "wordlike"), ("quoted", "joined"),
-        ("bare", "word and number"), ("bare", "joined"), ("quoted", "prose"), ("hex", "name key"), ("uuid", "name key"),
-    ):  # fmt: skip
+    for one, other, both in _BOTH:
         if one in out and other in out:
-            out[f"{one}, {other}"] = out[one] * out[other]
+            out[both] = out[one] * out[other]
     return out
 
 
@@ -179,8 +212,9 @@ def _of_value(value: bytes, out: dict[str, float]) -> None:
     out["random letters" if bits > 0 else "wordlike"] = min(1.0, abs(bits) / 24)
     if letters:
         out["odd letters" if bits > 0 else "common letters"] = min(1.0, abs(bits) / letters / 3)
-    digits = sum(48 <= c <= 57 for c in value)
-    symbols = size - digits - sum(65 <= c <= 90 or 97 <= c <= 122 or c > 127 for c in value)
+    plain = len(value.translate(None, _DIGITS))
+    digits = len(value) - plain
+    symbols = len(value.translate(None, _PLAIN + _ABROAD)) + size - len(value)
     if digits:
         out["has digits"] = 1.0
         out["digits"] = digits / size
@@ -190,8 +224,7 @@ def _of_value(value: bytes, out: dict[str, float]) -> None:
     off = randomness(value)
     if off < -1:
         out["repetitive"] = min(1.0, (-1 - off) / 4)
-    kinds = (any(97 <= c <= 122 for c in value), any(65 <= c <= 90 for c in value), bool(digits))
-    if all(kinds):
+    if digits and value.translate(None, _LOWER) != value and value.translate(None, _UPPER) != value:
         out["mixed"] = 1.0
     if size < 8:
         out["short"] = (8 - size) / 4
@@ -199,22 +232,30 @@ def _of_value(value: bytes, out: dict[str, float]) -> None:
         out["long"] = 1.0
     for name, holds in (
         ("hex", size >= 16 and _HEX.fullmatch(value)),
-        ("uuid", _UUID.fullmatch(value)),
-        ("blanks", b" " in value),
         ("letters only", letters == size),
         ("beyond ASCII", not value.isascii()),
-        ("brackets", _BRACKETS.search(value)),
-        ("code", _CODE.search(value)),
-        ("prose", b" " in value and _PROSE.search(value)),
-        ("word and number", _WORD_NUMBER.fullmatch(value)),
-        ("joined", _JOINED.fullmatch(value)),
-        ("path", value.count(b"/") > 1 or value[:1] in (b"/", b".", b"~")),
+        ("word and number", digits and symbols < 2 and _WORD_NUMBER.fullmatch(value)),
         ("digits only", digits == size),
-        ("ends a phrase", value[-1:] in (b".", b":", b"?", b"!", b",", b";") and not digits),
-        (
-            "starts with a sign",
-            value[:1] in (b"$", b"%", b"@", b"#", b"<", b"{", b":", b"&", b"*", b"-", b"(", b"[", b"!"),
-        ),
+    ):
+        if holds:
+            out[name] = 1.0
+    if symbols:
+        _of_symbols(value, digits, out)
+
+
+def _of_symbols(value: bytes, digits: int, out: dict[str, float]) -> None:
+    size = len(value)
+    blanks = b" " in value
+    for name, holds in (
+        ("uuid", size == 36 and _UUID.fullmatch(value)),
+        ("blanks", blanks),
+        ("brackets", value.translate(None, _BRACKETS) != value),
+        ("code", _CODE.search(value)),
+        ("prose", blanks and _PROSE.search(value)),
+        ("joined", _JOINED.fullmatch(value)),
+        ("path", value.startswith((b"/", b".", b"~")) or value.count(b"/") > 1),
+        ("ends a phrase", not digits and value.endswith((b".", b":", b"?", b"!", b",", b";"))),
+        ("starts with a sign", value.startswith(_SIGNS)),
         ("padded", size >= 16 and value.endswith(b"=")),
     ):
         if holds:
@@ -264,10 +305,9 @@ def _name(before: bytes) -> bytes:
 
 
 def _same(value: bytes, name: bytes) -> bool:
-    plain = re.sub(rb"[^a-z]", b"", value.lower())
-    return len(plain) > 3 and (
-        plain in re.sub(rb"[^a-z]", b"", name.lower()) or (name.lower() in value.lower() and len(name) > 3)
-    )
+    value, name = value.lower(), name.lower()
+    plain = value.translate(None, _NO_LETTER)
+    return len(plain) > 3 and (plain in name.translate(None, _NO_LETTER) or (name in value and len(name) > 3))
 
 
 def score(value: bytes, before: bytes, after: bytes) -> Score:
