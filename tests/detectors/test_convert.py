@@ -11,6 +11,7 @@ from detectors.engine import Engine
 from detectors.load import load_rules
 from detectors.packfile import load_file
 from detectors.rule import Rule
+from detectors.template import expand
 
 GITLEAKS = r"""
 title = "ours"
@@ -151,7 +152,7 @@ rules:
     min_entropy: 3.0
     confidence: low
     examples:
-      - 'acme_key = "4fj39dk2lsq81mz0xp5tv7ubc6yw9hga"'
+      - 'acme_key = "KEY"'
       - 'not at all'
     references:
       - https://acme.example/docs
@@ -166,7 +167,7 @@ rules:
         variable: X
   - name: Nothing
     id: custom.none
-"""
+""".replace("KEY", expand("{lownum:32}", 3))
 
 
 def test_kingfisher_rule_files(tmp_path: Path) -> None:

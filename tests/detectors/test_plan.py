@@ -9,6 +9,7 @@ import pytest
 from detectors import cache, plan
 from detectors.engine import Engine
 from detectors.rule import Rule, RuleError
+from detectors.template import expand
 from tests.detectors.texts import engine, rules
 
 
@@ -53,26 +54,26 @@ def test_what_is_decoded_is_looked_for_as_it_is() -> None:
 
 @pytest.mark.parametrize(
     ("family", "trigger", "found"),
-    [("custom", "password[:=]", False), ("vcs", "password[:=]", True), ("custom", None, True)],
+    [("custom", "kennwort[:=]", False), ("vcs", "kennwort[:=]", True), ("custom", None, True)],
 )
 def test_a_users_own_trigger_is_a_condition(family: str, trigger: str | None, found: bool) -> None:
     """Nothing looks at it again, so no part of it gives way. Of a pattern's own trigger some may: RE2 sees to it."""
-    own = rule("(?:password|other)[:=](?P<secret>[a-z0-9]{32})", family=family, trigger=trigger)
+    own = rule("(?:kennwort|other)[:=](?P<secret>[a-z0-9]{32})", family=family, trigger=trigger)
     made, expressions, _ = plan.make([own])
     database = plan._compile(plan.searched([own], made, expressions))
     ends: list[int] = []
-    text = b"passwort=k3j9x2m4q8w1z7v5b6n0t2y4r8p1s3d5"
+    text = b"kennworz=" + expand("{lownum:32}").encode()
     database.scan(text, match_event_handler=lambda number, _from, end, *_: ends.append(end))
     assert bool(ends) == found
     assert Engine.build([own]).worker().scan(text) == []
-    assert Engine.build([own]).worker().scan(text.replace(b"t=", b"d="))
+    assert Engine.build([own]).worker().scan(text.replace(b"z=", b"t="))
 
 
 def test_a_literal_of_any_bytes_is_kept_in_the_cache(tmp_path: Path) -> None:
     spanish = rule(r"contrase\xc3\xb1a ?[=:] ?(?P<secret>[A-Za-z0-9+/]{32})")
     made, kept = (plan.compiled([spanish], tmp_path) for _ in range(2))
     assert kept.plan.codecs == made.plan.codecs
-    assert Engine.build([spanish], tmp_path).worker().scan("contraseña = k3j9x2m4q8w1z7v5b6n0t2y4r8p1s3d5".encode())
+    assert Engine.build([spanish], tmp_path).worker().scan(f"contraseña = {expand('{lownum:32}')}".encode())
 
 
 def test_without_keywords_there_is_no_second_database() -> None:

@@ -232,8 +232,8 @@ def test_an_emitted_rule_loads_and_passes_its_own_examples(monitor: Command, sam
 @pytest.mark.parametrize(
     ("pattern", "text"),
     [
-        (r"key=(?P<secret>[A-Za-z0-9]{16})", "key=aB3dE6gH9jK2mN5p"),
-        (r'"token": ?"(?P<secret>[a-f0-9]{24})"', '{"token": "0a1b2c3d4e5f60718293a4b5"}'),
+        (r"key=(?P<secret>[A-Za-z0-9]{16})", expand("key={alnum:16}")),
+        (r'"token": ?"(?P<secret>[a-f0-9]{24})"', '{"token": "' + expand("{hex:24}") + '"}'),
         (r"(?P<secret>it's_[a-z0-9]{14})", "x it's_k3j9x2m4q8w1z6 y"),
         (r"pw\\(?P<secret>[a-z0-9]{14})", "pw\\k3j9x2m4q8w1z6"),
         (r"k='''(?P<secret>[a-z0-9]{14})", "k='''k3j9x2m4q8w1z6"),
