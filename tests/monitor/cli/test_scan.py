@@ -224,7 +224,7 @@ def test_where_nothing_may_be_written_it_still_works(monitor: Command, tmp_path:
 def test_the_compiled_rules_are_kept_for_the_next_start(monitor: Command, tmp_path: Path) -> None:
     (tmp_path / "a").write_text("x")
     monitor("scan", "a")
-    assert {path.suffix for path in (tmp_path / "state" / "cache").iterdir()} == {".hsdb", ".rules"}
+    assert {path.suffix for path in (tmp_path / "state" / "cache").iterdir()} == {".hsdb", ".rules", ".key"}
 
 
 def test_reveal_and_colour_on_a_terminal_only(tmp_path: Path) -> None:
