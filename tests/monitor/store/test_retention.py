@@ -268,3 +268,34 @@ async def test_it_goes_round_and_survives_trouble(store: Store, clock: Clock, mo
     with contextlib.suppress(asyncio.CancelledError):
         await task
     assert rounds[0] == AGES
+
+
+async def test_sweeps_come_by_themselves_and_end_with_the_task(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    swept, inside, never = asyncio.Event(), asyncio.Event(), asyncio.Event()
+
+    async def sweep(ages: Retention) -> dict[str, int]:
+        swept.set()
+        try:
+            await never.wait()
+        finally:
+            inside.set()
+        return {}
+
+    monkeypatch.setattr(store.retention, "sweep", sweep)
+    task = asyncio.create_task(store.retention.forever(Retention))
+    await swept.wait()
+    task.cancel()
+    await asyncio.wait([task])
+    assert inside.is_set(), "a sweep outlived its task"
+
+
+async def test_what_a_sweep_raises_is_the_callers_and_logged_by_nobody_else(
+    store: Store, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def sweep(ages: Retention) -> dict[str, int]:
+        raise ValueError("a text that may quote a row")
+
+    monkeypatch.setattr(store.retention, "sweep", sweep)
+    with pytest.raises(ValueError, match="quote"):
+        await store.retention.forever(Retention)
+    assert "quote" not in caplog.text
