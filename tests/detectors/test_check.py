@@ -32,6 +32,10 @@ def test_the_packs_pass_their_own_examples() -> None:
 
 def test_the_packs_pass_in_every_form_a_log_gives_them() -> None:
     chosen = [rule for rule in rules() if rule.family in ("vcs", "keys", "generic", "cloud")]
+    # Rules of the pack `generic/syntax` know a value by where files put it (its own line, a column, quotes around it),
+    # which a frame takes away: of them only the counter-examples hold in every form.
+    of_files = {rule.id for rule in chosen if rule.vendor == "syntax"}
+    chosen = [replace(rule, examples=()) if rule.id in of_files else rule for rule in chosen]
     assert check_rules(engine(), chosen, forms=FORMS) == []
 
 
