@@ -655,7 +655,7 @@ def _written(rule: Rule, filters: Mapping[str, Any]) -> dict[str, Any]:
         raw for raw in tomllib.loads(path.read_text(encoding="utf-8"))["rule"] if raw["id"] == rule.id
     )
     if rule.family == "generic":  # outside their family rules have other defaults
-        entry |= {k: getattr(rule, k) for k in ("confidence", "priority", "words", "hashes") if k not in entry}
+        entry |= {k: getattr(rule, k) for k in ("confidence", "priority", "words", "hashes", "score") if k not in entry}
     entry |= filters
     last = ("examples", "negative_examples", "references")
     return {key: entry[key] for key in (*(key for key in entry if key not in last), *(k for k in last if k in entry))}
