@@ -198,12 +198,15 @@ def tracked() -> list[Path]:
 
 
 def test_no_file_names_a_folder_of_a_developers_machine() -> None:
-    homes = [str(Path.home()), str(ROOT)]
+    # A clone may lie where the documentation puts one.
+    homes = [
+        home for home in (str(Path.home()), str(ROOT)) if home not in ("/", "/srv/monitor", "/opt/exposure-monitor")
+    ]
     wrong = [
         str(path.relative_to(ROOT))
         for path in tracked()
         if path.suffix in (".py", ".md", ".toml", ".service", ".lock") or path.name == "Makefile"
-        if any(f"{home}/" in path.read_text(encoding="utf-8") for home in homes if home != "/")
+        if any(f"{home}/" in path.read_text(encoding="utf-8") for home in homes)
     ]
     assert not wrong
 
