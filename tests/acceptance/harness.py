@@ -67,13 +67,18 @@ class Monitor:
                 stderr=err,
                 env=self.environment,
             )
+        self._ready_before = ready
         if wait:
-            await until(
-                lambda: self.errors.count('"event": "ready"') > ready or self.process.returncode is not None,
-                90,
-                lambda: f"not ready: {self.errors[-2000:]}",
-            )
+            await self.ready()
             assert self.process.returncode is None, self.errors[-2000:]
+
+    async def ready(self) -> None:
+        """Until it said so after its last start, or has ended."""
+        await until(
+            lambda: self.errors.count('"event": "ready"') > self._ready_before or self.process.returncode is not None,
+            90,
+            lambda: f"not ready: {self.errors[-2000:]}",
+        )
 
     @property
     def address(self) -> str:
@@ -88,8 +93,9 @@ class Monitor:
         await self.process.wait()
 
     async def terminate(self) -> int:
-        """SIGTERM; gives the exit code. Fails when it takes longer than the promised 10 s."""
+        """SIGTERM, once it is up: before, Python's own handling ends it. Gives the exit code; fails after 10 s."""
         assert self.process is not None
+        await self.ready()
         with contextlib.suppress(ProcessLookupError):
             self.process.send_signal(signal.SIGTERM)
         return await asyncio.wait_for(self.process.wait(), 10)

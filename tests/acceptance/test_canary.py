@@ -217,6 +217,7 @@ def invocations(canaries: list[Canary], incident: Callable[[], str]) -> dict[tup
         ("outbox", "show"): each("outbox", "show", "f" * 32),
         ("outbox", "retry"): [(["outbox", "retry", "--sink", "console-json"], b"")],
         ("outbox", "discard"): [(["outbox", "discard", "f" * 32], b"")],
+        ("init",): [(["init", "made.toml"], b"")],
         ("mask",): [(["mask"], logs), (["mask", "--report"], logs)],
         ("routes", "show"): each("routes", "show"),
         ("routes", "test"): each("routes", "test", "--incident", incident()),

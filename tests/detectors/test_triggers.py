@@ -86,5 +86,5 @@ def test_a_password_in_a_url_is_seen(scheme: str) -> None:
 def test_every_expression_starts_with_a_literal_of_three_characters() -> None:
     for texts in TRIGGERS.values():
         for text in texts:
-            head = text.removeprefix("(?i:").replace("\\", "")
+            head = text.removeprefix("^").removeprefix("(?i:").replace("\\", "")
             assert not set(head[:3]) & set("[(.*+?"), text
