@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import base64
 import functools
+import gc
 import gzip
 import random
 import time
@@ -387,12 +388,17 @@ def test_twice_the_input_takes_about_twice_the_time(name: str) -> None:
     def seconds(size: int) -> float:
         data = make(size)
         best = float("inf")
-        for _ in range(3):
-            start = time.thread_time()
-            search.scan(data)
-            best = min(best, time.thread_time() - start)
-            if best > 0.2:
-                break
+        # The collector goes through all that other tests have left in the process, which is no cost of the scan.
+        gc.disable()
+        try:
+            for _ in range(3):
+                start = time.thread_time()
+                search.scan(data)
+                best = min(best, time.thread_time() - start)
+                if best > 0.2:
+                    break
+        finally:
+            gc.enable()
         return best
 
     seconds(1 << 12)  # compiles the confirm regexes
