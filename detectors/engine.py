@@ -198,6 +198,9 @@ class Engine:
             return None
         return next(entry for entry, regex in zip(entries, regexes[1:], strict=True) if regex.search(secret))
 
+    def has(self, rule_id: str) -> bool:
+        return rule_id in self._index
+
     def number(self, rule_id: str) -> int:
         """Index of a rule in `rules`. Raises KeyError."""
         return self._index[rule_id]
@@ -392,6 +395,18 @@ class Worker:
                     out.append((_moved(name, decision, start, end), region.end))
 
     def _decided(self, number: int, data: Buffer, start: int, end: int, work: _Work) -> Decision:
+        """What `_remembered` says, unless the value stands in a label of ours, which only its own place can tell."""
+        decision = self._remembered(number, data, start, end, work)
+        if decision.accepted:
+            around = bytes(data[max(0, start - LABEL) : end + LABEL])
+            # Of a rule that there is: `[password:…]` may be how a service writes a name and its value.
+            label = masked_before(around, min(start, LABEL), end - start)
+            if label is not None and self.engine.has(label):
+                why = "masked before"
+                return Decision(self.engine.rules[number], start, end, False, "placeholder", why)
+        return decision
+
+    def _remembered(self, number: int, data: Buffer, start: int, end: int, work: _Work) -> Decision:
         """What `_decide` says, or said of the same value behind the same text."""
         rule = self.engine.rules[number]
         if rule.requires:
@@ -478,8 +493,6 @@ class Worker:
                 confidence = "high"
             if present is not None and companion.rule is not None:
                 labels[companion.rule] = present
-        if reason := masked_before(bytes(data[max(0, start - LABEL) : end + LABEL]), min(start, LABEL), end - start):
-            return no("placeholder", reason)
         masked = mask(value, (rule.shape.prefix, *rule.shape.literals) if value is secret else ())
         match = Match(rule, start, end, value, masked, severity, confidence, (), labels)
         return Decision(rule, start, end, True, "accepted", why, match)

@@ -41,7 +41,7 @@ _EXPRESSIONS = re.compile(
     rb"|^(?:[A-Z]+_)+(?:PASSWORD|PASS|PWD|SECRET|KEY|TOKEN|CREDENTIALS?)$"
     rb"|(?i:process\.env|os\.environ|getenv|system\.get|secrets?\.[a-z_]{2,}$|config\[|env\[|params\[|vault:|arn:aws:|^ref\+|op://)"
 )
-_MASKED = re.compile(rb"\[[a-z0-9][a-z0-9.-]{1,80}:[0-9a-f]{12}\]")
+_MASKED = re.compile(rb"\[([a-z0-9][a-z0-9.-]{1,80}):[0-9a-f]{12}\]")
 LABEL = 100  # bytes, longer than any such label
 _MAYBE_STANDS_IN = quick((_WORDS, _EXPRESSIONS))
 _UUID = re.compile(rb"^[0-9a-fA-F]{8}-(?:[0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}$")
@@ -134,13 +134,13 @@ def placeholder(value: bytes) -> str | None:
 
 
 def masked_before(around: bytes, at: int, length: int) -> str | None:
-    """Why the value at `at` in `around` is (part of) what `monitor mask` put in a secret's place: `[rule:fingerprint]`.
+    """The rule named by a label of `monitor mask`, `[rule:fingerprint]`, that the value at `at` is (part of).
 
     `around`: the value with up to LABEL bytes on either side.
     """
     for label in _MASKED.finditer(around):
         if label.start() < at + length and at < label.end():
-            return "masked before"
+            return label[1].decode("ascii")
     return None
 
 

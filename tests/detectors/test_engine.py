@@ -425,3 +425,10 @@ def test_a_ten_megabyte_line_of_base64_is_no_finding_and_holds_one_if_planted() 
     at = 3_000_000
     planted = noise[:at] + b" " + github().encode() + b" " + noise[at:]
     assert [m.secret for m in engine().worker().scan(base64.b64encode(planted))] == [github().encode()]
+
+
+def test_what_was_seen_in_a_label_is_found_elsewhere_in_the_same_block() -> None:
+    rule = Rule(id="acme", name="Acme", pattern=r"(?P<secret>[0-9a-f]{12})\b", severity="high", trigger=r"[0-9a-f]{12}")
+    worker = Engine.build([rule]).worker()
+    text = b"x [acme:3f9a5b7c1d2e] y 3f9a5b7c1d2e z [other:3f9a5b7c1d2e]\n"
+    assert [match.start for match in worker.scan(text)] == [text.index(b" y ") + 3, text.index(b"[other:") + 7]

@@ -192,7 +192,7 @@ def test_random_values_are_no_words() -> None:
 def test_what_mask_wrote_is_no_secret_whole_or_in_part() -> None:
     text = b'password="[generic-password:0123456789ab]" rest'
     for value in (b"[generic-password:0123456789ab]", b"generic-password", b"0123456789ab", b"0123456789ab]"):
-        assert masked_before(text, text.index(value), len(value)) == "masked before"
+        assert masked_before(text, text.index(value), len(value)) == "generic-password"
     assert masked_before(text, text.index(b"rest"), 4) is None
     assert masked_before(b"[generic-password:0123456789]", 1, 16) is None
 
