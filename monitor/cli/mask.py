@@ -11,6 +11,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -197,7 +198,6 @@ def _stream(work: _Work) -> int:
         _write(target, masker.finish())
     except BrokenPipeError:
         # As filters do: whoever read it has gone. What was found is recorded all the same.
-        sys.stdout = open(os.devnull, "w")  # noqa: SIM115 - nothing may be flushed to it at the end
         work.add(masker.stats)
         work.commit()
         return 141
@@ -232,7 +232,7 @@ def _in_place(work: _Work, files: Sequence[Path]) -> int:
     code = 0
     for path in files:
         try:
-            stats = mask_file(path, lambda path=path: work.masker(str(path)))  # type: ignore[misc]
+            stats = mask_file(path, partial(work.masker, str(path)))
         except ChangedError:
             typer.echo(f"{printable(str(path))}: was written to meanwhile; left as it is", err=True)
             code = 1
