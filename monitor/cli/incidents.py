@@ -302,7 +302,14 @@ def _transition(
 ) -> None:
     from monitor.incidents import TransitionError
 
+    settings = read_config(config)
     actor = os.environ.get("SUDO_USER") or getpass.getuser()
+    if note:
+        from monitor.site import make_scrubber
+
+        typed, note = note, make_scrubber(settings)(note)
+        if note != typed:
+            typer.echo("the note holds a secret, which is masked in it", err=True)
     done: list[Incident] = []
     problems: list[str] = []
 
@@ -315,7 +322,7 @@ def _transition(
             except (LookupError, TransitionError) as error:
                 problems.append(str(error))
 
-    with_store(read_config(config), apply)
+    with_store(settings, apply)
 
     def text(_rows: Sequence[Mapping[str, Any]]) -> Iterable[str]:
         for one in done:

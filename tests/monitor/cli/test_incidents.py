@@ -117,6 +117,18 @@ def test_a_cut_list_says_so(monitor: Command, stored: Path) -> None:
     assert "of 3" not in monitor("incidents", "list").stdout
 
 
+def test_a_secret_in_a_note_is_masked_before_it_is_kept(monitor: Command, stored: Path) -> None:
+    secret = monitor("sample", "github-pat").stdout.strip()
+    answer = monitor("incidents", "ack", "1111", "--note", f"is it {secret} ?")
+    assert answer.returncode == 0, answer.stderr
+    assert "the note holds a secret" in answer.stderr
+    shown = monitor("incidents", "show", "1111").stdout
+    assert "is it ghp_" in shown
+    assert secret not in answer.stdout + answer.stderr + shown
+    kept = b"".join(path.read_bytes() for path in stored.parent.rglob("state.db*"))
+    assert secret.encode() not in kept
+
+
 def test_the_life_of_an_incident(monitor: Command, stored: Path) -> None:
     answer = monitor("incidents", "ack", "1111", "--note", "rotating", env={"SUDO_USER": "alice"})
     assert (answer.returncode, answer.stdout) == (0, "1111111111111111 acknowledged\n"), answer.stderr
