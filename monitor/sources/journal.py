@@ -23,9 +23,9 @@ import structlog
 from pydantic import Field, field_validator
 
 from monitor.common.backoff import backoff
-from monitor.intake import Intake, ScanError
+from monitor.intake import Intake
 from monitor.model import Block, Position
-from monitor.records import LOOKAHEAD, Packer
+from monitor.records import LOOKAHEAD
 from monitor.sources.base import SourceConfig
 from monitor.sources.journalctl import (
     MERGE,
@@ -40,6 +40,7 @@ from monitor.sources.journalctl import (
     version,
 )
 from monitor.sources.journald import Decoder, Entry
+from monitor.sources.settle import settle
 
 __all__ = ["JournalConfig", "JournalSource"]
 
@@ -308,13 +309,7 @@ class JournalSource:
 
     async def _settle(self, records: list[tuple[Block, str]]) -> None:
         """Scan the records and commit how far that is."""
-        packer = Packer([record for record, _ in records])
-        while packer.more:
-            before = packer.done
-            try:
-                await self._intake.scan(packer.blocks(), lambda: self._upto(records, packer.done))
-            except ScanError:
-                await self._singly(records, before, max(packer.done, before + 1))
+        await settle(self._intake, [record for record, _ in records], lambda done: self._upto(records, done))
         if not records and self._committable() != self._saved:
             await self._intake.record((), self._positions(self._committable()))
 
@@ -322,19 +317,6 @@ class JournalSource:
         if done == len(records):
             return self._positions(self._committable())
         return self._positions(records[done - 1][1]) if done else ()
-
-    async def _singly(self, records: list[tuple[Block, str]], start: int, stop: int) -> None:
-        """The engine failed somewhere in these: only that record is lost, and told."""
-        for number in range(start, stop):
-            packer = Packer([records[number][0]])
-            while packer.more:
-                try:
-                    await self._intake.scan(packer.blocks(), tuple)
-                except ScanError:
-                    record = records[number][0]
-                    self._intake.missed("unscannable", len(record.data), record.path)
-                    break
-        await self._intake.record((), self._upto(records, stop))
 
     # Records
 

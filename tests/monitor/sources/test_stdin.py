@@ -101,6 +101,21 @@ async def test_stopped_it_scans_what_it_has_read_and_leaves_no_thread_behind(pip
     assert not [thread for thread in threading.enumerate() if thread.name.startswith("asyncio_") and _busy(thread)]
 
 
+async def test_stopped_while_the_store_cannot_write_it_loses_nothing(pipe: tuple[int, int]) -> None:
+    reader, writer = pipe
+    intake = FakeIntake()
+    intake.gate.clear()
+    task = asyncio.create_task(source(reader, intake).run(False))
+    os.write(writer, b"<1>\nopen <2>")
+    await until(lambda: intake.scanned)
+    task.cancel()
+    await asyncio.sleep(0)
+    intake.gate.set()
+    with pytest.raises(asyncio.CancelledError):
+        await asyncio.wait_for(asyncio.shield(task), 5)
+    assert intake.marks == [1, 2]
+
+
 def _busy(thread: threading.Thread) -> bool:
     frame = sys._current_frames().get(thread.ident or 0)
     return frame is not None and frame.f_code.co_name == "_poll"

@@ -1,0 +1,82 @@
+from __future__ import annotations
+
+import random
+
+import pytest
+
+from monitor.blocks import Cutter
+from monitor.model import Block
+from monitor.records import CONTEXT, LOOKAHEAD
+from tests.fakes.intake import MARK
+
+Hit = tuple[int, int, int]  # mark, its place in the stream, its line
+
+
+def hits(block: Block) -> list[Hit]:
+    """What a scanner would report of a block."""
+    data = bytes(block.data)
+    assert block.line is not None
+    limit = len(data) if block.limit is None else block.limit
+    return [
+        (int(found[1] or found[2]), block.offset + found.start(), block.line + data.count(b"\n", 0, found.start()))
+        for found in MARK.finditer(data)
+        if block.fresh < found.end() <= limit
+    ]
+
+
+def text(rng: random.Random) -> bytes:
+    parts = []
+    for number in range(rng.randrange(1, 60)):
+        kind = rng.random()
+        if kind < 0.5:
+            parts.append(b"<%d>" % number)
+        elif kind < 0.6:
+            parts.append(b"BEGIN %d\n%bEND\n" % (number, b"abc\n" * rng.randrange(300)))
+        parts.append(rng.choice((b"\n", b"x " * rng.randrange(3000), b"\0\xff", b"\n\n")))
+    return b"".join(parts)
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_wherever_a_stream_is_cut_the_same_is_found_once(seed: int) -> None:
+    rng = random.Random(seed)
+    whole = text(rng)
+    cutter = Cutter("s", "p", "g", most=rng.choice((200, 2000, 1 << 20)))
+    found: list[Hit] = []
+    settled = at = 0
+    while at < len(whole):
+        size = rng.choice((1, 7, 100, 5000))
+        # A quiet moment scans what is there; a mark that grows on afterwards is seen then, by the context.
+        blocks = [cutter.feed(whole[at : at + size]), cutter.flush() if rng.random() < 0.1 else None]
+        at += size
+        for block in blocks:
+            if block is not None:
+                assert block.offset + block.fresh == settled
+                assert block.fresh <= CONTEXT
+                settled = block.offset + (block.limit or 0)
+                found += hits(block)
+    if (last := cutter.flush()) is not None:
+        settled = last.offset + len(last.data)
+        found += hits(last)
+    assert settled == len(whole)
+    assert cutter.waiting == 0
+    assert found == hits(Block("s", "p", "g", 0, whole, 0.0, line=1))
+
+
+def test_a_line_without_an_end_is_not_held_back() -> None:
+    cutter = Cutter("s", "p", "g", most=1000)
+    largest = 0
+    for _ in range(2000):
+        cutter.feed(b"y" * 100)
+        largest = max(largest, cutter.waiting)
+    assert largest <= 1000 + 100
+    assert cutter.waiting >= LOOKAHEAD
+
+
+def test_nothing_gives_no_block() -> None:
+    cutter = Cutter("s", "p", "g", offset=7, line=3)
+    assert cutter.flush() is None
+    assert cutter.feed(b"open") is None
+    block = cutter.flush()
+    assert block is not None
+    assert (block.offset, block.line, bytes(block.data)) == (7, 3, b"open")
+    assert cutter.flush() is None
