@@ -7,6 +7,7 @@ No message shows a value from the file: a literal credential is refused without 
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import re
 import stat
@@ -34,6 +35,7 @@ __all__ = [
     "ConfigError",
     "HttpConfig",
     "MonitorConfig",
+    "NoRoomError",
     "Problem",
     "RulesConfig",
     "find",
@@ -87,6 +89,10 @@ class ConfigError(Exception):
             place = f"{name}:{line}" if line else name
             rows.append(f"{place}: {problem.key}: {problem.message}" if problem.key else f"{place}: {problem.message}")
         return "\n".join(rows)
+
+
+class NoRoomError(ConfigError):
+    """Nothing is wrong with the configuration: the disk is full or failing, and waiting may mend it."""
 
 
 def default_state_dir() -> Path:
@@ -313,7 +319,8 @@ def database(config: Config) -> str | Path:
 
 
 def key(config: Config) -> bytes:
-    """The key for fingerprints; made on first use (mode 0600) when none is configured. Raises ConfigError.
+    """The key for fingerprints; made on first use (mode 0600) when none is configured. Raises ConfigError,
+    and NoRoomError where the disk is full.
 
     Losing or changing it means that secrets known before look new, so an unreadable key is never replaced.
     """
@@ -340,6 +347,9 @@ def key(config: Config) -> bytes:
                 fresh.unlink(missing_ok=True)
         return _long_enough(config, path.read_bytes().strip())
     except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO):
+            message = f"{path}: {error.strerror}; see whether its disk is full or failing"
+            raise NoRoomError(config.path, [Problem("monitor.state_dir", message)]) from None
         message = (
             f"{error.filename or path}: {error.strerror}; make the folder writable for this user, "
             "or set monitor.state_dir or monitor.fingerprint_key"

@@ -17,8 +17,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from monitor import config as configuration
+from monitor.common.backoff import backoff
 from monitor.common.severity import Severity
-from monitor.config import Config, ConfigError, Problem
+from monitor.config import Config, ConfigError, NoRoomError, Problem
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -43,6 +44,7 @@ __all__ = [
     "rule_errors",
 ]
 
+_FULL_FIRST, _FULL_LONGEST = 0.5, 10.0  # seconds between looks whether a full disk has room again
 _CLOSING = 3.0  # seconds that the store may take to write what it has
 
 
@@ -166,7 +168,7 @@ async def open_site(
     from monitor.store.mark import BlockMarks
 
     snapshot = snapshot or Snapshot()
-    key = await asyncio.to_thread(configuration.key, config)
+    key = await _key(config, waiting)
     engine = await asyncio.to_thread(build_engine, config)
     with contextlib.ExitStack() as stack:
         marks = BlockMarks(config.state_dir / "blocks.mark") if alone else None
@@ -184,6 +186,20 @@ async def open_site(
             yield Site(scanner, store, snapshot, tell)
         finally:
             await store.close(_CLOSING)
+
+
+async def _key(config: Config, waiting: Callable[[str], None] | None) -> bytes:
+    """Made at the first start, which a full disk must not end: no supervisor tries a bad configuration twice."""
+    failures = 0
+    while True:
+        try:
+            return await asyncio.to_thread(configuration.key, config)
+        except NoRoomError as error:
+            if waiting is None:
+                raise
+            waiting(error.problems[0].message)
+            failures += 1
+            await asyncio.sleep(backoff(failures, _FULL_FIRST, _FULL_LONGEST))
 
 
 @contextmanager

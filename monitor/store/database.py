@@ -15,9 +15,20 @@ from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
 from sqlalchemy.pool import NullPool
 
-from monitor.store.schema import VERSION, SchemaError, metadata, migrate
+from monitor.store.salvage import salvage
+from monitor.store.schema import SchemaError, migrate
 from monitor.store.tally import Tally
-from monitor.store.trouble import REFUSED, AwayError, DriverError, Failure, Recovery, StoreError, classify, explain
+from monitor.store.trouble import (
+    NO_ROOM,
+    REFUSED,
+    AwayError,
+    DriverError,
+    Failure,
+    Recovery,
+    StoreError,
+    classify,
+    explain,
+)
 
 __all__ = ["Database", "reach_server"]
 
@@ -32,6 +43,7 @@ _COUNT = (
 )
 _BUSY_TIMEOUT = 1.0  # seconds inside SQLite; the writer waits on beyond that, and says so
 _SPARE, _SHRINK = 1_024, 256  # pages: free ones that are left alone, and those given back at a time
+_MAKE_ROOM = "see whether its disk is full or failing, or another process holds it"
 _LOCK = 0x6D6F6E69746F72  # advisory lock that makes PostgreSQL's writers take turns, as SQLite's do
 
 
@@ -64,14 +76,19 @@ class Database:
         """Create, check and upgrade. A damaged SQLite file is moved aside and a new one started. Raises StoreError."""
         recovery = None
         try:
-            self._prepare()
+            try:
+                self._prepare()
+            except DBAPIError as error:
+                if classify(error) is not Failure.CORRUPT:
+                    raise
+                recovery = self.recover(explain(error))
         except DBAPIError as error:
-            if classify(error) is not Failure.CORRUPT:
-                raise self._unusable(error) from None
-            recovery = self.recover(explain(error))
+            raise self._unusable(error) from None
         except SchemaError as error:
             raise StoreError(f"{self.name}: {error}") from None
         except OSError as error:
+            if error.errno in NO_ROOM:
+                raise AwayError(f"{self.name}: {error.strerror}; {_MAKE_ROOM}") from None
             raise StoreError(
                 f"{self.name}: {error.strerror or type(error).__name__}; "
                 "the folder must exist and be writable for this user (monitor.state_dir)"
@@ -109,7 +126,10 @@ class Database:
             return found or Recovery("replaced", self._place, reason)
 
     def recover(self, reason: str) -> Recovery:
-        """Move a damaged SQLite file aside, start a new one, carry over what can still be read."""
+        """Move a damaged SQLite file aside, start a new one, carry over what can still be read.
+
+        Raises StoreError, DBAPIError and OSError when no new one can be made: everything is then where it was.
+        """
         if not self.repairs:
             raise StoreError(
                 f"{self.name}: damaged ({reason}); `monitor run` moves it aside and goes on with what can still be read"
@@ -123,13 +143,16 @@ class Database:
             aside = aside.with_name(f"{aside.name.split('~')[0]}~{number}")
         with self._exchange():
             self.dispose()
-            # The log goes along: it belongs to this file, and would damage the next.
-            for suffix in ("", "-wal", "-shm"):
-                with contextlib.suppress(FileNotFoundError):
-                    os.replace(f"{self.path}{suffix}", f"{aside}{suffix}")
-            self.writer, self.reader = self._engines()
-            self._prepare()
-            salvaged, complete = self._salvage(aside)
+            self._move(self.path, aside)
+            try:
+                self.writer, self.reader = self._engines()
+                self._prepare()
+                salvaged, complete = salvage(aside, self.path)
+            except (DBAPIError, sqlite3.Error, OSError) as error:
+                # The disk is full, say. What is left of the old one is worth more than an empty new one.
+                self.dispose()
+                self._move(aside, self.path)
+                raise _wrapped(error) from None
         log.error(
             "the state database was damaged; it was moved aside and a new one was started",
             database=str(self.path),
@@ -159,6 +182,15 @@ class Database:
             self._tally.raise_to(int(number))
         if after_commit is not None:
             after_commit()
+
+    @staticmethod
+    def _move(source: Path, target: Path) -> None:
+        """With its log, which belongs to this file and would damage any other."""
+        for suffix in ("", "-wal", "-shm"):
+            try:
+                os.replace(f"{source}{suffix}", f"{target}{suffix}")
+            except FileNotFoundError:
+                Path(f"{target}{suffix}").unlink(missing_ok=True)
 
     def size(self) -> int:
         """Bytes of an SQLite database with its log; 0 for PostgreSQL."""
@@ -336,8 +368,11 @@ class Database:
             self._tally = tally
         # A connection that does nothing keeps the file and its log open, whatever becomes of their names.
         place = f"{self._place.as_uri()}?mode=rw"
-        self._keeper = sqlite3.connect(place, uri=True, check_same_thread=False, isolation_level=None)
-        self._keeper.execute("SELECT count(*) FROM meta").fetchone()
+        try:
+            self._keeper = sqlite3.connect(place, uri=True, check_same_thread=False, isolation_level=None)
+            self._keeper.execute("SELECT count(*) FROM meta").fetchone()
+        except sqlite3.Error as error:
+            raise _wrapped(error) from None
         self._identity = self._look()
 
     def _check(self) -> None:
@@ -351,53 +386,6 @@ class Database:
             problem = sqlite3.DatabaseError(str(result))
             problem.sqlite_errorcode = sqlite3.SQLITE_CORRUPT
             raise DBAPIError("PRAGMA quick_check", None, problem)
-
-    def _salvage(self, aside: Path) -> tuple[dict[str, int], bool]:
-        """Row by row, up to the first damaged page of each table, and back from its end."""
-        assert self.path is not None
-        salvaged: dict[str, int] = {}
-        complete = True
-        with contextlib.ExitStack() as stack:
-            try:
-                # Read-write, because what is still in its log must be read too.
-                old = stack.enter_context(contextlib.closing(sqlite3.connect(aside, timeout=1, isolation_level=None)))
-                version = old.execute("SELECT value FROM meta WHERE key = 'schema'").fetchone()
-            except sqlite3.Error:
-                return salvaged, False
-            if version is None or not str(version[0]).isdigit() or int(version[0]) > VERSION:
-                return salvaged, False
-            new = stack.enter_context(contextlib.closing(sqlite3.connect(self.path, timeout=5, isolation_level=None)))
-            new.execute("PRAGMA foreign_keys = OFF")
-            new.execute("BEGIN IMMEDIATE")
-            for table in metadata.sorted_tables:
-                if table.name in ("meta", "batches"):
-                    continue
-                present = {row[1] for row in old.execute(f'PRAGMA table_info("{table.name}")')}
-                common = [column.name for column in table.columns if column.name in present]  # of an older version
-                if not common:
-                    continue
-                columns = ", ".join(f'"{name}"' for name in common)
-                marks = ", ".join("?" for _ in common)
-                put = f'INSERT OR IGNORE INTO "{table.name}" ({columns}) VALUES ({marks})'  # noqa: S608 # our own names
-                count = 0
-                for order in ("ASC", "DESC"):
-                    try:
-                        # A damaged value fails a CHECK and is ignored like a repeat.
-                        for row in old.execute(f'SELECT {columns} FROM "{table.name}" ORDER BY rowid {order}'):  # noqa: S608
-                            with contextlib.suppress(sqlite3.Error):
-                                count += new.execute(put, row).rowcount
-                        break
-                    except sqlite3.Error:
-                        complete = False
-                salvaged[table.name] = count
-            for child, column, parent in (
-                ("findings", "incident", "incidents"),
-                ("members", "incident", "incidents"),
-                ("members", "group", "groups"),
-            ):
-                new.execute(f'DELETE FROM "{child}" WHERE "{column}" NOT IN (SELECT id FROM "{parent}")')  # noqa: S608
-            new.execute("COMMIT")
-        return salvaged, complete
 
     def _unusable(self, error: DBAPIError) -> StoreError:
         if self.postgres:
@@ -413,6 +401,13 @@ class Database:
                 f"{self.name}: {refused or explain(error)}; "
                 "check that the server runs, the database exists and the role may use it"
             )
+        # Where we may write, it is the disk that cannot be written, or another process that writes for long.
+        if (
+            classify(error) is Failure.RETRY
+            and os.access(self._place, os.W_OK)
+            and os.access(self._place.parent, os.W_OK)
+        ):
+            return AwayError(f"{self.name}: {explain(error)}; {_MAKE_ROOM}")
         return StoreError(f"{self.name}: {explain(error)}; the file and its folder must be writable for this user")
 
 
@@ -430,6 +425,11 @@ def reach_server(url: str, *, login: bool = True) -> None:
         raise database._unusable(error) from None
     finally:
         database.dispose()
+
+
+def _wrapped(error: Exception) -> Exception:
+    """Outside SQLAlchemy's own execution an error of SQLite is not wrapped."""
+    return DBAPIError(None, None, error) if isinstance(error, sqlite3.Error) else error
 
 
 def _parse(url: str | os.PathLike[str]) -> URL:
@@ -473,8 +473,7 @@ def _begin_sqlite(connection: Connection) -> None:
         driver.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
         driver.execute("BEGIN IMMEDIATE")
     except sqlite3.Error as error:
-        # Outside SQLAlchemy's own execution it would not be wrapped.
-        raise DBAPIError("BEGIN IMMEDIATE", None, error) from None
+        raise _wrapped(error) from None
 
 
 def _durable_postgres(connection: Any, record: Any) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import sqlite3
 from dataclasses import dataclass, field
 from enum import Enum
@@ -11,7 +12,7 @@ from typing import Literal
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
-__all__ = ["REFUSED", "AwayError", "DriverError", "Failure", "Recovery", "StoreError", "classify", "explain"]
+__all__ = ["NO_ROOM", "REFUSED", "AwayError", "DriverError", "Failure", "Recovery", "StoreError", "classify", "explain"]
 
 
 class StoreError(Exception):
@@ -19,7 +20,7 @@ class StoreError(Exception):
 
 
 class AwayError(StoreError):
-    """The server is not there at present: it may come back, and waiting for it is right."""
+    """The server is not there at present, or the disk is full: waiting for it is right."""
 
 
 class DriverError(StoreError):
@@ -84,6 +85,8 @@ _SQLITE_RETRY = {
     sqlite3.SQLITE_PROTOCOL,
 }
 _SQLITE_CORRUPT = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
+# The disk is full or failing, or nothing more can be opened: waiting may mend it.
+NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EMFILE, errno.ENFILE})
 REFUSED = {
     "password authentication failed": "the server refuses the password",
     "no password supplied": "the server wants a password and none is given",
@@ -99,14 +102,14 @@ _POSTGRES_RETRY = ("08", "40", "53", "57", "58", "55P03", "25006")
 def classify(error: BaseException) -> Failure:
     if isinstance(error, PoolTimeoutError):
         return Failure.RETRY
-    if not isinstance(error, DBAPIError):
-        return Failure.FATAL
-    original = error.orig
+    original = error.orig if isinstance(error, DBAPIError) else error
     if isinstance(original, sqlite3.Error):
         code = getattr(original, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF
         if code in _SQLITE_CORRUPT:
             return Failure.CORRUPT
         return Failure.RETRY if code in _SQLITE_RETRY else Failure.FATAL
+    if not isinstance(error, DBAPIError):
+        return Failure.FATAL
     state = getattr(original, "sqlstate", None)
     if error.connection_invalidated or (state is None and type(original).__name__ == "OperationalError"):
         return Failure.RETRY

@@ -37,6 +37,7 @@ url = "env:HOOK_URL"
 sinks = ["hook"]
 burst = "100000/1m"
 """
+WAITING = "waiting for the state database"
 RULE = """
 [[rule]]
 id = "acme-{name}"
@@ -147,6 +148,45 @@ async def test_a_full_disk_stops_the_reading_and_loses_nothing(
             assert answer.status == 200
     assert fingerprints(hook.payloads) == set(planter.planted)
     assert await monitor.terminate() == 0
+
+
+async def waits(monitor: Monitor, times: int) -> None:
+    process = monitor.process
+    assert process is not None
+    await until(
+        lambda: monitor.errors.count(WAITING) >= times or process.returncode is not None,
+        60,
+        lambda: f"it does not wait: {monitor.errors[-2000:]}",
+    )
+    assert process.returncode is None, monitor.errors[-2000:]
+
+
+@pytest.mark.slow
+async def test_a_start_on_a_full_disk_waits_and_loses_nothing(
+    small_disk: Path, monitor: Monitor, hook: FakeWebhook, tmp_path: Path
+) -> None:
+    """The first one, which makes the key, too."""
+    planter = Planter(8)
+    log, ballast = tmp_path / "logs/app.log", small_disk / "ballast"
+    text = monitor.config.read_text().replace('fingerprint_key = "file:key"\n', "")
+    monitor.config.write_text(text + '[rules]\npacks = ["vcs/github"]\n')
+    seen = 0
+    for start in (1, 2):
+        fill(ballast)
+        append(log, planter.lines(5))
+        await monitor.start(wait=False)
+        await waits(monitor, seen + 2)
+        assert "is full or failing" in monitor.errors
+        ballast.unlink()
+        await monitor.ready()
+        await until(
+            lambda start=start: len(fingerprints(hook.payloads)) == 5 * start,  # type: ignore[misc]
+            30,
+            lambda: f"{len(fingerprints(hook.payloads))} of {planter.count}; told: {notices(hook)}",
+        )
+        assert await monitor.terminate() == 0
+        seen = monitor.errors.count(WAITING)
+    assert "damaged" not in notices(hook)
 
 
 @pytest.mark.slow

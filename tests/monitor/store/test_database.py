@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import os
 import sqlite3
 import stat
@@ -76,6 +77,60 @@ async def test_unusable_places_say_what_to_do(tmp_path: Path) -> None:
     with pytest.raises(StoreError, match="check that the server runs") as caught:
         await Store.open(f"postgresql+psycopg://me:{word}@127.0.0.1:1/db")
     assert word not in str(caught.value)
+
+
+_CRAMPED = """
+import asyncio, json, resource, sys
+sys.path.insert(0, sys.argv[2])
+from monitor.store import Store
+
+told = []
+_, most = resource.getrlimit(resource.RLIMIT_FSIZE)
+
+def waiting(why):
+    told.append(why)
+    if len(told) == 2:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (most, most))
+
+async def main():
+    resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[3]), most))
+    async with await Store.open(sys.argv[1], waiting=waiting) as store:
+        found = store.recovery
+        recovery = found and [found.kind, found.salvaged["incidents"], found.path.name]
+        print(json.dumps([told, recovery, await store.positions.of("s"), await store.incidents.count()]))
+
+asyncio.run(main())
+"""
+
+
+@pytest.mark.parametrize("before", ["nothing", "some", "damaged"])
+async def test_a_start_waits_for_room_on_the_disk_and_keeps_what_there_was(tmp_path: Path, before: str) -> None:
+    path = tmp_path / "state.db"
+    many, room = (3_000, 300_000) if before == "damaged" else (3, 0)
+    if before != "nothing":
+        async with await Store.open(path, Policy(sinks=("chat",))) as store:
+            await store.commit([finding(n, n) for n in range(many)], [Position("s", "k", {"offset": 7})])
+    if before == "damaged":
+        with path.open("r+b") as file:
+            file.seek(path.stat().st_size // 2 // 4096 * 4096)
+            file.write(b"\xff" * 4096 * 3)
+
+    # The limit on a file's size stands for the end of the disk.
+    command = [sys.executable, "-c", _CRAMPED, str(path), str(Path(__file__).parents[3]), str(room)]
+    ended = await asyncio.to_thread(subprocess.run, command, capture_output=True, text=True, timeout=60, check=False)
+    assert ended.returncode == 0, ended.stderr[-2000:]
+    told, recovery, positions, count = json.loads(ended.stdout.splitlines()[-1])
+    assert len(told) == 2
+    assert all(str(path) in why and "is full" in why for why in told)
+    assert positions == ({} if before == "nothing" else {"k": {"offset": 7}})
+    if before == "damaged":
+        assert recovery[:2] == ["damaged", count]
+        assert count > 2_500
+        kept = {one.name.removesuffix("-wal").removesuffix("-shm") for one in tmp_path.glob("*.corrupt-*")}
+        assert kept == {recovery[2]}
+    else:
+        assert recovery is None
+        assert count == (0 if before == "nothing" else many)
 
 
 async def test_the_file_is_private(tmp_path: Path) -> None:

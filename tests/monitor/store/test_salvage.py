@@ -1,0 +1,61 @@
+from __future__ import annotations
+
+import sqlite3
+from pathlib import Path
+
+import pytest
+from sqlalchemy.exc import DBAPIError
+
+from monitor.model import Position
+from monitor.routing import Policy
+from monitor.store import Store
+from monitor.store.database import Database
+from monitor.store.salvage import salvage
+from tests.monitor.store.helpers import finding
+
+
+async def filled(path: Path) -> None:
+    async with await Store.open(path, Policy(sinks=("chat",))) as store:
+        await store.commit([finding(n, n) for n in range(200)], [Position("s", "k", {"offset": 7})])
+
+
+def fresh(path: Path) -> Path:
+    database = Database(path)
+    database.prepare()
+    database.dispose()
+    return path
+
+
+async def test_a_whole_file_is_carried_over_whole(tmp_path: Path) -> None:
+    await filled(tmp_path / "old.db")
+    counts, complete = salvage(tmp_path / "old.db", fresh(tmp_path / "new.db"))
+    assert complete
+    assert (counts["incidents"], counts["findings"], counts["positions"]) == (200, 200, 1)
+    async with await Store.open(tmp_path / "new.db") as store:
+        assert await store.incidents.count() == 200
+
+
+def test_of_what_is_no_database_nothing_is_carried_over(tmp_path: Path) -> None:
+    (tmp_path / "old.db").write_bytes(b"notes\n" * 2_000)
+    assert salvage(tmp_path / "old.db", fresh(tmp_path / "new.db")) == ({}, False)
+
+
+async def test_rows_for_which_there_is_no_room_are_no_damage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    await filled(tmp_path / "old.db")
+    new = fresh(tmp_path / "new.db")
+    connect = sqlite3.connect
+
+    def cramped(path: Path, **settings: object) -> sqlite3.Connection:
+        connection = connect(path, **settings)  # type: ignore[call-overload]
+        if path == new:
+            pages = connection.execute("PRAGMA page_count").fetchone()[0]
+            connection.execute(f"PRAGMA max_page_count = {pages + 2}")
+        return connection  # type: ignore[no-any-return]
+
+    monkeypatch.setattr(sqlite3, "connect", cramped)
+    with pytest.raises(DBAPIError, match="full"):
+        salvage(tmp_path / "old.db", new)
+    monkeypatch.undo()
+    with connect(new) as there:
+        assert there.execute("SELECT count(*) FROM incidents").fetchone() == (0,)
+    there.close()
