@@ -7,16 +7,14 @@ would have in a log, and what they find is the identity; only when they find not
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
-from importlib import resources
 
 from detectors.fingerprint import fingerprint, mask
 from monitor import runbook
 from monitor.common.severity import Severity
 from monitor.github.alerts import Item, Place, finding_id, severity
+from monitor.github.kinds import OTHER, kinds
 from monitor.intake import AlertIntake
 from monitor.model import Alert, Confidence, Finding, KnownAlert
 
@@ -40,14 +38,6 @@ class Identity:
     masked: str
     runbook: str | None
     labels: Mapping[str, str]
-
-
-@cache
-def rule_of_type() -> Mapping[str, str]:
-    """GitHub's `secret_type` → id of our rule, where both mean the same kind of secret."""
-    text = resources.files("monitor.github").joinpath("types.toml").read_text(encoding="utf-8")
-    table: Mapping[str, str] = tomllib.loads(text)["types"]
-    return table
 
 
 async def identity(item: Item, *, host: str, key: bytes, intake: AlertIntake, known: KnownAlert | None) -> Identity:
@@ -80,8 +70,9 @@ async def identity(item: Item, *, host: str, key: bytes, intake: AlertIntake, kn
 
     # A rule that took the value knows best (GitHub's types are coarser); else what the type stands for.
     rule = intake.rule(found.rule) if found is not None and not _generic(found, intake) else None
+    kind = kinds().get(item.secret_type, OTHER)
     if rule is None:
-        rule = intake.rule(rule_of_type().get(item.secret_type, ""))
+        rule = intake.rule(kind.rule or "")
     if rule is not None:
         level, book, confidence = rule.severity, runbook.of(rule), rule.confidence
         if found is not None and found.rule == rule.id:
@@ -89,7 +80,7 @@ async def identity(item: Item, *, host: str, key: bytes, intake: AlertIntake, kn
         return Identity(
             print_, provisional, rule.id, rule.name, level, confidence, masked, book, found.labels if found else {}
         )
-    return Identity(print_, provisional, FALLBACK_RULE, item.name, "high", "high", masked, "generic-secret", {})
+    return Identity(print_, provisional, FALLBACK_RULE, item.name, kind.severity, "high", masked, kind.runbook, {})
 
 
 def _as_logged(secret_type: str, value: bytes) -> bytes:

@@ -9,6 +9,7 @@ import pytest
 from detectors.load import load_rules
 from detectors.rule import PACKS
 from monitor import runbook
+from monitor.github.kinds import kinds
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "runbooks.md"
 
@@ -61,7 +62,7 @@ def test_each_rule_of_an_issuer_says_first_who_takes_the_secret_back_and_where(p
 
 
 def test_no_issuer_is_there_without_a_pack_and_no_rule_of_an_issuer_without_the_rule() -> None:
-    known = {f"{rule.family}/{rule.id}" for rule in load_rules()}
+    known = {f"{rule.family}/{rule.id}" for rule in load_rules()} | {kind.runbook for kind in kinds().values()}
     known |= {f"{path.parent.name}/{path.stem}" for path in PACKS.glob("*/*.toml")}
     assert {name for name in runbook.names() if "/" in name} - known == set()
 

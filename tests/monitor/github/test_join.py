@@ -11,7 +11,7 @@ from detectors.load import load_rules
 from detectors.rule import Rule
 from detectors.template import expand
 from monitor.github.alerts import Place, item
-from monitor.github.join import FALLBACK_RULE, identity, record, rule_of_type
+from monitor.github.join import FALLBACK_RULE, identity, record
 from monitor.model import Finding, KnownAlert
 from tests.fakes.alerts import MemoryIntake
 from tests.fakes.github import FakeGitHub, commit
@@ -94,10 +94,15 @@ async def test_what_no_rule_knows_keeps_githubs_name(intake: MemoryIntake) -> No
     assert "not-a-format" not in repr(known)
 
 
+async def test_of_a_type_that_no_rule_of_ours_takes_the_issuers_advice_and_severity_hold(intake: MemoryIntake) -> None:
+    known = await who("Zq8#not-a-format-any-rule-has", "scalr_api_token", intake)
+    assert (known.rule, known.severity, known.runbook) == (FALLBACK_RULE, "critical", "partner/scalr")
+
+
 async def test_without_a_value_the_alert_stands_for_it(intake: MemoryIntake) -> None:
     first = await who(None, "github_personal_access_token", intake)
     assert first.provisional
-    assert first.rule == rule_of_type()["github_personal_access_token"]
+    assert first.rule == "github-pat"
     assert first == await who(None, "github_personal_access_token", intake)
     again = await who(None, "github_personal_access_token", intake, KnownAlert(first.fingerprint, True, 0.0))
     assert again.provisional
@@ -140,9 +145,3 @@ def test_quiet_goes_by_the_age_of_the_alert(intake: MemoryIntake) -> None:
     who = Identity("f", True, "r", "n", "high", "high", "m", None, {})
     assert record(old, who, [], **known_args)[0].quiet
     assert not record(alert(None, "x", age=6 * 86_400.0), who, [], **known_args)[0].quiet
-
-
-def test_every_rule_in_the_table_exists() -> None:
-    known = {rule.id for rule in load_rules(["default"])}
-    missing = {kind: id_ for kind, id_ in rule_of_type().items() if id_ not in known}
-    assert missing == {}
