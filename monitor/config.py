@@ -14,15 +14,15 @@ import stat
 import tomllib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from difflib import get_close_matches
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeVar, get_args
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from monitor.common.credential import Credential, CredentialError
-from monitor.common.text import token_like, veiled
+from monitor.common.problems import Problem, check, short, suggest
+from monitor.common.text import token_like
 from monitor.retention import Retention
 
 if TYPE_CHECKING:
@@ -52,13 +52,6 @@ DATABASE_FILE = "state.db"
 KEY_MIN_LENGTH = 16  # bytes; a shorter key makes fingerprints guessable
 
 _M = TypeVar("_M", bound=BaseModel)
-
-
-class Problem(NamedTuple):
-    """One mistake: where (`sources[1].include`, empty for the file itself) and what to do about it."""
-
-    key: str
-    message: str
 
 
 class ConfigError(Exception):
@@ -446,7 +439,7 @@ class _Reader:
         for path, item in self._tables(name):
             who = item.get("name")
             if isinstance(who, str) and who in seen:
-                self.report(f"{path}.name", f'"{_short(who)}" is already the name of {seen[who]}; names must be unique')
+                self.report(f"{path}.name", f'"{short(who)}" is already the name of {seen[who]}; names must be unique')
             elif isinstance(who, str):
                 seen[who] = path
             kind = item.get("type")
@@ -465,22 +458,14 @@ class _Reader:
         return found
 
     def _validate(self, model: type[_M], value: dict[str, Any], path: str, who: str = "") -> _M | None:
-        try:
-            return model.model_validate(value, context=self.context)
-        except ValidationError as error:
-            details = error.errors(include_url=False, include_input=False)
-            for detail in details:
-                place = detail["loc"]
-                if detail["type"] == "too_short" and any(other["loc"][:-1] == place for other in details):
-                    continue  # pydantic counts the valid items only; the invalid ones are reported
-                key = path + "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in place)
-                self.report(key, who + _message(model, detail["type"], place, detail["msg"]))
-            return None
+        checked, problems = check(model, value, path, self.context, who)
+        self.problems += problems
+        return checked
 
     def unknown_tables(self) -> None:
         for name in self.data:
             if name not in self.known:
-                self.report(name, f"unknown table{_suggest(name, self.known)}")
+                self.report(name, f"unknown table{suggest(name, self.known)}")
 
     def references(self) -> None:
         """Names of sinks in routes and fallbacks. Checked against every name in the file, also of broken sinks."""
@@ -503,65 +488,14 @@ class _Reader:
 
     @staticmethod
     def _no_sink(name: str, names: Sequence[str]) -> str:
-        known = f"; known sinks: {', '.join(map(_short, names))}" if names else "; there are no [[sinks]]"
-        return f'no sink is named "{_short(name)}"{_suggest(name, names)}{known}'
+        known = f"; known sinks: {', '.join(map(short, names))}" if names else "; there are no [[sinks]]"
+        return f'no sink is named "{short(name)}"{suggest(name, names)}{known}'
 
 
 def _who(table: str, item: Mapping[str, Any]) -> str:
     """`source "services": ` when the component has a name, to find it without counting."""
     name = item.get("name")
-    return f'{table.removesuffix("s")} "{_short(name)}": ' if isinstance(name, str) and name else ""
-
-
-def _short(text: str) -> str:
-    """A name from the file as messages show it. What does not look like a name may be a secret in the wrong place."""
-    return veiled(text) if re.fullmatch(r"[A-Za-z0-9_.-]{1,40}", text) else "…"
-
-
-def _suggest(word: str, known: Iterable[str]) -> str:
-    close = get_close_matches(word, list(known), n=1, cutoff=0.6)
-    return f'; did you mean "{_short(close[0])}"?' if close else ""
-
-
-_WORDS = {
-    "bool_parsing": "must be true or false",
-    "bool_type": "must be true or false",
-    "int_from_float": "must be a whole number",
-    "int_parsing": "must be a whole number",
-    "int_type": "must be a whole number",
-    "missing": "missing",
-    "path_type": "must be a path, as a string",
-    "string_type": "must be a string",
-    "timezone_aware": "must have a time zone, such as 2026-01-02T03:04:05Z",
-    "too_short": "must not be empty",
-}
-
-
-def _message(model: type[BaseModel], kind: str, location: tuple[int | str, ...], text: str) -> str:
-    """pydantic's message in our words. `text` holds no input (hide_input_in_errors; our validators show none)."""
-    if kind == "extra_forbidden":
-        table = _table_at(model, location[:-1])
-        fields = [entry.alias or name for name, entry in table.model_fields.items()] if table else []
-        known = f"; known keys: {', '.join(fields)}" if fields else ""
-        return f"unknown key{_suggest(str(location[-1]), fields)}{known}"
-    if kind in _WORDS:
-        return _WORDS[kind]
-    text = text.removeprefix("Value error, ").removeprefix("Assertion failed, ")
-    return re.sub(r"^(Input|String|List|Tuple|Value) should ", "must ", text).replace("valid tuple", "list")
-
-
-def _table_at(model: type[BaseModel], location: tuple[int | str, ...]) -> type[BaseModel] | None:
-    """The model of a table inside a component, such as `app` of a GitHub source."""
-    for part in location:
-        if isinstance(part, int):
-            continue
-        annotations = [entry.annotation for name, entry in model.model_fields.items() if part in (name, entry.alias)]
-        inner = [kind for annotation in annotations for kind in (annotation, *get_args(annotation))]
-        tables = [kind for kind in inner if isinstance(kind, type) and issubclass(kind, BaseModel)]
-        if not tables:
-            return None
-        model = tables[0]
-    return model
+    return f'{table.removesuffix("s")} "{short(name)}": ' if isinstance(name, str) and name else ""
 
 
 def _lines(text: str, keys: Iterable[str]) -> dict[str, int]:

@@ -116,7 +116,7 @@ async def test_what_is_not_there(pages: Pages) -> None:
 
 async def test_a_runbook(pages: Pages) -> None:
     text = await pages.get("/runbooks/github-token")
-    assert "1. revoke (within 15 minutes)" in text
+    assert "1. Revoke the exposed secret (within 15 minutes)" in text
 
 
 async def test_it_is_read_only(pages: Pages) -> None:

@@ -11,7 +11,7 @@ from detectors.rule import PACKS
 from monitor import runbook
 from monitor.github.kinds import kinds
 
-DOCUMENT = Path(__file__).parents[2] / "docs" / "runbooks.md"
+DOCUMENT = Path(__file__).parents[3] / "docs" / "runbooks.md"
 
 
 def test_every_rule_has_a_runbook_that_exists() -> None:
@@ -120,16 +120,126 @@ def test_a_runbook_says_what_to_do_first_and_where(name: str) -> None:
     assert len(book.first_step) <= 300, "it is shown in every alert"
 
 
+STEPS = ("revoke", "replace", "deploy", "audit", "actions", "notify", "document", "review", "prevent")
+
+
+def test_every_runbook_has_the_nine_steps_in_their_three_phases() -> None:
+    books = [book for name in runbook.names() if (book := runbook.load(name))]
+    assert len(books) == len(runbook.names())
+    for book in books:
+        assert tuple(step.id for step in book.steps) == STEPS, book.name
+        assert [step.phase for step in book.steps] == ["immediate"] * 3 + ["hour"] * 3 + ["day"] * 3
+        assert book.steps[0].text.startswith(book.first_step)
+    for step in (step for book in books for step in book.steps):
+        assert step.within <= {"immediate": 1800, "hour": 3600, "day": 86_400}[step.phase]
+        assert step.done_when
+        for query in step.queries:
+            assert query.url is None or query.url.startswith("https://")
+
+
+# The systems that the mission names: each has a question ready for its own log.
+ASKED = (
+    *("supabase-key", "jwt-secret", "database-password", "ai-key", "aws-key", "gcp-key", "azure-key", "github-token"),
+    *("slack-token", "payment-key", "private-key", "secrets/vault", "secrets/doppler", "hosting/vercel"),
+    *("hosting/railway", "hosting/fly", "secrets/1password", "payments/stripe", "ci/npm", "ai/openai", "ai/anthropic"),
+)
+
+
+@pytest.mark.parametrize("name", ASKED)
+def test_the_systems_in_view_have_a_query_for_their_audit_log(name: str) -> None:
+    book = runbook.load(name)
+    assert book is not None
+    step = book.step("audit")
+    assert step is not None
+    assert step.queries, name
+
+
 def test_the_text_has_every_step_with_its_deadline_in_order() -> None:
     book = runbook.load("github-token")
     assert book is not None
     text = book.text()
     assert text.splitlines()[0] == book.title
     assert f"First: {book.first_step}\n" in text
-    assert re.findall(r"^(\d)\. (\w+) \(within ([^)]+)\)", text, re.MULTILINE) == [
-        (str(number), step.name, step.within) for number, step in enumerate(runbook.STEPS, 1)
+    assert re.findall(r"^(\d)\. (.+) \(within ([^)]+)\)$", text, re.MULTILINE) == [
+        (str(number), step.title, within)
+        for number, (step, within) in enumerate(
+            zip(book.steps, (*["15 minutes"] * 2, "30 minutes", *["1 hour"] * 3, *["1 day"] * 3), strict=True), 1
+        )
     ]
-    assert [step.name for step in runbook.STEPS] == ["revoke", "replace", "deploy", "audit", "notify", "document"]
+
+
+def test_the_documentation_names_the_nine_steps_with_their_deadlines() -> None:
+    book = runbook.load("generic-secret")
+    assert book is not None
+    text = DOCUMENT.read_text(encoding="utf-8")
+    for number, step in enumerate(book.steps, 1):
+        assert f"| {number}. `{step.id}` | {step.title} |" in text
+
+
+OWN = """
+title = "Ours"
+first_step = "Ask ada."
+where = "the safe"
+
+[[step]]
+id = "revoke"
+within = "5m"
+
+[[step]]
+id = "call-ada"
+title = "Call ada"
+phase = "immediate"
+within = "10m"
+needs = ["revoke"]
+"""
+
+
+def test_a_book_of_ones_own_goes_before_the_shipped_one_and_keeps_the_steps_it_does_not_name(tmp_path: Path) -> None:
+    (tmp_path / "aws-key.toml").write_text(OWN)
+    (tmp_path / "ours.toml").write_text(OWN)
+    shelf = runbook.Shelf(tmp_path)
+    for name in ("aws-key", "ours"):
+        book = shelf.load(name)
+        assert book is not None
+        assert book.title == "Ours"
+        assert tuple(step.id for step in book.steps) == (*STEPS, "call-ada")
+        assert book.steps[0].within == 300
+        assert book.steps[0].claims == "revoked"
+    assert shelf.names()[:2] == ("aws-key", "ours")
+    assert shelf.names().count("aws-key") == 1
+    assert shelf.load("github-token") == runbook.load("github-token")
+    assert shelf.load("../ours") is None
+
+
+def test_a_book_may_take_another_ones_steps_or_none(tmp_path: Path) -> None:
+    (tmp_path / "a.toml").write_text('base = "aws-key"\n' + OWN)
+    (tmp_path / "b.toml").write_text(
+        'base = ""\n' + OWN.replace('id = "revoke"\n', 'id = "revoke"\ntitle = "R"\nphase = "hour"\n')
+    )
+    shelf = runbook.Shelf(tmp_path)
+    first, second = shelf.load("a"), shelf.load("b")
+    assert first is not None
+    assert second is not None
+    audit = first.step("audit")
+    assert audit is not None
+    assert any("CloudTrail" in query.where for query in audit.queries)
+    assert [step.id for step in second.steps] == ["revoke", "call-ada"]
+
+
+def test_a_wrong_book_is_told_with_its_keys_and_the_shipped_one_stays(tmp_path: Path) -> None:
+    (tmp_path / "aws-key.toml").write_text(OWN.replace("within", "witihn"))
+    (tmp_path / "toml.toml").write_text("title = ")
+    (tmp_path / "base.toml").write_text('base = "nobody"\n' + OWN)
+    (tmp_path / "Bad Name.toml").write_text(OWN)
+    shelf = runbook.Shelf(tmp_path)
+    assert shelf.load("aws-key") == runbook.load("aws-key")
+    _, problems = shelf.check("aws-key")
+    assert [problem.key for problem in problems] == ["step[0].witihn", "step[1].within", "step[1].witihn"]
+    assert "did you mean" in problems[0].message
+    assert "invalid TOML" in shelf.check("toml")[1][0].message
+    assert shelf.check("base")[1][0].key == "base"
+    assert shelf.parse(tmp_path / "Bad Name.toml")[1]
+    assert shelf.check("absent") == (None, [])
 
 
 @pytest.mark.parametrize("name", [None, "", "nobody", "../runbook", "../runbooks/github-token", "github-token.toml"])
