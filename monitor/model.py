@@ -47,6 +47,7 @@ class Block:
     offset_at: Callable[[int], int] | None = None
     attributes: Mapping[str, str] = field(default_factory=dict)  # journal unit, MQTT topic, syslog host, …
     logged_at: float | None = None  # when it was written, where its source knows
+    url: str | None = None  # where a person can read it
     # Where in `data` each of the records begins that the block was made of, and that record: there its matches lie, and
     # none reaches from one into the next. Empty: the block is one text.
     parts: Sequence[tuple[int, Block]] = ()

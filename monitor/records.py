@@ -61,6 +61,7 @@ class Packer:
             limit=settled - base,
             attributes=record.attributes,
             logged_at=record.logged_at,
+            url=record.url,
         )
 
     def _many(self) -> Block:

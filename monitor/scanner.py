@@ -253,6 +253,7 @@ class Scanner:
             decode=match.decode,
             labels=scrub.labels(labels),
             runbook=runbook.of(match.rule),
+            url=scrub.address(block.url),
             service=None if service is None else scrub(service),
             logged_at=record.logged_at if block.logged_at is None else block.logged_at,
             context=places.context(match, begin, scrub),

@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 from detectors.fingerprint import b64decode
 from monitor.common.severity import SEVERITIES, Severity, rank
 from monitor.common.text import one_line, web_address
+from monitor.github.links import commit, page
 from monitor.model import Resolution
 
 __all__ = ["Item", "Malformed", "Place", "finding_id", "item", "place", "severity"]
@@ -126,7 +127,7 @@ def item(body: Any, now: float, repo: str | None = None) -> Item:
     return Item(
         repo=where,
         number=number,
-        url=web_address(body.get("html_url")) or "",
+        url=web_address(body.get("html_url")) or _page(body.get("url")) or "",
         secret_type=secret_type,
         name=_shown(body.get("secret_type_display_name"), 120) or secret_type.replace("_", " "),
         state="resolved" if resolved else "open",
@@ -199,21 +200,28 @@ def _first(details: Any, repo: str) -> Place | None:
 
 
 def _place(kind: str, details: Mapping[str, Any], repo: str) -> Place:
-    known = ("html_url", "page_url", f"{kind}_url")
-    url = next((address for name in known if (address := web_address(details.get(name)))), None)
+    told = next((address for name in ("html_url", "page_url") if (address := web_address(details.get(name)))), None)
+    named = told or web_address(
+        details.get(f"{kind}_url")
+    )  # as before a page was looked for: ids of findings hang on it
     if kind in ("commit", "wiki_commit"):
         path = _shown(details.get("path"), 1000)
         if not path:
             raise Malformed("location path")
-        url = url or web_address(details.get("blob_url")) or web_address(details.get("commit_url"))
         line, column = _small(details.get("start_line")), _small(details.get("start_column"))
         blob = _text(details.get("blob_sha"), 64) or _text(details.get("commit_sha"), 64)
         key = f"{kind}\0{path}\0{line}\0{column}\0{blob}"
+        api = web_address(details.get("blob_url")) or web_address(details.get("commit_url")) or ""
+        url = told or commit(api, repo, _text(details.get("commit_sha"), 64), path, line) or _page(api)
         return Place(key, f"{repo}{'.wiki' if kind == 'wiki_commit' else ''}:{path}", line, column, url)
-    if url is None:
+    if named is None:
         raise Malformed("location url")
-    tail = "/".join(urlsplit(url).path.strip("/").split("/")[-2:])
-    return Place(f"{kind}\0{url}", f"{repo}:{kind.replace('_', ' ')} {tail}", url=url)
+    tail = "/".join(urlsplit(named).path.strip("/").split("/")[-2:])
+    return Place(f"{kind}\0{named}", f"{repo}:{kind.replace('_', ' ')} {tail}", url=page(named))
+
+
+def _page(address: Any) -> str | None:
+    return page(good) if (good := web_address(address)) else None
 
 
 def finding_id(alert: str, place_key: str) -> str:

@@ -10,6 +10,7 @@ from typing import Any, Literal, Protocol
 from monitor.common.http import RemoteError
 from monitor.github.auth import AppAuth, AuthError
 from monitor.github.client import Client
+from monitor.github.links import web
 from monitor.github.poll import Stream
 
 __all__ = ["Check", "Examined", "Repository", "Switch", "examine", "repositories"]
@@ -80,7 +81,7 @@ async def _login(client: Client, writes: bool) -> AsyncIterator[Check]:
         wanted = "write" if writes else "read"
         fine = level in ("write", wanted)
         shown = ", ".join(f"{name}={value}" for name, value in sorted(permissions.items()) if isinstance(value, str))
-        missing = "" if fine else f"; needs secret_scanning_alerts={wanted}"
+        missing = "" if fine else f"; needs secret_scanning_alerts={wanted}: {web(str(client.base))}/settings/apps"
         yield Check("permissions", fine, f"{shown or 'none'}{missing}")
         return
     answer = await client.get("/user")
@@ -92,7 +93,8 @@ async def _login(client: Client, writes: bool) -> AsyncIterator[Check]:
         return
     held = {scope.strip() for scope in scopes.split(",")}
     fine = bool(held & {"repo", "security_events"})
-    yield Check("scopes", fine, (scopes or "none") + ("" if fine else "; needs security_events, or repo"))
+    missing = "" if fine else f"; needs security_events, or repo: {web(str(client.base))}/settings/tokens"
+    yield Check("scopes", fine, f"{scopes or 'none'}{missing}")
 
 
 async def _limits(client: Client) -> Check:

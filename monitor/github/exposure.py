@@ -18,6 +18,7 @@ from detectors.fingerprint import fingerprint
 from monitor.common.http import RemoteError
 from monitor.common.text import web_address
 from monitor.github.client import Client
+from monitor.github.links import web
 from monitor.intake import AlertIntake
 from monitor.model import Block, Finding, Position
 
@@ -163,6 +164,7 @@ class Exposure:
                 continue
             key = f"events:{org}"
             seen = _strings((await self.intake.positions()).get(key, {}).get("seen"))
+            root = web(str(self.client.base))
             known, found, fresh = set(seen), [], []
             page = answer
             while True:
@@ -173,24 +175,19 @@ class Exposure:
                         continue
                     fresh.append(number)
                     if event.get("type") == "PublicEvent":
-                        address = web_address(f"{self._web()}/{repo}")
+                        address = web_address(f"{root}/{repo}")
                         found.append(self._finding("repository", repo[:200], repo[:200], address))
                     text = orjson.dumps(event.get("payload"))
                     what = f"{repo[:200]}: {str(event.get('type'))[:40]} {number[:40]}"
-                    await self._scan(what, f"event:{number}", text, f"{self._web()}/{repo}")
+                    await self._scan(what, f"event:{number}", text, f"{root}/{repo}")
                 if not page.next:
                     break
                 page = await self.client.get(page.next, background=True)
             await self.intake.record(found, [Position(self.source, key, {"seen": (fresh + seen)[:REMEMBERED]})])
             self.client.remember(answer)
 
-    def _web(self) -> str:
-        base = self.client.base
-        return "https://github.com" if base.host == "api.github.com" else str(base.origin())
-
     async def _scan(self, path: str, generation: str, data: bytes, address: Any) -> None:
-        attributes = {"url": shown} if (shown := web_address(address)) else {}
-        block = Block(self.source, path, generation, 0, data, time.time(), line=1, attributes=attributes)
+        block = Block(self.source, path, generation, 0, data, time.time(), line=1, url=web_address(address))
         await self.intake.scan([block], lambda: [])
 
 

@@ -131,7 +131,8 @@ class FeedSource:
     async def _finding(self, entry: Entry, name: str) -> Finding:
         text = f"{entry.title}\n{entry.text}\n{entry.link or ''}\n".encode("utf-8", "replace")
         path = f"feed entry {name}"
-        await self.intake.scan([Block(self.config.name, path, name, 0, text, time.time(), line=1)], lambda: [])
+        block = Block(self.config.name, path, name, 0, text, time.time(), line=1, url=entry.link)
+        await self.intake.scan([block], lambda: [])
         address = entry.link
         title = entry.title or "(no title)"
         if await self.intake.identify(text):

@@ -31,6 +31,7 @@ class MemoryIntake:
         self.malformed_counts: Counter[str] = Counter()
         self.lost: list[tuple[str, int, str]] = []
         self.blocks: list[tuple[str, bytes]] = []
+        self.links: dict[str, str | None] = {}  # of blocks, by path
         self.known_rules: dict[str, Rule] = {}
         self.identifies: Callable[[bytes], Sequence[Finding]] = lambda text: []
         self.commits = 0
@@ -51,7 +52,9 @@ class MemoryIntake:
         return len(fresh)
 
     async def scan(self, blocks: Iterable[Block], positions: Callable[[], Iterable[Position]]) -> int:
-        self.blocks += [(block.path, bytes(block.data)) for block in blocks]
+        for block in blocks:
+            self.blocks.append((block.path, bytes(block.data)))
+            self.links[block.path] = block.url
         return self._commit([], positions())
 
     async def record(self, findings: Iterable[Finding], positions: Iterable[Position]) -> int:

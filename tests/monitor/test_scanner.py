@@ -92,6 +92,17 @@ async def test_findings_carry_everything_but_the_secret(scanner: Scanner, engine
     assert finding.masked.split("…")[0] in value.decode()
 
 
+async def test_a_finding_leads_to_where_its_block_can_be_read_but_never_through_a_secret(
+    scanner: Scanner, engine: Engine
+) -> None:
+    value = secret(engine, 1)
+    page = "https://paste.test/abc"
+    (finding,) = await scanner.scan([block(value + b"\n", url=page)])
+    assert (finding.url, finding.labels.get("url")) == (page, None)
+    (finding,) = await scanner.scan([block(value + b"\n", url=f"{page}?token={value.decode()}")])
+    assert finding.url is None
+
+
 async def test_ids_depend_on_the_place_and_nothing_else(scanner: Scanner, engine: Engine) -> None:
     data = b"x " + secret(engine, 1) + b"\n"
     first, again, shifted, other = [

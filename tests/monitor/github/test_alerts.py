@@ -117,6 +117,31 @@ def test_every_kind_of_place_has_a_path_and_an_address(kind: str) -> None:
     assert found.url is not None
 
 
+API = "https://git.acme.test/api/v3/repos/acme/web"
+
+
+@pytest.mark.parametrize(
+    ("kind", "details", "expected"),
+    [
+        ("issue_title", {"issue_title_url": f"{API}/issues/3"}, "issues/3"),
+        ("pull_request_body", {"pull_request_body_url": f"{API}/pulls/4"}, "pull/4"),
+        ("issue_comment", {"issue_comment_url": f"{API}/issues/comments/9"}, None),
+        (
+            "commit",
+            {"path": "a.env", "start_line": 4, "blob_url": f"{API}/git/blobs/{'b' * 40}", "commit_sha": "a" * 40},
+            f"blob/{'a' * 40}/a.env#L4",
+        ),
+    ],
+)
+def test_where_a_server_names_the_api_only_the_page_is_found(
+    kind: str, details: dict[str, Any], expected: str | None
+) -> None:
+    found = place({"type": kind, "details": details}, "acme/web")
+    assert found.url == (expected and f"https://git.acme.test/acme/web/{expected}")
+    raw = body(url=f"{API}/secret-scanning/alerts/1", html_url=None)
+    assert item(raw, NOW).url == "https://git.acme.test/acme/web/security/secret-scanning/1"
+
+
 def test_finding_ids_do_not_depend_on_the_value() -> None:
     assert finding_id("a", "b") == finding_id("a", "b")
     assert len({finding_id("a", "b"), finding_id("a", "c"), finding_id("b", "b")}) == 3

@@ -78,7 +78,8 @@ async def test_an_apps_permissions(github: FakeGitHub, tmp_path, writes: bool) -
     fine, detail = found["permissions"]
     assert fine is not writes
     assert detail.startswith("metadata=read, secret_scanning_alerts=read")
-    assert ("needs secret_scanning_alerts=write" in detail) is writes
+    needs = f"needs secret_scanning_alerts=write: {github.url}/settings/apps"
+    assert (needs in detail) is writes
     await client.close()
 
 

@@ -125,6 +125,7 @@ async def test_public_events_are_read_once_and_a_repository_made_public_is_told(
     [finding] = intake.findings.values()
     assert (finding.rule, finding.path) == ("github-made-public", "acme/secret-plans")
     assert [path for path, _ in intake.blocks] == ["acme/secret-plans: PublicEvent 2", "acme/x: WatchEvent 1"]
+    assert finding.url == intake.links["acme/secret-plans: PublicEvent 2"] == f"{github.url}/acme/secret-plans"
     await exposure.events()  # within X-Poll-Interval
     assert len(github.requests) == 1
     exposure._not_before.clear()

@@ -87,6 +87,8 @@ async def test_its_text_is_read_with_the_rules_and_a_secret_in_it_is_not_shown(
     intake.identifies = lambda text: [None] if b"canary-value" in text else []  # type: ignore[list-item]
     await source.run(once=True)
     assert b"about acme" in intake.blocks[0][1]
+    # The finding of the secret itself leads to the entry; the scanner leaves out an address that holds a secret.
+    assert list(intake.links.values()) == ["https://x.test/canary-value"]
     assert "canary-value" not in repr((intake.findings, intake.saved))
 
 

@@ -1,0 +1,54 @@
+"""Addresses that people can open: the web side of a GitHub server, and the page of what its API names.
+
+GHES up to 3.17 and some kinds of places name API addresses only; a browser shows JSON or a refusal there.
+"""
+
+from __future__ import annotations
+
+import re
+from urllib.parse import quote, urlsplit
+
+__all__ = ["commit", "page", "web"]
+
+_ALERT = re.compile(r"/repos/([^/]+/[^/]+)/secret-scanning/alerts/(\d+)")
+_ISSUE = re.compile(r"/repos/([^/]+/[^/]+)/issues/(\d+)")
+_PULL = re.compile(r"/repos/([^/]+/[^/]+)/pulls/(\d+)")
+_REVIEW = re.compile(r"/repos/([^/]+/[^/]+)/pulls/(\d+)/reviews/(\d+)")
+
+
+def web(base: str) -> str:
+    """Of an API's base URL, without a final slash: `https://HOST/api/v3` → `https://HOST`."""
+    parts = urlsplit(base)
+    return f"{parts.scheme}://{parts.netloc.removeprefix('api.')}"
+
+
+def page(address: str) -> str | None:
+    """The page of what an API address names, itself when it is none of an API, None when no page can be told."""
+    path = _path(address)
+    if path is None:
+        return address
+    root = web(address)
+    if found := _ALERT.fullmatch(path):
+        return f"{root}/{found[1]}/security/secret-scanning/{found[2]}"
+    if found := _ISSUE.fullmatch(path):
+        return f"{root}/{found[1]}/issues/{found[2]}"
+    if found := _PULL.fullmatch(path):
+        return f"{root}/{found[1]}/pull/{found[2]}"
+    if found := _REVIEW.fullmatch(path):
+        return f"{root}/{found[1]}/pull/{found[2]}#pullrequestreview-{found[3]}"
+    return None
+
+
+def commit(address: str, repo: str, sha: str, path: str, line: int | None) -> str | None:
+    """The page of a line in a commit, on the server of that API address."""
+    if _path(address) is None or not re.fullmatch(r"[0-9a-f]{40,64}", sha):
+        return None
+    return f"{web(address)}/{repo}/blob/{sha}/{quote(path)}" + (f"#L{line}" if line else "")
+
+
+def _path(address: str) -> str | None:
+    """Below the API's base; None when it is no address of an API."""
+    parts = urlsplit(address)
+    if parts.path.startswith("/api/v3/"):
+        return parts.path.removeprefix("/api/v3")
+    return parts.path if parts.netloc.startswith("api.") else None
