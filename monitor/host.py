@@ -66,7 +66,8 @@ class SourceIntake:
 
     def missed(self, reason: str, count: int, path: str = "") -> None:
         self._site.snapshot.missed[self._name, reason] += count
-        text = f"{count} bytes of {path or self._name} ({reason}). See docs/reliability.md for what can be done."
+        amount = f"{count} bytes" if count else "An unknown number of bytes"
+        text = f"{amount} of {path or self._name} ({reason}). See docs/reliability.md for what can be done."
         self._site.tell(f"Source {self._name} missed bytes", text, key=f"missed:{self._name}:{reason}")
 
     def degraded(self, what: str, message: str | None) -> None:

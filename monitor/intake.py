@@ -59,7 +59,8 @@ class Intake(Protocol):
         ...
 
     def missed(self, reason: str, count: int, path: str = "") -> None:
-        """Enter bytes that were lost into the ledger (`bytes_missed_total{reason}`) and raise an operational alert."""
+        """Enter bytes that were lost into the ledger (`bytes_missed_total{reason}`) and raise an operational alert. 0:
+        nobody can know how many, if any."""
         ...
 
     def degraded(self, what: str, message: str | None) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import re
 import time
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
@@ -24,6 +25,13 @@ class Seen(NamedTuple):
     offset: int
     line: int | None
     time: float
+
+
+class _Shut(dict[tuple[int, int], int]):
+    """Keeps no descriptor."""
+
+    def __setitem__(self, inode: tuple[int, int], descriptor: int) -> None:
+        os.close(descriptor)
 
 
 class FakeIntake:
@@ -108,7 +116,7 @@ class FakeIntake:
     @property
     def handles(self) -> dict[tuple[int, int], int]:
         """None: a source that ends here ends as in a crash."""
-        return {}
+        return _Shut()
 
     async def started(self) -> None:
         self.begun = True

@@ -63,10 +63,11 @@ class Changes:
         self._register.end(life)
         self.over[life.key] = None
 
-    def lost(self, reason: str, life: Life) -> None:
-        """What is known of it and unread will not be read any more."""
-        count = max(life.size, life.grown) - max(life.offset, life.flushed)
-        if count > 0:
+    def lost(self, reason: str, life: Life, written_on: bool = False) -> None:
+        """What is known of it and unread will not be read any more. `written_on`: nor will be what may be written to it
+        where nobody sees how much that is."""
+        count = max(0, max(life.size, life.grown) - max(life.offset, life.flushed))
+        if count or written_on:
             self._intake.missed(reason, count, text(life.path))
 
     def recovered(self, life: Life) -> None:

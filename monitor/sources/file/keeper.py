@@ -248,6 +248,7 @@ class Keeper:
                 self._changes.turns[life] = None
             else:
                 self._schedule.release(life)
+                life.unopened = True
 
     def _recognise(self, candidates: Iterable[_Candidate]) -> list[tuple[Life | None, Life | None]]:
         """In the thread: a new Life, and the one that goes on in its place; None: not to be decided yet."""

@@ -78,6 +78,7 @@ class Life:
     record: Record = Record.NONE
     paths: set[str] = field(default_factory=set)  # followed ones that lead to it
     fd: int = -1
+    unopened: bool = False  # its file was shut, or not opened, for want of descriptors
     known: Known = (-1, -1, -1)  # on disk at the last turn
     there: int = 0  # size on disk as last seen, of whatever content
     grown: int = 0  # the same, when that was during a turn: then it counts for `size`

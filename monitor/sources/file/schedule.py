@@ -130,6 +130,7 @@ class Schedule:
         if life.fd < 0:
             self._open.pop(life, None)
             return
+        life.unopened = False
         self._open[life] = None
         self._open.move_to_end(life)
         for loose in (False, True):
@@ -138,3 +139,4 @@ class Schedule:
                     return
                 if not other.busy and other.loose is loose and other.fd >= 0 and os.fstat(other.fd).st_nlink:
                     self.shut(other)
+                    other.unopened = True

@@ -17,6 +17,7 @@ from monitor.sources.file.arrivals import Meeting, Parent, meeting
 from monitor.sources.file.changes import Changes, Options
 from monitor.sources.file.fates import Fate, Outcome, fate, outcome
 from monitor.sources.file.globs import Globs
+from monitor.sources.file.holders import Holders
 from monitor.sources.file.identity import Hasher
 from monitor.sources.file.life import Life, Record, Status, text
 from monitor.sources.file.register import Register
@@ -46,6 +47,7 @@ class Strays:
         self._register, self._schedule, self._thread = register, schedule, thread
         self.once = False
         self._listings = Folders()  # in the thread
+        self._holders = Holders(hasher)  # in the thread
         self._unsure: dict[str, tuple[Rest, float]] = {}  # perhaps a copy in the making: what it was, since when
         self._known_once: set[tuple[int, int]] = set()  # files that had a life of which nothing was read
 
@@ -69,6 +71,14 @@ class Strays:
             return []
         if not life.loose:
             return []
+        if rest is None and life.fd < 0 and not life.busy:
+            # Deleted while it was shut, or while we were down.
+            fd = await self._thread(self._holders.open, replace(life))
+            if fd >= 0 and (life.busy or life.fd >= 0 or not life.loose):
+                os.close(fd)
+            elif fd >= 0:
+                life.fd = fd
+                self._schedule.keep_open(life)
         asked, inode = life, life.inode
         copied = rest is not None and rest.inode != life.inode and life.fd >= 0
         if copied and not await self._thread(self._still_own, replace(life)):
@@ -79,7 +89,7 @@ class Strays:
         owner = await self.owner(rest) if rest is not None else None
         said = outcome(asked, (rest.path, rest.inode) if rest else None, owner, last=self.once)
         if said is Outcome.LOST:
-            self._changes.lost("vanished", life)
+            self._changes.lost("vanished", life, life.unopened)
             self._changes.end(life)
         elif said is Outcome.AGAIN:
             life.searches += 1
@@ -200,9 +210,16 @@ class Strays:
         return None
 
     def crowd(self) -> set[Life]:
-        """Loose lives to be let go as soon as they are read, as their files take more than half of the room."""
-        open_ = sorted((life for life in self._register.loose() if life.fd >= 0), key=lambda life: life.changed)
-        return set(open_[: max(0, len(open_) - self._schedule.open_max // 2)])
+        """Lives of deleted files to be let go as soon as they are read, as they take more than half of the room.
+
+        What was rotated takes none: it can be shut, and opened again.
+        """
+        open_ = [life for life in self._register.loose() if life.fd >= 0]
+        room = self._schedule.open_max // 2
+        if len(open_) <= room:
+            return set()
+        deleted = [life for life in open_ if not os.fstat(life.fd).st_nlink]
+        return set(sorted(deleted, key=lambda life: life.changed)[: max(0, len(deleted) - room)])
 
     async def tend(self, life: Life, status: Status | None, crowded: bool) -> None:
         """Let go of a rotated or deleted file once it is read and at rest."""
@@ -216,4 +233,6 @@ class Strays:
         elif said is Fate.FLUSH:
             self._schedule.want(life, -1, whole=True)
         elif said is Fate.END:
+            if crowded and status is not None and status.writers is not False:
+                self._changes.lost("crowded", life, written_on=True)
             self._changes.end(life)

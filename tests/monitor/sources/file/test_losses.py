@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from monitor.sources.file import fates
+from monitor.sources.file import fates, holders
 from monitor.sources.file import source as module
 from monitor.sources.file.source import FileConfig, FileSource
 from tests.fakes.intake import FakeIntake, running, until
@@ -169,6 +169,95 @@ async def test_rotated_files_beyond_the_budget_are_shut_and_still_read(
             plant(name.with_suffix(".log.9"))
         await caught_up(intake, *planted)
         await until(lambda: held() <= 10, lambda: f"{held()} are held")
+    assert not intake.lost
+
+
+async def test_a_deleted_file_is_held_however_many_are_rotated(make: MAKE, intake: FakeIntake, log: Path) -> None:
+    source = make(include=[f"{log.parent}/*.log"])
+    source._schedule.open_max = 8
+    others = [log.with_name(f"{number}.log") for number in range(8)]
+    with log.open("ab", buffering=0) as writer:
+        async with running(source):
+            writer.write(b"<1>\n")
+            await caught_up(intake, 1)
+            log.unlink()
+            marks = [1]
+            for turn in range(2):
+                for number, other in enumerate(others):
+                    marks.append(100 * (turn + 1) + number)
+                    other.write_bytes(b"%s <%d>\n" % (other.name.encode(), marks[-1]))
+                await caught_up(intake, *marks)
+                for other in others:
+                    other.rename(other.with_suffix(f".log.{9 - turn}"))
+            await asyncio.sleep(0.5)  # longer than `quiet`
+            writer.write(b"<2>\n")
+            await caught_up(intake, *marks, 2)
+    assert not intake.lost
+
+
+@pytest.mark.parametrize("seen", [True, False])
+async def test_a_file_deleted_while_it_is_shut_for_want_of_descriptors(
+    make: MAKE, intake: FakeIntake, log: Path, monkeypatch: pytest.MonkeyPatch, seen: bool
+) -> None:
+    """Read on through its writer's handle where that can be seen; otherwise told, as nobody knows how much it is."""
+    if not seen:
+        monkeypatch.setattr(holders, "_PROCESSES", "/nonexistent")
+    source = make(include=[f"{log.parent}/*.log"])
+    source._schedule.open_max = 4
+    with log.open("ab", buffering=0) as writer:
+        async with running(source):
+            writer.write(b"the first line <1>\n")
+            await caught_up(intake, 1)
+            marks = list(range(10, 20))
+            for mark in marks:
+                log.with_name(f"{mark}.log").write_bytes(b"%d <%d>\n" % (mark, mark))
+            await caught_up(intake, 1, *marks)
+            life = source._register.shown(str(log))
+            assert life is not None
+            assert life.fd < 0
+            log.unlink()
+            writer.write(b"the second line <2>\n")
+            if seen:
+                await caught_up(intake, 1, *marks, 2)
+                writer.write(b"the third line <3>\n")
+                await caught_up(intake, 1, *marks, 2, 3)
+                assert not intake.lost
+            else:
+                await until(lambda: intake.lost)
+                assert intake.lost == [("vanished", 0, str(log))]
+
+
+async def test_deleted_files_beyond_the_budget_are_told(make: MAKE, intake: FakeIntake, log: Path) -> None:
+    source = make(include=[f"{log.parent}/*.log"])
+    source._schedule.open_max = 8
+    with contextlib.ExitStack() as stack:
+        writers = []
+        async with running(source):
+            for number in range(6):
+                path = log.with_name(f"{number}.log")
+                writers.append(stack.enter_context(path.open("ab", buffering=0)))
+                writers[-1].write(b"%d <%d>\n" % (number, number))
+            await caught_up(intake, *range(6))
+            for number in range(6):
+                log.with_name(f"{number}.log").unlink()
+                await asyncio.sleep(0.01)
+            await until(lambda: len(intake.lost) == 2)
+            assert {(reason, count) for reason, count, _ in intake.lost} == {("crowded", 0)}
+            await asyncio.sleep(0.4)
+            assert len(intake.lost) == 2, "as many are held as there is room for"
+
+
+async def test_a_file_deleted_while_nobody_watched_is_read_on(make: MAKE, intake: FakeIntake, log: Path) -> None:
+    with log.open("ab", buffering=0) as writer:
+        writer.write(b"the first line <1>\n")
+        async with running(make()):
+            await caught_up(intake, 1)
+        log.unlink()
+        writer.write(b"the second line <2>\n")
+        async with running(make()):
+            await caught_up(intake, 1, 2)
+            writer.write(b"the third line <3>\n")
+            await caught_up(intake, 1, 2, 3)
     assert not intake.lost
 
 

@@ -159,15 +159,18 @@ async def test_who_only_claims_an_inode_loses_it(room: Room, log: Path) -> None:
     assert life.inode == (0, 0)
 
 
-async def test_the_longest_at_rest_are_the_crowd(room: Room, log: Path) -> None:
+async def test_the_deleted_that_rest_longest_are_the_crowd(room: Room, log: Path) -> None:
     lives = []
-    for number in range(4):
+    for number in range(8):
         path = log.with_name(f"{number}.log")
         path.write_bytes(TEXT)
         lives.append(room.read(path))
         lives[-1].changed = float(number)
         lives[-1].fd = os.open(path, os.O_RDONLY)
     room.schedule.open_max = 4
-    assert room.strays.crowd() == set(lives[:2])
+    assert room.strays.crowd() == set(), "what was rotated can be opened again"
+    for life in lives[4:]:
+        os.unlink(life.path)
+    assert room.strays.crowd() == set(lives[4:6])
     for life in lives:
         life.close()
