@@ -64,11 +64,11 @@ class SourceIntake:
         await self._site.store.flush()
         self._on_started()
 
-    def missed(self, reason: str, count: int, path: str = "") -> None:
+    def missed(self, reason: str, count: int, path: str = "", unit: str = "bytes") -> None:
         self._site.snapshot.missed[self._name, reason] += count
-        amount = f"{count} bytes" if count else "An unknown number of bytes"
+        amount = f"{count} {unit}" if count else f"An unknown number of {unit}"
         text = f"{amount} of {path or self._name} ({reason}). See docs/reliability.md for what can be done."
-        self._site.tell(f"Source {self._name} missed bytes", text, key=f"missed:{self._name}:{reason}")
+        self._site.tell(f"Source {self._name} missed {unit}", text, key=f"missed:{self._name}:{reason}")
 
     def degraded(self, what: str, message: str | None) -> None:
         message = message and self._site.scanner.scrub(message)

@@ -58,13 +58,20 @@ class Intake(Protocol):
         """The saved positions of this source: key → state."""
         ...
 
-    def missed(self, reason: str, count: int, path: str = "") -> None:
-        """Enter bytes that were lost into the ledger (`bytes_missed_total{reason}`) and raise an operational alert. 0:
-        nobody can know how many, if any."""
+    def missed(self, reason: str, count: int, path: str = "", unit: str = "bytes") -> None:
+        """Enter what was lost into the ledger (`bytes_missed_total{reason}`) and raise an operational alert. `count` 0:
+        nobody can know how many, if any.
+
+        `unit`: of `count`, where nobody can know the bytes (journal records, datagrams); always the same for a reason.
+        """
         ...
 
     def degraded(self, what: str, message: str | None) -> None:
         """Say that part `what` of the source cannot work (message), or works again (None)."""
+        ...
+
+    def malformed(self, what: str) -> None:
+        """Count what was sent to us and could not be used; `what` names the kind, never the content."""
         ...
 
 
@@ -108,8 +115,4 @@ class AlertIntake(Intake, Protocol):
 
     def rule(self, id: str) -> Rule | None:
         """A rule in use."""
-        ...
-
-    def malformed(self, what: str) -> None:
-        """Count an answer or a hook that could not be used; `what` names the kind, never the content."""
         ...

@@ -30,6 +30,7 @@ SOURCES: dict[str, str] = {
     "github": "monitor.github.source:GitHubSource",
     "journal": "monitor.sources.journal:JournalSource",
     "stdin": "monitor.sources.stdin:StdinSource",
+    "syslog": "monitor.sources.syslog:SyslogSource",
 }
 
 

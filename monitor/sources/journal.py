@@ -214,7 +214,7 @@ class JournalSource:
         if before.get("s") == after.get("s") and before.get("s"):
             with contextlib.suppress(KeyError, ValueError):
                 records = max(1, int(after["i"], 16) - int(before["i"], 16) - 1)
-        self._intake.missed("journal_gap", records, self._key)
+        self._intake.missed("journal_gap", records, self._key, unit="records")
 
     # Reading
 

@@ -63,7 +63,7 @@ class MemoryIntake:
     async def positions(self) -> Mapping[str, Mapping[str, Any]]:
         return self.saved
 
-    def missed(self, reason: str, count: int, path: str = "") -> None:
+    def missed(self, reason: str, count: int, path: str = "", unit: str = "bytes") -> None:
         self.lost.append((reason, count, path))
 
     def degraded(self, what: str, message: str | None) -> None:

@@ -6,6 +6,7 @@ import asyncio
 import os
 import re
 import time
+from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
@@ -46,6 +47,7 @@ class FakeIntake:
         self.lost: list[tuple[str, int, str]] = []
         self.problems: dict[str, str] = {}
         self.told: list[tuple[str, str | None]] = []
+        self.refused: Counter[str] = Counter()
         self.scanned = 0
         self.commits = 0
         self.blocks: list[tuple[int, int, int, int | None]] = []  # offset, length, fresh, limit
@@ -124,7 +126,7 @@ class FakeIntake:
     async def positions(self) -> Mapping[str, Mapping[str, Any]]:
         return dict(self.saved)
 
-    def missed(self, reason: str, count: int, path: str = "") -> None:
+    def missed(self, reason: str, count: int, path: str = "", unit: str = "bytes") -> None:
         self.lost.append((reason, count, path))
 
     def degraded(self, what: str, message: str | None) -> None:
@@ -133,6 +135,9 @@ class FakeIntake:
             self.problems.pop(what, None)
         else:
             self.problems[what] = message
+
+    def malformed(self, what: str) -> None:
+        self.refused[what] += 1
 
     @property
     def marks(self) -> list[int]:

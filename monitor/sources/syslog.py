@@ -1,0 +1,406 @@
+"""Syslog, RFC 5424 and RFC 3164, over UDP, TCP, TLS and a datagram socket. Of no use to a `monitor run --once`.
+
+The protocol has no answer: what was received and not yet kept when the monitor is killed is gone, and who sent it does
+not know. What the kernel dropped before we read it is counted by the kernel, and told.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import re
+import secrets
+import socket
+import ssl
+import time
+from collections.abc import AsyncIterator, Iterable
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Literal, NamedTuple, Self
+
+import structlog
+from pydantic import Field, field_validator, model_validator
+
+from monitor.blocks import Cutter
+from monitor.common.backoff import backoff
+from monitor.common.tasks import cancel
+from monitor.intake import Intake
+from monitor.model import Block
+from monitor.sources.base import SourceConfig
+from monitor.sources.datagrams import Drops, bind_datagrams, read_datagrams, rest_of_datagrams
+from monitor.sources.framing import Frames, Piece
+from monitor.sources.hopper import Hopper
+from monitor.sources.peers import Peers, networks
+from monitor.sources.tls import Identity, TlsConfig, TlsError
+
+__all__ = ["SyslogConfig", "SyslogSource", "about"]
+
+log = structlog.get_logger(__name__)
+
+_READ = 1 << 16
+_QUIET = 2.0  # seconds after which a message without its end is scanned as it is
+_SILENT = 60.0  # seconds after which a connection gives way to a new one, when all are taken
+_HANDSHAKE = 10.0  # seconds for TLS
+_FIRST, _LONGEST = 1.0, 30.0  # seconds before an address is tried again
+_LOOK = 1.0  # seconds between looks at the kernel's figures
+_RENEW = 60  # looks between those at the certificate
+_REST = 0.1  # seconds for what a connection still holds at the end
+_DRAIN = 3.0  # seconds for what waits for the scanner at the end
+
+_HEADS = (
+    # RFC 5424: priority, version, time, host, program, process
+    re.compile(rb"<\d{1,3}>1 \S{1,64} (?P<host>\S{1,255}) (?P<app>\S{1,48}) (?P<pid>\S{1,128}) "),
+    # RFC 3164, and what its senders make of it: the time may be ISO 8601 or left out, and so may the host
+    re.compile(
+        rb"<\d{1,3}>(?:[A-Z][a-z]{2} [ \d]\d (?:\d{4} )?\d\d:\d\d:\d\d(?:\.\d+)? |\d{4}-\d\d-\d\d[T ]\S{8,24} )?"
+        rb"(?:(?P<host>[\w.:-]{0,254}[\w.-]) )?(?P<app>[\w./@-]{1,48})(?:\[(?P<pid>\d{1,10})\])?:(?: |$)"
+    ),
+)
+
+
+class Address(NamedTuple):
+    """Where to listen; of a unix socket `host` is its path."""
+
+    kind: Literal["udp", "tcp", "tls", "unix"]
+    host: str
+    port: int
+
+
+def address(text: str) -> Address:
+    """`udp:HOST:PORT`, `tcp:…`, `tls:…` or `unix:/PATH`. Raises ValueError."""
+    kind, _, rest = text.partition(":")
+    if kind == "unix" and rest.startswith("/") and len(rest.encode()) < 108:
+        return Address("unix", rest, 0)
+    host, colon, port = rest.rpartition(":")
+    host = host.removeprefix("[").removesuffix("]")
+    if kind not in ("udp", "tcp", "tls") or not colon or not host or not re.fullmatch("[0-9]{1,5}", port):
+        raise ValueError('must be "udp:HOST:PORT", "tcp:HOST:PORT", "tls:HOST:PORT" or "unix:/PATH"')
+    if int(port) > 65535:
+        raise ValueError("the port must be 65535 at most")
+    return Address(kind, host, int(port))  # type: ignore[arg-type]
+
+
+class SyslogConfig(TlsConfig):
+    """`type = "syslog"`. `allow`: addresses and networks that may send; empty: whoever can. `rate`: messages a second
+    of one address; what is beyond it waits (TCP, TLS) or is dropped and counted (UDP). `mode`: of a unix socket.
+    """
+
+    type: Literal["syslog"] = "syslog"
+    listen: tuple[str, ...] = Field(default=("udp:127.0.0.1:5514", "tcp:127.0.0.1:5514"), min_length=1)
+    allow: tuple[str, ...] = ()
+    max_connections: int = Field(default=256, ge=1, le=10_000)
+    max_message: int = Field(default=65536, ge=1024, le=1 << 20)  # bytes; a longer one is scanned in parts
+    rate: int | None = Field(default=None, ge=1)
+    mode: str = Field(default="0660", pattern=r"^0?[0-7]{3}$")
+
+    @field_validator("listen")
+    @classmethod
+    def _listen(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for text in value:
+            address(text)
+        return value
+
+    @field_validator("allow")
+    @classmethod
+    def _allow(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        networks(value)
+        return value
+
+    @model_validator(mode="after")
+    def _certified(self) -> Self:
+        if any(text.startswith("tls:") for text in self.listen) and not self.certificate:
+            raise ValueError("listen has tls:, which needs certificate and private_key")
+        return self
+
+
+@dataclass(slots=True, eq=False)
+class _Connection:
+    """One of TCP or TLS."""
+
+    peer: str
+    frames: Frames
+    task: asyncio.Task[Any]
+    generation: str = field(default_factory=lambda: secrets.token_hex(8))
+    heard: float = field(default_factory=time.monotonic)
+    cutter: Cutter | None = None  # of a message that comes in parts
+
+    @property
+    def half(self) -> bool:
+        return self.frames.waiting or (self.cutter is not None and self.cutter.waiting > 0)
+
+
+class SyslogSource:
+    """See `SyslogConfig`. `listening`: the addresses in use, with their real ports."""
+
+    Config: ClassVar[type[SourceConfig]] = SyslogConfig
+
+    def __init__(self, config: SyslogConfig, intake: Intake, key: bytes) -> None:
+        self.config = config
+        self.listening: dict[str, tuple[str, int]] = {}
+        self._intake = intake
+        self._hopper = Hopper(intake)
+        self._peers = Peers(config.allow, config.rate)
+        self._connections: set[_Connection] = set()
+        self._tried: set[str] = set()
+        self._begun = asyncio.Event()  # each address was tried
+        self._identity: Identity | None = None
+
+    @staticmethod
+    def present(config: SyslogConfig) -> dict[str, tuple[int, int]]:
+        """Nothing of before; but the monitor is not ready before this source listens."""
+        return {}
+
+    async def run(self, once: bool) -> None:
+        """Listen until cancelled, and scan then what was received; with `once`, return."""
+        if once:
+            await self._intake.started()
+            return
+        tasks = [asyncio.create_task(self._hopper.run())]
+        tasks += [asyncio.create_task(self._serve(text)) for text in self.config.listen]
+        try:
+            await self._begun.wait()
+            await self._intake.started()
+            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            for task in done:
+                task.result()
+        finally:
+            await asyncio.gather(*(cancel(task) for task in tasks[1:]))
+            await cancel(tasks[0])
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_DRAIN):
+                    await self._hopper.drain()
+            if left := self._hopper.waiting:
+                self._intake.missed("stopped", left)
+
+    # Listening
+
+    async def _serve(self, text: str) -> None:
+        """One address, tried again for as long as it takes."""
+        where = address(text)
+        failures = 0
+        while True:
+            try:
+                async with self._tcp(where) if where.kind in ("tcp", "tls") else self._datagrams(where) as bound:
+                    self.listening[text] = bound
+                    self._intake.degraded(text, None)
+                    self._try(text)
+                    log.info("listening", source=self.config.name, address=text, port=bound[1])
+                    await self._watch(text)
+            except (OSError, TlsError) as error:
+                failures += 1
+                self._intake.degraded(text, _why(error, where))
+                self._try(text)
+                await asyncio.sleep(backoff(failures, _FIRST, _LONGEST))
+            finally:
+                self.listening.pop(text, None)
+
+    def _try(self, text: str) -> None:
+        self._tried.add(text)
+        if self._tried >= set(self.config.listen):
+            self._begun.set()
+
+    async def _watch(self, text: str) -> None:
+        """Look after what is listened with, for ever."""
+        looks = 0
+        while True:
+            await asyncio.sleep(_LOOK)
+            looks += 1
+            if len(self._connections) < self.config.max_connections:
+                self._intake.degraded("connections", None)
+            if looks % _RENEW == 0 and text.startswith("tls:") and self._identity is not None:
+                try:
+                    await asyncio.to_thread(self._identity.renew)
+                    self._intake.degraded("certificate", None)
+                except TlsError as error:
+                    self._intake.degraded("certificate", str(error))
+
+    # Datagrams
+
+    @contextlib.asynccontextmanager
+    async def _datagrams(self, where: Address) -> AsyncIterator[tuple[str, int]]:
+        bound = await asyncio.to_thread(bind_datagrams, where.host, where.port, int(self.config.mode, 8))
+        generation, at = secrets.token_hex(8), 0
+
+        def take(data: bytes, sender: Any) -> None:
+            nonlocal at
+            peer = sender[0] if where.kind == "udp" else ""
+            if data.strip() and self._admitted(data, peer):
+                self._hopper.put(self._record(data, peer, generation, at))
+            at += len(data) + 1
+
+        drops = Drops(bound) if where.kind == "udp" else None
+        work = [asyncio.create_task(read_datagrams(bound, self._hopper.room, lambda: self._hopper.full, take))]
+        if drops is not None:
+            work.append(asyncio.create_task(self._count(drops, where)))
+        try:
+            name = bound.getsockname()
+            yield (where.host, 0) if where.kind == "unix" else name[:2]
+        finally:
+            await asyncio.gather(*(cancel(task) for task in work))
+            rest_of_datagrams(bound, take)
+            if drops is not None:
+                self._dropped(drops, where)
+            bound.close()
+            if where.kind == "unix":
+                with contextlib.suppress(OSError):
+                    os.unlink(where.host)
+
+    def _admitted(self, data: bytes, peer: str) -> bool:
+        if not peer:
+            return True  # of this host
+        if not self._peers.allowed(peer):
+            self._intake.malformed("peer_refused")
+            return False
+        if not self._peers.within(peer):
+            self._intake.missed("rate", len(data), f"datagrams of {peer}")
+            return False
+        return True
+
+    async def _count(self, drops: Drops, where: Address) -> None:
+        while True:
+            await asyncio.sleep(_LOOK)
+            self._dropped(drops, where)
+
+    def _dropped(self, drops: Drops, where: Address) -> None:
+        if count := drops.new():
+            self._intake.missed("udp_dropped", count, f"{where.kind}:{where.host}:{where.port}", unit="datagrams")
+
+    # Connections
+
+    @contextlib.asynccontextmanager
+    async def _tcp(self, where: Address) -> AsyncIterator[tuple[str, int]]:
+        if where.kind == "tls":
+            self._identity = await asyncio.to_thread(Identity, self.config)
+        identity = self._identity if where.kind == "tls" else None
+        mine: set[asyncio.Task[Any]] = set()
+
+        def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            task = asyncio.create_task(self._connection(reader, writer, identity))
+            mine.add(task)
+            task.add_done_callback(mine.discard)
+
+        server = await asyncio.start_server(connected, where.host, where.port, limit=_READ)
+        try:
+            yield server.sockets[0].getsockname()[:2]
+        finally:
+            server.close()
+            await asyncio.gather(*(cancel(task) for task in mine))
+
+    async def _connection(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, identity: Identity | None
+    ) -> None:
+        """From its beginning to its end; whatever a sender does ends here."""
+        peer = str((writer.get_extra_info("peername") or ("",))[0])
+        task = asyncio.current_task()
+        assert task is not None
+        connection = _Connection(peer, Frames(self.config.max_message), task)
+        try:
+            if not self._welcome(connection):
+                return
+            if identity is not None:
+                await writer.start_tls(identity.context, ssl_handshake_timeout=_HANDSHAKE)
+            await self._read(reader, connection)
+        except ssl.SSLError:
+            self._intake.malformed("tls_handshake")
+        except (OSError, TimeoutError):
+            pass  # it broke off; what came was taken
+        finally:
+            self._connections.discard(connection)
+            self._take(connection, connection.frames.flush(over=True))
+            writer.transport.abort()
+
+    def _welcome(self, connection: _Connection) -> bool:
+        if not self._peers.allowed(connection.peer):
+            self._intake.malformed("peer_refused")
+            return False
+        most = self.config.max_connections
+        if len(self._connections) >= most:
+            silent = min(self._connections, key=lambda one: one.heard)
+            if silent.heard > time.monotonic() - _SILENT:
+                self._intake.malformed("connection_refused")
+                self._intake.degraded("connections", f"all {most} are taken: raise max_connections, or limit allow")
+                return False
+            self._connections.discard(silent)
+            silent.task.cancel()
+        self._connections.add(connection)
+        return True
+
+    async def _read(self, reader: asyncio.StreamReader, connection: _Connection) -> None:
+        try:
+            while True:
+                await self._hopper.room()
+                try:
+                    async with asyncio.timeout(_QUIET if connection.half else None):
+                        data = await reader.read(_READ)
+                except TimeoutError:
+                    self._take(connection, connection.frames.flush(), quiet=True)
+                    continue
+                if not data:
+                    return
+                connection.heard = time.monotonic()
+                count = self._take(connection, connection.frames.feed(data))
+                if wait := self._peers.take(connection.peer, count):
+                    await asyncio.sleep(wait)
+        except asyncio.CancelledError:
+            with contextlib.suppress(OSError, TimeoutError):
+                async with asyncio.timeout(_REST):
+                    while data := await reader.read(_READ):
+                        self._take(connection, connection.frames.feed(data))
+            raise
+
+    def _take(self, connection: _Connection, pieces: Iterable[Piece], *, quiet: bool = False) -> int:
+        """Gives how many messages came to their end."""
+        ended = 0
+        for piece in pieces:
+            ended += not piece.more
+            if connection.cutter is None and not piece.more:
+                if piece.data.strip():
+                    self._put(self._record(piece.data, connection.peer, connection.generation, piece.start))
+                continue
+            if connection.cutter is None:
+                head = self._record(piece.data, connection.peer, connection.generation, piece.start)
+                where = (head.source, head.path, head.generation)
+                connection.cutter = Cutter(*where, line=None, most=0, attributes=head.attributes)
+            self._put(connection.cutter.feed(piece.data))
+            if not piece.more:
+                self._put(connection.cutter.flush())
+                connection.cutter = None
+        if quiet and connection.cutter is not None:
+            self._put(connection.cutter.flush())
+        return ended
+
+    def _put(self, block: Block | None) -> None:
+        if block is not None:
+            self._hopper.put(block)
+
+    def _record(self, data: bytes, peer: str, generation: str, at: int) -> Block:
+        attributes = about(data)
+        if peer:
+            attributes["peer"] = peer
+        who = (attributes.get("host") or peer, attributes.get("service"))
+        return Block(
+            source=self.config.name,
+            path="/".join(name for name in who if name) or "syslog",
+            generation=f"{generation}-{at:x}",
+            offset=0,
+            data=data,
+            time=time.time(),
+            attributes=attributes,
+        )
+
+
+def about(message: bytes) -> dict[str, str]:
+    """Host, service and process, as far as the message names them."""
+    for head in _HEADS:
+        if found := head.match(message):
+            names = {"host": found["host"], "service": found["app"], "pid": found["pid"]}
+            return {name: value.decode("utf-8", "replace") for name, value in names.items() if value and value != b"-"}
+    return {}
+
+
+def _why(error: Exception, where: Address) -> str:
+    if isinstance(error, socket.gaierror):
+        return f"{where.host} is no address of this host"
+    if isinstance(error, PermissionError) and where.kind != "unix":
+        return f"port {where.port} may not be used by this user; docs/sources.md tells how it may"
+    return error.strerror or type(error).__name__ if isinstance(error, OSError) else str(error)

@@ -1,0 +1,103 @@
+"""TLS of sources that others connect to: our certificate, and a CA for theirs if they must show one."""
+
+from __future__ import annotations
+
+import os
+import ssl
+from pathlib import Path
+from typing import Any, Self
+
+from pydantic import ValidationInfo, field_validator, model_validator
+
+from monitor.common.credential import Credential, CredentialError
+from monitor.sources.base import SourceConfig
+
+__all__ = ["Identity", "TlsConfig", "TlsError"]
+
+
+class TlsError(Exception):
+    """The certificate cannot be used. Names the key, shows no content."""
+
+
+class TlsConfig(SourceConfig):
+    """Keys of a source that is connected to. `client_ca`: whoever connects must show a certificate of it."""
+
+    certificate: Path | None = None  # PEM, with those between it and the root
+    private_key: Credential | None = None
+    client_ca: Path | None = None
+
+    @field_validator("certificate", "client_ca")
+    @classmethod
+    def _anchored(cls, value: Path | None, info: ValidationInfo) -> Path | None:
+        return value and Path((info.context or {}).get("folder") or ".") / value.expanduser()
+
+    @model_validator(mode="after")
+    def _whole(self) -> Self:
+        if (self.certificate is None) != (self.private_key is None):
+            raise ValueError("certificate and private_key need each other")
+        if self.client_ca and not self.certificate:
+            raise ValueError("client_ca needs certificate and private_key")
+        return self
+
+
+class Identity:
+    """What we show to who connects. A renewed certificate is taken by `renew`, without a new listener."""
+
+    def __init__(self, config: TlsConfig) -> None:
+        """Blocking. Raises TlsError."""
+        self._config = config
+        self._seen = self._files()
+        self.context = self._current = self._load()
+        # Called in each handshake: connections from then on are shown the current certificate.
+        self.context.sni_callback = self._turn
+
+    def renew(self) -> None:
+        """Take the certificate that lies there now, if it is another one. Blocking. Raises TlsError; then the old one
+        stays."""
+        seen = self._files()
+        if seen != self._seen:
+            self._current = self._load()
+            self._seen = seen
+
+    def _turn(self, connection: Any, _name: str | None, _context: ssl.SSLContext) -> None:
+        connection.context = self._current
+
+    def _files(self) -> tuple[object, ...]:
+        try:
+            assert self._config.certificate is not None
+            info = self._config.certificate.stat()
+        except OSError:
+            return ()
+        return info.st_ino, info.st_mtime_ns, info.st_size
+
+    def _load(self) -> ssl.SSLContext:
+        config = self._config
+        assert config.certificate is not None
+        assert config.private_key is not None
+        try:
+            context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH, cafile=config.client_ca)
+        except (OSError, ssl.SSLError) as error:
+            raise TlsError(f"client_ca: {config.client_ca}: {_why(error)}") from None
+        if config.client_ca:
+            context.verify_mode = ssl.CERT_REQUIRED
+        try:
+            key = config.private_key.resolve("private_key")
+        except CredentialError as error:
+            raise TlsError(str(error)) from None
+
+        # OpenSSL reads keys from files only; this one is in memory, and nobody else's.
+        descriptor = os.memfd_create("key", os.MFD_CLOEXEC)
+        try:
+            os.write(descriptor, key.encode() + b"\n")
+            context.load_cert_chain(config.certificate, f"/proc/self/fd/{descriptor}", password="")
+        except (OSError, ssl.SSLError) as error:
+            raise TlsError(f"certificate: {config.certificate} with its private_key: {_why(error)}") from None
+        finally:
+            os.close(descriptor)
+        return context
+
+
+def _why(error: OSError) -> str:
+    if isinstance(error, ssl.SSLError):
+        return (error.reason or "not PEM").replace("_", " ").lower()
+    return error.strerror or type(error).__name__

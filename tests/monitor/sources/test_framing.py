@@ -1,0 +1,88 @@
+from __future__ import annotations
+
+import random
+
+import pytest
+
+from monitor.sources.framing import Frames, Piece
+
+
+def messages(pieces: list[Piece]) -> list[bytes]:
+    """What the pieces make whole; a last one without its end, too."""
+    out, open_ = [], b""
+    for piece in pieces:
+        open_ += piece.data
+        if not piece.more:
+            out.append(open_)
+            open_ = b""
+    return [*out, open_] if open_ else out
+
+
+def counted(text: bytes) -> bytes:
+    return b"%d %b" % (len(text), text)
+
+
+@pytest.mark.parametrize("seed", range(30))
+def test_counted_and_ended_messages_in_any_mixture_and_cut_anywhere(seed: int) -> None:
+    rng = random.Random(seed)
+    wanted, stream = [], b""
+    for number in range(rng.randrange(1, 80)):
+        text = b"<13>1 - host app - - - message %d %b" % (number, b"x" * rng.choice((0, 3, 500)))
+        if rng.random() < 0.5:
+            text = text + b"\nsecond line\n" if rng.random() < 0.5 else text
+            stream += counted(text)
+        else:
+            text = rng.choice((text, b"no syslog at all", b"12 monkeys", b"2026-11-02 and more", b"7"))
+            stream += text + b"\n"
+        wanted.append(text)
+    frames = Frames(rng.choice((100, 1 << 16)))
+    pieces: list[Piece] = []
+    at = 0
+    while at < len(stream):
+        size = rng.choice((1, 2, 30, 2000))
+        pieces += frames.feed(stream[at : at + size])
+        at += size
+        if rng.random() < 0.1:
+            pieces += frames.flush()
+    pieces += frames.flush(over=True)
+    assert messages(pieces) == wanted
+    for piece in pieces:
+        assert stream[piece.start : piece.start + len(piece.data)] == piece.data
+
+
+@pytest.mark.parametrize(
+    "head",
+    [b"", b"999999999 <13>1 - - - - - - ", b"99999999999999999999 <13>", b"0 <13>", b"5 <", b"-1 <13>", b"\xff\xfe\0"],
+)
+def test_whatever_a_sender_claims_all_it_sends_comes_out_and_little_is_kept(head: bytes) -> None:
+    frames = Frames(1000)
+    sent = head + b"y" * 100_000
+    pieces, kept = [], 0
+    for at in range(0, len(sent), 700):
+        pieces += frames.feed(sent[at : at + 700])
+        kept = max(kept, len(frames._rest))
+    pieces += frames.flush(over=True)
+    assert kept < 1000
+    text = b"".join(piece.data for piece in pieces)
+    assert text == (sent[sent.index(b"<") :] if head.startswith((b"999999999 ", b"5 ")) else sent)
+
+
+def test_a_message_that_stands_still_is_given_out_and_goes_on() -> None:
+    frames = Frames(1000)
+    assert frames.feed(b"<13>half") == []
+    assert frames.waiting
+    assert frames.flush() == [Piece(b"<13>half", 0, True)]
+    assert not frames.waiting
+    assert frames.flush() == []
+    assert frames.feed(b" and half\n<13>next\n") == [Piece(b" and half", 8, False), Piece(b"<13>next", 18, False)]
+
+
+def test_a_count_that_stands_still_is_no_text_yet() -> None:
+    frames = Frames(1000)
+    assert frames.feed(b"1") == []
+    assert not frames.waiting
+    assert frames.flush() == []
+    assert frames.feed(b"0 <13>12345") == []
+    assert frames.waiting
+    assert frames.flush() == [Piece(b"<13>12345", 3, True)]
+    assert frames.feed(b"66 <13>ab") == [Piece(b"6", 12, False), Piece(b"<13>ab", 15, False)]
