@@ -81,7 +81,7 @@ class _Direct:
     notification: Notification
     made: float
     attempts: int = 0
-    suspect: int | None = None  # successes up to when it was refused
+    suspect: float | None = None  # monotonic: when it was first refused
 
 
 class Channel:
@@ -127,8 +127,8 @@ class Channel:
         self._not_before = 0.0  # monotonic: the whole sink rests
         self._strikes = 0  # rounds of failures since the last success
         self._struck = 0.0  # monotonic: when the last round ended
-        self._successes = 0
-        self._suspects: dict[str, int] = {}  # id of what was refused → successes up to then
+        self._well = float("-inf")  # monotonic: when the last thing to be accepted was sent
+        self._suspects: dict[str, float] = {}  # id of what was refused → monotonic, when it first was
 
     # From outside
 
@@ -266,7 +266,7 @@ class Channel:
             else:
                 await (self._retry if error.retry else self._refuse)(leased, error, began)
         else:
-            await self._took(leased, receipt)
+            await self._took(leased, receipt, began)
         self._held.discard(leased.id)
 
     async def _tell(self, direct: _Direct) -> None:
@@ -277,19 +277,19 @@ class Channel:
             direct.attempts += 1
             self._strike(error, began, direct.attempts)
             self._failed_direct = True
-            if not error.retry and direct.suspect is not None and direct.suspect < self._successes:
+            if not error.retry and direct.suspect is not None and direct.suspect < self._well:
                 self.stats.dead += 1
                 log.error("a sink refused an operational notice", sink=self.name, error=str(error))
                 return
             self._direct.appendleft(direct)
             if not error.retry:
-                direct.suspect = self._successes if direct.suspect is None else direct.suspect
+                direct.suspect = time.monotonic() if direct.suspect is None else direct.suspect
                 self.stats.refusing = str(error)
         except asyncio.CancelledError:
             self._direct.appendleft(direct)
             raise
         else:
-            await self._succeed(direct.made)
+            await self._succeed(direct.made, began)
 
     async def _send(self, notification: Notification) -> Receipt | None:
         """Raises RemoteError only: a hang or a mistake in a sink is something to try again."""
@@ -311,16 +311,16 @@ class Channel:
 
     # What came of it
 
-    async def _took(self, leased: Leased, receipt: Receipt | None) -> None:
+    async def _took(self, leased: Leased, receipt: Receipt | None, began: float) -> None:
         self._suspects.pop(leased.id, None)
         await _surely(self._store.outbox.sent(leased.id, receipt))
-        await self._succeed(leased.created_at)
+        await self._succeed(leased.created_at, began)
 
-    async def _succeed(self, made: float) -> None:
+    async def _succeed(self, made: float, began: float) -> None:
         recovered = self.stats.failing >= _SETTLED_FAILURES or self.stats.refusing is not None
         now = self._clock()
         self.stats.delivered(now - made, now)
-        self._successes += 1
+        self._well = max(self._well, began)
         self._strikes = 0
         if recovered:
             log.info("the sink works again", sink=self.name)
@@ -340,8 +340,9 @@ class Channel:
         await _surely(self._store.outbox.put_back(leased.id, self._owner, error=str(error), delay=wait))
 
     async def _refuse(self, leased: Leased, error: RemoteError, began: float) -> None:
-        """Refused for good, it says. That is so once it has taken something else since."""
-        guilty = self._suspects.get(leased.id, self._successes) < self._successes
+        """Refused for good, it says. That is so once it has taken something else that was sent since: what was under
+        way before may be answered later, and tells how the sink was then."""
+        guilty = self._suspects.get(leased.id, float("inf")) < self._well
         handed = await self._refused(leased, error)
         if handed or guilty:
             self._suspects.pop(leased.id, None)
@@ -351,7 +352,7 @@ class Channel:
                 await _surely(self._store.outbox.give_up(leased.id, str(error), None))
             log.error("a sink refused a notification for good", sink=self.name, notification=leased.id, handed=handed)
             return
-        self._suspects.setdefault(leased.id, self._successes)
+        self._suspects.setdefault(leased.id, time.monotonic())
         self.stats.refusing = str(error)
         await self._retry(leased, error, began)
 

@@ -167,6 +167,48 @@ async def test_failures_that_were_under_way_together_count_once(store: Store) ->
         await until(lambda: len(hook.tried) >= 10, 5)  # with eight failures at once the next try were 6 s away
 
 
+async def test_what_was_accepted_before_a_refusal_and_heard_of_later_says_nothing_about_it(store: Store) -> None:
+    """Two under way: the sink takes one, and is closed before the other. The word of the former comes last."""
+    first: asyncio.Event = asyncio.Event()
+    closed = True
+
+    async def answer(notification: Notification) -> Receipt | None:
+        if notification is hook.tried[0]:
+            await first.wait()
+            return None
+        if closed:
+            raise RemoteError("HTTP 401", retry=False)
+        return None
+
+    hook = Recorder(answer, Limits(in_flight=2))
+    async with delivering_with(store, {"hook": hook}, patience=replace(QUICK, send=30.0)) as delivery:
+        await store.commit(many(2))
+        await until(lambda: delivery.stats()["hook"].refusing)
+        first.set()
+        await until(lambda: delivery.stats()["hook"].sent == 1)
+        await until(lambda: len(hook.tried) >= 4)
+        closed = False
+        assert await delivery.settle(10) == 0
+    assert len(hook.got) == 2
+    assert not await store.outbox.list(states=["dead"])
+
+
+async def test_what_is_refused_while_the_rest_is_taken_is_buried(store: Store) -> None:
+    async def answer(notification: Notification) -> Receipt | None:
+        if notification.severity == "low":
+            raise RemoteError("HTTP 400", retry=False)
+        return None
+
+    hook = Recorder(answer)
+    async with delivering_with(store, {"hook": hook}, patience=QUICK) as delivery:
+        await store.commit(many(1, "low"))
+        await until(lambda: len(hook.tried) >= 2)
+        await store.commit(many(1))
+        assert await delivery.settle(10) == 0
+    assert [notification.severity for notification in hook.got] == ["high"]
+    assert len(await store.outbox.list(states=["dead"])) == 1
+
+
 def test_delays_are_counted_by_their_length() -> None:
     stats = SinkStats()
     for delay in (-1.0, 0.05, 0.3, 7200.0):
