@@ -7,26 +7,16 @@ import gzip
 import random
 import time
 from collections.abc import Callable
-from itertools import pairwise
 from urllib.parse import quote
 
 import pytest
 from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 
-from detectors import engine as engine_module
-from detectors.engine import Engine, Match, Worker
-from detectors.rule import Requires, Rule, RuleError
+from detectors.engine import Engine, Match
+from detectors.match import resolve
+from detectors.rule import Rule, RuleError
 from detectors.template import base62_crc32, expand
-from tests.detectors.texts import engine, oracle, rules, texts
-
-
-def rule(pattern: str, **fields: object) -> Rule:
-    return Rule(**{"id": "r", "name": "Rule", "pattern": pattern, "severity": "high", "source": "own.toml", **fields})  # type: ignore[arg-type]
-
-
-def worker(*chosen: Rule) -> Worker:
-    return Engine.build(chosen).worker()
+from tests.detectors.texts import engine, oracle, rule, rules, texts, worker
 
 
 def spans(found: list[Match]) -> list[tuple[str, int, int]]:
@@ -81,7 +71,7 @@ def test_the_engine_finds_what_a_slow_scan_of_every_rule_finds(data: bytes) -> N
     expected = oracle(small, data)
     found = small.worker()
     decided = found._decide_all(data, found.hits(data)[0], [], 0)
-    assert spans([m for m, _ in engine_module._resolve(decided)]) == spans(expected)
+    assert spans([m for m, _ in resolve(decided)]) == spans(expected)
 
 
 def test_every_planted_example_is_found_at_any_offset() -> None:
@@ -103,14 +93,6 @@ def test_a_valid_checksum_settles_what_looks_like_a_placeholder() -> None:
     (match,) = engine().worker().scan(f"auth {token}".encode())
     assert (match.rule.id, match.confidence) == ("github-pat", "high")
     assert not engine().worker().scan(f"auth {token[:-1]}{'0' if token[-1] != '0' else '1'}".encode())
-
-
-@given(st.lists(st.integers(0, 5000), min_size=70, max_size=400), st.integers(16, 90), st.integers(0, 40))
-def test_thinned_ends_lead_to_the_same_windows(ends: list[int], back: int, ahead: int) -> None:
-    whole = engine_module._windows(ends, back, ahead, 5000)
-    assert engine_module._windows(engine_module._thinned(ends), back, ahead, 5000) == whole
-    for end in ends:
-        assert any(low <= max(0, end - back) and min(5000, end + ahead) <= high for low, high in whole)
 
 
 # --- blocks
@@ -149,87 +131,6 @@ def test_the_more_specific_rule_wins_a_span() -> None:
     decisions = worker(generic, vendor).explain(b"key=acme_k3j9x2m4")
     assert {(d.rule.id, d.stage) for d in decisions} == {("vendor", "accepted"), ("generic", "overlap")}
     assert len(worker(generic, vendor).scan(b"key=acme_k3j9x2m4 key=q8w1z6v0")) == 2
-
-
-@given(st.lists(st.tuples(st.integers(0, 60), st.integers(1, 12), st.integers(0, 3)), max_size=30))
-def test_resolving_keeps_disjoint_spans_and_the_best_of_every_clash(raw: list[tuple[int, int, int]]) -> None:
-    made = [
-        Match(rule("x", id=f"r{n}", priority=priority), start, start + size, b"x", "…", "high", "high")
-        for n, (start, size, priority) in enumerate(raw)
-    ]
-    decided = [(engine_module.Decision(m.rule, m.start, m.end, True, "accepted", "", m), m.end) for m in made]
-    kept = [m for m, _ in engine_module._resolve(decided)]
-    assert [m.start for m in kept] == sorted(m.start for m in kept)
-    for a, b in pairwise(kept):
-        assert a.end <= b.start
-    for lost in made:
-        if all(lost is not k for k in kept):
-            rivals = [k for k in kept if k.start < lost.end and lost.start < k.end]
-            assert any(k.rule.priority >= lost.rule.priority for k in rivals)
-
-
-# --- filters, each with its stage
-
-
-@pytest.mark.parametrize(
-    ("fields", "text", "stage"),
-    [
-        ({}, b"key=changeme1234", "placeholder"),
-        ({"stopwords": ("k3J9",)}, b"key=k3j9x2m4q8w1", "stopwords"),
-        ({"allow": ("^k3",)}, b"key=k3j9x2m4q8w1", "allow"),
-        ({"digits": 9}, b"key=k3j9x2m4q8w1", "digits"),
-        ({"entropy": 3.9}, b"key=k3j9x2m4q8w1", "entropy"),
-        ({"words": True}, b"key=configuration", "words"),
-        ({"hashes": True}, b"sha256 key=" + b"0a1b2c3d" * 2 + b"9e8f7a6b5c4d3e2f", "hash"),
-        ({"checksum": "base64"}, b"key=k3j9x2m4q8w1z", "checksum"),
-        ({"requires": (Requires(pattern="account"),)}, b"key=k3j9x2m4q8w1", "requires"),
-        ({}, b"key=k3j9x2m4q8w1", "accepted"),
-    ],
-)
-def test_each_filter_names_its_stage(fields: dict[str, object], text: bytes, stage: str) -> None:
-    subject = rule(r"key=(?P<secret>\w{8,64})", **fields)
-    if stage == "hash":
-        text = b"sha256 digest: key=0a1b2c3d4e5f60718293a4b5c6d7e8f9"
-    (decision, *_) = worker(subject).explain(text)
-    assert decision.stage == stage, decision
-    assert decision.reason
-    assert bool(worker(subject).scan(text)) == (stage == "accepted")
-
-
-def test_a_near_miss_says_that_the_pattern_does_not_match() -> None:
-    (decision,) = worker(rule(r"key=(?P<secret>\w{8})\W{2}", trigger="key=")).explain(b"key=short")
-    assert (decision.accepted, decision.stage) == (False, "pattern")
-
-
-def test_a_rejected_candidate_does_not_hide_the_real_one_after_it() -> None:
-    subject = rule(r"key=(?P<secret>[\w=]{8,})", stopwords=("nope",))
-    assert not worker(subject).scan(b"key=nope12345678")
-    found = worker(subject).scan(b"key=nope12345678 key=k3j9x2m4")
-    assert [m.secret for m in found] == [b"k3j9x2m4"]
-
-
-# --- companions
-
-
-def test_a_companion_makes_a_finding_whole() -> None:
-    ident = rule(r"(?P<secret>id_[a-z0-9]{8})", id="ident")
-    need = rule(
-        r"(?P<secret>sec_[a-z0-9]{12})", id="need", confidence="medium", requires=(Requires(rule="ident", within=64),)
-    )
-    alone = worker(ident, need)
-    assert [m.rule.id for m in alone.scan(b"sec_k3j9x2m4q8w1")] == []
-    found = {m.rule.id: m for m in alone.scan(b"id_q8w1z6v0 sec_k3j9x2m4q8w1")}
-    assert found["need"].confidence == "high"
-    assert found["need"].labels["ident"].endswith("[11]")
-    assert "q8w1z6" not in str(dict(found["need"].labels))
-    assert "need" not in {m.rule.id for m in alone.scan(b"id_q8w1z6v0" + b"." * 80 + b"sec_k3j9x2m4q8w1")}
-
-
-def test_a_companion_can_be_bound_to_lines() -> None:
-    subject = rule(r"(?P<secret>sec_[a-z0-9]{12})", requires=(Requires(pattern="account", lines=1),))
-    assert worker(subject).scan(b"account 7\nsec_k3j9x2m4q8w1\n")
-    assert not worker(subject).scan(b"account 7\n\nsec_k3j9x2m4q8w1\n")
-    assert worker(subject).scan(b"sec_k3j9x2m4q8w1\nthe account\n")
 
 
 # --- decoding

@@ -11,10 +11,19 @@ from urllib.parse import quote_from_bytes
 
 from hypothesis import strategies as st
 
-from detectors.engine import Engine, Match, _resolve
+from detectors.engine import Engine, Match, Worker
 from detectors.load import load_rules
+from detectors.match import resolve
 from detectors.rule import Rule
 from detectors.template import expand
+
+
+def rule(pattern: str, **fields: object) -> Rule:
+    return Rule(**{"id": "r", "name": "Rule", "pattern": pattern, "severity": "high", "source": "own.toml", **fields})  # type: ignore[arg-type]
+
+
+def worker(*chosen: Rule) -> Worker:
+    return Engine.build(chosen).worker()
 
 
 @functools.cache
@@ -94,4 +103,4 @@ def oracle(engine: Engine, data: bytes, chosen: Sequence[int] | None = None) -> 
         wide = [*range(0, len(data), max(1, shape.back)), len(data)]
         ends[number] = wide  # windows that touch are merged into one over the whole text
         decided += worker._decide_all(data, ends, [], 0)
-    return [match for match, _ in _resolve(decided)]
+    return [match for match, _ in resolve(decided)]

@@ -1,0 +1,57 @@
+"""What one block may cost, and what is remembered of it so that nothing is paid twice."""
+
+from __future__ import annotations
+
+import math
+import time
+from typing import TYPE_CHECKING
+
+from detectors.decode import Budget
+
+if TYPE_CHECKING:
+    from detectors.judge import Judge, Verdict
+
+__all__ = ["TooSlowError", "Work", "patience"]
+
+_KNOWN = 1 << 14  # verdicts of a block that are remembered
+_OFTEN = 64  # candidates after which the clock is looked at
+
+
+class TooSlowError(Exception):
+    """A block takes longer than it may. Nothing of it is in the message."""
+
+
+def patience(size: int) -> float:
+    """Seconds of processor time that a block of `size` bytes may take: real ones take a hundredth."""
+    return 2.0 + size / (1 << 19)
+
+
+class Work:
+    """What one block has cost so far, over all depths of decoding. `candidates`: values that a pattern matched."""
+
+    def __init__(self, size: int, seconds: float | None, explain: bool = False) -> None:
+        self.budget = Budget(size)
+        self.regions: list[tuple[int, int]] = []  # of the block itself, that were decoded
+        self.explain = explain
+        self.candidates = 0
+        # By rule, value and what stands before and behind it.
+        self._known: dict[tuple[Judge, bytes, bytes, bytes], Verdict] = {}
+        self._until = time.thread_time() + seconds if seconds is not None else math.inf
+        self._seconds = seconds
+
+    def known(self) -> dict[tuple[Judge, bytes, bytes, bytes], Verdict]:
+        """Verdicts so far, to look at and to add one."""
+        if len(self._known) >= _KNOWN:
+            self._known.clear()
+        return self._known
+
+    def count(self) -> None:
+        """One more candidate. Raises TooSlowError."""
+        self.candidates += 1
+        if not self.candidates % _OFTEN:
+            self.check()
+
+    def check(self) -> None:
+        """Raises TooSlowError."""
+        if time.thread_time() > self._until:
+            raise TooSlowError(f"more than {self._seconds:.1f} s of processor time")
