@@ -32,6 +32,7 @@ TEST_PACKAGES := $(if $(call have,git),,git) \
 	$(if $(call have,mosquitto,/usr/sbin/mosquitto),,mosquitto) \
 	$(if $(call have,postgres,/usr/lib/postgresql/*/bin/postgres),,postgresql) \
 	$(if $(call have,systemd-analyze),,systemd) \
+	$(if $(call have,promtool),,prometheus) \
 	$(if $(call have,systemd-journal-remote,/usr/lib/systemd/systemd-journal-remote),,systemd-journal-remote)
 
 .PHONY: help

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import structlog
@@ -17,6 +17,27 @@ from monitor.store.records import AlertBatch
 __all__ = ["SourceIntake"]
 
 log = structlog.get_logger(__name__)
+
+
+class _Watched:
+    """Blocks on their way to the scanner; `logged_at`: when the last of them was written, where its source knows."""
+
+    def __init__(self, blocks: Iterable[Block]) -> None:
+        self._blocks = iter(blocks)
+        self.logged_at: float | None = None
+
+    def __iter__(self) -> Iterator[Block]:
+        return self
+
+    def __next__(self) -> Block:
+        block = next(self._blocks)
+        last = block.parts[-1][1] if block.parts else block
+        self.logged_at = last.logged_at
+        return block
+
+    def close(self) -> None:
+        if close := getattr(self._blocks, "close", None):
+            close()
 
 
 class SourceIntake:
@@ -40,11 +61,14 @@ class SourceIntake:
 
     async def scan(self, blocks: Iterable[Block], positions: Callable[[], Iterable[Position]]) -> int:
         undecoded: list[tuple[str, int]] = []
-        findings = await self._site.scanner.scan(blocks, undecoded)
+        watched = _Watched(blocks)
+        findings = await self._site.scanner.scan(watched, undecoded)
         for path, count in undecoded:
             self.missed("undecoded", count, path)
         await self._site.store.commit(findings, self._sealer.seal(positions()))
         self._kept()
+        if watched.logged_at is not None:
+            self._site.snapshot.lag[self._name] = max(0.0, time.time() - watched.logged_at)
         return len(findings)
 
     async def record(self, findings: Iterable[Finding], positions: Iterable[Position]) -> int:
@@ -63,6 +87,9 @@ class SourceIntake:
     async def started(self) -> None:
         await self._site.store.flush()
         self._on_started()
+
+    def backlog(self, tell: Callable[[], int]) -> None:
+        self._site.snapshot.backlog[self._name] = tell
 
     def missed(self, reason: str, count: int, path: str = "", unit: str = "bytes") -> None:
         self._site.snapshot.missed[self._name, reason] += count

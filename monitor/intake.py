@@ -58,6 +58,10 @@ class Intake(Protocol):
         """The saved positions of this source: key → state."""
         ...
 
+    def backlog(self, tell: Callable[[], int]) -> None:
+        """`tell` says how many bytes are there and not read yet; asked when somebody looks at the metrics."""
+        ...
+
     def missed(self, reason: str, count: int, path: str = "", unit: str = "bytes") -> None:
         """Enter what was lost into the ledger (`bytes_missed_total{reason}`) and raise an operational alert. `count` 0:
         nobody can know how many, if any.

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from itertools import accumulate
 
+from prometheus_client import CollectorRegistry, ProcessCollector
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 
@@ -14,7 +15,15 @@ from monitor.delivery import SinkStats
 from monitor.delivery.channel import BUCKETS
 from monitor.snapshot import Snapshot
 
-__all__ = ["DaemonCollector"]
+__all__ = ["DaemonCollector", "registry"]
+
+
+def registry(snapshot: Callable[[], Snapshot]) -> CollectorRegistry:
+    """All that `/metrics` shows."""
+    made = CollectorRegistry()
+    made.register(DaemonCollector(snapshot))
+    ProcessCollector(registry=made)
+    return made
 
 
 class DaemonCollector(Collector):
@@ -46,7 +55,10 @@ class DaemonCollector(Collector):
         yield counter("scanned_blocks", "Blocks scanned.", now.scanner.blocks)
         yield counter("scan_seconds", "Thread time spent reading and scanning.", now.scanner.seconds)
         yield counter("scan_failures", "Blocks the engine failed on.", now.scanner.failures)
-        yield counter("findings", "New occurrences of secrets.", now.store.findings)
+        findings = labelled("findings", "New occurrences of secrets by rule and severity.", ["rule", "severity"])
+        for (rule, level), count in now.store.findings.items():
+            findings.add_metric([rule, level], count)
+        yield findings
         yield counter("findings_repeated", "Occurrences that were already known.", now.store.repeated)
         yield counter("incidents_opened", "Incidents opened.", now.store.opened)
         incidents = gauge("incidents", "Incidents by state and severity.", labels=["state", "severity"])
@@ -89,6 +101,7 @@ class DaemonCollector(Collector):
         for source, moment in now.committed.items():
             kept.add_metric([source], moment)
         yield kept
+        yield from _late(now)
         restarts = labelled("source_restarts", "Sources that had to be started again.", ["source"])
         for source, count in now.restarts.items():
             restarts.add_metric([source], count)
@@ -97,6 +110,23 @@ class DaemonCollector(Collector):
         for outcome, count in now.reloads.items():
             reloads.add_metric([outcome], count)
         yield reloads
+
+
+def _late(now: Snapshot) -> Iterable[Metric]:
+    """How far sources are behind what is written."""
+    lag = GaugeMetricFamily(
+        "exposure_monitor_source_lag_seconds",
+        "Time from written to kept, by the clock of the log, of what a source kept last.",
+        labels=["source"],
+    )
+    for source, seconds in now.lag.items():
+        lag.add_metric([source], seconds)
+    backlog = GaugeMetricFamily(
+        "exposure_monitor_source_backlog_bytes", "Bytes of followed files that were not read yet.", labels=["source"]
+    )
+    for source, tell in now.backlog.items():
+        backlog.add_metric([source], tell())
+    yield from (lag, backlog)
 
 
 def _sinks(sinks: Mapping[str, SinkStats]) -> Iterable[Metric]:

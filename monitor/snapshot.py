@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from monitor.delivery import SinkStats
@@ -26,4 +27,6 @@ class Snapshot:
     malformed: Counter[tuple[str, str]] = field(default_factory=Counter)  # (source, what)
     degraded: dict[tuple[str, str], str] = field(default_factory=dict)  # (source, part) → message
     committed: dict[str, float] = field(default_factory=dict)  # source → when what it read was last kept
+    lag: dict[str, float] = field(default_factory=dict)  # source → seconds from written to kept, of what it kept last
+    backlog: dict[str, Callable[[], int]] = field(default_factory=dict)  # source → tells bytes it has not read yet
     restarts: Counter[str] = field(default_factory=Counter)  # source

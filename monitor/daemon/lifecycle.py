@@ -152,17 +152,12 @@ class Daemon:
     async def _serve(self, site: Site, health: Health) -> AsyncIterator[None]:
         """The HTTP server. Raises ConfigError when its address cannot be had."""
         # These bring aiohttp and cryptography along, which `--once` has no use for.
-        from prometheus_client import CollectorRegistry, ProcessCollector
-
-        from monitor.metrics import DaemonCollector
+        from monitor.metrics import registry
         from monitor.web import app as web
         from monitor.web import console, hooks
 
         config = self._config
         host, port = configuration.split_listen(config.http.listen)
-        registry = CollectorRegistry()
-        registry.register(DaemonCollector(lambda: self.snapshot))
-        ProcessCollector(registry=registry)
         doors = hooks.routes(
             hooks.load_vendors(),
             lambda: self.config.sources,
@@ -170,7 +165,7 @@ class Daemon:
             lambda source, what: self.snapshot.malformed.update([(source, what)]),
         )
         application = web.build(
-            web.Probes(live=health.live, ready=health.ready, registry=registry),
+            web.Probes(live=health.live, ready=health.ready, registry=registry(lambda: self.snapshot)),
             hosts=web.allowed_hosts(host, config.http.base_url, config.http.hosts),
             routes=[*doors, *console.routes(site.store, invocation(config.path, sys.argv[0]))],
             token=config.http.token,

@@ -77,6 +77,8 @@ class Sources:
             if config not in wanted:
                 await cancel(task)
                 del self._tasks[name]
+                for gauge in (self._site.snapshot.backlog, self._site.snapshot.lag, self._site.snapshot.committed):
+                    gauge.pop(name, None)  # a source that is no more is not late
         for name in self._handles.keys() - {config.name for config in wanted}:
             for descriptor in self._handles.pop(name).values():
                 os.close(descriptor)

@@ -63,7 +63,7 @@ def _record(tx: Transaction, batch: AlertBatch) -> int:
 
     quiet = {alert.id for alert in current.values() if alert.quiet or alert.state == "resolved"}
     quiet -= _worse(connection, [alert for alert in current.values() if alert.quiet], before)
-    ingested = findings_room.record(
+    new = findings_room.record(
         tx,
         [
             Commit([finding for finding in found if finding.generation not in quiet], tuple(batch.positions)),
@@ -75,7 +75,7 @@ def _record(tx: Transaction, batch: AlertBatch) -> int:
     settle(tx, batch.handled, batch.again)
     if batch.summary is not None and (notice := _summary(connection, batch.source, batch.summary)) is not None:
         add_notice(tx, notice)
-    return sum(ingested.new)
+    return sum(new)
 
 
 def _worse(connection: Connection, taken: Sequence[Alert], before: Mapping[str, Row[Any]]) -> set[str]:

@@ -21,22 +21,13 @@ from monitor.store.rows import chunks, clean, incident_columns, incident_from, i
 from monitor.store.schema import audit, findings, incidents
 from monitor.store.transaction import Transaction
 
-__all__ = ["KEEP", "Ingested", "record"]
+__all__ = ["KEEP", "record"]
 
 # Findings kept of one incident: so many of the newest, and the newest of so many places. The newest also answer for
 # replays; everything older lies before the positions committed since.
 KEEP = 100
 
 _MAX_LABELS = 64
-
-
-@dataclass(slots=True)
-class Ingested:
-    """New findings of each commit, and how many were known already."""
-
-    new: list[int]
-    repeated: int = 0
-    opened: int = 0
 
 
 @dataclass(slots=True)
@@ -52,39 +43,43 @@ class _Case:
     reasons: set[str] = field(default_factory=set)
 
 
-def record(tx: Transaction, commits: Sequence[Commit], late: Sequence[Position] = ()) -> Ingested:
-    """Fold all findings, decide who is told, move the positions. `late` positions come after those of the commits."""
-    result = Ingested([0] * len(commits))
+def record(tx: Transaction, commits: Sequence[Commit], late: Sequence[Position] = ()) -> list[int]:
+    """Fold all findings, decide who is told, move the positions. `late` positions come after those of the commits.
+
+    Returns the number of new findings of each commit.
+    """
+    new = [0] * len(commits)
     first: dict[str, tuple[int, Finding]] = {}
     for number, commit in enumerate(commits):
         for finding in commit.findings:
             if finding.id in first:
-                result.repeated += 1
+                tx.counts.repeated += 1
             else:
                 first[finding.id] = (number, finding)
     if first:
-        _ingest(tx, commits, first, result)
+        _ingest(tx, commits, first, new)
     for commit in commits:
         for notice in commit.notices:
             add_notice(tx, notice)
     move(tx, [*(position for commit in commits for position in commit.positions), *late])
-    return result
+    return new
 
 
 def _ingest(
-    tx: Transaction, commits: Sequence[Commit], first: Mapping[str, tuple[int, Finding]], result: Ingested
+    tx: Transaction, commits: Sequence[Commit], first: Mapping[str, tuple[int, Finding]], new: list[int]
 ) -> None:
     connection = tx.connection
     cases = _load(connection, {finding.fingerprint for _, finding in first.values()})
     ids = _allocate(connection, [finding for _, finding in first.values()], cases)
     fresh = _insert(tx, [finding for _, finding in first.values()], ids)
-    result.repeated += len(first) - len(fresh)
+    tx.counts.repeated += len(first) - len(fresh)
 
     trail: list[dict[str, Any]] = []
     for id_, (number, finding) in first.items():
         if id_ not in fresh:
             continue
-        result.new[number] += 1
+        new[number] += 1
+        tx.counts.findings[finding.rule, finding.severity] += 1
         case = cases.get(finding.fingerprint)
         was = case.incident if case else None
         change = fold(was, finding)
@@ -92,7 +87,7 @@ def _ingest(
         if case is None:
             incident = replace(incident, id=ids[finding.fingerprint])
             case = cases[finding.fingerprint] = _Case(incident, exists=False, kept=0)
-            result.opened += 1
+            tx.counts.opened += 1
         elif len(incident.labels) > _MAX_LABELS:
             incident = replace(incident, labels=dict(list(incident.labels.items())[-_MAX_LABELS:]))
         case.incident = incident

@@ -118,7 +118,7 @@ class Stats:
     outbox: Mapping[tuple[str, str], int] = field(default_factory=dict)  # (sink, pending | leased | dead) → rows
     oldest_unsent: float | None = None  # created_at
     size: int = 0  # bytes of the database on disk; 0 when unknown
-    findings: int = 0
+    findings: Mapping[tuple[str, Severity], int] = field(default_factory=dict)  # new ones, by rule and severity
     repeated: int = 0  # findings that were already known by their id
     opened: int = 0  # incidents
     transactions: int = 0

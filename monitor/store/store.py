@@ -9,7 +9,6 @@ import socket
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
@@ -42,13 +41,6 @@ _AWAY_FIRST, _AWAY_LONGEST = 0.5, 10.0  # seconds between looks for a server tha
 _READ_PATIENCE = 10.0  # seconds a read waits for a database that is locked or away
 
 
-@dataclass(slots=True)
-class _Counters:
-    findings: int = 0
-    repeated: int = 0
-    opened: int = 0
-
-
 class Store:
     """Findings, incidents, positions and the outbox in SQLite or PostgreSQL. Open it with `await Store.open(…)`.
 
@@ -61,7 +53,6 @@ class Store:
         self.policy = policy  # routes and silences; assign to reload. What was decided before stays decided
         self._clock = clock
         self._loop = asyncio.get_running_loop()
-        self._counters = _Counters()
         self._degraded: str | None = None
         self._listeners: list[Callable[[], None]] = []
         self._degraded_listeners: list[Callable[[str | None], None]] = []
@@ -77,7 +68,7 @@ class Store:
         self.retention = Retention(self)
         self._writer = Writer(
             database,
-            self._ingest,
+            record,
             node=node,
             policy=lambda: self.policy,
             clock=clock,
@@ -234,25 +225,15 @@ class Store:
             outbox=by_sink,
             oldest_unsent=oldest,
             size=size,
-            findings=self._counters.findings,
-            repeated=self._counters.repeated,
-            opened=self._counters.opened,
+            findings=self._writer.stats.counts.findings.copy(),
+            repeated=self._writer.stats.counts.repeated,
+            opened=self._writer.stats.counts.opened,
             transactions=self._writer.stats.transactions,
             commits=self._writer.stats.commits,
             write_seconds=self._writer.stats.seconds,
             retries=self._writer.stats.retries,
             degraded=self._degraded,
         )
-
-    # Inside
-
-    def _ingest(self, tx: Transaction, commits: Sequence[Commit], late: Sequence[Position]) -> list[int]:
-        done = record(tx, commits, late)
-        # A transaction that is rolled back and repeated counts twice: these are for rates, the truth is in the tables.
-        self._counters.findings += sum(done.new)
-        self._counters.repeated += done.repeated
-        self._counters.opened += done.opened
-        return done.new
 
     # For the rooms (monitor.store.transaction.Desk)
 

@@ -2,30 +2,47 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import Future
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol, TypeVar
 
 from sqlalchemy import Connection
 
+from monitor.common.severity import Severity
 from monitor.routing import Policy
 
-__all__ = ["Desk", "Transaction"]
+__all__ = ["Counts", "Desk", "Transaction"]
 
 _T = TypeVar("_T")
 
 
 @dataclass(slots=True)
+class Counts:
+    """What became of findings, for rates: where one caller's mistake took its part back, it may be counted twice."""
+
+    findings: Counter[tuple[str, Severity]] = field(default_factory=Counter)  # new, by rule and severity
+    repeated: int = 0  # known by their id
+    opened: int = 0  # incidents
+
+    def add(self, other: Counts) -> None:
+        self.findings.update(other.findings)
+        self.repeated += other.repeated
+        self.opened += other.opened
+
+
+@dataclass(slots=True)
 class Transaction:
     """An open write transaction. `now`: seconds since the epoch, the same for all that happens in it; `node`: the host
-    whose process this is."""
+    whose process this is. `counts` counts when it is committed."""
 
     connection: Connection
     policy: Policy
     now: float
     node: str
     announced: bool = False
+    counts: Counts = field(default_factory=Counts)
 
     def announce(self) -> None:
         """It gives delivery something to do, or to look at sooner."""

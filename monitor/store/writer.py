@@ -22,7 +22,7 @@ from monitor.store.database import Database
 from monitor.store.records import Commit
 from monitor.store.rows import insert_into
 from monitor.store.schema import batches
-from monitor.store.transaction import Transaction
+from monitor.store.transaction import Counts, Transaction
 from monitor.store.trouble import Failure, Recovery, StoreError, classify, explain
 
 __all__ = ["Ingest", "Writer", "WriterStats"]
@@ -48,6 +48,7 @@ class WriterStats:
     commits: int = 0
     seconds: float = 0.0
     retries: int = 0
+    counts: Counts = field(default_factory=Counts)
 
 
 @dataclass(slots=True)
@@ -210,7 +211,7 @@ class Writer:
         token = uuid.uuid4().hex
         unsure: list[tuple[_Job, Any, BaseException | None]] | None = None
         failures = 0
-        news = False
+        news, counts = False, Counts()
         while True:
             outcomes: list[tuple[_Job, Any, BaseException | None]] | None = None
             self._attempt_since = time.monotonic()
@@ -225,7 +226,7 @@ class Writer:
                     with self._database.transaction(durable=durable) as connection:
                         tx = Transaction(connection, self._policy(), self._clock(), self._node)
                         outcomes = self._apply(tx, jobs, positions)
-                        news = tx.announced
+                        news, counts = tx.announced, tx.counts
                         if self._database.postgres:
                             self._mark(connection, token)
                             unsure = outcomes  # from here on a lost answer leaves it open whether it was committed
@@ -262,6 +263,7 @@ class Writer:
 
         self.stats.transactions += 1
         self.stats.commits += sum(isinstance(job.run, Commit) for job in jobs)
+        self.stats.counts.add(counts)
         if news:
             # Before the futures: whoever continues after a commit finds delivery already on its way.
             self._on_news()

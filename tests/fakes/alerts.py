@@ -63,6 +63,9 @@ class MemoryIntake:
     async def positions(self) -> Mapping[str, Mapping[str, Any]]:
         return self.saved
 
+    def backlog(self, tell: Callable[[], int]) -> None:
+        self.behind = tell
+
     def missed(self, reason: str, count: int, path: str = "", unit: str = "bytes") -> None:
         self.lost.append((reason, count, path))
 

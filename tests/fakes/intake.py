@@ -126,6 +126,9 @@ class FakeIntake:
     async def positions(self) -> Mapping[str, Mapping[str, Any]]:
         return dict(self.saved)
 
+    def backlog(self, tell: Callable[[], int]) -> None:
+        self.behind = tell
+
     def missed(self, reason: str, count: int, path: str = "", unit: str = "bytes") -> None:
         self.lost.append((reason, count, path))
 

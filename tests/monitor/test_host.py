@@ -1,10 +1,13 @@
 from __future__ import annotations
 
 import asyncio
+import time
+from collections.abc import Iterator
+from dataclasses import replace
 
 from detectors.template import expand
 from monitor.host import SourceIntake
-from monitor.model import Position
+from monitor.model import Block, Position
 from tests.fakes.setup import Setup, notices, running, told
 from tests.fakes.webhook import FakeWebhook
 
@@ -39,3 +42,26 @@ async def test_the_intake_keeps_positions(site: Setup) -> None:
         value = expand("acme_{lower:20}{digit:12}", 1)
         (finding,) = await intake.identify(f"is it {value}?".encode())
         assert finding.rule == "acme-acme"
+
+
+async def test_how_late_a_source_is_goes_by_the_clock_of_what_it_kept_last(site: Setup) -> None:
+    daemon = site.daemon()
+    async with running(daemon):
+        intake = SourceIntake(daemon.running.site, "x")
+        old = Block("x", "/p", "g", 0, b"old\n", time.time(), logged_at=time.time() - 3600)
+        await intake.scan([replace(old, logged_at=time.time()), old], lambda: [])
+        assert 3590 < daemon.snapshot.lag["x"] < 3900
+        await intake.scan([Block("y", "/p", "g", 0, b"", 0.0, parts=[(0, replace(old, logged_at=0.0))])], lambda: [])
+        assert daemon.snapshot.lag["x"] > 1e9
+        closed = []
+
+        def blocks() -> Iterator[Block]:
+            try:
+                yield replace(old, logged_at=None)
+            finally:
+                closed.append(True)
+
+        await intake.scan(blocks(), lambda: [])
+        assert closed
+        intake.backlog(lambda: 5)
+        assert daemon.snapshot.backlog["x"]() == 5

@@ -1,15 +1,15 @@
 from __future__ import annotations
 
 import re
+import subprocess
 from collections import Counter
 from pathlib import Path
 
-from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
 from monitor.delivery import SinkStats
-from monitor.metrics import DaemonCollector
+from monitor.metrics import registry
 from monitor.scanner import ScannerStats
 from monitor.snapshot import Snapshot
 from monitor.store import Stats
@@ -17,18 +17,52 @@ from monitor.store import Stats
 Samples = dict[tuple[str, tuple[tuple[str, str], ...]], float]
 
 
+def printed(snapshot: Snapshot) -> str:
+    """What `/metrics` answers."""
+    return generate_latest(registry(lambda: snapshot)).decode()
+
+
 def scrape(snapshot: Snapshot) -> Samples:
     """Every sample by name and labels, as a scraper reads them from the text."""
-    registry = CollectorRegistry()
-    registry.register(DaemonCollector(lambda: snapshot))
-    text = generate_latest(registry).decode()
     found: Samples = {}
-    for family in text_string_to_metric_families(text):
+    for family in text_string_to_metric_families(printed(snapshot)):
         assert family.documentation.endswith("."), family.name
-        assert family.name.startswith("exposure_monitor_")
+        assert family.name.startswith(("exposure_monitor_", "process_"))
         for sample in family.samples:
             found[sample.name.removeprefix("exposure_monitor_"), tuple(sorted(sample.labels.items()))] = sample.value
     return found
+
+
+STORE = Stats(
+    incidents={("open", "critical"): 2},
+    outbox={("chat", "pending"): 3},
+    oldest_unsent=77.0,
+    size=4096,
+    findings={("github-pat", "critical"): 5},
+    repeated=6,
+    opened=7,
+    commits=8,
+    retries=9,
+    degraded="disk is full",
+)
+FULL = Snapshot(
+    scanner=ScannerStats(blocks=1, bytes=2, failures=3, seconds=4.5),
+    store=STORE,
+    sinks={
+        "chat": SinkStats(
+            sent=1, failed=2, dead=3, last_sent=99.0, refusing="no", delays=[1] + [0] * 12, delay_sum=0.02
+        )
+    },
+    rules=80,
+    reloads=Counter({"ok": 2, "refused": 1}),
+    missed=Counter({("app", "truncated"): 100}),
+    malformed=Counter({("gh", "hook"): 4}),
+    degraded={("app", "/var/log/a.log"): "x", ("app", "/var/log/b.log"): "y", ("other", "z"): "z"},
+    restarts=Counter({"app": 5}),
+    committed={"app": 42.0},
+    lag={"app": 1.5},
+    backlog={"app": lambda: 7},
+)
 
 
 def test_a_fresh_daemon_has_numbers_and_no_labels_yet() -> None:
@@ -40,42 +74,15 @@ def test_a_fresh_daemon_has_numbers_and_no_labels_yet() -> None:
 
 
 def test_every_number_arrives_under_its_name() -> None:
-    store = Stats(
-        incidents={("open", "critical"): 2},
-        outbox={("chat", "pending"): 3},
-        oldest_unsent=77.0,
-        size=4096,
-        findings=5,
-        repeated=6,
-        opened=7,
-        commits=8,
-        retries=9,
-        degraded="disk is full",
-    )
-    found = scrape(
-        Snapshot(
-            scanner=ScannerStats(blocks=1, bytes=2, failures=3, seconds=4.5),
-            store=store,
-            sinks={
-                "chat": SinkStats(
-                    sent=1, failed=2, dead=3, last_sent=99.0, refusing="no", delays=[1] + [0] * 12, delay_sum=0.02
-                )
-            },
-            rules=80,
-            reloads=Counter({"ok": 2, "refused": 1}),
-            missed=Counter({("app", "truncated"): 100}),
-            malformed=Counter({("gh", "hook"): 4}),
-            degraded={("app", "/var/log/a.log"): "x", ("app", "/var/log/b.log"): "y", ("other", "z"): "z"},
-            restarts=Counter({"app": 5}),
-            committed={"app": 42.0},
-        )
-    )
+    found = scrape(FULL)
     wanted = {
         ("scanned_blocks_total", ()): 1,
         ("scanned_bytes_total", ()): 2,
         ("scan_failures_total", ()): 3,
         ("scan_seconds_total", ()): 4.5,
-        ("findings_total", ()): 5,
+        ("findings_total", (("rule", "github-pat"), ("severity", "critical"))): 5,
+        ("source_lag_seconds", (("source", "app"),)): 1.5,
+        ("source_backlog_bytes", (("source", "app"),)): 7,
         ("findings_repeated_total", ()): 6,
         ("incidents_opened_total", ()): 7,
         ("commits_total", ()): 8,
@@ -108,19 +115,34 @@ def test_every_number_arrives_under_its_name() -> None:
 
 
 def test_messages_stay_out_of_the_metrics() -> None:
-    registry = CollectorRegistry()
     snapshot = Snapshot(store=Stats(degraded="reason-in-words"), degraded={("app", "/var/log/a.log"): "message"})
-    registry.register(DaemonCollector(lambda: snapshot))
-    text = generate_latest(registry).decode()
+    text = printed(snapshot)
     assert "reason-in-words" not in text
     assert "message" not in text
     assert "a.log" not in text, "paths as labels have no bound"
 
 
-def test_every_metric_is_documented_and_nothing_else() -> None:
+def test_the_documentation_shows_each_metric_with_its_labels_type_and_meaning_and_no_other() -> None:
     text = (Path(__file__).parents[2] / "docs/operations.md").read_text(encoding="utf-8")
-    registry = CollectorRegistry()
-    registry.register(DaemonCollector(Snapshot))
-    families = {family.name for family in text_string_to_metric_families(generate_latest(registry).decode())}
-    documented = {name.removesuffix("_total") for name in re.findall(r"(?m)^\| `(exposure_monitor_\w+)", text)}
+    row = re.compile(
+        r"^\| `((?:exposure_monitor|process)_\w+?)(?:_total)?(?:\{([\w,]+)\})?` \| (\w+) \| (.+) \|$", re.MULTILINE
+    )
+    documented = {
+        name: (set((labels or "").split(",")) - {""}, kind, f"{what}.")
+        for name, labels, kind, what in row.findall(text)
+    }
+    families = {
+        family.name: (
+            {label for sample in family.samples for label in sample.labels} - {"le"},
+            family.type,
+            family.documentation,
+        )
+        for family in text_string_to_metric_families(printed(FULL))
+    }
     assert documented == families
+
+
+def test_promtool_finds_nothing_to_say() -> None:
+    command = ["promtool", "check", "metrics"]
+    checked = subprocess.run(command, input=printed(FULL), capture_output=True, text=True, check=False, timeout=60)
+    assert (checked.returncode, checked.stdout, checked.stderr) == (0, "", "")

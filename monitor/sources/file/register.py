@@ -64,6 +64,11 @@ class Register:
             ]
         return list(dict.fromkeys(lives))
 
+    def unread(self) -> int:
+        """Bytes on disk, as last seen, that were not scanned. What is compressed does not tell how much it holds."""
+        plain = (life for life in self._lives if not life.archive)
+        return sum(max(0, life.there - max(life.offset, life.flushed, life.blank)) for life in plain)
+
     # Changes
 
     def add(self, life: Life) -> None:

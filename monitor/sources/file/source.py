@@ -128,6 +128,7 @@ class FileSource:
         self._io = ThreadPoolExecutor(1, thread_name_prefix=f"files-{self.config.name}")
         try:
             self._keeper.restore(await self._intake.positions(), once)
+            self._intake.backlog(self._register.unread)
             self._take_handles()
             self._watch = None if once else Watch(self._hint)
             self._report((await self._keeper.begin()).problems | self._keeper.blocked)

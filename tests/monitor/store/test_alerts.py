@@ -60,6 +60,13 @@ async def test_one_incident_holds_both_kinds_of_place(store: Store, first: str) 
     assert incident.labels["github"] == "acme/web#1"
 
 
+async def test_findings_of_alerts_count_like_those_of_logs(store: Store) -> None:
+    await take(store, alert("s"))
+    await take(store, alert("s", updated=NOW))
+    stats = await store.stats()
+    assert (sum(stats.findings.values()), stats.repeated, stats.opened) == (1, 1, 1)
+
+
 async def test_the_same_batch_twice_changes_nothing(store: Store) -> None:
     assert await take(store, alert()) == 1
     before = await only(store)

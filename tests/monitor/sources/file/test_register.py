@@ -93,3 +93,17 @@ def test_what_must_hold_is_checked(register: Register) -> None:
     life.paths.clear()
     with pytest.raises(AssertionError):
         register.check(life)
+
+
+def test_unread_is_what_is_there_and_was_not_scanned(register: Register) -> None:
+    for number, life in enumerate(
+        [
+            Life("/a", (1, 1), there=100, offset=40),
+            Life("/open-line", (1, 2), there=100, offset=40, flushed=90),
+            Life("/space-set-aside", (1, 3), there=100, offset=40, blank=100),
+            Life("/packed.gz", (1, 4), there=100, archive=True),
+            Life("/truncated", (1, 5), there=10, offset=40),
+        ]
+    ):
+        register.attach(life, f"/{number}")
+    assert register.unread() == 60 + 10
