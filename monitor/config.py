@@ -28,6 +28,7 @@ from monitor.retention import Retention
 if TYPE_CHECKING:
     from monitor.routing import Policy, Route, Silence
     from monitor.sources.base import SourceConfig
+    from monitor.verify.config import VerifyConfig
     from sinks.base import SinkConfig
 
 __all__ = [
@@ -192,6 +193,7 @@ class Config:
     sinks: tuple[SinkConfig, ...] = ()
     routes: tuple[Route, ...] = ()
     silences: tuple[Silence, ...] = ()
+    verify: VerifyConfig = field(default_factory=lambda: _verify_table()())  # noqa: PLW0108 - defined below
 
     @property
     def state_dir(self) -> Path:
@@ -282,9 +284,10 @@ def parse(text: str, path: Path | None = None, *, rules_only: bool = False) -> C
         retention=reader.table("retention", Retention),
     )
     if rules_only:
-        reader.known += ["sources", "sinks", "routes", "silences"]
+        reader.known += ["sources", "sinks", "routes", "silences", "verify"]
     else:
-        config = replace(config, **reader.wiring())
+        verify = _anchored_verify(reader.table("verify", _verify_table()), folder)
+        config = replace(config, **reader.wiring(), verify=verify)
         reader.references()
     reader.unknown_tables()
     if reader.problems:
@@ -374,6 +377,16 @@ def _anchored(table: MonitorConfig, folder: Path) -> MonitorConfig:
 
 def _anchored_http(table: HttpConfig, folder: Path) -> HttpConfig:
     return table.model_copy(update={"token": _anchored_credential(table.token, folder)})
+
+
+def _verify_table() -> type[VerifyConfig]:
+    from monitor.verify.config import VerifyConfig  # brings routing along, which commands for rules do without
+
+    return VerifyConfig
+
+
+def _anchored_verify(table: VerifyConfig, folder: Path) -> VerifyConfig:
+    return table.model_copy(update={"proxy": _anchored_credential(table.proxy, folder)})
 
 
 def _anchored_rules(table: RulesConfig, folder: Path) -> RulesConfig:

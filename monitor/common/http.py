@@ -31,7 +31,17 @@ if TYPE_CHECKING:
     from multidict import CIMultiDictProxy
     from yarl import URL
 
-__all__ = ["CLEAR", "Http", "RemoteError", "Reply", "in_the_clear", "loopback", "network_error", "retry_after"]
+__all__ = [
+    "CLEAR",
+    "Http",
+    "RemoteError",
+    "Reply",
+    "in_the_clear",
+    "loopback",
+    "network_error",
+    "proxy_for",
+    "retry_after",
+]
 
 MAX_REPLY = 64 * 1024  # bytes of an answer we read; the rest is of no use to us
 MAX_WAIT = 3600.0  # seconds; a longer Retry-After is cut, so that a broken clock does not silence us for a year
@@ -85,12 +95,17 @@ class Reply:
 
 class Http:
     """Owns the ClientSession, made on first use inside the running loop. `timeout`, `connect`: seconds; `resolver`: in
-    place of the system's (an AbstractResolver of aiohttp)."""
+    place of the system's (an AbstractResolver of aiohttp); `proxy`: for every URL, in place of the environment's."""
 
     def __init__(
-        self, *, timeout: float = 15.0, connect: float = 5.0, resolver: AbstractResolver | None = None
+        self,
+        *,
+        timeout: float = 15.0,
+        connect: float = 5.0,
+        resolver: AbstractResolver | None = None,
+        proxy: str | None = None,
     ) -> None:
-        self._timeout, self._connect, self._resolver = timeout, connect, resolver
+        self._timeout, self._connect, self._resolver, self._proxy = timeout, connect, resolver, proxy
         self._session: aiohttp.ClientSession | None = None
 
     async def post(self, url: str, body: bytes, headers: Mapping[str, str] | None = None) -> Reply:
@@ -119,7 +134,7 @@ class Http:
                 data=body,
                 headers=headers,
                 allow_redirects=False,  # a redirect would carry what we send, and our credential, to another host
-                proxy=_proxy(str(url)),
+                proxy=self._proxy or proxy_for(str(url)),
             ) as response:
                 answer, complete = await _read(response, limit)
                 reply = Reply(response.status, response.headers, answer)
@@ -147,7 +162,7 @@ class Http:
                 headers={"User-Agent": _user_agent()},
                 cookie_jar=aiohttp.DummyCookieJar(),
                 connector=aiohttp.TCPConnector(limit=32, limit_per_host=8, resolver=self._resolver),
-                trust_env=False,  # it would also send what ~/.netrc holds; proxies are read by _proxy
+                trust_env=False,  # it would also send what ~/.netrc holds; proxies are read by proxy_for
             )
         return self._session
 
@@ -182,7 +197,7 @@ def in_the_clear(url: str) -> bool:
     return parts.scheme.lower() == "http" and not loopback(parts.hostname or "localhost")
 
 
-def _proxy(url: str) -> str | None:
+def proxy_for(url: str) -> str | None:
     """The egress proxy that HTTPS_PROXY, HTTP_PROXY and NO_PROXY name for this URL."""
     parts = urlsplit(url)
     if not parts.hostname or loopback(parts.hostname):

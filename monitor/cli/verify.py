@@ -1,0 +1,216 @@
+"""`monitor verify`: whether a secret still works, asked of who issued it."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from monitor.cli.common import (
+    ConfigOption,
+    Format,
+    FormatOption,
+    command_app,
+    complete_rules,
+    emit,
+    emit_one,
+    fail,
+    paint,
+    printable,
+    private,
+    read_config,
+    table,
+)
+
+if TYPE_CHECKING:
+    from monitor.config import Config
+    from monitor.verify.config import VerifyConfig
+    from monitor.verify.probe import Probe
+    from monitor.verify.verifier import Verdict
+
+app = command_app()
+
+_LONGEST = 64 * 1024  # characters of a value
+
+
+@app.command(
+    epilog="Example: monitor verify --value-from - --rule github-pat",
+    help="Ask who issued a secret whether it still works, what it may do and when it was last used, by a request that "
+    "changes nothing. `monitor verify list` shows who can be asked. Exit code 0: refused; 1: valid, or not known.",
+)
+def verify(
+    *,
+    what: Annotated[
+        str | None, typer.Argument(metavar="[list]", help="`list`: who can be asked, and for which rules.")
+    ] = None,
+    value_from: Annotated[
+        str | None,
+        typer.Option(
+            metavar="-", help="Take the secret from standard input; on a terminal it is asked for.", show_default=False
+        ),
+    ] = None,
+    rule: Annotated[
+        str | None,
+        typer.Option(
+            help="The rule it is a secret of. Default: what the rules take it for.",
+            autocompletion=complete_rules,
+            show_default=False,
+        ),
+    ] = None,
+    part: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME=TEXT",
+            help="What else a request needs, such as account=AC…; may be repeated. Never a secret.",
+            show_default=False,
+        ),
+    ] = None,
+    yes: Annotated[
+        bool, typer.Option("--yes", "-y", help="Ask, though `verify.providers` does not name the issuer.")
+    ] = False,
+    form: FormatOption = Format.text,
+    config: ConfigOption = None,
+) -> None:
+    settings = read_config(config)
+    if what == "list":
+        _list(settings.verify, form)
+        return
+    if what is not None or value_from != "-":
+        fail("say --value-from - and give the secret on standard input; `monitor verify list` shows the probes", 2)
+    parts = _parts(part or [])
+    value = private("secret") if sys.stdin.isatty() else sys.stdin.read(_LONGEST).strip()
+    if not value:
+        fail("there is nothing on standard input to ask about", 2)
+
+    rule = rule or _rule_of(settings, value)
+    probe = _probe(rule)
+    if not settings.verify.allows(probe.provider):
+        settings = _allowed(settings, probe, yes=yes)
+    verdict = asyncio.run(_ask(settings, rule, value, parts))
+    show(verdict, rule, form)
+
+
+def show(verdict: Verdict, rule: str, form: Format) -> None:
+    """Print a verdict; ends the command with 1 unless the secret is refused."""
+    emit_one(as_dict(verdict, rule), form, lambda row: _lines(verdict))
+    if verdict.status != "refused":
+        raise typer.Exit(1)
+
+
+def as_dict(verdict: Verdict, rule: str) -> dict[str, Any]:
+    at = datetime.fromtimestamp(verdict.asked_at, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return {
+        "rule": rule,
+        "validity": verdict.status,
+        "provider": verdict.provider,
+        "reason": verdict.reason,
+        "asked_at": at,
+        "facts": dict(verdict.facts),
+    }
+
+
+def _lines(verdict: Verdict) -> Iterable[str]:
+    colour = {"valid": "red", "refused": "green"}.get(verdict.status)
+    yield f"{paint(verdict.status, colour, bold=True)}: {printable(verdict.reason)}"
+    for name, text in verdict.facts.items():
+        yield f"{paint(name.replace('_', ' ').ljust(12), dim=True)} {printable(text)}"
+
+
+def _list(settings: VerifyConfig, form: Format) -> None:
+    from monitor.verify.probe import load_probes
+    from monitor.verify.verifier import Verifier
+
+    verifier = Verifier(settings)
+    probes = sorted(load_probes(), key=lambda probe: probe.provider)
+    rows = [
+        {
+            "provider": probe.provider,
+            "name": probe.name,
+            "allowed": settings.allows(probe.provider),
+            "host": verifier.where(probe),
+            "rules": list(probe.rules),
+            "needs": dict(probe.parts),
+            "facts": list(probe.facts),
+            "docs": probe.docs,
+        }
+        for probe in probes
+    ]
+    cells = [
+        (one.provider, "yes" if settings.allows(one.provider) else "-", verifier.where(one), " ".join(one.rules))
+        for one in probes
+    ]
+
+    def text(_rows: Sequence[Mapping[str, Any]]) -> Iterable[str]:
+        head = ("provider", "allowed", "host", "rules")
+        yield from table(head, cells)
+        if not settings.providers:
+            yield "nobody is asked: verify.providers is empty"
+
+    emit(rows, form, text)
+
+
+def _parts(given: Sequence[str]) -> dict[str, str]:
+    from monitor.common.text import token_like
+
+    parts = {}
+    for one in given:
+        name, equals, text = one.partition("=")
+        if not equals or not text or not re.fullmatch(r"[a-z][a-z0-9_]*", name):
+            fail("--part takes NAME=TEXT, such as --part tenant=example.org", 2)
+        if name in ("value", "secret_key", "token", "password") or (token_like(text) and name.endswith("key")):
+            fail("--part takes no secret: others on this host see arguments; give it on standard input", 2)
+        parts[name] = text
+    return parts
+
+
+def _rule_of(settings: Config, value: str) -> str:
+    """What the rules take a value for. Ends the command where they do not know it."""
+    from detectors.engine import Engine
+    from monitor.site import read_rules
+
+    raw = value.encode()
+    matches = Engine.build(read_rules(settings), settings.state_dir / "cache").worker().scan(raw)
+    rules = [match.rule.id for match in matches if match.secret == raw or len(matches) == 1]
+    if not rules:
+        fail("no rule knows this by its looks alone; say which it is of with --rule", 2)
+    return rules[0]
+
+
+def _probe(rule: str) -> Probe:
+    from monitor.verify.probe import probe_of
+
+    probe = probe_of(rule)
+    if probe is None:
+        fail(f"there is no probe for {printable(rule)}; `monitor verify list` shows those there are", 2)
+    return probe
+
+
+def _allowed(settings: Config, probe: Probe, *, yes: bool) -> Config:
+    """The configuration with this one provider allowed, if a person says so."""
+    from dataclasses import replace
+
+    from monitor.verify.verifier import Verifier
+
+    where = Verifier(settings.verify).where(probe)
+    if not yes:
+        if not sys.stdin.isatty():
+            message = f'"{probe.provider}" is not in verify.providers; --yes sends the secret to {where} this once'
+            fail(message, 2)
+        typer.confirm(
+            f"Send the secret to {probe.name} at {where}, to ask whether it still works?", abort=True, err=True
+        )
+    providers = (*settings.verify.providers, probe.provider)
+    return replace(settings, verify=settings.verify.model_copy(update={"providers": providers}))
+
+
+async def _ask(settings: Config, rule: str, value: str, parts: Mapping[str, str]) -> Verdict:
+    from monitor.site import make_scrubber
+    from monitor.verify.verifier import Verifier
+
+    scrub = await asyncio.to_thread(make_scrubber, settings)
+    return await Verifier(settings.verify, scrub=scrub).ask(rule, value, parts)

@@ -1,0 +1,38 @@
+"""Signature Version 4: how a request to AWS shows that its sender has a secret key, without sending it."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+from datetime import datetime
+from urllib.parse import urlsplit
+
+__all__ = ["sign"]
+
+
+def sign(
+    method: str, url: str, body: bytes, *, key_id: str, secret: str, service: str, region: str, now: datetime
+) -> dict[str, str]:
+    """The headers to send with a request whose URL has no query. `now` in UTC.
+
+    https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_sigv-create-signed-request.html
+    """
+    parts = urlsplit(url)
+    stamp = now.strftime("%Y%m%dT%H%M%SZ")
+    headers = {
+        "content-type": "application/x-www-form-urlencoded; charset=utf-8",
+        "host": parts.netloc,
+        "x-amz-date": stamp,
+    }
+    names = ";".join(headers)
+    listed = "".join(f"{name}:{value}\n" for name, value in headers.items())
+    request = "\n".join((method, parts.path or "/", "", listed, names, hashlib.sha256(body).hexdigest()))
+
+    scope = f"{stamp[:8]}/{region}/{service}/aws4_request"
+    text = "\n".join(("AWS4-HMAC-SHA256", stamp, scope, hashlib.sha256(request.encode()).hexdigest()))
+    key = f"AWS4{secret}".encode()
+    for step in scope.split("/"):
+        key = hmac.digest(key, step.encode(), "sha256")
+    signature = hmac.digest(key, text.encode(), "sha256").hex()
+    shown = f"AWS4-HMAC-SHA256 Credential={key_id}/{scope}, SignedHeaders={names}, Signature={signature}"
+    return headers | {"authorization": shown}

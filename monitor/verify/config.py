@@ -1,0 +1,66 @@
+"""`[verify]`: whether issuers may be asked about secrets, which of them, and when the monitor does so by itself."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated
+from urllib.parse import urlsplit
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+from monitor.common.credential import Credential
+from monitor.common.duration import Duration
+from monitor.common.http import loopback
+from monitor.common.severity import Severity
+from monitor.routing import Matcher, Rate
+from monitor.verify.probe import providers
+
+__all__ = ["Adjustment", "VerifyConfig"]
+
+
+class Adjustment(BaseModel):
+    """What an incident that `matchers` take (the first one does) has as its severity."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+
+    matchers: Annotated[tuple[Matcher, ...], Field(min_length=1)]
+    severity: Severity
+
+
+class VerifyConfig(BaseModel):
+    """`[verify]`. `providers`: who may be asked, nobody by default; `["*"]` is everyone there is a probe for."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+
+    providers: tuple[str, ...] = ()
+    automatic: bool = False
+    matchers: tuple[Matcher, ...] = ()  # of incidents that are asked about by themselves; none: all
+    rate: Rate = Rate(20, 60.0)  # requests to one provider
+    timeout: Duration = 10.0
+    proxy: Credential | None = None
+    servers: Mapping[str, str] = {}  # provider → its address here, in place of the public one
+    private: tuple[str, ...] = ()  # providers that may stand on a private network or on this machine
+    severities: tuple[Adjustment, ...] = ()
+
+    @field_validator("providers", "private")
+    @classmethod
+    def _known(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        unknown = [name for name in names if name != "*" and name not in providers()]
+        if unknown:
+            raise ValueError("names a provider there is no probe for; `monitor verify list` shows them")
+        return names
+
+    @field_validator("servers")
+    @classmethod
+    def _addresses(cls, servers: Mapping[str, str]) -> Mapping[str, str]:
+        cls._known(tuple(servers))
+        for url in servers.values():
+            parts = urlsplit(url)
+            if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or "@" in parts.netloc:
+                raise ValueError('takes addresses such as "https://vault.example.org:8200", without a user or a query')
+            if parts.scheme == "http" and not loopback(parts.hostname):
+                raise ValueError("would send the secret over the network unencrypted: use https")
+        return {name: url.rstrip("/") for name, url in servers.items()}
+
+    def allows(self, provider: str) -> bool:
+        return "*" in self.providers or provider in self.providers

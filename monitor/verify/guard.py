@@ -1,0 +1,83 @@
+"""Where requests may go: what a name stands for is looked up once, judged, and no other address is connected to.
+
+A host may come out of a secret, which whoever wrote the log has chosen: without this it would be a way to make the
+monitor speak to machines that only it can reach.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+import socket
+from ipaddress import IPv4Address, IPv6Address
+
+from aiohttp.abc import AbstractResolver, ResolveResult
+
+__all__ = ["ForbiddenError", "Guard", "addresses", "permitted"]
+
+_NAT64 = ipaddress.ip_network("64:ff9b::/96")
+
+
+class ForbiddenError(Exception):
+    """A host that must not be asked. The message names no address."""
+
+
+def permitted(address: IPv4Address | IPv6Address, *, private: bool) -> bool:
+    """Whether an address may be connected to. `private`: this machine and private networks, too; link-local never is,
+    as clouds give away credentials there."""
+    if isinstance(address, IPv6Address):
+        inner = address.ipv4_mapped or address.sixtofour or (address.teredo or (None, None))[1]
+        if address in _NAT64:
+            inner = IPv4Address(int(address) & 0xFFFFFFFF)
+        if inner is not None:
+            return permitted(inner, private=private)
+    if address.is_link_local or address.is_multicast or address.is_unspecified:
+        return False
+    return address.is_global or (private and (address.is_private or address.is_loopback))
+
+
+async def addresses(host: str, port: int) -> list[str]:
+    """What a name stands for. Raises OSError."""
+    try:
+        found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    except UnicodeError:  # no name at all
+        raise OSError("not a host name") from None
+    return list(dict.fromkeys(str(entry[4][0]) for entry in found))
+
+
+class Guard(AbstractResolver):
+    """Answers the HTTP client with the addresses that `allow` has judged, and knows no others."""
+
+    def __init__(self) -> None:
+        self._allowed: dict[str, list[str]] = {}
+
+    async def allow(self, host: str, port: int, *, private: bool) -> list[str]:
+        """Look up and judge a host; returns its addresses. Raises ForbiddenError and OSError (no such name)."""
+        bare = host.strip("[]").rstrip(".").lower()
+        found = await addresses(bare, port)
+        for one in found:
+            if not permitted(ipaddress.ip_address(one.partition("%")[0]), private=private):
+                raise ForbiddenError("the host stands for an address that is not public, and is not asked")
+        self._allowed[bare] = found
+        return found
+
+    async def resolve(
+        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
+    ) -> list[ResolveResult]:
+        found = self._allowed.get(host.strip("[]").rstrip(".").lower())
+        if not found:
+            raise OSError("not allowed")
+        return [
+            ResolveResult(
+                hostname=host,
+                host=one,
+                port=port,
+                family=socket.AF_INET6 if ":" in one else socket.AF_INET,
+                proto=0,
+                flags=socket.AI_NUMERICHOST,
+            )
+            for one in found
+        ]
+
+    async def close(self) -> None:
+        """Nothing is held."""

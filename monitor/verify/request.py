@@ -1,0 +1,168 @@
+"""From a probe and a secret to the request that asks about it. Pure: nothing is sent here."""
+
+from __future__ import annotations
+
+import base64
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from urllib.parse import quote, quote_plus, urlsplit
+
+import orjson
+
+from monitor.verify.aws import sign
+from monitor.verify.probe import Probe, fill
+
+__all__ = ["MissingPartError", "Request", "build", "host_of", "parts_of"]
+
+_HOST_LABEL = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
+_PART = re.compile(r"[\x21-\x7e]{1,4096}")
+_CLAIM = re.compile(r"[A-Za-z0-9_.@:/-]{1,200}")
+_GOOGLE_SCOPE = "https://www.googleapis.com/auth/userinfo.email"
+_GOOGLE_TOKENS = "https://oauth2.googleapis.com/token"
+
+
+class MissingPartError(Exception):
+    """What a request needs beside the secret, and has not got, or not in a form that can be sent. Safe to show."""
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    method: str
+    url: str = field(repr=False)  # may hold the secret where it is taken in no other way
+    headers: Mapping[str, str] = field(repr=False)
+    body: bytes | None = field(repr=False)
+
+
+def parts_of(probe: Probe, value: str, given: Mapping[str, str]) -> dict[str, str]:
+    """What templates are filled from: what is `given`, what the value itself says, and the `value`."""
+    parts = _claims(value)
+    taken = re.fullmatch(probe.shape, value) if probe.shape else None
+    if taken is not None:
+        parts |= {name: text for name, text in taken.groupdict().items() if text}
+    return {**parts, **given, "value": value}
+
+
+def build(probe: Probe, parts: Mapping[str, str], origin: str | None, now: float) -> Request:
+    """The request to `origin` (scheme and host; None: as the probe says). Raises MissingPartError."""
+    _complete(probe, parts)
+    kind, _, rest = probe.auth.partition(" ")
+    headers = {name: fill(text, parts) for name, text in probe.headers.items()}
+    url = _url(probe, parts, origin)
+    if kind == "query":
+        url += f"{'&' if '?' in url else '?'}{rest}={quote(parts['value'], safe='')}"
+    elif kind == "google-jwt":
+        parts = {**parts, "assertion": _assertion(parts, now)}
+
+    body = _body(probe, parts)
+    if body is not None:
+        headers["Content-Type"] = "application/json" if probe.json_ else "application/x-www-form-urlencoded"
+    if kind == "aws-sigv4":
+        headers = _signed(url, body or b"", parts, where=rest, now=now)
+    else:
+        headers |= _credentials(kind, rest, parts)
+    if not all(text.isprintable() and text.isascii() for text in headers.values()):
+        raise MissingPartError("the value holds characters that no header can carry")
+    return Request(probe.method, url, headers, body)
+
+
+def _complete(probe: Probe, parts: Mapping[str, str]) -> None:
+    for name in sorted(probe.names | probe.parts.keys()):
+        if not parts.get(name):
+            what = probe.parts.get(name, name)
+            raise MissingPartError(f"it needs {what}: say it with --part {name}=…")
+        if not _PART.fullmatch(parts[name]):
+            raise MissingPartError(f"{name} holds what cannot be sent")
+
+
+def _url(probe: Probe, parts: Mapping[str, str], origin: str | None) -> str:
+    if probe.url.startswith("{server}"):
+        if origin is None:
+            raise MissingPartError(f"it needs the address of the server: verify.servers.{probe.provider}")
+        head, path = origin, probe.url.removeprefix("{server}")
+    else:
+        scheme, _, rest = probe.url.partition("://")
+        host, _, tail = rest.partition("/")
+        path = f"/{tail}"
+        # A host that a log has a say in: a label of a name that we know, and nothing else.
+        labels = {name: text.lower() for name, text in parts.items() if _HOST_LABEL.fullmatch(text.lower())}
+        try:
+            head = origin or f"{scheme}://{fill(host, labels)}"
+        except KeyError as error:
+            raise MissingPartError(f"{error.args[0]} is no part of a host name") from None
+    return head + fill(path, {name: quote(text, safe="") for name, text in parts.items()})
+
+
+def _body(probe: Probe, parts: Mapping[str, str]) -> bytes | None:
+    if probe.json_ is not None:
+        escaped = {name: orjson.dumps(text).decode()[1:-1] for name, text in parts.items()}
+        return fill(probe.json_, escaped).encode()
+    if probe.form is not None:
+        return fill(probe.form, {name: quote_plus(text) for name, text in parts.items()}).encode()
+    return None
+
+
+def _credentials(kind: str, rest: str, parts: Mapping[str, str]) -> dict[str, str]:
+    if kind == "bearer":
+        return {"Authorization": f"Bearer {parts['value']}"}
+    if kind == "basic":
+        return {"Authorization": f"Basic {base64.b64encode(fill(rest, parts).encode()).decode()}"}
+    if kind == "header":
+        name, _, template = rest.partition(" ")
+        return {name: fill(template or "{value}", parts)}
+    return {}
+
+
+def _signed(url: str, body: bytes, parts: Mapping[str, str], *, where: str, now: float) -> dict[str, str]:
+    key_id = parts["access_key_id"]
+    if not key_id.startswith("AKIA"):
+        raise MissingPartError("a temporary key (ASIA…) is only good with its session token, and expires by itself")
+    service, _, region = where.partition(" ")
+    return sign(
+        "POST",
+        url,
+        body,
+        key_id=key_id,
+        secret=parts.get("secret_key") or parts["value"],
+        service=service,
+        region=region,
+        now=datetime.fromtimestamp(now, UTC),
+    )
+
+
+def _assertion(parts: Mapping[str, str], now: float) -> str:
+    import jwt
+
+    key = parts["value"].replace("\\n", "\n")
+    claims = {
+        "iss": parts["client_email"],
+        "scope": _GOOGLE_SCOPE,
+        "aud": _GOOGLE_TOKENS,
+        "iat": int(now),
+        "exp": int(now) + 300,
+    }
+    try:
+        return jwt.encode(claims, key, algorithm="RS256")
+    except (ValueError, TypeError, jwt.PyJWTError):
+        failure = MissingPartError("the private key cannot be read")
+    raise failure  # outside of the handler: the original may quote the key
+
+
+def _claims(value: str) -> dict[str, str]:
+    """`jwt_NAME` for each text among the claims of a JSON Web Token that can be part of a request."""
+    pieces = value.split(".")
+    if len(pieces) != 3 or not value.startswith("ey"):
+        return {}
+    try:
+        claims = orjson.loads(base64.urlsafe_b64decode(pieces[1] + "=" * (-len(pieces[1]) % 4)))
+    except ValueError:
+        return {}
+    items = claims.items() if isinstance(claims, dict) else ()
+    return {f"jwt_{name}": text for name, text in items if isinstance(text, str) and _CLAIM.fullmatch(text)}
+
+
+def host_of(url: str) -> tuple[str, int]:
+    """Host and port that a URL leads to."""
+    parts = urlsplit(url)
+    return parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80)
