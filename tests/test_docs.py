@@ -22,6 +22,7 @@ from monitor.config import HttpConfig, MonitorConfig, RulesConfig, load, parse
 from monitor.retention import Retention
 from monitor.routing import Route, Silence
 from monitor.sources import SOURCES, load_source
+from monitor.verify.config import VerifyConfig
 from sinks import SINKS, load_sink
 
 ROOT = Path(__file__).parent.parent
@@ -35,6 +36,7 @@ TABLES: dict[str, type[BaseModel]] = {
     "http": HttpConfig,
     "rules": RulesConfig,
     "retention": Retention,
+    "verify": VerifyConfig,
 }
 ARRAYS: dict[str, type[BaseModel]] = {"routes": Route, "silences": Silence}
 

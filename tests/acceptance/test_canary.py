@@ -213,6 +213,10 @@ def invocations(canaries: list[Canary], incident: Callable[[], str]) -> dict[tup
         ("incidents", "ack"): [(["incidents", "ack", incident(), "--note", "looked at"], b"")],
         ("incidents", "resolve"): [(["incidents", "resolve", incident(), "--as", "revoked"], b"")],
         ("incidents", "reopen"): [(["incidents", "reopen", incident()], b"")],
+        ("verify",): [
+            *each("verify", "--value-from", "-", "--rule", "github-pat", stdin=pat.encode()),
+            *each("verify", "list"),
+        ],
         ("outbox", "list"): each("outbox", "list", "--state", "all"),
         ("outbox", "show"): each("outbox", "show", "f" * 32),
         ("outbox", "retry"): [(["outbox", "retry", "--sink", "console-json"], b"")],

@@ -1,0 +1,209 @@
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from monitor.common.credential import Credential
+from monitor.routing import Rate
+from monitor.verify.config import VerifyConfig
+from monitor.verify.probe import Answer, Probe, load_probes
+from monitor.verify.verifier import Verdict, Verifier
+from tests.fakes.issuer import FakeIssuer
+from tests.fakes.server import FAULTS, FakeServer
+
+PARTS = {
+    "access_key_id": "AKIA" + "A" * 16,
+    "account": "AC123",
+    "account_id": "a1",
+    "centre": "us1",
+    "client_email": "a@b.example",
+    "client_id": "c1",
+    "email": "a@b.example",
+    "id": "123456789012345678",
+    "jwt_ref": "abcdefghijklmnopqrst",
+    "organization": "acme",
+    "project": "abcdefghijklmnopqrst",
+    "shop": "acme",
+    "stack": "acme",
+    "tenant": "t1",
+    "token": "canary0123456789",
+    "token_id": "t2",
+    "username": "acme",
+}
+VALUE = "canary0123456789"
+HTTP = [probe for probe in load_probes() if probe.auth not in ("postgres", "google-jwt")]
+
+
+def settings(server: FakeServer, probe: Probe | str = "github", **more: object) -> VerifyConfig:
+    provider = probe if isinstance(probe, str) else probe.provider
+    given = {"providers": [provider], "servers": {provider: server.url}, "private": [provider], "timeout": "2s"}
+    return VerifyConfig.model_validate(given | more)
+
+
+def body_for(answer: Answer) -> object:
+    """A body that fits an answer of a probe."""
+    if answer.text is not None:
+        return answer.text.pattern.split("|")[0].replace("\\", "")
+    if not answer.path:
+        return {}
+    value: object = answer.values[0] if answer.values else {"there": 1}
+    value = {"true": True, "false": False}.get(str(value), value)
+    for step in reversed(answer.path.split(".")):
+        value = [value] if step == "0" else {step: value}
+    return value
+
+
+@pytest.mark.parametrize("probe", HTTP, ids=lambda probe: f"{probe.provider} {probe.rules[0]}")
+async def test_each_probe_asks_as_its_issuer_wants_and_reads_its_answers(probe: Probe) -> None:
+    kind, _, rest = probe.auth.partition(" ")
+    expected = {
+        "bearer": {"authorization"},
+        "basic": {"authorization"},
+        "header": {rest.split(" ")[0].lower()},
+        "query": {"query"},
+        "path": {"path"},
+        "body": {"body"},
+        "aws-sigv4": set[str](),
+    }[kind]
+    async with FakeIssuer(VALUE) as issuer:
+        for status, answers in (("valid", probe.means_valid), ("refused", probe.means_refused)):
+            for answer in answers:
+                issuer.status, issuer.body = answer.status, body_for(answer)
+                verdict = await Verifier(settings(issuer, probe)).ask(probe.rules[0], VALUE, PARTS)
+                assert verdict.status == status, (answer, verdict)
+                assert issuer.seen() == expected
+        issuer.status, issuer.body = 500, "broken"
+        verdict = await Verifier(settings(issuer, probe)).ask(probe.rules[0], VALUE, PARTS)
+        assert (verdict.status, verdict.after) == ("unknown", 60.0)
+        assert {request.method for request in issuer.requests} == {probe.method}
+        assert VALUE not in repr(verdict)
+
+
+async def test_facts_are_what_the_issuer_says_and_never_the_secret() -> None:
+    said = {"login": "octocat", "token": VALUE}
+    scopes = {"X-OAuth-Scopes": "repo, workflow", "GitHub-Authentication-Token-Expiration": f"never {VALUE}"}
+    async with FakeIssuer(VALUE, 200, said, scopes) as issuer:
+        verdict = await Verifier(settings(issuer), clock=lambda: 5.0).ask("github-pat", VALUE)
+    assert verdict == Verdict(
+        "valid", "GitHub takes it (HTTP 200)", 5.0, "github", {"account": "octocat", "scopes": "repo, workflow"}
+    )
+
+
+async def test_another_secret_in_a_fact_is_masked() -> None:
+    async with FakeIssuer(VALUE, 200, {"login": "me and ANOTHER-SECRET"}) as issuer:
+        verifier = Verifier(settings(issuer), scrub=lambda text: text.replace("ANOTHER-SECRET", "…"))
+        assert (await verifier.ask("github-pat", VALUE)).facts == {"account": "me and …"}
+
+
+@pytest.mark.parametrize("name", [name for name in FAULTS if name not in ("401",)])
+async def test_whatever_goes_wrong_is_unknown_with_a_reason_that_holds_nothing(name: str) -> None:
+    async with FakeIssuer(VALUE) as issuer:
+        issuer.always = FAULTS[name]
+        verdict = await Verifier(settings(issuer, timeout="300ms")).ask("github-pat", VALUE)
+    assert verdict.status == "unknown"
+    assert verdict.reason
+    assert VALUE not in repr(verdict)
+    assert issuer.url not in repr(verdict)
+    # No redirect is followed; what was cut off before any answer, aiohttp reads once more.
+    assert len(issuer.requests) in ((1, 2) if name == "reset" else (1,))
+
+
+async def test_only_what_is_allowed_is_sent() -> None:
+    async with FakeIssuer(VALUE) as issuer:
+        off = settings(issuer, providers=["openai"])
+        verdict = await Verifier(off).ask("github-pat", VALUE)
+        assert (verdict.status, verdict.provider) == ("unknown", "github")
+        assert "verify.providers" in verdict.reason
+        assert (
+            await Verifier(settings(issuer)).ask("generic-password", VALUE)
+        ).reason == "there is no probe for its rule"
+        assert issuer.requests == []
+
+
+async def test_this_machine_and_private_networks_are_not_asked_unless_it_is_said() -> None:
+    async with FakeIssuer(VALUE) as issuer:
+        for url in (issuer.url, issuer.url.replace("127.0.0.1", "localhost")):
+            asked = settings(issuer, private=[], servers={"github": url})
+            verdict = await Verifier(asked).ask("github-pat", VALUE)
+            assert verdict.status == "unknown"
+            assert "not public" in verdict.reason
+        link = settings(issuer, servers={"github": "https://169.254.169.254"})
+        assert "not public" in (await Verifier(link).ask("github-pat", VALUE)).reason
+        assert issuer.requests == []
+
+
+async def test_a_name_that_does_not_resolve_is_asked_again_later() -> None:
+    asked = VerifyConfig.model_validate({"providers": ["github"], "servers": {"github": "https://nowhere.invalid"}})
+    verdict = await Verifier(asked).ask("github-pat", VALUE)
+    assert (verdict.status, verdict.reason, verdict.after) == ("unknown", "the host name cannot be resolved", 60.0)
+
+
+async def test_a_provider_is_asked_so_often_and_no_more() -> None:
+    now = [1000.0]
+    async with FakeIssuer(VALUE, 200, {"login": "a"}) as issuer:
+        verifier = Verifier(settings(issuer, rate="2/1m"), clock=lambda: now[0])
+        assert verifier.settings.rate == Rate(2, 60.0)
+        first = [await verifier.ask("github-pat", VALUE) for _ in range(3)]
+        assert [verdict.status for verdict in first] == ["valid", "valid", "unknown"]
+        assert first[-1].after == 60.0
+        now[0] += 61.0
+        assert (await verifier.ask("github-pat", VALUE)).status == "valid"
+        assert len(issuer.requests) == 3
+
+
+async def test_a_provider_that_asks_for_a_pause_gets_it() -> None:
+    now = [1000.0]
+    async with FakeIssuer(VALUE, 200, {"login": "a"}) as issuer:
+        issuer.faults.append(FAULTS["429"])
+        verifier = Verifier(settings(issuer), clock=lambda: now[0])
+        assert (await verifier.ask("github-pat", VALUE)).after == 7.0
+        assert (await verifier.ask("github-pat", VALUE)).after == 7.0
+        assert len(issuer.requests) == 1
+        now[0] += 8.0
+        assert (await verifier.ask("github-pat", VALUE)).status == "valid"
+
+
+async def test_a_long_answer_is_cut() -> None:
+    async with FakeIssuer(VALUE, 200, '{"login": "me"}' + " " * (8 << 20)) as issuer:
+        verdict = await Verifier(settings(issuer, timeout="20s")).ask("github-pat", VALUE)
+    assert (verdict.status, verdict.facts) == ("valid", {"account": "me"})
+
+
+async def test_the_next_site_is_asked_when_one_refuses() -> None:
+    async with FakeIssuer(VALUE, 403, {}) as first, FakeIssuer(VALUE, 200, {"valid": True}) as second:
+        [probe] = [probe for probe in load_probes() if probe.provider == "datadog"]
+        verifier = Verifier(VerifyConfig.model_validate({"providers": ["datadog"], "private": ["datadog"]}))
+        verifier._origins = lambda probe: [first.url, second.url]  # type: ignore[method-assign]
+        assert (await verifier.ask("datadog-api-key", VALUE)).status == "valid"
+        assert (len(first.requests), len(second.requests)) == (1, 1)
+        assert list(Verifier(verifier.settings)._origins(probe)) == list(probe.sites)
+
+
+async def test_it_goes_through_the_proxy_that_is_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with FakeIssuer(VALUE, 200, {"login": "me"}) as proxy:
+        monkeypatch.setenv("VERIFY_PROXY", proxy.url)
+        asked = VerifyConfig(providers=("github",), proxy=Credential("env:VERIFY_PROXY"))
+        # Unencrypted, which no configuration may say: a proxy only sees inside of that.
+        asked = asked.model_copy(update={"servers": {"github": "http://github.invalid"}})
+        assert (await Verifier(asked).ask("github-pat", VALUE)).status == "valid"
+        assert proxy.requests[0].headers["Host"] == "github.invalid"
+        here = asked.model_copy(update={"servers": {"github": "http://127.0.0.1:9"}})
+        assert "this machine" in (await Verifier(here).ask("github-pat", VALUE)).reason
+        monkeypatch.delenv("VERIFY_PROXY")
+        assert "verify.proxy" in (await Verifier(asked).ask("github-pat", VALUE)).reason
+
+
+async def test_many_at_once_do_not_mix() -> None:
+    async with FakeIssuer(VALUE, 200, {"login": "a"}) as issuer:
+        verifier = Verifier(settings(issuer))
+        verdicts = await asyncio.gather(*(verifier.ask("github-pat", VALUE) for _ in range(10)))
+    assert {verdict.status for verdict in verdicts} == {"valid"}
+
+
+def test_where_a_request_goes_is_shown() -> None:
+    probes = {probe.provider: probe for probe in load_probes()}
+    verifier = Verifier(VerifyConfig(servers={"vault": "https://vault.example.org"}))
+    assert verifier.where(probes["openai"]) == "api.openai.com"
+    assert verifier.where(probes["vault"]) == "vault.example.org"
+    assert "verify.servers" in verifier.where(probes["onepassword"])
