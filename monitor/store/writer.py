@@ -30,7 +30,7 @@ __all__ = ["Ingest", "Writer", "WriterStats"]
 log = structlog.get_logger(__name__)
 _T = TypeVar("_T")
 
-_LOOK = 1.0  # seconds between looks at whether the file is still there
+_LOOK = 0.2  # seconds between looks at whether the file is still there
 _CHECKPOINT = 30.0  # seconds
 _FLUSH_AFTER = 1.0  # seconds a lone position may wait; losing it only means reading again
 _RETRY_FIRST, _RETRY_LONGEST = 0.05, 5.0  # seconds
@@ -212,24 +212,28 @@ class Writer:
         unsure: list[tuple[_Job, Any, BaseException | None]] | None = None
         failures = 0
         news, counts = False, Counts()
+        outcomes: list[tuple[_Job, Any, BaseException | None]] | None = None  # once it is committed
         while True:
-            outcomes: list[tuple[_Job, Any, BaseException | None]] | None = None
             self._attempt_since = time.monotonic()
             try:
-                if self._database.replaced():
-                    self._on_recovery(self._database.reopen())
-                if unsure is not None and self._landed(token):
+                self._stay_at_the_path()
+                if outcomes is None and unsure is not None and self._landed(token):
                     outcomes = unsure
-                else:
+                if outcomes is None:
                     unsure = None
                     durable = any(job.durable for job in jobs)
                     with self._database.transaction(durable=durable) as connection:
                         tx = Transaction(connection, self._policy(), self._clock(), self._node)
-                        outcomes = self._apply(tx, jobs, positions)
+                        applied = self._apply(tx, jobs, positions)
                         news, counts = tx.announced, tx.counts
                         if self._database.postgres:
                             self._mark(connection, token)
-                            unsure = outcomes  # from here on a lost answer leaves it open whether it was committed
+                            unsure = applied  # from here on a lost answer leaves it open whether it was committed
+                    outcomes = applied
+                # Removed in the midst of it? Nobody hears that it is kept before it lies where the next start looks.
+                if not self._stay_at_the_path():
+                    outcomes = None
+                    continue
                 self._set_degraded(None)
                 break
             except _DamagedError as error:
@@ -272,6 +276,14 @@ class Writer:
                 job.future.set_result(result)
             else:
                 job.future.set_exception(failure)
+
+    def _stay_at_the_path(self) -> bool:
+        """Write the file anew where it was removed. False: the one that lies there now has nothing of ours."""
+        if not self._database.replaced():
+            return True
+        recovery = self._database.reopen()
+        self._on_recovery(recovery)
+        return recovery.kind == "removed"
 
     def _apply(
         self, tx: Transaction, jobs: list[_Job], positions: Iterable[Position]

@@ -15,7 +15,7 @@ import pytest
 
 from monitor.model import Position
 from monitor.routing import Policy
-from monitor.store import Store, StoreError
+from monitor.store import Store, StoreError, database
 from monitor.store.database import Database
 from monitor.store.trouble import Recovery
 from tests.monitor.store.helpers import finding, fingerprint
@@ -156,6 +156,36 @@ async def test_a_file_that_is_removed_while_open_is_noticed(tmp_path: Path) -> N
     async with await Store.open(path) as store:
         assert store.recovery is None
         assert {one.fingerprint for one in await store.incidents.find()} == {fingerprint("a"), fingerprint("b")}
+
+
+@pytest.mark.parametrize("exchanged", [False, True])
+async def test_what_is_committed_while_the_file_is_removed_is_at_its_path_when_that_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, exchanged: bool
+) -> None:
+    """A kill may come next: then only what lies there counts."""
+    path, other = tmp_path / "state.db", tmp_path / "other.db"
+    async with await Store.open(other, Policy(sinks=("chat",))) as store:
+        await store.commit([finding("z")])
+    left = [1]
+
+    def remove() -> None:
+        if left.pop():
+            left.append(0)
+            for suffix in ("", "-wal", "-shm"):
+                Path(f"{path}{suffix}").unlink()
+            if exchanged:
+                other.rename(path)
+        else:
+            left.append(0)
+
+    async with await Store.open(path, Policy(sinks=("chat",))) as store:
+        await store.commit([finding("a")])
+        monkeypatch.setattr(database, "after_commit", remove)
+        assert await store.commit([finding("b", 1)], [Position("s", "k", {"offset": 7})]) == 1
+        with contextlib.closing(sqlite3.connect(path)) as there:
+            known = {row[0] for row in there.execute("SELECT fingerprint FROM incidents")}
+            assert there.execute("SELECT count(*) FROM positions").fetchone() == (1,)
+        assert known == {fingerprint(name) for name in ("zb" if exchanged else "ab")}
 
 
 @pytest.mark.parametrize("gone", ["", "-wal"])
