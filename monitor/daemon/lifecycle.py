@@ -111,7 +111,7 @@ class Daemon:
                 await stack.enter_async_context(self._serve(site, health))
 
             self.phase = "delivery"
-            sources = Sources(site, await noting, once=self.once)
+            sources = Sources(site, await noting, once=self.once, over=self._over)
             self._running = await stack.enter_async_context(self._deliver(site, http, sources, health))
             beating = asyncio.create_task(health.beat(), name="heartbeat")
             stack.push_async_callback(cancel, beating)
@@ -273,6 +273,9 @@ class Daemon:
         title, text = scrub(title), scrub(text)
         log.warning(title, detail=text)
         self.running.delivery.operational(title, text, severity=severity, key=key, every=every)
+
+    def _over(self, key: str, text: str) -> None:
+        self.running.delivery.over(key, text)
 
     def _store_degraded(self, message: str | None) -> None:
         if message is None:

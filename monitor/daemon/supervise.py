@@ -22,6 +22,7 @@ log = structlog.get_logger(__name__)
 
 _RESTART_FIRST, _RESTART_LONGEST = 1.0, 60.0  # seconds
 _RESTARTS = 3  # without a word
+_STEADY = 60.0  # seconds after which a source that was started again counts as mended
 _BEGIN = 30.0  # seconds that `begun` waits
 
 Present = Mapping[str, Mapping[str, tuple[int, int]]]  # source → see Intake.present
@@ -40,9 +41,13 @@ def present(sources: Iterable[SourceConfig]) -> Present:
 class Sources:
     """The sources in force and their tasks."""
 
-    def __init__(self, site: Site, present: Present, *, once: bool = False) -> None:
-        """`present`: as it was when the monitor started. `once`: sources end at their present end."""
+    def __init__(
+        self, site: Site, present: Present, *, once: bool = False, over: Callable[[str, str], None] = lambda *_: None
+    ) -> None:
+        """`present`: as it was when the monitor started. `once`: sources end at their present end. `over`: told the key
+        of a trouble that is over, and a word about it."""
         self._site = site
+        self._over = over
         self._present = present
         self._once = once
         self._tasks: dict[str, tuple[SourceConfig, asyncio.Task[None]]] = {}
@@ -77,6 +82,7 @@ class Sources:
             if config not in wanted:
                 await cancel(task)
                 del self._tasks[name]
+                self._over(_trouble(name), "It is not configured like this any more.")
                 for gauge in (self._site.snapshot.backlog, self._site.snapshot.lag, self._site.snapshot.committed):
                     gauge.pop(name, None)  # a source that is no more is not late
         for name in self._handles.keys() - {config.name for config in wanted}:
@@ -122,6 +128,9 @@ class Sources:
         failures = 0  # in a row
         while True:
             began = time.monotonic()
+            steady = asyncio.get_running_loop().call_later(
+                _STEADY, self._over, _trouble(config.name), "It works again."
+            )
             try:
                 place = await self._restored(config)
                 source = load_source(config.type)(place, self._intake(config.name), self._site.scanner.key)
@@ -135,12 +144,20 @@ class Sources:
                 failures += 1
                 if failures > _RESTARTS:
                     pauses = f"It is started again, after pauses of up to {_RESTART_LONGEST:.0f} s."
-                    self._site.tell(f"Source {config.name} keeps failing", pauses)
+                    self._site.tell(f"Source {config.name} keeps failing", pauses, key=_trouble(config.name))
                     if self._once:
                         return
                 await asyncio.sleep(backoff(failures, _RESTART_FIRST, _RESTART_LONGEST))
             else:
                 self._finished.add(config.name)
                 self._beginning.discard(config.name)
+                self._over(_trouble(config.name), "It came to its end.")
                 log.info("source ended", source=config.name)
                 return
+            finally:
+                steady.cancel()
+
+
+def _trouble(name: str) -> str:
+    """The key under which a failing source is told."""
+    return f"source:{name}"

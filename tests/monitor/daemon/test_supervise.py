@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
+from typing import Any
 
 import pytest
 
@@ -52,6 +53,40 @@ async def test_a_source_that_fails_is_started_again_and_takes_no_other_down(
         assert daemon.snapshot.restarts["app"] == 5
         await told(hook, "Source app keeps failing")
     assert "s3cr3t" not in str(hook.payloads)
+
+
+@pytest.mark.parametrize("mended", ["by itself", "by a reload"])
+async def test_a_failing_source_that_works_again_is_closed_where_it_was_told(
+    site: Setup, hook: FakeWebhook, monkeypatch: pytest.MonkeyPatch, mended: str
+) -> None:
+    monkeypatch.setattr(supervise, "_RESTART_FIRST", 0.01)
+    monkeypatch.setattr(supervise, "_RESTART_LONGEST", 0.05)
+    monkeypatch.setattr(supervise, "_STEADY", 0.3)
+    real, fails = file.FileSource.run, True
+
+    async def run(self: file.FileSource, once: bool) -> None:
+        if fails and self.config.reconcile != 0.3:
+            raise RuntimeError("unexpected")
+        await real(self, once)
+
+    def over() -> list[dict[str, Any]]:
+        return [payload for payload in hook.payloads if payload["reason"] == "recovered"]
+
+    monkeypatch.setattr(file.FileSource, "run", run)
+    daemon = site.daemon()
+    async with running(daemon):
+        await told(hook, "Source app keeps failing")
+        assert not over()
+        if mended == "by itself":
+            fails = False
+        else:
+            site.config.write_text(site.config.read_text().replace('reconcile = "100ms"', 'reconcile = "300ms"'))
+            daemon.reload()
+        await until(over)
+        site.plant(1)
+        await until(lambda: incidents(hook))
+    [closed] = over()
+    assert closed["title"] == "Source app keeps failing"
 
 
 async def test_a_database_lost_while_down_is_told_and_nothing_is_skipped(site: Setup, hook: FakeWebhook) -> None:
