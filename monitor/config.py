@@ -21,6 +21,7 @@ from urllib.parse import urlsplit
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from monitor.common.credential import Credential, CredentialError
+from monitor.common.listen import split_listen
 from monitor.common.problems import Problem, check, short, suggest
 from monitor.common.text import token_like
 from monitor.retention import Retention
@@ -93,20 +94,6 @@ def default_state_dir() -> Path:
     """$STATE_DIRECTORY (systemd gives a colon-separated list, ours is the first), else one below the home directory."""
     given = os.environ.get("STATE_DIRECTORY", "").split(":")[0]
     return Path(given) if given else Path("~/.local/state/exposure-monitor").expanduser()
-
-
-def split_listen(listen: str) -> tuple[str, int]:
-    """`HOST:PORT` or `[IPV6]:PORT` → host, port; `unix:/PATH` → path, 0. Raises ValueError."""
-    if listen.startswith("unix:"):
-        path = listen.removeprefix("unix:")
-        if not path.startswith("/"):
-            raise ValueError('must be an absolute path after "unix:", such as "unix:/run/exposure-monitor/http"')
-        return path, 0
-    host, colon, port = listen.rpartition(":")
-    host = host.removeprefix("[").removesuffix("]")
-    if not colon or not host or not re.fullmatch(r"[0-9]{1,5}", port) or int(port) > 65535:
-        raise ValueError('must be "HOST:PORT", such as "127.0.0.1:9321"')
-    return host, int(port)
 
 
 class _Table(BaseModel):

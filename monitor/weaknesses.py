@@ -8,7 +8,8 @@ from pathlib import Path
 
 from monitor.common.credential import Credential, CredentialError
 from monitor.common.http import loopback
-from monitor.config import KEY_FILE, Config, split_listen
+from monitor.common.listen import split_listen
+from monitor.config import KEY_FILE, Config
 
 __all__ = ["weaknesses"]
 

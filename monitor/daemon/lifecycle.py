@@ -22,6 +22,7 @@ import structlog
 from monitor import config as configuration
 from monitor import runbook
 from monitor.common.http import Http
+from monitor.common.listen import split_listen
 from monitor.common.severity import Severity
 from monitor.common.tasks import cancel
 from monitor.config import Config, ConfigError
@@ -157,7 +158,7 @@ class Daemon:
         from monitor.web import console, hooks
 
         config = self._config
-        host, port = configuration.split_listen(config.http.listen)
+        host, port = split_listen(config.http.listen)
         doors = hooks.routes(
             hooks.load_vendors(),
             lambda: self.config.sources,

@@ -28,6 +28,7 @@ SOURCES: dict[str, str] = {
     "feed": "monitor.sources.feed:FeedSource",
     "file": "monitor.sources.file.source:FileSource",
     "github": "monitor.github.source:GitHubSource",
+    "http": "monitor.sources.http:HttpSource",
     "journal": "monitor.sources.journal:JournalSource",
     "stdin": "monitor.sources.stdin:StdinSource",
     "syslog": "monitor.sources.syslog:SyslogSource",

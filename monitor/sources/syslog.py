@@ -43,7 +43,6 @@ _SILENT = 60.0  # seconds after which a connection gives way to a new one, when 
 _HANDSHAKE = 10.0  # seconds for TLS
 _FIRST, _LONGEST = 1.0, 30.0  # seconds before an address is tried again
 _LOOK = 1.0  # seconds between looks at the kernel's figures
-_RENEW = 60  # looks between those at the certificate
 _REST = 0.1  # seconds for what a connection still holds at the end
 _DRAIN = 3.0  # seconds for what waits for the scanner at the end
 
@@ -143,7 +142,6 @@ class SyslogSource:
         self._connections: set[_Connection] = set()
         self._tried: set[str] = set()
         self._begun = asyncio.Event()  # each address was tried
-        self._identity: Identity | None = None
 
     @staticmethod
     def present(config: SyslogConfig) -> dict[str, tuple[int, int]]:
@@ -185,7 +183,7 @@ class SyslogSource:
                     self._intake.degraded(text, None)
                     self._try(text)
                     log.info("listening", source=self.config.name, address=text, port=bound[1])
-                    await self._watch(text)
+                    await self._watch()
             except (OSError, TlsError) as error:
                 failures += 1
                 self._intake.degraded(text, _why(error, where))
@@ -199,20 +197,12 @@ class SyslogSource:
         if self._tried >= set(self.config.listen):
             self._begun.set()
 
-    async def _watch(self, text: str) -> None:
-        """Look after what is listened with, for ever."""
-        looks = 0
+    async def _watch(self) -> None:
+        """For ever."""
         while True:
             await asyncio.sleep(_LOOK)
-            looks += 1
             if len(self._connections) < self.config.max_connections:
                 self._intake.degraded("connections", None)
-            if looks % _RENEW == 0 and text.startswith("tls:") and self._identity is not None:
-                try:
-                    await asyncio.to_thread(self._identity.renew)
-                    self._intake.degraded("certificate", None)
-                except TlsError as error:
-                    self._intake.degraded("certificate", str(error))
 
     # Datagrams
 
@@ -269,9 +259,7 @@ class SyslogSource:
 
     @contextlib.asynccontextmanager
     async def _tcp(self, where: Address) -> AsyncIterator[tuple[str, int]]:
-        if where.kind == "tls":
-            self._identity = await asyncio.to_thread(Identity, self.config)
-        identity = self._identity if where.kind == "tls" else None
+        identity = await asyncio.to_thread(Identity, self.config) if where.kind == "tls" else None
         mine: set[asyncio.Task[Any]] = set()
 
         def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -280,6 +268,8 @@ class SyslogSource:
             task.add_done_callback(mine.discard)
 
         server = await asyncio.start_server(connected, where.host, where.port, limit=_READ)
+        if identity is not None:
+            mine.add(asyncio.create_task(identity.keep(self._intake)))
         try:
             yield server.sockets[0].getsockname()[:2]
         finally:

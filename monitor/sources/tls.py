@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import ssl
 from pathlib import Path
@@ -10,9 +11,12 @@ from typing import Any, Self
 from pydantic import ValidationInfo, field_validator, model_validator
 
 from monitor.common.credential import Credential, CredentialError
+from monitor.intake import Intake
 from monitor.sources.base import SourceConfig
 
 __all__ = ["Identity", "TlsConfig", "TlsError"]
+
+_RENEW = 60.0  # seconds
 
 
 class TlsError(Exception):
@@ -50,6 +54,16 @@ class Identity:
         self.context = self._current = self._load()
         # Called in each handshake: connections from then on are shown the current certificate.
         self.context.sni_callback = self._turn
+
+    async def keep(self, intake: Intake) -> None:
+        """Look for another certificate once a minute, for ever, and tell of one that cannot be used."""
+        while True:
+            await asyncio.sleep(_RENEW)
+            try:
+                await asyncio.to_thread(self.renew)
+                intake.degraded("certificate", None)
+            except TlsError as error:
+                intake.degraded("certificate", str(error))
 
     def renew(self) -> None:
         """Take the certificate that lies there now, if it is another one. Blocking. Raises TlsError; then the old one

@@ -24,7 +24,7 @@ from prometheus_client.exposition import choose_encoder
 
 from monitor.common.credential import Credential
 from monitor.web import auth
-from monitor.web.limits import HEADERS_WITHIN, Door
+from monitor.web.limits import CONNECTIONS, HEADERS_WITHIN, Door, Tls
 
 __all__ = ["Checks", "Probes", "build", "serve"]
 
@@ -71,10 +71,13 @@ def build(
 
 
 @asynccontextmanager
-async def serve(app: web.Application, host: str, port: int) -> AsyncIterator[str]:
+async def serve(
+    app: web.Application, host: str, port: int, *, connections: int = CONNECTIONS, tls: Tls | None = None
+) -> AsyncIterator[str]:
     """Serve until the block ends; gives the address in use as `http://HOST:PORT` (the real port when `port` is 0).
 
     A `host` that is an absolute path is a unix socket, for its owner and group; its address is `unix:PATH`.
+    `connections` and `tls`: see `Door`. Bodies come as they were sent, still compressed.
     Raises OSError when the address cannot be bound.
     """
     # Access logs would carry query strings, and those may hold anything.
@@ -86,10 +89,11 @@ async def serve(app: web.Application, host: str, port: int) -> AsyncIterator[str
         shutdown_timeout=SHUTDOWN_TIMEOUT,
         keepalive_timeout=HEADERS_WITHIN,
         lingering_time=LINGER,
+        auto_decompress=False,  # of nobody whom we do not know, and within limits of our own
     )
     await runner.setup()
     assert runner.server is not None
-    loop, door = asyncio.get_running_loop(), Door(runner.server)
+    loop, door = asyncio.get_running_loop(), Door(runner.server, connections, tls)
     listening: asyncio.Server | None = None
     try:
         if host.startswith("/"):
@@ -99,10 +103,11 @@ async def serve(app: web.Application, host: str, port: int) -> AsyncIterator[str
             listening = await loop.create_server(door, host, port)
             bound = listening.sockets[0].getsockname()
             shown = f"[{bound[0]}]" if ":" in bound[0] else bound[0]
-            yield f"http://{shown}:{bound[1]}"
+            yield f"http{'s' if tls else ''}://{shown}:{bound[1]}"
     finally:
         if listening is not None:
             listening.close()
+        await door.close()
         await runner.cleanup()
         if listening is not None and host.startswith("/"):
             with contextlib.suppress(OSError):

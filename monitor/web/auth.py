@@ -13,7 +13,7 @@ from aiohttp.typedefs import Handler, Middleware
 
 from monitor.common.credential import Credential, CredentialError
 
-__all__ = ["OPEN", "guard"]
+__all__ = ["OPEN", "given", "guard"]
 
 log = structlog.get_logger(__name__)
 
@@ -37,7 +37,7 @@ def guard(token: Credential | None) -> Middleware:
         except CredentialError as error:
             log.error("http.token", problem=str(error))
             return web.Response(status=503, text="the token cannot be read\n")
-        if not hmac.compare_digest(_given(request.headers.get("Authorization", "")).encode(), wanted.encode()):
+        if not hmac.compare_digest(given(request.headers.get("Authorization", "")).encode(), wanted.encode()):
             asked = {"WWW-Authenticate": 'Basic realm="exposure monitor", charset="UTF-8"'}
             return web.Response(status=401, text="the token of http.token is needed\n", headers=asked)
         return await handler(request)
@@ -60,8 +60,8 @@ def _local(request: web.Request) -> bool:
     return (mapped or address).is_loopback
 
 
-def _given(header: str) -> str:
-    """The token in an Authorization header, empty without one."""
+def given(header: str) -> str:
+    """The token in an Authorization header (of a bearer, or the password of a user), empty without one."""
     scheme, _, value = header.partition(" ")
     if scheme.lower() == "bearer":
         return value.strip()

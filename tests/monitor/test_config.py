@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from detectors.template import expand
-from monitor.config import Config, ConfigError, Problem, find, key, load, parse, split_listen
+from monitor.config import Config, ConfigError, Problem, find, key, load, parse
 
 
 def problems(text: str) -> list[Problem]:
@@ -282,27 +282,6 @@ def test_relative_paths_count_from_the_folder_of_the_file(tmp_path: Path) -> Non
     assert config.monitor.database is not None
     assert config.monitor.database.reference == "file:/d"
     assert config.rules.paths == ("/a/*.toml", f"{tmp_path}/r")
-
-
-@pytest.mark.parametrize(
-    ("text", "expected"),
-    [
-        ("127.0.0.1:0", ("127.0.0.1", 0)),
-        ("[::1]:80", ("::1", 80)),
-        ("host:65535", ("host", 65535)),
-        ("unix:/run/x:1", ("/run/x:1", 0)),
-    ],
-)
-def test_listen(text: str, expected: tuple[str, int]) -> None:
-    assert split_listen(text) == expected
-
-
-@pytest.mark.parametrize("text", ["", "host", ":80", "host:", "host:65536", "host:-1", "host:٣"])
-def test_listen_refuses(text: str) -> None:
-    with pytest.raises(ValueError, match="HOST:PORT"):
-        split_listen(text)
-    with pytest.raises(ValueError, match="absolute path"):
-        split_listen("unix:run/x")
 
 
 def config_at(folder: Path, extra: str = "") -> Config:

@@ -1,0 +1,278 @@
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import gzip
+import logging
+import ssl
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import cramjam
+import orjson
+import pytest
+import zstandard
+from opentelemetry.exporter.otlp.proto.http import Compression
+from opentelemetry.exporter.otlp.proto.http._log_exporter import OTLPLogExporter
+from opentelemetry.sdk._logs import LoggerProvider, LoggingHandler
+from opentelemetry.sdk._logs.export import BatchLogRecordProcessor
+from opentelemetry.sdk.resources import Resource
+from pydantic import ValidationError
+
+from monitor.sources import http as module
+from monitor.sources.http import HttpConfig, HttpSource
+from tests.fakes.intake import FakeIntake, running, until
+from tests.fakes.smtp import certificate
+from tests.monitor.sources.test_loki import JSON as LOKI
+from tests.monitor.sources.test_loki import protobuf
+
+
+def config(**keys: Any) -> HttpConfig:
+    return HttpConfig.model_validate({"name": "push", "type": "http", "listen": "127.0.0.1:0", **keys})
+
+
+@contextlib.asynccontextmanager
+async def listening(intake: FakeIntake, **keys: Any) -> AsyncIterator[str]:
+    source = HttpSource(config(**keys), intake, b"k" * 32)
+    async with running(source):
+        await until(lambda: source.address)
+        assert source.address
+        yield source.address
+
+
+@pytest.fixture
+async def client() -> AsyncIterator[aiohttp.ClientSession]:
+    async with aiohttp.ClientSession(auto_decompress=False) as session:
+        yield session
+
+
+async def push(
+    client: aiohttp.ClientSession, url: str, body: bytes, path: str = "/", **headers: str
+) -> tuple[int, str]:
+    named = {name.replace("_", "-"): value for name, value in headers.items()}
+    async with client.post(url + path, data=body, headers=named) as answer:
+        return answer.status, answer.headers.get("Retry-After", "")
+
+
+def log_with_the_sdk(url: str, compression: Compression, count: int, token: str = "") -> None:
+    """As an application does. Blocking."""
+    headers = {"Authorization": f"Bearer {token}"} if token else {}
+    exporter = OTLPLogExporter(endpoint=f"{url}/v1/logs", compression=compression, headers=headers)
+    provider = LoggerProvider(resource=Resource.create({"service.name": "pay", "host.name": "web-1"}))
+    provider.add_log_record_processor(BatchLogRecordProcessor(exporter, schedule_delay_millis=20))
+    logger = logging.Logger("app")
+    logger.addHandler(LoggingHandler(logger_provider=provider))
+    for number in range(count):
+        logger.error("refused <%d>", number, extra={"header": f"<{1000 + number}>"})
+    assert provider.force_flush(20_000)
+    provider.shutdown()
+
+
+@pytest.mark.parametrize("compression", [Compression.NoCompression, Compression.Gzip, Compression.Deflate])
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+async def test_the_sdk_of_opentelemetry(compression: Compression) -> None:
+    intake = FakeIntake()
+    async with listening(intake) as url:
+        await asyncio.to_thread(log_with_the_sdk, url, compression, 600)
+    assert intake.marks == [*range(600), *range(1000, 1600)]
+    assert {seen.path for seen in intake.found.values()} == {"pay"}
+    assert intake.hits == 1200
+    assert not intake.refused
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+async def test_the_sdk_comes_again_when_it_is_told_to_and_nothing_is_found_twice(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(module, "_ANSWER", 0.2)
+    monkeypatch.setattr(module, "_AGAIN", {"Retry-After": "1"})
+    intake = FakeIntake()
+    intake.gate.clear()
+    async with listening(intake) as url:
+        sending = asyncio.create_task(asyncio.to_thread(log_with_the_sdk, url, Compression.Gzip, 10))
+        await until(lambda: intake.scanned)
+        await asyncio.sleep(0.5)  # an answer that the database was too slow for
+        assert not intake.found
+        intake.gate.set()
+        await asyncio.wait_for(sending, 30)
+    assert intake.marks == [*range(10), *range(1000, 1010)]
+    assert len(intake.found) == 20
+
+
+@pytest.mark.parametrize("kind", ["json", "gzip", "protobuf"])
+async def test_loki_push(client: aiohttp.ClientSession, kind: str) -> None:
+    intake = FakeIntake()
+    body, headers = {
+        "json": (orjson.dumps(LOKI), {"Content_Type": "application/json"}),
+        "gzip": (gzip.compress(orjson.dumps(LOKI)), {"Content_Type": "application/json", "Content_Encoding": "gzip"}),
+        "protobuf": (bytes(cramjam.snappy.compress_raw(protobuf())), {"Content_Type": "application/x-protobuf"}),
+    }[kind]
+    async with listening(intake) as url:
+        for _ in range(3):  # whoever gets no answer comes again
+            assert await push(client, url, body, "/loki/api/v1/push", **headers) == (204, "")
+        async with client.get(f"{url}/ready") as answer:
+            assert answer.status == 200
+    assert intake.marks == [1, 2, 3, 4, 5]
+    assert intake.hits == 15
+
+
+async def test_lines_of_vector_and_fluent_bit(client: aiohttp.ClientSession) -> None:
+    intake = FakeIntake()
+    async with listening(intake) as url:
+        lines = b"".join(b'{"message": "m <%d>", "host": "web-1"}\n' % number for number in range(10_000))
+        assert (await push(client, url, gzip.compress(lines), Content_Encoding="gzip"))[0] == 204
+        array = orjson.dumps([{"log": "<10000>", "date": 1.5}, {"log": "<10001>"}])
+        assert (await push(client, url, zstandard.compress(array), Content_Encoding="zstd"))[0] == 204
+        assert (await push(client, url, b"plain <10002>"))[0] == 204
+    assert intake.marks == list(range(10_003))
+    assert len(intake.blocks) < 20
+
+
+async def test_it_answers_only_once_what_was_found_is_safe(client: aiohttp.ClientSession) -> None:
+    intake = FakeIntake()
+    intake.gate.clear()
+    async with listening(intake) as url:
+        answer = asyncio.create_task(push(client, url, b"<1>"))
+        await until(lambda: intake.scanned)
+        await asyncio.sleep(0.05)
+        assert not answer.done()
+        intake.gate.set()
+        assert (await answer)[0] == 204
+        assert intake.marks == [1]
+
+
+async def test_under_pressure_senders_are_told_when_to_come_again(
+    client: aiohttp.ClientSession, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "_TAKEN", 1)
+    intake = FakeIntake()
+    intake.gate.clear()
+    async with listening(intake, max_body=2000) as url:
+        first = asyncio.create_task(push(client, url, b"<1>" + b"x" * 1500))
+        await until(lambda: intake.scanned)
+        assert await push(client, url, b"<2>" + b"x" * 1500) == (429, "5")
+        intake.gate.set()
+        assert (await first)[0] == 204
+        assert (await push(client, url, b"<2>" + b"x" * 1500))[0] == 204
+
+        monkeypatch.setattr(module, "_ANSWER", 0.1)
+        intake.gate.clear()
+        assert await push(client, url, b"<3>") == (503, "5")
+        intake.gate.set()
+        assert await push(client, url, b"<3>") == (204, "")
+    assert intake.marks == [1, 2, 3]
+    assert not intake.lost
+
+
+async def test_what_cannot_be_used_is_refused_counted_and_stops_nothing(client: aiohttp.ClientSession) -> None:
+    intake = FakeIntake()
+    otlp = {"path": "/v1/logs", "Content_Type": "application/x-protobuf"}
+    async with listening(intake, max_body=100_000) as url:
+        bomb = gzip.compress(bytes(64 << 20))
+        assert (await push(client, url, bomb, Content_Encoding="gzip"))[0] == 413
+        assert (await push(client, url, b"x" * 100_001))[0] == 413
+        assert (await push(client, url, b"no gzip", Content_Encoding="gzip"))[0] == 400
+        assert (await push(client, url, b"x", Content_Encoding="br"))[0] == 400
+        assert (await push(client, url, b"\xff\xff\xff", **otlp))[0] == 400
+        assert (await push(client, url, b'{"resourceLogs": [', "/v1/logs", Content_Type="application/json"))[0] == 400
+        assert (await push(client, url, b"x", "/v1/logs", Content_Type="text/plain"))[0] == 415
+        assert (await push(client, url, b"\xff", "/loki/api/v1/push"))[0] == 400
+        assert (await push(client, url, b"x", "/somewhere"))[0] == 404
+        assert (await push(client, url, b"<1>", Origin="https://page.example"))[0] == 403
+        assert (await push(client, url, b"<2>"))[0] == 204
+    assert intake.refused == {"too_large": 2, "packed": 3, "form": 2, "peer_refused": 1}
+    assert intake.marks == [2]
+
+
+async def test_a_body_is_read_of_nobody_who_has_no_token(
+    client: aiohttp.ClientSession, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PUSH_TOKEN", "the token of this test")
+    intake = FakeIntake()
+    async with listening(intake, token="env:PUSH_TOKEN") as url:
+        for given in ("", "Bearer wrong", "Bearer ", "Basic !!", "Bearer \u00e9"):
+            assert (await push(client, url, b"<1>", Authorization=given))[0] == 401
+        reader, writer = await asyncio.open_connection("127.0.0.1", int(url.rpartition(":")[2]))
+        writer.write(b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000000\r\n\r\n")
+        assert b" 401 " in await asyncio.wait_for(reader.readline(), 5)  # before any of the body has come
+        writer.close()
+        await writer.wait_closed()
+        assert (await push(client, url, b"<2>", Authorization="Bearer the token of this test"))[0] == 204
+        basic = aiohttp.encode_basic_auth("alloy", "the token of this test")
+        assert (await push(client, url, b"<3>", Authorization=basic))[0] == 204
+        monkeypatch.delenv("PUSH_TOKEN")
+        assert await push(client, url, b"<4>", Authorization=basic) == (503, "5")
+        assert "PUSH_TOKEN" in intake.problems["token"]
+    assert intake.marks == [2, 3]
+    assert intake.refused["unauthorized"] == 6
+
+
+async def test_who_must_show_a_certificate(client: aiohttp.ClientSession, tmp_path: Path) -> None:
+    intake = FakeIntake()
+    ca, key = certificate(tmp_path)
+    keys = {"certificate": str(ca), "private_key": f"file:{key}", "client_ca": str(ca)}
+    async with listening(intake, max_connections=8, **keys) as url:
+        assert url.startswith("https://127.0.0.1:")
+        context = ssl.create_default_context(cafile=ca)
+        with pytest.raises(aiohttp.ClientError):
+            await client.post(url, data=b"<1>", ssl=context)
+        known = ssl.create_default_context(cafile=ca)
+        known.load_cert_chain(ca, key)
+        port = int(url.rpartition(":")[2])
+        silent = [await asyncio.open_connection("127.0.0.1", port) for _ in range(8)]
+        with pytest.raises((aiohttp.ClientError, OSError)):  # those that shake no hands count, too
+            await client.post(url, data=b"<2>", ssl=known)
+        for _, writer in silent:
+            writer.close()
+            with contextlib.suppress(OSError):
+                await writer.wait_closed()
+        async with client.post(url, data=b"<3>" + b"x" * 500_000, ssl=known) as answer:
+            assert answer.status == 204
+    assert intake.marks == [3]
+
+
+async def test_only_who_is_allowed(client: aiohttp.ClientSession) -> None:
+    intake = FakeIntake()
+    async with listening(intake, allow=["192.0.2.0/24"]) as url:
+        assert (await push(client, url, b"<1>"))[0] == 403
+    assert not intake.found
+
+
+async def test_an_address_that_is_taken_is_told_and_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_FIRST", 0.05)
+    intake = FakeIntake()
+    server = await asyncio.start_server(lambda _, writer: writer.close(), "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    source = HttpSource(config(listen=f"127.0.0.1:{port}"), intake, b"k" * 32)
+    async with running(source):
+        await until(lambda: intake.begun)
+        assert "in use" in intake.problems["listen"]
+        server.close()
+        await server.wait_closed()
+        await until(lambda: source.address)
+        assert not intake.problems
+
+
+async def test_run_once_has_nothing_to_read() -> None:
+    intake = FakeIntake()
+    await asyncio.wait_for(HttpSource(config(), intake, b"k" * 32).run(True), 5)
+    assert intake.begun
+
+
+@pytest.mark.parametrize(
+    ("keys", "what"),
+    [
+        ({"listen": "4318"}, "HOST:PORT"),
+        ({"listen": "0.0.0.0:4318"}, "open to other machines"),
+        ({"listen": "0.0.0.0:4318", "token": "env:X"}, "token would go over the network unencrypted"),
+        ({"token": "literal"}, "must be a reference"),
+        ({"allow": ["web"]}, "addresses or networks"),
+        ({"max_body": 1}, "greater"),
+    ],
+)
+def test_keys_that_do_not_fit(keys: dict[str, Any], what: str) -> None:
+    with pytest.raises(ValidationError, match=what):
+        config(**keys)
+    config(listen="0.0.0.0:4318", token="env:X", insecure=True)

@@ -1,0 +1,90 @@
+from __future__ import annotations
+
+import gzip
+import random
+import zlib
+
+import cramjam
+import pytest
+import zstandard
+
+from monitor.sources.unpack import Budget, BusyError, PackedError, unpack
+
+TEXT = b"a line of a log\n" * 200_000
+MOST = 8 << 20
+
+
+def snappy(text: bytes) -> bytes:
+    return bytes(cramjam.snappy.compress_raw(text))
+
+
+def bare(text: bytes) -> bytes:
+    packer = zlib.compressobj(wbits=-15)
+    return packer.compress(text) + packer.flush()
+
+
+PACKED = {
+    "": TEXT,
+    "identity": TEXT,
+    "gzip": gzip.compress(TEXT),
+    "x-gzip": gzip.compress(TEXT[:1000]) + gzip.compress(TEXT[1000:]),
+    "deflate": zlib.compress(TEXT),
+    "zstd": zstandard.compress(TEXT[:1000]) + zstandard.compress(TEXT[1000:]),
+    "snappy": snappy(TEXT),
+}
+
+
+@pytest.mark.parametrize("encoding", PACKED)
+def test_each_way_of_packing(encoding: str) -> None:
+    budget = Budget(MOST)
+    assert unpack(PACKED[encoding], encoding, MOST, budget) == TEXT
+    assert budget.left == MOST - len(TEXT)
+
+
+def test_deflate_as_some_send_it() -> None:
+    assert unpack(bare(TEXT), "deflate", MOST, Budget(MOST)) == TEXT
+
+
+@pytest.mark.parametrize("encoding", PACKED)
+def test_no_more_than_the_limit_whatever_it_would_become(encoding: str) -> None:
+    budget = Budget(MOST)
+    with pytest.raises(PackedError, match="more than 1000 bytes") as caught:
+        unpack(PACKED[encoding], encoding, 1000, budget)
+    assert caught.value.large
+    assert budget.left == MOST
+
+
+@pytest.mark.parametrize("pack", [gzip.compress, zlib.compress, zstandard.compress, snappy])
+def test_a_bomb_costs_what_the_limit_allows(pack: object) -> None:
+    encoding = {gzip.compress: "gzip", zlib.compress: "deflate", zstandard.compress: "zstd", snappy: "snappy"}[pack]  # type: ignore[index]
+    bomb = pack(bytes(64 << 20))  # type: ignore[operator]
+    with pytest.raises(PackedError, match="more than"):
+        unpack(bomb, encoding, 1 << 20, Budget(2 << 20))
+
+
+@pytest.mark.parametrize("encoding", PACKED)
+def test_with_too_much_under_way_it_waits(encoding: str) -> None:
+    budget = Budget(1000)
+    with pytest.raises(BusyError):
+        unpack(PACKED[encoding], encoding, MOST, budget)
+    assert budget.left == 1000
+
+
+@pytest.mark.parametrize("encoding", [name for name in PACKED if name not in ("", "identity")])
+@pytest.mark.parametrize("seed", range(20))
+def test_what_is_cut_or_garbled_is_an_error_and_nothing_else(encoding: str, seed: int) -> None:
+    rng = random.Random(seed)
+    budget = Budget(MOST)
+    body = bytearray(PACKED[encoding][: rng.randrange(1, len(PACKED[encoding]))])
+    if seed % 2:
+        body = bytearray(rng.randbytes(100))
+    try:
+        budget.take(-len(unpack(bytes(body), encoding, MOST, budget)))
+    except PackedError as error:
+        assert encoding in str(error) or error.large  # noqa: PT017
+    assert budget.left == MOST
+
+
+def test_an_encoding_that_nobody_knows_is_named() -> None:
+    with pytest.raises(PackedError, match="Content-Encoding must be"):
+        unpack(b"x", "br", MOST, Budget(MOST))
