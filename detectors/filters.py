@@ -64,7 +64,7 @@ _ABOUT = re.compile(
     rb"(?:names?|type|kind|file|path|dir|ur[il]s?|endpoint|ttl|polic(?:y|ies)|label|title|hint|prompt|placeholder|message"
     rb"|description|alg|algorithm|encod(?:er|ing)|encryption|version|format|length|size|count|limit|interval|timeout|expir(?:y|es|ation)"
     rb"|rotation|strategy|provider|method|mode|header|prefix|class|field|column|param(?:eter)?|alias|status|regex|pattern)"
-    rb"|(?:pub(?:lic)?|site|foreign|primary|partition|sort|row|cache|s3|object|routing|idempotency|index|i18n|translation|dedup"
+    rb"|(?:pub(?:lic)?|gpg|pgp|sec-websocket|site|foreign|primary|partition|sort|row|cache|s3|object|routing|idempotency|index|i18n|translation|dedup"
     rb"|lookup|host|message|queue|job|redis|lock)[_.-]?key(?:[_.-]?token)?)(?:\[\w?\])?"
     rb"[\"'`\\\s:=>\],]{1,16}(?:(?:n\s{1,16})?(?:value|string|default)[\"'`\\\s:=>]{1,16})?$"
     rb"|(?i:csrf|xsrf|authenticity_|requestverification)[\w-]{0,12}token[^\n]{0,32}$"
@@ -144,6 +144,11 @@ def masked_before(around: bytes, at: int, length: int) -> str | None:
     return None
 
 
+# A password or a PIN may be all digits, where its name is just that, and they are no day or moment.
+_PIN = re.compile(rb"(?i:passw(?:or)?d|pwd|pass|passcode|pin)(?:\\{0,3}[\"'`])?[\\\"'`\s:=>(]{1,12}$")
+_DATE = re.compile(rb"(?:19|20)\d\d(?:0\d|1[0-2])[0-3]\d|1[4-9]\d{8}(?:\d{3})?$")
+
+
 def looks_like_hash(value: bytes, before: bytes) -> str | None:
     """Why `value` is a digest, a commit or a UUID rather than a key. `before`: text of its line left of it."""
     if b"%" in before:
@@ -153,7 +158,7 @@ def looks_like_hash(value: bytes, before: bytes) -> str | None:
         return "a UUID in the context of an identifier" if identifies else None
     if len(value) in _HASH_LENGTHS and not value.strip(b"0123456789abcdefABCDEF") and _HASH_CONTEXT.search(before):
         return "a digest: its name says so"
-    if value.isdigit() and len(value) < 40:
+    if value.isdigit() and len(value) < 40 and (_DATE.match(value) or len(value) > 16 or not _PIN.search(before)):
         return "digits only"
     if _IMAGE.search(before):
         return "the tag of an image"
@@ -163,6 +168,13 @@ def looks_like_hash(value: bytes, before: bytes) -> str | None:
 _NAME = re.compile(
     rb"[A-Za-z]+(?:[ _./:-]+[A-Za-z]+)*[_./:-]?|[A-Za-z_][\w-]*(?:\.[A-Za-z_][\w-]*)+"
     rb"|[a-z]+(?:[A-Z][a-z]+)*\d?|[A-Z][A-Z_]+\d?|_+[A-Za-z]+(?:_[A-Za-z]+)*|[a-z_]+="
+)
+# Letters with numbers in between, as names have them: `oauth2ClientId`, `ATTR_PMSX003_LEVEL`, `HIH4000/humidity`.
+_NUMBERED = re.compile(rb"[A-Za-z_]{2,}(?:\d{1,5}(?:[A-Z]|[_./:-][A-Za-z])[A-Za-z_./:-]*){1,3}\d{0,4}")
+# What stands before the name that something is asked for by: `params.get("`, `getenv("`, `t("`.
+_ASKED = re.compile(
+    rb"(?:\b(?:get|has|find|fetch|read|pop|lookup|request|params?|argument|config|env|setting|input|query|by|need|"
+    rb"require|expect|assert)\w{0,24}|[gG]et\w{0,16}|env|\bt|\b_|text|params|args|options?|headers?|data)[(\[][\"'`]$"
 )
 _PATH = re.compile(
     rb"(?:[A-Za-z]:)?[./~]{0,2}/[\w.+@-]+(?:/[\w.+@-]*)+|[\w-]+(?:/[\w.-]+){2,}|[a-z]+://\S*|[\w./-]+\.(?:com|io|net|org|dev|py|js|ts|go|java|yml|yaml|json|pem|key|crt|txt|html|local|internal)(?:[:/].*)?"
@@ -182,14 +194,21 @@ _NOT_UTF8 = re.compile(rb"[\xc0-\xff](?![\x80-\xbf])|(?<![\x80-\xff])[\x80-\xbf]
 # Hashes of passwords, which other rules tell of, and classes of regular expressions.
 _HASH = re.compile(
     rb"\$(?:2[abxy]?|argon2\w{0,2}|[1567y]|apr1|scrypt|pbkdf2[\w-]*)\$.*|(?:pbkdf2|scrypt|bcrypt|argon2)[\w-]{0,12}[:$].*"
-    rb"|\*[0-9A-F]{40}|\{\w{2,12}\}.*"
+    rb"|\*[0-9A-F]{40}|md5[0-9a-f]{32}|SCRAM-SHA-\d+\$.*|\{\w{2,12}\}.*"
+)
+# How public keys and certificates start in DER and in SSH's form, in base64.
+_PUBLIC = re.compile(
+    rb"^(?:MFkwEwYHKoZIzj0CAQ|MHYwEAYHKoZIzj0CAQ|MIGbMBAGByqGSM49AgEG|MIIBIjANBgkqhkiG9w|MIICIjANBgkqhkiG9w|MIGfMA0GCSqGSIb3"
+    rb"|MCowBQYDK2V|MII[A-F][\w+/]{2}CCA[\w+/]{2}gAwIBAgI|AAAAB3NzaC1|AAAAC3NzaC1lZDI1NTE5|AAAAE2VjZHNhLXNoYTI)"
 )
 _CLASSES = re.compile(rb"a-z|A-Z|0-9[^\w]|\\[dws][+*{]")
+_ESCAPED = re.compile(rb"u0[0-9a-fA-F]{3}")  # behind a backslash, the first letter of a translation
 _ABROAD = re.compile(rb"[\xc2-\xf4][\x80-\xbf]+")
 _SPOKEN = re.compile(rb"[(\"'\xc2\xe2-]{0,3}[A-Za-z'\x80-\xff]{2,}[.,:;?!)\"']{0,3}")
 _TIME = re.compile(
     rb"[\^~<>=]{0,2}v?\d+\.\d+[\w.+-]*|v\d+(?:alpha|beta|rc)\d*"  # a version
-    rb"|\d{8}T\d{4,6}Z?|\d{4}-\d\d-\d\d(?:[T ]\d\d:\d\d.*)?|\d\d:\d\d.*|\d+(?:\.\d+){1,3}(?::\d+)?"
+    rb"|0[xX][0-9A-Fa-f]{1,16}"
+    rb"|\d{8}T\d{4,6}Z?|(?:[a-z]{2,3}:)?\d{4}-\d\d-\d\d(?:[T ]\d\d:\d\d.*)?|\d\d:\d\d.*|\d+(?:\.\d+){1,3}(?::\d+)?"
 )
 
 
@@ -197,10 +216,10 @@ _PART = re.compile(rb"[A-Za-z0-9]{10,}")
 _CHANGE = re.compile(rb"(?<=[a-z])[A-Z0-9]|(?<=[A-Z])[0-9]|(?<=[0-9])[A-Za-z]")
 
 
-_ODD = 10.0  # bits beyond those of words that letters have to carry: some six of them that stand in no word
+_ODD = 4.0
 
 
-def _random(value: bytes) -> bool:
+def _random(value: bytes, odd: float = _ODD) -> bool:
     """A part of ten or more letters and digits changes between upper case, lower case and digits as no name does, or
     the letters stand in no word."""
     for part in _PART.findall(value):
@@ -208,20 +227,27 @@ def _random(value: bytes) -> bool:
         mixed = not part.islower() and not part.isupper() and digits
         if mixed and len(_CHANGE.findall(part)) * 10 >= len(part) * 3:
             return True
-    return surprise(value)[0] > _ODD
+    return surprise(value)[0] > odd
 
 
+def _spelt(value: bytes) -> bool:
+    """Half of it are letters of words."""
+    return surprise(value)[1] * 2 >= len(value)
+
+
+# Bits beyond those of words that letters may carry there: of a thousand names two carry more than four, of paths none.
 _KINDS = (
-    (_TYPES, "a keyword"),
-    (_NAME, "words or a name"),
-    (_PATH, "a path or an address"),
-    (_TIME, "a time or a version"),
-    (_OBJECT, "an object's address in memory"),
+    (_TYPES, _ODD, "a keyword"),
+    (_NAME, _ODD, "words or a name"),
+    (_NUMBERED, 0.0, "a name with a number"),
+    (_PATH, 10.0, "a path or an address"),
+    (_TIME, _ODD, "a time, a number or a version"),
+    (_OBJECT, _ODD, "an object's address in memory"),
 )
 _MAYBE_SPEAKS = quick((_PAGE_CONTEXT, _ABOUT))
 # Blanks, control characters and what is no ASCII are looked at in several ways.
 _MAYBE_WORDS = quick(
-    (re.compile(rb"[\x00-\x20\x7f-\xff]"), _CLASSES, _CALL), (_HASH, *(pattern for pattern, _ in _KINDS))
+    (re.compile(rb"[\x00-\x20\x7f-\xff]"), _CLASSES, _CALL, _PUBLIC), (_HASH, *(pattern for pattern, *_ in _KINDS))
 )
 
 
@@ -236,12 +262,18 @@ def words(value: bytes, before: bytes = b"") -> str | None:
         return "its name is that of a page, a request or an identifier"
     if speaks and _ABOUT.search(before):
         return "its name speaks about a credential or is that of a public key"
+    if before[-1:] == b"\\" and _ESCAPED.match(value):
+        return "text of a language, not a value"
+    if _ASKED.search(before[-40:]) and not _random(value):
+        return "a name that is asked for, not a value"
     if not _MAYBE_WORDS(value):
         return None  # as nothing below would match
     if _CONTROL.search(value) or (not value.isascii() and _NOT_UTF8.search(value)):
         return "bytes that no text has"
     if not value.isascii() and sum(map(len, _ABROAD.findall(value))) * 3 > len(value):
         return "text of a language, not a value"
+    if _PUBLIC.match(value):
+        return "a public key or a certificate, not a secret"
     if _HASH.fullmatch(value):
         return "a hash of a password, not a value"
     if _CLASSES.search(value):
@@ -249,7 +281,7 @@ def words(value: bytes, before: bytes = b"") -> str | None:
     parts = value.split()
     if len(parts) > 1 and sum(1 for part in parts if _SPOKEN.fullmatch(part)) * 3 >= len(parts) * 2:
         return "a sentence, not a value"
-    for pattern, what in _KINDS:
-        if pattern.fullmatch(value) and not _random(value):
+    for pattern, odd, what in _KINDS:
+        if pattern.fullmatch(value) and not _random(value, odd) and (pattern is not _NUMBERED or _spelt(value)):
             return f"{what}, not a value"
     return "an expression, not a value" if _CALL.search(value) else None

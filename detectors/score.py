@@ -24,6 +24,7 @@ __all__ = ["AHEAD", "BACK", "Score", "features", "randomness", "score", "surpris
 
 BACK, AHEAD = 160, 48  # bytes left and right of a value that the score looks at
 RANDOM = math.log2(26)  # bits a letter of random text has
+_ODD_CASE = 6.0  # bits of a part of one or two letters beyond the first, in a run of letters
 _DIGITS, _LOWER, _UPPER = string.digits.encode(), string.ascii_lowercase.encode(), string.ascii_uppercase.encode()
 _LETTER = _LOWER + _UPPER
 _PLAIN = _DIGITS + _LETTER
@@ -132,12 +133,16 @@ def surprise(value: bytes) -> tuple[float, int]:
     table = _surprises()
     for run in _LETTERS.findall(value):
         # Case counts where it changes oddly: `getToken` are two words, `gEtoK` five.
-        for hump in _HUMP.findall(run):
+        humps = _HUMP.findall(run)
+        for hump in humps:
             if len(hump) < 3:
-                continue  # of hex and base64: they say nothing
+                continue  # of hex and base64: they say nothing by themselves
             word = b"^^" + hump.lower()
             bits += sum([table[word[i : i + 3]] for i in range(len(hump))])
             letters += len(hump)
+        if len(humps) > 2 and len(run) > 4:
+            short = sum([len(hump) < 3 for hump in humps])
+            bits += _ODD_CASE * max(0, short - 1)  # a name has one such part, `userID`, not three, `aZswFw`
     return bits - RANDOM * letters, letters
 
 

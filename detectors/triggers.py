@@ -14,14 +14,14 @@ from collections.abc import Iterable, Mapping
 __all__ = ["ASSIGNED", "TRIGGERS"]
 
 _QUOTES = "\"'`\\"
-_FILL = r"""["'`\\ \t]"""  # between a name and its operator
+_FILL = r"""["'`\\ \t*]"""  # between a name and its operator
 _TAIL = r"[\w.\-\]]"  # what a name may go on with
 _CALL = r"""\([ \t]?["'`\\]"""
-_OPERATOR = rf"(?:[=:>]|[+.?]{{1,2}}=|{_CALL})"
+_OPERATOR = rf"(?:[=:>]|->|[+.?]{{1,2}}=|{_CALL})"
 _COMPOUND = ("+=", ".=", "?=", "??=")  # `token += "…"`, `$token .= '…'`, `TOKEN ?= …`
 _NEXT_LINE = r"[ \t]{0,2}(?:\r?\n|\\{1,2}n)[ \t]{1,40}"
 # Six characters of value: nothing shorter is looked at, and no value starts with what ends one.
-_VALUE = r"""[^\w\n]{0,12}(?:(?i:bearer|basic|token)[^\w\n]{1,4})?[^\s"'`\\,;&<>(){}\[\]|%]{6}"""
+_VALUE = r"""[^\w\n]{0,12}(?:[bBuUrRN]["'])?(?:(?i:bearer|basic|token)[^\w\n]{1,4})?[^\s"'`\\,;&<>(){}\[\]|%]{6}"""
 _LONG_VALUE = r"[^\w\n]{0,8}[A-Za-z0-9+/_=-]{16}"
 
 _KEYS = (
@@ -49,7 +49,7 @@ def _assigned_to(name: str, operators: str, call: bool, value: str) -> Iterable[
             yield from (f"{start}{''.join(map(_escape, signs))}{value}" for signs in _COMPOUND)
         if call:
             yield f"{start}{_CALL}{value}"
-        fill = _QUOTES if not blank else f"{_QUOTES} \t"
+        fill = f"{_QUOTES}*" if not blank else f"{_QUOTES} \t"
         yield from (f"{start}{_escape(sign)}{_FILL}{{0,8}}{operator}{value}" for sign in fill)
 
 
@@ -101,12 +101,22 @@ _MADE = r"""(?:\[\w{0,8}\])?["'\]]{0,2} ?[:=(][:=]{0,2} ?(?:new )?[\w.:<>|\[\]?&
 _SAID = r"""\\{0,3}["']?(?: is| was| set to| to| value)?[ \t]{0,48}[:=|]?[ \t]{1,48}\\{0,3}["'`]?""" + _SPOKEN
 _MISSPELT = "pasword pasward passwrod passowrd paswd kennwort wachtwoord contrase mot_de_passe motdepasse".split()
 _BEFORE = " \"'([{,;&/|"
+_SAID_NAMES = "secret passwd password passphrase credential passwort".split()
 
 
 def _named() -> Iterable[str]:
     for name in _NAMES:
         yield rf"(?i:{name})[\w.\-]{{0,24}}{_MADE}"
-    for name in ("secret", "passwd", "password", "passphrase", "credential", "passwort", "api key", "access key"):
+    for name in (
+        "secret",
+        "passwd",
+        "password",
+        "passphrase",
+        "credential",
+        "passwort",
+        "api[ _-]?key",
+        "access[ _-]?key",
+    ):
         yield rf"(?i:{name})[\w.\-]{{0,16}}{_HANDED}"
         yield rf"(?i:{name})[\w]{{0,12}}{_SAID}"
     for name in ("token", "pwd"):

@@ -97,6 +97,10 @@ def test_long_repeated_values_are_stand_ins(text: str, length: int) -> None:
         ("{hex:64}", "api_key=", False),
         ("{hex:41}", "commit ", False),
         ("{digit:12}", "token=", True),
+        ("4827{digit:4}", 'password = "', False),
+        ("20240317", 'password = "', True),
+        ("17{digit:8}", "password=", True),
+        ("{digit:9}", "password_min=", True),
         ("{alnum:32}", "sha256:", False),
     ],
 )
@@ -134,7 +138,7 @@ def test_names_of_pages_and_identifiers_are_no_names_of_secrets(before: str) -> 
     [
         '"passwordPolicy": "', "SECRET_FILE=", "api_key_header = ", "tokenUri: ", "PublicKeyToken=", "public_key = '",
         "cache_key=", "idempotency-key: ", "char *secret_names[] = ", '<meta name="csrf-token" content="',
-        "authenticity_token%3D",
+        "authenticity_token%3D", "GOSU_GPG_KEY=", "Sec-WebSocket-Key: ",
     ],
 )  # fmt: skip
 def test_names_that_speak_about_a_credential_are_no_names_of_one(before: str) -> None:
@@ -195,6 +199,31 @@ def test_what_mask_wrote_is_no_secret_whole_or_in_part() -> None:
         assert masked_before(text, text.index(value), len(value)) == "generic-password"
     assert masked_before(text, text.index(b"rest"), 4) is None
     assert masked_before(b"[generic-password:0123456789]", 1, 16) is None
+
+
+def test_what_is_asked_for_by_its_name_is_no_value() -> None:
+    for before in ('params.get("', "os.getenv('", 'request.args["', 't("'):
+        assert words(b"snmpv3CredentialsId", before.encode())
+        assert not words(b"k3j9X2m4q8W1z6", before.encode())
+    assert words(b"u00d6vervakning", b'"password": "\\')
+
+
+@pytest.mark.parametrize("template", ["{lower:8}", "{lower:10}", "{alpha:8}", "{lower:5}_{lower:6}", "{upper:8}"])
+def test_random_letters_are_no_words(template: str) -> None:
+    values = [expand(template, seed).encode() for seed in range(300)]
+    assert sum(words(value) is None for value in values) >= 270
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "oauth2ClientSecret", "bdc1DischargeTotal", "HIH4000/humidity", "Ed25519PrivateKey",
+        "snmpV3CredentialsId", "0x00800000", "lt:2016-12-08T22:02:00Z", "/usr/sbin/pct", "md5" + "0f" * 16,
+        "SCRAM-SHA-256$4096:k3j9", "MIIBIjANBgkqhkiG9w0BAQ", "AAAAB3NzaC1yc2EAAAADAQABAAAB",
+    ],
+)  # fmt: skip
+def test_names_with_numbers_constants_and_public_keys_are_no_values(value: str) -> None:
+    assert words(value.encode())
 
 
 @pytest.mark.parametrize(
