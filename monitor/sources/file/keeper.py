@@ -23,7 +23,7 @@ from monitor.sources.file.globs import Globs
 from monitor.sources.file.identity import Hasher, open_file
 from monitor.sources.file.life import Life, Record, Status, text
 from monitor.sources.file.register import Register
-from monitor.sources.file.rotation import Rest, Shortage, base_names, compare, look_for, original_names
+from monitor.sources.file.rotation import Rest, Shortage, base_names, compare_wherever, look_for, original_names
 from monitor.sources.file.schedule import Schedule
 from monitor.sources.file.strays import Strays
 from monitor.sources.file.survey import Found, Seen, Survey
@@ -303,7 +303,7 @@ class Keeper:
         rest = Rest(new.path, life.inode, new.now.size, new.now.mtime, archive=False)
         parents = [
             Parent(
-                compare(rest, copy, self._hasher),
+                compare_wherever(rest, copy, self._hasher),
                 life_.loose,
                 life_.path == new.path or self._register.last(new.path) is life_,
                 copy.size <= copy.offset,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import re
@@ -9,13 +10,23 @@ import stat
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 
 from monitor.sources.file.arrivals import Verdict
 from monitor.sources.file.identity import ARCHIVES, Hasher, open_archive, open_file
 from monitor.sources.file.life import Life
 
-__all__ = ["Folders", "Rest", "Shortage", "base_names", "compare", "find_rest", "look_for", "original_names"]
+__all__ = [
+    "Folders",
+    "Rest",
+    "Shortage",
+    "base_names",
+    "compare",
+    "compare_wherever",
+    "find_rest",
+    "look_for",
+    "original_names",
+]
 
 _NUMBER = r"[._-](?:\d[\d._:T+-]*|old|prev|bak)"
 _AFTER = re.compile(rf"(.+?){_NUMBER}")  # app.log.1, app.log-20261124, app.log.old
@@ -30,6 +41,10 @@ _TICK = 10_000_000  # nanoseconds; two changes within one tick of the file syste
 
 class Shortage(Exception):  # noqa: N818 - a state of affairs
     """The system is short of descriptors or memory: what cannot be looked at is not gone for that."""
+
+
+class Moved(Shortage):
+    """Another file lies at a path than the one listed there a moment ago, or none: look again."""
 
 
 def _short(error: OSError) -> bool:
@@ -196,17 +211,35 @@ def _find_in(
     folder: str, name: str, former: Life, *, hasher: Hasher, followed: Callable[[str], bool], folders: Folders
 ) -> tuple[Rest | None, list[Rest]]:
     wanted = {name} | base_names(name)
+    choose = partial(_choose, name=name, former=former, followed=followed, hasher=hasher)
+    for _ in range(_LISTINGS):
+        with contextlib.suppress(Moved):
+            return choose(folders.settled(folder, former.inode[1], wanted), compared=compare)
+    return choose(folders.settled(folder, former.inode[1], wanted), compared=compare_wherever)
+
+
+def _choose(
+    present: Iterable[Rest],
+    *,
+    name: str,
+    former: Life,
+    followed: Callable[[str], bool],
+    hasher: Hasher,
+    compared: Callable[[Rest, Life, Hasher], Verdict],
+) -> tuple[Rest | None, list[Rest]]:
+    """Of the files present, the one in which `former` continues, and those written later."""
+    wanted = {name} | base_names(name)
 
     def related(name_: str) -> bool:
         return name_ == name or bool(base_names(name_) & wanted)
 
     same: Rest | None = None
     siblings: list[Rest] = []
-    for rest in folders.settled(folder, former.inode[1], wanted):
+    for rest in present:
         if (
             rest.inode == former.inode
             and rest.archive == former.archive
-            and compare(rest, former, hasher) == "continues"
+            and compared(rest, former, hasher) == "continues"
         ):
             same = rest
         elif related(os.path.basename(rest.path)):
@@ -215,7 +248,7 @@ def _find_in(
 
     found = same
     if found is None and (former.offset or former.head[0]):
-        found = next((rest for rest in siblings[:_TRIED] if compare(rest, former, hasher) == "continues"), None)
+        found = next((rest for rest in siblings[:_TRIED] if compared(rest, former, hasher) == "continues"), None)
 
     # Written after the last byte of `former` (in the same tick of the clock, maybe): when no other life claims them,
     # nobody has read them.
@@ -234,27 +267,54 @@ def _find_in(
 
 
 def compare(rest: Rest, life: Life, hasher: Hasher) -> Verdict:
-    """Whether a file holds all that was read of `life`, only a beginning of it (a copy in the making?), or neither."""
+    """Whether a file holds all that was read of `life`, only a beginning of it (a copy in the making?), or neither.
+
+    Raises Shortage; Moved when its path leads to another file by now, which must not be taken for it.
+    """
     try:
         if rest.archive:
             stream = open_archive(rest.path)
             if stream is None:
                 return "differs"
             with stream:
+                _check_still_there(rest, os.stat(rest.path))
                 return "continues" if hasher.archive_continues(stream, life) else "differs"
         fd = open_file(rest.path)
         try:
-            size = os.fstat(fd).st_size
-            if hasher.continues(fd, size, life) and hasher.body_matches(fd, life):
+            status = os.fstat(fd)
+            _check_still_there(rest, status)
+            if hasher.continues(fd, status.st_size, life) and hasher.body_matches(fd, life):
                 return "continues"
-            if size < life.offset and (size < life.head[0] or hasher.head_matches(fd, life)):
+            if status.st_size < life.offset and (status.st_size < life.head[0] or hasher.head_matches(fd, life)):
                 return "begins"
         finally:
             os.close(fd)
+    except FileNotFoundError as error:
+        raise Moved from error
     except OSError as error:
         if _short(error):
             raise Shortage from error
         return "differs"
+    except Shortage:
+        raise
     except Exception:  # noqa: BLE001 - each compression library raises its own for a damaged or half-written file
         return "differs"
     return "differs"
+
+
+def compare_wherever(rest: Rest, life: Life, hasher: Hasher) -> Verdict:
+    """`compare` for a file that may have got another name in its folder since; one that is gone differs."""
+    for _ in range(_LISTINGS):
+        try:
+            return compare(rest, life, hasher)
+        except Moved:
+            again = look_for(rest)
+            if again is None:
+                return "differs"
+            rest = again
+    raise Shortage
+
+
+def _check_still_there(rest: Rest, status: os.stat_result) -> None:
+    if (status.st_dev, status.st_ino) != rest.inode:
+        raise Moved

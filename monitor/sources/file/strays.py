@@ -21,7 +21,7 @@ from monitor.sources.file.holders import Holders
 from monitor.sources.file.identity import Hasher
 from monitor.sources.file.life import Life, Record, Status, text
 from monitor.sources.file.register import Register
-from monitor.sources.file.rotation import Folders, Rest, Shortage, compare, find_rest, look_for, original_names
+from monitor.sources.file.rotation import Folders, Rest, Shortage, compare_wherever, find_rest, look_for, original_names
 from monitor.sources.file.schedule import Schedule
 
 __all__ = ["Strays"]
@@ -161,7 +161,7 @@ class Strays:
                 continue
             lives = [(life, replace(life)) for life in self._register.parents(rest.path, rest.inode)]
             try:
-                verdicts = [await self._thread(compare, rest, copy, self._hasher) for _, copy in lives]
+                verdicts = [await self._thread(compare_wherever, rest, copy, self._hasher) for _, copy in lives]
             except Shortage:
                 self._unsure[rest.path] = (rest, time.monotonic())
                 continue
@@ -202,7 +202,7 @@ class Strays:
         if owner is None or owner.fd >= 0 or not owner.loose:
             return owner
         try:
-            if await self._thread(compare, rest, replace(owner), self._hasher) == "continues":
+            if await self._thread(compare_wherever, rest, replace(owner), self._hasher) == "continues":
                 return owner
         except Shortage:
             return owner

@@ -2,13 +2,24 @@ from __future__ import annotations
 
 import gzip
 import os
+from collections.abc import Collection
 from pathlib import Path
 
 import pytest
 
 from monitor.sources.file.identity import Hasher
 from monitor.sources.file.life import Life
-from monitor.sources.file.rotation import Folders, base_names, compare, find_rest, look_at, look_for, original_names
+from monitor.sources.file.rotation import (
+    Folders,
+    Moved,
+    Rest,
+    base_names,
+    compare,
+    find_rest,
+    look_at,
+    look_for,
+    original_names,
+)
 
 HASHER = Hasher.derived(b"k" * 32)
 
@@ -162,6 +173,42 @@ def test_compare(tmp_path: Path) -> None:
         rest = look_at(str(write(tmp_path / "app.log.1.gz", content, 1000)))
         assert rest is not None
         assert compare(rest, tail, HASHER) == ("continues" if verdict == "continues" else "differs")
+
+
+@pytest.mark.parametrize("suffix", ["", ".gz"])
+def test_compare_never_takes_one_file_for_another(tmp_path: Path, suffix: str) -> None:
+    data = b"".join(b"line %d\n" % number for number in range(1000))
+    tail = life(write(tmp_path / "app.log", data, 1000), len(data))
+    path = write(tmp_path / f"app.log.1{suffix}", b"of an older life\n", 1000)
+    rest = look_at(str(path))
+    assert rest is not None
+    path.rename(tmp_path / f"app.log.2{suffix}")
+    with pytest.raises(Moved):
+        compare(rest, tail, HASHER)
+    write(path, data, 1000)
+    with pytest.raises(Moved):
+        compare(rest, tail, HASHER)
+
+
+def test_a_rotation_between_listing_and_opening(tmp_path: Path) -> None:
+    """The copy of `former` lies by now where an older file lay when the folder was listed."""
+    data = b"".join(b"line %d\n" % number for number in range(1000))
+    former = life(write(tmp_path / "app.log", data, 1000), len(data))
+    former.inode = (0, 0)  # cut, after it was copied
+    (tmp_path / "app.log").write_bytes(b"")
+    older = write(tmp_path / "app.log.1", b"of an older life\n", 900)
+
+    class Late(Folders):
+        def settled(self, folder: str, inode: int, bases: Collection[str]) -> list[Rest]:
+            found = super().settled(folder, inode, bases)
+            if older.stat().st_size < len(data):
+                older.rename(tmp_path / "app.log.2")
+                write(older, data, 1000)
+            return found
+
+    rest, _ = find_rest(former, HASHER, nobody, Late())
+    assert rest is not None
+    assert (rest.path, rest.inode[1], rest.size) == (str(older), older.stat().st_ino, len(data))
 
 
 def test_look_for_follows_a_rename(tmp_path: Path) -> None:
