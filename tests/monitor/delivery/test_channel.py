@@ -193,6 +193,45 @@ async def test_what_was_accepted_before_a_refusal_and_heard_of_later_says_nothin
     assert not await store.outbox.list(states=["dead"])
 
 
+@pytest.mark.parametrize("count", [200, pytest.param(2_000, marks=pytest.mark.campaign)])
+async def test_an_hour_of_refusals_loses_none_and_the_worst_leave_first(tmp_path: Path, count: int) -> None:
+    """By the clock of store and delivery, which goes on with each attempt; the pauses are short."""
+    now = began = 1_800_000_000.0
+    severities: tuple[Severity, ...] = ("critical", "high", "medium", "low")
+
+    async def answer(notification: Notification) -> Receipt | None:
+        nonlocal now
+        if now < began + 3600:
+            now += 150
+            raise RemoteError("HTTP 403", retry=False)
+        return None
+
+    def clock() -> float:
+        return now
+
+    secrets = [
+        replace(finding(f"{number}", number), severity=severities[number % 4], time=began) for number in range(count)
+    ]
+    hook = Recorder(answer, Limits(in_flight=8))
+    route = Route.model_validate({"sinks": ["hook"], "burst": "100000/1m"})
+    async with await Store.open(tmp_path / "hour.db", Policy(sinks=("hook",), routes=(route,)), clock=clock) as store:
+        async with delivering_with(store, {"hook": hook}, patience=QUICK, clock=clock) as delivery:
+            for start in range(0, count, 100):
+                await store.commit(secrets[start : start + 100])
+            await until(lambda: len(hook.tried) > 10)
+            assert delivery.stats()["hook"].refusing == "HTTP 403"
+            assert not hook.got
+            await until(lambda: len(hook.got) == count, 100)
+            assert await delivery.settle(10) == 0
+        assert now >= began + 3600
+        assert not await store.outbox.list(states=["dead"])
+    told = [incident.id for notification in hook.got for incident in notification.incidents]
+    assert len(told) == len(set(told)) == count
+    # What is tried when it is mended is whatever was due then; from there on the worst leave first.
+    said = [severities.index(notification.severity) for notification in hook.got[8:]]
+    assert said == sorted(said)
+
+
 async def test_what_is_refused_while_the_rest_is_taken_is_buried(store: Store) -> None:
     async def answer(notification: Notification) -> Receipt | None:
         if notification.severity == "low":
