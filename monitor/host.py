@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
@@ -17,6 +18,8 @@ from monitor.store.records import AlertBatch
 __all__ = ["SourceIntake"]
 
 log = structlog.get_logger(__name__)
+
+_TOGETHER = 1.0  # seconds in which parts of a source that have the same to say are gathered
 
 
 class _Watched:
@@ -57,6 +60,8 @@ class SourceIntake:
         self.present = present
         self.handles = {} if handles is None else handles
         self._on_started = on_started
+        self._news: dict[str, str | None] = {}  # part → message, not told yet
+        self._telling: asyncio.TimerHandle | None = None
         self._sealer = Sealer(site.scanner.key, site.scanner.scrub)
 
     async def scan(self, blocks: Iterable[Block], positions: Callable[[], Iterable[Position]]) -> int:
@@ -99,12 +104,32 @@ class SourceIntake:
 
     def degraded(self, what: str, message: str | None) -> None:
         message = message and self._site.scanner.scrub(message)
+        known = self._site.snapshot.degraded
+        if known.get((self._name, what)) == message:
+            return
         if message is None:
-            if self._site.snapshot.degraded.pop((self._name, what), None) is not None:
-                log.info("works again", source=self._name, part=what)
-        elif self._site.snapshot.degraded.get((self._name, what)) != message:
-            self._site.snapshot.degraded[self._name, what] = message
-            log.warning("cannot work", source=self._name, part=what, reason=message)
+            del known[self._name, what]
+        else:
+            known[self._name, what] = message
+        if not self._news:
+            self._telling = asyncio.get_running_loop().call_later(_TOGETHER, self.told)
+        self._news.pop(what, None)  # what has changed since is told as it is now
+        self._news[what] = message
+
+    def told(self) -> None:
+        """Log what has been said of parts since: those with the same to say in one line, however many."""
+        if self._telling is not None:
+            self._telling.cancel()
+        alike: dict[str | None, list[str]] = {}
+        for what, message in self._news.items():
+            alike.setdefault(message, []).append(what)
+        self._news.clear()
+        for message, (first, *more) in alike.items():
+            part = f"{first} and {len(more):,} more" if more else first
+            if message is None:
+                log.info("works again", source=self._name, part=part)
+            else:
+                log.warning("cannot work", source=self._name, part=part, reason=message)
 
     async def record_alerts(
         self,

@@ -269,7 +269,10 @@ def _unresolved(credential: Credential) -> str | None:
 
 def _files(source: Any) -> Iterator[tuple[Literal["environment", "notice"], str]]:
     from monitor.sources.file.globs import Globs, literal
+    from monitor.sources.file.rights import remedy
 
+    named: list[str] = []
+    matched: list[str] = []
     for pattern in source.include:
         if literal(pattern):
             path = Path(pattern)
@@ -278,7 +281,7 @@ def _files(source: Any) -> Iterator[tuple[Literal["environment", "notice"], str]
             elif not path.exists():
                 yield "notice", f"{pattern} does not exist yet; it is followed from its start once it does"
             elif not os.access(path, os.R_OK):
-                yield "environment", f"{pattern} may not be read by this user; add it to the file's group (often adm)"
+                named.append(pattern)
         else:
             whole = Path(pattern).parts
             fixed = whole[: next(i for i, part in enumerate(whole) if not literal(part))]
@@ -286,14 +289,26 @@ def _files(source: Any) -> Iterator[tuple[Literal["environment", "notice"], str]
             if not folder.is_dir():
                 yield "notice", f"{pattern}: the folder {folder} does not exist yet"
             elif not os.access(folder, os.R_OK | os.X_OK):
-                yield "environment", f"{pattern}: the folder {folder} may not be read by this user"
+                yield "environment", f"{pattern}: {folder} may not be read by this user: {remedy(str(folder))}"
             else:
                 found = Globs([pattern], source.exclude).paths()
                 if not found:
                     yield "notice", f"{pattern} matches no file yet"
-                if unread := [path for path in found if not os.access(path, os.R_OK)]:
-                    more = f" and {len(unread) - 1:,} more" if len(unread) > 1 else ""
-                    yield "notice", f"{pattern}: {unread[0]}{more} may not be read by this user: skipped"
+                matched += [path for path in found if not os.access(path, os.R_OK)]
+    yield from (("environment", message) for message in _unreadable(named))
+    others = [path for path in matched if path not in named]
+    yield from (("notice", f"{message} (skipped)") for message in _unreadable(others))
+
+
+def _unreadable(paths: Iterable[str]) -> Iterator[str]:
+    """One line for all that the same remedy helps."""
+    from monitor.sources.file.rights import remedy
+
+    alike: dict[str, list[str]] = {}
+    for path in sorted(set(paths)):
+        alike.setdefault(remedy(path), []).append(path)
+    for what, (first, *more) in alike.items():
+        yield f"{first}{f' and {len(more):,} more' if more else ''} may not be read by this user: {what}"
 
 
 def _sinks(config: Config) -> Iterator[Finding]:

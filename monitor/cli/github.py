@@ -362,10 +362,12 @@ async def _running(config: Config, source: GitHubConfig) -> AsyncIterator[GitHub
     log_to_stderr("warning", "text")
     try:
         async with open_site(config, _tell) as site:
-            running = GitHubSource(source, SourceIntake(site, source.name), site.scanner.key)
+            intake = SourceIntake(site, source.name)
+            running = GitHubSource(source, intake, site.scanner.key)
             try:
                 yield running
             finally:
+                intake.told()
                 await running.client.close()
     except StoreError as error:
         fail(str(error))

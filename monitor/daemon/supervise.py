@@ -131,10 +131,14 @@ class Sources:
             steady = asyncio.get_running_loop().call_later(
                 _STEADY, self._over, _trouble(config.name), "It works again."
             )
+            intake = self._intake(config.name)
             try:
                 place = await self._restored(config)
-                source = load_source(config.type)(place, self._intake(config.name), self._site.scanner.key)
-                await source.run(self._once)
+                source = load_source(config.type)(place, intake, self._site.scanner.key)
+                try:
+                    await source.run(self._once)
+                finally:
+                    intake.told()
             except Exception as error:  # noqa: BLE001 - the supervision boundary
                 log.error("source failed", source=config.name, error_type=type(error).__name__, exc_info=False)
                 self._beginning.discard(config.name)

@@ -5,10 +5,12 @@ import time
 from collections.abc import Iterator
 from dataclasses import replace
 
+import structlog
+
 from detectors.template import expand
 from monitor.host import SourceIntake
 from monitor.model import Block, Position
-from tests.fakes.setup import Setup, notices, running, told
+from tests.fakes.setup import Setup, notices, running, told, until
 from tests.fakes.webhook import FakeWebhook
 
 
@@ -65,3 +67,27 @@ async def test_how_late_a_source_is_goes_by_the_clock_of_what_it_kept_last(site:
         assert closed
         intake.backlog(lambda: 5)
         assert daemon.snapshot.backlog["x"]() == 5
+
+
+async def test_parts_that_have_the_same_to_say_are_one_line(site: Setup) -> None:
+    daemon = site.daemon()
+    async with running(daemon):
+        intake = SourceIntake(daemon.running.site, "x")
+        with structlog.testing.capture_logs() as lines:
+            for number in range(300):
+                intake.degraded(f"/{number}.log", "cannot be read")
+            intake.degraded("/other.log", "is a folder")
+            intake.degraded("/7.log", None)
+            intake.told()
+            intake.degraded("/other.log", "is a folder")  # known
+            intake.told()
+        assert [(line["event"], line["part"], line.get("reason")) for line in lines] == [
+            ("cannot work", "/0.log and 298 more", "cannot be read"),
+            ("cannot work", "/other.log", "is a folder"),
+            ("works again", "/7.log", None),
+        ]
+        assert len(daemon.snapshot.degraded) == 300
+        with structlog.testing.capture_logs() as lines:
+            intake.degraded("/8.log", None)
+            await until(lambda: lines)
+        assert lines[0]["event"] == "works again"

@@ -23,13 +23,14 @@ from monitor.sources.file.globs import Globs
 from monitor.sources.file.identity import Hasher, open_file
 from monitor.sources.file.life import Life, Record, Status, text
 from monitor.sources.file.register import Register
+from monitor.sources.file.rights import refusal
 from monitor.sources.file.rotation import Rest, Shortage, base_names, compare_wherever, look_for, original_names
 from monitor.sources.file.schedule import Schedule
 from monitor.sources.file.strays import Strays
 from monitor.sources.file.survey import Found, Seen, Survey
 from monitor.sources.file.turn import Turn
 
-__all__ = ["WATERMARK", "Keeper", "unreadable"]
+__all__ = ["WATERMARK", "Keeper"]
 
 WATERMARK = "@first-run"  # key of the position that says that this source has been started before
 
@@ -42,13 +43,6 @@ class _Candidate(NamedTuple):
     path: str
     now: Seen
     parents: list[tuple[Life, Life]]
-
-
-def unreadable(error: OSError | None) -> str:
-    """Why a file cannot be read, and what to do."""
-    reason = (error.strerror or str(error)) if error else "unknown error"
-    hint = "; give the user of the monitor the right to read it" if isinstance(error, PermissionError) else ""
-    return f"cannot be read: {reason}{hint}"
 
 
 class Keeper:
@@ -268,7 +262,7 @@ class Keeper:
                 life, parent = Life(new.path, (new.now.dev, new.now.ino), mtime=new.now.mtime), None
                 if start:  # where to begin is known, but only this file itself can be asked for its hashes
                     self._unread[text(new.path)] = [new.now.ino, start]
-                    self.blocked[new.path] = unreadable(error)
+                    self.blocked[new.path] = refusal(new.path, error)
                     life = None
             if life is None:
                 self._survey.forget(new.path)  # ask again at the next survey

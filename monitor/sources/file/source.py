@@ -22,9 +22,10 @@ from monitor.sources.base import SourceConfig
 from monitor.sources.file.blanks import last_written
 from monitor.sources.file.globs import Globs
 from monitor.sources.file.identity import Hasher, open_file
-from monitor.sources.file.keeper import Keeper, unreadable
+from monitor.sources.file.keeper import Keeper
 from monitor.sources.file.life import Life, Record, text
 from monitor.sources.file.register import Register
+from monitor.sources.file.rights import refusal
 from monitor.sources.file.schedule import Schedule
 from monitor.sources.file.survey import Seen, Survey
 from monitor.sources.file.turn import Form, Turn
@@ -274,7 +275,7 @@ class FileSource:
         elif life.ended:
             life.close()
         elif turn.verdict == "failed":
-            self._failed(life, turn.error)
+            await self._failed(life, turn.error)
         elif turn.verdict == "moved":
             await self._moved(life, again)
         elif turn.verdict == "replaced":
@@ -314,11 +315,11 @@ class FileSource:
         await self._intake.record((), [life.position(self.config.name)])
         self._schedule.want(life)
 
-    def _failed(self, life: Life, error: OSError | None) -> None:
+    async def _failed(self, life: Life, error: OSError | None) -> None:
         """An unreadable file is named and tried again, ever more slowly up to half a minute."""
         life.failures += 1
         self._schedule.shut(life)  # a stale handle does not get better
-        self._intake.degraded(text(life.path), unreadable(error))
+        self._intake.degraded(text(life.path), await self._thread(refusal, life.path, error))
         if not self._once:
             self._schedule.later(life, backoff(life.failures, 1.0, 30.0))
 

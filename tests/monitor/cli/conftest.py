@@ -3,7 +3,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
@@ -21,9 +21,9 @@ def monitor(tmp_path: Path) -> Command:
     Its `config.toml` is named in $MONITOR_CONFIG when there is one: not all commands take it by themselves.
     """
 
-    def run(*arguments: str, stdin: str = "", env: dict[str, str] | None = None) -> Answer:
+    def run(*arguments: str, stdin: str = "", env: dict[str, str] | None = None, before: Sequence[str] = ()) -> Answer:
         return subprocess.run(
-            [sys.executable, "-m", "monitor", *arguments],
+            [*before, sys.executable, "-m", "monitor", *arguments],
             input=stdin,
             capture_output=True,
             text=True,

@@ -1,13 +1,13 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from tests.fakes.refused import refused
 from tests.monitor.cli.conftest import ROOT
 from tests.monitor.store.conftest import postgres_server
 
@@ -15,7 +15,7 @@ __all__ = ["postgres_server"]  # a fixture
 
 Command = Callable[..., subprocess.CompletedProcess[str]]
 
-AS_ROOT = os.geteuid() == 0
+REFUSED = refused()
 
 
 def kinds(answer: subprocess.CompletedProcess[str]) -> dict[str, list[str]]:
@@ -117,17 +117,21 @@ include = ["{tmp_path}/folder", "{tmp_path}/absent.log", "{tmp_path}/nowhere/*.l
     assert "there is no sink" in answer.stdout
 
 
-@pytest.mark.skipif(AS_ROOT, reason="root may read everything")
-def test_a_file_that_may_not_be_read(monitor: Command, tmp_path: Path) -> None:
-    (tmp_path / "x.log").touch(mode=0)
+@pytest.mark.skipif(REFUSED is None, reason="root may read everything")
+def test_files_that_may_not_be_read_are_told_together_with_the_remedy(monitor: Command, tmp_path: Path) -> None:
+    (tmp_path / "named.log").touch(mode=0)
+    for number in range(5):
+        (tmp_path / f"app-{number}.log").touch(mode=0)
     (tmp_path / "config.toml").write_text(
         f"[monitor]\nstate_dir='s'\n[rules]\npacks=['vcs/github']\n[[sources]]\nname='a'\ntype='file'\n"
-        f"include=['{tmp_path}/x.log', '{tmp_path}/*.log']\n"
+        f"include=['{tmp_path}/named.log', '{tmp_path}/*.log']\n"
     )
-    answer = monitor("check")
+    answer = monitor("check", before=REFUSED or ())
     assert answer.returncode == 1
-    assert "may not be read by this user; add it" in answer.stdout
-    assert f"{tmp_path}/*.log: {tmp_path}/x.log may not be read by this user: skipped" in answer.stdout
+    [named, matched] = [line for line in answer.stdout.splitlines() if "may not be read by this user" in line]
+    assert "setfacl -m u:" in named
+    assert f'note: sources[0].include: source "a": {tmp_path}/app-0.log and 4 more may not be read' in matched
+    assert matched.endswith("(skipped)")
 
 
 def test_a_rule_that_is_wrong(monitor: Command, tmp_path: Path) -> None:

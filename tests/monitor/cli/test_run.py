@@ -13,10 +13,14 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import pytest
+
 from monitor.cli.run import _demo, _near
 from monitor.config import load
+from tests.fakes.refused import refused
 
 Command = Callable[..., subprocess.CompletedProcess[str]]
+REFUSED = refused()
 ROOT = Path(__file__).parents[3]
 
 
@@ -164,3 +168,17 @@ def test_paths_are_as_short_as_they_can_be_typed(tmp_path: Path) -> None:
         assert _near("monitor") == "monitor"
     finally:
         os.chdir(here)
+
+
+@pytest.mark.skipif(REFUSED is None, reason="root may read everything")
+def test_logs_that_may_not_be_read_are_one_line_with_the_remedy(monitor: Command, config: Path) -> None:
+    with_console_only(config)
+    for number in range(300):
+        log = config.parent / "logs" / f"app-{number}.log"
+        log.write_text("x\n")
+        log.chmod(0)
+    answer = monitor("run", "--once", before=REFUSED or ())
+    assert answer.returncode == 0, answer.stderr
+    [line] = [line for line in answer.stderr.splitlines() if "cannot be read" in line]
+    assert " and 299 more" in line
+    assert "setfacl -m u:" in line

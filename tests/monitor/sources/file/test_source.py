@@ -681,7 +681,7 @@ async def test_unreadable_file(make: MAKE, intake: FakeIntake, log: Path, monkey
     async with running(make(include=[f"{log.parent}/*.log"], start_at="end")):
         await until(lambda: str(log) in intake.problems)
         append(log, line(3))
-    assert "Permission denied; give the user of the monitor" in intake.problems[str(log)]
+    assert "Permission denied; its group may not either: setfacl -m u:" in intake.problems[str(log)]
     intake.problems.clear()
     async with running(make(include=[f"{log.parent}/*.log"], start_at="end")):
         await until(lambda: str(log) in intake.problems)

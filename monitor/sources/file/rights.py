@@ -1,0 +1,55 @@
+"""Why a file may not be read, and what to do, in words that are the same for all files in the same case."""
+
+from __future__ import annotations
+
+import grp
+import os
+import pwd
+import stat
+
+__all__ = ["refusal", "remedy"]
+
+
+def refusal(path: str, error: OSError | None) -> str:
+    """Blocking."""
+    reason = (error.strerror or str(error)) if error else "unknown error"
+    hint = f"; {remedy(path)}" if isinstance(error, PermissionError) else ""
+    return f"cannot be read: {reason}{hint}"
+
+
+def remedy(path: str) -> str:
+    """What lets this user read the file. Blocking."""
+    user = _user(os.geteuid())
+    folder = os.path.dirname(path)
+    if (closed := _closed(folder)) is not None:
+        return f"{user} may not enter {closed}: setfacl -m u:{user}:x {closed}"
+    try:
+        status = os.stat(path)
+    except OSError:
+        return f"let {user} read it"
+    if status.st_mode & stat.S_IRGRP and status.st_gid:  # nobody is to join the group of root
+        group = _group(status.st_gid)
+        return f"its group may: add {group} to SupplementaryGroups= of the service, or usermod -aG {group} {user}"
+    # The folder's default holds for what rotation makes tomorrow.
+    return f"its group may not either: setfacl -m u:{user}:r on it, and setfacl -d -m u:{user}:r on its folder"
+
+
+def _closed(folder: str) -> str | None:
+    """The first folder on the way that may not be entered."""
+    parts = folder.split("/")
+    ways = ("/".join(parts[: number + 1]) or "/" for number in range(len(parts)))
+    return next((way for way in ways if os.path.isdir(way) and not os.access(way, os.X_OK)), None)
+
+
+def _user(number: int) -> str:
+    try:
+        return pwd.getpwuid(number).pw_name
+    except KeyError:
+        return str(number)
+
+
+def _group(number: int) -> str:
+    try:
+        return grp.getgrgid(number).gr_name
+    except KeyError:
+        return str(number)
