@@ -96,6 +96,7 @@ async def test_login_over_tls(tmp_path: Path, credential: Put) -> None:
 
 async def test_a_silent_or_rude_broker_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(mqtt, "TIMEOUT", 0.3)
+    monkeypatch.setattr("monitor.common.mqtt.TIMEOUT", 0.3)
     release = asyncio.Event()
 
     async def silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

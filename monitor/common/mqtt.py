@@ -1,0 +1,75 @@
+"""A broker of MQTT: the keys that name it, how to connect, and its failures without a word of what it said."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from pathlib import Path
+from typing import Any, Literal, Self
+
+import aiomqtt
+from paho.mqtt.reasoncodes import ReasonCode
+from pydantic import BaseModel, Field, model_validator
+
+from monitor.common.credential import Credential
+from monitor.common.http import CLEAR, RemoteError, loopback, network_error
+
+__all__ = ["TIMEOUT", "BrokerKeys", "connection", "mqtt_error"]
+
+TIMEOUT = 10.0  # seconds for the connection, and for each acknowledgement
+NOT_AUTHORISED = frozenset({4, 5, 134, 135})  # CONNACK codes of MQTT 3.1.1 and 5
+UNKNOWN_VERSION = 132
+TAKEN_OVER = 142
+VERSIONS = {"5": aiomqtt.ProtocolVersion.V5, "3.1.1": aiomqtt.ProtocolVersion.V311}
+
+
+class BrokerKeys(BaseModel):
+    """`ca_file`: a CA of one's own for `tls`. `port` 0: the one that fits `tls`."""
+
+    host: str = Field(min_length=1)
+    port: int = Field(default=0, ge=0, le=65535)
+    version: Literal["5", "3.1.1"] = "5"
+    tls: bool = False
+    ca_file: Path | None = None
+    username: str | None = None
+    password: Credential | None = None
+    insecure: bool = False
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if self.password and not self.username:
+            raise ValueError("password needs username")
+        if self.password and not (self.tls or self.insecure or loopback(self.host)):
+            raise ValueError(f"password {CLEAR}")
+        if self.ca_file and not self.tls:
+            raise ValueError("ca_file needs tls = true")
+        return self
+
+
+async def connection(keys: BrokerKeys) -> dict[str, Any]:
+    """The arguments of an `aiomqtt.Client` that connects there. Raises CredentialError, OSError and ValueError."""
+    context = await asyncio.to_thread(ssl.create_default_context, cafile=keys.ca_file) if keys.tls else None
+    return {
+        "hostname": keys.host,
+        "port": keys.port or (8883 if keys.tls else 1883),
+        "username": keys.username,
+        "password": keys.password.resolve("password") if keys.password else None,
+        "tls_context": context,
+        "protocol": VERSIONS[keys.version],
+        "timeout": TIMEOUT,
+    }
+
+
+def mqtt_error(error: aiomqtt.MqttError) -> RemoteError:
+    code = error.rc if isinstance(error, aiomqtt.MqttCodeError) else None
+    number = code.value if isinstance(code, ReasonCode) else code
+    if number in NOT_AUTHORISED and isinstance(error, aiomqtt.exceptions.MqttConnectError):
+        return RemoteError("the broker refuses the login: check username and password", retry=False)
+    if number == UNKNOWN_VERSION:
+        return RemoteError('the broker does not know MQTT 5: set version = "3.1.1"', retry=False)
+    if number == TAKEN_OVER:
+        return RemoteError("another client has connected with our client id", retry=True)
+    if isinstance(error.__context__, OSError):  # aiomqtt keeps only the text of what went wrong on the way
+        return network_error(error.__context__)
+    detail = f" (code {number})" if isinstance(number, int) else ""
+    return RemoteError(f"the broker cannot be reached or did not acknowledge{detail}", retry=True)
