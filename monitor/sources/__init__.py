@@ -30,6 +30,7 @@ SOURCES: dict[str, str] = {
     "github": "monitor.github.source:GitHubSource",
     "http": "monitor.sources.http:HttpSource",
     "journal": "monitor.sources.journal:JournalSource",
+    "mqtt": "monitor.sources.mqtt:MqttSource",
     "stdin": "monitor.sources.stdin:StdinSource",
     "syslog": "monitor.sources.syslog:SyslogSource",
 }

@@ -30,6 +30,8 @@ class Hopper:
         self._bytes = 0  # of both
         self._news, self._room = asyncio.Event(), asyncio.Event()
         self._room.set()
+        self._empty = asyncio.Event()
+        self._empty.set()
 
     @property
     def full(self) -> bool:
@@ -45,12 +47,17 @@ class Hopper:
         self._waiting.append((record, done))
         self._bytes += len(record.data) + _RECORD
         self._news.set()
+        self._empty.clear()
         if self._bytes >= self._most:
             self._room.clear()
 
     async def room(self) -> None:
         """Returns when more may be put."""
         await self._room.wait()
+
+    async def empty(self) -> None:
+        """Returns when `run` has settled all there is."""
+        await self._empty.wait()
 
     async def run(self) -> None:
         """Until cancelled. What was in work then is still here."""
@@ -75,3 +82,4 @@ class Hopper:
                 if done is not None:
                     done()
         self._news.clear()
+        self._empty.set()

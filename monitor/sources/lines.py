@@ -9,7 +9,7 @@ import orjson
 
 from monitor.sources.pushed import Pushed, bounded, packed_json
 
-__all__ = ["from_lines"]
+__all__ = ["facts", "from_lines"]
 
 # Field → what we call it; "a.b" lies in the object `a`
 _FACTS = (
@@ -69,6 +69,11 @@ def _object(item: dict[str, Any], text: bytes) -> Pushed:
     path = next((path for name in _PATHS if isinstance(path := _at(item, name), str)), "")
     stamp = next((value for name in _TIMES if (value := item.get(name))), None)
     return Pushed(text, path[:4096] or about.get("service", "lines"), about, stamp=b"its own" if stamp else b"")
+
+
+def facts(text: bytes) -> dict[str, str]:
+    """What an object of JSON says of itself; nothing of any other text."""
+    return dict(_line(text).about)
 
 
 def _at(item: dict[str, Any], name: str) -> Any:

@@ -38,12 +38,20 @@ async def broker(
     port: int = 0,
     access: str = "",
     more: str = "",
+    keeps: bool = False,
 ) -> AsyncIterator[int]:
-    """The port of a running broker. `folder` takes its configuration; `access`: lines of an access list."""
+    """The port of a running broker. `folder` takes its configuration; `access`: lines of an access list; `keeps`: it
+    has its sessions and messages again after a restart in the same folder."""
     program = mosquitto()
     port = port or free_port()
     lines = [f"user {getpass.getuser()}"]  # else it gives up root and cannot read the test's folder
-    lines += [f"listener {port} 127.0.0.1", "persistence false", f"allow_anonymous {'false' if login else 'true'}"]
+    lines += [
+        f"listener {port} 127.0.0.1",
+        f"persistence {str(keeps).lower()}",
+        f"allow_anonymous {'false' if login else 'true'}",
+    ]
+    if keeps:
+        lines.append(f"persistence_location {folder}/")
     if certificate:
         lines += [f"certfile {certificate[0]}", f"keyfile {certificate[1]}"]
     if login:

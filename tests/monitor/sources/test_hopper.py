@@ -24,7 +24,7 @@ async def test_records_are_settled_in_order_and_told_once_they_are_safe() -> Non
     await until(lambda: intake.scanned)
     assert not told
     intake.gate.set()
-    await until(lambda: len(told) == 100)
+    await asyncio.wait_for(hopper.empty(), 5)
     assert told == list(range(100))
     assert intake.marks == told
     assert hopper.waiting == 0

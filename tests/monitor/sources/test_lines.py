@@ -3,7 +3,7 @@ from __future__ import annotations
 import orjson
 import pytest
 
-from monitor.sources.lines import from_lines
+from monitor.sources.lines import facts, from_lines
 
 VECTOR = {
     "file": "/var/log/app.log",
@@ -30,6 +30,11 @@ def test_objects_one_a_line_keep_their_text_and_say_whose_they_are() -> None:
     assert records[1].stamp
     assert not records[3].stamp
     assert {record.path for record in records[1:]} == {"lines"}
+
+
+def test_what_one_text_says_of_itself() -> None:
+    assert facts(orjson.dumps(VECTOR))["pod"] == "pay-1"
+    assert facts(b"text") == facts(b"{cut") == {}
 
 
 def test_a_list_is_its_items() -> None:

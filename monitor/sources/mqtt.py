@@ -1,0 +1,261 @@
+"""Messages of a broker of MQTT, with a session that outlives us: acknowledged once what was found in them is safe.
+
+What is not acknowledged the broker sends again, with the same number: its findings have the same ids then.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import secrets
+import socket
+import time
+from collections.abc import Sequence
+from hashlib import blake2b
+from typing import Any, ClassVar, Literal
+
+import aiomqtt
+import orjson
+import structlog
+from paho.mqtt.client import MQTTMessage
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
+from paho.mqtt.subscribeoptions import SubscribeOptions
+from pydantic import Field, field_validator
+
+from monitor.common.backoff import backoff
+from monitor.common.duration import Duration
+from monitor.common.http import RemoteError, network_error
+from monitor.common.mqtt import BrokerKeys, connection, mqtt_error
+from monitor.common.tasks import cancel
+from monitor.common.text import token_like
+from monitor.intake import Intake
+from monitor.model import Block, Position
+from monitor.sources.base import SourceConfig
+from monitor.sources.hopper import Hopper
+from monitor.sources.lines import facts
+
+__all__ = ["MqttConfig", "MqttSource"]
+
+log = structlog.get_logger(__name__)
+
+_FIRST, _LONGEST = 1.0, 60.0  # seconds before the broker is tried again
+_QUIET = 2.0  # seconds without a message, after which `once` has all there is
+_DRAIN = 3.0  # seconds for what waits for the scanner at the end
+_SAME = 3600  # seconds within which the same number, topic and text are the same message
+_REFUSED = 128  # from this code on a subscription was refused
+
+
+class MqttConfig(SourceConfig, BrokerKeys):
+    """`type = "mqtt"`. `topics`: filters; `$share/GROUP/FILTER` shares its messages with the others of the group.
+
+    `client_id`: names the session. `receive_maximum`: messages that the broker sends before it waits for us (MQTT 5).
+    `session`: for how long it keeps them while we are away. `fields`: those of a JSON object to scan; none: all of it.
+    """
+
+    type: Literal["mqtt"] = "mqtt"
+    topics: tuple[str, ...] = Field(min_length=1)
+    qos: Literal[0, 1] = 1
+    client_id: str | None = Field(default=None, pattern=r"^[A-Za-z0-9_.:-]{1,120}$")
+    session: Duration = Field(default=604_800.0, gt=0)
+    receive_maximum: int = Field(default=256, ge=1, le=65535)
+    fields: tuple[str, ...] = ()
+
+    @field_validator("topics")
+    @classmethod
+    def _filters(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for topic in value:
+            levels = topic.split("/")
+            if levels[0] == "$share":
+                if len(levels) < 3 or not levels[1] or set(levels[1]) & set("+#"):
+                    raise ValueError("a shared topic must be $share/GROUP/FILTER")
+                levels = levels[2:]
+            wrong = any("#" in level and level != "#" for level in levels) or "#" in levels[:-1]
+            wrong |= any("+" in level and level != "+" for level in levels)
+            if wrong or not topic or "\0" in topic or levels == [""] or len(topic.encode()) > 1000:
+                raise ValueError('must be topic filters, such as "logs/#" or "+/errors": # stands last, each a level')
+        return value
+
+    @field_validator("client_id")
+    @classmethod
+    def _no_token(cls, value: str | None) -> str | None:
+        if value is not None and token_like(value):
+            raise ValueError("looks like a secret, and it is shown: choose another")
+        return value
+
+
+class MqttSource:
+    """See `MqttConfig`. The position holds the filters that the session has; how far it is the broker knows."""
+
+    Config: ClassVar[type[SourceConfig]] = MqttConfig
+
+    def __init__(self, config: MqttConfig, intake: Intake, key: bytes) -> None:
+        self.config = config
+        self._intake = intake
+        self._key = key
+        self._identifier = config.client_id or f"exposure-monitor-in-{socket.gethostname()}-{config.name}"
+        self._place = f"mqtt:{config.host}:{config.port}:{self._identifier}"
+        self._hopper = Hopper(intake)
+        self._heard = 0.0  # monotonic time of the last message
+
+    @staticmethod
+    def present(config: MqttConfig) -> dict[str, tuple[int, int]]:
+        """Nothing of before; but the monitor is not ready before this source has subscribed, or could not."""
+        return {}
+
+    async def run(self, once: bool) -> None:
+        """Follow until cancelled; with `once`, until the broker has had nothing for a while."""
+        settling = asyncio.create_task(self._hopper.run())
+        following = asyncio.create_task(self._follow(once))
+        try:
+            done, _ = await asyncio.wait({settling, following}, return_when=asyncio.FIRST_COMPLETED)
+            for task in done:
+                task.result()
+        finally:
+            await cancel(following)
+            await cancel(settling)
+
+    async def _follow(self, once: bool) -> None:
+        failures = 0
+        while True:
+            began = time.monotonic()
+            try:
+                await self._session(once)
+                return
+            except aiomqtt.MqttError as error:
+                failure = mqtt_error(error)
+            except RemoteError as error:  # a credential that cannot be read
+                failure = error
+            except (OSError, ValueError) as error:
+                failure = network_error(error)
+            self._intake.degraded("broker", str(failure))
+            await self._intake.started()
+            if once:
+                raise failure
+            failures = 1 if time.monotonic() - began > _LONGEST else failures + 1
+            await asyncio.sleep(backoff(failures, _FIRST, _LONGEST))
+
+    # One connection
+
+    async def _session(self, once: bool) -> None:
+        """Until it ends. Raises what tells why."""
+        options = await connection(self.config)
+        if self.config.version == "5":
+            properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
+            properties.SessionExpiryInterval = min(int(self.config.session), 0xFFFFFFFF)
+            properties.ReceiveMaximum = self.config.receive_maximum
+            options |= {"clean_start": False, "properties": properties}
+        else:
+            options["clean_session"] = False
+        async with _Subscriber(self._take, identifier=self._identifier, **options) as client:
+            try:
+                await self._subscribe(client)
+                self._intake.degraded("broker", None)
+                log.info("subscribed", source=self.config.name, topics=len(self.config.topics))
+                await self._intake.started()
+                await (self._quiet(client) if once else client.over())
+            finally:
+                # What was received is acknowledged while there is a connection; the rest the broker sends again.
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(_DRAIN):
+                        await self._hopper.empty()
+
+    async def _subscribe(self, client: _Subscriber) -> None:
+        saved = (await self._intake.positions()).get(self._place)
+        had: Sequence[str] = saved.get("topics", ()) if saved is not None else ()
+        if saved is not None and not client.session_present:
+            # The session expired, or the broker lost it: what it would have kept is gone, if there was anything.
+            self._intake.missed("session_lost", 0, self._place, unit="messages")
+        for topic in had:
+            if topic not in self.config.topics:
+                await client.unsubscribe(topic)
+        for topic in self.config.topics:
+            if self.config.version == "5":
+                # What is retained comes with a new subscription only, not with each connection.
+                how: dict[str, Any] = {"options": SubscribeOptions(qos=self.config.qos, retainHandling=1)}
+            else:
+                how = {"qos": self.config.qos}
+            [code] = await client.subscribe(topic, **how)
+            number = code if isinstance(code, int) else code.value
+            refused = number >= _REFUSED
+            self._intake.degraded(f"topic {topic}", f"the broker refuses it (code {number})" if refused else None)
+        if list(had) != list(self.config.topics):
+            await self._intake.record(
+                (), [Position(self.config.name, self._place, {"topics": list(self.config.topics)})]
+            )
+
+    async def _quiet(self, client: _Subscriber) -> None:
+        over = asyncio.create_task(client.over())
+        self._heard = time.monotonic()
+        try:
+            while (left := self._heard + _QUIET - time.monotonic()) > 0:
+                done, _ = await asyncio.wait({over}, timeout=left)
+                for task in done:
+                    task.result()
+            await self._hopper.empty()
+        finally:
+            await cancel(over)
+
+    # Messages
+
+    def _take(self, client: _Subscriber, message: MQTTMessage) -> None:
+        self._heard = time.monotonic()
+        if message.qos == 0:
+            if self._hopper.full:
+                # Nobody sends it again, and there is no way to hold up only these.
+                self._intake.missed("qos0_dropped", len(message.payload), str(message.topic))
+                return
+            self._hopper.put(self._block(message, secrets.token_bytes(8)))
+            return
+        self._hopper.put(self._block(message, b"%d" % message.mid), lambda: client.acknowledge(message))
+
+    def _block(self, message: MQTTMessage, number: bytes) -> Block:
+        topic, payload = str(message.topic), bytes(message.payload)
+        digest = blake2b(key=self._key[:64], digest_size=12)
+        for part in (number, b"%d" % (time.time() // _SAME), topic.encode("utf-8", "replace"), payload):
+            digest.update(b"%d:" % len(part) + part)
+        return Block(
+            source=self.config.name,
+            path=topic,
+            generation=digest.hexdigest(),
+            offset=0,
+            data=self._text(payload),
+            time=time.time(),
+            attributes={"topic": topic, **facts(payload)},
+        )
+
+    def _text(self, payload: bytes) -> bytes:
+        """The fields that are wanted, or all of it where there are none of them."""
+        if self.config.fields:
+            with contextlib.suppress(orjson.JSONDecodeError):
+                item = orjson.loads(payload)
+                if isinstance(item, dict):
+                    values = [item[name] for name in self.config.fields if name in item]
+                    texts = [v.encode("utf-8", "replace") if isinstance(v, str) else orjson.dumps(v) for v in values]
+                    return b"\n".join(texts) or payload
+        return payload
+
+
+class _Subscriber(aiomqtt.Client):
+    """A client that hands on each message as it comes, and acknowledges it when it is told to."""
+
+    def __init__(self, take: Any, **options: Any) -> None:
+        super().__init__(**options)
+        self.session_present = False
+        self._take = take
+        self._client.manual_ack_set(True)
+
+    async def over(self) -> None:
+        """Raises aiomqtt.MqttError when the connection has ended."""
+        async for _ in self.messages:
+            pass
+
+    def acknowledge(self, message: MQTTMessage) -> None:
+        self._client.ack(message.mid, message.qos)
+
+    def _on_connect(self, client: Any, userdata: Any, flags: Any, reason_code: Any, properties: Any = None) -> None:
+        self.session_present = bool(flags.session_present)
+        super()._on_connect(client, userdata, flags, reason_code, properties)
+
+    def _on_message(self, client: Any, userdata: Any, message: MQTTMessage) -> None:
+        self._take(self, message)

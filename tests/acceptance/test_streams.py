@@ -1,0 +1,117 @@
+"""The real daemon, killed in the middle of what a real broker, HTTP clients and syslog send it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import gzip
+import json
+import socket
+from pathlib import Path
+
+import aiohttp
+import aiomqtt
+import pytest
+
+from tests.acceptance.harness import Monitor, Planter, fingerprints, until
+from tests.acceptance.test_crash import stored
+from tests.fakes.mosquitto import broker, free_port
+from tests.fakes.webhook import FakeWebhook
+
+CONFIG = """
+[[sources]]
+name = "bus"
+type = "mqtt"
+host = "127.0.0.1"
+port = {mqtt}
+topics = ["logs/#"]
+client_id = "monitor"
+[[sources]]
+name = "pushed"
+type = "http"
+listen = "127.0.0.1:{http}"
+[[sources]]
+name = "syslog"
+type = "syslog"
+listen = ["tcp:127.0.0.1:{syslog}", "udp:127.0.0.1:{syslog}"]
+[[sinks]]
+name = "hook"
+type = "webhook"
+url = "env:HOOK_URL"
+[[routes]]
+sinks = ["hook"]
+burst = "10000/1m"
+"""
+
+
+async def publish(port: int, planter: Planter, count: int) -> None:
+    async with aiomqtt.Client("127.0.0.1", port) as client:
+        for _ in range(count):
+            await client.publish(f"logs/{planter.count % 3}", f"ERROR token {planter.secret()} refused", qos=1)
+
+
+async def push(port: int, planter: Planter, count: int) -> None:
+    """As an agent does: the same body again until it is taken."""
+    lines = [json.dumps({"message": f"token {planter.secret()} refused", "host": "web-1"}) for _ in range(count)]
+    body = gzip.compress("\n".join(lines).encode())
+    async with aiohttp.ClientSession(auto_decompress=False) as session:
+        while True:
+            with contextlib.suppress(aiohttp.ClientError, TimeoutError):
+                headers = {"Content-Encoding": "gzip"}
+                async with session.post(
+                    f"http://127.0.0.1:{port}/", data=body, headers=headers, timeout=TIMEOUT
+                ) as answer:
+                    if answer.status == 204:
+                        return
+            await asyncio.sleep(0.05)
+
+
+TIMEOUT = aiohttp.ClientTimeout(20)
+
+
+async def log(port: int, planter: Planter, count: int) -> None:
+    """Counted over TCP, and half of it as datagrams."""
+    _, writer = await asyncio.open_connection("127.0.0.1", port)
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
+        for number in range(count):
+            text = f"<13>1 - web-1 app - - - token {planter.secret()} refused".encode()
+            if number % 2:
+                sender.sendto(text, ("127.0.0.1", port))
+            else:
+                writer.write(b"%d %b" % (len(text), text))
+    await writer.drain()
+    writer.close()
+    await writer.wait_closed()
+
+
+@pytest.mark.slow
+async def test_nothing_is_lost_over_kills(tmp_path: Path) -> None:
+    planter = Planter(7)
+    ports = {"mqtt": free_port(), "http": free_port(), "syslog": free_port()}
+    async with FakeWebhook() as hook, broker(tmp_path, port=ports["mqtt"]):
+        monitor = Monitor(tmp_path, CONFIG.format(**ports), {"HOOK_URL": f"{hook.url}/hook"})
+        await monitor.start()
+        pushing = []
+        for _ in range(2):
+            pushing.append(asyncio.create_task(push(ports["http"], planter, 20)))
+            sending = asyncio.create_task(publish(ports["mqtt"], planter, 40))
+            await asyncio.sleep(planter.random.random() * 0.3)
+            await monitor.kill()
+            await sending
+            await monitor.start(wait=planter.random.random() < 0.5)
+        await monitor.ready()
+        await asyncio.gather(*pushing)
+        await log(ports["syslog"], planter, 40)  # which nobody sends again: all that was received by the end is kept
+        wanted = set(planter.planted)
+        await until(
+            lambda: wanted <= stored(tmp_path) and wanted <= fingerprints(hook.payloads),
+            60,
+            lambda: f"{len(wanted - fingerprints(hook.payloads))} of {len(wanted)} missing\n{monitor.errors[-1500:]}",
+        )
+        await log(ports["syslog"], planter, 10)
+        assert await monitor.terminate() == 0
+        assert set(planter.planted) <= stored(tmp_path)
+    assert fingerprints(hook.payloads) <= set(planter.planted)
+    assert "missed" not in monitor.errors
+    for value in planter.planted.values():
+        assert value not in monitor.errors + monitor.output
