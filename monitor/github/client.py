@@ -24,7 +24,8 @@ from monitor.github.limits import Budget, shared
 __all__ = ["Answer", "Client"]
 
 API_VERSION = "2022-11-28"  # also known to GHES 3.17
-BODY_LIMIT = 32 << 20  # a page of 100 alerts is well under 1 MiB
+BODY_LIMIT = 32 << 20  # a page of 100 alerts is well under 1 MiB; a gist may hold large files
+VALUES = 1 << 20  # in one answer, counted by the marks between them: read as JSON, 32 MiB of `[],` take 1 GB
 ATTEMPTS = 5
 REDIRECTS = 3
 _NEXT = re.compile(r'<([^<>]+)>\s*;[^,<]*\brel="?next"?')
@@ -291,6 +292,8 @@ class Client:
 def _json(raw: bytes, status: int, method: str, url: URL) -> Any:
     if not raw:
         return None
+    if sum(map(raw.count, (b",", b"[", b"{"))) > VALUES:
+        raise RemoteError(f"{method} {url.path}: the answer holds too many values", status=status, retry=False)
     try:
         return orjson.loads(raw)
     except orjson.JSONDecodeError:

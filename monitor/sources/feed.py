@@ -7,18 +7,12 @@ becomes an incident of its own (its id is the identity); its text is read with t
 from __future__ import annotations
 
 import asyncio
-import calendar
 import hashlib
-import html
 import ipaddress
-import re
 import socket
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
-from io import BytesIO
 from typing import Annotated, Any, ClassVar, Literal
-from urllib.parse import parse_qs, urlsplit
 
 import structlog
 from aiohttp.abc import ResolveResult
@@ -32,10 +26,10 @@ from monitor.common.duration import Duration
 from monitor.common.every import every
 from monitor.common.http import Http, RemoteError, Reply
 from monitor.common.severity import Severity
-from monitor.common.text import one_line, web_address
 from monitor.intake import AlertIntake
 from monitor.model import Block, Finding, Position
 from monitor.sources.base import SourceConfig
+from monitor.sources.entries import Entry, read
 
 __all__ = ["FeedConfig", "FeedSource"]
 
@@ -44,7 +38,6 @@ log = structlog.get_logger(__name__)
 SIZE_LIMIT = 5 << 20
 TIMEOUT = 30.0
 REDIRECTS = 3
-ENTRIES = 500  # of one answer
 REMEMBERED = 2000  # entry ids; Google Alerts show 20 at a time
 RULE = "feed-entry"
 
@@ -57,17 +50,6 @@ class FeedConfig(SourceConfig):
     interval: Annotated[Duration, Field(ge=60)] = 900.0
     max_age: Duration = 7 * 86_400.0  # entries older than this when first seen are passed over
     severity: Severity = "low"
-
-
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """One entry of a feed. `text` is what it says, free of markup."""
-
-    id: str
-    title: str
-    text: str
-    link: str | None
-    time: float | None
 
 
 class FeedSource:
@@ -107,7 +89,7 @@ class FeedSource:
         if fetched is None:
             return
         raw, validators = fetched
-        entries = await asyncio.to_thread(parse, raw)
+        entries = await read(raw)
         if entries is None:
             self.intake.malformed("feed")
             raise RemoteError("the answer is neither RSS nor Atom", retry=True)
@@ -223,54 +205,3 @@ def _internal(host: str) -> bool:
         return not ipaddress.ip_address(host).is_global
     except ValueError:
         return host == "localhost" or host.endswith((".localhost", ".internal", ".local"))
-
-
-def parse(raw: bytes) -> list[Entry] | None:
-    """The entries of a feed, None when it is none. Blocking: call in a thread."""
-    import feedparser
-
-    # A stream, never the bytes themselves: feedparser takes a short text for a file name or an address.
-    document = feedparser.parse(BytesIO(raw), sanitize_html=False, resolve_relative_uris=False)
-    if not document.get("version") and not document.get("entries"):
-        return None
-    return [entry for one in document["entries"][:ENTRIES] if (entry := _entry(one)) is not None]
-
-
-def _entry(one: Mapping[str, Any]) -> Entry | None:
-    address = target(_text(one, "link"))
-    title = _plain(_text(one, "title"))
-    identity = _text(one, "id") or address or title
-    if not identity:
-        return None
-    contents = one.get("content") or []
-    texts = [_text(one, "summary"), *(_text(content, "value") for content in contents if isinstance(content, Mapping))]
-    moment = one.get("published_parsed") or one.get("updated_parsed")
-    try:
-        at = float(calendar.timegm(moment)) if moment else None
-    except (ValueError, OverflowError, TypeError):
-        at = None
-    body = "\n".join(dict.fromkeys(_plain(text, 200_000) for text in texts))
-    return Entry(identity[:2000], title[:300], body, address, at if at and at > 0 else None)
-
-
-def target(address: str) -> str | None:
-    """Where an entry leads: Google wraps it in a redirect of its own (`/url?…&url=`)."""
-    try:
-        parts = urlsplit(address)
-        if re.fullmatch(r"(www\.)?google\.[a-z.]{2,6}", parts.hostname or "") and parts.path == "/url":
-            query = parse_qs(parts.query)
-            address = (query.get("url") or query.get("q") or [""])[0]
-    except ValueError:
-        return None
-    return web_address(address)
-
-
-def _text(one: Mapping[str, Any], name: str) -> str:
-    value = one.get(name)
-    return value if isinstance(value, str) else ""
-
-
-def _plain(text: str, limit: int = 2000) -> str:
-    """Markup gone, one line, printable."""
-    text = html.unescape(re.sub(r"<[^<>]*>", "", text[: 2 * limit]))
-    return one_line(text, limit).strip()

@@ -1,7 +1,10 @@
 from __future__ import annotations
 
+import subprocess
+import sys
 import time
 from itertools import pairwise
+from pathlib import Path
 
 import pytest
 from cryptography.hazmat.primitives import serialization
@@ -55,6 +58,30 @@ async def test_a_link_to_another_server_is_refused(github: FakeGitHub, client: C
     with pytest.raises(RemoteError, match="another server"):
         await client.get(ORG)
     assert len(github.requests) == 1
+
+
+_MEASURED = """
+import resource, sys
+from yarl import URL
+from monitor.common.http import RemoteError
+from monitor.github.client import _json
+
+try:
+    _json(b"[" + b"[]," * (10 << 20) + b"[]]", 200, "GET", URL("https://x.test/a"))
+except RemoteError as error:
+    print(error)
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10)
+"""
+
+
+def test_an_answer_of_many_values_takes_no_memory() -> None:
+    """31 MiB took 1 GB."""
+    command = [sys.executable, "-c", _MEASURED]
+    root = str(Path(__file__).parents[3])
+    ended = subprocess.run(command, capture_output=True, text=True, check=True, cwd=root, timeout=60)
+    *said, peak = ended.stdout.splitlines()
+    assert said == ["GET /a: the answer holds too many values"]
+    assert int(peak) < 250, "MiB"
 
 
 async def test_a_renamed_repository_is_followed_on_the_same_server(github: FakeGitHub, client: Client) -> None:
