@@ -20,19 +20,34 @@ __all__ = [
     "ChangeReason",
     "Incident",
     "TransitionError",
+    "Validity",
+    "Verified",
     "fold",
     "fold_alert",
     "incident_id",
+    "judge",
     "next_command",
     "transition",
 ]
 
 Action = Literal["ack", "resolve", "reopen"]
 ChangeReason = Literal["new", "update", "escalated", "reopened", "reopened_by_hand", "acknowledged", "resolved"]
+Validity = Literal["valid", "refused", "unknown"]  # what its issuer says of a secret
 
 RESOLUTIONS: tuple[Resolution, ...] = ("revoked", "false_positive", "wont_fix", "used_in_tests")
 _CONFIDENCE: Mapping[Confidence, int] = {"low": 0, "medium": 1, "high": 2}
 _HEX = re.compile(r"[0-9a-f]{32,}")
+
+
+@dataclass(frozen=True, slots=True)
+class Verified:
+    """What the issuer said, when asked. `facts` are public and masked: account, scopes, last_used, …"""
+
+    validity: Validity
+    at: float
+    reason: str
+    provider: str = ""
+    facts: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +73,13 @@ class Incident:
     labels: Mapping[str, str] = field(default_factory=dict)
     locations: tuple[Location, ...] = ()  # newest first, bounded; filled on request
     first_logged: float | None = None  # the earliest time that a record itself gives; `first_seen` is when it was read
+    verified: Verified | None = None  # None: nobody was asked
+    base: Severity | None = None  # what rules and alerts say, where `severity` follows from the issuer's answer instead
+
+    @property
+    def own_severity(self) -> Severity:
+        """Whatever its issuer said."""
+        return self.base or self.severity
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,12 +139,11 @@ def fold(existing: Incident | None, finding: Finding) -> Change:
     if any(existing.labels.get(key) != value for key, value in finding.labels.items()):
         seen = replace(seen, labels={**existing.labels, **finding.labels})
     # Several rules can meet the same secret: the incident speaks with the voice of the one that knows it best.
-    if _weight(finding.severity, finding.confidence) > _weight(existing.severity, existing.confidence):
+    if _weight(finding.severity, finding.confidence) > _weight(existing.own_severity, existing.confidence):
         seen = replace(
-            seen,
+            _worth(seen, finding.severity),
             rule=finding.rule,
             name=finding.name,
-            severity=finding.severity,
             confidence=finding.confidence,
             masked=finding.masked,
             runbook=finding.runbook or existing.runbook,
@@ -157,9 +178,9 @@ def fold_alert(
     seen = existing
     if any(existing.labels.get(key) != value for key, value in alert.labels.items()):
         seen = replace(seen, labels={**existing.labels, **alert.labels})
-    worse = rank(alert.severity) > rank(existing.severity)
+    worse = rank(alert.severity) > rank(existing.own_severity)
     if worse:
-        seen = replace(seen, severity=alert.severity)
+        seen = _worth(seen, alert.severity)
     # Newly live or public is worse too where the severity is at its height already.
     worse = worse or any(alert.labels.get(key) == value != existing.labels.get(key) for key, value in _ALARMING)
 
@@ -210,6 +231,28 @@ def transition(
         # It did not come back: somebody thinks otherwise about it.
         return Change(replace(incident, state="open", resolution=None, resolved_at=None), "reopened_by_hand")
     raise TransitionError("unknown action; use ack, resolve or reopen")
+
+
+def judge(incident: Incident, verified: Verified, severity: Severity | None) -> Change:
+    """What the issuer's answer does to an incident. `severity`: what the configuration makes of it; None: nothing.
+
+    An answer that says nothing takes back nothing: the one before stays, with what it was worth.
+    """
+    before = incident.verified
+    if verified.validity == "unknown" and before is not None and before.validity != "unknown":
+        return Change(incident, None)
+    own = incident.own_severity
+    base = own if severity is not None and severity != own else None
+    judged = replace(incident, verified=verified, severity=severity or own, base=base)
+    if incident.state != "resolved" and rank(judged.severity) > rank(incident.severity):
+        return Change(replace(judged, state="open"), "escalated")
+    known = before.validity if before is not None else "unknown"
+    return Change(judged, "update" if verified.validity != known else None)
+
+
+def _worth(incident: Incident, severity: Severity) -> Incident:
+    """With the severity that rules and alerts give it; what its issuer said of it stays above that."""
+    return replace(incident, severity=severity) if incident.base is None else replace(incident, base=severity)
 
 
 def _weight(severity: Severity, confidence: Confidence) -> tuple[int, int]:

@@ -306,6 +306,7 @@ def labels(incident: Incident, source: str, path: str) -> dict[str, str]:
         "name": incident.name,
         "state": incident.state,
         "confidence": incident.confidence,
+        **({"validity": incident.verified.validity} if incident.verified else {}),
         "fingerprint": incident.fingerprint,
         "source": source,
         "path": path,
@@ -320,6 +321,7 @@ class Told:
     severity: Severity
     occurrences: int
     reopens: int
+    validity: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -332,6 +334,7 @@ class Member:
     reopens: int
     told: Told | None
     route: Route | None
+    validity: str | None = None
     silenced_until: float | None = None
     by_hand: bool = False  # open because somebody took its acknowledgement or resolution back
 
@@ -402,7 +405,9 @@ def needs_notify(group: Group, members: Sequence[Member], now: float) -> Decisio
     elif any(member.state == "acknowledged" and was.state == "open" for member, was in told):
         reason = "acknowledged"
     elif any(
-        member.state == "open" and member.route is not None and member.occurrences > was.occurrences
+        member.state == "open"
+        and member.route is not None
+        and (member.occurrences > was.occurrences or member.validity not in (was.validity, "unknown", None))
         for member, was in told
     ):
         reason = "update"

@@ -17,7 +17,7 @@ from monitor.common.notification import Incident, Notification, Receipt
 from monitor.common.severity import SEVERITIES, Severity
 from monitor.common.text import printable, prose
 from sinks.base import Limits, SinkConfig
-from sinks.text import command, decision, facts, headline, instant, link, origin, place, seen, surroundings
+from sinks.text import command, decision, facts, headline, instant, link, origin, place, seen, surroundings, works
 
 __all__ = ["Alertmanager", "AlertmanagerConfig", "alerts"]
 
@@ -127,6 +127,7 @@ def _of(incident: Incident, severity: Severity, notification: Notification, end:
         "decision": decision(incident),
         "owner": printable(incident.owner or ""),
         "facts": facts(incident),
+        "does_it_work": works(incident),
         "first_step": printable(incident.first_step),
         "acknowledge": command(incident) if incident.state == "open" else "",
         "runbook_url": link(incident.runbook or notification.runbook) or "",

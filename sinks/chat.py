@@ -21,6 +21,7 @@ from sinks.text import (
     seen,
     surroundings,
     tally,
+    works,
 )
 
 __all__ = ["FORMATS", "QUERY"]
@@ -52,6 +53,7 @@ def _facts(incident: Incident) -> list[tuple[str, str]]:
         ("Line", surroundings(incident)),
         ("Seen", seen(incident)),
         ("Confidence", printable(incident.confidence)),
+        ("Does it work?", works(incident)),
         ("Decision", decision(incident)),
         ("First", printable(incident.first_step)),
         ("Incident", f"{printable(incident.id)} ({incident.state})"),

@@ -40,6 +40,7 @@ from sinks.text import (
     sure,
     surroundings,
     tally,
+    works,
 )
 
 __all__ = ["Email", "EmailConfig", "compose"]
@@ -225,6 +226,8 @@ def _one(incident: Incident) -> list[str]:
     lines.append(f"Seen:     {seen(incident)}")
     if confident := sure(incident):
         lines.append(f"Sure:     {confident}")
+    if answer := works(incident):
+        lines.append(f"Works:    {answer}")
     if decided := decision(incident):
         lines.append(f"Decided:  {decided}")
     if incident.owner:

@@ -29,6 +29,7 @@ from sinks.text import (
     seen,
     surroundings,
     tally,
+    works,
 )
 
 __all__ = ["PagerDuty", "PagerDutyConfig", "dedup_key", "event"]
@@ -176,6 +177,7 @@ def _details(incident: Incident) -> dict[str, Any]:
         "fingerprint": clip(clean(incident.fingerprint), 255),
         "confidence": clip(printable(incident.confidence), 20),
         "facts": clip(facts(incident), 1000),
+        "does it work": clip(works(incident), 1000),
         "seen": seen(incident),
         "decision": clip(decision(incident), 1000),
         "where": [clip(f"{place(location)} ({origin(location)})", 1000) for location in incident.locations[:10]],

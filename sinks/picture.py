@@ -23,6 +23,7 @@ from sinks.text import (
     sure,
     surroundings,
     tally,
+    works,
 )
 
 __all__ = ["drawn", "render"]
@@ -91,6 +92,8 @@ def _one(incident: Incident, notification: Notification, width: int) -> list[Tex
         lines.append(_field("", Text(f"and {more:,} more: {command(incident, 'show')}", "dim")))
     if around := surroundings(incident):
         lines.append(_field("line", Text(clip(around, 300))))
+    if answer := works(incident):
+        lines.append(_field("works", Text(clip(answer, 300))))
     lines.append(_field("seen", Text(seen(incident))))
     if incident.owner:
         lines.append(_field("owner", Text(printable(incident.owner))))

@@ -29,6 +29,7 @@ from sinks.text import (
     seen,
     surroundings,
     tally,
+    works,
 )
 
 __all__ = ["Slack", "SlackConfig", "escape", "message"]
@@ -242,6 +243,8 @@ def _one(incident: Incident) -> list[dict[str, Any]]:
     fields = [f"*Secret*\n{_quoted(incident.masked, FIELD)}", f"*Seen*\n{escape(seen(incident), FIELD)}"]
     if incident.confidence:
         fields.append(f"*Confidence*\n{escape(incident.confidence, FIELD)}")
+    if answer := works(incident):
+        fields.append(f"*Does it work?*\n{escape(answer, FIELD)}")
     if incident.owner:
         fields.append(f"*Owner*\n{escape(incident.owner, FIELD)}")
     if decided := decision(incident):

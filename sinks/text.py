@@ -26,6 +26,7 @@ __all__ = [
     "sure",
     "surroundings",
     "tally",
+    "works",
 ]
 
 NAME = "exposure-monitor"
@@ -83,6 +84,16 @@ def surroundings(incident: Incident) -> str:
 def sure(incident: Incident) -> str:
     """How sure the rule is: `high confidence`; empty when that is not known."""
     return printable(f"{incident.confidence} confidence") if incident.confidence else ""
+
+
+def works(incident: Incident) -> str:
+    """What its issuer said, when: `valid: GitHub takes it (account octocat), asked 2026-11-02 13:58:12 UTC`; empty when
+    nobody was asked."""
+    if not incident.validity:
+        return ""
+    facts = ", ".join(f"{name.replace('_', ' ')} {text}" for name, text in incident.verified.items())
+    said = f"{incident.validity}: {incident.verdict}" + (f" ({facts})" if facts else "")
+    return printable(said) + (f", asked {_utc(incident.asked_at):%Y-%m-%d %H:%M:%S} UTC" if incident.asked_at else "")
 
 
 def command(incident: Incident, verb: str = "ack") -> str:

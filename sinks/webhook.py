@@ -223,6 +223,10 @@ def _incident(incident: Incident) -> dict[str, Any]:
         "runbook": _optional(incident.runbook),
         "url": _optional(incident.url),
         "labels": _labels(incident.labels),
+        "validity": incident.validity or None,
+        "asked_at": instant(incident.asked_at) if incident.asked_at else None,
+        "verdict": clean(incident.verdict),
+        "verified": _labels(incident.verified),
     }
 
 

@@ -40,6 +40,7 @@ __all__ = [
     "find_rule",
     "json_text",
     "paint",
+    "person",
     "printable",
     "private",
     "read_config",
@@ -141,6 +142,13 @@ def fail(message: str, code: int = 1) -> NoReturn:
     """End with one line on standard error."""
     typer.echo(message, err=True)
     raise typer.Exit(code)
+
+
+def person() -> str:
+    """Who types, for the history: behind sudo who called it."""
+    import getpass
+
+    return os.environ.get("SUDO_USER") or getpass.getuser()
 
 
 def private(what: str) -> str:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
-import os
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
@@ -25,6 +23,7 @@ from monitor.cli.common import (
     emit_one,
     fail,
     paint,
+    person,
     printable,
     private,
     read_config,
@@ -125,7 +124,7 @@ def list_incidents(
             narrowed = " match" if severity or rule or source or since or search else ""
             yield ("no incidents" if state is StateFilter.all else f"no {state.value} incidents") + narrowed
             return
-        head = ("id", "severity", "state", "times", "last seen", "what", "where")
+        head = ("id", "severity", "state", "works", "times", "last seen", "what", "where")
         yield from table(
             head,
             [
@@ -133,6 +132,7 @@ def list_incidents(
                     one.id,
                     one.severity,
                     one.state,
+                    one.verified.validity if one.verified else "-",
                     f"{one.occurrences:,}",
                     _short_time(one.last_seen),
                     f"{one.name} {one.masked}",
@@ -186,6 +186,11 @@ def show(ref: IdArgument, form: FormatOption = Format.text, config: ConfigOption
         ):
             if row[key] is not None:
                 yield _line(key, str(row[key]))
+        if incident.verified is not None:
+            answer = incident.verified
+            facts = ", ".join(f"{name} {text}" for name, text in answer.facts.items())
+            told = f"{answer.validity}: {answer.reason}" + (f" ({facts})" if facts else "")
+            yield _line("works", f"{told}, asked {_short_time(answer.at)}")
         for key, value in incident.labels.items():
             yield _line("label", f"{key}={value}")
         for place in incident.locations:
@@ -273,6 +278,10 @@ def as_dict(incident: Incident) -> dict[str, Any]:
         "owner": incident.owner,
         "runbook": incident.runbook,
         "labels": dict(incident.labels),
+        "validity": incident.verified.validity if incident.verified else None,
+        "asked_at": _time(incident.verified.at) if incident.verified else None,
+        "verdict": incident.verified.reason if incident.verified else "",
+        "verified": dict(incident.verified.facts) if incident.verified else {},
         "locations": [
             {
                 "source": place.source,
@@ -303,7 +312,7 @@ def _transition(
     from monitor.incidents import TransitionError
 
     settings = read_config(config)
-    actor = os.environ.get("SUDO_USER") or getpass.getuser()
+    actor = person()
     if note:
         from monitor.site import make_scrubber
 

@@ -21,14 +21,18 @@ from monitor.cli.common import (
     emit_one,
     fail,
     paint,
+    person,
     printable,
     private,
     read_config,
     table,
+    with_store,
 )
 
 if TYPE_CHECKING:
     from monitor.config import Config
+    from monitor.incidents import Incident
+    from monitor.store import Store
     from monitor.verify.config import VerifyConfig
     from monitor.verify.probe import Probe
     from monitor.verify.verifier import Verdict
@@ -39,14 +43,19 @@ _LONGEST = 64 * 1024  # characters of a value
 
 
 @app.command(
-    epilog="Example: monitor verify --value-from - --rule github-pat",
+    epilog="Examples:\n\n  monitor verify 3f2a\n\n  monitor verify --value-from - --rule github-pat",
     help="Ask who issued a secret whether it still works, what it may do and when it was last used, by a request that "
-    "changes nothing. `monitor verify list` shows who can be asked. Exit code 0: refused; 1: valid, or not known.",
+    "changes nothing. The answer is kept with the incident. `monitor verify list` shows who can be asked. Exit code 0: "
+    "refused; 1: valid, or not known.",
 )
 def verify(
     *,
     what: Annotated[
-        str | None, typer.Argument(metavar="[list]", help="`list`: who can be asked, and for which rules.")
+        str | None,
+        typer.Argument(
+            metavar="[ID|list]",
+            help="An incident, whose secret is taken again from where it lies; or `list`: who can be asked.",
+        ),
     ] = None,
     value_from: Annotated[
         str | None,
@@ -80,19 +89,62 @@ def verify(
     if what == "list":
         _list(settings.verify, form)
         return
-    if what is not None or value_from != "-":
-        fail("say --value-from - and give the secret on standard input; `monitor verify list` shows the probes", 2)
+    if value_from not in (None, "-") or (what is None and value_from is None):
+        fail("name an incident, or say --value-from - and give the secret on standard input", 2)
     parts = _parts(part or [])
-    value = private("secret") if sys.stdin.isatty() else sys.stdin.read(_LONGEST).strip()
-    if not value:
-        fail("there is nothing on standard input to ask about", 2)
+    value = None if value_from is None else _value()
+    if what is not None:
+        verdict, rule = _ask_about(settings, what, value, parts, yes=yes)
+        show(verdict, rule, form)
+        return
 
+    assert value is not None
     rule = rule or _rule_of(settings, value)
     probe = _probe(rule)
     if not settings.verify.allows(probe.provider):
         settings = _allowed(settings, probe, yes=yes)
     verdict = asyncio.run(_ask(settings, rule, value, parts))
     show(verdict, rule, form)
+
+
+def _value() -> str:
+    value = private("secret") if sys.stdin.isatty() else sys.stdin.read(_LONGEST).strip()
+    if not value:
+        fail("there is nothing on standard input to ask about", 2)
+    return value
+
+
+def _ask_about(
+    settings: Config, ref: str, value: str | None, parts: Mapping[str, str], *, yes: bool
+) -> tuple[Verdict, str]:
+    """Ask about a stored incident, and keep the answer with it."""
+    from monitor import config as configuration
+    from monitor.scrub import Scrubber
+    from monitor.site import build_engine
+    from monitor.verify.asker import Asker, WrongValueError
+    from monitor.verify.verifier import Verifier
+
+    async def look(store: Store) -> Incident:
+        return await store.incidents.get(ref)
+
+    known = with_store(settings, look)
+    probe = _probe(known.rule)
+    if known.confidence == "low":
+        fail("its rule is of low confidence: it may be no secret at all, and is not sent anywhere", 2)
+    if not settings.verify.allows(probe.provider):
+        settings = _allowed(settings, probe, yes=yes)
+    key = configuration.key(settings)
+    engine = build_engine(settings)
+    verifier = Verifier(settings.verify, scrub=Scrubber(engine.worker()))
+
+    async def ask(store: Store) -> Verdict:
+        asker = Asker(store, verifier, key, lambda: engine, lambda: settings)
+        return await asker.ask(known, actor=person(), value=value, parts=parts)
+
+    try:
+        return with_store(settings, ask), known.rule
+    except WrongValueError as error:
+        fail(str(error), 2)
 
 
 def show(verdict: Verdict, rule: str, form: Format) -> None:

@@ -76,6 +76,10 @@ class Incident:
     first_logged: datetime | None = None  # the earliest time that a record with it has itself
     program: str = "monitor"  # what a shell has to be told before `incidents ack …`, and
     options: str = ""  # after it, with a space before
+    validity: str = ""  # what its issuer says of the secret: valid, refused, unknown; empty: never asked
+    asked_at: datetime | None = None
+    verdict: str = ""  # the answer in words
+    verified: Mapping[str, str] = field(default_factory=dict)  # facts from the issuer: account, scopes, last use, …
 
 
 @dataclass(frozen=True, slots=True)

@@ -35,6 +35,8 @@ from monitor.program import invocation
 from monitor.site import Site, open_site
 from monitor.snapshot import Snapshot
 from monitor.store import Recovery, StoreError
+from monitor.verify.asker import Asker
+from monitor.verify.verifier import Verifier
 
 __all__ = ["Daemon"]
 
@@ -208,12 +210,22 @@ class Daemon:
         reloading = asyncio.create_task(Reload(running, self._reload).run(), name="reload")
         retention = running.site.store.retention
         forgetting = asyncio.create_task(retention.forever(lambda: running.config.retention), name="retention")
+        asking = self._asking(running)
         await self._stop.wait()
         notify("STOPPING=1")
         log.info("stopping")
+        await cancel(asking)
         await cancel(forgetting)
         await cancel(reloading)  # one in progress is given up: it may wait for a sink longer than we have
         return 0
+
+    def _asking(self, running: Running) -> asyncio.Task[Any]:
+        """Issuers are asked beside everything else: whatever they do, it holds up nothing."""
+        site = running.site
+        verifier = Verifier(running.config.verify, scrub=site.scanner.scrub)
+        asker = Asker(site.store, verifier, site.scanner.key, lambda: site.scanner.engine, lambda: running.config)
+        site.store.on_change(asker.wake)
+        return asyncio.create_task(asker.run(), name="verify")
 
     async def _run_once(self, running: Running) -> int:
         """Every source to its present end, then every notification; 1 when something failed or is left over."""

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from typing import Any
 
 from monitor.common import notification as told
 from monitor.common.notification import Notification
 from monitor.common.severity import rank, worst
-from monitor.incidents import Incident
+from monitor.incidents import Incident, Verified
 from monitor.program import Program
 from monitor.store import Leased
 
@@ -89,4 +90,17 @@ def present(
         first_logged=None if incident.first_logged is None else datetime.fromtimestamp(incident.first_logged, UTC),
         program=links.program.call,
         options=links.program.options,
+        **_answer(incident.verified),
     )
+
+
+def _answer(verified: Verified | None) -> dict[str, Any]:
+    if verified is None:
+        return {}
+    asked = datetime.fromtimestamp(verified.at, UTC)
+    return {
+        "validity": verified.validity,
+        "asked_at": asked,
+        "verdict": verified.reason,
+        "verified": verified.facts,
+    }

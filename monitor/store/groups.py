@@ -14,7 +14,7 @@ from monitor.common.severity import Severity, rank, worst
 from monitor.incidents import Incident
 from monitor.routing import Group, Member, Policy, Route, Target, Told, digest_hold, labels, needs_notify, stronger
 from monitor.store.outbox import LONGEST_WAIT, abandon, new_row, release_lost, soonest, try_at_once
-from monitor.store.rows import chunks, incident_from, insert_into
+from monitor.store.rows import chunks, incident_from, insert_into, latest_decision
 from monitor.store.schema import audit, groups, incidents, members, outbox
 from monitor.store.transaction import Desk, Transaction
 
@@ -327,12 +327,13 @@ def _reconsider(tx: Transaction, ids: list[int], flush: bool) -> None:
         seen = labels(incident, row.source, row.path)
         told = None
         if row.told_state is not None:
-            told = Told(row.told_state, row.told_severity, row.told_occurrences, row.told_reopens)
+            told = Told(row.told_state, row.told_severity, row.told_occurrences, row.told_reopens, row.told_validity)
         member = Member(
             state=incident.state,
             severity=incident.severity,
             occurrences=incident.occurrences,
             reopens=incident.reopens,
+            validity=incident.verified.validity if incident.verified else None,
             told=told,
             route=_route(policy, incident, row.source, row.path, rows[row.group]),
             by_hand=incident.id in by_hand,
@@ -383,7 +384,10 @@ def _reconsider(tx: Transaction, ids: list[int], flush: bool) -> None:
                     after.append(member)
                     continue
                 after.append(
-                    replace(member, told=Told(member.state, member.severity, member.occurrences, member.reopens))
+                    replace(
+                        member,
+                        told=Told(member.state, member.severity, member.occurrences, member.reopens, member.validity),
+                    )
                 )
                 told_rows.append(
                     {
@@ -393,6 +397,7 @@ def _reconsider(tx: Transaction, ids: list[int], flush: bool) -> None:
                         "_severity": member.severity,
                         "_occurrences": member.occurrences,
                         "_reopens": member.reopens,
+                        "_validity": member.validity,
                     }
                 )
             sent_at = now
@@ -413,6 +418,7 @@ def _reconsider(tx: Transaction, ids: list[int], flush: bool) -> None:
                 told_severity=bindparam("_severity"),
                 told_occurrences=bindparam("_occurrences"),
                 told_reopens=bindparam("_reopens"),
+                told_validity=bindparam("_validity"),
             ),
             told_rows,
         )
@@ -429,7 +435,7 @@ def _reopened_by_hand(connection: Connection, ids: Iterable[str]) -> set[str]:
     """Those whose last change of state that was."""
     found: set[str] = set()
     for chunk in chunks(ids):
-        latest = select(func.max(audit.c.seq)).where(audit.c.incident.in_(chunk)).group_by(audit.c.incident)
+        latest = latest_decision(chunk)
         query = select(audit.c.incident).where(audit.c.seq.in_(latest), audit.c.action == "reopened_by_hand")
         found.update(connection.execute(query).scalars())
     return found

@@ -66,7 +66,7 @@ class Incidents:
         return await self._desk.read(lambda connection: _get(connection, ref.strip()))
 
     async def history(self, ref: str) -> list[AuditEntry]:
-        """Every change of state, oldest first. Raises LookupError."""
+        """Every change of state and every answer of its issuer, oldest first. Raises LookupError."""
 
         def run(connection: Connection) -> list[AuditEntry]:
             known = _get(connection, ref.strip())

@@ -17,7 +17,7 @@ from sqlalchemy import Connection, Row, and_, delete, exists, func, insert, or_,
 from monitor.common.notification import Reason, Receipt
 from monitor.common.severity import SEVERITIES, Severity, rank, worst
 from monitor.store.records import Leased, Notice, OutboxEntry
-from monitor.store.rows import chunks, clean, insert_into, load_incidents
+from monitor.store.rows import chunks, clean, insert_into, latest_decision, load_incidents
 from monitor.store.schema import audit, incidents, outbox, receipts, unsent
 from monitor.store.transaction import Desk, Transaction
 from monitor.store.trouble import StoreError
@@ -357,7 +357,7 @@ def _decided(connection: Connection, ids: Sequence[str]) -> dict[str, tuple[str,
     """Incident → who changed its state last, and what they said."""
     found: dict[str, tuple[str, str]] = {}
     for chunk in chunks(ids):
-        latest = select(func.max(audit.c.seq)).where(audit.c.incident.in_(chunk)).group_by(audit.c.incident)
+        latest = latest_decision(chunk)
         query = select(audit.c.incident, audit.c.actor, audit.c.note).where(audit.c.seq.in_(latest))
         found.update((row.incident, (row.actor, row.note)) for row in connection.execute(query))
     return found

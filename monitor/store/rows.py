@@ -7,13 +7,13 @@ from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 
-from sqlalchemy import Connection, Row, Table, select
+from sqlalchemy import Connection, Row, Select, Table, func, select
 from sqlalchemy.dialects import sqlite
 
 from monitor.common.notification import Location
 from monitor.common.text import clean as encodable
-from monitor.incidents import Incident
-from monitor.store.schema import findings, incidents
+from monitor.incidents import Incident, Verified
+from monitor.store.schema import ASIDE, audit, findings, incidents
 
 __all__ = [
     "chunks",
@@ -21,6 +21,7 @@ __all__ = [
     "incident_columns",
     "incident_from",
     "insert_into",
+    "latest_decision",
     "load_incidents",
     "load_locations",
 ]
@@ -72,6 +73,9 @@ def incident_columns(incident: Incident) -> dict[str, Any]:
         "owner": None if incident.owner is None else clean(incident.owner),
         "runbook": None if incident.runbook is None else clean(incident.runbook),
         "labels": json.dumps(dict(incident.labels)),
+        "validity": incident.verified.validity if incident.verified else None,
+        "verified": _verified_column(incident.verified),
+        "base_severity": incident.base,
     }
 
 
@@ -96,7 +100,21 @@ def incident_from(row: Row[Any], locations: tuple[Location, ...] = ()) -> Incide
         runbook=row.runbook,
         labels=json.loads(row.labels),
         locations=locations,
+        verified=_verified_from(row),
+        base=row.base_severity,
     )
+
+
+def _verified_column(verified: Verified | None) -> str | None:
+    if verified is None:
+        return None
+    facts = {clean(name): clean(text) for name, text in verified.facts.items()}
+    kept = {"at": verified.at, "reason": clean(verified.reason), "provider": verified.provider, "facts": facts}
+    return json.dumps(kept)
+
+
+def _verified_from(row: Row[Any]) -> Verified | None:
+    return None if row.verified is None else Verified(row.validity, **json.loads(row.verified))
 
 
 def load_incidents(connection: Connection, ids: Sequence[str], *, locations: bool = False) -> list[Incident]:
@@ -107,6 +125,12 @@ def load_incidents(connection: Connection, ids: Sequence[str], *, locations: boo
         for row in connection.execute(select(incidents).where(incidents.c.id.in_(chunk))):
             found[row.id] = incident_from(row, places.get(row.id, ()))
     return [found[id_] for id_ in dict.fromkeys(ids) if id_ in found]
+
+
+def latest_decision(ids: Sequence[str]) -> Select[Any]:
+    """The row in the trail of each incident's last change of state."""
+    decisions = audit.c.incident.in_(ids) & audit.c.action.not_in(ASIDE)
+    return select(func.max(audit.c.seq)).where(decisions).group_by(audit.c.incident)
 
 
 def load_locations(connection: Connection, ids: Sequence[str]) -> dict[str, tuple[Location, ...]]:

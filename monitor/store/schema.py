@@ -36,10 +36,12 @@ from monitor.model import Confidence
 from monitor.routing import GroupKind
 
 __all__ = [
+    "ASIDE",
     "MIGRATIONS",
     "VERSION",
     "SchemaError",
     "alerts",
+    "asks",
     "audit",
     "batches",
     "findings",
@@ -96,6 +98,9 @@ incidents = Table(
     Column("labels", Text, nullable=False, comment="JSON object of public facts"),
     Column("kept", Integer, nullable=False, comment="rows in findings"),
     Column("first_logged", Double, comment="earliest time that a log itself gives; null: none does"),
+    Column("validity", Text, comment="what its issuer says; null: never asked"),
+    Column("verified", Text, comment="JSON object: when it was asked, its answer and facts; masked"),
+    Column("base_severity", Text, comment="of rules and alerts, where the issuer's answer has set another"),
     _among("severity", SEVERITIES),
     _among("confidence", get_args(Confidence)),
     _among("state", get_args(State)),
@@ -222,6 +227,7 @@ members = Table(
     Column("told_severity", Text),
     Column("told_occurrences", BigInteger),
     Column("told_reopens", Integer),
+    Column("told_validity", Text),
     CheckConstraint("(told_state IS NULL) = (told_occurrences IS NULL)", name="told_whole"),
     Index("members_incident", "incident"),
     comment="incidents in a group",
@@ -312,6 +318,21 @@ batches = Table(
 )
 
 
+asks = Table(
+    "asks",
+    metadata,
+    Column("incident", Text, ForeignKey("incidents.id", ondelete="CASCADE"), primary_key=True),
+    Column("node", Text, primary_key=True, comment="host that saw the secret, and can take it again"),
+    Column("due", Double, nullable=False),
+    Column("attempts", Integer, nullable=False),
+    Index("asks_due", "node", "due"),
+    comment="incidents whose issuer is to be asked; holds nothing of the secret",
+)
+
+# Kinds of rows in the trail that change no state: they are neither a decision nor anybody's word about it.
+ASIDE = ("verified",)
+
+
 class SchemaError(Exception):
     """The database cannot be used by this version. The message says what to do."""
 
@@ -340,9 +361,21 @@ def _to_3(connection: Connection) -> None:
     connection.exec_driver_sql("CREATE INDEX findings_source ON findings (source, incident)")
 
 
+def _to_4(connection: Connection) -> None:
+    """What issuers say of secrets."""
+    for statement in (
+        "ALTER TABLE incidents ADD COLUMN validity TEXT",
+        "ALTER TABLE incidents ADD COLUMN verified TEXT",
+        "ALTER TABLE incidents ADD COLUMN base_severity TEXT",
+        "ALTER TABLE members ADD COLUMN told_validity TEXT",
+    ):
+        connection.exec_driver_sql(statement)
+    asks.create(connection)
+
+
 # To version N from N-1. A change of the tables above goes with an entry here and a test that starts from the old form.
-MIGRATIONS: Mapping[int, Callable[[Connection], None]] = {2: _to_2, 3: _to_3}
-VERSION = 3
+MIGRATIONS: Mapping[int, Callable[[Connection], None]] = {2: _to_2, 3: _to_3, 4: _to_4}
+VERSION = 4
 
 
 def migrate(

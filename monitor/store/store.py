@@ -31,6 +31,7 @@ from monitor.store.retention import Retention
 from monitor.store.schema import incidents, outbox, unsent
 from monitor.store.transaction import Transaction
 from monitor.store.trouble import AwayError, Failure, Recovery, StoreError, classify, explain
+from monitor.store.verdicts import Verdicts
 from monitor.store.writer import Writer
 
 __all__ = ["Store"]
@@ -66,6 +67,7 @@ class Store:
         self.outbox = Outbox(self)
         self.positions = Positions(self)
         self.retention = Retention(self)
+        self.verdicts = Verdicts(self)
         self._writer = Writer(
             database,
             record,

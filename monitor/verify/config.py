@@ -13,7 +13,7 @@ from monitor.common.duration import Duration
 from monitor.common.http import loopback
 from monitor.common.severity import Severity
 from monitor.routing import Matcher, Rate
-from monitor.verify.probe import providers
+from monitor.verify.probe import probe_of, providers
 
 __all__ = ["Adjustment", "VerifyConfig"]
 
@@ -61,6 +61,21 @@ class VerifyConfig(BaseModel):
             if parts.scheme == "http" and not loopback(parts.hostname):
                 raise ValueError("would send the secret over the network unencrypted: use https")
         return {name: url.rstrip("/") for name, url in servers.items()}
+
+    def worth(self, labels: dict[str, str]) -> Severity | None:
+        """The severity that an incident with these labels has after its issuer's answer; None: its own."""
+        fitting = (one for one in self.severities if all(matcher.matches(labels) for matcher in one.matchers))
+        return next((one.severity for one in fitting), None)
+
+    def wants(self, labels: dict[str, str]) -> bool:
+        """Whether the monitor asks about an incident with these labels by itself. Of what may be no secret at all, or
+        harms nobody, it does not."""
+        if not self.automatic or labels.get("severity") in ("low", "info") or labels.get("confidence") == "low":
+            return False
+        probe = probe_of(labels.get("rule", ""))
+        if probe is None or not self.allows(probe.provider):
+            return False
+        return all(matcher.matches(labels) for matcher in self.matchers)
 
     def allows(self, provider: str) -> bool:
         return "*" in self.providers or provider in self.providers

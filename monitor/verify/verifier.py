@@ -7,20 +7,19 @@ import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
 from urllib.parse import urlsplit
 
 from monitor.common.http import Http, RemoteError, Reply, loopback, proxy_for, retry_after
 from monitor.common.text import quotable
+from monitor.incidents import Validity, Verified
 from monitor.verify.config import VerifyConfig
 from monitor.verify.guard import ForbiddenError, Guard
 from monitor.verify.postgres import log_in
 from monitor.verify.probe import Probe, Reading, fact, probe_of
 from monitor.verify.request import MissingPartError, build, host_of, parts_of
 
-__all__ = ["Validity", "Verdict", "Verifier"]
+__all__ = ["Verdict", "Verifier"]
 
-Validity = Literal["valid", "refused", "unknown"]
 _PAUSE = 60.0  # seconds without another request to a provider that is overloaded or cannot be reached
 
 
@@ -34,6 +33,10 @@ class Verdict:
     provider: str = ""
     facts: Mapping[str, str] = field(default_factory=dict)  # account, scopes, last_used, …; masked
     after: float | None = None  # unknown for now: worth asking again in so many seconds
+
+    def verified(self) -> Verified:
+        """As an incident keeps it."""
+        return Verified(self.status, self.asked_at, self.reason, self.provider, self.facts)
 
 
 class Verifier:

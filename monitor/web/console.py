@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from aiohttp import web
 
 from monitor import runbook
-from monitor.incidents import next_command
+from monitor.incidents import Incident, next_command
 from monitor.program import Program
 from monitor.store import Store
 
@@ -37,6 +37,7 @@ def routes(store: Store, program: Program = Program()) -> list[web.RouteDef]:
             ("severity", f"{found.severity}, {found.confidence} confidence"),
             ("state", found.state + (f" ({found.resolution})" if found.resolution else "")),
             ("secret", found.masked),
+            ("works", _answer(found)),
             ("fingerprint", found.fingerprint),
             ("first logged", _time(found.first_logged) if found.first_logged is not None else "the log does not say"),
             ("first seen", _time(found.first_seen)),
@@ -90,6 +91,15 @@ def routes(store: Store, program: Program = Program()) -> list[web.RouteDef]:
         web.get("/incidents/{id}", incident),
         web.get("/runbooks/{name:[a-z0-9-]+(?:/[a-z0-9-]+)?}", book),
     ]
+
+
+def _answer(incident: Incident) -> str:
+    """What the issuer said of the secret."""
+    if incident.verified is None:
+        return "its issuer was not asked"
+    answer = incident.verified
+    facts = "".join(f", {name} {text}" for name, text in answer.facts.items())
+    return f"{answer.validity}: {answer.reason}{facts}, asked {_time(answer.at)}"
 
 
 def _e(text: str) -> str:

@@ -334,3 +334,35 @@ def test_the_next_command_follows_from_the_state() -> None:
     opened = fold(None, finding()).incident
     words = [next_command(replace(opened, state=state)).split() for state in ("open", "acknowledged", "resolved")]
     assert [command[2:3] for command in words] == [["ack"], ["resolve"], []]
+
+
+def test_an_answer_of_the_issuer_sets_the_severity_and_gives_it_back() -> None:
+    one = fold(None, finding()).incident
+    refused = Verified("refused", 5.0, "no")
+    change = judge(one, refused, "low")
+    assert (change.incident.severity, change.incident.base, change.reason) == ("low", one.severity, "update")
+    assert judge(change.incident, refused, "low").reason is None
+    again = judge(change.incident, Verified("valid", 6.0, "yes"), None)
+    assert (again.incident.severity, again.incident.base, again.reason) == (one.severity, None, "escalated")
+
+
+def test_an_answer_opens_what_was_acknowledged_as_something_smaller() -> None:
+    one = transition(fold(None, finding(severity="medium")).incident, "ack", actor="ada", now=1.0).incident
+    change = judge(one, Verified("valid", 5.0, "yes"), "critical")
+    assert (change.incident.state, change.reason) == ("open", "escalated")
+    done = transition(one, "resolve", actor="ada", now=2.0, resolution="revoked").incident
+    assert judge(done, Verified("valid", 5.0, "yes"), "critical").incident.state == "resolved"
+
+
+def test_no_answer_takes_no_answer_back() -> None:
+    one = judge(fold(None, finding()).incident, Verified("refused", 5.0, "no"), "low").incident
+    change = judge(one, Verified("unknown", 6.0, "no answer"), None)
+    assert (change.incident, change.reason) == (one, None)
+    first = judge(fold(None, finding()).incident, Verified("unknown", 6.0, "no answer"), None)
+    assert (first.incident.verified, first.reason) == (Verified("unknown", 6.0, "no answer"), None)
+
+
+def test_a_worse_finding_counts_below_the_issuers_answer() -> None:
+    one = judge(fold(None, finding(severity="high")).incident, Verified("refused", 5.0, "no"), "low").incident
+    seen = fold(one, finding(severity="critical")).incident
+    assert (seen.severity, seen.base) == ("low", "critical")

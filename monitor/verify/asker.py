@@ -1,0 +1,129 @@
+"""Asks about incidents: takes the secret again, asks its issuer, keeps the answer. Also by itself, from a queue."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Callable, Mapping
+from typing import NoReturn
+
+import structlog
+
+from detectors.engine import Engine
+from detectors.fingerprint import fingerprint
+from monitor.common.backoff import backoff
+from monitor.config import Config
+from monitor.incidents import Incident
+from monitor.store import Store, StoreError
+from monitor.verify.probe import probe_of
+from monitor.verify.take import Taken, take
+from monitor.verify.verifier import Verdict, Verifier
+
+__all__ = ["ACTOR", "Asker", "WrongValueError"]
+
+log = structlog.get_logger(__name__)
+
+ACTOR = "monitor"
+_FIRST, _LONGEST = 30.0, 3600.0  # seconds until an issuer that gave no answer is asked again
+_ATTEMPTS = 10
+_LOOK = 30.0  # seconds between looks at the queue that nothing calls for
+_READS = ("file", "container")  # types of sources whose files a secret can be taken from again
+
+
+class WrongValueError(Exception):
+    """A value that is not the incident's. The message shows nothing of it."""
+
+
+class Asker:
+    """In the daemon, and in a command."""
+
+    def __init__(
+        self, store: Store, verifier: Verifier, key: bytes, engine: Callable[[], Engine], config: Callable[[], Config]
+    ) -> None:
+        """`engine`, `config`: those in force."""
+        self._store, self._verifier, self._key = store, verifier, key
+        self._engine, self._config = engine, config
+        self._wake = asyncio.Event()
+
+    async def ask(
+        self, incident: Incident, *, actor: str, value: str | None = None, parts: Mapping[str, str] | None = None
+    ) -> Verdict:
+        """Ask now, and keep the answer with the incident. `value`: None takes it again from where it lies; `parts`: see
+        `Verifier.ask`. Raises WrongValueError, LookupError (the incident is gone) and StoreError.
+        """
+        verdict = await self._verdict(incident, value, parts or {})
+        worth = self._config().verify.worth
+        await self._store.verdicts.record(incident.id, verdict.verified(), actor=actor, worth=worth)
+        return verdict
+
+    async def _verdict(self, incident: Incident, value: str | None, parts: Mapping[str, str]) -> Verdict:
+        self._verifier.settings = self._config().verify
+        rule, labels = incident.rule, dict(incident.labels)
+        if value is None:
+            taken = await self._take(incident)
+            if taken is None:
+                why = "the secret lies in no file that is read here any more: give it with --value-from -"
+                probe = probe_of(rule)
+                return Verdict("unknown", why, self._store.now(), probe.provider if probe else "")
+            value, labels = taken.value, {**taken.labels, **labels}
+            if probe_of(rule) is None:
+                rule = taken.rule
+        elif fingerprint(self._key, value.encode()) != incident.fingerprint:
+            raise WrongValueError("this is not the secret of that incident: its fingerprint is another")
+        return await self._verifier.ask(rule, value, {**labels, **parts})
+
+    async def _take(self, incident: Incident) -> Taken | None:
+        sources = [source.name for source in self._config().sources if source.type in _READS]
+
+        def work() -> Taken | None:
+            worker = self._engine().worker()
+            return take(worker, self._key, incident, node=self._store.node, sources=sources)
+
+        return await asyncio.to_thread(work)
+
+    # By itself
+
+    def wake(self) -> None:
+        """Something was committed: look at it now."""
+        self._wake.set()
+
+    async def run(self) -> NoReturn:
+        """Ask about what is new, for as long as `[verify]` says so. Until cancelled."""
+        while True:
+            self._wake.clear()
+            pause = _LOOK
+            try:
+                if self._config().verify.automatic:
+                    pause = await self._round()
+            except StoreError:
+                pass  # told by the store itself; the queue is as it was
+            except Exception as error:  # noqa: BLE001 - a supervision boundary: detection and alerts go on
+                log.error("asking issuers failed", error_type=type(error).__name__, exc_info=False)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(pause):
+                    await self._wake.wait()
+
+    async def _round(self) -> float:
+        """One look at trail and queue. Returns the seconds until the next."""
+        verdicts = self._store.verdicts
+        while await verdicts.gather(self._config().verify.wants):
+            pass
+        while waiting := await verdicts.due():
+            for one in waiting:
+                await self._one(one.incident, one.attempts)
+        due = await verdicts.next_due()
+        return _LOOK if due is None else min(max(due - self._store.now(), 0.1), _LOOK)
+
+    async def _one(self, incident: Incident, attempts: int) -> None:
+        verdicts = self._store.verdicts
+        if incident.state == "resolved":
+            await verdicts.drop(incident.id)
+            return
+        verdict = await self._verdict(incident, None, {})
+        if verdict.after is not None and attempts + 1 < _ATTEMPTS:
+            await verdicts.postpone(incident.id, max(verdict.after, backoff(attempts + 1, _FIRST, _LONGEST)))
+            return
+        worth = self._config().verify.worth
+        with contextlib.suppress(LookupError):  # forgotten meanwhile
+            await verdicts.record(incident.id, verdict.verified(), actor=ACTOR, worth=worth)
+        await verdicts.drop(incident.id)

@@ -1,0 +1,150 @@
+"""The monitor asks by itself, and a command asks about what is stored."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sqlite3
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from detectors.template import expand
+from tests.acceptance.harness import Monitor
+from tests.acceptance.harness import until as waited
+from tests.fakes.issuer import FakeIssuer
+from tests.fakes.server import Fault
+from tests.fakes.webhook import FakeWebhook
+
+CONFIG = """
+[[sources]]
+name = "app"
+type = "file"
+include = ["logs/*.log"]
+start_at = "beginning"
+reconcile = "100ms"
+[[sinks]]
+name = "hook"
+type = "webhook"
+url = "env:HOOK_URL"
+[[routes]]
+sinks = ["hook"]
+group_interval = "1s"
+[rules]
+packs = ["vcs/github"]
+[verify]
+providers = ["github"]
+automatic = true
+servers = {{ github = "{url}" }}
+private = ["github"]
+timeout = "2s"
+severities = [{{ matchers = ['validity="refused"'], severity = "low" }}]
+"""
+
+
+async def until(condition: Callable[[], object]) -> None:
+    await waited(condition, 30, lambda: "it did not come to pass")
+
+
+class Scene:
+    def __init__(self, root: Path, hook: FakeWebhook, issuer: FakeIssuer) -> None:
+        self.root, self.hook, self.issuer = root, hook, issuer
+        (root / "logs").mkdir()
+        self.monitor = Monitor(root, CONFIG.format(url=issuer.url), {"HOOK_URL": f"{hook.url}/hook"})
+
+    def plant(self, value: str) -> None:
+        with (self.root / "logs/app.log").open("a") as log:
+            log.write(f"refused token={value} here\n")
+
+    def told(self) -> list[str | None]:
+        """What the sink was told of validity, in order."""
+        return [one["validity"] for payload in self.hook.payloads for one in payload["incidents"]]
+
+    async def command(self, *arguments: str, stdin: str = "") -> tuple[int, str]:
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "monitor", *arguments, "--config", str(self.monitor.config)),
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT,
+            env=self.monitor.environment,
+        )
+        output, _ = await process.communicate(stdin.encode())
+        assert process.returncode is not None
+        return process.returncode, output.decode()
+
+    def traces(self, value: str) -> list[str]:
+        """Files of the state, and outputs, that hold the value."""
+        files = {path.name: path.read_bytes() for path in (self.root / "state").rglob("*") if path.is_file()}
+        files |= {"out": self.monitor.output.encode(), "err": self.monitor.errors.encode()}
+        files["told"] = json.dumps(self.hook.payloads).encode()
+        return [name for name, data in files.items() if value.encode() in data]
+
+
+async def test_a_new_incident_is_asked_about_and_the_sink_hears_of_it(tmp_path: Path) -> None:
+    value = expand("ghp_{alnum:30}{crc32}", 11)
+    async with (
+        FakeWebhook() as hook,
+        FakeIssuer(value, 200, {"login": "octocat"}, {"X-OAuth-Scopes": "repo"}) as issuer,
+    ):
+        scene = Scene(tmp_path, hook, issuer)
+        await scene.monitor.start()
+        scene.plant(value)
+        await until(lambda: "valid" in scene.told())
+        [answer] = [one for payload in hook.payloads for one in payload["incidents"] if one["validity"]][:1]
+        assert answer["verified"] == {"account": "octocat", "scopes": "repo"}
+        assert answer["asked_at"].endswith("Z")
+        assert len(issuer.requests) == 1
+        assert await scene.monitor.terminate() == 0
+        assert scene.traces(value) == []
+
+
+async def test_a_kill_while_the_issuer_is_asked_asks_again(tmp_path: Path) -> None:
+    value = expand("ghp_{alnum:30}{crc32}", 12)
+    async with FakeWebhook() as hook, FakeIssuer(value, 401, {}) as issuer:
+        scene = Scene(tmp_path, hook, issuer)
+        issuer.always = Fault(hang=True)
+        await scene.monitor.start()
+        scene.plant(value)
+        await until(lambda: len(issuer.requests) >= 1)
+        # The alert does not wait for the answer.
+        await until(lambda: scene.told() == [None])
+        await scene.monitor.kill()
+        issuer.always = None
+        await scene.monitor.start()
+        await until(lambda: "low" in _severities(scene.root))
+        assert await scene.monitor.terminate() == 0
+        assert scene.traces(value) == []
+
+
+def _severities(root: Path) -> list[str]:
+    with sqlite3.connect(root / "state/state.db") as database:
+        found = [row[0] for row in database.execute("SELECT severity FROM incidents")]
+    database.close()
+    return found
+
+
+async def test_a_person_asks_about_an_incident(tmp_path: Path) -> None:
+    value = expand("ghp_{alnum:30}{crc32}", 13)
+    async with FakeWebhook() as hook, FakeIssuer(value, 401, {}) as issuer:
+        scene = Scene(tmp_path, hook, issuer)
+        (tmp_path / "config.toml").write_text(
+            (tmp_path / "config.toml").read_text().replace("automatic = true", "automatic = false")
+        )
+        scene.plant(value)
+        await scene.monitor.start()
+        await until(lambda: scene.told() == [None])
+        one = hook.payloads[0]["incidents"][0]["id"]
+        code, shown = await scene.command("verify", one, "--format", "json")
+        assert (code, json.loads(shown)["validity"]) == (0, "refused")
+        code, shown = await scene.command("incidents", "show", one)
+        assert "refused: GitHub refuses it" in shown
+        assert "verified by" in shown
+        code, shown = await scene.command("verify", one, "--value-from", "-", stdin=value + "x")
+        assert (code, "fingerprint is another" in shown) == (2, True)
+        (tmp_path / "logs/app.log").unlink()
+        code, shown = await scene.command("verify", one)
+        assert (code, "in no file" in shown) == (1, True)
+        code, shown = await scene.command("verify", one, "--value-from", "-", stdin=value)
+        assert code == 0
+        assert await scene.monitor.terminate() == 0
+        assert scene.traces(value) == []
