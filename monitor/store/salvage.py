@@ -16,6 +16,7 @@ __all__ = ["salvage"]
 _CHILDREN = (
     ("findings", "incident", "incidents"),
     ("members", "incident", "incidents"),
+    ("asks", "incident", "incidents"),
     ("members", "group", "groups"),
 )
 

@@ -14,9 +14,11 @@ from monitor.incidents import (
     RESOLUTIONS,
     Incident,
     TransitionError,
+    Verified,
     fold,
     fold_alert,
     incident_id,
+    judge,
     next_command,
     transition,
 )

@@ -88,6 +88,10 @@ async def test_the_payload_is_the_contract(http: Http, credential: Put) -> None:
                     "runbook": "https://monitor.example.org/runbooks/github-token",
                     "url": "https://monitor.example.org/incidents/7f3a9c2e",
                     "labels": {},
+                    "validity": None,
+                    "asked_at": None,
+                    "verdict": "",
+                    "verified": {},
                 }
             ],
         }

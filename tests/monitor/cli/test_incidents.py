@@ -32,6 +32,10 @@ def finding(number: int, **changes: object) -> Finding:
         "time": 1_700_000_000.0 + number,
         "line": number,
         "labels": {"vendor": "github"},
+        "validity": None,
+        "asked_at": None,
+        "verdict": "",
+        "verified": {},
     }
     return Finding(**(values | changes))  # type: ignore[arg-type]
 
