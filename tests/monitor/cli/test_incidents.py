@@ -32,10 +32,6 @@ def finding(number: int, **changes: object) -> Finding:
         "time": 1_700_000_000.0 + number,
         "line": number,
         "labels": {"vendor": "github"},
-        "validity": None,
-        "asked_at": None,
-        "verdict": "",
-        "verified": {},
     }
     return Finding(**(values | changes))  # type: ignore[arg-type]
 
@@ -74,6 +70,10 @@ def test_list_in_every_form(monitor: Command, stored: Path) -> None:
         "owner": None,
         "runbook": None,
         "labels": {"vendor": "github"},
+        "validity": None,
+        "asked_at": None,
+        "verdict": "",
+        "verified": {},
         "locations": [
             {
                 "source": "logs",
