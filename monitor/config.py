@@ -28,6 +28,9 @@ from monitor.retention import Retention
 
 if TYPE_CHECKING:
     from monitor.routing import Policy, Route, Silence
+    from monitor.runbook.progress import Procedure
+    from monitor.runbook.settings import Escalation, RunbookConfig
+    from monitor.runbook.shelf import Shelf
     from monitor.sources.base import SourceConfig
     from monitor.verify.config import VerifyConfig
     from sinks.base import SinkConfig
@@ -181,6 +184,8 @@ class Config:
     routes: tuple[Route, ...] = ()
     silences: tuple[Silence, ...] = ()
     verify: VerifyConfig = field(default_factory=lambda: _verify_table()())  # noqa: PLW0108 - defined below
+    runbook: RunbookConfig = field(default_factory=lambda: _runbook_table()())  # noqa: PLW0108 - defined below
+    escalation: tuple[Escalation, ...] = ()
 
     @property
     def state_dir(self) -> Path:
@@ -193,6 +198,19 @@ class Config:
         names = tuple(sink.name for sink in self.sinks)
         pagers = frozenset(sink.name for sink in self.sinks if sink.pages)
         return Policy(names, self.routes, self.silences, pagers)
+
+    @property
+    def shelf(self) -> Shelf:
+        """The runbooks, one's own before the shipped ones."""
+        from monitor.runbook.shelf import Shelf
+
+        return Shelf(self.runbook.folder)
+
+    @property
+    def procedure(self) -> Procedure:
+        from monitor.runbook.settings import procedure
+
+        return procedure(self.runbook, self.escalation, self.shelf)
 
     @property
     def workers(self) -> int:
@@ -271,10 +289,11 @@ def parse(text: str, path: Path | None = None, *, rules_only: bool = False) -> C
         retention=reader.table("retention", Retention),
     )
     if rules_only:
-        reader.known += ["sources", "sinks", "routes", "silences", "verify"]
+        reader.known += ["sources", "sinks", "routes", "silences", "verify", "runbook", "escalation"]
     else:
         verify = _anchored_verify(reader.table("verify", _verify_table()), folder)
-        config = replace(config, **reader.wiring(), verify=verify)
+        books = _anchored_runbook(reader.table("runbook", _runbook_table()), folder)
+        config = replace(config, **reader.wiring(), verify=verify, runbook=books)
         reader.references()
     reader.unknown_tables()
     if reader.problems:
@@ -376,6 +395,16 @@ def _anchored_verify(table: VerifyConfig, folder: Path) -> VerifyConfig:
     return table.model_copy(update={"proxy": _anchored_credential(table.proxy, folder)})
 
 
+def _runbook_table() -> type[RunbookConfig]:
+    from monitor.runbook.settings import RunbookConfig  # brings routing along, too
+
+    return RunbookConfig
+
+
+def _anchored_runbook(table: RunbookConfig, folder: Path) -> RunbookConfig:
+    return table if table.folder is None else table.model_copy(update={"folder": folder / table.folder.expanduser()})
+
+
 def _anchored_rules(table: RulesConfig, folder: Path) -> RulesConfig:
     return table.model_copy(update={"paths": tuple(str(folder / Path(path).expanduser()) for path in table.paths)})
 
@@ -418,6 +447,7 @@ class _Reader:
     def wiring(self) -> dict[str, Any]:
         """All tables that say what is read and who is told."""
         from monitor.routing import Route, Silence
+        from monitor.runbook.settings import Escalation
         from monitor.sources import SOURCES, load_source
         from sinks import SINKS, load_sink
 
@@ -426,6 +456,7 @@ class _Reader:
             "sinks": tuple(self.components("sinks", SINKS, load_sink)),
             "routes": tuple(self.tables("routes", Route)),
             "silences": tuple(self.tables("silences", Silence)),
+            "escalation": tuple(self.tables("escalation", Escalation)),
         }
 
     def tables(self, name: str, model: type[_M]) -> list[_M]:
@@ -468,7 +499,7 @@ class _Reader:
                 self.report(name, f"unknown table{suggest(name, self.known)}")
 
     def references(self) -> None:
-        """Names of sinks in routes and fallbacks. Checked against every name in the file, also of broken sinks."""
+        """Names of sinks, wherever they stand. Checked against every name in the file, also of broken sinks."""
         raw = self.data.get("sinks", [])
         items = [item for item in raw if isinstance(item, dict)] if isinstance(raw, list) else []
         names = [item["name"] for item in items if isinstance(item.get("name"), str)]
@@ -479,12 +510,13 @@ class _Reader:
                     self.report(f"sinks[{index}].fallback", self._no_sink(fallback, names))
                 elif fallback == item.get("name"):
                     self.report(f"sinks[{index}].fallback", "names the sink itself; name another one")
-        routes = self.data.get("routes", [])
-        for index, route in enumerate(routes if isinstance(routes, list) else []):
-            wanted = route.get("sinks", []) if isinstance(route, dict) else []
-            for place, name in enumerate(wanted if isinstance(wanted, list) else []):
-                if isinstance(name, str) and name not in names:
-                    self.report(f"routes[{index}].sinks[{place}]", self._no_sink(name, names))
+        for table in ("routes", "escalation"):
+            entries = self.data.get(table, [])
+            for index, entry in enumerate(entries if isinstance(entries, list) else []):
+                wanted = entry.get("sinks", []) if isinstance(entry, dict) else []
+                for place, name in enumerate(wanted if isinstance(wanted, list) else []):
+                    if isinstance(name, str) and name not in names:
+                        self.report(f"{table}[{index}].sinks[{place}]", self._no_sink(name, names))
 
     @staticmethod
     def _no_sink(name: str, names: Sequence[str]) -> str:
@@ -519,7 +551,9 @@ def _lines(text: str, keys: Iterable[str]) -> dict[str, int]:
     for key in keys:
         shorter = key
         while shorter and shorter not in places and shorter not in headers:
-            shorter = re.sub(r"(\.[^.\[]+|\[\d+\]|^[^.\[]+)$", "", shorter)
+            shorter, longer = re.sub(r"(\.[^.\[]+|\[\d+\]|^[^.\[]+)$", "", shorter), shorter
+            if shorter == longer:  # no path that a file could have
+                shorter = ""
         if shorter:
             found[key] = places.get(shorter) or headers[shorter]
     return found

@@ -36,6 +36,7 @@ __all__ = [
     "Site",
     "Tell",
     "build_engine",
+    "check_books",
     "make_scanner",
     "make_scrubber",
     "open_site",
@@ -132,13 +133,37 @@ def make_scrubber(config: Config) -> Scrubber:
     return Scrubber(Engine.build(rules, config.state_dir / "cache").worker())
 
 
+def check_books(config: Config) -> None:
+    """Raises ConfigError with everything wrong about runbooks of one's own. Blocking."""
+    shelf = config.shelf
+    problems = []
+    for path in sorted(shelf.own.glob("*.toml")) if shelf.own else ():
+        problems += [
+            Problem("runbook.folder", ": ".join(filter(None, (path.name, wrong.key, wrong.message))))
+            for wrong in shelf.parse(path)[1]
+        ]
+    if shelf.own is not None and not shelf.own.is_dir():
+        problems.append(Problem("runbook.folder", "there is no such folder"))
+    if problems:
+        raise ConfigError(config.path, problems)
+
+
 async def open_store(config: Config, *, repairs: bool = True, waiting: Callable[[str], None] | None = None) -> Store:
     """The configured database; see `Store.open`. Raises ConfigError and StoreError."""
     from monitor.store import DriverError, Store
 
     url, node = configuration.database(config), config.monitor.node
+    secret = await asyncio.to_thread(configuration.key, config)
     try:
-        return await Store.open(url, config.policy, node=node, repairs=repairs, waiting=waiting)
+        return await Store.open(
+            url,
+            config.policy,
+            procedure=config.procedure,
+            node=node,
+            secret=secret,
+            repairs=repairs,
+            waiting=waiting,
+        )
     except DriverError as error:
         raise ConfigError(config.path, [Problem("monitor.database", str(error))]) from None
 

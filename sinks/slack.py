@@ -48,10 +48,13 @@ STORY: dict[Reason, str] = {
     "reopened_by_hand": "Reopened",
     "recovered": "Over",
     "repeat": "Still exposed",
+    "overdue": "Overdue",
     "acknowledged": "Acknowledged",
     "resolved": "Resolved",
 }
-BROADCAST = frozenset({"escalated", "reopened", "repeat"})  # shown in the channel too: an edit alone alerts nobody
+BROADCAST = frozenset(
+    {"escalated", "reopened", "repeat", "overdue"}
+)  # shown in the channel too: an edit alone alerts nobody
 
 RETRY_CODES = frozenset({"ratelimited", "rate_limited", "internal_error", "fatal_error", "service_unavailable"}) | {
     "external_channel_migrating",
@@ -297,15 +300,17 @@ def _many(notification: Notification) -> list[dict[str, Any]]:
 
 def _links(notification: Notification) -> str:
     url, runbook = links(notification)
-    return "  ·  ".join(filter(None, (_url(url, "Open in the console", 1000), _url(runbook, "Runbook", 1000))))
+    return "  ·  ".join(filter(None, (_url(url, "Open in the console", 950), _url(runbook, "Runbook", 950))))
 
 
 def _url(url: str | None, label: str, limit: int) -> str:
     good = link(url)
-    return f"<{good.replace('&', '&amp;')}|{label}>" if good and len(good) <= limit else ""
+    return f"<{good.replace('&', '&amp;')}|{label}>" if good and len(good.encode("utf-16-le")) <= 2 * limit else ""
 
 
 def _story(notification: Notification, story: str) -> str:
+    if notification.reason == "overdue":
+        return escape(f"{headline(notification)}. {notification.text}", 1000)
     text = story.format(severity=notification.severity)
     if len(notification.incidents) == 1:
         incident = notification.incidents[0]

@@ -170,6 +170,8 @@ def headline(notification: Notification) -> str:
         "reopened_by_hand": f"{what}: reopened{_by(notification)}",
         "acknowledged": f"{what}: acknowledged{_by(notification)}",
         "resolved": f"{what}: resolved{_as(notification)}{_by(notification)}",
+        "overdue": f"{printable(notification.title) or 'Overdue'} ({what})",
+        "recovered": f"{what}: nothing is overdue any more",
     }.get(notification.reason, f"{what} exposed")
 
 

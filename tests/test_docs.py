@@ -21,6 +21,7 @@ from monitor.cli import COMMANDS
 from monitor.config import HttpConfig, MonitorConfig, RulesConfig, load, parse
 from monitor.retention import Retention
 from monitor.routing import Route, Silence
+from monitor.runbook.settings import Escalation, RunbookConfig
 from monitor.sources import SOURCES, load_source
 from monitor.verify.config import VerifyConfig
 from sinks import SINKS, load_sink
@@ -37,8 +38,9 @@ TABLES: dict[str, type[BaseModel]] = {
     "rules": RulesConfig,
     "retention": Retention,
     "verify": VerifyConfig,
+    "runbook": RunbookConfig,
 }
-ARRAYS: dict[str, type[BaseModel]] = {"routes": Route, "silences": Silence}
+ARRAYS: dict[str, type[BaseModel]] = {"routes": Route, "silences": Silence, "escalation": Escalation}
 
 
 def keys(model: type[BaseModel]) -> set[str]:

@@ -21,6 +21,7 @@ Reason = Literal[
     "reopened_by_hand",  # somebody took the acknowledgement or resolution back
     "acknowledged",
     "resolved",
+    "overdue",  # a step of the runbook was not done in time
     "digest",  # several new incidents folded into one (burst limit)
     "operational",  # about the monitor itself: disk full, bad rule file, bytes missed
     "recovered",  # what `operational` told of under the same key is over
@@ -108,6 +109,8 @@ class Notification:
         if self.reason == "recovered":
             return "resolve"
         states = {incident.state for incident in self.incidents}
+        if self.reason == "overdue":  # also of what somebody has acknowledged
+            return "trigger"
         if states == {"resolved"}:
             return "resolve"
         if states and "open" not in states:

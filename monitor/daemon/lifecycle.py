@@ -20,12 +20,12 @@ from typing import Any
 import structlog
 
 from monitor import config as configuration
-from monitor import runbook
 from monitor.common.http import Http
 from monitor.common.listen import split_listen
 from monitor.common.severity import Severity
 from monitor.common.tasks import cancel
 from monitor.config import Config, ConfigError
+from monitor.daemon.deadlines import Deadlines
 from monitor.daemon.health import Health
 from monitor.daemon.reload import Reload, Running, build_sinks
 from monitor.daemon.supervise import Sources, present
@@ -134,9 +134,9 @@ class Daemon:
         config, store = self._config, site.store
         sinks = build_sinks(config.sinks, http)
         fallbacks = {sink.name: sink.fallback for sink in config.sinks}
-        delivery = Delivery(store, sinks, fallbacks=fallbacks, links=self._links(), first_step=_first_step)
+        delivery = Delivery(store, sinks, fallbacks=fallbacks, links=self._links(), first_step=self._first_step)
         self.snapshot.sinks = delivery.stats()  # type: ignore[assignment]  # a live view
-        self._running = Running(config, site, http, sinks, delivery, sources, health)
+        self._running = Running(config, site, http, sinks, delivery, sources, health, Deadlines(store))
 
         store.on_degraded(self._store_degraded)
         store.on_recovery(self._recovered)
@@ -193,6 +193,10 @@ class Daemon:
         program = invocation(self._config.path, sys.argv[0])
         return Links(console=base, runbooks=f"{base}/runbooks" if base else None, program=program)
 
+    def _first_step(self, name: str | None) -> str | None:
+        book = self.running.site.store.procedure.book(name)
+        return book.first_step if book is not None else None
+
     def _at(self) -> str | None:
         return None if self.phase == "watching" else f"at {self.phase}"
 
@@ -211,11 +215,13 @@ class Daemon:
         retention = running.site.store.retention
         forgetting = asyncio.create_task(retention.forever(lambda: running.config.retention), name="retention")
         asking = self._asking(running)
+        watching = asyncio.create_task(running.deadlines.run(), name="deadlines")
         await self._stop.wait()
         notify("STOPPING=1")
         log.info("stopping")
         await cancel(asking)
         await cancel(forgetting)
+        await cancel(watching)
         await cancel(reloading)  # one in progress is given up: it may wait for a sink longer than we have
         return 0
 
@@ -238,6 +244,7 @@ class Daemon:
             return 0
 
         await running.site.store.flush()
+        await running.site.store.runs.sweep(everything=True)
         settling = asyncio.create_task(running.delivery.settle(_ONCE_SETTLE))
         await asyncio.wait({settling, stopped}, return_when=asyncio.FIRST_COMPLETED)
         if stopped.done():
@@ -300,11 +307,6 @@ class Daemon:
 
     def _recovered(self, recovery: Recovery) -> None:
         self._tell(recovery.title, recovery.text, "critical", "recovery")
-
-
-def _first_step(name: str | None) -> str | None:
-    book = runbook.load(name)
-    return book.first_step if book is not None else None
 
 
 def _unhandled(_loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:

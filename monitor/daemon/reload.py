@@ -15,11 +15,12 @@ from monitor import config as configuration
 from monitor.common.http import Http
 from monitor.common.tasks import cancel
 from monitor.config import Config, ConfigError
+from monitor.daemon.deadlines import Deadlines
 from monitor.daemon.health import Health
 from monitor.daemon.supervise import Sources
 from monitor.delivery import Delivery
 from monitor.process import notify, spare_memory
-from monitor.site import Site, build_engine
+from monitor.site import Site, build_engine, check_books
 from sinks import load_sink
 from sinks.base import Sink, SinkConfig
 
@@ -41,6 +42,7 @@ class Running:
     delivery: Delivery
     sources: Sources
     health: Health
+    deadlines: Deadlines
 
 
 def build_sinks(configs: Iterable[SinkConfig], http: Http) -> dict[str, Sink]:
@@ -108,8 +110,9 @@ class Reload:
         # Before they are read: a change made meanwhile is seen at the next look.
         self._read = await asyncio.to_thread(_signature, old)
         new = await asyncio.to_thread(configuration.load, old.path) if old.path else old
-        if new.rules.paths != old.rules.paths:
+        if (new.rules.paths, new.runbook.folder) != (old.rules.paths, old.runbook.folder):
             self._read = self._read[:1] + (await asyncio.to_thread(_signature, new))[1:]
+        await asyncio.to_thread(check_books, new)
         engine = await asyncio.to_thread(build_engine, new)
         sinks = build_sinks(new.sinks, running.http) if new.sinks != old.sinks else None
         for name in ("monitor", "http"):
@@ -120,7 +123,8 @@ class Reload:
         running.config = new = replace(new, monitor=old.monitor, http=old.http)
         site.scanner.swap(engine)
         site.snapshot.rules = len(engine.rules)
-        site.store.policy = new.policy
+        site.store.policy, site.store.procedure = new.policy, new.procedure
+        running.deadlines.look_again()
         await running.sources.replace(new.sources)
         if sinks is not None:
             before, running.sinks = running.sinks, sinks
@@ -135,9 +139,10 @@ class Reload:
 
 
 def _signature(config: Config) -> tuple[tuple[str, int, int, int], ...]:
-    """What tells whether the configuration (first) or a rule file has changed."""
+    """What tells whether the configuration (first), a rule file or a runbook has changed."""
     paths = [str(config.path)] if config.path else []
     paths += sorted(path for pattern in config.rules.paths for path in glob.glob(pattern, recursive=True))
+    paths += sorted(map(str, config.runbook.folder.glob("*.toml"))) if config.runbook.folder else []
     found = []
     for path in paths:
         try:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
 from monitor.common import notification as told
 from monitor.common.notification import Notification
-from monitor.common.severity import rank, worst
+from monitor.common.severity import Severity, rank, worst
 from monitor.incidents import Incident, Verified
 from monitor.program import Program
 from monitor.store import Leased
@@ -51,9 +51,15 @@ def render(leased: Leased, *, links: Links, first_step: FirstStep) -> Notificati
         runbook=ready[0].runbook if ready else None,
         title=title,
         text=leased.text,
-        severity=worst(one.severity for one in ready) if ready else leased.severity,
+        severity=_severity(leased, ready),
         receipt=leased.receipt,
     )
+
+
+def _severity(leased: Leased, ready: Sequence[told.Incident]) -> Severity:
+    """That of the incidents now. What is overdue may be told as something worse."""
+    now = [one.severity for one in ready]
+    return worst([*now, leased.severity]) if leased.reason == "overdue" or not now else worst(now)
 
 
 def present(

@@ -7,19 +7,20 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from sqlalchemy import Connection, Row, delete, func, insert, select, update
+from sqlalchemy import Connection, Row, delete, func, select, update
 
 from monitor.common.severity import SEVERITIES, Severity, rank
 from monitor.incidents import Change, Incident, fold_alert
 from monitor.model import Alert, Finding, KnownAlert, WriteBack
 from monitor.store import findings as findings_room
-from monitor.store import groups
+from monitor.store import groups, runs
 from monitor.store.hooks import settle
-from monitor.store.incidents import audit_row, change_state, update_incidents
+from monitor.store.incidents import change_state, update_incidents
 from monitor.store.outbox import add_notice
 from monitor.store.records import AlertBatch, Commit, Notice
 from monitor.store.rows import chunks, clean, incident_columns, incident_from, insert_into
-from monitor.store.schema import alerts, audit, findings, incidents, members
+from monitor.store.schema import alerts, findings, incidents, members
+from monitor.store.trail import append, entry
 from monitor.store.transaction import Desk, Transaction
 
 __all__ = ["Alerts"]
@@ -223,6 +224,7 @@ def _fold(tx: Transaction, taken: Iterable[Alert], before: Mapping[str, Row[Any]
     trail: list[dict[str, Any]] = []
     touched: list[groups.Touched] = []
     changed: dict[str, Incident] = {}
+    again: set[str] = set()
     for alert in taken:
         was = current.get(alert.fingerprint)
         if was is None:
@@ -242,15 +244,17 @@ def _fold(tx: Transaction, taken: Iterable[Alert], before: Mapping[str, Row[Any]
             continue
         note = f"{alert.system}: {alert.url or alert.id} is {alert.resolution or alert.state}"
         actor = alert.system.lower()
-        trail.append(audit_row(change.incident, was, change.reason, actor=actor, note=note, now=tx.now))
+        trail.append(entry(change.incident, was, change.reason, actor=actor, note=note, now=tx.now))
+        if change.reason == "reopened":
+            again.add(change.incident.id)
         loud = change.reason in ("escalated", "reopened", "reopened_by_hand")
         touched.append(
             groups.Touched(change.incident, _places(connection, alert) if loud else (), urgent=loud, everywhere=True)
         )
     kept = {row.id: row.kept for row in rows.values()}
     update_incidents(connection, [{**incident_columns(one), "kept": kept[one.id]} for one in changed.values()])
-    if trail:
-        connection.execute(insert(audit), trail)
+    append(tx, trail)
+    runs.follow(tx, [runs.Turn(one, reopened="seen" if one.id in again else None) for one in changed.values()])
     groups.enrol(tx, touched)
 
 

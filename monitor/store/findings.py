@@ -12,13 +12,14 @@ from sqlalchemy import Connection, delete, func, insert, select, update
 
 from monitor.incidents import Incident, fold
 from monitor.model import Finding, Position
-from monitor.store import groups
-from monitor.store.incidents import audit_row, update_incidents
+from monitor.store import groups, runs
+from monitor.store.incidents import update_incidents
 from monitor.store.outbox import add_notice
 from monitor.store.positions import move
 from monitor.store.records import Commit
 from monitor.store.rows import chunks, clean, incident_columns, incident_from, insert_into
-from monitor.store.schema import audit, findings, incidents
+from monitor.store.schema import findings, incidents
+from monitor.store.trail import append, entry
 from monitor.store.transaction import Transaction
 
 __all__ = ["KEEP", "record"]
@@ -38,6 +39,7 @@ class _Case:
     exists: bool
     kept: int
     added: int = 0
+    reopened: bool = False
     # Of the findings that somebody is to hear about:
     places: dict[tuple[str, str], None] = field(default_factory=dict)
     reasons: set[str] = field(default_factory=set)
@@ -97,15 +99,16 @@ def _ingest(
             case.reasons.add(change.reason)
         if change.reason in ("new", "escalated", "reopened"):
             action = "opened" if change.reason == "new" else change.reason
-            trail.append(audit_row(incident, was, action, actor="monitor", note="", now=tx.now))
+            trail.append(entry(incident, was, action, actor="monitor", note="", now=tx.now))
+            case.reopened |= change.reason == "reopened"
 
     changed = [case for case in cases.values() if case.added]
     created = [_columns(case) for case in changed if not case.exists]
     if created:
         connection.execute(insert(incidents), created)
     update_incidents(connection, [_columns(case) for case in changed if case.exists])
-    if trail:
-        connection.execute(insert(audit), trail)
+    append(tx, trail)
+    runs.follow(tx, [_turn(case) for case in changed])
     for case in changed:
         if case.kept + case.added > 2 * KEEP:
             _prune(connection, case.incident.id)
@@ -121,6 +124,12 @@ def _ingest(
         if case.reasons
     ]
     groups.enrol(tx, touched)
+
+
+def _turn(case: _Case) -> runs.Turn:
+    source, path = next(iter(case.places), ("", ""))
+    news = bool(case.reasons & {"new", "escalated", "reopened"})
+    return runs.Turn(case.incident, source, path, starts=news, reopened="seen" if case.reopened else None)
 
 
 def _load(connection: Connection, fingerprints: Iterable[str]) -> dict[str, _Case]:

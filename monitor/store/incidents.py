@@ -5,19 +5,20 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any, TypedDict, Unpack
 
-from sqlalchemy import ColumnElement, Connection, Row, Select, bindparam, func, insert, select, update
+from sqlalchemy import ColumnElement, Connection, Select, bindparam, func, select, update
 
 from monitor.common.notification import State
 from monitor.common.severity import Severity
 from monitor.incidents import Action, Change, Incident, transition
 from monitor.model import Resolution
-from monitor.store import groups
+from monitor.store import groups, runs
 from monitor.store.records import AuditEntry
-from monitor.store.rows import clean, incident_columns, incident_from, load_locations
-from monitor.store.schema import audit, findings, incidents
+from monitor.store.rows import incident_columns, incident_from, load_locations
+from monitor.store.schema import findings, incidents
+from monitor.store.trail import append, entries_of, entry
 from monitor.store.transaction import Desk, Transaction
 
-__all__ = ["Filter", "Incidents", "audit_row", "change_state", "update_incidents"]
+__all__ = ["Filter", "Incidents", "change_state", "update_incidents"]
 
 _LONGEST_LIST = 10_000
 
@@ -66,12 +67,11 @@ class Incidents:
         return await self._desk.read(lambda connection: _get(connection, ref.strip()))
 
     async def history(self, ref: str) -> list[AuditEntry]:
-        """Every change of state and every answer of its issuer, oldest first. Raises LookupError."""
+        """Every change of state, answer of its issuer and step of its run, oldest first. Raises LookupError."""
 
         def run(connection: Connection) -> list[AuditEntry]:
             known = _get(connection, ref.strip())
-            query = select(audit).where(audit.c.incident == known.id).order_by(audit.c.seq)
-            return [_entry(row) for row in connection.execute(query)]
+            return entries_of(connection, known.id)
 
         return await self._desk.read(run)
 
@@ -103,9 +103,8 @@ def change_state(
     change: Change = transition(was, action, actor=actor, now=tx.now, resolution=resolution)
     update_incidents(connection, [{**incident_columns(change.incident), "kept": row.kept}])
     assert change.reason is not None
-    connection.execute(
-        insert(audit), [audit_row(change.incident, was, change.reason, actor=actor, note=note, now=tx.now)]
-    )
+    append(tx, [entry(change.incident, was, change.reason, actor=actor, note=note, now=tx.now)])
+    runs.follow(tx, [runs.Turn(change.incident, reopened="hand" if action == "reopen" else None)])
     places: tuple[tuple[str, str], ...] = ()
     if action == "reopen":
         query = select(findings.c.source, findings.c.path).where(findings.c.incident == incident_id)
@@ -129,22 +128,6 @@ def update_incidents(connection: Connection, rows: Sequence[Mapping[str, Any]]) 
     connection.execute(statement, [{f"_{name}": row[name] for name in ("id", *names)} for row in rows])
 
 
-def audit_row(
-    incident: Incident, was: Incident | None, action: str, *, actor: str, note: str, now: float
-) -> dict[str, Any]:
-    return {
-        "at": now,
-        "actor": clean(actor),
-        "incident": incident.id,
-        "action": action,
-        "was": was.state if was else None,
-        "state": incident.state,
-        "resolution": incident.resolution,
-        "severity": incident.severity,
-        "note": clean(note),
-    }
-
-
 def _get(connection: Connection, ref: str) -> Incident:
     columns = incidents.c
     exact = select(incidents).where((columns.id == ref) | (columns.fingerprint == ref))
@@ -160,20 +143,6 @@ def _get(connection: Connection, ref: str) -> Incident:
         raise LookupError(f"{ref!r} fits several incidents; give more of the id: {fitting}")
     row = rows[0]
     return incident_from(row, load_locations(connection, [row.id]).get(row.id, ()))
-
-
-def _entry(row: Row[Any]) -> AuditEntry:
-    return AuditEntry(
-        at=row.at,
-        actor=row.actor,
-        incident=row.incident,
-        action=row.action,
-        was=row.was,
-        state=row.state,
-        resolution=row.resolution,
-        severity=row.severity,
-        note=row.note,
-    )
 
 
 def _filtered(connection: Connection, filters: Filter) -> Select[Any]:

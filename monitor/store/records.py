@@ -97,17 +97,18 @@ class OutboxEntry:
 
 @dataclass(frozen=True, slots=True)
 class AuditEntry:
-    """One change of state of an incident."""
+    """One change of state of an incident, or of a step of its run."""
 
     at: float
     actor: str
     incident: str
-    action: str  # opened, escalated, reopened, acknowledged, resolved, reopened_by_hand
+    action: str  # opened, escalated, reopened, acknowledged, resolved, reopened_by_hand; run_… and step_…
     was: State | None
     state: State
     resolution: Resolution | None
     severity: Severity
     note: str
+    step: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,10 +14,10 @@ import structlog
 from sqlalchemy import Column, ColumnElement, Connection, and_, delete, exists, func, or_, select, update
 
 from monitor.retention import Retention as Ages
+from monitor.store import runs, trail
 from monitor.store.rows import chunks
 from monitor.store.schema import (
     alerts,
-    audit,
     batches,
     findings,
     groups,
@@ -217,8 +217,10 @@ def _about_open(connection: Connection, seqs: Sequence[int]) -> Collection[int]:
 
 def _forget_details(tx: Transaction, ids: Sequence[str]) -> None:
     """What remains of them is what a new finding of the same secret needs."""
-    for table, column in ((findings, findings.c.incident), (audit, audit.c.incident), (members, members.c.incident)):
-        tx.connection.execute(delete(table).where(column.in_(ids)))
+    for column in (findings.c.incident, members.c.incident):
+        tx.connection.execute(delete(column.table).where(column.in_(ids)))
+    trail.forget(tx, ids)
+    runs.forget(tx, ids)
     tx.connection.execute(update(incidents).where(incidents.c.id.in_(ids)).values(kept=0))
 
 

@@ -129,7 +129,7 @@ def load_incidents(connection: Connection, ids: Sequence[str], *, locations: boo
 
 def latest_decision(ids: Sequence[str]) -> Select[Any]:
     """The row in the trail of each incident's last change of state."""
-    decisions = audit.c.incident.in_(ids) & audit.c.action.not_in(ASIDE)
+    decisions = audit.c.incident.in_(ids) & audit.c.action.not_in(ASIDE) & audit.c.step.is_(None)
     return select(func.max(audit.c.seq)).where(decisions).group_by(audit.c.incident)
 
 

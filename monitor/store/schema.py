@@ -34,6 +34,8 @@ from monitor.common.severity import SEVERITIES
 from monitor.incidents import RESOLUTIONS
 from monitor.model import Confidence
 from monitor.routing import GroupKind
+from monitor.runbook.book import Order
+from monitor.runbook.progress import TaskState
 
 __all__ = [
     "ASIDE",
@@ -55,6 +57,9 @@ __all__ = [
     "outbox",
     "positions",
     "receipts",
+    "runs",
+    "steps",
+    "trails",
     "unsent",
 ]
 
@@ -304,8 +309,59 @@ audit = Table(
     Column("resolution", Text),
     Column("severity", Text, nullable=False),
     Column("note", Text, nullable=False),
+    Column("step", Text, comment="of the incident's run; null: about the incident itself"),
+    Column("mac", Text, comment="keyed hash over this row and the one before it; null: from before version 5"),
     Index("audit_incident", "incident", "seq"),
-    comment="every change of state: who, when, what",
+    comment="the trail: every change of state of an incident and of the steps of its run; who, when, what",
+)
+
+trails = Table(
+    "trails",
+    metadata,
+    Column("incident", Text, primary_key=True),
+    Column("entries", BigInteger, nullable=False, comment="rows in audit that have a mac"),
+    Column("mac", Text, nullable=False, comment="of the last of them"),
+    Column("seal", Text, nullable=False, comment="keyed hash over this row"),
+    comment="where each trail ends, so that a shortened one is seen",
+)
+
+runs = Table(
+    "runs",
+    metadata,
+    Column("incident", Text, ForeignKey("incidents.id", ondelete="CASCADE"), primary_key=True),
+    Column("book", Text, nullable=False),
+    Column("title", Text, nullable=False),
+    Column("way", Text, nullable=False, comment="in which order"),
+    Column("why", Text, nullable=False, comment="this order"),
+    Column("started", Double, nullable=False),
+    Column("ended", Double),
+    Column("due", Double, comment="when time alone will make a difference; null: it will not"),
+    _among("way", get_args(Order)),
+    Index("runs_due", "due"),
+    comment="a runbook under way for an incident",
+)
+
+steps = Table(
+    "steps",
+    metadata,
+    Column("incident", Text, ForeignKey("runs.incident", ondelete="CASCADE"), primary_key=True),
+    Column("step", Text, primary_key=True),
+    Column("place", Integer, nullable=False, comment="its place in the run"),
+    Column("title", Text, nullable=False),
+    Column("phase", Text, nullable=False),
+    Column("actor", Text, nullable=False),
+    Column("within", Double, nullable=False, comment="seconds"),
+    Column("deadline", Double, nullable=False),
+    Column("since", Double, nullable=False, comment="when it came into its state"),
+    Column("needs", Text, nullable=False, comment="JSON list of steps"),
+    Column("claims", Text),
+    Column("shows", Text, comment="what the world must show for it to be done"),
+    Column("state", Text, nullable=False),
+    Column("owner", Text),
+    Column("note", Text, nullable=False, comment="evidence, masked"),
+    Column("rung", Integer, nullable=False, comment="how many rungs of the ladder were told that it is overdue"),
+    _among("state", get_args(TaskState)),
+    comment="the steps of a run as they were when it began",
 )
 
 batches = Table(
@@ -373,9 +429,16 @@ def _to_4(connection: Connection) -> None:
     asks.create(connection)
 
 
+def _to_5(connection: Connection) -> None:
+    """Runs of runbooks, and a trail that is chained."""
+    connection.exec_driver_sql("ALTER TABLE audit ADD COLUMN step TEXT")
+    connection.exec_driver_sql("ALTER TABLE audit ADD COLUMN mac TEXT")
+    metadata.create_all(connection, [trails, runs, steps])
+
+
 # To version N from N-1. A change of the tables above goes with an entry here and a test that starts from the old form.
-MIGRATIONS: Mapping[int, Callable[[Connection], None]] = {2: _to_2, 3: _to_3, 4: _to_4}
-VERSION = 4
+MIGRATIONS: Mapping[int, Callable[[Connection], None]] = {2: _to_2, 3: _to_3, 4: _to_4, 5: _to_5}
+VERSION = 5
 
 
 def migrate(

@@ -18,6 +18,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from monitor.common.backoff import backoff
 from monitor.model import Finding, Position
 from monitor.routing import Policy
+from monitor.runbook.progress import Procedure
 from monitor.store.alerts import Alerts
 from monitor.store.database import Database
 from monitor.store.findings import record
@@ -28,7 +29,9 @@ from monitor.store.outbox import Outbox
 from monitor.store.positions import Positions
 from monitor.store.records import Commit, Notice, Stats
 from monitor.store.retention import Retention
+from monitor.store.runs import Runs
 from monitor.store.schema import incidents, outbox, unsent
+from monitor.store.trail import Trail
 from monitor.store.transaction import Transaction
 from monitor.store.trouble import AwayError, Failure, Recovery, StoreError, classify, explain
 from monitor.store.verdicts import Verdicts
@@ -48,10 +51,22 @@ class Store:
     Several processes may have the same database open: their writes take turns.
     """
 
-    def __init__(self, database: Database, policy: Policy, clock: Callable[[], float], node: str) -> None:
+    def __init__(
+        self,
+        database: Database,
+        policy: Policy,
+        *,
+        procedure: Procedure,
+        clock: Callable[[], float],
+        node: str,
+        secret: bytes,
+    ) -> None:
         self._database = database
         self._node = node
-        self.policy = policy  # routes and silences; assign to reload. What was decided before stays decided
+        self._secret = secret
+        # Assign to reload. What was decided before stays decided.
+        self.policy = policy
+        self.procedure = procedure
         self._clock = clock
         self._loop = asyncio.get_running_loop()
         self._degraded: str | None = None
@@ -67,13 +82,13 @@ class Store:
         self.outbox = Outbox(self)
         self.positions = Positions(self)
         self.retention = Retention(self)
+        self.runs = Runs(self)
+        self.trail = Trail(self)
         self.verdicts = Verdicts(self)
         self._writer = Writer(
             database,
             record,
-            node=node,
-            policy=lambda: self.policy,
-            clock=clock,
+            begin=self._begin,
             on_degraded=lambda message: self._tell(self._set_degraded, message),
             on_recovery=lambda recovery: self._tell(self._set_recovery, recovery),
             on_news=lambda: self._tell(self._changed),
@@ -85,14 +100,17 @@ class Store:
         url: str | os.PathLike[str],
         policy: Policy | None = None,
         *,
+        procedure: Procedure | None = None,
         node: str | None = None,
+        secret: bytes = b"",
         clock: Callable[[], float] = time.time,
         repairs: bool = True,
         waiting: Callable[[str], None] | None = None,
     ) -> Self:
         """Open or create. `url`: a path, or `postgresql+psycopg://…`. Raises StoreError.
 
-        `node`: what tells this host from others that share the database (None: its name).
+        `node`: what tells this host from others that share the database (None: its name). `secret`: what the trail is
+        sealed with; without one it shows accidents, but no forgery.
         A damaged SQLite file is moved aside; `recovery` then says where to and what was carried over. Without
         `repairs` damage is a StoreError. With `waiting`, a server that is away is waited for, and `waiting` told why
         before each pause; a refused login is an error all the same.
@@ -117,7 +135,14 @@ class Store:
                 waiting(str(error))
                 failures += 1
                 await asyncio.sleep(backoff(failures, _AWAY_FIRST, _AWAY_LONGEST))
-        store = cls(database, policy or Policy(), clock, node or socket.gethostname())
+        store = cls(
+            database,
+            policy or Policy(),
+            procedure=procedure or Procedure(),
+            clock=clock,
+            node=node or socket.gethostname(),
+            secret=secret,
+        )
         store.recovery = recovery
         return store
 
@@ -153,6 +178,11 @@ class Store:
     def node(self) -> str:
         """What tells this host from others that share the database."""
         return self._node
+
+    @property
+    def secret(self) -> bytes:
+        """What the trail is sealed with."""
+        return self._secret
 
     @property
     def transactions(self) -> int:
@@ -236,6 +266,11 @@ class Store:
             retries=self._writer.stats.retries,
             degraded=self._degraded,
         )
+
+    # Inside
+
+    def _begin(self, connection: Connection) -> Transaction:
+        return Transaction(connection, self.policy, self._clock(), self._node, self.procedure, self._secret)
 
     # For the rooms (monitor.store.transaction.Desk)
 

@@ -12,6 +12,7 @@ from sqlalchemy import Connection
 
 from monitor.common.severity import Severity
 from monitor.routing import Policy
+from monitor.runbook.progress import Procedure
 
 __all__ = ["Counts", "Desk", "Transaction"]
 
@@ -35,12 +36,14 @@ class Counts:
 @dataclass(slots=True)
 class Transaction:
     """An open write transaction. `now`: seconds since the epoch, the same for all that happens in it; `node`: the host
-    whose process this is. `counts` counts when it is committed."""
+    whose process this is; `secret`: what the trail is sealed with. `counts` counts when it is committed."""
 
     connection: Connection
     policy: Policy
     now: float
     node: str
+    procedure: Procedure
+    secret: bytes = field(repr=False)
     announced: bool = False
     counts: Counts = field(default_factory=Counts)
 
@@ -71,6 +74,11 @@ class Desk(Protocol):
     @property
     def node(self) -> str:
         """The host whose process this is."""
+        ...
+
+    @property
+    def secret(self) -> bytes:
+        """What the trail is sealed with."""
         ...
 
     def now(self) -> float:

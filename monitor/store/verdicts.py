@@ -10,10 +10,12 @@ from sqlalchemy import ColumnElement, Connection, delete, func, insert, select, 
 from monitor.common.severity import Severity
 from monitor.incidents import Incident, Verified, judge
 from monitor.routing import labels
-from monitor.store import groups
-from monitor.store.incidents import audit_row, update_incidents
+from monitor.runbook.book import Proof
+from monitor.store import groups, runs
+from monitor.store.incidents import update_incidents
 from monitor.store.rows import clean, incident_columns, incident_from, insert_into, load_locations
 from monitor.store.schema import asks, audit, findings, incidents, meta
+from monitor.store.trail import append, entry
 from monitor.store.transaction import Desk, Transaction
 
 __all__ = ["Ask", "Verdicts", "Worth", "record_verdict"]
@@ -100,10 +102,13 @@ def record_verdict(tx: Transaction, incident_id: str, verified: Verified, *, act
     if change.incident != was:
         update_incidents(connection, [{**incident_columns(change.incident), "kept": row.kept}])
 
-    trail = [audit_row(change.incident, was, "verified", actor=actor, note=_said(verified), now=tx.now)]
+    trail = [entry(change.incident, was, "verified", actor=actor, note=_said(verified), now=tx.now)]
     if change.reason == "escalated":
-        trail.append(audit_row(change.incident, was, "escalated", actor=actor, note="", now=tx.now))
-    connection.execute(insert(audit), trail)
+        trail.append(entry(change.incident, was, "escalated", actor=actor, note="", now=tx.now))
+    append(tx, trail)
+    proofs: dict[Proof, float] = {"refused": tx.now} if verified.validity == "refused" else {}
+    turn = runs.Turn(change.incident, *newest, starts=change.reason == "escalated", proofs=proofs)
+    runs.follow(tx, [turn])
     # Answered: it waits no more, on whichever host it was asked.
     if verified.validity != "unknown":
         connection.execute(delete(asks).where(asks.c.incident == incident_id))

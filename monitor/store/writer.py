@@ -17,7 +17,6 @@ from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from monitor.common.backoff import backoff
 from monitor.model import Position
-from monitor.routing import Policy
 from monitor.store.database import Database
 from monitor.store.records import Commit
 from monitor.store.rows import insert_into
@@ -70,20 +69,17 @@ class Writer:
         database: Database,
         ingest: Ingest,
         *,
-        node: str,
-        policy: Callable[[], Policy],
-        clock: Callable[[], float],
+        begin: Callable[[Connection], Transaction],
         on_degraded: Callable[[str | None], None],
         on_recovery: Callable[[Recovery], None],
         on_news: Callable[[], None],
     ) -> None:
-        """The callbacks run in the writer thread. `on_degraded(None)`: it writes again."""
+        """`begin` makes what a transaction carries. All callbacks run in the writer thread; `on_degraded(None)`: it
+        writes again."""
         self.stats = WriterStats()
         self._database = database
         self._ingest = ingest
-        self._node = node
-        self._policy = policy
-        self._clock = clock
+        self._begin = begin
         self._on_degraded, self._on_recovery, self._on_news = on_degraded, on_recovery, on_news
         self._name = uuid.uuid4().hex
         self._condition = threading.Condition()
@@ -223,11 +219,11 @@ class Writer:
                     unsure = None
                     durable = any(job.durable for job in jobs)
                     with self._database.transaction(durable=durable) as connection:
-                        tx = Transaction(connection, self._policy(), self._clock(), self._node)
+                        tx = self._begin(connection)
                         applied = self._apply(tx, jobs, positions)
                         news, counts = tx.announced, tx.counts
                         if self._database.postgres:
-                            self._mark(connection, token)
+                            self._mark(tx, token)
                             unsure = applied  # from here on a lost answer leaves it open whether it was committed
                     outcomes = applied
                 # Removed in the midst of it? Nobody hears that it is kept before it lies where the next start looks.
@@ -332,9 +328,9 @@ class Writer:
                 raise
             return job, None, error
 
-    def _mark(self, connection: Connection, token: str) -> None:
-        statement = insert_into(connection, batches).values(writer=self._name, token=token, at=self._clock())
-        connection.execute(
+    def _mark(self, tx: Transaction, token: str) -> None:
+        statement = insert_into(tx.connection, batches).values(writer=self._name, token=token, at=tx.now)
+        tx.connection.execute(
             statement.on_conflict_do_update(
                 index_elements=[batches.c.writer], set_={"token": statement.excluded.token, "at": statement.excluded.at}
             )

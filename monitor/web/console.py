@@ -55,7 +55,7 @@ def routes(store: Store, program: Program = Program()) -> list[web.RouteDef]:
             for place in found.locations
         ]
         body = f"<h1>{_e(found.name)}</h1>{_table(rows)}"
-        book = runbook.load(found.runbook)
+        book = store.procedure.book(found.runbook) or runbook.load(found.runbook)
         if book is not None:
             body += f'<p><b>First:</b> {_e(book.first_step)} <a href="/runbooks/{_e(book.name)}">Runbook</a></p>'
         if command := next_command(found, program):

@@ -377,3 +377,9 @@ def test_the_node_is_a_name_and_no_secret(tmp_path: Path) -> None:
             parse(f"[monitor]\nnode = '{wrong}'")
         assert [problem.key for problem in failure.value.problems] == ["monitor.node"]
         assert LITERAL not in str(failure.value)
+
+
+def test_a_key_that_is_no_path_has_no_line() -> None:
+    from monitor.config import _lines
+
+    assert _lines("[a]\nb = 1\n", ["a.b", "a.b.literal['x','y']", "a.b[0]"]) == {"a.b": 2, "a.b[0]": 2}

@@ -1,0 +1,334 @@
+"""How far a run of a runbook has come, and what follows. Pure: no clock, no disk; every decision carries its reason."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Literal
+
+from monitor.common.notification import State
+from monitor.common.severity import Severity, rank
+from monitor.routing import Matcher
+from monitor.runbook.book import Order, Phase, Proof, Runbook
+
+__all__ = [
+    "Decision",
+    "Facts",
+    "Procedure",
+    "Run",
+    "RunError",
+    "Rung",
+    "Task",
+    "TaskState",
+    "Verb",
+    "act",
+    "apply",
+    "begin",
+    "choose_order",
+    "moment",
+    "progress",
+]
+
+TaskState = Literal["open", "claimed", "done", "skipped", "failed"]
+Verb = Literal["claim", "done", "skip", "fail", "reopen"]
+_OVER: tuple[TaskState, ...] = ("done", "skipped")
+_BECOMES: Mapping[Verb, TaskState] = {
+    "claim": "claimed",
+    "done": "done",
+    "skip": "skipped",
+    "fail": "failed",
+    "reopen": "open",
+}
+
+
+class RunError(Exception):
+    """What cannot be done with a run or a step. The message says why and what is possible."""
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """A step of one run. `since`: when it came into its state; `rung`: how many rungs of the ladder were told of it."""
+
+    id: str
+    title: str
+    phase: Phase
+    actor: str
+    within: float
+    deadline: float
+    since: float
+    needs: tuple[str, ...] = ()
+    claims: str | None = None
+    shows: Proof | None = None
+    state: TaskState = "open"
+    owner: str | None = None
+    note: str = ""
+    rung: int = 0
+
+    @property
+    def over(self) -> bool:
+        return self.state in _OVER
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """A runbook under way for one incident. Times are seconds since the epoch."""
+
+    incident: str
+    book: str
+    title: str
+    order: Order
+    why: str  # this order
+    started: float
+    tasks: tuple[Task, ...] = ()
+    ended: float | None = None
+
+    @property
+    def done(self) -> int:
+        """How many steps are over."""
+        return sum(task.over for task in self.tasks)
+
+    @property
+    def next(self) -> Task | None:
+        """What comes next: of the steps that wait for no other, the one that is due first."""
+        over = {task.id for task in self.tasks if task.over}
+        ready = [task for task in self.tasks if not task.over and over.issuperset(task.needs)]
+        return min(ready, key=lambda task: task.deadline, default=None) if self.ended is None else None
+
+    def task(self, id_: str) -> Task:
+        """Raises RunError."""
+        for task in self.tasks:
+            if task.id == id_:
+                return task
+        known = ", ".join(task.id for task in self.tasks)
+        raise RunError(f"the run of incident {self.incident} has no step {id_!r}; it has {known}")
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What is known of the incident. `reopened`: just now, as it was seen after it was resolved as revoked, or by
+    somebody's hand. `proofs`: what the world has shown, and when."""
+
+    state: State
+    severity: Severity
+    seen: float
+    resolution: str | None = None
+    reopened: Literal["seen", "hand"] | None = None
+    proofs: Mapping[Proof, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Rung:
+    """Whom a missed deadline is told, `after` seconds. `sinks` None: those that know the incident. `severity`: as what;
+    None: that of the incident."""
+
+    after: float = 0.0
+    sinks: tuple[str, ...] | None = None
+    severity: Severity | None = None
+    matchers: tuple[Matcher, ...] = ()
+
+    def takes(self, labels: Mapping[str, str]) -> bool:
+        return all(matcher.matches(labels) for matcher in self.matchers)
+
+
+@dataclass(frozen=True)
+class Procedure:
+    """What the configuration says about runs. `start_at`: the least severity whose incidents start one by themselves;
+    None: none does. `book`: a runbook by name."""
+
+    start_at: Severity | None = None
+    ladder: tuple[Rung, ...] = (Rung(),)
+    book: Callable[[str | None], Runbook | None] = lambda name: None
+
+    def starts(self, severity: Severity) -> bool:
+        return self.start_at is not None and rank(severity) >= rank(self.start_at)
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What follows, and why. `rung`: the one that is told (its place in the ladder)."""
+
+    kind: Literal["done", "reopen", "overdue", "end", "resume"]
+    step: str | None
+    reason: str
+    rung: int = 0
+
+
+def choose_order(book: Runbook, labels: Mapping[str, str], asked: Order | None = None) -> tuple[Order, str]:
+    """Contain first or replace first, and why: people, then danger, then the runbook, then severity."""
+    if asked is not None:
+        return asked, "somebody chose it"
+    if labels.get("publicly_leaked") == "true":
+        return "contain", "the secret is public"
+    if labels.get("validity") == "active" and labels.get("severity") == "critical":
+        return "contain", "the secret is critical and works"
+    if book.order is not None:
+        return book.order, f"the runbook {book.name} says so"
+    severity = labels.get("severity", "")
+    if severity in ("critical", "high"):
+        return "contain", f"severity {severity}"
+    return "replace", f"severity {severity or 'unknown'}"
+
+
+def begin(incident: str, book: Runbook, labels: Mapping[str, str], now: float, asked: Order | None = None) -> Run:
+    """A run of `book` for an incident with these labels."""
+    order, why = choose_order(book, labels, asked)
+    chosen = book.chosen(labels)
+    there = {step.id for step in chosen}
+    tasks = tuple(
+        Task(
+            id=step.id,
+            title=step.title,
+            phase=step.phase,
+            actor=step.actor,
+            within=step.within_in(order),
+            deadline=now + step.within_in(order),
+            since=now,
+            needs=tuple(need for need in step.needs_in(order) if need in there),
+            claims=step.claims,
+            shows=step.verify.shows if step.verify else None,
+        )
+        for step in chosen
+    )
+    return Run(incident, book.name, book.title, order, why, now, tasks)
+
+
+def progress(
+    run: Run,
+    facts: Facts,
+    now: float,
+    ladder: Sequence[Rung] = (),
+    labels: Mapping[str, str] | None = None,
+) -> list[Decision]:
+    """What the facts and the time make of a run. Apply each decision with `apply`; then there are no more of them."""
+    if facts.state == "resolved" and facts.resolution != "revoked":
+        if run.ended is not None:
+            return []
+        reason = f"the incident was resolved as {facts.resolution}"
+        return [Decision("end", None, reason)]
+    decisions = _contradicted(run, facts)
+    again = {decision.step for decision in decisions}
+    if run.ended is not None:
+        left = facts.reopened == "hand" and run.done < len(run.tasks)
+        reason = decisions[0].reason if decisions else "the incident was opened again"
+        return [Decision("resume", None, reason), *decisions] if decisions or left else []
+
+    decisions += [decision for decision in _shown(run, facts) if decision.step not in again]
+    settled = again | {decision.step for decision in decisions}
+    for task in run.tasks:
+        if not task.over and task.id not in settled:
+            decisions += _missed(task, now, ladder, labels or {})
+    finished = {decision.step for decision in decisions if decision.kind == "done"}
+    if run.tasks and not again and all(task.over or task.id in finished for task in run.tasks):
+        decisions.append(Decision("end", None, "every step is done or skipped"))
+    return decisions
+
+
+def _contradicted(run: Run, facts: Facts) -> list[Decision]:
+    """Steps that claimed what a sighting shows to be wrong."""
+    found = []
+    for task in run.tasks:
+        if task.state != "done":
+            continue
+        if task.claims is not None and facts.reopened == "seen":
+            found.append(Decision("reopen", task.id, "the secret was seen again after it was revoked"))
+        elif task.claims == "unused" and facts.seen > task.since:
+            found.append(Decision("reopen", task.id, "the secret was seen again after the step was done"))
+    return found
+
+
+def _shown(run: Run, facts: Facts) -> list[Decision]:
+    """Steps that the world, or the resolution, shows to be done."""
+    over = {task.id for task in run.tasks if task.over}
+    found = []
+    for task in run.tasks:
+        if task.over:
+            continue
+        if task.claims == "revoked" and facts.resolution == "revoked":
+            found.append(Decision("done", task.id, "the incident was resolved as revoked"))
+        elif task.shows is not None and facts.proofs.get(task.shows, 0.0) > run.started and over.issuperset(task.needs):
+            found.append(Decision("done", task.id, _PROOFS[task.shows]))
+    return found
+
+
+_PROOFS: Mapping[Proof, str] = {
+    "refused": "the issuer refuses the secret",
+    "valid": "the new secret works",
+    "unseen": "no log shows the secret any more",
+}
+
+
+def _missed(task: Task, now: float, ladder: Sequence[Rung], labels: Mapping[str, str]) -> list[Decision]:
+    """Each rung once. One that is not for this incident is passed over with the next that is."""
+    found = []
+    for place in range(task.rung, len(ladder)):
+        if now < task.deadline + ladder[place].after:
+            break
+        if ladder[place].takes(labels):
+            found.append(Decision("overdue", task.id, f"step {task.id} was due and is {task.state}", place))
+    return found
+
+
+def moment(run: Run, ladder: Sequence[Rung]) -> float | None:
+    """When time alone will make a difference; None: it will not."""
+    if run.ended is not None:
+        return None
+    return min((task.deadline + ladder[task.rung].after for task in run.tasks if _waits(task, ladder)), default=None)
+
+
+def _waits(task: Task, ladder: Sequence[Rung]) -> bool:
+    return not task.over and task.rung < len(ladder)
+
+
+def apply(run: Run, decision: Decision, now: float) -> Run:
+    """The run after a decision."""
+    if decision.kind == "end":
+        return replace(run, ended=now)
+    if decision.kind == "resume":
+        tasks = tuple(task if task.over else replace(task, deadline=now + task.within, rung=0) for task in run.tasks)
+        return replace(run, tasks=tasks, ended=None)
+    assert decision.step is not None
+    task = run.task(decision.step)
+    if decision.kind == "overdue":
+        return _with(run, replace(task, rung=decision.rung + 1))
+    if decision.kind == "reopen":
+        return _with(run, _reopened(task, now))
+    return _with(run, replace(task, state="done", since=now, note=decision.reason))
+
+
+def act(
+    run: Run, step: str, verb: Verb, *, actor: str, now: float, note: str = "", anyway: bool = False
+) -> tuple[Run, Task]:
+    """What a person does with a step. Raises RunError. `anyway`: although another has it, or steps before it wait."""
+    task = run.task(step)
+    if run.ended is not None and verb != "reopen":
+        raise RunError(f"the run has ended; reopen a step first: reopen {task.id}")
+    becomes = _BECOMES[verb]
+    if verb == "claim" and task.state == "claimed" and task.owner != actor and not anyway:
+        raise RunError(f"step {task.id} is claimed by {task.owner}; take it over with --anyway")
+    if verb == "reopen" and task.state == "open":
+        raise RunError(f"step {task.id} is open already")
+    same = task.state == becomes and (verb != "claim" or task.owner == actor)
+    if verb != "reopen" and (task.over or same):
+        by = f" by {task.owner}" if task.owner else ""
+        raise RunError(f"step {task.id} is {task.state} already{by}" + ("; reopen it first" if task.over else ""))
+    if verb == "skip" and not note:
+        raise RunError(f"say why step {task.id} is skipped, with --note")
+    if verb == "done" and not anyway:
+        waiting = [need for need in task.needs if not run.task(need).over]
+        if waiting:
+            raise RunError(f"step {task.id} comes after {', '.join(waiting)} ({run.why}); or say --anyway")
+
+    if verb == "reopen":
+        changed = _reopened(task, now)
+        return replace(_with(run, changed), ended=None), changed
+    owner = actor if verb in ("claim", "done") or task.owner is None else task.owner
+    changed = replace(task, state=becomes, owner=owner, since=now, note=note or task.note)
+    return _with(run, changed), changed
+
+
+def _reopened(task: Task, now: float) -> Task:
+    return replace(task, state="open", since=now, deadline=now + task.within, rung=0)
+
+
+def _with(run: Run, changed: Task) -> Run:
+    return replace(run, tasks=tuple(changed if task.id == changed.id else task for task in run.tasks))

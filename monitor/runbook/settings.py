@@ -1,0 +1,48 @@
+"""`[runbook]` and `[[escalation]]`: when runs begin, whose runbooks count, and whom a missed deadline is told."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from monitor.common.duration import Duration
+from monitor.common.severity import Severity
+from monitor.routing import Matcher
+from monitor.runbook.progress import Procedure, Rung
+from monitor.runbook.shelf import Shelf
+
+__all__ = ["Escalation", "RunbookConfig", "procedure"]
+
+
+class RunbookConfig(BaseModel):
+    """`[runbook]`. `start_at`: incidents of this severity and worse start their runbook by themselves. `folder`: with
+    runbooks of one's own, which go before the shipped ones."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+
+    start_at: Literal["critical", "high", "medium", "low", "info", "never"] = "high"
+    folder: Path | None = None
+
+
+class Escalation(BaseModel):
+    """One rung of the ladder, `after` so long beyond the deadline. Without `sinks`: those that know the incident, in
+    the same thread. `severity`: as what it is told, which a pager takes for its urgency; at least the incident's."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+
+    after: Annotated[Duration, Field(ge=0)] = 0.0
+    sinks: tuple[str, ...] = ()
+    severity: Severity | None = None
+    matchers: tuple[Matcher, ...] = ()
+
+
+def procedure(table: RunbookConfig, ladder: tuple[Escalation, ...], shelf: Shelf) -> Procedure:
+    """What the store needs to know of it. Without `ladder` those who know the incident are told once."""
+    rungs = sorted(ladder, key=lambda rung: rung.after)
+    return Procedure(
+        start_at=None if table.start_at == "never" else table.start_at,
+        ladder=tuple(Rung(one.after, one.sinks or None, one.severity, one.matchers) for one in rungs) or (Rung(),),
+        book=shelf.load,
+    )

@@ -1,0 +1,447 @@
+"""Runs of runbooks: started with their incident, moved by people, facts and time, in the transaction of the cause."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any, Literal
+
+from sqlalchemy import Connection, Row, delete, func, insert, select
+
+from monitor.common.severity import worst
+from monitor.incidents import Incident
+from monitor.routing import Route, labels
+from monitor.runbook.book import Order, Proof
+from monitor.runbook.progress import Decision, Facts, Run, RunError, Task, Verb, act, apply, begin, moment, progress
+from monitor.store.outbox import new_row
+from monitor.store.rows import chunks, clean, insert_into, load_incidents
+from monitor.store.schema import findings, groups, members, outbox, receipts, runs, steps, unsent
+from monitor.store.trail import append, entry
+from monitor.store.transaction import Desk, Transaction
+
+__all__ = ["Runs", "Turn", "follow", "forget", "load_runs"]
+
+_AT_A_TIME = 100  # runs looked at in one transaction of a sweep
+_OVERDUE = "overdue:"  # start of the keys under which pagers are woken for deadlines
+_LONGEST_NAP = 3600.0  # seconds that a silence may hold a deadline back before it is looked at again
+_NAMES: Mapping[str, str] = {
+    "done": "step_done",
+    "reopen": "step_reopened",
+    "overdue": "step_overdue",
+    "end": "run_ended",
+    "resume": "run_resumed",
+}
+_ACTED: Mapping[Verb, str] = {
+    "claim": "step_claimed",
+    "done": "step_done",
+    "skip": "step_skipped",
+    "fail": "step_failed",
+    "reopen": "step_reopened",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """An incident after something happened to it. `starts`: a run begins if it is severe enough and has none.
+    `proofs`: what the world was seen to show just now."""
+
+    incident: Incident
+    source: str = ""
+    path: str = ""
+    starts: bool = False
+    reopened: Literal["seen", "hand"] | None = None
+    proofs: Mapping[Proof, float] = field(default_factory=dict)
+
+
+class Runs:
+    """The face of the runs. An incident is named by its id."""
+
+    def __init__(self, desk: Desk) -> None:
+        self._desk = desk
+
+    async def get(self, incident: str) -> Run | None:
+        """None: the incident has none."""
+        return (await self.of([incident])).get(incident)
+
+    async def of(self, ids: Sequence[str]) -> Mapping[str, Run]:
+        """By incident."""
+        return await self._desk.read(lambda connection: load_runs(connection, ids))
+
+    async def under_way(self, limit: int = 1000) -> list[Run]:
+        """Those that have not ended, the one with the next deadline first."""
+
+        def run(connection: Connection) -> list[Run]:
+            query = select(runs.c.incident).where(runs.c.ended.is_(None)).order_by(runs.c.due, runs.c.started)
+            ids = list(connection.execute(query.limit(limit)).scalars())
+            found = load_runs(connection, ids)
+            return [found[id_] for id_ in ids]
+
+        return await self._desk.read(run)
+
+    async def start(self, incident: str, *, actor: str, book: str | None = None, order: Order | None = None) -> Run:
+        """By hand, whatever the severity. Raises LookupError and RunError."""
+        return await self._desk.write(lambda tx: _start(tx, incident, actor, book, order), durable=True)
+
+    async def act(
+        self, incident: str, step: str, verb: Verb, *, actor: str, note: str = "", anyway: bool = False
+    ) -> Run:
+        """What a person did with a step. Raises LookupError and RunError."""
+        return await self._desk.write(
+            lambda tx: _act(tx, incident, step, verb, actor=actor, note=note, anyway=anyway), durable=True
+        )
+
+    async def prove(self, incident: str, shows: Proof, note: str) -> Run | None:
+        """What the world was seen to show just now. Raises LookupError."""
+        return await self._desk.write(lambda tx: _prove(tx, incident, shows, note), durable=True)
+
+    async def sweep(self, *, everything: bool = False) -> float | None:
+        """Whatever has become due; returns when the next is. `everything`: the ladder may have changed."""
+        if everything:
+            await self._desk.write(_look_again)
+        more = True
+        while more:
+            more = await self._desk.write(_sweep, durable=True)
+        return await self._desk.read(lambda connection: connection.execute(select(func.min(runs.c.due))).scalar())
+
+
+def follow(tx: Transaction, turns: Sequence[Turn]) -> None:
+    """Start the runs that begin with these incidents, and see what the turn makes of those under way."""
+    if not turns:
+        return
+    there = load_runs(tx.connection, [turn.incident.id for turn in turns])
+    work = _Work(tx)
+    for turn in turns:
+        seen = labels(turn.incident, turn.source, turn.path)
+        run = there.get(turn.incident.id)
+        if run is not None:
+            work.settle(run, turn.incident, seen, reopened=turn.reopened, proofs=turn.proofs)
+        elif turn.starts and tx.procedure.starts(turn.incident.severity):
+            book = tx.procedure.book(turn.incident.runbook) or tx.procedure.book("generic-secret")
+            if book is not None:
+                run = begin(turn.incident.id, book, seen, tx.now)
+                work.started(run, turn.incident, "monitor")
+    work.write()
+
+
+def load_runs(connection: Connection, ids: Iterable[str]) -> dict[str, Run]:
+    """By incident; those that have none are left out."""
+    found: dict[str, Row[Any]] = {}
+    tasks: dict[str, list[Task]] = {}
+    for chunk in chunks(ids):
+        for row in connection.execute(select(runs).where(runs.c.incident.in_(chunk))):
+            found[row.incident] = row
+        if found:
+            query = select(steps).where(steps.c.incident.in_(chunk)).order_by(steps.c.incident, steps.c.place)
+            for row in connection.execute(query):
+                tasks.setdefault(row.incident, []).append(_task(row))
+    return {
+        id_: Run(
+            incident=id_,
+            book=row.book,
+            title=row.title,
+            order=row.way,
+            why=row.why,
+            started=row.started,
+            tasks=tuple(tasks.get(id_, ())),
+            ended=row.ended,
+        )
+        for id_, row in found.items()
+    }
+
+
+def forget(tx: Transaction, ids: Sequence[str]) -> None:
+    """Of incidents whose details go."""
+    tx.connection.execute(delete(steps).where(steps.c.incident.in_(ids)))
+    tx.connection.execute(delete(runs).where(runs.c.incident.in_(ids)))
+
+
+class _Work:
+    """What one transaction changes, written in bulk."""
+
+    def __init__(self, tx: Transaction) -> None:
+        self.tx = tx
+        self.trail: list[dict[str, Any]] = []
+        self.runs: dict[str, tuple[Run, float | None]] = {}  # incident → run, when to look at it again
+        self.told: list[dict[str, Any]] = []  # rows of the outbox
+
+    def started(self, run: Run, incident: Incident, actor: str) -> None:
+        order = "contain first" if run.order == "contain" else "replace first"
+        self.note(incident, "run_started", actor, f"{run.book}, {order}: {run.why}")
+        self.keep(run)
+
+    def note(self, incident: Incident, action: str, actor: str, note: str, step: str | None = None) -> None:
+        made = entry(incident, incident, action, actor=actor, note=note, now=self.tx.now, step=step or "")
+        self.trail.append(made)
+
+    def keep(self, run: Run, due: float | None = None) -> None:
+        self.runs[run.incident] = (run, due if due is not None else moment(run, self.tx.procedure.ladder))
+
+    def settle(
+        self,
+        run: Run,
+        incident: Incident,
+        seen: Mapping[str, str],
+        *,
+        reopened: Literal["seen", "hand"] | None = None,
+        proofs: Mapping[Proof, float] | None = None,
+        note: str = "",
+        before: Run | None = None,
+    ) -> Run:
+        """Apply what follows from the facts and the time. `before`: the run before somebody changed it just now."""
+        tx = self.tx
+        late = _late(before or run)
+        facts = Facts(
+            state=incident.state,
+            severity=incident.severity,
+            seen=incident.last_seen,
+            resolution=incident.resolution,
+            reopened=reopened,
+            proofs=proofs or {},
+        )
+        until = tx.policy.silenced_until(dict(seen), tx.now)
+        ladder = tx.procedure.ladder if until is None else ()
+        decisions = progress(run, facts, tx.now, ladder, seen)
+        missed = [decision for decision in decisions if decision.kind == "overdue"]
+        for decision in decisions:
+            run = apply(run, decision, tx.now)
+            said = f"{decision.reason}{f': {note}' if note and decision.kind == 'done' else ''}"
+            self.note(incident, _NAMES[decision.kind], "monitor", said, decision.step)
+        for place in dict.fromkeys(decision.rung for decision in missed):
+            self._tell(run, incident, seen, place, [one for one in missed if one.rung == place])
+        if late and not _late(run):
+            self._caught_up(incident)
+        nap = None if until is None else min(until, tx.now + _LONGEST_NAP)
+        self.keep(run, nap if run.ended is None else None)
+        return run
+
+    def _tell(
+        self, run: Run, incident: Incident, seen: Mapping[str, str], place: int, missed: Sequence[Decision]
+    ) -> None:
+        """One rung of the ladder hears of the steps that were missed, each sink once."""
+        rung = self.tx.procedure.ladder[place]
+        tasks = [run.task(decision.step) for decision in missed if decision.step]
+        title = f"Overdue: {', '.join(task.title for task in tasks)}"
+        lines = [
+            f"{task.id} was due {_clock(task.deadline)}"
+            + (f" and is claimed by {task.owner}" if task.state == "claimed" and task.owner else "")
+            for task in tasks
+        ]
+        for sink, key in self._whom(incident, seen, rung.sinks):
+            row = new_row(
+                sink=sink,
+                key=key,
+                reason="overdue",
+                incidents=[incident.id],
+                severity=worst([incident.severity, rung.severity or incident.severity]),
+                now=self.tx.now,
+                title=title,
+                text="; ".join(lines),
+            )
+            self.told.append(row)
+
+    def _whom(
+        self, incident: Incident, seen: Mapping[str, str], named: tuple[str, ...] | None
+    ) -> list[tuple[str, str]]:
+        """Sinks with the key under which each knows the incident. `named` None: those that were told of it."""
+        known: dict[str, str] = {}
+        query = select(groups.c.sink, groups.c.key).join(members, members.c.group == groups.c.id)
+        query = query.where(members.c.incident == incident.id, groups.c.sent_at.is_not(None))
+        for row in self.tx.connection.execute(query.order_by(groups.c.id)):
+            known.setdefault(row.sink, row.key)
+        alone = Route(sinks=tuple(self.tx.policy.sinks)).group_key(seen, incident.id)
+        if named is not None:
+            return [
+                # A pager that has the incident as acknowledged wakes nobody for it: what is overdue is one of its own.
+                (sink, f"{_OVERDUE}{incident.id}" if sink in self.tx.policy.pagers else known.get(sink, alone))
+                for sink in named
+                if sink in self.tx.policy.sinks
+            ]
+        there = [(sink, key) for sink, key in known.items() if sink in self.tx.policy.sinks]
+        return there or [(target.sink, target.key) for target in self.tx.policy.targets(dict(seen), incident.id)]
+
+    def _caught_up(self, incident: Incident) -> None:
+        """Nothing is overdue any more: pagers that were woken for it hear so, which closes it there."""
+        key = f"{_OVERDUE}{incident.id}"
+        sent = select(receipts.c.sink).where(receipts.c.key == key)
+        waiting = select(outbox.c.sink).where(outbox.c.key == key, unsent())
+        for sink in dict.fromkeys(self.tx.connection.execute(sent.union(waiting)).scalars()):
+            row = new_row(
+                sink=sink,
+                key=key,
+                reason="recovered",
+                incidents=[incident.id],
+                severity=incident.severity,
+                now=self.tx.now,
+                title="Nothing is overdue any more",
+            )
+            self.told.append(row)
+
+    def write(self) -> None:
+        connection = self.tx.connection
+        append(self.tx, self.trail)
+        if self.runs:
+            statement = insert_into(connection, runs)
+            changing = ("book", "title", "way", "why", "started", "ended", "due")
+            connection.execute(
+                statement.on_conflict_do_update(
+                    index_elements=[runs.c.incident], set_={name: statement.excluded[name] for name in changing}
+                ),
+                [_run_row(run, due) for run, due in self.runs.values()],
+            )
+            rows = [row for run, _ in self.runs.values() for row in _step_rows(run)]
+            if rows:
+                statement = insert_into(connection, steps)
+                kept = ("incident", "step")
+                connection.execute(
+                    statement.on_conflict_do_update(
+                        index_elements=[steps.c.incident, steps.c.step],
+                        set_={c.name: statement.excluded[c.name] for c in steps.c if c.name not in kept},
+                    ),
+                    rows,
+                )
+        if self.told:
+            connection.execute(insert(outbox), self.told)
+        if self.trail:
+            self.tx.announce()
+
+
+def _start(tx: Transaction, incident: str, actor: str, name: str | None, order: Order | None) -> Run:
+    about, seen = _about(tx.connection, incident)
+    run = load_runs(tx.connection, [incident]).get(incident)
+    if run is not None and run.ended is None:
+        raise RunError(f"the runbook {run.book} is under way for incident {incident} since {_clock(run.started)}")
+    book = tx.procedure.book(name or about.runbook) or (tx.procedure.book("generic-secret") if name is None else None)
+    if book is None:
+        raise RunError(f"there is no runbook {name!r}; `monitor runbook list` shows them")
+    forget(tx, [incident])  # the earlier one stays in the trail
+    work = _Work(tx)
+    run = begin(incident, book, seen, tx.now, order)
+    work.started(run, about, actor)
+    work.write()
+    return run
+
+
+def _act(tx: Transaction, incident: str, step: str, verb: Verb, *, actor: str, note: str, anyway: bool) -> Run:
+    about, seen = _about(tx.connection, incident)
+    run = load_runs(tx.connection, [incident]).get(incident)
+    if run is None:
+        raise RunError(f"no runbook is under way for incident {incident}; `monitor runbook start {incident}` begins it")
+    work = _Work(tx)
+    before = run
+    run, task = act(run, step, verb, actor=actor, now=tx.now, note=clean(note), anyway=anyway)
+    work.note(about, _ACTED[verb], actor, note, task.id)
+    run = work.settle(run, about, seen, before=before)
+    work.write()
+    return run
+
+
+def _prove(tx: Transaction, incident: str, shows: Proof, note: str) -> Run | None:
+    about, seen = _about(tx.connection, incident)
+    run = load_runs(tx.connection, [incident]).get(incident)
+    if run is None:
+        return None
+    work = _Work(tx)
+    run = work.settle(run, about, seen, proofs={shows: tx.now}, note=note)
+    work.write()
+    return run
+
+
+def _sweep(tx: Transaction) -> bool:
+    """True when there may be more."""
+    query = select(runs.c.incident).where(runs.c.ended.is_(None), runs.c.due <= tx.now).order_by(runs.c.due)
+    ids = list(tx.connection.execute(query.limit(_AT_A_TIME)).scalars())
+    if not ids:
+        return False
+    work = _Work(tx)
+    there = load_runs(tx.connection, ids)
+    for id_ in ids:
+        about, seen = _about(tx.connection, id_)
+        work.settle(there[id_], about, seen)
+    work.write()
+    return len(ids) == _AT_A_TIME
+
+
+def _look_again(tx: Transaction) -> None:
+    """Of every run under way: when to look at it, as the ladder says now."""
+    ids = list(tx.connection.execute(select(runs.c.incident).where(runs.c.ended.is_(None))).scalars())
+    work = _Work(tx)
+    for run in load_runs(tx.connection, ids).values():
+        work.keep(run)
+    work.write()
+
+
+def _about(connection: Connection, id_: str) -> tuple[Incident, dict[str, str]]:
+    """The incident, and what matchers see of it. Raises LookupError."""
+    found = load_incidents(connection, [id_])
+    if not found:
+        raise LookupError(f"there is no incident {id_}")
+    query = select(findings.c.source, findings.c.path).where(findings.c.incident == id_)
+    newest = connection.execute(query.order_by(findings.c.seq.desc()).limit(1)).first()
+    return found[0], labels(found[0], newest.source if newest else "", newest.path if newest else "")
+
+
+def _run_row(run: Run, due: float | None) -> dict[str, Any]:
+    return {
+        "incident": run.incident,
+        "book": run.book,
+        "title": run.title,
+        "way": run.order,
+        "why": run.why,
+        "started": run.started,
+        "ended": run.ended,
+        "due": due,
+    }
+
+
+def _step_rows(run: Run) -> list[dict[str, Any]]:
+    return [
+        {
+            "incident": run.incident,
+            "step": task.id,
+            "place": place,
+            "title": task.title,
+            "phase": task.phase,
+            "actor": task.actor,
+            "within": task.within,
+            "deadline": task.deadline,
+            "since": task.since,
+            "needs": json.dumps(task.needs),
+            "claims": task.claims,
+            "shows": task.shows,
+            "state": task.state,
+            "owner": None if task.owner is None else clean(task.owner),
+            "note": task.note,
+            "rung": task.rung,
+        }
+        for place, task in enumerate(run.tasks)
+    ]
+
+
+def _task(row: Row[Any]) -> Task:
+    return Task(
+        id=row.step,
+        title=row.title,
+        phase=row.phase,
+        actor=row.actor,
+        within=row.within,
+        deadline=row.deadline,
+        since=row.since,
+        needs=tuple(json.loads(row.needs)),
+        claims=row.claims,
+        shows=row.shows,
+        state=row.state,
+        owner=row.owner,
+        note=row.note,
+        rung=row.rung,
+    )
+
+
+def _late(run: Run) -> bool:
+    """Whether somebody was told that a step is overdue which is not over yet."""
+    return run.ended is None and any(task.rung and not task.over for task in run.tasks)
+
+
+def _clock(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M:%SZ")
