@@ -29,6 +29,7 @@ from monitor.cli.common import (
     find_rule,
     paint,
     printable,
+    private,
     read_config,
 )
 from monitor.site import read_rules
@@ -98,7 +99,8 @@ def try_pattern(
     text: Annotated[
         str | None,
         typer.Option(
-            help="The sample itself; others on this host see arguments, so pipe in what is real.", show_default=False
+            help="The sample itself; - asks for it. Others on this host see arguments, so nothing real as one.",
+            show_default=False,
         ),
     ] = None,
     entropy: Annotated[
@@ -131,6 +133,8 @@ def try_pattern(
         fail("--reveal shows secrets, so it works on a terminal only", 2)
     overrides: dict[str, Any] = {"entropy": entropy, "digits": digits, "checksum": checksum}
     _allowlist(allow or ())
+    if text == "-":
+        text = private("text")
 
     def once() -> int:
         rule = _rule(pattern, rule_id, config)

@@ -116,6 +116,11 @@ def test_filters(monitor: Command, stored: Path, arguments: list[str], ids: str)
     assert "".join(row["id"][0] for row in rows) == ids
 
 
+def test_what_is_searched_for_can_come_from_standard_input(monitor: Command, stored: Path) -> None:
+    answer = monitor("incidents", "list", "--format", "json", "--search", "-", stdin="app/2\n")
+    assert [row["id"][0] for row in json.loads(answer.stdout)] == ["2"]
+
+
 def test_a_cut_list_says_so(monitor: Command, stored: Path) -> None:
     assert "1 of 3; --limit shows more" in monitor("incidents", "list", "--limit", "1").stdout
     assert "of 3" not in monitor("incidents", "list").stdout

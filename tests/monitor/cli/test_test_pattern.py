@@ -81,6 +81,12 @@ def test_hits_are_shown_masked_with_line_column_and_the_stage_that_decided(monit
     assert "\x1b" not in answer.stdout
 
 
+def test_a_text_that_is_asked_for_stands_in_no_argument(monitor: Command) -> None:
+    arguments = ("test-pattern", PATTERN, "--text", "-", "--no-cost")
+    assert monitor(*arguments, stdin=f"x={SECRET}\n").returncode == 0
+    assert monitor(*arguments, stdin="nothing\n").returncode == 1
+
+
 def test_near_misses_have_the_literal_but_not_the_pattern(monitor: Command, sample: Path) -> None:
     text = f"acme_k3j9x2m {SECRET} acme_ 'acme_{'K3J9X2M4' * 2}' zzz"
     answer = monitor("test-pattern", PATTERN, "--text", text, "--no-cost", "--format", "json")
