@@ -23,9 +23,10 @@ import re2
 from detectors.cost import TooSlowError, Work, patience
 from detectors.decode import VALUE, Codec, Region, encoded_values
 from detectors.filters import LABEL, masked_before
-from detectors.judge import NOWHERE, UNANCHORED, Judge, Verdict
+from detectors.judge import NOWHERE, Judge, Verdict
 from detectors.match import Decision, Found, Match, merged, moved, resolve, through
 from detectors.plan import Compiled, compiled
+from detectors.quick import UNANCHORED
 from detectors.rule import HINT_AHEAD, HINT_BACK, Rule, RuleError
 from detectors.syntax import diagnose, re2_problem
 from detectors.windows import NEAR, share, thinned, windows
@@ -268,7 +269,7 @@ class Worker:
         known = text.work.known()
         verdict = known.get(key)
         if verdict is None:
-            verdict = known[key] = judge.verdict(key[1], before, after)
+            verdict = known[key] = judge.verdict(key[1], before, after, text.work.explain)
         if verdict.accepted and judge.rule.requires:
             verdict = judge.accompanied(verdict, data, start, end, self.engine.judge_of)
         if verdict.accepted:

@@ -44,13 +44,15 @@ def mask(secret: bytes, prefixes: tuple[str, ...] = ()) -> str:
 
     Encoded control characters show as `?`, so a preview is always one line of ASCII.
     """
-    pem = _PEM.match(secret)
-    if pem:
+    if secret.startswith(b"-----BEGIN") and (pem := _PEM.match(secret)):
         return f"-----BEGIN {pem[1].decode()}-----…[{len(secret)}]"
     text = secret.decode("ascii", "replace")
-    prefix = max((p for p in prefixes if p and text.startswith(p)), key=len, default="")
-    shown = text[: min(len(prefix) + 4, len(text) // 4)]
-    return f"{_SHOWN.sub('?', shown)}…[{len(secret)}]"
+    prefix = 0
+    for one in prefixes:
+        if len(one) > prefix and text.startswith(one):
+            prefix = len(one)
+    shown = text[: min(prefix + 4, len(text) // 4)]
+    return f"{shown if shown.isprintable() and shown.isascii() else _SHOWN.sub('?', shown)}…[{len(secret)}]"
 
 
 def b64decode(text: bytes) -> bytes | None:

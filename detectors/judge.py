@@ -7,21 +7,20 @@ from dataclasses import dataclass, field, replace
 from functools import cache
 from typing import Any
 
-import re2
-
 from detectors.checksums import CHECKS, Check, proven
 from detectors.filters import entropy, looks_like_hash, placeholder, words
 from detectors.fingerprint import mask
+from detectors.quick import UNANCHORED
 from detectors.rule import Confidence, Requires, Rule
 from detectors.score import AHEAD, BACK, score
 from detectors.syntax import compile_re2
 from monitor.common.severity import Severity
 
-__all__ = ["NOWHERE", "UNANCHORED", "Judge", "Verdict"]
+__all__ = ["NOWHERE", "Judge", "Verdict"]
 
 Buffer = bytes | bytearray | memoryview
 Search = Callable[[Any, Buffer, int, int], Sequence[tuple[int, int]]]
-UNANCHORED, NOWHERE = re2._Anchor.UNANCHORED, (-1, -1)
+NOWHERE = (-1, -1)
 _BEFORE = 64  # bytes left of a value that filters look at; the score looks at more
 _DIGITS = b"0123456789"
 
@@ -67,8 +66,9 @@ class Judge:
         allow = ("|".join(f"(?:{entry})" for entry in rule.allow), *rule.allow) if rule.allow else ()
         self._allow = [compile_re2(text)._regexp.Match for text in allow]
 
-    def verdict(self, value: bytes, before: bytes, after: bytes) -> Verdict:
-        """The filters' and the check's. `before`, `after`: up to `back` and `ahead` bytes beside the value."""
+    def verdict(self, value: bytes, before: bytes, after: bytes, explain: bool = True) -> Verdict:
+        """The filters' and the check's. `before`, `after`: up to `back` and `ahead` bytes beside the value. `explain`:
+        with the parts of its score, which takes as long as the rest."""
         rule = self.rule
         refusal = self._refused(value, before)
         if refusal is not None:
@@ -76,9 +76,10 @@ class Judge:
         confidence, why = rule.confidence, "all stages passed"
         if rule.score:
             weighed = score(value, before, after)
+            why = weighed.reason() if explain else ""
             if weighed.confidence is None:
-                return _no("score", weighed.reason())
-            confidence, why = weighed.confidence, weighed.reason()
+                return _no("score", why)
+            confidence = weighed.confidence
         if self._check is not None:
             return self._checked(self._check(value), value, confidence, why)
         masked = mask(value, self._prefixes)

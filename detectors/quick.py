@@ -11,9 +11,9 @@ import re2
 
 from detectors.syntax import compile_re2
 
-__all__ = ["found", "quick"]
+__all__ = ["UNANCHORED", "found", "quick"]
 
-_UNANCHORED = re2._Anchor.UNANCHORED
+UNANCHORED = re2._Anchor.UNANCHORED
 
 
 def quick(inside: Sequence[re.Pattern[bytes]], whole: Sequence[re.Pattern[bytes]] = ()) -> Callable[[bytes], bool]:
@@ -30,7 +30,7 @@ def quick(inside: Sequence[re.Pattern[bytes]], whole: Sequence[re.Pattern[bytes]
 
     def asked(text: bytes) -> bool:
         # `$` stands before a last newline, too, in Python, and not in RE2.
-        return text[-1:] == b"\n" or regex().Match(_UNANCHORED, text, 0, len(text))[0][0] >= 0
+        return text[-1:] == b"\n" or regex().Match(UNANCHORED, text, 0, len(text))[0][0] >= 0
 
     return asked
 
@@ -42,4 +42,4 @@ def found(pattern: re.Pattern[bytes]) -> Callable[[bytes], bool]:
     def regex() -> Any:
         return compile_re2(pattern.pattern.decode("latin-1"))._regexp
 
-    return lambda text: bool(regex().Match(_UNANCHORED, text, 0, len(text))[0][0] >= 0)
+    return lambda text: bool(regex().Match(UNANCHORED, text, 0, len(text))[0][0] >= 0)

@@ -11,13 +11,13 @@ import re
 import string
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any, Literal
 
 import orjson
 
-from detectors.quick import found
+from detectors.quick import UNANCHORED, found
 from detectors.syntax import compile_re2
 
 __all__ = ["AHEAD", "BACK", "Score", "features", "randomness", "score", "surprise"]
@@ -30,10 +30,15 @@ _LETTER = _LOWER + _UPPER
 _PLAIN = _DIGITS + _LETTER
 _ABROAD = bytes(range(128, 256))
 _NO_LETTER = bytes(c for c in range(256) if c not in range(97, 123))
+# The class of each byte: a digit, a lower or upper case letter, no ASCII, or a sign.
+_CLASSES = bytes(
+    next((kind for kind, them in zip(b"0aA\x80", (_DIGITS, _LOWER, _UPPER, _ABROAD), strict=True) if c in them), 46)
+    for c in range(256)
+)
 _TABLE = Path(__file__).with_name("score.json")
-_LETTERS = re.compile(rb"[A-Za-z]+")
+_LETTERS = re.compile(rb"[A-Za-z]{3,}")
 _HUMP = re.compile(rb"[A-Z]{2,}(?![a-z])|[A-Z]?[a-z]+|[A-Z]")
-_CHANGE = re.compile(rb"(?<=[a-z])[A-Z0-9]|(?<=[A-Z])[a-z0-9]|(?<=[0-9])[A-Za-z]")
+_CHANGES = (b"aA", b"a0", b"Aa", b"A0", b"0a", b"0A")  # in classes
 _BRACKETS = b"(){}[]<>"
 _SIGNS = (b"$", b"%", b"@", b"#", b"<", b"{", b":", b"&", b"*", b"-", b"(", b"[", b"!")
 _CODE = re.compile(rb"\w\(|\)$|\[\w|\]$|\)\.|->|=>|::|\w\.\w+\.\w|^[!=<>]=|&&|\|\|")
@@ -70,6 +75,12 @@ _COMPANY = found(
         rb"(?i:\buser(?:name)?\b|\blogin\b|\bhost\b|\bserver\b|\burl\b|\bemail\b|_USER\b|_ID\b|client_?id|\buid\b)"
     )
 )
+# Where neither of them is, as a rule.
+_NEARBY = found(
+    re.compile(
+        rb"(?i:test|example|dummy|mock|fake|sample|fixture|assert|expect|demo|user|login|host|server|url|mail|_id|client|uid)"
+    )
+)
 
 _BOTH = tuple(
     (one, other, f"{one}, {other}")
@@ -89,7 +100,7 @@ _BOTH = tuple(
 
 @dataclass(frozen=True, slots=True)
 class Score:
-    """`probability` that it is a secret; `parts`: (feature, what it adds to the log-odds), largest first."""
+    """`probability` that it is a secret; `parts`: (feature, what it adds to the log-odds)."""
 
     probability: float
     parts: tuple[tuple[str, float], ...]
@@ -102,8 +113,9 @@ class Score:
         return "high" if at >= high else "medium" if at >= medium else "low" if at >= low else None
 
     def reason(self, count: int = 3) -> str:
-        """In words, such as `score 0.97: value random +3.1, name password +0.9`."""
-        parts = ", ".join(f"{name} {share:+.1f}" for name, share in self.parts[:count])
+        """In words with the largest parts, such as `score 0.97: value random +3.1, name password +0.9`."""
+        largest = sorted(self.parts, key=lambda part: -abs(part[1]))[:count]
+        parts = ", ".join(f"{name} {share:+.1f}" for name, share in largest)
         return f"score {self.probability:.2f}: {parts}"
 
 
@@ -134,15 +146,17 @@ def surprise(value: bytes) -> tuple[float, int]:
     for run in _LETTERS.findall(value):
         # Case counts where it changes oddly: `getToken` are two words, `gEtoK` five.
         humps = _HUMP.findall(run)
+        short = 0
         for hump in humps:
-            if len(hump) < 3:
+            size = len(hump)
+            if size < 3:
+                short += 1
                 continue  # of hex and base64: they say nothing by themselves
             word = b"^^" + hump.lower()
-            bits += sum([table[word[i : i + 3]] for i in range(len(hump))])
-            letters += len(hump)
-        if len(humps) > 2 and len(run) > 4:
-            short = sum([len(hump) < 3 for hump in humps])
-            bits += _ODD_CASE * max(0, short - 1)  # a name has one such part, `userID`, not three, `aZswFw`
+            bits += sum([table[word[i : i + 3]] for i in range(size)])
+            letters += size
+        if short > 1 and len(humps) > 2 and len(run) > 4:
+            bits += _ODD_CASE * (short - 1)  # a name has one such part, `userID`, not three, `aZswFw`
     return bits - RANDOM * letters, letters
 
 
@@ -162,16 +176,16 @@ def _expected(alphabet: int, size: int) -> tuple[float, float]:
     return mean, max(0.04, 0.55 / math.sqrt(size))
 
 
-def _alphabet(value: bytes) -> int:
-    if value.isdigit():
+def _alphabet(value: bytes, classes: bytes) -> int:
+    """How many characters the one has that `value` seems to be of."""
+    size, digits = len(value), classes.count(b"0")
+    lower, upper = classes.count(b"a"), classes.count(b"A")
+    if digits == size:
         return 10
     if _HEX.fullmatch(value):
         return 16
-    length = len(value)
-    size = 10 * (len(value.translate(None, _DIGITS)) < length)
-    size += 26 * (len(value.translate(None, _LOWER)) < length) + 26 * (len(value.translate(None, _UPPER)) < length)
-    symbols = set(value.translate(None, _PLAIN))
-    return max(2, size + (2 if len(symbols) <= 2 else 24))
+    symbols = set(value.translate(None, _PLAIN)) if digits + lower + upper < size else ()
+    return 10 * (digits > 0) + 26 * (lower > 0) + 26 * (upper > 0) + (2 if len(symbols) <= 2 else 24)
 
 
 def _entropy(value: bytes) -> float:
@@ -190,13 +204,27 @@ def _logs() -> tuple[float, ...]:
     return (0.0, *(n * math.log2(n) for n in range(1, 512)))
 
 
+@cache
+def _plenty(alphabet: int, size: int) -> int:
+    """So many different characters in `size` are enough for an entropy less than one deviation below the expected."""
+    mean, deviation = _expected(alphabet, size)
+    for different in range(1, size):
+        often = size - different + 1  # one of them, at worst
+        if (math.log2(size) - often * math.log2(often) / size - mean) / deviation > -0.99:
+            return different
+    return size
+
+
 def randomness(value: bytes) -> float:
     """How far the Shannon entropy of `value` lies from that of random characters of its own alphabet and length.
 
     In deviations: 0 for the average random value, below -3 for hardly one in a thousand.
     """
-    size = len(value)
-    mean, deviation = _expected(_alphabet(value), size)
+    return _off(value, _alphabet(value, value.translate(_CLASSES)))
+
+
+def _off(value: bytes, alphabet: int) -> float:
+    mean, deviation = _expected(alphabet, len(value))
     return (_entropy(value) - mean) / deviation
 
 
@@ -213,37 +241,38 @@ def features(value: bytes, before: bytes, after: bytes) -> dict[str, float]:
 
 def _of_value(value: bytes, out: dict[str, float]) -> None:
     size = max(1, len(value))
-    bits, letters = surprise(value)
+    classes = value.translate(_CLASSES)
+    digits, lower, upper = classes.count(b"0"), classes.count(b"a"), classes.count(b"A")
+    symbols = classes.count(b".")
+    bits, letters = surprise(value) if lower + upper > 2 else (0.0, 0)
     out["random letters" if bits > 0 else "wordlike"] = min(1.0, abs(bits) / 24)
     if letters:
         out["odd letters" if bits > 0 else "common letters"] = min(1.0, abs(bits) / letters / 3)
-    plain = len(value.translate(None, _DIGITS))
-    digits = len(value) - plain
-    symbols = len(value.translate(None, _PLAIN + _ABROAD)) + size - len(value)
     if digits:
         out["has digits"] = 1.0
         out["digits"] = digits / size
-    out["changes"] = min(1.0, 2 * len(_CHANGE.findall(value)) / size)
+    out["changes"] = min(1.0, 2 * sum(map(classes.count, _CHANGES)) / size)
     if symbols:
         out["symbols"] = min(1.0, symbols / size * 3)
-    off = randomness(value)
-    if off < -1:
+    alphabet = _alphabet(value, classes)
+    if len(set(value)) < _plenty(alphabet, size) and (off := _off(value, alphabet)) < -1:
         out["repetitive"] = min(1.0, (-1 - off) / 4)
-    if digits and value.translate(None, _LOWER) != value and value.translate(None, _UPPER) != value:
+    if digits and lower and upper:
         out["mixed"] = 1.0
     if size < 8:
         out["short"] = (8 - size) / 4
     if size >= 16:
         out["long"] = 1.0
-    for name, holds in (
-        ("hex", size >= 16 and _HEX.fullmatch(value)),
-        ("letters only", letters == size),
-        ("beyond ASCII", not value.isascii()),
-        ("word and number", digits and symbols < 2 and _WORD_NUMBER.fullmatch(value)),
-        ("digits only", digits == size),
-    ):
-        if holds:
-            out[name] = 1.0
+        if _HEX.fullmatch(value):
+            out["hex"] = 1.0
+    if letters == size:
+        out["letters only"] = 1.0
+    if b"\x80" in classes:
+        out["beyond ASCII"] = 1.0
+    if digits and symbols < 2 and _WORD_NUMBER.fullmatch(value):
+        out["word and number"] = 1.0
+    if digits == size:
+        out["digits only"] = 1.0
     if symbols:
         _of_symbols(value, digits, out)
 
@@ -270,57 +299,76 @@ def _of_symbols(value: bytes, digits: int, out: dict[str, float]) -> None:
 def _of_context(value: bytes, before: bytes, after: bytes, out: dict[str, float]) -> None:
     name = _name(before[-96:])
     tail = before[-24:]
-    for kind, pattern in _KINDS:
-        if pattern(name or tail):
-            out[f"name {kind}"] = 1.0
-            break
-    else:
-        out["name none"] = 1.0
+    kind, about, plain = _of_name(name, b"" if name else tail)
+    out[kind] = 1.0
     quote = tail[-1:] in (b'"', b"'", b"`")
     out["quoted" if quote else "bare"] = 1.0
-    if name and name.isupper() and b"_" in name:
+    if b"_" in name and name.isupper():
         out["name in capitals"] = 1.0
-    if name.count(b".") and quote:
+    if quote and b"." in name:
         out["name with dots"] = 1.0
-    operator = tail[len(name) :].rstrip(b" \"'`\\")[-2:] if name in tail else tail.rstrip(b" \"'`\\")[-2:]
-    for label, holds in (
-        ("compared", b"==" in tail[-6:] or b"!=" in tail[-6:]),
-        ("handed over", operator.endswith((b"(", b","))),
-        ("after a colon", operator.endswith(b":")),
-        ("after an equals sign", operator.endswith(b"=")),
-        ("in markup", operator.endswith(b">") and after[:2] == b"</"),
-        ("name about it", _ABOUT.search(name)),
-        ("goes on as code", not quote and after[:1] in (b"(", b"[", b".", b"{", b"+")),
-        ("test nearby", _TEST(before)),
-        ("user or host nearby", _COMPANY(before[:-1]) or _COMPANY(after)),
-        ("value repeats name", len(value) > 3 and _same(value, name)),
-    ):
-        if holds:
-            out[label] = 1.0
+    operator = (tail[len(name) :] if name in tail else tail).rstrip(b" \"'`\\")[-2:]
+    if b"==" in tail[-6:] or b"!=" in tail[-6:]:
+        out["compared"] = 1.0
+    sign = _OPERATORS.get(operator[-1:])
+    if sign is not None and (sign != "in markup" or after[:2] == b"</"):
+        out[sign] = 1.0
+    if about:
+        out["name about it"] = 1.0
+    if not quote and after[:1] in (b"(", b"[", b".", b"{", b"+"):
+        out["goes on as code"] = 1.0
+    nearby = _NEARBY(before)
+    if nearby and _TEST(before):
+        out["test nearby"] = 1.0
+    if (nearby and _COMPANY(before[:-1])) or _COMPANY(after):
+        out["user or host nearby"] = 1.0
+    if name and len(value) > 3 and _same(value, name, plain):
+        out["value repeats name"] = 1.0
+
+
+_OPERATORS = {
+    b"(": "handed over",
+    b",": "handed over",
+    b":": "after a colon",
+    b"=": "after an equals sign",
+    b">": "in markup",
+}
+
+
+@lru_cache(maxsize=1024)
+def _of_name(name: bytes, tail: bytes) -> tuple[str, bool, bytes]:
+    """The kind of a name, or of what stands in its place; whether it speaks about a secret; its letters."""
+    kind = next((kind for kind, pattern in _KINDS if pattern(name or tail)), "none")
+    return f"name {kind}", bool(_ABOUT.search(name)), name.lower().translate(None, _NO_LETTER)
 
 
 @cache
 def _name_regex() -> Any:
-    return compile_re2(_NAME)
+    return compile_re2(_NAME)._regexp.Match
 
 
 def _name(before: bytes) -> bytes:
-    m = _name_regex().search(before)
-    return bytes(m[1]) if m else b""
+    spans = _name_regex()(UNANCHORED, before, 0, len(before))
+    return before[spans[1][0] : spans[1][1]] if spans[0][0] >= 0 else b""
 
 
-def _same(value: bytes, name: bytes) -> bool:
-    value, name = value.lower(), name.lower()
+def _same(value: bytes, name: bytes, letters: bytes) -> bool:
+    """Whether the value says again what its name says, whose letters in lower case are `letters`."""
+    value = value.lower()
     plain = value.translate(None, _NO_LETTER)
-    return len(plain) > 3 and (plain in name.translate(None, _NO_LETTER) or (name in value and len(name) > 3))
+    return len(plain) > 3 and (plain in letters or (len(name) > 3 and name.lower() in value))
 
 
 def score(value: bytes, before: bytes, after: bytes) -> Score:
     """Weigh one candidate. `before`: at most BACK bytes left of it; `after`: AHEAD right of it."""
-    weights = _table()["weights"]
+    weights, bias = _weights()
     parts = [
         (name, weights[name] * amount) for name, amount in features(value, before, after).items() if name in weights
     ]
-    total = _table()["bias"] + sum(share for _, share in parts)
-    parts.sort(key=lambda part: -abs(part[1]))
+    total = bias + sum([share for _, share in parts])
     return Score(1 / (1 + math.exp(-max(-30.0, min(30.0, total)))), tuple(parts))
+
+
+@cache
+def _weights() -> tuple[dict[str, float], float]:
+    return _table()["weights"], _table()["bias"]
