@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_right
-from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from itertools import accumulate
@@ -29,7 +28,7 @@ from detectors.plan import Compiled, compiled
 from detectors.quick import UNANCHORED
 from detectors.rule import HINT_AHEAD, HINT_BACK, Rule, RuleError
 from detectors.syntax import diagnose, re2_problem
-from detectors.windows import NEAR, share, thinned, windows
+from detectors.windows import NEAR, Ends, share, thinned, windows
 
 __all__ = ["Decision", "Engine", "Found", "Match", "TooSlowError", "Worker", "patience"]
 
@@ -131,7 +130,7 @@ class Worker:
     def search(self, data: Buffer, fresh: int = 0, limit: int | None = None, seconds: float | None = None) -> Found:
         """The same with what must not be shown and what was left out. Raises TooSlowError after so much CPU time."""
         work = Work(len(data), seconds)
-        ends, encoded = self._hits(data, work)
+        ends, encoded = self.hits(data)
         if not ends and not encoded:
             return Found([])
         decided = self._decide_all(data, ends, encoded, 0, work)
@@ -142,7 +141,7 @@ class Worker:
     def explain(self, data: Buffer) -> list[Decision]:
         """Every candidate with the stage that accepted or rejected it, by position."""
         work = Work(len(data), None, explain=True)
-        decided = self._decide_all(data, *self._hits(data, work), 0, work)
+        decided = self._decide_all(data, *self.hits(data), 0, work)
         kept = {id(m) for m, _ in resolve(decided)}
         out = []
         for decision, _ in decided:
@@ -153,31 +152,24 @@ class Worker:
                 out.append(decision)
         return sorted(out, key=lambda d: (d.start, d.end, d.rule.id))
 
-    def hits(self, data: Buffer) -> tuple[dict[int, list[int]], list[tuple[Codec, int]]]:
-        """Trigger ends by rule number, and hits of decoders. This is the whole cost of a block without hits."""
-        return self._hits(data, Work(len(data), None))
-
-    def _hits(self, data: Buffer, work: Work) -> tuple[dict[int, list[int]], list[tuple[Codec, int]]]:
-        raw: defaultdict[int, list[int]] = defaultdict(list)
-
-        def on_match(number: int, _start: int, end: int, _flags: int, _context: object) -> None:
-            raw[number].append(end)
-
+    def hits(self, data: Buffer) -> tuple[dict[int, list[int]], list[tuple[Codec, Sequence[int]]]]:
+        """Trigger ends by rule number, and those of decoders. This is the whole cost of a block without hits."""
         plan = self.engine.plan
-        self.engine.database.scan(data, match_event_handler=on_match, scratch=self._scratch)
+        raw = Ends(whole=plan.exact)
+        self.engine.database.scan(data, match_event_handler=raw.handler(), scratch=self._scratch)
         ends: dict[int, list[int]] = {}
-        encoded: list[tuple[Codec, int]] = []
+        encoded: list[tuple[Codec, Sequence[int]]] = []
         near = [end for number in plan.assigned for end in raw.get(number, ())]
         if near:
             self._hints(data, near, ends)
-            encoded.extend((VALUE, end) for end in encoded_values(data, near))
+            encoded.append((VALUE, encoded_values(data, near)))
         for number, positions in raw.items():
             if number < len(plan.rules):
                 share(thinned(positions), plan.rules[number], ends)
             else:
                 codec = plan.codecs[number - len(plan.rules)]
-                encoded.extend((codec, end) for end in (encoded_values(data, positions) if codec.open else positions))
-        return ends, encoded
+                encoded.append((codec, encoded_values(data, positions) if codec.open else positions))
+        return ends, [(codec, found) for codec, found in encoded if found]
 
     def _hints(self, data: Buffer, assigned: list[int], ends: dict[int, list[int]]) -> None:
         """Look for hints around assignments; adds to `ends`."""
@@ -185,16 +177,10 @@ class Worker:
         # Each window costs a call, so where they are dense one scan over all of them is cheaper.
         if len(places) > 8 + (len(data) >> 12):
             places = [(places[0][0], places[-1][1])]
-        base = 0
-        raw: defaultdict[int, list[int]] = defaultdict(list)
-
-        def on_match(number: int, _start: int, end: int, _flags: int, _context: object) -> None:
-            raw[number].append(base + end)
-
+        raw = Ends()
         view = memoryview(data)
         for low, high in places:
-            base = low
-            self.engine.near.scan(view[low:high], match_event_handler=on_match, scratch=self._near_scratch)
+            self.engine.near.scan(view[low:high], match_event_handler=raw.handler(low), scratch=self._near_scratch)
         for number, positions in raw.items():
             share(thinned(positions), self.engine.plan.near[number], ends)
 
@@ -202,7 +188,7 @@ class Worker:
         self,
         data: Buffer,
         ends: dict[int, list[int]],
-        encoded: list[tuple[Codec, int]],
+        encoded: list[tuple[Codec, Sequence[int]]],
         depth: int,
         work: Work | None = None,
     ) -> list[tuple[Decision, int]]:
@@ -283,15 +269,13 @@ class Worker:
     def _decode_all(
         self,
         data: Buffer,
-        encoded: list[tuple[Codec, int]],
+        encoded: list[tuple[Codec, Sequence[int]]],
         depth: int,
         work: Work,
         out: list[tuple[Decision, int]],
     ) -> None:
-        kinds: dict[str, list[tuple[Codec, int]]] = {}
-        for hit in encoded:
-            kinds.setdefault(hit[0].name, []).append(hit)
-        for name, hits in kinds.items():
+        for name in dict.fromkeys(codec.name for codec, _ in encoded):
+            hits = [(codec, end) for codec, ends in encoded if codec.name == name for end in ends]
             same: dict[bytes, list[Region]] = {}  # what many regions hold is decided once
             for region in hits[0][0].regions(data, hits, work.budget):
                 same.setdefault(region.text, []).append(region)
@@ -305,7 +289,7 @@ class Worker:
             groups = list(same.values())
             places: dict[int, Callable[[int, int], tuple[int, int]]] = {}
             told: set[tuple[int, str, bytes]] = set()
-            for found, _ in self._decide_all(text, *self._hits(text, work), depth + 1, work):
+            for found, _ in self._decide_all(text, *self.hits(text), depth + 1, work):
                 decision = through(name, found)
                 if not (work.explain or decision.accepted):
                     continue

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import count
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -31,7 +32,7 @@ _FILLERS = {"percent": ".", "base64": "[A-Za-z0-9+/_-]"}
 Expressions = Sequence[tuple[bytes, int]]  # text, id
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Plan:
     """By id of an expression: rules that share a trigger or a hint, then decoders. Several expressions may have one id.
 
@@ -42,6 +43,11 @@ class Plan:
     codecs: Sequence[Codec]
     assigned: Sequence[int]
     near: Sequence[Sequence[int]]
+
+    @cached_property
+    def exact(self) -> frozenset[int]:
+        """Ids of which every single end counts, not only the window around it."""
+        return frozenset((*self.assigned, *range(len(self.rules), len(self.rules) + len(self.codecs))))
 
 
 class Compiled(NamedTuple):

@@ -2,12 +2,43 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from array import array
+from collections.abc import Callable, Container, Iterable, Sequence
 
-__all__ = ["NEAR", "share", "thinned", "windows"]
+__all__ = ["NEAR", "Ends", "share", "thinned", "windows"]
 
 NEAR = 16  # bytes between ends that are looked at as one; every window reaches further back
 _MANY = 64  # fewer ends are not worth thinning
+
+
+class Ends(dict[int, "list[int] | array[int]"]):
+    """Where the matches of expressions end, by id.
+
+    A trigger may match at every byte of a block. Of those that lie close only as many are kept as lead to the same
+    windows: two for every NEAR bytes, however many there are. The ends of `whole` ids are all kept, eight bytes each.
+    """
+
+    def __init__(self, whole: Container[int] = ()) -> None:
+        super().__init__()
+        self._whole = whole
+
+    def __missing__(self, number: int) -> list[int] | array[int]:
+        ends: list[int] | array[int] = array("Q") if number in self._whole else []
+        self[number] = ends
+        return ends
+
+    def handler(self, base: int = 0) -> Callable[[int, int, int, int, object], None]:
+        """What Hyperscan is to call for each match in a text that begins at `base`."""
+
+        def on_match(number: int, _start: int, end: int, _flags: int, _context: object) -> None:
+            ends, end = self[number], base + end
+            # Hyperscan promises no order, so only those are put together that come in one.
+            if type(ends) is list and len(ends) > 1 and ends[-2] <= ends[-1] <= end <= ends[-2] + NEAR:
+                ends[-1] = end
+            else:
+                ends.append(end)
+
+        return on_match
 
 
 def share(positions: list[int], rules: Iterable[int], ends: dict[int, list[int]]) -> None:
@@ -16,10 +47,10 @@ def share(positions: list[int], rules: Iterable[int], ends: dict[int, list[int]]
         ends[rule] = ends[rule] + positions if rule in ends else positions
 
 
-def thinned(ends: list[int]) -> list[int]:
+def thinned(ends: Sequence[int]) -> list[int]:
     """Of ends that lie close as many as lead to the same windows: the first, the last and one every few bytes."""
     if len(ends) < _MANY:
-        return ends
+        return list(ends)
     ordered = sorted(ends)
     out = ordered[:2]
     for end in ordered[2:]:
