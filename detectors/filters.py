@@ -174,7 +174,7 @@ _NUMBERED = re.compile(rb"[A-Za-z_]{2,}(?:\d{1,5}(?:[A-Z]|[_./:-][A-Za-z])[A-Za-
 # What stands before the name that something is asked for by: `params.get("`, `getenv("`, `t("`.
 _ASKED = re.compile(
     rb"(?:\b(?:get|has|find|fetch|read|pop|lookup|request|params?|argument|config|env|setting|input|query|by|need|"
-    rb"require|expect|assert)\w{0,24}|[gG]et\w{0,16}|env|\bt|\b_|text|params|args|options?|headers?|data)[(\[][\"'`]$"
+    rb"require)\w{0,24}|[gG]et\w{0,16}|env|\bt|\b_|text|params|args|options?|headers?|data)[(\[]\\{0,7}[\"'`]$"
 )
 _PATH = re.compile(
     rb"(?:[A-Za-z]:)?[./~]{0,2}/[\w.+@-]+(?:/[\w.+@-]*)+|[\w-]+(?:/[\w.-]+){2,}|[a-z]+://\S*|[\w./-]+\.(?:com|io|net|org|dev|py|js|ts|go|java|yml|yaml|json|pem|key|crt|txt|html|local|internal)(?:[:/].*)?"
@@ -264,7 +264,7 @@ def words(value: bytes, before: bytes = b"") -> str | None:
         return "its name speaks about a credential or is that of a public key"
     if before[-1:] == b"\\" and _ESCAPED.match(value):
         return "text of a language, not a value"
-    if _ASKED.search(before[-40:]) and not _random(value):
+    if _spelt(value) and _ASKED.search(before[-40:]) and not _random(value):
         return "a name that is asked for, not a value"
     if not _MAYBE_WORDS(value):
         return None  # as nothing below would match

@@ -21,7 +21,9 @@ _OPERATOR = rf"(?:[=:>]|->|[+.?]{{1,2}}=|{_CALL})"
 _COMPOUND = ("+=", ".=", "?=", "??=")  # `token += "…"`, `$token .= '…'`, `TOKEN ?= …`
 _NEXT_LINE = r"[ \t]{0,2}(?:\r?\n|\\{1,2}n)[ \t]{1,40}"
 # Six characters of value: nothing shorter is looked at, and no value starts with what ends one.
-_VALUE = r"""[^\w\n]{0,12}(?:[bBuUrRN]["'])?(?:(?i:bearer|basic|token)[^\w\n]{1,4})?[^\s"'`\\,;&<>(){}\[\]|%]{6}"""
+_VALUE = (
+    r"""[^\w\n]{0,12}(?:[bBuUrRN]\\{0,7}["'])?(?:(?i:bearer|basic|token)[^\w\n]{1,4})?[^\s"'`\\,;&<>(){}\[\]|%]{6}"""
+)
 _LONG_VALUE = r"[^\w\n]{0,8}[A-Za-z0-9+/_=-]{16}"
 
 _KEYS = (
@@ -122,7 +124,7 @@ def _named() -> Iterable[str]:
     for name in ("token", "pwd"):
         for sign in "\"'),]":
             yield rf"""(?i:{name}){_escape(sign)}["'\])]{{0,2}},?\s{{0,4}}[bu]?["'][^\s"'\\]{{6,64}}["'][),;\]}} ]"""
-        for sign in (" =", " :", ":", "=", "[", "(", "s = [", "s=[", "s: ["):
+        for sign in (" =", " :", ":", "=", "[", "(", "s = [", "s=[", "s: [", 's":[', 's": ['):
             yield rf"(?i:{name}){''.join(map(_escape, sign))} ?[\w.:<>|\[\]?&]{{0,40}}[=({{\[ ]{{0,4}} {{0,2}}{_QUOTED}"
         yield rf"""(?i:{name})(?:\x20|\t)[ \t]{{0,40}}[:=|]?[ \t]{{0,48}}["'`]?{_SPOKEN}"""
     for name in ("password", "passphrase", "secret", "token", "_key"):
