@@ -3,22 +3,27 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import structlog
 
 from detectors.rule import Rule
+from monitor import ledger
+from monitor.ledger import Ledger
 from monitor.model import Alert, Block, Finding, HookDelivery, KnownAlert, Position, WriteBack
 from monitor.seal import Sealer
 from monitor.site import Site
+from monitor.store import StoreError
 from monitor.store.records import AlertBatch
 
 __all__ = ["SourceIntake"]
 
 log = structlog.get_logger(__name__)
 
+_NAMED = 5  # places of a loss that are remembered until it is told
 _TOGETHER = 1.0  # seconds in which parts of a source that have the same to say are gathered
 
 
@@ -63,6 +68,21 @@ class SourceIntake:
         self._news: dict[str, str | None] = {}  # part → message, not told yet
         self._telling: asyncio.TimerHandle | None = None
         self._sealer = Sealer(site.scanner.key, site.scanner.scrub)
+        self._ledger = Ledger(name)
+        self._lost: dict[str, tuple[int, dict[str, None], str]] = {}  # reason → count, paths, unit; not told yet
+        self._telling_losses: asyncio.TimerHandle
+
+    async def open(self) -> None:
+        """Go on with the ledger of before. What is lost meanwhile is added to it."""
+        with contextlib.suppress(StoreError):
+            self._ledger.restore(await self._site.store.positions.of(ledger.place(self._name)))
+            await self._keep_losses()
+
+    async def close(self) -> None:
+        """Tell what is not told yet."""
+        self.told()
+        if self._lost:
+            await self._tell_losses()
 
     async def scan(self, blocks: Iterable[Block], positions: Callable[[], Iterable[Position]]) -> int:
         undecoded: list[tuple[str, int]] = []
@@ -70,7 +90,7 @@ class SourceIntake:
         findings = await self._site.scanner.scan(watched, undecoded)
         for path, count in undecoded:
             self.missed("undecoded", count, path)
-        await self._site.store.commit(findings, self._sealer.seal(positions()))
+        await self._site.store.commit(findings, [*self._sealer.seal(positions()), *self._ledger.changed()])
         self._kept()
         if watched.logged_at is not None:
             self._site.snapshot.lag[self._name] = max(0.0, time.time() - watched.logged_at)
@@ -79,7 +99,7 @@ class SourceIntake:
     async def record(self, findings: Iterable[Finding], positions: Iterable[Position]) -> int:
         scrubber = self._site.scanner.scrubber()
         clean = [scrubber.finding(finding) for finding in findings]
-        new = await self._site.store.commit(clean, self._sealer.seal(positions))
+        new = await self._site.store.commit(clean, [*self._sealer.seal(positions), *self._ledger.changed()])
         self._kept()
         return new
 
@@ -98,9 +118,29 @@ class SourceIntake:
 
     def missed(self, reason: str, count: int, path: str = "", unit: str = "bytes") -> None:
         self._site.snapshot.missed[self._name, reason] += count
-        amount = f"{count} {unit}" if count else f"An unknown number of {unit}"
-        text = f"{amount} of {path or self._name} ({reason}). See docs/reliability.md for what can be done."
-        self._site.tell(f"Source {self._name} missed {unit}", text, key=f"missed:{self._name}:{reason}")
+        path = self._site.scanner.scrub(path)
+        self._ledger.enter(reason, count, path, unit, time.time())
+        if not self._lost:
+            loop = asyncio.get_running_loop()
+            self._telling_losses = loop.call_later(_TOGETHER, lambda: _in_background(self._tell_losses()))
+        known, paths, _ = self._lost.get(reason, (0, {}, unit))
+        self._lost[reason] = (known + count, {**paths, path: None} if len(paths) < _NAMED else paths, unit)
+
+    async def _tell_losses(self) -> None:
+        """One word for all of a second: there may be thousands."""
+        self._telling_losses.cancel()
+        for reason, (count, paths, unit) in self._lost.items():
+            amount = f"{count} {unit}" if count else f"An unknown number of {unit}"
+            first, *more = (path or self._name for path in paths)
+            others = " and others" if more else ""
+            text = f"{amount} of {first}{others} ({reason}). See docs/reliability.md for what can be done."
+            self._site.tell(f"Source {self._name} missed {unit}", text, key=f"missed:{self._name}:{reason}")
+        self._lost.clear()
+        await self._keep_losses()
+
+    async def _keep_losses(self) -> None:
+        with contextlib.suppress(StoreError):  # closed: what is not in the ledger was told
+            await self._site.store.commit((), self._ledger.changed())
 
     def degraded(self, what: str, message: str | None) -> None:
         message = message and self._site.scanner.scrub(message)
@@ -179,3 +219,12 @@ class SourceIntake:
 
     def malformed(self, what: str) -> None:
         self._site.snapshot.malformed[self._name, what] += 1
+
+
+_tasks: set[asyncio.Task[None]] = set()
+
+
+def _in_background(work: Coroutine[Any, Any, None]) -> None:
+    task = asyncio.ensure_future(work)
+    _tasks.add(task)
+    task.add_done_callback(_tasks.discard)

@@ -31,6 +31,7 @@ COMMANDS: dict[str, str] = {
     "rules": "monitor.cli.rules",
     "sample": "monitor.cli.sample",
     "fingerprint": "monitor.cli.fingerprint",
+    "sources": "monitor.cli.sources",
     "sinks": "monitor.cli.sinks",
     "outbox": "monitor.cli.outbox",
     "routes": "monitor.cli.routes",

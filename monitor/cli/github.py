@@ -367,7 +367,7 @@ async def _running(config: Config, source: GitHubConfig) -> AsyncIterator[GitHub
             try:
                 yield running
             finally:
-                intake.told()
+                await intake.close()
                 await running.client.close()
     except StoreError as error:
         fail(str(error))

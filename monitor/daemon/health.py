@@ -8,6 +8,8 @@ import time
 from collections.abc import Callable, Mapping
 
 from monitor.common.tasks import cancel
+from monitor.ledger import STATE, place
+from monitor.model import Position
 from monitor.process import notify, watchdog_interval
 from monitor.site import Site
 from monitor.store import StoreError
@@ -16,6 +18,7 @@ __all__ = ["Health"]
 
 _STUCK = 60.0  # a scan of one block that takes so long will not end
 _SLOW, _HANGS = 3.0, 10.0  # seconds at one write: from then on not ready; not healthy
+_SHOWN = 20  # parts of a source that cannot work, of which it is noted
 _BEAT = 2.0  # seconds between looks at ourselves
 _COUNT = 10.0  # seconds between counts of what is stored, when only other processes can have changed it
 
@@ -31,6 +34,8 @@ class Health:
         `deaf`: why nobody can be told anything."""
         self._site = site
         self._phase, self._ended, self._deaf = phase, ended, deaf
+        self._states: dict[str, dict[str, object]] = {}  # source → what is noted of it
+        self._kept = float("-inf")
         self.lag = 0.0  # seconds the event loop was late at its last beat
 
     def vital(self) -> Mapping[str, str | None]:
@@ -85,6 +90,26 @@ class Health:
     async def _count(self) -> None:
         with contextlib.suppress(StoreError):  # a database in trouble reports itself
             self._site.snapshot.store = await self._site.store.stats()
+        if time.monotonic() >= self._kept + _COUNT:
+            await self.keep()
+
+    async def keep(self) -> None:
+        """Note how the sources are, for `monitor sources`, where that has changed."""
+        self._kept = time.monotonic()
+        snapshot = self._site.snapshot
+        problems: dict[str, dict[str, str]] = {}
+        for (source, part), why in snapshot.degraded.items():
+            if len(problems.setdefault(source, {})) < _SHOWN:
+                problems[source][self._site.scanner.scrub(part)] = why
+        states: dict[str, dict[str, object]] = {
+            name: {"kept": snapshot.committed.get(name), "lag": snapshot.lag.get(name), "problems": problems.get(name)}
+            for name in snapshot.committed.keys() | problems.keys() | self._states.keys()
+        }
+        changed = [name for name, state in states.items() if state != self._states.get(name)]
+        news = [Position(place(name), STATE, states[name]) for name in changed]
+        self._states = states
+        with contextlib.suppress(StoreError):
+            await self._site.store.commit((), news)
 
     def _stalled(self, limit: float) -> str | None:
         """A disk that hangs gives no error: only that nothing comes back tells."""

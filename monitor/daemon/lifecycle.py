@@ -122,6 +122,7 @@ class Daemon:
             self.phase = "sources"
             for source in config.sources:
                 sources.start(source)
+            stack.push_async_callback(health.keep)
             stack.push_async_callback(sources.stop)
             await sources.begun(self._stop.is_set)
             try:

@@ -132,13 +132,15 @@ class Sources:
                 _STEADY, self._over, _trouble(config.name), "It works again."
             )
             intake = self._intake(config.name)
+            opening = asyncio.create_task(intake.open())  # aside: who sends to us does not wait for a database
             try:
                 place = await self._restored(config)
                 source = load_source(config.type)(place, intake, self._site.scanner.key)
                 try:
                     await source.run(self._once)
                 finally:
-                    intake.told()
+                    await intake.close()
+                    await cancel(opening)
             except Exception as error:  # noqa: BLE001 - the supervision boundary
                 log.error("source failed", source=config.name, error_type=type(error).__name__, exc_info=False)
                 self._beginning.discard(config.name)

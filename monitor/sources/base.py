@@ -2,13 +2,28 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import ClassVar, Protocol
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from monitor.common.text import token_like
 
-__all__ = ["Source", "SourceConfig"]
+__all__ = ["Source", "SourceConfig", "Where"]
+
+
+@dataclass(frozen=True, slots=True)
+class Where:
+    """How far a source has come, for people: what its class may tell of its positions with
+    `where(positions: Mapping[str, Mapping[str, Any]]) -> Where` (static, blocking).
+
+    `behind`: bytes that are there and were not read; `upto`: seconds since the epoch, of what was read last. None: not
+    known.
+    """
+
+    text: str
+    behind: int | None = None
+    upto: float | None = None
 
 
 class SourceConfig(BaseModel):

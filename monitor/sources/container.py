@@ -41,6 +41,7 @@ class ContainerSource:
         self._files = FileSource(config, intake, key, _Unwrapping())
 
     present = staticmethod(FileSource.present)
+    where = staticmethod(FileSource.where)
 
     async def run(self, once: bool) -> None:
         """Follow until cancelled; with `once`, read to the present end and return."""

@@ -26,7 +26,7 @@ from monitor.common.backoff import backoff
 from monitor.intake import Intake
 from monitor.model import Block, Position
 from monitor.records import LOOKAHEAD
-from monitor.sources.base import SourceConfig
+from monitor.sources.base import SourceConfig, Where
 from monitor.sources.journalctl import (
     MERGE,
     JournalError,
@@ -141,6 +141,16 @@ class JournalSource:
             return {"": (0, 0)}
         cursor = newest([*_place(config, program), "--output-fields=_BOOT_ID"])
         return {} if cursor is None else {cursor: (0, 0)}
+
+    @staticmethod
+    def where(positions: Mapping[str, Mapping[str, Any]]) -> Where:
+        """The time of the last record, which its cursor holds."""
+        upto = None
+        for state in positions.values():
+            with contextlib.suppress(KeyError, ValueError):
+                parts = dict(pair.split("=", 1) for pair in str(state.get("cursor", "")).split(";"))
+                upto = int(parts["t"], 16) / 1e6
+        return Where("a record of the journal" if upto else "the journal's beginning", upto=upto)
 
     async def run(self, once: bool) -> None:
         """Follow until cancelled; with `once`, read to the present end. journalctl is started again when it ends."""

@@ -10,7 +10,7 @@ import contextlib
 import secrets
 import socket
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from hashlib import blake2b
 from typing import Any, ClassVar, Literal
 
@@ -31,7 +31,7 @@ from monitor.common.tasks import cancel
 from monitor.common.text import token_like
 from monitor.intake import Intake
 from monitor.model import Block, Position
-from monitor.sources.base import SourceConfig
+from monitor.sources.base import SourceConfig, Where
 from monitor.sources.hopper import Hopper
 from monitor.sources.lines import facts
 
@@ -102,6 +102,12 @@ class MqttSource:
     def present(config: MqttConfig) -> dict[str, tuple[int, int]]:
         """Nothing of before; but the monitor is not ready before this source has subscribed, or could not."""
         return {}
+
+    @staticmethod
+    def where(positions: Mapping[str, Mapping[str, Any]]) -> Where:
+        """How far it is the broker knows."""
+        topics = sum(len(state.get("topics", ())) for state in positions.values())
+        return Where(f"session at the broker, {topics} topics")
 
     async def run(self, once: bool) -> None:
         """Follow until cancelled; with `once`, until the broker has had nothing for a while."""

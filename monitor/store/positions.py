@@ -30,6 +30,10 @@ class Positions:
         """Key → state on this host, with all that was committed up to now."""
         return await self._desk.write(lambda tx: _restore(tx, clean(source)), durable=True)
 
+    async def all(self) -> dict[str, dict[str, Mapping[str, Any]]]:
+        """Source → key → state, on this host. Only reads."""
+        return await self._desk.read(lambda connection: _all(connection, _here(connection, self._desk.node)))
+
 
 def move(tx: Transaction, moved: Sequence[Position]) -> None:
     """Keep the last of each key; forget those without a state."""
@@ -81,8 +85,20 @@ def _load(connection: Connection, node: str, source: str) -> dict[str, Mapping[s
     return {json.loads(key): json.loads(state) for key, state in connection.execute(query)}
 
 
+def _all(connection: Connection, node: str) -> dict[str, dict[str, Mapping[str, Any]]]:
+    query = select(positions.c.source, positions.c.key, positions.c.state).where(positions.c.node == node)
+    found: dict[str, dict[str, Mapping[str, Any]]] = {}
+    for source, key, state in connection.execute(query):
+        found.setdefault(source, {})[json.loads(key)] = json.loads(state)
+    return found
+
+
 def _node(tx: Transaction) -> str:
-    return "" if tx.connection.dialect.name == "sqlite" else clean(tx.node)
+    return _here(tx.connection, tx.node)
+
+
+def _here(connection: Connection, node: str) -> str:
+    return "" if connection.dialect.name == "sqlite" else clean(node)
 
 
 def _key(key: str) -> str:

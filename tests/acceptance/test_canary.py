@@ -225,6 +225,7 @@ def invocations(canaries: list[Canary], incident: Callable[[], str]) -> dict[tup
         ("mask",): [(["mask"], logs), (["mask", "--report"], logs)],
         ("routes", "show"): each("routes", "show"),
         ("routes", "test"): each("routes", "test", "--incident", incident()),
+        ("sources",): [*each("sources"), *each("sources", "--losses")],
         ("sinks", "list"): each("sinks", "list"),
         ("sinks", "test"): [(["sinks", "test", name.replace(" ", "-")], b"") for name in SINK_TABLES],
         ("github", "doctor"): each("github", "doctor", "--repositories"),

@@ -9,6 +9,7 @@ import structlog
 
 from detectors.template import expand
 from monitor.host import SourceIntake
+from monitor.ledger import losses, place
 from monitor.model import Block, Position
 from tests.fakes.setup import Setup, notices, running, told, until
 from tests.fakes.webhook import FakeWebhook
@@ -20,7 +21,7 @@ async def test_what_a_source_misses_is_counted_and_told_once(site: Setup, hook: 
         intake = SourceIntake(daemon.running.site, "app")
         intake.missed("truncated", 100, "/var/log/a.log")
         intake.missed("truncated", 11, "/var/log/a.log")
-        await told(hook, "100 bytes of /var/log/a.log (truncated)")
+        await told(hook, "111 bytes of /var/log/a.log (truncated)")
         assert daemon.snapshot.missed["app", "truncated"] == 111
         intake.degraded("/var/log/b.log", "cannot be read")
         assert daemon.snapshot.degraded == {("app", "/var/log/b.log"): "cannot be read"}
@@ -91,3 +92,36 @@ async def test_parts_that_have_the_same_to_say_are_one_line(site: Setup) -> None
             intake.degraded("/8.log", None)
             await until(lambda: lines)
         assert lines[0]["event"] == "works again"
+
+
+async def test_what_was_lost_is_in_the_ledger_with_the_position_that_passes_over_it(site: Setup) -> None:
+    daemon = site.daemon()
+    async with running(daemon):
+        store = daemon.running.site.store
+        for turn in (1, 2):
+            intake = SourceIntake(daemon.running.site, "x")
+            await intake.open()
+            intake.missed("truncated", 100, "/var/log/a.log")
+            await intake.record((), [Position("x", "a", {"offset": turn})])
+            intake.missed("truncated", 1, expand("/var/log/acme_{lower:20}{digit:12}.log", 1))
+            await intake.close()
+        rows = await store.positions.of(place("x"))
+        found = {loss.place: loss.count for loss in losses(rows)}
+        assert found.pop("/var/log/a.log") == 200
+        [(masked, count)] = found.items()
+        assert count == 2
+        assert expand("acme_{lower:20}{digit:12}", 1) not in masked
+        assert await intake.positions() == {"a": {"offset": 2}}
+    assert daemon.snapshot.missed["x", "truncated"] == 202
+
+
+async def test_a_flood_of_losses_is_one_line(site: Setup) -> None:
+    daemon = site.daemon()
+    async with running(daemon):
+        intake = SourceIntake(daemon.running.site, "x")
+        with structlog.testing.capture_logs() as lines:
+            for number in range(5000):
+                intake.missed("rate", 2, f"datagrams of {number}", unit="bytes")
+            await intake.close()
+        told = [line for line in lines if "missed" in line["event"]]
+        assert [line["detail"].partition(" (rate)")[0] for line in told] == ["10000 bytes of datagrams of 0 and others"]

@@ -31,7 +31,9 @@ async def test_a_site_without_the_daemon_scans_and_keeps(site: Setup, hook: Fake
         )
         assert finding.rule == "acme-acme"
         assert alone.snapshot.rules == 1
-        SourceIntake(alone, "x").missed("truncated", 1)
+        intake = SourceIntake(alone, "x")
+        intake.missed("truncated", 1)
+        await intake.close()
         assert told == ["Source x missed bytes"]
 
 

@@ -7,6 +7,7 @@ what is there with what is known and is the truth. Workers give each file with n
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import time
 from collections.abc import Callable, Mapping
@@ -18,11 +19,11 @@ from pydantic import Field, ValidationInfo, field_validator
 from monitor.common.backoff import backoff
 from monitor.common.duration import Duration
 from monitor.intake import Intake, ScanError
-from monitor.sources.base import SourceConfig
+from monitor.sources.base import SourceConfig, Where
 from monitor.sources.file.blanks import last_written
 from monitor.sources.file.globs import Globs
 from monitor.sources.file.identity import Hasher, open_file
-from monitor.sources.file.keeper import Keeper
+from monitor.sources.file.keeper import WATERMARK, Keeper
 from monitor.sources.file.life import Life, Record, text
 from monitor.sources.file.register import Register
 from monitor.sources.file.rights import refusal
@@ -121,6 +122,21 @@ class FileSource:
         """The files that are there now: path → inode and size, without space set aside at the end. Blocking."""
         found = Survey(Globs(config.include, config.exclude), config.include).look()
         return {path: (seen.ino, _written(path, seen)) for path, seen in found.changes if seen is not None}
+
+    @staticmethod
+    def where(positions: Mapping[str, Mapping[str, Any]]) -> Where:
+        """Files, and the bytes in them that were not read, as they lie there now. Blocking."""
+        files, behind = 0, 0
+        for key, state in positions.items():
+            if key == WATERMARK:
+                continue
+            files += 1
+            with contextlib.suppress(OSError, KeyError, TypeError, ValueError):
+                life = Life.restore(key, state)
+                seen = os.stat(life.path)
+                if (seen.st_dev, seen.st_ino) == life.inode and not life.archive:
+                    behind += max(0, seen.st_size - max(life.offset, life.flushed))
+        return Where(f"{files:,} files", behind)
 
     async def run(self, once: bool) -> None:
         """Follow until cancelled; with `once`, read to the present end and return."""

@@ -9,6 +9,7 @@ from pathlib import Path
 import aiohttp
 import pytest
 
+from monitor.ledger import STATE, place
 from tests.fakes.intake import until
 from tests.fakes.setup import Setup, incidents, running
 from tests.fakes.webhook import FakeWebhook
@@ -35,6 +36,24 @@ async def test_health_readiness_and_metrics(site: Setup, hook: FakeWebhook) -> N
         async with session.get(f"{daemon.address}/readyz") as answer:
             assert answer.status == 503
             assert "app" in await answer.text()
+
+
+async def test_how_the_sources_are_is_noted_for_others(site: Setup, hook: FakeWebhook) -> None:
+    daemon = site.daemon()
+    async with running(daemon):
+        site.plant(1)
+        await until(lambda: incidents(hook))
+        daemon.snapshot.degraded["app", "/b.log"] = "cannot be read"
+        await daemon.running.health.keep()
+        state = (await daemon.running.site.store.positions.of(place("app")))[STATE]
+        assert state["kept"] == daemon.snapshot.committed["app"]
+        assert state["problems"] == {"/b.log": "cannot be read"}
+        del daemon.snapshot.degraded["app", "/b.log"]
+        await daemon.running.health.keep()
+        await daemon.running.site.store.flush()
+        positions = await daemon.running.site.store.positions.all()
+        assert positions[place("app")][STATE]["problems"] is None
+        assert positions["app"]
 
 
 async def test_what_is_stuck_is_not_alive(site: Setup, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,132 @@
+"""`monitor sources`: what is read, how far it is, and what was lost."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from monitor.cli.common import (
+    ConfigOption,
+    Format,
+    FormatOption,
+    command_app,
+    emit,
+    paint,
+    printable,
+    read_config,
+    table,
+    with_store,
+)
+
+if TYPE_CHECKING:
+    from monitor.config import Config
+    from monitor.ledger import Loss
+    from monitor.standing import Standing
+    from monitor.store import Store
+
+app = command_app(
+    help="Show each source: how far it is, when it last kept something, and what was lost. No daemon has to run.",
+    epilog="Example: monitor sources --format json",
+)
+
+
+@app.command(epilog="Example: monitor sources --losses")
+def sources(
+    losses: Annotated[bool, typer.Option("--losses", help="Every loss with its place and time.")] = False,
+    form: FormatOption = Format.text,
+    config: ConfigOption = None,
+) -> None:
+    """Show each source: how far it is, when it last kept something, and what was lost. No daemon has to run."""
+    settings = read_config(config, enter=True)
+    found = _standing(settings)
+    emit([_row(one) for one in found], form, _losses if losses else _overview)
+
+
+def _standing(settings: Config) -> list[Standing]:
+    from monitor.standing import Rows, standing
+
+    async def read(store: Store) -> Rows:
+        return await store.positions.all()
+
+    return standing(settings.sources, with_store(settings, read, {}))
+
+
+def _row(one: Standing) -> dict[str, Any]:
+    where = one.where
+    return {
+        "name": one.name,
+        "type": one.type,
+        "position": where.text if where else None,
+        "behind_bytes": where.behind if where else None,
+        "read_up_to": where.upto if where else None,
+        "last_success": one.kept,
+        "lag_seconds": one.lag,
+        "problems": dict(one.problems),
+        "lost": [asdict(loss) for loss in one.lost],
+    }
+
+
+def _overview(rows: Sequence[Mapping[str, Any]]) -> Iterable[str]:
+    if not rows:
+        yield "no sources: nothing is watched; add [[sources]] to the configuration"
+        return
+    head = ("name", "type", "position", "behind", "last success", "lost")
+    yield from table(head, [[*_cells(row), _lost(row)] for row in rows])
+    for row in rows:
+        for part, why in row["problems"].items():
+            yield f"{paint(row['name'], bold=True)}: {printable(part)}: {printable(why)}"
+
+
+def _cells(row: Mapping[str, Any]) -> list[str]:
+    position = row["position"] or "-"
+    if row["read_up_to"] is not None:
+        position = f"{position} of {_time(row['read_up_to'])}"
+    behind = "-" if row["behind_bytes"] is None else f"{row['behind_bytes']:,} B"
+    kept = "-" if row["last_success"] is None else _ago(row["last_success"])
+    return [row["name"], row["type"], position, behind, kept]
+
+
+def _lost(row: Mapping[str, Any]) -> str:
+    from monitor.ledger import Loss, total
+
+    sums = total(Loss(**loss) for loss in row["lost"]).values()
+    return ", ".join(_amount(loss) for loss in sums) or "nothing known of"
+
+
+def _amount(loss: Loss) -> str:
+    if not loss.count:
+        return f"{loss.reason}: unknown"
+    return f"{loss.reason}: {loss.count:,} {loss.unit}{' and more' if loss.unknown else ''}"
+
+
+def _losses(rows: Sequence[Mapping[str, Any]]) -> Iterable[str]:
+    from monitor.ledger import Loss
+
+    found = sorted(
+        ((row["name"], Loss(**loss)) for row in rows for loss in row["lost"]), key=lambda pair: -pair[1].last
+    )
+    if not found:
+        yield "nothing known of was lost"
+        return
+    cells = [
+        (name, _amount(loss), _time(loss.first), _time(loss.last), printable(loss.place) or "several places")
+        for name, loss in found
+    ]
+    yield from table(("source", "lost", "first", "last", "place"), cells)
+
+
+def _time(moment: float) -> str:
+    return datetime.fromtimestamp(moment, UTC).strftime("%Y-%m-%d %H:%M:%SZ")
+
+
+def _ago(moment: float) -> str:
+    seconds = max(0, int(time.time() - moment))
+    for unit, size in (("d", 86400), ("h", 3600), ("min", 60)):
+        if seconds >= 2 * size:
+            return f"{seconds // size} {unit} ago"
+    return f"{seconds} s ago"

@@ -1,0 +1,104 @@
+"""What a source has lost, by reason and place: entered when it is met, kept with the positions that pass over it.
+
+Its rows lie beside the source's own positions, under a name that no source can have.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from monitor.model import Position
+
+__all__ = ["STATE", "Ledger", "Loss", "losses", "place", "total"]
+
+STATE = "@state"  # key of the row that says how the source was when the daemon last looked
+_PLACES = 100  # of a reason, beyond which losses are entered without their place
+
+
+@dataclass(frozen=True, slots=True)
+class Loss:
+    """`count` of `unit` for one reason at one place (empty: at several). `unknown`: how often nobody could know how
+    much it was. Times are seconds since the epoch."""
+
+    reason: str
+    place: str
+    unit: str
+    count: int
+    unknown: int
+    first: float
+    last: float
+
+
+def place(source: str) -> str:
+    """The name under which the ledger of a source is kept."""
+    return f"@{source}"
+
+
+def losses(rows: Mapping[str, Mapping[str, Any]]) -> list[Loss]:
+    """What the kept rows of one source say, the newest first."""
+    found = [loss for state in rows.values() if (loss := _loss(state)) is not None]
+    return sorted(found, key=lambda loss: -loss.last)
+
+
+class Ledger:
+    """Of one source. What was kept before is added by `restore`; until then nothing is given out to be kept."""
+
+    def __init__(self, source: str) -> None:
+        self._source = source
+        self._entries: dict[tuple[str, str], Loss] = {}
+        self._changed: set[tuple[str, str]] = set()
+        self._restored = False
+
+    def enter(self, reason: str, count: int, where: str, unit: str, now: float) -> None:
+        """`count` 0: nobody can know how much."""
+        key = (reason, where)
+        if key not in self._entries and sum(known == reason for known, _ in self._entries) >= _PLACES:
+            key = (reason, "")
+        fresh = Loss(*key, unit, count, int(count == 0), now, now)
+        self._entries[key] = _sum(self._entries.get(key), fresh)
+        self._changed.add(key)
+
+    def restore(self, rows: Mapping[str, Mapping[str, Any]]) -> None:
+        for loss in losses(rows):
+            key = (loss.reason, loss.place)
+            self._entries[key] = _sum(loss, self._entries.get(key))
+        self._restored = True
+
+    def changed(self) -> list[Position]:
+        """Rows to keep, since the last call."""
+        if not self._restored:
+            return []
+        found = [self._row(self._entries[key]) for key in sorted(self._changed)]
+        self._changed.clear()
+        return found
+
+    def _row(self, loss: Loss) -> Position:
+        state = {name: getattr(loss, name) for name in Loss.__slots__}
+        return Position(place(self._source), f"{loss.reason}:{loss.place}", state)
+
+
+def _sum(one: Loss | None, other: Loss | None) -> Loss:
+    both = [loss for loss in (one, other) if loss is not None]
+    first = min(loss.first for loss in both)
+    last = max(loss.last for loss in both)
+    count, unknown = sum(loss.count for loss in both), sum(loss.unknown for loss in both)
+    return replace(both[-1], count=count, unknown=unknown, first=first, last=last)
+
+
+def _loss(state: Mapping[str, Any]) -> Loss | None:
+    try:
+        texts = (str(state["reason"]), str(state["place"]), str(state["unit"]))
+        return Loss(*texts, int(state["count"]), int(state["unknown"]), float(state["first"]), float(state["last"]))
+    except (KeyError, TypeError, ValueError):
+        return None
+
+
+def total(found: Iterable[Loss]) -> Mapping[tuple[str, str], Loss]:
+    """Of all places together, by reason and unit."""
+    sums: dict[tuple[str, str], Loss] = {}
+    for loss in found:
+        key = (loss.reason, loss.unit)
+        sums[key] = replace(_sum(sums.get(key), loss), place="")
+    return sums
