@@ -190,6 +190,8 @@ def payload(notification: Notification) -> dict[str, Any]:
         "version": notification.version,
         "id": clean(notification.id),
         "reason": notification.reason,
+        "host": clean(notification.host),
+        "drill": notification.drill,
         "severity": notification.severity,
         "title": clean(notification.title),
         "text": clean(notification.text),

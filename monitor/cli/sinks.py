@@ -68,7 +68,7 @@ def check(
     problem: str | None = None
     receipt: Receipt | None = None
     try:
-        receipt = asyncio.run(_send(chosen))
+        receipt = asyncio.run(_send(chosen, settings.monitor.node or socket.gethostname()))
     except RemoteError as error:
         problem = str(error)
     row = {"name": name, "type": chosen.type, "ok": problem is None, "problem": problem, "receipt": dict(receipt or {})}
@@ -81,7 +81,7 @@ def check(
         raise typer.Exit(1)
 
 
-async def _send(config: SinkConfig) -> Receipt | None:
+async def _send(config: SinkConfig, host: str) -> Receipt | None:
     from monitor.common.http import Http
     from monitor.common.notification import Notification
     from sinks import load_sink
@@ -92,7 +92,8 @@ async def _send(config: SinkConfig) -> Receipt | None:
         key=identity,
         reason="test",
         title="Test of the exposure monitor",
-        text=f"Sent by `monitor sinks test {config.name}` on {socket.gethostname()}. Nothing has leaked.",
+        text=f"Sent by `monitor sinks test {config.name}` on {host}. Nothing has leaked.",
+        host=host,
     )
     http = Http()
     try:

@@ -101,7 +101,13 @@ class Notification:
     text: str = ""
     severity: Severity = "info"  # the highest of its incidents, or that of the operational event
     receipt: Receipt | None = None
+    host: str = ""  # whose monitor sends it
     version: int = 1
+
+    @property
+    def drill(self) -> bool:
+        """Whether it only tries the way to here: nothing has leaked. Never told from labels, which logs may bring."""
+        return self.reason == "test"
 
     @property
     def action(self) -> Action:

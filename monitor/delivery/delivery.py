@@ -58,6 +58,7 @@ class Delivery:
             sinks=lambda: self._channels,
             post=lambda name, notification: self._channels[name].post(notification),
             url=links.console,
+            host=store.node,
             now=clock,
         )
         store.on_change(self.wake)
@@ -160,7 +161,7 @@ class Delivery:
             self._stats.setdefault(name, SinkStats()),
             store=self._store,
             owner=self._owner,
-            render=lambda leased: render(leased, links=self._links, first_step=self._first_step),
+            render=lambda leased: render(leased, links=self._links, first_step=self._first_step, host=self._store.node),
             refused=lambda leased, error: self._refused(name, leased, error),
             accepted=lambda: self.over(f"refused:{name}"),
             patience=self._patience,

@@ -23,6 +23,7 @@ class Notices:
         sinks: Callable[[], Collection[str]],
         post: Callable[[str, Notification], None],
         url: str | None,
+        host: str,
         now: Callable[[], float],
     ) -> None:
         """`post` sends to the sink of that name; `now`: seconds since the epoch."""
@@ -30,6 +31,7 @@ class Notices:
         self._sinks = sinks
         self._post = post
         self._url = url
+        self._host = host
         self._now = now
         self._last: dict[str, float] = {}
         self._open: dict[str, tuple[Notification, tuple[str, ...]]] = {}  # key → what was said last, and to whom
@@ -63,6 +65,7 @@ class Notices:
             text=text,
             severity=severity,
             url=self._url,
+            host=self._host,
         )
         told = self.send(notification, sinks)
         earlier = self._open[key][1] if key in self._open else ()

@@ -30,8 +30,8 @@ class Links:
     program: Program = field(default_factory=Program)
 
 
-def render(leased: Leased, *, links: Links, first_step: FirstStep) -> Notification:
-    """The notification, the worst incidents first."""
+def render(leased: Leased, *, links: Links, first_step: FirstStep, host: str = "") -> Notification:
+    """The notification, the worst incidents first. `host`: whose monitor sends it."""
     shown = sorted(leased.incidents, key=lambda one: (-rank(one.severity), -one.last_seen))
     ready = tuple(present(one, decided=leased.decided.get(one.id), links=links, first_step=first_step) for one in shown)
 
@@ -53,6 +53,7 @@ def render(leased: Leased, *, links: Links, first_step: FirstStep) -> Notificati
         text=leased.text,
         severity=_severity(leased, ready),
         receipt=leased.receipt,
+        host=host,
     )
 
 

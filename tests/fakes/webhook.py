@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 from aiohttp import web
@@ -11,51 +12,8 @@ from standardwebhooks import Webhook, WebhookVerificationError
 
 from tests.fakes.server import FakeServer
 
-TIME = {"type": "string", "pattern": r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z$"}
-OPTIONAL = {"type": ["string", "null"]}
-PAYLOAD: dict[str, Any] = {
-    "type": "object",
-    "required": ["version", "id", "reason", "incidents", "url", "runbook"],
-    "properties": {
-        "version": {"const": 1},
-        "id": {"type": "string", "minLength": 1},
-        "reason": {"type": "string", "minLength": 1},
-        "url": OPTIONAL,
-        "runbook": OPTIONAL,
-        "incidents": {
-            "type": "array",
-            "items": {
-                "type": "object",
-                "required": [
-                    *("id", "fingerprint", "rule", "name", "severity", "state", "masked"),
-                    *("first_seen", "last_seen", "occurrences", "locations"),
-                ],
-                "properties": {
-                    "severity": {"enum": ["critical", "high", "medium", "low", "info"]},
-                    "state": {"enum": ["open", "acknowledged", "resolved"]},
-                    "first_seen": TIME,
-                    "last_seen": TIME,
-                    "occurrences": {"type": "integer", "minimum": 0},
-                    "locations": {
-                        "type": "array",
-                        "items": {
-                            "type": "object",
-                            "required": ["source", "path", "offset", "line", "time"],
-                            "properties": {
-                                "source": {"type": "string"},
-                                "path": {"type": "string"},
-                                "offset": {"type": ["integer", "null"]},
-                                "line": {"type": ["integer", "null"]},
-                                "time": {"anyOf": [TIME, {"type": "null"}]},
-                            },
-                        },
-                    },
-                },
-            },
-        },
-    },
-}
-VALIDATOR = Draft202012Validator(PAYLOAD)
+SCHEMA = json.loads((Path(__file__).parents[2] / "docs" / "webhook.schema.json").read_text(encoding="utf-8"))
+VALIDATOR = Draft202012Validator(SCHEMA)
 
 
 def check_payload(payload: Any) -> list[str]:

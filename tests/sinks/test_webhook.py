@@ -3,7 +3,7 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Callable
-from typing import Any
+from typing import Any, get_args
 
 import orjson
 import pytest
@@ -11,11 +11,11 @@ from hypothesis import given, settings
 from pydantic import ValidationError
 
 from monitor.common.http import Http, RemoteError
-from monitor.common.notification import Location, Notification
+from monitor.common.notification import Location, Notification, Reason
 from sinks.webhook import Webhook, WebhookConfig, encode, payload, signing_keys
 from tests.fakes.notifications import event, incident, notification, notifications
 from tests.fakes.server import FAULTS, PERMANENT, Fault
-from tests.fakes.webhook import FakeWebhook, check_payload
+from tests.fakes.webhook import SCHEMA, FakeWebhook, check_payload
 
 Put = Callable[[str, str], str]
 SECRET = "whsec_" + base64.b64encode(b"sixteen or more bytes of key").decode()
@@ -28,12 +28,14 @@ def webhook(http: Http, **keys: Any) -> Webhook:
 
 async def test_the_payload_is_the_contract(http: Http, credential: Put) -> None:
     async with FakeWebhook() as receiver:
-        await webhook(http, url=credential("url", receiver.url + "/in")).send(notification())
+        await webhook(http, url=credential("url", receiver.url + "/in")).send(notification(host="monitor-1"))
     assert receiver.payloads == [
         {
             "version": 1,
             "id": "42",
             "reason": "new",
+            "host": "monitor-1",
+            "drill": False,
             "severity": "critical",
             "title": "",
             "text": "",
@@ -96,6 +98,24 @@ async def test_the_payload_is_the_contract(http: Http, credential: Put) -> None:
             ],
         }
     ]
+
+
+def test_the_documented_schema_names_every_field_and_no_other() -> None:
+    whole = payload(notification())
+    described = {"": SCHEMA["properties"]} | {
+        name: kind.get("properties", {}) for name, kind in SCHEMA["$defs"].items()
+    }
+    assert described[""].keys() == whole.keys()
+    assert described["incident"].keys() == whole["incidents"][0].keys()
+    assert described["location"].keys() == whole["incidents"][0]["locations"][0].keys()
+    assert set(get_args(Reason)) == set(SCHEMA["properties"]["reason"]["enum"])
+    for kind in (SCHEMA, *SCHEMA["$defs"].values()):
+        assert set(kind.get("required", ())) == kind.get("properties", {}).keys()  # fields are never left out
+
+
+def test_only_a_test_of_the_sink_is_a_drill() -> None:
+    assert payload(event(reason="test"))["drill"] is True
+    assert payload(notification(incident(labels={"drill": "true"})))["drill"] is False, "labels may come from a log"
 
 
 @pytest.mark.parametrize("accepted", [SECRET, OTHER])

@@ -22,6 +22,7 @@ class Desk:
             sinks=lambda: ["pager", "chat"],
             post=lambda name, notification: self.posted.append((name, notification)),
             url="https://monitor.example",
+            host="monitor-1",
             now=lambda: self.now,
         )
 
@@ -39,7 +40,7 @@ def test_routes_choose_where_one_takes_it_and_everybody_hears_the_rest(desk: Des
     desk.tell(severity="critical")
     desk.tell(severity="low", key="other")
     assert [name for name, _ in desk.posted] == ["pager", "pager", "chat"]
-    assert desk.posted[0][1].url == "https://monitor.example"
+    assert (desk.posted[0][1].url, desk.posted[0][1].host) == ("https://monitor.example", "monitor-1")
 
 
 def test_it_is_said_once_in_a_while(desk: Desk) -> None:
