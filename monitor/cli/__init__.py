@@ -24,6 +24,7 @@ COMMANDS: dict[str, str] = {
     "init": "monitor.cli.init",
     "check": "monitor.cli.check",
     "incidents": "monitor.cli.incidents",
+    "runbook": "monitor.cli.runbook",
     "verify": "monitor.cli.verify",
     "scan": "monitor.cli.scan",
     "mask": "monitor.cli.mask",

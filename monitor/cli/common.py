@@ -47,6 +47,7 @@ __all__ = [
     "severity_colour",
     "started",
     "table",
+    "typed",
     "with_store",
 ]
 
@@ -158,6 +159,18 @@ def private(what: str) -> str:
 
         return getpass.getpass(f"{what}: ")
     return sys.stdin.readline().rstrip("\r\n")
+
+
+def typed(config: Config, note: str) -> str:
+    """What somebody typed, as it may be kept: a secret in it is masked, and they are told."""
+    if not note:
+        return note
+    from monitor.site import make_scrubber
+
+    kept = make_scrubber(config)(note)
+    if kept != note:
+        typer.echo("the note holds a secret, which is masked in it", err=True)
+    return kept
 
 
 def emit(

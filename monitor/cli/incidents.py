@@ -29,6 +29,7 @@ from monitor.cli.common import (
     read_config,
     severity_colour,
     table,
+    typed,
     with_store,
 )
 
@@ -203,7 +204,8 @@ def show(ref: IdArgument, form: FormatOption = Format.text, config: ConfigOption
         for event in row["history"]:
             note = f": {event['note']}" if event["note"] else ""
             became = f" as {event['resolution']}" if event["resolution"] else ""
-            yield _line("history", f"{event['time']} {event['action']}{became} by {event['actor']}{note}")
+            step = f" {event['step']}" if event["step"] else ""
+            yield _line("history", f"{event['time']} {event['action']}{step}{became} by {event['actor']}{note}")
 
     emit_one(row, form, text)
 
@@ -246,10 +248,9 @@ def _line(key: str, value: str, *, bold: bool = False) -> str:
 
 def _what_to_do(config: Config, incident: Incident) -> tuple[str, str, str]:
     """What to do first, where it is done, and the address of the runbook as the alert gives it."""
-    from monitor import runbook
     from monitor.delivery import FIRST_STEP
 
-    book = runbook.load(incident.runbook)
+    book = config.shelf.load(incident.runbook)
     if book is None:
         return FIRST_STEP, "", ""
     listen = config.http.listen
@@ -312,13 +313,7 @@ def _transition(
     from monitor.incidents import TransitionError
 
     settings = read_config(config)
-    actor = person()
-    if note:
-        from monitor.site import make_scrubber
-
-        typed, note = note, make_scrubber(settings)(note)
-        if note != typed:
-            typer.echo("the note holds a secret, which is masked in it", err=True)
+    actor, note = person(), typed(settings, note)
     done: list[Incident] = []
     problems: list[str] = []
 
@@ -381,4 +376,5 @@ def _event(entry: AuditEntry) -> dict[str, Any]:
         "state": entry.state,
         "resolution": entry.resolution,
         "note": entry.note,
+        "step": entry.step or None,
     }

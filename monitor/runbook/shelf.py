@@ -70,7 +70,7 @@ class Shelf:
             return read(path.stem, data)
         tables = _tables(base) if isinstance(base, str) else None
         if tables is None:
-            message = 'names no shipped runbook; `monitor runbook list` shows them, and "" takes no steps over'
+            message = 'names no shipped runbook; `monitor runbook list --books` shows them, and "" takes no steps over'
             return None, [Problem("base", message)]
         return read(path.stem, data, tables)
 

@@ -314,7 +314,7 @@ def _start(tx: Transaction, incident: str, actor: str, name: str | None, order: 
         raise RunError(f"the runbook {run.book} is under way for incident {incident} since {_clock(run.started)}")
     book = tx.procedure.book(name or about.runbook) or (tx.procedure.book("generic-secret") if name is None else None)
     if book is None:
-        raise RunError(f"there is no runbook {name!r}; `monitor runbook list` shows them")
+        raise RunError(f"there is no runbook {name!r}; `monitor runbook list --books` shows them")
     forget(tx, [incident])  # the earlier one stays in the trail
     work = _Work(tx)
     run = begin(incident, book, seen, tx.now, order)

@@ -1,0 +1,415 @@
+"""`monitor runbook`: what is to be done about an incident, by whom and until when; and the runbooks themselves."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from datetime import UTC, datetime
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from monitor.cli.common import (
+    ConfigOption,
+    Format,
+    FormatOption,
+    command_app,
+    emit,
+    emit_one,
+    fail,
+    paint,
+    person,
+    printable,
+    read_config,
+    table,
+    typed,
+    with_store,
+)
+
+if TYPE_CHECKING:
+    from monitor.config import Config
+    from monitor.incidents import Incident
+    from monitor.runbook import Runbook
+    from monitor.runbook.progress import Run, Task, Verb
+    from monitor.store import Store
+
+app = command_app(
+    no_args_is_help=True,
+    help="Follow the runbook of an incident: claim steps, finish or skip them; and read and check runbooks.",
+    epilog="Example: monitor runbook claim 3f2a revoke",
+)
+
+IdArgument = Annotated[str, typer.Argument(metavar="ID", help="Id or fingerprint of an incident, or a unique start.")]
+StepArgument = Annotated[str, typer.Argument(metavar="STEP", help="A step, such as revoke.")]
+NoteOption = Annotated[
+    str, typer.Option("--note", "-m", help="Evidence, or why; kept in the history.", show_default=False)
+]
+AnywayOption = Annotated[bool, typer.Option("--anyway", help="Although another has it, or earlier steps wait.")]
+
+
+class Way(StrEnum):
+    contain = "contain"
+    REPLACE = "replace"  # `replace` is a method of every str
+
+
+@app.command("list", epilog="Example: monitor runbook list --format json", help="The runs under way, or all runbooks.")
+def list_runs(
+    *,
+    books: Annotated[bool, typer.Option("--books", help="Names of all runbooks instead.")] = False,
+    form: FormatOption = Format.text,
+    config: ConfigOption = None,
+) -> None:
+    settings = read_config(config)
+    if books:
+        shelf = settings.shelf
+        found = [book for name in shelf.names() if (book := shelf.load(name)) is not None]
+        rows = [{"name": book.name, "title": book.title, "steps": len(book.steps)} for book in found]
+        emit(rows, form, lambda rows: table(("name", "title"), [(row["name"], row["title"]) for row in rows]))
+        return
+    now = time.time()
+    nothing: list[Run] = []
+    runs = with_store(settings, lambda store: store.runs.under_way(), missing=nothing)
+
+    def text(_rows: Sequence[Mapping[str, Any]]) -> Iterable[str]:
+        if not runs:
+            yield "no runbook is under way"
+            return
+        cells = [
+            (
+                run.incident,
+                run.book,
+                f"{run.done} of {len(run.tasks)}",
+                *(_next(run.next, now) if run.next else ("", "")),
+            )
+            for run in runs
+        ]
+        yield from table(("incident", "runbook", "done", "due", "next"), cells)
+
+    emit((run_row(run, now) for run in runs), form, text)
+
+
+@app.command(
+    "show",
+    epilog="Examples:\n\n  monitor runbook show 3f2a\n\n  monitor runbook show aws-key",
+    help="The run of an incident with its steps, instructions and filled queries; or a runbook, by its name.",
+)
+def show(
+    what: Annotated[str, typer.Argument(metavar="ID|NAME", help="An incident, or a runbook.")],
+    form: FormatOption = Format.text,
+    config: ConfigOption = None,
+) -> None:
+    settings = read_config(config)
+    if (book := settings.shelf.load(what)) is not None:
+        emit_one(_book_row(book), form, lambda row: [book.text().rstrip()])
+        return
+
+    async def read(store: Store) -> tuple[Incident, Run | None]:
+        incident = await store.incidents.get(what)
+        return incident, await store.runs.get(incident.id)
+
+    incident, run = with_store(settings, read)
+    if run is None:
+        begin = f"`monitor runbook start {incident.id}` begins it"
+        fail(f"no runbook is under way for incident {incident.id}; {begin}")
+    _print_run(settings, incident, run, form)
+
+
+@app.command(
+    "start",
+    epilog="Example: monitor runbook start 3f2a --order replace",
+    help="Begin the runbook of an incident by hand, whatever its severity.",
+)
+def start(
+    *,
+    ref: IdArgument,
+    book: Annotated[str | None, typer.Option(metavar="NAME", help="Another runbook.", show_default=False)] = None,
+    order: Annotated[
+        Way | None,
+        typer.Option(help="contain: revoke first; replace: new secret first. Default: by rule and severity."),
+    ] = None,
+    form: FormatOption = Format.text,
+    config: ConfigOption = None,
+) -> None:
+    settings = read_config(config)
+
+    async def begin(store: Store, incident: Incident) -> Run:
+        chosen: Any = order.value if order else None
+        return await store.runs.start(incident.id, actor=person(), book=book, order=chosen)
+
+    incident, run = _change(settings, ref, begin)
+    _print_run(settings, incident, run, form)
+
+
+def _verb(verb: Verb, ref: str, step: str, *, note: str, anyway: bool, form: Format, config: Path | None) -> None:
+    settings = read_config(config)
+    kept = typed(settings, note)
+
+    async def apply(store: Store, incident: Incident) -> Run:
+        return await store.runs.act(incident.id, step, verb, actor=person(), note=kept, anyway=anyway)
+
+    _, run = _change(settings, ref, apply)
+    now = time.time()
+
+    def text(_row: Mapping[str, Any]) -> Iterable[str]:
+        task = run.task(step)
+        by = f" by {task.owner}" if task.owner else ""
+        yield f"{run.incident} {task.id} {task.state}{by}; {run.done} of {len(run.tasks)} done"
+        if run.next is not None and run.next.id != task.id:
+            due, title = _next(run.next, now)
+            yield f"next: {printable(title)} ({due})"
+
+    emit_one(run_row(run, now), form, text)
+
+
+@app.command("claim", epilog="Example: monitor runbook claim 3f2a revoke", help="Say that you do a step.")
+def claim(
+    *,
+    ref: IdArgument,
+    step: StepArgument,
+    anyway: AnywayOption = False,
+    form: FormatOption = Format.text,
+    config: ConfigOption = None,
+) -> None:
+    _verb("claim", ref, step, note="", anyway=anyway, form=form, config=config)
+
+
+@app.command(
+    "done",
+    epilog="Example: monitor runbook done 3f2a revoke --note 'inactive in IAM'",
+    help="Say that a step is done, with evidence.",
+)
+def done(
+    *,
+    ref: IdArgument,
+    step: StepArgument,
+    note: NoteOption = "",
+    anyway: AnywayOption = False,
+    form: FormatOption = Format.text,
+    config: ConfigOption = None,
+) -> None:
+    _verb("done", ref, step, note=note, anyway=anyway, form=form, config=config)
+
+
+@app.command(
+    "skip",
+    epilog="Example: monitor runbook skip 3f2a notify --note 'nobody is concerned'",
+    help="Leave a step out; --note says why.",
+)
+def skip(
+    *,
+    ref: IdArgument,
+    step: StepArgument,
+    note: NoteOption = "",
+    form: FormatOption = Format.text,
+    config: ConfigOption = None,
+) -> None:
+    _verb("skip", ref, step, note=note, anyway=False, form=form, config=config)
+
+
+@app.command(
+    "fail",
+    epilog="Example: monitor runbook fail 3f2a replace --note 'the console is down'",
+    help="Say that a step was tried and did not work; it stays to be done.",
+)
+def failed(
+    *,
+    ref: IdArgument,
+    step: StepArgument,
+    note: NoteOption = "",
+    form: FormatOption = Format.text,
+    config: ConfigOption = None,
+) -> None:
+    _verb("fail", ref, step, note=note, anyway=False, form=form, config=config)
+
+
+@app.command("reopen", epilog="Example: monitor runbook reopen 3f2a deploy", help="Take back that a step was done.")
+def reopen(
+    *,
+    ref: IdArgument,
+    step: StepArgument,
+    note: NoteOption = "",
+    form: FormatOption = Format.text,
+    config: ConfigOption = None,
+) -> None:
+    _verb("reopen", ref, step, note=note, anyway=False, form=form, config=config)
+
+
+@app.command(
+    "lint",
+    epilog="Example: monitor runbook lint runbooks.d/*.toml",
+    help="Check runbooks of your own: the files named, or those of runbook.folder. Exit code 1 when one is wrong.",
+)
+def lint(
+    files: Annotated[list[Path] | None, typer.Argument(metavar="[FILE]...", show_default=False)] = None,
+    form: FormatOption = Format.text,
+    config: ConfigOption = None,
+) -> None:
+    from monitor.runbook import Shelf
+
+    if files:
+        shelf, paths = Shelf(), list(files)
+    else:
+        shelf = read_config(config).shelf
+        if shelf.own is None:
+            fail("name files, or set runbook.folder", 2)
+        paths = sorted(shelf.own.glob("*.toml"))
+    rows = []
+    for path in paths:
+        _, problems = shelf.parse(path)
+        rows += [{"file": str(path), "key": problem.key, "message": problem.message} for problem in problems]
+
+    def text(rows: Sequence[Mapping[str, Any]]) -> Iterable[str]:
+        for row in rows:
+            yield printable(": ".join(filter(None, (row["file"], row["key"], row["message"]))))
+        wrong = len({row["file"] for row in rows})
+        yield f"{len(paths)} runbooks, {wrong} wrong" if wrong else f"{len(paths)} runbooks, all right"
+
+    emit(rows, form, text)
+    if rows:
+        raise typer.Exit(1)
+
+
+def _change(settings: Config, ref: str, work: Callable[[Store, Incident], Awaitable[Run]]) -> tuple[Incident, Run]:
+    """The incident and its run after `work`; a refusal ends the command."""
+    from monitor.runbook.progress import RunError
+
+    async def apply(store: Store) -> tuple[Incident, Run]:
+        incident = await store.incidents.get(ref)
+        try:
+            return incident, await work(store, incident)
+        except RunError as error:
+            fail(printable(str(error)))
+
+    return with_store(settings, apply)
+
+
+def _print_run(settings: Config, incident: Incident, run: Run, form: Format) -> None:
+    now = time.time()
+    book = settings.shelf.load(run.book)
+    asked = {task.id: _queries(book, task, incident, now) for task in run.tasks}
+    row = run_row(run, now)
+    for step in row["steps"]:
+        step["queries"] = asked[step["id"]]
+
+    def text(_row: Mapping[str, Any]) -> Iterable[str]:
+        order = "contain first" if run.order == "contain" else "replace first"
+        yield paint(printable(f"{run.title}: {incident.name} {incident.masked}"), bold=True)
+        yield f"{incident.id}  {order} ({run.why}); {run.done} of {len(run.tasks)} done"
+        phase = ""
+        for task in run.tasks:
+            if task.phase != phase:
+                from monitor.runbook.book import PHASES
+
+                phase = task.phase
+                yield ""
+                yield paint(PHASES[task.phase], bold=True)
+            yield _line(task, now, run.ended is not None)
+            if not task.over and run.next is not None and task.id == run.next.id:
+                yield from _instructions(book, task, asked[task.id])
+
+    emit_one(row, form, text)
+
+
+def _line(task: Task, now: float, ended: bool) -> str:
+    mark = {"done": "✓", "skipped": "–", "failed": "!", "claimed": "…"}.get(task.state, " ")
+    when = f"{_clock(task.since)}" if task.over else _due(task, now) if not ended else ""
+    by = f" by {task.owner}" if task.owner else ""
+    note = f": {task.note}" if task.note else ""
+    line = f"{mark} {task.id.ljust(10)} {task.title} ({task.state}{by}{', ' if when else ''}{when}){note}"
+    return paint(printable(line), "red" if not task.over and not ended and task.deadline < now else None)
+
+
+def _instructions(book: Runbook | None, task: Task, asked: Sequence[Mapping[str, Any]]) -> Iterable[str]:
+    step = book.step(task.id) if book else None
+    if step is None:  # the runbook was changed or removed since: the run keeps its steps
+        return
+    for line in step.text.splitlines():
+        yield f"    {printable(line)}"
+    for link in step.links:
+        yield f"    {printable(link.text)}: {printable(link.url)}"
+    for query in asked:
+        yield f"    {printable(query['where'])}:"
+        for line in query["text"].splitlines():
+            yield f"      {printable(line)}"
+
+
+def _queries(book: Runbook | None, task: Task, incident: Incident, now: float) -> list[dict[str, Any]]:
+    from monitor.runbook import fill
+
+    step = book.step(task.id) if book else None
+    facts = {**incident.labels, "masked": incident.masked, "fingerprint": incident.fingerprint, "id": incident.id}
+    facts["rule"] = incident.rule
+    begin = incident.first_logged if incident.first_logged is not None else incident.first_seen
+    end = incident.resolved_at or now
+    return [
+        {"where": query.where, "text": fill(query, facts, begin, end).rstrip(), "url": query.url}
+        for query in (step.queries if step else ())
+    ]
+
+
+def run_row(run: Run, now: float) -> dict[str, Any]:
+    """A run as scripts get it, times in RFC 3339."""
+    return {
+        "incident": run.incident,
+        "book": run.book,
+        "order": run.order,
+        "why": run.why,
+        "started": _clock(run.started),
+        "ended": None if run.ended is None else _clock(run.ended),
+        "done": run.done,
+        "total": len(run.tasks),
+        "next": run.next.id if run.next else None,
+        "steps": [
+            {
+                "id": task.id,
+                "title": task.title,
+                "phase": task.phase,
+                "actor": task.actor,
+                "needs": list(task.needs),
+                "state": task.state,
+                "owner": task.owner,
+                "deadline": _clock(task.deadline),
+                "overdue": not task.over and run.ended is None and task.deadline < now,
+                "since": _clock(task.since),
+                "note": task.note,
+            }
+            for task in run.tasks
+        ],
+    }
+
+
+def _book_row(book: Runbook) -> dict[str, Any]:
+    return {
+        "name": book.name,
+        "title": book.title,
+        "first_step": book.first_step,
+        "where": book.where,
+        "url": book.url,
+        "notes": list(book.notes),
+        "order": book.order,
+        "steps": [
+            step.model_dump(mode="json", exclude={"when"}) | {"when": [str(one) for one in step.when]}
+            for step in book.steps
+        ],
+    }
+
+
+def _next(task: Task, now: float) -> tuple[str, str]:
+    return _due(task, now), f"{task.title} [{task.id}]" + (
+        f", claimed by {task.owner}" if task.state == "claimed" else ""
+    )
+
+
+def _due(task: Task, now: float) -> str:
+    left = task.deadline - now
+    far = abs(left)
+    length = (
+        f"{far / 86_400:.0f} d" if far >= 172_800 else f"{far / 3600:.0f} h" if far >= 7200 else f"{far / 60:.0f} min"
+    )
+    return f"due in {length}" if left >= 0 else f"{length} overdue"
+
+
+def _clock(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
