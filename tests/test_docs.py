@@ -23,8 +23,13 @@ from monitor.retention import Retention
 from monitor.routing import Route, Silence
 from monitor.runbook.settings import Escalation, RunbookConfig
 from monitor.sources import SOURCES, load_source
+from monitor.store import Store
 from monitor.verify.config import VerifyConfig
 from sinks import SINKS, load_sink
+from tests.monitor.store.conftest import postgres_server
+from tests.monitor.store.helpers import finding, fingerprint
+
+__all__ = ["postgres_server"]  # a fixture
 
 ROOT = Path(__file__).parent.parent
 EXAMPLE = ROOT / "config.example.toml"
@@ -192,3 +197,39 @@ def test_architecture_names_only_what_exists() -> None:
             path = (ROOT if len(indent) == 4 else folder) / name
             assert path.exists(), f"docs/architecture.md names {name}"
             folder = path if len(indent) == 4 and slash else folder
+
+
+async def test_the_documented_role_of_postgresql_suffices_for_two_hosts(postgres_server: str) -> None:
+    import psycopg
+
+    text = (ROOT / "docs" / "postgresql.md").read_text(encoding="utf-8")
+    statements = re.findall(r"(?m)^    ((?:CREATE|REVOKE) .*;)$", text)
+    assert len(statements) == 3
+    admin = postgres_server.replace("+psycopg", "").format(database="postgres")
+    with psycopg.connect(admin, autocommit=True) as connection:
+        for statement in statements:
+            connection.execute(statement)
+
+    url = postgres_server.replace("monitor@", "exposure_monitor@", 1).format(database="exposure_monitor")
+    async with await Store.open(url, node="web-1") as one, await Store.open(url, node="web-2") as two:
+        await one.commit([finding("s", 1)])
+        await two.commit([finding("s", 2)])
+        await two.incidents.transition(fingerprint("s"), "ack", actor="anna")
+        incident = await one.incidents.get(fingerprint("s"))
+    assert (incident.occurrences, incident.state) == (2, "acknowledged")
+
+
+def test_the_threads_page_names_every_thread_and_every_lock_of_threads() -> None:
+    text = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    section = text.split("## Threads and locks")[1].split("\n## ")[0]
+    sources = {path: path.read_text(encoding="utf-8") for path in sorted((ROOT / "monitor").rglob("*.py"))}
+    locks = {
+        str(path.relative_to(ROOT))
+        for path, code in sources.items()
+        if re.search(r"threading\.(R?Lock|Condition)\(", code)
+    }
+    assert set(re.findall(r"`(monitor/[\w/]+\.py)`", section)) == locks
+    named = re.compile(r"(?:thread_name_prefix=f?|Thread\([^)]*name=)\"([a-z-]+[a-z])")
+    threads = {name for path, code in sources.items() for name in named.findall(code)}
+    assert threads
+    assert {name for name in threads if f"`{name}" not in section} == set()
