@@ -13,7 +13,8 @@ from sqlalchemy import Connection, Row, and_, bindparam, delete, func, insert, n
 from monitor.common.severity import Severity, rank, worst
 from monitor.incidents import Incident
 from monitor.routing import Group, Member, Policy, Route, Target, Told, digest_hold, labels, needs_notify, stronger
-from monitor.store.outbox import LONGEST_WAIT, abandon, new_row, release_lost, soonest, try_at_once
+from monitor.store.outbox import LONGEST_WAIT, abandon, release_lost, soonest, try_at_once
+from monitor.store.parcels import new_row
 from monitor.store.rows import chunks, incident_from, insert_into, latest_decision
 from monitor.store.schema import audit, groups, incidents, members, outbox
 from monitor.store.transaction import Desk, Transaction

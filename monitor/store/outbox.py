@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import itertools
 import json
 import os
 import uuid
@@ -14,11 +13,12 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, and_, delete, exists, func, insert, or_, select, update
 
-from monitor.common.notification import Reason, Receipt
-from monitor.common.severity import SEVERITIES, Severity, rank, worst
+from monitor.common.notification import Receipt
+from monitor.common.severity import SEVERITIES
+from monitor.store.parcels import bundle, new_row, part
 from monitor.store.records import Leased, Notice, OutboxEntry
 from monitor.store.rows import chunks, clean, insert_into, latest_decision, load_incidents
-from monitor.store.schema import audit, incidents, outbox, receipts, unsent
+from monitor.store.schema import audit, outbox, receipts, unsent
 from monitor.store.transaction import Desk, Transaction
 from monitor.store.trouble import StoreError
 
@@ -28,7 +28,6 @@ __all__ = [
     "Outbox",
     "abandon",
     "add_notice",
-    "new_row",
     "owner_name",
     "release_lost",
     "soonest",
@@ -38,7 +37,6 @@ __all__ = [
 AT_ONCE = 0.0  # next_at of what somebody has asked for: its sink rests no longer
 LONGEST_WAIT = 3700.0  # seconds: a Retry-After is cut to an hour
 _LONGEST_LIST = 10_000
-_BUNDLE = "bundle:"  # start of the keys of what was told together to a slow sink
 
 
 class Outbox:
@@ -68,7 +66,7 @@ class Outbox:
 
         def run(tx: Transaction) -> Sequence[Leased]:
             if backlog is not None:
-                _bundle(tx, sink, backlog)
+                bundle(tx, sink, backlog)
             return _lease(tx, sink, owner, ttl, limit=limit, most=most)
 
         def give_back(job: Future[Sequence[Leased]]) -> None:
@@ -158,35 +156,6 @@ def _entry(row: Row[Any]) -> OutboxEntry:
     )
 
 
-def new_row(
-    *,
-    sink: str,
-    key: str,
-    reason: Reason,
-    incidents: Sequence[str],
-    severity: Severity,
-    now: float,
-    title: str = "",
-    text: str = "",
-    tried: Sequence[str] = (),
-) -> dict[str, Any]:
-    return {
-        "id": uuid.uuid4().hex,
-        "sink": sink,
-        "key": key,
-        "reason": reason,
-        "incidents": json.dumps(list(incidents)),
-        "title": clean(title),
-        "text": clean(text),
-        "severity": severity,
-        "state": "pending",
-        "created_at": now,
-        "next_at": now,
-        "attempts": 0,
-        "tried": json.dumps(list(tried)),
-    }
-
-
 def add_notice(tx: Transaction, notice: Notice) -> list[str]:
     """One row for each sink; returns their ids."""
     names = notice.sinks
@@ -247,7 +216,7 @@ def _lease(tx: Transaction, sink: str, owner: str, ttl: float, *, limit: int, mo
     for id_ in ids:
         row = tx.connection.execute(select(outbox).where(outbox.c.id == id_)).one()
         if most is not None and len(json.loads(row.incidents)) > most:
-            _part(tx, row, most)
+            part(tx, row, most)
             row = tx.connection.execute(select(outbox).where(outbox.c.id == id_)).one()
         leased.append(_render(tx.connection, row))
     return leased
@@ -260,74 +229,10 @@ def _split(tx: Transaction, id_: str, owner: str, parts: int) -> int:
     if row is None:
         return 0
     count = len(json.loads(row.incidents))
-    made = _part(tx, row, max(1, -(-count // parts)))
+    made = part(tx, row, max(1, -(-count // parts)))
     _put_back(tx, id_, owner, error=None, delay=0.0)
     tx.announce()
     return made
-
-
-def _part(tx: Transaction, row: Row[Any], most: int) -> int:
-    """Leave the worst `most` incidents in `row`, and put the others into rows of their own behind it."""
-    severities: dict[str, Severity] = {}
-    for chunk in chunks(json.loads(row.incidents)):
-        found = tx.connection.execute(select(incidents.c.id, incidents.c.severity).where(incidents.c.id.in_(chunk)))
-        severities.update((one.id, one.severity) for one in found)
-    ids = sorted(severities, key=lambda id_: -rank(severities[id_]))
-    first, *rest = [ids[start : start + most] for start in range(0, len(ids), most)] or [[]]
-    if not rest:
-        return 1
-    tx.connection.execute(update(outbox).where(outbox.c.id == row.id).values(incidents=json.dumps(first)))
-    rows = [
-        new_row(
-            sink=row.sink,
-            key=row.key,
-            reason=row.reason,
-            incidents=piece,
-            severity=worst(severities[id_] for id_ in piece),
-            now=row.created_at,
-            title=row.title,
-            text=row.text,
-            tried=json.loads(row.tried),
-        )
-        for piece in rest
-    ]
-    tx.connection.execute(insert(outbox), rows)
-    return 1 + len(rest)
-
-
-def _bundle(tx: Transaction, sink: str, keep: int) -> None:
-    """For a sink that takes one message after the other: what is new beyond `keep` is told together.
-
-    Nothing that was tried is touched, as it may have arrived, and no bundle, or it would never get its turn.
-    """
-    query = select(outbox).where(
-        outbox.c.sink == sink,
-        unsent(),
-        outbox.c.state == "pending",
-        outbox.c.attempts == 0,
-        outbox.c.next_at <= tx.now,
-        outbox.c.reason.in_(("new", "digest")),
-        ~outbox.c.key.startswith(_BUNDLE, autoescape=True),
-    )
-    rows = list(tx.connection.execute(query.order_by(outbox.c.seq)))
-    if len(rows) <= 2 * keep:  # not for each one that comes
-        return
-    rows.sort(key=lambda row: -rank(row.severity))
-    for severity, group in itertools.groupby(rows[keep:], key=lambda row: row.severity):
-        folded = list(group)
-        if len(folded) < 2:
-            continue
-        for chunk in chunks(row.id for row in folded):
-            tx.connection.execute(delete(outbox).where(outbox.c.id.in_(chunk)))
-        made = new_row(
-            sink=sink,
-            key=f"{_BUNDLE}{uuid.uuid4().hex[:16]}",
-            reason="digest",
-            incidents=list(dict.fromkeys(id_ for row in folded for id_ in json.loads(row.incidents))),
-            severity=severity,
-            now=min(row.created_at for row in folded),
-        )
-        tx.connection.execute(insert(outbox), [made])
 
 
 def _render(connection: Connection, row: Row[Any]) -> Leased:

@@ -15,7 +15,7 @@ from monitor.incidents import Incident
 from monitor.routing import Route, labels
 from monitor.runbook.book import Order, Proof
 from monitor.runbook.progress import Decision, Facts, Run, RunError, Task, Verb, act, apply, begin, moment, progress
-from monitor.store.outbox import new_row
+from monitor.store.parcels import new_row
 from monitor.store.rows import chunks, clean, insert_into, load_incidents
 from monitor.store.schema import findings, groups, members, outbox, receipts, runs, steps, unsent
 from monitor.store.trail import append, entry

@@ -1,0 +1,114 @@
+"""Rows of the outbox: made, parted for a sink that takes less at once, and told together to a slow one."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import uuid
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import Row, delete, insert, select, update
+
+from monitor.common.notification import Reason
+from monitor.common.severity import Severity, rank, worst
+from monitor.store.rows import chunks, clean
+from monitor.store.schema import incidents, outbox, unsent
+from monitor.store.transaction import Transaction
+
+__all__ = ["bundle", "new_row", "part"]
+
+_BUNDLE = "bundle:"  # start of the keys of what was told together to a slow sink
+
+
+def new_row(
+    *,
+    sink: str,
+    key: str,
+    reason: Reason,
+    incidents: Sequence[str],
+    severity: Severity,
+    now: float,
+    title: str = "",
+    text: str = "",
+    tried: Sequence[str] = (),
+) -> dict[str, Any]:
+    return {
+        "id": uuid.uuid4().hex,
+        "sink": sink,
+        "key": key,
+        "reason": reason,
+        "incidents": json.dumps(list(incidents)),
+        "title": clean(title),
+        "text": clean(text),
+        "severity": severity,
+        "state": "pending",
+        "created_at": now,
+        "next_at": now,
+        "attempts": 0,
+        "tried": json.dumps(list(tried)),
+    }
+
+
+def part(tx: Transaction, row: Row[Any], most: int) -> int:
+    """Leave the worst `most` incidents in `row`, and put the others into rows of their own behind it."""
+    severities: dict[str, Severity] = {}
+    for chunk in chunks(json.loads(row.incidents)):
+        found = tx.connection.execute(select(incidents.c.id, incidents.c.severity).where(incidents.c.id.in_(chunk)))
+        severities.update((one.id, one.severity) for one in found)
+    ids = sorted(severities, key=lambda id_: -rank(severities[id_]))
+    first, *rest = [ids[start : start + most] for start in range(0, len(ids), most)] or [[]]
+    if not rest:
+        return 1
+    tx.connection.execute(update(outbox).where(outbox.c.id == row.id).values(incidents=json.dumps(first)))
+    rows = [
+        new_row(
+            sink=row.sink,
+            key=row.key,
+            reason=row.reason,
+            incidents=piece,
+            severity=worst(severities[id_] for id_ in piece),
+            now=row.created_at,
+            title=row.title,
+            text=row.text,
+            tried=json.loads(row.tried),
+        )
+        for piece in rest
+    ]
+    tx.connection.execute(insert(outbox), rows)
+    return 1 + len(rest)
+
+
+def bundle(tx: Transaction, sink: str, keep: int) -> None:
+    """For a sink that takes one message after the other: what is new beyond `keep` is told together.
+
+    Nothing that was tried is touched, as it may have arrived, and no bundle, or it would never get its turn.
+    """
+    query = select(outbox).where(
+        outbox.c.sink == sink,
+        unsent(),
+        outbox.c.state == "pending",
+        outbox.c.attempts == 0,
+        outbox.c.next_at <= tx.now,
+        outbox.c.reason.in_(("new", "digest")),
+        ~outbox.c.key.startswith(_BUNDLE, autoescape=True),
+    )
+    rows = list(tx.connection.execute(query.order_by(outbox.c.seq)))
+    if len(rows) <= 2 * keep:  # not for each one that comes
+        return
+    rows.sort(key=lambda row: -rank(row.severity))
+    for severity, group in itertools.groupby(rows[keep:], key=lambda row: row.severity):
+        folded = list(group)
+        if len(folded) < 2:
+            continue
+        for chunk in chunks(row.id for row in folded):
+            tx.connection.execute(delete(outbox).where(outbox.c.id.in_(chunk)))
+        made = new_row(
+            sink=sink,
+            key=f"{_BUNDLE}{uuid.uuid4().hex[:16]}",
+            reason="digest",
+            incidents=list(dict.fromkeys(id_ for row in folded for id_ in json.loads(row.incidents))),
+            severity=severity,
+            now=min(row.created_at for row in folded),
+        )
+        tx.connection.execute(insert(outbox), [made])
