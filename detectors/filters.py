@@ -183,7 +183,8 @@ _CALL = re.compile(
     rb"[\w.]+\(|\w+\[['\"]|=>|->|::|&&|\|\||^[!=]=|===|\?\.|^self\.|^this\.|^new |\breturn\b|^function|^lambda|^await "
 )
 _TYPES = re.compile(
-    rb"(?i)(?:null|none|true|false|undefined|string|str|bytes|int|bool|optional|object|required|missing|invalid|incorrect|expired|empty|unset|unknown|default|disabled|enabled)\W?"
+    rb"(?i)(?:null|none|true|false|undefined|string|str|bytes|int|bool|optional|object|required|missing|invalid|incorrect|expired|empty|unset|unknown|default|disabled|enabled"
+    rb"|ed25519|ed448|x25519|x448|secp\d{3}[kr]1|[hrep]s(?:256|384|512)|sha-?\d{1,3}|aes-?\d{3}(?:-?[cg][bc][cm])?)\W?"
 )
 _OBJECT = re.compile(
     rb"(?:[\w$]+\.)+[\w$]+@[0-9a-f]{1,8}|(?:[A-Z][a-z]+){2,}@[0-9a-f]{6,8}|\[{0,2}L?[A-Z]@[0-9a-f]{5,8}"
@@ -237,7 +238,7 @@ def _spelt(value: bytes) -> bool:
 
 # Bits beyond those of words that letters may carry there: of a thousand names two carry more than four, of paths none.
 _KINDS = (
-    (_TYPES, _ODD, "a keyword"),
+    (_TYPES, math.inf, "a keyword"),
     (_NAME, _ODD, "words or a name"),
     (_NUMBERED, 0.0, "a name with a number"),
     (_PATH, 10.0, "a path or an address"),

@@ -114,7 +114,7 @@ def test_digests_and_identifiers(value: str, before: str, hash_: bool) -> None:
         "null", "None", "true", "required", "password", "user.password", "config.db.password", "getPassword",
         "SECRET_NAME", "_raw_input", "_PasswordType", "/etc/app/key.pem", "https://acme.io/x", "app/db/password",
         "server.key", "10.2.0.9:80", "2026-01-02", "12:30:15", "get_secret(name", "settings['KEY'", "a->b", "x=>y",
-        "self.token", "new Secret", "password=",
+        "self.token", "new Secret", "password=", "Ed25519", "RS256", "secp256k1", "AES-256-GCM",
     ],
 )  # fmt: skip
 def test_words_names_paths_and_calls_are_no_values(value: str) -> None:
