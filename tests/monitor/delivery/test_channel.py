@@ -18,7 +18,9 @@ from monitor.store import Store
 from sinks.base import Limits
 from sinks.webhook import Webhook, WebhookConfig
 from tests.fakes.webhook import FakeWebhook
-from tests.monitor.delivery.test_delivery import QUICK, Recorder, delivering, delivering_with, finding, until
+from tests.monitor.delivery.test_delivery import QUICK, Recorder, delivering_with, finding, until
+
+STEADY = replace(QUICK, send=30.0)  # for what must not be sent twice, however busy the machine is
 
 
 @pytest.fixture
@@ -61,9 +63,9 @@ async def test_a_digest_is_told_in_parts_that_fit(store: Store, known: int, real
     http = Http()
     async with Narrow(real) as receiver:
         config = WebhookConfig(name="hook", type="webhook", url=receiver.url, max_body=known)
-        async with delivering_with(store, {"hook": Webhook(config, http)}, patience=QUICK) as delivery:  # type: ignore[dict-item]
+        async with delivering_with(store, {"hook": Webhook(config, http)}, patience=STEADY) as delivery:  # type: ignore[dict-item]
             await store.commit([*many(900), *many(100, "critical")])
-            assert await delivery.settle(30) == 0
+            assert await delivery.settle(120) == 0  # a thousand, on a busy machine
         assert len(set(receiver.told())) == 1000
         assert len(receiver.payloads) > 10
         assert max(receiver.sizes) <= real
@@ -101,7 +103,7 @@ async def test_the_worst_leaves_first(store: Store) -> None:
 
     chat = Recorder(wait)
     store.policy = Policy(sinks=("chat",), routes=(Route.model_validate({"sinks": ["chat"], "burst": "100/1m"}),))
-    async with delivering_with(store, {"chat": chat}, patience=replace(QUICK, send=30.0)) as delivery:
+    async with delivering_with(store, {"chat": chat}, patience=STEADY) as delivery:
         await store.commit(many(1, "info"))
         await until(lambda: chat.tried)
         for severity in ("low", "critical", "medium", "high"):
@@ -128,13 +130,13 @@ async def test_several_are_under_way_but_never_two_of_one_incident(store: Store)
         return None
 
     hook = Recorder(answer, Limits(in_flight=4))
-    async with delivering(store, hook=hook) as delivery:
+    async with delivering_with(store, {"hook": hook}, patience=STEADY) as delivery:
         await store.commit(many(12))
         for number in range(12):
             ref = finding(f"high{number}").fingerprint
             await store.incidents.transition(ref, "ack", actor="ada")
             await store.incidents.transition(ref, "resolve", actor="ada", resolution="revoked")
-        assert await delivery.settle(10) == 0
+        assert await delivery.settle(60) == 0
     assert 1 < most <= 4
     assert clashes == []
     last = {notification.key: notification.incidents[0].state for notification in hook.got}
@@ -145,11 +147,15 @@ async def test_a_slow_sink_is_told_of_a_flood_together(store: Store) -> None:
     slow = Recorder(limits=Limits(pace=0.1))  # 150 of them may wait for their turn one by one
     store.policy = Policy(sinks=("slow",), routes=(Route.model_validate({"sinks": ["slow"], "burst": "1000/1m"}),))
     await store.commit([*many(400, "low"), *many(100, "critical")])
-    async with delivering(store, slow=slow):
+    async with delivering_with(store, {"slow": slow}, patience=STEADY):
         await until(lambda: len(slow.got) >= 5)
     assert [len(notification.incidents) for notification in slow.got] == [1] * len(slow.got)
     assert {notification.severity for notification in slow.got} == {"critical"}
-    waiting = await store.outbox.list(states=["pending"], limit=1000)
+    # The last one may have arrived without that being recorded.
+    told = {notification.id for notification in slow.got}
+    waiting = [
+        entry for entry in await store.outbox.list(states=["pending", "leased"], limit=1000) if entry.id not in told
+    ]
     assert len(waiting) + len(slow.got) == 151
     assert sum(len(entry.incidents) for entry in waiting) + len(slow.got) == 500
     [together] = [entry for entry in waiting if len(entry.incidents) > 1]
@@ -181,7 +187,7 @@ async def test_what_was_accepted_before_a_refusal_and_heard_of_later_says_nothin
         return None
 
     hook = Recorder(answer, Limits(in_flight=2))
-    async with delivering_with(store, {"hook": hook}, patience=replace(QUICK, send=30.0)) as delivery:
+    async with delivering_with(store, {"hook": hook}, patience=STEADY) as delivery:
         await store.commit(many(2))
         await until(lambda: delivery.stats()["hook"].refusing)
         first.set()
@@ -215,7 +221,7 @@ async def test_an_hour_of_refusals_loses_none_and_the_worst_leave_first(tmp_path
     hook = Recorder(answer, Limits(in_flight=8))
     route = Route.model_validate({"sinks": ["hook"], "burst": "100000/1m"})
     async with await Store.open(tmp_path / "hour.db", Policy(sinks=("hook",), routes=(route,)), clock=clock) as store:
-        async with delivering_with(store, {"hook": hook}, patience=QUICK, clock=clock) as delivery:
+        async with delivering_with(store, {"hook": hook}, patience=STEADY, clock=clock) as delivery:
             for start in range(0, count, 100):
                 await store.commit(secrets[start : start + 100])
             await until(lambda: len(hook.tried) > 10)
