@@ -6,6 +6,7 @@ import asyncio
 import os
 import sqlite3
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -43,7 +44,7 @@ def stored(folder: Path) -> set[str]:
     path = folder / "state" / "state.db"
     if not path.exists():
         return set()
-    with sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=5) as connection:
+    with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=5)) as connection:
         try:
             return {row[0] for row in connection.execute("SELECT fingerprint FROM incidents")}
         except sqlite3.OperationalError:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
+from contextlib import closing
 from typing import Any
 
 import pytest
@@ -19,7 +20,7 @@ async def test_ready_means_that_where_sources_begin_is_durable(site: Setup, hook
     seen: list[str] = []
 
     def ready(daemon: Daemon) -> None:
-        with sqlite3.connect(site.root / "state/state.db") as connection:
+        with closing(sqlite3.connect(site.root / "state/state.db")) as connection:
             seen.extend(
                 row[0] for row in connection.execute("SELECT source FROM positions WHERE key LIKE '%first-run%'")
             )

@@ -7,6 +7,7 @@ import json
 import sqlite3
 import sys
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 from detectors.template import expand
@@ -117,10 +118,8 @@ async def test_a_kill_while_the_issuer_is_asked_asks_again(tmp_path: Path) -> No
 
 
 def _severities(root: Path) -> list[str]:
-    with sqlite3.connect(root / "state/state.db") as database:
-        found = [row[0] for row in database.execute("SELECT severity FROM incidents")]
-    database.close()
-    return found
+    with closing(sqlite3.connect(root / "state/state.db")) as database:
+        return [row[0] for row in database.execute("SELECT severity FROM incidents")]
 
 
 async def test_a_person_asks_about_an_incident(tmp_path: Path) -> None:
