@@ -9,7 +9,7 @@ from typing import Any, Literal, Self
 
 import aiomqtt
 from paho.mqtt.reasoncodes import ReasonCode
-from pydantic import BaseModel, Field, model_validator
+from pydantic import BaseModel, Field, ValidationInfo, field_validator, model_validator
 
 from monitor.common.credential import Credential
 from monitor.common.http import CLEAR, RemoteError, loopback, network_error
@@ -34,6 +34,11 @@ class BrokerKeys(BaseModel):
     username: str | None = None
     password: Credential | None = None
     insecure: bool = False
+
+    @field_validator("ca_file")
+    @classmethod
+    def _anchored(cls, value: Path | None, info: ValidationInfo) -> Path | None:
+        return value and Path((info.context or {}).get("folder") or "") / value.expanduser()
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:

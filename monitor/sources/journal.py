@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 import structlog
-from pydantic import Field, field_validator
+from pydantic import Field, ValidationInfo, field_validator
 
 from monitor.common.backoff import backoff
 from monitor.intake import Intake
@@ -39,7 +39,8 @@ from monitor.sources.journalctl import (
     said,
     version,
 )
-from monitor.sources.journald import Decoder, Entry
+from monitor.sources.journald import Decoder, Entry, own
+from monitor.sources.pem import Joiner
 from monitor.sources.settle import settle
 
 __all__ = ["JournalConfig", "JournalSource"]
@@ -86,6 +87,11 @@ class JournalConfig(SourceConfig):
     fields: tuple[str, ...] = ("MESSAGE",)  # what is scanned of a record
     start_at: Literal["end", "beginning"] = "end"
 
+    @field_validator("directory")
+    @classmethod
+    def _anchored(cls, value: str | None, info: ValidationInfo) -> str | None:
+        return value and os.path.join((info.context or {}).get("folder") or "", os.path.expanduser(value))
+
     @field_validator("units", "exclude_units", "identifiers")
     @classmethod
     def _names(cls, value: tuple[str, ...]) -> tuple[str, ...]:
@@ -115,6 +121,7 @@ class _Line:
     data: bytearray = field(default_factory=bytearray)
     fresh: int = 0  # so much of it is settled
     since: float = 0.0
+    key: str = ""  # origin of a key that is printed line by line: its pieces were scanned, only the position waits
 
 
 class JournalSource:
@@ -130,7 +137,8 @@ class JournalSource:
         self._saved = ""
         self._since: float | None = None  # where to begin when no cursor could be had
         self._open: dict[str, _Line] = {}  # by stream, in the order in which their first pieces came
-        self._own = _own()
+        self._joiner = Joiner()
+        self._own = own()
         self._got = 0  # records in this run of journalctl
 
     @staticmethod
@@ -348,14 +356,16 @@ class JournalSource:
             cut = entry.text("_LINE_BREAK") == "line-max" and bool(stream)
             line = self._open.pop(stream, None) if stream else None
             if not cut and line is None:
+                key = self._joined(entry, before, block, now)
                 yield block, self._committable()
+                if key is not None:
+                    yield key, self._committable()
                 continue
             line = line or _Line(before, block)
             line.data += bytes(block.data)
             line.since = now
             if cut and len(line.data) <= _LINE:
-                # In its place: the one with the oldest first piece holds the position.
-                self._open = dict(sorted({**self._open, stream: line}.items(), key=lambda item: item[1].first.time))
+                self._hold(stream, line)
                 continue
             whole = _whole(line, LOOKAHEAD if cut else 0)
             if cut:
@@ -363,13 +373,33 @@ class JournalSource:
                 self._open[stream] = rest
             yield whole, self._committable()
 
+    def _joined(self, entry: Entry, before: str, block: Block, now: float) -> Block | None:
+        """The key that this record ends. While one is under way the position stays before its first record."""
+        origin = entry.text("_STREAM_ID") or f"{entry.text('_PID')} {entry.text('SYSLOG_IDENTIFIER')}"
+        key = self._joiner.feed(origin, block)
+        name = f"key {origin}"
+        if not self._joiner.open(origin):
+            self._open.pop(name, None)
+        else:
+            line = self._open.get(name) or _Line(before, block, key=origin)
+            line.since = now
+            self._hold(name, line)
+        return key
+
+    def _hold(self, name: str, line: _Line) -> None:
+        # In its place: the one with the oldest first piece holds the position.
+        self._open = dict(sorted({**self._open, name: line}.items(), key=lambda item: item[1].first.time))
+
     def _flushed(self, before: float) -> list[tuple[Block, str]]:
         """Lines of which no piece came for too long."""
         out = []
         for stream, line in list(self._open.items()):
             if line.since <= before:
                 del self._open[stream]
-                out.append((_whole(line), self._committable()))
+                if line.key:
+                    self._joiner.drop(line.key)
+                else:
+                    out.append((_whole(line), self._committable()))
         return out
 
     def _wanted(self, entry: Entry) -> bool:
@@ -459,20 +489,3 @@ def _place(config: JournalConfig, program: str) -> list[str]:
     if config.boot is None and version(program) >= MERGE:
         place.append("--merge")  # or --follow would mean the present boot only
     return place
-
-
-def _own() -> Mapping[str, bytes]:
-    """Fields of the records that are our own output, when that goes to the journal: it is not to feed on itself."""
-    stream = os.environ.get("JOURNAL_STREAM", "")
-    for descriptor in (1, 2):
-        with contextlib.suppress(OSError):
-            status = os.fstat(descriptor)
-            if stream == f"{status.st_dev}:{status.st_ino}":
-                own = {"_PID": str(os.getpid())}
-                if invocation := os.environ.get("INVOCATION_ID"):
-                    own["_SYSTEMD_INVOCATION_ID"] = invocation
-                else:
-                    boot = Path("/proc/sys/kernel/random/boot_id").read_text()
-                    own["_BOOT_ID"] = boot.strip().replace("-", "")
-                return {name: value.encode() for name, value in own.items()}
-    return {}

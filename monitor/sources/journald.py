@@ -7,13 +7,16 @@ the field occurs more than once. Short lines go through `json`; a long one is re
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
-__all__ = ["LONGEST", "Decoder", "Entry"]
+__all__ = ["LONGEST", "Decoder", "Entry", "own"]
 
 LONGEST = 128 << 20  # bytes of one field that are kept
 _SHORT = 1 << 20  # a line that is not over by then is read as it comes
@@ -232,3 +235,20 @@ def _plain(found: re.Match[bytes]) -> bytes:
     if found[1]:
         return chr(int(found[1], 16)).encode("utf-8", "surrogatepass")
     return _PLAIN.get(found[2], found[2])
+
+
+def own() -> Mapping[str, bytes]:
+    """Fields of the records that are our own output, when that goes to the journal: it is not to feed on itself."""
+    stream = os.environ.get("JOURNAL_STREAM", "")
+    for descriptor in (1, 2):
+        with contextlib.suppress(OSError):
+            status = os.fstat(descriptor)
+            if stream == f"{status.st_dev}:{status.st_ino}":
+                found = {"_PID": str(os.getpid())}
+                if invocation := os.environ.get("INVOCATION_ID"):
+                    found["_SYSTEMD_INVOCATION_ID"] = invocation
+                else:
+                    boot = Path("/proc/sys/kernel/random/boot_id").read_text()
+                    found["_BOOT_ID"] = boot.strip().replace("-", "")
+                return {name: value.encode() for name, value in found.items()}
+    return {}

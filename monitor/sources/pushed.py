@@ -13,6 +13,7 @@ from typing import Any
 import orjson
 
 from monitor.model import Block
+from monitor.sources.pem import Joiner
 
 __all__ = ["FormError", "Pushed", "blocks", "bounded", "packed_json"]
 
@@ -42,6 +43,7 @@ def blocks(source: str, key: bytes, records: Iterable[Pushed]) -> Iterator[Block
     sends again. The same text twice in one request is there twice."""
     now = time.time()
     seen: Counter[bytes] = Counter()
+    joiner = Joiner()
     for record in records:
         if not record.text.strip():
             continue
@@ -51,7 +53,7 @@ def blocks(source: str, key: bytes, records: Iterable[Pushed]) -> Iterator[Block
             digest.update(b"%d:" % len(part) + part)
         print_ = digest.digest()
         seen[print_] += 1
-        yield Block(
+        block = Block(
             source=source,
             path=record.path,
             generation=f"{print_.hex()}-{seen[print_]}",
@@ -61,6 +63,9 @@ def blocks(source: str, key: bytes, records: Iterable[Pushed]) -> Iterator[Block
             attributes=record.about,
             logged_at=record.logged_at if _EARLIEST <= (record.logged_at or 0) <= now + _AHEAD else None,
         )
+        yield block
+        if (whole := joiner.feed(f"{record.path} {sorted(record.about.items())}", block)) is not None:
+            yield whole
 
 
 def packed_json(value: Any) -> bytes:

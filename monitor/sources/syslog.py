@@ -31,6 +31,7 @@ from monitor.sources.datagrams import Drops, bind_datagrams, read_datagrams, res
 from monitor.sources.framing import Frames, Piece
 from monitor.sources.hopper import Hopper
 from monitor.sources.peers import Peers, networks
+from monitor.sources.pem import Joiner
 from monitor.sources.tls import Identity, TlsConfig, TlsError
 
 __all__ = ["SyslogConfig", "SyslogSource", "about"]
@@ -138,6 +139,7 @@ class SyslogSource:
         self.listening: dict[str, tuple[str, int]] = {}
         self._intake = intake
         self._hopper = Hopper(intake)
+        self._joiner = Joiner()
         self._peers = Peers(config.allow, config.rate)
         self._connections: set[_Connection] = set()
         self._tried: set[str] = set()
@@ -215,7 +217,7 @@ class SyslogSource:
             nonlocal at
             peer = sender[0] if where.kind == "udp" else ""
             if data.strip() and self._admitted(data, peer):
-                self._hopper.put(self._record(data, peer, generation, at))
+                self._put(self._record(data, peer, generation, at))
             at += len(data) + 1
 
         drops = Drops(bound) if where.kind == "udp" else None
@@ -360,8 +362,12 @@ class SyslogSource:
         return ended
 
     def _put(self, block: Block | None) -> None:
-        if block is not None:
-            self._hopper.put(block)
+        if block is None:
+            return
+        self._hopper.put(block)
+        origin = f"{block.attributes.get('peer')} {block.path} {block.attributes.get('pid')}"
+        if (key := self._joiner.feed(origin, block)) is not None:
+            self._hopper.put(key)
 
     def _record(self, data: bytes, peer: str, generation: str, at: int) -> Block:
         attributes = about(data)

@@ -26,12 +26,14 @@ from detectors.fingerprint import fingerprint
 from detectors.load import load_rules
 from monitor.cli import COMMANDS, app
 from monitor.github.hook import signature
+from monitor.sources import SOURCES
 from sinks import SINKS
 from tests.acceptance.canary import WRAPS, Canary, Search, choose, generate, plant
 from tests.acceptance.harness import KEY, Monitor, fingerprints, until
 from tests.fakes.alertmanager import FakeAlertmanager
 from tests.fakes.github import FakeGitHub, commit
-from tests.fakes.mosquitto import broker
+from tests.fakes.journal import Journal
+from tests.fakes.mosquitto import broker, free_port
 from tests.fakes.pagerduty import FakePagerDuty
 from tests.fakes.server import FakeServer
 from tests.fakes.slack import FakeSlack
@@ -71,6 +73,29 @@ token = "env:GITHUB_TOKEN"
 base_url = "{github}"
 webhook_secret = "env:GITHUB_HOOK_SECRET"
 write_back = "dry-run"
+[[sources]]
+name = "journal"
+type = "journal"
+directory = "journal"
+start_at = "beginning"
+[[sources]]
+name = "containers"
+type = "container"
+include = ["containers/*-json.log"]
+[[sources]]
+name = "net"
+type = "syslog"
+listen = ["tcp:127.0.0.1:{syslog}"]
+[[sources]]
+name = "pushed"
+type = "http"
+listen = "127.0.0.1:{http}"
+[[sources]]
+name = "bus"
+type = "mqtt"
+host = "127.0.0.1"
+port = {mqtt}
+topics = ["logs/#"]
 [[routes]]
 sinks = [{names}]
 burst = "1000/1m"
@@ -89,6 +114,7 @@ class Receivers:
         self.ca, key = certificate(folder)
         self.smtp = FakeSmtp((self.ca, key))
         self.mqtt: list[bytes] = []
+        self.syslog, self.http = free_port(), free_port()
 
     @contextlib.asynccontextmanager
     async def serving(self) -> AsyncIterator[None]:
@@ -102,6 +128,33 @@ class Receivers:
             listening = asyncio.create_task(self._listen(client))
             stack.callback(listening.cancel)
             yield
+
+    async def feed(self, kind: str, lines: Sequence[str]) -> None:
+        """Lines to the source of that type."""
+        if kind == "container":
+            (self.folder / "containers").mkdir()
+            with (self.folder / "containers" / "a-json.log").open("w") as log:
+                log.writelines(json.dumps({"log": f"{line}\n", "stream": "stdout"}) + "\n" for line in lines)
+        elif kind == "journal":
+            journal = Journal(self.folder / "journal")
+            for line in lines:
+                journal.write(line.encode())
+            await journal.settle()
+        elif kind == "syslog":
+            _, writer = await asyncio.open_connection("127.0.0.1", self.syslog)
+            writer.writelines(f"<13>1 - web-1 app - - - {line}\n".encode() for line in lines)
+            await writer.drain()
+            writer.close()
+            await writer.wait_closed()
+        elif kind == "http":
+            body = "\n".join(lines)
+            async with aiohttp.ClientSession() as session:
+                async with session.post(f"http://127.0.0.1:{self.http}/", data=body) as answer:
+                    assert answer.status == 204
+        elif kind == "mqtt":
+            async with aiomqtt.Client("127.0.0.1", self.mqtt_port) as client:
+                for line in lines:
+                    await client.publish("logs/app", line, 1)
 
     async def _listen(self, client: aiomqtt.Client) -> None:
         async for message in client.messages:
@@ -117,7 +170,9 @@ class Receivers:
             "mqtt": self.mqtt_port,
         }
         names = [name.replace(" ", "-") for name in SINK_TABLES]
-        text = CONFIG.format(github=self.github.url, names=", ".join(f'"{name}"' for name in names))
+        quoted = ", ".join(f'"{name}"' for name in names)
+        ports = {"syslog": self.syslog, "http": self.http, "mqtt": self.mqtt_port}
+        text = CONFIG.format(github=self.github.url, names=quoted, **ports)
         for name, (kind, table) in zip(names, SINK_TABLES.items(), strict=True):
             text += f'[[sinks]]\nname = "{name}"\ntype = "{kind.split()[0]}"\n{table.format(**places)}\n'
         return text
@@ -266,6 +321,11 @@ def test_every_sink_is_tried() -> None:
     assert {name.split()[0] for name in SINK_TABLES} == set(SINKS)
 
 
+def test_every_source_is_tried() -> None:
+    told = {"feed"}  # what it reads is public, and no log
+    assert set(re.findall(r'(?m)^type = "(\w+)"', CONFIG)) | told == set(SOURCES)
+
+
 def test_every_command_is_tried(search: Search) -> None:
     assert set(invocations(search.canaries, str)) | {(name,) for name in LEFT_OUT} == set(leaves())
 
@@ -296,10 +356,13 @@ async def test_no_secret_leaves_the_process(tmp_path: Path, search: Search) -> N
                 log.write(f"{filler}{canary.text}\n{filler}")
             inside = secrets.choice(canaries[:half])
             (logs / f"{names[1]}.log").write_text(f"{filler}{inside.text}\n{filler}")
-            for canary in canaries[half:]:
+            log.flush()
+            kinds = ("container", "journal", "syslog", "http", "mqtt")
+            for number, kind in enumerate(kinds):
+                await receivers.feed(kind, [canary.text for canary in canaries[half + number :: len(kinds) + 1]])
+            for canary in canaries[half + len(kinds) :: len(kinds) + 1]:
                 pipe.write(f"{filler}{canary.text}\n{filler}")
             pipe.flush()
-            log.flush()
             wanted = {fingerprint(KEY.encode(), value) for canary in canaries for value in canary.secrets}
 
             def missing() -> set[str]:

@@ -6,6 +6,7 @@ import asyncio
 import os
 import re
 import time
+from bisect import bisect_right
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -155,7 +156,7 @@ def _place(block: Block, match: re.Match[bytes]) -> tuple[int, Block]:
     """The record a match lies in, of the many a block may be made of, and where that begins."""
     if not block.parts:
         return 0, block
-    start, record = [part for part in block.parts if part[0] <= match.start()][-1]
+    start, record = block.parts[bisect_right(block.parts, match.start(), key=lambda part: part[0]) - 1]
     assert match.end() <= start + len(record.data)
     return start, record
 

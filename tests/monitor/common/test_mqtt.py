@@ -27,6 +27,11 @@ def test_keys_that_do_not_fit(keys: dict[str, Any], what: str) -> None:
         BrokerKeys.model_validate({"host": "127.0.0.1", **keys})
 
 
+def test_a_relative_path_counts_from_the_folder_of_the_configuration() -> None:
+    keys = BrokerKeys.model_validate({"host": "b", "tls": True, "ca_file": "ca.pem"}, context={"folder": "/etc/x"})
+    assert str(keys.ca_file) == "/etc/x/ca.pem"
+
+
 async def test_how_to_connect(monkeypatch: pytest.MonkeyPatch) -> None:
     assert (await connection(BrokerKeys(host="b")))["port"] == 1883
     found = await connection(BrokerKeys(host="b", tls=True))

@@ -360,3 +360,55 @@ async def test_the_reader_waits_for_the_store(journal: Journal, monkeypatch: pyt
 def test_what_is_wrong_with_the_configuration(keys: dict[str, object]) -> None:
     with pytest.raises(ValidationError):
         JournalConfig.model_validate({"name": "journal", "type": "journal", **keys})
+
+
+def test_a_relative_folder_counts_from_that_of_the_configuration() -> None:
+    keys = {"name": "j", "type": "journal", "directory": "journals"}
+    assert JournalConfig.model_validate(keys, context={"folder": "/etc/x"}).directory == "/etc/x/journals"
+
+
+def joined(intake: FakeIntake) -> list[str]:
+    return [generation for generation, _, _ in intake.found if generation.endswith("-key")]
+
+
+HEAD, TAIL = (f"-----{end} RSA PRIVATE KEY-----" for end in ("BEGIN", "END"))
+
+
+async def test_a_key_printed_line_by_line_is_seen_whole_and_over_a_restart(journal: Journal) -> None:
+    intake = FakeIntake()
+    journal.write(f"{HEAD} <1>".encode())
+    journal.write(b"another service", _PID="77")
+    journal.write(b"A" * 64)
+    await journal.settle()
+    async with running(source(journal, intake)):
+        await until(lambda: intake.scanned > 80)
+        kept = dict(intake.saved)
+    journal.write(b"B" * 64)
+    journal.write(f"{TAIL} <2>".encode())
+    await journal.settle()
+    await source(journal, intake).run(True)
+    assert len(joined(intake)) == 2  # both marks, seen in one text
+    assert intake.marks == [1, 1, 2, 2]
+    assert kept != intake.saved
+    await source(journal, intake).run(True)
+    assert intake.hits == len(intake.found) + 1  # its first record was read again
+
+
+async def test_a_key_that_never_ends_does_not_hold_the_position(
+    journal: Journal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "_OPEN", 0.1)
+    intake = FakeIntake()
+    journal.write(f"{HEAD} <1>".encode())
+    journal.write(b"A" * 64)
+    await journal.settle()
+    async with running(source(journal, intake)):
+        await until(lambda: intake.marks == [1])
+        journal.write(b"<2>")
+        await journal.settle()
+        await until(lambda: intake.marks == [1, 2])
+        (newest,) = JournalSource.present(source(journal, intake).config)
+        await until(lambda: [state["cursor"] for state in intake.saved.values()] == [newest])
+    before = intake.hits
+    await source(journal, intake).run(True)
+    assert intake.hits == before

@@ -77,3 +77,12 @@ def test_json_of_any_depth_or_an_error() -> None:
 def test_facts_are_short_and_the_first_of_a_name_counts() -> None:
     facts = (("a", None), ("a", ""), ("a", "x" * 1000), ("a", "second"), ("b", 7), ("c", ["no"]), ("d", {}))
     assert bounded(facts) == {"a": "x" * 200, "b": "7"}
+
+
+def test_a_key_line_by_line_is_seen_whole_too() -> None:
+    lines = [b"-----BEGIN RSA PRIVATE KEY-----", b"A" * 64, b"-----END RSA PRIVATE KEY-----"]
+    records = [Pushed(line, path) for line in lines for path in ("p", "q")]
+    found = list(blocks("s", KEY, records))
+    keys = [block for block in found if block.generation.endswith("-key")]
+    assert [block.path for block in keys] == ["p", "q"]
+    assert len(found) == len(records) + 2
