@@ -17,7 +17,21 @@ from monitor.common.notification import Incident, Notification, Receipt
 from monitor.common.severity import SEVERITIES, Severity
 from monitor.common.text import printable, prose
 from sinks.base import Limits, SinkConfig
-from sinks.text import command, decision, facts, headline, instant, link, origin, place, seen, surroundings, works
+from sinks.text import (
+    claim,
+    command,
+    decision,
+    facts,
+    headline,
+    instant,
+    link,
+    origin,
+    place,
+    seen,
+    steps,
+    surroundings,
+    works,
+)
 
 __all__ = ["Alertmanager", "AlertmanagerConfig", "alerts"]
 
@@ -130,6 +144,8 @@ def _of(incident: Incident, severity: Severity, notification: Notification, end:
         "does_it_work": works(incident),
         "first_step": printable(incident.first_step),
         "acknowledge": command(incident) if incident.state == "open" else "",
+        "steps": steps(incident),
+        "claim": claim(incident),
         "runbook_url": link(incident.runbook or notification.runbook) or "",
     }
     return _alert(labels, annotations, incident.first_seen, end, incident.url or notification.url)

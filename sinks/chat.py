@@ -9,6 +9,7 @@ from monitor.common.notification import Incident, Notification
 from monitor.common.severity import Severity
 from monitor.common.text import clip, printable, prose
 from sinks.text import (
+    claim,
     command,
     decision,
     facts,
@@ -19,6 +20,7 @@ from sinks.text import (
     origin,
     place,
     seen,
+    steps,
     surroundings,
     tally,
     works,
@@ -56,6 +58,8 @@ def _facts(incident: Incident) -> list[tuple[str, str]]:
         ("Does it work?", works(incident)),
         ("Decision", decision(incident)),
         ("First", printable(incident.first_step)),
+        ("Runbook", steps(incident)),
+        ("Claim", claim(incident)),
         ("Incident", f"{printable(incident.id)} ({incident.state})"),
         ("Acknowledge", command(incident) if incident.state == "open" else ""),
     ]

@@ -27,6 +27,7 @@ from monitor.common.text import clip, printable, prose
 from sinks.base import Limits, SinkConfig
 from sinks.text import (
     NAME,
+    claim,
     command,
     decision,
     facts,
@@ -37,6 +38,7 @@ from sinks.text import (
     origin,
     place,
     seen,
+    steps,
     sure,
     surroundings,
     tally,
@@ -234,8 +236,12 @@ def _one(incident: Incident) -> list[str]:
         lines.append(f"Owner:    {printable(incident.owner)}")
     if incident.first_step and incident.state != "resolved":
         lines.append(f"First:    {printable(incident.first_step)}")
+    if progress := steps(incident):
+        lines.append(f"Steps:    {progress}")
     if incident.state == "open":
         lines.append(f"Ack:      {command(incident)}")
+    if typed := claim(incident):
+        lines.append(f"Claim:    {typed}")
     return lines
 
 

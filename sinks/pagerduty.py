@@ -17,6 +17,7 @@ from monitor.common.text import clean, clip, printable, quotable
 from sinks.base import Limits, SinkConfig
 from sinks.text import (
     NAME,
+    claim,
     command,
     decision,
     facts,
@@ -27,6 +28,7 @@ from sinks.text import (
     origin,
     place,
     seen,
+    steps,
     surroundings,
     tally,
     works,
@@ -183,5 +185,7 @@ def _details(incident: Incident) -> dict[str, Any]:
         "where": [clip(f"{place(location)} ({origin(location)})", 1000) for location in incident.locations[:10]],
         "line": clip(surroundings(incident), 500),
         "what to do first": clip(clean(incident.first_step), 1000),
+        "runbook": clip(steps(incident), 500),
         "acknowledge": clip(command(incident), 500),
+        "claim": clip(claim(incident), 500),
     }

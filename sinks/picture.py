@@ -10,6 +10,7 @@ from monitor.common.notification import Incident, Notification
 from monitor.common.severity import Severity
 from monitor.common.text import clip, printable, prose
 from sinks.text import (
+    claim,
     command,
     decision,
     facts,
@@ -20,6 +21,7 @@ from sinks.text import (
     origin,
     place,
     seen,
+    steps,
     sure,
     surroundings,
     tally,
@@ -101,12 +103,16 @@ def _one(incident: Incident, notification: Notification, width: int) -> list[Tex
         lines.append(_field("decided", Text(decided)))
     if incident.state != "resolved":
         lines += _wrapped("first", printable(incident.first_step), width, "bold")
+    if progress := steps(incident):
+        lines += _wrapped("steps", progress, width, "red" if incident.run and incident.run.overdue else "")
     if url := link(incident.runbook or notification.runbook):
         lines.append(_field("runbook", Text(url, Style(underline=True, link=url))))
     if url := link(incident.url or notification.url):
         lines.append(_field("console", Text(url, Style(underline=True, link=url))))
     if incident.state == "open":
         lines.append(_field("ack", Text(command(incident), "green")))
+    if typed := claim(incident):
+        lines.append(_field("claim", Text(typed, "green")))
     return lines
 
 

@@ -16,6 +16,7 @@ from monitor.common.severity import Severity
 from monitor.common.text import clip, printable, prose
 from sinks.base import Limits, SinkConfig
 from sinks.text import (
+    claim,
     command,
     decision,
     facts,
@@ -27,6 +28,7 @@ from sinks.text import (
     origin,
     place,
     seen,
+    steps,
     surroundings,
     tally,
     works,
@@ -272,9 +274,13 @@ def _one(incident: Incident) -> list[dict[str, Any]]:
         blocks.append(_section(f"*Line*\n{_quoted(around, FIELD)}"))
     if incident.first_step and incident.state != "resolved":
         blocks.append(_section(f"*What to do first*\n{escape(incident.first_step, 1500)}"))
+    if progress := steps(incident):
+        blocks.append(_section(f"*Runbook*\n{escape(progress, 500)}"))
     if incident.state == "open":
         typed = _quoted(command(incident), 500)
         blocks.append({"type": "context", "elements": [_mrkdwn(f"To acknowledge: {typed}")]})
+    if typed := claim(incident):
+        blocks.append({"type": "context", "elements": [_mrkdwn(f"To claim the next step: {_quoted(typed, 500)}")]})
     return blocks
 
 

@@ -11,6 +11,7 @@ from monitor.common.text import printable, web_address
 __all__ = [
     "NAME",
     "ago",
+    "claim",
     "command",
     "decision",
     "facts",
@@ -23,6 +24,7 @@ __all__ = [
     "origin",
     "place",
     "seen",
+    "steps",
     "sure",
     "surroundings",
     "tally",
@@ -99,6 +101,28 @@ def works(incident: Incident) -> str:
 def command(incident: Incident, verb: str = "ack") -> str:
     """What to type, where the monitor runs: it works as it stands there."""
     return printable(f"{incident.program} incidents {verb} {incident.id}{incident.options}")
+
+
+def steps(incident: Incident) -> str:
+    """How far its runbook is: `2 of 9 done; next: Deploy the replacement, due 2026-11-02 14:15 UTC, claimed by ada`;
+    empty when none is under way."""
+    run = incident.run
+    if run is None:
+        return ""
+    said = f"{run.done} of {run.total} done"
+    if run.step is not None:
+        due = f", due {_utc(run.deadline):%Y-%m-%d %H:%M} UTC" if run.deadline else ""
+        said += f"; next: {run.title}{due}{' (overdue)' if run.overdue else ''}"
+        said += f", claimed by {run.owner}" if run.owner else ""
+    return printable(said)
+
+
+def claim(incident: Incident) -> str:
+    """What to type to take the next step; empty when somebody has it, or none is left."""
+    run = incident.run
+    if run is None or run.step is None or run.owner is not None:
+        return ""
+    return printable(f"{incident.program} runbook claim {incident.id} {run.step}{incident.options}")
 
 
 def listing(notification: Notification) -> str:

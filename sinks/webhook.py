@@ -19,7 +19,7 @@ from monitor.common.http import Http, RemoteError, loopback
 from monitor.common.notification import Incident, Location, Notification, Receipt
 from monitor.common.text import clean, clip
 from sinks.base import Limits, SinkConfig, TooLargeError
-from sinks.text import command, instant, links
+from sinks.text import claim, command, instant, links
 
 __all__ = ["MOST", "Webhook", "WebhookConfig", "encode", "payload", "signature", "signing_keys"]
 
@@ -221,6 +221,7 @@ def _incident(incident: Incident) -> dict[str, Any]:
         "locations": [_location(location) for location in incident.locations],
         "owner": _optional(incident.owner),
         "acknowledge": command(incident),
+        "run": _run(incident),
         "first_step": clean(incident.first_step),
         "runbook": _optional(incident.runbook),
         "url": _optional(incident.url),
@@ -229,6 +230,24 @@ def _incident(incident: Incident) -> dict[str, Any]:
         "asked_at": instant(incident.asked_at) if incident.asked_at else None,
         "verdict": clean(incident.verdict),
         "verified": _labels(incident.verified),
+    }
+
+
+def _run(incident: Incident) -> dict[str, Any] | None:
+    run = incident.run
+    if run is None:
+        return None
+    return {
+        "book": clean(run.book),
+        "order": run.order,
+        "done": run.done,
+        "total": run.total,
+        "step": run.step,
+        "title": clean(run.title),
+        "deadline": instant(run.deadline) if run.deadline else None,
+        "overdue": run.overdue,
+        "owner": _optional(run.owner),
+        "claim": claim(incident) or None,
     }
 
 

@@ -9,7 +9,7 @@ from typing import Literal
 
 from monitor.common.severity import Severity
 
-__all__ = ["Action", "Incident", "Location", "Notification", "Reason", "Receipt", "State"]
+__all__ = ["Action", "Incident", "Location", "Notification", "Progress", "Reason", "Receipt", "State"]
 
 State = Literal["open", "acknowledged", "resolved"]
 Reason = Literal[
@@ -51,6 +51,21 @@ class Location:
 
 
 @dataclass(frozen=True, slots=True)
+class Progress:
+    """How far the runbook of an incident has come. `step`: the id of the next step, None when nothing is left."""
+
+    book: str
+    order: str  # contain, replace
+    done: int
+    total: int
+    step: str | None = None
+    title: str = ""
+    deadline: datetime | None = None
+    owner: str | None = None  # who has claimed it
+    overdue: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Incident:
     """An exposed secret as a sink may show it: fingerprint and masked preview, never the value."""
 
@@ -75,6 +90,7 @@ class Incident:
     note: str = ""  # what they said about it
     confidence: str = ""  # high, medium, low
     first_logged: datetime | None = None  # the earliest time that a record with it has itself
+    run: Progress | None = None  # of its runbook; None: none is under way
     program: str = "monitor"  # what a shell has to be told before `incidents ack …`, and
     options: str = ""  # after it, with a space before
     validity: str = ""  # what its issuer says of the secret: valid, refused, unknown; empty: never asked

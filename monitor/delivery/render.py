@@ -12,6 +12,7 @@ from monitor.common.notification import Notification
 from monitor.common.severity import Severity, rank, worst
 from monitor.incidents import Incident, Verified
 from monitor.program import Program
+from monitor.runbook.progress import Run
 from monitor.store import Leased
 
 __all__ = ["FIRST_STEP", "FirstStep", "Links", "present", "render"]
@@ -33,7 +34,12 @@ class Links:
 def render(leased: Leased, *, links: Links, first_step: FirstStep, host: str = "") -> Notification:
     """The notification, the worst incidents first. `host`: whose monitor sends it."""
     shown = sorted(leased.incidents, key=lambda one: (-rank(one.severity), -one.last_seen))
-    ready = tuple(present(one, decided=leased.decided.get(one.id), links=links, first_step=first_step) for one in shown)
+    ready = tuple(
+        present(
+            one, decided=leased.decided.get(one.id), run=leased.runs.get(one.id), links=links, first_step=first_step
+        )
+        for one in shown
+    )
 
     url = ready[0].url if len(ready) == 1 else None
     if url is None and links.console:
@@ -67,10 +73,14 @@ def present(
     incident: Incident,
     *,
     decided: tuple[str, str] | None = None,
+    run: Run | None = None,
     links: Links = Links(),
     first_step: FirstStep = lambda runbook: None,
 ) -> told.Incident:
     """An incident as sinks show it. `decided`: who changed its state last, and what they said."""
+    first = first_step(incident.runbook) or FIRST_STEP
+    if run is not None and run.next is not None and run.next.claims != "revoked":
+        first = f"{run.next.title}."
     actor, note = decided or (None, "")
     runbook = f"{links.runbooks}/{incident.runbook}" if links.runbooks and incident.runbook else None
     return told.Incident(
@@ -86,7 +96,7 @@ def present(
         occurrences=incident.occurrences,
         locations=incident.locations,
         owner=incident.owner,
-        first_step=first_step(incident.runbook) or FIRST_STEP,
+        first_step=first,
         runbook=runbook,
         url=f"{links.console}/incidents/{incident.id}" if links.console else None,
         labels=incident.labels,
@@ -97,7 +107,25 @@ def present(
         first_logged=None if incident.first_logged is None else datetime.fromtimestamp(incident.first_logged, UTC),
         program=links.program.call,
         options=links.program.options,
+        run=None if run is None or run.ended is not None else _progress(run),
         **_answer(incident.verified),
+    )
+
+
+def _progress(run: Run) -> told.Progress:
+    following = run.next
+    if following is None:
+        return told.Progress(run.book, run.order, run.done, len(run.tasks))
+    return told.Progress(
+        book=run.book,
+        order=run.order,
+        done=run.done,
+        total=len(run.tasks),
+        step=following.id,
+        title=following.title,
+        deadline=datetime.fromtimestamp(following.deadline, UTC),
+        owner=following.owner if following.state == "claimed" else None,
+        overdue=following.rung > 0,
     )
 
 

@@ -17,7 +17,7 @@ from monitor.common.notification import Receipt
 from monitor.common.severity import SEVERITIES
 from monitor.store.parcels import bundle, new_row, part
 from monitor.store.records import Leased, Notice, OutboxEntry
-from monitor.store.rows import chunks, clean, insert_into, latest_decision, load_incidents
+from monitor.store.rows import chunks, clean, insert_into, latest_decision, load_incidents, load_runs
 from monitor.store.schema import audit, outbox, receipts, unsent
 from monitor.store.transaction import Desk, Transaction
 from monitor.store.trouble import StoreError
@@ -255,6 +255,7 @@ def _render(connection: Connection, row: Row[Any]) -> Leased:
         created_at=row.created_at,
         tried=tuple(json.loads(row.tried)),
         decided=_decided(connection, ids),
+        runs=load_runs(connection, ids),
     )
 
 

@@ -9,6 +9,7 @@ from monitor.common.notification import Reason, Receipt, State
 from monitor.common.severity import Severity
 from monitor.incidents import Incident
 from monitor.model import Alert, Finding, HookDelivery, Position, Resolution
+from monitor.runbook.progress import Run
 
 __all__ = ["AlertBatch", "AuditEntry", "Commit", "Leased", "Notice", "OutboxEntry", "Stats"]
 
@@ -76,6 +77,7 @@ class Leased:
     created_at: float
     tried: tuple[str, ...] = ()  # sinks that refused it for good
     decided: Mapping[str, tuple[str, str]] = field(default_factory=dict)  # incident → who changed its state last, note
+    runs: Mapping[str, Run] = field(default_factory=dict)  # incident → its runbook under way, or ended
 
 
 @dataclass(frozen=True, slots=True)

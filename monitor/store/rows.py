@@ -13,7 +13,8 @@ from sqlalchemy.dialects import sqlite
 from monitor.common.notification import Location
 from monitor.common.text import clean as encodable
 from monitor.incidents import Incident, Verified
-from monitor.store.schema import ASIDE, audit, findings, incidents
+from monitor.runbook.progress import Run, Task
+from monitor.store.schema import ASIDE, audit, findings, incidents, runs, steps
 
 __all__ = [
     "chunks",
@@ -24,6 +25,7 @@ __all__ = [
     "latest_decision",
     "load_incidents",
     "load_locations",
+    "load_runs",
 ]
 
 _T = TypeVar("_T")
@@ -166,3 +168,48 @@ def load_locations(connection: Connection, ids: Sequence[str]) -> dict[str, tupl
             )
             found.setdefault(row.incident, []).append(place)
     return {incident: tuple(places) for incident, places in found.items()}
+
+
+def load_runs(connection: Connection, ids: Iterable[str]) -> dict[str, Run]:
+    """By incident; those that have none are left out."""
+    found: dict[str, Row[Any]] = {}
+    tasks: dict[str, list[Task]] = {}
+    for chunk in chunks(ids):
+        for row in connection.execute(select(runs).where(runs.c.incident.in_(chunk))):
+            found[row.incident] = row
+        if found:
+            query = select(steps).where(steps.c.incident.in_(chunk)).order_by(steps.c.incident, steps.c.place)
+            for row in connection.execute(query):
+                tasks.setdefault(row.incident, []).append(_task(row))
+    return {
+        id_: Run(
+            incident=id_,
+            book=row.book,
+            title=row.title,
+            order=row.way,
+            why=row.why,
+            started=row.started,
+            tasks=tuple(tasks.get(id_, ())),
+            ended=row.ended,
+        )
+        for id_, row in found.items()
+    }
+
+
+def _task(row: Row[Any]) -> Task:
+    return Task(
+        id=row.step,
+        title=row.title,
+        phase=row.phase,
+        actor=row.actor,
+        within=row.within,
+        deadline=row.deadline,
+        since=row.since,
+        needs=tuple(json.loads(row.needs)),
+        claims=row.claims,
+        shows=row.shows,
+        state=row.state,
+        owner=row.owner,
+        note=row.note,
+        rung=row.rung,
+    )

@@ -3,25 +3,25 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Literal
 
-from sqlalchemy import Connection, Row, delete, func, insert, select
+from sqlalchemy import Connection, delete, func, insert, select
 
 from monitor.common.severity import worst
 from monitor.incidents import Incident
 from monitor.routing import Route, labels
 from monitor.runbook.book import Order, Proof
-from monitor.runbook.progress import Decision, Facts, Run, RunError, Task, Verb, act, apply, begin, moment, progress
+from monitor.runbook.progress import Decision, Facts, Run, RunError, Verb, act, apply, begin, moment, progress
 from monitor.store.parcels import new_row
-from monitor.store.rows import chunks, clean, insert_into, load_incidents
+from monitor.store.rows import clean, insert_into, load_incidents, load_runs
 from monitor.store.schema import findings, groups, members, outbox, receipts, runs, steps, unsent
 from monitor.store.trail import append, entry
 from monitor.store.transaction import Desk, Transaction
 
-__all__ = ["Runs", "Turn", "follow", "forget", "load_runs"]
+__all__ = ["Runs", "Turn", "follow", "forget"]
 
 _AT_A_TIME = 100  # runs looked at in one transaction of a sweep
 _OVERDUE = "overdue:"  # start of the keys under which pagers are woken for deadlines
@@ -123,32 +123,6 @@ def follow(tx: Transaction, turns: Sequence[Turn]) -> None:
                 run = begin(turn.incident.id, book, seen, tx.now)
                 work.started(run, turn.incident, "monitor")
     work.write()
-
-
-def load_runs(connection: Connection, ids: Iterable[str]) -> dict[str, Run]:
-    """By incident; those that have none are left out."""
-    found: dict[str, Row[Any]] = {}
-    tasks: dict[str, list[Task]] = {}
-    for chunk in chunks(ids):
-        for row in connection.execute(select(runs).where(runs.c.incident.in_(chunk))):
-            found[row.incident] = row
-        if found:
-            query = select(steps).where(steps.c.incident.in_(chunk)).order_by(steps.c.incident, steps.c.place)
-            for row in connection.execute(query):
-                tasks.setdefault(row.incident, []).append(_task(row))
-    return {
-        id_: Run(
-            incident=id_,
-            book=row.book,
-            title=row.title,
-            order=row.way,
-            why=row.why,
-            started=row.started,
-            tasks=tuple(tasks.get(id_, ())),
-            ended=row.ended,
-        )
-        for id_, row in found.items()
-    }
 
 
 def forget(tx: Transaction, ids: Sequence[str]) -> None:
@@ -417,25 +391,6 @@ def _step_rows(run: Run) -> list[dict[str, Any]]:
         }
         for place, task in enumerate(run.tasks)
     ]
-
-
-def _task(row: Row[Any]) -> Task:
-    return Task(
-        id=row.step,
-        title=row.title,
-        phase=row.phase,
-        actor=row.actor,
-        within=row.within,
-        deadline=row.deadline,
-        since=row.since,
-        needs=tuple(json.loads(row.needs)),
-        claims=row.claims,
-        shows=row.shows,
-        state=row.state,
-        owner=row.owner,
-        note=row.note,
-        rung=row.rung,
-    )
 
 
 def _late(run: Run) -> bool:

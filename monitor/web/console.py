@@ -11,6 +11,7 @@ from aiohttp import web
 from monitor import runbook
 from monitor.incidents import Incident, next_command
 from monitor.program import Program
+from monitor.runbook.progress import Task
 from monitor.store import Store
 
 __all__ = ["routes"]
@@ -58,10 +59,14 @@ def routes(store: Store, program: Program = Program()) -> list[web.RouteDef]:
         book = store.procedure.book(found.runbook) or runbook.load(found.runbook)
         if book is not None:
             body += f'<p><b>First:</b> {_e(book.first_step)} <a href="/runbooks/{_e(book.name)}">Runbook</a></p>'
+        run = await store.runs.get(found.id)
+        if run is not None:
+            body += f"<h2>Steps</h2><p>{_e(run.title)}: {run.done} of {len(run.tasks)} done</p>"
+            body += _table([(one.id, one.title, one.state, one.owner or "", _due(one), one.note) for one in run.tasks])
         if command := next_command(found, program):
             body += f"<p>Next: <code>{_e(command)}</code></p>"
         body += f"<h2>Where</h2>{_table(places)}<h2>History</h2>"
-        body += _table([(_time(e.at), e.action, e.actor, e.note) for e in history])
+        body += _table([(_time(e.at), e.action, e.step or "", e.actor, e.note) for e in history])
         return _page(found.name, body)
 
     async def incidents(request: web.Request) -> web.Response:
@@ -80,7 +85,8 @@ def routes(store: Store, program: Program = Program()) -> list[web.RouteDef]:
         return _page("Incidents", f"<h1>Incidents</h1><table>{cells}</table>")
 
     async def book(request: web.Request) -> web.Response:
-        found = runbook.load(request.match_info["name"])
+        name = request.match_info["name"]
+        found = store.procedure.book(name) or runbook.load(name)
         if found is None:
             raise web.HTTPNotFound(text="no such runbook\n")
         return _page(found.title, f"<h1>{_e(found.title)}</h1><pre>{_e(found.text())}</pre>")
@@ -134,3 +140,7 @@ def _page(title: str, body: str) -> web.Response:
     )
     policy = "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'; base-uri 'none'"
     return web.Response(text=text, content_type="text/html", headers={"Content-Security-Policy": policy})
+
+
+def _due(task: Task) -> str:
+    return f"since {_time(task.since)}" if task.over else f"due {_time(task.deadline)}"

@@ -8,10 +8,22 @@ from typing import Any, get_args
 
 from hypothesis import strategies as st
 
-from monitor.common.notification import Incident, Location, Notification, Reason, State
+from monitor.common.notification import Incident, Location, Notification, Progress, Reason, State
 from monitor.common.severity import Severity
 
 NOW = datetime(2026, 11, 2, 14, 3, 7, tzinfo=UTC)
+
+
+RUN = Progress(
+    book="github-token",
+    order="contain",
+    done=2,
+    total=9,
+    step="deploy",
+    title="Deploy the replacement",
+    deadline=NOW + timedelta(minutes=30),
+    overdue=True,
+)
 
 
 def incident(**changes: Any) -> Incident:
@@ -128,6 +140,21 @@ incidents = st.builds(
     labels=st.dictionaries(_text, _text, max_size=3),
     confidence=st.sampled_from(["", "low", "medium", "high"]),
     first_logged=st.one_of(st.none(), _time),
+    run=st.one_of(
+        st.none(),
+        st.builds(
+            Progress,
+            book=_text,
+            order=st.sampled_from(["contain", "replace"]),
+            done=st.integers(0, 9),
+            total=st.just(9),
+            step=st.one_of(st.none(), st.just("revoke")),
+            title=_text,
+            deadline=st.one_of(st.none(), _time),
+            owner=st.one_of(st.none(), _text),
+            overdue=st.booleans(),
+        ),
+    ),
     program=_text,
     options=_text,
 )

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 
 from hypothesis import given
@@ -7,6 +8,7 @@ from hypothesis import given
 from monitor.common.notification import Location, Notification
 from sinks.text import (
     ago,
+    claim,
     command,
     facts,
     first_steps,
@@ -18,10 +20,23 @@ from sinks.text import (
     origin,
     place,
     seen,
+    steps,
     sure,
     surroundings,
 )
-from tests.fakes.notifications import NOW, event, incident, notification, notifications
+from tests.fakes.notifications import NOW, RUN, event, incident, notification, notifications
+
+
+def test_how_far_the_runbook_is_and_how_to_take_the_next_step() -> None:
+    assert (steps(incident()), claim(incident())) == ("", "")
+    late = incident(run=RUN)
+    said = "2 of 9 done; next: Deploy the replacement, due 2026-11-02 14:33 UTC (overdue)"
+    assert steps(late) == said
+    assert claim(late) == "cd /srv/monitor && .venv/bin/monitor runbook claim 7f3a9c2e deploy"
+    taken = incident(run=replace(RUN, owner="ada"))
+    assert (steps(taken), claim(taken)) == (f"{said}, claimed by ada", "")
+    assert steps(incident(run=replace(RUN, step=None, done=9))) == "9 of 9 done"
+    assert headline(notification(reason="overdue", title="Overdue: Deploy it")).startswith("Overdue: Deploy it (GitHub")
 
 
 def test_times_are_rfc_3339_in_utc() -> None:

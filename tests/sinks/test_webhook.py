@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from monitor.common.http import Http, RemoteError
 from monitor.common.notification import Location, Notification, Reason
 from sinks.webhook import Webhook, WebhookConfig, encode, payload, signing_keys
-from tests.fakes.notifications import event, incident, notification, notifications
+from tests.fakes.notifications import RUN, event, incident, notification, notifications
 from tests.fakes.server import FAULTS, PERMANENT, Fault
 from tests.fakes.webhook import SCHEMA, FakeWebhook, check_payload
 
@@ -90,6 +90,7 @@ async def test_the_payload_is_the_contract(http: Http, credential: Put) -> None:
                     "runbook": "https://monitor.example.org/runbooks/github-token",
                     "url": "https://monitor.example.org/incidents/7f3a9c2e",
                     "labels": {},
+                    "run": None,
                     "validity": None,
                     "asked_at": None,
                     "verdict": "",
@@ -111,6 +112,24 @@ def test_the_documented_schema_names_every_field_and_no_other() -> None:
     assert set(get_args(Reason)) == set(SCHEMA["properties"]["reason"]["enum"])
     for kind in (SCHEMA, *SCHEMA["$defs"].values()):
         assert set(kind.get("required", ())) == kind.get("properties", {}).keys()  # fields are never left out
+
+
+def test_a_run_under_way_is_in_the_payload_with_the_command_to_claim() -> None:
+    sent = payload(notification(incident(run=RUN)))
+    run = sent["incidents"][0]["run"]
+    assert run == {
+        "book": "github-token",
+        "order": "contain",
+        "done": 2,
+        "total": 9,
+        "step": "deploy",
+        "title": "Deploy the replacement",
+        "deadline": "2026-11-02T14:33:07Z",
+        "overdue": True,
+        "owner": None,
+        "claim": "cd /srv/monitor && .venv/bin/monitor runbook claim 7f3a9c2e deploy",
+    }
+    assert SCHEMA["$defs"]["run"]["properties"].keys() == run.keys()
 
 
 def test_only_a_test_of_the_sink_is_a_drill() -> None:
