@@ -14,8 +14,8 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
-from typing import Any
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from typing import Any, TypeVar
 
 import structlog
 
@@ -42,9 +42,15 @@ __all__ = ["Daemon"]
 
 log = structlog.get_logger(__name__)
 
+_T = TypeVar("_T")
+
 _DRAIN = 6.0  # seconds for notifications in flight at the end; systemd is promised an end within 10
 _LONGEST_END = 9.5  # after so many seconds the end is not waited for any longer
 _ONCE_SETTLE = 60.0  # `--once` waits so long for the sinks
+
+
+class _StoppedError(Exception):
+    """Asked to end before there was anything to end."""
 
 
 class Daemon:
@@ -83,6 +89,8 @@ class Daemon:
                     log.info("ready", rules=self.snapshot.rules, sources=len(self.config.sources), http=self.address)
                     on_ready(self)
                     return await (self._run_once(running) if self.once else self._run(running))
+            except _StoppedError:
+                return 0
             finally:
                 log.info("stopped")
 
@@ -104,7 +112,7 @@ class Daemon:
             noting = asyncio.create_task(asyncio.to_thread(present, config.sources))
             stack.push_async_callback(cancel, noting)
             opened = open_site(config, self._tell, self.snapshot, alone=True, waiting=_wait_for_store)
-            site = await stack.enter_async_context(opened)
+            site = await self._unless_stopped(stack.enter_async_context(opened))
 
             self.phase = "http"
             health = Health(site, self._at, self._ended, self._deaf)
@@ -129,6 +137,18 @@ class Daemon:
                 yield self._running
             finally:
                 self.phase = "stopping"
+
+    async def _unless_stopped(self, entering: Coroutine[Any, Any, _T]) -> _T:
+        """Its result. Raises _StoppedError when we are asked to end first: a disk or a server may be waited for."""
+        entered, stopped = asyncio.create_task(entering), asyncio.create_task(self._stop.wait())
+        try:
+            await asyncio.wait({entered, stopped}, return_when=asyncio.FIRST_COMPLETED)
+            if not entered.done():
+                raise _StoppedError
+            return entered.result()
+        finally:
+            await cancel(stopped)
+            await cancel(entered)
 
     @contextlib.asynccontextmanager
     async def _deliver(self, site: Site, http: Http, sources: Sources, health: Health) -> AsyncIterator[Running]:

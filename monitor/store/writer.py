@@ -212,7 +212,8 @@ class Writer:
         while True:
             self._attempt_since = time.monotonic()
             try:
-                self._stay_at_the_path()
+                if not self._stay_at_the_path():
+                    outcomes = None
                 if outcomes is None and unsure is not None and self._landed(token):
                     outcomes = unsure
                 if outcomes is None:

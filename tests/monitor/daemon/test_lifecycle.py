@@ -223,6 +223,21 @@ async def test_once_ends_at_a_signal_also_while_it_waits_for_a_sink(site: Setup,
     assert await asyncio.wait_for(running, 5) == 0
 
 
+async def test_it_ends_at_once_while_it_waits_for_its_database(
+    site: Setup, hook: FakeWebhook, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[str] = []
+    monkeypatch.setattr(lifecycle, "_wait_for_store", told.append)
+    monkeypatch.setenv("DATABASE_URL", "postgresql+psycopg://monitor@/x?host=/nonexistent")
+    away = '[monitor]\ndatabase = "env:DATABASE_URL"'
+    site.config.write_text(site.config.read_text().replace("[monitor]", away))
+    daemon = site.daemon()
+    ending = asyncio.create_task(daemon.run())
+    await until(lambda: len(told) >= 5, seconds=60)  # the next look is seconds away
+    daemon.stop()
+    assert await asyncio.wait_for(ending, 3) == 0
+
+
 async def test_a_second_signal_ends_at_once(site: Setup, hook: FakeWebhook) -> None:
     hook.always = Fault(hang=True)
     process = await start(site)
