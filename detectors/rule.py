@@ -30,7 +30,11 @@ Decoder = Literal["base64", "escape", "gzip", "hex", "html", "lines", "percent"]
 
 # What may stand left of a token besides a non-word character: the tail of an escape, as logs are full of text inside
 # JSON, URLs and terminals. `%3Dghp_…`: the D would hide the token from a plain \b.
-LEFT = r"(?:\b|%[0-9A-Fa-f]{2}|\\[abefnrtv]|\\u[0-9A-Fa-f]{4}|\\x[0-9A-Fa-f]{2}|\\[0-7]{3}|\x1b\[[0-9;]{0,9}[mK])"
+LEFT = (
+    r"(?:\b|%(?:25){0,2}[0-9A-Fa-f]{2}"
+    r"|(?:\\|%5[Cc])(?:[abefnrtv]|u[0-9A-Fa-f]{4}|x[0-9A-Fa-f]{2}|[0-7]{3})"
+    r"|\x1b\[[0-9;]{0,9}[mK])"
+)
 
 
 class RuleError(ValueError):

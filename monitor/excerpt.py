@@ -13,6 +13,11 @@ NEAR = 64  # bytes shown on either side
 
 _BEFORE = re.compile(r"[\w+%\\-]+$")
 _AFTER = re.compile(r"^[\w+%./=\\-]+")
+# No rule knows it, yet it looks like nothing that people write: a run of letters and digits.
+_RANDOM = re.compile(r"(?=[A-Za-z_]*\d)(?=\d*[A-Za-z_])\w{20,}")
+_WORD = re.compile(rb"[\w\x80-\xff]")
+_CUT_BEFORE = re.compile(r"^\w+")
+_CUT_AFTER = re.compile(r"\w+$")
 
 
 def around(
@@ -21,7 +26,7 @@ def around(
     """The text before and after the secret at `span`, from its line, up to `near` bytes of either.
 
     `hidden` are spans of `data`, disjoint and by position (`detectors.engine.Found.hidden`): each, with what is glued
-    to it, becomes `…`.
+    to it, becomes `…`; so does a long run of letters and digits, and a word of which only a part would show.
     """
     start, end = span
     low = max(line_start, start - near)
@@ -29,9 +34,13 @@ def around(
     high = start + newline if newline >= 0 else min(len(data), end + near)
     first = bisect_right(hidden, low, key=lambda span: span[1])
     spans = hidden[first : bisect_left(hidden, high, key=lambda span: span[0])]
-    before = _shown(data, low, start, spans)
-    after = _shown(data, end, high, spans)
-    return _BEFORE.sub("…", before), _AFTER.sub("…", after)
+    before = _BEFORE.sub("…", _shown(data, low, start, spans))
+    after = _AFTER.sub("…", _shown(data, end, high, spans))
+    if low > line_start and _WORD.match(bytes(data[low - 1 : low])):
+        before = _CUT_BEFORE.sub("…", before)
+    if _WORD.match(bytes(data[high : high + 1])):
+        after = _CUT_AFTER.sub("…", after)
+    return _RANDOM.sub("…", before), _RANDOM.sub("…", after)
 
 
 def _shown(data: Data, low: int, high: int, spans: Iterable[tuple[int, int]]) -> str:

@@ -13,8 +13,9 @@ def test_a_word_boundary_on_the_left_also_sees_escapes(tmp_path: Path) -> None:
     assert rule.pattern.startswith(r"\b")
     value = next(iter(re.findall(r"[a-z]+_", rule.pattern)))
     head = rule.confirm.partition(value)[0].removesuffix("(?P<secret>")
-    assert re.search(f"{head}{value}", f"%3D{value}")
-    assert not re.search(rf"\b{value}", f"%3D{value}")
+    for escape in ("%3D", "%253D", "%25253d", "\\u003d", "%5Cu003d", "%5cx3D", "%5Cn"):
+        assert re.search(f"{head}{value}", f"{escape}{value}"), escape
+        assert not re.search(rf"\b{value}", f"{escape}{value}")
 
 
 def test_a_refusal_tells_every_problem() -> None:

@@ -16,8 +16,21 @@ def test_only_the_line_and_only_so_much_of_it() -> None:
     assert shown("a b c d key=SECRET e f g h", "SECRET", near=6) == ("d key=", " e f g")
 
 
+def test_a_part_of_a_word_is_not_shown() -> None:
+    assert shown("a b c dab key=SECRET edf ghi j", "SECRET", near=6) == ("… key=", " edf …")
+
+
+def test_what_no_rule_knows_and_nobody_would_write_is_hidden() -> None:
+    run = "u003dq0Vq0sJbWWiTrfBWGpAyZsQXrJabC5734OiYX"
+    assert shown(f"x={run}&a=1 key=SECRET id={run}", "SECRET") == ("x=…&a=1 key=", " id=…")
+    words = "internationalization_of_requests 1234567890123456789012"
+    assert shown(f"{words} key=SECRET", "SECRET") == (f"{words} key=", "")
+    uuid = "3f2b8c1e-9d41-4b6a-8f0e-2c5d7a9b1e34"
+    assert shown(f"{uuid} key=SECRET", "SECRET") == (f"{uuid} key=", "")
+
+
 def test_what_is_or_may_be_a_secret_is_hidden_with_what_is_glued_to_it() -> None:
     assert shown("a=OTHER b=SECRET c=xOTHER2y d", "SECRET", "OTHER", "OTHER2") == ("a=… b=", " c=… d")
     assert shown("a=OTHER b=SECRET tail", "SECRET", "OTHER", "SECRET") == ("a=… b=", " tail")
     assert shown("abcSECRETdef ok", "SECRET") == ("…", "… ok")
-    assert shown("key=SECRET\\nOTHER more", "SECRET", near=9)[1] == "… m"
+    assert shown("key=SECRET\\nOTHER more", "SECRET", near=9)[1] == "… …"
