@@ -508,7 +508,9 @@ async def command(folder: Path, monitor: Monitor, arguments: list[str], stdin: b
     environment = {**monitor.environment, "MONITOR_CONFIG": str(monitor.config), "COLUMNS": "500"}
     if arguments[0] == "run":
         second = folder / "second.toml"
-        second.write_text(monitor.config.read_text().replace('state_dir = "state"', 'state_dir = "state/second"'))
+        text = monitor.config.read_text().replace('state_dir = "state"', 'state_dir = "state/second"')
+        # Another session than that of the daemon, which would be thrown out.
+        second.write_text(text.replace('topics = ["logs/#"]', 'topics = ["logs/#"]\nclient_id = "second"'))
         environment["MONITOR_CONFIG"] = str(second)
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "monitor", *arguments),
