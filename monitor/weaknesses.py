@@ -10,6 +10,7 @@ from monitor.common.credential import Credential, CredentialError
 from monitor.common.http import loopback
 from monitor.common.listen import split_listen
 from monitor.config import KEY_FILE, Config
+from monitor.sources.syslog import SyslogConfig, address
 
 __all__ = ["weaknesses"]
 
@@ -28,8 +29,24 @@ def weaknesses(config: Config) -> Iterator[tuple[str, str]]:
                 f"whoever reaches {config.http.listen} reads incidents and metrics without a log-in; listen on "
                 "127.0.0.1, or let only a proxy that asks for one reach it",
             )
+    yield from _open_doors(config)
     yield from _open_files(config)
     yield from _weak_key(config)
+
+
+def _open_doors(config: Config) -> Iterator[tuple[str, str]]:
+    """Sources of syslog that anybody may send to. Those of HTTP ask for a token."""
+    for index, source in enumerate(config.sources):
+        if not isinstance(source, SyslogConfig) or source.allow or source.client_ca:
+            continue
+        for text in source.listen:
+            where = address(text)
+            if where.kind != "unix" and not loopback(where.host):
+                yield (
+                    f"sources[{index}].listen",
+                    f'source "{source.name}": whoever reaches {text} may send, and its alerts name what is sent; set '
+                    "allow, or take tls: with client_ca",
+                )
 
 
 def _open_files(config: Config) -> Iterator[tuple[str, str]]:

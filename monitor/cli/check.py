@@ -216,7 +216,19 @@ def _environment(config: Config) -> Iterator[Finding]:
         if source.type == "file":
             for kind, message in _files(source):
                 yield Finding(kind, f"sources[{index}].include", f'source "{source.name}": {message}')
+        if getattr(source, "certificate", None) and (wrong := _certificate(source)):
+            yield Finding("environment", f"sources[{index}].certificate", f'source "{source.name}": {wrong}')
     yield from _sinks(config)
+
+
+def _certificate(source: Any) -> str | None:
+    from monitor.sources.tls import Identity, TlsError
+
+    try:
+        Identity(source)
+    except TlsError as error:
+        return str(error)
+    return None
 
 
 def _credentials(config: Config) -> Iterator[tuple[str, Credential]]:

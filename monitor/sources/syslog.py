@@ -34,7 +34,7 @@ from monitor.sources.peers import Peers, networks
 from monitor.sources.pem import Joiner
 from monitor.sources.tls import Identity, TlsConfig, TlsError
 
-__all__ = ["SyslogConfig", "SyslogSource", "about"]
+__all__ = ["Address", "SyslogConfig", "SyslogSource", "about", "address"]
 
 log = structlog.get_logger(__name__)
 

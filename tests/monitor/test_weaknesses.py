@@ -1,11 +1,13 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from monitor.common.credential import Credential
 from monitor.config import KEY_FILE, Config, HttpConfig, MonitorConfig
+from monitor.sources.syslog import SyslogConfig
 from monitor.weaknesses import weaknesses
 
 KEY = "0123456789abcdef" * 2
@@ -38,6 +40,21 @@ def test_before_the_first_start_there_is_nothing_to_tell(tmp_path: Path) -> None
 @pytest.mark.parametrize("listen", ["0.0.0.0:9321", "[::]:9321", "192.0.2.1:80", "monitor.example.org:80"])
 def test_pages_that_others_reach(tmp_path: Path, state: Path, listen: str) -> None:
     assert "without a log-in" in told(tmp_path, listen=listen)["http.listen"]
+
+
+@pytest.mark.parametrize(
+    ("keys", "open_"),
+    [
+        ({"listen": ["udp:0.0.0.0:514"]}, True),
+        ({"listen": ["udp:0.0.0.0:514"], "allow": ["10.0.0.0/8"]}, False),
+        ({"listen": ["udp:127.0.0.1:514", "tcp:[::1]:514", "unix:/run/log"]}, False),
+    ],
+)
+def test_syslog_that_anybody_may_send_to(tmp_path: Path, keys: dict[str, Any], open_: bool) -> None:
+    source = SyslogConfig.model_validate({"name": "net", "type": "syslog", **keys})
+    config = Config(monitor=MonitorConfig(state_dir=tmp_path / "state"), sources=(source,))
+    found = dict(weaknesses(config))
+    assert ("set allow" in found.get("sources[0].listen", "")) == open_
 
 
 @pytest.mark.parametrize(

@@ -246,3 +246,15 @@ def test_a_server_that_is_away_or_refuses_is_told_by_check(
     (config.parent / "url").write_text(server)
     answer = monitor("check", env=ENV)
     assert answer.returncode == 0, answer.stdout
+
+
+def test_a_certificate_that_cannot_be_used_is_told_before_the_start(monitor: Command, config: Path) -> None:
+    logs(config)
+    with config.open("a") as file:
+        file.write(
+            '[[sources]]\nname = "net"\ntype = "syslog"\nlisten = ["tls:127.0.0.1:0"]\ncertificate = "none.pem"\n'
+            'private_key = "env:NET_KEY"\n'
+        )
+    answer = monitor("check", "--format", "json", env={"HOOK_URL": "https://hook.example.org/x", "NET_KEY": "no key"})
+    assert kinds(answer) == {"environment": ["sources[1].certificate"]}
+    assert "none.pem with its private_key: No such file" in answer.stdout
