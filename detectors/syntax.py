@@ -36,6 +36,8 @@ def compile_re2(pattern: str) -> Any:
     options = re2.Options()
     options.encoding = re2.Options.Encoding.LATIN1
     options.log_errors = False
+    # Twice RE2's own: states of the widest generic rules fill that within a block of mixed text, and are forgotten.
+    options.max_mem = 16 << 20
     return re2.compile(pattern.encode("ascii"), options)
 
 
