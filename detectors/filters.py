@@ -10,7 +10,7 @@ from itertools import pairwise
 from urllib.parse import unquote_to_bytes
 
 from detectors.quick import quick
-from detectors.score import surprise
+from detectors.score import entropy, surprise
 
 __all__ = ["LABEL", "entropy", "looks_like_hash", "masked_before", "placeholder", "words"]
 
@@ -76,19 +76,6 @@ _REQUEST_CONTEXT = re.compile(
 
 # A tag with its digest, as container runtimes write images, looks like a user and a password.
 _IMAGE = re.compile(rb"(?:docker[\w-]{0,16}|oci|containerd|cri-o|podman)://[\w.-]{1,80}:$")
-
-
-_PARTS = [0.0, *(n * math.log2(n) for n in range(1, 1024))]
-
-
-def entropy(value: bytes) -> float:
-    """Shannon entropy in bits a character; 0 for the empty value."""
-    size = len(value)
-    if not size:
-        return 0.0
-    counts = map(value.count, set(value))
-    parts = map(_PARTS.__getitem__, counts) if size < len(_PARTS) else (n * math.log2(n) for n in counts)
-    return max(0.0, math.log2(size) - sum(parts) / size)
 
 
 _RUNS = [(c - step, c, c + step) for step in (-1, 0, 1) for c in range(abs(step), 256 - abs(step))]
@@ -245,7 +232,7 @@ _KINDS = (
     (_TIME, _ODD, "a time, a number or a version"),
     (_OBJECT, _ODD, "an object's address in memory"),
 )
-_MAYBE_SPEAKS = quick((_PAGE_CONTEXT, _ABOUT))
+_MAYBE_SPEAKS = quick((_PAGE_CONTEXT, _ABOUT, _ASKED))
 # Blanks, control characters and what is no ASCII are looked at in several ways.
 _MAYBE_WORDS = quick(
     (re.compile(rb"[\x00-\x20\x7f-\xff]"), _CLASSES, _CALL, _PUBLIC), (_HASH, *(pattern for pattern, *_ in _KINDS))
@@ -265,7 +252,7 @@ def words(value: bytes, before: bytes = b"") -> str | None:
         return "its name speaks about a credential or is that of a public key"
     if before[-1:] == b"\\" and _ESCAPED.match(value):
         return "text of a language, not a value"
-    if _spelt(value) and _ASKED.search(before[-40:]) and not _random(value):
+    if speaks and _spelt(value) and _ASKED.search(before[-40:]) and not _random(value):
         return "a name that is asked for, not a value"
     if not _MAYBE_WORDS(value):
         return None  # as nothing below would match

@@ -20,7 +20,7 @@ import orjson
 from detectors.quick import UNANCHORED, found
 from detectors.syntax import compile_re2
 
-__all__ = ["AHEAD", "BACK", "Score", "features", "randomness", "score", "surprise"]
+__all__ = ["AHEAD", "BACK", "Score", "entropy", "features", "randomness", "score", "surprise"]
 
 BACK, AHEAD = 160, 48  # bytes left and right of a value that the score looks at
 RANDOM = math.log2(26)  # bits a letter of random text has
@@ -139,10 +139,22 @@ def _surprises() -> Mapping[bytes, float]:
     }
 
 
+@cache
+def _starts() -> Mapping[bytes, float]:
+    """Bits of the first three letters of a word, which is all there is of most parts of random values."""
+    table, letters = _surprises(), [c.encode() for c in string.ascii_lowercase]
+    return {
+        a + b + c: table[b"^^" + a] + table[b"^" + a + b] + table[a + b + c]
+        for a in letters
+        for b in letters
+        for c in letters
+    }
+
+
 def surprise(value: bytes) -> tuple[float, int]:
     """Bits that the letters of `value` carry beyond those of words, positive for random ones, and how many they are."""
     bits, letters = 0.0, 0
-    table = _surprises()
+    table, starts = _surprises(), _starts()
     for run in _LETTERS.findall(value):
         # Case counts where it changes oddly: `getToken` are two words, `gEtoK` five.
         humps = _HUMP.findall(run)
@@ -152,8 +164,10 @@ def surprise(value: bytes) -> tuple[float, int]:
             if size < 3:
                 short += 1
                 continue  # of hex and base64: they say nothing by themselves
-            word = b"^^" + hump.lower()
-            bits += sum([table[word[i : i + 3]] for i in range(size)])
+            word = hump.lower()
+            bits += starts[word[:3]]
+            if size > 3:
+                bits += sum([table[word[i : i + 3]] for i in range(1, size - 2)])
             letters += size
         if short > 1 and len(humps) > 2 and len(run) > 4:
             bits += _ODD_CASE * (short - 1)  # a name has one such part, `userID`, not three, `aZswFw`
@@ -188,20 +202,21 @@ def _alphabet(value: bytes, classes: bytes) -> int:
     return 10 * (digits > 0) + 26 * (lower > 0) + 26 * (upper > 0) + (2 if len(symbols) <= 2 else 24)
 
 
-def _entropy(value: bytes) -> float:
+@lru_cache(maxsize=2)  # a rule asks for it, and its score does
+def entropy(value: bytes) -> float:
+    """Shannon entropy in bits a character; 0 for the empty value."""
     size = len(value)
     if not size:
         return 0.0
     logs = _logs()
-    many = [n for c in set(value) if (n := value.count(c)) > 1]
-    # n log n is 0 for what stands once, which is most of a random value.
-    held = sum([n * math.log2(n) for n in many]) if size >= len(logs) else sum([logs[n] for n in many])
-    return math.log2(size) - held / size
+    counts = map(value.count, set(value))
+    held = sum(map(logs.__getitem__, counts)) if size < len(logs) else sum(n * math.log2(n) for n in counts)
+    return max(0.0, math.log2(size) - held / size)
 
 
 @cache
 def _logs() -> tuple[float, ...]:
-    return (0.0, *(n * math.log2(n) for n in range(1, 512)))
+    return (0.0, *(n * math.log2(n) for n in range(1, 1024)))
 
 
 @cache
@@ -225,7 +240,7 @@ def randomness(value: bytes) -> float:
 
 def _off(value: bytes, alphabet: int) -> float:
     mean, deviation = _expected(alphabet, len(value))
-    return (_entropy(value) - mean) / deviation
+    return (entropy(value) - mean) / deviation
 
 
 def features(value: bytes, before: bytes, after: bytes) -> dict[str, float]:

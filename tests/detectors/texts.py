@@ -57,6 +57,14 @@ def fragments() -> tuple[bytes, ...]:
     return (*sorted(words)[::5], *glue, b" ", b"\n", b"\r\n", b"-" * 5, b"\0", b"\xff", b"\xc3\xa9")
 
 
+def bomb() -> bytes:
+    """Gzip in base64, thrice nested: less than a kilobyte of what would be hundreds of megabytes."""
+    text = b"password=== " * 4705
+    for times in (469, 181, 1):
+        text = (_gzip64(text) + b" ") * times
+    return text.strip()
+
+
 def _gzip64(text: bytes) -> bytes:
     return base64.b64encode(gzip.compress(text, mtime=0))
 
