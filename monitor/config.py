@@ -27,6 +27,7 @@ from monitor.common.text import token_like
 from monitor.retention import Retention
 
 if TYPE_CHECKING:
+    from monitor.actions.config import ActionConfig
     from monitor.routing import Policy, Route, Silence
     from monitor.runbook.progress import Procedure
     from monitor.runbook.settings import Escalation, RunbookConfig
@@ -183,6 +184,7 @@ class Config:
     sinks: tuple[SinkConfig, ...] = ()
     routes: tuple[Route, ...] = ()
     silences: tuple[Silence, ...] = ()
+    actions: tuple[ActionConfig, ...] = ()
     verify: VerifyConfig = field(default_factory=lambda: _verify_table()())  # noqa: PLW0108 - defined below
     runbook: RunbookConfig = field(default_factory=lambda: _runbook_table()())  # noqa: PLW0108 - defined below
     escalation: tuple[Escalation, ...] = ()
@@ -289,7 +291,7 @@ def parse(text: str, path: Path | None = None, *, rules_only: bool = False) -> C
         retention=reader.table("retention", Retention),
     )
     if rules_only:
-        reader.known += ["sources", "sinks", "routes", "silences", "verify", "runbook", "escalation"]
+        reader.known += ["sources", "sinks", "routes", "silences", "verify", "actions", "runbook", "escalation"]
     else:
         verify = _anchored_verify(reader.table("verify", _verify_table()), folder)
         books = _anchored_runbook(reader.table("runbook", _runbook_table()), folder)
@@ -446,6 +448,7 @@ class _Reader:
 
     def wiring(self) -> dict[str, Any]:
         """All tables that say what is read and who is told."""
+        from monitor.actions.config import ActionConfig
         from monitor.routing import Route, Silence
         from monitor.runbook.settings import Escalation
         from monitor.sources import SOURCES, load_source
@@ -457,7 +460,19 @@ class _Reader:
             "routes": tuple(self.tables("routes", Route)),
             "silences": tuple(self.tables("silences", Silence)),
             "escalation": tuple(self.tables("escalation", Escalation)),
+            "actions": tuple(self.named("actions", ActionConfig)),
         }
+
+    def named(self, name: str, model: type[_M]) -> list[_M]:
+        """`tables` whose names must differ."""
+        seen: dict[str, str] = {}
+        for path, item in self._tables(name):
+            who = item.get("name")
+            if isinstance(who, str) and who in seen:
+                self.report(f"{path}.name", f'"{short(who)}" is already the name of {seen[who]}; names must be unique')
+            elif isinstance(who, str):
+                seen[who] = path
+        return self.tables(name, model)
 
     def tables(self, name: str, model: type[_M]) -> list[_M]:
         found = [self._validate(model, item, path) for path, item in self._tables(name)]

@@ -17,6 +17,7 @@ import typer
 from pydantic import BaseModel
 
 from detectors.packfile import RuleTable
+from monitor.actions.config import ActionConfig
 from monitor.cli import COMMANDS
 from monitor.config import HttpConfig, MonitorConfig, RulesConfig, load, parse
 from monitor.retention import Retention
@@ -45,7 +46,8 @@ TABLES: dict[str, type[BaseModel]] = {
     "verify": VerifyConfig,
     "runbook": RunbookConfig,
 }
-ARRAYS: dict[str, type[BaseModel]] = {"routes": Route, "silences": Silence, "escalation": Escalation}
+ARRAYS: dict[str, type[BaseModel]] = {"routes": Route, "silences": Silence,
+    "actions": ActionConfig, "escalation": Escalation}
 
 
 def keys(model: type[BaseModel]) -> set[str]:

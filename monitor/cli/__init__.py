@@ -26,6 +26,7 @@ COMMANDS: dict[str, str] = {
     "incidents": "monitor.cli.incidents",
     "runbook": "monitor.cli.runbook",
     "verify": "monitor.cli.verify",
+    "action": "monitor.cli.action",
     "scan": "monitor.cli.scan",
     "mask": "monitor.cli.mask",
     "test-pattern": "monitor.cli.test_pattern",

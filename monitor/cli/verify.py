@@ -91,8 +91,8 @@ def verify(
         return
     if value_from not in (None, "-") or (what is None and value_from is None):
         fail("name an incident, or say --value-from - and give the secret on standard input", 2)
-    parts = _parts(part or [])
-    value = None if value_from is None else _value()
+    parts = parts_from(part or [])
+    value = None if value_from is None else value_of()
     if what is not None:
         verdict, rule = _ask_about(settings, what, value, parts, yes=yes)
         show(verdict, rule, form)
@@ -107,7 +107,8 @@ def verify(
     show(verdict, rule, form)
 
 
-def _value() -> str:
+def value_of() -> str:
+    """The secret, from standard input; on a terminal asked for and not shown."""
     value = private("secret") if sys.stdin.isatty() else sys.stdin.read(_LONGEST).strip()
     if not value:
         fail("there is nothing on standard input to ask about", 2)
@@ -206,7 +207,7 @@ def _list(settings: VerifyConfig, form: Format) -> None:
     emit(rows, form, text)
 
 
-def _parts(given: Sequence[str]) -> dict[str, str]:
+def parts_from(given: Sequence[str]) -> dict[str, str]:
     from monitor.common.text import token_like
 
     parts = {}

@@ -51,13 +51,16 @@ RETRY_STATUS = frozenset({408, 425, 429})  # and every 5xx
 
 class RemoteError(Exception):
     """A dealing with another system that failed. `retry`: try again later; `after`: not before so many seconds
-    (Retry-After); `status`: of the answer, 0 when there was none.
+    (Retry-After); `status`: of the answer, 0 when there was none; `sent`: it may have been received.
 
     The message is safe to log and store: no URL, no header, no body of ours.
     """
 
-    def __init__(self, message: str, *, retry: bool, after: float | None = None, status: int = 0) -> None:
+    def __init__(
+        self, message: str, *, retry: bool, after: float | None = None, status: int = 0, sent: bool = True
+    ) -> None:
         super().__init__(message)
+        self.sent = sent
         self.retry = retry
         self.after = after
         self.status = status
@@ -104,8 +107,11 @@ class Http:
         connect: float = 5.0,
         resolver: AbstractResolver | None = None,
         proxy: str | None = None,
+        once: bool = False,
     ) -> None:
+        """`once`: nothing is sent a second time, which aiohttp else does by itself when a connection breaks."""
         self._timeout, self._connect, self._resolver, self._proxy = timeout, connect, resolver, proxy
+        self._once = once
         self._session: aiohttp.ClientSession | None = None
 
     async def post(self, url: str, body: bytes, headers: Mapping[str, str] | None = None) -> Reply:
@@ -164,6 +170,7 @@ class Http:
                 connector=aiohttp.TCPConnector(limit=32, limit_per_host=8, resolver=self._resolver),
                 trust_env=False,  # it would also send what ~/.netrc holds; proxies are read by proxy_for
             )
+            self._session._retry_connection = not self._once
         return self._session
 
 
@@ -249,18 +256,19 @@ def network_error(error: BaseException) -> RemoteError:
     if isinstance(error, TimeoutError):
         return RemoteError("no answer in time", retry=True)
     if isinstance(error, aiohttp.ClientConnectorCertificateError | ssl.SSLCertVerificationError):
-        return RemoteError("the server's TLS certificate is not valid for this host", retry=True)
+        return RemoteError("the server's TLS certificate is not valid for this host", retry=True, sent=False)
     if isinstance(error, aiohttp.ClientConnectorDNSError | socket.gaierror):
-        return RemoteError("the host name cannot be resolved", retry=True)
+        return RemoteError("the host name cannot be resolved", retry=True, sent=False)
     if isinstance(error, aiohttp.ClientSSLError | ssl.SSLError):
         return RemoteError("the TLS handshake failed", retry=True)
     if isinstance(error, aiohttp.ClientProxyConnectionError | aiohttp.ClientHttpProxyError):
-        return RemoteError("the egress proxy cannot be reached or refused the connection", retry=True)
+        return RemoteError("the egress proxy cannot be reached or refused the connection", retry=True, sent=False)
     if isinstance(error, aiohttp.InvalidURL | aiohttp.NonHttpUrlClientError | ValueError):
-        return RemoteError("not a valid http(s) URL or header value: check the credential", retry=False)
+        return RemoteError("not a valid http(s) URL or header value: check the credential", retry=False, sent=False)
     code = error.errno if isinstance(error, OSError) else None
     if code is not None and code in errno.errorcode:
-        return RemoteError(f"cannot connect or send: {os.strerror(code)}", retry=True)
+        sent = not isinstance(error, aiohttp.ClientConnectorError)
+        return RemoteError(f"cannot connect or send: {os.strerror(code)}", retry=True, sent=sent)
     if isinstance(error, aiohttp.ServerDisconnectedError):
         return RemoteError("the server closed the connection without an answer", retry=True)
     return RemoteError(f"the exchange failed ({type(error).__name__})", retry=True)

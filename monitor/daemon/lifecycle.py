@@ -27,6 +27,7 @@ from monitor.common.tasks import cancel
 from monitor.config import Config, ConfigError
 from monitor.daemon.deadlines import Deadlines
 from monitor.daemon.health import Health
+from monitor.daemon.issuers import Issuers
 from monitor.daemon.reload import Reload, Running, build_sinks
 from monitor.daemon.supervise import Sources, present
 from monitor.delivery import Delivery, Links
@@ -35,8 +36,6 @@ from monitor.program import invocation
 from monitor.site import Site, open_site
 from monitor.snapshot import Snapshot
 from monitor.store import Recovery, StoreError
-from monitor.verify.asker import Asker
-from monitor.verify.verifier import Verifier
 
 __all__ = ["Daemon"]
 
@@ -126,6 +125,9 @@ class Daemon:
             self._running = await stack.enter_async_context(self._deliver(site, http, sources, health))
             beating = asyncio.create_task(health.beat(), name="heartbeat")
             stack.push_async_callback(cancel, beating)
+
+            self._issuers = Issuers(self._running)
+            await self._issuers.begin()
 
             self.phase = "sources"
             for source in config.sources:
@@ -235,8 +237,8 @@ class Daemon:
         reloading = asyncio.create_task(Reload(running, self._reload).run(), name="reload")
         retention = running.site.store.retention
         forgetting = asyncio.create_task(retention.forever(lambda: running.config.retention), name="retention")
-        asking = self._asking(running)
         watching = asyncio.create_task(running.deadlines.run(), name="deadlines")
+        asking = asyncio.create_task(self._issuers.run(), name="issuers")
         await self._stop.wait()
         notify("STOPPING=1")
         log.info("stopping")
@@ -245,14 +247,6 @@ class Daemon:
         await cancel(watching)
         await cancel(reloading)  # one in progress is given up: it may wait for a sink longer than we have
         return 0
-
-    def _asking(self, running: Running) -> asyncio.Task[Any]:
-        """Issuers are asked beside everything else: whatever they do, it holds up nothing."""
-        site = running.site
-        verifier = Verifier(running.config.verify, scrub=site.scanner.scrub)
-        asker = Asker(site.store, verifier, site.scanner.key, lambda: site.scanner.engine, lambda: running.config)
-        site.store.on_change(asker.wake)
-        return asyncio.create_task(asker.run(), name="verify")
 
     async def _run_once(self, running: Running) -> int:
         """Every source to its present end, then every notification; 1 when something failed or is left over."""

@@ -7,7 +7,7 @@ import contextlib
 import json
 import os
 import uuid
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from concurrent.futures import Future
 from typing import Any
 
@@ -378,11 +378,16 @@ def abandon(tx: Transaction, sinks: Collection[str]) -> list[Row[Any]]:
     return rows
 
 
+def lost_owners(holders: Iterable[str], owner: str) -> list[str]:
+    """Those of the `holders` that are processes of the `owner`'s node, and are gone."""
+    node, pid, _ = owner.rsplit(":", 2)
+    return [holder for holder in holders if holder != owner and _is_gone(holder, node, pid)]
+
+
 def release_lost(tx: Transaction, owner: str) -> int:
     """At start: leases of processes of this node that are gone need not run out first. Returns their number."""
-    node, pid, _ = owner.rsplit(":", 2)
     holders = tx.connection.execute(select(outbox.c.owner).where(outbox.c.state == "leased").distinct()).scalars()
-    lost = [holder for holder in holders if holder != owner and _is_gone(holder, node, pid)]
+    lost = lost_owners(holders, owner)
     if not lost:
         return 0
     result = tx.connection.execute(

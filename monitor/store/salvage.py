@@ -17,6 +17,7 @@ _CHILDREN = (
     ("findings", "incident", "incidents"),
     ("members", "incident", "incidents"),
     ("asks", "incident", "incidents"),
+    ("actions", "incident", "incidents"),
     ("members", "group", "groups"),
 )
 

@@ -38,10 +38,12 @@ from monitor.runbook.book import Order
 from monitor.runbook.progress import TaskState
 
 __all__ = [
+    "ACTION_STATES",
     "ASIDE",
     "MIGRATIONS",
     "VERSION",
     "SchemaError",
+    "actions",
     "alerts",
     "asks",
     "audit",
@@ -62,6 +64,8 @@ __all__ = [
     "trails",
     "unsent",
 ]
+
+ACTION_STATES = ("planned", "approved", "running", "accepted", "completed", "failed", "unknown")
 
 metadata = MetaData()
 
@@ -385,8 +389,34 @@ asks = Table(
     comment="incidents whose issuer is to be asked; holds nothing of the secret",
 )
 
+actions = Table(
+    "actions",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("incident", Text, ForeignKey("incidents.id", ondelete="CASCADE"), nullable=False),
+    Column("action", Text, nullable=False, comment="its name in the configuration"),
+    Column("state", Text, nullable=False),
+    Column("automatic", Integer, nullable=False, comment="1: planned by the monitor itself"),
+    Column("needed", Integer, nullable=False, comment="how many people have to approve"),
+    Column("approvals", Text, nullable=False, comment="JSON list of names"),
+    Column("parts", Text, nullable=False, comment="JSON object of names and public ids; never a secret"),
+    Column("planned_by", Text, nullable=False),
+    Column("planned_at", Double, nullable=False),
+    Column("started_at", Double),
+    Column("finished_at", Double),
+    Column("step", Integer, nullable=False, comment="of its requests the last that may have been sent"),
+    Column("node", Text, nullable=False, comment="host that planned it"),
+    Column("owner", Text, comment="process that runs it: node, process id, and what no other has"),
+    Column("outcome", Text, nullable=False),
+    _among("state", ACTION_STATES),
+    CheckConstraint("(state = 'running') = (owner IS NOT NULL)", name="owner_with_running"),
+    Index("actions_incident", "incident"),
+    Index("actions_state", "state"),
+    comment="done about an incident: planned -> approved -> running -> accepted -> completed | failed | unknown",
+)
+
 # Kinds of rows in the trail that change no state: they are neither a decision nor anybody's word about it.
-ASIDE = ("verified",)
+ASIDE = ("verified", "acted")
 
 
 class SchemaError(Exception):
@@ -436,9 +466,14 @@ def _to_5(connection: Connection) -> None:
     metadata.create_all(connection, [trails, runs, steps])
 
 
+def _to_6(connection: Connection) -> None:
+    """What is done about a secret."""
+    actions.create(connection)
+
+
 # To version N from N-1. A change of the tables above goes with an entry here and a test that starts from the old form.
-MIGRATIONS: Mapping[int, Callable[[Connection], None]] = {2: _to_2, 3: _to_3, 4: _to_4, 5: _to_5}
-VERSION = 5
+MIGRATIONS: Mapping[int, Callable[[Connection], None]] = {2: _to_2, 3: _to_3, 4: _to_4, 5: _to_5, 6: _to_6}
+VERSION = 6
 
 
 def migrate(

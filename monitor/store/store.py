@@ -19,6 +19,7 @@ from monitor.common.backoff import backoff
 from monitor.model import Finding, Position
 from monitor.routing import Policy
 from monitor.runbook.progress import Procedure
+from monitor.store.actions import Actions
 from monitor.store.alerts import Alerts
 from monitor.store.database import Database
 from monitor.store.findings import record
@@ -85,6 +86,7 @@ class Store:
         self.runs = Runs(self)
         self.trail = Trail(self)
         self.verdicts = Verdicts(self)
+        self.actions = Actions(self)
         self._writer = Writer(
             database,
             record,

@@ -2,26 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 
-from sqlalchemy import ColumnElement, Connection, delete, func, insert, select, update
+from sqlalchemy import ColumnElement, Connection, delete, func, select, update
 
 from monitor.common.severity import Severity
 from monitor.incidents import Incident, Verified, judge
 from monitor.routing import labels
 from monitor.runbook.book import Proof
 from monitor.store import groups, runs
+from monitor.store.actions import complete
 from monitor.store.incidents import update_incidents
-from monitor.store.rows import clean, incident_columns, incident_from, insert_into, load_locations
-from monitor.store.schema import asks, audit, findings, incidents, meta
+from monitor.store.news import behind, labels_of, newest_place, news
+from monitor.store.rows import incident_columns, incident_from, insert_into, load_locations
+from monitor.store.schema import asks, incidents
 from monitor.store.trail import append, entry
 from monitor.store.transaction import Desk, Transaction
 
 __all__ = ["Ask", "Verdicts", "Worth", "record_verdict"]
 
 Worth = Callable[[dict[str, str]], Severity | None]  # labels of an incident → its severity, None: its own
-_AT_A_TIME = 500  # rows of the trail looked at in one transaction
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,17 +50,10 @@ class Verdicts:
     async def gather(self, wanted: Callable[[dict[str, str]], bool]) -> bool:
         """Queue what was opened or came back since the last time, if `wanted` says so of its labels. The first time
         nothing is: what is old is no news. Returns whether there is more."""
-        newest = f"verdicts:{self._desk.node}"
-
-        def behind(connection: Connection) -> bool:
-            seen = connection.execute(select(meta.c.value).where(meta.c.key == newest)).scalar()
-            last = connection.execute(select(func.max(audit.c.seq))).scalar() or 0
-            return seen is None or last > int(seen)
-
-        # Asked often, and mostly in vain: a read is cheaper than a transaction.
-        if not await self._desk.read(behind):
+        mark = f"verdicts:{self._desk.node}"
+        if not await self._desk.read(lambda connection: behind(connection, mark)):
             return False
-        return await self._desk.write(lambda tx: _gather(tx, newest, wanted))
+        return await self._desk.write(lambda tx: _gather(tx, mark, wanted))
 
     async def due(self, limit: int = 20) -> list[Ask]:
         """Who is to be asked now, oldest first."""
@@ -96,7 +90,7 @@ def record_verdict(tx: Transaction, incident_id: str, verified: Verified, *, act
     if row is None:
         raise LookupError(f"there is no incident {incident_id}")
     was = incident_from(row)
-    newest = _newest_place(connection, incident_id)
+    newest = newest_place(connection, incident_id)
     seen = labels(was, *newest) | {"validity": verified.validity, "severity": was.own_severity}
     change = judge(was, verified, worth(seen))
     if change.incident != was:
@@ -109,6 +103,8 @@ def record_verdict(tx: Transaction, incident_id: str, verified: Verified, *, act
     proofs: dict[Proof, float] = {"refused": tx.now} if verified.validity == "refused" else {}
     turn = runs.Turn(change.incident, *newest, starts=change.reason == "escalated", proofs=proofs)
     runs.follow(tx, [turn])
+    if verified.validity == "refused":
+        complete(tx, incident_id, _said(verified))
     # Answered: it waits no more, on whichever host it was asked.
     if verified.validity != "unknown":
         connection.execute(delete(asks).where(asks.c.incident == incident_id))
@@ -123,49 +119,16 @@ def _said(verified: Verified) -> str:
     return f"{verified.validity}: {verified.reason}" + (f"; {facts}" if facts else "")
 
 
-def _newest_place(connection: Connection, incident: str) -> tuple[str, str]:
-    """Source and path of its newest finding, by which routes look."""
-    query = select(findings.c.source, findings.c.path).where(findings.c.incident == incident)
-    row = connection.execute(query.order_by(findings.c.seq.desc()).limit(1)).first()
-    return (row.source, row.path) if row else ("", "")
-
-
-def _gather(tx: Transaction, newest: str, wanted: Callable[[dict[str, str]], bool]) -> bool:
-    connection = tx.connection
-    seen = connection.execute(select(meta.c.value).where(meta.c.key == newest)).scalar()
-    if seen is None:
-        last = connection.execute(select(func.max(audit.c.seq))).scalar() or 0
-        connection.execute(insert(meta).values(key=newest, value=str(last)))
-        return False
-
-    rows = list(
-        connection.execute(
-            select(audit.c.seq, audit.c.incident, audit.c.action)
-            .where(audit.c.seq > int(seen))
-            .order_by(audit.c.seq)
-            .limit(_AT_A_TIME)
-        )
-    )
-    news = dict.fromkeys(row.incident for row in rows if row.action in ("opened", "reopened"))
-    queued = [incident for incident in _of_node(connection, news, tx.node) if wanted(_labels(connection, incident))]
+def _gather(tx: Transaction, mark: str, wanted: Callable[[dict[str, str]], bool]) -> bool:
+    fresh, more = news(tx, mark)
+    queued = [incident for incident in fresh if wanted(labels_of(tx.connection, incident))]
     if queued:
-        fresh = [{"incident": one, "node": tx.node, "due": tx.now, "attempts": 0} for one in queued]
-        statement = insert_into(connection, asks).on_conflict_do_nothing(index_elements=[asks.c.incident, asks.c.node])
-        connection.execute(statement, fresh)
-    if rows:
-        connection.execute(update(meta).where(meta.c.key == newest).values(value=str(rows[-1].seq)))
-    return len(rows) == _AT_A_TIME
-
-
-def _of_node(connection: Connection, news: Iterable[str], node: str) -> Sequence[str]:
-    """Those of the incidents that this host has seen in its own sources."""
-    query = select(findings.c.incident).where(findings.c.incident.in_(list(news)), findings.c.node == clean(node))
-    return list(connection.execute(query.distinct()).scalars())
-
-
-def _labels(connection: Connection, incident: str) -> dict[str, str]:
-    row = connection.execute(select(incidents).where(incidents.c.id == incident)).one()
-    return labels(incident_from(row), *_newest_place(connection, incident))
+        rows = [{"incident": one, "node": tx.node, "due": tx.now, "attempts": 0} for one in queued]
+        statement = insert_into(tx.connection, asks).on_conflict_do_nothing(
+            index_elements=[asks.c.incident, asks.c.node]
+        )
+        tx.connection.execute(statement, rows)
+    return more
 
 
 def _due(connection: Connection, node: str, now: float, limit: int) -> list[Ask]:

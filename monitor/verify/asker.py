@@ -60,7 +60,7 @@ class Asker:
         self._verifier.settings = self._config().verify
         rule, labels = incident.rule, dict(incident.labels)
         if value is None:
-            taken = await self._take(incident)
+            taken = await self.take(incident)
             if taken is None:
                 why = "the secret lies in no file that is read here any more: give it with --value-from -"
                 probe = probe_of(rule)
@@ -68,11 +68,17 @@ class Asker:
             value, labels = taken.value, {**taken.labels, **labels}
             if probe_of(rule) is None:
                 rule = taken.rule
-        elif fingerprint(self._key, value.encode()) != incident.fingerprint:
-            raise WrongValueError("this is not the secret of that incident: its fingerprint is another")
+        else:
+            self.check(incident, value)
         return await self._verifier.ask(rule, value, {**labels, **parts})
 
-    async def _take(self, incident: Incident) -> Taken | None:
+    def check(self, incident: Incident, value: str) -> None:
+        """Raises WrongValueError when a value is not the incident's."""
+        if fingerprint(self._key, value.encode()) != incident.fingerprint:
+            raise WrongValueError("this is not the secret of that incident: its fingerprint is another")
+
+    async def take(self, incident: Incident) -> Taken | None:
+        """Its secret, from the log that it was found in; None: it is there no more."""
         sources = [source.name for source in self._config().sources if source.type in _READS]
 
         def work() -> Taken | None:
@@ -86,6 +92,12 @@ class Asker:
     def wake(self) -> None:
         """Something was committed: look at it now."""
         self._wake.set()
+
+    async def look(self) -> None:
+        """Queue what is new. Raises StoreError."""
+        if self._config().verify.automatic:
+            while await self._store.verdicts.gather(self._config().verify.wants):
+                pass
 
     async def run(self) -> NoReturn:
         """Ask about what is new, for as long as `[verify]` says so. Until cancelled."""
@@ -106,8 +118,7 @@ class Asker:
     async def _round(self) -> float:
         """One look at trail and queue. Returns the seconds until the next."""
         verdicts = self._store.verdicts
-        while await verdicts.gather(self._config().verify.wants):
-            pass
+        await self.look()
         while waiting := await verdicts.due():
             for one in waiting:
                 await self._one(one.incident, one.attempts)

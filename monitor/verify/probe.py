@@ -13,14 +13,26 @@ from typing import Any, Literal
 import orjson
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-__all__ = ["Answer", "Probe", "Reading", "fact", "load_probes", "probe_of", "providers"]
+__all__ = [
+    "AUTHS",
+    "Answer",
+    "Exchange",
+    "Probe",
+    "Reading",
+    "at",
+    "fact",
+    "fill",
+    "load_probes",
+    "probe_of",
+    "providers",
+]
 
 _FOLDER = Path(__file__).parent / "probes"
 _NAME = re.compile(r"\{([a-z][a-z0-9_]*)\}")
 _LONGEST = 200  # characters of a fact
 
 # `server` stands for what the configuration names, `assertion` for what google-jwt signs.
-_ALWAYS = frozenset({"value", "server", "assertion"})
+_ALWAYS = frozenset({"value", "server", "assertion", "credential"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,38 +78,50 @@ class Answer:
             return self.text.search(reading.text) is not None
         if not self.path:
             return True
-        found = _at(reading.json, self.path)
+        found = at(reading.json, self.path)
         return any(_text(item) in self.values for item in found) if self.values else any(found)
 
 
-class Probe(BaseModel):
-    """One `[[probe]]` table: a request that only reads. docs/verification.md says what each key means."""
+class Exchange(BaseModel):
+    """A request as data, with holes for a secret and what goes with it."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+    url: str
+    method: str = "GET"
+    auth: str
+    headers: Mapping[str, str] = {}
+    json_: str | None = Field(default=None, alias="json")
+    form: str | None = None
+    parts: Mapping[str, str] = {}  # what else is needed, and how a person is asked for it
+
+    @field_validator("auth")
+    @classmethod
+    def _known(cls, auth: str) -> str:
+        if auth.partition(" ")[0] not in AUTHS:
+            raise ValueError(f"must begin with one of {', '.join(AUTHS)}")
+        return auth
+
+    @cached_property
+    def names(self) -> frozenset[str]:
+        """Of the parts that stand in its templates."""
+        texts = [self.url, self.auth, self.json_ or "", self.form or "", *self.headers.values()]
+        return frozenset(name for text in texts for name in _NAME.findall(text)) - _ALWAYS
+
+
+class Probe(Exchange):
+    """One `[[probe]]` table: a request that only reads. docs/verification.md says what each key means."""
 
     provider: str = Field(pattern=r"^[a-z][a-z0-9-]*$")
     name: str
     rules: tuple[str, ...] = Field(min_length=1)
     docs: str = Field(pattern=r"^https://")
-    url: str
     sites: tuple[str, ...] = ()  # further places of the same service: asked in turn until one takes the secret
     method: Literal["GET", "POST"] = "GET"
-    auth: str
-    headers: Mapping[str, str] = {}
-    json_: str | None = Field(default=None, alias="json")
-    form: str | None = None
     shape: str | None = None  # named groups take the value apart
-    parts: Mapping[str, str] = {}  # what else is needed, and how a person is asked for it
     valid: tuple[str, ...]
     refused: tuple[str, ...]
     facts: Mapping[str, str] = {}
-
-    @field_validator("auth")
-    @classmethod
-    def _known(cls, auth: str) -> str:
-        if auth.partition(" ")[0] not in _AUTHS:
-            raise ValueError(f"one of {', '.join(_AUTHS)}")
-        return auth
 
     @cached_property
     def means_valid(self) -> tuple[Answer, ...]:
@@ -107,19 +131,13 @@ class Probe(BaseModel):
     def means_refused(self) -> tuple[Answer, ...]:
         return tuple(map(Answer.parse, self.refused))
 
-    @cached_property
-    def names(self) -> frozenset[str]:
-        """Of the parts that stand in its templates."""
-        texts = [self.url, self.auth, self.json_ or "", self.form or "", *self.headers.values()]
-        return frozenset(name for text in texts for name in _NAME.findall(text)) - _ALWAYS
-
     def decide(self, reading: Reading) -> Literal["valid", "refused", "unknown"]:
         if any(answer.fits(reading) for answer in self.means_valid):
             return "valid"
         return "refused" if any(answer.fits(reading) for answer in self.means_refused) else "unknown"
 
 
-_AUTHS = ("bearer", "basic", "header", "query", "path", "body", "aws-sigv4", "google-jwt", "postgres")
+AUTHS = ("bearer", "basic", "header", "query", "path", "body", "aws-sigv4", "google-jwt", "postgres")
 
 
 def fact(reading: Reading, place: str) -> str:
@@ -133,7 +151,7 @@ def fact(reading: Reading, place: str) -> str:
     if colon and kind == "re":
         found = re.search(rest, reading.text)
         return found[1][:_LONGEST] if found else ""
-    items = [item for found in _at(reading.json, place) for item in (found if isinstance(found, list) else [found])]
+    items = [item for found in at(reading.json, place) for item in (found if isinstance(found, list) else [found])]
     return ", ".join(text for text in map(_text, items[:20]) if text)[:_LONGEST]
 
 
@@ -161,7 +179,7 @@ def providers() -> tuple[str, ...]:
     return tuple(sorted({probe.provider for probe in load_probes()}))
 
 
-def _at(value: Any, path: str) -> list[Any]:
+def at(value: Any, path: str) -> list[Any]:
     """Every value at a path; `*` stands for each item of a list."""
     found = [value]
     for step in path.split("."):

@@ -12,7 +12,7 @@ from urllib.parse import quote, quote_plus, urlsplit
 import orjson
 
 from monitor.verify.aws import sign
-from monitor.verify.probe import Probe, fill
+from monitor.verify.probe import Exchange, Probe, fill
 
 __all__ = ["MissingPartError", "Request", "build", "host_of", "parts_of"]
 
@@ -35,17 +35,18 @@ class Request:
     body: bytes | None = field(repr=False)
 
 
-def parts_of(probe: Probe, value: str, given: Mapping[str, str]) -> dict[str, str]:
-    """What templates are filled from: what is `given`, what the value itself says, and the `value`."""
+def parts_of(shape: str | None, value: str, given: Mapping[str, str]) -> dict[str, str]:
+    """What templates are filled from: what is `given`, what the value itself says, and the `value`. `shape`: named
+    groups that take it apart."""
     parts = _claims(value)
-    taken = re.fullmatch(probe.shape, value) if probe.shape else None
+    taken = re.fullmatch(shape, value) if shape else None
     if taken is not None:
         parts |= {name: text for name, text in taken.groupdict().items() if text}
     return {**parts, **given, "value": value}
 
 
-def build(probe: Probe, parts: Mapping[str, str], origin: str | None, now: float) -> Request:
-    """The request to `origin` (scheme and host; None: as the probe says). Raises MissingPartError."""
+def build(probe: Exchange, parts: Mapping[str, str], origin: str | None, now: float) -> Request:
+    """The request to `origin` (scheme and host; None: as the data says). Raises MissingPartError."""
     _complete(probe, parts)
     kind, _, rest = probe.auth.partition(" ")
     headers = {name: fill(text, parts) for name, text in probe.headers.items()}
@@ -67,7 +68,7 @@ def build(probe: Probe, parts: Mapping[str, str], origin: str | None, now: float
     return Request(probe.method, url, headers, body)
 
 
-def _complete(probe: Probe, parts: Mapping[str, str]) -> None:
+def _complete(probe: Exchange, parts: Mapping[str, str]) -> None:
     for name in sorted(probe.names | probe.parts.keys()):
         if not parts.get(name):
             what = probe.parts.get(name, name)
@@ -76,10 +77,11 @@ def _complete(probe: Probe, parts: Mapping[str, str]) -> None:
             raise MissingPartError(f"{name} holds what cannot be sent")
 
 
-def _url(probe: Probe, parts: Mapping[str, str], origin: str | None) -> str:
+def _url(probe: Exchange, parts: Mapping[str, str], origin: str | None) -> str:
     if probe.url.startswith("{server}"):
         if origin is None:
-            raise MissingPartError(f"it needs the address of the server: verify.servers.{probe.provider}")
+            place = f"verify.servers.{probe.provider}" if isinstance(probe, Probe) else "the action's `server`"
+            raise MissingPartError(f"it needs the address of the server: {place}")
         head, path = origin, probe.url.removeprefix("{server}")
     else:
         scheme, _, rest = probe.url.partition("://")
@@ -94,7 +96,7 @@ def _url(probe: Probe, parts: Mapping[str, str], origin: str | None) -> str:
     return head + fill(path, {name: quote(text, safe="") for name, text in parts.items()})
 
 
-def _body(probe: Probe, parts: Mapping[str, str]) -> bytes | None:
+def _body(probe: Exchange, parts: Mapping[str, str]) -> bytes | None:
     if probe.json_ is not None:
         escaped = {name: orjson.dumps(text).decode()[1:-1] for name, text in parts.items()}
         return fill(probe.json_, escaped).encode()
@@ -115,7 +117,10 @@ def _credentials(kind: str, rest: str, parts: Mapping[str, str]) -> dict[str, st
 
 
 def _signed(url: str, body: bytes, parts: Mapping[str, str], *, where: str, now: float) -> dict[str, str]:
-    key_id = parts["access_key_id"]
+    # By whoever acts, where that is not the key itself.
+    key_id, colon, secret = parts.get("credential", "").partition(":")
+    if not colon:
+        key_id, secret = parts["access_key_id"], parts.get("secret_key") or parts["value"]
     if not key_id.startswith("AKIA"):
         raise MissingPartError("a temporary key (ASIA…) is only good with its session token, and expires by itself")
     service, _, region = where.partition(" ")
@@ -124,7 +129,7 @@ def _signed(url: str, body: bytes, parts: Mapping[str, str], *, where: str, now:
         url,
         body,
         key_id=key_id,
-        secret=parts.get("secret_key") or parts["value"],
+        secret=secret,
         service=service,
         region=region,
         now=datetime.fromtimestamp(now, UTC),

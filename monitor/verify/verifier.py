@@ -72,7 +72,7 @@ class Verifier:
             return Verdict("unknown", "asked as often as verify.rate allows", now, probe.provider, after=wait)
         after: float | None = None
         try:
-            return await self._ask(probe, parts_of(probe, value, parts or {}), now)
+            return await self._ask(probe, parts_of(probe.shape, value, parts or {}), now)
         except MissingPartError as error:
             why = str(error)
         except ForbiddenError as error:

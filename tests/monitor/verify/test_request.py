@@ -17,7 +17,7 @@ NOW = 1_750_000_000.0
 def request(rule: str, value: str, origin: str | None = None, **given: str) -> Request:
     probe = probe_of(rule)
     assert probe is not None
-    return build(probe, parts_of(probe, value, given), origin, NOW)
+    return build(probe, parts_of(probe.shape, value, given), origin, NOW)
 
 
 def token(claims: object) -> str:

@@ -1,0 +1,159 @@
+"""Runs an action once: its requests in order, or its command. What cannot be known is said, and never tried again."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from monitor.actions.command import execute
+from monitor.actions.config import ActionConfig, Step
+from monitor.common.credential import Credential
+from monitor.common.http import Http, RemoteError, proxy_for
+from monitor.verify.guard import ForbiddenError, Guard
+from monitor.verify.probe import Reading, at, fact
+from monitor.verify.request import MissingPartError, build, host_of, parts_of
+
+__all__ = ["Actor", "Outcome"]
+
+OnStep = Callable[[int], Awaitable[object]]
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """`accepted`: the issuer took it, which is not yet that the secret is refused; `failed`: it had no effect, or its
+    later steps had none; `unknown`: it was sent, and nobody knows. `reason` is safe to show."""
+
+    state: Literal["accepted", "failed", "unknown"]
+    reason: str
+
+
+async def _no_step(number: int) -> None:
+    pass
+
+
+class Actor:
+    """Has no memory: whoever calls sees to it that nothing is run twice."""
+
+    def __init__(
+        self,
+        *,
+        proxy: Credential | None = None,
+        scrub: Callable[[str], str] = lambda text: text,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        """`proxy`: as in `[verify]`. `scrub` masks secrets in what a command prints."""
+        self._proxy, self._scrub, self._clock = proxy, scrub, clock
+
+    async def run(
+        self, action: ActionConfig, value: str, parts: Mapping[str, str] | None = None, *, on_step: OnStep = _no_step
+    ) -> Outcome:
+        """`parts`: names and public ids that it may need. `on_step` is told the number (from 1) of each request before
+        it is sent. Raises nothing but what `on_step` does."""
+        try:
+            credential = action.credential.resolve() if action.credential else None
+        except RemoteError as error:
+            return Outcome("failed", str(error))
+        shape = action.ready.shape if action.ready else None
+        filled = parts_of(shape, value, {**(parts or {}), **action.parts})
+        if credential is not None:
+            filled["credential"] = credential
+        if action.type == "command":
+            await on_step(1)
+            ended = await execute(action, filled, self._scrub)
+            return Outcome(ended.state, ended.reason)
+
+        guard = Guard()
+        for number, step in enumerate(action.steps, 1):
+            await on_step(number)
+            outcome, kept = await self._step(action, step, filled, guard)
+            if outcome.state != "accepted":
+                where = f"step {number} of {len(action.steps)}: " if len(action.steps) > 1 else ""
+                # Nothing is undone: what went before stays, and a failed last step is told with it.
+                return Outcome(outcome.state, where + outcome.reason)
+            filled |= kept
+        return outcome
+
+    async def _step(
+        self, action: ActionConfig, step: Step, parts: Mapping[str, str], guard: Guard
+    ) -> tuple[Outcome, Mapping[str, str]]:
+        """Its outcome, and what later steps need of the answer."""
+        sent = False
+        try:
+            request = build(step, parts, action.server, self._clock())
+            async with asyncio.timeout(action.timeout):
+                proxy = await self._way(request.url, action, guard)
+                sent = True
+                http = Http(timeout=action.timeout, resolver=guard, proxy=proxy, once=True)
+                try:
+                    reply = await http.request(request.method, request.url, request.body, request.headers)
+                finally:
+                    await http.close()
+        except (MissingPartError, ForbiddenError) as error:
+            return Outcome("failed", str(error)), {}
+        except RemoteError as error:
+            return _lost(str(error), sent=sent and error.sent), {}
+        except TimeoutError:
+            return _lost("no answer in time", sent=sent), {}
+        except OSError:
+            return Outcome("failed", "the host name cannot be resolved"), {}
+
+        headers = {name.lower(): text for name, text in reply.headers.items()}
+        reading = Reading(reply.status, headers, reply.body.decode("utf-8", "replace"), {})
+        if not any(answer.fits(reading) for answer in step.means_taken):
+            said = f"the answer is HTTP {reply.status}"
+            return (_lost(said, sent=True) if reply.status >= 500 else Outcome("failed", said)), {}
+        kept = {name: _kept(reading, place, parts) for name, place in step.keep.items()}
+        if missing := [name for name, text in kept.items() if not text]:
+            return Outcome("failed", f"the issuer does not say its {' and '.join(missing)}: is it this one's?"), {}
+        return Outcome("accepted", f"the issuer has taken it (HTTP {reply.status})"), kept
+
+    async def _way(self, url: str, action: ActionConfig, guard: Guard) -> str | None:
+        proxy = self._proxy.resolve("verify.proxy") if self._proxy else proxy_for(url)
+        if proxy is None:
+            await guard.allow(*host_of(url), private=action.private)
+        else:
+            await guard.allow(*host_of(proxy), private=True)
+        return proxy
+
+    def preview(self, action: ActionConfig, value: str, parts: Mapping[str, str]) -> list[str]:
+        """What `run` would do, in lines for people; the secret and the credential are left out. Raises
+        MissingPartError."""
+        shape = action.ready.shape if action.ready else None
+        filled = {**parts_of(shape, value, {**parts, **action.parts}), "credential": "CREDENTIAL"}
+        hidden = {name: filled[name] for name in ("value", "token", "secret_key", "password") if filled.get(name)}
+        shown = filled | dict.fromkeys(hidden, "SECRET")
+        if action.type == "command":
+            how = {"stdin": "on standard input", "fd": "by a file descriptor", "none": "not at all"}[action.value]
+            return [f"run {' '.join(action.command)}", f"the secret is given {how}"]
+        lines = []
+        for step in action.steps:
+            # What only the answer before it says.
+            later = {name: name.upper() for one in action.steps for name in one.keep}
+            if step.auth.startswith("aws-sigv4"):
+                shown["credential"] = "AKIA:SECRET"
+            request = build(step, {**later, **shown}, action.server, self._clock())
+            lines.append(f"{request.method} {request.url}")
+            if request.body:
+                lines.append(f"  {request.body.decode('utf-8', 'replace')}")
+        return lines
+
+
+def _lost(why: str, *, sent: bool) -> Outcome:
+    if not sent:
+        return Outcome("failed", f"{why}: nothing was sent")
+    return Outcome("unknown", f"{why}: whether it took effect cannot be known; verify the secret before you try again")
+
+
+def _kept(reading: Reading, place: str, parts: Mapping[str, str]) -> str:
+    """As `fact`; `find:KEY=PART:NAME` is the NAME of that item of a list whose KEY is this part."""
+    if not place.startswith("find:"):
+        return fact(reading, place)
+    test, _, name = place.removeprefix("find:").partition(":")
+    key, _, part = test.partition("=")
+    for item in at(reading.json, "*"):
+        if isinstance(item, dict) and item.get(key) == parts.get(part):
+            return str(item.get(name) or "")
+    return ""

@@ -1,0 +1,176 @@
+"""`[[actions]]`: what may be done about a secret, with which credential, and who has to agree."""
+
+from __future__ import annotations
+
+import fnmatch
+import tomllib
+from collections.abc import Mapping
+from functools import cache, cached_property
+from pathlib import Path
+from typing import Literal
+from urllib.parse import urlsplit
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+from monitor.common.credential import Credential
+from monitor.common.duration import Duration
+from monitor.common.http import loopback
+from monitor.routing import Matcher
+from monitor.verify.probe import AUTHS, Answer, Exchange
+
+__all__ = ["ActionConfig", "Ready", "Step", "load_ready"]
+
+_FOLDER = Path(__file__).parent / "ready"
+_HTTP = ("method", "url", "headers", "json", "form", "auth", "expect")
+_COMMAND = ("command", "value")
+
+
+class Step(Exchange):
+    """One request. `expect`: answers that mean it was taken; `keep`: part → where it stands in the answer."""
+
+    expect: tuple[str, ...] = Field(min_length=1)
+    keep: Mapping[str, str] = {}
+
+    @cached_property
+    def means_taken(self) -> tuple[Answer, ...]:
+        return tuple(map(Answer.parse, self.expect))
+
+
+class Ready(BaseModel):
+    """A ready-made action: one `[[action]]` table."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    id: str = Field(pattern=r"^[a-z0-9][a-z0-9-]*$")
+    name: str
+    rules: tuple[str, ...] = Field(min_length=1)
+    docs: str = Field(pattern=r"^https://")
+    credential: str = ""  # what it needs beside the secret, in words; empty: nothing
+    shape: str | None = None  # named groups take the secret apart
+    steps: tuple[Step, ...] = Field(min_length=1)
+
+
+@cache
+def load_ready() -> Mapping[str, Ready]:
+    """By id, all that are shipped. Blocking: reads a small file, once."""
+    found: dict[str, Ready] = {}
+    for path in sorted(_FOLDER.glob("*.toml")):
+        for table in tomllib.loads(path.read_text(encoding="utf-8"))["action"]:
+            ready = Ready.model_validate(table)
+            found[ready.id] = ready
+    return found
+
+
+class ActionConfig(BaseModel):
+    """One `[[actions]]` table. `type`: `http`, `command`, or the id of a ready-made one."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True, populate_by_name=True)
+
+    name: str = Field(pattern=r"^[a-z0-9][a-z0-9-]{0,63}$")
+    type: str
+    rules: tuple[str, ...] = ()  # ids, or patterns such as "acme-*"; none: those of a ready-made one, else all
+    approvals: int = Field(default=1, ge=0, le=2)
+    automatic: tuple[Matcher, ...] = ()  # planned by itself for incidents that all of these take; none: never
+    timeout: Duration = 30.0
+    credential: Credential | None = None
+    server: str | None = None
+    private: bool = False
+    parts: Mapping[str, str] = {}
+    method: Literal["GET", "POST", "PUT", "PATCH", "DELETE"] = "POST"
+    url: str | None = None
+    headers: Mapping[str, str] = {}
+    json_: str | None = Field(default=None, alias="json")
+    form: str | None = None
+    auth: str = "body"
+    expect: tuple[str, ...] = ("200", "201", "202", "204")
+    command: tuple[str, ...] = ()
+    value: Literal["stdin", "fd", "none"] = "stdin"
+
+    @field_validator("type")
+    @classmethod
+    def _known(cls, kind: str) -> str:
+        if kind not in ("http", "command", *load_ready()):
+            raise ValueError(f"must be http, command, or one of {', '.join(load_ready())}")
+        return kind
+
+    @field_validator("server", "url")
+    @classmethod
+    def _encrypted(cls, url: str | None) -> str | None:
+        if url is None:
+            return None
+        parts = urlsplit(url)
+        if parts.scheme not in ("http", "https") or not parts.hostname or "@" in parts.netloc:
+            raise ValueError('must be an address such as "https://api.example.org", without a user')
+        if parts.scheme == "http" and not loopback(parts.hostname):
+            raise ValueError("would send the secret over the network unencrypted: use https")
+        if "{" in parts.netloc:
+            raise ValueError("must name its host: no part of it may come out of a secret")
+        return url.rstrip("/")
+
+    @field_validator("auth")
+    @classmethod
+    def _way_in(cls, auth: str) -> str:
+        if auth.partition(" ")[0] not in AUTHS:
+            raise ValueError(f"must begin with one of {', '.join(AUTHS)}")
+        return auth
+
+    @field_validator("expect")
+    @classmethod
+    def _answers(cls, expect: tuple[str, ...]) -> tuple[str, ...]:
+        for answer in expect:
+            Answer.parse(answer)
+        return expect
+
+    @model_validator(mode="after")
+    def _whole(self) -> ActionConfig:
+        fields = type(self).model_fields
+        given = {fields[name].alias or name for name in self.model_fields_set}
+        if self.type != "http" and (wrong := given & set(_HTTP)):
+            raise ValueError(f"{', '.join(sorted(wrong))}: only an action of type http has these")
+        if self.type != "command" and (wrong := given & set(_COMMAND)):
+            raise ValueError(f"{', '.join(sorted(wrong))}: only an action of type command has these")
+        if self.type == "http" and self.url is None:
+            raise ValueError("an action of type http needs a url")
+        if self.type == "command" and not (self.command and self.command[0].startswith("/")):
+            raise ValueError("an action of type command needs a command: a list whose first item is an absolute path")
+        if self.type in load_ready() and load_ready()[self.type].credential and self.credential is None:
+            raise ValueError(f"it needs a credential: {load_ready()[self.type].credential}")
+        named = {matcher.label for matcher in self.automatic}
+        if self.automatic and not named >= {"rule", "severity"}:
+            raise ValueError("automatic must say for which rule and which severity: a matcher on each")
+        return self
+
+    @property
+    def ready(self) -> Ready | None:
+        return load_ready().get(self.type)
+
+    @property
+    def steps(self) -> tuple[Step, ...]:
+        """Its requests, in order; none for a command."""
+        if self.ready is not None:
+            return self.ready.steps
+        if self.url is None:
+            return ()
+        return (
+            Step(
+                url=self.url,
+                method=self.method,
+                headers=self.headers,
+                json=self.json_,
+                form=self.form,
+                auth=self.auth,
+                expect=self.expect,
+            ),
+        )
+
+    def fits(self, rule: str) -> bool:
+        """Whether it is for secrets of this rule."""
+        if self.rules:
+            return any(fnmatch.fnmatchcase(rule, pattern) for pattern in self.rules)
+        return self.ready is None or rule in self.ready.rules
+
+    def wants(self, labels: Mapping[str, str]) -> bool:
+        """Whether it is planned by itself for an incident with these labels."""
+        if not self.automatic or labels.get("confidence") == "low" or not self.fits(labels.get("rule", "")):
+            return False
+        return all(matcher.matches(labels) for matcher in self.automatic)

@@ -1,0 +1,139 @@
+"""From an approved action to its outcome: takes the secret, runs it once, keeps what came of it, asks the issuer."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Callable, Sequence
+from typing import NoReturn
+
+import structlog
+
+from monitor.actions.actor import Actor, Outcome
+from monitor.actions.config import ActionConfig
+from monitor.config import Config
+from monitor.incidents import Incident
+from monitor.store import Store, StoreError
+from monitor.store.actions import ActionError, ActionRun
+from monitor.verify.asker import Asker
+from monitor.verify.probe import probe_of
+
+__all__ = ["Operator"]
+
+log = structlog.get_logger(__name__)
+
+ACTOR = "monitor"
+_LOOK = 30.0  # seconds between looks that nothing calls for
+_FOLLOW = (0.0, 3.0, 10.0)  # seconds before each look whether the secret is refused now: some issuers take a while
+
+
+class Operator:
+    """In the daemon, and in a command."""
+
+    def __init__(self, store: Store, asker: Asker, actor: Actor, config: Callable[[], Config]) -> None:
+        """`config`: the one in force."""
+        self._store, self._asker, self._actor, self._config = store, asker, actor, config
+        self._wake = asyncio.Event()
+
+    def action(self, name: str) -> ActionConfig:
+        """As the configuration has it. Raises ActionError."""
+        for action in self._config().actions:
+            if action.name == name:
+                return action
+        raise ActionError(f"there is no action {name!r} in the configuration")
+
+    def fitting(self, incident: Incident) -> Sequence[ActionConfig]:
+        """What may be done about an incident."""
+        return [action for action in self._config().actions if action.fits(incident.rule)]
+
+    async def preview(self, run: ActionRun, value: str | None = None) -> list[str]:
+        """What `run` would do. Raises ActionError, WrongValueError, MissingPartError and LookupError."""
+        action, incident = self.action(run.action), await self._store.incidents.get(run.incident)
+        value = await self._value(incident, value)
+        return self._actor.preview(action, value, {**incident.labels, **run.parts})
+
+    async def run(self, run: ActionRun, *, actor: str, value: str | None = None) -> ActionRun:
+        """Run it, once; then see what its issuer says of the secret. `value`: None takes it from where it lies.
+
+        Raises ActionError (not approved, run before, no secret to be had), WrongValueError, LookupError and StoreError.
+        """
+        action, incident = self.action(run.action), await self._store.incidents.get(run.incident)
+        value = await self._value(incident, value)
+        actions = self._store.actions
+        await actions.begin(run.id, actor)
+        parts = {**incident.labels, **run.parts}
+        outcome = await self._actor.run(action, value, parts, on_step=lambda number: actions.step(run.id, number))
+        done = await actions.finish(run.id, outcome.state, outcome.reason, actor=actor)
+        if outcome.state != "failed":
+            await self._follow(incident, value)
+            done = await actions.get(run.id)
+        return done
+
+    async def _value(self, incident: Incident, value: str | None) -> str:
+        if value is not None:
+            self._asker.check(incident, value)
+            return value
+        taken = await self._asker.take(incident)
+        if taken is None:
+            raise ActionError("the secret lies in no file that is read here any more: give it with --value-from -")
+        return taken.value
+
+    async def _follow(self, incident: Incident, value: str) -> None:
+        """Accepted is not completed: that is when the secret is refused. Kept by `Verdicts.record`."""
+        probe = probe_of(incident.rule)
+        if probe is None or not self._config().verify.allows(probe.provider):
+            return
+        for pause in _FOLLOW:
+            await asyncio.sleep(pause)
+            verdict = await self._asker.ask(incident, actor=ACTOR, value=value)
+            if verdict.status != "valid":
+                return
+
+    # By itself
+
+    def wake(self) -> None:
+        """Something was committed: look at it now."""
+        self._wake.set()
+
+    async def look(self) -> None:
+        """Plan what is new. Raises StoreError."""
+        if any(action.automatic for action in self._config().actions):
+            while await self._store.actions.gather(self._wanted):
+                pass
+
+    async def run_all(self) -> NoReturn:
+        """Plan and run what the configuration says is automatic. Until cancelled."""
+        first = True
+        while True:
+            self._wake.clear()
+            try:
+                if first and (lost := await self._store.actions.abandon()):
+                    log.warning("actions were interrupted: what became of them cannot be known", actions=lost)
+                first = False
+                if any(action.automatic for action in self._config().actions):
+                    await self._round()
+            except StoreError:
+                pass  # told by the store itself
+            except Exception as error:  # noqa: BLE001 - a supervision boundary: detection and alerts go on
+                log.error("an action failed", error_type=type(error).__name__, exc_info=False)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_LOOK):
+                    await self._wake.wait()
+
+    async def _round(self) -> None:
+        await self.look()
+        for run in await self._store.actions.ready():
+            try:
+                await self.run(run, actor=ACTOR)
+            except (ActionError, LookupError) as error:
+                await self._refuse(run, str(error))
+
+    def _wanted(self, labels: dict[str, str]) -> list[tuple[str, int]]:
+        return [(one.name, one.approvals) for one in self._config().actions if one.wants(labels)]
+
+    async def _refuse(self, run: ActionRun, why: str) -> None:
+        """It cannot be run here: said once, instead of being tried again and again."""
+        outcome = Outcome("failed", f"{why}: nothing was sent")
+        with contextlib.suppress(ActionError, LookupError):
+            await self._store.actions.begin(run.id, ACTOR)
+            await self._store.actions.finish(run.id, outcome.state, outcome.reason, actor=ACTOR)

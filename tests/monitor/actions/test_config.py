@@ -1,0 +1,92 @@
+from __future__ import annotations
+
+import pytest
+
+from detectors.load import load_rules
+from monitor.actions.config import ActionConfig, Ready, load_ready
+from monitor.config import ConfigError, parse
+from monitor.verify.probe import probe_of
+
+
+def problems(text: str) -> str:
+    with pytest.raises(ConfigError) as caught:
+        parse(text)
+    return str(caught.value)
+
+
+def action(**keys: object) -> ActionConfig:
+    return ActionConfig.model_validate({"name": "a", "type": "http", "url": "https://x.example"} | keys)
+
+
+@pytest.mark.parametrize("ready", load_ready().values(), ids=lambda ready: ready.id)
+def test_a_ready_made_action_is_whole(ready: Ready) -> None:
+    assert set(ready.rules) <= {rule.id for rule in load_rules()}
+    asked = {name for step in ready.steps for name in step.parts}
+    shape = ready.shape or ""
+    kept: set[str] = set()
+    for step in ready.steps:
+        assert step.means_taken
+        assert step.url.startswith(("https://", "{server}/"))
+        for name in step.names - asked - kept:
+            assert f"(?P<{name}>" in shape, name
+        # An action with a credential of its own says which.
+        if "{credential}" in f"{step.auth}{step.headers}":
+            assert ready.credential
+        kept |= step.keep.keys()
+    assert len(load_ready()) >= 15
+
+
+def test_what_a_revocation_did_can_be_seen_by_a_probe() -> None:
+    seen = {ready.id for ready in load_ready().values() if all(probe_of(rule) for rule in ready.rules[:1])}
+    assert {"github-revoke", "aws-key-deactivate", "slack-revoke", "vault-revoke-self", "supabase-key-delete"} <= seen
+
+
+@pytest.mark.parametrize(
+    ("lines", "what"),
+    [
+        ('type = "magic"', "must be http, command, or one of"),
+        ('type = "http"', "needs a url"),
+        ('type = "http"\nurl = "http://api.example.org"', "unencrypted"),
+        ('type = "http"\nurl = "https://{value}.example.org"', "must name its host"),
+        ('type = "http"\nurl = "https://a.example"\nauth = "magic"', "must begin with one of"),
+        ('type = "http"\nurl = "https://a.example"\nexpect = ["ok"]', "begins with a status"),
+        ('type = "http"\nurl = "https://a.example"\ncommand = ["/bin/true"]', "only an action of type command"),
+        ('type = "command"', "absolute path"),
+        ('type = "command"\ncommand = ["revoke"]', "absolute path"),
+        ('type = "command"\ncommand = ["/bin/true"]\nurl = "https://a.example"', "only an action of type http"),
+        ('type = "supabase-key-delete"', "needs a credential"),
+        ('type = "github-revoke"\nautomatic = [\'severity="critical"\']', "which rule and which severity"),
+        ('type = "github-revoke"\napprovals = 3', "approvals"),
+        ('type = "github-revoke"\ncredential = "literal"', "reference"),
+    ],
+)
+def test_what_is_wrong_is_said_under_its_key(lines: str, what: str) -> None:
+    said = problems(f'[[actions]]\nname = "a"\n{lines}\n')
+    assert what in said
+    assert "actions[0]" in said
+
+
+def test_names_are_unique() -> None:
+    one = '[[actions]]\nname = "a"\ntype = "github-revoke"\n'
+    assert "already the name of actions[0]" in problems(one + one)
+
+
+def test_an_action_is_for_some_rules() -> None:
+    assert action().fits("anything")
+    assert action(rules=["acme-*"]).fits("acme-token")
+    assert not action(rules=["acme-*"]).fits("github-pat")
+    github = ActionConfig(name="a", type="github-revoke")
+    assert github.fits("github-pat")
+    assert not github.fits("openai-project-key")
+
+
+def test_nothing_is_automatic_but_what_is_said_to_be() -> None:
+    labels = {"rule": "github-pat", "severity": "critical", "confidence": "high"}
+    assert not ActionConfig(name="a", type="github-revoke").wants(labels)
+    chosen = ActionConfig.model_validate(
+        {"name": "a", "type": "github-revoke", "automatic": ['severity="critical"', 'rule="github-pat"']}
+    )
+    assert chosen.wants(labels)
+    assert not chosen.wants(labels | {"severity": "high"})
+    assert not chosen.wants(labels | {"rule": "openai-project-key"})
+    assert not chosen.wants(labels | {"confidence": "low"})

@@ -1,0 +1,180 @@
+"""Actions in real processes: approved, run once, seen through, and killed in their midst."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from detectors.template import expand
+from tests.acceptance.harness import Monitor
+from tests.acceptance.harness import until as waited
+from tests.fakes.revoker import FakeRevoker
+from tests.fakes.server import Fault
+from tests.fakes.webhook import FakeWebhook
+
+CONFIG = """
+[[sources]]
+name = "app"
+type = "file"
+include = ["logs/*.log"]
+start_at = "beginning"
+reconcile = "100ms"
+[[sinks]]
+name = "hook"
+type = "webhook"
+url = "env:HOOK_URL"
+[rules]
+packs = ["vcs/github"]
+[verify]
+providers = ["github"]
+servers = {{ github = "{url}" }}
+private = ["github"]
+timeout = "2s"
+[[actions]]
+name = "revoke"
+type = "github-revoke"
+server = "{url}"
+private = true
+timeout = "60s"
+{more}
+"""
+AUTOMATIC = """approvals = 0
+automatic = ['severity="critical"', 'rule="github-pat"']
+"""
+
+
+async def until(condition: Callable[[], object]) -> None:
+    await waited(condition, 30, lambda: "it did not come to pass")
+
+
+class Scene:
+    def __init__(self, root: Path, hook: FakeWebhook, issuer: FakeRevoker, more: str) -> None:
+        self.root, self.hook = root, hook
+        (root / "logs").mkdir()
+        self.monitor = Monitor(root, CONFIG.format(url=issuer.url, more=more), {"HOOK_URL": f"{hook.url}/hook"})
+        self.outputs: list[str] = []
+        self.seen: set[bytes] = set()  # command lines and environments of our processes
+
+    def plant(self, value: str) -> None:
+        with (self.root / "logs/app.log").open("a") as log:
+            log.write(f"refused token={value} here\n")
+
+    async def incident(self) -> str:
+        await until(lambda: self.hook.payloads)
+        return str(self.hook.payloads[0]["incidents"][0]["id"])
+
+    async def command(self, *arguments: str, stdin: str = "", user: str = "ada") -> tuple[int, str]:
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "monitor", *arguments, "--config", str(self.monitor.config)),
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT,
+            env={**self.monitor.environment, "SUDO_USER": user},
+        )
+        watching = asyncio.create_task(self._watch(process.pid))
+        output, _ = await process.communicate(stdin.encode())
+        watching.cancel()
+        assert process.returncode is not None
+        self.outputs.append(output.decode())
+        return process.returncode, output.decode()
+
+    async def _watch(self, pid: int) -> None:
+        while True:
+            for name in ("cmdline", "environ"):
+                try:
+                    self.seen.add(Path(f"/proc/{pid}/{name}").read_bytes())
+                except OSError:
+                    return
+            await asyncio.sleep(0.005)
+
+    async def runs(self) -> list[dict[str, object]]:
+        _, shown = await self.command("action", "list", "--format", "json")
+        found: list[dict[str, object]] = json.loads(shown)
+        return found
+
+    def traces(self, value: str) -> list[str]:
+        """What holds the value that should not."""
+        files = {path.name: path.read_bytes() for path in (self.root / "state").rglob("*") if path.is_file()}
+        files |= {"out": self.monitor.output.encode(), "err": self.monitor.errors.encode()}
+        files |= {"told": json.dumps(self.hook.payloads).encode(), "commands": "\n".join(self.outputs).encode()}
+        files |= {f"process {number}": data for number, data in enumerate(self.seen)}
+        return [name for name, data in files.items() if value.encode() in data]
+
+
+async def test_two_people_approve_it_runs_once_and_the_probe_sees_it(tmp_path: Path) -> None:
+    value = expand("ghp_{alnum:30}{crc32}", 21)
+    async with FakeWebhook() as hook, FakeRevoker(value) as issuer:
+        scene = Scene(tmp_path, hook, issuer, "approvals = 2")
+        await scene.monitor.start()
+        scene.plant(value)
+        one = await scene.incident()
+        assert (await scene.command("action", "plan", one))[1].startswith("revoke: Revoke at GitHub (2 to approve)")
+        code, shown = await scene.command("action", "plan", one, "revoke", "--format", "json")
+        ref = json.loads(shown)["id"]
+        assert (await scene.command("action", "run", ref))[0] == 1
+        assert (await scene.command("action", "approve", ref))[0] == 0
+        code, shown = await scene.command("action", "approve", ref)
+        assert (code, "different people" in shown) == (1, True)
+        code, shown = await scene.command("action", "run", ref, "--dry-run")
+        assert (code, '{"credentials": ["SECRET"]}' in shown, issuer.requests) == (0, True, [])
+        assert (await scene.command("action", "approve", ref, user="bob"))[0] == 0
+
+        code, shown = await scene.command("action", "run", ref, "--format", "json", user="bob")
+        done = json.loads(shown)
+        assert (code, done["state"], done["approvals"]) == (0, "completed", ["ada", "bob"])
+        assert issuer.works == set()
+        code, shown = await scene.command("action", "run", ref)
+        assert (code, "runs once only" in shown, issuer.revocations) == (1, True, 1)
+        code, shown = await scene.command("incidents", "show", one)
+        assert all(words in shown for words in ("revoke approved, 2 of 2", "revoke completed", "refused: GitHub"))
+        assert await scene.monitor.terminate() == 0
+        assert len(scene.seen) > 2
+        assert scene.traces(value) == []
+
+
+async def test_what_is_automatic_runs_by_itself_and_only_once(tmp_path: Path) -> None:
+    value, low = (expand("ghp_{alnum:30}{crc32}", seed) for seed in (22, 23))
+    async with FakeWebhook() as hook, FakeRevoker(value, low) as issuer:
+        scene = Scene(tmp_path, hook, issuer, AUTOMATIC)
+        await scene.monitor.start()
+        scene.plant(value)
+        await until(lambda: issuer.works == {low})
+        await until(lambda: any(request.path == "/user" for request in issuer.requests))
+        await scene.monitor.kill()
+        await scene.monitor.start()
+        scene.plant(value)
+        [run] = await scene.runs()
+        assert (run["state"], run["automatic"], run["planned_by"]) == ("completed", True, "monitor")
+        assert await scene.monitor.terminate() == 0
+        assert issuer.revocations == 1
+        assert scene.traces(value) == []
+
+
+async def test_a_kill_in_its_midst_is_told_as_not_known_and_it_is_not_repeated(tmp_path: Path) -> None:
+    value = expand("ghp_{alnum:30}{crc32}", 24)
+    async with FakeWebhook() as hook, FakeRevoker(value) as issuer:
+        scene = Scene(tmp_path, hook, issuer, AUTOMATIC)
+        issuer.always = Fault(hang=True)
+        await scene.monitor.start()
+        scene.plant(value)
+        await until(lambda: any(request.path == "/credentials/revoke" for request in issuer.requests))
+        await scene.monitor.kill()
+        issuer.always = None
+        await scene.monitor.start()
+        scene.plant(value)
+        [run] = await scene.runs()
+        assert (run["state"], "cannot be known" in str(run["outcome"])) == ("unknown", True)
+        # A person looks, and may plan it again.
+        one = await scene.incident()
+        code, shown = await scene.command("verify", one)
+        assert (code, shown.startswith("valid")) == (1, True)
+        code, shown = await scene.command("action", "plan", one, "revoke", "--format", "json")
+        code, shown = await scene.command("action", "run", json.loads(shown)["id"])
+        assert (code, shown.startswith("revoke completed")) == (0, True)
+        assert {one["state"] for one in await scene.runs()} == {"completed"}
+        assert await scene.monitor.terminate() == 0
+        assert issuer.revocations == 1
+        assert scene.traces(value) == []
