@@ -46,8 +46,12 @@ TABLES: dict[str, type[BaseModel]] = {
     "verify": VerifyConfig,
     "runbook": RunbookConfig,
 }
-ARRAYS: dict[str, type[BaseModel]] = {"routes": Route, "silences": Silence,
-    "actions": ActionConfig, "escalation": Escalation}
+ARRAYS: dict[str, type[BaseModel]] = {
+    "routes": Route,
+    "silences": Silence,
+    "actions": ActionConfig,
+    "escalation": Escalation,
+}
 
 
 def keys(model: type[BaseModel]) -> set[str]:
