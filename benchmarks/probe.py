@@ -70,11 +70,13 @@ def found(worker: Worker, text: str, secret: str) -> list[str]:
         return [match.confidence for match in matches]
     whole = secret.encode()
     start = data.find(whole)
+    joined = b"".join(whole.split())
     out = []
     for match in matches:
-        held = match.secret in whole and len(match.secret) * 5 >= len(whole) * 4
+        value = b"".join(match.secret.replace(rb"\n", b"").split())  # of a key in lines, however a log breaks them
+        held = value in joined and len(value) * 5 >= len(joined) * 4
         common = min(match.end, start + len(whole)) - max(match.start, start) if start >= 0 else 0
-        if held or whole in match.secret or common * 5 >= len(whole) * 4:
+        if held or joined in value or common * 5 >= len(whole) * 4:
             out.append(match.confidence)
     return out
 

@@ -29,7 +29,7 @@ _WORDS = re.compile(
     rb"(?:key|token|secret|pass|api|access|auth|client|account|user|db|database|here|id|bot|app|project)"
     rb"|^a secret$|your[_-]|-here\b|_here\b|(?:^|[_.-])(?:fake|dummy|bogus)|(?:fake|dummy|bogus)[_-]"
     rb"|notreal|not[_-]a[_-]|(?-i:x{4}|X{4})|\*{3}|\.{3}|0{8}"
-    rb"|deadbeef|foobar|lorem|abcdefghij|0123456789|1234567890|bcdefghijk|qwertyuiop|asdfghjkl|test[_-]?(?:key|token|secret|password)|topsecret"
+    rb"|^[a-z]{0,12}[0-9]{0,4}[_.-]?p[a@4][s$5]{2}w[o0]rd[\d!@#$%^&*._-]{0,8}$|deadbeef|foobar|lorem|abcdefghij|0123456789|1234567890|bcdefghijk|qwertyuiop|asdfghjkl|test[_-]?(?:key|token|secret|password)|topsecret"
 )
 # Four letters in a row stand in one of a hundred long random values; there it takes more of them.
 _LONG = 128
@@ -80,6 +80,26 @@ _IMAGE = re.compile(rb"(?:docker[\w-]{0,16}|oci|containerd|cri-o|podman)://[\w.-
 
 _RUNS = [(c - step, c, c + step) for step in (-1, 0, 1) for c in range(abs(step), 256 - abs(step))]
 _MAYBE_RUN = quick([re.compile(b"|".join(b"\\x%02x\\x%02x\\x%02x" % run for run in _RUNS))])
+# A letter or digit, and the next ones in every other place: `a1b2c3`, `001122`.
+_EVERY_OTHER = [b"%c.%c.%c" % (c, c + step, c + 2 * step) for step in (-1, 1) for c in b"2345678cdefghijklmnopqrstuvwx"]
+_MAYBE_WOVEN = quick([re.compile(b"(?i)" + b"|".join(_EVERY_OTHER))])
+_SEPARATORS = b"-_.:/ "
+
+
+def _woven(value: bytes) -> bool:
+    """Seven of ten characters stand in runs that count up or down, or stay, in each or in every other place."""
+    value = value.translate(None, _SEPARATORS).lower()
+    covered: set[int] = set()
+    for stride, step in ((1, -1), (1, 0), (1, 1), (2, -1), (2, 1)):
+        run = 0
+        for at in range(len(value) - stride + 1):
+            if at + stride < len(value) and value[at + stride] - value[at] == step:
+                run += 1
+                continue
+            if run >= 2 * stride:
+                covered.update(range(at - run, at + stride))
+            run = 0
+    return len(covered) * 10 >= len(value) * 7
 
 
 def _sequence(value: bytes) -> bool:
@@ -95,6 +115,8 @@ def _sequence(value: bytes) -> bool:
         steps = Counter(b - a for a, b in pairwise(value))
         if max(steps[0], steps[1], steps[-1]) * 2 > size:
             return True
+    if size <= 128 and _MAYBE_WOVEN(value) and _woven(value):
+        return True
     # A repeated group starts again soon.
     if value.find(value[:2], 2, 12) < 0:
         return False
@@ -272,4 +294,4 @@ def words(value: bytes, before: bytes = b"") -> str | None:
     for pattern, odd, what in _KINDS:
         if pattern.fullmatch(value) and not _random(value, odd) and (pattern is not _NUMBERED or _spelt(value)):
             return f"{what}, not a value"
-    return "an expression, not a value" if _CALL.search(value) else None
+    return "an expression, not a value" if _CALL.search(value) and not _random(value, 10.0) else None

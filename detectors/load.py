@@ -17,8 +17,9 @@ def builtin_families() -> list[str]:
     return sorted(folder.name for folder in PACKS.iterdir() if folder.is_dir())
 
 
-# Endpoint URLs and internal addresses are sensitive too, but far too common to be on unasked.
-OFF_BY_DEFAULT = ("exposure",)
+# Endpoint URLs and internal addresses are sensitive too, but far too common to be on unasked; hashes of passwords and
+# keys with a passphrase open nothing by themselves.
+OFF_BY_DEFAULT = ("exposure", "protected")
 
 
 def builtin_packs(names: Iterable[str] = ("default",)) -> list[Path]:

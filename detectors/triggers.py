@@ -101,7 +101,11 @@ _HANDED = r"""\\{0,3}["'\])]{0,3},\s{0,4}[bu@]?\\{0,3}["'][^\s"'\\]{6,64}\\{0,3}
 _MADE = r"""(?:\[\w{0,8}\])?["'\]]{0,2} ?[:=(][:=]{0,2} ?(?:new )?[\w.:<>|\[\]?&]{0,40}[=({\[ ]{0,3} {0,2}""" + _QUOTED
 # Columns, a directive, a sentence
 _SAID = r"""\\{0,3}["']?(?: is| was| set to| to| value)?[ \t]{0,48}[:=|]?[ \t]{1,48}\\{0,3}["'`]?""" + _SPOKEN
-_MISSPELT = "pasword pasward passwrod passowrd paswd kennwort wachtwoord contrase mot_de_passe motdepasse".split()
+_MISSPELT = (
+    *"pasword pasward passwrod passowrd paswd".split(),
+    *"kennwort wachtwoord contrase mot_de_passe motdepasse haslo senha salasana".split(),
+)
+_LITERAL = r"""\\{0,3}["'][^\s"'\\]{6,64}\\{0,3}["']"""
 _BEFORE = " \"'([{,;&/|"
 _SAID_NAMES = "secret passwd password passphrase credential passwort".split()
 
@@ -123,7 +127,7 @@ def _named() -> Iterable[str]:
         yield rf"(?i:{name})[\w]{{0,12}}{_SAID}"
     for name in ("token", "pwd"):
         for sign in "\"'),]":
-            yield rf"""(?i:{name}){_escape(sign)}["'\])]{{0,2}},?\s{{0,4}}[bu]?["'][^\s"'\\]{{6,64}}["'][),;\]}} ]"""
+            yield rf"""(?i:{name}){_escape(sign)}["'\])]{{0,2}},?\s{{0,4}}[bu]?{_LITERAL}[),;\]}} ]"""
         for sign in (" =", " :", ":", "=", "[", "(", "s = [", "s=[", "s: [", 's":[', 's": ['):
             yield rf"(?i:{name}){''.join(map(_escape, sign))} ?[\w.:<>|\[\]?&]{{0,40}}[=({{\[ ]{{0,4}} {{0,2}}{_QUOTED}"
         yield rf"""(?i:{name})(?:\x20|\t)[ \t]{{0,40}}[:=|]?[ \t]{{0,48}}["'`]?{_SPOKEN}"""

@@ -34,7 +34,9 @@ def test_entropy_is_within_its_bounds_and_blind_to_order(value: bytes) -> None:
         "${DB_PASSWORD}", "{{ secret }}", "$PASSWORD", "%s", "%(password)s", "os.environ['X']", "process.env.KEY",
         "#{secret}", "[password]", "[REDACTED]", "{auth_token}'", "KAFKA_CLIENT_KEY_PASSWORD", "%PASSWORD%",
         "00000000-0000-0000", "sk_redacted_1", "a%20secret", "your%5Fapi%5Fkey", "arn:aws:iam::1:x",
-        "op://vault/item",
+        "op://vault/item", "00112233445566778899aabbccddeeff", "a1b2c3d4e5f6g7h8", "1a2b3c4d5e6f", "9z8y7x6w5v",
+        "AABBCCDDEEFF0011", "a1b2c3d4-e5f6-7890-abcd-ef1234567890", "12345678-1234-1234-1234-123456789abc",
+        "P@ssw0rd", "Passw0rd123!",
     ],
 )  # fmt: skip
 def test_stand_ins_are_recognised(value: str) -> None:

@@ -34,7 +34,7 @@ def test_packs_are_named_by_family_or_file() -> None:
     assert builtin_packs(["cloud/aws"]) == [PACKS / "cloud" / "aws.toml"]
     assert set(builtin_packs(["cloud"])) == set((PACKS / "cloud").glob("*.toml"))
     default = builtin_packs()
-    assert {path.parent.name for path in default} == set(builtin_families()) - {"exposure"}
+    assert {path.parent.name for path in default} == set(builtin_families()) - {"exposure", "protected"}
 
 
 def test_what_we_ship_is_whole() -> None:

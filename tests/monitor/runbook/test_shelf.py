@@ -50,6 +50,7 @@ ISSUERLESS = {
     "generic/named",
     "generic/jwt",
     "exposure",
+    "protected",
 }
 SAYS_NOTHING = re.compile(r"find who issued it|where it was issued|the provider's console", re.IGNORECASE)
 
