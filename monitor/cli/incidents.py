@@ -32,6 +32,7 @@ from monitor.cli.common import (
     typed,
     with_store,
 )
+from monitor.cli.incident_papers import report, timeline, verify
 
 if TYPE_CHECKING:
     from monitor.common.notification import State
@@ -240,6 +241,25 @@ def reopen(
     ref: IdsArgument, note: NoteOption = "", form: FormatOption = Format.text, config: ConfigOption = None
 ) -> None:
     _transition(ref, "reopen", None, note=note, form=form, config=config)
+
+
+app.command(
+    "timeline",
+    epilog="Example: monitor incidents timeline 3f2a --format jsonl",
+    help="Everything that happened to an incident, in order: the log, people, steps, what was told.",
+)(timeline)
+app.command(
+    "report",
+    epilog="Example: monitor incidents report 3f2a --as html > incident.html",
+    help="Write the incident's document: times, exposure, timeline, steps with evidence, the regulator's clock, and "
+    "headings for what people must write.",
+)(report)
+app.command(
+    "verify",
+    epilog="Example: monitor incidents verify",
+    help="Read the trail of all incidents and say whether an entry was edited, removed, added or moved. Exit code 1 "
+    "when it is not whole.",
+)(verify)
 
 
 def _line(key: str, value: str, *, bold: bool = False) -> str:

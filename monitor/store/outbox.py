@@ -126,9 +126,15 @@ class Outbox:
         return await self._desk.read(lambda connection: connection.execute(query).scalar_one())
 
     async def list(
-        self, *, states: Collection[str] = (), sink: str | None = None, before: float | None = None, limit: int = 100
+        self,
+        *,
+        states: Collection[str] = (),
+        sink: str | None = None,
+        before: float | None = None,
+        about: str | None = None,
+        limit: int = 100,
     ) -> Sequence[OutboxEntry]:
-        """Notifications, newest first. `before`: made before this time."""
+        """Notifications, newest first. `before`: made before this time; `about`: of this incident."""
         query = select(outbox)
         if states:
             query = query.where(outbox.c.state.in_(tuple(states)))
@@ -136,6 +142,8 @@ class Outbox:
             query = query.where(outbox.c.sink == sink)
         if before is not None:
             query = query.where(outbox.c.created_at < before)
+        if about is not None:
+            query = query.where(outbox.c.incidents.contains(f'"{about}"', autoescape=True))
         query = query.order_by(outbox.c.seq.desc()).limit(min(limit, _LONGEST_LIST))
         return await self._desk.read(lambda connection: [_entry(row) for row in connection.execute(query)])
 

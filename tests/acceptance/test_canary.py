@@ -268,6 +268,11 @@ def invocations(canaries: list[Canary], incident: Callable[[], str]) -> dict[tup
         ("incidents", "ack"): [(["incidents", "ack", incident(), "--note", "looked at"], b"")],
         ("incidents", "resolve"): [(["incidents", "resolve", incident(), "--as", "revoked"], b"")],
         ("incidents", "reopen"): [(["incidents", "reopen", incident()], b"")],
+        ("incidents", "timeline"): each("incidents", "timeline", incident()),
+        ("incidents", "report"): [
+            (["incidents", "report", incident(), "--as", form], b"") for form in ("markdown", "html", "svg", "json")
+        ],
+        ("incidents", "verify"): each("incidents", "verify"),
         ("runbook", "list"): [*each("runbook", "list"), *each("runbook", "list", "--books")],
         ("runbook", "start"): [(["runbook", "start", incident()], b"")],
         ("runbook", "show"): [*each("runbook", "show", incident()), *each("runbook", "show", "aws-key")],

@@ -1,0 +1,130 @@
+"""What `monitor incidents` writes about one incident: its timeline and its document; and whether the trail is whole."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from monitor.cli.common import (
+    ConfigOption,
+    Format,
+    FormatOption,
+    emit,
+    emit_one,
+    json_text,
+    printable,
+    read_config,
+    table,
+    with_store,
+)
+
+if TYPE_CHECKING:
+    from monitor.report.dossier import Dossier
+    from monitor.store import Store
+    from monitor.store.trail import Verdict
+
+__all__ = ["report", "timeline", "verify"]
+
+IdArgument = Annotated[str, typer.Argument(metavar="ID", help="Id or fingerprint of an incident, or a unique start.")]
+
+
+class As(StrEnum):
+    markdown = "markdown"
+    html = "html"
+    svg = "svg"
+    json = "json"
+
+
+def timeline(ref: IdArgument, form: FormatOption = Format.text, config: ConfigOption = None) -> None:
+    from monitor.report.dossier import events
+
+    rows = [
+        {"time": _clock(one.at), "who": one.who, "what": one.what, "note": one.note}
+        for one in events(_dossier(ref, config))
+    ]
+
+    def text(rows: Sequence[Mapping[str, Any]]) -> Iterable[str]:
+        cells = [(row["time"], row["who"], row["what"], row["note"]) for row in rows]
+        yield from table(("when", "who", "what", "note"), cells)
+
+    emit(rows, form, text)
+
+
+def report(
+    *,
+    ref: IdArgument,
+    form: Annotated[As, typer.Option("--as", help="How it is written; svg is the picture alone.")] = As.markdown,
+    config: ConfigOption = None,
+) -> None:
+    from monitor.report.document import markdown, page
+    from monitor.report.dossier import events, milestones, spans, window
+    from monitor.report.picture import svg
+
+    dossier = _dossier(ref, config)
+    if form is As.markdown:
+        typer.echo(markdown(dossier), nl=False)
+    elif form is As.html:
+        typer.echo(page(dossier), nl=False)
+    elif form is As.svg:
+        typer.echo(svg(milestones(dossier), f"Incident {dossier.incident.id}"))
+    else:
+        start, end = window(dossier)
+        row = {
+            "incident": dossier.incident.id,
+            "exposed_from": _clock(start),
+            "exposed_until": None if end is None else _clock(end),
+            "seconds": {f"to_{one.name}": one.seconds for one in spans(dossier)},
+            "timeline": [
+                {"time": _clock(one.at), "who": one.who, "what": one.what, "note": one.note} for one in events(dossier)
+            ],
+        }
+        typer.echo(json_text(row, indent=True))
+
+
+def verify(form: FormatOption = Format.text, config: ConfigOption = None) -> None:
+    settings = read_config(config)
+
+    async def look(store: Store) -> Verdict:
+        return await store.trail.verify()
+
+    verdict = with_store(settings, look)
+    row = {
+        "whole": not verdict.problems,
+        "incidents": verdict.incidents,
+        "entries": verdict.entries,
+        "before": verdict.before,
+        "problems": [{"incident": incident or None, "problem": problem} for incident, problem in verdict.problems],
+    }
+
+    def text(_row: Mapping[str, Any]) -> Iterable[str]:
+        for incident, problem in verdict.problems:
+            yield printable(f"{incident or 'all'}: {problem}")
+        known = f"{verdict.entries:,} entries of {verdict.incidents:,} incidents"
+        older = f"; {verdict.before:,} are from before the trail was chained" if verdict.before else ""
+        yield f"{known}: {'NOT whole' if verdict.problems else 'whole'}{older}"
+
+    emit_one(row, form, text)
+    if verdict.problems:
+        raise typer.Exit(1)
+
+
+def _dossier(ref: str, config: Path | None) -> Dossier:
+    from monitor.report.dossier import Dossier
+
+    async def read(store: Store) -> Dossier:
+        incident = await store.incidents.get(ref)
+        run, history = await store.runs.get(incident.id), await store.incidents.history(incident.id)
+        told = await store.outbox.list(about=incident.id, limit=10_000)
+        return Dossier(incident, run, history, told, time.time())
+
+    return with_store(read_config(config), read)
+
+
+def _clock(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -1,0 +1,188 @@
+"""The document about an incident, as Markdown and as a page of its own. Pure."""
+
+from __future__ import annotations
+
+import html
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from monitor.common.text import printable
+from monitor.report.dossier import REGULATOR, Dossier, events, milestones, spans, window
+from monitor.report.picture import length, svg
+
+__all__ = ["markdown", "page"]
+
+_STYLE = (
+    "body{font:15px/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem}"
+    "table{border-collapse:collapse}td,th{text-align:left;padding:.2rem 1rem .2rem 0;vertical-align:top;"
+    "border-bottom:1px solid #8884}svg{width:100%}"
+)
+_SPECIAL = re.compile(r"([\\`*_{}\[\]<>|#~])")
+# What only people know. The hints go when they have written.
+_PEOPLE = (
+    ("What happened", "In three sentences, for somebody who was not there."),
+    ("Who was affected", "Customers, systems and data that the secret could reach, and what the audit logs show."),
+    ("Cause", "Which code or setting wrote the secret there, and why nothing stopped it."),
+    ("What went well, what did not", "Detection, deadlines, tools, people."),
+    ("Prevention", "Each measure with its owner and date."),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class _Section:
+    """A heading with a table, paragraphs, or both."""
+
+    title: str
+    head: Sequence[str] = ()
+    rows: Sequence[Sequence[str]] = ()
+    text: Sequence[str] = ()
+
+
+def markdown(dossier: Dossier) -> str:
+    """The document as Markdown. Nothing of a path, a note or a label is taken for markup."""
+    lines = [f"# {_md(_title(dossier))}", ""]
+    for section in _sections(dossier):
+        lines += [f"## {_md(section.title)}", ""]
+        if section.rows:
+            lines += [f"| {' | '.join(section.head)} |", f"|{' --- |' * len(section.head)}"]
+            lines += [f"| {' | '.join(_md(cell) for cell in row)} |" for row in section.rows]
+            lines.append("")
+        for paragraph in section.text:
+            lines += [_md(paragraph), ""]
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def page(dossier: Dossier) -> str:
+    """The same as an HTML page that needs nothing else, with a picture of the timeline."""
+    parts = [
+        '<!doctype html><html lang="en"><meta charset="utf-8">',
+        f"<title>{_e(_title(dossier))}</title><style>{_STYLE}</style><body><h1>{_e(_title(dossier))}</h1>",
+        svg(milestones(dossier), _title(dossier)),
+    ]
+    for section in _sections(dossier):
+        parts.append(f"<h2>{_e(section.title)}</h2>")
+        if section.rows:
+            head = "".join(f"<th>{_e(cell)}</th>" for cell in section.head)
+            body = "".join("<tr>" + "".join(f"<td>{_e(cell)}</td>" for cell in row) + "</tr>" for row in section.rows)
+            parts.append(f"<table><tr>{head}</tr>{body}</table>")
+        parts += [f"<p>{_e(paragraph)}</p>" for paragraph in section.text]
+    return "".join([*parts, "</body></html>\n"])
+
+
+def _title(dossier: Dossier) -> str:
+    return f"Incident {dossier.incident.id}: {printable(dossier.incident.name)}"
+
+
+def _sections(dossier: Dossier) -> list[_Section]:
+    return [
+        _summary(dossier),
+        _times(dossier),
+        _exposure(dossier),
+        _Section(
+            "Timeline",
+            ("when (UTC)", "who", "what", "note"),
+            [(_time(one.at), one.who, one.what, one.note) for one in events(dossier)],
+        ),
+        *_steps(dossier),
+        _verified(dossier),
+        _regulator(dossier),
+        *(_Section(title, text=(f"({hint})",)) for title, hint in _PEOPLE),
+    ]
+
+
+def _summary(dossier: Dossier) -> _Section:
+    incident = dossier.incident
+    people = dict.fromkeys(entry.actor for entry in dossier.history if entry.actor != "monitor")
+    state = incident.state + (f" as {incident.resolution}" if incident.resolution else "")
+    rows = [
+        ("secret", f"{incident.name} {incident.masked}"),
+        ("severity", f"{incident.severity}, {incident.confidence} confidence"),
+        ("state", state),
+        ("owner", incident.owner or "nobody"),
+        ("who acted", ", ".join(people) or "nobody"),
+        ("rule", incident.rule),
+        ("fingerprint", incident.fingerprint),
+        *((f"label {name}", value) for name, value in sorted(incident.labels.items())),
+    ]
+    return _Section("Summary", ("", ""), rows)
+
+
+def _times(dossier: Dossier) -> _Section:
+    rows = [
+        (f"to {one.name}", "—" if one.seconds is None else f"{length(one.seconds)} after it was {one.since}")
+        for one in spans(dossier)
+    ]
+    return _Section("Times", ("time", ""), rows)
+
+
+def _exposure(dossier: Dossier) -> _Section:
+    incident = dossier.incident
+    start, end = window(dossier)
+    until = f"until it was revoked {_time(end)}" if end is not None else "and it has not been revoked yet"
+    text = f"Exposed from {_time(start)} {until}; seen {incident.occurrences:,} times."
+    rows = [
+        (
+            " on ".join(filter(None, (place.service, place.host))) or place.source,
+            (place.path or place.url or "") + (f":{place.line}" if place.line else ""),
+            _time(when.timestamp()) if (when := place.logged_at or place.time) else "",
+            place.context or "",
+        )
+        for place in incident.locations
+    ]
+    return _Section("Exposure", ("where", "path", "when (UTC)", "line, masked"), rows, (text,))
+
+
+def _steps(dossier: Dossier) -> list[_Section]:
+    run = dossier.run
+    if run is None:
+        return []
+    order = "contain first" if run.order == "contain" else "replace first"
+    rows = [
+        (
+            task.title,
+            task.state + (" late" if task.state == "done" and task.since > task.deadline else ""),
+            task.owner or "",
+            _time(task.since) if task.over else f"due {_time(task.deadline)}",
+            task.note,
+        )
+        for task in run.tasks
+    ]
+    text = f"{run.title}, {order} ({run.why}): {run.done} of {len(run.tasks)} done."
+    return [_Section("Steps", ("step", "state", "who", "when (UTC)", "evidence"), rows, (text,))]
+
+
+def _verified(dossier: Dossier) -> _Section:
+    rows = [
+        (_time(entry.at), entry.actor, entry.note)
+        for entry in dossier.history
+        if entry.action == "verified" or (entry.step and entry.action == "step_done" and entry.actor == "monitor")
+    ]
+    text = () if rows else ("Nothing was verified: what is done is what people said.",)
+    return _Section("What was verified", ("when (UTC)", "who", "answer"), rows, text)
+
+
+def _regulator(dossier: Dossier) -> _Section:
+    known = next((entry.at for entry in dossier.history if entry.action == "opened"), dossier.incident.first_seen)
+    end = known + REGULATOR
+    left = end - dossier.now
+    said = f"{length(left)} are left" if left > 0 else f"they ended {length(-left)} ago"
+    text = (
+        f"Where personal data may be concerned, a report to the regulator is due within 72 hours of becoming aware: "
+        f"by {_time(end)}, if that was when the incident was opened; {said}. Decide with the data protection officer, "
+        "and write the decision down here."
+    )
+    return _Section("Regulator's clock", text=(text,))
+
+
+def _time(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M:%S")
+
+
+def _md(text: str) -> str:
+    return _SPECIAL.sub(r"\\\1", printable(text))
+
+
+def _e(text: str) -> str:
+    return html.escape(printable(text))

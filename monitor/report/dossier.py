@@ -1,0 +1,152 @@
+"""An incident as its document tells it: what happened when, and how long it took. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from monitor.incidents import Incident
+from monitor.runbook.progress import Run
+from monitor.store import AuditEntry, OutboxEntry
+
+__all__ = ["REGULATOR", "Dossier", "Event", "Span", "events", "milestones", "spans", "window"]
+
+REGULATOR = 72 * 3600.0  # seconds in which a breach of personal data is to be reported, from when it is known
+_SAID = {
+    "opened": "incident opened",
+    "escalated": "severity went up",
+    "reopened": "seen again after it was resolved",
+    "reopened_by_hand": "reopened",
+    "acknowledged": "acknowledged",
+    "resolved": "resolved",
+    "verified": "the issuer was asked",
+    "run_started": "runbook started",
+    "run_ended": "runbook ended",
+    "run_resumed": "runbook goes on",
+    "step_claimed": "claimed",
+    "step_done": "done",
+    "step_skipped": "skipped",
+    "step_failed": "failed",
+    "step_reopened": "reopened",
+    "step_overdue": "overdue",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Dossier:
+    """Everything that is kept of one incident. `told`: notifications about it that are still known."""
+
+    incident: Incident
+    run: Run | None
+    history: Sequence[AuditEntry]
+    told: Sequence[OutboxEntry]
+    now: float
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One line of the timeline. `at`: seconds since the epoch."""
+
+    at: float
+    who: str
+    what: str
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """How long something took; `seconds` None: it has not happened, or nothing tells when."""
+
+    name: str
+    since: str
+    seconds: float | None
+
+
+def events(dossier: Dossier) -> list[Event]:
+    """Oldest first."""
+    incident = dossier.incident
+    found = [Event(incident.first_seen, "monitor", "first read by the monitor")]
+    if incident.first_logged is not None:
+        found.append(Event(incident.first_logged, "the log", "first logged"))
+    if incident.occurrences > 1:
+        found.append(Event(incident.last_seen, "monitor", "last seen"))
+    for entry in dossier.history:
+        said = _SAID.get(entry.action, entry.action)
+        what = f"step {entry.step} {said}" if entry.step else said
+        if entry.resolution and entry.action == "resolved":
+            what += f" as {entry.resolution}"
+        found.append(Event(entry.at, entry.actor, what, entry.note))
+    for one in dossier.told:
+        if one.state == "sent" and one.finished_at is not None:
+            found.append(Event(one.finished_at, one.sink, f"told ({one.reason})"))
+        elif one.state == "dead" and one.finished_at is not None:
+            found.append(Event(one.finished_at, one.sink, f"could not be told ({one.reason})", one.error or ""))
+    return sorted(found, key=lambda event: event.at)
+
+
+def milestones(dossier: Dossier) -> list[tuple[str, float]]:
+    """What a picture of it shows, in the order of time: name, and seconds since the epoch."""
+    incident = dossier.incident
+    ends = {
+        "logged": incident.first_logged,
+        "read": incident.first_seen,
+        "opened": _first(dossier, "opened"),
+        "told": _told(dossier),
+        "acknowledged": _first(dossier, "acknowledged"),
+        "revoked": _done(dossier, "revoke"),
+        "replaced": _done(dossier, "replace"),
+        "deployed": _done(dossier, "deploy"),
+        "resolved": incident.resolved_at,
+    }
+    return sorted(((name, at) for name, at in ends.items() if at is not None), key=lambda one: one[1])
+
+
+def spans(dossier: Dossier) -> list[Span]:
+    """Time to detect, tell, acknowledge, revoke, replace and close."""
+    incident = dossier.incident
+    opened = _first(dossier, "opened") or incident.first_seen
+
+    def since(start: float | None, end: float | None) -> float | None:
+        return None if start is None or end is None else max(end - start, 0.0)
+
+    return [
+        Span("detect", "logged", since(incident.first_logged, incident.first_seen)),
+        Span("tell", "opened", since(opened, _told(dossier))),
+        Span("acknowledge", "opened", since(opened, _first(dossier, "acknowledged"))),
+        Span("revoke", "opened", since(opened, _done(dossier, "revoke"))),
+        Span("replace", "opened", since(opened, _done(dossier, "replace"))),
+        Span("deploy", "opened", since(opened, _done(dossier, "deploy"))),
+        Span("close", "opened", since(opened, incident.resolved_at)),
+    ]
+
+
+def window(dossier: Dossier) -> tuple[float, float | None]:
+    """When the secret was exposed: from, and until it was revoked (None: it is still)."""
+    incident = dossier.incident
+    start = incident.first_seen if incident.first_logged is None else min(incident.first_logged, incident.first_seen)
+    revoked = _done(dossier, "revoke")
+    if revoked is None and incident.resolution == "revoked":
+        revoked = incident.resolved_at
+    return start, revoked
+
+
+def _first(dossier: Dossier, action: str) -> float | None:
+    return next((entry.at for entry in dossier.history if entry.action == action), None)
+
+
+def _told(dossier: Dossier) -> float | None:
+    times = [one.finished_at for one in dossier.told if one.state == "sent" and one.finished_at is not None]
+    return min(times, default=None)
+
+
+def _done(dossier: Dossier, step: str) -> float | None:
+    """When the step was done for good: the last time, if nothing took it back."""
+    last = next(
+        (
+            entry
+            for entry in reversed(dossier.history)
+            if entry.step == step and entry.action in ("step_done", "step_reopened")
+        ),
+        None,
+    )
+    return last.at if last is not None and last.action == "step_done" else None

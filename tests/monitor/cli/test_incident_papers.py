@@ -1,0 +1,50 @@
+from __future__ import annotations
+
+import contextlib
+import json
+import sqlite3
+from pathlib import Path
+
+from tests.monitor.cli.test_runbook import ONE, Command, stored
+
+__all__ = ["stored"]
+
+
+def test_the_timeline_and_the_document_of_an_incident(monitor: Command, stored: Path) -> None:
+    assert monitor("incidents", "ack", "1111", "--note", "mine").returncode == 0
+    assert monitor("runbook", "done", "1111", "revoke", "--note", "inactive").returncode == 0
+    rows = [
+        json.loads(line) for line in monitor("incidents", "timeline", "1111", "--format", "jsonl").stdout.splitlines()
+    ]
+    assert [row["what"] for row in rows] == [
+        *("first read by the monitor", "incident opened", "runbook started", "acknowledged", "step revoke done"),
+    ]
+    assert rows[-1]["note"] == "inactive"
+    assert "step revoke done" in monitor("incidents", "timeline", "1111").stdout
+
+    text = monitor("incidents", "report", "1111").stdout
+    assert text.startswith(f"# Incident {ONE}: ")
+    assert "## Regulator's clock" in text
+    page = monitor("incidents", "report", "1111", "--as", "html").stdout
+    assert page.startswith("<!doctype html>")
+    assert "<svg" in page
+    assert monitor("incidents", "report", "1111", "--as", "svg").stdout.startswith("<svg")
+    row = json.loads(monitor("incidents", "report", "1111", "--as", "json").stdout)
+    assert row["incident"] == ONE
+    assert row["exposed_until"] is not None
+    assert monitor("incidents", "report", "9999").returncode == 1
+
+
+def test_an_edited_trail_is_found(monitor: Command, stored: Path) -> None:
+    monitor("runbook", "done", "1111", "revoke", "--note", "inactive")
+    answer = monitor("incidents", "verify")
+    assert answer.returncode == 0, answer.stderr
+    assert answer.stdout.endswith(": whole\n")
+    with contextlib.closing(sqlite3.connect(stored.parent / "state" / "state.db", isolation_level=None)) as database:
+        database.execute("UPDATE audit SET note = 'deleted' WHERE note = 'inactive'")
+    answer = monitor("incidents", "verify", "--format", "json")
+    assert answer.returncode == 1
+    verdict = json.loads(answer.stdout)
+    assert verdict["whole"] is False
+    assert [problem["incident"] for problem in verdict["problems"]] == [ONE]
+    assert "NOT whole" in monitor("incidents", "verify").stdout

@@ -1,0 +1,92 @@
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from html.parser import HTMLParser
+
+from monitor.report.document import markdown, page
+from tests.monitor.report.test_dossier import HISTORY, INCIDENT, T, dossier, entry, place
+
+HEADINGS = (
+    *("Summary", "Times", "Exposure", "Timeline", "Steps", "What was verified", "Regulator's clock", "What happened"),
+    *("Who was affected", "Cause", "What went well, what did not", "Prevention"),
+)
+HOSTILE = "</td><script>alert(1)</script>|[x](http://evil.example) `code` *bold*\n# heading\x1b[31m"
+
+
+class Tags(HTMLParser):
+    def __init__(self) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.seen: set[str] = set()
+        self.text = ""
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.seen.add(tag)
+        if tag not in ("meta", "line", "circle"):
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.seen.add(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+
+
+def test_the_document_has_what_the_monitor_knows_and_headings_for_what_people_know() -> None:
+    text = markdown(dossier())
+    assert text.startswith("# Incident i1: GitHub token\n")
+    assert tuple(re.findall(r"(?m)^## (.+)$", text)) == HEADINGS
+    assert "| to revoke | 15 min after it was opened |" in text
+    assert "Exposed from 2027-01-15 07:58:20 until it was revoked 2027-01-15 08:15:00; seen 3 times." in text
+    assert "| who acted | ada, bob |" in text
+    assert "by 2027-01-18 08:00:01" in text
+    assert "72 hours" in text
+    assert "payments on web-3" in text
+    assert r"| Revoke the exposed secret | done | bob | 2027-01-15 08:15:00 |" in text
+
+
+def test_what_the_issuer_said_is_evidence_and_its_absence_is_said() -> None:
+    assert "Nothing was verified" in markdown(dossier())
+    asked = [*HISTORY, entry(1000, "monitor", "verified", "refused: 401")]
+    assert "refused: 401" in markdown(dossier(history=asked))
+
+
+def test_a_step_that_was_done_late_says_so_and_an_ended_clock_too() -> None:
+    found = dossier(now=T + 80 * 3600)
+    assert "they ended 8 h ago" in markdown(found)
+    assert found.run is not None
+    late = tuple(replace(task, since=task.deadline + 1) if task.over else task for task in found.run.tasks)
+    assert "| done late |" in markdown(replace(found, run=replace(found.run, tasks=late)))
+
+
+def test_the_page_says_the_same_and_is_whole() -> None:
+    tags = Tags()
+    tags.feed(page(dossier()))
+    assert tags.open == []
+    assert "script" not in tags.seen
+    assert {"svg", "table", "h2"} <= tags.seen
+    assert all(heading in tags.text for heading in HEADINGS)
+
+
+def test_nothing_from_outside_is_taken_for_markup() -> None:
+    hostile = replace(
+        INCIDENT, name=HOSTILE, labels={"user": HOSTILE}, locations=(place(path=HOSTILE, context=HOSTILE),)
+    )
+    found = dossier(incident=hostile, history=[*HISTORY, entry(1, HOSTILE, "acknowledged", HOSTILE)])
+    tags = Tags()
+    tags.feed(page(found))
+    assert tags.open == []
+    assert "script" not in tags.seen
+    assert "a" not in tags.seen
+    text = markdown(found)
+    assert "\x1b" not in text
+    assert tuple(re.findall(r"(?m)^## (.+)$", text)) == HEADINGS
+    for line in text.splitlines():
+        assert not re.search(r"(?<!\\)[<>`\[]", line), line
+    rows = [line for line in text.splitlines() if line.startswith("| ") and "alert" in line]
+    assert rows
+    assert all(len(re.findall(r"(?<!\\)\|", row)) in (3, 5, 6) for row in rows), "no cell adds a column"
