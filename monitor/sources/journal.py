@@ -375,6 +375,8 @@ class JournalSource:
 
     def _joined(self, entry: Entry, before: str, block: Block, now: float) -> Block | None:
         """The key that this record ends. While one is under way the position stays before its first record."""
+        if not self._joiner.wants(block):
+            return None
         origin = entry.text("_STREAM_ID") or f"{entry.text('_PID')} {entry.text('SYSLOG_IDENTIFIER')}"
         key = self._joiner.feed(origin, block)
         name = f"key {origin}"

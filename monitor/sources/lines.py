@@ -23,6 +23,7 @@ _FACTS = (
     ("kubernetes.container_name", "container"),
     ("kubernetes.container_image", "image"),
 )
+_LOOKED = tuple((theirs, *theirs.partition(".")[::2], ours) for theirs, ours in _FACTS)
 _PATHS = ("file", "path", "filename", "log.file.path")
 _TIMES = ("timestamp", "@timestamp", "time", "ts", "date", "_time", "datetime")
 
@@ -65,8 +66,8 @@ def _line(line: bytes) -> Pushed:
 
 
 def _object(item: dict[str, Any], text: bytes) -> Pushed:
-    about = bounded((ours, _at(item, theirs)) for theirs, ours in _FACTS)
-    path = next((path for name in _PATHS if isinstance(path := _at(item, name), str)), "")
+    about = bounded(_said(item))
+    path = next((path for name in _PATHS if isinstance(path := item.get(name), str)), "")
     stamp = next((value for name in _TIMES if (value := item.get(name))), None)
     return Pushed(text, path[:4096] or about.get("service", "lines"), about, stamp=b"its own" if stamp else b"")
 
@@ -76,9 +77,10 @@ def facts(text: bytes) -> dict[str, str]:
     return dict(_line(text).about)
 
 
-def _at(item: dict[str, Any], name: str) -> Any:
-    if name in item:
-        return item[name]
-    first, dot, rest = name.partition(".")
-    inner = item.get(first) if dot else None
-    return _at(inner, rest) if isinstance(inner, dict) else None
+def _said(item: dict[str, Any]) -> Iterator[tuple[str, object]]:
+    for theirs, outer, inner, ours in _LOOKED:
+        value = item.get(theirs)
+        if value is None and inner and isinstance(there := item.get(outer), dict):
+            value = there.get(inner)
+        if value is not None:
+            yield ours, value

@@ -38,10 +38,12 @@ class Joiner:
     def __init__(self) -> None:
         self._open: OrderedDict[str, _Key] = OrderedDict()
 
+    def wants(self, record: Block) -> bool:
+        """Whether the record may matter: most do not, and their origin need not be known."""
+        return bool(self._open) or _BEGIN in record.data
+
     def feed(self, origin: str, record: Block) -> Block | None:
         """The whole key, once a record brings its end; with the provenance of its first record."""
-        if not self._open and _BEGIN not in record.data:
-            return None
         data = bytes(record.data)
         begin = data.rfind(_BEGIN)
         if begin >= 0 and _HEAD.match(data, begin) and data.find(_END, begin) < 0:

@@ -64,7 +64,7 @@ def blocks(source: str, key: bytes, records: Iterable[Pushed]) -> Iterator[Block
             logged_at=record.logged_at if _EARLIEST <= (record.logged_at or 0) <= now + _AHEAD else None,
         )
         yield block
-        if (whole := joiner.feed(f"{record.path} {sorted(record.about.items())}", block)) is not None:
+        if joiner.wants(block) and (whole := joiner.feed(f"{record.path} {sorted(record.about.items())}", block)):
             yield whole
 
 

@@ -365,6 +365,8 @@ class SyslogSource:
         if block is None:
             return
         self._hopper.put(block)
+        if not self._joiner.wants(block):
+            return
         origin = f"{block.attributes.get('peer')} {block.path} {block.attributes.get('pid')}"
         if (key := self._joiner.feed(origin, block)) is not None:
             self._hopper.put(key)
