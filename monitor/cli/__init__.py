@@ -44,6 +44,13 @@ COMMANDS: dict[str, str] = {
 class Commands(TyperGroup):
     """Finds a command in the table and imports its module only then."""
 
+    def get_params(self, ctx: Any) -> list[Any]:
+        found = super().get_params(ctx)
+        for option in found:
+            if getattr(option, "is_flag", False):
+                option.metavar = ""
+        return found
+
     def list_commands(self, _ctx: Any) -> list[str]:
         return list(COMMANDS)
 

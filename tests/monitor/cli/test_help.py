@@ -7,7 +7,7 @@ Command = Callable[..., subprocess.CompletedProcess[str]]
 
 
 def test_flags_have_no_type_and_examples_keep_their_brackets(monitor: Command) -> None:
-    for command in (["scan"], ["test-pattern"], ["incidents", "list"], ["rules", "import", "gitleaks"]):
+    for command in ([], ["scan"], ["test-pattern"], ["incidents", "list"], ["rules", "import", "gitleaks"]):
         answer = monitor(*command, "--help", env={"COLUMNS": "200"})
         assert answer.returncode == 0
         assert "<bool>" not in answer.stdout
