@@ -40,11 +40,11 @@ class Actor:
     def __init__(
         self,
         *,
-        proxy: Credential | None = None,
+        proxy: Callable[[], Credential | None] = lambda: None,
         scrub: Callable[[str], str] = lambda text: text,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        """`proxy`: as in `[verify]`. `scrub` masks secrets in what a command prints."""
+        """`proxy`: that of `[verify]` in force. `scrub` masks secrets in what a command prints."""
         self._proxy, self._scrub, self._clock = proxy, scrub, clock
 
     async def run(
@@ -111,7 +111,8 @@ class Actor:
         return Outcome("accepted", f"the issuer has taken it (HTTP {reply.status})"), kept
 
     async def _way(self, url: str, action: ActionConfig, guard: Guard) -> str | None:
-        proxy = self._proxy.resolve("verify.proxy") if self._proxy else proxy_for(url)
+        own = self._proxy()
+        proxy = own.resolve("verify.proxy") if own else proxy_for(url)
         if proxy is None:
             await guard.allow(*host_of(url), private=action.private)
         else:

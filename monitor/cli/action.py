@@ -269,7 +269,7 @@ def _operator(settings: Config, store: Store) -> Operator:
     scrub = Scrubber(engine.worker())
     verifier = Verifier(settings.verify, scrub=scrub)
     asker = Asker(store, verifier, configuration.key(settings), lambda: engine, lambda: settings)
-    return Operator(store, asker, Actor(proxy=settings.verify.proxy, scrub=scrub), lambda: settings)
+    return Operator(store, asker, Actor(proxy=lambda: settings.verify.proxy, scrub=scrub), lambda: settings)
 
 
 def _told(settings: Config, work: Callable[[Store], Awaitable[_T]]) -> _T:

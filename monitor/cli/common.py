@@ -146,10 +146,17 @@ def fail(message: str, code: int = 1) -> NoReturn:
 
 
 def person() -> str:
-    """Who types, for the history: behind sudo who called it."""
-    import getpass
+    """Who types, for the history and for approvals: by the account, as anybody can set $USER; behind sudo who called
+    it, as root can be anybody anyway."""
+    import pwd
 
-    return os.environ.get("SUDO_USER") or getpass.getuser()
+    number = os.getuid()
+    if number == 0 and (caller := os.environ.get("SUDO_USER")):
+        return caller
+    try:
+        return pwd.getpwuid(number).pw_name
+    except KeyError:
+        return str(number)
 
 
 def private(what: str) -> str:

@@ -25,7 +25,7 @@ class Issuers:
         site, scrub = running.site, running.site.scanner.scrub
         verifier = Verifier(running.config.verify, scrub=scrub)
         self._asker = Asker(site.store, verifier, site.scanner.key, lambda: site.scanner.engine, lambda: running.config)
-        actor = Actor(proxy=running.config.verify.proxy, scrub=scrub)
+        actor = Actor(proxy=lambda: running.config.verify.proxy, scrub=scrub)
         self._operator = Operator(site.store, self._asker, actor, lambda: running.config)
         self._store = site.store
 

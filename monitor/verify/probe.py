@@ -117,6 +117,7 @@ class Probe(Exchange):
     rules: tuple[str, ...] = Field(min_length=1)
     docs: str = Field(pattern=r"^https://")
     sites: tuple[str, ...] = ()  # further places of the same service: asked in turn until one takes the secret
+    elsewhere: bool = False  # servers of one's own issue secrets of the same looks: the public one cannot refuse them
     method: Literal["GET", "POST"] = "GET"
     shape: str | None = None  # named groups take the value apart
     valid: tuple[str, ...]

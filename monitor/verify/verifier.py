@@ -155,6 +155,11 @@ class Verifier:
                 self._paused[probe.provider] = now + after
             return Verdict("unknown", f"{probe.name} answers HTTP {reading.status}", now, probe.provider, after=after)
 
+        if status == "refused" and probe.elsewhere and probe.provider not in self.settings.servers:
+            why = (
+                f"{probe.name} does not know it; if it is of a server of your own, set verify.servers.{probe.provider}"
+            )
+            return Verdict("unknown", why, now, probe.provider)
         found = {name: fact(reading, place) for name, place in probe.facts.items()} if status == "valid" else {}
         says = "takes it" if status == "valid" else "refuses it"
         why = f"{probe.name} {says} (HTTP {reading.status})"

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
+
+import pytest
 
 from detectors.template import expand
 from tests.acceptance.harness import Monitor
@@ -104,6 +107,7 @@ class Scene:
         return [name for name, data in files.items() if value.encode() in data]
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can be two people")
 async def test_two_people_approve_it_runs_once_and_the_probe_sees_it(tmp_path: Path) -> None:
     value = expand("ghp_{alnum:30}{crc32}", 21)
     async with FakeWebhook() as hook, FakeRevoker(value) as issuer:

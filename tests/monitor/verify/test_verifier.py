@@ -201,6 +201,16 @@ async def test_many_at_once_do_not_mix() -> None:
     assert {verdict.status for verdict in verdicts} == {"valid"}
 
 
+async def test_the_public_place_cannot_refuse_what_may_be_of_ones_own_server() -> None:
+    async with FakeIssuer(VALUE, 401, {}) as issuer:
+        public = settings(issuer, "gitlab", servers={})
+        verifier = Verifier(public)
+        verifier._origins = lambda probe: [issuer.url]  # type: ignore[method-assign]
+        verdict = await verifier.ask("gitlab-pat", VALUE)
+        assert (verdict.status, "verify.servers.gitlab" in verdict.reason) == ("unknown", True)
+        assert (await Verifier(settings(issuer, "gitlab")).ask("gitlab-pat", VALUE)).status == "refused"
+
+
 def test_where_a_request_goes_is_shown() -> None:
     probes = {probe.provider: probe for probe in load_probes()}
     verifier = Verifier(VerifyConfig(servers={"vault": "https://vault.example.org"}))
