@@ -39,7 +39,7 @@ from monitor.sources.journalctl import (
     said,
     version,
 )
-from monitor.sources.journald import Decoder, Entry, own
+from monitor.sources.journald import Decoder, Entry, own, suppressed
 from monitor.sources.pem import Joiner
 from monitor.sources.settle import settle
 
@@ -70,6 +70,10 @@ _SHOWN = (
     "IMAGE_NAME",
     "_STREAM_ID",
     "_LINE_BREAK",
+    "MESSAGE_ID",
+    "N_DROPPED",
+    "_TRANSPORT",
+    "OBJECT_SYSTEMD_UNIT",
 )
 
 
@@ -349,6 +353,8 @@ class JournalSource:
             self._got += 1
             if entry.cut:
                 self._intake.missed("too_long", entry.cut, _unit(entry) or self._key)
+            if dropped := suppressed(entry):
+                self._intake.missed("suppressed", *dropped, unit="records")
             block = self._block(entry)
             if block is None:
                 continue

@@ -16,12 +16,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-__all__ = ["LONGEST", "Decoder", "Entry", "own"]
+__all__ = ["LONGEST", "Decoder", "Entry", "own", "suppressed"]
 
 LONGEST = 128 << 20  # bytes of one field that are kept
 _SHORT = 1 << 20  # a line that is not over by then is read as it comes
 _ESCAPE = re.compile(rb"\\(?:u([0-9a-fA-F]{4})|(.))", re.DOTALL)
 _PLAIN = {b"n": b"\n", b"t": b"\t", b"r": b"\r", b"b": b"\b", b"f": b"\f"}
+_DROPPED = "a596d6fe7bfa4994828e72309e95d61e"  # SD_MESSAGE_JOURNAL_DROPPED
+_SUPPRESSED = re.compile(rb"Suppressed (?P<count>\d{1,9}) messages from (?:\S*/)?(?P<unit>[^\s/]{1,256})")
 _END = re.compile(rb'["\\]')
 
 
@@ -235,6 +237,16 @@ def _plain(found: re.Match[bytes]) -> bytes:
     if found[1]:
         return chr(int(found[1], 16)).encode("utf-8", "surrogatepass")
     return _PLAIN.get(found[2], found[2])
+
+
+def suppressed(entry: Entry) -> tuple[int, str] | None:
+    """How many records of which unit journald has dropped, where it says so: its rate limit comes before any reader."""
+    if entry.text("MESSAGE_ID") != _DROPPED or entry.text("_TRANSPORT") != "driver":
+        return None
+    found = _SUPPRESSED.match(entry.fields.get("MESSAGE", b""))
+    count = entry.text("N_DROPPED") or (found["count"].decode() if found else "")
+    unit = entry.text("OBJECT_SYSTEMD_UNIT") or (found["unit"].decode("utf-8", "replace") if found else "")
+    return (int(count), unit) if count.isdecimal() else None
 
 
 def own() -> Mapping[str, bytes]:

@@ -412,3 +412,15 @@ async def test_a_key_that_never_ends_does_not_hold_the_position(
     before = intake.hits
     await source(journal, intake).run(True)
     assert intake.hits == before
+
+
+async def test_what_journald_itself_dropped_is_told(journal: Journal) -> None:
+    intake = FakeIntake()
+    fields = {"MESSAGE_ID": "a596d6fe7bfa4994828e72309e95d61e", "_TRANSPORT": "driver"}
+    journal.write(b"Suppressed 25 messages from /system.slice/chatty.service", **fields)
+    journal.write(b"Suppressed 30 messages from x", N_DROPPED="31", OBJECT_SYSTEMD_UNIT="web.service", **fields)
+    journal.write(b"Suppressed 99 messages from /system.slice/liar.service", **{**fields, "_TRANSPORT": "stdout"})
+    journal.write(b"Suppressed 99 messages from somebody", _TRANSPORT="driver")
+    await journal.settle()
+    await source(journal, intake).run(True)
+    assert intake.lost == [("suppressed", 25, "chatty.service"), ("suppressed", 31, "web.service")]
