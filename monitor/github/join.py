@@ -48,7 +48,7 @@ async def identity(item: Item, *, host: str, key: bytes, intake: AlertIntake, kn
     provisional = False
     if value is not None:
         whole = fingerprint(key, value)
-        found = _best(await intake.identify(_as_logged(item.secret_type, value)), whole, intake)
+        found = _best(await intake.identify(as_logged(item.secret_type, value)), whole, intake)
         print_ = found.fingerprint if found else whole
         masked = found.masked if found else mask(value)
     elif known is not None and not known.provisional:
@@ -83,7 +83,7 @@ async def identity(item: Item, *, host: str, key: bytes, intake: AlertIntake, kn
     return Identity(print_, provisional, FALLBACK_RULE, item.name, kind.severity, "high", masked, kind.runbook, {})
 
 
-def _as_logged(secret_type: str, value: bytes) -> bytes:
+def as_logged(secret_type: str, value: bytes) -> bytes:
     """The value bare, and in the words that rules bound to a keyword look for: GitHub's types name the issuer."""
     if secret_type.endswith("_authentication_header"):
         return b"Authorization: " + value + b"\n"

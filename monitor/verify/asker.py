@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Callable, Mapping
-from typing import NoReturn
+from typing import Any, NoReturn, Protocol, runtime_checkable
 
 import structlog
 
@@ -13,10 +13,12 @@ from detectors.engine import Engine
 from detectors.fingerprint import fingerprint
 from monitor.common.backoff import backoff
 from monitor.config import Config
+from monitor.github.client import Client
+from monitor.github.value import values_of
 from monitor.incidents import Incident
 from monitor.store import Store, StoreError
 from monitor.verify.probe import probe_of
-from monitor.verify.take import Taken, take
+from monitor.verify.take import Taken, find, plain, take
 from monitor.verify.verifier import Verdict, Verifier
 
 __all__ = ["ACTOR", "Asker", "WrongValueError"]
@@ -27,7 +29,15 @@ ACTOR = "monitor"
 _FIRST, _LONGEST = 30.0, 3600.0  # seconds until an issuer that gave no answer is asked again
 _ATTEMPTS = 10
 _LOOK = 30.0  # seconds between looks at the queue that nothing calls for
+_PATIENCE = 15.0  # seconds for GitHub
 _READS = ("file", "container")  # types of sources whose files a secret can be taken from again
+
+
+@runtime_checkable
+class Reachable(Protocol):
+    """The configuration of a source whose alerts can be asked for again."""
+
+    def client(self, **options: Any) -> Client: ...
 
 
 class WrongValueError(Exception):
@@ -78,14 +88,31 @@ class Asker:
             raise WrongValueError("this is not the secret of that incident: its fingerprint is another")
 
     async def take(self, incident: Incident) -> Taken | None:
-        """Its secret, from the log that it was found in; None: it is there no more."""
+        """Its secret, from the log that it was found in, or from GitHub's alert; None: it is there no more."""
         sources = [source.name for source in self._config().sources if source.type in _READS]
 
         def work() -> Taken | None:
             worker = self._engine().worker()
             return take(worker, self._key, incident, node=self._store.node, sources=sources)
 
-        return await asyncio.to_thread(work)
+        return await asyncio.to_thread(work) or await self._of_alert(incident)
+
+    async def _of_alert(self, incident: Incident) -> Taken | None:
+        alert, where = incident.labels.get("github"), {place.source for place in incident.locations}
+        for source in self._config().sources:
+            if alert is None or source.name not in where or not isinstance(source, Reachable):
+                continue
+            told = await values_of(source.client(timeout=_PATIENCE), alert)
+            if told is None:
+                continue
+            value, text = told
+            if fingerprint(self._key, value) == incident.fingerprint:
+                return Taken(plain(value), incident.rule, {})
+            worker = self._engine().worker()
+            found = await asyncio.to_thread(find, worker, self._key, incident.fingerprint, text)
+            if found is not None:
+                return found
+        return None
 
     # By itself
 

@@ -15,7 +15,7 @@ from monitor.common.notification import Location
 from monitor.incidents import Incident
 from monitor.sources.file.identity import open_archive, open_file
 
-__all__ = ["Taken", "take"]
+__all__ = ["Taken", "find", "plain", "take"]
 
 _BEFORE, _AFTER = 64 << 10, 256 << 10  # bytes around the place
 _PIECE, _OVERLAP = 1 << 20, 64 << 10
@@ -49,11 +49,22 @@ def take(worker: Worker, key: bytes, incident: Incident, *, node: str, sources: 
         if place.source in readable and place.host in (None, node) and os.path.isabs(place.path)
     ]
     for data in _pieces(places):
-        for match in worker.scan(data):
-            if fingerprint(key, match.secret) == incident.fingerprint:
-                secret = match.secret if b"-----BEGIN" in match.secret else normalise(match.secret)
-                return Taken(secret.decode("utf-8", "replace"), match.rule.id, dict(match.labels))
+        if (found := find(worker, key, incident.fingerprint, data)) is not None:
+            return found
     return None
+
+
+def find(worker: Worker, key: bytes, wanted: str, data: bytes) -> Taken | None:
+    """The secret with this fingerprint in a text, by the rules. Blocking."""
+    for match in worker.scan(data):
+        if fingerprint(key, match.secret) == wanted:
+            return Taken(plain(match.secret), match.rule.id, dict(match.labels))
+    return None
+
+
+def plain(secret: bytes) -> str:
+    """As its issuer takes it: free of how it was written, but a PEM with its lines."""
+    return (secret if b"-----BEGIN" in secret else normalise(secret)).decode("utf-8", "replace")
 
 
 def _pieces(places: Sequence[Location]) -> Iterator[bytes]:

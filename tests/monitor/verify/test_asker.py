@@ -10,12 +10,23 @@ from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
+import pytest
+
+from detectors.engine import Engine
+from detectors.fingerprint import fingerprint
+from detectors.load import load_rules
 from detectors.template import expand
+from monitor.config import parse
+from monitor.store import Store
+from monitor.verify.asker import Asker
+from monitor.verify.verifier import Verifier
 from tests.acceptance.harness import Monitor
 from tests.acceptance.harness import until as waited
+from tests.fakes.github import FakeGitHub
 from tests.fakes.issuer import FakeIssuer
 from tests.fakes.server import Fault
 from tests.fakes.webhook import FakeWebhook
+from tests.monitor.store.helpers import finding
 
 CONFIG = """
 [[sources]]
@@ -147,3 +158,30 @@ async def test_a_person_asks_about_an_incident(tmp_path: Path) -> None:
         assert code == 0
         assert await scene.monitor.terminate() == 0
         assert scene.traces(value) == []
+
+
+async def test_an_alert_of_github_is_asked_for_its_value(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where no log has it: whole, or as our rules take it out of GitHub's value."""
+    value = expand("ghp_{alnum:30}{crc32}", 51)
+    async with FakeGitHub() as github:
+        monkeypatch.setenv("GITHUB_TOKEN", github.token)
+        github.add("acme/web", value, number=7)
+        config = parse(
+            f'[[sources]]\nname = "gh"\ntype = "github"\norg = "acme"\ntoken = "env:GITHUB_TOKEN"\n'
+            f'base_url = "{github.url}"\ninterval = "1h"\n',
+            tmp_path / "config.toml",
+        )
+        engine = Engine.build(load_rules(["vcs/github"]))
+        key = b"k" * 32
+        async with await Store.open(tmp_path / "state.db") as store:
+            asker = Asker(store, Verifier(config.verify), key, lambda: engine, lambda: config)
+
+            async def taken(secret: str, **labels: str) -> str | None:
+                found = finding("a", fingerprint=fingerprint(key, secret.encode()), source="gh", labels=labels)
+                await store.commit([found])
+                one = await asker.take(await store.incidents.get(found.fingerprint))
+                return one.value if one else None
+
+            assert await taken(value, github="acme/web#7") == value
+            assert await taken("another", github="acme/web#7") is None
+            assert await taken("without a label") is None
