@@ -29,7 +29,7 @@ from benchmarks import loggen
 from detectors.engine import Engine
 from detectors.load import load_rules
 from detectors.template import expand
-from monitor.config import DATABASE_FILE
+from monitor.state import DATABASE_FILE
 
 BLOCK = 512 << 10
 FILES = 5  # that real logs are repeated into

@@ -6,8 +6,6 @@ No message shows a value from the file: a literal credential is refused without 
 
 from __future__ import annotations
 
-import contextlib
-import errno
 import os
 import re
 import stat
@@ -20,7 +18,7 @@ from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from monitor.common.credential import Credential, CredentialError
+from monitor.common.credential import Credential
 from monitor.common.listen import split_listen
 from monitor.common.problems import Problem, check, short, suggest
 from monitor.common.text import token_like
@@ -41,11 +39,9 @@ __all__ = [
     "ConfigError",
     "HttpConfig",
     "MonitorConfig",
-    "NoRoomError",
     "Problem",
     "RulesConfig",
     "find",
-    "key",
     "lines",
     "load",
     "parse",
@@ -53,9 +49,6 @@ __all__ = [
 
 SYSTEM_PATH = Path("/etc/exposure-monitor/config.toml")
 LOCAL_PATH = Path("config.toml")
-KEY_FILE = "fingerprint.key"
-DATABASE_FILE = "state.db"
-KEY_MIN_LENGTH = 16  # bytes; a shorter key makes fingerprints guessable
 
 _M = TypeVar("_M", bound=BaseModel)
 
@@ -88,10 +81,6 @@ class ConfigError(Exception):
             place = f"{name}:{line}" if line else name
             rows.append(f"{place}: {problem.key}: {problem.message}" if problem.key else f"{place}: {problem.message}")
         return "\n".join(rows)
-
-
-class NoRoomError(ConfigError):
-    """Nothing is wrong with the configuration: the disk is full or failing, and waiting may mend it."""
 
 
 def default_state_dir() -> Path:
@@ -310,62 +299,6 @@ def lines(config: Config, keys: Iterable[str]) -> dict[str, int]:
         return _lines(config.path.read_text(encoding="utf-8"), keys) if config.path else {}
     except (OSError, UnicodeDecodeError):
         return {}
-
-
-def database(config: Config) -> str | Path:
-    """URL or path of the database, as `Store.open` takes it. The URL may hold a password. Raises ConfigError."""
-    if config.monitor.database is None:
-        return config.state_dir / DATABASE_FILE
-    try:
-        return config.monitor.database.resolve()
-    except CredentialError as error:
-        raise ConfigError(config.path, [Problem("monitor.database", str(error))]) from None
-
-
-def key(config: Config) -> bytes:
-    """The key for fingerprints; made on first use (mode 0600) when none is configured. Raises ConfigError,
-    and NoRoomError where the disk is full.
-
-    Losing or changing it means that secrets known before look new, so an unreadable key is never replaced.
-    """
-    if config.monitor.fingerprint_key is not None:
-        try:
-            value = config.monitor.fingerprint_key.resolve().encode()
-        except CredentialError as error:
-            raise ConfigError(config.path, [Problem("monitor.fingerprint_key", str(error))]) from None
-        return _long_enough(config, value)
-    path = config.state_dir / KEY_FILE
-    try:
-        config.state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
-        # Written aside and linked into place: a crash half-way, or two first starts at once, leave one whole key.
-        if not path.exists():
-            fresh = path.with_name(f"{KEY_FILE}.{os.getpid()}.{os.urandom(4).hex()}")
-            try:
-                with open(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="ascii") as file:
-                    file.write(os.urandom(32).hex() + "\n")
-                    file.flush()
-                    os.fsync(file.fileno())
-                with contextlib.suppress(FileExistsError):
-                    os.link(fresh, path)
-            finally:
-                fresh.unlink(missing_ok=True)
-        return _long_enough(config, path.read_bytes().strip())
-    except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO):
-            message = f"{path}: {error.strerror}; see whether its disk is full or failing"
-            raise NoRoomError(config.path, [Problem("monitor.state_dir", message)]) from None
-        message = (
-            f"{error.filename or path}: {error.strerror}; make the folder writable for this user, "
-            "or set monitor.state_dir or monitor.fingerprint_key"
-        )
-        raise ConfigError(config.path, [Problem("monitor.state_dir", message)]) from None
-
-
-def _long_enough(config: Config, value: bytes) -> bytes:
-    if len(value) < KEY_MIN_LENGTH:
-        message = f"shorter than {KEY_MIN_LENGTH} bytes; make one with: openssl rand -hex 32"
-        raise ConfigError(config.path, [Problem("monitor.fingerprint_key", message)])
-    return value
 
 
 def _anchored_credential(value: Credential | None, folder: Path) -> Credential | None:

@@ -16,10 +16,10 @@ from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
-from monitor import config as configuration
+from monitor import state
 from monitor.common.backoff import backoff
 from monitor.common.severity import Severity
-from monitor.config import Config, ConfigError, NoRoomError, Problem
+from monitor.config import Config, ConfigError, Problem
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -152,8 +152,8 @@ async def open_store(config: Config, *, repairs: bool = True, waiting: Callable[
     """The configured database; see `Store.open`. Raises ConfigError and StoreError."""
     from monitor.store import DriverError, Store
 
-    url, node = configuration.database(config), config.monitor.node
-    secret = await asyncio.to_thread(configuration.key, config)
+    url, node = state.database(config), config.monitor.node
+    secret = await asyncio.to_thread(state.key, config)
     try:
         return await Store.open(
             url,
@@ -218,8 +218,8 @@ async def _key(config: Config, waiting: Callable[[str], None] | None) -> bytes:
     failures = 0
     while True:
         try:
-            return await asyncio.to_thread(configuration.key, config)
-        except NoRoomError as error:
+            return await asyncio.to_thread(state.key, config)
+        except state.NoRoomError as error:
             if waiting is None:
                 raise
             waiting(error.problems[0].message)

@@ -9,8 +9,9 @@ from pathlib import Path
 from monitor.common.credential import Credential, CredentialError
 from monitor.common.http import loopback
 from monitor.common.listen import split_listen
-from monitor.config import KEY_FILE, Config
+from monitor.config import Config
 from monitor.sources.syslog import SyslogConfig, address
+from monitor.state import KEY_FILE
 
 __all__ = ["weaknesses"]
 

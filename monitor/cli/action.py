@@ -257,7 +257,7 @@ def _does(action: ActionConfig) -> str:
 
 
 def _operator(settings: Config, store: Store) -> Operator:
-    from monitor import config as configuration
+    from monitor import state
     from monitor.actions.actor import Actor
     from monitor.actions.operator import Operator
     from monitor.scrub import Scrubber
@@ -268,7 +268,7 @@ def _operator(settings: Config, store: Store) -> Operator:
     engine = build_engine(settings)
     scrub = Scrubber(engine.worker())
     verifier = Verifier(settings.verify, scrub=scrub)
-    asker = Asker(store, verifier, configuration.key(settings), lambda: engine, lambda: settings)
+    asker = Asker(store, verifier, state.key(settings), lambda: engine, lambda: settings)
     return Operator(store, asker, Actor(proxy=lambda: settings.verify.proxy, scrub=scrub), lambda: settings)
 
 

@@ -132,7 +132,8 @@ def _table(key: str) -> str:
 
 def _database(config: Config, *, reach: bool) -> list[Finding]:
     """Of PostgreSQL: whether its driver is there and, with `reach`, whether the server lets us in."""
-    from monitor.config import ConfigError, database
+    from monitor.config import ConfigError
+    from monitor.state import database
 
     try:
         url = database(config)

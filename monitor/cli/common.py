@@ -266,8 +266,8 @@ def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> Iterable[str]:
 
 def with_store(config: Config, work: Callable[[Store], Awaitable[_T]], missing: _T | None = None) -> _T:
     """Run `work` on the configured database. One that does not exist yet is not made; `missing` is the answer then."""
-    from monitor.config import database
     from monitor.site import open_store
+    from monitor.state import database
     from monitor.store import StoreError
 
     url = database(config)

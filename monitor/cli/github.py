@@ -334,8 +334,8 @@ async def _incidents(config: Config, ids: Sequence[str]) -> Mapping[str, str]:
     """Alert → incident, as far as there is a database that knows it."""
     from pathlib import Path
 
-    from monitor.config import database
     from monitor.site import open_store
+    from monitor.state import database
     from monitor.store import StoreError
 
     url = database(config)

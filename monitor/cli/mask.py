@@ -78,9 +78,9 @@ def mask(
     config: ConfigOption = None,
 ) -> None:
     from detectors.engine import Engine
-    from monitor.config import key
     from monitor.process import harden
     from monitor.site import read_rules
+    from monitor.state import key
 
     if bool(files) != in_place:
         fail("name files together with --in-place, or neither to mask standard input", 2)

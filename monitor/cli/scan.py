@@ -189,8 +189,9 @@ def _known_rules(engine: Engine, wanted: Iterable[str]) -> None:
 
 def _key(settings: Config, *, lasting: bool) -> bytes:
     """The configured key, made on first use. Where it cannot be made, fingerprints hold for this run only."""
-    from monitor.config import KEY_FILE, ConfigError
-    from monitor.config import key as configured
+    from monitor.config import ConfigError
+    from monitor.state import KEY_FILE
+    from monitor.state import key as configured
 
     try:
         return configured(settings)

@@ -119,7 +119,7 @@ def _ask_about(
     settings: Config, ref: str, value: str | None, parts: Mapping[str, str], *, yes: bool
 ) -> tuple[Verdict, str]:
     """Ask about a stored incident, and keep the answer with it."""
-    from monitor import config as configuration
+    from monitor import state
     from monitor.scrub import Scrubber
     from monitor.site import build_engine
     from monitor.verify.asker import Asker, WrongValueError
@@ -134,7 +134,7 @@ def _ask_about(
         fail("its rule is of low confidence: it may be no secret at all, and is not sent anywhere", 2)
     if not settings.verify.allows(probe.provider):
         settings = _allowed(settings, probe, yes=yes)
-    key = configuration.key(settings)
+    key = state.key(settings)
     engine = build_engine(settings)
     verifier = Verifier(settings.verify, scrub=Scrubber(engine.worker()))
 

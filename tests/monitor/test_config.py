@@ -1,16 +1,13 @@
 from __future__ import annotations
 
-import os
-import stat
 import subprocess
 import sys
-import threading
 from pathlib import Path
 
 import pytest
 
 from detectors.template import expand
-from monitor.config import Config, ConfigError, Problem, find, key, load, parse
+from monitor.config import ConfigError, Problem, find, load, parse
 
 
 def problems(text: str) -> list[Problem]:
@@ -282,60 +279,6 @@ def test_relative_paths_count_from_the_folder_of_the_file(tmp_path: Path) -> Non
     assert config.monitor.database is not None
     assert config.monitor.database.reference == "file:/d"
     assert config.rules.paths == ("/a/*.toml", f"{tmp_path}/r")
-
-
-def config_at(folder: Path, extra: str = "") -> Config:
-    return parse(f"[monitor]\nstate_dir = 'state'\n{extra}", folder / "config.toml")
-
-
-def test_a_key_is_made_once_for_its_owner_only(tmp_path: Path) -> None:
-    config = config_at(tmp_path)
-    made = key(config)
-    file = tmp_path / "state" / "fingerprint.key"
-    assert len(made) == 64
-    assert key(config) == made
-    assert stat.S_IMODE(file.stat().st_mode) == 0o600
-    assert stat.S_IMODE(file.parent.stat().st_mode) == 0o700
-    assert os.listdir(file.parent) == ["fingerprint.key"]
-
-
-def test_many_first_starts_at_once_agree_on_one_key(tmp_path: Path) -> None:
-    config = config_at(tmp_path)
-    found: list[bytes] = []
-    threads = [threading.Thread(target=lambda: found.append(key(config))) for _ in range(16)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert len(found) == 16
-    assert len(set(found)) == 1
-    assert os.listdir(tmp_path / "state") == ["fingerprint.key"]
-
-
-def test_a_configured_key_is_used_and_none_is_made(tmp_path: Path) -> None:
-    (tmp_path / "k").write_text("0123456789abcdef0123456789abcdef\n")
-    assert key(config_at(tmp_path, "fingerprint_key = 'file:k'")) == b"0123456789abcdef0123456789abcdef"
-    assert not (tmp_path / "state").exists()
-
-
-def test_a_key_that_cannot_be_used_is_an_error_and_never_replaced(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"monitor\.fingerprint_key: .*No such file"):
-        key(config_at(tmp_path, "fingerprint_key = 'file:none'"))
-    (tmp_path / "short").write_text("short-value")
-    with pytest.raises(ConfigError, match="shorter than 16 bytes") as caught:
-        key(config_at(tmp_path, "fingerprint_key = 'file:short'"))
-    assert "short-value" not in str(caught.value)
-    (tmp_path / "state").mkdir()
-    (tmp_path / "state" / "fingerprint.key").touch()
-    with pytest.raises(ConfigError, match="shorter than 16 bytes"):
-        key(config_at(tmp_path))
-    assert (tmp_path / "state" / "fingerprint.key").read_bytes() == b""
-
-
-def test_a_state_folder_that_cannot_be_made(tmp_path: Path) -> None:
-    (tmp_path / "state").touch()
-    with pytest.raises(ConfigError, match=r"monitor\.state_dir: .*make the folder writable"):
-        key(config_at(tmp_path))
 
 
 def test_reading_the_configuration_loads_no_component_that_is_not_used() -> None:

@@ -6,8 +6,9 @@ from typing import Any
 import pytest
 
 from monitor.common.credential import Credential
-from monitor.config import KEY_FILE, Config, HttpConfig, MonitorConfig
+from monitor.config import Config, HttpConfig, MonitorConfig
 from monitor.sources.syslog import SyslogConfig
+from monitor.state import KEY_FILE
 from monitor.weaknesses import weaknesses
 
 KEY = "0123456789abcdef" * 2

@@ -10,7 +10,8 @@ import pytest
 
 from detectors.fingerprint import fingerprint as print_of
 from detectors.template import expand
-from monitor.config import key, load
+from monitor.config import load
+from monitor.state import key
 from monitor.store import Store
 from tests.monitor.store.helpers import finding
 
