@@ -10,6 +10,7 @@ from urllib.parse import quote, urlsplit
 
 __all__ = ["commit", "page", "web"]
 
+_GHES = "/api/v3"
 _ALERT = re.compile(r"/repos/([^/]+/[^/]+)/secret-scanning/alerts/(\d+)")
 _ISSUE = re.compile(r"/repos/([^/]+/[^/]+)/issues/(\d+)")
 _PULL = re.compile(r"/repos/([^/]+/[^/]+)/pulls/(\d+)")
@@ -19,7 +20,8 @@ _REVIEW = re.compile(r"/repos/([^/]+/[^/]+)/pulls/(\d+)/reviews/(\d+)")
 def web(base: str) -> str:
     """Of an API's base URL, without a final slash: `https://HOST/api/v3` → `https://HOST`."""
     parts = urlsplit(base)
-    return f"{parts.scheme}://{parts.netloc.removeprefix('api.')}"
+    own = parts.path.startswith(_GHES)  # a server of one's own may be called api.something
+    return f"{parts.scheme}://{parts.netloc if own else parts.netloc.removeprefix('api.')}"
 
 
 def page(address: str) -> str | None:
@@ -49,6 +51,6 @@ def commit(address: str, repo: str, sha: str, path: str, line: int | None) -> st
 def _path(address: str) -> str | None:
     """Below the API's base; None when it is no address of an API."""
     parts = urlsplit(address)
-    if parts.path.startswith("/api/v3/"):
-        return parts.path.removeprefix("/api/v3")
+    if parts.path.startswith(f"{_GHES}/"):
+        return parts.path.removeprefix(_GHES)
     return parts.path if parts.netloc.startswith("api.") else None

@@ -14,6 +14,7 @@ GHES = "https://git.acme.test/api/v3"
         (GHES, "https://git.acme.test"),
         ("http://127.0.0.1:8080/api/v3", "http://127.0.0.1:8080"),
         ("https://api.acme.ghe.com", "https://acme.ghe.com"),
+        ("https://api.acme.test/api/v3", "https://api.acme.test"),
     ],
 )
 def test_the_web_side_of_a_server_is_told_from_its_api(base: str, root: str) -> None:
