@@ -118,6 +118,7 @@ class SourceIntake:
 
     def missed(self, reason: str, count: int, path: str = "", unit: str = "bytes") -> None:
         self._site.snapshot.missed[self._name, reason] += count
+        self._site.snapshot.losses[self._name, reason] += 1
         path = self._site.scanner.scrub(path)
         self._ledger.enter(reason, count, path, unit, time.time())
         if not self._lost:

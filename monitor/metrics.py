@@ -84,7 +84,8 @@ class DaemonCollector(Collector):
         yield sent
         yield from _sinks(now.sinks)
         for name, text, label, values in (
-            ("bytes_missed", "Bytes that could not be read before they were gone.", "reason", now.missed),
+            ("bytes_missed", "Bytes that were lost, or records or datagrams by reason.", "reason", now.missed),
+            ("losses", "How often something was lost, also what nobody can count.", "reason", now.losses),
             ("malformed", "Answers and hooks that could not be used.", "what", now.malformed),
         ):
             family = labelled(name, text, ["source", label])

@@ -23,7 +23,8 @@ class Snapshot:
     rules: int = 0
     started: float = 0.0
     reloads: Counter[str] = field(default_factory=Counter)  # "ok", "refused"
-    missed: Counter[tuple[str, str]] = field(default_factory=Counter)  # (source, reason) → bytes
+    missed: Counter[tuple[str, str]] = field(default_factory=Counter)  # (source, reason) → bytes, or records
+    losses: Counter[tuple[str, str]] = field(default_factory=Counter)  # (source, reason) → how often
     malformed: Counter[tuple[str, str]] = field(default_factory=Counter)  # (source, what)
     degraded: dict[tuple[str, str], str] = field(default_factory=dict)  # (source, part) → message
     committed: dict[str, float] = field(default_factory=dict)  # source → when what it read was last kept
