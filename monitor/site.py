@@ -14,7 +14,7 @@ import os
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from monitor import state
 from monitor.common.backoff import backoff
@@ -22,8 +22,6 @@ from monitor.common.severity import Severity
 from monitor.config import Config, ConfigError, Problem
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from detectors.engine import Engine
     from detectors.rule import Rule
     from monitor.scanner import Scanner
@@ -44,6 +42,8 @@ __all__ = [
     "read_rules",
     "rule_errors",
 ]
+
+_T = TypeVar("_T")
 
 _FULL_FIRST, _FULL_LONGEST = 0.5, 10.0  # seconds between looks whether a full disk has room again
 _CLOSING = 3.0  # seconds that the store may take to write what it has
@@ -193,9 +193,11 @@ async def open_site(
     from monitor.store.mark import BlockMarks
 
     snapshot = snapshot or Snapshot()
-    key = await _key(config, waiting)
+    key = await _with_room(lambda: state.key(config), waiting)
     engine = await asyncio.to_thread(build_engine, config)
     with contextlib.ExitStack() as stack:
+        if alone:  # first of all: the marks are those of whoever is running
+            await _with_room(lambda: stack.enter_context(_alone(config)), waiting)
         marks = BlockMarks(config.state_dir / "blocks.mark") if alone else None
         if marks is not None:
             stack.callback(marks.close)
@@ -204,8 +206,6 @@ async def open_site(
         mask_logs(scanner.scrub)
         snapshot.scanner, snapshot.rules = scanner.stats, len(engine.rules)
 
-        if alone:
-            stack.enter_context(_alone(config.state_dir))
         store = await open_store(config, waiting=waiting)
         try:
             yield Site(scanner, store, snapshot, tell)
@@ -213,12 +213,12 @@ async def open_site(
             await store.close(_CLOSING)
 
 
-async def _key(config: Config, waiting: Callable[[str], None] | None) -> bytes:
-    """Made at the first start, which a full disk must not end: no supervisor tries a bad configuration twice."""
+async def _with_room(work: Callable[[], _T], waiting: Callable[[str], None] | None) -> _T:
+    """What the first start makes, a full disk must not end: no supervisor tries a bad configuration twice."""
     failures = 0
     while True:
         try:
-            return await asyncio.to_thread(state.key, config)
+            return await asyncio.to_thread(work)
         except state.NoRoomError as error:
             if waiting is None:
                 raise
@@ -228,14 +228,17 @@ async def _key(config: Config, waiting: Callable[[str], None] | None) -> bytes:
 
 
 @contextmanager
-def _alone(folder: Path) -> Iterator[None]:
-    """Keep a second daemon away from the state of this one. Raises StoreError; the lock ends with the process."""
+def _alone(config: Config) -> Iterator[None]:
+    """Keep a second daemon away from the state of this one. Raises StoreError, and NoRoomError where the disk is full;
+    the lock ends with the process."""
     from monitor.store import StoreError
 
+    folder = config.state_dir
     try:
         descriptor = os.open(folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    except OSError:
-        yield  # a full disk, say: the store tells what is wrong with the place
+    except OSError as error:
+        state.check_room(config, folder / "lock", error)
+        yield  # the store tells what is wrong with the place
         return
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -10,7 +10,7 @@ from pathlib import Path
 from monitor.common.credential import CredentialError
 from monitor.config import Config, ConfigError, Problem
 
-__all__ = ["DATABASE_FILE", "KEY_FILE", "NoRoomError", "database", "key"]
+__all__ = ["DATABASE_FILE", "KEY_FILE", "NoRoomError", "check_room", "database", "key"]
 
 KEY_FILE = "fingerprint.key"
 DATABASE_FILE = "state.db"
@@ -60,14 +60,19 @@ def key(config: Config) -> bytes:
                 fresh.unlink(missing_ok=True)
         return _long_enough(config, path.read_bytes().strip())
     except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO):
-            message = f"{path}: {error.strerror}; see whether its disk is full or failing"
-            raise NoRoomError(config.path, [Problem("monitor.state_dir", message)]) from None
+        check_room(config, path, error)
         message = (
             f"{error.filename or path}: {error.strerror}; make the folder writable for this user, "
             "or set monitor.state_dir or monitor.fingerprint_key"
         )
         raise ConfigError(config.path, [Problem("monitor.state_dir", message)]) from None
+
+
+def check_room(config: Config, path: Path, error: OSError) -> None:
+    """Raises NoRoomError when that is why `path` could not be made."""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO):
+        message = f"{path}: {error.strerror}; see whether its disk is full or failing"
+        raise NoRoomError(config.path, [Problem("monitor.state_dir", message)]) from None
 
 
 def _long_enough(config: Config, value: bytes) -> bytes:

@@ -1,12 +1,18 @@
 from __future__ import annotations
 
+import errno
+import os
+from typing import Any
+
 import pytest
 
 from detectors.template import expand
 from monitor import config as configuration
 from monitor.config import ConfigError
 from monitor.host import SourceIntake
+from monitor.model import Block
 from monitor.site import build_engine, open_site, read_rules
+from monitor.store import StoreError
 from tests.fakes.setup import RULE, Setup, running
 from tests.fakes.webhook import FakeWebhook
 
@@ -35,6 +41,41 @@ async def test_a_site_without_the_daemon_scans_and_keeps(site: Setup, hook: Fake
         intake.missed("truncated", 1)
         await intake.close()
         assert told == ["Source x missed bytes"]
+
+
+async def test_who_comes_second_leaves_the_marks_of_the_first_alone(site: Setup) -> None:
+    """Marks of blocks at work that somebody else reads look like those of a process that was killed at them."""
+    config = configuration.load(site.config)
+    mark = config.state_dir / "blocks.mark"
+    async with open_site(config, lambda *_, **__: None, alone=True) as first:
+        block = Block("app", str(site.log), "g", 0, b"text\n", 0.0)
+        marks = first.scanner._marks
+        assert marks is not None
+        number = marks.begin(block)
+        before = mark.read_bytes()
+        with pytest.raises(StoreError, match="running on this state already"):
+            async with open_site(config, lambda *_, **__: None, alone=True):
+                pass
+        assert mark.read_bytes() == before
+        marks.end(number)
+
+
+async def test_a_lock_for_which_there_is_no_room_is_waited_for(site: Setup, monkeypatch: pytest.MonkeyPatch) -> None:
+    config = configuration.load(site.config)
+    real, told = os.open, list[str]()
+
+    def full(path: Any, *arguments: Any, **keys: Any) -> int:
+        if str(path).endswith("/lock") and len(told) < 2:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return real(path, *arguments, **keys)
+
+    monkeypatch.setattr(os, "open", full)
+    async with open_site(config, lambda *_, **__: None, alone=True, waiting=told.append):
+        with pytest.raises(StoreError, match="running on this state already"):
+            async with open_site(config, lambda *_, **__: None, alone=True):
+                pass
+    assert len(told) == 2
+    assert "lock: No space left on device" in told[0]
 
 
 def test_the_rules_are_those_of_the_configuration(site: Setup) -> None:
