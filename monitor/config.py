@@ -326,6 +326,10 @@ def _verify_table() -> type[VerifyConfig]:
     return VerifyConfig
 
 
+def _anchored_action(table: ActionConfig, folder: Path) -> ActionConfig:
+    return table.model_copy(update={"credential": _anchored_credential(table.credential, folder)})
+
+
 def _anchored_verify(table: VerifyConfig, folder: Path) -> VerifyConfig:
     return table.model_copy(update={"proxy": _anchored_credential(table.proxy, folder)})
 
@@ -349,6 +353,7 @@ class _Reader:
 
     def __init__(self, data: dict[str, Any], folder: Path) -> None:
         self.data = data
+        self.folder = folder
         self.context = {"folder": str(folder)}  # for validators that make relative paths absolute
         self.problems: list[Problem] = []
         self.known: list[str] = []
@@ -393,7 +398,7 @@ class _Reader:
             "routes": tuple(self.tables("routes", Route)),
             "silences": tuple(self.tables("silences", Silence)),
             "escalation": tuple(self.tables("escalation", Escalation)),
-            "actions": tuple(self.named("actions", ActionConfig)),
+            "actions": tuple(_anchored_action(one, self.folder) for one in self.named("actions", ActionConfig)),
         }
 
     def named(self, name: str, model: type[_M]) -> list[_M]:

@@ -219,7 +219,31 @@ def _environment(config: Config) -> Iterator[Finding]:
                 yield Finding(kind, f"sources[{index}].include", f'source "{source.name}": {message}')
         if getattr(source, "certificate", None) and (wrong := _certificate(source)):
             yield Finding("environment", f"sources[{index}].certificate", f'source "{source.name}": {wrong}')
+    yield from _actions(config)
     yield from _sinks(config)
+
+
+def _actions(config: Config) -> Iterator[Finding]:
+    """What would keep an action from running when it is needed."""
+    from monitor.actions.command import untrusted
+
+    for index, action in enumerate(config.actions):
+        if action.command and (problem := untrusted(action.command[0])):
+            yield Finding("environment", f"actions[{index}].command", f'action "{action.name}": {problem}')
+    silent = [one.name for one in config.actions if one.ready and not _probed(config, one.ready.rules)]
+    for name in silent:
+        message = (
+            f'action "{name}": nobody asks whether the secret is refused then; name its provider in verify.providers'
+        )
+        yield Finding("notice", "verify.providers", message)
+
+
+def _probed(config: Config, rules: Iterable[str]) -> bool:
+    """Whether a probe may see what became of secrets of these rules, as far as there is one."""
+    from monitor.verify.probe import probe_of
+
+    probes = [probe for probe in map(probe_of, rules) if probe is not None]
+    return not probes or any(config.verify.allows(probe.provider) for probe in probes)
 
 
 def _certificate(source: Any) -> str | None:
@@ -251,6 +275,8 @@ def _credentials(config: Config) -> Iterator[tuple[str, Credential]]:
     yield from walk("monitor", config.monitor)
     yield from walk("sources", config.sources)
     yield from walk("sinks", config.sinks)
+    yield from walk("verify", config.verify)
+    yield from walk("actions", config.actions)
 
 
 def _in_the_clear(config: Config) -> Iterator[Finding]:

@@ -258,3 +258,24 @@ def test_a_certificate_that_cannot_be_used_is_told_before_the_start(monitor: Com
     answer = monitor("check", "--format", "json", env={"HOOK_URL": "https://hook.example.org/x", "NET_KEY": "no key"})
     assert kinds(answer) == {"environment": ["sources[1].certificate"]}
     assert "none.pem with its private_key: No such file" in answer.stdout
+
+
+def test_what_keeps_an_action_from_running_is_told_before_it_is_needed(monitor: Command, config: Path) -> None:
+    logs(config)
+    tool = config.parent / "revoke"
+    tool.write_text("#!/bin/sh\n")
+    tool.chmod(0o777)
+    config.write_text(
+        config.read_text()
+        + f'[[actions]]\nname = "ours"\ntype = "command"\ncommand = ["{tool}"]\n'
+        + '[[actions]]\nname = "vault"\ntype = "vault-revoke-accessor"\ncredential = "file:none"\n'
+    )
+    answer = monitor("check", "--format", "json", env={"HOOK_URL": "https://hook.example.org/x"})
+    assert answer.returncode == 1
+    found = kinds(answer)
+    assert found["environment"] == ["actions[0].command", "actions[1].credential"]
+    assert found["notice"] == ["verify.providers"]
+    (config.parent / "none").write_text("x")  # beside the configuration, wherever the command is called
+    tool.chmod(0o755)
+    answer = monitor("check", "--format", "json", env={"HOOK_URL": "https://hook.example.org/x"})
+    assert "environment" not in kinds(answer)
