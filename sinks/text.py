@@ -172,6 +172,11 @@ def tally(notification: Notification) -> list[str]:
 
 def headline(notification: Notification) -> str:
     """The one line that says what happened: for a title, a subject, a pager's summary."""
+    said = _headline(notification)
+    return f"Drill: {said}" if notification.drill and notification.incidents else said
+
+
+def _headline(notification: Notification) -> str:
     incidents = notification.incidents
     if not incidents:
         over = "Over: " if notification.reason == "recovered" else ""

@@ -110,11 +110,11 @@ def _whole(mail: Any) -> str:
 def _placed(shown: Any, folder: Path) -> Any:
     """As after `make run` in /srv/monitor, seen at one time always."""
     if isinstance(shown, str):
-        called = (
-            rf"(?:&amp;|[^`\s])*python\S* -m monitor( incidents \w+ \w+) --config {re.escape(str(folder))}/config\.toml"
-        )
+        typed = r"(?:&amp;|[^`\s])*python\S* -m monitor( (?:incidents|runbook) [\w ]+)"
+        called = rf"{typed} --config {re.escape(str(folder))}/config\.toml"
         shown = re.sub(called, r"cd /srv/monitor && .venv/bin/monitor\1", shown)
         shown = re.sub(r"seen \d{4}-\d\d-\d\d \d\d:\d\d:\d\d", "seen 2026-11-02 13:58:06", shown)
+        shown = re.sub(r"due \d{4}-\d\d-\d\d \d\d:\d\d UTC", "due 2026-11-02 14:13 UTC", shown)
         return shown.replace(str(folder), "/srv/monitor")
     if isinstance(shown, dict):
         return {key: _placed(value, folder) for key, value in shown.items()}
@@ -188,8 +188,8 @@ def main() -> None:
         alert = asyncio.run(real_alert(Path(folder)))
     FOLDER.mkdir(exist_ok=True)
     (FOLDER / "console.svg").write_text(svg(alert), encoding="utf-8")
-    _photograph(slack_page(alert.slack), FOLDER / "slack.png", 440)
-    _photograph(mail_page(alert.mail), FOLDER / "mail.png", 355)
+    _photograph(slack_page(alert.slack), FOLDER / "slack.png", 560)
+    _photograph(mail_page(alert.mail), FOLDER / "mail.png", 430)
     readme = ROOT / "README.md"
     text = readme.read_text(encoding="utf-8")
     new = re.sub(r"(?s)(```text\n).*?(\n```)", lambda found: found[1] + plain(alert) + found[2], text, count=1)

@@ -35,6 +35,7 @@ COMMANDS: dict[str, str] = {
     "fingerprint": "monitor.cli.fingerprint",
     "sources": "monitor.cli.sources",
     "sinks": "monitor.cli.sinks",
+    "drill": "monitor.cli.drill",
     "outbox": "monitor.cli.outbox",
     "routes": "monitor.cli.routes",
     "github": "monitor.cli.github",

@@ -90,6 +90,7 @@ class Incident:
     note: str = ""  # what they said about it
     confidence: str = ""  # high, medium, low
     first_logged: datetime | None = None  # the earliest time that a record with it has itself
+    drill: bool = False  # planted on purpose; never told from labels, which a log may bring
     run: Progress | None = None  # of its runbook; None: none is under way
     program: str = "monitor"  # what a shell has to be told before `incidents ack …`, and
     options: str = ""  # after it, with a space before
@@ -123,7 +124,7 @@ class Notification:
     @property
     def drill(self) -> bool:
         """Whether it only tries the way to here: nothing has leaked. Never told from labels, which logs may bring."""
-        return self.reason == "test"
+        return self.reason == "test" or (bool(self.incidents) and all(one.drill for one in self.incidents))
 
     @property
     def action(self) -> Action:

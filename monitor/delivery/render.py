@@ -36,7 +36,12 @@ def render(leased: Leased, *, links: Links, first_step: FirstStep, host: str = "
     shown = sorted(leased.incidents, key=lambda one: (-rank(one.severity), -one.last_seen))
     ready = tuple(
         present(
-            one, decided=leased.decided.get(one.id), run=leased.runs.get(one.id), links=links, first_step=first_step
+            one,
+            decided=leased.decided.get(one.id),
+            run=leased.runs.get(one.id),
+            drill=one.fingerprint in leased.drills,
+            links=links,
+            first_step=first_step,
         )
         for one in shown
     )
@@ -74,6 +79,7 @@ def present(
     *,
     decided: tuple[str, str] | None = None,
     run: Run | None = None,
+    drill: bool = False,
     links: Links = Links(),
     first_step: FirstStep = lambda runbook: None,
 ) -> told.Incident:
@@ -107,6 +113,7 @@ def present(
         first_logged=None if incident.first_logged is None else datetime.fromtimestamp(incident.first_logged, UTC),
         program=links.program.call,
         options=links.program.options,
+        drill=drill,
         run=None if run is None or run.ended is not None else _progress(run),
         **_answer(incident.verified),
     )

@@ -13,6 +13,7 @@ from sqlalchemy import Connection, delete, func, insert, select, update
 from monitor.incidents import Incident, fold
 from monitor.model import Finding, Position
 from monitor.store import groups, runs
+from monitor.store.drills import drills_among
 from monitor.store.incidents import update_incidents
 from monitor.store.outbox import add_notice
 from monitor.store.positions import move
@@ -72,6 +73,7 @@ def _ingest(
 ) -> None:
     connection = tx.connection
     cases = _load(connection, {finding.fingerprint for _, finding in first.values()})
+    drills = drills_among(connection, {finding.fingerprint for _, finding in first.values()} - cases.keys())
     ids = _allocate(connection, [finding for _, finding in first.values()], cases)
     fresh = _insert(tx, [finding for _, finding in first.values()], ids)
     tx.counts.repeated += len(first) - len(fresh)
@@ -88,6 +90,8 @@ def _ingest(
         incident = change.incident
         if case is None:
             incident = replace(incident, id=ids[finding.fingerprint])
+            if finding.fingerprint in drills:
+                incident = replace(incident, labels={**incident.labels, "drill": "true"})
             case = cases[finding.fingerprint] = _Case(incident, exists=False, kept=0)
             tx.counts.opened += 1
         elif len(incident.labels) > _MAX_LABELS:

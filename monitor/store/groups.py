@@ -13,6 +13,7 @@ from sqlalchemy import Connection, Row, and_, bindparam, delete, func, insert, n
 from monitor.common.severity import Severity, rank, worst
 from monitor.incidents import Incident
 from monitor.routing import Group, Member, Policy, Route, Target, Told, digest_hold, labels, needs_notify, stronger
+from monitor.store.drills import drills_among, paging
 from monitor.store.outbox import LONGEST_WAIT, abandon, release_lost, soonest, try_at_once
 from monitor.store.parcels import new_row
 from monitor.store.rows import chunks, incident_from, insert_into, latest_decision
@@ -113,8 +114,13 @@ class _Enrolment:
         for chunk in chunks(item.incident.id for item in touched):
             for row in self.connection.execute(joined.where(members.c.incident.in_(chunk))):
                 self.mine.setdefault(row.incident, []).append(row)
+        drills = drills_among(self.connection, (item.incident.fingerprint for item in touched))
         self.targets = {
-            (item.incident.id, source, path): self.policy.targets(labels(item.incident, source, path), item.incident.id)
+            (item.incident.id, source, path): [
+                target
+                for target in self.policy.targets(labels(item.incident, source, path), item.incident.id)
+                if target.sink not in self.policy.pagers or paging(drills, item.incident.fingerprint)
+            ]
             for item in touched
             for source, path in item.places
         }

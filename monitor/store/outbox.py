@@ -15,6 +15,7 @@ from sqlalchemy import Connection, Row, and_, delete, exists, func, insert, or_,
 
 from monitor.common.notification import Receipt
 from monitor.common.severity import SEVERITIES
+from monitor.store.drills import drills_among
 from monitor.store.parcels import bundle, new_row, part
 from monitor.store.records import Leased, Notice, OutboxEntry
 from monitor.store.rows import chunks, clean, insert_into, latest_decision, load_incidents, load_runs
@@ -249,12 +250,13 @@ def _render(connection: Connection, row: Row[Any]) -> Leased:
         select(receipts.c.receipt).where(receipts.c.sink == row.sink, receipts.c.key == row.key)
     ).scalar()
     ids = json.loads(row.incidents)
+    found = load_incidents(connection, ids, locations=True)
     return Leased(
         id=row.id,
         sink=row.sink,
         key=row.key,
         reason=row.reason,
-        incidents=tuple(load_incidents(connection, ids, locations=True)),
+        incidents=tuple(found),
         title=row.title,
         text=row.text,
         severity=row.severity,
@@ -264,6 +266,7 @@ def _render(connection: Connection, row: Row[Any]) -> Leased:
         tried=tuple(json.loads(row.tried)),
         decided=_decided(connection, ids),
         runs=load_runs(connection, ids),
+        drills=frozenset(drills_among(connection, (one.fingerprint for one in found))),
     )
 
 

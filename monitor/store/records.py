@@ -78,6 +78,7 @@ class Leased:
     tried: tuple[str, ...] = ()  # sinks that refused it for good
     decided: Mapping[str, tuple[str, str]] = field(default_factory=dict)  # incident → who changed its state last, note
     runs: Mapping[str, Run] = field(default_factory=dict)  # incident → its runbook under way, or ended
+    drills: frozenset[str] = frozenset()  # fingerprints that were planted
 
 
 @dataclass(frozen=True, slots=True)

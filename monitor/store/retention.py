@@ -14,7 +14,7 @@ import structlog
 from sqlalchemy import Column, ColumnElement, Connection, and_, delete, exists, func, or_, select, update
 
 from monitor.retention import Retention as Ages
-from monitor.store import runs, trail
+from monitor.store import drills, runs, trail
 from monitor.store.rows import chunks
 from monitor.store.schema import (
     alerts,
@@ -226,6 +226,7 @@ def _forget_details(tx: Transaction, ids: Sequence[str]) -> None:
 
 def _forget_incidents(tx: Transaction, ids: Sequence[str]) -> None:
     _forget_details(tx, ids)
+    drills.forget(tx, ids)
     tx.connection.execute(delete(incidents).where(incidents.c.id.in_(ids)))
 
 

@@ -15,6 +15,7 @@ from monitor.incidents import Incident
 from monitor.routing import Route, labels
 from monitor.runbook.book import Order, Proof
 from monitor.runbook.progress import Decision, Facts, Run, RunError, Verb, act, apply, begin, moment, progress
+from monitor.store.drills import drills_among, paging
 from monitor.store.parcels import new_row
 from monitor.store.rows import clean, insert_into, load_incidents, load_runs
 from monitor.store.schema import findings, groups, members, outbox, receipts, runs, steps, unsent
@@ -202,7 +203,10 @@ class _Work:
             + (f" and is claimed by {task.owner}" if task.state == "claimed" and task.owner else "")
             for task in tasks
         ]
+        drills = drills_among(self.tx.connection, [incident.fingerprint])
         for sink, key in self._whom(incident, seen, rung.sinks):
+            if sink in self.tx.policy.pagers and not paging(drills, incident.fingerprint):
+                continue
             row = new_row(
                 sink=sink,
                 key=key,

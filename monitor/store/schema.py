@@ -48,6 +48,7 @@ __all__ = [
     "asks",
     "audit",
     "batches",
+    "drills",
     "findings",
     "groups",
     "hooks",
@@ -368,6 +369,15 @@ steps = Table(
     comment="the steps of a run as they were when it began",
 )
 
+drills = Table(
+    "drills",
+    metadata,
+    Column("fingerprint", Text, primary_key=True),
+    Column("pages", Integer, nullable=False, comment="1: pagers are told, too"),
+    Column("at", Double, nullable=False),
+    comment="synthetic secrets that were planted on purpose, written before they were",
+)
+
 batches = Table(
     "batches",
     metadata,
@@ -471,9 +481,14 @@ def _to_6(connection: Connection) -> None:
     actions.create(connection)
 
 
+def _to_7(connection: Connection) -> None:
+    """Drills."""
+    drills.create(connection)
+
+
 # To version N from N-1. A change of the tables above goes with an entry here and a test that starts from the old form.
-MIGRATIONS: Mapping[int, Callable[[Connection], None]] = {2: _to_2, 3: _to_3, 4: _to_4, 5: _to_5, 6: _to_6}
-VERSION = 6
+MIGRATIONS: Mapping[int, Callable[[Connection], None]] = {2: _to_2, 3: _to_3, 4: _to_4, 5: _to_5, 6: _to_6, 7: _to_7}
+VERSION = 7
 
 
 def migrate(

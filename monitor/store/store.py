@@ -22,6 +22,7 @@ from monitor.runbook.progress import Procedure
 from monitor.store.actions import Actions
 from monitor.store.alerts import Alerts
 from monitor.store.database import Database
+from monitor.store.drills import Drills
 from monitor.store.findings import record
 from monitor.store.groups import Groups
 from monitor.store.hooks import Hooks
@@ -84,6 +85,7 @@ class Store:
         self.positions = Positions(self)
         self.retention = Retention(self)
         self.runs = Runs(self)
+        self.drills = Drills(self)
         self.trail = Trail(self)
         self.verdicts = Verdicts(self)
         self.actions = Actions(self)

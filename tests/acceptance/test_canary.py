@@ -293,6 +293,7 @@ def invocations(canaries: list[Canary], incident: Callable[[], str]) -> dict[tup
         ("action", "plan"): [*each("action", "plan", incident()), (["action", "plan", incident(), "none"], b"")],
         ("action", "approve"): [(["action", "approve", "f" * 12], b"")],
         ("action", "run"): [(["action", "run", "f" * 12, "--value-from", "-"], pat.encode())],
+        ("drill",): each("drill", "nobody"),
         ("outbox", "list"): each("outbox", "list", "--state", "all"),
         ("outbox", "show"): each("outbox", "show", "f" * 32),
         ("outbox", "retry"): [(["outbox", "retry", "--sink", "console-json"], b"")],
