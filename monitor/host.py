@@ -134,7 +134,7 @@ class SourceIntake:
             amount = f"{count} {unit}" if count else f"An unknown number of {unit}"
             first, *more = (path or self._name for path in paths)
             others = " and others" if more else ""
-            text = f"{amount} of {first}{others} ({reason}). See docs/reliability.md for what can be done."
+            text = f"{amount} of {first}{others} ({reason}). See docs/sources.md for what can be done."
             self._site.tell(f"Source {self._name} missed {unit}", text, key=f"missed:{self._name}:{reason}")
         self._lost.clear()
         await self._keep_losses()

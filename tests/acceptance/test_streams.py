@@ -84,34 +84,53 @@ async def log(port: int, planter: Planter, count: int) -> None:
     await writer.wait_closed()
 
 
-@pytest.mark.slow
-async def test_nothing_is_lost_over_kills(tmp_path: Path) -> None:
-    planter = Planter(7)
+async def trial(folder: Path, seed: int, kills: int) -> None:
+    """Between kills the broker may start anew as well."""
+    planter = Planter(seed)
+    rng = planter.random
     ports = {"mqtt": free_port(), "http": free_port(), "syslog": free_port()}
-    async with FakeWebhook() as hook, broker(tmp_path, port=ports["mqtt"]):
-        monitor = Monitor(tmp_path, CONFIG.format(**ports), {"HOOK_URL": f"{hook.url}/hook"})
+    async with FakeWebhook() as hook, contextlib.AsyncExitStack() as stack:
+        bus = await stack.enter_async_context(contextlib.AsyncExitStack())
+        await bus.enter_async_context(broker(folder, port=ports["mqtt"], keeps=True))
+        monitor = Monitor(folder, CONFIG.format(**ports), {"HOOK_URL": f"{hook.url}/hook"})
         await monitor.start()
         pushing = []
-        for _ in range(2):
+        for _ in range(kills):
             pushing.append(asyncio.create_task(push(ports["http"], planter, 20)))
             sending = asyncio.create_task(publish(ports["mqtt"], planter, 40))
-            await asyncio.sleep(planter.random.random() * 0.3)
+            await asyncio.sleep(rng.random() * 0.3)
             await monitor.kill()
             await sending
-            await monitor.start(wait=planter.random.random() < 0.5)
+            if rng.random() < 0.5:
+                await bus.aclose()
+                bus = await stack.enter_async_context(contextlib.AsyncExitStack())
+                await bus.enter_async_context(broker(folder, port=ports["mqtt"], keeps=True))
+            await monitor.start(wait=rng.random() < 0.5)
         await monitor.ready()
         await asyncio.gather(*pushing)
         await log(ports["syslog"], planter, 40)  # which nobody sends again: all that was received by the end is kept
         wanted = set(planter.planted)
         await until(
-            lambda: wanted <= stored(tmp_path) and wanted <= fingerprints(hook.payloads),
+            lambda: wanted <= stored(folder) and wanted <= fingerprints(hook.payloads),
             60,
             lambda: f"{len(wanted - fingerprints(hook.payloads))} of {len(wanted)} missing\n{monitor.errors[-1500:]}",
         )
         await log(ports["syslog"], planter, 10)
         assert await monitor.terminate() == 0
-        assert set(planter.planted) <= stored(tmp_path)
+        assert set(planter.planted) <= stored(folder)
     assert fingerprints(hook.payloads) <= set(planter.planted)
     assert "missed" not in monitor.errors
     for value in planter.planted.values():
         assert value not in monitor.errors + monitor.output
+
+
+@pytest.mark.slow
+async def test_nothing_is_lost_over_kills(tmp_path: Path) -> None:
+    await trial(tmp_path, 7, 2)
+
+
+@pytest.mark.campaign
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("seed", range(100, 110))
+async def test_nothing_is_lost_over_many_kills(tmp_path: Path, seed: int) -> None:
+    await trial(tmp_path, seed, 6)

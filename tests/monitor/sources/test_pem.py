@@ -13,7 +13,7 @@ KEY = expand("-----BEGIN RSA PRIVATE KEY-----\n{base64:64}\n{base64:64}\n{base64
 
 @pytest.fixture(scope="module")
 def worker() -> Worker:
-    return Engine.build([rule for rule in load_rules() if rule.id == "private-key-rsa"]).worker()
+    return Engine.build(load_rules(["keys/pem"])).worker()
 
 
 def record(number: int, text: str, path: str = "app") -> Block:
