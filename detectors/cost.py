@@ -27,13 +27,14 @@ def patience(size: int) -> float:
 
 
 class Work:
-    """What one block has cost so far, over all depths of decoding. `candidates`: values that a pattern matched."""
+    """What one block has cost so far, over all depths of decoding. `candidates`: places where a pattern matched;
+    `judged`: different values among them, with what stands beside them."""
 
     def __init__(self, size: int, seconds: float | None, explain: bool = False) -> None:
         self.budget = Budget(size)
         self.regions: list[tuple[int, int]] = []  # of the block itself, that were decoded
         self.explain = explain
-        self.candidates = 0
+        self.candidates = self.judged = 0
         # By rule, value and what stands before and behind it.
         self._known: dict[tuple[Judge, bytes, bytes, bytes], Verdict] = {}
         self._until = time.thread_time() + seconds if seconds is not None else math.inf

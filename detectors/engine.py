@@ -23,7 +23,7 @@ from detectors.cost import TooSlowError, Work, patience
 from detectors.decode import VALUE, Codec, Region, encoded_values
 from detectors.filters import LABEL, masked_before
 from detectors.judge import NOWHERE, Judge, Verdict
-from detectors.match import Decision, Found, Match, merged, moved, resolve, through
+from detectors.match import Decision, Found, Match, merged, moved, rank, resolve, through
 from detectors.plan import Compiled, compiled
 from detectors.quick import UNANCHORED
 from detectors.rule import HINT_AHEAD, HINT_BACK, Rule, RuleError
@@ -255,6 +255,7 @@ class Worker:
         known = text.work.known()
         verdict = known.get(key)
         if verdict is None:
+            text.work.judged += 1
             verdict = known[key] = judge.verdict(key[1], before, after, text.work.explain)
         if verdict.accepted and judge.rule.requires:
             verdict = judge.accompanied(verdict, data, start, end, self.engine.judge_of)
@@ -274,6 +275,7 @@ class Worker:
         work: Work,
         out: list[tuple[Decision, int]],
     ) -> None:
+        told: dict[tuple[int, int, str, bytes], int] = {}  # place, rule and secret → rank
         for name in dict.fromkeys(codec.name for codec, _ in encoded):
             hits = [(codec, end) for codec, ends in encoded if codec.name == name for end in ends]
             same: dict[bytes, list[Region]] = {}  # what many regions hold is decided once
@@ -288,21 +290,22 @@ class Worker:
             text = _GAP.join(same)
             groups = list(same.values())
             places: dict[int, Callable[[int, int], tuple[int, int]]] = {}
-            told: set[tuple[int, str, bytes]] = set()
             for found, _ in self._decide_all(text, *self.hits(text), depth + 1, work):
                 decision = through(name, found)
                 if not (work.explain or decision.accepted):
                     continue
                 number = bisect_right(starts, decision.start) - 1
-                if decision.match is not None and groups[number][0].marks is None:
-                    # All that comes of such a region has one place: what it repeats is told once.
-                    same_one = number, decision.rule.id, decision.match.secret
-                    if same_one in told:
-                        continue
-                    told.add(same_one)
+                standing = rank((name, *decision.decode))
                 for region in groups[number]:
                     place = places.get(id(region))
                     if place is None:
                         place = places[id(region)] = region.places()
                     start, end = place(decision.start - starts[number], decision.end - starts[number])
+                    if decision.match is not None:
+                        # Decoders in another order often come to the same; and where a region has no other place than
+                        # the whole of it, all that it repeats does.
+                        one = start, end, decision.rule.id, decision.match.secret
+                        if told.get(one, standing + 1) <= standing:
+                            continue
+                        told[one] = standing
                     out.append((moved(name, decision, start, end), region.end))

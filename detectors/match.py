@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from detectors.rule import Confidence, Rule
 from monitor.common.severity import Severity
 
-__all__ = ["Decision", "Found", "Match", "merged", "moved", "resolve", "through"]
+__all__ = ["Decision", "Found", "Match", "merged", "moved", "rank", "resolve", "through"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,16 +96,21 @@ def resolve(decided: Sequence[tuple[Decision, int]]) -> list[tuple[Match, int]]:
     return out + _best(ordered[first:])
 
 
+def rank(decode: tuple[str, ...]) -> int:
+    """Which of two that were decoded in different ways is told: the lower one."""
+    # A key put together from log records is the key; the plain text has the heads of the records in it.
+    return 0 if decode[:1] == ("lines",) else 1 + len(decode)
+
+
 def _best(matches: list[tuple[Match, int]]) -> list[tuple[Match, int]]:
     """Those of overlapping matches that no better one stands in the way of, by position."""
     if len(matches) < 2:
         return matches
-    # A key put together from log records is the key; the plain text has the heads of the records in it.
     ranked = sorted(
         matches,
         key=lambda p: (
             -p[0].rule.priority,
-            0 if p[0].decode[:1] == ("lines",) else 1 + len(p[0].decode),
+            rank(p[0].decode),
             p[0].start - p[0].end,
             p[0].start,
             p[0].rule.id,

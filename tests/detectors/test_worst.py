@@ -1,19 +1,28 @@
-"""A search for the text that takes the engine longest: fragments of triggers, values and separators, repeated."""
+"""A search for the text that takes the engine longest: fragments of triggers, values and separators, over and over,
+some of them different each time. It measures, so it runs by itself, in the campaign."""
 
 from __future__ import annotations
 
 import random
 import resource
 import time
+from typing import NamedTuple
 
 import pytest
 
-from detectors.engine import TooSlowError, Worker, patience
-from tests.detectors.texts import engine, fragments
+from detectors.cost import TooSlowError, Work, patience
+from detectors.decode import Budget
+from detectors.engine import Worker
+from tests.detectors.texts import bomb, engine, fragments
 
-SIZE = 1 << 18
-ROUNDS, KEPT = 400, 12
-MOST = 200 << 10  # KiB of memory for a block, beside what the tests themselves take
+SIZE = 1 << 17
+ROUNDS, KEPT = 150, 12
+AIM = 5.0  # MB/s for any text, which is missed (docs/performance.md)
+# What holds instead, on a machine that others use as well: MB/s of all that is looked at, the block and what is decoded
+# of it, and microseconds for each value that a rule has to judge, and for each finding.
+FLOOR, VALUE, FOUND = 1.0, 150, 30
+MOST = 200 << 10  # KiB of memory for a block, beside the compiled rules
+FRESH, WORDS = b"\x01", b"\x02"  # another random value, and another name, at each repetition
 GLUE = [
     b" ",
     b"\n",
@@ -27,39 +36,109 @@ GLUE = [
     b"@c",
     b"token",
     b"password",
+    FRESH,
+    FRESH,
+    WORDS,
 ]
+ALPHABET = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
 
-pytestmark = [pytest.mark.campaign, pytest.mark.timeout(1800)]
-
-
-def seconds(search: Worker, recipe: list[bytes]) -> float:
-    unit = b"".join(recipe) or b" "
-    data = (unit * (SIZE // len(unit) + 1))[:SIZE]
-    start = time.thread_time()
-    try:
-        search.search(data, seconds=patience(SIZE))
-    except TooSlowError:
-        return patience(SIZE)
-    return time.thread_time() - start
+pytestmark = [pytest.mark.campaign, pytest.mark.timeout(3600)]
 
 
-def test_no_text_outlasts_the_patience_with_a_block() -> None:
-    rng, search = random.Random(1), engine().worker()
+class Cost(NamedTuple):
+    seconds: float  # of processor time
+    looked_at: int  # bytes of the block and of what was decoded of it
+    values: int  # different ones that a rule judged
+    found: int
+
+    @property
+    def speed(self) -> float:
+        """MB/s."""
+        return SIZE / self.seconds / 1e6
+
+    @property
+    def share(self) -> float:
+        """Of the seconds that it may take."""
+        return self.seconds / (self.looked_at / FLOOR / 1e6 + (self.values * VALUE + self.found * FOUND) / 1e6)
+
+
+def text(recipe: list[bytes]) -> bytes:
+    unit, rng = b"".join(recipe) or b" ", random.Random(7)
+    if FRESH not in unit and WORDS not in unit:
+        return (unit * (SIZE // len(unit) + 1))[:SIZE]
+    out, size = [], 0
+    while size < SIZE:
+        made = unit
+        while FRESH in made:
+            made = made.replace(FRESH, bytes(rng.choices(ALPHABET, k=12)), 1)
+        while WORDS in made:
+            word = bytes(rng.choices(ALPHABET[26:52], k=4))
+            made = made.replace(
+                WORDS, rng.choice((b"my-", b"the", b"user.")) + word + rng.choice((b"_name", b"Key")), 1
+            )
+        out.append(made)
+        size += len(made)
+    return b"".join(out)[:SIZE]
+
+
+def cost(search: Worker, data: bytes, times: int = 2) -> Cost:
+    """The least of some scans; the first one compiles the regexes that it needs."""
+    best = Cost(patience(SIZE), 0, 1, 0)
+    for _ in range(times):
+        work = Work(len(data), patience(SIZE))
+        start = time.thread_time()
+        try:
+            found = search._decide_all(data, *search.hits(data), 0, work)
+        except TooSlowError:
+            continue
+        spent = time.thread_time() - start
+        decoded = Budget(len(data)).left - work.budget.left
+        best = min(best, Cost(spent, len(data) + decoded, work.judged, len(found)))
+    return best
+
+
+def worst(rng: random.Random, search: Worker) -> list[tuple[Cost, list[bytes]]]:
     parts = [*fragments(), *GLUE * 20]
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    best: list[tuple[float, list[bytes]]] = []
+    slowest: list[tuple[Cost, list[bytes]]] = []
     for number in range(ROUNDS):
-        if number < 100 or not best:
+        if number < ROUNDS // 4 or not slowest:
             recipe = rng.choices(parts, k=rng.randrange(1, 9))
         else:
-            recipe = list(rng.choice(best)[1])
+            recipe = list(rng.choice(slowest)[1])
             for _ in range(rng.randrange(1, 3)):
                 at = rng.randrange(len(recipe) + 1)
                 recipe[at : at + rng.randrange(2)] = [rng.choice(parts)] if rng.random() < 0.8 else []
-        # Its first run compiles the regexes that it needs.
-        spent = min(seconds(search, recipe), seconds(search, recipe))
-        best = sorted([*best, (spent, recipe)], key=lambda pair: -pair[0])[:KEPT]
-    for spent, recipe in best[:5]:
-        print(f"{SIZE / spent / 1e6:6.2f} MB/s  {b''.join(recipe)[:100]!r}")
-    assert best[0][0] < patience(SIZE), best[0]
-    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < MOST
+        made = cost(search, text(recipe)), recipe
+        # Half of them the slowest, half those that take the most of what they may.
+        known = [*slowest, made]
+        by_speed = sorted(known, key=lambda pair: -pair[0].seconds)[: KEPT // 2]
+        by_share = sorted(known, key=lambda pair: -pair[0].share)[: KEPT // 2]
+        slowest = by_speed + [pair for pair in by_share if pair not in by_speed]
+    return slowest
+
+
+def test_no_text_is_slower_than_what_is_in_it_explains() -> None:
+    search = engine().worker()
+    for number in range(len(engine().rules)):
+        engine().judge(number)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    slowest = [(cost(search, text(recipe), 3), recipe) for _, recipe in worst(random.Random(1), search)]
+    grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
+    for spent, recipe in sorted(slowest):
+        print(
+            f"{spent.speed:6.2f} MB/s ({spent.speed / AIM:.2f} of the aim),",
+            f"decoded {spent.looked_at / SIZE - 1:4.1f} x,",
+            f"{spent.values:6} values, {spent.found:6} found, {spent.share:4.2f} of what it may take ",
+            repr(b"".join(recipe)[:100]),
+        )
+    print(f"memory: {grown / 1024:.0f} MiB more than the compiled rules")
+    assert max(spent.seconds for spent, _ in slowest) < patience(SIZE)
+    assert max(spent.share for spent, _ in slowest) < 1
+    assert grown < MOST
+
+
+def test_a_line_of_nested_bombs_takes_less_than_a_second() -> None:
+    search, line = engine().worker(), b"body=" + bomb() + b"\n"
+    spent = cost(search, line, 3)
+    print(f"{len(line)} bytes: {spent.seconds * 1000:.0f} ms")
+    assert spent.seconds < 1
