@@ -17,6 +17,7 @@ from monitor.store import Store, StoreError
 from monitor.store.actions import ActionError, ActionRun
 from monitor.verify.asker import Asker
 from monitor.verify.probe import probe_of
+from monitor.verify.request import public
 
 __all__ = ["Operator"]
 
@@ -24,6 +25,7 @@ log = structlog.get_logger(__name__)
 
 ACTOR = "monitor"
 _LOOK = 30.0  # seconds between looks that nothing calls for
+_REST = 0.2  # seconds
 _FOLLOW = (0.0, 3.0, 10.0)  # seconds before each look whether the secret is refused now: some issuers take a while
 
 
@@ -50,7 +52,7 @@ class Operator:
         """What `run` would do. Raises ActionError, WrongValueError, MissingPartError and LookupError."""
         action, incident = self.action(run.action), await self._store.incidents.get(run.incident)
         value = await self._value(incident, value)
-        return self._actor.preview(action, value, {**incident.labels, **run.parts})
+        return self._actor.preview(action, value, {**public(incident.labels), **run.parts})
 
     async def run(self, run: ActionRun, *, actor: str, value: str | None = None) -> ActionRun:
         """Run it, once; then see what its issuer says of the secret. `value`: None takes it from where it lies.
@@ -61,7 +63,7 @@ class Operator:
         value = await self._value(incident, value)
         actions = self._store.actions
         await actions.begin(run.id, actor)
-        parts = {**incident.labels, **run.parts}
+        parts = {**public(incident.labels), **run.parts}
         outcome = await self._actor.run(action, value, parts, on_step=lambda number: actions.step(run.id, number))
         done = await actions.finish(run.id, outcome.state, outcome.reason, actor=actor)
         if outcome.state != "failed":
@@ -109,6 +111,8 @@ class Operator:
             try:
                 if first and (lost := await self._store.actions.abandon()):
                     log.warning("actions were interrupted: what became of them cannot be known", actions=lost)
+                if first:
+                    await self._resume()
                 first = False
                 if any(action.automatic for action in self._config().actions):
                     await self._round()
@@ -119,6 +123,14 @@ class Operator:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(_LOOK):
                     await self._wake.wait()
+                    await asyncio.sleep(_REST)  # a flood of commits is one look
+
+    async def _resume(self) -> None:
+        """The monitor was ended between an issuer's word and the look whether it holds: look now. That only reads."""
+        for run in await self._store.actions.unseen():
+            with contextlib.suppress(ActionError, LookupError):
+                incident = await self._store.incidents.get(run.incident)
+                await self._follow(incident, await self._value(incident, None))
 
     async def _round(self) -> None:
         await self.look()

@@ -9,7 +9,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import Connection, Row, insert, select, update
+from sqlalchemy import ColumnElement, Connection, Row, insert, select, update
 
 from monitor.store.news import behind, labels_of, news
 from monitor.store.outbox import lost_owners, owner_name
@@ -109,8 +109,15 @@ class Actions:
 
     async def ready(self) -> list[ActionRun]:
         """Those this host has planned by itself that may run now, oldest first."""
-        mine = (actions.c.node == clean(self._desk.node)) & (actions.c.automatic == 1) & (actions.c.state == "approved")
-        query = select(actions).where(mine).order_by(actions.c.planned_at, actions.c.id)
+        return await self._mine((actions.c.automatic == 1) & (actions.c.state == "approved"))
+
+    async def unseen(self) -> list[ActionRun]:
+        """Those planned on this host that an issuer has accepted, and nobody has seen the end of."""
+        return await self._mine(actions.c.state == "accepted")
+
+    async def _mine(self, which: ColumnElement[bool]) -> list[ActionRun]:
+        query = select(actions).where(which, actions.c.node == clean(self._desk.node))
+        query = query.order_by(actions.c.planned_at, actions.c.id)
         return await self._desk.read(lambda connection: [_run(row) for row in connection.execute(query)])
 
     async def approve(self, id_: str, actor: str) -> ActionRun:

@@ -18,6 +18,7 @@ from monitor.github.value import values_of
 from monitor.incidents import Incident
 from monitor.store import Store, StoreError
 from monitor.verify.probe import probe_of
+from monitor.verify.request import public
 from monitor.verify.take import Taken, find, plain, take
 from monitor.verify.verifier import Verdict, Verifier
 
@@ -29,6 +30,7 @@ ACTOR = "monitor"
 _FIRST, _LONGEST = 30.0, 3600.0  # seconds until an issuer that gave no answer is asked again
 _ATTEMPTS = 10
 _LOOK = 30.0  # seconds between looks at the queue that nothing calls for
+_REST = 0.2  # seconds
 _PATIENCE = 15.0  # seconds for GitHub
 _READS = ("file", "container")  # types of sources whose files a secret can be taken from again
 
@@ -75,12 +77,12 @@ class Asker:
                 why = "the secret lies in no file that is read here any more: give it with --value-from -"
                 probe = probe_of(rule)
                 return Verdict("unknown", why, self._store.now(), probe.provider if probe else "")
-            value, labels = taken.value, {**taken.labels, **labels}
+            value, labels = taken.value, {**labels, **taken.labels}
             if probe_of(rule) is None:
                 rule = taken.rule
         else:
             self.check(incident, value)
-        return await self._verifier.ask(rule, value, {**labels, **parts})
+        return await self._verifier.ask(rule, value, {**public(labels), **parts})
 
     def check(self, incident: Incident, value: str) -> None:
         """Raises WrongValueError when a value is not the incident's."""
@@ -141,6 +143,7 @@ class Asker:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(pause):
                     await self._wake.wait()
+                    await asyncio.sleep(_REST)  # a flood of commits is one look
 
     async def _round(self) -> float:
         """One look at trail and queue. Returns the seconds until the next."""

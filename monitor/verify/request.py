@@ -14,11 +14,12 @@ import orjson
 from monitor.verify.aws import sign
 from monitor.verify.probe import Exchange, Probe, fill
 
-__all__ = ["MissingPartError", "Request", "build", "host_of", "parts_of"]
+__all__ = ["MissingPartError", "Request", "build", "host_of", "parts_of", "public"]
 
 _HOST_LABEL = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
 _PART = re.compile(r"[\x21-\x7e]{1,4096}")
 _CLAIM = re.compile(r"[A-Za-z0-9_.@:/-]{1,200}")
+_FACTS = ("access_key_id", "user", "host", "database")
 _GOOGLE_SCOPE = "https://www.googleapis.com/auth/userinfo.email"
 _GOOGLE_TOKENS = "https://oauth2.googleapis.com/token"
 
@@ -43,6 +44,12 @@ def parts_of(shape: str | None, value: str, given: Mapping[str, str]) -> dict[st
     if taken is not None:
         parts |= {name: text for name, text in taken.groupdict().items() if text}
     return {**parts, **given, "value": value}
+
+
+def public(labels: Mapping[str, str]) -> dict[str, str]:
+    """Of an incident's labels those that requests may be made of: the rules' own. A source can bring others, and who
+    writes to it must not choose whom a secret is sent to."""
+    return {name: labels[name] for name in _FACTS if name in labels}
 
 
 def build(probe: Exchange, parts: Mapping[str, str], origin: str | None, now: float) -> Request:

@@ -20,6 +20,7 @@ __all__ = ["Taken", "find", "plain", "take"]
 _BEFORE, _AFTER = 64 << 10, 256 << 10  # bytes around the place
 _PIECE, _OVERLAP = 1 << 20, 64 << 10
 _MOST = 64 << 20  # bytes that are searched where it is not at its place any more
+_PLACES = 10  # the newest
 _SIBLINGS = 20  # rotated files of one log
 
 
@@ -47,7 +48,7 @@ def take(worker: Worker, key: bytes, incident: Incident, *, node: str, sources: 
         place
         for place in incident.locations
         if place.source in readable and place.host in (None, node) and os.path.isabs(place.path)
-    ]
+    ][:_PLACES]
     for data in _pieces(places):
         if (found := find(worker, key, incident.fingerprint, data)) is not None:
             return found

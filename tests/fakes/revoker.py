@@ -15,6 +15,7 @@ class FakeRevoker(FakeServer):
         super().__init__()
         self.works = set(tokens)
         self.revocations = 0
+        self.silent = False  # asked whether a token works, it never answers
 
     async def answer(self, request: web.Request, body: bytes) -> web.StreamResponse:
         if (request.method, request.path) == ("POST", "/credentials/revoke"):
@@ -27,6 +28,8 @@ class FakeRevoker(FakeServer):
             self.works -= set(asked["credentials"])
             return web.json_response({}, status=202)
         if (request.method, request.path) == ("GET", "/user"):
+            if self.silent:
+                await self._release.wait()
             known = request.headers.get("Authorization", "").removeprefix("Bearer ") in self.works
             return web.json_response({"login": "octocat"} if known else {}, status=200 if known else 401)
         self.problems.append(f"{request.method} {request.path}")

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
+import sqlite3
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -98,6 +100,10 @@ class Scene:
         found: list[dict[str, object]] = json.loads(shown)
         return found
 
+    def states(self) -> list[str]:
+        with contextlib.closing(sqlite3.connect(self.root / "state/state.db")) as database:
+            return [state for (state,) in database.execute("SELECT state FROM actions")]
+
     def traces(self, value: str) -> list[str]:
         """What holds the value that should not."""
         files = {path.name: path.read_bytes() for path in (self.root / "state").rglob("*") if path.is_file()}
@@ -143,15 +149,20 @@ async def test_what_is_automatic_runs_by_itself_and_only_once(tmp_path: Path) ->
     value, low = (expand("ghp_{alnum:30}{crc32}", seed) for seed in (22, 23))
     async with FakeWebhook() as hook, FakeRevoker(value, low) as issuer:
         scene = Scene(tmp_path, hook, issuer, AUTOMATIC)
+        issuer.silent = True
         await scene.monitor.start()
         scene.plant(value)
         await until(lambda: issuer.works == {low})
         await until(lambda: any(request.path == "/user" for request in issuer.requests))
+        assert scene.states() == ["accepted"]
         await scene.monitor.kill()
+        issuer.silent = False
         await scene.monitor.start()
         scene.plant(value)
+        # Killed before it saw what became of the secret, it looks again.
+        await until(lambda: scene.states() == ["completed"])
         [run] = await scene.runs()
-        assert (run["state"], run["automatic"], run["planned_by"]) == ("completed", True, "monitor")
+        assert (run["automatic"], run["planned_by"]) == (True, "monitor")
         assert await scene.monitor.terminate() == 0
         assert issuer.revocations == 1
         assert scene.traces(value) == []
@@ -169,6 +180,7 @@ async def test_a_kill_in_its_midst_is_told_as_not_known_and_it_is_not_repeated(t
         issuer.always = None
         await scene.monitor.start()
         scene.plant(value)
+        await until(lambda: scene.states() == ["unknown"])
         [run] = await scene.runs()
         assert (run["state"], "cannot be known" in str(run["outcome"])) == ("unknown", True)
         # A person looks, and may plan it again.

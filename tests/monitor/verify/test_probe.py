@@ -31,6 +31,13 @@ def test_an_answer_is_a_status_and_what_its_body_says(written: str, status: int,
     assert Answer.parse(written).fits(reading(status, text)) is fits
 
 
+def test_a_page_of_a_filter_on_the_way_is_no_answer_of_the_issuer() -> None:
+    page = {"content-type": "text/html; charset=utf-8"}
+    assert not Answer.parse("403").fits(Reading(403, page, "<html>blocked</html>", {}))
+    assert Answer.parse("403").fits(Reading(403, {"content-type": "application/json"}, "{}", {}))
+    assert Answer.parse("200").fits(Reading(200, page, "", {}))
+
+
 def test_an_answer_without_a_status_is_refused() -> None:
     with pytest.raises(ValueError, match="begins with a status"):
         Answer.parse("ok=true")

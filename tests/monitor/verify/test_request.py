@@ -9,7 +9,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
 from monitor.verify.probe import probe_of
-from monitor.verify.request import MissingPartError, Request, build, host_of, parts_of
+from monitor.verify.request import MissingPartError, Request, build, host_of, parts_of, public
 
 NOW = 1_750_000_000.0
 
@@ -96,6 +96,11 @@ def test_a_google_key_signs_a_request_for_the_least() -> None:
         request("gcp-service-account-key", "-----BEGIN PRIVATE KEY-----canary", client_email="a@b")
     assert "canary" not in str(caught.value)
     assert caught.value.__context__ is None
+
+
+def test_who_writes_a_log_does_not_choose_whom_a_secret_is_sent_to() -> None:
+    labels = {"access_key_id": "AKIA1", "user": "u", "stack": "evil", "project": "evil", "credential": "AKIA2:x"}
+    assert public(labels) == {"access_key_id": "AKIA1", "user": "u"}
 
 
 def test_nothing_of_a_request_is_shown() -> None:
