@@ -77,13 +77,15 @@ def base62_crc32(data: bytes) -> str:
     return digits
 
 
-def _random_text(charset: str, length: int, rng: random.Random) -> str:
-    """Random text that looks like a real credential: long ones hold every class of their charset and no runs."""
+def _random_text(charset: str, length: int, rng: random.Random, typical: bool) -> str:
+    """Random text; `typical`: as a real credential looks: long ones hold every class of their charset and no runs."""
     classes = [
         [c for c in charset if c in group] for group in (string.digits, string.ascii_lowercase, string.ascii_uppercase)
     ]
     while True:
         text = "".join(rng.choices(charset, k=length))
+        if not typical:
+            return text
         # A real generator's output passes our filters nearly always; an example must pass them always.
         if length >= 12 and any(len(c) >= 6 and sum(t in c for t in text) < min(2, length // 8) for c in classes):
             continue
@@ -114,7 +116,7 @@ def _jwt(argument: str, rng: random.Random) -> str:
     for part in filter(None, argument.split(";")):
         key, _, value = part.partition("=")
         if value == "*":
-            value = _random_text(_CHARSETS["lower"], 20, rng)
+            value = _random_text(_CHARSETS["lower"], 20, rng, True)
         claims[key] = int(value) if value.isdigit() else value
     issued = 1_600_000_000 + rng.randrange(150_000_000)
     claims |= {"iat": issued, "exp": issued + 315_360_000}
@@ -137,17 +139,20 @@ def _aws_id(prefix: str, rng: random.Random) -> str:
 
 
 def _supabase(kind: str, rng: random.Random) -> str:
-    head = f"sb_{kind}_" + _random_text(_CHARSETS["base64url"], 22, rng)
+    head = f"sb_{kind}_" + _random_text(_CHARSETS["base64url"], 22, rng, True)
     prefix, rand = head[:-22], head[-22:]
     return f"{head}_" + _b64url(hashlib.sha256(f"supabase-self-hosted|{prefix}{rand}".encode()).digest())[:8]
 
 
-def expand(template: str, seed: int | str = 0) -> str:
-    """Expand `template`; the same seed gives the same text. Raises TemplateError on a field with bad arguments."""
-    return _expand(template, random.Random(f"{seed}:{template}"))
+def expand(template: str, seed: int | str = 0, typical: bool = True) -> str:
+    """Expand `template`; the same seed gives the same text. Raises TemplateError on a field with bad arguments.
+
+    `typical`: random fields look as most do, with digits among letters and no runs; else whatever chance gives.
+    """
+    return _expand(template, random.Random(f"{seed}:{template}"), typical)
 
 
-def _expand(template: str, rng: random.Random) -> str:
+def _expand(template: str, rng: random.Random, typical: bool) -> str:
     output: list[str] = []
     previous = ""  # text of the last field, for checksums
     at = 0
@@ -155,11 +160,11 @@ def _expand(template: str, rng: random.Random) -> str:
         name, argument, inner = match.groups()
         text: str
         if inner is not None and name in _WRAPPERS:
-            text = _WRAPPERS[name](_expand(inner, rng))
+            text = _WRAPPERS[name](_expand(inner, rng, typical))
         elif inner is not None:
             continue
         elif name in _CHARSETS:
-            text = _random_text(_CHARSETS[name], _length(name, argument, rng), rng)
+            text = _random_text(_CHARSETS[name], _length(name, argument, rng), rng, typical)
         elif name == "uuid":
             text = str(uuid.UUID(bytes=rng.randbytes(16), version=4))
         elif name == "crc32":

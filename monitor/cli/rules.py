@@ -206,7 +206,7 @@ def bench(
     from rich.progress import track
 
     from detectors.engine import Engine
-    from detectors.tune import anchor, cost, log_text, megabytes_a_second, warnings
+    from detectors.tune import anchor, cost, log_text, megabytes_a_second, passing, warnings
 
     settings = read_config(config, rules_only=True)
     ids = {find_rule(settings, rule_id).id for rule_id in rule_ids or ()}
@@ -224,6 +224,7 @@ def bench(
             "id": c.rule.id,
             "mb_s_alone": round(c.alone),
             "hits_per_mb": round(c.hits * 1e6 / len(data), 1),
+            "passing": round(passing(c.rule), 3),
             "anchor": anchor(c.rule),
             "warnings": warnings(c.rule),
         }
@@ -231,8 +232,10 @@ def bench(
     ]
 
     def text(rows: Sequence[Mapping[str, Any]]) -> Iterable[str]:
-        cells = [(r["id"], f"{r['mb_s_alone']:,}", f"{r['hits_per_mb']:,}", r["anchor"]) for r in rows]
-        yield from table(("rule", "MB/s alone", "hits/MB", "anchor"), cells)
+        cells = [
+            (r["id"], f"{r['mb_s_alone']:,}", f"{r['hits_per_mb']:,}", f"{r['passing']:.0%}", r["anchor"]) for r in rows
+        ]
+        yield from table(("rule", "MB/s alone", "hits/MB", "pass", "anchor"), cells)
         yield f"{len(rows)} of {len(costs)} rules; all {len(rules)} together: {together:,.0f} MB/s"
 
     emit(rows, form, text)

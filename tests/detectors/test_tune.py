@@ -1,11 +1,12 @@
 from __future__ import annotations
 
 import hyperscan
+import pytest
 
 from detectors.engine import Engine
 from detectors.rule import Rule
-from detectors.tune import anchor, bench, cost, costly, log_text, megabytes_a_second, pack_speed, warnings
-from tests.detectors.texts import engine
+from detectors.tune import anchor, bench, cost, costly, log_text, megabytes_a_second, pack_speed, passing, warnings
+from tests.detectors.texts import engine, rules
 
 
 def rule(pattern: str, **fields: object) -> Rule:
@@ -75,3 +76,27 @@ def test_speed_is_of_the_whole_data_in_blocks() -> None:
     assert speed > 0
     assert hits >= 1
     assert pack_speed([FAST], text) > 0
+
+
+def test_the_share_of_random_values_that_pass_is_what_a_bound_costs() -> None:
+    template = ("KEY={hex:16}",)
+    assert passing(rule(r"KEY=(?P<secret>[0-9a-f]{16})", examples=template, entropy=2.0)) > 0.95
+    assert passing(rule(r"KEY=(?P<secret>[0-9a-f]{16})", examples=template, entropy=3.3)) < 0.5
+    assert passing(rule(r"KEY=(?P<secret>[0-9a-f]{16})", examples=template, digits=12)) < 0.5
+
+
+def filtered() -> list[Rule]:
+    """Rules whose filters look at how random a value is."""
+    return [rule for rule in rules() if rule.score or rule.entropy is not None or rule.digits]
+
+
+def test_random_values_pass_the_filters() -> None:
+    shares = [passing(rule, 20) for rule in filtered()[::12]]
+    assert min(shares) >= 0.9
+    assert sum(shares) / len(shares) >= 0.98
+
+
+@pytest.mark.campaign
+def test_of_random_values_each_rule_lets_nineteen_of_twenty_pass() -> None:
+    shares = {rule.id: passing(rule) for rule in filtered()}
+    assert {name: share for name, share in shares.items() if share < 0.94} == {}
