@@ -1,12 +1,21 @@
 from __future__ import annotations
 
+import base64
+import json
 import random
+from collections.abc import Iterator
 
 import pytest
 
+from detectors.engine import Engine
+from detectors.load import load_rules
+from detectors.template import expand
 from monitor.blocks import Cutter
 from monitor.model import Block
 from monitor.records import CONTEXT, LOOKAHEAD
+from monitor.scan.archive import Stream
+from monitor.scan.search import Places, Searcher, stream_pieces
+from monitor.scanner import Scanner
 from tests.fakes.intake import MARK
 
 Hit = tuple[int, int, int]  # mark, its place in the stream, its line
@@ -80,3 +89,58 @@ def test_nothing_gives_no_block() -> None:
     assert block is not None
     assert (block.offset, block.line, bytes(block.data)) == (7, 3, b"open")
     assert cutter.flush() is None
+
+
+@pytest.fixture(scope="module")
+def scanner() -> Iterator[Scanner]:
+    scanner = Scanner(Engine.build(load_rules(["vcs/github", "keys/pem", "database"])), b"k" * 32)
+    yield scanner
+    scanner.close()
+
+
+def log(rng: random.Random) -> bytes:
+    """Lines with secrets in them, some over several lines, some encoded, some very long ones between."""
+    lines = []
+    for number in range(rng.randrange(5, 60)):
+        token = expand("ghp_{alnum:30}{crc32}", f"b{rng.random()}")
+        key = expand("{pem:RSA PRIVATE KEY}", rng.randrange(1 << 30))
+        lines += [
+            rng.choice(
+                (
+                    f"request {number} done",
+                    f"token={token} refused",
+                    json.dumps({"level": "error", "msg": f"https://u:{token}@x.example/", "n": number}),
+                    f"blob {base64.b64encode(f'token={token}'.encode()).decode()}",
+                    f"postgresql://app:{token[4:20]}@db.example.org/app",
+                    key,
+                    json.dumps({"key": key}),
+                    "\n".join(f"2026-11-02T10:00:00Z INFO {line}" for line in key.split("\n")),
+                    "x " * rng.randrange(8000),
+                    "\0\udcff",
+                )
+            )
+        ]
+    return "\n".join(lines).encode("utf-8", "surrogateescape") + rng.choice((b"\n", b""))
+
+
+@pytest.mark.parametrize("seed", range(25))
+async def test_a_stream_in_pieces_gives_what_scan_gives_of_the_whole(scanner: Scanner, seed: int) -> None:
+    rng = random.Random(seed)
+    whole = log(rng)
+    cutter = Cutter("s", "p", "g")
+    blocks, at = [], 0
+    while at < len(whole):
+        size = rng.choice((1, 50, 4096, 1 << 16))
+        blocks.append(cutter.feed(whole[at : at + size]))
+        at += size
+    blocks.append(cutter.flush())
+    followed = await scanner.scan([block for block in blocks if block is not None])
+
+    hits = Searcher(scanner.engine.worker(), b"k" * 32, suppressions=False).search(
+        "p", stream_pieces(Stream(iter([whole])), places := Places(lambda at, size: b"")), places
+    )
+    assert {(f.rule, f.fingerprint, f.offset, f.line) for f in followed} == {
+        (hit.rule.id, hit.fingerprint, hit.offset, hit.line) for hit in hits
+    }
+    assert followed
+    assert len({finding.id for finding in followed}) == len(followed)
