@@ -61,6 +61,7 @@ bench: $(VENV)/dev.stamp  ## ratios against the bare Hyperscan loop (docs/perfor
 	$(BIN)/python -m benchmarks $(if $(LOGS),--logs $(LOGS))
 	$(BIN)/python -m benchmarks.latency
 	$(BIN)/python -m benchmarks.idle
+	$(BIN)/python -m benchmarks.revocation
 
 # SEED repeats a campaign; without it the trials are new ones each day. CAMPAIGN takes more options: --rows, --columns, --jobs.
 TRIALS ?= 20
