@@ -23,6 +23,7 @@ __all__ = ["SourceIntake"]
 
 log = structlog.get_logger(__name__)
 
+_REMEMBERED = 1000  # places of losses, as they may be shown
 _NAMED = 5  # places of a loss that are remembered until it is told
 _TOGETHER = 1.0  # seconds in which parts of a source that have the same to say are gathered
 
@@ -69,6 +70,8 @@ class SourceIntake:
         self._telling: asyncio.TimerHandle | None = None
         self._sealer = Sealer(site.scanner.key, site.scanner.scrub)
         self._ledger = Ledger(name)
+        self._places: dict[str, str] = {}  # of losses → without what these rules take for secrets
+        self._rules: object = None
         self._lost: dict[str, tuple[int, dict[str, None], str]] = {}  # reason → count, paths, unit; not told yet
         self._telling_losses: asyncio.TimerHandle
 
@@ -119,13 +122,23 @@ class SourceIntake:
     def missed(self, reason: str, count: int, path: str = "", unit: str = "bytes") -> None:
         self._site.snapshot.missed[self._name, reason] += count
         self._site.snapshot.losses[self._name, reason] += 1
-        path = self._site.scanner.scrub(path)
+        path = self._scrubbed(path)
         self._ledger.enter(reason, count, path, unit, time.time())
         if not self._lost:
             loop = asyncio.get_running_loop()
             self._telling_losses = loop.call_later(_TOGETHER, lambda: _in_background(self._tell_losses()))
         known, paths, _ = self._lost.get(reason, (0, {}, unit))
         self._lost[reason] = (known + count, {**paths, path: None} if len(paths) < _NAMED else paths, unit)
+
+    def _scrubbed(self, path: str) -> str:
+        """The rules over each of a flood of losses would cost more than what is lost."""
+        rules = self._site.scanner.engine
+        if self._rules is not rules or len(self._places) >= _REMEMBERED:
+            self._places.clear()
+            self._rules = rules
+        if path not in self._places:
+            self._places[path] = self._site.scanner.scrub(path)
+        return self._places[path]
 
     async def _tell_losses(self) -> None:
         """One word for all of a second: there may be thousands."""

@@ -8,6 +8,7 @@ import os
 import socket
 import stat
 import struct
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ __all__ = ["Drops", "bind_datagrams", "read_datagrams", "rest_of_datagrams"]
 _LARGEST = 1 << 16  # bytes: no datagram of IP is larger; one of a unix socket is cut there
 _LARGEST_LOCAL = 1 << 20
 _AT_ONCE = 256  # datagrams until others of the loop have their turn
+_REST = 1.0  # seconds for what is left at the end
 _BUFFER = 16 << 20  # bytes that the kernel is asked to keep for us; it gives what net.core.rmem_max allows
 _SO_MEMINFO, _DROPS, _FIGURES = 55, 8, 9  # linux/sock_diag.h: SK_MEMINFO_DROPS of SK_MEMINFO_VARS
 
@@ -65,9 +67,10 @@ async def read_datagrams(bound: socket.socket, room: Callable[[], Any], full: Ca
 
 
 def rest_of_datagrams(bound: socket.socket, take: Take) -> None:
-    """What the kernel still keeps: nobody gets it afterwards."""
+    """What the kernel still keeps: nobody gets it afterwards. However much comes meanwhile, it has an end."""
+    over = time.monotonic() + _REST
     with contextlib.suppress(OSError):
-        for _ in range(_BUFFER // 64):
+        while time.monotonic() < over:
             take(*bound.recvfrom(_size(bound)))
 
 

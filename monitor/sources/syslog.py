@@ -289,6 +289,8 @@ class SyslogSource:
         try:
             if not self._welcome(connection):
                 return
+            # Who loses its power says no goodbye.
+            writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
             if identity is not None:
                 await writer.start_tls(identity.context, ssl_handshake_timeout=_HANDSHAKE)
             await self._read(reader, connection)
