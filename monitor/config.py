@@ -195,7 +195,11 @@ class Config:
         """The runbooks, one's own before the shipped ones."""
         from monitor.runbook.shelf import Shelf
 
-        return Shelf(self.runbook.folder)
+        if self.runbook.folder is None:
+            return Shelf()
+        from monitor.verify.probe import providers
+
+        return Shelf(self.runbook.folder, probes=providers(), actions=[one.name for one in self.actions])
 
     @property
     def procedure(self) -> Procedure:

@@ -29,11 +29,13 @@ from monitor.cli.common import (
 )
 
 if TYPE_CHECKING:
+    from monitor.actions.config import ActionConfig
     from monitor.config import Config
     from monitor.incidents import Incident
     from monitor.runbook import Runbook
     from monitor.runbook.progress import Run, Task, Verb
     from monitor.store import Store
+    from monitor.store.actions import ActionRun
 
 app = command_app(
     no_args_is_help=True,
@@ -237,6 +239,61 @@ def reopen(
 
 
 @app.command(
+    "run",
+    epilog="Example: monitor runbook run 3f2a revoke",
+    help="Plan the actions of a step ([[actions]] of the configuration), and claim it. `monitor action` approves and "
+    "runs them; what they did is seen when the issuer is asked. A step without one says what to do by hand.",
+)
+def run(
+    *,
+    ref: IdArgument,
+    step: StepArgument,
+    form: FormatOption = Format.text,
+    config: ConfigOption = None,
+) -> None:
+    from monitor.runbook.progress import RunError
+    from monitor.store.actions import ActionError
+
+    settings = read_config(config)
+
+    async def plan(store: Store) -> list[ActionRun]:
+        incident = await store.incidents.get(ref)
+        under_way = await store.runs.get(incident.id)
+        if under_way is None:
+            raise RunError(f"no runbook is under way for incident {incident.id}")
+        task = under_way.task(step)
+        chosen = _actions(settings, under_way, task, incident.rule)
+        if not chosen:
+            by_hand = f"`monitor runbook show {incident.id}` says how it is done by hand"
+            raise RunError(f"step {step} has no action that is configured for {incident.rule}; {by_hand}")
+        if task.state in ("open", "failed"):
+            await store.runs.act(incident.id, step, "claim", actor=person())
+        return [await store.actions.plan(incident.id, one.name, actor=person(), needed=one.approvals) for one in chosen]
+
+    try:
+        planned = with_store(settings, plan)
+    except (RunError, ActionError) as error:
+        fail(printable(str(error)))
+    rows = [{"action": one.action, "id": one.id, "state": one.state, "incident": one.incident} for one in planned]
+
+    def text(rows: Sequence[Mapping[str, Any]]) -> Iterable[str]:
+        for row in rows:
+            verb = "approve" if row["state"] == "planned" else "run"
+            yield f"{row['action']} {row['state']}; next: monitor action {verb} {row['id']}"
+
+    emit(rows, form, text)
+
+
+def _actions(settings: Config, run: Run, task: Task, rule: str) -> list[ActionConfig]:
+    """Those that the step names, else, of the step that revokes, those configured for secrets of this rule."""
+    book = settings.shelf.load(run.book)
+    step = book.step(task.id) if book else None
+    if step is not None and step.actions:
+        return [one for one in settings.actions if one.name in step.actions and one.fits(rule)]
+    return [one for one in settings.actions if task.claims == "revoked" and one.fits(rule)]
+
+
+@app.command(
     "lint",
     epilog="Example: monitor runbook lint runbooks.d/*.toml",
     help="Check runbooks of your own: the files named, or those of runbook.folder. Exit code 1 when one is wrong.",
@@ -249,7 +306,7 @@ def lint(
     from monitor.runbook import Shelf
 
     if files:
-        shelf, paths = Shelf(), list(files)
+        shelf, paths = Shelf(), list(files)  # wherever they are written: the actions are those of another place
     else:
         shelf = read_config(config).shelf
         if shelf.own is None:

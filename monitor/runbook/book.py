@@ -187,9 +187,17 @@ def merged(base: Sequence[Mapping[str, Any]], own: Iterable[Mapping[str, Any]]) 
 
 
 def read(
-    name: str, data: Mapping[str, Any], base: Sequence[Mapping[str, Any]] = ()
+    name: str,
+    data: Mapping[str, Any],
+    base: Sequence[Mapping[str, Any]] = (),
+    *,
+    probes: Collection[str] | None = None,
+    actions: Collection[str] | None = None,
 ) -> tuple[Runbook | None, list[Problem]]:
-    """A runbook from its tables, with the steps of `base` below its own; or everything that is wrong with it."""
+    """A runbook from its tables, with the steps of `base` below its own; or everything that is wrong with it.
+
+    `probes`, `actions`: names there are; None: not known here.
+    """
     book, problems = check(_Book, data, "")
     own = data.get("step", ())
     own = [step for step in own if isinstance(step, dict)] if isinstance(own, list | tuple) else []
@@ -201,7 +209,7 @@ def read(
         problems += wrong
         if step is not None:
             steps.append(step)
-    problems = problems or _twice(own) or lint(steps, places)
+    problems = problems or _twice(own) or lint(steps, places, probes, actions)
     if book is None or problems:
         return None, problems
     first = _with_advice(steps, book.first_step, book.where, book.url)

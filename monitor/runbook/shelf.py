@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from functools import cache, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -27,10 +27,16 @@ GENERAL = frozenset({_BASE, "ai-key", "payment-key", "vault-token", "database-pa
 
 
 class Shelf:
-    """Runbooks by name. `own`: a folder with the user's; None: there is none. Read once; a reload makes a new one."""
+    """Runbooks by name. `own`: a folder with the user's; None: there is none. Read once; a reload makes a new one.
 
-    def __init__(self, own: Path | None = None) -> None:
+    `probes`, `actions`: names that the user's may use; None: any.
+    """
+
+    def __init__(
+        self, own: Path | None = None, *, probes: Collection[str] | None = None, actions: Collection[str] | None = None
+    ) -> None:
         self.own = own
+        self._probes, self._actions = probes, actions
         self._read: dict[str, Runbook | None] = {}
 
     def load(self, name: str | None) -> Runbook | None:
@@ -67,12 +73,12 @@ class Shelf:
             return None, [Problem("", "the name of the file must be of small letters, digits and -")]
         base = data.get("base", _BASE)
         if base == "":  # steps of its own only
-            return read(path.stem, data)
+            return read(path.stem, data, probes=self._probes, actions=self._actions)
         tables = _tables(base) if isinstance(base, str) else None
         if tables is None:
             message = 'names no shipped runbook; `monitor runbook list --books` shows them, and "" takes no steps over'
             return None, [Problem("base", message)]
-        return read(path.stem, data, tables)
+        return read(path.stem, data, tables, probes=self._probes, actions=self._actions)
 
 
 @cache

@@ -283,6 +283,7 @@ def invocations(canaries: list[Canary], incident: Callable[[], str]) -> dict[tup
         ("runbook", "skip"): [(["runbook", "skip", incident(), "notify", "--note", f"of {pat}"], b"")],
         ("runbook", "fail"): [(["runbook", "fail", incident(), "replace", "--note", pat], b"")],
         ("runbook", "reopen"): [(["runbook", "reopen", incident(), "revoke"], b"")],
+        ("runbook", "run"): each("runbook", "run", incident(), "revoke"),
         ("runbook", "lint"): each("runbook", "lint", "logs/app.log"),
         ("verify",): [
             *each("verify", "--value-from", "-", "--rule", "github-pat", stdin=pat.encode()),

@@ -106,6 +106,27 @@ def test_runbooks_are_listed_and_shown(monitor: Command, config: Path) -> None:
     assert len(row["steps"]) == 9
 
 
+def test_the_actions_of_a_step_are_planned_and_the_step_is_claimed(monitor: Command, stored: Path) -> None:
+    answer = monitor("runbook", "run", "1111", "revoke")
+    assert answer.returncode == 1
+    assert "has no action that is configured for github-pat" in answer.stderr
+    assert f"monitor runbook show {ONE}" in answer.stderr
+    stored.write_text(
+        stored.read_text() + '[[actions]]\nname = "take-back"\ntype = "command"\nrules = ["github-pat"]\n'
+        'command = ["/bin/true"]\nvalue = "none"\n'
+    )
+    answer = monitor("runbook", "run", "1111", "revoke", "--format", "json")
+    assert answer.returncode == 0, answer.stderr
+    [row] = json.loads(answer.stdout)
+    assert (row["action"], row["state"], row["incident"]) == ("take-back", "planned", ONE)
+    run = json.loads(monitor("runbook", "show", "1111", "--format", "json").stdout)
+    assert run["steps"][0]["state"] == "claimed"
+    again = monitor("runbook", "run", "1111", "revoke")
+    assert again.returncode == 1, "planned once"
+    assert monitor("runbook", "run", "1111", "deploy").returncode == 1
+    assert monitor("runbook", "run", "2222", "revoke").returncode == 1
+
+
 def test_lint_tells_mistakes_with_their_keys(monitor: Command, config: Path) -> None:
     answer = monitor("runbook", "lint")
     assert answer.returncode == 2
@@ -127,3 +148,10 @@ def test_lint_tells_mistakes_with_their_keys(monitor: Command, config: Path) -> 
     assert problem["key"] == "step[0].needs"
     assert "revoke → prevent → review → revoke" in problem["message"]
     assert monitor("runbook", "lint", str(folder / "good.toml")).returncode == 0
+    bad.write_text(
+        'title = "T"\nfirst_step = "F."\nwhere = "W"\n[[step]]\nid = "revoke"\nactions = ["nothing-such"]\n'
+        'verify = { shows = "refused", probe = "githb" }\n'
+    )
+    problems = json.loads(monitor("runbook", "lint", "--format", "json").stdout)
+    assert [problem["key"] for problem in problems] == ["step[0].verify.probe", "step[0].actions[0]"]
+    assert 'did you mean "github"?' in problems[0]["message"]
