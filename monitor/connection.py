@@ -17,7 +17,9 @@ AROUND = 400  # bytes on either side of the password
 
 def connection(before: bytes, after: bytes) -> Mapping[str, str]:
     """From the text directly before and after the password; empty when that is no connection string."""
-    who, where = _USER.search(before[-AROUND:]), _HOST.match(after[:AROUND])
+    # The host first: it stands right there or nowhere, while the user is looked for.
+    where = _HOST.match(after[:AROUND])
+    who = _USER.search(before[-AROUND:]) if where else None
     if not who or not where:
         return {}
     host = where["host"] + (where["port"] or b"")
