@@ -1,11 +1,18 @@
 from __future__ import annotations
 
+from functools import cache
+
 import pytest
 
 from detectors.load import load_rules
 from monitor.actions.config import ActionConfig, Ready, load_ready
 from monitor.config import ConfigError, parse
 from monitor.verify.probe import probe_of
+
+
+@cache
+def rule_ids() -> set[str]:
+    return {rule.id for rule in load_rules()}
 
 
 def problems(text: str) -> str:
@@ -20,7 +27,7 @@ def action(**keys: object) -> ActionConfig:
 
 @pytest.mark.parametrize("ready", load_ready().values(), ids=lambda ready: ready.id)
 def test_a_ready_made_action_is_whole(ready: Ready) -> None:
-    assert set(ready.rules) <= {rule.id for rule in load_rules()}
+    assert set(ready.rules) <= rule_ids()
     asked = {name for step in ready.steps for name in step.parts}
     shape = ready.shape or ""
     kept: set[str] = set()
