@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
 
 from monitor.model import Finding, Position
-from monitor.sources.file.keeper import WATERMARK, unreadable
+from monitor.sources.file.keeper import WATERMARK
 from monitor.sources.file.source import FileConfig, FileSource
 from tests.fakes.intake import FakeIntake, running, until
 
@@ -74,9 +73,3 @@ async def test_a_content_that_ends_and_the_one_that_follows_are_one_transaction(
         await until(lambda: intake.marks == [1, 2])
     (record,) = intake.records
     assert sorted(p.state is None for p in record) == [False, True]
-
-
-def test_why_a_file_cannot_be_read() -> None:
-    assert unreadable(OSError(5, os.strerror(5))) == "cannot be read: Input/output error"
-    assert "give the user" in unreadable(PermissionError(13, "Permission denied"))
-    assert unreadable(None) == "cannot be read: unknown error"
