@@ -465,10 +465,11 @@ def _speaks(member: Member) -> bool:
 
 def _waiting(connection: Connection, keys: Iterable[str]) -> dict[tuple[str, str], Row[Any]]:
     """Notifications nobody has tried to send yet. One that was tried may have arrived: its receiver would take a
-    second one of the same id for a repeat, and miss what was added."""
+    second one of the same id for a repeat, and miss what was added. What is overdue has words of its own."""
     found = {}
+    fresh = (outbox.c.state == "pending", outbox.c.attempts == 0, outbox.c.reason != "overdue")
     for chunk in chunks(keys):
-        query = select(outbox).where(outbox.c.key.in_(chunk), outbox.c.state == "pending", outbox.c.attempts == 0)
+        query = select(outbox).where(outbox.c.key.in_(chunk), *fresh)
         for row in connection.execute(query.order_by(outbox.c.seq)):
             found[row.sink, row.key] = row
     return found

@@ -198,6 +198,15 @@ async def test_a_missed_deadline_climbs_the_ladder_each_rung_once(store: Store, 
     assert [one for one in await actions(store) if one == "step_overdue:revoke"] == ["step_overdue:revoke"] * 3
 
 
+async def test_what_is_overdue_and_not_sent_yet_stays_beside_what_happens_then(store: Store, clock: Clock) -> None:
+    await store.commit([finding("a")])
+    await deliver(store)
+    clock.now = NOW + 1000
+    await store.runs.sweep()
+    await store.incidents.transition(ID, "ack", actor="ada")
+    assert await deliver(store) == ["overdue", "acknowledged"]
+
+
 async def test_deadlines_survive_a_restart_and_a_changed_ladder(url: str, clock: Clock) -> None:
     async with await opened(url, clock) as store:
         await store.commit([finding("a")])
