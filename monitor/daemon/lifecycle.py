@@ -27,7 +27,6 @@ from monitor.common.tasks import cancel
 from monitor.config import Config, ConfigError
 from monitor.daemon.deadlines import Deadlines
 from monitor.daemon.health import Health
-from monitor.daemon.issuers import Issuers
 from monitor.daemon.reload import Reload, Running, build_sinks
 from monitor.daemon.supervise import Sources, present
 from monitor.delivery import Delivery, Links
@@ -125,6 +124,8 @@ class Daemon:
             self._running = await stack.enter_async_context(self._deliver(site, http, sources, health))
             beating = asyncio.create_task(health.beat(), name="heartbeat")
             stack.push_async_callback(cancel, beating)
+
+            from monitor.daemon.issuers import Issuers  # brings aiohttp along, which is not to delay the rules
 
             self._issuers = Issuers(self._running)
             await self._issuers.begin()
