@@ -14,6 +14,7 @@ from monitor.scrub import WITHHELD, Scrubber
 __all__ = ["Places"]
 
 _WIDEST = 1 << 16  # bytes: the column of a match further into its line helps nobody
+_USUAL = 1 << 10  # bytes that most lines are shorter than
 _SIDE = 80  # bytes of context on either side of a secret
 _SHOWN = 200  # matches of a block whose line is shown: nobody reads more
 _LONGEST = 240  # characters of a context
@@ -62,8 +63,11 @@ class Places:
         if begin is None:
             return Record()
         if self._record is None or self._record[0] != begin:
-            line = bytes(self._block.data[begin : begin + _WIDEST])
-            newline = line.find(b"\n")
+            # Most lines end soon: to copy the widest for each would cost more than to read it.
+            for width in (_USUAL, _WIDEST):
+                line = bytes(self._block.data[begin : begin + width])
+                if (newline := line.find(b"\n")) >= 0:
+                    break
             self._record = begin, record(line if newline < 0 else line[:newline], self._block.time)
         return self._record[1]
 
