@@ -63,7 +63,7 @@ _ABOUT = re.compile(
     rb"(?i:(?:secret|token|passw(?:or)?d|pwd|passphrase|key|cred(?:ential)?s?|auth)[\w.-]{0,24}?"
     rb"(?:names?|type|kind|file|path|dir|ur[il]s?|endpoint|ttl|polic(?:y|ies)|label|title|hint|prompt|placeholder|message"
     rb"|description|alg|algorithm|encod(?:er|ing)|encryption|version|format|length|size|count|limit|interval|timeout|expir(?:y|es|ation)"
-    rb"|rotation|strategy|provider|method|mode|header|prefix|class|field|column|param(?:eter)?|alias|status|regex|pattern)"
+    rb"|rotation|strategy|provider|method|mode|header|prefix|class|field|column|param(?:eter)?|alias|status|regex|pattern|check_?value)"
     rb"|(?:pub(?:lic)?|gpg|pgp|sec-websocket|site|foreign|primary|partition|sort|row|cache|s3|object|routing|idempotency|index|i18n|translation|dedup"
     rb"|lookup|host|message|queue|job|redis|lock)[_.-]?key(?:[_.-]?token)?)(?:\[\w?\])?"
     rb"[\"'`\\\s:=>\],]{1,16}(?:(?:n\s{1,16})?(?:value|string|default)[\"'`\\\s:=>]{1,16})?$"
@@ -155,6 +155,7 @@ def masked_before(around: bytes, at: int, length: int) -> str | None:
 
 # A password or a PIN may be all digits, where its name is just that, and they are no day or moment.
 _PIN = re.compile(rb"(?i:passw(?:or)?d|pwd|pass|passcode|pin)(?:\\{0,3}[\"'`])?[\\\"'`\s:=>(]{1,12}$")
+_SUM = re.compile(rb"sha256[=:-]$")  # before a digest in base64
 _DATE = re.compile(rb"(?:19|20)\d\d(?:0\d|1[0-2])[0-3]\d|1[4-9]\d{8}(?:\d{3})?$")
 
 
@@ -166,6 +167,8 @@ def looks_like_hash(value: bytes, before: bytes) -> str | None:
         identifies = _HASH_CONTEXT.search(before) or _PAGE_CONTEXT.search(before) or _REQUEST_CONTEXT.search(before)
         return "a UUID in the context of an identifier" if identifies else None
     if len(value) in _HASH_LENGTHS and not value.strip(b"0123456789abcdefABCDEF") and _HASH_CONTEXT.search(before):
+        return "a digest: its name says so"
+    if len(value) in (43, 44) and _SUM.search(before):
         return "a digest: its name says so"
     if value.isdigit() and len(value) < 40 and (_DATE.match(value) or len(value) > 16 or not _PIN.search(before)):
         return "digits only"
@@ -193,7 +196,7 @@ _CALL = re.compile(
 )
 _TYPES = re.compile(
     rb"(?i)(?:null|none|true|false|undefined|string|str|bytes|int|bool|optional|object|required|missing|invalid|incorrect|expired|empty|unset|unknown|default|disabled|enabled"
-    rb"|ed25519|ed448|x25519|x448|secp\d{3}[kr]1|[hrep]s(?:256|384|512)|sha-?\d{1,3}|aes-?\d{3}(?:-?[cg][bc][cm])?)\W?"
+    rb"|ed25519|ed448|x25519|x448|secp\d{3}[kr]1|[hrep]s(?:256|384|512)|sha-?\d{1,3}|aes-?\d{3}(?:-?[cg][bc][cm])?|0x[0-9a-f]{1,16}|#[0-9a-f]{6})\W?"
 )
 _OBJECT = re.compile(
     rb"(?:[\w$]+\.)+[\w$]+@[0-9a-f]{1,8}|(?:[A-Z][a-z]+){2,}@[0-9a-f]{6,8}|\[{0,2}L?[A-Z]@[0-9a-f]{5,8}"
@@ -217,7 +220,6 @@ _ABROAD = re.compile(rb"[\xc2-\xf4][\x80-\xbf]+")
 _SPOKEN = re.compile(rb"[(\"'\xc2\xe2-]{0,3}[A-Za-z'\x80-\xff]{2,}[.,:;?!)\"']{0,3}")
 _TIME = re.compile(
     rb"[\^~<>=]{0,2}v?\d+\.\d+[\w.+-]*|v\d+(?:alpha|beta|rc)\d*"  # a version
-    rb"|0[xX][0-9A-Fa-f]{1,16}"
     rb"|\d{8}T\d{4,6}Z?|(?:[a-z]{2,3}:)?\d{4}-\d\d-\d\d(?:[T ]\d\d:\d\d.*)?|\d\d:\d\d.*|\d+(?:\.\d+){1,3}(?::\d+)?"
 )
 
@@ -247,11 +249,11 @@ def _spelt(value: bytes) -> bool:
 
 # Bits beyond those of words that letters may carry there: of a thousand names two carry more than four, of paths none.
 _KINDS = (
-    (_TYPES, math.inf, "a keyword"),
+    (_TYPES, math.inf, "a keyword or a number"),
     (_NAME, _ODD, "words or a name"),
     (_NUMBERED, 0.0, "a name with a number"),
     (_PATH, 10.0, "a path or an address"),
-    (_TIME, _ODD, "a time, a number or a version"),
+    (_TIME, _ODD, "a time or a version"),
     (_OBJECT, _ODD, "an object's address in memory"),
 )
 _MAYBE_SPEAKS = quick((_PAGE_CONTEXT, _ABOUT, _ASKED))
@@ -292,6 +294,8 @@ def words(value: bytes, before: bytes = b"") -> str | None:
     if len(parts) > 1 and sum(1 for part in parts if _SPOKEN.fullmatch(part)) * 3 >= len(parts) * 2:
         return "a sentence, not a value"
     for pattern, odd, what in _KINDS:
-        if pattern.fullmatch(value) and not _random(value, odd) and (pattern is not _NUMBERED or _spelt(value)):
+        if pattern.fullmatch(value) and (odd == math.inf or not _random(value, odd)):
+            if pattern is _NUMBERED and not _spelt(value):
+                continue
             return f"{what}, not a value"
     return "an expression, not a value" if _CALL.search(value) and not _random(value, 10.0) else None

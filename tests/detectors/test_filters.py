@@ -98,6 +98,8 @@ def test_long_repeated_values_are_stand_ins(text: str, length: int) -> None:
         ("{hex:32}", "trace_id%3D", True),
         ("{hex:64}", "api_key=", False),
         ("{hex:41}", "commit ", False),
+        ("sk_{base64url:40}", "ufunc.pyi,sha256=", True),
+        ("sk_{base64url:40}", "key=", False),
         ("{digit:12}", "token=", True),
         ("4827{digit:4}", 'password = "', False),
         ("20240317", 'password = "', True),
@@ -220,7 +222,8 @@ def test_random_letters_are_no_words(template: str) -> None:
     "value",
     [
         "oauth2ClientSecret", "bdc1DischargeTotal", "HIH4000/humidity", "Ed25519PrivateKey",
-        "snmpV3CredentialsId", "0x00800000", "lt:2016-12-08T22:02:00Z", "/usr/sbin/pct", "md5" + "0f" * 16,
+        "snmpV3CredentialsId",
+        "0x00800000", "0x7EC2DBB6F4DBF434", "#c46c6c", "lt:2016-12-08T22:02:00Z", "/usr/sbin/pct", "md5" + "0f" * 16,
         "SCRAM-SHA-256$4096:k3j9", "MIIBIjANBgkqhkiG9w0BAQ", "AAAAB3NzaC1yc2EAAAADAQABAAAB",
     ],
 )  # fmt: skip
