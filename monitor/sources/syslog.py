@@ -25,7 +25,7 @@ from monitor.blocks import Cutter
 from monitor.common.backoff import backoff
 from monitor.common.tasks import cancel
 from monitor.intake import Intake
-from monitor.model import Block
+from monitor.model import Block, Position
 from monitor.sources.base import SourceConfig
 from monitor.sources.datagrams import Drops, bind_datagrams, read_datagrams, rest_of_datagrams
 from monitor.sources.framing import Frames, Piece
@@ -38,6 +38,7 @@ __all__ = ["Address", "SyslogConfig", "SyslogSource", "about", "address"]
 
 log = structlog.get_logger(__name__)
 
+_MARK = "listening"  # key of the only position
 _READ = 1 << 16
 _QUIET = 2.0  # seconds after which a message without its end is scanned as it is
 _SILENT = 60.0  # seconds after which a connection gives way to a new one, when all are taken
@@ -159,6 +160,7 @@ class SyslogSource:
         tasks += [asyncio.create_task(self._serve(text)) for text in self.config.listen]
         try:
             await self._begun.wait()
+            await self._open()
             await self._intake.started()
             done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
             for task in done:
@@ -169,8 +171,19 @@ class SyslogSource:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(_DRAIN):
                     await self._hopper.drain()
+                    await self._intake.record((), self._mark(open_=False))
             if left := self._hopper.waiting:
                 self._intake.missed("stopped", left)
+
+    async def _open(self) -> None:
+        """Note that we listen. Who listened before and did not say that it stopped was killed with what it had."""
+        saved = (await self._intake.positions()).get(_MARK)
+        if saved is not None and saved.get("open"):
+            self._intake.missed("killed", 0, unit="messages")
+        await self._intake.record((), self._mark(open_=True))
+
+    def _mark(self, *, open_: bool) -> tuple[Position, ...]:
+        return (Position(self.config.name, _MARK, {"open": open_}),)
 
     # Listening
 

@@ -119,7 +119,9 @@ async def trial(folder: Path, seed: int, kills: int) -> None:
         assert await monitor.terminate() == 0
         assert set(planter.planted) <= stored(folder)
     assert fingerprints(hook.payloads) <= set(planter.planted)
-    assert "missed" not in monitor.errors
+    told = [line for line in monitor.errors.splitlines() if "missed" in line]
+    assert 1 <= len(told) <= kills  # of syslog: who was killed may have had something
+    assert all("An unknown number of messages of syslog (killed)" in line for line in told)
     for value in planter.planted.values():
         assert value not in monitor.errors + monitor.output
 

@@ -235,8 +235,8 @@ async def test_while_the_store_cannot_write_tcp_waits_and_the_kernels_drops_are_
 ) -> None:
     monkeypatch.setattr(module, "_LOOK", 0.05)
     intake = FakeIntake()
-    intake.gate.clear()
     async with listening(intake) as source:
+        intake.gate.clear()
         writer = await connect(source)
         text = b"".join(b"<13>x <%d> %b\n" % (number, b"y" * 1000) for number in range(20_000))
         writer.write(text)
@@ -260,8 +260,8 @@ async def test_while_the_store_cannot_write_tcp_waits_and_the_kernels_drops_are_
 
 async def test_stopped_it_scans_what_it_has_received(connect: Connect) -> None:
     intake = FakeIntake()
-    intake.gate.clear()
     async with listening(intake) as source:
+        intake.gate.clear()
         writer = await connect(source)
         writer.write(b"<13>x <1>\n<13>x <2>")
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
@@ -276,12 +276,25 @@ async def test_stopped_it_scans_what_it_has_received(connect: Connect) -> None:
 async def test_what_could_not_be_scanned_in_time_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "_DRAIN", 0.1)
     intake = FakeIntake()
-    intake.gate.clear()
     async with listening(intake, UDP) as source:
+        intake.gate.clear()
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
             sender.sendto(b"x <3>", ("127.0.0.1", port(source, UDP)))
         await until(lambda: intake.scanned)
     assert intake.lost == [("stopped", 5, "")]
+
+
+async def test_what_a_kill_took_along_is_told() -> None:
+    intake = FakeIntake()
+    for _ in range(2):
+        intake.begun = False
+        async with listening(intake, UDP):
+            assert intake.saved == {"listening": {"open": True}}
+    assert not intake.lost  # it was stopped
+    intake.saved = {"listening": {"open": True}}
+    intake.begun = False
+    async with listening(intake, UDP):
+        assert intake.lost == [("killed", 0, "")]
 
 
 async def test_an_address_that_is_taken_is_told_and_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
