@@ -243,6 +243,38 @@ def reopen(
     _transition(ref, "reopen", None, note=note, form=form, config=config)
 
 
+@app.command(
+    "silence",
+    epilog="Example: monitor incidents silence 3f2a --for 1h --note 'being rotated'",
+    help="Tell nobody about an incident for a while, and hold its deadlines back. --for 0s ends it.",
+)
+def silence(
+    *,
+    ref: IdArgument,
+    duration: Annotated[str, typer.Option("--for", metavar="DURATION", help="How long, such as 1h or 24h.")],
+    note: NoteOption = "",
+    form: FormatOption = Format.text,
+    config: ConfigOption = None,
+) -> None:
+    from monitor.common.duration import parse_duration
+
+    try:
+        seconds = parse_duration(duration)
+    except ValueError as error:
+        fail(f"--for {error}", 2)
+    settings = read_config(config)
+    kept = typed(settings, note)
+
+    async def hush(store: Store) -> tuple[str, float]:
+        incident = await store.incidents.get(ref)
+        return incident.id, await store.silences.set(incident.id, seconds, actor=person(), note=kept)
+
+    id_, until = with_store(settings, hush)
+    row = {"incident": id_, "silenced_until": _time(until) if seconds else None}
+    said = f"{id_} silenced until {_short_time(until)}" if seconds else f"{id_} is not silenced any more"
+    emit_one(row, form, lambda _row: [said])
+
+
 app.command(
     "timeline",
     epilog="Example: monitor incidents timeline 3f2a --format jsonl",

@@ -20,6 +20,8 @@ _SAID = {
     "acknowledged": "acknowledged",
     "resolved": "resolved",
     "verified": "the issuer was asked",
+    "silenced": "silenced",
+    "unsilenced": "silence ended",
     "run_started": "runbook started",
     "run_ended": "runbook ended",
     "run_resumed": "runbook goes on",

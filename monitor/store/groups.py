@@ -18,6 +18,7 @@ from monitor.store.outbox import LONGEST_WAIT, abandon, release_lost, soonest, t
 from monitor.store.parcels import new_row
 from monitor.store.rows import chunks, incident_from, insert_into, latest_decision
 from monitor.store.schema import audit, groups, incidents, members, outbox
+from monitor.store.silences import later, silenced_among
 from monitor.store.transaction import Desk, Transaction
 
 __all__ = ["Groups", "Touched", "enrol", "next_due", "reconsider"]
@@ -329,6 +330,7 @@ def _reconsider(tx: Transaction, ids: list[int], flush: bool) -> None:
     joined = list(connection.execute(query))
     undone = [row.id for row in joined if row.state == "open" and row.told_state in ("acknowledged", "resolved")]
     by_hand = _reopened_by_hand(connection, undone)
+    hushed = silenced_among(connection, (row.incident for row in joined), now)
     for row in joined:
         incident = incident_from(row)
         seen = labels(incident, row.source, row.path)
@@ -344,7 +346,7 @@ def _reconsider(tx: Transaction, ids: list[int], flush: bool) -> None:
             told=told,
             route=_route(policy, incident, row.source, row.path, rows[row.group]),
             by_hand=incident.id in by_hand,
-            silenced_until=policy.silenced_until(seen, now),
+            silenced_until=later(policy.silenced_until(seen, now), hushed.get(incident.id)),
         )
         inside[row.group].append((incident, row, member))
 

@@ -61,6 +61,7 @@ __all__ = [
     "positions",
     "receipts",
     "runs",
+    "silences",
     "steps",
     "trails",
     "unsent",
@@ -369,6 +370,14 @@ steps = Table(
     comment="the steps of a run as they were when it began",
 )
 
+silences = Table(
+    "silences",
+    metadata,
+    Column("incident", Text, ForeignKey("incidents.id", ondelete="CASCADE"), primary_key=True),
+    Column("until", Double, nullable=False),
+    comment="single incidents that people have silenced",
+)
+
 drills = Table(
     "drills",
     metadata,
@@ -426,7 +435,7 @@ actions = Table(
 )
 
 # Kinds of rows in the trail that change no state: they are neither a decision nor anybody's word about it.
-ASIDE = ("verified", "acted")
+ASIDE = ("verified", "acted", "silenced", "unsilenced")
 
 
 class SchemaError(Exception):
@@ -486,9 +495,22 @@ def _to_7(connection: Connection) -> None:
     drills.create(connection)
 
 
+def _to_8(connection: Connection) -> None:
+    """Silences of single incidents."""
+    silences.create(connection)
+
+
 # To version N from N-1. A change of the tables above goes with an entry here and a test that starts from the old form.
-MIGRATIONS: Mapping[int, Callable[[Connection], None]] = {2: _to_2, 3: _to_3, 4: _to_4, 5: _to_5, 6: _to_6, 7: _to_7}
-VERSION = 7
+MIGRATIONS: Mapping[int, Callable[[Connection], None]] = {
+    2: _to_2,
+    3: _to_3,
+    4: _to_4,
+    5: _to_5,
+    6: _to_6,
+    7: _to_7,
+    8: _to_8,
+}
+VERSION = 8
 
 
 def migrate(

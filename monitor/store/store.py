@@ -33,6 +33,7 @@ from monitor.store.records import Commit, Notice, Stats
 from monitor.store.retention import Retention
 from monitor.store.runs import Runs
 from monitor.store.schema import incidents, outbox, unsent
+from monitor.store.silences import Silences
 from monitor.store.trail import Trail
 from monitor.store.transaction import Transaction
 from monitor.store.trouble import AwayError, Failure, Recovery, StoreError, classify, explain
@@ -86,6 +87,7 @@ class Store:
         self.retention = Retention(self)
         self.runs = Runs(self)
         self.drills = Drills(self)
+        self.silences = Silences(self)
         self.trail = Trail(self)
         self.verdicts = Verdicts(self)
         self.actions = Actions(self)

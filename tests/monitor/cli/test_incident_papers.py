@@ -48,3 +48,13 @@ def test_an_edited_trail_is_found(monitor: Command, stored: Path) -> None:
     assert verdict["whole"] is False
     assert [problem["incident"] for problem in verdict["problems"]] == [ONE]
     assert "NOT whole" in monitor("incidents", "verify").stdout
+
+
+def test_one_incident_is_silenced_for_a_while(monitor: Command, stored: Path) -> None:
+    answer = monitor("incidents", "silence", "1111", "--for", "1h", "--note", "rotating", "--format", "json")
+    assert answer.returncode == 0, answer.stderr
+    assert json.loads(answer.stdout)["silenced_until"] is not None
+    assert "is not silenced any more" in monitor("incidents", "silence", "1111", "--for", "0s").stdout
+    assert monitor("incidents", "silence", "1111", "--for", "long").returncode == 2
+    said = [row["what"] for row in json.loads(monitor("incidents", "timeline", "1111", "--format", "json").stdout)]
+    assert said[-2:] == ["silenced", "silence ended"]
