@@ -134,7 +134,8 @@ def test_bench_puts_the_worst_first(monitor: Command, tmp_path: Path) -> None:
     assert rows[0]["warnings"][0].startswith("anchor: ")
     assert [row["mb_s_alone"] for row in rows] == sorted(row["mb_s_alone"] for row in rows)
     text = monitor("rules", "bench", "--sample", "sample", "acme-key").stdout.splitlines()
-    assert text[0].split() == ["RULE", "MB/S", "ALONE", "HITS/MB", "ANCHOR"]
+    assert text[0].split() == ["RULE", "MB/S", "ALONE", "HITS/MB", "PASS", "ANCHOR"]
+    assert all(0 <= row["passing"] <= 1 for row in rows)
     assert text[1].split()[0] == "acme-key"
     assert "1 of 1 rules; all " in text[2]
     (tmp_path / "sample").write_text("short")
