@@ -10,8 +10,10 @@ import aiohttp
 import pytest
 
 from detectors.fingerprint import fingerprint
+from monitor import runbook
 from monitor.model import Finding, Position
 from monitor.routing import Policy
+from monitor.runbook.progress import Procedure
 from monitor.store import Store
 from monitor.web import app as web
 from monitor.web import console
@@ -91,6 +93,18 @@ async def test_an_incident_with_its_places_history_and_first_step(pages: Pages) 
     ):
         assert words in text
     assert await pages.get(f"/incidents/{incident.fingerprint}") == await pages.get(f"/incidents/{incident.id[:8]}")
+
+
+async def test_the_steps_of_its_runbook_are_shown_with_who_did_them(pages: Pages) -> None:
+    pages.store.procedure = Procedure("high", book=runbook.load)
+    await pages.store.commit([finding(1)])
+    (incident,) = await pages.store.incidents.find()
+    await pages.store.runs.act(incident.id, "revoke", "done", actor="ada", note="gone <b>for good</b>")
+    text = await pages.get(f"/incidents/{incident.id}")
+    assert "1 of 9 done" in text
+    assert "Revoke the exposed secret" in text
+    assert "gone &lt;b&gt;for good&lt;/b&gt;" in text
+    assert "due 20" in text
 
 
 async def test_what_a_log_may_choose_is_escaped(pages: Pages) -> None:
