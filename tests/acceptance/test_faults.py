@@ -225,13 +225,13 @@ async def test_no_line_goes_unscanned_while_rules_are_reloaded_under_load(
     assert monitor.process is not None
     planter = Planter(3)
     logs = [tmp_path / f"logs/{n}.log" for n in range(3)]
-    end = time.monotonic() + 6
+    refused = "A changed configuration was refused"
     turn = 0
-    while time.monotonic() < end:
+    while turn < 240 or monitor.errors.count('"event": "reloaded"') < 3:
+        turn += 1
         for log in logs:
             append(log, planter.lines(3))
         await asyncio.sleep(0.02)
-        turn += 1
         if turn % 10 == 0:
             (tmp_path / f"rules.d/r{turn % 30}.toml").write_text(RULE.format(name=f"acme{turn}"))
         if turn % 25 == 0:
@@ -240,12 +240,10 @@ async def test_no_line_goes_unscanned_while_rules_are_reloaded_under_load(
             (tmp_path / "rules.d/bad.toml").write_text("[[rule]\n")
             await asyncio.sleep(0.05)
             monitor.process.send_signal(signal.SIGHUP)
-            await asyncio.sleep(0.3)
+            await until(lambda: refused in notices(hook), 60, lambda: monitor.errors[-1000:])
             (tmp_path / "rules.d/bad.toml").unlink()
     await arrived(hook, planter)
     assert fingerprints(hook.payloads) == set(planter.planted)
-    assert "A changed configuration was refused" in notices(hook)
-    assert monitor.errors.count('"event": "reloaded"') >= 3
     assert await monitor.terminate() == 0
 
 

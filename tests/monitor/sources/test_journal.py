@@ -391,7 +391,7 @@ async def test_a_key_printed_line_by_line_is_seen_whole_and_over_a_restart(journ
     assert intake.marks == [1, 1, 2, 2]
     assert kept != intake.saved
     await source(journal, intake).run(True)
-    assert intake.hits == len(intake.found) + 1  # its first record was read again
+    assert intake.hits <= len(intake.found) + 1  # its first record may be read again, and nothing else
 
 
 async def test_a_key_that_never_ends_does_not_hold_the_position(
