@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 
+from monitor.common.steady import SETTLED
 from monitor.store import Store, StoreError
 
 if TYPE_CHECKING:
@@ -21,7 +22,9 @@ __all__ = ["Deadlines"]
 
 log = structlog.get_logger(__name__)
 
-_SWEEP = 15.0  # seconds between sweeps: so late a deadline is told at most, whatever happened to the clock
+# Seconds between sweeps: so late a deadline is told at most. Shorter than any step of the clock that is believed.
+_SWEEP = 0.75 * SETTLED
+_SLACK = 5.0  # seconds; a clock put back by more has set deadlines that come too late
 _SWEEPING, _NEXT = "deadlines", "next deadline"  # names of the jobs
 
 
@@ -31,6 +34,7 @@ class Deadlines:
     def __init__(self, store: Store) -> None:
         self._store = store
         self._everything = True
+        self._swept = float("-inf")  # by the clock of the store
         self._scheduler: AsyncIOScheduler | None = None
         self._failed: asyncio.Future[None] | None = None
         self._sweeping = asyncio.Lock()
@@ -61,7 +65,8 @@ class Deadlines:
 
     async def _sweep(self) -> None:
         async with self._sweeping:
-            everything, self._everything = self._everything, False
+            before, self._swept = self._swept, self._store.now()
+            everything, self._everything = self._everything or self._swept < before - _SLACK, False
             try:
                 due = await self._store.runs.sweep(everything=everything)
             except StoreError as error:  # the database reports its trouble itself; the next sweep is soon

@@ -17,13 +17,13 @@ _SLACK = 5.0  # seconds; a clock put back by more makes what waits wait for as m
 class Clock:
     """Looks at the agenda whenever something has changed, and as often as other processes may have written."""
 
-    def __init__(self, store: Store, due: Callable[[str, bool], None], now: Callable[[], float]) -> None:
+    def __init__(self, store: Store, due: Callable[[str, bool], None]) -> None:
         """`due` is told the name of each sink that has something to send, and whether somebody has asked for it to be
-        sent at once. `now`: seconds since the epoch.
+        sent at once.
         """
         self._store = store
         self._due = due
-        self._now = now
+        self._now = store.now
         self._wake = asyncio.Event()
 
     def wake(self) -> None:
@@ -37,7 +37,7 @@ class Clock:
             self._wake.clear()
             before, now = now, self._now()
             if now < before - _SLACK:
-                await self._store.outbox.try_at_once()
+                await self._store.groups.look_again()
 
             due, waiting = await self._store.groups.agenda()
             if due is not None and due <= now:

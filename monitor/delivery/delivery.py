@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 import structlog
@@ -35,16 +34,15 @@ class Delivery:
         links: Links = Links(),
         first_step: FirstStep = lambda runbook: None,
         patience: Patience = Patience(),
-        clock: Callable[[], float] = time.time,
     ) -> None:
         """`fallbacks`: sink → the sink that takes what it refuses. `first_step`: runbook name (or None) → one sentence
-        for the alert, None for the built-in one. `clock`: seconds since the epoch.
+        for the alert, None for the built-in one.
         """
         self._store = store
         self._links = links
         self._first_step = first_step
         self._patience = patience
-        self._now = clock
+        self._now = store.now
         self._owner = owner_name(store.node)
         self._fallbacks = dict(fallbacks or {})
         self._stats: dict[str, SinkStats] = {}
@@ -52,14 +50,14 @@ class Delivery:
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._running = False
         self._draining = False
-        self._clock = Clock(store, self._due, clock)
+        self._clock = Clock(store, self._due)
         self._notices = Notices(
             policy=lambda: store.policy,
             sinks=lambda: self._channels,
             post=lambda name, notification: self._channels[name].post(notification),
             url=links.console,
             host=store.node,
-            now=clock,
+            now=store.now,
         )
         store.on_change(self.wake)
 

@@ -26,11 +26,13 @@ __all__ = [
     "begin",
     "choose_order",
     "moment",
+    "possible",
     "progress",
 ]
 
 TaskState = Literal["open", "claimed", "done", "skipped", "failed"]
 Verb = Literal["claim", "done", "skip", "fail", "reopen"]
+_CLOCK_SLACK = 60.0  # seconds
 _OVER: tuple[TaskState, ...] = ("done", "skipped")
 _BECOMES: Mapping[Verb, TaskState] = {
     "claim": "claimed",
@@ -159,7 +161,7 @@ def choose_order(book: Runbook, labels: Mapping[str, str], asked: Order | None =
         return asked, "somebody chose it"
     if labels.get("publicly_leaked") == "true":
         return "contain", "the secret is public"
-    if labels.get("validity") == "active" and labels.get("severity") == "critical":
+    if labels.get("validity") in ("active", "valid") and labels.get("severity") == "critical":
         return "contain", "the secret is critical and works"
     if book.order is not None:
         return book.order, f"the runbook {book.name} says so"
@@ -273,6 +275,16 @@ def moment(run: Run, ladder: Sequence[Rung]) -> float | None:
     if run.ended is not None:
         return None
     return min((task.deadline + ladder[task.rung].after for task in run.tasks if _waits(task, ladder)), default=None)
+
+
+def possible(run: Run, now: float) -> Run:
+    """The run without deadlines further off than they can have been set: by a clock that was put back since."""
+    return replace(run, tasks=tuple(_possible(task, now) for task in run.tasks))
+
+
+def _possible(task: Task, now: float) -> Task:
+    latest = now + task.within
+    return replace(task, deadline=latest) if task.deadline > latest + _CLOCK_SLACK else task
 
 
 def _waits(task: Task, ladder: Sequence[Rung]) -> bool:

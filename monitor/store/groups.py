@@ -60,6 +60,17 @@ class Groups:
         """`next_due`, and sink → when it has something to send, in one read: it is asked for every second."""
         return await self._desk.read(lambda connection: (next_due(connection), soonest(connection)))
 
+    async def look_again(self) -> None:
+        """The clock was put back: nothing waits for what it said before."""
+
+        def run(tx: Transaction) -> None:
+            # What was sent then was sent just now: nothing is repeated for the clock.
+            tx.connection.execute(update(groups).where(groups.c.sent_at > tx.now).values(sent_at=tx.now))
+            try_at_once(tx)
+            reconsider_later(tx)
+
+        await self._desk.write(run, durable=True)
+
     async def adopt(self, owner: str, sinks: Collection[str]) -> tuple[int, int]:
         """At start and reload: take over leases of the dead, and what waits for sinks that are gone.
 

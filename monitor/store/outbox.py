@@ -113,8 +113,8 @@ class Outbox:
         """Forget what waits or was given up, unsent. False: there is none of this id, or it is being sent."""
         return await self._desk.write(lambda tx: _discard(tx, id_), durable=True)
 
-    async def try_at_once(self, sink: str | None = None) -> None:
-        """The sink works again, or (None: all of them) the clock was put back: nothing waits for it any longer."""
+    async def try_at_once(self, sink: str) -> None:
+        """The sink works again: nothing waits for it any longer."""
         await self._desk.write(lambda tx: try_at_once(tx, sink=sink))
 
     async def waiting(self) -> Mapping[str, float]:

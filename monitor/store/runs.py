@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any, Literal
 
 from sqlalchemy import Connection, delete, func, insert, select
@@ -14,7 +15,7 @@ from monitor.common.severity import worst
 from monitor.incidents import Incident
 from monitor.routing import Route, labels
 from monitor.runbook.book import Order, Proof
-from monitor.runbook.progress import Decision, Facts, Run, RunError, Verb, act, apply, begin, moment, progress
+from monitor.runbook.progress import Decision, Facts, Run, RunError, Verb, act, apply, begin, moment, possible, progress
 from monitor.store.drills import drills_among, paging
 from monitor.store.parcels import new_row
 from monitor.store.rows import clean, insert_into, load_incidents, load_runs
@@ -99,9 +100,10 @@ class Runs:
         return await self._desk.write(lambda tx: _prove(tx, incident, shows, note), durable=True)
 
     async def sweep(self, *, everything: bool = False) -> float | None:
-        """Whatever has become due; returns when the next is. `everything`: the ladder may have changed."""
-        if everything:
-            await self._desk.write(_look_again)
+        """Whatever has become due; returns when the next is. `everything`: ladder or clock may have changed."""
+        after: str | None = "" if everything else None
+        while after is not None:
+            after = await self._desk.write(partial(_look_again, after=after))
         more = True
         while more:
             more = await self._desk.write(_sweep, durable=True)
@@ -343,13 +345,17 @@ def _sweep(tx: Transaction) -> bool:
     return len(ids) == _AT_A_TIME
 
 
-def _look_again(tx: Transaction) -> None:
-    """Of every run under way: when to look at it, as the ladder says now."""
-    ids = list(tx.connection.execute(select(runs.c.incident).where(runs.c.ended.is_(None))).scalars())
+def _look_again(tx: Transaction, *, after: str) -> str | None:
+    """When to look at runs, as ladder and clock say now. Returns the last one's incident; None: that was all."""
+    query = select(runs.c.incident, runs.c.due).where(runs.c.ended.is_(None), runs.c.incident > after)
+    due = {row.incident: row.due for row in tx.connection.execute(query.order_by(runs.c.incident).limit(_AT_A_TIME))}
     work = _Work(tx)
-    for run in load_runs(tx.connection, ids).values():
-        work.keep(run)
+    for run in load_runs(tx.connection, due).values():
+        now_possible = possible(run, tx.now)
+        if now_possible != run or moment(run, tx.procedure.ladder) != due[run.incident]:
+            work.keep(now_possible)
     work.write()
+    return max(due) if len(due) == _AT_A_TIME else None
 
 
 def _about(connection: Connection, id_: str) -> tuple[Incident, dict[str, str]]:

@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import os
 import socket
-import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from types import TracebackType
@@ -16,6 +15,7 @@ from sqlalchemy import Connection, func, select
 from sqlalchemy.exc import SQLAlchemyError
 
 from monitor.common.backoff import backoff
+from monitor.common.steady import SteadyClock
 from monitor.model import Finding, Position
 from monitor.routing import Policy
 from monitor.runbook.progress import Procedure
@@ -109,7 +109,7 @@ class Store:
         procedure: Procedure | None = None,
         node: str | None = None,
         secret: bytes = b"",
-        clock: Callable[[], float] = time.time,
+        clock: Callable[[], float] | None = None,
         repairs: bool = True,
         waiting: Callable[[str], None] | None = None,
     ) -> Self:
@@ -145,7 +145,7 @@ class Store:
             database,
             policy or Policy(),
             procedure=procedure or Procedure(),
-            clock=clock,
+            clock=clock or SteadyClock(),
             node=node or socket.gethostname(),
             secret=secret,
         )

@@ -81,6 +81,28 @@ async def test_a_reload_brings_another_ladder_and_a_clock_put_back_loses_nothing
             await cancel(running)
 
 
+async def test_a_run_that_began_while_the_clock_stood_ahead_is_not_late_for_that(
+    tmp_path: Path, clock: Jumping, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("monitor.daemon.deadlines._SWEEP", 0.1)
+    clock.by = 40_000_000
+    async with await opened(tmp_path / "state.db", clock) as store:  # type: ignore[attr-defined]
+        running = asyncio.create_task(Deadlines(store).run())
+        try:
+            await store.commit([finding("a", time=clock())])
+            run = await store.runs.get(ID)
+            async with asyncio.timeout(30):
+                while run.tasks[0].deadline > time.time() + 900:
+                    clock.by = 0.0
+                    run = await store.runs.get(ID)
+                    await asyncio.sleep(0.02)
+            assert not await overdue(store, "chat")
+            clock.by = 901
+            await until(store, "chat")
+        finally:
+            await cancel(running)
+
+
 async def test_a_database_in_trouble_is_waited_for_and_a_mistake_is_the_callers(
     tmp_path: Path, clock: Jumping, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -221,7 +221,7 @@ async def test_an_hour_of_refusals_loses_none_and_the_worst_leave_first(tmp_path
     hook = Recorder(answer, Limits(in_flight=8))
     route = Route.model_validate({"sinks": ["hook"], "burst": "100000/1m"})
     async with await Store.open(tmp_path / "hour.db", Policy(sinks=("hook",), routes=(route,)), clock=clock) as store:
-        async with delivering_with(store, {"hook": hook}, patience=STEADY, clock=clock) as delivery:
+        async with delivering_with(store, {"hook": hook}, patience=STEADY) as delivery:
             for start in range(0, count, 100):
                 await store.commit(secrets[start : start + 100])
             await until(lambda: len(hook.tried) > 10)

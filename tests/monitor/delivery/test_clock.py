@@ -23,7 +23,7 @@ async def store(tmp_path: Path) -> AsyncIterator[Store]:
 @contextlib.asynccontextmanager
 async def ticking(store: Store) -> AsyncIterator[list[tuple[str, bool]]]:
     due: list[tuple[str, bool]] = []
-    task = asyncio.create_task(Clock(store, lambda name, asked: due.append((name, asked)), store._clock).run())
+    task = asyncio.create_task(Clock(store, lambda name, asked: due.append((name, asked))).run())
     yield due
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)

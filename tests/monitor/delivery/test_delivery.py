@@ -225,12 +225,26 @@ async def test_a_retry_after_of_nothing_is_no_loop(store: Store, after: float) -
 
 async def test_a_clock_that_is_put_back_delays_nothing(store: Store) -> None:
     ahead = 7200.0
-    store._clock = clock = lambda: time.time() + ahead
-    store._writer._clock = clock
+    store._clock = lambda: time.time() + ahead
     chat = Recorder(failing(RemoteError("HTTP 503", retry=True, after=2.0)))
-    async with delivering_with(store, {"chat": chat}, clock=clock):
+    async with delivering_with(store, {"chat": chat}):
         await store.commit([finding("a")])
         await until(lambda: len(chat.tried) == 1)
+        await asyncio.sleep(0.2)
+        ahead = 0.0
+        await until(lambda: chat.got)
+        await asyncio.sleep(0.2)
+        assert len(chat.got) == 1, "nothing is repeated for the clock"
+
+
+async def test_what_was_held_back_for_its_group_while_the_clock_stood_ahead_is_told(store: Store) -> None:
+    ahead = 40_000_000.0
+    store._clock = lambda: time.time() + ahead
+    route = Route.model_validate({"sinks": ["chat"], "group_wait": "500ms"})
+    store.policy = Policy(sinks=("chat",), routes=(route,))
+    chat = Recorder()
+    await store.commit([finding("a")])
+    async with delivering_with(store, {"chat": chat}):
         await asyncio.sleep(0.2)
         ahead = 0.0
         await until(lambda: len(chat.got) == 1)

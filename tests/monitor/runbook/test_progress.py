@@ -20,6 +20,7 @@ from monitor.runbook.progress import (
     begin,
     choose_order,
     moment,
+    possible,
     progress,
 )
 
@@ -55,7 +56,8 @@ def settled(run: Run, known: Facts, now: float, ladder: tuple[Rung, ...] = ()) -
         ({"severity": "high"}, None, "contain", "severity high"),
         ({"severity": "medium"}, None, "replace", "severity medium"),
         ({"severity": "low", "publicly_leaked": "true"}, None, "contain", "public"),
-        ({"severity": "critical", "validity": "active"}, None, "contain", "works"),
+        ({"severity": "critical", "validity": "active"}, None, "contain", "works"),  # says GitHub
+        ({"severity": "critical", "validity": "valid"}, None, "contain", "works"),  # says the issuer
         ({"severity": "low", "publicly_leaked": "true"}, "replace", "replace", "somebody"),
     ],
 )
@@ -257,3 +259,14 @@ def test_whatever_happens_in_whatever_order_the_run_stays_whole() -> None:
         for step in {step for step, *_ in told}:
             rungs = [(again, rung) for name, rung, again in told if name == step]
             assert all(later[1] != before[1] or later[0] > before[0] for before, later in pairwise(rungs))
+
+
+def test_deadlines_of_a_clock_that_was_put_back_are_set_anew() -> None:
+    run = run_of()
+    assert possible(run, NOW) == run
+    assert possible(run, NOW + 10 * 86_400) == run, "what is overdue stays so"
+    assert possible(run, NOW - 30) == run, "so far two clocks may differ"
+    back = NOW - 40_000_000
+    assert {task.id: task.deadline - back for task in possible(run, back).tasks} == {
+        task.id: task.within for task in run.tasks
+    }

@@ -63,7 +63,7 @@ async def test_a_clock_that_was_put_back_makes_nothing_wait_for_a_day(store: Sto
     assert await lease(store, "chat", OWNER, 60) is not None
     assert await lease(store, "chat", OWNER, 60) is None  # five minutes are a pause as any other
     clock.now -= 86_400
-    await store.outbox.try_at_once()
+    await store.groups.look_again()
     assert await lease(store, "chat", OWNER, 60) is not None
 
 
