@@ -139,9 +139,13 @@ async def trial(folder: Path, seed: int, kills: int) -> dict[str, int]:
         log.write_text(f"INFO login with {secret}\n")
         await perhaps_killed()
         await shown("the run", lambda: case.has("run_started"))
+        # What is not sent yet is said by the next message, so each is waited for before the next thing happens.
+        said = lambda reason: any(one["reason"] == reason for one in hook.payloads)  # noqa: E731
+        await shown("the alert", lambda: said("new"))
         acked = lambda: case.has("acknowledged")  # noqa: E731
         await command(monitor, rng, "incidents", "ack", case.id, reached=acked)
         await perhaps_killed()
+        await shown("the acknowledgement", lambda: said("acknowledged"))
 
         # One deadline is missed, and climbs the ladder to the pager.
         await shown("overdue", lambda: case.has("step_overdue:replace", 2))
@@ -156,11 +160,11 @@ async def trial(folder: Path, seed: int, kills: int) -> dict[str, int]:
         resolved = lambda: case.has("resolved")  # noqa: E731
         await command(monitor, rng, "incidents", "resolve", case.id, "--as", "revoked", reached=resolved)
         await perhaps_killed()
-        # Reopened before it is sent, it would not be said.
-        await shown("the first end", lambda: any(one["reason"] == "resolved" for one in hook.payloads))
+        await shown("the first end", lambda: said("resolved"))
         with log.open("a") as file:
             file.write(f"ERROR still used: {secret}\n")
         await shown("the alarm", lambda: case.has("step_reopened:revoke") and case.has("step_reopened:deploy"))
+        await shown("the alarm at the hook", lambda: said("reopened"))
         for name in ("deploy", "revoke", *REST):
             await step("done", name, "--note", "again")
         await step("skip", "notify", "--note", "nobody is concerned")
