@@ -1,0 +1,51 @@
+"""What a secret manager says of one secret, and what a provider's file brings."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from typing import Literal, Protocol
+
+__all__ = ["Held", "Manager", "ManagerError", "Standing"]
+
+Standing = Literal["current", "previous", "retired"]
+
+
+class ManagerError(Exception):
+    """A provider that cannot be read now. The message names the entry and what to do, and holds no value."""
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """One version of one secret as its manager holds it. The value is in memory for as long as it is enrolled.
+
+    `value`: None where the provider never gives it (write-only, sealed, names only). Times: seconds since 1970, None
+    when the provider does not say. `digest`: what the provider publishes of the value, to see it change.
+    """
+
+    name: str
+    value: bytes | None = field(repr=False)
+    version: str = ""
+    standing: Standing = "current"
+    created: float | None = None
+    rotated: float | None = None
+    expires: float | None = None
+    environment: str = ""
+    owner: str = ""
+    consumers: tuple[str, ...] = ()
+    tags: tuple[str, ...] = ()
+    digest: str = field(default="", repr=False)
+
+
+class Manager(Protocol):
+    """A provider's client for one `[[inventory]]` entry."""
+
+    def held(self) -> AsyncIterator[Held]:
+        """All that it holds, page by page. Raises ManagerError: what was given before is then not the whole."""
+        ...
+
+    async def doctor(self) -> list[str]:
+        """What is wrong with the entry's access, a sentence each: too little, or more than it needs."""
+        ...
+
+    async def close(self) -> None: ...

@@ -1,0 +1,1 @@
+"""One file a provider: what it holds, read with the least permission that does."""
