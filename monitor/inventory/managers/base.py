@@ -1,0 +1,116 @@
+"""What every provider's file shares: the keys of its entry, and how a value that holds several is taken apart."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Annotated, Any
+from urllib.parse import urlsplit
+
+import orjson
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator
+
+from monitor.common.http import loopback
+from monitor.common.text import token_like
+from monitor.inventory.held import Held
+
+__all__ = ["ManagerConfig", "ServerUrl", "described", "instant", "members"]
+
+_DEPTH = 6  # of objects within objects; what lies deeper is one value
+# Members that name a place or a person. Taken for secrets, they would be found in every log line that says where.
+_PUBLIC = frozenset(
+    ("dbclusteridentifier", "dbinstanceidentifier", "dbname", "engine", "host", "hostname", "port", "username")
+)
+_ACCOUNT = frozenset(("private_key",))  # all that is secret of a service account's file of Google
+
+
+def _address(url: str) -> str:
+    parts = urlsplit(url)
+    if parts.scheme not in ("http", "https") or not parts.hostname or "@" in parts.netloc or parts.query:
+        raise ValueError('must be an address such as "https://vault.example.org:8200", without a user or a query')
+    if parts.scheme == "http" and not loopback(parts.hostname):
+        raise ValueError("secrets would go over the network unencrypted: use https")
+    return url.rstrip("/")
+
+
+# The address of a provider's server: https, or http on this machine.
+ServerUrl = Annotated[str, AfterValidator(_address)]
+
+
+class ManagerConfig(BaseModel):
+    """Keys that every `[[inventory]]` entry has; each provider's `Config` adds its own beside its code."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+
+    name: str = Field(min_length=1, pattern=r"^[A-Za-z0-9_.-]+$")
+    type: str
+    environment: str = ""
+    owner: str = ""
+    consumers: tuple[str, ...] = ()
+    tags: tuple[str, ...] = ()
+
+    @field_validator("name")
+    @classmethod
+    def _no_secret(cls, value: str) -> str:
+        if token_like(value):
+            raise ValueError("looks like a secret, and names are shown in alerts, logs and metrics: choose another")
+        return value
+
+
+def members(held: Held) -> Iterator[Held]:
+    """`held`, or where its value is a JSON object one for each member: NAME.member, NAME.member.part, NAME.list.0.
+
+    Members that name a host, a database or a user are passed over: they are no secrets.
+    """
+    if held.value is None or not held.value.lstrip().startswith(b"{"):
+        yield held
+        return
+    try:
+        body = orjson.loads(held.value)
+    except orjson.JSONDecodeError:
+        yield held
+        return
+    if body.get("type") == "service_account":
+        body = {name: value for name, value in body.items() if name in _ACCOUNT}
+    for name, value in _leaves(held.name, body, _DEPTH):
+        yield replace(held, name=name, value=value)
+
+
+def _leaves(name: str, value: Any, depth: int) -> Iterator[tuple[str, bytes]]:
+    if isinstance(value, str):
+        yield name, value.encode()
+    elif not isinstance(value, dict | list) or not depth:
+        yield name, orjson.dumps(value)
+    elif isinstance(value, list):
+        for number, item in enumerate(value):
+            yield from _leaves(f"{name}.{number}", item, depth - 1)
+    else:
+        for member, item in value.items():
+            if member.lower() not in _PUBLIC:
+                yield from _leaves(f"{name}.{member}", item, depth - 1)
+
+
+def described(labels: Mapping[Any, Any]) -> dict[str, Any]:
+    """What a provider's tags or labels say of a secret, as fields of Held: each as `key=value`, and an owner and an
+    environment where a key is called so."""
+    texts = {str(key): str(value) for key, value in labels.items()}
+    lower = {key.lower(): value for key, value in texts.items()}
+    return {
+        "owner": lower.get("owner", ""),
+        "environment": lower.get("environment", lower.get("env", "")),
+        "tags": tuple(sorted(f"{key}={value}" if value else key for key, value in texts.items())),
+    }
+
+
+def instant(value: object) -> float | None:
+    """Seconds since 1970 of a time as providers write it: RFC 3339 or a number of seconds; None when it is neither."""
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return float(value)
+    if not isinstance(value, str):
+        return None
+    try:
+        moment = datetime.fromisoformat(value)
+    except ValueError:
+        return None
+    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()

@@ -1,0 +1,173 @@
+"""How a provider is asked: limits waited out within bounds, and every failure a ManagerError that holds no value.
+
+What a provider answers holds secrets, and so does what a confused proxy echoes. Therefore no body and no URL is quoted;
+a message is made of the entry's name, what was asked for in our own words, the status, and what to do.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
+from typing import Any, TypeVar
+
+import orjson
+
+from monitor.common.backoff import backoff
+from monitor.common.credential import Credential, CredentialError
+from monitor.common.http import Http, RemoteError, Reply, retry_after
+from monitor.common.text import printable, veiled
+from monitor.inventory.held import ManagerError
+
+__all__ = ["AccessError", "Client", "together"]
+
+LARGEST = 64 << 20  # bytes of one answer: a thousand values of 64 KiB
+ATTEMPTS = 5  # of one request that fails; a limit that is waited out is no failure
+PATIENCE = 300.0  # seconds that one request waits for limits, all together
+WIDTH = 8  # requests under way at once
+ADVICE = {401: "the credential was refused: it may have expired or been revoked", 403: "it is not permitted to that"}
+
+Kind = TypeVar("Kind")
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+class AccessError(ManagerError):
+    """The provider refused this request for want of permission, or of a credential that is still good (401, 403)."""
+
+
+class Client:
+    """A provider's server, asked for one `[[inventory]]` entry. `throttled`: whether an answer that is no 429 says that
+    there were too many requests; `advice`: status → what to do about it."""
+
+    def __init__(
+        self,
+        entry: str,
+        *,
+        advice: Mapping[int, str] | None = None,
+        throttled: Callable[[Reply], bool] = lambda reply: False,
+    ) -> None:
+        self.entry = entry
+        self.first_retry = 1.0  # seconds; doubles
+        self.patience = PATIENCE
+        self._advice = {**ADVICE, **(advice or {})}
+        self._throttled = throttled
+        self._http = Http(timeout=60.0, connect=10.0)
+
+    async def close(self) -> None:
+        await self._http.close()
+
+    def error(self, what: str, problem: str) -> ManagerError:
+        """A failure while asking for `what`. `problem` holds no word of an answer."""
+        return ManagerError(f"inventory {self.entry}: {printable(veiled(what))}: {problem}")
+
+    def secret(self, credential: Credential, key: str) -> str:
+        """The value of the entry's `key`. Blocking: reads a small file. Raises ManagerError, which names it."""
+        try:
+            return credential.resolve(key)
+        except CredentialError as error:
+            raise ManagerError(f"inventory {self.entry}: {error}") from None
+
+    async def json(
+        self,
+        what: str,
+        method: str,
+        url: str,
+        headers: Mapping[str, str],
+        body: bytes | None = None,
+        *,
+        signed: Callable[[], Mapping[str, str]] | None = None,
+        empty: int = 0,
+    ) -> Any:
+        """The JSON of a good answer; None for an answer with status `empty`. Raises ManagerError."""
+        reply = await self.ask(what, method, url, headers, body, signed=signed)
+        if empty and reply.status == empty:
+            return None
+        self.check(what, reply)
+        try:
+            return orjson.loads(reply.body)
+        except orjson.JSONDecodeError:
+            failure = self.error(what, "the answer is not JSON: check the address")
+        raise failure  # outside of the handler: the original holds the body
+
+    async def ask(
+        self,
+        what: str,
+        method: str,
+        url: str,
+        headers: Mapping[str, str],
+        body: bytes | None = None,
+        *,
+        signed: Callable[[], Mapping[str, str]] | None = None,
+    ) -> Reply:
+        """The answer, whatever its status, once it is neither a limit nor a failure of theirs. `signed`: headers that
+        are made anew for each try. Raises ManagerError."""
+        waited, tries, failures = 0.0, 0, 0
+        while True:
+            tries += 1
+            given = {**headers, **(signed() if signed else {})}
+            told: float | None = None
+            try:
+                reply = await self._http.request(method, url, body, given, limit=LARGEST, whole=True)
+            except RemoteError as error:
+                problem, retry, limited = str(error), error.retry, False
+            else:
+                limited = reply.status == 429 or self._throttled(reply)
+                if not limited and reply.status < 500:
+                    return reply
+                problem, retry, told = f"HTTP {reply.status}", True, retry_after(reply.headers)
+            failures += not limited
+            if not retry or failures >= ATTEMPTS:
+                raise self.error(what, problem)
+
+            wait = told or backoff(tries, self.first_retry, 60.0)
+            waited += wait
+            if waited > self.patience:
+                raise self.error(what, f"{problem}: would have to wait more than {self.patience:.0f} s: ask less often")
+            await asyncio.sleep(wait)
+
+    def check(self, what: str, reply: Reply) -> None:
+        """Return on 2xx, else raise ManagerError, on 401 and 403 an AccessError."""
+        try:
+            reply.check(self._advice)
+        except RemoteError as error:
+            failure = self.error(what, str(error))
+        else:
+            return
+        raise AccessError(str(failure)) if reply.status in (401, 403) else failure
+
+    def pick(self, what: str, body: Any, key: str, kind: type[Kind]) -> Kind:
+        """`body[key]`, which must be of that kind: an answer without it is no whole answer. Raises ManagerError."""
+        value = body.get(key) if isinstance(body, dict) else None
+        if not isinstance(value, kind) or isinstance(value, bool) is not (kind is bool):
+            raise self.error(what, f"the answer is not as documented: no {key} in it; what it holds is not known now")
+        return value
+
+    def rows(self, what: str, body: Any, key: str | None = None) -> list[dict[str, Any]]:
+        """The list of objects that an answer is, or that it has under `key`. Raises ManagerError."""
+        rows = body if key is None else self.pick(what, body, key, list)
+        if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
+            raise self.error(
+                what, "the answer is not as documented: no list of objects; what it holds is not known now"
+            )
+        return rows
+
+
+async def together(items: Iterable[Item], fetch: Callable[[Item], Awaitable[Result]]) -> AsyncIterator[Result]:
+    """`fetch(item)` for each, in order, a few at once."""
+
+    async def one(item: Item) -> Result:
+        return await fetch(item)
+
+    under_way: deque[asyncio.Task[Result]] = deque()
+    try:
+        for item in items:
+            under_way.append(asyncio.ensure_future(one(item)))
+            if len(under_way) >= WIDTH:
+                yield await under_way.popleft()
+        while under_way:
+            yield await under_way.popleft()
+    finally:
+        for task in under_way:
+            task.cancel()
+        await asyncio.gather(*under_way, return_exceptions=True)
