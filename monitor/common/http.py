@@ -108,10 +108,12 @@ class Http:
         resolver: AbstractResolver | None = None,
         proxy: str | None = None,
         once: bool = False,
+        ca_file: str | None = None,
     ) -> None:
-        """`once`: nothing is sent a second time, which aiohttp else does by itself when a connection breaks."""
+        """`once`: nothing is sent a second time, which aiohttp else does by itself when a connection breaks. `ca_file`:
+        certificates (PEM) that servers are trusted by, in place of the system's."""
         self._timeout, self._connect, self._resolver, self._proxy = timeout, connect, resolver, proxy
-        self._once = once
+        self._once, self._ca_file = once, ca_file
         self._session: aiohttp.ClientSession | None = None
 
     async def post(self, url: str, body: bytes, headers: Mapping[str, str] | None = None) -> Reply:
@@ -167,11 +169,24 @@ class Http:
                 timeout=aiohttp.ClientTimeout(total=self._timeout, sock_connect=self._connect),
                 headers={"User-Agent": _user_agent()},
                 cookie_jar=aiohttp.DummyCookieJar(),
-                connector=aiohttp.TCPConnector(limit=32, limit_per_host=8, resolver=self._resolver),
+                connector=aiohttp.TCPConnector(
+                    limit=32,
+                    limit_per_host=8,
+                    resolver=self._resolver,
+                    ssl=_trusting(self._ca_file) if self._ca_file else True,
+                ),
                 trust_env=False,  # it would also send what ~/.netrc holds; proxies are read by proxy_for
             )
             self._session._retry_connection = not self._once
         return self._session
+
+
+def _trusting(ca_file: str) -> ssl.SSLContext:
+    try:
+        return ssl.create_default_context(cafile=ca_file)
+    except OSError:  # ssl.SSLError is one
+        failure = RemoteError("ca_file: no certificates can be read from it", retry=False, sent=False)
+    raise failure
 
 
 async def _read(response: aiohttp.ClientResponse, limit: int) -> tuple[bytes, bool]:

@@ -13,6 +13,7 @@ import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 
 @dataclass(frozen=True)
@@ -20,16 +21,22 @@ class OpenBao:
     url: str
     root: str
 
-    def token(self) -> str:
-        """A new token with the default policy."""
+    def token(self, policy: str = "default", ttl: str = "1h") -> str:
+        """A new token with a policy."""
+        given = {"policies": [policy], "ttl": ttl}
+        return str(self.call("POST", "auth/token/create", given)["auth"]["client_token"])
+
+    def call(self, method: str, path: str, body: object = None, namespace: str = "") -> Any:
+        """What root gets for a request."""
         request = urllib.request.Request(
-            f"{self.url}/v1/auth/token/create",
-            data=json.dumps({"policies": ["default"], "ttl": "1h"}).encode(),
-            headers={"X-Vault-Token": self.root},
-            method="POST",
+            f"{self.url}/v1/{path}",
+            data=None if body is None else json.dumps(body).encode(),
+            headers={"X-Vault-Token": self.root, **({"X-Vault-Namespace": namespace} if namespace else {})},
+            method=method,
         )
         with urllib.request.urlopen(request, timeout=10) as answer:
-            return str(json.load(answer)["auth"]["client_token"])
+            text = answer.read()
+        return json.loads(text) if text else None
 
 
 @contextlib.contextmanager

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import ssl
 import struct
 from collections import deque
 from collections.abc import Mapping
@@ -41,6 +42,7 @@ class FakeServer:
     def __init__(self) -> None:
         self.faults: deque[Fault] = deque()  # used up one a request; then all is well
         self.always: Fault | None = None
+        self.tls: ssl.SSLContext | None = None
         self.requests: list[Received] = []
         self.problems: list[str] = []
         self._release = asyncio.Event()
@@ -54,10 +56,10 @@ class FakeServer:
         app.router.add_route("*", "/{path:.*}", self._handle)
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
         await self._runner.setup()
-        site = web.TCPSite(self._runner, "127.0.0.1", 0)
+        site = web.TCPSite(self._runner, "127.0.0.1", 0, ssl_context=self.tls)
         await site.start()
         self.port: int = self._runner.addresses[0][1]
-        self.url = f"http://127.0.0.1:{self.port}"
+        self.url = f"{'https' if self.tls else 'http'}://127.0.0.1:{self.port}"
         return self
 
     async def __aexit__(self, kind: type[BaseException] | None, *_: object) -> None:

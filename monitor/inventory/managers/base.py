@@ -5,17 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Annotated, Any
 from urllib.parse import urlsplit
 
 import orjson
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 
 from monitor.common.http import loopback
 from monitor.common.text import token_like
 from monitor.inventory.held import Held
 
-__all__ = ["ManagerConfig", "ServerUrl", "described", "instant", "members"]
+__all__ = ["LocalPath", "ManagerConfig", "ServerUrl", "described", "instant", "members"]
 
 _DEPTH = 6  # of objects within objects; what lies deeper is one value
 # Members that name a place or a person. Taken for secrets, they would be found in every log line that says where.
@@ -36,6 +37,14 @@ def _address(url: str) -> str:
 
 # The address of a provider's server: https, or http on this machine.
 ServerUrl = Annotated[str, AfterValidator(_address)]
+
+
+def _anchored(path: Path, info: ValidationInfo) -> Path:
+    return Path((info.context or {}).get("folder") or "") / path.expanduser()
+
+
+# A file or folder on this machine; relative ones lie beside the configuration.
+LocalPath = Annotated[Path, AfterValidator(_anchored)]
 
 
 class ManagerConfig(BaseModel):
@@ -63,21 +72,27 @@ def members(held: Held) -> Iterator[Held]:
 
     Members that name a host, a database or a user are passed over: they are no secrets.
     """
-    if held.value is None or not held.value.lstrip().startswith(b"{"):
+    body = _object(held.value)
+    if body is None:
         yield held
         return
-    try:
-        body = orjson.loads(held.value)
-    except orjson.JSONDecodeError:
-        yield held
-        return
-    if body.get("type") == "service_account":
-        body = {name: value for name, value in body.items() if name in _ACCOUNT}
     for name, value in _leaves(held.name, body, _DEPTH):
         yield replace(held, name=name, value=value)
 
 
+def _object(value: bytes | None) -> dict[str, Any] | None:
+    if value is None or not value.lstrip().startswith(b"{"):
+        return None
+    try:
+        body = orjson.loads(value)
+    except orjson.JSONDecodeError:
+        return None
+    return body if isinstance(body, dict) else None
+
+
 def _leaves(name: str, value: Any, depth: int) -> Iterator[tuple[str, bytes]]:
+    if isinstance(value, str):
+        value = _object(value.encode()) or value
     if isinstance(value, str):
         yield name, value.encode()
     elif not isinstance(value, dict | list) or not depth:
@@ -86,8 +101,9 @@ def _leaves(name: str, value: Any, depth: int) -> Iterator[tuple[str, bytes]]:
         for number, item in enumerate(value):
             yield from _leaves(f"{name}.{number}", item, depth - 1)
     else:
+        google = value.get("type") == "service_account"
         for member, item in value.items():
-            if member.lower() not in _PUBLIC:
+            if member in _ACCOUNT if google else member.lower() not in _PUBLIC:
                 yield from _leaves(f"{name}.{member}", item, depth - 1)
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
+from pathlib import Path
 from typing import Any, TypeVar
 
 import orjson
@@ -38,7 +39,7 @@ class AccessError(ManagerError):
 
 class Client:
     """A provider's server, asked for one `[[inventory]]` entry. `throttled`: whether an answer that is no 429 says that
-    there were too many requests; `advice`: status → what to do about it."""
+    there were too many requests; `advice`: status → what to do about it; `ca_file`: whom to trust."""
 
     def __init__(
         self,
@@ -46,13 +47,14 @@ class Client:
         *,
         advice: Mapping[int, str] | None = None,
         throttled: Callable[[Reply], bool] = lambda reply: False,
+        ca_file: Path | None = None,
     ) -> None:
         self.entry = entry
         self.first_retry = 1.0  # seconds; doubles
         self.patience = PATIENCE
         self._advice = {**ADVICE, **(advice or {})}
         self._throttled = throttled
-        self._http = Http(timeout=60.0, connect=10.0)
+        self._http = Http(timeout=60.0, connect=10.0, ca_file=str(ca_file) if ca_file else None)
 
     async def close(self) -> None:
         await self._http.close()

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import ssl
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -11,6 +13,7 @@ from multidict import CIMultiDict
 from monitor.common.http import MAX_REPLY, Http, RemoteError, Reply, retry_after
 from tests.fakes.mosquitto import free_port
 from tests.fakes.server import FAULTS, PERMANENT, FakeServer, Fault
+from tests.fakes.smtp import certificate
 
 PATH = "/hidden-path-7d1f"
 
@@ -28,6 +31,24 @@ async def test_posts_json_once_and_says_who_it_is(http: Http) -> None:
     assert (request.method, request.path, request.body) == ("POST", PATH, b"{}")
     assert request.headers["Content-Type"] == "application/json"
     assert request.headers["User-Agent"].startswith("exposure-monitor")
+
+
+async def test_a_ca_of_ones_own(tmp_path: Path, http: Http) -> None:
+    pem, key = certificate(tmp_path)
+    server = FakeServer()
+    server.tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    server.tls.load_cert_chain(pem, key)
+    (tmp_path / "none.pem").write_text("no certificate")
+    async with server:
+        trusting = Http(ca_file=str(pem))
+        assert (await post(trusting, server.url)).body == b"ok"
+        await trusting.close()
+        with pytest.raises(RemoteError, match="TLS certificate is not valid"):
+            await post(http, server.url)
+        for wrong in ("none.pem", "missing.pem"):
+            with pytest.raises(RemoteError, match="ca_file: no certificates") as caught:
+                await post(Http(ca_file=str(tmp_path / wrong)), server.url)
+            assert not caught.value.retry
 
 
 @pytest.mark.parametrize("name", FAULTS)

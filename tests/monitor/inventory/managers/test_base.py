@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from pathlib import Path
 
 import orjson
 import pytest
 from pydantic import TypeAdapter, ValidationError
 
 from monitor.inventory.held import Held
-from monitor.inventory.managers.base import ManagerConfig, ServerUrl, described, instant, members
+from monitor.inventory.managers.base import LocalPath, ManagerConfig, ServerUrl, described, instant, members
 
 
 def test_an_address_is_encrypted_or_on_this_machine() -> None:
@@ -19,6 +20,13 @@ def test_an_address_is_encrypted_or_on_this_machine() -> None:
     for wrong in ("http://vault.example.org", "https://user:pass@vault.example.org", "ftp://x", "https://", "x?y"):
         with pytest.raises(ValidationError):
             address.validate_python(wrong)
+
+
+def test_a_path_lies_beside_the_configuration() -> None:
+    place: TypeAdapter[Path] = TypeAdapter(LocalPath)
+    assert place.validate_python("ca.pem", context={"folder": "/etc/m"}) == Path("/etc/m/ca.pem")
+    assert place.validate_python("/ca.pem", context={"folder": "/etc/m"}) == Path("/ca.pem")
+    assert place.validate_python("~/ca.pem") == Path.home() / "ca.pem"
 
 
 def test_a_name_that_looks_like_a_secret_is_refused_and_not_shown() -> None:
@@ -38,6 +46,10 @@ def test_an_object_is_a_secret_for_each_member() -> None:
     assert parts({"a": {"b": "x", "c": [1, "y"]}, "n": None}) == {
         "app.a.b": b"x", "app.a.c.0": b"1", "app.a.c.1": b"y", "app.n": b"null",
     }  # fmt: skip
+    assert parts({"config": '{"token": "t"}', "text": "{not json"}) == {
+        "app.config.token": b"t",
+        "app.text": b"{not json",
+    }
     assert parts({"type": "service_account", "private_key": "k", "token_uri": "u"}) == {"app.private_key": b"k"}
 
 

@@ -1,0 +1,269 @@
+"""HashiCorp Vault and OpenBao: what a KV engine holds, version 1 or 2."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Mapping
+from typing import Annotated, Any, ClassVar, Literal
+from urllib.parse import quote
+
+import orjson
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
+
+from monitor.common.credential import Credential
+from monitor.inventory.held import Held, ManagerError, Standing
+from monitor.inventory.managers.base import LocalPath, ManagerConfig, ServerUrl, described, instant, members
+from monitor.inventory.managers.client import AccessError, Client, together
+
+__all__ = ["VaultConfig", "VaultManager"]
+
+Path = Annotated[str, StringConstraints(pattern=r"^[^/\s?#]+(/[^/\s?#]+)*$")]
+_FREE = "/-_.~"  # what stays as it is in a path
+_LOST = {400: "the login was refused", 404: "no such engine, namespace or login: check `mount` and `namespace`"}
+
+
+class AppRole(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+
+    role_id: str
+    secret_id: Credential
+    mount: Path = "approle"
+
+
+class KubernetesLogin(BaseModel):
+    """`jwt`: the service account's token, as Kubernetes puts it into the pod and renews it."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+
+    role: str
+    jwt: Credential = Credential("file:/var/run/secrets/kubernetes.io/serviceaccount/token")
+    mount: Path = "kubernetes"
+
+
+class VaultConfig(ManagerConfig):
+    """`[[inventory]]` with `type = "vault"`. `versions`: how many of each secret are read, from the newest."""
+
+    type: Literal["vault"]
+    server: ServerUrl
+    namespace: str = Field(default="", pattern=r"^[\x21-\x7e]*$")
+    mount: Path = "secret"
+    path: Path | Literal[""] = ""
+    ca_file: LocalPath | None = None
+    versions: int = Field(default=2, ge=1, le=100)
+    token: Credential | None = None
+    approle: AppRole | None = None
+    kubernetes: KubernetesLogin | None = None
+
+    @model_validator(mode="after")
+    def _one_login(self) -> VaultConfig:
+        if sum(way is not None for way in (self.token, self.approle, self.kubernetes)) != 1:
+            raise ValueError("needs one of token, approle and kubernetes, to log in with")
+        return self
+
+
+class VaultManager:
+    """Logs in for as long as it lives; a token that it got by a login is revoked when it closes."""
+
+    Config: ClassVar[type[ManagerConfig]] = VaultConfig
+
+    def __init__(self, config: VaultConfig) -> None:
+        self.config = config
+        self.client = Client(config.name, advice=_LOST, ca_file=config.ca_file)
+        self._token = ""
+        self._entering = asyncio.Lock()
+
+    async def held(self) -> AsyncIterator[Held]:
+        versioned = await self._versioned()
+        folders = [f"{self.config.path}/".lstrip("/")]
+        while folders:
+            folder = folders.pop()
+            keys = await self._keys(folder, versioned)
+            folders += [folder + key for key in keys if key.endswith("/")]
+            names = [folder + key for key in keys if not key.endswith("/")]
+            async for versions in together(names, self._versions if versioned else self._only):
+                for held in versions:
+                    for member in members(held):
+                        yield member
+
+    async def doctor(self) -> list[str]:
+        try:
+            versioned = await self._versioned()
+        except AccessError as error:
+            return [f"{error}: no path of its policy is in the engine, or `mount` is wrong"]
+        mount, folder = self.config.mount, f"{self.config.path}/".lstrip("/")
+        listed = f"{mount}/metadata/{folder}" if versioned else f"{mount}/{folder}"
+        wanted = {listed: "list"}
+        if versioned:
+            wanted |= {f"{mount}/data/{folder}any": "read", f"{mount}/metadata/{folder}any": "read"}
+        else:
+            wanted |= {f"{mount}/{folder}any": "read"}
+        body = await self._call("POST", "sys/capabilities-self", {"paths": list(wanted)})
+        said = self.client.pick("sys/capabilities-self", body, "data", dict)
+
+        wrong = []
+        for path, need in wanted.items():
+            may = set(said.get(path) or ())
+            if "root" in may:
+                return ["the token is a root token: use one whose policy has read and list only"]
+            if need not in may:
+                wrong.append(
+                    f'it may not {need} {path}: add path "{path.removesuffix("any")}*" with {need} to its policy'
+                )
+            if more := sorted(may - {"read", "list", "deny"}):
+                wrong.append(f"it may {', '.join(more)} at {path}, which the monitor never needs")
+        return wrong
+
+    async def close(self) -> None:
+        if self._token and self.config.token is None:
+            with contextlib.suppress(ManagerError):  # it ends by itself
+                await self._send("POST", "auth/token/revoke-self", None)
+        self._token = ""
+        await self.client.close()
+
+    async def _versioned(self) -> bool:
+        """Whether the engine is KV version 2."""
+        path = f"sys/internal/ui/mounts/{quote(self.config.mount, safe=_FREE)}"
+        body = await self._call("GET", path)
+        data = self.client.pick(path, body, "data", dict)
+        if data.get("type") not in ("kv", "generic"):
+            raise self.client.error(path, "the engine there is no KV engine: check `mount`")
+        return str((data.get("options") or {}).get("version", "1")) == "2"
+
+    async def _keys(self, folder: str, versioned: bool) -> list[str]:
+        path = self._path("metadata" if versioned else "", folder)
+        body = await self._call("LIST", path)
+        if body is None:
+            if folder and folder.rstrip("/") == self.config.path:
+                raise self.client.error(path, "there is nothing: check `path`")
+            return []
+        keys = self.client.pick(path, self.client.pick(path, body, "data", dict), "keys", list)
+        return [key for key in keys if isinstance(key, str) and key]
+
+    async def _only(self, name: str) -> list[Held]:
+        """A secret of KV version 1."""
+        path = self._path("", name)
+        try:
+            body = await self._call("GET", path)
+        except AccessError:
+            return [Held(f"{self.config.mount}/{name}", None)]
+        if body is None:
+            return []  # removed since it was listed
+        return [Held(f"{self.config.mount}/{name}", orjson.dumps(self.client.pick(path, body, "data", dict)))]
+
+    async def _versions(self, name: str) -> list[Held]:
+        """The newest versions of a secret of KV version 2 that are neither deleted nor destroyed."""
+        path, full = self._path("metadata", name), f"{self.config.mount}/{name}"
+        try:
+            body = await self._call("GET", path)
+        except AccessError:
+            return [Held(full, None)]
+        if body is None:
+            return []
+        data = self.client.pick(path, body, "data", dict)
+        about = described(data.get("custom_metadata") or {})
+        known = self.client.pick(path, data, "versions", dict)
+        newest = sorted((int(number) for number in known), reverse=True)[: self.config.versions]
+
+        found = []
+        for place, number in enumerate(newest):
+            version = known[str(number)]
+            if version.get("destroyed") or version.get("deletion_time"):
+                continue
+            value = await self._value(name, number)
+            if value is _GONE:
+                continue
+            standing: Standing = ("current", "previous")[place] if place < 2 else "retired"
+            found.append(
+                Held(
+                    full,
+                    None if value is None else orjson.dumps(value),
+                    version=str(number),
+                    standing=standing,
+                    created=instant(data.get("created_time")),
+                    rotated=instant(version.get("created_time")),
+                    **about,
+                )
+            )
+        return found
+
+    async def _value(self, name: str, version: int) -> Mapping[str, Any] | None:
+        """What a version holds; None when it may not be read, _GONE when it was deleted meanwhile."""
+        path = self._path("data", name)
+        try:
+            body = await self._call("GET", path, query=f"?version={version}")
+        except AccessError:
+            return None
+        if body is None:
+            return _GONE
+        return self.client.pick(path, self.client.pick(path, body, "data", dict), "data", dict)
+
+    def _path(self, part: str, name: str) -> str:
+        return quote("/".join(piece for piece in (self.config.mount, part, name) if piece), safe=_FREE)
+
+    async def _call(self, method: str, path: str, body: object = None, query: str = "") -> Any:
+        """The JSON of an answer; None when there is nothing at that path. Raises AccessError only where the token is
+        still good, else ManagerError."""
+        if not self._token:
+            await self._enter("")
+        token = self._token
+        try:
+            return await self._send(method, path, body, query)
+        except AccessError as error:
+            denied = error
+        try:
+            await self._send("GET", "auth/token/lookup-self", None)
+        except AccessError:
+            if self.config.token is not None:
+                raise self.client.error(path, "the token was refused: it has expired or been revoked") from None
+        else:
+            raise denied
+        await self._enter(token)
+        return await self._send(method, path, body, query)
+
+    async def _enter(self, old: str) -> None:
+        """Log in, unless another request already did since `old`."""
+        async with self._entering:
+            if self._token != old:
+                return
+            config = self.config
+            if config.token is not None:
+                self._token = self.client.secret(config.token, "token")
+                return
+            self._token = ""
+            if config.approle is not None:
+                given = {"role_id": config.approle.role_id}
+                given["secret_id"] = self.client.secret(config.approle.secret_id, "approle.secret_id")
+                path = f"auth/{config.approle.mount}/login"
+            else:
+                assert config.kubernetes is not None
+                given = {"role": config.kubernetes.role}
+                given["jwt"] = self.client.secret(config.kubernetes.jwt, "kubernetes.jwt")
+                path = f"auth/{config.kubernetes.mount}/login"
+            try:
+                body = await self._send("POST", path, given)
+            except AccessError as error:
+                raise ManagerError(str(error)) from None
+            auth = self.client.pick(path, body, "auth", dict)
+            self._token = self.client.pick(path, auth, "client_token", str)
+
+    async def _send(self, method: str, path: str, body: object, query: str = "") -> Any:
+        headers = {"X-Vault-Request": "true"}
+        if self._token:
+            headers["X-Vault-Token"] = self._token
+        if self.config.namespace:
+            headers["X-Vault-Namespace"] = self.config.namespace
+        raw = None if body is None else orjson.dumps(body)
+        reply = await self.client.ask(path, method, f"{self.config.server}/v1/{path}{query}", headers, raw)
+        if reply.status == 204:
+            return {}
+        answer = reply.json()
+        if reply.status == 404 and isinstance(answer, dict) and not answer.get("errors"):
+            return None
+        self.client.check(path, reply)
+        if not isinstance(answer, dict):
+            raise self.client.error(path, "the answer is not JSON: check `server`")
+        return answer
+
+
+_GONE: Mapping[str, Any] = {}

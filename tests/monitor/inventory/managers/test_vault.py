@@ -1,0 +1,275 @@
+"""A real OpenBao: both KV engines, three ways to log in, namespaces, and what goes wrong in the midst of it."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from typing import Any
+
+import jwt
+import orjson
+import pytest
+from aiohttp import web
+from cryptography.hazmat.primitives.asymmetric import rsa
+from pydantic import ValidationError
+
+from monitor.inventory.held import Held, ManagerError
+from monitor.inventory.managers.vault import VaultConfig, VaultManager
+from tests.fakes.openbao import OpenBao, openbao
+from tests.fakes.server import FakeServer
+from tests.fakes.smtp import certificate
+
+CANARY = "canary-5d1c"
+READS = '"secret/data/*" { capabilities = ["read"] } path "secret/metadata/*" { capabilities = ["read", "list"] }'
+
+
+@pytest.fixture(scope="module")
+def bao(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OpenBao]:
+    with openbao(tmp_path_factory.mktemp("bao")) as server:
+        server.call("POST", "sys/policies/acl/reader", {"policy": f"path {READS}"})
+        server.call("POST", "sys/auth/approle", {"type": "approle"})
+        server.call("POST", "sys/auth/kubernetes", {"type": "kubernetes"})
+        yield server
+
+
+@pytest.fixture
+def folder() -> str:
+    """One of its own for a test."""
+    return f"t{time.monotonic_ns()}"
+
+
+def write(bao: OpenBao, path: str, **data: object) -> None:
+    bao.call("POST", f"secret/data/{path}", {"data": data})
+
+
+def manager(bao: OpenBao, tmp_path: Path, token: str = "", **keys: Any) -> VaultManager:
+    if token or not keys.keys() & {"approle", "kubernetes"}:
+        (tmp_path / "token").write_text(token or bao.root)
+        keys["token"] = f"file:{tmp_path / 'token'}"
+    given = {"name": "vault", "type": "vault", "server": bao.url, **keys}
+    made = VaultManager(VaultConfig.model_validate(given))
+    made.client.first_retry = 0.01
+    return made
+
+
+async def all_of(one: VaultManager) -> list[Held]:
+    try:
+        return [held async for held in one.held()]
+    finally:
+        await one.close()
+
+
+def values(found: list[Held]) -> dict[str, bytes | None]:
+    assert len({(held.name, held.version) for held in found}) == len(found)
+    return {held.name: held.value for held in found}
+
+
+async def test_folders_members_and_versions(bao: OpenBao, tmp_path: Path, folder: str) -> None:
+    write(bao, f"{folder}/app", KEY="one")
+    write(bao, f"{folder}/app", KEY="two", OTHER="x" * 65536)
+    write(bao, f"{folder}/app", KEY="three", EMPTY="", host="db.example.org")
+    write(bao, f"{folder}/app/deep%20down/er", KEY="ü\u0000")
+    bao.call("POST", f"secret/metadata/{folder}/app", {"custom_metadata": {"owner": "payments", "env": "production"}})
+
+    found = await all_of(manager(bao, tmp_path, path=folder, versions=3))
+    where = f"secret/{folder}/app"
+    told = {(held.name.removeprefix(where), held.version, held.standing): held.value for held in found}
+    assert told == {
+        (".KEY", "3", "current"): b"three",
+        (".EMPTY", "3", "current"): b"",
+        (".KEY", "2", "previous"): b"two",
+        (".OTHER", "2", "previous"): b"x" * 65536,
+        (".KEY", "1", "retired"): b"one",
+        ("/deep down/er.KEY", "1", "current"): "ü\u0000".encode(),
+    }
+    newest = next(held for held in found if held.version == "3")
+    assert (newest.owner, newest.environment) == ("payments", "production")
+    assert newest.created is not None
+    assert newest.rotated is not None
+    assert 0 < newest.rotated - newest.created < 60
+    assert abs(newest.rotated - time.time()) < 600
+
+
+async def test_deleted_and_destroyed_versions_are_not_held(bao: OpenBao, tmp_path: Path, folder: str) -> None:
+    for number in range(4):
+        write(bao, f"{folder}/app", KEY=f"v{number + 1}")
+    bao.call("DELETE", f"secret/data/{folder}/app")
+    bao.call("PUT", f"secret/destroy/{folder}/app", {"versions": [2]})
+    found = await all_of(manager(bao, tmp_path, path=folder, versions=9))
+    assert [(held.value, held.standing) for held in found] == [(b"v3", "previous"), (b"v1", "retired")]
+
+
+async def test_the_first_version_of_the_engine(bao: OpenBao, tmp_path: Path) -> None:
+    bao.call("POST", "sys/mounts/old", {"type": "kv", "options": {"version": "1"}})
+    bao.call("POST", "old/a/b", {"KEY": "one"})
+    bao.call("POST", "old/a", {"KEY": {"deep": "two"}})
+    assert values(await all_of(manager(bao, tmp_path, mount="old"))) == {
+        "old/a.KEY.deep": b"two", "old/a/b.KEY": b"one",
+    }  # fmt: skip
+    assert await doctor(manager(bao, tmp_path, bao.token(), mount="old")) == [
+        "inventory vault: sys/internal/ui/mounts/old: HTTP 403 Forbidden: it is not permitted to that: "
+        "no path of its policy is in the engine, or `mount` is wrong"
+    ]
+    policy = 'path "old/*" { capabilities = ["list", "create"] }'
+    bao.call("POST", "sys/policies/acl/old", {"policy": policy})
+    assert await doctor(manager(bao, tmp_path, bao.token("old"), mount="old", path="a")) == [
+        "it may create at old/a/, which the monitor never needs",
+        'it may not read old/a/any: add path "old/a/*" with read to its policy',
+        "it may create at old/a/any, which the monitor never needs",
+    ]
+
+
+async def test_a_namespace(bao: OpenBao, tmp_path: Path) -> None:
+    bao.call("POST", "sys/namespaces/team", {})
+    bao.call("POST", "sys/mounts/kv", {"type": "kv", "options": {"version": "2"}}, "team")
+    bao.call("POST", "kv/data/app", {"data": {"KEY": "theirs"}}, "team")
+    assert values(await all_of(manager(bao, tmp_path, mount="kv", namespace="team"))) == {"kv/app.KEY": b"theirs"}
+
+
+async def test_an_approle_logs_in_and_out(bao: OpenBao, tmp_path: Path, folder: str) -> None:
+    write(bao, f"{folder}/app", KEY="v")
+    bao.call("POST", "auth/approle/role/m", {"token_policies": "reader", "token_num_uses": 0})
+    role = bao.call("GET", "auth/approle/role/m/role-id")["data"]["role_id"]
+    secret = bao.call("POST", "auth/approle/role/m/secret-id", {})["data"]["secret_id"]
+    (tmp_path / "id").write_text(secret)
+    approle = {"role_id": role, "secret_id": f"file:{tmp_path / 'id'}"}
+    before = accessors(bao)
+    one = manager(bao, tmp_path, approle=approle, path=folder)
+    assert await one.doctor() == []
+    assert values([held async for held in one.held()]) == {f"secret/{folder}/app.KEY": b"v"}
+    assert len(accessors(bao)) == len(before) + 1
+
+    # Its token ends in the midst: it logs in again, once.
+    bao.call("POST", "auth/token/revoke", {"token": one._token})
+    assert values([held async for held in one.held()]) == {f"secret/{folder}/app.KEY": b"v"}
+    await one.close()
+    assert accessors(bao) == before
+
+    bao.call("POST", "auth/approle/role/m/secret-id/destroy", {"secret_id": secret})
+    with pytest.raises(ManagerError, match=r"auth/approle/login: HTTP 400.*the login was refused") as caught:
+        await all_of(manager(bao, tmp_path, approle=approle))
+    assert secret not in str(caught.value)
+
+
+def accessors(bao: OpenBao) -> set[str]:
+    return set(bao.call("LIST", "auth/token/accessors")["data"]["keys"])
+
+
+class TokenReview(FakeServer):
+    """The part of a Kubernetes API server that says whose a service account's token is."""
+
+    async def answer(self, request: web.Request, body: bytes) -> web.StreamResponse:
+        if (request.method, request.path) != ("POST", "/apis/authentication.k8s.io/v1/tokenreviews"):
+            self.problems.append(f"{request.method} {request.path}")
+        claims = jwt.decode(orjson.loads(body)["spec"]["token"], options={"verify_signature": False})
+        user = {"username": claims["sub"], "uid": "u1", "groups": ["system:serviceaccounts"]}
+        status = {"authenticated": True, "user": user}
+        return web.json_response({"apiVersion": "authentication.k8s.io/v1", "kind": "TokenReview", "status": status})
+
+
+@pytest.fixture
+async def cluster() -> AsyncIterator[FakeServer]:
+    async with TokenReview() as server:
+        yield server
+
+
+async def test_a_service_account_of_kubernetes(bao: OpenBao, tmp_path: Path, folder: str, cluster: FakeServer) -> None:
+    write(bao, f"{folder}/app", KEY="v")
+    key = rsa.generate_private_key(65537, 2048)
+    account = {"namespace": "prod", "serviceaccount": {"name": "monitor", "uid": "u1"}}
+    claims = {"sub": "system:serviceaccount:prod:monitor", "exp": int(time.time()) + 600, "kubernetes.io": account}
+    claims |= {"iat": int(time.time()) - 60, "nbf": int(time.time()) - 60}
+    token = jwt.encode(claims, key, algorithm="RS256")
+    (tmp_path / "jwt").write_text(token)
+    setup = {"kubernetes_host": cluster.url, "token_reviewer_jwt": token}
+    setup["kubernetes_ca_cert"] = certificate(tmp_path)[0].read_text()
+    await asyncio.to_thread(bao.call, "POST", "auth/kubernetes/config", setup)
+    role = {
+        "bound_service_account_names": ["monitor"], "bound_service_account_namespaces": ["prod"],
+        "token_policies": ["reader"],
+    }  # fmt: skip
+    await asyncio.to_thread(bao.call, "POST", "auth/kubernetes/role/m", role)
+    login = {"role": "m", "jwt": f"file:{tmp_path / 'jwt'}"}
+    assert values(await all_of(manager(bao, tmp_path, kubernetes=login, path=folder))) == {
+        f"secret/{folder}/app.KEY": b"v"
+    }
+    with pytest.raises(ManagerError, match="auth/kubernetes/login") as caught:
+        await all_of(manager(bao, tmp_path, kubernetes={**login, "role": "other"}))
+    assert token not in str(caught.value)
+
+
+async def test_a_token_that_is_revoked_in_the_midst(bao: OpenBao, tmp_path: Path, folder: str) -> None:
+    for number in range(40):
+        write(bao, f"{folder}/{number:02}", KEY=f"{CANARY}{number}")
+    token = bao.token("reader")
+    one = manager(bao, tmp_path, token, path=folder)
+    held = one.held()
+    assert [(await anext(held)).value for _ in range(3)] == [f"{CANARY}{number}".encode() for number in range(3)]
+    bao.call("POST", "auth/token/revoke", {"token": token})
+    with pytest.raises(ManagerError, match=r"inventory vault: .*the token was refused: it has expired") as caught:
+        [one async for one in held]
+    await one.close()
+    assert CANARY not in repr(caught.value)
+    assert token not in repr(caught.value)
+
+
+async def test_what_may_not_be_read_is_known_by_name(bao: OpenBao, tmp_path: Path, folder: str) -> None:
+    write(bao, f"{folder}/open", KEY="v")
+    write(bao, f"{folder}/shut", KEY="w")
+    denied = f'path {READS} path "secret/data/{folder}/shut" {{ capabilities = ["deny"] }}'
+    bao.call("POST", f"sys/policies/acl/{folder}", {"policy": denied})
+    found = await all_of(manager(bao, tmp_path, bao.token(folder), path=folder))
+    assert values(found) == {f"secret/{folder}/open.KEY": b"v", f"secret/{folder}/shut": None}
+
+
+async def test_nothing_held_and_nothing_found_are_not_the_same(bao: OpenBao, tmp_path: Path) -> None:
+    bao.call("POST", "sys/mounts/empty", {"type": "kv", "options": {"version": "2"}})
+    bao.call("POST", "sys/mounts/transit", {"type": "transit"})
+    assert await all_of(manager(bao, tmp_path, mount="empty")) == []
+    for keys, problem in (
+        ({"mount": "nowhere"}, "HTTP 403"),
+        ({"mount": "transit"}, "no KV engine: check `mount`"),
+        ({"path": "no/such/path"}, "there is nothing: check `path`"),
+        ({"namespace": "nowhere"}, "HTTP 40"),
+    ):
+        with pytest.raises(ManagerError, match=problem):
+            await all_of(manager(bao, tmp_path, **keys))
+
+
+async def doctor(one: VaultManager) -> list[str]:
+    try:
+        return await one.doctor()
+    finally:
+        await one.close()
+
+
+async def test_the_doctor_tells_too_little_and_too_much(bao: OpenBao, tmp_path: Path) -> None:
+    assert await doctor(manager(bao, tmp_path)) == [
+        "the token is a root token: use one whose policy has read and list only"
+    ]
+    assert await doctor(manager(bao, tmp_path, bao.token("reader"))) == []
+    policies = {
+        "little": 'path "secret/metadata/*" { capabilities = ["list"] }',
+        "much": f"path {READS.replace('[', '[' + chr(34) + 'update' + chr(34) + ', ')}",
+    }
+    for name, policy in policies.items():
+        bao.call("POST", f"sys/policies/acl/{name}", {"policy": policy})
+    little = await doctor(manager(bao, tmp_path, bao.token("little")))
+    assert little == [
+        'it may not read secret/data/any: add path "secret/data/*" with read to its policy',
+        'it may not read secret/metadata/any: add path "secret/metadata/*" with read to its policy',
+    ]
+    much = await doctor(manager(bao, tmp_path, bao.token("much")))
+    assert much[0] == "it may update at secret/metadata/, which the monitor never needs"
+    assert len(much) == 3
+
+
+def test_one_way_to_log_in() -> None:
+    given: dict[str, Any] = {"name": "v", "type": "vault", "server": "https://vault.example.org"}
+    approle = {"role_id": "r", "secret_id": "env:S"}
+    assert VaultConfig.model_validate({**given, "token": "env:T"}).mount == "secret"
+    for wrong in ({}, {"token": "env:T", "approle": approle}, {"token": "env:T", "path": "/a/"}, {"token": "hvs.x"}):
+        with pytest.raises(ValidationError):
+            VaultConfig.model_validate({**given, **wrong})
