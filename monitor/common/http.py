@@ -210,6 +210,14 @@ def loopback(host: str) -> bool:
         return False
 
 
+def _on_the_link(host: str) -> bool:
+    """Whether it is an address such as 169.254.169.254, where a cloud gives a machine its own credentials."""
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_link_local
+    except ValueError:
+        return False
+
+
 def in_the_clear(url: str) -> bool:
     """Whether others can read on the way what is sent to a URL: plain http to another machine."""
     try:
@@ -222,7 +230,7 @@ def in_the_clear(url: str) -> bool:
 def proxy_for(url: str) -> str | None:
     """The egress proxy that HTTPS_PROXY, HTTP_PROXY and NO_PROXY name for this URL."""
     parts = urlsplit(url)
-    if not parts.hostname or loopback(parts.hostname):
+    if not parts.hostname or loopback(parts.hostname) or _on_the_link(parts.hostname):
         return None
     from urllib.request import getproxies_environment, proxy_bypass  # slow to import
 

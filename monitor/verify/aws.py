@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+from collections.abc import Mapping
 from datetime import datetime
 from urllib.parse import urlsplit
 
@@ -11,9 +12,18 @@ __all__ = ["sign"]
 
 
 def sign(
-    method: str, url: str, body: bytes, *, key_id: str, secret: str, service: str, region: str, now: datetime
+    method: str,
+    url: str,
+    body: bytes,
+    *,
+    key_id: str,
+    secret: str,
+    service: str,
+    region: str,
+    now: datetime,
+    also: Mapping[str, str] | None = None,
 ) -> dict[str, str]:
-    """The headers to send with a request whose URL has no query. `now` in UTC.
+    """The headers to send with a request whose URL has no query. `now` in UTC; `also`: headers to sign, in lower case.
 
     https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_sigv-create-signed-request.html
     """
@@ -23,7 +33,9 @@ def sign(
         "content-type": "application/x-www-form-urlencoded; charset=utf-8",
         "host": parts.netloc,
         "x-amz-date": stamp,
+        **(also or {}),
     }
+    headers = dict(sorted(headers.items()))
     names = ";".join(headers)
     listed = "".join(f"{name}:{value}\n" for name, value in headers.items())
     request = "\n".join((method, parts.path or "/", "", listed, names, hashlib.sha256(body).hexdigest()))

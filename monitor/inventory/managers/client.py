@@ -154,6 +154,14 @@ class Client:
             )
         return rows
 
+    def onward(self, what: str, old: str | None, new: object) -> str | None:
+        """Where the next page begins, None after the last. Raises ManagerError when it would be the same page again."""
+        if new is None or new == "":
+            return None
+        if not isinstance(new, str) or new == old:
+            raise self.error(what, "the answer does not lead on to a next page; what it holds is not known now")
+        return new
+
 
 async def together(items: Iterable[Item], fetch: Callable[[Item], Awaitable[Result]]) -> AsyncIterator[Result]:
     """`fetch(item)` for each, in order, a few at once."""

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from multidict import CIMultiDict
 
-from monitor.common.http import MAX_REPLY, Http, RemoteError, Reply, retry_after
+from monitor.common.http import MAX_REPLY, Http, RemoteError, Reply, proxy_for, retry_after
 from tests.fakes.mosquitto import free_port
 from tests.fakes.server import FAULTS, PERMANENT, FakeServer, Fault
 from tests.fakes.smtp import certificate
@@ -96,6 +96,15 @@ async def test_reads_no_more_than_it_needs(http: Http) -> None:
         server.faults.append(Fault(200, body="x" * 5_000_000))
         assert len((await post(http, server.url)).body) == MAX_REPLY
         await post(http, server.url)  # the session is still good
+
+
+def test_what_a_cloud_tells_its_machine_goes_through_no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("http_proxy", "http://proxy.invalid:3128")
+    monkeypatch.delenv("no_proxy", raising=False)
+    monkeypatch.delenv("NO_PROXY", raising=False)
+    assert proxy_for("http://169.254.169.254/latest/") is None
+    assert proxy_for("http://127.0.0.1:1/") is None
+    assert proxy_for("http://receiver.invalid/") == "http://proxy.invalid:3128"
 
 
 async def test_goes_through_the_proxy_of_the_environment(http: Http, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -47,3 +47,14 @@ def test_a_server_that_knows_the_key_gets_the_same_signature() -> None:
     for part in scope.split("/"):
         key = hmac.new(key, part.encode(), hashlib.sha256).digest()
     assert signature == hmac.new(key, text.encode(), hashlib.sha256).hexdigest()
+
+
+def test_further_headers_are_signed_and_may_say_another_type() -> None:
+    also = {"content-type": "application/x-amz-json-1.1", "x-amz-target": "a.B", "x-amz-security-token": "t"}
+    headers = sign(
+        "POST", "https://ssm.eu-west-1.amazonaws.com/", b"{}", key_id="ASIA", secret="k", service="ssm",
+        region="eu-west-1", now=NOW, also=also,
+    )  # fmt: skip
+    assert headers.items() >= also.items()
+    names = "SignedHeaders=content-type;host;x-amz-date;x-amz-security-token;x-amz-target,"
+    assert names in headers["authorization"]

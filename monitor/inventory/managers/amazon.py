@@ -1,0 +1,218 @@
+"""AWS as its JSON services are spoken to: which key, signed how, and what a refusal means."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlencode
+
+import orjson
+from pydantic import Field, model_validator
+
+from monitor.common.credential import Credential
+from monitor.common.http import Reply
+from monitor.inventory.held import ManagerError
+from monitor.inventory.managers.base import ManagerConfig, ServerUrl, instant
+from monitor.inventory.managers.client import AccessError, Client
+from monitor.verify.aws import sign
+
+__all__ = ["Amazon", "AmazonConfig", "NotThereError"]
+
+_METADATA = "http://169.254.169.254"  # of the machine
+_CONTAINER = "http://169.254.170.2"  # of ECS
+_AHEAD = 300.0  # seconds before its end that a key is asked for anew
+_LIMIT = re.compile(r"Throttl|TooManyRequests|RequestLimitExceeded|SlowDown")
+_DENIED = re.compile(r"AccessDenied")
+_EXPIRED = re.compile(r"ExpiredToken|UnrecognizedClient|InvalidClientTokenId|InvalidSignature|SignatureDoesNotMatch")
+
+
+class AmazonConfig(ManagerConfig):
+    """Keys of every entry that is read from AWS. Without a key: the role of the pod, the container or the machine."""
+
+    region: str = Field(pattern=r"^[a-z0-9-]{3,40}$")
+    server: ServerUrl | None = None  # in place of the region's
+    access_key_id: Credential | None = None
+    secret_access_key: Credential | None = None
+    session_token: Credential | None = None
+
+    @model_validator(mode="after")
+    def _whole_key(self) -> AmazonConfig:
+        if (self.access_key_id is None) != (self.secret_access_key is None):
+            raise ValueError("access_key_id and secret_access_key belong together")
+        if self.session_token is not None and self.access_key_id is None:
+            raise ValueError("session_token needs access_key_id and secret_access_key")
+        return self
+
+
+class NotThereError(ManagerError):
+    """What was asked for does not exist (any more)."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Key:
+    id: str
+    secret: str = field(repr=False)
+    session: str = field(repr=False)
+    until: float  # seconds since 1970
+
+
+class Amazon:
+    """One service in one region. `service`: as it is signed for, `target`: what its operations are prefixed with."""
+
+    def __init__(self, config: AmazonConfig, service: str, target: str) -> None:
+        self.config = config
+        self.client = Client(config.name, throttled=lambda reply: bool(_LIMIT.search(_kind(reply))))
+        self._service, self._target = service, target
+        self._url = f"{config.server or f'https://{service}.{config.region}.{_suffix(config.region)}'}/"
+        self._key: _Key | None = None
+        self._finding = asyncio.Lock()
+
+    async def close(self) -> None:
+        await self.client.close()
+
+    async def call(self, operation: str, given: Mapping[str, Any]) -> dict[str, Any]:
+        """What an operation answers. Raises AccessError where it is not permitted, NotThereError, ManagerError."""
+        body = orjson.dumps(given)
+        for again in (False, True):
+            key = await self._current(anew=again)
+            signed = partial(self._signed, operation, body, key)
+            reply = await self.client.ask(operation, "POST", self._url, {}, body, signed=signed)
+            kind = _kind(reply)
+            if not _EXPIRED.search(kind) or self.config.access_key_id is not None:
+                break
+        if reply.status == 200:
+            answer = reply.json()
+            if not isinstance(answer, dict):
+                raise self.client.error(operation, "the answer is not JSON: check `server`")
+            return answer
+
+        failure = self.client.error(operation, f"HTTP {reply.status} {kind}".rstrip())
+        if _DENIED.search(kind):
+            raise AccessError(f"{failure}: it is not permitted to that")
+        if _EXPIRED.search(kind):
+            raise ManagerError(f"{failure}: the key was refused: it has expired, been revoked, or the clock is wrong")
+        if "NotFound" in kind:
+            raise NotThereError(str(failure))
+        raise failure
+
+    def _signed(self, operation: str, body: bytes, key: _Key) -> dict[str, str]:
+        also = {"content-type": "application/x-amz-json-1.1", "x-amz-target": f"{self._target}.{operation}"}
+        if key.session:
+            also["x-amz-security-token"] = key.session
+        return sign(
+            "POST",
+            self._url,
+            body,
+            key_id=key.id,
+            secret=key.secret,
+            service=self._service,
+            region=self.config.region,
+            now=datetime.now(UTC),
+            also=also,
+        )
+
+    async def _current(self, *, anew: bool) -> _Key:
+        async with self._finding:
+            if self._key is None or anew or time.time() > self._key.until - _AHEAD:
+                self._key = await self._find()
+            return self._key
+
+    async def _find(self) -> _Key:
+        config = self.config
+        if config.access_key_id is not None and config.secret_access_key is not None:
+            return _Key(
+                self.client.secret(config.access_key_id, "access_key_id"),
+                self.client.secret(config.secret_access_key, "secret_access_key"),
+                self.client.secret(config.session_token, "session_token") if config.session_token else "",
+                float("inf"),
+            )
+        if (token := os.environ.get("AWS_WEB_IDENTITY_TOKEN_FILE")) and (role := os.environ.get("AWS_ROLE_ARN")):
+            return await self._of_the_pod(token, role)
+        if "AWS_CONTAINER_CREDENTIALS_FULL_URI" in os.environ or "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI" in os.environ:
+            return await self._of_the_container()
+        return await self._of_the_machine()
+
+    async def _of_the_pod(self, token: str, role: str) -> _Key:
+        """By the token that Kubernetes gives a service account (IRSA)."""
+        what = "AssumeRoleWithWebIdentity"
+        try:
+            proof = Path(token).read_text(encoding="utf-8").strip()
+        except (OSError, UnicodeDecodeError):
+            proof = ""
+        if not proof:
+            raise self.client.error(what, "the file that AWS_WEB_IDENTITY_TOKEN_FILE names cannot be read")
+        given = {
+            "Action": what,
+            "Version": "2011-06-15",
+            "RoleArn": role,
+            "RoleSessionName": "exposure-monitor",
+            "WebIdentityToken": proof,
+        }
+        server = (
+            os.environ.get("AWS_ENDPOINT_URL_STS") or f"https://sts.{self.config.region}.{_suffix(self.config.region)}"
+        )
+        form = {"Content-Type": "application/x-www-form-urlencoded"}
+        reply = await self.client.ask(what, "POST", f"{server.rstrip('/')}/", form, urlencode(given).encode())
+        self.client.check(what, reply)
+        text = reply.body.decode("utf-8", "replace")
+        names = ("AccessKeyId", "SecretAccessKey", "SessionToken", "Expiration")
+        found = {name: re.search(f"<{name}>([^<]+)</{name}>", text) for name in names}
+        return self._made(what, {name: match[1] for name, match in found.items() if match}, "SessionToken")
+
+    async def _of_the_container(self) -> _Key:
+        """Of an ECS task, or of a pod by EKS's Pod Identity."""
+        what = "the container's credentials"
+        url = os.environ.get("AWS_CONTAINER_CREDENTIALS_FULL_URI") or (
+            _CONTAINER + os.environ["AWS_CONTAINER_CREDENTIALS_RELATIVE_URI"]
+        )
+        token = os.environ.get("AWS_CONTAINER_AUTHORIZATION_TOKEN", "")
+        if file := os.environ.get("AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE"):
+            token = self.client.secret(Credential(f"file:{file}"), "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE")
+        body = await self.client.json(what, "GET", url, {"Authorization": token} if token else {})
+        return self._made(what, body, "Token")
+
+    async def _of_the_machine(self) -> _Key:
+        """Of an EC2 instance, by the second version of its metadata service."""
+        what = "the machine's role"
+        server = os.environ.get("AWS_EC2_METADATA_SERVICE_ENDPOINT", _METADATA).rstrip("/")
+        life = {"X-aws-ec2-metadata-token-ttl-seconds": "300"}
+        reply = await self.client.ask(what, "PUT", f"{server}/latest/api/token", life)
+        self.client.check(what, reply)
+        told = {"X-aws-ec2-metadata-token": reply.body.decode("ascii", "replace").strip()}
+        place = f"{server}/latest/meta-data/iam/security-credentials/"
+        reply = await self.client.ask(what, "GET", place, told)
+        self.client.check(what, reply)
+        role = reply.body.decode("ascii", "replace").split("\n")[0].strip()
+        if not re.fullmatch(r"[\w+=,.@-]{1,64}", role):
+            raise self.client.error(what, "the machine has no role: give it one, or set access_key_id")
+        return self._made(what, await self.client.json(what, "GET", place + role, told), "Token")
+
+    def _made(self, what: str, body: Any, session: str) -> _Key:
+        names = ("AccessKeyId", "SecretAccessKey", session)
+        key, secret, token = (self.client.pick(what, body, name, str) for name in names)
+        return _Key(key, secret, token, instant(body.get("Expiration")) or time.time() + 600.0)
+
+
+def _kind(reply: Reply) -> str:
+    """What an error is called; empty for a good answer, or where it is no name."""
+    if reply.status < 400:
+        return ""
+    body = reply.json()
+    if isinstance(body, dict):
+        kind = str(body.get("__type") or body.get("code") or "").rpartition("#")[2]
+    else:  # a front that knows no JSON
+        found = re.search(rb"<Code>([A-Za-z]{1,60})</Code>", reply.body)
+        kind = found[1].decode() if found else ""
+    return kind if re.fullmatch(r"[A-Za-z]{1,60}", kind) else ""
+
+
+def _suffix(region: str) -> str:
+    return "amazonaws.com.cn" if region.startswith("cn-") else "amazonaws.com"

@@ -1,0 +1,127 @@
+"""AWS Secrets Manager: every secret of a region, as it is now and as it was before its last rotation."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections.abc import AsyncIterator, Iterator
+from typing import Any, ClassVar, Literal
+
+from monitor.inventory.held import Held, Standing
+from monitor.inventory.managers.amazon import Amazon, AmazonConfig, NotThereError
+from monitor.inventory.managers.base import ManagerConfig, described, instant, members
+from monitor.inventory.managers.client import AccessError, together
+
+__all__ = ["AwsConfig", "AwsManager"]
+
+_PAGE = 100
+_NOBODYS = "exposure-monitor/doctor/there-is-no-such-secret"
+
+
+class AwsConfig(AmazonConfig):
+    """`[[inventory]]` with `type = "aws"`. `prefix`: what the names of the secrets begin with."""
+
+    type: Literal["aws"]
+    prefix: str = ""
+
+
+class AwsManager:
+    Config: ClassVar[type[ManagerConfig]] = AwsConfig
+
+    def __init__(self, config: AwsConfig) -> None:
+        self.config = config
+        self.amazon = Amazon(config, "secretsmanager", "secretsmanager")
+        self.client = self.amazon.client
+
+    async def held(self) -> AsyncIterator[Held]:
+        token = None
+        while True:
+            page = await self._page(token, _PAGE)
+            secrets = self.client.rows("ListSecrets", page, "SecretList")
+            wanted = [version for secret in secrets for version in _versions(secret)]
+            async for held in together(wanted, self._read):
+                if held is not None:
+                    for member in members(held):
+                        yield member
+            token = self.client.onward("ListSecrets", token, page.get("NextToken"))
+            if token is None:
+                return
+
+    async def doctor(self) -> list[str]:
+        wrong = []
+        try:
+            page = await self._page(None, 1)
+        except AccessError as error:
+            return [f"{error}: allow secretsmanager:ListSecrets"]
+        for secret in self.client.rows("ListSecrets", page, "SecretList"):
+            given = {"SecretId": self.client.pick("ListSecrets", secret, "ARN", str)}
+            try:
+                await self.amazon.call("GetSecretValue", given)
+            except AccessError as error:
+                wrong.append(f"{error}: allow secretsmanager:GetSecretValue, and kms:Decrypt for a key of your own")
+            except NotThereError:
+                pass
+        try:
+            # Of a secret that there is not: who may do it is told so, and nothing is written.
+            await self.amazon.call("PutSecretValue", {"SecretId": _NOBODYS, "SecretString": "-"})
+        except AccessError:
+            pass
+        except NotThereError:
+            wrong.append("it may write secrets (secretsmanager:PutSecretValue), which the monitor never needs")
+        return wrong
+
+    async def close(self) -> None:
+        await self.amazon.close()
+
+    async def _page(self, token: str | None, size: int) -> dict[str, Any]:
+        given: dict[str, Any] = {"MaxResults": size}
+        if self.config.prefix:
+            given["Filters"] = [{"Key": "name", "Values": [self.config.prefix]}]
+        if token:
+            given["NextToken"] = token
+        return await self.amazon.call("ListSecrets", given)
+
+    async def _read(self, version: tuple[dict[str, Any], str, Standing]) -> Held | None:
+        secret, number, standing = version
+        name = self.client.pick("ListSecrets", secret, "Name", str)
+        given = {"SecretId": self.client.pick("ListSecrets", secret, "ARN", str), "VersionId": number}
+        made = None
+        try:
+            answer = await self.amazon.call("GetSecretValue", given)
+        except AccessError:
+            value = None
+        except NotThereError:
+            return None  # removed since it was listed
+        else:
+            value, made = self._value(name, answer), instant(answer.get("CreatedDate"))
+        turned = instant(secret.get("LastRotatedDate")) if standing == "current" else None
+        tags = secret.get("Tags") or ()
+        return Held(
+            name,
+            value,
+            version=number,
+            standing=standing,
+            created=instant(secret.get("CreatedDate")),
+            rotated=max(filter(None, (turned, made)), default=None),
+            **described({tag["Key"]: tag.get("Value", "") for tag in tags if isinstance(tag, dict) and "Key" in tag}),
+        )
+
+    def _value(self, name: str, answer: dict[str, Any]) -> bytes:
+        if isinstance(text := answer.get("SecretString"), str):
+            return text.encode()
+        binary = self.client.pick(f"GetSecretValue {name}", answer, "SecretBinary", str)
+        try:
+            return base64.b64decode(binary, validate=True)
+        except binascii.Error:
+            raise self.client.error(f"GetSecretValue {name}", "SecretBinary is no base64") from None
+
+
+def _versions(secret: dict[str, Any]) -> Iterator[tuple[dict[str, Any], str, Standing]]:
+    """Those that a label keeps; one that is only pending is not in use yet."""
+    for number, stages in (secret.get("SecretVersionsToStages") or {}).items():
+        if "AWSCURRENT" in stages:
+            yield secret, number, "current"
+        elif "AWSPREVIOUS" in stages:
+            yield secret, number, "previous"
+        elif stages and "AWSPENDING" not in stages:
+            yield secret, number, "retired"

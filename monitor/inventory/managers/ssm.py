@@ -1,0 +1,120 @@
+"""AWS Systems Manager's Parameter Store: what lies under a path."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import AsyncIterator
+from typing import Any, ClassVar, Literal
+
+from pydantic import Field
+
+from monitor.inventory.held import Held, Standing
+from monitor.inventory.managers.amazon import Amazon, AmazonConfig, NotThereError
+from monitor.inventory.managers.base import ManagerConfig, instant, members
+from monitor.inventory.managers.client import AccessError, together
+
+__all__ = ["SsmConfig", "SsmManager"]
+
+_PAGE = 10  # at most, by its documentation; of a history 50
+_NOBODYS = "/exposure-monitor/doctor/there-is-no-such-parameter"
+
+
+class SsmConfig(AmazonConfig):
+    """`[[inventory]]` with `type = "ssm"`. `plain`: also parameters that are not encrypted. `versions`: how many of
+    each are read, from the newest; more than one costs a request a parameter."""
+
+    type: Literal["ssm"]
+    path: str = Field(default="/", pattern=r"^/")
+    plain: bool = False
+    versions: int = Field(default=1, ge=1, le=100)
+
+
+class SsmManager:
+    Config: ClassVar[type[ManagerConfig]] = SsmConfig
+
+    def __init__(self, config: SsmConfig) -> None:
+        self.config = config
+        self.amazon = Amazon(config, "ssm", "AmazonSSM")
+        self.client = self.amazon.client
+
+    async def held(self) -> AsyncIterator[Held]:
+        token = None
+        while True:
+            page = await self._page(token, _PAGE)
+            rows = self.client.rows("GetParametersByPath", page, "Parameters")
+            async for versions in together(rows, self._versions):
+                for held in versions:
+                    for member in members(held):
+                        yield member
+            token = self.client.onward("GetParametersByPath", token, page.get("NextToken"))
+            if token is None:
+                return
+
+    async def doctor(self) -> list[str]:
+        wrong = []
+        try:
+            await self._page(None, 1)
+        except AccessError as error:
+            wrong.append(f"{error}: allow ssm:GetParametersByPath, and kms:Decrypt of the key the parameters are under")
+        if self.config.versions > 1:
+            try:
+                with contextlib.suppress(NotThereError):
+                    await self.amazon.call("GetParameterHistory", {"Name": _NOBODYS, "MaxResults": 1})
+            except AccessError as error:
+                wrong.append(f"{error}: allow ssm:GetParameterHistory, or set versions = 1")
+        try:
+            # Of a parameter that there is not: who may do it is told so, and nothing is written.
+            await self.amazon.call("DeleteParameter", {"Name": _NOBODYS})
+        except AccessError:
+            pass
+        except NotThereError:
+            wrong.append("it may change parameters (ssm:DeleteParameter), which the monitor never needs")
+        return wrong
+
+    async def close(self) -> None:
+        await self.amazon.close()
+
+    async def _page(self, token: str | None, size: int) -> dict[str, Any]:
+        given: dict[str, Any] = {
+            "Path": self.config.path,
+            "Recursive": True,
+            "WithDecryption": True,
+            "MaxResults": size,
+        }
+        if not self.config.plain:
+            given["ParameterFilters"] = [{"Key": "Type", "Option": "Equals", "Values": ["SecureString"]}]
+        if token:
+            given["NextToken"] = token
+        return await self.amazon.call("GetParametersByPath", given)
+
+    async def _versions(self, row: dict[str, Any]) -> list[Held]:
+        name = self.client.pick("GetParametersByPath", row, "Name", str)
+        if self.config.versions == 1 or row.get("Version") == 1:
+            return [self._held(name, row, 0, None)]
+        history: list[dict[str, Any]] = []
+        token = None
+        while True:
+            given = {"Name": name, "WithDecryption": True, "MaxResults": 50, **({"NextToken": token} if token else {})}
+            try:
+                page = await self.amazon.call("GetParameterHistory", given)
+            except NotThereError:
+                return []  # removed since it was listed
+            history += self.client.rows("GetParameterHistory", page, "Parameters")
+            token = self.client.onward("GetParameterHistory", token, page.get("NextToken"))
+            if token is None:
+                break
+        first = min((instant(one.get("LastModifiedDate")) or 0.0 for one in history), default=0.0) or None
+        history.sort(key=lambda one: int(one.get("Version") or 0), reverse=True)
+        return [self._held(name, one, place, first) for place, one in enumerate(history[: self.config.versions])]
+
+    def _held(self, name: str, row: dict[str, Any], place: int, first: float | None) -> Held:
+        standing: Standing = ("current", "previous")[place] if place < 2 else "retired"
+        changed = instant(row.get("LastModifiedDate"))
+        return Held(
+            name,
+            self.client.pick(name, row, "Value", str).encode(),
+            version=str(row.get("Version") or ""),
+            standing=standing,
+            created=changed if row.get("Version") == 1 else first,
+            rotated=changed,
+        )

@@ -1,0 +1,174 @@
+"""Where the key to AWS comes from, and what a refusal means."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from urllib.parse import parse_qs
+
+import pytest
+from aiohttp import web
+from pydantic import ValidationError
+
+from monitor.inventory.held import ManagerError
+from monitor.inventory.managers.amazon import Amazon, AmazonConfig, NotThereError
+from monitor.inventory.managers.client import AccessError
+from tests.fakes.server import FakeServer, Fault
+
+CANARY = "canary-c0ffee"
+NAMES = (
+    "AWS_WEB_IDENTITY_TOKEN_FILE", "AWS_ROLE_ARN", "AWS_CONTAINER_CREDENTIALS_FULL_URI",
+    "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI", "AWS_CONTAINER_AUTHORIZATION_TOKEN",
+    "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE", "AWS_EC2_METADATA_SERVICE_ENDPOINT", "AWS_ENDPOINT_URL_STS",
+)  # fmt: skip
+
+
+class Machine(FakeServer):
+    """Gives out keys as EC2, ECS and STS do, and plays the service that they are for."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.given = 0
+        self.works = 0  # the number of the key that is taken
+        self.life = timedelta(hours=1)
+
+    async def answer(self, request: web.Request, body: bytes) -> web.StreamResponse:
+        where = f"{request.method} {request.path}"
+        if where == "PUT /latest/api/token":
+            assert request.headers["X-aws-ec2-metadata-token-ttl-seconds"] == "300"
+            return web.Response(text="session")
+        if where.startswith("GET /latest/meta-data/iam/security-credentials/"):
+            assert request.headers["X-aws-ec2-metadata-token"] == "session"
+            return web.Response(text="role") if where.endswith("/") else self._key("Token")
+        if where == "GET /v1/credentials":
+            assert request.headers["Authorization"] == "of the pod"
+            return self._key("Token")
+        if where == "POST /" and b"Action=" in body:
+            given = {name: values[0] for name, values in parse_qs(body.decode()).items()}
+            assert given.pop("WebIdentityToken") == "proof"
+            assert given.pop("RoleArn") == "arn:aws:iam::1:role/r"
+            assert given == {
+                "Action": "AssumeRoleWithWebIdentity", "Version": "2011-06-15", "RoleSessionName": "exposure-monitor",
+            }  # fmt: skip
+            return self._key("SessionToken", xml=True)
+        assert where == "POST /"
+        key = request.headers["Authorization"].partition("Credential=")[2].partition("/")[0]
+        assert request.headers["X-Amz-Security-Token"] == f"session-{CANARY}"
+        assert "x-amz-security-token" in request.headers["Authorization"]
+        if key != f"ASIA{self.works}":
+            return web.json_response({"__type": "ExpiredTokenException", "message": CANARY}, status=400)
+        return web.json_response({"key": key})
+
+    def _key(self, session: str, xml: bool = False) -> web.Response:
+        self.given += 1
+        key = {
+            "AccessKeyId": f"ASIA{self.given}", "SecretAccessKey": CANARY, session: f"session-{CANARY}",
+            "Expiration": (datetime.now(UTC) + self.life).strftime("%Y-%m-%dT%H:%M:%SZ"),
+        }  # fmt: skip
+        if not xml:
+            return web.json_response(key)
+        inside = "".join(f"<{name}>{value}</{name}>" for name, value in key.items())
+        return web.Response(text=f"<R><Credentials>{inside}</Credentials></R>", content_type="text/xml")
+
+
+@pytest.fixture
+async def machine(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Machine]:
+    for name in NAMES:
+        monkeypatch.delenv(name, raising=False)
+    async with Machine() as server:
+        server.works = 1
+        yield server
+
+
+@pytest.fixture
+async def service(machine: Machine) -> AsyncIterator[Amazon]:
+    given = {"name": "cloud", "type": "aws", "region": "eu-west-1", "server": machine.url}
+    made = Amazon(AmazonConfig.model_validate(given), "secretsmanager", "secretsmanager")
+    made.client.first_retry = 0.001
+    yield made
+    await made.close()
+
+
+@pytest.fixture(params=["machine", "container", "pod"])
+def role(request: pytest.FixtureRequest, machine: Machine, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    if request.param == "machine":
+        monkeypatch.setenv("AWS_EC2_METADATA_SERVICE_ENDPOINT", machine.url)
+    elif request.param == "container":
+        (tmp_path / "token").write_text("of the pod")
+        monkeypatch.setenv("AWS_CONTAINER_CREDENTIALS_FULL_URI", f"{machine.url}/v1/credentials")
+        monkeypatch.setenv("AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE", str(tmp_path / "token"))
+    else:
+        (tmp_path / "proof").write_text("proof\n")
+        monkeypatch.setenv("AWS_WEB_IDENTITY_TOKEN_FILE", str(tmp_path / "proof"))
+        monkeypatch.setenv("AWS_ROLE_ARN", "arn:aws:iam::1:role/r")
+        monkeypatch.setenv("AWS_ENDPOINT_URL_STS", machine.url)
+
+
+@pytest.mark.usefixtures("role")
+async def test_a_role_gives_a_key_that_is_kept_and_renewed(machine: Machine, service: Amazon) -> None:
+    assert await service.call("ListSecrets", {}) == {"key": "ASIA1"}
+    assert await service.call("ListSecrets", {}) == {"key": "ASIA1"}
+    assert machine.given == 1
+
+    machine.works = 2  # the first one is taken back in the midst
+    assert await service.call("ListSecrets", {}) == {"key": "ASIA2"}
+    machine.works = 99
+    with pytest.raises(ManagerError, match="ExpiredTokenException: the key was refused") as caught:
+        await service.call("ListSecrets", {})
+    assert CANARY not in repr(caught.value)
+
+
+@pytest.mark.usefixtures("role")
+async def test_a_key_that_ends_soon_is_asked_for_anew(machine: Machine, service: Amazon) -> None:
+    machine.life = timedelta(seconds=60)
+    assert await service.call("ListSecrets", {}) == {"key": "ASIA1"}
+    machine.works = 2
+    before = time.time()
+    assert await service.call("ListSecrets", {}) == {"key": "ASIA2"}
+    assert machine.given == 2 + (time.time() > before + 60)
+
+
+@pytest.mark.usefixtures("role")
+async def test_no_role_and_no_key(machine: Machine, service: Amazon) -> None:
+    for status in (403, 404):
+        machine.always = Fault(status, echo=True)
+        with pytest.raises(ManagerError, match=f"^inventory cloud: .*HTTP {status}"):
+            await service.call("ListSecrets", {})
+    machine.always = Fault(200, body="{}")
+    with pytest.raises(ManagerError, match=r"no AccessKeyId in it|has no role"):
+        await service.call("ListSecrets", {})
+
+
+async def test_what_an_error_is_called(machine: Machine, service: Amazon, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_EC2_METADATA_SERVICE_ENDPOINT", machine.url)
+    await service.call("ListSecrets", {})
+    for name, kind in (
+        ("AccessDeniedException", AccessError),
+        ("com.amazon.coral#AccessDeniedException", AccessError),
+        ("ResourceNotFoundException", NotThereError),
+        ("ParameterNotFound", NotThereError),
+        ("DecryptionFailure", ManagerError),
+        ("</x><Code>AccessDenied</Code>", ManagerError),
+        (CANARY, ManagerError),
+    ):
+        machine.faults.append(Fault(400, body=f'{{"__type": "{name}", "message": "{CANARY}"}}'))
+        with pytest.raises(ManagerError) as caught:
+            await service.call("GetSecretValue", {})
+        assert type(caught.value) is kind
+        assert CANARY not in str(caught.value)
+
+
+def test_a_key_is_whole_or_none() -> None:
+    given = {"name": "cloud", "type": "aws", "region": "eu-west-1"}
+    for wrong in (
+        {"access_key_id": "env:A"},
+        {"session_token": "env:A"},
+        {"region": "EU WEST"},
+        {"access_key_id": "AKIA"},
+    ):
+        with pytest.raises(ValidationError):
+            AmazonConfig.model_validate({**given, **wrong})
+    china = Amazon(AmazonConfig.model_validate({**given, "region": "cn-north-1"}), "ssm", "AmazonSSM")
+    assert china._url == "https://ssm.cn-north-1.amazonaws.com.cn/"

@@ -1,0 +1,207 @@
+"""AWS Secrets Manager as moto plays it: who may do what is checked, and every signature."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pytest
+from aiohttp import web
+
+from monitor.inventory.held import Held, ManagerError
+from monitor.inventory.managers.aws import AwsConfig, AwsManager
+from tests.fakes.moto import Aws
+from tests.fakes.server import FakeServer, Fault
+
+pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
+CANARY = "canary-77b2e0"
+MAY = ["secretsmanager:ListSecrets", "secretsmanager:GetSecretValue"]
+
+
+def manager(url: str, tmp_path: Path, key: tuple[str, str] = ("AKIAX", "s" * 40), **keys: Any) -> AwsManager:
+    (tmp_path / "id").write_text(key[0])
+    (tmp_path / "secret").write_text(key[1])
+    given = {"name": "cloud", "type": "aws", "region": "us-east-1", "server": url, **keys}
+    given |= {"access_key_id": f"file:{tmp_path / 'id'}", "secret_access_key": f"file:{tmp_path / 'secret'}"}
+    one = AwsManager(AwsConfig.model_validate(given))
+    one.client.first_retry = 0.001
+    return one
+
+
+async def all_of(one: AwsManager) -> list[Held]:
+    try:
+        return [held async for held in one.held()]
+    finally:
+        await one.close()
+
+
+async def told(one: AwsManager) -> list[str]:
+    try:
+        return await one.doctor()
+    finally:
+        await one.close()
+
+
+async def test_current_and_previous_text_and_bytes(cloud: Aws, tmp_path: Path) -> None:
+    key = cloud.user("reader", MAY)
+    cloud._unchecked(100)
+    client = cloud.client("secretsmanager")
+    tags = [{"Key": "owner", "Value": "payments"}, {"Key": "environment", "Value": "production"}]
+    client.create_secret(Name="one/db", SecretString='{"username": "app", "password": "old"}', Tags=tags)
+    client.put_secret_value(SecretId="one/db", SecretString='{"username": "app", "password": "new"}')
+    client.create_secret(Name="one/bytes", SecretBinary=b"\x00\xff" * 100)
+    client.create_secret(Name="one/large", SecretString="x" * 65536)
+    client.create_secret(Name="one/none")
+    client.create_secret(Name="two/other", SecretString="not asked for")
+    client.close()
+    cloud._unchecked(0)
+
+    found = await all_of(manager(cloud.url, tmp_path, key, prefix="one/"))
+    assert {(held.name, held.standing): held.value for held in found} == {
+        ("one/db.password", "current"): b"new",
+        ("one/db.password", "previous"): b"old",
+        ("one/bytes", "current"): b"\x00\xff" * 100,
+        ("one/large", "current"): b"x" * 65536,
+    }
+    now = next(held for held in found if held.value == b"new")
+    assert (now.owner, now.environment) == ("payments", "production")
+    assert now.tags == ("environment=production", "owner=payments")
+    assert now.created is not None
+    assert now.rotated is not None
+    assert abs(now.rotated - time.time()) < 600
+    assert len({held.version for held in found}) == 4
+
+
+async def test_who_may_not_read_and_who_may_write(cloud: Aws, tmp_path: Path) -> None:
+    cloud._unchecked(1)
+    client = cloud.client("secretsmanager")
+    client.create_secret(Name="three", SecretString=CANARY)
+    client.close()
+    assert await told(manager(cloud.url, tmp_path, cloud.user("fits", MAY))) == []
+    assert await told(manager(cloud.url, tmp_path, cloud.user("much", "secretsmanager:*"))) == [
+        "it may write secrets (secretsmanager:PutSecretValue), which the monitor never needs"
+    ]
+    lists = manager(cloud.url, tmp_path, cloud.user("lists", MAY[:1]), prefix="three")
+    assert [(held.name, held.value) async for held in lists.held()] == [("three", None)]
+    (problem,) = await told(lists)
+    assert "allow secretsmanager:GetSecretValue" in problem
+    nothing = cloud.user("nothing")
+    (problem,) = await told(manager(cloud.url, tmp_path, nothing))
+    assert "ListSecrets: HTTP 403 AccessDenied" in problem
+    with pytest.raises(ManagerError, match="not permitted"):
+        await all_of(manager(cloud.url, tmp_path, nothing))
+    wrong = (nothing[0], "y" * 40)
+    with pytest.raises(ManagerError, match="the key was refused") as caught:
+        await all_of(manager(cloud.url, tmp_path, wrong))
+    assert wrong[1] not in repr(caught.value)
+
+
+class Secrets(FakeServer):
+    """Secrets Manager's two operations over `count` secrets, a page at a time. `shut`: key ids that work no more."""
+
+    def __init__(self, count: int) -> None:
+        super().__init__()
+        self.count = count
+        self.read = 0
+        self.revoked_after: int | None = None
+
+    async def answer(self, request: web.Request, body: bytes) -> web.StreamResponse:
+        given = orjson.loads(body)
+        operation = request.headers.get("X-Amz-Target", "")
+        if request.method != "POST" or request.path_qs != "/":
+            self.problems.append(f"{request.method} {request.path_qs}")
+        if request.headers["Content-Type"] != "application/x-amz-json-1.1":
+            self.problems.append("not the JSON protocol")
+        if "/us-east-1/secretsmanager/aws4_request" not in request.headers.get("Authorization", ""):
+            self.problems.append("not signed")
+        if self.revoked_after is not None and self.read >= self.revoked_after:
+            error = {"__type": "UnrecognizedClientException", "message": f"The token {CANARY} is invalid"}
+            return web.json_response(error, status=400)
+        if operation == "secretsmanager.ListSecrets":
+            return self._list(given)
+        if operation != "secretsmanager.GetSecretValue" or given.keys() != {"SecretId", "VersionId"}:
+            self.problems.append(f"{operation} {sorted(given)}")
+        self.read += 1
+        return web.json_response({"ARN": given["SecretId"], "SecretString": f"{CANARY} of {given['SecretId']}"})
+
+    def _list(self, given: dict[str, Any]) -> web.Response:
+        if not given.keys() <= {"MaxResults", "NextToken", "Filters"} or not 1 <= given["MaxResults"] <= 100:
+            self.problems.append(f"ListSecrets {given}")
+        start = int(given.get("NextToken", "page-0").removeprefix("page-"))
+        end = min(start + given["MaxResults"], self.count)
+        rows = [
+            {"ARN": f"arn:{number}", "Name": f"s{number}", "SecretVersionsToStages": {"v": ["AWSCURRENT"]}}
+            for number in range(start, end)
+        ]
+        more = {"NextToken": f"page-{end}"} if end < self.count else {}
+        return web.json_response({"SecretList": rows, **more})
+
+
+@pytest.fixture
+async def many() -> AsyncIterator[Secrets]:
+    async with Secrets(250) as server:
+        yield server
+
+
+async def test_pages_and_throttling(many: Secrets, tmp_path: Path) -> None:
+    limit = Fault(400, body='{"__type": "com.amazonaws#ThrottlingException", "message": "Rate exceeded"}')
+    many.faults.extend([limit, limit])
+    found = await all_of(manager(many.url, tmp_path))
+    assert [held.name for held in found] == [f"s{number}" for number in range(250)]
+    assert found[249].value == f"{CANARY} of arn:249".encode()
+
+
+async def test_a_key_that_is_revoked_in_the_midst(many: Secrets, tmp_path: Path) -> None:
+    many.revoked_after = 120
+    seen: list[Held] = []
+    with pytest.raises(ManagerError, match="UnrecognizedClientException: the key was refused") as caught:
+        await collect(manager(many.url, tmp_path), seen)
+    assert 100 <= len(seen) <= 120
+    assert CANARY not in repr(caught.value)
+
+
+async def collect(one: AwsManager, seen: list[Held]) -> None:
+    try:
+        async for held in one.held():
+            seen.append(held)  # noqa: PERF401 # what was given before it failed counts
+    finally:
+        await one.close()
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "[]",
+        "{}",
+        '{"SecretList": null}',
+        '{"SecretList": [1]}',
+        '{"SecretList": [], "NextToken": 1}',
+        "<p>" + CANARY,
+    ],
+)
+async def test_half_an_answer_is_none(many: Secrets, tmp_path: Path, body: str) -> None:
+    many.always = Fault(200, body=body)
+    with pytest.raises(ManagerError, match="inventory cloud: ListSecrets: ") as caught:
+        await all_of(manager(many.url, tmp_path))
+    assert CANARY not in repr(caught.value)
+
+
+async def test_a_page_that_leads_to_itself(many: Secrets, tmp_path: Path) -> None:
+    many.always = Fault(200, body='{"SecretList": [], "NextToken": "same"}')
+    with pytest.raises(ManagerError, match="does not lead on"):
+        await asyncio.wait_for(all_of(manager(many.url, tmp_path)), 30)
+
+
+async def test_each_secret_is_gone_as_it_came(many: Secrets, tmp_path: Path) -> None:
+    """The reader sets the pace: a page is asked for when the one before was taken."""
+    one = manager(many.url, tmp_path)
+    held = one.held()
+    for _ in range(5):
+        await anext(held)
+    await held.aclose()  # type: ignore[attr-defined]
+    await one.close()
+    assert len(many.requests) <= 1 + 5 + 8
