@@ -26,6 +26,7 @@ __all__ = [
     "fold_alert",
     "incident_id",
     "judge",
+    "merge",
     "next_command",
     "transition",
 ]
@@ -75,6 +76,7 @@ class Incident:
     first_logged: float | None = None  # the earliest time that a record itself gives; `first_seen` is when it was read
     verified: Verified | None = None  # None: nobody was asked
     base: Severity | None = None  # what rules and alerts say, where `severity` follows from the issuer's answer instead
+    merged: str | None = None  # the incident that its sightings count for, as people took both for one
 
     @property
     def own_severity(self) -> Severity:
@@ -229,8 +231,44 @@ def transition(
         if incident.state == "open":
             raise TransitionError(f"incident {incident.id} is already open")
         # It did not come back: somebody thinks otherwise about it.
-        return Change(replace(incident, state="open", resolution=None, resolved_at=None), "reopened_by_hand")
+        opened = replace(incident, state="open", resolution=None, resolved_at=None, merged=None)
+        return Change(opened, "reopened_by_hand")
     raise TransitionError("unknown action; use ack, resolve or reopen")
+
+
+def merge(incident: Incident, other: Incident, now: float) -> tuple[Change, Incident]:
+    """`other` goes into `incident`: what becomes of both. Raises TransitionError.
+
+    The one that stays keeps its name; it is as severe and as certain as the worse of both.
+    """
+    for one in (incident, other):
+        if one.merged is not None:
+            raise TransitionError(f"incident {one.id} was merged into {one.merged} already")
+    if incident.id == other.id:
+        raise TransitionError(f"incident {incident.id} cannot be merged into itself")
+    if incident.state == "resolved":
+        raise TransitionError(f"incident {incident.id} is resolved; reopen it first")
+
+    logged = [at for at in (incident.first_logged, other.first_logged) if at is not None]
+    both = replace(
+        incident,
+        first_seen=min(incident.first_seen, other.first_seen),
+        last_seen=max(incident.last_seen, other.last_seen),
+        first_logged=min(logged, default=None),
+        occurrences=incident.occurrences + other.occurrences,
+        owner=incident.owner or other.owner,
+        runbook=incident.runbook or other.runbook,
+        labels={**other.labels, **incident.labels},
+        confidence=max(incident.confidence, other.confidence, key=lambda one: _CONFIDENCE[one]),
+    )
+    if rank(other.severity) > rank(incident.own_severity):
+        both = _worth(both, other.severity)
+    gone = replace(other, merged=incident.id)
+    if other.state != "resolved":
+        gone = replace(gone, state="resolved", resolution="wont_fix", resolved_at=now)
+    if rank(both.severity) > rank(incident.severity):
+        return Change(replace(both, state="open"), "escalated"), gone
+    return Change(both, "update"), gone
 
 
 def judge(incident: Incident, verified: Verified, severity: Severity | None) -> Change:

@@ -185,6 +185,7 @@ def show(ref: IdArgument, form: FormatOption = Format.text, config: ConfigOption
             "last_seen",
             "occurrences",
             "owner",
+            "merged_into",
         ):
             if row[key] is not None:
                 yield _line(key, str(row[key]))
@@ -275,6 +276,40 @@ def silence(
     emit_one(row, form, lambda _row: [said])
 
 
+@app.command(
+    "merge",
+    epilog="Example: monitor incidents merge 3f2a 77ab --note 'one token, logged in two forms'",
+    help="The incidents after the first go into it, with their places and every later sighting; they are resolved, "
+    "and whoever was told of them is told where they went. `reopen` of one of them lets it count for itself again; "
+    "what was moved stays.",
+)
+def merge(
+    *,
+    into: Annotated[str, typer.Argument(metavar="ID", help="The incident that stays.")],
+    others: Annotated[list[str], typer.Argument(metavar="OTHER…", help="Those that go into it.")],
+    note: NoteOption = "",
+    form: FormatOption = Format.text,
+    config: ConfigOption = None,
+) -> None:
+    from monitor.incidents import TransitionError
+    from monitor.store.actions import ActionError
+
+    settings = read_config(config)
+    kept = typed(settings, note)
+
+    async def apply(store: Store) -> tuple[Incident, list[str]]:
+        stays = await store.incidents.get(into)
+        ids = [(await store.incidents.get(other)).id for other in others]
+        await store.merges.merge(stays.id, ids, actor=person(), note=kept)
+        return await store.incidents.get(stays.id), ids
+
+    try:
+        stays, ids = with_store(settings, apply)
+    except (TransitionError, ActionError) as error:
+        fail(printable(str(error)))
+    emit_one(as_dict(stays), form, lambda _row: [f"{', '.join(ids)} merged into {stays.id}"])
+
+
 app.command(
     "timeline",
     epilog="Example: monitor incidents timeline 3f2a --format jsonl",
@@ -331,6 +366,7 @@ def as_dict(incident: Incident) -> dict[str, Any]:
         "owner": incident.owner,
         "runbook": incident.runbook,
         "labels": dict(incident.labels),
+        "merged_into": incident.merged,
         "validity": incident.verified.validity if incident.verified else None,
         "asked_at": _time(incident.verified.at) if incident.verified else None,
         "verdict": incident.verified.reason if incident.verified else "",

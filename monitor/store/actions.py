@@ -18,7 +18,7 @@ from monitor.store.schema import actions, incidents
 from monitor.store.trail import append, entry
 from monitor.store.transaction import Desk, Transaction
 
-__all__ = ["ActionError", "ActionRun", "Actions", "complete"]
+__all__ = ["ActionError", "ActionRun", "Actions", "abort", "complete"]
 
 _UNDONE = ("planned", "approved", "running", "accepted")
 _LOST = "ended while it ran: whether it took effect cannot be known; verify the secret before you try again"
@@ -156,6 +156,15 @@ def complete(tx: Transaction, incident: str, why: str) -> None:
     query = select(actions).where(actions.c.incident == incident, actions.c.state.in_(("accepted", "unknown")))
     for row in tx.connection.execute(query).all():
         _finish(tx, row, "completed", why, "monitor")
+
+
+def abort(tx: Transaction, incident: str, why: str) -> None:
+    """What has not begun will not begin. Raises ActionError for what is under way."""
+    query = select(actions).where(actions.c.incident == incident, actions.c.state.in_(_UNDONE))
+    for row in tx.connection.execute(query).all():
+        if row.state in ("running", "accepted"):
+            raise ActionError(f"{row.action} is {row.state} for incident {incident} ({row.id}); see it through first")
+        _finish(tx, row, "failed", why, "monitor")
 
 
 def _plan(

@@ -18,7 +18,7 @@ from monitor.store.hooks import settle
 from monitor.store.incidents import change_state, update_incidents
 from monitor.store.outbox import add_notice
 from monitor.store.records import AlertBatch, Commit, Notice
-from monitor.store.rows import chunks, clean, incident_columns, incident_from, insert_into
+from monitor.store.rows import chunks, clean, holders, incident_columns, incident_from, insert_into
 from monitor.store.schema import alerts, findings, incidents, members
 from monitor.store.trail import append, entry
 from monitor.store.transaction import Desk, Transaction
@@ -81,14 +81,11 @@ def _record(tx: Transaction, batch: AlertBatch) -> int:
 
 def _worse(connection: Connection, taken: Sequence[Alert], before: Mapping[str, Row[Any]]) -> set[str]:
     """Those that know worse than we did: of an alert, or of a secret that somebody was told of (a log showed it)."""
-    told: dict[str, Severity] = {}
-    for chunk in chunks(alert.fingerprint for alert in taken if alert.state == "open"):
-        query = select(incidents.c.fingerprint, incidents.c.severity).where(
-            incidents.c.fingerprint.in_(chunk),
-            incidents.c.state != "resolved",
-            incidents.c.id.in_(select(members.c.incident)),
-        )
-        told.update((row.fingerprint, row.severity) for row in connection.execute(query))
+    held = holders(connection, [alert.fingerprint for alert in taken if alert.state == "open"])
+    grouped: set[str] = set()
+    for chunk in chunks(row.id for row in held.values() if row.state != "resolved"):
+        grouped.update(connection.execute(select(members.c.incident).where(members.c.incident.in_(chunk))).scalars())
+    told: dict[str, Severity] = {one: row.severity for one, row in held.items() if row.id in grouped}
     known = {one.id: before[one.id].severity if one.id in before else told.get(one.fingerprint) for one in taken}
     return {
         one.id for one in taken if one.state == "open" and (was := known[one.id]) and rank(one.severity) > rank(was)
@@ -128,8 +125,15 @@ def _rename(tx: Transaction, alert: Alert, row: Row[Any], found: Sequence[Findin
         select(func.count(), func.min(findings.c.time), func.max(findings.c.time)).where(own)
     ).one()
     kept = connection.execute(select(incidents.c.kept).where(incidents.c.id == row.incident)).scalar() or 0
-    alone = kept == size
-    target = connection.execute(select(incidents).where(incidents.c.fingerprint == alert.fingerprint)).first()
+    absorbed = select(func.count()).where(incidents.c.merged == row.incident)
+    alone = kept == size and not connection.execute(absorbed).scalar()
+    target = holders(connection, [alert.fingerprint]).get(alert.fingerprint)
+    by_place = connection.execute(select(incidents).where(incidents.c.fingerprint == row.fingerprint)).first()
+    if by_place is not None and by_place.merged is not None:  # its places are with another, and stay there
+        if target is None:
+            known = update(incidents).where(incidents.c.id == by_place.id)
+            connection.execute(known.values(fingerprint=alert.fingerprint))
+        return
     old = update(incidents).where(incidents.c.id == row.incident)
     if target is None and alone:
         values: dict[str, Any] = {"fingerprint": alert.fingerprint}
@@ -171,7 +175,7 @@ def _rename(tx: Transaction, alert: Alert, row: Row[Any], found: Sequence[Findin
 
 
 def _store(connection: Connection, taken: Iterable[Alert]) -> None:
-    ids = _incidents(connection, taken)
+    ids = holders(connection, [alert.fingerprint for alert in taken])
     rows = [
         {
             "id": alert.id,
@@ -206,29 +210,22 @@ def _store(connection: Connection, taken: Iterable[Alert]) -> None:
     )
 
 
-def _incidents(connection: Connection, taken: Iterable[Alert]) -> dict[str, Row[Any]]:
-    found = {}
-    for chunk in chunks(alert.fingerprint for alert in taken):
-        for row in connection.execute(select(incidents).where(incidents.c.fingerprint.in_(chunk))):
-            found[row.fingerprint] = row
-    return found
-
-
 def _fold(tx: Transaction, taken: Iterable[Alert], before: Mapping[str, Row[Any]]) -> None:
     connection = tx.connection
-    rows = _incidents(connection, taken)
-    current = {print_: incident_from(row) for print_, row in rows.items()}
+    rows = holders(connection, [alert.fingerprint for alert in taken])
+    current = {row.id: incident_from(row) for row in rows.values()}
+    of = {fingerprint: row.id for fingerprint, row in rows.items()}
     ends = [alert for alert in taken if alert.state == "resolved"]
-    elsewhere = _elsewhere(connection, [current[one.fingerprint].id for one in ends if one.fingerprint in current])
-    still_open = _open(connection, [current[one.fingerprint].id for one in ends if one.fingerprint in current])
+    elsewhere = _elsewhere(connection, [of[one.fingerprint] for one in ends if one.fingerprint in of])
+    still_open = _open(connection, [of[one.fingerprint] for one in ends if one.fingerprint in of])
     trail: list[dict[str, Any]] = []
     touched: list[groups.Touched] = []
     changed: dict[str, Incident] = {}
     again: set[str] = set()
     for alert in taken:
-        was = current.get(alert.fingerprint)
-        if was is None:
+        if alert.fingerprint not in of:
             continue
+        was = current[of[alert.fingerprint]]
         row = before.get(alert.id)
         change: Change = fold_alert(
             was,
@@ -239,7 +236,7 @@ def _fold(tx: Transaction, taken: Iterable[Alert], before: Mapping[str, Row[Any]
             others_open=bool(still_open.get(was.id, set()) - {alert.id}),
         )
         if change.incident != was:
-            current[alert.fingerprint] = changed[was.id] = change.incident
+            current[was.id] = changed[was.id] = change.incident
         if change.reason is None:
             continue
         note = f"{alert.system}: {alert.url or alert.id} is {alert.resolution or alert.state}"

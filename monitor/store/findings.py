@@ -18,7 +18,7 @@ from monitor.store.incidents import update_incidents
 from monitor.store.outbox import add_notice
 from monitor.store.positions import move
 from monitor.store.records import Commit
-from monitor.store.rows import chunks, clean, incident_columns, incident_from, insert_into
+from monitor.store.rows import chunks, clean, holders, incident_columns, incident_from, insert_into
 from monitor.store.schema import findings, incidents
 from monitor.store.trail import append, entry
 from monitor.store.transaction import Transaction
@@ -106,7 +106,7 @@ def _ingest(
             trail.append(entry(incident, was, action, actor="monitor", note="", now=tx.now))
             case.reopened |= change.reason == "reopened"
 
-    changed = [case for case in cases.values() if case.added]
+    changed = list({case.incident.id: case for case in cases.values() if case.added}.values())
     created = [_columns(case) for case in changed if not case.exists]
     if created:
         connection.execute(insert(incidents), created)
@@ -137,11 +137,9 @@ def _turn(case: _Case) -> runs.Turn:
 
 
 def _load(connection: Connection, fingerprints: Iterable[str]) -> dict[str, _Case]:
-    cases = {}
-    for chunk in chunks(fingerprints):
-        for row in connection.execute(select(incidents).where(incidents.c.fingerprint.in_(chunk))):
-            cases[row.fingerprint] = _Case(incident_from(row), exists=True, kept=row.kept)
-    return cases
+    held = holders(connection, fingerprints)
+    cases = {row.id: _Case(incident_from(row), exists=True, kept=row.kept) for row in held.values()}
+    return {fingerprint: cases[row.id] for fingerprint, row in held.items()}
 
 
 def _allocate(connection: Connection, found: Sequence[Finding], cases: Mapping[str, _Case]) -> dict[str, str]:

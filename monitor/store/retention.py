@@ -168,7 +168,7 @@ def _steps(now: float, ages: Ages) -> Iterator[_Step]:
     yield _Step("groups", groups.c.id, _settled(now - ages.groups))
     yield _Step("receipts", receipts.c.key, _loose(now - ages.receipts))
     # One that another system has an alert about would come back with it, as new.
-    known = and_(_over(now - ages.fingerprints), ~exists().where(alerts.c.incident == case.id))
+    known = and_(_over(now - ages.fingerprints), case.merged.is_(None), ~exists().where(alerts.c.incident == case.id))
     yield _Step("fingerprints", case.id, known, spare=_undelivered, size=case.kept, forget=_forget_incidents)
 
 
@@ -225,6 +225,9 @@ def _forget_details(tx: Transaction, ids: Sequence[str]) -> None:
 
 
 def _forget_incidents(tx: Transaction, ids: Sequence[str]) -> None:
+    """With those that were merged into them."""
+    merged = select(incidents.c.id).where(incidents.c.merged.in_(ids))
+    ids = [*ids, *tx.connection.execute(merged).scalars()]
     _forget_details(tx, ids)
     drills.forget(tx, ids)
     tx.connection.execute(delete(incidents).where(incidents.c.id.in_(ids)))

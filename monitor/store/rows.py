@@ -19,6 +19,7 @@ from monitor.store.schema import ASIDE, audit, findings, incidents, runs, steps
 __all__ = [
     "chunks",
     "clean",
+    "holders",
     "incident_columns",
     "incident_from",
     "insert_into",
@@ -78,6 +79,7 @@ def incident_columns(incident: Incident) -> dict[str, Any]:
         "validity": incident.verified.validity if incident.verified else None,
         "verified": _verified_column(incident.verified),
         "base_severity": incident.base,
+        "merged": incident.merged,
     }
 
 
@@ -104,6 +106,7 @@ def incident_from(row: Row[Any], locations: tuple[Location, ...] = ()) -> Incide
         locations=locations,
         verified=_verified_from(row),
         base=row.base_severity,
+        merged=row.merged,
     )
 
 
@@ -127,6 +130,19 @@ def load_incidents(connection: Connection, ids: Sequence[str], *, locations: boo
         for row in connection.execute(select(incidents).where(incidents.c.id.in_(chunk))):
             found[row.id] = incident_from(row, places.get(row.id, ()))
     return [found[id_] for id_ in dict.fromkeys(ids) if id_ in found]
+
+
+def holders(connection: Connection, fingerprints: Iterable[str]) -> dict[str, Row[Any]]:
+    """By fingerprint, the incident that its sightings count for: its own, or the one that was merged into."""
+    found: dict[str, Row[Any]] = {}
+    for chunk in chunks(fingerprints):
+        for row in connection.execute(select(incidents).where(incidents.c.fingerprint.in_(chunk))):
+            found[row.fingerprint] = row
+    survivors: dict[str, Row[Any]] = {}
+    for chunk in chunks(row.merged for row in found.values() if row.merged is not None):
+        for row in connection.execute(select(incidents).where(incidents.c.id.in_(chunk))):
+            survivors[row.id] = row
+    return {one: survivors.get(row.merged, row) for one, row in found.items()}
 
 
 def latest_decision(ids: Sequence[str]) -> Select[Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any, Literal
@@ -24,7 +24,7 @@ from monitor.store.silences import later, silenced_among
 from monitor.store.trail import append, entry
 from monitor.store.transaction import Desk, Transaction
 
-__all__ = ["Runs", "Turn", "follow", "forget"]
+__all__ = ["Runs", "Turn", "adopt", "follow", "forget"]
 
 _AT_A_TIME = 100  # runs looked at in one transaction of a sweep
 _OVERDUE = "overdue:"  # start of the keys under which pagers are woken for deadlines
@@ -126,6 +126,19 @@ def follow(tx: Transaction, turns: Sequence[Turn]) -> None:
             if book is not None:
                 run = begin(turn.incident.id, book, seen, tx.now)
                 work.started(run, turn.incident, "monitor")
+    work.write()
+
+
+def adopt(tx: Transaction, other: str, incident: Incident) -> None:
+    """The run that is under way for another incident goes on for this one, unless it has its own."""
+    there = load_runs(tx.connection, [other, incident.id])
+    run = there.get(other)
+    if run is None or run.ended is not None or incident.id in there:
+        return
+    forget(tx, [other])
+    work = _Work(tx)
+    work.note(incident, "run_adopted", "monitor", f"{run.book}, under way for incident {other}")
+    work.keep(replace(run, incident=incident.id))
     work.write()
 
 

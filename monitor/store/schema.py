@@ -112,6 +112,7 @@ incidents = Table(
     Column("validity", Text, comment="what its issuer says; null: never asked"),
     Column("verified", Text, comment="JSON object: when it was asked, its answer and facts; masked"),
     Column("base_severity", Text, comment="of rules and alerts, where the issuer's answer has set another"),
+    Column("merged", Text, comment="the incident that its sightings count for since people made both one"),
     _among("severity", SEVERITIES),
     _among("confidence", get_args(Confidence)),
     _among("state", get_args(State)),
@@ -435,7 +436,7 @@ actions = Table(
 )
 
 # Kinds of rows in the trail that change no state: they are neither a decision nor anybody's word about it.
-ASIDE = ("verified", "acted", "silenced", "unsilenced")
+ASIDE = ("verified", "acted", "silenced", "unsilenced", "absorbed")
 
 
 class SchemaError(Exception):
@@ -500,6 +501,11 @@ def _to_8(connection: Connection) -> None:
     silences.create(connection)
 
 
+def _to_9(connection: Connection) -> None:
+    """Incidents that were merged."""
+    connection.exec_driver_sql("ALTER TABLE incidents ADD COLUMN merged TEXT")
+
+
 # To version N from N-1. A change of the tables above goes with an entry here and a test that starts from the old form.
 MIGRATIONS: Mapping[int, Callable[[Connection], None]] = {
     2: _to_2,
@@ -509,8 +515,9 @@ MIGRATIONS: Mapping[int, Callable[[Connection], None]] = {
     6: _to_6,
     7: _to_7,
     8: _to_8,
+    9: _to_9,
 }
-VERSION = 8
+VERSION = 9
 
 
 def migrate(

@@ -27,6 +27,7 @@ from monitor.store.findings import record
 from monitor.store.groups import Groups
 from monitor.store.hooks import Hooks
 from monitor.store.incidents import Incidents
+from monitor.store.merges import Merges
 from monitor.store.outbox import Outbox
 from monitor.store.positions import Positions
 from monitor.store.records import Commit, Notice, Stats
@@ -88,6 +89,7 @@ class Store:
         self.runs = Runs(self)
         self.drills = Drills(self)
         self.silences = Silences(self)
+        self.merges = Merges(self)
         self.trail = Trail(self)
         self.verdicts = Verdicts(self)
         self.actions = Actions(self)

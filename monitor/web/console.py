@@ -37,6 +37,7 @@ def routes(store: Store, program: Program = Program()) -> list[web.RouteDef]:
             ("rule", found.rule),
             ("severity", f"{found.severity}, {found.confidence} confidence"),
             ("state", found.state + (f" ({found.resolution})" if found.resolution else "")),
+            *((("merged into", found.merged),) if found.merged else ()),
             ("secret", found.masked),
             ("works", _answer(found)),
             ("fingerprint", found.fingerprint),

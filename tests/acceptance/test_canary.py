@@ -271,6 +271,7 @@ def invocations(canaries: list[Canary], incident: Callable[[], str]) -> dict[tup
         ("incidents", "resolve"): [(["incidents", "resolve", incident(), "--as", "revoked"], b"")],
         ("incidents", "reopen"): [(["incidents", "reopen", incident()], b"")],
         ("incidents", "silence"): [(["incidents", "silence", incident(), "--for", "0s", "-m", pat], b"")],
+        ("incidents", "merge"): [(["incidents", "merge", incident(), incident(), "-m", pat], b"")],
         ("incidents", "timeline"): each("incidents", "timeline", incident()),
         ("incidents", "report"): [
             (["incidents", "report", incident(), "--as", form], b"") for form in ("markdown", "html", "svg", "json")

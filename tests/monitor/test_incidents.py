@@ -19,6 +19,7 @@ from monitor.incidents import (
     fold_alert,
     incident_id,
     judge,
+    merge,
     next_command,
     transition,
 )
@@ -368,3 +369,25 @@ def test_a_worse_finding_counts_below_the_issuers_answer() -> None:
     one = judge(fold(None, finding(severity="high")).incident, Verified("refused", 5.0, "no"), "low").incident
     seen = fold(one, finding(severity="critical")).incident
     assert (seen.severity, seen.base) == ("low", "critical")
+
+
+def test_of_two_that_are_one_the_worse_counts_and_the_first_speaks() -> None:
+    first = fold(None, finding(severity="medium", confidence="low")).incident
+    other = replace(
+        fold(None, finding(severity="high", confidence="high", fingerprint="e" * 64)).incident,
+        first_seen=1.0,
+        first_logged=0.5,
+        owner="bob",
+    )
+    change, gone = merge(first, other, NOW)
+    both = change.incident
+    assert (change.reason, both.severity, both.confidence, both.occurrences) == ("escalated", "high", "high", 2)
+    assert (both.first_seen, both.first_logged, both.owner, both.fingerprint) == (1.0, 0.5, "bob", first.fingerprint)
+    assert (gone.state, gone.resolution, gone.merged) == ("resolved", "wont_fix", first.id)
+    again = transition(gone, "reopen", actor="ada", now=NOW).incident
+    assert again.merged is None
+
+    closed = transition(other, "resolve", actor="ada", now=2.0, resolution="revoked").incident
+    assert merge(first, closed, NOW)[1].resolution == "revoked"
+    with pytest.raises(TransitionError, match="resolved; reopen it first"):
+        merge(closed, first, NOW)

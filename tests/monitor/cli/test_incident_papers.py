@@ -58,3 +58,20 @@ def test_one_incident_is_silenced_for_a_while(monitor: Command, stored: Path) ->
     assert monitor("incidents", "silence", "1111", "--for", "long").returncode == 2
     said = [row["what"] for row in json.loads(monitor("incidents", "timeline", "1111", "--format", "json").stdout)]
     assert said[-2:] == ["silenced", "silence ended"]
+
+
+def test_two_become_one(monitor: Command, stored: Path) -> None:
+    answer = monitor("incidents", "merge", "1111", "2222", "--note", "one token", "--format", "json")
+    assert answer.returncode == 0, answer.stderr
+    row = json.loads(answer.stdout)
+    assert (row["id"], row["occurrences"], row["merged_into"], len(row["locations"])) == (ONE, 2, None, 2)
+    gone = json.loads(monitor("incidents", "show", "2222", "--format", "json").stdout)
+    assert (gone["state"], gone["merged_into"]) == ("resolved", ONE)
+    assert gone["history"][-1]["note"] == f"merged into incident {ONE}: one token"
+    assert f"merged_into  {ONE}" in monitor("incidents", "show", "2222").stdout
+    assert monitor("incidents", "verify").returncode == 0
+
+    again = monitor("incidents", "merge", "1111", "2222")
+    assert again.returncode == 1
+    assert again.stderr == f"incident {'2' * 16} was merged into {ONE} already\n"
+    assert monitor("incidents", "merge", "1111", "9999").returncode == 1

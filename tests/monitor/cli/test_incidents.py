@@ -72,6 +72,7 @@ def test_list_in_every_form(monitor: Command, stored: Path) -> None:
         "owner": None,
         "runbook": None,
         "labels": {"vendor": "github"},
+        "merged_into": None,
         "validity": None,
         "asked_at": None,
         "verdict": "",

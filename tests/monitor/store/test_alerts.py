@@ -302,3 +302,29 @@ async def test_only_what_was_resolved_as_revoked_is_written_back(store: Store) -
     assert write.incident == (await store.incidents.get(fingerprint("a"))).id
     await take(store, alert("a", 1, state="resolved", resolution="revoked", resolved=NOW, updated=NOW))
     assert await store.alerts.write_backs(SOURCE) == []
+
+
+async def test_alerts_about_a_merged_incident_are_those_of_the_one_that_stays(store: Store) -> None:
+    await store.commit([finding("log")])
+    await take(store, alert("s"))
+    stays = await store.merges.merge(fingerprint("log")[:16], [fingerprint("s")[:16]], actor="ada")
+    await take(store, alert("s", updated=NOW, severity="critical"), alert("s", 2))
+    kept = await store.incidents.get(stays.id)
+    assert (kept.severity, kept.occurrences) == ("critical", 3)
+    await store.incidents.transition(stays.id, "resolve", actor="ada", resolution="revoked")
+    assert {one.incident for one in await store.alerts.write_backs(SOURCE)} == {stays.id}
+    assert (await store.trail.verify()).problems == ()
+
+
+@pytest.mark.parametrize("goes", ["by place", "by value"])
+async def test_a_value_that_becomes_known_after_a_merge_loses_nothing(store: Store, goes: str) -> None:
+    await store.commit([finding("log")])
+    await take(store, alert("place", provisional=True))
+    both = [fingerprint("log")[:16], fingerprint("place")[:16]]
+    into, other = both if goes == "by place" else reversed(both)
+    await store.merges.merge(into, [other], actor="ada")
+    await take(store, alert("s", updated=NOW))
+    await store.commit([finding("log", 9), finding("s", 9)])
+    held = {one.id: one for one in await store.incidents.find(states=["open"])}
+    assert sum(one.occurrences for one in held.values()) >= 4
+    assert into in held

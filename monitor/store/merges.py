@@ -1,0 +1,109 @@
+"""One incident goes into another: what is known of it, and every later sighting."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from sqlalchemy import Row, delete, func, select, update
+
+from monitor.incidents import Change, Incident, TransitionError, merge
+from monitor.store import groups, runs
+from monitor.store.actions import abort
+from monitor.store.drills import drills_among
+from monitor.store.incidents import update_incidents
+from monitor.store.rows import incident_columns, incident_from
+from monitor.store.schema import alerts, asks, findings, incidents, silences
+from monitor.store.trail import append, entry
+from monitor.store.transaction import Desk, Transaction
+
+__all__ = ["Merges"]
+
+
+class Merges:
+    """The face of merging. Incidents are named by their ids."""
+
+    def __init__(self, desk: Desk) -> None:
+        self._desk = desk
+
+    async def merge(self, into: str, others: Sequence[str], *, actor: str, note: str = "") -> Incident:
+        """All of `others`, or none. Returns the one that stays. Raises LookupError, TransitionError and ActionError."""
+
+        def run(tx: Transaction) -> Incident:
+            for other in dict.fromkeys(others):
+                stays = _merge(tx, into, other, actor, note)
+            return stays
+
+        return await self._desk.write(run, durable=True)
+
+
+def _merge(tx: Transaction, into: str, other: str, actor: str, note: str) -> Incident:
+    connection = tx.connection
+    rows = {row.id: row for row in connection.execute(select(incidents).where(incidents.c.id.in_([into, other])))}
+    for id_ in (into, other):
+        if id_ not in rows:
+            raise LookupError(f"there is no incident {id_}")
+    stayed, went = incident_from(rows[into]), incident_from(rows[other])
+    change, gone = merge(stayed, went, tx.now)
+    if len(drills_among(connection, [stayed.fingerprint, went.fingerprint])) == 1:
+        raise TransitionError("a drill cannot be merged with what is none: pagers are not told of drills")
+    abort(tx, other, f"its incident was merged into {into}")
+
+    places = _places(tx, other)
+    runs.adopt(tx, other, change.incident)
+    _move(tx, rows[other], into)
+    kept = rows[into].kept + rows[other].kept
+    update_incidents(
+        connection,
+        [{**incident_columns(change.incident), "kept": kept}, {**incident_columns(gone), "kept": 0}],
+    )
+    _tell(tx, (stayed, change), (went, gone), places, actor=actor, note=note)
+    return change.incident
+
+
+def _move(tx: Transaction, row: Row[tuple[object, ...]], into: str) -> None:
+    """What belongs to the one that goes, and the ones that went into it before."""
+    connection = tx.connection
+    for table in (findings, alerts):
+        connection.execute(update(table).where(table.c.incident == row.id).values(incident=into))
+    connection.execute(update(incidents).where(incidents.c.merged == row.id).values(merged=into))
+    for table in (asks, silences):
+        connection.execute(delete(table).where(table.c.incident == row.id))
+
+
+def _tell(
+    tx: Transaction,
+    stays: tuple[Incident, Change],
+    goes: tuple[Incident, Incident],
+    places: tuple[tuple[str, str], ...],
+    *,
+    actor: str,
+    note: str,
+) -> None:
+    """The trails of both, their runs, and who knows them."""
+    (stayed, change), (went, gone) = stays, goes
+    because = f": {note}" if note else ""
+    trail = [
+        entry(gone, went, "merged", actor=actor, note=f"merged into incident {stayed.id}{because}", now=tx.now),
+        entry(change.incident, stayed, "absorbed", actor=actor, note=f"incident {went.id}{because}", now=tx.now),
+    ]
+    if change.reason == "escalated":
+        trail.append(entry(change.incident, stayed, "escalated", actor=actor, note="", now=tx.now))
+    append(tx, trail)
+
+    worse = change.reason == "escalated"
+    runs.follow(tx, [runs.Turn(gone), runs.Turn(change.incident, *(places or (("", ""),))[0], starts=worse)])
+    groups.enrol(
+        tx,
+        [
+            groups.Touched(gone, (), everywhere=True),
+            groups.Touched(change.incident, places, urgent=worse, everywhere=True),
+        ],
+    )
+
+
+def _places(tx: Transaction, id_: str) -> tuple[tuple[str, str], ...]:
+    """Where routes look: each place of an incident, the newest first."""
+    newest = func.max(findings.c.seq).label("newest")
+    query = select(findings.c.source, findings.c.path, newest).where(findings.c.incident == id_)
+    rows = tx.connection.execute(query.group_by(findings.c.source, findings.c.path).order_by(newest.desc()))
+    return tuple((row.source, row.path) for row in rows)
