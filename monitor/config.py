@@ -26,6 +26,7 @@ from monitor.retention import Retention
 
 if TYPE_CHECKING:
     from monitor.actions.config import ActionConfig
+    from monitor.inventory.managers.base import ManagerConfig
     from monitor.routing import Policy, Route, Silence
     from monitor.runbook.progress import Procedure
     from monitor.runbook.settings import Escalation, RunbookConfig
@@ -174,6 +175,7 @@ class Config:
     routes: tuple[Route, ...] = ()
     silences: tuple[Silence, ...] = ()
     actions: tuple[ActionConfig, ...] = ()
+    inventory: tuple[ManagerConfig, ...] = ()
     verify: VerifyConfig = field(default_factory=lambda: _verify_table()())  # noqa: PLW0108 - defined below
     runbook: RunbookConfig = field(default_factory=lambda: _runbook_table()())  # noqa: PLW0108 - defined below
     escalation: tuple[Escalation, ...] = ()
@@ -285,6 +287,7 @@ def parse(text: str, path: Path | None = None, *, rules_only: bool = False) -> C
     )
     if rules_only:
         reader.known += ["sources", "sinks", "routes", "silences", "verify", "actions", "runbook", "escalation"]
+        reader.known.append("inventory")
     else:
         verify = _anchored_verify(reader.table("verify", _verify_table()), folder)
         books = _anchored_runbook(reader.table("runbook", _runbook_table()), folder)
@@ -391,6 +394,7 @@ class _Reader:
     def wiring(self) -> dict[str, Any]:
         """All tables that say what is read and who is told."""
         from monitor.actions.config import ActionConfig
+        from monitor.inventory.managers import MANAGERS, load_manager
         from monitor.routing import Route, Silence
         from monitor.runbook.settings import Escalation
         from monitor.sources import SOURCES, load_source
@@ -399,6 +403,7 @@ class _Reader:
         return {
             "sources": tuple(self.components("sources", SOURCES, load_source)),
             "sinks": tuple(self.components("sinks", SINKS, load_sink)),
+            "inventory": tuple(self.components("inventory", MANAGERS, load_manager)),
             "routes": tuple(self.tables("routes", Route)),
             "silences": tuple(self.tables("silences", Silence)),
             "escalation": tuple(self.tables("escalation", Escalation)),

@@ -20,6 +20,8 @@ from detectors.packfile import RuleTable
 from monitor.actions.config import ActionConfig
 from monitor.cli import COMMANDS
 from monitor.config import HttpConfig, MonitorConfig, RulesConfig, load, parse
+from monitor.inventory.managers import MANAGERS, load_manager
+from monitor.inventory.managers.base import ManagerConfig
 from monitor.retention import Retention
 from monitor.routing import Route, Silence
 from monitor.runbook.settings import Escalation, RunbookConfig
@@ -63,6 +65,8 @@ def components() -> Iterator[tuple[str, str, type[BaseModel]]]:
         yield "sources", kind, load_source(kind).Config
     for kind in SINKS:
         yield "sinks", kind, load_sink(kind).Config
+    for kind in MANAGERS:
+        yield "inventory", kind, load_manager(kind).Config
 
 
 def test_the_example_loads_as_it_is_and_with_everything_switched_on() -> None:
@@ -72,6 +76,7 @@ def test_the_example_loads_as_it_is_and_with_everything_switched_on() -> None:
     whole = parse(WHOLE, EXAMPLE)
     assert {source.type for source in whole.sources} == set(SOURCES)
     assert {sink.type for sink in whole.sinks} == set(SINKS)
+    assert {entry.type for entry in whole.inventory} == set(MANAGERS)
 
 
 def test_the_example_has_every_key() -> None:
@@ -82,7 +87,9 @@ def test_the_example_has_every_key() -> None:
         assert {key for entry in data[name] for key in entry} == keys(model), name
     for table, kind, model in components():
         shown = {key for entry in data[table] if entry["type"] == kind for key in entry}
-        assert keys(model) - shown - {"fallback", "insecure"} == set(), f"{table}: {kind}"
+        once = keys(ManagerConfig) if table == "inventory" else {"fallback", "insecure"}  # explained in one place
+        assert keys(model) - shown - once == set(), f"{table}: {kind}"
+    assert keys(ManagerConfig) <= {key for entry in data["inventory"] for key in entry}
 
 
 def test_the_defaults_in_the_example_are_the_defaults() -> None:

@@ -1,1 +1,49 @@
-"""One file a provider: what it holds, read with the least permission that does."""
+"""One file a provider: what it holds, read with the least permission that does.
+
+To add a provider: one file with a class and its `Config`, one line in `MANAGERS`, one test, one section in the example
+configuration.
+"""
+
+from __future__ import annotations
+
+from difflib import get_close_matches
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, ClassVar
+
+if TYPE_CHECKING:
+    from monitor.inventory.held import Manager
+    from monitor.inventory.managers.base import ManagerConfig
+
+    class ManagerClass(Manager):
+        """What the table names: a Manager that is built from its own `Config`."""
+
+        Config: ClassVar[type[ManagerConfig]]
+
+        def __init__(self, config: Any) -> None: ...
+
+
+__all__ = ["MANAGERS", "UnknownManagerError", "load_manager"]
+
+# `type` in the configuration → "module:Class", imported when first used
+MANAGERS: dict[str, str] = {
+    "dotenv": "monitor.inventory.managers.dotenv:DotenvManager",
+}
+
+
+class UnknownManagerError(ValueError):
+    """A `type` that is not in the table. The message offers what was probably meant."""
+
+    def __init__(self, name: str) -> None:
+        close = get_close_matches(name, MANAGERS, n=2)
+        meant = f"did you mean {' or '.join(close)}?" if close else f"known types: {', '.join(MANAGERS)}"
+        super().__init__(f"unknown inventory type {name!r}: {meant}")
+
+
+def load_manager(name: str) -> type[ManagerClass]:
+    """The class for a `type`; it carries its `Config`. Raises UnknownManagerError."""
+    try:
+        module, _, attribute = MANAGERS[name].partition(":")
+    except KeyError:
+        raise UnknownManagerError(name) from None
+    manager: type[ManagerClass] = getattr(import_module(module), attribute)
+    return manager

@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 import orjson
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 
+from monitor.common.duration import Duration
 from monitor.common.http import loopback
 from monitor.common.text import token_like
 from monitor.inventory.held import Held
@@ -48,7 +49,11 @@ LocalPath = Annotated[Path, AfterValidator(_anchored)]
 
 
 class ManagerConfig(BaseModel):
-    """Keys that every `[[inventory]]` entry has; each provider's `Config` adds its own beside its code."""
+    """Keys that every `[[inventory]]` entry has; each provider's `Config` adds its own beside its code.
+
+    What a provider says of a single secret goes before the entry's `environment` and `owner`; `consumers` and `tags`
+    are added to its. `exclude`: names, or patterns of names, that are no secrets.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
@@ -58,6 +63,8 @@ class ManagerConfig(BaseModel):
     owner: str = ""
     consumers: tuple[str, ...] = ()
     tags: tuple[str, ...] = ()
+    exclude: tuple[str, ...] = ()
+    interval: Duration = Field(default=900.0, ge=1.0)
 
     @field_validator("name")
     @classmethod
