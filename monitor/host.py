@@ -12,8 +12,9 @@ import structlog
 
 from detectors.rule import Rule
 from monitor import ledger
+from monitor.common.inbound import HookDelivery
 from monitor.ledger import Ledger
-from monitor.model import Alert, Block, Finding, HookDelivery, KnownAlert, Position, WriteBack
+from monitor.model import Alert, Block, Finding, KnownAlert, Position, WriteBack
 from monitor.seal import Sealer
 from monitor.site import Site
 from monitor.store import StoreError

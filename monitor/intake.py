@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Protocol
 
 from detectors.rule import Rule
-from monitor.model import Alert, Block, Finding, HookDelivery, KnownAlert, Position, WriteBack
+from monitor.common.inbound import HookDelivery
+from monitor.model import Alert, Block, Finding, KnownAlert, Position, WriteBack
 
 __all__ = ["AlertIntake", "Intake", "ScanError"]
 

@@ -14,7 +14,6 @@ __all__ = [
     "Block",
     "Confidence",
     "Finding",
-    "HookDelivery",
     "KnownAlert",
     "Position",
     "Resolution",
@@ -132,19 +131,6 @@ class KnownAlert:
     confidence: Confidence = "high"
     runbook: str | None = None
     read: float = 0.0
-
-
-@dataclass(frozen=True, slots=True)
-class HookDelivery:
-    """An inbound hook, verified and kept until its source has dealt with it. Names the alert, holds nothing of it."""
-
-    id: str  # the sender's delivery id: a repeat is ignored
-    source: str
-    event: str
-    repo: str = ""
-    number: int = 0  # 0: about no single alert
-    due: float = 0.0  # not to be dealt with before
-    attempts: int = 0
 
 
 @dataclass(frozen=True, slots=True)

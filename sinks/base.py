@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar, Protocol
+from typing import ClassVar, Protocol, runtime_checkable
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from monitor.common.http import CLEAR, RemoteError, in_the_clear
+from monitor.common.inbound import Request
 from monitor.common.notification import Notification, Receipt
 from monitor.common.text import token_like
 
-__all__ = ["Limits", "Sink", "SinkConfig", "TooLargeError"]
+__all__ = ["Answers", "Limits", "Sink", "SinkConfig", "TooLargeError"]
 
 
 class TooLargeError(RemoteError):
@@ -72,3 +73,12 @@ class Sink(Protocol):
         ...
 
     async def close(self) -> None: ...
+
+
+@runtime_checkable
+class Answers(Protocol):
+    """A sink through whose system people ask for something, and who are told there what came of it."""
+
+    async def answer(self, request: Request, text: str, *, done: bool) -> None:
+        """Tell whoever asked: `text` says what was done, or why it was refused. Raises RemoteError."""
+        ...

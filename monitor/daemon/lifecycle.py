@@ -28,6 +28,7 @@ from monitor.config import Config, ConfigError
 from monitor.daemon.deadlines import Deadlines
 from monitor.daemon.health import Health
 from monitor.daemon.reload import Reload, Running, build_sinks
+from monitor.daemon.requests import Keeper, Requests
 from monitor.daemon.supervise import Sources, present
 from monitor.delivery import Delivery, Links
 from monitor.process import harden, notify, spare_memory
@@ -113,11 +114,12 @@ class Daemon:
             site = await self._unless_stopped(stack.enter_async_context(opened))
 
             self.phase = "http"
+            keeper = Keeper(site)
             health = Health(site, self._at, self._ended, self._deaf)
             http = Http()
             stack.push_async_callback(http.close)
             if config.http.listen and not self.once:  # nobody asks for it, and a daemon may have the port
-                await stack.enter_async_context(self._serve(site, health))
+                await stack.enter_async_context(self._serve(site, health, keeper))
 
             self.phase = "delivery"
             sources = Sources(site, await noting, once=self.once, over=self._over)
@@ -127,6 +129,7 @@ class Daemon:
 
             from monitor.daemon.issuers import Issuers  # brings aiohttp along, which is not to delay the rules
 
+            self._requests = Requests(self._running, keeper.kept)
             self._issuers = Issuers(self._running)
             await self._issuers.begin()
 
@@ -176,7 +179,7 @@ class Daemon:
                 await cancel(delivering)
 
     @contextlib.asynccontextmanager
-    async def _serve(self, site: Site, health: Health) -> AsyncIterator[None]:
+    async def _serve(self, site: Site, health: Health, keeper: Keeper) -> AsyncIterator[None]:
         """The HTTP server. Raises ConfigError when its address cannot be had."""
         # These bring aiohttp and cryptography along, which `--once` has no use for.
         from monitor.metrics import registry
@@ -187,8 +190,8 @@ class Daemon:
         host, port = split_listen(config.http.listen)
         doors = hooks.routes(
             hooks.load_vendors(),
-            lambda: self.config.sources,
-            site.store.hooks.enqueue,
+            lambda: (*self.config.sources, *self.config.sinks),
+            keeper.keep,
             lambda source, what: self.snapshot.malformed.update([(source, what)]),
         )
         application = web.build(
@@ -240,9 +243,11 @@ class Daemon:
         forgetting = asyncio.create_task(retention.forever(lambda: running.config.retention), name="retention")
         watching = asyncio.create_task(running.deadlines.run(), name="deadlines")
         asking = asyncio.create_task(self._issuers.run(), name="issuers")
+        doing = asyncio.create_task(self._requests.run(), name="requests")
         await self._stop.wait()
         notify("STOPPING=1")
         log.info("stopping")
+        await cancel(doing)
         await cancel(asking)
         await cancel(forgetting)
         await cancel(watching)

@@ -16,10 +16,8 @@ import orjson
 import structlog
 
 from monitor.common.credential import Credential
+from monitor.common.inbound import Announced, HookDelivery, Owner, UnusableError, same
 from monitor.github.source import GitHubConfig
-from monitor.model import HookDelivery
-from monitor.sources.base import SourceConfig
-from monitor.web.hooks import Announced, UnusableError
 
 __all__ = ["GitHubHook", "signature"]
 
@@ -42,16 +40,16 @@ class GitHubHook:
     most = 25 << 20  # GitHub's own cap
     header = "X-Hub-Signature-256"
 
-    def secret(self, source: SourceConfig) -> Credential | None:
-        return source.webhook_secret if isinstance(source, GitHubConfig) else None
+    def secrets(self, owner: Owner) -> Sequence[Credential]:
+        return (owner.webhook_secret,) if isinstance(owner, GitHubConfig) and owner.webhook_secret else ()
 
-    def well_formed(self, given: str) -> bool:
-        return _SIGNATURE.fullmatch(given) is not None
+    def well_formed(self, headers: Mapping[str, str], now: float) -> bool:
+        return _SIGNATURE.fullmatch(headers.get(self.header, "")) is not None
 
-    def signature(self, secret: bytes, body: bytes | bytearray, headers: Mapping[str, str]) -> str:
-        return f"sha256={signature(secret, body)}"
+    def signed(self, secret: bytes, headers: Mapping[str, str], body: bytes | bytearray) -> bool:
+        return same(headers.get(self.header, ""), f"sha256={signature(secret, body)}")
 
-    def parse(self, headers: Mapping[str, str], body: bytearray, signed: Sequence[SourceConfig]) -> Announced:
+    def parse(self, headers: Mapping[str, str], body: bytearray, signed: Sequence[Owner]) -> Announced:
         if not _DELIVERY.fullmatch(headers.get("X-GitHub-Delivery", "")):
             raise UnusableError(signed[0], "hook delivery id")
         event = headers.get("X-GitHub-Event", "")
@@ -68,7 +66,8 @@ class GitHubHook:
         source = _chosen(signed, repo)
         if not number and event != "secret_scanning_scan":
             raise UnusableError(source, "hook payload")
-        return Announced(HookDelivery(_once(event, body), source.name, event, repo, number))
+        delivery = HookDelivery(_once(event, body), source.name, event, repo, number)
+        return Announced(delivery, answer="accepted\n", status=202)
 
 
 def _once(event: str, body: bytearray) -> str:
@@ -99,7 +98,7 @@ def _subject(payload: dict[str, Any]) -> tuple[str, int]:
     return name, number
 
 
-def _chosen(signed: Sequence[SourceConfig], repo: str) -> SourceConfig:
+def _chosen(signed: Sequence[Owner], repo: str) -> Owner:
     """Where several sources share a secret: the one that watches the repository or its owner."""
     owner = repo.partition("/")[0].lower()
     for source in signed:

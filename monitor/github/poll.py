@@ -27,11 +27,12 @@ import structlog
 
 from monitor.common.backoff import backoff
 from monitor.common.http import RemoteError
+from monitor.common.inbound import HookDelivery
 from monitor.github.alerts import Item, Malformed, Place, item, place
 from monitor.github.client import Answer, Client
 from monitor.github.join import identity, record
 from monitor.intake import AlertIntake
-from monitor.model import Alert, Finding, HookDelivery, KnownAlert, Position
+from monitor.model import Alert, Finding, KnownAlert, Position
 
 __all__ = ["Poller", "Stream", "later"]
 

@@ -8,10 +8,11 @@ from typing import Any, Literal
 import structlog
 
 from monitor.common.http import RemoteError
+from monitor.common.inbound import HookDelivery
 from monitor.github.client import Client
 from monitor.github.poll import Poller
 from monitor.intake import AlertIntake
-from monitor.model import HookDelivery, WriteBack
+from monitor.model import WriteBack
 
 __all__ = ["Mode", "WriteBacks", "plan"]
 

@@ -25,6 +25,7 @@ _SAID = {
     "merged": "merged into another",
     "absorbed": "another was merged into it",
     "run_adopted": "runbook taken over",
+    "noted": "noted",
     "run_started": "runbook started",
     "run_ended": "runbook ended",
     "run_resumed": "runbook goes on",

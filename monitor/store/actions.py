@@ -9,16 +9,16 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, insert, select, update
+from sqlalchemy import ColumnElement, Connection, Row, insert, or_, select, update
 
 from monitor.store.news import behind, labels_of, news
 from monitor.store.outbox import lost_owners, owner_name
 from monitor.store.rows import clean, incident_from
-from monitor.store.schema import actions, incidents
+from monitor.store.schema import actions, findings, incidents
 from monitor.store.trail import append, entry
 from monitor.store.transaction import Desk, Transaction
 
-__all__ = ["ActionError", "ActionRun", "Actions", "abort", "complete"]
+__all__ = ["ActionError", "ActionRun", "Actions", "abort", "ask", "complete"]
 
 _UNDONE = ("planned", "approved", "running", "accepted")
 _LOST = "ended while it ran: whether it took effect cannot be known; verify the secret before you try again"
@@ -108,8 +108,8 @@ class Actions:
         return await self._desk.write(run, durable=True)
 
     async def ready(self) -> list[ActionRun]:
-        """Those this host has planned by itself that may run now, oldest first."""
-        return await self._mine((actions.c.automatic == 1) & (actions.c.state == "approved"))
+        """Those the monitor of this host is to run that may run now, oldest first."""
+        return await self._mine(or_(actions.c.automatic == 1, actions.c.asked == 1) & (actions.c.state == "approved"))
 
     async def unseen(self) -> list[ActionRun]:
         """Those planned on this host that an issuer has accepted, and nobody has seen the end of."""
@@ -151,6 +151,26 @@ class Actions:
         return await self._desk.write(lambda tx: _abandon(tx, self._owner), durable=True)
 
 
+def ask(tx: Transaction, incident: str, action: str, *, actor: str, needed: int) -> ActionRun:
+    """Plan it unless it waits for approval, and approve it: with enough of them the monitor of the host that saw the
+    secret runs it. Raises LookupError and ActionError (it runs, or has run and is not known to have failed)."""
+    query = select(actions).where(actions.c.incident == incident, actions.c.action == action)
+    query = query.where(actions.c.state != "failed").order_by(actions.c.planned_at.desc()).limit(1)
+    row = tx.connection.execute(query).first()
+    if row is not None and row.state != "planned":
+        again = f"; if it is meant to run once more: monitor action plan {incident} {action}"
+        over = row.state in ("completed", "unknown")
+        raise ActionError(f"{action} is {row.state} for this incident already{again if over else ''}")
+    if row is not None:
+        planned = _run(row)
+    else:
+        planned = _plan(tx, incident, action, actor=actor, needed=needed, automatic=False, parts={})
+    seen = select(findings.c.node).where(findings.c.incident == incident).order_by(findings.c.seq.desc()).limit(1)
+    node = tx.connection.execute(seen).scalar() or tx.node
+    tx.connection.execute(update(actions).where(actions.c.id == planned.id).values(asked=1, node=node))
+    return _approve(tx, planned.id, actor) if planned.state == "planned" else planned
+
+
 def complete(tx: Transaction, incident: str, why: str) -> None:
     """Its issuer refuses the secret: what was taken, or nobody knew of, is done."""
     query = select(actions).where(actions.c.incident == incident, actions.c.state.in_(("accepted", "unknown")))
@@ -181,6 +201,7 @@ def _plan(
         "action": action,
         "state": "planned" if needed else "approved",
         "automatic": int(automatic),
+        "asked": 0,
         "needed": needed,
         "approvals": "[]",
         "parts": json.dumps(dict(parts)),

@@ -7,7 +7,7 @@ from typing import Any
 
 from sqlalchemy import Connection, bindparam, select, update
 
-from monitor.model import HookDelivery
+from monitor.common.inbound import HookDelivery
 from monitor.store.rows import clean, insert_into
 from monitor.store.schema import hooks
 from monitor.store.transaction import Desk, Transaction

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from monitor.common.inbound import HookDelivery
 from monitor.common.notification import Reason, Receipt, State
 from monitor.common.severity import Severity
 from monitor.incidents import Incident
-from monitor.model import Alert, Finding, HookDelivery, Position, Resolution
+from monitor.model import Alert, Finding, Position, Resolution
 from monitor.runbook.progress import Run
 
 __all__ = ["AlertBatch", "AuditEntry", "Commit", "Leased", "Notice", "OutboxEntry", "Stats"]

@@ -28,6 +28,7 @@ from monitor.store.schema import (
     outbox,
     positions,
     receipts,
+    requests,
     unsent,
 )
 from monitor.store.transaction import Desk, Transaction
@@ -161,6 +162,7 @@ def _steps(now: float, ages: Ages) -> Iterator[_Step]:
     refused = and_(about.state == "dead", about.finished_at < now - ages.refused)
     yield _Step("refused", about.seq, refused, spare=_about_open)
     yield _Step("hooks", hooks.c.id, hooks.c.done_at < now - ages.hooks)
+    yield _Step("requests", requests.c.id, requests.c.done_at < now - ages.hooks)
 
     case = incidents.c
     whole = and_(_over(now - ages.incidents), case.kept > 0)

@@ -24,7 +24,7 @@ from monitor.store.silences import later, silenced_among
 from monitor.store.trail import append, entry
 from monitor.store.transaction import Desk, Transaction
 
-__all__ = ["Runs", "Turn", "adopt", "follow", "forget"]
+__all__ = ["Runs", "Turn", "adopt", "do", "follow", "forget"]
 
 _AT_A_TIME = 100  # runs looked at in one transaction of a sweep
 _OVERDUE = "overdue:"  # start of the keys under which pagers are woken for deadlines
@@ -92,7 +92,7 @@ class Runs:
     ) -> Run:
         """What a person did with a step. Raises LookupError and RunError."""
         return await self._desk.write(
-            lambda tx: _act(tx, incident, step, verb, actor=actor, note=note, anyway=anyway), durable=True
+            lambda tx: do(tx, incident, step, verb, actor=actor, note=note, anyway=anyway), durable=True
         )
 
     async def prove(self, incident: str, shows: Proof, note: str) -> Run | None:
@@ -318,7 +318,8 @@ def _start(tx: Transaction, incident: str, actor: str, name: str | None, order: 
     return run
 
 
-def _act(tx: Transaction, incident: str, step: str, verb: Verb, *, actor: str, note: str, anyway: bool) -> Run:
+def do(tx: Transaction, incident: str, step: str, verb: Verb, *, actor: str, note: str, anyway: bool) -> Run:
+    """What a person did with a step. Raises LookupError and RunError."""
     about, seen = _about(tx.connection, incident)
     run = load_runs(tx.connection, [incident]).get(incident)
     if run is None:

@@ -60,6 +60,7 @@ __all__ = [
     "outbox",
     "positions",
     "receipts",
+    "requests",
     "runs",
     "silences",
     "steps",
@@ -417,6 +418,7 @@ actions = Table(
     Column("action", Text, nullable=False, comment="its name in the configuration"),
     Column("state", Text, nullable=False),
     Column("automatic", Integer, nullable=False, comment="1: planned by the monitor itself"),
+    Column("asked", Integer, nullable=False, server_default="0", comment="1: the monitor runs it once it is approved"),
     Column("needed", Integer, nullable=False, comment="how many people have to approve"),
     Column("approvals", Text, nullable=False, comment="JSON list of names"),
     Column("parts", Text, nullable=False, comment="JSON object of names and public ids; never a secret"),
@@ -435,8 +437,32 @@ actions = Table(
     comment="done about an incident: planned -> approved -> running -> accepted -> completed | failed | unknown",
 )
 
+requests = Table(
+    "requests",
+    metadata,
+    Column("id", Text, primary_key=True, comment="what a repeat is known by"),
+    Column("sink", Text, nullable=False, comment="through whose system it came"),
+    Column("verb", Text, nullable=False),
+    Column("actor", Text, nullable=False),
+    Column("incident", Text, nullable=False, comment="empty: all that the sink was told of under the key"),
+    Column("key", Text, nullable=False),
+    Column("detail", Text, nullable=False),
+    Column("note", Text, nullable=False),
+    Column("refusal", Text, nullable=False, comment="not empty: it is not to be done, and this is why"),
+    Column("answer", Text, nullable=False, comment="JSON object: ids by which the sink tells what came of it"),
+    Column("received_at", Double, nullable=False),
+    Column("done_at", Double, comment="when it was done, or refused"),
+    Column("refused", Integer),
+    Column("outcome", Text, nullable=False),
+    Column("due", Double, nullable=False, comment="to be told, not before"),
+    Column("attempts", Integer, nullable=False, comment="to tell it"),
+    Column("told_at", Double, comment="when they were told what came of it; also: nobody is"),
+    Index("requests_done", "done_at"),
+    comment="what people asked for in other systems, verified; ids and names",
+)
+
 # Kinds of rows in the trail that change no state: they are neither a decision nor anybody's word about it.
-ASIDE = ("verified", "acted", "silenced", "unsilenced", "absorbed")
+ASIDE = ("verified", "acted", "silenced", "unsilenced", "absorbed", "noted")
 
 
 class SchemaError(Exception):
@@ -506,6 +532,13 @@ def _to_9(connection: Connection) -> None:
     connection.exec_driver_sql("ALTER TABLE incidents ADD COLUMN merged TEXT")
 
 
+def _to_10(connection: Connection) -> None:
+    """Requests that come from other systems."""
+    if "asked" not in {column["name"] for column in inspect(connection).get_columns("actions")}:  # made just now
+        connection.exec_driver_sql("ALTER TABLE actions ADD COLUMN asked INTEGER NOT NULL DEFAULT 0")
+    requests.create(connection)
+
+
 # To version N from N-1. A change of the tables above goes with an entry here and a test that starts from the old form.
 MIGRATIONS: Mapping[int, Callable[[Connection], None]] = {
     2: _to_2,
@@ -516,8 +549,9 @@ MIGRATIONS: Mapping[int, Callable[[Connection], None]] = {
     7: _to_7,
     8: _to_8,
     9: _to_9,
+    10: _to_10,
 }
-VERSION = 9
+VERSION = 10
 
 
 def migrate(

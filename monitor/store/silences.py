@@ -12,7 +12,7 @@ from monitor.store.schema import groups, incidents, members, runs, silences
 from monitor.store.trail import append, entry
 from monitor.store.transaction import Desk, Transaction
 
-__all__ = ["Silences", "later", "silenced_among"]
+__all__ = ["Silences", "hush", "later", "silenced_among"]
 
 
 class Silences:
@@ -23,7 +23,7 @@ class Silences:
 
     async def set(self, incident: str, seconds: float, *, actor: str, note: str) -> float:
         """Until so many seconds from now; returns when it ends. 0: no longer. Raises LookupError."""
-        return await self._desk.write(lambda tx: _set(tx, incident, seconds, actor, note), durable=True)
+        return await self._desk.write(lambda tx: hush(tx, incident, seconds, actor=actor, note=note), durable=True)
 
 
 def silenced_among(connection: Connection, ids: Iterable[str], now: float) -> dict[str, float]:
@@ -40,7 +40,8 @@ def later(first: float | None, second: float | None) -> float | None:
     return max((end for end in (first, second) if end is not None), default=None)
 
 
-def _set(tx: Transaction, id_: str, seconds: float, actor: str, note: str) -> float:
+def hush(tx: Transaction, id_: str, seconds: float, *, actor: str, note: str) -> float:
+    """Until so many seconds from now; returns when it ends. Raises LookupError."""
     connection, until = tx.connection, tx.now + seconds
     row = connection.execute(select(incidents).where(incidents.c.id == id_)).first()
     if row is None:

@@ -31,6 +31,7 @@ from monitor.store.merges import Merges
 from monitor.store.outbox import Outbox
 from monitor.store.positions import Positions
 from monitor.store.records import Commit, Notice, Stats
+from monitor.store.requests import Requests
 from monitor.store.retention import Retention
 from monitor.store.runs import Runs
 from monitor.store.schema import incidents, outbox, unsent
@@ -93,6 +94,7 @@ class Store:
         self.trail = Trail(self)
         self.verdicts = Verdicts(self)
         self.actions = Actions(self)
+        self.requests = Requests(self)
         self._writer = Writer(
             database,
             record,

@@ -8,7 +8,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from detectors.rule import Rule
-from monitor.model import Alert, Block, Finding, HookDelivery, KnownAlert, Position, WriteBack
+from monitor.common.inbound import HookDelivery
+from monitor.model import Alert, Block, Finding, KnownAlert, Position, WriteBack
 
 
 class KilledError(BaseException):

@@ -16,9 +16,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pydantic import TypeAdapter
 
+from monitor.common.inbound import Announced, HookDelivery
 from monitor.github.hook import GitHubHook, signature
 from monitor.github.source import GitHubConfig
-from monitor.model import HookDelivery
 from monitor.web.hooks import load_vendors, routes
 from tests.fakes.github import FakeGitHub, repository, user
 
@@ -40,8 +40,10 @@ class Hooks:
         self.sources: list[GitHubConfig] = []
         self.client: TestClient[Any, Any]
 
-    async def enqueue(self, delivery: HookDelivery) -> bool:
+    async def keep(self, said: Announced) -> bool:
         await asyncio.sleep(self.delay)
+        assert said.delivery is not None
+        delivery = said.delivery
         return self.queue.setdefault(delivery.id, delivery) is delivery
 
     def count(self, source: str, what: str) -> None:
@@ -67,7 +69,7 @@ async def hooks(aiohttp_client: Any, monkeypatch: pytest.MonkeyPatch) -> Hooks:
     other = config("other", org="umbrella", webhook_secret="env:OTHER_SECRET")
     hooks.sources = [config(), other, config("twin", org="twin")]
     app = web.Application(client_max_size=26 << 20)
-    app.add_routes(routes(load_vendors(), lambda: hooks.sources, hooks.enqueue, hooks.count))
+    app.add_routes(routes(load_vendors(), lambda: hooks.sources, hooks.keep, hooks.count))
     hooks.client = await aiohttp_client(app)
     return hooks
 

@@ -11,9 +11,9 @@ import structlog
 from detectors.fingerprint import fingerprint
 from monitor.common.credential import Credential
 from monitor.common.http import RemoteError
+from monitor.common.inbound import HookDelivery
 from monitor.github.client import Client
 from monitor.github.poll import Poller, Stream, later
-from monitor.model import HookDelivery
 from tests.fakes.alerts import KilledError, MemoryIntake
 from tests.fakes.github import FakeGitHub, commit, issue
 

@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from detectors.fingerprint import fingerprint
+from monitor.common.inbound import HookDelivery
 from monitor.github.source import GENERIC_TYPES, GitHubConfig, GitHubSource
-from monitor.model import HookDelivery, WriteBack
+from monitor.model import WriteBack
 from tests.fakes.alerts import MemoryIntake
 from tests.fakes.github import FakeGitHub, commit
 

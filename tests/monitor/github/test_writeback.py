@@ -6,10 +6,11 @@ import pytest
 import structlog
 
 from monitor.common.credential import Credential
+from monitor.common.inbound import HookDelivery
 from monitor.github.client import Client
 from monitor.github.poll import Poller, Stream
 from monitor.github.writeback import Mode, WriteBacks, plan
-from monitor.model import HookDelivery, WriteBack
+from monitor.model import WriteBack
 from tests.fakes.alerts import MemoryIntake
 from tests.fakes.github import FakeGitHub
 

@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 
-from monitor.model import Alert, Finding, HookDelivery, Position
+from monitor.common.inbound import HookDelivery
+from monitor.model import Alert, Finding, Position
 from monitor.store import Store
 from monitor.store.records import AlertBatch
 from tests.monitor.store.helpers import NOW, Clock, deliver, finding, fingerprint, lease, reasons

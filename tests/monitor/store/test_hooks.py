@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from monitor.model import HookDelivery
+from monitor.common.inbound import HookDelivery
 from monitor.store import Store
 from monitor.store.records import AlertBatch
 from tests.monitor.store.helpers import Clock

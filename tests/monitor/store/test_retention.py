@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Connection, func, select
 
-from monitor.model import HookDelivery, Position
+from monitor.common.inbound import HookDelivery
+from monitor.model import Position
 from monitor.retention import Retention
 from monitor.routing import Policy
 from monitor.store import Notice, Store, retention

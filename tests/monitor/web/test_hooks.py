@@ -10,13 +10,16 @@ import pytest
 from aiohttp import web
 
 from monitor.common.credential import Credential
-from monitor.model import HookDelivery
+from monitor.common.inbound import Announced, HookDelivery, Owner, Request, UnusableError, same
 from monitor.sources.base import SourceConfig
-from monitor.web.hooks import HOOKS, Announced, UnusableError, load_vendors, routes
+from monitor.web.hooks import HOOKS, load_vendors, routes
+
+NOW = 1_800_000_000.0
 
 
 class AcmeConfig(SourceConfig):
     secret: Credential | None = None
+    former: Credential | None = None
 
 
 class Acme:
@@ -28,22 +31,28 @@ class Acme:
     def __init__(self) -> None:
         self.parsed = 0
 
-    def secret(self, source: SourceConfig) -> Credential | None:
-        return source.secret if isinstance(source, AcmeConfig) else None
+    def secrets(self, owner: Owner) -> Sequence[Credential]:
+        return [one for one in (owner.secret, owner.former) if one] if isinstance(owner, AcmeConfig) else ()
 
-    def well_formed(self, given: str) -> bool:
-        return len(given) == 64
+    def well_formed(self, headers: Mapping[str, str], now: float) -> bool:
+        return len(headers.get(self.header, "")) == 64 and float(headers.get("X-Time", NOW)) >= now - 300
 
-    def signature(self, secret: bytes, body: bytes | bytearray, headers: Mapping[str, str]) -> str:
+    def signature(self, secret: bytes, body: bytes) -> str:
         return hmac.new(secret, body, hashlib.sha256).hexdigest()
 
-    def parse(self, headers: Mapping[str, str], body: bytearray, signed: Sequence[SourceConfig]) -> Announced:
+    def signed(self, secret: bytes, headers: Mapping[str, str], body: bytes | bytearray) -> bool:
+        return same(headers[self.header], self.signature(secret, bytes(body)))
+
+    def parse(self, headers: Mapping[str, str], body: bytearray, signed: Sequence[Owner]) -> Announced:
         self.parsed += 1
+        if body == b"ack":
+            return Announced(requests=[Request("acme:ack", signed[0].name, "ack", "ada", "7f3a9c2e")])
         if body == b"hello":
             return Announced(answer="hello\n")
         if not body.isdigit():
             raise UnusableError(signed[0], "acme number")
-        return Announced(HookDelivery(f"acme:{int(body)}", signed[0].name, "number", "", int(body)))
+        delivery = HookDelivery(f"acme:{int(body)}", signed[0].name, "number", "", int(body))
+        return Announced(delivery, answer="accepted\n", status=202)
 
 
 class Door:
@@ -52,16 +61,22 @@ class Door:
     def __init__(self) -> None:
         self.vendor = Acme()
         self.noted: dict[str, HookDelivery] = {}
+        self.asked: dict[str, Request] = {}
         self.malformed: list[tuple[str, str]] = []
         self.sources: list[SourceConfig] = []
         self.client: Any
 
-    async def enqueue(self, delivery: HookDelivery) -> bool:
-        return self.noted.setdefault(delivery.id, delivery) is delivery
+    async def keep(self, said: Announced) -> bool:
+        if said.delivery is not None:
+            return self.noted.setdefault(said.delivery.id, said.delivery) is said.delivery
+        return [self.asked.setdefault(one.id, one) is one for one in said.requests] != [False]
 
-    async def post(self, body: bytes, secret: bytes = b"one", given: str | None = None) -> tuple[int, str]:
-        given = self.vendor.signature(secret, body, {}) if given is None else given
-        answer = await self.client.post("/hooks/acme", data=BytesIO(body), headers={"X-Acme": given})
+    async def post(
+        self, body: bytes, secret: bytes = b"one", given: str | None = None, **headers: str
+    ) -> tuple[int, str]:
+        given = self.vendor.signature(secret, body) if given is None else given
+        sent = {"X-Acme": given} | {name.replace("_", "-"): value for name, value in headers.items()}
+        answer = await self.client.post("/hooks/acme", data=BytesIO(body), headers=sent)
         return answer.status, await answer.text()
 
 
@@ -80,7 +95,7 @@ async def door(aiohttp_client: Any, monkeypatch: pytest.MonkeyPatch) -> Door:
     def count(source: str, what: str) -> None:
         door.malformed.append((source, what))
 
-    app.add_routes(routes({"acme": door.vendor}, lambda: door.sources, door.enqueue, count))
+    app.add_routes(routes({"acme": door.vendor}, lambda: door.sources, door.keep, count, lambda: NOW))
     door.client = await aiohttp_client(app)
     return door
 
@@ -92,10 +107,28 @@ async def test_what_is_signed_is_noted_once_for_the_source_whose_secret_signed(d
 
 
 async def test_what_is_not_signed_is_never_parsed(door: Door) -> None:
-    for given in ("", "short", "0" * 64, door.vendor.signature(b"three", b"7", {})):
+    for given in ("", "short", "0" * 64, door.vendor.signature(b"three", b"7")):
         assert (await door.post(b"7", given=given))[0] == 401
     assert door.vendor.parsed == 0
     assert door.malformed == [("", "hook signature")] * 4
+
+
+async def test_a_request_is_kept_and_answered_as_its_vendor_says(door: Door) -> None:
+    assert await door.post(b"ack") == (200, "")
+    assert await door.post(b"ack") == (200, "")
+    assert [(one.sink, one.verb, one.actor) for one in door.asked.values()] == [("first", "ack", "ada")]
+
+
+async def test_what_was_signed_long_ago_is_not_taken_again(door: Door) -> None:
+    assert (await door.post(b"ack", X_Time=str(NOW - 301)))[0] == 401
+    assert not door.asked
+    assert (await door.post(b"ack", X_Time=str(NOW - 299)))[0] == 200
+
+
+async def test_any_of_several_secrets_may_have_signed(door: Door) -> None:
+    door.sources = [AcmeConfig(name="first", type="acme", secret="env:ONE", former="env:TWO")]  # type: ignore[arg-type]
+    for secret in (b"one", b"two"):
+        assert (await door.post(b"7", secret))[0] == 202
 
 
 async def test_what_cannot_be_used_is_counted_and_what_needs_no_work_is_answered(door: Door) -> None:

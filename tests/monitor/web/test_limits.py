@@ -147,9 +147,9 @@ async def main():
     log_to_stderr("error")
     config = GitHubConfig.model_validate({"name": "g", "type": "github", "org": "acme", "token": "env:HOME",
                                           "webhook_secret": "env:HOME"})
-    async def enqueue(delivery):
+    async def keep(said):
         return True
-    doors = routes(load_vendors(), lambda: [config], enqueue, lambda source, what: None)
+    doors = routes(load_vendors(), lambda: [config], keep, lambda source, what: None)
     app = build(Probes(live=dict, ready=dict), routes=doors)
     async with serve(app, "127.0.0.1", 0) as url:
         print(url, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, flush=True)

@@ -1,0 +1,258 @@
+"""Requests: what people asked for in other systems, until it is done and they know what came of it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, get_args
+
+from sqlalchemy import Connection, Row, select, update
+
+from monitor.common.inbound import Request
+from monitor.incidents import Incident, TransitionError
+from monitor.model import Resolution
+from monitor.runbook.progress import RunError
+from monitor.store import actions, runs
+from monitor.store.actions import ActionError
+from monitor.store.incidents import change_state
+from monitor.store.rows import clean, insert_into, load_incidents
+from monitor.store.schema import groups, members, requests
+from monitor.store.silences import hush
+from monitor.store.trail import append, entry
+from monitor.store.transaction import Desk, Transaction
+
+__all__ = ["Answer", "Needed", "Requests"]
+
+_AT_A_TIME = 50
+
+Needed = Callable[[Incident, str], int | None]  # how many have to approve this action for it; None: it is not to be had
+
+_REFUSALS = (LookupError, TransitionError, RunError, ActionError, ValueError)
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What came of a request. `done` False: it was refused, and `text` says why."""
+
+    request: Request
+    done: bool
+    text: str
+    attempts: int = 0  # to tell of it
+
+
+class Requests:
+    """The face of the requests."""
+
+    def __init__(self, desk: Desk) -> None:
+        self._desk = desk
+
+    async def keep(self, asked: Sequence[Request]) -> bool:
+        """Durable when it returns; False: all are known already."""
+        return await self._desk.write(lambda tx: _keep(tx, asked), durable=True)
+
+    async def apply(self, needed: Needed) -> list[Answer]:
+        """Do what is asked for, oldest first, each once and together with the note that it was done. Returns what came
+        of it, at most fifty; nothing: nothing is left."""
+        if not await self._desk.read(_any_left):
+            return []
+        return await self._desk.write(lambda tx: _apply(tx, needed), durable=True)
+
+    async def untold(self, sinks: Collection[str]) -> list[Answer]:
+        """Answers of these sinks that are due and that nobody was told."""
+        now = self._desk.now()
+        return await self._desk.read(lambda connection: _untold(connection, sinks, now))
+
+    async def told(self, id_: str) -> None:
+        """Somebody was told what came of it, or never can be."""
+        await self._desk.write(lambda tx: _set(tx, id_, told_at=tx.now))
+
+    async def postpone(self, id_: str, seconds: float) -> None:
+        """Tell of it in so many seconds."""
+        later = requests.c.attempts + 1
+        await self._desk.write(lambda tx: _set(tx, id_, due=tx.now + seconds, attempts=later))
+
+
+def _keep(tx: Transaction, asked: Sequence[Request]) -> bool:
+    fresh = False
+    for one in asked:
+        row = {
+            "id": clean(one.id),
+            "sink": clean(one.sink),
+            "verb": one.verb,
+            "actor": clean(one.actor),
+            "incident": clean(one.incident),
+            "key": clean(one.key),
+            "detail": clean(one.detail),
+            "note": clean(one.note),
+            "refusal": clean(one.refusal),
+            "answer": json.dumps(dict(one.answer)),
+            "received_at": tx.now,
+            "outcome": "",
+            "due": tx.now,
+            "attempts": 0,
+        }
+        statement = insert_into(tx.connection, requests).on_conflict_do_nothing(index_elements=[requests.c.id])
+        fresh |= tx.connection.execute(statement.returning(requests.c.id), [row]).first() is not None
+    if fresh:
+        tx.announce()
+    return fresh
+
+
+def _any_left(connection: Connection) -> bool:
+    return connection.execute(select(requests.c.id).where(requests.c.done_at.is_(None)).limit(1)).first() is not None
+
+
+def _apply(tx: Transaction, needed: Needed) -> list[Answer]:
+    query = select(requests).where(requests.c.done_at.is_(None)).order_by(requests.c.received_at, requests.c.id)
+    answers = []
+    for row in tx.connection.execute(query.limit(_AT_A_TIME)).all():
+        asked = _request(row)
+        try:
+            with tx.connection.begin_nested():  # a refusal leaves nothing behind
+                done, text = True, _do(tx, asked, needed)
+        except _REFUSALS as error:
+            done, text = False, str(error)
+        # Without anybody to tell, it is told.
+        told = None if asked.answer else tx.now
+        _set(tx, row.id, done_at=tx.now, refused=int(not done), outcome=clean(text), due=tx.now, told_at=told)
+        answers.append(Answer(asked, done, text))
+    return answers
+
+
+def _do(tx: Transaction, asked: Request, needed: Needed) -> str:
+    """For each incident it is about; returns what came of it. Raises what refuses it, where all of them do."""
+    if asked.refusal:
+        raise TransitionError(asked.refusal)
+    work = _DO.get(asked.verb)
+    if work is None:
+        raise ValueError(f"{asked.verb!r} is not known to this version")
+    said: list[str] = []
+    refusals: list[Exception] = []
+    for id_ in _about(tx.connection, asked):
+        try:
+            with tx.connection.begin_nested():
+                said.append(work(tx, asked, id_, needed))
+        except _REFUSALS as error:
+            refusals.append(error)
+    if not said:
+        raise refusals[0]
+    return "; ".join(dict.fromkeys(said))
+
+
+def _about(connection: Connection, asked: Request) -> list[str]:
+    """Ids of incidents, at least one. Raises LookupError."""
+    if asked.incident:
+        return [asked.incident]
+    query = select(members.c.incident).join(groups, groups.c.id == members.c.group)
+    query = query.where(groups.c.sink == asked.sink, groups.c.key == asked.key).order_by(members.c.incident)
+    found = list(connection.execute(query).scalars())
+    if not found:
+        raise LookupError("there is no incident here any more that this is about")
+    return found
+
+
+def _note(asked: Request) -> str:
+    return asked.note or f"through {asked.sink}"
+
+
+def _acknowledge(tx: Transaction, asked: Request, id_: str, needed: Needed) -> str:
+    change_state(tx, id_, "ack", actor=asked.actor, resolution=None, note=_note(asked))
+    return f"{id_} is acknowledged"
+
+
+def _reopen(tx: Transaction, asked: Request, id_: str, needed: Needed) -> str:
+    change_state(tx, id_, "reopen", actor=asked.actor, resolution=None, note=_note(asked))
+    return f"{id_} is open again"
+
+
+def _resolve(tx: Transaction, asked: Request, id_: str, needed: Needed) -> str:
+    resolution: Resolution | None = next((one for one in get_args(Resolution) if one == asked.detail), None)
+    known = _incident(tx.connection, id_)
+    if known.state == "resolved":  # what was decided is changed by who sees it, not by an old button
+        raise TransitionError(f"incident {id_} is already resolved as {known.resolution}")
+    change_state(tx, id_, "resolve", actor=asked.actor, resolution=resolution, note=_note(asked))
+    return f"{id_} is resolved as {resolution}"
+
+
+def _silence(tx: Transaction, asked: Request, id_: str, needed: Needed) -> str:
+    if _incident(tx.connection, id_).state == "resolved":
+        raise TransitionError(f"incident {id_} is resolved: there is nothing to silence")
+    until = hush(tx, id_, float(asked.detail), actor=asked.actor, note=_note(asked))
+    return f"{id_} is silenced until {datetime.fromtimestamp(until, UTC):%Y-%m-%d %H:%M:%SZ}"
+
+
+def _step(tx: Transaction, asked: Request, id_: str, needed: Needed) -> str:
+    verb = asked.verb
+    assert verb in ("claim", "done", "skip")
+    note = "" if verb == "claim" else _note(asked)
+    run = runs.do(tx, id_, asked.detail, verb, actor=asked.actor, note=note, anyway=False)
+    return f"step {asked.detail} is {run.task(asked.detail).state}; {run.done} of {len(run.tasks)} done"
+
+
+def _run(tx: Transaction, asked: Request, id_: str, needed: Needed) -> str:
+    """Planned by the first who asks for it, approved by each; what has enough of them is run by the monitor."""
+    about, name = _incident(tx.connection, id_), asked.detail
+    if about.state == "resolved":
+        raise TransitionError(f"incident {id_} is resolved: reopen it before an action runs")
+    approvals = needed(about, name)
+    if approvals is None:
+        raise ActionError(f"no action {name!r} is configured for {about.rule}")
+    planned = actions.ask(tx, id_, name, actor=asked.actor, needed=approvals)
+    if planned.state == "planned":
+        more = planned.needed - len(planned.approvals)
+        return f"{name} is approved by {', '.join(planned.approvals)}; it waits for {more} more"
+    return f"{name} runs now"
+
+
+def _remark(tx: Transaction, asked: Request, id_: str, needed: Needed) -> str:
+    known = _incident(tx.connection, id_)
+    append(tx, [entry(known, known, "noted", actor=asked.actor, note=asked.note, now=tx.now)])
+    return f"{id_}: noted"
+
+
+_DO: Mapping[str, Callable[[Transaction, Request, str, Needed], str]] = {
+    "ack": _acknowledge,
+    "reopen": _reopen,
+    "resolve": _resolve,
+    "silence": _silence,
+    "claim": _step,
+    "done": _step,
+    "skip": _step,
+    "run": _run,
+    "note": _remark,
+}
+
+
+def _incident(connection: Connection, id_: str) -> Incident:
+    found = load_incidents(connection, [id_])
+    if not found:
+        raise LookupError(f"there is no incident {id_}")
+    return found[0]
+
+
+def _untold(connection: Connection, sinks: Collection[str], now: float) -> list[Answer]:
+    waiting = requests.c.done_at.is_not(None) & requests.c.told_at.is_(None) & (requests.c.due <= now)
+    query = select(requests).where(waiting, requests.c.sink.in_(list(sinks))).order_by(requests.c.due)
+    rows = connection.execute(query.limit(_AT_A_TIME))
+    return [Answer(_request(row), not row.refused, row.outcome, row.attempts) for row in rows]
+
+
+def _set(tx: Transaction, id_: str, **values: Any) -> None:
+    tx.connection.execute(update(requests).where(requests.c.id == id_).values(**values))
+
+
+def _request(row: Row[Any]) -> Request:
+    return Request(
+        id=row.id,
+        sink=row.sink,
+        verb=row.verb,
+        actor=row.actor,
+        incident=row.incident,
+        key=row.key,
+        detail=row.detail,
+        note=row.note,
+        refusal=row.refusal,
+        answer=json.loads(row.answer),
+    )

@@ -1,0 +1,114 @@
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from monitor.common.http import RemoteError
+from monitor.common.inbound import Announced, HookDelivery, Request
+from monitor.common.tasks import cancel
+from monitor.daemon import requests
+from monitor.daemon.requests import Keeper, Requests
+from monitor.routing import Policy
+from monitor.store import Store
+from tests.fakes.intake import until
+from tests.monitor.store.helpers import finding, fingerprint
+
+ID = fingerprint("a")[:16]
+
+
+class Chat:
+    """A sink that people are told through."""
+
+    def __init__(self) -> None:
+        self.told: list[tuple[str, str, bool]] = []
+        self.errors: list[RemoteError] = []
+
+    async def answer(self, request: Request, text: str, *, done: bool) -> None:
+        if self.errors:
+            raise self.errors.pop(0)
+        self.told.append((request.answer["user"], text, done))
+
+
+@pytest.fixture
+async def store(tmp_path: Any) -> AsyncIterator[Store]:
+    async with await Store.open(tmp_path / "state.db", Policy(sinks=("chat",))) as store:
+        await store.commit([finding("a")])
+        yield store
+
+
+@asynccontextmanager
+async def at_work(store: Store, chat: Any) -> AsyncIterator[Keeper]:
+    """The part of a daemon that deals with requests."""
+    scanner = SimpleNamespace(scrub=lambda text: text.replace("hunter2hunter2", "hunt…"))
+    site: Any = SimpleNamespace(store=store, scanner=scanner)
+    running: Any = SimpleNamespace(site=site, sinks={"chat": chat}, config=SimpleNamespace(actions=()))
+    keeper = Keeper(site)
+    task = asyncio.create_task(Requests(running, keeper.kept).run())
+    try:
+        yield keeper
+    finally:
+        await cancel(task)
+
+
+def ask(id_: str, verb: Any = "ack", **more: Any) -> Announced:
+    return Announced(requests=[Request(id_, "chat", verb, "ada", ID, answer={"user": "U1"}, **more)])
+
+
+async def test_what_is_asked_for_is_done_and_told(store: Store) -> None:
+    chat = Chat()
+    async with at_work(store, chat) as keeper:
+        assert await keeper.keep(ask("1"))
+        await until(lambda: chat.told)
+        assert await keeper.keep(ask("2"))
+        assert not await keeper.keep(ask("1"))
+        await until(lambda: len(chat.told) == 2)
+        while await store.requests.untold(["chat"]):
+            await asyncio.sleep(0.01)
+    assert chat.told == [
+        ("U1", f"{ID} is acknowledged", True),
+        ("U1", f"incident {ID} is already acknowledged", False),
+    ]
+
+
+async def test_a_note_is_masked_before_it_is_kept(store: Store) -> None:
+    async with at_work(store, Chat()) as keeper:
+        await keeper.keep(ask("1", "note", note="it was hunter2hunter2"))
+        await until(lambda: keeper.kept.is_set() is False)
+        while (history := await store.incidents.history(ID))[-1].action != "noted":
+            await asyncio.sleep(0.01)
+    assert history[-1].note == "it was hunt…"
+
+
+async def test_a_hook_of_a_source_goes_to_its_source(store: Store) -> None:
+    async with at_work(store, Chat()) as keeper:
+        said = Announced(HookDelivery("d", "github", "secret_scanning_alert", "acme/web", 7))
+        assert await keeper.keep(said)
+        assert not await keeper.keep(said)
+    assert [one.id for one in await store.hooks.due("github")] == ["d"]
+
+
+async def test_telling_is_tried_again_and_given_up(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(requests, "_FIRST", 0.02)
+    chat = Chat()
+    chat.errors = [RemoteError("HTTP 503", retry=True), RemoteError("HTTP 429", retry=True, after=0.01)]
+    async with at_work(store, chat) as keeper:
+        await keeper.keep(ask("1"))
+        await until(lambda: chat.told)
+        chat.errors = [RemoteError("user_not_in_channel", retry=False)]
+        await keeper.keep(ask("2"))
+        await until(lambda: not chat.errors)
+        while await store.requests.untold(["chat"]):
+            await asyncio.sleep(0.01)
+    assert len(chat.told) == 1
+
+
+async def test_what_waited_at_the_start_is_done_and_a_sink_without_answers_is_not_asked(store: Store) -> None:
+    await store.requests.keep(ask("before").requests)
+    async with at_work(store, object()):
+        while (await store.incidents.get(ID)).state != "acknowledged":
+            await asyncio.sleep(0.01)

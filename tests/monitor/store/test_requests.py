@@ -1,0 +1,209 @@
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from monitor import runbook
+from monitor.common.inbound import Request
+from monitor.incidents import Incident
+from monitor.routing import Policy
+from monitor.runbook.progress import Procedure
+from monitor.store import Store
+from monitor.store.requests import Answer
+from tests.monitor.store.helpers import Clock, finding, fingerprint, lease
+
+ID = fingerprint("a")[:16]
+ROOT = Path(__file__).parents[3]
+
+
+@pytest.fixture
+async def store(url: str, clock: Clock) -> AsyncIterator[Store]:
+    procedure, policy = Procedure("high", book=runbook.load), Policy(sinks=("chat",))
+    async with await Store.open(url, policy, clock=clock, procedure=procedure, node="web-3") as store:
+        await store.commit([finding("a", runbook="github-token")])
+        yield store
+
+
+def ask(verb: Any, id_: str = "", incident: str = ID, actor: str = "ada", **more: Any) -> Request:
+    more = {"answer": {"user": "U1"}} | more
+    return Request(id_ or f"{verb}:{actor}", "chat", verb, actor, incident, **more)
+
+
+def approvals(incident: Incident, name: str) -> int | None:
+    return {"revoke": 2, "tell": 0}.get(name) if incident.rule == "github-pat" else None
+
+
+async def do(store: Store, *asked: Request) -> list[Answer]:
+    assert await store.requests.keep(asked)
+    return await store.requests.apply(approvals)
+
+
+async def said(store: Store, *asked: Request) -> list[tuple[bool, str]]:
+    return [(one.done, one.text) for one in await do(store, *asked)]
+
+
+async def history(store: Store) -> list[tuple[str, str, str]]:
+    assert (await store.trail.verify()).problems == ()
+    return [(one.action, one.actor, one.note) for one in await store.incidents.history(ID)][2:]
+
+
+async def test_everything_that_people_can_ask_for(store: Store, clock: Clock) -> None:
+    assert await said(store, ask("ack")) == [(True, f"{ID} is acknowledged")]
+    assert await said(store, ask("claim", detail="revoke")) == [(True, "step revoke is claimed; 0 of 9 done")]
+    assert await said(store, ask("done", detail="revoke")) == [(True, "step revoke is done; 1 of 9 done")]
+    assert await said(store, ask("skip", detail="notify", note="nobody is concerned")) == [
+        (True, "step notify is skipped; 2 of 9 done")
+    ]
+    assert await said(store, ask("silence", detail="3600")) == [(True, f"{ID} is silenced until 2027-01-15 09:00:00Z")]
+    assert await said(store, ask("note", note="seen in staging only")) == [(True, f"{ID}: noted")]
+    assert await said(store, ask("resolve", detail="revoked")) == [(True, f"{ID} is resolved as revoked")]
+    assert await said(store, ask("reopen")) == [(True, f"{ID} is open again")]
+    assert await history(store) == [
+        ("acknowledged", "ada", "through chat"),
+        ("step_claimed", "ada", ""),
+        ("step_done", "ada", "through chat"),
+        ("step_skipped", "ada", "nobody is concerned"),
+        ("silenced", "ada", "through chat"),
+        ("noted", "ada", "seen in staging only"),
+        ("resolved", "ada", "through chat"),
+        ("reopened_by_hand", "ada", "through chat"),
+    ]
+    assert (await store.incidents.get(ID)).owner == "ada"
+
+
+async def test_the_same_is_done_once(store: Store) -> None:
+    assert len(await do(store, ask("ack"))) == 1
+    assert not await store.requests.keep([ask("ack")])
+    assert await store.requests.apply(approvals) == []
+
+
+async def test_what_comes_too_late_is_refused_and_changes_nothing(store: Store) -> None:
+    assert await said(store, ask("ack"), ask("ack", actor="bob")) == [
+        (True, f"{ID} is acknowledged"),
+        (False, f"incident {ID} is already acknowledged"),
+    ]
+    await do(store, ask("claim", detail="revoke"))
+    await do(store, ask("resolve", detail="false_positive"))
+    before = await history(store)
+    late = [
+        ask("ack", "late1"), ask("claim", "late2", detail="replace"), ask("done", "late3", detail="replace"),
+        ask("skip", "late4", detail="replace", note="x"), ask("silence", "late5", detail="3600"),
+        ask("resolve", "late6", detail="revoked"), ask("run", "late7", detail="revoke"),
+    ]  # fmt: skip
+    assert await said(store, *late) == [
+        (False, f"incident {ID} is already resolved; reopen it first"),
+        (False, "the run has ended; reopen a step first: reopen replace"),
+        (False, "the run has ended; reopen a step first: reopen replace"),
+        (False, "the run has ended; reopen a step first: reopen replace"),
+        (False, f"incident {ID} is resolved: there is nothing to silence"),
+        (False, f"incident {ID} is already resolved as false_positive"),
+        (False, f"incident {ID} is resolved: reopen it before an action runs"),
+    ]
+    assert await history(store) == before
+
+
+@pytest.mark.parametrize(
+    ("asked", "says"),
+    [
+        (ask("ack", refusal="U9 is nobody in [sinks.people]"), "U9 is nobody in"),
+        (ask("ack", incident="0" * 16), "there is no incident"),
+        (ask("done", detail="nothing"), "has no step 'nothing'"),
+        (ask("resolve", detail="maybe"), "a resolution is required"),
+        (ask("silence", detail="long"), "could not convert"),
+        (ask("run", detail="nuke"), "no action 'nuke' is configured for github-pat"),
+        (ask("explode"), "'explode' is not known to this version"),
+        (ask("ack", incident="", key="nobody"), "there is no incident here any more"),
+    ],
+)
+async def test_what_cannot_be_done_is_refused_with_its_reason(store: Store, asked: Request, says: str) -> None:
+    before = await history(store)
+    [(done, text)] = await said(store, asked)
+    assert not done
+    assert says in text
+    assert await history(store) == before
+
+
+async def test_an_action_has_as_many_people_as_it_takes_and_is_asked_for_once(store: Store) -> None:
+    assert await said(store, ask("run", detail="revoke")) == [(True, "revoke is approved by ada; it waits for 1 more")]
+    assert await store.actions.ready() == []
+    again = ask("run", "again", detail="revoke")
+    assert await said(store, again) == [(False, "ada has approved it already: it takes 2 different people")]
+    assert await said(store, ask("run", actor="bob", detail="revoke")) == [(True, "revoke runs now")]
+    [ready] = await store.actions.ready()
+    assert (ready.action, ready.approvals, ready.automatic) == ("revoke", ("ada", "bob"), False)
+    [(done, text)] = await said(store, ask("run", actor="eve", detail="revoke"))
+    assert not done
+    assert "revoke is approved for this incident already" in text
+    await store.actions.begin(ready.id, "monitor")
+    await store.actions.finish(ready.id, "unknown", "no answer", actor="monitor")
+    [(done, text)] = await said(store, ask("run", "more", actor="eve", detail="revoke"))
+    assert not done
+    assert (
+        f"revoke is unknown for this incident already; if it is meant to run once more: monitor action plan {ID}"
+        in text
+    )
+
+
+async def test_one_that_nobody_has_to_approve_runs_and_one_that_failed_may_be_asked_for_again(store: Store) -> None:
+    assert await said(store, ask("run", detail="tell")) == [(True, "tell runs now")]
+    [ready] = await store.actions.ready()
+    await store.actions.begin(ready.id, "monitor")
+    await store.actions.finish(ready.id, "failed", "HTTP 403", actor="monitor")
+    assert await said(store, ask("run", "again", detail="tell")) == [(True, "tell runs now")]
+
+
+async def test_a_plan_of_a_command_is_not_run_by_itself_until_somebody_asks(store: Store) -> None:
+    planned = await store.actions.plan(ID, "revoke", actor="ada", needed=2)
+    await store.actions.approve(planned.id, "ada")
+    await store.actions.approve(planned.id, "bob")
+    assert await store.actions.ready() == []
+
+
+async def test_a_key_stands_for_all_that_the_sink_was_told_of_under_it(store: Store) -> None:
+    told = await lease(store, "chat")
+    assert told is not None
+    assert await said(store, ask("ack", incident="", key=told.key)) == [(True, f"{ID} is acknowledged")]
+    elsewhere = Request("e", "pager", "resolve", "bob", key=told.key, detail="revoked")
+    assert [one.done for one in await do(store, elsewhere)] == [False]
+
+
+async def test_who_asked_is_told_until_they_were(store: Store, clock: Clock) -> None:
+    await do(store, ask("ack"), ask("ack", "quiet", actor="eve", answer={}))
+    assert await store.requests.untold(["pager"]) == []
+    [one] = await store.requests.untold(["chat", "pager"])
+    assert (one.request.answer, one.done, one.attempts) == ({"user": "U1"}, True, 0)
+    await store.requests.postpone(one.request.id, 5)
+    assert await store.requests.untold(["chat"]) == []
+    clock.now += 6
+    [one] = await store.requests.untold(["chat"])
+    assert one.attempts == 1
+    await store.requests.told(one.request.id)
+    assert await store.requests.untold(["chat"]) == []
+
+
+KILLED = """
+import asyncio, os, signal, sys
+from monitor.common.inbound import Request
+from monitor.store import Store
+
+async def main():
+    store = await Store.open(sys.argv[1])
+    await store.requests.keep([Request("press", "chat", "ack", "ada", sys.argv[2], answer={"user": "U1"})])
+    os.kill(os.getpid(), signal.SIGKILL)
+
+asyncio.run(main())
+"""
+
+
+async def test_a_request_that_was_kept_before_a_kill_is_done_once(store: Store, url: str) -> None:
+    child = subprocess.run([sys.executable, "-c", KILLED, url, ID], cwd=ROOT, check=False)
+    assert child.returncode == -signal.SIGKILL
+    assert [one.text for one in await store.requests.apply(approvals)] == [f"{ID} is acknowledged"]
+    assert await store.requests.apply(approvals) == []
+    assert len(await store.requests.untold(["chat"])) == 1
