@@ -40,7 +40,7 @@ class FakeServer:
     """`async with FakeServer() as server`. Leaving it fails when a request broke the vendor's rules (`problems`)."""
 
     def __init__(self) -> None:
-        self.faults: deque[Fault] = deque()  # used up one a request; then all is well
+        self.faults: deque[Fault | None] = deque()  # used up one a request, None does nothing; then all is well
         self.always: Fault | None = None
         self.tls: ssl.SSLContext | None = None
         self.requests: list[Received] = []

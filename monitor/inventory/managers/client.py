@@ -7,6 +7,8 @@ a message is made of the entry's name, what was asked for in our own words, the 
 from __future__ import annotations
 
 import asyncio
+import re
+import time
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from pathlib import Path
@@ -34,7 +36,7 @@ Result = TypeVar("Result")
 
 
 class AccessError(ManagerError):
-    """The provider refused this request for want of permission, or of a credential that is still good (401, 403)."""
+    """The provider knows who asks, and does not permit it (403): other requests may go well."""
 
 
 class Client:
@@ -117,7 +119,7 @@ class Client:
                 limited = reply.status == 429 or self._throttled(reply)
                 if not limited and reply.status < 500:
                     return reply
-                problem, retry, told = f"HTTP {reply.status}", True, retry_after(reply.headers)
+                problem, retry, told = f"HTTP {reply.status}", True, _told(reply)
             failures += not limited
             if not retry or failures >= ATTEMPTS:
                 raise self.error(what, problem)
@@ -129,14 +131,14 @@ class Client:
             await asyncio.sleep(wait)
 
     def check(self, what: str, reply: Reply) -> None:
-        """Return on 2xx, else raise ManagerError, on 401 and 403 an AccessError."""
+        """Return on 2xx, else raise ManagerError, on 403 an AccessError."""
         try:
             reply.check(self._advice)
         except RemoteError as error:
             failure = self.error(what, str(error))
         else:
             return
-        raise AccessError(str(failure)) if reply.status in (401, 403) else failure
+        raise AccessError(str(failure)) if reply.status == 403 else failure
 
     def pick(self, what: str, body: Any, key: str, kind: type[Kind]) -> Kind:
         """`body[key]`, which must be of that kind: an answer without it is no whole answer. Raises ManagerError."""
@@ -161,6 +163,17 @@ class Client:
         if not isinstance(new, str) or new == old:
             raise self.error(what, "the answer does not lead on to a next page; what it holds is not known now")
         return new
+
+
+def _told(reply: Reply) -> float | None:
+    """Seconds that the provider asks to wait: Retry-After, or when the limit ends (its time, or how long that is)."""
+    after = retry_after(reply.headers)
+    if after is not None or reply.status >= 500:
+        return after
+    ends = reply.headers.get("X-RateLimit-Reset", "")
+    if not re.fullmatch(r"[0-9]{1,13}", ends):
+        return None
+    return float(ends) if float(ends) < 1e8 else max(float(ends) - time.time(), 0.0)
 
 
 async def together(items: Iterable[Item], fetch: Callable[[Item], Awaitable[Result]]) -> AsyncIterator[Result]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 
 import pytest
@@ -57,6 +58,19 @@ async def test_nobody_waits_as_long_as_a_server_asks_for_at_most(client: Client,
     assert len(server.requests) == 1
 
 
+@pytest.mark.parametrize("ends", ["1000", str(int(time.time()) + 1000)])
+async def test_a_limit_that_says_when_it_ends(client: Client, server: FakeServer, ends: str) -> None:
+    server.always = Fault(429, {"X-RateLimit-Reset": ends})
+    with pytest.raises(ManagerError, match="more than 300 s"):
+        await get(client, server)
+    assert len(server.requests) == 1
+    server.always = Fault(429, {"X-RateLimit-Reset": "soon"})
+    client.patience = 0.01
+    with pytest.raises(ManagerError):
+        await get(client, server)
+    assert len(server.requests) > 2
+
+
 async def test_a_limit_that_is_told_in_the_body(server: FakeServer) -> None:
     client = Client("prod", throttled=lambda reply: b"Throttling" in reply.body)
     client.first_retry = 0.001
@@ -72,7 +86,7 @@ async def test_no_failure_holds_what_was_sent_or_answered(name: str, client: Cli
     with pytest.raises(ManagerError, match=r"^inventory prod: reading app: ") as caught:
         await get(client, server)
     assert CANARY not in told(caught.value)
-    assert isinstance(caught.value, AccessError) is (name in ("401", "403"))
+    assert isinstance(caught.value, AccessError) is (name == "403")
     if name == "404":
         assert "check `project`" in str(caught.value)
 

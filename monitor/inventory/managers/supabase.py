@@ -1,0 +1,142 @@
+"""Supabase: which keys a project has, by its Management API."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections.abc import AsyncIterator
+from typing import Any, ClassVar, Literal
+
+import orjson
+from pydantic import Field
+
+from monitor.common.credential import Credential
+from monitor.inventory.held import Held, Standing
+from monitor.inventory.managers.base import ManagerConfig, ServerUrl, instant
+from monitor.inventory.managers.client import AccessError, Client
+
+__all__ = ["SupabaseConfig", "SupabaseManager"]
+
+_ADVICE = {401: "the token was refused: it may have expired or been revoked", 404: "no such project: check `project`"}
+_STANDINGS: dict[str, Standing] = {"previously_used": "previous", "revoked": "retired"}
+
+
+class SupabaseConfig(ManagerConfig):
+    """`[[inventory]]` with `type = "supabase"`. `project`: its reference, the twenty letters in its address."""
+
+    type: Literal["supabase"]
+    project: str = Field(pattern=r"^[a-z0-9]{20}$")
+    token: Credential
+    server: ServerUrl = "https://api.supabase.com"
+
+
+class SupabaseManager:
+    """Publishable and anon keys are public: they are listed, and their values are not kept."""
+
+    Config: ClassVar[type[ManagerConfig]] = SupabaseConfig
+
+    def __init__(self, config: SupabaseConfig) -> None:
+        self.config = config
+        self.client = Client(config.name, advice=_ADVICE)
+
+    async def held(self) -> AsyncIterator[Held]:
+        legacy = await self._get("api-keys/legacy")
+        legacy_works = self.client.pick("api-keys/legacy", legacy, "enabled", bool)
+        for key in self.client.rows("api-keys", await self._get("api-keys?reveal=true")):
+            yield self._key(key, legacy_works)
+
+        keys = await self._get("config/auth/signing-keys")
+        for key in self.client.rows("config/auth/signing-keys", keys, "keys"):
+            yield self._signing_key(key)
+        yield await self._jwt_secret()
+
+        for row in self.client.rows("secrets", await self._get("secrets")):
+            name = self.client.pick("secrets", row, "name", str)
+            digest = str(row.get("value") or "")
+            yield Held(f"edge-functions/{name}", None, rotated=instant(row.get("updated_at")), digest=digest)
+        yield Held("database-password", None)
+
+    async def doctor(self) -> list[str]:
+        wrong = []
+        for path, scope in (
+            ("api-keys?reveal=true", "secrets:read"),
+            ("secrets", "secrets:read"),
+            ("config/auth/signing-keys", "auth:read"),
+            ("postgrest", "rest:read"),
+        ):
+            try:
+                await self._get(path)
+            except AccessError as error:
+                wrong.append(f"{error}: give the token {scope}")
+        try:
+            projects = self.client.rows("projects", await self._ask("projects", "projects"))
+        except AccessError:
+            projects = []
+        if others := [row for row in projects if row.get("id", row.get("ref")) != self.config.project]:
+            wrong.append(
+                f"the token reaches {len(others)} more project(s): use one of an account that is a member of this "
+                "project alone"
+            )
+        return wrong
+
+    async def close(self) -> None:
+        await self.client.close()
+
+    def _key(self, key: dict[str, Any], legacy_works: bool) -> Held:
+        name = self.client.pick("api-keys", key, "name", str)
+        kind = str(key.get("type") or "legacy")
+        public = kind == "publishable" or (kind == "legacy" and name == "anon")
+        value = key.get("api_key")
+        given = value.encode() if isinstance(value, str) and not public else None
+        return Held(
+            f"{'legacy' if kind == 'legacy' else 'api-keys'}/{name}",
+            given,
+            version=str(key.get("id") or ""),
+            standing="retired" if kind == "legacy" and not legacy_works else "current",
+            created=instant(key.get("inserted_at")),
+            rotated=instant(key.get("updated_at")) or instant(key.get("inserted_at")),
+            expires=_expiry(value) if kind == "legacy" else None,
+            tags=(kind, "public") if public else (kind,),
+            digest=str(key.get("hash") or ""),
+        )
+
+    def _signing_key(self, key: dict[str, Any]) -> Held:
+        """Of a signing key the private part is never given."""
+        status = self.client.pick("config/auth/signing-keys", key, "status", str)
+        number = self.client.pick("config/auth/signing-keys", key, "id", str)
+        return Held(
+            "jwt-signing-key" if status == "in_use" else f"jwt-signing-key/{number}",
+            None,
+            version=number,
+            standing=_STANDINGS.get(status, "current"),
+            created=instant(key.get("created_at")),
+            rotated=instant(key.get("created_at")),
+            tags=(str(key.get("algorithm") or ""), status),
+        )
+
+    async def _jwt_secret(self) -> Held:
+        """What the legacy keys are signed with; it stands in the settings of PostgREST."""
+        try:
+            settings = await self._get("postgrest")
+        except AccessError:
+            return Held("jwt-secret", None)
+        if not isinstance(settings, dict):
+            raise self.client.error("postgrest", "the answer is not as documented; what it holds is not known now")
+        secret = settings.get("jwt_secret")
+        return Held("jwt-secret", secret.encode() if isinstance(secret, str) and secret else None)
+
+    async def _get(self, path: str) -> Any:
+        return await self._ask(path.partition("?")[0], f"projects/{self.config.project}/{path}")
+
+    async def _ask(self, what: str, path: str) -> Any:
+        headers = {"Authorization": f"Bearer {self.client.secret(self.config.token, 'token')}"}
+        return await self.client.json(what, "GET", f"{self.config.server}/v1/{path}", headers)
+
+
+def _expiry(value: object) -> float | None:
+    """When a JSON Web Token ends by what it says itself."""
+    try:
+        claims = orjson.loads(base64.urlsafe_b64decode(str(value).split(".")[1] + "=="))
+    except (IndexError, binascii.Error, ValueError):
+        return None
+    return instant(claims.get("exp")) if isinstance(claims, dict) else None
