@@ -60,7 +60,7 @@ async def diagnosis(one: Manager) -> list[str]:
 
 
 async def hardships(server: Vendor, make: Callable[[], Made]) -> None:
-    """Limits are waited out; a failure at any request of a reading ends it with an error that holds nothing."""
+    """Limits are waited out; a failure from any request of a reading on ends it with an error that holds nothing."""
 
     def made() -> Made:
         one = make()
@@ -84,10 +84,11 @@ async def hardships(server: Vendor, make: Callable[[], Made]) -> None:
     ):
         for step in range(requests):
             server.faults.extend([None] * step)
-            server.faults.extend([broken] * 5)
+            server.always = broken  # from that request on
             with pytest.raises(ManagerError, match=r"^inventory [a-z]+: ") as caught:
                 await everything(made())
             told = f"{caught.value!r} {caught.value.__cause__!r} {caught.value.__context__!r}"
             assert CANARY not in told
             assert token not in told
             server.faults.clear()
+            server.always = None

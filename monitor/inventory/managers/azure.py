@@ -1,0 +1,198 @@
+"""Azure Key Vault: every secret of a vault, in its enabled versions."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from collections.abc import AsyncIterator
+from typing import Any, ClassVar, Literal
+from urllib.parse import quote, urlencode, urlsplit
+
+from pydantic import Field, model_validator
+
+from monitor.common.credential import Credential
+from monitor.inventory.held import Held, ManagerError, Standing
+from monitor.inventory.managers.base import ManagerConfig, ServerUrl, described, instant, members
+from monitor.inventory.managers.client import AccessError, Client, together
+
+__all__ = ["AzureConfig", "AzureManager"]
+
+_VERSION = "api-version=7.4"
+_METADATA = "http://169.254.169.254/metadata/identity/oauth2/token"
+_NOBODYS = "secrets/exposure-monitor-doctor/00000000000000000000000000000000"
+_ADVICE = {404: "no such vault: check `vault`"}
+
+
+class AzureConfig(ManagerConfig):
+    """`[[inventory]]` with `type = "azure"`. `vault`: its address. With `tenant`, `client_id` and `client_secret` an
+    application logs in; without them the identity of the pod or the machine (`client_id`: which one of several)."""
+
+    type: Literal["azure"]
+    vault: ServerUrl
+    tenant: str = Field(default="", pattern=r"^[A-Za-z0-9.-]*$")
+    client_id: str = Field(default="", pattern=r"^[A-Za-z0-9-]*$")
+    client_secret: Credential | None = None
+    login: ServerUrl = "https://login.microsoftonline.com"
+    versions: int = Field(default=2, ge=1, le=100)
+
+    @model_validator(mode="after")
+    def _whole(self) -> AzureConfig:
+        if self.client_secret is not None and not (self.tenant and self.client_id):
+            raise ValueError("client_secret needs tenant and client_id")
+        return self
+
+
+class AzureManager:
+    Config: ClassVar[type[ManagerConfig]] = AzureConfig
+
+    def __init__(self, config: AzureConfig) -> None:
+        self.config = config
+        self.client = Client(config.name, advice=_ADVICE)
+        self._token, self._until = "", 0.0
+        self._entering = asyncio.Lock()
+        # The audience of a vault is its cloud: https://NAME.vault.azure.net → https://vault.azure.net
+        self._audience = f"https://{(urlsplit(config.vault).hostname or '').partition('.')[2] or 'vault.azure.net'}"
+
+    async def held(self) -> AsyncIterator[Held]:
+        async for page in self._pages("secrets", f"secrets?{_VERSION}&maxresults=25"):
+            async for versions in together(page, self._versions):
+                for held in versions:
+                    for member in members(held):
+                        yield member
+
+    async def doctor(self) -> list[str]:
+        try:
+            body = await self._json("secrets", f"secrets?{_VERSION}&maxresults=1")
+        except AccessError as error:
+            return [f"{error}: give it the role Key Vault Secrets User, or the policy Get and List of secrets"]
+        wrong = []
+        for secret in self.client.rows("secrets", body, "value"):
+            for held in await self._versions(secret):
+                if held.value is None and held.standing == "current":
+                    wrong.append(f"it may not read {held.name}: give it the role Key Vault Secrets User")  # noqa: PERF401
+        # Of a secret that there is not: who may do it is told so, and nothing is written.
+        reply = await self._reply("changing a secret", "PATCH", f"{_NOBODYS}?{_VERSION}", b"{}")
+        if reply.status == 404:
+            wrong.append("it may change secrets, which the monitor never needs: take Set and Delete away")
+        return wrong
+
+    async def close(self) -> None:
+        await self.client.close()
+
+    async def _versions(self, secret: dict[str, Any]) -> list[Held]:
+        name = self._name("secrets", secret).partition("/")[0]
+        path = f"secrets/{quote(name, safe='')}/versions?{_VERSION}&maxresults=25"
+        rows: list[dict[str, Any]] = []
+        try:
+            async for page in self._pages(f"{name}/versions", path):
+                rows += page
+        except AccessError:
+            return [Held(name, None)]
+        rows.sort(key=lambda row: _when(row, "created") or 0.0, reverse=True)
+
+        found = []
+        for place, row in enumerate(rows[: self.config.versions]):
+            version = self._name(f"{name}/versions", row).partition("/")[2]
+            attributes = row.get("attributes") or {}
+            usable = attributes.get("enabled", True)
+            standing: Standing = ("current", "previous")[place] if place < 2 else "retired"
+            found.append(
+                Held(
+                    name,
+                    await self._value(name, version) if usable else None,
+                    version=version,
+                    standing=standing if usable else "retired",
+                    created=_when(rows[-1], "created"),
+                    rotated=_when(row, "created"),
+                    expires=_when(row, "exp"),
+                    **described(row.get("tags") or {}),
+                )
+            )
+        return found
+
+    async def _value(self, name: str, version: str) -> bytes | None:
+        what = f"{name}/{version}"
+        path = f"secrets/{quote(name, safe='')}/{quote(version, safe='')}?{_VERSION}"
+        try:
+            body = await self._json(what, path)
+        except AccessError:
+            return None
+        return self.client.pick(what, body, "value", str).encode()
+
+    def _name(self, what: str, row: dict[str, Any]) -> str:
+        """NAME, or NAME/VERSION, of an id: https://VAULT/secrets/NAME/VERSION."""
+        name = urlsplit(self.client.pick(what, row, "id", str)).path.removeprefix("/secrets/").strip("/")
+        if not name:
+            raise self.client.error(what, "the answer is not as documented: an id names no secret")
+        return name
+
+    async def _pages(self, what: str, path: str) -> AsyncIterator[list[dict[str, Any]]]:
+        following: str | None = path
+        while following is not None:
+            body = await self._json(what, following)
+            yield self.client.rows(what, body, "value")
+            link = self.client.onward(what, None, body.get("nextLink"))
+            if link is None:
+                return
+            there = urlsplit(link)
+            if _origin(link) != _origin(self.config.vault):
+                raise self.client.error(what, "a link leads from the vault to another server")
+            following = self.client.onward(what, following, f"{there.path.lstrip('/')}?{there.query}")
+
+    async def _json(self, what: str, path: str) -> Any:
+        reply = await self._reply(what, "GET", path)
+        self.client.check(what, reply)
+        return reply.json()
+
+    async def _reply(self, what: str, method: str, path: str, body: bytes | None = None) -> Any:
+        headers = {"Authorization": f"Bearer {await self._bearer()}"}
+        if body is not None:
+            headers["Content-Type"] = "application/json"
+        return await self.client.ask(what, method, f"{self.config.vault}/{path}", headers, body)
+
+    async def _bearer(self) -> str:
+        async with self._entering:
+            if time.time() > self._until - 60.0:
+                what = "logging in"
+                try:
+                    body = await self._enter(what)
+                except AccessError as error:
+                    raise ManagerError(str(error)) from None
+                self._token = self.client.pick(what, body, "access_token", str)
+                self._until = time.time() + float(body.get("expires_in") or 300)
+            return self._token
+
+    async def _enter(self, what: str) -> Any:
+        config = self.config
+        given = {"grant_type": "client_credentials", "scope": f"{self._audience}/.default"}
+        tenant, client_id = config.tenant, config.client_id
+        if config.client_secret is not None:
+            given["client_secret"] = self.client.secret(config.client_secret, "client_secret")
+        elif file := os.environ.get("AZURE_FEDERATED_TOKEN_FILE"):  # of a pod, by Azure's workload identity
+            given["client_assertion_type"] = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
+            given["client_assertion"] = self.client.secret(Credential(f"file:{file}"), "AZURE_FEDERATED_TOKEN_FILE")
+            tenant = tenant or os.environ.get("AZURE_TENANT_ID", "")
+            client_id = client_id or os.environ.get("AZURE_CLIENT_ID", "")
+        else:
+            query = {"api-version": "2018-02-01", "resource": self._audience}
+            if client_id:
+                query["client_id"] = client_id
+            server = os.environ.get("AZURE_POD_IDENTITY_AUTHORITY_HOST")
+            place = f"{server.rstrip('/')}/metadata/identity/oauth2/token" if server else _METADATA
+            return await self.client.json(what, "GET", f"{place}?{urlencode(query)}", {"Metadata": "true"})
+        given["client_id"] = client_id
+        form = {"Content-Type": "application/x-www-form-urlencoded"}
+        url = f"{config.login}/{quote(tenant, safe='')}/oauth2/v2.0/token"
+        return await self.client.json(what, "POST", url, form, urlencode(given).encode())
+
+
+def _origin(url: str) -> tuple[str, str, int]:
+    """Scheme, host and port; Azure writes its links with the port that https has anyway."""
+    parts = urlsplit(url)
+    return parts.scheme, parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80)
+
+
+def _when(row: dict[str, Any], key: str) -> float | None:
+    attributes = row.get("attributes")
+    return instant(attributes.get(key)) if isinstance(attributes, dict) else None

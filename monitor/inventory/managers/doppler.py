@@ -1,0 +1,115 @@
+"""Doppler: the secrets of a config, or of all the configs of a project."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import AsyncGenerator, AsyncIterator
+from typing import Any, ClassVar, Literal
+from urllib.parse import urlencode
+
+from pydantic import model_validator
+
+from monitor.common.credential import Credential
+from monitor.inventory.held import Held
+from monitor.inventory.managers.base import ManagerConfig, ServerUrl, members
+from monitor.inventory.managers.client import AccessError, Client
+
+__all__ = ["DopplerConfig", "DopplerManager"]
+
+_PAGE = 20
+_ADVICE = {400: "check `project` and `config`", 404: "no such project or config, or the token may not see it"}
+_DOPPLERS_OWN = frozenset(("DOPPLER_PROJECT", "DOPPLER_ENVIRONMENT", "DOPPLER_CONFIG"))
+_BROAD = {"personal": "a personal token", "cli": "a token of the command line tool"}
+
+
+class DopplerConfig(ManagerConfig):
+    """`[[inventory]]` with `type = "doppler"`. A service token knows its `project` and `config` by itself; with a
+    project and no config, all its configs are read."""
+
+    type: Literal["doppler"]
+    token: Credential
+    project: str = ""
+    config: str = ""
+    server: ServerUrl = "https://api.doppler.com"
+
+    @model_validator(mode="after")
+    def _whole(self) -> DopplerConfig:
+        if self.config and not self.project:
+            raise ValueError("config needs project")
+        return self
+
+
+class DopplerManager:
+    Config: ClassVar[type[ManagerConfig]] = DopplerConfig
+
+    def __init__(self, config: DopplerConfig) -> None:
+        self.config = config
+        self.client = Client(config.name, advice=_ADVICE)
+
+    async def held(self) -> AsyncGenerator[Held, None]:
+        config = self.config
+        if not config.project or config.config:
+            where = {"project": config.project, "config": config.config} if config.project else {}
+            async for held in self._secrets(where, "", ""):
+                yield held
+            return
+        async for found in self._configs():
+            name = self.client.pick("configs", found, "name", str)
+            where = {"project": config.project, "config": name}
+            async for held in self._secrets(where, f"{name}/", str(found.get("environment") or "")):
+                yield held
+
+    async def doctor(self) -> list[str]:
+        wrong = []
+        me = await self._get("me", {})
+        kind = str(me.get("type") or "") if isinstance(me, dict) else ""
+        if kind in _BROAD:
+            wrong.append(f"the token is {_BROAD[kind]}, which may change all that its owner may: use a service token")
+        try:
+            async with contextlib.aclosing(self.held()) as held:
+                await anext(held, None)
+        except AccessError as error:
+            wrong.append(f"{error}: give the token read access to the config")
+        return wrong
+
+    async def close(self) -> None:
+        await self.client.close()
+
+    async def _configs(self) -> AsyncIterator[dict[str, Any]]:
+        page = 0
+        while True:
+            page += 1
+            given = {"project": self.config.project, "page": str(page), "per_page": str(_PAGE)}
+            rows = self.client.rows("configs", await self._get("configs", given), "configs")
+            for row in rows:
+                yield row
+            if len(rows) < _PAGE:
+                return
+
+    async def _secrets(self, where: dict[str, str], before: str, environment: str) -> AsyncIterator[Held]:
+        what = "configs/config/secrets"
+        body = await self._get(what, {**where, "include_dynamic_secrets": "false"})
+        for name, about in self.client.pick(what, body, "secrets", dict).items():
+            if name in _DOPPLERS_OWN:
+                continue
+            if not isinstance(about, dict) or "computed" not in about:
+                raise self.client.error(what, "the answer is not as documented; what it holds is not known now")
+            # What it is after references to others are filled in; None where its visibility is restricted.
+            value = about["computed"]
+            visibility = about.get("computedVisibility")
+            held = Held(
+                before + name,
+                value.encode() if isinstance(value, str) else None,
+                environment=environment,
+                tags=(f"visibility={visibility}",) if isinstance(visibility, str) else (),
+            )
+            for member in members(held):
+                yield member
+
+    async def _get(self, path: str, query: dict[str, str]) -> Any:
+        headers = {
+            "Authorization": f"Bearer {self.client.secret(self.config.token, 'token')}",
+            "Accept": "application/json",
+        }
+        url = f"{self.config.server}/v3/{path}" + (f"?{urlencode(query)}" if query else "")
+        return await self.client.json(path, "GET", url, headers)
