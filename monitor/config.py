@@ -26,6 +26,7 @@ from monitor.retention import Retention
 
 if TYPE_CHECKING:
     from monitor.actions.config import ActionConfig
+    from monitor.audit.settings import AuditConfig, Waiver
     from monitor.inventory.managers.base import ManagerConfig
     from monitor.routing import Policy, Route, Silence
     from monitor.runbook.progress import Procedure
@@ -179,6 +180,8 @@ class Config:
     verify: VerifyConfig = field(default_factory=lambda: _verify_table()())  # noqa: PLW0108 - defined below
     runbook: RunbookConfig = field(default_factory=lambda: _runbook_table()())  # noqa: PLW0108 - defined below
     escalation: tuple[Escalation, ...] = ()
+    audit: AuditConfig = field(default_factory=lambda: _audit_table()())  # noqa: PLW0108 - defined below
+    waivers: tuple[Waiver, ...] = ()
 
     @property
     def state_dir(self) -> Path:
@@ -287,11 +290,13 @@ def parse(text: str, path: Path | None = None, *, rules_only: bool = False) -> C
     )
     if rules_only:
         reader.known += ["sources", "sinks", "routes", "silences", "verify", "actions", "runbook", "escalation"]
-        reader.known.append("inventory")
+        reader.known += ["inventory", "audit", "waivers"]
     else:
         verify = _anchored_verify(reader.table("verify", _verify_table()), folder)
         books = _anchored_runbook(reader.table("runbook", _runbook_table()), folder)
-        config = replace(config, **reader.wiring(), verify=verify, runbook=books)
+        config = replace(
+            config, **reader.wiring(), verify=verify, runbook=books, audit=reader.table("audit", _audit_table())
+        )
         reader.references()
     reader.unknown_tables()
     if reader.problems:
@@ -347,6 +352,12 @@ def _runbook_table() -> type[RunbookConfig]:
     return RunbookConfig
 
 
+def _audit_table() -> type[AuditConfig]:
+    from monitor.audit.settings import AuditConfig
+
+    return AuditConfig
+
+
 def _anchored_runbook(table: RunbookConfig, folder: Path) -> RunbookConfig:
     return table if table.folder is None else table.model_copy(update={"folder": folder / table.folder.expanduser()})
 
@@ -394,6 +405,7 @@ class _Reader:
     def wiring(self) -> dict[str, Any]:
         """All tables that say what is read and who is told."""
         from monitor.actions.config import ActionConfig
+        from monitor.audit.settings import Waiver
         from monitor.inventory.managers import MANAGERS, load_manager
         from monitor.routing import Route, Silence
         from monitor.runbook.settings import Escalation
@@ -407,6 +419,7 @@ class _Reader:
             "routes": tuple(self.tables("routes", Route)),
             "silences": tuple(self.tables("silences", Silence)),
             "escalation": tuple(self.tables("escalation", Escalation)),
+            "waivers": tuple(self.tables("waivers", Waiver)),
             "actions": tuple(_anchored_action(one, self.folder) for one in self.named("actions", ActionConfig)),
         }
 

@@ -18,6 +18,7 @@ from pydantic import BaseModel
 
 from detectors.packfile import RuleTable
 from monitor.actions.config import ActionConfig
+from monitor.audit.settings import AuditConfig, Waiver
 from monitor.cli import COMMANDS
 from monitor.config import HttpConfig, MonitorConfig, RulesConfig, load, parse
 from monitor.inventory.managers import MANAGERS, load_manager
@@ -47,12 +48,14 @@ TABLES: dict[str, type[BaseModel]] = {
     "retention": Retention,
     "verify": VerifyConfig,
     "runbook": RunbookConfig,
+    "audit": AuditConfig,
 }
 ARRAYS: dict[str, type[BaseModel]] = {
     "routes": Route,
     "silences": Silence,
     "actions": ActionConfig,
     "escalation": Escalation,
+    "waivers": Waiver,
 }
 
 

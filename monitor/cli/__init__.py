@@ -39,6 +39,7 @@ COMMANDS: dict[str, str] = {
     "outbox": "monitor.cli.outbox",
     "routes": "monitor.cli.routes",
     "github": "monitor.cli.github",
+    "audit": "monitor.cli.audit",
 }
 
 

@@ -44,6 +44,7 @@ __all__ = [
     "printable",
     "private",
     "read_config",
+    "run_key",
     "severity_colour",
     "started",
     "table",
@@ -85,20 +86,23 @@ def command_app(**settings: Any) -> typer.Typer:
     return typer.Typer(add_completion=False, context_settings={"help_option_names": ["-h", "--help"]}, **settings)
 
 
-def read_config(path: Path | None, *, rules_only: bool = False, enter: bool = False, quiet: bool = False) -> Config:
+def read_config(
+    path: Path | None, *, rules_only: bool = False, foreign: bool = False, enter: bool = False, quiet: bool = False
+) -> Config:
     """The configuration. Raises ConfigError, which ends the command with exit code 78.
 
-    `rules_only`: without sources, sinks and routes, whose mistakes do not matter then; not from the current folder
-    unless it is named there; and the defaults when no file was named and none is found.
+    `foreign`: of a command that looks at files of others: not from the current folder unless it is named there, and
+    the defaults when no file was named and none is found. `rules_only`: that, and without sources, sinks and routes,
+    whose mistakes do not matter then.
     `enter`: change to its folder, from where relative paths in it count. `quiet`: do not say which file was taken.
     """
     from monitor.config import LOCAL_PATH, Config, ConfigError, Problem, find, load
 
     named = path is not None or bool(os.environ.get("MONITOR_CONFIG"))
     try:
-        path = find(path, here=not rules_only)
+        path = find(path, here=not (rules_only or foreign))
     except ConfigError as error:
-        if rules_only and error.path is None:
+        if (rules_only or foreign) and error.path is None:
             return Config()
         raise
     if path == LOCAL_PATH and not named and not quiet:
@@ -114,6 +118,25 @@ def read_config(path: Path | None, *, rules_only: bool = False, enter: bool = Fa
         hint = "this looks like another program's; name ours with --config, or none with --config /dev/null"
         lines = {problem.key: error.line(problem.key) or 0 for problem in error.problems}
         raise ConfigError(path, [*error.problems, Problem("", hint)], lines) from None
+
+
+def run_key(settings: Config, *, lasting: bool = False) -> bytes:
+    """The configured key, made on first use. Where it cannot be made, fingerprints hold for this run only, unless they
+    must be `lasting`. Raises ConfigError."""
+    from monitor.config import ConfigError
+    from monitor.state import KEY_FILE
+    from monitor.state import key as configured
+
+    try:
+        return configured(settings)
+    except ConfigError as error:
+        made = settings.monitor.fingerprint_key is None and not (settings.state_dir / KEY_FILE).exists()
+        if lasting or not made:
+            raise
+        import secrets
+
+        typer.echo(f"note: fingerprints hold for this run only: {error}", err=True)
+        return secrets.token_bytes(32)
 
 
 def started() -> None:

@@ -25,6 +25,7 @@ from monitor.cli.common import (
     paint,
     printable,
     read_config,
+    run_key,
     severity_colour,
     started,
 )
@@ -138,7 +139,7 @@ def scan(
     settings = read_config(config, rules_only=True)
     engine = _engine(settings)
     _known_rules(engine, rule or ())
-    key = _key(settings, lasting=baseline is not None or write_baseline is not None)
+    key = run_key(settings, lasting=baseline is not None or write_baseline is not None)
     session = _Session(
         paths=paths,
         form=form,
@@ -185,24 +186,6 @@ def _known_rules(engine: Engine, wanted: Iterable[str]) -> None:
             close = get_close_matches(rule_id, known, n=3)
             meant = f"; did you mean {' or '.join(close)}?" if close else ""
             fail(f"no rule is called {printable(rule_id)!r}{meant}\n`monitor rules list` shows all of them", 2)
-
-
-def _key(settings: Config, *, lasting: bool) -> bytes:
-    """The configured key, made on first use. Where it cannot be made, fingerprints hold for this run only."""
-    from monitor.config import ConfigError
-    from monitor.state import KEY_FILE
-    from monitor.state import key as configured
-
-    try:
-        return configured(settings)
-    except ConfigError as error:
-        made = settings.monitor.fingerprint_key is None and not (settings.state_dir / KEY_FILE).exists()
-        if lasting or not made:
-            raise
-        import secrets
-
-        typer.echo(f"note: fingerprints hold for this run only: {error}", err=True)
-        return secrets.token_bytes(32)
 
 
 def _read_baseline(path: Path | None, key: bytes) -> frozenset[str]:

@@ -245,6 +245,7 @@ def invocations(canaries: list[Canary], incident: Callable[[], str]) -> dict[tup
             (["scan", "-"], logs),
             (["scan", "/dev/stdin"], logs),
         ],
+        ("audit",): [(["audit", "logs", "--format", form], b"") for form in ("text", "json", "sarif", "markdown")],
         ("test-pattern",): [
             *each("test-pattern", pattern, "logs/app.log", "--no-cost"),
             *each("test-pattern", "--rule", "github-pat", "logs/app.log", "--no-cost"),

@@ -16,7 +16,7 @@ from monitor.common.text import printable
 from monitor.inventory.held import Held, ManagerError
 from monitor.inventory.managers.base import ManagerConfig
 
-__all__ = ["DotenvConfig", "DotenvManager", "parse"]
+__all__ = ["DotenvConfig", "DotenvManager", "entries", "parse"]
 
 _LARGEST = 16 << 20  # bytes of one file; what is larger is no list of settings
 _PATTERNS = (".env", ".env.*", "*.env")  # in a folder
@@ -138,10 +138,10 @@ def _examples(variables: Mapping[Path, Mapping[str, bytes]]) -> Iterator[str]:
 def parse(text: bytes) -> dict[str, bytes]:
     """Variable → value, as dotenv's libraries and shells read a file: `export`, quotes, escapes, values of many lines,
     comments. Of repeats the last counts."""
-    return {name: value for name, value, _ in _entries(text)}
+    return {name: value for name, value, _ in entries(text)}
 
 
-def _entries(text: bytes) -> Iterator[tuple[str, bytes, int]]:
+def entries(text: bytes) -> Iterator[tuple[str, bytes, int]]:
     """Name, value, and where its line begins; an empty name for a line that is none."""
     text = text.removeprefix(b"\xef\xbb\xbf")
     at, size = 0, len(text)
@@ -185,7 +185,7 @@ def _read(file: Path) -> dict[str, bytes]:
 
 
 def _odd_lines(text: bytes) -> list[int]:
-    return [text.count(b"\n", 0, at) + 1 for name, _, at in _entries(text) if not name]
+    return [text.count(b"\n", 0, at) + 1 for name, _, at in entries(text) if not name]
 
 
 def _unreadable(file: Path, error: OSError) -> str:

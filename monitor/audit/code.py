@@ -1,0 +1,106 @@
+"""Secrets where none belongs: in what is, or becomes, part of a repository, and in the units of services."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from monitor.audit.real import assigned
+from monitor.audit.subject import Subject, unread
+from monitor.audit.tree import UnreadError
+from monitor.audit.verdict import Evidence, failed, passed, unknown
+
+if TYPE_CHECKING:
+    from monitor.audit.tree import Tree
+
+__all__ = ["secrets"]
+
+_UNIT = re.compile(r"\.(?:service|socket|timer|container|pod|kube)$|\.(?:service|container)\.d/[^/]+\.conf$")
+
+
+def secrets(subject: Subject) -> Iterator[Evidence]:
+    """The rules over all code, and `Environment=` of units."""
+    if not subject.trees:
+        yield unknown("no folder was named", "monitor audit PATH")
+    for tree in subject.trees:
+        yield from _code(tree)
+        yield from _units(tree)
+        yield from unread(tree, scanned=True)
+
+
+def _code(tree: Tree) -> Iterator[Evidence]:
+    code = set(tree.code)
+    # A path that holds a secret is masked here, and no name that we know: it counts as code.
+    other = {*tree.environment, *tree.examples} - code
+    certain = 0
+    for name, hits in tree.scanned.hits.items():
+        if name.partition("!")[0] in other:
+            continue
+        place = tree.base / name.partition("!")[0]
+        repeat = f"monitor scan {shlex.quote(str(place))}"
+        for hit in hits:
+            text = f"{name}:{hit.line}: {hit.rule.name} [{hit.rule.id}] {hit.masked}"
+            if hit.confidence == "low":
+                yield unknown(f"{text} (low confidence: look at it)", repeat, name, hit.line)
+            else:
+                certain += 1
+                yield failed(text, repeat, name, hit.line)
+    if not certain:
+        silenced = f", {tree.scanned.silenced} findings silenced by comments" if tree.scanned.silenced else ""
+        yield passed(
+            f"{tree.root}: no secret in {len(code):,} files{silenced}", f"monitor scan {shlex.quote(str(tree.root))}"
+        )
+
+
+def _units(tree: Tree) -> Iterator[Evidence]:
+    for name in tree.named(_UNIT):
+        repeat = shlex.join(["grep", "-nE", "Environment|Credential", str(tree.base / name)])
+        try:
+            text = tree.text(name)
+        except UnreadError:
+            continue  # `unread` tells: the rules were to search it, too
+        wrong = False
+        for line, key, value in _settings(text):
+            if key == "SetCredential":
+                wrong = True
+                yield failed(f"{name}:{line}: SetCredential= holds it in the clear", repeat, name, line)
+            for variable in assigned(_words(value)) if key == "Environment" else ():
+                wrong = True
+                what = f"Environment={variable}= holds a value, which everybody reads with `systemctl show`"
+                yield failed(f"{name}:{line}: {what}", repeat, name, line)
+        if not wrong:
+            ways = sorted({key for _, key, _ in _settings(text) if key in _GOOD})
+            yield passed(f"{name}: {', '.join(ways) or 'no secret in Environment='}", repeat, name)
+
+
+_GOOD = ("LoadCredential", "LoadCredentialEncrypted", "SetCredentialEncrypted", "ImportCredential", "EnvironmentFile")
+
+
+def _settings(text: str) -> Iterator[tuple[int, str, str]]:
+    """Line, key and value of a unit file, continued lines joined."""
+    lines = text.split("\n")
+    number = 0
+    while number < len(lines):
+        start, whole = number, lines[number].strip()
+        number += 1
+        if whole.startswith(("#", ";")):
+            continue
+        parts = [whole]
+        while parts[-1].endswith("\\") and number < len(lines):
+            parts[-1] = parts[-1][:-1]
+            parts.append(lines[number].strip())
+            number += 1
+        key, mark, value = " ".join(parts).partition("=")
+        if mark:
+            yield start + 1, key.strip(), value.strip()
+
+
+def _words(value: str) -> list[tuple[str, str]]:
+    """`A=1 "B=two words"` as names and values."""
+    try:
+        words = shlex.split(value)
+    except ValueError:
+        words = value.split()
+    return [(name, text) for name, mark, text in (word.partition("=") for word in words) if mark]

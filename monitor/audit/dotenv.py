@@ -1,0 +1,142 @@
+"""Files of environment variables: examples without a real value, and no value in two environments."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections import defaultdict
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, NamedTuple
+
+from detectors.fingerprint import fingerprint
+from monitor.audit.real import assigned, is_public, is_real, is_secret_name
+from monitor.audit.subject import Subject, unread
+from monitor.audit.tree import UnreadError
+from monitor.audit.verdict import Evidence, failed, passed, unknown
+from monitor.inventory.managers.dotenv import entries
+
+if TYPE_CHECKING:
+    from monitor.audit.tree import Tree
+
+__all__ = ["Variable", "environment_of", "environments", "examples", "held", "variables"]
+
+_LEAST = 8  # characters of a value that are no coincidence in two places
+_KNOWN = {
+    "production": ("production", "prod", "prd", "live"),
+    "staging": ("staging", "stage", "stg", "preprod", "pre-production", "uat"),
+    "development": ("development", "develop", "dev", "local"),
+    "test": ("test", "testing", "ci", "qa"),
+    "preview": ("preview",),
+}
+_ENVIRONMENTS = {word: name for name, words in _KNOWN.items() for word in words}
+
+
+class Variable(NamedTuple):
+    """One of a file, `line` from 1. Never shown: the value is in here."""
+
+    name: str
+    value: str
+    line: int
+
+
+def variables(text: str) -> Iterator[Variable]:
+    """The NAME=value lines of a file."""
+    raw = text.encode("utf-8", "surrogateescape")
+    line, at = 1, 0
+    for name, value, begin in entries(raw):
+        line, at = line + raw.count(b"\n", at, begin), begin
+        if name:
+            yield Variable(name, value.decode("utf-8", "surrogateescape"), line)
+
+
+def held(tree: Tree, name: str) -> Iterator[tuple[Variable, str]]:
+    """Each variable of a .env that holds a real secret, with the secret's fingerprint. Raises UnreadError."""
+    for one in variables(tree.text(name)):
+        if is_secret_name(one.name) and is_real(one.value, least=_LEAST):
+            yield one, fingerprint(tree.key, one.value.encode("utf-8", "surrogateescape"))
+
+
+def examples(subject: Subject) -> Iterator[Evidence]:
+    """No secret that the rules find, none that a .env here holds, and no value under the name of a secret."""
+    if not subject.trees:
+        yield unknown("no folder was named", "monitor audit PATH")
+    for tree in subject.trees:
+        real: dict[str, str] = {}
+        for name in tree.environment:
+            try:
+                real |= {digest: name for _, digest in held(tree, name)}
+            except UnreadError as error:
+                yield unknown(f"{name}: {error}", f"ls -l {tree.base / name}", name)
+        for name in tree.examples:
+            yield from _example(tree, name, real)
+        if not tree.examples:
+            yield passed(
+                f"{tree.root}: there is no .env.example", shlex.join(["find", str(tree.root), "-name", ".env*"])
+            )
+        yield from unread(tree)
+
+
+def _example(tree: Tree, name: str, real: dict[str, str]) -> Iterator[Evidence]:
+    repeat = f"monitor scan {shlex.quote(str(tree.base / name))}"
+    try:
+        found = list(variables(tree.text(name)))
+    except UnreadError as error:
+        yield unknown(f"{name}: {error}", f"ls -l {tree.base / name}", name)
+        return
+    wrong: set[int] = set()
+    for hit in tree.scanned.hits.get(name, ()):
+        wrong.add(hit.line)
+        yield failed(f"{name}:{hit.line}: {hit.rule.name} [{hit.rule.id}] {hit.masked}", repeat, name, hit.line)
+    for one in found:
+        if one.line in wrong or len(one.value) < _LEAST or is_public(one.name):
+            continue
+        same = real.get(fingerprint(tree.key, one.value.encode("utf-8", "surrogateescape")))
+        if same is not None:
+            wrong.add(one.line)
+            yield failed(f"{name}:{one.line}: {one.name} has the value of {same}", repeat, name, one.line)
+        elif list(assigned([(one.name, one.value)], wordy=False)):
+            wrong.add(one.line)
+            yield failed(f"{name}:{one.line}: {one.name} has what looks like a value", repeat, name, one.line)
+    if not wrong:
+        yield passed(f"{name}: {len(found)} variables, no real value", repeat, name)
+
+
+def environment_of(path: str) -> str | None:
+    """The environment that a file is of, by its own name, else by its folders, the nearest first."""
+    *folders, last = path.lower().split("/")
+    parts = [*re.split(r"[._-]", last)[::-1], *(part for folder in folders[::-1] for part in _pieces(folder))]
+    return next((_ENVIRONMENTS[part] for part in parts if part in _ENVIRONMENTS), None)
+
+
+def _pieces(folder: str) -> list[str]:
+    return [folder, *re.split(r"[._-]", folder)[::-1]]
+
+
+def environments(subject: Subject) -> Iterator[Evidence]:
+    """No fingerprint in the .env files of two environments."""
+    places: dict[str, dict[str, tuple[str, Variable]]] = defaultdict(dict)  # fingerprint → environment → where
+    repeat = "monitor audit --only environments-differ"
+    if not subject.trees:
+        yield unknown("no folder was named", "monitor audit PATH")
+    for tree in subject.trees:
+        for name in tree.environment:
+            environment = environment_of(name)
+            if environment is None:
+                yield unknown(f"{name}: its name tells no environment", f"ls -l {tree.base / name}", name)
+                continue
+            try:
+                for one, digest in held(tree, name):
+                    places[digest].setdefault(environment, (name, one))
+            except UnreadError as error:
+                yield unknown(f"{name}: {error}", f"ls -l {tree.base / name}", name)
+        yield from unread(tree)
+    seen = sorted({environment for where in places.values() for environment in where})
+    shared = [where for where in places.values() if len(where) > 1]
+    for where in shared:
+        shown = "; ".join(f"{one.name} in {name}:{one.line} ({kind})" for kind, (name, one) in sorted(where.items()))
+        name, one = next(iter(where.values()))
+        yield failed(f"one value in {len(where)} environments: {shown}", repeat, name, one.line)
+    if len(seen) < 2:
+        yield unknown(f"secrets of {seen[0] if seen else 'no environment'} only: nothing to compare them with", repeat)
+    elif not shared:
+        yield passed(f"{len(places)} secrets of {', '.join(seen)}: no value in two of them", repeat)

@@ -1,0 +1,235 @@
+"""Container images as files: `docker save` archives and OCI layouts, every layer, also what a later layer deletes.
+
+Nothing is unpacked to disk; names of members are shown and lead nowhere; a bomb ends at the budget of `scan.archive`.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+import re
+import shlex
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeGuard
+
+import orjson
+
+from monitor.audit.dockerfile import dockerfiles
+from monitor.audit.real import assigned
+from monitor.audit.subject import Subject
+from monitor.audit.verdict import Evidence, failed, passed, unknown
+from monitor.scan.archive import ArchiveError, Budget, Stream, leaves
+from monitor.scan.search import Places, Searcher, stream_pieces
+
+if TYPE_CHECKING:
+    from monitor.scan.search import Hit
+
+__all__ = ["baked"]
+
+_DOCUMENT = 8 << 20  # bytes of a manifest or a configuration
+_DIGEST = re.compile(r"sha256:([0-9a-f]{64})")
+_ASSIGNED = re.compile(r"""\b([A-Za-z_]\w*)=("[^"]*"|'[^']*'|[^\s"']+)""")
+_LAYERS = 512  # more than any builder makes
+
+
+def baked(subject: Subject) -> Iterator[Evidence]:
+    """No secret in a layer, in the configuration and its environment, in the history; nor in what builds images."""
+    images = dict.fromkeys([*subject.images, *(tree.base / name for tree in subject.trees for name in tree.images)])
+    for path in images:
+        yield from _image(path, subject)
+    yield from dockerfiles(subject)
+    if not images:
+        yield unknown("no image was given: name what `docker save` wrote, or an OCI layout", "monitor audit IMAGE.tar")
+
+
+@dataclass(slots=True)
+class _Image:
+    """What was seen of an image. A blob is a layer, a configuration or a manifest, by its name in the archive."""
+
+    documents: dict[str, bytes] = field(default_factory=dict)
+    blobs: set[str] = field(default_factory=set)
+    hits: list[tuple[str, str, Hit]] = field(default_factory=list)  # blob, file in it
+    deleted: dict[str, set[str]] = field(default_factory=dict)  # blob → paths that it takes away from those below
+    problems: list[tuple[str, str]] = field(default_factory=list)
+    unsure: int = 0
+
+    def report(self, name: str, why: str) -> None:
+        self.problems.append((name, why))
+
+
+def _image(path: Path, subject: Subject) -> Iterator[Evidence]:
+    repeat = f"monitor scan {shlex.quote(str(path))}"
+    image = _Image()
+    searcher = Searcher(subject.engine.worker(), subject.key, suppressions=False)
+    try:
+        for name, stream in _members(path, image):
+            _look(name, stream, searcher, image)
+    except ArchiveError as error:
+        image.report("", str(error))
+    except OSError as error:
+        image.report("", error.strerror or "cannot be read")
+    configurations, layers = _manifest(image)
+    wrong = False
+    for blob, name, hit in image.hits:
+        gone = ", deleted in a later layer and still in the image" if _is_deleted(image, layers, blob, name) else ""
+        where = f"{blob}!{name}" if name else blob
+        wrong = True
+        text = f"{path.name}: {where}:{hit.line}: {hit.rule.name} [{hit.rule.id}] {hit.masked}{gone}"
+        yield failed(text, repeat, f"{path}!{where}", hit.line)
+    for blob in configurations:
+        for text in _told(image.documents.get(blob, b"{}")):
+            wrong = True
+            yield failed(f"{path.name}: {blob}: {text}", _inside(path, blob), f"{path}!{blob}")
+    for blob in [*configurations, *layers]:
+        if blob not in image.blobs:
+            image.report(blob, "named in the manifest, and not in the image")
+    if not layers:
+        image.report("", "no manifest that names layers: this is no image that could be read")
+    for name, why in image.problems:
+        yield unknown(f"{path.name}: {name}: {why}" if name else f"{path.name}: {why}", repeat, str(path))
+    if not wrong:
+        unsure = f", {image.unsure} findings of low confidence not counted" if image.unsure else ""
+        yield passed(f"{path.name}: no secret in {len(layers)} layers, environment and history{unsure}", repeat)
+
+
+def _inside(path: Path, blob: str) -> str:
+    return shlex.join(["cat", str(path / blob)] if path.is_dir() else ["tar", "-xOf", str(path), blob])
+
+
+def _members(path: Path, image: _Image) -> Iterator[tuple[str, Stream]]:
+    """Each file of it as "blob!name in the layer" or "blob". Raises OSError and ArchiveError."""
+    budget = Budget()
+    if not path.is_dir():
+        with path.open("rb") as file:
+            prefix = f"{path}!"
+            for name, stream in leaves(str(path), file, budget, lambda at, why: image.report(at[len(prefix) :], why)):
+                yield name.removeprefix(prefix), stream
+        return
+    names = ["index.json", "oci-layout"]
+    folder = path / "blobs" / "sha256"
+    names += [f"blobs/sha256/{name}" for name in sorted(os.listdir(folder)) if re.fullmatch("[0-9a-f]{64}", name)]
+    for name in names:
+        try:
+            descriptor = os.open(path / name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        except OSError as error:
+            image.report(name, error.strerror or "cannot be read")
+            continue
+        with open(descriptor, "rb", buffering=0) as file:
+            yield from leaves(name, file, budget, image.report)
+
+
+def _look(name: str, stream: Stream, searcher: Searcher, image: _Image) -> None:
+    blob, mark, inner = name.partition("!")
+    image.blobs.add(blob)
+    if not mark:  # no layer
+        data = stream.take(_DOCUMENT)
+        if data[:1] in b"{[":
+            image.documents[blob] = data
+        stream = Stream(itertools.chain([data] if data else [], iter(stream.read, b"")))
+    folder, _, last = inner.rpartition("/")
+    if last.startswith(".wh."):
+        gone = "" if last == ".wh..wh..opq" else last.removeprefix(".wh.")
+        image.deleted.setdefault(blob, set()).add(_plain(f"{folder}/{gone}"))
+        return
+    places = Places(lambda at, size: b"")
+    try:
+        for hit in searcher.search(name, stream_pieces(stream, places), places, image.report):
+            if hit.confidence == "low" or hit.severity == "info" or hit.rule.labels.get("public"):
+                image.unsure += hit.confidence == "low"
+            else:
+                image.hits.append((blob, inner, hit))
+    except ArchiveError as error:
+        image.report(name, str(error))
+
+
+def _plain(name: str) -> str:
+    return "/".join(part for part in name.split("/") if part not in ("", "."))
+
+
+def _is_deleted(image: _Image, layers: Sequence[str], blob: str, name: str) -> bool:
+    """Whether a layer above takes the file, or a folder that it is in, away."""
+    if blob not in layers or not name:
+        return False
+    parts = _plain(name.partition("!")[0]).split("/")
+    chain = {"/".join(parts[:depth]) for depth in range(len(parts) + 1)}
+    above = layers[layers.index(blob) + 1 :]
+    return any(chain & image.deleted.get(layer, set()) for layer in above)
+
+
+def _manifest(image: _Image) -> tuple[list[str], list[str]]:
+    """The blobs of configurations, and those of layers from the lowest up."""
+    configurations: dict[str, None] = {}
+    layers: dict[str, None] = {}
+    saved = _json(image.documents.get("manifest.json", b""))
+    for entry in saved if isinstance(saved, list) else []:
+        if isinstance(entry, dict) and isinstance(entry.get("Layers"), list):
+            configurations |= dict.fromkeys(filter(_is_text, [entry.get("Config")]))
+            layers |= dict.fromkeys(filter(_is_text, entry["Layers"][:_LAYERS]))
+    pending, seen = ["index.json"], set[str]()
+    while pending and not layers and len(seen) < _LAYERS:
+        blob = pending.pop()
+        document = _json(image.documents.get(blob, b""))
+        if blob in seen or not isinstance(document, dict):
+            continue
+        seen.add(blob)
+        pending += _blobs(document.get("manifests"))
+    for blob in seen:
+        document = _json(image.documents.get(blob, b""))
+        configurations |= dict.fromkeys(_blobs([document.get("config")]))
+        layers |= dict.fromkeys(_blobs(document.get("layers"))[:_LAYERS])
+    return list(configurations), list(layers)
+
+
+def _is_text(value: object) -> TypeGuard[str]:
+    return isinstance(value, str)
+
+
+def _blobs(entries: object) -> list[str]:
+    """`[{"digest": "sha256:…"}]` as names of blobs; what is no digest leads nowhere."""
+    found = []
+    for entry in entries if isinstance(entries, list) else []:
+        digest = entry.get("digest") if isinstance(entry, dict) else None
+        if isinstance(digest, str) and (match := _DIGEST.fullmatch(digest)):
+            found.append(f"blobs/sha256/{match[1]}")
+    return found
+
+
+def _told(document: bytes) -> Iterator[str]:
+    """What a configuration says under the name of a secret: environment, labels, and the commands it was built by."""
+    data = _json(document)
+    if not isinstance(data, Mapping):
+        return
+    config = data.get("config")
+    config = config if isinstance(config, Mapping) else {}
+    seen: set[str] = set()
+    for name in assigned(_pairs(config.get("Env"))):
+        seen.add(name)
+        yield f"ENV {name} holds a value"
+    labels = config.get("Labels")
+    labelled = labels.items() if isinstance(labels, Mapping) else ()
+    for name in assigned((str(key), str(value)) for key, value in labelled):
+        yield f"LABEL {name} holds a value"
+    history = data.get("history")
+    for entry in history if isinstance(history, list) else []:
+        command = entry.get("created_by") if isinstance(entry, Mapping) else None
+        found = _ASSIGNED.findall(command) if isinstance(command, str) else []
+        for name in assigned((name, value.strip("\"'")) for name, value in found):
+            if name not in seen:
+                seen.add(name)
+                yield f"the history holds a value of {name}, such as a build argument"
+
+
+def _pairs(entries: object) -> Iterator[tuple[str, str]]:
+    for entry in entries if isinstance(entries, list) else []:
+        name, mark, value = str(entry).partition("=")
+        if mark:
+            yield name, value
+
+
+def _json(data: bytes) -> Any:
+    try:
+        return orjson.loads(data)
+    except orjson.JSONDecodeError:
+        return None

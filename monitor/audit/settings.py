@@ -1,0 +1,98 @@
+"""`[audit]` and `[[waivers]]`: where to look, who may hold which key, which failures are accepted until when."""
+
+from __future__ import annotations
+
+from datetime import date
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
+
+from monitor.audit.items import ITEMS
+from monitor.common.duration import Duration
+from monitor.common.problems import suggest
+from monitor.common.text import token_like
+
+__all__ = ["AuditConfig", "Waiver", "fits"]
+
+_DAY = 86_400.0
+
+
+class AuditConfig(BaseModel):
+    """`gateway`: patterns as in .gitignore, for the files, and for the names of the services, that may hold the
+    service-role key and the JWT secret. `logs`: how far back no secret may have been in a log; `drill`: how old the
+    last drill may be. Paths count from the configuration's folder."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+
+    paths: tuple[Path, ...] = ()
+    images: tuple[Path, ...] = ()
+    gateway: tuple[str, ...] = ("*gateway*",)
+    service_keys: tuple[str, ...] = (
+        "SUPABASE_SERVICE_ROLE_KEY",
+        "SUPABASE_SERVICE_KEY",
+        "SUPABASE_SECRET_KEY",
+        "SERVICE_ROLE_KEY",
+    )
+    jwt_secrets: tuple[str, ...] = ("SUPABASE_JWT_SECRET", "PGRST_JWT_SECRET", "GOTRUE_JWT_SECRET", "JWT_SECRET")
+    rotation_document: Path | None = None
+    emergency_document: Path | None = None
+    logs: Annotated[Duration, Field(gt=0)] = 30 * _DAY
+    drill: Annotated[Duration, Field(gt=0)] = 90 * _DAY
+
+    @field_validator("paths", "images")
+    @classmethod
+    def _absolute(cls, value: tuple[Path, ...], info: ValidationInfo) -> tuple[Path, ...]:
+        return tuple(_anchored(path, info) for path in value)
+
+    @field_validator("rotation_document", "emergency_document")
+    @classmethod
+    def _document(cls, value: Path | None, info: ValidationInfo) -> Path | None:
+        return None if value is None else _anchored(value, info)
+
+    @field_validator("service_keys", "jwt_secrets")
+    @classmethod
+    def _names(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        if not value or not all(name.replace("_", "a").isalnum() for name in value):
+            raise ValueError('must be names of variables, such as ["JWT_SECRET"]')
+        return value
+
+
+class Waiver(BaseModel):
+    """A failure that somebody accepts until the end of a day (UTC). `paths`: only there, patterns as in .gitignore."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+
+    item: str
+    reason: str = Field(min_length=1, max_length=1000)
+    expires: date
+    paths: tuple[str, ...] = ()
+
+    @field_validator("item")
+    @classmethod
+    def _known(cls, value: str) -> str:
+        if value not in ITEMS:
+            raise ValueError(f"is no item of the audit{suggest(value, ITEMS)}; `monitor audit --list` shows them")
+        return value
+
+    @field_validator("reason")
+    @classmethod
+    def _no_secret(cls, value: str) -> str:
+        if token_like(value):
+            raise ValueError("looks as if it held a secret, and it is shown")
+        return value
+
+    def covers(self, path: str) -> bool:
+        """Whether a failure at `path` is meant."""
+        return not self.paths or (bool(path) and fits(self.paths, path))
+
+
+def fits(patterns: tuple[str, ...], path: str) -> bool:
+    """Whether a relative path, or a name, is matched by one of the patterns as a .gitignore would."""
+    from pathspec import GitIgnoreSpec
+
+    return GitIgnoreSpec.from_lines(patterns).match_file(path.replace("\\", "/").lstrip("/"))
+
+
+def _anchored(path: Path, info: ValidationInfo) -> Path:
+    return Path((info.context or {}).get("folder") or "") / path.expanduser()

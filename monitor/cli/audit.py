@@ -1,0 +1,154 @@
+"""`monitor audit`: the policy's checklist, each item pass, fail or unknown, with evidence."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator, Sequence
+from difflib import get_close_matches
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from monitor.audit.items import ITEMS
+from monitor.cli.common import (
+    ConfigOption,
+    command_app,
+    fail,
+    json_text,
+    paint,
+    printable,
+    read_config,
+    run_key,
+    started,
+)
+
+if TYPE_CHECKING:
+    from monitor.audit.verdict import Judged, Verdict
+
+app = command_app()
+
+_COLOUR: dict[Verdict, str] = {"pass": "green", "fail": "red", "unknown": "yellow"}
+_SHOWN = 12  # pieces of evidence of an item on a terminal or in a pipe; the documents have more
+_EPILOG = """Examples:
+
+monitor audit .
+
+monitor audit /srv/gateway /etc/systemd/system image.tar --config /etc/exposure-monitor/config.toml
+
+monitor audit . --only gitignore,workflows --format sarif > audit.sarif
+"""
+
+
+class Form(StrEnum):
+    """`text` for people, `json` for scripts, `sarif` for code hosts, `markdown` for auditors."""
+
+    text = "text"
+    json = "json"
+    sarif = "sarif"
+    markdown = "markdown"
+
+
+def complete_items(incomplete: str) -> list[tuple[str, str]]:
+    """Shell completion of items, also of the last in a list."""
+    before, comma, last = incomplete.rpartition(",")
+    return [(f"{before}{comma}{name}", item.title) for name, item in ITEMS.items() if name.startswith(last)]
+
+
+@app.command(
+    epilog=_EPILOG,
+    help="The policy's checklist over folders, units, images, GitHub and the monitor's own records: each item passes, "
+    "fails or is unknown, with evidence and the command that shows it again. Exit code 1 when an item fails and no "
+    "[[waivers]] accepts it. Never takes ./config.toml by itself: it may be part of what is audited.",
+)
+def audit(
+    *,
+    paths: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[PATH]...",
+            help="Folders, files, images (docker save, OCI). Default: audit.paths, else the current folder.",
+            show_default=False,
+        ),
+    ] = None,
+    only: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--only", metavar="ID,...", help="Only these items.", autocompletion=complete_items, show_default=False
+        ),
+    ] = None,
+    form: Annotated[Form, typer.Option("--format", "-f", help="How to print the result.")] = Form.text,
+    listing: Annotated[bool, typer.Option("--list", help="Print the items and end.")] = False,
+    config: ConfigOption = None,
+) -> None:
+    if listing:
+        for name, item in ITEMS.items():
+            typer.echo(f"{name.ljust(24)}{item.title}")
+        return
+    items = _items(only or [])
+    settings = read_config(config, foreign=True)
+    looked_at = [Path(path).absolute() for path in paths or ()] or list(settings.audit.paths) or [Path.cwd()]
+    for path in looked_at:
+        if not path.exists():
+            fail(f"{printable(str(path))}: there is no such file or folder", 2)
+
+    import time
+
+    from monitor import __version__
+    from monitor.audit.run import audit as judge
+    from monitor.site import build_engine
+
+    engine, key, now = build_engine(settings), run_key(settings), time.time()
+    started()
+    judged = asyncio.run(judge(looked_at, settings, engine, key, items, now=now))
+    if form is Form.text:
+        for line in _text(judged):
+            typer.echo(line)
+    else:
+        from monitor.audit import report
+
+        if form is Form.json:
+            typer.echo(json_text([report.row(one) for one in judged], indent=True))
+        elif form is Form.sarif:
+            typer.echo(json_text(report.sarif(judged, __version__), indent=True))
+        else:
+            from monitor.scrub import Scrubber
+
+            scrub = Scrubber(engine.worker())
+            typer.echo(report.markdown(judged, now, __version__, [scrub(str(path)) for path in looked_at]), nl=False)
+    if any(one.verdict == "fail" and not one.accepted for one in judged):
+        raise typer.Exit(1)
+
+
+def _items(only: Sequence[str]) -> list[str]:
+    names = [name.strip() for part in only for name in part.split(",") if name.strip()]
+    for name in names:
+        if name not in ITEMS:
+            close = get_close_matches(name, ITEMS, n=1)
+            meant = f"; did you mean {close[0]}?" if close else ""
+            fail(f"no item is called {printable(name)!r}{meant}\n`monitor audit --list` shows all of them", 2)
+    return names or list(ITEMS)
+
+
+def _text(items: Sequence[Judged]) -> Iterator[str]:
+    from monitor.audit.report import summary
+
+    for one in items:
+        mark = paint(one.verdict.upper().ljust(8), _COLOUR[one.verdict], bold=True)
+        yield f"{mark}{one.id}: {one.title}" + (" (waived)" if one.accepted else "")
+        shown = [piece for piece in one.evidence if piece.verdict == one.verdict or piece.verdict != "pass"][:_SHOWN]
+        for piece in shown:
+            waiver = f"; waived until {piece.waiver.expires}: {piece.waiver.reason}" if piece.waiver else ""
+            what = "" if piece.verdict == one.verdict else f"{piece.verdict}: "
+            yield printable(f"        {what}{piece.text}{waiver}")
+        for repeat in dict.fromkeys(piece.repeat for piece in shown if piece.repeat and one.verdict != "pass"):
+            yield paint(printable(f"        $ {repeat}"), dim=True)
+        rest = sum(one.counts[verdict] for verdict in {one.verdict, "fail", "unknown"}) - len(shown)
+        if rest > 0:
+            yield f"        … and {rest:,} more; --format json has up to 50 of each kind"
+        for late in one.expired:
+            yield printable(f"        a waiver expired on {late.expires}: {late.reason}")
+        if one.verdict == "fail" and not one.accepted:
+            yield f"        to do: {one.remedy}"
+    yield summary(items)

@@ -1,0 +1,77 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+from detectors.template import expand
+from monitor.audit.dotenv import environment_of, environments, examples, variables
+from tests.monitor.audit.conftest import FOUR, ONE, THREE, TWO, Make, write
+
+VALUE = ONE
+
+
+def test_lines_of_a_dotenv() -> None:
+    text = '# comment\nexport A=1 # why\nB=\'x # y\'\nC="one\ntwo"\nD: z\nnot a line\nE=\nF=a#b\nG="never closed\n'
+    found = [(one.name, one.value, one.line) for one in variables(text)]
+    assert found == [
+        ("A", "1", 2), ("B", "x # y", 3), ("C", "one\ntwo", 4), ("D", "z", 6), ("E", "", 8), ("F", "a#b", 9),
+        ("G", '"never closed', 10),
+    ]  # fmt: skip
+
+
+def test_an_example_with_placeholders_passes(make: Make, tmp_path: Path) -> None:
+    text = "DB_PASSWORD=change-me\nAPI_KEY=<your key>\nPORT=8080\nTOKEN=${TOKEN}\nREDIS_PASSWORD=postgres\nEMPTY_KEY=\n"
+    write(tmp_path, {".env.example": text})
+    (one,) = examples(make(tmp_path))
+    assert (one.verdict, one.text) == ("pass", ".env.example: 6 variables, no real value")
+
+
+def test_each_real_value_in_an_example_fails_once(make: Make, tmp_path: Path) -> None:
+    token = expand("ghp_{alnum:30}{crc32}", 1)
+    write(
+        tmp_path,
+        {
+            ".env": "LABEL=the one value\n",
+            "web/.env.local": f"DB_PASSWORD={VALUE}\n",
+            "web/.env.sample": f"A=1\nPG={VALUE}\nGITHUB_TOKEN={token}\nHMAC_KEY={TWO}\nPUBLIC_KEY={VALUE}\n",
+        },
+    )
+    found = [one for one in examples(make(tmp_path)) if one.verdict == "fail"]
+    assert {one.line for one in found} == {2, 3, 4}
+    assert len(found) == 3
+    assert "PG has the value of web/.env.local" in str(found)
+    for value in (VALUE, token, TWO):
+        assert value not in str(found)
+
+
+def test_environments_by_file_and_folder() -> None:
+    names = {
+        ".env.production": "production", "prod/.env": "production", "deploy/staging/web.env": "staging",
+        ".env.local": "development", ".env.production.local": "development", "api-dev/.env": "development",
+        ".env.test": "test", ".env": None, "product/.env": None,
+    }  # fmt: skip
+    assert {name: environment_of(name) for name in names} == names
+
+
+def test_one_value_in_two_environments_fails_and_is_not_shown(make: Make, tmp_path: Path) -> None:
+    write(
+        tmp_path,
+        {
+            ".env.production": f"DB_PASSWORD='{VALUE}'\nLOG_TOKEN={TWO}\nNEXT_PUBLIC_KEY={FOUR}\n",
+            ".env.staging": f"X=1\nPGPASSWORD={VALUE}\nLOG_TOKEN={THREE}\nNEXT_PUBLIC_KEY={FOUR}\n",
+        },
+    )
+    (one,) = [one for one in environments(make(tmp_path)) if one.verdict != "pass"]
+    assert one.verdict == "fail"
+    assert "DB_PASSWORD in .env.production:1 (production); PGPASSWORD in .env.staging:2 (staging)" in one.text
+    assert VALUE not in str(one)
+
+
+def test_different_values_pass_one_environment_and_a_nameless_file_are_unknown(make: Make, tmp_path: Path) -> None:
+    write(tmp_path, {"prod/.env": f"DB_PASSWORD={VALUE}\n", "dev/.env": f"DB_PASSWORD={TWO}\n"})
+    assert [one.verdict for one in environments(make(tmp_path))] == ["pass"]
+    assert [one.verdict for one in environments(make(tmp_path / "prod"))] == ["unknown", "unknown"]
+
+
+def test_a_value_in_two_folders_that_are_named_together(make: Make, tmp_path: Path) -> None:
+    write(tmp_path, {"a/.env.production": f"DB_PASSWORD={VALUE}\n", "b/.env.dev": f"DB_PASSWORD={VALUE}\n"})
+    assert [one.verdict for one in environments(make(tmp_path / "a", tmp_path / "b"))] == ["fail"]

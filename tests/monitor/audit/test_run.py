@@ -1,0 +1,136 @@
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, date, datetime
+from pathlib import Path
+
+import pytest
+
+from detectors.engine import Engine
+from detectors.template import expand
+from monitor.audit.items import ITEMS
+from monitor.audit.run import audit
+from monitor.audit.settings import AuditConfig, Waiver
+from monitor.audit.verdict import Judged
+from monitor.config import Config, MonitorConfig
+from tests.monitor.audit.conftest import KEY, ONE, TWO, git, repository, write
+from tests.monitor.audit.test_images import saved
+
+IGNORED = ".env\n.env.local\n.env.*.local\n*.pem\n*.key\n"
+TOKEN = expand("ghp_{alnum:30}{crc32}", 1)
+
+
+def good(folder: Path) -> Path:
+    """A repository in which every item holds."""
+    repository(
+        folder,
+        {
+            ".gitignore": IGNORED + ".env.*\n!.env.example\n",
+            ".env.example": "DB_PASSWORD=change-me\n",
+            "gateway/main.py": "import os\n",
+            "deploy/app.service": "[Service]\nLoadCredential=db:/etc/credentials/db\n",
+            "Dockerfile": "FROM x\nCOPY gateway /app\n",
+        },
+    )
+    write(folder, {".env.production": f"DB_PASSWORD={ONE}\n", ".env.staging": f"DB_PASSWORD={TWO}\n"})
+    saved(folder.parent / f"{folder.name}.tar", [{"app/main.py": b"import os\n"}])
+    return folder
+
+
+def bad(folder: Path) -> Path:
+    """One in which none does."""
+    repository(
+        folder,
+        {
+            ".gitignore": "*.log\n",
+            ".env": f"GITHUB_TOKEN={TOKEN}\n",
+            ".env.example": f"DB_PASSWORD={ONE}\n",
+            "web/main.py": f"token = '{TOKEN}'\n",
+            "deploy/app.service": f"[Service]\nEnvironment=DB_PASSWORD={ONE}\n",
+            "Dockerfile": f"FROM x\nENV DB_PASSWORD={ONE}\n",
+        },
+    )
+    git(folder, "rm", "-q", "--cached", ".env")
+    write(folder, {".env.production": f"DB_PASSWORD={ONE}\n", ".env.staging": f"DB_PASSWORD={ONE}\n"})
+    saved(folder.parent / f"{folder.name}.tar", [{"app/.env": TOKEN.encode()}, {"app/.wh..env": b""}])
+    return folder
+
+
+async def judged(engine: Engine, folder: Path, *items: str, **more: object) -> Mapping[str, Judged]:
+    config = Config(
+        monitor=MonitorConfig(state_dir=folder.parent / "state"),
+        audit=AuditConfig(images=(folder.parent / f"{folder.name}.tar",)),
+        **more,  # type: ignore[arg-type]
+    )
+    found = await audit([folder], config, engine, KEY, items or list(ITEMS), now=1.8e9)
+    return {one.id: one for one in found}
+
+
+@pytest.mark.parametrize("build", [good, bad])
+async def test_every_item_has_its_verdict(build: object, engine: Engine, tmp_path: Path) -> None:
+    build_it = good if build is good else bad
+    found = await judged(engine, build_it(tmp_path / "repo"))
+    assert list(found) == list(ITEMS)
+    wanted = "pass" if build is good else "fail"
+    wrong = {name: [piece.text for piece in one.evidence] for name, one in found.items() if one.verdict != wanted}
+    assert wrong == {}
+    for one in found.values():
+        assert all(piece.repeat for piece in one.evidence), one.id
+    assert TOKEN[8:] not in str(found)
+    assert ONE not in str(found)
+
+
+async def test_a_waiver_accepts_until_the_end_of_its_day_and_only_where_it_says(engine: Engine, tmp_path: Path) -> None:
+    today = datetime.fromtimestamp(1.8e9, UTC).date()
+    folder = bad(tmp_path / "repo")
+
+    async def one(*waivers: tuple[date, tuple[str, ...]]) -> Judged:
+        rows = tuple(Waiver(item="env-example", reason="r", expires=day, paths=paths) for day, paths in waivers)
+        return (await judged(engine, folder, "env-example", waivers=rows))["env-example"]
+
+    assert (await one((today, ()))).accepted
+    assert (await one((today, (".env.example",)))).accepted
+    elsewhere = await one((today, ("web/",)))
+    assert (elsewhere.verdict, elsewhere.accepted, elsewhere.expired) == ("fail", False, [])
+    late = await one((date.fromordinal(today.toordinal() - 1), ()))
+    assert (late.verdict, late.accepted, len(late.expired)) == ("fail", False, 1)
+    renewed = await one((date.fromordinal(today.toordinal() - 1), ()), (today, ()))
+    assert (renewed.accepted, renewed.expired) == (True, [])
+
+
+async def test_a_check_that_fails_is_unknown(engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(_subject: object) -> list[object]:
+        raise RecursionError(TOKEN)
+
+    monkeypatch.setattr("monitor.audit.run.load", lambda item: broken)
+    (one,) = (await judged(engine, tmp_path, "gitignore")).values()
+    assert one.verdict == "unknown"
+    assert "RecursionError" in one.evidence[0].text
+    assert TOKEN not in str(one)
+
+
+async def test_a_secret_in_a_name_is_masked(engine: Engine, tmp_path: Path) -> None:
+    folder = write(tmp_path / "repo", {f"{TOKEN}/x.py": f"a = '{TOKEN}'\n", f"{TOKEN}\udcff/.env": "A=b"})
+    found = await judged(engine, folder)
+    assert found["secrets-in-environment"].verdict == "fail"
+    assert TOKEN[8:] not in str(found)
+
+
+async def test_an_image_alone_is_no_folder(engine: Engine, tmp_path: Path) -> None:
+    image = saved(tmp_path / "a.tar", [{"a": b"x"}])
+    config = Config(monitor=MonitorConfig(state_dir=tmp_path / "state"))
+    found = await audit([image], config, engine, KEY, ["images", "gitignore", "secrets-in-environment"])
+    assert {one.id: one.verdict for one in found} == {
+        "images": "pass", "gitignore": "unknown", "secrets-in-environment": "unknown",
+    }  # fmt: skip
+
+
+async def test_ten_thousand_files(engine: Engine, tmp_path: Path) -> None:
+    folder = tmp_path / "many"
+    for number in range(100):
+        (folder / f"{number}").mkdir(parents=True)
+        for inner in range(100):
+            (folder / f"{number}" / f"{inner}.py").write_text(f"x = '{TOKEN}'\n" if inner < 2 else "x = 1\n")
+    (one,) = (await judged(engine, folder, "secrets-in-environment")).values()
+    assert one.counts["fail"] == 200
+    assert len(one.evidence) == 50
