@@ -60,6 +60,7 @@ class DaemonCollector(Collector):
             findings.add_metric([rule, level], count)
         yield findings
         yield counter("findings_repeated", "Occurrences that were already known.", now.store.repeated)
+        yield counter("findings_suppressed", "Occurrences of secrets that are suppressed.", now.store.suppressed)
         yield counter("incidents_opened", "Incidents opened.", now.store.opened)
         incidents = gauge("incidents", "Incidents by state and severity.", labels=["state", "severity"])
         for (state, severity), count in now.store.incidents.items():

@@ -24,6 +24,7 @@ COMMANDS: dict[str, str] = {
     "init": "monitor.cli.init",
     "check": "monitor.cli.check",
     "incidents": "monitor.cli.incidents",
+    "suppressions": "monitor.cli.suppressions",
     "runbook": "monitor.cli.runbook",
     "verify": "monitor.cli.verify",
     "action": "monitor.cli.action",

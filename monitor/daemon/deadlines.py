@@ -1,4 +1,4 @@
-"""Deadlines of runs: in the database, armed here by APScheduler for the next one, and swept in between.
+"""Deadlines of runs and ends of suppressions: in the database, armed here by APScheduler, and swept in between.
 
 What is armed is only a hint. A restart, a clock that jumps and another process that writes change what the database
 says, and the next sweep finds it there.
@@ -68,6 +68,7 @@ class Deadlines:
             before, self._swept = self._swept, self._store.now()
             everything, self._everything = self._everything or self._swept < before - _SLACK, False
             try:
+                ends = await self._store.suppressions.sweep()
                 due = await self._store.runs.sweep(everything=everything)
             except StoreError as error:  # the database reports its trouble itself; the next sweep is soon
                 self._everything |= everything
@@ -77,7 +78,7 @@ class Deadlines:
                 if self._failed is not None and not self._failed.done():
                     self._failed.set_exception(error)
                 return
-        self._arm(due)
+        self._arm(min((at for at in (due, ends) if at is not None), default=None))
 
     def _arm(self, due: float | None) -> None:
         """For the next deadline, if it comes before the next sweep."""

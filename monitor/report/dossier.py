@@ -22,6 +22,8 @@ _SAID = {
     "verified": "the issuer was asked",
     "silenced": "silenced",
     "unsilenced": "silence ended",
+    "suppressed": "suppressed",
+    "unsuppressed": "suppression over",
     "merged": "merged into another",
     "absorbed": "another was merged into it",
     "run_adopted": "runbook taken over",

@@ -20,6 +20,7 @@ from monitor.store.positions import move
 from monitor.store.records import Commit
 from monitor.store.rows import chunks, clean, holders, incident_columns, incident_from, insert_into
 from monitor.store.schema import findings, incidents
+from monitor.store.suppressed import sift
 from monitor.store.trail import append, entry
 from monitor.store.transaction import Transaction
 
@@ -59,8 +60,8 @@ def record(tx: Transaction, commits: Sequence[Commit], late: Sequence[Position] 
                 tx.counts.repeated += 1
             else:
                 first[finding.id] = (number, finding)
-    if first:
-        _ingest(tx, commits, first, new)
+    if first and (told := sift(tx, first)):
+        _ingest(tx, commits, told, new)
     for commit in commits:
         for notice in commit.notices:
             add_notice(tx, notice)

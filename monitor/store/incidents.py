@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any, TypedDict, Unpack
 
-from sqlalchemy import ColumnElement, Connection, Select, bindparam, func, select, update
+from sqlalchemy import ColumnElement, Connection, Select, bindparam, delete, func, select, update
 
 from monitor.common.notification import State
 from monitor.common.severity import Severity
@@ -14,7 +14,7 @@ from monitor.model import Resolution
 from monitor.store import groups, runs
 from monitor.store.records import AuditEntry
 from monitor.store.rows import incident_columns, incident_from, load_locations
-from monitor.store.schema import findings, incidents
+from monitor.store.schema import findings, incidents, suppressions
 from monitor.store.trail import append, entries_of, entry
 from monitor.store.transaction import Desk, Transaction
 
@@ -107,6 +107,7 @@ def change_state(
     runs.follow(tx, [runs.Turn(change.incident, reopened="hand" if action == "reopen" else None)])
     places: tuple[tuple[str, str], ...] = ()
     if action == "reopen":
+        connection.execute(delete(suppressions).where(suppressions.c.fingerprint == was.fingerprint))
         query = select(findings.c.source, findings.c.path).where(findings.c.incident == incident_id)
         newest = connection.execute(query.order_by(findings.c.seq.desc()).limit(1)).first()
         places = ((newest.source, newest.path),) if newest else ()

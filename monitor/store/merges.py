@@ -35,6 +35,11 @@ class Merges:
 
         return await self._desk.write(run, durable=True)
 
+    async def into(self, incident: str) -> Sequence[str]:
+        """Fingerprints of those that were merged into it."""
+        query = select(incidents.c.fingerprint).where(incidents.c.merged == incident).order_by(incidents.c.id)
+        return await self._desk.read(lambda connection: list(connection.execute(query).scalars()))
+
 
 def _merge(tx: Transaction, into: str, other: str, actor: str, note: str) -> Incident:
     connection = tx.connection

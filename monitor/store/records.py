@@ -125,6 +125,7 @@ class Stats:
     size: int = 0  # bytes of the database on disk; 0 when unknown
     findings: Mapping[tuple[str, Severity], int] = field(default_factory=dict)  # new ones, by rule and severity
     repeated: int = 0  # findings that were already known by their id
+    suppressed: int = 0  # findings of secrets that are accepted for a while
     opened: int = 0  # incidents
     transactions: int = 0
     commits: int = 0

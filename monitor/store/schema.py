@@ -64,6 +64,7 @@ __all__ = [
     "runs",
     "silences",
     "steps",
+    "suppressions",
     "trails",
     "unsent",
 ]
@@ -389,6 +390,22 @@ drills = Table(
     comment="synthetic secrets that were planted on purpose, written before they were",
 )
 
+suppressions = Table(
+    "suppressions",
+    metadata,
+    Column("fingerprint", Text, primary_key=True),
+    Column("reason", Text, nullable=False),
+    Column("by", Text, nullable=False),
+    Column("at", Double, nullable=False),
+    Column("until", Double, nullable=False),
+    Column("closed", Integer, nullable=False, comment="1: its incident was resolved with it"),
+    Column("seen", BigInteger, nullable=False, comment="sightings since it began"),
+    Column("first_seen", Double),
+    Column("last_seen", Double),
+    Column("latest", Text, comment="JSON object: the newest finding; cannot hold the secret"),
+    comment="secrets that are known and accepted for a while",
+)
+
 batches = Table(
     "batches",
     metadata,
@@ -462,7 +479,7 @@ requests = Table(
 )
 
 # Kinds of rows in the trail that change no state: they are neither a decision nor anybody's word about it.
-ASIDE = ("verified", "acted", "silenced", "unsilenced", "absorbed", "noted")
+ASIDE = ("verified", "acted", "silenced", "unsilenced", "absorbed", "noted", "suppressed", "unsuppressed")
 
 
 class SchemaError(Exception):
@@ -539,6 +556,11 @@ def _to_10(connection: Connection) -> None:
     requests.create(connection)
 
 
+def _to_11(connection: Connection) -> None:
+    """Suppressions by value."""
+    suppressions.create(connection)
+
+
 # To version N from N-1. A change of the tables above goes with an entry here and a test that starts from the old form.
 MIGRATIONS: Mapping[int, Callable[[Connection], None]] = {
     2: _to_2,
@@ -550,8 +572,9 @@ MIGRATIONS: Mapping[int, Callable[[Connection], None]] = {
     8: _to_8,
     9: _to_9,
     10: _to_10,
+    11: _to_11,
 }
-VERSION = 10
+VERSION = 11
 
 
 def migrate(

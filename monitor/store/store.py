@@ -36,6 +36,7 @@ from monitor.store.retention import Retention
 from monitor.store.runs import Runs
 from monitor.store.schema import incidents, outbox, unsent
 from monitor.store.silences import Silences
+from monitor.store.suppressions import Suppressions
 from monitor.store.trail import Trail
 from monitor.store.transaction import Transaction
 from monitor.store.trouble import AwayError, Failure, Recovery, StoreError, classify, explain
@@ -91,6 +92,7 @@ class Store:
         self.drills = Drills(self)
         self.silences = Silences(self)
         self.merges = Merges(self)
+        self.suppressions = Suppressions(self)
         self.trail = Trail(self)
         self.verdicts = Verdicts(self)
         self.actions = Actions(self)
@@ -269,6 +271,7 @@ class Store:
             size=size,
             findings=self._writer.stats.counts.findings.copy(),
             repeated=self._writer.stats.counts.repeated,
+            suppressed=self._writer.stats.counts.suppressed,
             opened=self._writer.stats.counts.opened,
             transactions=self._writer.stats.transactions,
             commits=self._writer.stats.commits,

@@ -25,11 +25,13 @@ class Counts:
 
     findings: Counter[tuple[str, Severity]] = field(default_factory=Counter)  # new, by rule and severity
     repeated: int = 0  # known by their id
+    suppressed: int = 0  # of secrets that are accepted for a while
     opened: int = 0  # incidents
 
     def add(self, other: Counts) -> None:
         self.findings.update(other.findings)
         self.repeated += other.repeated
+        self.suppressed += other.suppressed
         self.opened += other.opened
 
 

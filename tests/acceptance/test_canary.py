@@ -272,6 +272,11 @@ def invocations(canaries: list[Canary], incident: Callable[[], str]) -> dict[tup
         ("incidents", "resolve"): [(["incidents", "resolve", incident(), "--as", "revoked"], b"")],
         ("incidents", "reopen"): [(["incidents", "reopen", incident()], b"")],
         ("incidents", "silence"): [(["incidents", "silence", incident(), "--for", "0s", "-m", pat], b"")],
+        ("suppressions", "add"): [(["suppressions", "add", "f" * 64, "--for", "1h", "-m", f"it was {pat}"], b"")],
+        ("suppressions", "list"): each("suppressions", "list"),
+        ("suppressions", "export"): [(["suppressions", "export"], b"")],
+        ("suppressions", "import"): [(["suppressions", "import", "-"], logs)],
+        ("suppressions", "remove"): [(["suppressions", "remove", "ffff"], b"")],
         ("incidents", "merge"): [(["incidents", "merge", incident(), incident(), "-m", pat], b"")],
         ("incidents", "timeline"): each("incidents", "timeline", incident()),
         ("incidents", "report"): [

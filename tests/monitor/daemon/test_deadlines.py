@@ -12,6 +12,7 @@ from monitor.daemon.deadlines import Deadlines
 from monitor.routing import Policy
 from monitor.runbook.progress import Procedure, Rung
 from monitor.store import Store, StoreError
+from monitor.store.suppressions import Wanted
 from tests.monitor.store.helpers import finding, fingerprint
 
 ID = fingerprint("a")[:16]
@@ -124,3 +125,17 @@ async def test_a_database_in_trouble_is_waited_for_and_a_mistake_is_the_callers(
             with pytest.raises(RuntimeError, match="a mistake"):
                 await running
         assert seen == [True, True], "what was to be looked at anew still is"
+
+
+async def test_what_was_suppressed_is_told_when_that_is_over(tmp_path: Path, clock: Jumping) -> None:
+    async with await opened(tmp_path / "state.db", clock) as store:  # type: ignore[attr-defined]
+        await store.suppressions.add([Wanted(fingerprint("a"), "known", clock() + 100)], actor="ada")
+        await store.commit([finding("a", time=clock())])
+        clock.by = 99.5
+        running = asyncio.create_task(Deadlines(store).run())
+        try:
+            async with asyncio.timeout(30):
+                while not await store.incidents.count():
+                    await asyncio.sleep(0.02)
+        finally:
+            await cancel(running)

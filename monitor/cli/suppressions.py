@@ -1,0 +1,241 @@
+"""`monitor suppressions`: secrets that are known and accepted for a while."""
+
+from __future__ import annotations
+
+import re
+import sys
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from monitor.cli.common import (
+    ConfigOption,
+    Format,
+    FormatOption,
+    command_app,
+    emit,
+    emit_one,
+    fail,
+    person,
+    printable,
+    read_config,
+    table,
+    typed,
+    with_store,
+)
+
+if TYPE_CHECKING:
+    from monitor.store import Store
+    from monitor.store.suppressions import Suppressed
+
+app = command_app(
+    no_args_is_help=True,
+    help="Accept known secrets for a while: their sightings are counted, open no incident and tell nobody.",
+    epilog="Example: monitor suppressions add 3f2a --for 90d --reason 'revoked in the sandbox'",
+)
+
+_FINGERPRINT = re.compile(r"[0-9a-f]{64}")
+
+
+class As(StrEnum):
+    wont_fix = "wont_fix"
+    false_positive = "false_positive"
+    used_in_tests = "used_in_tests"
+
+
+class FileFormat(StrEnum):
+    toml = "toml"
+    json = "json"
+
+
+@app.command(
+    "add",
+    epilog="Example: monitor suppressions add 3f2a --for 90d --reason 'a key of the sandbox'",
+    help="Suppress secrets by incident, or by the fingerprint of one that was not seen yet (`monitor fingerprint` "
+    "prints it). An incident that is not resolved is resolved. When the time is over, a secret that was seen "
+    "meanwhile is told, and every later sighting again.",
+)
+def add(
+    *,
+    refs: Annotated[list[str], typer.Argument(metavar="ID…", help="Incidents, or whole fingerprints.")],
+    duration: Annotated[str, typer.Option("--for", metavar="DURATION", help="How long, such as 90d.")],
+    reason: Annotated[str, typer.Option("--reason", "-m", help="Why; kept in the history.")],
+    resolution: Annotated[As, typer.Option("--as", help="How an incident is resolved.")] = As.wont_fix,
+    form: FormatOption = Format.text,
+    config: ConfigOption = None,
+) -> None:
+    from monitor.common.duration import parse_duration
+    from monitor.store.suppressions import Wanted
+
+    try:
+        seconds = parse_duration(duration)
+    except ValueError as error:
+        fail(f"--for {error}", 2)
+    if seconds <= 0 or not reason.strip():
+        fail("--for must be longer than nothing, and --reason say why", 2)
+    settings = read_config(config)
+    kept = typed(settings, reason.strip())
+    until = time.time() + seconds
+
+    async def apply(store: Store) -> tuple[list[str], Sequence[str]]:
+        prints = [one for ref in refs for one in await _fingerprints(store, ref)]
+        wanted = [Wanted(one, kept, until) for one in dict.fromkeys(prints)]
+        closed = await store.suppressions.add(wanted, actor=person(), resolution=resolution.value)
+        return prints, closed
+
+    prints, closed = with_store(settings, apply)
+    row = {"fingerprints": prints, "until": _time(until), "resolved": list(closed)}
+
+    def text(_row: Mapping[str, Any]) -> Iterable[str]:
+        for one in prints:
+            yield f"{one} suppressed until {row['until']}"
+        for id_ in closed:
+            yield f"incident {id_} resolved as {resolution.value}"
+
+    emit_one(row, form, text)
+
+
+@app.command(
+    "list",
+    epilog="Example: monitor suppressions list --format jsonl",
+    help="What is suppressed, until when, by whom and why, and how often it was seen meanwhile.",
+)
+def list_suppressions(form: FormatOption = Format.text, config: ConfigOption = None) -> None:
+    nothing: Sequence[Suppressed] = ()
+    found = with_store(read_config(config), lambda store: store.suppressions.list(), missing=nothing)
+
+    def text(rows: Sequence[Mapping[str, Any]]) -> Iterable[str]:
+        if not rows:
+            yield "nothing is suppressed"
+            return
+        head = ("fingerprint", "until", "by", "seen", "last seen", "what", "reason")
+        yield from table(
+            head,
+            [
+                (
+                    row["fingerprint"][:16],
+                    row["until"],
+                    row["by"],
+                    f"{row['seen']:,}",
+                    row["last_seen"] or "-",
+                    f"{row['name']} {row['masked']}" if row["name"] else "-",
+                    row["reason"],
+                )
+                for row in rows
+            ],
+        )
+
+    emit((_as_dict(one) for one in found), form, text)
+
+
+@app.command(
+    "remove",
+    epilog="Example: monitor suppressions remove 3f2a",
+    help="Suppress no longer; what was seen meanwhile is told now.",
+)
+def remove(
+    refs: Annotated[list[str], typer.Argument(metavar="ID…", help="Incidents, fingerprints, or unique starts.")],
+    config: ConfigOption = None,
+) -> None:
+    async def apply(store: Store) -> int:
+        known = [one.fingerprint for one in await store.suppressions.list()]
+        chosen = [one for ref in refs for one in _fitting(known, ref)]
+        return await store.suppressions.remove(chosen)
+
+    count = with_store(read_config(config), apply)
+    typer.echo(f"{count} suppressed no longer")
+
+
+@app.command(
+    "export",
+    epilog="Example: monitor suppressions export > suppressions.toml",
+    help="Print what is suppressed as a file that `import` reads. It holds fingerprints and reasons, no secret.",
+)
+def export(
+    form: Annotated[FileFormat, typer.Option("--format", help="How it is written.")] = FileFormat.toml,
+    config: ConfigOption = None,
+) -> None:
+    from monitor.state import key
+    from monitor.store.suppressions import Wanted
+    from monitor.suppression_file import write
+
+    settings = read_config(config)
+    nothing: Sequence[Suppressed] = ()
+    found = with_store(settings, lambda store: store.suppressions.list(), missing=nothing)
+    wanted = [Wanted(one.fingerprint, one.reason, one.until) for one in found]
+    typer.echo(write(wanted, key(settings), as_json=form is FileFormat.json), nl=False)
+
+
+@app.command(
+    "import",
+    epilog="Example: monitor suppressions import suppressions.toml",
+    help="Suppress what a file says (TOML or JSON, as `export` writes it), all of it or nothing. Entries whose time is "
+    "over are left out; what is suppressed already gets the file's reason and end.",
+)
+def import_file(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="`-`: standard input.")],
+    config: ConfigOption = None,
+) -> None:
+    from monitor.state import key
+    from monitor.suppression_file import SuppressionFileError, read
+
+    settings = read_config(config)
+    name = "standard input" if str(file) == "-" else str(file)
+    try:
+        data = sys.stdin.buffer.read() if str(file) == "-" else file.read_bytes()
+        wanted, over = read(data, key(settings), now=time.time())
+    except OSError as error:
+        fail(printable(f"{name}: {error.strerror or 'cannot be read'}"), 2)
+    except SuppressionFileError as error:
+        fail(printable(f"{name}: {error}"), 2)
+    kept = [replace(one, reason=typed(settings, one.reason)) for one in wanted]
+    closed = with_store(settings, lambda store: store.suppressions.add(kept, actor=person()))
+    said = f"{len(kept)} suppressed" + (f", {over} left out whose time is over" if over else "")
+    typer.echo(said + "".join(f"\nincident {id_} resolved as wont_fix" for id_ in closed))
+
+
+async def _fingerprints(store: Store, ref: str) -> list[str]:
+    """Of an incident, and of those that were merged into it; or one that has none yet. Raises LookupError."""
+    try:
+        incident = await store.incidents.get(ref)
+    except LookupError:
+        if _FINGERPRINT.fullmatch(ref.strip()):
+            return [ref.strip()]
+        raise
+    return [incident.fingerprint, *await store.merges.into(incident.id)]
+
+
+def _fitting(known: Sequence[str], ref: str) -> list[str]:
+    """Raises LookupError."""
+    found = [one for one in known if ref and one.startswith(ref)]
+    if len(found) != 1:
+        raise LookupError(f"{ref!r} fits {len(found)} suppressions; `monitor suppressions list` shows them")
+    return found
+
+
+def _as_dict(one: Suppressed) -> dict[str, Any]:
+    place = one.latest
+    return {
+        "fingerprint": one.fingerprint,
+        "until": _time(one.until),
+        "reason": one.reason,
+        "by": one.by,
+        "since": _time(one.at),
+        "seen": one.seen,
+        "last_seen": None if one.last_seen is None else _time(one.last_seen),
+        "rule": place.rule if place else None,
+        "name": place.name if place else None,
+        "masked": place.masked if place else None,
+        "source": place.source if place else None,
+        "path": printable(place.path) if place else None,
+    }
+
+
+def _time(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")

@@ -1,0 +1,93 @@
+"""What is known and accepted for a while: sightings of such a fingerprint are counted, and open and tell nothing.
+
+The newest of them is kept, so that what was seen meanwhile is told once the time is over.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import Connection, Row, delete, select, update
+
+from monitor.model import Finding
+from monitor.store.incidents import change_state
+from monitor.store.rows import chunks, holders, incident_from
+from monitor.store.schema import suppressions
+from monitor.store.trail import append, entry
+from monitor.store.transaction import Transaction
+
+__all__ = ["among", "latest", "lift", "sift", "until_text"]
+
+
+def among(connection: Connection, fingerprints: Iterable[str]) -> dict[str, Row[Any]]:
+    """The rows of those of them that are, or were, suppressed."""
+    found: dict[str, Row[Any]] = {}
+    for chunk in chunks(fingerprints):
+        query = select(suppressions).where(suppressions.c.fingerprint.in_(chunk))
+        found.update((row.fingerprint, row) for row in connection.execute(query))
+    return found
+
+
+def sift(tx: Transaction, found: Mapping[str, tuple[int, Finding]]) -> Mapping[str, tuple[int, Finding]]:
+    """Without what is suppressed, which is counted. What was suppressed until now is so no more, and told."""
+    rows = among(tx.connection, {finding.fingerprint for _, finding in found.values()})
+    if not rows:
+        return found
+    held: dict[str, list[Finding]] = {}
+    for _, finding in found.values():
+        row = rows.get(finding.fingerprint)
+        if row is not None and row.until > tx.now:
+            held.setdefault(finding.fingerprint, []).append(finding)
+    for fingerprint, row in rows.items():
+        if fingerprint not in held:
+            lift(tx, row)
+    for fingerprint, seen in held.items():
+        _count(tx, rows[fingerprint], seen)
+    return {id_: pair for id_, pair in found.items() if pair[1].fingerprint not in held}
+
+
+def lift(tx: Transaction, row: Row[Any]) -> None:
+    """It is seen, or was: the incident that was closed with the suppression is open again."""
+    tx.connection.execute(delete(suppressions).where(suppressions.c.fingerprint == row.fingerprint))
+    holder = holders(tx.connection, [row.fingerprint]).get(row.fingerprint)
+    if holder is None:
+        return
+    known = incident_from(holder)
+    note = f"suppressed by {row.by} until {until_text(row.until)} ({row.reason}), seen {row.seen} times meanwhile"
+    append(tx, [entry(known, known, "unsuppressed", actor="monitor", note=note, now=tx.now)])
+    # What was revoked comes back by itself, and what somebody had judged before stays judged.
+    if row.closed and known.state == "resolved" and known.resolution != "revoked":
+        change_state(tx, known.id, "reopen", actor="monitor", resolution=None, note="its suppression is over")
+
+
+def latest(row: Row[Any]) -> Finding | None:
+    """The newest sighting; None: there was none."""
+    if row.latest is None:
+        return None
+    values = json.loads(row.latest)
+    return Finding(**(values | {"decode": tuple(values["decode"])}))
+
+
+def until_text(seconds: float) -> str:
+    """RFC 3339, or the end of time."""
+    try:
+        return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+    except (OverflowError, ValueError):
+        return "9999-12-31T23:59:59Z"
+
+
+def _count(tx: Transaction, row: Row[Any], seen: list[Finding]) -> None:
+    tx.counts.suppressed += len(seen)
+    newest = max(seen, key=lambda finding: finding.time)
+    first = min(finding.time for finding in seen)
+    values: dict[str, Any] = {
+        "seen": suppressions.c.seen + len(seen),
+        "first_seen": first if row.first_seen is None else min(row.first_seen, first),
+        "last_seen": newest.time if row.last_seen is None else max(row.last_seen, newest.time),
+        "latest": json.dumps(asdict(newest) | {"labels": dict(newest.labels)}),
+    }
+    tx.connection.execute(update(suppressions).where(suppressions.c.fingerprint == row.fingerprint).values(**values))

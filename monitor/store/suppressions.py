@@ -1,0 +1,147 @@
+"""Suppressions: made, listed, taken back, and over when their time is."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Connection, Row, and_, delete, exists, func, insert, or_, select, update
+
+from monitor.model import Finding, Resolution
+from monitor.store.findings import record
+from monitor.store.incidents import change_state
+from monitor.store.records import Commit
+from monitor.store.rows import clean, incident_from
+from monitor.store.schema import incidents, suppressions
+from monitor.store.suppressed import among, latest, lift, until_text
+from monitor.store.trail import append, entry
+from monitor.store.transaction import Desk, Transaction
+
+__all__ = ["Suppressed", "Suppressions", "Wanted"]
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """A fingerprint to be suppressed. `until`: seconds since the epoch."""
+
+    fingerprint: str
+    reason: str
+    until: float
+
+
+@dataclass(frozen=True, slots=True)
+class Suppressed:
+    """A suppression as it stands. `seen`: sightings since it began; `latest`: the newest of them."""
+
+    fingerprint: str
+    reason: str
+    by: str
+    at: float
+    until: float
+    seen: int
+    last_seen: float | None
+    latest: Finding | None
+
+
+class Suppressions:
+    """The face of the suppressions."""
+
+    def __init__(self, desk: Desk) -> None:
+        self._desk = desk
+
+    async def add(self, wanted: Sequence[Wanted], *, actor: str, resolution: Resolution = "wont_fix") -> Sequence[str]:
+        """From now on; what is suppressed already gets the new reason and end. Incidents of these secrets that are not
+        resolved are resolved so; returns their ids."""
+
+        def run(tx: Transaction) -> Sequence[str]:
+            return [id_ for one in wanted if (id_ := _add(tx, one, actor, resolution)) is not None]
+
+        return await self._desk.write(run, durable=True)
+
+    async def list(self) -> Sequence[Suppressed]:
+        """Those in force, the one that ends first before the others."""
+        query = select(suppressions).where(suppressions.c.until > self._desk.now())
+        query = query.order_by(suppressions.c.until, suppressions.c.fingerprint)
+        return await self._desk.read(lambda connection: [_suppressed(row) for row in connection.execute(query)])
+
+    async def remove(self, fingerprints: Sequence[str]) -> int:
+        """No longer; what was seen meanwhile is told now. Returns how many there were."""
+
+        def run(tx: Transaction) -> int:
+            rows = [row for row in among(tx.connection, fingerprints).values() if row.until > tx.now]
+            over = suppressions.c.fingerprint.in_([row.fingerprint for row in rows])
+            tx.connection.execute(update(suppressions).where(over).values(until=tx.now))
+            _sweep(tx)
+            return len(rows)
+
+        return await self._desk.write(run, durable=True)
+
+    async def sweep(self) -> float | None:
+        """Whose time is over; returns when the next one's is."""
+
+        def due(connection: Connection) -> tuple[bool, float | None]:
+            now = self._desk.now()
+            over = select(exists().where(suppressions.c.until <= now))
+            later = select(func.min(suppressions.c.until)).where(suppressions.c.until > now)
+            return bool(connection.execute(over).scalar()), connection.execute(later).scalar()
+
+        work, following = await self._desk.read(due)
+        if work:
+            await self._desk.write(_sweep, durable=True)
+        return following
+
+
+def _add(tx: Transaction, one: Wanted, actor: str, resolution: Resolution) -> str | None:
+    """Returns the incident that was resolved with it; None: there was none, or it was resolved."""
+    before = among(tx.connection, [one.fingerprint]).get(one.fingerprint)
+    if before is not None:
+        tx.connection.execute(delete(suppressions).where(suppressions.c.fingerprint == one.fingerprint))
+    row = tx.connection.execute(select(incidents).where(incidents.c.fingerprint == one.fingerprint)).first()
+    note = f"suppressed until {until_text(one.until)}: {one.reason}"
+    closes = row is not None and row.state != "resolved"
+    if row is not None and closes:
+        change_state(tx, row.id, "resolve", actor=actor, resolution=resolution, note=note)
+    elif row is not None:
+        known = incident_from(row)
+        append(tx, [entry(known, known, "suppressed", actor=actor, note=note, now=tx.now)])
+
+    values: dict[str, Any] = {
+        "fingerprint": one.fingerprint,
+        "reason": clean(one.reason),
+        "by": clean(actor),
+        "at": tx.now,
+        "until": one.until,
+        "closed": int(closes or bool(before and before.closed)),
+        "seen": before.seen if before else 0,
+        "first_seen": before.first_seen if before else None,
+        "last_seen": before.last_seen if before else None,
+        "latest": before.latest if before else None,
+    }
+    tx.connection.execute(insert(suppressions).values(**values))
+    return row.id if row is not None and closes else None
+
+
+def _sweep(tx: Transaction) -> None:
+    connection = tx.connection
+    over = suppressions.c.until <= tx.now
+    for row in connection.execute(select(suppressions).where(over, suppressions.c.seen > 0)).all():
+        lift(tx, row)
+        if (finding := latest(row)) is not None:
+            record(tx, [Commit([finding])])
+    # One that closed an incident and was not seen since stays: the next sighting opens it again.
+    known = exists().where(incidents.c.fingerprint == suppressions.c.fingerprint)
+    connection.execute(delete(suppressions).where(and_(over, or_(suppressions.c.closed == 0, ~known))))
+
+
+def _suppressed(row: Row[Any]) -> Suppressed:
+    return Suppressed(
+        fingerprint=row.fingerprint,
+        reason=row.reason,
+        by=row.by,
+        at=row.at,
+        until=row.until,
+        seen=row.seen,
+        last_seen=row.last_seen,
+        latest=latest(row),
+    )
