@@ -1,6 +1,8 @@
 """Recall and false alarms on text that no rule was written from: `probe.txt`, templates by class of syntax.
 
-python -m benchmarks.probe [--misses] [--sealed]
+python -m benchmarks.probe [--second] [--misses] [--sealed]
+
+`--second` takes `probe-second.txt`, written when the rules had been made to suit the first.
 
 Half of the templates, chosen by a digest of their text, is sealed: it is measured with `--sealed` only, and its misses are
 never listed, so that no rule is written to suit it. Each template is expanded with several seeds, and is looked at bare
@@ -10,9 +12,11 @@ and inside each form that a log gives it.
 from __future__ import annotations
 
 import hashlib
+import random
+import re
 import sys
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -24,6 +28,8 @@ from detectors.template import expand
 __all__ = ["Case", "Score", "cases", "main", "measure"]
 
 SEEDS = {True: 3, False: 4}  # by whether there is a secret in it
+FIRST, SECOND = "probe.txt", "probe-second.txt"
+_SHAPES, _SHAPE = re.compile(r"@(\w+) = (.+)"), re.compile(r"@(\w+)")
 _BREAKS = str.maketrans({"¶": "\n", "⇥": "\t"})
 
 
@@ -35,6 +41,13 @@ class Case:
     template: str
     secret: bool
     sealed: bool
+    shapes: Mapping[str, Sequence[str]]  # by the name that stands for one of them
+
+    def text(self, seed: int) -> str:
+        """One expansion; the same for the same seed."""
+        rng = random.Random(f"{seed}:{self.template}")
+        template = _SHAPE.sub(lambda name: rng.choice(self.shapes.get(name[1], (name[0],))), self.template)
+        return expand(template, seed)
 
 
 @dataclass
@@ -51,15 +64,18 @@ class Score:
         return sum(n for (kind, _), n in self.told.items() if kind is secret) / max(1, seen)
 
 
-def cases() -> Iterator[Case]:
-    """The templates of `probe.txt`."""
+def cases(name: str = FIRST) -> Iterator[Case]:
+    """The templates of a probe, with the shapes that stand for its `@name`s."""
     secret, kind = True, ""
-    for line in Path(__file__).with_name("probe.txt").read_text(encoding="utf-8").splitlines():
+    shapes: dict[str, list[str]] = {}
+    for line in Path(__file__).with_name(name).read_text(encoding="utf-8").splitlines():
         if line.startswith("=== "):
             secret, kind = line[4] == "+", line[6:]
+        elif shape := _SHAPES.fullmatch(line):
+            shapes[shape[1]] = shape[2].split("¦")
         elif kind and line:
             digest = hashlib.sha256(line.encode()).digest()
-            yield Case(kind, line.translate(_BREAKS), secret, digest[0] % 2 == 1)
+            yield Case(kind, line.translate(_BREAKS), secret, digest[0] % 2 == 1, shapes)
 
 
 def found(worker: Worker, text: str, secret: str) -> list[str]:
@@ -81,15 +97,15 @@ def found(worker: Worker, text: str, secret: str) -> list[str]:
     return out
 
 
-def measure(worker: Worker, sealed: bool, wrapped: bool, misses: list[str] | None = None) -> Score:
+def measure(worker: Worker, sealed: bool, wrapped: bool, misses: list[str] | None = None, probe: str = FIRST) -> Score:
     """Score of the open or the sealed half. What went wrong is added to `misses` of the open half only."""
     score = Score()
     forms = FORMS if wrapped else {"": str}
-    for case in cases():
+    for case in cases(probe):
         if case.sealed is not sealed:
             continue
         for seed in range(SEEDS[case.secret]):
-            text = expand(case.template, seed)
+            text = case.text(seed)
             secret = text[text.find("«") + 1 : text.find("»")] if case.secret else ""
             plain = text.replace("«", "").replace("»", "") if case.secret else text
             for form, wrap in forms.items():
@@ -98,7 +114,7 @@ def measure(worker: Worker, sealed: bool, wrapped: bool, misses: list[str] | Non
                 score.told[case.secret, case.kind] += bool(told)
                 score.sure += not case.secret and any(it != "low" for it in told)
                 if misses is not None and not sealed and bool(told) is not case.secret:
-                    misses.append(f"{'missed' if case.secret else 'told'} {case.kind} {form} {seed}: {case.template!r}")
+                    misses.append(f"{'missed' if case.secret else 'told'} {case.kind} {form} {seed}: {text!r}")
     return score
 
 
@@ -107,9 +123,10 @@ def main(arguments: list[str]) -> int:
     worker = Engine.build(load_rules()).worker()
     sealed = "--sealed" in arguments
     misses: list[str] | None = [] if "--misses" in arguments and not sealed else None
-    print(f"{'sealed' if sealed else 'open'} half")
+    probe = SECOND if "--second" in arguments else FIRST
+    print(f"{'sealed' if sealed else 'open'} half of {probe}")
     for wrapped in (False, True):
-        score = measure(worker, sealed, wrapped, misses if not wrapped else None)
+        score = measure(worker, sealed, wrapped, misses if not wrapped else None, probe)
         where = "in log lines" if wrapped else "raw"
         for (secret, kind), seen in [] if sealed else score.seen.items():
             share = score.told[secret, kind] / seen

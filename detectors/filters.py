@@ -29,7 +29,7 @@ _WORDS = re.compile(
     rb"(?:key|token|secret|pass|api|access|auth|client|account|user|db|database|here|id|bot|app|project)"
     rb"|^a secret$|your[_-]|-here\b|_here\b|(?:^|[_.-])(?:fake|dummy|bogus)|(?:fake|dummy|bogus)[_-]"
     rb"|notreal|not[_-]a[_-]|(?-i:x{4}|X{4})|\*{3}|\.{3}|0{8}"
-    rb"|^[a-z]{0,12}[0-9]{0,4}[_.-]?p[a@4][s$5]{2}w[o0]rd[\d!@#$%^&*._-]{0,8}$|deadbeef|foobar|lorem|abcdefghij|0123456789|1234567890|bcdefghijk|qwertyuiop|asdfghjkl|test[_-]?(?:key|token|secret|password)|topsecret"
+    rb"|^[a-z]{0,12}[0-9]{0,4}[_.-]?p[a@4][s$5]{2}w[o0]rd[\d!@#$%^&*._-]{0,8}$|^qwerty\d{0,6}$|^test(?:pass|pw|ing|user)\d{0,3}$|^(?:todo|fixme|tbd)$|deadbeef|foobar|lorem|abcdefghij|0123456789|1234567890|bcdefghijk|qwertyuiop|asdfghjkl|test[_-]?(?:key|token|secret|password)|topsecret"
 )
 # Four letters in a row stand in one of a hundred long random values; there it takes more of them.
 _LONG = 128
@@ -64,10 +64,10 @@ _ABOUT = re.compile(
     rb"(?:names?|type|kind|file|path|dir|ur[il]s?|endpoint|ttl|polic(?:y|ies)|label|title|hint|prompt|placeholder|message"
     rb"|description|alg|algorithm|encod(?:er|ing)|encryption|version|format|length|size|count|limit|interval|timeout|expir(?:y|es|ation)"
     rb"|rotation|strategy|provider|method|mode|header|prefix|class|field|column|param(?:eter)?|alias|status|regex|pattern|check_?value)"
-    rb"|(?:pub(?:lic)?|gpg|pgp|sec-websocket|site|foreign|primary|partition|sort|row|cache|s3|object|routing|idempotency|index|i18n|translation|dedup"
+    rb"|(?:pub(?:lic)?|verif(?:y|ying|ication)|gpg|pgp|sec-websocket|site|foreign|primary|partition|sort|row|cache|s3|object|routing|idempotency|index|i18n|translation|dedup"
     rb"|lookup|host|message|queue|job|redis|lock)[_.-]?key(?:[_.-]?token)?)(?:\[\w?\])?"
     rb"[\"'`\\\s:=>\],]{1,16}(?:(?:n\s{1,16})?(?:value|string|default)[\"'`\\\s:=>]{1,16})?$"
-    rb"|(?i:csrf|xsrf|authenticity_|requestverification)[\w-]{0,12}token[^\n]{0,32}$"
+    rb"|(?i:(?:csrf|xsrf|authenticity_|requestverification)[\w-]{0,12}token)[^\n]{0,32}$"
 )
 _REQUEST_CONTEXT = re.compile(
     rb"(?i)(?:client|request|import|export|work|lock|action|update|token)[_-]?token[\"'\\\s:=>]{0,16}$"
@@ -196,7 +196,7 @@ _CALL = re.compile(
 )
 _TYPES = re.compile(
     rb"(?i)(?:null|none|true|false|undefined|string|str|bytes|int|bool|optional|object|required|missing|invalid|incorrect|expired|empty|unset|unknown|default|disabled|enabled"
-    rb"|ed25519|ed448|x25519|x448|secp\d{3}[kr]1|[hrep]s(?:256|384|512)|sha-?\d{1,3}|aes-?\d{3}(?:-?[cg][bc][cm])?|0x[0-9a-f]{1,16}|#[0-9a-f]{6})\W?"
+    rb"|ed25519|ed448|x25519|x448|secp\d{3}[kr]1|[hrep]s(?:256|384|512)|sha-?\d{1,3}|aes-?\d{3}(?:-?[cg][bc][cm])?|utf-?(?:8|16|32)(?:-?[bl]e)?|0x[0-9a-f]{1,16}|0x[0-9a-f]{40}|#[0-9a-f]{6}|sha-?\d{1,3}[:-][0-9a-f]{40,128})\W?"
 )
 _OBJECT = re.compile(
     rb"(?:[\w$]+\.)+[\w$]+@[0-9a-f]{1,8}|(?:[A-Z][a-z]+){2,}@[0-9a-f]{6,8}|\[{0,2}L?[A-Z]@[0-9a-f]{5,8}"
@@ -207,7 +207,7 @@ _NOT_UTF8 = re.compile(rb"[\xc0-\xff](?![\x80-\xbf])|(?<![\x80-\xff])[\x80-\xbf]
 # Hashes of passwords, which other rules tell of, and classes of regular expressions.
 _HASH = re.compile(
     rb"\$(?:2[abxy]?|argon2\w{0,2}|[1567y]|apr1|scrypt|pbkdf2[\w-]*)\$.*|(?:pbkdf2|scrypt|bcrypt|argon2)[\w-]{0,12}[:$].*"
-    rb"|\*[0-9A-F]{40}|md5[0-9a-f]{32}|SCRAM-SHA-\d+\$.*|\{\w{2,12}\}.*"
+    rb"|\*[0-9A-F]{40}|md5[0-9a-f]{32}|(?:md5|sha\d{1,3}|crypt)\$[^$]{0,40}\$[0-9a-f]{16,128}|unsalted_\w{3,6}\$\$?[0-9a-f]{16,64}|SCRAM-SHA-\d+\$.*|\{\w{2,12}\}.*"
 )
 # How public keys and certificates start in DER and in SSH's form, in base64.
 _PUBLIC = re.compile(

@@ -232,7 +232,7 @@ def test_no_token_shaped_text_lies_in_the_repository() -> None:
         # Packs and the probe are full of patterns and templates, which stand where a secret could: to a scored rule
         # the head that all tokens of an issuer share looks like one.
         secret = match.secret
-        return ("packs" in path.parts or path.name == "probe.txt") and (
+        return ("packs" in path.parts or path.name.startswith("probe")) and (
             match.rule.score or b"}" in secret or secret.startswith(b"----") or len(secret) < 16
         )
 

@@ -1,12 +1,15 @@
 from __future__ import annotations
 
-from benchmarks.probe import SEEDS, cases, found
+import pytest
+
+from benchmarks.probe import FIRST, SECOND, SEEDS, Case, cases, found
 from detectors.template import expand
 from tests.detectors.texts import engine
 
 
-def test_there_are_enough_cases_of_both_kinds_and_halves() -> None:
-    listed = list(cases())
+@pytest.mark.parametrize("probe", [FIRST, SECOND])
+def test_there_are_enough_cases_of_both_kinds_and_halves(probe: str) -> None:
+    listed = list(cases(probe))
     for secret in (True, False):
         chosen = [case for case in listed if case.secret is secret]
         assert len(chosen) * SEEDS[secret] >= 1500
@@ -14,8 +17,9 @@ def test_there_are_enough_cases_of_both_kinds_and_halves() -> None:
     assert all(("«" in case.template) is case.secret for case in listed)
 
 
-def test_no_case_expands_to_the_text_of_another() -> None:
-    texts = [expand(case.template, 1) for case in cases()]
+@pytest.mark.parametrize("probe", [FIRST, SECOND])
+def test_no_case_expands_to_the_text_of_another(probe: str) -> None:
+    texts = [case.text(1) for case in cases(probe)]
     assert len(set(texts)) == len(texts)
 
 
@@ -26,3 +30,10 @@ def test_only_what_covers_the_secret_counts() -> None:
     assert found(worker, text, secret)
     assert not found(worker, text, "another")
     assert found(worker, text, "")
+
+
+def test_a_name_stands_for_one_of_its_shapes_and_what_is_none_stays() -> None:
+    case = Case("x", 'psql @pw bob@acme "«@pw»"', True, False, {"pw": ("{digit:8}", "{lower:9}")})
+    texts = {case.text(seed) for seed in range(12)}
+    assert all("bob@acme" in text and "@pw" not in text and "{" not in text for text in texts)
+    assert {len(text[text.index("«") + 1 : text.index("»")]) for text in texts} == {8, 9}
