@@ -156,6 +156,7 @@ def masked_before(around: bytes, at: int, length: int) -> str | None:
 # A password or a PIN may be all digits, where its name is just that, and they are no day or moment.
 _PIN = re.compile(rb"(?i:passw(?:or)?d|pwd|pass|passcode|pin)(?:\\{0,3}[\"'`])?[\\\"'`\s:=>(]{1,12}$")
 _SUM = re.compile(rb"sha256[=:-]$")  # before a digest in base64
+_AUDITED = re.compile(rb"hmac-sha256:[0-9a-f]{64}")  # of Vault and OpenBao: of each value its own
 _DATE = re.compile(rb"(?:19|20)\d\d(?:0\d|1[0-2])[0-3]\d|1[4-9]\d{8}(?:\d{3})?$")
 
 
@@ -170,6 +171,8 @@ def looks_like_hash(value: bytes, before: bytes) -> str | None:
         return "a digest: its name says so"
     if len(value) in (43, 44) and _SUM.search(before):
         return "a digest: its name says so"
+    if _AUDITED.fullmatch(value):
+        return "a keyed digest, as audit devices write them"
     if value.isdigit() and len(value) < 40 and (_DATE.match(value) or len(value) > 16 or not _PIN.search(before)):
         return "digits only"
     if _IMAGE.search(before):

@@ -25,6 +25,8 @@ from monitor.common.text import token_like
 from monitor.retention import Retention
 
 if TYPE_CHECKING:
+    from monitor.access.judge import Rules
+    from monitor.access.policy import AccessConfig
     from monitor.actions.config import ActionConfig
     from monitor.audit.settings import AuditConfig, Waiver
     from monitor.inventory.managers.base import ManagerConfig
@@ -177,6 +179,7 @@ class Config:
     silences: tuple[Silence, ...] = ()
     actions: tuple[ActionConfig, ...] = ()
     inventory: tuple[ManagerConfig, ...] = ()
+    access: tuple[AccessConfig, ...] = ()
     verify: VerifyConfig = field(default_factory=lambda: _verify_table()())  # noqa: PLW0108 - defined below
     runbook: RunbookConfig = field(default_factory=lambda: _runbook_table()())  # noqa: PLW0108 - defined below
     escalation: tuple[Escalation, ...] = ()
@@ -211,6 +214,12 @@ class Config:
         from monitor.runbook.settings import procedure
 
         return procedure(self.runbook, self.escalation, self.shelf)
+
+    @property
+    def access_rules(self) -> Rules:
+        from monitor.access.judge import Rules
+
+        return Rules(self.access)
 
     @property
     def workers(self) -> int:
@@ -290,7 +299,7 @@ def parse(text: str, path: Path | None = None, *, rules_only: bool = False) -> C
     )
     if rules_only:
         reader.known += ["sources", "sinks", "routes", "silences", "verify", "actions", "runbook", "escalation"]
-        reader.known += ["inventory", "audit", "waivers"]
+        reader.known += ["inventory", "audit", "waivers", "access"]
     else:
         verify = _anchored_verify(reader.table("verify", _verify_table()), folder)
         books = _anchored_runbook(reader.table("runbook", _runbook_table()), folder)
@@ -404,6 +413,7 @@ class _Reader:
 
     def wiring(self) -> dict[str, Any]:
         """All tables that say what is read and who is told."""
+        from monitor.access.policy import AccessConfig
         from monitor.actions.config import ActionConfig
         from monitor.audit.settings import Waiver
         from monitor.inventory.managers import MANAGERS, load_manager
@@ -421,6 +431,7 @@ class _Reader:
             "escalation": tuple(self.tables("escalation", Escalation)),
             "waivers": tuple(self.tables("waivers", Waiver)),
             "actions": tuple(_anchored_action(one, self.folder) for one in self.named("actions", ActionConfig)),
+            "access": tuple(self.named("access", AccessConfig)),
         }
 
     def named(self, name: str, model: type[_M]) -> list[_M]:

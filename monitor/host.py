@@ -12,6 +12,8 @@ import structlog
 
 from detectors.rule import Rule
 from monitor import ledger
+from monitor.access.reader import Reader
+from monitor.access.reading import Reading
 from monitor.common.inbound import HookDelivery
 from monitor.ledger import Ledger
 from monitor.model import Alert, Block, Finding, KnownAlert, Position, WriteBack
@@ -30,10 +32,13 @@ _TOGETHER = 1.0  # seconds in which parts of a source that have the same to say 
 
 
 class _Watched:
-    """Blocks on their way to the scanner; `logged_at`: when the last of them was written, where its source knows."""
+    """Blocks on their way to the scanner; `logged_at`: when the last of them was written, where its source knows.
+    `reader`: what takes the audit records out of them, once there was one."""
 
-    def __init__(self, blocks: Iterable[Block]) -> None:
+    def __init__(self, blocks: Iterable[Block], reader: Callable[[], Reader] | None) -> None:
         self._blocks = iter(blocks)
+        self._make_reader = reader
+        self.reader: Reader | None = None
         self.logged_at: float | None = None
 
     def __iter__(self) -> Iterator[Block]:
@@ -43,6 +48,9 @@ class _Watched:
         block = next(self._blocks)
         last = block.parts[-1][1] if block.parts else block
         self.logged_at = last.logged_at
+        if self._make_reader is not None:
+            self.reader = self.reader or self._make_reader()  # here, as it belongs to the thread that scans
+            self.reader.read(block)
         return block
 
     def close(self) -> None:
@@ -58,12 +66,15 @@ class SourceIntake:
         site: Site,
         name: str,
         *,
+        audit: str | None = None,
         present: Mapping[str, tuple[int, int]] | None = None,
         handles: dict[tuple[int, int], int] | None = None,
         on_started: Callable[[], object] = lambda: None,
     ) -> None:
+        """`audit`: the form of the audit records that the source reads (monitor.access.forms)."""
         self._site = site
         self._name = name
+        self._audit = audit
         self.present = present
         self.handles = {} if handles is None else handles
         self._on_started = on_started
@@ -90,15 +101,33 @@ class SourceIntake:
 
     async def scan(self, blocks: Iterable[Block], positions: Callable[[], Iterable[Position]]) -> int:
         undecoded: list[tuple[str, int]] = []
-        watched = _Watched(blocks)
+        watched = _Watched(blocks, self._reader if self._audit else None)
         findings = await self._site.scanner.scan(watched, undecoded)
         for path, count in undecoded:
             self.missed("undecoded", count, path)
-        await self._site.store.commit(findings, [*self._sealer.seal(positions()), *self._ledger.changed()])
+        readings = self._readings(watched.reader) if watched.reader else ()
+        moved = [*self._sealer.seal(positions()), *self._ledger.changed()]
+        await self._site.store.commit(findings, moved, readings=readings, source=self._name)
         self._kept()
         if watched.logged_at is not None:
             self._site.snapshot.lag[self._name] = max(0.0, time.time() - watched.logged_at)
         return len(findings)
+
+    def _reader(self) -> Reader:
+        assert self._audit is not None
+        return Reader(self._audit, self._site.scanner.scrubber())
+
+    def _readings(self, reader: Reader) -> Sequence[Reading]:
+        """What was read; and of what could not be, a word where it is all there is."""
+        if reader.malformed:
+            self._site.snapshot.malformed[self._name, "audit"] += reader.malformed
+        if reader.understood:
+            self.degraded("audit records", None)
+        elif reader.malformed:
+            self.degraded(
+                "audit records", f'no line is an audit record of the form "{self._audit}"; set another `audit`'
+            )
+        return reader.readings
 
     async def record(self, findings: Iterable[Finding], positions: Iterable[Position]) -> int:
         scrubber = self._site.scanner.scrubber()

@@ -161,6 +161,7 @@ async def open_store(config: Config, *, repairs: bool = True, waiting: Callable[
             procedure=config.procedure,
             node=node,
             secret=secret,
+            access_rules=config.access_rules,
             repairs=repairs,
             waiting=waiting,
         )

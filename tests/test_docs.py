@@ -17,6 +17,7 @@ import typer
 from pydantic import BaseModel
 
 from detectors.packfile import RuleTable
+from monitor.access.policy import AccessConfig
 from monitor.actions.config import ActionConfig
 from monitor.audit.settings import AuditConfig, Waiver
 from monitor.cli import COMMANDS
@@ -54,6 +55,7 @@ ARRAYS: dict[str, type[BaseModel]] = {
     "routes": Route,
     "silences": Silence,
     "actions": ActionConfig,
+    "access": AccessConfig,
     "escalation": Escalation,
     "waivers": Waiver,
 }

@@ -26,6 +26,7 @@ COMMANDS: dict[str, str] = {
     "incidents": "monitor.cli.incidents",
     "suppressions": "monitor.cli.suppressions",
     "runbook": "monitor.cli.runbook",
+    "access": "monitor.cli.access",
     "verify": "monitor.cli.verify",
     "action": "monitor.cli.action",
     "scan": "monitor.cli.scan",

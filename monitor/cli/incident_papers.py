@@ -121,7 +121,9 @@ def _dossier(ref: str, config: Path | None) -> Dossier:
         incident = await store.incidents.get(ref)
         run, history = await store.runs.get(incident.id), await store.incidents.history(incident.id)
         told = await store.outbox.list(about=incident.id, limit=10_000)
-        return Dossier(incident, run, history, told, time.time())
+        names = await store.access.names(incident)
+        uses = await store.access.uses(secrets=names, limit=10_000) if names else []
+        return Dossier(incident, run, history, told, time.time(), uses)
 
     return with_store(read_config(config), read)
 

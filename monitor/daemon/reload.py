@@ -123,7 +123,7 @@ class Reload:
         running.config = new = replace(new, monitor=old.monitor, http=old.http)
         site.scanner.swap(engine)
         site.snapshot.rules = len(engine.rules)
-        site.store.policy, site.store.procedure = new.policy, new.procedure
+        site.store.policy, site.store.procedure, site.store.access_rules = new.policy, new.procedure, new.access_rules
         running.deadlines.look_again()
         await running.sources.replace(new.sources)
         if sinks is not None:

@@ -104,10 +104,12 @@ class Sources:
                 return
             await asyncio.sleep(0.005)
 
-    def _intake(self, name: str) -> SourceIntake:
+    def _intake(self, config: SourceConfig) -> SourceIntake:
+        name = config.name
         return SourceIntake(
             self._site,
             name,
+            audit=getattr(config, "audit", None),
             present=self._present.get(name),
             handles=self._handles.setdefault(name, {}),
             on_started=lambda: self._beginning.discard(name),
@@ -131,7 +133,7 @@ class Sources:
             steady = asyncio.get_running_loop().call_later(
                 _STEADY, self._over, _trouble(config.name), "It works again."
             )
-            intake = self._intake(config.name)
+            intake = self._intake(config)
             opening = asyncio.create_task(intake.open())  # aside: who sends to us does not wait for a database
             try:
                 place = await self._restored(config)

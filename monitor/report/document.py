@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from monitor.common.text import printable
-from monitor.report.dossier import REGULATOR, Dossier, events, milestones, spans, window
+from monitor.report.dossier import REGULATOR, Dossier, events, milestones, spans, together, used, window
 from monitor.report.picture import length, svg
 
 __all__ = ["markdown", "page"]
@@ -85,6 +85,7 @@ def _sections(dossier: Dossier) -> list[_Section]:
             ("when (UTC)", "who", "what", "note"),
             [(_time(one.at), one.who, one.what, one.note) for one in events(dossier)],
         ),
+        *_uses(dossier),
         *_steps(dossier),
         _verified(dossier),
         _regulator(dossier),
@@ -132,6 +133,13 @@ def _exposure(dossier: Dossier) -> _Section:
         for place in incident.locations
     ]
     return _Section("Exposure", ("where", "path", "when (UTC)", "line, masked"), rows, (text,))
+
+
+def _uses(dossier: Dossier) -> list[_Section]:
+    rows = [(one.principal, f"{one.outcome} {one.secret}", _time(one.first), used(one)) for one in together(dossier)]
+    if not rows:
+        return []
+    return [_Section("Who used it since it was exposed", ("who", "what", "first (UTC)", "how often"), rows)]
 
 
 def _steps(dossier: Dossier) -> list[_Section]:

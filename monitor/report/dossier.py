@@ -3,13 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 
 from monitor.incidents import Incident
 from monitor.runbook.progress import Run
-from monitor.store import AuditEntry, OutboxEntry
+from monitor.store import AuditEntry, OutboxEntry, Use
 
-__all__ = ["REGULATOR", "Dossier", "Event", "Span", "events", "milestones", "spans", "window"]
+__all__ = [
+    "REGULATOR",
+    "Dossier",
+    "Event",
+    "Span",
+    "events",
+    "milestones",
+    "spans",
+    "together",
+    "used",
+    "window",
+]
 
 REGULATOR = 72 * 3600.0  # seconds in which a breach of personal data is to be reported, from when it is known
 _SAID = {
@@ -39,16 +51,20 @@ _SAID = {
     "step_overdue": "overdue",
 }
 
+_OUTCOMES = {"read": "read", "denied": "was refused", "used": "used"}
+
 
 @dataclass(frozen=True, slots=True)
 class Dossier:
-    """Everything that is kept of one incident. `told`: notifications about it that are still known."""
+    """Everything that is kept of one incident. `told`: notifications about it that are still known.
+    `uses`: what audit records say of its secret since it was exposed."""
 
     incident: Incident
     run: Run | None
     history: Sequence[AuditEntry]
     told: Sequence[OutboxEntry]
     now: float
+    uses: Sequence[Use] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +105,36 @@ def events(dossier: Dossier) -> list[Event]:
             found.append(Event(one.finished_at, one.sink, f"told ({one.reason})"))
         elif one.state == "dead" and one.finished_at is not None:
             found.append(Event(one.finished_at, one.sink, f"could not be told ({one.reason})", one.error or ""))
+    found += [
+        Event(one.first, one.principal, f"{_OUTCOMES[one.outcome]} {one.secret}", used(one))
+        for one in together(dossier)
+    ]
     return sorted(found, key=lambda event: event.at)
+
+
+def together(dossier: Dossier) -> list[Use]:
+    """Who used the secret since it was exposed: a row for each way, first first."""
+    start, _ = window(dossier)
+    rows: dict[tuple[str, ...], Use] = {}
+    for one in dossier.uses:
+        if one.last < start:
+            continue
+        key = (one.secret, one.principal, one.address, one.outcome)
+        known = rows.get(key, replace(one, times=0))
+        rows[key] = replace(
+            known,
+            first=max(start, min(known.first, one.first)),
+            last=max(known.last, one.last),
+            times=known.times + one.times,
+        )
+    return sorted(rows.values(), key=lambda use: use.first)
+
+
+def used(use: Use) -> str:
+    """How often, from where, and until when."""
+    until = datetime.fromtimestamp(use.last, UTC).strftime("%Y-%m-%d %H:%M:%SZ")
+    where = f" from {use.address}" if use.address else ""
+    return f"{use.times:,} time{'' if use.times == 1 else 's'}{where}, last {until}"
 
 
 def milestones(dossier: Dossier) -> list[tuple[str, float]]:

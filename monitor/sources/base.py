@@ -7,9 +7,11 @@ from typing import ClassVar, Protocol
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
+from monitor.access.forms import FORMS
+from monitor.common.problems import suggest
 from monitor.common.text import token_like
 
-__all__ = ["Source", "SourceConfig", "Where"]
+__all__ = ["LogConfig", "Source", "SourceConfig", "Where"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +41,19 @@ class SourceConfig(BaseModel):
     def _no_secret(cls, value: str) -> str:
         if token_like(value):
             raise ValueError("looks like a secret, and names are shown in alerts, logs and metrics: choose another")
+        return value
+
+
+class LogConfig(SourceConfig):
+    """Of a source of lines. `audit`: they are audit records of this form as well (monitor.access.forms)."""
+
+    audit: str | None = None
+
+    @field_validator("audit")
+    @classmethod
+    def _form(cls, value: str | None) -> str | None:
+        if value is not None and value not in FORMS:
+            raise ValueError(f"no such form of audit records{suggest(value, FORMS)}; there are {', '.join(FORMS)}")
         return value
 
 

@@ -26,7 +26,7 @@ from monitor.common.backoff import backoff
 from monitor.intake import Intake
 from monitor.model import Block, Position
 from monitor.records import LOOKAHEAD
-from monitor.sources.base import SourceConfig, Where
+from monitor.sources.base import LogConfig, SourceConfig, Where
 from monitor.sources.journalctl import (
     MERGE,
     JournalError,
@@ -77,7 +77,7 @@ _SHOWN = (
 )
 
 
-class JournalConfig(SourceConfig):
+class JournalConfig(LogConfig):
     """`type = "journal"`. Without filters: everything. Names in `units` and `exclude_units` may have `*` and `?`."""
 
     type: Literal["journal"] = "journal"

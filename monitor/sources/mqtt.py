@@ -31,7 +31,7 @@ from monitor.common.tasks import cancel
 from monitor.common.text import token_like
 from monitor.intake import Intake
 from monitor.model import Block, Position
-from monitor.sources.base import SourceConfig, Where
+from monitor.sources.base import LogConfig, SourceConfig, Where
 from monitor.sources.hopper import Hopper
 from monitor.sources.lines import facts
 
@@ -46,7 +46,7 @@ _SAME = 3600  # seconds within which the same number, topic and text are the sam
 _REFUSED = 128  # from this code on a subscription was refused
 
 
-class MqttConfig(SourceConfig, BrokerKeys):
+class MqttConfig(LogConfig, BrokerKeys):
     """`type = "mqtt"`. `topics`: filters; `$share/GROUP/FILTER` shares its messages with the others of the group.
 
     `client_id`: names the session. `receive_maximum`: messages that the broker sends before it waits for us (MQTT 5).

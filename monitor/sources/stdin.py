@@ -12,7 +12,7 @@ from typing import ClassVar
 from monitor.blocks import Cutter
 from monitor.intake import Intake, ScanError
 from monitor.model import Block
-from monitor.sources.base import SourceConfig
+from monitor.sources.base import LogConfig, SourceConfig
 
 __all__ = ["StdinConfig", "StdinSource"]
 
@@ -20,7 +20,7 @@ _READ = 1 << 20
 _QUIET = 1.0  # seconds after which a line without its end is scanned as it is
 
 
-class StdinConfig(SourceConfig):
+class StdinConfig(LogConfig):
     """`[[sources]] type = "stdin"`."""
 
 

@@ -12,7 +12,7 @@ from pydantic import ValidationInfo, field_validator, model_validator
 
 from monitor.common.credential import Credential, CredentialError
 from monitor.intake import Intake
-from monitor.sources.base import SourceConfig
+from monitor.sources.base import LogConfig
 
 __all__ = ["Identity", "TlsConfig", "TlsError"]
 
@@ -23,7 +23,7 @@ class TlsError(Exception):
     """The certificate cannot be used. Names the key, shows no content."""
 
 
-class TlsConfig(SourceConfig):
+class TlsConfig(LogConfig):
     """Keys of a source that is connected to. `client_ca`: whoever connects must show a certificate of it."""
 
     certificate: Path | None = None  # PEM, with those between it and the root

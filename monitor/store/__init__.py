@@ -1,5 +1,6 @@
 """The only SQL. One writer thread; findings, notifications and positions commit together."""
 
+from monitor.store.access import Use
 from monitor.store.database import reach_server
 from monitor.store.outbox import AT_ONCE, owner_name
 from monitor.store.records import AuditEntry, Leased, Notice, OutboxEntry, Stats
@@ -17,6 +18,7 @@ __all__ = [
     "Stats",
     "Store",
     "StoreError",
+    "Use",
     "owner_name",
     "reach_server",
 ]

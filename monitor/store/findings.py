@@ -12,7 +12,7 @@ from sqlalchemy import Connection, delete, func, insert, select, update
 
 from monitor.incidents import Incident, fold
 from monitor.model import Finding, Position
-from monitor.store import groups, runs
+from monitor.store import access, groups, runs
 from monitor.store.drills import drills_among
 from monitor.store.incidents import update_incidents
 from monitor.store.outbox import add_notice
@@ -55,7 +55,7 @@ def record(tx: Transaction, commits: Sequence[Commit], late: Sequence[Position] 
     new = [0] * len(commits)
     first: dict[str, tuple[int, Finding]] = {}
     for number, commit in enumerate(commits):
-        for finding in commit.findings:
+        for finding in (*commit.findings, *access.take(tx, commit.source, commit.readings)):
             if finding.id in first:
                 tx.counts.repeated += 1
             else:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from monitor.access.reading import Reading
 from monitor.common.inbound import HookDelivery
 from monitor.common.notification import Reason, Receipt, State
 from monitor.common.severity import Severity
@@ -35,13 +36,16 @@ class Notice:
 class Commit:
     """Findings with the positions up to which they were found: applied together or not at all.
 
-    `notify` False opens incidents without telling anybody (a backfill); `notices` tell of them in one word.
+    `readings`: what audit records say, which may bring findings of its own. `notify` False opens incidents
+    without telling anybody (a backfill); `notices` tell of them in one word.
     """
 
     findings: Sequence[Finding]
     positions: Sequence[Position] = ()
     notify: bool = True
     notices: Sequence[Notice] = ()
+    readings: Sequence[Reading] = ()
+    source: str = ""  # of the readings
 
 
 @dataclass(frozen=True, slots=True)

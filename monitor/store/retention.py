@@ -21,12 +21,16 @@ from monitor.store.schema import (
     batches,
     findings,
     groups,
+    habits,
     hooks,
     incidents,
+    marks,
     members,
     meta,
     outbox,
     positions,
+    read_ids,
+    reads,
     receipts,
     requests,
     unsent,
@@ -39,6 +43,8 @@ __all__ = ["Retention"]
 log = structlog.get_logger(__name__)
 
 KEEP_SENT_ROWS = 10_000
+KEEP_READS, KEEP_READ_IDS, KEEP_HABITS = 200_000, 200_000, 50_000  # rows
+_READS = 400 * 86_400.0  # seconds; a year and what an auditor is late
 _EVERY = 3600.0  # seconds
 _PAUSE = 0.05  # seconds between two transactions: commits come first
 _AT_A_TIME = 200  # rows; incidents: so many findings and not less than one incident
@@ -172,6 +178,12 @@ def _steps(now: float, ages: Ages) -> Iterator[_Step]:
     # One that another system has an alert about would come back with it, as new.
     known = and_(_over(now - ages.fingerprints), case.merged.is_(None), ~exists().where(alerts.c.incident == case.id))
     yield _Step("fingerprints", case.id, known, spare=_undelivered, size=case.kept, forget=_forget_incidents)
+
+    yield _Step("readings", reads.c.last, reads.c.last < now - _READS)
+    bounds = ((reads, reads.c.last, KEEP_READS), (read_ids, read_ids.c.at, KEEP_READ_IDS))
+    for table, when, most in (*bounds, (habits, habits.c.last, KEEP_HABITS), (marks, marks.c.last, KEEP_HABITS)):
+        newest = select(when).order_by(when.desc())
+        yield _Step(table.name, when, when <= newest.offset(most).limit(1).scalar_subquery())
 
 
 def _over(before: float) -> ColumnElement[bool]:

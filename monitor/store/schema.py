@@ -29,6 +29,7 @@ from sqlalchemy import (
     update,
 )
 
+from monitor.access.reading import Outcome
 from monitor.common.notification import State
 from monitor.common.severity import SEVERITIES
 from monitor.incidents import RESOLUTIONS
@@ -51,14 +52,18 @@ __all__ = [
     "drills",
     "findings",
     "groups",
+    "habits",
     "hooks",
     "incidents",
+    "marks",
     "members",
     "meta",
     "metadata",
     "migrate",
     "outbox",
     "positions",
+    "read_ids",
+    "reads",
     "receipts",
     "requests",
     "runs",
@@ -478,6 +483,57 @@ requests = Table(
     comment="what people asked for in other systems, verified; ids and names",
 )
 
+reads = Table(
+    "reads",
+    metadata,
+    Column("id", Text, primary_key=True, comment="hash of what makes it one row: all that follows up to the hour"),
+    Column("secret", Text, nullable=False, comment="its name"),
+    Column("principal", Text, nullable=False),
+    Column("address", Text, nullable=False),
+    Column("outcome", Text, nullable=False),
+    Column("hour", BigInteger, nullable=False, comment="since 1970"),
+    Column("source", Text, nullable=False),
+    Column("names", Text, nullable=False, comment="JSON list: what was given together, the first time"),
+    Column("agent", Text, nullable=False),
+    Column("first", Double, nullable=False, comment="by the clock of who wrote the record, as is last"),
+    Column("last", Double, nullable=False),
+    Column("times", BigInteger, nullable=False),
+    _among("outcome", get_args(Outcome)),
+    Index("reads_secret", "secret", "last"),
+    Index("reads_last", "last"),
+    comment="who read which secret from where, by the hour, from audit records; bounded",
+)
+
+read_ids = Table(
+    "read_ids",
+    metadata,
+    Column("id", Text, primary_key=True, comment="hash of the id of an audit record"),
+    Column("at", Double, nullable=False, comment="when it was read"),
+    Index("read_ids_at", "at"),
+    comment="audit records that were read, so that a repeat is not counted; bounded",
+)
+
+habits = Table(
+    "habits",
+    metadata,
+    Column("secret", Text, primary_key=True, comment="empty: whatever secret"),
+    Column("principal", Text, primary_key=True, comment="empty: whoever"),
+    Column("state", Text, nullable=False, comment="JSON object: see monitor.access.baseline"),
+    Column("last", Double, nullable=False),
+    Index("habits_last", "last"),
+    comment="what is usual; bounded",
+)
+
+marks = Table(
+    "marks",
+    metadata,
+    Column("mark", Text, primary_key=True, comment="keyed HMAC of what stands for a value in audit records"),
+    Column("secret", Text, primary_key=True, comment="its name there"),
+    Column("last", Double, nullable=False),
+    Index("marks_last", "last"),
+    comment="by which an incident is told which name its secret has in audit records; bounded",
+)
+
 # Kinds of rows in the trail that change no state: they are neither a decision nor anybody's word about it.
 ASIDE = ("verified", "acted", "silenced", "unsilenced", "absorbed", "noted", "suppressed", "unsuppressed")
 
@@ -561,6 +617,11 @@ def _to_11(connection: Connection) -> None:
     suppressions.create(connection)
 
 
+def _to_12(connection: Connection) -> None:
+    """Who reads which secret."""
+    metadata.create_all(connection, [reads, read_ids, habits, marks])
+
+
 # To version N from N-1. A change of the tables above goes with an entry here and a test that starts from the old form.
 MIGRATIONS: Mapping[int, Callable[[Connection], None]] = {
     2: _to_2,
@@ -573,8 +634,9 @@ MIGRATIONS: Mapping[int, Callable[[Connection], None]] = {
     9: _to_9,
     10: _to_10,
     11: _to_11,
+    12: _to_12,
 }
-VERSION = 11
+VERSION = 12
 
 
 def migrate(

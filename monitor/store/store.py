@@ -14,11 +14,14 @@ from typing import Any, Self, TypeVar
 from sqlalchemy import Connection, func, select
 from sqlalchemy.exc import SQLAlchemyError
 
+from monitor.access.judge import Rules
+from monitor.access.reading import Reading
 from monitor.common.backoff import backoff
 from monitor.common.steady import SteadyClock
 from monitor.model import Finding, Position
 from monitor.routing import Policy
 from monitor.runbook.progress import Procedure
+from monitor.store.access import Access
 from monitor.store.actions import Actions
 from monitor.store.alerts import Alerts
 from monitor.store.database import Database
@@ -66,6 +69,7 @@ class Store:
         clock: Callable[[], float],
         node: str,
         secret: bytes,
+        access_rules: Rules,
     ) -> None:
         self._database = database
         self._node = node
@@ -73,6 +77,7 @@ class Store:
         # Assign to reload. What was decided before stays decided.
         self.policy = policy
         self.procedure = procedure
+        self.access_rules = access_rules
         self._clock = clock
         self._loop = asyncio.get_running_loop()
         self._degraded: str | None = None
@@ -97,6 +102,7 @@ class Store:
         self.verdicts = Verdicts(self)
         self.actions = Actions(self)
         self.requests = Requests(self)
+        self.access = Access(self)
         self._writer = Writer(
             database,
             record,
@@ -115,6 +121,7 @@ class Store:
         procedure: Procedure | None = None,
         node: str | None = None,
         secret: bytes = b"",
+        access_rules: Rules | None = None,
         clock: Callable[[], float] | None = None,
         repairs: bool = True,
         waiting: Callable[[str], None] | None = None,
@@ -154,6 +161,7 @@ class Store:
             clock=clock or SteadyClock(),
             node=node or socket.gethostname(),
             secret=secret,
+            access_rules=access_rules or Rules(),
         )
         store.recovery = recovery
         return store
@@ -227,13 +235,16 @@ class Store:
         *,
         notify: bool = True,
         notices: Sequence[Notice] = (),
+        readings: Sequence[Reading] = (),
+        source: str = "",
     ) -> int:
         """Findings, who is told, and positions in one transaction; returns how many findings were new.
 
-        Durable when it returns, if there are findings or notices; lone positions follow within a second. Waits while
-        the database cannot be written. `notify` False opens incidents quietly.
+        `readings`: of audit records, from `source`. Durable when it returns, if there are findings, notices or
+        readings; lone positions follow within a second. Waits while the database cannot be written. `notify` False
+        opens incidents quietly.
         """
-        commit = Commit(tuple(found), tuple(moved), notify, tuple(notices))
+        commit = Commit(tuple(found), tuple(moved), notify, tuple(notices), tuple(readings), source)
         return await asyncio.wrap_future(self._writer.commit(commit))
 
     async def flush(self) -> None:
@@ -283,7 +294,9 @@ class Store:
     # Inside
 
     def _begin(self, connection: Connection) -> Transaction:
-        return Transaction(connection, self.policy, self._clock(), self._node, self.procedure, self._secret)
+        return Transaction(
+            connection, self.policy, self._clock(), self._node, self.procedure, self._secret, self.access_rules
+        )
 
     # For the rooms (monitor.store.transaction.Desk)
 

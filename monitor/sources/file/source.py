@@ -19,7 +19,7 @@ from pydantic import Field, ValidationInfo, field_validator
 from monitor.common.backoff import backoff
 from monitor.common.duration import Duration
 from monitor.intake import Intake, ScanError
-from monitor.sources.base import SourceConfig, Where
+from monitor.sources.base import LogConfig, SourceConfig, Where
 from monitor.sources.file.blanks import last_written
 from monitor.sources.file.globs import Globs
 from monitor.sources.file.identity import Hasher, open_file
@@ -58,7 +58,7 @@ def _written(path: str, seen: Seen) -> int:
         os.close(fd)
 
 
-class FileConfig(SourceConfig):
+class FileConfig(LogConfig):
     """`type = "file"`. `start_at` holds for files present at the very first start; later ones are read from 0."""
 
     type: Literal["file"] = "file"

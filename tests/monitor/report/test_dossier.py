@@ -7,9 +7,9 @@ from typing import Any
 from monitor import runbook
 from monitor.common.notification import Location
 from monitor.incidents import Incident
-from monitor.report.dossier import Dossier, events, milestones, spans, window
+from monitor.report.dossier import Dossier, events, milestones, spans, together, used, window
 from monitor.runbook.progress import act, begin
-from monitor.store import AuditEntry, OutboxEntry
+from monitor.store import AuditEntry, OutboxEntry, Use
 
 T = 1_800_000_000.0
 
@@ -99,3 +99,22 @@ def test_milestones_are_in_the_order_of_time() -> None:
     assert [name for name, _ in milestones(dossier())] == [
         *("logged", "read", "opened", "told", "acknowledged", "revoked", "replaced", "resolved"),
     ]
+
+
+def use(first: float, last: float, principal: str = "app", times: int = 1, **changes: Any) -> Use:
+    found = Use("secret/app", principal, "10.0.0.1", "read", "vault", (), "", T + first, T + last, times)
+    return replace(found, **changes)
+
+
+def test_who_used_the_secret_since_it_was_exposed_is_on_the_timeline() -> None:
+    uses = [use(5000, 5100), use(-500, -50, times=7), use(-9000, -8000, "before"), use(60, 60, "web", outcome="denied")]
+    asked = dossier(uses=uses)
+    first, second = together(asked)
+    assert (first.principal, first.first, first.last, first.times) == ("app", T - 100, T + 5100, 8)
+    assert (second.principal, second.outcome) == ("web", "denied")
+    assert used(first).startswith("8 times from 10.0.0.1, last 2027-01-15 ")
+    assert used(use(0, 0, address="")).startswith("1 time, last ")
+    told = [(one.at - T, one.who, one.what) for one in events(asked)]
+    assert (-100, "app", "read secret/app") in told
+    assert (60, "web", "was refused secret/app") in told
+    assert not any(who == "before" for _, who, _ in told)

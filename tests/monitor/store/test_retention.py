@@ -7,13 +7,26 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Connection, func, select
 
+from monitor.access.reading import Reading
 from monitor.common.inbound import HookDelivery
 from monitor.model import Position
 from monitor.retention import Retention
 from monitor.routing import Policy
 from monitor.store import Notice, Store, retention
 from monitor.store.records import AlertBatch
-from monitor.store.schema import audit, batches, findings, groups, hooks, incidents, members, outbox, receipts
+from monitor.store.schema import (
+    audit,
+    batches,
+    findings,
+    groups,
+    habits,
+    hooks,
+    incidents,
+    members,
+    outbox,
+    read_ids,
+    receipts,
+)
 from tests.monitor.store.helpers import OWNER, Clock, deliver, finding, fingerprint, lease
 
 DAY = 86_400.0
@@ -300,3 +313,21 @@ async def test_what_a_sweep_raises_is_the_callers_and_logged_by_nobody_else(
     with pytest.raises(ValueError, match="quote"):
         await store.retention.forever(Retention)
     assert "quote" not in caplog.text
+
+
+async def test_readings_habits_and_ids_are_bounded(store: Store, clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("KEEP_READS", "KEEP_READ_IDS", "KEEP_HABITS"):
+        monkeypatch.setattr(retention, name, 3)
+    for n in range(6):
+        clock.now += 1
+        one = Reading(f"r{n}", clock.now - n % 2 * 500 * DAY, f"secret-{n}", "app", marks=(f"m{n}",))
+        await store.commit((), readings=[one], source="vault")
+    await store.retention.sweep(AGES)
+    assert [one.secret for one in await store.access.uses()] == ["secret-4", "secret-2", "secret-0"]
+
+    def count(connection: Connection) -> list[int]:
+        return [
+            connection.execute(select(func.count()).select_from(table)).scalar_one() for table in (read_ids, habits)
+        ]
+
+    assert await store.read(count) == [3, 3]

@@ -1,0 +1,120 @@
+"""What is out of order about a reading: against policy, or against what is usual. Pure."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field, replace
+from typing import Literal
+
+from monitor.access.baseline import DAY, HABIT_DAYS, Habit, mature, observe, odd_address, odd_hour, odd_volume
+from monitor.access.policy import AccessConfig, allowed, breach
+from monitor.access.reading import Reading
+from monitor.common.severity import Severity
+
+__all__ = ["KINDS", "Habits", "Kind", "Odd", "Rules", "judge"]
+
+Kind = Literal["policy", "browser", "first", "denied", "volume", "address", "hour"]
+
+KINDS: dict[Kind, str] = {
+    "policy": "Secret read against policy",
+    "browser": "Service key used in a browser",
+    "first": "First reader of a secret",
+    "denied": "Reads of secrets denied in a row",
+    "volume": "Secret read unusually often",
+    "address": "Secret read from an unusual address",
+    "hour": "Secret read at an unusual hour",
+}
+_ROW = 5  # denied reads in a row …
+_ROW_WITHIN = 3600.0  # … within so many seconds
+_BROWSER = re.compile(r"Mozilla/\d.*(?:Gecko|AppleWebKit|Chrome|Firefox|Safari)", re.IGNORECASE | re.DOTALL)
+_PEOPLE = 32  # readers of a secret that are named
+
+
+@dataclass(frozen=True, slots=True)
+class Odd:
+    """One thing that is out of order."""
+
+    kind: Kind
+    severity: Severity
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Habits:
+    """What was usual before a reading; None: nothing is known."""
+
+    pair: Habit | None = None  # this principal with this secret
+    secret: Habit | None = None
+    principal: Habit | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """`[[access]]`."""
+
+    entries: tuple[AccessConfig, ...] = field(default_factory=tuple)
+
+
+def judge(rules: Rules, reading: Reading, habits: Habits) -> tuple[list[Odd], Habits]:
+    """What is out of order, the worst first, and what is usual from now on."""
+    if reading.outcome == "denied":
+        principal, odd = _refused(habits.principal, reading)
+        return [odd] if odd else [], replace(habits, principal=principal)
+
+    found: list[Odd] = []
+    wrong = breach(rules.entries, reading)
+    if wrong is not None:
+        told = f"{reading.principal} read {wrong.item}: {wrong.reason}"
+        found.append(Odd("policy", "critical" if wrong.never else "high", told))
+    if reading.outcome == "used" and reading.secret.startswith("Supabase ") and _BROWSER.match(reading.agent):
+        text = f"the key of the server was shown by a browser ({reading.agent[:80]}): whoever uses the page has it"
+        found.append(Odd("browser", "critical", text))
+
+    # A clock that was put back, or a file found late: neither proves nor breaks a habit.
+    late = habits.pair is not None and reading.at < habits.pair.last - HABIT_DAYS * DAY
+    if late:
+        return found, habits
+    found += _unusual(rules, reading, habits, told=wrong is not None)
+    return found, _after(reading, habits)
+
+
+def _unusual(rules: Rules, reading: Reading, habits: Habits, *, told: bool) -> list[Odd]:
+    at = reading.at
+    if habits.pair is None:
+        if told or not mature(habits.secret, at) or allowed(rules.entries, reading):
+            return []
+        assert habits.secret is not None
+        others = ", ".join(habits.secret.people[:5]) or "others"
+        text = f"{reading.principal} had never read it; {habits.secret.times:,} readings were by {others}"
+        return [Odd("first", "medium", text)]
+    answers: tuple[tuple[Kind, Severity, str | None], ...] = (
+        ("volume", "medium", odd_volume(habits.pair, at)[0]),
+        ("address", "medium", odd_address(habits.pair, at, reading.address)),
+        ("hour", "low", odd_hour(habits.pair, at)),
+    )
+    return [Odd(kind, severity, why) for kind, severity, why in answers if why]
+
+
+def _after(reading: Reading, habits: Habits) -> Habits:
+    at = reading.at
+    pair = observe(habits.pair, at, reading.address, odd_volume(habits.pair, at)[1])
+    secret = observe(habits.secret, at)
+    if reading.principal not in secret.people and len(secret.people) < _PEOPLE:
+        secret = replace(secret, people=(*secret.people, reading.principal))
+    principal = replace(observe(habits.principal, at), refused=0)
+    return Habits(pair, secret, principal)
+
+
+def _refused(habit: Habit | None, reading: Reading) -> tuple[Habit, Odd | None]:
+    at = reading.at
+    known = habit or Habit(at, at)
+    if known.refused and 0 <= at - known.refused_since <= _ROW_WITHIN:
+        known = replace(known, refused=known.refused + 1, last=max(known.last, at))
+    else:
+        known = replace(known, refused=1, refused_since=at, last=max(known.last, at))
+    if known.refused < _ROW:
+        return known, None
+    minutes = max(1, round((at - known.refused_since) / 60))
+    times = f"{known.refused} times in a row within {minutes} minutes"
+    text = f"{reading.principal} was refused {times}, last {reading.secret}"
+    return known, Odd("denied", "medium", text)

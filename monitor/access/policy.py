@@ -1,0 +1,116 @@
+"""`[[access]]`: who may read what. Pure."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator
+
+from monitor.access.reading import Reading
+from monitor.common.text import token_like
+
+__all__ = ["AccessConfig", "Breach", "allowed", "breach", "covers", "names_of", "permits"]
+
+_Pattern = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=300)]
+
+
+class AccessConfig(BaseModel):
+    """`[[access]]`. `principals` and `secrets` are patterns with `*` and `?`. A secret that an entry covers may be read
+    by the principals of the entries that cover it, and by nobody else. `never`: by these not, whatever others say.
+    `addresses`: networks from which alone these principals may."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+
+    name: str = Field(pattern=r"^[A-Za-z0-9_.-]{1,80}$")
+    principals: tuple[_Pattern, ...] = Field(min_length=1)
+    secrets: tuple[_Pattern, ...] = Field(min_length=1)
+    addresses: tuple[str, ...] = ()
+    never: bool = False
+
+    @field_validator("secrets", "principals")
+    @classmethod
+    def _no_secret(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        if any(token_like(one.rpartition("/")[2]) for one in value):
+            raise ValueError("looks like the secret itself, and names are shown in alerts: write its name")
+        return value
+
+    @field_validator("addresses")
+    @classmethod
+    def _networks(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for one in value:
+            try:
+                ipaddress.ip_network(one)
+            except ValueError:
+                raise ValueError('must be addresses or networks such as "10.0.0.0/8"') from None
+        return value
+
+
+@dataclass(frozen=True, slots=True)
+class Breach:
+    """A reading that no policy permits, or that one forbids. `item`: what was read; `reason` names the entry."""
+
+    item: str
+    reason: str
+    never: bool = False
+
+
+def breach(entries: Sequence[AccessConfig], reading: Reading) -> Breach | None:
+    """The worst thing that the policies say about a reading; None: nothing."""
+    found: list[Breach] = []
+    for item in reading.items:
+        covering = [entry for entry in entries if covers(entry, item)]
+        found += [
+            Breach(item, f'[[access]] "{entry.name}" says never', never=True)
+            for entry in covering
+            if entry.never and permits(entry, reading.principal)
+        ]
+        allowing = [entry for entry in covering if not entry.never]
+        named = [entry for entry in allowing if permits(entry, reading.principal)]
+        if allowing and not named:
+            who = ", ".join(dict.fromkeys(name for entry in allowing for name in entry.principals))
+            found.append(Breach(item, f'[[access]] "{allowing[0].name}" permits {who[:200]} only'))
+        elif named and not any(_from(entry, reading.address) for entry in named):
+            places = ", ".join(dict.fromkeys(place for entry in named for place in entry.addresses))
+            where = reading.address or "an unknown address"
+            found.append(Breach(item, f'{where} is not in [[access]] "{named[0].name}" ({places[:200]})'))
+    return max(found, key=lambda one: one.never, default=None)
+
+
+def allowed(entries: Iterable[AccessConfig], reading: Reading) -> bool:
+    """Whether somebody has said in so many words that this principal may read all of it."""
+    entries = list(entries)
+    return all(
+        any(not entry.never and covers(entry, item) and permits(entry, reading.principal) for entry in entries)
+        for item in reading.items
+    )
+
+
+def covers(entry: AccessConfig, item: str) -> bool:
+    """Whether the entry is about this secret, by any of its names."""
+    names = names_of(item)
+    return any(fnmatchcase(name, pattern) for pattern in entry.secrets for name in names)
+
+
+def permits(entry: AccessConfig, principal: str) -> bool:
+    """Whether the entry is about this principal."""
+    return any(fnmatchcase(principal, pattern) for pattern in entry.principals)
+
+
+def names_of(item: str) -> tuple[str, ...]:
+    """`secret/app#KEY` is also called `secret/app` and `KEY`; `app/KEY` is also called `KEY`."""
+    path, mark, key = item.partition("#")
+    return tuple(dict.fromkeys((item, path, key) if mark else (item, item.rpartition("/")[2])))
+
+
+def _from(entry: AccessConfig, address: str) -> bool:
+    if not entry.addresses:
+        return True
+    try:
+        place = ipaddress.ip_address(address)
+    except ValueError:
+        return False
+    return any(place in ipaddress.ip_network(network) for network in entry.addresses)

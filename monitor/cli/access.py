@@ -1,0 +1,232 @@
+"""`monitor access`: who read which secret, what is usual, and what the policies say of it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from monitor.cli.common import (
+    ConfigOption,
+    Format,
+    FormatOption,
+    command_app,
+    emit,
+    fail,
+    read_config,
+    table,
+    with_store,
+)
+
+if TYPE_CHECKING:
+    from monitor.access.baseline import Habit
+    from monitor.access.policy import AccessConfig
+    from monitor.access.reading import Reading
+    from monitor.incidents import Incident
+    from monitor.store import Store, Use
+
+app = command_app(
+    no_args_is_help=True,
+    help="Who read which secret, by the audit records of what holds it (docs/access.md).",
+    epilog="Example: monitor access list --secret secret/supabase --since 7d",
+)
+
+_MOST = 10_000
+
+SinceOption = Annotated[
+    str | None, typer.Option(metavar="DURATION", help="Only so recently, such as 24h.", show_default=False)
+]
+
+
+@app.command(
+    "list",
+    epilog="Example: monitor access list --principal approle:gateway --since 24h --format jsonl",
+    help="Readings by the hour, last first: who, which secret, from where, how often, and whether it was given.",
+)
+def list_uses(
+    *,
+    secret: Annotated[str | None, typer.Option(help="Only this one, by its whole name.", show_default=False)] = None,
+    principal: Annotated[str | None, typer.Option(help="Only by this one.", show_default=False)] = None,
+    since: SinceOption = None,
+    limit: Annotated[int, typer.Option(min=1, max=_MOST, help="At most so many.")] = 100,
+    form: FormatOption = Format.text,
+    config: ConfigOption = None,
+) -> None:
+    start = _start(since)
+
+    async def read(store: Store) -> list[Use]:
+        named = [secret] if secret else None
+        return await store.access.uses(secrets=named, principal=principal, since=start, limit=limit)
+
+    nothing: list[Use] = []
+    _show(with_store(read_config(config), read, missing=nothing), form)
+
+
+@app.command(
+    "habits",
+    epilog="Example: monitor access habits --format json",
+    help="Who reads which secret, since when, how often, at which hours (UTC) and from which networks.",
+)
+def habits(form: FormatOption = Format.text, config: ConfigOption = None) -> None:
+    async def read(store: Store) -> list[tuple[str, str, Habit]]:
+        return await store.access.known()
+
+    nothing: list[tuple[str, str, Habit]] = []
+    found = with_store(read_config(config), read, missing=nothing)
+    rows = [
+        {
+            "secret": secret,
+            "principal": principal,
+            "first": _time(habit.first),
+            "last": _time(habit.last),
+            "readings": habit.times,
+            "days": len(habit.days),
+            "hours": sorted(habit.hours),
+            "networks": sorted(habit.networks),
+        }
+        for secret, principal, habit in found
+    ]
+
+    def text(rows: Sequence[Mapping[str, Any]]) -> Iterable[str]:
+        if not rows:
+            yield "no audit record was read yet"
+            return
+        head = ("secret", "principal", "since", "last", "readings", "days", "from")
+        names = ("secret", "principal", "first", "last", "readings", "days")
+        yield from table(head, [(*(str(row[name]) for name in names), ", ".join(row["networks"][:5])) for row in rows])
+
+    emit(rows, form, text)
+
+
+@app.command(
+    "check",
+    epilog="Example: monitor access check --since 30d",
+    help="Hold the stored readings against [[access]] as it is now, so that policies can be tried before they alert. "
+    "Exit code 1 when there is a reading that they do not permit.",
+)
+def check(
+    *,
+    since: SinceOption = None,
+    form: FormatOption = Format.text,
+    config: ConfigOption = None,
+) -> None:
+    from monitor.access.policy import breach, covers
+
+    settings, start = read_config(config), _start(since)
+
+    async def read(store: Store) -> list[Use]:
+        return await store.access.uses(since=start, limit=_MOST)
+
+    nothing: list[Use] = []
+    rows: dict[tuple[str, str], dict[str, Any]] = {}
+    for use in with_store(settings, read, missing=nothing):
+        if use.outcome == "denied":
+            continue
+        wrong = breach(settings.access, _reading(use))
+        said = wrong.reason if wrong else _permitted(settings.access, _reading(use), covers)
+        key = (use.secret, use.principal)
+        if key not in rows or (wrong and not rows[key]["wrong"]):
+            rows[key] = {"secret": use.secret, "principal": use.principal, "wrong": wrong is not None, "reason": said}
+
+    def text(rows: Sequence[Mapping[str, Any]]) -> Iterable[str]:
+        cells = [("WRONG" if row["wrong"] else "ok", row["secret"], row["principal"], row["reason"]) for row in rows]
+        yield from table(("", "secret", "principal", "why"), cells)
+
+    emit(sorted(rows.values(), key=lambda row: (not row["wrong"], row["secret"], row["principal"])), form, text)
+    if any(row["wrong"] for row in rows.values()):
+        raise typer.Exit(1)
+
+
+@app.command(
+    "used",
+    epilog="Example: monitor access used 3f2a --mark hmac-sha256:…",
+    help="Who used the secret of an incident since it leaked. Which secret that is in audit records follows from the "
+    "access key id beside it, from --mark, or from --secret; what is named is kept with the incident, and its timeline "
+    "then shows the uses.",
+)
+def used(
+    *,
+    ref: Annotated[str, typer.Argument(metavar="ID", help="Id or fingerprint of an incident, or a unique start.")],
+    secret: Annotated[
+        list[str] | None, typer.Option(help="What audit records call it; may be repeated.", show_default=False)
+    ] = None,
+    mark: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="What stands for its value there: the answer of Vault's sys/audit-hash, or an access key id.",
+            show_default=False,
+        ),
+    ] = None,
+    form: FormatOption = Format.text,
+    config: ConfigOption = None,
+) -> None:
+    async def read(store: Store) -> list[Use]:
+        incident: Incident = await store.incidents.get(ref)
+        named = await store.access.names(incident, mark or ())
+        if mark and not named:
+            fail("no audit record that was read has this mark")
+        if mark or secret:
+            await store.access.link(incident, dict.fromkeys([*named, *(secret or ())]))
+        names = await store.access.names(incident)
+        if not names:
+            fail("nothing says what audit records call this secret: name it with --secret or --mark")
+        since = min(incident.first_logged or incident.first_seen, incident.first_seen)
+        return await store.access.uses(secrets=names, since=since, limit=_MOST)
+
+    _show(with_store(read_config(config), read), form)
+
+
+def _show(found: Sequence[Use], form: Format) -> None:
+    rows = [
+        {
+            "secret": one.secret,
+            "names": list(one.names),
+            "principal": one.principal,
+            "address": one.address,
+            "agent": one.agent,
+            "outcome": one.outcome,
+            "times": one.times,
+            "first": _time(one.first),
+            "last": _time(one.last),
+            "source": one.source,
+        }
+        for one in found
+    ]
+
+    def text(rows: Sequence[Mapping[str, Any]]) -> Iterable[str]:
+        if not rows:
+            yield "nobody, as far as audit records were read"
+            return
+        names = ("last", "times", "outcome", "principal", "address", "secret")
+        yield from table(names, [[str(row[name]) for name in names] for row in rows])
+
+    emit(rows, form, text)
+
+
+def _reading(use: Use) -> Reading:
+    from monitor.access.reading import Reading
+
+    return Reading("", use.last, use.secret, use.principal, use.outcome, use.names, use.address)
+
+
+def _permitted(entries: Sequence[AccessConfig], reading: Reading, covers: Any) -> str:
+    by = [one.name for one in entries if not one.never and any(covers(one, item) for item in reading.items)]
+    return f'[[access]] "{by[0]}"' if by else "no [[access]] covers it"
+
+
+def _start(since: str | None) -> float:
+    from monitor.common.duration import parse_duration
+
+    if since is None:
+        return 0.0
+    try:
+        return time.time() - parse_duration(since)
+    except ValueError as error:
+        fail(f"--since {error}", 2)
+
+
+def _time(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")

@@ -1,0 +1,283 @@
+"""Access: what audit records say goes into the trail of readings and into habits; what is out of order is a finding."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from sqlalchemy import Connection, func, select
+
+from detectors.fingerprint import fingerprint
+from monitor.access.baseline import Habit
+from monitor.access.judge import KINDS, Habits, Odd, judge
+from monitor.access.reading import Outcome, Reading
+from monitor.incidents import Incident
+from monitor.model import Finding
+from monitor.store.rows import chunks, clean, insert_into
+from monitor.store.schema import habits, marks, read_ids, reads
+from monitor.store.transaction import Desk, Transaction
+
+__all__ = ["Access", "Use", "take"]
+
+_MOST = 10_000  # rows of an answer
+_SHOWN = 120  # characters of a title
+
+
+@dataclass(frozen=True, slots=True)
+class Use:
+    """Somebody's readings of one secret from one address within one hour. Times: seconds since 1970."""
+
+    secret: str
+    principal: str
+    address: str
+    outcome: Outcome
+    source: str
+    names: tuple[str, ...]
+    agent: str
+    first: float
+    last: float
+    times: int
+
+
+class Access:
+    """The face of it."""
+
+    def __init__(self, desk: Desk) -> None:
+        self._desk = desk
+
+    async def uses(
+        self,
+        *,
+        secrets: Sequence[str] | None = None,
+        principal: str | None = None,
+        since: float = 0.0,
+        limit: int = 100,
+    ) -> list[Use]:
+        """Last first. `secrets`: only these, by their whole names."""
+        return await self._desk.read(lambda connection: _uses(connection, secrets, principal, since, limit))
+
+    async def names(self, incident: Incident, marked: Iterable[str] = ()) -> list[str]:
+        """What audit records call the secret of an incident: by its own value where that is an id, by the id beside
+        it, or by what somebody says stands for it there (an HMAC)."""
+        key = self._desk.secret
+        known = {incident.fingerprint, *(fingerprint(key, mark.encode()) for mark in marked)}
+        if beside := incident.labels.get("access_key_id"):
+            known.add(fingerprint(key, beside.encode()))
+        return await self._desk.read(lambda connection: _named(connection, known, incident.labels.get("secret")))
+
+    async def link(self, incident: Incident, names: Iterable[str]) -> None:
+        """From now on audit records about these names are about the secret of the incident."""
+        rows = [{"mark": incident.fingerprint, "secret": clean(name), "last": self._desk.now()} for name in names]
+        await self._desk.write(lambda tx: _keep_marks(tx, rows), durable=True)
+
+    async def known(self) -> list[tuple[str, str, Habit]]:
+        """Every secret with every principal that read it, and what is usual of that."""
+
+        def run(connection: Connection) -> list[tuple[str, str, Habit]]:
+            query = select(habits).where(habits.c.secret != "", habits.c.principal != "")
+            rows = connection.execute(query.order_by(habits.c.secret, habits.c.principal).limit(_MOST))
+            return [(row.secret, row.principal, Habit.of_json(json.loads(row.state))) for row in rows]
+
+        return await self._desk.read(run)
+
+    async def last(self) -> float | None:
+        """When the last record was read; None: none ever was."""
+        return await self._desk.read(lambda connection: connection.execute(select(func.max(read_ids.c.at))).scalar())
+
+
+def take(tx: Transaction, source: str, readings: Sequence[Reading]) -> list[Finding]:
+    """Keep what is new of them. Returns what is out of order."""
+    if not readings:
+        return []
+    fresh = _new(tx, readings)
+    usual = _load(tx.connection, fresh)
+    found: dict[str, Finding] = {}
+    for reading in fresh:
+        odd, usual = _judged(tx, reading, usual)
+        for one in odd:
+            finding = _finding(tx, source, reading, one)
+            found.setdefault(finding.id, finding)
+
+    _count(tx, source, fresh)
+    _remember(tx, usual)
+    _mark(tx, fresh)
+    return list(found.values())
+
+
+def _new(tx: Transaction, readings: Sequence[Reading]) -> list[Reading]:
+    """Those whose records were not read before, with texts that the database takes."""
+    once = {reading.id: reading for reading in readings}
+    statement = insert_into(tx.connection, read_ids).on_conflict_do_nothing(index_elements=[read_ids.c.id])
+    fresh: set[str] = set()
+    for chunk in chunks(once):
+        rows = [{"id": id_, "at": tx.now} for id_ in chunk]
+        fresh.update(tx.connection.execute(statement.returning(read_ids.c.id), rows).scalars())
+    return [
+        replace(
+            one,
+            secret=clean(one.secret),
+            principal=clean(one.principal),
+            address=clean(one.address),
+            agent=clean(one.agent),
+            names=tuple(map(clean, one.names)),
+        )
+        for id_, one in once.items()
+        if id_ in fresh
+    ]
+
+
+_Usual = dict[tuple[str, str], Habit]
+
+
+def _load(connection: Connection, readings: Iterable[Reading]) -> _Usual:
+    """Habits by secret and principal, either of them empty for whichever."""
+    readings = list(readings)
+    found: _Usual = {}
+    columns = habits.c
+    for name, of in (
+        (columns.secret, {one.secret for one in readings}),
+        (columns.principal, {one.principal for one in readings}),
+    ):
+        other = columns.principal if name is columns.secret else columns.secret
+        for chunk in chunks(of):
+            for row in connection.execute(select(habits).where(name.in_(chunk), other == "")):
+                found[row.secret, row.principal] = Habit.of_json(json.loads(row.state))
+    for secret, principal in {(one.secret, one.principal) for one in readings}:
+        query = select(habits.c.state).where(columns.secret == secret, columns.principal == principal)
+        if (state := connection.execute(query).scalar()) is not None:
+            found[secret, principal] = Habit.of_json(json.loads(state))
+    return found
+
+
+def _judged(tx: Transaction, reading: Reading, usual: _Usual) -> tuple[list[Odd], _Usual]:
+    pair, secret, who = (reading.secret, reading.principal), (reading.secret, ""), ("", reading.principal)
+    odd, after = judge(tx.access, reading, Habits(usual.get(pair), usual.get(secret), usual.get(who)))
+    for key, habit in ((pair, after.pair), (secret, after.secret), (who, after.principal)):
+        if habit is not None:
+            usual[key] = habit
+    return odd, usual
+
+
+def _finding(tx: Transaction, source: str, reading: Reading, odd: Odd) -> Finding:
+    """One incident for a secret, a principal and a kind; one occurrence an hour, however many readings there were."""
+    secret = "" if odd.kind == "denied" else reading.secret
+    whose = "" if odd.kind == "browser" else reading.principal
+    print_ = fingerprint(tx.secret, f"access\0{odd.kind}\0{secret}\0{whose}".encode())
+    hour = int(reading.at // 3600)
+    labels = {"secret": reading.secret, "principal": reading.principal, "address": reading.address}
+    return Finding(
+        id=hashlib.blake2b(f"{print_}\0{hour}".encode(), digest_size=16).hexdigest(),
+        rule=f"access-{odd.kind}",
+        name=KINDS[odd.kind],
+        severity=odd.severity,
+        confidence="high" if odd.kind in ("policy", "browser") else "medium",
+        fingerprint=print_,
+        masked=f"{reading.principal} → {reading.secret}"[:_SHOWN],
+        source=source,
+        path=reading.secret,
+        generation=f"access {hour}",
+        offset=0,
+        time=tx.now,
+        labels={name: text for name, text in labels.items() if text},
+        runbook="access",
+        logged_at=reading.at,
+        context=odd.text,
+    )
+
+
+def _count(tx: Transaction, source: str, readings: Iterable[Reading]) -> None:
+    rows: dict[str, dict[str, Any]] = {}
+    for one in readings:
+        hour = int(one.at // 3600)
+        key = "\0".join((one.secret, one.principal, one.address, one.outcome, str(hour), source))
+        id_ = hashlib.blake2b(key.encode(), digest_size=16).hexdigest()
+        if (row := rows.get(id_)) is not None:
+            row.update(first=min(row["first"], one.at), last=max(row["last"], one.at), times=row["times"] + 1)
+            continue
+        rows[id_] = {
+            "id": id_,
+            "secret": one.secret,
+            "principal": one.principal,
+            "address": one.address,
+            "outcome": one.outcome,
+            "hour": hour,
+            "source": clean(source),
+            "names": json.dumps(one.names),
+            "agent": one.agent,
+            "first": one.at,
+            "last": one.at,
+            "times": 1,
+        }
+    if not rows:
+        return
+    statement = insert_into(tx.connection, reads)
+    new, old = statement.excluded, reads.c
+    least, most = (func.least, func.greatest) if tx.connection.dialect.name == "postgresql" else (func.min, func.max)
+    changed = {
+        "first": least(old.first, new.first),
+        "last": most(old.last, new.last),
+        "times": old.times + new.times,
+    }
+    tx.connection.execute(statement.on_conflict_do_update(index_elements=[old.id], set_=changed), list(rows.values()))
+
+
+def _remember(tx: Transaction, usual: _Usual) -> None:
+    if not usual:
+        return
+    statement = insert_into(tx.connection, habits)
+    rows = [
+        {"secret": secret, "principal": principal, "state": json.dumps(habit.as_json()), "last": habit.last}
+        for (secret, principal), habit in usual.items()
+    ]
+    tx.connection.execute(
+        statement.on_conflict_do_update(
+            index_elements=[habits.c.secret, habits.c.principal],
+            set_={name: statement.excluded[name] for name in ("state", "last")},
+        ),
+        rows,
+    )
+
+
+def _mark(tx: Transaction, readings: Iterable[Reading]) -> None:
+    rows = {(fingerprint(tx.secret, mark.encode()), one.secret): one.at for one in readings for mark in one.marks}
+    _keep_marks(tx, [{"mark": mark, "secret": secret, "last": at} for (mark, secret), at in rows.items()])
+
+
+def _keep_marks(tx: Transaction, rows: Sequence[dict[str, Any]]) -> None:
+    if not rows:
+        return
+    statement = insert_into(tx.connection, marks)
+    tx.connection.execute(
+        statement.on_conflict_do_update(
+            index_elements=[marks.c.mark, marks.c.secret], set_={"last": statement.excluded.last}
+        ),
+        rows,
+    )
+
+
+def _named(connection: Connection, known: Iterable[str], labelled: str | None) -> list[str]:
+    found = {labelled} if labelled else set()
+    for chunk in chunks(known):
+        found.update(connection.execute(select(marks.c.secret).where(marks.c.mark.in_(chunk))).scalars())
+    return sorted(found)
+
+
+def _uses(
+    connection: Connection, secrets: Sequence[str] | None, principal: str | None, since: float, limit: int
+) -> list[Use]:
+    query = select(reads).where(reads.c.last >= since)
+    if secrets is not None:
+        query = query.where(reads.c.secret.in_(list(secrets)[:_MOST]))
+    if principal is not None:
+        query = query.where(reads.c.principal == principal)
+    rows = connection.execute(query.order_by(reads.c.last.desc(), reads.c.id).limit(min(limit, _MOST)))
+    return [
+        Use(
+            row.secret, row.principal, row.address, row.outcome, row.source, tuple(json.loads(row.names)), row.agent,
+            row.first, row.last, row.times,
+        )
+        for row in rows
+    ]  # fmt: skip

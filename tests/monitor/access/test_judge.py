@@ -1,0 +1,104 @@
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterable
+
+import pytest
+
+from monitor.access.baseline import Habit
+from monitor.access.forms import load_form
+from monitor.access.judge import KINDS, Habits, Odd, Rules, judge
+from monitor.access.policy import AccessConfig
+from monitor.access.reading import Reading
+from tests.fakes.audit import DAY, START, anomalies, lines, month
+
+RULES = Rules(
+    (
+        AccessConfig(name="gateway", principals=("approle:gateway", "ldap-*"), secrets=("secret/gateway",)),
+        AccessConfig(name="frontend", principals=("*web*",), secrets=("*",), never=True),
+    )
+)
+
+
+def read(texts: Iterable[str]) -> list[Reading]:
+    form = load_form("vault")
+    return [reading for text in texts for reading in form(json.loads(text))]
+
+
+def run(readings: Iterable[Reading], rules: Rules = RULES) -> list[tuple[Reading, Odd]]:
+    usual: dict[tuple[str, str], Habit | None] = {}
+    found = []
+    for one in readings:
+        pair, secret, who = (one.secret, one.principal), (one.secret, ""), ("", one.principal)
+        odd, after = judge(rules, one, Habits(usual.get(pair), usual.get(secret), usual.get(who)))
+        usual.update({pair: after.pair, secret: after.secret, who: after.principal})
+        found += [(one, what) for what in odd]
+    return found
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_a_clean_month_gives_no_false_alarm(seed: int) -> None:
+    assert run(read(lines(month(seed), "clean"))) == []
+
+
+def test_an_anomaly_of_each_kind_is_found_in_a_month_and_nothing_else() -> None:
+    odd = [one for kind in anomalies().values() for one in kind]
+    asked = sorted([*month(1), *odd], key=lambda one: one.at)
+    found = run(read(lines(asked, "odd")))
+    of = Counter(what.kind for _, what in found)
+    assert set(of) == set(KINDS) - {"browser"}
+    assert {(one.principal, what.kind) for one, what in found} == {
+        (anomalies()[kind][0].who, kind) for kind in anomalies()
+    }
+    told = {what.kind: what.text for _, what in found}
+    assert told["policy"] == 'approle:web read secret/gateway#KEY: [[access]] "frontend" says never'
+    assert "ldap-mallory had never read it" in told["first"]
+    assert "kubernetes-jobs-backup" in told["first"]
+    assert "times in a row" in told["denied"]
+    assert "on one day; on " in told["volume"]
+    assert told["address"].startswith("from 192.0.2.66; ")
+    assert "10.0.0.0/24, 10.0.1.0/24" in told["address"]
+    assert told["hour"].startswith("at 23:30 UTC, 3 hours")
+
+
+def test_nothing_unusual_is_told_before_a_habit_is_a_week_old_and_known_well() -> None:
+    first = [one for one in month(2) if one.at < START + 6 * DAY]
+    odd = [one for kind in anomalies(START + 6 * DAY).values() for one in kind]
+    found = run(read(lines([*first, *odd], "young")))
+    assert {what.kind for _, what in found} == {"policy", "denied"}
+
+
+def test_whom_a_policy_names_is_no_stranger() -> None:
+    rules = Rules(
+        (AccessConfig(name="backup", principals=("kubernetes-*", "ldap-mallory"), secrets=("secret/backup",)),)
+    )
+    asked = [*month(3), anomalies()["first"][0]]
+    assert run(read(lines(sorted(asked, key=lambda one: one.at), "named")), rules) == []
+
+
+def test_a_service_key_in_a_browser() -> None:
+    agent = "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/120.0 Safari/537.36"
+    used = Reading("1", START, "Supabase service_role key", "supabase-js", "used", address="192.0.2.1", agent=agent)
+    [(_, odd)] = run([used])
+    assert (odd.kind, odd.severity) == ("browser", "critical")
+    assert "Chrome" in odd.text
+    server = Reading("2", START, "Supabase service_role key", "supabase-js", "used", agent="node-fetch/1.0 Mozilla")
+    assert run([server]) == []
+    assert run([Reading("3", START, "other", "x", "used", agent=agent)]) == []
+
+
+def test_a_read_in_between_ends_a_row_of_refusals() -> None:
+    refused = [Reading(str(n), START + n, f"s{n}", "p", "denied") for n in range(4)]
+    given = Reading("x", START + 4, "s", "p")
+    assert run([*refused, given, *refused]) == []
+    slowly = [Reading(str(n), START + n * 1800, "s", "p", "denied") for n in range(12)]
+    assert run(slowly) == []
+    back = [Reading(str(n), START - n, "s", "p", "denied") for n in range(12)]  # a clock that runs back
+    assert run(back) == []
+
+
+def test_records_of_another_age_change_no_habit() -> None:
+    readings = read(lines(month(4), "m"))
+    old = Reading("old", 0.0, "secret/gateway", "approle:gateway", address="192.0.2.9")
+    assert run([*readings, old]) == []

@@ -1,0 +1,122 @@
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import pytest
+from sqlalchemy import func, select
+
+from detectors.fingerprint import fingerprint as keyed
+from monitor.access.judge import Rules
+from monitor.access.policy import AccessConfig
+from monitor.access.reading import Reading
+from monitor.incidents import fold
+from monitor.model import Position
+from monitor.store import Store
+from monitor.store.schema import habits, marks, read_ids, reads
+from tests.monitor.store.helpers import finding
+
+DAY = 86_400.0
+T = 20_000 * DAY
+RULES = Rules((AccessConfig(name="db", principals=("app",), secrets=("prod/db",)),))
+
+
+def reading(id_: str, at: float = T, principal: str = "app", **changes: object) -> Reading:
+    return replace(Reading(id_, at, "prod/db", principal, address="10.0.0.1"), **changes)
+
+
+async def commit(store: Store, readings: Sequence[Reading], offset: int = 0) -> int:
+    return await store.commit((), [Position("vault", "f", {"offset": offset})], readings=readings, source="vault")
+
+
+async def test_readings_are_counted_by_the_hour_and_a_repeat_is_not(url: str) -> None:
+    async with await Store.open(url, node="n", access_rules=RULES) as store:
+        some = [reading("a"), reading("b", T + 60), reading("c", T + 3600), reading("d", T + 61, address="10.0.0.2")]
+        assert await commit(store, [*some, some[0]], 10) == 0
+        assert await commit(store, [*some, reading("e", T + 30)], 20) == 0
+        uses = await store.access.uses()
+        assert [(one.first, one.last, one.times, one.address) for one in uses] == [
+            (T + 3600, T + 3600, 1, "10.0.0.1"),
+            (T + 61, T + 61, 1, "10.0.0.2"),
+            (T, T + 60, 3, "10.0.0.1"),
+        ]
+        assert await store.positions.of("vault") == {"f": {"offset": 20}}
+        assert await store.access.uses(secrets=["prod/other"]) == []
+        assert await store.access.uses(principal="app", since=T + 3600, limit=5) == uses[:1]
+        [(secret, principal, habit)] = await store.access.known()
+        assert (secret, principal, habit.times) == ("prod/db", "app", 5)
+        assert await store.access.last() is not None
+
+
+async def test_a_read_against_policy_is_one_incident_with_one_occurrence_an_hour(url: str) -> None:
+    async with await Store.open(url, node="n", secret=b"k", access_rules=RULES) as store:
+        wrong = [reading(f"w{n}", T + n, "web") for n in range(500)]
+        assert await commit(store, wrong) == 1
+        assert await commit(store, [reading("later", T + 7200, "web"), reading("other", T, "job")]) == 2
+        found = {one.masked: one for one in await store.incidents.find(locations=True)}
+        assert set(found) == {"web → prod/db", "job → prod/db"}
+        web = found["web → prod/db"]
+        assert (web.rule, web.severity, web.occurrences, web.name) == (
+            "access-policy",
+            "high",
+            2,
+            "Secret read against policy",
+        )
+        assert web.labels == {"secret": "prod/db", "principal": "web", "address": "10.0.0.1"}
+        place = web.locations[0]
+        assert place.context == 'web read prod/db: [[access]] "db" permits app only'
+        assert place.logged_at is not None
+
+        store.access_rules = Rules()
+        assert await commit(store, [reading("free", T + 90_000, "web")]) == 0
+
+
+async def test_habits_live_in_the_store_across_a_restart(url: str) -> None:
+    for day in range(10):
+        async with await Store.open(url, node="n") as store:
+            some = [reading(f"{day}-{n}", T + day * DAY + 9 * 3600 + n * 60) for n in range(5)]
+            assert await commit(store, some, day) == 0
+    async with await Store.open(url, node="n") as store:
+        at = T + 10 * DAY + 9 * 3600
+        assert await commit(store, [reading("odd", at, address="192.0.2.1"), reading("new", at, "stranger")]) == 2
+        rules = {one.rule for one in await store.incidents.find()}
+        assert rules == {"access-address", "access-first"}
+
+
+async def test_an_incident_is_told_the_names_of_its_secret_by_what_stands_for_it(url: str) -> None:
+    async with await Store.open(url, node="n", secret=b"k") as store:
+        hashed, id_ = "hmac-sha256:" + "ab" * 32, "AKIA" + "Q" * 16
+        await commit(store, [reading("1", marks=(hashed,)), reading("2", secret="key of ci", marks=(id_,))])
+        incident = fold(None, finding("x", 1)).incident
+        assert await store.access.names(incident) == []
+        assert await store.access.names(incident, [hashed]) == ["prod/db"]
+        beside = replace(incident, labels={"access_key_id": id_})
+        assert await store.access.names(beside) == ["key of ci"]
+        itself = replace(incident, fingerprint=keyed(b"k", id_.encode()))
+        assert await store.access.names(itself, [hashed]) == ["key of ci", "prod/db"]
+        kept = await store.read(lambda connection: list(connection.execute(select(marks.c.mark)).scalars()))
+        assert all(hashed not in mark and id_ not in mark for mark in kept)
+
+
+async def test_what_a_hostile_name_holds_is_kept(url: str) -> None:
+    async with await Store.open(url, node="n") as store:
+        await commit(store, [reading("x", principal="a\0\ud800b", secret="\0", agent="\0", names=("\0",))])
+        [one] = await store.access.uses()
+        assert one.principal == "a\\x00\\ud800b"
+
+
+async def test_a_failed_transaction_keeps_neither_readings_nor_the_position(url: str) -> None:
+    """They are one: what is read again after a crash is new again."""
+    async with await Store.open(url, node="n") as store:
+        broken = reading("bad", at=float("nan"))
+        with pytest.raises(ValueError, match="NaN"):
+            await commit(store, [reading("good"), broken], 10)
+        rows = (reads, read_ids, habits)
+        counts = [
+            await store.read(
+                lambda connection, table=table: connection.execute(select(func.count()).select_from(table)).scalar()
+            )
+            for table in rows
+        ]
+        assert counts == [0, 0, 0]
+        assert await store.positions.of("vault") == {}
