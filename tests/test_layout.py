@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.detectors import texts
+
 ROOT = Path(__file__).parent.parent
 PACKAGES = ("monitor", "detectors", "sinks")
 SOURCES = sorted(path for package in PACKAGES for path in (ROOT / package).rglob("*.py"))
@@ -223,10 +225,9 @@ def test_no_file_names_a_folder_of_a_developers_machine() -> None:
 
 def test_no_token_shaped_text_lies_in_the_repository() -> None:
     """Our own rules over our own files: examples are templates, so nothing real may be found with high confidence."""
-    from detectors.engine import Engine, Match
-    from detectors.load import load_rules
+    from detectors.engine import Match
 
-    worker = Engine.build(load_rules()).worker()
+    worker = texts.engine().worker()
 
     def template(path: Path, match: Match) -> bool:
         # Packs and the probe are full of patterns and templates, which stand where a secret could: to a scored rule

@@ -21,15 +21,14 @@ import aiomqtt
 import pytest
 import typer
 
-from detectors.engine import Engine
 from detectors.fingerprint import fingerprint
-from detectors.load import load_rules
 from monitor.cli import COMMANDS, app
 from monitor.github.hook import signature
 from monitor.sources import SOURCES
 from sinks import SINKS
 from tests.acceptance.canary import WRAPS, Canary, Search, choose, generate, plant
 from tests.acceptance.harness import KEY, Monitor, fingerprints, until
+from tests.detectors import texts
 from tests.fakes.alertmanager import FakeAlertmanager
 from tests.fakes.github import FakeGitHub, commit
 from tests.fakes.journal import Journal
@@ -323,9 +322,8 @@ def invocations(canaries: list[Canary], incident: Callable[[], str]) -> dict[tup
 
 @pytest.fixture(scope="module")
 def search() -> Search:
-    rules = load_rules()
-    engine = Engine.build(rules)
-    chosen = choose(rules, 4)
+    engine = texts.engine()
+    chosen = choose(texts.rules(), 4)
     return Search(plant(engine, chosen, 1), plant(engine, chosen, 2))
 
 

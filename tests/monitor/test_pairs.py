@@ -5,17 +5,17 @@ from collections.abc import Iterator
 import pytest
 
 from detectors.engine import Engine
-from detectors.load import load_rules
 from detectors.template import expand
 from monitor.model import Block, Finding
 from monitor.scanner import Scanner
+from tests.detectors import texts
 
 BOTH = "aws_access_key_id = {aws-id:AKIA} aws_secret_access_key = {base64:40}"
 
 
 @pytest.fixture(scope="module")
 def scanner() -> Iterator[Scanner]:
-    scanner = Scanner(Engine.build([rule for rule in load_rules() if rule.id.startswith("aws-")]), b"k" * 32)
+    scanner = Scanner(Engine.build([rule for rule in texts.rules() if rule.id.startswith("aws-")]), b"k" * 32)
     yield scanner
     scanner.close()
 

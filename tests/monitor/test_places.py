@@ -7,17 +7,17 @@ from typing import Any
 import pytest
 
 from detectors.engine import Engine
-from detectors.load import load_rules
 from detectors.template import expand
 from monitor.model import Block, Finding
 from monitor.scanner import Scanner
+from tests.detectors import texts
 
 WANTED = ("github-pat", "aws-access-key-id", "postgresql")
 
 
 @pytest.fixture(scope="module")
 def scanner() -> Iterator[Scanner]:
-    rules = [rule for rule in load_rules() if rule.id.startswith(WANTED) or rule.id == "slack-bot-token"]
+    rules = [rule for rule in texts.rules() if rule.id.startswith(WANTED) or rule.id == "slack-bot-token"]
     scanner = Scanner(Engine.build(rules), b"k" * 32)
     yield scanner
     scanner.close()

@@ -6,17 +6,17 @@ from collections.abc import Iterator
 import pytest
 
 from detectors.engine import Engine
-from detectors.load import load_rules
 from detectors.template import expand
 from monitor.model import Block
 from monitor.records import BLOCK, GAP, Packer
 from monitor.scanner import Scanner
+from tests.detectors import texts
 
 
 @pytest.fixture(scope="module")
 def scanner() -> Iterator[Scanner]:
     scanner = Scanner(
-        Engine.build([rule for rule in load_rules() if rule.id in ("github-pat", "private-key-rsa")]), b"k" * 32
+        Engine.build([rule for rule in texts.rules() if rule.id in ("github-pat", "private-key-rsa")]), b"k" * 32
     )
     yield scanner
     scanner.close()
@@ -64,7 +64,7 @@ async def test_packed_records_give_what_each_gives_alone(scanner: Scanner) -> No
 
 async def test_a_match_that_runs_over_the_gap_counts_for_none_and_hides_none() -> None:
     """Of a rule of one's own, whose pattern takes whatever stands between."""
-    (rule,) = [rule for rule in load_rules() if rule.id == "private-key-rsa"]
+    (rule,) = [rule for rule in texts.rules() if rule.id == "private-key-rsa"]
     scanner = Scanner(Engine.build([rule]), b"k" * 32)
     try:
         whole = pem(1).encode()
@@ -73,10 +73,10 @@ async def test_a_match_that_runs_over_the_gap_counts_for_none_and_hides_none() -
         found = await scanner.scan(packed.blocks())
         assert [(finding.path, finding.offset) for finding in found] == [("p3", 1)]
         # The same with nothing between them.
-        texts = [begin, b"\n", whole[60:-60], end, whole]
-        starts = [sum(map(len, texts[:number])) for number in range(len(texts))]
-        parts = [(start, record(number, text)) for number, (start, text) in enumerate(zip(starts, texts, strict=True))]
-        block = Block("s", "p", "g", 0, b"".join(texts), 1.0, parts=parts)
+        held = [begin, b"\n", whole[60:-60], end, whole]
+        starts = [sum(map(len, held[:number])) for number in range(len(held))]
+        parts = [(start, record(number, text)) for number, (start, text) in enumerate(zip(starts, held, strict=True))]
+        block = Block("s", "p", "g", 0, b"".join(held), 1.0, parts=parts)
         found = await scanner.scan([block])
         assert [(finding.path, finding.offset) for finding in found] == [("p4", 0)]
     finally:

@@ -15,13 +15,13 @@ import pytest
 
 from detectors.engine import Engine, Found
 from detectors.fingerprint import fingerprint
-from detectors.load import load_rules
 from detectors.template import expand
 from monitor import scanner as module
 from monitor.intake import ScanError
 from monitor.model import Block
 from monitor.scanner import Scanner, finding_id
 from monitor.store.mark import BlockMarks
+from tests.detectors import texts
 
 KEY = b"k" * 32
 RULE = "github-pat"
@@ -29,7 +29,7 @@ RULE = "github-pat"
 
 @pytest.fixture(scope="module")
 def engine() -> Engine:
-    return Engine.build([rule for rule in load_rules() if rule.id == RULE])
+    return Engine.build([rule for rule in texts.rules() if rule.id == RULE])
 
 
 @pytest.fixture

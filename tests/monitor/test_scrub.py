@@ -6,18 +6,17 @@ from urllib.parse import quote
 
 import pytest
 
-from detectors.engine import Engine
-from detectors.load import load_rules
 from detectors.template import expand
 from monitor.model import Alert, Finding
 from monitor.scrub import WITHHELD, Scrubber
+from tests.detectors import texts
 
 TOKEN = expand("ghp_{alnum:30}{crc32}", 7)
 
 
 @pytest.fixture(scope="module")
 def scrub() -> Scrubber:
-    return Scrubber(Engine.build(load_rules()).worker())
+    return Scrubber(texts.engine().worker())
 
 
 def shown(text: str) -> bool:

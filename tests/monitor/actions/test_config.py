@@ -4,15 +4,15 @@ from functools import cache
 
 import pytest
 
-from detectors.load import load_rules
 from monitor.actions.config import ActionConfig, Ready, load_ready
 from monitor.config import ConfigError, parse
 from monitor.verify.probe import probe_of
+from tests.detectors import texts
 
 
 @cache
 def rule_ids() -> set[str]:
-    return {rule.id for rule in load_rules()}
+    return {rule.id for rule in texts.rules()}
 
 
 def problems(text: str) -> str:

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import fcntl
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
@@ -9,17 +11,40 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[3]
+STATE = Path(".local/state/exposure-monitor")  # in the home of whoever runs it
 
 Answer = subprocess.CompletedProcess[str]
 Command = Callable[..., Answer]
 
 
+@pytest.fixture(scope="session")
+def warm(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The cache of the shipped rules as a first command leaves it, made once for all workers, as it takes seconds."""
+    base = tmp_path_factory.getbasetemp()
+    home = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "warm"
+    home.mkdir(exist_ok=True)
+    cache = home / STATE / "cache"
+    with (home / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not cache.exists():
+            subprocess.run(
+                [sys.executable, "-m", "monitor", "scan", os.devnull],
+                check=True,
+                stdout=subprocess.DEVNULL,
+                cwd=home,
+                env={"PATH": os.environ["PATH"], "HOME": str(home), "PYTHONPATH": str(ROOT)},
+            )
+    return cache
+
+
 @pytest.fixture
-def monitor(tmp_path: Path) -> Command:
+def monitor(tmp_path: Path, warm: Path) -> Command:
     """Runs the real command in `tmp_path`: `monitor("rules", "list", stdin=…, env={…})`.
 
     Its `config.toml` is named in $MONITOR_CONFIG when there is one: not all commands take it by themselves.
     """
+    (tmp_path / STATE).mkdir(mode=0o700, parents=True)
+    shutil.copytree(warm, tmp_path / STATE / "cache")
 
     def run(*arguments: str, stdin: str = "", env: dict[str, str] | None = None, before: Sequence[str] = ()) -> Answer:
         return subprocess.run(

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from detectors.load import load_rules
+from tests.detectors import texts
 
 Command = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -28,7 +28,7 @@ def own_rules(folder: Path, text: str) -> None:
 
 
 def test_list_in_every_form(monitor: Command) -> None:
-    ids = [rule.id for rule in load_rules()]
+    ids = [rule.id for rule in texts.rules()]
     text = monitor("rules", "list").stdout.splitlines()
     assert text[0].split() == ["ID", "SEVERITY", "CONFIDENCE", "FAMILY", "VENDOR", "NAME"]
     assert [line.split()[0] for line in text[1:-1]] == ids
@@ -69,7 +69,7 @@ def test_show(monitor: Command) -> None:
 def test_the_shipped_rules_pass(monitor: Command) -> None:
     answer = monitor("rules", "test")
     assert (answer.returncode, answer.stderr) == (0, ""), answer.stdout
-    assert f"{len(load_rules())} rules: " in answer.stdout
+    assert f"{len(texts.rules())} rules: " in answer.stdout
 
 
 def test_a_rule_whose_example_is_not_found_fails(monitor: Command, tmp_path: Path) -> None:
@@ -104,7 +104,7 @@ def test_list_by_confidence_and_text(monitor: Command) -> None:
 
 def test_list_as_markdown(monitor: Command) -> None:
     text = monitor("rules", "list", "--family", "vcs", "--format", "markdown").stdout
-    count = len([rule for rule in load_rules() if rule.family == "vcs"])
+    count = len([rule for rule in texts.rules() if rule.family == "vcs"])
     assert text.startswith(f"{count} rules in 1 families.\n\n### vcs ({count})\n\n| rule | finds | severity |")
     assert "| `github-pat` | [GitHub personal access token](https://docs.github.com/" in text
     assert all(line.count("|") - line.count("\\|") == 5 for line in text.splitlines() if line.startswith("|"))

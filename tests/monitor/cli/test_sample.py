@@ -7,12 +7,12 @@ from collections.abc import Callable
 import pytest
 
 from detectors.engine import Engine, Worker
-from detectors.load import load_rules
 from detectors.rule import Rule
 from monitor.cli.sample import one, worker_for
+from tests.detectors import texts
 
 Command = Callable[..., subprocess.CompletedProcess[str]]
-RULES = load_rules()
+RULES = texts.rules()
 
 
 def test_a_sample_is_a_secret_of_its_rule_and_new_each_time(monitor: Command) -> None:
@@ -45,7 +45,7 @@ def test_a_seed_gives_the_same_samples_and_line_the_text_around(monitor: Command
 
 # One in eight: each compiles a rule of its own. That every example is found is held by tests/detectors/test_check.py.
 def test_every_rule_gives_samples() -> None:
-    whole = Engine.build(RULES).worker()
+    whole = texts.engine().worker()
     for rule in RULES:
         # One engine for all is quick; where a more specific rule takes the sample there, the rule is tried alone.
         assert not shadowed(whole, rule) or not shadowed(worker_for(rule, RULES), rule), rule.id

@@ -5,10 +5,10 @@ from importlib import resources
 
 import pytest
 
-from detectors.load import load_rules
 from monitor import runbook
 from monitor.common.severity import SEVERITIES
 from monitor.github.kinds import OTHER, Kind, kinds
+from tests.detectors import texts
 
 DOCUMENTED = 491  # types in GitHub's list of patterns (github/docs, pattern-docs), without the generic ones
 
@@ -21,7 +21,7 @@ def test_every_documented_type_is_there_once() -> None:
 
 
 def test_every_type_leads_to_a_severity_and_to_whom_takes_it_back() -> None:
-    rules = {rule.id: rule for rule in load_rules()}
+    rules = {rule.id: rule for rule in texts.rules()}
     for name, kind in kinds().items():
         if kind.rule is not None:
             assert kind.rule in rules, name

@@ -10,13 +10,14 @@ from detectors.load import load_rules
 from detectors.rule import PACKS
 from monitor import runbook
 from monitor.github.kinds import kinds
+from tests.detectors import texts
 
 DOCUMENT = Path(__file__).parents[3] / "docs" / "runbooks.md"
 
 
 def test_every_rule_has_a_runbook_that_exists() -> None:
     known = set(runbook.names())
-    wanted = {book for rule in load_rules() for book in (rule.runbook, runbook.of(rule))}
+    wanted = {book for rule in texts.rules() for book in (rule.runbook, runbook.of(rule))}
     assert wanted
     assert wanted - known == set()
 
@@ -71,7 +72,7 @@ def test_each_rule_of_an_issuer_says_first_who_takes_the_secret_back_and_where(p
 
 
 def test_no_issuer_is_there_without_a_pack_and_no_rule_of_an_issuer_without_the_rule() -> None:
-    known = {f"{rule.family}/{rule.id}" for rule in load_rules()} | {kind.runbook for kind in kinds().values()}
+    known = {f"{rule.family}/{rule.id}" for rule in texts.rules()} | {kind.runbook for kind in kinds().values()}
     known |= {f"{path.parent.name}/{path.stem}" for path in PACKS.glob("*/*.toml")}
     assert {name for name in runbook.names() if "/" in name} - known == set()
 
@@ -109,7 +110,7 @@ ELSEWHERE = {
 
 
 def test_a_secret_that_is_taken_back_elsewhere_than_its_packs_others_says_where() -> None:
-    books = {rule.id: runbook.load(runbook.of(rule)) for rule in load_rules() if rule.id in ELSEWHERE}
+    books = {rule.id: runbook.load(runbook.of(rule)) for rule in texts.rules() if rule.id in ELSEWHERE}
     assert books.keys() == ELSEWHERE.keys()
     for rule, place in ELSEWHERE.items():
         book = books[rule]

@@ -9,11 +9,11 @@ from urllib.parse import quote
 import pytest
 
 from detectors.engine import Engine
-from detectors.load import load_rules
 from detectors.template import expand
 from monitor.scan import search
 from monitor.scan.archive import Stream
 from monitor.scan.search import Hit, Places, Searcher, file_pieces, stream_pieces
+from tests.detectors import texts
 
 KEY = b"k" * 32
 Token = Callable[[int], str]
@@ -270,7 +270,7 @@ def test_a_stream_that_pauses_gives_whole_lines_at_once(engine: Engine, token: T
 
 @pytest.mark.slow
 def test_no_example_of_any_rule_is_shown_in_its_context(tmp_path: Path) -> None:
-    everything = Engine.build(load_rules())
+    everything = texts.engine()
     worker, searcher = everything.worker(), Searcher(everything.worker(), KEY, context=True)
     shown = 0
     for rule in everything.rules:

@@ -3,8 +3,8 @@ from __future__ import annotations
 import pytest
 from pydantic import ValidationError
 
-from detectors.load import load_rules
 from monitor.verify.probe import Answer, Probe, Reading, fact, fill, load_probes, probe_of, providers
+from tests.detectors import texts
 
 
 def reading(status: int = 200, text: str = "", **headers: str) -> Reading:
@@ -64,7 +64,7 @@ def test_templates_are_filled_and_name_what_is_missing() -> None:
 
 
 def test_every_probe_is_of_rules_there_are_and_no_rule_has_two() -> None:
-    rules = {rule.id for rule in load_rules()}
+    rules = {rule.id for rule in texts.rules()}
     named = [rule for probe in load_probes() for rule in probe.rules]
     assert set(named) <= rules
     assert len(named) == len(set(named))
