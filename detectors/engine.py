@@ -136,7 +136,8 @@ class Worker:
         decided = self._decide_all(data, ends, encoded, 0, work)
         matches = [m for m, end in resolve(decided) if fresh < end and (limit is None or end <= limit)]
         spans = [(decision.start, decision.end) for decision, _ in decided if decision.accepted]
-        return Found(matches, merged(spans + work.regions), work.budget.skipped)
+        spent = {self.engine.rules[number].id: cost for number, cost in work.spent.items()}
+        return Found(matches, merged(spans + work.regions), work.budget.skipped, spent)
 
     def explain(self, data: Buffer) -> list[Decision]:
         """Every candidate with the stage that accepted or rejected it, by position."""
@@ -197,15 +198,16 @@ class Worker:
         around: dict[tuple[int, int, int], list[tuple[int, int]]] = {}
         rules = self.engine.rules
         for number in sorted(ends, key=lambda number: -rules[number].priority):
-            text.work.check()
             shape = rules[number].shape
             # Rules that share a trigger share its positions, and mostly the windows around them.
             place = id(ends[number]), shape.back, shape.ahead
             if place not in around:
                 around[place] = windows(ends[number], shape.back + NEAR, shape.ahead + 2, len(data))
+            text.work.turn(number, len(around[place]))
             judge = self.engine.judge(number)
             for low, high in around[place]:
                 self._candidates(text, judge, low, high)
+        text.work.turn(None)
         if encoded and depth < MAX_DEPTH:
             self._decode_all(data, encoded, depth, text.work, text.out)
         return text.out

@@ -6,6 +6,7 @@ from bisect import bisect_left, insort
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
+from detectors.cost import Spent
 from detectors.rule import Confidence, Rule
 from monitor.common.severity import Severity
 
@@ -47,11 +48,12 @@ class Decision:
 class Found:
     """What came of a block. `hidden`: spans, disjoint and by position, of all that is or may hold a secret: what lost
     to another rule on its span, and every stretch of encoded text that was decoded. `skipped`: bytes of encoded text
-    that were not decoded, as the block had used up what decoding one may cost."""
+    that were not decoded, as the block had used up what decoding one may cost. `spent`: by rule id."""
 
     matches: list[Match]
     hidden: list[tuple[int, int]] = field(default_factory=list)
     skipped: int = 0
+    spent: Mapping[str, Spent] = field(default_factory=dict)
 
 
 def moved(decoder: str, decision: Decision, start: int, end: int) -> Decision:

@@ -15,6 +15,7 @@ from monitor import ledger
 from monitor.access.reader import Reader
 from monitor.access.reading import Reading
 from monitor.common.inbound import HookDelivery
+from monitor.intake import Behind
 from monitor.ledger import Ledger
 from monitor.model import Alert, Block, Finding, KnownAlert, Position, WriteBack
 from monitor.seal import Sealer
@@ -32,14 +33,15 @@ _TOGETHER = 1.0  # seconds in which parts of a source that have the same to say 
 
 
 class _Watched:
-    """Blocks on their way to the scanner; `logged_at`: when the last of them was written, where its source knows.
-    `reader`: what takes the audit records out of them, once there was one."""
+    """Blocks on their way to the scanner; `logged_at`: when the last of them was written, where its source knows;
+    `bytes`: that they settle. `reader`: what takes the audit records out of them, once there was one."""
 
     def __init__(self, blocks: Iterable[Block], reader: Callable[[], Reader] | None) -> None:
         self._blocks = iter(blocks)
         self._make_reader = reader
         self.reader: Reader | None = None
         self.logged_at: float | None = None
+        self.bytes = 0
 
     def __iter__(self) -> Iterator[Block]:
         return self
@@ -48,6 +50,7 @@ class _Watched:
         block = next(self._blocks)
         last = block.parts[-1][1] if block.parts else block
         self.logged_at = last.logged_at
+        self.bytes += block.end - block.fresh
         if self._make_reader is not None:
             self.reader = self.reader or self._make_reader()  # here, as it belongs to the thread that scans
             self.reader.read(block)
@@ -109,6 +112,7 @@ class SourceIntake:
         moved = [*self._sealer.seal(positions()), *self._ledger.changed()]
         await self._site.store.commit(findings, moved, readings=readings, source=self._name)
         self._kept()
+        self._site.snapshot.read[self._name] += watched.bytes
         if watched.logged_at is not None:
             self._site.snapshot.lag[self._name] = max(0.0, time.time() - watched.logged_at)
         return len(findings)
@@ -146,7 +150,7 @@ class SourceIntake:
         await self._site.store.flush()
         self._on_started()
 
-    def backlog(self, tell: Callable[[], int]) -> None:
+    def backlog(self, tell: Callable[[], Sequence[Behind]]) -> None:
         self._site.snapshot.backlog[self._name] = tell
 
     def missed(self, reason: str, count: int, path: str = "", unit: str = "bytes") -> None:

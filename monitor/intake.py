@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 from detectors.rule import Rule
 from monitor.common.inbound import HookDelivery
 from monitor.model import Alert, Block, Finding, KnownAlert, Position, WriteBack
 
-__all__ = ["AlertIntake", "Intake", "ScanError"]
+__all__ = ["AlertIntake", "Behind", "Intake", "ScanError"]
 
 
 class ScanError(Exception):
@@ -18,6 +19,15 @@ class ScanError(Exception):
     def __init__(self, message: str, end: int) -> None:
         super().__init__(message)
         self.end = end
+
+
+@dataclass(frozen=True, slots=True)
+class Behind:
+    """One place with something unread: how many bytes, and for how many seconds there may have been any."""
+
+    place: str
+    bytes: int
+    seconds: float
 
 
 class Intake(Protocol):
@@ -59,8 +69,8 @@ class Intake(Protocol):
         """The saved positions of this source: key → state."""
         ...
 
-    def backlog(self, tell: Callable[[], int]) -> None:
-        """`tell` says how many bytes are there and not read yet; asked when somebody looks at the metrics."""
+    def backlog(self, tell: Callable[[], Sequence[Behind]]) -> None:
+        """`tell` says what is there and not read yet; asked when somebody looks."""
         ...
 
     def missed(self, reason: str, count: int, path: str = "", unit: str = "bytes") -> None:

@@ -127,7 +127,7 @@ def _late(now: Snapshot) -> Iterable[Metric]:
         "exposure_monitor_source_backlog_bytes", "Bytes of followed files that were not read yet.", labels=["source"]
     )
     for source, tell in now.backlog.items():
-        backlog.add_metric([source], tell())
+        backlog.add_metric([source], sum(place.bytes for place in tell()))
     yield from (lag, backlog)
 
 

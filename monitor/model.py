@@ -51,6 +51,11 @@ class Block:
     # none reaches from one into the next. Empty: the block is one text.
     parts: Sequence[tuple[int, Block]] = ()
 
+    @property
+    def end(self) -> int:
+        """Place in `data` up to which it settles."""
+        return len(self.data) if self.limit is None else self.limit
+
 
 @dataclass(frozen=True, slots=True)
 class Position:

@@ -45,7 +45,7 @@ class Packer:
         start, size = self._at, len(record.data)
         base = max(0, start - CONTEXT)
         end = min(size, start + BLOCK)
-        settled = end - LOOKAHEAD if end < size else size if record.limit is None else record.limit
+        settled = end - LOOKAHEAD if end < size else record.end
         if end < size:
             self._at = settled
         else:

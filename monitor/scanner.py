@@ -13,8 +13,9 @@ import time
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
+from detectors.cost import Spent
 from detectors.engine import Engine, Found, Match, TooSlowError, Worker, patience
 from detectors.fingerprint import fingerprint
 from monitor import runbook
@@ -27,9 +28,16 @@ from monitor.scrub import Scrubber
 from monitor.service import service_of
 from monitor.store.mark import ENOUGH, BlockMarks
 
-__all__ = ["Scanner", "ScannerStats", "finding_id"]
+__all__ = ["RuleStats", "Scanner", "ScannerStats", "finding_id"]
 
 _ENOUGH = 4096  # findings for one transaction: a log full of them must neither fill the memory nor hold up the others
+
+
+@dataclass(slots=True)
+class RuleStats(Spent):
+    """`matches`: what was taken for a secret, repeats included."""
+
+    matches: int = 0
 
 
 @dataclass(slots=True)
@@ -42,6 +50,7 @@ class ScannerStats:
     failures: int = 0
     seconds: float = 0.0
     busy: int = 0  # threads at work now
+    rules: dict[str, RuleStats] = field(default_factory=dict)  # id → those that anything was held against
 
 
 def finding_id(generation: str, offset: int, rule: str, print_: str) -> str:
@@ -168,7 +177,7 @@ class Scanner:
             for block in blocks:
                 found += self._scan(block, undecoded)
                 blocks_done += 1
-                bytes_done += (len(block.data) if block.limit is None else block.limit) - block.fresh
+                bytes_done += block.end - block.fresh
                 if stop.is_set() or len(found) >= _ENOUGH:
                     break
         finally:
@@ -183,7 +192,7 @@ class Scanner:
 
     def _scan(self, block: Block, undecoded: list[tuple[str, int]]) -> list[Finding]:
         thread = threading.get_ident()
-        limit = len(block.data) if block.limit is None else block.limit
+        limit = block.end
         failure = None
         suspicion = self._marks.suspicion(block)
         try:
@@ -200,6 +209,7 @@ class Scanner:
                     found = worker.search(block.data, block.fresh, limit, patience(len(block.data)))
                 finally:
                     self._marks.end(mark)
+            self._charge(found)
             if found.skipped:
                 undecoded.append((block.path, found.skipped))
             scrub = self._local.scrubber
@@ -219,6 +229,18 @@ class Scanner:
             self._scanning.pop(thread, None)
         # Outside of the handler, so that the error does not carry the original one along.
         raise ScanError(failure, block.offset + limit)
+
+    def _charge(self, found: Found) -> None:
+        if not found.spent:
+            return
+        rules = self.stats.rules
+        with self._lock:
+            for rule, spent in found.spent.items():
+                account = rules.setdefault(rule, RuleStats())
+                account.looks += spent.looks
+                account.seconds += spent.seconds
+            for match in found.matches:
+                rules.setdefault(match.rule.id, RuleStats()).matches += 1
 
     def _worker(self) -> Worker:
         local, engine = self._local, self._engine

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from monitor.delivery import SinkStats
+from monitor.intake import Behind
 from monitor.scanner import ScannerStats
 from monitor.store import Stats
 
@@ -29,5 +30,6 @@ class Snapshot:
     degraded: dict[tuple[str, str], str] = field(default_factory=dict)  # (source, part) → message
     committed: dict[str, float] = field(default_factory=dict)  # source → when what it read was last kept
     lag: dict[str, float] = field(default_factory=dict)  # source → seconds from written to kept, of what it kept last
-    backlog: dict[str, Callable[[], int]] = field(default_factory=dict)  # source → tells bytes it has not read yet
+    backlog: dict[str, Callable[[], Sequence[Behind]]] = field(default_factory=dict)  # source → tells what is unread
+    read: Counter[str] = field(default_factory=Counter)  # source → bytes of it that were scanned and kept
     restarts: Counter[str] = field(default_factory=Counter)  # source

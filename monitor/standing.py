@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from monitor.ledger import STATE, Loss, losses, place, total
@@ -32,6 +32,20 @@ class Standing:
     def lost_in_all(self) -> tuple[Loss, ...]:
         """One a reason, of all places together."""
         return tuple(total(self.lost).values())
+
+    def row(self) -> dict[str, Any]:
+        """As JSON."""
+        return {
+            "name": self.name,
+            "type": self.type,
+            "position": self.where.text if self.where else None,
+            "behind_bytes": self.where.behind if self.where else None,
+            "read_up_to": self.where.upto if self.where else None,
+            "last_success": self.kept,
+            "lag_seconds": self.lag,
+            "problems": dict(self.problems),
+            "lost": [asdict(loss) for loss in self.lost],
+        }
 
 
 def standing(configs: Iterable[SourceConfig], rows: Rows) -> list[Standing]:

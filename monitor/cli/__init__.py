@@ -35,6 +35,7 @@ COMMANDS: dict[str, str] = {
     "rules": "monitor.cli.rules",
     "sample": "monitor.cli.sample",
     "fingerprint": "monitor.cli.fingerprint",
+    "top": "monitor.cli.top",
     "sources": "monitor.cli.sources",
     "sinks": "monitor.cli.sinks",
     "drill": "monitor.cli.drill",

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -44,7 +43,7 @@ def sources(
     """Show each source: how far it is, when it last kept something, and what was lost. No daemon has to run."""
     settings = read_config(config, enter=True)
     found = _standing(settings)
-    emit([_row(one) for one in found], form, _losses if losses else _overview)
+    emit([one.row() for one in found], form, _losses if losses else _overview)
 
 
 def _standing(settings: Config) -> list[Standing]:
@@ -54,21 +53,6 @@ def _standing(settings: Config) -> list[Standing]:
         return await store.positions.all()
 
     return standing(settings.sources, with_store(settings, read, {}))
-
-
-def _row(one: Standing) -> dict[str, Any]:
-    where = one.where
-    return {
-        "name": one.name,
-        "type": one.type,
-        "position": where.text if where else None,
-        "behind_bytes": where.behind if where else None,
-        "read_up_to": where.upto if where else None,
-        "last_success": one.kept,
-        "lag_seconds": one.lag,
-        "problems": dict(one.problems),
-        "lost": [asdict(loss) for loss in one.lost],
-    }
 
 
 def _overview(rows: Sequence[Mapping[str, Any]]) -> Iterable[str]:

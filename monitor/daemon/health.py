@@ -12,6 +12,7 @@ from monitor.ledger import STATE, place
 from monitor.model import Position
 from monitor.process import notify, watchdog_interval
 from monitor.site import Site
+from monitor.status import Pace
 from monitor.store import StoreError
 
 __all__ = ["Health"]
@@ -37,6 +38,7 @@ class Health:
         self._states: dict[str, dict[str, object]] = {}  # source → what is noted of it
         self._kept = float("-inf")
         self.lag = 0.0  # seconds the event loop was late at its last beat
+        self.pace = Pace()  # of what each source reads
 
     def vital(self) -> Mapping[str, str | None]:
         """Parts without which only a restart helps: the watchdog is not fed for them. A disk that hangs is none."""
@@ -74,6 +76,7 @@ class Health:
                 due = max(due + interval, time.monotonic())
                 await asyncio.sleep(max(0.0, due - time.monotonic()))
                 self.lag = time.monotonic() - due
+                self.pace.note(due, self._site.snapshot.read)
                 if all(problem is None for problem in self.vital().values()):
                     notify("WATCHDOG=1")
 

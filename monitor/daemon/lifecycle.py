@@ -29,6 +29,7 @@ from monitor.daemon.deadlines import Deadlines
 from monitor.daemon.health import Health
 from monitor.daemon.reload import Reload, Running, build_sinks
 from monitor.daemon.requests import Keeper, Requests
+from monitor.daemon.status import Status
 from monitor.daemon.supervise import Sources, present
 from monitor.delivery import Delivery, Links
 from monitor.process import harden, notify, spare_memory
@@ -184,7 +185,7 @@ class Daemon:
         # These bring aiohttp and cryptography along, which `--once` has no use for.
         from monitor.metrics import registry
         from monitor.web import app as web
-        from monitor.web import console, hooks
+        from monitor.web import console, hooks, status
 
         config = self._config
         host, port = split_listen(config.http.listen)
@@ -194,10 +195,11 @@ class Daemon:
             keeper.keep,
             lambda source, what: self.snapshot.malformed.update([(source, what)]),
         )
+        tell = Status(site, health, lambda: self.config, lambda: self.phase)
         application = web.build(
             web.Probes(live=health.live, ready=health.ready, registry=registry(lambda: self.snapshot)),
             hosts=web.allowed_hosts(host, config.http.base_url, config.http.hosts),
-            routes=[*doors, *console.routes(site.store, invocation(config.path, sys.argv[0]))],
+            routes=[*doors, *status.routes(tell), *console.routes(site.store, invocation(config.path, sys.argv[0]))],
             token=config.http.token,
         )
         try:

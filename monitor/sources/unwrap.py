@@ -89,7 +89,7 @@ def cut(data: bytes, start: int, stop: int) -> int:
 def unwrapped(block: Block) -> Block:
     """The text of the container; its offsets and lines still are those of the file."""
     data = bytes(block.data)
-    limit = len(data) if block.limit is None else block.limit
+    limit = block.end
     pieces: list[_Piece] = []  # in the order in which their lines are over
     open_: dict[bytes, list[_Piece]] = {}
     start = 0 if block.offset == 0 or not block.fresh else _first_line(data, block.fresh)

@@ -311,6 +311,7 @@ def invocations(canaries: list[Canary], incident: Callable[[], str]) -> dict[tup
         ("routes", "show"): each("routes", "show"),
         ("routes", "test"): each("routes", "test", "--incident", incident()),
         ("sources",): [*each("sources"), *each("sources", "--losses")],
+        ("top",): each("top", "--once"),
         ("sinks", "list"): each("sinks", "list"),
         ("sinks", "test"): [(["sinks", "test", name.replace(" ", "-")], b"") for name in SINK_TABLES],
         ("github", "doctor"): each("github", "doctor", "--repositories"),
@@ -495,7 +496,7 @@ async def http(
             answers[f"GET {path[:24]} {len(answers)}"] = str(answer.headers).encode() + body
             return body.decode()
 
-    for path in ("/metrics", "/healthz", "/readyz", "/", "/nothing"):
+    for path in ("/metrics", "/status", "/healthz", "/readyz", "/", "/nothing"):
         await get(path)
     listing = await get("/incidents")
     ids = re.findall(r'href="/incidents/(\w+)"', listing)

@@ -9,6 +9,7 @@ from typing import Any
 
 from detectors.rule import Rule
 from monitor.common.inbound import HookDelivery
+from monitor.intake import Behind
 from monitor.model import Alert, Block, Finding, KnownAlert, Position, WriteBack
 
 
@@ -64,7 +65,7 @@ class MemoryIntake:
     async def positions(self) -> Mapping[str, Mapping[str, Any]]:
         return self.saved
 
-    def backlog(self, tell: Callable[[], int]) -> None:
+    def backlog(self, tell: Callable[[], Sequence[Behind]]) -> None:
         self.behind = tell
 
     def missed(self, reason: str, count: int, path: str = "", unit: str = "bytes") -> None:

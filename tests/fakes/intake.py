@@ -8,12 +8,12 @@ import re
 import time
 from bisect import bisect_right
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from typing import Any, NamedTuple
 
-from monitor.intake import ScanError
+from monitor.intake import Behind, ScanError
 from monitor.model import Block, Finding, Position
 from monitor.sources.base import Source
 
@@ -127,7 +127,7 @@ class FakeIntake:
     async def positions(self) -> Mapping[str, Mapping[str, Any]]:
         return dict(self.saved)
 
-    def backlog(self, tell: Callable[[], int]) -> None:
+    def backlog(self, tell: Callable[[], Sequence[Behind]]) -> None:
         self.behind = tell
 
     def missed(self, reason: str, count: int, path: str = "", unit: str = "bytes") -> None:

@@ -9,6 +9,7 @@ import structlog
 
 from detectors.template import expand
 from monitor.host import SourceIntake
+from monitor.intake import Behind
 from monitor.ledger import losses, place
 from monitor.model import Block, Position
 from tests.fakes.audit import lines, month
@@ -55,6 +56,7 @@ async def test_how_late_a_source_is_goes_by_the_clock_of_what_it_kept_last(site:
         old = Block("x", "/p", "g", 0, b"old\n", time.time(), logged_at=time.time() - 3600)
         await intake.scan([replace(old, logged_at=time.time()), old], lambda: [])
         assert 3590 < daemon.snapshot.lag["x"] < 3900
+        assert daemon.snapshot.read["x"] == 2 * len(b"old\n")
         await intake.scan([Block("y", "/p", "g", 0, b"", 0.0, parts=[(0, replace(old, logged_at=0.0))])], lambda: [])
         assert daemon.snapshot.lag["x"] > 1e9
         closed = []
@@ -67,8 +69,8 @@ async def test_how_late_a_source_is_goes_by_the_clock_of_what_it_kept_last(site:
 
         await intake.scan(blocks(), lambda: [])
         assert closed
-        intake.backlog(lambda: 5)
-        assert daemon.snapshot.backlog["x"]() == 5
+        intake.backlog(lambda: [Behind("/a.log", 5, 1.0)])
+        assert daemon.snapshot.backlog["x"]() == [Behind("/a.log", 5, 1.0)]
 
 
 async def test_parts_that_have_the_same_to_say_are_one_line(site: Setup) -> None:

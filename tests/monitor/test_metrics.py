@@ -9,6 +9,7 @@ from prometheus_client.exposition import generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
 from monitor.delivery import SinkStats
+from monitor.intake import Behind
 from monitor.metrics import registry
 from monitor.scanner import ScannerStats
 from monitor.snapshot import Snapshot
@@ -63,7 +64,7 @@ FULL = Snapshot(
     restarts=Counter({"app": 5}),
     committed={"app": 42.0},
     lag={"app": 1.5},
-    backlog={"app": lambda: 7},
+    backlog={"app": lambda: [Behind("/a.log", 5, 1.0), Behind("/b.log", 2, 0.0)]},
 )
 
 

@@ -103,6 +103,15 @@ async def test_a_finding_leads_to_where_its_block_can_be_read_but_never_through_
     assert finding.url is None
 
 
+async def test_what_each_rule_found_and_cost_is_counted(scanner: Scanner, engine: Engine) -> None:
+    text = b"".join(b"token=%b\n" % secret(engine, seed) for seed in range(3))
+    await asyncio.gather(*(scanner.scan([block(text), block(b"ghp_ nothing\n")]) for _ in range(4)))
+    spent = scanner.stats.rules[RULE]
+    assert spent.matches == 12
+    assert spent.looks >= 4
+    assert spent.seconds > 0
+
+
 async def test_ids_depend_on_the_place_and_nothing_else(scanner: Scanner, engine: Engine) -> None:
     data = b"x " + secret(engine, 1) + b"\n"
     first, again, shifted, other = [

@@ -96,6 +96,7 @@ class Life:
     searches: int = 0  # that failed, since it was last found
     legacy: Life | None = None  # turned out during a turn: what the file holds now is a copy of this life
     until: int | None = None  # read no further than this
+    caught: float = field(default_factory=time.monotonic)  # when all that was there was known to be read
 
     @property
     def loose(self) -> bool:

@@ -6,7 +6,8 @@ import os
 import time
 from collections.abc import Iterable, Iterator
 
-from monitor.sources.file.life import Life, Place
+from monitor.intake import Behind
+from monitor.sources.file.life import Life, Place, text
 from monitor.sources.file.rotation import Rest, original_names
 
 __all__ = ["Register"]
@@ -64,10 +65,14 @@ class Register:
             ]
         return list(dict.fromkeys(lives))
 
-    def unread(self) -> int:
-        """Bytes on disk, as last seen, that were not scanned. What is compressed does not tell how much it holds."""
-        plain = (life for life in self._lives if not life.archive)
-        return sum(max(0, life.there - max(life.offset, life.flushed, life.blank)) for life in plain)
+    def unread(self) -> list[Behind]:
+        """What is on disk, as last seen, and was not scanned. What is compressed does not tell how much it holds."""
+        now = time.monotonic()
+        return [
+            Behind(text(life.path), unread, now - life.caught)
+            for life in self._lives
+            if not life.archive and (unread := life.there - max(life.offset, life.flushed, life.blank)) > 0
+        ]
 
     # Changes
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import resource
+import time
 from collections import OrderedDict, deque
 
 from monitor.sources.file.life import Life, Work
@@ -58,6 +59,8 @@ class Schedule:
 
     def grown(self, life: Life, size: int) -> None:
         """Its file has this size by now."""
+        if life.there <= max(life.offset, life.flushed):
+            life.caught = time.monotonic()
         life.there = size
         if life.busy and life.proven:
             # Known content that grows while its turn waits for the store.

@@ -136,7 +136,7 @@ class FileSource:
                 seen = os.stat(life.path)
                 if (seen.st_dev, seen.st_ino) == life.inode and not life.archive:
                     behind += max(0, seen.st_size - max(life.offset, life.flushed))
-        return Where(f"{files:,} files", behind)
+        return Where(f"{files:,} file{'s' * (files != 1)}", behind)
 
     async def run(self, once: bool) -> None:
         """Follow until cancelled; with `once`, read to the present end and return."""

@@ -357,6 +357,8 @@ class Turn:
         life.record = Record.SAVED
         if self.size != life.size:
             life.changed = time.monotonic()
+        if not self.more:
+            life.caught = time.monotonic()
         self._update(life)
         life.peeked = self.peeked or life.peeked
         life.blank, life.looked, life.doubted = self._blank, self._looked, self.doubted

@@ -106,4 +106,4 @@ def test_unread_is_what_is_there_and_was_not_scanned(register: Register) -> None
         ]
     ):
         register.attach(life, f"/{number}")
-    assert register.unread() == 60 + 10
+    assert [(place.place, place.bytes) for place in register.unread()] == [("/0", 60), ("/1", 10)]

@@ -106,3 +106,12 @@ async def test_what_grows_during_its_turn_counts_for_its_content_once_that_is_kn
     life.proven = True
     schedule.grown(life, 7)
     assert (life.there, life.grown, life.work) == (7, 7, Work.AGAIN)
+
+
+async def test_how_long_a_file_may_be_behind_counts_from_when_all_of_it_was_read(schedule: Schedule) -> None:
+    life = Life("/a", (1, 1), offset=10, there=10, caught=1.0)
+    schedule.grown(life, 20)
+    assert life.caught > 1.0
+    caught = life.caught
+    schedule.grown(life, 30)
+    assert life.caught == caught

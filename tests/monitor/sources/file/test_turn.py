@@ -108,6 +108,20 @@ def test_a_turn_is_bounded_and_goes_on_where_it_stopped(log: Path, monkeypatch: 
     assert life.offset == len(data)
 
 
+def test_a_turn_to_the_end_has_caught_up(log: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "TURN", 1)
+    log.write_bytes(b"x" * 99 + b"\n" + b"y" * (BLOCK + CONTEXT))
+    life = opened(log, caught=1.0)
+    turn, _ = read(life)
+    turn.apply()
+    assert turn.more
+    assert life.caught == 1.0
+    while turn.more:
+        turn, _ = read(life)
+        turn.apply()
+    assert life.caught > 1.0
+
+
 def test_context_is_read_from_the_disk_again(log: Path) -> None:
     log.write_bytes(b"a" * 50_000 + b"\n" + b"b\n")
     life = opened(log)

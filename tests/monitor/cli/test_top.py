@@ -1,0 +1,176 @@
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pexpect
+import pytest
+from aiohttp import web
+
+from monitor.cli.top import _ask, _NoAnswerError
+from monitor.common.http import Http
+from monitor.config import Config, parse
+from monitor.web.app import Probes, build, serve
+from monitor.web.status import routes
+from tests.fakes.intake import until
+from tests.fakes.setup import Setup, incidents, running
+from tests.fakes.webhook import FakeWebhook
+from tests.monitor.cli.conftest import ROOT
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+async def top(site: Setup, *arguments: str) -> str:
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "monitor", "top", *arguments, "--config", str(site.config)),
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+        cwd=ROOT,
+    )
+    out, err = await process.communicate()
+    assert process.returncode == 0, err.decode()
+    return out.decode()
+
+
+async def test_it_asks_the_daemon_that_runs(site: Setup, hook: FakeWebhook) -> None:
+    site.configure(listen=f"127.0.0.1:{free_port()}")
+    daemon = site.daemon()
+    async with running(daemon):
+        value = site.plant(1)
+        await until(lambda: incidents(hook))
+        status = json.loads(await top(site, "--once", "--format", "json"))
+    assert status["note"] is None
+    assert status["daemon"]["phase"] == "watching"
+    assert status["sources"][0]["bytes"] == site.log.stat().st_size
+    assert [rule["matches"] for rule in status["rules"]] == [1]
+    assert value not in str(status)
+
+
+async def test_where_none_runs_the_database_says_what_it_knows(site: Setup, hook: FakeWebhook) -> None:
+    site.configure(listen=f"127.0.0.1:{free_port()}")
+    status = json.loads(await top(site, "--once", "--format", "jsonl"))
+    assert status["daemon"] is None
+    assert "there is no database" in status["store"]["degraded"]
+    assert not (site.root / "state").exists(), "nothing is made by looking"
+    async with running(site.daemon()):
+        site.plant(1)
+        await until(lambda: incidents(hook))
+    with site.log.open("a") as log:
+        log.write("unread")
+    text = await top(site, "--once")
+    assert "no daemon answers" in text
+    assert re.search("app +file +- +6 B .* 1 file\n", text)
+    assert "1 open incidents" in text
+    assert "\x1b" not in text
+
+
+def settings(listen: str, extra: str = "") -> Config:
+    return parse(f'[http]\nlisten = "{listen}"\n{extra}', Path("config.toml"))
+
+
+def asked(listen: str, extra: str = "") -> dict[str, Any] | str:
+    try:
+        return _ask(settings(listen, extra))
+    except _NoAnswerError as error:
+        return str(error)
+
+
+async def test_whom_it_asks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, http: Http) -> None:
+    answer = {"daemon": {}, "sources": [], "sinks": []}
+
+    async def tell() -> dict[str, Any]:
+        return answer
+
+    app = build(Probes(live=dict, ready=dict), routes=routes(tell))
+    async with serve(app, f"{tmp_path}/http", 0) as unix:
+        assert await asyncio.to_thread(asked, unix) == answer
+    async with serve(app, "0.0.0.0", 0) as url:
+        port = url.rpartition(":")[2]
+        assert await asyncio.to_thread(asked, f"0.0.0.0:{port}") == answer
+    assert "Connection refused" in await asyncio.to_thread(asked, f"127.0.0.1:{port}")
+    assert "names no port" in await asyncio.to_thread(asked, "127.0.0.1:0")
+    assert "names no port" in await asyncio.to_thread(asked, "")
+
+    seen: list[str | None] = []
+
+    async def other(request: web.Request) -> web.Response:
+        seen.append(request.headers.get("Authorization"))
+        return web.Response(text=bodies.pop(), status=404 if not bodies else 200)
+
+    bodies = ["nothing", "[1]", "<html>"]
+    runner = web.AppRunner(wrong := web.Application())
+    wrong.router.add_get("/status", other)
+    await runner.setup()
+    site = web.TCPSite(runner, "127.0.0.1", int(port))
+    await site.start()
+    try:
+        monkeypatch.setenv("TOKEN", "t" * 20)
+        for words in ("is no exposure monitor", "is no exposure monitor", "answers 404"):
+            said = await asyncio.to_thread(asked, f"127.0.0.1:{port}", 'token = "env:TOKEN"')
+            assert words in said
+        assert seen == [f"Bearer {'t' * 20}"] * 3
+    finally:
+        await runner.cleanup()
+
+
+@pytest.fixture
+def screen(config: Path, tmp_path: Path) -> Iterator[pexpect.spawn[str]]:
+    """The command in a terminal, where no daemon runs."""
+    child = pexpect.spawn(
+        sys.executable,
+        ["-m", "monitor", "top", "--interval", "30"],
+        cwd=str(tmp_path),
+        env={**os.environ, "MONITOR_CONFIG": "config.toml", "PYTHONPATH": str(ROOT), "TERM": "xterm-256color"},
+        encoding="utf-8",
+        timeout=30,
+        dimensions=(24, 100),
+    )
+    yield child
+    child.close(force=True)
+
+
+@pytest.mark.parametrize(("way", "code"), [("q", 0), ("interrupt", 0), ("SIGTERM", 128 + 15)])
+def test_a_terminal_is_as_it_was_however_it_ends(screen: pexpect.spawn[str], way: str, code: int) -> None:
+    screen.expect("q ends")
+    assert "\x1b[?1049h" in screen.before
+    assert "WAITING" in screen.before
+    assert not screen.getecho()
+    screen.setwinsize(6, 40)
+    screen.expect("q ends")  # drawn at once, not at the next look
+    assert "WAITING" not in screen.before, "what does not fit is left out"
+    if way == "q":
+        screen.send("q")
+    elif way == "interrupt":
+        screen.sendintr()
+    else:
+        screen.kill(signal.SIGTERM)
+    screen.expect_exact("\x1b[?1049l")
+    screen.expect(pexpect.EOF)
+    screen.wait()
+    assert screen.exitstatus == code, screen.before
+
+
+def test_in_a_pipe_it_goes_on_until_its_reader_goes(config: Path, tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "monitor", "top", "--interval", "0.2", "--format", "jsonl"]
+    env = {**os.environ, "MONITOR_CONFIG": "config.toml", "PYTHONPATH": str(ROOT)}
+    with subprocess.Popen(command, cwd=tmp_path, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        for _ in range(2):
+            assert json.loads(process.stdout.readline())["daemon"] is None
+        process.stdout.close()
+        assert process.wait(20) == 141
+        assert process.stderr.read() == b""

@@ -1,0 +1,68 @@
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import aiohttp
+import pytest
+
+from monitor.daemon import status as module
+from monitor.store import StoreError
+from tests.fakes.intake import until
+from tests.fakes.setup import Setup, incidents, running
+from tests.fakes.webhook import FakeWebhook
+
+
+async def ask(address: str | None) -> dict[str, Any]:
+    async with aiohttp.ClientSession() as session, session.get(f"{address}/status") as answer:
+        assert answer.status == 200, await answer.text()
+        found: dict[str, Any] = await answer.json()
+        return found
+
+
+async def test_what_a_daemon_says_of_itself(site: Setup, hook: FakeWebhook, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_FRESH", 0.0)
+    daemon = site.daemon()
+    async with running(daemon):
+        values = [site.plant(seed) for seed in range(3)]
+        await until(lambda: len(incidents(hook)) == 3)
+        daemon.running.health.pace.note(0.0, {})
+        found = await ask(daemon.address)
+        [source], [rule], [sink] = found["sources"], found["rules"], found["sinks"]
+        assert (source["name"], source["position"], source["behind_bytes"]) == ("app", "1 file", 0)
+        assert source["bytes"] == found["scan"]["bytes"] == site.log.stat().st_size
+        assert (rule["rule"], rule["matches"]) == ("acme-acme", 3)
+        assert rule["looks"]
+        assert rule["seconds"] > 0
+        assert (sink["name"], sink["type"], sink["failing"]) == ("hook", "webhook", 0)
+        assert found["daemon"]["phase"] == "watching"
+        assert found["daemon"]["problems"] == {}
+        assert not [value for value in values if value in str(found)]
+
+
+async def test_a_database_in_trouble_holds_up_no_answer(
+    site: Setup, hook: FakeWebhook, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "_FRESH", 0.0)
+    monkeypatch.setattr(module, "_PATIENCE", 0.05)
+    daemon = site.daemon()
+    async with running(daemon):
+        site.plant(1)
+        await until(lambda: incidents(hook))
+        asked = asyncio.Event()
+
+        async def hang() -> Any:
+            asked.set()
+            await asyncio.Event().wait()
+
+        async def fail() -> Any:
+            asked.set()
+            raise StoreError("locked")
+
+        positions = daemon.running.site.store.positions
+        for trouble in (fail, hang):
+            asked.clear()
+            monkeypatch.setattr(type(positions), "all", lambda _, trouble=trouble: trouble())
+            [source] = (await ask(daemon.address))["sources"]
+            assert asked.is_set()
+            assert source["bytes"] == site.log.stat().st_size, "counters are known all the same"
