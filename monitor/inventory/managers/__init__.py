@@ -26,7 +26,18 @@ __all__ = ["MANAGERS", "UnknownManagerError", "load_manager"]
 
 # `type` in the configuration → "module:Class", imported when first used
 MANAGERS: dict[str, str] = {
+    "aws": "monitor.inventory.managers.aws:AwsManager",
+    "azure": "monitor.inventory.managers.azure:AzureManager",
+    "doppler": "monitor.inventory.managers.doppler:DopplerManager",
     "dotenv": "monitor.inventory.managers.dotenv:DotenvManager",
+    "fly": "monitor.inventory.managers.fly:FlyManager",
+    "gcp": "monitor.inventory.managers.gcp:GcpManager",
+    "github-actions": "monitor.inventory.managers.github:GitHubActionsManager",
+    "railway": "monitor.inventory.managers.railway:RailwayManager",
+    "ssm": "monitor.inventory.managers.ssm:SsmManager",
+    "supabase": "monitor.inventory.managers.supabase:SupabaseManager",
+    "vault": "monitor.inventory.managers.vault:VaultManager",
+    "vercel": "monitor.inventory.managers.vercel:VercelManager",
 }
 
 

@@ -1,0 +1,66 @@
+"""Fly.io: names, ages and digests of an app's secrets; values are only given to its machines."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Annotated, Any, ClassVar, Literal
+
+from pydantic import Field, StringConstraints
+
+from monitor.common.credential import Credential
+from monitor.inventory.held import Held
+from monitor.inventory.managers.base import ManagerConfig, ServerUrl, instant
+from monitor.inventory.managers.client import AccessError, Client
+
+__all__ = ["FlyConfig", "FlyManager"]
+
+_ADVICE = {404: "no such app, or the token may not see it: check `apps`"}
+
+
+class FlyConfig(ManagerConfig):
+    """`[[inventory]]` with `type = "fly"`."""
+
+    type: Literal["fly"]
+    apps: tuple[Annotated[str, StringConstraints(pattern=r"^[a-z0-9-]+$")], ...] = Field(min_length=1)
+    token: Credential
+    server: ServerUrl = "https://api.machines.dev"
+
+
+class FlyManager:
+    Config: ClassVar[type[ManagerConfig]] = FlyConfig
+
+    def __init__(self, config: FlyConfig) -> None:
+        self.config = config
+        self.client = Client(config.name, advice=_ADVICE)
+
+    async def held(self) -> AsyncIterator[Held]:
+        for app in self.config.apps:
+            for row in await self._secrets(app):
+                yield Held(
+                    f"{app}/{self.client.pick(app, row, 'name', str)}",
+                    None,
+                    created=instant(row.get("created_at")),
+                    rotated=instant(row.get("updated_at")),
+                    digest=str(row.get("digest") or ""),
+                )
+
+    async def doctor(self) -> list[str]:
+        wrong = []
+        for app in self.config.apps:
+            try:
+                await self._secrets(app)
+            except AccessError as error:
+                wrong.append(
+                    f"{error}: make a read-only token (fly tokens create readonly), or name it in `apps` no more"
+                )
+        return wrong
+
+    async def close(self) -> None:
+        await self.client.close()
+
+    async def _secrets(self, app: str) -> list[dict[str, Any]]:
+        token = self.client.secret(self.config.token, "token")
+        # A macaroon says itself how it is sent.
+        headers = {"Authorization": token if token.startswith("FlyV1 ") else f"Bearer {token}"}
+        body = await self.client.json(app, "GET", f"{self.config.server}/v1/apps/{app}/secrets", headers)
+        return self.client.rows(app, body, "secrets")

@@ -1,0 +1,118 @@
+"""Vercel: the environment variables of a project, for each environment they are set in."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Any, ClassVar, Literal
+from urllib.parse import quote, urlencode
+
+from pydantic import Field
+
+from monitor.common.credential import Credential
+from monitor.inventory.held import Held
+from monitor.inventory.managers.base import ManagerConfig, ServerUrl, instant, members
+from monitor.inventory.managers.client import AccessError, Client, together
+
+__all__ = ["VercelConfig", "VercelManager"]
+
+_ADVICE = {404: "no such project, or the token may not see it: check `project` and `team`"}
+_GIVEN = frozenset(("encrypted", "secret", "plain"))  # `sensitive` is never given, `system` is Vercel's own
+
+
+class VercelConfig(ManagerConfig):
+    """`[[inventory]]` with `type = "vercel"`. `project`: its id or name; `team`: the id of the team it belongs to."""
+
+    type: Literal["vercel"]
+    project: str = Field(pattern=r"^[\w.-]+$")
+    team: str = Field(default="", pattern=r"^[\w-]*$")
+    token: Credential
+    server: ServerUrl = "https://api.vercel.com"
+
+
+class VercelManager:
+    Config: ClassVar[type[ManagerConfig]] = VercelConfig
+
+    def __init__(self, config: VercelConfig) -> None:
+        self.config = config
+        self.client = Client(config.name, advice=_ADVICE)
+
+    async def held(self) -> AsyncIterator[Held]:
+        until: str | None = None
+        while True:
+            query = {"until": until} if until else {}
+            body = await self._get("env", f"v10/projects/{self.config.project}/env", query)
+            rows = [row for row in self.client.rows("env", body, "envs") if row.get("type") != "system"]
+            async for value, row in together(rows, self._value):
+                for held in self._held(row, value):
+                    for member in members(held):
+                        yield member
+            following = (body.get("pagination") or {}).get("next")
+            until = self.client.onward("env", until, None if following is None else str(following))
+            if until is None:
+                return
+
+    async def doctor(self) -> list[str]:
+        try:
+            await self._get("env", f"v10/projects/{self.config.project}/env", {})
+        except AccessError as error:
+            return [f"{error}: give the token access to the team and the project"]
+        try:
+            body = await self._get("user/tokens/current", "v5/user/tokens/current", {})
+        except AccessError:
+            return []
+        token = self.client.pick("user/tokens/current", body, "token", dict)
+        wrong = []
+        if any(scope.get("type") == "user" for scope in token.get("scopes") or () if isinstance(scope, dict)):
+            wrong.append("the token reaches all that its user may change: use one whose scope is the team")
+        if token.get("expiresAt") is None:
+            wrong.append("the token never expires: make one that does")
+        return wrong
+
+    async def close(self) -> None:
+        await self.client.close()
+
+    async def _value(self, row: dict[str, Any]) -> tuple[str | None, dict[str, Any]]:
+        if self.client.pick("env", row, "type", str) not in _GIVEN:
+            return None, row
+        if row.get("decrypted") is True or row["type"] == "plain":
+            return self.client.pick("env", row, "value", str), row
+        number = quote(self.client.pick("env", row, "id", str), safe="")
+        what = f"env {self.client.pick('env', row, 'key', str)}"
+        try:
+            body = await self._get(what, f"v1/projects/{self.config.project}/env/{number}", {})
+        except AccessError:
+            return None, row
+        return self.client.pick(what, body, "value", str), row
+
+    def _held(self, row: dict[str, Any], value: str | None) -> list[Held]:
+        """One for each environment: a key may be set several times, with another value in each."""
+        targets = row.get("target") or []
+        places = [targets] if isinstance(targets, str) else [*targets, *(row.get("customEnvironmentIds") or [])]
+        branch = row.get("gitBranch")
+        found = []
+        for place in places or [""]:
+            where = f"{place}/{branch}" if branch else str(place)
+            key = self.client.pick("env", row, "key", str)
+            found.append(
+                Held(
+                    f"{where}/{key}" if where else key,
+                    None if value is None else value.encode(),
+                    version=str(row.get("id") or ""),
+                    created=_milliseconds(row.get("createdAt")),
+                    rotated=_milliseconds(row.get("updatedAt")),
+                    environment=str(place),
+                    tags=(str(row["type"]),),
+                )
+            )
+        return found
+
+    async def _get(self, what: str, path: str, query: dict[str, str]) -> Any:
+        headers = {"Authorization": f"Bearer {self.client.secret(self.config.token, 'token')}"}
+        given = {**query, **({"teamId": self.config.team} if self.config.team else {})}
+        url = f"{self.config.server}/{path}" + (f"?{urlencode(given)}" if given else "")
+        return await self.client.json(what, "GET", url, headers)
+
+
+def _milliseconds(value: object) -> float | None:
+    moment = instant(value) if not isinstance(value, str) else None
+    return None if moment is None else moment / 1000.0
