@@ -106,7 +106,8 @@ def load(name: str | None) -> Runbook | None:
     """The shipped runbook of that name, None when there is none."""
     if name is None or not _NAME.fullmatch(name) or (data := _data(name)) is None:
         return None
-    book, problems = read(name, data, _tables(_BASE) or () if name != _BASE else ())
+    base = data.get("base", _BASE if name != _BASE else "")
+    book, problems = read(name, data, _tables(base) or () if base else ())
     assert book is not None, (name, problems)  # a test reads every one of them
     return book
 
@@ -117,7 +118,7 @@ def _tables(name: str) -> Sequence[Mapping[str, Any]] | None:
     if data is None:
         return None
     own: Sequence[Mapping[str, Any]] = data.get("step", ())
-    return own if name == _BASE else merged(_tables(_BASE) or (), own)
+    return own if name == _BASE or data.get("base") == "" else merged(_tables(_BASE) or (), own)
 
 
 def _data(name: str) -> Mapping[str, Any] | None:
