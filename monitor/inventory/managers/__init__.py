@@ -33,9 +33,12 @@ MANAGERS: dict[str, str] = {
     "fly": "monitor.inventory.managers.fly:FlyManager",
     "gcp": "monitor.inventory.managers.gcp:GcpManager",
     "github-actions": "monitor.inventory.managers.github:GitHubActionsManager",
+    "kubernetes": "monitor.inventory.managers.kubernetes:KubernetesManager",
+    "onepassword": "monitor.inventory.managers.onepassword:OnePasswordManager",
     "railway": "monitor.inventory.managers.railway:RailwayManager",
     "ssm": "monitor.inventory.managers.ssm:SsmManager",
     "supabase": "monitor.inventory.managers.supabase:SupabaseManager",
+    "systemd": "monitor.inventory.managers.systemd:SystemdManager",
     "vault": "monitor.inventory.managers.vault:VaultManager",
     "vercel": "monitor.inventory.managers.vercel:VercelManager",
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -17,7 +18,7 @@ from monitor.common.http import loopback
 from monitor.common.text import token_like
 from monitor.inventory.held import Held
 
-__all__ = ["LocalPath", "ManagerConfig", "ServerUrl", "described", "instant", "members"]
+__all__ = ["LocalPath", "ManagerConfig", "ServerUrl", "described", "expiry", "instant", "members"]
 
 _DEPTH = 6  # of objects within objects; what lies deeper is one value
 # Members that name a place or a person. Taken for secrets, they would be found in every log line that says where.
@@ -137,3 +138,12 @@ def instant(value: object) -> float | None:
     except ValueError:
         return None
     return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
+
+
+def expiry(token: str) -> float | None:
+    """When a JSON Web Token ends, by what it says itself (seconds since 1970); None when it is none, or never ends."""
+    try:
+        claims = orjson.loads(base64.urlsafe_b64decode(token.split(".")[1] + "=="))
+    except (IndexError, ValueError):
+        return None
+    return instant(claims.get("exp")) if isinstance(claims, dict) else None

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
 from collections.abc import AsyncIterator
 from typing import Any, ClassVar, Literal
 
-import orjson
 from pydantic import Field
 
 from monitor.common.credential import Credential
 from monitor.inventory.held import Held, Standing
-from monitor.inventory.managers.base import ManagerConfig, ServerUrl, instant
+from monitor.inventory.managers.base import ManagerConfig, ServerUrl, expiry, instant
 from monitor.inventory.managers.client import AccessError, Client
 
 __all__ = ["SupabaseConfig", "SupabaseManager"]
@@ -95,7 +92,7 @@ class SupabaseManager:
             standing="retired" if kind == "legacy" and not legacy_works else "current",
             created=instant(key.get("inserted_at")),
             rotated=instant(key.get("updated_at")) or instant(key.get("inserted_at")),
-            expires=_expiry(value) if kind == "legacy" else None,
+            expires=expiry(str(value)) if kind == "legacy" else None,
             tags=(kind, "public") if public else (kind,),
             digest=str(key.get("hash") or ""),
         )
@@ -131,12 +128,3 @@ class SupabaseManager:
     async def _ask(self, what: str, path: str) -> Any:
         headers = {"Authorization": f"Bearer {self.client.secret(self.config.token, 'token')}"}
         return await self.client.json(what, "GET", f"{self.config.server}/v1/{path}", headers)
-
-
-def _expiry(value: object) -> float | None:
-    """When a JSON Web Token ends by what it says itself."""
-    try:
-        claims = orjson.loads(base64.urlsafe_b64decode(str(value).split(".")[1] + "=="))
-    except (IndexError, binascii.Error, ValueError):
-        return None
-    return instant(claims.get("exp")) if isinstance(claims, dict) else None

@@ -5,12 +5,13 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from pathlib import Path
 
+import jwt
 import orjson
 import pytest
 from pydantic import TypeAdapter, ValidationError
 
 from monitor.inventory.held import Held
-from monitor.inventory.managers.base import LocalPath, ManagerConfig, ServerUrl, described, instant, members
+from monitor.inventory.managers.base import LocalPath, ManagerConfig, ServerUrl, described, expiry, instant, members
 
 
 def test_an_address_is_encrypted_or_on_this_machine() -> None:
@@ -84,3 +85,9 @@ def test_times_as_providers_write_them() -> None:
     assert instant("2026-03-01T12:00:00.123456789Z") == pytest.approx(expected + 0.123, abs=0.001)
     assert instant(1.5) == 1.5
     assert [instant(other) for other in ("", "n/a", None, True, [])] == [None] * 5
+
+
+def test_a_token_says_when_it_ends() -> None:
+    key = "k" * 32
+    assert expiry(jwt.encode({"exp": 2_000_000_000}, key)) == 2_000_000_000.0
+    assert [expiry(text) for text in (jwt.encode({}, key), "", "a.b.c", "a.é.c", "a.W10.c", "plain")] == [None] * 6

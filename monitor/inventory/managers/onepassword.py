@@ -1,0 +1,112 @@
+"""1Password, by a Connect server: the concealed fields of the items in the vaults that the token may read."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import AsyncIterator, Iterator
+from typing import Any, ClassVar, Literal
+from urllib.parse import quote
+
+from monitor.common.credential import Credential
+from monitor.inventory.held import Held
+from monitor.inventory.managers.base import LocalPath, ManagerConfig, ServerUrl, instant
+from monitor.inventory.managers.client import AccessError, Client, together
+
+__all__ = ["OnePasswordConfig", "OnePasswordManager"]
+
+_SECRET = frozenset(("CONCEALED", "OTP", "SSHKEY"))
+_ADVICE = {
+    401: "the token was refused: it has expired, been revoked, or is another server's",
+    404: "no such vault or item, or the token may not see it",
+}
+
+
+class OnePasswordConfig(ManagerConfig):
+    """`[[inventory]]` with `type = "onepassword"`. `vaults`: names or ids; none: all that the token may read."""
+
+    type: Literal["onepassword"]
+    server: ServerUrl
+    token: Credential
+    vaults: tuple[str, ...] = ()
+    ca_file: LocalPath | None = None
+
+
+class OnePasswordManager:
+    Config: ClassVar[type[ManagerConfig]] = OnePasswordConfig
+
+    def __init__(self, config: OnePasswordConfig) -> None:
+        self.config = config
+        self.client = Client(config.name, advice=_ADVICE, ca_file=config.ca_file)
+
+    async def held(self) -> AsyncIterator[Held]:
+        for number, name in (await self._vaults()).items():
+            items = self.client.rows(f"items of {name}", await self._get(f"items of {name}", f"vaults/{number}/items"))
+            titles = Counter(str(item.get("title")) for item in items)
+            wanted = [(number, name, item, titles[str(item.get("title"))] > 1) for item in items]
+            async for fields in together(wanted, self._fields):
+                for held in fields:
+                    yield held
+
+    async def doctor(self) -> list[str]:
+        vaults = await self._vaults()
+        if not vaults:
+            return ["the token may read no vault: grant it one"]
+        wrong = []
+        for number, name in vaults.items():
+            try:
+                await self._get(f"items of {name}", f"vaults/{number}/items")
+            except AccessError as error:
+                wrong.append(f"{error}: grant the token read access to the vault")
+        if not self.config.vaults and len(vaults) > 1:
+            wrong.append(f"the token reads {len(vaults)} vaults, all of them: name those that are meant in `vaults`")
+        return wrong
+
+    async def close(self) -> None:
+        await self.client.close()
+
+    async def _vaults(self) -> dict[str, str]:
+        """Id → name. Raises ManagerError where one that the entry names is missing."""
+        rows = self.client.rows("vaults", await self._get("vaults", "vaults"))
+        known = {self.client.pick("vaults", row, "id", str): str(row.get("name") or row["id"]) for row in rows}
+        if not self.config.vaults:
+            return known
+        chosen = {number: name for number, name in known.items() if {number, name} & set(self.config.vaults)}
+        for wanted in self.config.vaults:
+            if wanted not in chosen and wanted not in chosen.values():
+                problem = f"there is no {wanted!r}, or the token may not read it: check `vaults`"
+                raise self.client.error("vaults", problem)
+        return chosen
+
+    async def _fields(self, wanted: tuple[str, str, dict[str, Any], bool]) -> list[Held]:
+        vault, name, item, ambiguous = wanted
+        number = self.client.pick("items", item, "id", str)
+        title = f"{name}/{item.get('title') or number}" + (f" ({number})" if ambiguous else "")
+        try:
+            whole = await self._get(title, f"vaults/{vault}/items/{quote(number, safe='')}")
+        except AccessError:
+            return [Held(title, None)]
+        return list(self._held(title, whole))
+
+    def _held(self, title: str, item: Any) -> Iterator[Held]:
+        """One for each field that 1Password conceals."""
+        seen: Counter[str] = Counter()
+        self.client.pick(title, item, "id", str)
+        for one in self.client.rows(title, item, "fields") if "fields" in item else []:
+            if one.get("type") not in _SECRET or not isinstance(one.get("value"), str):
+                continue
+            section = one.get("section")
+            within = f"{section['label']}." if isinstance(section, dict) and section.get("label") else ""
+            label = within + str(one.get("label") or one.get("id") or "")
+            seen[label] += 1
+            yield Held(
+                f"{title}.{label}" + (f".{seen[label]}" if seen[label] > 1 else ""),
+                one["value"].encode(),
+                version=str(item.get("version") or ""),
+                created=instant(item.get("createdAt")),
+                rotated=instant(item.get("updatedAt")),
+                tags=tuple(tag for tag in item.get("tags") or () if isinstance(tag, str)),
+            )
+
+    async def _get(self, what: str, path: str) -> Any:
+        headers = {"Authorization": f"Bearer {self.client.secret(self.config.token, 'token')}"}
+        return await self.client.json(what, "GET", f"{self.config.server}/v1/{path}", headers)
