@@ -31,14 +31,59 @@ ITEMS: dict[str, Item] = {
         "dotenv:examples",
         "Put a placeholder such as `change-me` there, and rotate the value.",
     ),
+    "service-role": Item(
+        "The service-role key is used by the gateway only",
+        "holders:service_role",
+        "Let others ask the gateway; give the key to nobody else, or name who may have it in audit.gateway.",
+    ),
+    "jwt-secret": Item(
+        "The JWT secret is nowhere but in the gateway",
+        "holders:jwt_secret",
+        "Let others verify tokens with a public key or ask the gateway, and rotate the secret where it was elsewhere.",
+    ),
+    "rotation": Item(
+        "A rotation schedule is documented and kept",
+        "rotation:kept",
+        "Write down how often each class of secret is rotated, and rotate what is overdue.",
+    ),
+    "github-scanning": Item(
+        "Secret scanning, push protection and validity checks are on at GitHub",
+        "hosting:switches",
+        "Switch them on in the organisation's code security settings.",
+    ),
+    "emergency": Item(
+        "The emergency procedure is documented, and the last drill passed",
+        "records:emergency",
+        "Write down who revokes what and whom to tell, and hold a drill: `monitor drill`.",
+    ),
     "environments-differ": Item(
         "Secrets differ by environment",
         "dotenv:environments",
         "Make a secret of its own for each environment.",
     ),
+    "access-trail": Item(
+        "An audit trail of accesses to secrets exists",
+        "records:trail",
+        "Switch on the manager's audit log and let the monitor read it.",
+    ),
+    "workflows": Item(
+        "Workflows never echo a secret",
+        "workflows:quiet",
+        "Take the echo out, hand secrets over by standard input, and rotate what a log has shown.",
+    ),
     "images": Item(
         "Nothing is baked into images",
         "images:baked",
         "Build it anew with `RUN --mount=type=secret`, hand the value over at run time, and rotate what was in there.",
+    ),
+    "logs": Item(
+        "No log holds a secret",
+        "records:logs",
+        "Rotate the secret, and let the service log without it.",
+    ),
+    "least-privilege": Item(
+        "Tokens have the least privileges that they need",
+        "hosting:least_privilege",
+        "Make a token with the scopes that are used, and revoke the wide one.",
     ),
 }

@@ -6,14 +6,27 @@ What is written here beforehand decides what is one, never a label, which a log 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
 from sqlalchemy import Connection, delete, insert, select
 
 from monitor.store.rows import chunks
-from monitor.store.schema import drills, incidents
+from monitor.store.schema import audit, drills, incidents
 from monitor.store.transaction import Desk, Transaction
 
-__all__ = ["Drills", "drills_among", "forget", "paging"]
+__all__ = ["Drilled", "Drills", "drills_among", "forget", "paging"]
+
+
+@dataclass(frozen=True, slots=True)
+class Drilled:
+    """A drill and how far it went: found in the log, acknowledged (once everybody was told), resolved. `at`: seconds
+    since the epoch."""
+
+    fingerprint: str
+    at: float
+    found: bool
+    acknowledged: bool
+    resolved: bool
 
 
 class Drills:
@@ -28,6 +41,33 @@ class Drills:
             {"fingerprint": one, "pages": int(pages), "at": self._desk.now()} for one in dict.fromkeys(fingerprints)
         ]
         await self._desk.write(lambda tx: tx.connection.execute(insert(drills), rows), durable=True)
+
+    async def last(self) -> Drilled | None:
+        """The newest one; None: there was none, or none that is still kept."""
+        return await self._desk.read(_last)
+
+    async def among(self, fingerprints: Sequence[str]) -> frozenset[str]:
+        """Those that are drills."""
+        return await self._desk.read(lambda connection: frozenset(drills_among(connection, fingerprints)))
+
+
+def _last(connection: Connection) -> Drilled | None:
+    # One drill may have planted several: what one rule finds in it, and what others do. Any of them is followed.
+    newest = connection.execute(select(drills).order_by(drills.c.at.desc(), drills.c.fingerprint).limit(1)).first()
+    if newest is None:
+        return None
+    same = select(drills.c.fingerprint).where(drills.c.at == newest.at)
+    found = list(connection.execute(select(incidents).where(incidents.c.fingerprint.in_(same))))
+    done = set(
+        connection.execute(select(audit.c.action).where(audit.c.incident.in_([row.id for row in found]))).scalars()
+    )
+    return Drilled(
+        fingerprint=found[0].fingerprint if found else newest.fingerprint,
+        at=newest.at,
+        found=bool(found),
+        acknowledged="acknowledged" in done,
+        resolved=any(row.state == "resolved" for row in found),
+    )
 
 
 def drills_among(connection: Connection, fingerprints: Iterable[str]) -> dict[str, bool]:

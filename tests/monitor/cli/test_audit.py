@@ -113,5 +113,5 @@ def test_what_may_not_be_read_is_unknown_not_passed(monitor: Command, tmp_path: 
 def test_the_list_and_the_completion_of_items(monitor: Command) -> None:
     listed = monitor("audit", "--list").stdout.splitlines()
     assert [line.split()[0] for line in listed] == list(ITEMS)
-    assert [name for name, _ in complete_items("git")] == ["gitignore"]
+    assert [name for name, _ in complete_items("giti")] == ["gitignore"]
     assert [name for name, _ in complete_items("images,env-")] == ["images,env-example"]

@@ -4,6 +4,7 @@ from monitor import runbook
 from monitor.routing import Policy
 from monitor.runbook.progress import Procedure, Rung
 from monitor.store import Store
+from monitor.store.drills import Drilled
 from tests.monitor.store.helpers import NOW, Clock, finding, fingerprint, lease
 
 POLICY = Policy(sinks=("chat", "pager"), pagers=frozenset({"pager"}))
@@ -36,3 +37,21 @@ async def test_a_drill_is_marked_and_wakes_nobody_unless_asked(url: str, clock: 
         assert ("pager", fingerprint("quiet")[:16]) not in late
         assert ("pager", fingerprint("loud")[:16]) in late
         assert ("chat", fingerprint("quiet")[:16]) in late
+
+
+async def test_the_last_drill_says_how_far_it_went(url: str, clock: Clock) -> None:
+    async with await Store.open(url, POLICY, clock=clock) as store:
+        assert await store.drills.last() is None
+        await store.drills.plan([fingerprint("first")], pages=False)
+        await store.commit([finding("first")])
+        await store.incidents.transition(fingerprint("first"), "ack", actor="a")
+        await store.incidents.transition(fingerprint("first"), "resolve", actor="a", resolution="used_in_tests")
+        assert await store.drills.last() == Drilled(fingerprint("first"), NOW, True, True, True)
+        clock.now = NOW + 10
+        await store.drills.plan([fingerprint("second"), fingerprint("as others see it")], pages=False)
+        last = await store.drills.last()
+        assert last is not None
+        assert (last.at, last.found, last.acknowledged, last.resolved) == (NOW + 10, False, False, False)
+        await store.commit([finding("second")])
+        assert await store.drills.last() == Drilled(fingerprint("second"), NOW + 10, True, False, False)
+        assert await store.drills.among([fingerprint("second"), fingerprint("else")]) == {fingerprint("second")}

@@ -1,0 +1,222 @@
+"""What GitHub says: the switches of each repository; and what tokens may do, as far as anybody says."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import AsyncIterator, Iterator
+from typing import TYPE_CHECKING, Any
+
+import yaml
+
+from monitor.audit.subject import Subject
+from monitor.audit.tree import UnreadError
+from monitor.audit.verdict import Evidence, failed, passed, unknown
+from monitor.audit.workflows import FILES
+from monitor.audit.yamls import YamlError, documents, items, lookup
+from monitor.common.credential import Credential, CredentialError
+from monitor.common.http import RemoteError
+
+if TYPE_CHECKING:
+    from monitor.audit.tree import Tree
+    from monitor.github.client import Client
+    from monitor.github.source import GitHubConfig
+
+__all__ = ["least_privilege", "switches"]
+
+_ASKED = {
+    "secret_scanning": "secret scanning",
+    "push_protection": "push protection",
+    "validity_checks": "validity checks",
+}
+# What reading alerts, members and switches needs, and no more.
+_CLASSIC = frozenset({"security_events", "read:org", "read:user", "user:email"})
+_APP = frozenset({"metadata", "secret_scanning_alerts", "members", "administration", "organization_hooks", "contents"})
+_BROAD = re.compile(
+    r"(?i)(?:^|[\s,:;._/-])(?:\*|admin\w*|root|owner|superuser|full[_-]?access|write-all|delete_repo|all|everything)(?=$|[\s,:;._/-])"
+)
+_INCIDENTS = 1000
+
+
+async def switches(subject: Subject) -> AsyncIterator[Evidence]:
+    """Secret scanning, push protection and validity checks of every repository of the configured sources."""
+    from monitor.github.auth import AuthError
+    from monitor.github.doctor import repositories
+
+    sources = list(_sources(subject))
+    if not sources:
+        yield unknown('no [[sources]] with type = "github" is configured', "monitor github doctor --repositories")
+    for source in sources:
+        client = _client(source)
+        try:
+            async for one in repositories(source, client):
+                if one.archived:
+                    continue
+                repeat = shlex.join(["gh", "api", f"repos/{one.name}", "--jq", ".security_and_analysis"])
+                off = [words for name, words in _ASKED.items() if one.switches[name] == "off"]
+                hidden = [words for name, words in _ASKED.items() if one.switches[name] == "unknown"]
+                if off:
+                    yield failed(f"{one.name}: {', '.join(off)} off", repeat)
+                if hidden:
+                    why = "GitHub shows it to administrators of the repository only"
+                    yield unknown(f"{one.name}: {', '.join(hidden)} unknown: {why}", repeat)
+                if not off and not hidden:
+                    yield passed(f"{one.name}: {', '.join(_ASKED.values())} on", repeat)
+        except (RemoteError, AuthError) as error:
+            yield unknown(f"source {source.name}: {error}", "monitor github doctor --repositories")
+        finally:
+            await client.close()
+
+
+async def least_privilege(subject: Subject) -> AsyncIterator[Evidence]:
+    """The log-ins of our own sources, the tokens of workflows, and what issuers say of tokens that were asked about."""
+    given = 0
+    for source in _sources(subject):
+        async for piece in _login(source):
+            given += 1
+            yield piece
+    for tree in subject.trees:
+        for name in tree.named(FILES, tree.code):
+            for piece in _permissions(tree, name):
+                given += 1
+                yield piece
+    async for piece in _issuers(subject):
+        given += 1
+        yield piece
+    async for piece in _asked(subject):
+        given += 1
+        yield piece
+    if not given:
+        why = "no token whose rights anybody says: no GitHub source, no workflow, no issuer in verify.providers"
+        yield unknown(why, "monitor github doctor")
+
+
+def _sources(subject: Subject) -> Iterator[GitHubConfig]:
+    from monitor.github.source import GitHubConfig
+
+    yield from (source for source in subject.config.sources if isinstance(source, GitHubConfig))
+
+
+def _client(source: GitHubConfig) -> Client:
+    client = source.client()
+    client.attempts = 3
+    return client
+
+
+async def _login(source: GitHubConfig) -> AsyncIterator[Evidence]:
+    from monitor.github.auth import AppAuth, AuthError
+
+    repeat = f"monitor github doctor --source {shlex.quote(source.name)}"
+    client = _client(source)
+    try:
+        if isinstance(client.auth, AppAuth):
+            await client.auth.token()
+            body = (await client.app("GET", f"/app/installations/{client.auth.installation_id}")).body
+            held = body.get("permissions") if isinstance(body, dict) else None
+            if not isinstance(held, dict):
+                yield unknown(f"source {source.name}: GitHub does not say what its App may do", repeat)
+                return
+            writes = {"secret_scanning_alerts"} if source.write_back == "on" else set()
+            more = [
+                f"{name}={level}"
+                for name, level in sorted(held.items())
+                if name not in _APP or (level != "read" and name not in writes)
+            ]
+            shown = ", ".join(f"{name}={level}" for name, level in sorted(held.items()))
+        else:
+            scopes = (await client.get("/user")).headers.get("x-oauth-scopes")
+            if scopes is None:
+                yield unknown(
+                    f"source {source.name}: a fine-grained token, of which GitHub says no permissions", repeat
+                )
+                return
+            names = sorted({scope.strip() for scope in scopes.split(",")} - {""})
+            more, shown = [name for name in names if name not in _CLASSIC], ", ".join(names) or "none"
+    except (RemoteError, AuthError) as error:
+        yield unknown(f"source {source.name}: {error}", repeat)
+        return
+    finally:
+        await client.close()
+    if more:
+        yield failed(f"source {source.name}: its log-in may do more than it needs: {', '.join(more)}", repeat)
+    else:
+        yield passed(f"source {source.name}: its log-in has {shown}", repeat)
+
+
+def _permissions(tree: Tree, name: str) -> Iterator[Evidence]:
+    """The token that GitHub makes for each run of a workflow."""
+    repeat = shlex.join(["grep", "-nA3", "permissions:", str(tree.base / name)])
+    try:
+        found = documents(tree.text(name))
+    except (YamlError, UnreadError) as error:
+        yield unknown(f"{name}: {error}", repeat, name)
+        return
+    for document in found:
+        jobs = list(items(lookup(document, "jobs")))
+        top = lookup(document, "permissions")
+        if not jobs:
+            continue  # an action: it has the token of whoever calls it
+        own = [lookup(job, "permissions") for _, job in jobs]
+        wide = [node for node in [top, *own] if isinstance(node, yaml.ScalarNode) and node.value == "write-all"]
+        for node in wide:
+            line = node.start_mark.line + 1
+            yield failed(f"{name}:{line}: permissions: write-all", repeat, name, line)
+        if not wide and top is None and not all(own):
+            yield unknown(f"{name}: no `permissions:`, so the default of the repository holds", repeat, name)
+        elif not wide:
+            yield passed(f"{name}: its token is limited by `permissions:`", repeat, name)
+
+
+async def _issuers(subject: Subject) -> AsyncIterator[Evidence]:
+    """Each credential of the configuration whose issuer may be asked."""
+    from monitor.scrub import Scrubber
+    from monitor.verify.probe import probe_of
+    from monitor.verify.verifier import Verifier
+
+    if not subject.config.verify.providers:
+        return
+    worker = subject.engine.worker()
+    verifier = Verifier(subject.config.verify, scrub=Scrubber(worker))
+    for where, credential in _credentials(subject):
+        try:
+            value = credential.resolve()
+        except CredentialError:
+            continue  # `monitor check` tells
+        rules = {match.rule.id for match in worker.scan(value.encode("utf-8", "surrogateescape"))}
+        for rule in sorted(rules):
+            probe = probe_of(rule)
+            if probe is None or not subject.config.verify.allows(probe.provider):
+                continue
+            answer = await verifier.ask(rule, value)
+            repeat = f"monitor verify --rule {rule} --value-from -"
+            scopes = answer.facts.get("scopes", "")
+            if not scopes:
+                yield unknown(f"{where} ({credential.shown}): {probe.provider} does not say what it may do", repeat)
+            else:
+                yield _judged(f"{where} ({credential.shown})", scopes, repeat)
+
+
+def _credentials(subject: Subject) -> Iterator[tuple[str, Credential]]:
+    """Of sources, sinks and actions, with the place in the configuration."""
+    config = subject.config
+    for table, entries in (("sources", config.sources), ("sinks", config.sinks), ("actions", config.actions)):
+        for entry in entries:
+            for name in type(entry).model_fields:
+                value: Any = getattr(entry, name)
+                if isinstance(value, Credential):
+                    yield f"{table} {entry.name}: {name}", value
+
+
+async def _asked(subject: Subject) -> AsyncIterator[Evidence]:
+    """What was said of leaked tokens that still work."""
+    if subject.store is None:
+        return
+    for one in await subject.store.incidents.find(limit=_INCIDENTS):
+        scopes = one.verified.facts.get("scopes", "") if one.verified is not None else ""
+        if one.verified is not None and one.verified.validity == "valid" and scopes:
+            yield _judged(f"{one.name} of incident {one.id}", scopes, f"monitor incidents show {one.id}")
+
+
+def _judged(who: str, scopes: str, repeat: str) -> Evidence:
+    broad = _BROAD.search(scopes)
+    return failed(f"{who} may do everything: {scopes}", repeat) if broad else passed(f"{who} has {scopes}", repeat)

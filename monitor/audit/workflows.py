@@ -1,0 +1,142 @@
+"""Workflows and actions of GitHub: no secret is echoed, and none is handed to what may print it."""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import yaml
+
+from monitor.audit.shell import DIRECT, echoes
+from monitor.audit.subject import Subject, unread
+from monitor.audit.tree import UnreadError
+from monitor.audit.verdict import Evidence, failed, passed, unknown
+from monitor.audit.yamls import YamlError, documents, items, lookup
+
+if TYPE_CHECKING:
+    from monitor.audit.tree import Tree
+
+__all__ = ["FILES", "quiet"]
+
+FILES = re.compile(r"(?i)(?:^|/)\.github/workflows/[^/]+\.ya?ml$|(?:^|/)action\.ya?ml$")
+_ALL = re.compile(r"(?i)\$\{\{\s*toJSON\(\s*secrets\s*\)\s*\}\}")
+_SECONDS = 120.0
+# What zizmor finds that puts a secret where it can be read.
+_LEAKS = {
+    "unredacted-secrets": "a part of a structured secret, which GitHub does not mask",
+    "overprovisioned-secrets": "every secret at once",
+    "hardcoded-container-credentials": "a credential in the clear",
+}
+
+
+def quiet(subject: Subject) -> Iterator[Evidence]:
+    """Our own reading of each script; zizmor's beside it, where it is installed."""
+    if not subject.trees:
+        yield unknown("no folder was named", "monitor audit PATH")
+    for tree in subject.trees:
+        names = tree.named(FILES, tree.code)
+        for name in names:
+            yield from _workflow(tree, name)
+        if names:
+            yield from _zizmor(tree, names)
+        else:
+            repeat = shlex.join(["ls", str(tree.base / ".github" / "workflows")])
+            yield passed(f"{tree.root}: there are no workflows", repeat)
+        yield from unread(tree)
+
+
+def _workflow(tree: Tree, name: str) -> Iterator[Evidence]:
+    repeat = shlex.join(["grep", "-nE", "secrets|echo|printenv|set -x", str(tree.base / name)])
+    try:
+        found = documents(tree.text(name))
+    except (YamlError, UnreadError) as error:
+        yield unknown(f"{name}: {error}", repeat, name)
+        return
+    wrong = False
+    for line, what in (piece for document in found for piece in _steps(document)):
+        wrong = True
+        yield failed(f"{name}:{line}: {what}", repeat, name, line)
+    if not wrong:
+        yield passed(f"{name}: echoes no secret", repeat, name)
+
+
+def _steps(document: yaml.Node) -> Iterator[tuple[int, str]]:
+    """Line and what is wrong there, over all jobs, or the steps of an action."""
+    top = _secret_variables(lookup(document, "env"))
+    shell = _text(lookup(document, "defaults", "run", "shell"))
+    jobs = [job for _, job in items(lookup(document, "jobs"))]
+    for owner in [*jobs, lookup(document, "runs")]:
+        steps = lookup(owner, "steps")
+        held = top | _secret_variables(lookup(owner, "env"))
+        job_shell = _text(lookup(owner, "defaults", "run", "shell")) or shell
+        for step in steps.value if isinstance(steps, yaml.SequenceNode) else []:
+            script = lookup(step, "run")
+            own = held | _secret_variables(lookup(step, "env"))
+            if isinstance(script, yaml.ScalarNode):
+                first = script.start_mark.line + (2 if script.style in ("|", ">") else 1)
+                for line, what in echoes(script.value, own, _text(lookup(step, "shell")) or job_shell):
+                    yield first + line, what
+            for key, value in [*items(lookup(step, "env")), *items(lookup(step, "with"))]:
+                if isinstance(value, yaml.ScalarNode) and _ALL.search(value.value):
+                    yield value.start_mark.line + 1, f"{key} gets every secret at once"
+
+
+def _secret_variables(node: yaml.Node | None) -> frozenset[str]:
+    """The names under `env` whose value comes from a secret."""
+    found = [(key, value) for key, value in items(node) if isinstance(value, yaml.ScalarNode)]
+    return frozenset(key for key, value in found if DIRECT.search(value.value))
+
+
+def _text(node: yaml.Node | None) -> str:
+    return node.value if isinstance(node, yaml.ScalarNode) else ""
+
+
+def _zizmor(tree: Tree, names: list[str]) -> Iterator[Evidence]:
+    """Offline, without the repository's own settings for it, which could switch everything off."""
+    program = shutil.which("zizmor", path=str(Path(sys.executable).parent)) or shutil.which("zizmor")
+    files = [str(tree.base / name) for name in names]
+    command = ["zizmor", "--offline", "--no-config", "--no-exit-codes", "--format", "json-v1", "--", *files]
+    repeat = shlex.join(command)
+    if program is None:
+        yield passed(
+            "zizmor is not installed, so its checks were not made: pip install 'exposure-monitor[audit]'", repeat
+        )
+        return
+    try:
+        answer = subprocess.run(
+            [program, *command[1:]],
+            capture_output=True,
+            check=True,
+            timeout=_SECONDS,
+            stdin=subprocess.DEVNULL,
+            env={"PATH": "/usr/bin:/bin", "HOME": "/nonexistent"},
+        )
+        found = [one for one in json.loads(answer.stdout) if one["ident"] in _LEAKS]
+        places = [(one["ident"], *_place(one)) for one in found]
+    except subprocess.CalledProcessError as error:
+        yield unknown(f"zizmor ended with {error.returncode}", repeat)
+        return
+    except (OSError, subprocess.TimeoutExpired, ValueError, KeyError, TypeError, IndexError) as error:
+        yield unknown(f"zizmor gave no answer that could be read ({type(error).__name__})", repeat)
+        return
+    for ident, path, line in places:
+        name = tree.relative(path)
+        yield failed(f"{name}:{line}: {_LEAKS[ident]} (zizmor: {ident})", repeat, name, line)
+    if not places:
+        yield passed(f"zizmor finds none of {', '.join(_LEAKS)} in {len(names)} files", repeat)
+
+
+def _place(finding: Any) -> tuple[str, int]:
+    """Path and line of what zizmor found. Raises KeyError, TypeError and IndexError."""
+    primary = [one for one in finding["locations"] if one["symbolic"]["kind"] == "Primary"]
+    location = (primary or finding["locations"])[0]
+    key = location["symbolic"]["key"]["Local"]
+    path = key.get("verbatim_path") or key["given_path"]  # as older versions say
+    return str(path), int(location["concrete"]["location"]["start_point"]["row"]) + 1

@@ -1,0 +1,111 @@
+from __future__ import annotations
+
+import os
+import stat
+from pathlib import Path
+
+import pytest
+
+from monitor.audit.verdict import Evidence
+from monitor.audit.workflows import quiet
+from tests.monitor.audit.conftest import Make, write
+
+GOOD = """
+on: push
+permissions: {contents: read}
+env:
+  LEVEL: debug
+jobs:
+  deploy:
+    runs-on: ubuntu-latest
+    steps:
+      - env:
+          TOKEN: ${{ secrets.TOKEN }}
+        run: |
+          set -eu
+          echo deploying
+          echo "$TOKEN" | docker login --password-stdin
+"""
+
+
+@pytest.fixture(autouse=True)
+def no_zizmor(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("shutil.which", lambda name, path=None: None)
+
+
+def wrong(make: Make, folder: Path) -> list[Evidence]:
+    found = list(quiet(make(folder)))
+    assert found
+    return [one for one in found if one.verdict != "pass"]
+
+
+def workflow(folder: Path, text: str, name: str = ".github/workflows/deploy.yml") -> Path:
+    return write(folder, {name: text})
+
+
+def test_a_good_one_and_none_pass(make: Make, tmp_path: Path) -> None:
+    write(tmp_path / "none", {"a": "x"})
+    assert wrong(make, tmp_path / "none") == []
+    assert wrong(make, workflow(tmp_path / "good", GOOD)) == []
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        (GOOD.replace("echo deploying", "echo $TOKEN"), 14),
+        (GOOD.replace("LEVEL: debug", "KEY: ${{ secrets.KEY }}").replace("echo deploying", "echo $KEY"), 14),
+        (GOOD.replace("runs-on: ubuntu-latest", "env: {K: '${{ secrets.K }}'}").replace("echo deploying", "env"), 14),
+        (GOOD.replace("on: push", "defaults: {run: {shell: 'bash -x {0}'}}"), 13),
+        (GOOD.replace("${{ secrets.TOKEN }}", "${{ toJSON(secrets) }}"), 11),
+        ("runs:\n  using: composite\n  steps:\n    - run: echo ${{ secrets.A }}\n", 4),
+    ],
+)
+def test_an_echo_fails_in_its_line(text: str, line: int, make: Make, tmp_path: Path) -> None:
+    name = "action.yml" if text.startswith("runs") else ".github/workflows/deploy.yml"
+    (one,) = wrong(make, workflow(tmp_path, text, name))
+    assert (one.verdict, one.path, one.line) == ("fail", name, line)
+
+
+@pytest.mark.parametrize("text", ["jobs: [", "[" * 5000, "x" * 600_000])
+def test_a_broken_one_is_unknown(text: str, make: Make, tmp_path: Path) -> None:
+    (one,) = wrong(make, workflow(tmp_path, text))
+    assert one.verdict == "unknown"
+
+
+@pytest.mark.parametrize(
+    "text", ["", "jobs: 7", "jobs: {a: [], b: {steps: {}}, c: {steps: [1, run, {run: []}]}}", "- a\n- b"]
+)
+def test_odd_shapes_say_nothing(text: str, make: Make, tmp_path: Path) -> None:
+    assert wrong(make, workflow(tmp_path, text + "\n# x")) == []
+
+
+def stub(folder: Path, monkeypatch: pytest.MonkeyPatch, script: str) -> None:
+    """A zizmor that answers what it is told to."""
+    program = folder / "zizmor"
+    program.write_text(f"#!/bin/sh\n{script}\n")
+    program.chmod(program.stat().st_mode | stat.S_IXUSR)
+    monkeypatch.setattr("shutil.which", lambda name, path=None: str(program))
+
+
+@pytest.mark.parametrize(
+    "script", ["exit 3", "echo rubbish", 'echo \'[{"ident": "unredacted-secrets"}]\'', "echo '{}'; kill $$"]
+)
+def test_a_zizmor_that_does_not_answer_is_unknown(
+    script: str, make: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stub(tmp_path, monkeypatch, script)
+    (one,) = wrong(make, workflow(tmp_path / "r", GOOD))
+    assert (one.verdict, "zizmor" in one.text) == ("unknown", True)
+
+
+def test_zizmor_is_asked_without_the_repositorys_settings(
+    make: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stub(tmp_path, monkeypatch, f'echo "$@" > {tmp_path}/asked; env > {tmp_path}/variables; echo "[]"')
+    monkeypatch.setenv("GH_TOKEN", "x")
+    assert wrong(make, workflow(tmp_path / "r", GOOD)) == []
+    asked = (tmp_path / "asked").read_text()
+    assert asked.startswith("--offline --no-config ")
+    assert asked.rstrip().endswith(f"-- {tmp_path}/r/.github/workflows/deploy.yml")
+    assert "GH_TOKEN" not in (tmp_path / "variables").read_text()
+    assert os.path.exists(tmp_path / "asked")
