@@ -196,7 +196,8 @@ class Config:
 
         names = tuple(sink.name for sink in self.sinks)
         pagers = frozenset(sink.name for sink in self.sinks if sink.pages)
-        return Policy(names, self.routes, self.silences, pagers)
+        threads = frozenset(sink.name for sink in self.sinks if sink.two_way)
+        return Policy(names, self.routes, self.silences, pagers, threads)
 
     @property
     def shelf(self) -> Shelf:

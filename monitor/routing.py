@@ -242,13 +242,15 @@ class Verdict:
 @dataclass(frozen=True)
 class Policy:
     """Routes and silences as configured. `sinks`: every sink there is; without a route they all get everything, but
-    for `pagers`, which wake people: those get nothing below medium then.
+    for `pagers`, which wake people: those get nothing below medium then. `threads`: sinks that people act through; they
+    hear of every turn.
     """
 
     sinks: tuple[str, ...] = ()
     routes: tuple[Route, ...] = ()
     silences: tuple[Silence, ...] = ()
     pagers: frozenset[str] = frozenset()
+    threads: frozenset[str] = frozenset()
 
     @cached_property
     def effective(self) -> tuple[Route, ...]:

@@ -29,7 +29,7 @@ SINKS: dict[str, str] = {
     "email": "sinks.email:Email",
     "mqtt": "sinks.mqtt:Mqtt",
     "pagerduty": "sinks.pagerduty:PagerDuty",
-    "slack": "sinks.slack:Slack",
+    "slack": "sinks.slack.sink:Slack",
     "webhook": "sinks.webhook:Webhook",
 }
 

@@ -35,6 +35,11 @@ class SinkConfig(BaseModel):
     fallback: str | None = None  # name of the sink that takes what this one refuses for good
     insecure: bool = False  # True: credentials may go over the network unencrypted
 
+    @property
+    def two_way(self) -> bool:
+        """Whether people act through it: it is told every turn, and what may be done."""
+        return False
+
     @field_validator("name")
     @classmethod
     def _no_secret(cls, value: str) -> str:

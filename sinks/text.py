@@ -159,6 +159,14 @@ def _as(notification: Notification) -> str:
     return f" as {next(iter(made))}" if len(made) == 1 and None not in made else ""
 
 
+def _stands(notification: Notification) -> str:
+    """How its state is told when nothing else happened to it."""
+    state = {incident.state for incident in notification.incidents}
+    if state == {"resolved"}:
+        return f": resolved{_as(notification)}{_by(notification)}"
+    return f": acknowledged{_by(notification)}" if state == {"acknowledged"} else " exposed"
+
+
 def _by(notification: Notification) -> str:
     actors = {incident.actor for incident in notification.incidents}
     return f" by {printable(actor)}" if len(actors) == 1 and (actor := next(iter(actors))) else ""
@@ -201,6 +209,7 @@ def _headline(notification: Notification) -> str:
         "resolved": f"{what}: resolved{_as(notification)}{_by(notification)}",
         "overdue": f"{printable(notification.title) or 'Overdue'} ({what})",
         "recovered": f"{what}: nothing is overdue any more",
+        "progress": f"{what}{_stands(notification)}",
     }.get(notification.reason, f"{what} exposed")
 
 

@@ -40,7 +40,7 @@ ROOT = Path(__file__).parent.parent
 EXAMPLE = ROOT / "config.example.toml"
 DOCS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
 # The example with everything that is commented out switched on
-WHOLE = re.sub(r"(?m)^#(?=[a-z_\[])", "", EXAMPLE.read_text(encoding="utf-8"))
+WHOLE = re.sub(r"(?m)^#(?=[A-Za-z_\[])", "", EXAMPLE.read_text(encoding="utf-8"))
 
 TABLES: dict[str, type[BaseModel]] = {
     "monitor": MonitorConfig,

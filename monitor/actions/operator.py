@@ -14,7 +14,8 @@ from monitor.actions.config import ActionConfig
 from monitor.config import Config
 from monitor.incidents import Incident
 from monitor.store import Store, StoreError
-from monitor.store.actions import ActionError, ActionRun
+from monitor.store.actions import ActionError
+from monitor.store.records import ActionRun
 from monitor.verify.asker import Asker
 from monitor.verify.probe import probe_of
 from monitor.verify.request import public
@@ -104,7 +105,7 @@ class Operator:
                 pass
 
     async def run_all(self) -> NoReturn:
-        """Plan and run what the configuration says is automatic. Until cancelled."""
+        """Plan and run what the configuration says is automatic, and run what people asked for. Until cancelled."""
         first = True
         while True:
             self._wake.clear()
@@ -114,7 +115,7 @@ class Operator:
                 if first:
                     await self._resume()
                 first = False
-                if any(action.automatic for action in self._config().actions):
+                if self._config().actions:
                     await self._round()
             except StoreError:
                 pass  # told by the store itself

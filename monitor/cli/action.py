@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from monitor.actions.operator import Operator
     from monitor.config import Config
     from monitor.store import Store
-    from monitor.store.actions import ActionRun
+    from monitor.store.records import ActionRun
 
 _T = TypeVar("_T")
 

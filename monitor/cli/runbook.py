@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from monitor.runbook import Runbook
     from monitor.runbook.progress import Run, Task, Verb
     from monitor.store import Store
-    from monitor.store.actions import ActionRun
+    from monitor.store.records import ActionRun
 
 app = command_app(
     no_args_is_help=True,

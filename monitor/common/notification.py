@@ -9,7 +9,7 @@ from typing import Literal
 
 from monitor.common.severity import Severity
 
-__all__ = ["Action", "Incident", "Location", "Notification", "Progress", "Reason", "Receipt", "State"]
+__all__ = ["Action", "Incident", "Location", "Notification", "Offer", "Progress", "Reason", "Receipt", "State"]
 
 State = Literal["open", "acknowledged", "resolved"]
 Reason = Literal[
@@ -22,6 +22,7 @@ Reason = Literal[
     "acknowledged",
     "resolved",
     "overdue",  # a step of the runbook was not done in time
+    "progress",  # a step, an action, a silence: for sinks that people act through
     "digest",  # several new incidents folded into one (burst limit)
     "operational",  # about the monitor itself: disk full, bad rule file, bytes missed
     "recovered",  # what `operational` told of under the same key is over
@@ -66,6 +67,17 @@ class Progress:
 
 
 @dataclass(frozen=True, slots=True)
+class Offer:
+    """An action that people may ask for. `needed`: how many have to approve it; `given`: who has; `state`: of the last
+    time it was asked for, empty: never."""
+
+    name: str
+    needed: int
+    given: tuple[str, ...] = ()
+    state: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Incident:
     """An exposed secret as a sink may show it: fingerprint and masked preview, never the value."""
 
@@ -98,6 +110,7 @@ class Incident:
     asked_at: datetime | None = None
     verdict: str = ""  # the answer in words
     verified: Mapping[str, str] = field(default_factory=dict)  # facts from the issuer: account, scopes, last use, …
+    offers: tuple[Offer, ...] = ()  # only for a sink that people act through
 
 
 @dataclass(frozen=True, slots=True)

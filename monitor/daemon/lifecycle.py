@@ -162,7 +162,9 @@ class Daemon:
         config, store = self._config, site.store
         sinks = build_sinks(config.sinks, http)
         fallbacks = {sink.name: sink.fallback for sink in config.sinks}
-        delivery = Delivery(store, sinks, fallbacks=fallbacks, links=self._links(), first_step=self._first_step)
+        delivery = Delivery(
+            store, sinks, fallbacks=fallbacks, links=self._links(), first_step=self._first_step, offers=self._offers
+        )
         self.snapshot.sinks = delivery.stats()  # type: ignore[assignment]  # a live view
         self._running = Running(config, site, http, sinks, delivery, sources, health, Deadlines(store))
 
@@ -225,6 +227,9 @@ class Daemon:
     def _first_step(self, name: str | None) -> str | None:
         book = self.running.site.store.procedure.book(name)
         return book.first_step if book is not None else None
+
+    def _offers(self, rule: str) -> list[tuple[str, int]]:
+        return [(one.name, one.approvals) for one in self.config.actions if one.fits(rule)]
 
     def _at(self) -> str | None:
         return None if self.phase == "watching" else f"at {self.phase}"

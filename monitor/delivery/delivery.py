@@ -13,7 +13,7 @@ from monitor.common.severity import Severity
 from monitor.delivery.channel import Channel, Patience, SinkStats
 from monitor.delivery.clock import POLL, Clock
 from monitor.delivery.notices import Notices
-from monitor.delivery.render import FirstStep, Links, render
+from monitor.delivery.render import FirstStep, Links, Offers, render
 from monitor.store import Leased, Store, StoreError, owner_name
 from sinks.base import Sink
 
@@ -33,14 +33,16 @@ class Delivery:
         fallbacks: Mapping[str, str | None] | None = None,
         links: Links = Links(),
         first_step: FirstStep = lambda runbook: None,
+        offers: Offers = lambda rule: (),
         patience: Patience = Patience(),
     ) -> None:
         """`fallbacks`: sink → the sink that takes what it refuses. `first_step`: runbook name (or None) → one sentence
-        for the alert, None for the built-in one.
+        for the alert, None for the built-in one. `offers`: actions for a sink that people act through.
         """
         self._store = store
         self._links = links
         self._first_step = first_step
+        self._offers = offers
         self._patience = patience
         self._now = store.now
         self._owner = owner_name(store.node)
@@ -159,12 +161,16 @@ class Delivery:
             self._stats.setdefault(name, SinkStats()),
             store=self._store,
             owner=self._owner,
-            render=lambda leased: render(leased, links=self._links, first_step=self._first_step, host=self._store.node),
+            render=self._render,
             refused=lambda leased, error: self._refused(name, leased, error),
             accepted=lambda: self.over(f"refused:{name}"),
             patience=self._patience,
             clock=self._now,
         )
+
+    def _render(self, leased: Leased) -> Notification:
+        offers = self._offers if leased.sink in self._store.policy.threads else None
+        return render(leased, links=self._links, first_step=self._first_step, host=self._store.node, offers=offers)
 
     def _start(self) -> None:
         if self._draining:

@@ -14,11 +14,13 @@ from monitor.incidents import Incident, Verified
 from monitor.program import Program
 from monitor.runbook.progress import Run
 from monitor.store import Leased
+from monitor.store.records import ActionRun
 
-__all__ = ["FIRST_STEP", "FirstStep", "Links", "present", "render"]
+__all__ = ["FIRST_STEP", "FirstStep", "Links", "Offers", "present", "render"]
 
 FIRST_STEP = "Revoke the secret where it was issued, then replace it wherever it is used."
 
+Offers = Callable[[str], Sequence[tuple[str, int]]]  # rule → actions that may be asked for, how many have to approve
 FirstStep = Callable[[str | None], str | None]  # runbook name (or None) → one sentence, None for FIRST_STEP
 
 
@@ -31,8 +33,11 @@ class Links:
     program: Program = field(default_factory=Program)
 
 
-def render(leased: Leased, *, links: Links, first_step: FirstStep, host: str = "") -> Notification:
-    """The notification, the worst incidents first. `host`: whose monitor sends it."""
+def render(
+    leased: Leased, *, links: Links, first_step: FirstStep, host: str = "", offers: Offers | None = None
+) -> Notification:
+    """The notification, the worst incidents first. `host`: whose monitor sends it; `offers`: for a sink that people act
+    through."""
     shown = sorted(leased.incidents, key=lambda one: (-rank(one.severity), -one.last_seen))
     ready = tuple(
         present(
@@ -42,6 +47,7 @@ def render(leased: Leased, *, links: Links, first_step: FirstStep, host: str = "
             drill=one.fingerprint in leased.drills,
             links=links,
             first_step=first_step,
+            offers=_offers(offers(one.rule), leased.actions.get(one.id, ())) if offers else (),
         )
         for one in shown
     )
@@ -82,6 +88,7 @@ def present(
     drill: bool = False,
     links: Links = Links(),
     first_step: FirstStep = lambda runbook: None,
+    offers: tuple[told.Offer, ...] = (),
 ) -> told.Incident:
     """An incident as sinks show it. `decided`: who changed its state last, and what they said."""
     first = first_step(incident.runbook) or FIRST_STEP
@@ -115,7 +122,26 @@ def present(
         options=links.program.options,
         drill=drill,
         run=None if run is None or run.ended is not None else _progress(run),
+        offers=offers,
         **_answer(incident.verified),
+    )
+
+
+def _offers(configured: Sequence[tuple[str, int]], runs: Sequence[ActionRun]) -> tuple[told.Offer, ...]:
+    """What is configured, as it stands, and what is not any more but was done."""
+    latest: dict[str, ActionRun] = {}
+    for one in runs:  # newest first
+        latest.setdefault(one.action, one)
+    found = [
+        told.Offer(name, needed, latest[name].approvals, latest[name].state)
+        if name in latest
+        else told.Offer(name, needed)
+        for name, needed in configured
+    ]
+    names = {name for name, _ in configured}
+    return (
+        *found,
+        *(told.Offer(n, one.needed, one.approvals, one.state) for n, one in latest.items() if n not in names),
     )
 
 

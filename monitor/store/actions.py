@@ -6,19 +6,19 @@ import contextlib
 import json
 import secrets
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Row, insert, or_, select, update
 
 from monitor.store.news import behind, labels_of, news
 from monitor.store.outbox import lost_owners, owner_name
-from monitor.store.rows import clean, incident_from
+from monitor.store.records import ActionRun
+from monitor.store.rows import action_from, clean, incident_from
 from monitor.store.schema import actions, findings, incidents
 from monitor.store.trail import append, entry
 from monitor.store.transaction import Desk, Transaction
 
-__all__ = ["ActionError", "ActionRun", "Actions", "abort", "ask", "complete"]
+__all__ = ["ActionError", "Actions", "abort", "ask", "complete"]
 
 _UNDONE = ("planned", "approved", "running", "accepted")
 _LOST = "ended while it ran: whether it took effect cannot be known; verify the secret before you try again"
@@ -27,26 +27,6 @@ _LONGEST = 3600.0  # seconds; no action takes as long, whoever has its process's
 
 class ActionError(Exception):
     """What the state of an action does not allow. The message says why and what is possible."""
-
-
-@dataclass(frozen=True, slots=True)
-class ActionRun:
-    """An action about an incident. Times are seconds since the epoch; `step`: the last that may have been sent."""
-
-    id: str
-    incident: str
-    action: str
-    state: str  # planned, approved, running, accepted, completed, failed, unknown
-    automatic: bool
-    needed: int
-    approvals: tuple[str, ...]
-    planned_by: str
-    planned_at: float
-    started_at: float | None = None
-    finished_at: float | None = None
-    step: int = 0
-    outcome: str = ""
-    parts: Mapping[str, str] = field(default_factory=dict)
 
 
 class Actions:
@@ -63,7 +43,9 @@ class Actions:
             query = query.where(actions.c.incident == incident)
         if states:
             query = query.where(actions.c.state.in_(list(states)))
-        return await self._desk.read(lambda connection: [_run(row) for row in connection.execute(query.limit(1000))])
+        return await self._desk.read(
+            lambda connection: [action_from(row) for row in connection.execute(query.limit(1000))]
+        )
 
     async def get(self, ref: str) -> ActionRun:
         """Raises LookupError."""
@@ -118,7 +100,7 @@ class Actions:
     async def _mine(self, which: ColumnElement[bool]) -> list[ActionRun]:
         query = select(actions).where(which, actions.c.node == clean(self._desk.node))
         query = query.order_by(actions.c.planned_at, actions.c.id)
-        return await self._desk.read(lambda connection: [_run(row) for row in connection.execute(query)])
+        return await self._desk.read(lambda connection: [action_from(row) for row in connection.execute(query)])
 
     async def approve(self, id_: str, actor: str) -> ActionRun:
         """Raises LookupError and ActionError (the same person twice; it ran already)."""
@@ -162,7 +144,7 @@ def ask(tx: Transaction, incident: str, action: str, *, actor: str, needed: int)
         over = row.state in ("completed", "unknown")
         raise ActionError(f"{action} is {row.state} for this incident already{again if over else ''}")
     if row is not None:
-        planned = _run(row)
+        planned = action_from(row)
     else:
         planned = _plan(tx, incident, action, actor=actor, needed=needed, automatic=False, parts={})
     seen = select(findings.c.node).where(findings.c.incident == incident).order_by(findings.c.seq.desc()).limit(1)
@@ -282,23 +264,4 @@ def _get(connection: Connection, ref: str) -> ActionRun:
         raise LookupError(f"there is no action {ref!r}; `monitor action list` shows them")
     if len(rows) > 1:
         raise LookupError(f"{ref!r} fits several actions; give more of the id")
-    return _run(rows[0])
-
-
-def _run(row: Row[Any]) -> ActionRun:
-    return ActionRun(
-        id=row.id,
-        incident=row.incident,
-        action=row.action,
-        state=row.state,
-        automatic=bool(row.automatic),
-        needed=row.needed,
-        approvals=tuple(json.loads(row.approvals)),
-        planned_by=row.planned_by,
-        planned_at=row.planned_at,
-        started_at=row.started_at,
-        finished_at=row.finished_at,
-        step=row.step,
-        outcome=row.outcome,
-        parts=json.loads(row.parts),
-    )
+    return action_from(rows[0])

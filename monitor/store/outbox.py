@@ -17,9 +17,9 @@ from monitor.common.notification import Receipt
 from monitor.common.severity import SEVERITIES
 from monitor.store.drills import drills_among
 from monitor.store.parcels import bundle, new_row, part
-from monitor.store.records import Leased, Notice, OutboxEntry
-from monitor.store.rows import chunks, clean, insert_into, latest_decision, load_incidents, load_runs
-from monitor.store.schema import audit, outbox, receipts, unsent
+from monitor.store.records import ActionRun, Leased, Notice, OutboxEntry
+from monitor.store.rows import action_from, chunks, clean, insert_into, latest_decision, load_incidents, load_runs
+from monitor.store.schema import actions, audit, outbox, receipts, unsent
 from monitor.store.transaction import Desk, Transaction
 from monitor.store.trouble import StoreError
 
@@ -227,7 +227,7 @@ def _lease(tx: Transaction, sink: str, owner: str, ttl: float, *, limit: int, mo
         if most is not None and len(json.loads(row.incidents)) > most:
             part(tx, row, most)
             row = tx.connection.execute(select(outbox).where(outbox.c.id == id_)).one()
-        leased.append(_render(tx.connection, row))
+        leased.append(_render(tx.connection, row, acted=row.sink in tx.policy.threads))
     return leased
 
 
@@ -244,8 +244,8 @@ def _split(tx: Transaction, id_: str, owner: str, parts: int) -> int:
     return made
 
 
-def _render(connection: Connection, row: Row[Any]) -> Leased:
-    """The leased row with its incidents and receipt as they are now."""
+def _render(connection: Connection, row: Row[Any], *, acted: bool) -> Leased:
+    """The leased row with its incidents and receipt as they are now. `acted`: and with their actions."""
     receipt = connection.execute(
         select(receipts.c.receipt).where(receipts.c.sink == row.sink, receipts.c.key == row.key)
     ).scalar()
@@ -267,7 +267,17 @@ def _render(connection: Connection, row: Row[Any]) -> Leased:
         decided=_decided(connection, ids),
         runs=load_runs(connection, ids),
         drills=frozenset(drills_among(connection, (one.fingerprint for one in found))),
+        actions=_actions(connection, ids) if acted else {},
     )
+
+
+def _actions(connection: Connection, ids: Sequence[str]) -> dict[str, list[ActionRun]]:
+    found: dict[str, list[ActionRun]] = {}
+    for chunk in chunks(ids):
+        query = select(actions).where(actions.c.incident.in_(chunk)).order_by(actions.c.planned_at.desc())
+        for row in connection.execute(query):
+            found.setdefault(row.incident, []).append(action_from(row))
+    return found
 
 
 def _decided(connection: Connection, ids: Sequence[str]) -> dict[str, tuple[str, str]]:

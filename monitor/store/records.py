@@ -13,7 +13,27 @@ from monitor.incidents import Incident
 from monitor.model import Alert, Finding, Position, Resolution
 from monitor.runbook.progress import Run
 
-__all__ = ["AlertBatch", "AuditEntry", "Commit", "Leased", "Notice", "OutboxEntry", "Stats"]
+__all__ = ["ActionRun", "AlertBatch", "AuditEntry", "Commit", "Leased", "Notice", "OutboxEntry", "Stats"]
+
+
+@dataclass(frozen=True, slots=True)
+class ActionRun:
+    """An action about an incident. Times are seconds since the epoch; `step`: the last that may have been sent."""
+
+    id: str
+    incident: str
+    action: str
+    state: str  # planned, approved, running, accepted, completed, failed, unknown
+    automatic: bool
+    needed: int
+    approvals: tuple[str, ...]
+    planned_by: str
+    planned_at: float
+    started_at: float | None = None
+    finished_at: float | None = None
+    step: int = 0
+    outcome: str = ""
+    parts: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +104,7 @@ class Leased:
     decided: Mapping[str, tuple[str, str]] = field(default_factory=dict)  # incident → who changed its state last, note
     runs: Mapping[str, Run] = field(default_factory=dict)  # incident → its runbook under way, or ended
     drills: frozenset[str] = frozenset()  # fingerprints that were planted
+    actions: Mapping[str, Sequence[ActionRun]] = field(default_factory=dict)  # incident → its actions, newest first
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,9 +14,11 @@ from monitor.common.notification import Location
 from monitor.common.text import clean as encodable
 from monitor.incidents import Incident, Verified
 from monitor.runbook.progress import Run, Task
+from monitor.store.records import ActionRun
 from monitor.store.schema import ASIDE, audit, findings, incidents, runs, steps
 
 __all__ = [
+    "action_from",
     "chunks",
     "clean",
     "holders",
@@ -228,4 +230,23 @@ def _task(row: Row[Any]) -> Task:
         owner=row.owner,
         note=row.note,
         rung=row.rung,
+    )
+
+
+def action_from(row: Row[Any]) -> ActionRun:
+    return ActionRun(
+        id=row.id,
+        incident=row.incident,
+        action=row.action,
+        state=row.state,
+        automatic=bool(row.automatic),
+        needed=row.needed,
+        approvals=tuple(json.loads(row.approvals)),
+        planned_by=row.planned_by,
+        planned_at=row.planned_at,
+        started_at=row.started_at,
+        finished_at=row.finished_at,
+        step=row.step,
+        outcome=row.outcome,
+        parts=json.loads(row.parts),
     )

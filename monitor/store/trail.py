@@ -20,6 +20,7 @@ from monitor.incidents import Incident
 from monitor.store.records import AuditEntry
 from monitor.store.rows import chunks, clean, insert_into
 from monitor.store.schema import audit, meta, trails
+from monitor.store.threads import tell
 from monitor.store.transaction import Desk, Transaction
 
 __all__ = ["Trail", "Verdict", "append", "entries_of", "entry", "forget"]
@@ -92,6 +93,7 @@ def append(tx: Transaction, rows: Sequence[dict[str, Any]]) -> None:
         row["mac"] = _link(key, mac, row)
         ends[row["incident"]] = (count + 1, row["mac"])
     connection.execute(insert(audit), list(rows))
+    tell(tx, rows)
 
     changed = [
         {"incident": id_, "entries": count, "mac": mac, "seal": _seal(key, id_, count, mac)}

@@ -27,7 +27,10 @@ log = structlog.get_logger(__name__)
 _T = TypeVar("_T")
 
 # the last part of the address → "module:Class" of a Vendor, imported when the web server starts
-HOOKS: dict[str, str] = {"github": "monitor.github.hook:GitHubHook"}
+HOOKS: dict[str, str] = {
+    "github": "monitor.github.hook:GitHubHook",
+    "slack": "sinks.slack.inbound:SlackHook",
+}
 
 ANSWER_WITHIN = 0.9  # seconds for the database; a slow disk is better told than hidden
 BIG = 1 << 20  # bytes; from here on hashing and parsing leave the event loop

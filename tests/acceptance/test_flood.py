@@ -25,7 +25,8 @@ from monitor.store import Store
 from sinks.email import Email, EmailConfig
 from sinks.mqtt import Mqtt, MqttConfig
 from sinks.pagerduty import PagerDuty, PagerDutyConfig
-from sinks.slack import Slack, SlackConfig
+from sinks.slack.config import SlackConfig
+from sinks.slack.sink import Slack
 from sinks.webhook import Webhook, WebhookConfig
 from tests.fakes.mosquitto import broker
 from tests.fakes.pagerduty import FakePagerDuty

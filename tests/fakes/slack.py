@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 from typing import Any
+from urllib.parse import urlencode
 
 from aiohttp import web
 from slack_sdk.errors import SlackObjectFormationError
 from slack_sdk.models.blocks import Block
+from slack_sdk.signature import SignatureVerifier
 
 from tests.fakes.server import FakeServer
 
@@ -23,6 +25,9 @@ def check_blocks(blocks: list[dict[str, Any]]) -> None:
             assert block.to_dict() == given
         except SlackObjectFormationError as error:
             raise AssertionError(str(error)) from error
+        if given["type"] == "actions":
+            _check_actions(given)
+            continue
         texts = [*given.get("fields", []), *given.get("elements", [])]
         limit = 2000
         if "text" in given:
@@ -39,6 +44,24 @@ def check_blocks(blocks: list[dict[str, Any]]) -> None:
     assert total <= 13_200, f"msg_blocks_too_long: {total}"
 
 
+def _check_actions(block: dict[str, Any]) -> None:
+    """What Slack's models leave out: lengths of plain texts, ids that differ, nothing of a user in a value."""
+    elements = block["elements"]
+    assert 1 <= len(elements) <= 25
+    assert len(block["block_id"]) <= 255
+    names = [element["action_id"] for element in elements]
+    assert len(set(names)) == len(names)
+    for element in elements:
+        assert len(element["action_id"]) <= 255
+        shown = element["text"] if element["type"] == "button" else element["placeholder"]
+        texts = [(shown, 75), *((option["text"], 75) for option in element.get("options", []))]
+        if confirm := element.get("confirm"):
+            texts += [(confirm["title"], 100), (confirm["text"], 300), (confirm["confirm"], 30), (confirm["deny"], 30)]
+        for text, limit in texts:
+            assert text["type"] == "plain_text"
+            assert 1 <= len(text["text"].encode("utf-16-le")) // 2 <= limit, text
+
+
 def _texts(value: Any) -> list[str]:
     if isinstance(value, str):
         return [value]
@@ -48,7 +71,10 @@ def _texts(value: Any) -> list[str]:
 
 
 class FakeSlack(FakeServer):
-    """`messages`: (channel id, ts) → content; `posts`: all webhook messages; `replies`: thread replies in order."""
+    """`messages`: (channel id, ts) → content; `posts`: all webhook messages; `replies`: thread replies in order.
+
+    `press` is what Slack sends when somebody presses a button of a message; `over_http` signs it as a request.
+    """
 
     def __init__(self, token: str = "token-of-the-bot", webhook: str = "/services/T0/B0/path") -> None:
         super().__init__()
@@ -58,6 +84,7 @@ class FakeSlack(FakeServer):
         self.messages: dict[tuple[str, str], dict[str, Any]] = {}
         self.posts: list[dict[str, Any]] = []
         self.replies: list[dict[str, Any]] = []
+        self.whispers: list[dict[str, Any]] = []  # ephemeral messages
         self._ts = 1_700_000_000
 
     @property
@@ -81,6 +108,8 @@ class FakeSlack(FakeServer):
             return self._post(content)
         if request.path == "/api/chat.update":
             return self._update(content)
+        if request.path == "/api/chat.postEphemeral":
+            return self._whisper(content)
         return _error("unknown_method")
 
     def _valid(self, content: dict[str, Any]) -> bool:
@@ -117,6 +146,53 @@ class FakeSlack(FakeServer):
         else:
             self.messages[channel, ts] = content
         return web.json_response({"ok": True, "channel": channel, "ts": ts, "message": {"text": content["text"]}})
+
+    def _whisper(self, content: dict[str, Any]) -> web.Response:
+        if content.get("channel") not in self.channels or not content.get("user") or not content.get("text"):
+            return _error("channel_not_found")
+        self.whispers.append(content)
+        return web.json_response({"ok": True, "message_ts": f"{self._ts}.000200"})
+
+    def press(self, user: str, action: str, *, choice: str | None = None, root: str | None = None) -> dict[str, Any]:
+        """The payload when `user` presses what has the action id `action` (or begins with it) in the message `root`
+        (its ts; else the newest). Fails when there is no such button."""
+        channel, ts = next(key for key in reversed(self.messages) if root in (None, key[1]))
+        content = self.messages[channel, ts]
+        shown = [(block, one) for block in content["blocks"] if block["type"] == "actions" for one in block["elements"]]
+        block, one = next((block, one) for block, one in shown if one["action_id"].startswith(action))
+        self._ts += 1
+        pressed = {"action_id": one["action_id"], "block_id": block["block_id"], "type": one["type"]}
+        pressed["action_ts"] = f"{self._ts}.000300"
+        if choice is not None:
+            pressed["selected_option"] = next(item for item in one["options"] if item["text"]["text"] == choice)
+        return {
+            "type": "block_actions",
+            "user": {"id": user, "username": "somebody", "name": "somebody", "team_id": "T0"},
+            "api_app_id": "A0",
+            "token": "verification",
+            "container": {"type": "message", "message_ts": ts, "channel_id": channel, "is_ephemeral": False},
+            "trigger_id": "12321423423.333649436676.d8c1bb837935619ccad0f624c448ffb3",
+            "team": {"id": "T0", "domain": "acme"},
+            "channel": {"id": channel, "name": "alerts"},
+            "message": {"type": "message", "ts": ts, "text": content["text"], "blocks": content["blocks"]},
+            "state": {"values": {}},
+            "response_url": f"{self.url}/actions/T0/1/answer",
+            "actions": [pressed],
+        }
+
+    @staticmethod
+    def over_http(payload: dict[str, Any], secret: str, stamp: float) -> tuple[bytes, dict[str, str]]:
+        """Body and headers of the request to the door."""
+        body = urlencode({"payload": json.dumps(payload)})
+        signer = SignatureVerifier(secret)
+        signature = signer.generate_signature(timestamp=str(int(stamp)), body=body)
+        assert signature is not None
+        headers = {
+            "Content-Type": "application/x-www-form-urlencoded",
+            "X-Slack-Request-Timestamp": str(int(stamp)),
+            "X-Slack-Signature": signature,
+        }
+        return body.encode(), headers
 
     def _update(self, content: dict[str, Any]) -> web.Response:
         place = (content.get("channel", ""), content.get("ts", ""))

@@ -26,5 +26,6 @@ def test_an_unknown_type_offers_what_was_meant() -> None:
 
 def test_every_sink_file_is_in_the_table() -> None:
     shared = {"__init__", "base", "http", "text", "chat", "picture"}
-    files = {path.stem for path in Path(sinks.__file__).parent.glob("*.py")} - shared
-    assert files == {target.partition(":")[0].removeprefix("sinks.") for target in SINKS.values()}
+    folder = Path(sinks.__file__).parent
+    there = {path.stem for path in folder.glob("*.py")} | {path.parent.name for path in folder.glob("*/sink.py")}
+    assert there - shared == {target.split(":")[0].split(".")[1] for target in SINKS.values()}

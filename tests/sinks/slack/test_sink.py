@@ -1,20 +1,20 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Callable
 from typing import Any, cast
 
 import pytest
-from hypothesis import given, settings
-from pydantic import ValidationError
 
 from monitor.common.http import Http, RemoteError
-from monitor.common.notification import Incident, Location, Notification, Receipt
-from sinks.slack import Slack, SlackConfig, escape, message
-from tests.fakes.notifications import HOSTILE, event, incident, notification, notifications
+from monitor.common.inbound import Request
+from monitor.common.notification import Incident, Location, Offer, Receipt
+from sinks.slack.blocks import message
+from sinks.slack.config import SlackConfig
+from sinks.slack.sink import Slack
+from tests.fakes.notifications import HOSTILE, event, incident, notification
 from tests.fakes.server import FAULTS, PERMANENT, Fault
-from tests.fakes.slack import FakeSlack, check_blocks
+from tests.fakes.slack import FakeSlack
 
 SEEN = "17 times in 5 min, first logged 2026-11-02 11:03:07 UTC, seen 2026-11-02 13:58:07 UTC"
 
@@ -24,6 +24,11 @@ Put = Callable[[str, str], str]
 def bot(http: Http, fake: FakeSlack, credential: Put, **keys: Any) -> Slack:
     keys = {"token": credential("token", fake.token), "channel": "#alerts", "api_url": fake.api_url, **keys}
     return Slack(SlackConfig(name="chat", type="slack", **keys), http)
+
+
+def two_way(http: Http, fake: FakeSlack, credential: Put) -> Slack:
+    secret = credential("signing", "a-signing-secret")
+    return bot(http, fake, credential, signing_secret=secret, people={"U0ADA": "ada"})
 
 
 def hook(http: Http, fake: FakeSlack, credential: Put, path: str = "") -> Slack:
@@ -53,10 +58,6 @@ async def test_a_webhook_message_says_it_all(http: Http, credential: Put) -> Non
         "<https://monitor.example.org/incidents/7f3a9c2e|Open in the console>",
     ):
         assert part in shown
-
-
-def test_a_group_says_once_what_to_do_first() -> None:
-    assert words(message(notification(*[incident()] * 5))).count("Revoke the token on GitHub") == 1
 
 
 async def test_a_bot_keeps_one_message_current_and_tells_the_story_in_its_thread(http: Http, credential: Put) -> None:
@@ -129,40 +130,6 @@ async def test_faults(http: Http, credential: Put, way: Callable[..., Slack], na
 
 
 @pytest.mark.parametrize(
-    ("code", "retry", "says"),
-    [
-        ("ratelimited", True, "ratelimited"),
-        ("internal_error", True, "internal_error"),
-        ("update_failed", True, "update_failed"),
-        ("external_channel_migrating", True, "external_channel_migrating"),
-        ("is_inactive", True, "is_inactive"),
-        ("invalid_auth", False, "invalid_auth: check token"),
-        ("channel_not_found", False, "channel_not_found: check channel"),
-        ("not_in_channel", False, "invite the app"),
-        ("msg_blocks_too_long", False, "msg_blocks_too_long"),
-        ("Bearer <b>x</b>", False, "Slack refused the message"),
-    ],
-)
-async def test_an_error_in_a_200_answer(http: Http, credential: Put, code: str, retry: bool, says: str) -> None:
-    async with FakeSlack() as fake:
-        body = json.dumps({"ok": False, "error": code})
-        fake.faults.append(Fault(200, headers={"Retry-After": "9"}, body=body))
-        with pytest.raises(RemoteError, match=re.escape(says)) as caught:
-            await bot(http, fake, credential).send(notification())
-        assert caught.value.retry is retry
-        assert caught.value.after == 9
-
-
-@pytest.mark.parametrize("body", ["", "<html>log in", "[]", "{}", '{"ok":1}', "null"])
-async def test_an_answer_that_is_not_slacks_is_tried_again(http: Http, credential: Put, body: str) -> None:
-    async with FakeSlack() as fake:
-        fake.faults.append(Fault(200, body=body))
-        with pytest.raises(RemoteError, match="not Slack's") as caught:
-            await bot(http, fake, credential).send(notification())
-        assert caught.value.retry
-
-
-@pytest.mark.parametrize(
     ("status", "body", "retry", "says"),
     [
         (400, "invalid_payload", False, "invalid_payload"),
@@ -192,28 +159,6 @@ async def test_wrong_credentials_and_channel(http: Http, credential: Put) -> Non
             await hook(http, fake, credential, "/services/gone").send(notification())
 
 
-@settings(max_examples=120, deadline=None)
-@given(notifications)
-def test_any_notification_is_within_slacks_limits_and_harmless(sent: Notification) -> None:
-    content = message(sent)
-    check_blocks(content["blocks"])
-    texts = [*_mrkdwn(content["blocks"]), content["text"]]
-    for text in texts:
-        # Every "<" is a link of ours, every "&" an entity: no mention, no foreign link can be formed.
-        assert re.fullmatch(
-            r"(?:[^<>&]|&(?:amp|lt|gt);|<https?://[^<>|\s]+\|(?:Open in the console|Runbook|open)>)*", text
-        )
-    content["text"].encode()
-
-
-def _mrkdwn(value: Any) -> list[str]:
-    if isinstance(value, dict):
-        if value.get("type") == "mrkdwn":
-            return [value["text"]]
-        return [text for item in value.values() for text in _mrkdwn(item)]
-    return [text for item in value for text in _mrkdwn(item)] if isinstance(value, list) else []
-
-
 @pytest.mark.parametrize("text", HOSTILE)
 async def test_hostile_text_is_accepted_by_both_ways(http: Http, credential: Put, text: str) -> None:
     places = tuple(Location(text, text, 1, 1, url=f"https://x/{text}") for _ in range(9))
@@ -230,28 +175,45 @@ async def test_hostile_text_is_accepted_by_both_ways(http: Http, credential: Put
         assert "<" not in reply["text"]
 
 
-def test_escape_never_leaves_half_an_entity() -> None:
-    for limit in range(1, 40):
-        cut = escape("<&>" * 20, limit)
-        assert len(cut) <= limit
-        assert re.fullmatch(r"(&(amp|lt|gt);)*…", cut)
-    assert escape("a & b", 50) == "a &amp; b"
-    assert escape("ends in &…", 50) == "ends in &amp;…"
+async def test_only_a_two_way_sink_has_buttons(http: Http, credential: Put) -> None:
+    async with FakeSlack() as fake:
+        await bot(http, fake, credential).send(notification())
+        await two_way(http, fake, credential).send(notification())
+        await two_way(http, fake, credential).send(event())
+    kinds = [{block["type"] for block in content["blocks"]} for content in fake.messages.values()]
+    assert ["actions" in kind for kind in kinds] == [False, True, False]
+    assert "To acknowledge" not in words([*fake.messages.values()][1])
 
 
-@pytest.mark.parametrize(
-    ("keys", "says"),
-    [
-        ({}, "webhook_url, or token and channel, is missing"),
-        ({"token": "env:T"}, "channel is missing"),
-        ({"channel": "#a"}, "token is missing"),
-        ({"webhook_url": "env:U", "channel": "#a"}, "not both"),
-        ({"webhook_url": "https://hooks.example/hidden"}, "must be a reference"),
-        ({"token": "env:T", "channel": "#a", "api_url": "slack.com"}, r"must be an http\(s\) URL"),
-        ({"webhook_url": "env:U", "chanel": "#a"}, "Extra inputs are not permitted"),
-    ],
-)
-def test_configuration_errors_are_clear(keys: dict[str, Any], says: str) -> None:
-    with pytest.raises(ValidationError, match=says) as caught:
-        SlackConfig(name="chat", type="slack", **keys)
-    assert "hidden" not in str(caught.value)
+async def test_the_thread_tells_what_happened_and_the_message_shows_it(http: Http, credential: Put) -> None:
+    async with FakeSlack() as fake:
+        sink = two_way(http, fake, credential)
+        receipt = await sink.send(notification())
+        turn = {
+            "reason": "progress",
+            "text": "Step revoke done by ada: it is <gone>\nSilenced by bob",
+            "receipt": receipt,
+        }
+        taken = (Offer("revoke-token", 2, ("ada",), "planned"), Offer("tell", 1, ("bob",), "completed"))
+        await sink.send(notification(incident(state="acknowledged", actor="ada", offers=taken), **turn))
+        [root] = fake.messages.values()
+    assert [reply["text"] for reply in fake.replies] == ["Step revoke done by ada: it is &lt;gone&gt;\nSilenced by bob"]
+    assert root["blocks"][0]["text"]["text"].endswith("acknowledged by ada")
+    assert "`revoke-token` planned, 1 of 2 have approved it\\n`tell` completed, approved by bob" in words(root)
+
+
+async def test_what_was_told_in_a_flood_has_no_thread(http: Http, credential: Put) -> None:
+    async with FakeSlack() as fake:
+        assert await two_way(http, fake, credential).send(notification(reason="progress", text="x")) is None
+    assert not fake.requests
+
+
+async def test_only_who_pressed_is_told_why_it_was_not_done(http: Http, credential: Put) -> None:
+    asked = Request("1", "chat", "ack", "ada", "7f3a", answer={"channel": "C0ALERTS", "user": "U0ADA", "x": "y"})
+    async with FakeSlack() as fake:
+        sink = two_way(http, fake, credential)
+        await sink.answer(asked, "acknowledged", done=True)
+        await sink.answer(asked, "incident <7f3a> is already resolved", done=False)
+    assert fake.whispers == [
+        {"channel": "C0ALERTS", "user": "U0ADA", "text": "Not done: incident &lt;7f3a&gt; is already resolved"}
+    ]

@@ -1,0 +1,97 @@
+"""The configuration of a Slack sink: one way by a webhook or a bot, or two-way with the people who may press."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Literal, Self
+from urllib.parse import urlsplit
+
+from pydantic import Field, field_validator, model_validator
+
+from monitor.common.credential import Credential
+from monitor.common.http import CLEAR, in_the_clear
+from monitor.common.inbound import Verb
+from monitor.common.problems import short
+from monitor.common.text import token_like
+from sinks.base import SinkConfig
+
+__all__ = ["SlackConfig"]
+
+_USER = re.compile(r"[UW][A-Z0-9]{2,20}")
+_NAME = re.compile(r"[\w.@-]{1,64}")
+
+
+class SlackConfig(SinkConfig):
+    """Either `webhook_url` (post only) or `token` (a bot's, scope chat:write) with `channel` (id or name).
+
+    Two-way, with buttons, where `app_token` (Socket Mode) or `signing_secret` (`/hooks/slack`) says how presses come.
+    `people`: Slack's id of a user → their name in the history; nobody else may press. `allow`: what is pressed → the
+    names that may; what is not there may all of them.
+    """
+
+    type: Literal["slack"]
+    webhook_url: Credential | None = None
+    token: Credential | None = None
+    channel: str | None = Field(default=None, min_length=1)
+    api_url: str = "https://slack.com/api"
+    app_token: Credential | None = None
+    signing_secret: Credential | None = None
+    people: Mapping[str, str] = {}
+    allow: Mapping[Verb, tuple[str, ...]] = {}
+
+    @property
+    def two_way(self) -> bool:
+        return self.app_token is not None or self.signing_secret is not None
+
+    @field_validator("api_url")
+    @classmethod
+    def _api_url(cls, value: str) -> str:
+        parts = urlsplit(value)
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            raise ValueError('must be an http(s) URL such as "https://slack.com/api"')
+        return value.rstrip("/")
+
+    @field_validator("people")
+    @classmethod
+    def _people(cls, value: Mapping[str, str]) -> Mapping[str, str]:
+        for user, name in value.items():
+            if not _USER.fullmatch(user):
+                raise ValueError('a key is a member id such as U012AB3CD: "Copy member ID" in the menu of a profile')
+            if not _NAME.fullmatch(name) or token_like(name):
+                raise ValueError("a name is 1 to 64 letters, digits and . _ @ -: it stands in the history")
+        return value
+
+    @model_validator(mode="after")
+    def _one_way(self) -> Self:
+        if self.webhook_url and (self.token or self.channel):
+            raise ValueError("give webhook_url, or token and channel, not both")
+        if (self.token or self.app_token) and not self.insecure and in_the_clear(self.api_url):
+            raise ValueError(f"api_url: token {CLEAR}")
+        if not self.webhook_url and not (self.token and self.channel):
+            missing = "channel" if self.token else "token" if self.channel else "webhook_url, or token and channel,"
+            raise ValueError(f"{missing} is missing")
+        return self
+
+    @model_validator(mode="after")
+    def _whole(self) -> Self:
+        if self.two_way and not self.token:
+            raise ValueError("app_token and signing_secret go with token and channel: a webhook_url has no buttons")
+        if self.two_way and not self.people:
+            raise ValueError("people is missing: without it nobody may press a button")
+        if not self.two_way and (self.people or self.allow):
+            raise ValueError("people and allow go with app_token or signing_secret")
+        known = set(self.people.values())
+        for verb, names in self.allow.items():
+            if unknown := [name for name in names if name not in known]:
+                raise ValueError(f'allow.{verb} names "{short(unknown[0])}", who is not among people')
+        return self
+
+    def person(self, user: str, verb: Verb) -> tuple[str, str]:
+        """Their name, and why they may not do this; empty: they may."""
+        name = self.people.get(user)
+        if name is None:
+            return user, f"{user} is not among the people who may press here: [sinks.people] of the configuration"
+        if verb in self.allow and name not in self.allow[verb]:
+            return name, f"{name} may not do this: [sinks.allow] of the configuration says who may"
+        return name, ""

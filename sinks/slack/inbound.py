@@ -1,0 +1,110 @@
+"""What Slack sends when somebody presses a button: to `/hooks/slack` (monitor.web.hooks), or over Socket Mode."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+from urllib.parse import parse_qs
+
+import orjson
+
+from monitor.common.credential import Credential
+from monitor.common.inbound import Announced, Owner, Request, UnusableError, same
+from sinks.slack.buttons import Press, pressed
+from sinks.slack.config import SlackConfig
+
+__all__ = ["SlackHook", "asked"]
+
+WINDOW = 300.0  # seconds a signature is good for, either way
+_SIGNATURE = re.compile(r"v0=[0-9a-f]{64}")
+_STAMP = re.compile(r"[0-9]{1,12}")
+_ID = re.compile(r"[A-Z0-9]{3,24}")  # of a user or a channel
+_TS = re.compile(r"[0-9]{1,12}\.[0-9]{1,12}")
+_MOST_PRESSES = 25  # of one payload: more elements no block has
+
+
+class SlackHook:
+    """A Vendor."""
+
+    most = 1 << 20
+    header = "X-Slack-Signature"
+
+    def secrets(self, owner: Owner) -> Sequence[Credential]:
+        return (owner.signing_secret,) if isinstance(owner, SlackConfig) and owner.signing_secret else ()
+
+    def well_formed(self, headers: Mapping[str, str], now: float) -> bool:
+        stamp = headers.get("X-Slack-Request-Timestamp", "")
+        if not _SIGNATURE.fullmatch(headers.get(self.header, "")) or not _STAMP.fullmatch(stamp):
+            return False
+        return abs(now - int(stamp)) <= WINDOW
+
+    def signed(self, secret: bytes, headers: Mapping[str, str], body: bytes | bytearray) -> bool:
+        stamp = headers.get("X-Slack-Request-Timestamp", "").encode()
+        digest = hmac.new(secret, b"v0:" + stamp + b":" + body, hashlib.sha256).hexdigest()
+        return same(headers.get(self.header, ""), f"v0={digest}")
+
+    def parse(self, headers: Mapping[str, str], body: bytearray, signed: Sequence[Owner]) -> Announced:
+        payload = _payload(body)
+        if payload is None:
+            raise UnusableError(signed[0], "hook payload")
+        configs = [one for one in signed if isinstance(one, SlackConfig)]
+        return Announced(requests=asked(payload, configs))  # Slack wants an empty 200
+
+
+def asked(payload: Mapping[str, Any], configs: Sequence[SlackConfig]) -> list[Request]:
+    """The requests in a payload for one of these sinks. Nothing is kept of it but ids and names of ours."""
+    if payload.get("type") != "block_actions":
+        return []
+    user, channel = _id(payload, "user"), _id(payload, "channel")
+    container = payload.get("container")
+    where = container if isinstance(container, dict) else {}
+    thread = where.get("thread_ts")
+    actions = payload.get("actions")
+    if not user or not channel or not isinstance(actions, list):
+        return []
+    reply = {"channel": channel, "user": user}
+    if isinstance(thread, str) and _TS.fullmatch(thread):
+        reply["thread_ts"] = thread
+
+    found = []
+    for action in actions[:_MOST_PRESSES]:
+        press = pressed(action)
+        config = next((one for one in configs if press is not None and one.name == press.sink), None)
+        stamp = action.get("action_ts") if isinstance(action, dict) else None
+        if press is not None and config is not None and isinstance(stamp, str) and _TS.fullmatch(stamp):
+            found.append(_request(press, config, user, f"{channel}:{where.get('message_ts')}:{stamp}", reply))
+    return found
+
+
+def _request(press: Press, config: SlackConfig, user: str, moment: str, reply: Mapping[str, str]) -> Request:
+    name, refusal = config.person(user, press.verb)
+    once = "\0".join((user, moment, press.sink, press.incident, press.verb, press.detail))
+    return Request(
+        id=f"slack:{hashlib.sha256(once.encode('utf-8', 'backslashreplace')).hexdigest()[:40]}",
+        sink=config.name,
+        verb=press.verb,
+        actor=name,
+        incident=press.incident,
+        detail=press.detail,
+        note=press.note,
+        refusal=refusal,
+        answer=reply,
+    )
+
+
+def _payload(body: bytearray) -> dict[str, Any] | None:
+    try:
+        fields = parse_qs(body.decode("utf-8"), strict_parsing=True, max_num_fields=10)
+        payload = orjson.loads(fields.get("payload", [""])[0])
+    except (ValueError, RecursionError):  # a decoding error is a ValueError too
+        return None
+    return payload if isinstance(payload, dict) else None
+
+
+def _id(payload: Mapping[str, Any], name: str) -> str:
+    part = payload.get(name)
+    found = part.get("id") if isinstance(part, dict) else None
+    return found if isinstance(found, str) and _ID.fullmatch(found) else ""

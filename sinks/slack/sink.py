@@ -1,0 +1,100 @@
+"""Slack: an incoming webhook, or a bot token that keeps one message per incident current and its story in a thread."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import orjson
+
+from monitor.common.http import Http, RemoteError, retry_after
+from monitor.common.inbound import Request
+from monitor.common.notification import Notification, Receipt
+from monitor.common.text import printable
+from sinks.base import Limits, SinkConfig
+from sinks.slack.api import RETRY_CODES, SlackError, call, code_in, explain
+from sinks.slack.blocks import BROADCAST, STORY, escape, message, story
+from sinks.slack.buttons import controls
+from sinks.slack.config import SlackConfig
+
+__all__ = ["Slack"]
+
+LOST_ROOT = frozenset({"message_not_found", "cant_update_message", "edit_window_closed", "channel_not_found"})
+
+
+class Slack:
+    """Receipt with a token: `channel` and `ts` of the root message. With a webhook: none, every message is new."""
+
+    Config: ClassVar[type[SinkConfig]] = SlackConfig
+    limits = Limits(pace=1.0)
+
+    def __init__(self, config: SlackConfig, http: Http) -> None:
+        self._config = config
+        self._http = http
+
+    async def send(self, notification: Notification) -> Receipt | None:
+        buttons = controls(self._config.name, notification) if self._config.two_way else []
+        content = message(notification, buttons)
+        if self._config.webhook_url:
+            await self._webhook(self._webhook_url(), content)
+            return None
+
+        receipt = notification.receipt or {}
+        if not (receipt.get("channel") and receipt.get("ts")):
+            # Without a message of its own it was told together with others, in a flood: there is no thread.
+            return None if notification.reason == "progress" else await self._root(content)
+        root = {"channel": receipt["channel"], "ts": receipt["ts"]}
+        try:
+            # The root first: editing twice is harmless, so a failed reply can be repeated together with it.
+            await self._call("chat.update", {**root, **content})
+        except SlackError as error:
+            if error.code not in LOST_ROOT:
+                raise
+            return await self._root(content)  # somebody deleted it, or the sink moved to another channel
+        if (words := STORY.get(notification.reason)) is not None:
+            reply = {
+                "channel": root["channel"],
+                "thread_ts": root["ts"],
+                "reply_broadcast": notification.reason in BROADCAST,
+                "text": story(notification, words),
+                "unfurl_links": False,
+                "unfurl_media": False,
+            }
+            await self._call("chat.postMessage", reply)
+        return root
+
+    async def answer(self, request: Request, text: str, *, done: bool) -> None:
+        """Only to who pressed. What was done shows in the message and its thread."""
+        if done:
+            return
+        told = {name: request.answer[name] for name in ("channel", "user", "thread_ts") if name in request.answer}
+        await self._call("chat.postEphemeral", {**told, "text": f"Not done: {escape(printable(text), 2000)}"})
+
+    async def close(self) -> None:
+        return
+
+    def _webhook_url(self) -> str:
+        assert self._config.webhook_url
+        return self._config.encrypted("webhook_url", self._config.webhook_url.resolve("webhook_url"))
+
+    async def _root(self, content: dict[str, Any]) -> Receipt:
+        quiet = {"unfurl_links": False, "unfurl_media": False}
+        answer = await self._call("chat.postMessage", {"channel": self._config.channel, **content, **quiet})
+        channel, ts = answer.get("channel"), answer.get("ts")
+        if not (isinstance(channel, str) and isinstance(ts, str)):
+            raise RemoteError("Slack accepted the message but named no channel and ts", retry=False)
+        return {"channel": channel, "ts": ts}
+
+    async def _webhook(self, url: str, content: dict[str, Any]) -> None:
+        body = orjson.dumps({**content, "unfurl_links": False, "unfurl_media": False})
+        reply = await self._http.post(url, body)
+        code = code_in(reply.body.decode("utf-8", "replace"), url)
+        if reply.status >= 300 and code in RETRY_CODES:
+            raise SlackError(code, retry=True, after=retry_after(reply.headers))
+        reply.check(said=explain(code))
+        if reply.body.lstrip().startswith(b"<"):
+            raise RemoteError("answered with a web page instead of ok: is a login or a proxy in the way?", retry=True)
+
+    async def _call(self, method: str, arguments: dict[str, Any]) -> dict[str, Any]:
+        assert self._config.token
+        token = self._config.token.resolve("token")
+        return await call(self._http, f"{self._config.api_url}/{method}", token, arguments)
