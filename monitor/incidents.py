@@ -22,12 +22,14 @@ __all__ = [
     "TransitionError",
     "Validity",
     "Verified",
+    "claim",
     "fold",
     "fold_alert",
     "incident_id",
     "judge",
     "merge",
     "next_command",
+    "own_title",
     "transition",
 ]
 
@@ -286,6 +288,25 @@ def judge(incident: Incident, verified: Verified, severity: Severity | None) -> 
         return Change(replace(judged, state="open"), "escalated")
     known = before.validity if before is not None else "unknown"
     return Change(judged, "update" if verified.validity != known else None)
+
+
+def claim(incident: Incident, title: str, labels: Mapping[str, str], severity: Severity) -> Change:
+    """The secret is one of our own. `title`: goes before the rule's name; `severity`: what it is worth at least."""
+    known = incident.labels
+    before = own_title(known)
+    named = replace(incident, name=title + incident.name.removeprefix(before), labels={**known, **labels})
+    if rank(severity) > rank(incident.own_severity):
+        named = _worth(named, severity)
+    if incident.state != "resolved" and rank(named.severity) > rank(incident.severity):
+        return Change(replace(named, state="open"), "escalated")
+    return Change(named, None)
+
+
+def own_title(labels: Mapping[str, str]) -> str:
+    """What goes before the name of the rule where the secret is known by its own, as the labels say; else nothing."""
+    if "secret" not in labels:
+        return ""
+    return labels["secret"] + (f" ({labels['environment']})" if "environment" in labels else "") + ": "
 
 
 def _worth(incident: Incident, severity: Severity) -> Incident:

@@ -38,6 +38,7 @@ COMMANDS: dict[str, str] = {
     "top": "monitor.cli.top",
     "sources": "monitor.cli.sources",
     "sinks": "monitor.cli.sinks",
+    "inventory": "monitor.cli.inventory",
     "drill": "monitor.cli.drill",
     "outbox": "monitor.cli.outbox",
     "routes": "monitor.cli.routes",

@@ -67,9 +67,13 @@ __all__ = [
     "receipts",
     "requests",
     "runs",
+    "secret_prints",
+    "secret_versions",
+    "secrets",
     "silences",
     "steps",
     "suppressions",
+    "syncs",
     "trails",
     "unsent",
 ]
@@ -534,6 +538,68 @@ marks = Table(
     comment="by which an incident is told which name its secret has in audit records; bounded",
 )
 
+secrets = Table(
+    "secrets",
+    metadata,
+    Column("entry", Text, primary_key=True, comment="of [[inventory]]"),
+    Column("name", Text, primary_key=True),
+    Column("environment", Text, nullable=False),
+    Column("owner", Text, nullable=False),
+    Column("consumers", Text, nullable=False, comment="JSON list"),
+    Column("tags", Text, nullable=False, comment="JSON list"),
+    Column("refused", Text, nullable=False, comment="why its value is not enrolled; empty: it is, or was never given"),
+    Column("unread", Integer, nullable=False, comment="1: its manager does not give the value"),
+    Column("first_seen", Double, nullable=False),
+    Column("last_seen", Double, nullable=False),
+    Column("gone_at", Double, comment="when its manager had it no more"),
+    comment="our own secrets by name, as their managers have them",
+)
+
+secret_versions = Table(
+    "secret_versions",
+    metadata,
+    Column("id", _Serial, primary_key=True),
+    Column("entry", Text, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("mark", Text, nullable=False, comment="keyed hash of the value, or what else tells versions apart"),
+    Column("version", Text, nullable=False, comment="the manager's word"),
+    Column("standing", Text, nullable=False),
+    Column("created", Double),
+    Column("rotated", Double),
+    Column("expires", Double),
+    Column("digest", Text, nullable=False, comment="keyed hash of what the manager publishes of the value"),
+    Column("first_seen", Double, nullable=False),
+    Column("last_seen", Double, nullable=False),
+    Column("replaced_at", Double, comment="when it was no longer the current one"),
+    _among("standing", ("current", "previous", "retired")),
+    UniqueConstraint("entry", "name", "mark"),
+    comment="the values that a secret has and had; none of them, and no part of one",
+)
+
+secret_prints = Table(
+    "secret_prints",
+    metadata,
+    Column("version", _Serial, ForeignKey("secret_versions.id", ondelete="CASCADE"), primary_key=True),
+    Column("fingerprint", Text, primary_key=True),
+    Column("part", Text, nullable=False, comment="such as the password of an address; empty: the whole value"),
+    Column("length", Integer, nullable=False),
+    Column("alphabet", Text, nullable=False),
+    Index("secret_prints_fingerprint", "fingerprint"),
+    comment="keyed fingerprints of values, by which incidents get the name of a secret",
+)
+
+syncs = Table(
+    "syncs",
+    metadata,
+    Column("entry", Text, primary_key=True),
+    Column("at", Double, nullable=False, comment="when its manager was last asked"),
+    Column("whole_at", Double, comment="when it last gave all that it has"),
+    Column("held", BigInteger, nullable=False),
+    Column("refused", BigInteger, nullable=False),
+    Column("error", Text, nullable=False, comment="empty: none"),
+    comment="how far each entry of [[inventory]] is known",
+)
+
 # Kinds of rows in the trail that change no state: they are neither a decision nor anybody's word about it.
 ASIDE = ("verified", "acted", "silenced", "unsilenced", "absorbed", "noted", "suppressed", "unsuppressed")
 
@@ -622,6 +688,11 @@ def _to_12(connection: Connection) -> None:
     metadata.create_all(connection, [reads, read_ids, habits, marks])
 
 
+def _to_13(connection: Connection) -> None:
+    """The inventory of our own secrets."""
+    metadata.create_all(connection, [secrets, secret_versions, secret_prints, syncs])
+
+
 # To version N from N-1. A change of the tables above goes with an entry here and a test that starts from the old form.
 MIGRATIONS: Mapping[int, Callable[[Connection], None]] = {
     2: _to_2,
@@ -635,8 +706,9 @@ MIGRATIONS: Mapping[int, Callable[[Connection], None]] = {
     10: _to_10,
     11: _to_11,
     12: _to_12,
+    13: _to_13,
 }
-VERSION = 12
+VERSION = 13
 
 
 def migrate(

@@ -30,6 +30,7 @@ from monitor.store.findings import record
 from monitor.store.groups import Groups
 from monitor.store.hooks import Hooks
 from monitor.store.incidents import Incidents
+from monitor.store.inventory import Inventory
 from monitor.store.merges import Merges
 from monitor.store.outbox import Outbox
 from monitor.store.positions import Positions
@@ -103,6 +104,7 @@ class Store:
         self.actions = Actions(self)
         self.requests = Requests(self)
         self.access = Access(self)
+        self.inventory = Inventory(self)
         self._writer = Writer(
             database,
             record,

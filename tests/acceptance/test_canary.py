@@ -95,6 +95,10 @@ type = "mqtt"
 host = "127.0.0.1"
 port = {mqtt}
 topics = ["logs/#"]
+[[inventory]]
+name = "env"
+type = "dotenv"
+path = [".env"]
 [[routes]]
 sinks = [{names}]
 burst = "1000/1m"
@@ -301,6 +305,11 @@ def invocations(canaries: list[Canary], incident: Callable[[], str]) -> dict[tup
         ("action", "plan"): [*each("action", "plan", incident()), (["action", "plan", incident(), "none"], b"")],
         ("action", "approve"): [(["action", "approve", "f" * 12], b"")],
         ("action", "run"): [(["action", "run", "f" * 12, "--value-from", "-"], pat.encode())],
+        ("inventory", "sync"): each("inventory", "sync"),
+        ("inventory", "list"): [*each("inventory", "list"), *each("inventory", "list", "--refused")],
+        ("inventory", "show"): each("inventory", "show", "env/KEY_0"),
+        ("inventory", "doctor"): each("inventory", "doctor"),
+        ("inventory", "forget"): [(["inventory", "forget", "env/KEY_1"], b"")],
         ("drill",): each("drill", "nobody"),
         ("outbox", "list"): each("outbox", "list", "--state", "all"),
         ("outbox", "show"): each("outbox", "show", "f" * 32),
@@ -353,7 +362,7 @@ def test_every_sink_is_tried() -> None:
 
 def test_every_source_is_tried() -> None:
     told = {"feed"}  # what it reads is public, and no log
-    assert set(re.findall(r'(?m)^type = "(\w+)"', CONFIG)) | told == set(SOURCES)
+    assert set(re.findall(r'(?m)^type = "(\w+)"', CONFIG)) - {"dotenv"} | told == set(SOURCES)
 
 
 def test_every_command_is_tried(search: Search) -> None:
@@ -378,6 +387,8 @@ async def test_no_secret_leaves_the_process(tmp_path: Path, search: Search) -> N
         for number, canary in enumerate(canaries[:4], 1):
             value = next(iter(canary.secrets)).decode()
             receivers.github.add("acme/web", value, number=number, locations=[commit(f"keys/{names[0]}.txt")])
+        owned = [value for canary in canaries[::2] for value in canary.secrets if b"'" not in value]
+        (tmp_path / ".env").write_bytes(b"".join(b"KEY_%d='%b'\n" % pair for pair in enumerate(owned)))
         reading, writing = os.pipe()
         await monitor.start(stdin=reading)
         os.close(reading)

@@ -15,6 +15,7 @@ from monitor.incidents import (
     Incident,
     TransitionError,
     Verified,
+    claim,
     fold,
     fold_alert,
     incident_id,
@@ -391,3 +392,16 @@ def test_of_two_that_are_one_the_worse_counts_and_the_first_speaks() -> None:
     assert merge(first, closed, NOW)[1].resolution == "revoked"
     with pytest.raises(TransitionError, match="resolved; reopen it first"):
         merge(closed, first, NOW)
+
+
+def test_a_secret_of_our_own_gets_its_name_once_and_is_told_where_it_is_worse() -> None:
+    labels = {"secret": "API_KEY", "environment": "production"}
+    change = claim(opened(state="acknowledged"), "API_KEY (production): ", labels, "critical")
+    assert (change.reason, change.incident.state, change.incident.severity) == ("escalated", "open", "critical")
+    assert change.incident.name == "API_KEY (production): Generic secret"
+    assert claim(change.incident, "API_KEY (production): ", labels, "critical").incident == change.incident
+    moved = claim(change.incident, "API_KEY (staging): ", {**labels, "environment": "staging"}, "low")
+    assert (moved.reason, moved.incident.name) == (None, "API_KEY (staging): Generic secret")
+    assert moved.incident.severity == "critical"
+    closed = claim(opened(state="resolved", resolution="revoked", resolved_at=1.0), "A: ", {"secret": "A"}, "critical")
+    assert (closed.reason, closed.incident.state) == (None, "resolved")

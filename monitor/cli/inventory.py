@@ -1,0 +1,300 @@
+"""`monitor inventory`: our own secrets by name, as their managers have them. No value is ever shown."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from monitor.cli.common import (
+    ConfigOption,
+    Format,
+    FormatOption,
+    command_app,
+    emit,
+    emit_one,
+    fail,
+    paint,
+    printable,
+    read_config,
+    table,
+    with_store,
+)
+
+if TYPE_CHECKING:
+    from monitor.config import Config
+    from monitor.inventory.managers.base import ManagerConfig
+    from monitor.store import Store
+    from monitor.store.inventory import Difference, Secret, Sync
+
+app = command_app(
+    no_args_is_help=True,
+    help="Our own secrets by name: what [[inventory]] of the configuration holds. No value is kept or shown.",
+    epilog="Example: monitor inventory sync",
+)
+
+EntriesArgument = Annotated[
+    list[str] | None, typer.Argument(metavar="[ENTRY]…", help="Names of [[inventory]] entries; none: all of them.")
+]
+
+
+@app.command(
+    "sync",
+    epilog="Example: monitor inventory sync gateway",
+    help="Read the managers now. What cannot be read stays as it was known. Exit code 1: an entry could not be read.",
+)
+def sync(entries: EntriesArgument = None, form: FormatOption = Format.text, config: ConfigOption = None) -> None:
+    from monitor import state
+    from monitor.site import make_scrubber
+
+    settings = read_config(config, enter=True)
+    chosen = _chosen(settings, entries)
+    key, scrub = state.key(settings), make_scrubber(settings)
+
+    async def work(store: Store) -> list[dict[str, Any]]:
+        from monitor.inventory.read import read
+        from monitor.store.inventory import Kept
+
+        rows = []
+        for entry in chosen:
+            found: list[Kept] = []
+            error = await read(entry, key, scrub, lambda enrolled, found=found: found.append(enrolled[0]))  # type: ignore[misc]
+            told = await store.inventory.save(entry.name, found, whole=not error, error=error)
+            rows.append(_outcome(entry.name, told, error))
+        return rows
+
+    rows = with_store(settings, work)
+    emit(rows, form, lambda rows: (line for row in rows for line in _told(row)))
+    if any(row["error"] for row in rows):
+        raise typer.Exit(1)
+
+
+def _outcome(entry: str, told: Difference, error: str) -> dict[str, Any]:
+    counts = {"held": told.held, "added": told.added, "changed": told.changed, "gone": told.gone}
+    return {"entry": entry, **counts, "refused": told.refused, "names": told.names, "error": error or None}
+
+
+def _told(row: Mapping[str, Any]) -> Iterable[str]:
+    counts = ", ".join(f"{row[what]} {what}" for what in ("held", "added", "changed", "gone", "refused"))
+    yield f"{paint(row['entry'], bold=True)}: {counts}"
+    for what in ("added", "changed", "gone"):
+        for name in row["names"][what]:
+            yield f"  {what.ljust(8)}{printable(name)}"
+        if (more := row[what] - len(row["names"][what])) > 0:
+            yield f"  and {more} more {what}"
+    if row["refused"]:
+        yield "  `monitor inventory list --refused` says why"
+    if row["error"]:
+        yield paint(f"  not read to its end: {printable(row['error'])}", "red")
+        yield "  what was known before stays as it was"
+
+
+@app.command(
+    "list",
+    epilog="Examples:\n\n  monitor inventory list --environment production\n\n  monitor inventory list --refused",
+    help="List the secrets that are known by name.",
+)
+def list_secrets(
+    entry: Annotated[str | None, typer.Option(metavar="NAME", help="Only of this entry.", show_default=False)] = None,
+    environment: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Only of this environment.", show_default=False)
+    ] = None,
+    refused: Annotated[
+        bool, typer.Option("--refused", help="Only those whose value is not enrolled, and why.")
+    ] = False,
+    form: FormatOption = Format.text,
+    config: ConfigOption = None,
+) -> None:
+    async def work(store: Store) -> tuple[list[Secret], dict[str, Sync]]:
+        return await store.inventory.secrets(entry=entry, environment=environment), await store.inventory.syncs()
+
+    nothing: tuple[list[Secret], dict[str, Sync]] = ([], {})
+    found, syncs = with_store(read_config(config), work, missing=nothing)
+    rows = [as_dict(one) for one in found if one.refused or not refused]
+
+    def text(_rows: Sequence[Mapping[str, Any]]) -> Iterable[str]:
+        if not rows:
+            yield (
+                "no secret is refused" if refused else "no secret is known; `monitor inventory sync` reads the managers"
+            )
+        else:
+            head = ("entry", "name", "environment", "value", "versions", "changed", "owner")
+            yield from table(head, [_cells(row) for row in rows])
+        for sync in syncs.values():
+            if sync.error and entry in (None, sync.entry):
+                since = _time(sync.whole_at) or "never"
+                yield paint(f"{sync.entry}: not up to date, read whole: {since}: {printable(sync.error)}", "yellow")
+
+    emit(rows, form, text)
+
+
+def _cells(row: Mapping[str, Any]) -> tuple[str, ...]:
+    return (
+        row["entry"],
+        row["name"],
+        row["environment"] or "-",
+        f"refused: {row['refused']}" if row["refused"] else row["state"],
+        str(len(row["versions"])),
+        (row["changed_at"] or "-")[:10],
+        row["owner"] or "-",
+    )
+
+
+def as_dict(secret: Secret) -> dict[str, Any]:
+    """A secret as scripts get it; times in RFC 3339."""
+    unread = "not given by its manager" if secret.unread else "enrolled"
+    return {
+        "entry": secret.entry,
+        "name": secret.name,
+        "environment": secret.environment,
+        "owner": secret.owner,
+        "consumers": list(secret.consumers),
+        "tags": list(secret.tags),
+        "state": "gone" if secret.gone_at is not None else "refused" if secret.refused else unread,
+        "refused": secret.refused or None,
+        "first_seen": _time(secret.first_seen),
+        "last_seen": _time(secret.last_seen),
+        "gone_at": _time(secret.gone_at),
+        "changed_at": _time(secret.changed_at),
+        "versions": [
+            {
+                "version": one.version or None,
+                "standing": one.standing,
+                "created": _time(one.created),
+                "rotated": _time(one.rotated),
+                "expires": _time(one.expires),
+                "first_seen": _time(one.first_seen),
+                "last_seen": _time(one.last_seen),
+                "replaced_at": _time(one.replaced_at),
+                "values": [
+                    {"part": p.part or None, "fingerprint": p.fingerprint, "length": p.length, "alphabet": p.alphabet}
+                    for p in one.prints
+                ],
+            }
+            for one in secret.versions
+        ],
+    }
+
+
+@app.command("show", epilog="Example: monitor inventory show DATABASE_URL", help="Show one secret and its versions.")
+def show(
+    ref: Annotated[str, typer.Argument(metavar="SECRET", help="Its name, or ENTRY/NAME.")],
+    form: FormatOption = Format.text,
+    config: ConfigOption = None,
+) -> None:
+    async def work(store: Store) -> Secret:
+        return await store.inventory.get(ref)
+
+    secret = with_store(read_config(config), work)
+
+    def text(row: Mapping[str, Any]) -> Iterable[str]:
+        yield f"{paint(printable(row['name']), bold=True)}: {row['state']}"
+        for key in (
+            "entry",
+            "environment",
+            "owner",
+            "consumers",
+            "tags",
+            "refused",
+            "first_seen",
+            "last_seen",
+            "gone_at",
+        ):
+            value = ", ".join(row[key]) if isinstance(row[key], list) else row[key]
+            if value:
+                yield f"{paint(key.ljust(12), dim=True)} {printable(value)}"
+        for one in row["versions"]:
+            times = (f"{key} {one[key]}" for key in ("rotated", "expires", "first_seen", "replaced_at") if one[key])
+            yield f"{paint(one['standing'].ljust(12), dim=True)} {', '.join(times)}"
+            for value in one["values"]:
+                what = f"{value['part'] or 'value'}: {value['length']} bytes, {value['alphabet']}"
+                yield f"{''.ljust(12)} {value['fingerprint'][:16]}  {what}"
+
+    emit_one(as_dict(secret), form, text)
+
+
+@app.command(
+    "doctor",
+    epilog="Example: monitor inventory doctor",
+    help="Say what is wrong with the access to each manager, and what is refused. Exit code 1: something is.",
+)
+def doctor(entries: EntriesArgument = None, form: FormatOption = Format.text, config: ConfigOption = None) -> None:
+    settings = read_config(config, enter=True)
+    chosen = _chosen(settings, entries)
+
+    async def work(store: Store | None) -> list[dict[str, Any]]:
+        from monitor.inventory.read import faults
+
+        syncs = await store.inventory.syncs() if store is not None else {}
+        rows = []
+        for entry in chosen:
+            wrong, sync = await faults(entry), syncs.get(entry.name)
+            if sync is not None and sync.error:
+                wrong.append(f"the last look at it failed: {sync.error}")
+            read = {"read_at": _time(sync.whole_at) if sync else None, "refused": sync.refused if sync else None}
+            rows.append({"entry": entry.name, "type": entry.type, **read, "faults": wrong})
+        return rows
+
+    def text(rows: Sequence[Mapping[str, Any]]) -> Iterable[str]:
+        for row in rows:
+            good = paint("ok", "green") if not row["faults"] else paint(f"{len(row['faults'])} faults", "red")
+            refused = f", {row['refused']} refused" if row["refused"] else ""
+            yield f"{paint(row['entry'], bold=True)} ({row['type']}): {good}; read {row['read_at'] or 'never'}{refused}"
+            yield from (f"  {printable(fault)}" for fault in row["faults"])
+
+    rows = _with_or_without(settings, work)
+    emit(rows, form, text)
+    if any(row["faults"] for row in rows):
+        raise typer.Exit(1)
+
+
+@app.command(
+    "forget",
+    epilog="Examples:\n\n  monitor inventory forget gateway/OLD_KEY\n\n  monitor inventory forget gateway",
+    help="Delete a secret with its versions, or all of an entry. The next sync brings back what its manager has.",
+)
+def forget(
+    ref: Annotated[str, typer.Argument(metavar="ENTRY[/NAME]", help="What to forget.")], config: ConfigOption = None
+) -> None:
+    entry, _, name = ref.partition("/")
+
+    async def work(store: Store) -> int:
+        return await store.inventory.forget(entry=entry, name=name or None)
+
+    count = with_store(read_config(config), work)
+    if not count:
+        fail(f"nothing is known as {printable(ref)!r}; `monitor inventory list` shows what is")
+    typer.echo(f"forgotten: {count}")
+
+
+def _chosen(settings: Config, names: Sequence[str] | None) -> list[ManagerConfig]:
+    known = {entry.name: entry for entry in settings.inventory}
+    if not known:
+        fail("there is no [[inventory]] in the configuration; docs/inventory.md says how to write one", 2)
+    for name in names or ():
+        if name not in known:
+            fail(f"no [[inventory]] is named {printable(name)!r}; there are {', '.join(known)}", 2)
+    return [known[name] for name in names or known]
+
+
+def _with_or_without(settings: Config, work: Any) -> list[dict[str, Any]]:
+    """On the database where there is one: access can be looked at before the first start."""
+    import asyncio
+    from pathlib import Path
+
+    from monitor.state import database
+
+    url = database(settings)
+    if isinstance(url, Path) and not url.exists():
+        rows: list[dict[str, Any]] = asyncio.run(work(None))
+        return rows
+    found: list[dict[str, Any]] = with_store(settings, work)
+    return found
+
+
+def _time(seconds: float | None) -> str | None:
+    if seconds is None:
+        return None
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")

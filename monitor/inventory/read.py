@@ -1,0 +1,44 @@
+"""An entry of the inventory read to its end, or as far as it goes."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable
+
+from monitor.inventory.held import ManagerError
+from monitor.inventory.keep import Enrolled, keep
+from monitor.inventory.managers import load_manager
+from monitor.inventory.managers.base import ManagerConfig
+
+__all__ = ["faults", "read"]
+
+
+async def read(
+    config: ManagerConfig, key: bytes, scrub: Callable[[str], str], take: Callable[[Enrolled], object]
+) -> str:
+    """Hand all that the manager holds to `take`. Returns why that is not the whole of it; empty: it is."""
+    try:
+        manager = load_manager(config.type)(config)
+        try:
+            async with contextlib.aclosing(manager.held()) as holding:  # type: ignore[type-var]
+                async for held in holding:
+                    for enrolled in keep(held, config, key, scrub):
+                        take(enrolled)
+        finally:
+            await manager.close()
+    except ManagerError as error:
+        return scrub(str(error))
+    except Exception as error:  # noqa: BLE001 - a provider that answers nonsense; its text may quote a value
+        return f"inventory {config.name}: what it answered could not be read ({type(error).__name__})"
+    return ""
+
+
+async def faults(config: ManagerConfig) -> list[str]:
+    """What is wrong with an entry's access."""
+    manager = load_manager(config.type)(config)
+    try:
+        return await manager.doctor()
+    except ManagerError as error:
+        return [str(error)]
+    finally:
+        await manager.close()

@@ -1,0 +1,497 @@
+"""The inventory: our own secrets by name, the versions of each, and the fingerprints by which they are known again.
+
+Nothing is deleted but by `forget`. What a manager has no more is retired and keeps its fingerprint, since a
+retired value that shows up in a log is still news.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any, Literal
+
+from sqlalchemy import Connection, Row, delete, func, insert, select, update
+
+from monitor.common.severity import Severity
+from monitor.incidents import claim, own_title
+from monitor.store import groups, runs
+from monitor.store.incidents import update_incidents
+from monitor.store.news import newest_place
+from monitor.store.rows import chunks, clean, incident_columns, incident_from, insert_into
+from monitor.store.schema import incidents, secret_prints, secret_versions, secrets, syncs
+from monitor.store.trail import append, entry
+from monitor.store.transaction import Desk, Transaction
+
+__all__ = [
+    "Difference",
+    "Inventory",
+    "Kept",
+    "Owned",
+    "Print",
+    "Secret",
+    "Sync",
+    "Version",
+    "by_fingerprint",
+    "labels_of",
+    "worth_of",
+]
+
+Standing = Literal["current", "previous", "retired"]
+
+_PRODUCTION = ("production", "prod", "live")
+_BATCH = 500  # secrets of one transaction: findings wait for no longer
+_NAMED = 100  # names of a difference that are told
+
+
+@dataclass(frozen=True, slots=True)
+class Print:
+    """A value, or the part of one that is secret, as it is kept: its keyed fingerprint, and what it is made of."""
+
+    fingerprint: str
+    part: str
+    length: int
+    alphabet: str
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """One version of one secret as a manager gave it. `mark`: what tells it from other versions; `digest`: keyed.
+
+    `refused`: why its value is not enrolled; `unread`: the manager does not give it. Times: seconds since 1970.
+    """
+
+    name: str
+    mark: str
+    version: str = ""
+    standing: Standing = "current"
+    created: float | None = None
+    rotated: float | None = None
+    expires: float | None = None
+    environment: str = ""
+    owner: str = ""
+    consumers: tuple[str, ...] = ()
+    tags: tuple[str, ...] = ()
+    digest: str = ""
+    refused: str = ""
+    unread: bool = False
+    prints: tuple[Print, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Version:
+    """A value that a secret has or had. `first_seen`: by us; `replaced_at`: when it was no longer the current one."""
+
+    mark: str
+    version: str
+    standing: Standing
+    created: float | None
+    rotated: float | None
+    expires: float | None
+    first_seen: float
+    last_seen: float
+    replaced_at: float | None
+    prints: tuple[Print, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Secret:
+    """A secret by its entry and name, with its versions, the newest first. `gone_at`: its manager has it no more."""
+
+    entry: str
+    name: str
+    environment: str
+    owner: str
+    consumers: tuple[str, ...]
+    tags: tuple[str, ...]
+    refused: str
+    unread: bool
+    first_seen: float
+    last_seen: float
+    gone_at: float | None
+    versions: tuple[Version, ...] = ()
+
+    @property
+    def current(self) -> Version | None:
+        """The newest that is in use."""
+        return next((one for one in self.versions if one.standing == "current"), None)
+
+    @property
+    def changed_at(self) -> float | None:
+        """When its value was last changed, as its manager or else we know it."""
+        now = self.current
+        if now is None:
+            return None
+        return now.rotated or now.created or (now.first_seen if len(self.versions) > 1 else None)
+
+
+@dataclass(frozen=True, slots=True)
+class Owned:
+    """Whose secret a fingerprint is of."""
+
+    fingerprint: str
+    entry: str
+    name: str
+    part: str
+    environment: str
+    owner: str
+    consumers: tuple[str, ...]
+    tags: tuple[str, ...]
+    standing: Standing
+
+
+@dataclass(frozen=True, slots=True)
+class Sync:
+    """How far an entry is known. `whole_at`: when it was last read to its end; `error`: why not the last time."""
+
+    entry: str
+    at: float
+    whole_at: float | None
+    held: int
+    refused: int
+    error: str
+
+
+@dataclass(slots=True)
+class Difference:
+    """What a sync has found; names, and of the many only the first hundred."""
+
+    added: int = 0
+    changed: int = 0
+    gone: int = 0
+    refused: int = 0
+    held: int = 0
+    names: dict[str, list[str]] = field(default_factory=lambda: {"added": [], "changed": [], "gone": []})
+
+    def count(self, what: Literal["added", "changed", "gone"], name: str) -> None:
+        setattr(self, what, getattr(self, what) + 1)
+        if len(self.names[what]) < _NAMED:
+            self.names[what].append(name)
+
+
+class Inventory:
+    """The face of the inventory."""
+
+    def __init__(self, desk: Desk) -> None:
+        self._desk = desk
+
+    async def save(self, entry: str, found: Sequence[Kept], *, whole: bool, error: str = "") -> Difference:
+        """What a manager gave. Without `whole` it is a part: what it does not hold stays as it was.
+
+        Incidents whose secret is now known by name get it.
+        """
+        by_name: dict[str, list[Kept]] = {}
+        for kept in found:
+            by_name.setdefault(clean(kept.name), []).append(kept)
+        names, told = list(by_name), Difference(held=len(by_name))
+        told.refused = sum(all(kept.refused for kept in versions) for versions in by_name.values())
+        for start in range(0, len(names), _BATCH):
+            batch = {name: by_name[name] for name in names[start : start + _BATCH]}
+            part = await self._desk.write(partial(_save, source=entry, batch=batch), durable=True)
+            for name in part["added"]:
+                told.count("added", name)
+            for name in part["changed"]:
+                told.count("changed", name)
+        for name in await self._desk.write(
+            lambda tx: _ended(tx, entry, set(names) if whole else None, error, told), durable=True
+        ):
+            told.count("gone", name)
+        return told
+
+    async def failed(self, entry: str, error: str) -> None:
+        """Its manager gave nothing at all."""
+        await self.save(entry, (), whole=False, error=error)
+
+    async def secrets(
+        self, *, entry: str | None = None, name: str | None = None, environment: str | None = None
+    ) -> list[Secret]:
+        """By entry and name, with all versions."""
+        return await self._desk.read(lambda connection: _secrets(connection, entry, name, environment))
+
+    async def get(self, ref: str) -> Secret:
+        """ENTRY/NAME, or a name that only one entry has. Raises LookupError."""
+        entry, slash, name = ref.partition("/")
+        found = await self.secrets(name=ref)
+        if not found and slash:
+            found = await self.secrets(entry=entry, name=name)
+        if not found:
+            raise LookupError(f"no secret is called {ref!r}; `monitor inventory list` shows them")
+        if len(found) > 1:
+            raise LookupError(f"{ref!r} is in {', '.join(one.entry for one in found)}; say ENTRY/{ref}")
+        return found[0]
+
+    async def owners(self, fingerprints: Iterable[str] | None = None) -> dict[str, list[Owned]]:
+        """By fingerprint, those that are of our own secrets; None: all."""
+        return await self._desk.read(lambda connection: by_fingerprint(connection, fingerprints))
+
+    async def syncs(self) -> dict[str, Sync]:
+        """By entry."""
+
+        def run(connection: Connection) -> dict[str, Sync]:
+            return {row.entry: Sync(*row) for row in connection.execute(select(syncs).order_by(syncs.c.entry))}
+
+        return await self._desk.read(run)
+
+    async def forget(self, *, entry: str, name: str | None = None) -> int:
+        """Delete a secret with all its versions, or all of an entry. Returns how many secrets."""
+        return await self._desk.write(lambda tx: _forget(tx, entry, name), durable=True)
+
+
+def by_fingerprint(connection: Connection, fingerprints: Iterable[str] | None) -> dict[str, list[Owned]]:
+    """Whose they are: the most current first. None: all that there are."""
+    query = (
+        select(
+            secret_prints.c.fingerprint,
+            secrets.c.entry,
+            secrets.c.name,
+            secret_prints.c.part,
+            secrets.c.environment,
+            secrets.c.owner,
+            secrets.c.consumers,
+            secrets.c.tags,
+            secret_versions.c.standing,
+        )
+        .join(secret_versions, secret_versions.c.id == secret_prints.c.version)
+        .join(secrets, (secrets.c.entry == secret_versions.c.entry) & (secrets.c.name == secret_versions.c.name))
+        .order_by(secret_versions.c.standing, secret_versions.c.last_seen.desc(), secret_versions.c.id)
+    )
+    found: dict[str, list[Owned]] = {}
+    wheres = (
+        [query]
+        if fingerprints is None
+        else [query.where(secret_prints.c.fingerprint.in_(c)) for c in chunks(fingerprints)]
+    )
+    for one in wheres:
+        for row in connection.execute(one):
+            lists = {"consumers": tuple(json.loads(row.consumers)), "tags": tuple(json.loads(row.tags))}
+            owned = Owned(**{**row._mapping, **lists})
+            found.setdefault(owned.fingerprint, []).append(owned)
+    return found
+
+
+def _save(tx: Transaction, source: str, batch: Mapping[str, Sequence[Kept]]) -> dict[str, list[str]]:
+    """Returns the names that are new, and those that have changed."""
+    connection = tx.connection
+    known = {row.name: row for row in _rows(connection, source, batch)}
+    versions: dict[str, dict[str, Row[Any]]] = {}
+    for chunk in chunks(batch):
+        query = select(secret_versions).where(secret_versions.c.entry == source, secret_versions.c.name.in_(chunk))
+        for row in connection.execute(query):
+            versions.setdefault(row.name, {})[row.mark] = row
+
+    out: dict[str, list[str]] = {"added": [], "changed": []}
+    fresh: list[str] = []
+    for name, given in batch.items():
+        _put_secret(tx, source, name, given)
+        before = versions.get(name, {})
+        new = _put_versions(tx, source, name, given, before)
+        fresh += [print_.fingerprint for kept in new for print_ in kept.prints]
+        if name not in known:
+            out["added"].append(name)
+        elif new or known[name].gone_at is not None:
+            out["changed"].append(name)
+    _adopt(tx, fresh)
+    return out
+
+
+def _rows(connection: Connection, source: str, names: Iterable[str]) -> Iterable[Row[Any]]:
+    for chunk in chunks(names):
+        yield from connection.execute(select(secrets).where(secrets.c.entry == source, secrets.c.name.in_(chunk)))
+
+
+def _put_secret(tx: Transaction, source: str, name: str, given: Sequence[Kept]) -> None:
+    best = next((kept for kept in given if kept.standing == "current"), given[0])
+    values = {
+        "environment": clean(best.environment),
+        "owner": clean(best.owner),
+        "consumers": json.dumps(best.consumers),
+        "tags": json.dumps(best.tags),
+        "refused": "" if any(kept.prints for kept in given) else best.refused,
+        "unread": int(best.unread),
+        "last_seen": tx.now,
+        "gone_at": None,
+    }
+    statement = insert_into(tx.connection, secrets).values(entry=source, name=name, first_seen=tx.now, **values)
+    tx.connection.execute(
+        statement.on_conflict_do_update(index_elements=[secrets.c.entry, secrets.c.name], set_=values)
+    )
+
+
+def _put_versions(
+    tx: Transaction, source: str, name: str, given: Sequence[Kept], before: Mapping[str, Row[Any]]
+) -> list[Kept]:
+    """Returns those that are new."""
+    connection = tx.connection
+    now: dict[str, Kept] = {}
+    for kept in given:  # of duplicates the most current counts
+        if kept.mark and (kept.mark not in now or kept.standing < now[kept.mark].standing):
+            now[kept.mark] = kept
+    for mark, kept in now.items():
+        values: dict[str, Any] = {
+            "version": clean(kept.version),
+            "standing": kept.standing,
+            "created": kept.created,
+            "rotated": kept.rotated,
+            "expires": kept.expires,
+            "digest": kept.digest,
+            "last_seen": tx.now,
+        }
+        row = before.get(mark)
+        if row is None:
+            _insert_version(tx, {"entry": source, "name": name, "mark": mark, **values}, kept)
+            continue
+        values["replaced_at"] = None if kept.standing == "current" else row.replaced_at or tx.now
+        connection.execute(update(secret_versions).where(secret_versions.c.id == row.id).values(**values))
+
+    # What is given no more: the last one in use is the one before the present, and what was that is retired.
+    for mark, row in before.items():
+        if mark not in now and row.standing != "retired":
+            standing = "previous" if row.standing == "current" else "retired" if now else row.standing
+            changed = {"standing": standing, "replaced_at": row.replaced_at or tx.now}
+            connection.execute(update(secret_versions).where(secret_versions.c.id == row.id).values(**changed))
+    return [kept for mark, kept in now.items() if mark not in before]
+
+
+def _insert_version(tx: Transaction, values: Mapping[str, Any], kept: Kept) -> None:
+    row = {"first_seen": tx.now, **values}
+    row["replaced_at"] = None if kept.standing == "current" else tx.now
+    id_ = tx.connection.execute(insert(secret_versions).values(**row).returning(secret_versions.c.id)).scalar_one()
+    prints = [
+        {"version": id_, "fingerprint": p.fingerprint, "part": p.part, "length": p.length, "alphabet": p.alphabet}
+        for p in kept.prints
+    ]
+    if prints:
+        tx.connection.execute(insert_into(tx.connection, secret_prints).on_conflict_do_nothing(), prints)
+
+
+def _ended(tx: Transaction, source: str, names: set[str] | None, error: str, told: Difference) -> list[str]:
+    """The end of a sync. `names`: all that there is, where it was read to its end. Returns those that are gone."""
+    connection = tx.connection
+    gone: list[str] = []
+    if names is not None:
+        query = select(secrets.c.name).where(secrets.c.entry == source, secrets.c.gone_at.is_(None))
+        gone = [name for name in connection.execute(query).scalars() if name not in names]
+        for chunk in chunks(gone):
+            mine = (secrets.c.entry == source) & secrets.c.name.in_(chunk)
+            connection.execute(update(secrets).where(mine).values(gone_at=tx.now))
+            theirs = (secret_versions.c.entry == source) & secret_versions.c.name.in_(chunk)
+            replaced = func.coalesce(secret_versions.c.replaced_at, tx.now)
+            connection.execute(update(secret_versions).where(theirs).values(standing="retired", replaced_at=replaced))
+    values: dict[str, Any] = {"at": tx.now, "error": clean(error)}
+    if names is not None:
+        values |= {"whole_at": tx.now, "held": told.held, "refused": told.refused}
+    first = {"held": told.held, "refused": told.refused, "whole_at": None, **values}
+    statement = insert_into(connection, syncs).values(entry=source, **first)
+    connection.execute(statement.on_conflict_do_update(index_elements=[syncs.c.entry], set_=values))
+    return gone
+
+
+def _adopt(tx: Transaction, fingerprints: Sequence[str]) -> None:
+    """Incidents of these get the name of the secret, and whoever knows them is told where that makes them worse."""
+    connection = tx.connection
+    owned = by_fingerprint(connection, fingerprints)
+    touched = []
+    for chunk in chunks(owned):
+        for row in connection.execute(select(incidents).where(incidents.c.fingerprint.in_(chunk))).all():
+            was, mine = incident_from(row), owned[row.fingerprint]
+            labels = labels_of(mine)
+            change = claim(was, own_title(labels), labels, worth_of(mine))
+            if change.incident == was:
+                continue
+            update_incidents(connection, [{**incident_columns(change.incident), "kept": row.kept}])
+            trail = [entry(change.incident, was, "acted", actor="monitor", note=f"it is {mine[0].name}", now=tx.now)]
+            if change.reason == "escalated":
+                trail.append(entry(change.incident, was, "escalated", actor="monitor", note="", now=tx.now))
+                place = newest_place(connection, was.id)
+                runs.follow(tx, [runs.Turn(change.incident, *place, starts=True)])
+                touched.append(groups.Touched(change.incident, (place,), urgent=True, everywhere=True))
+            append(tx, trail)
+    if touched:
+        groups.enrol(tx, touched)
+
+
+def labels_of(owned: Sequence[Owned]) -> dict[str, str]:
+    """What an incident says of the secret that it is about: of the most current of several, and all environments."""
+    first = owned[0]
+    found = {
+        "secret": first.name,
+        "inventory": first.entry,
+        "environment": ", ".join(sorted({one.environment for one in owned if one.environment})),
+        "secret_owner": first.owner,
+        "consumers": ", ".join(first.consumers),
+        "secret_tags": ", ".join(first.tags),
+        "standing": first.standing,
+        "part": first.part,
+    }
+    return {name: text for name, text in found.items() if text}
+
+
+def worth_of(owned: Sequence[Owned]) -> Severity:
+    """How bad it is to see one of our own: in production or tagged so it is critical, retired it is low."""
+    if all(one.standing == "retired" for one in owned):
+        return "low"
+    used = [one for one in owned if one.standing != "retired"]
+    critical = any(one.environment.lower() in _PRODUCTION or "critical" in one.tags for one in used)
+    return "critical" if critical else "high"
+
+
+def _secrets(connection: Connection, source: str | None, name: str | None, environment: str | None) -> list[Secret]:
+    query = select(secrets).order_by(secrets.c.entry, secrets.c.name)
+    history = select(secret_versions).order_by(secret_versions.c.first_seen.desc(), secret_versions.c.id.desc())
+    if source is not None:
+        query, history = query.where(secrets.c.entry == source), history.where(secret_versions.c.entry == source)
+    if name is not None:
+        query, history = query.where(secrets.c.name == name), history.where(secret_versions.c.name == name)
+    if environment is not None:
+        query = query.where(secrets.c.environment == environment)
+    ids = history.with_only_columns(secret_versions.c.id).order_by(None)
+    prints: dict[int, list[Print]] = {}
+    for row in connection.execute(select(secret_prints).where(secret_prints.c.version.in_(ids))):
+        prints.setdefault(row.version, []).append(Print(row.fingerprint, row.part, row.length, row.alphabet))
+    versions: dict[tuple[str, str], list[Version]] = {}
+    for row in connection.execute(history):
+        versions.setdefault((row.entry, row.name), []).append(
+            Version(
+                mark=row.mark,
+                version=row.version,
+                standing=row.standing,
+                created=row.created,
+                rotated=row.rotated,
+                expires=row.expires,
+                first_seen=row.first_seen,
+                last_seen=row.last_seen,
+                replaced_at=row.replaced_at,
+                prints=tuple(prints.get(row.id, ())),
+            )
+        )
+    return [
+        Secret(
+            entry=row.entry,
+            name=row.name,
+            environment=row.environment,
+            owner=row.owner,
+            consumers=tuple(json.loads(row.consumers)),
+            tags=tuple(json.loads(row.tags)),
+            refused=row.refused,
+            unread=bool(row.unread),
+            first_seen=row.first_seen,
+            last_seen=row.last_seen,
+            gone_at=row.gone_at,
+            versions=tuple(versions.get((row.entry, row.name), ())),
+        )
+        for row in connection.execute(query)
+    ]
+
+
+def _forget(tx: Transaction, source: str, name: str | None) -> int:
+    connection = tx.connection
+    mine, theirs = secrets.c.entry == source, secret_versions.c.entry == source
+    if name is not None:
+        mine, theirs = mine & (secrets.c.name == name), theirs & (secret_versions.c.name == name)
+    else:
+        connection.execute(delete(syncs).where(syncs.c.entry == source))
+    ids = select(secret_versions.c.id).where(theirs)
+    connection.execute(delete(secret_prints).where(secret_prints.c.version.in_(ids)))
+    connection.execute(delete(secret_versions).where(theirs))
+    return connection.execute(delete(secrets).where(mine)).rowcount

@@ -1,0 +1,63 @@
+"""An entry read to its end, or as far as it goes."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from detectors.template import expand
+from monitor.inventory import read as reading
+from monitor.inventory.held import Held, ManagerError
+from monitor.inventory.keep import Enrolled
+from monitor.inventory.managers.dotenv import DotenvConfig
+
+VALUE = expand("{alnum:30}", 6)
+
+
+class Broken:
+    """Gives one secret, then fails."""
+
+    error: Exception = ManagerError("inventory e: it is down")
+
+    def __init__(self, config: Any) -> None:
+        self.closed = False
+
+    async def held(self) -> AsyncIterator[Held]:
+        yield Held("A", VALUE.encode())
+        raise self.error
+
+    async def doctor(self) -> list[str]:
+        raise ManagerError("it is down")
+
+    async def close(self) -> None:
+        self.closed = True
+
+
+def entry(tmp_path: Path) -> DotenvConfig:
+    return DotenvConfig(name="e", type="dotenv", path=(str(tmp_path / ".env"),))
+
+
+async def test_what_came_before_a_failure_is_taken_and_no_error_quotes_a_value(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reading, "load_manager", lambda kind: Broken)
+    for error, said in ((ManagerError("it is down"), "it is down"), (ValueError(VALUE), "could not be read")):
+        monkeypatch.setattr(Broken, "error", error)
+        found: list[Enrolled] = []
+        why = await reading.read(entry(tmp_path), b"k" * 32, str, found.append)
+        assert said in why
+        assert VALUE not in why
+        assert [kept.name for kept, _ in found] == ["A"]
+    assert await reading.faults(entry(tmp_path)) == ["it is down"]
+
+
+async def test_a_whole_one_is_read_without_a_word(tmp_path: Path) -> None:
+    (tmp_path / ".env").write_text(f"A={VALUE}\nPORT=1\n")
+    found: list[Enrolled] = []
+    assert await reading.read(entry(tmp_path), b"k" * 32, str, found.append) == ""
+    assert [(kept.name, bool(kept.refused), values) for kept, values in found] == [
+        ("A", False, [VALUE.encode()]), ("PORT", True, []),
+    ]  # fmt: skip

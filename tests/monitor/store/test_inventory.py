@@ -1,0 +1,111 @@
+"""The inventory over many syncs: what is new, what changed, what went, and what was not read."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from monitor.routing import Policy
+from monitor.store import Store
+from monitor.store.inventory import Kept, Print
+from tests.monitor.store.helpers import NOW, Clock, deliver, finding, fingerprint
+
+
+def kept(name: str, value: str = "", **changes: object) -> Kept:
+    prints = (Print(fingerprint(value), "", 40, "hex"),) if value else ()
+    made = Kept(name, fingerprint(value) if value else "", environment="production", owner="ops", prints=prints)
+    return replace(made, **changes)  # type: ignore[arg-type]
+
+
+async def standings(store: Store, name: str) -> list[tuple[str, str]]:
+    secret = await store.inventory.get(name)
+    return [(one.mark[:6], one.standing) for one in secret.versions]
+
+
+async def test_a_changed_value_leaves_the_one_before_and_a_lost_secret_is_retired(url: str, clock: Clock) -> None:
+    one, two, three = (fingerprint(value)[:6] for value in "123")
+    async with await Store.open(url, clock=clock) as store:
+        inventory = store.inventory
+        told = await inventory.save("e", [kept("A", "1"), kept("B", "9")], whole=True)
+        assert (told.added, told.changed, told.gone, told.held) == (2, 0, 0, 2)
+        told = await inventory.save("e", [kept("A", "1"), kept("B", "9")], whole=True)
+        assert (told.added, told.changed, told.gone) == (0, 0, 0)
+        clock.now = NOW + 10
+        told = await inventory.save("e", [kept("A", "2"), kept("B", "9")], whole=True)
+        assert told.names == {"added": [], "changed": ["A"], "gone": []}
+        assert await standings(store, "A") == [(two, "current"), (one, "previous")]
+        assert (await inventory.get("A")).changed_at == NOW + 10
+        clock.now = NOW + 20
+        told = await inventory.save("e", [kept("A", "3")], whole=True)
+        assert told.names == {"added": [], "changed": ["A"], "gone": ["B"]}
+        assert await standings(store, "A") == [(three, "current"), (two, "previous"), (one, "retired")]
+        gone = await inventory.get("B")
+        assert (gone.gone_at, gone.current) == (NOW + 20, None)
+        assert [owned.standing for owned in (await inventory.owners([fingerprint("9")]))[fingerprint("9")]] == [
+            "retired"
+        ]
+        told = await inventory.save("e", [kept("A", "3"), kept("B", "9")], whole=True)
+        assert told.names["changed"] == ["B"]
+        assert (await inventory.get("e/B")).gone_at is None
+
+
+async def test_what_was_not_read_stays_as_it_was(url: str) -> None:
+    async with await Store.open(url) as store:
+        await store.inventory.save("e", [kept("A", "1"), kept("B", "2")], whole=True)
+        await store.inventory.save("f", [kept("A", "3")], whole=True)
+        told = await store.inventory.save("e", [kept("B", "4")], whole=False, error="it is down")
+        assert (told.changed, told.gone) == (1, 0)
+        await store.inventory.failed("f", "it is down")
+        assert (await store.inventory.get("e/A")).gone_at is None
+        syncs = await store.inventory.syncs()
+        assert [(one.held, one.error, one.whole_at is not None) for one in syncs.values()] == [
+            (2, "it is down", True), (1, "it is down", True),
+        ]  # fmt: skip
+        with pytest.raises(LookupError, match="say ENTRY/A"):
+            await store.inventory.get("A")
+
+
+async def test_duplicates_refused_and_unread_ones_have_their_place(url: str) -> None:
+    async with await Store.open(url) as store:
+        found = [
+            kept("A", "1"), kept("A", "2"), kept("A", "1", standing="previous"),
+            kept("S", refused="empty"), kept("W", unread=True, mark="digest 1", digest="1"),
+        ]  # fmt: skip
+        told = await store.inventory.save("e", found, whole=True)
+        assert (told.held, told.refused) == (3, 1)
+        assert {standing for _, standing in await standings(store, "A")} == {"current"}
+        assert (await store.inventory.get("S")).refused == "empty"
+        assert (await store.inventory.get("W")).unread
+        told = await store.inventory.save("e", [kept("W", unread=True, mark="digest 2", digest="2")], whole=False)
+        assert told.names["changed"] == ["W"]
+
+
+async def test_thousands_are_saved_and_forgotten(url: str) -> None:
+    async with await Store.open(url) as store:
+        many = [kept(f"S{number}", str(number)) for number in range(1200)]
+        assert (await store.inventory.save("e", many, whole=True)).added == 1200
+        assert len(await store.inventory.secrets(entry="e", environment="production")) == 1200
+        assert len(await store.inventory.owners()) == 1200
+        assert await store.inventory.forget(entry="e", name="S7") == 1
+        assert await store.inventory.forget(entry="e") == 1199
+        assert await store.inventory.owners() == {}
+        assert await store.inventory.syncs() == {}
+
+
+async def test_an_incident_that_a_rule_found_gets_the_name_and_who_knows_it_is_told(url: str, clock: Clock) -> None:
+    async with await Store.open(url, Policy(sinks=("chat",)), clock=clock) as store:
+        await store.commit([finding("1"), finding("2")])
+        await deliver(store)
+        await store.inventory.save("e", [kept("A", "1", consumers=("web", "jobs"))], whole=True)
+        assert await deliver(store) == ["escalated"]
+        named, other = await store.incidents.get(fingerprint("1")), await store.incidents.get(fingerprint("2"))
+        wanted = {"secret": "A", "environment": "production", "secret_owner": "ops", "standing": "current"}
+        assert wanted.items() <= named.labels.items()
+        assert named.labels["consumers"] == "web, jobs"
+        assert (named.name, named.severity) == ("A (production): GitHub token", "critical")
+        assert "secret" not in other.labels
+        assert (await store.trail.verify()).problems == ()
+        await store.inventory.save("f", [kept("B", "1", environment="staging")], whole=True)
+        assert (await store.incidents.get(fingerprint("1"))).name == "A (production, staging): GitHub token"
+        assert await deliver(store) == []
