@@ -124,7 +124,8 @@ class Worker:
         self._near_scratch = hyperscan.Scratch(engine.near) if engine.near is not None else None
 
     def scan(self, data: Buffer, fresh: int = 0, limit: int | None = None) -> list[Match]:
-        """Secrets in `data` whose match ends in `fresh < end <= limit`, by position, one for a span."""
+        """Secrets in `data` whose match ends in `fresh < end <= limit`, by position, one for a span. One that needs a
+        companion is told again while a new one may have come: it was none as long as it stood alone."""
         return self.search(data, fresh, limit).matches
 
     def search(self, data: Buffer, fresh: int = 0, limit: int | None = None, seconds: float | None = None) -> Found:
@@ -134,7 +135,8 @@ class Worker:
         if not ends and not encoded:
             return Found([])
         decided = self._decide_all(data, ends, encoded, 0, work)
-        matches = [m for m, end in resolve(decided) if fresh < end and (limit is None or end <= limit)]
+        last = len(data) if limit is None else limit
+        matches = [m for m, end in resolve(decided) if fresh - m.rule.awaits < end <= last]
         spans = [(decision.start, decision.end) for decision, _ in decided if decision.accepted]
         spent = {self.engine.rules[number].id: cost for number, cost in work.spent.items()}
         return Found(matches, merged(spans + work.regions), work.budget.skipped, spent)

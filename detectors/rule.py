@@ -100,6 +100,11 @@ class Rule:
         return shape(self.pattern, self.trigger)
 
     @cached_property
+    def awaits(self) -> int:
+        """Bytes behind a match in which a companion may come that it is nothing without."""
+        return max((companion.within for companion in self.requires if not companion.optional), default=0)
+
+    @cached_property
     def confirm(self) -> str:
         """The pattern as RE2 runs it: word boundaries on the left also see escapes (see LEFT)."""
         text = re.sub(r"\\b(?=\(\?P<secret>)", lambda _: LEFT, self.pattern)

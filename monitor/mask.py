@@ -15,10 +15,10 @@ from typing import BinaryIO
 from detectors.engine import Match, TooSlowError, Worker, patience
 from detectors.fingerprint import fingerprint
 from monitor import json_lines
+from monitor.records import CONTEXT
 
 __all__ = ["ChangedError", "Masker", "Stats", "mask_file"]
 
-_CONTEXT = 16 << 10  # bytes already let go that are still looked at, for secrets that begin before what is new
 _TAIL = 4 << 10  # bytes that wait for what may follow while more keeps coming
 _LONGEST = 1 << 20  # bytes that may be held back in all
 _PIECE = 1 << 20  # bytes taken at once from a file
@@ -193,7 +193,7 @@ class Masker:
         return out
 
     def _settle(self, limit: int) -> None:
-        keep = max(0, limit - _CONTEXT)
+        keep = max(0, limit - CONTEXT)
         self._data = self._data[keep:]
         self._offset += keep
         self._fresh = limit - keep

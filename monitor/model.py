@@ -28,7 +28,8 @@ class Block:
     """A run of bytes with its provenance. `data` may be a view on a reused buffer: valid until the next block is taken.
 
     Only matches that end in `fresh < end <= limit` count: bytes before `fresh` are context that an earlier block has
-    settled, bytes after `limit` are settled by the next block. So every match is reported by exactly one block.
+    settled, bytes after `limit` are settled by the next block. So every match is reported by exactly one block, but for
+    those that need a companion (`Rule.awaits`): they may be told again, as the same finding.
     """
 
     source: str

@@ -13,7 +13,7 @@ from monitor.model import Block
 __all__ = ["BLOCK", "CONTEXT", "GAP", "LOOKAHEAD", "Packer"]
 
 BLOCK = 1 << 20  # bytes scanned at once
-CONTEXT = 16 << 10  # bytes before the fresh ones, for a secret in the midst of which a long record is cut
+CONTEXT = 24 << 10  # bytes before the fresh ones: the longest secret, in the midst of which text is cut
 LOOKAHEAD = 64  # bytes of a long record that stay unsettled, so that a match at the cut is seen whole
 # Wider than any gap between a keyword and its value; the dashes end what looks for the end of a PEM key.
 GAP = b"\n" + bytes(125) + b"------" + bytes(125) + b"\n"

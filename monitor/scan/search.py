@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from monitor.common.newlines import newlines
 from monitor.excerpt import around
+from monitor.records import CONTEXT
 from monitor.scan.archive import Report, Stream
 from monitor.scrub import Scrubber
 
@@ -27,7 +28,6 @@ __all__ = ["BLOCK", "Hit", "Piece", "Places", "Searcher", "file_pieces", "stream
 
 Data = bytes | bytearray
 BLOCK = 1 << 22  # new bytes a scan: more do not stay in the processor's cache, fewer make much of CONTEXT
-CONTEXT = 48 << 10  # bytes before them: the longest secret, and the companion of a short one
 AHEAD = 8 << 10  # bytes after them, so that a match at the cut is seen whole
 LINE = 4096  # bytes of a line that are looked at for a suppression
 CROWD = 2000  # with more hits than this in one block nobody reads their context

@@ -18,7 +18,7 @@ from detectors.decode import DECODED_LEAST, DECODED_MOST, Budget
 from detectors.engine import Buffer, Engine, Match
 from detectors.judge import Judge, Verdict
 from detectors.match import resolve
-from detectors.rule import Rule, RuleError
+from detectors.rule import Requires, Rule, RuleError
 from detectors.template import base62_crc32, expand
 from detectors.windows import Ends
 from tests.detectors.texts import bomb, engine, oracle, rule, rules, texts, worker
@@ -66,7 +66,9 @@ CHOSEN = [number for number, r in enumerate(rules()) if not r.keywords and not r
 @functools.cache
 def few() -> Engine:
     """Without keyword rules, which are looked for near assignments only, and for use without decoding."""
-    return Engine.build([rules()[number] for number in CHOSEN[:: len(CHOSEN) // 150]])
+    lot = [rules()[number] for number in CHOSEN[:: len(CHOSEN) // 150]]
+    beside = {companion.rule for one in lot for companion in one.requires} - {one.id for one in lot}
+    return Engine.build([*lot, *(one for one in rules() if one.id in beside and not one.requires)])
 
 
 @settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
@@ -385,3 +387,22 @@ def test_what_was_seen_in_a_label_is_found_elsewhere_in_the_same_block() -> None
     worker = Engine.build([rule]).worker()
     text = b"x [acme:3f9a5b7c1d2e] y 3f9a5b7c1d2e z [other:3f9a5b7c1d2e]\n"
     assert [match.start for match in worker.scan(text)] == [text.index(b" y ") + 3, text.index(b"[other:") + 7]
+
+
+# --- cuts
+
+
+def test_what_waits_for_a_companion_is_told_once_that_has_come() -> None:
+    pair = rule(
+        r"secret (?P<secret>[a-z]{12})",
+        requires=(Requires(pattern="host=", within=40), Requires(pattern="no", optional=True)),
+    )
+    lone = rule(r"token (?P<secret>[a-z]{12})", id="lone")
+    search = worker(pair, lone)
+    text = b"secret kqzvwxmtrbnp\ntoken kqzvwxmtrbnp\n"
+    assert spans(search.scan(text)) == [("lone", 26, 38)]
+    whole = text + b"host=a\n"
+    assert spans(search.scan(whole, len(text))) == [("r", 7, 19)]
+    assert pair.awaits == 40
+    assert spans(search.scan(whole, len(text), len(text))) == [("r", 7, 19)]
+    assert spans(search.scan(whole + bytes(60), len(whole) + 60)) == []

@@ -8,7 +8,7 @@ import pytest
 from detectors.engine import Engine
 from detectors.template import expand
 from monitor.model import Block
-from monitor.records import BLOCK, GAP, Packer
+from monitor.records import BLOCK, CONTEXT, GAP, Packer
 from monitor.scanner import Scanner
 from tests.detectors import texts
 
@@ -20,6 +20,10 @@ def scanner() -> Iterator[Scanner]:
     )
     yield scanner
     scanner.close()
+
+
+def test_the_longest_match_of_every_rule_fits_into_what_is_seen_again() -> None:
+    assert max(rule.shape.back + rule.awaits for rule in texts.rules()) <= CONTEXT
 
 
 def record(number: int, data: bytes) -> Block:

@@ -15,15 +15,13 @@ import zstandard
 
 from monitor.common.newlines import newlines
 from monitor.model import Block, Position
+from monitor.records import BLOCK, CONTEXT, LOOKAHEAD
 from monitor.sources.file.blanks import blank_end, first_blank, last_written
 from monitor.sources.file.identity import BODY, HEAD, MARK, Hasher, open_archive, open_file, read_exactly
 from monitor.sources.file.life import Known, Life, Record, text
 
-__all__ = ["BLOCK", "CONTEXT", "LOOKAHEAD", "Form", "Turn"]
+__all__ = ["Form", "Turn"]
 
-BLOCK = 1 << 20  # bytes read at once
-CONTEXT = 16 << 10  # bytes before the fresh ones, for a secret that spans lines, blocks or writes
-LOOKAHEAD = 64  # bytes of an overlong line that stay unsettled, so that a match at the cut is seen whole
 TURN = 16 << 20  # bytes a file may read before another one gets its turn
 COUNTED = 64 << 20  # bytes searched for newlines to number a line, about 30 ms; beyond it the line stays unknown
 REREAD = 10 << 20  # bytes a second that may be read again in doubt

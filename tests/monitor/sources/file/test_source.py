@@ -13,11 +13,11 @@ import pytest
 import zstandard
 from pydantic import ValidationError
 
+from monitor.records import BLOCK, CONTEXT
 from monitor.sources.file import fates, turn
 from monitor.sources.file import source as module
 from monitor.sources.file.keeper import WATERMARK
 from monitor.sources.file.source import FileConfig, FileSource
-from monitor.sources.file.turn import BLOCK, CONTEXT
 from tests.fakes.intake import FakeIntake, running, until
 
 KEY = b"k" * 32

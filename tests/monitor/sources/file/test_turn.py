@@ -8,10 +8,11 @@ from typing import Any
 import pytest
 
 from monitor.model import Block
+from monitor.records import BLOCK, CONTEXT, LOOKAHEAD
 from monitor.sources.file import turn as module
 from monitor.sources.file.identity import Hasher
 from monitor.sources.file.life import Life, Record
-from monitor.sources.file.turn import BLOCK, CONTEXT, LOOKAHEAD, Turn
+from monitor.sources.file.turn import Turn
 
 HASHER = Hasher.derived(b"k" * 32)
 

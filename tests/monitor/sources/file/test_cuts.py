@@ -1,0 +1,108 @@
+"""What is written and read piece by piece gives what `scan` finds in the whole, wherever the pieces end."""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from detectors.engine import Engine
+from detectors.load import load_rules
+from detectors.template import expand
+from monitor.records import CONTEXT
+from monitor.scan.search import Places, Searcher, file_pieces
+from monitor.scanner import Scanner
+from monitor.sources.file import turn as module
+from monitor.sources.file.identity import Hasher
+from monitor.sources.file.life import Life
+from monitor.sources.file.turn import Turn
+
+KEY = b"k" * 32
+HASHER = Hasher.derived(KEY)
+BLOCK = 4096  # small, so that there are many cuts
+
+
+@pytest.fixture(scope="module")
+def scanner() -> Iterator[Scanner]:
+    scanner = Scanner(Engine.build(load_rules(["vcs/github", "keys/pem", "database", "hosting/akamai"])), KEY)
+    yield scanner
+    scanner.close()
+
+
+def line(kind: int, seed: int) -> str:
+    token = expand("ghp_{alnum:30}{crc32}", seed)
+    key = expand("{pem:RSA PRIVATE KEY}", seed)
+    client, host = expand("{base64:43}=", seed), expand("akab-{lownum:16}-{lownum:16}", seed)
+    return (
+        f"request {seed} done",
+        f"token={token} refused",
+        json.dumps({"level": "error", "msg": f"https://u:{token}@x.example/", "n": seed}),
+        f"blob {base64.b64encode(f'token={token}'.encode()).decode()}",
+        f"postgresql://app:{token[4:20]}@db.example.org/app",
+        key,
+        json.dumps({"key": key}),
+        "\n".join(f"2026-11-02T10:00:00Z INFO {text}" for text in key.split("\n")),
+        f"client_secret = {client}\nhost = {host}.luna.akamaiapis.net",  # the first is nothing without the second
+        "x " * (seed % (BLOCK + CONTEXT)),
+        "\0\udcff",
+    )[kind]
+
+
+LINES = st.lists(st.tuples(st.integers(0, 10), st.integers(0, 1 << 20)), min_size=1, max_size=25)
+CUTS = st.lists(st.integers(0, 40_000), max_size=12)
+
+
+Place = tuple[str, str, int, int | None, int | None]  # rule, fingerprint, offset, line, column
+
+
+async def followed(path: Path, whole: bytes, cuts: list[int], scanner: Scanner) -> set[Place]:
+    """Findings of a file that grows from cut to cut and is read after each, its open line up to the last word."""
+    path.touch()
+    status = path.stat()
+    life = Life(str(path), (status.st_dev, status.st_ino))
+    findings = []
+    try:
+        with path.open("ab", buffering=0) as log:
+            at = 0
+            for cut in [*sorted(min(cut, len(whole)) for cut in cuts), len(whole)]:
+                log.write(whole[at:cut])
+                at = cut
+                more = True
+                while more:
+                    turn = Turn("s", life, HASHER, -1, whole=cut == len(whole))
+                    findings += await scanner.scan(turn.blocks())
+                    turn.apply()
+                    assert turn.verdict == "read"
+                    more = turn.more
+    finally:
+        life.close()
+    assert len({found.id for found in findings}) == len({(f.rule, f.fingerprint, f.offset) for f in findings})
+    return {(f.rule, f.fingerprint, f.offset, f.line, f.column) for f in findings}
+
+
+def scanned(path: Path, scanner: Scanner) -> set[Place]:
+    with path.open("rb") as file:
+        fd = file.fileno()
+        places = Places(lambda at, size: os.pread(fd, size, at))
+        hits = Searcher(scanner.engine.worker(), KEY, suppressions=False).search("p", file_pieces(fd), places)
+        return {(hit.rule.id, hit.fingerprint, hit.offset, hit.line, hit.column) for hit in hits}
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(lines=LINES, cuts=CUTS, ended=st.booleans())
+async def test_run_finds_what_scan_finds(
+    scanner: Scanner, lines: list[tuple[int, int]], cuts: list[int], ended: bool
+) -> None:
+    whole = "\n".join(line(*one) for one in lines).encode("utf-8", "surrogateescape") + b"\n" * ended
+    with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(module, "BLOCK", BLOCK)
+        patch.setattr(module, "_BUFFERS", [])
+        path = Path(folder, "app.log")
+        assert await followed(path, whole, cuts, scanner) == scanned(path, scanner)
