@@ -66,9 +66,13 @@ CHOSEN = [number for number, r in enumerate(rules()) if not r.keywords and not r
 @functools.cache
 def few() -> Engine:
     """Without keyword rules, which are looked for near assignments only, and for use without decoding."""
-    lot = [rules()[number] for number in CHOSEN[:: len(CHOSEN) // 150]]
-    beside = {companion.rule for one in lot for companion in one.requires} - {one.id for one in lot}
-    return Engine.build([*lot, *(one for one in rules() if one.id in beside and not one.requires)])
+    lot = {rules()[number].id: rules()[number] for number in CHOSEN[:: len(CHOSEN) // 150]}
+    named = {one.id: one for one in rules()}
+    for one in (waiting := list(lot.values())):  # companions, and theirs
+        beside = [named[companion.rule] for companion in one.requires if companion.rule and companion.rule not in lot]
+        lot |= {other.id: other for other in beside}
+        waiting += beside
+    return Engine.build(list(lot.values()))
 
 
 @settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
