@@ -7,11 +7,13 @@ import contextlib
 import os
 import random
 import re
+import shutil
 import signal
 import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import ClassVar
 
 from detectors.fingerprint import fingerprint
 from detectors.template import expand
@@ -28,11 +30,21 @@ async def until(condition: Callable[[], object], seconds: float, what: Callable[
 
 
 class Monitor:
-    """`monitor run` in `folder` with the given configuration; stdout and stderr go to files there."""
+    """`monitor run` in `folder` with the given configuration; stdout and stderr go to files there.
 
-    def __init__(self, folder: Path, config: str, environment: dict[str, str] | None = None) -> None:
+    `cache`: compiled rules that it finds at its start, unless it is to be its very first.
+    """
+
+    cache: ClassVar[Path | None] = None
+
+    def __init__(
+        self, folder: Path, config: str, environment: dict[str, str] | None = None, *, first: bool = False
+    ) -> None:
         self.folder = folder
         folder.mkdir(parents=True, exist_ok=True)
+        if self.cache is not None and not first:
+            (folder / "state").mkdir(mode=0o700, exist_ok=True)
+            shutil.copytree(self.cache, folder / "state" / "cache", dirs_exist_ok=True)
         (folder / "key").write_text(KEY)
         self.config = folder / "config.toml"
         self.config.write_text(

@@ -214,6 +214,7 @@ async def test_a_full_disk_at_the_end_does_not_hold_up_the_end(
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(400)
 async def test_no_line_goes_unscanned_while_rules_are_reloaded_under_load(
     monitor: Monitor, hook: FakeWebhook, tmp_path: Path
 ) -> None:
@@ -229,8 +230,9 @@ async def test_no_line_goes_unscanned_while_rules_are_reloaded_under_load(
     turn = 0
     while turn < 240 or monitor.errors.count('"event": "reloaded"') < 3:
         turn += 1
-        for log in logs:
-            append(log, planter.lines(3))
+        if turn <= 240 or turn % 20 == 0:  # a busy machine reloads late: what waits to be told must not grow meanwhile
+            for log in logs:
+                append(log, planter.lines(3))
         await asyncio.sleep(0.02)
         if turn % 10 == 0:
             (tmp_path / f"rules.d/r{turn % 30}.toml").write_text(RULE.format(name=f"acme{turn}"))
@@ -242,7 +244,7 @@ async def test_no_line_goes_unscanned_while_rules_are_reloaded_under_load(
             monitor.process.send_signal(signal.SIGHUP)
             await until(lambda: refused in notices(hook), 60, lambda: monitor.errors[-1000:])
             (tmp_path / "rules.d/bad.toml").unlink()
-    await arrived(hook, planter)
+    await arrived(hook, planter, 120)
     assert fingerprints(hook.payloads) == set(planter.planted)
     assert await monitor.terminate() == 0
 
@@ -386,7 +388,7 @@ async def test_once_says_when_a_source_could_not_be_read(tmp_path: Path, hook: F
 
 
 async def test_a_state_folder_of_a_newer_version_is_said_in_one_line(monitor: Monitor, tmp_path: Path) -> None:
-    (tmp_path / "state").mkdir()
+    (tmp_path / "state").mkdir(exist_ok=True)
     with contextlib.closing(sqlite3.connect(tmp_path / "state/state.db")) as connection:
         connection.execute("CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT)")
         connection.execute("INSERT INTO meta VALUES ('schema', '9999')")

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import fcntl
 import os
 import shutil
 import subprocess
@@ -15,26 +14,6 @@ STATE = Path(".local/state/exposure-monitor")  # in the home of whoever runs it
 
 Answer = subprocess.CompletedProcess[str]
 Command = Callable[..., Answer]
-
-
-@pytest.fixture(scope="session")
-def warm(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The cache of the shipped rules as a first command leaves it, made once for all workers, as it takes seconds."""
-    base = tmp_path_factory.getbasetemp()
-    home = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "warm"
-    home.mkdir(exist_ok=True)
-    cache = home / STATE / "cache"
-    with (home / "lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if not cache.exists():
-            subprocess.run(
-                [sys.executable, "-m", "monitor", "scan", os.devnull],
-                check=True,
-                stdout=subprocess.DEVNULL,
-                cwd=home,
-                env={"PATH": os.environ["PATH"], "HOME": str(home), "PYTHONPATH": str(ROOT)},
-            )
-    return cache
 
 
 @pytest.fixture
