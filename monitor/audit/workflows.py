@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shlex
 import shutil
 import subprocess
-import sys
 from collections.abc import Iterator
-from pathlib import Path
+from importlib import metadata
 from typing import TYPE_CHECKING, Any
 
 import yaml
@@ -23,7 +23,7 @@ from monitor.audit.yamls import YamlError, documents, items, lookup
 if TYPE_CHECKING:
     from monitor.audit.tree import Tree
 
-__all__ = ["FILES", "quiet"]
+__all__ = ["FILES", "quiet", "zizmor"]
 
 FILES = re.compile(r"(?i)(?:^|/)\.github/workflows/[^/]+\.ya?ml$|(?:^|/)action\.ya?ml$")
 _ALL = re.compile(r"(?i)\$\{\{\s*toJSON\(\s*secrets\s*\)\s*\}\}")
@@ -100,7 +100,7 @@ def _text(node: yaml.Node | None) -> str:
 
 def _zizmor(tree: Tree, names: list[str]) -> Iterator[Evidence]:
     """Offline, without the repository's own settings for it, which could switch everything off."""
-    program = shutil.which("zizmor", path=str(Path(sys.executable).parent)) or shutil.which("zizmor")
+    program = zizmor()
     files = [str(tree.base / name) for name in names]
     command = ["zizmor", "--offline", "--no-config", "--no-exit-codes", "--format", "json-v1", "--", *files]
     repeat = shlex.join(command)
@@ -131,6 +131,16 @@ def _zizmor(tree: Tree, names: list[str]) -> Iterator[Evidence]:
         yield failed(f"{name}:{line}: {_LEAKS[ident]} (zizmor: {ident})", repeat, name, line)
     if not places:
         yield passed(f"zizmor finds none of {', '.join(_LEAKS)} in {len(names)} files", repeat)
+
+
+def zizmor() -> str | None:
+    """The program: that of our own environment first."""
+    try:
+        files = metadata.distribution("zizmor").files or []
+    except metadata.PackageNotFoundError:
+        files = []
+    own = next((str(file.locate()) for file in files if file.name == "zizmor"), None)
+    return own if own is not None and os.access(own, os.X_OK) else shutil.which("zizmor")
 
 
 def _place(finding: Any) -> tuple[str, int]:

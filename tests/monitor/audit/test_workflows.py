@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from monitor.audit.verdict import Evidence
-from monitor.audit.workflows import quiet
+from monitor.audit.workflows import quiet, zizmor
 from tests.monitor.audit.conftest import Make, write
 
 GOOD = """
@@ -28,9 +28,12 @@ jobs:
 """
 
 
+REAL = zizmor()
+
+
 @pytest.fixture(autouse=True)
 def no_zizmor(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("shutil.which", lambda name, path=None: None)
+    monkeypatch.setattr("monitor.audit.workflows.zizmor", lambda: None)
 
 
 def wrong(make: Make, folder: Path) -> list[Evidence]:
@@ -84,7 +87,7 @@ def stub(folder: Path, monkeypatch: pytest.MonkeyPatch, script: str) -> None:
     program = folder / "zizmor"
     program.write_text(f"#!/bin/sh\n{script}\n")
     program.chmod(program.stat().st_mode | stat.S_IXUSR)
-    monkeypatch.setattr("shutil.which", lambda name, path=None: str(program))
+    monkeypatch.setattr("monitor.audit.workflows.zizmor", lambda: str(program))
 
 
 @pytest.mark.parametrize(
@@ -109,3 +112,15 @@ def test_zizmor_is_asked_without_the_repositorys_settings(
     assert asked.rstrip().endswith(f"-- {tmp_path}/r/.github/workflows/deploy.yml")
     assert "GH_TOKEN" not in (tmp_path / "variables").read_text()
     assert os.path.exists(tmp_path / "asked")
+
+
+def test_the_real_zizmor_finds_what_we_do_not(make: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is among the packages for development, and an extra for users."""
+    assert REAL is not None
+    monkeypatch.setattr("monitor.audit.workflows.zizmor", lambda: REAL)
+    assert wrong(make, workflow(tmp_path / "good", GOOD)) == []
+    text = GOOD.replace("${{ secrets.TOKEN }}", "${{ fromJSON(secrets.BOTH).token }}")
+    write(tmp_path / "r", {"zizmor.yml": "rules: {unredacted-secrets: {disable: true}}\n"})  # has no say
+    (one,) = wrong(make, workflow(tmp_path / "r", text))
+    assert (one.verdict, one.path, one.line) == ("fail", ".github/workflows/deploy.yml", 11)
+    assert "zizmor: unredacted-secrets" in one.text
