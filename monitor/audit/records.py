@@ -12,6 +12,7 @@ from monitor.audit import papers
 from monitor.audit.subject import Subject
 from monitor.audit.tree import UnreadError
 from monitor.audit.verdict import Evidence, failed, passed, unknown
+from monitor.sources.base import LogConfig
 
 if TYPE_CHECKING:
     from monitor.incidents import Incident
@@ -100,12 +101,29 @@ _TRAILS = {
 _CODE = re.compile(r"(?i)\.(?:tf|hcl|ya?ml|json|sh|ts|py)$|(?:^|/)Makefile$")
 
 
-def trail(subject: Subject) -> Iterator[Evidence]:
+async def trail(subject: Subject) -> AsyncIterator[Evidence]:
     """The monitor reads records of accesses, or the folders say that they are kept."""
-    sources = getattr(subject.config, "access_sources", ())
-    for one in sources:
-        yield passed(f"[[access]] {one.name} reads who read which secret", "monitor access list")
-    found = list(sources)
+    found: list[str] = []
+    reached = await subject.store.positions.all() if subject.store is not None else {}
+    for source in subject.config.sources:
+        if isinstance(source, LogConfig) and source.audit is not None:
+            found.append(source.name)
+            if source.name in reached:
+                yield passed(f"source {source.name} reads who read which secret ({source.audit})", "monitor sources")
+            else:
+                why = "" if subject.store is not None else f": {subject.no_store}"
+                what = f"source {source.name} ({source.audit}) has not read anything yet{why}"
+                yield unknown(what, "monitor sources")
+    for piece in _trails(subject):
+        found.append(piece.path)
+        yield piece
+    if not found:
+        repeat = shlex.join(["grep", "-rnE", "cloudtrail|audit", *(str(tree.base) for tree in subject.trees)])
+        yield failed("nothing here says that reads of secrets are recorded, and no source reads such records", repeat)
+
+
+def _trails(subject: Subject) -> Iterator[Evidence]:
+    """What in the folders switches such records on."""
     for tree in subject.trees:
         for name in tree.named(_CODE, tree.code):
             try:
@@ -115,11 +133,5 @@ def trail(subject: Subject) -> Iterator[Evidence]:
             for what, pattern in _TRAILS.items():
                 if (match := pattern.search(text)) is not None:
                     line = text.count("\n", 0, match.start()) + 1
-                    found.append(what)
                     repeat = shlex.join(["sed", "-n", f"{line}p", str(tree.base / name)])
                     yield passed(f"{name}:{line}: {what}", repeat, name, line)
-    if not found:
-        repeat = shlex.join(["grep", "-rnE", "cloudtrail|audit", *(str(tree.base) for tree in subject.trees)])
-        yield failed(
-            "nothing here says that reads of secrets are recorded, and no [[access]] reads such records", repeat
-        )

@@ -119,10 +119,20 @@ async def test_where_nobody_looks_nothing_passes(subject: Subject, store: Store)
         ("kube.yml", "apiVersion: audit.k8s.io/v1\n"),
     ],
 )
-def test_the_folders_say_that_accesses_are_recorded(name: str, text: str, make: Make, tmp_path: Path) -> None:
-    (one,) = trail(make(write(tmp_path, {name: text})))
+async def test_the_folders_say_that_accesses_are_recorded(name: str, text: str, make: Make, tmp_path: Path) -> None:
+    (one,) = [one async for one in trail(make(write(tmp_path, {name: text})))]
     assert (one.verdict, one.path) == ("pass", name)
 
 
-def test_nothing_says_it(make: Make, tmp_path: Path) -> None:
-    assert [one.verdict for one in trail(make(write(tmp_path, {"a.py": "audit = 1\n"})))] == ["fail"]
+async def test_nothing_says_it(make: Make, tmp_path: Path) -> None:
+    assert list(await verdicts(trail(make(write(tmp_path, {"a.py": "audit = 1\n"}))))) == ["fail"]
+
+
+async def test_a_source_of_audit_records_says_it_once_it_has_read(
+    subject: Subject, store: Store, tmp_path: Path
+) -> None:
+    (tmp_path / "config.toml").write_text(CONFIG.replace('type = "file"', 'type = "file"\naudit = "vault"'))
+    subject = replace(subject, config=load(tmp_path / "config.toml"))
+    assert "has not read anything yet" in (await verdicts(trail(subject)))["unknown"]
+    await store.commit([finding("x")], [Position("services", "/var/log/app.log", {"at": 1})])
+    assert list(await verdicts(trail(subject))) == ["pass"]
