@@ -28,7 +28,7 @@ SINKS: dict[str, str] = {
     "console": "sinks.console:Console",
     "email": "sinks.email:Email",
     "mqtt": "sinks.mqtt:Mqtt",
-    "pagerduty": "sinks.pagerduty:PagerDuty",
+    "pagerduty": "sinks.pagerduty.sink:PagerDuty",
     "slack": "sinks.slack.sink:Slack",
     "webhook": "sinks.webhook:Webhook",
 }

@@ -11,9 +11,9 @@ from typing import Literal, Protocol
 
 from monitor.common.credential import Credential
 
-__all__ = ["Announced", "HookDelivery", "Owner", "Request", "UnusableError", "Vendor", "Verb", "same"]
+__all__ = ["Announced", "HookDelivery", "Owner", "Request", "UnusableError", "Vendor", "Verb", "same", "through"]
 
-Verb = Literal["ack", "reopen", "resolve", "silence", "claim", "done", "skip", "run", "note"]
+Verb = Literal["ack", "reopen", "resolve", "silence", "claim", "done", "skip", "run", "note", "link"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +31,8 @@ class HookDelivery:
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What somebody asked for in another system about an incident. Done once, from the database.
+    """What somebody asked for in another system about an incident. Done once, from the database. `link`: nobody asked
+    for anything; the system only says what it calls it.
 
     `detail`: the step (claim, done, skip), the resolution (resolve), seconds (silence), the name of the action (run).
     """
@@ -46,6 +47,9 @@ class Request:
     note: str = ""
     refusal: str = ""  # why it is not to be done: that is told, and nothing else happens
     answer: Mapping[str, str] = field(default_factory=dict)  # ids by which the sink tells them what came of it
+    # What that system itself calls what it was told under `key`: with it alone it can speak of it later.
+    place: str = ""
+    at: float = 0.0  # when it was said there, by its clock (seconds since the epoch); 0: it does not say
 
 
 class Owner(Protocol):
@@ -103,6 +107,11 @@ class Vendor(Protocol):
     def parse(self, headers: Mapping[str, str], body: bytearray, signed: Sequence[Owner]) -> Announced:
         """Of a body that the secrets of `signed` (at least one) have signed. Raises UnusableError."""
         ...
+
+
+def through(sink: str) -> str:
+    """The note of a change that came through a sink, where nobody said more."""
+    return f"through {sink}"
 
 
 def same(given: str, wanted: str) -> bool:

@@ -10,7 +10,8 @@ from typing import Any, get_args
 
 from sqlalchemy import Connection, Row, select, update
 
-from monitor.common.inbound import Request
+from monitor.common.inbound import Request, through
+from monitor.common.severity import worst
 from monitor.incidents import Incident, TransitionError
 from monitor.model import Resolution
 from monitor.runbook.progress import RunError
@@ -18,7 +19,7 @@ from monitor.store import actions, runs
 from monitor.store.actions import ActionError
 from monitor.store.incidents import change_state
 from monitor.store.rows import clean, insert_into, load_incidents
-from monitor.store.schema import groups, members, requests
+from monitor.store.schema import audit, groups, members, receipts, requests
 from monitor.store.silences import hush
 from monitor.store.trail import append, entry
 from monitor.store.transaction import Desk, Transaction
@@ -26,6 +27,9 @@ from monitor.store.transaction import Desk, Transaction
 __all__ = ["Answer", "Needed", "Requests"]
 
 _AT_A_TIME = 50
+_SKEW = 120.0  # seconds by which another clock may differ from ours
+_TOO_OLD = 3 * 86_400.0  # seconds; a repeat that comes later would not be known as one any more (retention.hooks)
+_REOPENINGS = ("opened", "reopened", "reopened_by_hand", "escalated")
 
 Needed = Callable[[Incident, str], int | None]  # how many have to approve this action for it; None: it is not to be had
 
@@ -88,6 +92,8 @@ def _keep(tx: Transaction, asked: Sequence[Request]) -> bool:
             "note": clean(one.note),
             "refusal": clean(one.refusal),
             "answer": json.dumps(dict(one.answer)),
+            "place": clean(one.place),
+            "at": one.at,
             "received_at": tx.now,
             "outcome": "",
             "due": tx.now,
@@ -125,6 +131,10 @@ def _do(tx: Transaction, asked: Request, needed: Needed) -> str:
     """For each incident it is about; returns what came of it. Raises what refuses it, where all of them do."""
     if asked.refusal:
         raise TransitionError(asked.refusal)
+    if asked.place and asked.key:
+        _learn(tx, asked)
+    if asked.verb == "link":
+        return _weight(tx, asked)
     work = _DO.get(asked.verb)
     if work is None:
         raise ValueError(f"{asked.verb!r} is not known to this version")
@@ -133,6 +143,7 @@ def _do(tx: Transaction, asked: Request, needed: Needed) -> str:
     for id_ in _about(tx.connection, asked):
         try:
             with tx.connection.begin_nested():
+                _in_time(tx, asked, id_)
                 said.append(work(tx, asked, id_, needed))
         except _REFUSALS as error:
             refusals.append(error)
@@ -145,16 +156,60 @@ def _about(connection: Connection, asked: Request) -> list[str]:
     """Ids of incidents, at least one. Raises LookupError."""
     if asked.incident:
         return [asked.incident]
+    key = asked.key or _known_as(connection, asked)
     query = select(members.c.incident).join(groups, groups.c.id == members.c.group)
-    query = query.where(groups.c.sink == asked.sink, groups.c.key == asked.key).order_by(members.c.incident)
+    query = query.where(groups.c.sink == asked.sink, groups.c.key == key).order_by(members.c.incident)
     found = list(connection.execute(query).scalars())
     if not found:
         raise LookupError("there is no incident here any more that this is about")
     return found
 
 
+def _learn(tx: Transaction, asked: Request) -> None:
+    """What the other system calls what the sink was told under this key, beside the sink's own receipt."""
+    mine = (receipts.c.sink == asked.sink) & (receipts.c.key == asked.key)
+    row = tx.connection.execute(select(receipts.c.receipt).where(mine)).first()
+    if row is None:
+        return
+    kept = json.loads(row.receipt) | {"place": asked.place}
+    tx.connection.execute(update(receipts).where(mine).values(receipt=json.dumps(kept)))
+
+
+def _known_as(connection: Connection, asked: Request) -> str:
+    """The key under which the sink was told of what its system calls so; the newest, as it may have two."""
+    named = receipts.c.receipt.contains(json.dumps({"place": asked.place})[1:-1], autoescape=True)
+    query = select(receipts.c.key).where(receipts.c.sink == asked.sink, named).order_by(receipts.c.at.desc())
+    return connection.execute(query.limit(1)).scalar() or ""
+
+
+def _weight(tx: Transaction, asked: Request) -> str:
+    """The severity of what the page is about, by which the sink ranks it. Raises LookupError."""
+    found = load_incidents(tx.connection, _about(tx.connection, asked))
+    return worst(one.severity for one in found)
+
+
+def _in_time(tx: Transaction, asked: Request, id_: str) -> None:
+    """An old word does not undo what happened since. Raises TransitionError."""
+    if not asked.at or asked.verb not in ("ack", "resolve", "reopen"):
+        return
+    if asked.at < tx.now - _TOO_OLD:
+        raise TransitionError(f"it was said {_clock(asked.at)}, which is too long ago")
+    since = _REOPENINGS if asked.verb != "reopen" else (*_REOPENINGS, "acknowledged", "resolved", "merged")
+    later = (audit.c.incident == id_) & audit.c.action.in_(since) & (audit.c.at > asked.at + _SKEW)
+    row = tx.connection.execute(select(audit.c.action, audit.c.at).where(later).limit(1)).first()
+    if row is not None:
+        said = (
+            f"it was said {_clock(asked.at)}, before incident {id_} was {row.action.replace('_', ' ')} {_clock(row.at)}"
+        )
+        raise TransitionError(f"{said}; do it again if it is meant, and compare the clocks")
+
+
+def _clock(seconds: float) -> str:
+    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%d %H:%M:%SZ}"
+
+
 def _note(asked: Request) -> str:
-    return asked.note or f"through {asked.sink}"
+    return asked.note or through(asked.sink)
 
 
 def _acknowledge(tx: Transaction, asked: Request, id_: str, needed: Needed) -> str:
@@ -180,7 +235,7 @@ def _silence(tx: Transaction, asked: Request, id_: str, needed: Needed) -> str:
     if _incident(tx.connection, id_).state == "resolved":
         raise TransitionError(f"incident {id_} is resolved: there is nothing to silence")
     until = hush(tx, id_, float(asked.detail), actor=asked.actor, note=_note(asked))
-    return f"{id_} is silenced until {datetime.fromtimestamp(until, UTC):%Y-%m-%d %H:%M:%SZ}"
+    return f"{id_} is silenced until {_clock(until)}"
 
 
 def _step(tx: Transaction, asked: Request, id_: str, needed: Needed) -> str:
@@ -255,4 +310,6 @@ def _request(row: Row[Any]) -> Request:
         note=row.note,
         refusal=row.refusal,
         answer=json.loads(row.answer),
+        place=row.place,
+        at=row.at,
     )

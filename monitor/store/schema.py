@@ -483,6 +483,8 @@ requests = Table(
     Column("due", Double, nullable=False, comment="to be told, not before"),
     Column("attempts", Integer, nullable=False, comment="to tell it"),
     Column("told_at", Double, comment="when they were told what came of it; also: nobody is"),
+    Column("place", Text, nullable=False, server_default="", comment="what the other system itself calls it"),
+    Column("at", Double, nullable=False, server_default="0", comment="when it was said there; 0: it does not say"),
     Index("requests_done", "done_at"),
     comment="what people asked for in other systems, verified; ids and names",
 )
@@ -693,6 +695,13 @@ def _to_13(connection: Connection) -> None:
     metadata.create_all(connection, [secrets, secret_versions, secret_prints, syncs])
 
 
+def _to_14(connection: Connection) -> None:
+    """When and about what a request was made, in the words of its system."""
+    if "place" not in {column["name"] for column in inspect(connection).get_columns("requests")}:  # made just now
+        connection.exec_driver_sql("ALTER TABLE requests ADD COLUMN place TEXT NOT NULL DEFAULT ''")
+        connection.exec_driver_sql("ALTER TABLE requests ADD COLUMN at DOUBLE PRECISION NOT NULL DEFAULT 0")
+
+
 # To version N from N-1. A change of the tables above goes with an entry here and a test that starts from the old form.
 MIGRATIONS: Mapping[int, Callable[[Connection], None]] = {
     2: _to_2,
@@ -707,8 +716,9 @@ MIGRATIONS: Mapping[int, Callable[[Connection], None]] = {
     11: _to_11,
     12: _to_12,
     13: _to_13,
+    14: _to_14,
 }
-VERSION = 13
+VERSION = 14
 
 
 def migrate(

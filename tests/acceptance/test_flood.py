@@ -24,7 +24,8 @@ from monitor.routing import Policy
 from monitor.store import Store
 from sinks.email import Email, EmailConfig
 from sinks.mqtt import Mqtt, MqttConfig
-from sinks.pagerduty import PagerDuty, PagerDutyConfig
+from sinks.pagerduty.config import PagerDutyConfig
+from sinks.pagerduty.sink import PagerDuty
 from sinks.slack.config import SlackConfig
 from sinks.slack.sink import Slack
 from sinks.webhook import Webhook, WebhookConfig

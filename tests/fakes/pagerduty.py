@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from typing import Any
 
 from aiohttp import web
@@ -60,15 +61,101 @@ def check_event(body: bytes) -> list[str]:
     ]
 
 
-class FakePagerDuty(FakeServer):
-    """`state`: (routing key, dedup key) → triggered, acknowledged, resolved; `events` in the order they came."""
+def _object(required: list[str], **properties: Any) -> dict[str, Any]:
+    return {"type": "object", "additionalProperties": False, "required": required, "properties": properties}
 
-    def __init__(self) -> None:
+
+_CONTENT = {"type": "string", "minLength": 1, "maxLength": 25_000}
+_PRIORITY = _object(["id", "type"], id={"enum": ["PP1", "PP2"]}, type={"const": "priority_reference"})
+_CHANGE = _object(["type"], type={"const": "incident_reference"}, urgency={"enum": ["high", "low"]}, priority=_PRIORITY)
+# Bodies of the REST API, by method and what stands behind the incident's id
+REST = {
+    ("POST", "notes"): _object(["note"], note=_object(["content"], content=_CONTENT)),
+    ("PUT", ""): _object(["incident"], incident=_CHANGE),
+}
+USER = {"id": "PLH1HKV", "type": "user_reference", "summary": "Tenex Engineer"}
+INTEGRATION = {"id": "PINTEG1", "type": "events_api_v2_inbound_integration_reference", "summary": "Monitor"}
+
+
+def announcement(
+    event_type: str,
+    key: Any,
+    *,
+    place: str = "PGR0VU2",
+    id_: str = "01BRB6ZP4M6T8ZG4X6BP63ZB9O",
+    at: str = "2026-11-26T03:00:00.000Z",
+    agent: Mapping[str, str] | None = USER,
+    content: str = "",
+) -> bytes:
+    """The body of a V3 webhook, as documented. `content`: of a note."""
+    about = {"id": place, "summary": "A page", "html_url": f"https://acme.test/incidents/{place}"}
+    data: dict[str, Any] = {
+        **about,
+        "type": "incident",
+        "number": 2,
+        "status": event_type.rpartition(".")[2],
+        "incident_key": key,
+        "created_at": at,
+        "title": "A page",
+        "service": {"id": "PF9KMXH", "type": "service_reference", "summary": "API Service"},
+        "assignees": [dict(USER)],
+        "priority": None,
+        "urgency": "high",
+        "resolve_reason": None,
+    }
+    if event_type == "incident.annotated":
+        about["type"] = "incident_reference"
+        data = {"incident": about, "id": "P2LA89X", "content": content, "trimmed": False, "type": "incident_note"}
+    event = {
+        "id": id_,
+        "event_type": event_type,
+        "resource_type": "incident",
+        "occurred_at": at,
+        "agent": None if agent is None else dict(agent),
+        "client": None,
+        "data": data,
+    }
+    return json.dumps({"event": event}).encode()
+
+
+class FakePagerDuty(FakeServer):
+    """`state`: (routing key, dedup key) → triggered, acknowledged, resolved; `events` in the order they came.
+
+    `token`: of the REST API. `notes` and `changes`: (incident, text or what was set).
+    """
+
+    def __init__(self, token: str = "") -> None:
         super().__init__()
+        self.token = token
         self.events: list[dict[str, Any]] = []
         self.state: dict[tuple[str, str], str] = {}
+        self.notes: list[tuple[str, str]] = []
+        self.changes: list[tuple[str, dict[str, Any]]] = []
+
+    def _rest(self, request: web.Request, body: bytes) -> web.StreamResponse:
+        if not self.token or request.headers.get("Authorization") != f"Token token={self.token}":
+            return web.json_response({"error": {"message": "Unauthorized", "code": 2006}}, status=401)
+        if "@" not in request.headers.get("From", ""):
+            self.problems.append("From is missing")
+        if (request.method, request.path) == ("GET", "/priorities"):
+            return web.json_response({"priorities": [{"id": "PP1", "name": "P1"}, {"id": "PP2", "name": "P2"}]})
+        incident, _, rest = request.path.removeprefix("/incidents/").partition("/")
+        if (request.method, rest) not in REST:
+            self.problems.append(f"{request.method} {request.path}")
+            return web.Response(status=404)
+        sent = json.loads(body)
+        wrong = Draft202012Validator(REST[request.method, rest]).iter_errors(sent)
+        self.problems += [error.message for error in wrong]
+        if rest:
+            self.notes.append((incident, sent["note"]["content"]))
+        else:
+            kept = {name: value for name, value in sent["incident"].items() if name != "type"}
+            self.changes.append((incident, kept))
+        return web.json_response({}, status=201 if rest else 200)
 
     async def answer(self, request: web.Request, body: bytes) -> web.StreamResponse:
+        if request.path.startswith(("/incidents/", "/priorities")):
+            return self._rest(request, body)
         if (request.method, request.path) != ("POST", "/v2/enqueue"):
             self.problems.append(f"{request.method} {request.path}")
             return web.Response(status=404)

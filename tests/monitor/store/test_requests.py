@@ -207,3 +207,36 @@ async def test_a_request_that_was_kept_before_a_kill_is_done_once(store: Store, 
     assert [one.text for one in await store.requests.apply(approvals)] == [f"{ID} is acknowledged"]
     assert await store.requests.apply(approvals) == []
     assert len(await store.requests.untold(["chat"])) == 1
+
+
+async def paged(store: Store) -> None:
+    """The chat has the incident, under `incident:ID`."""
+    leased = await lease(store, "chat")
+    assert leased is not None
+    await store.outbox.sent(leased.id, {"dedup_key": leased.key})
+
+
+async def test_what_the_other_system_calls_it_is_learnt_and_understood(store: Store) -> None:
+    await paged(store)
+    linked = ask("link", incident="", key=f"incident:{ID}", place="PGR0VU2")
+    assert await said(store, linked) == [(True, "high")]
+    assert await said(store, ask("note", incident="", place="PGR0VU2", note="on it")) == [(True, f"{ID}: noted")]
+    [(done, why)] = await said(store, ask("note", "other", incident="", place="PGR0VU", note="on it"))
+    assert (done, "no incident here" in why) == (False, True)
+    await store.incidents.transition(ID, "ack", actor="ada")
+    leased = await lease(store, "chat")
+    assert leased is not None
+    assert leased.receipt == {"dedup_key": f"incident:{ID}", "place": "PGR0VU2"}
+
+
+async def test_an_old_word_does_not_undo_what_happened_since(store: Store, clock: Clock) -> None:
+    at = clock.now
+    clock.now += 1000
+    await store.incidents.transition(ID, "resolve", actor="ada", resolution="revoked")
+    await store.commit([finding("a", 9, time=clock.now + 1)])
+    for verb, detail in (("ack", ""), ("resolve", "revoked"), ("reopen", "")):
+        [(done, why)] = await said(store, ask(verb, detail=detail, at=at))
+        assert (done, "before incident" in why or "already open" in why) == (False, True)
+    assert await said(store, ask("ack", "late", at=clock.now - 100)) == [(True, f"{ID} is acknowledged")]
+    [(done, why)] = await said(store, ask("resolve", "old", detail="revoked", at=clock.now - 4 * 86_400))
+    assert (done, "too long ago" in why) == (False, True)

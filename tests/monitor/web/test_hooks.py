@@ -13,6 +13,9 @@ from monitor.common.credential import Credential
 from monitor.common.inbound import Announced, HookDelivery, Owner, Request, UnusableError, same
 from monitor.sources.base import SourceConfig
 from monitor.web.hooks import HOOKS, load_vendors, routes
+from sinks.pagerduty.config import PagerDutyConfig
+from sinks.pagerduty.inbound import signature
+from tests.fakes.pagerduty import announcement
 
 NOW = 1_800_000_000.0
 
@@ -148,3 +151,30 @@ async def test_the_door_is_open_only_while_a_source_expects_something(door: Door
 
 def test_the_vendors_of_the_table_are_there() -> None:
     assert load_vendors().keys() == HOOKS.keys()
+
+
+async def test_pagerduty_forged_replayed_and_oversized(aiohttp_client: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NEW", "new")
+    monkeypatch.setenv("OLD", "old")
+    values = {"name": "pager", "type": "pagerduty", "routing_key": "env:R", "webhook_secret": ["env:NEW", "env:OLD"]}
+    door, app = Door(), web.Application()
+    counted: list[str] = []
+    sink = PagerDutyConfig.model_validate(values)
+    app.add_routes(routes(load_vendors(), lambda: [sink], door.keep, lambda _, what: counted.append(what)))
+    client = await aiohttp_client(app)
+
+    async def post(body: bytes, *secrets: bytes) -> int:
+        signatures = ",".join(signature(secret, body) for secret in secrets)
+        headers = {"X-PagerDuty-Signature": signatures} if secrets else {}
+        return int((await client.post("/hooks/pagerduty", data=BytesIO(body), headers=headers)).status)
+
+    body = announcement("incident.acknowledged", "incident:00112233aabbccdd")
+    assert [await post(body), await post(body, b"forged")] == [401, 401]
+    assert not door.asked
+    assert [await post(body, b"forged", b"old"), await post(body, b"new"), await post(body, b"new", b"old")] == [
+        202
+    ] * 3
+    assert list(door.asked) == ["pagerduty:pager:01BRB6ZP4M6T8ZG4X6BP63ZB9O"]
+    assert await post(body + b" " * (1 << 20), b"new") == 413
+    assert await post(b"{}", b"new") == 400
+    assert counted == ["hook signature", "hook signature", "hook payload"]

@@ -9,8 +9,10 @@ from hypothesis import given, settings
 from pydantic import ValidationError
 
 from monitor.common.http import Http, RemoteError
+from monitor.common.inbound import Request
 from monitor.common.notification import Notification
-from sinks.pagerduty import PagerDuty, PagerDutyConfig, dedup_key, event
+from sinks.pagerduty.config import PagerDutyConfig
+from sinks.pagerduty.sink import PagerDuty, dedup_key, event
 from tests.fakes.notifications import event as operational
 from tests.fakes.notifications import incident, notification, notifications
 from tests.fakes.pagerduty import FakePagerDuty, check_event
@@ -131,3 +133,60 @@ def test_base_url_is_checked(url: str) -> None:
     keys: dict[str, Any] = {"name": "p", "type": "pagerduty", "routing_key": "env:K", "base_url": url}
     with pytest.raises(ValidationError, match="scheme and host only"):
         PagerDutyConfig(**keys)
+
+
+def two_way(http: Http, fake: FakePagerDuty, credential: Put) -> PagerDuty:
+    values = {
+        "name": "pager",
+        "type": "pagerduty",
+        "routing_key": credential("routing_key", KEY),
+        "base_url": fake.url,
+        "api_url": fake.url,
+        "webhook_secret": "env:S",
+        "api_token": credential("token", "t" * 20),
+        "from_email": "oncall@example.org",
+        "urgencies": {"critical": "high"},
+    }
+    return PagerDuty(PagerDutyConfig.model_validate(values), http)
+
+
+async def test_who_did_what_here_is_noted_there_once(http: Http, credential: Put) -> None:
+    known = {"dedup_key": "k", "place": "PGR0VU2"}
+    async with FakePagerDuty("t" * 20) as fake:
+        sink = two_way(http, fake, credential)
+        told = incident(state="resolved", resolution="wont_fix", actor="ada", note="merged into incident 77")
+        receipt = await sink.send(notification(told, reason="resolved", receipt=known))
+        assert receipt is not None
+        assert receipt["place"] == "PGR0VU2"
+        theirs = incident(state="acknowledged", actor="bob", note="through pager")
+        await sink.send(notification(theirs, reason="acknowledged", receipt=known))
+        await sink.send(notification(incident(), reason="escalated", receipt=known))
+        again = await sink.send(notification(incident(), reason="reopened", receipt=known))
+        assert again is not None
+        assert "place" not in again  # a new incident over there
+    assert fake.notes == [
+        ("PGR0VU2", "exposure-monitor: 7f3a9c2e: resolved as wont_fix by ada: merged into incident 77")
+    ]
+    assert fake.changes == [("PGR0VU2", {"urgency": "high"})]
+
+
+async def test_a_note_that_fails_sends_no_event_twice(http: Http, credential: Put) -> None:
+    async with FakePagerDuty("another") as fake:
+        sink = two_way(http, fake, credential)
+        told = incident(state="resolved", resolution="revoked", actor="ada")
+        assert await sink.send(notification(told, reason="resolved", receipt={"place": "P1"})) is not None
+    assert len(fake.events) == 1
+
+
+async def test_what_was_asked_for_there_is_answered_there(http: Http, credential: Put) -> None:
+    def asked(verb: Any) -> Request:
+        return Request("1", "pager", verb, "ada", answer={"place": "PGR0VU2"})
+
+    async with FakePagerDuty("t" * 20) as fake:
+        sink = two_way(http, fake, credential)
+        await sink.answer(asked("link"), "critical", done=True)
+        await sink.answer(asked("ack"), "done", done=True)
+        await sink.answer(asked("ack"), "incident 7 is already acknowledged", done=False)
+        await sink.answer(asked("ack"), "it was said before", done=False)
+    assert fake.changes == [("PGR0VU2", {"urgency": "high"})]
+    assert fake.notes == [("PGR0VU2", "exposure-monitor: not taken over: it was said before")]

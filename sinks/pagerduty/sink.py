@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import hashlib
-from typing import Any, ClassVar, Literal, Self
-from urllib.parse import urlsplit
+from typing import Any, ClassVar
 
 import orjson
-from pydantic import Field, field_validator, model_validator
+import structlog
 
-from monitor.common.credential import Credential
-from monitor.common.http import CLEAR, Http, Reply, in_the_clear
+from monitor.common.http import Http, RemoteError, Reply
+from monitor.common.inbound import Request, through
 from monitor.common.notification import Incident, Notification, Receipt
 from monitor.common.severity import Severity
 from monitor.common.text import clean, clip, printable, quotable
 from sinks.base import Limits, SinkConfig
+from sinks.pagerduty.api import Api
+from sinks.pagerduty.config import NOTE, PagerDutyConfig
 from sinks.text import (
     NAME,
     claim,
@@ -34,7 +35,9 @@ from sinks.text import (
     works,
 )
 
-__all__ = ["PagerDuty", "PagerDutyConfig", "dedup_key", "event"]
+__all__ = ["PagerDuty", "dedup_key", "event"]
+
+log = structlog.get_logger(__name__)
 
 SEVERITY: dict[Severity, str] = {
     "critical": "critical",
@@ -46,35 +49,15 @@ SEVERITY: dict[Severity, str] = {
 MAX_BODY = 500_000  # bytes; the documented limit is 512 KB
 MAX_SUMMARY = 1024
 MAX_DEDUP_KEY = 255
+_KNOWN_THERE = ("already", "there is no incident")  # refusals that say nothing new to whoever asked
 HINTS = {400: "check routing_key: it is the integration key of an Events API v2 integration"}
 
 
-class PagerDutyConfig(SinkConfig):
-    """`base_url`: `https://events.eu.pagerduty.com` for accounts in the EU."""
-
-    pages: ClassVar[bool] = True
-
-    type: Literal["pagerduty"]
-    routing_key: Credential
-    base_url: str = Field(default="https://events.pagerduty.com")
-
-    @field_validator("base_url")
-    @classmethod
-    def _base_url(cls, value: str) -> str:
-        parts = urlsplit(value)
-        if parts.scheme not in ("http", "https") or not parts.hostname or parts.path.strip("/"):
-            raise ValueError('must be scheme and host only, such as "https://events.eu.pagerduty.com"')
-        return value.rstrip("/")
-
-    @model_validator(mode="after")
-    def _encrypted(self) -> Self:
-        if not self.insecure and in_the_clear(self.base_url):
-            raise ValueError(f"base_url: routing_key {CLEAR}")
-        return self
-
-
 class PagerDuty:
-    """Events are accepted (202), not yet paged: what PagerDuty does with them is the service's own configuration."""
+    """Events are accepted (202), not yet paged: what PagerDuty does with them is the service's own configuration.
+
+    With `api_token`, notes say there who did what here, and priority and urgency follow the severity.
+    """
 
     Config: ClassVar[type[SinkConfig]] = PagerDutyConfig
     limits = Limits(in_flight=4)
@@ -82,15 +65,53 @@ class PagerDuty:
     def __init__(self, config: PagerDutyConfig, http: Http) -> None:
         self._config = config
         self._http = http
+        self._api = Api(config, http) if config.api_token is not None else None
 
     async def send(self, notification: Notification) -> Receipt | None:
         key = self._config.routing_key.resolve("routing_key")
-        reply = await self._http.post(f"{self._config.base_url}/v2/enqueue", event(notification, key))
+        reply = await self._http.post(f"{self._config.events_url}/v2/enqueue", event(notification, key))
         reply.check(HINTS, said=_complaints(reply, key))
-        return {"dedup_key": dedup_key(notification)}
+        place = (notification.receipt or {}).get("place", "")
+        if place and self._api is not None:
+            await self._remark(self._api, notification, place)
+        # A new incident over there has an id of its own, which we learn when it is announced.
+        keeps = place and notification.reason not in ("reopened", "reopened_by_hand", "new")
+        return {"dedup_key": dedup_key(notification), **({"place": place} if keeps else {})}
+
+    async def answer(self, request: Request, text: str, *, done: bool) -> None:
+        """A page that was announced gets priority and urgency; what was refused is said in a note."""
+        place = request.answer.get("place", "")
+        if self._api is None or not place:
+            return
+        if request.verb == "link" and done:
+            await self._api.rank(place, text)
+        elif not done and not any(word in text for word in _KNOWN_THERE):
+            await self._api.note(place, f"{NOTE}not taken over: {clip(clean(text), 500)}")
 
     async def close(self) -> None:
         return
+
+    async def _remark(self, api: Api, notification: Notification, place: str) -> None:
+        """Beside the event, which has arrived: what fails here is no reason to send that again."""
+        try:
+            if notification.reason == "escalated":
+                await api.rank(place, notification.severity)
+            if said := _news(notification, self._config.name):
+                await api.note(place, NOTE + said)
+        except RemoteError as error:
+            log.warning("a note could not be left at PagerDuty", sink=self._config.name, reason=str(error))
+
+
+def _news(notification: Notification, sink: str) -> str:
+    """Who did what here; empty for what came from there, or is no decision."""
+    if notification.reason not in ("acknowledged", "resolved", "reopened_by_hand"):
+        return ""
+    told = [
+        f"{incident.id}: {said}"
+        for incident in notification.incidents[:5]
+        if incident.note != through(sink) and (said := decision(incident))
+    ]
+    return clip(clean("; ".join(dict.fromkeys(told))), 2000)
 
 
 def _complaints(reply: Reply, key: str) -> str:

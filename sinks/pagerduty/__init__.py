@@ -1,0 +1,1 @@
+"""PagerDuty: pages, and what people do about them there."""
