@@ -10,6 +10,7 @@ import pytest
 from aiohttp import web
 
 from monitor.inventory.held import Held, Manager, ManagerError
+from monitor.inventory.managers.base import members
 from monitor.inventory.managers.client import Client
 from tests.fakes.server import FakeServer, Fault
 
@@ -46,8 +47,9 @@ class Made(Manager, Protocol):
 
 
 async def everything(one: Manager) -> list[Held]:
+    """What it holds, taken apart as it is before it is kept."""
     try:
-        return [held async for held in one.held()]
+        return [member async for held in one.held() for member in members(held)]
     finally:
         await one.close()
 

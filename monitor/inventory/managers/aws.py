@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Literal
 
 from monitor.inventory.held import Held, Standing
 from monitor.inventory.managers.amazon import Amazon, AmazonConfig, NotThereError
-from monitor.inventory.managers.base import ManagerConfig, described, instant, members
+from monitor.inventory.managers.base import ManagerConfig, described, instant
 from monitor.inventory.managers.client import AccessError, together
 
 __all__ = ["AwsConfig", "AwsManager"]
@@ -41,8 +41,7 @@ class AwsManager:
             wanted = [version for secret in secrets for version in _versions(secret)]
             async for held in together(wanted, self._read):
                 if held is not None:
-                    for member in members(held):
-                        yield member
+                    yield held
             token = self.client.onward("ListSecrets", token, page.get("NextToken"))
             if token is None:
                 return

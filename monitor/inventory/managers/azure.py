@@ -13,7 +13,7 @@ from pydantic import Field, model_validator
 
 from monitor.common.credential import Credential
 from monitor.inventory.held import Held, ManagerError, Standing
-from monitor.inventory.managers.base import ManagerConfig, ServerUrl, described, instant, members
+from monitor.inventory.managers.base import ManagerConfig, ServerUrl, described, instant
 from monitor.inventory.managers.client import AccessError, Client, together
 
 __all__ = ["AzureConfig", "AzureManager"]
@@ -58,8 +58,7 @@ class AzureManager:
         async for page in self._pages("secrets", f"secrets?{_VERSION}&maxresults=25"):
             async for versions in together(page, self._versions):
                 for held in versions:
-                    for member in members(held):
-                        yield member
+                    yield held
 
     async def doctor(self) -> list[str]:
         try:

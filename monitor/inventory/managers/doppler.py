@@ -11,7 +11,7 @@ from pydantic import model_validator
 
 from monitor.common.credential import Credential
 from monitor.inventory.held import Held
-from monitor.inventory.managers.base import ManagerConfig, ServerUrl, members
+from monitor.inventory.managers.base import ManagerConfig, ServerUrl
 from monitor.inventory.managers.client import AccessError, Client
 
 __all__ = ["DopplerConfig", "DopplerManager"]
@@ -103,8 +103,7 @@ class DopplerManager:
                 environment=environment,
                 tags=(f"visibility={visibility}",) if isinstance(visibility, str) else (),
             )
-            for member in members(held):
-                yield member
+            yield held
 
     async def _get(self, path: str, query: dict[str, str]) -> Any:
         headers = {

@@ -17,7 +17,7 @@ from pydantic import Field
 from monitor.common.credential import Credential
 from monitor.common.http import in_the_clear
 from monitor.inventory.held import Held, ManagerError, Standing
-from monitor.inventory.managers.base import ManagerConfig, ServerUrl, described, instant, members
+from monitor.inventory.managers.base import ManagerConfig, ServerUrl, described, instant
 from monitor.inventory.managers.client import AccessError, Client, together
 
 __all__ = ["GcpConfig", "GcpManager"]
@@ -59,8 +59,7 @@ class GcpManager:
         async for page in self._pages("secrets", self._place, query):
             async for versions in together(page, self._versions):
                 for held in versions:
-                    for member in members(held):
-                        yield member
+                    yield held
 
     async def doctor(self) -> list[str]:
         try:

@@ -16,7 +16,7 @@ from pydantic import StringConstraints
 from monitor.common.credential import Credential
 from monitor.common.text import printable
 from monitor.inventory.held import Held
-from monitor.inventory.managers.base import LocalPath, ManagerConfig, ServerUrl, described, expiry, instant, members
+from monitor.inventory.managers.base import LocalPath, ManagerConfig, ServerUrl, described, expiry, instant
 from monitor.inventory.managers.client import AccessError, Client
 
 __all__ = ["KubernetesConfig", "KubernetesManager"]
@@ -53,8 +53,7 @@ class KubernetesManager:
         for namespace in self.config.namespaces or ("",):
             async for secret in self._all(namespace):
                 for held in self._held(secret):
-                    for member in members(held):
-                        yield member
+                    yield held
         for path in self.config.token_files:
             yield await asyncio.to_thread(self._of_file, path)
 

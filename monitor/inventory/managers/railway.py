@@ -10,7 +10,7 @@ from pydantic import model_validator
 
 from monitor.common.credential import Credential
 from monitor.inventory.held import Held, ManagerError
-from monitor.inventory.managers.base import ManagerConfig, ServerUrl, instant, members
+from monitor.inventory.managers.base import ManagerConfig, ServerUrl, instant
 from monitor.inventory.managers.client import AccessError, Client
 
 __all__ = ["RailwayConfig", "RailwayManager"]
@@ -93,8 +93,7 @@ class RailwayManager:
                     environment=environment,
                     tags=("sealed",) if node.get("isSealed") else (),
                 )
-                for member in members(held):
-                    yield member
+                yield held
 
     async def doctor(self) -> list[str]:
         try:

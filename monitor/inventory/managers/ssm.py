@@ -10,7 +10,7 @@ from pydantic import Field
 
 from monitor.inventory.held import Held, Standing
 from monitor.inventory.managers.amazon import Amazon, AmazonConfig, NotThereError
-from monitor.inventory.managers.base import ManagerConfig, instant, members
+from monitor.inventory.managers.base import ManagerConfig, instant
 from monitor.inventory.managers.client import AccessError, together
 
 __all__ = ["SsmConfig", "SsmManager"]
@@ -44,8 +44,7 @@ class SsmManager:
             rows = self.client.rows("GetParametersByPath", page, "Parameters")
             async for versions in together(rows, self._versions):
                 for held in versions:
-                    for member in members(held):
-                        yield member
+                    yield held
             token = self.client.onward("GetParametersByPath", token, page.get("NextToken"))
             if token is None:
                 return

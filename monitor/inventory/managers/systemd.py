@@ -13,7 +13,7 @@ from pydantic import Field
 
 from monitor.common.text import printable
 from monitor.inventory.held import Held, ManagerError
-from monitor.inventory.managers.base import LocalPath, ManagerConfig, members
+from monitor.inventory.managers.base import LocalPath, ManagerConfig
 
 __all__ = ["SystemdConfig", "SystemdManager"]
 
@@ -41,8 +41,7 @@ class SystemdManager:
             for file in await asyncio.to_thread(self._files, folder):
                 held = await asyncio.to_thread(self._read, file, several)
                 if held is not None:
-                    for member in members(held):
-                        yield member
+                    yield held
 
     async def doctor(self) -> list[str]:
         return await asyncio.to_thread(self._faults)

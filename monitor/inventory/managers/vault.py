@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_vali
 
 from monitor.common.credential import Credential
 from monitor.inventory.held import Held, ManagerError, Standing
-from monitor.inventory.managers.base import LocalPath, ManagerConfig, ServerUrl, described, instant, members
+from monitor.inventory.managers.base import LocalPath, ManagerConfig, ServerUrl, described, instant
 from monitor.inventory.managers.client import AccessError, Client, together
 
 __all__ = ["VaultConfig", "VaultManager"]
@@ -83,8 +83,7 @@ class VaultManager:
             names = [folder + key for key in keys if not key.endswith("/")]
             async for versions in together(names, self._versions if versioned else self._only):
                 for held in versions:
-                    for member in members(held):
-                        yield member
+                    yield held
 
     async def doctor(self) -> list[str]:
         try:

@@ -10,7 +10,7 @@ from pydantic import Field
 
 from monitor.common.credential import Credential
 from monitor.inventory.held import Held
-from monitor.inventory.managers.base import ManagerConfig, ServerUrl, instant, members
+from monitor.inventory.managers.base import ManagerConfig, ServerUrl, instant
 from monitor.inventory.managers.client import AccessError, Client, together
 
 __all__ = ["VercelConfig", "VercelManager"]
@@ -44,8 +44,7 @@ class VercelManager:
             rows = [row for row in self.client.rows("env", body, "envs") if row.get("type") != "system"]
             async for value, row in together(rows, self._value):
                 for held in self._held(row, value):
-                    for member in members(held):
-                        yield member
+                    yield held
             following = (body.get("pagination") or {}).get("next")
             until = self.client.onward("env", until, None if following is None else str(following))
             if until is None:

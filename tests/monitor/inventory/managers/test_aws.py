@@ -16,6 +16,7 @@ from monitor.inventory.held import Held, ManagerError
 from monitor.inventory.managers.aws import AwsConfig, AwsManager
 from tests.fakes.moto import Aws
 from tests.fakes.server import FakeServer, Fault
+from tests.fakes.vendor import diagnosis, everything
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
 CANARY = "canary-77b2e0"
@@ -32,20 +33,6 @@ def manager(url: str, tmp_path: Path, key: tuple[str, str] = ("AKIAX", "s" * 40)
     return one
 
 
-async def all_of(one: AwsManager) -> list[Held]:
-    try:
-        return [held async for held in one.held()]
-    finally:
-        await one.close()
-
-
-async def told(one: AwsManager) -> list[str]:
-    try:
-        return await one.doctor()
-    finally:
-        await one.close()
-
-
 async def test_current_and_previous_text_and_bytes(cloud: Aws, tmp_path: Path) -> None:
     key = cloud.user("reader", MAY)
     cloud._unchecked(100)
@@ -60,7 +47,7 @@ async def test_current_and_previous_text_and_bytes(cloud: Aws, tmp_path: Path) -
     client.close()
     cloud._unchecked(0)
 
-    found = await all_of(manager(cloud.url, tmp_path, key, prefix="one/"))
+    found = await everything(manager(cloud.url, tmp_path, key, prefix="one/"))
     assert {(held.name, held.standing): held.value for held in found} == {
         ("one/db.password", "current"): b"new",
         ("one/db.password", "previous"): b"old",
@@ -81,22 +68,22 @@ async def test_who_may_not_read_and_who_may_write(cloud: Aws, tmp_path: Path) ->
     client = cloud.client("secretsmanager")
     client.create_secret(Name="three", SecretString=CANARY)
     client.close()
-    assert await told(manager(cloud.url, tmp_path, cloud.user("fits", MAY))) == []
-    assert await told(manager(cloud.url, tmp_path, cloud.user("much", "secretsmanager:*"))) == [
+    assert await diagnosis(manager(cloud.url, tmp_path, cloud.user("fits", MAY))) == []
+    assert await diagnosis(manager(cloud.url, tmp_path, cloud.user("much", "secretsmanager:*"))) == [
         "it may write secrets (secretsmanager:PutSecretValue), which the monitor never needs"
     ]
     lists = manager(cloud.url, tmp_path, cloud.user("lists", MAY[:1]), prefix="three")
     assert [(held.name, held.value) async for held in lists.held()] == [("three", None)]
-    (problem,) = await told(lists)
+    (problem,) = await diagnosis(lists)
     assert "allow secretsmanager:GetSecretValue" in problem
     nothing = cloud.user("nothing")
-    (problem,) = await told(manager(cloud.url, tmp_path, nothing))
+    (problem,) = await diagnosis(manager(cloud.url, tmp_path, nothing))
     assert "ListSecrets: HTTP 403 AccessDenied" in problem
     with pytest.raises(ManagerError, match="not permitted"):
-        await all_of(manager(cloud.url, tmp_path, nothing))
+        await everything(manager(cloud.url, tmp_path, nothing))
     wrong = (nothing[0], "y" * 40)
     with pytest.raises(ManagerError, match="the key was refused") as caught:
-        await all_of(manager(cloud.url, tmp_path, wrong))
+        await everything(manager(cloud.url, tmp_path, wrong))
     assert wrong[1] not in repr(caught.value)
 
 
@@ -150,7 +137,7 @@ async def many() -> AsyncIterator[Secrets]:
 async def test_pages_and_throttling(many: Secrets, tmp_path: Path) -> None:
     limit = Fault(400, body='{"__type": "com.amazonaws#ThrottlingException", "message": "Rate exceeded"}')
     many.faults.extend([limit, limit])
-    found = await all_of(manager(many.url, tmp_path))
+    found = await everything(manager(many.url, tmp_path))
     assert [held.name for held in found] == [f"s{number}" for number in range(250)]
     assert found[249].value == f"{CANARY} of arn:249".encode()
 
@@ -186,14 +173,14 @@ async def collect(one: AwsManager, seen: list[Held]) -> None:
 async def test_half_an_answer_is_none(many: Secrets, tmp_path: Path, body: str) -> None:
     many.always = Fault(200, body=body)
     with pytest.raises(ManagerError, match="inventory cloud: ListSecrets: ") as caught:
-        await all_of(manager(many.url, tmp_path))
+        await everything(manager(many.url, tmp_path))
     assert CANARY not in repr(caught.value)
 
 
 async def test_a_page_that_leads_to_itself(many: Secrets, tmp_path: Path) -> None:
     many.always = Fault(200, body='{"SecretList": [], "NextToken": "same"}')
     with pytest.raises(ManagerError, match="does not lead on"):
-        await asyncio.wait_for(all_of(manager(many.url, tmp_path)), 30)
+        await asyncio.wait_for(everything(manager(many.url, tmp_path)), 30)
 
 
 async def test_each_secret_is_gone_as_it_came(many: Secrets, tmp_path: Path) -> None:

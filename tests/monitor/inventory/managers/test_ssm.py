@@ -9,10 +9,11 @@ import orjson
 import pytest
 from aiohttp import web
 
-from monitor.inventory.held import Held, ManagerError
+from monitor.inventory.held import ManagerError
 from monitor.inventory.managers.ssm import SsmConfig, SsmManager
 from tests.fakes.moto import Aws
 from tests.fakes.server import FakeServer, Fault
+from tests.fakes.vendor import diagnosis, everything
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
 CANARY = "canary-90aa17"
@@ -29,20 +30,6 @@ def manager(url: str, tmp_path: Path, key: tuple[str, str] = ("AKIAX", "s" * 40)
     return one
 
 
-async def all_of(one: SsmManager) -> list[Held]:
-    try:
-        return [held async for held in one.held()]
-    finally:
-        await one.close()
-
-
-async def told(one: SsmManager) -> list[str]:
-    try:
-        return await one.doctor()
-    finally:
-        await one.close()
-
-
 async def test_a_path_with_its_history(cloud: Aws, tmp_path: Path) -> None:
     key = cloud.user("params", MAY)
     cloud._unchecked(100)
@@ -56,28 +43,28 @@ async def test_a_path_with_its_history(cloud: Aws, tmp_path: Path) -> None:
     client.close()
     cloud._unchecked(0)
 
-    found = await all_of(manager(cloud.url, tmp_path, key, path="/app/prod", versions=2))
+    found = await everything(manager(cloud.url, tmp_path, key, path="/app/prod", versions=2))
     assert len(found) == 27
     assert [(one.value, one.version, one.standing) for one in found if one.name == "/app/prod/KEY"] == [
         (b"third", "3", "current"), (b"second", "2", "previous"),
     ]  # fmt: skip
     assert all(one.rotated is not None for one in found)
-    plain = await all_of(manager(cloud.url, tmp_path, key, path="/app/prod", plain=True))
+    plain = await everything(manager(cloud.url, tmp_path, key, path="/app/prod", plain=True))
     assert ("/app/prod/HOST", b"db.example.org") in {(one.name, one.value) for one in plain}
     assert len(plain) == 27
 
 
 async def test_who_may_too_little_and_too_much(cloud: Aws, tmp_path: Path) -> None:
-    assert await told(manager(cloud.url, tmp_path, cloud.user("p-fits", MAY), versions=2)) == []
-    assert await told(manager(cloud.url, tmp_path, cloud.user("p-much", "ssm:*"))) == [
+    assert await diagnosis(manager(cloud.url, tmp_path, cloud.user("p-fits", MAY), versions=2)) == []
+    assert await diagnosis(manager(cloud.url, tmp_path, cloud.user("p-much", "ssm:*"))) == [
         "it may change parameters (ssm:DeleteParameter), which the monitor never needs"
     ]
     nothing = cloud.user("p-nothing")
-    few, history = await told(manager(cloud.url, tmp_path, nothing, versions=2))
+    few, history = await diagnosis(manager(cloud.url, tmp_path, nothing, versions=2))
     assert "allow ssm:GetParametersByPath" in few
     assert "allow ssm:GetParameterHistory" in history
     with pytest.raises(ManagerError, match="inventory params: GetParametersByPath: HTTP 403 AccessDenied"):
-        await all_of(manager(cloud.url, tmp_path, nothing))
+        await everything(manager(cloud.url, tmp_path, nothing))
 
 
 class Parameters(FakeServer):
@@ -130,5 +117,5 @@ async def test_half_a_page_in_the_midst(tmp_path: Path) -> None:
         server.count, server.cut = 100, 50
         server.faults.append(Fault(400, body='{"__type": "ThrottlingException"}'))
         with pytest.raises(ManagerError, match="no Parameters in it") as caught:
-            await all_of(manager(server.url, tmp_path))
+            await everything(manager(server.url, tmp_path))
         assert CANARY not in repr(caught.value)

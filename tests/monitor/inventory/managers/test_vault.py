@@ -20,6 +20,7 @@ from monitor.inventory.managers.vault import VaultConfig, VaultManager
 from tests.fakes.openbao import OpenBao, openbao
 from tests.fakes.server import FakeServer
 from tests.fakes.smtp import certificate
+from tests.fakes.vendor import diagnosis, everything
 
 CANARY = "canary-5d1c"
 READS = '"secret/data/*" { capabilities = ["read"] } path "secret/metadata/*" { capabilities = ["read", "list"] }'
@@ -54,13 +55,6 @@ def manager(bao: OpenBao, tmp_path: Path, token: str = "", **keys: Any) -> Vault
     return made
 
 
-async def all_of(one: VaultManager) -> list[Held]:
-    try:
-        return [held async for held in one.held()]
-    finally:
-        await one.close()
-
-
 def values(found: list[Held]) -> dict[str, bytes | None]:
     assert len({(held.name, held.version) for held in found}) == len(found)
     return {held.name: held.value for held in found}
@@ -73,7 +67,7 @@ async def test_folders_members_and_versions(bao: OpenBao, tmp_path: Path, folder
     write(bao, f"{folder}/app/deep%20down/er", KEY="ü\u0000")
     bao.call("POST", f"secret/metadata/{folder}/app", {"custom_metadata": {"owner": "payments", "env": "production"}})
 
-    found = await all_of(manager(bao, tmp_path, path=folder, versions=3))
+    found = await everything(manager(bao, tmp_path, path=folder, versions=3))
     where = f"secret/{folder}/app"
     told = {(held.name.removeprefix(where), held.version, held.standing): held.value for held in found}
     assert told == {
@@ -97,7 +91,7 @@ async def test_deleted_and_destroyed_versions_are_not_held(bao: OpenBao, tmp_pat
         write(bao, f"{folder}/app", KEY=f"v{number + 1}")
     bao.call("DELETE", f"secret/data/{folder}/app")
     bao.call("PUT", f"secret/destroy/{folder}/app", {"versions": [2]})
-    found = await all_of(manager(bao, tmp_path, path=folder, versions=9))
+    found = await everything(manager(bao, tmp_path, path=folder, versions=9))
     assert [(held.value, held.standing) for held in found] == [(b"v3", "previous"), (b"v1", "retired")]
 
 
@@ -105,16 +99,16 @@ async def test_the_first_version_of_the_engine(bao: OpenBao, tmp_path: Path) -> 
     bao.call("POST", "sys/mounts/old", {"type": "kv", "options": {"version": "1"}})
     bao.call("POST", "old/a/b", {"KEY": "one"})
     bao.call("POST", "old/a", {"KEY": {"deep": "two"}})
-    assert values(await all_of(manager(bao, tmp_path, mount="old"))) == {
+    assert values(await everything(manager(bao, tmp_path, mount="old"))) == {
         "old/a.KEY.deep": b"two", "old/a/b.KEY": b"one",
     }  # fmt: skip
-    assert await doctor(manager(bao, tmp_path, bao.token(), mount="old")) == [
+    assert await diagnosis(manager(bao, tmp_path, bao.token(), mount="old")) == [
         "inventory vault: sys/internal/ui/mounts/old: HTTP 403 Forbidden: it is not permitted to that: "
         "no path of its policy is in the engine, or `mount` is wrong"
     ]
     policy = 'path "old/*" { capabilities = ["list", "create"] }'
     bao.call("POST", "sys/policies/acl/old", {"policy": policy})
-    assert await doctor(manager(bao, tmp_path, bao.token("old"), mount="old", path="a")) == [
+    assert await diagnosis(manager(bao, tmp_path, bao.token("old"), mount="old", path="a")) == [
         "it may create at old/a/, which the monitor never needs",
         'it may not read old/a/any: add path "old/a/*" with read to its policy',
         "it may create at old/a/any, which the monitor never needs",
@@ -125,7 +119,7 @@ async def test_a_namespace(bao: OpenBao, tmp_path: Path) -> None:
     bao.call("POST", "sys/namespaces/team", {})
     bao.call("POST", "sys/mounts/kv", {"type": "kv", "options": {"version": "2"}}, "team")
     bao.call("POST", "kv/data/app", {"data": {"KEY": "theirs"}}, "team")
-    assert values(await all_of(manager(bao, tmp_path, mount="kv", namespace="team"))) == {"kv/app.KEY": b"theirs"}
+    assert values(await everything(manager(bao, tmp_path, mount="kv", namespace="team"))) == {"kv/app.KEY": b"theirs"}
 
 
 async def test_an_approle_logs_in_and_out(bao: OpenBao, tmp_path: Path, folder: str) -> None:
@@ -138,18 +132,18 @@ async def test_an_approle_logs_in_and_out(bao: OpenBao, tmp_path: Path, folder: 
     before = accessors(bao)
     one = manager(bao, tmp_path, approle=approle, path=folder)
     assert await one.doctor() == []
-    assert values([held async for held in one.held()]) == {f"secret/{folder}/app.KEY": b"v"}
+    assert values([held async for held in one.held()]) == {f"secret/{folder}/app": b'{"KEY":"v"}'}
     assert len(accessors(bao)) == len(before) + 1
 
     # Its token ends in the midst: it logs in again, once.
     bao.call("POST", "auth/token/revoke", {"token": one._token})
-    assert values([held async for held in one.held()]) == {f"secret/{folder}/app.KEY": b"v"}
+    assert values([held async for held in one.held()]) == {f"secret/{folder}/app": b'{"KEY":"v"}'}
     await one.close()
     assert accessors(bao) == before
 
     bao.call("POST", "auth/approle/role/m/secret-id/destroy", {"secret_id": secret})
     with pytest.raises(ManagerError, match=r"auth/approle/login: HTTP 400.*the login was refused") as caught:
-        await all_of(manager(bao, tmp_path, approle=approle))
+        await everything(manager(bao, tmp_path, approle=approle))
     assert secret not in str(caught.value)
 
 
@@ -192,11 +186,11 @@ async def test_a_service_account_of_kubernetes(bao: OpenBao, tmp_path: Path, fol
     }  # fmt: skip
     await asyncio.to_thread(bao.call, "POST", "auth/kubernetes/role/m", role)
     login = {"role": "m", "jwt": f"file:{tmp_path / 'jwt'}"}
-    assert values(await all_of(manager(bao, tmp_path, kubernetes=login, path=folder))) == {
+    assert values(await everything(manager(bao, tmp_path, kubernetes=login, path=folder))) == {
         f"secret/{folder}/app.KEY": b"v"
     }
     with pytest.raises(ManagerError, match="auth/kubernetes/login") as caught:
-        await all_of(manager(bao, tmp_path, kubernetes={**login, "role": "other"}))
+        await everything(manager(bao, tmp_path, kubernetes={**login, "role": "other"}))
     assert token not in str(caught.value)
 
 
@@ -206,7 +200,7 @@ async def test_a_token_that_is_revoked_in_the_midst(bao: OpenBao, tmp_path: Path
     token = bao.token("reader")
     one = manager(bao, tmp_path, token, path=folder)
     held = one.held()
-    assert [(await anext(held)).value for _ in range(3)] == [f"{CANARY}{number}".encode() for number in range(3)]
+    assert [(await anext(held)).name for _ in range(3)] == [f"secret/{folder}/{number:02}" for number in range(3)]
     bao.call("POST", "auth/token/revoke", {"token": token})
     with pytest.raises(ManagerError, match=r"inventory vault: .*the token was refused: it has expired") as caught:
         [one async for one in held]
@@ -220,14 +214,14 @@ async def test_what_may_not_be_read_is_known_by_name(bao: OpenBao, tmp_path: Pat
     write(bao, f"{folder}/shut", KEY="w")
     denied = f'path {READS} path "secret/data/{folder}/shut" {{ capabilities = ["deny"] }}'
     bao.call("POST", f"sys/policies/acl/{folder}", {"policy": denied})
-    found = await all_of(manager(bao, tmp_path, bao.token(folder), path=folder))
+    found = await everything(manager(bao, tmp_path, bao.token(folder), path=folder))
     assert values(found) == {f"secret/{folder}/open.KEY": b"v", f"secret/{folder}/shut": None}
 
 
 async def test_nothing_held_and_nothing_found_are_not_the_same(bao: OpenBao, tmp_path: Path) -> None:
     bao.call("POST", "sys/mounts/empty", {"type": "kv", "options": {"version": "2"}})
     bao.call("POST", "sys/mounts/transit", {"type": "transit"})
-    assert await all_of(manager(bao, tmp_path, mount="empty")) == []
+    assert await everything(manager(bao, tmp_path, mount="empty")) == []
     for keys, problem in (
         ({"mount": "nowhere"}, "HTTP 403"),
         ({"mount": "transit"}, "no KV engine: check `mount`"),
@@ -235,33 +229,26 @@ async def test_nothing_held_and_nothing_found_are_not_the_same(bao: OpenBao, tmp
         ({"namespace": "nowhere"}, "HTTP 40"),
     ):
         with pytest.raises(ManagerError, match=problem):
-            await all_of(manager(bao, tmp_path, **keys))
-
-
-async def doctor(one: VaultManager) -> list[str]:
-    try:
-        return await one.doctor()
-    finally:
-        await one.close()
+            await everything(manager(bao, tmp_path, **keys))
 
 
 async def test_the_doctor_tells_too_little_and_too_much(bao: OpenBao, tmp_path: Path) -> None:
-    assert await doctor(manager(bao, tmp_path)) == [
+    assert await diagnosis(manager(bao, tmp_path)) == [
         "the token is a root token: use one whose policy has read and list only"
     ]
-    assert await doctor(manager(bao, tmp_path, bao.token("reader"))) == []
+    assert await diagnosis(manager(bao, tmp_path, bao.token("reader"))) == []
     policies = {
         "little": 'path "secret/metadata/*" { capabilities = ["list"] }',
         "much": f"path {READS.replace('[', '[' + chr(34) + 'update' + chr(34) + ', ')}",
     }
     for name, policy in policies.items():
         bao.call("POST", f"sys/policies/acl/{name}", {"policy": policy})
-    little = await doctor(manager(bao, tmp_path, bao.token("little")))
+    little = await diagnosis(manager(bao, tmp_path, bao.token("little")))
     assert little == [
         'it may not read secret/data/any: add path "secret/data/*" with read to its policy',
         'it may not read secret/metadata/any: add path "secret/metadata/*" with read to its policy',
     ]
-    much = await doctor(manager(bao, tmp_path, bao.token("much")))
+    much = await diagnosis(manager(bao, tmp_path, bao.token("much")))
     assert much[0] == "it may update at secret/metadata/, which the monitor never needs"
     assert len(much) == 3
 
