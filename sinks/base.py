@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Protocol, runtime_checkable
 
@@ -12,7 +13,7 @@ from monitor.common.inbound import Request
 from monitor.common.notification import Notification, Receipt
 from monitor.common.text import token_like
 
-__all__ = ["Answers", "Limits", "Sink", "SinkConfig", "TooLargeError"]
+__all__ = ["Answers", "Limits", "Listens", "Sink", "SinkConfig", "TooLargeError"]
 
 
 class TooLargeError(RemoteError):
@@ -78,6 +79,21 @@ class Sink(Protocol):
         ...
 
     async def close(self) -> None: ...
+
+
+@runtime_checkable
+class Listens(Protocol):
+    """A sink that keeps a connection open to hear what people ask for."""
+
+    async def listen(
+        self,
+        ask: Callable[[Sequence[Request]], Awaitable[bool]],
+        trouble: Callable[[str | None], None],
+        sinks: Sequence[SinkConfig],
+    ) -> None:
+        """Until cancelled, or at once where it is not configured. `ask`: keeps requests, and says whether they are on
+        disk; `trouble`: told why it hears nothing, and None when it does; `sinks`: all that are configured."""
+        ...
 
 
 @runtime_checkable

@@ -13,7 +13,8 @@ import re
 import socket
 import ssl
 import time
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC
 from email.utils import parsedate_to_datetime
@@ -46,6 +47,7 @@ __all__ = [
 MAX_REPLY = 64 * 1024  # bytes of an answer we read; the rest is of no use to us
 MAX_WAIT = 3600.0  # seconds; a longer Retry-After is cut, so that a broken clock does not silence us for a year
 CLEAR = "would go over the network unencrypted: use TLS, or say insecure = true there if that is meant"
+_HEARTBEAT = 30.0  # seconds between looks whether the other side of a websocket is there
 RETRY_STATUS = frozenset({408, 425, 429})  # and every 5xx
 
 
@@ -156,6 +158,23 @@ class Http:
         # Raised outside of the handler: the original error, which may know the URL, is no part of ours.
         raise failure
 
+    @asynccontextmanager
+    async def websocket(self, url: str, *, limit: int) -> AsyncIterator[aiohttp.ClientWebSocketResponse]:
+        """A connection of which each message has at most `limit` bytes. Raises RemoteError, also for one that is lost
+        or silent within the block."""
+        import aiohttp
+
+        try:
+            connecting = self._open().ws_connect(
+                url, max_msg_size=limit, heartbeat=_HEARTBEAT, proxy=self._proxy or proxy_for(_as_http(url))
+            )
+            async with connecting as socket:
+                yield socket
+            return
+        except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
+            failure = network_error(error)
+        raise failure  # outside of the handler, as above
+
     async def close(self) -> None:
         if self._session is not None:
             await self._session.close()
@@ -238,6 +257,10 @@ def proxy_for(url: str) -> str | None:
     if parts.scheme not in proxies or proxy_bypass(parts.hostname):
         return None
     return proxies[parts.scheme]
+
+
+def _as_http(url: str) -> str:
+    return f"http{url[2:]}" if url.startswith("ws") else url
 
 
 def _user_agent() -> str:

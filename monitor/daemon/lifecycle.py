@@ -27,6 +27,7 @@ from monitor.common.tasks import cancel
 from monitor.config import Config, ConfigError
 from monitor.daemon.deadlines import Deadlines
 from monitor.daemon.health import Health
+from monitor.daemon.listeners import Listeners
 from monitor.daemon.reload import Reload, Running, build_sinks
 from monitor.daemon.requests import Keeper, Requests
 from monitor.daemon.status import Status
@@ -124,7 +125,7 @@ class Daemon:
 
             self.phase = "delivery"
             sources = Sources(site, await noting, once=self.once, over=self._over)
-            self._running = await stack.enter_async_context(self._deliver(site, http, sources, health))
+            self._running = await stack.enter_async_context(self._deliver(site, http, sources, health, keeper))
             beating = asyncio.create_task(health.beat(), name="heartbeat")
             stack.push_async_callback(cancel, beating)
 
@@ -158,7 +159,9 @@ class Daemon:
             await cancel(entered)
 
     @contextlib.asynccontextmanager
-    async def _deliver(self, site: Site, http: Http, sources: Sources, health: Health) -> AsyncIterator[Running]:
+    async def _deliver(
+        self, site: Site, http: Http, sources: Sources, health: Health, keeper: Keeper
+    ) -> AsyncIterator[Running]:
         config, store = self._config, site.store
         sinks = build_sinks(config.sinks, http)
         fallbacks = {sink.name: sink.fallback for sink in config.sinks}
@@ -166,7 +169,8 @@ class Daemon:
             store, sinks, fallbacks=fallbacks, links=self._links(), first_step=self._first_step, offers=self._offers
         )
         self.snapshot.sinks = delivery.stats()  # type: ignore[assignment]  # a live view
-        self._running = Running(config, site, http, sinks, delivery, sources, health, Deadlines(store))
+        listeners = Listeners(keeper.ask, self._hears)
+        self._running = Running(config, site, http, sinks, delivery, sources, health, Deadlines(store), listeners)
 
         store.on_degraded(self._store_degraded)
         store.on_recovery(self._recovered)
@@ -251,9 +255,11 @@ class Daemon:
         watching = asyncio.create_task(running.deadlines.run(), name="deadlines")
         asking = asyncio.create_task(self._issuers.run(), name="issuers")
         doing = asyncio.create_task(self._requests.run(), name="requests")
+        await running.listeners.replace(running.sinks, running.config.sinks)
         await self._stop.wait()
         notify("STOPPING=1")
         log.info("stopping")
+        await running.listeners.close()
         await cancel(doing)
         await cancel(asking)
         await cancel(forgetting)
@@ -324,6 +330,13 @@ class Daemon:
 
     def _over(self, key: str, text: str) -> None:
         self.running.delivery.over(key, text)
+
+    def _hears(self, sink: str, why: str | None) -> None:
+        if why is None:
+            self._over(f"listening:{sink}", "It hears them again.")
+        else:
+            text = f"{why}. Alerts are told as before; what people press there is not heard. It is tried again."
+            self._tell(f"Sink {sink} hears no buttons", text, key=f"listening:{sink}")
 
     def _store_degraded(self, message: str | None) -> None:
         if message is None:

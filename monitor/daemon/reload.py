@@ -17,6 +17,7 @@ from monitor.common.tasks import cancel
 from monitor.config import Config, ConfigError
 from monitor.daemon.deadlines import Deadlines
 from monitor.daemon.health import Health
+from monitor.daemon.listeners import Listeners
 from monitor.daemon.supervise import Sources
 from monitor.delivery import Delivery
 from monitor.process import notify, spare_memory
@@ -43,6 +44,7 @@ class Running:
     sources: Sources
     health: Health
     deadlines: Deadlines
+    listeners: Listeners
 
 
 def build_sinks(configs: Iterable[SinkConfig], http: Http) -> dict[str, Sink]:
@@ -128,6 +130,7 @@ class Reload:
         await running.sources.replace(new.sources)
         if sinks is not None:
             before, running.sinks = running.sinks, sinks
+            await running.listeners.replace(sinks, new.sinks)
             await running.delivery.replace(sinks, {sink.name: sink.fallback for sink in new.sinks})
             for sink in before.values():
                 await sink.close()

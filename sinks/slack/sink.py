@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, ClassVar
 
 import orjson
@@ -15,6 +16,7 @@ from sinks.slack.api import RETRY_CODES, SlackError, call, code_in, explain
 from sinks.slack.blocks import BROADCAST, STORY, escape, message, story
 from sinks.slack.buttons import controls
 from sinks.slack.config import SlackConfig
+from sinks.slack.socket import SocketMode
 
 __all__ = ["Slack"]
 
@@ -68,6 +70,18 @@ class Slack:
             return
         told = {name: request.answer[name] for name in ("channel", "user", "thread_ts") if name in request.answer}
         await self._call("chat.postEphemeral", {**told, "text": f"Not done: {escape(printable(text), 2000)}"})
+
+    async def listen(
+        self,
+        ask: Callable[[Sequence[Request]], Awaitable[bool]],
+        trouble: Callable[[str | None], None],
+        sinks: Sequence[SinkConfig],
+    ) -> None:
+        if self._config.app_token is None:
+            return
+        same = self._config.app_token
+        ours = [one for one in sinks if isinstance(one, SlackConfig) and one.app_token == same] or [self._config]
+        await SocketMode(self._config, self._http, ask, trouble, lambda: ours).run()
 
     async def close(self) -> None:
         return

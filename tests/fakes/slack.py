@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from typing import Any
 from urllib.parse import urlencode
@@ -10,6 +11,7 @@ from aiohttp import web
 from slack_sdk.errors import SlackObjectFormationError
 from slack_sdk.models.blocks import Block
 from slack_sdk.signature import SignatureVerifier
+from slack_sdk.socket_mode.request import SocketModeRequest
 
 from tests.fakes.server import FakeServer
 
@@ -84,6 +86,10 @@ class FakeSlack(FakeServer):
         self.messages: dict[tuple[str, str], dict[str, Any]] = {}
         self.posts: list[dict[str, Any]] = []
         self.replies: list[dict[str, Any]] = []
+        self.app_token = "token-of-the-app"
+        self.opened = 0  # connections that were asked for
+        self.sockets: list[web.WebSocketResponse] = []  # those that are open, oldest first
+        self.envelopes: dict[str, asyncio.Future[None]] = {}
         self.whispers: list[dict[str, Any]] = []  # ephemeral messages
         self._ts = 1_700_000_000
 
@@ -92,6 +98,8 @@ class FakeSlack(FakeServer):
         return f"{self.url}/api"
 
     async def answer(self, request: web.Request, body: bytes) -> web.StreamResponse:
+        if request.path == "/link":
+            return await self._link(request)
         if request.method != "POST" or request.content_type != "application/json":
             self.problems.append(f"{request.method} {request.content_type}")
         try:
@@ -102,6 +110,11 @@ class FakeSlack(FakeServer):
             return self._webhook(content)
         if request.path.startswith("/services/"):
             return web.Response(status=404, text="no_service")
+        if request.path == "/api/apps.connections.open":
+            if request.headers.get("Authorization") != f"Bearer {self.app_token}":
+                return _error("invalid_auth")
+            self.opened += 1
+            return web.json_response({"ok": True, "url": f"ws{self.url[4:]}/link?ticket=a-ticket&app_id=A0"})
         if request.headers.get("Authorization") != f"Bearer {self.token}":
             return _error("invalid_auth")
         if request.path == "/api/chat.postMessage":
@@ -179,6 +192,34 @@ class FakeSlack(FakeServer):
             "response_url": f"{self.url}/actions/T0/1/answer",
             "actions": [pressed],
         }
+
+    async def deliver(
+        self, payload: dict[str, Any], kind: str = "interactive", over: web.WebSocketResponse | None = None
+    ) -> asyncio.Future[None]:
+        """Send an envelope over Socket Mode (`over` None: the newest connection); the future ends when it is
+        acknowledged."""
+        envelope = f"envelope-{len(self.envelopes)}"
+        self.envelopes[envelope] = asyncio.get_running_loop().create_future()
+        sent = {"type": kind, "envelope_id": envelope, "accepts_response_payload": True, "payload": payload}
+        SocketModeRequest.from_dict(sent)
+        await (over or self.sockets[-1]).send_json(sent)
+        return self.envelopes[envelope]
+
+    async def _link(self, request: web.Request) -> web.StreamResponse:
+        socket = web.WebSocketResponse()
+        await socket.prepare(request)
+        await socket.send_json({"type": "hello", "num_connections": 1, "connection_info": {"app_id": "A0"}})
+        self.sockets.append(socket)
+        try:
+            async for message in socket:
+                said = json.loads(message.data)
+                if set(said) != {"envelope_id"} or said["envelope_id"] not in self.envelopes:
+                    self.problems.append(f"acknowledged {message.data}")
+                elif not self.envelopes[said["envelope_id"]].done():
+                    self.envelopes[said["envelope_id"]].set_result(None)
+        finally:
+            self.sockets.remove(socket)
+        return socket
 
     @staticmethod
     def over_http(payload: dict[str, Any], secret: str, stamp: float) -> tuple[bytes, dict[str, str]]:

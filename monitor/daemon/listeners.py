@@ -1,0 +1,62 @@
+"""Connections that sinks keep open to hear what people ask for, each under supervision."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+
+import structlog
+
+from monitor.common.backoff import backoff
+from monitor.common.inbound import Request
+from monitor.common.tasks import cancel
+from monitor.store import StoreError
+from sinks.base import Listens, Sink, SinkConfig
+
+__all__ = ["Listeners"]
+
+log = structlog.get_logger(__name__)
+
+_FIRST, _LONGEST = 1.0, 60.0  # seconds from an unexpected end to the next try
+
+
+class Listeners:
+    """Those of the sinks in force, from `replace` to `close`."""
+
+    def __init__(
+        self, ask: Callable[[Sequence[Request]], Awaitable[bool]], trouble: Callable[[str, str | None], None]
+    ) -> None:
+        """`ask`: keeps requests. `trouble`: told the name of a sink, and why it hears nothing (None: it does)."""
+        self._keep, self._trouble = ask, trouble
+        self._tasks: list[asyncio.Task[None]] = []
+
+    async def replace(self, sinks: Mapping[str, Sink], configs: Sequence[SinkConfig]) -> None:
+        """Go on with these."""
+        await self.close()
+        self._tasks = [
+            asyncio.create_task(self._supervise(name, sink, configs), name=f"listen {name}")
+            for name, sink in sinks.items()
+            if isinstance(sink, Listens)
+        ]
+
+    async def close(self) -> None:
+        tasks, self._tasks = self._tasks, []
+        await asyncio.gather(*(cancel(task) for task in tasks))
+
+    async def _supervise(self, name: str, sink: Listens, configs: Sequence[SinkConfig]) -> None:
+        failures = 0
+        while True:
+            try:
+                await sink.listen(self._ask, lambda why: self._trouble(name, why), configs)
+                return
+            except Exception as error:  # noqa: BLE001 - a supervision boundary: what is told goes on
+                log.error("listening failed", sink=name, error_type=type(error).__name__, exc_info=False)
+                failures += 1
+            await asyncio.sleep(backoff(failures, _FIRST, _LONGEST))
+
+    async def _ask(self, requests: Sequence[Request]) -> bool:
+        try:
+            await self._keep(requests)
+        except StoreError:  # the database reports its trouble itself
+            return False
+        return True
