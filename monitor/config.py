@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from monitor.actions.config import ActionConfig
     from monitor.audit.settings import AuditConfig, Waiver
     from monitor.inventory.managers.base import ManagerConfig
+    from monitor.rotation.settings import RotationConfig
     from monitor.routing import Policy, Route, Silence
     from monitor.runbook.progress import Procedure
     from monitor.runbook.settings import Escalation, RunbookConfig
@@ -180,6 +181,7 @@ class Config:
     actions: tuple[ActionConfig, ...] = ()
     inventory: tuple[ManagerConfig, ...] = ()
     access: tuple[AccessConfig, ...] = ()
+    rotation: RotationConfig = field(default_factory=lambda: _rotation_table()())  # noqa: PLW0108 - defined below
     verify: VerifyConfig = field(default_factory=lambda: _verify_table()())  # noqa: PLW0108 - defined below
     runbook: RunbookConfig = field(default_factory=lambda: _runbook_table()())  # noqa: PLW0108 - defined below
     escalation: tuple[Escalation, ...] = ()
@@ -300,12 +302,17 @@ def parse(text: str, path: Path | None = None, *, rules_only: bool = False) -> C
     )
     if rules_only:
         reader.known += ["sources", "sinks", "routes", "silences", "verify", "actions", "runbook", "escalation"]
-        reader.known += ["inventory", "audit", "waivers", "access"]
+        reader.known += ["inventory", "audit", "waivers", "access", "rotation"]
     else:
         verify = _anchored_verify(reader.table("verify", _verify_table()), folder)
         books = _anchored_runbook(reader.table("runbook", _runbook_table()), folder)
         config = replace(
-            config, **reader.wiring(), verify=verify, runbook=books, audit=reader.table("audit", _audit_table())
+            config,
+            **reader.wiring(),
+            verify=verify,
+            runbook=books,
+            audit=reader.table("audit", _audit_table()),
+            rotation=reader.table("rotation", _rotation_table()),
         )
         reader.references()
     reader.unknown_tables()
@@ -354,6 +361,12 @@ def _anchored_action(table: ActionConfig, folder: Path) -> ActionConfig:
 
 def _anchored_verify(table: VerifyConfig, folder: Path) -> VerifyConfig:
     return table.model_copy(update={"proxy": _anchored_credential(table.proxy, folder)})
+
+
+def _rotation_table() -> type[RotationConfig]:
+    from monitor.rotation.settings import RotationConfig
+
+    return RotationConfig
 
 
 def _runbook_table() -> type[RunbookConfig]:

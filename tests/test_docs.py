@@ -25,6 +25,7 @@ from monitor.config import HttpConfig, MonitorConfig, RulesConfig, load, parse
 from monitor.inventory.managers import MANAGERS, load_manager
 from monitor.inventory.managers.base import ManagerConfig
 from monitor.retention import Retention
+from monitor.rotation.settings import RotationConfig
 from monitor.routing import Route, Silence
 from monitor.runbook.settings import Escalation, RunbookConfig
 from monitor.sources import SOURCES, load_source
@@ -49,6 +50,7 @@ TABLES: dict[str, type[BaseModel]] = {
     "retention": Retention,
     "verify": VerifyConfig,
     "runbook": RunbookConfig,
+    "rotation": RotationConfig,
     "audit": AuditConfig,
 }
 ARRAYS: dict[str, type[BaseModel]] = {

@@ -27,6 +27,7 @@ COMMANDS: dict[str, str] = {
     "suppressions": "monitor.cli.suppressions",
     "runbook": "monitor.cli.runbook",
     "access": "monitor.cli.access",
+    "rotation": "monitor.cli.rotation",
     "verify": "monitor.cli.verify",
     "action": "monitor.cli.action",
     "scan": "monitor.cli.scan",

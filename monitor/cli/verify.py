@@ -99,12 +99,19 @@ def verify(
         return
 
     assert value is not None
+    verdict, rule = ask_once(settings, value, rule, parts, yes=yes)
+    show(verdict, rule, form)
+
+
+def ask_once(
+    settings: Config, value: str, rule: str | None, parts: Mapping[str, str], *, yes: bool
+) -> tuple[Verdict, str]:
+    """What the issuer says of a value that no incident is about, and the rule it was taken for a secret of."""
     rule = rule or _rule_of(settings, value)
     probe = _probe(rule)
     if not settings.verify.allows(probe.provider):
         settings = _allowed(settings, probe, yes=yes)
-    verdict = asyncio.run(_ask(settings, rule, value, parts))
-    show(verdict, rule, form)
+    return asyncio.run(_ask(settings, rule, value, parts)), rule
 
 
 def value_of() -> str:

@@ -30,6 +30,7 @@ from monitor.daemon.health import Health
 from monitor.daemon.listeners import Listeners
 from monitor.daemon.reload import Reload, Running, build_sinks
 from monitor.daemon.requests import Keeper, Requests
+from monitor.daemon.rotations import Rotations
 from monitor.daemon.status import Status
 from monitor.daemon.supervise import Sources, present
 from monitor.delivery import Delivery, Links
@@ -254,6 +255,7 @@ class Daemon:
         forgetting = asyncio.create_task(retention.forever(lambda: running.config.retention), name="retention")
         watching = asyncio.create_task(running.deadlines.run(), name="deadlines")
         asking = asyncio.create_task(self._issuers.run(), name="issuers")
+        rotating = asyncio.create_task(self._rotations(running).run(), name="rotations")
         doing = asyncio.create_task(self._requests.run(), name="requests")
         await running.listeners.replace(running.sinks, running.config.sinks)
         await self._stop.wait()
@@ -262,10 +264,14 @@ class Daemon:
         await running.listeners.close()
         await cancel(doing)
         await cancel(asking)
+        await cancel(rotating)
         await cancel(forgetting)
         await cancel(watching)
         await cancel(reloading)  # one in progress is given up: it may wait for a sink longer than we have
         return 0
+
+    def _rotations(self, running: Running) -> Rotations:
+        return Rotations(running.site.store, running.site.scanner.key, lambda: running.config)
 
     async def _run_once(self, running: Running) -> int:
         """Every source to its present end, then every notification; 1 when something failed or is left over."""
@@ -278,6 +284,7 @@ class Daemon:
             return 0
 
         await running.site.store.flush()
+        await self._rotations(running).sweep()
         await running.site.store.runs.sweep(everything=True)
         settling = asyncio.create_task(running.delivery.settle(_ONCE_SETTLE))
         await asyncio.wait({settling, stopped}, return_when=asyncio.FIRST_COMPLETED)

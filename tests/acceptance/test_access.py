@@ -95,16 +95,16 @@ def kept(database: Path) -> int:
 
 
 def test_openbao_tells_who_read_what_and_who_was_refused(bao: OpenBao, tmp_path: Path) -> None:
-    bao.ask("POST", "secret/data/supabase", {"data": {"SERVICE_KEY": "one value of many words"}})
-    bao.ask("PUT", "sys/policies/acl/reader", {"policy": 'path "secret/data/supabase" { capabilities = ["read"] }'})
-    token = bao.ask("POST", "auth/token/create", {"policies": ["reader"], "display_name": "web"})["auth"][
+    bao.call("POST", "secret/data/supabase", {"data": {"SERVICE_KEY": "one value of many words"}})
+    bao.call("PUT", "sys/policies/acl/reader", {"policy": 'path "secret/data/supabase" { capabilities = ["read"] }'})
+    token = bao.call("POST", "auth/token/create", {"policies": ["reader"], "display_name": "web"})["auth"][
         "client_token"
     ]
-    bao.ask("GET", "secret/data/supabase", token=token)
-    bao.ask("GET", "secret/data/supabase")
+    bao.call("GET", "secret/data/supabase", token=token)
+    bao.call("GET", "secret/data/supabase")
     for number in range(5):
         with pytest.raises(urllib.error.HTTPError):
-            bao.ask("GET", f"secret/data/guess-{number}", token=token)
+            bao.call("GET", f"secret/data/guess-{number}", token=token)
     (tmp_path / "config.toml").write_text(CONFIG.format(audit=bao.audit))
 
     run(tmp_path, "run", "--once")
@@ -117,7 +117,7 @@ def test_openbao_tells_who_read_what_and_who_was_refused(bao: OpenBao, tmp_path:
     found = stored(tmp_path, lambda store: store.incidents.find())
     assert {(one.rule, one.severity) for one in found} == {("access-policy", "critical"), ("access-denied", "medium")}
 
-    hashed = bao.ask("POST", "sys/audit-hash/file", {"input": "one value of many words"})["data"]["hash"]
+    hashed = bao.call("POST", "sys/audit-hash/file", {"input": "one value of many words"})["data"]["hash"]
     [policy] = [one for one in found if one.rule == "access-policy"]
     stripped = replace(policy, labels={})
     assert stored(tmp_path, lambda store: store.access.names(stripped)) == []

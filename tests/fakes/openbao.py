@@ -22,30 +22,17 @@ class OpenBao:
     root: str
     audit: Path  # what its file audit device writes
 
-    def ask(self, method: str, path: str, body: object = None, token: str | None = None) -> dict[str, Any]:
-        """Its answer. Raises urllib.error.HTTPError."""
-        request = urllib.request.Request(
-            f"{self.url}/v1/{path}",
-            data=None if body is None else json.dumps(body).encode(),
-            headers={"X-Vault-Token": token or self.root},
-            method=method,
-        )
-        with urllib.request.urlopen(request, timeout=10) as answer:
-            text = answer.read()
-        found: dict[str, Any] = json.loads(text) if text else {}
-        return found
-
     def token(self, policy: str = "default", ttl: str = "1h") -> str:
         """A new token with a policy."""
         given = {"policies": [policy], "ttl": ttl}
         return str(self.call("POST", "auth/token/create", given)["auth"]["client_token"])
 
-    def call(self, method: str, path: str, body: object = None, namespace: str = "") -> Any:
-        """What root gets for a request."""
+    def call(self, method: str, path: str, body: object = None, namespace: str = "", token: str | None = None) -> Any:
+        """What root, or whoever has the token, gets for a request. Raises urllib.error.HTTPError."""
         request = urllib.request.Request(
             f"{self.url}/v1/{path}",
             data=None if body is None else json.dumps(body).encode(),
-            headers={"X-Vault-Token": self.root, **({"X-Vault-Namespace": namespace} if namespace else {})},
+            headers={"X-Vault-Token": token or self.root, **({"X-Vault-Namespace": namespace} if namespace else {})},
             method=method,
         )
         with urllib.request.urlopen(request, timeout=10) as answer:

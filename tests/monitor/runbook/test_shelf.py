@@ -135,6 +135,7 @@ STEPS = ("revoke", "replace", "deploy", "audit", "actions", "notify", "document"
 
 OTHERS = {
     "access": ("explain", "contain", "extent", "rotate", "policy"),
+    "rotation": ("new", "both", "verify", "remove", "document"),
 }
 
 

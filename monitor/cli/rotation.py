@@ -1,0 +1,409 @@
+"""`monitor rotation`: which secrets are due for another value, and how far that is."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from monitor.cli.common import (
+    ConfigOption,
+    Format,
+    FormatOption,
+    command_app,
+    emit,
+    emit_one,
+    fail,
+    paint,
+    person,
+    printable,
+    read_config,
+    table,
+    typed,
+    with_store,
+)
+
+if TYPE_CHECKING:
+    from monitor.config import Config
+    from monitor.incidents import Incident
+    from monitor.rotation.schedule import Due, Managed
+    from monitor.rotation.work import Shown
+    from monitor.runbook.progress import Run
+    from monitor.store import Store
+
+app = command_app(
+    no_args_is_help=True,
+    help="Which secrets of the inventory are due for another value, and how far that is (docs/rotation.md).",
+    epilog="Example: monitor rotation due",
+)
+
+SecretArgument = Annotated[
+    str, typer.Argument(metavar="SECRET", help="ENTRY/NAME, or a name that only one entry of the inventory has.")
+]
+NoteOption = Annotated[str, typer.Option("--note", "-m", help="Why; kept in the history.", show_default=False)]
+
+
+class As(StrEnum):
+    text = "text"
+    json = "json"
+    jsonl = "jsonl"
+    ics = "ics"
+
+
+@app.command(
+    "due",
+    epilog="Example: monitor rotation due --format json",
+    help="What is overdue, or due soon. Exit code 1 when something is overdue.",
+)
+def due(form: FormatOption = Format.text, config: ConfigOption = None) -> None:
+    found = [one for one in _plan(read_config(config)) if one.standing != "later"]
+    _show(found, form, "nothing is due")
+    if any(one.standing == "overdue" for one in found):
+        raise typer.Exit(1)
+
+
+@app.command(
+    "plan",
+    epilog="Example: monitor rotation plan --within 180d --format ics > rotations.ics",
+    help="When which secret is due, the first first; as text, JSON, or a calendar (iCalendar).",
+)
+def plan(
+    *,
+    within: Annotated[str, typer.Option(metavar="DURATION", help="Only what is due so soon.")] = "365d",
+    form: Annotated[As, typer.Option("--format", "-f", help="How to print it.")] = As.text,
+    config: ConfigOption = None,
+) -> None:
+    from monitor.common.duration import parse_duration
+
+    try:
+        until = time.time() + parse_duration(within)
+    except ValueError as error:
+        fail(f"--within {error}", 2)
+    settings = read_config(config)
+    found = [one for one in _plan(settings) if one.at <= until]
+    if form is As.ics:
+        import socket
+
+        from monitor.rotation.ics import ics
+
+        host = settings.monitor.node or socket.gethostname()
+        typer.echo(ics(found, time.time(), settings.rotation.remind, host), nl=False)
+        return
+    _show(found, Format(form.value), "nothing is due by its age: no policy fits a secret of the inventory")
+
+
+@app.command(
+    "start",
+    epilog="Examples:\n\n  monitor rotation start vault/secret/app.KEY --note 'new vendor'\n\n"
+    "  monitor rotation start --tag vendor-x --note 'their incident of 3 March'",
+    help="Open the rotation of a secret, or of all with a tag: an incident with a runbook of five steps.",
+)
+def start(
+    *,
+    ref: Annotated[
+        str | None, typer.Argument(metavar="[SECRET]", help="ENTRY/NAME, or a name that only one entry has.")
+    ] = None,
+    tag: Annotated[str | None, typer.Option(help="All with this tag.", show_default=False)] = None,
+    note: NoteOption = "",
+    form: FormatOption = Format.text,
+    config: ConfigOption = None,
+) -> None:
+    if (ref is None) == (tag is None):
+        fail("name a secret, or a tag with --tag", 2)
+    settings = read_config(config)
+    why = typed(settings, note) or "somebody asked for it"
+
+    async def choose(store: Store) -> list[Managed]:
+        from monitor.rotation.work import look, managed
+
+        if ref is not None:
+            return managed([await store.inventory.get(ref)], {})
+        return [one for one in await look(store) if tag in one.tags]
+
+    chosen = with_store(settings, choose)
+    if not chosen:
+        fail(f"no secret of the inventory has the tag {tag!r}" if tag else f"{ref} is gone from its manager")
+    _started(_begin(settings, [(one, why) for one in chosen]), form)
+
+
+@app.command(
+    "done",
+    epilog="Example: monitor rotation done vault/secret/app.KEY --old-from - --note 'no trouble'",
+    help="Close the rotation of a secret. Its manager is read again, and must give another value; the old one must be "
+    "refused by its issuer (--old-from -), or given no more by a manager that counts versions. What is shown is kept "
+    "as evidence of the steps; what is not ends this with exit code 1.",
+)
+def done(
+    *,
+    ref: SecretArgument,
+    old_from: Annotated[
+        str | None,
+        typer.Option(metavar="-", help="Ask the issuer about the old value, from standard input.", show_default=False),
+    ] = None,
+    rule: Annotated[str | None, typer.Option(help="Which rule's issuer to ask.", show_default=False)] = None,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Ask, though `verify.providers` does not name it.")] = False,
+    anyway: Annotated[bool, typer.Option(help="Close it without evidence; say why with --note.")] = False,
+    note: NoteOption = "",
+    form: FormatOption = Format.text,
+    config: ConfigOption = None,
+) -> None:
+    from monitor import state
+
+    if anyway and not note:
+        fail("say with --note why it is closed without evidence", 2)
+    if old_from not in (None, "-"):
+        fail("--old-from takes - only: the value comes on standard input", 2)
+    settings = read_config(config, enter=True)
+    kept, key = typed(settings, note), state.key(settings)
+    refresh(settings, ref)
+    incident, seen = _open_rotation(settings, ref, key)
+    refused = _refused(settings, seen, key, rule, yes=yes) if old_from else None
+    gone = refused or (seen.gone_note if seen.gone else None)
+    lacks = []
+    if not seen.changed:
+        lacks.append(f"{seen.secret.entry} still gives the same value")
+    if gone is None:
+        lacks.append("nothing shows that the old value is refused: --old-from - asks its issuer")
+
+    async def work(store: Store) -> Run:
+        return await _close(store, incident, seen, gone, kept, anyway=anyway, whole=anyway or not lacks)
+
+    run = with_store(settings, work)
+    row = {
+        "secret": f"{seen.secret.entry}/{seen.secret.name}",
+        "incident": incident.id,
+        "changed": seen.changed_note if seen.changed else None,
+        "removed": gone,
+        "steps": {task.id: task.state for task in run.tasks},
+        "lacks": lacks,
+    }
+
+    def text(_row: Mapping[str, Any]) -> Iterable[str]:
+        for task in run.tasks:
+            yield f"{task.state.ljust(8)}{task.title}" + (f": {printable(task.note)}" if task.note else "")
+        for lack in () if anyway else lacks:
+            yield paint(f"not closed: {printable(lack)}", "yellow")
+
+    emit_one(row, form, text)
+    if lacks and not anyway:
+        raise typer.Exit(1)
+
+
+@app.command(
+    "departed",
+    epilog="Example: monitor rotation departed anna --note 'last day 31 March'",
+    help="Somebody leaves: list what they read, by audit records, and what [[access]] permits them, and open the "
+    "rotation of each that is in the inventory.",
+)
+def departed(
+    *,
+    name: Annotated[str, typer.Argument(metavar="NAME", help="As they log in: `anna` is also ldap-anna and anna@….")],
+    look_only: Annotated[bool, typer.Option("--look", help="Only list.")] = False,
+    note: NoteOption = "",
+    form: FormatOption = Format.text,
+    config: ConfigOption = None,
+) -> None:
+    from monitor.rotation.departure import reach, same
+
+    settings = read_config(config)
+    why = typed(settings, note) or f"{name} has left"
+
+    async def work(store: Store) -> tuple[list[tuple[str, str]], list[Managed]]:
+        from monitor.rotation.work import look
+
+        return [(secret, principal) for secret, principal, _ in await store.access.known()], await look(store)
+
+    reads, known = with_store(settings, work)
+    found = reach(name, settings.access, reads, [one.name for one in known])
+    owned = {secret: [one for one in known if one.name == secret or same(secret, one.name)] for secret in found}
+    begun: dict[str, str] = {}
+    if not look_only:
+        chosen = {one.title: one for managed in owned.values() for one in managed}
+        begun = {one.title: id_ for one, id_, _ in _begin(settings, [(one, why) for one in chosen.values()])}
+    rows = [
+        {
+            "secret": secret,
+            "why": reasons,
+            "inventory": [one.title for one in owned[secret]],
+            "rotations": [begun[one.title] for one in owned[secret] if one.title in begun],
+        }
+        for secret, reasons in found.items()
+    ]
+
+    def text(rows: Sequence[Mapping[str, Any]]) -> Iterable[str]:
+        if not rows:
+            yield f"nothing: no record shows that {printable(name)} read a secret, and no [[access]] permits it"
+            return
+        cells = [
+            (row["secret"], " ".join(row["rotations"]) or _unopened(row, look_only=look_only), "; ".join(row["why"]))
+            for row in rows
+        ]
+        yield from table(("secret", "rotation", "why"), cells)
+
+    emit(rows, form, text)
+
+
+def refresh(settings: Config, ref: str) -> None:
+    """Read the manager of a secret again, so that what it shows is of now. Ends the command where it cannot be."""
+    from monitor import state
+    from monitor.inventory.read import read
+    from monitor.site import make_scrubber
+    from monitor.store.inventory import Kept
+
+    key, scrub = state.key(settings), make_scrubber(settings)
+
+    async def work(store: Store) -> str:
+        secret = await store.inventory.get(ref)
+        entry = next((one for one in settings.inventory if one.name == secret.entry), None)
+        if entry is None:
+            return f"[[inventory]] has no entry {secret.entry} any more"
+        found: list[Kept] = []
+        error = await read(entry, key, scrub, lambda enrolled: found.append(enrolled[0]))
+        await store.inventory.save(entry.name, found, whole=not error, error=error)
+        return error
+
+    if error := with_store(settings, work):
+        fail(f"the inventory could not be read again: {printable(error)}")
+
+
+def _plan(settings: Config) -> list[Due]:
+    async def work(store: Store) -> list[Due]:
+        from monitor.rotation.schedule import calendar
+        from monitor.rotation.work import look
+
+        return calendar(await look(store), settings.rotation, store.now())
+
+    nothing: list[Due] = []
+    return with_store(settings, work, missing=nothing)
+
+
+def _begin(settings: Config, chosen: Sequence[tuple[Managed, str]]) -> list[tuple[Managed, str, Run]]:
+    """Their rotations, each with the id of its incident."""
+    from monitor import state
+
+    key = state.key(settings)
+
+    async def work(store: Store) -> list[tuple[Managed, str, Run]]:
+        from monitor.rotation.work import begin
+        from monitor.runbook.progress import RunError
+
+        found = []
+        for secret, why in chosen:
+            try:
+                incident, run = await begin(store, key, secret, why=why, actor=person())
+            except RunError as error:
+                raise LookupError(str(error)) from None
+            found.append((secret, incident.id, run))
+        return found
+
+    return with_store(settings, work)
+
+
+def _started(found: Sequence[tuple[Managed, str, Run]], form: Format) -> None:
+    rows = [
+        {"secret": secret.title, "incident": id_, "next": run.next.id if run.next else None}
+        for secret, id_, run in found
+    ]
+
+    def text(rows: Sequence[Mapping[str, Any]]) -> Iterable[str]:
+        for row in rows:
+            yield f"{row['incident']} {printable(row['secret'])}: next {row['next']}"
+        yield "`monitor runbook show ID` says what is to be done; `monitor rotation done SECRET` closes it"
+
+    emit(rows, form, text)
+
+
+def _open_rotation(settings: Config, ref: str, key: bytes) -> tuple[Incident, Shown]:
+    async def work(store: Store) -> tuple[Incident, Shown]:
+        from monitor.rotation.work import under_way
+
+        secret = await store.inventory.get(ref)
+        found = await under_way(store, key, [secret])
+        if not found:
+            raise LookupError(
+                f"no rotation of {secret.entry}/{secret.name} is open; `monitor rotation start` opens one"
+            )
+        return max(found, key=lambda one: one[0].first_seen)
+
+    return with_store(settings, work)
+
+
+def _refused(settings: Config, seen: Shown, key: bytes, rule: str | None, *, yes: bool) -> str | None:
+    """What the issuer says of the old value, if it refuses it. Ends the command for another value."""
+    from detectors.fingerprint import fingerprint
+    from monitor.cli.verify import ask_once, value_of
+
+    value = value_of()
+    known = {print_.fingerprint for print_ in seen.old.prints}
+    if fingerprint(key, value.encode()) not in known:
+        fail("this is not the value that is to go: its fingerprint is another one", 2)
+    verdict, _ = ask_once(settings, value, rule, {}, yes=yes)
+    if verdict.status != "refused":
+        typer.echo(f"the issuer says: {verdict.status}: {printable(verdict.reason)}", err=True)
+        return None
+    return f"the issuer refuses the old value: {verdict.reason}"
+
+
+async def _close(
+    store: Store, incident: Incident, seen: Shown, gone: str | None, note: str, *, anyway: bool, whole: bool
+) -> Run:
+    """Mark what is shown; all of it and the incident, where it is `whole`."""
+    actor = person()
+    run = await store.runs.get(incident.id) or await store.runs.start(
+        incident.id, actor=actor, book="rotation", order="replace"
+    )
+    notes = {
+        "new": seen.changed_note if seen.changed else note,
+        "both": note or "every consumer has the new one",
+        "verify": seen.changed_note if seen.changed else note,
+        "remove": gone or note,
+        "document": note or "see the steps",
+    }
+    shown = set(notes) if whole else {"new"} if seen.changed else set()
+    for task in run.tasks:
+        if task.id in shown and not task.over:
+            run = await store.runs.act(incident.id, task.id, "done", actor=actor, note=notes[task.id], anyway=True)
+    if whole:
+        told = note or "rotated"
+        await store.incidents.transition(incident.id, "resolve", actor=actor, resolution="revoked", note=told)
+        run = await store.runs.get(incident.id) or run
+    return run
+
+
+def _show(found: Sequence[Due], form: Format, nothing: str) -> None:
+    rows = [
+        {
+            "secret": one.secret.title,
+            "due": datetime.fromtimestamp(one.at, UTC).isoformat(timespec="seconds").replace("+00:00", "Z"),
+            "standing": one.standing,
+            "severity": one.severity,
+            "why": one.why,
+            "environment": one.secret.environment,
+            "owner": one.secret.owner,
+            "consumers": list(one.secret.consumers),
+            "tags": list(one.secret.tags),
+        }
+        for one in found
+    ]
+
+    def text(rows: Sequence[Mapping[str, Any]]) -> Iterable[str]:
+        if not rows:
+            yield nothing
+            return
+        cells = [
+            (row["due"][:10], row["standing"], row["severity"], row["secret"], row["owner"] or "-", row["why"])
+            for row in rows
+        ]
+        yield from table(("due", "", "severity", "secret", "owner", "why"), cells)
+
+    emit(rows, form, text)
+
+
+def _unopened(row: Mapping[str, Any], *, look_only: bool) -> str:
+    if row["inventory"]:
+        return "-" if look_only else "open"
+    return "by hand: not in the inventory"

@@ -1,0 +1,39 @@
+"""Rotation beside the rest: what is overdue becomes an incident, what is due soon is told, and steps are seen done."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import structlog
+
+from monitor.common.every import every
+from monitor.config import Config
+from monitor.rotation.work import sweep
+from monitor.store import Store, StoreError
+
+__all__ = ["Rotations"]
+
+log = structlog.get_logger(__name__)
+
+_EVERY = 900.0  # seconds: as often as the inventory is read
+
+
+class Rotations:
+    """`run` until cancelled. `config`: the one in force, asked each time."""
+
+    def __init__(self, store: Store, key: bytes, config: Callable[[], Config]) -> None:
+        self._store = store
+        self._key = key
+        self._config = config
+
+    async def run(self) -> None:
+        await every(_EVERY, self.sweep)
+
+    async def sweep(self) -> None:
+        """Once, if there is an inventory."""
+        if not self._config().inventory:
+            return
+        try:
+            await sweep(self._store, self._config().rotation, self._key)
+        except StoreError as error:  # the database reports its trouble itself; the next time is soon
+            log.debug("rotations wait for the state database", reason=str(error))

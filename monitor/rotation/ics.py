@@ -1,0 +1,67 @@
+"""The calendar of rotations as an iCalendar file (RFC 5545)."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Iterable, Iterator
+from datetime import UTC, datetime, timedelta
+
+from monitor.common.text import clean, one_line
+from monitor.rotation.schedule import Due
+
+__all__ = ["ics"]
+
+_DAY = 86_400.0
+_FOLD = 75  # octets of a line
+
+
+def ics(plan: Iterable[Due], now: float, remind: float, host: str) -> str:
+    """An event of a whole day (UTC) for each, with an alarm `remind` seconds before. The id of an event stays the same
+    until the secret has another value, so that a calendar moves it instead of doubling it."""
+    lines = ["BEGIN:VCALENDAR", "VERSION:2.0", "PRODID:-//exposure-monitor//rotation//EN", "CALSCALE:GREGORIAN"]
+    for one in plan:
+        lines += _event(one, now, remind, host)
+    lines.append("END:VCALENDAR")
+    return "".join(f"{part}\r\n" for line in lines for part in _folded(line))
+
+
+def _event(one: Due, now: float, remind: float, host: str) -> Iterator[str]:
+    secret = one.secret
+    day = datetime.fromtimestamp(one.at, UTC).date()
+    name = hashlib.sha256(f"{secret.entry}\0{secret.name}\0{secret.mark}".encode("utf-8", "backslashreplace"))
+    about = f"{one.why}. Owner: {secret.owner or 'nobody'}. Used by: {', '.join(secret.consumers) or 'nobody known'}."
+    yield "BEGIN:VEVENT"
+    yield f"UID:{name.hexdigest()[:32]}@{host}"
+    yield f"DTSTAMP:{datetime.fromtimestamp(now, UTC):%Y%m%dT%H%M%SZ}"
+    yield f"DTSTART;VALUE=DATE:{day:%Y%m%d}"
+    yield f"DTEND;VALUE=DATE:{day + timedelta(days=1):%Y%m%d}"
+    yield f"SUMMARY:{_text(f'Rotate {secret.title}')}"
+    yield f"DESCRIPTION:{_text(about)}"
+    yield f"CATEGORIES:{','.join(_text(tag) for tag in ('rotation', *secret.tags))}"
+    yield f"PRIORITY:{ {'critical': 1, 'high': 2, 'medium': 5}.get(one.severity, 9) }"
+    yield "TRANSP:TRANSPARENT"
+    if remind:
+        yield "BEGIN:VALARM"
+        yield "ACTION:DISPLAY"
+        yield f"TRIGGER:-P{math.ceil(remind / _DAY)}D"
+        yield f"DESCRIPTION:{_text(f'Rotate {secret.title}')}"
+        yield "END:VALARM"
+    yield "END:VEVENT"
+
+
+def _text(value: str) -> str:
+    value = one_line(clean(value), 500)
+    return value.replace("\\", "\\\\").replace(";", "\\;").replace(",", "\\,")
+
+
+def _folded(line: str) -> Iterator[str]:
+    """Lines of at most 75 octets, none of which cuts a character."""
+    part, size = "", 0
+    for char in line:
+        octets = len(char.encode())
+        if size + octets > _FOLD:
+            yield part
+            part, size = " ", 1
+        part, size = part + char, size + octets
+    yield part

@@ -1,0 +1,90 @@
+"""When which secret is due, and why. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from typing import Literal
+
+from monitor.common.severity import Severity
+from monitor.rotation.settings import RotationConfig, RotationPolicy
+
+__all__ = ["Due", "Managed", "Standing", "calendar", "due", "policy_of"]
+
+Standing = Literal["overdue", "soon", "later"]
+
+
+@dataclass(frozen=True, slots=True)
+class Managed:
+    """A secret of the inventory with what rotation goes by. `mark`: of the value it has now; `changed`: when it got it,
+    as its manager says; `known`: since when we know it. `exposed`: since when an unresolved incident is about it."""
+
+    entry: str
+    name: str
+    mark: str
+    known: float
+    changed: float | None = None
+    environment: str = ""
+    owner: str = ""
+    tags: tuple[str, ...] = ()
+    consumers: tuple[str, ...] = ()
+    exposed: float | None = None
+
+    @property
+    def title(self) -> str:
+        return f"{self.entry}/{self.name}"
+
+
+@dataclass(frozen=True, slots=True)
+class Due:
+    """`at`: seconds since 1970."""
+
+    secret: Managed
+    at: float
+    why: str
+    severity: Severity
+    standing: Standing
+
+
+def policy_of(secret: Managed, settings: RotationConfig) -> RotationPolicy | None:
+    """The first that fits."""
+    return next((policy for policy in settings.policies if _fits(policy, secret)), None)
+
+
+def due(secret: Managed, settings: RotationConfig, now: float) -> Due | None:
+    """The next time it has to change; None: nothing says so."""
+    found: list[tuple[float, str, Severity]] = []
+    policy = policy_of(secret, settings)
+    if policy is not None:
+        since = secret.changed if secret.changed is not None else secret.known
+        told = "last changed" if secret.changed is not None else "known"
+        days = f"{policy.every / 86_400:g} days"
+        found.append((since + policy.every, f"every {days}, {told} {_days(now - since)} ago", policy.severity))
+    if secret.exposed is not None:
+        found.append((secret.exposed + settings.after_exposure, "it was exposed", "critical"))
+    if not found:
+        return None
+    at, why, severity = min(found)
+    standing: Standing = "overdue" if at <= now else "soon" if at <= now + settings.remind else "later"
+    return Due(secret, at, why, severity, standing)
+
+
+def calendar(secrets: Iterable[Managed], settings: RotationConfig, now: float) -> list[Due]:
+    """Of all that are due some day, the first first."""
+    found = [one for secret in secrets if (one := due(secret, settings, now)) is not None]
+    return sorted(found, key=lambda one: (one.at, one.secret.title))
+
+
+def _fits(policy: RotationPolicy, secret: Managed) -> bool:
+    return (
+        (not policy.tags or not set(policy.tags).isdisjoint(secret.tags))
+        and (not policy.environments or secret.environment in policy.environments)
+        and (not policy.entries or secret.entry in policy.entries)
+        and (not policy.names or any(fnmatchcase(secret.name, pattern) for pattern in policy.names))
+    )
+
+
+def _days(seconds: float) -> str:
+    days = max(0, int(seconds // 86_400))
+    return f"{days} day{'' if days == 1 else 's'}"

@@ -1,0 +1,43 @@
+"""`[rotation]`: how old a secret may become."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from monitor.common.duration import Duration
+from monitor.common.severity import Severity
+
+__all__ = ["RotationConfig", "RotationPolicy"]
+
+_DAY = 86_400.0
+_Age = Annotated[Duration, Field(ge=_DAY)]
+
+
+class _Table(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+
+
+class RotationPolicy(_Table):
+    """`[[rotation.policies]]`. Holds for a secret that fits all that is given: a tag of `tags`, an environment, an
+    entry of `[[inventory]]`, a pattern of its name. `severity`: of the incident when it is overdue."""
+
+    every: _Age
+    tags: tuple[str, ...] = ()
+    environments: tuple[str, ...] = ()
+    entries: tuple[str, ...] = ()
+    names: tuple[str, ...] = ()
+    severity: Severity = "medium"
+
+
+_QUARTERLY = RotationPolicy.model_validate({"every": "90d", "tags": ["critical"], "severity": "high"})
+
+
+class RotationConfig(_Table):
+    """The first policy that fits a secret counts; one that none fits is never due by its age. `after_exposure`: how
+    long it may stay once it has leaked. `remind`: how long before."""
+
+    policies: tuple[RotationPolicy, ...] = (_QUARTERLY,)
+    after_exposure: Duration = Field(default=_DAY, gt=0)
+    remind: Duration = Field(default=14 * _DAY, ge=0)

@@ -1,0 +1,190 @@
+"""Rotations as they lie in the store: a secret that is due, or being rotated, is an incident with a run of its own."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from detectors.fingerprint import fingerprint
+from monitor.common.severity import Severity
+from monitor.incidents import Incident
+from monitor.model import Finding, Position
+from monitor.rotation.schedule import Due, Managed, calendar
+from monitor.rotation.settings import RotationConfig
+from monitor.runbook.progress import Run, RunError
+from monitor.store import Notice, Store
+from monitor.store.inventory import Secret, Version
+
+__all__ = ["BOOK", "RULES", "Shown", "begin", "look", "managed", "shown", "sweep", "under_way"]
+
+BOOK = "rotation"
+DUE, STARTED = "rotation-due", "rotation"
+RULES = (DUE, STARTED)
+_SOURCE = "rotation"
+_LISTED = 10  # secrets that a reminder names
+_MOST = 10_000
+_SHOWN = 120  # characters of a title
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """What the inventory shows of a rotation: the value that is to go, and whether it is changed and gone there."""
+
+    secret: Secret
+    old: Version
+    changed: bool
+    gone: bool
+
+    @property
+    def changed_note(self) -> str:
+        now = self.secret.current
+        version = f", version {now.version}" if now and now.version else ""
+        return f"the fingerprint at {self.secret.entry} has changed{version}"
+
+    @property
+    def gone_note(self) -> str:
+        return f"{self.secret.entry} gives version {self.old.version} no more"
+
+
+def managed(secrets: Iterable[Secret], exposed: Mapping[tuple[str, str], float]) -> list[Managed]:
+    """Those that there are, by what rotation goes by. `exposed`: by entry and name."""
+    found = []
+    for secret in secrets:
+        now = secret.current
+        if now is None or secret.gone_at is not None:
+            continue
+        found.append(
+            Managed(
+                entry=secret.entry,
+                name=secret.name,
+                mark=now.mark,
+                known=secret.first_seen,
+                changed=secret.changed_at,
+                environment=secret.environment,
+                owner=secret.owner,
+                tags=secret.tags,
+                consumers=secret.consumers,
+                exposed=exposed.get((secret.entry, secret.name)),
+            )
+        )
+    return found
+
+
+def shown(secret: Secret, old: Version) -> Shown:
+    """Where a manager counts no versions, that it gives the old value no more says nothing: it never would."""
+    now = secret.current
+    changed = now is not None and now.mark != old.mark
+    return Shown(secret, old, changed, changed and old.standing == "retired" and bool(old.version))
+
+
+async def look(store: Store) -> list[Managed]:
+    """All secrets of the inventory that are in use, with whether they are exposed."""
+    cases = await store.incidents.find(states=("open", "acknowledged"), limit=_MOST)
+    seen = {one.fingerprint: one.first_seen for one in cases if one.rule not in RULES}
+    exposed: dict[tuple[str, str], float] = {}
+    for print_, owners in (await store.inventory.owners(list(seen))).items() if seen else ():
+        for owned in owners:
+            if owned.standing == "current":
+                key = (owned.entry, owned.name)
+                exposed[key] = min(exposed.get(key, seen[print_]), seen[print_])
+    return managed(await store.inventory.secrets(), exposed)
+
+
+async def begin(
+    store: Store, key: bytes, secret: Managed, *, why: str, actor: str, severity: Severity = "low"
+) -> tuple[Incident, Run]:
+    """Open the rotation of a secret, or find the one that is open, and start its run. Raises RunError."""
+    finding = _finding(key, secret, STARTED, why, severity=severity, now=store.now())
+    with contextlib.suppress(LookupError):
+        known = await store.incidents.get(finding.fingerprint)
+        if known.state == "resolved":
+            raise RunError(f"this value of {secret.title} was rotated by {known.id}; `monitor inventory sync` first")
+    await store.commit([finding])
+    incident = await store.incidents.get(finding.fingerprint)
+    run = await store.runs.get(incident.id)
+    if run is not None and run.ended is None:
+        return incident, run
+    return incident, await store.runs.start(incident.id, actor=actor, book=BOOK, order="replace")
+
+
+async def under_way(store: Store, key: bytes, secrets: Sequence[Secret]) -> list[tuple[Incident, Shown]]:
+    """Rotations that are open, with what the inventory shows of each."""
+    cases = await store.incidents.find(states=("open", "acknowledged"), rules=RULES, limit=_MOST)
+    open_ = {one.fingerprint: one for one in cases}
+    if not open_:
+        return []
+    return [
+        (open_[print_], shown(secret, version))
+        for secret in secrets
+        for version in secret.versions
+        if (print_ := _print(key, secret.entry, secret.name, version.mark)) in open_
+    ]
+
+
+async def sweep(store: Store, settings: RotationConfig, key: bytes) -> list[Due]:
+    """Open incidents for what is overdue, remind of what is due soon, and mark steps that the inventory shows to be
+    done. Returns what is overdue or due soon."""
+    now = store.now()
+    plan = [one for one in calendar(await look(store), settings, now) if one.standing != "later"]
+    late = [
+        _finding(key, one.secret, DUE, one.why, severity=one.severity, now=now)
+        for one in plan
+        if one.standing == "overdue"
+    ]
+    soon = {one.secret.title: one for one in plan if one.standing == "soon"}
+    known = (await store.positions.of(_SOURCE)).get("reminded", {})
+    fresh = [one for title, one in soon.items() if known.get(title) != one.secret.mark]
+    if late or fresh or known.keys() - soon.keys():
+        reminded = {title: one.secret.mark for title, one in soon.items()}
+        notices = [_reminder(fresh, settings.remind)] if fresh else []
+        await store.commit(late, [Position(_SOURCE, "reminded", reminded)], notices=notices)
+
+    for incident, seen in await under_way(store, key, await store.inventory.secrets()):
+        if seen.changed:
+            await store.runs.prove(incident.id, "valid", seen.changed_note)
+        if seen.gone:
+            await store.runs.prove(incident.id, "refused", seen.gone_note)
+    return plan
+
+
+def _finding(key: bytes, secret: Managed, rule: str, why: str, *, severity: Severity, now: float) -> Finding:
+    """One for a value: when it is rotated, the next one is another incident."""
+    print_ = _print(key, secret.entry, secret.name, secret.mark)
+    labels = {
+        "secret": secret.name,
+        "entry": secret.entry,
+        "environment": secret.environment,
+        "owner": secret.owner,
+        "consumers": ", ".join(secret.consumers)[:200],
+    }
+    return Finding(
+        id=hashlib.blake2b(f"{print_}\0{rule}".encode(), digest_size=16).hexdigest(),
+        rule=rule,
+        name="Secret due for rotation" if rule == DUE else "Rotation of a secret",
+        severity=severity,
+        confidence="high",
+        fingerprint=print_,
+        masked=secret.title[:_SHOWN],
+        source=_SOURCE,
+        path=secret.title,
+        generation=rule,
+        offset=0,
+        time=now,
+        labels={name: text for name, text in labels.items() if text},
+        runbook=BOOK,
+        context=why,
+    )
+
+
+def _print(key: bytes, entry: str, name: str, mark: str) -> str:
+    return fingerprint(key, f"rotation\0{entry}\0{name}\0{mark}".encode("utf-8", "backslashreplace"))
+
+
+def _reminder(fresh: Sequence[Due], remind: float) -> Notice:
+    count, days = len(fresh), f"{remind / 86_400:g} days"
+    title = f"{count} secret{' is' if count == 1 else 's are'} due for rotation within {days}"
+    names = ", ".join(f"{one.secret.title} ({one.secret.owner or 'no owner'})" for one in fresh[:_LISTED])
+    more = f" and {count - _LISTED} more" if count > _LISTED else ""
+    return Notice(title, f"{names}{more}. `monitor rotation due` says when and why.", "low", key="rotation")

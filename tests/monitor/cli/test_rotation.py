@@ -1,0 +1,96 @@
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from monitor.access.reading import Reading
+from monitor.config import load
+from monitor.site import open_store
+from monitor.store.inventory import Kept, Print
+from tests.monitor.cli.conftest import Command
+from tests.monitor.rotation.test_ics import nested, parsed
+from tests.monitor.store.helpers import fingerprint
+
+DAY = 86_400.0
+NOW = time.time()
+
+
+def kept(name: str, age: float, *tags: str) -> Kept:
+    prints = (Print(fingerprint(name), "", 20, "mixed"),)
+    return Kept(name, fingerprint(name), "1", rotated=NOW - age * DAY, owner="ada", tags=tags, prints=prints)
+
+
+@pytest.fixture
+def known(config: Path) -> Path:
+    """Four secrets: overdue, due soon, later, and never; and a reader of one."""
+
+    async def fill() -> None:
+        settings = load(config)
+        settings.state_dir.mkdir()
+        async with await open_store(settings) as store:
+            found = [kept("OLD", 100, "critical"), kept("SOON", 80, "critical"), kept("NEW", 1, "critical")]
+            await store.inventory.save("env", [*found, kept("NEVER", 900, "vendor-x")], whole=True)
+            await store.commit((), readings=[Reading("1", NOW, "NEW", "ldap-anna")], source="vault")
+
+    asyncio.run(fill())
+    return config
+
+
+def rows(monitor: Command, *arguments: str, code: int = 0) -> list[dict[str, Any]]:
+    answer = monitor("rotation", *arguments, "--format", "json")
+    assert answer.returncode == code, answer.stderr
+    found: list[dict[str, Any]] = json.loads(answer.stdout)
+    return found
+
+
+def test_what_is_due_and_when(monitor: Command, known: Path) -> None:
+    assert [(row["secret"], row["standing"]) for row in rows(monitor, "due", code=1)] == [
+        ("env/OLD", "overdue"),
+        ("env/SOON", "soon"),
+    ]
+    text = monitor("rotation", "plan").stdout
+    assert [line.split()[3] for line in text.splitlines()[1:]] == ["env/OLD", "env/SOON", "env/NEW"]
+    calendar = monitor("rotation", "plan", "--within", "30d", "--format", "ics")
+    lines = parsed(calendar.stdout.replace("\n", "\r\n"))
+    assert nested(lines).count("VCALENDAR/VEVENT") == 2
+    assert monitor("rotation", "plan", "--within", "soon").returncode == 2
+
+
+def test_rotations_are_opened_by_name_by_tag_and_when_somebody_leaves(monitor: Command, known: Path) -> None:
+    [begun] = rows(monitor, "start", "--tag", "vendor-x", "--note", "their incident")
+    assert (begun["secret"], begun["next"]) == ("env/NEVER", "new")
+    assert rows(monitor, "start", "NEVER")[0]["incident"] == begun["incident"]
+    assert monitor("rotation", "start").returncode == 2
+    assert monitor("rotation", "start", "NOWHERE").returncode == 1
+    assert "no secret of the inventory has the tag" in monitor("rotation", "start", "--tag", "none").stderr
+
+    [row] = rows(monitor, "departed", "anna")
+    assert (row["secret"], row["inventory"], row["why"]) == ("NEW", ["env/NEW"], ["ldap-anna read it"])
+    assert "no record shows" in monitor("rotation", "departed", "joanna").stdout
+
+
+def test_an_end_needs_what_it_needs(monitor: Command, known: Path) -> None:
+    answer = monitor("rotation", "done", "OLD")
+    assert answer.returncode == 1
+    assert "[[inventory]] has no entry env any more" in answer.stderr
+    assert monitor("rotation", "done", "OLD", "--anyway").returncode == 2
+    assert monitor("rotation", "done", "OLD", "--old-from", "value").returncode == 2
+    with known.open("a") as file:
+        file.write('[[inventory]]\nname = "env"\ntype = "dotenv"\npath = [".env"]\n')
+    (known.parent / ".env").write_text("OLD=9sK2mQx7Lp0Zr4Tv\n")
+    assert "no rotation of env/OLD is open" in monitor("rotation", "done", "OLD").stderr
+    [begun] = rows(monitor, "start", "OLD")
+    (known.parent / ".env").write_text("OLD=1aB8cYw6Nq3Ju5Hg\n")
+    answer = monitor("rotation", "done", "OLD", "--format", "json")
+    row = json.loads(answer.stdout)
+    assert (answer.returncode, row["steps"]["new"], row["steps"]["both"]) == (1, "done", "open")
+    answer = monitor("rotation", "done", "OLD", "--anyway", "--note", "it was never valid")
+    assert answer.returncode == 0
+    assert answer.stdout.count("done ") == 5
+    shown = json.loads(monitor("incidents", "show", begun["incident"], "--format", "json").stdout)
+    assert shown["resolution"] == "revoked"

@@ -1,0 +1,37 @@
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+from monitor.config import parse
+from monitor.daemon.rotations import Rotations
+from monitor.routing import Policy
+from monitor.store import Store
+from monitor.store.inventory import Kept, Print
+from tests.monitor.store.helpers import fingerprint
+
+INVENTORY = '[[inventory]]\nname = "env"\ntype = "dotenv"\npath = [".env"]\n'
+
+
+async def test_overdue_secrets_become_incidents_by_themselves_where_there_is_an_inventory(tmp_path: Path) -> None:
+    config = parse("")
+    async with await Store.open(tmp_path / "db", Policy(sinks=("chat",))) as store:
+        prints = (Print(fingerprint("x"), "", 20, "mixed"),)
+        old = Kept("KEY", fingerprint("x"), rotated=1.0, tags=("critical",), prints=prints)
+        await store.inventory.save("env", [old], whole=True)
+        rotations = Rotations(store, b"k" * 32, lambda: config)
+        await rotations.sweep()
+        assert await store.incidents.find() == []
+
+        config = parse(INVENTORY, tmp_path / "config.toml")
+        running = asyncio.create_task(rotations.run())
+        found: list[str] = []
+
+        async def look() -> bool:
+            found[:] = [one.rule for one in await store.incidents.find()]
+            return bool(found)
+
+        while not await look():
+            await asyncio.sleep(0.01)
+        running.cancel()
+        assert found == ["rotation-due"]
