@@ -55,7 +55,7 @@ def _code(tree: Tree) -> Iterator[Evidence]:
 
 
 def _units(tree: Tree) -> Iterator[Evidence]:
-    for name in tree.named(_UNIT):
+    for name in tree.named(_UNIT, tree.code):
         repeat = shlex.join(["grep", "-nE", "Environment|Credential", str(tree.base / name)])
         try:
             text = tree.text(name)

@@ -26,7 +26,7 @@ _SECRET_FILE = re.compile(r"(?i)(?:^|/)(?:\.env(?:\.[\w.*-]+)?|[\w*-]+\.(?:pem|k
 def dockerfiles(subject: Subject) -> Iterator[Evidence]:
     """Every Dockerfile and Containerfile."""
     for tree in subject.trees:
-        for name in tree.named(_FILE):
+        for name in tree.named(_FILE, tree.code):
             repeat = shlex.join(["grep", "-nEi", "^ *(ENV|ARG|COPY|ADD)", str(tree.base / name)])
             try:
                 text = tree.text(name)

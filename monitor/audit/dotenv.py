@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import shlex
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from typing import TYPE_CHECKING, NamedTuple
 
 from detectors.fingerprint import fingerprint
@@ -112,12 +112,10 @@ def _pieces(folder: str) -> list[str]:
     return [folder, *re.split(r"[._-]", folder)[::-1]]
 
 
-def environments(subject: Subject) -> Iterator[Evidence]:
-    """No fingerprint in the .env files of two environments."""
-    places: dict[str, dict[str, tuple[str, Variable]]] = defaultdict(dict)  # fingerprint → environment → where
+async def environments(subject: Subject) -> AsyncIterator[Evidence]:
+    """No fingerprint in the .env files, or in the inventory, of two environments."""
+    places: dict[str, dict[str, tuple[str, str, int | None]]] = defaultdict(dict)  # fingerprint → environment → where
     repeat = "monitor audit --only environments-differ"
-    if not subject.trees:
-        yield unknown("no folder was named", "monitor audit PATH")
     for tree in subject.trees:
         for name in tree.environment:
             environment = environment_of(name)
@@ -126,16 +124,22 @@ def environments(subject: Subject) -> Iterator[Evidence]:
                 continue
             try:
                 for one, digest in held(tree, name):
-                    places[digest].setdefault(environment, (name, one))
+                    places[digest].setdefault(environment, (f"{one.name} in {name}:{one.line}", name, one.line))
             except UnreadError as error:
                 yield unknown(f"{name}: {error}", f"ls -l {tree.base / name}", name)
-        yield from unread(tree)
+        for piece in unread(tree):
+            yield piece
+    for secret in await subject.store.inventory.secrets() if subject.store is not None else ():
+        environment = _ENVIRONMENTS.get(secret.environment.lower(), secret.environment.lower())
+        current = secret.current
+        for print_ in current.prints if current is not None and environment else ():
+            places[print_.fingerprint].setdefault(environment, (f"{secret.entry}/{secret.name}", "", None))
     seen = sorted({environment for where in places.values() for environment in where})
     shared = [where for where in places.values() if len(where) > 1]
     for where in shared:
-        shown = "; ".join(f"{one.name} in {name}:{one.line} ({kind})" for kind, (name, one) in sorted(where.items()))
-        name, one = next(iter(where.values()))
-        yield failed(f"one value in {len(where)} environments: {shown}", repeat, name, one.line)
+        shown = "; ".join(f"{what} ({kind})" for kind, (what, _, _) in sorted(where.items()))
+        _, name, line = next(iter(where.values()))
+        yield failed(f"one value in {len(where)} environments: {shown}", repeat, name, line)
     if len(seen) < 2:
         yield unknown(f"secrets of {seen[0] if seen else 'no environment'} only: nothing to compare them with", repeat)
     elif not shared:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import posixpath
 import re
 import shlex
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -35,29 +35,48 @@ _CHUNK = 1 << 20
 _OVERLAP = 256  # bytes, more than a name is long
 
 
-def service_role(subject: Subject) -> Iterator[Evidence]:
+async def service_role(subject: Subject) -> AsyncIterator[Evidence]:
     """The service-role key, which bypasses every policy of the database."""
 
     def is_key(hit: Hit) -> bool:
         return hit.rule.id == "supabase-secret-key" or hit.labels.get("role") == "service_role"
 
-    for tree in subject.trees:
-        key = _Key("the service-role key", subject.settings.service_keys, subject.settings.gateway, tree)
-        yield from _holders(key, [name for name, hits in tree.scanned.hits.items() if any(map(is_key, hits))])
-    if not subject.trees:
-        yield unknown("no folder was named", "monitor audit PATH")
+    async for piece in _all(subject, "the service-role key", subject.settings.service_keys, is_key):
+        yield piece
 
 
-def jwt_secret(subject: Subject) -> Iterator[Evidence]:
+async def jwt_secret(subject: Subject) -> AsyncIterator[Evidence]:
     """The secret that makes every token."""
+
+    def is_secret(hit: Hit) -> bool:
+        return hit.rule.id.endswith("jwt-secret")
+
+    async for piece in _all(subject, "the JWT secret", subject.settings.jwt_secrets, is_secret):
+        yield piece
+
+
+async def _all(
+    subject: Subject, what: str, names: tuple[str, ...], is_it: Callable[[Hit], bool]
+) -> AsyncIterator[Evidence]:
     for tree in subject.trees:
-        key = _Key("the JWT secret", subject.settings.jwt_secrets, subject.settings.gateway, tree)
-        found = tree.scanned.hits.items()
-        yield from _holders(
-            key, [name for name, hits in found if any(hit.rule.id.endswith("jwt-secret") for hit in hits)]
-        )
+        found = [name for name, hits in tree.scanned.hits.items() if any(map(is_it, hits))]
+        for piece in _holders(_Key(what, names, subject.settings.gateway, tree), found):
+            yield piece
+    for secret in await subject.store.inventory.secrets() if subject.store is not None else ():
+        name = re.split("[:/]", secret.name)[-1]
+        others = [one for one in secret.consumers if not fits(subject.settings.gateway, one)]
+        if others and secret.gone_at is None and _either(names).fullmatch(name.encode("utf-8", "replace")):
+            who = f"{secret.entry}/{secret.name}"
+            text = f"inventory {who}: {what} is consumed by {', '.join(others)}"
+            yield failed(text, shlex.join(["monitor", "inventory", "show", who]))
     if not subject.trees:
         yield unknown("no folder was named", "monitor audit PATH")
+
+
+def _either(names: tuple[str, ...]) -> re.Pattern[bytes]:
+    # NEXT_PUBLIC_… before it makes it no other key: it is then in the browser, too.
+    either = b"|".join(re.escape(name).encode() for name in names)
+    return re.compile(rb"(?<![A-Za-z0-9_])[A-Za-z0-9_]{0,64}(?:" + either + rb")(?![A-Za-z0-9_])")
 
 
 @dataclass
@@ -71,9 +90,7 @@ class _Key:
 
     @cached_property
     def pattern(self) -> re.Pattern[bytes]:
-        # NEXT_PUBLIC_… before it makes it no other key: it is then in the browser, too.
-        either = b"|".join(re.escape(name).encode() for name in self.names)
-        return re.compile(rb"(?<![A-Za-z0-9_])[A-Za-z0-9_]{0,64}(?:" + either + rb")(?![A-Za-z0-9_])")
+        return _either(self.names)
 
     @property
     def repeat(self) -> str:
@@ -188,7 +205,7 @@ def _variables(tree: Tree, name: str) -> Iterator[Variable]:
 def _first_line(tree: Tree, name: str, pattern: re.Pattern[bytes]) -> int | None:
     """The first line that it finds, from 1, in a file of any size. Raises OSError."""
     line, tail = 1, b""
-    with open(tree.base / name, "rb", buffering=0) as file:
+    with tree.open(name) as file:
         while chunk := file.read(_CHUNK):
             data = tail + chunk
             if (match := pattern.search(data)) is not None:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from monitor.audit.dotenv import variables
 from monitor.audit.git import Git, GitError, command
+from monitor.audit.real import assigned
 from monitor.audit.subject import Subject, unread
-from monitor.audit.tree import Tree
+from monitor.audit.tree import EXAMPLE, Tree
 from monitor.audit.verdict import Evidence, failed, passed, unknown
 
 if TYPE_CHECKING:
@@ -24,6 +27,8 @@ _NAMES = {
     "*.pem": "audit-probe.pem",
     "*.key": "audit-probe.key",
 }
+_NEVER = re.compile(r"(?i)(?:^|/)\.env(?:(?:\.[\w-]+)?\.local)?$")
+_COMMIT = re.compile(r"\x01([0-9a-f]{40}(?:[0-9a-f]{24})?)(?:\n+|$)")
 _KEY_FILE = re.compile(r"(?i)\.(?:pem|key)$")
 _PUBLIC = re.compile(rb"-----BEGIN (?:[A-Z0-9 ]*CERTIFICATE|[A-Z0-9 ]*PUBLIC KEY[A-Z ]*|DH PARAMETERS|X509 CRL)-----")
 _SPECS = (":(icase,glob)**/*.env", ":(icase,glob)**/*.env.*", ":(icase,glob)**/*.pem", ":(icase,glob)**/*.key")
@@ -67,7 +72,7 @@ def _patterns(tree: Tree, git: Git) -> Iterator[Evidence]:
 
 def _ignored(git: Git, name: str) -> str | None:
     """File and line of the .gitignore that ignores it. What only this clone ignores does not count."""
-    out = git.ask("check-ignore", "--no-index", "-v", "-z", "--stdin", stdin=f"{name}\0".encode(), fine=(0, 1))
+    out = git.ask("check-ignore", "--no-index", "-v", "-z", "--stdin", stdin=os.fsencode(name) + b"\0", fine=(0, 1))
     fields = out.decode("utf-8", "replace").split("\0")
     if len(fields) < 4:
         return None
@@ -79,18 +84,8 @@ def _ignored(git: Git, name: str) -> str | None:
 
 def _inside(tree: Tree, git: Git) -> Iterator[Evidence]:
     repeat = command(tree.root, "ls-files", "--", *_SPECS)
-    wrong = False
-    for name in tree.tracked:
-        if tree.is_environment(name):
-            wrong = True
-            yield failed(f"{name} is tracked", repeat, name)
-    keys = [name for name in tree.tracked if _KEY_FILE.search(name)]
-    for name, piece in _keys(git, [(f":./{name}", name) for name in keys], "is tracked", repeat):
-        wrong = wrong or piece.verdict == "fail"
-        yield piece
-        del name
-    if not wrong:
-        yield passed(f"{tree.root}: no .env and no private key is tracked", repeat)
+    blobs = [(f":./{name}", name) for name in tree.tracked]
+    yield from _each(git, blobs, "is tracked", repeat)
 
 
 def _before(tree: Tree, git: Git) -> Iterator[Evidence]:
@@ -98,46 +93,60 @@ def _before(tree: Tree, git: Git) -> Iterator[Evidence]:
     if git.ask("rev-parse", "--is-shallow-repository").strip() == b"true":
         yield unknown("the clone is shallow: its history is not here", command(tree.root, "fetch", "--unshallow"))
         return
-    if not git.ask("rev-list", "--all", "--max-count=1").strip():
-        yield passed(f"{tree.root}: there is no commit yet", repeat)
-        return
-    added = ("log", "--all", "-m", "--no-renames", "--no-ext-diff", "--no-textconv", "--diff-filter=A", "--name-only")
-    out = git.names(*added, "--relative", "--format=%x01%H", "-z", "--", *_SPECS)
-    commit, seen, wrong = "", dict[str, str](), False
+    seen = _added(git) if git.ask("rev-list", "--all", "--max-count=1").strip() else {}
+    tracked = set(tree.tracked)
+    blobs = [(f"{commit}:./{name}", name) for name, commit in seen.items() if name not in tracked]
+    yield from _each(git, blobs, "is in the history", repeat)
+
+
+def _added(git: Git) -> dict[str, str]:
+    """Every such file that was ever committed, with the last commit that added it."""
+    how = ("log", "--all", "-m", "--no-renames", "--no-ext-diff", "--no-textconv", "--diff-filter=A", "--name-only")
+    out = git.names(*how, "--relative", "--format=%x01%H", "-z", "--", *_SPECS)
+    commit, seen = "", dict[str, str]()
     for field in out:
         text = field.strip("\n")
-        if text.startswith("\x01"):
-            commit = text[1:41]
-            text = text[41:].lstrip("\n")
+        if (match := _COMMIT.match(text)) is not None:
+            commit, text = match[1], text[match.end() :]
         if text:
             seen.setdefault(text, commit)
-    tracked = set(tree.tracked)
-    for name in seen:
-        if tree.is_environment(name) and name not in tracked:
+    return seen
+
+
+def _each(git: Git, blobs: Iterable[tuple[str, str]], what: str, repeat: str) -> Iterator[Evidence]:
+    """What each of these files in git's store is worth."""
+    wrong = False
+    number = 0
+    for blob, name in blobs:
+        if _NEVER.search(name) and not EXAMPLE.search(name.rpartition("/")[2]):
             wrong = True
-            yield failed(f"{name} was committed in {seen[name][:12]} and is in the history", repeat, name)
-    gone = [name for name in seen if _KEY_FILE.search(name) and name not in tracked]
-    for _, piece in _keys(git, [(f"{seen[name]}:./{name}", name) for name in gone], "is in the history", repeat):
-        wrong = wrong or piece.verdict == "fail"
-        yield piece
+            yield failed(f"{name} {what}", repeat, name)
+        elif _KEY_FILE.search(name) or Tree.is_environment(name):
+            number += 1
+            if number > _LOOKED_AT:
+                yield unknown(f"more than {_LOOKED_AT} such files; the rest was not looked at", repeat)
+                return
+            piece = _worth(git, blob, name, what, repeat)
+            wrong = wrong or piece.verdict == "fail"
+            yield piece
     if not wrong:
-        yield passed(f"{tree.root}: no .env and no private key was ever committed", repeat)
+        yield passed(f"{git.folder}: no .env and no private key {what}", repeat)
 
 
-def _keys(git: Git, blobs: Iterable[tuple[str, str]], what: str, repeat: str) -> Iterator[tuple[str, Evidence]]:
-    """A certificate may be tracked; a private key may not; of all else nobody but a person can tell."""
-    for number, (blob, name) in enumerate(blobs):
-        if number == _LOOKED_AT:
-            yield name, unknown(f"more than {_LOOKED_AT} .pem and .key files; the rest was not looked at", repeat)
-            return
-        try:
-            data = git.ask("cat-file", "blob", blob)
-        except GitError as error:
-            yield name, unknown(f"{name} {what}, and cannot be read: {error}", repeat, name)
-            continue
-        if b"PRIVATE KEY" in data:
-            yield name, failed(f"{name} {what}, and holds a private key", repeat, name)
-        elif _PUBLIC.search(data) or not data.strip():
-            yield name, passed(f"{name} {what}, and holds nothing private", repeat, name)
-        else:
-            yield name, unknown(f"{name} {what}; what it holds is for a person to tell", repeat, name)
+def _worth(git: Git, blob: str, name: str, what: str, repeat: str) -> Evidence:
+    """A certificate may be tracked, and settings that are no secret; a private key and a secret may not. Of all else
+    nobody but a person can tell."""
+    try:
+        data = git.ask("cat-file", "blob", blob)
+    except GitError as error:
+        return unknown(f"{name} {what}, and cannot be read: {error}", repeat, name)
+    if not _KEY_FILE.search(name):
+        held = ", ".join(assigned((one.name, one.value) for one in variables(data.decode("utf-8", "replace"))))
+        if held:
+            return failed(f"{name} {what}, and holds {held}", repeat, name)
+        return passed(f"{name} {what}, and holds no secret by its names", repeat, name)
+    if b"PRIVATE KEY" in data:
+        return failed(f"{name} {what}, and holds a private key", repeat, name)
+    if _PUBLIC.search(data) or not data.strip():
+        return passed(f"{name} {what}, and holds nothing private", repeat, name)
+    return unknown(f"{name} {what}; what it holds is for a person to tell", repeat, name)

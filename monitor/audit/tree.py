@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO
 
 from monitor.audit.git import Git, GitError
 from monitor.scan.archive import HEAD, ArchiveError, Budget, kind, leaves
@@ -117,14 +117,14 @@ class Tree:
 
     @cached_property
     def environment(self) -> list[str]:
-        """The .env files, whether ignored or not; not their examples."""
-        return [name for name in self.sizes if self.is_environment(name)]
+        """The .env files, whether ignored or not; not their examples, nor those of packages that were installed."""
+        return [name for name in self.sizes if self.is_environment(name) and "node_modules/" not in name]
 
     @cached_property
     def examples(self) -> list[str]:
         """What stands for a .env: .env.example and its like."""
         found = []
-        for name in self.sizes:
+        for name in self.code:
             last = name.rpartition("/")[2]
             if EXAMPLE.search(last) and (DOTENV.match(last) or re.fullmatch(r"(?i)env[._-]\w+|\w+[._-]env", last)):
                 found.append(name)
@@ -186,14 +186,18 @@ class Tree:
     def text(self, name: str) -> str:
         """A file as text. Raises UnreadError, also where it is larger than what people write."""
         try:
-            descriptor = os.open(self.base / name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-            with open(descriptor, "rb") as file:
+            with self.open(name) as file:
                 data = file.read(LARGEST + 1)
         except (OSError, ValueError) as error:  # ValueError: a NUL in the name
             raise UnreadError(getattr(error, "strerror", None) or "cannot be read") from None
         if len(data) > LARGEST:
             raise UnreadError(f"larger than {LARGEST >> 20} MiB, so not read as text")
         return data.decode("utf-8", "replace")
+
+    def open(self, name: str) -> BinaryIO:
+        """A file's bytes; no link is followed, and no pipe waited for. Raises OSError, and ValueError for a NUL."""
+        flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+        return open(os.open(self.base / name, flags), "rb")
 
     def relative(self, path: str) -> str:
         return path.removeprefix(self._prefix)

@@ -1,9 +1,13 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
+from detectors.fingerprint import fingerprint
 from detectors.template import expand
 from monitor.audit.dotenv import environment_of, environments, examples, variables
+from monitor.store import Store
+from monitor.store.inventory import Kept, Print
 from tests.monitor.audit.conftest import FOUR, ONE, THREE, TWO, Make, write
 
 VALUE = ONE
@@ -52,7 +56,7 @@ def test_environments_by_file_and_folder() -> None:
     assert {name: environment_of(name) for name in names} == names
 
 
-def test_one_value_in_two_environments_fails_and_is_not_shown(make: Make, tmp_path: Path) -> None:
+async def test_one_value_in_two_environments_fails_and_is_not_shown(make: Make, tmp_path: Path) -> None:
     write(
         tmp_path,
         {
@@ -60,18 +64,34 @@ def test_one_value_in_two_environments_fails_and_is_not_shown(make: Make, tmp_pa
             ".env.staging": f"X=1\nPGPASSWORD={VALUE}\nLOG_TOKEN={THREE}\nNEXT_PUBLIC_KEY={FOUR}\n",
         },
     )
-    (one,) = [one for one in environments(make(tmp_path)) if one.verdict != "pass"]
+    (one,) = [one async for one in environments(make(tmp_path)) if one.verdict != "pass"]
     assert one.verdict == "fail"
     assert "DB_PASSWORD in .env.production:1 (production); PGPASSWORD in .env.staging:2 (staging)" in one.text
     assert VALUE not in str(one)
 
 
-def test_different_values_pass_one_environment_and_a_nameless_file_are_unknown(make: Make, tmp_path: Path) -> None:
+async def test_different_values_pass_and_one_environment_is_unknown(make: Make, tmp_path: Path) -> None:
     write(tmp_path, {"prod/.env": f"DB_PASSWORD={VALUE}\n", "dev/.env": f"DB_PASSWORD={TWO}\n"})
-    assert [one.verdict for one in environments(make(tmp_path))] == ["pass"]
-    assert [one.verdict for one in environments(make(tmp_path / "prod"))] == ["unknown", "unknown"]
+    assert [one.verdict async for one in environments(make(tmp_path))] == ["pass"]
+    assert [one.verdict async for one in environments(make(tmp_path / "prod"))] == ["unknown", "unknown"]
 
 
-def test_a_value_in_two_folders_that_are_named_together(make: Make, tmp_path: Path) -> None:
+async def test_a_value_in_two_folders_that_are_named_together(make: Make, tmp_path: Path) -> None:
     write(tmp_path, {"a/.env.production": f"DB_PASSWORD={VALUE}\n", "b/.env.dev": f"DB_PASSWORD={VALUE}\n"})
-    assert [one.verdict for one in environments(make(tmp_path / "a", tmp_path / "b"))] == ["fail"]
+    assert [one.verdict async for one in environments(make(tmp_path / "a", tmp_path / "b"))] == ["fail"]
+
+
+async def test_the_inventory_is_compared_too(make: Make, tmp_path: Path) -> None:
+    write(tmp_path / "r", {".env.staging": f"DB_PASSWORD={VALUE}\n"})
+    async with await Store.open(tmp_path / "state.db") as store:
+        subject = replace(make(tmp_path / "r"), store=store)
+
+        async def held(value: str) -> list[str]:
+            prints = (Print(fingerprint(subject.key, value.encode()), "", 14, "alnum"),)
+            kept = Kept("db", value[:3], environment="PROD", prints=prints)
+            await store.inventory.save("vault", [kept], whole=True)
+            return [one.text async for one in environments(subject) if one.verdict == "fail"]
+
+        assert await held(TWO) == []
+        (text,) = await held(VALUE)
+        assert "vault/db (production); DB_PASSWORD in .env.staging:1 (staging)" in text

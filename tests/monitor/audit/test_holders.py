@@ -1,6 +1,7 @@
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -8,19 +9,21 @@ import pytest
 from detectors.template import expand
 from monitor.audit.holders import jwt_secret, service_role
 from monitor.audit.verdict import Evidence
+from monitor.store import Store
+from monitor.store.inventory import Kept
 from tests.monitor.audit.conftest import ONE, Make, write
 
 KEY = "SUPABASE_SERVICE_ROLE_KEY"
 LONG = ONE + ONE[::-1]
 
 
-def wrong(found: Iterator[Evidence]) -> list[tuple[str, str]]:
-    pieces = list(found)
+async def wrong(found: AsyncIterator[Evidence]) -> list[tuple[str, str]]:
+    pieces = [one async for one in found]
     assert pieces
     return [(one.verdict, one.text) for one in pieces if one.verdict != "pass"]
 
 
-def test_the_gateway_alone_passes_and_prose_and_examples_may_speak_of_it(make: Make, tmp_path: Path) -> None:
+async def test_the_gateway_alone_passes_and_prose_and_examples_may_speak_of_it(make: Make, tmp_path: Path) -> None:
     write(
         tmp_path,
         {
@@ -31,7 +34,7 @@ def test_the_gateway_alone_passes_and_prose_and_examples_may_speak_of_it(make: M
             "web/main.ts": "const x = 'SUPABASE_SERVICE_ROLE_KEYS'\n",
         },
     )
-    (one,) = service_role(make(tmp_path))
+    (one,) = [one async for one in service_role(make(tmp_path))]
     assert one.verdict == "pass"
     assert "services/gateway/.env, services/gateway/main.py alone" in one.text
 
@@ -56,9 +59,9 @@ def test_the_gateway_alone_passes_and_prose_and_examples_may_speak_of_it(make: M
         ("values.yaml", f"env: {KEY}\n", "values.yaml:1: names"),
     ],
 )  # fmt: skip
-def test_anybody_else_fails(name: str, text: str, says: str, make: Make, tmp_path: Path) -> None:
+async def test_anybody_else_fails(name: str, text: str, says: str, make: Make, tmp_path: Path) -> None:
     write(tmp_path, {"gateway/.env": f"{KEY}={LONG}\n", name: text.replace("{base}", str(tmp_path))})
-    found = wrong(service_role(make(tmp_path)))
+    found = await wrong(service_role(make(tmp_path)))
     assert [verdict for verdict, _ in found] == ["fail"]
     assert says in found[0][1]
     assert LONG not in found[0][1]
@@ -72,29 +75,45 @@ def test_anybody_else_fails(name: str, text: str, says: str, make: Make, tmp_pat
         ("web/a.js", expand("x = '{jwt:iss=supabase;ref=*;role=anon}'", 1)),
     ],
 )
-def test_a_service_is_allowed_by_its_name(name: str, text: str, make: Make, tmp_path: Path) -> None:
+async def test_a_service_is_allowed_by_its_name(name: str, text: str, make: Make, tmp_path: Path) -> None:
     write(tmp_path, {"gateway/.env": f"{KEY}={LONG}\n", name: text})
-    assert wrong(service_role(make(tmp_path))) == []
+    assert await wrong(service_role(make(tmp_path))) == []
 
 
-def test_who_may_have_it_is_configured(make: Make, tmp_path: Path) -> None:
+async def test_who_may_have_it_is_configured(make: Make, tmp_path: Path) -> None:
     write(tmp_path, {"edge/main.py": f"{KEY}\n"})
-    assert wrong(service_role(make(tmp_path))) != []
-    assert wrong(service_role(make(tmp_path, gateway=("edge/",)))) == []
-    assert wrong(service_role(make(tmp_path, service_keys=("OTHER",)))) == []
+    assert await wrong(service_role(make(tmp_path))) != []
+    assert await wrong(service_role(make(tmp_path, gateway=("edge/",)))) == []
+    assert await wrong(service_role(make(tmp_path, service_keys=("OTHER",)))) == []
 
 
-def test_broken_yaml_that_names_it_is_unknown(make: Make, tmp_path: Path) -> None:
+async def test_broken_yaml_that_names_it_is_unknown(make: Make, tmp_path: Path) -> None:
     write(tmp_path, {"compose.yml": f"services: [\n{KEY}\n"})
-    ((verdict, text),) = wrong(service_role(make(tmp_path)))
+    ((verdict, text),) = await wrong(service_role(make(tmp_path)))
     assert (verdict, "broken YAML" in text) == ("unknown", True)
 
 
-def test_the_jwt_secret(make: Make, tmp_path: Path) -> None:
+async def test_the_jwt_secret(make: Make, tmp_path: Path) -> None:
     write(tmp_path, {"gateway/.env": f"JWT_SECRET={LONG}\n", "web/a.py": "JWT_SECRET_TTL = 1\n"})
-    assert wrong(jwt_secret(make(tmp_path))) == []
+    assert await wrong(jwt_secret(make(tmp_path))) == []
     write(
         tmp_path, {"web/.env": f"AUTH={LONG}\nSIGNING_KEY='{LONG}'\n", "api/a.py": "os.environ['GOTRUE_JWT_SECRET']\n"}
     )
-    assert [text.split(" ")[0] for _, text in wrong(jwt_secret(make(tmp_path)))] == ["api/a.py:1:", "web/.env"]
-    assert [verdict for verdict, _ in wrong(jwt_secret(make()))] == ["unknown"]
+    assert [text.split(" ")[0] for _, text in await wrong(jwt_secret(make(tmp_path)))] == ["api/a.py:1:", "web/.env"]
+    assert [verdict for verdict, _ in await wrong(jwt_secret(make()))] == ["unknown"]
+
+
+async def test_consumers_in_the_inventory(make: Make, tmp_path: Path) -> None:
+    async with await Store.open(tmp_path / "state.db") as store:
+        found = [
+            Kept("/srv/app/.env:JWT_SECRET", "a", consumers=("gateway",)),
+            Kept("other", "b", consumers=("web",)),
+        ]
+        await store.inventory.save("vault", found, whole=True)
+        subject = replace(make(write(tmp_path / "r", {"a": "x"})), store=store)
+        assert await wrong(jwt_secret(subject)) == []
+        await store.inventory.save("vault", [replace(found[0], consumers=("gateway", "web"))], whole=False)
+        assert await wrong(jwt_secret(subject)) == [
+            ("fail", "inventory vault//srv/app/.env:JWT_SECRET: the JWT secret is consumed by web")
+        ]
+        assert await wrong(service_role(subject)) == []

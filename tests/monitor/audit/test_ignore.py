@@ -7,7 +7,7 @@ import pytest
 from detectors.template import expand
 from monitor.audit.ignore import covered
 from monitor.audit.verdict import Evidence
-from tests.monitor.audit.conftest import Make, git, repository, write
+from tests.monitor.audit.conftest import ONE, Make, git, repository, write
 
 WHOLE = ".env\n.env.local\n.env.*.local\n*.pem\n*.key\n"
 
@@ -55,14 +55,27 @@ def test_a_pattern_taken_back_is_none(make: Make, tmp_path: Path) -> None:
     assert [one.path for one in wrong(make, folder)] == [".env.local"]
 
 
-def test_tracked_files_fail_although_they_are_ignored_and_certificates_do_not(make: Make, tmp_path: Path) -> None:
+def test_what_is_tracked_is_judged_by_its_name_or_by_what_it_holds(make: Make, tmp_path: Path) -> None:
     files: dict[str, str | bytes] = {
-        ".gitignore": WHOLE, ".env.production": "A=b", ".env.example": "A=",
+        ".gitignore": WHOLE, ".env.example": "A=", "a/.env.local.example": "A=", ".envrc": "use nix\n",
+        ".env": "PORT=1", "a/.env.test.local": "", ".env.test": "PORT=1\n", ".env.production": f"DB_PASSWORD={ONE}\n",
         "ca.pem": "-----BEGIN CERTIFICATE-----\nMIIB\n",
         "x.key": expand("{pem:RSA PRIVATE KEY}", 1), "y.key": b"\x30\x82",
     }  # fmt: skip
-    found = {one.path: one.verdict for one in wrong(make, repository(tmp_path / "r", files))}
-    assert found == {".env.production": "fail", "x.key": "fail", "y.key": "unknown"}
+    pieces = wrong(make, repository(tmp_path / "r", files))
+    assert {one.path: one.verdict for one in pieces} == {
+        ".env": "fail", "a/.env.test.local": "fail", ".env.production": "fail", "x.key": "fail", "y.key": "unknown",
+    }  # fmt: skip
+    assert ".env.production is tracked, and holds DB_PASSWORD" in {one.text for one in pieces}
+    assert ONE not in str(pieces)
+
+
+def test_names_that_are_no_text(make: Make, tmp_path: Path) -> None:
+    folder = repository(
+        tmp_path / "r", {".gitignore": WHOLE, "d\udcff/\x01a\nb/.env.production": f"DB_PASSWORD={ONE}\n"}
+    )
+    write(folder, {"d\udcff/.env": "A=b"})
+    assert [(one.verdict, one.path) for one in wrong(make, folder)] == [("fail", "d\udcff/\x01a\nb/.env.production")]
 
 
 def test_the_history_is_read_and_a_deleted_file_is_still_in_it(make: Make, tmp_path: Path) -> None:
