@@ -1,15 +1,19 @@
-"""`monitor run` as a child process on a configuration of ours."""
+"""`monitor run` as a child process on a configuration of ours, and a receiver of its webhooks."""
 
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import re
 import signal
 import sys
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+
+from aiohttp import web
 
 KEY = "k" * 64  # not a secret: fingerprints must be known in advance
 
@@ -47,3 +51,26 @@ async def daemon(folder: Path, config: str, environment: dict[str, str] | None =
         if process.returncode is None:
             process.send_signal(signal.SIGTERM)
         await process.wait()
+
+
+@asynccontextmanager
+async def receiver() -> AsyncIterator[tuple[str, dict[str, float]]]:
+    """The URL of a webhook's receiver, and what has arrived there: fingerprint → `time.perf_counter` when it first did."""
+    arrived: dict[str, float] = {}
+
+    async def receive(request: web.Request) -> web.Response:
+        body = await request.read()
+        now = time.perf_counter()
+        for incident in json.loads(body)["incidents"]:
+            arrived.setdefault(incident["fingerprint"], now)
+        return web.Response(status=204)
+
+    app = web.Application(client_max_size=64 << 20)
+    app.router.add_post("/hook", receive)
+    runner = web.AppRunner(app, access_log=None)
+    await runner.setup()
+    try:
+        await web.TCPSite(runner, "127.0.0.1", 0).start()
+        yield f"http://127.0.0.1:{runner.addresses[0][1]}/hook", arrived
+    finally:
+        await runner.cleanup()

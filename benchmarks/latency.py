@@ -9,15 +9,12 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import json
 import random
 import tempfile
 import time
 from pathlib import Path
 
-from aiohttp import web
-
-from benchmarks.daemon import KEY, daemon
+from benchmarks.daemon import KEY, daemon, receiver
 from detectors.fingerprint import fingerprint
 from detectors.template import expand
 
@@ -47,41 +44,22 @@ async def measure(folder: Path, *, quiet: int, writes: int, pause: float = 0.05)
     files = [logs / f"service-{number}.log" for number in range(quiet + 1)]
     for path in files:
         path.write_text("2026-11-02T14:03:07Z INFO started\n")
-    arrived: dict[str, float] = {}
-
-    async def receive(request: web.Request) -> web.Response:
-        body = await request.read()
-        now = time.perf_counter()
-        for incident in json.loads(body)["incidents"]:
-            arrived.setdefault(incident["fingerprint"], now)
-        return web.Response(status=204)
-
-    app = web.Application(client_max_size=64 << 20)
-    app.router.add_post("/hook", receive)
-    runner = web.AppRunner(app, access_log=None)
-    await runner.setup()
-    try:
-        site = web.TCPSite(runner, "127.0.0.1", 0)
-        await site.start()
-        url = f"http://127.0.0.1:{runner.addresses[0][1]}/hook"
+    async with receiver() as (url, arrived), daemon(folder, CONFIG, {"HOOK_URL": url}):
         rng = random.Random(1)
         written: dict[str, float] = {}
-        async with daemon(folder, CONFIG, {"HOOK_URL": url}):
-            await asyncio.sleep(2.0)  # the files are found and read to their ends
-            for number in range(writes):
-                secret = expand("ghp_{alnum:30}{crc32}", number)
-                line = f"2026-11-02T14:03:08Z WARN refused token={secret}\n".encode()
-                with rng.choice(files).open("ab", buffering=0) as file:
-                    written[fingerprint(KEY.encode(), secret.encode())] = time.perf_counter()
-                    file.write(line)
-                await asyncio.sleep(rng.uniform(0.5, 1.5) * pause)
-            deadline = time.monotonic() + 60
-            while missing := written.keys() - arrived.keys():
-                if time.monotonic() > deadline:
-                    raise TimeoutError(f"{len(missing)} of {writes} secrets did not arrive")
-                await asyncio.sleep(0.01)
-    finally:
-        await runner.cleanup()
+        await asyncio.sleep(2.0)  # the files are found and read to their ends
+        for number in range(writes):
+            secret = expand("ghp_{alnum:30}{crc32}", number)
+            line = f"2026-11-02T14:03:08Z WARN refused token={secret}\n".encode()
+            with rng.choice(files).open("ab", buffering=0) as file:
+                written[fingerprint(KEY.encode(), secret.encode())] = time.perf_counter()
+                file.write(line)
+            await asyncio.sleep(rng.uniform(0.5, 1.5) * pause)
+        deadline = time.monotonic() + 60
+        while missing := written.keys() - arrived.keys():
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"{len(missing)} of {writes} secrets did not arrive")
+            await asyncio.sleep(0.01)
     if extra := arrived.keys() - written.keys():
         raise AssertionError(f"{len(extra)} secrets arrived that nobody wrote")
     return [arrived[key] - start for key, start in written.items()]

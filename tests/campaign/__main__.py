@@ -21,7 +21,7 @@ from tests.campaign.plan import make
 from tests.campaign.rows import ROWS
 from tests.campaign.script import Plan
 from tests.campaign.stage import Outcome
-from tests.campaign.trial import attempt, prepare, runnable, shrink
+from tests.campaign.trial import attempt, playable, prepare, runnable, shrink
 
 
 def _arguments() -> argparse.Namespace:
@@ -46,10 +46,11 @@ def main() -> int:
         scratch = Path(name)
         cache, shim = prepare(scratch)
         columns, left_out = runnable(asked.columns.split(","), shim)
-        print("\n".join(left_out), end="\n" if left_out else "")
+        rows, without = playable(asked.rows.split(","))
+        print(*left_out, *without, sep="\n")
         seeds = range(asked.seed, asked.seed + asked.trials)
         # Seeds outermost: an end before time has every cell.
-        plans = [make(row, column, seed) for seed in seeds for row in asked.rows.split(",") for column in columns]
+        plans = [make(row, column, seed) for seed in seeds for row in rows for column in columns]
         outcomes: dict[tuple[str, str], list[Outcome]] = {}
         failed: list[tuple[Plan, Outcome]] = []
         context = multiprocessing.get_context("spawn")

@@ -266,10 +266,75 @@ def long(s: Script) -> None:
     s.put("h")
 
 
+def broker(s: Script) -> None:
+    """A broker ends and is there again; what was published meanwhile waits in it."""
+    s.settings["stream"] = "mqtt"
+    s.op("broker", "up")
+    _log(s)
+    s.begin()
+    s.op("hello", s.ids(1))
+    s.begun = len(s.ops)
+    for _ in range(s.random.randint(2, 4)):
+        s.op("publish", s.ids(1, 4))
+        s.nap(0.3)
+        if s.perhaps(0.6):
+            s.op("broker", "down")
+            s.nap(0.5)
+            s.op("broker", "up")
+        s.op("publish", s.ids(1, 4))
+        s.put("h")
+
+
+def push(s: Script) -> None:
+    """Agents push logs, each body until it is taken; some are cut off in the middle first."""
+    s.settings["stream"] = "http"
+    _log(s)
+    s.begin()
+    for _ in range(s.random.randint(3, 7)):
+        s.op("push", s.ids(1, 6), s.perhaps(0.3))
+        s.nap(0.3)
+    s.put("h")
+
+
+def cut(s: Script) -> None:
+    """Syslog over TCP; connections end within a message, which comes whole over the next one."""
+    s.settings["stream"] = "syslog"
+    _log(s)
+    s.begin()
+    for _ in range(s.random.randint(3, 7)):
+        s.op("log", s.ids(1, 6), s.perhaps(0.4))
+        s.nap(0.3)
+    s.put("h")
+
+
+def vacuum(s: Script) -> None:
+    """The oldest file of the journal is removed, read or, while the monitor is away, with records nobody has read."""
+    s.settings["stream"] = "journal"
+    _log(s)
+    s.op("note", s.ids(1, 3), "0")
+    s.begin()
+    for n in range(s.random.randint(1, 3)):
+        s.op("note", s.ids(1, 4), str(n))
+        s.op("settle")
+        if away := s.perhaps(0.5):
+            s.away()
+            if s.perhaps(0.6):
+                s.op("note", s.ids(1, 3), str(n))
+            s.op("vacuum", str(n))
+        s.op("note", s.ids(1, 4), str(n + 1))
+        if not away:
+            s.nap(0.3)
+            s.op("settle")
+            s.op("vacuum", str(n))
+        s.back()
+        s.put("h")
+
+
 ROWS: dict[str, Callable[[Script], None]] = {
     row.__name__: row
     for row in (
         *(rename, copytruncate, regrow, rewrite, replace, inode, symlink, gz),
         *(prealloc, quiet, moved, unlinked, fast, long),
+        *(broker, push, cut, vacuum),
     )
 }

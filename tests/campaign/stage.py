@@ -25,9 +25,9 @@ from typing import Any
 import aiohttp
 
 from tests.acceptance.harness import Monitor
-from tests.campaign.files import Files
 from tests.campaign.receiver import Receiver
 from tests.campaign.script import Plan
+from tests.campaign.streams import Streams
 
 __all__ = ["Outcome", "Stage", "play"]
 
@@ -95,17 +95,16 @@ class Outcome:
     errors: str = ""
 
 
-class Stage(Files):
+class Stage(Streams):
     """Plays a plan in `folder`. `cache`: a warm rule cache to begin with; `shim`: the library that shifts the clock."""
 
     def __init__(self, folder: Path, plan: Plan, cache: Path | None = None, shim: Path | None = None) -> None:
-        super().__init__(folder, f"{plan.row} {plan.column} {plan.seed}")
+        super().__init__(folder, f"{plan.row} {plan.column} {plan.seed}", plan.settings.get("stream"))
         self.plan = plan
         self.settings = DEFAULTS | plan.settings
         self.receiver = Receiver()
         self.state = folder / "state"
         self.exits: list[int] = []
-        self.doomed: dict[int, bool] = {}  # number → whether the monitor could know
         self.gone: set[int] = set()
         self._monitor: Monitor
         self._wanted = False  # whether the monitor should be up
@@ -145,7 +144,8 @@ class Stage(Files):
                 assert self._shim is not None
                 (self.folder / "clock").write_bytes(struct.pack("d", 0.0))
                 environment |= {"LD_PRELOAD": str(self._shim), "CAMPAIGN_CLOCK": str(self.folder / "clock")}
-            self._monitor = Monitor(self.folder, CONFIG % self.settings, environment)
+            self._monitor = Monitor(self.folder, self.source() + CONFIG % self.settings, environment)
+            stack.push_async_callback(self.leave)
             stack.push_async_callback(self._slay)
             try:
                 for name, *arguments in self.plan.ops:
@@ -267,7 +267,7 @@ class Stage(Files):
             return set()
         paths = self.folder.glob(self.settings["include"])
         inodes = {path.stat().st_ino for path in paths if path.exists()}
-        return {number for number, inode in self.inodes.items() if inode not in inodes}
+        return self.streamed | {number for number, inode in self.inodes.items() if inode not in inodes}
 
     async def _missed(self) -> float:
         """The ledger: bytes known to be missed, as the metrics say."""
@@ -305,8 +305,10 @@ class Stage(Files):
             self._left_behind()
 
     def _left_behind(self) -> None:
-        """The process is gone, and with it the handles of deleted files."""
+        """The process is gone, and with it the handles of deleted files and what it had received of senders that do
+        not ask; the latter it has to tell."""
         self._steady = None
+        self.doomed |= dict.fromkeys(self.fleeting & self._undelivered() - self._stored(), True)
         for number in self._undelivered():
             if self.inodes.get(number) in self._deleted:
                 self.gone.add(number)
@@ -440,6 +442,16 @@ class Stage(Files):
         left = self._undelivered() - self.gone
         left -= self._stored()
         self.doomed.update(dict.fromkeys(left, known))
+
+    async def do_hello(self, numbers: list[int]) -> None:
+        """The same message until it is there: before a broker knows of us nothing is kept for us."""
+        while not set(numbers) <= self._stored():
+            await self.do_publish(numbers)
+            await asyncio.sleep(0.2)
+
+    async def do_vacuum(self, name: str) -> None:
+        await super().do_vacuum(name)
+        self.doomed |= dict.fromkeys(self.noted[name] & self._undelivered() - self._stored(), True)
 
     async def do_unlink(self, path: str) -> None:
         place = self.folder / path

@@ -18,8 +18,9 @@ from pathlib import Path
 from tests.acceptance.harness import Monitor
 from tests.campaign.script import Op, Plan
 from tests.campaign.stage import CONFIG, DEFAULTS, RULE, Outcome, play
+from tests.campaign.streams import NEEDS
 
-__all__ = ["attempt", "prepare", "repeat", "runnable", "shrink"]
+__all__ = ["attempt", "playable", "prepare", "repeat", "runnable", "shrink"]
 
 
 def prepare(folder: Path) -> tuple[Path, Path | None]:
@@ -50,6 +51,12 @@ def runnable(columns: Sequence[str], shim: Path | None) -> tuple[list[str], list
         reasons["descriptors"] = "needs prlimit (util-linux)"
     left_out = [f"{column} is left out: {reasons[column]}" for column in columns if column in reasons]
     return [column for column in columns if column not in reasons], left_out
+
+
+def playable(rows: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Rows that this machine allows, and why not the others."""
+    left_out = [f"{row} is left out: {why}" for row in rows if (why := NEEDS.get(row))]
+    return [row for row in rows if not NEEDS.get(row)], left_out
 
 
 def _children() -> float:
