@@ -277,6 +277,7 @@ def _credentials(config: Config) -> Iterator[tuple[str, Credential]]:
     yield from walk("sinks", config.sinks)
     yield from walk("verify", config.verify)
     yield from walk("actions", config.actions)
+    yield from walk("inventory", config.inventory)
 
 
 def _in_the_clear(config: Config) -> Iterator[Finding]:

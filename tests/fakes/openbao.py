@@ -22,9 +22,9 @@ class OpenBao:
     root: str
     audit: Path  # what its file audit device writes
 
-    def token(self, policy: str = "default", ttl: str = "1h") -> str:
+    def token(self, policy: str = "default", **keys: object) -> str:
         """A new token with a policy."""
-        given = {"policies": [policy], "ttl": ttl}
+        given = {"policies": [policy], "ttl": "1h", **keys}
         return str(self.call("POST", "auth/token/create", given)["auth"]["client_token"])
 
     def call(self, method: str, path: str, body: object = None, namespace: str = "", token: str | None = None) -> Any:

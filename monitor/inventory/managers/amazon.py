@@ -20,7 +20,7 @@ from pydantic import Field, model_validator
 from monitor.common.credential import Credential
 from monitor.common.http import Reply
 from monitor.inventory.held import ManagerError
-from monitor.inventory.managers.base import ManagerConfig, ServerUrl, instant
+from monitor.inventory.managers.base import ManagerConfig, Reference, ServerUrl, instant
 from monitor.inventory.managers.client import AccessError, Client
 from monitor.verify.aws import sign
 
@@ -39,9 +39,9 @@ class AmazonConfig(ManagerConfig):
 
     region: str = Field(pattern=r"^[a-z0-9-]{3,40}$")
     server: ServerUrl | None = None  # in place of the region's
-    access_key_id: Credential | None = None
-    secret_access_key: Credential | None = None
-    session_token: Credential | None = None
+    access_key_id: Reference | None = None
+    secret_access_key: Reference | None = None
+    session_token: Reference | None = None
 
     @model_validator(mode="after")
     def _whole_key(self) -> AmazonConfig:

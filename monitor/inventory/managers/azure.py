@@ -13,7 +13,7 @@ from pydantic import Field, model_validator
 
 from monitor.common.credential import Credential
 from monitor.inventory.held import Held, ManagerError, Standing
-from monitor.inventory.managers.base import ManagerConfig, ServerUrl, described, instant
+from monitor.inventory.managers.base import ManagerConfig, Reference, ServerUrl, described, instant
 from monitor.inventory.managers.client import AccessError, Client, together
 
 __all__ = ["AzureConfig", "AzureManager"]
@@ -32,7 +32,7 @@ class AzureConfig(ManagerConfig):
     vault: ServerUrl
     tenant: str = Field(default="", pattern=r"^[A-Za-z0-9.-]*$")
     client_id: str = Field(default="", pattern=r"^[A-Za-z0-9-]*$")
-    client_secret: Credential | None = None
+    client_secret: Reference | None = None
     login: ServerUrl = "https://login.microsoftonline.com"
     versions: int = Field(default=2, ge=1, le=100)
 

@@ -13,12 +13,13 @@ from urllib.parse import urlsplit
 import orjson
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 
+from monitor.common.credential import Credential
 from monitor.common.duration import Duration
 from monitor.common.http import loopback
 from monitor.common.text import token_like
 from monitor.inventory.held import Held
 
-__all__ = ["LocalPath", "ManagerConfig", "ServerUrl", "described", "expiry", "instant", "members"]
+__all__ = ["LocalPath", "ManagerConfig", "Reference", "ServerUrl", "described", "expiry", "instant", "members"]
 
 _DEPTH = 6  # of objects within objects; what lies deeper is one value
 # Members that name a place or a person. Taken for secrets, they would be found in every log line that says where.
@@ -45,8 +46,15 @@ def _anchored(path: Path, info: ValidationInfo) -> Path:
     return Path((info.context or {}).get("folder") or "") / path.expanduser()
 
 
+def _anchored_reference(given: Credential, info: ValidationInfo) -> Credential:
+    scheme, _, name = given.reference.partition(":")
+    return Credential(f"file:{_anchored(Path(name), info)}") if scheme == "file" else given
+
+
 # A file or folder on this machine; relative ones lie beside the configuration.
 LocalPath = Annotated[Path, AfterValidator(_anchored)]
+# A credential's reference, whose file likewise.
+Reference = Annotated[Credential, AfterValidator(_anchored_reference)]
 
 
 class ManagerConfig(BaseModel):

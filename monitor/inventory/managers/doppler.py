@@ -9,9 +9,8 @@ from urllib.parse import urlencode
 
 from pydantic import model_validator
 
-from monitor.common.credential import Credential
 from monitor.inventory.held import Held
-from monitor.inventory.managers.base import ManagerConfig, ServerUrl
+from monitor.inventory.managers.base import ManagerConfig, Reference, ServerUrl
 from monitor.inventory.managers.client import AccessError, Client
 
 __all__ = ["DopplerConfig", "DopplerManager"]
@@ -27,7 +26,7 @@ class DopplerConfig(ManagerConfig):
     project and no config, all its configs are read."""
 
     type: Literal["doppler"]
-    token: Credential
+    token: Reference
     project: str = ""
     config: str = ""
     server: ServerUrl = "https://api.doppler.com"

@@ -7,9 +7,8 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, StringConstraints
 
-from monitor.common.credential import Credential
 from monitor.inventory.held import Held
-from monitor.inventory.managers.base import ManagerConfig, ServerUrl, instant
+from monitor.inventory.managers.base import ManagerConfig, Reference, ServerUrl, instant
 from monitor.inventory.managers.client import AccessError, Client
 
 __all__ = ["FlyConfig", "FlyManager"]
@@ -22,7 +21,7 @@ class FlyConfig(ManagerConfig):
 
     type: Literal["fly"]
     apps: tuple[Annotated[str, StringConstraints(pattern=r"^[a-z0-9-]+$")], ...] = Field(min_length=1)
-    token: Credential
+    token: Reference
     server: ServerUrl = "https://api.machines.dev"
 
 

@@ -14,10 +14,9 @@ from urllib.parse import urlencode
 import orjson
 from pydantic import Field
 
-from monitor.common.credential import Credential
 from monitor.common.http import in_the_clear
 from monitor.inventory.held import Held, ManagerError, Standing
-from monitor.inventory.managers.base import ManagerConfig, ServerUrl, described, instant
+from monitor.inventory.managers.base import ManagerConfig, Reference, ServerUrl, described, instant
 from monitor.inventory.managers.client import AccessError, Client, together
 
 __all__ = ["GcpConfig", "GcpManager"]
@@ -36,7 +35,7 @@ class GcpConfig(ManagerConfig):
     type: Literal["gcp"]
     project: str = Field(pattern=r"^[a-z0-9:.-]{1,100}$")
     location: str = Field(default="", pattern=r"^[a-z0-9-]*$")
-    key: Credential | None = None
+    key: Reference | None = None
     filter: str = ""
     versions: int = Field(default=2, ge=1, le=100)
     server: ServerUrl | None = None

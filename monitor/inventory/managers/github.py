@@ -8,10 +8,9 @@ from urllib.parse import quote
 
 from pydantic import Field, model_validator
 
-from monitor.common.credential import Credential
 from monitor.common.http import Reply
 from monitor.inventory.held import Held
-from monitor.inventory.managers.base import ManagerConfig, ServerUrl, instant
+from monitor.inventory.managers.base import ManagerConfig, Reference, ServerUrl, instant
 from monitor.inventory.managers.client import AccessError, Client
 
 __all__ = ["GitHubActionsConfig", "GitHubActionsManager"]
@@ -31,7 +30,7 @@ class GitHubActionsConfig(ManagerConfig):
     repo: str | None = Field(default=None, pattern=r"^[\w.-]+/[\w.-]+$")
     org: str | None = Field(default=None, pattern=r"^[\w.-]+$")
     stores: tuple[Store, ...] = Field(default=("actions",), min_length=1)
-    token: Credential
+    token: Reference
     base_url: ServerUrl = "https://api.github.com"  # GHES: https://HOST/api/v3
 
     @model_validator(mode="after")

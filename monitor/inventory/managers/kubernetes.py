@@ -16,7 +16,7 @@ from pydantic import StringConstraints
 from monitor.common.credential import Credential
 from monitor.common.text import printable
 from monitor.inventory.held import Held
-from monitor.inventory.managers.base import LocalPath, ManagerConfig, ServerUrl, described, expiry, instant
+from monitor.inventory.managers.base import LocalPath, ManagerConfig, Reference, ServerUrl, described, expiry, instant
 from monitor.inventory.managers.client import AccessError, Client
 
 __all__ = ["KubernetesConfig", "KubernetesManager"]
@@ -36,7 +36,7 @@ class KubernetesConfig(ManagerConfig):
     server: ServerUrl = "https://kubernetes.default.svc"
     namespaces: tuple[Annotated[str, StringConstraints(pattern=r"^[a-z0-9-]{1,63}$")], ...] = ()
     selector: str = ""  # of labels
-    token: Credential = Credential(f"file:{_ACCOUNT}/token")
+    token: Reference = Credential(f"file:{_ACCOUNT}/token")
     ca_file: LocalPath | None = None
     token_files: tuple[LocalPath, ...] = ()
 

@@ -7,9 +7,8 @@ from collections.abc import AsyncIterator, Iterator
 from typing import Any, ClassVar, Literal
 from urllib.parse import quote
 
-from monitor.common.credential import Credential
 from monitor.inventory.held import Held
-from monitor.inventory.managers.base import LocalPath, ManagerConfig, ServerUrl, instant
+from monitor.inventory.managers.base import LocalPath, ManagerConfig, Reference, ServerUrl, instant
 from monitor.inventory.managers.client import AccessError, Client, together
 
 __all__ = ["OnePasswordConfig", "OnePasswordManager"]
@@ -26,7 +25,7 @@ class OnePasswordConfig(ManagerConfig):
 
     type: Literal["onepassword"]
     server: ServerUrl
-    token: Credential
+    token: Reference
     vaults: tuple[str, ...] = ()
     ca_file: LocalPath | None = None
 

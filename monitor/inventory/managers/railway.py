@@ -8,9 +8,8 @@ from typing import Any, ClassVar, Literal
 import orjson
 from pydantic import model_validator
 
-from monitor.common.credential import Credential
 from monitor.inventory.held import Held, ManagerError
-from monitor.inventory.managers.base import ManagerConfig, ServerUrl, instant
+from monitor.inventory.managers.base import ManagerConfig, Reference, ServerUrl, instant
 from monitor.inventory.managers.client import AccessError, Client
 
 __all__ = ["RailwayConfig", "RailwayManager"]
@@ -43,8 +42,8 @@ class RailwayConfig(ManagerConfig):
     of a workspace needs the ids of both."""
 
     type: Literal["railway"]
-    project_token: Credential | None = None
-    token: Credential | None = None
+    project_token: Reference | None = None
+    token: Reference | None = None
     project: str = ""
     environment_id: str = ""
     server: ServerUrl = "https://backboard.railway.com/graphql/v2"

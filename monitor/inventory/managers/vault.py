@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from typing import Annotated, Any, ClassVar, Literal
 from urllib.parse import quote
 
@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_vali
 
 from monitor.common.credential import Credential
 from monitor.inventory.held import Held, ManagerError, Standing
-from monitor.inventory.managers.base import LocalPath, ManagerConfig, ServerUrl, described, instant
+from monitor.inventory.managers.base import LocalPath, ManagerConfig, Reference, ServerUrl, described, instant
 from monitor.inventory.managers.client import AccessError, Client, together
 
 __all__ = ["VaultConfig", "VaultManager"]
@@ -27,7 +27,7 @@ class AppRole(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
     role_id: str
-    secret_id: Credential
+    secret_id: Reference
     mount: Path = "approle"
 
 
@@ -37,7 +37,7 @@ class KubernetesLogin(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
     role: str
-    jwt: Credential = Credential("file:/var/run/secrets/kubernetes.io/serviceaccount/token")
+    jwt: Reference = Credential("file:/var/run/secrets/kubernetes.io/serviceaccount/token")
     mount: Path = "kubernetes"
 
 
@@ -51,7 +51,7 @@ class VaultConfig(ManagerConfig):
     path: Path | Literal[""] = ""
     ca_file: LocalPath | None = None
     versions: int = Field(default=2, ge=1, le=100)
-    token: Credential | None = None
+    token: Reference | None = None
     approle: AppRole | None = None
     kubernetes: KubernetesLogin | None = None
 
@@ -74,14 +74,21 @@ class VaultManager:
         self._entering = asyncio.Lock()
 
     async def held(self) -> AsyncIterator[Held]:
+        if self.config.token is not None:
+            with contextlib.suppress(ManagerError):  # one that lives on only as long as it is renewed
+                await self._call("POST", "auth/token/renew-self", {})
         versioned = await self._versioned()
+        read = self._versions if versioned else self._only
         folders = [f"{self.config.path}/".lstrip("/")]
         while folders:
             folder = folders.pop()
             keys = await self._keys(folder, versioned)
+            if not keys and folder.rstrip("/") == self.config.path != "":
+                for held in await self._alone(read):
+                    yield held
             folders += [folder + key for key in keys if key.endswith("/")]
             names = [folder + key for key in keys if not key.endswith("/")]
-            async for versions in together(names, self._versions if versioned else self._only):
+            async for versions in together(names, read):
                 for held in versions:
                     yield held
 
@@ -100,7 +107,7 @@ class VaultManager:
         body = await self._call("POST", "sys/capabilities-self", {"paths": list(wanted)})
         said = self.client.pick("sys/capabilities-self", body, "data", dict)
 
-        wrong = []
+        wrong = await self._ending()
         for path, need in wanted.items():
             may = set(said.get(path) or ())
             if "root" in may:
@@ -112,6 +119,18 @@ class VaultManager:
             if more := sorted(may - {"read", "list", "deny"}):
                 wrong.append(f"it may {', '.join(more)} at {path}, which the monitor never needs")
         return wrong
+
+    async def _ending(self) -> list[str]:
+        """Whether the token of the entry ends however often it is renewed."""
+        if self.config.token is None:
+            return []
+        path = "auth/token/lookup-self"
+        data = self.client.pick(path, await self._call("GET", path), "data", dict)
+        if not data.get("ttl") or (data.get("period") and data.get("renewable")):
+            return []
+        return [
+            "the token ends one day however often it is renewed: give it a period, or log in by approle or kubernetes"
+        ]
 
     async def close(self) -> None:
         if self._token and self.config.token is None:
@@ -133,11 +152,16 @@ class VaultManager:
         path = self._path("metadata" if versioned else "", folder)
         body = await self._call("LIST", path)
         if body is None:
-            if folder and folder.rstrip("/") == self.config.path:
-                raise self.client.error(path, "there is nothing: check `path`")
             return []
         keys = self.client.pick(path, self.client.pick(path, body, "data", dict), "keys", list)
         return [key for key in keys if isinstance(key, str) and key]
+
+    async def _alone(self, read: Callable[[str], Awaitable[list[Held]]]) -> list[Held]:
+        """What stands at `path` itself, which is no folder. Raises ManagerError when that is nothing."""
+        found = await read(self.config.path)
+        if not found:
+            raise self.client.error(self._path("", self.config.path), "there is nothing: check `path`")
+        return found
 
     async def _only(self, name: str) -> list[Held]:
         """A secret of KV version 1."""

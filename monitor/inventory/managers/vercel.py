@@ -8,9 +8,8 @@ from urllib.parse import quote, urlencode
 
 from pydantic import Field
 
-from monitor.common.credential import Credential
 from monitor.inventory.held import Held
-from monitor.inventory.managers.base import ManagerConfig, ServerUrl, instant
+from monitor.inventory.managers.base import ManagerConfig, Reference, ServerUrl, instant
 from monitor.inventory.managers.client import AccessError, Client, together
 
 __all__ = ["VercelConfig", "VercelManager"]
@@ -25,7 +24,7 @@ class VercelConfig(ManagerConfig):
     type: Literal["vercel"]
     project: str = Field(pattern=r"^[\w.-]+$")
     team: str = Field(default="", pattern=r"^[\w-]*$")
-    token: Credential
+    token: Reference
     server: ServerUrl = "https://api.vercel.com"
 
 

@@ -260,6 +260,18 @@ def test_a_certificate_that_cannot_be_used_is_told_before_the_start(monitor: Com
     assert "none.pem with its private_key: No such file" in answer.stdout
 
 
+def test_a_credential_of_the_inventory_is_looked_for_beside_the_configuration(monitor: Command, config: Path) -> None:
+    logs(config)
+    login = '{ role_id = "r", secret_id = "file:none" }'
+    entry = f'[[inventory]]\nname = "v"\ntype = "vault"\nserver = "https://vault.example.org"\napprole = {login}\n'
+    config.write_text(config.read_text() + entry)
+    answer = monitor("check", "--format", "json", env={"HOOK_URL": "https://hook.example.org/x"})
+    assert kinds(answer)["environment"] == ["inventory[0].approle.secret_id"]
+    (config.parent / "none").write_text("x")
+    answer = monitor("check", "--format", "json", env={"HOOK_URL": "https://hook.example.org/x"})
+    assert "environment" not in kinds(answer)
+
+
 def test_what_keeps_an_action_from_running_is_told_before_it_is_needed(monitor: Command, config: Path) -> None:
     logs(config)
     tool = config.parent / "revoke"

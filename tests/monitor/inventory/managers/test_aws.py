@@ -33,8 +33,8 @@ def manager(url: str, tmp_path: Path, key: tuple[str, str] = ("AKIAX", "s" * 40)
     return one
 
 
-async def test_current_and_previous_text_and_bytes(cloud: Aws, tmp_path: Path) -> None:
-    key = cloud.user("reader", MAY)
+async def test_current_and_previous_text_and_bytes(cloud: Aws, tmp_path: Path, documented: list[str]) -> None:
+    key = cloud.user("reader", documented)
     cloud._unchecked(100)
     client = cloud.client("secretsmanager")
     tags = [{"Key": "owner", "Value": "payments"}, {"Key": "environment", "Value": "production"}]
@@ -63,12 +63,12 @@ async def test_current_and_previous_text_and_bytes(cloud: Aws, tmp_path: Path) -
     assert len({held.version for held in found}) == 4
 
 
-async def test_who_may_not_read_and_who_may_write(cloud: Aws, tmp_path: Path) -> None:
+async def test_who_may_not_read_and_who_may_write(cloud: Aws, tmp_path: Path, documented: list[str]) -> None:
     cloud._unchecked(1)
     client = cloud.client("secretsmanager")
     client.create_secret(Name="three", SecretString=CANARY)
     client.close()
-    assert await diagnosis(manager(cloud.url, tmp_path, cloud.user("fits", MAY))) == []
+    assert await diagnosis(manager(cloud.url, tmp_path, cloud.user("fits", documented))) == []
     assert await diagnosis(manager(cloud.url, tmp_path, cloud.user("much", "secretsmanager:*"))) == [
         "it may write secrets (secretsmanager:PutSecretValue), which the monitor never needs"
     ]

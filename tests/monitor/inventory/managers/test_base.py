@@ -10,8 +10,18 @@ import orjson
 import pytest
 from pydantic import TypeAdapter, ValidationError
 
+from monitor.common.credential import Credential
 from monitor.inventory.held import Held
-from monitor.inventory.managers.base import LocalPath, ManagerConfig, ServerUrl, described, expiry, instant, members
+from monitor.inventory.managers.base import (
+    LocalPath,
+    ManagerConfig,
+    Reference,
+    ServerUrl,
+    described,
+    expiry,
+    instant,
+    members,
+)
 
 
 def test_an_address_is_encrypted_or_on_this_machine() -> None:
@@ -28,6 +38,9 @@ def test_a_path_lies_beside_the_configuration() -> None:
     assert place.validate_python("ca.pem", context={"folder": "/etc/m"}) == Path("/etc/m/ca.pem")
     assert place.validate_python("/ca.pem", context={"folder": "/etc/m"}) == Path("/ca.pem")
     assert place.validate_python("~/ca.pem") == Path.home() / "ca.pem"
+    reference: TypeAdapter[Credential] = TypeAdapter(Reference)
+    for given, found in (("file:key", "file:/etc/m/key"), ("file:/key", "file:/key"), ("env:KEY", "env:KEY")):
+        assert reference.validate_python(given, context={"folder": "/etc/m"}) == Credential(found)
 
 
 def test_a_name_that_looks_like_a_secret_is_refused_and_not_shown() -> None:

@@ -29,6 +29,7 @@ class Doppler(Vendor):
                 **own,
                 "KEY": secret(f"{CANARY}-prd"),
                 "EMPTY": secret(""),
+                "LARGE": secret("x" * 65536),
                 "RESTRICTED": secret(None, "restricted"),
                 "JSON": secret('{"a": "x", "b": ["y"]}'),
             },
@@ -68,14 +69,15 @@ def maker(server: Doppler, tmp_path: Path, **keys: Any) -> Any:
 async def test_one_config(server: Doppler, tmp_path: Path, keys: dict[str, str]) -> None:
     found = await everything(maker(server, tmp_path, **keys)())
     assert {held.name: held.value for held in found} == {
-        "KEY": f"{CANARY}-prd".encode(), "EMPTY": b"", "RESTRICTED": None, "JSON.a": b"x", "JSON.b.0": b"y",
+        "KEY": f"{CANARY}-prd".encode(), "EMPTY": b"", "LARGE": b"x" * 65536, "RESTRICTED": None,
+        "JSON.a": b"x", "JSON.b.0": b"y",
     }  # fmt: skip
-    assert found[2].tags == ("visibility=restricted",)
+    assert found[3].tags == ("visibility=restricted",)
 
 
 async def test_all_configs_of_a_project(server: Doppler, tmp_path: Path) -> None:
     found = await everything(maker(server, tmp_path, project="app")())
-    assert len(found) == 5 + 44
+    assert len(found) == 6 + 44
     last = found[-1]
     assert (last.name, last.value, last.environment) == ("dev_43/KEY", f"{CANARY}-43".encode(), "dev")
     assert len(server.requests) == 3 + 45

@@ -32,6 +32,7 @@ class Google(Vendor):
     def __init__(self) -> None:
         super().__init__(f"{CANARY}-token")
         self.secrets: dict[str, list[bytes]] = {"db": [b"new", b"old", b"older"], "bytes": [b"\x00\xff"], "none": []}
+        self.secrets |= {"large": [b"x" * 65536], "empty": [b""]}
         self.secrets |= {f"s{number}": [f"{CANARY}-{number}".encode()] for number in range(257)}
         self.may = ["secretmanager.versions.list", "secretmanager.versions.access"]
         self.denied: set[str] = set()
@@ -113,7 +114,8 @@ def make(request: pytest.FixtureRequest, server: Google, tmp_path: Path, monkeyp
 
 async def test_all_secrets_in_their_newest_versions(server: Google, make: Any) -> None:
     found = await everything(make())
-    assert len(found) == 2 + 1 + 257
+    assert len(found) == 2 + 1 + 2 + 257
+    assert {held.name: held.value for held in found[3:5]} == {"large": b"x" * 65536, "empty": b""}
     assert [(held.name, held.value, held.version, held.standing) for held in found[:3]] == [
         ("db", b"new", "3", "current"), ("db", b"old", "2", "previous"), ("bytes", b"\x00\xff", "1", "current"),
     ]  # fmt: skip

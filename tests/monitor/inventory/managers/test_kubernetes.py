@@ -43,7 +43,7 @@ class Cluster(Vendor):
         super().__init__(f"{CANARY}-token")
         auths = orjson.dumps({"auths": {"registry.example.org": {"auth": "b2s="}}})
         self.secrets = [
-            secret("prod", "app", {"KEY": b"one", "bytes": b"\x00\xff", "empty": b""}),
+            secret("prod", "app", {"KEY": b"one", "bytes": b"\x00\xff", "empty": b"", "large": b"x" * 65536}),
             secret("prod", "tls", {"tls.key": b"private", "tls.crt": b"public"}, "kubernetes.io/tls"),
             secret("prod", "pull", {".dockerconfigjson": auths}, "kubernetes.io/dockerconfigjson"),
             secret("prod", "account", {"token": TOKEN.encode(), "ca.crt": b"ca", "namespace": b"prod"}),
@@ -93,11 +93,12 @@ def maker(server: Cluster, tmp_path: Path, **keys: Any) -> Any:
 
 async def test_every_key_of_every_secret(server: Cluster, tmp_path: Path) -> None:
     found = {held.name: held for held in await everything(maker(server, tmp_path)())}
-    assert len(found) == 6 + 230
+    assert len(found) == 7 + 230
     assert {name: held.value for name, held in found.items() if name.startswith("prod/")} == {
         "prod/app.KEY": b"one",
         "prod/app.bytes": b"\x00\xff",
         "prod/app.empty": b"",
+        "prod/app.large": b"x" * 65536,
         "prod/tls.tls.key": b"private",
         "prod/pull..dockerconfigjson.auths.registry.example.org.auth": b"b2s=",
         "prod/account.token": TOKEN.encode(),
@@ -133,7 +134,7 @@ async def test_a_cluster_has_its_own_ca(tmp_path: Path) -> None:
     server.tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     server.tls.load_cert_chain(pem, key)
     async with server:
-        assert len(await everything(maker(server, tmp_path, ca_file=str(pem), namespaces=["prod"])())) == 6
+        assert len(await everything(maker(server, tmp_path, ca_file=str(pem), namespaces=["prod"])())) == 7
 
 
 async def test_the_doctor(server: Cluster, tmp_path: Path) -> None:

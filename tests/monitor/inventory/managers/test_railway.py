@@ -26,7 +26,7 @@ class Railway(Vendor):
         self.services = {"s-1": "web", "s-2": "worker"}
         self.variables: dict[str | None, dict[str, str]] = {
             None: {"SHARED": f"{CANARY}-shared"},
-            "s-1": {"KEY": "one", "EMPTY": "", "RAILWAY_PUBLIC_DOMAIN": "web.up.railway.app"},
+            "s-1": {"KEY": "one", "EMPTY": "", "LARGE": "x" * 65536, "RAILWAY_PUBLIC_DOMAIN": "web.up.railway.app"},
             "s-2": {"KEY": "two", "JSON": '{"a": "x"}'},
         }
         self.sealed = [("s-2", "SEALED")]
@@ -91,6 +91,7 @@ async def test_shared_and_of_services_and_sealed(server: Railway, tmp_path: Path
         "SHARED": f"{CANARY}-shared".encode(),
         "web/KEY": b"one",
         "web/EMPTY": b"",
+        "web/LARGE": b"x" * 65536,
         "worker/KEY": b"two",
         "worker/JSON.a": b"x",
         "worker/SEALED": None,
@@ -125,7 +126,7 @@ async def test_the_doctor(server: Railway, tmp_path: Path) -> None:
     server.account = True
     (more,) = await diagnosis(make())
     assert "one of an account" in more
-    assert len(await everything(make())) == 6
+    assert len(await everything(make())) == 7
 
 
 def test_one_token() -> None:

@@ -17,7 +17,6 @@ from tests.fakes.vendor import diagnosis, everything
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
 CANARY = "canary-90aa17"
-MAY = ["ssm:GetParametersByPath", "ssm:GetParameterHistory"]
 
 
 def manager(url: str, tmp_path: Path, key: tuple[str, str] = ("AKIAX", "s" * 40), **keys: Any) -> SsmManager:
@@ -30,8 +29,8 @@ def manager(url: str, tmp_path: Path, key: tuple[str, str] = ("AKIAX", "s" * 40)
     return one
 
 
-async def test_a_path_with_its_history(cloud: Aws, tmp_path: Path) -> None:
-    key = cloud.user("params", MAY)
+async def test_a_path_with_its_history(cloud: Aws, tmp_path: Path, documented: list[str]) -> None:
+    key = cloud.user("params", documented)
     cloud._unchecked(100)
     client = cloud.client("ssm")
     for value in ("first", "second", "third"):
@@ -54,8 +53,8 @@ async def test_a_path_with_its_history(cloud: Aws, tmp_path: Path) -> None:
     assert len(plain) == 27
 
 
-async def test_who_may_too_little_and_too_much(cloud: Aws, tmp_path: Path) -> None:
-    assert await diagnosis(manager(cloud.url, tmp_path, cloud.user("p-fits", MAY), versions=2)) == []
+async def test_who_may_too_little_and_too_much(cloud: Aws, tmp_path: Path, documented: list[str]) -> None:
+    assert await diagnosis(manager(cloud.url, tmp_path, cloud.user("p-fits", documented), versions=2)) == []
     assert await diagnosis(manager(cloud.url, tmp_path, cloud.user("p-much", "ssm:*"))) == [
         "it may change parameters (ssm:DeleteParameter), which the monitor never needs"
     ]

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import re
+import textwrap
 import time
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -23,13 +25,18 @@ from tests.fakes.smtp import certificate
 from tests.fakes.vendor import diagnosis, everything
 
 CANARY = "canary-5d1c"
-READS = '"secret/data/*" { capabilities = ["read"] } path "secret/metadata/*" { capabilities = ["read", "list"] }'
+# The policy that the documentation tells people to write.
+DOCUMENTED = re.search(
+    r"(?s)`vault`:\n\n(.*?)\n\n", (Path(__file__).parents[4] / "docs/inventory.md").read_text(encoding="utf-8")
+)
+assert DOCUMENTED
+POLICY = textwrap.dedent(DOCUMENTED[1])
 
 
 @pytest.fixture(scope="module")
 def bao(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OpenBao]:
     with openbao(tmp_path_factory.mktemp("bao")) as server:
-        server.call("POST", "sys/policies/acl/reader", {"policy": f"path {READS}"})
+        server.call("POST", "sys/policies/acl/reader", {"policy": POLICY})
         server.call("POST", "sys/auth/approle", {"type": "approle"})
         server.call("POST", "sys/auth/kubernetes", {"type": "kubernetes"})
         yield server
@@ -108,7 +115,7 @@ async def test_the_first_version_of_the_engine(bao: OpenBao, tmp_path: Path) -> 
     ]
     policy = 'path "old/*" { capabilities = ["list", "create"] }'
     bao.call("POST", "sys/policies/acl/old", {"policy": policy})
-    assert await diagnosis(manager(bao, tmp_path, bao.token("old"), mount="old", path="a")) == [
+    assert await diagnosis(manager(bao, tmp_path, bao.token("old", period="1h"), mount="old", path="a")) == [
         "it may create at old/a/, which the monitor never needs",
         'it may not read old/a/any: add path "old/a/*" with read to its policy',
         "it may create at old/a/any, which the monitor never needs",
@@ -194,6 +201,24 @@ async def test_a_service_account_of_kubernetes(bao: OpenBao, tmp_path: Path, fol
     assert token not in str(caught.value)
 
 
+async def test_a_path_that_is_a_secret(bao: OpenBao, tmp_path: Path, folder: str) -> None:
+    write(bao, f"{folder}/app", KEY="v")
+    write(bao, f"{folder}/apple", KEY="w")
+    assert values(await everything(manager(bao, tmp_path, path=f"{folder}/app"))) == {f"secret/{folder}/app.KEY": b"v"}
+
+
+async def test_a_token_is_renewed_with_each_reading(bao: OpenBao, tmp_path: Path) -> None:
+    token = bao.token("reader", period="1h")
+    assert "last_renewal" not in told(bao, token)
+    await everything(manager(bao, tmp_path, token))
+    assert told(bao, token)["last_renewal"]
+
+
+def told(bao: OpenBao, token: str) -> dict[str, Any]:
+    data: dict[str, Any] = bao.call("POST", "auth/token/lookup", {"token": token})["data"]
+    return data
+
+
 async def test_a_token_that_is_revoked_in_the_midst(bao: OpenBao, tmp_path: Path, folder: str) -> None:
     for number in range(40):
         write(bao, f"{folder}/{number:02}", KEY=f"{CANARY}{number}")
@@ -212,7 +237,7 @@ async def test_a_token_that_is_revoked_in_the_midst(bao: OpenBao, tmp_path: Path
 async def test_what_may_not_be_read_is_known_by_name(bao: OpenBao, tmp_path: Path, folder: str) -> None:
     write(bao, f"{folder}/open", KEY="v")
     write(bao, f"{folder}/shut", KEY="w")
-    denied = f'path {READS} path "secret/data/{folder}/shut" {{ capabilities = ["deny"] }}'
+    denied = f'{POLICY} path "secret/data/{folder}/shut" {{ capabilities = ["deny"] }}'
     bao.call("POST", f"sys/policies/acl/{folder}", {"policy": denied})
     found = await everything(manager(bao, tmp_path, bao.token(folder), path=folder))
     assert values(found) == {f"secret/{folder}/open.KEY": b"v", f"secret/{folder}/shut": None}
@@ -236,19 +261,21 @@ async def test_the_doctor_tells_too_little_and_too_much(bao: OpenBao, tmp_path: 
     assert await diagnosis(manager(bao, tmp_path)) == [
         "the token is a root token: use one whose policy has read and list only"
     ]
-    assert await diagnosis(manager(bao, tmp_path, bao.token("reader"))) == []
+    assert await diagnosis(manager(bao, tmp_path, bao.token("reader", period="1h"))) == []
+    (ends,) = await diagnosis(manager(bao, tmp_path, bao.token("reader")))
+    assert ends.startswith("the token ends one day")
     policies = {
         "little": 'path "secret/metadata/*" { capabilities = ["list"] }',
-        "much": f"path {READS.replace('[', '[' + chr(34) + 'update' + chr(34) + ', ')}",
+        "much": POLICY.replace("[", '["update", '),
     }
     for name, policy in policies.items():
         bao.call("POST", f"sys/policies/acl/{name}", {"policy": policy})
-    little = await diagnosis(manager(bao, tmp_path, bao.token("little")))
+    little = await diagnosis(manager(bao, tmp_path, bao.token("little", period="1h")))
     assert little == [
         'it may not read secret/data/any: add path "secret/data/*" with read to its policy',
         'it may not read secret/metadata/any: add path "secret/metadata/*" with read to its policy',
     ]
-    much = await diagnosis(manager(bao, tmp_path, bao.token("much")))
+    much = await diagnosis(manager(bao, tmp_path, bao.token("much", period="1h")))
     assert much[0] == "it may update at secret/metadata/, which the monitor never needs"
     assert len(much) == 3
 
