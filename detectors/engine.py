@@ -12,6 +12,7 @@ from __future__ import annotations
 import re
 from bisect import bisect_right
 from collections.abc import Callable, Sequence
+from copy import copy
 from dataclasses import replace
 from itertools import accumulate
 from pathlib import Path
@@ -21,7 +22,9 @@ import re2
 
 from detectors.cost import TooSlowError, Work, patience
 from detectors.decode import VALUE, Codec, Region, encoded_values
+from detectors.exact import OWN, Exact, Owned
 from detectors.filters import LABEL, masked_before
+from detectors.fingerprint import fingerprint
 from detectors.judge import NOWHERE, Judge, Verdict
 from detectors.match import Decision, Found, Match, merged, moved, rank, resolve, through
 from detectors.plan import Compiled, compiled
@@ -49,6 +52,7 @@ class Engine:
         self.plan, self.database, self.near = what
         self._judges: dict[int, Judge] = {}
         self._index = {rule.id: number for number, rule in enumerate(rules)}
+        self.exact: Exact | None = None
 
     @classmethod
     def build(cls, rules: Sequence[Rule], cache_dir: Path | None = None) -> Engine:
@@ -78,6 +82,14 @@ class Engine:
                     problems.append(f"{rule.source}: {rule.id}: pattern: {re2_problem(rule.pattern) or error}")
         if problems:
             raise RuleError(problems)
+
+    def beside(self, exact: Exact | None) -> Engine:
+        """The same rules, and these values beside them."""
+        if exact is self.exact:
+            return self
+        other = copy(self)
+        other.exact = exact
+        return other
 
     def worker(self) -> Worker:
         """A scanner for one thread, with a scratch of its own."""
@@ -121,6 +133,7 @@ class Worker:
         self.engine = engine
         # Decoded text is scanned after the scan it came from has returned, so one scratch serves every depth.
         self._scratch = hyperscan.Scratch(engine.database)
+        self._exact = engine.exact.worker() if engine.exact is not None else None
         self._near_scratch = hyperscan.Scratch(engine.near) if engine.near is not None else None
 
     def scan(self, data: Buffer, fresh: int = 0, limit: int | None = None) -> list[Match]:
@@ -131,15 +144,37 @@ class Worker:
     def search(self, data: Buffer, fresh: int = 0, limit: int | None = None, seconds: float | None = None) -> Found:
         """The same with what must not be shown and what was left out. Raises TooSlowError after so much CPU time."""
         work = Work(len(data), seconds)
+        owned = self._exact.search(data, work.check) if self._exact is not None else []
         ends, encoded = self.hits(data)
-        if not ends and not encoded:
+        if not ends and not encoded and not owned:
             return Found([])
         decided = self._decide_all(data, ends, encoded, 0, work)
+        if owned:
+            decided += self._named(owned, decided)
         last = len(data) if limit is None else limit
         matches = [m for m, end in resolve(decided) if fresh - m.rule.awaits < end <= last]
         spans = [(decision.start, decision.end) for decision, _ in decided if decision.accepted]
         spent = {self.engine.rules[number].id: cost for number, cost in work.spent.items()}
         return Found(matches, merged(spans + work.regions), work.budget.skipped, spent)
+
+    def _named(self, owned: Sequence[Owned], decided: Sequence[tuple[Decision, int]]) -> list[tuple[Decision, int]]:
+        """Decisions on values that are known. Where a rule has found the same value it stays: it knows the issuer."""
+        ours = {one.fingerprint for one in owned}
+        key = self.engine.exact.key if self.engine.exact is not None else b""
+        told = [
+            (decision.start, decision.end, print_)
+            for decision, _ in decided
+            if decision.match is not None and (print_ := fingerprint(key, decision.match.secret)) in ours
+        ]
+        out = []
+        for one in owned:
+            if any(start < one.end and one.start < end and print_ == one.fingerprint for start, end, print_ in told):
+                continue
+            masked = f"…[{len(one.value)}]"  # its name says more than its beginning
+            match = Match(OWN, one.start, one.end, one.value, masked, OWN.severity, "high", one.decode)
+            decision = Decision(OWN, one.start, one.end, True, "accepted", "a secret of our own", match, one.decode)
+            out.append((decision, one.end))
+        return out
 
     def explain(self, data: Buffer) -> list[Decision]:
         """Every candidate with the stage that accepted or rejected it, by position."""

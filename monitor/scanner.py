@@ -11,21 +11,25 @@ import hashlib
 import threading
 import time
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 
 from detectors.cost import Spent
 from detectors.engine import Engine, Found, Match, TooSlowError, Worker, patience
+from detectors.exact import OWN, Exact
 from detectors.fingerprint import fingerprint
 from monitor import runbook
+from monitor.common.severity import rank
 from monitor.connection import AROUND, connection
+from monitor.incidents import own_title
 from monitor.intake import ScanError
 from monitor.model import Block, Finding
 from monitor.pairs import pair
 from monitor.places import Places
 from monitor.scrub import Scrubber
 from monitor.service import service_of
+from monitor.store.inventory import Owned, labels_of, worth_of
 from monitor.store.mark import ENOUGH, BlockMarks
 
 __all__ = ["RuleStats", "Scanner", "ScannerStats", "finding_id"]
@@ -101,6 +105,8 @@ class Scanner:
         self._marks = marks or BlockMarks(None)
         self._gate = _Gate()
         self._key = key
+        self._exact: Exact | None = None
+        self._owners: Mapping[str, Sequence[Owned]] = {}
         self._pool = ThreadPoolExecutor(workers, thread_name_prefix="scan")
         self._local = threading.local()
         self._lock = threading.Lock()
@@ -127,7 +133,12 @@ class Scanner:
 
     def swap(self, engine: Engine) -> None:
         """Use these rules from the next block on."""
-        self._engine = engine
+        self._engine = engine if self._exact is None else engine.beside(self._exact)
+
+    def enrol(self, exact: Exact | None, owners: Mapping[str, Sequence[Owned]]) -> None:
+        """Find these values, and give the names of their secrets to all findings with these fingerprints."""
+        self._owners, self._exact = owners, exact
+        self._engine = self._engine.beside(exact)
 
     def longest(self) -> float:
         """Seconds for which the engine has been at one block. The time a source takes to read does not count."""
@@ -257,7 +268,7 @@ class Scanner:
         record = places.record(begin)
         service = service_of(block.path, block.attributes, record.service)
         labels = {**block.attributes, **_connection(block, match), **match.labels}
-        return Finding(
+        finding = Finding(
             id=finding_id(block.generation, offset, match.rule.id, print_),
             rule=match.rule.id,
             name=match.rule.name,
@@ -280,6 +291,24 @@ class Scanner:
             logged_at=record.logged_at if block.logged_at is None else block.logged_at,
             context=places.context(match, begin, scrub),
         )
+        return named(finding, self._owners.get(print_, ()))
+
+
+def named(finding: Finding, owned: Sequence[Owned]) -> Finding:
+    """With the name of our own secret, where it is one, and what that is worth. What only its value told, and is in use
+    no more, is low; what a rule knows may still work at its issuer."""
+    if not owned:
+        return finding
+    labels, worth = labels_of(owned), worth_of(owned)
+    ours = finding.rule == OWN.id
+    severity = worth if ours or rank(worth) > rank(finding.severity) else finding.severity
+    return replace(
+        finding,
+        name=own_title(labels) + finding.name,
+        labels={**finding.labels, **labels},
+        severity=severity,
+        confidence="high",
+    )
 
 
 def _connection(block: Block, match: Match) -> Mapping[str, str]:

@@ -1,4 +1,5 @@
-"""The life of the daemon in phases, each named: rules and state → http → delivery → sources → watching → stopping.
+"""The life of the daemon in phases, each named: rules and state → http → delivery → inventory → sources → watching
+→ stopping.
 
 A phase that was entered is left again at the end, in the other order. A part that fails is started again or reported;
 none takes the others down.
@@ -48,6 +49,7 @@ _T = TypeVar("_T")
 
 _DRAIN = 6.0  # seconds for notifications in flight at the end; systemd is promised an end within 10
 _LONGEST_END = 9.5  # after so many seconds the end is not waited for any longer
+_ENROL = 30.0  # seconds that managers of secrets may hold up the start
 _ONCE_SETTLE = 60.0  # `--once` waits so long for the sinks
 
 
@@ -135,6 +137,12 @@ class Daemon:
             self._requests = Requests(self._running, keeper.kept)
             self._issuers = Issuers(self._running)
             await self._issuers.begin()
+
+            self.phase = "inventory"
+            from monitor.inventory.enrol import Enrolment
+
+            self._enrolment = Enrolment(site, lambda: self.config, self._over)
+            await self._enrolment.begin(_ENROL)
 
             self.phase = "sources"
             for source in config.sources:
@@ -257,12 +265,14 @@ class Daemon:
         asking = asyncio.create_task(self._issuers.run(), name="issuers")
         rotating = asyncio.create_task(self._rotations(running).run(), name="rotations")
         doing = asyncio.create_task(self._requests.run(), name="requests")
+        enrolling = asyncio.create_task(self._enrolment.run(), name="inventory")
         await running.listeners.replace(running.sinks, running.config.sinks)
         await self._stop.wait()
         notify("STOPPING=1")
         log.info("stopping")
         await running.listeners.close()
         await cancel(doing)
+        await cancel(enrolling)
         await cancel(asking)
         await cancel(rotating)
         await cancel(forgetting)

@@ -17,7 +17,7 @@ from monitor.store.inventory import Kept, Print
 
 __all__ = ["Enrolled", "keep"]
 
-Enrolled = tuple[Kept, list[bytes]]  # the second: what is to be found, in memory for as long as the anchors take
+Enrolled = tuple[Kept, list[tuple[str, bytes]]]  # the second: fingerprints, and the values that are to be found
 
 
 def keep(held: Held, config: ManagerConfig, key: bytes, scrub: Callable[[str], str]) -> Iterator[Enrolled]:
@@ -40,7 +40,7 @@ def _described(held: Held, config: ManagerConfig, scrub: Callable[[str], str]) -
 
 def _kept(held: Held, config: ManagerConfig, key: bytes) -> Enrolled:
     prints: list[Print] = []
-    values: list[bytes] = []
+    values: list[tuple[str, bytes]] = []
     mark, refused = "", ""
     if any(fnmatch.fnmatchcase(held.name, pattern) for pattern in config.exclude):
         refused = "excluded by the configuration"
@@ -51,7 +51,7 @@ def _kept(held: Held, config: ManagerConfig, key: bytes) -> Enrolled:
                 refused = why
                 continue
             prints.append(Print(fingerprint(key, value), part, len(value), alphabet(value)))
-            values.append(value)
+            values.append((prints[-1].fingerprint, value))
         refused = "" if prints else refused
         mark = fingerprint(key, whole) if prints else ""
     # Of a refused value not even a keyed hash of its digest: it could be tried out.

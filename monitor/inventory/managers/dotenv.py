@@ -54,7 +54,7 @@ class DotenvManager:
 
     async def held(self) -> AsyncIterator[Held]:
         files, problems = await asyncio.to_thread(self._files)
-        alone = files[0] if len(files) == 1 and str(files[0]) in self.config.path else None
+        alone = files[0] if [str(file) for file in files] == list(self.config.path) and len(files) == 1 else None
         for file in files:
             try:
                 variables = await asyncio.to_thread(_read, file)

@@ -1,0 +1,184 @@
+"""The inventory in the daemon: entries are read on their schedule, and what they hold is found from then on.
+
+Each entry is read by a process of its own (`child`), which hands over fingerprints and anchors, and ends. What a
+manager gave before and gives no more is still found until the monitor ends; anchors are nowhere but in memory.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import orjson
+import structlog
+
+from detectors.exact import Anchor, Exact, Shape
+from monitor.common.backoff import backoff
+from monitor.config import Config
+from monitor.inventory.managers.base import ManagerConfig
+from monitor.site import Site
+from monitor.store import StoreError
+from monitor.store.inventory import Kept, Print
+
+__all__ = ["Enrolment"]
+
+log = structlog.get_logger(__name__)
+
+_LOOK = 5.0  # seconds between looks whether an entry is due, or was read by a command
+_RETRY_FIRST, _RETRY_LONGEST = 2.0, 60.0
+_PATIENCE = 1800.0  # seconds that reading an entry may take
+_LINE = 4 << 20  # bytes of what is said of one secret
+
+
+@dataclass(slots=True)
+class _Entry:
+    """What is known of an entry. `read`: monotonic, when it was last tried; `at`: the same by the store's clock."""
+
+    config: ManagerConfig
+    anchors: dict[str, Anchor] = field(default_factory=dict)
+    read: float | None = None
+    at: float = 0.0
+    failures: int = 0
+
+    def due(self, now: float) -> bool:
+        if self.read is None:
+            return True
+        pause = self.config.interval
+        if self.failures:
+            pause = min(pause, backoff(self.failures, _RETRY_FIRST, _RETRY_LONGEST))
+        return now - self.read >= pause
+
+
+class Enrolment:
+    """`begin`, then `run` until cancelled."""
+
+    def __init__(self, site: Site, config: Callable[[], Config], over: Callable[[str, str], None]) -> None:
+        self._site = site
+        self._config = config
+        self._over = over
+        self._entries: dict[str, _Entry] = {}
+        self._found: frozenset[str] = frozenset()  # fingerprints of what is looked for
+
+    async def begin(self, seconds: float) -> None:
+        """Read all entries once, or as many as can be in so many seconds."""
+        try:
+            async with asyncio.timeout(seconds):
+                await self._round()
+        except TimeoutError:
+            log.warning("the inventory is not read yet; reading goes on, and logs are read without it meanwhile")
+
+    async def run(self) -> None:
+        while True:
+            try:
+                await self._round()
+            except StoreError as error:  # the database reports its trouble itself
+                log.debug("the inventory waits for the state database", reason=str(error))
+            await asyncio.sleep(_LOOK)
+
+    async def _round(self) -> None:
+        wanted = {entry.name: entry for entry in self._config().inventory}
+        if not wanted and not self._entries:
+            return
+        changed = False
+        for name in self._entries.keys() - wanted.keys():
+            del self._entries[name]
+            changed = True
+        syncs = await self._site.store.inventory.syncs()
+        for name, config in wanted.items():
+            known = self._entries.get(name)
+            if known is None or known.config != config:
+                known = self._entries[name] = _Entry(config, known.anchors if known else {})
+            elsewhere = name in syncs and syncs[name].at > known.at  # a command has read it since
+            if known.due(time.monotonic()) or (elsewhere and not known.failures):
+                await self._read(known)
+                changed = True
+        if changed:
+            await self._take_over()
+
+    async def _read(self, entry: _Entry) -> None:
+        name, site = entry.config.name, self._site
+        began = time.monotonic()
+        found, anchors, error = await self._ask(name)
+        error = site.scanner.scrub(error)
+        difference = await site.store.inventory.save(name, found, whole=not error, error=error)
+        entry.at, entry.read = (await site.store.inventory.syncs())[name].at, time.monotonic()
+        entry.anchors |= anchors
+        entry.failures = entry.failures + 1 if error else 0
+        if error:
+            text = f"{error}. What was known before is still looked for; it is tried again."
+            site.tell(f"The inventory {name} could not be read", text, key=f"inventory {name}")
+            return
+        self._over(f"inventory {name}", "It was read to its end.")
+        if difference.added or difference.changed or difference.gone:
+            counts = {"added": difference.added, "changed": difference.changed, "gone": difference.gone}
+            seconds = round(time.monotonic() - began, 1)
+            log.info("inventory read", entry=name, refused=difference.refused, seconds=seconds, **counts)
+
+    async def _ask(self, name: str) -> tuple[list[Kept], dict[str, Anchor], str]:
+        """What a process of its own reads. An error is a sentence; empty: it was read to its end."""
+        path = self._config().path
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "monitor.inventory.child", str(path), name),
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.DEVNULL,  # a traceback quotes what was being worked on
+            limit=_LINE,
+        )
+        assert process.stdout is not None
+        kept: list[Kept] = []
+        anchors: dict[str, Anchor] = {}
+        error = f"inventory {name}: the process that reads it ended early"
+        try:
+            async with asyncio.timeout(_PATIENCE):
+                async for line in process.stdout:
+                    row = orjson.loads(line)
+                    if "error" in row:
+                        error = row["error"]
+                        break
+                    kept.append(self._kept(row["kept"]))
+                    anchors |= {one.fingerprint: one for one in map(_anchor, row["anchors"])}
+        except TimeoutError:
+            error = f"inventory {name}: reading it took longer than {_PATIENCE:.0f} s"
+        except ValueError:
+            error = f"inventory {name}: the process that reads it said too much at once"
+        finally:
+            if process.returncode is None:
+                process.kill()
+            await process.wait()
+        return kept, anchors, error
+
+    def _kept(self, row: dict[str, Any]) -> Kept:
+        scrub = self._site.scanner.scrub
+        prints = tuple(Print(**one) for one in row["prints"])
+        kept = Kept(**{**row, "prints": prints, "consumers": tuple(row["consumers"]), "tags": tuple(row["tags"])})
+        return replace(
+            kept,
+            name=scrub(kept.name),
+            owner=scrub(kept.owner),
+            environment=scrub(kept.environment),
+            consumers=tuple(map(scrub, kept.consumers)),
+            tags=tuple(map(scrub, kept.tags)),
+            version=scrub(kept.version),
+        )
+
+    async def _take_over(self) -> None:
+        """Look for what is known now."""
+        scanner = self._site.scanner
+        anchors: dict[str, Anchor] = {}
+        for entry in self._entries.values():
+            anchors |= entry.anchors
+        owners = await self._site.store.inventory.owners()
+        exact = scanner.engine.exact
+        if frozenset(anchors) != self._found:
+            self._found = frozenset(anchors)
+            exact = await asyncio.to_thread(Exact, list(anchors.values()), scanner.key) if anchors else None
+        scanner.enrol(exact, owners)
+
+
+def _anchor(row: Sequence[Any]) -> Anchor:
+    print_, piece, at, size, shapes = row
+    return Anchor(print_, bytes.fromhex(piece), at, size, tuple(Shape(*one) for one in shapes))

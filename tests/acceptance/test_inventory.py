@@ -1,0 +1,211 @@
+"""Our own secrets, which no rule would find, are found by name in every form, and lie nowhere: the whole daemon."""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import random
+import string
+from collections.abc import AsyncIterator
+from pathlib import Path
+from urllib.parse import quote
+
+import aiohttp
+import hyperscan
+import pytest
+
+from detectors.exact import anchor
+from detectors.fingerprint import fingerprint
+from monitor.inventory.child import width
+from monitor.store import Store
+from tests.acceptance.harness import KEY, Monitor, until
+from tests.fakes.webhook import FakeWebhook
+
+MIXED = string.ascii_letters + string.digits
+SOURCE = random.Random(17)
+VALUES = {
+    "ALPHA": "".join(SOURCE.choices(MIXED, k=40)),
+    "SYMBOLS": "".join(SOURCE.choices(MIXED + '!@#%/+&" <>', k=40)),
+    "SHORT": "".join(SOURCE.choices(MIXED, k=14)),
+    "HEX": "".join(SOURCE.choices("0123456789abcdef", k=48)),
+    "UNSAID": "".join(SOURCE.choices(MIXED, k=40)),
+}
+ADDRESS = "".join(SOURCE.choices(MIXED, k=24))
+BODY = "\n".join(base64.b64encode(SOURCE.randbytes(48)).decode() for _ in range(6))
+PEM = f"-----BEGIN {'PRIVATE'} KEY-----\n{BODY}\n-----END {'PRIVATE'} KEY-----"
+CONFIG = """
+[[sources]]
+name = "app"
+type = "file"
+include = ["logs/*.log"]
+start_at = "beginning"
+[[inventory]]
+name = "gateway"
+type = "dotenv"
+path = [".env"]
+environment = "production"
+owner = "platform"
+consumers = ["gateway", "jobs"]
+interval = "1s"
+[[sinks]]
+name = "hook"
+type = "webhook"
+url = "{url}"
+"""
+
+
+def written() -> str:
+    lines = [f"{name}='{value}'" for name, value in VALUES.items()]
+    lines += [f"DATABASE_URL=postgres://app:{ADDRESS}@db/app", f'TLS_KEY="{PEM}"', "MODE=production", "PORT=8080"]
+    return "\n".join(lines) + "\n"
+
+
+def forms(value: str) -> list[str]:
+    raw = value.encode()
+    return [
+        value if "\n" not in value else value.replace("\n", "\\n"),
+        *(base64.b64encode(b"abc"[:shift] + raw + b"tail").decode() for shift in range(3)),
+        quote(value, safe=""),
+        json.dumps({"msg": value}),
+        json.dumps(json.dumps(value)),
+        raw.hex(),
+    ]
+
+
+def pieces(value: bytes, size: int = 8) -> set[bytes]:
+    return {value[at : at + size] for at in range(len(value) - size + 1)}
+
+
+def memory(pid: int) -> bytes:
+    """All that a process has in memory and may write to."""
+    out = []
+    with (
+        open(f"/proc/{pid}/maps", encoding="ascii", errors="replace") as maps,
+        open(f"/proc/{pid}/mem", "rb", 0) as mem,
+    ):
+        for line in maps:
+            span, rights = line.split()[:2]
+            low, high = (int(end, 16) for end in span.split("-"))
+            if rights.startswith("rw"):
+                try:
+                    mem.seek(low)
+                    out.append(mem.read(high - low))
+                except (OSError, ValueError, OverflowError):
+                    continue
+    return b"\n".join(out)
+
+
+def among(wanted: set[bytes], text: bytes) -> set[bytes]:
+    """Those that are in a text, however long it is and however many they are."""
+    literals = sorted(wanted)
+    database = hyperscan.Database(mode=hyperscan.HS_MODE_BLOCK)
+    ids = list(range(len(literals)))
+    database.compile(expressions=literals, ids=ids, flags=[0] * len(ids), literal=True)
+    scratch, found = hyperscan.Scratch(database), set()
+    database.scan(text, match_event_handler=lambda number, *_: found.add(literals[number]) and None, scratch=scratch)
+    return found
+
+
+@pytest.fixture
+async def monitor(tmp_path: Path) -> AsyncIterator[tuple[Monitor, FakeWebhook]]:
+    """Started, with its inventory read and nothing logged yet."""
+    (tmp_path / "logs").mkdir()
+    (tmp_path / ".env").write_text(written())
+    async with FakeWebhook() as hook:
+        made = Monitor(tmp_path, CONFIG.format(url=f"{hook.url}/hook"))
+        await made.start()
+        try:
+            yield made, hook
+        finally:
+            await made.kill()
+
+
+def anchors() -> set[bytes]:
+    """What may be in memory: one piece of each value."""
+    key = KEY.encode()
+    values = [value.encode() for value in (*VALUES.values(), ADDRESS, PEM)]
+    return {anchor(value, fingerprint(key, value), width(value), key).piece for value in values}
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root reads the memory of a process that hides it")
+@pytest.mark.timeout(240)
+async def test_in_memory_are_the_anchors_alone(monitor: tuple[Monitor, FakeWebhook]) -> None:
+    made, _ = monitor
+    assert made.process is not None
+    held = memory(made.process.pid)
+    known = anchors()
+    wanted = set().union(*(pieces(value.encode()) for value in (*VALUES.values(), ADDRESS, BODY)), known)
+    assert among(wanted, held) == known
+
+
+@pytest.mark.timeout(240)
+async def test_each_is_found_once_by_name_in_every_form_and_lies_nowhere(
+    monitor: tuple[Monitor, FakeWebhook], tmp_path: Path
+) -> None:
+    made, hook = monitor
+    shown = {**VALUES, "DATABASE_URL": ADDRESS, "TLS_KEY": PEM}
+    del shown["UNSAID"]
+    lines = [
+        f"2026-11-02 INFO step {number} of {text} done"
+        for value in shown.values()
+        for number, text in enumerate(forms(value))
+    ]
+    (tmp_path / "logs" / "app.log").write_text("\n".join(lines) + "\n2026-11-02 INFO the end\n")
+
+    async def incidents() -> dict[str, tuple[str, int, str]]:
+        async with await Store.open(tmp_path / "state" / "state.db", repairs=False) as store:
+            found = await store.incidents.find(limit=1000)
+        return {one.fingerprint: (one.labels.get("secret", ""), one.occurrences, one.severity) for one in found}
+
+    prints = {fingerprint(KEY.encode(), value.encode()): name for name, value in shown.items()}
+    told: set[str] = set()
+
+    def arrived() -> bool:
+        told.update(one["fingerprint"] for payload in hook.payloads for one in payload["incidents"])
+        return told >= prints.keys()
+
+    await until(arrived, 120, lambda: f"missing: {[prints[one] for one in prints.keys() - told]}")
+    found = await incidents()
+    assert found == {one: (name, len(forms(shown[name])), "critical") for one, name in prints.items()}
+    first = next(one for payload in hook.payloads for one in payload["incidents"] if one["labels"]["secret"] == "ALPHA")
+    assert first["name"] == "ALPHA (production): secret of our own"
+    assert first["labels"]["consumers"] == "gateway, jobs"
+    assert first["labels"]["standing"] == "current"
+
+    async with aiohttp.ClientSession() as session:
+        pages = [await (await session.get(f"{made.address}{path}")).read() for path in ("/metrics", "/incidents")]
+    assert await made.terminate() == 0
+    said = [made.output.encode(), made.errors.encode(), json.dumps(hook.payloads).encode(), *pages]
+    said += [path.read_bytes() for path in (tmp_path / "state").rglob("*") if path.is_file()]
+    wanted = set().union(*(pieces(value.encode()) for value in (*VALUES.values(), ADDRESS, BODY)), anchors())
+    assert among(wanted, b"\n".join(said)) == set()
+
+
+@pytest.mark.timeout(240)
+async def test_a_changed_value_is_found_as_it_is_and_as_it_was(
+    monitor: tuple[Monitor, FakeWebhook], tmp_path: Path
+) -> None:
+    _, hook = monitor
+    old, new = VALUES["ALPHA"], "".join(SOURCE.choices(MIXED, k=40))
+    (tmp_path / ".env").write_text(f"ALPHA={new}\n")
+
+    def standing(value: str) -> str:
+        print_ = fingerprint(KEY.encode(), value.encode())
+        labels = [
+            one["labels"] for payload in hook.payloads for one in payload["incidents"] if one["fingerprint"] == print_
+        ]
+        return str(labels[-1]["standing"]) if labels else ""
+
+    number = 0
+
+    def both() -> bool:
+        nonlocal number
+        number += 1
+        if number % 50 == 1:
+            with (tmp_path / "logs" / "app.log").open("a") as log:
+                log.write(f"2026-11-02 INFO {number} {old} then {new}\n")
+        return standing(new) == "current"
+
+    await until(both, 120, lambda: "the new value is not found")
+    assert standing(old) in ("current", "previous")

@@ -1,0 +1,106 @@
+"""The inventory in the daemon: read on its schedule, kept when a manager is down."""
+
+from __future__ import annotations
+
+import random
+import string
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from detectors.exact import OWN
+from monitor.config import load
+from monitor.inventory.enrol import Enrolment
+from monitor.site import Site, open_site
+
+SOURCE = random.Random(6)
+ONE, TWO = ("".join(SOURCE.choices(string.ascii_letters + string.digits, k=40)) for _ in range(2))
+
+
+class Told:
+    """What was told, and of what it was told that it is over."""
+
+    def __init__(self) -> None:
+        self.trouble: list[str] = []
+        self.over: list[str] = []
+
+    def __call__(self, title: str, text: str = "", *_rest: Any, **_more: Any) -> None:
+        self.trouble.append(f"{title}: {text}")
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Path:
+    path = tmp_path / "config.toml"
+    path.write_text(
+        '[monitor]\nstate_dir = "state"\n[rules]\npacks = ["vcs/github"]\n'
+        '[[inventory]]\nname = "e"\ntype = "dotenv"\npath = [".env"]\ninterval = "1h"\nenvironment = "staging"\n'
+    )
+    (tmp_path / ".env").write_text(f"KEY={ONE}\n")
+    return path
+
+
+@pytest.fixture
+async def opened(config: Path) -> AsyncIterator[tuple[Site, Told, Enrolment]]:
+    told = Told()
+    async with open_site(load(config), told) as site:
+        yield site, told, Enrolment(site, lambda: load(config), lambda key, _text: told.over.append(key))
+
+
+async def found(site: Site, value: str) -> list[tuple[str, str, str, str]]:
+    findings = await site.scanner.identify(f"x {value} y\n".encode())
+    return [(one.rule, one.name, one.severity, one.labels["standing"]) for one in findings]
+
+
+async def test_a_value_is_found_from_then_on_and_after_its_manager_is_down(
+    opened: tuple[Site, Told, Enrolment], tmp_path: Path
+) -> None:
+    site, told, enrolment = opened
+    assert await found(site, ONE) == []
+    await enrolment.begin(60)
+    assert await found(site, ONE) == [(OWN.id, "KEY (staging): secret of our own", "high", "current")]
+    assert told.over == ["inventory e"]
+
+    # A command reads it: the daemon follows though it is not due.
+    (tmp_path / ".env").write_text(f"KEY={TWO}\n")
+    await site.store.inventory.save("e", [], whole=False)
+    await enrolment.begin(60)
+    assert await found(site, TWO) == [(OWN.id, "KEY (staging): secret of our own", "high", "current")]
+    assert await found(site, ONE) == [(OWN.id, "KEY (staging): secret of our own", "high", "previous")]
+
+    (tmp_path / ".env").unlink()
+    await site.store.inventory.save("e", [], whole=False)
+    await enrolment.begin(60)
+    assert "no such file" in told.trouble[0]
+    assert ONE not in told.trouble[0]
+    assert [standing for *_, standing in await found(site, TWO)] == ["current"]
+
+    # Started anew while it is down, there is nothing to look for, and it is said.
+    fresh = Enrolment(site, lambda: load(tmp_path / "config.toml"), lambda *_: None)
+    await fresh.begin(60)
+    assert len(told.trouble) == 2
+
+
+async def test_an_entry_that_is_configured_no_more_is_not_looked_for(
+    opened: tuple[Site, Told, Enrolment], config: Path
+) -> None:
+    site, _, enrolment = opened
+    await enrolment.begin(60)
+    config.write_text('[monitor]\nstate_dir = "state"\n[rules]\npacks = ["vcs/github"]\n')
+    await enrolment.begin(60)
+    assert await found(site, ONE) == []
+    assert (await site.store.inventory.get("KEY")).gone_at is None
+
+
+async def test_what_a_rule_finds_has_the_name_and_keeps_its_rule(
+    opened: tuple[Site, Told, Enrolment], tmp_path: Path
+) -> None:
+    from detectors.template import expand
+
+    site, _, enrolment = opened
+    token = expand("ghp_{alnum:30}{crc32}", 9)
+    (tmp_path / ".env").write_text(f"GITHUB_TOKEN={token}\n")
+    await enrolment.begin(60)
+    [one] = await found(site, token)
+    assert one == ("github-pat", "GITHUB_TOKEN (staging): GitHub personal access token", "critical", "current")
