@@ -30,7 +30,7 @@ __all__ = ["jwt_secret", "service_role"]
 _PROSE = re.compile(r"(?i)\.(?:md|rst|adoc|txt)$")
 _COMPOSE = re.compile(r"(?i)(?:^|/)(?:docker-)?compose[\w.-]*\.ya?ml$")
 _YAML = re.compile(r"(?i)\.ya?ml$")
-_ENVIRONMENT_FILE = re.compile(r"(?m)^\s*EnvironmentFile=-?(\S+)")
+_ENVIRONMENT_FILE = re.compile(r"(?m)^[ \t]*EnvironmentFile=-?(\S+)")
 _CHUNK = 1 << 20
 _OVERLAP = 256  # bytes, more than a name is long
 

@@ -24,6 +24,9 @@ _ELSEWHERE = re.compile(
     r"|^[a-z][a-z0-9+.-]*://(?![^/\s]*:[^/\s@]+@)|^(?:vault|op|aws|gcp|secret|env|file|credential|arn|ref\+\w+):"
 )
 
+_LONGEST_NAME = 256
+_LOOKED_AT = 4096  # characters of a value: longer ones are no stand-ins
+
 
 def is_public(name: str) -> bool:
     """A key that is meant to be seen, or the name of one."""
@@ -31,13 +34,14 @@ def is_public(name: str) -> bool:
 
 
 def is_secret_name(name: str) -> bool:
-    return bool(_NAME.search(name)) and not is_public(name)
+    return len(name) <= _LONGEST_NAME and bool(_NAME.search(name)) and not is_public(name)
 
 
 def is_real(value: str, *, least: int = 6, wordy: bool = True) -> bool:
     """A value rather than a stand-in, a reference or a switch. Without `wordy` words are no value, either."""
-    raw = value.strip().encode("utf-8", "surrogateescape")
-    if len(raw) < least or _ELSEWHERE.search(value.strip()) or placeholder(raw) is not None:
+    text = value.strip()[:_LOOKED_AT]
+    raw = text.encode("utf-8", "surrogateescape")
+    if len(raw) < least or _ELSEWHERE.search(text) or placeholder(raw) is not None:
         return False
     return wordy or words(raw) is None
 

@@ -91,14 +91,14 @@ def _seen(one: Incident, path: str) -> str:
 # Where it is said that each read of a secret is recorded.
 _TRAILS = {
     "an audit device of Vault or OpenBao": re.compile(
-        r'(?m)^\s*audit\s+"|\b(?:vault|bao)\s+audit\s+enable\b|"?vault_audit"?'
+        r'(?m)^[ \t]*audit\s+"|\b(?:vault|bao)\s+audit\s+enable\b|"?vault_audit"?'
     ),
     "CloudTrail": re.compile(r"\baws_cloudtrail\b|AWS::CloudTrail::Trail|\bcloudtrail\s+create-trail\b"),
     "Google's data access logs": re.compile(r"\bDATA_READ\b"),
     "a diagnostic setting with AuditEvent": re.compile(r"\bAuditEvent\b"),
     "an audit policy of Kubernetes": re.compile(r"audit\.k8s\.io/"),
 }
-_CODE = re.compile(r"(?i)\.(?:tf|hcl|ya?ml|json|sh|ts|py)$|(?:^|/)Makefile$")
+_CODE = re.compile(r"(?i)\.(?:tf|tofu|hcl|ya?ml|json|sh)$|(?:^|/)Makefile$")
 
 
 async def trail(subject: Subject) -> AsyncIterator[Evidence]:
@@ -134,4 +134,4 @@ def _trails(subject: Subject) -> Iterator[Evidence]:
                 if (match := pattern.search(text)) is not None:
                     line = text.count("\n", 0, match.start()) + 1
                     repeat = shlex.join(["sed", "-n", f"{line}p", str(tree.base / name)])
-                    yield passed(f"{name}:{line}: {what}", repeat, name, line)
+                    yield passed(f"{name}:{line} declares {what}", repeat, name, line)

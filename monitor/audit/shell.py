@@ -8,7 +8,8 @@ from collections.abc import Collection, Iterator
 __all__ = ["DIRECT", "echoes"]
 
 # An expression that yields a secret, `${{ secrets.X }}`, `${{ toJSON(secrets) }}`, `${{ github.token }}`.
-DIRECT = re.compile(r"(?i)\$\{\{(?:(?!\}\}).)*\b(?:secrets\s*(?:\.|\[|\))|github\.token\b)(?:(?!\}\}).)*\}\}")
+_NEAR = r"(?:(?!\}\}).){0,200}"  # bounded: a script may be full of beginnings without an end
+DIRECT = re.compile(rf"(?i)\$\{{\{{{_NEAR}\b(?:secrets\s*(?:\.|\[|\))|github\.token\b){_NEAR}\}}\}}")
 _PRINTS = re.compile(r"(?i)^(?:echo|printf|print|write-(?:host|output|information)|logger)$")
 _SHOWS = re.compile(  # what prints what it is piped, in clear or in a form that GitHub's masking does not know
     r"(?i)^(?:cat|tee|base64|base32|xxd|od|hexdump|rev|sed|awk|tr|head|tail|cut|fold|grep|sort|jq|tac|nl|less|more|openssl|iconv)$"
@@ -98,16 +99,23 @@ def _commands(script: str) -> Iterator[tuple[int, str]]:
     lines = script.split("\n")
     number = 0
     while number < len(lines):
-        start, text = number, lines[number]
+        start, parts = number, [lines[number].rstrip("\r")]
         number += 1
-        while re.search(r"(?<!\\)(?:\\\\)*\\$|`$", text.rstrip("\r")) and number < len(lines):
-            text = text.rstrip("\r")[:-1] + " " + lines[number]
+        while number < len(lines) and _goes_on(parts[-1]):
+            parts[-1] = parts[-1][:-1]
+            parts.append(lines[number].rstrip("\r"))
             number += 1
+        text = " ".join(parts)
         text = re.sub(r"(?:^|(?<=\s))#.*$", "", text).strip() if "'" not in text and '"' not in text else text.strip()
         if text.startswith("#"):
             continue
         for part in _split(text, ";", "&&", "||"):
             yield start, part.strip()
+
+
+def _goes_on(line: str) -> bool:
+    """A backslash that is not itself quoted, or PowerShell's backtick."""
+    return line.endswith("`") or (len(line) - len(line.rstrip("\\"))) % 2 == 1
 
 
 def _split(text: str, *separators: str) -> list[str]:

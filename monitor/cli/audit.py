@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 app = command_app()
 
 _COLOUR: dict[Verdict, str] = {"pass": "green", "fail": "red", "unknown": "yellow"}
-_SHOWN = 12  # pieces of evidence of an item on a terminal or in a pipe; the documents have more
+_SHOWN, _FEW = 12, 3  # pieces of evidence of an item, and of one that passes, as text; the documents have more
 _EPILOG = """Examples:
 
 monitor audit .
@@ -137,7 +137,8 @@ def _text(items: Sequence[Judged]) -> Iterator[str]:
     for one in items:
         mark = paint(one.verdict.upper().ljust(8), _COLOUR[one.verdict], bold=True)
         yield f"{mark}{one.id}: {one.title}" + (" (waived)" if one.accepted else "")
-        shown = [piece for piece in one.evidence if piece.verdict == one.verdict or piece.verdict != "pass"][:_SHOWN]
+        most = _FEW if one.verdict == "pass" else _SHOWN
+        shown = [piece for piece in one.evidence if piece.verdict == one.verdict or piece.verdict != "pass"][:most]
         for piece in shown:
             waiver = f"; waived until {piece.waiver.expires}: {piece.waiver.reason}" if piece.waiver else ""
             what = "" if piece.verdict == one.verdict else f"{piece.verdict}: "

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from monitor.audit.holders import jwt_secret
 from monitor.audit.records import emergency, logs, trail
 from monitor.audit.subject import Subject
 from monitor.audit.verdict import Evidence
@@ -122,6 +123,12 @@ async def test_where_nobody_looks_nothing_passes(subject: Subject, store: Store)
 async def test_the_folders_say_that_accesses_are_recorded(name: str, text: str, make: Make, tmp_path: Path) -> None:
     (one,) = [one async for one in trail(make(write(tmp_path, {name: text})))]
     assert (one.verdict, one.path) == ("pass", name)
+
+
+async def test_a_file_of_empty_lines_ends(make: Make, tmp_path: Path) -> None:
+    write(tmp_path, {"a.hcl": "\n" * 300_000, "a.service": "\n" * 1_000_000})
+    assert list(await verdicts(trail(make(tmp_path)))) == ["fail"]
+    assert list(await verdicts(jwt_secret(make(tmp_path)))) == ["pass"]
 
 
 async def test_nothing_says_it(make: Make, tmp_path: Path) -> None:

@@ -81,6 +81,10 @@ def test_without_a_secret_nothing_is_wrong_and_a_shell_that_traces_is() -> None:
     assert [line for line, _ in echoes("set -x\ndeploy ${{ secrets.TOKEN }}", ())] == [0]
 
 
-@pytest.mark.parametrize("script", ["${{" * 2000, "'" * 5001, "echo " + "\\" * 3000, "|" * 5000, "`" * 3000])
-def test_hostile_scripts_end(script: str) -> None:
-    list(echoes(script, {"TOKEN"}))
+@pytest.mark.parametrize(
+    "piece",
+    ["${{", "${{ secrets", "'", "echo \\\n", "|", "`\n", "a='x' ", "echo \\", "x\n", "$TOKEN", "echo '$TOKEN\n"],
+)
+def test_hostile_scripts_end(piece: str) -> None:
+    """What is quadratic would take minutes."""
+    list(echoes(piece * (60_000 // len(piece)), {"TOKEN"}))

@@ -69,7 +69,7 @@ def test_an_echo_fails_in_its_line(text: str, line: int, make: Make, tmp_path: P
     assert (one.verdict, one.path, one.line) == ("fail", name, line)
 
 
-@pytest.mark.parametrize("text", ["jobs: [", "[" * 5000, "x" * 600_000])
+@pytest.mark.parametrize("text", ["jobs: [", "x" * 600_000])
 def test_a_broken_one_is_unknown(text: str, make: Make, tmp_path: Path) -> None:
     (one,) = wrong(make, workflow(tmp_path, text))
     assert one.verdict == "unknown"

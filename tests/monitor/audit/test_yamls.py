@@ -24,7 +24,7 @@ def test_a_bomb_of_aliases_ends() -> None:
     assert sum(1 for _ in scalars(node)) < 1000
 
 
-@pytest.mark.parametrize("text", ["a: [", "\x00", "a: &x\n  b: *y", "[" * 5000, "!!python/x {}: [", "x" * 600_000])
+@pytest.mark.parametrize("text", ["a: [", "\x00", "a: &x\n  b: *y", "[" * 1500, "!!python/x {}: [", "x" * 600_000])
 def test_what_is_broken_is_told_without_its_content(text: str) -> None:
     with pytest.raises(YamlError) as caught:
         documents(text)
