@@ -46,6 +46,15 @@ name = "chat"
 type = "slack"
 webhook_url = "file:{folder}/hook"
 [[sinks]]
+name = "team"
+type = "slack"
+token = "file:{folder}/token"
+channel = "#alerts"
+api_url = "{api}"
+signing_secret = "file:{folder}/token"
+[sinks.people]
+U012AB3CD = "ana"
+[[sinks]]
 name = "mail"
 type = "email"
 host = "127.0.0.1"
@@ -61,6 +70,9 @@ _STYLE = (
     "h1{font-size:18px;margin:0 0 10px}div{margin:0 0 10px;overflow-wrap:anywhere}"
     ".f{display:grid;grid-template-columns:1fr 1fr}"
     "code{background:#f4f4f4;border:1px solid #ddd;border-radius:3px;color:#c0143c;font-size:12px;padding:1px 3px}"
+    ".b span{display:inline-block;border:1px solid #bbb;border-radius:4px;padding:4px 11px;margin:0 8px 0 0}"
+    ".b{font-size:13px;font-weight:700}"
+    ".b .primary{background:#007a5a;color:#fff}.b .danger{background:#e01e5a;color:#fff}"
     ".c{color:#616061;font-size:13px}a{color:#1264a3;text-decoration:none}pre{white-space:pre-wrap;font-size:13px;margin:0}"
 )
 
@@ -72,6 +84,7 @@ class Alert:
     console: str
     slack: dict[str, Any]
     mail: str
+    team: dict[str, Any]  # as people get it who may press buttons
 
 
 async def real_alert(folder: Path) -> Alert:
@@ -86,8 +99,10 @@ async def real_alert(folder: Path) -> Alert:
     async with FakeSlack(webhook=HOOK) as slack, FakeSmtp() as smtp:
         (folder / "hook").write_text(slack.url + HOOK, encoding="utf-8")
         (folder / "hook").chmod(0o600)
+        (folder / "token").write_text(slack.token, encoding="utf-8")
+        (folder / "token").chmod(0o600)
         config = folder / "config.toml"
-        config.write_text(CONFIG.format(folder=folder, port=smtp.port), encoding="utf-8")
+        config.write_text(CONFIG.format(folder=folder, port=smtp.port, api=slack.api_url), encoding="utf-8")
         environment = {**os.environ, "FORCE_COLOR": "1", "TERM": "xterm-256color", "COLUMNS": "100"}
         process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-m", "monitor", "run", "--once", "--config", str(config)),
@@ -98,8 +113,9 @@ async def real_alert(folder: Path) -> Alert:
         )
         out, err = await process.communicate()
         assert process.returncode == 0, err.decode()
-        (post,), (mail,) = slack.posts, smtp.mails
-        return Alert(_placed(out.decode(), folder), _placed(post, folder), _placed(_whole(mail.message), folder))
+        (post,), (mail,), (team,) = slack.posts, smtp.mails, slack.messages.values()
+        told = _placed(out.decode(), folder), _placed(post, folder), _placed(_whole(mail.message), folder)
+        return Alert(*told, _placed(team, folder))
 
 
 def _whole(mail: Any) -> str:
@@ -144,6 +160,8 @@ def mail_page(mail: str) -> str:
 def _block(block: dict[str, Any]) -> str:
     if block["type"] == "header":
         return f"<h1>{_DOT.sub('<span>●</span>', html.escape(block['text']['text']))}</h1>"
+    if block["type"] == "actions":
+        return f'<div class="b">{"".join(_button(one) for one in block["elements"])}</div>'
     if block["type"] == "context":
         parts = " ".join(_marked(part["text"]) for part in block["elements"])
         return f'<div class="c">{parts}</div>'
@@ -151,6 +169,12 @@ def _block(block: dict[str, Any]) -> str:
         cells = "".join(f"<div>{_marked(field['text'])}</div>" for field in block["fields"])
         return f'<div class="f">{cells}</div>'
     return f"<div>{_marked(block['text']['text'])}</div>"
+
+
+def _button(element: dict[str, Any]) -> str:
+    if element["type"] == "static_select":
+        return f"<span>{html.escape(element['placeholder']['text'])} ▾</span>"
+    return f'<span class="{element.get("style", "")}">{html.escape(element["text"]["text"])}</span>'
 
 
 def _marked(text: str) -> str:
@@ -189,6 +213,7 @@ def main() -> None:
     FOLDER.mkdir(exist_ok=True)
     (FOLDER / "console.svg").write_text(svg(alert), encoding="utf-8")
     _photograph(slack_page(alert.slack), FOLDER / "slack.png", 560)
+    _photograph(slack_page(alert.team), FOLDER / "slack-buttons.png", 550)
     _photograph(mail_page(alert.mail), FOLDER / "mail.png", 430)
     readme = ROOT / "README.md"
     text = readme.read_text(encoding="utf-8")

@@ -23,6 +23,7 @@ async def test_the_readme_and_the_pictures_show_what_a_real_run_sends(tmp_path: 
     for part in (*PARTS, "high confidence", acknowledge):
         assert whole.count(part) == 2, part
     assert whole.count("2026-11-02T13:58:05Z INFO payments deploying with token=ghp_") == 2
+    assert ">Acknowledge<" in slack_page(alert.team)
     shown = slack_page(alert.slack)
     for part in (*PARTS, "high", ".venv/bin/monitor incidents ack"):
         assert part in shown, part
@@ -30,4 +31,4 @@ async def test_the_readme_and_the_pictures_show_what_a_real_run_sends(tmp_path: 
 
 def test_a_page_shows_markup_of_others_as_text() -> None:
     assert "<script>" not in mail_page("<script>alert(1)</script>")
-    assert plain(Alert("\x1b[31mred\x1b[0m\n\n", {}, "")) == "red"
+    assert plain(Alert("\x1b[31mred\x1b[0m\n\n", {}, "", {})) == "red"

@@ -104,7 +104,7 @@ class Requests:
 
     async def _tell(self) -> float:
         sinks = {name: sink for name, sink in self._running.sinks.items() if isinstance(sink, Answers)}
-        waiting = await self._store.requests.untold(list(sinks))
+        waiting = await self._store.requests.take_untold(list(sinks))
         for one in waiting:
             sink = sinks[one.request.sink]
             try:

@@ -480,7 +480,7 @@ def _waiting(connection: Connection, keys: Iterable[str]) -> dict[tuple[str, str
     """Notifications nobody has tried to send yet. One that was tried may have arrived: its receiver would take a
     second one of the same id for a repeat, and miss what was added. What is overdue has words of its own."""
     found = {}
-    fresh = (outbox.c.state == "pending", outbox.c.attempts == 0, outbox.c.reason != "overdue")
+    fresh = (outbox.c.state == "pending", outbox.c.attempts == 0, outbox.c.reason.not_in(("overdue", "progress")))
     for chunk in chunks(keys):
         query = select(outbox).where(outbox.c.key.in_(chunk), *fresh)
         for row in connection.execute(query.order_by(outbox.c.seq)):

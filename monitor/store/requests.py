@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, get_args
 
@@ -27,6 +27,8 @@ from monitor.store.transaction import Desk, Transaction
 __all__ = ["Answer", "Needed", "Requests"]
 
 _AT_A_TIME = 50
+_TELL = 60.0  # seconds to tell of it; then any process may
+_STALE = 900.0  # seconds after which nobody waits any more for what takes something back
 _SKEW = 120.0  # seconds by which another clock may differ from ours
 _TOO_OLD = 3 * 86_400.0  # seconds; a repeat that comes later would not be known as one any more (retention.hooks)
 _REOPENINGS = ("opened", "reopened", "reopened_by_hand", "escalated")
@@ -63,10 +65,19 @@ class Requests:
             return []
         return await self._desk.write(lambda tx: _apply(tx, needed), durable=True)
 
-    async def untold(self, sinks: Collection[str]) -> list[Answer]:
-        """Answers of these sinks that are due and that nobody was told."""
+    async def take_untold(self, sinks: Collection[str]) -> list[Answer]:
+        """Answers of these sinks that are due and that nobody was told: this process's to tell, for a minute."""
         now = self._desk.now()
-        return await self._desk.read(lambda connection: _untold(connection, sinks, now))
+        if not await self._desk.read(lambda connection: _untold(connection, sinks, now)):
+            return []
+
+        def take(tx: Transaction) -> list[Answer]:
+            found = _untold(tx.connection, sinks, tx.now)
+            for one in found:
+                _set(tx, one.request.id, due=tx.now + _TELL)
+            return found
+
+        return await self._desk.write(take)
 
     async def told(self, id_: str) -> None:
         """Somebody was told what came of it, or never can be."""
@@ -115,6 +126,10 @@ def _apply(tx: Transaction, needed: Needed) -> list[Answer]:
     answers = []
     for row in tx.connection.execute(query.limit(_AT_A_TIME)).all():
         asked = _request(row)
+        passed = tx.now - (asked.at or row.received_at)
+        if asked.verb == "run" and not asked.refusal and passed > _STALE:
+            late = f"{passed / 60:.0f} min passed before anything could be done: ask for it again"
+            asked = replace(asked, refusal=late)
         try:
             with tx.connection.begin_nested():  # a refusal leaves nothing behind
                 done, text = True, _do(tx, asked, needed)

@@ -6,6 +6,7 @@ import hashlib
 import hmac
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 from urllib.parse import parse_qs
 
@@ -75,7 +76,9 @@ def asked(payload: Mapping[str, Any], configs: Sequence[SlackConfig]) -> list[Re
         config = next((one for one in configs if press is not None and one.name == press.sink), None)
         stamp = action.get("action_ts") if isinstance(action, dict) else None
         if press is not None and config is not None and isinstance(stamp, str) and _TS.fullmatch(stamp):
-            found.append(_request(press, config, user, f"{channel}:{where.get('message_ts')}:{stamp}", reply))
+            moment = f"{channel}:{where.get('message_ts')}:{stamp}"
+            request = _request(press, config, user, moment, reply)
+            found.append(replace(request, at=float(stamp)))
     return found
 
 

@@ -46,7 +46,8 @@ LEFT_OUT = {"sample"}
 SINK_TABLES = {
     "console": "",
     "webhook": 'url = "env:HOOK_URL"\nsigning_secret = "env:HOOK_SECRET"',
-    "slack": 'token = "env:SLACK_TOKEN"\nchannel = "#alerts"\napi_url = "{slack}"',
+    "slack": 'token = "env:SLACK_TOKEN"\nchannel = "#alerts"\napi_url = "{slack}"\napp_token = "env:SLACK_APP"\n'
+    '[sinks.people]\nU0ADA = "ada"',
     "slack webhook": 'webhook_url = "env:SLACK_URL"',
     "pagerduty": 'routing_key = "env:PAGER_KEY"\nbase_url = "{pagerduty}"',
     "alertmanager": 'url = "{alertmanager}"',
@@ -188,6 +189,7 @@ class Receivers:
             "HOOK_SECRET": self.hook_secret,
             "CHAT_URL": f"{self.chat.url}/chat",
             "SLACK_TOKEN": self.slack.token,
+            "SLACK_APP": self.slack.app_token,
             "SLACK_URL": f"{self.slack.url}{self.slack.webhook}",
             "PAGER_KEY": "p" * 32,
             "GITHUB_TOKEN": self.github.token,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 from typing import Any
 from urllib.parse import urlencode
 
@@ -173,9 +174,8 @@ class FakeSlack(FakeServer):
         content = self.messages[channel, ts]
         shown = [(block, one) for block in content["blocks"] if block["type"] == "actions" for one in block["elements"]]
         block, one = next((block, one) for block, one in shown if one["action_id"].startswith(action))
-        self._ts += 1
         pressed = {"action_id": one["action_id"], "block_id": block["block_id"], "type": one["type"]}
-        pressed["action_ts"] = f"{self._ts}.000300"
+        pressed["action_ts"] = f"{time.time():.6f}"
         if choice is not None:
             pressed["selected_option"] = next(item for item in one["options"] if item["text"]["text"] == choice)
         return {

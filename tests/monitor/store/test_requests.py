@@ -175,16 +175,28 @@ async def test_a_key_stands_for_all_that_the_sink_was_told_of_under_it(store: St
 
 async def test_who_asked_is_told_until_they_were(store: Store, clock: Clock) -> None:
     await do(store, ask("ack"), ask("ack", "quiet", actor="eve", answer={}))
-    assert await store.requests.untold(["pager"]) == []
-    [one] = await store.requests.untold(["chat", "pager"])
+    assert await store.requests.take_untold(["pager"]) == []
+    [one] = await store.requests.take_untold(["chat", "pager"])
     assert (one.request.answer, one.done, one.attempts) == ({"user": "U1"}, True, 0)
+    assert await store.requests.take_untold(["chat"]) == []  # another process has it
+    clock.now += 61
+    assert len(await store.requests.take_untold(["chat"])) == 1
     await store.requests.postpone(one.request.id, 5)
-    assert await store.requests.untold(["chat"]) == []
+    assert await store.requests.take_untold(["chat"]) == []
     clock.now += 6
-    [one] = await store.requests.untold(["chat"])
+    [one] = await store.requests.take_untold(["chat"])
     assert one.attempts == 1
     await store.requests.told(one.request.id)
-    assert await store.requests.untold(["chat"]) == []
+    assert await store.requests.take_untold(["chat"]) == []
+
+
+async def test_what_takes_something_back_is_not_done_when_nobody_waits_for_it(store: Store, clock: Clock) -> None:
+    await store.requests.keep([ask("run", detail="tell"), ask("ack")])
+    clock.now += 16 * 60
+    answers = {one.request.verb: (one.done, one.text) for one in await store.requests.apply(approvals)}
+    assert answers["ack"] == (True, f"{ID} is acknowledged")
+    assert answers["run"] == (False, "16 min passed before anything could be done: ask for it again")
+    assert await store.actions.find() == []
 
 
 KILLED = """
@@ -206,7 +218,7 @@ async def test_a_request_that_was_kept_before_a_kill_is_done_once(store: Store, 
     assert child.returncode == -signal.SIGKILL
     assert [one.text for one in await store.requests.apply(approvals)] == [f"{ID} is acknowledged"]
     assert await store.requests.apply(approvals) == []
-    assert len(await store.requests.untold(["chat"])) == 1
+    assert len(await store.requests.take_untold(["chat"])) == 1
 
 
 async def paged(store: Store) -> None:

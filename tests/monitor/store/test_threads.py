@@ -74,6 +74,14 @@ async def test_a_change_of_state_is_told_as_before_and_no_turn_of_what_nobody_kn
     assert await told(store) == []
 
 
+async def test_a_turn_that_waits_stays_one_when_the_state_changes(store: Store) -> None:
+    await deliver(store)
+    await store.runs.act(ID, "revoke", "claim", actor="ada")
+    await store.incidents.transition(ID, "ack", actor="ada")
+    await store.groups.tick()
+    assert [one.reason for one in await told(store)] == ["progress", "acknowledged"]
+
+
 async def test_a_group_of_several_has_no_thread_of_one(url: str, clock: Clock) -> None:
     route = Route(sinks=("chat",), group_by=("rule",), group_wait="10s")
     async with await opened(url, clock, Policy(("chat",), (route,), threads=frozenset({"chat"}))) as store:

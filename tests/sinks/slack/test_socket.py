@@ -107,14 +107,15 @@ async def test_the_next_connection_is_there_before_the_old_one_goes(http: Http, 
 async def test_a_lost_connection_and_a_refused_one_are_tried_again_and_told(http: Http, credential: Put) -> None:
     async with FakeSlack() as fake:
         fake.faults += [
-            Fault(503),
+            Fault(503, echo=True),
             Fault(429, headers={"Retry-After": "0.05"}),
             Fault(reset=True),
-            Fault(200, body="{}"),
+            Fault(200, body="{}", echo=True),
         ]
         async with listening(fake, credential, http) as heard:
             await until(lambda: fake.sockets)
             assert len([reason for reason in heard.trouble if reason]) == 2  # from the third in a row
+            assert fake.app_token not in str(heard.trouble)
             await until(lambda: heard.trouble[-1] is None)
             await fake.sockets[0].close()
             await until(lambda: fake.opened == 2)
