@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from tests.fakes.openbao import OpenBao, openbao
+from tests.fakes.shell import in_process
 
 ROOT = Path(__file__).parents[2]
 ISSUER = ("--old-from", "-", "--rule", "vault-legacy-token")
@@ -61,27 +62,18 @@ class Shell:
         (folder / "root").write_text(bao.root)
         (folder / "root").chmod(0o600)
         (folder / "config.toml").write_text(CONFIG.format(url=bao.url, audit=bao.audit))
+        self.run_once()  # makes the database
 
     def __call__(self, *arguments: str, stdin: str = "", code: int = 0) -> Any:
-        done = subprocess.run(
-            [sys.executable, "-m", "monitor", *arguments, "--format", "json"],
-            input=stdin,
-            capture_output=True,
-            text=True,
-            timeout=60,
-            cwd=self.folder,
-            env={**os.environ, "PYTHONPATH": str(ROOT), "MONITOR_CONFIG": "config.toml"},
-            check=False,
-        )
+        with pytest.MonkeyPatch.context() as patch:
+            done = in_process(self.folder, patch)(*arguments, "--format", "json", stdin=stdin)
         assert done.returncode == code, done.stdout[-1000:] + done.stderr[-2000:]
         return json.loads(done.stdout) if done.stdout else done.stderr
 
     def run_once(self) -> None:
-        command = [sys.executable, "-m", "monitor", "run", "--once"]
-        environment = {**os.environ, "PYTHONPATH": str(ROOT), "MONITOR_CONFIG": "config.toml"}
-        done = subprocess.run(
-            command, capture_output=True, text=True, timeout=60, cwd=self.folder, env=environment, check=False
-        )
+        environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+        command = [sys.executable, "-m", "monitor", "run", "--once", "--config", str(self.folder / "config.toml")]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=60, env=environment, check=False)
         assert done.returncode == 0, done.stderr[-2000:]
 
 
@@ -93,9 +85,7 @@ def bao(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OpenBao]:
 
 @pytest.fixture(scope="module")
 def monitor(bao: OpenBao, tmp_path_factory: pytest.TempPathFactory) -> Shell:
-    shell = Shell(tmp_path_factory.mktemp("monitor"), bao)
-    shell.run_once()  # makes the database
-    return shell
+    return Shell(tmp_path_factory.mktemp("monitor"), bao)
 
 
 def test_a_rotation_is_closed_once_the_value_is_another_and_the_issuer_refuses_the_old_one(

@@ -11,11 +11,17 @@ import pytest
 from monitor.access.reading import Reading
 from monitor.config import load
 from monitor.site import open_store
+from tests.fakes.shell import in_process
 from tests.monitor.cli.conftest import Command
 from tests.monitor.store.helpers import finding
 
 HASHED = "hmac-sha256:" + "ab" * 32
 NOW = time.time()
+
+
+@pytest.fixture
+def monitor(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Command:
+    return in_process(tmp_path, monkeypatch)
 
 
 @pytest.fixture

@@ -12,6 +12,7 @@ from monitor.access.reading import Reading
 from monitor.config import load
 from monitor.site import open_store
 from monitor.store.inventory import Kept, Print
+from tests.fakes.shell import in_process
 from tests.monitor.cli.conftest import Command
 from tests.monitor.rotation.test_ics import nested, parsed
 from tests.monitor.store.helpers import fingerprint
@@ -23,6 +24,11 @@ NOW = time.time()
 def kept(name: str, age: float, *tags: str) -> Kept:
     prints = (Print(fingerprint(name), "", 20, "mixed"),)
     return Kept(name, fingerprint(name), "1", rotated=NOW - age * DAY, owner="ada", tags=tags, prints=prints)
+
+
+@pytest.fixture
+def monitor(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Command:
+    return in_process(tmp_path, monkeypatch)
 
 
 @pytest.fixture
