@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_vali
 from monitor.access.reading import Reading
 from monitor.common.text import token_like
 
-__all__ = ["AccessConfig", "Breach", "allowed", "breach", "covers", "names_of", "permits"]
+__all__ = ["AccessConfig", "Breach", "allowed", "audited", "breach", "covers", "names_of", "permits"]
 
 _Pattern = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=300)]
 
@@ -104,6 +104,13 @@ def names_of(item: str) -> tuple[str, ...]:
     """`secret/app#KEY` is also called `secret/app` and `KEY`; `app/KEY` is also called `KEY`."""
     path, mark, key = item.partition("#")
     return tuple(dict.fromkeys((item, path, key) if mark else (item, item.rpartition("/")[2])))
+
+
+def audited(name: str) -> str:
+    """A name of the inventory as policies know it: `secret/app.KEY` is `secret/app#KEY`."""
+    head, slash, last = name.rpartition("/")
+    outer, dot, member = last.partition(".")
+    return f"{head}{slash}{outer}#{member}" if dot and outer and member else name
 
 
 def _from(entry: AccessConfig, address: str) -> bool:

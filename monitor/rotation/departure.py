@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping, Sequence
 
-from monitor.access.policy import AccessConfig, covers, permits
+from monitor.access.policy import AccessConfig, audited, covers, permits
 
-__all__ = ["audited", "identities", "reach", "same"]
+__all__ = ["identities", "reach", "same"]
 
 _APART = re.compile(r"[\s/:@.,|-]+")
 
@@ -48,13 +48,6 @@ def reach(
             if not entry.never and _permits(entry, person, named) and covers(entry, audited(name)):
                 found.setdefault(name, []).append(f'[[access]] "{entry.name}" permits them')
     return {secret: list(dict.fromkeys(why)) for secret, why in sorted(found.items())}
-
-
-def audited(name: str) -> str:
-    """A name of the inventory as policies know it: `secret/app.KEY` is `secret/app#KEY`."""
-    head, slash, last = name.rpartition("/")
-    outer, dot, member = last.partition(".")
-    return f"{head}{slash}{outer}#{member}" if dot and outer and member else name
 
 
 def same(audit: str, name: str) -> bool:

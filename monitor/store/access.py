@@ -13,6 +13,7 @@ from sqlalchemy import Connection, func, select
 from detectors.fingerprint import fingerprint
 from monitor.access.baseline import Habit
 from monitor.access.judge import KINDS, Habits, Odd, judge
+from monitor.access.policy import audited
 from monitor.access.reading import Outcome, Reading
 from monitor.incidents import Incident
 from monitor.model import Finding
@@ -60,13 +61,19 @@ class Access:
         return await self._desk.read(lambda connection: _uses(connection, secrets, principal, since, limit))
 
     async def names(self, incident: Incident, marked: Iterable[str] = ()) -> list[str]:
-        """What audit records call the secret of an incident: by its own value where that is an id, by the id beside
-        it, or by what somebody says stands for it there (an HMAC)."""
+        """What audit records call the secret of an incident: by its name in the inventory, by its own value where that
+        is an id, by the id beside it, or by what somebody says stands for it there (an HMAC)."""
         key = self._desk.secret
         known = {incident.fingerprint, *(fingerprint(key, mark.encode()) for mark in marked)}
         if beside := incident.labels.get("access_key_id"):
             known.add(fingerprint(key, beside.encode()))
-        return await self._desk.read(lambda connection: _named(connection, known, incident.labels.get("secret")))
+        labels = incident.labels
+        owned = bool(labels.get("inventory") or labels.get("entry"))
+        return await self._desk.read(
+            lambda connection: sorted(
+                _named(connection, known) | _labelled(connection, labels.get("secret"), owned=owned)
+            )
+        )
 
     async def link(self, incident: Incident, names: Iterable[str]) -> None:
         """From now on audit records about these names are about the secret of the incident."""
@@ -258,11 +265,23 @@ def _keep_marks(tx: Transaction, rows: Sequence[dict[str, Any]]) -> None:
     )
 
 
-def _named(connection: Connection, known: Iterable[str], labelled: str | None) -> list[str]:
-    found = {labelled} if labelled else set()
+def _labelled(connection: Connection, name: str | None, *, owned: bool) -> set[str]:
+    """By the name that an incident has for it; `owned`: it is the inventory's, which names single keys."""
+    if not name:
+        return set()
+    path = audited(name).partition("#")[0] if owned else name
+    found = {name, path}
+    if owned and "/" not in path:  # audit records say whose it is: `project/name`
+        query = select(habits.c.secret).where(habits.c.secret.endswith(f"/{path}", autoescape=True)).distinct()
+        found.update(connection.execute(query).scalars())
+    return found
+
+
+def _named(connection: Connection, known: Iterable[str]) -> set[str]:
+    found: set[str] = set()
     for chunk in chunks(known):
         found.update(connection.execute(select(marks.c.secret).where(marks.c.mark.in_(chunk))).scalars())
-    return sorted(found)
+    return found
 
 
 def _uses(

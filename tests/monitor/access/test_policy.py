@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 from pydantic import ValidationError
 
-from monitor.access.policy import AccessConfig, allowed, breach, covers, names_of, permits
+from monitor.access.policy import AccessConfig, allowed, audited, breach, covers, names_of, permits
 from monitor.access.reading import Reading
 from monitor.common.problems import check
 
@@ -61,6 +61,12 @@ def test_a_secret_goes_by_each_of_its_names() -> None:
     assert permits(NEVER, "eu-inference-1")
     assert allowed([GATEWAY], reading("approle:gateway", "JWT_SECRET"))
     assert not allowed([GATEWAY], reading("approle:gateway", "JWT_SECRET", "OTHER"))
+
+
+def test_a_name_of_the_inventory_as_policies_know_it() -> None:
+    assert audited("secret/app.KEY") == "secret/app#KEY"
+    assert audited("secret/app") == "secret/app"
+    assert audited(".hidden") == ".hidden"
 
 
 @pytest.mark.parametrize(

@@ -98,6 +98,18 @@ async def test_an_incident_is_told_the_names_of_its_secret_by_what_stands_for_it
         assert all(hashed not in mark and id_ not in mark for mark in kept)
 
 
+async def test_an_incident_that_the_inventory_names_goes_by_that_name(url: str) -> None:
+    async with await Store.open(url, node="n") as store:
+        await commit(store, [reading("1", secret="secret/app"), reading("2", secret="shop/JWT_SECRET")])
+        incident = fold(None, finding("x", 1)).incident
+        for labels, names in (
+            ({"secret": "secret/app.KEY", "inventory": "bao"}, ["secret/app", "secret/app.KEY"]),
+            ({"secret": "JWT_SECRET", "inventory": "env"}, ["JWT_SECRET", "shop/JWT_SECRET"]),
+            ({"secret": "prod/db.v2", "principal": "app"}, ["prod/db.v2"]),  # of an audit record itself
+        ):
+            assert await store.access.names(replace(incident, labels=labels)) == names
+
+
 async def test_what_a_hostile_name_holds_is_kept(url: str) -> None:
     async with await Store.open(url, node="n") as store:
         await commit(store, [reading("x", principal="a\0\ud800b", secret="\0", agent="\0", names=("\0",))])
