@@ -24,6 +24,7 @@ __all__ = ["SOURCES", "UnknownSourceError", "load_source"]
 
 # `type` in the configuration → "module:Class", imported when first used
 SOURCES: dict[str, str] = {
+    "cloudtrail": "monitor.sources.cloudtrail:CloudTrailSource",
     "container": "monitor.sources.container:ContainerSource",
     "feed": "monitor.sources.feed:FeedSource",
     "file": "monitor.sources.file.source:FileSource",

@@ -23,7 +23,8 @@ def sign(
     now: datetime,
     also: Mapping[str, str] | None = None,
 ) -> dict[str, str]:
-    """The headers to send with a request whose URL has no query. `now` in UTC; `also`: headers to sign, in lower case.
+    """The headers to send with a request, whose query, if it has one, is sorted and encoded as AWS wants it. `now` in
+    UTC; `also`: headers to sign, in lower case.
 
     https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_sigv-create-signed-request.html
     """
@@ -38,7 +39,7 @@ def sign(
     headers = dict(sorted(headers.items()))
     names = ";".join(headers)
     listed = "".join(f"{name}:{value}\n" for name, value in headers.items())
-    request = "\n".join((method, parts.path or "/", "", listed, names, hashlib.sha256(body).hexdigest()))
+    request = "\n".join((method, parts.path or "/", parts.query, listed, names, hashlib.sha256(body).hexdigest()))
 
     scope = f"{stamp[:8]}/{region}/{service}/aws4_request"
     text = "\n".join(("AWS4-HMAC-SHA256", stamp, scope, hashlib.sha256(request.encode()).hexdigest()))

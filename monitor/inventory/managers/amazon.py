@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import os
 import re
 import time
@@ -12,10 +13,11 @@ from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlencode
+from urllib.parse import quote, urlencode
 
 import orjson
 from pydantic import Field, model_validator
+from yarl import URL
 
 from monitor.common.credential import Credential
 from monitor.common.http import Reply
@@ -28,6 +30,7 @@ __all__ = ["Amazon", "AmazonConfig", "NotThereError"]
 
 _METADATA = "http://169.254.169.254"  # of the machine
 _CONTAINER = "http://169.254.170.2"  # of ECS
+_FREE = "-_.~"  # what stays as it is in a path and a query
 _AHEAD = 300.0  # seconds before its end that a key is asked for anew
 _LIMIT = re.compile(r"Throttl|TooManyRequests|RequestLimitExceeded|SlowDown")
 _DENIED = re.compile(r"AccessDenied")
@@ -102,6 +105,35 @@ class Amazon:
         if "NotFound" in kind:
             raise NotThereError(str(failure))
         raise failure
+
+    async def get(self, path: str, query: Mapping[str, str]) -> Reply:
+        """What S3 answers to a GET of a path. Raises AccessError where it is not permitted, ManagerError."""
+        listed = "&".join(f"{quote(name, safe=_FREE)}={quote(query[name], safe=_FREE)}" for name in sorted(query))
+        url = self._url.rstrip("/") + quote(path, safe=f"/{_FREE}") + (f"?{listed}" if listed else "")
+        for again in (False, True):
+            key = await self._current(anew=again)
+            signed = partial(self._signed_get, url, key)
+            reply = await self.client.ask("GET", "GET", URL(url, encoded=True), {}, signed=signed)
+            if not _EXPIRED.search(_kind(reply)) or self.config.access_key_id is not None:
+                break
+        self.client.check("GET", reply)
+        return reply
+
+    def _signed_get(self, url: str, key: _Key) -> dict[str, str]:
+        also = {"x-amz-content-sha256": hashlib.sha256(b"").hexdigest()}
+        if key.session:
+            also["x-amz-security-token"] = key.session
+        return sign(
+            "GET",
+            url,
+            b"",
+            key_id=key.id,
+            secret=key.secret,
+            service=self._service,
+            region=self.config.region,
+            now=datetime.now(UTC),
+            also=also,
+        )
 
     def _signed(self, operation: str, body: bytes, key: _Key) -> dict[str, str]:
         also = {"content-type": "application/x-amz-json-1.1", "x-amz-target": f"{self._target}.{operation}"}

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import orjson
+from yarl import URL
 
 from monitor.common.backoff import backoff
 from monitor.common.credential import Credential, CredentialError
@@ -76,7 +77,7 @@ class Client:
         self,
         what: str,
         method: str,
-        url: str,
+        url: str | URL,
         headers: Mapping[str, str],
         body: bytes | None = None,
         *,
@@ -98,7 +99,7 @@ class Client:
         self,
         what: str,
         method: str,
-        url: str,
+        url: str | URL,
         headers: Mapping[str, str],
         body: bytes | None = None,
         *,

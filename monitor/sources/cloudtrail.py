@@ -1,0 +1,286 @@
+"""CloudTrail's own files, packed as it delivers them: in its bucket, or in folders that are copies of it.
+
+They are audit records (monitor.access), and text that is scanned as any other. A file is read once: how far a folder
+has come is the moment in the names of its files, and those of the last hours that were read are known by name, as
+one may come later than its name says.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import glob
+import hashlib
+import html
+import os
+import re
+import time
+import zlib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Annotated, Any, ClassVar, Literal, Protocol
+
+import orjson
+from pydantic import Field, model_validator
+
+from monitor.common.credential import Credential
+from monitor.common.duration import Duration
+from monitor.common.every import every
+from monitor.intake import Intake, ScanError
+from monitor.inventory.held import ManagerError
+from monitor.inventory.managers.amazon import Amazon, AmazonConfig
+from monitor.inventory.managers.base import ServerUrl
+from monitor.model import Block, Position
+from monitor.sources.base import SourceConfig
+
+__all__ = ["CloudTrailConfig", "CloudTrailSource"]
+
+_NAME = re.compile(
+    r"^(?P<folder>.*?)(?:/\d{4}/\d{2}/\d{2})?/[^/]*_CloudTrail_[^/]*_(?P<at>\d{8}T\d{4})Z_[^/]*\.json(?:\.gz)?$"
+)
+# Of S3's answer, which has each of these elements in one form only
+_KEY = re.compile(rb"<Contents>.*?<Key>([^<]*)</Key>", re.DOTALL)
+_PREFIX = re.compile(rb"<CommonPrefixes>\s*<Prefix>([^<]*)</Prefix>")
+_TOKEN = re.compile(rb"<NextContinuationToken>([^<]*)<")
+_YEAR = re.compile(r"/\d{4}/$")
+_LATE = timedelta(hours=3)  # how much later than its name says a file may come
+_LARGEST = 256 << 20  # bytes of a file, unpacked
+_BLOCK = 1 << 20  # bytes
+_DEPTH = 8  # folders above a year's
+
+
+class CloudTrailConfig(SourceConfig):
+    """`type = "cloudtrail"`: a `bucket`, or `path`: folders, globs of folders. Without a key: the machine's role."""
+
+    type: Literal["cloudtrail"]
+    audit: Literal["cloudtrail"] = "cloudtrail"
+    path: tuple[str, ...] = ()
+    bucket: str | None = Field(default=None, pattern=r"^[a-z0-9.-]{3,63}$")
+    prefix: str = "AWSLogs/"
+    region: str = Field(default="us-east-1", pattern=r"^[a-z0-9-]{3,40}$")
+    server: ServerUrl | None = None  # in place of the region's
+    access_key_id: Credential | None = None
+    secret_access_key: Credential | None = None
+    session_token: Credential | None = None
+    interval: Annotated[Duration, Field(ge=1)] = 300.0
+    start_at: Literal["end", "beginning"] = "end"
+
+    @model_validator(mode="after")
+    def _one_place(self) -> CloudTrailConfig:
+        if bool(self.path) == bool(self.bucket):
+            raise ValueError("needs `bucket`, or `path`, and not both")
+        return self
+
+    def amazon(self) -> AmazonConfig:
+        """What its client goes by. Raises ValueError."""
+        names = ("name", "region", "server", "access_key_id", "secret_access_key", "session_token")
+        return AmazonConfig.model_construct(type="s3", **{name: getattr(self, name) for name in names})
+
+
+class _Place(Protocol):
+    """Where the files are. Names are paths, or keys of objects."""
+
+    async def names(self, since: Mapping[str, str]) -> list[str]:
+        """Of files that may be new. `since`: folder → moment, as names have it. Raises ManagerError, OSError."""
+        ...
+
+    async def read(self, name: str) -> bytes:
+        """Raises ManagerError, OSError."""
+        ...
+
+    async def close(self) -> None: ...
+
+
+class CloudTrailSource:
+    """Looks on a schedule; each file's readings and its position are committed together."""
+
+    Config: ClassVar[type[SourceConfig]] = CloudTrailConfig
+
+    def __init__(self, config: CloudTrailConfig, intake: Intake, key: bytes) -> None:
+        self.config = config
+        self._intake = intake
+
+    async def run(self, once: bool) -> None:
+        place: _Place = _Bucket(self.config) if self.config.bucket else _Folders(self.config.path)
+        try:
+            if once:
+                await self._poll(place)
+            else:
+                await every(self.config.interval, functools.partial(self._poll, place))
+        finally:
+            await place.close()
+
+    async def _poll(self, place: _Place) -> None:
+        """One round. Trouble is told and never ends the source."""
+        try:
+            await self._look(place)
+        except (ManagerError, OSError) as error:
+            told = str(error) if isinstance(error, ManagerError) else f"cannot be read ({type(error).__name__})"
+            self._intake.degraded("files", told)
+        else:
+            self._intake.degraded("files", None)
+
+    async def _look(self, place: _Place) -> None:
+        saved = await self._intake.positions()
+        known = {folder: state for folder, state in saved.items() if folder and isinstance(state.get("at"), str)}
+        names = await place.names({folder: _earlier(state["at"]) for folder, state in known.items()})
+        fresh = [(found["folder"], found["at"], name) for name in names if (found := _NAME.match(name))]
+        fresh = sorted(one for one in fresh if _new(known.get(one[0]), one[1], one[2]))
+        if "" not in saved:
+            first = Position(self.config.name, "", {"began": time.time()})
+            if self.config.start_at == "end":
+                for folder, at, name in fresh:
+                    known[folder] = _after(known.get(folder), at, name)
+                fresh = []
+            await self._intake.record((), [first, *(self._position(folder, known[folder]) for folder in known)])
+        for folder, at, name in fresh:
+            known[folder] = _after(known.get(folder), at, name)
+            await self._take(place, name, self._position(folder, known[folder]))
+
+    async def _take(self, place: _Place, name: str, position: Position) -> None:
+        data = await place.read(name)
+        try:
+            await self._intake.scan(_blocks(self.config.name, name, data), lambda: (position,))
+        except ScanError:
+            self._intake.missed("unscannable", len(data), name)
+        except _DamagedError:
+            self._intake.missed("damaged", len(data), name)
+        else:
+            return
+        await self._intake.record((), [position])
+
+    def _position(self, folder: str, state: Mapping[str, Any]) -> Position:
+        return Position(self.config.name, folder, state)
+
+
+class _DamagedError(Exception):
+    """A file that is no list of records."""
+
+
+def _blocks(source: str, name: str, data: bytes) -> Iterator[Block]:
+    """Its records, one a line, in blocks. Raises _DamagedError. In the thread that scans."""
+    try:
+        document = orjson.loads(_unpacked(data))
+        records = document["Records"]
+        lines = [orjson.dumps(record) + b"\n" for record in records]
+    except (orjson.JSONDecodeError, zlib.error, KeyError, TypeError):
+        raise _DamagedError from None
+    del document, records
+    offset, number, part = 0, 1, b""
+    for line in [*lines, b""]:
+        if part and (not line or len(part) + len(line) > _BLOCK):
+            yield Block(source, name, name, offset, part, time.time(), line=number)
+            offset, number, part = offset + len(part), number + part.count(b"\n"), b""
+        part += line
+
+
+def _unpacked(data: bytes) -> bytes:
+    if data[:2] != b"\x1f\x8b":  # on its way it may have been unpacked
+        return data
+    unpacker = zlib.decompressobj(31)
+    text = unpacker.decompress(data, _LARGEST)
+    if unpacker.unconsumed_tail or not unpacker.eof:
+        raise _DamagedError
+    return text
+
+
+def _earlier(at: str) -> str:
+    try:
+        moment = datetime.strptime(at, "%Y%m%dT%H%M").replace(tzinfo=UTC)
+    except ValueError:
+        return at
+    return (moment - _LATE).strftime("%Y%m%dT%H%M")
+
+
+def _new(state: Mapping[str, Any] | None, at: str, name: str) -> bool:
+    return state is None or (at >= _earlier(state["at"]) and _short(name) not in state.get("seen", ()))
+
+
+def _after(state: Mapping[str, Any] | None, at: str, name: str) -> dict[str, Any]:
+    """How far the folder has come with this file: the latest moment, and what was read of the hours before it."""
+    latest = max(at, state["at"]) if state else at
+    bound = _earlier(latest)
+    seen: Iterable[str] = state.get("seen", ()) if state else ()
+    return {"at": latest, "seen": [one for one in (*seen, _short(name)) if one[:13] >= bound]}
+
+
+def _short(name: str) -> str:
+    found = _NAME.match(name)
+    return f"{found['at'] if found else ''}{hashlib.blake2b(name.encode(), digest_size=8).hexdigest()}"
+
+
+class _Folders:
+    def __init__(self, paths: Sequence[str]) -> None:
+        self._paths = paths
+
+    async def names(self, since: Mapping[str, str]) -> list[str]:
+        return await asyncio.to_thread(self._walk)
+
+    def _walk(self) -> list[str]:
+        found = []
+        for pattern in self._paths:
+            folders = glob.glob(pattern, recursive=True)
+            if not folders:
+                raise ManagerError(f"{pattern}: there is no such folder")
+            for folder in folders:
+                for place, _, names in os.walk(folder):
+                    found += [os.path.join(place, name) for name in names]
+        return found
+
+    async def read(self, name: str) -> bytes:
+        return await asyncio.to_thread(_whole, name)
+
+    async def close(self) -> None: ...
+
+
+def _whole(path: str) -> bytes:
+    with open(path, "rb") as file:
+        return file.read(_LARGEST)
+
+
+class _Bucket:
+    def __init__(self, config: CloudTrailConfig) -> None:
+        self._config = config
+        self._amazon = Amazon(config.amazon(), "s3", "")
+
+    async def names(self, since: Mapping[str, str]) -> list[str]:
+        found: list[str] = []
+        for folder in await self._regions(self._config.prefix, _DEPTH):
+            at = since.get(folder.rstrip("/"))
+            day = f"{folder}{at[:4]}/{at[4:6]}/{at[6:8]}" if at else folder
+            found += (await self._list({"prefix": folder, "start-after": day}))[0]
+        return found
+
+    async def _regions(self, prefix: str, depth: int) -> list[str]:
+        """Folders that hold years."""
+        _, folders = await self._list({"prefix": prefix, "delimiter": "/"})
+        if any(_YEAR.search(folder) for folder in folders):
+            return [prefix]
+        below = [folder for folder in folders if not folder.endswith(("/CloudTrail-Digest/", "/CloudTrail-Insight/"))]
+        return [one for folder in below if depth for one in await self._regions(folder, depth - 1)]
+
+    async def _list(self, query: Mapping[str, str]) -> tuple[list[str], list[str]]:
+        """Keys, and folders below."""
+        keys: list[str] = []
+        folders: list[str] = []
+        token: str | None = None
+        while True:
+            more = {"continuation-token": token} if token else {}
+            reply = await self._amazon.get(f"/{self._config.bucket}", {"list-type": "2", **query, **more})
+            if b"<ListBucketResult" not in reply.body:
+                raise ManagerError(f"{self._config.name}: the answer is no list of objects: check `server`")
+            keys += _texts(_KEY, reply.body)
+            folders += _texts(_PREFIX, reply.body)
+            token = next(iter(_texts(_TOKEN, reply.body)), None)
+            if not token:
+                return keys, folders
+
+    async def read(self, name: str) -> bytes:
+        return (await self._amazon.get(f"/{self._config.bucket}/{name}", {})).body
+
+    async def close(self) -> None:
+        await self._amazon.close()
+
+
+def _texts(pattern: re.Pattern[bytes], body: bytes) -> list[str]:
+    return [html.unescape(text.decode("utf-8", "replace")) for text in pattern.findall(body)]
