@@ -445,7 +445,8 @@ def digest_hold(now: float, route: Route, last: tuple[float, float] | None) -> f
 
 
 _STRENGTH: tuple[Reason, ...] = (
-    "repeat", "update", "acknowledged", "resolved", "reopened_by_hand", "escalated", "reopened", "digest", "new",
+    "progress", "repeat", "update", "acknowledged", "resolved", "reopened_by_hand", "escalated", "reopened",
+    "digest", "new",
 )  # fmt: skip
 
 

@@ -342,6 +342,7 @@ def test_the_strongest_reason_wins() -> None:
     assert stronger(["update", "escalated"]) == "escalated"
     assert stronger(["new", "resolved"]) == "new"
     assert stronger(["repeat"]) == "repeat"
+    assert stronger(["progress", "reopened"]) == "reopened"
 
 
 def test_without_routes_pagers_hear_nothing_below_medium() -> None:

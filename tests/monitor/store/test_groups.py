@@ -2,7 +2,9 @@ from __future__ import annotations
 
 import pytest
 
+from monitor import runbook
 from monitor.routing import Matcher, Policy, Route, Silence
+from monitor.runbook.progress import Procedure
 from monitor.store import Store
 from tests.monitor.store.helpers import NOW, OWNER, Clock, deliver, finding, fingerprint, lease
 
@@ -196,3 +198,14 @@ async def test_a_silence_that_is_taken_back_silences_no_longer(opener, clock: Cl
     await store.groups.adopt(OWNER, ["chat"])
     await store.groups.tick()
     assert await deliver(store) == []
+
+
+async def test_a_secret_seen_again_while_a_turn_waits_to_be_told_is_told_with_it(url: str, clock: Clock) -> None:
+    policy = Policy(sinks=("chat",), threads=frozenset({"chat"}))
+    procedure = Procedure("high", book=runbook.load)
+    async with await Store.open(url, policy, clock=clock, procedure=procedure) as store:
+        await store.commit([finding("a")])
+        await deliver(store)
+        await store.runs.act(fingerprint("a")[:16], "audit", "claim", actor="ada")
+        await store.commit([finding("a", 1, severity="critical")])
+        assert await deliver(store) == ["escalated"]
