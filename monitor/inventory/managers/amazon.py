@@ -45,6 +45,9 @@ class AmazonConfig(ManagerConfig):
     access_key_id: Reference | None = None
     secret_access_key: Reference | None = None
     session_token: Reference | None = None
+    role_arn: str = Field(
+        default="", pattern=r"^(arn:[a-z-]+:iam::\d{12}:role/[\w+=,.@/-]+)?$"
+    )  # taken on with that key
 
     @model_validator(mode="after")
     def _whole_key(self) -> AmazonConfig:
@@ -89,7 +92,7 @@ class Amazon:
             signed = partial(self._signed, operation, body, key)
             reply = await self.client.ask(operation, "POST", self._url, {}, body, signed=signed)
             kind = _kind(reply)
-            if not _EXPIRED.search(kind) or self.config.access_key_id is not None:
+            if not _EXPIRED.search(kind) or key.until == float("inf"):
                 break
         if reply.status == 200:
             answer = reply.json()
@@ -137,15 +140,18 @@ class Amazon:
 
     def _signed(self, operation: str, body: bytes, key: _Key) -> dict[str, str]:
         also = {"content-type": "application/x-amz-json-1.1", "x-amz-target": f"{self._target}.{operation}"}
+        return self._sign(self._url, self._service, body, key, also)
+
+    def _sign(self, url: str, service: str, body: bytes, key: _Key, also: dict[str, str]) -> dict[str, str]:
         if key.session:
             also["x-amz-security-token"] = key.session
         return sign(
             "POST",
-            self._url,
+            url,
             body,
             key_id=key.id,
             secret=key.secret,
-            service=self._service,
+            service=service,
             region=self.config.region,
             now=datetime.now(UTC),
             also=also,
@@ -154,7 +160,11 @@ class Amazon:
     async def _current(self, *, anew: bool) -> _Key:
         async with self._finding:
             if self._key is None or anew or time.time() > self._key.until - _AHEAD:
-                self._key = await self._find()
+                try:
+                    key = await self._find()
+                    self._key = await self._as_role(key) if self.config.role_arn else key
+                except AccessError as error:  # of no single secret
+                    raise ManagerError(str(error)) from None
             return self._key
 
     async def _find(self) -> _Key:
@@ -188,11 +198,21 @@ class Amazon:
             "RoleSessionName": "exposure-monitor",
             "WebIdentityToken": proof,
         }
-        server = (
-            os.environ.get("AWS_ENDPOINT_URL_STS") or f"https://sts.{self.config.region}.{_suffix(self.config.region)}"
-        )
-        form = {"Content-Type": "application/x-www-form-urlencoded"}
-        reply = await self.client.ask(what, "POST", f"{server.rstrip('/')}/", form, urlencode(given).encode())
+        return await self._from_sts(what, given, None)
+
+    async def _as_role(self, key: _Key) -> _Key:
+        """By a key that may take on the role of the entry, such as one in another account."""
+        what = "AssumeRole"
+        given = {"RoleArn": self.config.role_arn, "RoleSessionName": "exposure-monitor"}
+        return await self._from_sts(what, {"Action": what, "Version": "2011-06-15", **given}, key)
+
+    async def _from_sts(self, what: str, given: dict[str, str], key: _Key | None) -> _Key:
+        region = self.config.region
+        server = os.environ.get("AWS_ENDPOINT_URL_STS") or f"https://sts.{region}.{_suffix(region)}"
+        url, body = f"{server.rstrip('/')}/", urlencode(given).encode()
+        headers = {"content-type": "application/x-www-form-urlencoded; charset=utf-8"}
+        signed = partial(self._sign, url, "sts", body, key, headers) if key else None
+        reply = await self.client.ask(what, "POST", url, headers, body, signed=signed)
         self.client.check(what, reply)
         text = reply.body.decode("utf-8", "replace")
         names = ("AccessKeyId", "SecretAccessKey", "SessionToken", "Expiration")

@@ -26,7 +26,7 @@ from monitor.inventory.held import ManagerError
 __all__ = ["AccessError", "Client", "together"]
 
 LARGEST = 64 << 20  # bytes of one answer: a thousand values of 64 KiB
-ATTEMPTS = 5  # of one request that fails; a limit that is waited out is no failure
+ATTEMPTS = 4  # of one request that fails; a limit that is waited out is no failure
 PATIENCE = 300.0  # seconds that one request waits for limits, all together
 WIDTH = 8  # requests under way at once
 ADVICE = {401: "the credential was refused: it may have expired or been revoked", 403: "it is not permitted to that"}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
@@ -15,8 +16,10 @@ from pydantic import ValidationError
 from monitor.inventory.held import ManagerError
 from monitor.inventory.managers.amazon import Amazon, AmazonConfig, NotThereError
 from monitor.inventory.managers.client import AccessError
+from tests.fakes.moto import Aws
 from tests.fakes.server import FakeServer, Fault
 
+pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
 CANARY = "canary-c0ffee"
 NAMES = (
     "AWS_WEB_IDENTITY_TOKEN_FILE", "AWS_ROLE_ARN", "AWS_CONTAINER_CREDENTIALS_FULL_URI",
@@ -134,11 +137,47 @@ async def test_a_key_that_ends_soon_is_asked_for_anew(machine: Machine, service:
 async def test_no_role_and_no_key(machine: Machine, service: Amazon) -> None:
     for status in (403, 404):
         machine.always = Fault(status, echo=True)
-        with pytest.raises(ManagerError, match=f"^inventory cloud: .*HTTP {status}"):
+        with pytest.raises(ManagerError, match=f"^inventory cloud: .*HTTP {status}") as caught:
             await service.call("ListSecrets", {})
+        assert type(caught.value) is ManagerError  # of no single secret, which would be listed without its value
     machine.always = Fault(200, body="{}")
     with pytest.raises(ManagerError, match=r"no AccessKeyId in it|has no role"):
         await service.call("ListSecrets", {})
+
+
+async def test_a_role_in_another_account(
+    cloud: Aws, tmp_path: Path, documented: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    key = cloud.user("traveller", "sts:AssumeRole")
+    cloud._unchecked(10)
+    iam, secrets = cloud.client("iam"), cloud.client("secretsmanager")
+    trust = {"Statement": [{"Effect": "Allow", "Principal": {"AWS": "*"}, "Action": "sts:AssumeRole"}]}
+    role = iam.create_role(RoleName="reads", AssumeRolePolicyDocument=json.dumps(trust))["Role"]["Arn"]
+    allowed = {"Statement": [{"Effect": "Allow", "Action": documented, "Resource": "*"}], "Version": "2012-10-17"}
+    iam.put_role_policy(RoleName="reads", PolicyName="p", PolicyDocument=json.dumps(allowed))
+    secrets.create_secret(Name="theirs", SecretString=CANARY)
+    iam.close()
+    secrets.close()
+    cloud._unchecked(0)
+
+    for name in NAMES:
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("AWS_ENDPOINT_URL_STS", cloud.url)
+    (tmp_path / "id").write_text(key[0])
+    (tmp_path / "secret").write_text(key[1])
+    given = {"name": "cloud", "type": "aws", "region": "us-east-1", "server": cloud.url, "role_arn": role}
+    given |= {"access_key_id": f"file:{tmp_path / 'id'}", "secret_access_key": f"file:{tmp_path / 'secret'}"}
+    service = Amazon(AmazonConfig.model_validate(given), "secretsmanager", "secretsmanager")
+    try:
+        assert (await service.call("GetSecretValue", {"SecretId": "theirs"}))["SecretString"] == CANARY
+    finally:
+        await service.close()
+    alone = Amazon(AmazonConfig.model_validate({**given, "role_arn": ""}), "secretsmanager", "secretsmanager")
+    try:
+        with pytest.raises(AccessError):
+            await alone.call("GetSecretValue", {"SecretId": "theirs"})
+    finally:
+        await alone.close()
 
 
 async def test_what_an_error_is_called(machine: Machine, service: Amazon, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import re
 import textwrap
 import time
@@ -17,8 +18,12 @@ from aiohttp import web
 from cryptography.hazmat.primitives.asymmetric import rsa
 from pydantic import ValidationError
 
+from monitor.common.http import Http
 from monitor.inventory.held import Held, ManagerError
+from monitor.inventory.keep import Enrolled
+from monitor.inventory.managers.client import together
 from monitor.inventory.managers.vault import VaultConfig, VaultManager
+from monitor.inventory.read import read
 from tests.fakes.openbao import OpenBao, openbao
 from tests.fakes.server import FakeServer
 from tests.fakes.smtp import certificate
@@ -201,6 +206,23 @@ async def test_a_service_account_of_kubernetes(bao: OpenBao, tmp_path: Path, fol
     assert token not in str(caught.value)
 
 
+@pytest.mark.campaign
+@pytest.mark.timeout(900)
+async def test_fifty_thousand_secrets(bao: OpenBao, tmp_path: Path) -> None:
+    bao.call("POST", "sys/mounts/large", {"type": "kv", "options": {"version": "1"}})
+    writer = Http()
+    headers = {"X-Vault-Token": bao.root, "Content-Type": "application/json"}
+
+    async def write_one(number: int) -> int:
+        url = f"{bao.url}/v1/large/{number % 50}/{number}"
+        return (await writer.request("POST", url, b'{"KEY": "v"}', headers)).status
+
+    assert {status async for status in together(range(50_000), write_one)} == {204}
+    await writer.close()
+    names = [held.name for held in await everything(manager(bao, tmp_path, mount="large"))]
+    assert len(set(names)) == len(names) == 50_000
+
+
 async def test_a_path_that_is_a_secret(bao: OpenBao, tmp_path: Path, folder: str) -> None:
     write(bao, f"{folder}/app", KEY="v")
     write(bao, f"{folder}/apple", KEY="w")
@@ -217,6 +239,21 @@ async def test_a_token_is_renewed_with_each_reading(bao: OpenBao, tmp_path: Path
 def told(bao: OpenBao, token: str) -> dict[str, Any]:
     data: dict[str, Any] = bao.call("POST", "auth/token/lookup", {"token": token})["data"]
     return data
+
+
+async def test_what_is_kept_of_it(bao: OpenBao, tmp_path: Path, folder: str) -> None:
+    value = hashlib.sha256(b"vault").hexdigest()
+    write(bao, f"{folder}/app", KEY=value, URL=f"postgres://app:{value}@db/app", WORDS="correct horse battery")
+    one = manager(bao, tmp_path, path=folder, environment="production")
+    taken: list[Enrolled] = []
+    assert await read(one.config, b"k" * 32, lambda text: text, taken.append) == ""
+    enrolled = {kept.name.removeprefix(f"secret/{folder}/"): len(kept.prints) for kept, _ in taken}
+    assert enrolled == {"app.KEY": 1, "app.URL": 1, "app.WORDS": 0}
+    assert {kept.environment for kept, _ in taken} == {"production"}
+    assert value not in repr([kept for kept, _ in taken])
+
+    broken = manager(bao, tmp_path, bao.token("default"), path=folder)
+    assert "HTTP 403" in await read(broken.config, b"k" * 32, lambda text: text, taken.append)
 
 
 async def test_a_token_that_is_revoked_in_the_midst(bao: OpenBao, tmp_path: Path, folder: str) -> None:
