@@ -24,6 +24,7 @@ COMMANDS: dict[str, str] = {
     "init": "monitor.cli.init",
     "check": "monitor.cli.check",
     "incidents": "monitor.cli.incidents",
+    "silences": "monitor.cli.silences",
     "suppressions": "monitor.cli.suppressions",
     "runbook": "monitor.cli.runbook",
     "access": "monitor.cli.access",

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from monitor.config import Config
     from monitor.routing import Policy, Route
     from monitor.store import Store
+    from monitor.store.silences import Hushed, SilenceRule
 
 app = command_app(
     no_args_is_help=True,
@@ -73,7 +74,8 @@ def check(
     if bool(labels) == (incident is not None):
         fail("give labels such as severity=critical, or --incident ID", 2)
     places = _stored(settings, incident) if incident is not None else [_labels(labels or [])]
-    answer = {"places": [_answer(settings.policy, place) for place in places]}
+    policy = _in_force(settings)
+    answer = {"places": [_answer(policy, place) for place in places]}
 
     def text(answer: Mapping[str, Any]) -> Iterable[str]:
         for place in answer["places"]:
@@ -90,6 +92,15 @@ def _labels(texts: Sequence[str]) -> dict[str, str]:
             fail(f"{printable(text)}: not a label; write NAME=VALUE, such as severity=critical", 2)
         found[name] = value
     return {"state": "open", **found}
+
+
+def _in_force(config: Config) -> Policy:
+    """Routes and silences of the configuration, and the silences that people have set."""
+    from monitor.store.silences import silencing
+
+    nothing: tuple[list[SilenceRule], list[Hushed]] = ([], [])
+    rules, _ = with_store(config, lambda store: store.silences.list(), missing=nothing)
+    return silencing(config.policy, rules)
 
 
 def _stored(config: Config, ref: str) -> list[dict[str, str]]:

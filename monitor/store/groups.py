@@ -18,7 +18,7 @@ from monitor.store.outbox import LONGEST_WAIT, abandon, release_lost, soonest, t
 from monitor.store.parcels import new_row
 from monitor.store.rows import chunks, incident_from, insert_into, latest_decision
 from monitor.store.schema import audit, groups, incidents, members, outbox
-from monitor.store.silences import later, silenced_among
+from monitor.store.silences import audible, later, silenced_among
 from monitor.store.transaction import Desk, Transaction
 
 __all__ = ["Groups", "Touched", "enrol", "next_due", "reconsider"]
@@ -357,7 +357,7 @@ def _reconsider(tx: Transaction, ids: list[int], flush: bool) -> None:
             told=told,
             route=_route(policy, incident, row.source, row.path, rows[row.group]),
             by_hand=incident.id in by_hand,
-            silenced_until=later(policy.silenced_until(seen, now), hushed.get(incident.id)),
+            silenced_until=later(audible(tx).silenced_until(seen, now), hushed.get(incident.id)),
         )
         inside[row.group].append((incident, row, member))
 

@@ -33,6 +33,7 @@ from monitor.store.schema import (
     reads,
     receipts,
     requests,
+    silence_rules,
     unsent,
 )
 from monitor.store.transaction import Desk, Transaction
@@ -44,6 +45,7 @@ log = structlog.get_logger(__name__)
 
 KEEP_SENT_ROWS = 10_000
 KEEP_READS, KEEP_READ_IDS, KEEP_HABITS = 200_000, 200_000, 50_000  # rows
+_SILENCES = 30 * 86_400.0  # seconds after their end
 _READS = 400 * 86_400.0  # seconds; a year and what an auditor is late
 _EVERY = 3600.0  # seconds
 _PAUSE = 0.05  # seconds between two transactions: commits come first
@@ -179,6 +181,7 @@ def _steps(now: float, ages: Ages) -> Iterator[_Step]:
     known = and_(_over(now - ages.fingerprints), case.merged.is_(None), ~exists().where(alerts.c.incident == case.id))
     yield _Step("fingerprints", case.id, known, spare=_undelivered, size=case.kept, forget=_forget_incidents)
 
+    yield _Step("silences", silence_rules.c.id, silence_rules.c.ends < now - _SILENCES)
     yield _Step("readings", reads.c.last, reads.c.last < now - _READS)
     bounds = ((reads, reads.c.last, KEEP_READS), (read_ids, read_ids.c.at, KEEP_READ_IDS))
     for table, when, most in (*bounds, (habits, habits.c.last, KEEP_HABITS), (marks, marks.c.last, KEEP_HABITS)):

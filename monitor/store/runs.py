@@ -20,7 +20,7 @@ from monitor.store.drills import drills_among, paging
 from monitor.store.parcels import new_row
 from monitor.store.rows import clean, insert_into, load_incidents, load_runs
 from monitor.store.schema import findings, groups, members, outbox, receipts, runs, steps, unsent
-from monitor.store.silences import later, silenced_among
+from monitor.store.silences import audible, later, silenced_among
 from monitor.store.trail import append, entry
 from monitor.store.transaction import Desk, Transaction
 
@@ -192,7 +192,7 @@ class _Work:
             proofs=proofs or {},
         )
         hushed = silenced_among(tx.connection, [incident.id], tx.now)
-        until = later(tx.policy.silenced_until(dict(seen), tx.now), hushed.get(incident.id))
+        until = later(audible(tx).silenced_until(dict(seen), tx.now), hushed.get(incident.id))
         ladder = tx.procedure.ladder if until is None else ()
         decisions = progress(run, facts, tx.now, ladder, seen)
         missed = [decision for decision in decisions if decision.kind == "overdue"]

@@ -70,6 +70,7 @@ __all__ = [
     "secret_prints",
     "secret_versions",
     "secrets",
+    "silence_rules",
     "silences",
     "steps",
     "suppressions",
@@ -390,6 +391,18 @@ silences = Table(
     comment="single incidents that people have silenced",
 )
 
+silence_rules = Table(
+    "silence_rules",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("matchers", Text, nullable=False, comment="JSON array of matchers as they are written"),
+    Column("starts", Double, nullable=False),
+    Column("ends", Double, nullable=False),
+    Column("by", Text, nullable=False, comment="who silenced them"),
+    Column("reason", Text, nullable=False),
+    comment="incidents that people have silenced by what they are, beside those of the configuration",
+)
+
 drills = Table(
     "drills",
     metadata,
@@ -702,6 +715,11 @@ def _to_14(connection: Connection) -> None:
         connection.exec_driver_sql("ALTER TABLE requests ADD COLUMN at DOUBLE PRECISION NOT NULL DEFAULT 0")
 
 
+def _to_15(connection: Connection) -> None:
+    """Silences by what incidents are."""
+    silence_rules.create(connection, checkfirst=True)
+
+
 # To version N from N-1. A change of the tables above goes with an entry here and a test that starts from the old form.
 MIGRATIONS: Mapping[int, Callable[[Connection], None]] = {
     2: _to_2,
@@ -717,8 +735,9 @@ MIGRATIONS: Mapping[int, Callable[[Connection], None]] = {
     12: _to_12,
     13: _to_13,
     14: _to_14,
+    15: _to_15,
 }
-VERSION = 14
+VERSION = 15
 
 
 def migrate(

@@ -1,18 +1,44 @@
-"""Silences of single incidents, as people set them: nobody is told of it and no deadline is missed until then."""
+"""Silences as people set them, of single incidents or of all that match: nobody is told and no deadline is missed
+until then."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import json
+import secrets
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 
-from sqlalchemy import Connection, delete, select, update
+from sqlalchemy import Connection, delete, insert, select, update
 
 from monitor.incidents import Incident
+from monitor.routing import Matcher, Policy, Silence
 from monitor.store.rows import chunks, incident_from, insert_into
-from monitor.store.schema import groups, incidents, members, runs, silences
+from monitor.store.schema import groups, incidents, members, runs, silence_rules, silences
 from monitor.store.trail import append, entry
 from monitor.store.transaction import Desk, Transaction
 
-__all__ = ["Silences", "hush", "later", "silenced_among"]
+__all__ = ["Hushed", "SilenceRule", "Silences", "audible", "hush", "later", "silenced_among", "silencing"]
+
+
+@dataclass(frozen=True, slots=True)
+class SilenceRule:
+    """Incidents that match are silent from `starts` to `ends` (seconds since the epoch). `by`: who said so."""
+
+    id: str
+    matchers: tuple[str, ...]
+    starts: float
+    ends: float
+    by: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Hushed:
+    """One incident that is silent until then (seconds since the epoch)."""
+
+    incident: str
+    until: float
 
 
 class Silences:
@@ -24,6 +50,86 @@ class Silences:
     async def set(self, incident: str, seconds: float, *, actor: str, note: str) -> float:
         """Until so many seconds from now; returns when it ends. 0: no longer. Raises LookupError."""
         return await self._desk.write(lambda tx: hush(tx, incident, seconds, actor=actor, note=note), durable=True)
+
+    async def add(
+        self, matchers: Sequence[str], seconds: float, *, actor: str, reason: str, starts: float | None = None
+    ) -> SilenceRule:
+        """All that match, for so many seconds from `starts` (None: now). Raises ValueError for what is no matcher."""
+        kept = tuple(str(Matcher.parse(text)) for text in matchers)
+        begin = self._desk.now() if starts is None else starts
+        rule = SilenceRule(secrets.token_hex(4), kept, begin, begin + seconds, actor, reason)
+
+        def run(tx: Transaction) -> SilenceRule:
+            tx.connection.execute(
+                insert(silence_rules).values(
+                    id=rule.id, matchers=json.dumps(kept), starts=rule.starts, ends=rule.ends, by=actor, reason=reason
+                )
+            )
+            _changed(tx)
+            return rule
+
+        return await self._desk.write(run, durable=True)
+
+    async def end(self, id_: str) -> SilenceRule:
+        """No longer, by a unique start of its id; what it held back is told. Raises LookupError."""
+
+        def run(tx: Transaction) -> SilenceRule:
+            found = [one for one in _rules(tx.connection, tx.now) if one.id.startswith(id_)]
+            if len(found) != 1:
+                raise LookupError(f"{id_!r} fits {len(found)} silences; `monitor silences list` shows them")
+            tx.connection.execute(delete(silence_rules).where(silence_rules.c.id == found[0].id))
+            _changed(tx)
+            return found[0]
+
+        return await self._desk.write(run, durable=True)
+
+    async def list(self) -> tuple[list[SilenceRule], list[Hushed]]:
+        """Those that are not over: by what incidents are, and of single ones; the first to end before the others."""
+        now = self._desk.now()
+
+        def run(connection: Connection) -> tuple[list[SilenceRule], list[Hushed]]:
+            single = select(silences).where(silences.c.until > now).order_by(silences.c.until)
+            return _rules(connection, now), [Hushed(row.incident, row.until) for row in connection.execute(single)]
+
+        return await self._desk.read(run)
+
+
+def audible(tx: Transaction) -> Policy:
+    """The policy in force together with the silences that people have set."""
+    if tx.audible is None:
+        tx.audible = silencing(tx.policy, _rules(tx.connection, tx.now))
+    return tx.audible
+
+
+def silencing(policy: Policy, rules: Iterable[SilenceRule]) -> Policy:
+    """The policy with these silences as well."""
+    added = tuple(
+        Silence(
+            matchers=tuple(Matcher.parse(text) for text in rule.matchers),
+            starts=datetime.fromtimestamp(rule.starts, UTC),
+            ends=datetime.fromtimestamp(rule.ends, UTC),
+        )
+        for rule in rules
+    )
+    return replace(policy, silences=(*policy.silences, *added)) if added else policy
+
+
+def _rules(connection: Connection, now: float) -> list[SilenceRule]:
+    query = select(silence_rules).where(silence_rules.c.ends > now).order_by(silence_rules.c.ends)
+    return [
+        SilenceRule(row.id, tuple(json.loads(row.matchers)), row.starts, row.ends, row.by, row.reason)
+        for row in connection.execute(query)
+    ]
+
+
+def _changed(tx: Transaction) -> None:
+    """Whoever is alive is looked at anew."""
+    tx.audible = None
+    alive = select(members.c.group).join(incidents, incidents.c.id == members.c.incident)
+    alive = alive.where(incidents.c.state != "resolved")
+    tx.connection.execute(update(groups).where(groups.c.id.in_(alive)).values(due_at=tx.now))
+    tx.connection.execute(update(runs).where(runs.c.ended.is_(None)).values(due=tx.now))
+    tx.announce()
 
 
 def silenced_among(connection: Connection, ids: Iterable[str], now: float) -> dict[str, float]:

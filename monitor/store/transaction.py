@@ -50,6 +50,7 @@ class Transaction:
     secret: bytes = field(repr=False)
     access: Rules = field(default_factory=Rules)
     announced: bool = False
+    audible: Policy | None = None  # the policy with the silences of the database, once somebody has asked for it
     counts: Counts = field(default_factory=Counts)
 
     def announce(self) -> None:

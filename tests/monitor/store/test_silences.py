@@ -6,6 +6,7 @@ from monitor import runbook
 from monitor.routing import Policy
 from monitor.runbook.progress import Procedure
 from monitor.store import Store
+from monitor.store.retention import Ages
 from monitor.store.silences import later
 from tests.monitor.store.helpers import NOW, Clock, deliver, finding, fingerprint
 
@@ -50,3 +51,38 @@ async def test_a_silence_can_be_ended_and_is_no_change_of_state(url: str, clock:
         assert await deliver(store) == ["escalated"]
         with pytest.raises(LookupError):
             await store.silences.set("nobody", 1, actor="ada", note="")
+
+
+async def test_all_that_match_are_silent_until_the_end_or_until_it_is_taken_back(url: str, clock: Clock) -> None:
+    procedure = Procedure("high", book=runbook.load)
+    async with await Store.open(url, Policy(sinks=("chat",)), clock=clock, procedure=procedure) as store:
+        later_on = await store.silences.add(["rule=nobody"], 60, actor="ada", reason="", starts=NOW + 9000)
+        rule = await store.silences.add(['severity="high"'], 7200, actor="ada", reason="rotating")
+        await store.commit([finding("a", severity="high"), finding("b", 1, severity="low")])
+        await store.groups.tick()
+        assert await deliver(store) == ["new"]  # of b
+        clock.now = NOW + 3600
+        await store.runs.sweep()
+        await store.groups.tick()
+        assert await deliver(store) == []
+        assert (await store.silences.list())[0] == [rule, later_on]
+        assert await store.silences.end(rule.id[:5]) == rule
+        await store.runs.sweep()
+        await store.groups.tick()
+        assert {"new", "overdue"} <= set(await deliver(store))
+        with pytest.raises(LookupError, match="fits 0 silences"):
+            await store.silences.end(rule.id)
+
+
+async def test_a_silence_ends_by_itself_and_is_forgotten_a_month_later(url: str, clock: Clock) -> None:
+    async with await Store.open(url, Policy(sinks=("chat",)), clock=clock) as store:
+        await store.silences.add(["severity=~.*"], 60, actor="ada", reason="")
+        await store.commit([finding("a")])
+        await store.groups.tick()
+        assert await deliver(store) == []
+        clock.now = NOW + 61
+        await store.groups.tick()
+        assert await deliver(store) == ["new"]
+        assert (await store.silences.list())[0] == []
+        clock.now = NOW + 40 * 86_400
+        assert (await store.retention.sweep(Ages()))["silences"] == 1

@@ -1,0 +1,167 @@
+"""`monitor silences`: who is not told of what, until when, and why."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from monitor.cli.common import (
+    ConfigOption,
+    Format,
+    FormatOption,
+    command_app,
+    emit,
+    emit_one,
+    fail,
+    paint,
+    person,
+    printable,
+    read_config,
+    table,
+    typed,
+    with_store,
+)
+
+if TYPE_CHECKING:
+    from monitor.config import Config
+    from monitor.store.silences import Hushed, SilenceRule
+
+app = command_app(
+    no_args_is_help=True,
+    help="Tell nobody of incidents that match, for a while. What is held back is told when the silence ends.",
+    epilog="Example: monitor silences add 'service=\"billing\"' --for 4h --note 'being migrated'",
+)
+
+
+@app.command(
+    "list",
+    epilog="Example: monitor silences list --format jsonl",
+    help="The silences that are not over: of the configuration, of `silences add`, and of single incidents.",
+)
+def list_silences(form: FormatOption = Format.text, config: ConfigOption = None) -> None:
+    settings = read_config(config)
+    nothing: tuple[list[SilenceRule], list[Hushed]] = ([], [])
+    rules, single = with_store(settings, lambda store: store.silences.list(), missing=nothing)
+    rows = [*_configured(settings), *map(_row, rules), *map(_hushed, single)]
+
+    def text(rows: Sequence[Mapping[str, Any]]) -> Iterable[str]:
+        if not rows:
+            yield paint("nothing is silenced", dim=True)
+            return
+        yield from table(
+            ("", "silenced", "from", "until", "by", "why"),
+            [
+                (
+                    row["id"] or "-",
+                    printable(", ".join(row["matchers"]) or f"incident {row['incident']}"),
+                    row["starts"] or "-",
+                    row["ends"] or "for ever",
+                    row["by"] or "-",
+                    printable(row["reason"]),
+                )
+                for row in rows
+            ],
+        )
+
+    emit(rows, form, text)
+
+
+@app.command(
+    "add",
+    epilog="Example: monitor silences add 'severity=~\"low|medium\"' 'source=\"staging\"' --for 2d --note 'load test'",
+    help="Silence the incidents that fit every matcher, present ones and those that come: nobody is told, and no "
+    "deadline is missed, until it ends. Matchers are those of routes; `monitor routes test --incident ID` tries them.",
+)
+def add(
+    *,
+    matchers: Annotated[list[str], typer.Argument(metavar="MATCHER…", help='Such as severity="low".')],
+    duration: Annotated[str, typer.Option("--for", metavar="DURATION", help="How long, such as 4h.")],
+    reason: Annotated[str, typer.Option("--note", "-m", help="Why.")],
+    starts: Annotated[datetime | None, typer.Option(metavar="TIME", help="When it begins, UTC; now, without.")] = None,
+    form: FormatOption = Format.text,
+    config: ConfigOption = None,
+) -> None:
+    from monitor.common.duration import parse_duration
+    from monitor.routing import Matcher
+
+    try:
+        seconds = parse_duration(duration)
+    except ValueError as error:
+        fail(f"--for {error}", 2)
+    if seconds <= 0 or not reason.strip():
+        fail("--for must be longer than nothing, and --note say why", 2)
+    for text in matchers:
+        try:
+            Matcher.parse(text)
+        except ValueError as error:
+            fail(printable(str(error)), 2)
+    begin = None if starts is None else starts.replace(tzinfo=starts.tzinfo or UTC).timestamp()
+    if begin is not None and begin + seconds <= time.time():
+        fail("--starts lies so far back that the silence is over already", 2)
+
+    settings = read_config(config)
+    kept = [typed(settings, text) for text in matchers]
+    if kept != matchers:
+        fail("a matcher holds a secret, which would be kept; match by rule, source or name instead", 2)
+    why = typed(settings, reason.strip())
+    rule = with_store(
+        settings, lambda store: store.silences.add(kept, seconds, actor=person(), reason=why, starts=begin)
+    )
+
+    def said(row: Mapping[str, Any]) -> Iterable[str]:
+        yield f"{row['id']} silences {printable(', '.join(row['matchers']))} until {row['ends']}"
+
+    emit_one(_row(rule), form, said)
+
+
+@app.command(
+    "end",
+    epilog="Example: monitor silences end 3f2a91bc",
+    help="End a silence of `silences add` now; what it held back is told. Those of the configuration end there.",
+)
+def end(
+    silence: Annotated[str, typer.Argument(metavar="ID", help="As `silences list` shows it, or a unique start.")],
+    config: ConfigOption = None,
+) -> None:
+    rule = with_store(read_config(config), lambda store: store.silences.end(silence))
+    typer.echo(f"{rule.id} silences nothing any more")
+
+
+def _row(rule: SilenceRule) -> dict[str, Any]:
+    return {
+        "id": rule.id,
+        "matchers": list(rule.matchers),
+        "incident": None,
+        "starts": _time(rule.starts),
+        "ends": _time(rule.ends),
+        "by": rule.by,
+        "reason": rule.reason,
+    }
+
+
+def _hushed(one: Hushed) -> dict[str, Any]:
+    return _blank() | {"incident": one.incident, "ends": _time(one.until)}
+
+
+def _configured(settings: Config) -> Iterable[dict[str, Any]]:
+    for silence in settings.silences:
+        if silence.ends is None or silence.ends.timestamp() > time.time():
+            yield _blank() | {
+                "matchers": [str(matcher) for matcher in silence.matchers],
+                "starts": _time(silence.starts.timestamp()) if silence.starts else None,
+                "ends": _time(silence.ends.timestamp()) if silence.ends else None,
+                "by": "the configuration",
+                "reason": silence.comment,
+            }
+
+
+def _blank() -> dict[str, Any]:
+    return {"id": None, "matchers": [], "incident": None, "starts": None, "ends": None, "by": None, "reason": ""}
+
+
+def _time(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")

@@ -1,0 +1,58 @@
+from __future__ import annotations
+
+import json
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from detectors.template import expand
+
+Command = Callable[..., subprocess.CompletedProcess[str]]
+
+
+def test_added_listed_seen_by_routes_and_ended(monitor: Command, config: Path) -> None:
+    with config.open("a") as file:
+        file.write('[[silences]]\nmatchers = [\'source="old"\']\ncomment = "goes away"\n')
+    assert monitor("run", "--once").returncode == 0
+    assert json.loads(monitor("silences", "list", "--format", "json").stdout)[0]["by"] == "the configuration"
+    added = monitor("silences", "add", 'severity="low"', "source=staging", "--for", "2h", "--note", "load test")
+    assert added.returncode == 0, added.stderr
+    id_ = added.stdout.split()[0]
+    assert 'severity="low", source="staging" until 20' in added.stdout
+    _, row = map(json.loads, monitor("silences", "list", "--format", "jsonl").stdout.splitlines())
+    assert (row["id"], row["matchers"], row["reason"]) == (id_, ['severity="low"', 'source="staging"'], "load test")
+    assert "load test" in monitor("silences", "list").stdout
+    assert "silenced until" in monitor("routes", "test", "severity=low", "source=staging").stdout
+    assert "silenced" not in monitor("routes", "test", "severity=high", "source=staging").stdout
+    assert monitor("silences", "end", id_[:6]).stdout == f"{id_} silences nothing any more\n"
+    assert "silenced" not in monitor("routes", "test", "severity=low", "source=staging").stdout
+    again = monitor("silences", "end", id_)
+    assert (again.returncode, "monitor silences list" in again.stderr) == (1, True)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["severity", "--for", "1h", "--note", "x"], "not a matcher"),
+        (['severity="low"', "--for", "1 fortnight", "--note", "x"], "--for"),
+        (['severity="low"', "--for", "0s", "--note", "x"], "longer than nothing"),
+        (['severity="low"', "--for", "1h", "--note", " "], "say why"),
+        (['severity="low"', "--for", "1h", "--note", "x", "--starts", "2020-01-01"], "over already"),
+    ],
+)
+def test_what_is_no_silence_is_two_and_says_why(
+    monitor: Command, config: Path, arguments: list[str], message: str
+) -> None:
+    answer = monitor("silences", "add", *arguments)
+    assert (answer.returncode, message in answer.stderr) == (2, True), answer.stderr
+
+
+def test_a_secret_is_kept_neither_as_a_matcher_nor_as_a_reason(monitor: Command, config: Path) -> None:
+    token = expand("ghp_{alnum:30}{crc32}", 7)
+    refused = monitor("silences", "add", f'path="{token}"', "--for", "1h", "--note", "x")
+    assert (refused.returncode, token[8:20] in refused.stderr) == (2, False)
+    assert monitor("run", "--once").returncode == 0
+    assert monitor("silences", "add", "source=a", "--for", "1h", "--note", f"leaked {token}").returncode == 0
+    assert token[8:20] not in monitor("silences", "list", "--format", "json").stdout
