@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
@@ -16,6 +17,8 @@ from monitor.common.text import token_like
 __all__ = ["AccessConfig", "Breach", "allowed", "audited", "breach", "covers", "names_of", "permits"]
 
 _Pattern = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=300)]
+
+_ID = re.compile(r"[a-z0-9]{26}")  # of 1Password's vaults and items
 
 
 class AccessConfig(BaseModel):
@@ -34,7 +37,7 @@ class AccessConfig(BaseModel):
     @field_validator("secrets", "principals")
     @classmethod
     def _no_secret(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        if any(token_like(one.rpartition("/")[2]) for one in value):
+        if any(token_like(part) and not _ID.fullmatch(part) for one in value for part in one.split("/")):
             raise ValueError("looks like the secret itself, and names are shown in alerts: write its name")
         return value
 

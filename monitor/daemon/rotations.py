@@ -35,5 +35,8 @@ class Rotations:
             return
         try:
             await sweep(self._store, self._config().rotation, self._key)
-        except StoreError as error:  # the database reports its trouble itself; the next time is soon
-            log.debug("rotations wait for the state database", reason=str(error))
+        except (
+            StoreError,
+            LookupError,
+        ) as error:  # the database reports its trouble itself; or an incident has just gone
+            log.debug("rotations are looked at again soon", reason=type(error).__name__)

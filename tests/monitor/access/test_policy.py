@@ -69,6 +69,11 @@ def test_a_name_of_the_inventory_as_policies_know_it() -> None:
     assert audited(".hidden") == ".hidden"
 
 
+def test_ids_of_items_are_names() -> None:
+    id_ = "abcdefghijklm0123456789xyz"
+    assert AccessConfig(name="x", principals=("a",), secrets=(f"{id_}/{id_}",)).secrets == (f"{id_}/{id_}",)
+
+
 @pytest.mark.parametrize(
     ("wrong", "words"),
     [

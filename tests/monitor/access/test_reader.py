@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from detectors.engine import Engine
 from detectors.load import load_rules
@@ -107,6 +109,40 @@ def test_nothing_that_anybody_writes_stops_it_or_is_kept_as_it_came(form: str) -
         assert one.secret
         assert one.principal
     assert found.malformed
+
+
+_WORDS = (
+    *("type", "response", "request", "auth", "data", "time", "path", "operation", "read", "secret/data/x", "error"),
+    *(
+        "eventName",
+        "GetSecretValue",
+        "eventTime",
+        "userIdentity",
+        "arn",
+        "requestParameters",
+        "secretId",
+        "eventSource",
+    ),
+    *("protoPayload", "methodName", "x.AccessSecretVersion", "resourceName", "projects/p/secrets/s", "status", "code"),
+    *("operationName", "SecretGet", "properties", "id", "https://v.vault.azure.net/secrets/s", "httpStatusCode"),
+    *("security.secret_read", "metadata", "secrets", "s", "user", "kind", "item_uuid", "timestamp", "headers", "sb"),
+    *("event_message", '{"auth_event": {"actor_username": "service_role"}}', "2026-10-05T12:00:00Z", "Records"),
+)
+_LEAVES = st.none() | st.booleans() | st.integers() | st.floats() | st.sampled_from(_WORDS) | st.text(max_size=8)
+_JSON = st.recursive(
+    _LEAVES,
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.sampled_from(_WORDS), inner, max_size=6),
+    max_leaves=25,
+)
+
+
+@settings(max_examples=60, deadline=None)
+@given(_JSON)
+def test_records_of_any_shape_are_read_or_refused(value: Any) -> None:
+    for form in FORMS:
+        found = reader(form)
+        found.read(block(json.dumps(value).encode() + b"\n"))
+        assert found.understood + found.malformed == found.lines == 1
 
 
 def test_a_line_of_ten_megabytes_costs_itself_only() -> None:
