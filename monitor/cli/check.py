@@ -24,6 +24,7 @@ from monitor.site import read_rules
 
 if TYPE_CHECKING:
     from monitor.common.credential import Credential
+    from monitor.common.inbound import Owner
     from monitor.config import Config
 
 app = command_app()
@@ -176,10 +177,26 @@ def _notices(config: Config) -> Iterator[Finding]:
         message = "every route has matchers, so what fits none of them is kept and nobody is told; end with one without"
         yield Finding("notice", "routes", message)
     yield from _labels(config)
+    yield from _unheard(config)
     people = [sink.name for sink in config.sinks if sink.type in ("slack", "pagerduty", "email")]
     if people and config.http.listen and config.http.base_url is None:
         message = f"links in the alerts of {', '.join(people)} lead to {config.http.listen}; set http.base_url"
         yield Finding("notice", "http", message)
+
+
+def _unheard(config: Config) -> Iterator[Finding]:
+    """What other systems are to announce to a door that is not there."""
+    if config.http.listen:
+        return
+    from monitor.web.hooks import load_vendors
+
+    tables: list[tuple[str, Sequence[Owner]]] = [("sources", config.sources), ("sinks", config.sinks)]
+    for table, owners in tables:
+        for index, owner in enumerate(owners):
+            for door, vendor in load_vendors().items():
+                if vendor.secrets(owner):
+                    message = f'"{owner.name}" expects what is announced to /hooks/{door}, and http.listen is empty'
+                    yield Finding("notice", f"{table}[{index}]", message)
 
 
 def _labels(config: Config) -> Iterator[Finding]:

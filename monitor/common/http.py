@@ -47,6 +47,7 @@ __all__ = [
 MAX_REPLY = 64 * 1024  # bytes of an answer we read; the rest is of no use to us
 MAX_WAIT = 3600.0  # seconds; a longer Retry-After is cut, so that a broken clock does not silence us for a year
 CLEAR = "would go over the network unencrypted: use TLS, or say insecure = true there if that is meant"
+_FAREWELL = 1.0  # seconds for the other side of a websocket to say that it closes it, too
 _HEARTBEAT = 30.0  # seconds between looks whether the other side of a websocket is there
 RETRY_STATUS = frozenset({408, 425, 429})  # and every 5xx
 
@@ -166,7 +167,11 @@ class Http:
 
         try:
             connecting = self._open().ws_connect(
-                url, max_msg_size=limit, heartbeat=_HEARTBEAT, proxy=self._proxy or proxy_for(_as_http(url))
+                url,
+                max_msg_size=limit,
+                heartbeat=_HEARTBEAT,
+                proxy=self._proxy or proxy_for(_as_http(url)),
+                timeout=aiohttp.ClientWSTimeout(ws_close=_FAREWELL),
             )
             async with connecting as socket:
                 yield socket

@@ -79,6 +79,15 @@ def test_what_would_keep_an_alert_from_being_told_or_understood_is_a_note(monito
     assert "set http.base_url" in rows["http"]["message"]
 
 
+def test_a_door_that_nobody_opens_is_a_note(monitor: Command, config: Path) -> None:
+    slack = '[[sinks]]\nname = "chat"\ntype = "slack"\ntoken = "env:T"\nchannel = "#a"\nsigning_secret = "env:T"\n'
+    base = config.read_text() + slack + '[sinks.people]\nU0ADA = "ada"\n'
+    hidden = {"HOOK_URL": "https://hook.example.org/x", "T": "x"}
+    config.write_text(base.replace("127.0.0.1:0", ""))
+    answer = monitor("check", "--format", "json", env=hidden)
+    assert "announced to /hooks/slack, and http.listen is empty" in answer.stdout
+
+
 def test_what_only_this_machine_lacks_is_one_and_can_be_left_out(monitor: Command, config: Path) -> None:
     logs(config)
     answer = monitor("check", "--format", "json")

@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import asyncio
+import base64
+import hashlib
 import ssl
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
@@ -157,3 +160,40 @@ async def test_an_answer_that_is_wanted_whole_is_refused_when_it_is_too_large(ht
             await http.request("GET", server.url, limit=1 << 20, whole=True)
         assert (caught.value.retry, caught.value.status) == (False, 200)
         assert len((await http.request("GET", server.url, limit=1 << 20, whole=True)).body) == 1 << 20
+
+
+async def test_a_websocket_outlives_the_time_of_one_exchange_and_its_end_is_not_waited_for() -> None:
+    async def greet(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Says one word after a while, and answers nothing, not even a farewell."""
+        head = (await reader.readuntil(b"\r\n\r\n")).decode()
+        key = next(line.split()[1] for line in head.splitlines() if line.lower().startswith("sec-websocket-key:"))
+        accept = base64.b64encode(hashlib.sha1(f"{key}258EAFA5-E914-47DA-95CA-C5AB0DC85B11".encode()).digest()).decode()
+        answer = (
+            f"HTTP/1.1 101 S\r\nUpgrade: websocket\r\nConnection: upgrade\r\nSec-WebSocket-Accept: {accept}\r\n\r\n"
+        )
+        writer.write(answer.encode())
+        await asyncio.sleep(0.4)
+        writer.write(b"\x81\x02hi")
+        await reader.read(-1)
+        writer.close()
+        await writer.wait_closed()
+        gone.set()
+
+    gone = asyncio.Event()
+    http = Http(timeout=0.2)
+    server = await asyncio.start_server(greet, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    async with server, asyncio.timeout(8):  # it would wait for ten seconds
+        async with http.websocket(f"ws://127.0.0.1:{port}/link", limit=1000) as socket:
+            assert (await socket.receive()).data == "hi"
+        await http.close()
+        await gone.wait()
+
+
+async def test_a_websocket_that_is_none_is_told_without_its_address(http: Http) -> None:
+    async with FakeServer() as server:
+        for url in (f"ws{server.url[4:]}/link?ticket=hidden", "ws://127.0.0.1:9/hidden", "nonsense://hidden"):
+            with pytest.raises(RemoteError) as caught:
+                async with http.websocket(url, limit=1000):
+                    raise AssertionError("it opened")
+            assert "hidden" not in str(caught.value)
