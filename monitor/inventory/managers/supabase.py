@@ -37,13 +37,13 @@ class SupabaseManager:
         self.client = Client(config.name, advice=_ADVICE)
 
     async def held(self) -> AsyncIterator[Held]:
-        legacy = await self._get("api-keys/legacy")
-        legacy_works = self.client.pick("api-keys/legacy", legacy, "enabled", bool)
+        legacy = await self._get("api-keys/legacy", empty=404)  # of a project that never had any
+        legacy_works = legacy is None or self.client.pick("api-keys/legacy", legacy, "enabled", bool)
         for key in self.client.rows("api-keys", await self._get("api-keys?reveal=true")):
             yield self._key(key, legacy_works)
 
-        keys = await self._get("config/auth/signing-keys")
-        for key in self.client.rows("config/auth/signing-keys", keys, "keys"):
+        keys = await self._get("config/auth/signing-keys", empty=404)
+        for key in self.client.rows("config/auth/signing-keys", keys, "keys") if keys is not None else ():
             yield self._signing_key(key)
         yield await self._jwt_secret()
 
@@ -122,9 +122,9 @@ class SupabaseManager:
         secret = settings.get("jwt_secret")
         return Held("jwt-secret", secret.encode() if isinstance(secret, str) and secret else None)
 
-    async def _get(self, path: str) -> Any:
-        return await self._ask(path.partition("?")[0], f"projects/{self.config.project}/{path}")
+    async def _get(self, path: str, *, empty: int = 0) -> Any:
+        return await self._ask(path.partition("?")[0], f"projects/{self.config.project}/{path}", empty=empty)
 
-    async def _ask(self, what: str, path: str) -> Any:
+    async def _ask(self, what: str, path: str, *, empty: int = 0) -> Any:
         headers = {"Authorization": f"Bearer {self.client.secret(self.config.token, 'token')}"}
-        return await self.client.json(what, "GET", f"{self.config.server}/v1/{path}", headers)
+        return await self.client.json(what, "GET", f"{self.config.server}/v1/{path}", headers, empty=empty)

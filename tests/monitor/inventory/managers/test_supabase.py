@@ -11,6 +11,7 @@ import jwt
 import pytest
 from aiohttp import web
 
+from monitor.inventory.held import ManagerError
 from monitor.inventory.managers.supabase import SupabaseConfig, SupabaseManager
 from tests.fakes.vendor import CANARY, Vendor, diagnosis, everything, hardships
 
@@ -25,6 +26,7 @@ class Supabase(Vendor):
     def __init__(self) -> None:
         super().__init__(f"{CANARY}-token")
         self.denied: set[str] = set()
+        self.missing: set[str] = set()
         self.legacy = True
         self.projects = [{"id": REF, "name": "one"}]
         self.jwt_secret = {"jwt_secret": f"{CANARY}-jwt"}
@@ -33,6 +35,8 @@ class Supabase(Vendor):
         path = where.removeprefix("GET /v1/").removeprefix(f"projects/{REF}/")
         if path in self.denied:
             return web.json_response({"message": f"Forbidden {CANARY}"}, status=403)
+        if path in self.missing:
+            return web.json_response({"message": f"Not found {CANARY}"}, status=404)
         if path == "api-keys" and query != {"reveal": "true"}:
             return None
         times = {"inserted_at": "2026-01-02T03:04:05Z", "updated_at": "2026-02-02T03:04:05.123Z"}
@@ -114,6 +118,17 @@ async def test_a_jwt_secret_that_may_not_be_read_or_is_not_given(server: Supabas
     assert {held.name: held.value for held in await everything(made())}["jwt-secret"] is None
     server.denied, server.jwt_secret = set(), {}
     assert {held.name: held.value for held in await everything(made())}["jwt-secret"] is None
+
+
+async def test_a_project_that_never_had_legacy_keys_or_signing_keys(server: Supabase, made: Any) -> None:
+    server.missing = {"api-keys/legacy", "config/auth/signing-keys"}
+    found = {held.name for held in await everything(made())}
+    assert {"api-keys/gateway", "jwt-secret"} <= found
+    assert not {name for name in found if name.startswith("jwt-signing-key")}
+    server.missing = {"api-keys"}
+    with pytest.raises(ManagerError, match="no such project: check `project`") as caught:
+        await everything(made())
+    assert CANARY not in repr(caught.value)
 
 
 async def test_the_doctor(server: Supabase, made: Any) -> None:
