@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 app = command_app(help="Show what the monitor does now: sources, sinks, queue, losses and the cost of rules.")
 
 _PATIENCE = 5.0  # seconds for an answer
+_LARGEST = 16 << 20  # bytes of it
 _SHORTEST = 0.2  # seconds between two looks
 
 
@@ -55,7 +56,7 @@ def top(
     interval = max(interval, _SHORTEST)
     started()
     with contextlib.suppress(KeyboardInterrupt):
-        if form is Format.text and sys.stdout.isatty():
+        if form is Format.text and sys.stdout.isatty() and os.environ.get("TERM", "dumb") != "dumb":
             _screen(settings, interval, page)
         else:
             _stream(settings, interval, form, page)
@@ -158,7 +159,7 @@ def _ask(settings: Config) -> dict[str, Any]:
     try:
         connection.request("GET", "/status", headers=headers)
         answer = connection.getresponse()
-        body = answer.read()
+        body = answer.read(_LARGEST)
         if answer.status != 200:
             raise _NoAnswerError(f"what listens on {listen} answers {answer.status} when asked for its status")
         status = orjson.loads(body)
