@@ -14,6 +14,7 @@ import cramjam
 import orjson
 import pytest
 import zstandard
+from loki_logger_handler.loki_logger_handler import LokiLoggerHandler
 from opentelemetry.exporter.otlp.proto.http import Compression
 from opentelemetry.exporter.otlp.proto.http._log_exporter import OTLPLogExporter
 from opentelemetry.sdk._logs import LoggerProvider, LoggingHandler
@@ -116,6 +117,28 @@ async def test_loki_push(client: aiohttp.ClientSession, kind: str) -> None:
             assert answer.status == 200
     assert intake.marks == [1, 2, 3, 4, 5]
     assert intake.hits == 15
+
+
+def log_with_a_handler_for_loki(url: str, count: int, compressed: bool) -> LokiLoggerHandler:
+    """As an application does. It sends in a thread of its own, which goes on; close its session and let it wait."""
+    handler = LokiLoggerHandler(f"{url}/loki/api/v1/push", {"application": "pay"}, timeout=0.05, compressed=compressed)
+    logger = logging.Logger("app")
+    logger.addHandler(handler)
+    for number in range(count):
+        logger.error("refused <%d>", number, extra={"header": f"<{1000 + number}>"})
+    return handler
+
+
+@pytest.mark.parametrize("compressed", [True, False])
+async def test_a_handler_that_pushes_to_loki(compressed: bool) -> None:
+    intake = FakeIntake()
+    async with listening(intake) as url:
+        handler = await asyncio.to_thread(log_with_a_handler_for_loki, url, 300, compressed)
+        await until(lambda: len(intake.found) == 600)
+        handler.timeout = None
+        await asyncio.to_thread(handler.request.session.close)
+    assert intake.marks == [*range(300), *range(1000, 1300)]
+    assert not intake.refused
 
 
 async def test_lines_of_vector_and_fluent_bit(client: aiohttp.ClientSession) -> None:
