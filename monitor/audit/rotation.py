@@ -1,4 +1,4 @@
-"""Whether rotation is written down, and whether it is done: by the ages that the inventory knows."""
+"""Whether rotation is written down, and whether it is done: by `[rotation]` and the ages that the inventory knows."""
 
 from __future__ import annotations
 
@@ -10,51 +10,61 @@ from typing import TYPE_CHECKING
 from monitor.audit import papers
 from monitor.audit.subject import Subject
 from monitor.audit.verdict import Evidence, failed, passed, unknown
+from monitor.rotation.schedule import calendar, policy_of
+from monitor.rotation.settings import RotationConfig
+from monitor.rotation.work import look
 
 if TYPE_CHECKING:
-    from monitor.store.inventory import Secret
+    from monitor.store import Store
 
 __all__ = ["kept"]
 
-_DAY = 86_400.0
-
 
 async def kept(subject: Subject) -> AsyncIterator[Evidence]:
-    """A page says how often, and no secret of the inventory is older than `audit.rotation`, or expired."""
-    for piece in papers.rotation(subject):
-        yield piece
+    """A page or `[rotation]` says how often, and no secret of the inventory is overdue or has expired."""
+    own = subject.config.rotation.policies
+    if own != RotationConfig().policies:
+        yield passed(f"{len(own)} [[rotation.policies]] say how often", "monitor rotation due")
+    else:
+        for piece in papers.rotation(subject):
+            yield piece
     if subject.store is None:
-        yield unknown(f"how old secrets are: {subject.no_store}", "monitor inventory list")
+        yield unknown(f"how old secrets are: {subject.no_store}", "monitor rotation due")
         return
-    for sync in (await subject.store.inventory.syncs()).values():
+    async for piece in _ages(subject, subject.store):
+        yield piece
+
+
+async def _ages(subject: Subject, store: Store) -> AsyncIterator[Evidence]:
+    for sync in (await store.inventory.syncs()).values():
         if sync.error:
             yield unknown(f"inventory {sync.entry} could not be read: {sync.error}", "monitor inventory doctor")
-    secrets = [one for one in await subject.store.inventory.secrets() if one.gone_at is None]
-    late = [aged for one in secrets if (aged := _aged(one, subject)) is not None]
-    for aged in late:
-        yield aged
-    if not secrets:
-        yield unknown("the inventory holds no secret, so nobody knows how old one is", "monitor inventory sync")
-    elif not late:
-        days = subject.settings.rotation / _DAY
-        yield passed(f"{len(secrets)} secrets, none older than {days:.0f} days", "monitor inventory list")
+    fine = True
+    for secret in await store.inventory.secrets():
+        expires = secret.current.expires if secret.current is not None and secret.gone_at is None else None
+        if expires is not None and expires < subject.now:
+            fine = False
+            yield failed(f"{secret.entry}/{secret.name} expired on {_day(expires)}", _show(secret.entry, secret.name))
+    secrets = await look(store)
+    ruled = [one for one in secrets if policy_of(one, subject.config.rotation) is not None]
+    late = [one for one in calendar(secrets, subject.config.rotation, subject.now) if one.standing == "overdue"]
+    for one in late:
+        yield failed(f"{one.secret.title} was due on {_day(one.at)}: {one.why}", "monitor rotation due")
+    titles = {one.secret.title for one in late}
+    for managed in ruled:
+        if managed.changed is None and managed.title not in titles:
+            fine = False
+            why = "its manager does not say how old it is"
+            yield unknown(f"{managed.title}: {why}", _show(managed.entry, managed.name))
+    if not ruled:
+        why = "no [[rotation.policies]] fits one of them" if secrets else "so nobody knows how old one is"
+        yield unknown(f"the inventory holds {len(secrets) or 'no'} secrets, and {why}", "monitor rotation due")
+    elif fine and not late:
+        yield passed(f"{len(ruled)} secrets under a policy, none overdue", "monitor rotation due")
 
 
-def _aged(secret: Secret, subject: Subject) -> Evidence | None:
-    """What is wrong with its age, or not known of it."""
-    who, most = f"{secret.entry}/{secret.name}", subject.settings.rotation
-    repeat = shlex.join(["monitor", "inventory", "show", who])
-    current = secret.current
-    if current is not None and current.expires is not None and current.expires < subject.now:
-        return failed(f"{who} expired on {_day(current.expires)}", repeat)
-    since = secret.changed_at
-    if since is None:
-        if subject.now - secret.first_seen > most:
-            return failed(f"{who} has not changed since {_day(secret.first_seen)}, when it was first seen", repeat)
-        return unknown(f"{who}: its manager does not say how old it is", repeat)
-    if subject.now - since > most:
-        return failed(f"{who} was last changed on {_day(since)}, more than {most / _DAY:.0f} days ago", repeat)
-    return None
+def _show(entry: str, name: str) -> str:
+    return shlex.join(["monitor", "inventory", "show", f"{entry}/{name}"])
 
 
 def _day(moment: float) -> str:

@@ -7,12 +7,14 @@ import pytest
 
 from monitor.audit.rotation import kept
 from monitor.audit.subject import Subject
+from monitor.rotation.settings import RotationConfig, RotationPolicy
 from monitor.store import Store
 from monitor.store.inventory import Kept
 from tests.monitor.audit.conftest import Make, write
 from tests.monitor.store.helpers import NOW, Clock
 
 DAY = 86_400.0
+TAGS = ("critical",)  # what the policy holds for that there is without any
 
 
 async def verdicts(subject: Subject) -> list[tuple[str, str]]:
@@ -30,12 +32,17 @@ async def test_a_schedule_alone_is_not_known_to_be_kept(make: Make, tmp_path: Pa
 @pytest.mark.parametrize(
     ("secret", "after", "verdict", "says"),
     [
-        (Kept("db", "a", rotated=NOW - 89 * DAY), 0, "pass", "1 secrets, none older than 90 days"),
-        (Kept("db", "a", rotated=NOW - 91 * DAY), 0, "fail", "vault/db was last changed on 2026-10-16"),
-        (Kept("db", "a", created=NOW - 91 * DAY), 0, "fail", "more than 90 days ago"),
-        (Kept("db", "a", rotated=NOW, expires=NOW - 1), 0, "fail", "vault/db expired on 2027-01-15"),
-        (Kept("db", "a"), 0, "unknown", "does not say how old it is"),
-        (Kept("db", "a"), 91, "fail", "has not changed since 2027-01-15"),
+        (Kept("db", "a", rotated=NOW - 89 * DAY, tags=TAGS), 0, "pass", "1 secrets under a policy, none overdue"),
+        (
+            Kept("db", "a", rotated=NOW - 91 * DAY, tags=TAGS),
+            0,
+            "fail",
+            "vault/db was due on 2027-01-14: every 90 days",
+        ),
+        (Kept("db", "a", rotated=NOW, expires=NOW - 1, tags=TAGS), 0, "fail", "vault/db expired on 2027-01-15"),
+        (Kept("db", "a", tags=TAGS), 0, "unknown", "does not say how old it is"),
+        (Kept("db", "a", tags=TAGS), 91, "fail", "known 91 days ago"),
+        (Kept("db", "a", rotated=NOW), 0, "unknown", "no [[rotation.policies]] fits"),
     ],
 )
 async def test_ages(secret: Kept, after: float, verdict: str, says: str, make: Make, tmp_path: Path) -> None:
@@ -45,10 +52,20 @@ async def test_ages(secret: Kept, after: float, verdict: str, says: str, make: M
         assert (found, says in text) == (verdict, True), text
 
 
-async def test_an_entry_that_cannot_be_read_and_what_is_gone(make: Make, tmp_path: Path) -> None:
+async def test_policies_of_the_configuration_are_a_schedule(make: Make, tmp_path: Path) -> None:
+    rotation = RotationConfig(policies=(RotationPolicy.model_validate({"every": "30d", "names": ["db"]}),))
     async with await Store.open(tmp_path / "state.db", clock=Clock()) as store:
-        await store.inventory.save("vault", [Kept("old", "a", rotated=1.0), Kept("new", "b", rotated=NOW)], whole=True)
-        await store.inventory.save("vault", [Kept("new", "b", rotated=NOW)], whole=True)
+        await store.inventory.save("vault", [Kept("db", "a", rotated=NOW - 31 * DAY)], whole=True)
+        subject = replace(make(), store=store, now=NOW)
+        subject = replace(subject, config=replace(subject.config, rotation=rotation))
+        assert [one.verdict async for one in kept(subject)] == ["pass", "fail"]
+
+
+async def test_an_entry_that_cannot_be_read_and_what_is_gone(make: Make, tmp_path: Path) -> None:
+    old, new = Kept("old", "a", rotated=1.0, tags=TAGS), Kept("new", "b", rotated=NOW, tags=TAGS)
+    async with await Store.open(tmp_path / "state.db", clock=Clock()) as store:
+        await store.inventory.save("vault", [old, new], whole=True)
+        await store.inventory.save("vault", [new], whole=True)
         subject = replace(make(), store=store, now=NOW)
         assert [verdict for verdict, _ in await verdicts(subject)] == ["pass"]
         await store.inventory.failed("vault", "it is down")

@@ -100,7 +100,9 @@ async def history(config: Config, *, well: bool) -> None:
     async with await open_store(config) as store:
         await store.drills.plan([fingerprint("drill")], pages=False)
         age = 1 if well else 100
-        await store.inventory.save("vault", [Kept("db", "a", rotated=time.time() - age * 86_400)], whole=True)
+        await store.inventory.save(
+            "vault", [Kept("db", "a", tags=("critical",), rotated=time.time() - age * 86_400)], whole=True
+        )
         places = [Position("services", "/var/log/app.log", {"at": 1})]
         if not well:
             await store.commit([finding("real", time=time.time())], places)
