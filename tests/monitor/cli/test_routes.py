@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -77,3 +78,14 @@ def test_an_incident_that_is_stored_is_followed_from_each_of_its_places(monitor:
     answer = monitor("routes", "test", "--incident", incident["id"])
     assert "app1" in answer.stdout
     assert "told: pager, chat" in answer.stdout or "told: chat" in answer.stdout
+
+
+def test_the_page_about_routing_shows_what_the_commands_say(monitor: Command, config: Path) -> None:
+    page = (Path(__file__).parents[3] / "docs" / "routing.md").read_text(encoding="utf-8")
+    blocks = re.findall(r"```(toml|text)\n(.*?)```", page, re.DOTALL)
+    routes, shown, tested = (text for _, text in blocks)
+    sinks = "".join(f'[[sinks]]\nname = "{name}"\ntype = "console"\n' for name in ("chat", "pager"))
+    config.write_text(sinks + routes)
+    (command,) = re.findall(r"`monitor (routes test \w+=[^`]*)`", page)
+    assert monitor("routes", "show").stdout == shown
+    assert monitor(*command.split()).stdout == tested
