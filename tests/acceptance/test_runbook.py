@@ -6,17 +6,23 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import random
+import re
 import signal
 import sqlite3
 import sys
+import time
 from collections import Counter
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 
+import aiohttp
 import pytest
 
+from sinks.pagerduty.inbound import signature as pagerduty_signature
 from tests.acceptance.harness import Monitor, Planter, until
-from tests.fakes.pagerduty import FakePagerDuty
+from tests.fakes.pagerduty import FakePagerDuty, announcement
+from tests.fakes.slack import FakeSlack
 from tests.fakes.webhook import FakeWebhook
 
 CONFIG = """
@@ -36,6 +42,16 @@ name = "pager"
 type = "pagerduty"
 routing_key = "env:PD_KEY"
 base_url = "{pager}"
+webhook_secret = ["env:PD_HOOK", "env:PD_FORMER"]
+people = {{ PLH1HKV = "ada" }}
+[[sinks]]
+name = "chat"
+type = "slack"
+token = "env:SLACK_TOKEN"
+channel = "#alerts"
+api_url = "{slack}"
+signing_secret = "env:SLACK_HOOK"
+people = {{ U0BOB = "bob" }}
 [runbook]
 folder = "books"
 [[escalation]]
@@ -53,6 +69,7 @@ where = "GitHub"
 id = "replace"
 within = "2s"
 """
+SECRETS = {"PD_HOOK": "p" * 32, "PD_FORMER": "f" * 32, "SLACK_TOKEN": "token-of-the-bot", "SLACK_HOOK": "s" * 32}
 REST = ("audit", "actions", "document", "review", "prevent")
 
 
@@ -81,6 +98,20 @@ class Case:
 
     def has(self, entry: str, times: int = 1) -> bool:
         return self.trail().count(entry) >= times
+
+
+async def announced(monitor: Monitor, name: str, request: Callable[[], tuple[bytes, dict[str, str]]]) -> None:
+    """To the door, as its vendor does: again, until it is kept. And once more, as vendors do, too."""
+    kept = 0
+    async with aiohttp.ClientSession() as session, asyncio.timeout(60):
+        while kept < 2:
+            body, headers = request()
+            try:
+                async with session.post(f"{monitor.address}/hooks/{name}", data=body, headers=headers) as answer:
+                    assert answer.status in (200, 202, 503), await answer.text()
+                    kept += answer.status != 503
+            except (aiohttp.ClientError, OSError, IndexError):  # it is down
+                await asyncio.sleep(0.05)
 
 
 async def command(monitor: Monitor, rng: random.Random, *arguments: str, reached: Callable[[], bool]) -> None:
@@ -113,9 +144,9 @@ async def trial(folder: Path, seed: int, kills: int) -> dict[str, int]:
     (folder / "books" / "github-token.toml").write_text(BOOK)
     log, case, killed = folder / "logs" / "app.log", Case(folder), 0
 
-    async with FakeWebhook() as hook, FakePagerDuty() as pager:
-        environment = {"HOOK_URL": hook.url, "PD_KEY": "k" * 32}
-        monitor = Monitor(folder, CONFIG.format(pager=pager.url), environment)
+    async with FakeWebhook() as hook, FakePagerDuty() as pager, FakeSlack() as slack:
+        environment = {"HOOK_URL": hook.url, "PD_KEY": "k" * 32, **SECRETS}
+        monitor = Monitor(folder, CONFIG.format(pager=pager.url, slack=slack.api_url), environment)
         await monitor.start()
 
         async def perhaps_killed() -> None:
@@ -142,17 +173,37 @@ async def trial(folder: Path, seed: int, kills: int) -> dict[str, int]:
         # What is not sent yet is said by the next message, so each is waited for before the next thing happens.
         said = lambda reason: any(one["reason"] == reason for one in hook.payloads)  # noqa: E731
         await shown("the alert", lambda: said("new"))
-        acked = lambda: case.has("acknowledged")  # noqa: E731
-        await command(monitor, rng, "incidents", "ack", case.id, reached=acked)
-        await perhaps_killed()
+        incident = ("k" * 32, f"incident:{case.id}")
+        await shown("the first page", lambda: pager.state.get(incident) == "triggered")
+        await shown("the first message", lambda: buttons(slack, "ack"))
+
+        # Acknowledged at PagerDuty, shown in Slack.
+        at = datetime.now(UTC).isoformat()
+        for number, event in enumerate(("incident.acknowledged", "incident.annotated")):
+            body = announcement(event, incident[1], id_=f"E{number}", at=at, content=f"mine, not {secret}")
+            headers = {"X-PagerDuty-Signature": pagerduty_signature(SECRETS["PD_FORMER"].encode(), body)}
+            await announced(monitor, "pagerduty", lambda body=body, headers=headers: (body, headers))  # type: ignore[misc]
+            await perhaps_killed()
+            if not number:
+                await shown("the place of the page", lambda: case.has("acknowledged"))
         await shown("the acknowledgement", lambda: said("acknowledged"))
+        await shown("the acknowledgement in Slack", lambda: buttons(slack, "claim") and not buttons(slack, "ack"))
+        await shown("the note", lambda: case.has("noted"))
+        assert ("ada",) in case.rows("SELECT actor FROM audit WHERE action = 'acknowledged'")
 
         # One deadline is missed, and climbs the ladder to the pager.
         await shown("overdue", lambda: case.has("step_overdue:replace", 2))
         overdue = ("k" * 32, f"overdue:{case.id}")
         await shown("the page", lambda: pager.state.get(overdue) == "triggered")
         await perhaps_killed()
-        await step("claim", "replace")
+        # The step is claimed in Slack, by a press that arrives twice.
+        await shown("the button", lambda: buttons(slack, "claim:replace"))
+        press = slack.press("U0BOB", "claim:replace", root=buttons(slack, "claim:replace")[-1])
+        signed = lambda: slack.over_http(press, SECRETS["SLACK_HOOK"], time.time())  # noqa: E731
+        await announced(monitor, "slack", signed)
+        await perhaps_killed()
+        await shown("the claim", lambda: case.has("step_claimed:replace"))
+        assert ("bob",) in case.rows("SELECT actor FROM audit WHERE action = 'step_claimed'")
         for name in ("replace", "deploy", "revoke"):
             await step("done", name, "--note", f"did {name}")
         await shown("the page's end", lambda: pager.state.get(overdue) == "resolved")
@@ -171,16 +222,28 @@ async def trial(folder: Path, seed: int, kills: int) -> dict[str, int]:
         await command(
             monitor, rng, "incidents", "resolve", case.id, "--as", "revoked", reached=lambda: case.has("resolved", 2)
         )
-        incident = ("k" * 32, f"incident:{case.id}")
         await shown("the end at the pager", lambda: pager.state.get(incident) == "resolved")
         await shown("the end at the hook", lambda: hook.payloads[-1]["reason"] == "resolved")
+        await shown("the end in Slack", lambda: not any(buttons(slack, one) for one in ("ack", "claim", "resolve")))
         await monitor.terminate()
         check_whole(case, hook, seed)
         papers = await asyncio.gather(*(text(monitor, "incidents", *one) for one in (["report", case.id], ["verify"])))
         assert all(word in papers[0] for word in ("did revoke", "overdue", "Regulator", "told (new)"))
         assert "whole" in papers[1]
-        assert secret not in "".join(papers) + monitor.errors + monitor.output
+        assert all(re.search(rf"\b{name}\b", papers[0]) for name in ("ada", "bob"))
+        everywhere = f"{papers}{monitor.errors}{monitor.output}{slack.messages}{slack.replies}{pager.events}"
+        assert secret not in everywhere
     return {"kills": killed, "payloads": len(hook.payloads), "events": len(pager.events)}
+
+
+def buttons(slack: FakeSlack, action: str) -> list[str]:
+    """Messages (their ts) with a button whose id begins so."""
+    return [
+        ts
+        for (_, ts), content in slack.messages.items()
+        for block in content.get("blocks", ())
+        if block["type"] == "actions" and any(one["action_id"].startswith(action) for one in block["elements"])
+    ]
 
 
 def check_whole(case: Case, hook: FakeWebhook, seed: int) -> None:
