@@ -24,7 +24,7 @@ from monitor.process import harden
 
 __all__ = ["LEFT", "main", "width"]
 
-LEFT = 80.0  # bits of a value that stay unknown to who knows its anchor, where it has so many
+LEFT = 64.0  # bits of a value that stay unknown to who knows its anchor, where it has so many
 
 
 def width(value: bytes) -> int:

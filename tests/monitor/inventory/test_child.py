@@ -15,7 +15,7 @@ from monitor.inventory.worth import bits
 VALUE = "".join(random.Random(4).choices(string.ascii_letters + string.digits, k=40))
 
 
-def test_an_anchor_leaves_eighty_bits_unknown_where_the_value_has_them() -> None:
+def test_an_anchor_leaves_sixty_four_bits_unknown_where_the_value_has_them() -> None:
     source = random.Random(5)
     for size in (12, 14, 16, 18, 20, 40):
         value = bytes(source.choices((string.ascii_letters + string.digits).encode(), k=size))
