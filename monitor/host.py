@@ -16,6 +16,7 @@ from monitor.access.reader import Reader
 from monitor.access.reading import Reading
 from monitor.common.inbound import HookDelivery
 from monitor.intake import Behind
+from monitor.inventory.misuse import elsewhere
 from monitor.ledger import Ledger
 from monitor.model import Alert, Block, Finding, KnownAlert, Position, WriteBack
 from monitor.seal import Sealer
@@ -70,14 +71,17 @@ class SourceIntake:
         name: str,
         *,
         audit: str | None = None,
+        environment: str = "",
         present: Mapping[str, tuple[int, int]] | None = None,
         handles: dict[tuple[int, int], int] | None = None,
         on_started: Callable[[], object] = lambda: None,
     ) -> None:
-        """`audit`: the form of the audit records that the source reads (monitor.access.forms)."""
+        """`audit`: the form of the audit records that the source reads (monitor.access.forms). `environment`: of who
+        writes what it reads."""
         self._site = site
         self._name = name
         self._audit = audit
+        self._environment = environment
         self.present = present
         self.handles = {} if handles is None else handles
         self._on_started = on_started
@@ -106,6 +110,7 @@ class SourceIntake:
         undecoded: list[tuple[str, int]] = []
         watched = _Watched(blocks, self._reader if self._audit else None)
         findings = await self._site.scanner.scan(watched, undecoded)
+        findings += elsewhere(findings, self._environment, self._site.scanner.key)
         for path, count in undecoded:
             self.missed("undecoded", count, path)
         readings = self._readings(watched.reader) if watched.reader else ()

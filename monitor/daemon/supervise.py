@@ -110,6 +110,7 @@ class Sources:
             self._site,
             name,
             audit=getattr(config, "audit", None),
+            environment=getattr(config, "environment", ""),
             present=self._present.get(name),
             handles=self._handles.setdefault(name, {}),
             on_started=lambda: self._beginning.discard(name),

@@ -20,6 +20,7 @@ from detectors.exact import Anchor, Exact, Shape
 from monitor.common.backoff import backoff
 from monitor.config import Config
 from monitor.inventory.managers.base import ManagerConfig
+from monitor.inventory.misuse import shared
 from monitor.site import Site
 from monitor.store import StoreError
 from monitor.store.inventory import Kept, Print
@@ -177,6 +178,8 @@ class Enrolment:
             self._found = frozenset(anchors)
             exact = await asyncio.to_thread(Exact, list(anchors.values()), scanner.key) if anchors else None
         scanner.enrol(exact, owners)
+        if both := shared(owners, scanner.key, time.time()):
+            await self._site.store.commit(both)
 
 
 def _anchor(row: Sequence[Any]) -> Anchor:

@@ -45,9 +45,11 @@ class SourceConfig(BaseModel):
 
 
 class LogConfig(SourceConfig):
-    """Of a source of lines. `audit`: they are audit records of this form as well (monitor.access.forms)."""
+    """Of a source of lines. `audit`: they are audit records of this form as well (monitor.access.forms).
+    `environment`: of who writes them, such as staging."""
 
     audit: str | None = None
+    environment: str = ""
 
     @field_validator("audit")
     @classmethod

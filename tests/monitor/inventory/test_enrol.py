@@ -12,7 +12,9 @@ import pytest
 
 from detectors.exact import OWN
 from monitor.config import load
+from monitor.host import SourceIntake
 from monitor.inventory.enrol import Enrolment
+from monitor.model import Block
 from monitor.site import Site, open_site
 
 SOURCE = random.Random(6)
@@ -104,3 +106,21 @@ async def test_what_a_rule_finds_has_the_name_and_keeps_its_rule(
     await enrolment.begin(60)
     [one] = await found(site, token)
     assert one == ("github-pat", "GITHUB_TOKEN (staging): GitHub personal access token", "critical", "current")
+
+
+async def test_a_value_of_another_environment_and_one_of_two_open_incidents_of_their_own(
+    opened: tuple[Site, Told, Enrolment], config: Path
+) -> None:
+    site, _, enrolment = opened
+    text = config.read_text()
+    config.write_text(text + text[text.index("[[inventory]]") :].replace('"e"', '"f"').replace("staging", "production"))
+    await enrolment.begin(60)
+    intake = SourceIntake(site, "app", environment="development")
+    block = Block(source="app", path="/app.log", generation="g", offset=0, data=f"x {ONE} y\n".encode(), time=1.0)
+    await intake.scan([block], lambda: ())
+    rules = {one.rule: one.name for one in await site.store.incidents.find()}
+    assert rules == {
+        OWN.id: "KEY (production, staging): secret of our own",
+        "own-secret-shared": "KEY: one value in production, staging",
+        "own-secret-elsewhere": "KEY: a secret of production, staging in development",
+    }
