@@ -35,8 +35,5 @@ class Rotations:
             return
         try:
             await sweep(self._store, self._config().rotation, self._key)
-        except (
-            StoreError,
-            LookupError,
-        ) as error:  # the database reports its trouble itself; or an incident has just gone
+        except (StoreError, LookupError) as error:  # trouble that the database tells of; or an incident has just gone
             log.debug("rotations are looked at again soon", reason=type(error).__name__)

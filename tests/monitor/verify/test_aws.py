@@ -58,3 +58,12 @@ def test_further_headers_are_signed_and_may_say_another_type() -> None:
     assert headers.items() >= also.items()
     names = "SignedHeaders=content-type;host;x-amz-date;x-amz-security-token;x-amz-target,"
     assert names in headers["authorization"]
+
+
+def test_a_query_is_signed() -> None:
+    def of(query: str) -> str:
+        url = f"https://s3.amazonaws.com/trail{query}"
+        given = {"key_id": "AKIA" + "A" * 16, "secret": "k" * 40, "service": "s3", "region": "us-east-1"}
+        return sign("GET", url, b"", now=NOW, **given)["authorization"]
+
+    assert len({of(""), of("?list-type=2"), of("?list-type=2&prefix=a%2F")}) == 3
