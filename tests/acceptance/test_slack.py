@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import json
 import time
 from collections.abc import AsyncIterator
@@ -85,16 +87,28 @@ async def see(fake: FakeSlack, *parts: str) -> None:
     def there() -> bool:
         return bool(fake.messages) and all(part in words(fake) for part in parts)
 
-    await until(there, 20, lambda: f"{parts} not in {list(fake.messages.values())}")
+    await until(there, 60, lambda: f"{parts} not in {list(fake.messages.values())}")
+
+
+async def arrive(fake: FakeSlack, payload: dict[str, Any]) -> None:
+    """Over Socket Mode; sent again, as nobody's press is lost, where a busy machine did not acknowledge it in time."""
+    with contextlib.suppress(TimeoutError):
+        await asyncio.wait_for(await fake.deliver(payload), 10)
+        return
+    await arrive(fake, payload)
+
+
+async def press(fake: FakeSlack, user: str, action: str) -> None:
+    await arrive(fake, fake.press(user, action))
 
 
 async def shows(fake: FakeSlack, action: str) -> None:
-    await until(lambda: fake.messages and action in buttons(fake), 30, lambda: str(fake.messages))
+    await until(lambda: fake.messages and action in buttons(fake), 60, lambda: str(fake.messages))
 
 
 async def refused(fake: FakeSlack, user: str, why: str) -> None:
     """Only they are told, and why."""
-    await until(lambda: fake.whispers, 20, lambda: f"nobody told {user}: {why}")
+    await until(lambda: fake.whispers, 60, lambda: f"nobody told {user}: {why}")
     [whisper] = fake.whispers
     assert whisper["user"] == user
     assert why in whisper["text"]
@@ -118,41 +132,38 @@ async def begin(monitor: Monitor, extra: str) -> tuple[Case, str]:
 
 
 async def test_an_incident_is_handled_from_slack_over_socket_mode(monitor: Monitor, slack: FakeSlack) -> None:
-    async def press(user: str, action: str) -> None:
-        await (await slack.deliver(slack.press(user, action)))
-
     revoker = FakeRevoker()
     async with revoker:
         case, value = await begin(monitor, CHAT.format(slack=slack, way=SOCKET) + ACTIONS.format(revoker=revoker))
         revoker.works.add(value)
         await monitor.start()
         await see(slack, "Acknowledge", "Run revoke-token (0 of 2)")
-        await until(lambda: slack.sockets, 20, lambda: "no connection")
+        await until(lambda: slack.sockets, 60, lambda: "no connection")
         first = slack.press("U0ADA", "ack")
-        await (await slack.deliver(first))
+        await arrive(slack, first)
         await see(slack, "acknowledged by ada")
         assert "ack" not in buttons(slack)
-        await (await slack.deliver(first))  # told again by Slack: known
-        await press("U0ADA", "resolve:revoked")
+        await arrive(slack, first)  # told again by Slack: known
+        await press(slack, "U0ADA", "resolve:revoked")
         await refused(slack, "U0ADA", "ada may not do this")
-        await press("U0EVE", "silence:3600")
+        await press(slack, "U0EVE", "silence:3600")
         await refused(slack, "U0EVE", "U0EVE is not among the people")
 
-        await press("U0BOB", "run:revoke-token")
+        await press(slack, "U0BOB", "run:revoke-token")
         await see(slack, "Approve revoke-token (1 of 2)", "1 of 2 have approved it")
-        await press("U0BOB", "run:revoke-token")
+        await press(slack, "U0BOB", "run:revoke-token")
         await refused(slack, "U0BOB", "bob has approved it already: it takes 2 different people")
         stale = slack.press("U0ADA", "run:revoke-token")
-        await press("U0ADA", "run:revoke-token")
+        await press(slack, "U0ADA", "run:revoke-token")
         await see(slack, "`revoke-token` completed, approved by bob, ada")
         assert (revoker.revocations, revoker.works) == (1, set())
-        await (await slack.deliver(stale))
+        await arrive(slack, stale)
         await refused(slack, "U0ADA", "revoke-token is completed for this incident already")
 
-        await press("U0BOB", "resolve:revoked")
+        await press(slack, "U0BOB", "resolve:revoked")
         await see(slack, "resolved as revoked by bob")
         assert [name for name in buttons(slack) if name.startswith(("ack", "silence", "resolve", "run"))] == []
-        await until(lambda: "Resolved as revoked by bob" in str(told(slack)), 20, lambda: str(told(slack)))
+        await until(lambda: "Resolved as revoked by bob" in str(told(slack)), 60, lambda: str(told(slack)))
         assert await monitor.terminate() == 0
 
     lines = "\n".join(told(slack)).splitlines()
@@ -172,7 +183,9 @@ async def post(address: str, payload: dict[str, Any], **headers: str) -> int:
     ):
         if answer.status == 200:
             assert await answer.text() == ""
-        return answer.status
+        if answer.status != 503:
+            return answer.status
+    return await post(address, payload, **headers)  # a busy disk: pressed again
 
 
 async def test_what_is_pressed_comes_over_the_door_and_nothing_else_does(monitor: Monitor, slack: FakeSlack) -> None:
@@ -203,7 +216,7 @@ async def test_presses_survive_kills_and_are_done_once(monitor: Monitor, slack: 
         assert await post(monitor.address, slack.press("U0ADA", action)) == 200
         await monitor.kill()
         await monitor.start()
-    await until(lambda: "Step revoke done by ada" in str(told(slack)), 30, lambda: str(told(slack)))
+    await until(lambda: "Step revoke done by ada" in str(told(slack)), 60, lambda: str(told(slack)))
     assert await monitor.terminate() == 0
     assert [case.trail().count(action) for action in presses.values()] == [1] * len(presses)
     assert len(slack.messages) == 1
