@@ -120,7 +120,9 @@ class Client:
                 limited = reply.status == 429 or self._throttled(reply)
                 if not limited and reply.status < 500:
                     return reply
-                problem, retry, told = f"HTTP {reply.status}", True, _told(reply)
+                advice = self._advice.get(reply.status)
+                problem = f"HTTP {reply.status}: {advice}" if advice else f"HTTP {reply.status}"
+                retry, told = True, _told(reply)
             failures += not limited
             if not retry or failures >= ATTEMPTS:
                 raise self.error(what, problem)

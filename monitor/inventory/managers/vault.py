@@ -20,7 +20,11 @@ __all__ = ["VaultConfig", "VaultManager"]
 
 Path = Annotated[str, StringConstraints(pattern=r"^[^/\s?#]+(/[^/\s?#]+)*$")]
 _FREE = "/-_.~"  # what stays as it is in a path
-_LOST = {400: "the login was refused", 404: "no such engine, namespace or login: check `mount` and `namespace`"}
+_LOST = {
+    400: "the login was refused",
+    404: "no such engine, namespace or login: check `mount` and `namespace`",
+    503: "it is sealed, or has no leader",
+}
 
 
 class AppRole(BaseModel):

@@ -294,6 +294,13 @@ async def test_nothing_held_and_nothing_found_are_not_the_same(bao: OpenBao, tmp
             await everything(manager(bao, tmp_path, **keys))
 
 
+async def test_one_that_is_sealed(tmp_path: Path) -> None:
+    with openbao(tmp_path) as server:
+        server.call("PUT", "sys/seal")
+        with pytest.raises(ManagerError, match="HTTP 503: it is sealed, or has no leader"):
+            await everything(manager(server, tmp_path))
+
+
 async def test_the_doctor_tells_too_little_and_too_much(bao: OpenBao, tmp_path: Path) -> None:
     assert await diagnosis(manager(bao, tmp_path)) == [
         "the token is a root token: use one whose policy has read and list only"
