@@ -17,9 +17,10 @@ __all__ = ["LABEL", "entropy", "looks_like_hash", "masked_before", "placeholder"
 # Values that specifications and manuals print, as 16 hex digits of their SHA-256: the examples of RFC 6749, 6750 and
 # OAuth 1, SQLAlchemy's, and the fixed keys of Azure's storage and Cosmos DB emulators.
 _PRINTED = frozenset(
-    "0011cc25eb432071 00cf4c781dc37003 53f5da0aaa93d64c 6c96130f130ab0d6 9d03b692e941d5ac a35b81a7d7927b70 "
-    "aa6547439583c3a2 ad71fb4165536675 b31adff4641f390d b8e148545b13c78b d0c01bc88bd8646c e9974c507d2a8021 "
-    "ea9bdfd02c0c412c".split()
+    "0011cc25eb432071 00cf4c781dc37003 293257ab6495ebb1 2c31d647d5667058 2ff8b0fb93aca981 4c20e6f5cc11b937 "
+    "53f5da0aaa93d64c 649e1f5c769e718b 6aa14267d94944e6 6c96130f130ab0d6 80f8b7c904d4a43f 9d03b692e941d5ac "
+    "a35b81a7d7927b70 a71b359a87afde13 aa6547439583c3a2 ad71fb4165536675 b31adff4641f390d b8e148545b13c78b "
+    "bb9b1163338b2a51 d0c01bc88bd8646c e9974c507d2a8021 ea9bdfd02c0c412c".split()
 )
 
 # Words that stand where a secret will be. Only such as random text practically never holds.
@@ -84,6 +85,7 @@ _MAYBE_RUN = quick([re.compile(b"|".join(b"\\x%02x\\x%02x\\x%02x" % run for run 
 _EVERY_OTHER = [b"%c.%c.%c" % (c, c + step, c + 2 * step) for step in (-1, 1) for c in b"2345678cdefghijklmnopqrstuvwx"]
 _MAYBE_WOVEN = quick([re.compile(b"(?i)" + b"|".join(_EVERY_OTHER))])
 _SEPARATORS = b"-_.:/ "
+_COUNTED = re.compile(rb"(?:[0-9a-f]{2})+|(?:[0-9A-F]{2})+")  # octets: `000102…`, `00112233…`
 
 
 def _woven(value: bytes) -> bool:
@@ -117,6 +119,11 @@ def _sequence(value: bytes) -> bool:
             return True
     if size <= 128 and _MAYBE_WOVEN(value) and _woven(value):
         return True
+    if size >= 16 and _COUNTED.fullmatch(value):
+        octets = bytes.fromhex(value.decode("ascii"))
+        steps = Counter((b - a) % 256 for a, b in pairwise(octets))
+        if max(steps.values()) * 10 >= 7 * (len(octets) - 1):
+            return True
     # A repeated group starts again soon.
     if value.find(value[:2], 2, 12) < 0:
         return False
@@ -199,7 +206,7 @@ _CALL = re.compile(
 )
 _TYPES = re.compile(
     rb"(?i)(?:null|none|true|false|undefined|string|str|bytes|int|bool|optional|object|required|missing|invalid|incorrect|expired|empty|unset|unknown|default|disabled|enabled"
-    rb"|ed25519|ed448|x25519|x448|secp\d{3}[kr]1|[hrep]s(?:256|384|512)|sha-?\d{1,3}|aes-?\d{3}(?:-?[cg][bc][cm])?|utf-?(?:8|16|32)(?:-?[bl]e)?|0x[0-9a-f]{1,16}|0x[0-9a-f]{40}|#[0-9a-f]{6}|sha-?\d{1,3}[:-][0-9a-f]{40,128})\W?"
+    rb"|ed25519|ed448|x25519|x448|secp\d{3}[kr]1|[hrep]s(?:256|384|512)|sha-?\d{1,3}|aes-?\d{3}(?:-?[cg][bc][cm])?|utf-?(?:8|16|32)(?:-?[bl]e)?|0b[01]{3,64}|uuid=[0-9a-f-]{4,36}|0x[0-9a-f]{1,16}|0x[0-9a-f]{40}|#[0-9a-f]{6}|sha-?\d{1,3}[:-][0-9a-f]{40,128})\W?"
 )
 _OBJECT = re.compile(
     rb"(?:[\w$]+\.)+[\w$]+@[0-9a-f]{1,8}|(?:[A-Z][a-z]+){2,}@[0-9a-f]{6,8}|\[{0,2}L?[A-Z]@[0-9a-f]{5,8}"
@@ -215,7 +222,7 @@ _HASH = re.compile(
 # How public keys and certificates start in DER and in SSH's form, in base64.
 _PUBLIC = re.compile(
     rb"^(?:MFkwEwYHKoZIzj0CAQ|MHYwEAYHKoZIzj0CAQ|MIGbMBAGByqGSM49AgEG|MIIBIjANBgkqhkiG9w|MIICIjANBgkqhkiG9w|MIGfMA0GCSqGSIb3"
-    rb"|MCowBQYDK2V|MII[A-F][\w+/]{2}CCA[\w+/]{2}gAwIBAgI|AAAAB3NzaC1|AAAAC3NzaC1lZDI1NTE5|AAAAE2VjZHNhLXNoYTI)"
+    rb"|MCowBQYDK2V|MII[A-F][\w+/]{2}CCA[\w+/]{2}gAwIBAgI|AAAAB3NzaC1|AAAAC3NzaC1lZDI1NTE5|AAAAE2VjZHNhLXNoYTI|AAAAI3NrLXNzaC1|AAAAIHNzaC1lZDI1NTE5)"
 )
 _CLASSES = re.compile(rb"a-z|A-Z|0-9[^\w]|\\[dws][+*{]")
 _ESCAPED = re.compile(rb"u0[0-9a-fA-F]{3}")  # behind a backslash, the first letter of a translation
@@ -227,6 +234,8 @@ _TIME = re.compile(
 )
 
 
+_ASSIGNS = b" \t=:"  # `self.p4passwd = p4passwd`
+_SAME = re.compile(rb"\w[ \t]*[=:]+[ \t]*$")
 _PART = re.compile(rb"[A-Za-z0-9]{10,}")
 _CHANGE = re.compile(rb"(?<=[a-z])[A-Z0-9]|(?<=[A-Z])[0-9]|(?<=[0-9])[A-Za-z]")
 
@@ -277,6 +286,8 @@ def words(value: bytes, before: bytes = b"") -> str | None:
         return "its name is that of a page, a request or an identifier"
     if speaks and _ABOUT.search(before):
         return "its name speaks about a credential or is that of a public key"
+    if value.isalnum() and _SAME.search(before) and before.rstrip(_ASSIGNS).endswith(value):
+        return "its name, not a value"
     if before[-1:] == b"\\" and _ESCAPED.match(value):
         return "text of a language, not a value"
     if speaks and _spelt(value) and _ASKED.search(before[-40:]) and not _random(value):

@@ -36,7 +36,8 @@ def test_entropy_is_within_its_bounds_and_blind_to_order(value: bytes) -> None:
         "00000000-0000-0000", "sk_redacted_1", "a%20secret", "your%5Fapi%5Fkey", "arn:aws:iam::1:x",
         "op://vault/item", "00112233445566778899aabbccddeeff", "a1b2c3d4e5f6g7h8", "1a2b3c4d5e6f", "9z8y7x6w5v",
         "AABBCCDDEEFF0011", "a1b2c3d4-e5f6-7890-abcd-ef1234567890", "12345678-1234-1234-1234-123456789abc",
-        "P@ssw0rd", "Passw0rd123!",
+        "P@ssw0rd", "Passw0rd123!", "000102030405060708090A0B0C0D0E0F", "1f1e1d1c1b1a191817161514",
+        "qwerty123", "testpass", "TODO",
     ],
 )  # fmt: skip
 def test_stand_ins_are_recognised(value: str) -> None:
@@ -243,3 +244,21 @@ def test_names_with_numbers_constants_and_public_keys_are_no_values(value: str) 
 )  # fmt: skip
 def test_translations_versions_hashes_and_expressions_are_no_values(value: str) -> None:
     assert words(value.encode())
+
+
+@pytest.mark.parametrize(
+    ("value", "before"),
+    [
+        ("p4passwd", "self.p4passwd = "), ("0b0000100", "SECRET = "), ("UUID=6a38ee5-7235-44e7", "token='"),
+        ("sha256:" + "5bc9e159" * 8, "token: "), ("0x" + "e09dfa3f" * 5, 'tokenAddress: "'),
+        ("utf-16le", "password.encode('"), ("md5$seasalt$" + "1e9bf2bf" * 4, '"password": "'),
+        ("3d" * 32, 'verifyKey: "'), ("Zq8Lw2" * 5, "X-CSRF-Token: "),
+    ],
+)  # fmt: skip
+def test_what_only_looks_like_a_value_is_none(value: str, before: str) -> None:
+    assert words(value.encode(), before.encode())
+
+
+def test_a_value_that_ends_as_its_name_begins_stays_one() -> None:
+    assert words(b"d7Kq2mZx", b"password=") is None
+    assert words(b"k3d", b"word=") is None
