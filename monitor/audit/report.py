@@ -65,10 +65,10 @@ def _page(items: Sequence[Judged], now: float, version: str, paths: Sequence[str
     yield "| item | verdict | |"
     yield "| --- | --- | --- |"
     for one in items:
-        yield f"| [{one.title}](#{one.id}) | {_verdict(one)} | `{one.id}` |"
+        yield f"| [{_prose(one.title)}](#{one.id}) | {_verdict(one)} | `{one.id}` |"
     for one in items:
         yield ""
-        yield f'## <a id="{one.id}"></a>{one.title}'
+        yield f'## <a id="{one.id}"></a>{_prose(one.title)}'
         yield ""
         yield f"**{_verdict(one)}**" + (f" {one.remedy}" if one.verdict == "fail" else "")
         for waiver in one.expired:

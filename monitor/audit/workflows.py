@@ -8,7 +8,7 @@ import re
 import shlex
 import shutil
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from importlib import metadata
 from typing import TYPE_CHECKING, Any
 
@@ -83,9 +83,15 @@ def _steps(document: yaml.Node) -> Iterator[tuple[int, str]]:
                 first = script.start_mark.line + (2 if script.style in ("|", ">") else 1)
                 for line, what in echoes(script.value, own, _text(lookup(step, "shell")) or job_shell):
                     yield first + line, what
-            for key, value in [*items(lookup(step, "env")), *items(lookup(step, "with"))]:
-                if isinstance(value, yaml.ScalarNode) and _ALL.search(value.value):
-                    yield value.start_mark.line + 1, f"{key} gets every secret at once"
+            yield from _handed_over([*items(lookup(step, "env")), *items(lookup(step, "with"))])
+        yield from _handed_over(items(lookup(owner, "env")))
+    yield from _handed_over(items(lookup(document, "env")))
+
+
+def _handed_over(values: Iterable[tuple[str, yaml.Node]]) -> Iterator[tuple[int, str]]:
+    for key, value in values:
+        if isinstance(value, yaml.ScalarNode) and _ALL.search(value.value):
+            yield value.start_mark.line + 1, f"{key} gets every secret at once"
 
 
 def _secret_variables(node: yaml.Node | None) -> frozenset[str]:

@@ -16,7 +16,9 @@ WAIVER = Waiver(item="images", reason="known | `x`", expires=date(2030, 1, 2))
 
 
 def items() -> list[Judged]:
-    good, bad, open_, waived = (Judged(name, f"Title of {name}", f"Mend {name}.") for name in ("a", "b", "c", "d"))
+    good, bad, open_, waived = (
+        Judged(name, f"Title of {name} *.pem", f"Mend {name}.") for name in ("a", "b", "c", "d")
+    )
     for number in range(MOST + 5):
         good.add(passed(f"fine {number}", "ls"))
     bad.add(failed("<script>alert(1)</script> a|b [x](y)\n# no heading", "grep 'a|`b`' x", "dir a/ü.txt", 3))
@@ -69,6 +71,8 @@ def test_the_page_for_auditors_holds_no_markup_of_others() -> None:
     assert "**fail** Mend b." in page
     assert "**fail, waived**" in page
     assert "A waiver expired on 2030-01-02: known \\| \\`x\\`" in page
+    assert "](#b) | fail |" in page
+    assert '## <a id="b"></a>Title of b \\*.pem\n' in page
     assert "5 more pieces of evidence are not listed." in page
     rows = [line for line in page.splitlines() if line.startswith("|")]
     assert all(len(line.replace("\\|", "").split("|")) == 5 for line in rows)

@@ -60,6 +60,8 @@ def test_a_good_one_and_none_pass(make: Make, tmp_path: Path) -> None:
         (GOOD.replace("runs-on: ubuntu-latest", "env: {K: '${{ secrets.K }}'}").replace("echo deploying", "env"), 14),
         (GOOD.replace("on: push", "defaults: {run: {shell: 'bash -x {0}'}}"), 13),
         (GOOD.replace("${{ secrets.TOKEN }}", "${{ toJSON(secrets) }}"), 11),
+        (GOOD.replace("LEVEL: debug", "ALL: ${{ toJSON(secrets) }}"), 5),
+        (GOOD.replace("runs-on: ubuntu-latest", "env: {ALL: '${{ toJson( secrets ) }}'}"), 8),
         ("runs:\n  using: composite\n  steps:\n    - run: echo ${{ secrets.A }}\n", 4),
     ],
 )
