@@ -193,14 +193,19 @@ def private(what: str) -> str:
 
 def typed(config: Config, note: str) -> str:
     """What somebody typed, as it may be kept: a secret in it is masked, and they are told."""
-    if not note:
-        return note
-    from monitor.site import make_scrubber
-
-    kept = make_scrubber(config)(note)
+    kept = scrubbed(config, note)
     if kept != note:
         typer.echo("the note holds a secret, which is masked in it", err=True)
     return kept
+
+
+def scrubbed(config: Config, text: str) -> str:
+    """The text with the secrets in it masked, by the rules of the configuration."""
+    if not text:
+        return text
+    from monitor.site import make_scrubber
+
+    return make_scrubber(config)(text)
 
 
 def emit(
@@ -310,7 +315,8 @@ def with_store(config: Config, work: Callable[[Store], Awaitable[_T]], missing: 
     except StoreError as error:
         fail(str(error))
     except LookupError as error:
-        fail(printable(str(error.args[0] if error.args else error)))
+        # It quotes what was asked for, and people paste what they have at hand.
+        fail(printable(scrubbed(config, str(error.args[0] if error.args else error))))
 
 
 def complete_rules(incomplete: str) -> list[tuple[str, str]]:

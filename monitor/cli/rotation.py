@@ -22,6 +22,7 @@ from monitor.cli.common import (
     person,
     printable,
     read_config,
+    scrubbed,
     table,
     typed,
     with_store,
@@ -210,7 +211,8 @@ def departed(
     from monitor.rotation.departure import reach, same
 
     settings = read_config(config)
-    why = typed(settings, note) or f"{name} has left"
+    shown = scrubbed(settings, name)
+    why = typed(settings, note) or f"{shown} has left"
 
     async def work(store: Store) -> tuple[list[tuple[str, str]], list[Managed]]:
         from monitor.rotation.work import look
@@ -236,7 +238,7 @@ def departed(
 
     def text(rows: Sequence[Mapping[str, Any]]) -> Iterable[str]:
         if not rows:
-            yield f"nothing: no record shows that {printable(name)} read a secret, and no [[access]] permits it"
+            yield f"nothing: no record shows that {printable(shown)} read a secret, and no [[access]] permits it"
             return
         cells = [
             (row["secret"], " ".join(row["rotations"]) or _unopened(row, look_only=look_only), "; ".join(row["why"]))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import contextlib
+import itertools
 import json
 import os
 import re
@@ -237,10 +238,10 @@ def invocations(canaries: list[Canary], incident: Callable[[], str]) -> dict[tup
     values = b"\n".join(value for canary in canaries for value in canary.secrets if b"\n" not in value)
     pat = next(canary for canary in canaries if canary.rule == "github-pat").text
     pattern = r"(?P<secret>\b[A-Za-z0-9_]{20,}\b)"
-    forms = [["--format", form] for form in ("text", "json", "jsonl")]
+    machine = itertools.cycle(("json", "jsonl"))  # the same rows, by the same function
 
     def each(*arguments: str, stdin: bytes = b"") -> list[Invocation]:
-        return [([*arguments, *form], stdin) for form in forms]
+        return [([*arguments, "--format", form], stdin) for form in ("text", next(machine))]
 
     return {
         ("run",): [(["run", "--once"], logs)],

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from detectors.template import expand
 from monitor.access.reading import Reading
 from monitor.config import load
 from monitor.site import open_store
@@ -100,3 +101,11 @@ def test_an_end_needs_what_it_needs(monitor: Command, known: Path) -> None:
     assert answer.stdout.count("done ") == 5
     shown = json.loads(monitor("incidents", "show", begun["incident"], "--format", "json").stdout)
     assert shown["resolution"] == "revoked"
+
+
+def test_a_value_in_place_of_a_name_is_not_said_again(monitor: Command, known: Path) -> None:
+    token = expand("ghp_{alnum:30}{crc32}", 7)
+    for command in ("start", "done", "departed"):
+        answer = monitor("rotation", command, token)
+        assert "ghp_" in answer.stdout + answer.stderr
+        assert token[8:20] not in answer.stdout + answer.stderr
