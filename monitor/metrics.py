@@ -73,6 +73,12 @@ class DaemonCollector(Collector):
         yield gauge(
             "oldest_unsent_seconds", "Creation time of the oldest unsent notification.", now.store.oldest_unsent or 0
         )
+        if now.store.drill_hops is not None:
+            text = "Hops of the last drill that came: found, acknowledged, resolved."
+            yield gauge("drill_hops", text, now.store.drill_hops)
+        if now.store.drilled is not None:
+            text = "When the last drill that went all the way was planted."
+            yield gauge("drill_last_success_timestamp_seconds", text, now.store.drilled)
         yield gauge("database_bytes", "Size of the database on disk.", now.store.size)
         yield counter("commits", "Commits to the database.", now.store.commits)
         yield counter("commit_retries", "Transactions that had to wait.", now.store.retries)

@@ -33,10 +33,14 @@ CASES = {
     "ExposureMonitorUnsent": ("exposure_monitor_oldest_unsent_seconds", "1x20", 12),
     "ExposureMonitorDeadLetters": ('exposure_monitor_outbox{sink="s", state="dead"}', "2x10", 6),
     "ExposureMonitorReloadRefused": ('exposure_monitor_reloads_total{outcome="refused"}', "0x5 1x5", 7),
+    "ExposureMonitorDrillFailed": ("exposure_monitor_drill_hops", "2x20", 16),
+    "ExposureMonitorDrillOverdue": ("exposure_monitor_drill_last_success_timestamp_seconds", "-700000x5", 2),
     "ExposureMonitorScanFailures": ("exposure_monitor_scan_failures_total", "0x5 2x5", 7),
 }
 # The same, when all is well.
 QUIET = [
+    ("exposure_monitor_drill_hops", "1 1 3x40"),
+    ("exposure_monitor_drill_last_success_timestamp_seconds", "0x40"),
     ('up{job="exposure-monitor"}', "1x40"),
     ('exposure_monitor_losses_total{source="a", reason="r"}', "3x40"),
     ('exposure_monitor_source_degraded{source="a"}', "0 1 1 0 0x40"),

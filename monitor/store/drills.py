@@ -8,13 +8,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, delete, insert, select
+from sqlalchemy import Connection, delete, exists, func, insert, select
 
 from monitor.store.rows import chunks
 from monitor.store.schema import audit, drills, incidents
 from monitor.store.transaction import Desk, Transaction
 
-__all__ = ["Drilled", "Drills", "drills_among", "forget", "paging"]
+__all__ = ["Drilled", "Drills", "drills_among", "forget", "last_drill", "last_success", "paging"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +27,11 @@ class Drilled:
     found: bool
     acknowledged: bool
     resolved: bool
+
+    @property
+    def hops(self) -> int:
+        """How many of the three came."""
+        return self.found + self.acknowledged + self.resolved
 
 
 class Drills:
@@ -44,14 +49,22 @@ class Drills:
 
     async def last(self) -> Drilled | None:
         """The newest one; None: there was none, or none that is still kept."""
-        return await self._desk.read(_last)
+        return await self._desk.read(last_drill)
 
     async def among(self, fingerprints: Sequence[str]) -> frozenset[str]:
         """Those that are drills."""
         return await self._desk.read(lambda connection: frozenset(drills_among(connection, fingerprints)))
 
 
-def _last(connection: Connection) -> Drilled | None:
+def last_success(connection: Connection) -> float | None:
+    """When the newest drill that went all the way was planted."""
+    done = exists().where(audit.c.incident == incidents.c.id, audit.c.action == "acknowledged")
+    query = select(func.max(drills.c.at)).join(incidents, incidents.c.fingerprint == drills.c.fingerprint)
+    return connection.execute(query.where(incidents.c.state == "resolved", done)).scalar()
+
+
+def last_drill(connection: Connection) -> Drilled | None:
+    """The newest one; None: there was none, or none that is still kept."""
     # One drill may have planted several: what one rule finds in it, and what others do. Any of them is followed.
     newest = connection.execute(select(drills).order_by(drills.c.at.desc(), drills.c.fingerprint).limit(1)).first()
     if newest is None:

@@ -152,6 +152,8 @@ class Stats:
     repeated: int = 0  # findings that were already known by their id
     suppressed: int = 0  # findings of secrets that are accepted for a while
     opened: int = 0  # incidents
+    drill_hops: int | None = None  # of the last drill: found, acknowledged, resolved; None: there was none
+    drilled: float | None = None  # when the last drill that went all the way was planted
     transactions: int = 0
     commits: int = 0
     write_seconds: float = 0.0

@@ -25,7 +25,7 @@ from monitor.store.access import Access
 from monitor.store.actions import Actions
 from monitor.store.alerts import Alerts
 from monitor.store.database import Database
-from monitor.store.drills import Drills
+from monitor.store.drills import Drills, last_drill, last_success
 from monitor.store.findings import record
 from monitor.store.groups import Groups
 from monitor.store.hooks import Hooks
@@ -256,7 +256,7 @@ class Store:
     async def stats(self) -> Stats:
         """Numbers for metrics."""
 
-        def run(connection: Connection) -> tuple[dict[Any, int], dict[Any, int], float | None, int]:
+        def run(connection: Connection) -> tuple[Any, ...]:
             cases = select(incidents.c.state, incidents.c.severity, func.count()).group_by(
                 incidents.c.state, incidents.c.severity
             )
@@ -274,9 +274,11 @@ class Store:
                 {(sink, state): number for sink, state, number in connection.execute(boxes)},
                 connection.execute(oldest).scalar(),
                 size,
+                last_drill(connection),
+                last_success(connection),
             )
 
-        by_state, by_sink, oldest, size = await self.read(run)
+        by_state, by_sink, oldest, size, drill, drilled = await self.read(run)
         return Stats(
             incidents=by_state,
             outbox=by_sink,
@@ -286,6 +288,8 @@ class Store:
             repeated=self._writer.stats.counts.repeated,
             suppressed=self._writer.stats.counts.suppressed,
             opened=self._writer.stats.counts.opened,
+            drill_hops=None if drill is None else drill.hops,
+            drilled=drilled,
             transactions=self._writer.stats.transactions,
             commits=self._writer.stats.commits,
             write_seconds=self._writer.stats.seconds,

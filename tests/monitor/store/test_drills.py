@@ -47,6 +47,8 @@ async def test_the_last_drill_says_how_far_it_went(url: str, clock: Clock) -> No
         await store.incidents.transition(fingerprint("first"), "ack", actor="a")
         await store.incidents.transition(fingerprint("first"), "resolve", actor="a", resolution="used_in_tests")
         assert await store.drills.last() == Drilled(fingerprint("first"), NOW, True, True, True)
+        stats = await store.stats()
+        assert (stats.drill_hops, stats.drilled) == (3, NOW)
         clock.now = NOW + 10
         await store.drills.plan([fingerprint("second"), fingerprint("as others see it")], pages=False)
         last = await store.drills.last()
@@ -54,4 +56,6 @@ async def test_the_last_drill_says_how_far_it_went(url: str, clock: Clock) -> No
         assert (last.at, last.found, last.acknowledged, last.resolved) == (NOW + 10, False, False, False)
         await store.commit([finding("second")])
         assert await store.drills.last() == Drilled(fingerprint("second"), NOW + 10, True, False, False)
+        stats = await store.stats()
+        assert (stats.drill_hops, stats.drilled) == (1, NOW)
         assert await store.drills.among([fingerprint("second"), fingerprint("else")]) == {fingerprint("second")}
