@@ -68,17 +68,23 @@ class Enrolment:
         """Read all entries once, or as many as can be in so many seconds."""
         try:
             async with asyncio.timeout(seconds):
-                await self._round()
+                await self._look()
         except TimeoutError:
             log.warning("the inventory is not read yet; reading goes on, and logs are read without it meanwhile")
 
     async def run(self) -> None:
         while True:
-            try:
-                await self._round()
-            except StoreError as error:  # the database reports its trouble itself
-                log.debug("the inventory waits for the state database", reason=str(error))
+            await self._look()
             await asyncio.sleep(_LOOK)
+
+    async def _look(self) -> None:
+        try:
+            await self._round()
+        except StoreError as error:  # the database reports its trouble itself
+            log.debug("the inventory waits for the state database", reason=str(error))
+        except Exception as error:  # noqa: BLE001 - a supervision boundary: no process to be had, no memory
+            text = f"{type(error).__name__}. What was known before is still looked for; it is tried again."
+            self._site.tell("The inventory could not be read", text, key="inventory")
 
     async def _round(self) -> None:
         wanted = {entry.name: entry for entry in self._config().inventory}

@@ -124,3 +124,14 @@ async def test_a_value_of_another_environment_and_one_of_two_open_incidents_of_t
         "own-secret-shared": "KEY: one value in production, staging",
         "own-secret-elsewhere": "KEY: a secret of production, staging in development",
     }
+
+
+async def test_where_no_process_can_be_started_it_is_told_and_the_start_goes_on(
+    opened: tuple[Site, Told, Enrolment], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    site, told, enrolment = opened
+    monkeypatch.setattr("sys.executable", "/nowhere/python")
+    await enrolment.begin(60)
+    [said] = told.trouble
+    assert said.startswith("The inventory could not be read: FileNotFoundError. What was known before")
+    assert await found(site, ONE) == []
