@@ -19,6 +19,7 @@ from monitor.cli.common import (
     paint,
     printable,
     read_config,
+    scrubbed,
     table,
     with_store,
 )
@@ -263,9 +264,10 @@ def forget(
     async def work(store: Store) -> int:
         return await store.inventory.forget(entry=entry, name=name or None)
 
-    count = with_store(read_config(config), work)
+    settings = read_config(config)
+    count = with_store(settings, work)
     if not count:
-        fail(f"nothing is known as {printable(ref)!r}; `monitor inventory list` shows what is")
+        fail(f"nothing is known as {printable(scrubbed(settings, ref))!r}; `monitor inventory list` shows what is")
     typer.echo(f"forgotten: {count}")
 
 
@@ -275,7 +277,7 @@ def _chosen(settings: Config, names: Sequence[str] | None) -> list[ManagerConfig
         fail("there is no [[inventory]] in the configuration; docs/inventory.md says how to write one", 2)
     for name in names or ():
         if name not in known:
-            fail(f"no [[inventory]] is named {printable(name)!r}; there are {', '.join(known)}", 2)
+            fail(f"no [[inventory]] is named {printable(scrubbed(settings, name))!r}; there are {', '.join(known)}", 2)
     return [known[name] for name in names or known]
 
 

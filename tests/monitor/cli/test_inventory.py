@@ -77,6 +77,20 @@ def test_from_the_first_sync_to_forgetting(monitor: Command, env: Path, tmp_path
     assert not any(secret[at : at + 6] in said for secret in (VALUE, OTHER) for at in range(24))
 
 
+def test_a_secret_that_is_typed_as_a_name_is_not_repeated(monitor: Command, env: Path, tmp_path: Path) -> None:
+    token = expand("ghp_{alnum:30}{crc32}", 12)
+    (tmp_path / "state").mkdir()
+
+    async def create() -> None:
+        await (await Store.open(tmp_path / "state" / "state.db")).close()
+
+    asyncio.run(create())
+    for command in ("show", "forget", "sync", "doctor"):
+        done = monitor("inventory", command, token)
+        assert done.returncode in (1, 2)
+        assert token[:20] not in done.stdout + done.stderr
+
+
 def test_mistakes_are_told(monitor: Command, env: Path) -> None:
     wrong = monitor("inventory", "sync", "gatewy")
     assert (wrong.returncode, "there are gateway" in wrong.stderr) == (2, True)
