@@ -252,7 +252,7 @@ def test_translations_versions_hashes_and_expressions_are_no_values(value: str) 
         ("p4passwd", "self.p4passwd = "), ("0b0000100", "SECRET = "), ("UUID=6a38ee5-7235-44e7", "token='"),
         ("sha256:" + "5bc9e159" * 8, "token: "), ("0x" + "e09dfa3f" * 5, 'tokenAddress: "'),
         ("utf-16le", "password.encode('"), ("md5$seasalt$" + "1e9bf2bf" * 4, '"password": "'),
-        ("3d" * 32, 'verifyKey: "'), ("Zq8Lw2" * 5, "X-CSRF-Token: "),
+        ("9554F04D" * 5, "- Release GPG key: "), ("3d" * 32, 'verifyKey: "'), ("Zq8Lw2" * 5, "X-CSRF-Token: "),
     ],
 )  # fmt: skip
 def test_what_only_looks_like_a_value_is_none(value: str, before: str) -> None:
