@@ -8,10 +8,11 @@ from detectors.load import load_rules
 
 
 def test_values_are_found_where_they_are_and_nowhere_else() -> None:
-    engine = Engine.build(load_rules(["vcs/github"])).beside(exact(50))
+    rules = Engine.build(load_rules(["vcs/github"]))
+    engine = rules.beside(exact(50))
     planted = list(values(50))
     assert len(set(planted)) == 50
     assert ours(engine, memoryview(b"x " + b" y ".join(planted))) == 50
     text = memoryview(b"2026-11-02 INFO nothing of ours\n" * 100)
-    assert [(count, others) for count, _, _, others in measure(text, (0, 10), 1)] == [(0, 0), (10, 0)]
-    assert recall(20) == (180, 180)
+    assert [(count, others) for count, _, _, others in measure(rules, text, (0, 10), 1)] == [(0, 0), (10, 0)]
+    assert recall(rules, 20) == (180, 180)
