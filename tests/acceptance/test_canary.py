@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import contextlib
+import gzip
 import itertools
 import json
 import os
@@ -13,6 +14,7 @@ import secrets
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -101,6 +103,13 @@ topics = ["logs/#"]
 name = "env"
 type = "dotenv"
 path = [".env"]
+[[sources]]
+name = "trail"
+type = "cloudtrail"
+path = ["trail"]
+start_at = "beginning"
+interval = "1s"
+audit = "cloudtrail"
 [[routes]]
 sinks = [{names}]
 burst = "1000/1m"
@@ -145,6 +154,24 @@ class Receivers:
             for line in lines:
                 journal.write(line.encode())
             await journal.settle()
+        elif kind == "cloudtrail":
+            now = datetime.now(UTC)
+            records = [
+                {
+                    "eventID": f"{number}",
+                    "eventTime": now.strftime("%Y-%m-%dT%H:%M:%SZ"),
+                    "eventSource": "secretsmanager.amazonaws.com",
+                    "eventName": "GetSecretValue",
+                    "userAgent": line,
+                    "requestParameters": {"secretId": line},
+                }
+                for number, line in enumerate(lines)
+            ]
+            whole = gzip.compress(json.dumps({"Records": records}).encode())
+            (self.folder / "trail.new").write_bytes(whole)
+            (self.folder / "trail").mkdir()
+            name = f"123456789012_CloudTrail_eu-west-1_{now:%Y%m%dT%H%MZ}_AbCdEf.json.gz"
+            (self.folder / "trail.new").rename(self.folder / "trail" / name)
         elif kind == "syslog":
             _, writer = await asyncio.open_connection("127.0.0.1", self.syslog)
             writer.writelines(f"<13>1 - web-1 app - - - {line}\n".encode() for line in lines)
@@ -416,7 +443,7 @@ async def test_no_secret_leaves_the_process(tmp_path: Path, search: Search) -> N
             inside = secrets.choice(canaries[:half])
             (logs / f"{names[1]}.log").write_text(f"{filler}{inside.text}\n{filler}")
             log.flush()
-            kinds = ("container", "journal", "syslog", "http", "mqtt")
+            kinds = ("container", "journal", "cloudtrail", "syslog", "http", "mqtt")
             for number, kind in enumerate(kinds):
                 await receivers.feed(kind, [canary.text for canary in canaries[half + number :: len(kinds) + 1]])
             for canary in canaries[half + len(kinds) :: len(kinds) + 1]:
