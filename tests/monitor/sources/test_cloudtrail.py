@@ -94,6 +94,7 @@ async def test_large_files_come_in_blocks_that_end_with_a_record(intake: FakeInt
         gzip.compress(b"[]"),
         gzip.compress(b'{"Records": ' + b"[" * 100_000),
     ],
+    ids=["empty", "not packed", "garbage", "cut", "deep", "a number", "a list", "deep inside"],
 )
 async def test_a_damaged_file_is_told_and_passed_over(intake: FakeIntake, tmp_path: Path, data: bytes) -> None:
     put(tmp_path, name(0), data)
