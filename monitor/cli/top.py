@@ -45,8 +45,9 @@ def top(
     form: FormatOption = Format.text,
     config: ConfigOption = None,
 ) -> None:
-    """Show what the monitor does now: sources with rate, lag and position, sinks and queue, what was lost, what rules
-    cost. Asks the daemon that runs; its database where none answers. `q` or Ctrl-C ends it."""
+    """Show what the monitor does now: sources with rate, lag and position, sinks, queue, losses, the cost of rules.
+
+    Asks the daemon that runs; its database where none answers. `q` or Ctrl-C ends it."""
     from monitor.cli.top_page import page
 
     settings = read_config(config, enter=True)
