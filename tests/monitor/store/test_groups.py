@@ -200,7 +200,7 @@ async def test_a_silence_that_is_taken_back_silences_no_longer(opener, clock: Cl
     assert await deliver(store) == []
 
 
-async def test_a_secret_seen_again_while_a_turn_waits_to_be_told_is_told_with_it(url: str, clock: Clock) -> None:
+async def test_a_secret_seen_again_while_a_turn_waits_to_be_told_is_told_after_it(url: str, clock: Clock) -> None:
     policy = Policy(sinks=("chat",), threads=frozenset({"chat"}))
     procedure = Procedure("high", book=runbook.load)
     async with await Store.open(url, policy, clock=clock, procedure=procedure) as store:
@@ -208,4 +208,4 @@ async def test_a_secret_seen_again_while_a_turn_waits_to_be_told_is_told_with_it
         await deliver(store)
         await store.runs.act(fingerprint("a")[:16], "audit", "claim", actor="ada")
         await store.commit([finding("a", 1, severity="critical")])
-        assert await deliver(store) == ["escalated"]
+        assert await deliver(store) == ["progress", "escalated"]
