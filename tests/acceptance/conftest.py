@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -8,9 +7,7 @@ import pytest
 from tests.acceptance.harness import Monitor
 
 
-@pytest.fixture(scope="session", autouse=True)
-def warm_starts(warm: Path) -> Iterator[None]:
+@pytest.fixture(autouse=True)
+def warm_starts(warm: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A monitor that is started here finds its rules compiled, as on every start but the first."""
-    Monitor.cache = warm
-    yield
-    Monitor.cache = None
+    monkeypatch.setattr(Monitor, "cache", warm)
