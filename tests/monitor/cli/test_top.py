@@ -129,11 +129,13 @@ async def test_whom_it_asks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, htt
 @pytest.fixture
 def screen(config: Path, tmp_path: Path) -> Iterator[pexpect.spawn[str]]:
     """The command in a terminal, where no daemon runs."""
+    # A size in the environment counts for more than that of the terminal; a worker of the tests may have one.
+    terminal = {name: value for name, value in os.environ.items() if name not in ("COLUMNS", "LINES")}
     child = pexpect.spawn(
         sys.executable,
         ["-m", "monitor", "top", "--interval", "30"],
         cwd=str(tmp_path),
-        env={**os.environ, "MONITOR_CONFIG": "config.toml", "PYTHONPATH": str(ROOT), "TERM": "xterm-256color"},
+        env={**terminal, "MONITOR_CONFIG": "config.toml", "PYTHONPATH": str(ROOT), "TERM": "xterm-256color"},
         encoding="utf-8",
         timeout=30,
         dimensions=(24, 100),
