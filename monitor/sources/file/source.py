@@ -277,6 +277,7 @@ class FileSource:
             if turn.verdict == "read" and life.grown == grown:
                 life.grown = 0
             if turn.verdict == "replaced":
+                life.grown = turn.seen or life.grown  # what a look saw since is of the next content
                 self._look_at(await self._keeper.replaced(life, turn))
             elif life.legacy is not None:
                 life.inherit(life.legacy)

@@ -79,6 +79,7 @@ class Turn:
         self.more = False
         self.rest = 0
         self.size = life.size
+        self.seen = 0  # size of a content that another one took the place of after it was looked at
         self.mtime = life.mtime
         self.offset = life.offset
         self.flushed = 0
@@ -86,6 +87,7 @@ class Turn:
         self.wait = 0.0
         self.doubted = False  # it is to be read again, but not yet
         self._again = False  # it is read again
+        self._begin = b""  # of the file, as it was read
         self._blank, self._looked = 0, 0.0
         self._known: Known = life.known
         self._flush, self._whole = flush, whole
@@ -245,6 +247,11 @@ class Turn:
                 got = self._fill(view[fill:wanted], base + fill) if wanted > fill else 0
                 fill += got
                 ended = not got or base + fill == size
+            short = size is not None and ended and base + fill < size
+            if base + fresh == start and self._stream is None and not self._stands(view[:fill], base, short):
+                return
+            if short:
+                return  # cut off since this turn began: the next one sees what became of it
             settled = buffer.rfind(b"\n", fresh, fill) + 1
             if settled and self._form is not None:
                 settled = self._form.settled(buffer, fresh, fill)
@@ -270,6 +277,22 @@ class Turn:
             keep = max(0, settled - CONTEXT)
             view[: fill - keep] = view[keep:fill]
             base, fill, fresh = base + keep, fill - keep, settled - keep
+
+    def _stands(self, data: memoryview, base: int, short: bool) -> bool:
+        """Whether what was read first, from `base` on, is of the content that was looked at. Otherwise the file was cut
+        off (`short`) or filled anew since, and nobody has read the beginning of what it holds now."""
+        life, stands = self.life, not short
+        if not self.rewritten:
+            for start, (length, digest) in ((0, life.head), (life.offset - life.mark[0], life.mark)):
+                if length and base <= start and start + length <= base + len(data):
+                    stands &= self._hasher.digest(data[start - base : start - base + length]) == digest
+        if stands:
+            self._begin = bytes(data[:BODY]) if base == 0 else b""
+            return True
+        self.verdict, self.seen = "replaced", self.size
+        status = os.fstat(life.fd)
+        self.size, self.mtime = status.st_size, status.st_mtime_ns
+        return False
 
     def _open_line(self, data: memoryview, base: int, fresh: int, archive: bool) -> Iterator[Block]:
         end = base + len(data)
@@ -323,7 +346,8 @@ class Turn:
         if self.life.rewrites >= 3:
             return
         if min(HEAD, settled) > self._head[0] or min(BODY, self.offset) > self._body[0] or first:
-            data = os.pread(self.life.fd, min(BODY, settled), 0)
+            # What was read, if it goes so far: the file may hold another content by now.
+            data = self._begin[:settled] or os.pread(self.life.fd, min(BODY, settled), 0)
             if min(HEAD, settled) > self._head[0] or first:
                 self._head = (len(data[:HEAD]), self._hasher.digest(data[:HEAD]))
             self._body = (len(data), self._hasher.digest(data)) if self.offset else (0, "")

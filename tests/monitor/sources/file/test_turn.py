@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import gzip
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,9 @@ from monitor.records import BLOCK, CONTEXT, LOOKAHEAD
 from monitor.sources.file import turn as module
 from monitor.sources.file.identity import Hasher
 from monitor.sources.file.life import Life, Record
+from monitor.sources.file.source import FileConfig, FileSource
 from monitor.sources.file.turn import Turn
+from tests.fakes.intake import FakeIntake, running, until
 
 HASHER = Hasher.derived(b"k" * 32)
 
@@ -259,3 +262,85 @@ def test_buffers_are_reused(log: Path) -> None:
     for _ in range(5):
         read(opened(log))
     assert len(module._BUFFERS) == 1
+
+
+@pytest.fixture
+def under(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[], object]], None]:
+    """`under(what)` does that to the file once a turn has taken its size, and before it reads."""
+    waiting: list[Callable[[], object]] = []
+    fill = Turn._fill
+
+    def filled(self: Turn, view: memoryview, at: int) -> int:
+        if waiting:
+            waiting.pop()()
+        return fill(self, view, at)
+
+    monkeypatch.setattr(Turn, "_fill", filled)
+    return waiting.append
+
+
+@pytest.mark.parametrize("now", [b"", b"new\n", b"another first\n" * 9])
+def test_of_another_content_that_comes_under_a_turn_nothing_counts_as_read(
+    log: Path, under: Callable[[Callable[[], object]], None], now: bytes
+) -> None:
+    log.write_bytes(b"one line\n")
+    life = opened(log)
+    read(life)[0].apply()
+    log.write_bytes(b"one line\ntwo lines\n")
+    under(lambda: log.write_bytes(now))
+    turn, blocks = read(life)
+    assert (turn.verdict, blocks, turn.positions()) == ("replaced", [], ())
+    assert (turn.size, turn.seen) == (len(now), 19), "as it is, and as it was"
+    turn.apply()
+    assert life.offset == 9
+
+
+def test_what_is_cut_off_behind_what_was_read_under_a_turn_is_another_content_too(
+    log: Path, under: Callable[[Callable[[], object]], None]
+) -> None:
+    log.write_bytes(b"first\n" * 10)
+    life = opened(log)
+    under(lambda: os.truncate(log, 6))
+    turn, blocks = read(life)
+    assert (turn.verdict, blocks, turn.seen) == ("replaced", [], 60)
+
+
+def test_what_grows_under_a_turn_goes_on(log: Path, under: Callable[[Callable[[], object]], None]) -> None:
+    log.write_bytes(b"first\n" * 10)
+    life = opened(log)
+    under(lambda: log.write_bytes(b"first\n" * 12))
+    turn, blocks = read(life)
+    assert (turn.verdict, fresh(blocks)) == ("read", b"first\n" * 10)
+    turn.apply()
+    assert fresh(read(life)[1]) == b"first\n" * 2
+
+
+def test_of_another_content_that_comes_while_it_is_read_again_nothing_counts_either(
+    log: Path, under: Callable[[Callable[[], object]], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "MOMENT", 0)
+    log.write_bytes(b"line\n" * 5000)  # longer than what is compared whole
+    life = opened(log)
+    read(life)[0].apply()
+    life.doubted = True
+    os.utime(log, (1, 1))
+    turn = Turn("s", life, HASHER)
+    under(lambda: log.write_bytes(b"other line\n" * 9000))
+    assert list(turn.blocks()) == []
+    assert (turn.verdict, turn._again, turn.seen) == ("replaced", True, 25_000)
+
+
+async def test_another_content_that_comes_under_a_turn_is_read_whole_and_what_it_destroyed_is_counted(
+    tmp_path: Path, log: Path, under: Callable[[Callable[[], object]], None]
+) -> None:
+    intake = FakeIntake()
+    config = FileConfig(name="s", type="file", include=[str(log)], reconcile="50ms", start_at="beginning")
+    log.write_bytes(b"line <1>\n")
+    async with running(FileSource(config, intake, b"k" * 32)):
+        await until(lambda: intake.marks == [1])
+        under(lambda: log.write_bytes(b"instead <3>\n" + b"more of it\n" * 10))
+        with log.open("ab") as writer:
+            writer.write(b"line <2>\n")
+        await until(lambda: intake.marks == [1, 3])
+    assert intake.hits == 2
+    assert intake.lost == [("truncated", 9, str(log))]
