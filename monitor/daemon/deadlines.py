@@ -7,6 +7,7 @@ says, and the next sweep finds it there.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
@@ -31,8 +32,9 @@ _SWEEPING, _NEXT = "deadlines", "next deadline"  # names of the jobs
 class Deadlines:
     """`run` until cancelled."""
 
-    def __init__(self, store: Store) -> None:
-        self._store = store
+    def __init__(self, store: Store, watched: Callable[[], Mapping[str, float]] = dict) -> None:
+        """`watched`: sources that are read without a gap, with since when; asked at each sweep."""
+        self._store, self._watched = store, watched
         self._everything = True
         self._swept = float("-inf")  # by the clock of the store
         self._scheduler: AsyncIOScheduler | None = None
@@ -69,7 +71,7 @@ class Deadlines:
             everything, self._everything = self._everything or self._swept < before - _SLACK, False
             try:
                 ends = await self._store.suppressions.sweep()
-                due = await self._store.runs.sweep(everything=everything)
+                due = await self._store.runs.sweep(everything=everything, watched=self._watched())
             except StoreError as error:  # the database reports its trouble itself; the next sweep is soon
                 self._everything |= everything
                 log.debug("deadlines wait for the state database", reason=str(error))

@@ -34,6 +34,7 @@ from monitor.daemon.requests import Keeper, Requests
 from monitor.daemon.rotations import Rotations
 from monitor.daemon.status import Status
 from monitor.daemon.supervise import Sources, present
+from monitor.daemon.watched import Watched
 from monitor.delivery import Delivery, Links
 from monitor.process import harden, notify, spare_memory
 from monitor.program import invocation
@@ -179,7 +180,9 @@ class Daemon:
         )
         self.snapshot.sinks = delivery.stats()  # type: ignore[assignment]  # a live view
         listeners = Listeners(keeper.ask, self._hears)
-        self._running = Running(config, site, http, sinks, delivery, sources, health, Deadlines(store), listeners)
+        watched = Watched(lambda: sources.names.difference(sources.failed), self.snapshot)
+        deadlines = Deadlines(store, watched)
+        self._running = Running(config, site, http, sinks, delivery, sources, health, deadlines, listeners)
 
         store.on_degraded(self._store_degraded)
         store.on_recovery(self._recovered)

@@ -6,16 +6,30 @@ import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, field_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, field_validator, model_validator
 
 from monitor.common.duration import parse_duration
 from monitor.common.problems import Problem, check, suggest
 from monitor.common.text import web_address
 from monitor.routing import Matcher
 
-__all__ = ["PHASES", "Link", "Order", "Phase", "Proof", "Query", "Runbook", "Step", "fill", "lint", "merged", "read"]
+__all__ = [
+    "PHASES",
+    "Link",
+    "Order",
+    "Phase",
+    "Proof",
+    "Query",
+    "Runbook",
+    "Step",
+    "fill",
+    "lint",
+    "merged",
+    "read",
+    "spoken",
+]
 
 Phase = Literal["immediate", "hour", "day"]
 Order = Literal["contain", "replace"]  # revoke at once; or the new secret first, the old one last
@@ -29,6 +43,7 @@ PHASES: Mapping[Phase, str] = {
 
 _HOLE = re.compile(r"\{(?:label:)?([A-Za-z0-9_.-]+)\}")
 _SAFE = re.compile(r"[A-Za-z0-9_.:/@+=,…\[\]-]{1,200}")  # nothing that a shell or SQL takes for its own
+_QUIET = 3600.0  # seconds without a sighting, where a step does not say how many
 _HOLES = frozenset({"masked", "fingerprint", "id", "rule", "from", "until", "day"})
 
 
@@ -78,10 +93,23 @@ class Query(_Table):
 
 
 class Verify(_Table):
-    """What the world must show before the step counts as done by itself. `probe`: whose answer; None: the rule's."""
+    """What the world must show before the step counts as done by itself. `probe`: whose answer; None: the rule's.
+    `quiet`: seconds for which no log shows the secret, where it shows `unseen`."""
 
     shows: Proof
     probe: _Id | None = None
+    quiet: _Within | None = Field(default=None, gt=0)
+
+    @model_validator(mode="after")
+    def _whole(self) -> Self:
+        if self.quiet is not None and self.shows != "unseen":
+            raise ValueError('quiet goes with shows = "unseen"')
+        return self
+
+    @property
+    def silence(self) -> float:
+        """Seconds without a sighting; 0: it shows something else."""
+        return (self.quiet or _QUIET) if self.shows == "unseen" else 0.0
 
 
 class ReplaceFirst(_Table):
@@ -150,7 +178,7 @@ class Runbook:
             lines += ["", heading]
             for step in (step for step in self.steps if step.phase == phase):
                 number += 1
-                lines += [f"{number}. {step.title} (within {_spoken(step.within)})"]
+                lines += [f"{number}. {step.title} (within {spoken(step.within)})"]
                 lines += [f"   {line}" for line in step.text.splitlines()]
                 lines += [f"   Done when {step.done_when}."] if step.done_when else []
                 lines += [f"   {link.text}: {link.url}" for link in step.links]
@@ -311,7 +339,8 @@ def _instant(seconds: float) -> str:
     return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
-def _spoken(seconds: float) -> str:
+def spoken(seconds: float) -> str:
+    """A duration in words, such as "2 hours"."""
     for unit, name in ((86_400, "day"), (3_600, "hour"), (60, "minute")):
         if seconds >= unit and seconds % unit == 0:
             count = int(seconds // unit)

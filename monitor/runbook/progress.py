@@ -9,7 +9,7 @@ from typing import Literal
 from monitor.common.notification import State
 from monitor.common.severity import Severity, rank
 from monitor.routing import Matcher
-from monitor.runbook.book import Order, Phase, Proof, Runbook
+from monitor.runbook.book import Order, Phase, Proof, Runbook, spoken
 
 __all__ = [
     "Decision",
@@ -28,11 +28,13 @@ __all__ = [
     "moment",
     "possible",
     "progress",
+    "quiet",
 ]
 
 TaskState = Literal["open", "claimed", "done", "skipped", "failed"]
 Verb = Literal["claim", "done", "skip", "fail", "reopen"]
 _CLOCK_SLACK = 60.0  # seconds
+_AGAIN = 60.0  # seconds until it is looked again whether the logs are read
 _OVER: tuple[TaskState, ...] = ("done", "skipped")
 _BECOMES: Mapping[Verb, TaskState] = {
     "claim": "claimed",
@@ -49,7 +51,8 @@ class RunError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """A step of one run. `since`: when it came into its state; `rung`: how many rungs of the ladder were told of it."""
+    """A step of one run. `since`: when it came into its state; `rung`: how many rungs of the ladder were told of it;
+    `quiet`: seconds without a sighting after which `unseen` is shown."""
 
     id: str
     title: str
@@ -61,6 +64,7 @@ class Task:
     needs: tuple[str, ...] = ()
     claims: str | None = None
     shows: Proof | None = None
+    quiet: float = 0.0
     state: TaskState = "open"
     owner: str | None = None
     note: str = ""
@@ -108,7 +112,8 @@ class Run:
 @dataclass(frozen=True, slots=True)
 class Facts:
     """What is known of the incident. `reopened`: just now, as it was seen after it was resolved as revoked, or by
-    somebody's hand. `proofs`: what the world has shown, and when."""
+    somebody's hand. `proofs`: what the world has shown, and when. `watched`: since when the logs that showed it are
+    read without a gap; None: they are not, or nobody here knows."""
 
     state: State
     severity: Severity
@@ -116,6 +121,7 @@ class Facts:
     resolution: str | None = None
     reopened: Literal["seen", "hand"] | None = None
     proofs: Mapping[Proof, float] = field(default_factory=dict)
+    watched: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,6 +194,7 @@ def begin(incident: str, book: Runbook, labels: Mapping[str, str], now: float, a
             needs=tuple(need for need in step.needs_in(order) if need in there),
             claims=step.claims,
             shows=step.verify.shows if step.verify else None,
+            quiet=step.verify.silence if step.verify else 0.0,
         )
         for step in chosen
     )
@@ -214,7 +221,7 @@ def progress(
         reason = decisions[0].reason if decisions else "the incident was opened again"
         return [Decision("resume", None, reason), *decisions] if decisions or left else []
 
-    decisions += [decision for decision in _shown(run, facts) if decision.step not in again]
+    decisions += [decision for decision in _shown(run, facts, now) if decision.step not in again]
     settled = again | {decision.step for decision in decisions}
     for task in run.tasks:
         if not task.over and task.id not in settled:
@@ -238,15 +245,18 @@ def _contradicted(run: Run, facts: Facts) -> list[Decision]:
     return found
 
 
-def _shown(run: Run, facts: Facts) -> list[Decision]:
+def _shown(run: Run, facts: Facts, now: float) -> list[Decision]:
     """Steps that the world, or the resolution, shows to be done."""
     over = {task.id for task in run.tasks if task.over}
+    silent = {} if facts.watched is None else quiet(run, max(facts.seen, facts.watched))
     found = []
     for task in run.tasks:
         if task.over:
             continue
         if task.claims == "revoked" and facts.resolution == "revoked":
             found.append(Decision("done", task.id, "the incident was resolved as revoked"))
+        elif silent.get(task.id, now + 1.0) <= now:
+            found.append(Decision("done", task.id, f"no log has shown the secret for {spoken(task.quiet)}"))
         elif task.shows is not None and facts.proofs.get(task.shows, 0.0) > run.started and over.issuperset(task.needs):
             found.append(Decision("done", task.id, _PROOFS[task.shows]))
     return found
@@ -257,6 +267,17 @@ _PROOFS: Mapping[Proof, str] = {
     "valid": "the new secret works",
     "unseen": "no log shows the secret any more",
 }
+
+
+def quiet(run: Run, seen: float) -> dict[str, float]:
+    """When each step that waits for silence has it, if the secret is not seen again after `seen`. Silence before the
+    steps it needs are over says nothing, nor does that before it came into its state."""
+    over = {task.id: task.since for task in run.tasks if task.over}
+    return {
+        task.id: max(run.started, seen, task.since, *(over[need] for need in task.needs)) + task.quiet
+        for task in run.tasks
+        if task.quiet and not task.over and over.keys() >= set(task.needs)
+    }
 
 
 def _missed(task: Task, now: float, ladder: Sequence[Rung], labels: Mapping[str, str]) -> list[Decision]:
@@ -270,11 +291,14 @@ def _missed(task: Task, now: float, ladder: Sequence[Rung], labels: Mapping[str,
     return found
 
 
-def moment(run: Run, ladder: Sequence[Rung]) -> float | None:
-    """When time alone will make a difference; None: it will not."""
+def moment(run: Run, ladder: Sequence[Rung], seen: float = 0.0, now: float = 0.0) -> float | None:
+    """When time alone will make a difference; None: it will not. `seen`: the secret, last. What has been silent for
+    long enough by `now` and is not done waits for its logs to be read: it is looked at again soon."""
     if run.ended is not None:
         return None
-    return min((task.deadline + ladder[task.rung].after for task in run.tasks if _waits(task, ladder)), default=None)
+    times = [task.deadline + ladder[task.rung].after for task in run.tasks if _waits(task, ladder)]
+    times += [max(at, now + _AGAIN if now else 0.0) for at in quiet(run, seen).values()]
+    return min(times, default=None)
 
 
 def possible(run: Run, now: float) -> Run:

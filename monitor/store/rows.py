@@ -226,6 +226,7 @@ def _task(row: Row[Any]) -> Task:
         needs=tuple(json.loads(row.needs)),
         claims=row.claims,
         shows=row.shows,
+        quiet=row.quiet,
         state=row.state,
         owner=row.owner,
         note=row.note,

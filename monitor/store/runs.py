@@ -15,7 +15,20 @@ from monitor.common.severity import worst
 from monitor.incidents import Incident
 from monitor.routing import Route, labels
 from monitor.runbook.book import Order, Proof
-from monitor.runbook.progress import Decision, Facts, Run, RunError, Verb, act, apply, begin, moment, possible, progress
+from monitor.runbook.progress import (
+    Decision,
+    Facts,
+    Run,
+    RunError,
+    Verb,
+    act,
+    apply,
+    begin,
+    moment,
+    possible,
+    progress,
+    quiet,
+)
 from monitor.store.drills import drills_among, paging
 from monitor.store.parcels import new_row
 from monitor.store.rows import clean, insert_into, load_incidents, load_runs
@@ -99,14 +112,15 @@ class Runs:
         """What the world was seen to show just now. Raises LookupError."""
         return await self._desk.write(lambda tx: _prove(tx, incident, shows, note), durable=True)
 
-    async def sweep(self, *, everything: bool = False) -> float | None:
-        """Whatever has become due; returns when the next is. `everything`: ladder or clock may have changed."""
+    async def sweep(self, *, everything: bool = False, watched: Mapping[str, float] | None = None) -> float | None:
+        """Whatever has become due; returns when the next is. `everything`: ladder or clock may have changed.
+        `watched`: sources that are read without a gap, with since when."""
         after: str | None = "" if everything else None
         while after is not None:
             after = await self._desk.write(partial(_look_again, after=after))
         more = True
         while more:
-            more = await self._desk.write(_sweep, durable=True)
+            more = await self._desk.write(partial(_sweep, watched=watched or {}), durable=True)
         return await self._desk.read(lambda connection: connection.execute(select(func.min(runs.c.due))).scalar())
 
 
@@ -138,7 +152,7 @@ def adopt(tx: Transaction, other: str, incident: Incident) -> None:
     forget(tx, [other])
     work = _Work(tx)
     work.note(incident, "run_adopted", "monitor", f"{run.book}, under way for incident {other}")
-    work.keep(replace(run, incident=incident.id))
+    work.keep(replace(run, incident=incident.id), moment(run, tx.procedure.ladder))
     work.write()
 
 
@@ -160,14 +174,14 @@ class _Work:
     def started(self, run: Run, incident: Incident, actor: str) -> None:
         order = "contain first" if run.order == "contain" else "replace first"
         self.note(incident, "run_started", actor, f"{run.book}, {order}: {run.why}")
-        self.keep(run)
+        self.keep(run, moment(run, self.tx.procedure.ladder))
 
     def note(self, incident: Incident, action: str, actor: str, note: str, step: str | None = None) -> None:
         made = entry(incident, incident, action, actor=actor, note=note, now=self.tx.now, step=step or "")
         self.trail.append(made)
 
-    def keep(self, run: Run, due: float | None = None) -> None:
-        self.runs[run.incident] = (run, due if due is not None else moment(run, self.tx.procedure.ladder))
+    def keep(self, run: Run, due: float | None) -> None:
+        self.runs[run.incident] = (run, due)
 
     def settle(
         self,
@@ -177,6 +191,7 @@ class _Work:
         *,
         reopened: Literal["seen", "hand"] | None = None,
         proofs: Mapping[Proof, float] | None = None,
+        watched: float | None = None,
         note: str = "",
         before: Run | None = None,
     ) -> Run:
@@ -190,6 +205,7 @@ class _Work:
             resolution=incident.resolution,
             reopened=reopened,
             proofs=proofs or {},
+            watched=watched,
         )
         hushed = silenced_among(tx.connection, [incident.id], tx.now)
         until = later(audible(tx).silenced_until(dict(seen), tx.now), hushed.get(incident.id))
@@ -204,8 +220,9 @@ class _Work:
             self._tell(run, incident, seen, place, [one for one in missed if one.rung == place])
         if late and not _late(run):
             self._caught_up(incident)
-        nap = None if until is None else min(until, tx.now + _LONGEST_NAP)
-        self.keep(run, nap if run.ended is None else None)
+        nap = None if until is None or run.ended is not None else min(until, tx.now + _LONGEST_NAP)
+        due = moment(run, ladder, incident.last_seen, tx.now)
+        self.keep(run, nap if due is None else due if nap is None else min(due, nap))
         return run
 
     def _tell(
@@ -344,7 +361,7 @@ def _prove(tx: Transaction, incident: str, shows: Proof, note: str) -> Run | Non
     return run
 
 
-def _sweep(tx: Transaction) -> bool:
+def _sweep(tx: Transaction, *, watched: Mapping[str, float]) -> bool:
     """True when there may be more."""
     query = select(runs.c.incident).where(runs.c.ended.is_(None), runs.c.due <= tx.now).order_by(runs.c.due)
     ids = list(tx.connection.execute(query.limit(_AT_A_TIME)).scalars())
@@ -354,9 +371,19 @@ def _sweep(tx: Transaction) -> bool:
     there = load_runs(tx.connection, ids)
     for id_ in ids:
         about, seen = _about(tx.connection, id_)
-        work.settle(there[id_], about, seen)
+        silent = any(at <= tx.now for at in quiet(there[id_], about.last_seen).values())
+        work.settle(there[id_], about, seen, watched=_since(tx, id_, watched) if silent else None)
     work.write()
     return len(ids) == _AT_A_TIME
+
+
+def _since(tx: Transaction, incident: str, watched: Mapping[str, float]) -> float | None:
+    """Since when everything that showed the secret is read here without a gap; None: it is not."""
+    query = select(findings.c.source, findings.c.node).where(findings.c.incident == incident).distinct()
+    places = tx.connection.execute(query).all()
+    if not places or any(place.node != tx.node or place.source not in watched for place in places):
+        return None
+    return max(watched[place.source] for place in places)
 
 
 def _look_again(tx: Transaction, *, after: str) -> str | None:
@@ -365,9 +392,9 @@ def _look_again(tx: Transaction, *, after: str) -> str | None:
     due = {row.incident: row.due for row in tx.connection.execute(query.order_by(runs.c.incident).limit(_AT_A_TIME))}
     work = _Work(tx)
     for run in load_runs(tx.connection, due).values():
-        now_possible = possible(run, tx.now)
-        if now_possible != run or moment(run, tx.procedure.ladder) != due[run.incident]:
-            work.keep(now_possible)
+        now_possible, at = possible(run, tx.now), moment(run, tx.procedure.ladder)
+        if now_possible != run or at != due[run.incident]:
+            work.keep(now_possible, moment(now_possible, tx.procedure.ladder))
     work.write()
     return max(due) if len(due) == _AT_A_TIME else None
 
@@ -410,6 +437,7 @@ def _step_rows(run: Run) -> list[dict[str, Any]]:
             "needs": json.dumps(task.needs),
             "claims": task.claims,
             "shows": task.shows,
+            "quiet": task.quiet,
             "state": task.state,
             "owner": None if task.owner is None else clean(task.owner),
             "note": task.note,

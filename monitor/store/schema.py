@@ -375,6 +375,7 @@ steps = Table(
     Column("needs", Text, nullable=False, comment="JSON list of steps"),
     Column("claims", Text),
     Column("shows", Text, comment="what the world must show for it to be done"),
+    Column("quiet", Double, nullable=False, server_default="0", comment="seconds without a sighting that show it"),
     Column("state", Text, nullable=False),
     Column("owner", Text),
     Column("note", Text, nullable=False, comment="evidence, masked"),
@@ -720,6 +721,12 @@ def _to_15(connection: Connection) -> None:
     silence_rules.create(connection, checkfirst=True)
 
 
+def _to_16(connection: Connection) -> None:
+    """Steps that are done when no log shows the secret any more."""
+    if "quiet" not in {column["name"] for column in inspect(connection).get_columns("steps")}:  # made just now
+        connection.exec_driver_sql("ALTER TABLE steps ADD COLUMN quiet DOUBLE PRECISION NOT NULL DEFAULT 0")
+
+
 # To version N from N-1. A change of the tables above goes with an entry here and a test that starts from the old form.
 MIGRATIONS: Mapping[int, Callable[[Connection], None]] = {
     2: _to_2,
@@ -736,8 +743,9 @@ MIGRATIONS: Mapping[int, Callable[[Connection], None]] = {
     13: _to_13,
     14: _to_14,
     15: _to_15,
+    16: _to_16,
 }
-VERSION = 15
+VERSION = 16
 
 
 def migrate(

@@ -111,7 +111,7 @@ async def test_a_database_in_trouble_is_waited_for_and_a_mistake_is_the_callers(
         failures = [StoreError("away"), RuntimeError("a mistake")]
         seen: list[bool] = []
 
-        async def sweep(*, everything: bool = False) -> float | None:
+        async def sweep(*, everything: bool = False, watched: object = None) -> float | None:
             seen.append(everything)
             raise failures[len(seen) - 1]
 

@@ -41,6 +41,8 @@ def problems_of(*steps: dict[str, Any], **head: Any) -> dict[str, str]:
         ([step("a", links=[{"text": "x", "url": "ftp://x"}])], "step[0].links[0].url", "http"),
         ([step("a", queries=[{"where": "x", "text": "{secret}"}])], "step[0].queries[0].text", "no hole"),
         ([step("a", verify={"shows": "gone"})], "step[0].verify.shows", "refused"),
+        ([step("a", verify={"shows": "valid", "quiet": "1h"})], "step[0].verify", "unseen"),
+        ([step("a", verify={"shows": "unseen", "quiet": "0s"})], "step[0].verify.quiet", "0"),
         ([{"id": "a"}], "step[0].title", "missing"),
     ],
 )

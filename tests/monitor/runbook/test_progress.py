@@ -22,6 +22,7 @@ from monitor.runbook.progress import (
     moment,
     possible,
     progress,
+    quiet,
 )
 
 NOW = 1_800_000_000.0
@@ -270,3 +271,46 @@ def test_deadlines_of_a_clock_that_was_put_back_are_set_anew() -> None:
     assert {task.id: task.deadline - back for task in possible(run, back).tasks} == {
         task.id: task.within for task in run.tasks
     }
+
+
+def replaced(now: float = NOW) -> Run:
+    """The new secret is made: deploying it is next."""
+    return act(run_of(), "replace", "done", actor="ada", now=now)[0]
+
+
+def test_what_no_log_shows_any_more_is_deployed() -> None:
+    run = replaced(NOW + 60)
+    known = facts(seen=NOW + 100, watched=NOW - 1)
+    assert quiet(run, known.seen) == {"deploy": NOW + 3700}
+    assert states(settled(run, known, NOW + 3699)) == {"replace": "done"}
+    done = settled(run, known, NOW + 3700)
+    assert done.task("deploy").state == "done"
+    assert done.task("deploy").note == "no log has shown the secret for 1 hour"
+    # And the next sighting says otherwise.
+    again = settled(done, replace(known, seen=NOW + 5000), NOW + 5000)
+    assert again.task("deploy").state == "open"
+    assert quiet(again, NOW + 5000) == {"deploy": NOW + 8600}
+
+
+@pytest.mark.parametrize(
+    ("run", "changes"),
+    [
+        (run_of(), {}),  # silent before there is another secret
+        (replaced(NOW + 4000), {}),  # silent for less than an hour since there is
+        (replaced(), {"watched": None}),  # nobody looked
+        (replaced(), {"watched": NOW + 4000}),  # nobody looked for most of the time
+        (replaced(), {"seen": NOW + 4000}),
+        (act(replaced(), "deploy", "fail", actor="ada", now=NOW + 4000)[0], {}),
+    ],
+)
+def test_silence_that_says_nothing_finishes_no_step(run: Run, changes: dict[str, Any]) -> None:
+    settled_run = settled(run, facts(**{"watched": NOW, **changes}), NOW + 7000)
+    assert not settled_run.task("deploy").over
+
+
+def test_silence_is_looked_for_when_it_may_be_there_and_soon_again_while_nobody_watches() -> None:
+    run = replaced()
+    assert moment(run, ()) == NOW + 3600
+    assert moment(run, (), seen=NOW + 50) == NOW + 3650
+    assert moment(run, (), seen=NOW + 50, now=NOW + 4000) == NOW + 4060
+    assert moment(run_of(), ()) is None

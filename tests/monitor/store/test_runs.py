@@ -146,6 +146,39 @@ async def test_proofs_finish_steps(store: Store, clock: Clock) -> None:
     assert (await actions(store)).count("step_done:revoke") == 1
 
 
+async def test_a_secret_that_no_log_shows_any_more_is_replaced_everywhere(store: Store, clock: Clock) -> None:
+    await store.commit([finding("a")])
+    await store.runs.act(ID, "replace", "done", actor="ada")
+    begun = clock.now
+    clock.now = begun + 3600
+    await store.runs.sweep()  # a command, which reads no log
+    await store.runs.sweep(watched={"other": begun - 10})  # a log that never showed it
+    assert "step_done:deploy" not in await actions(store)
+    assert await store.runs.sweep(watched={"services": begun + 500}) is not None
+    clock.now = begun + 3700
+    await store.commit([finding("a", 1, time=clock.now)])  # and is seen
+    clock.now = begun + 4200
+    await store.runs.sweep(watched={"services": begun})
+    assert "step_done:deploy" not in await actions(store)
+    clock.now = begun + 7300
+    await store.runs.sweep(watched={"services": begun})
+    assert (await actions(store)).count("step_done:deploy") == 1
+    clock.now += 10
+    await store.commit([finding("a", 2, time=clock.now)])
+    assert (await actions(store))[-1] == "step_reopened:deploy"
+
+
+async def test_what_another_host_saw_says_nothing_here(url: str, clock: Clock) -> None:
+    async with await opened(url, clock) as store:
+        await store.commit([finding("a")])
+        await store.runs.act(ID, "replace", "done", actor="ada")
+    procedure = Procedure("high", LADDER, runbook.load)
+    async with await Store.open(url, POLICY, clock=clock, procedure=procedure, secret=b"k" * 16, node="two") as other:
+        clock.now += 7200
+        await other.runs.sweep(watched={"services": NOW - 10})
+        assert "step_done:deploy" not in await actions(other)
+
+
 async def test_an_issuer_that_refuses_the_secret_finishes_the_step_that_revokes_it(store: Store, clock: Clock) -> None:
     await store.commit([finding("a")])
     clock.now += 5
