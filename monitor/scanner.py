@@ -20,7 +20,7 @@ from detectors.engine import Engine, Found, Match, TooSlowError, Worker, patienc
 from detectors.exact import OWN, Exact
 from detectors.fingerprint import fingerprint
 from monitor import runbook
-from monitor.common.severity import rank
+from monitor.common.severity import Severity, rank
 from monitor.connection import AROUND, connection
 from monitor.incidents import own_title
 from monitor.intake import ScanError
@@ -32,7 +32,7 @@ from monitor.service import service_of
 from monitor.store.inventory import Owned, labels_of, worth_of
 from monitor.store.mark import ENOUGH, BlockMarks
 
-__all__ = ["RuleStats", "Scanner", "ScannerStats", "finding_id"]
+__all__ = ["RuleStats", "Scanner", "ScannerStats", "finding_id", "own_severity"]
 
 _ENOUGH = 4096  # findings for one transaction: a log full of them must neither fill the memory nor hold up the others
 
@@ -299,16 +299,20 @@ def named(finding: Finding, owned: Sequence[Owned]) -> Finding:
     no more, is low; what a rule knows may still work at its issuer."""
     if not owned:
         return finding
-    labels, worth = labels_of(owned), worth_of(owned)
-    ours = finding.rule == OWN.id
-    severity = worth if ours or rank(worth) > rank(finding.severity) else finding.severity
+    labels = labels_of(owned)
     return replace(
         finding,
         name=own_title(labels) + finding.name,
         labels={**finding.labels, **labels},
-        severity=severity,
+        severity=own_severity(owned, finding.rule, finding.severity),
         confidence="high",
     )
+
+
+def own_severity(owned: Sequence[Owned], rule: str, severity: Severity) -> Severity:
+    """That of a secret of our own which a rule with this id finds this bad."""
+    worth = worth_of(owned)
+    return worth if rule == OWN.id or rank(worth) > rank(severity) else severity
 
 
 def _connection(block: Block, match: Match) -> Mapping[str, str]:

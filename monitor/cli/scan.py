@@ -34,6 +34,7 @@ from monitor.site import read_rules, rule_errors
 if TYPE_CHECKING:
     from detectors.engine import Engine
     from monitor.config import Config
+    from monitor.scan.own import Own
     from monitor.scan.run import Options, Outcome
     from monitor.scan.search import Hit
     from monitor.scan.walk import Entry
@@ -42,6 +43,10 @@ app = command_app()
 
 CONFIDENCES = ("low", "medium", "high")
 EX_CONFIG = 78
+_NO_INVENTORY = (
+    "--inventory: there is no [[inventory]] in the configuration (name it with --config); "
+    "docs/inventory.md says how to write one"
+)
 _EPILOG = """Examples:
 
 monitor scan . --gitignore --baseline .secrets-baseline.json
@@ -119,6 +124,10 @@ def scan(
     suppressions: Annotated[
         bool, typer.Option("--suppressions/--no-suppressions", help="Honour comments that silence a finding.")
     ] = True,
+    inventory: Annotated[
+        bool,
+        typer.Option("--inventory", help="Also find the exact values that the managers of [[inventory]] give now."),
+    ] = False,
     reveal: Annotated[bool, typer.Option("--reveal", help="Show secrets unmasked; only on a terminal.")] = False,
     threads: Annotated[
         int | None, typer.Option(min=1, max=256, help="Default: one a processor, at most four.", show_default=False)
@@ -136,10 +145,12 @@ def scan(
     unread = [path for path in paths if path != "-" and not os.access(path, os.R_OK)]  # said when their turn comes
     if write_baseline is not None and not os.access(write_baseline.parent, os.W_OK | os.X_OK):
         fail(f"{printable(str(write_baseline))}: its folder is not one that this user may write to", 2)
-    settings = read_config(config, rules_only=True)
+    settings = read_config(config, rules_only=not inventory, foreign=inventory)
+    if inventory and not settings.inventory:
+        fail(_NO_INVENTORY, 2)
     engine = _engine(settings)
-    _known_rules(engine, rule or ())
-    key = run_key(settings, lasting=baseline is not None or write_baseline is not None)
+    _known_rules(engine, rule or (), inventory=inventory)
+    key = run_key(settings, lasting=inventory or baseline is not None or write_baseline is not None)
     session = _Session(
         paths=paths,
         form=form,
@@ -152,6 +163,10 @@ def scan(
     )
     from monitor.scan.run import Options
 
+    own = _own(engine, settings, key) if inventory else None
+    for problem in own.problems if own else ():
+        session.problem(str(settings.path), problem)
+    engine = own.engine if own else engine
     options = Options(
         key=key,
         context=form is Form.text,
@@ -160,6 +175,7 @@ def scan(
         skip_binary=skip_binary,
         archives=archives,
         max_unpacked=max_unpacked,
+        named=own.named if own else lambda hit: hit,
     )
     started()
     try:
@@ -169,7 +185,8 @@ def scan(
         os._exit(130)  # a thread that waits for a pipe cannot be interrupted, and Python would wait for it
     if write_baseline is not None:
         _write_baseline(write_baseline, key, session.all)
-    raise typer.Exit(1 if session.shown and write_baseline is None else 2 if unread else 0)
+    incomplete = unread or (own and own.problems)
+    raise typer.Exit(1 if session.shown and write_baseline is None else 2 if incomplete else 0)
 
 
 def _engine(settings: Config) -> Engine:
@@ -179,8 +196,19 @@ def _engine(settings: Config) -> Engine:
         return Engine.build(read_rules(settings), settings.state_dir / "cache")
 
 
-def _known_rules(engine: Engine, wanted: Iterable[str]) -> None:
-    known = {rule.id for rule in engine.rules}
+def _own(engine: Engine, settings: Config, key: bytes) -> Own:
+    import asyncio
+
+    from monitor.scan.own import own
+
+    assert settings.path is not None  # an inventory comes from a file
+    return asyncio.run(own(engine, settings.path, settings.inventory, key))
+
+
+def _known_rules(engine: Engine, wanted: Iterable[str], *, inventory: bool) -> None:
+    from detectors.exact import OWN
+
+    known = {rule.id for rule in engine.rules} | ({OWN.id} if inventory else set())
     for rule_id in wanted:
         if rule_id not in known:
             close = get_close_matches(rule_id, known, n=3)
@@ -250,7 +278,7 @@ class _Session:
                 self._take(outcome)
         else:
             entries = walk(
-                self.paths, self._problem, gitignore=gitignore, git=git, max_size=max_size, skipped=self._skip
+                self.paths, self.problem, gitignore=gitignore, git=git, max_size=max_size, skipped=self._skip
             )
             entries = (entry for entry in entries if os.path.abspath(entry.path) not in self.own)
             with _Progress() as progress:
@@ -258,7 +286,7 @@ class _Session:
                     self._take(outcome, progress)
         self._finish()
 
-    def _problem(self, path: str, message: str) -> None:
+    def problem(self, path: str, message: str) -> None:
         path, message = self._scrub(path), self._scrub(message)
         self.problems.append((path, message))
         typer.echo(f"{printable(path)}: {message}", err=True)
@@ -271,7 +299,7 @@ class _Session:
         if progress is not None:
             progress.advance(outcome, talk=bool(hits or outcome.problems))
         for problem in outcome.problems:
-            self._problem(*problem)
+            self.problem(*problem)
         self.files += outcome.files
         self.size += outcome.size
         self.skipped += len(outcome.skipped)
@@ -338,7 +366,7 @@ def _as_dict(hit: Hit) -> dict[str, Any]:
         "severity": hit.severity,
         "fingerprint": hit.fingerprint,
         "masked": hit.masked,
-        "name": hit.rule.name,
+        "name": hit.name,
         "confidence": hit.confidence,
         "decode": list(hit.decode),
         "labels": {key: clean(value) for key, value in hit.labels.items()},
@@ -357,7 +385,7 @@ def _print_text(hit: Hit) -> None:
     facts += [f"inside {' in '.join(reversed(hit.decode))}"] if hit.decode else []
     facts += [f"{key}={value}" for key, value in hit.labels.items()]
     tail = paint(f" ({printable(', '.join(facts))})", dim=True) if facts else ""
-    what = f"{printable(hit.rule.name)} [{hit.rule.id}]"
+    what = f"{printable(hit.name)} [{hit.rule.id}]"
     sys.stdout.write(f"{where}: {paint(hit.severity, colour, bold=True)}: {what} {masked}{tail}\n")
     if hit.context is not None:
         before, preview, after = (printable(part) for part in hit.context)

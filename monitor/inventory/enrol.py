@@ -7,23 +7,20 @@ manager gave before and gives no more is still found until the monitor ends; anc
 from __future__ import annotations
 
 import asyncio
-import sys
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
-from typing import Any
+from collections.abc import Callable
+from dataclasses import dataclass, field
 
-import orjson
 import structlog
 
-from detectors.exact import Anchor, Exact, Shape
+from detectors.exact import Anchor, Exact
 from monitor.common.backoff import backoff
 from monitor.config import Config
+from monitor.inventory.ask import ask
 from monitor.inventory.managers.base import ManagerConfig
 from monitor.inventory.misuse import shared
 from monitor.site import Site
 from monitor.store import StoreError
-from monitor.store.inventory import Kept, Print
 
 __all__ = ["Enrolment"]
 
@@ -31,8 +28,6 @@ log = structlog.get_logger(__name__)
 
 _LOOK = 5.0  # seconds between looks whether an entry is due, or was read by a command
 _RETRY_FIRST, _RETRY_LONGEST = 2.0, 60.0
-_PATIENCE = 1800.0  # seconds that reading an entry may take
-_LINE = 4 << 20  # bytes of what is said of one secret
 
 
 @dataclass(slots=True)
@@ -109,8 +104,9 @@ class Enrolment:
     async def _read(self, entry: _Entry) -> None:
         name, site = entry.config.name, self._site
         began = time.monotonic()
-        found, anchors, error = await self._ask(name)
-        error = site.scanner.scrub(error)
+        path = self._config().path
+        assert path is not None  # a configuration with an inventory was read from a file
+        found, anchors, error = await ask(path, name, site.scanner.scrub)
         difference = await site.store.inventory.save(name, found, whole=not error, error=error)
         entry.at, entry.read = (await site.store.inventory.syncs())[name].at, time.monotonic()
         entry.anchors |= anchors
@@ -124,53 +120,6 @@ class Enrolment:
             counts = {"added": difference.added, "changed": difference.changed, "gone": difference.gone}
             seconds = round(time.monotonic() - began, 1)
             log.info("inventory read", entry=name, refused=difference.refused, seconds=seconds, **counts)
-
-    async def _ask(self, name: str) -> tuple[list[Kept], dict[str, Anchor], str]:
-        """What a process of its own reads. An error is a sentence; empty: it was read to its end."""
-        path = self._config().path
-        process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "monitor.inventory.child", str(path), name),
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.DEVNULL,  # a traceback quotes what was being worked on
-            limit=_LINE,
-        )
-        assert process.stdout is not None
-        kept: list[Kept] = []
-        anchors: dict[str, Anchor] = {}
-        error = f"inventory {name}: the process that reads it ended early"
-        try:
-            async with asyncio.timeout(_PATIENCE):
-                async for line in process.stdout:
-                    row = orjson.loads(line)
-                    if "error" in row:
-                        error = row["error"]
-                        break
-                    kept.append(self._kept(row["kept"]))
-                    anchors |= {one.fingerprint: one for one in map(_anchor, row["anchors"])}
-        except TimeoutError:
-            error = f"inventory {name}: reading it took longer than {_PATIENCE:.0f} s"
-        except ValueError:
-            error = f"inventory {name}: the process that reads it said too much at once"
-        finally:
-            if process.returncode is None:
-                process.kill()
-            await process.wait()
-        return kept, anchors, error
-
-    def _kept(self, row: dict[str, Any]) -> Kept:
-        scrub = self._site.scanner.scrub
-        prints = tuple(Print(**one) for one in row["prints"])
-        kept = Kept(**{**row, "prints": prints, "consumers": tuple(row["consumers"]), "tags": tuple(row["tags"])})
-        return replace(
-            kept,
-            name=scrub(kept.name),
-            owner=scrub(kept.owner),
-            environment=scrub(kept.environment),
-            consumers=tuple(map(scrub, kept.consumers)),
-            tags=tuple(map(scrub, kept.tags)),
-            version=scrub(kept.version),
-        )
 
     async def _take_over(self) -> None:
         """Look for what is known now."""
@@ -186,8 +135,3 @@ class Enrolment:
         scanner.enrol(exact, owners)
         if both := shared(owners, scanner.key, time.time()):
             await self._site.store.commit(both)
-
-
-def _anchor(row: Sequence[Any]) -> Anchor:
-    print_, piece, at, size, shapes = row
-    return Anchor(print_, bytes.fromhex(piece), at, size, tuple(Shape(*one) for one in shapes))

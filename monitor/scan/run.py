@@ -30,7 +30,7 @@ SNIFF = 8192  # bytes that tell text from binary
 class Options:
     """How to look. `skip_binary`: leave out files with a NUL in their first bytes. `max_unpacked`: bytes an archive.
 
-    `stopped`: set when nobody waits for the outcomes any more.
+    `named`: see `Searcher`. `stopped`: set when nobody waits for the outcomes any more.
     """
 
     key: bytes = field(repr=False)
@@ -40,6 +40,7 @@ class Options:
     skip_binary: bool = False
     archives: bool = True
     max_unpacked: int = 4 << 30
+    named: Callable[[Hit], Hit] = lambda hit: hit
     stopped: threading.Event = field(default_factory=threading.Event)
 
 
@@ -114,6 +115,7 @@ def _searcher(engine: Engine, options: Options) -> Searcher:
         context=options.context,
         suppressions=options.suppressions,
         reveal=options.reveal,
+        named=options.named,
     )
 
 

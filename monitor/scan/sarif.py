@@ -73,7 +73,7 @@ def _result(hit: Hit, index: Mapping[str, int]) -> dict[str, Any]:
         "ruleId": hit.rule.id,
         "ruleIndex": index[hit.rule.id],
         "level": _LEVEL[hit.severity],
-        "message": {"text": f"{hit.rule.name}: {hit.masked}"},
+        "message": {"text": f"{hit.name}: {hit.masked}"},
         "locations": [
             {
                 "physicalLocation": {

@@ -43,6 +43,7 @@ class Hit:
     column: int
     offset: int
     rule: Rule
+    name: str
     severity: Severity
     confidence: str
     fingerprint: str
@@ -174,9 +175,18 @@ class Searcher:
     """Searches pieces on behalf of one thread."""
 
     def __init__(
-        self, worker: Worker, key: bytes, *, context: bool = False, suppressions: bool = True, reveal: bool = False
+        self,
+        worker: Worker,
+        key: bytes,
+        *,
+        context: bool = False,
+        suppressions: bool = True,
+        reveal: bool = False,
+        named: Callable[[Hit], Hit] = lambda hit: hit,
     ) -> None:
+        """`named`: gives a hit the name of the secret of our own that it is."""
         self._worker = worker
+        self._named = named
         self._scrub = Scrubber(worker)
         self._key = key
         self._context = context
@@ -226,12 +236,13 @@ class Searcher:
                 column += _characters(data[at : match.start])
             at = match.start
             end_line, end_column = _behind(data[match.start : match.end], line, column)
-            yield Hit(
+            hit = Hit(
                 path=path,
                 line=line,
                 column=column,
                 offset=piece.offset + match.start,
                 rule=match.rule,
+                name=match.rule.name,
                 severity=match.severity,
                 confidence=match.confidence,
                 fingerprint=fingerprint(self._key, match.secret),
@@ -247,6 +258,7 @@ class Searcher:
                 else None,
                 revealed=match.secret.decode("utf-8", "replace") if self._reveal else None,
             )
+            yield self._named(hit)
 
 
 def _context(data: Data, match: Match, hidden: Sequence[tuple[int, int]], line_start: int) -> tuple[str, str, str]:

@@ -306,3 +306,34 @@ def test_one_path_that_is_missing_does_not_keep_the_others_from_being_scanned(mo
     assert answer.returncode == 2
     assert "gone.txt: " in answer.stderr
     assert "1 file" in answer.stderr
+
+
+@pytest.mark.parametrize("form", ["text", "json", "sarif"])
+def test_our_own_secrets_are_found_under_their_names(monitor: Command, tmp_path: Path, form: str) -> None:
+    value = expand("{alnum:40}", 77)
+    (tmp_path / "own.env").write_text(f"GATEWAY_KEY={value}\n")
+    (tmp_path / "config.toml").write_text(
+        '[monitor]\nstate_dir = "state"\n[rules]\npacks = ["vcs/github"]\n[[inventory]]\nname = "gateway"\n'
+        'type = "dotenv"\npath = ["own.env"]\nenvironment = "staging"\n'
+    )
+    (tmp_path / "a.log").write_text(f"said {value}\n")
+    answer = monitor("scan", "--inventory", "--format", form, "--rule", "own-secret", "a.log")
+    assert answer.returncode == 1, answer.stderr
+    assert "GATEWAY_KEY (staging): secret of our own" in answer.stdout
+    assert "own-secret" in answer.stdout
+    assert not any(value[at : at + 8] in answer.stdout + answer.stderr for at in range(33))
+    assert not (tmp_path / "state" / "state.db").exists()
+
+
+def test_an_inventory_that_is_not_there_or_cannot_be_read_is_no_clean_scan(monitor: Command, tmp_path: Path) -> None:
+    (tmp_path / "clean").write_text("nothing\n")
+    answer = monitor("scan", "--inventory", "clean")
+    assert (answer.returncode, answer.stdout) == (2, "")
+    assert "there is no [[inventory]] in the configuration" in answer.stderr
+    with (tmp_path / "config.toml").open("a") as file:
+        file.write('[[inventory]]\nname = "gateway"\ntype = "dotenv"\npath = ["gone.env"]\n')
+    answer = monitor("scan", "--inventory", "clean")
+    assert answer.returncode == 2, answer.stderr
+    assert "config.toml: inventory gateway: " in answer.stderr
+    assert "1 could not be read (in full)" in answer.stderr
+    assert "no rule is called 'own-secret'" in monitor("scan", "--rule", "own-secret", "clean").stderr

@@ -1,0 +1,73 @@
+"""An entry of the inventory as a process of its own reads it (`child`): prints and anchors come back, no value."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from detectors.exact import Anchor, Shape
+from monitor.store.inventory import Kept, Print
+
+__all__ = ["ask"]
+
+_PATIENCE = 1800.0  # seconds that reading an entry may take
+_LINE = 4 << 20  # bytes of what is said of one secret
+
+
+async def ask(path: Path, name: str, scrub: Callable[[str], str]) -> tuple[list[Kept], dict[str, Anchor], str]:
+    """What the entry of the configuration at `path` holds, its anchors by fingerprint, and why that is not all; empty:
+    it was read to its end. `scrub`: masks secrets in texts that come from outside."""
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "monitor.inventory.child", str(path), name),
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.DEVNULL,  # a traceback quotes what was being worked on
+        limit=_LINE,
+    )
+    assert process.stdout is not None
+    kept: list[Kept] = []
+    anchors: dict[str, Anchor] = {}
+    error = f"inventory {name}: the process that reads it ended early"
+    try:
+        async with asyncio.timeout(_PATIENCE):
+            async for line in process.stdout:
+                row = orjson.loads(line)
+                if "error" in row:
+                    error = row["error"]
+                    break
+                kept.append(_kept(row["kept"], scrub))
+                anchors |= {one.fingerprint: one for one in map(_anchor, row["anchors"])}
+    except TimeoutError:
+        error = f"inventory {name}: reading it took longer than {_PATIENCE:.0f} s"
+    except ValueError:
+        error = f"inventory {name}: the process that reads it said too much at once"
+    finally:
+        if process.returncode is None:
+            process.kill()
+        await process.wait()
+    return kept, anchors, scrub(error)
+
+
+def _kept(row: dict[str, Any], scrub: Callable[[str], str]) -> Kept:
+    prints = tuple(Print(**one) for one in row["prints"])
+    kept = Kept(**{**row, "prints": prints, "consumers": tuple(row["consumers"]), "tags": tuple(row["tags"])})
+    return replace(
+        kept,
+        name=scrub(kept.name),
+        owner=scrub(kept.owner),
+        environment=scrub(kept.environment),
+        consumers=tuple(map(scrub, kept.consumers)),
+        tags=tuple(map(scrub, kept.tags)),
+        version=scrub(kept.version),
+    )
+
+
+def _anchor(row: Sequence[Any]) -> Anchor:
+    print_, piece, at, size, shapes = row
+    return Anchor(print_, bytes.fromhex(piece), at, size, tuple(Shape(*one) for one in shapes))

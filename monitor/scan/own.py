@@ -1,0 +1,78 @@
+"""Our own secrets in a scan: what the managers hold now is found too, under its name. Nothing of it is kept."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from detectors.exact import Anchor, Exact
+from monitor.incidents import own_title
+from monitor.inventory.ask import ask
+from monitor.scanner import own_severity
+from monitor.scrub import Scrubber
+from monitor.store.inventory import Kept, Owned, Print, labels_of
+
+if TYPE_CHECKING:
+    from detectors.engine import Engine
+    from monitor.inventory.managers.base import ManagerConfig
+    from monitor.scan.search import Hit
+
+__all__ = ["Own", "own"]
+
+
+@dataclass(slots=True)
+class Own:
+    """`engine`: finds the values too. `owners`: by fingerprint, the most current first. `problems`: of managers that
+    could not be read, a sentence each: what only they hold is not found."""
+
+    engine: Engine
+    owners: dict[str, list[Owned]] = field(default_factory=dict)
+    problems: list[str] = field(default_factory=list)
+
+    def named(self, hit: Hit) -> Hit:
+        """With the name of the secret that it is."""
+        owned = self.owners.get(hit.fingerprint)
+        if not owned:
+            return hit
+        labels = labels_of(owned)
+        return replace(
+            hit,
+            name=own_title(labels) + hit.name,
+            labels={**hit.labels, **labels},
+            severity=own_severity(owned, hit.rule.id, hit.severity),
+            confidence="high",
+        )
+
+
+async def own(engine: Engine, path: Path, entries: Sequence[ManagerConfig], key: bytes) -> Own:
+    """Beside the rules of `engine` the values of these entries of the configuration at `path`."""
+    scrub, found = Scrubber(engine.worker()), Own(engine)
+    anchors: dict[str, Anchor] = {}
+    for entry in entries:  # one after another, as `sync` does
+        kept, theirs, problem = await ask(path, entry.name, scrub)
+        anchors |= theirs
+        found.problems += [problem] if problem else []
+        for one in kept:
+            for print_ in one.prints:
+                found.owners.setdefault(print_.fingerprint, []).append(_owned(entry.name, one, print_))
+    for owned in found.owners.values():
+        owned.sort(key=lambda one: one.standing)
+    if anchors:
+        found.engine = engine.beside(Exact(anchors.values(), key))
+    return found
+
+
+def _owned(entry: str, kept: Kept, print_: Print) -> Owned:
+    return Owned(
+        fingerprint=print_.fingerprint,
+        entry=entry,
+        name=kept.name,
+        part=print_.part,
+        environment=kept.environment,
+        owner=kept.owner,
+        consumers=kept.consumers,
+        tags=kept.tags,
+        standing=kept.standing,
+    )
