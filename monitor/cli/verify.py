@@ -31,7 +31,7 @@ from monitor.cli.common import (
 
 if TYPE_CHECKING:
     from monitor.config import Config
-    from monitor.incidents import Incident
+    from monitor.incidents import Incident, Validity
     from monitor.store import Store
     from monitor.verify.config import VerifyConfig
     from monitor.verify.probe import Probe
@@ -43,10 +43,11 @@ _LONGEST = 64 * 1024  # characters of a value
 
 
 @app.command(
-    epilog="Examples:\n\n  monitor verify 3f2a\n\n  monitor verify --value-from - --rule github-pat",
+    epilog="Examples:\n\n  monitor verify 3f2a\n\n  monitor verify --value-from - --rule github-pat\n\n"
+    "  monitor verify 3f2a --replacement --value-from -",
     help="Ask who issued a secret whether it still works, what it may do and when it was last used, by a request that "
     "changes nothing. The answer is kept with the incident. `monitor verify list` shows who can be asked. Exit code 0: "
-    "refused; 1: valid, or not known.",
+    "refused; 1: valid, or not known; of a replacement 0: valid.",
 )
 def verify(
     *,
@@ -79,6 +80,14 @@ def verify(
             show_default=False,
         ),
     ] = None,
+    replacement: Annotated[
+        bool,
+        typer.Option(
+            "--replacement",
+            help="The value given is the new secret, which replaces that of the incident: where it works, the step of "
+            "the runbook that waits for it is done.",
+        ),
+    ] = False,
     yes: Annotated[
         bool, typer.Option("--yes", "-y", help="Ask, though `verify.providers` does not name the issuer.")
     ] = False,
@@ -91,11 +100,13 @@ def verify(
         return
     if value_from not in (None, "-") or (what is None and value_from is None):
         fail("name an incident, or say --value-from - and give the secret on standard input", 2)
+    if replacement and (what is None or value_from is None):
+        fail("--replacement takes an incident, and the new secret on standard input: --value-from -", 2)
     parts = parts_from(part or [])
     value = None if value_from is None else value_of()
     if what is not None:
-        verdict, rule = _ask_about(settings, what, value, parts, yes=yes)
-        show(verdict, rule, form)
+        verdict, rule = _ask_about(settings, what, value, parts, yes=yes, replacement=replacement)
+        show(verdict, rule, form, wanted="valid" if replacement else "refused")
         return
 
     assert value is not None
@@ -123,9 +134,9 @@ def value_of() -> str:
 
 
 def _ask_about(
-    settings: Config, ref: str, value: str | None, parts: Mapping[str, str], *, yes: bool
+    settings: Config, ref: str, value: str | None, parts: Mapping[str, str], *, yes: bool, replacement: bool
 ) -> tuple[Verdict, str]:
-    """Ask about a stored incident, and keep the answer with it."""
+    """Ask about a stored incident, and keep the answer with it; or about the secret that replaces its own."""
     from monitor import state
     from monitor.scrub import Scrubber
     from monitor.site import build_engine
@@ -147,6 +158,8 @@ def _ask_about(
 
     async def ask(store: Store) -> Verdict:
         asker = Asker(store, verifier, key, lambda: engine, lambda: settings)
+        if replacement and value is not None:
+            return await asker.ask_replacement(known, value, actor=person(), parts=parts)
         return await asker.ask(known, actor=person(), value=value, parts=parts)
 
     try:
@@ -155,10 +168,11 @@ def _ask_about(
         fail(str(error), 2)
 
 
-def show(verdict: Verdict, rule: str, form: Format) -> None:
-    """Print a verdict; ends the command with 1 unless the secret is refused."""
-    emit_one(as_dict(verdict, rule), form, lambda row: _lines(verdict))
-    if verdict.status != "refused":
+def show(verdict: Verdict, rule: str, form: Format, wanted: Validity = "refused") -> None:
+    """Print a verdict; ends the command with 1 unless it is the one that is wanted."""
+    good = "green" if verdict.status == wanted else "red"
+    emit_one(as_dict(verdict, rule), form, lambda row: _lines(verdict, good))
+    if verdict.status != wanted:
         raise typer.Exit(1)
 
 
@@ -174,8 +188,8 @@ def as_dict(verdict: Verdict, rule: str) -> dict[str, Any]:
     }
 
 
-def _lines(verdict: Verdict) -> Iterable[str]:
-    colour = {"valid": "red", "refused": "green"}.get(verdict.status)
+def _lines(verdict: Verdict, good: str) -> Iterable[str]:
+    colour = None if verdict.status == "unknown" else good
     yield f"{paint(verdict.status, colour, bold=True)}: {printable(verdict.reason)}"
     for name, text in verdict.facts.items():
         yield f"{paint(name.replace('_', ' ').ljust(12), dim=True)} {printable(text)}"

@@ -213,9 +213,10 @@ class _Work:
         decisions = progress(run, facts, tx.now, ladder, seen)
         missed = [decision for decision in decisions if decision.kind == "overdue"]
         for decision in decisions:
+            if note and decision.kind == "done":
+                decision = replace(decision, reason=f"{decision.reason}: {note}")  # noqa: PLW2901
             run = apply(run, decision, tx.now)
-            said = f"{decision.reason}{f': {note}' if note and decision.kind == 'done' else ''}"
-            self.note(incident, _NAMES[decision.kind], "monitor", said, decision.step)
+            self.note(incident, _NAMES[decision.kind], "monitor", decision.reason, decision.step)
         for place in dict.fromkeys(decision.rung for decision in missed):
             self._tell(run, incident, seen, place, [one for one in missed if one.rung == place])
         if late and not _late(run):

@@ -68,6 +68,21 @@ class Asker:
         await self._store.verdicts.record(incident.id, verdict.verified(), actor=actor, worth=worth)
         return verdict
 
+    async def ask_replacement(
+        self, incident: Incident, value: str, *, actor: str, parts: Mapping[str, str] | None = None
+    ) -> Verdict:
+        """Ask about the secret that came for the incident's, of which nothing is kept but that it works: that finishes
+        the steps of its run that wait for it. What is known of the old one is not used. Raises WrongValueError (it is
+        the exposed secret itself), LookupError and StoreError.
+        """
+        if fingerprint(self._key, value.encode()) == incident.fingerprint:
+            raise WrongValueError("this is the exposed secret itself: give the one that replaces it")
+        self._verifier.settings = self._config().verify
+        verdict = await self._verifier.ask(incident.rule, value, parts)
+        if verdict.status == "valid":
+            await self._store.runs.prove(incident.id, "valid", f"{verdict.reason}, asked by {actor}")
+        return verdict
+
     async def _verdict(self, incident: Incident, value: str | None, parts: Mapping[str, str]) -> Verdict:
         self._verifier.settings = self._config().verify
         rule, labels = incident.rule, dict(incident.labels)

@@ -70,6 +70,8 @@ async def test_what_cannot_be_asked_is_said(monitor: Command, tmp_path: Path) ->
         (["--value-from", "-", "--part", "oops"], "x", "NAME=TEXT"),
         (["--value-from", "-", "--part", "value=x"], "x", "no secret"),
         ([], "", "--value-from -"),
+        (["3f2a", "--replacement"], "", "--value-from -"),
+        (["--replacement", "--value-from", "-"], "x", "takes an incident"),
     ]
     for arguments, stdin, words in cases:
         answer = await run(monitor, *arguments, stdin=stdin)

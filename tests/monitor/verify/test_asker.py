@@ -160,6 +160,39 @@ async def test_a_person_asks_about_an_incident(tmp_path: Path) -> None:
         assert scene.traces(value) == []
 
 
+async def test_a_new_secret_that_works_finishes_the_step_that_makes_it(tmp_path: Path) -> None:
+    value, new = (expand("ghp_{alnum:30}{crc32}", seed) for seed in (14, 15))
+    async with FakeWebhook() as hook, FakeIssuer(new, 401, {}) as issuer:
+        scene = Scene(tmp_path, hook, issuer)
+        (tmp_path / "config.toml").write_text(
+            (tmp_path / "config.toml").read_text().replace("automatic = true", "automatic = false")
+        )
+        scene.plant(value)
+        await scene.monitor.start()
+        await until(lambda: scene.told() == [None])
+        assert await scene.monitor.terminate() == 0
+        one = hook.payloads[0]["incidents"][0]["id"]
+
+        async def asked(given: str) -> tuple[int, str, str]:
+            code, said = await scene.command("verify", one, "--replacement", "--value-from", "-", stdin=given)
+            _, run = await scene.command("runbook", "show", one, "--format", "json")
+            [step] = [step for step in json.loads(run)["steps"] if step["id"] == "replace"]
+            return code, said, f"{step['state']}: {step['note']}"
+
+        code, said, state = await asked(value)
+        assert (code, "the exposed secret itself" in said, state) == (2, True, "open: ")
+        assert issuer.requests == []
+        code, said, state = await asked(new)
+        assert (code, said, state) == (1, "refused: GitHub refuses it (HTTP 401)\n", "open: ")
+        issuer.status = 200
+        code, said, state = await asked(new)
+        assert (code, "valid: GitHub takes it" in said) == (0, True)
+        assert state.startswith("done: the new secret works: GitHub takes it (HTTP 200), asked by ")
+        _, shown = await scene.command("incidents", "show", one)
+        assert "verified" not in shown, "the old one was not asked about"
+        assert scene.traces(value) == scene.traces(new) == []
+
+
 async def test_an_alert_of_github_is_asked_for_its_value(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where no log has it: whole, or as our rules take it out of GitHub's value."""
     value = expand("ghp_{alnum:30}{crc32}", 51)
