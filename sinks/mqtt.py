@@ -5,14 +5,13 @@ from __future__ import annotations
 import asyncio
 import re
 import socket
-from typing import Any, ClassVar, Literal
+from typing import ClassVar, Literal
 
 import aiomqtt
-from paho.mqtt.reasoncodes import ReasonCode
 from pydantic import field_validator
 
-from monitor.common.http import Http, RemoteError, network_error
-from monitor.common.mqtt import TIMEOUT, BrokerKeys, connection, mqtt_error
+from monitor.common.http import Http, network_error
+from monitor.common.mqtt import TIMEOUT, BrokerKeys, Publisher, connection, mqtt_error, publish_refused
 from monitor.common.notification import Notification, Receipt
 from monitor.common.text import clean
 from sinks.base import Limits, SinkConfig
@@ -23,7 +22,6 @@ __all__ = ["Mqtt", "MqttConfig", "topic"]
 
 FIELDS = ("severity", "reason", "rule", "source")  # what a topic template may name
 BODY = 128 * 1024  # bytes of a payload: what the tightest of the hosted brokers takes
-PASSING = frozenset({128, 131, 147, 149, 151})  # PUBACK codes of a broker that may take it another time
 
 
 class MqttConfig(SinkConfig, BrokerKeys):
@@ -69,7 +67,7 @@ class Mqtt:
             async with (
                 self._lock,
                 asyncio.timeout(3 * TIMEOUT),
-                _Publisher(identifier=self._identifier, **options) as client,
+                Publisher(identifier=self._identifier, **options) as client,
             ):
                 await client.publish(topic(config.topic, notification), body, 1, config.retain)
                 answer = client.answer
@@ -80,29 +78,11 @@ class Mqtt:
         else:
             if answer is None or not answer.is_failure:
                 return None
-            failure = _refusal(answer.value)
+            failure = publish_refused(answer.value)
         raise failure
 
     async def close(self) -> None:
         return
-
-
-class _Publisher(aiomqtt.Client):
-    """A client that keeps the broker's answer to the only message it sends; aiomqtt drops it."""
-
-    answer: ReasonCode | None = None
-
-    def _on_publish(self, client: Any, userdata: Any, mid: int, reason_code: ReasonCode, properties: Any) -> None:
-        self.answer = reason_code
-        super()._on_publish(client, userdata, mid, reason_code, properties)
-
-
-def _refusal(code: int) -> RemoteError:
-    if code == 135:
-        return RemoteError(
-            "the broker does not let this user publish on the topic: check its access rules", retry=False
-        )
-    return RemoteError(f"the broker refused the message (code {code}): check topic", retry=code in PASSING)
 
 
 def topic(template: str, notification: Notification) -> str:

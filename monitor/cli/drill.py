@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Iterable, Mapping
-from pathlib import Path
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -21,13 +21,14 @@ from monitor.cli.common import (
     person,
     printable,
     read_config,
+    scrubbed,
     with_store,
 )
 
 if TYPE_CHECKING:
     from monitor.config import Config
-    from monitor.drill import Hop
-    from monitor.sources.file.source import FileConfig
+    from monitor.drill.follow import Hop
+    from monitor.sources.base import SourceConfig
     from monitor.store import Store
 
 app = command_app()
@@ -35,16 +36,26 @@ app = command_app()
 
 @app.command(
     epilog="Example: monitor drill services",
-    help="Plant a synthetic secret in a file that a source follows, and see it detected, routed, told, acknowledged "
-    "and closed by the monitor that runs; print when each hop came. Everybody is told that it is a drill; pagers are "
-    "not told at all, unless --page is given. Exit code 1, with the hop that did not come, when one is missing.",
+    help="Plant a synthetic secret in a source (a file or a container's log, the journal, an MQTT topic, what listens "
+    "for syslog or HTTP), and see it detected, routed, told, acknowledged and closed by the monitor that runs; print "
+    "when each hop came. Everybody is told that it is a drill; pagers are not told at all, unless --page is given. "
+    "Exit code 1, with the hop that did not come, when one is missing.",
 )
 def drill(
     *,
-    source: Annotated[str | None, typer.Argument(metavar="[SOURCE]", help="A file source; default: the first.")] = None,
+    source: Annotated[
+        str | None, typer.Argument(metavar="[SOURCE]", help="Default: the first that follows files, else the first.")
+    ] = None,
     rule: Annotated[str, typer.Option(help="What kind of secret.", autocompletion=complete_rules)] = "github-pat",
-    file: Annotated[
-        Path | None, typer.Option(help="Append to this file instead of a new one.", show_default=False)
+    at: Annotated[
+        str | None,
+        typer.Option(
+            "--at",
+            "--file",
+            metavar="PLACE",
+            help="Where in the source: a file to append to, a topic, an address of listen, a path such as /v1/logs.",
+            show_default=False,
+        ),
     ] = None,
     page: Annotated[bool, typer.Option("--page", help="Tell pagers, too: somebody is woken.")] = False,
     timeout: Annotated[str, typer.Option(metavar="DURATION", help="How long to wait for each hop.")] = "60s",
@@ -52,7 +63,8 @@ def drill(
     config: ConfigOption = None,
 ) -> None:
     from monitor.common.duration import parse_duration
-    from monitor.drill import DrillError, Follower, place, plant
+    from monitor.drill.follow import Follower
+    from monitor.drill.plant import DrillError, spot
 
     settings = read_config(config)
     try:
@@ -70,18 +82,19 @@ def drill(
             typer.echo(f"{hop.seconds:9.3f} s  {hop.name.ljust(14)} {printable(hop.detail)}".rstrip())
 
     async def run(store: Store) -> tuple[DrillError | None]:
-        path = place(chosen, file)
+        place = spot(chosen, at)
         await store.drills.plan(prints, pages=page)
-        planted = plant(path, secret)
-        if form is Format.text:
-            typer.echo(f"{0:9.3f} s  {'planted'.ljust(14)} {printable(str(path))}")
+        now = datetime.now(UTC).isoformat(timespec="milliseconds")
         try:
-            follower = Follower(store, f"{person()} (drill)", patience, came, pagers)
-            await follower.follow(prints[0], planted.at)
+            planted = await place.plant(f"{now} INFO exposure-monitor drill, nothing leaked: {secret}")
+            if form is Format.text:
+                typer.echo(f"{0:9.3f} s  {'planted'.ljust(14)} {printable(scrubbed(settings, place.place))}")
+            follower = Follower(store, f"{person()} (drill)", patience, came, chosen.name, place.look, pagers)
+            await follower.follow(prints[0], planted)
         except DrillError as error:
             return (error,)
         finally:
-            planted.remove()
+            place.remove()
         return (None,)
 
     try:
@@ -89,13 +102,14 @@ def drill(
         (broken,) = with_store(settings, run, missing=unborn)
     except DrillError as error:
         broken = error
+    why = None if broken is None else scrubbed(settings, str(broken))  # it may quote what was typed
     row = {
         "source": chosen.name,
         "rule": rule,
         "ok": broken is None,
         "hops": [{"hop": one.name, "seconds": round(one.seconds, 3), "detail": one.detail} for one in hops],
         "broken": None if broken is None else broken.hop,
-        "why": None if broken is None else str(broken),
+        "why": why,
     }
 
     def text(_row: Mapping[str, Any]) -> Iterable[str]:
@@ -103,17 +117,25 @@ def drill(
 
     emit_one(row, form, text)
     if broken is not None:
-        fail(printable(f"drill: {broken.hop}: {broken}"))
+        fail(printable(f"drill: {broken.hop}: {why}"))
 
 
-def _source(settings: Config, name: str | None) -> FileConfig:
-    from monitor.sources.file.source import FileConfig
+def _source(settings: Config, name: str | None) -> SourceConfig:
+    """The one of that name; without one, the first that follows files, else the first in which something can be
+    planted."""
+    from monitor.drill.plant import KINDS
 
-    files = [source for source in settings.sources if isinstance(source, FileConfig)]
-    known = ", ".join(one.name for one in files) or "there is none"
-    found = next((one for one in files if name in (None, one.name)), None)
+    fitting = [source for source in settings.sources if source.type in KINDS]
+    known = ", ".join(one.name for one in fitting) or "there is none"
+    if name is None:
+        fitting.sort(key=lambda one: one.type != "file")
+    found = next((one for one in fitting if name in (None, one.name)), None)
     if found is None:
-        fail(f"no file source is named {printable(name or '')!r}; file sources: {known}", 2)
+        other = next((source for source in settings.sources if source.name == name), None)
+        why = f"no source is named {printable(scrubbed(settings, name))!r}" if name else "there is nothing to plant in"
+        if other is not None:
+            why = f"nothing can be planted in {other.name}, which is of type {other.type}"
+        fail(f"{why}; sources to drill: {known}", 2)
     return found
 
 

@@ -14,12 +14,13 @@ from pydantic import BaseModel, Field, ValidationInfo, field_validator, model_va
 from monitor.common.credential import Credential
 from monitor.common.http import CLEAR, RemoteError, loopback, network_error
 
-__all__ = ["TIMEOUT", "BrokerKeys", "connection", "mqtt_error"]
+__all__ = ["TIMEOUT", "BrokerKeys", "Publisher", "connection", "mqtt_error", "publish_refused"]
 
 TIMEOUT = 10.0  # seconds for the connection, and for each acknowledgement
 NOT_AUTHORISED = frozenset({4, 5, 134, 135})  # CONNACK codes of MQTT 3.1.1 and 5
 UNKNOWN_VERSION = 132
 TAKEN_OVER = 142
+PASSING = frozenset({128, 131, 147, 149, 151})  # PUBACK codes of a broker that may take it another time
 VERSIONS = {"5": aiomqtt.ProtocolVersion.V5, "3.1.1": aiomqtt.ProtocolVersion.V311}
 
 
@@ -78,3 +79,22 @@ def mqtt_error(error: aiomqtt.MqttError) -> RemoteError:
         return network_error(error.__context__)
     detail = f" (code {number})" if isinstance(number, int) else ""
     return RemoteError(f"the broker cannot be reached or did not acknowledge{detail}", retry=True)
+
+
+class Publisher(aiomqtt.Client):
+    """A client that keeps the broker's answer to the only message it sends; aiomqtt drops it."""
+
+    answer: ReasonCode | None = None
+
+    def _on_publish(self, client: Any, userdata: Any, mid: int, reason_code: ReasonCode, properties: Any) -> None:
+        self.answer = reason_code
+        super()._on_publish(client, userdata, mid, reason_code, properties)
+
+
+def publish_refused(code: int) -> RemoteError:
+    """What the code of a PUBACK that is a failure says."""
+    if code == 135:
+        return RemoteError(
+            "the broker does not let this user publish on the topic: check its access rules", retry=False
+        )
+    return RemoteError(f"the broker refused the message (code {code}): check topic", retry=code in PASSING)

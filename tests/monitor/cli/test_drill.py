@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 import json
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,9 +28,9 @@ url = "env:HOOK_URL"
 """
 
 
-async def drill(monitor: Monitor, *arguments: str) -> tuple[int, str, str]:
+async def drill(monitor: Monitor, *arguments: str, prefix: Sequence[str] = ()) -> tuple[int, str, str]:
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "monitor", "drill", *arguments, "--config", str(monitor.config)),
+        *(*prefix, sys.executable, "-m", "monitor", "drill", *arguments, "--config", str(monitor.config)),
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
         env=monitor.environment,
@@ -69,13 +70,18 @@ async def test_every_hop_of_a_drill_comes_and_everybody_is_told_that_it_is_one(t
             await monitor.terminate()
         code, out, err = await drill(monitor, "services", "--timeout", "1s")
         assert code == 1
-        assert "is `monitor run` running" in err
+        assert "drill: detected: source services has not found it within 1 s: is `monitor run` running" in err
 
 
 def test_what_cannot_be_drilled_is_refused(monitor: Command, config: Path) -> None:
     answer = monitor("drill", "nobody")
     assert answer.returncode == 2
-    assert "file sources: logs" in answer.stderr
+    assert "no source is named 'nobody'; sources to drill: logs" in answer.stderr
+    with config.open("a") as file:
+        file.write('[[sources]]\nname = "pipe"\ntype = "stdin"\n')
+    answer = monitor("drill", "pipe")
+    assert answer.returncode == 2
+    assert "nothing can be planted in pipe, which is of type stdin; sources to drill: logs" in answer.stderr
     (config.parent / "logs").mkdir()
     answer = monitor("drill")
     assert answer.returncode == 1

@@ -1,42 +1,27 @@
-"""A fire drill: a synthetic secret is planted in a file that is followed, and seen through to its end, hop by hop.
+"""A fire drill, seen through to its end, hop by hop.
 
-The monitor that runs does all of it; here somebody only plants, looks, acknowledges and closes.
+The monitor that runs does all of it; here somebody only looks, acknowledges and closes.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import glob
-import os
-import re
-import secrets
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from pathlib import Path
 from typing import Literal, TypeVar
 
+from monitor.drill.plant import DrillError
 from monitor.incidents import Incident, TransitionError
 from monitor.model import Resolution
-from monitor.sources.file.globs import Globs
-from monitor.sources.file.source import FileConfig
 from monitor.store import OutboxEntry, Store
 
-__all__ = ["DrillError", "Follower", "Hop", "Plant", "place", "plant"]
+__all__ = ["Follower", "Hop"]
 
 _T = TypeVar("_T")
 _LOOK = 0.1  # seconds between looks at the database
 _NEWS = 5.0  # seconds within which news of a known incident goes out, unless its group collects
-
-
-class DrillError(Exception):
-    """A hop that did not come. `hop` names it; the message says why and what to look at."""
-
-    def __init__(self, hop: str, message: str) -> None:
-        super().__init__(message)
-        self.hop = hop
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,68 +34,16 @@ class Hop:
 
 
 @dataclass(frozen=True, slots=True)
-class Plant:
-    """What lies where. `made`: the file is ours, and goes at the end."""
-
-    path: Path
-    at: float
-    made: bool
-
-    def remove(self) -> None:
-        if self.made:
-            with contextlib.suppress(OSError):
-                self.path.unlink()
-
-
-def place(config: FileConfig, given: Path | None = None) -> Path:
-    """A file that the source follows: the one `given`, or a new one that fits its patterns. Raises DrillError."""
-    globs = Globs(config.include, config.exclude)
-    if given is not None:
-        path = given.absolute()
-        if globs.matches(str(path)):
-            return path
-        raise DrillError("planted", f"source {config.name} does not follow {path}: it is not in include, or in exclude")
-    name = f"exposure-drill-{secrets.token_hex(4)}"
-    for pattern in config.include:
-        fitting = _fitting(Path(pattern), name)
-        if fitting is not None and globs.matches(str(fitting)) and fitting.parent.is_dir():
-            return fitting
-    raise DrillError("planted", f"no file name fits the patterns of source {config.name}; name one with --file")
-
-
-def _fitting(pattern: Path, name: str) -> Path | None:
-    """A path that fits: in the first folder there is, with `name` for the file's first wildcard."""
-    last = re.sub(r"\*+", name, pattern.name, count=1)
-    last = re.sub(r"\*+", "x", last).replace("?", "x")
-    folder = str(pattern.parent)
-    if pattern.name == "**":
-        last = f"{name}.log"
-    folders = [folder] if not glob.has_magic(folder) else sorted(glob.glob(folder, recursive=True))
-    found = next((one for one in folders if os.path.isdir(one)), None)
-    return None if found is None or glob.has_magic(last) else Path(found) / last
-
-
-def plant(path: Path, secret: str) -> Plant:
-    """Append a line with the secret. Raises DrillError."""
-    now = datetime.now(UTC).isoformat(timespec="milliseconds")
-    line = f"{now} INFO exposure-monitor drill, nothing leaked: {secret}\n"
-    made = not path.exists()
-    try:
-        with path.open("a", encoding="utf-8") as file:
-            file.write(line)
-    except OSError as error:
-        raise DrillError("planted", f"{path}: {error.strerror}; name another file with --file") from None
-    return Plant(path, time.time(), made)
-
-
-@dataclass(frozen=True, slots=True)
 class Follower:
-    """`came` hears of each hop. `patience`: seconds for each of them; `pagers`: sinks that are left out."""
+    """`came` hears of each hop. `patience`: seconds for each of them; `source`: the one that is to find it; `look`:
+    what to look at when it does not; `pagers`: sinks that are left out."""
 
     store: Store
     actor: str
     patience: float
     came: Callable[[Hop], None]
+    source: str
+    look: str = ""
     pagers: Sequence[str] = ()
 
     async def follow(self, fingerprint: str, planted: float) -> None:
@@ -123,7 +56,7 @@ class Follower:
         try:
             history = await self.store.incidents.history(incident.id)
             opened = next((entry.at for entry in history if entry.action == "opened"), None)
-            where = incident.locations[0].path if incident.locations else ""
+            where = next(one.path for one in incident.locations if one.source == self.source)
             hop("detected", f"{incident.rule} in {where}", incident.first_seen)
             hop("incident", f"{incident.id}, {incident.severity}", opened)
 
@@ -139,18 +72,26 @@ class Follower:
         hop("closed", await self._move(incident, "resolve"))
 
     async def _detected(self, fingerprint: str) -> Incident:
+        others: set[str] = set()
+
         async def look() -> Incident | None:
             try:
-                return await self.store.incidents.get(fingerprint)
+                incident = await self.store.incidents.get(fingerprint)
             except LookupError:
                 return None
+            seen = {one.source for one in incident.locations}
+            others.update(seen - {self.source})
+            return incident if self.source in seen else None
 
         found = await _until(look, self.patience)
+        if found is None and others:
+            who = f"source {', '.join(sorted(others))} has found it, source {self.source} has not"
+            raise DrillError("detected", f"{who} within {self.patience:g} s: {self.look}")
         if found is None:
             raise DrillError(
                 "detected",
-                f"nothing was found within {self.patience:g} s: is `monitor run` running on this state, and does it "
-                "read that file? `monitor sources` shows how far each source is",
+                f"source {self.source} has not found it within {self.patience:g} s: is `monitor run` running on this "
+                f"state? `monitor sources` shows how far each source is; {self.look}",
             )
         return found
 

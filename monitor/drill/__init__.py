@@ -1,0 +1,1 @@
+"""Secrets that are planted on purpose: in fire drills, and as canaries."""

@@ -1,0 +1,140 @@
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from detectors.fingerprint import fingerprint
+from detectors.template import expand
+from monitor.config import load
+from monitor.drill.follow import Follower, Hop
+from monitor.drill.plant import spot
+from monitor.site import open_store
+from tests.acceptance.harness import KEY, Monitor
+from tests.fakes.journald import journald
+from tests.fakes.mosquitto import broker, free_port
+from tests.fakes.smtp import certificate
+from tests.fakes.webhook import FakeWebhook
+from tests.monitor.cli.test_drill import drill
+
+SINK = """
+[rules]
+packs = ["vcs/github"]
+[[sinks]]
+name = "hook"
+type = "webhook"
+url = "env:HOOK_URL"
+"""
+SOURCES = """
+[[sources]]
+name = "services"
+type = "file"
+include = ["logs/*.log"]
+[[sources]]
+name = "pods"
+type = "container"
+include = ["pods/*/*/*.log"]
+[[sources]]
+name = "bus"
+type = "mqtt"
+host = "127.0.0.1"
+port = {mqtt}
+topics = ["logs/+/#"]
+fields = ["message"]
+[[sources]]
+name = "net"
+type = "syslog"
+listen = ["udp:127.0.0.1:{syslog}", "tcp:127.0.0.1:{syslog}", "unix:{folder}/log", "tls:127.0.0.1:{tls}"]
+certificate = "server.pem"
+private_key = "file:server.key"
+[[sources]]
+name = "pushed"
+type = "http"
+listen = "127.0.0.1:{http}"
+token = "env:PUSH_TOKEN"
+"""
+
+
+async def followed(monitor: Monitor, places: list[tuple[str, str | None]]) -> list[list[Hop]]:
+    """All these drills at once, on the state of the monitor that runs."""
+    settings = load(monitor.config)
+    sources = {source.name: source for source in settings.sources}
+    async with await open_store(settings, repairs=False) as store:
+
+        async def one(number: int, name: str, at: str | None) -> list[Hop]:
+            hops: list[Hop] = []
+            secret = expand("ghp_{alnum:30}{crc32}", f"drill {number}")
+            wanted = fingerprint(KEY.encode(), secret.encode())
+            place = spot(sources[name], at)
+            await store.drills.plan([wanted], pages=False)
+            planted = await place.plant(f"INFO nothing leaked: {secret}")
+            await Follower(store, "ada", 30.0, hops.append, name, place.look).follow(wanted, planted)
+            place.remove()
+            return hops
+
+        return await asyncio.gather(*(one(number, *place) for number, place in enumerate(places)))
+
+
+HOPS = ["detected", "incident", "routed", "told hook", "acknowledged", "closed"]
+
+
+@pytest.mark.timeout(120)
+async def test_a_drill_comes_through_every_kind_of_source(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for folder in ("logs", "pods/shop_web-1_uid/api"):
+        (tmp_path / folder).mkdir(parents=True)
+    certificate(tmp_path)
+    ports = {"syslog": free_port(), "tls": free_port(), "http": free_port()}
+    places = [
+        ("services", None),
+        ("pods", None),
+        ("bus", None),
+        ("bus", "logs/app/errors"),
+        ("net", f"udp:127.0.0.1:{ports['syslog']}"),
+        ("net", f"tcp:127.0.0.1:{ports['syslog']}"),
+        ("net", f"unix:{tmp_path}/log"),
+        ("net", f"tls:127.0.0.1:{ports['tls']}"),
+        ("pushed", None),
+        ("pushed", "/v1/logs"),
+        ("pushed", "/loki/api/v1/push"),
+    ]
+    monkeypatch.setenv("PUSH_TOKEN", "of a test")
+    async with FakeWebhook() as hook, broker(tmp_path) as mqtt:
+        monkeypatch.setenv("HOOK_URL", hook.url)
+        monitor = Monitor(tmp_path, SINK + SOURCES.format(mqtt=mqtt, folder=tmp_path, **ports))
+        await monitor.start()
+        try:
+            found = await followed(monitor, places)
+        finally:
+            await monitor.terminate()
+    assert hook.problems == []
+    for (name, at), hops in zip(places, found, strict=True):
+        assert [hop.name for hop in hops] == HOPS, f"{name} {at}"
+        assert all(hop.seconds >= 0 for hop in hops)
+    assert "logs/exposure-drill/exposure-drill" in found[2][0].detail
+    assert "logs/app/errors" in found[3][0].detail
+    assert not list((tmp_path / "logs").iterdir()) + list((tmp_path / "pods/shop_web-1_uid/api").iterdir())
+
+
+JOURNAL = """
+[[sources]]
+name = "journal"
+type = "journal"
+priority = "warning"
+identifiers = ["backup"]
+"""
+
+
+@pytest.mark.timeout(120)
+async def test_a_drill_comes_through_the_journal(tmp_path: Path) -> None:
+    """In the namespace of a real journald, of which only commands there know: so by the command itself."""
+    async with FakeWebhook() as hook, journald() as before:
+        monitor = Monitor(tmp_path, SINK + JOURNAL, {"HOOK_URL": hook.url})
+        await monitor.start(prefix=before)
+        try:
+            code, out, err = await drill(monitor, prefix=before)
+        finally:
+            await monitor.terminate()
+    assert code == 0, out + err
+    assert [line.split(" s  ")[1].split("  ")[0].strip() for line in out.splitlines()[:-1]] == ["planted", *HOPS]
+    assert "the journal, as backup" in out
