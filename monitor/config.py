@@ -315,11 +315,22 @@ def parse(text: str, path: Path | None = None, *, rules_only: bool = False) -> C
             rotation=reader.table("rotation", _rotation_table()),
         )
         reader.references()
+        _check_automatic(reader, config)
     reader.unknown_tables()
     if reader.problems:
         keys = [problem.key for problem in reader.problems]
         raise ConfigError(path, reader.problems, _lines(text, keys), config)
     return config
+
+
+def _check_automatic(reader: _Reader, config: Config) -> None:
+    """A policy by which providers make new values needs one that may."""
+    if any(getattr(entry, "rotate", None) is not None for entry in config.inventory):
+        return
+    for number, policy in enumerate(config.rotation.policies):
+        if policy.automatic:
+            needed = "no [[inventory]] has a table `rotate`, which says who may have new values made (docs/rotation.md)"
+            reader.report(f"rotation.policies[{number}].automatic", needed)
 
 
 def lines(config: Config, keys: Iterable[str]) -> dict[str, int]:

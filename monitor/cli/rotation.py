@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from monitor.rotation.work import Shown
     from monitor.runbook.progress import Run
     from monitor.store import Store
+    from monitor.store.records import ActionRun
 
 app = command_app(
     no_args_is_help=True,
@@ -61,8 +62,9 @@ class As(StrEnum):
     help="What is overdue, or due soon. Exit code 1 when something is overdue.",
 )
 def due(form: FormatOption = Format.text, config: ConfigOption = None) -> None:
-    found = [one for one in _plan(read_config(config)) if one.standing != "later"]
-    _show(found, form, "nothing is due")
+    settings = read_config(config)
+    found = [one for one in _plan(settings) if one.standing != "later"]
+    _show(settings, found, form, "nothing is due")
     if any(one.standing == "overdue" for one in found):
         raise typer.Exit(1)
 
@@ -94,13 +96,14 @@ def plan(
         host = settings.monitor.node or socket.gethostname()
         typer.echo(ics(found, time.time(), settings.rotation.remind, host), nl=False)
         return
-    _show(found, Format(form.value), "nothing is due by its age: no policy fits a secret of the inventory")
+    _show(settings, found, Format(form.value), "nothing is due by its age: no policy fits a secret of the inventory")
 
 
 @app.command(
     "start",
     epilog="Examples:\n\n  monitor rotation start vault/secret/app.KEY --note 'new vendor'\n\n"
-    "  monitor rotation start --tag vendor-x --note 'their incident of 3 March'",
+    "  monitor rotation start --tag vendor-x --note 'their incident of 3 March'\n\n"
+    "  monitor rotation start db/database/app --provider",
     help="Open the rotation of a secret, or of all with a tag: an incident with a runbook of five steps.",
 )
 def start(
@@ -109,6 +112,9 @@ def start(
         str | None, typer.Argument(metavar="[SECRET]", help="ENTRY/NAME, or a name that only one entry has.")
     ] = None,
     tag: Annotated[str | None, typer.Option(help="All with this tag.", show_default=False)] = None,
+    provider: Annotated[
+        bool, typer.Option("--provider", help="Have its provider make the new value now, where its entry has `rotate`.")
+    ] = False,
     note: NoteOption = "",
     form: FormatOption = Format.text,
     config: ConfigOption = None,
@@ -128,7 +134,11 @@ def start(
     chosen = with_store(settings, choose)
     if not chosen:
         fail(f"no secret of the inventory has the tag {tag!r}" if tag else f"{ref} is gone from its manager")
-    _started(_begin(settings, [(one, why) for one in chosen]), form)
+    begun = _begin(settings, [(one, why) for one in chosen])
+    asked = _ask(settings, begun) if provider else {}
+    _started(begun, asked, form)
+    if any(run.state != "accepted" for run in asked.values()):
+        raise typer.Exit(1)
 
 
 @app.command(
@@ -305,15 +315,40 @@ def _begin(settings: Config, chosen: Sequence[tuple[Managed, str]]) -> list[tupl
     return with_store(settings, work)
 
 
-def _started(found: Sequence[tuple[Managed, str, Run]], form: Format) -> None:
+def _ask(settings: Config, begun: Sequence[tuple[Managed, str, Run]]) -> dict[str, ActionRun]:
+    """What the providers of these said, by the title of the secret."""
+
+    async def work(store: Store) -> dict[str, ActionRun]:
+        from monitor.rotation.automatic import ask_provider
+        from monitor.store.actions import ActionError
+
+        try:
+            return {
+                secret.title: await ask_provider(store, settings, secret, id_, actor=person())
+                for secret, id_, _ in begun
+            }
+        except ActionError as error:
+            raise LookupError(str(error)) from None
+
+    return with_store(settings, work)
+
+
+def _started(found: Sequence[tuple[Managed, str, Run]], asked: Mapping[str, ActionRun], form: Format) -> None:
     rows = [
-        {"secret": secret.title, "incident": id_, "next": run.next.id if run.next else None}
+        {
+            "secret": secret.title,
+            "incident": id_,
+            "next": run.next.id if run.next else None,
+            "provider": asked[secret.title].state if secret.title in asked else None,
+        }
         for secret, id_, run in found
     ]
 
     def text(rows: Sequence[Mapping[str, Any]]) -> Iterable[str]:
         for row in rows:
             yield f"{row['incident']} {printable(row['secret'])}: next {row['next']}"
+            if (run := asked.get(row["secret"])) is not None:
+                yield f"  its provider: {run.state}: {printable(run.outcome)}"
         yield "`monitor runbook show ID` says what is to be done; `monitor rotation done SECRET` closes it"
 
     emit(rows, form, text)
@@ -376,7 +411,9 @@ async def _close(
     return run
 
 
-def _show(found: Sequence[Due], form: Format, nothing: str) -> None:
+def _show(settings: Config, found: Sequence[Due], form: Format, nothing: str) -> None:
+    from monitor.rotation.automatic import by_provider
+
     rows = [
         {
             "secret": one.secret.title,
@@ -388,6 +425,7 @@ def _show(found: Sequence[Due], form: Format, nothing: str) -> None:
             "owner": one.secret.owner,
             "consumers": list(one.secret.consumers),
             "tags": list(one.secret.tags),
+            "automatic": by_provider(settings, one.secret),
         }
         for one in found
     ]
@@ -397,10 +435,14 @@ def _show(found: Sequence[Due], form: Format, nothing: str) -> None:
             yield nothing
             return
         cells = [
-            (row["due"][:10], row["standing"], row["severity"], row["secret"], row["owner"] or "-", row["why"])
+            (
+                *(row["due"][:10], row["standing"], row["severity"], row["secret"], row["owner"] or "-"),
+                "provider" if row["automatic"] else "-",
+                row["why"],
+            )
             for row in rows
         ]
-        yield from table(("due", "", "severity", "secret", "owner", "why"), cells)
+        yield from table(("due", "", "severity", "secret", "owner", "by itself", "why"), cells)
 
     emit(rows, form, text)
 

@@ -284,7 +284,8 @@ class Daemon:
         return 0
 
     def _rotations(self, running: Running) -> Rotations:
-        return Rotations(running.site.store, running.site.scanner.key, lambda: running.config)
+        site = running.site
+        return Rotations(site.store, site.scanner.key, lambda: running.config, self._enrolment.again)
 
     async def _run_once(self, running: Running) -> int:
         """Every source to its present end, then every notification; 1 when something failed or is left over."""

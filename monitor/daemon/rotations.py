@@ -8,6 +8,7 @@ import structlog
 
 from monitor.common.every import every
 from monitor.config import Config
+from monitor.rotation.automatic import Automatic
 from monitor.rotation.work import sweep
 from monitor.store import Store, StoreError
 
@@ -19,12 +20,13 @@ _EVERY = 900.0  # seconds: as often as the inventory is read
 
 
 class Rotations:
-    """`run` until cancelled. `config`: the one in force, asked each time."""
+    """`run` until cancelled. `config`: the one in force, asked each time. `again`: see Automatic."""
 
-    def __init__(self, store: Store, key: bytes, config: Callable[[], Config]) -> None:
+    def __init__(self, store: Store, key: bytes, config: Callable[[], Config], again: Callable[[str], object]) -> None:
         self._store = store
         self._key = key
         self._config = config
+        self._automatic = Automatic(store, key, config, again)
 
     async def run(self) -> None:
         await every(_EVERY, self.sweep)
@@ -34,6 +36,7 @@ class Rotations:
         if not self._config().inventory:
             return
         try:
-            await sweep(self._store, self._config().rotation, self._key)
+            providers = await self._automatic.sweep()
+            await sweep(self._store, self._config().rotation, self._key, providers)
         except (StoreError, LookupError) as error:  # trouble that the database tells of; or an incident has just gone
             log.debug("rotations are looked at again soon", reason=type(error).__name__)

@@ -67,6 +67,11 @@ class Enrolment:
         except TimeoutError:
             log.warning("the inventory is not read yet; reading goes on, and logs are read without it meanwhile")
 
+    def again(self, name: str) -> None:
+        """Read this entry at the next look: it holds something new."""
+        if entry := self._entries.get(name):
+            entry.read = None
+
     async def run(self) -> None:
         while True:
             await self._look()

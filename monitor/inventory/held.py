@@ -6,13 +6,17 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
-__all__ = ["Held", "Manager", "ManagerError", "Standing"]
+__all__ = ["Held", "Manager", "ManagerError", "NoEffectError", "Rotator", "Standing"]
 
 Standing = Literal["current", "previous", "retired"]
 
 
 class ManagerError(Exception):
     """A provider that cannot be read now. The message names the entry and what to do, and holds no value."""
+
+
+class NoEffectError(ManagerError):
+    """What was to be changed at a provider is certainly not changed. Any other ManagerError of it: nobody knows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +50,18 @@ class Manager(Protocol):
 
     async def doctor(self) -> list[str]:
         """What is wrong with the entry's access, a sentence each: too little, or more than it needs."""
+        ...
+
+    async def close(self) -> None: ...
+
+
+class Rotator(Protocol):
+    """The same with a credential that may have the provider make new values."""
+
+    async def rotate(self, name: str) -> str:
+        """Have it make a new value of the secret of this name, asked for once. Returns what it does now, in words.
+
+        Raises NoEffectError, and ManagerError where it may have been taken."""
         ...
 
     async def close(self) -> None: ...

@@ -21,7 +21,8 @@ class _Table(BaseModel):
 
 class RotationPolicy(_Table):
     """`[[rotation.policies]]`. Holds for a secret that fits all that is given: a tag of `tags`, an environment, an
-    entry of `[[inventory]]`, a pattern of its name. `severity`: of the incident when it is overdue."""
+    entry of `[[inventory]]`, a pattern of its name. `severity`: of the incident when it is overdue. `automatic`: its
+    provider makes the new value when it is due, where the entry has `rotate`."""
 
     every: _Age
     tags: tuple[str, ...] = ()
@@ -29,6 +30,7 @@ class RotationPolicy(_Table):
     entries: tuple[str, ...] = ()
     names: tuple[str, ...] = ()
     severity: Severity = "medium"
+    automatic: bool = False
 
 
 _QUARTERLY = RotationPolicy.model_validate({"every": "90d", "tags": ["critical"], "severity": "high"})

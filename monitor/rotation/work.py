@@ -6,6 +6,7 @@ import contextlib
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 
 from detectors.fingerprint import fingerprint
 from monitor.common.severity import Severity
@@ -123,15 +124,20 @@ async def under_way(store: Store, key: bytes, secrets: Sequence[Secret]) -> list
     ]
 
 
-async def sweep(store: Store, settings: RotationConfig, key: bytes) -> list[Due]:
+async def sweep(
+    store: Store, settings: RotationConfig, key: bytes, providers: Mapping[str, str] = MappingProxyType({})
+) -> list[Due]:
     """Open incidents for what is overdue, remind of what is due soon, and mark steps that the inventory shows to be
-    done. Returns what is overdue or due soon."""
+    done. Returns what is overdue or due soon.
+
+    `providers`: by title of a secret, why its provider is of no help; empty: it is at it, and nothing overdue yet."""
     now = store.now()
     plan = [one for one in calendar(await look(store), settings, now) if one.standing != "later"]
     late = [
-        _finding(key, one.secret, DUE, one.why, severity=one.severity, now=now)
+        _finding(key, one.secret, DUE, f"{one.why}{told and '; '}{told}", severity=one.severity, now=now)
         for one in plan
         if one.standing == "overdue"
+        and ((told := providers.get(one.secret.title, "")) or one.secret.title not in providers)
     ]
     soon = {one.secret.title: one for one in plan if one.standing == "soon"}
     known = (await store.positions.of(_SOURCE)).get("reminded", {})
@@ -144,6 +150,8 @@ async def sweep(store: Store, settings: RotationConfig, key: bytes) -> list[Due]
     for incident, seen in await under_way(store, key, await store.inventory.secrets()):
         if seen.changed:
             await store.runs.prove(incident.id, "valid", seen.changed_note)
+            for run in await store.actions.find(incident=incident.id, states=("accepted", "unknown")):
+                await store.actions.finish(run.id, "completed", seen.changed_note, actor="monitor")
         if seen.gone:
             await store.runs.prove(incident.id, "refused", seen.gone_note)
     return plan

@@ -106,6 +106,15 @@ class Actions:
         """Raises LookupError and ActionError (the same person twice; it ran already)."""
         return await self._desk.write(lambda tx: _approve(tx, id_, actor), durable=True)
 
+    async def start(self, incident: str, action: str, *, actor: str, automatic: bool) -> ActionRun:
+        """`plan` and `begin` at once: of what no other process is to pick up in between. Raises as they do."""
+
+        def run(tx: Transaction) -> ActionRun:
+            planned = _plan(tx, incident, action, actor=actor, needed=0, automatic=automatic, parts={})
+            return _begin(tx, planned.id, actor, self._owner)
+
+        return await self._desk.write(run, durable=True)
+
     async def begin(self, id_: str, actor: str) -> ActionRun:
         """From now on it may have been done: no other process begins it, and none ever again. Raises LookupError and
         ActionError (not approved, or begun before)."""

@@ -16,10 +16,11 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class Postgres:
-    """Its role `app` has `password`."""
+    """Its role `app` has `password`, and its superuser `keeper` has `keepers`."""
 
     port: int
     password: str
+    keepers: str
 
 
 @contextlib.contextmanager
@@ -27,7 +28,7 @@ def postgres_with_passwords() -> Iterator[Postgres]:
     binaries = max(Path("/usr/lib/postgresql").glob("*/bin"), key=lambda path: int(path.parts[-2]))
     # Not below pytest's folder: that is closed to other users.
     with tempfile.TemporaryDirectory(prefix="pg-", dir="/tmp") as name:
-        folder, password = Path(name), secrets.token_urlsafe(24)
+        folder, password, keepers = Path(name), secrets.token_urlsafe(24), secrets.token_urlsafe(24)
         prefix = ["runuser", "-u", "postgres", "--"] if os.geteuid() == 0 else []
         if prefix:
             shutil.chown(folder, "postgres")
@@ -46,8 +47,10 @@ def postgres_with_passwords() -> Iterator[Postgres]:
         options = f"-p {port} -k {folder} -c listen_addresses=127.0.0.1 -c fsync=off"
         run("pg_ctl", "-D", data, "-w", "-s", "-l", str(folder / "server.log"), "-o", options, "start")
         try:
-            made = f"CREATE ROLE app LOGIN PASSWORD '{password}'"
+            made = (
+                f"CREATE ROLE app LOGIN PASSWORD '{password}'; CREATE ROLE keeper SUPERUSER LOGIN PASSWORD '{keepers}'"
+            )
             run("psql", "-h", str(folder), "-p", str(port), "-U", "monitor", "-d", "postgres", "-c", made)
-            yield Postgres(port, password)
+            yield Postgres(port, password, keepers)
         finally:
             run("pg_ctl", "-D", data, "-s", "-m", "immediate", "stop")

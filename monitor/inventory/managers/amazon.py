@@ -12,21 +12,21 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 from urllib.parse import quote, urlencode
 
 import orjson
-from pydantic import Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 from yarl import URL
 
 from monitor.common.credential import Credential
 from monitor.common.http import Reply
-from monitor.inventory.held import ManagerError
+from monitor.inventory.held import ManagerError, NoEffectError
 from monitor.inventory.managers.base import ManagerConfig, Reference, ServerUrl, instant
 from monitor.inventory.managers.client import AccessError, Client
 from monitor.verify.aws import sign
 
-__all__ = ["Amazon", "AmazonConfig", "NotThereError"]
+__all__ = ["Amazon", "AmazonConfig", "AmazonLogin", "NotThereError"]
 
 _METADATA = "http://169.254.169.254"  # of the machine
 _CONTAINER = "http://169.254.170.2"  # of ECS
@@ -37,11 +37,11 @@ _DENIED = re.compile(r"AccessDenied")
 _EXPIRED = re.compile(r"ExpiredToken|UnrecognizedClient|InvalidClientTokenId|InvalidSignature|SignatureDoesNotMatch")
 
 
-class AmazonConfig(ManagerConfig):
-    """Keys of every entry that is read from AWS. Without a key: the role of the pod, the container or the machine."""
+class AmazonLogin(BaseModel):
+    """With which key. Without one: the role of the pod, the container or the machine."""
 
-    region: str = Field(pattern=r"^[a-z0-9-]{3,40}$")
-    server: ServerUrl | None = None  # in place of the region's
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+
     access_key_id: Reference | None = None
     secret_access_key: Reference | None = None
     session_token: Reference | None = None
@@ -50,12 +50,19 @@ class AmazonConfig(ManagerConfig):
     )  # taken on with that key
 
     @model_validator(mode="after")
-    def _whole_key(self) -> AmazonConfig:
+    def _whole_key(self) -> Self:
         if (self.access_key_id is None) != (self.secret_access_key is None):
             raise ValueError("access_key_id and secret_access_key belong together")
         if self.session_token is not None and self.access_key_id is None:
             raise ValueError("session_token needs access_key_id and secret_access_key")
         return self
+
+
+class AmazonConfig(AmazonLogin, ManagerConfig):
+    """Keys of every entry that is read from AWS."""
+
+    region: str = Field(pattern=r"^[a-z0-9-]{3,40}$")
+    server: ServerUrl | None = None  # in place of the region's
 
 
 class NotThereError(ManagerError):
@@ -108,6 +115,17 @@ class Amazon:
         if "NotFound" in kind:
             raise NotThereError(str(failure))
         raise failure
+
+    async def act(self, operation: str, given: Mapping[str, Any]) -> None:
+        """Have something changed, asked for once. Raises NoEffectError, and ManagerError where nobody knows."""
+        body = orjson.dumps(given)
+        try:
+            key = await self._current(anew=False)
+        except ManagerError as error:
+            raise NoEffectError(str(error)) from None
+        reply = await self.client.act(operation, "POST", self._url, self._signed(operation, body, key), body)
+        if reply.status != 200:
+            raise self.client.refused(operation, reply, _kind(reply))
 
     async def get(self, path: str, query: Mapping[str, str]) -> Reply:
         """What S3 answers to a GET of a path. Raises AccessError where it is not permitted, ManagerError."""

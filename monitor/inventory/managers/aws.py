@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import base64
 import binascii
+import hashlib
 from collections.abc import AsyncIterator, Iterator
 from typing import Any, ClassVar, Literal
 
-from monitor.inventory.held import Held, Standing
-from monitor.inventory.managers.amazon import Amazon, AmazonConfig, NotThereError
+from monitor.inventory.held import Held, ManagerError, NoEffectError, Standing
+from monitor.inventory.managers.amazon import Amazon, AmazonConfig, AmazonLogin, NotThereError
 from monitor.inventory.managers.base import ManagerConfig, described, instant
 from monitor.inventory.managers.client import AccessError, together
 
@@ -19,10 +20,12 @@ _NOBODYS = "exposure-monitor/doctor/there-is-no-such-secret"
 
 
 class AwsConfig(AmazonConfig):
-    """`[[inventory]]` with `type = "aws"`. `prefix`: what the names of the secrets begin with."""
+    """`[[inventory]]` with `type = "aws"`. `prefix`: what the names of the secrets begin with. `rotate`: who may start
+    their rotation functions."""
 
     type: Literal["aws"]
     prefix: str = ""
+    rotate: AmazonLogin | None = None
 
 
 class AwsManager:
@@ -69,8 +72,37 @@ class AwsManager:
             wrong.append("it may write secrets (secretsmanager:PutSecretValue), which the monitor never needs")
         return wrong
 
+    async def rotate(self, name: str) -> str:
+        """Start its rotation function. The request is named after the version that is to go: of a second one for the
+        same version, or for another member of the secret, nothing comes."""
+        try:
+            about = await self._about(name)
+            arn = self.client.pick("DescribeSecret", about, "ARN", str)
+        except ManagerError as error:
+            raise NoEffectError(str(error)) from None
+        stages = about.get("VersionIdsToStages") or {}
+        now = next((number for number, labels in stages.items() if "AWSCURRENT" in labels), "")
+        token = hashlib.sha256(f"{arn} {now}".encode()).hexdigest()[:32]
+        if token in stages:
+            return f"its rotation function was started before, for version {token[:8]}"
+        if not about.get("RotationEnabled"):
+            problem = "rotation is not turned on for it: give it a rotation function at AWS first"
+            raise NoEffectError(str(self.client.error(f"RotateSecret {name}", problem)))
+        await self.amazon.act("RotateSecret", {"SecretId": arn, "ClientRequestToken": token})
+        return f"its rotation function makes version {token[:8]}"
+
     async def close(self) -> None:
         await self.amazon.close()
+
+    async def _about(self, name: str) -> dict[str, Any]:
+        """The secret that `name` is, or is a member of: names may have dots, too. Raises NotThereError."""
+        while True:
+            try:
+                return await self.amazon.call("DescribeSecret", {"SecretId": name})
+            except NotThereError:
+                name, dot, _ = name.rpartition(".")
+                if not dot:
+                    raise
 
     async def _page(self, token: str | None, size: int) -> dict[str, Any]:
         given: dict[str, Any] = {"MaxResults": size}

@@ -21,7 +21,7 @@ from monitor.common.backoff import backoff
 from monitor.common.credential import Credential, CredentialError
 from monitor.common.http import Http, RemoteError, Reply, retry_after
 from monitor.common.text import printable, veiled
-from monitor.inventory.held import ManagerError
+from monitor.inventory.held import ManagerError, NoEffectError
 
 __all__ = ["AccessError", "Client", "together"]
 
@@ -57,7 +57,8 @@ class Client:
         self.patience = PATIENCE
         self._advice = {**ADVICE, **(advice or {})}
         self._throttled = throttled
-        self._http = Http(timeout=60.0, connect=10.0, ca_file=str(ca_file) if ca_file else None)
+        self._ca_file = str(ca_file) if ca_file else None
+        self._http = Http(timeout=60.0, connect=10.0, ca_file=self._ca_file)
 
     async def close(self) -> None:
         await self._http.close()
@@ -132,6 +133,29 @@ class Client:
             if waited > self.patience:
                 raise self.error(what, f"{problem}: would have to wait more than {self.patience:.0f} s: ask less often")
             await asyncio.sleep(wait)
+
+    async def act(self, what: str, method: str, url: str, headers: Mapping[str, str], body: bytes) -> Reply:
+        """Send what changes something, once. Returns the answer of who has looked at it; it is taken where that is 2xx,
+        else it has no effect. Raises NoEffectError where it was not sent, ManagerError where nobody knows."""
+        http = Http(timeout=60.0, connect=10.0, ca_file=self._ca_file, once=True)
+        try:
+            reply = await http.request(method, url, body, headers, limit=LARGEST, whole=True)
+        except RemoteError as error:
+            failure = self.error(what, str(error))
+            failure = failure if error.sent else NoEffectError(str(failure))
+        else:
+            if reply.status < 500:
+                return reply
+            failure = self.error(what, f"HTTP {reply.status}")
+        finally:
+            await http.close()
+        raise failure  # outside of the handler: the original holds the request
+
+    def refused(self, what: str, reply: Reply, kind: str = "") -> NoEffectError:
+        """That an answer of `act` is none that takes it. `kind`: what the provider calls the error."""
+        said = f"HTTP {reply.status}" + (f" {kind}" if kind else "")
+        advice = self._advice.get(reply.status)
+        return NoEffectError(str(self.error(what, f"{said}: {advice}" if advice else said)))
 
     def check(self, what: str, reply: Reply) -> None:
         """Return on 2xx, else raise ManagerError, on 403 an AccessError."""

@@ -1,22 +1,22 @@
-"""HashiCorp Vault and OpenBao: what a KV engine holds, version 1 or 2."""
+"""HashiCorp Vault and OpenBao: what a KV engine holds, version 1 or 2, or a database engine of its static roles."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal, Self
 from urllib.parse import quote
 
 import orjson
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
 from monitor.common.credential import Credential
-from monitor.inventory.held import Held, ManagerError, Standing
+from monitor.inventory.held import Held, ManagerError, NoEffectError, Standing
 from monitor.inventory.managers.base import LocalPath, ManagerConfig, Reference, ServerUrl, described, instant
 from monitor.inventory.managers.client import AccessError, Client, together
 
-__all__ = ["VaultConfig", "VaultManager"]
+__all__ = ["VaultConfig", "VaultLogin", "VaultManager"]
 
 Path = Annotated[str, StringConstraints(pattern=r"^[^/\s?#]+(/[^/\s?#]+)*$")]
 _FREE = "/-_.~"  # what stays as it is in a path
@@ -45,8 +45,25 @@ class KubernetesLogin(BaseModel):
     mount: Path = "kubernetes"
 
 
-class VaultConfig(ManagerConfig):
-    """`[[inventory]]` with `type = "vault"`. `versions`: how many of each secret are read, from the newest."""
+class VaultLogin(BaseModel):
+    """How to log in: one of the three."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+
+    token: Reference | None = None
+    approle: AppRole | None = None
+    kubernetes: KubernetesLogin | None = None
+
+    @model_validator(mode="after")
+    def _one_login(self) -> Self:
+        if sum(way is not None for way in (self.token, self.approle, self.kubernetes)) != 1:
+            raise ValueError("needs one of token, approle and kubernetes, to log in with")
+        return self
+
+
+class VaultConfig(VaultLogin, ManagerConfig):
+    """`[[inventory]]` with `type = "vault"`. `versions`: how many of each secret are read, from the newest. `rotate`:
+    who may have new passwords made for static roles."""
 
     type: Literal["vault"]
     server: ServerUrl
@@ -55,15 +72,7 @@ class VaultConfig(ManagerConfig):
     path: Path | Literal[""] = ""
     ca_file: LocalPath | None = None
     versions: int = Field(default=2, ge=1, le=100)
-    token: Reference | None = None
-    approle: AppRole | None = None
-    kubernetes: KubernetesLogin | None = None
-
-    @model_validator(mode="after")
-    def _one_login(self) -> VaultConfig:
-        if sum(way is not None for way in (self.token, self.approle, self.kubernetes)) != 1:
-            raise ValueError("needs one of token, approle and kubernetes, to log in with")
-        return self
+    rotate: VaultLogin | None = None
 
 
 class VaultManager:
@@ -81,7 +90,13 @@ class VaultManager:
         if self.config.token is not None:
             with contextlib.suppress(ManagerError):  # one that lives on only as long as it is renewed
                 await self._call("POST", "auth/token/renew-self", {})
-        versioned = await self._versioned()
+        engine = await self._engine()
+        if engine == "database":
+            async for roles in together(await self._roles(), self._role):
+                for held in roles:
+                    yield held
+            return
+        versioned = engine == "kv2"
         read = self._versions if versioned else self._only
         folders = [f"{self.config.path}/".lstrip("/")]
         while folders:
@@ -98,16 +113,19 @@ class VaultManager:
 
     async def doctor(self) -> list[str]:
         try:
-            versioned = await self._versioned()
+            engine = await self._engine()
         except AccessError as error:
             return [f"{error}: no path of its policy is in the engine, or `mount` is wrong"]
         mount, folder = self.config.mount, f"{self.config.path}/".lstrip("/")
-        listed = f"{mount}/metadata/{folder}" if versioned else f"{mount}/{folder}"
-        wanted = {listed: "list"}
-        if versioned:
-            wanted |= {f"{mount}/data/{folder}any": "read", f"{mount}/metadata/{folder}any": "read"}
-        else:
-            wanted |= {f"{mount}/{folder}any": "read"}
+        wanted = {
+            "kv1": {f"{mount}/{folder}": "list", f"{mount}/{folder}any": "read"},
+            "kv2": {
+                f"{mount}/metadata/{folder}": "list",
+                f"{mount}/data/{folder}any": "read",
+                f"{mount}/metadata/{folder}any": "read",
+            },
+            "database": {f"{mount}/static-roles": "list", f"{mount}/static-creds/any": "read"},
+        }[engine]
         body = await self._call("POST", "sys/capabilities-self", {"paths": list(wanted)})
         said = self.client.pick("sys/capabilities-self", body, "data", dict)
 
@@ -143,14 +161,51 @@ class VaultManager:
         self._token = ""
         await self.client.close()
 
-    async def _versioned(self) -> bool:
-        """Whether the engine is KV version 2."""
+    async def rotate(self, name: str) -> str:
+        """Have the database engine set another password for a static role."""
+        mount, path = self.config.mount, f"rotate-role/{name.removeprefix(f'{self.config.mount}/')}"
+        try:
+            if await self._engine() != "database":
+                raise self.client.error(path, f"{mount} is no database engine: only static roles are rotated by it")
+        except ManagerError as error:
+            raise NoEffectError(str(error)) from None
+        url, headers = f"{self.config.server}/v1/{self._path('', path)}", self._headers()
+        reply = await self.client.act(path, "POST", url, headers, b"{}")
+        if reply.status not in (200, 204):
+            raise self.client.refused(path, reply)
+        return "the database engine has set another password"
+
+    async def _engine(self) -> Literal["kv1", "kv2", "database"]:
         path = f"sys/internal/ui/mounts/{quote(self.config.mount, safe=_FREE)}"
         body = await self._call("GET", path)
         data = self.client.pick(path, body, "data", dict)
+        if data.get("type") == "database":
+            return "database"
         if data.get("type") not in ("kv", "generic"):
-            raise self.client.error(path, "the engine there is no KV engine: check `mount`")
-        return str((data.get("options") or {}).get("version", "1")) == "2"
+            raise self.client.error(path, "the engine there is neither a KV nor a database engine: check `mount`")
+        return "kv2" if str((data.get("options") or {}).get("version", "1")) == "2" else "kv1"
+
+    async def _roles(self) -> list[str]:
+        """The static roles of a database engine."""
+        path = self._path("static-roles", "")
+        body = await self._call("LIST", path)
+        if body is None:
+            return []
+        keys = self.client.pick(path, self.client.pick(path, body, "data", dict), "keys", list)
+        return [key for key in keys if isinstance(key, str) and key]
+
+    async def _role(self, name: str) -> list[Held]:
+        full, path = f"{self.config.mount}/{name}", self._path("static-creds", name)
+        try:
+            body = await self._call("GET", path)
+        except AccessError:
+            return [Held(full, None)]
+        if body is None:
+            return []  # removed since it was listed
+        data = self.client.pick(path, body, "data", dict)
+        turned = data.get("last_vault_rotation")
+        password = self.client.pick(path, data, "password", str)
+        return [Held(full, password.encode(), version=str(turned or ""), rotated=instant(turned))]
 
     async def _keys(self, folder: str, versioned: bool) -> list[str]:
         path = self._path("metadata" if versioned else "", folder)
@@ -274,14 +329,17 @@ class VaultManager:
             auth = self.client.pick(path, body, "auth", dict)
             self._token = self.client.pick(path, auth, "client_token", str)
 
-    async def _send(self, method: str, path: str, body: object, query: str = "") -> Any:
+    def _headers(self) -> dict[str, str]:
         headers = {"X-Vault-Request": "true"}
         if self._token:
             headers["X-Vault-Token"] = self._token
         if self.config.namespace:
             headers["X-Vault-Namespace"] = self.config.namespace
+        return headers
+
+    async def _send(self, method: str, path: str, body: object, query: str = "") -> Any:
         raw = None if body is None else orjson.dumps(body)
-        reply = await self.client.ask(path, method, f"{self.config.server}/v1/{path}{query}", headers, raw)
+        reply = await self.client.ask(path, method, f"{self.config.server}/v1/{path}{query}", self._headers(), raw)
         if reply.status == 204:
             return {}
         answer = reply.json()

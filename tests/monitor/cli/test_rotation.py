@@ -2,9 +2,11 @@ from __future__ import annotations
 
 import asyncio
 import json
+import threading
 import time
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
@@ -109,3 +111,57 @@ def test_a_value_in_place_of_a_name_is_not_said_again(monitor: Command, known: P
         answer = monitor("rotation", command, token)
         assert "ghp_" in answer.stdout + answer.stderr
         assert token[8:20] not in answer.stdout + answer.stderr
+
+
+class _Bao(BaseHTTPRequestHandler):
+    """A database engine: where it is, and that another password is set."""
+
+    asked: ClassVar[list[str]] = []
+
+    def do_GET(self) -> None:
+        self._say(200, b'{"data": {"type": "database"}}')
+
+    def do_POST(self) -> None:
+        self.asked.append(self.path)
+        self.rfile.read(int(self.headers["Content-Length"]))
+        self._say(204 if self.path.endswith("/OLD") else 400, b"")
+
+    def _say(self, status: int, body: bytes) -> None:
+        self.send_response(status)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+def test_a_provider_is_asked_where_its_entry_says_who_may(monitor: Command, known: Path) -> None:
+    answer = monitor("rotation", "start", "OLD", "--provider")
+    assert answer.returncode == 1
+    assert "[[inventory]] env has no `rotate`" in answer.stderr
+    with ThreadingHTTPServer(("127.0.0.1", 0), _Bao) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        (known.parent / "token").write_text("t" * 20)
+        with known.open("a") as file:
+            file.write(
+                f'[[inventory]]\nname = "env"\ntype = "vault"\nserver = "http://127.0.0.1:{server.server_port}"\n'
+                'mount = "database"\ntoken = "file:token"\nrotate = { token = "file:token" }\n'
+                '[[rotation.policies]]\nevery = "90d"\ntags = ["critical"]\nnames = ["OLD"]\nautomatic = true\n'
+                '[[rotation.policies]]\nevery = "90d"\ntags = ["critical"]\n'
+            )
+        assert [(row["secret"], row["automatic"]) for row in rows(monitor, "plan")] == [
+            ("env/OLD", True), ("env/SOON", False), ("env/NEW", False),
+        ]  # fmt: skip
+        assert "provider" in monitor("rotation", "plan").stdout.splitlines()[1]
+        assert _Bao.asked == []
+
+        [begun] = rows(monitor, "start", "OLD", "--provider")
+        assert begun["provider"] == "accepted"
+        assert _Bao.asked == ["/v1/database/rotate-role/OLD"]
+        answer = monitor("rotation", "start", "OLD", "--provider")
+        assert (answer.returncode, "rotate:env is accepted for this incident already" in answer.stderr) == (1, True)
+        refused = monitor("rotation", "start", "SOON", "--provider")
+        assert (refused.returncode, "failed: inventory env: rotate-role/SOON" in refused.stdout) == (1, True)
+        assert len(_Bao.asked) == 2
+        server.shutdown()

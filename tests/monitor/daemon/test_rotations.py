@@ -19,7 +19,7 @@ async def test_overdue_secrets_become_incidents_by_themselves_where_there_is_an_
         prints = (Print(fingerprint("x"), "", 20, "mixed"),)
         old = Kept("KEY", fingerprint("x"), rotated=1.0, tags=("critical",), prints=prints)
         await store.inventory.save("env", [old], whole=True)
-        rotations = Rotations(store, b"k" * 32, lambda: config)
+        rotations = Rotations(store, b"k" * 32, lambda: config, str)
         await rotations.sweep()
         assert await store.incidents.find() == []
 

@@ -12,7 +12,7 @@ import orjson
 import pytest
 from aiohttp import web
 
-from monitor.inventory.held import Held, ManagerError
+from monitor.inventory.held import Held, ManagerError, NoEffectError
 from monitor.inventory.managers.aws import AwsConfig, AwsManager
 from tests.fakes.moto import Aws
 from tests.fakes.server import FakeServer, Fault
@@ -192,3 +192,46 @@ async def test_each_secret_is_gone_as_it_came(many: Secrets, tmp_path: Path) -> 
     await held.aclose()  # type: ignore[attr-defined]
     await one.close()
     assert len(many.requests) <= 1 + 5 + 8
+
+
+async def test_a_rotation_function_is_started_once_for_a_version(cloud: Aws, tmp_path: Path) -> None:
+    key = cloud.user("rotates", ["secretsmanager:DescribeSecret", "secretsmanager:RotateSecret"])
+    cloud._unchecked(10)
+    client = cloud.client("secretsmanager")
+    for name in ("rot/db.main", "rot/plain"):
+        client.create_secret(Name=name, SecretString='{"password": "old", "token": "older"}')
+    client.rotate_secret(SecretId="rot/db.main", RotationRules={"AutomaticallyAfterDays": 30})
+    client.put_secret_value(SecretId="rot/db.main", SecretString='{"password": "one", "token": "two"}')
+    [before] = [
+        number
+        for number, labels in client.describe_secret(SecretId="rot/db.main")["VersionIdsToStages"].items()
+        if "AWSCURRENT" in labels
+    ]
+    cloud._unchecked(0)
+
+    rotator = manager(cloud.url, tmp_path, key)
+    assert "makes version" in await rotator.rotate("rot/db.main.password")
+    cloud._unchecked(10)
+    stages = client.describe_secret(SecretId="rot/db.main")["VersionIdsToStages"]
+    [after] = [number for number, labels in stages.items() if "AWSCURRENT" in labels]
+    # As long as the one before is in use, whoever asks again for it or for another member of it starts nothing.
+    client.update_secret_version_stage(
+        SecretId="rot/db.main", VersionStage="AWSCURRENT", RemoveFromVersionId=after, MoveToVersionId=before
+    )
+    cloud._unchecked(0)
+    for member in ("password", "token"):
+        assert "was started before" in await rotator.rotate(f"rot/db.main.{member}")
+    with pytest.raises(NoEffectError, match="rotation is not turned on for it"):
+        await rotator.rotate("rot/plain.password")
+    with pytest.raises(NoEffectError, match="NotFound"):
+        await rotator.rotate("rot/nowhere.password")
+    await rotator.close()
+
+    lists = manager(cloud.url, tmp_path, cloud.user("describes", "secretsmanager:DescribeSecret"))
+    cloud._unchecked(10)
+    client.rotate_secret(SecretId="rot/plain", RotationRules={"AutomaticallyAfterDays": 30})
+    cloud._unchecked(0)
+    with pytest.raises(NoEffectError, match=r"RotateSecret: HTTP 403 AccessDenied.*not permitted"):
+        await lists.rotate("rot/plain.password")
+    await lists.close()
+    client.close()

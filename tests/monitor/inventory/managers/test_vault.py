@@ -7,6 +7,7 @@ import hashlib
 import re
 import textwrap
 import time
+import tomllib
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
@@ -18,16 +19,29 @@ from aiohttp import web
 from cryptography.hazmat.primitives.asymmetric import rsa
 from pydantic import ValidationError
 
+from monitor.actions.actor import Actor
+from monitor.actions.config import ActionConfig
 from monitor.common.http import Http
-from monitor.inventory.held import Held, ManagerError
+from monitor.config import parse
+from monitor.inventory.held import Held, ManagerError, NoEffectError
 from monitor.inventory.keep import Enrolled
 from monitor.inventory.managers.client import together
 from monitor.inventory.managers.vault import VaultConfig, VaultManager
 from monitor.inventory.read import read
+from monitor.rotation.automatic import Automatic
+from monitor.rotation.work import sweep
+from monitor.routing import Policy
+from monitor.runbook.progress import Procedure
+from monitor.runbook.shelf import load
+from monitor.store import Store
+from monitor.verify.guard import Guard
+from monitor.verify.postgres import log_in
 from tests.fakes.openbao import OpenBao, openbao
+from tests.fakes.postgres import Postgres, postgres_with_passwords
 from tests.fakes.server import FakeServer
 from tests.fakes.smtp import certificate
 from tests.fakes.vendor import diagnosis, everything
+from tests.monitor.store.helpers import Clock
 
 CANARY = "canary-5d1c"
 # The policy that the documentation tells people to write.
@@ -45,6 +59,36 @@ def bao(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OpenBao]:
         server.call("POST", "sys/auth/approle", {"type": "approle"})
         server.call("POST", "sys/auth/kubernetes", {"type": "kubernetes"})
         yield server
+
+
+@pytest.fixture(scope="module")
+def database(bao: OpenBao) -> Iterator[Postgres]:
+    """A database engine with the static role `app`, whose password it has just taken over."""
+    documented = re.search(
+        r"(?s)for a database engine:\n\n(.*?)\n\n.*who may `rotate`:\n\n(.*?)\n\n",
+        (Path(__file__).parents[4] / "docs/inventory.md").read_text(encoding="utf-8"),
+    )
+    assert documented
+    for name, policy in zip(("reads-roles", "rotates-roles"), documented.groups(), strict=True):
+        bao.call("POST", f"sys/policies/acl/{name}", {"policy": textwrap.dedent(policy)})
+    with postgres_with_passwords() as server:
+        bao.call("POST", "sys/mounts/database", {"type": "database"})
+        connection = {
+            "plugin_name": "postgresql-database-plugin",
+            "allowed_roles": "*",
+            "connection_url": f"postgresql://{{{{username}}}}:{{{{password}}}}@127.0.0.1:{server.port}/postgres",
+            "username": "keeper",
+            "password": server.keepers,
+        }
+        bao.call("POST", "database/config/main", connection)
+        role = {"db_name": "main", "username": "app", "rotation_period": "720h"}
+        bao.call("POST", "database/static-roles/app", role)
+        yield server
+
+
+async def logged_in(server: Postgres, user: str, password: str) -> str:
+    parts = {"host": f"127.0.0.1:{server.port}", "user": user, "value": password, "database": "postgres"}
+    return (await log_in(Guard(), parts, private=True, seconds=30.0))[0]
 
 
 @pytest.fixture
@@ -286,7 +330,7 @@ async def test_nothing_held_and_nothing_found_are_not_the_same(bao: OpenBao, tmp
     assert await everything(manager(bao, tmp_path, mount="empty")) == []
     for keys, problem in (
         ({"mount": "nowhere"}, "HTTP 403"),
-        ({"mount": "transit"}, "no KV engine: check `mount`"),
+        ({"mount": "transit"}, "neither a KV nor a database engine: check `mount`"),
         ({"path": "no/such/path"}, "there is nothing: check `path`"),
         ({"namespace": "nowhere"}, "HTTP 40"),
     ):
@@ -331,3 +375,93 @@ def test_one_way_to_log_in() -> None:
     for wrong in ({}, {"token": "env:T", "approle": approle}, {"token": "env:T", "path": "/a/"}, {"token": "hvs.x"}):
         with pytest.raises(ValidationError):
             VaultConfig.model_validate({**given, **wrong})
+
+
+async def test_static_roles_of_a_database_are_read_and_rotated(
+    bao: OpenBao, tmp_path: Path, database: Postgres
+) -> None:
+    reads = {"token": bao.token("reads-roles", period="1h"), "mount": "database"}
+    [before] = await everything(manager(bao, tmp_path, **reads))
+    assert (before.name, before.standing) == ("database/app", "current")
+    assert abs(before.rotated - time.time()) < 600  # type: ignore[operator]
+    assert await diagnosis(manager(bao, tmp_path, **reads)) == []
+    assert await logged_in(database, "app", before.value.decode()) == "valid"  # type: ignore[union-attr]
+
+    rotator = manager(bao, tmp_path, bao.token("rotates-roles"), mount="database")
+    assert await rotator.rotate("database/app") == "the database engine has set another password"
+    with pytest.raises(NoEffectError, match="HTTP 4"):
+        await rotator.rotate("database/nobody")
+    await rotator.close()
+    [after] = await everything(manager(bao, tmp_path, **reads))
+    assert after.value != before.value
+    assert after.version != before.version
+    assert await logged_in(database, "app", before.value.decode()) == "refused"  # type: ignore[union-attr]
+    assert await logged_in(database, "app", after.value.decode()) == "valid"  # type: ignore[union-attr]
+
+
+async def test_who_may_only_read_starts_no_rotation_and_no_other_engine_is_written_to(
+    bao: OpenBao, tmp_path: Path, database: Postgres
+) -> None:
+    reader = manager(bao, tmp_path, bao.token("reads-roles"), mount="database")
+    with pytest.raises(NoEffectError, match="HTTP 403: it is not permitted"):
+        await reader.rotate("database/app")
+    await reader.close()
+    other = manager(bao, tmp_path, bao.root)
+    with pytest.raises(NoEffectError, match="secret is no database engine"):
+        await other.rotate("secret/app")
+    await other.close()
+
+
+async def test_a_rotation_by_the_engine_is_played_whole(bao: OpenBao, tmp_path: Path, database: Postgres) -> None:
+    for name, policy in (("reads", "reads-roles"), ("rotates", "rotates-roles")):
+        (tmp_path / name).write_text(bao.token(policy))
+    text = (
+        f'[[inventory]]\nname = "bao"\ntype = "vault"\nserver = "{bao.url}"\nmount = "database"\n'
+        'token = "file:reads"\nrotate = { token = "file:rotates" }\n'
+        '[[rotation.policies]]\nevery = "30d"\nentries = ["bao"]\nautomatic = true\n'
+    )
+    config, clock, key = parse(text, tmp_path / "config.toml"), Clock(), b"k" * 32
+    clock.now = time.time()
+    [entry] = config.inventory
+    procedure = Procedure(start_at="high", book=load)
+    async with await Store.open(tmp_path / "db", Policy(sinks=("chat",)), procedure=procedure, clock=clock) as store:
+        automatic = Automatic(store, key, lambda: config, str)
+
+        async def sync() -> str:
+            found: list[Enrolled] = []
+            assert await read(entry, key, str, found.append) == ""
+            await store.inventory.save("bao", [kept for kept, _ in found], whole=True)
+            [(_, [(_, value)])] = found
+            return value.decode()
+
+        before = await sync()
+        clock.now += 31 * 86_400
+        assert await automatic.sweep() == {"bao/database/app": ""}
+        clock.now = time.time()  # the value is of now
+        after = await sync()
+        await sweep(store, config.rotation, key, await automatic.sweep())
+        [run] = await store.actions.find()
+        assert (run.action, run.state) == ("rotate:bao", "completed")
+    assert await logged_in(database, "app", before) == "refused"
+    assert await logged_in(database, "app", after) == "valid"
+
+
+async def test_the_documented_action_has_another_password_made_for_root(
+    bao: OpenBao, tmp_path: Path, database: Postgres
+) -> None:
+    text = (Path(__file__).parents[4] / "docs/rotation.md").read_text(encoding="utf-8")
+    documented = re.search(r'(?s)    \[\[actions\]\]\n    name = "database-root".*?\n\n', text)
+    assert documented
+    bao.call(
+        "POST",
+        "sys/policies/acl/root-rotates",
+        {"policy": 'path "database/rotate-root/main" { capabilities = ["update"] }'},
+    )
+    (tmp_path / "token").write_text(bao.token("root-rotates"))
+    given = tomllib.loads(textwrap.dedent(documented[0]))["actions"][0]
+    given["url"] = given["url"].replace("https://vault.example.org:8200", bao.url)
+    action = ActionConfig.model_validate({**given, "credential": f"file:{tmp_path / 'token'}", "private": True})
+    assert await logged_in(database, "keeper", database.keepers) == "valid"
+    outcome = await Actor().run(action, database.keepers)
+    assert (outcome.state, outcome.reason) == ("accepted", "the issuer has taken it (HTTP 204)")
+    assert await logged_in(database, "keeper", database.keepers) == "refused"

@@ -1,0 +1,115 @@
+"""Rotation by the provider: for a secret whose policy says so it is asked for another value once, when that is due.
+
+The row that it is asked lies in the database before it is: no process asks again, and of one that was killed at it
+nobody knows what came of it. That the value has changed is seen in the inventory, as for any other rotation.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import cast
+
+import structlog
+
+from monitor.config import Config
+from monitor.inventory.held import ManagerError, NoEffectError, Rotator
+from monitor.inventory.managers import load_manager
+from monitor.inventory.managers.base import ManagerConfig
+from monitor.rotation.schedule import Due, Managed, calendar, policy_of
+from monitor.rotation.work import begin, look
+from monitor.runbook.progress import RunError
+from monitor.store import Store
+from monitor.store.actions import ActionError
+from monitor.store.records import ActionRun
+
+__all__ = ["Automatic", "ask_provider", "by_provider"]
+
+log = structlog.get_logger(__name__)
+
+_PATIENCE = 86_400.0  # seconds after which a value that is still the same is overdue, whatever its provider said
+_AGAIN = "see whether the value has changed; `monitor rotation start --provider` asks it again"
+
+
+def by_provider(config: Config, secret: Managed) -> bool:
+    """Whether the provider makes the new value by itself when the secret is due."""
+    policy = policy_of(secret, config.rotation)
+    return policy is not None and policy.automatic and _entry(config, secret) is not None
+
+
+async def ask_provider(
+    store: Store, config: Config, secret: Managed, incident: str, *, actor: str, automatic: bool = False
+) -> ActionRun:
+    """Ask for a new value, once, for the incident of the present one. The outcome lies in its history.
+
+    Raises LookupError (no entry that may), ActionError (it was asked before, and is not known to have refused).
+    """
+    entry = _entry(config, secret)
+    if entry is None:
+        raise LookupError(f"[[inventory]] {secret.entry} has no `rotate`: docs/rotation.md says which may have one")
+    run = await store.actions.start(incident, f"rotate:{secret.entry}", actor=actor, automatic=automatic)
+    try:
+        rotator = _rotator(entry)
+        try:
+            state, outcome = "accepted", await rotator.rotate(secret.name)
+        finally:
+            await rotator.close()
+    except NoEffectError as error:
+        state, outcome = "failed", f"{error}; nothing has changed"
+    except ManagerError as error:
+        state, outcome = "unknown", f"{error}: whether it took effect cannot be known; {_AGAIN}"
+    except Exception as error:  # noqa: BLE001 - a provider that answers nonsense; its text may quote a value
+        state, outcome = "unknown", f"the answer could not be read ({type(error).__name__}); {_AGAIN}"
+    return await store.actions.finish(run.id, state, outcome, actor=actor)
+
+
+class Automatic:
+    """In the daemon. `config`: the one in force. `again`: has an entry of the inventory read soon."""
+
+    def __init__(self, store: Store, key: bytes, config: Callable[[], Config], again: Callable[[str], object]) -> None:
+        self._store, self._key, self._config, self._again = store, key, config, again
+
+    async def sweep(self) -> Mapping[str, str]:
+        """Ask for what is due. By title of the secret, why its provider is of no help, empty while it is at it."""
+        config, now = self._config(), self._store.now()
+        if not any(policy.automatic for policy in config.rotation.policies):
+            return {}
+        late = [one for one in calendar(await look(self._store), config.rotation, now) if one.standing == "overdue"]
+        return {one.secret.title: await self._look(config, one) for one in late if by_provider(config, one.secret)}
+
+    async def _look(self, config: Config, due: Due) -> str:
+        try:
+            incident, _ = await begin(self._store, self._key, due.secret, why=due.why, actor="monitor")
+        except RunError as error:
+            return str(error)
+        run = await self._last(incident.id, due.secret)
+        if run is None:
+            try:
+                run = await ask_provider(self._store, config, due.secret, incident.id, actor="monitor", automatic=True)
+            except ActionError:  # another host was first
+                return ""
+            log.info(
+                "asked a provider for a new value", entry=due.secret.entry, incident=incident.id, outcome=run.state
+            )
+            self._again(due.secret.entry)
+        if run.state in ("failed", "unknown"):
+            return f"{run.action} {run.state}: {run.outcome}"
+        if (run.finished_at or run.started_at or 0.0) < self._store.now() - _PATIENCE:
+            return f"{run.action} is {run.state} since more than a day, and the value is still the same"
+        return ""
+
+    async def _last(self, incident: str, secret: Managed) -> ActionRun | None:
+        runs = await self._store.actions.find(incident=incident)
+        return next((run for run in runs if run.action == f"rotate:{secret.entry}"), None)
+
+
+def _entry(config: Config, secret: Managed) -> ManagerConfig | None:
+    """Of the inventory, if it may have new values made."""
+    found = (one for one in config.inventory if one.name == secret.entry and getattr(one, "rotate", None) is not None)
+    return next(found, None)
+
+
+def _rotator(entry: ManagerConfig) -> Rotator:
+    """Its client, with the credential for that in place of the one that only reads."""
+    login = entry.rotate  # type: ignore[attr-defined]
+    config = entry.model_copy(update={**dict(login), "rotate": None})
+    return cast("Rotator", load_manager(entry.type)(config))
