@@ -1,4 +1,5 @@
-"""1Password, by a Connect server: the concealed fields of the items in the vaults that the token may read."""
+"""1Password, by a Connect server or as a service account: the concealed fields of the items in the vaults that the
+token may read."""
 
 from __future__ import annotations
 
@@ -7,9 +8,12 @@ from collections.abc import AsyncIterator, Iterator
 from typing import Any, ClassVar, Literal
 from urllib.parse import quote
 
+from pydantic import model_validator
+
 from monitor.inventory.held import Held
 from monitor.inventory.managers.base import LocalPath, ManagerConfig, Reference, ServerUrl, instant
 from monitor.inventory.managers.client import AccessError, Client, together
+from monitor.inventory.managers.op import OpProgram
 
 __all__ = ["OnePasswordConfig", "OnePasswordManager"]
 
@@ -21,13 +25,23 @@ _ADVICE = {
 
 
 class OnePasswordConfig(ManagerConfig):
-    """`[[inventory]]` with `type = "onepassword"`. `vaults`: names or ids; none: all that the token may read."""
+    """`[[inventory]]` with `type = "onepassword"`. `server`: of Connect; without one the token is a service account's,
+    and `program`, 1Password's `op`, asks for it. `vaults`: names or ids; none: all that the token may read."""
 
     type: Literal["onepassword"]
-    server: ServerUrl
+    server: ServerUrl | None = None
     token: Reference
     vaults: tuple[str, ...] = ()
     ca_file: LocalPath | None = None
+    program: LocalPath | None = None
+
+    @model_validator(mode="after")
+    def _one_way(self) -> OnePasswordConfig:
+        if self.server is not None and self.program is not None:
+            raise ValueError("program is for a service account, which has no server: give one of them")
+        if self.server is None and self.ca_file is not None:
+            raise ValueError("ca_file is for a Connect server: give its server, too")
+        return self
 
 
 class OnePasswordManager:
@@ -36,10 +50,11 @@ class OnePasswordManager:
     def __init__(self, config: OnePasswordConfig) -> None:
         self.config = config
         self.client = Client(config.name, advice=_ADVICE, ca_file=config.ca_file)
+        self._op = OpProgram(self.client, config.token, config.program) if config.server is None else None
 
     async def held(self) -> AsyncIterator[Held]:
         for number, name in (await self._vaults()).items():
-            items = self.client.rows(f"items of {name}", await self._get(f"items of {name}", f"vaults/{number}/items"))
+            items = self.client.rows(f"items of {name}", await self._items(number, name))
             titles = Counter(str(item.get("title")) for item in items)
             wanted = [(number, name, item, titles[str(item.get("title"))] > 1) for item in items]
             async for fields in together(wanted, self._fields):
@@ -53,7 +68,7 @@ class OnePasswordManager:
         wrong = []
         for number, name in vaults.items():
             try:
-                await self._get(f"items of {name}", f"vaults/{number}/items")
+                await self._items(number, name)
             except AccessError as error:
                 wrong.append(f"{error}: grant the token read access to the vault")
         if not self.config.vaults and len(vaults) > 1:
@@ -61,11 +76,14 @@ class OnePasswordManager:
         return wrong
 
     async def close(self) -> None:
+        if self._op is not None:
+            await self._op.close()
         await self.client.close()
 
     async def _vaults(self) -> dict[str, str]:
         """Id → name. Raises ManagerError where one that the entry names is missing."""
-        rows = self.client.rows("vaults", await self._get("vaults", "vaults"))
+        asked = self._get("vaults", "vaults") if self._op is None else self._op.ask("vaults", "vault", "list")
+        rows = self.client.rows("vaults", await asked)
         known = {self.client.pick("vaults", row, "id", str): str(row.get("name") or row["id"]) for row in rows}
         if not self.config.vaults:
             return known
@@ -81,7 +99,7 @@ class OnePasswordManager:
         number = self.client.pick("items", item, "id", str)
         title = f"{name}/{item.get('title') or number}" + (f" ({number})" if ambiguous else "")
         try:
-            whole = await self._get(title, f"vaults/{vault}/items/{quote(number, safe='')}")
+            whole = await self._item(title, vault, number)
         except AccessError:
             return [Held(title, None)]
         return list(self._held(title, whole))
@@ -101,10 +119,20 @@ class OnePasswordManager:
                 f"{title}.{label}" + (f".{seen[label]}" if seen[label] > 1 else ""),
                 one["value"].encode(),
                 version=str(item.get("version") or ""),
-                created=instant(item.get("createdAt")),
-                rotated=instant(item.get("updatedAt")),
+                created=instant(item.get("createdAt") or item.get("created_at")),
+                rotated=instant(item.get("updatedAt") or item.get("updated_at")),
                 tags=tuple(tag for tag in item.get("tags") or () if isinstance(tag, str)),
             )
+
+    async def _items(self, vault: str, name: str) -> Any:
+        if self._op is not None:
+            return await self._op.ask(f"items of {name}", "item", "list", "--vault", vault)
+        return await self._get(f"items of {name}", f"vaults/{vault}/items")
+
+    async def _item(self, title: str, vault: str, number: str) -> Any:
+        if self._op is not None:
+            return await self._op.ask(title, "item", "get", number, "--vault", vault, "--reveal")
+        return await self._get(title, f"vaults/{vault}/items/{quote(number, safe='')}")
 
     async def _get(self, what: str, path: str) -> Any:
         headers = {"Authorization": f"Bearer {self.client.secret(self.config.token, 'token')}"}

@@ -1,0 +1,132 @@
+"""1Password's own program, `op`, asked on behalf of a service account: one process a question, and nothing kept of it.
+
+The token is in the environment of that process alone, as `op` takes it from nowhere else; never in its arguments.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import re
+import shutil
+import signal
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from monitor.actions.command import untrusted
+from monitor.common.credential import Credential
+from monitor.inventory.held import ManagerError
+from monitor.inventory.managers.client import AccessError, Client
+
+__all__ = ["OpProgram"]
+
+_SECONDS = 60.0  # that one question may take
+_WIDTH = 2  # processes at once: each takes tens of MB
+_PATH = "/usr/local/bin:/usr/bin:/bin"
+_ALSO = ("HTTPS_PROXY", "https_proxy", "NO_PROXY", "no_proxy", "SSL_CERT_FILE", "SSL_CERT_DIR")
+# What it says on standard error is read, and never repeated: it quotes what it was asked for.
+_MEANT = (
+    (re.compile(r"(?i)rate.?limit|too many requests|\b429\b"),
+     "1Password takes no more requests of this account now: raise `interval`, or name fewer vaults"),
+    (re.compile(r"(?i)dial tcp|no such host|timeout|connection refused|unreachable"),
+     "1Password cannot be reached: check the network, or HTTPS_PROXY"),
+    (re.compile(r"(?i)\b40[34]\b|forbidden|permission|isn't an? (?:item|vault)|not found"), ""),
+    (re.compile(r"(?i)\b401\b|unauthorized|authenticat|token|credentials|signed in"),
+     "the token was refused: it has expired, been revoked, or its service account was deleted"),
+    (re.compile(r"(?i)unknown (?:flag|command)"), "this `op` is too old: install 2.30 or later"),
+)  # fmt: skip
+
+
+class OpProgram:
+    """For one entry. `program`: where it lies; None: found in PATH."""
+
+    def __init__(self, client: Client, token: Credential, program: Path | None) -> None:
+        self._client, self._token, self._program = client, token, program
+        self._folder: tempfile.TemporaryDirectory[str] | None = None
+        self._room = asyncio.Semaphore(_WIDTH)
+
+    async def close(self) -> None:
+        if self._folder is not None:
+            self._folder.cleanup()
+
+    async def ask(self, what: str, *arguments: str) -> Any:
+        """The JSON of its answer. Raises AccessError where the account may not see `what`, else ManagerError."""
+        program, environment = self._found(), self._environment()
+        async with self._room:
+            code, said, wrong = await self._run(what, program, environment, *arguments)
+        if code:
+            raise self._failure(what, code, wrong)
+        try:
+            return orjson.loads(said)
+        except orjson.JSONDecodeError:
+            failure = self._client.error(what, "what `op` printed is not JSON: is it 1Password's own program?")
+        raise failure  # outside of the handler: the original holds the text
+
+    async def _run(
+        self, what: str, program: str, environment: dict[str, str], *arguments: str
+    ) -> tuple[int, bytes, str]:
+        """Exit code, standard output and standard error."""
+        try:
+            process = await asyncio.create_subprocess_exec(
+                *(program, *arguments, "--format", "json"),
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=asyncio.subprocess.PIPE,
+                stderr=asyncio.subprocess.PIPE,
+                env=environment,
+                cwd="/",
+                start_new_session=True,
+            )
+        except OSError as error:
+            reason = (error.strerror or "refused").lower()
+            raise self._client.error(what, f"`op` cannot be started: {reason}") from None
+        try:
+            async with asyncio.timeout(_SECONDS):
+                said, wrong = await process.communicate()
+        except TimeoutError:
+            raise self._client.error(what, f"`op` gave no answer within {_SECONDS:.0f} s") from None
+        finally:
+            # Whatever it has started goes with it; also when we are cancelled.
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            await process.wait()
+        return process.returncode or 0, said, wrong.decode("utf-8", "replace")
+
+    def _failure(self, what: str, code: int, wrong: str) -> ManagerError:
+        for pattern, meant in _MEANT:
+            if pattern.search(wrong):
+                if not meant:
+                    return AccessError(str(self._client.error(what, "there is none, or the account may not read it")))
+                return self._client.error(what, meant)
+        return self._client.error(what, f"`op` ended with exit code {code}: run it by hand with this token to see why")
+
+    def _found(self) -> str:
+        program = self._program or shutil.which("op", path=os.environ.get("PATH", _PATH))
+        if program is None:
+            problem = "there is no `op` in PATH: install 1Password's CLI (2.30 or later), or name it in `program`"
+            raise self._client.error("op", problem)
+        if wrong := untrusted(str(program)):
+            raise self._client.error("op", f"it is not run: {wrong}")
+        return str(program)
+
+    def _environment(self) -> dict[str, str]:
+        """Nothing of ours but the token: a Connect server or an account that is named there would go before it."""
+        token = self._client.secret(self._token, "token")
+        if not token.startswith("ops_"):
+            raise self._client.error("token", "it is none of a service account: those begin with ops_")
+        if self._folder is None:
+            self._folder = tempfile.TemporaryDirectory(prefix="op-")  # mode 0700, as `op` wants it
+        return {
+            "PATH": _PATH,
+            "LANG": "C.UTF-8",
+            "HOME": self._folder.name,
+            "OP_CONFIG_DIR": self._folder.name,
+            "OP_CACHE": "false",  # else a daemon of it goes on for a day
+            "OP_BIOMETRIC_UNLOCK_ENABLED": "false",
+            "OP_ISO_TIMESTAMPS": "true",
+            "OP_SERVICE_ACCOUNT_TOKEN": token,
+            **{name: os.environ[name] for name in _ALSO if name in os.environ},
+        }
