@@ -258,3 +258,8 @@ async def running(source: Source) -> AsyncIterator[asyncio.Task[None]]:
             task.result()
         task.cancel()
         await asyncio.wait([task])
+
+
+async def caught_up(intake: FakeIntake, *marks: int) -> None:
+    """Wait until exactly these were found."""
+    await until(lambda: intake.marks == sorted(marks), lambda: f"wanted {sorted(marks)}, got {intake.marks}")

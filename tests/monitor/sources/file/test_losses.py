@@ -17,33 +17,9 @@ import pytest
 from monitor.sources.file import fates, holders
 from monitor.sources.file import source as module
 from monitor.sources.file.source import FileConfig, FileSource
-from tests.fakes.intake import FakeIntake, running, until
+from tests.fakes.intake import FakeIntake, caught_up, running, until
 
 MAKE = Callable[..., FileSource]
-
-
-@pytest.fixture
-def intake() -> FakeIntake:
-    return FakeIntake()
-
-
-@pytest.fixture
-def log(tmp_path: Path) -> Path:
-    (tmp_path / "logs").mkdir()
-    return tmp_path / "logs/app.log"
-
-
-@pytest.fixture
-def make(intake: FakeIntake, log: Path) -> MAKE:
-    def source(**keys: Any) -> FileSource:
-        keys = {"include": [str(log)], "reconcile": "50ms", "quiet": "150ms", "start_at": "beginning"} | keys
-        return FileSource(FileConfig(name="services", type="file", **keys), intake, b"k" * 32)
-
-    return source
-
-
-async def caught_up(intake: FakeIntake, *marks: int) -> None:
-    await until(lambda: intake.marks == sorted(marks), lambda: f"wanted {sorted(marks)}, got {intake.marks}")
 
 
 def padded(mark: int, padding: int) -> bytes:

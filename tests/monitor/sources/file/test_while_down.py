@@ -1,0 +1,166 @@
+"""What happened to a log while nobody followed it."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from monitor.sources.file.keeper import WATERMARK
+from monitor.sources.file.source import FileSource
+from tests.fakes.intake import FakeIntake, caught_up, running, until
+from tests.fakes.logs import append, compress, line
+
+MAKE = Callable[..., FileSource]
+pytestmark = pytest.mark.usefixtures("short")
+
+
+@pytest.mark.parametrize("suffix", ["", ".gz", ".zst"])
+@pytest.mark.parametrize("times", [1, 2, 3])
+async def test_rotated_while_down(make: MAKE, intake: FakeIntake, log: Path, suffix: str, times: int) -> None:
+    append(log, line(1, padding=2000))
+    async with running(make()):
+        await caught_up(intake, 1)
+    append(log, line(2) + "no newline <3>")
+    for mark in range(4, 4 + times):
+        await asyncio.sleep(0.02)  # rotation and the last write differ in their time
+        for number in range(mark, 0, -1):
+            for end in ("", suffix):
+                old = log.with_name(f"app.log.{number}{end}")
+                if old.exists():
+                    old.rename(log.with_name(f"app.log.{number + 1}{end}"))
+        log.rename(log.with_name("app.log.1"))
+        if suffix:
+            compress(log.with_name("app.log.1"), suffix)
+        append(log, line(mark))
+    wanted = [1, 2, 3, *range(4, 4 + times)]
+    async with running(make()):
+        await caught_up(intake, *wanted)
+        await asyncio.sleep(0.3)
+    assert intake.hits == len(wanted), "nothing twice"
+    async with running(make()):
+        append(log, line(50))
+        await caught_up(intake, *wanted, 50)
+    assert intake.hits <= len(wanted) + 2  # the last line without newline may be looked at again
+    assert not intake.lost
+
+
+async def test_a_link_that_was_turned_to_another_file_while_down(
+    make: MAKE, intake: FakeIntake, log: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "pods").mkdir()
+    first, second = tmp_path / "pods/0.log", tmp_path / "pods/1.log"
+    append(first, line(1))
+    log.symlink_to(first)
+    async with running(make()):
+        await caught_up(intake, 1)
+    append(first, line(2))
+    append(second, line(3))
+    log.unlink()
+    log.symlink_to(second)
+    async with running(make()):
+        await caught_up(intake, 1, 2, 3)
+    assert intake.hits == 3
+
+
+@pytest.mark.parametrize("how", ["renamed", "compressed", "copied"])
+async def test_the_target_of_a_link_rotated_while_down(
+    make: MAKE, intake: FakeIntake, log: Path, tmp_path: Path, how: str
+) -> None:
+    (tmp_path / "pods").mkdir()
+    target, rotated = tmp_path / "pods/0.log", tmp_path / "pods/0.log.1"
+    append(target, line(1))
+    log.symlink_to(target)
+    async with running(make()):
+        await caught_up(intake, 1)
+    append(target, line(2))
+    if how == "copied":
+        shutil.copy(target, rotated)
+        os.truncate(target, 0)
+    else:
+        target.rename(rotated)
+    if how == "compressed":
+        compress(rotated, ".gz")
+    append(target, line(3))
+    async with running(make()):
+        await caught_up(intake, 1, 2, 3)
+    assert intake.hits == 3
+
+
+async def test_copytruncated_while_down(make: MAKE, intake: FakeIntake, log: Path) -> None:
+    append(log, line(1))
+    async with running(make()):
+        await caught_up(intake, 1)
+    append(log, line(2))
+    shutil.copyfile(log, log.with_name("app.log.1"))
+    log.write_text(line(3) * 8)
+    async with running(make()):
+        await caught_up(intake, 1, 2, *[3] * 8)
+    assert not intake.lost
+
+
+async def test_old_rotated_files_are_left_alone(make: MAKE, intake: FakeIntake, log: Path) -> None:
+    append(log.with_name("app.log.1"), line(90))
+    append(log.with_name("app.log.2"), line(91))
+    compress(log.with_name("app.log.2"), ".gz")
+    append(log, line(1))
+    async with running(make()):
+        await caught_up(intake, 1)
+    log.rename(log.with_name("app.log.1"))
+    append(log, line(2))
+    async with running(make()):
+        await caught_up(intake, 1, 2)
+        await asyncio.sleep(0.3)
+    assert intake.marks == [1, 2]
+
+
+async def test_a_file_that_vanished_unread_is_entered_as_lost(make: MAKE, intake: FakeIntake, log: Path) -> None:
+    append(log, line(1))
+    async with running(make()):
+        await caught_up(intake, 1)
+        key = next(key for key in intake.saved if not key.startswith("@"))
+    intake.saved[key] = dict(intake.saved[key]) | {"size": 1000}
+    log.unlink()
+    async with running(make()):
+        await until(lambda: bool(intake.lost))
+        await until(lambda: not intake.files())
+    assert intake.lost == [("vanished", 1000 - len(line(1)), str(log))]
+
+
+async def test_a_restored_disk_with_other_inodes_and_device_is_continued(
+    make: MAKE, intake: FakeIntake, log: Path
+) -> None:
+    append(log, line(1))
+    async with running(make()):
+        await caught_up(intake, 1)
+    key = next(key for key in intake.saved if not key.startswith("@"))
+    intake.saved[key] = dict(intake.saved[key]) | {"ino": 1, "dev": 1}
+    append(log, line(2))
+    async with running(make()):
+        await caught_up(intake, 1, 2)
+    assert intake.hits == 2
+    assert len(intake.files()) == 1
+
+
+async def test_positions_of_files_no_longer_included_wait(make: MAKE, intake: FakeIntake, log: Path) -> None:
+    append(log, line(1))
+    async with running(make()):
+        await caught_up(intake, 1)
+    async with running(make(include=[f"{log.parent}/other/*.log"])):
+        append(log, line(2))
+        await asyncio.sleep(0.2)
+    assert intake.marks == [1]
+    async with running(make()):
+        await caught_up(intake, 1, 2)
+    assert intake.hits == 2
+
+
+async def test_damaged_positions_are_ignored(make: MAKE, intake: FakeIntake, log: Path) -> None:
+    append(log, line(1))
+    intake.saved = {WATERMARK: {}, "a": {"path": 3}, "b": {}, "c": {"head": []}}
+    async with running(make()):
+        await caught_up(intake, 1)
