@@ -3,8 +3,9 @@
     text ─Hyperscan, anchors as literals→ where one may stand ─its length, decoded→ candidate ─fingerprint→ yes or no
 
 An anchor is looked for as it is and as it looks inside base64 (three alignments) and hex; what else a text may be
-written in leaves letters and digits as they are. All anchors of a value are made of the same few bytes of it, so
-together they tell no more than one. They live in memory only: neither they nor the database is ever cached.
+written in leaves letters and digits as they are, and an anchor that has others is looked for as it is written then,
+too. All anchors of a value are made of the same few bytes of it, so together they tell no more than one. They live in
+memory only: neither they nor the database is ever cached.
 """
 
 from __future__ import annotations
@@ -52,8 +53,8 @@ class Shape(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Anchor:
-    """What is held in memory of one value. `piece`: its bytes at `at`; `shapes`: how it is written where some of its
-    bytes are escaped."""
+    """What is held in memory of one value. `piece`: its bytes at `at`; `shapes`: how the value is written where some
+    of its bytes are escaped."""
 
     fingerprint: str
     piece: bytes = field(repr=False)
@@ -79,7 +80,7 @@ def anchor(value: bytes, print_: str, width: int, key: bytes) -> Anchor:
     shapes = dict.fromkeys(
         Shape(how, len(write(value[:at])), len(whole))
         for how, write in _WRITTEN.items()
-        if write(piece) == piece and (whole := write(value)) != value
+        if (whole := write(value)) != value
     )
     return Anchor(print_, piece, at, len(value), tuple(shapes))
 
@@ -96,7 +97,12 @@ def _oddity(piece: bytes) -> tuple[bool, int]:
     """Whether all writings leave it as it is, and how seldom text looks like it."""
     kinds = [0 if c in _DIGITS else 1 if c in _LOWER else 2 if c in _UPPER else 3 for c in piece]
     changes = sum(one != other for one, other in pairwise(kinds))
-    return all(c in _PLAIN for c in piece), 2 * changes + len(set(piece)) + kinds.count(2)
+    return _plain(piece), 2 * changes + len(set(piece)) + kinds.count(2)
+
+
+def _plain(piece: bytes) -> bool:
+    """Whether no way of writing changes it."""
+    return all(c in _PLAIN for c in piece)
 
 
 def _lot(key: bytes, print_: str, at: int) -> bytes:
@@ -153,17 +159,26 @@ _CHAIN = {"form": "percent", "percent2": "percent", "escape2": "escape", "lines"
 
 
 class _Look(NamedTuple):
-    """What a literal stands for: an anchor, written so. `phase`: bytes of its base64 group before the piece."""
+    """What a literal stands for: an anchor, written so. `phase`: bytes of its base64 group before the piece;
+    `shapes`: those in which the piece is written like the literal."""
 
     anchor: Anchor
     how: str
     phase: int = 0
+    shapes: tuple[Shape, ...] = ()
 
 
 def _literals(one: Anchor) -> Iterator[tuple[bytes, _Look]]:
     piece = one.piece
-    if b"\0" not in piece:
-        yield piece, _Look(one, "raw")
+    written: dict[bytes, tuple[Shape, ...]] = {piece: one.shapes}
+    if not _plain(piece):
+        written[piece] = ()
+        for shape in one.shapes:
+            text = _WRITTEN[shape.how](piece)
+            written[text] = (*written.get(text, ()), shape)
+    for text, shapes in written.items():
+        if b"\0" not in text:
+            yield text[: max(LONGEST, len(piece))], _Look(one, "raw" if text == piece else "written", shapes=shapes)
     for phase in range(3):
         text = base64.b64encode(b"\0" * phase + piece)
         known = (phase + len(piece)) * 8 // 6  # characters that no later byte has a part in
@@ -232,7 +247,8 @@ class ExactWorker:
             return self._base64(data, start, look)
         if look.how == "hex":
             return self._decoded(data, Shape("hex", 2 * one.at, 2 * one.size), start, one)
-        for shape in (Shape("raw", one.at, one.size), *one.shapes):
+        raw = (Shape("raw", one.at, one.size),) if look.how == "raw" else ()
+        for shape in (*raw, *look.shapes):
             if (owned := self._decoded(data, shape, start, one)) is not None:
                 return owned
         return None

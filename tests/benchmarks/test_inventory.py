@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from benchmarks.inventory import exact, measure, ours, recall, values
+import pytest
+
+from benchmarks import inventory
+from benchmarks.inventory import FORMS, KEY_FORMS, exact, keys, measure, ours, recall, values
 from detectors.engine import Engine
 from detectors.load import load_rules
 
@@ -15,4 +18,17 @@ def test_values_are_found_where_they_are_and_nowhere_else() -> None:
     assert ours(engine, memoryview(b"x " + b" y ".join(planted))) == 50
     text = memoryview(b"2026-11-02 INFO nothing of ours\n" * 100)
     assert [(count, others) for count, _, _, others in measure(rules, text, (0, 10), 1)] == [(0, 0), (10, 0)]
-    assert recall(rules, 20) == (180, 180)
+
+
+def test_every_form_is_planted_and_counted_where_it_lies(monkeypatch: pytest.MonkeyPatch) -> None:
+    rules = Engine.build(load_rules(["vcs/github"]))
+    own, pems = [value.decode() for value in values(50)], keys(2)
+    monkeypatch.setattr(inventory, "EVERY", 1024)
+    outcome = recall(rules, own, pems, 80 << 10, 40 << 10)
+    assert outcome.planted.keys() == {*FORMS, *KEY_FORMS}
+    assert (outcome.found, outcome.others) == (outcome.planted, 0)
+
+    # What it does not know it does not find, and what was not planted is one too many.
+    monkeypatch.setattr(inventory, "plant", lambda text, *_: (text + own[0].encode(), []))
+    outcome = recall(rules, own, pems, 10 << 10)
+    assert (outcome.planted.total(), outcome.found.total(), outcome.others) == (0, 0, 1)

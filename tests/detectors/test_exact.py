@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import html
 import json
 import random
 import re
@@ -30,6 +31,8 @@ VALUES = [
     "pä" + "".join(RANDOM.choices(MIXED, k=30)) + "ß",
     "".join(RANDOM.choices(MIXED, k=65_536)),
     PEM,
+    # Of which no piece is free of what is escaped.
+    *("".join(RANDOM.choices("aB3" + '!@#$%/+&" \\<>', k=16)) for _ in range(30)),
 ]
 
 
@@ -53,6 +56,7 @@ def forms(value: bytes) -> Iterator[tuple[str, bytes]]:
     yield "percent, lower case", lower.encode()
     yield "form", quote_plus(text).encode()
     yield "percent twice", quote(quote(text, safe=""), safe="").encode()
+    yield "HTML", html.escape(text).encode()
     yield "JSON", json.dumps(text).encode()
     yield "JSON as it is", json.dumps(text, ensure_ascii=False).encode()
     yield "JSON in JSON", json.dumps(json.dumps(text)).encode()
