@@ -26,9 +26,9 @@ from pathlib import Path
 import hyperscan
 
 from benchmarks import loggen
-from detectors.engine import Engine
-from detectors.load import load_rules
-from detectors.template import expand
+from detectors.match.engine import Engine
+from detectors.rules.load import load_rules
+from detectors.rules.template import expand
 from monitor.state import DATABASE_FILE
 
 BLOCK = 512 << 10

@@ -1,4 +1,4 @@
-"""Choose the anchors of literals: `python -m benchmarks.anchors` writes detectors/anchors.json. A few minutes.
+"""Choose the anchors of literals: `python -m benchmarks.anchors` writes detectors/compile/anchors.json. A few minutes.
 
 Hyperscan's literal matcher (FDR, `src/fdr` of its sources) keeps its literals in eight buckets, mostly one a length.
 At a place in the text a bucket is asked in earnest when each pair of neighbouring characters up to there stands at that
@@ -23,8 +23,8 @@ import hyperscan
 import orjson
 
 from benchmarks import loggen
-from detectors import anchors, plan
-from detectors.load import load_rules
+from detectors.compile import anchors, plan
+from detectors.rules.load import load_rules
 
 SAMPLE = 2 << 20  # bytes of each kind of text
 SIZES = range(anchors.SIZE, anchors.LEAST - 1, -1)  # characters of an anchor

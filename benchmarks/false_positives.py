@@ -18,8 +18,8 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from detectors.engine import Engine, Match, Worker
-from detectors.load import load_rules
+from detectors.match.engine import Engine, Match, Worker
+from detectors.rules.load import load_rules
 
 __all__ = ["files", "main", "search"]
 

@@ -27,11 +27,11 @@ from pathlib import Path
 from urllib.parse import quote, quote_plus
 
 from benchmarks import loggen
-from detectors.engine import Engine
-from detectors.exact import OWN, Exact, anchor
 from detectors.fingerprint import fingerprint
-from detectors.load import load_rules
-from detectors.template import expand
+from detectors.match.engine import Engine
+from detectors.match.exact import OWN, Exact, anchor
+from detectors.rules.load import load_rules
+from detectors.rules.template import expand
 from monitor.inventory.child import width
 from monitor.scan.run import Options, scan
 from monitor.scan.walk import walk

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from benchmarks.daemon import KEY, daemon, receiver
 from detectors.fingerprint import fingerprint
-from detectors.template import expand
+from detectors.rules.template import expand
 
 CONFIG = """
 [[sources]]

@@ -20,10 +20,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from detectors.check import FORMS
-from detectors.engine import Engine, Worker
-from detectors.load import load_rules
-from detectors.template import expand
+from detectors.author.check import FORMS
+from detectors.match.engine import Engine, Worker
+from detectors.rules.load import load_rules
+from detectors.rules.template import expand
 
 __all__ = ["Case", "Score", "cases", "main", "measure"]
 

@@ -30,7 +30,7 @@ from benchmarks import loggen
 from benchmarks.daemon import KEY, daemon, receiver
 from benchmarks.idle import resident, spent
 from detectors.fingerprint import fingerprint
-from detectors.template import expand
+from detectors.rules.template import expand
 
 CONFIG = """
 [[sources]]

@@ -1,4 +1,4 @@
-"""Train the score of detectors/score.py: letters of words from texts, weights from generated and labelled candidates.
+"""Train the score of detectors/match/score.py: letters of words from texts, weights from generated and labelled candidates.
 
 python -m benchmarks.train_score letters PATH…    count the letters of words in texts (code, documentation, translations)
 python -m benchmarks.train_score weights          fit the weights, and print how they do on the labelled ones
@@ -23,8 +23,8 @@ from typing import Any
 import orjson
 
 from benchmarks.false_positives import files, read
-from detectors import score
-from detectors.template import expand
+from detectors.match import score
+from detectors.rules.template import expand
 
 __all__ = ["generated", "labelled", "main"]
 
@@ -225,7 +225,7 @@ def _told(table: dict[str, Any]) -> None:
 
 
 def main(arguments: list[str]) -> int:
-    """Write detectors/score.json. Returns 0, or 2 for a wrong call."""
+    """Write detectors/match/score.json. Returns 0, or 2 for a wrong call."""
     table = orjson.loads(TABLE.read_bytes()) if TABLE.exists() else {"thresholds": [0.9, 0.6, 0.3]}
     if arguments[:1] == ["letters"] and len(arguments) > 1:
         table["letters"] = _letters([Path(text) for text in arguments[1:]])

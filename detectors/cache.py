@@ -27,8 +27,10 @@ def stamp(files: Iterable[tuple[str, os.stat_result]]) -> bytes:
 @cache
 def code() -> bytes:
     """A stamp of this package's own code, which decides what is put into a cache."""
-    with os.scandir(Path(__file__).parent) as entries:
-        return stamp(sorted((entry.name, entry.stat()) for entry in entries if entry.name.endswith((".py", ".json"))))
+    root = Path(__file__).parent
+    inside = (path for room in (".", "rules", "compile", "match") for path in (root / room).iterdir())
+    files = sorted(path for path in inside if path.suffix in (".py", ".json"))
+    return stamp((str(path.relative_to(root)), path.stat()) for path in files)
 
 
 def read(path: Path) -> memoryview | None:

@@ -25,7 +25,7 @@ def around(
 ) -> tuple[str, str]:
     """The text before and after the secret at `span`, from its line, up to `near` bytes of either.
 
-    `hidden` are spans of `data`, disjoint and by position (`detectors.engine.Found.hidden`): each, with what is glued
+    `hidden` are spans of `data`, disjoint and by position (`Found.hidden` of the engine): each, with what is glued
     to it, becomes `…`; so does a long run of letters and digits, and a word of which only a part would show.
     """
     start, end = span

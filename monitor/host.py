@@ -10,7 +10,7 @@ from typing import Any
 
 import structlog
 
-from detectors.rule import Rule
+from detectors.rules.rule import Rule
 from monitor import ledger
 from monitor.access.reader import Reader
 from monitor.access.reading import Reading

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from detectors.rule import Rule
+from detectors.rules.rule import Rule
 from monitor.common.inbound import HookDelivery
 from monitor.model import Alert, Block, Finding, KnownAlert, Position, WriteBack
 

@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
 
-from detectors.engine import Match, TooSlowError, Worker, patience
 from detectors.fingerprint import fingerprint
+from detectors.match.engine import Match, TooSlowError, Worker, patience
 from monitor import json_lines
 from monitor.records import CONTEXT
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from detectors.rule import Confidence
+from detectors.rules.rule import Confidence
 from monitor.common.severity import Severity
 
 __all__ = [

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from detectors.engine import Match
+from detectors.match.engine import Match
 
 __all__ = ["pair"]
 

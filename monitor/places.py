@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from detectors.engine import Found, Match
+from detectors.match.engine import Found, Match
 from monitor.common.text import one_line
 from monitor.excerpt import around
 from monitor.model import Block

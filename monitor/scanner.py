@@ -15,10 +15,10 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 
-from detectors.cost import Spent
-from detectors.engine import Engine, Found, Match, TooSlowError, Worker, patience
-from detectors.exact import OWN, Exact
 from detectors.fingerprint import fingerprint
+from detectors.match.cost import Spent
+from detectors.match.engine import Engine, Found, Match, TooSlowError, Worker, patience
+from detectors.match.exact import OWN, Exact
 from monitor import runbook
 from monitor.common.severity import Severity, rank
 from monitor.connection import AROUND, connection

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Protocol
 from monitor.model import Alert, Finding
 
 if TYPE_CHECKING:
-    from detectors.engine import Match
+    from detectors.match.engine import Match
 
 __all__ = ["WITHHELD", "Scrubber"]
 
@@ -23,7 +23,7 @@ _LEAST = 8  # no secret is shorter
 
 
 class Worker(Protocol):
-    """What scans: `detectors.engine.Worker`."""
+    """What scans: `detectors.match.engine.Worker`."""
 
     def scan(self, data: bytes, fresh: int, limit: int) -> Sequence[Match]: ...
 

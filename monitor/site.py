@@ -22,8 +22,8 @@ from monitor.common.severity import Severity
 from monitor.config import Config, ConfigError, Problem
 
 if TYPE_CHECKING:
-    from detectors.engine import Engine
-    from detectors.rule import Rule
+    from detectors.match.engine import Engine
+    from detectors.rules.rule import Rule
     from monitor.scanner import Scanner
     from monitor.scrub import Scrubber
     from monitor.snapshot import Snapshot
@@ -76,7 +76,7 @@ class Site:
 @contextmanager
 def rule_errors(config: Config) -> Iterator[None]:
     """Turns RuleError into ConfigError: a bad rule file is a bad configuration."""
-    from detectors.rule import RuleError
+    from detectors.rules.rule import RuleError
 
     try:
         yield
@@ -94,7 +94,7 @@ def read_rules(config: Config, *, cached: bool = True) -> list[Rule]:
 
     Without `cached` nothing is read or made in the state folder, which may be the wrong one.
     """
-    from detectors.load import load_rules
+    from detectors.rules.load import load_rules
 
     cache = config.state_dir / "cache" if cached else None
     with rule_errors(config):
@@ -103,15 +103,15 @@ def read_rules(config: Config, *, cached: bool = True) -> list[Rule]:
 
 def build_engine(config: Config) -> Engine:
     """These rules, compiled; one's own are held against their examples first. Blocking. Raises ConfigError."""
-    from detectors.engine import Engine
-    from detectors.rule import RuleError
+    from detectors.match.engine import Engine
+    from detectors.rules.rule import RuleError
 
     rules = read_rules(config)
     with rule_errors(config):
         engine = Engine.build(rules, config.state_dir / "cache")
         own = [rule for rule in rules if rule.family == "custom"]  # shipped ones are checked by our tests
         if own:
-            from detectors.check import check_rules
+            from detectors.author.check import check_rules
 
             problems = check_rules(engine, own)
             if problems:
@@ -122,8 +122,8 @@ def build_engine(config: Config) -> Engine:
 def make_scrubber(config: Config) -> Scrubber:
     """What masks texts that people type. With the shipped rules alone where one's own cannot be read: a note about an
     incident must not wait for a mended rule file. Blocking."""
-    from detectors.engine import Engine
-    from detectors.load import load_rules
+    from detectors.match.engine import Engine
+    from detectors.rules.load import load_rules
     from monitor.scrub import Scrubber
 
     try:

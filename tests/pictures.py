@@ -19,7 +19,7 @@ from rich.console import Console
 from rich.terminal_theme import MONOKAI
 from rich.text import Text
 
-from detectors.template import expand
+from detectors.rules.template import expand
 from tests.fakes.slack import FakeSlack
 from tests.fakes.smtp import FakeSmtp
 

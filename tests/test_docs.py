@@ -16,7 +16,7 @@ import pytest
 import typer
 from pydantic import BaseModel
 
-from detectors.packfile import RuleTable
+from detectors.rules.packfile import RuleTable
 from monitor.access.policy import AccessConfig
 from monitor.actions.config import ActionConfig
 from monitor.audit.settings import AuditConfig, Waiver

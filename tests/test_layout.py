@@ -91,6 +91,15 @@ def test_detectors_and_sinks_import_of_ours_only_the_ground_floor(package: str) 
     assert not offences([package], lambda _, name: within(name, package) or within(name, "monitor.common"))
 
 
+ROOMS = ("detectors.rules", "detectors.compile", "detectors.match", "detectors.author")
+
+
+@pytest.mark.parametrize("room", ROOMS)
+def test_a_room_of_detectors_imports_no_later_one(room: str) -> None:
+    earlier = (*ROOMS[: ROOMS.index(room) + 1], "detectors.cache", "detectors.fingerprint", "monitor.common")
+    assert not offences([room], lambda _, name: any(within(name, one) for one in earlier))
+
+
 def test_a_client_imports_no_source() -> None:
     wings = {"monitor.github.source", "monitor.github.hook"}  # the source itself, and the door it is told through
     assert not offences(
@@ -227,7 +236,7 @@ def test_no_file_names_a_folder_of_a_developers_machine() -> None:
 
 def test_no_token_shaped_text_lies_in_the_repository() -> None:
     """Our own rules over our own files: examples are templates, so nothing real may be found with high confidence."""
-    from detectors.engine import Match
+    from detectors.match.engine import Match
 
     worker = texts.engine().worker()
 

@@ -52,8 +52,8 @@ def test_every_file_the_packages_read_is_inside(wheel: Path) -> None:
 
 def test_the_installed_monitor_finds_its_packs(installed: Path, tmp_path: Path) -> None:
     code = (
-        "import detectors.load, monitor; from pathlib import Path;"
-        "print(Path(monitor.__file__).parent.parent); print(len(detectors.load.load_rules()))"
+        "import detectors.rules.load, monitor; from pathlib import Path;"
+        "print(Path(monitor.__file__).parent.parent); print(len(detectors.rules.load.load_rules()))"
     )
     # -P: the folder it is started from is not on the path; the target comes first.
     answer = subprocess.run(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 
-from detectors.filters import placeholder, words
+from detectors.match.filters import placeholder, words
 
 __all__ = ["assigned", "is_public", "is_real", "is_secret_name"]
 

@@ -18,7 +18,7 @@ from monitor.audit.tree import Tree
 from monitor.audit.verdict import Evidence, Findings, Judged, unknown
 
 if TYPE_CHECKING:
-    from detectors.engine import Engine
+    from detectors.match.engine import Engine
     from monitor.audit.settings import Waiver
     from monitor.config import Config
     from monitor.store import Store

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from monitor.audit.verdict import Evidence, unknown
 
 if TYPE_CHECKING:
-    from detectors.engine import Engine
+    from detectors.match.engine import Engine
     from monitor.audit.settings import AuditConfig
     from monitor.audit.tree import Tree
     from monitor.config import Config

@@ -18,7 +18,7 @@ from monitor.scan.run import Options, scan
 from monitor.scan.walk import Entry, walk
 
 if TYPE_CHECKING:
-    from detectors.engine import Engine
+    from detectors.match.engine import Engine
     from monitor.scan.search import Hit
 
 __all__ = ["DOTENV", "EXAMPLE", "Scanned", "Tree", "UnreadError", "is_image"]

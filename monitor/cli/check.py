@@ -111,8 +111,8 @@ def _rules(config: Config) -> list[Finding]:
         engine = build_engine(config)  # as `monitor run` does it, with the examples of the user's own rules
     except ConfigError as error:
         return [Finding("rules", problem.key, problem.message) for problem in error.problems]
-    from detectors.check import shadowed
-    from detectors.tune import costly
+    from detectors.author.check import shadowed
+    from detectors.author.tune import costly
 
     own = [rule for rule in engine.rules if rule.family == "custom"]
     notes = [*costly(engine.rules), *_known_already(shadowed(engine, own))]

@@ -19,7 +19,7 @@ import typer
 from monitor.common.severity import SEVERITIES, Severity
 
 if TYPE_CHECKING:
-    from detectors.rule import Rule
+    from detectors.rules.rule import Rule
     from monitor.config import Config
     from monitor.store import Store
 

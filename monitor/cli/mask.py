@@ -20,7 +20,7 @@ import typer
 from monitor.cli.common import ConfigOption, command_app, fail, printable, read_config, with_store
 
 if TYPE_CHECKING:
-    from detectors.engine import Engine, Match
+    from detectors.match.engine import Engine, Match
     from monitor.common.severity import Severity
     from monitor.config import Config
     from monitor.mask import Masker, Stats
@@ -77,7 +77,7 @@ def mask(
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No summary on standard error.")] = False,
     config: ConfigOption = None,
 ) -> None:
-    from detectors.engine import Engine
+    from detectors.match.engine import Engine
     from monitor.process import harden
     from monitor.site import read_rules
     from monitor.state import key

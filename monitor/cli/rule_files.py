@@ -67,7 +67,7 @@ def import_kingfisher(
 
 
 def _import(tool: str, path: Path, output: Path | None, *, replace: bool, verbose: bool) -> None:
-    from detectors import convert
+    from detectors.author import convert
 
     _free(output)
     read = convert.gitleaks if tool == "gitleaks" else convert.kingfisher
@@ -111,7 +111,7 @@ def new(
     output: Output = None,
     _config: ConfigOption = None,
 ) -> None:
-    from detectors.convert import rule_id
+    from detectors.author.convert import rule_id
 
     prefix = re.sub(r"[^a-z0-9]+", "_", vendor.lower()).strip("_")
     if not prefix or not re.search(r"[a-z0-9]", kind.lower()):

@@ -32,7 +32,7 @@ from monitor.cli.rule_files import imports, new
 from monitor.site import read_rules, rule_errors
 
 if TYPE_CHECKING:
-    from detectors.rule import Rule
+    from detectors.rules.rule import Rule
 
 app = command_app(
     no_args_is_help=True,
@@ -156,8 +156,8 @@ def check(
     form: FormatOption = Format.text,
     config: ConfigOption = None,
 ) -> None:
-    from detectors.check import FORMS, check_rules
-    from detectors.engine import Engine
+    from detectors.author.check import FORMS, check_rules
+    from detectors.match.engine import Engine
 
     settings = read_config(config, rules_only=True)
     wanted = [find_rule(settings, rule_id) for rule_id in rule_ids or ()]
@@ -205,8 +205,8 @@ def bench(
     from rich.console import Console
     from rich.progress import track
 
-    from detectors.engine import Engine
-    from detectors.tune import anchor, cost, log_text, megabytes_a_second, passing, warnings
+    from detectors.author.tune import anchor, cost, log_text, megabytes_a_second, passing, warnings
+    from detectors.match.engine import Engine
 
     settings = read_config(config, rules_only=True)
     ids = {find_rule(settings, rule_id).id for rule_id in rule_ids or ()}

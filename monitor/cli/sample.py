@@ -21,8 +21,8 @@ from monitor.cli.common import (
 from monitor.site import read_rules
 
 if TYPE_CHECKING:
-    from detectors.engine import Worker
-    from detectors.rule import Rule
+    from detectors.match.engine import Worker
+    from detectors.rules.rule import Rule
 
 app = command_app()
 
@@ -56,7 +56,7 @@ def sample(
 
 def worker_for(rule: Rule, rules: Iterable[Rule]) -> Worker:
     """Compiles one rule with the companions it requires: milliseconds, where the whole pack takes seconds."""
-    from detectors.engine import Engine
+    from detectors.match.engine import Engine
 
     companions = {companion.rule for companion in rule.requires}
     return Engine.build([rule, *(other for other in rules if other.id in companions)]).worker()
@@ -64,7 +64,7 @@ def worker_for(rule: Rule, rules: Iterable[Rule]) -> Worker:
 
 def one(worker: Worker, rule: Rule, seed: str, *, line: bool = False) -> str:
     """A text in which `worker` finds `rule`. Raises RuntimeError when no example gives one."""
-    from detectors.template import expand
+    from detectors.rules.template import expand
 
     for attempt in range(TRIES):
         template = rule.examples[attempt % len(rule.examples)]

@@ -32,7 +32,7 @@ from monitor.cli.common import (
 from monitor.site import read_rules, rule_errors
 
 if TYPE_CHECKING:
-    from detectors.engine import Engine
+    from detectors.match.engine import Engine
     from monitor.config import Config
     from monitor.scan.own import Own
     from monitor.scan.run import Options, Outcome
@@ -190,7 +190,7 @@ def scan(
 
 
 def _engine(settings: Config) -> Engine:
-    from detectors.engine import Engine
+    from detectors.match.engine import Engine
 
     with rule_errors(settings):
         return Engine.build(read_rules(settings), settings.state_dir / "cache")
@@ -206,7 +206,7 @@ def _own(engine: Engine, settings: Config, key: bytes) -> Own:
 
 
 def _known_rules(engine: Engine, wanted: Iterable[str], *, inventory: bool) -> None:
-    from detectors.exact import OWN
+    from detectors.match.exact import OWN
 
     known = {rule.id for rule in engine.rules} | ({OWN.id} if inventory else set())
     for rule_id in wanted:

@@ -35,8 +35,8 @@ from monitor.cli.common import (
 from monitor.site import read_rules
 
 if TYPE_CHECKING:
-    from detectors.engine import Decision, Engine, Match, Worker
-    from detectors.rule import Rule
+    from detectors.match.engine import Decision, Engine, Match, Worker
+    from detectors.rules.rule import Rule
 
 app = command_app()
 
@@ -166,7 +166,7 @@ def try_pattern(
 
 
 def _allowlist(patterns: Iterable[str]) -> None:
-    from detectors.syntax import re2_problem
+    from detectors.rules.syntax import re2_problem
 
     for pattern in patterns:
         if (problem := re2_problem(pattern)) is not None:
@@ -195,9 +195,9 @@ def _watch(once: Any, paths: Sequence[Path]) -> None:
 
 def _rule(pattern: str | None, rule_id: str | None, config: Path | None) -> Rule:
     """The rule to try. Ends with exit code 2 and a caret under the place where a pattern is wrong."""
-    from detectors.packfile import load_file
-    from detectors.rule import Rule, RuleError
-    from detectors.syntax import diagnose
+    from detectors.rules.packfile import load_file
+    from detectors.rules.rule import Rule, RuleError
+    from detectors.rules.syntax import diagnose
 
     if pattern is not None and pattern.startswith("@"):
         path = Path(pattern[1:])
@@ -281,8 +281,8 @@ def _run(
     reveal: bool,
     form: Format,
 ) -> int:
-    from detectors.engine import Engine
-    from detectors.rule import RuleError
+    from detectors.match.engine import Engine
+    from detectors.rules.rule import RuleError
 
     settings = read_config(config, rules_only=True)
     pack = read_rules(settings)
@@ -361,7 +361,7 @@ def _runs(rule: Rule, piece: bytes, low: int, high: int) -> Iterator[tuple[int, 
 
 def _candidates(rule: Rule, worker: Worker, piece: bytes) -> list[Decision]:
     """What the rule decided on, and its near misses: places that have its literal, where the pattern does not match."""
-    from detectors.engine import Decision
+    from detectors.match.engine import Decision
 
     decisions = [decision for decision in worker.explain(piece) if decision.rule.id == rule.id]
     literals = sorted(rule.shape.literals, key=len, reverse=True)
@@ -419,8 +419,8 @@ def _enter(
     keep: bool,
     reveal: bool,
 ) -> None:
-    from detectors.filters import entropy
     from detectors.fingerprint import mask
+    from detectors.match.filters import entropy
 
     value = piece[decision.start : decision.end]
     if decision.accepted:
@@ -495,8 +495,8 @@ def _masked(piece: bytes, low: int, high: int, spans: Iterable[tuple[int, int, s
 def _summary(
     rule: Rule, report: Report, alone: Engine, pack: list[Rule], samples: Sequence[Sample], *, cost: bool, cache: Path
 ) -> dict[str, Any]:
-    from detectors.engine import Engine
-    from detectors.tune import anchor, log_text, megabytes_a_second, warnings
+    from detectors.author.tune import anchor, log_text, megabytes_a_second, warnings
+    from detectors.match.engine import Engine
 
     lines = max(1, report.lines)
     summary: dict[str, Any] = {
@@ -574,7 +574,7 @@ _CLASSES = (("digit", r"\d+"), ("hex", r"[0-9a-f]+"), ("HEX", r"[0-9A-F]+"), ("l
 
 @cache
 def _regex(pattern: str) -> Any:
-    from detectors.syntax import compile_re2
+    from detectors.rules.syntax import compile_re2
 
     return compile_re2(pattern)
 
@@ -624,7 +624,7 @@ def _template(value: str) -> str:
 
 def _toml(rule: Rule, report: Report) -> str:
     """A ready rule. Its examples are templates of what was found, so that no value lands in a file."""
-    from detectors.convert import exemplify, to_toml
+    from detectors.author.convert import exemplify, to_toml
 
     filters = {
         key: list(value) if isinstance(value, tuple) else value
@@ -652,7 +652,7 @@ def _toml(rule: Rule, report: Report) -> str:
 
 def _written(rule: Rule, filters: Mapping[str, Any]) -> dict[str, Any]:
     """The rule as its pack file has it, with the filters on trial; whole, as it replaces the one with the same id."""
-    from detectors.rule import PACKS
+    from detectors.rules.rule import PACKS
 
     path = Path(rule.source) if rule.family == "custom" else PACKS.parent / rule.source
     entry: dict[str, Any] = next(

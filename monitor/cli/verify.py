@@ -244,7 +244,7 @@ def parts_from(given: Sequence[str]) -> dict[str, str]:
 
 def _rule_of(settings: Config, value: str) -> str:
     """What the rules take a value for. Ends the command where they do not know it."""
-    from detectors.engine import Engine
+    from detectors.match.engine import Engine
     from monitor.site import read_rules
 
     raw = value.encode()

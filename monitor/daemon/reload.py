@@ -135,7 +135,7 @@ class Reload:
             for sink in before.values():
                 await sink.close()
 
-        from detectors.tune import costly
+        from detectors.author.tune import costly
 
         for warning in await asyncio.to_thread(costly, engine.rules):
             log.warning("a rule slows the scan down", rule=warning)

@@ -11,7 +11,7 @@ from typing import Any
 
 import orjson
 
-from detectors.exact import Anchor, Shape
+from detectors.match.exact import Anchor, Shape
 from monitor.store.inventory import Kept, Print
 
 __all__ = ["ask"]

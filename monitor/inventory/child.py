@@ -14,7 +14,7 @@ from pathlib import Path
 
 import orjson
 
-from detectors.exact import LONGEST, SHORTEST, anchor
+from detectors.match.exact import LONGEST, SHORTEST, anchor
 from monitor import config as configuration
 from monitor import state
 from monitor.inventory.keep import Enrolled

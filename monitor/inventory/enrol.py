@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 
 import structlog
 
-from detectors.exact import Anchor, Exact
+from detectors.match.exact import Anchor, Exact
 from monitor.common.backoff import backoff
 from monitor.config import Config
 from monitor.inventory.ask import ask

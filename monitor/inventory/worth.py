@@ -9,8 +9,8 @@ from __future__ import annotations
 import math
 import re
 
-from detectors.filters import entropy, placeholder, words
-from detectors.score import RANDOM, randomness, surprise
+from detectors.match.filters import entropy, placeholder, words
+from detectors.match.score import RANDOM, randomness, surprise
 
 __all__ = ["LARGEST", "LEAST", "LEAST_BITS", "alphabet", "bits", "refusal"]
 

@@ -13,7 +13,7 @@ from monitor.common.problems import Problem
 from monitor.runbook.book import Runbook, merged, read
 
 if TYPE_CHECKING:
-    from detectors.rule import Rule
+    from detectors.rules.rule import Rule
 
 __all__ = ["GENERAL", "Shelf", "load", "names", "of"]
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from detectors.exact import Anchor, Exact
+from detectors.match.exact import Anchor, Exact
 from monitor.incidents import own_title
 from monitor.inventory.ask import ask
 from monitor.scanner import own_severity
@@ -15,7 +15,7 @@ from monitor.scrub import Scrubber
 from monitor.store.inventory import Kept, Owned, Print, labels_of
 
 if TYPE_CHECKING:
-    from detectors.engine import Engine
+    from detectors.match.engine import Engine
     from monitor.inventory.managers.base import ManagerConfig
     from monitor.scan.search import Hit
 

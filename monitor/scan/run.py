@@ -16,7 +16,7 @@ from monitor.scan.search import BLOCK, Hit, Places, Searcher, file_pieces, strea
 from monitor.scan.walk import Entry
 
 if TYPE_CHECKING:
-    from detectors.engine import Engine
+    from detectors.match.engine import Engine
 
 __all__ = ["Options", "Outcome", "scan", "scan_stream"]
 

@@ -11,7 +11,7 @@ from monitor.common.severity import rank
 from monitor.common.text import clean
 
 if TYPE_CHECKING:
-    from detectors.rule import Rule
+    from detectors.rules.rule import Rule
     from monitor.scan.search import Hit
 
 __all__ = ["document"]

@@ -20,8 +20,8 @@ from monitor.scan.archive import Report, Stream
 from monitor.scrub import Scrubber
 
 if TYPE_CHECKING:
-    from detectors.engine import Found, Match, Worker
-    from detectors.rule import Rule
+    from detectors.match.engine import Found, Match, Worker
+    from detectors.rules.rule import Rule
     from monitor.common.severity import Severity
 
 __all__ = ["BLOCK", "Hit", "Piece", "Places", "Searcher", "file_pieces", "stream_pieces"]
@@ -197,7 +197,7 @@ class Searcher:
         self, path: str, pieces: Iterable[Piece], places: Places, report: Report = lambda path, what: None
     ) -> Iterator[Hit]:
         """Hits by position. `report` gets path and what was passed over."""
-        from detectors.engine import TooSlowError, patience
+        from detectors.match.engine import TooSlowError, patience
 
         for piece in pieces:
             try:

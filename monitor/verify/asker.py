@@ -9,8 +9,8 @@ from typing import Any, NoReturn, Protocol, runtime_checkable
 
 import structlog
 
-from detectors.engine import Engine
 from detectors.fingerprint import fingerprint
+from detectors.match.engine import Engine
 from monitor.common.backoff import backoff
 from monitor.config import Config
 from monitor.github.client import Client

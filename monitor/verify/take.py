@@ -9,8 +9,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from detectors.engine import Match
 from detectors.fingerprint import fingerprint, normalise
+from detectors.match.engine import Match
 from monitor.common.notification import Location
 from monitor.incidents import Incident
 from monitor.sources.file.identity import open_archive, open_file
@@ -25,7 +25,7 @@ _SIBLINGS = 20  # rotated files of one log
 
 
 class Worker(Protocol):
-    """What scans: `detectors.engine.Worker`."""
+    """What scans: `detectors.match.engine.Worker`."""
 
     def scan(self, data: bytes, fresh: int = 0, limit: int | None = None) -> Sequence[Match]: ...
 

@@ -11,9 +11,9 @@ from dataclasses import dataclass, field
 from random import Random
 from urllib.parse import quote
 
-from detectors.engine import Engine
-from detectors.rule import Rule
-from detectors.template import expand
+from detectors.match.engine import Engine
+from detectors.rules.rule import Rule
+from detectors.rules.template import expand
 
 WINDOW = 12  # bytes of a secret in a row that must not be seen
 _LEAST = 8  # bytes of a form of a shorter one that must not

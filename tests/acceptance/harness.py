@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from detectors.fingerprint import fingerprint
-from detectors.template import expand
+from detectors.rules.template import expand
 
 KEY = "k" * 64  # not a secret: fingerprints in these tests must be the same in every process
 

@@ -15,7 +15,7 @@ from typing import Any
 import aiohttp
 import pytest
 
-from detectors.template import expand
+from detectors.rules.template import expand
 from monitor.github.hook import signature
 from tests.fakes.github import FakeGitHub, commit
 from tests.fakes.webhook import FakeWebhook

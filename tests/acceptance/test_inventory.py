@@ -15,8 +15,8 @@ import aiohttp
 import hyperscan
 import pytest
 
-from detectors.exact import anchor
 from detectors.fingerprint import fingerprint
+from detectors.match.exact import anchor
 from monitor.inventory.child import width
 from monitor.store import Store
 from tests.acceptance.harness import KEY, Monitor, until

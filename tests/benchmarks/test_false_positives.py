@@ -8,7 +8,7 @@ import pytest
 
 from benchmarks.false_positives import BLOCK, files, main, places, read, search
 from benchmarks.loggen import generate
-from detectors.template import expand
+from detectors.rules.template import expand
 from tests.detectors.texts import engine
 
 

@@ -6,8 +6,8 @@ import pytest
 
 from benchmarks import inventory
 from benchmarks.inventory import FORMS, KEY_FORMS, exact, keys, measure, ours, recall, values
-from detectors.engine import Engine
-from detectors.load import load_rules
+from detectors.match.engine import Engine
+from detectors.rules.load import load_rules
 
 
 def test_values_are_found_where_they_are_and_nowhere_else() -> None:

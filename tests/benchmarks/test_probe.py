@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from benchmarks.probe import FIRST, SECOND, SEEDS, Case, cases, found
-from detectors.template import expand
+from detectors.rules.template import expand
 from tests.detectors.texts import engine
 
 

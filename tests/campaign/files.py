@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from detectors.fingerprint import fingerprint
-from detectors.template import expand
+from detectors.rules.template import expand
 from tests.acceptance.harness import KEY
 
 __all__ = ["Files"]

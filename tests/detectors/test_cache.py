@@ -103,6 +103,11 @@ def test_a_stamp_does_not_trust_a_time_that_was_set(tmp_path: Path) -> None:
     assert len(stamps) == 2
 
 
+def test_code_of_every_room_that_decides_what_is_compiled_counts() -> None:
+    for name in ("cache.py", "rules/packfile.py", "compile/anchors.json", "match/decode.py"):
+        assert f"{name}\0" in cache.code().decode()
+
+
 def test_a_stamp_tells_files_apart_by_name_size_and_time(tmp_path: Path) -> None:
     path = tmp_path / "a"
 

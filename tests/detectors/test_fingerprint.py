@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from detectors.engine import Engine
 from detectors.fingerprint import b64decode, fingerprint, mask, normalise
-from detectors.template import expand
+from detectors.match.engine import Engine
+from detectors.rules.template import expand
 from tests.detectors.texts import engine, rules
 
 KEY = b"k" * 32

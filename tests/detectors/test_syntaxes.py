@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from benchmarks.probe import found
-from detectors.check import FORMS
-from detectors.template import expand
+from detectors.author.check import FORMS
+from detectors.rules.template import expand
 from tests.detectors.texts import engine
 
 CLASSES = Path(__file__).with_name("syntaxes.txt")

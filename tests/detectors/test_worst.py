@@ -10,9 +10,9 @@ from typing import NamedTuple
 
 import pytest
 
-from detectors.cost import TooSlowError, Work, patience
-from detectors.decode import Budget
-from detectors.engine import Worker
+from detectors.match.cost import TooSlowError, Work, patience
+from detectors.match.decode import Budget
+from detectors.match.engine import Worker
 from tests.detectors.texts import bomb, engine, fragments
 
 SIZE = 1 << 17

@@ -11,11 +11,11 @@ from urllib.parse import quote_from_bytes
 
 from hypothesis import strategies as st
 
-from detectors.engine import Engine, Match, Worker
-from detectors.load import load_rules
-from detectors.match import resolve
-from detectors.rule import Rule
-from detectors.template import expand
+from detectors.match.engine import Engine, Match, Worker
+from detectors.match.outcome import resolve
+from detectors.rules.load import load_rules
+from detectors.rules.rule import Rule
+from detectors.rules.template import expand
 
 
 def rule(pattern: str, **fields: object) -> Rule:

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-from detectors.rule import Rule
+from detectors.rules.rule import Rule
 from monitor.common.inbound import HookDelivery
 from monitor.intake import Behind
 from monitor.model import Alert, Block, Finding, KnownAlert, Position, WriteBack

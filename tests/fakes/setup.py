@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
-from detectors.template import expand
+from detectors.rules.template import expand
 from monitor import config as configuration
 from monitor.daemon import Daemon
 from tests.fakes.intake import until

@@ -13,14 +13,15 @@ import pytest
 from hypothesis import HealthCheck, given, seed, settings
 from hypothesis import strategies as st
 
-from detectors.checksums import CHECKS
-from detectors.engine import Engine
-from detectors.filters import entropy, looks_like_hash, placeholder, words
 from detectors.fingerprint import fingerprint, mask, normalise
-from detectors.packfile import load_file
-from detectors.rule import PACKS, RuleError
-from detectors.syntax import diagnose, parse_problem
-from detectors.template import TemplateError, expand
+from detectors.match import decode
+from detectors.match.engine import Engine
+from detectors.match.filters import entropy, looks_like_hash, placeholder, words
+from detectors.rules.checksums import CHECKS
+from detectors.rules.packfile import load_file
+from detectors.rules.rule import PACKS, RuleError
+from detectors.rules.syntax import diagnose, parse_problem
+from detectors.rules.template import TemplateError, expand
 from tests.detectors.texts import encoded, engine, fragments, texts
 
 SECONDS = float(os.environ.get("FUZZ_SECONDS", "6")) / 6
@@ -86,7 +87,7 @@ def test_decoders_survive_any_text_and_stay_inside_it() -> None:
             if codec.name == "hex":
                 digits = b"0123456789abcdefABCDEF"
                 hits = [h for h in hits if not data[h[1] - codec.length : h[1]].strip(digits)]
-            for region in codec.regions(data, hits) if hits else ():
+            for region in decode.regions(codec, data, hits) if hits else ():
                 assert 0 <= region.start <= region.end <= len(data)
                 assert len(region.text) <= 1 << 20
                 place = region.places()

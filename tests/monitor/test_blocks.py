@@ -7,9 +7,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from detectors.engine import Engine
-from detectors.load import load_rules
-from detectors.template import expand
+from detectors.match.engine import Engine
+from detectors.rules.load import load_rules
+from detectors.rules.template import expand
 from monitor.blocks import Cutter
 from monitor.model import Block
 from monitor.records import CONTEXT, LOOKAHEAD

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from detectors.template import expand
+from detectors.rules.template import expand
 from monitor.config import ConfigError, Problem, find, load, parse
 
 

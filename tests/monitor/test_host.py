@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import structlog
 
-from detectors.template import expand
+from detectors.rules.template import expand
 from monitor.host import SourceIntake
 from monitor.intake import Behind
 from monitor.ledger import losses, place

@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from detectors.engine import Engine, Match, TooSlowError, Worker
 from detectors.fingerprint import fingerprint
-from detectors.load import load_rules
-from detectors.template import expand
+from detectors.match.engine import Engine, Match, TooSlowError, Worker
+from detectors.rules.load import load_rules
+from detectors.rules.template import expand
 from monitor.mask import ChangedError, Masker, mask_file
 from tests.detectors.texts import engine, rules
 

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from detectors.engine import Engine
-from detectors.template import expand
+from detectors.match.engine import Engine
+from detectors.rules.template import expand
 from monitor.model import Block, Finding
 from monitor.scanner import Scanner
 from tests.detectors import texts

@@ -13,9 +13,9 @@ from typing import Any
 
 import pytest
 
-from detectors.engine import Engine, Found
 from detectors.fingerprint import fingerprint
-from detectors.template import expand
+from detectors.match.engine import Engine, Found
+from detectors.rules.template import expand
 from monitor import scanner as module
 from monitor.intake import ScanError
 from monitor.model import Block

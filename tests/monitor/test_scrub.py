@@ -6,7 +6,7 @@ from urllib.parse import quote
 
 import pytest
 
-from detectors.template import expand
+from detectors.rules.template import expand
 from monitor.model import Alert, Finding
 from monitor.scrub import WITHHELD, Scrubber
 from tests.detectors import texts

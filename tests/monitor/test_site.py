@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from detectors.template import expand
+from detectors.rules.template import expand
 from monitor import config as configuration
 from monitor.config import ConfigError
 from monitor.host import SourceIntake

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 from pydantic import TypeAdapter, ValidationError
 
-from detectors.template import expand
+from detectors.rules.template import expand
 from monitor.common.http import Http, RemoteError
 from sinks import load_sink
 from sinks.base import SinkConfig

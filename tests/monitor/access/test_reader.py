@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from detectors.engine import Engine
-from detectors.load import load_rules
-from detectors.template import expand
+from detectors.match.engine import Engine
+from detectors.rules.load import load_rules
+from detectors.rules.template import expand
 from monitor.access.forms import FORMS
 from monitor.access.reader import Reader
 from monitor.model import Block

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from detectors.template import expand
+from detectors.rules.template import expand
 from tests.acceptance.harness import Monitor
 from tests.acceptance.harness import until as waited
 from tests.fakes.revoker import FakeRevoker

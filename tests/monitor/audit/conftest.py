@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from detectors.engine import Engine
-from detectors.load import load_rules
-from detectors.template import expand
+from detectors.match.engine import Engine
+from detectors.rules.load import load_rules
+from detectors.rules.template import expand
 from monitor.audit.settings import AuditConfig
 from monitor.audit.subject import Subject
 from monitor.audit.tree import Tree

@@ -4,7 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from detectors.fingerprint import fingerprint
-from detectors.template import expand
+from detectors.rules.template import expand
 from monitor.audit.dotenv import environment_of, environments, examples, variables
 from monitor.store import Store
 from monitor.store.inventory import Kept, Print

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from detectors.template import expand
+from detectors.rules.template import expand
 from monitor.audit.holders import jwt_secret, service_role
 from monitor.audit.verdict import Evidence
 from monitor.store import Store

@@ -8,7 +8,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
-from detectors.template import expand
+from detectors.rules.template import expand
 from monitor.audit.hosting import least_privilege, switches
 from monitor.audit.subject import Subject
 from monitor.audit.verdict import Evidence

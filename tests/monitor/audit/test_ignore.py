@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from detectors.template import expand
+from detectors.rules.template import expand
 from monitor.audit.ignore import covered
 from monitor.audit.verdict import Evidence
 from tests.monitor.audit.conftest import ONE, Make, git, repository, write

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from detectors.engine import Engine
-from detectors.template import expand
+from detectors.match.engine import Engine
+from detectors.rules.template import expand
 from monitor.audit.items import ITEMS
 from monitor.audit.run import audit
 from monitor.audit.settings import AuditConfig, Waiver

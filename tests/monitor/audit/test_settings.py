@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from detectors.template import expand
+from detectors.rules.template import expand
 from monitor.audit.settings import AuditConfig, Waiver, fits
 from monitor.config import ConfigError, load
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from detectors.engine import Engine
+from detectors.match.engine import Engine
 from monitor.audit.git import GitError
 from monitor.audit.tree import Tree, UnreadError
 from tests.monitor.audit.conftest import KEY, git, repository, write

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from detectors.fingerprint import fingerprint as print_of
-from detectors.template import expand
+from detectors.rules.template import expand
 from monitor.config import load
 from monitor.state import key
 from monitor.store import Store

@@ -8,7 +8,7 @@ from pathlib import Path
 import jsonschema
 import pytest
 
-from detectors.template import expand
+from detectors.rules.template import expand
 from monitor.audit.items import ITEMS
 from monitor.cli.audit import complete_items
 from monitor.cli.common import read_config

@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 
 import pytest
 
-from detectors.template import expand
+from detectors.rules.template import expand
 from monitor.access.reading import Reading
 from monitor.config import load
 from monitor.site import open_store

@@ -6,8 +6,8 @@ from collections.abc import Callable
 
 import pytest
 
-from detectors.engine import Engine, Worker
-from detectors.rule import Rule
+from detectors.match.engine import Engine, Worker
+from detectors.rules.rule import Rule
 from monitor.cli.sample import one, worker_for
 from tests.detectors import texts
 
@@ -43,7 +43,7 @@ def test_a_seed_gives_the_same_samples_and_line_the_text_around(monitor: Command
     assert len(line) > len(first)
 
 
-# One in eight: each compiles a rule of its own. That every example is found is held by tests/detectors/test_check.py.
+# One in eight: each compiles a rule of its own. That every example is found tests/detectors/author/test_check.py holds.
 def test_every_rule_gives_samples() -> None:
     whole = texts.engine().worker()
     for rule in RULES:

@@ -14,7 +14,7 @@ import pexpect
 import pytest
 import typer
 
-from detectors.template import expand
+from detectors.rules.template import expand
 from monitor.cli.scan import size
 
 ROOT = Path(__file__).parents[3]

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from detectors.template import expand
+from detectors.rules.template import expand
 
 Command = Callable[..., subprocess.CompletedProcess[str]]
 

@@ -12,12 +12,12 @@ from typing import Any
 import pexpect
 import pytest
 
-from detectors.check import check_rules
-from detectors.engine import Engine
-from detectors.load import builtin_packs
-from detectors.packfile import load_file
-from detectors.rule import PACKS
-from detectors.template import expand
+from detectors.author.check import check_rules
+from detectors.match.engine import Engine
+from detectors.rules.load import builtin_packs
+from detectors.rules.packfile import load_file
+from detectors.rules.rule import PACKS
+from detectors.rules.template import expand
 from tests.monitor.cli.conftest import ROOT, Command
 
 PATTERN = r"\b(?P<secret>acme_[a-z0-9]{12})\b"

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pexpect
 
-from detectors.template import expand
+from detectors.rules.template import expand
 from tests.fakes.issuer import FakeIssuer
 
 ROOT = Path(__file__).parents[3]

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from detectors.template import expand
+from detectors.rules.template import expand
 from monitor.common.credential import Credential, CredentialError
 
 

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from detectors.template import expand
+from detectors.rules.template import expand
 from monitor.common.text import clean, clip, one_line, printable, prose, quotable, token_like, veiled, web_address
 
 anything = st.text(st.characters(codec=None))

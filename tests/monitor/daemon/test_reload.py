@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import structlog
 
-from detectors.template import expand
+from detectors.rules.template import expand
 from tests.fakes.intake import until
 from tests.fakes.setup import RULE, Setup, incidents, running, told
 from tests.fakes.webhook import FakeWebhook

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from detectors.fingerprint import fingerprint
-from detectors.template import expand
+from detectors.rules.template import expand
 from monitor.config import load
 from monitor.drill.follow import Follower, Hop
 from monitor.drill.plant import spot

@@ -5,11 +5,11 @@ from typing import Any
 
 import pytest
 
-from detectors.engine import Engine
 from detectors.fingerprint import fingerprint
-from detectors.load import load_rules
-from detectors.rule import Rule
-from detectors.template import expand
+from detectors.match.engine import Engine
+from detectors.rules.load import load_rules
+from detectors.rules.rule import Rule
+from detectors.rules.template import expand
 from monitor.github.alerts import Place, item
 from monitor.github.join import FALLBACK_RULE, identity, record
 from monitor.model import Finding, KnownAlert

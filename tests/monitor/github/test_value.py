@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from detectors.template import expand
+from detectors.rules.template import expand
 from monitor.common.credential import Credential
 from monitor.github.client import Client
 from monitor.github.value import values_of

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from detectors.exact import OWN
+from detectors.match.exact import OWN
 from monitor.config import load
 from monitor.host import SourceIntake
 from monitor.inventory.enrol import Enrolment
@@ -98,7 +98,7 @@ async def test_an_entry_that_is_configured_no_more_is_not_looked_for(
 async def test_what_a_rule_finds_has_the_name_and_keeps_its_rule(
     opened: tuple[Site, Told, Enrolment], tmp_path: Path
 ) -> None:
-    from detectors.template import expand
+    from detectors.rules.template import expand
 
     site, _, enrolment = opened
     token = expand("ghp_{alnum:30}{crc32}", 9)

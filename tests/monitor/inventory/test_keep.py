@@ -8,7 +8,7 @@ from typing import Any
 import orjson
 
 from detectors.fingerprint import fingerprint
-from detectors.template import expand
+from detectors.rules.template import expand
 from monitor.inventory.held import Held
 from monitor.inventory.keep import keep
 from monitor.inventory.managers.base import ManagerConfig

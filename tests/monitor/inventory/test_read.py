@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from detectors.template import expand
+from detectors.rules.template import expand
 from monitor.inventory import read as reading
 from monitor.inventory.held import Held, ManagerError
 from monitor.inventory.keep import Enrolled

@@ -7,7 +7,7 @@ import string
 
 import pytest
 
-from detectors.template import expand
+from detectors.rules.template import expand
 from monitor.inventory.worth import LARGEST, LEAST_BITS, alphabet, bits, refusal
 
 MIXED = (string.ascii_letters + string.digits).encode()

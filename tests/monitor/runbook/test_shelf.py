@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from detectors.load import load_rules
-from detectors.rule import PACKS
+from detectors.rules.load import load_rules
+from detectors.rules.rule import PACKS
 from monitor import runbook
 from monitor.github.kinds import kinds
 from tests.detectors import texts

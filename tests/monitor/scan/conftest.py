@@ -4,9 +4,9 @@ from collections.abc import Callable
 
 import pytest
 
-from detectors.engine import Engine
-from detectors.load import load_rules
-from detectors.template import expand
+from detectors.match.engine import Engine
+from detectors.rules.load import load_rules
+from detectors.rules.template import expand
 
 KEY = b"k" * 32
 

@@ -7,10 +7,10 @@ import random
 import string
 from pathlib import Path
 
-from detectors.engine import Engine
-from detectors.exact import OWN
-from detectors.load import load_rules
-from detectors.template import expand
+from detectors.match.engine import Engine
+from detectors.match.exact import OWN
+from detectors.rules.load import load_rules
+from detectors.rules.template import expand
 from monitor.config import load
 from monitor.scan.own import own
 from monitor.scan.run import Options, scan

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from detectors.engine import Engine
+from detectors.match.engine import Engine
 from monitor.scan import run
 from monitor.scan.run import Options, Outcome, scan, scan_stream
 from monitor.scan.walk import Entry, walk

@@ -10,8 +10,8 @@ from pathlib import Path
 import jsonschema
 import pytest
 
-from detectors.engine import Engine
-from detectors.template import expand
+from detectors.match.engine import Engine
+from detectors.rules.template import expand
 from monitor.scan.run import Options, scan
 from monitor.scan.sarif import document
 from monitor.scan.search import Hit

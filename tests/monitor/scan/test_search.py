@@ -8,8 +8,8 @@ from urllib.parse import quote
 
 import pytest
 
-from detectors.engine import Engine
-from detectors.template import expand
+from detectors.match.engine import Engine
+from detectors.rules.template import expand
 from monitor.scan import search
 from monitor.scan.archive import Stream
 from monitor.scan.search import Hit, Places, Searcher, file_pieces, stream_pieces

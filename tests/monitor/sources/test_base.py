@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 from pydantic import ValidationError
 
-from detectors.template import expand
+from detectors.rules.template import expand
 from monitor.sources.base import LogConfig, SourceConfig
 
 

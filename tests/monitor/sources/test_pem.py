@@ -2,9 +2,9 @@ from __future__ import annotations
 
 import pytest
 
-from detectors.engine import Engine, Worker
-from detectors.load import load_rules
-from detectors.template import expand
+from detectors.match.engine import Engine, Worker
+from detectors.rules.load import load_rules
+from detectors.rules.template import expand
 from monitor.model import Block
 from monitor.sources.pem import Joiner
 

@@ -12,10 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from detectors.engine import Engine
 from detectors.fingerprint import fingerprint
-from detectors.load import load_rules
-from detectors.template import expand
+from detectors.match.engine import Engine
+from detectors.rules.load import load_rules
+from detectors.rules.template import expand
 from monitor.config import parse
 from monitor.store import Store
 from monitor.verify.asker import Asker

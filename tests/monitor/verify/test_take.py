@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from detectors.engine import Engine
 from detectors.fingerprint import fingerprint
-from detectors.load import load_rules
-from detectors.template import expand
+from detectors.match.engine import Engine
+from detectors.rules.load import load_rules
+from detectors.rules.template import expand
 from monitor.common.notification import Location
 from monitor.incidents import Incident
 from monitor.verify.take import Taken, take

@@ -13,9 +13,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from detectors.engine import Engine
-from detectors.load import load_rules
-from detectors.template import expand
+from detectors.match.engine import Engine
+from detectors.rules.load import load_rules
+from detectors.rules.template import expand
 from monitor.records import CONTEXT
 from monitor.scan.search import Places, Searcher, file_pieces
 from monitor.scanner import Scanner

@@ -1,0 +1,1 @@
+"""From rules to what Hyperscan is asked, kept in a cache."""

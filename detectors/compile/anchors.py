@@ -1,0 +1,140 @@
+"""Which characters of an expression Hyperscan's literal matcher looks for.
+
+Of one literal of each expression it takes the last eight characters, and of thousands of such texts it knows only which
+pairs of characters stand where: `client.run`, `session_` and `rization` together make it stop at words that are none of
+them. So it matters much which characters of a literal are taken. `anchors.json`, which `python -m benchmarks.anchors`
+makes, names those that let the fewest words through; the others' last eight do.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+from re import _constants as _c  # type: ignore[attr-defined]
+from typing import Any, NamedTuple
+
+import orjson
+
+from detectors.rules.pattern import emit, parse
+
+__all__ = ["LEAST", "SIZE", "Run", "anchored", "choices"]
+
+SIZE, LEAST = 8, 5  # characters the matcher looks at, and of the shortest anchor: shorter ones are met too often
+_NEWLINE = 10  # which `.` is not
+
+Nodes = list[tuple[Any, Any]]
+
+
+class Run(NamedTuple):
+    """A literal that stands in every match of an expression: `nodes[start:end]`."""
+
+    text: str
+    nodes: Nodes
+    start: int
+    end: int
+    caseless: bool
+
+
+@cache
+def table() -> dict[str, str]:
+    """Literal → the part of it to look for."""
+    lines: list[str] = orjson.loads((Path(__file__).parent / "anchors.json").read_bytes())
+    return {text: text[int(at) :][: int(size)] for at, size, text in (line.split(" ", 2) for line in lines)}
+
+
+def anchored(expression: bytes, filler: str = ".") -> bytes:
+    """The expression so that Hyperscan looks for the anchor of its longest literal; it matches at least as much.
+
+    `filler` is what takes the place of other characters. As it was when it has no literal to choose from.
+    """
+    nodes, flags = _read(expression)
+    found = _long(nodes, flags)
+    if not found or flags & (re.DOTALL | re.MULTILINE) or b"\\b" in expression:
+        return expression
+    known = [run for run in found if run.text in table()]
+    run = max(known or found, key=lambda run: len(run.text))
+    anchor = table().get(run.text, run.text[-SIZE:])
+    start = run.start + run.text.rindex(anchor)
+    # What stands before an anchor of full size adds nothing to it.
+    keep = range(run.start if len(anchor) == SIZE else start, start + len(anchor))
+    # Fewer others, with what may come after them, are no better choice for Hyperscan.
+    _Breaker(run.nodes, keep, min(len(anchor) - 2, LEAST), parse(filler)[0]).visit(nodes)
+    text = emit(nodes, flags & re.IGNORECASE)
+    return (f"(?i:{text})" if flags & re.IGNORECASE else text).encode("latin-1")
+
+
+def choices(expression: bytes) -> list[Run]:
+    """The literals of an expression in which an anchor may lie."""
+    nodes, flags = _read(expression)
+    return _long(nodes, flags)
+
+
+def _read(expression: bytes) -> tuple[Nodes, int]:
+    tree = parse(expression.decode("latin-1"))
+    return _flat(tree), tree.state.flags
+
+
+def _long(nodes: Nodes, flags: int) -> list[Run]:
+    return [run for run in _runs(nodes, bool(flags & re.IGNORECASE)) if len(run.text) > LEAST]
+
+
+def _flat(nodes: Any) -> Nodes:
+    """The nodes, to be changed, without groups that only group."""
+    out: Nodes = []
+    for op, arg in nodes:
+        if op is _c.SUBPATTERN:
+            group, add, remove, inner = arg
+            if add or remove:
+                out.append((op, (group, add, remove, _flat(inner))))
+            else:
+                out += _flat(inner)
+        elif op is _c.BRANCH:
+            out.append((op, (arg[0], [_flat(branch) for branch in arg[1]])))
+        elif op in (_c.MAX_REPEAT, _c.MIN_REPEAT):
+            out.append((op, (*arg[:2], _flat(arg[2]))))
+        else:
+            out.append((op, arg))
+    return out
+
+
+def _runs(nodes: Nodes, caseless: bool) -> Iterator[Run]:
+    start = 0
+    for number, (op, arg) in enumerate([*nodes, (None, None)]):
+        if op is _c.LITERAL:
+            continue
+        if number > start:
+            yield Run("".join(chr(code) for _, code in nodes[start:number]), nodes, start, number, caseless)
+        start = number + 1
+        if op is _c.SUBPATTERN:
+            yield from _runs(arg[3], caseless or bool(arg[1] & re.IGNORECASE))
+
+
+class _Breaker(NamedTuple):
+    """Leaves no literal beside the anchor, `chosen[keep]`, that would be preferred to it: in places anything will do,
+    as RE2 has the last word by the rule's pattern."""
+
+    chosen: Nodes
+    keep: range
+    longest: int  # of what is left
+    filler: tuple[Any, Any]
+
+    def visit(self, nodes: Nodes) -> None:
+        length = 0
+        for number, (op, arg) in enumerate(nodes):
+            if nodes is self.chosen and number in self.keep:
+                length = 0
+                continue
+            length = length + 1 if op is _c.LITERAL else 0
+            edge = nodes is self.chosen and number in (self.keep.start - 1, self.keep.stop)
+            if op is _c.LITERAL and arg != _NEWLINE and (edge or length > self.longest):
+                nodes[number] = self.filler
+                length = 0
+            elif op is _c.SUBPATTERN:
+                self.visit(arg[3])
+            elif op is _c.BRANCH:
+                for branch in arg[1]:
+                    self.visit(branch)
+            elif op in (_c.MAX_REPEAT, _c.MIN_REPEAT):
+                self.visit(arg[2])

@@ -1,0 +1,123 @@
+"""Codecs: what points at encoded text, for the decoders.
+
+Nothing is decoded on suspicion. The triggers are what the rules' own literals look like when encoded (base64 in its
+three alignments, hex), the head of gzip in base64, and escapes near a word that names a credential. So plain logs cost
+nothing, and a region is decoded only where a secret may be.
+"""
+
+from __future__ import annotations
+
+import base64
+import re
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+from urllib.parse import quote
+
+from detectors.rules.rule import Rule
+from detectors.rules.triggers import TRIGGERS
+
+__all__ = ["VALUE", "Codec", "codecs"]
+
+# Words near which an escape is worth undoing.
+_NAMES = rb"(?i:secret|token|passw|api.?key|access.?key|auth|credential|bearer|private)"
+_HEX_ALONE = re.compile(rb"[0-9a-f]{1,6}")
+
+
+class Codec(NamedTuple):
+    """One trigger of a decoder. `length` and `phase` place the start of the encoded group for base64. `open`: it counts
+    only where the value after it holds an escape (see `encoded_values`)."""
+
+    name: str
+    trigger: bytes
+    length: int = 0
+    phase: int = 0
+    open: bool = False
+
+
+# Stands for no trigger: what is assigned, where `encoded_values` says so.
+VALUE = Codec("percent", b"", open=True)
+
+
+def _base64_triggers(literal: bytes) -> Iterable[tuple[bytes, int]]:
+    """What `literal` looks like inside base64, for the three alignments: (text, characters before it in its group)."""
+    for lead in range(3):
+        encoded = base64.b64encode(b"\0" * lead + literal).decode()
+        first = (lead * 8 + 5) // 6  # the first character that holds no bit of what stands before
+        whole = (lead + len(literal)) * 8 // 6  # characters wholly made of known bits
+        yield encoded[first:whole].encode(), first
+
+
+_ESCAPED = re.compile(r"\\(?:x([0-9a-f]{2})|([^\w]))")
+_BASE64_CLASS = re.compile(r"\[(?!\^)[^\]]*(?:\+/|/\+)")
+_HOST = re.compile(r"[\w.-]*\.[a-z]{2,5}")
+_PLAIN_WORD = re.compile(r"[a-z]+|(?i:.*(?:secret|auth|passw|token|sig=).*)")  # of these @assigned takes care
+
+
+def _percent_triggers(rule: Rule) -> Iterable[Codec]:
+    """What the rule's literals look like when percent-encoded, where that hides them (`hooks.slack.com%2Fservices`) or
+    what comes after them (a path, or base64 with its `+`, `/` and `=`)."""
+    if rule.keywords or rule.trigger in TRIGGERS or "percent" not in (rule.decode or ("percent",)):
+        return
+    case = b"(?i)" if rule.shape.caseless else b""
+    plain = _ESCAPED.sub(lambda m: chr(int(m[1], 16)) if m[1] else m[2], rule.pattern)
+    for word in rule.shape.literals:
+        if re.search(r"[/+$]", word.replace("://", "")) and len(re.findall(r"\w", word)) > 1:
+            text = re.escape(quote(word, safe="").encode())
+            text = re.sub(rb"%(\d)([A-F])", lambda m: b"%%%b[%b%b]" % (m[1], m[2], m[2].lower()), text)
+            yield Codec("percent", case + text)
+        elif "/" in plain and _HOST.fullmatch(word):
+            yield Codec("percent", case + re.escape(word).encode() + b"%2[Ff]")
+        elif len(word) >= 4 and _BASE64_CLASS.search(plain) and not _PLAIN_WORD.fullmatch(word):
+            yield Codec("percent", case + re.escape(word.encode("latin-1")), open=True)
+
+
+def codecs(rules: Sequence[Rule]) -> list[Codec]:
+    """The decode triggers for these rules."""
+    out: list[Codec] = []
+    literals: dict[bytes, bool] = {}  # the start of it → whether losing it is critical
+    for rule in rules:
+        if rule.keywords or rule.shape.caseless or rule.severity not in ("critical", "high"):
+            continue
+        if rule.decode is not None and not {"base64", "hex"} & {*rule.decode}:
+            continue
+        for word in rule.shape.literals:
+            if len(word) >= 4:
+                raw = word.encode("latin-1")[:6]  # longer tells no more, and many share their start
+                literals[raw] = literals.get(raw, False) or rule.severity == "critical"
+    seen: set[tuple[bytes, int]] = set()
+    for raw, critical in sorted(literals.items()):
+        for text, phase in _base64_triggers(raw):
+            # `d0b1` stands in digests by chance; the other alignments of that literal are still looked for.
+            if len(text) >= 4 and (text, phase) not in seen and not _HEX_ALONE.fullmatch(text):
+                seen.add((text, phase))
+                trigger = re.sub(rb"[+/]", lambda m: b"[+-]" if m[0] == b"+" else b"[/_]", text)
+                out.append(Codec("base64", trigger, len(text), phase))
+        if critical:
+            digits = raw.hex().encode()
+            out.append(Codec("hex", b"(?i)" + digits, len(digits)))
+    out.append(Codec("gzip", rb"H4sI[A-Za-z0-9+/_-]{24}", 28))
+    # Percent-encoding: what an assignment, a quoted value, an option or a URL with credentials turns into, but not what
+    # every redirect has in it (`https%3A%2F%2Fhost%2Fpath`). Of an encoded value alone `encoded_values` takes care.
+    out += [
+        Codec("percent", trigger)
+        for trigger in (
+            rb"%3[Dd](?:%2[027]|%3[CEce]|\w)",
+            rb"%3[Aa](?:%2[0127]|%5[Cc]|[A-Za-z0-9])",
+            rb"%(?:2[278]|3[Ee](?:%7[Bb])?)[A-Za-z0-9]",
+            rb"(?:%20|\+)-{1,2}[A-Za-z]",
+            # A password, but not the `//` of a URL, between a colon and an at sign.
+            rb"(?:%3[Aa]|:)(?:%2[Ff])?(?:[^\s&%/@]|%(?:2[0-9A-Ea-e]|[013-9A-Fa-f]))[^\s&/@]{0,96}%40[A-Za-z0-9]",
+            rb"(?i:password|passwd|secret|token|auth%20plain|masterauth|requirepass|bindpw"
+            rb"|%20(?:key|login|set|add))%20",
+            rb"----(?:-|%20|\+)BEGIN(?:%20|\+)",
+            rb"(?i:passw(?:or)?d|pwd|secret)=[^\s&%]{0,60}%(?:2[134ABFabf]|40)",
+        )
+    ]
+    out += dict.fromkeys(codec for rule in rules for codec in _percent_triggers(rule))
+    out.append(Codec("lines", rb"-----BEGIN [A-Z0-9 ]{0,30}PRIVATE KEY(?: BLOCK)?-----"))
+    # Of unicode escapes those of `=`, `:`, `"`, `'`, `+`, `/`; not of `&<>`, which JSON encoders escape everywhere.
+    out.append(Codec("escape", rb"\\u00(?:3[AaDd]|2[27BbFf])"))
+    out.append(Codec("escape", rb"\\x(?:3[AaDd]|2[27])[A-Za-z0-9]"))
+    out.append(Codec("escape", rb":(?:\\+/){2}[^\s/]{1,96}@"))
+    out.append(Codec("html", _NAMES + rb"[^\n&]{0,24}&(?:quot|apos|#3[49]|#x2[27]|#61|#x3[Dd]);"))
+    return out

@@ -1,0 +1,182 @@
+"""What Hyperscan is asked to look for and what its answers stand for: made from the rules, or taken from a cache."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import count
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import hyperscan
+import orjson
+
+from detectors import cache
+from detectors.compile.anchors import anchored
+from detectors.compile.codecs import Codec, codecs
+from detectors.rules.checksums import CHECKS
+from detectors.rules.rule import Rule, RuleError
+from detectors.rules.triggers import ASSIGNED, TRIGGERS
+
+__all__ = ["Compiled", "Plan", "compiled", "filler", "make", "searched"]
+
+# From some 800 literals, if the shortest has four characters, Hyperscan looks at every second or fourth position only,
+# which lets so many false candidates through that it is up to twice as slow. Two bytes that no text holds keep it at
+# every position; below a hundred literals it uses another matcher.
+_MANY, _STRIDE = 100, r"\xc0\xc1"
+_KEEP = 8  # databases in the cache
+_FILLERS = {"percent": ".", "base64": "[A-Za-z0-9+/_-]"}
+
+Expressions = Sequence[tuple[bytes, int]]  # text, id
+
+
+@dataclass(frozen=True)
+class Plan:
+    """By id of an expression: rules that share a trigger or a hint, then decoders. Several expressions may have one id.
+
+    `assigned`: ids that find an assignment. `near`: rules by id of the second database, which is asked around those.
+    """
+
+    rules: Sequence[Sequence[int]]
+    codecs: Sequence[Codec]
+    assigned: Sequence[int]
+    near: Sequence[Sequence[int]]
+
+    @cached_property
+    def exact(self) -> frozenset[int]:
+        """Ids of which every single end counts, not only the window around it."""
+        return frozenset((*self.assigned, *range(len(self.rules), len(self.rules) + len(self.codecs))))
+
+
+class Compiled(NamedTuple):
+    """A plan with its databases: one that scans every byte, and one for hints near an assignment, or None."""
+
+    plan: Plan
+    database: Any
+    near: Any
+
+
+def compiled(rules: Sequence[Rule], cache_dir: Path | None) -> Compiled:
+    """Plan and databases of these rules, from the cache when it holds them.
+
+    Raises RuleError when a rule names a check that there is none of, and hyperscan.error.
+    """
+    key = _key(rules)
+    path = cache_dir / f"{key.hex()[:32]}.hsdb" if cache_dir is not None else None
+    out = _load(path, key) if path is not None else None
+    if out is None:
+        plan, expressions, near = make(rules)
+        out = Compiled(plan, _compile(searched(rules, plan, expressions)), _compile(near) if near else None)
+        if path is not None:
+            _save(path, key, out)
+    return out
+
+
+def make(rules: Sequence[Rule]) -> tuple[Plan, Expressions, Expressions]:
+    """A plan and the expressions of its databases. Raises RuleError."""
+    from detectors.compile.hints import hints
+
+    problems = []
+    triggers: dict[tuple[str, ...], list[int]] = {}
+    for number, rule in enumerate(rules):
+        if rule.checksum is not None and rule.checksum not in CHECKS:
+            known = ", ".join(CHECKS)
+            problems.append(
+                f"{rule.source}: {rule.id}: checksum: no check is called {rule.checksum!r}; there are {known}"
+            )
+        if not rule.keywords:
+            triggers.setdefault(rule.shape.triggers, []).append(number)
+    if problems:
+        raise RuleError(problems)
+    always = hints((number, rule.anywhere) for number, rule in enumerate(rules))
+    near = hints((number, set(rule.keywords) - set(rule.anywhere)) for number, rule in enumerate(rules))
+    if len(triggers) + len(always) > _MANY:
+        triggers[_STRIDE,] = []
+    assigned = ASSIGNED if near else ()
+    for texts in assigned:
+        triggers.setdefault(texts, [])
+    decoders = codecs(rules)
+    expressions = [(text.encode("ascii"), id_) for id_, texts in enumerate(triggers) for text in texts]
+    others = [*(text for text, _ in always), *(codec.trigger for codec in decoders)]
+    expressions += zip(others, count(len(triggers)), strict=False)
+    if len(near) > _MANY:
+        near.append((_STRIDE.encode("ascii"), ()))
+    plan = Plan(
+        rules=[*triggers.values(), *(numbers for _, numbers in always)],
+        codecs=decoders,
+        assigned=[number for number, texts in enumerate(triggers) if texts in assigned],
+        near=[numbers for _, numbers in near],
+    )
+    return plan, expressions, [(text, number) for number, (text, _) in enumerate(near)]
+
+
+def filler(rules: Sequence[Rule], plan: Plan, number: int) -> str | None:
+    """What an expression may have in place of characters that are not looked for; None: it must stay as it is.
+
+    What a decoder is asked about has to be what it decodes, such as hex digits; in a URL anything may stand. A user's
+    own trigger is a condition, which nothing looks at again.
+    """
+    decoder = number - len(plan.rules)
+    if decoder >= 0:
+        return _FILLERS.get(plan.codecs[decoder].name)
+    own = (rules[rule] for rule in plan.rules[number] if rules[rule].family == "custom")
+    return None if any(rule.trigger is not None and rule.trigger not in TRIGGERS for rule in own) else "."
+
+
+def searched(rules: Sequence[Rule], plan: Plan, expressions: Expressions) -> Expressions:
+    """The expressions as Hyperscan gets them."""
+    return [
+        (text if (fill := filler(rules, plan, number)) is None else anchored(text, fill), number)
+        for text, number in expressions
+    ]
+
+
+def _compile(expressions: Expressions) -> Any:
+    database = hyperscan.Database(mode=hyperscan.HS_MODE_BLOCK)
+    texts, ids = [text for text, _ in expressions], [number for _, number in expressions]
+    database.compile(expressions=texts, ids=ids, flags=[0] * len(texts))
+    return database
+
+
+def _key(rules: Sequence[Rule]) -> bytes:
+    """A digest of all that a plan and its databases are made from."""
+    # The info string names library version, features of the CPU and mode; a database moved between machines differs.
+    probe = _compile([(b"probe", 0)])
+    content = orjson.dumps(
+        [
+            (r.pattern, r.trigger, r.keywords, r.anywhere, r.severity, r.decode, r.checksum, r.family == "custom")
+            for r in rules
+        ]
+    )
+    return hashlib.sha256(repr(probe.info()).encode() + cache.code() + content).digest()
+
+
+def _load(path: Path, key: bytes) -> Compiled | None:
+    """What lies there, or None when it is not whole or of other rules."""
+    body = cache.read(path)
+    if body is None or body[: len(key)] != key:
+        return None
+    head, _, databases = bytes(body[len(key) :]).partition(b"\n")
+    try:
+        size, (rules, decoders, assigned, near) = orjson.loads(head)
+        known = [Codec(name, trigger.encode("latin-1"), *rest) for name, trigger, *rest in decoders]
+        plan = Plan(rules, known, assigned, near)
+        return Compiled(plan, _restored(databases[:size]), _restored(databases[size:]) if near else None)
+    except (hyperscan.error, ValueError, TypeError, AttributeError):
+        return None  # whole, but not what this code wrote
+
+
+def _restored(dump: bytes) -> Any:
+    database = hyperscan.loadb(dump, hyperscan.HS_MODE_BLOCK)
+    hyperscan.Scratch(database)  # which looks at what it is, as loading does not
+    return database
+
+
+def _save(path: Path, key: bytes, what: Compiled) -> None:
+    plan = what.plan
+    decoders = [(c.name, c.trigger.decode("latin-1"), c.length, c.phase, c.open) for c in plan.codecs]
+    database, near = (hyperscan.dumpb(it) if it is not None else b"" for it in (what.database, what.near))
+    head = orjson.dumps((len(database), (plan.rules, decoders, plan.assigned, plan.near)))
+    cache.write(path, key + head + b"\n" + database + near, _KEEP)

@@ -1,0 +1,362 @@
+"""Decoders: encoded text that Hyperscan pointed at, decoded once and scanned again."""
+
+from __future__ import annotations
+
+import base64
+import re
+import zlib
+from bisect import bisect_left, bisect_right
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from functools import lru_cache, partial
+from urllib.parse import unquote_to_bytes
+
+from detectors.compile.codecs import Codec
+
+__all__ = ["Budget", "Region", "encoded_values", "regions"]
+
+Buffer = bytes | bytearray | memoryview
+REACH_BACK, REACH_AHEAD = 4096, 16384  # bytes of encoded text taken around a hit
+MAX_DECODED = 1 << 20  # bytes of one region: a gzip bomb stops here
+# Bytes that may be decoded of a block, over all depths, and for each byte of it: more than any log comes to.
+DECODED_LEAST, DECODED_MOST = 1 << 20, 8
+
+_B64_RUN = re.compile(rb"[A-Za-z0-9+/_-]*(?:(?:\\n|\r?\n(?=[A-Za-z0-9+/]{60}))[A-Za-z0-9+/_-]*)*")
+_B64_RUN_BACK = re.compile(rb"[A-Za-z0-9+/_-]*")
+_HEX_RUN = re.compile(rb"[0-9A-Fa-f]*")
+_URL_PART = re.compile(rb"[^\s&\"<>]*")  # a bare & ends a parameter, so what follows is not part of its value
+_NOT_NEWLINE = re.compile(rb"[^\n]*")
+
+
+Marks = list[tuple[int, int]]  # (offset in the compact text, offset in the data) where a piece starts, ascending
+
+
+@dataclass(frozen=True, slots=True)
+class Region:
+    """Decoded `text` of data[start:end].
+
+    A decoded byte stands for `ratio` = (characters, bytes) of the compact text: the encoded one without what decoding
+    skips. `marks` lead from there into the data: a piece of one length on both sides is the same text, any other (an
+    escape, a line break) is taken whole. No marks: nothing less than the whole region can be pointed at.
+    """
+
+    start: int
+    end: int
+    text: bytes
+    ratio: tuple[int, int] = (1, 1)
+    marks: Callable[[], Marks] | None = None
+
+    def places(self) -> Callable[[int, int], tuple[int, int]]:
+        """A function from a span of `text` to the least span of the data that it was decoded from."""
+        if self.marks is None:
+            return lambda low, high: (self.start, self.end)
+        wide, narrow = self.ratio
+        marks = self.marks()
+        compact, real = [mark[0] for mark in marks], [mark[1] for mark in marks]
+
+        def place(low: int, high: int) -> tuple[int, int]:
+            first, last = low * wide // narrow, -(-max(high, low + 1) * wide // narrow)
+            at = min(max(0, bisect_right(compact, first) - 1), len(marks) - 2)
+            to = max(0, min(bisect_left(compact, last) - 1, len(marks) - 2))
+            same = compact[at + 1] - compact[at] == real[at + 1] - real[at]
+            start = real[at] + (first - compact[at] if same else 0)
+            same = compact[to + 1] - compact[to] == real[to + 1] - real[to]
+            end = real[to] + last - compact[to] if same else real[to + 1]
+            start = min(start, self.end - 1)
+            return start, max(start + 1, min(end, self.end))
+
+        return place
+
+
+class Budget:
+    """What decoding a block may cost over all depths: `left` bytes of decoded text. What is not decoded for it is
+    counted in `skipped`, in bytes of the text it stands in."""
+
+    def __init__(self, size: int) -> None:
+        self.left = DECODED_LEAST + DECODED_MOST * size
+        self.skipped = 0
+
+    def take(self, size: int, encoded: int) -> bool:
+        """Whether so many bytes may be decoded; `encoded` are skipped otherwise."""
+        if size > self.left:
+            self.skipped += encoded
+            return False
+        self.left -= size
+        return True
+
+
+def _run_back(data: Buffer, at: int, pattern: re.Pattern[bytes]) -> int:
+    """Start of the run of `pattern` that ends at `at`, at most REACH_BACK before it."""
+    piece = bytes(data[max(0, at - REACH_BACK) : at])[::-1]
+    m = pattern.match(piece)
+    return at - (m.end() if m else 0)
+
+
+def _run_ahead(data: Buffer, at: int, pattern: re.Pattern[bytes]) -> int:
+    m = pattern.match(data, at, min(len(data), at + REACH_AHEAD))
+    return m.end() if m else at
+
+
+def _dealt_with(end: int, high: int) -> int:
+    """Up to where the region of a hit at `end`, which goes to `high`, does for later hits as well.
+
+    Where it was cut not for the last ones, as their values may go on behind the cut.
+    """
+    return high if high < end + REACH_AHEAD else high - REACH_BACK
+
+
+def _compact(data: Buffer, low: int, high: int) -> tuple[bytes, Callable[[], Marks]]:
+    """data[low:high] without line breaks, as base64 is decoded, and how to find back."""
+    raw = bytes(data[low:high])
+    text = _B64_BREAK.sub(b"", raw)
+
+    def marks() -> Marks:
+        out, at = [(0, low)], 0
+        for m in _B64_BREAK.finditer(raw):
+            out += [(out[-1][0] + m.start() - at, low + m.start()), (out[-1][0] + m.start() - at, low + m.end())]
+            at = m.end()
+        return [*out, (len(text), high)]
+
+    return text.translate(_URLSAFE), marks
+
+
+_B64_BREAK = re.compile(rb"\\n|\r?\n")
+_URLSAFE = bytes.maketrans(b"-_", b"+/")
+
+
+def _base64(data: Buffer, hits: Sequence[tuple[Codec, int]], budget: Budget) -> Iterable[Region]:
+    done: dict[int, int] = {}  # phase of the run in the data → end of what is decoded
+    for codec, end in sorted(hits, key=lambda h: h[1]):
+        group = end - codec.length - codec.phase  # a group of four starts here
+        if group < 0 or done.get(group % 4, -1) >= end:
+            continue
+        low = _run_back(data, group, _B64_RUN_BACK)
+        low = group - (group - low) // 4 * 4
+        high = _run_ahead(data, end, _B64_RUN)
+        done[group % 4] = _dealt_with(end, high)
+        if not budget.take((high - low) * 3 // 4, high - low):
+            continue
+        raw, marks = _compact(data, low, high)
+        raw = raw[: len(raw) - 1] if len(raw) % 4 == 1 else raw
+        try:
+            text = base64.b64decode(raw + b"=" * (-len(raw) % 4))
+        except ValueError:
+            continue
+        yield Region(low, high, text, (4, 3), marks)
+
+
+def _gzip(data: Buffer, hits: Sequence[tuple[Codec, int]], budget: Budget) -> Iterable[Region]:
+    done = -1
+    known: dict[bytes, bytes] = {}  # packed → text, so that a bomb repeated is unpacked once
+    for codec, end in sorted(hits, key=lambda h: h[1]):
+        low = end - codec.length
+        if low < done:
+            continue
+        m = _B64_RUN.match(data, low, min(len(data), low + MAX_DECODED))
+        done = high = m.end() if m else end
+        raw, _ = _compact(data, low, high)
+        text = known.get(raw)
+        if text is None:
+            packed = base64.b64decode(raw[: len(raw) // 4 * 4])  # what a cut group holds, the trailer, is not needed
+            if not budget.take(len(packed), high - low):
+                continue
+            stream = zlib.decompressobj(31)
+            try:
+                text = stream.decompress(packed, max(1, min(MAX_DECODED, budget.left)))
+            except zlib.error:
+                continue
+            if stream.unconsumed_tail or not budget.take(len(text), 0):
+                budget.skipped += high - low  # there is more in it
+            known[raw] = text
+        yield Region(low, high, text)
+
+
+def _hex(data: Buffer, hits: Sequence[tuple[Codec, int]], budget: Budget) -> Iterable[Region]:
+    done = [-1, -1]
+    for codec, end in sorted(hits, key=lambda h: h[1]):
+        start = end - codec.length
+        if done[start % 2] >= end:
+            continue
+        low = _run_back(data, start, _HEX_RUN)
+        low += (start - low) % 2
+        high = _run_ahead(data, end, _HEX_RUN)
+        done[start % 2] = _dealt_with(end, high)
+        high -= (high - low) % 2
+        if budget.take((high - low) // 2, high - low):
+            text = bytes.fromhex(bytes(data[low:high]).decode("ascii"))
+            yield Region(low, high, text, (2, 1), partial(_straight, low, high))
+
+
+def _straight(low: int, high: int) -> Marks:
+    return [(0, low), (high - low, high)]
+
+
+def _escapes(
+    run: re.Pattern[bytes],
+    escape: re.Pattern[bytes],
+    decode: Callable[[re.Match[bytes]], bytes],
+    *,
+    whole: Callable[[bytes], bytes] | None = None,
+    kept: Callable[[re.Match[bytes]], int] = lambda m: 0,
+) -> Callable[..., Iterable[Region]]:
+    """Regions in which each match of `escape` becomes what `decode` makes of it; its last `kept` bytes stay.
+
+    `whole` does the same to a whole text, faster.
+    """
+
+    def regions(data: Buffer, hits: Sequence[tuple[Codec, int]], budget: Budget) -> Iterable[Region]:
+        done = -1
+        for _, end in sorted(hits, key=lambda h: h[1]):
+            if end <= done:
+                continue
+            low = max(done, _run_back(data, end, run))
+            high = _run_ahead(data, end, run)
+            done = _dealt_with(end, high)
+            if not budget.take(high - low, high - low):
+                continue
+            raw = bytes(data[low:high])
+            text = whole(raw) if whole is not None else escape.sub(decode, raw)
+            if text != raw:
+                yield Region(low, high, text, marks=partial(marks, raw, low))
+
+    def marks(raw: bytes, low: int) -> Marks:
+        out: Marks = [(0, low)]
+        at = size = 0  # of `raw`, of what it decodes to
+        for m in escape.finditer(raw):
+            size += m.start() - at
+            out.append((size, low + m.start()))
+            at = m.end() - kept(m)
+            size += len(decode(m)) - kept(m)
+            out.append((size, low + at))
+        return [*out, (size + len(raw) - at, low + len(raw))]
+
+    return regions
+
+
+_JSON_ESCAPE = re.compile(rb"\\+(?:u([0-9A-Fa-f]{4})|x([0-9A-Fa-f]{2})|([\"'/\\bfnrt]))")
+_JSON_SIMPLE = {b"n": b"\n", b"r": b"\r", b"t": b"\t", b"b": b"\b", b"f": b"\f"}
+
+
+def _unescape(m: re.Match[bytes]) -> bytes:
+    """JSON, JavaScript and shell escapes, with any number of backslashes: JSON inside JSON needs one pass."""
+    digits = m[1] or m[2]
+    if digits:
+        code = int(digits, 16)
+        return b"?" if 0xD800 <= code <= 0xDFFF else chr(code).encode()
+    return _JSON_SIMPLE.get(m[3], m[3])
+
+
+_PERCENT = re.compile(rb"%[0-9A-Fa-f]{2}")
+
+
+def _unquote(m: re.Match[bytes]) -> bytes:
+    return _BYTES[int(m[0][1:], 16)]
+
+
+_BYTES = [bytes([code]) for code in range(256)]
+_ENTITY = re.compile(rb"&(?:#[0-9]{1,9};?|#[xX][0-9a-fA-F]{1,8};?|[A-Za-z][A-Za-z0-9]{1,31};?)")
+
+
+@lru_cache(maxsize=1024)
+def _entity(text: bytes) -> tuple[bytes, int]:
+    """What an entity stands for, and how many bytes behind it are text (`&quotabc`)."""
+    from html import unescape  # slow to import, and rarely needed
+
+    plain = unescape(text.decode("latin-1"))
+    kept = 0
+    while plain != text.decode("latin-1") and kept < len(plain) - 1 and plain[-1 - kept] == chr(text[-1 - kept]):
+        kept += 1
+    return plain.encode("latin-1", "replace"), kept
+
+
+_PEM_END = re.compile(rb"-----END [A-Z0-9 ]{0,40}-----")
+_BREAK = re.compile(rb"(?:\\\\*\\n|\n)")
+_CHUNK = re.compile(rb"[A-Za-z0-9+/]{8,}={0,2}")
+
+
+def _lines(data: Buffer, hits: Sequence[tuple[Codec, int]], budget: Budget) -> Iterable[Region]:
+    """A PEM whose every line stands in a log record of its own (syslog, CRI, Docker): put together again."""
+    done = clear = -1
+    for _, end in sorted(hits, key=lambda h: h[1]):
+        if end <= done:
+            continue
+        reach = min(len(data), end + REACH_AHEAD)
+        last = _PEM_END.search(data, max(end, clear), reach)
+        if last is None:
+            clear = reach - 80  # no END lies before: a run of BEGINs is searched once
+            continue
+        done = last.end()
+        between = bytes(data[end : last.start()])
+        if b"\n" not in between:
+            continue  # one record that holds all of it: the rules match it as it is
+        begin = bytes(data[max(0, end - 80) : end]).rfind(b"-----BEGIN")
+        if begin < 0:
+            continue
+        low = begin + max(0, end - 80)
+        if not budget.take(done - low, done - low):
+            continue
+        text = bytes(data[low:end])
+        marks: Marks = [(0, low), (len(text), end)]
+        framed, at = False, 0
+        for line_break in (*_BREAK.finditer(between), None):
+            stop = line_break.start() if line_break else len(between)
+            chunk = max(_CHUNK.finditer(between, at, stop), key=lambda m: len(m[0]), default=None)
+            if chunk:
+                # The record's own time and stream stand left of the text, or right of it in Docker's JSON.
+                framed = framed or len(between[at:stop].strip()) > len(chunk[0]) + 4
+                marks += [(len(text) + 1, end + chunk.start()), (len(text) + 1 + len(chunk[0]), end + chunk.end())]
+                text += b"\n" + chunk[0]
+            at = line_break.end() if line_break else stop
+        if framed:
+            marks += [(len(text) + 1, last.start()), (len(text) + 1 + len(last[0]), done)]
+            yield Region(low, done, text + b"\n" + last[0], marks=marks.copy)
+
+
+_REGIONS: dict[str, Callable[[Buffer, Sequence[tuple[Codec, int]], Budget], Iterable[Region]]] = {
+    "base64": _base64,
+    "gzip": _gzip,
+    "hex": _hex,
+    "percent": _escapes(_URL_PART, _PERCENT, _unquote, whole=unquote_to_bytes),
+    "escape": _escapes(_NOT_NEWLINE, _JSON_ESCAPE, _unescape),
+    "lines": _lines,
+    "html": _escapes(_NOT_NEWLINE, _ENTITY, lambda m: _entity(m[0])[0], kept=lambda m: _entity(m[0])[1]),
+}
+
+
+def regions(
+    codec: Codec, data: Buffer, hits: Sequence[tuple[Codec, int]], budget: Budget | None = None
+) -> Iterable[Region]:
+    """Decoded regions around the hits of codecs of this one's kind."""
+    return _REGIONS[codec.name](data, hits, budget or Budget(len(data)))
+
+
+_VALUE_ENDS = re.compile(rb"[\s&\"<>]")
+_VALUE_SEEN = 256  # bytes of a value in which an escape is looked for
+
+
+def encoded_values(data: Buffer, ends: Iterable[int]) -> list[int]:
+    """Those of `ends` where the value whose first characters end there goes on to a percent sign with two digits."""
+    out = []
+    ordered = sorted(ends)
+    # Looked for in a value, not to the end of a block of plain text; in long strides where values are many.
+    stride = 0 if len(ordered) < 64 else 1 << 14
+    escape = stop = clear = -1  # the next ones, and up to where there is none: each byte is looked at once
+    for end in ordered:
+        if escape < end:
+            if end + _VALUE_SEEN < clear:
+                continue
+            begin = max(end, clear)
+            upto = max(end + _VALUE_SEEN, begin + stride)
+            m = _PERCENT.search(data, begin, upto + 3)
+            if m is None:
+                clear = upto + 1
+                continue
+            escape = m.start()
+        if escape - end > _VALUE_SEEN:
+            continue
+        if stop < end:
+            m = _VALUE_ENDS.search(data, end)
+            stop = m.start() if m else len(data)
+        if escape < stop:
+            out.append(end)
+    return out

@@ -1,0 +1,351 @@
+"""The engine: Hyperscan over a whole block finds where to look, RE2 and the filters decide what is a secret.
+
+    block ─Hyperscan→ (rule, end)… ─merge→ windows ─RE2→ spans ─filters→ verdicts ─overlap→ matches
+                    └→ (codec, end)… ─decode→ text ─ the same again, to depth 3
+
+Python runs per block and per hit, never per line. Windows of one rule are merged before RE2 sees them, so a block full
+of hits costs at most one RE2 pass a rule: linear on any input.
+"""
+
+from __future__ import annotations
+
+import re
+from bisect import bisect_right
+from collections.abc import Callable, Sequence
+from copy import copy
+from dataclasses import replace
+from itertools import accumulate
+from pathlib import Path
+
+import hyperscan
+import re2
+
+from detectors.compile.codecs import VALUE, Codec
+from detectors.compile.plan import Compiled, compiled
+from detectors.fingerprint import fingerprint
+from detectors.match.cost import TooSlowError, Work, patience
+from detectors.match.decode import Region, encoded_values, regions
+from detectors.match.exact import OWN, Exact, Owned
+from detectors.match.filters import LABEL, masked_before
+from detectors.match.judge import NOWHERE, Judge, Verdict
+from detectors.match.outcome import Decision, Found, Match, merged, moved, rank, resolve, through
+from detectors.match.quick import UNANCHORED
+from detectors.match.windows import NEAR, Ends, share, thinned, windows
+from detectors.rules.rule import HINT_AHEAD, HINT_BACK, Rule, RuleError
+from detectors.rules.syntax import diagnose, re2_problem
+
+__all__ = ["Decision", "Engine", "Found", "Match", "TooSlowError", "Worker", "patience"]
+
+Buffer = bytes | bytearray | memoryview
+MAX_DEPTH = 3  # of decoding
+_GAP = b"\n" + bytes(256) + b"\n"  # between decoded texts
+_SEPARATOR = re.compile(rb"[^A-Za-z0-9+/]")
+# A short keyword stands in any large base64 text by chance.
+_INSIDE = Verdict(False, "pattern", "nothing separates keyword and value: both are inside a longer run")
+_LABELLED = Verdict(False, "placeholder", "masked before")
+
+
+class Engine:
+    """A compiled set of rules. Immutable and shared by threads; each thread scans through its own `worker()`."""
+
+    def __init__(self, rules: Sequence[Rule], what: Compiled) -> None:
+        self.rules = tuple(rules)
+        self.plan, self.database, self.near = what
+        self._judges: dict[int, Judge] = {}
+        self._index = {rule.id: number for number, rule in enumerate(rules)}
+        self.exact: Exact | None = None
+
+    @classmethod
+    def build(cls, rules: Sequence[Rule], cache_dir: Path | None = None) -> Engine:
+        """Compile `rules`, or take the compiled databases from `cache_dir`. Blocking.
+
+        Raises RuleError that names each rule Hyperscan or RE2 refuses. A damaged or stale cache file is rebuilt.
+        """
+        if not rules:
+            raise RuleError(["no rules: every pack is disabled, so nothing could ever be found"])
+        try:
+            engine = cls(rules, compiled(rules, cache_dir))
+        except hyperscan.error as error:
+            # Hyperscan does not say which of many: compile each alone to name it.
+            problems = [f"{r.source}: {r.id}: pattern: {p}" for r in rules if (p := diagnose(r.pattern, r.trigger))]
+            raise RuleError(problems or [f"Hyperscan: {error}"]) from None
+        engine._compile_own()
+        return engine
+
+    def _compile_own(self) -> None:
+        """Compile the confirm regexes of the user's rules, which RE2 may refuse though Hyperscan took them."""
+        problems = []
+        for number, rule in enumerate(self.rules):
+            if rule.family == "custom":
+                try:
+                    self.judge(number)
+                except re2.error as error:
+                    problems.append(f"{rule.source}: {rule.id}: pattern: {re2_problem(rule.pattern) or error}")
+        if problems:
+            raise RuleError(problems)
+
+    def beside(self, exact: Exact | None) -> Engine:
+        """The same rules, and these values beside them."""
+        if exact is self.exact:
+            return self
+        other = copy(self)
+        other.exact = exact
+        return other
+
+    def worker(self) -> Worker:
+        """A scanner for one thread, with a scratch of its own."""
+        return Worker(self)
+
+    def judge(self, number: int) -> Judge:
+        """The judge of a rule; made at its first hit, as most rules never have one."""
+        judge = self._judges.get(number)
+        if judge is None:
+            judge = self._judges[number] = Judge(self.rules[number])
+        return judge
+
+    def has(self, rule_id: str) -> bool:
+        return rule_id in self._index
+
+    def judge_of(self, rule_id: str) -> Judge:
+        """The judge of a rule by its id. Raises KeyError."""
+        return self.judge(self._index[rule_id])
+
+    def number(self, rule_id: str) -> int:
+        """Index of a rule in `rules`. Raises KeyError."""
+        return self._index[rule_id]
+
+
+class _Text:
+    """A text in work, the block or what was decoded of it: decisions with the end of the whole match (where `scan`
+    counts it), and the priority of the best rule that has taken a span."""
+
+    __slots__ = ("data", "out", "taken", "work")
+
+    def __init__(self, data: Buffer, work: Work) -> None:
+        self.data, self.work = data, work
+        self.out: list[tuple[Decision, int]] = []
+        self.taken: dict[tuple[int, int], int] = {}
+
+
+class Worker:
+    """Scans on behalf of one thread."""
+
+    def __init__(self, engine: Engine) -> None:
+        self.engine = engine
+        # Decoded text is scanned after the scan it came from has returned, so one scratch serves every depth.
+        self._scratch = hyperscan.Scratch(engine.database)
+        self._exact = engine.exact.worker() if engine.exact is not None else None
+        self._near_scratch = hyperscan.Scratch(engine.near) if engine.near is not None else None
+
+    def scan(self, data: Buffer, fresh: int = 0, limit: int | None = None) -> list[Match]:
+        """Secrets in `data` whose match ends in `fresh < end <= limit`, by position, one for a span. One that needs a
+        companion is told again while a new one may have come: it was none as long as it stood alone."""
+        return self.search(data, fresh, limit).matches
+
+    def search(self, data: Buffer, fresh: int = 0, limit: int | None = None, seconds: float | None = None) -> Found:
+        """The same with what must not be shown and what was left out. Raises TooSlowError after so much CPU time."""
+        work = Work(len(data), seconds)
+        owned = self._exact.search(data, work.check) if self._exact is not None else []
+        ends, encoded = self.hits(data)
+        if not ends and not encoded and not owned:
+            return Found([])
+        decided = self._decide_all(data, ends, encoded, 0, work)
+        if owned:
+            decided += self._named(owned, decided)
+        last = len(data) if limit is None else limit
+        matches = [m for m, end in resolve(decided) if fresh - m.rule.awaits < end <= last]
+        spans = [(decision.start, decision.end) for decision, _ in decided if decision.accepted]
+        spent = {self.engine.rules[number].id: cost for number, cost in work.spent.items()}
+        return Found(matches, merged(spans + work.regions), work.budget.skipped, spent)
+
+    def _named(self, owned: Sequence[Owned], decided: Sequence[tuple[Decision, int]]) -> list[tuple[Decision, int]]:
+        """Decisions on values that are known. Where a rule has found the same value it stays: it knows the issuer."""
+        ours = {one.fingerprint for one in owned}
+        key = self.engine.exact.key if self.engine.exact is not None else b""
+        told = [
+            (decision.start, decision.end, print_)
+            for decision, _ in decided
+            if decision.match is not None and (print_ := fingerprint(key, decision.match.secret)) in ours
+        ]
+        out = []
+        for one in owned:
+            if any(start < one.end and one.start < end and print_ == one.fingerprint for start, end, print_ in told):
+                continue
+            masked = f"…[{len(one.value)}]"  # its name says more than its beginning
+            match = Match(OWN, one.start, one.end, one.value, masked, OWN.severity, "high", one.decode)
+            decision = Decision(OWN, one.start, one.end, True, "accepted", "a secret of our own", match, one.decode)
+            out.append((decision, one.end))
+        return out
+
+    def explain(self, data: Buffer) -> list[Decision]:
+        """Every candidate with the stage that accepted or rejected it, by position."""
+        work = Work(len(data), None, explain=True)
+        decided = self._decide_all(data, *self.hits(data), 0, work)
+        kept = {id(m) for m, _ in resolve(decided)}
+        out = []
+        for decision, _ in decided:
+            if decision.accepted and id(decision.match) not in kept:
+                why = "a more specific rule has this span"
+                out.append(replace(decision, accepted=False, stage="overlap", reason=why))
+            else:
+                out.append(decision)
+        return sorted(out, key=lambda d: (d.start, d.end, d.rule.id))
+
+    def hits(self, data: Buffer) -> tuple[dict[int, list[int]], list[tuple[Codec, Sequence[int]]]]:
+        """Trigger ends by rule number, and those of decoders. This is the whole cost of a block without hits."""
+        plan = self.engine.plan
+        raw = Ends(whole=plan.exact)
+        self.engine.database.scan(data, match_event_handler=raw.handler(), scratch=self._scratch)
+        ends: dict[int, list[int]] = {}
+        encoded: list[tuple[Codec, Sequence[int]]] = []
+        near = [end for number in plan.assigned for end in raw.get(number, ())]
+        if near:
+            self._hints(data, near, ends)
+            encoded.append((VALUE, encoded_values(data, near)))
+        for number, positions in raw.items():
+            if number < len(plan.rules):
+                share(thinned(positions), plan.rules[number], ends)
+            else:
+                codec = plan.codecs[number - len(plan.rules)]
+                encoded.append((codec, encoded_values(data, positions) if codec.open else positions))
+        return ends, [(codec, found) for codec, found in encoded if found]
+
+    def _hints(self, data: Buffer, assigned: list[int], ends: dict[int, list[int]]) -> None:
+        """Look for hints around assignments; adds to `ends`."""
+        places = windows(thinned(assigned), HINT_BACK + NEAR, HINT_AHEAD, len(data))
+        # Each window costs a call, so where they are dense one scan over all of them is cheaper.
+        if len(places) > 8 + (len(data) >> 12):
+            places = [(places[0][0], places[-1][1])]
+        raw = Ends()
+        view = memoryview(data)
+        for low, high in places:
+            self.engine.near.scan(view[low:high], match_event_handler=raw.handler(low), scratch=self._near_scratch)
+        for number, positions in raw.items():
+            share(thinned(positions), self.engine.plan.near[number], ends)
+
+    def _decide_all(
+        self,
+        data: Buffer,
+        ends: dict[int, list[int]],
+        encoded: list[tuple[Codec, Sequence[int]]],
+        depth: int,
+        work: Work | None = None,
+    ) -> list[tuple[Decision, int]]:
+        """Decisions with the end of the whole match (where `scan` counts it)."""
+        text = _Text(data, work or Work(len(data), None))
+        around: dict[tuple[int, int, int], list[tuple[int, int]]] = {}
+        rules = self.engine.rules
+        for number in sorted(ends, key=lambda number: -rules[number].priority):
+            shape = rules[number].shape
+            # Rules that share a trigger share its positions, and mostly the windows around them.
+            place = id(ends[number]), shape.back, shape.ahead
+            if place not in around:
+                around[place] = windows(ends[number], shape.back + NEAR, shape.ahead + 2, len(data))
+            text.work.turn(number, len(around[place]))
+            judge = self.engine.judge(number)
+            for low, high in around[place]:
+                self._candidates(text, judge, low, high)
+        text.work.turn(None)
+        if encoded and depth < MAX_DEPTH:
+            self._decode_all(data, encoded, depth, text.work, text.out)
+        return text.out
+
+    def _candidates(self, text: _Text, judge: Judge, low: int, high: int) -> None:
+        """Decide what a rule's pattern matches in a window."""
+        rule, search, priority = judge.rule, judge.search, judge.rule.priority
+        data, taken, work, explain = text.data, text.taken, text.work, text.work.explain
+        at, found = low, False
+        while at < high:
+            spans = search(UNANCHORED, data, at, high)
+            if spans[0] == NOWHERE:
+                break
+            found = True
+            work.count()
+            (first, last), (start, end) = spans[0], spans[1] if len(spans) > 1 else spans[0]
+            if start < 0:
+                start, end = first, last
+            middle = max(start + 1, start + (end - start) // 2)
+            if not explain and taken.get((start, end), priority) > priority:
+                at = middle
+                continue  # whatever is said of it, the better rule has this span
+            if rule.keywords and not _SEPARATOR.search(data, first, start):
+                verdict = _INSIDE
+            else:
+                verdict = self._verdict(text, judge, start, end)
+            if verdict.accepted:
+                taken.setdefault((start, end), priority)
+                v = verdict
+                match = Match(rule, start, end, v.secret, v.masked, v.severity, v.confidence, (), v.labels)
+                text.out.append((Decision(rule, start, end, True, v.stage, v.reason, match), last))
+                at = max(end, at + 1)
+                continue
+            if explain:
+                text.out.append((Decision(rule, start, end, False, verdict.stage, verdict.reason), last))
+            # A rejected candidate may hide a real one that starts inside it.
+            at = max(middle, at + 1)
+        if explain and not found:
+            why = "the trigger was hit but the pattern does not match around it"
+            text.out.append((Decision(rule, low, min(high, len(data)), False, "pattern", why), high))
+
+    def _verdict(self, text: _Text, judge: Judge, start: int, end: int) -> Verdict:
+        """What the rule says to the value here: remembered of its like, but for what only its own place can tell."""
+        data = text.data
+        before, after = bytes(data[max(0, start - judge.back) : start]), bytes(data[end : end + judge.ahead])
+        key = judge, bytes(data[start:end]), before, after
+        known = text.work.known()
+        verdict = known.get(key)
+        if verdict is None:
+            text.work.judged += 1
+            verdict = known[key] = judge.verdict(key[1], before, after, text.work.explain)
+        if verdict.accepted and judge.rule.requires:
+            verdict = judge.accompanied(verdict, data, start, end, self.engine.judge_of)
+        if verdict.accepted:
+            around = bytes(data[max(0, start - LABEL) : end + LABEL])
+            label = masked_before(around, min(start, LABEL), end - start)
+            # Of a rule that there is: `[password:…]` may be how a service writes a name and its value.
+            if label is not None and self.engine.has(label):
+                return _LABELLED
+        return verdict
+
+    def _decode_all(
+        self,
+        data: Buffer,
+        encoded: list[tuple[Codec, Sequence[int]]],
+        depth: int,
+        work: Work,
+        out: list[tuple[Decision, int]],
+    ) -> None:
+        told: dict[tuple[int, int, str, bytes], int] = {}  # place, rule and secret → rank
+        for name in dict.fromkeys(codec.name for codec, _ in encoded):
+            hits = [(codec, end) for codec, ends in encoded if codec.name == name for end in ends]
+            same: dict[bytes, list[Region]] = {}  # what many regions hold is decided once
+            for region in regions(hits[0][0], data, hits, work.budget):
+                same.setdefault(region.text, []).append(region)
+                if not depth:
+                    work.regions.append((region.start, region.end))
+            work.check()
+            # All regions in one scan: a call for each would cost more than the bytes. The gap between them is wider
+            # than any between a keyword and its value.
+            starts = list(accumulate((len(text) + len(_GAP) for text in same), initial=0))
+            text = _GAP.join(same)
+            groups = list(same.values())
+            places: dict[int, Callable[[int, int], tuple[int, int]]] = {}
+            for found, _ in self._decide_all(text, *self.hits(text), depth + 1, work):
+                decision = through(name, found)
+                if not (work.explain or decision.accepted):
+                    continue
+                number = bisect_right(starts, decision.start) - 1
+                standing = rank((name, *decision.decode))
+                for region in groups[number]:
+                    place = places.get(id(region))
+                    if place is None:
+                        place = places[id(region)] = region.places()
+                    start, end = place(decision.start - starts[number], decision.end - starts[number])
+                    if decision.match is not None:
+                        # Decoders in another order often come to the same; and where a region has no other place than
+                        # the whole of it, all that it repeats does.
+                        one = start, end, decision.rule.id, decision.match.secret
+                        if told.get(one, standing + 1) <= standing:
+                            continue
+                        told[one] = standing
+                    out.append((moved(name, decision, start, end), region.end))

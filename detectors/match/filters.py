@@ -1,0 +1,315 @@
+"""Filters: pure functions that say why a value is not a secret, or None when they have nothing against it."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import re
+from collections import Counter
+from itertools import pairwise
+from urllib.parse import unquote_to_bytes
+
+from detectors.match.quick import quick
+from detectors.match.score import entropy, surprise
+
+__all__ = ["LABEL", "entropy", "looks_like_hash", "masked_before", "placeholder", "words"]
+
+# Values that specifications and manuals print, as 16 hex digits of their SHA-256: the examples of RFC 6749, 6750 and
+# OAuth 1, SQLAlchemy's, and the fixed keys of Azure's storage and Cosmos DB emulators.
+_PRINTED = frozenset(
+    "0011cc25eb432071 00cf4c781dc37003 293257ab6495ebb1 2c31d647d5667058 2ff8b0fb93aca981 4c20e6f5cc11b937 "
+    "53f5da0aaa93d64c 649e1f5c769e718b 6aa14267d94944e6 6c96130f130ab0d6 80f8b7c904d4a43f 9d03b692e941d5ac "
+    "a35b81a7d7927b70 a71b359a87afde13 aa6547439583c3a2 ad71fb4165536675 b31adff4641f390d b8e148545b13c78b "
+    "bb9b1163338b2a51 d0c01bc88bd8646c e9974c507d2a8021 ea9bdfd02c0c412c".split()
+)
+
+# Words that stand where a secret will be. Only such as random text practically never holds.
+_WORDS = re.compile(
+    rb"(?i)example|sample[_-]?(?:key|token|secret)|placeholder|redacted|censored|filtered|masked|hidden|removed|obfuscated"
+    rb"|change[_-]?me|replace[_-]?(?:me|this|with)|(?:your|my|the|some|enter|insert|put)[_-](?:own[_-])?(?:\w{1,12}[_-])?"
+    rb"(?:key|token|secret|pass|api|access|auth|client|account|user|db|database|here|id|bot|app|project)"
+    rb"|^a secret$|your[_-]|-here\b|_here\b|(?:^|[_.-])(?:fake|dummy|bogus)|(?:fake|dummy|bogus)[_-]"
+    rb"|notreal|not[_-]a[_-]|(?-i:x{4}|X{4})|\*{3}|\.{3}|0{8}"
+    rb"|^[a-z]{0,12}[0-9]{0,4}[_.-]?p[a@4][s$5]{2}w[o0]rd[\d!@#$%^&*._-]{0,8}$|^qwerty\d{0,6}$|^test(?:pass|pw|ing|user)\d{0,3}$|^(?:todo|fixme|tbd)$|deadbeef|foobar|lorem|abcdefghij|0123456789|1234567890|bcdefghijk|qwertyuiop|asdfghjkl|test[_-]?(?:key|token|secret|password)|topsecret"
+)
+# Four letters in a row stand in one of a hundred long random values; there it takes more of them.
+_LONG = 128
+_LONG_WORDS = re.compile(_WORDS.pattern.replace(b"x{4}|X{4}", b"x{8}|X{8}"))
+# Expressions of templates, shells and programs: `${VAR}`, `$VAR`, `{{ x }}`, `<token>`, `%s`, `%(x)s`, `os.environ[`, …
+_EXPRESSIONS = re.compile(
+    rb"\$\{|\$\(|\{\{|\}\}|#\{|<%|%>|<[A-Za-z_$][\w .:-]{0,40}>|^<|^\$[A-Za-z_]\w*(?:$|->|\[)|^%[sdv]$|^%\("
+    rb"|^@[A-Za-z_-]+(?:$|[.(/:])|^\{[\w.]*\}|^\[[a-z_ -]+\]$|^%[A-Z_]+%$"
+    rb"|^(?:[A-Z]+_)+(?:PASSWORD|PASS|PWD|SECRET|KEY|TOKEN|CREDENTIALS?)$"
+    rb"|(?i:process\.env|os\.environ|getenv|system\.get|secrets?\.[a-z_]{2,}$|config\[|env\[|params\[|vault:|arn:aws:|^ref\+|op://)"
+)
+_MASKED = re.compile(rb"\[([a-z0-9][a-z0-9.-]{1,80}):[0-9a-f]{12}\]")
+LABEL = 100  # bytes, longer than any such label
+_MAYBE_STANDS_IN = quick((_WORDS, _EXPRESSIONS))
+_UUID = re.compile(rb"^[0-9a-fA-F]{8}-(?:[0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}$")
+_HASH_LENGTHS = frozenset((32, 40, 56, 64, 96, 128))
+_HASH_CONTEXT = re.compile(
+    rb"(?i)(?:sha-?(?:1|224|256|384|512)|md5|digest|checksum|hash|etag|commit|revision|\brev\b|integrity|fingerprint|"
+    rb"blob|tree|parent|image|layer|trace[_-]?id|span[_-]?id|request[_-]?id|correlation|uuid|guid|build[_-]?id|nonce)"
+    rb"[\"'\s:=@/_\[\]()-]{0,6}[\w-]{0,16}[\"'\s:=@/_\[\]()-]{0,4}$"
+)
+# Names whose value pages through a list or marks a request, and names of an identifier, not of the secret itself.
+_PAGE_CONTEXT = re.compile(
+    rb"(?i:(?:next|prev(?:ious)?|page|pagination|continuation|continue|forward|backward|cursor|resume|sync|scroll|change"
+    rb"|idempotency)[_-]?(?:page|forward|backward)?[_-]?token|secrets?[_-]?arn|(?:key|credential)s?[_-]?id"
+    rb"|secretsmanager:[^\s:]{0,24}:[^\s:]{0,16}:secret|AWS::\w{2,30}::\w{3,30})[\"'\\\s:=>]{0,16}$"
+)
+# Names that say something about a credential (`passwordPolicy`, `SECRET_FILE`), keys that open nothing (`public_key`,
+# `cache_key`, .NET's `PublicKeyToken`), and the tokens of forms, which every page shows.
+_ABOUT = re.compile(
+    rb"(?i:(?:secret|token|passw(?:or)?d|pwd|passphrase|key|cred(?:ential)?s?|auth)[\w.-]{0,24}?"
+    rb"(?:names?|type|kind|file|path|dir|ur[il]s?|endpoint|ttl|polic(?:y|ies)|label|title|hint|prompt|placeholder|message"
+    rb"|description|alg|algorithm|encod(?:er|ing)|encryption|version|format|length|size|count|limit|interval|timeout|expir(?:y|es|ation)"
+    rb"|rotation|strategy|provider|method|mode|header|prefix|class|field|column|param(?:eter)?|alias|status|regex|pattern|check_?value)"
+    rb"|(?:pub(?:lic)?|verif(?:y|ying|ication)|gpg|pgp|sec-websocket|site|foreign|primary|partition|sort|row|cache|s3|object|routing|idempotency|index|i18n|translation|dedup"
+    rb"|lookup|host|message|queue|job|redis|lock)[ _.-]?key(?:[_.-]?token)?)(?:\[\w?\])?"
+    rb"[\"'`\\\s:=>\],]{1,16}(?:(?:n\s{1,16})?(?:value|string|default)[\"'`\\\s:=>]{1,16})?$"
+    rb"|(?i:(?:csrf|xsrf|authenticity_|requestverification)[\w-]{0,12}token)[^\n]{0,32}$"
+)
+_REQUEST_CONTEXT = re.compile(
+    rb"(?i)(?:client|request|import|export|work|lock|action|update|token)[_-]?token[\"'\\\s:=>]{0,16}$"
+)
+
+
+# A tag with its digest, as container runtimes write images, looks like a user and a password.
+_IMAGE = re.compile(rb"(?:docker[\w-]{0,16}|oci|containerd|cri-o|podman)://[\w.-]{1,80}:$")
+
+
+_RUNS = [(c - step, c, c + step) for step in (-1, 0, 1) for c in range(abs(step), 256 - abs(step))]
+_MAYBE_RUN = quick([re.compile(b"|".join(b"\\x%02x\\x%02x\\x%02x" % run for run in _RUNS))])
+# A letter or digit, and the next ones in every other place: `a1b2c3`, `001122`.
+_EVERY_OTHER = [b"%c.%c.%c" % (c, c + step, c + 2 * step) for step in (-1, 1) for c in b"2345678cdefghijklmnopqrstuvwx"]
+_MAYBE_WOVEN = quick([re.compile(b"(?i)" + b"|".join(_EVERY_OTHER))])
+_SEPARATORS = b"-_.:/ "
+_COUNTED = re.compile(rb"(?:[0-9a-f]{2})+|(?:[0-9A-F]{2})+")  # octets: `000102…`, `00112233…`
+
+
+def _woven(value: bytes) -> bool:
+    """Seven of ten characters stand in runs that count up or down, or stay, in each or in every other place."""
+    value = value.translate(None, _SEPARATORS).lower()
+    covered: set[int] = set()
+    for stride, step in ((1, -1), (1, 0), (1, 1), (2, -1), (2, 1)):
+        run = 0
+        for at in range(len(value) - stride + 1):
+            if at + stride < len(value) and value[at + stride] - value[at] == step:
+                run += 1
+                continue
+            if run >= 2 * stride:
+                covered.update(range(at - run, at + stride))
+            run = 0
+    return len(covered) * 10 >= len(value) * 7
+
+
+def _sequence(value: bytes) -> bool:
+    """Most of the value is one ascending, descending or constant run, or two characters, or a repeated short group."""
+    size = len(value)
+    if size < 6:
+        return False
+    # An alphabet does not grow with the length: of any from decimal digits up, a long random value has more than five.
+    if len(set(value)) <= max(2, min(5, size // 12)):
+        return True
+    # Of more than half of the steps two alike lie side by side.
+    if _MAYBE_RUN(value):
+        steps = Counter(b - a for a, b in pairwise(value))
+        if max(steps[0], steps[1], steps[-1]) * 2 > size:
+            return True
+    if size <= 128 and _MAYBE_WOVEN(value) and _woven(value):
+        return True
+    if size >= 16 and _COUNTED.fullmatch(value):
+        octets = bytes.fromhex(value.decode("ascii"))
+        steps = Counter((b - a) % 256 for a, b in pairwise(octets))
+        if max(steps.values()) * 10 >= 7 * (len(octets) - 1):
+            return True
+    # A repeated group starts again soon.
+    if value.find(value[:2], 2, 12) < 0:
+        return False
+    return any(value[:n] * (size // n) == value[: size // n * n] for n in (2, 3, 4, 5, 6, 8, 10) if size >= 3 * n)
+
+
+def placeholder(value: bytes) -> str | None:
+    """Why `value` is a stand-in (`changeme`, `xxxx`, `${VAR}`, `aaaaaaaa`, a masked value), or None."""
+    if b"%" in value:
+        value = unquote_to_bytes(value)
+    maybe = _MAYBE_STANDS_IN(value)
+    word = _WORDS.search(value) if maybe else None
+    if word and word[0].lower() == b"xxxx" and len(value) > _LONG:
+        word = _LONG_WORDS.search(value)
+    if word:
+        return f"placeholder word {word[0].decode('ascii', 'replace').lower()!r}"
+    if maybe and _EXPRESSIONS.search(value):
+        return "an expression or a template, not a value"
+    if hashlib.sha256(value).hexdigest()[:16] in _PRINTED:
+        return "a value printed in a specification or a manual"
+    if _sequence(value):
+        return "repeated or sequential characters"
+    return None
+
+
+def masked_before(around: bytes, at: int, length: int) -> str | None:
+    """The rule named by a label of `monitor mask`, `[rule:fingerprint]`, that the value at `at` is (part of).
+
+    `around`: the value with up to LABEL bytes on either side.
+    """
+    for label in _MASKED.finditer(around):
+        if label.start() < at + length and at < label.end():
+            return label[1].decode("ascii")
+    return None
+
+
+# A password or a PIN may be all digits, where its name is just that, and they are no day or moment.
+_PIN = re.compile(rb"(?i:passw(?:or)?d|pwd|pass|passcode|pin)(?:\\{0,3}[\"'`])?[\\\"'`\s:=>(]{1,12}$")
+_SUM = re.compile(rb"sha256[=:-]$")  # before a digest in base64
+_AUDITED = re.compile(rb"hmac-sha256:[0-9a-f]{64}")  # of Vault and OpenBao: of each value its own
+_DATE = re.compile(rb"(?:19|20)\d\d(?:0\d|1[0-2])[0-3]\d|1[4-9]\d{8}(?:\d{3})?$")
+
+
+def looks_like_hash(value: bytes, before: bytes) -> str | None:
+    """Why `value` is a digest, a commit or a UUID rather than a key. `before`: text of its line left of it."""
+    if b"%" in before:
+        before = unquote_to_bytes(before)
+    if _UUID.match(value):
+        identifies = _HASH_CONTEXT.search(before) or _PAGE_CONTEXT.search(before) or _REQUEST_CONTEXT.search(before)
+        return "a UUID in the context of an identifier" if identifies else None
+    if len(value) in _HASH_LENGTHS and not value.strip(b"0123456789abcdefABCDEF") and _HASH_CONTEXT.search(before):
+        return "a digest: its name says so"
+    if len(value) in (43, 44) and _SUM.search(before):
+        return "a digest: its name says so"
+    if _AUDITED.fullmatch(value):
+        return "a keyed digest, as audit devices write them"
+    if value.isdigit() and len(value) < 40 and (_DATE.match(value) or len(value) > 16 or not _PIN.search(before)):
+        return "digits only"
+    if _IMAGE.search(before):
+        return "the tag of an image"
+    return None
+
+
+_NAME = re.compile(
+    rb"[A-Za-z]+(?:[ _./:-]+[A-Za-z]+)*[_./:-]?|[A-Za-z_][\w-]*(?:\.[A-Za-z_][\w-]*)+"
+    rb"|[a-z]+(?:[A-Z][a-z]+)*\d?|[A-Z][A-Z_]+\d?|_+[A-Za-z]+(?:_[A-Za-z]+)*|[a-z_]+="
+)
+# Letters with numbers in between, as names have them: `oauth2ClientId`, `ATTR_PMSX003_LEVEL`, `HIH4000/humidity`.
+_NUMBERED = re.compile(rb"[A-Za-z_]{2,}(?:\d{1,5}(?:[A-Z]|[_./:-][A-Za-z])[A-Za-z_./:-]*){1,3}\d{0,4}")
+# What stands before the name that something is asked for by: `params.get("`, `getenv("`, `t("`.
+_ASKED = re.compile(
+    rb"(?:\b(?:get|has|find|fetch|read|pop|lookup|request|params?|argument|config|env|setting|input|query|by|need|"
+    rb"require)\w{0,24}|[gG]et\w{0,16}|env|\bt|\b_|text|params|args|options?|headers?|data)[(\[]\\{0,7}[\"'`]$"
+)
+_PATH = re.compile(
+    rb"(?:[A-Za-z]:)?[./~]{0,2}/[\w.+@-]+(?:/[\w.+@-]*)+|[\w-]+(?:/[\w.-]+){2,}|[a-z]+://\S*|[\w./-]+\.(?:com|io|net|org|dev|py|js|ts|go|java|yml|yaml|json|pem|key|crt|txt|html|local|internal)(?:[:/].*)?"
+)
+_CALL = re.compile(
+    rb"[\w.]+\(|\w+\[['\"]|=>|->|::|&&|\|\||^[!=]=|===|\?\.|^self\.|^this\.|^new |\breturn\b|^function|^lambda|^await "
+)
+_TYPES = re.compile(
+    rb"(?i)(?:null|none|true|false|undefined|string|str|bytes|int|bool|optional|object|required|missing|invalid|incorrect|expired|empty|unset|unknown|default|disabled|enabled"
+    rb"|ed25519|ed448|x25519|x448|secp\d{3}[kr]1|[hrep]s(?:256|384|512)|sha-?\d{1,3}|aes-?\d{3}(?:-?[cg][bc][cm])?|utf-?(?:8|16|32)(?:-?[bl]e)?|0b[01]{3,64}|uuid=[0-9a-f-]{4,36}|0x[0-9a-f]{1,16}|0x[0-9a-f]{40}|#[0-9a-f]{6}|sha-?\d{1,3}[:-][0-9a-f]{40,128})\W?"
+)
+_OBJECT = re.compile(
+    rb"(?:[\w$]+\.)+[\w$]+@[0-9a-f]{1,8}|(?:[A-Z][a-z]+){2,}@[0-9a-f]{6,8}|\[{0,2}L?[A-Z]@[0-9a-f]{5,8}"
+)
+_CONTROL = re.compile(rb"[\x00-\x08\x0e-\x1a\x1c-\x1f\x7f]")  # not the escape that colours start with
+# A byte that starts a character of UTF-8 without one that goes on, or the other way round.
+_NOT_UTF8 = re.compile(rb"[\xc0-\xff](?![\x80-\xbf])|(?<![\x80-\xff])[\x80-\xbf]")
+# Hashes of passwords, which other rules tell of, and classes of regular expressions.
+_HASH = re.compile(
+    rb"\$(?:2[abxy]?|argon2\w{0,2}|[1567y]|apr1|scrypt|pbkdf2[\w-]*)\$.*|(?:pbkdf2|scrypt|bcrypt|argon2)[\w-]{0,12}[:$].*"
+    rb"|\*[0-9A-F]{40}|md5[0-9a-f]{32}|(?:md5|sha\d{1,3}|crypt)\$[^$]{0,40}\$[0-9a-f]{16,128}|unsalted_\w{3,6}\$\$?[0-9a-f]{16,64}|SCRAM-SHA-\d+\$.*|\{\w{2,12}\}.*"
+)
+# How public keys and certificates start in DER and in SSH's form, in base64.
+_PUBLIC = re.compile(
+    rb"^(?:MFkwEwYHKoZIzj0CAQ|MHYwEAYHKoZIzj0CAQ|MIGbMBAGByqGSM49AgEG|MIIBIjANBgkqhkiG9w|MIICIjANBgkqhkiG9w|MIGfMA0GCSqGSIb3"
+    rb"|MCowBQYDK2V|MII[A-F][\w+/]{2}CCA[\w+/]{2}gAwIBAgI|AAAAB3NzaC1|AAAAC3NzaC1lZDI1NTE5|AAAAE2VjZHNhLXNoYTI|AAAAI3NrLXNzaC1|AAAAIHNzaC1lZDI1NTE5)"
+)
+_CLASSES = re.compile(rb"a-z|A-Z|0-9[^\w]|\\[dws][+*{]")
+_ESCAPED = re.compile(rb"u0[0-9a-fA-F]{3}")  # behind a backslash, the first letter of a translation
+_ABROAD = re.compile(rb"[\xc2-\xf4][\x80-\xbf]+")
+_SPOKEN = re.compile(rb"[(\"'\xc2\xe2-]{0,3}[A-Za-z'\x80-\xff]{2,}[.,:;?!)\"']{0,3}")
+_TIME = re.compile(
+    rb"[\^~<>=]{0,2}v?\d+\.\d+[\w.+-]*|v\d+(?:alpha|beta|rc)\d*"  # a version
+    rb"|\d{8}T\d{4,6}Z?|(?:[a-z]{2,3}:)?\d{4}-\d\d-\d\d(?:[T ]\d\d:\d\d.*)?|\d\d:\d\d.*|\d+(?:\.\d+){1,3}(?::\d+)?"
+)
+
+
+_ASSIGNS = b" \t=:"  # `self.p4passwd = p4passwd`
+_SAME = re.compile(rb"\w[ \t]*[=:]+[ \t]*$")
+_PART = re.compile(rb"[A-Za-z0-9]{10,}")
+_CHANGE = re.compile(rb"(?<=[a-z])[A-Z0-9]|(?<=[A-Z])[0-9]|(?<=[0-9])[A-Za-z]")
+
+
+_ODD = 4.0
+
+
+def _random(value: bytes, odd: float = _ODD) -> bool:
+    """A part of ten or more letters and digits changes between upper case, lower case and digits as no name does, or
+    the letters stand in no word."""
+    for part in _PART.findall(value):
+        digits = sum(48 <= c <= 57 for c in part)
+        mixed = not part.islower() and not part.isupper() and digits
+        if mixed and len(_CHANGE.findall(part)) * 10 >= len(part) * 3:
+            return True
+    return surprise(value)[0] > odd
+
+
+def _spelt(value: bytes) -> bool:
+    """Half of it are letters of words."""
+    return surprise(value)[1] * 2 >= len(value)
+
+
+# Bits beyond those of words that letters may carry there: of a thousand names two carry more than four, of paths none.
+_KINDS = (
+    (_TYPES, math.inf, "a keyword or a number"),
+    (_NAME, _ODD, "words or a name"),
+    (_NUMBERED, 0.0, "a name with a number"),
+    (_PATH, 10.0, "a path or an address"),
+    (_TIME, _ODD, "a time or a version"),
+    (_OBJECT, _ODD, "an object's address in memory"),
+)
+_MAYBE_SPEAKS = quick((_PAGE_CONTEXT, _ABOUT, _ASKED))
+# Blanks, control characters and what is no ASCII are looked at in several ways.
+_MAYBE_WORDS = quick(
+    (re.compile(rb"[\x00-\x20\x7f-\xff]"), _CLASSES, _CALL, _PUBLIC), (_HASH, *(pattern for pattern, *_ in _KINDS))
+)
+
+
+def words(value: bytes, before: bytes = b"") -> str | None:
+    """Why `value` is words, a name, a path, a call or a time rather than a value, or None. For generic rules only.
+
+    `before`: text of its line left of it; its name may be that of a page, a request or an identifier.
+    """
+    before = unquote_to_bytes(before) if b"%" in before else before
+    speaks = _MAYBE_SPEAKS(before)
+    if speaks and _PAGE_CONTEXT.search(before):
+        return "its name is that of a page, a request or an identifier"
+    if speaks and _ABOUT.search(before):
+        return "its name speaks about a credential or is that of a public key"
+    if value.isalnum() and _SAME.search(before) and before.rstrip(_ASSIGNS).endswith(value):
+        return "its name, not a value"
+    if before[-1:] == b"\\" and _ESCAPED.match(value):
+        return "text of a language, not a value"
+    if speaks and _spelt(value) and _ASKED.search(before[-40:]) and not _random(value):
+        return "a name that is asked for, not a value"
+    if not _MAYBE_WORDS(value):
+        return None  # as nothing below would match
+    if _CONTROL.search(value) or (not value.isascii() and _NOT_UTF8.search(value)):
+        return "bytes that no text has"
+    if not value.isascii() and sum(map(len, _ABROAD.findall(value))) * 3 > len(value):
+        return "text of a language, not a value"
+    if _PUBLIC.match(value):
+        return "a public key or a certificate, not a secret"
+    if _HASH.fullmatch(value):
+        return "a hash of a password, not a value"
+    if _CLASSES.search(value):
+        return "a regular expression, not a value"
+    parts = value.split()
+    if len(parts) > 1 and sum(1 for part in parts if _SPOKEN.fullmatch(part)) * 3 >= len(parts) * 2:
+        return "a sentence, not a value"
+    for pattern, odd, what in _KINDS:
+        if pattern.fullmatch(value) and (odd == math.inf or not _random(value, odd)):
+            if pattern is _NUMBERED and not _spelt(value):
+                continue
+            return f"{what}, not a value"
+    return "an expression, not a value" if _CALL.search(value) and not _random(value, 10.0) else None

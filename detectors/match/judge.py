@@ -1,0 +1,181 @@
+"""What a rule says to a candidate: its filters in turn, cheapest first."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cache
+from typing import Any
+
+from detectors.fingerprint import mask
+from detectors.match.filters import entropy, looks_like_hash, placeholder, words
+from detectors.match.quick import UNANCHORED
+from detectors.match.score import AHEAD, BACK, score
+from detectors.rules.checksums import CHECKS, Check, proven
+from detectors.rules.rule import Confidence, Requires, Rule
+from detectors.rules.syntax import compile_re2
+from monitor.common.severity import Severity
+
+__all__ = ["NOWHERE", "Judge", "Verdict"]
+
+Buffer = bytes | bytearray | memoryview
+Search = Callable[[Any, Buffer, int, int], Sequence[tuple[int, int]]]
+NOWHERE = (-1, -1)
+_BEFORE = 64  # bytes left of a value that filters look at; the score looks at more
+_DIGITS = b"0123456789"
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What a rule says to a value, wherever it stands. `stage` is the one that decided; `secret` and what follows tell
+    of accepted ones. The secret is the value, or what the value carries (the password inside Basic credentials)."""
+
+    accepted: bool
+    stage: str
+    reason: str
+    secret: bytes = field(default=b"", repr=False)
+    masked: str = ""
+    severity: Severity = "info"
+    confidence: Confidence = "low"
+    labels: Mapping[str, str] = field(default_factory=dict)
+
+
+def _no(stage: str, reason: str) -> Verdict:
+    return Verdict(False, stage, reason)
+
+
+class Judge:
+    """A rule at work: its regex, compiled, and its filters. Immutable and shared by threads.
+
+    `search` is the compiled regex past the wrapper of each match, which costs as much as a match: of (anchor, text, at,
+    high) it makes the spans of all groups, NOWHERE for what did not match. `back`, `ahead`: bytes beside a value that
+    the verdict depends on.
+    """
+
+    def __init__(self, rule: Rule) -> None:
+        """Raises re2.error when RE2 refuses the pattern, which it may though Hyperscan took it."""
+        self.rule = rule
+        self.search: Search = compile_re2(rule.confirm)._regexp.Match
+        self.back = BACK if rule.score else _BEFORE if rule.words or rule.hashes else 0
+        self.ahead = AHEAD if rule.score else 0
+        self._stopwords = [(word, word.lower().encode()) for word in rule.stopwords]
+        self._check = CHECKS[rule.checksum] if rule.checksum is not None else None
+        self._labels = dict(rule.labels)
+        self._prefixes = (rule.shape.prefix, *rule.shape.literals)
+        # All as one come first, as mostly none of them matches.
+        allow = ("|".join(f"(?:{entry})" for entry in rule.allow), *rule.allow) if rule.allow else ()
+        self._allow = [compile_re2(text)._regexp.Match for text in allow]
+
+    def verdict(self, value: bytes, before: bytes, after: bytes, explain: bool = True) -> Verdict:
+        """The filters' and the check's. `before`, `after`: up to `back` and `ahead` bytes beside the value. `explain`:
+        with the parts of its score, which takes as long as the rest."""
+        rule = self.rule
+        refusal = self._refused(value, before)
+        if refusal is not None:
+            return refusal
+        confidence, why = rule.confidence, "all stages passed"
+        if rule.score:
+            weighed = score(value, before, after)
+            why = weighed.reason() if explain else ""
+            if weighed.confidence is None:
+                return _no("score", why)
+            confidence = weighed.confidence
+        if self._check is not None:
+            return self._checked(self._check(value), value, confidence, why)
+        masked = mask(value, self._prefixes)
+        return Verdict(True, "accepted", why, value, masked, rule.severity, confidence, self._labels)
+
+    def _refused(self, value: bytes, before: bytes) -> Verdict | None:
+        """What a filter has against the value."""
+        rule = self.rule
+        if rule.placeholders and (reason := placeholder(value)) and not proven(rule.checksum, value):
+            return _no("placeholder", reason)
+        if self._stopwords:
+            lowered = value.lower()
+            for word, low in self._stopwords:
+                if low in lowered:
+                    return _no("stopwords", f"contains the stopword {word!r}")
+        if self._allow and _matches(self._allow[0], value):
+            entry = next(text for text, one in zip(rule.allow, self._allow[1:], strict=True) if _matches(one, value))
+            return _no("allow", f"matches the allowlist entry {entry!r}")
+        if rule.digits and len(value) - len(value.translate(None, _DIGITS)) < rule.digits:
+            return _no("digits", f"fewer than {rule.digits} digits")
+        if rule.entropy is not None and (bits := entropy(value)) < rule.entropy:
+            return _no("entropy", f"entropy {bits:.2f} is below {rule.entropy:.2f} bits a character")
+        before = before[-_BEFORE:]
+        if rule.words and (reason := words(value, before)):
+            return _no("words", reason)
+        if rule.hashes and (reason := looks_like_hash(value, before)):
+            return _no("hash", reason)
+        return None
+
+    def _checked(self, check: Check, secret: bytes, confidence: Confidence, why: str) -> Verdict:
+        """What check digits or claims make of it."""
+        rule, severity = self.rule, self.rule.severity
+        if check.reject:
+            return _no("checksum", check.reason)
+        value, prefixes = secret, self._prefixes
+        labels = {**self._labels, **check.labels} if check.labels else self._labels
+        if check.value is not None:
+            value, prefixes = check.value, self._prefixes if check.value is secret else ()
+            if rule.placeholders and (reason := placeholder(value)):
+                return _no("placeholder", reason)
+        if check.valid is False:
+            # Vendors change formats without notice: a miss is worse than a quiet, low finding.
+            severity, confidence = "low", "low"
+            labels = {**labels, "checksum": "mismatch"}
+        elif check.valid:
+            confidence = "high"
+        severity = check.severity or severity
+        confidence = check.confidence or confidence
+        masked = mask(value, prefixes)
+        return Verdict(True, "accepted", check.reason or why, value, masked, severity, confidence, labels)
+
+    def accompanied(
+        self, verdict: Verdict, data: Buffer, start: int, end: int, judge: Callable[[str], Judge]
+    ) -> Verdict:
+        """The verdict on an accepted value after a look for the companions that the rule requires around it.
+
+        `judge` gives that of another rule, by its id.
+        """
+        confidence, labels = verdict.confidence, verdict.labels
+        for companion in self.rule.requires:
+            other = judge(companion.rule) if companion.rule is not None else None
+            present = _companion(companion, other, data, start, end)
+            if present is None and not companion.optional:
+                return _no("requires", f"no {companion.rule or 'companion'} within {companion.within} bytes")
+            if present is not None and (companion.optional or companion.rule is not None):
+                confidence = "high"
+            if present is not None and companion.rule is not None:
+                labels = {**labels, companion.rule: present}
+        return replace(verdict, confidence=confidence, labels=labels)
+
+
+def _matches(search: Search, value: bytes) -> bool:
+    return search(UNANCHORED, value, 0, len(value))[0] != NOWHERE
+
+
+def _companion(companion: Requires, judge: Judge | None, data: Buffer, start: int, end: int) -> str | None:
+    """The masked companion near the span, or None."""
+    low, high = max(0, start - companion.within), min(len(data), end + companion.within)
+    if companion.lines is not None:
+        before, after = bytes(data[low:start]), bytes(data[end:high])
+        low = start - len(b"\n".join(before.rsplit(b"\n", companion.lines + 1)[-companion.lines - 1 :]))
+        high = end + len(b"\n".join(after.split(b"\n", companion.lines + 1)[: companion.lines + 1]))
+    search, prefixes = (judge.search, judge.rule.shape.literals) if judge is not None else (_search(companion), ())
+    at = low
+    while at < high:
+        spans = search(UNANCHORED, data, at, high)
+        if spans[0] == NOWHERE:
+            return None
+        first, last = spans[1] if len(spans) > 1 and spans[1] != NOWHERE else spans[0]
+        if last <= start or first >= end:
+            return mask(bytes(data[first:last]), tuple(prefixes))
+        at = max(last, at + 1)
+    return None
+
+
+@cache
+def _search(companion: Requires) -> Search:
+    search: Search = compile_re2(companion.pattern or "")._regexp.Match
+    return search

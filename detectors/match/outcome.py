@@ -1,0 +1,132 @@
+"""What comes of a scan: matches, the decisions behind them, and which of those that overlap is told."""
+
+from __future__ import annotations
+
+from bisect import bisect_left, insort
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from detectors.match.cost import Spent
+from detectors.rules.rule import Confidence, Rule
+from monitor.common.severity import Severity
+
+__all__ = ["Decision", "Found", "Match", "merged", "moved", "rank", "resolve", "through"]
+
+
+@dataclass(frozen=True, slots=True)
+class Match:
+    """A secret in a block: the only object that holds one. `start`, `end`: byte span of the secret in the scanned data
+    (of the encoded text when `decode` names decoders, outermost first)."""
+
+    rule: Rule
+    start: int
+    end: int
+    secret: bytes = field(repr=False)
+    masked: str
+    severity: Severity
+    confidence: Confidence
+    decode: tuple[str, ...] = ()
+    labels: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What became of one candidate, for people who tune a rule. `stage` is the stage that decided."""
+
+    rule: Rule
+    start: int  # of the secret, or of the trigger's window when the pattern did not match
+    end: int
+    accepted: bool
+    # pattern, placeholder, stopwords, allow, digits, entropy, words, hash, score, checksum, requires, decode, overlap
+    stage: str
+    reason: str
+    match: Match | None = field(default=None, repr=False)
+    decode: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What came of a block. `hidden`: spans, disjoint and by position, of all that is or may hold a secret: what lost
+    to another rule on its span, and every stretch of encoded text that was decoded. `skipped`: bytes of encoded text
+    that were not decoded, as the block had used up what decoding one may cost. `spent`: by rule id."""
+
+    matches: list[Match]
+    hidden: list[tuple[int, int]] = field(default_factory=list)
+    skipped: int = 0
+    spent: Mapping[str, Spent] = field(default_factory=dict)
+
+
+def moved(decoder: str, decision: Decision, start: int, end: int) -> Decision:
+    """The decision on decoded text, at the place of the encoded."""
+    d, m = decision, decision.match
+    if m is not None:
+        chain = (decoder, *m.decode)
+        m = Match(m.rule, start, end, m.secret, m.masked, m.severity, m.confidence, chain, m.labels)
+    return Decision(d.rule, start, end, d.accepted, d.stage, d.reason, m, (decoder, *d.decode))
+
+
+def through(decoder: str, decision: Decision) -> Decision:
+    """The decision, refused if its rule is not for what `decoder` decodes."""
+    wanted = decision.rule.decode
+    if not decision.accepted or wanted is None or decoder in wanted:
+        return decision
+    reason = f"this rule is not for what {decoder} decodes"
+    return replace(decision, accepted=False, stage="decode", reason=reason, match=None)
+
+
+def merged(spans: list[tuple[int, int]]) -> list[tuple[int, int]]:
+    out: list[tuple[int, int]] = []
+    for start, end in sorted(spans):
+        if out and start <= out[-1][1]:
+            out[-1] = (out[-1][0], max(end, out[-1][1]))
+        else:
+            out.append((start, end))
+    return out
+
+
+def resolve(decided: Sequence[tuple[Decision, int]]) -> list[tuple[Match, int]]:
+    """One match a span: the highest priority wins, then the plain over the decoded, the longer, the earlier."""
+    ordered = [(decision.match, end) for decision, end in decided if decision.match is not None]
+    ordered.sort(key=lambda pair: pair[0].start)
+    out: list[tuple[Match, int]] = []
+    first = reach = 0  # of those that overlap, directly or by others between them
+    for at, (match, _) in enumerate(ordered):
+        if match.start >= reach:
+            out += _best(ordered[first:at])
+            first = at
+        reach = max(reach, match.end)
+    return out + _best(ordered[first:])
+
+
+def rank(decode: tuple[str, ...]) -> int:
+    """Which of two that were decoded in different ways is told: the lower one."""
+    # A key put together from log records is the key; the plain text has the heads of the records in it.
+    return 0 if decode[:1] == ("lines",) else 1 + len(decode)
+
+
+def _best(matches: list[tuple[Match, int]]) -> list[tuple[Match, int]]:
+    """Those of overlapping matches that no better one stands in the way of, by position."""
+    if len(matches) < 2:
+        return matches
+    ranked = sorted(
+        matches,
+        key=lambda p: (
+            -p[0].rule.priority,
+            rank(p[0].decode),
+            p[0].start - p[0].end,
+            p[0].start,
+            p[0].rule.id,
+        ),
+    )
+    # Taken spans are kept sorted, so that a block full of secrets costs a look at the neighbours, not at all of them.
+    taken: list[tuple[int, int]] = []
+    kept = []
+    for match, end in ranked:
+        at = bisect_left(taken, (match.start, match.end))
+        if at < len(taken) and taken[at][0] < match.end:
+            continue
+        if at and taken[at - 1][1] > match.start:
+            continue
+        insort(taken, (match.start, match.end))
+        kept.append((match, end))
+    return sorted(kept, key=lambda p: p[0].start)

@@ -1,0 +1,389 @@
+"""The score of a candidate that no vendor's format vouches for: how likely it is a secret, and why.
+
+A logistic model over what the value looks like and what stands around it. The weights lie in `score.json`, made by
+`benchmarks/train_score.py`; nothing but the standard library runs here, some forty microseconds a candidate.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+import string
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache, lru_cache
+from pathlib import Path
+from typing import Any, Literal
+
+import orjson
+
+from detectors.match.quick import UNANCHORED, found
+from detectors.rules.syntax import compile_re2
+
+__all__ = ["AHEAD", "BACK", "Score", "entropy", "features", "randomness", "score", "surprise"]
+
+BACK, AHEAD = 160, 48  # bytes left and right of a value that the score looks at
+RANDOM = math.log2(26)  # bits a letter of random text has
+_ODD_CASE = 6.0  # bits of a part of one or two letters beyond the first, in a run of letters
+_DIGITS, _LOWER, _UPPER = string.digits.encode(), string.ascii_lowercase.encode(), string.ascii_uppercase.encode()
+_LETTER = _LOWER + _UPPER
+_PLAIN = _DIGITS + _LETTER
+_ABROAD = bytes(range(128, 256))
+_NO_LETTER = bytes(c for c in range(256) if c not in range(97, 123))
+# The class of each byte: a digit, a lower or upper case letter, no ASCII, or a sign.
+_CLASSES = bytes(
+    next((kind for kind, them in zip(b"0aA\x80", (_DIGITS, _LOWER, _UPPER, _ABROAD), strict=True) if c in them), 46)
+    for c in range(256)
+)
+_TABLE = Path(__file__).with_name("score.json")
+_LETTERS = re.compile(rb"[A-Za-z]{3,}")
+_HUMP = re.compile(rb"[A-Z]{2,}(?![a-z])|[A-Z]?[a-z]+|[A-Z]")
+_CHANGES = (b"aA", b"a0", b"Aa", b"A0", b"0a", b"0A")  # in classes
+_BRACKETS = b"(){}[]<>"
+_SIGNS = (b"$", b"%", b"@", b"#", b"<", b"{", b":", b"&", b"*", b"-", b"(", b"[", b"!")
+_CODE = re.compile(rb"\w\(|\)$|\[\w|\]$|\)\.|->|=>|::|\w\.\w+\.\w|^[!=<>]=|&&|\|\|")
+_PROSE = re.compile(rb"[A-Za-z\x80-\xff]{2}[.,:;?!]?$")
+_HEX = re.compile(rb"(?:[0-9a-f]+|[0-9A-F]+)")
+_UUID = re.compile(rb"[0-9a-fA-F]{8}-(?:[0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}")
+_WORD_NUMBER = re.compile(rb"[A-Za-z]+[_.-]?[0-9]{1,4}")
+_JOINED = re.compile(rb"[A-Za-z0-9]+(?:[-_./:][A-Za-z0-9]+)+")
+# The last name before a value. By RE2, as the other engine tries every end for every start.
+_NAME = r"([A-Za-z_$@][\w$.@-]*)[\"'`\\\])>]*(?:\s*(?:string|str|char|text|String|const|&))?[^\w]{0,60}\n?\z"
+_KINDS = (
+    (
+        "password",
+        found(
+            re.compile(rb"(?i:pas+w(?:or|ro)?d|passwd|passphrase|passwort|pwd|pswd|kennwort|senha|contrase|passe\b)")
+        ),
+    ),
+    ("secret", found(re.compile(rb"(?i:secret|credential|salt)"))),
+    ("token", found(re.compile(rb"(?i:token|bearer|authorization|\bauth\b|_auth)"))),
+    (
+        "api key",
+        found(re.compile(rb"(?i:(?:api|access|auth|private|signing|encryption|master|account|service|app)[_.-]?key)")),
+    ),
+    ("pass", found(re.compile(rb"(?i:pass|pw\b|psk|\bpin)"))),
+    ("key", found(re.compile(rb"(?i:key)"))),
+)
+_ABOUT = re.compile(
+    rb"(?i:label|title|text|hint|prompt|placeholder|message|\bmsg|error|help|descri|confirm|forgot|reset|require|invalid"
+    rb"|strength|type|name$|field|input|_id$|Id$|url|uri|path|file|policy|column|class|format|pattern|locale|i18n|lang)"
+)
+_TEST = found(re.compile(rb"(?i:test|example|dummy|mock|fake|sample|fixture|assert|expect|demo)"))
+_COMPANY = found(
+    re.compile(
+        rb"(?i:\buser(?:name)?\b|\blogin\b|\bhost\b|\bserver\b|\burl\b|\bemail\b|_USER\b|_ID\b|client_?id|\buid\b)"
+    )
+)
+# Where neither of them is, as a rule.
+_NEARBY = found(
+    re.compile(
+        rb"(?i:test|example|dummy|mock|fake|sample|fixture|assert|expect|demo|user|login|host|server|url|mail|_id|client|uid)"
+    )
+)
+
+_BOTH = tuple(
+    (one, other, f"{one}, {other}")
+    for one, other in (
+        ("quoted", "wordlike"),
+        ("quoted", "random letters"),
+        ("name password", "wordlike"),
+        ("quoted", "joined"),
+        ("bare", "word and number"),
+        ("bare", "joined"),
+        ("quoted", "prose"),
+        ("hex", "name key"),
+        ("uuid", "name key"),
+    )
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """`probability` that it is a secret; `parts`: (feature, what it adds to the log-odds)."""
+
+    probability: float
+    parts: tuple[tuple[str, float], ...]
+
+    @property
+    def confidence(self) -> Literal["high", "medium", "low"] | None:
+        """None: not a secret."""
+        high, medium, low = _table()["thresholds"]
+        at = self.probability
+        return "high" if at >= high else "medium" if at >= medium else "low" if at >= low else None
+
+    def reason(self, count: int = 3) -> str:
+        """In words with the largest parts, such as `score 0.97: value random +3.1, name password +0.9`."""
+        largest = sorted(self.parts, key=lambda part: -abs(part[1]))[:count]
+        parts = ", ".join(f"{name} {share:+.1f}" for name, share in largest)
+        return f"score {self.probability:.2f}: {parts}"
+
+
+@cache
+def _table() -> Mapping[str, Any]:
+    table: Mapping[str, Any] = orjson.loads(_TABLE.read_bytes())
+    return table
+
+
+@cache
+def _surprises() -> Mapping[bytes, float]:
+    """Bits by three letters in lower case; `^` stands for the start of a word."""
+    values = iter(_table()["letters"])
+    alphabet = "^" + string.ascii_lowercase
+    return {
+        (a + b + c).encode(): int(next(values), 36) / 2
+        for a in alphabet
+        for b in alphabet
+        if b != "^" or a == "^"
+        for c in string.ascii_lowercase
+    }
+
+
+@cache
+def _starts() -> Mapping[bytes, float]:
+    """Bits of the first three letters of a word, which is all there is of most parts of random values."""
+    table, letters = _surprises(), [c.encode() for c in string.ascii_lowercase]
+    return {
+        a + b + c: table[b"^^" + a] + table[b"^" + a + b] + table[a + b + c]
+        for a in letters
+        for b in letters
+        for c in letters
+    }
+
+
+def surprise(value: bytes) -> tuple[float, int]:
+    """Bits that the letters of `value` carry beyond those of words, positive for random ones, and how many they are."""
+    bits, letters = 0.0, 0
+    table, starts = _surprises(), _starts()
+    for run in _LETTERS.findall(value):
+        # Case counts where it changes oddly: `getToken` are two words, `gEtoK` five.
+        humps = _HUMP.findall(run)
+        short = 0
+        for hump in humps:
+            size = len(hump)
+            if size < 3:
+                short += 1
+                continue  # of hex and base64: they say nothing by themselves
+            word = hump.lower()
+            bits += starts[word[:3]]
+            if size > 3:
+                bits += sum([table[word[i : i + 3]] for i in range(1, size - 2)])
+            letters += size
+        if short > 1 and len(humps) > 2 and len(run) > 4:
+            bits += _ODD_CASE * (short - 1)  # a name has one such part, `userID`, not three, `aZswFw`
+    return bits - RANDOM * letters, letters
+
+
+@cache
+def _expected(alphabet: int, size: int) -> tuple[float, float]:
+    """Mean and deviation of the Shannon entropy of `size` random characters of an alphabet (Miller's correction)."""
+    if size < 2:
+        return 0.0, 1.0
+    rate = size / alphabet
+    # The entropy of counts that follow Poisson's law, summed over one character of the alphabet.
+    mean = probability = 0.0
+    term = math.exp(-rate)
+    for count in range(1, int(rate + 12 * math.sqrt(rate) + 14)):
+        term *= rate / count
+        mean -= alphabet * term * count / size * math.log2(count / size)
+        probability += term
+    return mean, max(0.04, 0.55 / math.sqrt(size))
+
+
+def _alphabet(value: bytes, classes: bytes) -> int:
+    """How many characters the one has that `value` seems to be of."""
+    size, digits = len(value), classes.count(b"0")
+    lower, upper = classes.count(b"a"), classes.count(b"A")
+    if digits == size:
+        return 10
+    if _HEX.fullmatch(value):
+        return 16
+    symbols = set(value.translate(None, _PLAIN)) if digits + lower + upper < size else ()
+    return 10 * (digits > 0) + 26 * (lower > 0) + 26 * (upper > 0) + (2 if len(symbols) <= 2 else 24)
+
+
+@lru_cache(maxsize=2)  # a rule asks for it, and its score does
+def entropy(value: bytes) -> float:
+    """Shannon entropy in bits a character; 0 for the empty value."""
+    size = len(value)
+    if not size:
+        return 0.0
+    logs = _logs()
+    counts = map(value.count, set(value))
+    held = sum(map(logs.__getitem__, counts)) if size < len(logs) else sum(n * math.log2(n) for n in counts)
+    return max(0.0, math.log2(size) - held / size)
+
+
+@cache
+def _logs() -> tuple[float, ...]:
+    return (0.0, *(n * math.log2(n) for n in range(1, 1024)))
+
+
+@cache
+def _plenty(alphabet: int, size: int) -> int:
+    """So many different characters in `size` are enough for an entropy less than one deviation below the expected."""
+    mean, deviation = _expected(alphabet, size)
+    for different in range(1, size):
+        often = size - different + 1  # one of them, at worst
+        if (math.log2(size) - often * math.log2(often) / size - mean) / deviation > -0.99:
+            return different
+    return size
+
+
+def randomness(value: bytes) -> float:
+    """How far the Shannon entropy of `value` lies from that of random characters of its own alphabet and length.
+
+    In deviations: 0 for the average random value, below -3 for hardly one in a thousand.
+    """
+    return _off(value, _alphabet(value, value.translate(_CLASSES)))
+
+
+def _off(value: bytes, alphabet: int) -> float:
+    mean, deviation = _expected(alphabet, len(value))
+    return (entropy(value) - mean) / deviation
+
+
+def features(value: bytes, before: bytes, after: bytes) -> dict[str, float]:
+    """What the model weighs, by name; absent ones are 0. `before`, `after`: text beside the value on its line."""
+    out: dict[str, float] = {"length": min(len(value), 40) / 40}
+    _of_value(value, out)
+    _of_context(value, before, after, out)
+    for one, other, both in _BOTH:
+        if one in out and other in out:
+            out[both] = out[one] * out[other]
+    return out
+
+
+def _of_value(value: bytes, out: dict[str, float]) -> None:
+    size = max(1, len(value))
+    classes = value.translate(_CLASSES)
+    digits, lower, upper = classes.count(b"0"), classes.count(b"a"), classes.count(b"A")
+    symbols = classes.count(b".")
+    bits, letters = surprise(value) if lower + upper > 2 else (0.0, 0)
+    out["random letters" if bits > 0 else "wordlike"] = min(1.0, abs(bits) / 24)
+    if letters:
+        out["odd letters" if bits > 0 else "common letters"] = min(1.0, abs(bits) / letters / 3)
+    if digits:
+        out["has digits"] = 1.0
+        out["digits"] = digits / size
+    out["changes"] = min(1.0, 2 * sum(map(classes.count, _CHANGES)) / size)
+    if symbols:
+        out["symbols"] = min(1.0, symbols / size * 3)
+    alphabet = _alphabet(value, classes)
+    if len(set(value)) < _plenty(alphabet, size) and (off := _off(value, alphabet)) < -1:
+        out["repetitive"] = min(1.0, (-1 - off) / 4)
+    if digits and lower and upper:
+        out["mixed"] = 1.0
+    if size < 8:
+        out["short"] = (8 - size) / 4
+    if size >= 16:
+        out["long"] = 1.0
+        if _HEX.fullmatch(value):
+            out["hex"] = 1.0
+    if letters == size:
+        out["letters only"] = 1.0
+    if b"\x80" in classes:
+        out["beyond ASCII"] = 1.0
+    if digits and symbols < 2 and _WORD_NUMBER.fullmatch(value):
+        out["word and number"] = 1.0
+    if digits == size:
+        out["digits only"] = 1.0
+    if symbols:
+        _of_symbols(value, digits, out)
+
+
+def _of_symbols(value: bytes, digits: int, out: dict[str, float]) -> None:
+    size = len(value)
+    blanks = b" " in value
+    for name, holds in (
+        ("uuid", size == 36 and _UUID.fullmatch(value)),
+        ("blanks", blanks),
+        ("brackets", value.translate(None, _BRACKETS) != value),
+        ("code", _CODE.search(value)),
+        ("prose", blanks and _PROSE.search(value)),
+        ("joined", _JOINED.fullmatch(value)),
+        ("path", value.startswith((b"/", b".", b"~")) or value.count(b"/") > 1),
+        ("ends a phrase", not digits and value.endswith((b".", b":", b"?", b"!", b",", b";"))),
+        ("starts with a sign", value.startswith(_SIGNS)),
+        ("padded", size >= 16 and value.endswith(b"=")),
+    ):
+        if holds:
+            out[name] = 1.0
+
+
+def _of_context(value: bytes, before: bytes, after: bytes, out: dict[str, float]) -> None:
+    name = _name(before[-96:])
+    tail = before[-24:]
+    kind, about, plain = _of_name(name, b"" if name else tail)
+    out[kind] = 1.0
+    quote = tail[-1:] in (b'"', b"'", b"`")
+    out["quoted" if quote else "bare"] = 1.0
+    if b"_" in name and name.isupper():
+        out["name in capitals"] = 1.0
+    if quote and b"." in name:
+        out["name with dots"] = 1.0
+    operator = (tail[len(name) :] if name in tail else tail).rstrip(b" \"'`\\")[-2:]
+    if b"==" in tail[-6:] or b"!=" in tail[-6:]:
+        out["compared"] = 1.0
+    sign = _OPERATORS.get(operator[-1:])
+    if sign is not None and (sign != "in markup" or after[:2] == b"</"):
+        out[sign] = 1.0
+    if about:
+        out["name about it"] = 1.0
+    if not quote and after[:1] in (b"(", b"[", b".", b"{", b"+"):
+        out["goes on as code"] = 1.0
+    nearby = _NEARBY(before)
+    if nearby and _TEST(before):
+        out["test nearby"] = 1.0
+    if (nearby and _COMPANY(before[:-1])) or _COMPANY(after):
+        out["user or host nearby"] = 1.0
+    if name and len(value) > 3 and _same(value, name, plain):
+        out["value repeats name"] = 1.0
+
+
+_OPERATORS = {
+    b"(": "handed over",
+    b",": "handed over",
+    b":": "after a colon",
+    b"=": "after an equals sign",
+    b">": "in markup",
+}
+
+
+@lru_cache(maxsize=1024)
+def _of_name(name: bytes, tail: bytes) -> tuple[str, bool, bytes]:
+    """The kind of a name, or of what stands in its place; whether it speaks about a secret; its letters."""
+    kind = next((kind for kind, pattern in _KINDS if pattern(name or tail)), "none")
+    return f"name {kind}", bool(_ABOUT.search(name)), name.lower().translate(None, _NO_LETTER)
+
+
+@cache
+def _name_regex() -> Any:
+    return compile_re2(_NAME)._regexp.Match
+
+
+def _name(before: bytes) -> bytes:
+    spans = _name_regex()(UNANCHORED, before, 0, len(before))
+    return before[spans[1][0] : spans[1][1]] if spans[0][0] >= 0 else b""
+
+
+def _same(value: bytes, name: bytes, letters: bytes) -> bool:
+    """Whether the value says again what its name says, whose letters in lower case are `letters`."""
+    value = value.lower()
+    plain = value.translate(None, _NO_LETTER)
+    return len(plain) > 3 and (plain in letters or (len(name) > 3 and name.lower() in value))
+
+
+def score(value: bytes, before: bytes, after: bytes) -> Score:
+    """Weigh one candidate. `before`: at most BACK bytes left of it; `after`: AHEAD right of it."""
+    weights, bias = _weights()
+    parts = [
+        (name, weights[name] * amount) for name, amount in features(value, before, after).items() if name in weights
+    ]
+    total = bias + sum([share for _, share in parts])
+    return Score(1 / (1 + math.exp(-max(-30.0, min(30.0, total)))), tuple(parts))
+
+
+@cache
+def _weights() -> tuple[dict[str, float], float]:
+    return _table()["weights"], _table()["bias"]

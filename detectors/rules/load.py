@@ -1,0 +1,115 @@
+"""The rules in force: those we ship, and those of the files that a configuration names."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+from pathlib import Path
+
+from detectors.rules import snapshot
+from detectors.rules.rule import PACKS, Rule, RuleError, suggest
+
+__all__ = ["builtin_families", "builtin_packs", "load_rules"]
+
+
+def builtin_families() -> list[str]:
+    """Families of the rules we ship, one folder each."""
+    return sorted(folder.name for folder in PACKS.iterdir() if folder.is_dir())
+
+
+# Endpoint URLs and internal addresses are sensitive too, but far too common to be on unasked; hashes of passwords and
+# keys with a passphrase open nothing by themselves.
+OFF_BY_DEFAULT = ("exposure", "protected")
+
+
+def builtin_packs(names: Iterable[str] = ("default",)) -> list[Path]:
+    """Files of the packs named: "default", a family ("cloud") or one file ("cloud/aws"). Raises RuleError."""
+    files: set[Path] = set()
+    problems = []
+    for name in names:
+        if name == "default":
+            files |= {file for file in PACKS.glob("*/*.toml") if file.parent.name not in OFF_BY_DEFAULT}
+        elif found := [*PACKS.glob(f"{name}/*.toml"), *PACKS.glob(f"{name}.toml")]:
+            files.update(found)
+        else:
+            there = ["default", *builtin_families()]
+            close = get_close_matches(name, [*there, *(_name(file) for file in PACKS.glob("*/*.toml"))], n=2)
+            meant = f"; did you mean {' or '.join(close)}?" if close else f"; there are {', '.join(there)}"
+            problems.append(f"rules.packs: no pack is called {name!r}{meant}")
+    if problems:
+        raise RuleError(problems)
+    return sorted(files)
+
+
+def _name(file: Path) -> str:
+    return f"{file.parent.name}/{file.stem}"
+
+
+def load_rules(
+    packs: Iterable[str] = ("default",),
+    paths: Iterable[str | Path] = (),
+    disable: Iterable[str] = (),
+    cache_dir: Path | None = None,
+) -> list[Rule]:
+    """All rules of the built-in `packs` and of the files that the globs `paths` name, less those in `disable`.
+
+    A rule of a file replaces a built-in rule with the same id. `cache_dir` may hold a snapshot of the built-in ones.
+    Raises RuleError with every problem of every file.
+    """
+    problems: list[str] = []
+    rules: dict[str, Rule] = {}
+    try:
+        for rule in _builtin(packs, cache_dir, problems):
+            if rule.id in rules:
+                problems.append(f"{rule.source}: {rule.id}: there is a rule with this id in {rules[rule.id].source}")
+            rules[rule.id] = rule
+    except RuleError as error:
+        problems += error.problems
+    own: dict[str, Rule] = {}
+    for path in _expand(paths, problems):
+        for rule in _load_into(path, problems):
+            if rule.id in own:
+                problems.append(f"{rule.source}: {rule.id}: there is a rule with this id in {own[rule.id].source}")
+            own[rule.id] = rule
+    rules |= own
+    for rule_id in disable:
+        if rules.pop(rule_id, None) is None:
+            problems.append(f"rules.disable: no rule is called {rule_id!r}{suggest(rule_id, rules)}")
+    for rule in rules.values():
+        for companion in rule.requires:
+            if companion.rule is not None and companion.rule not in rules:
+                problems.append(f"{rule.source}: {rule.id}: requires: no rule is called {companion.rule!r}")
+    if problems:
+        raise RuleError(problems)
+    return list(rules.values())
+
+
+def _builtin(packs: Iterable[str], cache_dir: Path | None, problems: list[str]) -> list[Rule]:
+    packs = tuple(packs)
+    path = snapshot.snapshot_path(PACKS, packs, cache_dir) if cache_dir is not None else None
+    rules = snapshot.load(path) if path is not None else None
+    if rules is None:
+        rules = [rule for file in builtin_packs(packs) for rule in _load_into(file, problems)]
+        if path is not None and not problems:
+            snapshot.save(path, rules)
+    return rules
+
+
+def _load_into(file: Path, problems: list[str]) -> list[Rule]:
+    from detectors.rules.packfile import load_file  # slow to import, and a snapshot mostly spares it
+
+    try:
+        return load_file(file)
+    except RuleError as error:
+        problems.extend(error.problems)
+        return []
+
+
+def _expand(patterns: Iterable[str | Path], problems: list[str]) -> Iterable[Path]:
+    for pattern in patterns:
+        path = Path(pattern)
+        root = Path(path.anchor)
+        found = sorted(root.glob(str(path.relative_to(root))))
+        if not found and not any(c in str(path) for c in "*?["):
+            problems.append(f"{path}: no such file")
+        yield from found

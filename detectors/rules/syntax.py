@@ -1,0 +1,155 @@
+"""What is wrong with a pattern, where, and how to write it instead: in terms of the syntax RE2 and Hyperscan share."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Any
+
+import hyperscan
+import re2
+
+from detectors.rules.pattern import groups as parse
+from detectors.rules.pattern import matches_empty, shape
+
+__all__ = ["SyntaxProblem", "compile_re2", "diagnose", "parse_problem", "re2_problem", "unbounded"]
+
+
+@dataclass(frozen=True, slots=True)
+class SyntaxProblem:
+    """`column` from 0 in `pattern` if known, `message` what, `hint` the rewrite (may be empty), `by` who refuses."""
+
+    pattern: str
+    column: int | None
+    message: str
+    hint: str = ""
+    by: str = "syntax"
+
+    def __str__(self) -> str:
+        where = f"column {self.column + 1}: " if self.column is not None else ""
+        engine = f"{self.by}: " if self.by != "syntax" else ""
+        return f"{engine}{where}{self.message}{'; ' + self.hint if self.hint else ''}"
+
+
+def compile_re2(pattern: str) -> Any:
+    """RE2 over bytes (Latin-1, linear time). Raises re2.error."""
+    options = re2.Options()
+    options.encoding = re2.Options.Encoding.LATIN1
+    options.log_errors = False
+    # Twice RE2's own: states of the widest generic rules fill that within a block of mixed text, and are forgotten.
+    options.max_mem = 16 << 20
+    return re2.compile(pattern.encode("ascii"), options)
+
+
+_TOKEN = re.compile(
+    r"\\Q.*?(?:\\E|$)|\\(?:x\{[0-9A-Fa-f]+\}|.)|\[\^?\]?(?:\\.|\[:\w+:\]|[^\]\\])*\]|\(\?<?[=!]|\(\?>|\(\?P=|\(\?\(|\{,\d+\}|[*+?}]\+",
+    re.DOTALL,
+)
+_CONTEXT = "match the context as well and put the value in (?P<secret>…): only that group is reported"
+_REWRITES: tuple[tuple[str, str, str], ...] = (
+    ("(?<=", "lookbehind", _CONTEXT),
+    ("(?<!", "negative lookbehind", r"start with \b or (?:^|[^A-Za-z0-9_]) and name the value (?P<secret>…)"),
+    ("(?=", "lookahead", _CONTEXT),
+    ("(?!", "negative lookahead", "move the exception to `stopwords` or `allow`, which are checked after the pattern"),
+    ("(?>", "atomic group", "write (?:…): matching is linear here, so there is no backtracking to prevent"),
+    ("(?P=", "back-reference", "match the text loosely and leave the comparison to a filter"),
+    ("(?(", "conditional group", "write two alternatives"),
+)
+
+
+def diagnose(pattern: str, trigger: str | None = None) -> SyntaxProblem | None:
+    """The first problem of `pattern` (or of the `trigger` given for it), or None when both engines take it."""
+    return parse_problem(pattern) or _engines(pattern, shape(pattern, trigger).trigger)
+
+
+def parse_problem(pattern: str) -> SyntaxProblem | None:
+    """What can be said without compiling: quick enough for every rule at every start."""
+
+    def problem(column: int, message: str, hint: str = "") -> SyntaxProblem:
+        return SyntaxProblem(pattern, column, message, hint)
+
+    if not pattern:
+        return problem(0, "the pattern is empty")
+    if "\0" in pattern:
+        return problem(pattern.index("\0"), "a NUL would cut the pattern short", r"write \x00")
+    if not pattern.isascii():
+        column = next(i for i, character in enumerate(pattern) if ord(character) > 127)
+        return problem(column, "not ASCII: patterns match bytes", r"write its UTF-8 bytes as \xNN\xNN")
+    for token in _TOKEN.finditer(pattern):
+        text = token[0]
+        for start, name, hint in _REWRITES:
+            if text == start:
+                return problem(token.start(), f"{name}: neither engine supports it", hint)
+        if not text.startswith("\\Q") and re.search(r"(?<!\\)(?:\\\\)*\\[uUN]", text):
+            return problem(token.start(), "a code point: patterns match bytes", r"write its UTF-8 bytes as \xNN\xNN")
+        if re.fullmatch(r"\\[1-9]", text):
+            return problem(token.start(), "back-reference: neither engine supports it", _REWRITES[5][2])
+        if text.startswith("[") and (posix := re.search(r"\[:\^?\w+:\]", text)):
+            return problem(
+                token.start() + posix.start(),
+                "POSIX class: our parser reads it as single characters",
+                "write its ranges, such as A-Za-z",
+            )
+        if text.startswith("{,"):
+            return problem(
+                token.start(), "a repeat without a lower bound is literal text to the engines", "write {0,n}"
+            )
+        if re.fullmatch(r"[*+?}]\+", text):
+            return problem(token.start() + 1, "possessive quantifier: neither engine supports it", "drop the second +")
+    try:
+        groups = parse(pattern)
+    except re.error as error:
+        return problem(error.pos or 0, error.msg)
+    except RecursionError:
+        return problem(0, "nested too deeply")
+    if groups.get("secret", 1) != 1:
+        return problem(pattern.index("(?P<secret>"), "the secret group must be the first", "write the others (?:…)")
+    if matches_empty(pattern):
+        return problem(0, "matches the empty text", "make at least one part of it required: + for *, {1,} for {0,}")
+    return None
+
+
+def re2_problem(pattern: str) -> SyntaxProblem | None:
+    """What RE2 has against `pattern`, or None."""
+    try:
+        compile_re2(pattern)
+    except UnicodeEncodeError:
+        column = next(i for i, character in enumerate(pattern) if ord(character) > 127)
+        return SyntaxProblem(
+            pattern, column, "not ASCII: patterns match bytes", r"write its UTF-8 bytes as \xNN\xNN", "RE2"
+        )
+    except re2.error as error:
+        raw = error.args[0] if error.args else b"not accepted"
+        text = raw.decode("ascii", "replace") if isinstance(raw, bytes) else str(raw)
+        hint = "RE2 counts to 1000 at most: write {n,} and let the window bound it" if "repetition size" in text else ""
+        part = text.rpartition(": ")[2]  # RE2 quotes it, and says no column
+        certain = part != pattern and pattern.count(part) == 1
+        return SyntaxProblem(pattern, pattern.index(part) if certain else None, text, hint, "RE2")
+    return None
+
+
+_ANYTHING = re.compile(r"\\.|\[\^?\]?(?:\\.|[^\]\\])*\]|(\.(?:[*+]|\{\d+,\}))", re.DOTALL)
+
+
+def unbounded(pattern: str) -> int | None:
+    """Where any number of any character is taken (`.*`, `.+`, `.{8,}`): the column from 0, or None."""
+    return next((token.start() for token in _ANYTHING.finditer(pattern) if token[1]), None)
+
+
+def _engines(pattern: str, trigger: str) -> SyntaxProblem | None:
+    refusal = re2_problem(pattern)
+    if refusal is not None:
+        return refusal
+    try:
+        database = hyperscan.Database(mode=hyperscan.HS_MODE_BLOCK)
+        database.compile(expressions=[trigger.encode("ascii")], ids=[0], flags=[0])
+    except hyperscan.error as error:
+        text = str(error)
+        if "too large" in text:
+            hint = "lower the bounds of its repeats, or write a class for alternatives inside a repeat"
+        elif "empty" in text:
+            hint = "make at least one part of it required"
+        else:
+            hint = ""
+        return SyntaxProblem(pattern, None, text, hint, "Hyperscan")
+    return None

@@ -1,0 +1,43 @@
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+
+import pytest
+
+from detectors.compile.codecs import codecs
+from detectors.match.engine import Engine
+from detectors.rules.rule import Rule
+from tests.detectors.texts import rules
+
+
+@pytest.mark.parametrize(
+    ("pattern", "text"),
+    [
+        (r"hooks\.acme\.com/services/(?P<secret>[A-Z0-9]{12})", "hooks.acme.com%2Fservices%2FT7K2Q9X4M1Z8"),
+        (r"\.acme\.io/(?P<secret>[a-f0-9]{32})", "wss%3A%2F%2Fn1.acme.io%2F9f27c1d05be84a36b1c07ad4e25f8396"),
+        (r"\b(?P<secret>ACM1[A-Za-z0-9+/]{20}=)", "key ACM1k3j9%2Fx2m4q8w1z7v5b6n%3D"),
+    ],
+)
+def test_what_percent_encoding_hides_of_a_vendors_format_is_seen(pattern: str, text: str) -> None:
+    rule = Rule(id="r", name="Rule", pattern=pattern, severity="critical", family="test")
+    worker = Engine.build([rule]).worker()
+    assert [match.decode for match in worker.scan(f"GET /x?u={text}&n=1 200".encode())] == [("percent",)]
+    assert worker.scan(f"GET /x?u={text[:-4]}&n=1 200".encode()) == []
+    never = Engine.build([replace(rule, decode=("base64",))]).worker()
+    assert never.scan(f"GET /x?u={text}&n=1 200".encode()) == []
+
+
+def test_plain_logs_have_no_trigger() -> None:
+    text = b'2026-01-02 INFO GET /static/app.js?v=9f8a HTTP/1.1 200 "Mozilla/5.0" session=9f8a7c6d5e4f3a2b took=3ms\n'
+    found = [codec for codec in codecs(rules()) if codec.trigger and re.search(codec.trigger, text)]
+    assert not found
+
+
+def test_each_alignment_of_a_literal_is_looked_for() -> None:
+    rule = Rule(id="r", name="Rule", pattern=r"(?P<secret>acme_[a-z0-9]{12})", severity="critical")
+    made = codecs([rule])
+    assert sorted(codec.phase for codec in made if codec.name == "base64") == [0, 2, 3]
+    assert [codec.trigger for codec in made if codec.name == "hex"] == [b"(?i)" + b"acme_".hex().encode()]
+    lesser = codecs([replace(rule, severity="medium")])
+    assert not {codec.name for codec in lesser} & {"base64", "hex"}, "of critical and high rules only"

@@ -1,0 +1,170 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from detectors import cache
+from detectors.compile import plan
+from detectors.match.engine import Engine
+from detectors.rules.rule import Rule, RuleError
+from detectors.rules.template import expand
+from tests.detectors.texts import engine, rules
+
+
+def rule(pattern: str, **fields: object) -> Rule:
+    return Rule(**{"id": "r", "name": "Rule", "pattern": pattern, "severity": "high", "source": "own.toml", **fields})  # type: ignore[arg-type]
+
+
+SIMPLE = rule(r"\b(?P<secret>tok_[a-z0-9]{12})\b", id="simple")
+
+
+def files(folder: Path) -> list[Path]:
+    return sorted(folder.glob("*.hsdb"))
+
+
+def test_every_rule_is_reached_by_a_trigger_or_a_hint() -> None:
+    made, expressions, near = plan.make(rules())
+    ids = {number for _, number in expressions}
+    assert ids == set(range(len(made.rules) + len(made.codecs)))
+    assert {number for _, number in near} == set(range(len(made.near)))
+    reached = {number for numbers in (*made.rules, *made.near) for number in numbers}
+    assert reached == set(range(len(rules())))
+    assert made.assigned
+
+
+def test_what_is_decoded_is_looked_for_as_it_is() -> None:
+    """Hex digits with any character between them are no hex, and a decoder trusts what it is asked about."""
+    made, expressions, _ = plan.make(rules())
+    names = {number: codec.name for number, codec in enumerate(made.codecs, len(made.rules))}
+    searched = plan.searched(rules(), made, expressions)
+    changed = {
+        (names.get(number, "rule"), form)
+        for (text, number), (form, _) in zip(expressions, searched, strict=True)
+        if text != form and not form.startswith(b"(?i:")
+    }
+    assert {name for name, _ in changed} == {"rule", "percent", "base64"}
+    assert not [form for name, form in changed if name == "base64" and b"." in form]
+    others = {number for number, name in names.items() if name not in ("percent", "base64")}
+    exact = [(text, number) for text, number in expressions if number in others]
+    assert {names[number] for _, number in exact} >= {"hex", "gzip", "lines"}
+    assert plan.searched(rules(), made, exact) == exact
+
+
+@pytest.mark.parametrize(
+    ("family", "trigger", "found"),
+    [("custom", "kennwort[:=]", False), ("vcs", "kennwort[:=]", True), ("custom", None, True)],
+)
+def test_a_users_own_trigger_is_a_condition(family: str, trigger: str | None, found: bool) -> None:
+    """Nothing looks at it again, so no part of it gives way. Of a pattern's own trigger some may: RE2 sees to it."""
+    own = rule("(?:kennwort|other)[:=](?P<secret>[a-z0-9]{32})", family=family, trigger=trigger)
+    made, expressions, _ = plan.make([own])
+    database = plan._compile(plan.searched([own], made, expressions))
+    ends: list[int] = []
+    text = b"kennworz=" + expand("{lownum:32}").encode()
+    database.scan(text, match_event_handler=lambda number, _from, end, *_: ends.append(end))
+    assert bool(ends) == found
+    assert Engine.build([own]).worker().scan(text) == []
+    assert Engine.build([own]).worker().scan(text.replace(b"z=", b"t="))
+
+
+def test_a_literal_of_any_bytes_is_kept_in_the_cache(tmp_path: Path) -> None:
+    spanish = rule(r"contrase\xc3\xb1a ?[=:] ?(?P<secret>[A-Za-z0-9+/]{32})")
+    made, kept = (plan.compiled([spanish], tmp_path) for _ in range(2))
+    assert kept.plan.codecs == made.plan.codecs
+    assert Engine.build([spanish], tmp_path).worker().scan(f"contraseña = {expand('{lownum:32}')}".encode())
+
+
+def test_without_keywords_there_is_no_second_database() -> None:
+    made, _, near = plan.make([SIMPLE])
+    assert (made.assigned, made.near, near) == ([], [], [])
+    assert plan.compiled([SIMPLE], None).near is None
+
+
+def test_a_check_that_there_is_none_of_is_named() -> None:
+    with pytest.raises(RuleError, match=r"own\.toml: r: checksum: no check is called 'nope'; there are "):
+        plan.make([rule("(?P<secret>x{9})", checksum="nope")])
+
+
+def test_a_plan_from_the_cache_is_the_plan(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made, shared = plan.compiled(rules(), tmp_path), engine()
+    monkeypatch.setattr(plan, "make", lambda _: pytest.fail("made again"))
+    kept = plan.compiled(rules(), tmp_path)
+    assert [list(map(list, it)) for it in (kept.plan.rules, kept.plan.near)] == [
+        list(map(list, it)) for it in (made.plan.rules, made.plan.near)
+    ]
+    assert kept.plan.codecs == made.plan.codecs
+    assert kept.plan.assigned == made.plan.assigned
+    assert kept.database.info() == made.database.info()
+    assert kept.near.info() == made.near.info()
+    assert shared.plan.codecs == made.plan.codecs
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"pattern": r"(?P<secret>oth_[a-z0-9]{12})"},
+        {"trigger": "tok_"},
+        {"keywords": ("token",)},
+        {"keywords": ("token",), "anywhere": ("token",)},
+        {"severity": "low"},
+        {"decode": ()},
+        {"checksum": "github"},
+        {"family": "vcs"},
+    ],
+    ids=str,
+)
+def test_a_rule_that_is_looked_for_otherwise_has_a_cache_of_its_own(change: dict[str, object]) -> None:
+    base = replace(SIMPLE, keywords=change["keywords"]) if "anywhere" in change else SIMPLE  # type: ignore[arg-type]
+    assert plan._key([replace(SIMPLE, **change)]) != plan._key([base])  # type: ignore[arg-type]
+    assert plan._key([replace(SIMPLE, name="Other", entropy=3.0)]) == plan._key([SIMPLE])
+
+
+def test_a_cache_that_is_whole_is_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    Engine.build([SIMPLE], tmp_path)
+    kept = files(tmp_path)
+    assert kept
+    before = [(f.stat().st_mtime_ns, f.stat().st_ino) for f in kept]
+    monkeypatch.setattr(plan, "_save", lambda *_: pytest.fail("compiled again"))
+    assert Engine.build([SIMPLE], tmp_path).worker().scan(b"tok_k3j9x2m4q8w1")
+    assert [(f.stat().st_mtime_ns, f.stat().st_ino) for f in files(tmp_path)] == before
+
+
+@pytest.mark.parametrize("harm", [lambda raw: b"", lambda raw: raw[:-1], lambda raw: raw[:-8] + bytes(8)])
+def test_a_damaged_cache_is_made_anew(tmp_path: Path, harm: Callable[[bytes], bytes]) -> None:
+    Engine.build([SIMPLE], tmp_path)
+    whole = {f.name: f.read_bytes() for f in files(tmp_path)}
+    for file in files(tmp_path):
+        file.write_bytes(harm(file.read_bytes()))
+    assert Engine.build([SIMPLE], tmp_path).worker().scan(b"tok_k3j9x2m4q8w1")
+    for file in files(tmp_path):
+        assert len(file.read_bytes()) == len(whole[file.name])
+
+
+def test_a_cache_of_other_rules_is_never_taken_for_ours(tmp_path: Path) -> None:
+    Engine.build([SIMPLE], tmp_path)
+    foreign = files(tmp_path)
+    other = rule(r"(?P<secret>oth_[a-z0-9]{12})", id="other")
+    Engine.build([other], tmp_path)
+    for file in files(tmp_path):
+        if file not in foreign:
+            file.write_bytes(foreign[0].read_bytes())  # whole, but of other rules
+    found = Engine.build([other], tmp_path).worker()
+    assert found.scan(b"oth_k3j9x2m4q8w1")
+    assert not found.scan(b"tok_k3j9x2m4q8w1")
+
+
+@pytest.mark.parametrize("body", [b"", b"[]\n", b"[1, [2]]\n", b"{}\nx", b"[0, [[], [[1]], [], []]]\n", b"not json"])
+def test_a_whole_file_of_another_content_is_made_anew(tmp_path: Path, body: bytes) -> None:
+    Engine.build([SIMPLE], tmp_path)
+    for file in files(tmp_path):
+        key = bytes(cache.read(file) or b"")[:32]
+        cache.write(file, key + body, keep=8)
+    assert Engine.build([SIMPLE], tmp_path).worker().scan(b"tok_k3j9x2m4q8w1")
+
+
+def test_an_unwritable_folder_is_no_error(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    assert Engine.build([SIMPLE], tmp_path / "file").worker().scan(b"tok_k3j9x2m4q8w1")

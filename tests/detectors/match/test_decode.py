@@ -1,0 +1,240 @@
+from __future__ import annotations
+
+import base64
+import gzip
+import random
+import re
+import tracemalloc
+from collections.abc import Callable
+from html import escape
+from urllib.parse import quote
+
+import hyperscan
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from detectors.compile.codecs import Codec, codecs
+from detectors.match import decode
+from detectors.match.decode import DECODED_LEAST, DECODED_MOST, MAX_DECODED, Budget, Region, encoded_values
+from detectors.rules.rule import Rule
+
+RULE = Rule(id="r", name="Rule", pattern=r"(?P<secret>acme_[a-z0-9]{12})", severity="critical")
+ALL = codecs([RULE])
+BODY = st.binary(max_size=60)
+
+
+def hits(data: bytes, name: str) -> list[tuple[Codec, int]]:
+    """As Hyperscan would report them: every end of every trigger."""
+    kinds = [codec for codec in ALL if codec.name == name]
+    database = hyperscan.Database(mode=hyperscan.HS_MODE_BLOCK)
+    database.compile(
+        expressions=[codec.trigger for codec in kinds], ids=list(range(len(kinds))), flags=[0] * len(kinds)
+    )
+    found: list[tuple[Codec, int]] = []
+    database.scan(data, match_event_handler=lambda number, _from, end, *_: found.append((kinds[number], end)))
+    return found
+
+
+def regions(data: bytes, name: str) -> list[Region]:
+    found = hits(data, name)
+    return list(decode.regions(found[0][0], data, found)) if found else []
+
+
+@given(BODY, BODY, st.booleans(), st.booleans())
+def test_base64_is_decoded_whatever_stands_before_the_literal(
+    before: bytes, after: bytes, urlsafe: bool, padded: bool
+) -> None:
+    encode = base64.urlsafe_b64encode if urlsafe else base64.b64encode
+    encoded = encode(before + b"acme_k3j9x2m4q8w1" + after)
+    data = b'{"body": "' + (encoded if padded else encoded.rstrip(b"=")) + b'"}'
+    (found, *_) = [r for r in regions(data, "base64") if b"acme_k3j9" in r.text]
+    at = found.text.index(b"acme_")
+    start, end = found.places()(at, at + 17)
+    assert (start, end) == (10 + len(before) * 4 // 3, 10 + -(-(len(before) + 17) * 4 // 3))
+    assert found.end <= len(data)
+
+
+@pytest.mark.parametrize("name", ["base64", "hex", "percent"])
+@pytest.mark.parametrize("apart", range(-40, 40, 7))
+def test_a_value_at_the_cut_of_a_long_region_is_seen_whole(name: str, apart: int) -> None:
+    encode: dict[str, Callable[[bytes], bytes]] = {
+        "base64": base64.b64encode,
+        "hex": lambda text: text.hex().encode(),
+        "percent": lambda text: b"token%3D" + text.replace(b" ", b"%20"),
+    }
+    scale = {"base64": 4 / 3, "hex": 2, "percent": 1}[name]
+    filler = b"x" * (int(decode.REACH_AHEAD / scale) + apart)
+    between = b"token%3D" if name == "percent" else b""
+    data = b" " + encode[name](b"acme_k3j9x2m4q8w1" + filler + between + b"acme_a1b2c3d4e5f6 " + filler)
+    assert any(b"acme_a1b2c3d4e5f6" in region.text for region in regions(data, name))
+
+
+@given(BODY, BODY, st.booleans())
+def test_hex_is_decoded_at_even_and_odd_offsets(before: bytes, after: bytes, upper: bool) -> None:
+    encoded = (before + b"acme_k3j9x2m4q8w1" + after).hex()
+    for lead in (" ", "x ", "0x"):
+        data = (lead + (encoded.upper() if upper else encoded)).encode()
+        (found, *_) = [r for r in regions(data, "hex") if b"acme_k3j9" in r.text]
+        at = found.text.index(b"acme_")
+        start, end = found.places()(at, at + 17)
+        assert bytes.fromhex(data[start:end].decode()) == b"acme_k3j9x2m4q8w1"
+
+
+ENCODE: dict[str, Callable[[bytes], bytes]] = {
+    "percent": lambda text: b"token%3D" + quote(text, safe="").encode() + b"%3D",
+    "escape": lambda text: b"secret\\u003d" + b"".join(b"\\u%04x" % c if c in b'"=_<>&' else b"%c" % c for c in text),
+    "html": lambda text: b"secret&quot;" + escape(text.decode("ascii")).replace("_", "&#95;").encode(),
+}
+
+
+@pytest.mark.parametrize("name", ENCODE)
+@given(before=st.text('ab <>"=&/', max_size=20), after=st.text('ab <>"=&/', max_size=20))
+def test_escapes_before_the_value_do_not_move_it(name: str, before: str, after: str) -> None:
+    encoded = ENCODE[name](before.encode()) + ENCODE[name](b"acme_k3j9x2m4q8w1")
+    data = b"x " + encoded + ENCODE[name](after.encode()) + b"&z"
+    for region in regions(data, name):
+        at = region.text.find(b"acme_k3j9x2m4q8w1")
+        if at >= 0:
+            start, end = region.places()(at, at + 17)
+            assert data[start : start + 4] == b"acme"
+            assert data[end - 8 : end] == b"x2m4q8w1"
+            return
+    raise AssertionError(data)
+
+
+def test_an_entity_without_its_semicolon_takes_no_text_along() -> None:
+    data = b"secret=&quot;&quot" + b"acme_k3j9x2m4q8w1&quot;"
+    (found,) = regions(data, "html")
+    at = found.text.index(b"acme_")
+    assert found.places()(at, at + 17) == (data.index(b"acme_"), data.index(b"acme_") + 17)
+
+
+@pytest.mark.parametrize("brk", [b"\n", b"\r\n", b"\\n"])
+def test_a_value_across_line_breaks_of_base64_is_placed(brk: bytes) -> None:
+    for lead in (*range(40, 51), *range(58, 90)):  # between them a break cuts what it is known by
+        encoded = base64.encodebytes(b"x" * lead + b"acme_k3j9x2m4q8w1" + b"y" * 80).strip().replace(b"\n", brk)
+        (region, *_) = [r for r in regions(b"k " + encoded, "base64") if b"acme_k3j9x2m4q8w1" in r.text]
+        at = region.text.index(b"acme_")
+        start, end = region.places()(at, at + 17)
+        plain = (b"k " + encoded)[start:end].replace(brk, b"")
+        assert plain == base64.b64encode(b"x" * lead + b"acme_k3j9x2m4q8w1" + b"y" * 80)[lead * 4 // 3 :][: len(plain)]
+        assert len(plain) == -(-(lead + 17) * 4 // 3) - lead * 4 // 3
+
+
+def test_line_breaks_inside_base64_are_skipped() -> None:
+    encoded = base64.encodebytes(b"x" * 40 + b"acme_k3j9x2m4q8w1" + b"y" * 80).strip()
+    for broken in (encoded, encoded.replace(b"\n", b"\r\n"), encoded.replace(b"\n", b"\\n")):
+        assert any(b"acme_k3j9x2m4q8w1" in r.text for r in regions(broken, "base64"))
+
+
+def test_gzip_in_base64_is_unpacked_even_when_cut_short() -> None:
+    text = b"x acme_k3j9x2m4q8w1 y"
+    packed = base64.b64encode(gzip.compress(text, mtime=0))
+    assert [r.text for r in regions(b"body=" + packed + b" ok", "gzip")] == [text]
+    long = b"acme_k3j9x2m4q8w1 " + random.Random(1).randbytes(3000)
+    cut = base64.b64encode(gzip.compress(long, mtime=0))[:-801]
+    (found,) = regions(cut, "gzip")
+    assert found.text.startswith(b"acme_k3j9x2m4q8w1")
+
+
+def test_a_gzip_bomb_stops_at_its_bound() -> None:
+    bomb = base64.b64encode(gzip.compress(bytes(64 << 20), mtime=0))
+    tracemalloc.start()
+    (found,) = regions(bomb, "gzip")
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert len(found.text) <= MAX_DECODED
+    assert peak < 16 * MAX_DECODED
+
+
+def test_a_thousand_bombs_stop_at_theirs() -> None:
+    bomb = base64.b64encode(gzip.compress(bytes(1 << 20), mtime=0)) + b"\n"
+    other = base64.b64encode(gzip.compress(b"x" + bytes(1 << 20), mtime=0)) + b"\n"
+    data = (bomb + other) * 100
+    budget = Budget(len(data))
+    found = list(decode.regions(ALL[0]._replace(name="gzip"), data, hits(data, "gzip"), budget))
+    assert len({id(r.text) for r in found}) == 2
+    assert budget.skipped >= len(other) - 3  # of the other one a byte is missing
+    assert sum(map(len, {r.text for r in found})) <= DECODED_LEAST + DECODED_MOST * len(data)
+
+
+@pytest.mark.parametrize("name", ["base64", "gzip", "hex", "percent", "escape", "html", "lines"])
+@given(data=st.binary(max_size=300), ends=st.lists(st.integers(0, 300), max_size=6))
+@settings(max_examples=60)
+def test_decoders_take_invalid_input(name: str, data: bytes, ends: list[int]) -> None:
+    kind = next(codec for codec in ALL if codec.name == name)
+    digits = b"0123456789abcdefABCDEF"
+    found = [
+        (kind, end)
+        for end in ends
+        if kind.length <= end <= len(data) and (name != "hex" or not data[end - kind.length : end].strip(digits))
+    ]
+    for region in decode.regions(kind, data, found) if found else ():
+        assert 0 <= region.start <= region.end <= len(data)
+
+
+@given(st.text(min_size=1, max_size=5).filter(lambda value: not value.startswith("//") and value != "/"))
+def test_percent_encoding_is_undone(value: str) -> None:
+    data = b"GET /x?u=https%3A%2F%2Fu%3A" + quote(value, safe="").encode() + b"%40host%2F HTTP/1.1"
+    assert any(("https://u:" + value + "@host/").encode() in r.text for r in regions(data, "percent"))
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        r"secret\u003d\u0022acme\u005fk3j9\u0022",
+        r"secret\\u003d\\\"acme_k3j9\\\"",
+        r"secret\x3d\x22acme\x5fk3j9\x22",
+    ],
+)
+def test_escapes_are_undone_with_any_number_of_backslashes(written: str) -> None:
+    (found, *_) = regions(f'{{"msg":"{written}"}}'.encode(), "escape")
+    assert b'secret="acme_k3j9"' in found.text
+
+
+def test_an_encoded_value_is_seen_behind_its_first_characters() -> None:
+    data = b"secret=abcdef%2Fghi&x=1 token=abcdef plain%20text"
+    assert encoded_values(data, [36, 13, len(data)]) == [13]
+    assert encoded_values(b"token=" + b"a" * 300 + b"%2F", [6, 40, 50, 306]) == [50, 306]
+
+
+@given(st.text("ab%2F& ", max_size=40).map(str.encode), st.lists(st.integers(0, 40), max_size=9))
+def test_encoded_values_are_found_together_as_alone(data: bytes, ends: list[int]) -> None:
+    plain = re.compile(rb"[^\s&\"<>]{0,256}?%[0-9A-Fa-f]{2}")
+    assert encoded_values(data, ends) == [end for end in sorted(ends) if plain.match(data, end)]
+
+
+def test_surrogates_and_entities_decode_to_something() -> None:
+    (found,) = regions(rb"secret\u003da\ud800b\u00e9", "escape")
+    assert found.text == b"secret=a?b\xc3\xa9"
+    (found,) = regions(b"secret=&quot;acme_k3j9&quot;&#61;&nosuch; \xff", "html")
+    assert b'secret="acme_k3j9"=&nosuch; \xff' in found.text
+
+
+PEM = [
+    "-----BEGIN PRIVATE KEY-----",
+    "MIIEvQIBADANBgkqhkiG9w0BAQEFAASCBKcw",
+    "ggSjAgEAAoIBAQDEx",
+    "-----END PRIVATE KEY-----",
+]
+
+
+@pytest.mark.parametrize(
+    "frame",
+    ["<14>1 2026-03-04T05:06:07Z web-1 app 7 - - {}\n", '{{"log":"{}\\n","stream":"stdout"}}\n', "2026 stdout F {}\n"],
+)
+def test_a_key_spread_over_log_records_is_put_together(frame: str) -> None:
+    data = "".join(frame.format(line) for line in PEM).encode()
+    (found,) = regions(data, "lines")
+    assert found.text == "\n".join(PEM).encode()
+    assert data[found.start :].startswith(b"-----BEGIN")
+    assert data[: found.end].endswith(b"-----END PRIVATE KEY-----")
+
+
+def test_a_key_as_it_stands_in_a_file_needs_no_decoding() -> None:
+    assert regions("\n".join(PEM).encode(), "lines") == []
+    assert regions(b"-----BEGIN PRIVATE KEY-----\nabc", "lines") == []
+    # A hit that no BEGIN stands before does not come from Hyperscan.
+    kind = next(codec for codec in ALL if codec.name == "lines")
+    assert list(decode.regions(kind, f"x\n<14>1 {PEM[1]}\n{PEM[3]}".encode(), [(kind, 0)])) == []

@@ -1,0 +1,264 @@
+from __future__ import annotations
+
+import math
+import random
+import string
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from detectors.match.filters import entropy, looks_like_hash, masked_before, placeholder, words
+from detectors.rules.template import expand
+
+
+def test_entropy_of_known_texts() -> None:
+    assert entropy(b"") == 0
+    assert entropy(b"aaaa") == 0
+    assert entropy(b"ab") == 1
+    assert entropy(bytes(range(256))) == 8
+
+
+@given(st.binary(min_size=1, max_size=80))
+def test_entropy_is_within_its_bounds_and_blind_to_order(value: bytes) -> None:
+    bits = entropy(value)
+    assert 0 <= bits <= math.log2(len(value)) + 1e-9
+    assert entropy(bytes(sorted(value))) == pytest.approx(bits)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "changeme", "your_api_key_here", "my-secret-token", "xxxxxxxxxxxx", "********", "example-key-123",
+        "aaaaaaaaaaaa", "abcabcabcabcabc", "0123456789abcd", "abcdefghijklmnop", "zyxwvutsrqponm", "<token>",
+        "${DB_PASSWORD}", "{{ secret }}", "$PASSWORD", "%s", "%(password)s", "os.environ['X']", "process.env.KEY",
+        "#{secret}", "[password]", "[REDACTED]", "{auth_token}'", "KAFKA_CLIENT_KEY_PASSWORD", "%PASSWORD%",
+        "00000000-0000-0000", "sk_redacted_1", "a%20secret", "your%5Fapi%5Fkey", "arn:aws:iam::1:x",
+        "op://vault/item", "00112233445566778899aabbccddeeff", "a1b2c3d4e5f6g7h8", "1a2b3c4d5e6f", "9z8y7x6w5v",
+        "AABBCCDDEEFF0011", "a1b2c3d4-e5f6-7890-abcd-ef1234567890", "12345678-1234-1234-1234-123456789abc",
+        "P@ssw0rd", "Passw0rd123!", "000102030405060708090A0B0C0D0E0F", "1f1e1d1c1b1a191817161514",
+        "qwerty123", "testpass", "TODO",
+    ],
+)  # fmt: skip
+def test_stand_ins_are_recognised(value: str) -> None:
+    assert placeholder(value.encode())
+
+
+def test_values_printed_in_specifications_are_recognised() -> None:
+    # RFC 6749, section 2.3.1 and 5.1, put together here so that no such value lies in the repository.
+    for value in ("gX1f" + "Bat3bV", "2Yotn" + "FZFEjr1zCsicMWpAA"):
+        assert "printed" in (placeholder(value.encode()) or "")
+
+
+@pytest.mark.parametrize(
+    "kind", ["alnum:20", "hex:40", "base64:44", "base64url:43", "lownum:24", "upnum:20", "ascii:16", "uuid"]
+)
+def test_random_values_are_no_stand_ins(kind: str) -> None:
+    rejected = [v for v in (expand(f"{{{kind}}}", seed) for seed in range(500)) if placeholder(v.encode())]
+    assert len(rejected) <= 1, rejected
+
+
+ALPHABETS = {
+    "decimal": string.digits,
+    "hex": "0123456789abcdef",
+    "base32": string.ascii_uppercase + "234567",
+    "base36": string.digits + string.ascii_lowercase,
+    "base58": "".join(sorted(set(string.digits + string.ascii_letters) - set("0OIl"))),
+    "base62": string.digits + string.ascii_letters,
+    "base64": string.digits + string.ascii_letters + "+/",
+    "base64url": string.digits + string.ascii_letters + "-_",
+}
+
+
+@pytest.mark.parametrize("alphabet", ALPHABETS)
+def test_long_random_values_are_no_stand_ins(alphabet: str) -> None:
+    rng = random.Random(alphabet)
+    lengths = [*range(20, 260), *range(260, 2048, 37), *range(2048, 16 << 10, 1021), 16 << 10]
+    values = ["".join(rng.choices(ALPHABETS[alphabet], k=length)).encode() for length in lengths]
+    rejected = [(len(value), why) for value in values if (why := placeholder(value))]
+    assert len(rejected) <= 1, rejected
+
+
+@pytest.mark.parametrize("length", [6, 40, 800, 16 << 10])
+@pytest.mark.parametrize("text", ["a", "ab", "xX", "0", "abc", "deadc0de", "x" * 9 + "k3j9"])
+def test_long_repeated_values_are_stand_ins(text: str, length: int) -> None:
+    value = (text * length)[:length].encode()
+    assert placeholder(value) or length < 3 * len(text)
+
+
+@pytest.mark.parametrize(
+    ("value", "before", "hash_"),
+    [
+        ("{uuid}", "request_id=", True),
+        ("{uuid}", '"ClientToken": "', True),
+        ("{uuid}", '"NextToken": "', True),
+        ("{uuid}", "api_key=", False),
+        ("{hex:40}", "commit ", True),
+        ("{hex:64}", "sha256:", True),
+        ("{hex:32}", "ETag: ", True),
+        ("{hex:32}", "trace_id%3D", True),
+        ("{hex:64}", "api_key=", False),
+        ("{hex:41}", "commit ", False),
+        ("sk_{base64url:40}", "ufunc.pyi,sha256=", True),
+        ("sk_{base64url:40}", "key=", False),
+        ("{digit:12}", "token=", True),
+        ("4827{digit:4}", 'password = "', False),
+        ("20240317", 'password = "', True),
+        ("17{digit:8}", "password=", True),
+        ("{digit:9}", "password_min=", True),
+        ("{alnum:32}", "sha256:", False),
+        ("hmac-sha256:{hex:64}", '"client_token":"', True),
+        ("hmac-sha256:{alnum:64}", '"client_token":"', False),
+    ],
+)
+def test_digests_and_identifiers(value: str, before: str, hash_: bool) -> None:
+    assert bool(looks_like_hash(expand(value, 3).encode(), before.encode())) is hash_
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "null", "None", "true", "required", "password", "user.password", "config.db.password", "getPassword",
+        "SECRET_NAME", "_raw_input", "_PasswordType", "/etc/app/key.pem", "https://acme.io/x", "app/db/password",
+        "server.key", "10.2.0.9:80", "2026-01-02", "12:30:15", "get_secret(name", "settings['KEY'", "a->b", "x=>y",
+        "self.token", "new Secret", "password=", "Ed25519", "RS256", "secp256k1", "AES-256-GCM",
+    ],
+)  # fmt: skip
+def test_words_names_paths_and_calls_are_no_values(value: str) -> None:
+    assert words(value.encode())
+
+
+@pytest.mark.parametrize(
+    "before",
+    [
+        *('"NextToken": "', "page_token=", "continuationToken: ", "secretArn: ", "key_id=", "api_key_id%3D"),
+        "aws:secretsmanager:eu-1:123:secret:",
+    ],
+)
+def test_names_of_pages_and_identifiers_are_no_names_of_secrets(before: str) -> None:
+    assert words(b"k3j9X2m4q8W1z6", before.encode())
+    assert not words(b"k3j9X2m4q8W1z6", b"secret_key=")
+
+
+@pytest.mark.parametrize(
+    "before",
+    [
+        '"passwordPolicy": "', "SECRET_FILE=", "api_key_header = ", "tokenUri: ", "PublicKeyToken=", "public_key = '",
+        "cache_key=", "idempotency-key: ", "char *secret_names[] = ", '<meta name="csrf-token" content="',
+        "authenticity_token%3D", "GOSU_GPG_KEY=", "Sec-WebSocket-Key: ",
+    ],
+)  # fmt: skip
+def test_names_that_speak_about_a_credential_are_no_names_of_one(before: str) -> None:
+    assert words(b"k3j9X2m4q8W1z6", before.encode())
+
+
+@pytest.mark.parametrize("before", ["https://username:", "password=", "PRIVATE_KEY: ", "key_pass='", "token_v2 = "])
+def test_names_of_credentials_are_taken_for_such(before: str) -> None:
+    assert not words(b"k3j9X2m4q8W1z6", before.encode())
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "Forgot your password?", "New password must be at least 12 characters", "Contrase\u00f1a actual",
+        "android.os.BinderProxy@8f7e6d5c", "[B@5e9f23b4", "secrets/sa-2024.json",
+        "?Bitte Passwort\x00eingeben 42",
+    ],
+)  # fmt: skip
+def test_sentences_objects_and_paths_are_no_values(value: str) -> None:
+    assert words(value.encode())
+
+
+@pytest.mark.parametrize("value", ["Winter@2024", "K\u00f6ln!42x", "k3 9X2m 4q8", "blue42 river!7"])
+def test_passwords_that_people_choose_are_values(value: str) -> None:
+    assert not words(value.encode())
+
+
+def test_bytes_that_no_text_has_are_no_value() -> None:
+    assert words(b"^UUP\xff3k\x819")
+    assert words(b"k3j9\x80\xbfX2")
+    assert not words("Pässwört42!".encode())
+
+
+def test_random_parts_make_no_path_or_dotted_name() -> None:
+    for template in ("sl.{alnum:40}", "{alnum:14}/{alnum:14}/{alnum:14}", "{alpha:3}A{alnum:20}.{alnum:30}"):
+        values = [expand(template, seed).encode() for seed in range(200)]
+        assert sum(words(value) is not None for value in values) <= 10, template
+    assert words(b"com.acme.security.v2.TokenProvider2")
+    assert words(b"/srv/app1/releases/20240102030405/Config2.java")
+
+
+def test_the_tag_of_an_image_is_no_password() -> None:
+    assert looks_like_hash(b"1.19-alpine", b"docker-pullable://nginx:")
+    assert not looks_like_hash(b"1.19-alpine", b"https://nginx:")
+
+
+def test_random_values_are_no_words() -> None:
+    rng = random.Random(5)
+    alphabet = string.ascii_letters + string.digits + "!#$%*+-=?@^~"  # a dot in it may make a name: `user.name`
+    values = ["".join(rng.choices(alphabet, k=16)) for _ in range(500)]
+    assert sum(words(value.encode()) is not None for value in values) <= 5
+
+
+def test_what_mask_wrote_is_no_secret_whole_or_in_part() -> None:
+    text = b'password="[generic-password:0123456789ab]" rest'
+    for value in (b"[generic-password:0123456789ab]", b"generic-password", b"0123456789ab", b"0123456789ab]"):
+        assert masked_before(text, text.index(value), len(value)) == "generic-password"
+    assert masked_before(text, text.index(b"rest"), 4) is None
+    assert masked_before(b"[generic-password:0123456789]", 1, 16) is None
+
+
+def test_what_is_asked_for_by_its_name_is_no_value() -> None:
+    for before in ('params.get("', "os.getenv('", 'request.args["', 't("'):
+        assert words(b"snmpv3CredentialsId", before.encode())
+        assert not words(b"k3j9X2m4q8W1z6", before.encode())
+    assert words(b"u00d6vervakning", b'"password": "\\')
+
+
+@pytest.mark.parametrize("template", ["{lower:8}", "{lower:10}", "{alpha:8}", "{lower:5}_{lower:6}", "{upper:8}"])
+def test_random_letters_are_no_words(template: str) -> None:
+    values = [expand(template, seed).encode() for seed in range(300)]
+    assert sum(words(value) is None for value in values) >= 270
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "oauth2ClientSecret", "bdc1DischargeTotal", "HIH4000/humidity", "Ed25519PrivateKey",
+        "snmpV3CredentialsId",
+        "0x00800000", "0x7EC2DBB6F4DBF434", "#c46c6c", "lt:2016-12-08T22:02:00Z", "/usr/sbin/pct", "md5" + "0f" * 16,
+        "SCRAM-SHA-256$4096:k3j9", "MIIBIjANBgkqhkiG9w0BAQ", "AAAAB3NzaC1yc2EAAAADAQABAAAB",
+    ],
+)  # fmt: skip
+def test_names_with_numbers_constants_and_public_keys_are_no_values(value: str) -> None:
+    assert words(value.encode())
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "パスワード", "密码不能为空", "Пароль", "Κωδικός", "^3.806.0", "v1beta1", "[a-zA-Z0-9_]+", "a-zA-Z0-9/_+=.@-",
+        "$2b$12$abcdefghijklmnopqrstuv", "*2470C0C06DEE42FD1618BB99005ADCA2EC9D1E19", "0===this.offset",
+        "20240102T030405",
+    ],
+)  # fmt: skip
+def test_translations_versions_hashes_and_expressions_are_no_values(value: str) -> None:
+    assert words(value.encode())
+
+
+@pytest.mark.parametrize(
+    ("value", "before"),
+    [
+        ("p4passwd", "self.p4passwd = "), ("0b0000100", "SECRET = "), ("UUID=6a38ee5-7235-44e7", "token='"),
+        ("sha256:" + "5bc9e159" * 8, "token: "), ("0x" + "e09dfa3f" * 5, 'tokenAddress: "'),
+        ("utf-16le", "password.encode('"), ("md5$seasalt$" + "1e9bf2bf" * 4, '"password": "'),
+        ("9554F04D" * 5, "- Release GPG key: "), ("3d" * 32, 'verifyKey: "'), ("Zq8Lw2" * 5, "X-CSRF-Token: "),
+    ],
+)  # fmt: skip
+def test_what_only_looks_like_a_value_is_none(value: str, before: str) -> None:
+    assert words(value.encode(), before.encode())
+
+
+def test_a_value_that_ends_as_its_name_begins_stays_one() -> None:
+    assert words(b"d7Kq2mZx", b"password=") is None
+    assert words(b"k3d", b"word=") is None

@@ -1,0 +1,52 @@
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from detectors.match.windows import NEAR, Ends, thinned, windows
+from tests.detectors.texts import engine, rule, worker
+
+
+def told(ends: list[int], whole: tuple[int, ...] = ()) -> list[int]:
+    """What is kept of `ends` in the order in which they are told."""
+    kept = Ends(whole)
+    tell = kept.handler()
+    for end in ends:
+        tell(7, 0, end, 0, None)
+    return list(kept[7])
+
+
+@given(st.lists(st.integers(0, 5000), min_size=70, max_size=400), st.integers(NEAR, 90), st.integers(0, 40))
+def test_thinned_ends_lead_to_the_same_windows(ends: list[int], back: int, ahead: int) -> None:
+    whole = windows(ends, back, ahead, 5000)
+    assert windows(thinned(ends), back, ahead, 5000) == whole
+    for order in (ends, sorted(ends)):
+        assert windows(told(order), back, ahead, 5000) == whole
+    for end in ends:
+        assert any(low <= max(0, end - back) and min(5000, end + ahead) <= high for low, high in whole)
+
+
+def test_of_a_trigger_that_matches_at_every_byte_few_ends_are_kept() -> None:
+    assert len(told(list(range(100_000)))) <= 2 * 100_000 // NEAR + 2
+    assert told(list(range(1000)), whole=(7,)) == list(range(1000))
+
+
+def test_a_block_full_of_hits_of_a_rule_makes_no_list_of_them() -> None:
+    search = worker(rule(r"(?P<secret>[A-Za-z]{20}[0-9])", trigger="[A-Za-z]{20}"))
+    size = 1 << 20
+    ((positions,), encoded) = search.hits(b"A" * size)[0].values(), search.hits(b"A" * size)[1]
+    assert len(positions) <= 2 * size // NEAR + 2
+    assert encoded == []
+
+
+def test_a_run_of_one_letter_is_no_hit_at_every_byte_for_any_rule_of_the_packs() -> None:
+    search, size = engine().worker(), 1 << 14
+    for letter in range(256):
+        hits = 0
+
+        def count(*_: object) -> None:
+            nonlocal hits
+            hits += 1
+
+        search.engine.database.scan(bytes([letter]) * size, match_event_handler=count, scratch=search._scratch)
+        assert hits < size // 64, bytes([letter])

@@ -1,0 +1,47 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from detectors.rules.load import builtin_families, builtin_packs, load_rules
+from detectors.rules.rule import PACKS, Rule, RuleError
+from tests.detectors.packs import GOOD, write
+
+
+def test_own_rules_replace_those_we_ship_but_not_each_other(tmp_path: Path) -> None:
+    path = write(tmp_path / "own.toml", GOOD.replace("acme-key", "github-pat"))
+    rules = {rule.id: rule for rule in load_rules(["vcs"], [path])}
+    assert rules["github-pat"].source == str(path)
+    twin = write(tmp_path / "twin.toml", GOOD.replace("acme-key", "github-pat"))
+    with pytest.raises(RuleError, match="github-pat: there is a rule with this id in"):
+        load_rules(["vcs"], [path, twin])
+
+
+def test_a_companion_must_exist(tmp_path: Path) -> None:
+    path = write(
+        tmp_path / "own.toml", GOOD.replace('severity = "high"', 'severity = "high"\nrequires = [{rule = "nope"}]')
+    )
+    with pytest.raises(RuleError, match="acme-key: requires: no rule is called 'nope'"):
+        load_rules([], [path])
+
+
+def test_rules_can_be_taken_out() -> None:
+    assert "github-pat" not in {rule.id for rule in load_rules(["vcs"], disable=["github-pat"])}
+
+
+def test_packs_are_named_by_family_or_file() -> None:
+    assert builtin_packs(["cloud/aws"]) == [PACKS / "cloud" / "aws.toml"]
+    assert set(builtin_packs(["cloud"])) == set((PACKS / "cloud").glob("*.toml"))
+    default = builtin_packs()
+    assert {path.parent.name for path in default} == set(builtin_families()) - {"exposure", "protected"}
+
+
+def test_what_we_ship_is_whole() -> None:
+    rules: list[Rule] = load_rules(builtin_families())
+    assert len(rules) >= 500
+    for rule in rules:
+        assert len(rule.examples) >= 2, rule.id
+        assert len(rule.negative_examples) >= 2, rule.id
+        assert rule.references, rule.id
+        assert rule.source == f"packs/{rule.family}/{rule.vendor}.toml"

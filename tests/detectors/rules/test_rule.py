@@ -1,0 +1,27 @@
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from detectors.rules.packfile import load_file
+from detectors.rules.rule import RuleError, suggest
+from tests.detectors.packs import GOOD, write
+
+
+def test_a_word_boundary_on_the_left_also_sees_escapes(tmp_path: Path) -> None:
+    (rule,) = load_file(write(tmp_path / "own.toml", GOOD))
+    assert rule.pattern.startswith(r"\b")
+    value = next(iter(re.findall(r"[a-z]+_", rule.pattern)))
+    head = rule.confirm.partition(value)[0].removesuffix("(?P<secret>")
+    for escape in ("%3D", "%253D", "%25253d", "\\u003d", "%5Cu003d", "%5cx3D", "%5Cn"):
+        assert re.search(f"{head}{value}", f"{escape}{value}"), escape
+        assert not re.search(rf"\b{value}", f"{escape}{value}")
+
+
+def test_a_refusal_tells_every_problem() -> None:
+    assert str(RuleError(["one", "two"])).splitlines() == ["one", "two"]
+
+
+def test_only_what_is_close_is_suggested() -> None:
+    assert suggest("gihub-pat", ["github-pat", "slack"]) == "; did you mean 'github-pat'?"
+    assert suggest("nothing", ["github-pat"]) == ""

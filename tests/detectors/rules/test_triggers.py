@@ -1,0 +1,90 @@
+from __future__ import annotations
+
+import hyperscan
+import pytest
+
+from detectors.rules.triggers import TRIGGERS
+
+VALUE = "k3j9x2m4q8w1z7v5"
+
+
+def found(name: str, text: str) -> bool:
+    texts = TRIGGERS[name]
+    database = hyperscan.Database(mode=hyperscan.HS_MODE_BLOCK)
+    database.compile(expressions=[t.encode() for t in texts], ids=list(range(len(texts))), flags=[0] * len(texts))
+    hits: list[int] = []
+    database.scan(text.encode(), match_event_handler=lambda number, *_: hits.append(number))
+    return bool(hits)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *(
+            f"{key}{operator}{VALUE}"
+            for key in ("token", "pwd", "api_key")
+            for operator in ("=", ": ", " = ", "\t:\t", ">")
+        ),
+        *(f'"{key}": "{VALUE}"' for key in ("TOKEN", "pwd", "clientSecret", "api-key", "accessTokenValue", "pwdAdmin")),
+        f'{{\\"token\\":\\"{VALUE}\\"}}',
+        f"set_token('{VALUE}')",
+        f"token ( '{VALUE}')".replace("( ", "("),
+        f"DB_PWD_1={VALUE}",
+        f"token_2: {VALUE}",
+        f"passphrase=> {VALUE}",
+        f"Authorization-Token: Bearer {VALUE}",
+        f"service.key={VALUE}",
+        f'token += "{VALUE}"',
+        f"$pwd .= '{VALUE}'",
+        f'secret ??= "{VALUE}"',
+        f'var apiToken string = "{VALUE}"',
+        f"client_secret string = `{VALUE}`",
+    ],
+)
+def test_an_assigned_credential_is_seen_however_it_is_written(text: str) -> None:
+    assert found("@assigned", text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f'"key": "{VALUE}"',
+        f"key={VALUE}",
+        f"api.key : {VALUE}",
+        f"DB_PASS={VALUE}",
+        f"token,{VALUE},",
+        f"api_key: |\n  {VALUE}",
+        f"<Secret>\r\n\t{VALUE}\n</Secret>",
+        f"password: >-\\n    {VALUE}",
+    ],
+)
+def test_a_long_value_of_any_key_is_seen(text: str) -> None:
+    assert found("@assigned-key", text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"tokens={VALUE}",
+        f"token {VALUE}",
+        "the token expired for user bob",
+        "token=abc",
+        "password reset requested",
+        "secret rotation done in 3 s",
+    ],
+)
+def test_what_only_speaks_of_one_is_not(text: str) -> None:
+    assert not found("@assigned", text)
+
+
+@pytest.mark.parametrize("scheme", ["https://", r"redis:\/\/", "mongodb+srv://"])
+def test_a_password_in_a_url_is_seen(scheme: str) -> None:
+    assert found("@url", f"{scheme}app:{VALUE}@db.internal:5432/x")
+    assert not found("@url", f"{scheme}db.internal:5432/{VALUE}")
+
+
+def test_every_expression_starts_with_a_literal_of_three_characters() -> None:
+    for texts in TRIGGERS.values():
+        for text in texts:
+            head = text.removeprefix("^").removeprefix("(?i:").replace("\\", "")
+            assert not set(head[:3]) & set("[(.*+?"), text
