@@ -199,6 +199,21 @@ def typed(config: Config, note: str) -> str:
     return kept
 
 
+def noted(config: Config, note: str) -> str:
+    """As `typed`, of what is kept with incidents: the secrets that they are about are masked, too, standing alone."""
+    if not note:
+        return note
+    from monitor import state
+    from monitor.quoted import unquoted
+
+    kept = scrubbed(config, note)
+    key = state.key(config)
+    kept = with_store(config, lambda store: unquoted(kept, key, store.incidents.previews))
+    if kept != note:
+        typer.echo("the note holds a secret, which is masked in it", err=True)
+    return kept
+
+
 def scrubbed(config: Config, text: str) -> str:
     """The text with the secrets in it masked, by the rules of the configuration."""
     if not text:

@@ -22,6 +22,7 @@ from monitor.cli.common import (
     emit,
     emit_one,
     fail,
+    noted,
     paint,
     person,
     printable,
@@ -29,7 +30,6 @@ from monitor.cli.common import (
     read_config,
     severity_colour,
     table,
-    typed,
     with_store,
 )
 from monitor.cli.incident_papers import report, timeline, verify
@@ -264,7 +264,7 @@ def silence(
     except ValueError as error:
         fail(f"--for {error}", 2)
     settings = read_config(config)
-    kept = typed(settings, note)
+    kept = noted(settings, note)
 
     async def hush(store: Store) -> tuple[str, float]:
         incident = await store.incidents.get(ref)
@@ -295,7 +295,7 @@ def merge(
     from monitor.store.actions import ActionError
 
     settings = read_config(config)
-    kept = typed(settings, note)
+    kept = noted(settings, note)
 
     async def apply(store: Store) -> tuple[Incident, list[str]]:
         stays = await store.incidents.get(into)
@@ -401,7 +401,7 @@ def _transition(
     from monitor.incidents import TransitionError
 
     settings = read_config(config)
-    actor, note = person(), typed(settings, note)
+    actor, note = person(), noted(settings, note)
     done: list[Incident] = []
     problems: list[str] = []
 

@@ -19,12 +19,12 @@ from monitor.cli.common import (
     emit,
     emit_one,
     fail,
+    noted,
     paint,
     person,
     printable,
     read_config,
     table,
-    typed,
     with_store,
 )
 
@@ -146,7 +146,7 @@ def start(
 
 def _verb(verb: Verb, ref: str, step: str, *, note: str, anyway: bool, form: Format, config: Path | None) -> None:
     settings = read_config(config)
-    kept = typed(settings, note)
+    kept = noted(settings, note)
 
     async def apply(store: Store, incident: Incident) -> Run:
         return await store.runs.act(incident.id, step, verb, actor=person(), note=kept, anyway=anyway)

@@ -118,7 +118,8 @@ class Notification:
     """One message to one sink. `id` stays the same over retries; `key` stays the same over the life of the group.
 
     `incidents` is empty for reasons `operational` and `test`; `title` and `text` then say what happened.
-    `receipt` is what this sink answered last time for this `key`, for threads and updates.
+    `receipt` is what this sink answered last time for this `key`, for threads and updates. `again`: it was begun
+    before, by a process that was killed or a try whose answer never came, so the sink may have it already.
     """
 
     id: str
@@ -132,6 +133,7 @@ class Notification:
     severity: Severity = "info"  # the highest of its incidents, or that of the operational event
     receipt: Receipt | None = None
     host: str = ""  # whose monitor sends it
+    again: bool = False
     version: int = 1
 
     @property

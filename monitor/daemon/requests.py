@@ -15,6 +15,7 @@ from monitor.common.inbound import Announced, Request
 from monitor.common.tasks import cancel
 from monitor.daemon.reload import Running
 from monitor.incidents import Incident
+from monitor.quoted import unquoted
 from monitor.site import Site
 from monitor.store import StoreError
 from monitor.store.requests import Answer
@@ -46,10 +47,14 @@ class Keeper:
     async def ask(self, requests: Sequence[Request]) -> bool:
         """As `keep`, of requests."""
         scrub = self._site.scanner.scrub
-        masked = [replace(one, actor=scrub(one.actor), note=scrub(one.note)) for one in requests]
+        masked = [replace(one, actor=scrub(one.actor), note=await self._note(one.note)) for one in requests]
         fresh = await self._site.store.requests.keep(masked)
         self.kept.set()
         return fresh
+
+    async def _note(self, text: str) -> str:
+        scanner, incidents = self._site.scanner, self._site.store.incidents
+        return await unquoted(scanner.scrub(text), scanner.key, incidents.previews) if text else text
 
 
 class Requests:

@@ -71,6 +71,7 @@ def render(
         severity=_severity(leased, ready),
         receipt=leased.receipt,
         host=host,
+        again=leased.attempts > 0,
     )
 
 

@@ -34,7 +34,7 @@ __all__ = [
 TaskState = Literal["open", "claimed", "done", "skipped", "failed"]
 Verb = Literal["claim", "done", "skip", "fail", "reopen"]
 _CLOCK_SLACK = 60.0  # seconds
-_AGAIN = 60.0  # seconds until it is looked again whether the logs are read
+_AGAIN = 15.0  # seconds until it is looked again whether the logs are read
 _OVER: tuple[TaskState, ...] = ("done", "skipped")
 _BECOMES: Mapping[Verb, TaskState] = {
     "claim": "claimed",

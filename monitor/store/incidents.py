@@ -13,7 +13,7 @@ from monitor.incidents import Action, Change, Incident, transition
 from monitor.model import Resolution
 from monitor.store import groups, runs
 from monitor.store.records import AuditEntry
-from monitor.store.rows import incident_columns, incident_from, load_locations
+from monitor.store.rows import chunks, incident_columns, incident_from, load_locations
 from monitor.store.schema import findings, incidents, suppressions
 from monitor.store.trail import append, entries_of, entry
 from monitor.store.transaction import Desk, Transaction
@@ -65,6 +65,19 @@ class Incidents:
     async def get(self, ref: str) -> Incident:
         """With its locations. Raises LookupError."""
         return await self._desk.read(lambda connection: _get(connection, ref.strip()))
+
+    async def previews(self, fingerprints: Collection[str]) -> Mapping[str, str]:
+        """Of those that incidents have: their masked secrets, by fingerprint."""
+
+        def run(connection: Connection) -> dict[str, str]:
+            found: dict[str, str] = {}
+            for chunk in chunks(fingerprints):
+                query = select(incidents.c.fingerprint, incidents.c.masked)
+                rows = connection.execute(query.where(incidents.c.fingerprint.in_(chunk)))
+                found |= {row.fingerprint: row.masked for row in rows}
+            return found
+
+        return await self._desk.read(run)
 
     async def history(self, ref: str) -> list[AuditEntry]:
         """Every change of state, answer of its issuer and step of its run, oldest first. Raises LookupError."""

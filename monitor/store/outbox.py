@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from concurrent.futures import Future
 from typing import Any
 
-from sqlalchemy import Connection, Row, and_, delete, exists, func, insert, or_, select, update
+from sqlalchemy import Connection, Row, and_, case, delete, exists, func, insert, or_, select, update
 
 from monitor.common.notification import Receipt
 from monitor.common.severity import SEVERITIES
@@ -219,7 +219,9 @@ def _lease(tx: Transaction, sink: str, owner: str, ttl: float, *, limit: int, mo
     if not ids:
         return []
 
-    taken = {"state": "leased", "leased_until": tx.now + ttl, "owner": owner}
+    # One that was leased and never given back may have been sent.
+    tried = outbox.c.attempts + case((outbox.c.state == "leased", 1), else_=0)
+    taken = {"state": "leased", "leased_until": tx.now + ttl, "owner": owner, "attempts": tried}
     tx.connection.execute(update(outbox).where(outbox.c.id.in_(ids)).values(**taken))
     leased = []
     for id_ in ids:
@@ -414,7 +416,7 @@ def release_lost(tx: Transaction, owner: str) -> int:
     result = tx.connection.execute(
         update(outbox)
         .where(outbox.c.state == "leased", outbox.c.owner.in_(lost))
-        .values(state="pending", leased_until=None, owner=None, next_at=tx.now)
+        .values(state="pending", leased_until=None, owner=None, next_at=tx.now, attempts=outbox.c.attempts + 1)
     )
     return result.rowcount
 

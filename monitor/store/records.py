@@ -98,7 +98,7 @@ class Leased:
     text: str
     severity: Severity
     receipt: Receipt | None
-    attempts: int  # failed ones so far
+    attempts: int  # that failed, or of which nobody knows how they ended
     created_at: float
     tried: tuple[str, ...] = ()  # sinks that refused it for good
     decided: Mapping[str, tuple[str, str]] = field(default_factory=dict)  # incident → who changed its state last, note

@@ -222,7 +222,7 @@ class _Work:
         if late and not _late(run):
             self._caught_up(incident)
         nap = None if until is None or run.ended is not None else min(until, tx.now + _LONGEST_NAP)
-        due = moment(run, ladder, incident.last_seen, tx.now)
+        due = moment(run, ladder, max(incident.last_seen, watched or 0.0), tx.now)
         self.keep(run, nap if due is None else due if nap is None else min(due, nap))
         return run
 

@@ -20,6 +20,7 @@ from sinks.slack.socket import SocketMode
 
 __all__ = ["Slack"]
 
+_LOOKED_AT = 999  # messages of a channel or a thread, the most that Slack shows at once
 LOST_ROOT = frozenset({"message_not_found", "cant_update_message", "edit_window_closed", "channel_not_found"})
 
 
@@ -43,7 +44,13 @@ class Slack:
         receipt = notification.receipt or {}
         if not (receipt.get("channel") and receipt.get("ts")):
             # Without a message of its own it was told together with others, in a flood: there is no thread.
-            return None if notification.reason == "progress" else await self._root(content)
+            if notification.reason == "progress":
+                return None
+            channel = self._config.channel or ""
+            there = await self._sent(notification, channel) if notification.again else None
+            if there is None:
+                return await self._root(content, notification)
+            receipt = {"channel": channel, "ts": there}
         root = {"channel": receipt["channel"], "ts": receipt["ts"]}
         try:
             # The root first: editing twice is harmless, so a failed reply can be repeated together with it.
@@ -51,13 +58,15 @@ class Slack:
         except SlackError as error:
             if error.code not in LOST_ROOT:
                 raise
-            return await self._root(content)  # somebody deleted it, or the sink moved to another channel
-        if (words := STORY.get(notification.reason)) is not None:
+            return await self._root(content, notification)  # somebody deleted it, or the sink moved to another channel
+        told = notification.again and await self._sent(notification, root["channel"], root["ts"])
+        if not told and (words := STORY.get(notification.reason)) is not None:
             reply = {
                 "channel": root["channel"],
                 "thread_ts": root["ts"],
                 "reply_broadcast": notification.reason in BROADCAST,
                 "text": story(notification, words),
+                "metadata": _mark(notification),
                 "unfurl_links": False,
                 "unfurl_media": False,
             }
@@ -90,8 +99,26 @@ class Slack:
         assert self._config.webhook_url
         return self._config.encrypted("webhook_url", self._config.webhook_url.resolve("webhook_url"))
 
-    async def _root(self, content: dict[str, Any]) -> Receipt:
-        quiet = {"unfurl_links": False, "unfurl_media": False}
+    async def _sent(self, notification: Notification, channel: str, root: str | None = None) -> str | None:
+        """The ts of the message that this notification is already, in the channel or in the thread of `root`. None: it
+        is not among the latest, or may not be looked for: a duplicate beats a miss. Raises RemoteError."""
+        where = {"channel": channel, "limit": _LOOKED_AT, "include_all_metadata": True}
+        try:
+            if root is None:
+                answer = await self._call("conversations.history", where)
+            else:
+                answer = await self._call("conversations.replies", {**where, "ts": root})
+        except SlackError as error:
+            if error.retry:
+                raise
+            return None
+        for one in answer.get("messages") or ():
+            if isinstance(one, dict) and one.get("metadata") == _mark(notification) and isinstance(one.get("ts"), str):
+                return str(one["ts"])
+        return None
+
+    async def _root(self, content: dict[str, Any], notification: Notification) -> Receipt:
+        quiet = {"unfurl_links": False, "unfurl_media": False, "metadata": _mark(notification)}
         answer = await self._call("chat.postMessage", {"channel": self._config.channel, **content, **quiet})
         channel, ts = answer.get("channel"), answer.get("ts")
         if not (isinstance(channel, str) and isinstance(ts, str)):
@@ -112,3 +139,8 @@ class Slack:
         assert self._config.token
         token = self._config.token.resolve("token")
         return await call(self._http, f"{self._config.api_url}/{method}", token, arguments)
+
+
+def _mark(notification: Notification) -> dict[str, Any]:
+    """By which a message is known again; nobody sees it."""
+    return {"event_type": "exposure_monitor", "event_payload": {"id": notification.id}}

@@ -84,10 +84,15 @@ class Monitor:
             await self.ready()
             assert self.process.returncode is None, self.errors[-2000:]
 
+    @property
+    def up(self) -> bool:
+        """Whether it said that it is ready after its last start."""
+        return self.errors.count('"event": "ready"') > self._ready_before
+
     async def ready(self) -> None:
         """Until it said so after its last start, or has ended."""
         await until(
-            lambda: self.errors.count('"event": "ready"') > self._ready_before or self.process.returncode is not None,
+            lambda: self.up or self.process.returncode is not None,
             90,
             lambda: f"not ready: {self.errors[-2000:]}",
         )

@@ -14,8 +14,8 @@ from typing import Any
 import aiohttp
 import pytest
 
+from tests.acceptance.case import Case
 from tests.acceptance.harness import Monitor, Planter, until
-from tests.acceptance.test_runbook import Case
 from tests.fakes.revoker import FakeRevoker
 from tests.fakes.slack import FakeSlack
 

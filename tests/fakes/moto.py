@@ -14,6 +14,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qs
+
+import aiohttp
+from aiohttp import web
+
+from tests.fakes.server import FakeServer, reset
+
+_OWN = ("content-length", "transfer-encoding", "connection", "accept-encoding")  # of one connection
 
 
 @dataclass(frozen=True)
@@ -47,6 +55,15 @@ class Aws:
         self._unchecked(0)
         return key["AccessKeyId"], key["SecretAccessKey"]
 
+    def key(self, name: str) -> tuple[str, str]:
+        """Another key of a user: its id and secret."""
+        self._unchecked(1)
+        iam = self.client("iam")
+        key = iam.create_access_key(UserName=name)["AccessKey"]
+        iam.close()
+        self._unchecked(0)
+        return key["AccessKeyId"], key["SecretAccessKey"]
+
     def keys(self, name: str) -> dict[str, str]:
         """Keys of a user and their states."""
         self._unchecked(1)
@@ -63,6 +80,36 @@ class Aws:
             f"{self.url}/moto-api/reset-auth", body, {"Content-Type": "text/plain"}, method="POST"
         )
         urllib.request.urlopen(request, timeout=10).close()
+
+
+class Way(FakeServer):
+    """What lies between us and AWS: passes everything on, and keeps what was asked for.
+
+    `asked`: name and key id of each request that changes something; `lose`: of so many of them the answer gets lost.
+    """
+
+    def __init__(self, cloud: Aws) -> None:
+        super().__init__()
+        self._cloud = cloud
+        self.asked: list[tuple[str, str]] = []
+        self.lose = 0
+
+    async def answer(self, request: web.Request, body: bytes) -> web.StreamResponse:
+        asked = {name: values[0] for name, values in parse_qs(body.decode()).items()}
+        changes = asked.get("Action", "").startswith(("Update", "Delete"))
+        if changes:
+            self.asked.append((asked["Action"], asked["AccessKeyId"]))
+        # The host is signed, too: it stays the one that we were asked under.
+        headers = {name: text for name, text in request.headers.items() if name.lower() not in _OWN}
+        async with aiohttp.ClientSession() as session:
+            async with session.request(
+                request.method, self._cloud.url + request.path_qs, data=body, headers=headers
+            ) as answer:
+                text, status = await answer.read(), answer.status
+        if changes and self.lose:
+            self.lose -= 1
+            return reset(request)
+        return web.Response(status=status, body=text, content_type="text/xml")
 
 
 @contextlib.contextmanager

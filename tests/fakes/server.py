@@ -79,19 +79,20 @@ class FakeServer:
         if fault.hang:
             await self._release.wait()
         if fault.hang or fault.reset:
-            return _reset(request)
+            return reset(request)
         if fault.cut:
             response = web.StreamResponse(headers={"Content-Length": "1000"})
             await response.prepare(request)
             await response.write(b"half")
-            return _reset(request)
+            return reset(request)
         text = fault.body
         if fault.echo:
             text += f"{request.url} {dict(request.headers)} {body.decode('utf-8', 'replace')}"
         return web.Response(status=fault.status, headers=fault.headers, text=text)
 
 
-def _reset(request: web.Request) -> web.Response:
+def reset(request: web.Request) -> web.Response:
+    """Break the connection off instead of an answer."""
     transport = request.transport
     if transport is not None:
         connection = transport.get_extra_info("socket")

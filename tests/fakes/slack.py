@@ -11,6 +11,7 @@ from urllib.parse import urlencode
 from aiohttp import web
 from slack_sdk.errors import SlackObjectFormationError
 from slack_sdk.models.blocks import Block
+from slack_sdk.models.metadata import Metadata
 from slack_sdk.signature import SignatureVerifier
 from slack_sdk.socket_mode.request import SocketModeRequest
 
@@ -92,6 +93,7 @@ class FakeSlack(FakeServer):
         self.sockets: list[web.WebSocketResponse] = []  # those that are open, oldest first
         self.envelopes: dict[str, asyncio.Future[None]] = {}
         self.whispers: list[dict[str, Any]] = []  # ephemeral messages
+        self.readable = True  # the app has the scope to read what was posted
         self._ts = 1_700_000_000
 
     @property
@@ -124,6 +126,8 @@ class FakeSlack(FakeServer):
             return self._update(content)
         if request.path == "/api/chat.postEphemeral":
             return self._whisper(content)
+        if request.path in ("/api/conversations.history", "/api/conversations.replies"):
+            return self._history(content, request.path.rpartition(".")[2])
         return _error("unknown_method")
 
     def _valid(self, content: dict[str, Any]) -> bool:
@@ -151,15 +155,36 @@ class FakeSlack(FakeServer):
             return _error("invalid_blocks")
         if content.get("unfurl_links") is not False or content.get("unfurl_media") is not False:
             self.problems.append("links are unfurled")
+        if "metadata" in content:
+            Metadata(**content["metadata"])
         self._ts += 1
         ts = f"{self._ts}.000100"
         if "thread_ts" in content:
             if (channel, content["thread_ts"]) not in self.messages:
                 return _error("thread_not_found")
-            self.replies.append(content)
+            self.replies.append({**content, "ts": ts})
         else:
             self.messages[channel, ts] = content
         return web.json_response({"ok": True, "channel": channel, "ts": ts, "message": {"text": content["text"]}})
+
+    def _history(self, content: dict[str, Any], kind: str) -> web.Response:
+        """The latest messages, or those of one thread; newest first."""
+        if not self.readable:
+            return _error("missing_scope")
+        if content.get("channel") not in self.channels.values():  # a name is none
+            return _error("channel_not_found")
+        if not 1 <= content.get("limit", 100) <= 999 or content.get("include_all_metadata") is not True:
+            self.problems.append(f"{kind}: {content}")
+        if kind == "history":
+            found = [
+                {"ts": ts, **message}
+                for (channel, ts), message in self.messages.items()
+                if channel == content["channel"]
+            ]
+        else:
+            found = [one for one in self.replies if one["thread_ts"] == content["ts"]]
+        shown = [{name: one[name] for name in ("ts", "text", "metadata") if name in one} for one in reversed(found)]
+        return web.json_response({"ok": True, "messages": shown[: content["limit"]], "has_more": False})
 
     def _whisper(self, content: dict[str, Any]) -> web.Response:
         if content.get("channel") not in self.channels or not content.get("user") or not content.get("text"):
@@ -243,7 +268,8 @@ class FakeSlack(FakeServer):
             return _error("invalid_blocks")
         if "blocks" not in content:
             self.problems.append("chat.update without blocks removes them")
-        self.messages[place] = content
+        kept = {name: self.messages[place][name] for name in ("metadata",) if name in self.messages[place]}
+        self.messages[place] = {**kept, **content}
         return web.json_response({"ok": True, "channel": place[0], "ts": place[1], "text": content["text"]})
 
 

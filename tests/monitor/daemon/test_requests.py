@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from detectors.fingerprint import fingerprint as hashed
 from monitor.common.http import RemoteError
 from monitor.common.inbound import Announced, HookDelivery, Request
 from monitor.common.tasks import cancel
@@ -19,6 +20,7 @@ from tests.fakes.intake import until
 from tests.monitor.store.helpers import finding, fingerprint
 
 ID = fingerprint("a")[:16]
+KEY = b"k" * 32
 
 
 class Chat:
@@ -44,7 +46,7 @@ async def store(tmp_path: Any) -> AsyncIterator[Store]:
 @asynccontextmanager
 async def at_work(store: Store, chat: Any) -> AsyncIterator[Keeper]:
     """The part of a daemon that deals with requests."""
-    scanner = SimpleNamespace(scrub=lambda text: text.replace("hunter2hunter2", "hunt…"))
+    scanner = SimpleNamespace(key=KEY, scrub=lambda text: text.replace("hunter2hunter2", "hunt…"))
     site: Any = SimpleNamespace(store=store, scanner=scanner)
     running: Any = SimpleNamespace(site=site, sinks={"chat": chat}, config=SimpleNamespace(actions=()))
     keeper = Keeper(site)
@@ -88,6 +90,16 @@ async def test_a_note_is_masked_before_it_is_kept(store: Store) -> None:
         while (history := await store.incidents.history(ID))[-1].action != "noted":
             await asyncio.sleep(0.01)
     assert history[-1].note == "it was hunt…"
+
+
+async def test_the_secret_of_an_incident_is_masked_where_no_rule_knows_it(store: Store) -> None:
+    value = "nothing-says-what-it-is"
+    await store.commit([finding("b", 1, fingerprint=hashed(KEY, value.encode()), masked="noth…[23]")])
+    async with at_work(store, Chat()) as keeper:
+        await keeper.keep(ask("1", "note", note=f"it was {value}, in Slack"))
+        while (history := await store.incidents.history(ID))[-1].action != "noted":
+            await asyncio.sleep(0.01)
+    assert history[-1].note == "it was noth…[23], in Slack"
 
 
 async def test_a_hook_of_a_source_goes_to_its_source(store: Store) -> None:

@@ -312,5 +312,5 @@ def test_silence_is_looked_for_when_it_may_be_there_and_soon_again_while_nobody_
     run = replaced()
     assert moment(run, ()) == NOW + 3600
     assert moment(run, (), seen=NOW + 50) == NOW + 3650
-    assert moment(run, (), seen=NOW + 50, now=NOW + 4000) == NOW + 4060
+    assert moment(run, (), seen=NOW + 50, now=NOW + 4000) == NOW + 4015
     assert moment(run_of(), ()) is None

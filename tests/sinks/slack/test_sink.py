@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any, cast
 
 import pytest
@@ -93,6 +94,40 @@ async def test_a_bot_keeps_one_message_current_and_tells_the_story_in_its_thread
             True,
         ),
     ]
+
+
+async def test_what_may_have_been_sent_is_looked_for_before_it_is_sent_again(http: Http, credential: Put) -> None:
+    """As after a kill between Slack's answer and the note of it."""
+    async with FakeSlack() as fake:
+        sink = bot(http, fake, credential, channel="C0ALERTS")
+        sent = notification(reason="new")
+        receipt = await sink.send(sent)
+        await sink.send(notification(id="another", key="another"))
+        again = replace(sent, again=True)
+        assert await sink.send(again) == receipt
+        assert len(fake.messages) == 2
+
+        told = notification(reason="acknowledged", receipt=receipt, id="ack")
+        await sink.send(told)
+        await sink.send(replace(told, again=True))
+        await sink.send(notification(reason="acknowledged", receipt=receipt, id="later", again=True))
+        assert [one["metadata"]["event_payload"]["id"] for one in fake.replies] == ["ack", "later"]
+
+
+@pytest.mark.parametrize("channel", ["C0ALERTS", "#alerts"])
+async def test_where_nothing_may_be_read_a_duplicate_beats_a_miss(http: Http, credential: Put, channel: str) -> None:
+    async with FakeSlack() as fake:
+        fake.readable = channel == "#alerts"  # by its name nothing can be read
+        sink = bot(http, fake, credential, channel=channel)
+        receipt = await sink.send(notification(reason="new"))
+        other = await sink.send(notification(reason="new", again=True))
+        assert receipt != other
+        assert len(fake.messages) == 2
+        # Too busy to look is no answer.
+        fake.faults.append(Fault(429, {"Retry-After": "3"}, body='{"ok": false, "error": "ratelimited"}'))
+        with pytest.raises(RemoteError) as caught:
+            await sink.send(notification(reason="new", again=True))
+        assert (caught.value.retry, caught.value.after) == (True, 3.0)
 
 
 async def test_a_lost_root_is_posted_anew(http: Http, credential: Put) -> None:
