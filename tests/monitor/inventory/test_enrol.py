@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from aiohttp import web
 
 from detectors.match.exact import OWN
 from monitor.config import load
@@ -16,6 +17,7 @@ from monitor.host import SourceIntake
 from monitor.inventory.enrol import Enrolment
 from monitor.model import Block
 from monitor.site import Site, open_site
+from tests.fakes.server import FakeServer
 
 SOURCE = random.Random(6)
 ONE, TWO = ("".join(SOURCE.choices(string.ascii_letters + string.digits, k=40)) for _ in range(2))
@@ -135,3 +137,46 @@ async def test_where_no_process_can_be_started_it_is_told_and_the_start_goes_on(
     [said] = told.trouble
     assert said.startswith("The inventory could not be read: FileNotFoundError. What was known before")
     assert await found(site, ONE) == []
+
+
+class Amazon(FakeServer):
+    """Secrets Manager with one secret: its values by the label of the version."""
+
+    def __init__(self, **values: str) -> None:
+        super().__init__()
+        self.values = values
+
+    async def answer(self, request: web.Request, body: bytes) -> web.StreamResponse:
+        if request.headers["X-Amz-Target"] == "secretsmanager.ListSecrets":
+            stages = {label: [label] for label in self.values}
+            return web.json_response({"SecretList": [{"ARN": "arn", "Name": "KEY", "SecretVersionsToStages": stages}]})
+        return web.json_response({"SecretString": self.values[(await request.json())["VersionId"]]})
+
+
+async def test_after_a_restart_what_the_manager_still_gives_of_earlier_values_is_found_and_no_more(
+    opened: tuple[Site, Told, Enrolment], config: Path, tmp_path: Path
+) -> None:
+    from detectors.template import expand
+
+    site, _, _ = opened
+    token = expand("ghp_{alnum:30}{crc32}", 10)
+    async with Amazon(ours=token, AWSPREVIOUS=ONE, AWSCURRENT=TWO) as server:
+        (tmp_path / "key").write_text("k" * 20)
+        config.write_text(
+            '[monitor]\nstate_dir = "state"\n[rules]\npacks = ["vcs/github"]\n[[inventory]]\nname = "v"\ntype = "aws"\n'
+            f'server = "{server.url}"\nregion = "us-east-1"\n'
+            'access_key_id = "file:key"\nsecret_access_key = "file:key"\n'
+        )
+
+        async def restarted() -> None:
+            site.scanner.enrol(None, {})
+            await Enrolment(site, lambda: load(config), lambda *_: None).begin(60)
+
+        async def standings() -> list[list[str]]:
+            return [[one[3] for one in await found(site, value)] for value in (token, ONE, TWO)]
+
+        await restarted()
+        assert await standings() == [["retired"], ["previous"], ["current"]]
+        del server.values["ours"], server.values["AWSPREVIOUS"]
+        await restarted()
+        assert await standings() == [["retired"], [], ["current"]]  # the first is found by a rule
