@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 from monitor.inventory.held import ManagerError
 from monitor.inventory.keep import Enrolled, keep
-from monitor.inventory.managers import load_manager
+from monitor.inventory.managers import load_manager, make_rotator
 from monitor.inventory.managers.base import ManagerConfig
 
 __all__ = ["faults", "read"]
@@ -34,11 +34,18 @@ async def read(
 
 
 async def faults(config: ManagerConfig) -> list[str]:
-    """What is wrong with an entry's access."""
-    manager = load_manager(config.type)(config)
+    """What is wrong with an entry's access, and with that of who may have new values made."""
+    manager, rotator = load_manager(config.type)(config), make_rotator(config)
+    wrong = await _asked(manager.doctor, manager.close)
+    if rotator is not None:
+        wrong += [f"rotate: {problem}" for problem in await _asked(rotator.fit, rotator.close)]
+    return wrong
+
+
+async def _asked(what: Callable[[], Awaitable[list[str]]], close: Callable[[], Awaitable[None]]) -> list[str]:
     try:
-        return await manager.doctor()
+        return await what()
     except ManagerError as error:
         return [str(error)]
     finally:
-        await manager.close()
+        await close()

@@ -7,13 +7,12 @@ nobody knows what came of it. That the value has changed is seen in the inventor
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import cast
 
 import structlog
 
 from monitor.config import Config
-from monitor.inventory.held import ManagerError, NoEffectError, Rotator
-from monitor.inventory.managers import load_manager
+from monitor.inventory.held import ManagerError, NoEffectError
+from monitor.inventory.managers import make_rotator
 from monitor.inventory.managers.base import ManagerConfig
 from monitor.rotation.schedule import Due, Managed, calendar, policy_of
 from monitor.rotation.work import begin, look
@@ -44,11 +43,11 @@ async def ask_provider(
     Raises LookupError (no entry that may), ActionError (it was asked before, and is not known to have refused).
     """
     entry = _entry(config, secret)
-    if entry is None:
+    rotator = make_rotator(entry) if entry is not None else None
+    if rotator is None:
         raise LookupError(f"[[inventory]] {secret.entry} has no `rotate`: docs/rotation.md says which may have one")
     run = await store.actions.start(incident, f"rotate:{secret.entry}", actor=actor, automatic=automatic)
     try:
-        rotator = _rotator(entry)
         try:
             state, outcome = "accepted", await rotator.rotate(secret.name)
         finally:
@@ -106,10 +105,3 @@ def _entry(config: Config, secret: Managed) -> ManagerConfig | None:
     """Of the inventory, if it may have new values made."""
     found = (one for one in config.inventory if one.name == secret.entry and getattr(one, "rotate", None) is not None)
     return next(found, None)
-
-
-def _rotator(entry: ManagerConfig) -> Rotator:
-    """Its client, with the credential for that in place of the one that only reads."""
-    login = entry.rotate  # type: ignore[attr-defined]
-    config = entry.model_copy(update={**dict(login), "rotate": None})
-    return cast("Rotator", load_manager(entry.type)(config))

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from difflib import get_close_matches
 from importlib import import_module
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 if TYPE_CHECKING:
-    from monitor.inventory.held import Manager
+    from monitor.inventory.held import Manager, Rotator
     from monitor.inventory.managers.base import ManagerConfig
 
     class ManagerClass(Manager):
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
         def __init__(self, config: Any) -> None: ...
 
 
-__all__ = ["MANAGERS", "UnknownManagerError", "load_manager"]
+__all__ = ["MANAGERS", "UnknownManagerError", "load_manager", "make_rotator"]
 
 # `type` in the configuration → "module:Class", imported when first used
 MANAGERS: dict[str, str] = {
@@ -61,3 +61,12 @@ def load_manager(name: str) -> type[ManagerClass]:
         raise UnknownManagerError(name) from None
     manager: type[ManagerClass] = getattr(import_module(module), attribute)
     return manager
+
+
+def make_rotator(config: ManagerConfig) -> Rotator | None:
+    """The client of an entry whose `rotate` names who may have new values made, in place of who reads; None: none."""
+    login = getattr(config, "rotate", None)
+    if login is None:
+        return None
+    made = load_manager(config.type)(config.model_copy(update={**dict(login), "rotate": None}))
+    return cast("Rotator", made)

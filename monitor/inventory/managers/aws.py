@@ -91,6 +91,18 @@ class AwsManager:
         await self.amazon.act("RotateSecret", {"SecretId": arn, "ClientRequestToken": token})
         return f"its rotation function makes version {token[:8]}"
 
+    async def fit(self) -> list[str]:
+        wrong = []
+        for operation in ("DescribeSecret", "RotateSecret"):
+            try:
+                # Of a secret that there is not: who may do it is told so, and nothing is rotated.
+                await self.amazon.call(operation, {"SecretId": _NOBODYS})
+            except AccessError as error:
+                wrong.append(f"{error}: allow secretsmanager:{operation}")
+            except NotThereError:
+                pass
+        return wrong
+
     async def close(self) -> None:
         await self.amazon.close()
 

@@ -175,6 +175,15 @@ class VaultManager:
             raise self.client.refused(path, reply)
         return "the database engine has set another password"
 
+    async def fit(self) -> list[str]:
+        path = f"{self.config.mount}/rotate-role/any"
+        body = await self._call("POST", "sys/capabilities-self", {"paths": [path]})
+        may = set(self.client.pick("sys/capabilities-self", body, "data", dict).get(path) or ())
+        if "root" in may:
+            return ["the token is a root token: use one whose policy has update on rotate-role only"]
+        needed = f'it may not update {path}: add path "{path.removesuffix("any")}*" with update to its policy'
+        return [] if "update" in may else [needed]
+
     async def _engine(self) -> Literal["kv1", "kv2", "database"]:
         path = f"sys/internal/ui/mounts/{quote(self.config.mount, safe=_FREE)}"
         body = await self._call("GET", path)

@@ -12,6 +12,7 @@ from detectors.rules.template import expand
 from monitor.inventory import read as reading
 from monitor.inventory.held import Held, ManagerError
 from monitor.inventory.keep import Enrolled
+from monitor.inventory.managers.aws import AwsConfig
 from monitor.inventory.managers.dotenv import DotenvConfig
 
 VALUE = expand("{alnum:30}", 6)
@@ -61,3 +62,25 @@ async def test_a_whole_one_is_read_without_a_word(tmp_path: Path) -> None:
     assert [(kept.name, bool(kept.refused), [value for _, value in values]) for kept, values in found] == [
         ("A", False, [VALUE.encode()]), ("PORT", True, []),
     ]  # fmt: skip
+
+
+class _Rotates(Broken):
+    """Of an entry that may have new values made."""
+
+    def __init__(self, config: Any) -> None:
+        self.who = config.prefix
+
+    async def doctor(self) -> list[str]:
+        return [f"{self.who} reads too little"]
+
+    async def fit(self) -> list[str]:
+        return [f"{self.who} rotates nothing"]
+
+
+async def test_the_access_of_who_rotates_is_looked_at_with_its_own_credential(monkeypatch: pytest.MonkeyPatch) -> None:
+    given = {"name": "e", "type": "aws", "region": "us-east-1", "prefix": "x", "rotate": {"role_arn": ""}}
+    config = AwsConfig.model_validate(given)
+    monkeypatch.setattr(reading, "load_manager", lambda kind: _Rotates)
+    monkeypatch.setattr("monitor.inventory.managers.load_manager", lambda kind: _Rotates)
+    assert await reading.faults(config) == ["x reads too little", "rotate: x rotates nothing"]
+    assert await reading.faults(config.model_copy(update={"rotate": None})) == ["x reads too little"]

@@ -210,6 +210,7 @@ async def test_a_rotation_function_is_started_once_for_a_version(cloud: Aws, tmp
     cloud._unchecked(0)
 
     rotator = manager(cloud.url, tmp_path, key)
+    assert await rotator.fit() == []
     assert "makes version" in await rotator.rotate("rot/db.main.password")
     cloud._unchecked(10)
     stages = client.describe_secret(SecretId="rot/db.main")["VersionIdsToStages"]
@@ -233,5 +234,7 @@ async def test_a_rotation_function_is_started_once_for_a_version(cloud: Aws, tmp
     cloud._unchecked(0)
     with pytest.raises(NoEffectError, match=r"RotateSecret: HTTP 403 AccessDenied.*not permitted"):
         await lists.rotate("rot/plain.password")
+    [problem] = await lists.fit()
+    assert problem.endswith("allow secretsmanager:RotateSecret")
     await lists.close()
     client.close()

@@ -387,7 +387,12 @@ async def test_static_roles_of_a_database_are_read_and_rotated(
     assert await diagnosis(manager(bao, tmp_path, **reads)) == []
     assert await logged_in(database, "app", before.value.decode()) == "valid"  # type: ignore[union-attr]
 
+    reader = manager(bao, tmp_path, **reads)
+    [problem] = await reader.fit()
+    assert 'add path "database/rotate-role/*" with update' in problem
+    await reader.close()
     rotator = manager(bao, tmp_path, bao.token("rotates-roles"), mount="database")
+    assert await rotator.fit() == []
     assert await rotator.rotate("database/app") == "the database engine has set another password"
     with pytest.raises(NoEffectError, match="HTTP 4"):
         await rotator.rotate("database/nobody")
