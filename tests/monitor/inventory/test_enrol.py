@@ -156,7 +156,7 @@ class Amazon(FakeServer):
 async def test_after_a_restart_what_the_manager_still_gives_of_earlier_values_is_found_and_no_more(
     opened: tuple[Site, Told, Enrolment], config: Path, tmp_path: Path
 ) -> None:
-    from detectors.template import expand
+    from detectors.rules.template import expand
 
     site, _, _ = opened
     token = expand("ghp_{alnum:30}{crc32}", 10)
