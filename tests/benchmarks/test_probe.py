@@ -2,12 +2,12 @@ from __future__ import annotations
 
 import pytest
 
-from benchmarks.probe import FIRST, SECOND, SEEDS, Case, cases, found
+from benchmarks.probe import FIRST, SECOND, SEEDS, THIRD, Case, cases, found
 from detectors.rules.template import expand
 from tests.detectors.texts import engine
 
 
-@pytest.mark.parametrize("probe", [FIRST, SECOND])
+@pytest.mark.parametrize("probe", [FIRST, SECOND, THIRD])
 def test_there_are_enough_cases_of_both_kinds_and_halves(probe: str) -> None:
     listed = list(cases(probe))
     for secret in (True, False):
@@ -17,7 +17,7 @@ def test_there_are_enough_cases_of_both_kinds_and_halves(probe: str) -> None:
     assert all(("«" in case.template) is case.secret for case in listed)
 
 
-@pytest.mark.parametrize("probe", [FIRST, SECOND])
+@pytest.mark.parametrize("probe", [FIRST, SECOND, THIRD])
 def test_no_case_expands_to_the_text_of_another(probe: str) -> None:
     texts = [case.text(1) for case in cases(probe)]
     assert len(set(texts)) == len(texts)
