@@ -1,0 +1,374 @@
+"""A rule on trial: what its pattern finds in samples, what each stage says to it, and what it costs the pack."""
+
+from __future__ import annotations
+
+import mmap
+import re
+import tomllib
+from bisect import bisect_left, bisect_right
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from detectors.author.convert import exemplify, to_toml
+from detectors.author.tune import anchor, log_text, megabytes_a_second, warnings
+from detectors.fingerprint import mask
+from detectors.match.engine import Engine, Worker
+from detectors.match.filters import entropy
+from detectors.match.outcome import Decision, Match
+from detectors.rules.rule import PACKS, Rule
+from detectors.rules.syntax import compile_re2
+
+__all__ = ["Report", "Sample", "as_entry", "search", "summary"]
+
+CHUNK = 2 << 20  # bytes a step: progress moves, and a sample larger than memory works
+NEAR = 64  # bytes of context beside a candidate
+
+
+@dataclass(frozen=True)
+class Sample:
+    """A named text to search; `data` may be a mapped file."""
+
+    name: str
+    data: bytes | mmap.mmap
+
+
+@dataclass
+class Report:
+    """What came of all samples."""
+
+    hits: list[dict[str, Any]] = field(default_factory=list)  # the first `limit` candidates
+    accepted: int = 0
+    stages: Counter[str] = field(default_factory=Counter)  # stage that rejected → how often
+    overlaps: Counter[str] = field(default_factory=Counter)  # other rule on the same span → how often
+    size: int = 0
+    lines: int = 0
+    found: tuple[bytes, bytes, bytes] | None = None  # text before, value, text after of the first hit, for --emit
+
+
+def search(
+    rule: Rule,
+    alone: Engine,
+    whole: Engine,
+    samples: Iterable[Sample],
+    *,
+    limit: int,
+    reveal: bool,
+    advance: Callable[[int], object] = lambda size: None,
+) -> Report:
+    """What `rule` decides on in the samples. The first `limit` candidates are shown, masked if not to `reveal`.
+
+    `alone` is an engine of the rule and its companions; `whole`, of the pack, tells what others find, which is masked
+    in every context. `advance` is told of bytes that were searched.
+    """
+    report = Report()
+    worker, witnesses = alone.worker(), (alone.worker(), whole.worker())
+    for sample in samples:
+        line = 1
+        for piece in _chunks(sample):
+            at, number = 0, line
+            decisions = _candidates(rule, worker, piece)
+            seen = _Seen(piece, witnesses if decisions else ())
+            for decision in decisions:
+                number += piece.count(b"\n", at, decision.start)
+                at = decision.start
+                keep = len(report.hits) < limit
+                _enter(report, decision, piece, seen, name=sample.name, line=number, keep=keep, reveal=reveal)
+
+            line += piece.count(b"\n")
+            report.size += len(piece)
+            advance(len(piece))
+        report.lines += line - 1 + (sample.data[-1:] not in (b"", b"\n"))
+    return report
+
+
+def _chunks(sample: Sample) -> Iterator[bytes]:
+    """Pieces cut at a newline, so that a candidate and its line are whole."""
+    at, size = 0, len(sample.data)
+    while at < size:
+        end = min(size, at + CHUNK)
+        if end < size:
+            cut = sample.data.rfind(b"\n", at, end)
+            end = cut + 1 if cut >= at else end
+        yield sample.data[at:end]
+        at = end
+
+
+# A value goes on to a blank, a quote or a bracket.
+_RUN = re.compile(rb"[^\s\"'`<>(){}\[\],;&]{0,256}")
+
+
+def _runs(rule: Rule, piece: bytes, low: int, high: int) -> Iterator[tuple[int, int, int]]:
+    """(start, end of the literal, end) of runs in piece[low:high]: a literal, and what goes on as a value would."""
+    literals = rule.shape.literals
+    if not literals or min(map(len, literals)) < 4:
+        return
+    words = "|".join(re.escape(word) for word in sorted(literals, key=len, reverse=True)).encode("latin-1")
+    end = low
+    for m in re.compile(words, re.IGNORECASE if rule.shape.caseless else 0).finditer(piece, low, high):
+        if m.start() >= end:
+            run = _RUN.match(piece, m.end())
+            end = run.end() if run else m.end()
+            yield m.start(), m.end(), end
+
+
+def _candidates(rule: Rule, worker: Worker, piece: bytes) -> list[Decision]:
+    """What the rule decided on, and its near misses: places that have its literal, where the pattern does not match."""
+    decisions = [decision for decision in worker.explain(piece) if decision.rule.id == rule.id]
+    literals = sorted(rule.shape.literals, key=len, reverse=True)
+    if not literals or len(literals[-1]) < 4:
+        return decisions
+    decisions = [decision for decision in decisions if decision.stage != "pattern"]
+    taken = []
+    for decision in decisions:
+        before, value, after = _around(decision, piece) or (b"", piece[decision.start : decision.end], b"")
+        taken.append((decision.start - len(before), decision.start + len(value) + len(after)))
+    taken.sort()
+    number = 0
+    for start, _, end in _runs(rule, piece, 0, len(piece)):
+        while number < len(taken) and taken[number][1] <= start:
+            number += 1
+        if number < len(taken) and taken[number][0] < end:
+            continue
+        word = next(w for w in literals if piece[start : start + len(w)].decode("latin-1").lower() == w.lower())
+        why = f"has {word!r}, but the pattern does not match there"
+        decisions.append(Decision(rule, start, end, False, "pattern", why))
+    return sorted(decisions, key=lambda d: d.start)
+
+
+class _Seen:
+    """All secrets in a piece, whichever rule finds them: found once, asked for by place."""
+
+    def __init__(self, piece: bytes, witnesses: Sequence[Worker]) -> None:
+        results = [witness.search(piece) for witness in witnesses]
+        found = {(m.rule.id, m.start, m.end): m for result in results for m in result.matches}
+        self._matches = sorted(found.values(), key=lambda m: m.start)
+        self._starts = [match.start for match in self._matches]
+        self._hidden = [result.hidden for result in results]
+
+    def within(self, low: int, high: int) -> list[Match]:
+        """Those that reach into low…high, of at most 4 KiB before it."""
+        first, last = bisect_left(self._starts, low - 4096), bisect_left(self._starts, high)
+        return [match for match in self._matches[first:last] if match.end > low]
+
+    def hidden(self, low: int, high: int) -> Iterator[tuple[int, int, str]]:
+        """What must not be shown of low…high: all that any rule has found, and the whole of what was decoded."""
+        for spans in self._hidden:
+            first = bisect_right(spans, low, key=lambda span: span[1])
+            for start, end in spans[first : bisect_left(spans, high, key=lambda span: span[0])]:
+                yield start, end, "…"
+
+
+def _enter(
+    report: Report,
+    decision: Decision,
+    piece: bytes,
+    seen: _Seen,
+    *,
+    name: str,
+    line: int,
+    keep: bool,
+    reveal: bool,
+) -> None:
+    value = piece[decision.start : decision.end]
+    if decision.accepted:
+        report.accepted += 1
+        report.found = report.found or _around(decision, piece)
+        others = {match.rule.id for match in seen.within(decision.start, decision.end)} - {decision.rule.id}
+        report.overlaps.update(others)
+    else:
+        report.stages[decision.stage] += 1
+    if not keep:
+        return
+    low = piece.rfind(b"\n", 0, decision.start) + 1
+    found = piece.find(b"\n", decision.end)
+    high = found if found >= 0 else len(piece)
+    low, high = max(low, decision.start - NEAR), min(high, decision.end + NEAR)
+    # A window of the text, and not only the value, may hold a secret: what any rule finds in it is masked too.
+    spans = [*((m.start, m.end, m.masked) for m in seen.within(low, high)), *seen.hidden(low, high)]
+    masked = decision.match.masked if decision.match is not None else ""
+    if decision.stage != "pattern" or decision.reason.startswith("has "):
+        masked = masked or mask(value, decision.rule.shape.literals)
+        own = (decision.start, decision.end, masked)
+        # What reaches beyond the value on trial belongs to a longer secret.
+        before = [(start, min(end, own[0]), text) for start, end, text in spans if start < own[0]]
+        after = [
+            (max(start, own[1]), end, text if start >= own[1] else "…") for start, end, text in spans if end > own[1]
+        ]
+        spans = [own, *before, *after]
+    # Near misses in the context may be secrets of another length than the pattern expects.
+    spans += [
+        (start, end, mask(piece[start:end]))
+        for start, middle, end in _runs(decision.rule, piece, low, high)
+        if end > middle and not any(s < end and start < e for s, e, _ in spans)
+    ]
+
+    def shown(start: int, end: int) -> str:
+        return piece[start:end].decode("utf-8", "replace") if reveal else _masked(piece, start, end, spans)
+
+    groups = _groups(decision, piece) if decision.stage != "pattern" else {}
+    report.hits.append(
+        {
+            "path": name,
+            "line": line,
+            "column": decision.start - piece.rfind(b"\n", 0, decision.start),
+            "accepted": decision.accepted,
+            "stage": decision.stage,
+            "reason": decision.reason,
+            "masked": value.decode("utf-8", "replace") if reveal else masked,
+            "groups": {name: shown(*span) for name, span in groups.items()},
+            "entropy": round(entropy(value), 2) if decision.stage != "pattern" else None,
+            "decode": list(decision.decode),
+            "labels": dict(decision.match.labels) if decision.match is not None else {},
+            "severity": decision.match.severity if decision.match is not None else None,
+            "confidence": decision.match.confidence if decision.match is not None else None,
+            "context": shown(low, high),
+        }
+    )
+
+
+def _masked(piece: bytes, low: int, high: int, spans: Iterable[tuple[int, int, str]]) -> str:
+    """piece[low:high] with every span replaced by its preview."""
+    out, at = [], low
+    for start, end, masked in sorted(spans):
+        if end <= at or start >= high:
+            continue
+        out.append(piece[at : max(at, start)].decode("utf-8", "replace"))
+        out.append(masked if start >= at else "…")
+        at = min(end, high)
+    out.append(piece[at:high].decode("utf-8", "replace"))
+    return "".join(out)
+
+
+def summary(
+    rule: Rule, report: Report, alone: Engine, pack: list[Rule], samples: Sequence[Sample], *, cost: bool, cache: Path
+) -> dict[str, Any]:
+    """What is told of the trial as a whole; with `cost`, the speed of the pack without and with the rule, measured.
+
+    Databases of the pack are taken from and put into the folder `cache`.
+    """
+    lines = max(1, report.lines)
+    facts: dict[str, Any] = {
+        "rule": rule.id,
+        "accepted": report.accepted,
+        "rejected": dict(report.stages),
+        "bytes": report.size,
+        "lines": report.lines,
+        "hits_per_million_lines": round(report.accepted * 1e6 / lines, 1),
+        "anchor": anchor(rule),
+        "warnings": warnings(rule),
+        "overlaps": dict(report.overlaps),
+    }
+    if cost:
+        # A small sample says nothing of speed: plain log lines stand in for it.
+        joined = (
+            b"".join(bytes(sample.data[: 16 << 20]) for sample in samples) if report.size >= 1 << 20 else log_text()
+        )
+        others = Engine.build([r for r in pack if r.id != rule.id] or pack, cache)
+        with_it = Engine.build([*others.rules, rule], cache)
+        facts |= {
+            "measured_on": "the sample" if report.size >= 1 << 20 else "plain log lines",
+            "mb_s_alone": round(megabytes_a_second(alone.database, joined)[0]),
+            "mb_s_pack_without": round(megabytes_a_second(others.database, joined)[0]),
+            "mb_s_pack_with": round(megabytes_a_second(with_it.database, joined)[0]),
+        }
+        facts["warnings"] = warnings(rule, joined)
+    return facts
+
+
+_CLASSES = (("digit", r"\d+"), ("hex", r"[0-9a-f]+"), ("HEX", r"[0-9A-F]+"), ("lower", r"[a-z]+"), ("upper", r"[A-Z]+"),
+            ("lownum", r"[a-z0-9]+"), ("upnum", r"[A-Z0-9]+"), ("alnum", r"[A-Za-z0-9]+"), ("base64url", r"[\w-]+"),
+            ("base64", r"[A-Za-z0-9+/]+"), ("ascii", r".+"))  # fmt: skip
+
+
+@cache
+def _regex(pattern: str) -> Any:
+    return compile_re2(pattern)
+
+
+def _around(decision: Decision, piece: bytes) -> tuple[bytes, bytes, bytes] | None:
+    """The whole match as (text before the value, the value, text after it); None for a decoded one."""
+    match = _match(decision, piece)
+    if match is None:
+        return None
+    start, end = _span(match)
+    return piece[match.start() : start], piece[start:end], piece[end : match.end()]
+
+
+def _groups(decision: Decision, piece: bytes) -> dict[str, tuple[int, int]]:
+    """Where the groups of the pattern are, by name or number, those left out that took no part."""
+    match = _match(decision, piece)
+    if match is None:
+        return {}
+    names = {number: name.decode() for name, number in match.re.groupindex.items()}
+    spans = {names.get(number, str(number)): match.span(number) for number in range(1, match.re.groups + 1)}
+    return {name: span for name, span in spans.items() if span[0] >= 0}
+
+
+def _span(match: Any) -> tuple[int, int]:
+    """Of the value: the first group, or the whole."""
+    start, end = match.span(1 if match.re.groups and match.start(1) >= 0 else 0)
+    return start, end
+
+
+def _match(decision: Decision, piece: bytes) -> Any:
+    if decision.decode:
+        return None
+    at = max(0, decision.start - decision.rule.shape.back - decision.rule.shape.ahead)
+    regex = _regex(decision.rule.pattern)
+    while match := regex.search(piece, at, min(len(piece), decision.end + decision.rule.shape.ahead + 2)):
+        if _span(match)[0] == decision.start:
+            return match
+        at = max(match.end(), at + 1)
+    return None
+
+
+def _template(value: str) -> str:
+    """`value` as the field of a template with the same alphabet and length."""
+    kind = next(name for name, pattern in _CLASSES if re.fullmatch(pattern, value, re.DOTALL))
+    return f"{{{kind}:{len(value)}}}"
+
+
+def as_entry(rule: Rule, report: Report) -> tuple[str, bool]:
+    """A ready rule as TOML, and whether the pattern and its filters accept its examples.
+
+    These are templates of what was found, so that no value lands in a file.
+    """
+    filters = {
+        key: list(value) if isinstance(value, tuple) else value
+        for key in ("entropy", "digits", "checksum", "stopwords", "allow")
+        if (value := getattr(rule, key))
+    }
+    if rule.source:
+        return to_toml([_written(rule, filters)]), True
+
+    entry = {"id": "custom-rule", "name": "Name what it finds", "pattern": rule.pattern, "severity": rule.severity}
+    before, secret, after = (part.decode("latin-1") for part in report.found or (b"", b"x" * 32, b""))
+    prefix = rule.shape.prefix if secret.startswith(rule.shape.prefix) else ""
+    body = secret[len(prefix) :] or "x"
+    example = f"{before}{prefix}{_template(body)}{after}"
+    short = f"{before}{prefix}{_template(body[: max(1, len(body) // 3)])}{after}"
+
+    done = exemplify(entry | filters, *([example], [short]) if report.found else ())
+    whole = done or {"examples": [example], "negative_examples": [short]}
+    samples = {key: whole[key][:1] for key in ("examples", "negative_examples")}
+    comment = (
+        "Examples: the text around the secret, as your services write it.\nReferences: where its format is documented."
+    )
+    return to_toml([entry | filters | samples | {"references": []}], comment), done is not None
+
+
+def _written(rule: Rule, filters: Mapping[str, Any]) -> dict[str, Any]:
+    """The rule as its pack file has it, with the filters on trial; whole, as it replaces the one with the same id."""
+    path = Path(rule.source) if rule.family == "custom" else PACKS.parent / rule.source
+    entry: dict[str, Any] = next(
+        raw for raw in tomllib.loads(path.read_text(encoding="utf-8"))["rule"] if raw["id"] == rule.id
+    )
+    if rule.family == "generic":  # outside their family rules have other defaults
+        entry |= {k: getattr(rule, k) for k in ("confidence", "priority", "words", "hashes", "score") if k not in entry}
+    entry |= filters
+    last = ("examples", "negative_examples", "references")
+    return {key: entry[key] for key in (*(key for key in entry if key not in last), *(k for k in last if k in entry))}
