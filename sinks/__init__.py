@@ -6,9 +6,9 @@ configuration.
 
 from __future__ import annotations
 
-from difflib import get_close_matches
-from importlib import import_module
 from typing import TYPE_CHECKING
+
+from monitor.common.parts import part
 
 if TYPE_CHECKING:
     from monitor.common.http import Http
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
         def __init__(self, config: SinkConfig, http: Http) -> None: ...
 
 
-__all__ = ["SINKS", "UnknownSinkError", "load_sink"]
+__all__ = ["SINKS", "load_sink"]
 
 # `type` in the configuration → "module:Class", imported when first used
 SINKS: dict[str, str] = {
@@ -34,20 +34,7 @@ SINKS: dict[str, str] = {
 }
 
 
-class UnknownSinkError(ValueError):
-    """A `type` that is not in the table. The message offers what was probably meant."""
-
-    def __init__(self, name: str) -> None:
-        close = get_close_matches(name, SINKS, n=2)
-        meant = f"did you mean {' or '.join(close)}?" if close else f"known types: {', '.join(SINKS)}"
-        super().__init__(f"unknown sink type {name!r}: {meant}")
-
-
 def load_sink(name: str) -> type[SinkClass]:
-    """The class for a `type`; it carries its `Config`. Raises UnknownSinkError."""
-    try:
-        module, _, attribute = SINKS[name].partition(":")
-    except KeyError:
-        raise UnknownSinkError(name) from None
-    sink: type[SinkClass] = getattr(import_module(module), attribute)
-    return sink
+    """The class for a `type`; it carries its `Config`. Raises UnknownTypeError."""
+    found: type[SinkClass] = part(SINKS, "sink", name)
+    return found

@@ -6,9 +6,9 @@ configuration.
 
 from __future__ import annotations
 
-from difflib import get_close_matches
-from importlib import import_module
 from typing import TYPE_CHECKING
+
+from monitor.common.parts import part
 
 if TYPE_CHECKING:
     from monitor.intake import Intake
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
         def __init__(self, config: SourceConfig, intake: Intake, key: bytes) -> None: ...
 
 
-__all__ = ["SOURCES", "UnknownSourceError", "load_source"]
+__all__ = ["SOURCES", "load_source"]
 
 # `type` in the configuration → "module:Class", imported when first used
 SOURCES: dict[str, str] = {
@@ -37,20 +37,7 @@ SOURCES: dict[str, str] = {
 }
 
 
-class UnknownSourceError(ValueError):
-    """A `type` that is not in the table. The message offers what was probably meant."""
-
-    def __init__(self, name: str) -> None:
-        close = get_close_matches(name, SOURCES, n=2)
-        meant = f"did you mean {' or '.join(close)}?" if close else f"known types: {', '.join(SOURCES)}"
-        super().__init__(f"unknown source type {name!r}: {meant}")
-
-
 def load_source(name: str) -> type[SourceClass]:
-    """The class for a `type`; it carries its `Config`. Raises UnknownSourceError."""
-    try:
-        module, _, attribute = SOURCES[name].partition(":")
-    except KeyError:
-        raise UnknownSourceError(name) from None
-    source: type[SourceClass] = getattr(import_module(module), attribute)
-    return source
+    """The class for a `type`; it carries its `Config`. Raises UnknownTypeError."""
+    found: type[SourceClass] = part(SOURCES, "source", name)
+    return found

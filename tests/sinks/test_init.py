@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 import sinks
-from sinks import SINKS, UnknownSinkError, load_sink
+from monitor.common.parts import UnknownTypeError
+from sinks import SINKS, load_sink
 from sinks.base import SinkConfig
 
 
@@ -18,9 +19,9 @@ def test_every_type_loads_and_its_config_names_it(name: str) -> None:
 
 
 def test_an_unknown_type_offers_what_was_meant() -> None:
-    with pytest.raises(UnknownSinkError, match=r"unknown sink type 'slak': did you mean slack\?"):
+    with pytest.raises(UnknownTypeError, match=r"unknown sink type 'slak': did you mean slack\?"):
         load_sink("slak")
-    with pytest.raises(UnknownSinkError, match="known types: alertmanager, console,"):
+    with pytest.raises(UnknownTypeError, match="known types: alertmanager, console,"):
         load_sink("carrier-pigeon")
 
 

@@ -6,9 +6,9 @@ configuration.
 
 from __future__ import annotations
 
-from difflib import get_close_matches
-from importlib import import_module
 from typing import TYPE_CHECKING, Any, ClassVar, cast
+
+from monitor.common.parts import part
 
 if TYPE_CHECKING:
     from monitor.inventory.held import Manager, Rotator
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
         def __init__(self, config: Any) -> None: ...
 
 
-__all__ = ["MANAGERS", "UnknownManagerError", "load_manager", "make_rotator"]
+__all__ = ["MANAGERS", "load_manager", "make_rotator"]
 
 # `type` in the configuration → "module:Class", imported when first used
 MANAGERS: dict[str, str] = {
@@ -44,23 +44,10 @@ MANAGERS: dict[str, str] = {
 }
 
 
-class UnknownManagerError(ValueError):
-    """A `type` that is not in the table. The message offers what was probably meant."""
-
-    def __init__(self, name: str) -> None:
-        close = get_close_matches(name, MANAGERS, n=2)
-        meant = f"did you mean {' or '.join(close)}?" if close else f"known types: {', '.join(MANAGERS)}"
-        super().__init__(f"unknown inventory type {name!r}: {meant}")
-
-
 def load_manager(name: str) -> type[ManagerClass]:
-    """The class for a `type`; it carries its `Config`. Raises UnknownManagerError."""
-    try:
-        module, _, attribute = MANAGERS[name].partition(":")
-    except KeyError:
-        raise UnknownManagerError(name) from None
-    manager: type[ManagerClass] = getattr(import_module(module), attribute)
-    return manager
+    """The class for a `type`; it carries its `Config`. Raises UnknownTypeError."""
+    found: type[ManagerClass] = part(MANAGERS, "inventory", name)
+    return found
 
 
 def make_rotator(config: ManagerConfig) -> Rotator | None:

@@ -2,7 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from monitor.sources import SOURCES, UnknownSourceError, load_source
+from monitor.common.parts import UnknownTypeError
+from monitor.sources import SOURCES, load_source
 from monitor.sources.base import SourceConfig
 
 
@@ -14,7 +15,7 @@ def test_every_source_loads_with_its_config(name: str) -> None:
 
 
 def test_an_unknown_type_names_what_was_meant() -> None:
-    with pytest.raises(UnknownSourceError, match="did you mean file"):
+    with pytest.raises(UnknownTypeError, match="did you mean file"):
         load_source("fille")
-    with pytest.raises(UnknownSourceError, match=r"known types: .*file.*stdin"):
+    with pytest.raises(UnknownTypeError, match=r"known types: .*file.*stdin"):
         load_source("zzz")

@@ -2,7 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from monitor.inventory.managers import MANAGERS, UnknownManagerError, load_manager
+from monitor.common.parts import UnknownTypeError
+from monitor.inventory.managers import MANAGERS, load_manager
 from monitor.inventory.managers.base import ManagerConfig
 
 
@@ -15,7 +16,7 @@ def test_every_provider_loads_with_its_config(name: str) -> None:
 
 
 def test_an_unknown_type_names_what_was_meant() -> None:
-    with pytest.raises(UnknownManagerError, match="did you mean dotenv"):
+    with pytest.raises(UnknownTypeError, match="did you mean dotenv"):
         load_manager("dotnev")
-    with pytest.raises(UnknownManagerError, match=r"known types: .*dotenv"):
+    with pytest.raises(UnknownTypeError, match=r"known types: .*dotenv"):
         load_manager("zzz")
