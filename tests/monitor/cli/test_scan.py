@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 import gzip
 import json
 import os
@@ -16,6 +17,7 @@ import typer
 
 from detectors.rules.template import expand
 from monitor.cli.scan import size
+from tests.fakes.shell import in_process
 
 ROOT = Path(__file__).parents[3]
 Command = Callable[..., subprocess.CompletedProcess[str]]
@@ -308,8 +310,9 @@ def test_one_path_that_is_missing_does_not_keep_the_others_from_being_scanned(mo
     assert "1 file" in answer.stderr
 
 
-@pytest.mark.parametrize("form", ["text", "json", "sarif"])
-def test_our_own_secrets_are_found_under_their_names(monitor: Command, tmp_path: Path, form: str) -> None:
+@pytest.fixture
+def owned(tmp_path: Path) -> str:
+    """A value that an entry of the inventory gives and that stands in a.log."""
     value = expand("{alnum:40}", 77)
     (tmp_path / "own.env").write_text(f"GATEWAY_KEY={value}\n")
     (tmp_path / "config.toml").write_text(
@@ -317,23 +320,52 @@ def test_our_own_secrets_are_found_under_their_names(monitor: Command, tmp_path:
         'type = "dotenv"\npath = ["own.env"]\nenvironment = "staging"\n'
     )
     (tmp_path / "a.log").write_text(f"said {value}\n")
-    answer = monitor("scan", "--inventory", "--format", form, "--rule", "own-secret", "a.log")
+    return value
+
+
+def test_our_own_secrets_are_found_under_their_names(monitor: Command, tmp_path: Path, owned: str) -> None:
+    answer = monitor("scan", "--inventory", "--rule", "own-secret", "a.log")
     assert answer.returncode == 1, answer.stderr
-    assert "GATEWAY_KEY (staging): secret of our own" in answer.stdout
-    assert "own-secret" in answer.stdout
-    assert not any(value[at : at + 8] in answer.stdout + answer.stderr for at in range(33))
+    assert "GATEWAY_KEY (staging): secret of our own [own-secret]" in answer.stdout
+    assert not any(owned[at : at + 8] in answer.stdout + answer.stderr for at in range(33))
     assert not (tmp_path / "state" / "state.db").exists()
 
 
-def test_an_inventory_that_is_not_there_or_cannot_be_read_is_no_clean_scan(monitor: Command, tmp_path: Path) -> None:
+def test_every_format_names_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, owned: str) -> None:
+    from monitor.config import load
+    from monitor.inventory.ask import ask
+    from monitor.state import key
+
+    known = asyncio.run(ask(tmp_path / "config.toml", "gateway", str))
+    key(load(tmp_path / "config.toml"))
+
+    async def again(*_: object) -> object:
+        return known
+
+    monkeypatch.setattr("monitor.scan.own.ask", again)
+    monkeypatch.setattr("monitor.cli.scan.started", lambda: None)  # this process goes on for long
+    command = in_process(tmp_path, monkeypatch)
+    for form in ("json", "jsonl", "sarif"):
+        answer = command("scan", "--inventory", "--format", form, "a.log")
+        assert answer.returncode == 1, answer.stderr
+        assert "GATEWAY_KEY (staging): secret of our own" in answer.stdout, form
+        assert owned[8:16] not in answer.stdout + answer.stderr
+
+
+def test_an_inventory_that_is_not_there_or_cannot_be_read_is_no_clean_scan(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    command = in_process(tmp_path, monkeypatch)
+    monkeypatch.setattr("monitor.cli.scan.started", lambda: None)  # this process goes on for long
     (tmp_path / "clean").write_text("nothing\n")
-    answer = monitor("scan", "--inventory", "clean")
+    (tmp_path / "config.toml").write_text('[monitor]\nstate_dir = "state"\n[rules]\npacks = ["vcs/github"]\n')
+    answer = command("scan", "--inventory", "clean")
     assert (answer.returncode, answer.stdout) == (2, "")
     assert "there is no [[inventory]] in the configuration" in answer.stderr
+    assert "no rule is called 'own-secret'" in command("scan", "--rule", "own-secret", "clean").stderr
     with (tmp_path / "config.toml").open("a") as file:
         file.write('[[inventory]]\nname = "gateway"\ntype = "dotenv"\npath = ["gone.env"]\n')
-    answer = monitor("scan", "--inventory", "clean")
+    answer = command("scan", "--inventory", "clean")
     assert answer.returncode == 2, answer.stderr
     assert "config.toml: inventory gateway: " in answer.stderr
     assert "1 could not be read (in full)" in answer.stderr
-    assert "no rule is called 'own-secret'" in monitor("scan", "--rule", "own-secret", "clean").stderr
