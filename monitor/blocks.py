@@ -1,20 +1,71 @@
-"""Bytes to blocks: one stream that comes piece by piece, cut where its lines end as long as they do.
+"""Bytes to blocks: where a stream may be cut, for what comes piece by piece and for what can be read.
 
-What is settled is carried along as context for a while, so that a secret is seen whole wherever the pieces were cut.
+Each cut is where a line ends, as long as they do. What is settled is carried along as context for a while, so that a
+secret is seen whole wherever that was.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from monitor.common.newlines import newlines
 from monitor.model import Block
 from monitor.records import BLOCK, CONTEXT, LOOKAHEAD
 
-__all__ = ["Cutter"]
+__all__ = ["Cutter", "Window", "carried", "settled"]
 
 _NOTHING: Mapping[str, str] = {}
+
+
+def settled(data: bytes | bytearray, fresh: int, end: int, *, full: bool) -> int:
+    """Where to cut `data[fresh:end]`, of which more is to come: behind its last whole line. `fresh`: nowhere yet.
+
+    Within a line only when it is `full`, and then so far before the end that a match at the cut is seen whole.
+    """
+    line = data.rfind(b"\n", fresh, end) + 1
+    if line:
+        return line
+    return max(fresh, end - LOOKAHEAD) if full else fresh
+
+
+def carried(limit: int) -> int:
+    """From where on what is settled up to `limit` is kept as context."""
+    return max(0, limit - CONTEXT)
+
+
+class Window:
+    """What is in hand of a stream that is read into one buffer: context, then what is not settled. Copies context only.
+
+    `offset`: in the stream, of its first byte. `fresh`: bytes of context. `end`: bytes in it.
+    """
+
+    def __init__(self, buffer: bytearray, offset: int, *, context: bool = True) -> None:
+        """The stream goes on at `offset`; `context`: what lies before it can be read, too."""
+        self.buffer, self.view = buffer, memoryview(buffer)
+        self.offset = carried(offset) if context else offset
+        self.fresh = offset - self.offset
+        self.end = 0
+
+    @property
+    def full(self) -> bool:
+        return self.end == len(self.view)
+
+    def fill(self, read: Callable[[memoryview, int], int], stop: int | None) -> bool:
+        """`read(view, offset)` until it is full, or to the end of the stream or `stop`. Whether it came to that."""
+        most = len(self.view) if stop is None else min(len(self.view), stop - self.offset)
+        while self.end < most:
+            got = read(self.view[self.end : most], self.offset + self.end)
+            if not got:
+                return True
+            self.end += got
+        return stop is not None and self.offset + self.end >= stop
+
+    def settle(self, limit: int) -> None:
+        """Up to there it is dealt with."""
+        keep = carried(limit)
+        self.view[: self.end - keep] = self.view[keep : self.end]
+        self.offset, self.end, self.fresh = self.offset + keep, self.end - keep, limit - keep
 
 
 class Cutter:
@@ -48,10 +99,7 @@ class Cutter:
     def feed(self, data: bytes) -> Block | None:
         """Up to the last end of a line; of a line that is too long all but what a match could still grow into."""
         self._data += data
-        cut = self._data.rfind(b"\n", self._fresh) + 1
-        if cut > self._fresh:
-            return self._settle(cut)
-        return self._settle(len(self._data) - LOOKAHEAD) if self.waiting > self._most else None
+        return self._settle(settled(self._data, self._fresh, len(self._data), full=self.waiting > self._most))
 
     def flush(self) -> Block | None:
         """All there is: the stream is over, or has been quiet for long enough."""
@@ -73,7 +121,7 @@ class Cutter:
             attributes=self._attributes,
         )
 
-        keep = max(0, limit - CONTEXT)
+        keep = carried(limit)
         if self._line is not None:
             self._line += newlines(self._data[:keep])
         self._data = self._data[keep:]

@@ -13,9 +13,10 @@ from typing import BinaryIO, Literal, Protocol
 
 import zstandard
 
+from monitor.blocks import Window, settled
 from monitor.common.newlines import newlines
 from monitor.model import Block, Position
-from monitor.records import BLOCK, CONTEXT, LOOKAHEAD
+from monitor.records import BLOCK, CONTEXT
 from monitor.sources.file.blanks import blank_end, first_blank, last_written
 from monitor.sources.file.identity import BODY, HEAD, MARK, Hasher, open_archive, open_file, read_exactly
 from monitor.sources.file.life import Known, Life, Record, text
@@ -233,50 +234,44 @@ class Turn:
 
     def _cut(self, buffer: bytearray, size: int | None) -> Iterator[Block]:
         """Blocks from `self.offset` up to `size` (None: the end of the stream), each ending with a line."""
-        view = memoryview(buffer)
-        # An archive's stream stands at the offset and cannot go back for context.
-        base = self.offset if self._stream else max(0, self.offset - CONTEXT)
-        fresh = self.offset - base
         start = self.offset
+        # An archive's stream stands at the offset and cannot go back for context.
+        window = Window(buffer, start, context=self._stream is None)
         longest = TURN if start >= self.life.suspect else 0
-        fill = 0
-        ended = False
+        first = True
         while True:
-            while not ended and fill < len(view):
-                wanted = len(view) if size is None else min(len(view), size - base)
-                got = self._fill(view[fill:wanted], base + fill) if wanted > fill else 0
-                fill += got
-                ended = not got or base + fill == size
-            short = size is not None and ended and base + fill < size
-            if base + fresh == start and self._stream is None and not self._stands(view[:fill], base, short):
+            ended = window.fill(self._fill, size)
+            short = size is not None and ended and window.offset + window.end < size
+            if first and self._stream is None and not self._stands(window.view[: window.end], window.offset, short):
                 return
             if short:
                 return  # cut off since this turn began: the next one sees what became of it
-            settled = buffer.rfind(b"\n", fresh, fill) + 1
-            if settled and self._form is not None:
-                settled = self._form.settled(buffer, fresh, fill)
-                settled = settled if settled > fresh else 0
-            end, limit = settled, None
-            if not settled:
-                if fill < len(view):
-                    self.rest = max(0, fill - fresh)
-                    if self.rest and self._flush in (-1, base + fill):
-                        yield from self._open_line(view[:fill], base, fresh, archive=size is None)
-                    return
-                end = fill
-                settled = fill - LOOKAHEAD if self._form is None else self._form.cut(buffer, fresh, fill)
-                limit = settled
+            first = False
+
+            settled, whole = self._settled(window)
+            if settled <= window.fresh:
+                yield from self._open_line(window, archive=size is None)
+                return
             # Whoever takes the blocks may have enough after this one: then the rest is for another turn.
-            self._mark = bytes(view[max(0, settled - MARK) : settled])
-            self.offset = base + settled
-            self.more = not ended or settled < fill
-            yield self._block(view[:end], base, fresh, limit)
+            self._mark = bytes(window.view[max(0, settled - MARK) : settled])
+            self.offset = window.offset + settled
+            self.more = not ended or settled < window.end
+            data = window.view[: settled if whole else window.end]
+            yield self._block(data, window.offset, window.fresh, None if whole else settled)
             if not self.more or (size is not None and self.offset - start >= longest):
                 return
             self.more = False
-            keep = max(0, settled - CONTEXT)
-            view[: fill - keep] = view[keep:fill]
-            base, fill, fresh = base + keep, fill - keep, settled - keep
+            window.settle(settled)
+
+    def _settled(self, window: Window) -> tuple[int, bool]:
+        """How far what is in hand is settled, and whether nothing of the line before that goes on behind it."""
+        form, data, fresh, end = self._form, window.buffer, window.fresh, window.end
+        cut = settled(data, fresh, end, full=False)
+        if form is not None and cut > fresh:
+            cut = form.settled(data, fresh, end)
+        if cut > fresh or not window.full:
+            return cut, True
+        return (settled(data, fresh, end, full=True) if form is None else form.cut(data, fresh, end)), False
 
     def _stands(self, data: memoryview, base: int, short: bool) -> bool:
         """Whether what was read first, from `base` on, is of the content that was looked at. Otherwise the file was cut
@@ -294,8 +289,12 @@ class Turn:
         self.size, self.mtime = status.st_size, status.st_mtime_ns
         return False
 
-    def _open_line(self, data: memoryview, base: int, fresh: int, archive: bool) -> Iterator[Block]:
-        end = base + len(data)
+    def _open_line(self, window: Window, archive: bool) -> Iterator[Block]:
+        """The last line, which has no end yet, if it is time to scan it."""
+        data, fresh, end = window.view[: window.end], window.fresh, window.offset + window.end
+        self.rest = max(0, window.end - fresh)
+        if not self.rest or self._flush not in (-1, end):
+            return
         if archive:
             self.offset = end
         if self._whole or archive:
@@ -306,7 +305,7 @@ class Turn:
             limit = fresh + max(line.rfind(byte) for byte in _ENDS) + 1
             if limit <= fresh:
                 return
-        yield self._block(data, base, fresh, limit)
+        yield self._block(data, window.offset, fresh, limit)
 
     def _block(self, data: memoryview, base: int, fresh: int, limit: int | None) -> Block:
         block = Block(
