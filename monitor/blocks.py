@@ -11,11 +11,15 @@ from collections.abc import Callable, Mapping
 
 from monitor.common.newlines import newlines
 from monitor.model import Block
-from monitor.records import BLOCK, CONTEXT, LOOKAHEAD
 
-__all__ = ["Cutter", "Window", "carried", "settled"]
+__all__ = ["BLOCK", "CONTEXT", "LOOKAHEAD", "Cutter", "Window", "carried", "settled"]
+
+BLOCK = 1 << 20  # bytes scanned at once
+CONTEXT = 24 << 10  # bytes before the fresh ones: the longest secret, in the midst of which text is cut
+LOOKAHEAD = 64  # bytes of a long line that stay unsettled, so that a match at the cut is seen whole
 
 _NOTHING: Mapping[str, str] = {}
+_NEWLINE = 10
 
 
 def settled(data: bytes | bytearray, fresh: int, end: int, *, full: bool) -> int:
@@ -60,6 +64,10 @@ class Window:
                 return True
             self.end += got
         return stop is not None and self.offset + self.end >= stop
+
+    def text(self, limit: int) -> memoryview:
+        """What to scan to settle it up to `limit`: behind the end of a line nothing is needed of what follows."""
+        return self.view[: limit if self.buffer[limit - 1] == _NEWLINE else self.end]
 
     def settle(self, limit: int) -> None:
         """Up to there it is dealt with."""

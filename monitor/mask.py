@@ -15,7 +15,7 @@ from typing import BinaryIO
 from detectors.fingerprint import fingerprint
 from detectors.match.engine import Match, TooSlowError, Worker, patience
 from monitor import json_lines
-from monitor.records import CONTEXT
+from monitor.blocks import carried
 
 __all__ = ["ChangedError", "Masker", "Stats", "mask_file"]
 
@@ -193,7 +193,7 @@ class Masker:
         return out
 
     def _settle(self, limit: int) -> None:
-        keep = max(0, limit - CONTEXT)
+        keep = carried(limit)
         self._data = self._data[keep:]
         self._offset += keep
         self._fresh = limit - keep

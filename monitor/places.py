@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from detectors.match.engine import Found, Match
+from monitor.common.newlines import characters
 from monitor.common.text import one_line
 from monitor.excerpt import around
 from monitor.model import Block
@@ -57,6 +58,10 @@ class Places:
                 return None
             step, end = step * 4, low
         return 0 if self._block.offset == 0 else None
+
+    def column(self, start: int, begin: int | None) -> int | None:
+        """Of the character at `start`, from 1, in the line that begins at `begin`."""
+        return None if begin is None else characters(bytes(self._block.data[begin:start])) + 1
 
     def record(self, begin: int | None) -> Record:
         """What the record that begins there says of itself."""

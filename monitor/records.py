@@ -8,13 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from monitor.blocks import BLOCK, LOOKAHEAD, carried
 from monitor.model import Block
 
-__all__ = ["BLOCK", "CONTEXT", "GAP", "LOOKAHEAD", "Packer"]
+__all__ = ["GAP", "Packer"]
 
-BLOCK = 1 << 20  # bytes scanned at once
-CONTEXT = 24 << 10  # bytes before the fresh ones: the longest secret, in the midst of which text is cut
-LOOKAHEAD = 64  # bytes of a long record that stay unsettled, so that a match at the cut is seen whole
 # Wider than any gap between a keyword and its value; the dashes end what looks for the end of a PEM key.
 GAP = b"\n" + bytes(125) + b"------" + bytes(125) + b"\n"
 
@@ -43,7 +41,7 @@ class Packer:
 
     def _piece(self, record: Block) -> Block:
         start, size = self._at, len(record.data)
-        base = max(0, start - CONTEXT)
+        base = carried(start)
         end = min(size, start + BLOCK)
         settled = end - LOOKAHEAD if end < size else record.end
         if end < size:

@@ -282,7 +282,7 @@ class Scanner:
             offset=offset,
             time=block.time,
             line=places.line(match.start),
-            column=None if begin is None else match.start - begin + 1,
+            column=places.column(match.start, begin),
             decode=match.decode,
             labels=scrub.labels(labels),
             runbook=runbook.of(match.rule),

@@ -21,7 +21,7 @@ from monitor.audit.real import assigned
 from monitor.audit.subject import Subject
 from monitor.audit.verdict import Evidence, failed, passed, unknown
 from monitor.scan.archive import ArchiveError, Budget, Stream, leaves
-from monitor.scan.search import Places, Searcher, stream_pieces
+from monitor.scan.search import Places, Searcher, stream_blocks
 
 if TYPE_CHECKING:
     from monitor.scan.search import Hit
@@ -135,7 +135,7 @@ def _look(name: str, stream: Stream, searcher: Searcher, image: _Image) -> None:
         return
     places = Places(lambda at, size: b"")
     try:
-        for hit in searcher.search(name, stream_pieces(stream, places), places, image.report):
+        for hit in searcher.search(name, stream_blocks(stream, places), places, image.report):
             if hit.confidence == "low" or hit.severity == "info" or hit.rule.labels.get("public"):
                 image.unsure += hit.confidence == "low"
             else:

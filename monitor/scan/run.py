@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from monitor.scan.archive import HEAD, ArchiveError, Budget, Readable, Stream, kind, leaves
-from monitor.scan.search import BLOCK, Hit, Places, Searcher, file_pieces, stream_pieces
+from monitor.scan.search import BLOCK, Hit, Places, Searcher, file_blocks, stream_blocks
 from monitor.scan.walk import Entry
 
 if TYPE_CHECKING:
@@ -99,7 +99,7 @@ def scan_stream(name: str, file: Readable, engine: Engine, options: Options) -> 
     for path, stream in _opened(name, file, options, outcome):
         places = Places(lambda at, size: b"")
         try:
-            for hit in searcher.search(path, stream_pieces(stream, places), places, outcome.report):
+            for hit in searcher.search(path, stream_blocks(stream, places), places, outcome.report):
                 yield Outcome(hits=[hit])
         except ArchiveError as error:
             outcome.problems.append((path, str(error)))
@@ -164,8 +164,8 @@ def _parts(entry: Entry, size: int, options: Options) -> Iterator[Job]:
             outcome.size += (end or size) - start
             try:
                 with open(entry.path, "rb", buffering=0) as file:
-                    pieces = file_pieces(file.fileno(), start, end)
-                    outcome.hits += searcher.search(entry.path, pieces, places, outcome.report)
+                    blocks = file_blocks(file.fileno(), searcher.buffer, start, end)
+                    outcome.hits += searcher.search(entry.path, blocks, places, outcome.report)
             except OSError as error:
                 outcome.problems.append((entry.path, error.strerror or "cannot be read"))
 
@@ -194,7 +194,9 @@ def _file(entry: Entry, options: Options, searcher: Searcher, outcome: Outcome) 
             if entry.size is None:
                 return
             places = Places(lambda at, count: os.pread(file.fileno(), count, at))
-            outcome.hits += searcher.search(entry.path, file_pieces(file.fileno()), places, outcome.report)
+            outcome.hits += searcher.search(
+                entry.path, file_blocks(file.fileno(), searcher.buffer), places, outcome.report
+            )
     except OSError as error:
         outcome.problems.append((entry.path, error.strerror or "cannot be read"))
 
@@ -209,7 +211,7 @@ def _archive(path: str, file: Readable, options: Options, searcher: Searcher, ou
                 outcome.skipped.append(name)
                 read = True
                 continue
-            outcome.hits += searcher.search(name, stream_pieces(stream, places), places, outcome.report)
+            outcome.hits += searcher.search(name, stream_blocks(stream, places), places, outcome.report)
         except ArchiveError as error:
             outcome.problems.append((name, str(error)))
         read = read or stream.given > 0

@@ -1,4 +1,4 @@
-"""Secrets in files and streams: read in blocks that overlap, matched, placed, masked.
+"""Secrets in files and streams: cut into blocks as the sources cut them, matched, placed, masked.
 
 A `Hit` is all that leaves this module. It holds no secret unless the caller asked to reveal it.
 """
@@ -13,9 +13,10 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from monitor.common.newlines import newlines
+from monitor.blocks import CONTEXT, LOOKAHEAD, Cutter, Window, carried, settled
+from monitor.common.newlines import characters, newlines
 from monitor.excerpt import around
-from monitor.records import CONTEXT
+from monitor.model import Block
 from monitor.scan.archive import Report, Stream
 from monitor.scrub import Scrubber
 
@@ -24,11 +25,9 @@ if TYPE_CHECKING:
     from detectors.rules.rule import Rule
     from monitor.common.severity import Severity
 
-__all__ = ["BLOCK", "Hit", "Piece", "Places", "Searcher", "file_pieces", "stream_pieces"]
+__all__ = ["BLOCK", "Hit", "Places", "Searcher", "file_blocks", "stream_blocks"]
 
-Data = bytes | bytearray
 BLOCK = 1 << 22  # new bytes a scan: more do not stay in the processor's cache, fewer make much of CONTEXT
-AHEAD = 8 << 10  # bytes after them, so that a match at the cut is seen whole
 LINE = 4096  # bytes of a line that are looked at for a suppression
 CROWD = 2000  # with more hits than this in one block nobody reads their context
 
@@ -58,71 +57,41 @@ class Hit:
     revealed: str | None = field(default=None, repr=False)
 
 
-@dataclass(frozen=True, slots=True)
-class Piece:
-    """`data` lies at `offset`; what ends in `fresh < end <= limit` counts, the rest is context.
-
-    `data` is good until the next piece is asked for.
+def file_blocks(fd: int, buffer: bytearray, start: int = 0, end: int | None = None) -> Iterator[Block]:
+    """The bytes from `start` to `end` (or the end of the file) with what is needed around them; `buffer` holds them.
+    Raises OSError.
     """
-
-    offset: int
-    data: Data
-    fresh: int
-    limit: int
-
-
-def _cut(data: Data, low: int, high: int) -> int:
-    """Where to end: after the last line that ends before `high`, unless that is a long way back."""
-    newline = data.rfind(b"\n", max(low, high - CONTEXT), high)
-    return newline + 1 if newline >= 0 else max(low, high)
-
-
-def file_pieces(fd: int, start: int = 0, end: int | None = None) -> Iterator[Piece]:
-    """The bytes from `start` to `end` (or the end of the file) with what is needed around them. Raises OSError."""
-    at = start
-    buffer = bytearray()  # of a large file: fresh memory for each piece costs more than to read it
-    while end is None or at < end:
-        low = max(0, at - CONTEXT)
-        top = at + BLOCK if end is None else min(at + BLOCK, end)
-        data: Data
-        if at == start:
-            data = os.pread(fd, top + AHEAD - low, low)
-        else:
-            buffer = buffer or bytearray(CONTEXT + BLOCK + AHEAD)
-            size = os.preadv(fd, [memoryview(buffer)[: top + AHEAD - low]], low)
-            data = buffer if size == len(buffer) else buffer[:size]
-        if len(data) <= at - low:
-            return
-        if len(data) < top + AHEAD - low:  # the file ends here
-            limit = len(data) if end is None else min(len(data), end - low)
-            yield Piece(low, data, at - low, limit)
-            return
-        limit = top - low if top == end else _cut(data, at - low, top - low)
-        yield Piece(low, data, at - low, limit)
-        at = low + limit
-
-
-def stream_pieces(stream: Stream, places: Places) -> Iterator[Piece]:
-    """The same of what can be read once; `places` learns of every line."""
-    offset, data, fresh = 0, b"", 0
+    window = Window(buffer, start)
     while True:
+        ended = window.fill(lambda view, at: os.preadv(fd, [view], at), None if end is None else end + LOOKAHEAD)
+        limit = window.end if ended else settled(buffer, window.fresh, window.end, full=True)
+        if end is not None:
+            limit = min(limit, end - window.offset)
+        if limit <= window.fresh:
+            return
+        yield _block(window.view[: window.end] if ended else window.text(limit), window.offset, window.fresh, limit)
+        if ended:
+            return
+        window.settle(limit)
+
+
+def stream_blocks(stream: Stream, places: Places) -> Iterator[Block]:
+    """The same of what can be read once; `places` learns of every line."""
+    cutter = Cutter("", "", "", line=None)
+    more = True
+    while more:
         chunk = stream.read(BLOCK)
-        data += chunk
-        if len(data) <= fresh:
-            return
-        limit = len(data)
-        if chunk and not data.endswith(b"\n"):
-            limit = _cut(data, fresh, len(data))
-            if limit == len(data):
-                limit = max(fresh, len(data) - AHEAD)
-        places.read = _reader(data, offset)
-        if limit > fresh:
-            yield Piece(offset, data, fresh, limit)
-        if not chunk:
-            return
-        low = max(0, limit - CONTEXT)
-        places.locate(offset + low)  # a secret may begin there and end in the next piece
-        offset, data, fresh = offset + low, data[low:], limit - low
+        more = bool(chunk)
+        block = cutter.feed(chunk) if more else cutter.flush()
+        if block is not None:
+            places.read = _reader(bytes(block.data), block.offset)
+            yield block
+            places.locate(block.offset + carried(block.end))  # a secret may begin there and end in the next block
+
+
+def _block(data: memoryview, offset: int, fresh: int, limit: int) -> Block:
+    """A file at rest has no provenance but its path, and nothing goes by when it was read."""
+    return Block("", "", "", offset, data, 0.0, fresh, limit)
 
 
 def _reader(data: bytes, offset: int) -> Callable[[int, int], bytes]:
@@ -130,12 +99,23 @@ def _reader(data: bytes, offset: int) -> Callable[[int, int], bytes]:
 
 
 class Places:
-    """Offset → line number, column and start of the line. Counted only as far as somebody asks."""
+    """Offset → line number, column and start of the line. Counted only as far as somebody asks.
+
+    Also which occurrences were told: one that needs a companion is found again while a new one may have come.
+    """
 
     def __init__(self, read: Callable[[int, int], bytes]) -> None:
         self.read = read
         self._known: list[tuple[int, int, int, int]] = [(0, 1, 1, 0)]
+        self._told: set[tuple[int, str, str]] = set()
         self._lock = threading.Lock()  # two threads may search parts of one large file
+
+    def new(self, offset: int, rule: str, fingerprint: str) -> bool:
+        """Whether this occurrence was not told yet; from now on it is."""
+        with self._lock:
+            known = len(self._told)
+            self._told.add((offset, rule, fingerprint))
+            return len(self._told) > known
 
     def locate(self, offset: int) -> tuple[int, int, int]:
         with self._lock:
@@ -150,9 +130,9 @@ class Places:
                 breaks = newlines(chunk)
                 if breaks:
                     last = chunk.rfind(b"\n") + 1
-                    line, column, start = line + breaks, 1 + _characters(chunk[last:]), at + last
+                    line, column, start = line + breaks, 1 + characters(chunk[last:]), at + last
                 else:
-                    column += _characters(chunk)
+                    column += characters(chunk)
                 at += len(chunk)
             self._known.insert(index, (at, line, column, start))
             return line, column, start
@@ -167,12 +147,10 @@ _NEXT = re.compile(rb"(?i)pragma:\s?(?:allow|white)list[ -]nextline[ -]secret|se
 # Kingfisher also takes the line before. Only a line of its own counts: a comment behind a value is about that value.
 _ALONE = re.compile(rb"(?i)^\s*(?:#|//|/\*|\*|--|;|<!--|%|REM\b).*kingfisher:ignore")
 _RANGE = re.compile(rb"secretlint-(disable|enable)(?!-)([^\r\n]*)")
-_CONTINUATION = bytes(range(0x80, 0xC0))  # of a UTF-8 character
-# What is glued to a secret may belong to it.
 
 
 class Searcher:
-    """Searches pieces on behalf of one thread."""
+    """Searches on behalf of one thread. `buffer`: room for a block of a file, used again for the next."""
 
     def __init__(
         self,
@@ -185,6 +163,7 @@ class Searcher:
         named: Callable[[Hit], Hit] = lambda hit: hit,
     ) -> None:
         """`named`: gives a hit the name of the secret of our own that it is."""
+        self.buffer = bytearray(CONTEXT + BLOCK)
         self._worker = worker
         self._named = named
         self._scrub = Scrubber(worker)
@@ -194,58 +173,59 @@ class Searcher:
         self._reveal = reveal
 
     def search(
-        self, path: str, pieces: Iterable[Piece], places: Places, report: Report = lambda path, what: None
+        self, path: str, blocks: Iterable[Block], places: Places, report: Report = lambda path, what: None
     ) -> Iterator[Hit]:
         """Hits by position. `report` gets path and what was passed over."""
         from detectors.match.engine import TooSlowError, patience
 
-        for piece in pieces:
+        for block in blocks:
             try:
-                found = self._worker.search(piece.data, seconds=patience(len(piece.data)))
+                found = self._worker.search(block.data, block.fresh, block.end, patience(len(block.data)))
             except TooSlowError:
-                size, at = piece.limit - piece.fresh, piece.offset + piece.fresh
+                size, at = block.end - block.fresh, block.offset + block.fresh
                 report(path, f"{size:,} bytes from {at:,} on were passed over: the text takes far too long to search")
                 continue
             if found.skipped:
                 report(path, f"{found.skipped:,} bytes of encoded text were not decoded: they unpack to too much")
-            if any(piece.fresh < match.end <= piece.limit for match in found.matches):
-                yield from self._hits(path, piece, found, places)
+            if found.matches:
+                yield from self._hits(path, block, found, places)
 
-    def _hits(self, path: str, piece: Piece, found: Found, places: Places) -> Iterator[Hit]:
+    def _hits(self, path: str, block: Block, found: Found, places: Places) -> Iterator[Hit]:
         from detectors.fingerprint import fingerprint
 
         matches = found.matches
 
-        data = piece.data
+        data = bytes(block.data)
         path = self._scrub(path)
         ranges = _disabled(data) if self._suppressions else []
         # Hits come in order, so lines and columns are counted on from the one before.
         at, line, line_start, column = -1, 1, 0, 1
         for match in matches:
-            if not piece.fresh < match.end <= piece.limit:
+            print_ = fingerprint(self._key, match.secret)
+            if match.rule.awaits and not places.new(block.offset + match.start, match.rule.id, print_):
                 continue
             if at < 0:
-                line, column, line_start = places.locate(piece.offset + match.start)
-                line_start -= piece.offset
+                line, column, line_start = places.locate(block.offset + match.start)
+                line_start -= block.offset
             else:
                 newlines = data.count(b"\n", at, match.start)
                 if newlines:
                     line += newlines
                     line_start = data.rfind(b"\n", at, match.start) + 1
                     at, column = line_start, 1
-                column += _characters(data[at : match.start])
+                column += characters(data[at : match.start])
             at = match.start
             end_line, end_column = _behind(data[match.start : match.end], line, column)
             hit = Hit(
                 path=path,
                 line=line,
                 column=column,
-                offset=piece.offset + match.start,
+                offset=block.offset + match.start,
                 rule=match.rule,
                 name=match.rule.name,
                 severity=match.severity,
                 confidence=match.confidence,
-                fingerprint=fingerprint(self._key, match.secret),
+                fingerprint=print_,
                 masked=match.masked,
                 decode=match.decode,
                 labels=self._scrub.labels(match.labels),
@@ -261,24 +241,20 @@ class Searcher:
             yield self._named(hit)
 
 
-def _context(data: Data, match: Match, hidden: Sequence[tuple[int, int]], line_start: int) -> tuple[str, str, str]:
+def _context(data: bytes, match: Match, hidden: Sequence[tuple[int, int]], line_start: int) -> tuple[str, str, str]:
     before, after = around(data, (match.start, match.end), hidden, line_start)
     return before, match.masked, after
 
 
-def _behind(span: Data, line: int, column: int) -> tuple[int, int]:
+def _behind(span: bytes, line: int, column: int) -> tuple[int, int]:
     """Line and column of the first character behind what begins at `line`, `column`."""
-    text = bytes(span)
+    text = span
     lines = text.count(b"\n")
-    tail = _characters(text[text.rfind(b"\n") + 1 :])
+    tail = characters(text[text.rfind(b"\n") + 1 :])
     return line + lines, tail + (1 if lines else column)
 
 
-def _characters(text: Data) -> int:
-    return len(text) if text.isascii() else len(text.translate(None, _CONTINUATION))
-
-
-def _disabled(data: Data) -> list[tuple[int, int]]:
+def _disabled(data: bytes) -> list[tuple[int, int]]:
     """Spans between secretlint-disable and secretlint-enable. A list of secretlint's own rules says nothing to us."""
     if b"secretlint-disable" not in data:
         return []
@@ -292,7 +268,7 @@ def _disabled(data: Data) -> list[tuple[int, int]]:
     return [*spans, (start, len(data))] if start >= 0 else spans
 
 
-def _suppressed(data: Data, match: Match, line_start: int, ranges: Iterable[tuple[int, int]]) -> bool:
+def _suppressed(data: bytes, match: Match, line_start: int, ranges: Iterable[tuple[int, int]]) -> bool:
     if any(start <= match.start < end for start, end in ranges):
         return True
     low = max(line_start, match.start - LINE)

@@ -22,10 +22,10 @@ from typing import Any, ClassVar, Literal
 import structlog
 from pydantic import Field, ValidationInfo, field_validator
 
+from monitor.blocks import LOOKAHEAD
 from monitor.common.backoff import backoff
 from monitor.intake import Intake
 from monitor.model import Block, Position
-from monitor.records import LOOKAHEAD
 from monitor.sources.base import LogConfig, SourceConfig, Where
 from monitor.sources.journalctl import (
     MERGE,

@@ -14,8 +14,8 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import NamedTuple
 
+from monitor.blocks import LOOKAHEAD
 from monitor.model import Block
-from monitor.records import LOOKAHEAD
 
 __all__ = ["cut", "settled", "unwrapped"]
 

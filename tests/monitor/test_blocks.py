@@ -10,11 +10,10 @@ import pytest
 from detectors.match.engine import Engine
 from detectors.rules.load import load_rules
 from detectors.rules.template import expand
-from monitor.blocks import Cutter
+from monitor.blocks import CONTEXT, LOOKAHEAD, Cutter, Window, settled
 from monitor.model import Block
-from monitor.records import CONTEXT, LOOKAHEAD
 from monitor.scan.archive import Stream
-from monitor.scan.search import Places, Searcher, stream_pieces
+from monitor.scan.search import Places, Searcher, stream_blocks
 from monitor.scanner import Scanner
 from tests.fakes.intake import MARK
 
@@ -69,6 +68,47 @@ def test_wherever_a_stream_is_cut_the_same_is_found_once(seed: int) -> None:
     assert settled == len(whole)
     assert cutter.waiting == 0
     assert found == hits(Block("s", "p", "g", 0, whole, 0.0, line=1))
+
+
+@pytest.mark.parametrize(
+    ("data", "full", "cut"),
+    [
+        (b"seen", False, 4),
+        (b"seen" + b"x" * 200, False, 4),
+        (b"seen" + b"x" * 200, True, 204 - LOOKAHEAD),
+        (b"seen" + b"x" * 9, True, 4),
+        (b"seenone\ntwo\nthree", False, 12),
+        (b"seenone\ntwo\nthree", True, 12),
+        (b"se\nn" + b"x" * 200, False, 4),
+    ],
+)
+def test_where_a_text_may_be_cut(data: bytes, full: bool, cut: int) -> None:
+    assert settled(data, 4, len(data), full=full) == cut
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_a_window_shows_all_of_a_stream_with_what_came_before(seed: int) -> None:
+    rng = random.Random(seed)
+    whole = b"".join(rng.choice((b"line\n", b"x" * rng.randrange(90_000), b"\n")) for _ in range(60))
+
+    def read(view: memoryview, at: int) -> int:
+        got = whole[at : at + rng.randrange(1, len(view) + 1)]  # not always as much as there is
+        view[: len(got)] = got
+        return len(got)
+
+    start, stop = rng.choice((0, 30_000)), rng.choice((None, len(whole) - 7))
+    window = Window(bytearray(CONTEXT + 5000), start)
+    at, ended = start, False
+    while not ended:
+        ended = window.fill(read, stop)
+        assert window.offset == max(0, at - CONTEXT)
+        limit = window.end if ended else settled(window.buffer, window.fresh, window.end, full=True)
+        text = bytes(window.text(limit)) if limit else b""
+        assert text == whole[window.offset : window.offset + len(text)]
+        assert window.fresh < limit <= len(text) or ended
+        at = window.offset + limit
+        window.settle(limit)
+    assert at == (len(whole) if stop is None else stop)
 
 
 def test_a_line_without_an_end_is_not_held_back() -> None:
@@ -137,7 +177,7 @@ async def test_a_stream_in_pieces_gives_what_scan_gives_of_the_whole(scanner: Sc
     followed = await scanner.scan([block for block in blocks if block is not None])
 
     hits = Searcher(scanner.engine.worker(), b"k" * 32, suppressions=False).search(
-        "p", stream_pieces(Stream(iter([whole])), places := Places(lambda at, size: b"")), places
+        "p", stream_blocks(Stream(iter([whole])), places := Places(lambda at, size: b"")), places
     )
     assert {(f.rule, f.fingerprint, f.offset, f.line) for f in followed} == {
         (hit.rule.id, hit.fingerprint, hit.offset, hit.line) for hit in hits

@@ -45,6 +45,12 @@ async def test_the_line_is_shown_with_every_secret_in_it_masked(scanner: Scanner
     assert (found.logged_at, found.service) == (1793627892.0, "shop")
 
 
+@pytest.mark.parametrize("before", ["", "plain ", "größe: ", "€ \udcff "])
+async def test_columns_count_characters(scanner: Scanner, before: str) -> None:
+    found = await one(scanner, f"earlier\n{before}{token()} rest\n".encode("utf-8", "surrogateescape"))
+    assert found.column == len(before) + 1
+
+
 async def test_encoded_text_that_held_one_is_hidden_whole(scanner: Scanner) -> None:
     packed = base64.b64encode(f'{{"user":"ana","token":"{token(3)}","more":"{"x" * 40}"}}'.encode()).decode()
     found = await one(scanner, f"payload {packed} end\n")

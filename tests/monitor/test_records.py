@@ -7,8 +7,9 @@ import pytest
 
 from detectors.match.engine import Engine
 from detectors.rules.template import expand
+from monitor.blocks import BLOCK, CONTEXT
 from monitor.model import Block
-from monitor.records import BLOCK, CONTEXT, GAP, Packer
+from monitor.records import GAP, Packer
 from monitor.scanner import Scanner
 from tests.detectors import texts
 

@@ -13,10 +13,9 @@ from typing import BinaryIO, Literal, Protocol
 
 import zstandard
 
-from monitor.blocks import Window, settled
+from monitor.blocks import BLOCK, CONTEXT, Window, settled
 from monitor.common.newlines import newlines
 from monitor.model import Block, Position
-from monitor.records import BLOCK, CONTEXT
 from monitor.sources.file.blanks import blank_end, first_blank, last_written
 from monitor.sources.file.identity import BODY, HEAD, MARK, Hasher, open_archive, open_file, read_exactly
 from monitor.sources.file.life import Known, Life, Record, text
@@ -248,30 +247,30 @@ class Turn:
                 return  # cut off since this turn began: the next one sees what became of it
             first = False
 
-            settled, whole = self._settled(window)
-            if settled <= window.fresh:
+            limit = self._settled(window)
+            if limit <= window.fresh:
                 yield from self._open_line(window, archive=size is None)
                 return
             # Whoever takes the blocks may have enough after this one: then the rest is for another turn.
-            self._mark = bytes(window.view[max(0, settled - MARK) : settled])
-            self.offset = window.offset + settled
-            self.more = not ended or settled < window.end
-            data = window.view[: settled if whole else window.end]
-            yield self._block(data, window.offset, window.fresh, None if whole else settled)
+            self._mark = bytes(window.view[max(0, limit - MARK) : limit])
+            self.offset = window.offset + limit
+            self.more = not ended or limit < window.end
+            data = window.text(limit)
+            yield self._block(data, window.offset, window.fresh, limit if limit < len(data) else None)
             if not self.more or (size is not None and self.offset - start >= longest):
                 return
             self.more = False
-            window.settle(settled)
+            window.settle(limit)
 
-    def _settled(self, window: Window) -> tuple[int, bool]:
-        """How far what is in hand is settled, and whether nothing of the line before that goes on behind it."""
+    def _settled(self, window: Window) -> int:
+        """How far what is in hand may be settled; no further than its context: not yet."""
         form, data, fresh, end = self._form, window.buffer, window.fresh, window.end
         cut = settled(data, fresh, end, full=False)
         if form is not None and cut > fresh:
             cut = form.settled(data, fresh, end)
         if cut > fresh or not window.full:
-            return cut, True
-        return (settled(data, fresh, end, full=True) if form is None else form.cut(data, fresh, end)), False
+            return cut
+        return settled(data, fresh, end, full=True) if form is None else form.cut(data, fresh, end)
 
     def _stands(self, data: memoryview, base: int, short: bool) -> bool:
         """Whether what was read first, from `base` on, is of the content that was looked at. Otherwise the file was cut

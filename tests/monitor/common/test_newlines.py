@@ -4,7 +4,7 @@ import random
 
 import pytest
 
-from monitor.common.newlines import newlines
+from monitor.common.newlines import characters, newlines
 
 
 @pytest.mark.parametrize("every", [0, 1, 2, 47, 48, 49, 200, 70_000])
@@ -20,3 +20,12 @@ def test_lines_that_grow_shorter_within_a_piece() -> None:
     rng = random.Random(1)
     text = b"".join(b"x" * rng.choice((0, 3, 90, 3000)) + b"\n" for _ in range(500))
     assert newlines(text) == 500
+
+
+@pytest.mark.parametrize("text", ["", "plain", "größe", "€uro 𝄞"])
+def test_characters(text: str) -> None:
+    assert characters(text.encode()) == len(text)
+
+
+def test_bytes_that_are_no_characters_count_as_something() -> None:
+    assert 2 <= characters(b"a\xff\xfeb") <= 4

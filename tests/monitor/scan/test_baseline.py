@@ -9,7 +9,7 @@ import pytest
 from detectors.match.engine import Engine
 from monitor.scan.archive import Stream
 from monitor.scan.baseline import BaselineError, read, write
-from monitor.scan.search import Hit, Places, Searcher, stream_pieces
+from monitor.scan.search import Hit, Places, Searcher, stream_blocks
 
 KEY = b"k" * 32
 
@@ -17,7 +17,7 @@ KEY = b"k" * 32
 def hits(engine: Engine, text: str) -> list[Hit]:
     places = Places(lambda at, size: b"")
     return list(
-        Searcher(engine.worker(), KEY).search("f\udcff", stream_pieces(Stream(iter([text.encode()])), places), places)
+        Searcher(engine.worker(), KEY).search("f\udcff", stream_blocks(Stream(iter([text.encode()])), places), places)
     )
 
 

@@ -10,9 +10,10 @@ import pytest
 
 from detectors.match.engine import Engine
 from detectors.rules.template import expand
+from monitor.blocks import CONTEXT
 from monitor.scan import search
 from monitor.scan.archive import Stream
-from monitor.scan.search import Hit, Places, Searcher, file_pieces, stream_pieces
+from monitor.scan.search import Hit, Places, Searcher, file_blocks, stream_blocks
 from tests.detectors import texts
 
 KEY = b"k" * 32
@@ -23,15 +24,16 @@ def in_file(engine: Engine, path: Path, start: int = 0, end: int | None = None, 
     fd = os.open(path, os.O_RDONLY)
     try:
         places = Places(lambda at, size: os.pread(fd, size, at))
-        return list(Searcher(engine.worker(), KEY, **options).search("f", file_pieces(fd, start, end), places))
+        searcher = Searcher(engine.worker(), KEY, **options)
+        return list(searcher.search("f", file_blocks(fd, searcher.buffer, start, end), places))
     finally:
         os.close(fd)
 
 
 def in_stream(engine: Engine, chunks: list[bytes], **options: bool) -> list[Hit]:
     places = Places(lambda at, size: b"")
-    pieces = stream_pieces(Stream(iter(chunks)), places)
-    return list(Searcher(engine.worker(), KEY, **options).search("f", pieces, places))
+    blocks = stream_blocks(Stream(iter(chunks)), places)
+    return list(Searcher(engine.worker(), KEY, **options).search("f", blocks, places))
 
 
 def in_text(engine: Engine, text: str, **options: bool) -> list[Hit]:
@@ -91,13 +93,12 @@ def test_secrets_cut_at_every_byte_of_a_block(
     engine: Engine, token: Token, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(search, "BLOCK", 5000)
-    monkeypatch.setattr(search, "CONTEXT", 300)
-    monkeypatch.setattr(search, "AHEAD", 100)
     path = tmp_path / "f"
-    for shift in range(50):
-        data = b"." * (4950 + shift) + b" " + token(shift).encode() + b" " + b"." * 200
-        path.write_bytes(data)
-        assert [hit.offset for hit in in_file(engine, path)] == [4951 + shift]
+    block = CONTEXT + 5000
+    for shift in range(120):
+        before = block - 110 + shift
+        path.write_bytes(b"." * before + b" " + token(shift).encode() + b" " + b"." * 200)
+        assert [hit.offset for hit in in_file(engine, path)] == [before + 1]
 
 
 def test_a_multi_line_key_over_a_block_boundary(
@@ -111,6 +112,32 @@ def test_a_multi_line_key_over_a_block_boundary(
         hits = in_file(engine, path)
         assert [(hit.line, hit.column) for hit in hits] == [(before // 100 + 2, 1)]
         assert hits[0].fingerprint == in_text(engine, pem)[0].fingerprint
+
+
+def test_a_secret_that_needs_a_companion_is_told_once_that_has_come(tmp_path: Path) -> None:
+    companions = Engine.build([rule for rule in texts.rules() if rule.id.startswith("akamai-")])
+    first = expand("client_secret = {base64:43}=", 1)
+    second = expand("host = akab-{lownum:16}-{lownum:16}.luna.akamaiapis.net", 1)
+    whole = in_text(companions, f"{first}\n{second}\n")
+    assert [(hit.line, hit.rule.awaits > 0) for hit in whole] == [(1, True), (2, False)]
+    assert in_text(companions, f"{first}\n") == []
+    assert in_stream(companions, [f"{first}\n".encode(), f"{second}\n".encode()]) == whole
+    assert in_stream(companions, [f"{first}\n{second}\n".encode(), b"and more\n"]) == whole
+
+    # Parts of a large file, which two threads may search in any order.
+    path = tmp_path / "f"
+    path.write_text(f"{first}\n{second}\n")
+    fd, searcher = os.open(path, os.O_RDONLY), Searcher(companions.worker(), KEY)
+    try:
+        for cut in range(1, path.stat().st_size, 7):
+            places = Places(lambda at, size: os.pread(fd, size, at))
+            parts = [
+                list(searcher.search("f", file_blocks(fd, searcher.buffer, *part), places))
+                for part in ((cut, None), (0, cut))
+            ]
+            assert sorted(hit.offset for part in parts for hit in part) == [hit.offset for hit in whole]
+    finally:
+        os.close(fd)
 
 
 def test_columns_count_characters(engine: Engine, token: Token) -> None:
@@ -262,7 +289,7 @@ def test_a_stream_that_pauses_gives_whole_lines_at_once(engine: Engine, token: T
             seen.append(n)
 
     places = Places(lambda at, size: b"")
-    hits = Searcher(engine.worker(), KEY).search("f", stream_pieces(Stream(chunks()), places), places)
+    hits = Searcher(engine.worker(), KEY).search("f", stream_blocks(Stream(chunks()), places), places)
     assert next(hits).line == 1
     assert seen == []  # before the next chunk was asked for
     assert [hit.line for hit in hits] == [2, 3]
@@ -278,7 +305,7 @@ def test_no_example_of_any_rule_is_shown_in_its_context(tmp_path: Path) -> None:
             data = f'{{"msg":"{expand(template, 7)}"}}\n'.encode()
             secrets = [match.secret.decode("utf-8", "replace") for match in worker.scan(data)]
             places = Places(lambda at, size: b"")
-            for hit in searcher.search("f", stream_pieces(Stream(iter([data])), places), places):
+            for hit in searcher.search("f", stream_blocks(Stream(iter([data])), places), places):
                 assert hit.context is not None
                 text = "".join(hit.context)
                 shown += 1

@@ -1,4 +1,5 @@
-"""What is written and read piece by piece gives what `scan` finds in the whole, wherever the pieces end."""
+"""What is written and read piece by piece gives what `scan` finds in the whole, wherever the pieces end, and so does
+what `scan` itself cuts."""
 
 from __future__ import annotations
 
@@ -7,6 +8,7 @@ import json
 import os
 import tempfile
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -16,8 +18,9 @@ from hypothesis import strategies as st
 from detectors.match.engine import Engine
 from detectors.rules.load import load_rules
 from detectors.rules.template import expand
-from monitor.records import CONTEXT
-from monitor.scan.search import Places, Searcher, file_pieces
+from monitor.blocks import CONTEXT
+from monitor.scan.archive import Stream
+from monitor.scan.search import Places, Searcher, file_blocks, stream_blocks
 from monitor.scanner import Scanner
 from monitor.sources.file import turn as module
 from monitor.sources.file.identity import Hasher
@@ -27,6 +30,7 @@ from monitor.sources.file.turn import Turn
 KEY = b"k" * 32
 HASHER = Hasher.derived(KEY)
 BLOCK = 4096  # small, so that there are many cuts
+WHOLE = 1 << 20  # more than any of them
 
 
 @pytest.fixture(scope="module")
@@ -50,12 +54,13 @@ def line(kind: int, seed: int) -> str:
         json.dumps({"key": key}),
         "\n".join(f"2026-11-02T10:00:00Z INFO {text}" for text in key.split("\n")),
         f"client_secret = {client}\nhost = {host}.luna.akamaiapis.net",  # the first is nothing without the second
+        f"größe é={token} über",
         "x " * (seed % (BLOCK + CONTEXT)),
         "\0\udcff",
     )[kind]
 
 
-LINES = st.lists(st.tuples(st.integers(0, 10), st.integers(0, 1 << 20)), min_size=1, max_size=25)
+LINES = st.lists(st.tuples(st.integers(0, 11), st.integers(0, 1 << 20)), min_size=1, max_size=25)
 CUTS = st.lists(st.integers(0, 40_000), max_size=12)
 
 
@@ -87,12 +92,27 @@ async def followed(path: Path, whole: bytes, cuts: list[int], scanner: Scanner) 
     return {(f.rule, f.fingerprint, f.offset, f.line, f.column) for f in findings}
 
 
-def scanned(path: Path, scanner: Scanner) -> set[Place]:
+def scanned(path: Path, scanner: Scanner, block: int, cuts: list[int]) -> list[Place]:
+    """Hits of a file at rest, read `block` bytes at a time, in parts that begin at `cuts`."""
+    searcher = Searcher(scanner.engine.worker(), KEY, suppressions=False)
     with path.open("rb") as file:
         fd = file.fileno()
         places = Places(lambda at, size: os.pread(fd, size, at))
-        hits = Searcher(scanner.engine.worker(), KEY, suppressions=False).search("p", file_pieces(fd), places)
-        return {(hit.rule.id, hit.fingerprint, hit.offset, hit.line, hit.column) for hit in hits}
+        found = []
+        for start, end in pairwise([0, *cuts, None]):
+            assert start is not None
+            blocks = file_blocks(fd, bytearray(CONTEXT + block), start, end)
+            found += list(searcher.search("p", blocks, places))
+        return [(hit.rule.id, hit.fingerprint, hit.offset, hit.line, hit.column) for hit in found]
+
+
+def streamed(pieces: list[bytes], scanner: Scanner) -> list[Place]:
+    """Hits of what comes once, in these pieces."""
+    searcher = Searcher(scanner.engine.worker(), KEY, suppressions=False)
+    blocks = stream_blocks(Stream(iter(pieces)), places := Places(lambda at, size: b""))
+    return [
+        (hit.rule.id, hit.fingerprint, hit.offset, hit.line, hit.column) for hit in searcher.search("p", blocks, places)
+    ]
 
 
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -105,4 +125,10 @@ async def test_run_finds_what_scan_finds(
         patch.setattr(module, "BLOCK", BLOCK)
         patch.setattr(module, "_BUFFERS", [])
         path = Path(folder, "app.log")
-        assert await followed(path, whole, cuts, scanner) == scanned(path, scanner)
+        found = await followed(path, whole, cuts, scanner)
+        assert sorted(found, key=str) == sorted(scanned(path, scanner, WHOLE, []), key=str)
+
+        within = sorted({cut for cut in cuts if 0 < cut < len(whole)})
+        assert sorted(scanned(path, scanner, BLOCK, within), key=str) == sorted(found, key=str)
+        pieces = [whole[start:end] for start, end in pairwise([0, *within, len(whole)])]
+        assert sorted(streamed(pieces, scanner), key=str) == sorted(found, key=str)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from monitor.records import BLOCK, CONTEXT
+from monitor.blocks import BLOCK, CONTEXT
 from monitor.sources.file.keeper import WATERMARK
 from monitor.sources.file.source import FileSource
 from tests.fakes.intake import FakeIntake, caught_up, running, until

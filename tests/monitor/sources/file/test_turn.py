@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
+from monitor.blocks import BLOCK, CONTEXT, LOOKAHEAD
 from monitor.model import Block
-from monitor.records import BLOCK, CONTEXT, LOOKAHEAD
 from monitor.sources.file import turn as module
 from monitor.sources.file.identity import Hasher
 from monitor.sources.file.life import Life, Record
