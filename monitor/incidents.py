@@ -194,8 +194,11 @@ def fold_alert(
         if alert.resolution == "revoked":
             # It concerns the secret, wherever it lies, whatever was decided before: a sighting is an alarm now.
             if existing.resolution != "revoked":
-                used_since = elsewhere is not None and elsewhere > resolved_at
-                return Change(_reopened(seen), "reopened") if used_since else Change(ended, "resolved")
+                if elsewhere is None or elsewhere <= resolved_at:
+                    return Change(ended, "resolved")
+                # Open for that very reason the alarm was raised: this is the echo of what was revoked before.
+                if existing.state != "open" or not existing.reopens:
+                    return Change(_reopened(seen), "reopened")
         elif elsewhere is None and not others_open:
             # Every other word concerns the place they looked at, and follows their own earlier word only.
             followed = was_state == "resolved" and existing.resolution == was_resolution != "revoked"

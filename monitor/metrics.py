@@ -90,6 +90,14 @@ class DaemonCollector(Collector):
             sent.add_metric([name, "dead"], stats.dead)
         yield sent
         yield from _sinks(now.sinks)
+        for name, text, names, counts in (
+            ("verdicts", "Answers of issuers to whether a secret works.", ["provider", "verdict"], now.verdicts),
+            ("actions", "Actions that took a secret back by what came of it.", ["action", "outcome"], now.acted),
+        ):
+            answers = labelled(name, text, names)
+            for pair, count in counts.items():
+                answers.add_metric(list(pair), count)
+            yield answers
         for name, text, label, values in (
             ("bytes_missed", "Bytes that were lost, or records or datagrams by reason.", "reason", now.missed),
             ("losses", "How often something was lost, also what nobody can count.", "reason", now.losses),

@@ -23,6 +23,8 @@ class Snapshot:
     sinks: dict[str, SinkStats] = field(default_factory=dict)
     rules: int = 0
     started: float = 0.0
+    verdicts: Counter[tuple[str, str]] = field(default_factory=Counter)  # (provider, valid, refused or unknown)
+    acted: Counter[tuple[str, str]] = field(default_factory=Counter)  # (action, completed, accepted, failed or unknown)
     reloads: Counter[str] = field(default_factory=Counter)  # "ok", "refused"
     missed: Counter[tuple[str, str]] = field(default_factory=Counter)  # (source, reason) → bytes, or records
     losses: Counter[tuple[str, str]] = field(default_factory=Counter)  # (source, reason) → how often

@@ -33,8 +33,16 @@ _FOLLOW = (0.0, 3.0, 10.0)  # seconds before each look whether the secret is ref
 class Operator:
     """In the daemon, and in a command."""
 
-    def __init__(self, store: Store, asker: Asker, actor: Actor, config: Callable[[], Config]) -> None:
-        """`config`: the one in force."""
+    def __init__(
+        self,
+        store: Store,
+        asker: Asker,
+        actor: Actor,
+        config: Callable[[], Config],
+        count: Callable[[str, str], object] = lambda action, outcome: None,
+    ) -> None:
+        """`config`: the one in force. `count`: told the name of each action that ended, and how."""
+        self._count = count
         self._store, self._asker, self._actor, self._config = store, asker, actor, config
         self._wake = asyncio.Event()
 
@@ -70,6 +78,7 @@ class Operator:
         if outcome.state != "failed":
             await self._follow(incident, value)
             done = await actions.get(run.id)
+        self._count(done.action, done.state)
         return done
 
     async def _value(self, incident: Incident, value: str | None) -> str:
@@ -110,10 +119,8 @@ class Operator:
         while True:
             self._wake.clear()
             try:
-                if first and (lost := await self._store.actions.abandon()):
-                    log.warning("actions were interrupted: what became of them cannot be known", actions=lost)
                 if first:
-                    await self._resume()
+                    await self._begin()
                 first = False
                 if self._config().actions:
                     await self._round()
@@ -125,6 +132,20 @@ class Operator:
                 async with asyncio.timeout(_LOOK):
                     await self._wake.wait()
                     await asyncio.sleep(_REST)  # a flood of commits is one look
+
+    async def once(self) -> None:
+        """Plan and run what is automatic and new, and what people asked for. Raises StoreError."""
+        await self._begin()
+        if self._config().actions:
+            await self._round()
+
+    async def _begin(self) -> None:
+        """What a process before this one was at."""
+        if lost := await self._store.actions.abandon():
+            log.warning("actions were interrupted: what became of them cannot be known", actions=len(lost))
+        for name in lost:
+            self._count(name, "unknown")
+        await self._resume()
 
     async def _resume(self) -> None:
         """The monitor was ended between an issuer's word and the look whether it holds: look now. That only reads."""
@@ -150,3 +171,4 @@ class Operator:
         with contextlib.suppress(ActionError, LookupError):
             await self._store.actions.begin(run.id, ACTOR)
             await self._store.actions.finish(run.id, outcome.state, outcome.reason, actor=ACTOR)
+            self._count(run.action, outcome.state)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 
+import structlog
+
 from monitor.actions.actor import Actor
 from monitor.actions.operator import Operator
 from monitor.common.tasks import cancel
@@ -15,6 +17,9 @@ from monitor.verify.verifier import Verifier
 
 __all__ = ["Issuers"]
 
+log = structlog.get_logger(__name__)
+
+_ONCE = 60.0  # seconds that `--once` gives to issuers
 _BEGIN = 5.0  # seconds that a slow database may hold up the start
 
 
@@ -22,11 +27,24 @@ class Issuers:
     """What asks them and what acts, with the configuration in force."""
 
     def __init__(self, running: Running) -> None:
-        site, scrub = running.site, running.site.scanner.scrub
+        site, scrub, seen = running.site, running.site.scanner.scrub, running.site.snapshot
         verifier = Verifier(running.config.verify, scrub=scrub)
-        self._asker = Asker(site.store, verifier, site.scanner.key, lambda: site.scanner.engine, lambda: running.config)
+        self._asker = Asker(
+            site.store,
+            verifier,
+            site.scanner.key,
+            lambda: site.scanner.engine,
+            lambda: running.config,
+            count=lambda verdict: seen.verdicts.update([(verdict.provider, verdict.status)]),
+        )
         actor = Actor(proxy=lambda: running.config.verify.proxy, scrub=scrub)
-        self._operator = Operator(site.store, self._asker, actor, lambda: running.config)
+        self._operator = Operator(
+            site.store,
+            self._asker,
+            actor,
+            lambda: running.config,
+            lambda action, outcome: seen.acted.update([(action, outcome)]),
+        )
         self._store = site.store
 
     async def begin(self) -> None:
@@ -35,6 +53,17 @@ class Issuers:
             async with asyncio.timeout(_BEGIN):
                 await self._asker.look()
                 await self._operator.look()
+
+    async def once(self) -> None:
+        """Ask and do what is due now, for as long as an end can be waited for. What is not done by then waits."""
+        try:
+            async with asyncio.timeout(_ONCE):
+                await self._asker.once()
+                await self._operator.once()
+        except (StoreError, TimeoutError):
+            log.warning("issuers: not everything was asked or done in time; it is kept for the next run")
+        except Exception as error:  # noqa: BLE001 - a supervision boundary: what was found is told all the same
+            log.error("asking issuers failed", error_type=type(error).__name__, exc_info=False)
 
     async def run(self) -> None:
         """Until cancelled."""

@@ -298,6 +298,11 @@ class Daemon:
             return 0
 
         await running.site.store.flush()
+        asking = asyncio.create_task(self._issuers.once())
+        await asyncio.wait({asking, stopped}, return_when=asyncio.FIRST_COMPLETED)
+        await cancel(asking)
+        if stopped.done():
+            return 0
         await self._rotations(running).sweep()
         await running.site.store.runs.sweep(everything=True)
         settling = asyncio.create_task(running.delivery.settle(_ONCE_SETTLE))

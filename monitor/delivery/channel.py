@@ -313,7 +313,7 @@ class Channel:
 
     async def _took(self, leased: Leased, receipt: Receipt | None, began: float) -> None:
         self._suspects.pop(leased.id, None)
-        await _surely(self._store.outbox.sent(leased.id, receipt))
+        await _surely(self._store.outbox.sent(leased.id, receipt, leased.receipt))
         await self._succeed(leased.created_at, began)
 
     async def _succeed(self, made: float, began: float) -> None:

@@ -137,8 +137,8 @@ class Actions:
 
         return await self._desk.write(run, durable=True)
 
-    async def abandon(self) -> int:
-        """What processes of this host were at when they ended cannot be known any more. Returns the number."""
+    async def abandon(self) -> list[str]:
+        """What processes of this host were at when they ended cannot be known any more. Returns the actions' names."""
         return await self._desk.write(lambda tx: _abandon(tx, self._owner), durable=True)
 
 
@@ -242,13 +242,13 @@ def _finish(tx: Transaction, row: Row[Any], state: str, outcome: str, actor: str
     return _get(tx.connection, row.id)
 
 
-def _abandon(tx: Transaction, owner: str) -> int:
+def _abandon(tx: Transaction, owner: str) -> list[str]:
     running = tx.connection.execute(select(actions).where(actions.c.state == "running")).all()
     gone = set(lost_owners({row.owner for row in running}, owner))
     lost = [row for row in running if row.owner in gone or row.started_at < tx.now - _LONGEST]
     for row in lost:
         _finish(tx, row, "unknown", _LOST, "monitor")
-    return len(lost)
+    return [row.action for row in lost]
 
 
 def _say(tx: Transaction, incident: str, note: str, actor: str) -> None:

@@ -93,9 +93,10 @@ class Outbox:
         """Send it in so many parts instead, the worst incidents first. Returns how many there are now."""
         return await self._desk.write(lambda tx: _split(tx, id_, owner, parts), durable=True)
 
-    async def sent(self, id_: str, receipt: Receipt | None) -> None:
-        """Done. The receipt is kept for the updates of the same group; none leaves the one before."""
-        await self._desk.write(lambda tx: _sent(tx, id_, receipt))
+    async def sent(self, id_: str, receipt: Receipt | None, before: Receipt | None = None) -> None:
+        """Done. The receipt is kept for the updates of the same group; none leaves the one before. `before`: as it was
+        given to the sink; the place that was learnt since then stays."""
+        await self._desk.write(lambda tx: _sent(tx, id_, receipt, before))
 
     async def put_back(self, id_: str, owner: str, *, error: str | None, delay: float = 0.0) -> None:
         """Try again after `delay` seconds. `error` None: it was not tried."""
@@ -292,8 +293,7 @@ def _decided(connection: Connection, ids: Sequence[str]) -> dict[str, tuple[str,
     return found
 
 
-def _sent(tx: Transaction, id_: str, receipt: Receipt | None) -> None:
-    """Done. The receipt is kept for the updates of the same group; none leaves the one before."""
+def _sent(tx: Transaction, id_: str, receipt: Receipt | None, before: Receipt | None) -> None:
     row = tx.connection.execute(select(outbox.c.sink, outbox.c.key).where(outbox.c.id == id_)).first()
     if row is None:
         return
@@ -303,6 +303,10 @@ def _sent(tx: Transaction, id_: str, receipt: Receipt | None) -> None:
         .values(state="sent", leased_until=None, owner=None, finished_at=tx.now, error=None)
     )
     if receipt:
+        known = select(receipts.c.receipt).where(receipts.c.sink == row.sink, receipts.c.key == row.key)
+        place = json.loads(tx.connection.execute(known).scalar() or "{}").get("place")
+        if place and place != (before or {}).get("place"):
+            receipt = {**receipt, "place": place}
         statement = insert_into(tx.connection, receipts).values(
             sink=row.sink, key=row.key, receipt=json.dumps(dict(receipt)), at=tx.now
         )

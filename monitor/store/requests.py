@@ -181,13 +181,18 @@ def _about(connection: Connection, asked: Request) -> list[str]:
 
 
 def _learn(tx: Transaction, asked: Request) -> None:
-    """What the other system calls what the sink was told under this key, beside the sink's own receipt."""
+    """What the other system calls what the sink was told under this key, beside the sink's own receipt. That may not be
+    there yet: it is noted after the other system has answered, which a kill can prevent."""
     mine = (receipts.c.sink == asked.sink) & (receipts.c.key == asked.key)
     row = tx.connection.execute(select(receipts.c.receipt).where(mine)).first()
-    if row is None:
+    if row is not None:
+        kept = json.loads(row.receipt) | {"place": asked.place}
+        tx.connection.execute(update(receipts).where(mine).values(receipt=json.dumps(kept)))
         return
-    kept = json.loads(row.receipt) | {"place": asked.place}
-    tx.connection.execute(update(receipts).where(mine).values(receipt=json.dumps(kept)))
+    told = select(groups.c.id).where(groups.c.sink == asked.sink, groups.c.key == asked.key).limit(1)
+    if tx.connection.execute(told).first() is not None:
+        new = {"sink": asked.sink, "key": asked.key, "receipt": json.dumps({"place": asked.place}), "at": tx.now}
+        tx.connection.execute(insert_into(tx.connection, receipts), [new])
 
 
 def _known_as(connection: Connection, asked: Request) -> str:

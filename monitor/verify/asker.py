@@ -50,9 +50,17 @@ class Asker:
     """In the daemon, and in a command."""
 
     def __init__(
-        self, store: Store, verifier: Verifier, key: bytes, engine: Callable[[], Engine], config: Callable[[], Config]
+        self,
+        store: Store,
+        verifier: Verifier,
+        key: bytes,
+        engine: Callable[[], Engine],
+        config: Callable[[], Config],
+        *,
+        count: Callable[[Verdict], object] = lambda verdict: None,
     ) -> None:
-        """`engine`, `config`: those in force."""
+        """`engine`, `config`: those in force. `count`: told each verdict of somebody who was asked."""
+        self._count = count
         self._store, self._verifier, self._key = store, verifier, key
         self._engine, self._config = engine, config
         self._wake = asyncio.Event()
@@ -77,14 +85,12 @@ class Asker:
         """
         if fingerprint(self._key, value.encode()) == incident.fingerprint:
             raise WrongValueError("this is the exposed secret itself: give the one that replaces it")
-        self._verifier.settings = self._config().verify
-        verdict = await self._verifier.ask(incident.rule, value, parts)
+        verdict = await self._ask(incident.rule, value, parts or {})
         if verdict.status == "valid":
             await self._store.runs.prove(incident.id, "valid", f"{verdict.reason}, asked by {actor}")
         return verdict
 
     async def _verdict(self, incident: Incident, value: str | None, parts: Mapping[str, str]) -> Verdict:
-        self._verifier.settings = self._config().verify
         rule, labels = incident.rule, dict(incident.labels)
         if value is None:
             taken = await self.take(incident)
@@ -97,7 +103,14 @@ class Asker:
                 rule = taken.rule
         else:
             self.check(incident, value)
-        return await self._verifier.ask(rule, value, {**public(labels), **parts})
+        return await self._ask(rule, value, {**public(labels), **parts})
+
+    async def _ask(self, rule: str, value: str, parts: Mapping[str, str]) -> Verdict:
+        self._verifier.settings = self._config().verify
+        verdict = await self._verifier.ask(rule, value, parts)
+        if verdict.provider:
+            self._count(verdict)
+        return verdict
 
     def check(self, incident: Incident, value: str) -> None:
         """Raises WrongValueError when a value is not the incident's."""
@@ -142,6 +155,11 @@ class Asker:
         if self._config().verify.automatic:
             while await self._store.verdicts.gather(self._config().verify.wants):
                 pass
+
+    async def once(self) -> None:
+        """Ask about what is new and due now, if `[verify]` says so. Raises StoreError."""
+        if self._config().verify.automatic:
+            await self._round()
 
     async def run(self) -> NoReturn:
         """Ask about what is new, for as long as `[verify]` says so. Until cancelled."""

@@ -74,8 +74,10 @@ class PagerDuty:
         place = (notification.receipt or {}).get("place", "")
         if place and self._api is not None:
             await self._remark(self._api, notification, place)
-        # A new incident over there has an id of its own, which we learn when it is announced.
-        keeps = place and notification.reason not in ("reopened", "reopened_by_hand", "new")
+        # A new incident over there has an id of its own, which we learn when it is announced: perhaps of a try before
+        # this one it was already.
+        fresh = notification.reason in ("reopened", "reopened_by_hand", "new") and not notification.again
+        keeps = place and not fresh
         return {"dedup_key": dedup_key(notification), **({"place": place} if keeps else {})}
 
     async def answer(self, request: Request, text: str, *, done: bool) -> None:

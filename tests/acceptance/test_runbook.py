@@ -329,7 +329,8 @@ class Play:
         """Each thing that happened is there once."""
         counted = Counter(one for one in self.case.trail() if one not in ("verified", "acted"))
         twice = {"step_done:deploy", "step_done:revoke", "resolved", "step_overdue:replace"}
-        assert {what: times for what, times in counted.items() if times != 1} == dict.fromkeys(twice, 2)
+        unlike = {what: times for what, times in counted.items() if times != 1}
+        assert unlike == dict.fromkeys(twice, 2), f"seed {self.seed}: {unlike}"
         steps = ("revoke", "replace", "deploy", "audit", "actions", "document", "review", "prevent")
         assert {what for what in counted if what.startswith("step_done")} == {f"step_done:{name}" for name in steps}
         assert counted["run_ended"] == 1

@@ -240,6 +240,19 @@ def test_revoked_but_seen_since_is_an_alarm_of_its_own() -> None:
     assert again.reason is None
 
 
+def test_the_echo_of_what_was_revoked_here_raises_no_second_alarm() -> None:
+    """It was resolved as revoked, which GitHub was told; it was seen again; and then GitHub's alert is read."""
+    known = replace(opened(), reopens=1)
+    assert fold_alert(known, closed_alert(), was_state="open", elsewhere=1_401.0).reason is None
+    # What people have in hand since, or what they made of it, is another matter.
+    for state in ("acknowledged", "resolved"):
+        other = replace(known, state=state, resolution="wont_fix" if state == "resolved" else None)
+        change = fold_alert(other, closed_alert(), was_state="open", elsewhere=1_401.0)
+        assert (change.reason, change.incident.reopens) == ("reopened", 2)
+    worse = fold_alert(known, closed_alert(severity="critical"), was_state="open", elsewhere=1_401.0)
+    assert worse.reason == "escalated"
+
+
 @pytest.mark.parametrize("resolution", ["false_positive", "wont_fix", "used_in_tests"])
 def test_other_words_concern_only_the_place(resolution: str) -> None:
     assert fold_alert(opened(), closed_alert(resolution), elsewhere=1.0).reason is None

@@ -242,6 +242,26 @@ async def test_what_the_other_system_calls_it_is_learnt_and_understood(store: St
     assert leased.receipt == {"dedup_key": f"incident:{ID}", "place": "PGR0VU2"}
 
 
+async def test_what_it_calls_it_is_learnt_before_we_know_that_it_arrived(store: Store) -> None:
+    """As after a kill between its answer and the note of it, or while an update is on its way."""
+    leased = await lease(store, "chat")
+    assert leased is not None
+    await said(store, ask("link", incident="", key=f"incident:{ID}", place="P1"))
+    assert await said(store, ask("note", incident="", place="P1", note="on it")) == [(True, f"{ID}: noted")]
+    await store.outbox.sent(leased.id, {"dedup_key": leased.key}, leased.receipt)
+    await store.incidents.transition(ID, "ack", actor="ada")
+    update = await lease(store, "chat")
+    assert update is not None
+    assert update.receipt == {"dedup_key": f"incident:{ID}", "place": "P1"}
+    # A sink that forgets the place that it knew does so; what was learnt since is another one.
+    await store.outbox.sent(update.id, {"dedup_key": leased.key}, update.receipt)
+    await said(store, ask("link", "other", incident="", key="incident:nobody", place="P2"))
+    await store.incidents.transition(ID, "resolve", actor="ada", resolution="revoked")
+    last = await lease(store, "chat")
+    assert last is not None
+    assert last.receipt == {"dedup_key": f"incident:{ID}"}
+
+
 async def test_an_old_word_does_not_undo_what_happened_since(store: Store, clock: Clock) -> None:
     at = clock.now
     clock.now += 1000

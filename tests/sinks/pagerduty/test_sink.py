@@ -164,6 +164,9 @@ async def test_who_did_what_here_is_noted_there_once(http: Http, credential: Put
         again = await sink.send(notification(incident(), reason="reopened", receipt=known))
         assert again is not None
         assert "place" not in again  # a new incident over there
+        announced = await sink.send(notification(incident(), reason="new", receipt=known, again=True))
+        assert announced is not None
+        assert announced["place"] == "PGR0VU2"  # of the try before, whose answer was never noted
     assert fake.notes == [
         ("PGR0VU2", "exposure-monitor: 7f3a9c2e: resolved as wont_fix by ada: merged into incident 77")
     ]
