@@ -87,10 +87,14 @@ def megabytes_a_second(database: hyperscan.Database, data: bytes, repeat: int = 
 def cost(rule: Rule, data: bytes) -> Cost:
     """Measure one rule on `data`. Raises hyperscan.error for a trigger it refuses."""
     # Of a rule with keywords the engine looks for those alone.
-    texts = [text for text, _ in hints([(0, rule.keywords)])] if rule.keywords else [rule.shape.trigger.encode("ascii")]
+    texts = [text for text, _ in hints([(0, rule.keywords)])] if rule.keywords else _triggers(rule)
     database = hyperscan.Database(mode=hyperscan.HS_MODE_BLOCK)
     database.compile(expressions=texts, ids=[0] * len(texts), flags=[0] * len(texts))
     return Cost(rule, *megabytes_a_second(database, data))
+
+
+def _triggers(rule: Rule) -> list[bytes]:
+    return [text.encode("ascii") for text in rule.shape.triggers]  # one by one, as joined they may be too long
 
 
 def pack_speed(rules: Sequence[Rule], data: bytes, build: Callable[[Sequence[Rule]], Engine] = Engine.build) -> float:

@@ -77,6 +77,7 @@ def compiled(rules: Sequence[Rule], cache_dir: Path | None) -> Compiled:
 def make(rules: Sequence[Rule]) -> tuple[Plan, Expressions, Expressions]:
     """A plan and the expressions of its databases. Raises RuleError."""
     from detectors.compile.hints import hints
+    from detectors.compile.names import named
 
     problems = []
     triggers: dict[tuple[str, ...], list[int]] = {}
@@ -91,6 +92,7 @@ def make(rules: Sequence[Rule]) -> tuple[Plan, Expressions, Expressions]:
     if problems:
         raise RuleError(problems)
     always = hints((number, rule.anywhere) for number, rule in enumerate(rules))
+    always += named((number, set(rule.keywords) - set(rule.anywhere)) for number, rule in enumerate(rules))
     near = hints((number, set(rule.keywords) - set(rule.anywhere)) for number, rule in enumerate(rules))
     if len(triggers) + len(always) > _MANY:
         triggers[_STRIDE,] = []

@@ -110,3 +110,9 @@ def test_random_values_pass_the_filters() -> None:
 def test_of_random_values_each_rule_lets_nineteen_of_twenty_pass() -> None:
     shares = {rule.id: passing(rule) for rule in filtered()}
     assert {name: share for name, share in shares.items() if share < 0.94} == {}
+
+
+def test_a_rule_that_shares_a_trigger_of_many_expressions_has_a_cost() -> None:
+    (shared,) = [r for r in rules() if r.id == "generic-secret"]
+    assert len(shared.shape.triggers) > 1
+    assert cost(shared, b"api_key = 0123456789abcdef\n" * 100).hits > 0
