@@ -13,7 +13,7 @@ from typing import BinaryIO, Literal, Protocol
 
 import zstandard
 
-from monitor.blocks import BLOCK, CONTEXT, Window, settled
+from monitor.blocks import CONTEXT, Window, settled
 from monitor.common.newlines import newlines
 from monitor.model import Block, Position
 from monitor.sources.file.blanks import blank_end, first_blank, last_written
@@ -22,6 +22,7 @@ from monitor.sources.file.life import Known, Life, Record, text
 
 __all__ = ["Form", "Turn"]
 
+BLOCK = 2 << 20  # bytes scanned at once: each scan hands the lock of Python on, which costs two workers more than one
 TURN = 16 << 20  # bytes a file may read before another one gets its turn
 COUNTED = 64 << 20  # bytes searched for newlines to number a line, about 30 ms; beyond it the line stays unknown
 REREAD = 10 << 20  # bytes a second that may be read again in doubt

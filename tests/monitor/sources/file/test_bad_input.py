@@ -11,10 +11,11 @@ from typing import Any
 
 import pytest
 
-from monitor.blocks import BLOCK, CONTEXT
+from monitor.blocks import CONTEXT
 from monitor.sources.file import source as module
 from monitor.sources.file import turn
 from monitor.sources.file.source import FileSource
+from monitor.sources.file.turn import BLOCK
 from tests.fakes.intake import FakeIntake, caught_up, running, until
 from tests.fakes.logs import append, compress, line
 

@@ -9,9 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from monitor.blocks import BLOCK, CONTEXT
+from monitor.blocks import CONTEXT
 from monitor.sources.file.keeper import WATERMARK
 from monitor.sources.file.source import FileSource
+from monitor.sources.file.turn import BLOCK
 from tests.fakes.intake import FakeIntake, caught_up, running, until
 from tests.fakes.logs import append, line
 

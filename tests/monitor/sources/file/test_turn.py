@@ -8,13 +8,13 @@ from typing import Any
 
 import pytest
 
-from monitor.blocks import BLOCK, CONTEXT, LOOKAHEAD
+from monitor.blocks import CONTEXT, LOOKAHEAD
 from monitor.model import Block
 from monitor.sources.file import turn as module
 from monitor.sources.file.identity import Hasher
 from monitor.sources.file.life import Life, Record
 from monitor.sources.file.source import FileConfig, FileSource
-from monitor.sources.file.turn import Turn
+from monitor.sources.file.turn import BLOCK, Turn
 from tests.fakes.intake import FakeIntake, running, until
 
 HASHER = Hasher.derived(b"k" * 32)
