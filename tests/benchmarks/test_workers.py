@@ -20,7 +20,7 @@ def test_so_many_files_of_so_many_bytes_begin_at_different_lines(tmp_path: Path,
 
 
 def test_a_folder_without_logs_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(SystemExit, match="no \\*.log"):
+    with pytest.raises(SystemExit, match=r"no \*\.log"):
         fill(tmp_path / "logs", 1000, 2, tmp_path)
 
 

@@ -30,6 +30,9 @@ MOMENT = 50_000_000  # nanoseconds after which a change is no longer in the midd
 TRUST = 10.0  # seconds for which a file is believed to hold nothing but NUL where it held nothing else
 _ENDS = b" \t\r\n\"'"  # after one of these what stands before it is whole
 
+_UNPACKED = 64 << 10  # bytes taken at once from an archive, of which those before a fault are lost with it
+_DAMAGE = (OSError, EOFError, lzma.LZMAError, zstandard.ZstdError, zlib.error)
+
 _BUFFERS: list[bytearray] = []  # reused; as many as turns ever ran at once
 
 
@@ -97,6 +100,7 @@ class Turn:
         self._mark = b""
         self._line = life.line
         self._stream: BinaryIO | None = None
+        self._fault: Exception | None = None  # met in it
 
     def blocks(self) -> Iterator[Block]:
         buffer = _BUFFERS.pop() if _BUFFERS else bytearray(CONTEXT + BLOCK)
@@ -108,7 +112,7 @@ class Turn:
                     yield from self._cut(buffer, self.size)
                 finally:
                     self._grow_head()
-        except (OSError, EOFError, lzma.LZMAError, zstandard.ZstdError, zlib.error) as error:
+        except _DAMAGE as error:
             # What was read before it stands.
             self.verdict = "failed"
             self.error = error if isinstance(error, OSError) else OSError(f"damaged: {type(error).__name__}")
@@ -224,11 +228,17 @@ class Turn:
             read_exactly(self._stream, self.offset)
         self._flush = -1
         yield from self._cut(buffer, None)
+        if self._fault is not None:
+            raise self._fault
 
     def _fill(self, view: memoryview, at: int) -> int:
         if self._stream is None:
             return os.preadv(self.life.fd, [view], at)
-        piece = self._stream.read(len(view))
+        try:
+            piece = self._stream.read(min(len(view), _UNPACKED))
+        except _DAMAGE as error:
+            self._fault = error  # once the lines before it are settled
+            return 0
         view[: len(piece)] = piece
         return len(piece)
 
@@ -293,7 +303,8 @@ class Turn:
         """The last line, which has no end yet, if it is time to scan it."""
         data, fresh, end = window.view[: window.end], window.fresh, window.offset + window.end
         self.rest = max(0, window.end - fresh)
-        if not self.rest or self._flush not in (-1, end):
+        # Behind a fault it may be there in whole the next time: an archive that is still being written ends in one.
+        if not self.rest or self._flush not in (-1, end) or self._fault is not None:
             return
         if archive:
             self.offset = end

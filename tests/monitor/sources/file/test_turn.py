@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import gzip
 import os
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -253,7 +254,9 @@ def test_a_damaged_archive_fails_with_what_was_read_kept(tmp_path: Path, damage:
     assert turn.verdict == "failed"
     assert turn.error is not None
     assert data.startswith(fresh(blocks))
-    assert bool(blocks) == (damage == "cut")
+    readable = zlib.decompressobj(31).decompress(whole[: len(whole) // 2]) if damage == "cut" else b""
+    assert len(readable) - len(fresh(blocks)) <= 128 << 10
+    assert fresh(blocks)[-1:] in (b"\n", b""), "of what follows the rest of the line may come the next time"
 
 
 def test_buffers_are_reused(log: Path) -> None:
