@@ -24,7 +24,8 @@ class Held:
     """One version of one secret as its manager holds it. The value is in memory for as long as it is enrolled.
 
     `value`: None where the provider never gives it (write-only, sealed, names only). Times: seconds since 1970, None
-    when the provider does not say. `digest`: what the provider publishes of the value, to see it change.
+    when the provider does not say. `digest`: what the provider publishes of the value, to see it change. `sole`: it is
+    the only one that its issuer takes, so that any before it is refused.
     """
 
     name: str
@@ -39,6 +40,7 @@ class Held:
     consumers: tuple[str, ...] = ()
     tags: tuple[str, ...] = ()
     digest: str = field(default="", repr=False)
+    sole: bool = False
 
 
 class Manager(Protocol):

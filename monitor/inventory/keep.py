@@ -73,6 +73,7 @@ def _kept(held: Held, config: ManagerConfig, key: bytes) -> Enrolled:
         digest=digest,
         refused=refused,
         unread=held.value is None,
+        sole=held.sole,
         prints=tuple(dict.fromkeys(prints)),
     )
     return kept, values

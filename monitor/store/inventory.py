@@ -59,7 +59,8 @@ class Print:
 class Kept:
     """One version of one secret as a manager gave it. `mark`: what tells it from other versions; `digest`: keyed.
 
-    `refused`: why its value is not enrolled; `unread`: the manager does not give it. Times: seconds since 1970.
+    `refused`: why its value is not enrolled; `unread`: the manager does not give it; `sole`: any value before it is
+    refused by its issuer. Times: seconds since 1970.
     """
 
     name: str
@@ -77,6 +78,7 @@ class Kept:
     refused: str = ""
     unread: bool = False
     prints: tuple[Print, ...] = ()
+    sole: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -347,7 +349,8 @@ def _put_versions(
     # What is given no more: the last one in use is the one before the present, and what was that is retired.
     for mark, row in before.items():
         if mark not in now and row.standing != "retired":
-            standing = "previous" if row.standing == "current" else "retired" if now else row.standing
+            last = row.standing == "current" and not any(kept.sole for kept in now.values())
+            standing = "previous" if last else "retired" if now else row.standing
             changed = {"standing": standing, "replaced_at": row.replaced_at or tx.now}
             connection.execute(update(secret_versions).where(secret_versions.c.id == row.id).values(**changed))
     return [kept for mark, kept in now.items() if mark not in before]

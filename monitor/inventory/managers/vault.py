@@ -214,7 +214,7 @@ class VaultManager:
         data = self.client.pick(path, body, "data", dict)
         turned = data.get("last_vault_rotation")
         password = self.client.pick(path, data, "password", str)
-        return [Held(full, password.encode(), version=str(turned or ""), rotated=instant(turned))]
+        return [Held(full, password.encode(), version=str(turned or ""), rotated=instant(turned), sole=True)]
 
     async def _keys(self, folder: str, versioned: bool) -> list[str]:
         path = self._path("metadata" if versioned else "", folder)

@@ -40,6 +40,9 @@ async def test_a_changed_value_leaves_the_one_before_and_a_lost_secret_is_retire
         told = await inventory.save("e", [kept("A", "3")], whole=True)
         assert told.names == {"added": [], "changed": ["A"], "gone": ["B"]}
         assert await standings(store, "A") == [(three, "current"), (two, "previous"), (one, "retired")]
+        await inventory.save("sole", [kept("C", "1", sole=True)], whole=True)
+        await inventory.save("sole", [kept("C", "2", sole=True)], whole=True)
+        assert await standings(store, "C") == [(two, "current"), (one, "retired")]
         gone = await inventory.get("B")
         assert (gone.gone_at, gone.current) == (NOW + 20, None)
         assert [owned.standing for owned in (await inventory.owners([fingerprint("9")]))[fingerprint("9")]] == [

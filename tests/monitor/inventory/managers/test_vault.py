@@ -29,7 +29,7 @@ from monitor.inventory.managers.client import together
 from monitor.inventory.managers.vault import VaultConfig, VaultManager
 from monitor.inventory.read import read
 from monitor.rotation.automatic import Automatic
-from monitor.rotation.work import sweep
+from monitor.rotation.work import sweep, under_way
 from monitor.routing import Policy
 from monitor.runbook.progress import Procedure
 from monitor.runbook.shelf import load
@@ -447,6 +447,8 @@ async def test_a_rotation_by_the_engine_is_played_whole(bao: OpenBao, tmp_path: 
         await sweep(store, config.rotation, key, await automatic.sweep())
         [run] = await store.actions.find()
         assert (run.action, run.state) == ("rotate:bao", "completed")
+        [(_, seen)] = await under_way(store, key, await store.inventory.secrets())
+        assert (seen.changed, seen.gone, seen.old.standing) == (True, True, "retired")
     assert await logged_in(database, "app", before) == "refused"
     assert await logged_in(database, "app", after) == "valid"
 
