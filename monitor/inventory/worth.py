@@ -81,9 +81,19 @@ def _token(token: bytes) -> float:
         return 0.0
     beyond, letters = surprise(token)
     _, of = _class(token)
-    if size >= LEAST and of > 10 and randomness(token) < -4.0:
-        return _WORDY * size  # it repeats itself
+    if size >= LEAST and of > 10 and _repeats(token):
+        return _WORDY * size
     if size <= 4 and (token.isdigit() or (token.isalpha() and token.islower())):
         return _WORDY * size
     known = beyond + RANDOM * letters if beyond > 0 else _WORDY * letters
-    return min(max(0.0, known) + (size - letters) * math.log2(of), size * math.log2(of))
+    most = size * math.log2(of)
+    if size >= LEAST and of > 10 and randomness(token) < -4.0:
+        most = entropy(token) * size  # few characters, again and again
+    return min(max(0.0, known) + (size - letters) * math.log2(of), most)
+
+
+def _repeats(token: bytes) -> bool:
+    """Whether it is made of the same pieces again and again. Hardly a random value has three characters twice; their
+    mere frequencies are as uneven as a doubled value's in one of two hundred random ones."""
+    pieces = [token[at : at + 3] for at in range(len(token) - 2)]
+    return 4 * len(set(pieces)) <= 3 * len(pieces)

@@ -73,12 +73,17 @@ def database(bao: OpenBao) -> Iterator[Postgres]:
         bao.call("POST", f"sys/policies/acl/{name}", {"policy": textwrap.dedent(policy)})
     with postgres_with_passwords() as server:
         bao.call("POST", "sys/mounts/database", {"type": "database"})
+        long = (
+            'length = 40\nrule "charset" { charset = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789" }'
+        )
+        bao.call("POST", "sys/policies/password/long", {"policy": long})  # hardly one is refused for being too regular
         connection = {
             "plugin_name": "postgresql-database-plugin",
             "allowed_roles": "*",
             "connection_url": f"postgresql://{{{{username}}}}:{{{{password}}}}@127.0.0.1:{server.port}/postgres",
             "username": "keeper",
             "password": server.keepers,
+            "password_policy": "long",
         }
         bao.call("POST", "database/config/main", connection)
         role = {"db_name": "main", "username": "app", "rotation_period": "720h"}
