@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import re
 import stat
+import time
 import tomllib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -29,7 +30,9 @@ if TYPE_CHECKING:
     from monitor.access.policy import AccessConfig
     from monitor.actions.config import ActionConfig
     from monitor.audit.settings import AuditConfig, Waiver
+    from monitor.inhibition import Inhibition
     from monitor.inventory.managers.base import ManagerConfig
+    from monitor.mute import MuteTime
     from monitor.rotation.settings import RotationConfig
     from monitor.routing import Policy, Route, Silence
     from monitor.runbook.progress import Procedure
@@ -178,6 +181,8 @@ class Config:
     sinks: tuple[SinkConfig, ...] = ()
     routes: tuple[Route, ...] = ()
     silences: tuple[Silence, ...] = ()
+    mute_times: tuple[MuteTime, ...] = ()
+    inhibitions: tuple[Inhibition, ...] = ()
     actions: tuple[ActionConfig, ...] = ()
     inventory: tuple[ManagerConfig, ...] = ()
     access: tuple[AccessConfig, ...] = ()
@@ -199,7 +204,7 @@ class Config:
         names = tuple(sink.name for sink in self.sinks)
         pagers = frozenset(sink.name for sink in self.sinks if sink.pages)
         threads = frozenset(sink.name for sink in self.sinks if sink.two_way)
-        return Policy(names, self.routes, self.silences, pagers, threads)
+        return Policy(names, self.routes, self.silences, pagers, threads, self.mute_times, self.inhibitions)
 
     @property
     def shelf(self) -> Shelf:
@@ -302,7 +307,7 @@ def parse(text: str, path: Path | None = None, *, rules_only: bool = False) -> C
     )
     if rules_only:
         reader.known += ["sources", "sinks", "routes", "silences", "verify", "actions", "runbook", "escalation"]
-        reader.known += ["inventory", "audit", "waivers", "access", "rotation"]
+        reader.known += ["inventory", "audit", "waivers", "access", "rotation", "mute_times", "inhibitions"]
     else:
         verify = _anchored_verify(reader.table("verify", _verify_table()), folder)
         books = _anchored_runbook(reader.table("runbook", _runbook_table()), folder)
@@ -316,6 +321,7 @@ def parse(text: str, path: Path | None = None, *, rules_only: bool = False) -> C
         )
         reader.references()
         _check_automatic(reader, config)
+        reader.mutes(config)
     reader.unknown_tables()
     if reader.problems:
         keys = [problem.key for problem in reader.problems]
@@ -441,7 +447,9 @@ class _Reader:
         from monitor.access.policy import AccessConfig
         from monitor.actions.config import ActionConfig
         from monitor.audit.settings import Waiver
+        from monitor.inhibition import Inhibition
         from monitor.inventory.managers import MANAGERS, load_manager
+        from monitor.mute import MuteTime
         from monitor.routing import Route, Silence
         from monitor.runbook.settings import Escalation
         from monitor.sources import SOURCES, load_source
@@ -453,6 +461,8 @@ class _Reader:
             "inventory": tuple(self.components("inventory", MANAGERS, load_manager)),
             "routes": tuple(self.tables("routes", Route)),
             "silences": tuple(self.tables("silences", Silence)),
+            "mute_times": tuple(self.named("mute_times", MuteTime)),
+            "inhibitions": tuple(self.tables("inhibitions", Inhibition)),
             "escalation": tuple(self.tables("escalation", Escalation)),
             "waivers": tuple(self.tables("waivers", Waiver)),
             "actions": tuple(_anchored_action(one, self.folder) for one in self.named("actions", ActionConfig)),
@@ -528,6 +538,23 @@ class _Reader:
                 for place, name in enumerate(wanted if isinstance(wanted, list) else []):
                     if isinstance(name, str) and name not in names:
                         self.report(f"{table}[{index}].sinks[{place}]", self._no_sink(name, names))
+
+    def mutes(self, config: Config) -> None:
+        """Mute times that routes name: each is there, and they leave a moment of the week to tell what they held."""
+        if any(problem.key.startswith(("routes", "mute_times")) for problem in self.problems):
+            return  # some are missing here
+        from monitor.mute import muted_until
+
+        times = {one.name: one for one in config.mute_times}
+        for index, route in enumerate(config.routes):
+            for place, name in enumerate(route.mute):
+                if name not in times:
+                    known = f"; there are {', '.join(times)}" if times else "; there are no [[mute_times]]"
+                    message = f'no mute time is named "{short(name)}"{suggest(name, times)}{known}'
+                    self.report(f"routes[{index}].mute[{place}]", message)
+            if muted_until((times[name] for name in route.mute if name in times), time.time()) == float("inf"):
+                message = "leaves no moment of the week, so nothing of this route would ever be told"
+                self.report(f"routes[{index}].mute", message)
 
     @staticmethod
     def _no_sink(name: str, names: Sequence[str]) -> str:

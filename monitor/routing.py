@@ -10,11 +10,10 @@ import hashlib
 import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, NamedTuple
 
-import re2
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, GetCoreSchemaHandler, model_validator
 from pydantic_core import CoreSchema, core_schema
 
@@ -22,13 +21,16 @@ from monitor.common.duration import Duration, parse_duration
 from monitor.common.notification import Reason, State
 from monitor.common.severity import Severity, rank
 from monitor.incidents import Incident
+from monitor.inhibition import Inhibition
+from monitor.matcher import Matcher
+from monitor.mute import MuteTime, muted_until
 
 __all__ = [
     "Decision",
     "Group",
     "GroupKind",
-    "Matcher",
     "Member",
+    "Place",
     "Policy",
     "Rate",
     "Route",
@@ -44,81 +46,10 @@ __all__ = [
 
 GroupKind = Literal["incident", "group", "digest"]
 
-_MATCHER = re.compile(r"\s*([A-Za-z_][A-Za-z0-9_.-]*)\s*(=~|!~|!=|=)\s*(.*?)\s*", re.DOTALL)
-_QUOTED = re.compile(r'"((?:[^"\\]|\\.)*)"', re.DOTALL)
-_ESCAPES = {"n": "\n", "t": "\t"}
-_RE2 = re2.Options()
-_RE2.log_errors = False
-
 # A burst rarely ends in the same instant: collect this long before the first digest, so that it is worth reading.
 _DIGEST_WAIT = 10.0
 # A stored time further ahead than this comes from a clock that has since been put back: it must not mute anything.
 _CLOCK_SLACK = 60.0
-
-
-@dataclass(frozen=True, slots=True)
-class Matcher:
-    """`label op "value"` with op one of = != =~ !~. A label that is missing equals the empty string.
-
-    Regular expressions are RE2 and match the whole value.
-    """
-
-    label: str
-    op: Literal["=", "!=", "=~", "!~"]
-    value: str
-    _regex: Any = field(default=None, repr=False, compare=False)
-
-    @classmethod
-    def parse(cls, text: str) -> Matcher:
-        """Raises ValueError, which says what is wrong and how to write it."""
-        found = _MATCHER.fullmatch(text)
-        if not found:
-            raise ValueError('not a matcher; write label="value" with one of = != =~ !~, such as severity="critical"')
-        label, op, value = found.groups()
-        if value.startswith('"'):
-            quoted = _QUOTED.fullmatch(value)
-            if not quoted:
-                raise ValueError(f'the value of {label} is not closed by one quote; escape inner quotes as \\"')
-            # In a regular expression a backslash belongs to the expression, but for the quote itself.
-            if op in ("=~", "!~"):
-                value = quoted[1].replace('\\"', '"')
-            else:
-                value = re.sub(r"\\(.)", lambda m: _ESCAPES.get(m[1], m[1]), quoted[1], flags=re.DOTALL)
-        elif '"' in value:
-            raise ValueError(f'the value of {label} has a stray quote; write {label}{op}"value"')
-        regex = None
-        if op in ("=~", "!~"):
-            try:
-                regex = re2.compile(value, _RE2)
-            except re2.error as error:
-                reason = error.args[0] if error.args else "invalid"
-                if isinstance(reason, bytes):
-                    reason = reason.decode(errors="replace")
-                raise ValueError(f"the regular expression of {label} is not valid RE2: {reason}") from None
-        return cls(label, op, value, regex)  # type: ignore[arg-type]  # the pattern admits only the four operators
-
-    def matches(self, labels: Mapping[str, str]) -> bool:
-        value = labels.get(self.label, "")
-        if self._regex is not None:
-            return (self._regex.fullmatch(value) is not None) == (self.op == "=~")
-        return (value == self.value) == (self.op == "=")
-
-    def __str__(self) -> str:
-        inner = self.value.replace('"', '\\"') if self._regex is not None else json.dumps(self.value)[1:-1]
-        return f'{self.label}{self.op}"{inner}"'
-
-    @classmethod
-    def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
-        def parse(value: object) -> Matcher:
-            if isinstance(value, cls):
-                return value
-            if not isinstance(value, str):
-                raise ValueError("a matcher is text, such as 'severity=\"critical\"'")
-            return cls.parse(value)
-
-        return core_schema.no_info_plain_validator_function(
-            parse, serialization=core_schema.plain_serializer_function_ser_schema(str)
-        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,6 +101,8 @@ class Route(BaseModel):
     group_interval: Duration = 300.0
     repeat_interval: Duration = 4 * 3600.0
     burst: Rate = Rate(20, 60.0)
+    mute: tuple[str, ...] = ()  # names of mute times
+    mute_critical: bool = False  # critical ones, too
 
     @cached_property
     def id(self) -> str:
@@ -191,6 +124,15 @@ class Route(BaseModel):
             return f"incident:{incident}"
         values = json.dumps([self.id, [labels.get(name, "") for name in self.group_by]])
         return f"group:{hashlib.sha256(values.encode('utf-8', 'backslashreplace')).hexdigest()[:24]}"
+
+
+class Place(NamedTuple):
+    """Where an incident was seen, as far as routes look. `host`: who wrote it, or else whose monitor saw it."""
+
+    source: str = ""
+    path: str = ""
+    host: str = ""
+    service: str = ""
 
 
 class Silence(BaseModel):
@@ -241,7 +183,7 @@ class Verdict:
 
 @dataclass(frozen=True)
 class Policy:
-    """Routes and silences as configured. `sinks`: every sink there is; without a route they all get everything, but
+    """Who is told, as configured. `sinks`: every sink there is; without a route they all get everything, but
     for `pagers`, which wake people: those get nothing below medium then. `threads`: sinks that people act through; they
     hear of every turn.
     """
@@ -251,6 +193,8 @@ class Policy:
     silences: tuple[Silence, ...] = ()
     pagers: frozenset[str] = frozenset()
     threads: frozenset[str] = frozenset()
+    mutes: tuple[MuteTime, ...] = ()
+    inhibitions: tuple[Inhibition, ...] = ()
 
     @cached_property
     def effective(self) -> tuple[Route, ...]:
@@ -298,11 +242,18 @@ class Policy:
         ends = [end for silence in self.silences if (end := silence.until(labels, now)) is not None]
         return max(ends, default=None)
 
+    def muted_until(self, route: Route, severity: Severity, now: float) -> float | None:
+        """When the route tells of such incidents again; None: it does; infinity: never."""
+        if not route.mute or (severity == "critical" and not route.mute_critical):
+            return None
+        return muted_until((one for one in self.mutes if one.name in route.mute), now)
 
-def labels(incident: Incident, source: str, path: str) -> dict[str, str]:
-    """What matchers and group_by see. `source` and `path` are those of one finding: an incident can have many."""
+
+def labels(incident: Incident, source: str, path: str, host: str = "", service: str = "") -> dict[str, str]:
+    """What matchers and group_by see. The place is that of one finding: an incident can have many."""
+    own = incident.labels
     return {
-        **incident.labels,
+        **own,
         "severity": incident.severity,
         "rule": incident.rule,
         "name": incident.name,
@@ -312,6 +263,7 @@ def labels(incident: Incident, source: str, path: str) -> dict[str, str]:
         "fingerprint": incident.fingerprint,
         "source": source,
         "path": path,
+        **{name: value for name, value in (("host", own.get("host") or host), ("service", service)) if value},
     }
 
 

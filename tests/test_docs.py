@@ -22,8 +22,10 @@ from monitor.actions.config import ActionConfig
 from monitor.audit.settings import AuditConfig, Waiver
 from monitor.cli import COMMANDS
 from monitor.config import HttpConfig, MonitorConfig, RulesConfig, load, parse
+from monitor.inhibition import Inhibition
 from monitor.inventory.managers import MANAGERS, load_manager
 from monitor.inventory.managers.base import ManagerConfig
+from monitor.mute import MuteTime
 from monitor.retention import Retention
 from monitor.rotation.settings import RotationConfig
 from monitor.routing import Route, Silence
@@ -56,6 +58,8 @@ TABLES: dict[str, type[BaseModel]] = {
 ARRAYS: dict[str, type[BaseModel]] = {
     "routes": Route,
     "silences": Silence,
+    "mute_times": MuteTime,
+    "inhibitions": Inhibition,
     "actions": ActionConfig,
     "access": AccessConfig,
     "escalation": Escalation,

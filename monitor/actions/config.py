@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 from monitor.common.credential import Credential
 from monitor.common.duration import Duration
 from monitor.common.http import loopback
-from monitor.routing import Matcher
+from monitor.matcher import Matcher
 from monitor.verify.probe import AUTHS, Answer, Exchange
 
 __all__ = ["ActionConfig", "Ready", "Step", "load_ready"]

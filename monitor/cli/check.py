@@ -204,7 +204,13 @@ def _labels(config: Config) -> Iterator[Finding]:
     known = ("severity", "rule", "name", "source", "host", "service", "path", "state", "confidence", "fingerprint")
     tables = [(f"routes[{index}]", route.matchers) for index, route in enumerate(config.routes)]
     tables += [(f"silences[{index}]", silence.matchers) for index, silence in enumerate(config.silences)]
+    tables += [(f"inhibitions[{index}]", one.matchers) for index, one in enumerate(config.inhibitions)]
     places = [(f"{key}.matchers[{place}]", matcher.label) for key, row in tables for place, matcher in enumerate(row)]
+    places += [
+        (f"inhibitions[{index}].equal[{place}]", label)
+        for index, one in enumerate(config.inhibitions)
+        for place, label in enumerate(one.equal)
+    ]
     places += [
         (f"routes[{index}].group_by[{place}]", label)
         for index, route in enumerate(config.routes)

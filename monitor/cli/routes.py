@@ -25,6 +25,7 @@ from monitor.cli.common import (
 
 if TYPE_CHECKING:
     from monitor.config import Config
+    from monitor.inhibition import Inhibition
     from monitor.routing import Policy, Route
     from monitor.store import Store
     from monitor.store.silences import Hushed, SilenceRule
@@ -40,17 +41,33 @@ app = command_app(
 def show(form: FormatOption = Format.text, config: ConfigOption = None) -> None:
     policy = read_config(config).policy
     rows = [_row(place, route) for place, route in enumerate(policy.effective, 1)]
+    held = [_inhibition(place, one) for place, one in enumerate(policy.inhibitions, 1)]
 
     def text(rows: Sequence[Mapping[str, Any]]) -> Iterable[str]:
         if not policy.routes:
             yield paint("no [[routes]]: every sink gets everything, pagers nothing below medium", dim=True)
         lines = [
-            [str(r["place"]), ", ".join(r["matchers"]) or "everything", ", ".join(r["sinks"]), r["then"], r["groups"]]
+            [str(r["place"]), _all(r["matchers"]), ", ".join(r["sinks"]), r["then"], r["groups"], _mute(r)]
             for r in rows
         ]
-        yield from table(("", "takes", "sinks", "then", "groups by"), lines)
+        head = ["", "takes", "sinks", "then", "groups by", "muted"]
+        if not any(route.mute for route in policy.effective):
+            head, lines = head[:-1], [line[:-1] for line in lines]
+        yield from table(head, lines)
+        if held:
+            yield ""
+            lines = [[str(h["place"]), _all(h["matchers"]), _all(h["while"]), ", ".join(h["equal"])] for h in held]
+            yield from table(("", "holds back", "while a worse one is open that is", "with the same"), lines)
 
     emit(rows, form, text)
+
+
+def _all(matchers: Sequence[str]) -> str:
+    return ", ".join(matchers) or "everything"
+
+
+def _mute(row: Mapping[str, Any]) -> str:
+    return ", ".join(row["mute"]) + (", critical too" if row["mute"] and row["mute_critical"] else "")
 
 
 @app.command(
@@ -75,7 +92,8 @@ def check(
         fail("give labels such as severity=critical, or --incident ID", 2)
     places = _stored(settings, incident) if incident is not None else [_labels(labels or [])]
     policy = _in_force(settings)
-    answer = {"places": [_answer(policy, place) for place in places]}
+    held = _held(settings, incident) if incident is not None else {}
+    answer = {"places": [_answer(policy, place, held) for place in places]}
 
     def text(answer: Mapping[str, Any]) -> Iterable[str]:
         for place in answer["places"]:
@@ -109,21 +127,54 @@ def _stored(config: Config, ref: str) -> list[dict[str, str]]:
 
     async def ask(store: Store) -> list[dict[str, str]]:
         found = await store.incidents.get(ref)
-        seen = dict.fromkeys((location.source, location.path) for location in found.locations)
-        return [labels(found, source, path) for source, path in list(seen)[:10]]
+        seen = dict.fromkeys((one.source, one.path, one.host or "", one.service or "") for one in found.locations)
+        return [labels(found, *place) for place in list(seen)[:10]]
 
     return with_store(config, ask)
 
 
-def _answer(policy: Policy, labels: Mapping[str, str]) -> dict[str, Any]:
+def _held(config: Config, ref: str) -> Mapping[str, str]:
+    async def ask(store: Store) -> Mapping[str, str]:
+        return await store.groups.held((await store.incidents.get(ref)).id)
+
+    return with_store(config, ask)
+
+
+def _answer(policy: Policy, labels: Mapping[str, str], held: Mapping[str, str]) -> dict[str, Any]:
+    now = time.time()
     verdicts = policy.explain(labels)
-    until = policy.silenced_until(labels, time.time())
+    until = policy.silenced_until(labels, now)
+    severity: Any = labels.get("severity", "")
     told = dict.fromkeys(sink for verdict in verdicts if verdict.takes for sink in verdict.route.sinks)
     return {
         "labels": dict(labels),
         "sinks": list(told),
-        "silenced_until": None if until is None else "for ever" if until == float("inf") else until,
-        "routes": [_row(v.place, v.route) | {"takes": v.takes, "reason": v.reason} for v in verdicts],
+        "silenced_until": _end(until),
+        "held_by": dict(held),
+        "inhibitions": [
+            _inhibition(place, one)
+            for place, one in enumerate(policy.inhibitions, 1)
+            if severity != "critical" and one.same(labels) and all(matcher.matches(labels) for matcher in one.matchers)
+        ],
+        "routes": [
+            _row(v.place, v.route)
+            | {"takes": v.takes, "reason": v.reason}
+            | {"muted_until": _end(policy.muted_until(v.route, severity, now)) if v.takes else None}
+            for v in verdicts
+        ],
+    }
+
+
+def _end(until: float | None) -> float | str | None:
+    return "for ever" if until == float("inf") else until
+
+
+def _inhibition(place: int, one: Inhibition) -> dict[str, Any]:
+    return {
+        "place": place,
+        "matchers": [str(matcher) for matcher in one.matchers],
+        "while": [str(matcher) for matcher in one.while_],
+        "equal": list(one.equal),
     }
 
 
@@ -139,6 +190,8 @@ def _row(place: int, route: Route) -> dict[str, Any]:
         "group_interval": route.group_interval,
         "repeat_interval": route.repeat_interval,
         "burst": str(route.burst),
+        "mute": list(route.mute),
+        "mute_critical": route.mute_critical,
     }
 
 
@@ -148,10 +201,19 @@ def _text(place: Mapping[str, Any]) -> Iterable[str]:
         yield paint(printable(f"{source or ''} {path or ''}".strip()), bold=True)
     for route in place["routes"]:
         mark = paint("takes it", "green") if route["takes"] else paint("passes", dim=True)
-        yield f"  {route['place']}. {mark}: " + printable(route["reason"])
+        muted = f"; muted until {_when(route['muted_until'])} ({_mute(route)})" if route["muted_until"] else ""
+        yield f"  {route['place']}. {mark}: " + printable(route["reason"] + muted)
     sinks = ", ".join(place["sinks"])
     yield "  " + (paint(f"told: {sinks}", bold=True) if sinks else paint("nobody is told", "red", bold=True))
+    for one in place["inhibitions"]:
+        worse = f"a worse incident ({_all(one['while'])}) with the same {', '.join(one['equal']) or 'anything'}"
+        yield f"  held back while {worse} is not resolved, which the sink hears of (inhibition {one['place']})"
+    for sink, by in place["held_by"].items():
+        yield paint(f"  {sink}: held back now, for incident {by}", "yellow")
     if place["silenced_until"] is not None:
         until = place["silenced_until"]
-        when = until if isinstance(until, str) else "until " + time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime(until))
-        yield paint(f"  silenced {when}", "yellow")
+        yield paint(f"  silenced {until if isinstance(until, str) else 'until ' + _when(until)}", "yellow")
+
+
+def _when(at: float) -> str:
+    return time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime(at))

@@ -86,7 +86,7 @@ def add(
     config: ConfigOption = None,
 ) -> None:
     from monitor.common.duration import parse_duration
-    from monitor.routing import Matcher
+    from monitor.matcher import Matcher
 
     try:
         seconds = parse_duration(duration)

@@ -13,7 +13,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstr
 from monitor.common.duration import parse_duration
 from monitor.common.problems import Problem, check, suggest
 from monitor.common.text import web_address
-from monitor.routing import Matcher
+from monitor.matcher import Matcher
 
 __all__ = [
     "PHASES",

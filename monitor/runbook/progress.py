@@ -8,7 +8,7 @@ from typing import Literal
 
 from monitor.common.notification import State
 from monitor.common.severity import Severity, rank
-from monitor.routing import Matcher
+from monitor.matcher import Matcher
 from monitor.runbook.book import Order, Phase, Proof, Runbook, spoken
 
 __all__ = [

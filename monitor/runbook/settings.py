@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from monitor.common.duration import Duration
 from monitor.common.severity import Severity
-from monitor.routing import Matcher
+from monitor.matcher import Matcher
 from monitor.runbook.progress import Procedure, Rung
 from monitor.runbook.shelf import Shelf
 

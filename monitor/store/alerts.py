@@ -12,10 +12,12 @@ from sqlalchemy import Connection, Row, delete, func, select, update
 from monitor.common.severity import SEVERITIES, Severity, rank
 from monitor.incidents import Change, Incident, fold_alert
 from monitor.model import Alert, Finding, KnownAlert, WriteBack
+from monitor.routing import Place
 from monitor.store import findings as findings_room
 from monitor.store import groups, runs
 from monitor.store.hooks import settle
 from monitor.store.incidents import change_state, update_incidents
+from monitor.store.news import newest_of
 from monitor.store.outbox import add_notice
 from monitor.store.records import AlertBatch, Commit, Notice
 from monitor.store.rows import chunks, clean, holders, incident_columns, incident_from, insert_into
@@ -255,11 +257,9 @@ def _fold(tx: Transaction, taken: Iterable[Alert], before: Mapping[str, Row[Any]
     groups.enrol(tx, touched)
 
 
-def _places(connection: Connection, alert: Alert) -> tuple[tuple[str, str], ...]:
-    """Where routes look: the source and path of the alert's newest finding."""
-    query = select(findings.c.source, findings.c.path).where(findings.c.generation == clean(alert.id))
-    row = connection.execute(query.order_by(findings.c.seq.desc()).limit(1)).first()
-    return ((row.source, row.path),) if row else ((clean(alert.source), ""),)
+def _places(connection: Connection, alert: Alert) -> tuple[Place, ...]:
+    """Where routes look: at the alert's newest finding."""
+    return (newest_of(connection, findings.c.generation == clean(alert.id)) or Place(clean(alert.source)),)
 
 
 def _elsewhere(connection: Connection, ids: Iterable[str]) -> dict[str, float]:

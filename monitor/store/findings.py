@@ -12,6 +12,7 @@ from sqlalchemy import Connection, delete, func, insert, select, update
 
 from monitor.incidents import Incident, fold
 from monitor.model import Finding, Position
+from monitor.routing import Place
 from monitor.store import access, groups, runs
 from monitor.store.drills import drills_among
 from monitor.store.incidents import update_incidents
@@ -43,7 +44,7 @@ class _Case:
     added: int = 0
     reopened: bool = False
     # Of the findings that somebody is to hear about:
-    places: dict[tuple[str, str], None] = field(default_factory=dict)
+    places: dict[Place, None] = field(default_factory=dict)
     reasons: set[str] = field(default_factory=set)
 
 
@@ -100,7 +101,8 @@ def _ingest(
         case.incident = incident
         case.added += 1
         if change.reason is not None and commits[number].notify:
-            case.places[clean(finding.source), clean(finding.path)] = None
+            where = (finding.source, finding.path, tx.node, finding.service or "")
+            case.places[Place(*map(clean, where))] = None
             case.reasons.add(change.reason)
         if change.reason in ("new", "escalated", "reopened"):
             action = "opened" if change.reason == "new" else change.reason
@@ -132,9 +134,9 @@ def _ingest(
 
 
 def _turn(case: _Case) -> runs.Turn:
-    source, path = next(iter(case.places), ("", ""))
+    place = next(iter(case.places), Place())
     news = bool(case.reasons & {"new", "escalated", "reopened"})
-    return runs.Turn(case.incident, source, path, starts=news, reopened="seen" if case.reopened else None)
+    return runs.Turn(case.incident, place, starts=news, reopened="seen" if case.reopened else None)
 
 
 def _load(connection: Connection, fingerprints: Iterable[str]) -> dict[str, _Case]:

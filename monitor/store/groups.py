@@ -1,41 +1,43 @@
-"""Groups: which of them an incident belongs to, and what goes into the outbox because of it."""
+"""Groups: which of them an incident belongs to."""
 
 from __future__ import annotations
 
 import json
 import secrets
-from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, Row, and_, bindparam, delete, func, insert, not_, or_, select, update
+from sqlalchemy import Connection, Row, and_, bindparam, delete, func, insert, or_, select, update
 
-from monitor.common.severity import Severity, rank, worst
+from monitor.common.severity import Severity, rank
 from monitor.incidents import Incident
-from monitor.routing import Group, Member, Policy, Route, Target, Told, digest_hold, labels, needs_notify, stronger
+from monitor.routing import Place, Route, Target, digest_hold, labels
+from monitor.store.decide import reconsider, route_of
 from monitor.store.drills import drills_among, paging
 from monitor.store.outbox import LONGEST_WAIT, abandon, release_lost, soonest, try_at_once
-from monitor.store.parcels import new_row
-from monitor.store.rows import chunks, incident_from, insert_into, latest_decision
-from monitor.store.schema import audit, groups, incidents, members, outbox
-from monitor.store.silences import audible, later, silenced_among
+from monitor.store.rows import chunks, incident_from, insert_into
+from monitor.store.schema import groups, incidents, members
+from monitor.store.silences import release
 from monitor.store.transaction import Desk, Transaction
 
-__all__ = ["Groups", "Touched", "enrol", "next_due", "reconsider"]
+__all__ = ["Groups", "Touched", "enrol", "next_due"]
 
 _CLOCK_SLACK = 60.0
+_MUTED = ":muted"  # after the id of a route: what collects while it is muted
+_PLACE = (members.c.source, members.c.path, members.c.host, members.c.service)
 _AT_A_TIME = 200  # groups decided in one transaction of the tick
 
 
 @dataclass(frozen=True, slots=True)
 class Touched:
-    """An incident that changed. `places`: (source, path) of its new findings. `urgent`: does not wait for an interval.
+    """An incident that changed. `places`: those of its new findings. `urgent`: does not wait for an interval.
 
     `everywhere`: also groups that no route leads to any more must hear of it.
     """
 
     incident: Incident
-    places: tuple[tuple[str, str], ...]
+    places: tuple[Place, ...]
     urgent: bool = False
     everywhere: bool = False
 
@@ -59,6 +61,12 @@ class Groups:
     async def agenda(self) -> tuple[float | None, Mapping[str, float]]:
         """`next_due`, and sink → when it has something to send, in one read: it is asked for every second."""
         return await self._desk.read(lambda connection: (next_due(connection), soonest(connection)))
+
+    async def held(self, incident: str) -> Mapping[str, str]:
+        """Sinks that are not told of it for now, and for which worse incident (by id)."""
+        query = select(groups.c.sink, members.c.held).join(members, members.c.group == groups.c.id)
+        query = query.where(members.c.incident == incident, members.c.held.is_not(None))
+        return await self._desk.read(lambda connection: {row.sink: row.held for row in connection.execute(query)})
 
     async def look_again(self) -> None:
         """The clock was put back: nothing waits for what it said before."""
@@ -101,6 +109,8 @@ def enrol(tx: Transaction, touched: Sequence[Touched]) -> None:
     if work.created or work.due:
         tx.announce()
     reconsider(tx, work.ready())
+    if tx.policy.inhibitions:
+        release(tx, [item.incident.id for item in touched if item.everywhere])
 
 
 class _Enrolment:
@@ -120,21 +130,19 @@ class _Enrolment:
         self.digests: dict[tuple[str, str], tuple[str, str]] = {}
 
     def load(self, touched: Sequence[Touched]) -> None:
-        joined = select(members.c.incident, members.c.source, members.c.path, groups).join(
-            groups, groups.c.id == members.c.group
-        )
+        joined = select(members.c.incident, *_PLACE, groups).join(groups, groups.c.id == members.c.group)
         for chunk in chunks(item.incident.id for item in touched):
             for row in self.connection.execute(joined.where(members.c.incident.in_(chunk))):
                 self.mine.setdefault(row.incident, []).append(row)
         drills = drills_among(self.connection, (item.incident.fingerprint for item in touched))
         self.targets = {
-            (item.incident.id, source, path): [
+            (item.incident.id, place): [
                 target
-                for target in self.policy.targets(labels(item.incident, source, path), item.incident.id)
+                for target in self.policy.targets(labels(item.incident, *place), item.incident.id)
                 if target.sink not in self.policy.pagers or paging(drills, item.incident.fingerprint)
             ]
             for item in touched
-            for source, path in item.places
+            for place in item.places
         }
         have = {(row.sink, row.key) for rows in self.mine.values() for row in rows}
         wanted = {
@@ -147,19 +155,19 @@ class _Enrolment:
     def place(self, item: Touched) -> None:
         mine = self.mine.get(item.incident.id, [])
         handled: set[int] = set()
-        for source, path in item.places:
-            for target in self.targets[item.incident.id, source, path]:
+        for place in item.places:
+            for target in self.targets[item.incident.id, place]:
                 member = next((row for row in mine if (row.sink, row.key) == (target.sink, target.key)), None)
                 digest = next((row for row in mine if row.sink == target.sink and row.kind == "digest"), None)
-                if member is None and digest is not None and item.urgent and self._room(target, item.incident.severity):
-                    # It was one of many; now it is an alarm of its own.
+                if member is None and digest is not None and self._leaves(digest, target, item):
+                    # It was one of many, or could wait; now it is an alarm of its own.
                     self.left.append({"_group": digest.id, "_incident": item.incident.id})
                     mine = [row for row in mine if row is not digest]
                     digest = None
                 if member is None:
                     member = digest
                 if member is None:
-                    self._join(target, item.incident, source, path)
+                    self._join(target, item.incident, place)
                 elif member.id not in handled:
                     handled.add(member.id)
                     self._touch(member, target.route, item.urgent)
@@ -167,8 +175,18 @@ class _Enrolment:
             for row in mine:
                 if row.id not in handled:
                     handled.add(row.id)
-                    route = _route(self.policy, item.incident, row.source, row.path, row)
+                    seen = labels(item.incident, row.source, row.path, row.host, row.service)
+                    route = route_of(self.policy, item.incident, seen, row)
                     self._touch(row, route, item.urgent or row.kind == "incident")
+
+    def _leaves(self, digest: Row[Any], target: Target, item: Touched) -> bool:
+        if self._muted(target, item.incident.severity):
+            return False
+        gathers = digest.sent_at is None and digest.route.endswith(_MUTED)
+        return gathers or (item.urgent and self._room(target, item.incident.severity))
+
+    def _muted(self, target: Target, severity: Severity) -> bool:
+        return self.policy.muted_until(target.route, severity, self.now) is not None
 
     def _touch(self, group: Row[Any], route: Route | None, urgent: bool) -> None:
         """Decide now, or only when the interval has passed: then nothing has to be read."""
@@ -182,11 +200,13 @@ class _Enrolment:
         elif group.due_at is None or later < group.due_at:
             self.due[group.id] = later
 
-    def _join(self, target: Target, incident: Incident, source: str, path: str) -> None:
+    def _join(self, target: Target, incident: Incident, seen_at: Place) -> None:
         place = (target.sink, target.key)
         group = self.known.get(place)
         if group is None and place not in self.created:
-            if self._room(target, incident.severity):
+            if target.route.group_by is None and self._muted(target, incident.severity):
+                place = self._gathering(target)
+            elif self._room(target, incident.severity):
                 budget = target.route.budget(incident.severity)
                 self.used[target.sink, budget] += 1
                 kind = "group" if target.route.group_by is not None else "incident"
@@ -197,7 +217,7 @@ class _Enrolment:
             # The worse may outrank what the group was told of: then it does not wait for the interval.
             self._touch(group, target.route, urgent=rank(incident.severity) >= rank("high"))
         # One digest holds an incident once, from whichever place it came first.
-        self.joined.setdefault((*place, incident.id), {"incident": incident.id, "source": source, "path": path})
+        self.joined.setdefault((*place, incident.id), {"incident": incident.id, **seen_at._asdict()})
 
     def _create(self, place: tuple[str, str], budget: str, kind: str, hold: float) -> None:
         self.created[place] = {
@@ -241,6 +261,23 @@ class _Enrolment:
                 self.digests[bucket] = place
         return self.digests[bucket]
 
+    def _gathering(self, target: Target) -> tuple[str, str]:
+        """What collects while the route is muted. It holds nothing: its members are silent until that is over."""
+        bucket = (target.sink, f"{target.route.id}{_MUTED}")
+        if bucket not in self.digests:
+            own = and_(groups.c.sink == target.sink, groups.c.route == bucket[1], groups.c.sent_at.is_(None))
+            row = self.connection.execute(select(groups).where(own).order_by(groups.c.id.desc()).limit(1)).first()
+            if row is None:
+                place = (target.sink, f"digest:{secrets.token_hex(8)}")
+                self._create(place, bucket[1], "digest", self.now)
+                self.digests[bucket] = place
+            else:
+                self.digests[bucket] = (row.sink, row.key)
+                self.known[row.sink, row.key] = row
+                if row.due_at is None:
+                    self.decide.add(row.id)
+        return self.digests[bucket]
+
     def write(self) -> None:
         ids = {place: row.id for place, row in self.known.items()}
         if self.created:
@@ -275,10 +312,10 @@ def rehome(tx: Transaction, orphans: Sequence[Row[Any]]) -> None:
     ids = {incident for row in orphans for incident in json.loads(row.incidents)}
     touched = []
     for chunk in chunks(ids):
-        places: dict[str, dict[tuple[str, str], None]] = {}
-        query = select(members.c.incident, members.c.source, members.c.path).where(members.c.incident.in_(chunk))
+        places: dict[str, dict[Place, None]] = {}
+        query = select(members.c.incident, *_PLACE).where(members.c.incident.in_(chunk))
         for row in tx.connection.execute(query):
-            places.setdefault(row.incident, {})[row.source, row.path] = None
+            places.setdefault(row.incident, {})[Place(*row[1:])] = None
         found = tx.connection.execute(select(incidents).where(incidents.c.id.in_(list(places))))
         touched += [Touched(incident_from(row), tuple(places[row.id])) for row in found]
     enrol(tx, touched)
@@ -316,180 +353,6 @@ def next_due(connection: Connection) -> float | None:
     return connection.execute(select(func.min(groups.c.due_at))).scalar()
 
 
-def reconsider(tx: Transaction, ids: Iterable[int], *, flush: bool = False) -> None:
-    """Decide about these groups and put into the outbox what their sinks must be told."""
-    for chunk in chunks(ids):
-        _reconsider(tx, chunk, flush)
-
-
 def _is_due(now: float) -> Any:
     # The second half: a clock that was put back must not silence anything for as long.
     return or_(groups.c.due_at <= now, and_(groups.c.sent_at > now + _CLOCK_SLACK, groups.c.due_at.is_not(None)))
-
-
-def _reconsider(tx: Transaction, ids: list[int], flush: bool) -> None:
-    connection, policy, now = tx.connection, tx.policy, tx.now
-    rows = {row.id: row for row in connection.execute(select(groups).where(groups.c.id.in_(ids)))}
-    inside: dict[int, list[tuple[Incident, Row[Any], Member]]] = {id_: [] for id_ in rows}
-    query = (
-        select(members, incidents)
-        .join(incidents, incidents.c.id == members.c.incident)
-        .where(members.c.group.in_(list(rows)))
-        # What is resolved and known to be resolved says nothing any more.
-        .where(not_(and_(incidents.c.state == "resolved", func.coalesce(members.c.told_state, "") == "resolved")))
-    )
-    joined = list(connection.execute(query))
-    undone = [row.id for row in joined if row.state == "open" and row.told_state in ("acknowledged", "resolved")]
-    by_hand = _reopened_by_hand(connection, undone)
-    hushed = silenced_among(connection, (row.incident for row in joined), now)
-    for row in joined:
-        incident = incident_from(row)
-        seen = labels(incident, row.source, row.path)
-        told = None
-        if row.told_state is not None:
-            told = Told(row.told_state, row.told_severity, row.told_occurrences, row.told_reopens, row.told_validity)
-        member = Member(
-            state=incident.state,
-            severity=incident.severity,
-            occurrences=incident.occurrences,
-            reopens=incident.reopens,
-            validity=incident.verified.validity if incident.verified else None,
-            told=told,
-            route=_route(policy, incident, row.source, row.path, rows[row.group]),
-            by_hand=incident.id in by_hand,
-            silenced_until=later(audible(tx).silenced_until(seen, now), hushed.get(incident.id)),
-        )
-        inside[row.group].append((incident, row, member))
-
-    waiting = _waiting(connection, {row.key for row in rows.values()})
-    added: list[dict[str, Any]] = []
-    told_rows: list[dict[str, Any]] = []
-    group_rows: list[dict[str, Any]] = []
-    for id_, row in rows.items():
-        found = inside[id_]
-        group = Group(row.kind, row.hold_until if not flush else float("-inf"), row.sent_at)
-        decision = needs_notify(group, [member for _, _, member in found], now)
-        sent_at, due = row.sent_at, decision.due
-        if decision.reason is not None:
-            about = [incident for incident, _, member in found if _speaks(member)]
-            pending = waiting.get((row.sink, row.key))
-            if pending is not None:
-                # Not sent yet, so one message says it all: it shows the incidents as they are when it leaves.
-                reason = stronger([pending.reason, decision.reason])
-                everyone = dict.fromkeys([*json.loads(pending.incidents), *(incident.id for incident in about)])
-                connection.execute(
-                    update(outbox)
-                    .where(outbox.c.id == pending.id)
-                    .values(
-                        reason=reason,
-                        incidents=json.dumps(list(everyone)),
-                        severity=worst([pending.severity, *(incident.severity for incident in about)]),
-                    )
-                )
-            else:
-                added.append(
-                    new_row(
-                        sink=row.sink,
-                        key=row.key,
-                        reason=decision.reason,
-                        incidents=[incident.id for incident in about],
-                        severity=worst(incident.severity for incident in about),
-                        now=now,
-                    )
-                )
-            names = {incident.id for incident in about}
-            after = []
-            for incident, _, member in found:
-                if incident.id not in names:
-                    after.append(member)
-                    continue
-                after.append(
-                    replace(
-                        member,
-                        told=Told(member.state, member.severity, member.occurrences, member.reopens, member.validity),
-                    )
-                )
-                told_rows.append(
-                    {
-                        "_group": id_,
-                        "_incident": incident.id,
-                        "_state": member.state,
-                        "_severity": member.severity,
-                        "_occurrences": member.occurrences,
-                        "_reopens": member.reopens,
-                        "_validity": member.validity,
-                    }
-                )
-            sent_at = now
-            following = needs_notify(replace(group, sent_at=now), after, now)
-            # Nothing is left to say at this instant; a reason here would be a decision that does not settle.
-            due = following.due if following.reason is None else now + 1.0
-        group_rows.append({"_id": id_, "_sent": sent_at, "_due": due})
-
-    if added:
-        connection.execute(insert(outbox), added)
-        tx.announce()
-    if told_rows:
-        connection.execute(
-            update(members)
-            .where(members.c.group == bindparam("_group"), members.c.incident == bindparam("_incident"))
-            .values(
-                told_state=bindparam("_state"),
-                told_severity=bindparam("_severity"),
-                told_occurrences=bindparam("_occurrences"),
-                told_reopens=bindparam("_reopens"),
-                told_validity=bindparam("_validity"),
-            ),
-            told_rows,
-        )
-    if group_rows:
-        connection.execute(
-            update(groups)
-            .where(groups.c.id == bindparam("_id"))
-            .values(sent_at=bindparam("_sent"), due_at=bindparam("_due")),
-            group_rows,
-        )
-
-
-def _reopened_by_hand(connection: Connection, ids: Iterable[str]) -> set[str]:
-    """Those whose last change of state that was."""
-    found: set[str] = set()
-    for chunk in chunks(ids):
-        latest = latest_decision(chunk)
-        query = select(audit.c.incident).where(audit.c.seq.in_(latest), audit.c.action == "reopened_by_hand")
-        found.update(connection.execute(query).scalars())
-    return found
-
-
-def _speaks(member: Member) -> bool:
-    """Whether a notification of the group shows this incident."""
-    if member.silenced_until is not None:
-        return False
-    if member.told is None:
-        return member.route is not None and member.state != "resolved"
-    if member.route is not None:
-        return True
-    return (member.state, member.severity, member.reopens) != (
-        member.told.state,
-        member.told.severity,
-        member.told.reopens,
-    )
-
-
-def _waiting(connection: Connection, keys: Iterable[str]) -> dict[tuple[str, str], Row[Any]]:
-    """Notifications nobody has tried to send yet. One that was tried may have arrived: its receiver would take a
-    second one of the same id for a repeat, and miss what was added. What is overdue has words of its own."""
-    found = {}
-    fresh = (outbox.c.state == "pending", outbox.c.attempts == 0, outbox.c.reason.not_in(("overdue", "progress")))
-    for chunk in chunks(keys):
-        query = select(outbox).where(outbox.c.key.in_(chunk), *fresh)
-        for row in connection.execute(query.order_by(outbox.c.seq)):
-            found[row.sink, row.key] = row
-    return found
-
-
-def _route(policy: Policy, incident: Incident, source: str, path: str, group: Row[Any]) -> Route | None:
-    for target in policy.targets(labels(incident, source, path), incident.id):
-        if target.sink == group.sink and (target.key == group.key or group.kind == "digest"):
-            return target.route
-    return None

@@ -11,7 +11,9 @@ from monitor.common.notification import State
 from monitor.common.severity import Severity
 from monitor.incidents import Action, Change, Incident, transition
 from monitor.model import Resolution
+from monitor.routing import Place
 from monitor.store import groups, runs
+from monitor.store.news import newest_of
 from monitor.store.records import AuditEntry
 from monitor.store.rows import chunks, incident_columns, incident_from, load_locations
 from monitor.store.schema import findings, incidents, suppressions
@@ -118,12 +120,11 @@ def change_state(
     assert change.reason is not None
     append(tx, [entry(change.incident, was, change.reason, actor=actor, note=note, now=tx.now)])
     runs.follow(tx, [runs.Turn(change.incident, reopened="hand" if action == "reopen" else None)])
-    places: tuple[tuple[str, str], ...] = ()
+    places: tuple[Place, ...] = ()
     if action == "reopen":
         connection.execute(delete(suppressions).where(suppressions.c.fingerprint == was.fingerprint))
-        query = select(findings.c.source, findings.c.path).where(findings.c.incident == incident_id)
-        newest = connection.execute(query.order_by(findings.c.seq.desc()).limit(1)).first()
-        places = ((newest.source, newest.path),) if newest else ()
+        newest = newest_of(connection, findings.c.incident == incident_id)
+        places = (newest,) if newest else ()
     touched = groups.Touched(change.incident, places, urgent=action == "reopen", everywhere=True)
     groups.enrol(tx, [touched])
     return change.incident

@@ -407,7 +407,7 @@ def _adopt(tx: Transaction, fingerprints: Sequence[str]) -> None:
             if change.reason == "escalated":
                 trail.append(entry(change.incident, was, "escalated", actor="monitor", note="", now=tx.now))
                 place = newest_place(connection, was.id)
-                runs.follow(tx, [runs.Turn(change.incident, *place, starts=True)])
+                runs.follow(tx, [runs.Turn(change.incident, place, starts=True)])
                 touched.append(groups.Touched(change.incident, (place,), urgent=True, everywhere=True))
             append(tx, trail)
     if touched:

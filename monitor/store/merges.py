@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from sqlalchemy import Row, delete, func, select, update
 
 from monitor.incidents import Change, Incident, TransitionError, merge
+from monitor.routing import Place
 from monitor.store import groups, runs
 from monitor.store.actions import abort
 from monitor.store.drills import drills_among
@@ -79,7 +80,7 @@ def _tell(
     tx: Transaction,
     stays: tuple[Incident, Change],
     goes: tuple[Incident, Incident],
-    places: tuple[tuple[str, str], ...],
+    places: tuple[Place, ...],
     *,
     actor: str,
     note: str,
@@ -96,7 +97,7 @@ def _tell(
     append(tx, trail)
 
     worse = change.reason == "escalated"
-    runs.follow(tx, [runs.Turn(gone), runs.Turn(change.incident, *(places or (("", ""),))[0], starts=worse)])
+    runs.follow(tx, [runs.Turn(gone), runs.Turn(change.incident, places[0] if places else Place(), starts=worse)])
     groups.enrol(
         tx,
         [
@@ -106,9 +107,9 @@ def _tell(
     )
 
 
-def _places(tx: Transaction, id_: str) -> tuple[tuple[str, str], ...]:
+def _places(tx: Transaction, id_: str) -> tuple[Place, ...]:
     """Where routes look: each place of an incident, the newest first."""
     newest = func.max(findings.c.seq).label("newest")
-    query = select(findings.c.source, findings.c.path, newest).where(findings.c.incident == id_)
-    rows = tx.connection.execute(query.group_by(findings.c.source, findings.c.path).order_by(newest.desc()))
-    return tuple((row.source, row.path) for row in rows)
+    where = (findings.c.source, findings.c.path, findings.c.node, func.coalesce(findings.c.service, ""))
+    query = select(*where, newest).where(findings.c.incident == id_)
+    return tuple(Place(*row[:4]) for row in tx.connection.execute(query.group_by(*where).order_by(newest.desc())))

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from sqlalchemy import Connection, func, insert, select, update
+from sqlalchemy import ColumnElement, Connection, func, insert, select, update
 
 from monitor.incidents import Incident
-from monitor.routing import labels
+from monitor.routing import Place, labels
 from monitor.store.rows import clean, incident_from
 from monitor.store.schema import audit, findings, incidents, meta
 from monitor.store.transaction import Transaction
 
-__all__ = ["behind", "labels_of", "newest_place", "news"]
+__all__ = ["behind", "labels_of", "newest_of", "newest_place", "news"]
 
 _AT_A_TIME = 500  # rows of the trail looked at in one transaction
 
@@ -53,8 +53,13 @@ def labels_of(connection: Connection, incident: str) -> dict[str, str]:
     return labels(known, *newest_place(connection, incident))
 
 
-def newest_place(connection: Connection, incident: str) -> tuple[str, str]:
-    """Source and path of its newest finding, by which routes look."""
-    query = select(findings.c.source, findings.c.path).where(findings.c.incident == incident)
-    row = connection.execute(query.order_by(findings.c.seq.desc()).limit(1)).first()
-    return (row.source, row.path) if row else ("", "")
+def newest_place(connection: Connection, incident: str) -> Place:
+    """Where its newest finding is, by which routes look."""
+    return newest_of(connection, findings.c.incident == incident) or Place()
+
+
+def newest_of(connection: Connection, which: ColumnElement[bool]) -> Place | None:
+    """The place of the newest of these findings; None: there are none."""
+    columns = (findings.c.source, findings.c.path, findings.c.node, func.coalesce(findings.c.service, ""))
+    row = connection.execute(select(*columns).where(which).order_by(findings.c.seq.desc()).limit(1)).first()
+    return None if row is None else Place(*row)

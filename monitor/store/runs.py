@@ -13,7 +13,7 @@ from sqlalchemy import Connection, delete, func, insert, select
 
 from monitor.common.severity import worst
 from monitor.incidents import Incident
-from monitor.routing import Route, labels
+from monitor.routing import Place, Route, labels
 from monitor.runbook.book import Order, Proof
 from monitor.runbook.progress import (
     Decision,
@@ -30,10 +30,12 @@ from monitor.runbook.progress import (
     quiet,
 )
 from monitor.store.drills import drills_among, paging
+from monitor.store.held import Quiet
+from monitor.store.news import newest_place
 from monitor.store.parcels import new_row
 from monitor.store.rows import clean, insert_into, load_incidents, load_runs
 from monitor.store.schema import findings, groups, members, outbox, receipts, runs, steps, unsent
-from monitor.store.silences import audible, later, silenced_among
+from monitor.store.silences import silenced_among
 from monitor.store.trail import append, entry
 from monitor.store.transaction import Desk, Transaction
 
@@ -64,8 +66,7 @@ class Turn:
     `proofs`: what the world was seen to show just now."""
 
     incident: Incident
-    source: str = ""
-    path: str = ""
+    place: Place = field(default_factory=Place)
     starts: bool = False
     reopened: Literal["seen", "hand"] | None = None
     proofs: Mapping[Proof, float] = field(default_factory=dict)
@@ -131,7 +132,7 @@ def follow(tx: Transaction, turns: Sequence[Turn]) -> None:
     there = load_runs(tx.connection, [turn.incident.id for turn in turns])
     work = _Work(tx)
     for turn in turns:
-        seen = labels(turn.incident, turn.source, turn.path)
+        seen = labels(turn.incident, *turn.place)
         run = there.get(turn.incident.id)
         if run is not None:
             work.settle(run, turn.incident, seen, reopened=turn.reopened, proofs=turn.proofs)
@@ -167,6 +168,7 @@ class _Work:
 
     def __init__(self, tx: Transaction) -> None:
         self.tx = tx
+        self.quiet = Quiet(tx)
         self.trail: list[dict[str, Any]] = []
         self.runs: dict[str, tuple[Run, float | None]] = {}  # incident → run, when to look at it again
         self.told: list[dict[str, Any]] = []  # rows of the outbox
@@ -208,7 +210,7 @@ class _Work:
             watched=watched,
         )
         hushed = silenced_among(tx.connection, [incident.id], tx.now)
-        until = later(audible(tx).silenced_until(dict(seen), tx.now), hushed.get(incident.id))
+        until = self.quiet.everywhere(incident, seen, hushed.get(incident.id))
         ladder = tx.procedure.ladder if until is None else ()
         decisions = progress(run, facts, tx.now, ladder, seen)
         missed = [decision for decision in decisions if decision.kind == "overdue"]
@@ -271,8 +273,12 @@ class _Work:
                 for sink in named
                 if sink in self.tx.policy.sinks
             ]
+        targets = self.tx.policy.targets(dict(seen), incident.id)
+        muted = {one.sink for one in targets if self.quiet.of(incident, seen, one.sink, one.route, None)[0] is not None}
         there = [(sink, key) for sink, key in known.items() if sink in self.tx.policy.sinks]
-        return there or [(target.sink, target.key) for target in self.tx.policy.targets(dict(seen), incident.id)]
+        whom = there or [(target.sink, target.key) for target in targets]
+        # A sink that is told nothing now sees it with the rest, later; where that goes for all, the deadline waits.
+        return [(sink, key) for sink, key in whom if sink not in muted] or whom
 
     def _caught_up(self, incident: Incident) -> None:
         """Nothing is overdue any more: pagers that were woken for it hear so, which closes it there."""
@@ -405,9 +411,7 @@ def _about(connection: Connection, id_: str) -> tuple[Incident, dict[str, str]]:
     found = load_incidents(connection, [id_])
     if not found:
         raise LookupError(f"there is no incident {id_}")
-    query = select(findings.c.source, findings.c.path).where(findings.c.incident == id_)
-    newest = connection.execute(query.order_by(findings.c.seq.desc()).limit(1)).first()
-    return found[0], labels(found[0], newest.source if newest else "", newest.path if newest else "")
+    return found[0], labels(found[0], *newest_place(connection, id_))
 
 
 def _run_row(run: Run, due: float | None) -> dict[str, Any]:

@@ -247,6 +247,9 @@ members = Table(
     Column("incident", Text, ForeignKey("incidents.id", ondelete="CASCADE"), primary_key=True),
     Column("source", Text, nullable=False, comment="of the finding that led here: routes may match on it"),
     Column("path", Text, nullable=False),
+    Column("host", Text, nullable=False, server_default=""),
+    Column("service", Text, nullable=False, server_default=""),
+    Column("held", Text, comment="the worse incident for which this one is held back; null: none"),
     Column("told_state", Text, comment="as the sink was last told; null: never"),
     Column("told_severity", Text),
     Column("told_occurrences", BigInteger),
@@ -254,6 +257,7 @@ members = Table(
     Column("told_validity", Text),
     CheckConstraint("(told_state IS NULL) = (told_occurrences IS NULL)", name="told_whole"),
     Index("members_incident", "incident"),
+    Index("members_held", "held"),
     comment="incidents in a group",
 )
 
@@ -727,6 +731,15 @@ def _to_16(connection: Connection) -> None:
         connection.exec_driver_sql("ALTER TABLE steps ADD COLUMN quiet DOUBLE PRECISION NOT NULL DEFAULT 0")
 
 
+def _to_17(connection: Connection) -> None:
+    """Where incidents are, by host and service, and for which other one they are held back."""
+    if "held" not in {column["name"] for column in inspect(connection).get_columns("members")}:  # made just now
+        connection.exec_driver_sql("ALTER TABLE members ADD COLUMN host TEXT NOT NULL DEFAULT ''")
+        connection.exec_driver_sql("ALTER TABLE members ADD COLUMN service TEXT NOT NULL DEFAULT ''")
+        connection.exec_driver_sql("ALTER TABLE members ADD COLUMN held TEXT")
+        connection.exec_driver_sql("CREATE INDEX members_held ON members (held)")
+
+
 # To version N from N-1. A change of the tables above goes with an entry here and a test that starts from the old form.
 MIGRATIONS: Mapping[int, Callable[[Connection], None]] = {
     2: _to_2,
@@ -744,8 +757,9 @@ MIGRATIONS: Mapping[int, Callable[[Connection], None]] = {
     14: _to_14,
     15: _to_15,
     16: _to_16,
+    17: _to_17,
 }
-VERSION = 16
+VERSION = 17
 
 
 def migrate(

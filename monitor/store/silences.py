@@ -12,13 +12,14 @@ from datetime import UTC, datetime
 from sqlalchemy import Connection, delete, insert, select, update
 
 from monitor.incidents import Incident
-from monitor.routing import Matcher, Policy, Silence
+from monitor.matcher import Matcher
+from monitor.routing import Policy, Silence
 from monitor.store.rows import chunks, incident_from, insert_into
 from monitor.store.schema import groups, incidents, members, runs, silence_rules, silences
 from monitor.store.trail import append, entry
 from monitor.store.transaction import Desk, Transaction
 
-__all__ = ["Hushed", "SilenceRule", "Silences", "audible", "hush", "later", "silenced_among", "silencing"]
+__all__ = ["Hushed", "SilenceRule", "Silences", "audible", "hush", "later", "release", "silenced_among", "silencing"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,6 +133,19 @@ def _changed(tx: Transaction) -> None:
     tx.announce()
 
 
+def release(tx: Transaction, ids: Iterable[str]) -> None:
+    """What is held back for these incidents is looked at anew: perhaps they hold it no more."""
+    for chunk in chunks(ids):
+        held = members.c.held.in_(chunk)
+        woken = tx.connection.execute(
+            update(groups).where(groups.c.id.in_(select(members.c.group).where(held))).values(due_at=tx.now)
+        )
+        if woken.rowcount:
+            waiting = runs.c.incident.in_(select(members.c.incident).where(held))
+            tx.connection.execute(update(runs).where(waiting, runs.c.ended.is_(None)).values(due=tx.now))
+            tx.announce()
+
+
 def silenced_among(connection: Connection, ids: Iterable[str], now: float) -> dict[str, float]:
     """Incidents that are silenced now → until when."""
     found: dict[str, float] = {}
@@ -162,5 +176,6 @@ def hush(tx: Transaction, id_: str, seconds: float, *, actor: str, note: str) ->
     mine = select(members.c.group).where(members.c.incident == id_)
     connection.execute(update(groups).where(groups.c.id.in_(mine)).values(due_at=tx.now))
     connection.execute(update(runs).where(runs.c.incident == id_, runs.c.ended.is_(None)).values(due=tx.now))
+    release(tx, [id_])
     tx.announce()
     return until

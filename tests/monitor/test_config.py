@@ -144,6 +144,9 @@ sinks = ["chta"]
     )
 
 
+CONSOLE = "[[sinks]]\nname = 'a'\ntype = 'console'\n"
+
+
 @pytest.mark.parametrize(
     ("text", "key", "part"),
     [
@@ -171,6 +174,24 @@ sinks = ["chta"]
         ("[[sinks]]\nname = 'a'\ntype = 'console'\nfallback = 'b'", "sinks[0].fallback", "known sinks: a"),
         ("[[routes]]\nsinks = ['a']", "routes[0].sinks[0]", "there are no [[sinks]]"),
         ("[[routes]]\nsinks = []", "routes[0].sinks", "must not be empty"),
+        (
+            CONSOLE
+            + "[[routes]]\nsinks = ['a']\nmute = ['nigth']\n[[mute_times]]\nname = 'night'\ntimes = ['1:00-2:00']",
+            "mute_times[0].times",
+            'must be times such as "22:00-07:00"',
+        ),
+        (
+            CONSOLE + "[[routes]]\nsinks = ['a']\nmute = ['nigth']\n[[mute_times]]\nname = 'night'\ndays = ['sat']",
+            "routes[0].mute[0]",
+            'no mute time is named "nigth"; did you mean "night"?; there are night',
+        ),
+        (
+            CONSOLE + "[[routes]]\nsinks = ['a']\nmute = ['all']\n[[mute_times]]\nname = 'all'",
+            "routes[0].mute",
+            "leaves no moment of the week, so nothing of this route would ever be told",
+        ),
+        ("[[inhibitions]]\nequal = []", "inhibitions[0]", "needs while"),
+        ("[[inhibitions]]\nwhile = ['x']", "inhibitions[0].while[0]", "not a matcher"),
         ("[[routes]]\nsinks = ['a']\nburst = 'x'\n[[sinks]]\nname='a'\ntype='console'", "routes[0].burst", "20/1m"),
         ("[[silences]]\nmatchers = ['severity']", "silences[0].matchers[0]", "not a matcher"),
         ("[rules]\npacks = 'default'", "rules.packs", "must be a list"),
@@ -209,6 +230,8 @@ LITERAL = "xoxb-" + "1234567890-abcdefghijklmnop"
         f"[[sinks]]\nname = '{LITERAL} '\ntype = 'slack'\nwebhook_url = 'env:X'",
         f"[[sinks]]\nname = 'a'\ntype = ['{LITERAL}']",
         f"[[routes]]\nsinks = ['{LITERAL}/']",
+        f"{CONSOLE}[[routes]]\nsinks = ['a']\nmute = ['{LITERAL}']",
+        f"[[mute_times]]\nname = 'a'\ntimes = ['{LITERAL}']\ndays = ['{LITERAL}']\ntime_zone = '{LITERAL}'",
         f"[http]\nlisten = '{LITERAL}'",
         f"[http]\nbase_url = '{LITERAL}'",
         f"[monitor]\nlog_level = '{LITERAL}'",

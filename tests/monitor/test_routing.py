@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import time
 import tomllib
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -11,9 +10,10 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from monitor.incidents import Incident
+from monitor.matcher import Matcher
+from monitor.mute import MuteTime
 from monitor.routing import (
     Group,
-    Matcher,
     Member,
     Policy,
     Rate,
@@ -51,61 +51,6 @@ def incident(**changes: object) -> Incident:
         labels={"family": "vcs", "rule": "cannot shadow"},
     )
     return replace(base, **changes)  # type: ignore[arg-type]
-
-
-# Matchers
-
-
-@pytest.mark.parametrize(
-    ("text", "values", "expected"),
-    [
-        ('severity="critical"', {"severity": "critical"}, True),
-        ("severity=critical", {"severity": "critical"}, True),
-        (' severity = "critical" ', {"severity": "critical"}, True),
-        ('severity!="critical"', {"severity": "high"}, True),
-        ('severity!="critical"', {}, True),
-        ('severity=""', {}, True),
-        ('rule=~"github-.*"', {"rule": "github-pat"}, True),
-        ('rule=~"github"', {"rule": "github-pat"}, False),
-        ('rule=~"pat"', {"rule": "github-pat"}, False),
-        ('rule!~"github-.*|npm"', {"rule": "npm"}, False),
-        ('rule!~"github-.*|npm"', {"rule": "slack"}, True),
-        ('path=~"/var/log/app\\.log"', {"path": "/var/log/app.log"}, True),
-        ('path=~"/var/log/app\\.log"', {"path": "/var/log/appxlog"}, False),
-        ('name="a \\"quoted\\" name"', {"name": 'a "quoted" name'}, True),
-        ('name=~"(?i)GITHUB.*"', {"name": "github token"}, True),
-    ],
-)
-def test_matchers(text: str, values: dict[str, str], expected: bool) -> None:
-    matcher = Matcher.parse(text)
-    assert matcher.matches(values) is expected
-    again = Matcher.parse(str(matcher))
-    assert again == matcher
-    assert again.matches(values) is expected
-
-
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        ("severity", "not a matcher"),
-        ("=critical", "not a matcher"),
-        ('severity=="critical"', 'write severity="'),
-        ('severity="critical', "not closed"),
-        ('severity="a" and rule="b"', "not closed"),
-        ('rule=~"("', "not valid RE2: missing"),
-        ('rule=~"(?=x)"', "not valid RE2"),
-    ],
-)
-def test_bad_matchers_say_why(text: str, message: str) -> None:
-    with pytest.raises(ValueError, match=message):
-        Matcher.parse(text)
-
-
-def test_a_hostile_regex_stays_linear() -> None:
-    matcher = Matcher.parse('path=~"(a+)+$"')
-    started = time.perf_counter()
-    assert not matcher.matches({"path": "a" * 50_000 + "b"})
-    assert time.perf_counter() - started < 5
 
 
 # Configuration
@@ -216,6 +161,23 @@ def test_labels() -> None:
     seen = labels(incident(), "web", "/var/log/a")
     assert seen["rule"] == "github-pat"
     assert (seen["family"], seen["source"], seen["path"], seen["state"]) == ("vcs", "web", "/var/log/a", "open")
+
+
+def test_a_place_has_a_host_and_a_service() -> None:
+    seen = labels(incident(labels={}), "s", "/p", "web-1", "shop")
+    assert (seen["host"], seen["service"]) == ("web-1", "shop")
+    assert labels(incident(labels={"host": "who wrote it"}), "s", "/p", "web-1")["host"] == "who wrote it"
+    assert not {"host", "service"} & labels(incident(labels={}), "s", "/p").keys()
+
+
+def test_a_muted_route_tells_of_what_is_critical_unless_said() -> None:
+    policy = Policy(mutes=(MuteTime(name="always", days=("mon-sun",)), MuteTime(name="minute", times=("00:00-00:01",))))
+    minute = Route(sinks=("chat",), mute=("minute",))
+    assert policy.muted_until(minute, "high", 30.0) == 60.0
+    assert policy.muted_until(minute, "high", 60.0) is None
+    assert policy.muted_until(minute, "critical", 30.0) is None
+    assert policy.muted_until(minute.model_copy(update={"mute_critical": True}), "critical", 30.0) == 60.0
+    assert policy.muted_until(Route(sinks=("chat",)), "low", 30.0) is None
 
 
 def test_silences() -> None:

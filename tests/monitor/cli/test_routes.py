@@ -83,9 +83,31 @@ def test_an_incident_that_is_stored_is_followed_from_each_of_its_places(monitor:
 def test_the_page_about_routing_shows_what_the_commands_say(monitor: Command, config: Path) -> None:
     page = (Path(__file__).parents[3] / "docs" / "routing.md").read_text(encoding="utf-8")
     blocks = re.findall(r"```(toml|text)\n(.*?)```", page, re.DOTALL)
-    routes, shown, tested = (text for _, text in blocks)
+    routes, shown, tested, muted, muted_shown = (text for _, text in blocks)
     sinks = "".join(f'[[sinks]]\nname = "{name}"\ntype = "console"\n' for name in ("chat", "pager"))
     config.write_text(sinks + routes)
     (command,) = re.findall(r"`monitor (routes test \w+=[^`]*)`", page)
     assert monitor("routes", "show").stdout == shown
     assert monitor(*command.split()).stdout == tested
+    config.write_text(sinks + muted)
+    assert monitor("routes", "show").stdout == muted_shown
+
+
+def test_what_is_held_back_is_told_with_its_reason(monitor: Command, config: Path) -> None:
+    config.write_text(
+        '[[sinks]]\nname = "chat"\ntype = "console"\n[[routes]]\nsinks = ["chat"]\nmute = ["early", "late"]\n'
+        '[[mute_times]]\nname = "early"\ntimes = ["00:00-23:59"]\n'
+        '[[mute_times]]\nname = "late"\ntimes = ["23:59-24:00"]\ndays = ["mon"]\n'
+        '[[inhibitions]]\nequal = ["host"]\n'
+    )
+    high = monitor("routes", "test", "severity=high", "host=web-1", "--format", "json")
+    (place,) = json.loads(high.stdout)["places"]
+    assert [one["equal"] for one in place["inhibitions"]] == [["host"]]
+    text = monitor("routes", "test", "severity=high", "host=web-1").stdout
+    assert "held back while a worse incident (everything) with the same host is not resolved" in text
+    if place["routes"][0]["muted_until"] is not None:  # but in the last minute of a day
+        assert "muted until 20" in text
+        assert "(early, late)" in text
+    (place,) = json.loads(monitor("routes", "test", "severity=critical", "host=a", "--format", "json").stdout)["places"]
+    assert place["routes"][0]["muted_until"] is None
+    assert place["inhibitions"] == []

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from monitor import runbook
-from monitor.routing import Matcher
+from monitor.matcher import Matcher
 from monitor.runbook.progress import (
     Facts,
     Procedure,

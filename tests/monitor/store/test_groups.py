@@ -3,7 +3,8 @@ from __future__ import annotations
 import pytest
 
 from monitor import runbook
-from monitor.routing import Matcher, Policy, Route, Silence
+from monitor.matcher import Matcher
+from monitor.routing import Policy, Route, Silence
 from monitor.runbook.progress import Procedure
 from monitor.store import Store
 from tests.monitor.store.helpers import NOW, OWNER, Clock, deliver, finding, fingerprint, lease

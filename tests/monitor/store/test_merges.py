@@ -4,8 +4,9 @@ import pytest
 
 from monitor import runbook
 from monitor.incidents import TransitionError
+from monitor.matcher import Matcher
 from monitor.retention import Retention
-from monitor.routing import Matcher, Policy, Route
+from monitor.routing import Policy, Route
 from monitor.runbook.progress import Procedure
 from monitor.store import Store
 from monitor.store.actions import ActionError

@@ -3,7 +3,8 @@ from __future__ import annotations
 import subprocess
 import sys
 
-from monitor.routing import Matcher, Policy, Route
+from monitor.matcher import Matcher
+from monitor.routing import Policy, Route
 from monitor.store import Notice, Store, owner_name
 from tests.monitor.store.helpers import OWNER, Clock, deliver, finding, fingerprint, lease
 

@@ -13,7 +13,8 @@ import pytest
 
 from monitor import runbook
 from monitor.incidents import Verified
-from monitor.routing import Matcher, Policy, Route, Silence
+from monitor.matcher import Matcher
+from monitor.routing import Policy, Route, Silence
 from monitor.runbook.progress import Procedure, RunError, Rung
 from monitor.store import Store
 from tests.monitor.store.helpers import NOW, Clock, deliver, finding, fingerprint, lease

@@ -1,0 +1,86 @@
+"""What says which incidents are meant, in routes, silences, inhibitions, runbooks and actions: as in Alertmanager."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import re2
+from pydantic import GetCoreSchemaHandler
+from pydantic_core import CoreSchema, core_schema
+
+__all__ = ["Matcher"]
+
+_MATCHER = re.compile(r"\s*([A-Za-z_][A-Za-z0-9_.-]*)\s*(=~|!~|!=|=)\s*(.*?)\s*", re.DOTALL)
+_QUOTED = re.compile(r'"((?:[^"\\]|\\.)*)"', re.DOTALL)
+_ESCAPES = {"n": "\n", "t": "\t"}
+_RE2 = re2.Options()
+_RE2.log_errors = False
+
+
+@dataclass(frozen=True, slots=True)
+class Matcher:
+    """`label op "value"` with op one of = != =~ !~. A label that is missing equals the empty string.
+
+    Regular expressions are RE2 and match the whole value.
+    """
+
+    label: str
+    op: Literal["=", "!=", "=~", "!~"]
+    value: str
+    _regex: Any = field(default=None, repr=False, compare=False)
+
+    @classmethod
+    def parse(cls, text: str) -> Matcher:
+        """Raises ValueError, which says what is wrong and how to write it."""
+        found = _MATCHER.fullmatch(text)
+        if not found:
+            raise ValueError('not a matcher; write label="value" with one of = != =~ !~, such as severity="critical"')
+        label, op, value = found.groups()
+        if value.startswith('"'):
+            quoted = _QUOTED.fullmatch(value)
+            if not quoted:
+                raise ValueError(f'the value of {label} is not closed by one quote; escape inner quotes as \\"')
+            # In a regular expression a backslash belongs to the expression, but for the quote itself.
+            if op in ("=~", "!~"):
+                value = quoted[1].replace('\\"', '"')
+            else:
+                value = re.sub(r"\\(.)", lambda m: _ESCAPES.get(m[1], m[1]), quoted[1], flags=re.DOTALL)
+        elif '"' in value:
+            raise ValueError(f'the value of {label} has a stray quote; write {label}{op}"value"')
+        regex = None
+        if op in ("=~", "!~"):
+            try:
+                regex = re2.compile(value, _RE2)
+            except re2.error as error:
+                reason = error.args[0] if error.args else "invalid"
+                if isinstance(reason, bytes):
+                    reason = reason.decode(errors="replace")
+                raise ValueError(f"the regular expression of {label} is not valid RE2: {reason}") from None
+        return cls(label, op, value, regex)  # type: ignore[arg-type]  # the pattern admits only the four operators
+
+    def matches(self, labels: Mapping[str, str]) -> bool:
+        value = labels.get(self.label, "")
+        if self._regex is not None:
+            return (self._regex.fullmatch(value) is not None) == (self.op == "=~")
+        return (value == self.value) == (self.op == "=")
+
+    def __str__(self) -> str:
+        inner = self.value.replace('"', '\\"') if self._regex is not None else json.dumps(self.value)[1:-1]
+        return f'{self.label}{self.op}"{inner}"'
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        def parse(value: object) -> Matcher:
+            if isinstance(value, cls):
+                return value
+            if not isinstance(value, str):
+                raise ValueError("a matcher is text, such as 'severity=\"critical\"'")
+            return cls.parse(value)
+
+        return core_schema.no_info_plain_validator_function(
+            parse, serialization=core_schema.plain_serializer_function_ser_schema(str)
+        )

@@ -1,0 +1,207 @@
+"""Groups are decided about: what their sinks must be told goes into the outbox."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from typing import Any
+
+from sqlalchemy import Connection, Row, and_, bindparam, func, insert, not_, select, update
+
+from monitor.common.severity import worst
+from monitor.incidents import Incident
+from monitor.routing import Group, Member, Policy, Route, Told, labels, needs_notify, stronger
+from monitor.store.held import Quiet
+from monitor.store.parcels import new_row
+from monitor.store.rows import chunks, incident_from, latest_decision
+from monitor.store.schema import audit, groups, incidents, members, outbox
+from monitor.store.silences import silenced_among
+from monitor.store.transaction import Transaction
+
+__all__ = ["reconsider", "route_of"]
+
+
+def reconsider(tx: Transaction, ids: Iterable[int], *, flush: bool = False) -> None:
+    """Decide about these groups and put into the outbox what their sinks must be told."""
+    for chunk in chunks(ids):
+        _reconsider(tx, chunk, flush)
+
+
+def _reconsider(tx: Transaction, ids: list[int], flush: bool) -> None:
+    connection, policy, now = tx.connection, tx.policy, tx.now
+    rows = {row.id: row for row in connection.execute(select(groups).where(groups.c.id.in_(ids)))}
+    inside: dict[int, list[tuple[Incident, Row[Any], Member]]] = {id_: [] for id_ in rows}
+    query = (
+        select(members, incidents)
+        .join(incidents, incidents.c.id == members.c.incident)
+        .where(members.c.group.in_(list(rows)))
+        # What is resolved and known to be resolved says nothing any more.
+        .where(not_(and_(incidents.c.state == "resolved", func.coalesce(members.c.told_state, "") == "resolved")))
+    )
+    joined = list(connection.execute(query))
+    undone = [row.id for row in joined if row.state == "open" and row.told_state in ("acknowledged", "resolved")]
+    by_hand = _reopened_by_hand(connection, undone)
+    hushed = silenced_among(connection, (row.incident for row in joined), now)
+    quiet = Quiet(tx)
+    held: list[dict[str, Any]] = []
+    for row in joined:
+        incident = incident_from(row)
+        told = None
+        seen = labels(incident, row.source, row.path, row.host, row.service)
+        route = route_of(policy, incident, seen, rows[row.group])
+        until, by = quiet.of(incident, seen, rows[row.group].sink, route, hushed.get(incident.id))
+        if by != row.held:
+            held.append({"_group": row.group, "_incident": incident.id, "_held": by})
+        if row.told_state is not None:
+            told = Told(row.told_state, row.told_severity, row.told_occurrences, row.told_reopens, row.told_validity)
+        member = Member(
+            state=incident.state,
+            severity=incident.severity,
+            occurrences=incident.occurrences,
+            reopens=incident.reopens,
+            validity=incident.verified.validity if incident.verified else None,
+            told=told,
+            route=route,
+            by_hand=incident.id in by_hand,
+            silenced_until=until,
+        )
+        inside[row.group].append((incident, row, member))
+
+    if held:
+        mine = (members.c.group == bindparam("_group"), members.c.incident == bindparam("_incident"))
+        connection.execute(update(members).where(*mine).values(held=bindparam("_held")), held)
+
+    waiting = _waiting(connection, {row.key for row in rows.values()})
+    added: list[dict[str, Any]] = []
+    told_rows: list[dict[str, Any]] = []
+    group_rows: list[dict[str, Any]] = []
+    for id_, row in rows.items():
+        found = inside[id_]
+        group = Group(row.kind, row.hold_until if not flush else float("-inf"), row.sent_at)
+        decision = needs_notify(group, [member for _, _, member in found], now)
+        sent_at, due = row.sent_at, decision.due
+        if decision.reason is not None:
+            about = [incident for incident, _, member in found if _speaks(member)]
+            pending = waiting.get((row.sink, row.key))
+            if pending is not None:
+                # Not sent yet, so one message says it all: it shows the incidents as they are when it leaves.
+                reason = stronger([pending.reason, decision.reason])
+                everyone = dict.fromkeys([*json.loads(pending.incidents), *(incident.id for incident in about)])
+                connection.execute(
+                    update(outbox)
+                    .where(outbox.c.id == pending.id)
+                    .values(
+                        reason=reason,
+                        incidents=json.dumps(list(everyone)),
+                        severity=worst([pending.severity, *(incident.severity for incident in about)]),
+                    )
+                )
+            else:
+                added.append(
+                    new_row(
+                        sink=row.sink,
+                        key=row.key,
+                        reason=decision.reason,
+                        incidents=[incident.id for incident in about],
+                        severity=worst(incident.severity for incident in about),
+                        now=now,
+                    )
+                )
+            names = {incident.id for incident in about}
+            after = []
+            for incident, _, member in found:
+                if incident.id not in names:
+                    after.append(member)
+                    continue
+                after.append(
+                    replace(
+                        member,
+                        told=Told(member.state, member.severity, member.occurrences, member.reopens, member.validity),
+                    )
+                )
+                told_rows.append(
+                    {
+                        "_group": id_,
+                        "_incident": incident.id,
+                        "_state": member.state,
+                        "_severity": member.severity,
+                        "_occurrences": member.occurrences,
+                        "_reopens": member.reopens,
+                        "_validity": member.validity,
+                    }
+                )
+            sent_at = now
+            following = needs_notify(replace(group, sent_at=now), after, now)
+            # Nothing is left to say at this instant; a reason here would be a decision that does not settle.
+            due = following.due if following.reason is None else now + 1.0
+        group_rows.append({"_id": id_, "_sent": sent_at, "_due": due})
+
+    if added:
+        connection.execute(insert(outbox), added)
+        tx.announce()
+    if told_rows:
+        connection.execute(
+            update(members)
+            .where(members.c.group == bindparam("_group"), members.c.incident == bindparam("_incident"))
+            .values(
+                told_state=bindparam("_state"),
+                told_severity=bindparam("_severity"),
+                told_occurrences=bindparam("_occurrences"),
+                told_reopens=bindparam("_reopens"),
+                told_validity=bindparam("_validity"),
+            ),
+            told_rows,
+        )
+    if group_rows:
+        connection.execute(
+            update(groups)
+            .where(groups.c.id == bindparam("_id"))
+            .values(sent_at=bindparam("_sent"), due_at=bindparam("_due")),
+            group_rows,
+        )
+
+
+def _reopened_by_hand(connection: Connection, ids: Iterable[str]) -> set[str]:
+    """Those whose last change of state that was."""
+    found: set[str] = set()
+    for chunk in chunks(ids):
+        latest = latest_decision(chunk)
+        query = select(audit.c.incident).where(audit.c.seq.in_(latest), audit.c.action == "reopened_by_hand")
+        found.update(connection.execute(query).scalars())
+    return found
+
+
+def _speaks(member: Member) -> bool:
+    """Whether a notification of the group shows this incident."""
+    if member.silenced_until is not None:
+        return False
+    if member.told is None:
+        return member.route is not None and member.state != "resolved"
+    if member.route is not None:
+        return True
+    return (member.state, member.severity, member.reopens) != (
+        member.told.state,
+        member.told.severity,
+        member.told.reopens,
+    )
+
+
+def _waiting(connection: Connection, keys: Iterable[str]) -> dict[tuple[str, str], Row[Any]]:
+    """Notifications nobody has tried to send yet. One that was tried may have arrived: its receiver would take a
+    second one of the same id for a repeat, and miss what was added. What is overdue has words of its own."""
+    found = {}
+    fresh = (outbox.c.state == "pending", outbox.c.attempts == 0, outbox.c.reason.not_in(("overdue", "progress")))
+    for chunk in chunks(keys):
+        query = select(outbox).where(outbox.c.key.in_(chunk), *fresh)
+        for row in connection.execute(query.order_by(outbox.c.seq)):
+            found[row.sink, row.key] = row
+    return found
+
+
+def route_of(policy: Policy, incident: Incident, seen: Mapping[str, str], group: Row[Any]) -> Route | None:
+    """The route that leads the incident into the group now; None: none does any more."""
+    for target in policy.targets(seen, incident.id):
+        if target.sink == group.sink and (target.key == group.key or group.kind == "digest"):
+            return target.route
+    return None

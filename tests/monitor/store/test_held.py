@@ -1,0 +1,178 @@
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from monitor import runbook
+from monitor.inhibition import Inhibition
+from monitor.matcher import Matcher
+from monitor.mute import MuteTime
+from monitor.routing import Policy, Route
+from monitor.runbook.progress import Procedure, Rung
+from monitor.store import Store
+from tests.monitor.store.helpers import NOW, OWNER, Clock, deliver, finding, fingerprint, lease, reasons
+
+# NOW is 2027-01-15T08:00:00Z, a Friday.
+MORNING = MuteTime(name="morning", times=("07:00-10:00",))
+END = datetime(2027, 1, 15, 10, tzinfo=UTC).timestamp()
+MUTED = Policy(sinks=("chat",), routes=(Route(sinks=("chat",), mute=("morning",)),), mutes=(MORNING,))
+BESIDE = Policy(sinks=("chat",), inhibitions=(Inhibition(equal=("service",)),))
+
+
+def here(secret: object, number: int = 0, **changes: Any) -> Any:
+    return finding(secret, number, **{"service": "shop", **changes})
+
+
+async def told(store: Store, sink: str = "chat") -> list[set[str]]:
+    """The incidents of each notification that waits, which is taken."""
+    found = []
+    while leased := await lease(store, sink):
+        found.append({one.id for one in leased.incidents})
+        await store.outbox.sent(leased.id, None)
+    return found
+
+
+def ids(*names: object) -> set[str]:
+    return {fingerprint(name)[:16] for name in names}
+
+
+async def test_what_was_muted_is_told_together_when_that_ends(opener: Any, clock: Clock) -> None:
+    store = await opener(MUTED)
+    for number in range(30):  # more than the burst of the route
+        clock.now += 1
+        await store.commit([finding(number, number)])
+    await store.incidents.transition(fingerprint(3), "resolve", actor="ada", resolution="false_positive")
+    await store.groups.tick()
+    assert await reasons(store) == []
+    assert await store.groups.next_due() == END
+    clock.now = END
+    await store.groups.tick()
+    assert await reasons(store) == ["digest"]
+    assert await told(store) == [ids(*(number for number in range(30) if number != 3))]
+    clock.now += 1
+    await store.commit([finding("later", 99)])
+    assert await told(store) == [ids("later")]
+
+
+async def test_what_is_critical_is_told_at_once_also_where_it_becomes_so(opener: Any, clock: Clock) -> None:
+    store = await opener(MUTED)
+    await store.commit([finding("a"), finding("b", 1), finding("c", 2, severity="critical")])
+    assert await told(store) == [ids("c")]
+    await store.commit([finding("a", 3, severity="critical")])
+    assert await told(store) == [ids("a")]
+    clock.now = END
+    await store.groups.tick()
+    assert await told(store) == [ids("b")]
+    everything = MUTED.routes[0].model_copy(update={"mute_critical": True})
+    other = await opener(Policy(sinks=("chat",), routes=(everything,), mutes=MUTED.mutes))
+    clock.now = NOW
+    await other.commit([finding("d", 9, severity="critical")])
+    assert await told(other) == []
+
+
+async def test_turns_of_what_is_known_wait_too_and_another_route_does_not(opener: Any, clock: Clock) -> None:
+    loud = Route(matchers=(Matcher.parse("source=prod"),), sinks=("chat",))
+    store = await opener(Policy(sinks=("chat",), routes=(loud, *MUTED.routes), mutes=MUTED.mutes))
+    clock.now = NOW - 7200
+    await store.commit([finding("known")])
+    assert await deliver(store) == ["new"]
+    clock.now = NOW
+    await store.incidents.transition(fingerprint("known"), "ack", actor="ada")
+    await store.commit([finding("a", 1)])
+    assert await reasons(store) == ["new"]
+    await store.commit([finding("a", 2, source="prod")])
+    assert await told(store) == [ids("a")], "a route that is not muted leads to the same sink"
+    clock.now = END
+    await store.groups.tick()
+    assert await deliver(store) == ["acknowledged"]
+
+
+async def test_a_reload_without_the_mute_time_tells_at_once(opener: Any) -> None:
+    store = await opener(MUTED)
+    await store.commit([finding("a")])
+    assert await told(store) == []
+    await store.close()
+    again = await opener(Policy(sinks=("chat",), routes=MUTED.routes))
+    await again.groups.adopt(OWNER, ("chat",))
+    await again.groups.tick()
+    assert await told(again) == [ids("a")]
+
+
+@pytest.mark.parametrize("together", [True, False])
+async def test_a_lesser_one_waits_for_the_end_of_the_worse(opener: Any, clock: Clock, together: bool) -> None:
+    store = await opener(BESIDE)
+    worse, lesser = here("worse", severity="critical"), here("lesser", 1)
+    if together:
+        await store.commit([lesser, worse, here("elsewhere", 2, service="mail")])
+    else:
+        await store.commit([worse])
+        await store.commit([lesser, here("elsewhere", 2, service="mail")])
+    assert set().union(*await told(store)) == ids("worse", "elsewhere")
+    held = next(iter(ids("lesser")))
+    assert await store.groups.held(held) == {"chat": next(iter(ids("worse")))}
+    await store.incidents.transition(fingerprint("worse"), "ack", actor="ada")
+    await store.groups.tick()
+    assert await told(store) == [ids("worse")], "somebody works on it: it is not over"
+    await store.incidents.transition(fingerprint("worse"), "resolve", actor="ada", resolution="revoked")
+    await store.groups.tick()
+    assert await told(store) == [ids("worse"), ids("lesser")]
+    assert await store.groups.held(held) == {}
+
+
+async def test_what_its_sink_is_not_told_of_holds_nothing(opener: Any) -> None:
+    pager = Route(matchers=(Matcher.parse("severity=critical"),), sinks=("pager",))
+    store = await opener(
+        Policy(sinks=("chat", "pager"), routes=(pager, Route(sinks=("chat",))), inhibitions=BESIDE.inhibitions)
+    )
+    await store.commit([here("worse", severity="critical"), here("lesser", 1)])
+    assert await told(store) == [ids("lesser")], "chat has not been told of the critical one"
+
+    quiet = await opener(BESIDE)
+    await quiet.drills.plan([fingerprint("drill")], pages=False)
+    await quiet.commit([here("drill", 5, severity="critical", service="d"), here("real", 6, service="d")])
+    assert ids("real") in await told(quiet), "a drill holds back nothing"
+    await quiet.commit([here("silent", 7, severity="critical", service="s")])
+    await told(quiet)
+    await quiet.commit([here("held", 8, service="s")])
+    assert await told(quiet) == []
+    await quiet.silences.set(next(iter(ids("silent"))), 3600.0, actor="ada", note="")
+    await quiet.groups.tick()
+    assert await told(quiet) == [ids("held")], "nor does what was silenced since"
+
+
+async def test_deadlines_wait_as_long(url: str, clock: Clock) -> None:
+    procedure = Procedure("high", (Rung(),), runbook.load)
+    async with await Store.open(url, BESIDE, clock=clock, procedure=procedure) as store:
+        await store.commit([here("worse", severity="critical"), here("lesser", 1)])
+        await told(store)
+        clock.now = NOW + 3000
+        await store.runs.sweep()
+        late = [one for one in await store.outbox.list() if one.reason == "overdue"]
+        assert {id_ for one in late for id_ in one.incidents} == ids("worse")
+        await store.incidents.transition(fingerprint("worse"), "resolve", actor="ada", resolution="revoked")
+        await store.groups.tick()
+        await store.runs.sweep()
+        late = [one for one in await store.outbox.list() if one.reason == "overdue"]
+        assert {id_ for one in late for id_ in one.incidents} == ids("worse", "lesser")
+
+
+async def test_deadlines_are_told_where_the_route_is_not_muted(url: str, clock: Clock) -> None:
+    procedure = Procedure("high", (Rung(),), runbook.load)
+    routes = (Route(sinks=("mail",), continue_=True), *MUTED.routes)
+    policy = Policy(sinks=("chat", "mail"), routes=routes, mutes=MUTED.mutes)
+    async with await Store.open(url, policy, clock=clock, procedure=procedure) as store:
+        await store.commit([finding("a")])
+        clock.now = NOW + 3000
+        await store.runs.sweep()
+        assert {one.sink for one in await store.outbox.list() if one.reason == "overdue"} == {"mail"}
+    async with await Store.open(url, MUTED, clock=clock, procedure=procedure) as store:
+        await store.commit([finding("b", 1)])
+        clock.now = NOW + 6000
+        await store.runs.sweep()
+        about = fingerprint("b")[:16]
+        assert [one.reason for one in await store.outbox.list(about=about)] == []
+        clock.now = END + 1
+        await store.runs.sweep()
+        assert "overdue" in [one.reason for one in await store.outbox.list(about=about)]

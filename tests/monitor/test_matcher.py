@@ -1,0 +1,59 @@
+from __future__ import annotations
+
+import time
+
+import pytest
+
+from monitor.matcher import Matcher
+
+
+@pytest.mark.parametrize(
+    ("text", "values", "expected"),
+    [
+        ('severity="critical"', {"severity": "critical"}, True),
+        ("severity=critical", {"severity": "critical"}, True),
+        (' severity = "critical" ', {"severity": "critical"}, True),
+        ('severity!="critical"', {"severity": "high"}, True),
+        ('severity!="critical"', {}, True),
+        ('severity=""', {}, True),
+        ('rule=~"github-.*"', {"rule": "github-pat"}, True),
+        ('rule=~"github"', {"rule": "github-pat"}, False),
+        ('rule=~"pat"', {"rule": "github-pat"}, False),
+        ('rule!~"github-.*|npm"', {"rule": "npm"}, False),
+        ('rule!~"github-.*|npm"', {"rule": "slack"}, True),
+        ('path=~"/var/log/app\\.log"', {"path": "/var/log/app.log"}, True),
+        ('path=~"/var/log/app\\.log"', {"path": "/var/log/appxlog"}, False),
+        ('name="a \\"quoted\\" name"', {"name": 'a "quoted" name'}, True),
+        ('name=~"(?i)GITHUB.*"', {"name": "github token"}, True),
+    ],
+)
+def test_matchers(text: str, values: dict[str, str], expected: bool) -> None:
+    matcher = Matcher.parse(text)
+    assert matcher.matches(values) is expected
+    again = Matcher.parse(str(matcher))
+    assert again == matcher
+    assert again.matches(values) is expected
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("severity", "not a matcher"),
+        ("=critical", "not a matcher"),
+        ('severity=="critical"', 'write severity="'),
+        ('severity="critical', "not closed"),
+        ('severity="a" and rule="b"', "not closed"),
+        ('rule=~"("', "not valid RE2: missing"),
+        ('rule=~"(?=x)"', "not valid RE2"),
+    ],
+)
+def test_bad_matchers_say_why(text: str, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        Matcher.parse(text)
+
+
+def test_a_hostile_regex_stays_linear() -> None:
+    matcher = Matcher.parse('path=~"(a+)+$"')
+    started = time.perf_counter()
+    assert not matcher.matches({"path": "a" * 50_000 + "b"})
+    assert time.perf_counter() - started < 5
