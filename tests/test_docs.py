@@ -196,6 +196,13 @@ def test_every_link_to_a_file_and_every_make_target_exists(path: Path) -> None:
         assert target in targets, f"{path.name}: make {target}"
 
 
+@pytest.mark.parametrize("path", DOCS, ids=lambda path: path.name)
+def test_every_test_that_the_documents_name_exists(path: Path) -> None:
+    for file, name in re.findall(r"`((?:tests/)?[\w/]+/test_\w+\.py)::(\w+)`", path.read_text(encoding="utf-8")):
+        place = ROOT / file if file.startswith("tests/") else ROOT / "tests/monitor" / file
+        assert re.search(rf"def {name}\(", place.read_text(encoding="utf-8")), f"{path.name}: {file}::{name}"
+
+
 def test_the_readme_names_every_command() -> None:
     text = (ROOT / "README.md").read_text(encoding="utf-8")
     assert {name for name in COMMANDS if f"`monitor {name}" not in text} == set()
