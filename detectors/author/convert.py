@@ -13,12 +13,14 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from pydantic import ValidationError
+
 from detectors.author.check import check_rules
 from detectors.author.exemplify import candidates
 from detectors.author.portable import captures, portable
 from detectors.match.engine import Engine
 from detectors.rules.load import OFF_BY_DEFAULT, load_rules
-from detectors.rules.packfile import RuleTable, to_rule
+from detectors.rules.packfile import RuleTable, to_rule, wording
 from detectors.rules.rule import Rule, RuleError
 from detectors.rules.syntax import parse_problem
 from monitor.common.severity import SEVERITIES
@@ -94,8 +96,10 @@ class _Trial:
 def _rule(data: Entry) -> Rule:
     try:
         return to_rule(RuleTable.model_validate(data), "custom", "", "")
-    except ValueError as error:
-        raise _RefusedError(str(error).splitlines()[-1].strip()) from None
+    except ValidationError as error:
+        item = error.errors(include_input=False, include_url=False)[0]
+        key = ".".join(str(part) for part in item["loc"])
+        raise _RefusedError(f"{key + ': ' if key else ''}{wording(item)}") from None
 
 
 # Below every shipped rule of a vendor (50 and up), above the generic ones: an imported rule adds, and weakens nothing.
@@ -190,9 +194,14 @@ def gitleaks(path: Path, *, replace_shipped: bool = False) -> Conversion:
         try:
             out.rules.append(_gitleaks_rule(raw, name, wanted, _noter(out, name)))
         except (_RefusedError, RuleError, ValueError, TypeError) as error:
-            out.problems.append((name, f"not converted: {str(error).splitlines()[0]}"))
+            out.problems.append((name, f"not converted: {_why(error, name)}"))
     _settle(out, replace_shipped=replace_shipped)
     return out
+
+
+def _why(error: Exception, name: str) -> str:
+    """What a rule is refused for, without its own name, which stands beside it."""
+    return str(error).partition("\n")[0].removeprefix(f": {name}: ")
 
 
 def _noter(out: Conversion, name: str) -> Callable[[str], None]:
@@ -332,7 +341,7 @@ def _kingfisher_file(file: Path, out: Conversion) -> None:
         try:
             out.rules.append(_kingfisher_rule(raw, name, _noter(out, name)))
         except (_RefusedError, RuleError, ValueError, TypeError) as error:
-            out.problems.append((name, f"not converted: {str(error).splitlines()[0]}"))
+            out.problems.append((name, f"not converted: {_why(error, name)}"))
 
 
 def _kingfisher_rule(raw: Mapping[str, Any], name: str, note: Callable[[str], None]) -> Entry:

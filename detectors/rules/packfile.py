@@ -23,7 +23,7 @@ from detectors.rules.triggers import ASSIGNED
 from monitor.common.severity import Severity
 from monitor.common.text import one_line, token_like, veiled
 
-__all__ = ["RuleTable", "load_file", "to_rule"]
+__all__ = ["RuleTable", "load_file", "to_rule", "wording"]
 
 # Between the keyword and the value of a keyword rule. "near": anything, as in vendors' own snippets; "assignment": the
 # spellings of `name = value` in code, config, JSON (also inside JSON), URLs, XML and headers.
@@ -218,7 +218,7 @@ def _pattern_problem(rule: Rule) -> str | None:
     return None
 
 
-def _wording(problem: Mapping[str, Any]) -> str:
+def wording(problem: Mapping[str, Any]) -> str:
     """pydantic's message in our words."""
     if problem["type"] == "extra_forbidden":
         known = [*RuleTable.model_fields] if len(problem["loc"]) == 1 else [*_Companion.model_fields]
@@ -264,7 +264,7 @@ def load_file(path: Path) -> list[Rule]:
         except ValidationError as error:
             for item in error.errors(include_input=False, include_url=False):
                 key = ".".join(str(part) for part in item["loc"])
-                problems.append(f"{label}: {name}: {key + ': ' if key else ''}{_wording(item)}")
+                problems.append(f"{label}: {name}: {key + ': ' if key else ''}{wording(item)}")
             continue
         problem = _pattern_problem(rule)
         if problem:

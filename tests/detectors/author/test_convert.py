@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 import tomllib
 from pathlib import Path
 
@@ -266,3 +267,18 @@ def test_imported_rules_beside_the_default_pack_are_no_problem_and_weaken_no_shi
     assert check_rules(engine) == []
     own = [rule for rule in rules if rule.family == "custom"]
     assert [note.partition(": ")[2] for note in shadowed(engine, own)] == ["github-pat-imported (github-pat)"]
+
+
+@pytest.mark.parametrize(
+    ("pattern", "why"),
+    [
+        ("acme_[a-z]{16,2048}", r"not converted: pattern: RE2: column 22: .*counts to 1000"),
+        ("acme_(?P<secret>[a-z]{16}", r"not converted: a group is not closed"),
+        ("[0-9]*", r"not converted: column 1: matches the empty text"),
+    ],
+)
+def test_a_refusal_says_why_in_one_line_without_the_rules_name(tmp_path: Path, pattern: str, why: str) -> None:
+    (tmp_path / "one.yml").write_text(f"rules:\n- {{id: acme.key, name: Acme, pattern: '{pattern}', examples: []}}\n")
+    told = [told for name, told in kingfisher(tmp_path / "one.yml").problems if name == "acme.key"]
+    assert re.match(why, told[-1])
+    assert "acme.key" not in told[-1]
