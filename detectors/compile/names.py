@@ -20,7 +20,7 @@ NAMES = frozenset(
     "coveralls crowdin cryptocompare currencylayer customerio datadog deepgram deepinfra deepseek detectify diffbot "
     "digitalocean disqus dropbox elasticemail elevenlabs etherscan eventbrite facebook fastly finnhub fitbit flickr "
     "foursquare freshdesk fullcontact geoapify geocodio getresponse giphy gitter greynoise gumroad hetzner holidayapi "
-    "honeybadger honeycomb hubspot hunterio hygraph iexcloud imagga imgur infura intrinio ipdata "
+    "honeybadger hubspot hunterio hygraph iexcloud imagga imgur infura intrinio ipdata "
     "ipgeolocation ipinfo ipstack jotform jumpcloud kaggle kickbox klaviyo kraken kucoin lastfm linkedin linode "
     "locationiq loggly logdna logtail logzio lokalise mailboxlayer mailerlite mailgun mailjet mailtrap mandrill "
     "mapquest marketstack mattermost maxmind mediastack meistertask messagebird mezmo mindee mixpanel moosend moralis "
