@@ -177,6 +177,8 @@ def _about(connection: Connection, asked: Request) -> list[str]:
     found = list(connection.execute(query).scalars())
     if not found:
         raise LookupError("there is no incident here any more that this is about")
+    if asked.verb == "ack" and asked.detail.isdigit() and len(found) > int(asked.detail):
+        raise LookupError(f"there are {len(found)} by now, and {asked.detail} were shown: look again")
     return found
 
 

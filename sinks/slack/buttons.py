@@ -15,6 +15,7 @@ __all__ = ["Press", "controls", "pressed"]
 REASONS = ("not needed here", "done elsewhere", "nobody is concerned")  # to skip a step; their places are sent
 ACTIONS = 5  # buttons for actions: more would fill the screen
 _BLOCK = re.compile(r"([A-Za-z0-9_.-]{1,150}):([A-Za-z0-9_-]{1,64}):(state|step|actions)")
+_SEVERAL = re.compile(r"([A-Za-z0-9_.-]{1,150}):((?:group|digest):[0-9a-f]{8,64}):several")
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _CASES: Mapping[str, Verb] = {
     "ack": "ack",
@@ -28,19 +29,23 @@ _CASES: Mapping[str, Verb] = {
 
 
 class Press(NamedTuple):
-    """What somebody pressed. `detail` and `note` as in a Request."""
+    """What somebody pressed. `detail`, `note` and `key` as in a Request; `incident` is empty where `key` says of which
+    several it is about."""
 
     sink: str
     incident: str
     verb: Verb
     detail: str = ""
     note: str = ""
+    key: str = ""
 
 
 def controls(sink: str, notification: Notification) -> list[dict[str, Any]]:
-    """Blocks with the buttons that fit the state of the one incident it is about; none for anything else."""
-    if len(notification.incidents) != 1 or notification.reason == "test":
+    """Blocks with the buttons that fit the state of the incidents it is about; none for anything else."""
+    if not notification.incidents or notification.reason == "test":
         return []
+    if len(notification.incidents) > 1:
+        return _together(sink, notification)
     incident = notification.incidents[0]
     blocks = []
     for part, elements in (("state", _state(incident)), ("step", _step(incident)), ("actions", _actions(incident))):
@@ -54,8 +59,12 @@ def pressed(action: object) -> Press | None:
     """Of an item of `actions` in what Slack sends. None: it is no button of ours."""
     if not isinstance(action, dict):
         return None
-    block = _BLOCK.fullmatch(_text(action.get("block_id")))
     kind, _, detail = _text(action.get("action_id")).partition(":")
+    several = _SEVERAL.fullmatch(_text(action.get("block_id")))
+    if several is not None:
+        counted = kind == "ack" and re.fullmatch(r"[0-9]{1,6}", detail)
+        return Press(several[1], "", "ack", detail, key=several[2]) if counted else None
+    block = _BLOCK.fullmatch(_text(action.get("block_id")))
     verb = _CASES.get(kind)
     if block is None or verb is None or not (_NAME.fullmatch(detail) or verb == "ack"):
         return None
@@ -67,6 +76,18 @@ def pressed(action: object) -> Press | None:
             return None
         note = REASONS[int(place)]
     return Press(block[1], block[2], verb, detail, note)
+
+
+def _together(sink: str, notification: Notification) -> list[dict[str, Any]]:
+    """Of several there is one thing to be said at once: somebody works on them. It says how many were seen, as what
+    has joined them since nobody has looked at."""
+    count = len(notification.incidents)
+    block = f"{sink}:{notification.key}:several"
+    if not _SEVERAL.fullmatch(block) or all(one.state != "open" for one in notification.incidents):
+        return []
+    sure = _sure(f"Acknowledge all {count}?", "Repeats stop for each of them. One by one they are in the console.")
+    every = _button(f"ack:{count}", f"Acknowledge all {count}", style="primary", confirm=sure)
+    return [{"type": "actions", "block_id": block, "elements": [every]}]
 
 
 def _state(incident: Incident) -> list[dict[str, Any]]:

@@ -84,13 +84,14 @@ def asked(payload: Mapping[str, Any], configs: Sequence[SlackConfig]) -> list[Re
 
 def _request(press: Press, config: SlackConfig, user: str, moment: str, reply: Mapping[str, str]) -> Request:
     name, refusal = config.person(user, press.verb)
-    once = "\0".join((user, moment, press.sink, press.incident, press.verb, press.detail))
+    once = "\0".join((user, moment, press.sink, press.incident or press.key, press.verb, press.detail))
     return Request(
         id=f"slack:{hashlib.sha256(once.encode('utf-8', 'backslashreplace')).hexdigest()[:40]}",
         sink=config.name,
         verb=press.verb,
         actor=name,
         incident=press.incident,
+        key=press.key,
         detail=press.detail,
         note=press.note,
         refusal=refusal,

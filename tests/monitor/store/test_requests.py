@@ -242,6 +242,15 @@ async def test_what_the_other_system_calls_it_is_learnt_and_understood(store: St
     assert leased.receipt == {"dedup_key": f"incident:{ID}", "place": "PGR0VU2"}
 
 
+async def test_several_are_acknowledged_together_but_none_that_nobody_was_shown(store: Store) -> None:
+    await paged(store)
+    key = f"incident:{ID}"
+    assert await said(store, ask("ack", incident="", key=key, detail="1")) == [(True, f"{ID} is acknowledged")]
+    more = ask("ack", "again", incident="", key=key, detail="0")
+    [(done, why)] = await said(store, more)
+    assert (done, why) == (False, "there are 1 by now, and 0 were shown: look again")
+
+
 async def test_what_it_calls_it_is_learnt_before_we_know_that_it_arrived(store: Store) -> None:
     """As after a kill between its answer and the note of it, or while an update is on its way."""
     leased = await lease(store, "chat")

@@ -48,6 +48,19 @@ def test_what_is_about_no_single_incident_has_none() -> None:
         assert controls("chat", sent) == []
 
 
+def test_several_are_acknowledged_at_once_as_many_as_were_shown() -> None:
+    pair = (incident(state="acknowledged"), incident(id="b"))
+    sent = notification(*pair, key=f"group:{'a1' * 12}")
+    [block] = controls("chat", sent)
+    assert words([block]) == ["Acknowledge all 2"]
+    check_blocks(message(sent, [block])["blocks"])
+    shown = {**block["elements"][0], "block_id": block["block_id"]}
+    assert pressed(shown) == Press("chat", "", "ack", "2", key=f"group:{'a1' * 12}")
+    for other in ("ack", "ack:x", "ack:", "resolve:2", "silence:3600"):
+        assert pressed({**shown, "action_id": other}) is None
+    assert controls("chat", notification(*(replace(one, state="resolved") for one in pair), key=sent.key)) == []
+
+
 def test_what_cannot_be_undone_asks_first() -> None:
     blocks = controls("chat", notification(incident(run=STEP, offers=OFFERS)))
     asking = {one["action_id"] for block in blocks for one in block["elements"] if "confirm" in one}
