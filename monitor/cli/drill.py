@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from monitor.cli import canaries as birds
 from monitor.cli.common import (
     ConfigOption,
     Format,
@@ -35,11 +36,12 @@ app = command_app()
 
 
 @app.command(
-    epilog="Example: monitor drill services",
+    epilog="Examples:\n\n  monitor drill services\n\n  monitor drill --canary backup-env --at /srv/backup/.env",
     help="Plant a synthetic secret in a source (a file or a container's log, the journal, an MQTT topic, what listens "
     "for syslog or HTTP), and see it detected, routed, told, acknowledged and closed by the monitor that runs; print "
     "when each hop came. Everybody is told that it is a drill; pagers are not told at all, unless --page is given. "
-    "Exit code 1, with the hop that did not come, when one is missing.",
+    "Exit code 1, with the hop that did not come, when one is missing.\n\n"
+    "With --canary it plants one that stays, and that is an alarm when it is seen anywhere else.",
 )
 def drill(
     *,
@@ -58,6 +60,14 @@ def drill(
         ),
     ] = None,
     page: Annotated[bool, typer.Option("--page", help="Tell pagers, too: somebody is woken.")] = False,
+    canary: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Plant one that stays, in the file --at.", show_default=False)
+    ] = None,
+    note: Annotated[str, typer.Option(help="Where the canary lies, in words, for its alarm.", show_default=False)] = "",
+    canaries: Annotated[bool, typer.Option("--canaries", help="List the canaries.")] = False,
+    forget: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Forget a canary that was taken away.", show_default=False)
+    ] = None,
     timeout: Annotated[str, typer.Option(metavar="DURATION", help="How long to wait for each hop.")] = "60s",
     form: FormatOption = Format.text,
     config: ConfigOption = None,
@@ -67,6 +77,14 @@ def drill(
     from monitor.drill.plant import DrillError, spot
 
     settings = read_config(config)
+    if canaries or forget is not None or canary is not None:
+        if canaries:
+            birds.show(settings, form)
+        if forget is not None:
+            birds.forget(settings, forget)
+        if canary is not None:
+            birds.plant(settings, canary, rule, _ammunition(settings, rule), at=at, note=note)
+        return
     try:
         patience = parse_duration(timeout)
     except ValueError as error:

@@ -14,6 +14,7 @@ from monitor.incidents import Incident, fold
 from monitor.model import Finding, Position
 from monitor.routing import Place
 from monitor.store import access, groups, runs
+from monitor.store.canaries import watch
 from monitor.store.drills import drills_among
 from monitor.store.incidents import update_incidents
 from monitor.store.outbox import add_notice
@@ -61,7 +62,7 @@ def record(tx: Transaction, commits: Sequence[Commit], late: Sequence[Position] 
                 tx.counts.repeated += 1
             else:
                 first[finding.id] = (number, finding)
-    if first and (told := sift(tx, first)):
+    if first and (told := sift(tx, watch(tx, first))):
         _ingest(tx, commits, told, new)
     for commit in commits:
         for notice in commit.notices:

@@ -49,6 +49,7 @@ __all__ = [
     "asks",
     "audit",
     "batches",
+    "canaries",
     "drills",
     "findings",
     "groups",
@@ -408,6 +409,23 @@ silence_rules = Table(
     comment="incidents that people have silenced by what they are, beside those of the configuration",
 )
 
+canaries = Table(
+    "canaries",
+    metadata,
+    Column("fingerprint", Text, primary_key=True),
+    Column("first", Text, nullable=False, comment="the fingerprint of its alarm, where rules see it in several ways"),
+    Column("name", Text, nullable=False),
+    Column("rule", Text, nullable=False, comment="finds it"),
+    Column("place", Text, nullable=False, comment="where it lies, for people"),
+    Column("node", Text, nullable=False),
+    Column("path", Text, comment="the file where it may be seen; null: nowhere"),
+    Column("offset", BigInteger, comment="there; null: not seen yet"),
+    Column("at", Double, nullable=False),
+    Column("by", Text, nullable=False),
+    Index("canaries_name", "name"),
+    comment="synthetic secrets that nobody has a reason to use, written before they were planted",
+)
+
 drills = Table(
     "drills",
     metadata,
@@ -740,6 +758,11 @@ def _to_17(connection: Connection) -> None:
         connection.exec_driver_sql("CREATE INDEX members_held ON members (held)")
 
 
+def _to_18(connection: Connection) -> None:
+    """Canaries."""
+    canaries.create(connection, checkfirst=True)
+
+
 # To version N from N-1. A change of the tables above goes with an entry here and a test that starts from the old form.
 MIGRATIONS: Mapping[int, Callable[[Connection], None]] = {
     2: _to_2,
@@ -758,8 +781,9 @@ MIGRATIONS: Mapping[int, Callable[[Connection], None]] = {
     15: _to_15,
     16: _to_16,
     17: _to_17,
+    18: _to_18,
 }
-VERSION = 17
+VERSION = 18
 
 
 def migrate(

@@ -24,6 +24,7 @@ from monitor.runbook.progress import Procedure
 from monitor.store.access import Access
 from monitor.store.actions import Actions
 from monitor.store.alerts import Alerts
+from monitor.store.canaries import Canaries
 from monitor.store.database import Database
 from monitor.store.drills import Drills, last_drill, last_success
 from monitor.store.findings import record
@@ -95,6 +96,7 @@ class Store:
         self.positions = Positions(self)
         self.retention = Retention(self)
         self.runs = Runs(self)
+        self.canaries = Canaries(self)
         self.drills = Drills(self)
         self.silences = Silences(self)
         self.merges = Merges(self)

@@ -137,6 +137,7 @@ STEPS = ("revoke", "replace", "deploy", "audit", "actions", "notify", "document"
 
 OTHERS = {
     "access": ("explain", "contain", "extent", "rotate", "policy"),
+    "canary": ("explain", "contain", "extent", "rotate", "again"),
     "rotation": ("new", "both", "verify", "remove", "document"),
 }
 

@@ -1,0 +1,115 @@
+"""Canaries, for `monitor drill`: plant one, list them, forget one."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from monitor.cli.common import Format, emit, fail, paint, person, printable, scrubbed, table, with_store
+
+if TYPE_CHECKING:
+    from monitor.config import Config
+    from monitor.store import Store
+    from monitor.store.canaries import Canary
+
+__all__ = ["forget", "plant", "show"]
+
+_NAME = re.compile(r"[A-Za-z0-9_.-]{1,64}", re.ASCII)
+_HOW = "give --at FILE, or --at - to print the value and put it somewhere yourself"
+
+
+def plant(
+    settings: Config, name: str, rule: str, ammunition: tuple[str, Sequence[str]], *, at: str | None, note: str
+) -> None:
+    """Known first, then planted: nothing sees it in between. With `at` "-" the value goes to stdout, alone."""
+    from monitor.common.text import token_like
+
+    if not _NAME.fullmatch(name) or token_like(name):
+        fail("--canary takes a name of letters, digits, dots and dashes, which is shown in alerts", 2)
+    if at is None:
+        fail(_HOW, 2)
+    secret, prints = ammunition
+    path = None if at == "-" else Path(at).absolute()
+    if path is not None and not path.parent.is_dir():
+        fail(f"{printable(scrubbed(settings, str(path.parent)))} is no folder; {_HOW}", 2)
+    told = scrubbed(settings, note) or (str(path) if path is not None else "outside")
+
+    async def run(store: Store) -> str:
+        kept = scrubbed(settings, str(path)) if path is not None else None
+        try:
+            await store.canaries.plant(name, prints, rule=rule, place=told, path=kept, by=person())
+        except ValueError as error:
+            return str(error)
+        try:
+            if path is not None:
+                _append(path, f"{re.sub('[^A-Z0-9]', '_', rule.upper())}={secret}\n")
+        except OSError as error:
+            await store.canaries.forget(name)
+            return f"{path}: {error.strerror}; {_HOW}"
+        return ""
+
+    if wrong := with_store(settings, run):
+        fail(printable(scrubbed(settings, wrong)))
+    if path is None:
+        typer.echo(secret)
+    typer.echo(f"canary {name}: seen anywhere but in {printable(told)}, it is an alarm", err=True)
+
+
+def _append(path: Path, line: str) -> None:
+    """A new file is for its owner alone: else the first one to read it is anybody."""
+    with os.fdopen(os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600), "a", encoding="utf-8") as file:
+        file.write(line)
+
+
+def show(settings: Config, form: Format) -> None:
+    """Each with where it lies and whether it still does."""
+    from monitor.site import read_rules
+
+    nothing: list[Canary] = []
+    found = with_store(settings, lambda store: store.canaries.list(), missing=nothing)
+    rules = {rule.id for rule in read_rules(settings)}
+    rows = [
+        {
+            "name": one.name,
+            "rule": one.rule,
+            "place": one.place,
+            "host": one.host,
+            "planted": datetime.fromtimestamp(one.at, UTC).isoformat(timespec="seconds").replace("+00:00", "Z"),
+            "by": one.by,
+            "incident": one.incident,
+            "watched": one.rule in rules,
+        }
+        for one in found
+    ]
+
+    def text(rows: Sequence[Mapping[str, Any]]) -> Iterable[str]:
+        lines = [
+            [row["name"], printable(row["place"]), row["host"], row["planted"], printable(row["by"]), _state(row)]
+            for row in rows
+        ]
+        yield from table(("name", "lies in", "host", "since", "by", ""), lines)
+
+    emit(rows, form, text)
+
+
+def _state(row: Mapping[str, Any]) -> str:
+    if row["incident"]:
+        return paint(f"used or moved: incident {row['incident']}", "red")
+    return "" if row["watched"] else paint(f"the rule {row['rule']} is off: nobody would see it", "yellow")
+
+
+def forget(settings: Config, name: str) -> None:
+    """What is seen of it afterwards is a leak like any other."""
+
+    async def run(store: Store) -> bool:
+        await store.canaries.forget(name)
+        return True
+
+    with_store(settings, run)
+    typer.echo(f"forgotten: {name}; where it still lies, it is found as any other secret")

@@ -1,0 +1,133 @@
+"""Canaries: synthetic secrets that lie somewhere for long, and that nobody has a reason to use.
+
+Only what stands here beforehand makes one, and only its fingerprint is kept. Where it was planted it may be seen, also
+after that file was rotated; anywhere else somebody has taken it along, which is an alarm of its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from sqlalchemy import Connection, Row, delete, insert, select, update
+
+from monitor.model import Finding
+from monitor.sources.file.rotation import original_names
+from monitor.store.rows import chunks, clean
+from monitor.store.schema import canaries, incidents
+from monitor.store.transaction import Desk, Transaction
+
+__all__ = ["RULE", "Canaries", "Canary", "watch"]
+
+RULE = "canary"  # of its incidents: no provider is asked about one, and no action takes it back
+
+
+@dataclass(frozen=True, slots=True)
+class Canary:
+    """`place`: where it was planted, for people; `at`: when (seconds since the epoch); `by`: who. `rule`: finds it.
+    `incident`: the id of the alarm; None: it is where it was."""
+
+    name: str
+    rule: str
+    place: str
+    host: str
+    at: float
+    by: str
+    incident: str | None = None
+
+
+class Canaries:
+    """The face of the canaries."""
+
+    def __init__(self, desk: Desk) -> None:
+        self._desk = desk
+
+    async def plant(
+        self, name: str, fingerprints: Sequence[str], *, rule: str, place: str, path: str | None, by: str
+    ) -> None:
+        """What is found with one of these fingerprints from now on is this canary. `path`: the file of this host where
+        it may be seen; None: nowhere. Raises ValueError when there is one of that name.
+        """
+        first = {"name": name, "rule": rule, "place": place, "path": path, "node": self._desk.node, "by": by}
+
+        def run(tx: Transaction) -> bool:
+            if tx.connection.execute(select(canaries.c.name).where(canaries.c.name == name)).first() is not None:
+                return False
+            alike = {**first, "first": fingerprints[0], "at": tx.now}
+            rows = [{**alike, "fingerprint": one} for one in dict.fromkeys(fingerprints)]
+            tx.connection.execute(insert(canaries), rows)
+            return True
+
+        if not await self._desk.write(run, durable=True):
+            raise ValueError(f"there is a canary {name} already; forget it first, or take another name")
+
+    async def list(self) -> list[Canary]:
+        """The newest first."""
+
+        def run(connection: Connection) -> list[Canary]:
+            own = select(canaries, incidents.c.id.label("incident"))
+            own = own.outerjoin(incidents, incidents.c.fingerprint == canaries.c.fingerprint)
+            rows = connection.execute(
+                own.where(canaries.c.fingerprint == canaries.c.first).order_by(canaries.c.at.desc(), canaries.c.name)
+            )
+            return [Canary(row.name, row.rule, row.place, row.node, row.at, row.by, row.incident) for row in rows]
+
+        return await self._desk.read(run)
+
+    async def forget(self, name: str) -> None:
+        """What is seen of it afterwards is a leak like any other. Raises LookupError."""
+        gone = await self._desk.write(
+            lambda tx: tx.connection.execute(delete(canaries).where(canaries.c.name == name)).rowcount, durable=True
+        )
+        if not gone:
+            raise LookupError(f"there is no canary {name!r}; `monitor drill --canaries` shows them")
+
+
+def watch(tx: Transaction, found: Mapping[str, tuple[int, Finding]]) -> Mapping[str, tuple[int, Finding]]:
+    """The findings as alarms where they are of a canary, and without those where it lies."""
+    rows = _among(tx.connection, {finding.fingerprint for _, finding in found.values()})
+    if not rows:
+        return found
+    kept: dict[str, tuple[int, Finding]] = {}
+    for id_, (number, finding) in found.items():
+        row = rows.get(finding.fingerprint)
+        if row is None:
+            kept[id_] = (number, finding)
+        elif not _at_home(tx, row, finding):
+            kept[id_] = (number, _alarm(row, finding))
+    return kept
+
+
+def _at_home(tx: Transaction, row: Row[Any], finding: Finding) -> bool:
+    """In its file, under whatever name a rotation gives that, and there at its own place: a second one is another."""
+    if row.path is None or row.node != clean(tx.node) or clean(finding.path) != row.path:
+        rotated = row.path is not None and row.node == clean(tx.node) and row.path in original_names(finding.path)
+        if not rotated:
+            return False
+    if row.offset is None:
+        own = canaries.c.fingerprint == row.fingerprint
+        tx.connection.execute(update(canaries).where(own).values(offset=finding.offset))
+        return True
+    return bool(row.offset == finding.offset)
+
+
+def _alarm(row: Row[Any], finding: Finding) -> Finding:
+    return replace(
+        finding,
+        rule=RULE,
+        name=f"Canary {row.name} was used or moved",
+        severity="critical",
+        confidence="high",
+        fingerprint=row.first,
+        runbook=RULE,
+        labels={**finding.labels, "canary": row.name, "planted": f"{row.place} on {row.node}"},
+    )
+
+
+def _among(connection: Connection, fingerprints: Iterable[str]) -> dict[str, Row[Any]]:
+    rows = {}
+    for chunk in chunks(fingerprints):
+        for row in connection.execute(select(canaries).where(canaries.c.fingerprint.in_(chunk))):
+            rows[row.fingerprint] = row
+    return rows

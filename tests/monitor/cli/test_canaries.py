@@ -1,0 +1,66 @@
+from __future__ import annotations
+
+import json
+import stat
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.acceptance.harness import Monitor, until
+from tests.fakes.webhook import FakeWebhook
+from tests.monitor.cli.conftest import Command
+from tests.monitor.cli.test_drill import CONFIG, drill
+
+
+@pytest.mark.timeout(120)
+async def test_a_canary_is_quiet_where_it_lies_and_alarms_anywhere_else(tmp_path: Path) -> None:
+    logs = tmp_path / "logs"
+    logs.mkdir()
+    async with FakeWebhook() as hook:
+        monitor = Monitor(tmp_path, CONFIG, {"HOOK_URL": hook.url})
+        await monitor.start()
+        try:
+            code, out, err = await drill(monitor, "--canary", "bird", "--at", str(logs / "env.log"))
+            assert code == 0, err
+            assert out == ""
+            assert f"canary bird: seen anywhere but in {logs}/env.log, it is an alarm" in err
+            line = (logs / "env.log").read_text()
+            assert line.startswith("GITHUB_PAT=ghp_")
+            assert "canary" not in line.lower(), "whoever finds it takes it for real"
+            assert stat.S_IMODE((logs / "env.log").stat().st_mode) == 0o600
+            value = line.strip().partition("=")[2]
+
+            (logs / "env.log").rename(logs / "env.log.1")
+            (logs / "auth.log").write_text(f"ERROR login with {value} refused\n")
+            await until(lambda: hook.payloads, 30, lambda: monitor.errors[-1000:])
+            (incident,) = hook.payloads[0]["incidents"]
+            assert (incident["name"], incident["severity"]) == ("Canary bird was used or moved", "critical")
+            assert [one["path"] for one in incident["locations"]] == [f"{logs}/auth.log"]
+            assert incident["labels"]["planted"].startswith(f"{logs}/env.log on ")
+            assert hook.payloads[0]["drill"] is False
+            code, out, _ = await drill(monitor, "--canaries", "--format", "json")
+            row: dict[str, Any] = json.loads(out)[0]
+            assert (row["name"], row["incident"]) == ("bird", incident["id"])
+        finally:
+            await monitor.terminate()
+    database = b"".join(path.read_bytes() for path in (tmp_path / "state").glob("state.db*"))
+    assert value.encode() not in database + (monitor.errors + monitor.output + out + err).encode()
+    assert json.dumps(hook.payloads).count(value) == 0
+
+
+def test_what_cannot_be_a_canary_is_refused(monitor: Command, config: Path) -> None:
+    (config.parent / "logs").mkdir()
+    assert monitor("run", "--once", env={"HOOK_URL": "http://127.0.0.1:1"}).returncode == 0
+    assert "give --at FILE" in monitor("drill", "--canary", "bird").stderr
+    assert "takes a name of letters" in monitor("drill", "--canary", "a bird", "--at", "-").stderr
+    answer = monitor("drill", "--canary", "bird", "--at", "absent/file")
+    assert answer.returncode == 2
+    assert "is no folder" in answer.stderr
+    answer = monitor("drill", "--canary", "bird", "--at", "-", "--note", "the wiki")
+    assert answer.stdout.startswith("ghp_")
+    assert len(answer.stdout.splitlines()) == 1
+    assert "already" in monitor("drill", "--canary", "bird", "--at", "-").stderr
+    assert "the wiki" in monitor("drill", "--canaries").stdout
+    assert monitor("drill", "--forget", "bird").returncode == 0
+    assert "no canary 'bird'" in monitor("drill", "--forget", "bird").stderr
