@@ -106,8 +106,9 @@ def ours(engine: Engine, text: memoryview) -> int:
 
 def measure(
     rules: Engine, text: memoryview, counts: Sequence[int], rounds: int
-) -> Iterator[tuple[int, float, float, int]]:
-    """(values, CPU seconds of the engine, seconds to compile, found in a text that holds none) for each count."""
+) -> Iterator[tuple[int, float, float, int, int]]:
+    """(values, CPU seconds of the engine, seconds to compile, bytes of the database, found in a text that holds none)
+    for each count."""
     engines, compiling = {}, {}
     for count in counts:
         before = time.process_time()
@@ -121,7 +122,8 @@ def measure(
             others[count] = ours(engine, text)
             spent[count] = min(spent[count], time.process_time() - before)
     for count in counts:
-        yield count, spent[count], compiling[count], others[count]
+        own = engines[count].exact
+        yield count, spent[count], compiling[count], own.database.size() if own is not None else 0, others[count]
 
 
 @dataclass(frozen=True)
@@ -209,13 +211,17 @@ def main() -> None:
         text = memoryview(path.read_bytes())
     rules = Engine.build(load_rules())
     print("\n## Our own secrets by exact value\n")
-    print("| values | engine, CPU s | MB/s of CPU | of the engine without | compile, CPU s | found that is not there |")
-    print("| --- | --- | --- | --- | --- | --- |")
+    print(
+        "| values | engine, CPU s | MB/s of CPU | of the engine without | compile, CPU s | MB held | found that is not there |"
+    )
+    print("| --- | --- | --- | --- | --- | --- | --- |")
     base = 0.0
-    for count, spent, compiling, others in measure(rules, text, counts, options.rounds):
+    for count, spent, compiling, held, others in measure(rules, text, counts, options.rounds):
         base = base or spent
         rate = len(text) / spent / 1e6
-        print(f"| {count:,} | {spent:.2f} | {rate:,.0f} | {spent / base:.2f} | {compiling:.1f} | {others} |")
+        print(
+            f"| {count:,} | {spent:.2f} | {rate:,.0f} | {spent / base:.2f} | {compiling:.1f} | {held / 1e6:.1f} | {others} |"
+        )
     outcome = recall(rules, [value.decode() for value in values(10_000)], keys(100), loggen.size(options.planted))
     print(f"\n10,000 values and 100 keys in {outcome.size:,} bytes of logs:\n")
     print("| written | planted | found |")

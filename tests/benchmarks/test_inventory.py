@@ -17,7 +17,8 @@ def test_values_are_found_where_they_are_and_nowhere_else() -> None:
     assert len(set(planted)) == 50
     assert ours(engine, memoryview(b"x " + b" y ".join(planted))) == 50
     text = memoryview(b"2026-11-02 INFO nothing of ours\n" * 100)
-    assert [(count, others) for count, _, _, others in measure(rules, text, (0, 10), 1)] == [(0, 0), (10, 0)]
+    rows = list(measure(rules, text, (0, 10), 1))
+    assert [(count, held > 0, others) for count, _, _, held, others in rows] == [(0, False, 0), (10, True, 0)]
 
 
 def test_every_form_is_planted_and_counted_where_it_lies(monkeypatch: pytest.MonkeyPatch) -> None:
