@@ -1,9 +1,9 @@
 """Recall and false alarms on text that no rule was written from: `probe.txt`, templates by class of syntax.
 
-python -m benchmarks.probe [--second | --third] [--misses] [--sealed]
+python -m benchmarks.probe [--second | --third | --vendors] [--misses] [--sealed]
 
 `--second` and `--third` take `probe-second.txt` and `probe-third.txt`, each written when the rules had been made to suit
-those before it.
+those before it; `--vendors` takes `probe-vendors.txt`, a format of each issuer.
 
 Half of the templates, chosen by a digest of their text, is sealed: it is measured with `--sealed` only, and its misses are
 never listed, so that no rule is written to suit it. Each template is expanded with several seeds, and is looked at bare
@@ -29,7 +29,8 @@ from detectors.rules.template import expand
 __all__ = ["Case", "Score", "cases", "main", "measure"]
 
 SEEDS = {True: 3, False: 4}  # by whether there is a secret in it
-FIRST, SECOND, THIRD = "probe.txt", "probe-second.txt", "probe-third.txt"
+FIRST, SECOND, THIRD, VENDORS = "probe.txt", "probe-second.txt", "probe-third.txt", "probe-vendors.txt"
+PROBES = {"--second": SECOND, "--third": THIRD, "--vendors": VENDORS}
 _SHAPES, _SHAPE = re.compile(r"@(\w+) = (.+)"), re.compile(r"@(\w+)")
 _BREAKS = str.maketrans({"¶": "\n", "⇥": "\t"})
 
@@ -124,7 +125,7 @@ def main(arguments: list[str]) -> int:
     worker = Engine.build(load_rules()).worker()
     sealed = "--sealed" in arguments
     misses: list[str] | None = [] if "--misses" in arguments and not sealed else None
-    probe = THIRD if "--third" in arguments else SECOND if "--second" in arguments else FIRST
+    probe = next((PROBES[option] for option in PROBES if option in arguments), FIRST)
     print(f"{'sealed' if sealed else 'open'} half of {probe}")
     for wrapped in (False, True):
         score = measure(worker, sealed, wrapped, misses if not wrapped else None, probe)

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from benchmarks.probe import FIRST, SECOND, SEEDS, THIRD, Case, cases, found
+from benchmarks.probe import FIRST, SECOND, SEEDS, THIRD, VENDORS, Case, cases, found
 from detectors.rules.template import expand
 from tests.detectors.texts import engine
 
@@ -17,10 +17,22 @@ def test_there_are_enough_cases_of_both_kinds_and_halves(probe: str) -> None:
     assert all(("«" in case.template) is case.secret for case in listed)
 
 
-@pytest.mark.parametrize("probe", [FIRST, SECOND, THIRD])
+@pytest.mark.parametrize("probe", [FIRST, SECOND, THIRD, VENDORS])
 def test_no_case_expands_to_the_text_of_another(probe: str) -> None:
     texts = [case.text(1) for case in cases(probe)]
     assert len(set(texts)) == len(texts)
+
+
+def test_of_the_formats_of_issuers_hardly_any_is_missed() -> None:
+    worker, seen, missed = engine().worker(), 0, 0
+    for case in cases(VENDORS):
+        if case.secret and not case.sealed:
+            text = case.text(0)
+            secret = text[text.index("«") + 1 : text.index("»")]
+            seen += 1
+            missed += not found(worker, text.replace("«", "").replace("»", ""), secret)
+    assert seen > 300
+    assert missed <= seen // 50
 
 
 def test_only_what_covers_the_secret_counts() -> None:
