@@ -9,33 +9,16 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 
+from monitor.common.cuts import carried, settled
 from monitor.common.newlines import newlines
 from monitor.model import Block
 
-__all__ = ["BLOCK", "CONTEXT", "LOOKAHEAD", "Cutter", "Window", "carried", "settled"]
+__all__ = ["BLOCK", "Cutter", "Window"]
 
 BLOCK = 1 << 20  # bytes scanned at once
-CONTEXT = 24 << 10  # bytes before the fresh ones: the longest secret, in the midst of which text is cut
-LOOKAHEAD = 64  # bytes of a long line that stay unsettled, so that a match at the cut is seen whole
 
 _NOTHING: Mapping[str, str] = {}
 _NEWLINE = 10
-
-
-def settled(data: bytes | bytearray, fresh: int, end: int, *, full: bool) -> int:
-    """Where to cut `data[fresh:end]`, of which more is to come: behind its last whole line. `fresh`: nowhere yet.
-
-    Within a line only when it is `full`, and then so far before the end that a match at the cut is seen whole.
-    """
-    line = data.rfind(b"\n", fresh, end) + 1
-    if line:
-        return line
-    return max(fresh, end - LOOKAHEAD) if full else fresh
-
-
-def carried(limit: int) -> int:
-    """From where on what is settled up to `limit` is kept as context."""
-    return max(0, limit - CONTEXT)
 
 
 class Window:

@@ -15,7 +15,7 @@ from typing import BinaryIO
 from detectors.fingerprint import fingerprint
 from detectors.match.engine import Match, TooSlowError, Worker, patience
 from monitor import json_lines
-from monitor.blocks import carried
+from monitor.common.cuts import carried
 
 __all__ = ["ChangedError", "Masker", "Stats", "mask_file"]
 

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from monitor.blocks import BLOCK, LOOKAHEAD, carried
+from monitor.blocks import BLOCK
+from monitor.common.cuts import LOOKAHEAD, carried
 from monitor.model import Block
 
 __all__ = ["GAP", "Packer"]

@@ -21,6 +21,7 @@ from detectors.match.filters import entropy
 from detectors.match.outcome import Decision, Match
 from detectors.rules.rule import PACKS, Rule
 from detectors.rules.syntax import compile_re2
+from monitor.common.cuts import CONTEXT, carried, settled
 
 __all__ = ["Report", "Sample", "as_entry", "search", "summary"]
 
@@ -68,9 +69,9 @@ def search(
     worker, witnesses = alone.worker(), (alone.worker(), whole.worker())
     for sample in samples:
         line = 1
-        for piece in _chunks(sample):
+        for piece, fresh, end in _pieces(sample.data):
             at, number = 0, line
-            decisions = _candidates(rule, worker, piece)
+            decisions = [one for one in _candidates(rule, worker, piece) if fresh < one.end <= end]
             seen = _Seen(piece, witnesses if decisions else ())
             for decision in decisions:
                 number += piece.count(b"\n", at, decision.start)
@@ -78,23 +79,25 @@ def search(
                 keep = len(report.hits) < limit
                 _enter(report, decision, piece, seen, name=sample.name, line=number, keep=keep, reveal=reveal)
 
-            line += piece.count(b"\n")
-            report.size += len(piece)
-            advance(len(piece))
-        report.lines += line - 1 + (sample.data[-1:] not in (b"", b"\n"))
+            line += piece.count(b"\n", 0, carried(end))
+            report.lines += piece.count(b"\n", fresh, end)
+            report.size += end - fresh
+            advance(end - fresh)
+        report.lines += sample.data[-1:] not in (b"", b"\n")
     return report
 
 
-def _chunks(sample: Sample) -> Iterator[bytes]:
-    """Pieces cut at a newline, so that a candidate and its line are whole."""
-    at, size = 0, len(sample.data)
+def _pieces(data: bytes | mmap.mmap) -> Iterator[tuple[bytes, int, int]]:
+    """Pieces, and between which places in each of them an end counts: what lies before and behind is context."""
+    at, size = 0, len(data)
     while at < size:
-        end = min(size, at + CHUNK)
-        if end < size:
-            cut = sample.data.rfind(b"\n", at, end)
-            end = cut + 1 if cut >= at else end
-        yield sample.data[at:end]
-        at = end
+        low = carried(at)
+        piece = data[low : at + CHUNK + CONTEXT]
+        limit = len(piece)
+        if at + CHUNK < size:
+            limit = settled(piece, at - low, at + CHUNK - low, full=True)
+        yield piece, at - low, limit
+        at = low + limit
 
 
 # A value goes on to a blank, a quote or a bracket.

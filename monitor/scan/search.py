@@ -13,7 +13,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from monitor.blocks import CONTEXT, LOOKAHEAD, Cutter, Window, carried, settled
+from monitor.blocks import Cutter, Window
+from monitor.common.cuts import CONTEXT, LOOKAHEAD, carried, settled
 from monitor.common.newlines import characters, newlines
 from monitor.excerpt import around
 from monitor.model import Block

@@ -22,8 +22,8 @@ from typing import Any, ClassVar, Literal
 import structlog
 from pydantic import Field, ValidationInfo, field_validator
 
-from monitor.blocks import LOOKAHEAD
 from monitor.common.backoff import backoff
+from monitor.common.cuts import LOOKAHEAD
 from monitor.intake import Intake
 from monitor.model import Block, Position
 from monitor.sources.base import LogConfig, SourceConfig, Where

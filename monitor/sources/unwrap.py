@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import NamedTuple
 
-from monitor.blocks import LOOKAHEAD
+from monitor.common.cuts import LOOKAHEAD
 from monitor.model import Block
 
 __all__ = ["cut", "settled", "unwrapped"]

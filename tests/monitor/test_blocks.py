@@ -10,7 +10,8 @@ import pytest
 from detectors.match.engine import Engine
 from detectors.rules.load import load_rules
 from detectors.rules.template import expand
-from monitor.blocks import CONTEXT, LOOKAHEAD, Cutter, Window, settled
+from monitor.blocks import Cutter, Window
+from monitor.common.cuts import CONTEXT, LOOKAHEAD, settled
 from monitor.model import Block
 from monitor.scan.archive import Stream
 from monitor.scan.search import Places, Searcher, stream_blocks
@@ -68,22 +69,6 @@ def test_wherever_a_stream_is_cut_the_same_is_found_once(seed: int) -> None:
     assert settled == len(whole)
     assert cutter.waiting == 0
     assert found == hits(Block("s", "p", "g", 0, whole, 0.0, line=1))
-
-
-@pytest.mark.parametrize(
-    ("data", "full", "cut"),
-    [
-        (b"seen", False, 4),
-        (b"seen" + b"x" * 200, False, 4),
-        (b"seen" + b"x" * 200, True, 204 - LOOKAHEAD),
-        (b"seen" + b"x" * 9, True, 4),
-        (b"seenone\ntwo\nthree", False, 12),
-        (b"seenone\ntwo\nthree", True, 12),
-        (b"se\nn" + b"x" * 200, False, 4),
-    ],
-)
-def test_where_a_text_may_be_cut(data: bytes, full: bool, cut: int) -> None:
-    assert settled(data, 4, len(data), full=full) == cut
 
 
 @pytest.mark.parametrize("seed", range(20))

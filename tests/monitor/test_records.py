@@ -7,7 +7,7 @@ import pytest
 
 from detectors.match.engine import Engine
 from detectors.rules.template import expand
-from monitor.blocks import BLOCK, CONTEXT
+from monitor.blocks import BLOCK
 from monitor.model import Block
 from monitor.records import GAP, Packer
 from monitor.scanner import Scanner
@@ -21,10 +21,6 @@ def scanner() -> Iterator[Scanner]:
     )
     yield scanner
     scanner.close()
-
-
-def test_the_longest_match_of_every_rule_fits_into_what_is_seen_again() -> None:
-    assert max(rule.shape.back + rule.awaits for rule in texts.rules()) <= CONTEXT
 
 
 def record(number: int, data: bytes) -> Block:

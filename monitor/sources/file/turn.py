@@ -13,7 +13,8 @@ from typing import BinaryIO, Literal, Protocol
 
 import zstandard
 
-from monitor.blocks import CONTEXT, Window, settled
+from monitor.blocks import Window
+from monitor.common.cuts import CONTEXT, settled
 from monitor.common.newlines import newlines
 from monitor.model import Block, Position
 from monitor.sources.file.blanks import blank_end, first_blank, last_written

@@ -29,6 +29,25 @@ def test_places_are_counted_over_pieces(monkeypatch: pytest.MonkeyPatch) -> None
     assert (report.accepted, report.size, report.lines) == (2, len(data), 42)
 
 
+LINES = Rule(id="l", name="L", pattern=r"begin\s+(?P<secret>[a-z0-9]{12})\s+end", severity="high", family="test")
+
+
+@pytest.mark.parametrize("separator", ["\n", " "])
+def test_a_candidate_over_the_end_of_a_piece_is_found_once(monkeypatch: pytest.MonkeyPatch, separator: str) -> None:
+    before = f"x{separator}" * 20_000  # more than the context
+    text = f"{before}begin{separator}{VALUE}{separator}end{separator}".encode()
+    whole = tried(text, LINES)
+    assert whole.accepted == 1
+    for shift in range(0, 40, 3):
+        monkeypatch.setattr(trial, "CHUNK", len(before) + shift)
+        report = tried(text, LINES)
+        assert (report.accepted, report.lines, len(report.hits)) == (1, whole.lines, len(whole.hits))
+        for hit, expected in zip(report.hits, whole.hits, strict=True):
+            # Of a line longer than the context a column counts from where that begins.
+            same = expected if separator == "\n" else {**expected, "column": hit["column"]}
+            assert hit == same
+
+
 def test_only_so_many_are_shown_and_all_are_counted() -> None:
     report = tried(f"acme_{VALUE} acme_{SECOND}\n".encode(), limit=1)
     assert (len(report.hits), report.accepted) == (1, 2)

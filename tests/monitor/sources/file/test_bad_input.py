@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from monitor.blocks import CONTEXT
+from monitor.common.cuts import CONTEXT
 from monitor.sources.file import source as module
 from monitor.sources.file import turn
 from monitor.sources.file.source import FileSource

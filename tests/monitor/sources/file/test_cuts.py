@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from detectors.match.engine import Engine
 from detectors.rules.load import load_rules
 from detectors.rules.template import expand
-from monitor.blocks import CONTEXT
+from monitor.common.cuts import CONTEXT
 from monitor.scan.archive import Stream
 from monitor.scan.search import Places, Searcher, file_blocks, stream_blocks
 from monitor.scanner import Scanner

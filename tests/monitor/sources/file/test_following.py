@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from monitor.blocks import CONTEXT
+from monitor.common.cuts import CONTEXT
 from monitor.sources.file.keeper import WATERMARK
 from monitor.sources.file.source import FileSource
 from monitor.sources.file.turn import BLOCK

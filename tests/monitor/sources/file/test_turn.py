@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from monitor.blocks import CONTEXT, LOOKAHEAD
+from monitor.common.cuts import CONTEXT, LOOKAHEAD
 from monitor.model import Block
 from monitor.sources.file import turn as module
 from monitor.sources.file.identity import Hasher
