@@ -20,6 +20,7 @@ from rich.terminal_theme import MONOKAI
 from rich.text import Text
 
 from detectors.rules.template import expand
+from monitor.cli.common import person
 from tests.fakes.slack import FakeSlack
 from tests.fakes.smtp import FakeSmtp
 
@@ -85,6 +86,7 @@ class Alert:
     slack: dict[str, Any]
     mail: str
     team: dict[str, Any]  # as people get it who may press buttons
+    report: str = ""  # the document of its incident, once somebody has resolved it
 
 
 async def real_alert(folder: Path) -> Alert:
@@ -104,18 +106,27 @@ async def real_alert(folder: Path) -> Alert:
         config = folder / "config.toml"
         config.write_text(CONFIG.format(folder=folder, port=smtp.port, api=slack.api_url), encoding="utf-8")
         environment = {**os.environ, "FORCE_COLOR": "1", "TERM": "xterm-256color", "COLUMNS": "100"}
-        process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "monitor", "run", "--once", "--config", str(config)),
-            cwd=ROOT,
-            env=environment,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-        )
-        out, err = await process.communicate()
-        assert process.returncode == 0, err.decode()
+
+        async def monitor(*arguments: str) -> str:
+            process = await asyncio.create_subprocess_exec(
+                *(sys.executable, "-m", "monitor", *arguments, "--config", str(config)),
+                cwd=ROOT,
+                env=environment,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+            )
+            out, err = await process.communicate()
+            assert process.returncode == 0, err.decode()
+            return out.decode()
+
+        out = await monitor("run", "--once")
         (post,), (mail,), (team,) = slack.posts, smtp.mails, slack.messages.values()
-        told = _placed(out.decode(), folder), _placed(post, folder), _placed(_whole(mail.message), folder)
-        return Alert(*told, _placed(team, folder))
+        told = _placed(out, folder), _placed(post, folder), _placed(_whole(mail.message), folder)
+        ref = re.findall(r"incidents ack ([0-9a-f]+)", plain(Alert(out, {}, "", {})))[0]
+        await monitor("incidents", "resolve", ref, "--as", "revoked", "--note", "revoked at GitHub")
+        report = await monitor("incidents", "report", ref, "--as", "html")
+        report = re.sub(rf"\b{re.escape(person())}\b", "ada", report.replace(str(folder), "/srv/monitor"))
+        return Alert(*told, _placed(team, folder), report)
 
 
 def _whole(mail: Any) -> str:
@@ -215,6 +226,7 @@ def main() -> None:
     _photograph(slack_page(alert.slack), FOLDER / "slack.png", 560)
     _photograph(slack_page(alert.team), FOLDER / "slack-buttons.png", 550)
     _photograph(mail_page(alert.mail), FOLDER / "mail.png", 430)
+    _photograph(alert.report, FOLDER / "report.png", 900)
     readme = ROOT / "README.md"
     text = readme.read_text(encoding="utf-8")
     new = re.sub(r"(?s)(```text\n).*?(\n```)", lambda found: found[1] + plain(alert) + found[2], text, count=1)

@@ -24,6 +24,8 @@ async def test_the_readme_and_the_pictures_show_what_a_real_run_sends(tmp_path: 
         assert whole.count(part) == 2, part
     assert whole.count("2026-11-02T13:58:05Z INFO payments deploying with token=ghp_") == 2
     assert ">Acknowledge<" in slack_page(alert.team)
+    for part in ("web-3", "/srv/monitor/var/log/payments.log", "revoked at GitHub", "ada", "<svg", "72"):
+        assert part in alert.report, part
     shown = slack_page(alert.slack)
     for part in (*PARTS, "high", ".venv/bin/monitor incidents ack"):
         assert part in shown, part
