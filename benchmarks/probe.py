@@ -73,7 +73,7 @@ def cases(name: str = FIRST) -> Iterator[Case]:
     for line in Path(__file__).with_name(name).read_text(encoding="utf-8").splitlines():
         if line.startswith("=== "):
             secret, kind = line[4] == "+", line[6:]
-        elif shape := _SHAPES.fullmatch(line):
+        elif not kind and (shape := _SHAPES.fullmatch(line)):
             shapes[shape[1]] = shape[2].split("¦")
         elif kind and line:
             digest = hashlib.sha256(line.encode()).digest()
