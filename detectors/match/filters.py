@@ -30,7 +30,7 @@ _WORDS = re.compile(
     rb"(?:key|token|secret|pass|api|access|auth|client|account|user|db|database|here|id|bot|app|project)"
     rb"|^a secret$|your[_-]|-here\b|_here\b|(?:^|[_.-])(?:fake|dummy|bogus)|(?:fake|dummy|bogus)[_-]"
     rb"|notreal|not[_-]a[_-]|(?-i:x{4}|X{4})|\*{3}|\.{3}|0{8}"
-    rb"|^[a-z]{0,12}[0-9]{0,4}[_.-]?p[a@4][s$5]{2}w[o0]rd[\d!@#$%^&*._-]{0,8}$|^qwerty\d{0,6}$|^test(?:pass|pw|ing|user)\d{0,3}$|^(?:todo|fixme|tbd)$|deadbeef|foobar|lorem|abcdefghij|0123456789|1234567890|bcdefghijk|qwertyuiop|asdfghjkl|test[_-]?(?:key|token|secret|password)|topsecret"
+    rb"|^[a-z]{0,12}[0-9]{0,4}[_.-]?(?:password[\d!@#$%^&*._-]{0,8}|p[a@4][s$5]{2}w[o0]rd\d?[!@#$%^&*._-]{0,8})$|^qwerty\d{0,6}$|^test(?:pass|pw|ing|user)\d{0,3}$|^(?:todo|fixme|tbd)$|deadbeef|foobar|lorem|abcdefghij|0123456789|1234567890|bcdefghijk|qwertyuiop|asdfghjkl|test[_-]?(?:key|token|secret|password)|topsecret"
 )
 # Four letters in a row stand in one of a hundred long random values; there it takes more of them.
 _LONG = 128
@@ -82,7 +82,11 @@ _IMAGE = re.compile(rb"(?:docker[\w-]{0,16}|oci|containerd|cri-o|podman)://[\w.-
 _RUNS = [(c - step, c, c + step) for step in (-1, 0, 1) for c in range(abs(step), 256 - abs(step))]
 _MAYBE_RUN = quick([re.compile(b"|".join(b"\\x%02x\\x%02x\\x%02x" % run for run in _RUNS))])
 # A letter or digit, and the next ones in every other place: `a1b2c3`, `001122`.
-_EVERY_OTHER = [b"%c.%c.%c" % (c, c + step, c + 2 * step) for step in (-1, 1) for c in b"2345678cdefghijklmnopqrstuvwx"]
+_EVERY_OTHER = [
+    b"%c.%c.%c" % (c, c + step, c + 2 * step)
+    for step, first in ((-1, b"23456789cdefghijklmnopqrstuvwxyz"), (1, b"01234567abcdefghijklmnopqrstuvwx"))
+    for c in first
+]
 _MAYBE_WOVEN = quick([re.compile(b"(?i)" + b"|".join(_EVERY_OTHER))])
 _SEPARATORS = b"-_.:/ "
 _COUNTED = re.compile(rb"(?:[0-9a-f]{2})+|(?:[0-9A-F]{2})+")  # octets: `000102…`, `00112233…`
@@ -268,6 +272,10 @@ _KINDS = (
     (_TIME, _ODD, "a time or a version"),
     (_OBJECT, _ODD, "an object's address in memory"),
 )
+# The name of a password, right before its value: there a name is rare, and half of the short values are letters only.
+_OPENS = re.compile(
+    rb"(?i:passw(?:or)?d|passphrase|passwort|pwd|pswd|_pass|\bpass|[a-z](?-i:Pass))\w{0,8}[^\w]{1,12}(?:\w{2,8}\([\"'`])?$"
+)
 _MAYBE_SPEAKS = quick((_PAGE_CONTEXT, _ABOUT, _ASKED))
 # Blanks, control characters and what is no ASCII are looked at in several ways.
 _MAYBE_WORDS = quick(
@@ -307,7 +315,9 @@ def words(value: bytes, before: bytes = b"") -> str | None:
     parts = value.split()
     if len(parts) > 1 and sum(1 for part in parts if _SPOKEN.fullmatch(part)) * 3 >= len(parts) * 2:
         return "a sentence, not a value"
-    for pattern, odd, what in _KINDS:
+    named = _OPENS.search(before) is not None
+    for pattern, usual, what in _KINDS:
+        odd = 0.0 if named and pattern is _NAME else usual
         if pattern.fullmatch(value) and (odd == math.inf or not _random(value, odd)):
             if pattern is _NUMBERED and not _spelt(value):
                 continue

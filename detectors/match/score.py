@@ -313,6 +313,9 @@ def _of_symbols(value: bytes, digits: int, out: dict[str, float]) -> None:
 
 def _of_context(value: bytes, before: bytes, after: bytes, out: dict[str, float]) -> None:
     name = _name(before[-96:])
+    for _ in range(2):
+        if name[name.rfind(b".") + 1 :] in _VERBS:
+            name = _name(before[-96 : before.rindex(name) - len(before)]) or name
     tail = before[-24:]
     kind, about, plain = _of_name(name, b"" if name else tail)
     out[kind] = 1.0
@@ -328,7 +331,7 @@ def _of_context(value: bytes, before: bytes, after: bytes, out: dict[str, float]
     sign = _OPERATORS.get(operator[-1:])
     if sign is not None and (sign != "in markup" or after[:2] == b"</"):
         out[sign] = 1.0
-    if about:
+    if about and not (sign == "handed over" and _BESIDE.search(tail)):
         out["name about it"] = 1.0
     if not quote and after[:1] in (b"(", b"[", b".", b"{", b"+"):
         out["goes on as code"] = 1.0
@@ -341,6 +344,12 @@ def _of_context(value: bytes, before: bytes, after: bytes, out: dict[str, float]
         out["value repeats name"] = 1.0
 
 
+# What a test or a page does with a value, and what makes a text of one: the name stands before it.
+_VERBS = frozenset(
+    b"type fill val eq eql equal equals be to toBe toEqual toStrictEqual isEqualTo send_keys sendKeys set_value"
+    b" setValue byte Some from new make with".split()
+)
+_BESIDE = re.compile(rb"[\w)],\s*[bu@]?\\?[\"'`]?$")  # another argument before it, not its name in quotes
 _OPERATORS = {
     b"(": "handed over",
     b",": "handed over",

@@ -147,6 +147,24 @@ def _pass() -> Iterable[str]:
         yield rf"""^(?i:{name})[:=]["'`]?[^\s"'`\\<>{{}}()$,;&\[\]|]{{6}}"""
 
 
+def _near() -> Iterable[str]:
+    """A name that a literal stands near, with neither a colon nor an equals sign alone between the two."""
+    between = r"""[^"'`\n\\:=]"""
+    for name in (*_SAID_NAMES[:4], "credentials?", "token", "pwd", "api_?key", "secret_?key", "access_?key"):
+        for sign in (
+            r"\\{0,3}\x22[^,",
+            "'[^,",
+            r"\)[^",
+            r"\][^",
+            ",[^",
+            r"\([^",
+        ):  # sentences and JSON hardly have these
+            yield (
+                rf"""(?i:{name}){sign}{between[2:]}{between}{{0,8}}(?:=>|!==?)?{between}{{0,24}}(?:::)?{between}{{0,16}}"""
+                rf"""\\{{0,3}}["'`][^\s"'`\\<>]{{6}}"""
+            )
+
+
 # Commands and options that a password or a key stands behind.
 _COMMANDS = (
     *"redis-cli ldapsearch ldapmodify ldapadd ldapwhoami ldappasswd smbclient rpcclient winexe useradd sqlplus".split(),
@@ -160,13 +178,15 @@ _COMMANDS = (
 
 # By name, as the packs write them: `@assigned`: a name that speaks of a credential, an assignment, six characters of
 # value; `@assigned-key`: some other key and a longer value; `@url`: a URL with a password in it; `@named`: such a name
-# and a value in another way; `@pass`: `pass`, `pw`, `pwd`, a value right behind; `@command`: commands that take one.
+# and a value in another way; `@pass`: `pass`, `pw`, `pwd`, a value right behind; `@near`: such a name and a literal
+# in quotes near it; `@command`: commands that take one.
 TRIGGERS: Mapping[str, tuple[str, ...]] = {
     "@assigned": (*_credential(),),
     "@assigned-key": (*_key(),),
     "@url": (*_url(),),
     "@named": (*_named(),),
     "@pass": (*_pass(),),
+    "@near": (*_near(),),
     "@command": _COMMANDS,
 }
 ASSIGNED = (TRIGGERS["@assigned"], TRIGGERS["@assigned-key"])  # keyword rules are mostly found by these, too

@@ -36,7 +36,7 @@ def test_entropy_is_within_its_bounds_and_blind_to_order(value: bytes) -> None:
         "00000000-0000-0000", "sk_redacted_1", "a%20secret", "your%5Fapi%5Fkey", "arn:aws:iam::1:x",
         "op://vault/item", "00112233445566778899aabbccddeeff", "a1b2c3d4e5f6g7h8", "1a2b3c4d5e6f", "9z8y7x6w5v",
         "AABBCCDDEEFF0011", "a1b2c3d4-e5f6-7890-abcd-ef1234567890", "12345678-1234-1234-1234-123456789abc",
-        "P@ssw0rd", "Passw0rd123!", "000102030405060708090A0B0C0D0E0F", "1f1e1d1c1b1a191817161514",
+        "P@ssw0rd", "Password123!", "pa$$w0rd1", "000102030405060708090A0B0C0D0E0F", "1f1e1d1c1b1a191817161514",
         "qwerty123", "testpass", "TODO",
     ],
 )  # fmt: skip
