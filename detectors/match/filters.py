@@ -81,13 +81,10 @@ _IMAGE = re.compile(rb"(?:docker[\w-]{0,16}|oci|containerd|cri-o|podman)://[\w.-
 
 _RUNS = [(c - step, c, c + step) for step in (-1, 0, 1) for c in range(abs(step), 256 - abs(step))]
 _MAYBE_RUN = quick([re.compile(b"|".join(b"\\x%02x\\x%02x\\x%02x" % run for run in _RUNS))])
-# A letter or digit, and the next ones in every other place: `a1b2c3`, `001122`.
-_EVERY_OTHER = [
-    b"%c.%c.%c" % (c, c + step, c + 2 * step)
-    for step, first in ((-1, b"23456789cdefghijklmnopqrstuvwxyz"), (1, b"01234567abcdefghijklmnopqrstuvwx"))
-    for c in first
-]
-_MAYBE_WOVEN = quick([re.compile(b"(?i)" + b"|".join(_EVERY_OTHER))])
+# A letter or digit, and the next ones in every other place: `a1b2c3`, `001122`. Only a value with such is called woven:
+# runs in a row, such as `abc123`, people choose.
+_EVERY_OTHER = [b"%c.%c.%c" % (c, c + step, c + 2 * step) for step in (-1, 1) for c in b"2345678cdefghijklmnopqrstuvwx"]
+_INTERLEAVED = quick([re.compile(b"(?i)" + b"|".join(_EVERY_OTHER))])
 _SEPARATORS = b"-_.:/ "
 _COUNTED = re.compile(rb"(?:[0-9a-f]{2})+|(?:[0-9A-F]{2})+")  # octets: `000102…`, `00112233…`
 
@@ -121,7 +118,7 @@ def _sequence(value: bytes) -> bool:
         steps = Counter(b - a for a, b in pairwise(value))
         if max(steps[0], steps[1], steps[-1]) * 2 > size:
             return True
-    if size <= 128 and _MAYBE_WOVEN(value) and _woven(value):
+    if size <= 128 and _INTERLEAVED(value) and _woven(value):
         return True
     if size >= 16 and _COUNTED.fullmatch(value):
         octets = bytes.fromhex(value.decode("ascii"))
