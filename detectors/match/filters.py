@@ -64,12 +64,17 @@ _ABOUT = re.compile(
     rb"(?i:(?:secret|token|passw(?:or)?d|pwd|passphrase|key|cred(?:ential)?s?|auth)[\w.-]{0,24}?"
     rb"(?:names?|type|kind|file|path|dir|ur[il]s?|endpoint|ttl|polic(?:y|ies)|label|title|hint|prompt|placeholder|message"
     rb"|description|alg|algorithm|encod(?:er|ing)|encryption|version|format|length|size|count|limit|interval|timeout|expir(?:y|es|ation)"
-    rb"|rotation|strategy|provider|method|mode|header|prefix|class|field|column|param(?:eter)?|alias|status|regex|pattern|check_?value)"
+    rb"|rotation|strategy|provider|method|mode|header|prefix|class|field|column|param(?:eter)?|alias|status|regex|pattern|check_?value"
+    rb"|nonce|[._-]iv|(?-i:Iv|[a-z]IV))|(?:passw(?:or)?d|pwd)[_.-]?salt"
     rb"|(?:pub(?:lic)?|verif(?:y|ying|ication)|gpg|pgp|sec-websocket|site|foreign|primary|partition|sort|row|cache|s3|object|routing|idempotency|index|i18n|translation|dedup"
     rb"|lookup|host|message|queue|job|redis|lock)[ _.-]?key(?:[_.-]?token)?)(?:\[\w?\])?"
     rb"[\"'`\\\s:=>\],]{1,16}(?:(?:n\s{1,16})?(?:value|string|default)[\"'`\\\s:=>]{1,16})?$"
     rb"|(?i:(?:csrf|xsrf|authenticity_|requestverification)[\w-]{0,12}token)[^\n]{0,32}$"
 )
+# What opens an expression of a template, or a path from here or from home.
+_OPENED = re.compile(rb"(?:\{\{[-~]?\s{0,3}|[\s\"'`=:(]\.{0,2}[.~]/)$")
+# Names of variables that hold a credential, as constants and in templates: `SMTP_PASS`, `vault_api_token`.
+_VARIABLE = re.compile(rb"(?:[a-z]+_)+(?:pass(?:w(?:or)?d|phrase)?|pwd|secret|token|key):?", re.IGNORECASE)
 _REQUEST_CONTEXT = re.compile(
     rb"(?i)(?:client|request|import|export|work|lock|action|update|token)[_-]?token[\"'\\\s:=>]{0,16}$"
 )
@@ -293,6 +298,10 @@ def words(value: bytes, before: bytes = b"") -> str | None:
         return "its name speaks about a credential or is that of a public key"
     if value.isalnum() and _SAME.search(before) and before.rstrip(_ASSIGNS).endswith(value):
         return "its name, not a value"
+    if before[-1:] in b"/{ ~-" and _OPENED.search(before[-8:]):
+        return "an expression or a path, not a value"
+    if b"_" in value and (value.isupper() or value.islower()) and _VARIABLE.fullmatch(value):
+        return "the name of a variable, not a value"
     if before[-1:] == b"\\" and _ESCAPED.match(value):
         return "text of a language, not a value"
     if speaks and _spelt(value) and _ASKED.search(before[-40:]) and not _random(value):

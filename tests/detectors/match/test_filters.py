@@ -145,14 +145,18 @@ def test_names_of_pages_and_identifiers_are_no_names_of_secrets(before: str) -> 
     [
         '"passwordPolicy": "', "SECRET_FILE=", "api_key_header = ", "tokenUri: ", "PublicKeyToken=", "public_key = '",
         "cache_key=", "idempotency-key: ", "char *secret_names[] = ", '<meta name="csrf-token" content="',
-        "authenticity_token%3D", "GOSU_GPG_KEY=", "Sec-WebSocket-Key: ",
+        "authenticity_token%3D", "GOSU_GPG_KEY=", "Sec-WebSocket-Key: ", "password_salt: ",
+        'passwordIv = "', "SECRET_NONCE=",
     ],
 )  # fmt: skip
 def test_names_that_speak_about_a_credential_are_no_names_of_one(before: str) -> None:
     assert words(b"k3j9X2m4q8W1z6", before.encode())
 
 
-@pytest.mark.parametrize("before", ["https://username:", "password=", "PRIVATE_KEY: ", "key_pass='", "token_v2 = "])
+@pytest.mark.parametrize(
+    "before",
+    ["https://username:", "password=", "PRIVATE_KEY: ", "KEY_PRIV=", "AUTH_SALT=", "key_pass='", "token_v2 = "],
+)
 def test_names_of_credentials_are_taken_for_such(before: str) -> None:
     assert not words(b"k3j9X2m4q8W1z6", before.encode())
 
@@ -253,6 +257,8 @@ def test_translations_versions_hashes_and_expressions_are_no_values(value: str) 
         ("sha256:" + "5bc9e159" * 8, "token: "), ("0x" + "e09dfa3f" * 5, 'tokenAddress: "'),
         ("utf-16le", "password.encode('"), ("md5$seasalt$" + "1e9bf2bf" * 4, '"password": "'),
         ("9554F04D" * 5, "- Release GPG key: "), ("3d" * 32, 'verifyKey: "'), ("Zq8Lw2" * 5, "X-CSRF-Token: "),
+        ("vault_jqt_pass", 'smtp_password: "{{ '), ("JQT_PASS:", "if password == "),
+        ("keys/vgqar_ed25519", "ssh_key: ./"),
     ],
 )  # fmt: skip
 def test_what_only_looks_like_a_value_is_none(value: str, before: str) -> None:
