@@ -51,6 +51,7 @@ ISSUERLESS = {
     "generic/syntax",
     "generic/wide",
     "generic/named",
+    "generic/near",
     "generic/jwt",
     "exposure",
     "protected",
