@@ -28,7 +28,6 @@ from monitor.intake import Intake
 from monitor.model import Block, Position
 from monitor.sources.base import LogConfig, SourceConfig, Where
 from monitor.sources.journalctl import (
-    MERGE,
     JournalError,
     cursor_of,
     entry_at,
@@ -37,7 +36,6 @@ from monitor.sources.journalctl import (
     put_to_end,
     refused,
     said,
-    version,
 )
 from monitor.sources.journald import Decoder, Entry, own, suppressed
 from monitor.sources.pem import Joiner
@@ -245,7 +243,7 @@ class JournalSource:
         self._got = 0
         self._open.clear()
         self._cursor = self._saved
-        call = await asyncio.to_thread(_place, self.config, program)
+        call = _place(self.config, program)
         fields = f"--output-fields={','.join(dict.fromkeys((*self.config.fields, *_SHOWN)))}"
         look = [*call, "--output-fields=_BOOT_ID"]
         await self._pass([*call, fields, *self._filters(), *await self._from(look)])
@@ -488,12 +486,12 @@ def _exists(config: JournalConfig) -> bool:
 
 
 def _place(config: JournalConfig, program: str) -> list[str]:
-    """The call that names the journal. Blocking."""
+    """The call that names the journal."""
     place = [program, "--output=json", "--all", "--no-pager"]
     if config.directory:
         place.append(f"--directory={config.directory}")
     if config.namespace:
         place.append(f"--namespace={config.namespace}")
-    if config.boot is None and version(program) >= MERGE:
+    if config.boot is None:
         place.append("--merge")  # or --follow would mean the present boot only
     return place

@@ -11,7 +11,6 @@ from collections.abc import Sequence
 from monitor.sources.journald import Decoder, Entry
 
 __all__ = [
-    "MERGE",
     "JournalError",
     "cursor_of",
     "entry_at",
@@ -20,23 +19,13 @@ __all__ = [
     "put_to_end",
     "refused",
     "said",
-    "version",
 ]
 
-MERGE = 254  # the first systemd that can follow the journals of all boots, and only with --merge
 _PATIENCE = 60.0  # seconds that one look at one record may take
 
 
 class JournalError(Exception):
     """journalctl cannot do what is asked of it. The message is its own."""
-
-
-def version(program: str) -> int:
-    """Of systemd. Blocking. 0: cannot be told."""
-    with contextlib.suppress(OSError, subprocess.SubprocessError, ValueError, IndexError):
-        done = subprocess.run([program, "--version"], env=environment(), capture_output=True, timeout=10, check=False)
-        return int(done.stdout.split()[1])
-    return 0
 
 
 def newest(call: Sequence[str]) -> str | None:

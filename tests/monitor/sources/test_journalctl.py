@@ -5,14 +5,13 @@ from pathlib import Path
 
 import pytest
 
-from monitor.sources.journalctl import MERGE, entry_at, newest, refused, said, version
+from monitor.sources.journalctl import entry_at, newest, refused, said
 from tests.fakes.journal import Journal
 
 
 def call(journal: Journal) -> list[str]:
     program = shutil.which("journalctl")
     assert program is not None
-    assert version(program) >= MERGE - 4
     return [program, "--output=json", f"--directory={journal.folder}"]
 
 
@@ -33,7 +32,6 @@ async def test_the_newest_record_and_the_one_at_a_cursor(tmp_path: Path) -> None
 
 
 def test_what_cannot_be_told(tmp_path: Path) -> None:
-    assert version(str(tmp_path / "journalctl")) == 0
     assert newest([str(tmp_path / "journalctl")]) is None
     assert newest(["/bin/false"]) is None
 
