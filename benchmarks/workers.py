@@ -70,9 +70,9 @@ def together(*commands: list[str], folder: Path) -> None:
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
     quiet = subprocess.DEVNULL
     running = [subprocess.Popen(line, cwd=folder, env=environment, stdout=quiet, stderr=quiet) for line in commands]
-    for process in running:
+    for line, process in zip(commands, running, strict=True):
         if process.wait() not in (0, 1):
-            raise SystemExit(f"{' '.join(process.args[:5])} ended with {process.returncode}")  # type: ignore[index]
+            raise SystemExit(f"{' '.join(line[:5])} ended with {process.returncode}")
 
 
 def scans(folder: Path) -> dict[str, Callable[[], None]]:

@@ -14,13 +14,14 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
+from typing import Any, TypeVar
 
 from detectors.fingerprint import fingerprint
 from detectors.match.cost import Spent
 from detectors.match.engine import Engine, Found, Match, TooSlowError, Worker, patience
 from detectors.match.exact import OWN, Exact
 from monitor import runbook
-from monitor.common.severity import Severity, rank
+from monitor.common.severity import rank
 from monitor.connection import AROUND, connection
 from monitor.incidents import own_title
 from monitor.intake import ScanError
@@ -32,8 +33,9 @@ from monitor.service import service_of
 from monitor.store.inventory import Owned, labels_of, worth_of
 from monitor.store.mark import ENOUGH, BlockMarks
 
-__all__ = ["RuleStats", "Scanner", "ScannerStats", "finding_id", "own_severity"]
+__all__ = ["RuleStats", "Scanner", "ScannerStats", "finding_id", "named"]
 
+_Told = TypeVar("_Told", bound=Any)  # a Finding, or a Hit of `scan`
 _ENOUGH = 4096  # findings for one transaction: a log full of them must neither fill the memory nor hold up the others
 
 
@@ -291,28 +293,22 @@ class Scanner:
             logged_at=record.logged_at if block.logged_at is None else block.logged_at,
             context=places.context(match, begin, scrub),
         )
-        return named(finding, self._owners.get(print_, ()))
+        return named(finding, self._owners.get(print_, ()), finding.rule)
 
 
-def named(finding: Finding, owned: Sequence[Owned]) -> Finding:
+def named(found: _Told, owned: Sequence[Owned], rule: str) -> _Told:
     """With the name of our own secret, where it is one, and what that is worth. What only its value told, and is in use
-    no more, is low; what a rule knows may still work at its issuer."""
+    no more, is low; what the rule with this id knows may still work at its issuer."""
     if not owned:
-        return finding
-    labels = labels_of(owned)
+        return found
+    labels, worth = labels_of(owned), worth_of(owned)
     return replace(
-        finding,
-        name=own_title(labels) + finding.name,
-        labels={**finding.labels, **labels},
-        severity=own_severity(owned, finding.rule, finding.severity),
+        found,
+        name=own_title(labels) + found.name,
+        labels={**found.labels, **labels},
+        severity=worth if rule == OWN.id or rank(worth) > rank(found.severity) else found.severity,
         confidence="high",
     )
-
-
-def own_severity(owned: Sequence[Owned], rule: str, severity: Severity) -> Severity:
-    """That of a secret of our own which a rule with this id finds this bad."""
-    worth = worth_of(owned)
-    return worth if rule == OWN.id or rank(worth) > rank(severity) else severity
 
 
 def _connection(block: Block, match: Match) -> Mapping[str, str]:

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from detectors.match.exact import Anchor, Exact
-from monitor.incidents import own_title
 from monitor.inventory.ask import ask
-from monitor.scanner import own_severity
+from monitor.scanner import named
 from monitor.scrub import Scrubber
-from monitor.store.inventory import Kept, Owned, Print, labels_of
+from monitor.store.inventory import Kept, Owned, Print
 
 if TYPE_CHECKING:
     from detectors.match.engine import Engine
@@ -33,17 +32,7 @@ class Own:
 
     def named(self, hit: Hit) -> Hit:
         """With the name of the secret that it is."""
-        owned = self.owners.get(hit.fingerprint)
-        if not owned:
-            return hit
-        labels = labels_of(owned)
-        return replace(
-            hit,
-            name=own_title(labels) + hit.name,
-            labels={**hit.labels, **labels},
-            severity=own_severity(owned, hit.rule.id, hit.severity),
-            confidence="high",
-        )
+        return named(hit, self.owners.get(hit.fingerprint, ()), hit.rule.id)
 
 
 async def own(engine: Engine, path: Path, entries: Sequence[ManagerConfig], key: bytes) -> Own:
