@@ -15,10 +15,11 @@ from monitor.inventory.held import ManagerError, NoEffectError
 from monitor.inventory.managers import make_rotator
 from monitor.inventory.managers.base import ManagerConfig
 from monitor.rotation.schedule import Due, Managed, calendar, policy_of
-from monitor.rotation.work import begin, look
+from monitor.rotation.work import begin, look, rotation_of
 from monitor.runbook.progress import RunError
 from monitor.store import Store
 from monitor.store.actions import ActionError
+from monitor.store.inventory import Sync
 from monitor.store.records import ActionRun
 
 __all__ = ["Automatic", "ask_provider", "by_provider"]
@@ -26,6 +27,7 @@ __all__ = ["Automatic", "ask_provider", "by_provider"]
 log = structlog.get_logger(__name__)
 
 _PATIENCE = 86_400.0  # seconds after which a value that is still the same is overdue, whatever its provider said
+_FRESH = 1800.0  # seconds: what was read longer ago is read again before a provider is asked because of it
 _AGAIN = "see whether the value has changed; `monitor rotation start --provider` asks it again"
 
 
@@ -72,15 +74,22 @@ class Automatic:
         config, now = self._config(), self._store.now()
         if not any(policy.automatic for policy in config.rotation.policies):
             return {}
+        known = await self._store.inventory.syncs()
         late = [one for one in calendar(await look(self._store), config.rotation, now) if one.standing == "overdue"]
-        return {one.secret.title: await self._look(config, one) for one in late if by_provider(config, one.secret)}
+        mine = [one for one in late if by_provider(config, one.secret)]
+        return {one.secret.title: await self._look(config, one, known.get(one.secret.entry)) for one in mine}
 
-    async def _look(self, config: Config, due: Due) -> str:
+    async def _look(self, config: Config, due: Due, sync: Sync | None) -> str:
+        incident = await rotation_of(self._store, self._key, due.secret)
+        run = None if incident is None else await self._last(incident.id, due.secret)
+        if run is None and (why := _outdated(due, sync, self._store.now())) is not None:
+            self._again(due.secret.entry)
+            return why
+
         try:
             incident, _ = await begin(self._store, self._key, due.secret, why=due.why, actor="monitor")
         except RunError as error:
             return str(error)
-        run = await self._last(incident.id, due.secret)
         if run is None:
             try:
                 run = await ask_provider(self._store, config, due.secret, incident.id, actor="monitor", automatic=True)
@@ -99,6 +108,19 @@ class Automatic:
     async def _last(self, incident: str, secret: Managed) -> ActionRun | None:
         runs = await self._store.actions.find(incident=incident)
         return next((run for run in runs if run.action == f"rotate:{secret.entry}"), None)
+
+
+def _outdated(due: Due, sync: Sync | None, now: float) -> str | None:
+    """None where the entry was read lately, and since the secret is due: another value would be known. Else why it
+    cannot be read; empty as long as it only has to be read again."""
+    if sync is not None and sync.error:
+        return f"it is not asked for a new value while the present one cannot be read: {sync.error}"
+    read = sync.whole_at if sync is not None and sync.whole_at is not None else 0.0
+    if read >= max(due.at, now - _FRESH):
+        return None
+    if now - max(due.at, read) > _PATIENCE:
+        return f"it is not asked for a new value: {due.secret.entry} was not read to its end for more than a day"
+    return ""
 
 
 def _entry(config: Config, secret: Managed) -> ManagerConfig | None:

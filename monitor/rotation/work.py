@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -18,7 +17,7 @@ from monitor.runbook.progress import Run, RunError
 from monitor.store import Notice, Store
 from monitor.store.inventory import Secret, Version
 
-__all__ = ["BOOK", "RULES", "Shown", "begin", "look", "managed", "shown", "sweep", "under_way"]
+__all__ = ["BOOK", "RULES", "Shown", "begin", "look", "managed", "rotation_of", "shown", "sweep", "under_way"]
 
 BOOK = "rotation"
 DUE, STARTED = "rotation-due", "rotation"
@@ -93,15 +92,22 @@ async def look(store: Store) -> list[Managed]:
     return managed(await store.inventory.secrets(), exposed)
 
 
+async def rotation_of(store: Store, key: bytes, secret: Managed) -> Incident | None:
+    """The incident of the value that it has now."""
+    try:
+        return await store.incidents.get(_print(key, secret.entry, secret.name, secret.mark))
+    except LookupError:
+        return None
+
+
 async def begin(
     store: Store, key: bytes, secret: Managed, *, why: str, actor: str, severity: Severity = "low"
 ) -> tuple[Incident, Run]:
     """Open the rotation of a secret, or find the one that is open, and start its run. Raises RunError."""
+    known = await rotation_of(store, key, secret)
+    if known is not None and known.state == "resolved":
+        raise RunError(f"this value of {secret.title} was rotated by {known.id}; `monitor inventory sync` first")
     finding = _finding(key, secret, STARTED, why, severity=severity, now=store.now())
-    with contextlib.suppress(LookupError):
-        known = await store.incidents.get(finding.fingerprint)
-        if known.state == "resolved":
-            raise RunError(f"this value of {secret.title} was rotated by {known.id}; `monitor inventory sync` first")
     await store.commit([finding])
     incident = await store.incidents.get(finding.fingerprint)
     run = await store.runs.get(incident.id)

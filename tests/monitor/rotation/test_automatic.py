@@ -118,6 +118,7 @@ async def test_what_is_due_is_asked_for_once_and_is_done_when_the_value_changes(
     assert (bao.asked, await store.incidents.find()) == (0, [])
 
     clock.now += 2 * DAY
+    await save(store, clock, "one", 31)
     assert await rounds(store, config) == ["bao"]
     severity, run = await told(store)
     assert (bao.asked, severity, run.action, run.state) == (1, "low", "rotate:bao", "accepted")
@@ -131,6 +132,48 @@ async def test_what_is_due_is_asked_for_once_and_is_done_when_the_value_changes(
     steps = await store.runs.get(run.incident)
     assert steps is not None
     assert {task.id: task.state for task in steps.tasks}["new"] == "done"
+
+
+@pytest.mark.parametrize(("age", "read"), [(29.995, 600.0), (40.0, DAY)])  # due since it was read; read too long ago
+async def test_what_was_read_before_is_read_again_first(
+    bao: Bao, store: Store, clock: Clock, tmp_path: Path, age: float, read: float
+) -> None:
+    config = config_of(tmp_path, bao.url)
+    await save(store, clock, "one", age)
+    clock.now += read
+    assert await rounds(store, config, 1) == ["bao"]
+    assert (bao.asked, await store.incidents.find()) == (0, [])
+    await save(store, clock, "two", 0.001)  # it has changed meanwhile, by whoever's hand
+    assert await rounds(store, config) == []
+    assert (bao.asked, await store.incidents.find()) == (0, [])
+
+
+async def test_nobody_is_asked_while_the_entry_cannot_be_read(
+    bao: Bao, store: Store, clock: Clock, tmp_path: Path
+) -> None:
+    config = config_of(tmp_path, bao.url)
+    await save(store, clock, "one", 31)
+    clock.now += 900
+    await store.inventory.failed("bao", "inventory bao: HTTP 403")
+    await rounds(store, config)
+    [incident] = await store.incidents.find(locations=True)
+    assert (bao.asked, incident.rule, incident.severity) == (0, "rotation-due", "high")
+    assert any("cannot be read: inventory bao: HTTP 403" in (place.context or "") for place in incident.locations)
+
+    await save(store, clock, "one", 31)
+    assert await rounds(store, config) == ["bao"]
+    assert bao.asked == 1
+
+
+async def test_an_entry_that_is_not_read_for_a_day_is_no_excuse(
+    bao: Bao, store: Store, clock: Clock, tmp_path: Path
+) -> None:
+    config = config_of(tmp_path, bao.url)
+    await save(store, clock, "one", 31)
+    clock.now += 1.1 * DAY
+    await rounds(store, config, 1)
+    [incident] = await store.incidents.find()
+    assert (bao.asked, incident.rule, incident.severity) == (0, "rotation-due", "high")
 
 
 async def test_one_that_refuses_is_overdue_like_any_other_and_not_asked_again(

@@ -446,6 +446,7 @@ async def test_a_rotation_by_the_engine_is_played_whole(bao: OpenBao, tmp_path: 
 
         before = await sync()
         clock.now += 31 * 86_400
+        assert await sync() == before
         assert await automatic.sweep() == {"bao/database/app": ""}
         clock.now = time.time()  # the value is of now
         after = await sync()
