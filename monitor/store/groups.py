@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import secrets
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from sqlalchemy import Connection, Row, and_, bindparam, delete, func, insert, or_, select, update
@@ -33,13 +34,15 @@ _AT_A_TIME = 200  # groups decided in one transaction of the tick
 class Touched:
     """An incident that changed. `places`: those of its new findings. `urgent`: does not wait for an interval.
 
-    `everywhere`: also groups that no route leads to any more must hear of it.
+    `everywhere`: also groups that no route leads to any more must hear of it. `moves`: nothing happened to it, but the
+    routes may have changed: it joins groups of sinks that do not know it, and leaves those that would tell it no more.
     """
 
     incident: Incident
     places: tuple[Place, ...]
     urgent: bool = False
     everywhere: bool = False
+    moves: bool = False
 
 
 class Groups:
@@ -82,19 +85,23 @@ class Groups:
     async def adopt(self, owner: str, sinks: Collection[str]) -> tuple[int, int]:
         """At start and reload: take over leases of the dead, and what waits for sinks that are gone.
 
-        The latter goes to the sinks that the routes name now. Returns both numbers. Every group that is still alive
-        is looked at anew, because routes and silences may have changed.
+        The latter goes to the sinks that the routes name now. Returns both numbers. So does what was held back until
+        now, and every group that is still alive is looked at anew, because routes and silences may have changed.
         """
 
         def run(tx: Transaction) -> tuple[int, int]:
             released = release_lost(tx, owner)
             try_at_once(tx, beyond=LONGEST_WAIT)  # from before the clock was put back
             orphans = abandon(tx, sinks)
-            rehome(tx, orphans)
+            rehome(tx, (incident for row in orphans for incident in json.loads(row.incidents)))
             reconsider_later(tx)
             return released, len(orphans)
 
-        return await self._desk.write(run, durable=True)
+        numbers = await self._desk.write(run, durable=True)
+        after: str | None = ""
+        while after is not None:
+            after = await self._desk.write(partial(rehome_untold, after=after), durable=True)
+        return numbers
 
 
 def enrol(tx: Transaction, touched: Sequence[Touched]) -> None:
@@ -130,7 +137,9 @@ class _Enrolment:
         self.digests: dict[tuple[str, str], tuple[str, str]] = {}
 
     def load(self, touched: Sequence[Touched]) -> None:
-        joined = select(members.c.incident, *_PLACE, groups).join(groups, groups.c.id == members.c.group)
+        joined = select(members.c.incident, members.c.told_state, *_PLACE, groups).join(
+            groups, groups.c.id == members.c.group
+        )
         for chunk in chunks(item.incident.id for item in touched):
             for row in self.connection.execute(joined.where(members.c.incident.in_(chunk))):
                 self.mine.setdefault(row.incident, []).append(row)
@@ -144,6 +153,9 @@ class _Enrolment:
             for item in touched
             for place in item.places
         }
+        for item in touched:
+            if item.moves:
+                self._move(item)
         have = {(row.sink, row.key) for rows in self.mine.values() for row in rows}
         wanted = {
             target.key for found in self.targets.values() for target in found if (target.sink, target.key) not in have
@@ -151,6 +163,30 @@ class _Enrolment:
         for chunk in chunks(wanted):
             for row in self.connection.execute(select(groups).where(groups.c.key.in_(chunk))):
                 self.known[row.sink, row.key] = row
+
+    def _move(self, item: Touched) -> None:
+        """Leave it only the targets whose sinks do not know it, nor will by a group that a route still leads to."""
+        leads = {place: self.targets[item.incident.id, place] for place in item.places}
+        known: dict[str, list[Row[Any]]] = {}  # sink → groups by which it knows it, or will
+        lost: list[tuple[Row[Any], bool]] = []
+        for row in self.mine.get(item.incident.id, []):
+            keys = [target.key for target in leads[_place(row)] if target.sink == row.sink]
+            if row.told_state is not None or row.key in keys or (keys and row.kind == "digest"):
+                known.setdefault(row.sink, []).append(row)
+            else:
+                lost.append((row, bool(keys)))
+
+        missing = {
+            place: [target for target in targets if target.sink not in known] for place, targets in leads.items()
+        }
+        joins = {(target.sink, target.key) for targets in missing.values() for target in targets}
+        for row, elsewhere in lost:
+            # Else it would be told twice, should its old group be led to again. Where its place leads nowhere in this
+            # sink it stays: the place is known from nowhere else.
+            if elsewhere or (row.sink, row.key) in joins:
+                self.left.append({"_group": row.id, "_incident": item.incident.id})
+        self.mine[item.incident.id] = [row for rows in known.values() for row in rows]
+        self.targets |= {(item.incident.id, place): targets for place, targets in missing.items()}
 
     def place(self, item: Touched) -> None:
         mine = self.mine.get(item.incident.id, [])
@@ -286,10 +322,6 @@ class _Enrolment:
                 ids[row.sink, row.key] = row.id
                 if self.created[row.sink, row.key]["hold_until"] <= self.now:
                     self.decide.add(row.id)
-        if self.joined:
-            rows = [{"group": ids[sink, key], **row} for (sink, key, _), row in self.joined.items()]
-            statement = insert_into(self.connection, members).on_conflict_do_nothing()
-            self.connection.execute(statement, rows)
         if self.left:
             self.connection.execute(
                 delete(members).where(
@@ -297,6 +329,10 @@ class _Enrolment:
                 ),
                 self.left,
             )
+        if self.joined:
+            rows = [{"group": ids[sink, key], **row} for (sink, key, _), row in self.joined.items()]
+            statement = insert_into(self.connection, members).on_conflict_do_nothing()
+            self.connection.execute(statement, rows)
         due = [{"_id": id_, "_due": at} for id_, at in self.due.items() if id_ not in self.decide]
         if due:
             self.connection.execute(
@@ -307,18 +343,34 @@ class _Enrolment:
         return sorted(self.decide)
 
 
-def rehome(tx: Transaction, orphans: Sequence[Row[Any]]) -> None:
-    """Notifications whose sink is gone: their incidents go where the routes lead now, unless that sink knows them."""
-    ids = {incident for row in orphans for incident in json.loads(row.incidents)}
-    touched = []
+def rehome(tx: Transaction, ids: Iterable[str]) -> None:
+    """These incidents go where the routes lead now, unless that sink knows them."""
     for chunk in chunks(ids):
         places: dict[str, dict[Place, None]] = {}
         query = select(members.c.incident, *_PLACE).where(members.c.incident.in_(chunk))
         for row in tx.connection.execute(query):
-            places.setdefault(row.incident, {})[Place(*row[1:])] = None
+            places.setdefault(row.incident, {})[_place(row)] = None
         found = tx.connection.execute(select(incidents).where(incidents.c.id.in_(list(places))))
-        touched += [Touched(incident_from(row), tuple(places[row.id])) for row in found]
-    enrol(tx, touched)
+        enrol(tx, [Touched(incident_from(row), tuple(places[row.id]), moves=True) for row in found])
+
+
+def rehome_untold(tx: Transaction, *, after: str) -> str | None:
+    """`rehome` those that a sink has not been told of yet: silenced, muted, held back, or waiting for their group.
+
+    What comes back after it was told is news, too. Returns the last one's id; None: that was all.
+    """
+    waits = select(members.c.group).where(
+        members.c.incident == incidents.c.id,
+        or_(members.c.told_state.is_(None), members.c.told_reopens < incidents.c.reopens),
+    )
+    query = select(incidents.c.id).where(incidents.c.id > after, incidents.c.state != "resolved", waits.exists())
+    ids = list(tx.connection.execute(query.order_by(incidents.c.id).limit(_AT_A_TIME)).scalars())
+    rehome(tx, ids)
+    return ids[-1] if len(ids) == _AT_A_TIME else None
+
+
+def _place(row: Row[Any]) -> Place:
+    return Place(row.source, row.path, row.host, row.service)
 
 
 def reconsider_due(tx: Transaction, *, flush: bool = False) -> bool:

@@ -100,6 +100,99 @@ async def test_a_reload_without_the_mute_time_tells_at_once(opener: Any) -> None
     assert await told(again) == [ids("a")]
 
 
+def muted(*sinks: str, matchers: tuple[str, ...] = (), **keys: Any) -> Policy:
+    """Every sink by one route that is muted in the morning."""
+    taken = tuple(Matcher.parse(text) for text in matchers)
+    route = Route(sinks=sinks, matchers=taken, mute=("morning",), **keys)
+    return Policy(sinks=sinks, routes=(route,), mutes=(MORNING,))
+
+
+LOUD = Policy(sinks=("chat", "mail"), routes=(Route(sinks=("mail",)),))
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "sink"),
+    [
+        pytest.param(muted("chat"), muted("talk"), "talk", id="the sink has another name"),
+        pytest.param(muted("chat"), LOUD, "mail", id="the route leads to another sink"),
+        pytest.param(
+            muted("chat", group_by=("service",)),
+            muted("chat", group_by=("service",), matchers=("severity!=info",)),
+            "chat",
+            id="the route of a group takes others",
+        ),
+        pytest.param(muted("chat", group_by=("service",)), muted("chat"), "chat", id="grouped no more"),
+    ],
+)
+async def test_what_is_held_while_the_routes_change_is_told(
+    opener: Any, clock: Clock, before: Policy, after: Policy, sink: str
+) -> None:
+    store = await opener(before)
+    await store.commit([finding("a"), finding("b", 1)])
+    await store.incidents.transition(fingerprint("b"), "resolve", actor="ada", resolution="false_positive")
+    await store.close()
+    again = await opener(after)
+    await again.groups.adopt(OWNER, after.sinks)
+    await again.groups.tick()
+    clock.now = END
+    await again.groups.tick()
+    assert await told(again, sink) == [ids("a")]
+    back = []
+    for policy in (before, after):
+        again.policy = policy
+        await again.groups.adopt(OWNER, policy.sinks)
+        await again.groups.tick()
+        assert await told(again, sink) == []
+        back += await told(again, "chat")
+    assert back == ([] if sink == "chat" else [ids("a")]), "it had not been told before"
+
+
+async def test_a_sink_that_knows_it_is_not_told_again_when_the_routes_change(opener: Any) -> None:
+    by = Route(sinks=("chat",), group_by=("rule",), continue_=True)
+    waits = Route.model_validate({"sinks": ["chat"], "group_by": ["path"], "group_wait": "1h"})
+    store = await opener(Policy(sinks=("chat",), routes=(by, waits)))
+    await store.commit([finding("a")])
+    assert await deliver(store) == ["new"]
+    other = by.model_copy(update={"group_by": ("source",)})
+    store.policy = Policy(sinks=("chat", "talk"), routes=(other, Route(sinks=("chat", "talk"))))
+    await store.groups.adopt(OWNER, store.policy.sinks)
+    await store.groups.tick()
+    assert await told(store) == []
+    assert await told(store, "talk") == [ids("a")], "chat was not told for each of its groups: it was looked at"
+
+
+async def test_what_waits_for_its_group_or_comes_back_is_told_after_a_change(opener: Any, clock: Clock) -> None:
+    waits = Route.model_validate({"sinks": ["chat"], "group_by": [], "group_wait": "1h"})
+    store = await opener(Policy(sinks=("chat",), routes=(waits,)))
+    await store.commit([finding("a")])
+    store.policy = Policy(sinks=("chat",), routes=(Route(sinks=("chat",)),))
+    await store.groups.adopt(OWNER, ("chat",))
+    assert await told(store) == [ids("a")]
+    await store.incidents.transition(fingerprint("a"), "resolve", actor="ada", resolution="revoked")
+    await told(store)
+    await store.silences.add(["rule=github-pat"], 1600, actor="ada", reason="")
+    clock.now += 1000
+    await store.commit([finding("a", 1, time=clock.now)])
+    assert (await told(store), (await store.incidents.get(fingerprint("a")[:16])).state) == ([], "open")
+    store.policy = Policy(sinks=("talk",))
+    await store.groups.adopt(OWNER, ("talk",))
+    clock.now += 600
+    await store.groups.tick()
+    assert await told(store, "talk") == [ids("a")]
+
+
+async def test_many_that_are_held_move_together(opener: Any, clock: Clock) -> None:
+    store = await opener(MUTED)
+    await store.commit([finding(number, number) for number in range(220)])
+    store.policy = LOUD
+    await store.groups.adopt(OWNER, ("chat", "mail"))
+    clock.now = END
+    await store.groups.tick()
+    found = await told(store, "mail")
+    assert set().union(*found) == ids(*range(220))
+    assert len(found) == 21, "a burst of twenty, and the rest in one digest"
+
+
 @pytest.mark.parametrize("together", [True, False])
 async def test_a_lesser_one_waits_for_the_end_of_the_worse(opener: Any, clock: Clock, together: bool) -> None:
     store = await opener(BESIDE)
