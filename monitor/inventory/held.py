@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
-__all__ = ["Held", "Manager", "ManagerError", "NoEffectError", "Rotator", "Standing"]
+__all__ = ["Held", "Manager", "ManagerError", "NoEffectError", "OvertakenError", "Rotator", "Standing"]
 
 Standing = Literal["current", "previous", "retired"]
 
@@ -17,6 +17,10 @@ class ManagerError(Exception):
 
 class NoEffectError(ManagerError):
     """What was to be changed at a provider is certainly not changed. Any other ManagerError of it: nobody knows."""
+
+
+class OvertakenError(NoEffectError):
+    """Nothing was sent: its provider has another value in use already, which the inventory has yet to see."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,10 +64,11 @@ class Manager(Protocol):
 class Rotator(Protocol):
     """The same with a credential that may have the provider make new values."""
 
-    async def rotate(self, name: str) -> str:
+    async def rotate(self, name: str, version: str, /) -> str:
         """Have it make a new value of the secret of this name, asked for once. Returns what it does now, in words.
+        `version`: the one that is to go, as the inventory knows it; nothing is sent where it is not in use any more.
 
-        Raises NoEffectError, and ManagerError where it may have been taken."""
+        Raises NoEffectError, OvertakenError, and ManagerError where it may have been taken."""
         ...
 
     async def fit(self) -> list[str]:

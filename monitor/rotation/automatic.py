@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 import structlog
 
 from monitor.config import Config
-from monitor.inventory.held import ManagerError, NoEffectError
+from monitor.inventory.held import ManagerError, NoEffectError, OvertakenError
 from monitor.inventory.managers import make_rotator
 from monitor.inventory.managers.base import ManagerConfig
 from monitor.rotation.schedule import Due, Managed, calendar, policy_of
@@ -51,9 +51,11 @@ async def ask_provider(
     run = await store.actions.start(incident, f"rotate:{secret.entry}", actor=actor, automatic=automatic)
     try:
         try:
-            state, outcome = "accepted", await rotator.rotate(secret.name)
+            state, outcome = "accepted", await rotator.rotate(secret.name, secret.version)
         finally:
             await rotator.close()
+    except OvertakenError as error:
+        state, outcome = "accepted", str(error)
     except NoEffectError as error:
         state, outcome = "failed", f"{error}; nothing has changed"
     except ManagerError as error:

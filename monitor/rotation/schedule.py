@@ -17,8 +17,8 @@ Standing = Literal["overdue", "soon", "later"]
 
 @dataclass(frozen=True, slots=True)
 class Managed:
-    """A secret of the inventory with what rotation goes by. `mark`: of the value it has now; `changed`: when it got it,
-    as its manager says; `known`: since when we know it. `exposed`: since when an unresolved incident is about it."""
+    """A secret of the inventory with what rotation goes by. `mark`, `version`: of the value it has now; `changed`: when
+    it got it, as its manager says; `known`: since when we know it. `exposed`: since when an incident of it is open."""
 
     entry: str
     name: str
@@ -30,6 +30,7 @@ class Managed:
     tags: tuple[str, ...] = ()
     consumers: tuple[str, ...] = ()
     exposed: float | None = None
+    version: str = ""
 
     @property
     def title(self) -> str:

@@ -67,6 +67,7 @@ def managed(secrets: Iterable[Secret], exposed: Mapping[tuple[str, str], float])
                 tags=secret.tags,
                 consumers=secret.consumers,
                 exposed=exposed.get((secret.entry, secret.name)),
+                version=now.version,
             )
         )
     return found

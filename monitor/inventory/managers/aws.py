@@ -8,7 +8,7 @@ import hashlib
 from collections.abc import AsyncIterator, Iterator
 from typing import Any, ClassVar, Literal
 
-from monitor.inventory.held import Held, ManagerError, NoEffectError, Standing
+from monitor.inventory.held import Held, ManagerError, NoEffectError, OvertakenError, Standing
 from monitor.inventory.managers.amazon import Amazon, AmazonConfig, AmazonLogin, NotThereError
 from monitor.inventory.managers.base import ManagerConfig, described, instant
 from monitor.inventory.managers.client import AccessError, together
@@ -72,22 +72,25 @@ class AwsManager:
             wrong.append("it may write secrets (secretsmanager:PutSecretValue), which the monitor never needs")
         return wrong
 
-    async def rotate(self, name: str) -> str:
+    async def rotate(self, name: str, version: str) -> str:
         """Start its rotation function. The request is named after the version that is to go: of a second one for the
         same version, or for another member of the secret, nothing comes."""
+        what = f"RotateSecret {name}"
         try:
-            about = await self._about(name)
+            about = await self._about(name, version)
             arn = self.client.pick("DescribeSecret", about, "ARN", str)
         except ManagerError as error:
             raise NoEffectError(str(error)) from None
-        stages = about.get("VersionIdsToStages") or {}
-        now = next((number for number, labels in stages.items() if "AWSCURRENT" in labels), "")
-        token = hashlib.sha256(f"{arn} {now}".encode()).hexdigest()[:32]
-        if token in stages:
-            return f"its rotation function was started before, for version {token[:8]}"
+        stages: dict[str, list[str]] = about["VersionIdsToStages"]
+        if "AWSCURRENT" not in stages[version]:
+            raise OvertakenError(str(self.client.error(what, "it has a new version already, and nothing was sent")))
+        token = hashlib.sha256(f"{arn} {version}".encode()).hexdigest()[:32]
+        pending = [number for number, labels in stages.items() if "AWSPENDING" in labels and "AWSCURRENT" not in labels]
+        if made := [token] if token in stages else pending:
+            return f"its rotation function was started before, for version {made[0][:8]}: nothing was sent"
         if not about.get("RotationEnabled"):
             problem = "rotation is not turned on for it: give it a rotation function at AWS first"
-            raise NoEffectError(str(self.client.error(f"RotateSecret {name}", problem)))
+            raise NoEffectError(str(self.client.error(what, problem)))
         await self.amazon.act("RotateSecret", {"SecretId": arn, "ClientRequestToken": token})
         return f"its rotation function makes version {token[:8]}"
 
@@ -106,15 +109,25 @@ class AwsManager:
     async def close(self) -> None:
         await self.amazon.close()
 
-    async def _about(self, name: str) -> dict[str, Any]:
-        """The secret that `name` is, or is a member of: names may have dots, too. Raises NotThereError."""
-        while True:
+    async def _about(self, name: str, version: str) -> dict[str, Any]:
+        """The secret that `name` is, or is a member of: the one that has this version. Names may have dots, too, and
+        what is called so by now may be another secret. Raises ManagerError."""
+        denied = other = None
+        while name:
             try:
-                return await self.amazon.call("DescribeSecret", {"SecretId": name})
+                about = await self.amazon.call("DescribeSecret", {"SecretId": name})
             except NotThereError:
-                name, dot, _ = name.rpartition(".")
-                if not dot:
-                    raise
+                pass
+            except AccessError as error:  # of this name: what it is a member of may be permitted
+                denied = denied or error
+            else:
+                stages = about.get("VersionIdsToStages")
+                if isinstance(stages, dict) and version in stages:
+                    return about
+                problem = "it has no version that the inventory knows: `monitor inventory sync` reads it again"
+                other = other or self.client.error(f"DescribeSecret {name}", problem)
+            name = name.rpartition(".")[0]
+        raise denied or other or self.client.error("DescribeSecret", "NotFound: it is gone since it was read")
 
     async def _page(self, token: str | None, size: int) -> dict[str, Any]:
         given: dict[str, Any] = {"MaxResults": size}

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from monitor.config import Config, ConfigError, parse
+from monitor.inventory.held import OvertakenError
 from monitor.rotation.automatic import Automatic, ask_provider, by_provider
 from monitor.rotation.work import look, sweep
 from monitor.routing import Policy
@@ -189,6 +190,31 @@ async def test_one_that_refuses_is_overdue_like_any_other_and_not_asked_again(
     assert CANARY not in run.outcome
     [incident] = await store.incidents.find(locations=True)
     assert any("; rotate:bao failed: " in (place.context or "") for place in incident.locations)
+
+
+class _Overtaken:
+    """A provider that has another version than the one that is to go."""
+
+    async def rotate(self, name: str, version: str) -> str:
+        raise OvertakenError(f"{name} is not at version {version!r} any more")
+
+    async def close(self) -> None:
+        pass
+
+
+async def test_one_that_was_overtaken_is_awaited_like_one_that_was_asked(
+    bao: Bao, store: Store, clock: Clock, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("monitor.rotation.automatic.make_rotator", lambda entry: _Overtaken())
+    config = config_of(tmp_path, bao.url)
+    await save(store, clock, "one", 31)
+    assert await rounds(store, config) == ["bao"]
+    severity, run = await told(store)
+    assert (bao.asked, severity, run.state) == (0, "low", "accepted")
+    assert run.outcome == f"database/app is not at version 'at {clock.now - 31 * DAY}' any more"
+    await save(store, clock, "two", 0)
+    await rounds(store, config)
+    assert (await told(store))[1].state == "completed"
 
 
 @pytest.mark.parametrize("fault", [Fault(reset=True, after=True), Fault(500, echo=True), Fault(cut=True, after=True)])

@@ -12,7 +12,7 @@ import orjson
 import pytest
 from aiohttp import web
 
-from monitor.inventory.held import Held, ManagerError, NoEffectError
+from monitor.inventory.held import Held, ManagerError, NoEffectError, OvertakenError
 from monitor.inventory.managers.aws import AwsConfig, AwsManager
 from tests.fakes.moto import Aws
 from tests.fakes.server import FakeServer, Fault
@@ -194,6 +194,11 @@ async def test_each_secret_is_gone_as_it_came(many: Secrets, tmp_path: Path) -> 
     assert len(many.requests) <= 1 + 5 + 8
 
 
+def current(client: Any, name: str) -> str:
+    stages = client.describe_secret(SecretId=name)["VersionIdsToStages"]
+    return next(number for number, labels in stages.items() if "AWSCURRENT" in labels)
+
+
 async def test_a_rotation_function_is_started_once_for_a_version(cloud: Aws, tmp_path: Path) -> None:
     key = cloud.user("rotates", ["secretsmanager:DescribeSecret", "secretsmanager:RotateSecret"])
     cloud._unchecked(10)
@@ -202,39 +207,101 @@ async def test_a_rotation_function_is_started_once_for_a_version(cloud: Aws, tmp
         client.create_secret(Name=name, SecretString='{"password": "old", "token": "older"}')
     client.rotate_secret(SecretId="rot/db.main", RotationRules={"AutomaticallyAfterDays": 30})
     client.put_secret_value(SecretId="rot/db.main", SecretString='{"password": "one", "token": "two"}')
-    [before] = [
-        number
-        for number, labels in client.describe_secret(SecretId="rot/db.main")["VersionIdsToStages"].items()
-        if "AWSCURRENT" in labels
-    ]
+    before, plain = current(client, "rot/db.main"), current(client, "rot/plain")
     cloud._unchecked(0)
 
     rotator = manager(cloud.url, tmp_path, key)
     assert await rotator.fit() == []
-    assert "makes version" in await rotator.rotate("rot/db.main.password")
+    assert "makes version" in await rotator.rotate("rot/db.main.password", before)
+    # The inventory has not seen that yet when another member is due.
+    with pytest.raises(OvertakenError, match="it has a new version already, and nothing was sent"):
+        await rotator.rotate("rot/db.main.token", before)
     cloud._unchecked(10)
-    stages = client.describe_secret(SecretId="rot/db.main")["VersionIdsToStages"]
-    [after] = [number for number, labels in stages.items() if "AWSCURRENT" in labels]
+    after = current(client, "rot/db.main")
     # As long as the one before is in use, whoever asks again for it or for another member of it starts nothing.
     client.update_secret_version_stage(
         SecretId="rot/db.main", VersionStage="AWSCURRENT", RemoveFromVersionId=after, MoveToVersionId=before
     )
     cloud._unchecked(0)
     for member in ("password", "token"):
-        assert "was started before" in await rotator.rotate(f"rot/db.main.{member}")
+        assert "was started before" in await rotator.rotate(f"rot/db.main.{member}", before)
     with pytest.raises(NoEffectError, match="rotation is not turned on for it"):
-        await rotator.rotate("rot/plain.password")
+        await rotator.rotate("rot/plain.password", plain)
     with pytest.raises(NoEffectError, match="NotFound"):
-        await rotator.rotate("rot/nowhere.password")
+        await rotator.rotate("rot/nowhere.password", before)
     await rotator.close()
 
     lists = manager(cloud.url, tmp_path, cloud.user("describes", "secretsmanager:DescribeSecret"))
     cloud._unchecked(10)
     client.rotate_secret(SecretId="rot/plain", RotationRules={"AutomaticallyAfterDays": 30})
+    plain = current(client, "rot/plain")
     cloud._unchecked(0)
     with pytest.raises(NoEffectError, match=r"RotateSecret: HTTP 403 AccessDenied.*not permitted"):
-        await lists.rotate("rot/plain.password")
+        await lists.rotate("rot/plain.password", plain)
     [problem] = await lists.fit()
     assert problem.endswith("allow secretsmanager:RotateSecret")
     await lists.close()
     client.close()
+
+
+class Few(FakeServer):
+    """Secrets by name, each with its versions and their labels; `closed`: names that may not be described."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stages: dict[str, dict[str, list[str]]] = {}
+        self.closed: set[str] = set()
+        self.started: list[str] = []
+
+    async def answer(self, request: web.Request, body: bytes) -> web.StreamResponse:
+        name = orjson.loads(body)["SecretId"]
+        if request.headers["X-Amz-Target"] == "secretsmanager.RotateSecret":
+            self.started.append(name)
+            return web.json_response({})
+        if name in self.closed:
+            return web.json_response({"__type": "AccessDeniedException"}, status=400)
+        if name not in self.stages:
+            return web.json_response({"__type": "ResourceNotFoundException"}, status=400)
+        return web.json_response(
+            {"ARN": f"arn:{name}", "RotationEnabled": True, "VersionIdsToStages": self.stages[name]}
+        )
+
+
+@pytest.fixture
+async def few() -> AsyncIterator[Few]:
+    async with Few() as server:
+        yield server
+
+
+async def test_no_other_secret_is_rotated_that_only_has_the_name(few: Few, tmp_path: Path) -> None:
+    few.stages = {"app": {"v1": ["AWSCURRENT"]}}
+    rotator = manager(few.url, tmp_path)
+    with pytest.raises(NoEffectError, match="no version that the inventory knows"):
+        await rotator.rotate("app.db", "v7")  # a secret of its own, deleted since it was read
+    few.stages["app.db"] = {"v8": ["AWSCURRENT"]}
+    assert few.started == []
+    await rotator.rotate("app.db", "v1")  # a member, beside which there is a secret of that name now
+    assert few.started == ["arn:app"]
+
+    few.closed = {"app.db"}  # of a policy that names `app` alone
+    await rotator.rotate("app.db", "v1")
+    assert few.started == ["arn:app"] * 2
+    with pytest.raises(NoEffectError, match=r"DescribeSecret: .*not permitted"):
+        await rotator.rotate("app.db", "v8")
+    await rotator.close()
+
+
+async def test_a_rotation_that_is_under_way_is_not_started_again(few: Few, tmp_path: Path) -> None:
+    few.stages = {"app": {"v1": ["AWSCURRENT"], "v2": ["AWSPENDING"]}}
+    rotator = manager(few.url, tmp_path)
+    assert (
+        await rotator.rotate("app", "v1")
+        == "its rotation function was started before, for version v2: nothing was sent"
+    )
+    few.stages = {"app": {"v1": ["AWSPREVIOUS"], "v2": ["AWSCURRENT", "AWSPENDING"]}}
+    with pytest.raises(OvertakenError):
+        await rotator.rotate("app", "v1")
+    assert few.started == []
+    await rotator.rotate("app", "v2")
+    assert few.started == ["arn:app"]
+    await rotator.close()
