@@ -53,9 +53,9 @@ class Groups:
 
     async def tick(self, *, flush: bool = False) -> None:
         """Put into the outbox what has become due; `flush`: also what is still held back for its group."""
-        more = True
-        while more:
-            more = await self._desk.write(lambda tx: reconsider_due(tx, flush=flush), durable=True)
+        after: int | None = 0
+        while after is not None:
+            after = await self._desk.write(partial(reconsider_due, after=after, flush=flush), durable=True)
 
     async def next_due(self) -> float | None:
         """When a group must be looked at again."""
@@ -373,19 +373,18 @@ def _place(row: Row[Any]) -> Place:
     return Place(row.source, row.path, row.host, row.service)
 
 
-def reconsider_due(tx: Transaction, *, flush: bool = False) -> bool:
+def reconsider_due(tx: Transaction, *, after: int, flush: bool = False) -> int | None:
     """Decide about groups whose time has come; `flush`: also about those never told and still held back.
 
-    True when there may be more.
+    Returns the last one's id, to go on after; None: that was all. Each is decided once: what is silent remains so.
     """
-    query = select(groups.c.id).where(_is_due(tx.now))
+    ready = _is_due(tx.now)
     if flush:
-        query = select(groups.c.id).where(
-            or_(_is_due(tx.now), and_(groups.c.sent_at.is_(None), groups.c.due_at.is_not(None)))
-        )
-    ids = list(tx.connection.execute(query.order_by(groups.c.due_at).limit(_AT_A_TIME)).scalars())
+        ready = or_(ready, and_(groups.c.sent_at.is_(None), groups.c.due_at.is_not(None)))
+    query = select(groups.c.id).where(groups.c.id > after, ready).order_by(groups.c.id).limit(_AT_A_TIME)
+    ids = list(tx.connection.execute(query).scalars())
     reconsider(tx, ids, flush=flush)
-    return len(ids) == _AT_A_TIME
+    return ids[-1] if len(ids) == _AT_A_TIME else None
 
 
 def reconsider_later(tx: Transaction) -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 from datetime import UTC, datetime
 from typing import Any
 
@@ -23,6 +24,13 @@ BESIDE = Policy(sinks=("chat",), inhibitions=(Inhibition(equal=("service",)),))
 
 def here(secret: object, number: int = 0, **changes: Any) -> Any:
     return finding(secret, number, **{"service": "shop", **changes})
+
+
+def muted(*sinks: str, matchers: tuple[str, ...] = (), **keys: Any) -> Policy:
+    """Every sink by one route that is muted in the morning."""
+    taken = tuple(Matcher.parse(text) for text in matchers)
+    route = Route(sinks=sinks, matchers=taken, mute=("morning",), **keys)
+    return Policy(sinks=sinks, routes=(route,), mutes=(MORNING,))
 
 
 async def told(store: Store, sink: str = "chat") -> list[set[str]]:
@@ -54,6 +62,33 @@ async def test_what_was_muted_is_told_together_when_that_ends(opener: Any, clock
     clock.now += 1
     await store.commit([finding("later", 99)])
     assert await told(store) == [ids("later")]
+
+
+async def test_a_flush_ends_while_many_are_held(opener: Any, clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("monitor.store.groups._AT_A_TIME", 3)
+    store = await opener(muted("chat", group_by=("rule",)))
+    await store.commit([finding(number, number, rule=f"rule-{number}") for number in range(7)])
+    async with asyncio.timeout(20):
+        await store.groups.tick(flush=True)
+    assert await told(store) == []
+    clock.now = END
+    await store.groups.tick()
+    assert set().union(*await told(store)) == ids(*range(7))
+
+
+async def test_a_tick_ends_where_what_is_held_was_told_by_a_clock_that_was_put_back(
+    opener: Any, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("monitor.store.groups._AT_A_TIME", 3)
+    store = await opener(Policy(sinks=("chat",)))
+    clock.now = NOW + 86_400
+    await store.commit([finding(number, number) for number in range(7)])
+    assert len(await told(store)) == 7
+    clock.now = NOW
+    await store.silences.add(["rule=github-pat"], 600, actor="ada", reason="")
+    async with asyncio.timeout(20):
+        await store.groups.tick()
+    assert await told(store) == []
 
 
 async def test_what_is_critical_is_told_at_once_also_where_it_becomes_so(opener: Any, clock: Clock) -> None:
@@ -98,13 +133,6 @@ async def test_a_reload_without_the_mute_time_tells_at_once(opener: Any) -> None
     await again.groups.adopt(OWNER, ("chat",))
     await again.groups.tick()
     assert await told(again) == [ids("a")]
-
-
-def muted(*sinks: str, matchers: tuple[str, ...] = (), **keys: Any) -> Policy:
-    """Every sink by one route that is muted in the morning."""
-    taken = tuple(Matcher.parse(text) for text in matchers)
-    route = Route(sinks=sinks, matchers=taken, mute=("morning",), **keys)
-    return Policy(sinks=sinks, routes=(route,), mutes=(MORNING,))
 
 
 LOUD = Policy(sinks=("chat", "mail"), routes=(Route(sinks=("mail",)),))
