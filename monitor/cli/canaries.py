@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
@@ -29,6 +28,7 @@ def plant(
 ) -> None:
     """Known first, then planted: nothing sees it in between. With `at` "-" the value goes to stdout, alone."""
     from monitor.common.text import token_like
+    from monitor.drill.append import append
 
     if not _NAME.fullmatch(name) or token_like(name):
         fail("--canary takes a name of letters, digits, dots and dashes, which is shown in alerts", 2)
@@ -48,7 +48,8 @@ def plant(
             return str(error)
         try:
             if path is not None:
-                _append(path, f"{re.sub('[^A-Z0-9]', '_', rule.upper())}={secret}\n")
+                # A new file is for its owner alone: else the first one to read it is anybody.
+                append(path, f"{re.sub('[^A-Z0-9]', '_', rule.upper())}={secret}", mode=0o600)
         except OSError as error:
             await store.canaries.forget(name)
             return f"{path}: {error.strerror}; {_HOW}"
@@ -59,12 +60,6 @@ def plant(
     if path is None:
         typer.echo(secret)
     typer.echo(f"canary {name}: seen anywhere but in {printable(told)}, it is an alarm", err=True)
-
-
-def _append(path: Path, line: str) -> None:
-    """A new file is for its owner alone: else the first one to read it is anybody."""
-    with os.fdopen(os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600), "a", encoding="utf-8") as file:
-        file.write(line)
 
 
 def show(settings: Config, form: Format) -> None:

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 from monitor.common.http import RemoteError
 from monitor.common.listen import split_listen
 from monitor.drill import send
+from monitor.drill.append import Made, append
 from monitor.drill.send import SendError
 from monitor.sources.file.globs import Globs
 from monitor.sources.peers import Peers
@@ -45,21 +46,21 @@ class DrillError(Exception):
         self.hop = hop
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Spot:
-    """Where a line can be planted. `place`: for people; `look`: what to look at when it is not found there; `made`: a
-    file that is ours, and goes at the end."""
+    """Where a line can be planted. `place`: for people; `look`: what to look at when it is not found there; `made`: the
+    file that was made for it, and goes at the end."""
 
     place: str
     look: str
-    _put: Callable[[str], Awaitable[None]] = field(repr=False)
-    made: Path | None = None
+    _put: Callable[[str], Awaitable[Made | None]] = field(repr=False)
+    made: Made | None = None
 
     async def plant(self, line: str) -> float:
         """Put the line there; returns when (seconds since the epoch). Raises DrillError."""
         now = time.time()
         try:
-            await self._put(line)
+            self.made = await self._put(line)
         except (SendError, RemoteError) as error:  # the latter: a credential that cannot be read
             raise DrillError("planted", str(error)) from None
         return now
@@ -67,8 +68,7 @@ class Spot:
     def remove(self) -> None:
         """What is ours goes. What was sent, and a line in somebody's file, stays."""
         if self.made is not None:
-            with contextlib.suppress(OSError):
-                self.made.unlink()
+            self.made.remove()
 
 
 def spot(config: SourceConfig, given: str | None = None) -> Spot:
@@ -81,8 +81,7 @@ def spot(config: SourceConfig, given: str | None = None) -> Spot:
 
 
 def _file(config: FileConfig, given: str | None) -> Spot:
-    path = _path(config, given)
-    return _appended(config, path, lambda line: f"{line}\n")
+    return _appended(config, _path(config, given), lambda line: line, follow=given is not None)
 
 
 def _container(config: FileConfig, given: str | None) -> Spot:
@@ -92,32 +91,33 @@ def _container(config: FileConfig, given: str | None) -> Spot:
     def wrapped(line: str) -> str:
         now = datetime.now(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
         if not _docker(path):
-            return f"{now} stdout F {line}\n"
+            return f"{now} stdout F {line}"
         entry = {"log": f"{line}\n", "stream": "stdout", "time": now}
-        return json.dumps(entry, separators=(",", ":")) + "\n"
+        return json.dumps(entry, separators=(",", ":"))
 
-    return _appended(config, path, wrapped)
+    return _appended(config, path, wrapped, follow=given is not None)
 
 
 def _docker(path: Path) -> bool:
-    try:
-        with path.open("rb") as file:
-            return file.read(1) == b"{"
-    except OSError:
-        return path.name.endswith("-json.log")
+    with contextlib.suppress(OSError):
+        if path.is_file():  # a FIFO would hold us
+            with path.open("rb") as file:
+                return file.read(1) == b"{"
+    return path.name.endswith("-json.log")
 
 
-def _appended(config: FileConfig, path: Path, form: Callable[[str], str]) -> Spot:
-    async def put(line: str) -> None:
+def _appended(config: FileConfig, path: Path, form: Callable[[str], str], *, follow: bool) -> Spot:
+    """`follow`: also where a link leads, as who names a file means it."""
+
+    async def put(line: str) -> Made | None:
         text = form(line)  # before there is a file
         try:
-            with path.open("a", encoding="utf-8") as file:
-                file.write(text)
+            return append(path, text, follow=follow)
         except OSError as error:
-            raise SendError(f"{path}: {error.strerror}; name another file with --at") from None
+            raise SendError(f"{path}: {error.strerror}; name a file with --at") from None
 
     look = f"does source {config.name} read {path}? it follows {', '.join(config.include)}"
-    return Spot(str(path), look, put, None if path.exists() else path)
+    return Spot(str(path), look, put)
 
 
 def _path(config: FileConfig, given: str | None) -> Path:

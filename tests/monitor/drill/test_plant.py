@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -20,12 +21,12 @@ def source(type_: str, **keys: Any) -> SourceConfig:
 async def test_a_file_is_found_that_the_patterns_take(tmp_path: Path, pattern: str) -> None:
     (tmp_path / "sub").mkdir()
     place = spot(source("file", include=[str(tmp_path / pattern)]))
-    assert place.made is not None
-    assert place.made.is_relative_to(tmp_path)
+    path = Path(place.place)
+    assert path.is_relative_to(tmp_path)
     await place.plant("a value")
-    assert place.made.read_text() == "a value\n"
+    assert path.read_text() == "a value\n"
     place.remove()
-    assert not place.made.exists()
+    assert not path.exists()
 
 
 async def test_a_file_that_was_there_keeps_what_it_had_and_stays(tmp_path: Path) -> None:
@@ -35,6 +36,28 @@ async def test_a_file_that_was_there_keeps_what_it_had_and_stays(tmp_path: Path)
     await place.plant("a value")
     place.remove()
     assert path.read_text() == "before\na value\n"
+
+
+async def test_a_link_is_followed_only_where_it_was_named(tmp_path: Path) -> None:
+    link, target = tmp_path / "exact.log", tmp_path / "elsewhere"
+    link.symlink_to(target)
+    target.write_text("before\n")
+    config = source("file", include=[str(link)])
+    with pytest.raises(DrillError, match=r"exact.log: it is a link; name a file with --at"):
+        await spot(config).plant("a value")
+    place = spot(config, str(link))
+    await place.plant("a value")
+    place.remove()
+    assert target.read_text() == "before\na value\n"
+
+
+@pytest.mark.timeout(20)
+@pytest.mark.parametrize("type_", ["file", "container"])
+async def test_a_pipe_is_refused_and_holds_nobody(tmp_path: Path, type_: str) -> None:
+    path = tmp_path / "pipe.log"
+    os.mkfifo(path)
+    with pytest.raises(DrillError, match=r"pipe.log: not a regular file"):
+        await spot(source(type_, include=[str(tmp_path / "*.log")]), str(path)).plant("a value")
 
 
 async def test_where_no_file_can_be_had_it_says_so(tmp_path: Path) -> None:
@@ -60,7 +83,7 @@ async def test_a_line_of_a_container_is_wrapped_as_its_runtime_does(tmp_path: Pa
     pattern = str(tmp_path / name) if given is None else str(folder / "*.log")
     place = spot(source("container", include=[pattern]), given)
     await place.plant('a "value"')
-    written = (place.made or folder / "there.log").read_bytes().splitlines(keepends=True)[-1]
+    written = Path(place.place).read_bytes().splitlines(keepends=True)[-1]
     assert bytes(unwrapped(block(written)).data) == b'a "value"\n'
     assert written.startswith(b'{"log":"') == ("docker" in name)
 
