@@ -37,6 +37,7 @@ _TOO_LARGE = 413  # the HTTP status
 _PARTING = 2.0  # seconds that a write may still take when its task is cancelled
 _DIRECT_KEPT = 100  # operational notices that wait in memory for one sink
 _SETTLED_FAILURES = 3  # so many failures in a row are the sink's; fewer may be one notification's
+_CUT_SHORT = "the monitor stopped before there was an answer"
 _PACED_BACKLOG = 15.0  # seconds of messages to a slow sink that may wait one by one; the rest is told together
 
 
@@ -123,6 +124,7 @@ class Channel:
         self._leasing: asyncio.Task[Sequence[Leased]] | None = None
         self._flying: set[asyncio.Task[None]] = set()
         self._held: set[str] = set()  # ids of what is leased
+        self._begun: set[str] = set()  # of these, ids of what may have arrived
 
         self._not_before = 0.0  # monotonic: the whole sink rests
         self._strikes = 0  # rounds of failures since the last success
@@ -178,7 +180,8 @@ class Channel:
             await self._let_go()
 
     async def _let_go(self) -> None:
-        """Give back what is leased and not sent. Perhaps it arrived: a duplicate with the same id beats a miss."""
+        """Give back what is leased and not sent. What was being sent counts as tried: perhaps it arrived. A duplicate
+        with the same id beats a miss, and nothing may be added to it that a receiver would take for a repeat."""
         tasks: list[asyncio.Task[Any]] = [*self._flying, *([self._leasing] if self._leasing else [])]
         for task in tasks:
             task.cancel()
@@ -186,8 +189,12 @@ class Channel:
         leasing, self._leasing = self._leasing, None
         if leasing is not None and not leasing.cancelled() and not leasing.exception():
             self._held.update(leased.id for leased in leasing.result())
-        held = [self._store.outbox.put_back(id_, self._owner, error=None) for id_ in self._held]
+        held = [
+            self._store.outbox.put_back(id_, self._owner, error=_CUT_SHORT if id_ in self._begun else None)
+            for id_ in self._held
+        ]
         self._held.clear()
+        self._begun.clear()
         if held:
             await _parting(asyncio.gather(*held))
 
@@ -259,7 +266,9 @@ class Channel:
             return  # `run` gives it back
         began = time.monotonic()
         try:
-            receipt = await self._send(self._render(leased))
+            notification = self._render(leased)
+            self._begun.add(leased.id)
+            receipt = await self._send(notification)
         except RemoteError as error:
             if isinstance(error, TooLargeError) or error.status == _TOO_LARGE:
                 await self._split(leased, error)
@@ -268,6 +277,7 @@ class Channel:
         else:
             await self._took(leased, receipt, began)
         self._held.discard(leased.id)
+        self._begun.discard(leased.id)
 
     async def _tell(self, direct: _Direct) -> None:
         began = time.monotonic()

@@ -1,9 +1,11 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from aiohttp import web
@@ -14,11 +16,11 @@ from monitor.common.severity import Severity
 from monitor.delivery.channel import BUCKETS, SinkStats
 from monitor.model import Finding
 from monitor.routing import Policy, Route
-from monitor.store import Store
+from monitor.store import Store, outbox
 from sinks.base import Limits
 from sinks.webhook import Webhook, WebhookConfig
 from tests.fakes.webhook import FakeWebhook
-from tests.monitor.delivery.test_delivery import QUICK, Recorder, delivering_with, finding, until
+from tests.monitor.delivery.test_delivery import QUICK, Recorder, delivering_with, finding, hang, until
 
 STEADY = replace(QUICK, send=30.0)  # for what must not be sent twice, however busy the machine is
 
@@ -252,6 +254,57 @@ async def test_what_is_refused_while_the_rest_is_taken_is_buried(store: Store) -
         assert await delivery.settle(10) == 0
     assert [notification.severity for notification in hook.got] == ["high"]
     assert len(await store.outbox.list(states=["dead"])) == 1
+
+
+async def test_what_was_being_sent_at_a_stop_is_repeated_as_it_was_and_what_came_later_has_its_own_message(
+    store: Store,
+) -> None:
+    route = Route.model_validate({"sinks": ["hook"], "group_by": [], "group_interval": "1s"})
+    store.policy = Policy(sinks=("hook",), routes=(route,))
+    before = Recorder(hang)
+    async with delivering_with(store, {"hook": before}, patience=STEADY) as delivery:
+        await store.commit([finding("a")])
+        await until(lambda: before.tried)
+        await delivery.drain(0.05)
+    [waits] = await store.outbox.list()
+    assert (waits.state, waits.attempts) == ("pending", 1)
+    await store.commit([finding("b", 1)])
+
+    after = Recorder()
+    async with delivering_with(store, {"hook": after}, patience=STEADY):
+        await until(lambda: len(after.got) == 2)
+    repeat, fresh = after.got
+    assert (repeat.id, repeat.again) == (before.tried[0].id, True)
+    assert [one.id for one in repeat.incidents] == [one.id for one in before.tried[0].incidents]
+    assert fresh.id != repeat.id
+    assert finding("b").fingerprint in {one.fingerprint for one in fresh.incidents}
+
+
+async def test_what_is_leased_at_a_stop_and_was_not_begun_is_not_tried(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The lease ends when nothing is begun any more."""
+    begun, go, real = threading.Event(), threading.Event(), outbox._lease
+
+    def slow(*arguments: Any, **options: Any) -> object:
+        found = real(*arguments, **options)
+        if found:
+            begun.set()
+            go.wait(10)
+        return found
+
+    monkeypatch.setattr(outbox, "_lease", slow)
+    hook = Recorder(hang)
+    async with delivering_with(store, {"hook": hook}, patience=STEADY) as delivery:
+        committing = asyncio.create_task(store.commit([finding("a")]))  # perhaps in one transaction with the lease
+        await until(begun.is_set)
+        stopping = asyncio.create_task(delivery.drain(5))
+        await asyncio.sleep(0)
+        go.set()
+        await asyncio.gather(committing, stopping)
+    await store.flush()
+    [waits] = await store.outbox.list()
+    assert (hook.tried, waits.state, waits.attempts, waits.error) == ([], "pending", 0, None)
 
 
 def test_delays_are_counted_by_their_length() -> None:

@@ -439,7 +439,8 @@ async def test_drain_finishes_what_is_being_sent_and_gives_back_the_rest(store: 
         await delivery.drain(1.0)
         assert time.monotonic() - started < 3
     states = sorted((entry.sink, entry.state, entry.attempts) for entry in await store.outbox.list())
-    assert states == [("chat", "pending", 0), ("chat", "sent", 0), ("stuck", "pending", 0), ("stuck", "pending", 0)]
+    # What was being sent may have arrived.
+    assert states == [("chat", "pending", 0), ("chat", "sent", 0), ("stuck", "pending", 0), ("stuck", "pending", 1)]
 
 
 async def test_what_was_leased_before_a_crash_goes_out_at_the_next_start(store: Store) -> None:
