@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import re
 from typing import Any
+from urllib.parse import urlencode
 
 import orjson
 
-from monitor.common.http import Http, RemoteError, Reply, retry_after
+from monitor.common.http import Http, RemoteError, retry_after
 
 __all__ = ["RETRY_CODES", "SlackError", "call", "code_in", "explain"]
 
@@ -19,6 +20,7 @@ RETRY_CODES = frozenset({"ratelimited", "rate_limited", "internal_error", "fatal
     "team_added_to_org",
     "update_failed",
 }
+_MOST_READ = 8 << 20  # bytes of an answer to a method that reads
 HINTS = {
     "action_prohibited": "an administrator restricted posting there",
     "channel_is_archived": "unarchive the channel or choose another",
@@ -35,13 +37,18 @@ HINTS = {
 }
 
 
-async def call(http: Http, url: str, token: str, arguments: dict[str, Any] | None = None) -> dict[str, Any]:
-    """One method; `url`: its own. Raises RemoteError, also for `ok: false` in a 200 answer."""
-    reply: Reply = await http.post(
-        url,
-        orjson.dumps(arguments or {}),
-        {"Authorization": f"Bearer {token}", "Content-Type": "application/json; charset=utf-8"},
-    )
+async def call(
+    http: Http, url: str, token: str, arguments: dict[str, Any] | None = None, *, form: bool = False
+) -> dict[str, Any]:
+    """One method; `url`: its own. `form`: it reads, and what reads takes no JSON; its answer may be long. Raises
+    RemoteError, also for `ok: false` in a 200 answer."""
+    kind = "application/x-www-form-urlencoded" if form else "application/json; charset=utf-8"
+    headers = {"Authorization": f"Bearer {token}", "Content-Type": kind}
+    if form:
+        plain = {name: str(one).lower() if isinstance(one, bool) else one for name, one in (arguments or {}).items()}
+        reply = await http.request("POST", url, urlencode(plain).encode(), headers, limit=_MOST_READ, whole=True)
+    else:
+        reply = await http.post(url, orjson.dumps(arguments or {}), headers)
     answer = reply.json()
     if isinstance(answer, dict) and answer.get("ok") is False:
         code = code_in(answer.get("error"), token)

@@ -20,7 +20,7 @@ from sinks.slack.socket import SocketMode
 
 __all__ = ["Slack"]
 
-_LOOKED_AT = 999  # messages of a channel or a thread, the most that Slack shows at once
+_LOOKED_AT = 200  # messages of a channel or a thread, as many as Slack advises to ask for at once
 LOST_ROOT = frozenset({"message_not_found", "cant_update_message", "edit_window_closed", "channel_not_found"})
 
 
@@ -105,10 +105,10 @@ class Slack:
         where = {"channel": channel, "limit": _LOOKED_AT, "include_all_metadata": True}
         try:
             if root is None:
-                answer = await self._call("conversations.history", where)
+                answer = await self._call("conversations.history", where, form=True)
             else:
-                answer = await self._call("conversations.replies", {**where, "ts": root})
-        except SlackError as error:
+                answer = await self._call("conversations.replies", {**where, "ts": root}, form=True)
+        except RemoteError as error:
             if error.retry:
                 raise
             return None
@@ -135,10 +135,10 @@ class Slack:
         if reply.body.lstrip().startswith(b"<"):
             raise RemoteError("answered with a web page instead of ok: is a login or a proxy in the way?", retry=True)
 
-    async def _call(self, method: str, arguments: dict[str, Any]) -> dict[str, Any]:
+    async def _call(self, method: str, arguments: dict[str, Any], *, form: bool = False) -> dict[str, Any]:
         assert self._config.token
         token = self._config.token.resolve("token")
-        return await call(self._http, f"{self._config.api_url}/{method}", token, arguments)
+        return await call(self._http, f"{self._config.api_url}/{method}", token, arguments, form=form)
 
 
 def _mark(notification: Notification) -> dict[str, Any]:

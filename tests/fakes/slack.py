@@ -6,7 +6,7 @@ import asyncio
 import json
 import time
 from typing import Any
-from urllib.parse import urlencode
+from urllib.parse import parse_qsl, urlencode
 
 from aiohttp import web
 from slack_sdk.errors import SlackObjectFormationError
@@ -103,8 +103,16 @@ class FakeSlack(FakeServer):
     async def answer(self, request: web.Request, body: bytes) -> web.StreamResponse:
         if request.path == "/link":
             return await self._link(request)
-        if request.method != "POST" or request.content_type != "application/json":
+        reads = request.path.startswith("/api/conversations.")
+        kind = "application/x-www-form-urlencoded" if reads else "application/json"
+        if request.method != "POST" or request.content_type != kind:
             self.problems.append(f"{request.method} {request.content_type}")
+        if reads:
+            if request.headers.get("Authorization") != f"Bearer {self.token}":
+                return _error("invalid_auth")
+            if request.content_type != kind:  # what reads takes no JSON
+                return _error("invalid_arguments")
+            return self._history(dict(parse_qsl(body.decode(), strict_parsing=True)), request.path.rpartition(".")[2])
         try:
             content = json.loads(body)
         except ValueError:
@@ -126,8 +134,6 @@ class FakeSlack(FakeServer):
             return self._update(content)
         if request.path == "/api/chat.postEphemeral":
             return self._whisper(content)
-        if request.path in ("/api/conversations.history", "/api/conversations.replies"):
-            return self._history(content, request.path.rpartition(".")[2])
         return _error("unknown_method")
 
     def _valid(self, content: dict[str, Any]) -> bool:
@@ -167,24 +173,28 @@ class FakeSlack(FakeServer):
             self.messages[channel, ts] = content
         return web.json_response({"ok": True, "channel": channel, "ts": ts, "message": {"text": content["text"]}})
 
-    def _history(self, content: dict[str, Any], kind: str) -> web.Response:
-        """The latest messages, or those of one thread; newest first."""
+    def _history(self, content: dict[str, str], kind: str) -> web.Response:
+        """The latest messages, newest first, or those of one thread, oldest first, below its root."""
+        if kind not in ("history", "replies"):
+            return _error("unknown_method")
         if not self.readable:
             return _error("missing_scope")
         if content.get("channel") not in self.channels.values():  # a name is none
             return _error("channel_not_found")
-        if not 1 <= content.get("limit", 100) <= 999 or content.get("include_all_metadata") is not True:
+        most = int(content.get("limit", "100"))
+        if not 1 <= most <= 999 or content.get("include_all_metadata") != "true":
             self.problems.append(f"{kind}: {content}")
+        posted = [
+            {"ts": ts, **message} for (channel, ts), message in self.messages.items() if channel == content["channel"]
+        ]
         if kind == "history":
-            found = [
-                {"ts": ts, **message}
-                for (channel, ts), message in self.messages.items()
-                if channel == content["channel"]
-            ]
+            found = posted[::-1]
         else:
-            found = [one for one in self.replies if one["thread_ts"] == content["ts"]]
-        shown = [{name: one[name] for name in ("ts", "text", "metadata") if name in one} for one in reversed(found)]
-        return web.json_response({"ok": True, "messages": shown[: content["limit"]], "has_more": False})
+            thread = [one for one in self.replies if one["thread_ts"] == content["ts"]]
+            found = [one for one in posted if one["ts"] == content["ts"]] + thread
+        names = ("ts", "text", "blocks", "metadata")
+        shown = [{name: one[name] for name in names if name in one} for one in found]
+        return web.json_response({"ok": True, "messages": shown[:most], "has_more": len(shown) > most})
 
     def _whisper(self, content: dict[str, Any]) -> web.Response:
         if content.get("channel") not in self.channels or not content.get("user") or not content.get("text"):

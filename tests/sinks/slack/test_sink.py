@@ -102,10 +102,11 @@ async def test_what_may_have_been_sent_is_looked_for_before_it_is_sent_again(htt
         sink = bot(http, fake, credential, channel="C0ALERTS")
         sent = notification(reason="new")
         receipt = await sink.send(sent)
-        await sink.send(notification(id="another", key="another"))
+        for number in range(100):  # with what the channel shows since, the answer is a long one
+            await sink.send(notification(id=f"another-{number}", key=f"another-{number}"))
         again = replace(sent, again=True)
         assert await sink.send(again) == receipt
-        assert len(fake.messages) == 2
+        assert len(fake.messages) == 101
 
         told = notification(reason="acknowledged", receipt=receipt, id="ack")
         await sink.send(told)
@@ -128,6 +129,17 @@ async def test_where_nothing_may_be_read_a_duplicate_beats_a_miss(http: Http, cr
         with pytest.raises(RemoteError) as caught:
             await sink.send(notification(reason="new", again=True))
         assert (caught.value.retry, caught.value.after) == (True, 3.0)
+
+
+async def test_where_too_much_is_answered_to_a_look_it_is_sent(
+    http: Http, credential: Put, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sinks.slack.api._MOST_READ", 100)
+    async with FakeSlack() as fake:
+        sink = bot(http, fake, credential, channel="C0ALERTS")
+        await sink.send(notification(reason="new"))
+        await sink.send(notification(reason="new", again=True))
+        assert len(fake.messages) == 2
 
 
 async def test_a_lost_root_is_posted_anew(http: Http, credential: Put) -> None:
