@@ -35,7 +35,6 @@ if TYPE_CHECKING:
     from monitor.rotation.work import Shown
     from monitor.runbook.progress import Run
     from monitor.store import Store
-    from monitor.store.records import ActionRun
 
 app = command_app(
     no_args_is_help=True,
@@ -134,10 +133,12 @@ def start(
     chosen = with_store(settings, choose)
     if not chosen:
         fail(f"no secret of the inventory has the tag {tag!r}" if tag else f"{ref} is gone from its manager")
-    begun = _begin(settings, [(one, why) for one in chosen])
+    begun, refused = _begin(settings, [(one, why) for one in chosen])
+    if not begun and ref is not None:
+        fail(printable("; ".join(refused.values())))
     asked = _ask(settings, begun) if provider else {}
-    _started(begun, asked, form)
-    if any(run.state != "accepted" for run in asked.values()):
+    _started(begun, refused, asked, form)
+    if refused or any(state != "accepted" for state, _ in asked.values()):
         raise typer.Exit(1)
 
 
@@ -233,15 +234,18 @@ def departed(
     found = reach(name, settings.access, reads, [one.name for one in known])
     owned = {secret: [one for one in known if one.name == secret or same(secret, one.name)] for secret in found}
     begun: dict[str, str] = {}
+    refused: dict[str, str] = {}
     if not look_only:
         chosen = {one.title: one for managed in owned.values() for one in managed}
-        begun = {one.title: id_ for one, id_, _ in _begin(settings, [(one, why) for one in chosen.values()])}
+        opened, refused = _begin(settings, [(one, why) for one in chosen.values()])
+        begun = {one.title: id_ for one, id_, _ in opened}
     rows = [
         {
             "secret": secret,
             "why": reasons,
             "inventory": [one.title for one in owned[secret]],
             "rotations": [begun[one.title] for one in owned[secret] if one.title in begun],
+            "refused": [refused[one.title] for one in owned[secret] if one.title in refused],
         }
         for secret, reasons in found.items()
     ]
@@ -255,8 +259,12 @@ def departed(
             for row in rows
         ]
         yield from table(("secret", "rotation", "why"), cells)
+        for title, problem in refused.items():
+            yield paint(f"{printable(title)}: not opened: {printable(problem)}", "yellow")
 
     emit(rows, form, text)
+    if refused:
+        raise typer.Exit(1)
 
 
 def refresh(settings: Config, ref: str) -> None:
@@ -293,62 +301,74 @@ def _plan(settings: Config) -> list[Due]:
     return with_store(settings, work, missing=nothing)
 
 
-def _begin(settings: Config, chosen: Sequence[tuple[Managed, str]]) -> list[tuple[Managed, str, Run]]:
-    """Their rotations, each with the id of its incident."""
+def _begin(
+    settings: Config, chosen: Sequence[tuple[Managed, str]]
+) -> tuple[list[tuple[Managed, str, Run]], dict[str, str]]:
+    """Their rotations, each with the id of its incident; and by the title of a secret why it has none."""
     from monitor import state
 
     key = state.key(settings)
 
-    async def work(store: Store) -> list[tuple[Managed, str, Run]]:
+    async def work(store: Store) -> tuple[list[tuple[Managed, str, Run]], dict[str, str]]:
         from monitor.rotation.work import begin
         from monitor.runbook.progress import RunError
 
-        found = []
+        found, refused = [], {}
         for secret, why in chosen:
             try:
                 incident, run = await begin(store, key, secret, why=why, actor=person())
             except RunError as error:
-                raise LookupError(str(error)) from None
-            found.append((secret, incident.id, run))
+                refused[secret.title] = str(error)
+            else:
+                found.append((secret, incident.id, run))
+        return found, refused
+
+    return with_store(settings, work)
+
+
+def _ask(settings: Config, begun: Sequence[tuple[Managed, str, Run]]) -> dict[str, tuple[str, str]]:
+    """By the title of a secret: the state that asking its provider has come to, `refused` where it was not asked, and
+    what it said or why."""
+
+    async def work(store: Store) -> dict[str, tuple[str, str]]:
+        from monitor.rotation.automatic import ask_provider
+        from monitor.store.actions import ActionError
+
+        found = {}
+        for secret, id_, _ in begun:
+            try:
+                run = await ask_provider(store, settings, secret, id_, actor=person())
+            except (ActionError, LookupError) as error:
+                found[secret.title] = ("refused", str(error))
+            else:
+                found[secret.title] = (run.state, run.outcome)
         return found
 
     return with_store(settings, work)
 
 
-def _ask(settings: Config, begun: Sequence[tuple[Managed, str, Run]]) -> dict[str, ActionRun]:
-    """What the providers of these said, by the title of the secret."""
-
-    async def work(store: Store) -> dict[str, ActionRun]:
-        from monitor.rotation.automatic import ask_provider
-        from monitor.store.actions import ActionError
-
-        try:
-            return {
-                secret.title: await ask_provider(store, settings, secret, id_, actor=person())
-                for secret, id_, _ in begun
-            }
-        except ActionError as error:
-            raise LookupError(str(error)) from None
-
-    return with_store(settings, work)
-
-
-def _started(found: Sequence[tuple[Managed, str, Run]], asked: Mapping[str, ActionRun], form: Format) -> None:
-    rows = [
-        {
-            "secret": secret.title,
-            "incident": id_,
-            "next": run.next.id if run.next else None,
-            "provider": asked[secret.title].state if secret.title in asked else None,
-        }
-        for secret, id_, run in found
-    ]
+def _started(
+    found: Sequence[tuple[Managed, str, Run]],
+    refused: Mapping[str, str],
+    asked: Mapping[str, tuple[str, str]],
+    form: Format,
+) -> None:
+    rows: list[dict[str, str | None]] = []
+    for secret, id_, run in found:
+        state, outcome = asked.get(secret.title, (None, None))
+        step = run.next.id if run.next else None
+        rows.append({"secret": secret.title, "incident": id_, "next": step, "provider": state, "outcome": outcome})
+    for title, problem in refused.items():
+        rows.append({"secret": title, "incident": None, "next": None, "provider": None, "outcome": problem})
 
     def text(rows: Sequence[Mapping[str, Any]]) -> Iterable[str]:
         for row in rows:
+            if row["incident"] is None:
+                yield paint(f"{printable(row['secret'])}: not opened: {printable(row['outcome'])}", "yellow")
+                continue
             yield f"{row['incident']} {printable(row['secret'])}: next {row['next']}"
-            if (run := asked.get(row["secret"])) is not None:
-                yield f"  its provider: {run.state}: {printable(run.outcome)}"
+            if row["provider"] is not None:
+                yield f"  its provider: {row['provider']}: {printable(row['outcome'])}"
         yield "`monitor runbook show ID` says what is to be done; `monitor rotation done SECRET` closes it"
 
     emit(rows, form, text)
@@ -449,5 +469,5 @@ def _show(settings: Config, found: Sequence[Due], form: Format, nothing: str) ->
 
 def _unopened(row: Mapping[str, Any], *, look_only: bool) -> str:
     if row["inventory"]:
-        return "-" if look_only else "open"
+        return "-" if look_only else "not opened"
     return "by hand: not in the inventory"

@@ -139,7 +139,7 @@ class _Bao(BaseHTTPRequestHandler):
 def test_a_provider_is_asked_where_its_entry_says_who_may(monitor: Command, known: Path) -> None:
     answer = monitor("rotation", "start", "OLD", "--provider")
     assert answer.returncode == 1
-    assert "[[inventory]] env has no `rotate`" in answer.stderr
+    assert "refused: [[inventory]] env has no `rotate`" in answer.stdout
     with ThreadingHTTPServer(("127.0.0.1", 0), _Bao) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         (known.parent / "token").write_text("t" * 20)
@@ -160,8 +160,46 @@ def test_a_provider_is_asked_where_its_entry_says_who_may(monitor: Command, know
         assert begun["provider"] == "accepted"
         assert _Bao.asked == ["/v1/database/rotate-role/OLD"]
         answer = monitor("rotation", "start", "OLD", "--provider")
-        assert (answer.returncode, "rotate:env is accepted for this incident already" in answer.stderr) == (1, True)
+        assert (answer.returncode, "rotate:env is accepted for this incident already" in answer.stdout) == (1, True)
         refused = monitor("rotation", "start", "SOON", "--provider")
         assert (refused.returncode, "failed: inventory env: rotate-role/SOON" in refused.stdout) == (1, True)
         assert len(_Bao.asked) == 2
+
+        _Bao.asked.clear()
+        with known.open("a") as file:
+            file.write('[[inventory]]\nname = "more"\ntype = "dotenv"\npath = [".env"]\n')
+        asyncio.run(_more(known))
+        answered = rows(monitor, "start", "--tag", "critical", "--provider", code=1)
+        assert [(row["secret"], row["provider"]) for row in answered] == [
+            ("env/NEW", "failed"), ("env/OLD", "refused"), ("env/SOON", "failed"), ("more/OTHER", "refused"),
+        ]  # fmt: skip
+        assert "[[inventory]] more has no `rotate`" in answered[3]["outcome"]
+        assert _Bao.asked == ["/v1/database/rotate-role/NEW", "/v1/database/rotate-role/SOON"]
         server.shutdown()
+
+
+async def _more(config: Path) -> None:
+    async with await open_store(load(config)) as store:
+        await store.inventory.save("more", [kept("OTHER", 100, "critical")], whole=True)
+
+
+def test_one_that_cannot_be_opened_keeps_no_other_from_it(monitor: Command, known: Path) -> None:
+    [old] = rows(monitor, "start", "OLD")
+    assert monitor("incidents", "resolve", old["incident"], "--as", "revoked").returncode == 0
+    answered = rows(monitor, "start", "--tag", "critical", code=1)
+    assert [row["secret"] for row in answered if row["incident"]] == ["env/NEW", "env/SOON"]
+    [refused] = [row for row in answered if row["incident"] is None]
+    assert refused["outcome"].startswith("this value of env/OLD was rotated by ")
+    answer = monitor("rotation", "start", "OLD")
+    assert (answer.returncode, "this value of env/OLD was rotated by" in answer.stderr) == (1, True)
+
+    [never] = rows(monitor, "start", "NEVER")
+    assert monitor("incidents", "resolve", never["incident"], "--as", "revoked").returncode == 0
+    [refused] = rows(monitor, "start", "--tag", "vendor-x", code=1)
+    assert (refused["secret"], refused["incident"]) == ("env/NEVER", None)
+
+    with known.open("a") as file:
+        file.write('[[access]]\nname = "people"\nsecrets = ["*"]\nprincipals = ["ldap-anna"]\n')
+    answer = monitor("rotation", "departed", "anna")
+    assert (answer.returncode, "env/OLD: not opened: this value of" in answer.stdout) == (1, True)
+    assert "not opened" in next(line for line in answer.stdout.splitlines() if line.startswith("OLD "))
