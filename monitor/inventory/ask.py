@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -17,6 +18,7 @@ from monitor.store.inventory import Kept, Print
 __all__ = ["ask"]
 
 _PATIENCE = 1800.0  # seconds that reading an entry may take
+_GRACE = 3.0  # seconds to give back what it holds at a provider; with those of the outbox the daemon ends in time
 _LINE = 4 << 20  # bytes of what is said of one secret
 
 
@@ -25,7 +27,7 @@ async def ask(path: Path, name: str, scrub: Callable[[str], str]) -> tuple[list[
     it was read to its end. `scrub`: masks secrets in texts that come from outside."""
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "monitor.inventory.child", str(path), name),
-        stdin=asyncio.subprocess.DEVNULL,
+        stdin=asyncio.subprocess.PIPE,  # nothing is said there: it closes when we are killed
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.DEVNULL,  # a traceback quotes what was being worked on
         limit=_LINE,
@@ -48,10 +50,28 @@ async def ask(path: Path, name: str, scrub: Callable[[str], str]) -> tuple[list[
     except ValueError:
         error = f"inventory {name}: the process that reads it said too much at once"
     finally:
-        if process.returncode is None:
-            process.kill()
-        await process.wait()
+        await _end(process)
     return kept, anchors, scrub(error)
+
+
+async def _end(process: asyncio.subprocess.Process) -> None:
+    """Ask it to end, which lets it log out and end what it has started; kill it where it does not."""
+    assert process.stdin is not None
+    assert process.stdout is not None
+    process.stdin.close()
+    try:
+        with contextlib.suppress(ProcessLookupError):
+            process.terminate()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_GRACE):
+                while await process.stdout.read(1 << 16):
+                    pass  # it could not end while it waits to be read
+                await process.wait()
+    finally:
+        if process.returncode is None:
+            with contextlib.suppress(ProcessLookupError):
+                process.kill()
+        await process.wait()
 
 
 def _kept(row: dict[str, Any], scrub: Callable[[str], str]) -> Kept:

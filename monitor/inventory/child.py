@@ -1,13 +1,15 @@
 """Reads one entry of the inventory in a process of its own, so that no value is ever in the daemon's memory.
 
 `python -m monitor.inventory.child CONFIG ENTRY`, as `enrol` starts it: a line of JSON for each secret on standard
-output, which is a pipe: what is kept of it, and its anchors. The last line says why that is not all.
+output, which is a pipe: what is kept of it, and its anchors. The last line says why that is not all. SIGTERM ends it,
+and so does the end of its standard input, which is that of who started it: it logs out, and ends what it has started.
 """
 
 from __future__ import annotations
 
 import asyncio
 import os
+import signal
 import stat
 import sys
 from pathlib import Path
@@ -34,7 +36,28 @@ def width(value: bytes) -> int:
     return max(SHORTEST, min(LONGEST, spare))
 
 
+def _end_when_told() -> None:
+    """From now on cancel this task, once, on SIGTERM, and when who started us is no more."""
+    loop, task = asyncio.get_running_loop(), asyncio.current_task()
+    assert task is not None
+
+    def end() -> None:
+        loop.remove_reader(0)
+        loop.add_signal_handler(signal.SIGTERM, lambda: None)  # said twice: not to what is being ended
+        task.cancel()
+
+    loop.add_signal_handler(signal.SIGTERM, end)
+    if _piped(0):
+        loop.add_reader(0, end)
+
+
+def _piped(descriptor: int) -> bool:
+    mode = os.fstat(descriptor).st_mode
+    return stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode)
+
+
 async def main(path: Path, name: str) -> None:
+    _end_when_told()
     config = configuration.load(path)
     os.chdir(path.parent)  # from where relative references to credentials count
     entry = next(one for one in config.inventory if one.name == name)
@@ -56,6 +79,9 @@ async def main(path: Path, name: str) -> None:
 
 if __name__ == "__main__":
     harden()
-    if not stat.S_ISFIFO(os.fstat(1).st_mode) and not stat.S_ISSOCK(os.fstat(1).st_mode):
+    if not _piped(1):
         sys.exit("pieces of secrets are printed here: for the monitor itself only; use `monitor inventory sync`")
-    asyncio.run(main(Path(sys.argv[1]), sys.argv[2]))
+    try:
+        asyncio.run(main(Path(sys.argv[1]), sys.argv[2]))
+    except asyncio.CancelledError:
+        sys.exit(1)

@@ -28,6 +28,18 @@ _SECONDS = 60.0  # that one question may take
 _WIDTH = 2  # processes at once: each takes tens of MB
 _PATH = "/usr/local/bin:/usr/bin:/bin"
 _ALSO = ("HTTPS_PROXY", "https_proxy", "NO_PROXY", "no_proxy", "SSL_CERT_FILE", "SSL_CERT_DIR")
+# It ends with us, however we end: a shell in its group waits for the end of a pipe that only we hold, removes its
+# folder and kills the group. PR_SET_PDEATHSIG of Linux is no help: it is dropped for a set-group-ID program, which `op`
+# is where 1Password's packages put it. Who started both takes both in: where we are process 1, nobody else would.
+_BOUND = """\
+exec 3<&0 </dev/null
+{ read -r line <&3; rm -rf -- "$0"; kill -9 0; } >/dev/null 2>&1 &
+"$@" 3<&-
+code=$?
+kill -9 $!
+wait
+exit $code
+"""
 # What it says on standard error is read, and never repeated: it quotes what it was asked for.
 _MEANT = (
     (re.compile(r"(?i)rate.?limit|too many requests|\b429\b"),
@@ -70,28 +82,39 @@ class OpProgram:
         self, what: str, program: str, environment: dict[str, str], *arguments: str
     ) -> tuple[int, bytes, str]:
         """Exit code, standard output and standard error."""
+        ending, held = os.pipe()
         try:
             process = await asyncio.create_subprocess_exec(
-                *(program, *arguments, "--format", "json"),
-                stdin=asyncio.subprocess.DEVNULL,
+                *("/bin/sh", "-c", _BOUND, environment["HOME"], program, *arguments, "--format", "json"),
+                stdin=ending,
                 stdout=asyncio.subprocess.PIPE,
                 stderr=asyncio.subprocess.PIPE,
                 env=environment,
                 cwd="/",
                 start_new_session=True,
             )
-        except OSError as error:
+        except BaseException as error:
+            os.close(held)
+            if not isinstance(error, OSError):
+                raise
             reason = (error.strerror or "refused").lower()
             raise self._client.error(what, f"`op` cannot be started: {reason}") from None
+        finally:
+            os.close(ending)
+        assert process.stdout is not None
+        assert process.stderr is not None
         try:
             async with asyncio.timeout(_SECONDS):
-                said, wrong = await process.communicate()
+                said, wrong = await asyncio.gather(process.stdout.read(), process.stderr.read())
+                await process.wait()
         except TimeoutError:
             raise self._client.error(what, f"`op` gave no answer within {_SECONDS:.0f} s") from None
         finally:
-            # Whatever it has started goes with it; also when we are cancelled.
+            # Whatever it has started goes with it; also when we are cancelled. Before the pipe ends: others of these
+            # have the same folder.
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
+            os.close(held)
             await process.wait()
         return process.returncode or 0, said, wrong.decode("utf-8", "replace")
 

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
+import os
 import random
+import signal
 import string
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from monitor.inventory import ask as asking
 from monitor.inventory.ask import ask
 
 VALUE = "".join(random.Random(12).choices(string.ascii_letters + string.digits, k=40))
@@ -33,21 +39,97 @@ async def test_one_that_ends_early_or_cannot_be_read_says_so(tmp_path: Path) -> 
     assert await ask(path, "e", str) == ([], {}, "inventory e: the process that reads it ended early")
 
 
-async def test_it_leaves_no_process_behind_when_nobody_waits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    import asyncio
-
+def instead(monkeypatch: pytest.MonkeyPatch, *command: str) -> list[asyncio.subprocess.Process]:
+    """That command is what `ask` starts from now on; the list gets the process."""
     started: list[asyncio.subprocess.Process] = []
     start = asyncio.create_subprocess_exec
 
-    async def sleeping(*_: object, **more: object) -> asyncio.subprocess.Process:
-        started.append(await start("sleep", "600", **more))  # type: ignore[arg-type]
+    async def other(*_: object, **more: object) -> asyncio.subprocess.Process:
+        started.append(await start(*command, **more))  # type: ignore[arg-type]
         return started[0]
 
-    monkeypatch.setattr(asyncio, "create_subprocess_exec", sleeping)
-    task = asyncio.create_task(ask(tmp_path / "config.toml", "e", str))
-    while not started:
-        await asyncio.sleep(0)
+    monkeypatch.setattr(asyncio, "create_subprocess_exec", other)
+    return started
+
+
+async def until(holds: Callable[[], object]) -> None:
+    while not holds():
+        await asyncio.sleep(0.01)
+
+
+async def given_up(task: asyncio.Task[object]) -> None:
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
-    assert started[0].returncode is not None
+
+
+async def test_it_leaves_no_process_behind_when_nobody_waits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(asking, "_GRACE", 0.05)
+    started = instead(monkeypatch, "sh", "-c", f"trap '' TERM; touch {tmp_path}/up; exec sleep 600")
+    task = asyncio.create_task(ask(tmp_path / "config.toml", "e", str))
+    await until((tmp_path / "up").exists)
+    await given_up(task)
+    assert started[0].returncode == -signal.SIGKILL
+
+
+async def test_it_may_say_what_is_left_before_it_ends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(asking, "_GRACE", 60.0)
+    last = "kill $!; head -c 1000000 /dev/zero; exit 7"
+    started = instead(monkeypatch, "sh", "-c", f"trap '{last}' TERM; touch {tmp_path}/up; sleep 600 & wait")
+    task = asyncio.create_task(ask(tmp_path / "config.toml", "e", str))
+    await until((tmp_path / "up").exists)
+    await given_up(task)
+    assert started[0].returncode == 7
+
+
+HANGING = """#!/bin/sh
+trap '' TERM
+sleep 600 &
+read -r _ _ _ reader _ < /proc/$PPID/stat
+echo $reader $PPID $$ $! "$HOME" > {folder}/new && mv {folder}/new {folder}/pids
+wait
+"""
+
+
+@pytest.fixture
+def hanging(tmp_path: Path) -> Path:
+    """A configuration whose entry asks an `op` that ignores SIGTERM and never answers."""
+    (tmp_path / "op").write_text(HANGING.format(folder=tmp_path))
+    (tmp_path / "op").chmod(0o755)
+    (tmp_path / "token").write_text("ops_canary")
+    keys = f'type = "onepassword"\ntoken = "file:{tmp_path}/token"\nprogram = "{tmp_path}/op"\n'
+    (tmp_path / "config.toml").write_text(f'[monitor]\nstate_dir = "state"\n[[inventory]]\nname = "e"\n{keys}')
+    return tmp_path
+
+
+async def hung(folder: Path) -> tuple[int, tuple[int, ...], Path]:
+    """The process that reads, `op` with those before and after it, and its folder."""
+    await until((folder / "pids").exists)
+    reader, *program, home = (folder / "pids").read_text().split()
+    assert Path(home).is_dir()
+    return int(reader), tuple(map(int, program)), Path(home)
+
+
+def gone(pid: int) -> bool:
+    """Also a zombie, where nobody takes in orphans."""
+    with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+        return "(zombie)" in Path(f"/proc/{pid}/status").read_text()
+    return True
+
+
+async def test_no_program_that_was_asked_outlives_one_that_nobody_waits_for(hanging: Path) -> None:
+    task = asyncio.create_task(ask(hanging / "config.toml", "e", str))
+    reader, program, home = await hung(hanging)
+    await given_up(task)
+    assert gone(reader)
+    assert not home.exists()
+    await until(lambda: all(map(gone, program)))
+
+
+async def test_no_program_that_was_asked_outlives_one_that_is_killed(hanging: Path) -> None:
+    task = asyncio.create_task(ask(hanging / "config.toml", "e", str))
+    reader, program, home = await hung(hanging)
+    os.kill(reader, signal.SIGKILL)
+    assert await task == ([], {}, "inventory e: the process that reads it ended early")
+    await until(lambda: all(map(gone, program)))
+    await until(lambda: not home.exists())

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import random
+import signal
 import string
 import subprocess
 import sys
 from pathlib import Path
 
+from aiohttp import web
+
 from monitor.inventory.child import LEFT, width
 from monitor.inventory.worth import bits
+from tests.fakes.server import FakeServer
 
 VALUE = "".join(random.Random(4).choices(string.ascii_letters + string.digits, k=40))
 
@@ -34,11 +39,13 @@ def test_it_speaks_to_a_pipe_only_and_never_of_a_value(tmp_path: Path) -> None:
     (tmp_path / ".env").write_text(f"KEY={VALUE}\nMODE=x\n")
     command = [sys.executable, "-m", "monitor.inventory.child", str(config), "e"]
     with (tmp_path / "out").open("wb") as out:
-        refused = subprocess.run(command, stdout=out, stderr=subprocess.PIPE, text=True, check=False)
+        refused = subprocess.run(
+            command, stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.PIPE, text=True, check=False
+        )
     assert (refused.returncode, "for the monitor itself" in refused.stderr) == (1, True)
     assert (tmp_path / "out").read_bytes() == b""
 
-    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=True)
     *rows, last = map(json.loads, done.stdout.splitlines())
     assert "no such file" in last["error"]
     assert [(row["kept"]["name"], len(row["anchors"])) for row in rows] == [
@@ -49,3 +56,45 @@ def test_it_speaks_to_a_pipe_only_and_never_of_a_value(tmp_path: Path) -> None:
     assert bytes.fromhex(piece).decode() == VALUE[at : at + 8]
     assert (print_, size) == (rows[0]["kept"]["prints"][0]["fingerprint"], 40)
     assert not any(VALUE[at : at + 9] in done.stdout for at in range(31))
+
+
+class Login(FakeServer):
+    """A Vault that lets in, and then does not answer; to log out takes two tries."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.asked, self.tried, self.left = asyncio.Event(), asyncio.Event(), asyncio.Event()
+
+    async def answer(self, request: web.Request, body: bytes) -> web.StreamResponse:
+        if request.path == "/v1/auth/approle/login":
+            return web.json_response({"auth": {"client_token": "t"}})
+        if request.path != "/v1/auth/token/revoke-self":
+            self.asked.set()
+            await self.left.wait()
+        elif self.tried.is_set():
+            assert request.headers["X-Vault-Token"] == "t"
+            self.left.set()
+            return web.Response(status=204)
+        self.tried.set()
+        return web.Response(status=503)
+
+
+async def test_it_logs_out_when_who_started_it_is_no_more_also_when_told_again(tmp_path: Path) -> None:
+    (tmp_path / "id").write_text("s")
+    async with Login() as server:
+        approle = f'approle = {{role_id = "r", secret_id = "file:{tmp_path}/id"}}'
+        entry = f'name = "e"\ntype = "vault"\nserver = "{server.url}"\n{approle}\n'
+        (tmp_path / "config.toml").write_text(f'[monitor]\nstate_dir = "state"\n[[inventory]]\n{entry}')
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "monitor.inventory.child", str(tmp_path / "config.toml"), "e"),
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+        )
+        assert process.stdin is not None
+        await server.asked.wait()
+        process.stdin.close()
+        await server.tried.wait()
+        process.send_signal(signal.SIGTERM)
+        await server.left.wait()
+        assert (await process.communicate())[0] == b""
+        assert process.returncode == 1
