@@ -19,8 +19,8 @@ from monitor.store import actions, runs
 from monitor.store.actions import ActionError
 from monitor.store.incidents import change_state
 from monitor.store.rows import clean, insert_into, load_incidents
-from monitor.store.schema import audit, groups, members, receipts, requests
-from monitor.store.silences import hush
+from monitor.store.schema import audit, groups, incidents, members, receipts, requests
+from monitor.store.silences import hush, silenced_among
 from monitor.store.trail import append, entry
 from monitor.store.transaction import Desk, Transaction
 
@@ -155,7 +155,7 @@ def _do(tx: Transaction, asked: Request, needed: Needed) -> str:
         raise ValueError(f"{asked.verb!r} is not known to this version")
     said: list[str] = []
     refusals: list[Exception] = []
-    for id_ in _about(tx.connection, asked):
+    for id_ in _about(tx.connection, asked, tx.now):
         try:
             with tx.connection.begin_nested():
                 _in_time(tx, asked, id_)
@@ -167,19 +167,36 @@ def _do(tx: Transaction, asked: Request, needed: Needed) -> str:
     return "; ".join(dict.fromkeys(said))
 
 
-def _about(connection: Connection, asked: Request) -> list[str]:
+def _about(connection: Connection, asked: Request, now: float) -> list[str]:
     """Ids of incidents, at least one. Raises LookupError."""
     if asked.incident:
         return [asked.incident]
     key = asked.key or _known_as(connection, asked)
-    query = select(members.c.incident).join(groups, groups.c.id == members.c.group)
-    query = query.where(groups.c.sink == asked.sink, groups.c.key == key).order_by(members.c.incident)
-    found = list(connection.execute(query).scalars())
+    query = (
+        select(members.c.incident, members.c.told_state, members.c.held, incidents.c.state)
+        .join(groups, groups.c.id == members.c.group)
+        .join(incidents, incidents.c.id == members.c.incident)
+        .where(groups.c.sink == asked.sink, groups.c.key == key)
+        .order_by(members.c.incident)
+    )
+    found: Sequence[Row[Any]] = connection.execute(query).all()
+    if asked.verb == "ack" and asked.detail.isdigit():
+        found = _shown(connection, found, int(asked.detail), now) or [row for row in found if row.state == "resolved"]
     if not found:
         raise LookupError("there is no incident here any more that this is about")
-    if asked.verb == "ack" and asked.detail.isdigit() and len(found) > int(asked.detail):
-        raise LookupError(f"there are {len(found)} by now, and {asked.detail} were shown: look again")
-    return found
+    return [row.incident for row in found]
+
+
+def _shown(connection: Connection, found: Sequence[Row[Any]], count: int, now: float) -> Sequence[Row[Any]]:
+    """Of the members of a group those that were shown unresolved, `count` of them; none: all are resolved. What has
+    joined and was not told yet is told by itself. Raises LookupError where more were told since."""
+    told = [row for row in found if row.state != "resolved" and row.told_state is not None]
+    if len(told) > count:  # perhaps by what is held back or silenced: a message does not show that
+        silenced = silenced_among(connection, (row.incident for row in told), now)
+        told = [row for row in told if row.held is None and row.incident not in silenced]
+    if len(told) > count:
+        raise LookupError(f"there are {len(told)} by now, and {count} were shown: look again")
+    return told
 
 
 def _learn(tx: Transaction, asked: Request) -> None:
@@ -206,7 +223,7 @@ def _known_as(connection: Connection, asked: Request) -> str:
 
 def _weight(tx: Transaction, asked: Request) -> str:
     """The severity of what the page is about, by which the sink ranks it. Raises LookupError."""
-    found = load_incidents(tx.connection, _about(tx.connection, asked))
+    found = load_incidents(tx.connection, _about(tx.connection, asked, tx.now))
     return worst(one.severity for one in found)
 
 

@@ -79,9 +79,9 @@ def pressed(action: object) -> Press | None:
 
 
 def _together(sink: str, notification: Notification) -> list[dict[str, Any]]:
-    """Of several there is one thing to be said at once: somebody works on them. It says how many were seen, as what
-    has joined them since nobody has looked at."""
-    count = len(notification.incidents)
+    """Of several there is one thing to be said at once: somebody works on them. It says how many unresolved ones were
+    seen, as what has joined them since nobody has looked at."""
+    count = sum(one.state != "resolved" for one in notification.incidents)
     block = f"{sink}:{notification.key}:several"
     if not _SEVERAL.fullmatch(block) or all(one.state != "open" for one in notification.incidents):
         return []

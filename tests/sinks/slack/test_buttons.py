@@ -59,6 +59,8 @@ def test_several_are_acknowledged_at_once_as_many_as_were_shown() -> None:
     for other in ("ack", "ack:x", "ack:", "resolve:2", "silence:3600"):
         assert pressed({**shown, "action_id": other}) is None
     assert controls("chat", notification(*(replace(one, state="resolved") for one in pair), key=sent.key)) == []
+    [block] = controls("chat", notification(*pair, incident(id="c", state="resolved"), key=sent.key))
+    assert words([block]) == ["Acknowledge all 2"]
 
 
 def test_what_cannot_be_undone_asks_first() -> None:
