@@ -206,18 +206,30 @@ class Policy:
         loud = Route(matchers=(Matcher.parse('severity=~"critical|high|medium"'),), sinks=self.sinks)
         return (loud, Route(sinks=others)) if others else (loud,)
 
-    def targets(self, labels: Mapping[str, str], incident: str) -> list[Target]:
-        """One target for each sink and group, from the first route that leads there."""
-        found: dict[tuple[str, str], Target] = {}
+    def targets(self, labels: Mapping[str, str], incident: str, now: float | None = None) -> list[Target]:
+        """One target for each sink and group, from the first route that leads there.
+
+        `now`: from the first that is not muted then, or else whose mute ends first; None: as if none were muted.
+        """
+        found: dict[tuple[str, str], list[Target]] = {}
         for route in self.effective:
             if not route.takes(labels):
                 continue
             key = route.group_key(labels, incident)
             for sink in route.sinks:
-                found.setdefault((sink, key), Target(sink, key, route))
+                found.setdefault((sink, key), []).append(Target(sink, key, route))
             if not route.continue_:
                 break
-        return list(found.values())
+
+        severity: Any = labels.get("severity", "")
+        if now is None:
+            return [several[0] for several in found.values()]
+        return [
+            several[0]
+            if len(several) == 1
+            else min(several, key=lambda one: self.speaks_from(one.route, severity, now))
+            for several in found.values()
+        ]
 
     def explain(self, labels: Mapping[str, str]) -> list[Verdict]:
         """What each route makes of `labels`, in order. Agrees with `targets`."""
@@ -241,6 +253,12 @@ class Policy:
         """The latest end of the silences that hold `labels` back; None when none does."""
         ends = [end for silence in self.silences if (end := silence.until(labels, now)) is not None]
         return max(ends, default=None)
+
+    def speaks_from(self, route: Route | None, severity: Severity, now: float) -> float:
+        """When the route tells of such incidents: minus infinity where it does now; infinity: never, or no route."""
+        if route is None:
+            return float("inf")
+        return self.muted_until(route, severity, now) or float("-inf")
 
     def muted_until(self, route: Route, severity: Severity, now: float) -> float | None:
         """When the route tells of such incidents again; None: it does; infinity: never."""

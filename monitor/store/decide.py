@@ -49,7 +49,7 @@ def _reconsider(tx: Transaction, ids: list[int], flush: bool) -> None:
         incident = incident_from(row)
         told = None
         seen = labels(incident, row.source, row.path, row.host, row.service)
-        route = route_of(policy, incident, seen, rows[row.group])
+        route = route_of(policy, incident, seen, rows[row.group], now)
         until, by = quiet.of(incident, seen, rows[row.group].sink, route, hushed.get(incident.id))
         if by != row.held:
             held.append({"_group": row.group, "_incident": incident.id, "_held": by})
@@ -199,9 +199,9 @@ def _waiting(connection: Connection, keys: Iterable[str]) -> dict[tuple[str, str
     return found
 
 
-def route_of(policy: Policy, incident: Incident, seen: Mapping[str, str], group: Row[Any]) -> Route | None:
+def route_of(policy: Policy, incident: Incident, seen: Mapping[str, str], group: Row[Any], now: float) -> Route | None:
     """The route that leads the incident into the group now; None: none does any more."""
-    for target in policy.targets(seen, incident.id):
+    for target in policy.targets(seen, incident.id, now):
         if target.sink == group.sink and (target.key == group.key or group.kind == "digest"):
             return target.route
     return None

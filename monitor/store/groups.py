@@ -130,6 +130,7 @@ class _Enrolment:
         self.created: dict[tuple[str, str], dict[str, Any]] = {}
         self.joined: dict[tuple[str, str, str], dict[str, Any]] = {}  # (sink, key, incident) → member
         self.left: list[dict[str, Any]] = []
+        self.moved: list[dict[str, Any]] = []
         self.decide: set[int] = set()  # group ids
         self.due: dict[int, float] = {}  # group id → earlier due_at
         # (sink, budget) → groups opened within the burst period, and the digest that still collects
@@ -147,7 +148,7 @@ class _Enrolment:
         self.targets = {
             (item.incident.id, place): [
                 target
-                for target in self.policy.targets(labels(item.incident, *place), item.incident.id)
+                for target in self.policy.targets(labels(item.incident, *place), item.incident.id, self.now)
                 if target.sink not in self.policy.pagers or paging(drills, item.incident.fingerprint)
             ]
             for item in touched
@@ -191,29 +192,52 @@ class _Enrolment:
     def place(self, item: Touched) -> None:
         mine = self.mine.get(item.incident.id, [])
         handled: set[int] = set()
-        for place in item.places:
-            for target in self.targets[item.incident.id, place]:
-                member = next((row for row in mine if (row.sink, row.key) == (target.sink, target.key)), None)
-                digest = next((row for row in mine if row.sink == target.sink and row.kind == "digest"), None)
-                if member is None and digest is not None and self._leaves(digest, target, item):
-                    # It was one of many, or could wait; now it is an alarm of its own.
-                    self.left.append({"_group": digest.id, "_incident": item.incident.id})
-                    mine = [row for row in mine if row is not digest]
-                    digest = None
-                if member is None:
-                    member = digest
-                if member is None:
-                    self._join(target, item.incident, place)
-                elif member.id not in handled:
-                    handled.add(member.id)
-                    self._touch(member, target.route, item.urgent)
+        for target, place in self._wanted(item):
+            member = next((row for row in mine if (row.sink, row.key) == (target.sink, target.key)), None)
+            digest = next((row for row in mine if row.sink == target.sink and row.kind == "digest"), None)
+            if member is None and digest is not None and self._leaves(digest, target, item):
+                # It was one of many, or could wait; now it is an alarm of its own.
+                self.left.append({"_group": digest.id, "_incident": item.incident.id})
+                mine = [row for row in mine if row is not digest]
+                digest = None
+            if member is None:
+                member = digest
+            if member is None:
+                self._join(target, item.incident, place)
+            elif member.id not in handled:
+                handled.add(member.id)
+                self._stand(member, target, item.incident, place)
+                self._touch(member, target.route, item.urgent)
         if item.everywhere:
             for row in mine:
                 if row.id not in handled:
                     handled.add(row.id)
                     seen = labels(item.incident, row.source, row.path, row.host, row.service)
-                    route = route_of(self.policy, item.incident, seen, row)
+                    route = route_of(self.policy, item.incident, seen, row, self.now)
                     self._touch(row, route, item.urgent or row.kind == "incident")
+
+    def _wanted(self, item: Touched) -> list[tuple[Target, Place]]:
+        """Each group that it leads to once, with the place whose route tells of it first."""
+        found: dict[tuple[str, str], list[tuple[Target, Place]]] = {}
+        for place in item.places:
+            for target in self.targets[item.incident.id, place]:
+                found.setdefault((target.sink, target.key), []).append((target, place))
+        return [
+            several[0] if len(several) == 1 else min(several, key=lambda one: self._speaks(one[0].route, item.incident))
+            for several in found.values()
+        ]
+
+    def _speaks(self, route: Route | None, incident: Incident) -> float:
+        return self.policy.speaks_from(route, incident.severity, self.now)
+
+    def _stand(self, member: Row[Any], target: Target, incident: Incident, place: Place) -> None:
+        """It stands there for the new place, where the route of the old one is gone, or tells of it later."""
+        if _place(member) == place:
+            return
+        was = route_of(self.policy, incident, labels(incident, *_place(member)), member, self.now)
+        if self._speaks(target.route, incident) < self._speaks(was, incident):
+            names = {f"_{name}": value for name, value in place._asdict().items()}
+            self.moved.append({"_group": member.id, "_incident": incident.id, **names})
 
     def _leaves(self, digest: Row[Any], target: Target, item: Touched) -> bool:
         if self._muted(target, item.incident.severity):
@@ -241,7 +265,7 @@ class _Enrolment:
         group = self.known.get(place)
         if group is None and place not in self.created:
             if target.route.group_by is None and self._muted(target, incident.severity):
-                place = self._gathering(target)
+                place = self._gathering(target, incident.severity)
             elif self._room(target, incident.severity):
                 budget = target.route.budget(incident.severity)
                 self.used[target.sink, budget] += 1
@@ -297,7 +321,7 @@ class _Enrolment:
                 self.digests[bucket] = place
         return self.digests[bucket]
 
-    def _gathering(self, target: Target) -> tuple[str, str]:
+    def _gathering(self, target: Target, severity: Severity) -> tuple[str, str]:
         """What collects while the route is muted. It holds nothing: its members are silent until that is over."""
         bucket = (target.sink, f"{target.route.id}{_MUTED}")
         if bucket not in self.digests:
@@ -310,8 +334,10 @@ class _Enrolment:
             else:
                 self.digests[bucket] = (row.sink, row.key)
                 self.known[row.sink, row.key] = row
-                if row.due_at is None:
-                    self.decide.add(row.id)
+                # What gathered before may be silenced for longer than the route is muted.
+                until = self.policy.muted_until(target.route, severity, self.now)
+                if until is not None and until < (float("inf") if row.due_at is None else row.due_at):
+                    self.due[row.id] = until
         return self.digests[bucket]
 
     def write(self) -> None:
@@ -322,13 +348,12 @@ class _Enrolment:
                 ids[row.sink, row.key] = row.id
                 if self.created[row.sink, row.key]["hold_until"] <= self.now:
                     self.decide.add(row.id)
+        mine = (members.c.group == bindparam("_group"), members.c.incident == bindparam("_incident"))
         if self.left:
-            self.connection.execute(
-                delete(members).where(
-                    members.c.group == bindparam("_group"), members.c.incident == bindparam("_incident")
-                ),
-                self.left,
-            )
+            self.connection.execute(delete(members).where(*mine), self.left)
+        if self.moved:
+            there: dict[str, Any] = {column.name: bindparam(f"_{column.name}") for column in _PLACE}
+            self.connection.execute(update(members).where(*mine).values(there), self.moved)
         if self.joined:
             rows = [{"group": ids[sink, key], **row} for (sink, key, _), row in self.joined.items()]
             statement = insert_into(self.connection, members).on_conflict_do_nothing()

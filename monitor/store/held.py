@@ -51,7 +51,7 @@ class Quiet:
             return until
         ends = [
             self.of(incident, seen, target.sink, target.route, None)[0]
-            for target in tx.policy.targets(seen, incident.id)
+            for target in tx.policy.targets(seen, incident.id, tx.now)
         ]
         return None if not ends or None in ends else min(end for end in ends if end is not None)
 

@@ -273,8 +273,9 @@ class _Work:
                 for sink in named
                 if sink in self.tx.policy.sinks
             ]
-        targets = self.tx.policy.targets(dict(seen), incident.id)
-        muted = {one.sink for one in targets if self.quiet.of(incident, seen, one.sink, one.route, None)[0] is not None}
+        targets = self.tx.policy.targets(dict(seen), incident.id, self.tx.now)
+        loud = {one.sink for one in targets if self.quiet.of(incident, seen, one.sink, one.route, None)[0] is None}
+        muted = {one.sink for one in targets} - loud
         there = [(sink, key) for sink, key in known.items() if sink in self.tx.policy.sinks]
         whom = there or [(target.sink, target.key) for target in targets]
         # A sink that is told nothing now sees it with the rest, later; where that goes for all, the deadline waits.

@@ -124,6 +124,76 @@ async def test_turns_of_what_is_known_wait_too_and_another_route_does_not(opener
     assert await deliver(store) == ["acknowledged"]
 
 
+async def test_what_is_muted_does_not_wait_for_another_that_is_silenced_for_longer(opener: Any, clock: Clock) -> None:
+    store = await opener(MUTED)
+    await store.silences.add(["source=noisy"], 7 * 86_400, actor="ada", reason="")
+    await store.commit([finding("a", source="noisy")])
+    await store.commit([finding("b", 1)])
+    await store.groups.tick()
+    assert await store.groups.next_due() == END
+    clock.now = END
+    await store.groups.tick()
+    assert await told(store) == [ids("b")]
+    clock.now = datetime(2027, 1, 25, 12, tzinfo=UTC).timestamp()
+    await store.groups.tick()
+    assert await told(store) == [ids("a", "b")], "new beside what is still open"
+
+
+@pytest.mark.parametrize("first", ["muted", "loud"])
+async def test_of_two_routes_to_a_sink_the_one_that_is_not_muted_tells_it(
+    opener: Any, clock: Clock, first: str
+) -> None:
+    silent = Route(sinks=("chat",), mute=("morning",), continue_=True)
+    loud = Route(sinks=("chat",), continue_=True)
+    routes = (silent, loud) if first == "muted" else (loud, silent)
+    store = await opener(Policy(sinks=("chat",), routes=routes, mutes=(MORNING,)))
+    await store.commit([finding("a")])
+    await store.groups.tick()
+    assert await told(store) == [ids("a")]
+    clock.now = END
+    await store.groups.tick()
+    assert await told(store) == []
+
+
+@pytest.mark.parametrize("places", [("prod", "noise"), ("noise", "prod")])
+async def test_of_two_places_the_one_whose_route_is_not_muted_tells_it(
+    opener: Any, clock: Clock, places: tuple[str, str]
+) -> None:
+    loud = Route(matchers=(Matcher.parse("source=prod"),), sinks=("chat",))
+    store = await opener(Policy(sinks=("chat",), routes=(loud, *MUTED.routes), mutes=MUTED.mutes))
+    await store.commit([finding("a", number, source=place) for number, place in enumerate(places)])
+    assert await told(store) == [ids("a")]
+    clock.now = END
+    await store.groups.tick()
+    assert await told(store) == [], "it was told before"
+
+
+async def test_what_is_known_from_a_muted_place_is_told_by_another(opener: Any, clock: Clock) -> None:
+    loud = Route(matchers=(Matcher.parse("source=prod"),), sinks=("chat",))
+    store = await opener(Policy(sinks=("chat",), routes=(loud, *MUTED.routes), mutes=MUTED.mutes))
+    clock.now = NOW - 7200
+    await store.commit([finding("a", severity="low")])
+    assert await deliver(store) == ["new"]
+    clock.now = NOW
+    await store.commit([finding("a", 1, source="prod", severity="high")])
+    assert await deliver(store) == ["escalated"]
+
+
+async def test_what_is_held_where_no_route_leads_any_more_is_told_by_the_place_it_shows_at_next(
+    opener: Any, clock: Clock
+) -> None:
+    store = await opener(Policy(sinks=("chat",)))
+    await store.silences.add(["rule=github-pat"], 600, actor="ada", reason="")
+    await store.commit([finding("a", source="noise")])
+    store.policy = Policy(sinks=("chat",), routes=(Route(matchers=(Matcher.parse("source=prod"),), sinks=("chat",)),))
+    await store.groups.adopt(OWNER, ("chat",))
+    clock.now += 600
+    await store.groups.tick()
+    assert await told(store) == []
+    await store.commit([finding("a", 1, source="prod")])
+    assert await told(store) == [ids("a")]
+
+
 async def test_a_reload_without_the_mute_time_tells_at_once(opener: Any) -> None:
     store = await opener(MUTED)
     await store.commit([finding("a")])
