@@ -334,6 +334,7 @@ def _ask(settings: Config, begun: Sequence[tuple[Managed, str, Run]]) -> dict[st
         from monitor.rotation.automatic import ask_provider
         from monitor.store.actions import ActionError
 
+        await store.actions.abandon()
         found = {}
         for secret, id_, _ in begun:
             try:

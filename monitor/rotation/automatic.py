@@ -26,7 +26,7 @@ __all__ = ["Automatic", "ask_provider", "by_provider"]
 
 log = structlog.get_logger(__name__)
 
-_PATIENCE = 86_400.0  # seconds after which a value that is still the same is overdue, whatever its provider said
+_PATIENCE = 86_400.0  # seconds after which a provider's word counts no more, where no other value was seen
 _FRESH = 1800.0  # seconds: what was read longer ago is read again before a provider is asked because of it
 _AGAIN = "see whether the value has changed; `monitor rotation start --provider` asks it again"
 
@@ -42,12 +42,13 @@ async def ask_provider(
 ) -> ActionRun:
     """Ask for a new value, once, for the incident of the present one. The outcome lies in its history.
 
-    Raises LookupError (no entry that may), ActionError (it was asked before, and is not known to have refused).
+    Raises LookupError (no entry that may), ActionError (it was asked before, and is still expected to do it).
     """
     entry = _entry(config, secret)
     rotator = make_rotator(entry) if entry is not None else None
     if rotator is None:
         raise LookupError(f"[[inventory]] {secret.entry} has no `rotate`: docs/rotation.md says which may have one")
+    await _last(store, incident, secret)
     run = await store.actions.start(incident, f"rotate:{secret.entry}", actor=actor, automatic=automatic)
     try:
         try:
@@ -73,6 +74,8 @@ class Automatic:
 
     async def sweep(self) -> Mapping[str, str]:
         """Ask for what is due. By title of the secret, why its provider is of no help, empty while it is at it."""
+        if lost := await self._store.actions.abandon():
+            log.warning("actions were interrupted: what became of them cannot be known", actions=len(lost))
         config, now = self._config(), self._store.now()
         if not any(policy.automatic for policy in config.rotation.policies):
             return {}
@@ -83,7 +86,7 @@ class Automatic:
 
     async def _look(self, config: Config, due: Due, sync: Sync | None) -> str:
         incident = await rotation_of(self._store, self._key, due.secret)
-        run = None if incident is None else await self._last(incident.id, due.secret)
+        run = None if incident is None else await _last(self._store, incident.id, due.secret)
         if run is None and (why := _outdated(due, sync, self._store.now())) is not None:
             self._again(due.secret.entry)
             return why
@@ -103,13 +106,19 @@ class Automatic:
             self._again(due.secret.entry)
         if run.state in ("failed", "unknown"):
             return f"{run.action} {run.state}: {run.outcome}"
-        if (run.finished_at or run.started_at or 0.0) < self._store.now() - _PATIENCE:
-            return f"{run.action} is {run.state} since more than a day, and the value is still the same"
+        if run.state == "completed":
+            return f"{run.action} has changed it, and the value from before is in use again"
         return ""
 
-    async def _last(self, incident: str, secret: Managed) -> ActionRun | None:
-        runs = await self._store.actions.find(incident=incident)
-        return next((run for run in runs if run.action == f"rotate:{secret.entry}"), None)
+
+async def _last(store: Store, incident: str, secret: Managed) -> ActionRun | None:
+    """What came of asking for another value in place of the present one, the last time."""
+    runs = await store.actions.find(incident=incident)
+    run = next((run for run in runs if run.action == f"rotate:{secret.entry}"), None)
+    if run is None or run.state != "accepted" or (run.finished_at or 0.0) >= store.now() - _PATIENCE:
+        return run
+    outcome = f"no other value was seen within a day ({run.outcome}); {_AGAIN}"
+    return await store.actions.finish(run.id, "unknown", outcome, actor="monitor")
 
 
 def _outdated(due: Due, sync: Sync | None, now: float) -> str | None:

@@ -157,8 +157,7 @@ async def sweep(
     for incident, seen in await under_way(store, key, await store.inventory.secrets()):
         if seen.changed:
             await store.runs.prove(incident.id, "valid", seen.changed_note)
-            for run in await store.actions.find(incident=incident.id, states=("accepted", "unknown")):
-                await store.actions.finish(run.id, "completed", seen.changed_note, actor="monitor")
+            await store.actions.complete(incident.id, seen.changed_note)
         if seen.gone:
             await store.runs.prove(incident.id, "refused", seen.gone_note)
     return plan

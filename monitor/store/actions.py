@@ -137,6 +137,10 @@ class Actions:
 
         return await self._desk.write(run, durable=True)
 
+    async def complete(self, incident: str, why: str) -> None:
+        """As `complete` below, in a transaction of its own."""
+        await self._desk.write(lambda tx: complete(tx, incident, why), durable=True)
+
     async def abandon(self) -> list[str]:
         """What processes of this host were at when they ended cannot be known any more. Returns the actions' names."""
         return await self._desk.write(lambda tx: _abandon(tx, self._owner), durable=True)
@@ -163,7 +167,7 @@ def ask(tx: Transaction, incident: str, action: str, *, actor: str, needed: int)
 
 
 def complete(tx: Transaction, incident: str, why: str) -> None:
-    """Its issuer refuses the secret: what was taken, or nobody knew of, is done."""
+    """Its issuer refuses the secret, or has another one: what was taken, or nobody knew of, is done."""
     query = select(actions).where(actions.c.incident == incident, actions.c.state.in_(("accepted", "unknown")))
     for row in tx.connection.execute(query).all():
         _finish(tx, row, "completed", why, "monitor")

@@ -11,8 +11,10 @@ from typing import Any, ClassVar
 import pytest
 
 from detectors.rules.template import expand
+from monitor import state
 from monitor.access.reading import Reading
 from monitor.config import load
+from monitor.rotation.work import begin, look
 from monitor.site import open_store
 from monitor.store.inventory import Kept, Print
 from tests.fakes.shell import in_process
@@ -165,6 +167,15 @@ def test_a_provider_is_asked_where_its_entry_says_who_may(monitor: Command, know
         assert (refused.returncode, "failed: inventory env: rotate-role/SOON" in refused.stdout) == (1, True)
         assert len(_Bao.asked) == 2
 
+        incident = asyncio.run(_killed(known))
+        retried = monitor("rotation", "start", "NEW", "--provider")
+        assert "its provider: failed" in retried.stdout, retried
+        states = [
+            one["state"]
+            for one in json.loads(monitor("action", "list", "--incident", incident, "--format", "json").stdout)
+        ]
+        assert states == ["failed", "unknown"]
+
         _Bao.asked.clear()
         with known.open("a") as file:
             file.write('[[inventory]]\nname = "more"\ntype = "dotenv"\npath = [".env"]\n')
@@ -176,6 +187,16 @@ def test_a_provider_is_asked_where_its_entry_says_who_may(monitor: Command, know
         assert "[[inventory]] more has no `rotate`" in answered[3]["outcome"]
         assert _Bao.asked == ["/v1/database/rotate-role/NEW", "/v1/database/rotate-role/SOON"]
         server.shutdown()
+
+
+async def _killed(config: Path) -> str:
+    """Another process was asking for NEW when it ended. Returns the incident."""
+    settings = load(config)
+    async with await open_store(settings) as store:
+        [secret] = [one for one in await look(store) if one.name == "NEW"]
+        incident, _ = await begin(store, state.key(settings), secret, why="", actor="ada")
+        await store.actions.start(incident.id, "rotate:env", actor="ada", automatic=False)
+    return incident.id
 
 
 async def _more(config: Path) -> None:

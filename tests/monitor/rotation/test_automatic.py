@@ -15,7 +15,7 @@ import pytest
 from monitor.config import Config, ConfigError, parse
 from monitor.inventory.held import OvertakenError
 from monitor.rotation.automatic import Automatic, ask_provider, by_provider
-from monitor.rotation.work import look, sweep
+from monitor.rotation.work import begin, look, sweep
 from monitor.routing import Policy
 from monitor.runbook.progress import Procedure
 from monitor.runbook.shelf import load
@@ -251,7 +251,40 @@ async def test_a_value_that_stays_the_same_is_overdue_after_a_day_whatever_was_s
     clock.now += 0.2 * DAY
     await rounds(store, config)
     severity, run = await told(store)
-    assert (bao.asked, severity, run.state) == (1, "high", "accepted")
+    assert (bao.asked, severity, run.state) == (1, "high", "unknown")
+    assert "no other value was seen within a day (the database engine has set another password)" in run.outcome
+    [secret] = await look(store)
+    assert (await ask_provider(store, config, secret, run.incident, actor="ada")).state == "accepted"
+    assert bao.asked == 2
+
+
+async def test_a_person_may_ask_again_after_a_day_where_no_policy_does(
+    bao: Bao, store: Store, clock: Clock, tmp_path: Path
+) -> None:
+    config = config_of(tmp_path, bao.url, automatic="false")
+    await save(store, clock, "one", 1)
+    [secret] = await look(store)
+    incident, _ = await begin(store, KEY, secret, why="they leaked", actor="ada")
+    await ask_provider(store, config, secret, incident.id, actor="ada")
+    clock.now += 0.9 * DAY
+    with pytest.raises(ActionError, match="rotate:bao is accepted for this incident already"):
+        await ask_provider(store, config, secret, incident.id, actor="ada")
+    clock.now += 0.2 * DAY
+    await ask_provider(store, config, secret, incident.id, actor="ada")
+    assert (bao.asked, [run.state for run in await store.actions.find()]) == (2, ["accepted", "unknown"])
+
+
+async def test_a_value_that_comes_back_is_overdue(bao: Bao, store: Store, clock: Clock, tmp_path: Path) -> None:
+    config = config_of(tmp_path, bao.url)
+    await save(store, clock, "one", 31)
+    await rounds(store, config)
+    await save(store, clock, "two", 0)
+    await rounds(store, config)
+    await save(store, clock, "one", 31)
+    await rounds(store, config)
+    [incident] = await store.incidents.find(locations=True)
+    assert (bao.asked, incident.severity) == (1, "high")
+    assert any("the value from before is in use again" in (place.context or "") for place in incident.locations)
 
 
 _ASKS = """
@@ -292,10 +325,7 @@ async def test_a_process_that_is_killed_at_it_is_followed_by_none_that_asks_agai
     bao.refuses = None
     async with await opened(tmp_path, clock) as store:
         assert (await told(store))[1].state == "running"
-        await rounds(store, config)  # before it is known that the other is gone
-        assert bao.asked == 1
-        assert len(await store.actions.abandon()) == 1
-        await rounds(store, config)
+        await rounds(store, config, 1)
         severity, run = await told(store)
     assert (bao.asked, severity, run.state) == (1, "high", "unknown")
     assert "cannot be known" in run.outcome
