@@ -756,6 +756,14 @@ def _to_17(connection: Connection) -> None:
         connection.exec_driver_sql("ALTER TABLE members ADD COLUMN service TEXT NOT NULL DEFAULT ''")
         connection.exec_driver_sql("ALTER TABLE members ADD COLUMN held TEXT")
         connection.exec_driver_sql("CREATE INDEX members_held ON members (held)")
+    # What is known already is at its newest finding there: with no host its route would lead it nowhere any more.
+    connection.exec_driver_sql(
+        "UPDATE members SET host = newest.node, service = COALESCE(newest.service, '') FROM findings AS newest "
+        "WHERE members.host = '' AND members.service = '' AND newest.seq = COALESCE("
+        "(SELECT MAX(seq) FROM findings AS f WHERE f.incident = members.incident "
+        "AND f.source = members.source AND f.path = members.path), "
+        "(SELECT MAX(seq) FROM findings AS f WHERE f.incident = members.incident))"
+    )
 
 
 def _to_18(connection: Connection) -> None:

@@ -11,7 +11,7 @@ from sqlalchemy import Connection, Float, inspect, text
 from monitor.model import Position
 from monitor.store import Store, StoreError
 from monitor.store.database import Database
-from monitor.store.schema import VERSION, SchemaError, metadata, migrate
+from monitor.store.schema import MIGRATIONS, VERSION, SchemaError, metadata, migrate
 from tests.monitor.store.helpers import finding, fingerprint
 
 _SCHEMA_1 = Path(__file__).with_name("schema_1.sql").read_text()
@@ -79,6 +79,37 @@ async def test_the_first_version_becomes_the_present_one_with_all_it_holds(url: 
         metadata.drop_all(connection)
         assert migrate(connection) == (None, VERSION)
         assert upgraded == shape(connection)
+    database.dispose()
+
+
+def test_what_an_older_version_told_is_led_by_host_and_service_as_what_is_new(url: str) -> None:
+    first_version(url)
+    database = Database(url)
+    columns = '(seq, id, incident, rule, source, path, generation, "offset", time, node, service)'
+    seen = f"INSERT INTO findings {columns} VALUES "
+    with database.transaction(durable=True) as connection:
+        assert migrate(connection, MIGRATIONS, 16) == (1, 16)
+        for statement in (
+            "CREATE TEMPORARY TABLE other AS SELECT * FROM incidents",
+            "UPDATE other SET id = 'none', fingerprint = 'none'",
+            "INSERT INTO incidents SELECT * FROM other",
+            "DROP TABLE other",
+            seen + "(11, '1', 'old', 'r', 's', '/here', 'g', 0, 3, 'web-1', 'shop')",
+            seen + "(12, '2', 'old', 'r', 's', '/here', 'g', 9, 3, 'web-2', NULL)",
+            seen + "(13, '3', 'old', 'r', 's', '/there', 'g', 0, 3, 'web-3', 'mail')",
+            "INSERT INTO groups (id, sink, key, route, kind, created_at, hold_until) "
+            "VALUES (1, 'a', 'k', '', 'digest', 1, 1), (2, 'b', 'k', '', 'digest', 1, 1)",
+            "INSERT INTO members (\"group\", incident, source, path) VALUES (1, 'old', 's', '/here'), "
+            "(2, 'old', 's', '/forgotten'), (1, 'none', 's', '/here')",
+        ):
+            connection.exec_driver_sql(statement)
+        assert migrate(connection) == (16, VERSION)
+        query = text('SELECT "group", incident, path, host, service FROM members ORDER BY "group", incident DESC')
+        assert list(map(tuple, connection.execute(query))) == [
+            (1, "old", "/here", "web-2", ""),  # both of one finding
+            (1, "none", "/here", "", ""),  # nothing is known of where it was
+            (2, "old", "/forgotten", "web-3", "mail"),
+        ]
     database.dispose()
 
 
