@@ -64,9 +64,10 @@ class Manager(Protocol):
 class Rotator(Protocol):
     """The same with a credential that may have the provider make new values."""
 
-    async def rotate(self, name: str, version: str, /) -> str:
+    async def rotate(self, name: str, version: str, tries: int, /) -> str:
         """Have it make a new value of the secret of this name, asked for once. Returns what it does now, in words.
         `version`: the one that is to go, as the inventory knows it; nothing is sent where it is not in use any more.
+        `tries`: how often it was asked for in place of that one before; each of them is a request of its own.
 
         Raises NoEffectError, OvertakenError, and ManagerError where it may have been taken."""
         ...

@@ -48,11 +48,11 @@ async def ask_provider(
     rotator = make_rotator(entry) if entry is not None else None
     if rotator is None:
         raise LookupError(f"[[inventory]] {secret.entry} has no `rotate`: docs/rotation.md says which may have one")
-    await _last(store, incident, secret)
+    tries = len(await _asked(store, incident, secret))
     run = await store.actions.start(incident, f"rotate:{secret.entry}", actor=actor, automatic=automatic)
     try:
         try:
-            state, outcome = "accepted", await rotator.rotate(secret.name, secret.version)
+            state, outcome = "accepted", await rotator.rotate(secret.name, secret.version, tries)
         finally:
             await rotator.close()
     except OvertakenError as error:
@@ -86,7 +86,8 @@ class Automatic:
 
     async def _look(self, config: Config, due: Due, sync: Sync | None) -> str:
         incident = await rotation_of(self._store, self._key, due.secret)
-        run = None if incident is None else await _last(self._store, incident.id, due.secret)
+        before = [] if incident is None else await _asked(self._store, incident.id, due.secret)
+        run = before[0] if before else None
         if run is None and (why := _outdated(due, sync, self._store.now())) is not None:
             self._again(due.secret.entry)
             return why
@@ -111,14 +112,14 @@ class Automatic:
         return ""
 
 
-async def _last(store: Store, incident: str, secret: Managed) -> ActionRun | None:
-    """What came of asking for another value in place of the present one, the last time."""
-    runs = await store.actions.find(incident=incident)
-    run = next((run for run in runs if run.action == f"rotate:{secret.entry}"), None)
-    if run is None or run.state != "accepted" or (run.finished_at or 0.0) >= store.now() - _PATIENCE:
-        return run
-    outcome = f"no other value was seen within a day ({run.outcome}); {_AGAIN}"
-    return await store.actions.finish(run.id, "unknown", outcome, actor="monitor")
+async def _asked(store: Store, incident: str, secret: Managed) -> list[ActionRun]:
+    """What came of asking for another value in place of the present one, the newest first."""
+    runs = [run for run in await store.actions.find(incident=incident) if run.action == f"rotate:{secret.entry}"]
+    for place, run in enumerate(runs):
+        if run.state == "accepted" and (run.finished_at or 0.0) < store.now() - _PATIENCE:
+            outcome = f"no other value was seen within a day ({run.outcome}); {_AGAIN}"
+            runs[place] = await store.actions.finish(run.id, "unknown", outcome, actor="monitor")
+    return runs
 
 
 def _outdated(due: Due, sync: Sync | None, now: float) -> str | None:

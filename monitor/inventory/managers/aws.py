@@ -72,9 +72,9 @@ class AwsManager:
             wrong.append("it may write secrets (secretsmanager:PutSecretValue), which the monitor never needs")
         return wrong
 
-    async def rotate(self, name: str, version: str) -> str:
-        """Start its rotation function. The request is named after the version that is to go: of a second one for the
-        same version, or for another member of the secret, nothing comes."""
+    async def rotate(self, name: str, version: str, tries: int) -> str:
+        """Start its rotation function. The request is named after the version that is to go, the others that there are
+        and the try: where two hosts, or two members of the secret, ask at once, one rotation comes of it."""
         what = f"RotateSecret {name}"
         try:
             about = await self._about(name, version)
@@ -84,13 +84,17 @@ class AwsManager:
         stages: dict[str, list[str]] = about["VersionIdsToStages"]
         if "AWSCURRENT" not in stages[version]:
             raise OvertakenError(str(self.client.error(what, "it has a new version already, and nothing was sent")))
-        token = hashlib.sha256(f"{arn} {version}".encode()).hexdigest()[:32]
         pending = [number for number, labels in stages.items() if "AWSPENDING" in labels and "AWSCURRENT" not in labels]
-        if made := [token] if token in stages else pending:
-            return f"its rotation function was started before, for version {made[0][:8]}: nothing was sent"
+        if pending:
+            return (
+                f"version {pending[0][:8]} is pending there already, and nothing was sent; where its rotation function "
+                "has failed, mend it, and take the label AWSPENDING from that version"
+            )
         if not about.get("RotationEnabled"):
             problem = "rotation is not turned on for it: give it a rotation function at AWS first"
             raise NoEffectError(str(self.client.error(what, problem)))
+        named = " ".join((arn, version, str(tries), *sorted(stages)))
+        token = hashlib.sha256(named.encode()).hexdigest()[:32]
         await self.amazon.act("RotateSecret", {"SecretId": arn, "ClientRequestToken": token})
         return f"its rotation function makes version {token[:8]}"
 

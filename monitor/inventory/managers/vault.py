@@ -161,7 +161,7 @@ class VaultManager:
         self._token = ""
         await self.client.close()
 
-    async def rotate(self, name: str, _version: str) -> str:
+    async def rotate(self, name: str, _version: str, _tries: int) -> str:
         """Have the database engine set another password for a static role. Which one it has now only a right to read
         it would tell."""
         mount, path = self.config.mount, f"rotate-role/{name.removeprefix(f'{self.config.mount}/')}"

@@ -195,7 +195,7 @@ async def test_one_that_refuses_is_overdue_like_any_other_and_not_asked_again(
 class _Overtaken:
     """A provider that has another version than the one that is to go."""
 
-    async def rotate(self, name: str, version: str) -> str:
+    async def rotate(self, name: str, version: str, tries: int) -> str:
         raise OvertakenError(f"{name} is not at version {version!r} any more")
 
     async def close(self) -> None:

@@ -212,23 +212,24 @@ async def test_a_rotation_function_is_started_once_for_a_version(cloud: Aws, tmp
 
     rotator = manager(cloud.url, tmp_path, key)
     assert await rotator.fit() == []
-    assert "makes version" in await rotator.rotate("rot/db.main.password", before)
+    assert "makes version" in await rotator.rotate("rot/db.main.password", before, 0)
     # The inventory has not seen that yet when another member is due.
     with pytest.raises(OvertakenError, match="it has a new version already, and nothing was sent"):
-        await rotator.rotate("rot/db.main.token", before)
+        await rotator.rotate("rot/db.main.token", before, 0)
     cloud._unchecked(10)
     after = current(client, "rot/db.main")
     # As long as the one before is in use, whoever asks again for it or for another member of it starts nothing.
+    client.update_secret_version_stage(SecretId="rot/db.main", VersionStage="AWSPENDING", MoveToVersionId=after)
     client.update_secret_version_stage(
         SecretId="rot/db.main", VersionStage="AWSCURRENT", RemoveFromVersionId=after, MoveToVersionId=before
     )
     cloud._unchecked(0)
     for member in ("password", "token"):
-        assert "was started before" in await rotator.rotate(f"rot/db.main.{member}", before)
+        assert f"version {after[:8]} is pending there" in await rotator.rotate(f"rot/db.main.{member}", before, 0)
     with pytest.raises(NoEffectError, match="rotation is not turned on for it"):
-        await rotator.rotate("rot/plain.password", plain)
+        await rotator.rotate("rot/plain.password", plain, 0)
     with pytest.raises(NoEffectError, match="NotFound"):
-        await rotator.rotate("rot/nowhere.password", before)
+        await rotator.rotate("rot/nowhere.password", before, 0)
     await rotator.close()
 
     lists = manager(cloud.url, tmp_path, cloud.user("describes", "secretsmanager:DescribeSecret"))
@@ -237,7 +238,7 @@ async def test_a_rotation_function_is_started_once_for_a_version(cloud: Aws, tmp
     plain = current(client, "rot/plain")
     cloud._unchecked(0)
     with pytest.raises(NoEffectError, match=r"RotateSecret: HTTP 403 AccessDenied.*not permitted"):
-        await lists.rotate("rot/plain.password", plain)
+        await lists.rotate("rot/plain.password", plain, 0)
     [problem] = await lists.fit()
     assert problem.endswith("allow secretsmanager:RotateSecret")
     await lists.close()
@@ -252,11 +253,13 @@ class Few(FakeServer):
         self.stages: dict[str, dict[str, list[str]]] = {}
         self.closed: set[str] = set()
         self.started: list[str] = []
+        self.tokens: list[str] = []
 
     async def answer(self, request: web.Request, body: bytes) -> web.StreamResponse:
         name = orjson.loads(body)["SecretId"]
         if request.headers["X-Amz-Target"] == "secretsmanager.RotateSecret":
             self.started.append(name)
+            self.tokens.append(orjson.loads(body)["ClientRequestToken"])
             return web.json_response({})
         if name in self.closed:
             return web.json_response({"__type": "AccessDeniedException"}, status=400)
@@ -277,31 +280,43 @@ async def test_no_other_secret_is_rotated_that_only_has_the_name(few: Few, tmp_p
     few.stages = {"app": {"v1": ["AWSCURRENT"]}}
     rotator = manager(few.url, tmp_path)
     with pytest.raises(NoEffectError, match="no version that the inventory knows"):
-        await rotator.rotate("app.db", "v7")  # a secret of its own, deleted since it was read
+        await rotator.rotate("app.db", "v7", 0)  # a secret of its own, deleted since it was read
     few.stages["app.db"] = {"v8": ["AWSCURRENT"]}
     assert few.started == []
-    await rotator.rotate("app.db", "v1")  # a member, beside which there is a secret of that name now
+    await rotator.rotate("app.db", "v1", 0)  # a member, beside which there is a secret of that name now
     assert few.started == ["arn:app"]
 
     few.closed = {"app.db"}  # of a policy that names `app` alone
-    await rotator.rotate("app.db", "v1")
+    await rotator.rotate("app.db", "v1", 0)
     assert few.started == ["arn:app"] * 2
     with pytest.raises(NoEffectError, match=r"DescribeSecret: .*not permitted"):
-        await rotator.rotate("app.db", "v8")
+        await rotator.rotate("app.db", "v8", 0)
     await rotator.close()
 
 
 async def test_a_rotation_that_is_under_way_is_not_started_again(few: Few, tmp_path: Path) -> None:
     few.stages = {"app": {"v1": ["AWSCURRENT"], "v2": ["AWSPENDING"]}}
     rotator = manager(few.url, tmp_path)
-    assert (
-        await rotator.rotate("app", "v1")
-        == "its rotation function was started before, for version v2: nothing was sent"
-    )
+    assert "version v2 is pending there already, and nothing was sent" in await rotator.rotate("app", "v1", 1)
     few.stages = {"app": {"v1": ["AWSPREVIOUS"], "v2": ["AWSCURRENT", "AWSPENDING"]}}
     with pytest.raises(OvertakenError):
-        await rotator.rotate("app", "v1")
+        await rotator.rotate("app", "v1", 0)
     assert few.started == []
-    await rotator.rotate("app", "v2")
+    await rotator.rotate("app", "v2", 0)
     assert few.started == ["arn:app"]
+    await rotator.close()
+
+
+async def test_another_try_is_another_request_and_so_is_one_after_a_new_value_was_taken_back(
+    few: Few, tmp_path: Path
+) -> None:
+    few.stages = {"app": {"v1": ["AWSCURRENT"]}}
+    rotator = manager(few.url, tmp_path)
+    for member, tries in (("a", 0), ("b", 0), ("a", 1)):
+        await rotator.rotate(f"app.{member}", "v1", tries)
+    assert few.tokens[0] == few.tokens[1] != few.tokens[2]  # two that ask at once; one again, as nothing came of it
+    few.stages = {"app": {"v1": ["AWSCURRENT"], few.tokens[0]: ["AWSPREVIOUS"]}}
+    await rotator.rotate("app.b", "v1", 0)
+    assert len(few.tokens) == 4
+    assert len(set(few.tokens)) == 3
     await rotator.close()

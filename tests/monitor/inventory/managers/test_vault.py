@@ -398,9 +398,9 @@ async def test_static_roles_of_a_database_are_read_and_rotated(
     await reader.close()
     rotator = manager(bao, tmp_path, bao.token("rotates-roles"), mount="database")
     assert await rotator.fit() == []
-    assert await rotator.rotate("database/app", "") == "the database engine has set another password"
+    assert await rotator.rotate("database/app", "", 0) == "the database engine has set another password"
     with pytest.raises(NoEffectError, match="HTTP 4"):
-        await rotator.rotate("database/nobody", "")
+        await rotator.rotate("database/nobody", "", 0)
     await rotator.close()
     [after] = await everything(manager(bao, tmp_path, **reads))
     assert after.value != before.value
@@ -414,11 +414,11 @@ async def test_who_may_only_read_starts_no_rotation_and_no_other_engine_is_writt
 ) -> None:
     reader = manager(bao, tmp_path, bao.token("reads-roles"), mount="database")
     with pytest.raises(NoEffectError, match="HTTP 403: it is not permitted"):
-        await reader.rotate("database/app", "")
+        await reader.rotate("database/app", "", 0)
     await reader.close()
     other = manager(bao, tmp_path, bao.root)
     with pytest.raises(NoEffectError, match="secret is no database engine"):
-        await other.rotate("secret/app", "")
+        await other.rotate("secret/app", "", 0)
     await other.close()
 
 
