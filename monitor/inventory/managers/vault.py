@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Set
 from typing import Annotated, Any, ClassVar, Literal, Self
 from urllib.parse import quote
 
@@ -126,33 +126,38 @@ class VaultManager:
             },
             "database": {f"{mount}/static-roles": "list", f"{mount}/static-creds/any": "read"},
         }[engine]
+        token = await self._token_ends(
+            "however often it is renewed: give it a period, or log in by approle or kubernetes", renewed=True
+        )
+        return token + await self._rights(wanted, {"read", "list"})
+
+    async def _rights(self, wanted: Mapping[str, str], harmless: Set[str]) -> list[str]:
+        """Which rights the policy lacks, and which it has beyond those and what is `harmless`. `wanted`: by path, the
+        one that is needed there, empty where it is none."""
         body = await self._call("POST", "sys/capabilities-self", {"paths": list(wanted)})
         said = self.client.pick("sys/capabilities-self", body, "data", dict)
 
-        wrong = await self._ending()
+        wrong = []
         for path, need in wanted.items():
             may = set(said.get(path) or ())
             if "root" in may:
-                return ["the token is a root token: use one whose policy has read and list only"]
-            if need not in may:
+                return ["the token is a root token: use one with the policy that docs/inventory.md shows"]
+            if need and need not in may:
                 wrong.append(
                     f'it may not {need} {path}: add path "{path.removesuffix("any")}*" with {need} to its policy'
                 )
-            if more := sorted(may - {"read", "list", "deny"}):
-                wrong.append(f"it may {', '.join(more)} at {path}, which the monitor never needs")
+            if more := sorted(may - {need, "deny"} - harmless):
+                wrong.append(f"it may {', '.join(more)} at {path}, which it never needs")
         return wrong
 
-    async def _ending(self) -> list[str]:
-        """Whether the token of the entry ends however often it is renewed."""
+    async def _token_ends(self, advice: str, *, renewed: bool) -> list[str]:
+        """Whether the token that the entry names ends one day. `renewed`: it is, again and again."""
         if self.config.token is None:
             return []
         path = "auth/token/lookup-self"
         data = self.client.pick(path, await self._call("GET", path), "data", dict)
-        if not data.get("ttl") or (data.get("period") and data.get("renewable")):
-            return []
-        return [
-            "the token ends one day however often it is renewed: give it a period, or log in by approle or kubernetes"
-        ]
+        lasts = not data.get("ttl") or (renewed and data.get("period") and data.get("renewable"))
+        return [] if lasts else [f"the token ends one day {advice}"]
 
     async def close(self) -> None:
         if self._token and self.config.token is None:
@@ -177,13 +182,12 @@ class VaultManager:
         return "the database engine has set another password"
 
     async def fit(self) -> list[str]:
-        path = f"{self.config.mount}/rotate-role/any"
-        body = await self._call("POST", "sys/capabilities-self", {"paths": [path]})
-        may = set(self.client.pick("sys/capabilities-self", body, "data", dict).get(path) or ())
-        if "root" in may:
-            return ["the token is a root token: use one whose policy has update on rotate-role only"]
-        needed = f'it may not update {path}: add path "{path.removesuffix("any")}*" with update to its policy'
-        return [] if "update" in may else [needed]
+        token = await self._token_ends(
+            "as nothing renews it between two rotations: log in by approle or kubernetes", renewed=False
+        )
+        beside = ("static-creds", "static-roles", "rotate-root", "config")
+        wanted = {f"{self.config.mount}/{part}/any": "" for part in beside}
+        return token + await self._rights({f"{self.config.mount}/rotate-role/any": "update", **wanted}, set())
 
     async def _engine(self) -> Literal["kv1", "kv2", "database"]:
         path = f"sys/internal/ui/mounts/{quote(self.config.mount, safe=_FREE)}"

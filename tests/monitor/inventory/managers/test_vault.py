@@ -170,9 +170,9 @@ async def test_the_first_version_of_the_engine(bao: OpenBao, tmp_path: Path) -> 
     policy = 'path "old/*" { capabilities = ["list", "create"] }'
     bao.call("POST", "sys/policies/acl/old", {"policy": policy})
     assert await diagnosis(manager(bao, tmp_path, bao.token("old", period="1h"), mount="old", path="a")) == [
-        "it may create at old/a/, which the monitor never needs",
+        "it may create at old/a/, which it never needs",
         'it may not read old/a/any: add path "old/a/*" with read to its policy',
-        "it may create at old/a/any, which the monitor never needs",
+        "it may create at old/a/any, which it never needs",
     ]
 
 
@@ -185,13 +185,10 @@ async def test_a_namespace(bao: OpenBao, tmp_path: Path) -> None:
 
 async def test_an_approle_logs_in_and_out(bao: OpenBao, tmp_path: Path, folder: str) -> None:
     write(bao, f"{folder}/app", KEY="v")
-    bao.call("POST", "auth/approle/role/m", {"token_policies": "reader", "token_num_uses": 0})
-    role = bao.call("GET", "auth/approle/role/m/role-id")["data"]["role_id"]
-    secret = bao.call("POST", "auth/approle/role/m/secret-id", {})["data"]["secret_id"]
-    (tmp_path / "id").write_text(secret)
-    approle = {"role_id": role, "secret_id": f"file:{tmp_path / 'id'}"}
+    login = approle(bao, tmp_path, "reader")
+    secret = (tmp_path / "reader").read_text()
     before = accessors(bao)
-    one = manager(bao, tmp_path, approle=approle, path=folder)
+    one = manager(bao, tmp_path, approle=login, path=folder)
     assert await one.doctor() == []
     assert values([held async for held in one.held()]) == {f"secret/{folder}/app": b'{"KEY":"v"}'}
     assert len(accessors(bao)) == len(before) + 1
@@ -202,10 +199,19 @@ async def test_an_approle_logs_in_and_out(bao: OpenBao, tmp_path: Path, folder: 
     await one.close()
     assert accessors(bao) == before
 
-    bao.call("POST", "auth/approle/role/m/secret-id/destroy", {"secret_id": secret})
+    bao.call("POST", "auth/approle/role/reader/secret-id/destroy", {"secret_id": secret})
     with pytest.raises(ManagerError, match=r"auth/approle/login: HTTP 400.*the login was refused") as caught:
-        await everything(manager(bao, tmp_path, approle=approle))
+        await everything(manager(bao, tmp_path, approle=login))
     assert secret not in str(caught.value)
+
+
+def approle(bao: OpenBao, tmp_path: Path, policy: str) -> dict[str, str]:
+    """How to log in with this policy."""
+    where = f"auth/approle/role/{policy}"
+    bao.call("POST", where, {"token_policies": policy, "token_num_uses": 0})
+    (tmp_path / policy).write_text(bao.call("POST", f"{where}/secret-id", {})["data"]["secret_id"])
+    role = bao.call("GET", f"{where}/role-id")["data"]["role_id"]
+    return {"role_id": role, "secret_id": f"file:{tmp_path / policy}"}
 
 
 def accessors(bao: OpenBao) -> set[str]:
@@ -352,7 +358,7 @@ async def test_one_that_is_sealed(tmp_path: Path) -> None:
 
 async def test_the_doctor_tells_too_little_and_too_much(bao: OpenBao, tmp_path: Path) -> None:
     assert await diagnosis(manager(bao, tmp_path)) == [
-        "the token is a root token: use one whose policy has read and list only"
+        "the token is a root token: use one with the policy that docs/inventory.md shows"
     ]
     assert await diagnosis(manager(bao, tmp_path, bao.token("reader", period="1h"))) == []
     (ends,) = await diagnosis(manager(bao, tmp_path, bao.token("reader")))
@@ -369,7 +375,7 @@ async def test_the_doctor_tells_too_little_and_too_much(bao: OpenBao, tmp_path: 
         'it may not read secret/metadata/any: add path "secret/metadata/*" with read to its policy',
     ]
     much = await diagnosis(manager(bao, tmp_path, bao.token("much", period="1h")))
-    assert much[0] == "it may update at secret/metadata/, which the monitor never needs"
+    assert much[0] == "it may update at secret/metadata/, which it never needs"
     assert len(much) == 3
 
 
@@ -393,10 +399,28 @@ async def test_static_roles_of_a_database_are_read_and_rotated(
     assert await logged_in(database, "app", before.value.decode()) == "valid"  # type: ignore[union-attr]
 
     reader = manager(bao, tmp_path, **reads)
-    [problem] = await reader.fit()
-    assert 'add path "database/rotate-role/*" with update' in problem
+    ends = "the token ends one day as nothing renews it between two rotations: log in by approle or kubernetes"
+    assert await reader.fit() == [
+        ends,
+        'it may not update database/rotate-role/any: add path "database/rotate-role/*" with update to its policy',
+        "it may read at database/static-creds/any, which it never needs",
+    ]
     await reader.close()
-    rotator = manager(bao, tmp_path, bao.token("rotates-roles"), mount="database")
+    wide = 'path "database/*" { capabilities = ["update", "delete"] }'
+    bao.call("POST", "sys/policies/acl/rotates-all", {"policy": wide})
+    broad = manager(bao, tmp_path, approle=approle(bao, tmp_path, "rotates-all"), mount="database")
+    assert await broad.fit() == [
+        "it may delete at database/rotate-role/any, which it never needs",
+        *(
+            f"it may delete, update at database/{part}/any, which it never needs"
+            for part in ("static-creds", "static-roles", "rotate-root", "config")
+        ),
+    ]
+    await broad.close()
+    root = manager(bao, tmp_path, mount="database")
+    assert await root.fit() == ["the token is a root token: use one with the policy that docs/inventory.md shows"]
+    await root.close()
+    rotator = manager(bao, tmp_path, approle=approle(bao, tmp_path, "rotates-roles"), mount="database")
     assert await rotator.fit() == []
     assert await rotator.rotate("database/app", "", 0) == "the database engine has set another password"
     with pytest.raises(NoEffectError, match="HTTP 4"):
