@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
@@ -13,6 +14,7 @@ import typer
 from monitor.cli.common import Format, emit, fail, paint, person, printable, scrubbed, table, with_store
 
 if TYPE_CHECKING:
+    from monitor.cli.sample import Ammunition
     from monitor.config import Config
     from monitor.store import Store
     from monitor.store.canaries import Canary
@@ -23,9 +25,7 @@ _NAME = re.compile(r"[A-Za-z0-9_.-]{1,64}", re.ASCII)
 _HOW = "give --at FILE, or --at - to print the value and put it somewhere yourself"
 
 
-def plant(
-    settings: Config, name: str, rule: str, ammunition: tuple[str, Sequence[str]], *, at: str | None, note: str
-) -> None:
+def plant(settings: Config, name: str, shot: Ammunition, rule: str, *, at: str | None, note: str) -> None:
     """Known first, then planted: nothing sees it in between. With `at` "-" the value goes to stdout, alone."""
     from monitor.common.text import token_like
     from monitor.drill.append import append
@@ -34,8 +34,7 @@ def plant(
         fail("--canary takes a name of letters, digits, dots and dashes, which is shown in alerts", 2)
     if at is None:
         fail(_HOW, 2)
-    secret, prints = ammunition
-    path = None if at == "-" else Path(at).absolute()
+    path = None if at == "-" else Path(os.path.abspath(os.path.expanduser(at)))
     if path is not None and not path.parent.is_dir():
         fail(f"{printable(scrubbed(settings, str(path.parent)))} is no folder; {_HOW}", 2)
     told = scrubbed(settings, note) or (str(path) if path is not None else "outside")
@@ -43,13 +42,15 @@ def plant(
     async def run(store: Store) -> str:
         kept = scrubbed(settings, str(path)) if path is not None else None
         try:
-            await store.canaries.plant(name, prints, rule=rule, place=told, path=kept, by=person())
+            await store.canaries.plant(
+                name, shot.written, others=shot.others, rule=rule, place=told, path=kept, by=person()
+            )
         except ValueError as error:
             return str(error)
         try:
             if path is not None:
                 # A new file is for its owner alone: else the first one to read it is anybody.
-                append(path, f"{re.sub('[^A-Z0-9]', '_', rule.upper())}={secret}", mode=0o600)
+                append(path, shot.line, mode=0o600)
         except OSError as error:
             await store.canaries.forget(name)
             return f"{path}: {error.strerror}; {_HOW}"
@@ -58,12 +59,12 @@ def plant(
     if wrong := with_store(settings, run):
         fail(printable(scrubbed(settings, wrong)))
     if path is None:
-        typer.echo(secret)
+        typer.echo(shot.value)
     typer.echo(f"canary {name}: seen anywhere but in {printable(told)}, it is an alarm", err=True)
 
 
 def show(settings: Config, form: Format) -> None:
-    """Each with where it lies and whether it still does."""
+    """Each with where it was planted, and whether it was seen elsewhere."""
     from monitor.site import read_rules
 
     nothing: list[Canary] = []

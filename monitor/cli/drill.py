@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, Any
@@ -72,6 +71,7 @@ def drill(
     form: FormatOption = Format.text,
     config: ConfigOption = None,
 ) -> None:
+    from monitor.cli.sample import ammunition
     from monitor.common.duration import parse_duration
     from monitor.drill.follow import Follower
     from monitor.drill.plant import DrillError, spot
@@ -83,14 +83,14 @@ def drill(
         if forget is not None:
             birds.forget(settings, forget)
         if canary is not None:
-            birds.plant(settings, canary, rule, _ammunition(settings, rule), at=at, note=note)
+            birds.plant(settings, canary, ammunition(settings, find_rule(settings, rule)), rule, at=at, note=note)
         return
     try:
         patience = parse_duration(timeout)
     except ValueError as error:
         fail(f"--timeout {error}", 2)
     chosen = _source(settings, source)
-    secret, prints = _ammunition(settings, rule)
+    shot = ammunition(settings, find_rule(settings, rule))
     pagers = () if page else tuple(sink.name for sink in settings.sinks if sink.pages)
     hops: list[Hop] = []
 
@@ -101,14 +101,14 @@ def drill(
 
     async def run(store: Store) -> tuple[DrillError | None]:
         place = spot(chosen, at)
-        await store.drills.plan(prints, pages=page)
+        await store.drills.plan(shot.logged, pages=page)
         now = datetime.now(UTC).isoformat(timespec="milliseconds")
         try:
-            planted = await place.plant(f"{now} INFO exposure-monitor drill, nothing leaked: {secret}")
+            planted = await place.plant(f"{now} INFO exposure-monitor drill, nothing leaked: {shot.value}")
             if form is Format.text:
                 typer.echo(f"{0:9.3f} s  {'planted'.ljust(14)} {printable(scrubbed(settings, place.place))}")
             follower = Follower(store, f"{person()} (drill)", patience, came, chosen.name, place.look, pagers)
-            await follower.follow(prints[0], planted)
+            await follower.follow(shot.logged[0], planted)
         except DrillError as error:
             return (error,)
         finally:
@@ -155,20 +155,3 @@ def _source(settings: Config, name: str | None) -> SourceConfig:
             why = f"nothing can be planted in {other.name}, which is of type {other.type}"
         fail(f"{why}; sources to drill: {known}", 2)
     return found
-
-
-def _ammunition(settings: Config, rule_id: str) -> tuple[str, list[str]]:
-    """A synthetic secret of the rule, and the fingerprints under which the rules in force will find it."""
-    from detectors.fingerprint import fingerprint
-    from monitor.cli.sample import one, worker_for
-    from monitor.site import build_engine, read_rules
-    from monitor.state import key
-
-    rule = find_rule(settings, rule_id)
-    secret = one(worker_for(rule, read_rules(settings)), rule, secrets.token_hex(16)).replace("\n", "\\n")
-    matches = build_engine(settings).worker().scan(f"nothing leaked: {secret}\n".encode())
-    found = [fingerprint(key(settings), match.secret) for match in matches if match.rule.id == rule.id]
-    others = [fingerprint(key(settings), match.secret) for match in matches if match.rule.id != rule.id]
-    if not found:
-        fail(f"rule {rule.id} finds none of its own secrets in a log line; choose another with --rule", 2)
-    return secret, list(dict.fromkeys([*found, *others]))

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import secrets
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -15,6 +17,7 @@ from monitor.cli.common import (
     command_app,
     complete_rules,
     emit,
+    fail,
     find_rule,
     read_config,
 )
@@ -22,11 +25,14 @@ from monitor.site import read_rules
 
 if TYPE_CHECKING:
     from detectors.match.engine import Worker
+    from detectors.match.outcome import Match
     from detectors.rules.rule import Rule
+    from monitor.config import Config
 
 app = command_app()
 
 TRIES = 200  # random text may fail its own rule's entropy filter; so many attempts before the rule is to blame
+_URL = re.compile(r"[a-z][a-z0-9+.-]*://\S+\Z")
 
 
 @app.command(
@@ -79,3 +85,44 @@ def one(worker: Worker, rule: Rule, seed: str, *, line: bool = False) -> str:
                 return bare.decode()
         return text
     raise RuntimeError(f"{rule.id}: no example satisfies the rule; run `monitor rules test`")
+
+
+@dataclass(frozen=True, slots=True)
+class Ammunition:
+    """A synthetic secret. `value`: on one line; `line`: as it stands in a file of settings; the fingerprints by which
+    the rules in force find it: `logged` in a log, its own rule's first, `written` in that line, `others` elsewhere."""
+
+    value: str = field(repr=False)
+    line: str = field(repr=False)
+    logged: list[str]
+    written: list[str]
+    others: list[str]
+
+
+def ammunition(settings: Config, rule: Rule) -> Ammunition:
+    """A new one of the rule. Ends the command with exit code 2 where it would not be found."""
+    from detectors.fingerprint import fingerprint
+    from monitor.site import build_engine
+    from monitor.state import key
+
+    own = key(settings)
+    raw = one(worker_for(rule, read_rules(settings)), rule, secrets.token_hex(16))
+    value = raw.replace("\n", "\\n")
+    worker, before = build_engine(settings).worker(), "nothing leaked: "
+
+    found = worker.scan(f"{before}{value}\n".encode())
+    found.sort(key=lambda match: match.rule.id != rule.id)
+    if not found or found[0].rule.id != rule.id:
+        fail(f"rule {rule.id} finds none of its own secrets in a log line; choose another with --rule", 2)
+    alone = min(match.start for match in found) == len(before) or bool(_URL.match(value))
+    line = f"{re.sub('[^A-Z0-9]', '_', rule.id.upper())}={value}" if alone else value
+    there = worker.scan(f"{line}\n".encode())
+    if not there:
+        fail(f"no rule finds a secret of {rule.id} in a line of settings; choose another with --rule", 2)
+
+    def prints(matches: Sequence[Match]) -> list[str]:
+        return list(dict.fromkeys(fingerprint(own, match.secret) for match in matches))
+
+    written = prints(there)
+    others = [one for one in prints([*found, *worker.scan(raw.encode())]) if one not in written]
+    return Ammunition(value, line, prints(found), written, others)

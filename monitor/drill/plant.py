@@ -123,7 +123,7 @@ def _appended(config: FileConfig, path: Path, form: Callable[[str], str], *, fol
 def _path(config: FileConfig, given: str | None) -> Path:
     globs = Globs(config.include, config.exclude)
     if given is not None:
-        path = Path(given).absolute()
+        path = Path(os.path.abspath(os.path.expanduser(given)))
         if globs.matches(str(path)):
             return path
         raise DrillError("planted", f"source {config.name} does not follow {path}: it is not in include, or in exclude")

@@ -44,18 +44,28 @@ class Canaries:
         self._desk = desk
 
     async def plant(
-        self, name: str, fingerprints: Sequence[str], *, rule: str, place: str, path: str | None, by: str
+        self,
+        name: str,
+        fingerprints: Sequence[str],
+        *,
+        others: Iterable[str] = (),
+        rule: str,
+        place: str,
+        path: str | None,
+        by: str,
     ) -> None:
         """What is found with one of these fingerprints from now on is this canary. `path`: the file of this host where
-        it may be seen; None: nowhere. Raises ValueError when there is one of that name.
+        it may be seen; None: nowhere. `others`: what it has in other words than those that stand there. Raises
+        ValueError when there is one of that name.
         """
-        first = {"name": name, "rule": rule, "place": place, "path": path, "node": self._desk.node, "by": by}
+        texts = {"name": name, "rule": rule, "place": place, "node": self._desk.node, "by": by}
+        alike = {column: clean(text) for column, text in texts.items()} | {"first": fingerprints[0]}
+        homes = dict.fromkeys(others, None) | dict.fromkeys(fingerprints, None if path is None else clean(path))
 
         def run(tx: Transaction) -> bool:
             if tx.connection.execute(select(canaries.c.name).where(canaries.c.name == name)).first() is not None:
                 return False
-            alike = {**first, "first": fingerprints[0], "at": tx.now}
-            rows = [{**alike, "fingerprint": one} for one in dict.fromkeys(fingerprints)]
+            rows = [{**alike, "at": tx.now, "fingerprint": one, "path": home} for one, home in homes.items()]
             tx.connection.execute(insert(canaries), rows)
             return True
 
@@ -90,26 +100,26 @@ def watch(tx: Transaction, found: Mapping[str, tuple[int, Finding]]) -> Mapping[
     if not rows:
         return found
     kept: dict[str, tuple[int, Finding]] = {}
+    homes = {print_: row.offset for print_, row in rows.items() if row.offset is not None}
     for id_, (number, finding) in found.items():
         row = rows.get(finding.fingerprint)
         if row is None:
             kept[id_] = (number, finding)
-        elif not _at_home(tx, row, finding):
+        elif not _at_home(tx, row, finding, homes):
             kept[id_] = (number, _alarm(row, finding))
     return kept
 
 
-def _at_home(tx: Transaction, row: Row[Any], finding: Finding) -> bool:
-    """In its file, under whatever name a rotation gives that, and there at its own place: a second one is another."""
-    if row.path is None or row.node != clean(tx.node) or clean(finding.path) != row.path:
-        rotated = row.path is not None and row.node == clean(tx.node) and row.path in original_names(finding.path)
-        if not rotated:
-            return False
-    if row.offset is None:
+def _at_home(tx: Transaction, row: Row[Any], finding: Finding, homes: dict[str, int]) -> bool:
+    """In its file, under whatever name a rotation gives that, and there at its own place: a second one is another.
+    `homes`: these places by fingerprint; the first one that is seen is added."""
+    if row.path is None or row.node != clean(tx.node) or row.path not in map(clean, original_names(finding.path)):
+        return False
+    if row.fingerprint not in homes:
+        homes[row.fingerprint] = finding.offset
         own = canaries.c.fingerprint == row.fingerprint
         tx.connection.execute(update(canaries).where(own).values(offset=finding.offset))
-        return True
-    return bool(row.offset == finding.offset)
+    return homes[row.fingerprint] == finding.offset
 
 
 def _alarm(row: Row[Any], finding: Finding) -> Finding:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 import stat
 from pathlib import Path
 from typing import Any
@@ -62,5 +63,10 @@ def test_what_cannot_be_a_canary_is_refused(monitor: Command, config: Path) -> N
     assert len(answer.stdout.splitlines()) == 1
     assert "already" in monitor("drill", "--canary", "bird", "--at", "-").stderr
     assert "the wiki" in monitor("drill", "--canaries").stdout
+    raw = os.fsdecode(b"caf\xe9")
+    answer = monitor("drill", "--canary", "two", "--at", f"~/logs/../{raw}", "--note", raw)
+    assert answer.returncode == 0, answer.stderr
+    assert (config.parent / raw).read_text().startswith("GITHUB_PAT=ghp_")
+    assert len(monitor("drill", "--canaries").stdout.splitlines()) == 3
     assert monitor("drill", "--forget", "bird").returncode == 0
     assert "no canary 'bird'" in monitor("drill", "--forget", "bird").stderr

@@ -1,14 +1,21 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
+import typer
 
+from detectors.fingerprint import fingerprint
 from detectors.match.engine import Engine, Worker
 from detectors.rules.rule import Rule
-from monitor.cli.sample import one, worker_for
+from monitor.cli.sample import Ammunition, ammunition, one, worker_for
+from monitor.config import Config, load
+from monitor.site import build_engine, read_rules
+from monitor.state import key
 from tests.detectors import texts
 
 Command = Callable[..., subprocess.CompletedProcess[str]]
@@ -71,3 +78,62 @@ def test_an_unknown_rule_is_two_and_names_what_was_meant(monitor: Command) -> No
     assert answer.returncode == 2
     assert "did you mean github-pat" in answer.stderr
     assert "monitor rules list" in answer.stderr
+
+
+def settings(tmp_path: Path, *packs: str, own: str = "") -> Config:
+    (tmp_path / "own.toml").write_text(own)
+    paths = '["own.toml"]' if own else "[]"
+    text = f"[monitor]\nstate_dir = 'state'\n[rules]\npacks = {json.dumps(packs)}\npaths = {paths}\n"
+    (tmp_path / "config.toml").write_text(text)
+    return load(tmp_path / "config.toml")
+
+
+def shot(config: Config, rule_id: str) -> Ammunition:
+    return ammunition(config, next(rule for rule in read_rules(config) if rule.id == rule_id))
+
+
+@pytest.mark.parametrize(
+    ("rule", "line"),
+    [
+        ("mysql-password", r"MYSQL_ROOT_PASSWORD=\w{14}"),  # its name once
+        ("android-keystore-password", r"storePassword=\w{14}"),
+        ("private-key-ec", r"PRIVATE_KEY_EC=-----BEGIN EC PRIVATE KEY-----\\n.*"),
+    ],
+)
+def test_ammunition_is_known_however_it_is_found(tmp_path: Path, rule: str, line: str) -> None:
+    config = settings(tmp_path, "database/mysql", "devtools/android", "keys/pem")
+    new = shot(config, rule)
+    assert re.fullmatch(line, new.line)
+    worker = build_engine(config).worker()
+
+    def found(text: str) -> set[str]:
+        return {fingerprint(key(config), match.secret) for match in worker.scan(f"{text}\n".encode())}
+
+    in_a_log = found(f"nothing leaked: {new.value}")
+    assert in_a_log == set(new.logged)
+    assert new.written
+    assert found(new.line) == set(new.written)
+    assert (in_a_log | found(new.value.replace("\\n", "\n"))) - set(new.written) == set(new.others)
+    again = shot(config, rule)
+    assert not {*new.written, *new.others} & {*again.written, *again.others}, "nothing is the same each time"
+
+
+def test_what_would_not_be_found_is_no_ammunition(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """This rule wants a space before it: it finds its secret in a log, and not in a setting."""
+    config = settings(
+        tmp_path,
+        "vcs/github",
+        own=r"""
+[[rule]]
+id = "acme-key"
+name = "Acme key"
+pattern = '''(?:^|[ ])(?P<secret>acme_[a-z0-9]{20})\b'''
+severity = "high"
+examples = ["key acme_{lownum:20}"]
+negative_examples = ["acme_x"]
+""",
+    )
+    with pytest.raises(typer.Exit) as ended:
+        shot(config, "acme-key")
+    assert ended.value.exit_code == 2
+    assert "no rule finds a secret of acme-key in a line of settings" in capsys.readouterr().err

@@ -60,6 +60,17 @@ async def test_a_pipe_is_refused_and_holds_nobody(tmp_path: Path, type_: str) ->
         await spot(source(type_, include=[str(tmp_path / "*.log")]), str(path)).plant("a value")
 
 
+async def test_a_file_is_named_from_where_one_stands_or_ones_home(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "sub").mkdir()
+    monkeypatch.chdir(tmp_path / "sub")
+    monkeypatch.setenv("HOME", str(tmp_path / "sub"))
+    for given in ("../app.log", "~/../app.log"):
+        place = spot(source("file", include=[str(tmp_path / "*.log")]), given)
+        assert place.place == str(tmp_path / "app.log")
+
+
 async def test_where_no_file_can_be_had_it_says_so(tmp_path: Path) -> None:
     with pytest.raises(DrillError, match="does not follow") as wrong:
         spot(source("file", include=[str(tmp_path / "*.log")], exclude=["x.log"]), str(tmp_path / "x.log"))

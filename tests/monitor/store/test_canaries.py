@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 from typing import Any
 
 import pytest
@@ -53,6 +54,33 @@ async def test_anywhere_else_it_is_an_alarm_of_its_own(store: Store, where: dict
     assert incident.labels["planted"].startswith(f"{HOME} on ")
     assert incident.occurrences == 2, "both ways to see it are one"
     assert (await store.canaries.list())[0].incident == incident.id
+
+
+async def test_a_use_in_its_own_file_is_an_alarm_also_when_both_are_read_at_once(store: Store) -> None:
+    await planted(store)
+    await store.commit([finding("bird", 40), finding("bird", 99), finding("bird", 40, source="another")])
+    (incident,) = await store.incidents.find()
+    assert (incident.name, incident.occurrences) == ("Canary bird was used or moved", 1)
+    await store.commit([finding("bird", 40, generation="g2")])
+    assert (await store.incidents.get(incident.id)).occurrences == 1, "the first is where it lies"
+
+
+async def test_a_form_that_it_has_not_where_it_lies_is_an_alarm_there_too(store: Store) -> None:
+    await planted(store, others=[fingerprint("in other words"), fingerprint("bird")])
+    await store.commit([finding("bird", 40)])
+    assert await store.incidents.count() == 0
+    await store.commit([finding("in other words", 99)])
+    (incident,) = await store.incidents.find()
+    assert (incident.rule, incident.fingerprint) == ("canary", fingerprint("bird"))
+
+
+async def test_a_path_and_a_note_of_any_bytes_are_kept(store: Store) -> None:
+    home = os.fsdecode(b"/srv/caf\xe9/\xff.env")
+    await planted(store, home, place=f"{home}\0", by=home)
+    await store.commit([finding("bird", 40, path=home), finding("bird", 40, path=f"{home}.1", generation="g2")])
+    assert await store.incidents.count() == 0
+    (known,) = await store.canaries.list()
+    assert known.place == r"/srv/caf\udce9/\udcff.env\x00"
 
 
 async def test_one_that_lies_outside_may_be_seen_nowhere(store: Store, clock: Clock) -> None:
