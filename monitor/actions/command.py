@@ -6,22 +6,21 @@ import asyncio
 import contextlib
 import os
 import re
-import signal
-import stat
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
 from monitor.actions.config import ActionConfig
+from monitor.common.program import Ran, run, untrusted
 from monitor.common.text import quotable
 
-__all__ = ["Ended", "execute", "untrusted"]
+__all__ = ["Ended", "execute"]
 
 _HOLE = re.compile(r"\{([a-z][a-z0-9_]*)\}")
 _SAFE = re.compile(r"[A-Za-z0-9_.:@/+=-]{0,512}")
 _SECRET = frozenset({"value", "credential", "secret_key", "token", "password"})
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-_MOST = 64 << 10  # bytes of output that are read
+_MOST = 64 << 10  # bytes of output that are kept, the last
 _SHOWN = 300  # characters of it
 
 
@@ -29,20 +28,6 @@ _SHOWN = 300  # characters of it
 class Ended:
     state: Literal["accepted", "failed", "unknown"]
     reason: str
-
-
-def untrusted(path: str) -> str | None:
-    """Why a program is not run: others than root and this user could have put another in its place."""
-    try:
-        program, folder = os.stat(path), os.stat(os.path.dirname(path))
-    except OSError as error:
-        return f"{path}: {(error.strerror or 'cannot be read').lower()}"
-    if not stat.S_ISREG(program.st_mode) or not os.access(path, os.X_OK):
-        return f"{path}: not a program that this user may run"
-    for info in (program, folder):
-        if info.st_uid not in (0, os.geteuid()) or (info.st_mode & 0o022 and not info.st_mode & stat.S_ISVTX):
-            return f"{path}: it or its folder can be written to by others: chmod go-w both"
-    return None
 
 
 async def execute(action: ActionConfig, parts: Mapping[str, str], scrub: Callable[[str], str]) -> Ended:
@@ -66,43 +51,28 @@ async def execute(action: ActionConfig, parts: Mapping[str, str], scrub: Callabl
         if by_fd:
             environment["MONITOR_VALUE_FILE"] = f"/dev/fd/{reading}"
         try:
-            process = await asyncio.create_subprocess_exec(
-                *[item for item in arguments if item is not None],
+            ran = await run(
+                [item for item in arguments if item is not None],
+                environment,
+                seconds=action.timeout,
+                most=_MOST,
                 stdin=asyncio.subprocess.DEVNULL if by_fd else reading,
-                stdout=asyncio.subprocess.PIPE,
-                stderr=asyncio.subprocess.STDOUT,
-                env=environment,
-                cwd="/",
                 pass_fds=(reading,) if by_fd else (),
-                start_new_session=True,
             )
         except OSError as error:
             return Ended("failed", f"it cannot be started: {(error.strerror or 'refused').lower()}")
     finally:
         os.close(reading)
-    return await _ended(process, action, parts, scrub)
+    return _ended(ran, action, parts, scrub)
 
 
-async def _ended(
-    process: asyncio.subprocess.Process, action: ActionConfig, parts: Mapping[str, str], scrub: Callable[[str], str]
-) -> Ended:
-    assert process.stdout is not None
-    output = bytearray()
-    try:
-        async with asyncio.timeout(action.timeout):
-            while chunk := await process.stdout.read(1 << 16):
-                output += chunk[: max(0, _MOST - len(output))]
-            code = await process.wait()
-    except TimeoutError:
-        code = None
-    finally:
-        # Whatever it has started goes with it; also when we are cancelled.
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
-        await process.wait()
-    said = output.decode("utf-8", "replace").strip()[-_SHOWN:]
+def _ended(ran: Ran, action: ActionConfig, parts: Mapping[str, str], scrub: Callable[[str], str]) -> Ended:
+    # Masked before it is cut, and searched beyond the cut: what is left of a secret there would not be known for one.
+    said = scrub(ran.said.decode("utf-8", "replace").strip())
     hidden = [parts[name] for name in _SECRET if parts.get(name)]
-    tail = f": {shown}" if (shown := scrub(quotable(said, *hidden, limit=_SHOWN))) else ""
+    shown = quotable(said[-_SHOWN:], *hidden, limit=_SHOWN) if quotable(said[-2 * _SHOWN :], *hidden) else ""
+    tail = f": {shown}" if shown else ""
+    code = ran.code
     if code is None:
         return Ended("unknown", f"no end within {action.timeout:g} s: whether it took effect cannot be known{tail}")
     if code == 0:

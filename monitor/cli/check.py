@@ -248,7 +248,7 @@ def _environment(config: Config) -> Iterator[Finding]:
 
 def _actions(config: Config) -> Iterator[Finding]:
     """What would keep an action from running when it is needed."""
-    from monitor.actions.command import untrusted
+    from monitor.common.program import untrusted
 
     for index, action in enumerate(config.actions):
         if action.command and (problem := untrusted(action.command[0])):

@@ -23,7 +23,7 @@ from monitor.common.http import Http, RemoteError, Reply, retry_after
 from monitor.common.text import printable, veiled
 from monitor.inventory.held import ManagerError, NoEffectError
 
-__all__ = ["AccessError", "Client", "together"]
+__all__ = ["LARGEST", "AccessError", "Client", "together"]
 
 LARGEST = 64 << 20  # bytes of one answer: a thousand values of 64 KiB
 ATTEMPTS = 4  # of one request that fails; a limit that is waited out is no failure

@@ -6,25 +6,24 @@ The token is in the environment of that process alone, as `op` takes it from now
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import os
 import re
 import shutil
-import signal
 import tempfile
 from pathlib import Path
 from typing import Any
 
 import orjson
 
-from monitor.actions.command import untrusted
 from monitor.common.credential import Credential
+from monitor.common.program import Ran, run, untrusted
 from monitor.inventory.held import ManagerError
-from monitor.inventory.managers.client import AccessError, Client
+from monitor.inventory.managers.client import LARGEST, AccessError, Client
 
 __all__ = ["OpProgram"]
 
 _SECONDS = 60.0  # that one question may take
+_WRONG = 64 << 10  # bytes of what it says of an error
 _WIDTH = 2  # processes at once: each takes tens of MB
 _PATH = "/usr/local/bin:/usr/bin:/bin"
 _ALSO = ("HTTPS_PROXY", "https_proxy", "NO_PROXY", "no_proxy", "SSL_CERT_FILE", "SSL_CERT_DIR")
@@ -69,54 +68,36 @@ class OpProgram:
         """The JSON of its answer. Raises AccessError where the account may not see `what`, else ManagerError."""
         program, environment = self._found(), self._environment()
         async with self._room:
-            code, said, wrong = await self._run(what, program, environment, *arguments)
-        if code:
-            raise self._failure(what, code, wrong)
+            ran = await self._run(what, program, environment, *arguments)
+        if ran.code is None:
+            raise self._client.error(what, f"`op` gave no answer within {_SECONDS:.0f} s")
+        if ran.code:
+            raise self._failure(what, ran.code, ran.wrong.decode("utf-8", "replace"))
+        if ran.cut:
+            raise self._client.error(what, f"what `op` printed is larger than {LARGEST >> 20} MiB")
         try:
-            return orjson.loads(said)
+            return orjson.loads(ran.said)
         except orjson.JSONDecodeError:
             failure = self._client.error(what, "what `op` printed is not JSON: is it 1Password's own program?")
         raise failure  # outside of the handler: the original holds the text
 
-    async def _run(
-        self, what: str, program: str, environment: dict[str, str], *arguments: str
-    ) -> tuple[int, bytes, str]:
-        """Exit code, standard output and standard error."""
+    async def _run(self, what: str, program: str, environment: dict[str, str], *arguments: str) -> Ran:
         ending, held = os.pipe()
         try:
-            process = await asyncio.create_subprocess_exec(
-                *("/bin/sh", "-c", _BOUND, environment["HOME"], program, *arguments, "--format", "json"),
+            return await run(
+                ("/bin/sh", "-c", _BOUND, environment["HOME"], program, *arguments, "--format", "json"),
+                environment,
+                seconds=_SECONDS,
+                most=LARGEST,
+                apart=_WRONG,
                 stdin=ending,
-                stdout=asyncio.subprocess.PIPE,
-                stderr=asyncio.subprocess.PIPE,
-                env=environment,
-                cwd="/",
-                start_new_session=True,
             )
-        except BaseException as error:
-            os.close(held)
-            if not isinstance(error, OSError):
-                raise
+        except OSError as error:
             reason = (error.strerror or "refused").lower()
             raise self._client.error(what, f"`op` cannot be started: {reason}") from None
         finally:
             os.close(ending)
-        assert process.stdout is not None
-        assert process.stderr is not None
-        try:
-            async with asyncio.timeout(_SECONDS):
-                said, wrong = await asyncio.gather(process.stdout.read(), process.stderr.read())
-                await process.wait()
-        except TimeoutError:
-            raise self._client.error(what, f"`op` gave no answer within {_SECONDS:.0f} s") from None
-        finally:
-            # Whatever it has started goes with it; also when we are cancelled. Before the pipe ends: others of these
-            # have the same folder.
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)
-            os.close(held)
-            await process.wait()
-        return process.returncode or 0, said, wrong.decode("utf-8", "replace")
+            os.close(held)  # when it has ended: others of these have the same folder
 
     def _failure(self, what: str, code: int, wrong: str) -> ManagerError:
         for pattern, meant in _MEANT:

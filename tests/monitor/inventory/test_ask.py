@@ -67,17 +67,17 @@ async def test_it_leaves_no_process_behind_when_nobody_waits(tmp_path: Path, mon
     monkeypatch.setattr(asking, "_GRACE", 0.05)
     started = instead(monkeypatch, "sh", "-c", f"trap '' TERM; touch {tmp_path}/up; exec sleep 600")
     task = asyncio.create_task(ask(tmp_path / "config.toml", "e", str))
-    await until((tmp_path / "up").exists)
+    await until(lambda: started and (tmp_path / "up").exists())
     await given_up(task)
     assert started[0].returncode == -signal.SIGKILL
 
 
 async def test_it_may_say_what_is_left_before_it_ends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(asking, "_GRACE", 60.0)
-    last = "kill $!; head -c 1000000 /dev/zero; exit 7"
-    started = instead(monkeypatch, "sh", "-c", f"trap '{last}' TERM; touch {tmp_path}/up; sleep 600 & wait")
+    last = "head -c 1000000 /dev/zero; exit 7"
+    started = instead(monkeypatch, "sh", "-c", f"trap '{last}' TERM; touch {tmp_path}/up; while :; do sleep 0.01; done")
     task = asyncio.create_task(ask(tmp_path / "config.toml", "e", str))
-    await until((tmp_path / "up").exists)
+    await until(lambda: started and (tmp_path / "up").exists())
     await given_up(task)
     assert started[0].returncode == 7
 

@@ -178,6 +178,20 @@ async def test_one_that_hangs_is_ended_with_all_that_it_has_started(
         await everything(manager(folder))
 
 
+async def test_of_what_it_says_no_more_is_kept_than_an_answer_may_be(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(op, "LARGEST", 1 << 20)
+    (folder / "op").write_text("#!/bin/sh\nhead -c 1048577 /dev/zero\n")
+    with pytest.raises(ManagerError, match="what `op` printed is larger than 1 MiB"):
+        await everything(manager(folder))
+    (folder / "op").write_text(f"#!/bin/sh\nprintf '%1048576s' '{json.dumps([{'id': 'v1'}])}'\n")
+    assert "the token may read no vault" not in await diagnosis(manager(folder))
+    (folder / "op").write_text("#!/bin/sh\n{ head -c 100000000 /dev/zero; echo '(401) Unauthorized'; } >&2\nexit 1\n")
+    with pytest.raises(ManagerError, match="the token was refused"):
+        await everything(manager(folder))
+
+
 def test_one_way_only(folder: Path) -> None:
     with pytest.raises(ValidationError, match="which has no server"):
         manager(folder, server="https://connect.example.org")

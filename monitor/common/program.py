@@ -1,0 +1,164 @@
+"""Programs of others: whether one may be run, and what comes of running it to its end, of which little is kept."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+import stat
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Self
+
+__all__ = ["Ran", "run", "untrusted"]
+
+_GRACE = 2.0  # seconds that what a program has left behind may go on to say something
+_READ = 1 << 16  # bytes at once: what a pipe holds
+_LEFT = 32  # reads of what is left in a pipe at the end: whoever fled from the group may go on to write
+
+
+def untrusted(path: str) -> str | None:
+    """Why a program is not run: others than root and this user could have put another in its place."""
+    try:
+        program, way = os.stat(path), list(_way(path))
+    except OSError as error:
+        return f"{path}: {(error.strerror or 'cannot be read').lower()}"
+    if not stat.S_ISREG(program.st_mode) or not os.access(path, os.X_OK):
+        return f"{path}: not a program that this user may run"
+    for place, info in way:
+        if info.st_uid not in (0, os.geteuid()):
+            return f"{path}: {place} belongs to another user: it has to be root's or this user's"
+        if not stat.S_ISLNK(info.st_mode) and info.st_mode & 0o022 and not info.st_mode & stat.S_ISVTX:
+            return f"{path}: {place} can be written to by others: chmod go-w {place}"
+    return None
+
+
+def _way(path: str) -> Iterator[tuple[str, os.stat_result]]:
+    """Every folder and link on the way to a file that is there, and the file. Raises OSError."""
+    here, ahead = "/", os.path.join(os.getcwd(), path).split("/")
+    yield here, os.stat(here)
+    while ahead:
+        name = ahead.pop(0)
+        if name in ("", ".", ".."):
+            here = os.path.dirname(here) if name == ".." else here
+            continue
+        place = os.path.join(here, name)
+        info = os.lstat(place)
+        yield place, info
+        if stat.S_ISLNK(info.st_mode):
+            goal = os.readlink(place)
+            here, ahead = "/" if goal.startswith("/") else here, goal.split("/") + ahead
+        else:
+            here = place
+
+
+@dataclass(frozen=True, slots=True)
+class Ran:
+    """`code`: below zero the signal that ended it; None: no end in time. `said`, `wrong`: the last bytes of its output
+    and of its standard error; `cut`: of its output there was more."""
+
+    code: int | None
+    said: bytes
+    wrong: bytes
+    cut: bool
+
+
+async def run(
+    command: Sequence[str],
+    environment: Mapping[str, str],
+    *,
+    seconds: float,
+    most: int,
+    apart: int = 0,
+    stdin: int = asyncio.subprocess.DEVNULL,
+    pass_fds: Sequence[int] = (),
+) -> Ran:
+    """Run it to its end, and end what it has started. Raises OSError where it cannot be started.
+
+    `most`: bytes of output that are kept; `apart`: of standard error, 0: that is in the output. `seconds`: that it may
+    take. What it leaves behind in its session gets two more, and does not change what came of it.
+    """
+    async with _Ear(most) as said, _Ear(apart) as wrong:
+        process = await asyncio.create_subprocess_exec(
+            *command,
+            stdin=stdin,
+            stdout=said.writing,
+            stderr=wrong.writing if apart else asyncio.subprocess.STDOUT,
+            env=environment,
+            cwd="/",
+            pass_fds=pass_fds,
+            start_new_session=True,
+        )
+        said.close()
+        wrong.close()
+        code = None
+        try:
+            # Its end, not that of its output: what it has started may hold that open for as long as it likes.
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(seconds):
+                    code = await process.wait()
+            if code is not None:
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(_GRACE):
+                        await said.end.wait()
+                        await wrong.end.wait()
+        finally:
+            # Whatever it has started goes with it; also when we are cancelled.
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            await process.wait()
+        said.drain()
+        wrong.drain()
+        return Ran(code, bytes(said.kept), bytes(wrong.kept), said.cut)
+
+
+class _Ear:
+    """The last `most` bytes that come out of a pipe. asyncio's own pipes would have `wait` wait for their end."""
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self.kept = bytearray()
+        self.cut = False
+        self.end = asyncio.Event()
+        self._reading, self.writing = os.pipe()
+
+    async def __aenter__(self) -> Self:
+        os.set_blocking(self._reading, False)
+        asyncio.get_running_loop().add_reader(self._reading, self._hear)
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+        asyncio.get_running_loop().remove_reader(self._reading)
+        os.close(self._reading)
+
+    def close(self) -> None:
+        """The end that is written to."""
+        if self.writing >= 0:
+            os.close(self.writing)
+        self.writing = -1
+
+    def drain(self) -> None:
+        """Take what is there already."""
+        for _ in range(_LEFT):
+            if self.end.is_set() or not self._hear():
+                return
+
+    def _hear(self) -> int:
+        """Bytes that came."""
+        try:
+            data = os.read(self._reading, _READ)
+        except BlockingIOError:
+            return 0
+        if not data:
+            asyncio.get_running_loop().remove_reader(self._reading)
+            self.end.set()
+        self.kept += data
+        if len(self.kept) > self._most:
+            self.cut = True
+            del self.kept[: -self._most or None]
+        return len(data)
