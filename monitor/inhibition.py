@@ -41,6 +41,10 @@ class Inhibition(BaseModel):
         values = tuple(labels.get(name, "") for name in self.equal)
         return values if all(values) else None
 
+    def takes(self, labels: Mapping[str, str]) -> bool:
+        """Whether a worse incident with the same values would hold these back."""
+        return self.same(labels) is not None and all(matcher.matches(labels) for matcher in self.matchers)
+
 
 @dataclass(frozen=True, slots=True)
 class Standing:
@@ -63,10 +67,14 @@ class Held:
 class Inhibitors:
     """What incidents hold back. One that is held back itself holds nothing: nobody has been told of it."""
 
-    def __init__(self, inhibitions: Sequence[Inhibition], standing: Iterable[Standing]) -> None:
+    def __init__(self, inhibitions: Sequence[Inhibition], standing: Iterable[Standing] = ()) -> None:
         self._inhibitions = inhibitions
         # (place, values of `equal`) → the worst of them
         self._worst: dict[tuple[int, tuple[str, ...]], Standing] = {}
+        self.add(standing)
+
+    def add(self, standing: Iterable[Standing]) -> None:
+        """None of them worse than those added before: what these hold back is known by then."""
         for one in sorted(standing, key=lambda one: (-rank(one.severity), one.id)):
             if self.holder(one) is None:
                 self._add(one)

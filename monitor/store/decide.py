@@ -43,7 +43,7 @@ def _reconsider(tx: Transaction, ids: list[int], flush: bool) -> None:
     undone = [row.id for row in joined if row.state == "open" and row.told_state in ("acknowledged", "resolved")]
     by_hand = _reopened_by_hand(connection, undone)
     hushed = silenced_among(connection, (row.incident for row in joined), now)
-    quiet = Quiet(tx)
+    quiet = Quiet.within(tx)
     held: list[dict[str, Any]] = []
     for row in joined:
         incident = incident_from(row)

@@ -113,6 +113,7 @@ def enrol(tx: Transaction, touched: Sequence[Touched]) -> None:
     for item in touched:
         work.place(item)
     work.write()
+    tx.changed()
     if work.created or work.due:
         tx.announce()
     reconsider(tx, work.ready())

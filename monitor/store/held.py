@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from sqlalchemy import select
 
+from monitor.common.severity import SEVERITIES, Severity, rank
 from monitor.incidents import Incident
 from monitor.inhibition import Inhibitors, Standing
 from monitor.routing import Route, labels
@@ -18,15 +19,22 @@ from monitor.store.transaction import Transaction
 __all__ = ["Quiet"]
 
 _LOOK_AGAIN = 3600.0  # seconds: what is held back is woken when the worse one changes, and by then at the latest
-_MOST = 1000  # incidents of a sink that may hold others back, the last seen first; beyond it more is told, not less
+_MOST = 1000  # that may hold others back in a sink, the worst and last seen first; beyond it more is told, not less
 
 
 class Quiet:
     """Asked within one transaction, after what it changes is written."""
 
+    @classmethod
+    def within(cls, tx: Transaction) -> Quiet:
+        """The same until incidents, their groups or silences change."""
+        if not isinstance(tx.quiet, cls):
+            tx.quiet = cls(tx)
+        return tx.quiet
+
     def __init__(self, tx: Transaction) -> None:
         self._tx = tx
-        self._inhibitors: dict[str, Inhibitors] = {}  # by sink
+        self._beside: dict[str, _Beside] = {}  # by sink
 
     def of(
         self, incident: Incident, seen: Mapping[str, str], sink: str, route: Route | None, hushed: float | None
@@ -40,7 +48,10 @@ class Quiet:
         until = later(later(audible(tx).silenced_until(seen, tx.now), hushed), muted)
         if until is not None or not tx.policy.inhibitions or incident.state == "resolved":
             return until, None
-        held = self._of(sink).holder(Standing(incident.id, incident.severity, seen))
+        if not any(inhibition.takes(seen) for inhibition in tx.policy.inhibitions):
+            return None, None
+        beside = self._beside.setdefault(sink, _Beside(tx, sink))
+        held = beside.worse(incident.severity).holder(Standing(incident.id, incident.severity, seen))
         return (None, None) if held is None else (tx.now + _LOOK_AGAIN, held.by)
 
     def everywhere(self, incident: Incident, seen: Mapping[str, str], hushed: float | None) -> float | None:
@@ -55,21 +66,43 @@ class Quiet:
         ]
         return None if not ends or None in ends else min(end for end in ends if end is not None)
 
-    def _of(self, sink: str) -> Inhibitors:
-        if sink not in self._inhibitors:
-            self._inhibitors[sink] = Inhibitors(self._tx.policy.inhibitions, self._standing(sink))
-        return self._inhibitors[sink]
 
-    def _standing(self, sink: str) -> list[Standing]:
-        """What this sink hears of. A drill, or what it is not told itself for now, stands for nothing."""
+class _Beside:
+    """What one sink hears of, the worst first, and only as far as it is asked for."""
+
+    def __init__(self, tx: Transaction, sink: str) -> None:
+        self._tx = tx
+        self._sink = sink
+        self._known = Inhibitors(tx.policy.inhibitions)
+        self._left = [severity for severity in SEVERITIES if severity != "info"]  # ascending; not read yet
+        self._room = _MOST
+
+    def worse(self, severity: Severity) -> Inhibitors:
+        while self._left and rank(self._left[-1]) > rank(severity):
+            self._known.add(self._standing(self._left.pop()))
+        return self._known
+
+    def _standing(self, severity: Severity) -> list[Standing]:
+        """A drill, or what the sink is not told itself for now, stands for nothing."""
         tx = self._tx
+        # Their keys first: what is sorted is small then.
+        newest = (
+            select(members.c.group, members.c.incident, incidents.c.last_seen)
+            .join(incidents, incidents.c.id == members.c.incident)
+            .join(groups, groups.c.id == members.c.group)
+            .where(groups.c.sink == self._sink, incidents.c.state != "resolved", incidents.c.severity == severity)
+            .order_by(incidents.c.last_seen.desc())
+            .limit(self._room)
+            .subquery()
+        )
         query = (
             select(members.c.source, members.c.path, members.c.host, members.c.service, incidents)
-            .join(members, members.c.incident == incidents.c.id)
-            .join(groups, groups.c.id == members.c.group)
-            .where(groups.c.sink == sink, incidents.c.state != "resolved", incidents.c.severity != "info")
+            .join(newest, (newest.c.group == members.c.group) & (newest.c.incident == members.c.incident))
+            .join(incidents, incidents.c.id == newest.c.incident)
         )
-        rows = list(tx.connection.execute(query.order_by(incidents.c.last_seen.desc()).limit(_MOST)))
+        rows = list(tx.connection.execute(query)) if self._room else []
+        self._room -= len(rows)
+
         drills = drills_among(tx.connection, {row.fingerprint for row in rows})
         hushed = silenced_among(tx.connection, {row.id for row in rows}, tx.now)
         found = []
@@ -78,9 +111,13 @@ class Quiet:
                 continue
             incident = incident_from(row)
             seen = labels(incident, row.source, row.path, row.host, row.service)
-            if audible(tx).silenced_until(seen, tx.now) is not None:
-                continue
-            route = next((one.route for one in tx.policy.targets(seen, incident.id) if one.sink == sink), None)
-            if route is not None and tx.policy.muted_until(route, incident.severity, tx.now) is None:
+            if audible(tx).silenced_until(seen, tx.now) is None and self._told(incident, seen):
                 found.append(Standing(incident.id, incident.severity, seen))
         return found
+
+    def _told(self, incident: Incident, seen: Mapping[str, str]) -> bool:
+        policy, now = self._tx.policy, self._tx.now
+        return any(
+            target.sink == self._sink and policy.muted_until(target.route, incident.severity, now) is None
+            for target in policy.targets(seen, incident.id, now)
+        )

@@ -168,7 +168,7 @@ class _Work:
 
     def __init__(self, tx: Transaction) -> None:
         self.tx = tx
-        self.quiet = Quiet(tx)
+        self.quiet = Quiet.within(tx)
         self.trail: list[dict[str, Any]] = []
         self.runs: dict[str, tuple[Run, float | None]] = {}  # incident → run, when to look at it again
         self.told: list[dict[str, Any]] = []  # rows of the outbox

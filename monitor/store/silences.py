@@ -125,7 +125,7 @@ def _rules(connection: Connection, now: float) -> list[SilenceRule]:
 
 def _changed(tx: Transaction) -> None:
     """Whoever is alive is looked at anew."""
-    tx.audible = None
+    tx.changed()
     alive = select(members.c.group).join(incidents, incidents.c.id == members.c.incident)
     alive = alive.where(incidents.c.state != "resolved")
     tx.connection.execute(update(groups).where(groups.c.id.in_(alive)).values(due_at=tx.now))
@@ -170,6 +170,7 @@ def hush(tx: Transaction, id_: str, seconds: float, *, actor: str, note: str) ->
     connection.execute(delete(silences).where(silences.c.incident == id_))
     if seconds > 0:
         connection.execute(insert_into(connection, silences).values(incident=id_, until=until))
+    tx.changed()
     append(tx, [entry(known, known, "silenced" if seconds > 0 else "unsilenced", actor=actor, note=note, now=tx.now)])
 
     # What it held back, or holds back from now on, is looked at anew.

@@ -51,7 +51,12 @@ class Transaction:
     access: Rules = field(default_factory=Rules)
     announced: bool = False
     audible: Policy | None = None  # the policy with the silences of the database, once somebody has asked for it
+    quiet: object = None  # what keeps sinks from hearing of incidents (monitor.store.held), likewise
     counts: Counts = field(default_factory=Counts)
+
+    def changed(self) -> None:
+        """Incidents, their groups or silences are not as they were, or what was done is undone."""
+        self.audible = self.quiet = None
 
     def announce(self) -> None:
         """It gives delivery something to do, or to look at sooner."""

@@ -321,6 +321,7 @@ class Writer:
         return outcomes
 
     def _guarded(self, tx: Transaction, job: _Job, run: Callable[[], Any]) -> tuple[_Job, Any, BaseException | None]:
+        tx.changed()  # by the job before, or its end
         try:
             with tx.connection.begin_nested():
                 return job, run(), None

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -13,6 +14,7 @@ from monitor.mute import MuteTime
 from monitor.routing import Policy, Route
 from monitor.runbook.progress import Procedure, Rung
 from monitor.store import Store
+from monitor.store.rows import incident_from
 from tests.monitor.store.helpers import NOW, OWNER, Clock, deliver, finding, fingerprint, lease, reasons
 
 # NOW is 2027-01-15T08:00:00Z, a Friday.
@@ -331,6 +333,40 @@ async def test_what_its_sink_is_not_told_of_holds_nothing(opener: Any) -> None:
     await quiet.silences.set(next(iter(ids("silent"))), 3600.0, actor="ada", note="")
     await quiet.groups.tick()
     assert await told(quiet) == [ids("held")], "nor does what was silenced since"
+
+
+async def test_the_worst_hold_back_before_the_newest(opener: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("monitor.store.held._MOST", 2)
+    store = await opener(BESIDE)
+    await store.commit([here("worse", severity="critical")])
+    others = [here(number, 10 + number, service=f"s{number}", severity="high") for number in range(3)]
+    await store.commit([replace(one, time=NOW + 1 + number) for number, one in enumerate(others)])
+    await told(store)
+    await store.commit([here("lesser", 1), here("other", 2, service="s0", severity="low")])
+    assert await told(store) == [ids("other")], "beyond the limit more is told, not less"
+
+
+async def test_no_more_is_read_than_may_hold_it_back_and_that_once(
+    url: str, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read: list[str] = []
+
+    def incident(row: Any) -> Any:
+        read.append(row.severity)
+        return incident_from(row)
+
+    monkeypatch.setattr("monitor.store.held.incident_from", incident)
+    procedure = Procedure("low", (Rung(),), runbook.load)
+    by = Inhibition.model_validate({"equal": ["service"], "matchers": ["confidence=high"]})
+    async with await Store.open(url, replace(BESIDE, inhibitions=(by,)), clock=clock, procedure=procedure) as store:
+        for number, severity in enumerate(("critical", "high", "medium", "low", "info")):
+            await store.commit([here(severity, number, severity=severity, service=severity)])
+        read.clear()
+        await store.commit([here("a", 10, severity="medium")])
+        assert sorted(read) == ["critical", "high"]
+        read.clear()
+        await store.commit([here("b", 11, severity="critical"), here("c", 12, confidence="low")])
+        assert read == []
 
 
 async def test_deadlines_wait_as_long(url: str, clock: Clock) -> None:
