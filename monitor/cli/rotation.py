@@ -86,7 +86,8 @@ def plan(
     except ValueError as error:
         fail(f"--within {error}", 2)
     settings = read_config(config)
-    found = [one for one in _plan(settings) if one.at <= until]
+    whole = _plan(settings)
+    found = [one for one in whole if one.at <= until]
     if form is As.ics:
         import socket
 
@@ -95,7 +96,8 @@ def plan(
         host = settings.monitor.node or socket.gethostname()
         typer.echo(ics(found, time.time(), settings.rotation.remind, host), nl=False)
         return
-    _show(settings, found, Format(form.value), "nothing is due by its age: no policy fits a secret of the inventory")
+    never = "nothing is due by its age: no policy fits a secret of the inventory"
+    _show(settings, found, Format(form.value), f"nothing is due within {within}" if whole else never)
 
 
 @app.command(
@@ -132,7 +134,8 @@ def start(
 
     chosen = with_store(settings, choose)
     if not chosen:
-        fail(f"no secret of the inventory has the tag {tag!r}" if tag else f"{ref} is gone from its manager")
+        none = f"no secret of the inventory has the tag {scrubbed(settings, tag)!r}" if tag is not None else ""
+        fail(none or f"{ref} is gone from its manager")
     begun, refused = _begin(settings, [(one, why) for one in chosen])
     if not begun and ref is not None:
         fail(printable("; ".join(refused.values())))

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Literal
 
-from monitor.common.severity import Severity
+from monitor.common.severity import Severity, worst
 from monitor.rotation.settings import RotationConfig, RotationPolicy
 
 __all__ = ["Due", "Managed", "Standing", "calendar", "due", "policy_of"]
@@ -39,7 +39,7 @@ class Managed:
 
 @dataclass(frozen=True, slots=True)
 class Due:
-    """`at`: seconds since 1970."""
+    """`at`: seconds since 1970, of the first reason. What has passed already counts together."""
 
     secret: Managed
     at: float
@@ -66,9 +66,11 @@ def due(secret: Managed, settings: RotationConfig, now: float) -> Due | None:
         found.append((secret.exposed + settings.after_exposure, "it was exposed", "critical"))
     if not found:
         return None
-    at, why, severity = min(found)
+    found.sort()
+    passed = [one for one in found if one[0] <= now] or found[:1]
+    at, why = passed[0][0], "; ".join(one[1] for one in passed)
     standing: Standing = "overdue" if at <= now else "soon" if at <= now + settings.remind else "later"
-    return Due(secret, at, why, severity, standing)
+    return Due(secret, at, why, worst(one[2] for one in passed), standing)
 
 
 def calendar(secrets: Iterable[Managed], settings: RotationConfig, now: float) -> list[Due]:

@@ -107,7 +107,10 @@ async def begin(
     """Open the rotation of a secret, or find the one that is open, and start its run. Raises RunError."""
     known = await rotation_of(store, key, secret)
     if known is not None and known.state == "resolved":
-        raise RunError(f"this value of {secret.title} was rotated by {known.id}; `monitor inventory sync` first")
+        raise RunError(
+            f"the rotation of this value of {secret.title} is closed ({known.id}): `monitor inventory sync` sees"
+            f" whether it has another one, `monitor incidents reopen {known.id}` opens it again"
+        )
     finding = _finding(key, secret, STARTED, why, severity=severity, now=store.now())
     await store.commit([finding])
     incident = await store.incidents.get(finding.fingerprint)
@@ -164,7 +167,8 @@ async def sweep(
 
 
 def _finding(key: bytes, secret: Managed, rule: str, why: str, *, severity: Severity, now: float) -> Finding:
-    """One for a value: when it is rotated, the next one is another incident."""
+    """One for a value: when it is rotated, the next one is another incident. Seen once for each severity, so that it
+    is told again when it gets worse."""
     print_ = _print(key, secret.entry, secret.name, secret.mark)
     labels = {
         "secret": secret.name,
@@ -174,7 +178,7 @@ def _finding(key: bytes, secret: Managed, rule: str, why: str, *, severity: Seve
         "consumers": ", ".join(secret.consumers)[:200],
     }
     return Finding(
-        id=hashlib.blake2b(f"{print_}\0{rule}".encode(), digest_size=16).hexdigest(),
+        id=hashlib.blake2b(f"{print_}\0{rule}\0{severity}".encode(), digest_size=16).hexdigest(),
         rule=rule,
         name="Secret due for rotation" if rule == DUE else "Rotation of a secret",
         severity=severity,

@@ -72,6 +72,16 @@ def test_what_is_due_and_when(monitor: Command, known: Path) -> None:
     assert monitor("rotation", "plan", "--within", "soon").returncode == 2
 
 
+def test_a_plan_that_holds_nothing_says_why(monitor: Command, known: Path) -> None:
+    assert monitor("rotation", "plan", "--within", "1d").stdout.count("env/OLD") == 1
+    policies = '[[rotation.policies]]\nevery = "3650d"\n'
+    text = known.read_text()
+    known.write_text(text + policies)
+    assert monitor("rotation", "plan", "--within", "1d").stdout == "nothing is due within 1d\n"
+    known.write_text(text + policies + 'entries = ["other"]\n')
+    assert "no policy fits" in monitor("rotation", "plan").stdout
+
+
 def test_rotations_are_opened_by_name_by_tag_and_when_somebody_leaves(monitor: Command, known: Path) -> None:
     [begun] = rows(monitor, "start", "--tag", "vendor-x", "--note", "their incident")
     assert (begun["secret"], begun["next"]) == ("env/NEVER", "new")
@@ -109,8 +119,8 @@ def test_an_end_needs_what_it_needs(monitor: Command, known: Path) -> None:
 
 def test_a_value_in_place_of_a_name_is_not_said_again(monitor: Command, known: Path) -> None:
     token = expand("ghp_{alnum:30}{crc32}", 7)
-    for command in ("start", "done", "departed"):
-        answer = monitor("rotation", command, token)
+    for arguments in (("start",), ("done",), ("departed",), ("start", "--tag")):
+        answer = monitor("rotation", *arguments, token)
         assert "ghp_" in answer.stdout + answer.stderr
         assert token[8:20] not in answer.stdout + answer.stderr
 
@@ -210,9 +220,9 @@ def test_one_that_cannot_be_opened_keeps_no_other_from_it(monitor: Command, know
     answered = rows(monitor, "start", "--tag", "critical", code=1)
     assert [row["secret"] for row in answered if row["incident"]] == ["env/NEW", "env/SOON"]
     [refused] = [row for row in answered if row["incident"] is None]
-    assert refused["outcome"].startswith("this value of env/OLD was rotated by ")
+    assert refused["outcome"].startswith("the rotation of this value of env/OLD is closed")
     answer = monitor("rotation", "start", "OLD")
-    assert (answer.returncode, "this value of env/OLD was rotated by" in answer.stderr) == (1, True)
+    assert (answer.returncode, "the rotation of this value of env/OLD is closed" in answer.stderr) == (1, True)
 
     [never] = rows(monitor, "start", "NEVER")
     assert monitor("incidents", "resolve", never["incident"], "--as", "revoked").returncode == 0
@@ -222,5 +232,5 @@ def test_one_that_cannot_be_opened_keeps_no_other_from_it(monitor: Command, know
     with known.open("a") as file:
         file.write('[[access]]\nname = "people"\nsecrets = ["*"]\nprincipals = ["ldap-anna"]\n')
     answer = monitor("rotation", "departed", "anna")
-    assert (answer.returncode, "env/OLD: not opened: this value of" in answer.stdout) == (1, True)
+    assert (answer.returncode, "env/OLD: not opened: the rotation of this value" in answer.stdout) == (1, True)
     assert "not opened" in next(line for line in answer.stdout.splitlines() if line.startswith("OLD "))

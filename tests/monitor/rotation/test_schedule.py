@@ -35,6 +35,17 @@ def test_an_exposed_secret_is_due_at_once_whatever_its_age_and_policy() -> None:
     assert due(replace(SECRET, tags=()), SETTINGS, T) is None
 
 
+def test_what_has_passed_counts_together() -> None:
+    aged = replace(SECRET, changed=T - 100 * DAY)
+    found = due(replace(aged, exposed=T - 2 * DAY), SETTINGS, T)
+    assert found is not None
+    assert (found.at, found.severity) == (T - 10 * DAY, "critical")
+    assert found.why == "every 90 days, last changed 100 days ago; it was exposed"
+    found = due(replace(aged, exposed=T), SETTINGS, T)  # not yet
+    assert found is not None
+    assert (found.at, found.severity) == (T - 10 * DAY, "high")
+
+
 def test_the_first_policy_that_fits_all_it_says_counts() -> None:
     policies = [
         {"every": "30d", "environments": ["production"], "names": ["secret/app.*"]},

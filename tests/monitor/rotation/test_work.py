@@ -83,6 +83,17 @@ async def test_a_secret_that_leaked_is_due_whatever_its_age(store: Store, clock:
     assert (await look(store))[0].exposed == clock.now
 
 
+async def test_what_is_overdue_and_was_exposed_meanwhile_is_told_to_be_worse(store: Store, clock: Clock) -> None:
+    await save(store, kept("one", rotated=clock.now - 100 * DAY))
+    await sweep(store, SETTINGS, KEY)
+    await store.commit([finding("one", time=clock.now)])
+    clock.now += 1.1 * DAY
+    for _ in range(2):
+        await sweep(store, SETTINGS, KEY)
+    [incident] = await store.incidents.find(rules=("rotation-due",), locations=True)
+    assert (incident.severity, incident.occurrences) == ("critical", 2)
+
+
 async def test_steps_are_closed_by_what_the_inventory_shows(store: Store, clock: Clock) -> None:
     await save(store, kept("one"))
     [secret] = await look(store)
@@ -126,9 +137,11 @@ async def test_a_value_that_was_rotated_is_not_rotated_again(store: Store) -> No
     [secret] = await look(store)
     incident, _ = await begin(store, KEY, secret, why="", actor="ada")
     await store.incidents.transition(incident.id, "resolve", actor="ada", resolution="revoked")
-    with pytest.raises(RunError, match="inventory sync"):
+    with pytest.raises(RunError, match=f"closed .*inventory sync.*incidents reopen {incident.id}"):
         await begin(store, KEY, secret, why="", actor="ada")
     assert await under_way(store, KEY, await store.inventory.secrets()) == []
+    await store.incidents.transition(incident.id, "reopen", actor="ada")
+    assert (await begin(store, KEY, secret, why="", actor="ada"))[0].id == incident.id
 
 
 async def steps(store: Store, incident: str) -> dict[str, tuple[str, str]]:
