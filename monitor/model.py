@@ -10,6 +10,7 @@ from detectors.rules.rule import Confidence
 from monitor.common.severity import Severity
 
 __all__ = [
+    "CANARY",
     "Alert",
     "Block",
     "Confidence",
@@ -21,6 +22,8 @@ __all__ = [
 ]
 
 Resolution = Literal["revoked", "false_positive", "wont_fix", "used_in_tests"]
+
+CANARY = "canary"  # the rule of a canary's alarm: no issuer is asked about one, and no action takes it back unasked
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,6 +16,7 @@ from monitor.common.credential import Credential
 from monitor.common.duration import Duration
 from monitor.common.http import loopback
 from monitor.matcher import Matcher
+from monitor.model import CANARY
 from monitor.verify.probe import AUTHS, Answer, Exchange
 
 __all__ = ["ActionConfig", "Ready", "Step", "load_ready"]
@@ -164,7 +165,10 @@ class ActionConfig(BaseModel):
         )
 
     def fits(self, rule: str) -> bool:
-        """Whether it is for secrets of this rule."""
+        """Whether it is for secrets of this rule. For a canary only what names it: it looks like a secret, and opens
+        nothing."""
+        if rule == CANARY:
+            return CANARY in self.rules
         if self.rules:
             return any(fnmatch.fnmatchcase(rule, pattern) for pattern in self.rules)
         return self.ready is None or rule in self.ready.rules

@@ -12,15 +12,13 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, delete, insert, select, update
 
-from monitor.model import Finding
+from monitor.model import CANARY, Finding
 from monitor.sources.file.rotation import original_names
 from monitor.store.rows import chunks, clean
 from monitor.store.schema import canaries, incidents
 from monitor.store.transaction import Desk, Transaction
 
-__all__ = ["RULE", "Canaries", "Canary", "watch"]
-
-RULE = "canary"  # of its incidents: no provider is asked about one, and no action takes it back
+__all__ = ["Canaries", "Canary", "watch"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,12 +123,12 @@ def _at_home(tx: Transaction, row: Row[Any], finding: Finding, homes: dict[str, 
 def _alarm(row: Row[Any], finding: Finding) -> Finding:
     return replace(
         finding,
-        rule=RULE,
+        rule=CANARY,
         name=f"Canary {row.name} was used or moved",
         severity="critical",
         confidence="high",
         fingerprint=row.first,
-        runbook=RULE,
+        runbook=CANARY,
         labels={**finding.labels, "canary": row.name, "planted": f"{row.place} on {row.node}"},
     )
 

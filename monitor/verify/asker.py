@@ -16,6 +16,7 @@ from monitor.config import Config
 from monitor.github.client import Client
 from monitor.github.value import values_of
 from monitor.incidents import Incident
+from monitor.model import CANARY
 from monitor.store import Store, StoreError
 from monitor.verify.probe import probe_of
 from monitor.verify.request import public
@@ -92,6 +93,8 @@ class Asker:
 
     async def _verdict(self, incident: Incident, value: str | None, parts: Mapping[str, str]) -> Verdict:
         rule, labels = incident.rule, dict(incident.labels)
+        if rule == CANARY:
+            return Verdict("unknown", "a canary is nobody's: there is no issuer to ask", self._store.now(), "")
         if value is None:
             taken = await self.take(incident)
             if taken is None:

@@ -87,6 +87,14 @@ def test_an_action_is_for_some_rules() -> None:
     assert not github.fits("openai-project-key")
 
 
+def test_nothing_is_done_about_a_canary_unless_it_is_named() -> None:
+    assert not action().fits("canary")
+    assert not action(rules=["*", "can*"]).fits("canary")
+    assert action(rules=["*", "canary"]).fits("canary")
+    automatic = action(automatic=['severity="critical"', 'rule=~".*"'])
+    assert not automatic.wants({"rule": "canary", "severity": "critical", "confidence": "high"})
+
+
 def test_nothing_is_automatic_but_what_is_said_to_be() -> None:
     labels = {"rule": "github-pat", "severity": "critical", "confidence": "high"}
     assert not ActionConfig(name="a", type="github-revoke").wants(labels)

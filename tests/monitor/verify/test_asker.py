@@ -218,3 +218,25 @@ async def test_an_alert_of_github_is_asked_for_its_value(tmp_path: Path, monkeyp
             assert await taken(value, github="acme/web#7") == value
             assert await taken("another", github="acme/web#7") is None
             assert await taken("without a label") is None
+
+
+async def test_nobody_is_asked_about_a_canary(tmp_path: Path) -> None:
+    """Also where it is found as a token of GitHub: whoever learns of it there could tell that it is none."""
+    value, key = expand("ghp_{alnum:30}{crc32}", 52), b"k" * 32
+    (log := tmp_path / "app.log").write_text(f"token={value}\n")
+    async with FakeIssuer(value) as issuer:
+        text = CONFIG.format(url=issuer.url).replace("logs/*.log", str(log)).replace("env:HOOK_URL", issuer.url)
+        config = parse(text, tmp_path / "config.toml")
+        engine = Engine.build(load_rules(["vcs/github"]))
+        async with await Store.open(tmp_path / "state.db") as store:
+            asker = Asker(store, Verifier(config.verify), key, lambda: engine, lambda: config)
+            print_ = fingerprint(key, value.encode())
+            await store.canaries.plant("bird", [print_], rule="github-pat", place="", path=None, by="ada")
+            await store.commit([finding("a", fingerprint=print_, source="app", path=str(log))])
+            incident = await store.incidents.get(print_)
+            assert await asker.take(incident) is not None
+            for given in (None, value):
+                verdict = await asker.ask(incident, actor="ada", value=given)
+                assert (verdict.status, verdict.provider) == ("unknown", "")
+                assert "a canary is nobody's" in verdict.reason
+        assert issuer.requests == []
