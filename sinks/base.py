@@ -13,7 +13,7 @@ from monitor.common.inbound import Request
 from monitor.common.notification import Notification, Receipt
 from monitor.common.text import token_like
 
-__all__ = ["Answers", "Limits", "Listens", "Sink", "SinkConfig", "TooLargeError"]
+__all__ = ["Answers", "Asks", "Limits", "Listens", "Sink", "SinkConfig", "TooLargeError"]
 
 
 class TooLargeError(RemoteError):
@@ -102,4 +102,14 @@ class Answers(Protocol):
 
     async def answer(self, request: Request, text: str, *, done: bool) -> None:
         """Tell whoever asked: `text` says what was done, or why it was refused. Raises RemoteError."""
+        ...
+
+
+@runtime_checkable
+class Asks(Protocol):
+    """A sink that can ask whoever wants something for their words first."""
+
+    async def ask(self, request: Request) -> bool:
+        """By its `window`. True: they are asked, and another request brings the words, if any comes. False: they cannot
+        be asked (any more)."""
         ...

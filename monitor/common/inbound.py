@@ -11,8 +11,20 @@ from typing import Literal, Protocol
 
 from monitor.common.credential import Credential
 
-__all__ = ["Announced", "HookDelivery", "Owner", "Request", "UnusableError", "Vendor", "Verb", "same", "through"]
+__all__ = [
+    "ASKING",
+    "Announced",
+    "HookDelivery",
+    "Owner",
+    "Request",
+    "UnusableError",
+    "Vendor",
+    "Verb",
+    "same",
+    "through",
+]
 
+ASKING = 1.5  # seconds that a sink may take to ask for words; whoever asked waits for it
 Verb = Literal["ack", "reopen", "resolve", "silence", "claim", "done", "skip", "run", "note", "link"]
 
 
@@ -50,6 +62,8 @@ class Request:
     # What that system itself calls what it was told under `key`: with it alone it can speak of it later.
     place: str = ""
     at: float = 0.0  # when it was said there, by its clock (seconds since the epoch); 0: it does not say
+    # With this the sink can ask for words first, for a moment; never kept. Where it cannot, it is done without.
+    window: str = field(default="", repr=False)
 
 
 class Owner(Protocol):

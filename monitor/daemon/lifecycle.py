@@ -120,7 +120,7 @@ class Daemon:
             site = await self._unless_stopped(stack.enter_async_context(opened))
 
             self.phase = "http"
-            keeper = Keeper(site)
+            keeper = Keeper(site, lambda: self._running.sinks if self._running else {})
             health = Health(site, self._at, self._ended, self._deaf)
             http = Http()
             stack.push_async_callback(http.close)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 
 import structlog
@@ -19,7 +19,7 @@ from monitor.quoted import unquoted
 from monitor.site import Site
 from monitor.store import StoreError
 from monitor.store.requests import Answer
-from sinks.base import Answers
+from sinks.base import Answers, Asks, Sink
 
 __all__ = ["Keeper", "Requests"]
 
@@ -34,8 +34,9 @@ _FIRST, _LONGEST = 2.0, 60.0  # seconds between them
 class Keeper:
     """Notes what was announced, before anybody does anything about it."""
 
-    def __init__(self, site: Site) -> None:
-        self._site = site
+    def __init__(self, site: Site, sinks: Callable[[], Mapping[str, Sink]]) -> None:
+        """`sinks`: those in force."""
+        self._site, self._sinks = site, sinks
         self.kept = asyncio.Event()  # there are requests to look at
 
     async def keep(self, said: Announced) -> bool:
@@ -45,12 +46,19 @@ class Keeper:
         return await self.ask(said.requests)
 
     async def ask(self, requests: Sequence[Request]) -> bool:
-        """As `keep`, of requests."""
+        """As `keep`, of requests. What somebody is asked for words about comes again with them: nothing is kept."""
         scrub = self._site.scanner.scrub
-        masked = [replace(one, actor=scrub(one.actor), note=await self._note(one.note)) for one in requests]
+        left = [one for one in requests if not await self._asked(one)]
+        if not left:
+            return True
+        masked = [replace(one, actor=scrub(one.actor), note=await self._note(one.note)) for one in left]
         fresh = await self._site.store.requests.keep(masked)
         self.kept.set()
         return fresh
+
+    async def _asked(self, one: Request) -> bool:
+        sink = self._sinks().get(one.sink) if one.window and not one.refusal else None
+        return isinstance(sink, Asks) and await sink.ask(one)
 
     async def _note(self, text: str) -> str:
         scanner, incidents = self._site.scanner, self._site.store.incidents

@@ -280,6 +280,8 @@ def _silence(tx: Transaction, asked: Request, id_: str, needed: Needed) -> str:
 def _step(tx: Transaction, asked: Request, id_: str, needed: Needed) -> str:
     verb = asked.verb
     assert verb in ("claim", "done", "skip")
+    if verb == "skip" and not asked.note:
+        raise RunError(f"say why step {asked.detail} is skipped: choose one of the reasons")
     note = "" if verb == "claim" else _note(asked)
     run = runs.do(tx, id_, asked.detail, verb, actor=asked.actor, note=note, anyway=False)
     return f"step {asked.detail} is {run.task(asked.detail).state}; {run.done} of {len(run.tasks)} done"

@@ -17,7 +17,7 @@ import structlog
 from aiohttp import web
 
 from monitor.common.credential import Credential, CredentialError
-from monitor.common.inbound import Announced, Owner, UnusableError, Vendor
+from monitor.common.inbound import ASKING, Announced, Owner, UnusableError, Vendor
 from monitor.web.limits import Bodies
 
 __all__ = ["HOOKS", "load_vendors", "routes"]
@@ -117,9 +117,10 @@ class _Door:
         return list({owner.name: owner for owner in found}.values())
 
     async def _kept(self, said: Announced) -> web.Response:
+        asking = ASKING if any(one.window for one in said.requests) else 0.0
         try:
             # Shielded: what was begun is finished, and a repeat of it is ignored.
-            fresh = await asyncio.wait_for(asyncio.shield(self._keep(said)), ANSWER_WITHIN)
+            fresh = await asyncio.wait_for(asyncio.shield(self._keep(said)), asking + ANSWER_WITHIN)
         except TimeoutError:
             return web.Response(
                 status=503, text="the database is slow; what was announced is kept or must be repeated\n"

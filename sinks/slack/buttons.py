@@ -10,14 +10,15 @@ from monitor.common.inbound import Verb
 from monitor.common.notification import Incident, Notification, Offer
 from monitor.common.text import clip, printable
 
-__all__ = ["Press", "controls", "pressed"]
+__all__ = ["CASES", "Press", "controls", "pressed"]
 
 REASONS = ("not needed here", "done elsewhere", "nobody is concerned")  # to skip a step; their places are sent
+OWN_WORDS = "in my own words…"  # the place behind them
 ACTIONS = 5  # buttons for actions: more would fill the screen
 _BLOCK = re.compile(r"([A-Za-z0-9_.-]{1,150}):([A-Za-z0-9_-]{1,64}):(state|step|actions)")
 _SEVERAL = re.compile(r"([A-Za-z0-9_.-]{1,150}):((?:group|digest):[0-9a-f]{8,64}):several")
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
-_CASES: Mapping[str, Verb] = {
+CASES: Mapping[str, Verb] = {
     "ack": "ack",
     "claim": "claim",
     "done": "done",
@@ -65,16 +66,16 @@ def pressed(action: object) -> Press | None:
         counted = kind == "ack" and re.fullmatch(r"[0-9]{1,6}", detail)
         return Press(several[1], "", "ack", detail, key=several[2]) if counted else None
     block = _BLOCK.fullmatch(_text(action.get("block_id")))
-    verb = _CASES.get(kind)
+    verb = CASES.get(kind)
     if block is None or verb is None or not (_NAME.fullmatch(detail) or verb == "ack"):
         return None
     note = ""
     if verb == "skip":
         chosen = action.get("selected_option")
         place = _text(chosen.get("value")) if isinstance(chosen, dict) else ""
-        if not re.fullmatch(r"[0-9]", place) or int(place) >= len(REASONS):
+        if not re.fullmatch(r"[0-9]", place) or int(place) > len(REASONS):
             return None
-        note = REASONS[int(place)]
+        note = (*REASONS, "")[int(place)]
     return Press(block[1], block[2], verb, detail, note)
 
 
@@ -111,7 +112,7 @@ def _step(incident: Incident) -> list[dict[str, Any]]:
     run = incident.run
     if run is None or run.step is None or not _NAME.fullmatch(run.step):
         return []
-    choices = [{"text": _plain(reason), "value": str(place)} for place, reason in enumerate(REASONS)]
+    choices = [{"text": _plain(reason), "value": str(place)} for place, reason in enumerate((*REASONS, OWN_WORDS))]
     skip = {
         "type": "static_select",
         "action_id": f"skip:{run.step}",

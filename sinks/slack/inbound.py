@@ -1,4 +1,6 @@
-"""What Slack sends when somebody presses a button: to `/hooks/slack` (monitor.web.hooks), or over Socket Mode."""
+"""What Slack sends when somebody presses a button or has written why: to `/hooks/slack` (monitor.web.hooks), or over
+Socket Mode.
+"""
 
 from __future__ import annotations
 
@@ -16,14 +18,13 @@ from monitor.common.credential import Credential
 from monitor.common.inbound import Announced, Owner, Request, UnusableError, same
 from sinks.slack.buttons import Press, pressed
 from sinks.slack.config import SlackConfig
+from sinks.slack.words import ID, TRIGGER, TS, submitted, wanted
 
 __all__ = ["SlackHook", "asked"]
 
 WINDOW = 300.0  # seconds a signature is good for, either way
 _SIGNATURE = re.compile(r"v0=[0-9a-f]{64}")
 _STAMP = re.compile(r"[0-9]{1,12}")
-_ID = re.compile(r"[A-Z0-9]{3,24}")  # of a user or a channel
-_TS = re.compile(r"[0-9]{1,12}\.[0-9]{1,12}")
 _MOST_PRESSES = 25  # of one payload: more elements no block has
 
 
@@ -57,6 +58,8 @@ class SlackHook:
 
 def asked(payload: Mapping[str, Any], configs: Sequence[SlackConfig]) -> list[Request]:
     """The requests in a payload for one of these sinks. Nothing is kept of it but ids and names of ours."""
+    if payload.get("type") == "view_submission":
+        return _written(payload, configs)
     if payload.get("type") != "block_actions":
         return []
     user, channel = _id(payload, "user"), _id(payload, "channel")
@@ -67,19 +70,30 @@ def asked(payload: Mapping[str, Any], configs: Sequence[SlackConfig]) -> list[Re
     if not user or not channel or not isinstance(actions, list):
         return []
     reply = {"channel": channel, "user": user}
-    if isinstance(thread, str) and _TS.fullmatch(thread):
+    if isinstance(thread, str) and TS.fullmatch(thread):
         reply["thread_ts"] = thread
+    trigger = payload.get("trigger_id")
+    window = trigger if isinstance(trigger, str) and TRIGGER.fullmatch(trigger) else ""
 
     found = []
     for action in actions[:_MOST_PRESSES]:
         press = pressed(action)
         config = next((one for one in configs if press is not None and one.name == press.sink), None)
         stamp = action.get("action_ts") if isinstance(action, dict) else None
-        if press is not None and config is not None and isinstance(stamp, str) and _TS.fullmatch(stamp):
+        if press is not None and config is not None and isinstance(stamp, str) and TS.fullmatch(stamp):
             moment = f"{channel}:{where.get('message_ts')}:{stamp}"
             request = _request(press, config, user, moment, reply)
-            found.append(replace(request, at=float(stamp)))
+            found.append(replace(request, at=float(stamp), window=window if wanted(press) else ""))
     return found
+
+
+def _written(payload: Mapping[str, Any], configs: Sequence[SlackConfig]) -> list[Request]:
+    """The same with the words that were asked for."""
+    user, said = _id(payload, "user"), submitted(payload)
+    config = next((one for one in configs if said is not None and one.name == said.press.sink), None)
+    if not user or said is None or config is None:
+        return []
+    return [_request(said.press, config, user, f"window:{said.window}", {**said.reply, "user": user})]
 
 
 def _request(press: Press, config: SlackConfig, user: str, moment: str, reply: Mapping[str, str]) -> Request:
@@ -111,4 +125,4 @@ def _payload(body: bytearray) -> dict[str, Any] | None:
 def _id(payload: Mapping[str, Any], name: str) -> str:
     part = payload.get(name)
     found = part.get("id") if isinstance(part, dict) else None
-    return found if isinstance(found, str) and _ID.fullmatch(found) else ""
+    return found if isinstance(found, str) and ID.fullmatch(found) else ""

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, ClassVar
 
 import orjson
 
+from monitor.common.credential import CredentialError
 from monitor.common.http import Http, RemoteError, retry_after
-from monitor.common.inbound import Request
+from monitor.common.inbound import ASKING, Request
 from monitor.common.notification import Notification, Receipt
 from monitor.common.text import printable
 from sinks.base import Limits, SinkConfig
@@ -17,6 +19,7 @@ from sinks.slack.blocks import BROADCAST, STORY, escape, message, story
 from sinks.slack.buttons import controls
 from sinks.slack.config import SlackConfig
 from sinks.slack.socket import SocketMode
+from sinks.slack.words import view
 
 __all__ = ["Slack"]
 
@@ -79,6 +82,17 @@ class Slack:
             return
         told = {name: request.answer[name] for name in ("channel", "user", "thread_ts") if name in request.answer}
         await self._call("chat.postEphemeral", {**told, "text": f"Not done: {escape(printable(text), 2000)}"})
+
+    async def ask(self, request: Request) -> bool:
+        try:
+            async with asyncio.timeout(ASKING):
+                await self._call("views.open", {"trigger_id": request.window, "view": view(request)})
+        except SlackError as error:
+            # Told twice, as where our acknowledgement was lost: the window is open, or was.
+            return error.code == "exchanged_trigger_id"
+        except (RemoteError, CredentialError, TimeoutError):
+            return False
+        return True
 
     async def listen(
         self,

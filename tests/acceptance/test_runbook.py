@@ -13,6 +13,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -304,11 +305,17 @@ class Play:
         """In Slack, which sends it twice."""
         await self.shown(f"the button {action}", lambda: buttons(self.slack, action))
         pressed = self.slack.press(user, action, root=buttons(self.slack, action)[-1])
+        await self._heard(pressed)
+        windows = [place for place, one in enumerate(self.slack.views) if f":{action}:" in one["private_metadata"]]
+        if windows:  # else it was too late to open one
+            await self._heard(self.slack.submit(user, f"did {action.removeprefix('done:')}", windows[-1]))
+        await self.shown(f"{action} by {user}", reached)
+
+    async def _heard(self, payload: dict[str, Any]) -> None:
         await announced(
-            self.monitor, "slack", lambda: self.slack.over_http(pressed, SECRETS["SLACK_HOOK"], time.time())
+            self.monitor, "slack", lambda: self.slack.over_http(payload, SECRETS["SLACK_HOOK"], time.time())
         )
         await self.perhaps_killed()
-        await self.shown(f"{action} by {user}", reached)
 
     # What must hold at the end
 

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import json
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from typing import Any
 import aiohttp
 import pytest
 
+from sinks.slack.buttons import OWN_WORDS
 from tests.acceptance.case import Case
 from tests.acceptance.harness import Monitor, Planter, until
 from tests.fakes.revoker import FakeRevoker
@@ -206,10 +207,21 @@ async def test_what_is_pressed_comes_over_the_door_and_nothing_else_does(monitor
     assert not slack.whispers
 
 
+async def opened(fake: FakeSlack, send: Callable[[dict[str, Any]], Awaitable[object]], user: str, action: str) -> int:
+    """The window for their own words, by its place; pressed again where a busy machine was too late to open it."""
+    for _ in range(20):
+        before = len(fake.views)
+        await send(fake.press(user, action, choice=OWN_WORDS))
+        if len(fake.views) > before:
+            return before
+    raise AssertionError(f"no window: {fake.whispers}")
+
+
 async def test_presses_survive_kills_and_are_done_once(monitor: Monitor, slack: FakeSlack) -> None:
     """Killed right after Slack heard that a press arrived, each time."""
     case, _ = await begin(monitor, CHAT.format(slack=slack, way=DOOR))
     await monitor.start()
+    slack.slow = True
     presses = {"ack": "acknowledged", **{f"done:{step}": f"step_done:{step}" for step in STEPS}}
     for action in presses:
         await shows(slack, action)
@@ -217,7 +229,52 @@ async def test_presses_survive_kills_and_are_done_once(monitor: Monitor, slack: 
         await monitor.kill()
         await monitor.start()
     await until(lambda: "Step revoke done by ada" in str(told(slack)), 60, lambda: str(told(slack)))
+
+    slack.slow = False
+    await shows(slack, "skip:replace")
+    window = await opened(slack, lambda press: post(monitor.address, press), "U0ADA", "skip:replace")
+    written = slack.submit("U0ADA", "nobody uses it", window)
+    assert await post(monitor.address, written) == 200
+    await monitor.kill()
+    await monitor.start()
+    assert await post(monitor.address, written) == 200  # sent again: known
+    story = "Step replace skipped by ada: nobody uses it"
+    await until(lambda: story in str(told(slack)), 60, lambda: str(told(slack)))
     assert await monitor.terminate() == 0
-    assert [case.trail().count(action) for action in presses.values()] == [1] * len(presses)
+    done = [*presses.values(), "step_skipped:replace"]
+    assert [case.trail().count(action) for action in done] == [1] * len(done)
     assert len(slack.messages) == 1
-    assert slack.whispers == []
+    assert [one for one in slack.whispers if "say why" not in one["text"]] == []
+
+
+async def test_people_say_why_in_a_window_and_where_none_opens_it_is_as_before(
+    monitor: Monitor, slack: FakeSlack
+) -> None:
+    case, value = await begin(monitor, CHAT.format(slack=slack, way=SOCKET))
+    await monitor.start()
+    await shows(slack, "skip:revoke")
+    await until(lambda: slack.sockets, 60, lambda: "no connection")
+    slack.slow = True
+    await arrive(slack, slack.press("U0ADA", "skip:revoke", choice=OWN_WORDS))
+    await refused(slack, "U0ADA", "say why step revoke is skipped: choose one of the reasons")
+    await press(slack, "U0ADA", "done:revoke")
+    await shows(slack, "skip:replace")
+
+    slack.slow = False
+    window = await opened(slack, lambda pressed: arrive(slack, pressed), "U0ADA", "skip:replace")
+    slack.whispers.clear()
+    await arrive(slack, slack.submit("U0EVE", "it is mine", window))
+    await refused(slack, "U0EVE", "U0EVE is not among the people")
+    await arrive(slack, slack.submit("U0ADA", f"nobody uses {value}.", window))
+    await shows(slack, "skip:deploy")
+    count = len(slack.views)
+    await press(slack, "U0BOB", "resolve:false_positive")
+    if len(slack.views) > count:
+        await arrive(slack, slack.submit("U0BOB", None))
+    await see(slack, "resolved as false_positive by bob")
+    assert await monitor.terminate() == 0
+
+    story = "\n".join(told(slack))
+    assert "Step replace skipped by ada: nobody uses ghp_" in story
+    assert value not in json.dumps([*slack.messages.values(), *slack.replies, *slack.views]) + monitor.errors
+    assert [case.trail().count(f"step_{what}") for what in ("done:revoke", "skipped:replace")] == [1, 1]

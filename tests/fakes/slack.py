@@ -1,4 +1,4 @@
-"""Slack: incoming webhooks and the two Web API methods we use, with the limits of Block Kit enforced."""
+"""Slack: incoming webhooks and the Web API methods we use, with the limits of Block Kit enforced."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from aiohttp import web
 from slack_sdk.errors import SlackObjectFormationError
 from slack_sdk.models.blocks import Block
 from slack_sdk.models.metadata import Metadata
+from slack_sdk.models.views import View
 from slack_sdk.signature import SignatureVerifier
 from slack_sdk.socket_mode.request import SocketModeRequest
 
@@ -66,6 +67,30 @@ def _check_actions(block: dict[str, Any]) -> None:
             assert 1 <= len(text["text"].encode("utf-16-le")) // 2 <= limit, text
 
 
+def check_view(view: dict[str, Any]) -> None:
+    """Raise AssertionError unless Slack would open this window."""
+    parsed = View(**view)
+    try:
+        assert parsed.to_dict() == view
+    except SlackObjectFormationError as error:
+        raise AssertionError(str(error)) from error
+    assert view["type"] == "modal"
+    assert {"title", "blocks"} <= set(view)
+    inputs = [block for block in view["blocks"] if block["type"] == "input"]
+    assert not inputs or view.get("submit"), "a window with a field needs a button"
+    for block in inputs:
+        field = block["element"]
+        texts = [(block["label"], 2000), (block["hint"], 2000)]
+        assert field["type"] == "plain_text_input"
+        assert 1 <= field["max_length"] <= 3000
+        assert max(len(block["block_id"]), len(field["action_id"])) <= 255
+        for text, limit in [*texts, *((view[name], 24) for name in ("title", "submit", "close"))]:
+            assert text["type"] == "plain_text"
+            assert 1 <= len(text["text"].encode("utf-16-le")) // 2 <= limit, text
+    if rest := [block for block in view["blocks"] if block["type"] != "input"]:
+        check_blocks(rest)
+
+
 def _texts(value: Any) -> list[str]:
     if isinstance(value, str):
         return [value]
@@ -77,7 +102,8 @@ def _texts(value: Any) -> list[str]:
 class FakeSlack(FakeServer):
     """`messages`: (channel id, ts) → content; `posts`: all webhook messages; `replies`: thread replies in order.
 
-    `press` is what Slack sends when somebody presses a button of a message; `over_http` signs it as a request.
+    `press` is what Slack sends when somebody presses a button of a message, `submit` when they close a window with its
+    button; `over_http` signs it as a request.
     """
 
     def __init__(self, token: str = "token-of-the-bot", webhook: str = "/services/T0/B0/path") -> None:
@@ -93,6 +119,9 @@ class FakeSlack(FakeServer):
         self.sockets: list[web.WebSocketResponse] = []  # those that are open, oldest first
         self.envelopes: dict[str, asyncio.Future[None]] = {}
         self.whispers: list[dict[str, Any]] = []  # ephemeral messages
+        self.views: list[dict[str, Any]] = []  # windows that were opened
+        self.triggers: dict[str, bool] = {}  # what a window may be opened with → whether one was
+        self.slow = False  # three seconds pass before a window is asked for
         self.readable = True  # the app has the scope to read what was posted
         self._ts = 1_700_000_000
 
@@ -134,6 +163,8 @@ class FakeSlack(FakeServer):
             return self._update(content)
         if request.path == "/api/chat.postEphemeral":
             return self._whisper(content)
+        if request.path == "/api/views.open":
+            return self._open(content)
         return _error("unknown_method")
 
     def _valid(self, content: dict[str, Any]) -> bool:
@@ -202,6 +233,43 @@ class FakeSlack(FakeServer):
         self.whispers.append(content)
         return web.json_response({"ok": True, "message_ts": f"{self._ts}.000200"})
 
+    def _open(self, content: dict[str, Any]) -> web.Response:
+        trigger = content.get("trigger_id")
+        if trigger not in self.triggers:
+            return _error("invalid_trigger_id")
+        if self.slow:
+            return _error("expired_trigger_id")
+        if self.triggers[trigger]:
+            return _error("exchanged_trigger_id")
+        self.triggers[trigger] = True
+        try:
+            check_view(content["view"])
+        except AssertionError as error:
+            self.problems.append(f"view: {error}")
+            return _error("invalid_arguments")
+        view = {**content["view"], "id": f"V{len(self.views):05}", "team_id": "T0", "app_id": "A0", "hash": "1.a"}
+        self.views.append(view)
+        return web.json_response({"ok": True, "view": view})
+
+    def submit(self, user: str, note: str | None, view: int = -1) -> dict[str, Any]:
+        """The payload when `user` writes a note (None: nothing) into a window that is open, and presses its button."""
+        shown = self.views[view]
+        field = next(block for block in shown["blocks"] if block["type"] == "input")
+        assert note or field["optional"]
+        value = {"type": "plain_text_input", "value": note}
+        return {
+            "type": "view_submission",
+            "team": {"id": "T0", "domain": "acme"},
+            "user": {"id": user, "username": "somebody", "name": "somebody", "team_id": "T0"},
+            "api_app_id": "A0",
+            "token": "verification",
+            "trigger_id": "12321423423.333649436676.d8c1bb837935619ccad0f624c448ffb3",
+            "view": {**shown, "state": {"values": {field["block_id"]: {field["element"]["action_id"]: value}}}},
+            "response_urls": [],
+            "is_enterprise_install": False,
+            "enterprise": None,
+        }
+
     def press(self, user: str, action: str, *, choice: str | None = None, root: str | None = None) -> dict[str, Any]:
         """The payload when `user` presses what has the action id `action` (or begins with it) in the message `root`
         (its ts; else the newest). Fails when there is no such button."""
@@ -213,13 +281,15 @@ class FakeSlack(FakeServer):
         pressed["action_ts"] = f"{time.time():.6f}"
         if choice is not None:
             pressed["selected_option"] = next(item for item in one["options"] if item["text"]["text"] == choice)
+        trigger = f"{len(self.triggers)}.333649436676.d8c1bb837935619ccad0f624c448ffb3"
+        self.triggers[trigger] = False
         return {
             "type": "block_actions",
             "user": {"id": user, "username": "somebody", "name": "somebody", "team_id": "T0"},
             "api_app_id": "A0",
             "token": "verification",
             "container": {"type": "message", "message_ts": ts, "channel_id": channel, "is_ephemeral": False},
-            "trigger_id": "12321423423.333649436676.d8c1bb837935619ccad0f624c448ffb3",
+            "trigger_id": trigger,
             "team": {"id": "T0", "domain": "acme"},
             "channel": {"id": channel, "name": "alerts"},
             "message": {"type": "message", "ts": ts, "text": content["text"], "blocks": content["blocks"]},

@@ -49,7 +49,7 @@ async def at_work(store: Store, chat: Any) -> AsyncIterator[Keeper]:
     scanner = SimpleNamespace(key=KEY, scrub=lambda text: text.replace("hunter2hunter2", "hunt…"))
     site: Any = SimpleNamespace(store=store, scanner=scanner)
     running: Any = SimpleNamespace(site=site, sinks={"chat": chat}, config=SimpleNamespace(actions=()))
-    keeper = Keeper(site)
+    keeper = Keeper(site, lambda: running.sinks)
     task = asyncio.create_task(Requests(running, keeper.kept).run())
     try:
         yield keeper
@@ -100,6 +100,45 @@ async def test_the_secret_of_an_incident_is_masked_where_no_rule_knows_it(store:
         while (history := await store.incidents.history(ID))[-1].action != "noted":
             await asyncio.sleep(0.01)
     assert history[-1].note == "it was noth…[23], in Slack"
+
+
+class Asking(Chat):
+    """A sink that asks for words first, while it can."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.can = True
+        self.asked: list[str] = []
+
+    async def ask(self, request: Request) -> bool:
+        self.asked.append(request.window)
+        return self.can
+
+
+async def test_who_can_be_asked_for_words_is_and_nothing_is_kept_until_they_come(store: Store) -> None:
+    chat = Asking()
+    async with at_work(store, chat) as keeper:
+        assert await keeper.keep(ask("1", window="w"))
+        assert await store.requests.apply(lambda _incident, _name: None) == []
+        assert await keeper.keep(ask("words", note="it was hunter2hunter2"))
+        await until(lambda: chat.told)
+    assert chat.asked == ["w"]
+    assert [(one.action, one.note) for one in await store.incidents.history(ID)][1:] == [
+        ("acknowledged", "it was hunt…")
+    ]
+
+
+async def test_what_nobody_can_be_asked_about_is_done_without(store: Store) -> None:
+    chat = Asking()
+    async with at_work(store, chat) as keeper:
+        assert await keeper.keep(ask("1", window="w", refusal="ada may not do this"))
+        await until(lambda: chat.told)
+        assert chat.asked == []
+        chat.can = False
+        assert await keeper.keep(ask("2", window="w"))
+        await until(lambda: len(chat.told) == 2)
+    assert chat.asked == ["w"]
+    assert chat.told == [("U1", "ada may not do this", False), ("U1", f"{ID} is acknowledged", True)]
 
 
 async def test_a_hook_of_a_source_goes_to_its_source(store: Store) -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import hmac
 from collections.abc import Mapping, Sequence
@@ -12,6 +13,7 @@ from aiohttp import web
 from monitor.common.credential import Credential
 from monitor.common.inbound import Announced, HookDelivery, Owner, Request, UnusableError, same
 from monitor.sources.base import SourceConfig
+from monitor.web import hooks
 from monitor.web.hooks import HOOKS, load_vendors, routes
 from sinks.pagerduty.config import PagerDutyConfig
 from sinks.pagerduty.inbound import signature
@@ -50,6 +52,8 @@ class Acme:
         self.parsed += 1
         if body == b"ack":
             return Announced(requests=[Request("acme:ack", signed[0].name, "ack", "ada", "7f3a9c2e")])
+        if body == b"words":
+            return Announced(requests=[Request("acme:done", signed[0].name, "done", "ada", "7f3a9c2e", window="w")])
         if body == b"hello":
             return Announced(answer="hello\n")
         if not body.isdigit():
@@ -67,9 +71,11 @@ class Door:
         self.asked: dict[str, Request] = {}
         self.malformed: list[tuple[str, str]] = []
         self.sources: list[SourceConfig] = []
+        self.pause = 0.0  # seconds that it takes to keep something
         self.client: Any
 
     async def keep(self, said: Announced) -> bool:
+        await asyncio.sleep(self.pause)
         if said.delivery is not None:
             return self.noted.setdefault(said.delivery.id, said.delivery) is said.delivery
         return [self.asked.setdefault(one.id, one) is one for one in said.requests] != [False]
@@ -178,3 +184,12 @@ async def test_pagerduty_forged_replayed_and_oversized(aiohttp_client: Any, monk
     assert await post(body + b" " * (1 << 20), b"new") == 413
     assert await post(b"{}", b"new") == 400
     assert counted == ["hook signature", "hook signature", "hook payload"]
+
+
+async def test_what_is_asked_about_first_has_time_for_that(door: Door, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hooks, "ANSWER_WITHIN", 0.0)
+    monkeypatch.setattr(hooks, "ASKING", 60.0)
+    door.pause = 0.01
+    assert (await door.post(b"ack"))[0] == 503
+    assert (await door.post(b"words"))[0] == 200
+    assert "acme:done" in door.asked

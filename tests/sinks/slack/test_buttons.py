@@ -10,7 +10,7 @@ from hypothesis import given, settings
 
 from monitor.common.notification import Notification, Offer, Progress
 from sinks.slack.blocks import message
-from sinks.slack.buttons import Press, controls, pressed
+from sinks.slack.buttons import OWN_WORDS, REASONS, Press, controls, pressed
 from tests.fakes.notifications import event, incident, notification, notifications
 from tests.fakes.slack import check_blocks
 
@@ -82,6 +82,16 @@ def test_what_is_pressed_says_what_was_shown() -> None:
             assert (press.sink, press.incident) == ("chat", "7f3a9c2e")
             assert f"{press.verb}:{press.detail}".rstrip(":") == one["action_id"]
             assert press.note == ("nobody is concerned" if press.verb == "skip" else "")
+
+
+def test_a_step_is_skipped_for_one_of_the_reasons_or_in_own_words() -> None:
+    [block] = [one for one in controls("chat", notification(incident(run=STEP))) if one["block_id"].endswith("step")]
+    choices = block["elements"][-1]["options"]
+    assert choices[-1]["text"]["text"] == OWN_WORDS
+    said = [
+        pressed({"block_id": block["block_id"], "action_id": "skip:revoke", "selected_option": one}) for one in choices
+    ]
+    assert [press and press.note for press in said] == [*REASONS, ""]
 
 
 def test_buttons_carry_ids_only() -> None:

@@ -16,6 +16,7 @@ from sinks.slack.sink import Slack
 from tests.fakes.notifications import HOSTILE, event, incident, notification
 from tests.fakes.server import FAULTS, PERMANENT, Fault
 from tests.fakes.slack import FakeSlack
+from tests.sinks.slack.test_buttons import STEP
 
 SEEN = "17 times in 5 min, first logged 2026-11-02 11:03:07 UTC, seen 2026-11-02 13:58:07 UTC"
 
@@ -264,3 +265,34 @@ async def test_only_who_pressed_is_told_why_it_was_not_done(http: Http, credenti
     assert fake.whispers == [
         {"channel": "C0ALERTS", "user": "U0ADA", "text": "Not done: incident &lt;7f3a&gt; is already resolved"}
     ]
+
+
+async def test_who_presses_is_asked_for_words_once(http: Http, credential: Put) -> None:
+    async with FakeSlack() as fake:
+        sink = two_way(http, fake, credential)
+        await sink.send(notification(incident(run=STEP)))
+        pressed = Request(
+            "1", "chat", "done", "ada", "7f3a9c2e", detail="revoke",
+            answer={"channel": "C0ALERTS", "user": "U0ADA"}, window=fake.press("U0ADA", "done")["trigger_id"],
+        )  # fmt: skip
+        assert await sink.ask(pressed)
+        assert await sink.ask(pressed)  # told again by Slack, as our acknowledgement was lost
+        assert len(fake.views) == 1
+        late = replace(pressed, window=fake.press("U0ADA", "done")["trigger_id"])
+        fake.slow = True
+        assert not await sink.ask(late)
+
+
+async def test_who_cannot_be_asked_for_words_is_not_waited_for(
+    http: Http, credential: Put, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sinks.slack.sink.ASKING", 0.2)
+    pressed = Request("1", "chat", "done", "ada", "7f", detail="revoke", answer={"channel": "C0ALERTS"}, window="t")
+    async with FakeSlack() as fake:
+        sink = two_way(http, fake, credential)
+        for fault in (Fault(503), Fault(hang=True), Fault(reset=True), Fault(429), Fault(200, body="<html>")):
+            fake.faults.append(fault)
+            assert not await sink.ask(pressed)
+        monkeypatch.delenv("TEST_TOKEN")
+        assert not await sink.ask(pressed)
+    assert fake.views == []
