@@ -35,7 +35,7 @@ def plant(settings: Config, name: str, shot: Ammunition, rule: str, *, at: str |
     if at is None:
         fail(_HOW, 2)
     path = None if at == "-" else Path(os.path.abspath(os.path.expanduser(at)))
-    if path is not None and not path.parent.is_dir():
+    if path is not None and not os.path.isdir(path.parent):  # never raises
         fail(f"{printable(scrubbed(settings, str(path.parent)))} is no folder; {_HOW}", 2)
     told = scrubbed(settings, note) or (str(path) if path is not None else "outside")
 

@@ -130,7 +130,7 @@ def _path(config: FileConfig, given: str | None) -> Path:
     name = f"exposure-drill-{secrets.token_hex(4)}"
     for pattern in config.include:
         fitting = _fitting(Path(pattern), name)
-        if fitting is not None and globs.matches(str(fitting)) and fitting.parent.is_dir():
+        if fitting is not None and globs.matches(str(fitting)) and os.path.isdir(fitting.parent):
             return fitting
     raise DrillError(
         "planted",

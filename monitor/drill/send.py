@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import secrets
 import socket
 import ssl
@@ -34,6 +35,7 @@ __all__ = [
 
 _NAME = "exposure-monitor-drill"
 _PATIENCE = 10.0  # seconds for whoever listens
+_CERTIFICATE = re.compile(r"-----BEGIN CERTIFICATE-----.+?-----END CERTIFICATE-----", re.DOTALL)
 _NOBODY = 16  # PUBACK of MQTT 5: taken, and no session wants it
 
 
@@ -50,7 +52,7 @@ def to_journal(namespace: str, fields: Mapping[str, str]) -> None:
     except FileNotFoundError:
         raise SendError(f"there is no journal on this host: {path} is not there") from None
     except OSError as error:
-        raise SendError(f"journald does not take it: {path}: {error.strerror}") from None
+        raise SendError(f"journald does not take it: {path}: {_why(error)}") from None
 
 
 async def to_syslog_socket(path: str, line: str) -> None:
@@ -58,7 +60,7 @@ async def to_syslog_socket(path: str, line: str) -> None:
     try:
         _to_socket(path, _message(line))
     except OSError as error:
-        raise SendError(f"unix:{path}: {error.strerror}: is the monitor running, and may you write there?") from None
+        raise SendError(f"unix:{path}: {_why(error)}: is the monitor running, and may you write there?") from None
 
 
 async def to_syslog_udp(host: str, port: int, line: str) -> None:
@@ -149,6 +151,8 @@ async def to_http(host: str, port: int, path: str, line: str, *, token: str | No
             session.post(url, data=body.encode(), headers=headers, ssl=tls, allow_redirects=False) as answer,
         ):
             status = answer.status
+    except ValueError as error:  # a token that may not stand in a header
+        raise SendError(f"{at}{path}: {network_error(error)}") from None
     except (aiohttp.ClientError, OSError, TimeoutError) as error:
         raise SendError(f"{at}{path}: {network_error(error)}: is the monitor running?") from None
     if status >= 300:
@@ -166,9 +170,20 @@ def _to_socket(path: str, data: bytes) -> None:
         sender.sendto(data, path)
 
 
+def _why(error: OSError) -> str:
+    return error.strerror or str(error)  # a timeout has no other, nor has a path that is too long
+
+
 def _trusting(certificate: Path) -> ssl.SSLContext:
-    """Of the listener's own certificate, whatever its name and whoever has signed it: it is the one of this host."""
-    context = ssl.create_default_context(cafile=certificate)
+    """Of the listener's own certificate, whatever its name and whoever has signed it: it is the one of this host. Those
+    behind it in the file are of authorities, which sign for others, too. Raises SendError."""
+    try:
+        own = _CERTIFICATE.search(certificate.read_text(encoding="ascii", errors="replace"))
+        if own is None:
+            raise SendError(f"{certificate} holds no certificate")
+        context = ssl.create_default_context(cadata=own[0])
+    except OSError as error:
+        raise SendError(f"{certificate}: {_why(error)}: it is what the listener is known by") from None
     context.check_hostname = False
     context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
     return context

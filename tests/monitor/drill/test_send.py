@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import socket
 import ssl
 from pathlib import Path
@@ -66,6 +67,47 @@ async def test_only_who_shows_the_certificate_of_the_source_is_told(tmp_path: Pa
             await asyncio.sleep(0.01)
 
 
+async def test_the_authority_behind_the_certificate_of_the_source_vouches_for_nobody_else(tmp_path: Path) -> None:
+    ours, authority = tmp_path / "ours", tmp_path / "authority"
+    for folder in (ours, authority):
+        folder.mkdir()
+        certificate(folder)
+    chain = tmp_path / "chain.pem"
+    chain.write_text("".join((folder / "server.pem").read_text() for folder in (ours, authority)))
+
+    async def take(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.close()
+
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(authority / "server.pem", authority / "server.key")
+    async with await asyncio.start_server(take, "127.0.0.1", 0, ssl=context) as server:
+        port = server.sockets[0].getsockname()[1]
+        with pytest.raises(SendError, match="not valid for this host"):
+            await send.to_syslog_tcp("127.0.0.1", port, "text", chain)
+    (tmp_path / "empty.pem").touch()
+    for name, why in (("empty.pem", "holds no certificate"), ("absent.pem", "No such file")):
+        with pytest.raises(SendError, match=why):
+            await send.to_syslog_tcp("127.0.0.1", port, "text", tmp_path / name)
+
+
+async def test_why_it_is_not_taken_is_always_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(SendError, match=r"unix:/tmp/x+: AF_UNIX path too long: is the monitor running"):
+        await send.to_syslog_socket(f"/tmp/{'x' * 120}", "text")
+    monkeypatch.setattr(send, "_PATIENCE", 0.05)
+    full = str(tmp_path / "log")
+    with (
+        socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listener,
+        socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as other,
+    ):
+        listener.bind(full)
+        other.setblocking(False)
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                other.sendto(b"text", full)
+        with pytest.raises(SendError, match=r"log: timed out: is the monitor running"):
+            await send.to_syslog_socket(full, "text")
+
+
 async def test_what_a_listener_answers_is_told(tmp_path: Path) -> None:
     asked: list[tuple[str, Any]] = []
 
@@ -79,6 +121,9 @@ async def test_what_a_listener_answers_is_told(tmp_path: Path) -> None:
     async with serve(app, str(where), 0):
         with pytest.raises(SendError, match="localhost/ answers 401: `monitor sources` says why"):
             await send.to_http(str(where), 0, "/", "text", token="of a test", certificate=None)
+        with pytest.raises(SendError, match="header value: check the credential") as wrong:
+            await send.to_http(str(where), 0, "/", "text", token="first\nsecond", certificate=None)
+        assert "second" not in str(wrong.value)
     assert asked == [("Bearer of a test", "text\n")]
 
 
