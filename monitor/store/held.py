@@ -12,7 +12,7 @@ from monitor.inhibition import Inhibitors, Standing
 from monitor.routing import Route, labels
 from monitor.store.drills import drills_among
 from monitor.store.rows import incident_from
-from monitor.store.schema import groups, incidents, members
+from monitor.store.schema import groups, incidents, members, unresolved
 from monitor.store.silences import audible, later, silenced_among
 from monitor.store.transaction import Transaction
 
@@ -90,7 +90,7 @@ class _Beside:
             select(members.c.group, members.c.incident, incidents.c.last_seen)
             .join(incidents, incidents.c.id == members.c.incident)
             .join(groups, groups.c.id == members.c.group)
-            .where(groups.c.sink == self._sink, incidents.c.state != "resolved", incidents.c.severity == severity)
+            .where(groups.c.sink == self._sink, unresolved(), incidents.c.severity == severity)
             .order_by(incidents.c.last_seen.desc())
             .limit(self._room)
             .subquery()

@@ -77,6 +77,7 @@ __all__ = [
     "suppressions",
     "syncs",
     "trails",
+    "unresolved",
     "unsent",
 ]
 
@@ -302,12 +303,18 @@ def unsent(table: FromClause = outbox) -> ColumnElement[bool]:
     return table.c.state.in_(states)
 
 
+def unresolved() -> ColumnElement[bool]:
+    """Incidents that are. In the words of the partial index, likewise."""
+    return incidents.c.state != bindparam("over", "resolved", unique=True, literal_execute=True)
+
+
 _UNSENT = outbox.c.state.in_(("pending", "leased"))
 # Partial: `migrate` says so in the dialect at hand. Named here, it would import both, which takes a while.
-_PARTIAL = (
-    Index("outbox_unsent", outbox.c.sink, outbox.c.key, outbox.c.seq),
-    Index("outbox_next", outbox.c.sink, outbox.c.severity, outbox.c.next_at, outbox.c.seq),
-)
+_PARTIAL = {
+    Index("outbox_unsent", outbox.c.sink, outbox.c.key, outbox.c.seq): _UNSENT,
+    Index("outbox_next", outbox.c.sink, outbox.c.severity, outbox.c.next_at, outbox.c.seq): _UNSENT,
+    Index("incidents_standing", incidents.c.severity, incidents.c.last_seen): incidents.c.state != "resolved",
+}
 Index("outbox_done", outbox.c.state, outbox.c.finished_at)
 
 receipts = Table(
@@ -771,6 +778,13 @@ def _to_18(connection: Connection) -> None:
     canaries.create(connection, checkfirst=True)
 
 
+def _to_19(connection: Connection) -> None:
+    """What may hold others back is found by how bad it is."""
+    connection.exec_driver_sql(
+        "CREATE INDEX incidents_standing ON incidents (severity, last_seen) WHERE state != 'resolved'"
+    )
+
+
 # To version N from N-1. A change of the tables above goes with an entry here and a test that starts from the old form.
 MIGRATIONS: Mapping[int, Callable[[Connection], None]] = {
     2: _to_2,
@@ -790,8 +804,9 @@ MIGRATIONS: Mapping[int, Callable[[Connection], None]] = {
     16: _to_16,
     17: _to_17,
     18: _to_18,
+    19: _to_19,
 }
-VERSION = 18
+VERSION = 19
 
 
 def migrate(
@@ -803,8 +818,8 @@ def migrate(
         stored = connection.execute(select(meta.c.value).where(meta.c.key == "schema")).scalar()
         found = int(stored) if stored and stored.isdigit() else None
     if found is None:
-        for index in _PARTIAL:
-            index.dialect_options[connection.dialect.name]["where"] = _UNSENT
+        for index, condition in _PARTIAL.items():
+            index.dialect_options[connection.dialect.name]["where"] = condition
         metadata.create_all(connection)
         connection.execute(insert(meta).values(key="schema", value=str(target)))
         return None, target

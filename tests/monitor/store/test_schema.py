@@ -6,12 +6,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import Connection, Float, inspect, text
+from sqlalchemy import Connection, Float, event, inspect, select, text
 
 from monitor.model import Position
 from monitor.store import Store, StoreError
 from monitor.store.database import Database
-from monitor.store.schema import MIGRATIONS, VERSION, SchemaError, metadata, migrate
+from monitor.store.schema import MIGRATIONS, VERSION, SchemaError, incidents, metadata, migrate, unresolved
 from tests.monitor.store.helpers import finding, fingerprint
 
 _SCHEMA_1 = Path(__file__).with_name("schema_1.sql").read_text()
@@ -126,11 +126,29 @@ def test_the_indexes_of_what_waits_hold_nothing_else(url: str) -> None:
     database = empty(url)
     with database.transaction(durable=True) as connection:
         migrate(connection)
-        found = {str(index["name"]): index for index in inspect(connection).get_indexes("outbox")}
+        found = {
+            str(index["name"]): str(index["dialect_options"].get(f"{database.url.get_backend_name()}_where"))
+            for table in ("outbox", "incidents")
+            for index in inspect(connection).get_indexes(table)
+        }
     database.dispose()
-    for name in ("outbox_unsent", "outbox_next"):
-        options = found[name]["dialect_options"]
-        assert "pending" in str(options[f"{database.url.get_backend_name()}_where"])
+    assert "pending" in found["outbox_unsent"]
+    assert "pending" in found["outbox_next"]
+    assert "resolved" in found["incidents_standing"]
+
+
+def test_what_is_unresolved_is_found_by_its_index(tmp_path: Path) -> None:
+    database = empty(f"sqlite:///{tmp_path / 'state.db'}")
+    query = select(incidents.c.id).where(unresolved(), incidents.c.severity == "critical")
+    with database.transaction(durable=True) as connection:
+        migrate(connection)
+        ran: list[tuple[str, Any]] = []
+        event.listen(connection, "before_cursor_execute", lambda *args: ran.append((args[2], args[3])))
+        connection.execute(query.order_by(incidents.c.last_seen.desc()))
+        statement, values = ran[0]
+        plan = [row.detail for row in connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", values)]
+    database.dispose()
+    assert plan == ["SEARCH incidents USING INDEX incidents_standing (severity=?)"]
 
 
 def test_upgraded_step_by_step_in_one_transaction(url: str) -> None:
