@@ -55,16 +55,9 @@ def sync(entries: EntriesArgument = None, form: FormatOption = Format.text, conf
     key, scrub = state.key(settings), make_scrubber(settings)
 
     async def work(store: Store) -> list[dict[str, Any]]:
-        from monitor.inventory.read import read
-        from monitor.store.inventory import Kept
+        from monitor.inventory.read import sync
 
-        rows = []
-        for entry in chosen:
-            found: list[Kept] = []
-            error = await read(entry, key, scrub, lambda enrolled, found=found: found.append(enrolled[0]))  # type: ignore[misc]
-            told = await store.inventory.save(entry.name, found, whole=not error, error=error)
-            rows.append(_outcome(entry.name, told, error))
-        return rows
+        return [_outcome(entry.name, *await sync(store, entry, key, scrub)) for entry in chosen]
 
     rows = with_store(settings, work)
     emit(rows, form, lambda rows: (line for row in rows for line in _told(row)))

@@ -174,7 +174,7 @@ def done(
         fail("--old-from takes - only: the value comes on standard input", 2)
     settings = read_config(config, enter=True)
     kept, key = typed(settings, note), state.key(settings)
-    refresh(settings, ref)
+    _refresh(settings, ref)
     incident, seen = _open_rotation(settings, ref, key)
     refused = _refused(settings, seen, key, rule, yes=yes) if old_from else None
     gone = refused or (seen.gone_note if seen.gone else None)
@@ -185,7 +185,9 @@ def done(
         lacks.append("nothing shows that the old value is refused: --old-from - asks its issuer")
 
     async def work(store: Store) -> Run:
-        return await _close(store, incident, seen, gone, kept, anyway=anyway, whole=anyway or not lacks)
+        from monitor.rotation.work import close
+
+        return await close(store, incident, seen, gone, actor=person(), note=kept, whole=anyway or not lacks)
 
     run = with_store(settings, work)
     row = {
@@ -270,12 +272,11 @@ def departed(
         raise typer.Exit(1)
 
 
-def refresh(settings: Config, ref: str) -> None:
+def _refresh(settings: Config, ref: str) -> None:
     """Read the manager of a secret again, so that what it shows is of now. Ends the command where it cannot be."""
     from monitor import state
-    from monitor.inventory.read import read
+    from monitor.inventory.read import sync
     from monitor.site import make_scrubber
-    from monitor.store.inventory import Kept
 
     key, scrub = state.key(settings), make_scrubber(settings)
 
@@ -284,9 +285,7 @@ def refresh(settings: Config, ref: str) -> None:
         entry = next((one for one in settings.inventory if one.name == secret.entry), None)
         if entry is None:
             return f"[[inventory]] has no entry {secret.entry} any more"
-        found: list[Kept] = []
-        error = await read(entry, key, scrub, lambda enrolled: found.append(enrolled[0]))
-        await store.inventory.save(entry.name, found, whole=not error, error=error)
+        _, error = await sync(store, entry, key, scrub)
         return error
 
     if error := with_store(settings, work):
@@ -407,32 +406,6 @@ def _refused(settings: Config, seen: Shown, key: bytes, rule: str | None, *, yes
         typer.echo(f"the issuer says: {verdict.status}: {printable(verdict.reason)}", err=True)
         return None
     return f"the issuer refuses the old value: {verdict.reason}"
-
-
-async def _close(
-    store: Store, incident: Incident, seen: Shown, gone: str | None, note: str, *, anyway: bool, whole: bool
-) -> Run:
-    """Mark what is shown; all of it and the incident, where it is `whole`."""
-    actor = person()
-    run = await store.runs.get(incident.id) or await store.runs.start(
-        incident.id, actor=actor, book="rotation", order="replace"
-    )
-    notes = {
-        "new": seen.changed_note if seen.changed else note,
-        "both": note or "every consumer has the new one",
-        "verify": seen.changed_note if seen.changed else note,
-        "remove": gone or note,
-        "document": note or "see the steps",
-    }
-    shown = set(notes) if whole else {"new"} if seen.changed else set()
-    for task in run.tasks:
-        if task.id in shown and not task.over:
-            run = await store.runs.act(incident.id, task.id, "done", actor=actor, note=notes[task.id], anyway=True)
-    if whole:
-        told = note or "rotated"
-        await store.incidents.transition(incident.id, "resolve", actor=actor, resolution="revoked", note=told)
-        run = await store.runs.get(incident.id) or run
-    return run
 
 
 def _show(settings: Config, found: Sequence[Due], form: Format, nothing: str) -> None:

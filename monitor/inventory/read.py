@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING
 
 from monitor.inventory.held import ManagerError
 from monitor.inventory.keep import Enrolled, keep
 from monitor.inventory.managers import load_manager, make_rotator
 from monitor.inventory.managers.base import ManagerConfig
 
-__all__ = ["faults", "read"]
+if TYPE_CHECKING:
+    from monitor.store import Store
+    from monitor.store.inventory import Difference, Kept
+
+__all__ = ["faults", "read", "sync"]
 
 
 async def read(
@@ -31,6 +36,13 @@ async def read(
     except Exception as error:  # noqa: BLE001 - a provider that answers nonsense; its text may quote a value
         return f"inventory {config.name}: what it answered could not be read ({type(error).__name__})"
     return ""
+
+
+async def sync(store: Store, config: ManagerConfig, key: bytes, scrub: Callable[[str], str]) -> tuple[Difference, str]:
+    """Keep what the manager holds. Returns what is new of it, and why it is not the whole; empty: it is."""
+    found: list[Kept] = []
+    error = await read(config, key, scrub, lambda enrolled: found.append(enrolled[0]))
+    return await store.inventory.save(config.name, found, whole=not error, error=error), error
 
 
 async def faults(config: ManagerConfig) -> list[str]:

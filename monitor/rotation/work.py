@@ -17,7 +17,7 @@ from monitor.runbook.progress import Run, RunError
 from monitor.store import Notice, Store
 from monitor.store.inventory import Secret, Version
 
-__all__ = ["BOOK", "RULES", "Shown", "begin", "look", "managed", "rotation_of", "shown", "sweep", "under_way"]
+__all__ = ["BOOK", "RULES", "Shown", "begin", "close", "look", "managed", "rotation_of", "shown", "sweep", "under_way"]
 
 BOOK = "rotation"
 DUE, STARTED = "rotation-due", "rotation"
@@ -132,6 +132,33 @@ async def under_way(store: Store, key: bytes, secrets: Sequence[Secret]) -> list
         for version in secret.versions
         if (print_ := _print(key, secret.entry, secret.name, version.mark)) in open_
     ]
+
+
+async def close(
+    store: Store, incident: Incident, seen: Shown, gone: str | None, *, actor: str, note: str, whole: bool
+) -> Run:
+    """Mark the steps that are shown; all of them and the incident, where it is `whole`. `gone`: what shows that the old
+    value is; None: nothing does."""
+    run = await store.runs.get(incident.id) or await store.runs.start(
+        incident.id, actor=actor, book=BOOK, order="replace"
+    )
+    changed = seen.changed_note if seen.changed else note
+    notes = {
+        "new": changed,
+        "both": note or "every consumer has the new one",
+        "verify": changed,
+        "remove": gone or note,
+        "document": note or "see the steps",
+    }
+    shown = set(notes) if whole else {"new"} if seen.changed else set()
+    for task in run.tasks:
+        if task.id in shown and not task.over:
+            run = await store.runs.act(incident.id, task.id, "done", actor=actor, note=notes[task.id], anyway=True)
+    if whole:
+        told = note or "rotated"
+        await store.incidents.transition(incident.id, "resolve", actor=actor, resolution="revoked", note=told)
+        run = await store.runs.get(incident.id) or run
+    return run
 
 
 async def sweep(

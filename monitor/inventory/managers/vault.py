@@ -112,10 +112,7 @@ class VaultManager:
                     yield held
 
     async def doctor(self) -> list[str]:
-        try:
-            engine = await self._engine()
-        except AccessError as error:
-            return [f"{error}: no path of its policy is in the engine, or `mount` is wrong"]
+        engine = await self._engine()
         mount, folder = self.config.mount, f"{self.config.path}/".lstrip("/")
         wanted = {
             "kv1": {f"{mount}/{folder}": "list", f"{mount}/{folder}any": "read"},
@@ -182,6 +179,8 @@ class VaultManager:
         return "the database engine has set another password"
 
     async def fit(self) -> list[str]:
+        if await self._engine() != "database":
+            return [f"{self.config.mount} is no database engine: only static roles are rotated by it"]
         token = await self._token_ends(
             "as nothing renews it between two rotations: log in by approle or kubernetes", renewed=False
         )
@@ -191,7 +190,10 @@ class VaultManager:
 
     async def _engine(self) -> Literal["kv1", "kv2", "database"]:
         path = f"sys/internal/ui/mounts/{quote(self.config.mount, safe=_FREE)}"
-        body = await self._call("GET", path)
+        try:
+            body = await self._call("GET", path)
+        except AccessError as error:
+            raise AccessError(f"{error}: no path of its policy is in the engine, or `mount` is wrong") from None
         data = self.client.pick(path, body, "data", dict)
         if data.get("type") == "database":
             return "database"
