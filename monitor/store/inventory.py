@@ -179,7 +179,8 @@ class Inventory:
         self._desk = desk
 
     async def save(self, entry: str, found: Sequence[Kept], *, whole: bool, error: str = "") -> Difference:
-        """What a manager gave. Without `whole` it is a part: what it does not hold stays as it was.
+        """What a manager gave. Without `whole` it is a part: what it does not hold stays as it was. So do the fields
+        and members, NAME.FIELD, of one whose value is not given.
 
         Incidents whose secret is now known by name get it.
         """
@@ -188,6 +189,7 @@ class Inventory:
             by_name.setdefault(clean(kept.name), []).append(kept)
         names, told = list(by_name), Difference(held=len(by_name))
         told.refused = sum(all(kept.refused for kept in versions) for versions in by_name.values())
+        given = {name: not all(kept.unread for kept in versions) for name, versions in by_name.items()}
         for start in range(0, len(names), _BATCH):
             batch = {name: by_name[name] for name in names[start : start + _BATCH]}
             part = await self._desk.write(partial(_save, source=entry, batch=batch), durable=True)
@@ -195,9 +197,8 @@ class Inventory:
                 told.count("added", name)
             for name in part["changed"]:
                 told.count("changed", name)
-        for name in await self._desk.write(
-            lambda tx: _ended(tx, entry, set(names) if whole else None, error, told), durable=True
-        ):
+        end = partial(_ended, source=entry, names=given if whole else None, error=error, told=told)
+        for name in await self._desk.write(end, durable=True):
             told.count("gone", name)
         return told
 
@@ -229,11 +230,8 @@ class Inventory:
 
     async def syncs(self) -> dict[str, Sync]:
         """By entry."""
-
-        def run(connection: Connection) -> dict[str, Sync]:
-            return {row.entry: Sync(*row) for row in connection.execute(select(syncs).order_by(syncs.c.entry))}
-
-        return await self._desk.read(run)
+        query = select(syncs).order_by(syncs.c.entry)
+        return await self._desk.read(lambda connection: {row.entry: Sync(*row) for row in connection.execute(query)})
 
     async def forget(self, *, entry: str, name: str | None = None) -> int:
         """Delete a secret with all its versions, or all of an entry. Returns how many secrets."""
@@ -259,12 +257,10 @@ def by_fingerprint(connection: Connection, fingerprints: Iterable[str] | None) -
         .order_by(secret_versions.c.standing, secret_versions.c.last_seen.desc(), secret_versions.c.id)
     )
     found: dict[str, list[Owned]] = {}
-    wheres = (
-        [query]
-        if fingerprints is None
-        else [query.where(secret_prints.c.fingerprint.in_(c)) for c in chunks(fingerprints)]
-    )
-    for one in wheres:
+    queries = [query]
+    if fingerprints is not None:
+        queries = [query.where(secret_prints.c.fingerprint.in_(chunk)) for chunk in chunks(fingerprints)]
+    for one in queries:
         for row in connection.execute(one):
             lists = {"consumers": tuple(json.loads(row.consumers)), "tags": tuple(json.loads(row.tags))}
             owned = Owned(**{**row._mapping, **lists})
@@ -275,9 +271,11 @@ def by_fingerprint(connection: Connection, fingerprints: Iterable[str] | None) -
 def _save(tx: Transaction, source: str, batch: Mapping[str, Sequence[Kept]]) -> dict[str, list[str]]:
     """Returns the names that are new, and those that have changed."""
     connection = tx.connection
-    known = {row.name: row for row in _rows(connection, source, batch)}
+    known: dict[str, Row[Any]] = {}
     versions: dict[str, dict[str, Row[Any]]] = {}
     for chunk in chunks(batch):
+        there = select(secrets).where(secrets.c.entry == source, secrets.c.name.in_(chunk))
+        known |= {row.name: row for row in connection.execute(there)}
         query = select(secret_versions).where(secret_versions.c.entry == source, secret_versions.c.name.in_(chunk))
         for row in connection.execute(query):
             versions.setdefault(row.name, {})[row.mark] = row
@@ -297,11 +295,6 @@ def _save(tx: Transaction, source: str, batch: Mapping[str, Sequence[Kept]]) -> 
     return out
 
 
-def _rows(connection: Connection, source: str, names: Iterable[str]) -> Iterable[Row[Any]]:
-    for chunk in chunks(names):
-        yield from connection.execute(select(secrets).where(secrets.c.entry == source, secrets.c.name.in_(chunk)))
-
-
 def _put_secret(tx: Transaction, source: str, name: str, given: Sequence[Kept]) -> None:
     best = next((kept for kept in given if kept.standing == "current"), given[0])
     values = {
@@ -315,9 +308,8 @@ def _put_secret(tx: Transaction, source: str, name: str, given: Sequence[Kept]) 
         "gone_at": None,
     }
     statement = insert_into(tx.connection, secrets).values(entry=source, name=name, first_seen=tx.now, **values)
-    tx.connection.execute(
-        statement.on_conflict_do_update(index_elements=[secrets.c.entry, secrets.c.name], set_=values)
-    )
+    keys = [secrets.c.entry, secrets.c.name]
+    tx.connection.execute(statement.on_conflict_do_update(index_elements=keys, set_=values))
 
 
 def _put_versions(
@@ -368,13 +360,15 @@ def _insert_version(tx: Transaction, values: Mapping[str, Any], kept: Kept) -> N
         tx.connection.execute(insert_into(tx.connection, secret_prints).on_conflict_do_nothing(), prints)
 
 
-def _ended(tx: Transaction, source: str, names: set[str] | None, error: str, told: Difference) -> list[str]:
-    """The end of a sync. `names`: all that there is, where it was read to its end. Returns those that are gone."""
+def _ended(tx: Transaction, source: str, names: Mapping[str, bool] | None, error: str, told: Difference) -> list[str]:
+    """The end of a sync. `names`: all that there is, where it was read to its end, and whether a value of it was given.
+    Returns those that are gone."""
     connection = tx.connection
     gone: list[str] = []
     if names is not None:
         query = select(secrets.c.name).where(secrets.c.entry == source, secrets.c.gone_at.is_(None))
-        gone = [name for name in connection.execute(query).scalars() if name not in names]
+        known = connection.execute(query).scalars()
+        gone = [name for name in known if name not in names and not _withheld(name, names)]
         for chunk in chunks(gone):
             mine = (secrets.c.entry == source) & secrets.c.name.in_(chunk)
             connection.execute(update(secrets).where(mine).values(gone_at=tx.now))
@@ -388,6 +382,11 @@ def _ended(tx: Transaction, source: str, names: set[str] | None, error: str, tol
     statement = insert_into(connection, syncs).values(entry=source, **first)
     connection.execute(statement.on_conflict_do_update(index_elements=[syncs.c.entry], set_=values))
     return gone
+
+
+def _withheld(name: str, names: Mapping[str, bool]) -> bool:
+    """Whether it is a field or member of one of which no value was given."""
+    return any(char == "." and names.get(name[:at]) is False for at, char in enumerate(name))
 
 
 def _adopt(tx: Transaction, fingerprints: Sequence[str]) -> None:

@@ -45,7 +45,10 @@ _MEANT = (
      "1Password takes no more requests of this account now: raise `interval`, or name fewer vaults"),
     (re.compile(r"(?i)dial tcp|no such host|timeout|connection refused|unreachable"),
      "1Password cannot be reached: check the network, or HTTPS_PROXY"),
-    (re.compile(r"(?i)\b40[34]\b|forbidden|permission|isn't an? (?:item|vault)|not found"), ""),
+    (re.compile(r"(?i)\(403\)[^:]{0,40}firewall"),
+     "1Password's firewall does not let this host in: permit its address, or where it is, in the rules of the account"),
+    # Only what its server says, with the status, or what `op` says of that: a file or folder may be refused, too.
+    (re.compile(r"(?i)\(40[34]\)|isn't an? (?:item|vault)\b"), ""),
     (re.compile(r"(?i)\b401\b|unauthorized|authenticat|token|credentials|signed in"),
      "the token was refused: it has expired, been revoked, or its service account was deleted"),
     (re.compile(r"(?i)unknown (?:flag|command)"), "this `op` is too old: install 2.30 or later"),

@@ -69,6 +69,18 @@ async def test_what_was_not_read_stays_as_it_was(url: str) -> None:
             await store.inventory.get("A")
 
 
+async def test_what_was_read_out_of_one_that_is_refused_now_stays_as_it_was(url: str) -> None:
+    async with await Store.open(url) as store:
+        known = [kept("v/db.one", "1"), kept("v/db.two.x", "2"), kept("v/dbs.one", "3"), kept("v/other.one", "4")]
+        await store.inventory.save("e", known, whole=True)
+        await store.inventory.save("f", [kept("v/db.one", "5")], whole=True)
+        told = await store.inventory.save("e", [kept("v/db", unread=True), kept("v/other", "6")], whole=True)
+        assert (told.names["added"], sorted(told.names["gone"])) == (["v/db", "v/other"], ["v/dbs.one", "v/other.one"])
+        assert await standings(store, "e/v/db.one") == [(fingerprint("1")[:6], "current")]
+        told = await store.inventory.save("e", [kept("v/db.one", "1")], whole=True)
+        assert sorted(told.names["gone"]) == ["v/db", "v/db.two.x", "v/other"]
+
+
 async def test_duplicates_refused_and_unread_ones_have_their_place(url: str) -> None:
     async with await Store.open(url) as store:
         found = [

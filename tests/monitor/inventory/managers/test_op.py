@@ -125,6 +125,9 @@ async def test_the_doctor(folder: Path) -> None:
         ("[ERROR] 2026/11/26 rate limit exceeded for CANARY", "raise `interval`, or name fewer vaults"),
         ("[ERROR] failed to authenticate: dial tcp: lookup CANARY: no such host", "check the network, or HTTPS_PROXY"),
         ("[ERROR] CANARY (401) Unauthorized", "the token was refused"),
+        ("[ERROR] (403) Forbidden (Firewall Rule): CANARY was blocked", "firewall does not let this host in"),
+        ("[ERROR] open /CANARY/config: permission denied", "exit code 1: run it by hand with this token to see why"),
+        ("[ERROR] (403) Forbidden: CANARY", "there is none, or the account may not read it"),
         ("[ERROR] unknown flag: --reveal CANARY", "install 2.30 or later"),
         ("CANARY", "exit code 1: run it by hand with this token to see why"),
     ],
@@ -136,6 +139,19 @@ async def test_what_it_says_is_taken_for_what_it_means_and_never_repeated(folder
     assert meant in str(caught.value)
     assert str(caught.value).startswith("inventory vaults: vaults: ")
     assert CANARY not in repr(caught.value)
+
+
+@pytest.mark.parametrize("said", ["write /op/config: permission denied", "op-helper: executable file not found"])
+async def test_an_item_is_refused_by_the_server_alone(folder: Path, said: str) -> None:
+    for wrong, refused in ((f"[ERROR] {said}", False), ("[ERROR] (403) Forbidden", True), ("[ERROR] (404) x", True)):
+        script = f"echo '{wrong}' >&2; exit 1"
+        (folder / "op").write_text(f'#!/bin/sh\n[ "$2" = list ] || {{ {script}; }}\ncat "{folder}/answers/$*"\n')
+        if refused:
+            found = await everything(manager(folder))
+            assert {held.name: held.value for held in found} == {"production/database": None, "production/hidden": None}
+        else:
+            with pytest.raises(ManagerError, match="ended with exit code 1"):
+                await everything(manager(folder))
 
 
 async def test_what_is_wrong_before_it_is_asked(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
