@@ -1,9 +1,10 @@
 """Recall and false alarms on text that no rule was written from: `probe.txt`, templates by class of syntax.
 
-python -m benchmarks.probe [--second | --third | --vendors] [--misses] [--sealed]
+python -m benchmarks.probe [--second | --third | --negatives | --vendors] [--misses] [--sealed]
 
 `--second` and `--third` take `probe-second.txt` and `probe-third.txt`, each written when the rules had been made to suit
-those before it; `--vendors` takes `probe-vendors.txt`, a format of each issuer.
+those before it; `--negatives` takes `probe-fourth-negatives.txt`, which holds no secret; `--vendors` takes
+`probe-vendors.txt`, a format of each issuer.
 
 Half of the templates, chosen by a digest of their text, is sealed: it is measured with `--sealed` only, and its misses are
 never listed, so that no rule is written to suit it. Each template is expanded with several seeds, and is looked at bare
@@ -30,8 +31,10 @@ __all__ = ["Case", "Score", "cases", "main", "measure"]
 
 SEEDS = {True: 3, False: 4}  # by whether there is a secret in it
 FIRST, SECOND, THIRD, VENDORS = "probe.txt", "probe-second.txt", "probe-third.txt", "probe-vendors.txt"
-PROBES = {"--second": SECOND, "--third": THIRD, "--vendors": VENDORS}
-_SHAPES, _SHAPE = re.compile(r"@(\w+) = (.+)"), re.compile(r"@(\w+)")
+NEGATIVES = "probe-fourth-negatives.txt"
+PROBES = {"--second": SECOND, "--third": THIRD, "--negatives": NEGATIVES, "--vendors": VENDORS}
+_SHAPES, _SHAPE = re.compile(r"@(\w+) = (.+)"), re.compile(r"@(?:(\w+)|\((\w+)\))")
+_DEPTH = 3  # of shapes in shapes
 _BREAKS = str.maketrans({"¶": "\n", "⇥": "\t"})
 
 
@@ -48,7 +51,9 @@ class Case:
     def text(self, seed: int) -> str:
         """One expansion; the same for the same seed."""
         rng = random.Random(f"{seed}:{self.template}")
-        template = _SHAPE.sub(lambda name: rng.choice(self.shapes.get(name[1], (name[0],))), self.template)
+        template = self.template
+        for _ in range(_DEPTH):
+            template = _SHAPE.sub(lambda name: rng.choice(self.shapes.get(name[1] or name[2], (name[0],))), template)
         return expand(template, seed)
 
 

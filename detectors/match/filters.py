@@ -28,7 +28,9 @@ _WORDS = re.compile(
     rb"(?i)example|sample[_-]?(?:key|token|secret)|placeholder|redacted|censored|filtered|masked|hidden|removed|obfuscated"
     rb"|change[_-]?me|replace[_-]?(?:me|this|with)|(?:your|my|the|some|enter|insert|put)[_-](?:own[_-])?(?:\w{1,12}[_-])?"
     rb"(?:key|token|secret|pass|api|access|auth|client|account|user|db|database|here|id|bot|app|project)"
-    rb"|^a secret$|your[_-]|-here\b|_here\b|(?:^|[_.-])(?:fake|dummy|bogus)|(?:fake|dummy|bogus)[_-]"
+    rb"|(?:^|[_-])(?:set|put|fill|add|enter|insert|replace|change|update)[_-](?:me|this|here|it|in|with|before)(?:$|[_-])"
+    rb"|^(?:foo|bar|baz|qux)\d{0,3}$|^hunter2$|^s[3e]cr[3e]t\d{0,3}$|^a secret$|your[_-]|-here\b|_here\b"
+    rb"|(?:^|[_.-])(?:fake|dummy|bogus)|(?:fake|dummy|bogus)[_-]"
     rb"|notreal|not[_-]a[_-]|(?-i:x{4}|X{4})|\*{3}|\.{3}|0{8}"
     rb"|^[a-z]{0,12}[0-9]{0,4}[_.-]?(?:password[\d!@#$%^&*._-]{0,8}|p[a@4][s$5]{2}w[o0]rd\d?[!@#$%^&*._-]{0,8})$|^qwerty\d{0,6}$|^test(?:pass|pw|ing|user)\d{0,3}$|^(?:todo|fixme|tbd)$|deadbeef|foobar|lorem|abcdefghij|0123456789|1234567890|bcdefghijk|qwertyuiop|asdfghjkl|test[_-]?(?:key|token|secret|password)|topsecret"
 )
@@ -38,7 +40,7 @@ _LONG_WORDS = re.compile(_WORDS.pattern.replace(b"x{4}|X{4}", b"x{8}|X{8}"))
 # Expressions of templates, shells and programs: `${VAR}`, `$VAR`, `{{ x }}`, `<token>`, `%s`, `%(x)s`, `os.environ[`, …
 _EXPRESSIONS = re.compile(
     rb"\$\{|\$\(|\{\{|\}\}|#\{|<%|%>|<[A-Za-z_$][\w .:-]{0,40}>|^<|^\$[A-Za-z_]\w*(?:$|->|\[)|^%[sdv]$|^%\("
-    rb"|^@[A-Za-z_-]+(?:$|[.(/:])|^\{[\w.]*\}|^\[[a-z_ -]+\]$|^%[A-Z_]+%$"
+    rb"|^@[A-Za-z_-]+(?:$|[.(/:])|^\{[\w.]*\}|^\[[a-z_ -]+\]$|^%[A-Z_]+%$|^@[A-Z_]+@$"
     rb"|^(?:[A-Z]+_)+(?:PASSWORD|PASS|PWD|SECRET|KEY|TOKEN|CREDENTIALS?)$"
     rb"|(?i:process\.env|os\.environ|getenv|system\.get|secrets?\.[a-z_]{2,}$|config\[|env\[|params\[|vault:|arn:aws:|^ref\+|op://)"
 )
@@ -65,20 +67,34 @@ _ABOUT = re.compile(
     rb"(?:names?|type|kind|file|path|dir|ur[il]s?|endpoint|ttl|polic(?:y|ies)|label|title|hint|prompt|placeholder|message"
     rb"|description|alg|algorithm|encod(?:er|ing)|encryption|version|format|length|size|count|limit|interval|timeout|expir(?:y|es|ation)"
     rb"|rotation|strategy|provider|method|mode|header|prefix|class|field|column|param(?:eter)?|alias|status|regex|pattern|check_?value"
-    rb"|nonce|[._-]iv|(?-i:Iv|[a-z]IV))|(?:passw(?:or)?d|pwd)[_.-]?salt"
-    rb"|(?:pub(?:lic)?|verif(?:y|ying|ication)|gpg|pgp|sec-websocket|site|foreign|primary|partition|sort|row|cache|s3|object|routing|idempotency|index|i18n|translation|dedup"
-    rb"|lookup|host|message|queue|job|redis|lock)[ _.-]?key(?:[_.-]?token)?)(?:\[\w?\])?"
-    rb"[\"'`\\\s:=>\],]{1,16}(?:(?:n\s{1,16})?(?:value|string|default)[\"'`\\\s:=>]{1,16})?$"
+    rb"|nonce|fingerprint|thumbprint|digest|checksum|hash|sha\d{1,3}|md5|[._-]iv|(?-i:Iv|[a-z]IV))|(?:passw(?:or)?d|pwd)[_.-]?salt"
+    rb"|(?:pub(?:lic)?|verif(?:y|ying|ication)|gpg|pgp|sec-websocket|site|foreign|primary|partition|sort|row|cache|s3|object|routing|idempotency|index|i18n|translation"
+    rb"|dedup\w{0,9}|lookup|host|message|queue|job|redis|lock|shard|group|record|feature|flag|config|map|dict|natural|composite|candidate"
+    rb"|surrogate|registry|application[_-]?server|publishable)[ _.-]?key(?:[_.-]?token)?)(?:\[\w?\])?"
+    rb"[\"'`\\\s:=>\],+/]{1,16}(?:(?:n\s{1,16})?(?:value|string|default)[\"'`\\\s:=>]{1,16})?$"
     rb"|(?i:(?:csrf|xsrf|authenticity_|requestverification)[\w-]{0,12}token)[^\n]{0,32}$"
 )
 # What opens an expression of a template, or a path from here or from home.
 _OPENED = re.compile(rb"(?:\{\{[-~]?\s{0,3}|[\s\"'`=:(]\.{0,2}[.~]/)$")
 # Names of variables that hold a credential, as constants and in templates: `SMTP_PASS`, `vault_api_token`.
 _VARIABLE = re.compile(rb"(?:[a-z]+_)+(?:pass(?:w(?:or)?d|phrase)?|pwd|secret|token|key):?", re.IGNORECASE)
+# Names of what identifies or describes a thing of an issuer (`shodan_project_id`, `plivoChannel`), and of public keys.
+_THINGS = (
+    "id uuid guid user username org organization team project account workspace space channel tenant region zone site "
+    "host domain url uri endpoint email name slug version build release commit revision sha hash digest checksum etag "
+    "tag image ref branch cursor signature sig fingerprint thumbprint nonce trace span request event job message "
+    "thread index bucket queue topic cluster group database table collection page path file model label status type"
+).split()
+_THING_CONTEXT = re.compile(
+    rb"(?:(?:(?i:[a-z0-9][_.-](?:%s))|[a-z0-9](?:%s|ID|UUID|URL)|(?i:public|publishable|pub|verify|site)[_.-]?[kK][eE][yY])"
+    rb"[\"'`\\]{0,3}(?:\s{0,3}(?:=>|[:=>]{1,2})\s{0,3}|\s{1,3})|\b(?:request|session|event|job|trace|span|message) )"
+    rb"[\"'`\\+/]{0,3}$" % ("|".join(_THINGS).encode(), "|".join(map(str.capitalize, _THINGS)).encode()),
+)
+_SECRET_ID = re.compile(rb"(?i:secret[_.-]?id)\W{1,8}$")  # of Vault's AppRole
 _REQUEST_CONTEXT = re.compile(
     rb"(?i)(?:client|request|import|export|work|lock|action|update|token)[_-]?token[\"'\\\s:=>]{0,16}$"
 )
-
+_MAYBE_IDENTIFIES = quick((_THING_CONTEXT, _HASH_CONTEXT, _PAGE_CONTEXT, _REQUEST_CONTEXT))
 
 # A tag with its digest, as container runtimes write images, looks like a user and a password.
 _IMAGE = re.compile(rb"(?:docker[\w-]{0,16}|oci|containerd|cri-o|podman)://[\w.-]{1,80}:$")
@@ -177,10 +193,14 @@ def looks_like_hash(value: bytes, before: bytes) -> str | None:
     """Why `value` is a digest, a commit or a UUID rather than a key. `before`: text of its line left of it."""
     if b"%" in before:
         before = unquote_to_bytes(before)
-    if _UUID.match(value):
+    speaks = _MAYBE_IDENTIFIES(before)
+    if speaks and _THING_CONTEXT.search(before) and not _SECRET_ID.search(before):
+        return "its name is that of what identifies or describes"
+    if speaks and _UUID.match(value):
         identifies = _HASH_CONTEXT.search(before) or _PAGE_CONTEXT.search(before) or _REQUEST_CONTEXT.search(before)
         return "a UUID in the context of an identifier" if identifies else None
-    if len(value) in _HASH_LENGTHS and not value.strip(b"0123456789abcdefABCDEF") and _HASH_CONTEXT.search(before):
+    digest = len(value) in _HASH_LENGTHS and not value.strip(b"0123456789abcdefABCDEF")
+    if speaks and digest and _HASH_CONTEXT.search(before):
         return "a digest: its name says so"
     if len(value) in (43, 44) and _SUM.search(before):
         return "a digest: its name says so"
@@ -229,6 +249,10 @@ _HASH = re.compile(
 _PUBLIC = re.compile(
     rb"^(?:MFkwEwYHKoZIzj0CAQ|MHYwEAYHKoZIzj0CAQ|MIGbMBAGByqGSM49AgEG|MIIBIjANBgkqhkiG9w|MIICIjANBgkqhkiG9w|MIGfMA0GCSqGSIb3"
     rb"|MCowBQYDK2V|MII[A-F][\w+/]{2}CCA[\w+/]{2}gAwIBAgI|AAAAB3NzaC1|AAAAC3NzaC1lZDI1NTE5|AAAAE2VjZHNhLXNoYTI|AAAAI3NrLXNzaC1|AAAAIHNzaC1lZDI1NTE5)"
+)
+# How texts start that are encrypted: Sealed Secrets, AWS KMS, Fernet, OpenSSL, Vault's transit, Spring, eyaml, Jasypt.
+_ENCRYPTED = re.compile(
+    rb"Ag[A-D][A-Za-z0-9+/]{93}|AQ[EI]CA[HR][A-Za-z0-9+/]{60}|gAAAAA[A-Za-z0-9_-]{90}|U2FsdGVkX1[89+/]|vault:v\d+:|\{cipher\}|ENC[\[(]"
 )
 _CLASSES = re.compile(rb"a-z|A-Z|0-9[^\w]|\\[dws][+*{]")
 _ESCAPED = re.compile(rb"u0[0-9a-fA-F]{3}")  # behind a backslash, the first letter of a translation
@@ -281,7 +305,8 @@ _OPENS = re.compile(
 _MAYBE_SPEAKS = quick((_PAGE_CONTEXT, _ABOUT, _ASKED))
 # Blanks, control characters and what is no ASCII are looked at in several ways.
 _MAYBE_WORDS = quick(
-    (re.compile(rb"[\x00-\x20\x7f-\xff]"), _CLASSES, _CALL, _PUBLIC), (_HASH, *(pattern for pattern, *_ in _KINDS))
+    (re.compile(rb"[\x00-\x20\x7f-\xff]"), _CLASSES, _CALL, _PUBLIC, _ENCRYPTED),
+    (_HASH, *(pattern for pattern, *_ in _KINDS)),
 )
 
 
@@ -314,6 +339,8 @@ def words(value: bytes, before: bytes = b"") -> str | None:
         return "text of a language, not a value"
     if _PUBLIC.match(value):
         return "a public key or a certificate, not a secret"
+    if _ENCRYPTED.match(value):
+        return "an encrypted text, not a value"
     if _HASH.fullmatch(value):
         return "a hash of a password, not a value"
     if _CLASSES.search(value):

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from benchmarks.probe import FIRST, SECOND, SEEDS, THIRD, VENDORS, Case, cases, found
+from benchmarks.probe import FIRST, NEGATIVES, SECOND, SEEDS, THIRD, VENDORS, Case, cases, found
 from detectors.rules.template import expand
 from tests.detectors.texts import engine
 
@@ -17,7 +17,14 @@ def test_there_are_enough_cases_of_both_kinds_and_halves(probe: str) -> None:
     assert all(("«" in case.template) is case.secret for case in listed)
 
 
-@pytest.mark.parametrize("probe", [FIRST, SECOND, THIRD, VENDORS])
+def test_the_negatives_are_enough_and_hold_no_secret() -> None:
+    listed = list(cases(NEGATIVES))
+    assert len(listed) * SEEDS[False] >= 3000
+    assert 0.4 < sum(case.sealed for case in listed) / len(listed) < 0.6
+    assert not any(case.secret or "«" in case.template for case in listed)
+
+
+@pytest.mark.parametrize("probe", [FIRST, SECOND, THIRD, NEGATIVES, VENDORS])
 def test_no_case_expands_to_the_text_of_another(probe: str) -> None:
     texts = [case.text(1) for case in cases(probe)]
     assert len(set(texts)) == len(texts)
@@ -42,6 +49,11 @@ def test_only_what_covers_the_secret_counts() -> None:
     assert found(worker, text, secret)
     assert not found(worker, text, "another")
     assert found(worker, text, "")
+
+
+def test_a_shape_may_hold_others_which_in_brackets_letters_may_follow() -> None:
+    case = Case("x", "@(key)s = @var", False, False, {"key": ("api_key",), "var": ("$@(key)_2",)})
+    assert case.text(0) == "api_keys = $api_key_2"
 
 
 def test_a_name_stands_for_one_of_its_shapes_and_what_is_none_stays() -> None:

@@ -37,7 +37,8 @@ def test_entropy_is_within_its_bounds_and_blind_to_order(value: bytes) -> None:
         "op://vault/item", "00112233445566778899aabbccddeeff", "a1b2c3d4e5f6g7h8", "1a2b3c4d5e6f", "9z8y7x6w5v",
         "AABBCCDDEEFF0011", "a1b2c3d4-e5f6-7890-abcd-ef1234567890", "12345678-1234-1234-1234-123456789abc",
         "P@ssw0rd", "Password123!", "pa$$w0rd1", "000102030405060708090A0B0C0D0E0F", "1f1e1d1c1b1a191817161514",
-        "qwerty123", "testpass", "TODO",
+        "qwerty123", "testpass", "TODO", "please-set-this-value", "fill_me_in", "foo", "s3cr3t", "hunter2",
+        "@DB_TOKEN@",
     ],
 )  # fmt: skip
 def test_stand_ins_are_recognised(value: str) -> None:
@@ -101,6 +102,16 @@ def test_long_repeated_values_are_stand_ins(text: str, length: int) -> None:
         ("{hex:41}", "commit ", False),
         ("sk_{base64url:40}", "ufunc.pyi,sha256=", True),
         ("sk_{base64url:40}", "key=", False),
+        ("{alnum:32}", "shodan_project_id=", True),
+        ("{alnum:32}", "'shodanTeamId': '", True),
+        ("{base64:43}=", 'PLIVO_CHANNEL = "', True),
+        ("{hex:20}", "etsy.build: ", True),
+        ("{base64:43}=", '"mailgun_public_key": "/', True),
+        ("{uuid}", "heroku request ", True),
+        ("{uuid}", "vault_secret_id=", False),
+        ("{uuid}", "heroku request key ", False),
+        ("{alnum:32}", "shodan_idea=", False),
+        ("{alnum:32}", 'login(shodan_user, "', False),
         ("{digit:12}", "token=", True),
         ("4827{digit:4}", 'password = "', False),
         ("20240317", 'password = "', True),
@@ -146,7 +157,8 @@ def test_names_of_pages_and_identifiers_are_no_names_of_secrets(before: str) -> 
         '"passwordPolicy": "', "SECRET_FILE=", "api_key_header = ", "tokenUri: ", "PublicKeyToken=", "public_key = '",
         "cache_key=", "idempotency-key: ", "char *secret_names[] = ", '<meta name="csrf-token" content="',
         "authenticity_token%3D", "GOSU_GPG_KEY=", "Sec-WebSocket-Key: ", "password_salt: ",
-        'passwordIv = "', "SECRET_NONCE=",
+        'passwordIv = "', "SECRET_NONCE=", '"token_fingerprint": "', "apiKeyHash=", "dedupeKey=", "shard key: ",
+        'applicationServerKey: "',
     ],
 )  # fmt: skip
 def test_names_that_speak_about_a_credential_are_no_names_of_one(before: str) -> None:
@@ -229,7 +241,8 @@ def test_random_letters_are_no_words(template: str) -> None:
     "value",
     [
         "oauth2ClientSecret", "bdc1DischargeTotal", "HIH4000/humidity", "Ed25519PrivateKey",
-        "snmpV3CredentialsId",
+        "snmpV3CredentialsId", "vault:v1:k3j9X2m4q8W1", "ENC[AES256_GCM,data:k3j9", "{cipher}4f1c2a",
+        "AgBq" + "k3J9x2M4" * 16, "gAAAAABl" + "k3J9x2M4" * 12,
         "0x00800000", "0x7EC2DBB6F4DBF434", "#c46c6c", "lt:2016-12-08T22:02:00Z", "/usr/sbin/pct", "md5" + "0f" * 16,
         "SCRAM-SHA-256$4096:k3j9", "MIIBIjANBgkqhkiG9w0BAQ", "AAAAB3NzaC1yc2EAAAADAQABAAAB",
     ],
