@@ -13,6 +13,7 @@ from monitor.common.backoff import backoff
 from monitor.common.http import RemoteError
 from monitor.common.inbound import Announced, Request
 from monitor.common.tasks import cancel
+from monitor.common.text import clip
 from monitor.daemon.reload import Running
 from monitor.incidents import Incident
 from monitor.quoted import unquoted
@@ -28,6 +29,7 @@ log = structlog.get_logger(__name__)
 _LOOK = 20.0  # seconds between looks that nothing calls for: at what another process kept and could not do
 _PAUSE = 1.0  # seconds after a failure
 _TRIES = 6  # to tell somebody what came of it
+_NOTE = 2000  # characters that are kept of what somebody wrote
 _FIRST, _LONGEST = 2.0, 60.0  # seconds between them
 
 
@@ -62,7 +64,8 @@ class Keeper:
 
     async def _note(self, text: str) -> str:
         scanner, incidents = self._site.scanner, self._site.store.incidents
-        return await unquoted(scanner.scrub(text), scanner.key, incidents.previews) if text else text
+        masked = await unquoted(scanner.scrub(text), scanner.key, incidents.previews) if text else text
+        return clip(masked, _NOTE)  # not before: half of a secret is not known as one
 
 
 class Requests:

@@ -18,7 +18,7 @@ import orjson
 
 from monitor.common.credential import Credential
 from monitor.common.inbound import Announced, Owner, Request, UnusableError, Verb, same
-from monitor.common.text import clean, clip
+from monitor.common.text import clean
 from sinks.pagerduty.config import NOTE, PagerDutyConfig
 
 __all__ = ["PagerDutyHook", "signature"]
@@ -27,6 +27,7 @@ _SIGNATURES = re.compile(r"v[0-9]+=[0-9a-f]{1,256}(?: ?, ?v[0-9]+=[0-9a-f]{1,256
 _ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _OURS = re.compile(r"(?:incident|group|digest|overdue):[0-9a-f]{8,64}")  # Notification.key
 _OVERDUE = "overdue:"
+_LONGEST, _NAME = 25_000, 64  # characters of a note, of a person's name
 _VERBS: Mapping[str, Verb] = {
     "incident.acknowledged": "ack",
     "incident.unacknowledged": "reopen",
@@ -85,13 +86,16 @@ def _request(sink: PagerDutyConfig, verb: Verb, data: dict[str, Any], agent: dic
     """What it asks for; None: nothing."""
     user = _id(agent)
     summary = agent.get("summary")
-    named = clip(clean(summary), 64) if isinstance(summary, str) and summary.strip() else user
+    # Cut off, half of a secret might stay that is not known as one.
+    named = clean(summary) if isinstance(summary, str) and summary.strip() and len(summary) <= _NAME else user
     actor = sink.people.get(user) or f"{named or 'somebody'} (PagerDuty)"
     if verb == "note":
         content = data.get("content")
         if not isinstance(content, str) or not content.strip() or content.startswith(NOTE):
             return None
-        return Request("", sink.name, "note", actor, note=clip(clean(content), 2000))
+        if len(content) > _LONGEST:
+            content = f"a note of {len(content)} characters, which is too long to be kept here"
+        return Request("", sink.name, "note", actor, note=clean(content))
 
     key = data.get("incident_key")
     if not isinstance(key, str) or not _OURS.fullmatch(key):

@@ -102,6 +102,15 @@ async def test_the_secret_of_an_incident_is_masked_where_no_rule_knows_it(store:
     assert history[-1].note == "it was noth…[23], in Slack"
 
 
+async def test_a_note_is_cut_after_it_is_masked(store: Store) -> None:
+    async with at_work(store, Chat()) as keeper:
+        await keeper.keep(ask("1", "note", note=f"{'so it goes ' * 181}hunter2hunter2 and on"))
+        while (history := await store.incidents.history(ID))[-1].action != "noted":
+            await asyncio.sleep(0.01)
+    assert history[-1].note.endswith(" hunt… an…")
+    assert len(history[-1].note) <= 2000
+
+
 class Asking(Chat):
     """A sink that asks for words first, while it can."""
 

@@ -64,6 +64,18 @@ def test_a_note_is_about_a_place() -> None:
     assert (found.verb, found.key, found.place, found.note) == ("note", "", "PGR0VU2", "rotating now")
 
 
+def test_a_note_comes_whole_or_not_at_all_so_that_no_half_of_a_secret_is_left() -> None:
+    for length, told in ((2500, "x" * 2500), (25_001, "a note of 25001 characters, which is too long to be kept here")):
+        found = asked(announcement("incident.annotated", None, content="x" * length))
+        assert found is not None
+        assert found.note == told
+
+    person = {"type": "user_reference", "id": "P1", "summary": "x" * 65}
+    found = asked(announcement("incident.acknowledged", KEY, agent=person))
+    assert found is not None
+    assert found.actor == "P1 (PagerDuty)"
+
+
 def test_a_resolve_may_be_no_word_about_the_secret() -> None:
     found = asked(announcement("incident.resolved", KEY), config(resolve_as="none"))
     assert found is not None
