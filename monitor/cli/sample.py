@@ -35,6 +35,10 @@ TRIES = 200  # random text may fail its own rule's entropy filter; so many attem
 _URL = re.compile(r"[a-z][a-z0-9+.-]*://\S+\Z")
 
 
+class NoSampleError(Exception):
+    """No example of a rule is found by it. The message names the rule."""
+
+
 @app.command(
     epilog="Example: monitor sample github-pat >> var/log/demo.log",
     help="Print synthetic secrets that satisfy a rule, checksum included.\n\n"
@@ -57,7 +61,10 @@ def sample(
     worker = worker_for(rule, read_rules(settings))
     start = secrets.token_hex(16) if seed is None else seed
     rows = ({"rule": rule.id, "sample": one(worker, rule, f"{start}/{n}", line=line)} for n in range(count))
-    emit(rows, form, lambda rows: (row["sample"] for row in rows))
+    try:
+        emit(rows, form, lambda rows: (row["sample"] for row in rows))
+    except NoSampleError as error:
+        fail(str(error), 2)
 
 
 def worker_for(rule: Rule, rules: Iterable[Rule]) -> Worker:
@@ -69,7 +76,7 @@ def worker_for(rule: Rule, rules: Iterable[Rule]) -> Worker:
 
 
 def one(worker: Worker, rule: Rule, seed: str, *, line: bool = False) -> str:
-    """A text in which `worker` finds `rule`. Raises RuntimeError when no example gives one."""
+    """A text in which `worker` finds `rule`. Raises NoSampleError when no example gives one."""
     from detectors.rules.template import expand
 
     for attempt in range(TRIES):
@@ -84,7 +91,7 @@ def one(worker: Worker, rule: Rule, seed: str, *, line: bool = False) -> str:
             if again == [bare]:
                 return bare.decode()
         return text
-    raise RuntimeError(f"{rule.id}: no example satisfies the rule; run `monitor rules test`")
+    raise NoSampleError(f"{rule.id}: no example satisfies the rule; run `monitor rules test`")
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +113,10 @@ def ammunition(settings: Config, rule: Rule) -> Ammunition:
     from monitor.state import key
 
     own = key(settings)
-    raw = one(worker_for(rule, read_rules(settings)), rule, secrets.token_hex(16))
+    try:
+        raw = one(worker_for(rule, read_rules(settings)), rule, secrets.token_hex(16))
+    except NoSampleError as error:
+        fail(str(error), 2)
     value = raw.replace("\n", "\\n")
     worker, before = build_engine(settings).worker(), "nothing leaked: "
 

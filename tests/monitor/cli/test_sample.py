@@ -12,7 +12,7 @@ import typer
 from detectors.fingerprint import fingerprint
 from detectors.match.engine import Engine, Worker
 from detectors.rules.rule import Rule
-from monitor.cli.sample import Ammunition, ammunition, one, worker_for
+from monitor.cli.sample import Ammunition, NoSampleError, ammunition, one, worker_for
 from monitor.config import Config, load
 from monitor.site import build_engine, read_rules
 from monitor.state import key
@@ -61,7 +61,7 @@ def test_every_rule_gives_samples() -> None:
 def shadowed(worker: Worker, rule: Rule) -> bool:
     try:
         one(worker, rule, "1")
-    except RuntimeError:
+    except NoSampleError:
         return True
     return False
 
@@ -118,22 +118,31 @@ def test_ammunition_is_known_however_it_is_found(tmp_path: Path, rule: str, line
     assert not {*new.written, *new.others} & {*again.written, *again.others}, "nothing is the same each time"
 
 
-def test_what_would_not_be_found_is_no_ammunition(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """This rule wants a space before it: it finds its secret in a log, and not in a setting."""
+@pytest.mark.parametrize(
+    ("pattern", "says"),
+    [
+        # It wants a space before it: it finds its secret in a log, and not in a setting.
+        (r"(?:^|[ ])(?P<secret>acme_[a-z0-9]{20})\b", "no rule finds a secret of acme-key in a line of settings"),
+        (r"(?P<secret>acme_[a-z0-9]{20})!", "acme-key: no example satisfies the rule; run `monitor rules test`"),
+    ],
+)
+def test_what_would_not_be_found_is_no_ammunition(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], pattern: str, says: str
+) -> None:
     config = settings(
         tmp_path,
         "vcs/github",
-        own=r"""
+        own=f"""
 [[rule]]
 id = "acme-key"
 name = "Acme key"
-pattern = '''(?:^|[ ])(?P<secret>acme_[a-z0-9]{20})\b'''
+pattern = '''{pattern}'''
 severity = "high"
-examples = ["key acme_{lownum:20}"]
+examples = ["key acme_{{lownum:20}}"]
 negative_examples = ["acme_x"]
 """,
     )
     with pytest.raises(typer.Exit) as ended:
         shot(config, "acme-key")
     assert ended.value.exit_code == 2
-    assert "no rule finds a secret of acme-key in a line of settings" in capsys.readouterr().err
+    assert says in capsys.readouterr().err

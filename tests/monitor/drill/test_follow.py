@@ -10,13 +10,17 @@ from detectors.rules.template import expand
 from monitor.config import load
 from monitor.drill.follow import Follower, Hop
 from monitor.drill.plant import spot
+from monitor.routing import Policy
 from monitor.site import open_store
+from monitor.store import Store
 from tests.acceptance.harness import KEY, Monitor
 from tests.fakes.journald import journald
 from tests.fakes.mosquitto import broker, free_port
 from tests.fakes.smtp import certificate
 from tests.fakes.webhook import FakeWebhook
 from tests.monitor.cli.test_drill import drill
+from tests.monitor.store.helpers import deliver, finding
+from tests.monitor.store.helpers import fingerprint as stored
 
 SINK = """
 [rules]
@@ -114,6 +118,23 @@ async def test_a_drill_comes_through_every_kind_of_source(tmp_path: Path, monkey
     assert "logs/exposure-drill/exposure-drill" in found[2][0].detail
     assert "logs/app/errors" in found[3][0].detail
     assert not list((tmp_path / "logs").iterdir()) + list((tmp_path / "pods/shop_web-1_uid/api").iterdir())
+
+
+async def test_who_is_told_of_a_drill_may_acknowledge_it_meanwhile(tmp_path: Path) -> None:
+    hops: list[Hop] = []
+    async with await Store.open(tmp_path / "state.db", Policy(sinks=("chat",))) as store:
+        await store.drills.plan([wanted := stored("drill")], pages=False)
+        await store.commit([finding("drill", source="services")])
+        await store.incidents.transition(wanted, "ack", actor="grace")
+        follow = Follower(store, "ada", 30.0, hops.append, "services").follow(wanted, 0.0)
+        task = asyncio.create_task(follow)
+        while not task.done():
+            await deliver(store)
+            await asyncio.sleep(0.01)
+        await task
+        assert (await store.incidents.get(wanted)).state == "resolved"
+    assert [hop.name for hop in hops] == ["detected", "incident", "routed", "told chat", "acknowledged", "closed"]
+    assert hops[4].detail == "somebody was quicker"
 
 
 JOURNAL = """
