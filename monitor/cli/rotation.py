@@ -369,10 +369,11 @@ def _started(
             if row["incident"] is None:
                 yield paint(f"{printable(row['secret'])}: not opened: {printable(row['outcome'])}", "yellow")
                 continue
-            yield f"{row['incident']} {printable(row['secret'])}: next {row['next']}"
+            yield f"{row['incident']} {printable(row['secret'])}: next {row['next'] or '-'}"
             if row["provider"] is not None:
                 yield f"  its provider: {row['provider']}: {printable(row['outcome'])}"
-        yield "`monitor runbook show ID` says what is to be done; `monitor rotation done SECRET` closes it"
+        if found:
+            yield "`monitor runbook show ID` says what is to be done; `monitor rotation done SECRET` closes it"
 
     emit(rows, form, text)
 

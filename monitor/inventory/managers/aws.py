@@ -108,6 +108,13 @@ class AwsManager:
                 wrong.append(f"{error}: allow secretsmanager:{operation}")
             except NotThereError:
                 pass
+        for operation, given in (("GetSecretValue", {}), ("PutSecretValue", {"SecretString": "-"})):
+            try:
+                await self.amazon.call(operation, {"SecretId": _NOBODYS, **given})
+            except AccessError:
+                pass
+            except NotThereError:
+                wrong.append(f"it may call secretsmanager:{operation}, which it never needs")
         return wrong
 
     async def close(self) -> None:

@@ -242,6 +242,12 @@ async def test_a_rotation_function_is_started_once_for_a_version(cloud: Aws, tmp
     [problem] = await lists.fit()
     assert problem.endswith("allow secretsmanager:RotateSecret")
     await lists.close()
+    wide = manager(cloud.url, tmp_path, cloud.user("wide", "secretsmanager:*"))
+    assert await wide.fit() == [
+        f"it may call secretsmanager:{operation}, which it never needs"
+        for operation in ("GetSecretValue", "PutSecretValue")
+    ]
+    await wide.close()
     client.close()
 
 
