@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from sqlalchemy import select
 
 from monitor.common.severity import SEVERITIES, Severity, rank
 from monitor.incidents import Incident
 from monitor.inhibition import Inhibitors, Standing
-from monitor.routing import Route, labels
+from monitor.routing import Place, Route, labels
 from monitor.store.drills import drills_among
-from monitor.store.rows import incident_from
+from monitor.store.rows import load_incidents
 from monitor.store.schema import groups, incidents, members, unresolved
 from monitor.store.silences import audible, later, silenced_among
 from monitor.store.transaction import Transaction
@@ -34,6 +34,7 @@ class Quiet:
 
     def __init__(self, tx: Transaction) -> None:
         self._tx = tx
+        self._heard = _Heard(tx)
         self._beside: dict[str, _Beside] = {}  # by sink
 
     def of(
@@ -50,7 +51,7 @@ class Quiet:
             return until, None
         if not any(inhibition.takes(seen) for inhibition in tx.policy.inhibitions):
             return None, None
-        beside = self._beside.setdefault(sink, _Beside(tx, sink))
+        beside = self._beside.setdefault(sink, _Beside(tx, sink, self._heard))
         held = beside.worse(incident.severity).holder(Standing(incident.id, incident.severity, seen))
         return (None, None) if held is None else (tx.now + _LOOK_AGAIN, held.by)
 
@@ -67,12 +68,47 @@ class Quiet:
         return None if not ends or None in ends else min(end for end in ends if end is not None)
 
 
+class _Heard:
+    """Which sinks hear of incidents now, by the place where those were seen; the same for every sink that asks."""
+
+    def __init__(self, tx: Transaction) -> None:
+        self._tx = tx
+        self._known: dict[tuple[str, Place], tuple[Standing, frozenset[str]]] = {}
+
+    def of(self, keys: Sequence[tuple[str, Place]]) -> list[tuple[Standing, frozenset[str]]]:
+        """A drill, or what is silenced, nobody hears of."""
+        tx = self._tx
+        places: dict[str, list[Place]] = {}
+        for id_, place in keys:
+            if (id_, place) not in self._known:
+                places.setdefault(id_, []).append(place)
+
+        found = load_incidents(tx.connection, list(places))
+        drills = drills_among(tx.connection, [incident.fingerprint for incident in found])
+        hushed = silenced_among(tx.connection, places, tx.now)
+        for incident in found:
+            silent = incident.fingerprint in drills or incident.id in hushed
+            for place in places[incident.id]:
+                seen = labels(incident, *place)
+                sinks = frozenset() if silent else self._sinks(incident, seen)
+                self._known[incident.id, place] = (Standing(incident.id, incident.severity, seen), sinks)
+        return [self._known[key] for key in keys]
+
+    def _sinks(self, incident: Incident, seen: Mapping[str, str]) -> frozenset[str]:
+        policy, now = audible(self._tx), self._tx.now
+        if policy.silenced_until(seen, now) is not None:
+            return frozenset()
+        targets = policy.targets(seen, incident.id, now)
+        return frozenset(one.sink for one in targets if policy.muted_until(one.route, incident.severity, now) is None)
+
+
 class _Beside:
     """What one sink hears of, the worst first, and only as far as it is asked for."""
 
-    def __init__(self, tx: Transaction, sink: str) -> None:
+    def __init__(self, tx: Transaction, sink: str, heard: _Heard) -> None:
         self._tx = tx
         self._sink = sink
+        self._heard = heard
         self._known = Inhibitors(tx.policy.inhibitions)
         self._left = [severity for severity in SEVERITIES if severity != "info"]  # ascending; not read yet
         self._room = _MOST
@@ -83,41 +119,19 @@ class _Beside:
         return self._known
 
     def _standing(self, severity: Severity) -> list[Standing]:
-        """A drill, or what the sink is not told itself for now, stands for nothing."""
-        tx = self._tx
-        # Their keys first: what is sorted is small then.
-        newest = (
-            select(members.c.group, members.c.incident, incidents.c.last_seen)
+        if not self._room:
+            return []
+        query = (
+            select(members.c.incident, members.c.source, members.c.path, members.c.host, members.c.service)
             .join(incidents, incidents.c.id == members.c.incident)
             .join(groups, groups.c.id == members.c.group)
             .where(groups.c.sink == self._sink, unresolved(), incidents.c.severity == severity)
             .order_by(incidents.c.last_seen.desc())
             .limit(self._room)
-            .subquery()
         )
-        query = (
-            select(members.c.source, members.c.path, members.c.host, members.c.service, incidents)
-            .join(newest, (newest.c.group == members.c.group) & (newest.c.incident == members.c.incident))
-            .join(incidents, incidents.c.id == newest.c.incident)
-        )
-        rows = list(tx.connection.execute(query)) if self._room else []
-        self._room -= len(rows)
-
-        drills = drills_among(tx.connection, {row.fingerprint for row in rows})
-        hushed = silenced_among(tx.connection, {row.id for row in rows}, tx.now)
-        found = []
-        for row in rows:
-            if row.fingerprint in drills or row.id in hushed:
-                continue
-            incident = incident_from(row)
-            seen = labels(incident, row.source, row.path, row.host, row.service)
-            if audible(tx).silenced_until(seen, tx.now) is None and self._told(incident, seen):
-                found.append(Standing(incident.id, incident.severity, seen))
-        return found
-
-    def _told(self, incident: Incident, seen: Mapping[str, str]) -> bool:
-        policy, now = self._tx.policy, self._tx.now
-        return any(
-            target.sink == self._sink and policy.muted_until(target.route, incident.severity, now) is None
-            for target in policy.targets(seen, incident.id, now)
-        )
+        keys = [
+            (row.incident, Place(row.source, row.path, row.host, row.service))
+            for row in self._tx.connection.execute(query)
+        ]
+        self._room -= len(keys)
+        return [one for one, sinks in self._heard.of(list(dict.fromkeys(keys))) if self._sink in sinks]

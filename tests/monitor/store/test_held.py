@@ -14,7 +14,7 @@ from monitor.mute import MuteTime
 from monitor.routing import Policy, Route
 from monitor.runbook.progress import Procedure, Rung
 from monitor.store import Store
-from monitor.store.rows import incident_from
+from monitor.store.rows import load_incidents
 from tests.monitor.store.helpers import NOW, OWNER, Clock, deliver, finding, fingerprint, lease, reasons
 
 # NOW is 2027-01-15T08:00:00Z, a Friday.
@@ -351,14 +351,16 @@ async def test_no_more_is_read_than_may_hold_it_back_and_that_once(
 ) -> None:
     read: list[str] = []
 
-    def incident(row: Any) -> Any:
-        read.append(row.severity)
-        return incident_from(row)
+    def load(connection: Any, ids: Any) -> Any:
+        found = load_incidents(connection, ids)
+        read.extend(incident.severity for incident in found)
+        return found
 
-    monkeypatch.setattr("monitor.store.held.incident_from", incident)
+    monkeypatch.setattr("monitor.store.held.load_incidents", load)
     procedure = Procedure("low", (Rung(),), runbook.load)
     by = Inhibition.model_validate({"equal": ["service"], "matchers": ["confidence=high"]})
-    async with await Store.open(url, replace(BESIDE, inhibitions=(by,)), clock=clock, procedure=procedure) as store:
+    policy = Policy(sinks=("chat", "mail"), inhibitions=(by,))
+    async with await Store.open(url, policy, clock=clock, procedure=procedure) as store:
         for number, severity in enumerate(("critical", "high", "medium", "low", "info")):
             await store.commit([here(severity, number, severity=severity, service=severity)])
         read.clear()
