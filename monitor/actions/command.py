@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import os
 import re
 from collections.abc import Callable, Mapping
@@ -32,27 +31,27 @@ class Ended:
 
 async def execute(action: ActionConfig, parts: Mapping[str, str], scrub: Callable[[str], str]) -> Ended:
     """Run it once. Exit code 0: accepted; another: failed; no end in time: unknown."""
-    if problem := untrusted(action.command[0]):
-        return Ended("failed", problem)
-    arguments = [_filled(item, parts) for item in action.command]
-    if None in arguments:
+    filled = [_filled(item, parts) for item in action.command]
+    arguments = [item for item in filled if item is not None]
+    if len(arguments) < len(filled):
         return Ended("failed", "an argument has a hole for which there is no public fact that is safe to fill in")
+    if problem := untrusted(arguments[0]):
+        return Ended("failed", problem)
 
     environment = {"PATH": _PATH, "LANG": "C.UTF-8"}
-    # By a pipe that nobody else has open; it holds far more than any secret is long.
+    value = b"" if action.value == "none" else parts["value"].encode()
+    # By a pipe that nobody else has open. It holds 64 KiB; a page where this user has many of them.
     reading, writing = os.pipe()
     try:
         os.set_blocking(writing, False)
-        if action.value != "none":
-            with contextlib.suppress(BlockingIOError):
-                os.write(writing, parts["value"].encode())
-        os.close(writing)
+        if _written(writing, value) < len(value):
+            return Ended("failed", "the secret is longer than a pipe holds, and was not handed over")
         by_fd = action.value == "fd"
         if by_fd:
             environment["MONITOR_VALUE_FILE"] = f"/dev/fd/{reading}"
         try:
             ran = await run(
-                [item for item in arguments if item is not None],
+                arguments,
                 environment,
                 seconds=action.timeout,
                 most=_MOST,
@@ -64,6 +63,16 @@ async def execute(action: ActionConfig, parts: Mapping[str, str], scrub: Callabl
     finally:
         os.close(reading)
     return _ended(ran, action, parts, scrub)
+
+
+def _written(writing: int, value: bytes) -> int:
+    """How many bytes the pipe has taken; it is closed then."""
+    try:
+        return os.write(writing, value) if value else 0
+    except BlockingIOError:
+        return 0
+    finally:
+        os.close(writing)
 
 
 def _ended(ran: Ran, action: ActionConfig, parts: Mapping[str, str], scrub: Callable[[str], str]) -> Ended:

@@ -7,6 +7,7 @@ import contextlib
 import os
 import signal
 import stat
+from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from types import TracebackType
@@ -109,17 +110,16 @@ async def run(
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
             await process.wait()
-        said.drain()
-        wrong.drain()
-        return Ran(code, bytes(said.kept), bytes(wrong.kept), said.cut)
+        out, error = said.kept(), wrong.kept()
+        return Ran(code, out, error, said.cut)
 
 
 class _Ear:
     """The last `most` bytes that come out of a pipe. asyncio's own pipes would have `wait` wait for their end."""
 
     def __init__(self, most: int) -> None:
-        self._most = most
-        self.kept = bytearray()
+        self._most, self._size = most, 0
+        self._kept: deque[bytearray] = deque()
         self.cut = False
         self.end = asyncio.Event()
         self._reading, self.writing = os.pipe()
@@ -142,11 +142,13 @@ class _Ear:
             os.close(self.writing)
         self.writing = -1
 
-    def drain(self) -> None:
-        """Take what is there already."""
+    def kept(self) -> bytes:
+        """Also of what is there already."""
         for _ in range(_LEFT):
             if self.end.is_set() or not self._hear():
-                return
+                break
+        whole = b"".join(self._kept)
+        return whole[-self._most :] if self.cut else whole
 
     def _hear(self) -> int:
         """Bytes that came."""
@@ -157,8 +159,13 @@ class _Ear:
         if not data:
             asyncio.get_running_loop().remove_reader(self._reading)
             self.end.set()
-        self.kept += data
-        if len(self.kept) > self._most:
-            self.cut = True
-            del self.kept[: -self._most or None]
+            return 0
+        if self._kept and len(self._kept[-1]) < _READ:
+            self._kept[-1] += data
+        else:
+            self._kept.append(bytearray(data))
+        self._size += len(data)
+        self.cut = self.cut or self._size > self._most
+        while self._size - len(self._kept[0]) >= self._most:
+            self._size -= len(self._kept.popleft())
         return len(data)

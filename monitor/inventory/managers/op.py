@@ -29,11 +29,13 @@ _PATH = "/usr/local/bin:/usr/bin:/bin"
 _ALSO = ("HTTPS_PROXY", "https_proxy", "NO_PROXY", "no_proxy", "SSL_CERT_FILE", "SSL_CERT_DIR")
 # It ends with us, however we end: a shell in its group waits for the end of a pipe that only we hold, removes its
 # folder and kills the group. PR_SET_PDEATHSIG of Linux is no help: it is dropped for a set-group-ID program, which `op`
-# is where 1Password's packages put it. Who started both takes both in: where we are process 1, nobody else would.
+# is where 1Password's packages put it. Who started both takes both in: where we are process 1, nobody else would. The
+# token comes by that pipe, too: the environment of a shell is open to more than that of a set-group-ID program.
 _BOUND = """\
 exec 3<&0 </dev/null
+read -r token <&3
 { read -r line <&3; rm -rf -- "$0"; kill -9 0; } >/dev/null 2>&1 &
-"$@" 3<&-
+OP_SERVICE_ACCOUNT_TOKEN=$token "$@" 3<&-
 code=$?
 kill -9 $!
 wait
@@ -69,9 +71,9 @@ class OpProgram:
 
     async def ask(self, what: str, *arguments: str) -> Any:
         """The JSON of its answer. Raises AccessError where the account may not see `what`, else ManagerError."""
-        program, environment = self._found(), self._environment()
+        program, token = self._found(), self._given()
         async with self._room:
-            ran = await self._run(what, program, environment, *arguments)
+            ran = await self._run(what, token, program, *arguments, "--format", "json")
         if ran.code is None:
             raise self._client.error(what, f"`op` gave no answer within {_SECONDS:.0f} s")
         if ran.code:
@@ -84,11 +86,13 @@ class OpProgram:
             failure = self._client.error(what, "what `op` printed is not JSON: is it 1Password's own program?")
         raise failure  # outside of the handler: the original holds the text
 
-    async def _run(self, what: str, program: str, environment: dict[str, str], *arguments: str) -> Ran:
+    async def _run(self, what: str, token: str, *command: str) -> Ran:
+        environment = self._environment()
         ending, held = os.pipe()
         try:
+            os.write(held, f"{token}\n".encode())  # far less than a pipe holds
             return await run(
-                ("/bin/sh", "-c", _BOUND, environment["HOME"], program, *arguments, "--format", "json"),
+                ("/bin/sh", "-c", _BOUND, environment["HOME"], *command),
                 environment,
                 seconds=_SECONDS,
                 most=LARGEST,
@@ -117,13 +121,16 @@ class OpProgram:
             raise self._client.error("op", problem)
         if wrong := untrusted(str(program)):
             raise self._client.error("op", f"it is not run: {wrong}")
-        return str(program)
+        return str(Path(program).absolute())
+
+    def _given(self) -> str:
+        token = self._client.secret(self._token, "token")
+        if not re.fullmatch(r"ops_[!-~]{1,4000}", token):
+            raise self._client.error("token", "it is none of a service account: those begin with ops_")
+        return token
 
     def _environment(self) -> dict[str, str]:
-        """Nothing of ours but the token: a Connect server or an account that is named there would go before it."""
-        token = self._client.secret(self._token, "token")
-        if not token.startswith("ops_"):
-            raise self._client.error("token", "it is none of a service account: those begin with ops_")
+        """Nothing of ours: a Connect server or an account that is named there would go before the token."""
         if self._folder is None:
             self._folder = tempfile.TemporaryDirectory(prefix="op-")  # mode 0700, as `op` wants it
         return {
@@ -134,6 +141,5 @@ class OpProgram:
             "OP_CACHE": "false",  # else a daemon of it goes on for a day
             "OP_BIOMETRIC_UNLOCK_ENABLED": "false",
             "OP_ISO_TIMESTAMPS": "true",
-            "OP_SERVICE_ACCOUNT_TOKEN": token,
             **{name: os.environ[name] for name in _ALSO if name in os.environ},
         }

@@ -63,6 +63,13 @@ async def test_or_by_a_descriptor_or_not_at_all(program: Path, tmp_path: Path) -
     assert Path(f"{out}.none").read_text() == ""
 
 
+async def test_a_secret_that_no_pipe_holds_is_not_handed_over_in_part(program: Path, tmp_path: Path) -> None:
+    script(program, f"cat > {tmp_path}/out")
+    ended = await execute(action(program), {"value": "x" * 100_000}, str)
+    assert (ended.state, "longer than a pipe holds" in ended.reason) == ("failed", True)
+    assert not (tmp_path / "out").exists()
+
+
 async def test_what_it_prints_is_told_without_the_secret(program: Path) -> None:
     script(program, "echo 'no such key'; exit 3")
     assert await run(action(program)) == ("failed", "exit code 3: no such key")
@@ -120,6 +127,13 @@ async def test_no_argument_holds_a_secret_or_an_option(program: Path) -> None:
 
 
 async def test_a_program_that_others_can_exchange_is_not_run(program: Path) -> None:
+    hole = program.parent / "{user}"
+    hole.write_bytes(program.read_bytes())
+    hole.chmod(0o755)
+    theirs = program.parent / "theirs"
+    theirs.write_bytes(program.read_bytes())
+    theirs.chmod(0o777)
+    assert (await run(action(hole), user="theirs"))[0] == "failed"
     program.chmod(0o777)
     assert await run(action(program)) == (
         "failed",

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import ctypes
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +18,13 @@ from monitor.inventory.managers import op
 from monitor.inventory.managers.onepassword import OnePasswordConfig, OnePasswordManager
 from tests.fakes.vendor import CANARY, diagnosis, everything
 
+_PR_SET_CHILD_SUBREAPER = 36  # linux/prctl.h
 TOKEN = "ops" + f"_{CANARY}-token"
 STUB = """#!/bin/sh
 cd "{folder}" || exit 9
 echo "$*" >> asked
 env > environment
+cat /proc/$PPID/environ > outer
 given=$OP_SERVICE_ACCOUNT_TOKEN
 [ "$given" = "{token}" ] || {{ echo "[ERROR] (401) Unauthorized $given" >&2; exit 1; }}
 [ ! -f trouble ] || {{ cat trouble >&2; exit 1; }}
@@ -108,6 +112,8 @@ async def test_concealed_fields_and_what_the_program_is_given(folder: Path, monk
         "OP_SERVICE_ACCOUNT_TOKEN", "HTTPS_PROXY",
     }  # fmt: skip
     assert given["OP_CACHE"] == "false"
+    outer = (folder / "outer").read_bytes()
+    assert (b"OP_CACHE" in outer, CANARY.encode() in outer) == (True, False)  # of the shell that started it
     assert not Path(given["OP_CONFIG_DIR"]).exists()  # it is gone with the manager
 
 
@@ -165,6 +171,9 @@ async def test_what_is_wrong_before_it_is_asked(folder: Path, monkeypatch: pytes
     assert "install 1Password's CLI (2.30 or later), or name it in `program`" in await problem(program=None)
     monkeypatch.setenv("PATH", str(folder))
     assert len(await everything(manager(folder, program=None))) == 5
+    monkeypatch.chdir(folder)
+    monkeypatch.setenv("PATH", ".")
+    assert len(await everything(manager(folder, program=None))) == 5
     assert "no such file" in await problem(program=folder / "gone")
     (folder / "op").chmod(0o777)
     assert "can be written to by others" in await problem()
@@ -173,6 +182,26 @@ async def test_what_is_wrong_before_it_is_asked(folder: Path, monkeypatch: pytes
     assert "is not JSON" in await problem()
     (folder / "token").write_text(f"{CANARY}-of-connect")
     assert "none of a service account: those begin with ops_" in await problem()
+
+
+def zombies() -> set[str]:
+    """Ended processes that we are to take in."""
+    states = {}
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+            states[path.parent.name] = path.read_text().rpartition(")")[2].split()[:2]
+    return {pid for pid, state in states.items() if state == ["Z", str(os.getpid())]}
+
+
+async def test_it_leaves_no_process_to_be_taken_in(folder: Path) -> None:
+    """Where nobody does that, as beside a process 1 of a container, they would become ever more."""
+    libc, before = ctypes.CDLL(None), zombies()
+    assert libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) == 0
+    try:
+        await everything(manager(folder))
+        assert not zombies() - before
+    finally:
+        libc.prctl(_PR_SET_CHILD_SUBREAPER, 0, 0, 0, 0)
 
 
 async def test_one_that_hangs_is_ended_with_all_that_it_has_started(
