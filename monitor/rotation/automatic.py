@@ -113,7 +113,8 @@ class Automatic:
 
 
 async def _asked(store: Store, incident: str, secret: Managed) -> list[ActionRun]:
-    """What came of asking for another value in place of the present one, the newest first."""
+    """What came of asking for another value in place of the present one, the newest first. What was accepted longer ago
+    than a provider is waited for is unknown from now on."""
     runs = [run for run in await store.actions.find(incident=incident) if run.action == f"rotate:{secret.entry}"]
     for place, run in enumerate(runs):
         if run.state == "accepted" and (run.finished_at or 0.0) < store.now() - _PATIENCE:
