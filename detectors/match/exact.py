@@ -17,7 +17,6 @@ import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from itertools import pairwise
 from typing import Any, NamedTuple
 from urllib.parse import quote, quote_plus, unquote_to_bytes
 
@@ -38,6 +37,7 @@ _FILLED = (0, 2, 3)  # characters of a base64 group that the bytes before the an
 _URLSAFE = bytes.maketrans(b"+/", b"-_")
 _DIGITS, _LOWER, _UPPER = b"0123456789", b"abcdefghijklmnopqrstuvwxyz", b"ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 _PLAIN = frozenset(_DIGITS + _LOWER + _UPPER)
+_BEYOND_LOWER, _BEYOND_UPPER = frozenset(_LOWER[6:]), frozenset(_UPPER[6:])  # letters that are no hex digits
 _ESCAPE = re.compile(rb"%[0-9A-F]{2}")
 _ENTITIES = [(b"&", b"&amp;"), (b"<", b"&lt;"), (b">", b"&gt;"), (b'"', b"&quot;"), (b"'", b"&#39;")]
 _OFTEN = 256  # candidates after which the clock is looked at
@@ -93,11 +93,15 @@ def _places(value: bytes, width: int) -> Iterable[int]:
     return range(first, last + 1, step)
 
 
-def _oddity(piece: bytes) -> tuple[bool, int]:
-    """Whether all writings leave it as it is, and how seldom text looks like it."""
-    kinds = [0 if c in _DIGITS else 1 if c in _LOWER else 2 if c in _UPPER else 3 for c in piece]
-    changes = sum(one != other for one, other in pairwise(kinds))
-    return _plain(piece), 2 * changes + len(set(piece)) + kinds.count(2)
+def _oddity(piece: bytes) -> tuple[int, ...]:
+    """Whether all writings leave it as it is, and how seldom text ends like it.
+
+    Hyperscan knows of many literals only which pairs of characters stand at which place. So those of one kind are to
+    end alike: with letters that are no hex digits, in a change of case that words do not have; else with low digits.
+    """
+    *_, third, second, last = piece
+    cased = last in _BEYOND_LOWER, second in _BEYOND_UPPER, third in _BEYOND_LOWER
+    return _plain(piece), *cased, -last, -second
 
 
 def _plain(piece: bytes) -> bool:
@@ -159,12 +163,13 @@ _CHAIN = {"form": "percent", "percent2": "percent", "escape2": "escape", "lines"
 
 
 class _Look(NamedTuple):
-    """What a literal stands for: an anchor, written so. `phase`: bytes of its base64 group before the piece;
-    `shapes`: those in which the piece is written like the literal."""
+    """What a literal stands for: an anchor, written so. `phase`: bytes of its base64 group before the piece, `first`:
+    characters of that group before the literal; `shapes`: those in which the piece is written like the literal."""
 
     anchor: Anchor
     how: str
     phase: int = 0
+    first: int = 0
     shapes: tuple[Shape, ...] = ()
 
 
@@ -182,10 +187,12 @@ def _literals(one: Anchor) -> Iterator[tuple[bytes, _Look]]:
     for phase in range(3):
         text = base64.b64encode(b"\0" * phase + piece)
         known = (phase + len(piece)) * 8 // 6  # characters that no later byte has a part in
-        text = text[_FILLED[phase] : known][:LONGEST]
-        yield text, _Look(one, "base64", phase)
+        # From the next whole group on if that is long enough: two such groups of text look like few others.
+        first = 4 if phase and known - 4 >= LONGEST else _FILLED[phase]
+        text = text[first:known][:LONGEST]
+        yield text, _Look(one, "base64", phase, first)
         if (safe := text.translate(_URLSAFE)) != text:
-            yield safe, _Look(one, "base64", phase)
+            yield safe, _Look(one, "base64", phase, first)
     yield piece.hex().encode()[:LONGEST], _Look(one, "hex")
     if (upper := piece.hex().upper().encode()[:LONGEST]) != piece.hex().encode()[:LONGEST]:
         yield upper, _Look(one, "hex")
@@ -273,7 +280,7 @@ class ExactWorker:
     def _base64(self, data: Buffer, start: int, look: _Look) -> Owned | None:
         one = look.anchor
         groups, skip = divmod(look.phase - one.at, 3)  # groups, and bytes of the first, before the value
-        low = start - _FILLED[look.phase] + 4 * groups
+        low = start - look.first + 4 * groups
         high = min(low + -(-(skip + one.size) // 3) * 4, len(data))
         if low < 0:
             return None

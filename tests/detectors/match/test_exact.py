@@ -15,7 +15,7 @@ import pytest
 
 from detectors.fingerprint import fingerprint, mask
 from detectors.match.engine import Engine
-from detectors.match.exact import OWN, Exact, anchor
+from detectors.match.exact import OWN, Anchor, Exact, anchor
 from detectors.rules.load import load_rules
 from detectors.rules.template import expand
 
@@ -107,6 +107,23 @@ def test_an_anchor_is_plain_is_not_where_tokens_begin_and_depends_on_the_key() -
     assert "piece" not in repr(one)
     places = {anchor(b"aB3" * 12, "f", 4, bytes([number])).at for number in range(20)}
     assert len(places) > 3
+
+
+def test_anchors_of_one_kind_end_alike() -> None:
+    def ends(alphabet: str) -> list[bytes]:
+        values = ["".join(RANDOM.choices(alphabet, k=40)).encode() for _ in range(50)]
+        return [anchor(value, fingerprint(KEY, value), 8, KEY).piece[-2:] for value in values]
+
+    assert all(chr(end[-1]) in string.ascii_lowercase[6:] for end in ends(MIXED))
+    assert sum(chr(end[0]) in string.ascii_uppercase[6:] for end in ends(MIXED)) > 40
+    assert all(chr(end[-1]) in "0123456" for end in ends("0123456789abcdef"))
+
+
+def test_in_base64_whole_groups_of_the_anchor_are_looked_for() -> None:
+    one = Anchor("f", b"Ab3dEf7h", 8, 32)
+    literals = Exact([one], KEY).literals
+    inside = [text for text in literals if text not in (one.piece, one.piece.hex()[:8].encode())]
+    assert [base64.b64decode(text) for text in inside] == [b"Ab3dEf", b"3dEf7h", b"b3dEf7"]
 
 
 @pytest.fixture(scope="module")
