@@ -34,7 +34,7 @@ def plant(settings: Config, name: str, shot: Ammunition, rule: str, *, at: str |
         fail("--canary takes a name of letters, digits, dots and dashes, which is shown in alerts", 2)
     if at is None:
         fail(_HOW, 2)
-    path = None if at == "-" else Path(os.path.abspath(os.path.expanduser(at)))
+    path = None if at == "-" else _home(settings, at)
     if path is not None and not os.path.isdir(path.parent):  # never raises
         fail(f"{printable(scrubbed(settings, str(path.parent)))} is no folder; {_HOW}", 2)
     told = scrubbed(settings, note) or (str(path) if path is not None else "outside")
@@ -61,6 +61,17 @@ def plant(settings: Config, name: str, shot: Ammunition, rule: str, *, at: str |
     if path is None:
         typer.echo(shot.value)
     typer.echo(f"canary {name}: seen anywhere but in {printable(told)}, it is an alarm", err=True)
+
+
+def _home(settings: Config, at: str) -> Path:
+    """By the name under which a source follows it; else where links lead, as a source would rather follow that."""
+    from monitor.sources.file.globs import Globs
+    from monitor.sources.file.source import FileConfig
+
+    path = os.path.abspath(os.path.expanduser(at))
+    files = (source for source in settings.sources if isinstance(source, FileConfig))
+    followed = any(Globs(source.include, source.exclude).matches(path) for source in files)
+    return Path(path if followed else os.path.realpath(path))
 
 
 def show(settings: Config, form: Format) -> None:

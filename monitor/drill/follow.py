@@ -65,9 +65,9 @@ class Follower:
             for one in await self._sent(incident, {row.id for row in told}):
                 hop(f"told {one.sink}", "", one.finished_at)
             hop("acknowledged", await self._move(incident, "ack"))
-        except DrillError:
-            with contextlib.suppress(DrillError):
-                await self._move(incident, "resolve")
+        except (DrillError, asyncio.CancelledError):  # the latter: Ctrl-C
+            with contextlib.suppress(TransitionError):
+                await self._decide(incident, "resolve")
             raise
         hop("closed", await self._move(incident, "resolve"))
 
@@ -126,11 +126,8 @@ class Follower:
         """Acknowledge or close it, as somebody would, and see that the sinks hear of it. Returns who was told; somebody
         who was told of the drill may well be quicker."""
         before = {one.id for one in await self.store.outbox.list(about=incident.id, limit=1000)}
-        resolution: Resolution | None = "used_in_tests" if action == "resolve" else None
         try:
-            await self.store.incidents.transition(
-                incident.id, action, actor=self.actor, resolution=resolution, note="drill"
-            )
+            await self._decide(incident, action)
         except TransitionError as error:
             if (await self.store.incidents.get(incident.id)).state == (
                 "acknowledged" if action == "ack" else "resolved"
@@ -142,6 +139,12 @@ class Follower:
             return "the group tells of it later"
         rows = await self._sent(incident, {one.id for one in news})
         return f"told {', '.join(dict.fromkeys(one.sink for one in rows))}"
+
+    async def _decide(self, incident: Incident, action: Literal["ack", "resolve"]) -> None:
+        resolution: Resolution | None = "used_in_tests" if action == "resolve" else None
+        await self.store.incidents.transition(
+            incident.id, action, actor=self.actor, resolution=resolution, note="drill"
+        )
 
     async def _news(self, incident: Incident, known: set[str]) -> Sequence[OutboxEntry] | None:
         """Notifications about it that are not `known`; None: there are none."""

@@ -63,10 +63,19 @@ def test_what_cannot_be_a_canary_is_refused(monitor: Command, config: Path) -> N
     assert len(answer.stdout.splitlines()) == 1
     assert "already" in monitor("drill", "--canary", "bird", "--at", "-").stderr
     assert "the wiki" in monitor("drill", "--canaries").stdout
-    raw = os.fsdecode(b"caf\xe9")
-    answer = monitor("drill", "--canary", "two", "--at", f"~/logs/../{raw}", "--note", raw)
-    assert answer.returncode == 0, answer.stderr
-    assert (config.parent / raw).read_text().startswith("GITHUB_PAT=ghp_")
-    assert len(monitor("drill", "--canaries").stdout.splitlines()) == 3
+    raw = config.parent / os.fsdecode(b"caf\xe9")
+    for link in ("link", "logs/app.log"):
+        (config.parent / link).symlink_to(raw)
+    raw.touch()
+    for name, at in (("led", "~/logs/../link"), ("followed", "logs/app.log")):
+        answer = monitor("drill", "--canary", name, "--at", at)
+        assert answer.returncode == 0, answer.stderr
+    assert raw.read_text().count("GITHUB_PAT=ghp_") == 2
+    rows = json.loads(monitor("drill", "--canaries", "--format", "json").stdout)
+    assert {row["name"]: row["place"] for row in rows} == {
+        "bird": "the wiki",
+        "led": f"{config.parent}/caf\\udce9",
+        "followed": f"{config.parent}/logs/app.log",  # as its source names it
+    }
     assert monitor("drill", "--forget", "bird").returncode == 0
     assert "no canary 'bird'" in monitor("drill", "--forget", "bird").stderr

@@ -137,6 +137,21 @@ async def test_who_is_told_of_a_drill_may_acknowledge_it_meanwhile(tmp_path: Pat
     assert hops[4].detail == "somebody was quicker"
 
 
+async def test_a_drill_that_is_cut_short_closes_its_incident(tmp_path: Path) -> None:
+    hops: list[Hop] = []
+    async with await Store.open(tmp_path / "state.db", Policy(sinks=("chat",))) as store:
+        await store.drills.plan([wanted := stored("drill")], pages=False)
+        await store.commit([finding("drill", source="services")])
+        follow = Follower(store, "ada", 30.0, hops.append, "services").follow(wanted, 0.0)
+        task = asyncio.create_task(follow)
+        while len(hops) < 3:
+            await asyncio.sleep(0.01)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        assert (await store.incidents.get(wanted)).resolution == "used_in_tests"
+
+
 JOURNAL = """
 [[sources]]
 name = "journal"
