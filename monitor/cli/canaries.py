@@ -34,6 +34,8 @@ def plant(settings: Config, name: str, shot: Ammunition, rule: str, *, at: str |
         fail("--canary takes a name of letters, digits, dots and dashes, which is shown in alerts", 2)
     if at is None:
         fail(_HOW, 2)
+    if not shot.written:
+        fail(f"no rule finds a secret of {rule} in a line of settings; choose another with --rule", 2)
     path = None if at == "-" else _home(settings, at)
     if path is not None and not os.path.isdir(path.parent):  # never raises
         fail(f"{printable(scrubbed(settings, str(path.parent)))} is no folder; {_HOW}", 2)

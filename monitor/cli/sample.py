@@ -107,14 +107,16 @@ class Ammunition:
 
 
 def ammunition(settings: Config, rule: Rule) -> Ammunition:
-    """A new one of the rule. Ends the command with exit code 2 where it would not be found."""
+    """A new one of the rule. Ends the command with exit code 2 where no log would show it, or where it is always the
+    same: what lies somewhere already is no drill, and no canary."""
     from detectors.fingerprint import fingerprint
     from monitor.site import build_engine
     from monitor.state import key
 
     own = key(settings)
     try:
-        raw = one(worker_for(rule, read_rules(settings)), rule, secrets.token_hex(16))
+        alone = worker_for(rule, read_rules(settings))
+        raw, another = (one(alone, rule, secrets.token_hex(16)) for _ in range(2))
     except NoSampleError as error:
         fail(str(error), 2)
     value = raw.replace("\n", "\\n")
@@ -124,15 +126,14 @@ def ammunition(settings: Config, rule: Rule) -> Ammunition:
     found.sort(key=lambda match: match.rule.id != rule.id)
     if not found or found[0].rule.id != rule.id:
         fail(f"rule {rule.id} finds none of its own secrets in a log line; choose another with --rule", 2)
-    alone = min(match.start for match in found) == len(before) or bool(_URL.match(value))
-    line = f"{re.sub('[^A-Z0-9]', '_', rule.id.upper())}={value}" if alone else value
-    there = worker.scan(f"{line}\n".encode())
-    if not there:
-        fail(f"no rule finds a secret of {rule.id} in a line of settings; choose another with --rule", 2)
+    bare = min(match.start for match in found) == len(before) or bool(_URL.match(value))
+    line = f"{re.sub('[^A-Z0-9]', '_', rule.id.upper())}={value}" if bare else value
 
     def prints(matches: Sequence[Match]) -> list[str]:
         return list(dict.fromkeys(fingerprint(own, match.secret) for match in matches))
 
-    written = prints(there)
-    others = [one for one in prints([*found, *worker.scan(raw.encode())]) if one not in written]
+    written = prints(worker.scan(f"{line}\n".encode()))
+    others = [print_ for print_ in prints([*found, *worker.scan(raw.encode())]) if print_ not in written]
+    if not {*written, *others}.isdisjoint(prints(worker.scan(another.encode()))):
+        fail(f"the examples of rule {rule.id} hold a fixed secret: write it as a template, such as {{alnum:20}}", 2)
     return Ammunition(value, line, prints(found), written, others)

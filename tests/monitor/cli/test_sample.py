@@ -12,6 +12,7 @@ import typer
 from detectors.fingerprint import fingerprint
 from detectors.match.engine import Engine, Worker
 from detectors.rules.rule import Rule
+from monitor.cli.canaries import plant
 from monitor.cli.sample import Ammunition, NoSampleError, ammunition, one, worker_for
 from monitor.config import Config, load
 from monitor.site import build_engine, read_rules
@@ -118,31 +119,52 @@ def test_ammunition_is_known_however_it_is_found(tmp_path: Path, rule: str, line
     assert not {*new.written, *new.others} & {*again.written, *again.others}, "nothing is the same each time"
 
 
-@pytest.mark.parametrize(
-    ("pattern", "says"),
-    [
-        # It wants a space before it: it finds its secret in a log, and not in a setting.
-        (r"(?:^|[ ])(?P<secret>acme_[a-z0-9]{20})\b", "no rule finds a secret of acme-key in a line of settings"),
-        (r"(?P<secret>acme_[a-z0-9]{20})!", "acme-key: no example satisfies the rule; run `monitor rules test`"),
-    ],
-)
-def test_what_would_not_be_found_is_no_ammunition(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], pattern: str, says: str
-) -> None:
-    config = settings(
-        tmp_path,
-        "vcs/github",
-        own=f"""
+def acme(tmp_path: Path, pattern: str, example: str = "acme_{lownum:20}") -> Config:
+    own = f"""
 [[rule]]
 id = "acme-key"
 name = "Acme key"
 pattern = '''{pattern}'''
 severity = "high"
-examples = ["key acme_{{lownum:20}}"]
+examples = ["key {example}"]
 negative_examples = ["acme_x"]
-""",
-    )
+"""
+    return settings(tmp_path, "database/mysql", own=own)
+
+
+@pytest.mark.parametrize(
+    ("pattern", "example", "says"),
+    [
+        (
+            r"(?P<secret>acme_[a-z0-9]{20})!",
+            "acme_{lownum:20}",
+            "no example satisfies the rule",
+        ),
+        (
+            r"\b(?P<secret>acme_[a-z0-9]{20})\b",
+            "acme_k3jd8sk2jd9fk3jsl2kd",
+            "hold a fixed secret: write it as a template",
+        ),
+    ],
+)
+def test_what_is_not_found_or_not_new_is_no_ammunition(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], pattern: str, example: str, says: str
+) -> None:
     with pytest.raises(typer.Exit) as ended:
-        shot(config, "acme-key")
+        shot(acme(tmp_path, pattern, example), "acme-key")
     assert ended.value.exit_code == 2
     assert says in capsys.readouterr().err
+
+
+def test_what_no_file_would_show_is_for_drills_and_no_canary(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It wants a space before it: it is found in a log, and not in a setting."""
+    config = acme(tmp_path, r"(?:^|[ ])(?P<secret>acme_[a-z0-9]{20})\b")
+    new = shot(config, "acme-key")
+    assert new.logged
+    assert not new.written
+    with pytest.raises(typer.Exit) as ended:
+        plant(config, "bird", new, "acme-key", at="-", note="")
+    assert ended.value.exit_code == 2
+    assert "no rule finds a secret of acme-key in a line of settings" in capsys.readouterr().err
