@@ -227,7 +227,7 @@ class Policy:
         return [
             several[0]
             if len(several) == 1
-            else min(several, key=lambda one: self.speaks_from(one.route, severity, now))
+            else min(several, key=lambda one: self.muted_until(one.route, severity, now) or float("-inf"))
             for several in found.values()
         ]
 
@@ -253,12 +253,6 @@ class Policy:
         """The latest end of the silences that hold `labels` back; None when none does."""
         ends = [end for silence in self.silences if (end := silence.until(labels, now)) is not None]
         return max(ends, default=None)
-
-    def speaks_from(self, route: Route | None, severity: Severity, now: float) -> float:
-        """When the route tells of such incidents: minus infinity where it does now; infinity: never, or no route."""
-        if route is None:
-            return float("inf")
-        return self.muted_until(route, severity, now) or float("-inf")
 
     def muted_until(self, route: Route, severity: Severity, now: float) -> float | None:
         """When the route tells of such incidents again; None: it does; infinity: never."""

@@ -251,7 +251,7 @@ def _fold(tx: Transaction, taken: Iterable[Alert], before: Mapping[str, Row[Any]
             groups.Touched(change.incident, _places(connection, alert) if loud else (), urgent=loud, everywhere=True)
         )
     kept = {row.id: row.kept for row in rows.values()}
-    update_incidents(connection, [{**incident_columns(one), "kept": kept[one.id]} for one in changed.values()])
+    update_incidents(tx, [{**incident_columns(one), "kept": kept[one.id]} for one in changed.values()])
     append(tx, trail)
     runs.follow(tx, [runs.Turn(one, reopened="seen" if one.id in again else None) for one in changed.values()])
     groups.enrol(tx, touched)

@@ -114,7 +114,7 @@ def _ingest(
     created = [_columns(case) for case in changed if not case.exists]
     if created:
         connection.execute(insert(incidents), created)
-    update_incidents(connection, [_columns(case) for case in changed if case.exists])
+    update_incidents(tx, [_columns(case) for case in changed if case.exists])
     append(tx, trail)
     runs.follow(tx, [_turn(case) for case in changed])
     for case in changed:

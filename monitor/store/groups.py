@@ -16,6 +16,7 @@ from monitor.incidents import Incident
 from monitor.routing import Place, Route, Target, digest_hold, labels
 from monitor.store.decide import reconsider, route_of
 from monitor.store.drills import drills_among, paging
+from monitor.store.held import Quiet
 from monitor.store.outbox import LONGEST_WAIT, abandon, release_lost, soonest, try_at_once
 from monitor.store.rows import chunks, incident_from, insert_into
 from monitor.store.schema import groups, incidents, members
@@ -113,7 +114,8 @@ def enrol(tx: Transaction, touched: Sequence[Touched]) -> None:
     for item in touched:
         work.place(item)
     work.write()
-    tx.changed()
+    if work.joined or work.left or work.moved:
+        tx.changed()
     if work.created or work.due:
         tx.announce()
     reconsider(tx, work.ready())
@@ -125,7 +127,7 @@ class _Enrolment:
     """The bookkeeping of one `enrol`: everything is read first, decided in memory, and written in bulk."""
 
     def __init__(self, tx: Transaction) -> None:
-        self.connection, self.policy, self.now = tx.connection, tx.policy, tx.now
+        self.tx, self.connection, self.policy, self.now = tx, tx.connection, tx.policy, tx.now
         self.mine: dict[str, list[Row[Any]]] = {}  # incident → its memberships with their groups
         self.known: dict[tuple[str, str], Row[Any]] = {}  # (sink, key) → group
         self.created: dict[tuple[str, str], dict[str, Any]] = {}
@@ -196,7 +198,7 @@ class _Enrolment:
         for target, place in self._wanted(item):
             member = next((row for row in mine if (row.sink, row.key) == (target.sink, target.key)), None)
             digest = next((row for row in mine if row.sink == target.sink and row.kind == "digest"), None)
-            if member is None and digest is not None and self._leaves(digest, target, item):
+            if member is None and digest is not None and self._leaves(digest, target, item, place):
                 # It was one of many, or could wait; now it is an alarm of its own.
                 self.left.append({"_group": digest.id, "_incident": item.incident.id})
                 mine = [row for row in mine if row is not digest]
@@ -218,33 +220,41 @@ class _Enrolment:
                     self._touch(row, route, item.urgent or row.kind == "incident")
 
     def _wanted(self, item: Touched) -> list[tuple[Target, Place]]:
-        """Each group that it leads to once, with the place whose route tells of it first."""
+        """Each group that it leads to once, with the place from which it is told first."""
         found: dict[tuple[str, str], list[tuple[Target, Place]]] = {}
         for place in item.places:
             for target in self.targets[item.incident.id, place]:
                 found.setdefault((target.sink, target.key), []).append((target, place))
         return [
-            several[0] if len(several) == 1 else min(several, key=lambda one: self._speaks(one[0].route, item.incident))
+            several[0]
+            if len(several) == 1
+            else min(several, key=lambda one: self._told_from(item.incident, one[1], one[0].sink, one[0].route))
             for several in found.values()
         ]
 
-    def _speaks(self, route: Route | None, incident: Incident) -> float:
-        return self.policy.speaks_from(route, incident.severity, self.now)
+    def _told_from(self, incident: Incident, place: Place, sink: str, route: Route | None) -> float:
+        """When the sink is told of what is seen there: minus infinity for now; infinity: never, or no route leads."""
+        if route is None:
+            return float("inf")
+        until, _ = Quiet.within(self.tx).of(incident, labels(incident, *place), sink, route, None)
+        return float("-inf") if until is None else until
 
     def _stand(self, member: Row[Any], target: Target, incident: Incident, place: Place) -> None:
-        """It stands there for the new place, where the route of the old one is gone, or tells of it later."""
-        if _place(member) == place:
+        """It stands there for the new place, where the sink would hear of the old one later, or not at all."""
+        old = _place(member)
+        if old == place:
             return
-        was = route_of(self.policy, incident, labels(incident, *_place(member)), member, self.now)
-        if self._speaks(target.route, incident) < self._speaks(was, incident):
+        route = route_of(self.policy, incident, labels(incident, *old), member, self.now)
+        was = self._told_from(incident, old, member.sink, route)
+        if was > self.now and self._told_from(incident, place, member.sink, target.route) < was:
             names = {f"_{name}": value for name, value in place._asdict().items()}
             self.moved.append({"_group": member.id, "_incident": incident.id, **names})
 
-    def _leaves(self, digest: Row[Any], target: Target, item: Touched) -> bool:
-        if self._muted(target, item.incident.severity):
-            return False
+    def _leaves(self, digest: Row[Any], target: Target, item: Touched, place: Place) -> bool:
         gathers = digest.sent_at is None and digest.route.endswith(_MUTED)
-        return gathers or (item.urgent and self._room(target, item.incident.severity))
+        if not gathers and not (item.urgent and self._room(target, item.incident.severity)):
+            return False
+        return self._told_from(item.incident, place, target.sink, target.route) <= self.now
 
     def _muted(self, target: Target, severity: Severity) -> bool:
         return self.policy.muted_until(target.route, severity, self.now) is not None

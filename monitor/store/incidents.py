@@ -116,7 +116,7 @@ def change_state(
         raise LookupError(f"there is no incident {incident_id}")
     was = incident_from(row)
     change: Change = transition(was, action, actor=actor, now=tx.now, resolution=resolution)
-    update_incidents(connection, [{**incident_columns(change.incident), "kept": row.kept}])
+    update_incidents(tx, [{**incident_columns(change.incident), "kept": row.kept}])
     assert change.reason is not None
     append(tx, [entry(change.incident, was, change.reason, actor=actor, note=note, now=tx.now)])
     runs.follow(tx, [runs.Turn(change.incident, reopened="hand" if action == "reopen" else None)])
@@ -130,7 +130,7 @@ def change_state(
     return change.incident
 
 
-def update_incidents(connection: Connection, rows: Sequence[Mapping[str, Any]]) -> None:
+def update_incidents(tx: Transaction, rows: Sequence[Mapping[str, Any]]) -> None:
     """Rows as `incident_columns` gives them, with `kept`."""
     if not rows:
         return
@@ -140,7 +140,8 @@ def update_incidents(connection: Connection, rows: Sequence[Mapping[str, Any]]) 
         .where(incidents.c.id == bindparam("_id"))
         .values({name: bindparam(f"_{name}") for name in names})
     )
-    connection.execute(statement, [{f"_{name}": row[name] for name in ("id", *names)} for row in rows])
+    tx.changed()
+    tx.connection.execute(statement, [{f"_{name}": row[name] for name in ("id", *names)} for row in rows])
 
 
 def _get(connection: Connection, ref: str) -> Incident:

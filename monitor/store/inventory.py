@@ -401,7 +401,7 @@ def _adopt(tx: Transaction, fingerprints: Sequence[str]) -> None:
             change = claim(was, own_title(labels), labels, worth_of(mine))
             if change.incident == was:
                 continue
-            update_incidents(connection, [{**incident_columns(change.incident), "kept": row.kept}])
+            update_incidents(tx, [{**incident_columns(change.incident), "kept": row.kept}])
             trail = [entry(change.incident, was, "acted", actor="monitor", note=f"it is {mine[0].name}", now=tx.now)]
             if change.reason == "escalated":
                 trail.append(entry(change.incident, was, "escalated", actor="monitor", note="", now=tx.now))

@@ -59,7 +59,7 @@ def _merge(tx: Transaction, into: str, other: str, actor: str, note: str) -> Inc
     _move(tx, rows[other], into)
     kept = rows[into].kept + rows[other].kept
     update_incidents(
-        connection,
+        tx,
         [{**incident_columns(change.incident), "kept": kept}, {**incident_columns(gone), "kept": 0}],
     )
     _tell(tx, (stayed, change), (went, gone), places, actor=actor, note=note)

@@ -94,7 +94,7 @@ def record_verdict(tx: Transaction, incident_id: str, verified: Verified, *, act
     seen = labels(was, *newest) | {"validity": verified.validity, "severity": was.own_severity}
     change = judge(was, verified, worth(seen))
     if change.incident != was:
-        update_incidents(connection, [{**incident_columns(change.incident), "kept": row.kept}])
+        update_incidents(tx, [{**incident_columns(change.incident), "kept": row.kept}])
 
     trail = [entry(change.incident, was, "verified", actor=actor, note=_said(verified), now=tx.now)]
     if change.reason == "escalated":

@@ -181,6 +181,42 @@ async def test_what_is_known_from_a_muted_place_is_told_by_another(opener: Any, 
     assert await deliver(store) == ["escalated"]
 
 
+@pytest.mark.parametrize("together", [True, False])
+@pytest.mark.parametrize("digest", [True, False])
+async def test_what_is_silenced_or_held_back_in_one_place_is_told_by_another(
+    opener: Any, together: bool, digest: bool
+) -> None:
+    route = Route.model_validate({"sinks": ["chat"], "burst": "1/1h" if digest else "20/1m", "group_interval": "0s"})
+    store = await opener(Policy(sinks=("chat",), routes=(route,), inhibitions=BESIDE.inhibitions))
+    await store.silences.add(["source=noise"], 86_400, actor="ada", reason="")
+    await store.commit([here("worse", severity="critical"), here("other", 1, service="else", severity="low")])
+    await told(store)
+    found = [
+        finding("a", 2, source="noise", severity="low"),
+        finding("a", 3, severity="low"),
+        here("b", 4, severity="low"),
+        here("b", 5, severity="low", service="mail"),
+    ]
+    for part in [found] if together else [[one] for one in found]:
+        await store.commit(part)
+    await store.groups.tick()
+    assert set().union(*await told(store)) == ids("a", "b")
+    await store.commit([finding("a", 6, source="noise", severity="high"), here("b", 7, severity="medium")])
+    await store.groups.tick()
+    assert set().union(*await told(store)) == ids("a", "b"), "and what becomes of it, wherever it shows"
+
+
+async def test_what_is_muted_does_not_move_to_where_it_is_silenced(opener: Any, clock: Clock) -> None:
+    loud = Route(matchers=(Matcher.parse("source=prod"),), sinks=("chat",))
+    store = await opener(Policy(sinks=("chat",), routes=(loud, *MUTED.routes), mutes=MUTED.mutes))
+    await store.silences.add(["source=prod"], 86_400, actor="ada", reason="")
+    await store.commit([finding("a")])
+    await store.commit([finding("a", 1, source="prod")])
+    clock.now = END
+    await store.groups.tick()
+    assert await told(store) == [ids("a")]
+
+
 async def test_what_is_held_where_no_route_leads_any_more_is_told_by_the_place_it_shows_at_next(
     opener: Any, clock: Clock
 ) -> None:
