@@ -97,11 +97,12 @@ def _oddity(piece: bytes) -> tuple[int, ...]:
     """Whether all writings leave it as it is, and how seldom text ends like it.
 
     Hyperscan knows of many literals only which pairs of characters stand at which place. So those of one kind are to
-    end alike: with letters that are no hex digits, in a change of case that words do not have; else with low digits.
+    end alike: with letters that are no hex digits, in a change of case that words do not have; else with what is
+    highest, as numbers in logs mostly are not.
     """
     *_, third, second, last = piece
     cased = last in _BEYOND_LOWER, second in _BEYOND_UPPER, third in _BEYOND_LOWER
-    return _plain(piece), *cased, -last, -second
+    return _plain(piece), *cased, last, second
 
 
 def _plain(piece: bytes) -> bool:
