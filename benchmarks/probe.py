@@ -1,8 +1,8 @@
 """Recall and false alarms on text that no rule was written from: `probe.txt`, templates by class of syntax.
 
-python -m benchmarks.probe [--second | --third | --negatives | --vendors] [--misses] [--sealed]
+python -m benchmarks.probe [--second | --third | --fourth | --negatives | --vendors] [--misses] [--sealed]
 
-`--second` and `--third` take `probe-second.txt` and `probe-third.txt`, each written when the rules had been made to suit
+`--second`, `--third` and `--fourth` take `probe-second.txt` and so on, each written when the rules had been made to suit
 those before it; `--negatives` takes `probe-fourth-negatives.txt`, which holds no secret; `--vendors` takes
 `probe-vendors.txt`, a format of each issuer.
 
@@ -30,9 +30,15 @@ from detectors.rules.template import expand
 __all__ = ["Case", "Score", "cases", "main", "measure"]
 
 SEEDS = {True: 3, False: 4}  # by whether there is a secret in it
-FIRST, SECOND, THIRD, VENDORS = "probe.txt", "probe-second.txt", "probe-third.txt", "probe-vendors.txt"
-NEGATIVES = "probe-fourth-negatives.txt"
-PROBES = {"--second": SECOND, "--third": THIRD, "--negatives": NEGATIVES, "--vendors": VENDORS}
+FIRST, SECOND, THIRD, FOURTH = "probe.txt", "probe-second.txt", "probe-third.txt", "probe-fourth.txt"
+NEGATIVES, VENDORS = "probe-fourth-negatives.txt", "probe-vendors.txt"
+PROBES = {
+    "--second": SECOND,
+    "--third": THIRD,
+    "--fourth": FOURTH,
+    "--negatives": NEGATIVES,
+    "--vendors": VENDORS,
+}
 _SHAPES, _SHAPE = re.compile(r"@(\w+) = (.+)"), re.compile(r"@(?:(\w+)|\((\w+)\))")
 _DEPTH = 3  # of shapes in shapes
 _BREAKS = str.maketrans({"¶": "\n", "⇥": "\t"})

@@ -98,12 +98,13 @@ _SPOKEN = r"[A-Za-z_.+/~!@#^*%$-]{0,16}[0-9]"
 # `compare(token, "…")`, `("password", "…")`, but no field of JSON that comes after a message.
 _HANDED = r"""\\{0,3}["'\])]{0,3},\s{0,4}[bu@]?\\{0,3}["'][^\s"'\\]{6,64}\\{0,3}["'][),;\]} ]"""
 # `= new X("…")`, `: str = "…"`, `[] = {"…"`, `'] === "…"`
-_MADE = r"""(?:\[\w{0,8}\])?["'\]]{0,2} ?[:=(][:=]{0,2} ?(?:new )?[\w.:<>|\[\]?&]{0,40}[=({\[ ]{0,3} {0,2}""" + _QUOTED
+_MADE = r"""(?:\[\w{0,8}\])?["'\]]{0,2} ?[:=(!][:=]{0,2} ?(?:new )?[\w.:<>|\[\]?&]{0,40}[=({\[ ]{0,3} {0,2}""" + _QUOTED
 # Columns, a directive, a sentence
-_SAID = r"""\\{0,3}["']?(?: is| was| set to| to| value)?[ \t]{0,48}[:=|]?[ \t]{1,48}\\{0,3}["'`]?""" + _SPOKEN
+_SAID = r"""\\{0,3}["']?(?: is| was| set to| to| value)?[ \t]{0,48}[:=|-]?[ \t]{1,48}\\{0,3}["'`]?""" + _SPOKEN
 _MISSPELT = (
-    *"pasword pasward passwrod passowrd paswd".split(),
+    *"pasword pasward passwrod passowrd paswd passcode pword heslo jelszo senord".split(),
     *"kennwort wachtwoord contrase mot_de_passe motdepasse haslo senha salasana".split(),
+    r"has\xc5\x82o",
 )
 _LITERAL = r"""\\{0,3}["'][^\s"'\\]{6,64}\\{0,3}["']"""
 _BEFORE = " \"'([{,;&/|"
@@ -130,13 +131,13 @@ def _named() -> Iterable[str]:
             yield rf"""(?i:{name}){_escape(sign)}["'\])]{{0,2}},?\s{{0,4}}[bu]?{_LITERAL}[),;\]}} ]"""
         for sign in (" =", " :", ":", "=", "[", "(", "s = [", "s=[", "s: [", 's":[', 's": ['):
             yield rf"(?i:{name}){''.join(map(_escape, sign))} ?[\w.:<>|\[\]?&]{{0,40}}[=({{\[ ]{{0,4}} {{0,2}}{_QUOTED}"
-        yield rf"""(?i:{name})(?:\x20|\t)[ \t]{{0,40}}[:=|]?[ \t]{{0,48}}["'`]?{_SPOKEN}"""
+        yield rf"""(?i:{name})(?:\x20|\t)(?:is |was |set to )?[ \t]{{0,40}}[:=|-]?[ \t]{{0,48}}["'`]?{_SPOKEN}"""
     for name in ("password", "passphrase", "secret", "token", "_key"):
-        for sign in (":", "=", r"\x20=", r"\x20=\x20\(", r"=\("):
+        for sign in (":", r":\x20[|>][+-]?", "=", r"\x20=", r"\x20=\x20\(", r"=\("):
             # Below the name. What ends a line without a value stands in few.
             yield rf"""(?i:{name}){sign}\r?\n[ \t]{{1,40}}["'`]?{_RUN}{{6}}"""
             yield rf"""(?i:{name}){sign}\\{{1,2}}n[ \t]{{1,40}}\\{{0,3}}["'`]?{_RUN}{{6}}"""
-    yield from (rf"(?i:{name})[\w.\-]{{0,24}}\\{{0,3}}[\"'`]?[ \t]{{0,24}}[=:>]" for name in _MISSPELT)
+    yield from (rf"(?i:{name})[\w.\x80-\xff\-]{{0,24}}\\{{0,3}}[\"'`]?[ \t]{{0,24}}[=:>]" for name in _MISSPELT)
 
 
 def _pass() -> Iterable[str]:
