@@ -47,10 +47,7 @@ def mask(secret: bytes, prefixes: tuple[str, ...] = ()) -> str:
     if secret.startswith(b"-----BEGIN") and (pem := _PEM.match(secret)):
         return f"-----BEGIN {pem[1].decode()}-----…[{len(secret)}]"
     text = secret.decode("ascii", "replace")
-    prefix = 0
-    for one in prefixes:
-        if len(one) > prefix and text.startswith(one):
-            prefix = len(one)
+    prefix = max(map(len, filter(text.startswith, prefixes))) if text.startswith(prefixes) else 0
     shown = text[: min(prefix + 4, len(text) // 4)]
     return f"{shown if shown.isprintable() and shown.isascii() else _SHOWN.sub('?', shown)}…[{len(secret)}]"
 

@@ -107,7 +107,12 @@ _MAYBE_RUN = quick([re.compile(b"|".join(b"\\x%02x\\x%02x\\x%02x" % run for run 
 _EVERY_OTHER = [b"%c.%c.%c" % (c, c + step, c + 2 * step) for step in (-1, 1) for c in b"2345678cdefghijklmnopqrstuvwx"]
 _INTERLEAVED = quick([re.compile(b"(?i)" + b"|".join(_EVERY_OTHER))])
 _SEPARATORS = b"-_.:/ "
+_PERCENT = re.compile(rb"%[0-9A-Fa-f]{2}")
 _COUNTED = re.compile(rb"(?:[0-9a-f]{2})+|(?:[0-9A-F]{2})+")  # octets: `000102…`, `00112233…`
+
+
+def _unquoted(text: bytes) -> bytes:
+    return unquote_to_bytes(text) if _PERCENT.search(text) else text
 
 
 def _woven(value: bytes) -> bool:
@@ -154,8 +159,7 @@ def _sequence(value: bytes) -> bool:
 
 def placeholder(value: bytes) -> str | None:
     """Why `value` is a stand-in (`changeme`, `xxxx`, `${VAR}`, `aaaaaaaa`, a masked value), or None."""
-    if b"%" in value:
-        value = unquote_to_bytes(value)
+    value = _unquoted(value)
     maybe = _MAYBE_STANDS_IN(value)
     word = _WORDS.search(value) if maybe else None
     if word and word[0].lower() == b"xxxx" and len(value) > _LONG:
@@ -191,8 +195,7 @@ _DATE = re.compile(rb"(?:19|20)\d\d(?:0\d|1[0-2])[0-3]\d|1[4-9]\d{8}(?:\d{3})?$"
 
 def looks_like_hash(value: bytes, before: bytes) -> str | None:
     """Why `value` is a digest, a commit or a UUID rather than a key. `before`: text of its line left of it."""
-    if b"%" in before:
-        before = unquote_to_bytes(before)
+    before = _unquoted(before)
     speaks = _MAYBE_IDENTIFIES(before)
     if speaks and _THING_CONTEXT.search(before) and not _SECRET_ID.search(before):
         return "its name is that of what identifies or describes"
@@ -208,7 +211,7 @@ def looks_like_hash(value: bytes, before: bytes) -> str | None:
         return "a keyed digest, as audit devices write them"
     if value.isdigit() and len(value) < 40 and (_DATE.match(value) or len(value) > 16 or not _PIN.search(before)):
         return "digits only"
-    if _IMAGE.search(before):
+    if b"://" in before and _IMAGE.search(before):
         return "the tag of an image"
     return None
 
@@ -315,13 +318,13 @@ def words(value: bytes, before: bytes = b"") -> str | None:
 
     `before`: text of its line left of it; its name may be that of a page, a request or an identifier.
     """
-    before = unquote_to_bytes(before) if b"%" in before else before
+    before = _unquoted(before)
     speaks = _MAYBE_SPEAKS(before)
     if speaks and _PAGE_CONTEXT.search(before):
         return "its name is that of a page, a request or an identifier"
     if speaks and _ABOUT.search(before):
         return "its name speaks about a credential or is that of a public key"
-    if value.isalnum() and _SAME.search(before) and before.rstrip(_ASSIGNS).endswith(value):
+    if before.rstrip(_ASSIGNS).endswith(value) and value.isalnum() and _SAME.search(before):
         return "its name, not a value"
     if before[-1:] in b"/{ ~-" and _OPENED.search(before[-8:]):
         return "an expression or a path, not a value"

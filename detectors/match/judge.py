@@ -11,6 +11,7 @@ from detectors.fingerprint import mask
 from detectors.match.filters import entropy, looks_like_hash, placeholder, words
 from detectors.match.quick import UNANCHORED
 from detectors.match.score import AHEAD, BACK, score
+from detectors.match.score import confidence as confidence_of
 from detectors.rules.checksums import CHECKS, Check, proven
 from detectors.rules.rule import Confidence, Requires, Rule
 from detectors.rules.syntax import compile_re2
@@ -75,11 +76,12 @@ class Judge:
             return refusal
         confidence, why = rule.confidence, "all stages passed"
         if rule.score:
-            weighed = score(value, before, after)
-            why = weighed.reason() if explain else ""
-            if weighed.confidence is None:
+            weighed = score(value, before, after) if explain else None
+            why = weighed.reason() if weighed is not None else ""
+            likely = weighed.confidence if weighed is not None else confidence_of(value, before, after)
+            if likely is None:
                 return _no("score", why)
-            confidence = weighed.confidence
+            confidence = likely
         if self._check is not None:
             return self._checked(self._check(value), value, confidence, why)
         masked = mask(value, self._prefixes)
@@ -148,7 +150,8 @@ class Judge:
                 confidence = "high"
             if present is not None and companion.rule is not None:
                 labels = {**labels, companion.rule: present}
-        return replace(verdict, confidence=confidence, labels=labels)
+        same = confidence == verdict.confidence and labels is verdict.labels
+        return verdict if same else replace(verdict, confidence=confidence, labels=labels)
 
 
 def _matches(search: Search, value: bytes) -> bool:

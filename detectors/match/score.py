@@ -12,15 +12,17 @@ import string
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache, lru_cache
+from operator import mul
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import orjson
 
 from detectors.match.quick import UNANCHORED, found
+from detectors.rules.rule import Confidence
 from detectors.rules.syntax import compile_re2
 
-__all__ = ["AHEAD", "BACK", "Score", "entropy", "features", "randomness", "score", "surprise"]
+__all__ = ["AHEAD", "BACK", "Score", "confidence", "entropy", "features", "randomness", "score", "surprise"]
 
 BACK, AHEAD = 160, 48  # bytes left and right of a value that the score looks at
 RANDOM = math.log2(26)  # bits a letter of random text has
@@ -41,6 +43,8 @@ _HUMP = re.compile(rb"[A-Z]{2,}(?![a-z])|[A-Z]?[a-z]+|[A-Z]")
 _CHANGES = (b"aA", b"a0", b"Aa", b"A0", b"0a", b"0A")  # in classes
 _BRACKETS = b"(){}[]<>"
 _SIGNS = (b"$", b"%", b"@", b"#", b"<", b"{", b":", b"&", b"*", b"-", b"(", b"[", b"!")
+_PATHS = (b"/", b".", b"~")
+_ENDS = (b".", b":", b"?", b"!", b",", b";")
 _CODE = re.compile(rb"\w\(|\)$|\[\w|\]$|\)\.|->|=>|::|\w\.\w+\.\w|^[!=<>]=|&&|\|\|")
 _PROSE = re.compile(rb"[A-Za-z\x80-\xff]{2}[.,:;?!]?$")
 _HEX = re.compile(rb"(?:[0-9a-f]+|[0-9A-F]+)")
@@ -106,11 +110,9 @@ class Score:
     parts: tuple[tuple[str, float], ...]
 
     @property
-    def confidence(self) -> Literal["high", "medium", "low"] | None:
+    def confidence(self) -> Confidence | None:
         """None: not a secret."""
-        high, medium, low = _table()["thresholds"]
-        at = self.probability
-        return "high" if at >= high else "medium" if at >= medium else "low" if at >= low else None
+        return _confidence(self.probability)
 
     def reason(self, count: int = 3) -> str:
         """In words with the largest parts, such as `score 0.97: value random +3.1, name password +0.9`."""
@@ -157,7 +159,7 @@ def surprise(value: bytes) -> tuple[float, int]:
     table, starts = _surprises(), _starts()
     for run in _LETTERS.findall(value):
         # Case counts where it changes oddly: `getToken` are two words, `gEtoK` five.
-        humps = _HUMP.findall(run)
+        humps = (run,) if run.islower() or run.isupper() else _HUMP.findall(run)
         short = 0
         for hump in humps:
             size = len(hump)
@@ -294,21 +296,27 @@ def _of_value(value: bytes, out: dict[str, float]) -> None:
 
 def _of_symbols(value: bytes, digits: int, out: dict[str, float]) -> None:
     size = len(value)
+    if size == 36 and _UUID.fullmatch(value):
+        out["uuid"] = 1.0
     blanks = b" " in value
-    for name, holds in (
-        ("uuid", size == 36 and _UUID.fullmatch(value)),
-        ("blanks", blanks),
-        ("brackets", value.translate(None, _BRACKETS) != value),
-        ("code", _CODE.search(value)),
-        ("prose", blanks and _PROSE.search(value)),
-        ("joined", _JOINED.fullmatch(value)),
-        ("path", value.startswith((b"/", b".", b"~")) or value.count(b"/") > 1),
-        ("ends a phrase", not digits and value.endswith((b".", b":", b"?", b"!", b",", b";"))),
-        ("starts with a sign", value.startswith(_SIGNS)),
-        ("padded", size >= 16 and value.endswith(b"=")),
-    ):
-        if holds:
-            out[name] = 1.0
+    if blanks:
+        out["blanks"] = 1.0
+    if len(value.translate(None, _BRACKETS)) < size:
+        out["brackets"] = 1.0
+    if _CODE.search(value):
+        out["code"] = 1.0
+    if blanks and _PROSE.search(value):
+        out["prose"] = 1.0
+    if _JOINED.fullmatch(value):
+        out["joined"] = 1.0
+    if value.startswith(_PATHS) or value.count(b"/") > 1:
+        out["path"] = 1.0
+    if not digits and value.endswith(_ENDS):
+        out["ends a phrase"] = 1.0
+    if value.startswith(_SIGNS):
+        out["starts with a sign"] = 1.0
+    if size >= 16 and value.endswith(b"="):
+        out["padded"] = 1.0
 
 
 def _of_context(value: bytes, before: bytes, after: bytes, out: dict[str, float]) -> None:
@@ -386,13 +394,34 @@ def _same(value: bytes, name: bytes, letters: bytes) -> bool:
 def score(value: bytes, before: bytes, after: bytes) -> Score:
     """Weigh one candidate. `before`: at most BACK bytes left of it; `after`: AHEAD right of it."""
     weights, bias = _weights()
-    parts = [
-        (name, weights[name] * amount) for name, amount in features(value, before, after).items() if name in weights
-    ]
-    total = bias + sum([share for _, share in parts])
-    return Score(1 / (1 + math.exp(-max(-30.0, min(30.0, total)))), tuple(parts))
+    weighed = features(value, before, after)
+    parts = [(name, weights[name] * amount) for name, amount in weighed.items() if name in weights]
+    return Score(_probability(bias + sum([share for _, share in parts])), tuple(parts))
+
+
+def confidence(value: bytes, before: bytes, after: bytes) -> Confidence | None:
+    """That of the score, without what it is made of."""
+    weights, bias = _weights()
+    weighed = features(value, before, after)
+    return _confidence(_probability(bias + sum(map(mul, map(weights.__getitem__, weighed), weighed.values()))))
+
+
+def _probability(total: float) -> float:
+    return 1 / (1 + math.exp(-max(-30.0, min(30.0, total))))
+
+
+def _confidence(at: float) -> Confidence | None:
+    high, medium, low = _table()["thresholds"]
+    return "high" if at >= high else "medium" if at >= medium else "low" if at >= low else None
+
+
+class _Weights(dict[str, float]):
+    """Of what the model does not know: nothing."""
+
+    def __missing__(self, name: str) -> float:
+        return 0.0
 
 
 @cache
-def _weights() -> tuple[dict[str, float], float]:
-    return _table()["weights"], _table()["bias"]
+def _weights() -> tuple[_Weights, float]:
+    return _Weights(_table()["weights"]), _table()["bias"]

@@ -7,7 +7,7 @@ import orjson
 import pytest
 
 from detectors.match import score as module
-from detectors.match.score import features, randomness, score, surprise
+from detectors.match.score import confidence, features, randomness, score, surprise
 from detectors.rules.template import expand
 
 LABELLED = Path(__file__).parents[3] / "benchmarks" / "labelled.jsonl"
@@ -82,3 +82,15 @@ def test_confidence_is_calibrated_on_packages_it_was_not_trained_on() -> None:
     assert whole["high"] > 40
     assert held["high"] >= 0.95 * whole["high"]
     assert held["medium"] >= 0.7 * whole["medium"]
+
+
+def test_the_confidence_without_its_parts_is_that_of_the_score() -> None:
+    values = [
+        expand(form, seed).encode()
+        for form in ("{alnum:9}", "{lower:8}", "{lower:6}{digit:2}", "{hex:9}")
+        for seed in range(50)
+    ]
+    asked = [(value, before, b"") for value in values for before in (b"password=", b'token: "', b"label.key(")]
+    told = [score(*one).confidence for one in asked]
+    assert [confidence(*one) for one in asked] == told
+    assert set(told) == {"high", "medium", "low", None}
