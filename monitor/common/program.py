@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
+import grp
 import os
+import pwd
 import signal
 import stat
 from collections import deque
@@ -31,9 +34,33 @@ def untrusted(path: str) -> str | None:
     for place, info in way:
         if info.st_uid not in (0, os.geteuid()):
             return f"{path}: {place} belongs to another user: it has to be root's or this user's"
-        if not stat.S_ISLNK(info.st_mode) and info.st_mode & 0o022 and not info.st_mode & stat.S_ISVTX:
+        if _shared(place, info):
             return f"{path}: {place} can be written to by others: chmod go-w {place}"
     return None
+
+
+def _shared(place: str, info: os.stat_result) -> bool:
+    """Whether others may write there, or exchange what is in it."""
+    if stat.S_ISLNK(info.st_mode) or (stat.S_ISDIR(info.st_mode) and info.st_mode & stat.S_ISVTX):
+        return False
+    return bool(info.st_mode & 0o002) or (bool(info.st_mode & 0o020) and not _nobodys(place, info.st_gid))
+
+
+def _nobodys(place: str, group: int) -> bool:
+    """Whether nobody but root and this user is in its group: Debian gives /usr/local to `staff`, which is empty, and a
+    umask of 002 each user's files to a group of their own."""
+    try:
+        if any("acl" in name for name in os.listxattr(place)):
+            return False  # the bits of the group are then those of whom the list names
+    except OSError as error:
+        if error.errno != errno.ENOTSUP:
+            return False
+    try:
+        members = {pwd.getpwnam(name).pw_uid for name in grp.getgrgid(group).gr_mem}
+    except KeyError:
+        return False
+    members |= {user.pw_uid for user in pwd.getpwall() if user.pw_gid == group}
+    return members <= {0, os.geteuid()}
 
 
 def _way(path: str) -> Iterator[tuple[str, os.stat_result]]:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import grp
 import os
+import pwd
 import signal
+import struct
 import sys
 from pathlib import Path
 
@@ -43,8 +46,10 @@ def program(tmp_path: Path) -> Path:
 def test_what_others_can_exchange_is_not_to_be_run(program: Path, tmp_path: Path) -> None:
     assert untrusted(sys.executable) is None
     assert untrusted(str(program)) is None
-    program.chmod(0o775)
+    program.chmod(0o757)
     assert untrusted(str(program)) == f"{program}: {program} can be written to by others: chmod go-w {program}"
+    program.chmod(0o1757)  # of a file the sticky bit says nothing
+    assert "can be written to by others" in str(untrusted(str(program)))
     program.chmod(0o644)
     assert "not a program" in str(untrusted(str(program)))
     program.chmod(0o755)
@@ -86,6 +91,42 @@ def test_nor_what_a_link_leads_to(program: Path, tmp_path: Path, monkeypatch: py
 def test_nor_what_is_another_users(program: Path) -> None:
     os.chown(program.parent, 12345, -1)
     assert f"{program.parent} belongs to another user" in str(untrusted(str(program)))
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root gives a folder to a group")
+def test_a_group_may_write_where_nobody_else_is_in_it(program: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    taken = {user.pw_gid for user in pwd.getpwall()}
+    free = next(one for one in grp.getgrall() if not one.gr_mem and one.gr_gid not in taken)
+    os.chown(program.parent, -1, free.gr_gid)
+    program.parent.chmod(0o2775)  # as Debian ships /usr/local/bin, for `staff`
+    assert untrusted(str(program)) is None
+    program.parent.chmod(0o2777)
+    assert "can be written to by others" in str(untrusted(str(program)))
+    program.parent.chmod(0o2775)
+
+    other = next(user for user in pwd.getpwall() if user.pw_uid not in (0, os.geteuid()))
+    for members, fits in ((["root"], True), ([other.pw_name], False), (["nobody-of-this-name"], False)):
+        row = grp.struct_group((free.gr_name, "x", free.gr_gid, members))
+        with monkeypatch.context() as patch:
+            patch.setattr(grp, "getgrgid", lambda _gid, row=row: row)
+            assert (untrusted(str(program)) is None) is fits
+    for group in (other.pw_gid, next(gid for gid in range(54321, 65000) if gid not in taken)):
+        os.chown(program.parent, -1, group)
+        program.parent.chmod(0o2775)
+        assert "can be written to by others" in str(untrusted(str(program)))
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root's group is known to be empty")
+def test_but_not_where_a_list_names_whom_the_bits_are_for(program: Path) -> None:
+    program.parent.chmod(0o2775)
+    assert untrusted(str(program)) is None
+    rows = ((0x01, 7, -1), (0x02, 7, 12345), (0x04, 5, -1), (0x10, 7, -1), (0x20, 5, -1))  # user 12345 may write
+    packed = b"".join(struct.pack("<HHi", *row) for row in rows)
+    try:
+        os.setxattr(program.parent, "system.posix_acl_access", struct.pack("<I", 2) + packed)
+    except OSError as error:
+        pytest.skip(f"no such lists here: {error}")
+    assert "can be written to by others" in str(untrusted(str(program)))
 
 
 async def test_the_last_of_what_it_says_is_kept_and_all_is_read() -> None:
