@@ -134,6 +134,8 @@ class ActionConfig(BaseModel):
             raise ValueError("an action of type http needs a url")
         if self.type == "command" and not (self.command and self.command[0].startswith("/")):
             raise ValueError("an action of type command needs a command: a list whose first item is an absolute path")
+        if self.type == "command" and "{" in self.command[0]:
+            raise ValueError("the first item of command may have no hole: a log line would say which program is run")
         if self.type in load_ready() and load_ready()[self.type].credential and self.credential is None:
             raise ValueError(f"it needs a credential: {load_ready()[self.type].credential}")
         named = {matcher.label for matcher in self.automatic}

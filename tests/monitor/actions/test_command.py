@@ -127,13 +127,6 @@ async def test_no_argument_holds_a_secret_or_an_option(program: Path) -> None:
 
 
 async def test_a_program_that_others_can_exchange_is_not_run(program: Path) -> None:
-    hole = program.parent / "{user}"
-    hole.write_bytes(program.read_bytes())
-    hole.chmod(0o755)
-    theirs = program.parent / "theirs"
-    theirs.write_bytes(program.read_bytes())
-    theirs.chmod(0o777)
-    assert (await run(action(hole), user="theirs"))[0] == "failed"
     program.chmod(0o777)
     assert await run(action(program)) == (
         "failed",

@@ -60,6 +60,7 @@ def test_what_a_revocation_did_can_be_seen_by_a_probe() -> None:
         ('type = "http"\nurl = "https://a.example"\ncommand = ["/bin/true"]', "only an action of type command"),
         ('type = "command"', "absolute path"),
         ('type = "command"\ncommand = ["revoke"]', "absolute path"),
+        ('type = "command"\ncommand = ["/opt/revoke/{user}"]', "no hole"),
         ('type = "command"\ncommand = ["/bin/true"]\nurl = "https://a.example"', "only an action of type http"),
         ('type = "supabase-key-delete"', "needs a credential"),
         ('type = "github-revoke"\nautomatic = [\'severity="critical"\']', "which rule and which severity"),
