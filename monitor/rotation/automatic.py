@@ -26,6 +26,7 @@ __all__ = ["Automatic", "ask_provider", "by_provider"]
 
 log = structlog.get_logger(__name__)
 
+_ASKS = "rotate:"  # before the name of the entry: no action of the configuration has a colon in its name
 _PATIENCE = 86_400.0  # seconds after which a provider's word counts no more, where no other value was seen
 _FRESH = 1800.0  # seconds: what was read longer ago is read again before a provider is asked because of it
 _AGAIN = "see whether the value has changed; `monitor rotation start --provider` asks it again"
@@ -48,8 +49,9 @@ async def ask_provider(
     rotator = make_rotator(entry) if entry is not None else None
     if rotator is None:
         raise LookupError(f"[[inventory]] {secret.entry} has no `rotate`: docs/rotation.md says which may have one")
+    await _give_up(store)
     tries = len(await _asked(store, incident, secret))
-    run = await store.actions.start(incident, f"rotate:{secret.entry}", actor=actor, automatic=automatic)
+    run = await store.actions.start(incident, f"{_ASKS}{secret.entry}", actor=actor, automatic=automatic)
     try:
         try:
             state, outcome = "accepted", await rotator.rotate(secret.name, secret.version, tries)
@@ -76,6 +78,7 @@ class Automatic:
         """Ask for what is due. By title of the secret, why its provider is of no help, empty while it is at it."""
         if lost := await self._store.actions.abandon():
             log.warning("actions were interrupted: what became of them cannot be known", actions=len(lost))
+        await _give_up(self._store)
         config, now = self._config(), self._store.now()
         if not any(policy.automatic for policy in config.rotation.policies):
             return {}
@@ -113,14 +116,16 @@ class Automatic:
 
 
 async def _asked(store: Store, incident: str, secret: Managed) -> list[ActionRun]:
-    """What came of asking for another value in place of the present one, the newest first. What was accepted longer ago
-    than a provider is waited for is unknown from now on."""
-    runs = [run for run in await store.actions.find(incident=incident) if run.action == f"rotate:{secret.entry}"]
-    for place, run in enumerate(runs):
-        if run.state == "accepted" and (run.finished_at or 0.0) < store.now() - _PATIENCE:
+    """What came of asking for another value in place of the present one, the newest first."""
+    return [run for run in await store.actions.find(incident=incident) if run.action == f"{_ASKS}{secret.entry}"]
+
+
+async def _give_up(store: Store) -> None:
+    """What was accepted longer ago than a provider is waited for is unknown from now on, whoever had it asked."""
+    for run in await store.actions.find(states=("accepted",)):
+        if run.action.startswith(_ASKS) and (run.finished_at or 0.0) < store.now() - _PATIENCE:
             outcome = f"no other value was seen within a day ({run.outcome}); {_AGAIN}"
-            runs[place] = await store.actions.finish(run.id, "unknown", outcome, actor="monitor")
-    return runs
+            await store.actions.finish(run.id, "unknown", outcome, actor="monitor")
 
 
 def _outdated(due: Due, sync: Sync | None, now: float) -> str | None:

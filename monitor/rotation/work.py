@@ -154,6 +154,8 @@ async def close(
     for task in run.tasks:
         if task.id in shown and not task.over:
             run = await store.runs.act(incident.id, task.id, "done", actor=actor, note=notes[task.id], anyway=True)
+    if seen.changed:
+        await store.actions.complete(incident.id, seen.changed_note)
     if whole:
         told = note or "rotated"
         await store.incidents.transition(incident.id, "resolve", actor=actor, resolution="revoked", note=told)

@@ -15,7 +15,7 @@ import pytest
 from monitor.config import Config, ConfigError, parse
 from monitor.inventory.held import OvertakenError
 from monitor.rotation.automatic import Automatic, ask_provider, by_provider
-from monitor.rotation.work import begin, look, sweep
+from monitor.rotation.work import begin, close, look, sweep, under_way
 from monitor.routing import Policy
 from monitor.runbook.progress import Procedure
 from monitor.runbook.shelf import load
@@ -272,6 +272,26 @@ async def test_a_person_may_ask_again_after_a_day_where_no_policy_does(
     clock.now += 0.2 * DAY
     await ask_provider(store, config, secret, incident.id, actor="ada")
     assert (bao.asked, [run.state for run in await store.actions.find()]) == (2, ["accepted", "unknown"])
+
+
+@pytest.mark.parametrize("changed", [True, False])
+async def test_what_a_person_had_asked_for_is_done_or_given_up_where_no_policy_asks(
+    bao: Bao, store: Store, clock: Clock, tmp_path: Path, changed: bool
+) -> None:
+    config = config_of(tmp_path, bao.url, automatic="false")
+    await save(store, clock, "one", 1)
+    [secret] = await look(store)
+    incident, _ = await begin(store, KEY, secret, why="they leaked", actor="ada")
+    await ask_provider(store, config, secret, incident.id, actor="ada")
+    clock.now += 900
+    if changed:  # and whoever closes it is quicker than the next look
+        await save(store, clock, "two", 0)
+        [(incident, seen)] = await under_way(store, KEY, await store.inventory.secrets())
+        await close(store, incident, seen, "it is refused", actor="ada", note="", whole=True)
+    clock.now += DAY
+    await rounds(store, config)
+    [run] = await store.actions.find()
+    assert (bao.asked, run.state) == (1, "completed" if changed else "unknown")
 
 
 async def test_a_value_that_comes_back_is_overdue(bao: Bao, store: Store, clock: Clock, tmp_path: Path) -> None:
