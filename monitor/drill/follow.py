@@ -52,8 +52,8 @@ class Follower:
         def hop(name: str, detail: str = "", at: float | None = None) -> None:
             self.came(Hop(name, max((at if at is not None else time.time()) - planted, 0.0), detail))
 
-        incident = await self._detected(fingerprint)
         try:
+            incident = await self._detected(fingerprint)
             history = await self.store.incidents.history(incident.id)
             opened = next((entry.at for entry in history if entry.action == "opened"), None)
             where = next(one.path for one in incident.locations if one.source == self.source)
@@ -66,8 +66,8 @@ class Follower:
                 hop(f"told {one.sink}", "", one.finished_at)
             hop("acknowledged", await self._move(incident, "ack"))
         except (DrillError, asyncio.CancelledError):  # the latter: Ctrl-C
-            with contextlib.suppress(TransitionError):
-                await self._decide(incident, "resolve")
+            with contextlib.suppress(LookupError, TransitionError):  # nothing found it; or somebody has closed it
+                await self._decide(await self.store.incidents.get(fingerprint), "resolve")
             raise
         hop("closed", await self._move(incident, "resolve"))
 

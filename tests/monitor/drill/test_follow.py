@@ -9,7 +9,7 @@ from detectors.fingerprint import fingerprint
 from detectors.rules.template import expand
 from monitor.config import load
 from monitor.drill.follow import Follower, Hop
-from monitor.drill.plant import spot
+from monitor.drill.plant import DrillError, spot
 from monitor.routing import Policy
 from monitor.site import open_store
 from monitor.store import Store
@@ -148,6 +148,22 @@ async def test_a_drill_that_is_cut_short_closes_its_incident(tmp_path: Path) -> 
             await asyncio.sleep(0.01)
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
+            await task
+        assert (await store.incidents.get(wanted)).resolution == "used_in_tests"
+
+
+@pytest.mark.parametrize("cut", [True, False])
+async def test_an_incident_that_only_another_source_has_opened_is_closed_too(tmp_path: Path, cut: bool) -> None:
+    async with await Store.open(tmp_path / "state.db", Policy(sinks=("chat",))) as store:
+        await store.drills.plan([wanted := stored("drill")], pages=False)
+        await store.commit([finding("drill", source="pods")])
+        follow = Follower(store, "ada", 30.0 if cut else 0.0, lambda hop: None, "services").follow(wanted, 0.0)
+        task = asyncio.create_task(follow)
+        if cut:
+            while not task.cancelling():
+                await store.incidents.get(wanted)
+                task.cancel()
+        with pytest.raises(asyncio.CancelledError if cut else DrillError):
             await task
         assert (await store.incidents.get(wanted)).resolution == "used_in_tests"
 
