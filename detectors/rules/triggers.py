@@ -129,6 +129,7 @@ def _named() -> Iterable[str]:
     for name in ("token", "pwd"):
         for sign in "\"'),]":
             yield rf"""(?i:{name}){_escape(sign)}["'\])]{{0,2}},?\s{{0,4}}[bu]?{_LITERAL}[),;\]}} ]"""
+        yield rf"""(?i:{name})\\{{1,3}}["'],?\s{{0,4}}{_LITERAL}[),;\]}} ]"""
         for sign in (" =", " :", ":", "=", "[", "(", "s = [", "s=[", "s: [", 's":[', 's": ['):
             yield rf"(?i:{name}){''.join(map(_escape, sign))} ?[\w.:<>|\[\]?&]{{0,40}}[=({{\[ ]{{0,4}} {{0,2}}{_QUOTED}"
         yield rf"""(?i:{name})(?:\x20|\t)(?:is |was |set to )?[ \t]{{0,40}}[:=|-]?[ \t]{{0,48}}["'`]?{_SPOKEN}"""
