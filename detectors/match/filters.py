@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import math
 import re
@@ -31,7 +32,7 @@ _WORDS = re.compile(
     rb"|(?:^|[_-])(?:set|put|fill|add|enter|insert|replace|change|update)[_-](?:me|this|here|it|in|with|before)(?:$|[_-])"
     rb"|^(?:foo|bar|baz|qux)\d{0,3}$|^hunter2$|^s[3e]cr[3e]t\d{0,3}$|^a secret$|your[_-]|-here\b|_here\b"
     rb"|(?:^|[_.-])(?:fake|dummy|bogus)|(?:fake|dummy|bogus)[_-]"
-    rb"|notreal|not[_-]a[_-]|(?-i:x{4}|X{4})|\*{3}|\.{3}|0{8}"
+    rb"|notreal|not[ _-](?:a|my)[ _-]|(?-i:x{4}|X{4})|\*{3}|\.{3}|0{8}"
     rb"|^[a-z]{0,12}[0-9]{0,4}[_.-]?(?:password[\d!@#$%^&*._-]{0,8}|p[a@4][s$5]{2}w[o0]rd\d?[!@#$%^&*._-]{0,8})$|^qwerty\d{0,6}$|^test(?:pass|pw|ing|user)\d{0,3}$|^(?:todo|fixme|tbd)$|deadbeef|foobar|lorem|abcdefghij|0123456789|1234567890|bcdefghijk|qwertyuiop|asdfghjkl|test[_-]?(?:key|token|secret|password)|topsecret"
 )
 # Four letters in a row stand in one of a hundred long random values; there it takes more of them.
@@ -40,7 +41,7 @@ _LONG_WORDS = re.compile(_WORDS.pattern.replace(b"x{4}|X{4}", b"x{8}|X{8}"))
 # Expressions of templates, shells and programs: `${VAR}`, `$VAR`, `{{ x }}`, `<token>`, `%s`, `%(x)s`, `os.environ[`, …
 _EXPRESSIONS = re.compile(
     rb"\$\{|\$\(|\{\{|\}\}|#\{|<%|%>|<[A-Za-z_$][\w .:-]{0,40}>|^<|^\$[A-Za-z_]\w*(?:$|->|\[)|^%[sdv]$|^%\("
-    rb"|^@[A-Za-z_-]+(?:$|[.(/:])|^\{[\w.]*\}|^\[[a-z_ -]+\]$|^%[A-Z_]+%$|^@[A-Z_]+@$"
+    rb"|^@[A-Za-z_-]+(?:$|[.(/:])|^\{[\w.]*\}|^\[[a-z_ -]+\]$|^%[A-Z_]+%$|^@[A-Z_]+@$|\*\(Aq"
     rb"|^(?:[A-Z]+_)+(?:PASSWORD|PASS|PWD|SECRET|KEY|TOKEN|CREDENTIALS?)$"
     rb"|(?i:process\.env|os\.environ|getenv|system\.get|secrets?\.[a-z_]{2,}$|config\[|env\[|params\[|vault:|arn:aws:|^ref\+|op://)"
 )
@@ -57,8 +58,8 @@ _HASH_CONTEXT = re.compile(
 # Names whose value pages through a list or marks a request, and names of an identifier, not of the secret itself.
 _PAGE_CONTEXT = re.compile(
     rb"(?i:(?:next|prev(?:ious)?|page|pagination|continuation|continue|forward|backward|cursor|resume|sync|scroll|change"
-    rb"|idempotency)[_-]?(?:page|forward|backward)?[_-]?token|secrets?[_-]?arn|(?:key|credential)s?[_-]?id"
-    rb"|secretsmanager:[^\s:]{0,24}:[^\s:]{0,16}:secret|AWS::\w{2,30}::\w{3,30})[\"'\\\s:=>]{0,16}$"
+    rb"|input|output|idempotency)[_-]?(?:page|forward|backward)?[_-]?token|secrets?[_-]?arn|(?:key|credential)s?[_-]?id"
+    rb"|secretsmanager:[^\s:]{0,24}:[^\s:]{0,16}:secret|AWS::\w{2,30}::\w{3,60}|alias/aws/\w{2,24})[\"'\\\s:=>]{0,16}$"
 )
 # Names that say something about a credential (`passwordPolicy`, `SECRET_FILE`), keys that open nothing (`public_key`,
 # `cache_key`, .NET's `PublicKeyToken`), and the tokens of forms, which every page shows.
@@ -70,7 +71,7 @@ _ABOUT = re.compile(
     rb"|nonce|fingerprint|thumbprint|digest|checksum|hash|sha\d{1,3}|md5|[._-]iv|(?-i:Iv|[a-z]IV))|(?:passw(?:or)?d|pwd)[_.-]?salt"
     rb"|(?:pub(?:lic)?|verif(?:y|ying|ication)|gpg|pgp|sec-websocket|site|foreign|primary|partition|sort|row|cache|s3|object|routing|idempotency|index|i18n|translation"
     rb"|dedup\w{0,9}|lookup|host|message|queue|job|redis|lock|shard|group|record|feature|flag|config|map|dict|natural|composite|candidate"
-    rb"|surrogate|registry|application[_-]?server|publishable)[ _.-]?key(?:[_.-]?token)?)(?:\[\w?\])?"
+    rb"|surrogate|registry|result|application[_-]?server|publishable)[ _.-]?key(?:[_.-]?token)?)(?:\[\w?\])?"
     rb"[\"'`\\\s:=>\],+/]{1,16}(?:(?:n\s{1,16})?(?:value|string|default)[\"'`\\\s:=>]{1,16})?$"
     rb"|(?i:(?:csrf|xsrf|authenticity_|requestverification)[\w-]{0,12}token)[^\n]{0,32}$"
 )
@@ -87,10 +88,10 @@ _THINGS = (
 ).split()
 _THING_CONTEXT = re.compile(
     rb"(?:(?:(?i:[a-z0-9][_.-](?:%s))|[a-z0-9](?:%s|ID|UUID|URL)|(?i:public|publishable|pub|verify|site)[_.-]?[kK][eE][yY])"
-    rb"[\"'`\\]{0,3}(?:\s{0,3}(?:=>|[:=>]{1,2})\s{0,3}|\s{1,3})|\b(?:request|session|event|job|trace|span|message) )"
-    rb"[\"'`\\+/]{0,3}$" % ("|".join(_THINGS).encode(), "|".join(map(str.capitalize, _THINGS)).encode()),
+    rb"[\"'`\\]{0,8}(?:\s{0,3}(?:=>|[:=>]{1,2})\s{0,3}|\s{1,3})|\b(?:request|session|event|job|trace|span|message) )"
+    rb"[\"'`\\+/]{0,8}$" % ("|".join(_THINGS).encode(), "|".join(map(str.capitalize, _THINGS)).encode()),
 )
-_SECRET_ID = re.compile(rb"(?i:secret[_.-]?id)\W{1,8}$")  # of Vault's AppRole
+_SECRET_ID = re.compile(rb"(?i:secret[_.-]?id)\W{1,20}$")  # of Vault's AppRole
 _REQUEST_CONTEXT = re.compile(
     rb"(?i)(?:client|request|import|export|work|lock|action|update|token)[_-]?token[\"'\\\s:=>]{0,16}$"
 )
@@ -108,6 +109,8 @@ _EVERY_OTHER = [b"%c.%c.%c" % (c, c + step, c + 2 * step) for step in (-1, 1) fo
 _INTERLEAVED = quick([re.compile(b"(?i)" + b"|".join(_EVERY_OTHER))])
 _SEPARATORS = b"-_.:/ "
 _PERCENT = re.compile(rb"%[0-9A-Fa-f]{2}")
+_BASE64 = re.compile(rb"[A-Za-z0-9+/]{6,}={0,2}")
+_PRINTABLE = re.compile(rb"[\n -~]{6,}")
 _COUNTED = re.compile(rb"(?:[0-9a-f]{2})+|(?:[0-9A-F]{2})+")  # octets: `000102…`, `00112233…`
 
 
@@ -158,8 +161,18 @@ def _sequence(value: bytes) -> bool:
 
 
 def placeholder(value: bytes) -> str | None:
-    """Why `value` is a stand-in (`changeme`, `xxxx`, `${VAR}`, `aaaaaaaa`, a masked value), or None."""
+    """Why `value` is a stand-in (`changeme`, `${VAR}`, `aaaaaaaa`, a masked value) or base64 of one, or None."""
     value = _unquoted(value)
+    reason = _stands_in(value)
+    if reason is None and len(value) % 4 == 0 and len(value) <= _LONG and _BASE64.fullmatch(value):
+        plain = base64.b64decode(value)
+        # Random bytes are hardly ever all printable.
+        if _PRINTABLE.fullmatch(plain) and (within := _stands_in(plain)):
+            return f"in base64: {within}"
+    return reason
+
+
+def _stands_in(value: bytes) -> str | None:
     maybe = _MAYBE_STANDS_IN(value)
     word = _WORDS.search(value) if maybe else None
     if word and word[0].lower() == b"xxxx" and len(value) > _LONG:
@@ -262,7 +275,7 @@ _ESCAPED = re.compile(rb"u0[0-9a-fA-F]{3}")  # behind a backslash, the first let
 _ABROAD = re.compile(rb"[\xc2-\xf4][\x80-\xbf]+")
 _SPOKEN = re.compile(rb"[(\"'\xc2\xe2-]{0,3}[A-Za-z'\x80-\xff]{2,}[.,:;?!)\"']{0,3}")
 _TIME = re.compile(
-    rb"[\^~<>=]{0,2}v?\d+\.\d+[\w.+-]*|v\d+(?:alpha|beta|rc)\d*"  # a version
+    rb"(?:[\^~<>=]{0,2}v?|\d:)\d+\.\d+[\w.+~-]*|v\d+(?:alpha|beta|rc)\d*"  # a version
     rb"|\d{8}T\d{4,6}Z?|(?:[a-z]{2,3}:)?\d{4}-\d\d-\d\d(?:[T ]\d\d:\d\d.*)?|\d\d:\d\d.*|\d+(?:\.\d+){1,3}(?::\d+)?"
 )
 
@@ -298,7 +311,7 @@ _KINDS = (
     (_NAME, _ODD, "words or a name"),
     (_NUMBERED, 0.0, "a name with a number"),
     (_PATH, 10.0, "a path or an address"),
-    (_TIME, _ODD, "a time or a version"),
+    (_TIME, 10.0, "a time or a version"),
     (_OBJECT, _ODD, "an object's address in memory"),
 )
 # The name of a password, right before its value: there a name is rare, and half of the short values are letters only.

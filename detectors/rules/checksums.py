@@ -138,6 +138,8 @@ def jwt(secret: bytes) -> Check:
         # Whoever reads the manual can sign another one, so this one is an example, or no protection at all.
         labels |= {"signing_key": "printed in manuals"}
         return Check(reason="signed with the key of an example", labels=labels, severity="low", confidence="low")
+    if claims.get("sub") == "1234567890" and (claims.get("iat") == 1516239022 or claims.get("name") == "John Doe"):
+        return Check(reason="the claims of an example", labels=labels, severity="low", confidence="low")
     if severity is None and str(header.get("alg", "")).lower() == "none":
         return Check(reason="unsigned token", labels=labels | {"alg": "none"}, severity="low")
     return Check(reason="header and claims decode", labels=labels, severity=severity)

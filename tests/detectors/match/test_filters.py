@@ -45,6 +45,12 @@ def test_stand_ins_are_recognised(value: str) -> None:
     assert placeholder(value.encode())
 
 
+@pytest.mark.parametrize("plain", ["changeme", "<your-password>", "not my real password", "${DB_PASSWORD}"])
+def test_a_stand_in_in_base64_is_one(plain: str) -> None:
+    assert "in base64" in (placeholder(expand(f"{{b64({plain})}}").encode()) or "")
+    assert not placeholder(expand("{b64({alnum:14})}", 3).encode())
+
+
 def test_values_printed_in_specifications_are_recognised() -> None:
     # RFC 6749, section 2.3.1 and 5.1, put together here so that no such value lies in the repository.
     for value in ("gX1f" + "Bat3bV", "2Yotn" + "FZFEjr1zCsicMWpAA"):
@@ -143,7 +149,8 @@ def test_words_names_paths_and_calls_are_no_values(value: str) -> None:
     "before",
     [
         *('"NextToken": "', "page_token=", "continuationToken: ", "secretArn: ", "key_id=", "api_key_id%3D"),
-        "aws:secretsmanager:eu-1:123:secret:",
+        *("aws:secretsmanager:eu-1:123:secret:", '"alias/aws/secretsmanager": "', '"output_token": "'),
+        f'"AWS::EC2::{"Resource" * 5}Token": "',
     ],
 )
 def test_names_of_pages_and_identifiers_are_no_names_of_secrets(before: str) -> None:
@@ -256,7 +263,7 @@ def test_names_with_numbers_constants_and_public_keys_are_no_values(value: str) 
     [
         "パスワード", "密码不能为空", "Пароль", "Κωδικός", "^3.806.0", "v1beta1", "[a-zA-Z0-9_]+", "a-zA-Z0-9/_+=.@-",
         "$2b$12$abcdefghijklmnopqrstuv", "*2470C0C06DEE42FD1618BB99005ADCA2EC9D1E19", "0===this.offset",
-        "20240102T030405",
+        "20240102T030405", "1:4.13+dfsg1-1+deb12u1",
     ],
 )  # fmt: skip
 def test_translations_versions_hashes_and_expressions_are_no_values(value: str) -> None:

@@ -70,6 +70,8 @@ def test_tokens_that_open_nothing_are_quiet() -> None:
     assert jwt(token({"sub": "1", "exp": 1_000_000_000})).severity == "low"
     assert jwt(token({"sub": "1", "exp": 1_000_000_000})).labels["expired"] == "true"
     assert jwt(token({"sub": "1"}, {"alg": "none"})).severity == "low"
+    assert jwt(token({"sub": "1234567890", "name": "John Doe"})).confidence == "low"
+    assert jwt(token({"sub": "1234567890", "name": "Jane Roe"})).confidence is None
     assert jwt(token({"iss": "supabase-demo", "role": "service_role"})).severity == "info"
     text = f"{part({'alg': 'HS256', 'typ': 'JWT'})}.{part({'some': 'payload'})}"
     signature = base64.urlsafe_b64encode(hmac.digest(b"secret", text.encode(), "sha256")).decode().rstrip("=")
