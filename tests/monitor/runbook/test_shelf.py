@@ -53,6 +53,10 @@ ISSUERLESS = {
     "generic/named",
     "generic/near",
     "generic/jwt",
+    "generic/lists",
+    "generic/fallbacks",
+    "generic/speech",
+    "generic/protocols",
     "exposure",
     "protected",
 }
