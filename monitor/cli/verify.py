@@ -127,7 +127,11 @@ def ask_once(
 
 def value_of() -> str:
     """The secret, from standard input; on a terminal asked for and not shown."""
-    value = private("secret") if sys.stdin.isatty() else sys.stdin.read(_LONGEST).strip()
+    try:
+        value = private("secret") if sys.stdin.isatty() else sys.stdin.read(_LONGEST).strip()
+        value.encode()  # in a locale such as C.UTF-8 what is no text comes through until here
+    except UnicodeError:
+        fail("what comes on standard input is no text in UTF-8: it is not asked about", 2)
     if not value:
         fail("there is nothing on standard input to ask about", 2)
     return value

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import json
 import os
 import subprocess
@@ -9,8 +10,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pexpect
+import pytest
+import typer
 
 from detectors.rules.template import expand
+from monitor.cli.verify import value_of
 from tests.fakes.issuer import FakeIssuer
 
 ROOT = Path(__file__).parents[3]
@@ -114,3 +118,11 @@ async def test_on_a_terminal_the_secret_is_asked_for_and_not_shown(tmp_path: Pat
         shown = await asyncio.to_thread(typed)
         assert "refused" in shown
         assert value not in shown
+
+
+@pytest.mark.parametrize("errors", ["strict", "surrogateescape"])  # of this locale, and of C.UTF-8
+def test_what_is_no_text_is_refused(errors: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"\xff\xfe"), "utf-8", errors))
+    with pytest.raises(typer.Exit) as refused:
+        value_of()
+    assert refused.value.exit_code == 2
