@@ -3,23 +3,35 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, Row, and_, bindparam, func, insert, not_, select, update
 
 from monitor.common.severity import worst
 from monitor.incidents import Incident
-from monitor.routing import Group, Member, Policy, Route, Told, labels, needs_notify, stronger
+from monitor.routing import Group, Member, Place, Policy, Route, Told, labels, needs_notify, stronger
 from monitor.store.held import Quiet
 from monitor.store.parcels import new_row
 from monitor.store.rows import chunks, incident_from, latest_decision
-from monitor.store.schema import audit, groups, incidents, members, outbox
+from monitor.store.schema import audit, findings, groups, incidents, members, outbox
 from monitor.store.silences import silenced_among
 from monitor.store.transaction import Transaction
 
 __all__ = ["reconsider", "route_of"]
+
+
+class _Standing(NamedTuple):
+    """An incident in a group. `until`: its sink is not told of it, perhaps `by` which worse one; `place`: where it
+    stands from now on."""
+
+    row: Row[Any]
+    incident: Incident
+    route: Route | None
+    until: float | None
+    by: str | None
+    place: Place | None = None
 
 
 def reconsider(tx: Transaction, ids: Iterable[int], *, flush: bool = False) -> None:
@@ -29,7 +41,7 @@ def reconsider(tx: Transaction, ids: Iterable[int], *, flush: bool = False) -> N
 
 
 def _reconsider(tx: Transaction, ids: list[int], flush: bool) -> None:
-    connection, policy, now = tx.connection, tx.policy, tx.now
+    connection, now = tx.connection, tx.now
     rows = {row.id: row for row in connection.execute(select(groups).where(groups.c.id.in_(ids)))}
     inside: dict[int, list[tuple[Incident, Row[Any], Member]]] = {id_: [] for id_ in rows}
     query = (
@@ -42,17 +54,15 @@ def _reconsider(tx: Transaction, ids: list[int], flush: bool) -> None:
     joined = list(connection.execute(query))
     undone = [row.id for row in joined if row.state == "open" and row.told_state in ("acknowledged", "resolved")]
     by_hand = _reopened_by_hand(connection, undone)
-    hushed = silenced_among(connection, (row.incident for row in joined), now)
-    quiet = Quiet.within(tx)
     held: list[dict[str, Any]] = []
-    for row in joined:
-        incident = incident_from(row)
-        told = None
-        seen = labels(incident, row.source, row.path, row.host, row.service)
-        route = route_of(policy, incident, seen, rows[row.group], now)
-        until, by = quiet.of(incident, seen, rows[row.group].sink, route, hushed.get(incident.id))
+    moved: list[dict[str, Any]] = []
+    for row, incident, route, until, by, place in _standing(tx, rows, joined):
         if by != row.held:
             held.append({"_group": row.group, "_incident": incident.id, "_held": by})
+        if place is not None:
+            now_at = {f"_{name}": value for name, value in place._asdict().items()}
+            moved.append({"_group": row.group, "_incident": incident.id, **now_at})
+        told = None
         if row.told_state is not None:
             told = Told(row.told_state, row.told_severity, row.told_occurrences, row.told_reopens, row.told_validity)
         member = Member(
@@ -68,8 +78,12 @@ def _reconsider(tx: Transaction, ids: list[int], flush: bool) -> None:
         )
         inside[row.group].append((incident, row, member))
 
+    mine = (members.c.group == bindparam("_group"), members.c.incident == bindparam("_incident"))
+    if moved:
+        there: dict[str, Any] = {name: bindparam(f"_{name}") for name in Place._fields}
+        connection.execute(update(members).where(*mine).values(there), moved)
+        tx.changed()
     if held:
-        mine = (members.c.group == bindparam("_group"), members.c.incident == bindparam("_incident"))
         connection.execute(update(members).where(*mine).values(held=bindparam("_held")), held)
 
     waiting = _waiting(connection, {row.key for row in rows.values()})
@@ -143,7 +157,7 @@ def _reconsider(tx: Transaction, ids: list[int], flush: bool) -> None:
     if told_rows:
         connection.execute(
             update(members)
-            .where(members.c.group == bindparam("_group"), members.c.incident == bindparam("_incident"))
+            .where(*mine)
             .values(
                 told_state=bindparam("_state"),
                 told_severity=bindparam("_severity"),
@@ -170,6 +184,54 @@ def _reopened_by_hand(connection: Connection, ids: Iterable[str]) -> set[str]:
         query = select(audit.c.incident).where(audit.c.seq.in_(latest), audit.c.action == "reopened_by_hand")
         found.update(connection.execute(query).scalars())
     return found
+
+
+def _standing(tx: Transaction, rows: Mapping[int, Row[Any]], joined: Sequence[Row[Any]]) -> list[_Standing]:
+    """Each where it stands; what its sink was never told of, and may not be there, in another place of it that is
+    heard of."""
+    hushed = silenced_among(tx.connection, (row.incident for row in joined), tx.now)
+    quiet = Quiet.within(tx)
+    found = []
+    for row in joined:
+        incident, group = incident_from(row), rows[row.group]
+        seen = labels(incident, row.source, row.path, row.host, row.service)
+        route = route_of(tx.policy, incident, seen, group, tx.now)
+        found.append(_Standing(row, incident, route, *quiet.of(incident, seen, group.sink, route, hushed.get(row.id))))
+
+    untold = {
+        one.incident.id
+        for one in found
+        if one.until is not None and one.row.told_state is None and one.row.state != "resolved"
+    } - hushed.keys()
+    places = _seen_at(tx.connection, untold)
+    for at, one in enumerate(found):
+        if one.until is not None and one.row.told_state is None:
+            loud = _loud(tx, one.incident, rows[one.row.group], places.get(one.incident.id, ()))
+            if loud is not None:
+                found[at] = _Standing(one.row, one.incident, loud[1], None, None, loud[0])
+    return found
+
+
+def _seen_at(connection: Connection, ids: Iterable[str]) -> dict[str, list[Place]]:
+    """Incident → each place of it, the newest first."""
+    found: dict[str, list[Place]] = {}
+    where = (findings.c.source, findings.c.path, findings.c.node, func.coalesce(findings.c.service, ""))
+    for chunk in chunks(ids):
+        query = select(findings.c.incident, *where).where(findings.c.incident.in_(chunk))
+        query = query.group_by(findings.c.incident, *where).order_by(func.max(findings.c.seq).desc())
+        for id_, *place in connection.execute(query):
+            found.setdefault(id_, []).append(Place(*place))
+    return found
+
+
+def _loud(tx: Transaction, incident: Incident, group: Row[Any], places: Sequence[Place]) -> tuple[Place, Route] | None:
+    """The first place by which the group's sink is told of it now, and the route that leads there."""
+    for place in places:
+        seen = labels(incident, *place)
+        route = route_of(tx.policy, incident, seen, group, tx.now)
+        if route is not None and Quiet.within(tx).of(incident, seen, group.sink, route, None)[0] is None:
+            return place, route
+    return None
 
 
 def _speaks(member: Member) -> bool:

@@ -441,3 +441,38 @@ async def test_deadlines_are_told_where_the_route_is_not_muted(url: str, clock: 
         clock.now = END + 1
         await store.runs.sweep()
         assert "overdue" in [one.reason for one in await store.outbox.list(about=about)]
+
+
+@pytest.mark.parametrize("loud", ["first", "last"])
+@pytest.mark.parametrize("hold", ["beside it at once", "while its group waits", "silence", "mute"])
+async def test_a_place_where_nothing_holds_it_back_is_not_forgotten(
+    opener: Any, clock: Clock, hold: str, loud: str
+) -> None:
+    wait = "0s" if hold == "beside it at once" else "30s"
+    chatty = Route.model_validate({"sinks": ["chat"], "group_wait": wait})
+    routes: tuple[Route, ...] = (chatty,)
+    if hold == "mute":
+        night = Route.model_validate(
+            {"sinks": ["chat"], "matchers": ["service=shop"], "group_wait": "30s", "mute": ["later"]}
+        )
+        routes = (night, chatty)
+    later = MuteTime(name="later", times=("08:01-10:00",))
+    policy = Policy(sinks=("chat",), routes=routes, inhibitions=BESIDE.inhibitions, mutes=(later,))
+    store = await opener(policy)
+    clock.now = NOW + 40
+    found = [here("less", 1, severity="low"), here("less", 2, severity="low", service="mail", path="/mail.log")]
+    found = found if loud == "last" else found[::-1]
+    worse = here("worse", 3, severity="critical")
+    if hold == "beside it at once":
+        await store.commit([worse, *found])
+    else:
+        await store.commit(found)
+    if hold == "while its group waits":
+        await store.commit([worse])
+    elif hold == "silence":
+        await store.silences.add(["service=shop"], 86_400, actor="ada", reason="")
+    clock.now += 40
+    await store.groups.tick()
+    assert ids("less") <= set().union(*await told(store))
+    await store.groups.tick()
+    assert await told(store) == [], "once"
