@@ -71,9 +71,11 @@ _ABOUT = re.compile(
     rb"|nonce|fingerprint|thumbprint|digest|checksum|hash|sha\d{1,3}|md5|[._-]iv|(?-i:Iv|[a-z]IV))|(?:passw(?:or)?d|pwd)[_.-]?salt"
     rb"|(?:pub(?:lic)?|verif(?:y|ying|ication)|gpg|pgp|sec-websocket|site|foreign|primary|partition|sort|row|cache|s3|object|routing|idempotency|index|i18n|translation"
     rb"|dedup\w{0,9}|lookup|host|message|queue|job|redis|lock|shard|group|record|feature|flag|config|map|dict|natural|composite|candidate"
-    rb"|surrogate|registry|result|application[_-]?server|publishable)[ _.-]?key(?:[_.-]?token)?)(?:\[\w?\])?"
-    rb"[\"'`\\\s:=>\],+/]{1,16}(?:(?:n\s{1,16})?(?:value|string|default)[\"'`\\\s:=>]{1,16})?$"
-    rb"|(?i:(?:csrf|xsrf|authenticity_|requestverification)[\w-]{0,12}token)[^\n]{0,32}$"
+    rb"|surrogate|registry|result|application[_-]?server|publishable|answer|shift|ctrl|hot)"
+    rb"[ _.-]?key(?:[_.-]?token)?)(?:\[\w?\])?"
+    rb"(?:[\"'`\\\s:=>\],+/]{1,16}(?:(?:n\s{1,16})?(?:value|string|default)[\"'`\\\s:=>]{1,16})?"
+    rb"|\\?\"\s?\{[^{}]{0,140}\bdefault[\"'`\\\s:=>]{1,16})$"
+    rb"|(?i:(?:csrf|xsrf|authenticity_|requestverification)[\w-]{0,12}token)[^\n]{0,32}(?:\s|\\[rn]){0,8}$"
 )
 # What opens an expression of a template, or a path from here or from home.
 _OPENED = re.compile(rb"(?:\{\{[-~]?\s{0,3}|[\s\"'`=:(]\.{0,2}[.~]/)$")
@@ -91,11 +93,21 @@ _THING_CONTEXT = re.compile(
     rb"[\"'`\\]{0,8}(?:\s{0,3}(?:=>|[:=>]{1,2})\s{0,3}|\s{1,3})|\b(?:request|session|event|job|trace|span|message) )"
     rb"[\"'`\\+/]{0,8}$" % ("|".join(_THINGS).encode(), "|".join(map(str.capitalize, _THINGS)).encode()),
 )
+# What maps of people and their accounts mostly hold: ids.
+_OF_PEOPLE = re.compile(
+    rb"(?i:users|accounts|logins)[\"'`\\\s:=>]{1,16}[{\[(][\"'`\\\s]{0,24}[\w.@-]{1,48}[\"'`\\\s:=>,]{1,16}$"
+)
+_ID = re.compile(rb"[0-9a-f-]+|[A-Z0-9-]+|[a-z][a-z0-9-]{1,15}[_|:][\w-]+")
 _SECRET_ID = re.compile(rb"(?i:secret[_.-]?id)\W{1,20}$")  # of Vault's AppRole
 _REQUEST_CONTEXT = re.compile(
     rb"(?i)(?:client|request|import|export|work|lock|action|update|token)[_-]?token[\"'\\\s:=>]{0,16}$"
 )
-_MAYBE_IDENTIFIES = quick((_THING_CONTEXT, _HASH_CONTEXT, _PAGE_CONTEXT, _REQUEST_CONTEXT))
+# A column of passwords: what tables keep there are digests, if it looks like one.
+_COLUMN = re.compile(
+    rb"(?i:pass(?:w(?:or)?d)?|pwd)[\"'`]?\s?\)\s?(?i:values)\s?\([^()]{0,140}$"
+    rb"|(?i:password|passwd)[\"']?(?:\s?[,;|\t][^\n\\]{0,60}|\s?\|?\s?)?(?:\r?\n|\\[rn])[^\n=]{0,140}[,;|\t]\s?[\"']?$"
+)
+_MAYBE_IDENTIFIES = quick((_THING_CONTEXT, _HASH_CONTEXT, _PAGE_CONTEXT, _REQUEST_CONTEXT, _OF_PEOPLE, _COLUMN))
 
 # A tag with its digest, as container runtimes write images, looks like a user and a password.
 _IMAGE = re.compile(rb"(?:docker[\w-]{0,16}|oci|containerd|cri-o|podman)://[\w.-]{1,80}:$")
@@ -216,8 +228,10 @@ def looks_like_hash(value: bytes, before: bytes) -> str | None:
         identifies = _HASH_CONTEXT.search(before) or _PAGE_CONTEXT.search(before) or _REQUEST_CONTEXT.search(before)
         return "a UUID in the context of an identifier" if identifies else None
     digest = len(value) in _HASH_LENGTHS and not value.strip(b"0123456789abcdefABCDEF")
-    if speaks and digest and _HASH_CONTEXT.search(before):
+    if speaks and digest and (_HASH_CONTEXT.search(before) or _COLUMN.search(before)):
         return "a digest: its name says so"
+    if speaks and _ID.fullmatch(value) and _OF_PEOPLE.search(before):
+        return "an id in a map of people"
     if len(value) in (43, 44) and _SUM.search(before):
         return "a digest: its name says so"
     if _AUDITED.fullmatch(value):
@@ -258,7 +272,7 @@ _CONTROL = re.compile(rb"[\x00-\x08\x0e-\x1a\x1c-\x1f\x7f]")  # not the escape t
 _NOT_UTF8 = re.compile(rb"[\xc0-\xff](?![\x80-\xbf])|(?<![\x80-\xff])[\x80-\xbf]")
 # Hashes of passwords, which other rules tell of, and classes of regular expressions.
 _HASH = re.compile(
-    rb"\$(?:2[abxy]?|argon2\w{0,2}|[1567y]|apr1|scrypt|pbkdf2[\w-]*)\$.*|(?:pbkdf2|scrypt|bcrypt|argon2)[\w-]{0,12}[:$].*"
+    rb"\$(?:2[abxy]?|argon2\w{0,2}|[1567yPHS]|apr1|scrypt|pbkdf2[\w-]*)\$.*|(?:pbkdf2|scrypt|bcrypt|argon2)[\w-]{0,12}[:$].*"
     rb"|\*[0-9A-F]{40}|md5[0-9a-f]{32}|(?:md5|sha\d{1,3}|crypt)\$[^$]{0,40}\$[0-9a-f]{16,128}|unsalted_\w{3,6}\$\$?[0-9a-f]{16,64}|SCRAM-SHA-\d+\$.*|\{\w{2,12}\}.*"
 )
 # How public keys and certificates start in DER and in SSH's form, in base64.
