@@ -49,11 +49,10 @@ class Keeper:
 
     async def ask(self, requests: Sequence[Request]) -> bool:
         """As `keep`, of requests. What somebody is asked for words about comes again with them: nothing is kept."""
-        scrub = self._site.scanner.scrub
         left = [one for one in requests if not await self._asked(one)]
         if not left:
             return True
-        masked = [replace(one, actor=scrub(one.actor), note=await self._note(one.note)) for one in left]
+        masked = [replace(one, actor=await self._masked(one.actor), note=await self._masked(one.note)) for one in left]
         fresh = await self._site.store.requests.keep(masked)
         self.kept.set()
         return fresh
@@ -62,7 +61,7 @@ class Keeper:
         sink = self._sinks().get(one.sink) if one.window and not one.refusal else None
         return isinstance(sink, Asks) and await sink.ask(one)
 
-    async def _note(self, text: str) -> str:
+    async def _masked(self, text: str) -> str:
         scanner, incidents = self._site.scanner, self._site.store.incidents
         masked = await unquoted(scanner.scrub(text), scanner.key, incidents.previews) if text else text
         return clip(masked, _NOTE)  # not before: half of a secret is not known as one

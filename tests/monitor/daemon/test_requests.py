@@ -63,8 +63,8 @@ async def waiting(store: Store) -> int:
     return await store.read(lambda connection: int(connection.exec_driver_sql(query).scalar() or 0))
 
 
-def ask(id_: str, verb: Any = "ack", **more: Any) -> Announced:
-    return Announced(requests=[Request(id_, "chat", verb, "ada", ID, answer={"user": "U1"}, **more)])
+def ask(id_: str, verb: Any = "ack", actor: str = "ada", **more: Any) -> Announced:
+    return Announced(requests=[Request(id_, "chat", verb, actor, ID, answer={"user": "U1"}, **more)])
 
 
 async def test_what_is_asked_for_is_done_and_told(store: Store) -> None:
@@ -96,10 +96,11 @@ async def test_the_secret_of_an_incident_is_masked_where_no_rule_knows_it(store:
     value = "nothing-says-what-it-is"
     await store.commit([finding("b", 1, fingerprint=hashed(KEY, value.encode()), masked="noth…[23]")])
     async with at_work(store, Chat()) as keeper:
-        await keeper.keep(ask("1", "note", note=f"it was {value}, in Slack"))
+        await keeper.keep(ask("1", "note", note=f"it was {value}, in Slack", actor=f"{value} (chat)"))
         while (history := await store.incidents.history(ID))[-1].action != "noted":
             await asyncio.sleep(0.01)
     assert history[-1].note == "it was noth…[23], in Slack"
+    assert history[-1].actor == "noth…[23] (chat)", "who pasted it as their name, too"
 
 
 async def test_a_note_is_cut_after_it_is_masked(store: Store) -> None:
