@@ -42,7 +42,7 @@ def compile_re2(pattern: str) -> Any:
 
 
 _TOKEN = re.compile(
-    r"\\Q.*?(?:\\E|$)|\\(?:x\{[0-9A-Fa-f]+\}|.)|\[\^?\]?(?:\\.|\[:\w+:\]|[^\]\\])*\]|\(\?<?[=!]|\(\?>|\(\?P=|\(\?\(|\{,\d+\}|[*+?}]\+",
+    r"\\Q.*?(?:\\E|$)|\\(?:x\{[0-9A-Fa-f]+\}|.)|\[\^?\]?(?:\\.|\[:\w+:\]|[^\]\\])*\]|\(\?<?[=!]|\(\?<[A-Za-z_]|\(\?'|\(\?>|\(\?P=|\(\?\(|\{,\d+\}|[*+?}]\+",
     re.DOTALL,
 )
 _CONTEXT = "match the context as well and put the value in (?P<secret>…): only that group is reported"
@@ -80,6 +80,8 @@ def parse_problem(pattern: str) -> SyntaxProblem | None:
         for start, name, hint in _REWRITES:
             if text == start:
                 return problem(token.start(), f"{name}: neither engine supports it", hint)
+        if re.fullmatch(r"\(\?(?:<[A-Za-z_]|')", text):
+            return problem(token.start(), "a group is named in another way here", "write (?P<secret>…)")
         if not text.startswith("\\Q") and re.search(r"(?<!\\)(?:\\\\)*\\[uUN]", text):
             return problem(token.start(), "a code point: patterns match bytes", r"write its UTF-8 bytes as \xNN\xNN")
         if re.fullmatch(r"\\[1-9]", text):

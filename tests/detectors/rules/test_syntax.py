@@ -12,6 +12,8 @@ from detectors.rules.syntax import compile_re2, diagnose, parse_problem, re2_pro
         (r"a(?!b)", 1, "negative lookahead", "stopwords"),
         (r"(?<=a)b", 0, "lookbehind", "(?P<secret>…)"),
         (r"(?<!a)b", 0, "negative lookbehind", r"\b"),
+        (r"a(?<secret>b)", 1, "named in another way", "(?P<secret>…)"),
+        (r"a(?'secret'b)", 1, "named in another way", "(?P<secret>…)"),
         (r"(a)\1", 3, "back-reference", "filter"),
         (r"(?P<secret>a)(?P=secret)", 13, "back-reference", "filter"),
         (r"a(?>b)", 1, "atomic", "(?:…)"),
