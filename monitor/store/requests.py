@@ -131,7 +131,7 @@ def _apply(tx: Transaction, needed: Needed) -> list[Answer]:
             late = f"{passed / 60:.0f} min passed before anything could be done: ask for it again"
             asked = replace(asked, refusal=late)
         try:
-            with tx.connection.begin_nested():  # a refusal leaves nothing behind
+            with tx.attempt():
                 done, text = True, _do(tx, asked, needed)
         except _REFUSALS as error:
             done, text = False, str(error)
@@ -157,7 +157,7 @@ def _do(tx: Transaction, asked: Request, needed: Needed) -> str:
     refusals: list[Exception] = []
     for id_ in _about(tx.connection, asked, tx.now):
         try:
-            with tx.connection.begin_nested():
+            with tx.attempt():
                 _in_time(tx, asked, id_)
                 said.append(work(tx, asked, id_, needed))
         except _REFUSALS as error:

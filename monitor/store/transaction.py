@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Protocol, TypeVar
 
@@ -57,6 +58,16 @@ class Transaction:
     def changed(self) -> None:
         """Incidents, their groups or silences are not as they were, or what was done is undone."""
         self.audible = self.quiet = None
+
+    @contextmanager
+    def attempt(self) -> Iterator[None]:
+        """What fails within leaves nothing behind, neither in the database nor in what is known of it here."""
+        try:
+            with self.connection.begin_nested():
+                yield
+        except BaseException:
+            self.changed()
+            raise
 
     def announce(self) -> None:
         """It gives delivery something to do, or to look at sooner."""

@@ -303,7 +303,7 @@ class Writer:
     ) -> list[tuple[_Job, Any, BaseException | None]]:
         commits = [job.run for job in jobs if isinstance(job.run, Commit)]
         try:
-            with tx.connection.begin_nested():
+            with tx.attempt():
                 counts = self._ingest(tx, commits, late)
             return [(job, count, None) for job, count in zip(jobs, counts, strict=True)]
         except Exception as error:  # a boundary: one caller's mistake is not another's
@@ -323,7 +323,7 @@ class Writer:
     def _guarded(self, tx: Transaction, job: _Job, run: Callable[[], Any]) -> tuple[_Job, Any, BaseException | None]:
         tx.changed()  # by the job before, or its end
         try:
-            with tx.connection.begin_nested():
+            with tx.attempt():
                 return job, run(), None
         except Exception as error:  # a boundary: the caller gets it
             if not _belongs_to_caller(error):

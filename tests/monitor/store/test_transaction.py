@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 
 from monitor.model import Position
 from monitor.store import Store
@@ -27,3 +28,13 @@ async def test_a_function_sees_one_time_and_the_policy_of_now(store: Store, cloc
 
     began = clock.now
     assert await store.write(look) == (began, ("chat",))
+
+
+async def test_what_fails_leaves_nothing_behind_of_what_was_known_within_it(store: Store) -> None:
+    def fail(tx: Transaction) -> object:
+        with contextlib.suppress(ValueError), tx.attempt():
+            tx.quiet = "as it was within"
+            raise ValueError
+        return tx.quiet
+
+    assert await store.write(fail) is None
