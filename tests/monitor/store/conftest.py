@@ -60,8 +60,8 @@ def postgres_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 
 @pytest.fixture
-def postgres_url(postgres_server: str, request: pytest.FixtureRequest) -> str:
-    """The URL of an empty database."""
+def postgres_url(postgres_server: str, request: pytest.FixtureRequest) -> Iterator[str]:
+    """The URL of an empty database, which is dropped afterwards: hundreds would take minutes to remove at the end."""
     import psycopg
 
     admin = postgres_server.replace("+psycopg", "").format(database="postgres")
@@ -69,7 +69,9 @@ def postgres_url(postgres_server: str, request: pytest.FixtureRequest) -> str:
     with psycopg.connect(admin, autocommit=True) as connection:
         connection.execute(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
         connection.execute(f"CREATE DATABASE {name}")
-    return postgres_server.format(database=name)
+    yield postgres_server.format(database=name)
+    with psycopg.connect(admin, autocommit=True) as connection:
+        connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
 
 
 @pytest.fixture(params=["sqlite", "postgres"])
