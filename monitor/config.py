@@ -481,7 +481,7 @@ class _Reader:
         return self.tables(name, model)
 
     def tables(self, name: str, model: type[_M]) -> list[_M]:
-        found = [self._validate(model, item, path) for path, item in self._tables(name)]
+        found = [self._validate(model, item, path, _who(name, item)) for path, item in self._tables(name)]
         return [item for item in found if item is not None]
 
     def components(self, name: str, table: Mapping[str, str], load: Callable[[str], Any]) -> list[Any]:
@@ -563,9 +563,10 @@ class _Reader:
 
 
 def _who(table: str, item: Mapping[str, Any]) -> str:
-    """`source "services": ` when the component has a name, to find it without counting."""
+    """`source "services": ` when the table has a name, to find it without counting."""
     name = item.get("name")
-    return f'{table.removesuffix("s")} "{short(name)}": ' if isinstance(name, str) and name else ""
+    kind = table if table == "access" else table.removesuffix("s").replace("_", " ")
+    return f'{kind} "{short(name)}": ' if isinstance(name, str) and name else ""
 
 
 def _lines(text: str, keys: Iterable[str]) -> dict[str, int]:

@@ -206,6 +206,20 @@ def test_each_mistake_has_its_key_and_says_what_to_do(text: str, key: str, part:
     assert part in problem.message
 
 
+@pytest.mark.parametrize(
+    ("table", "who"),
+    [
+        ("[[actions]]\nname = 'revoke'\ntype = 'http'", 'action "revoke": '),
+        ("[[mute_times]]\nname = 'night'\ntimes = ['x']", 'mute time "night": '),
+        ("[[access]]\nname = 'deploy'\nwho = 'ada'", 'access "deploy": '),
+    ],
+)
+def test_whatever_has_a_name_is_told_by_it(table: str, who: str) -> None:
+    found = problems(table)
+    assert found
+    assert all(problem.message.startswith(who) for problem in found)
+
+
 def test_a_name_is_used_once() -> None:
     text = "[[sinks]]\nname = 'a'\ntype = 'console'\n" * 2
     assert problems(text) == [Problem("sinks[1].name", '"a" is already the name of sinks[0]; names must be unique')]
@@ -231,6 +245,7 @@ LITERAL = "xoxb-" + "1234567890-abcdefghijklmnop"
         f"[[sinks]]\nname = 'a'\ntype = ['{LITERAL}']",
         f"[[routes]]\nsinks = ['{LITERAL}/']",
         f"{CONSOLE}[[routes]]\nsinks = ['a']\nmute = ['{LITERAL}']",
+        f"[[actions]]\nname = '{LITERAL}'\ntype = 'http'",
         f"[[mute_times]]\nname = 'a'\ntimes = ['{LITERAL}']\ndays = ['{LITERAL}']\ntime_zone = '{LITERAL}'",
         f"[http]\nlisten = '{LITERAL}'",
         f"[http]\nbase_url = '{LITERAL}'",
