@@ -169,16 +169,23 @@ class _Enrolment:
                 self.known[row.sink, row.key] = row
 
     def _move(self, item: Touched) -> None:
-        """Leave it only the targets whose sinks do not know it, nor will by a group that a route still leads to."""
+        """Leave it only the targets whose sinks do not know it, nor will by a group that a route still leads to.
+
+        Where that group holds it back, it joins the sink's others, as if it were new."""
         leads = {place: self.targets[item.incident.id, place] for place in item.places}
-        known: dict[str, list[Row[Any]]] = {}  # sink → groups by which it knows it, or will
+        known: set[str] = set()  # sinks that know it, or will by a group where nothing holds it back
+        stays: list[Row[Any]] = []
         lost: list[tuple[Row[Any], bool]] = []
         for row in self.mine.get(item.incident.id, []):
-            keys = [target.key for target in leads[_place(row)] if target.sink == row.sink]
-            if row.told_state is not None or row.key in keys or (keys and row.kind == "digest"):
-                known.setdefault(row.sink, []).append(row)
-            else:
-                lost.append((row, bool(keys)))
+            place = _place(row)
+            to = [target for target in leads[place] if target.sink == row.sink]
+            through = next((target for target in to if target.key == row.key or row.kind == "digest"), None)
+            if row.told_state is None and through is None:
+                lost.append((row, bool(to)))
+                continue
+            stays.append(row)
+            if row.told_state is not None or (through and self._tells_now(item.incident, place, through)):
+                known.add(row.sink)
 
         missing = {
             place: [target for target in targets if target.sink not in known] for place, targets in leads.items()
@@ -189,7 +196,7 @@ class _Enrolment:
             # sink it stays: the place is known from nowhere else.
             if elsewhere or (row.sink, row.key) in joins:
                 self.left.append({"_group": row.id, "_incident": item.incident.id})
-        self.mine[item.incident.id] = [row for rows in known.values() for row in rows]
+        self.mine[item.incident.id] = stays
         self.targets |= {(item.incident.id, place): targets for place, targets in missing.items()}
 
     def place(self, item: Touched) -> None:
@@ -254,7 +261,10 @@ class _Enrolment:
         gathers = digest.sent_at is None and digest.route.endswith(_MUTED)
         if not gathers and not (item.urgent and self._room(target, item.incident.severity)):
             return False
-        return self._told_from(item.incident, place, target.sink, target.route) <= self.now
+        return self._tells_now(item.incident, place, target)
+
+    def _tells_now(self, incident: Incident, place: Place, target: Target) -> bool:
+        return self._told_from(incident, place, target.sink, target.route) <= self.now
 
     def _muted(self, target: Target, severity: Severity) -> bool:
         return self.policy.muted_until(target.route, severity, self.now) is not None

@@ -283,6 +283,22 @@ async def test_what_is_held_while_the_routes_change_is_told(
     assert back == ([] if sink == "chat" else [ids("a")]), "it had not been told before"
 
 
+@pytest.mark.parametrize("by", [("rule",), None])
+async def test_what_its_old_group_still_holds_back_is_told_by_another_of_the_sink_after_a_change(
+    opener: Any, clock: Clock, by: tuple[str, ...] | None
+) -> None:
+    silent = Route(sinks=("chat",), group_by=by, mute=("morning",), continue_=True)
+    store = await opener(Policy(sinks=("chat",), routes=(silent,), mutes=(MORNING,)))
+    await store.commit([finding("a")])
+    store.policy = Policy(
+        sinks=("chat",), routes=(silent, Route(sinks=("chat",), group_by=("path",))), mutes=(MORNING,)
+    )
+    for first in (True, False):
+        await store.groups.adopt(OWNER, ("chat",))
+        await store.groups.tick()
+        assert await told(store) == ([ids("a")] if first else []), "as if it were new"
+
+
 async def test_a_sink_that_knows_it_is_not_told_again_when_the_routes_change(opener: Any) -> None:
     by = Route(sinks=("chat",), group_by=("rule",), continue_=True)
     waits = Route.model_validate({"sinks": ["chat"], "group_by": ["path"], "group_wait": "1h"})
