@@ -30,8 +30,8 @@ from monitor.pairs import pair
 from monitor.places import Places
 from monitor.scrub import Scrubber
 from monitor.service import service_of
-from monitor.store.inventory import Owned, labels_of, worth_of
 from monitor.store.mark import ENOUGH, BlockMarks
+from monitor.store.owners import Owned, labels_of, worth_of
 
 __all__ = ["RuleStats", "Scanner", "ScannerStats", "finding_id", "named"]
 

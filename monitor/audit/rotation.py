@@ -40,11 +40,6 @@ async def _ages(subject: Subject, store: Store) -> AsyncIterator[Evidence]:
         if sync.error:
             yield unknown(f"inventory {sync.entry} could not be read: {sync.error}", "monitor inventory doctor")
     fine = True
-    for secret in await store.inventory.secrets():
-        expires = secret.current.expires if secret.current is not None and secret.gone_at is None else None
-        if expires is not None and expires < subject.now:
-            fine = False
-            yield failed(f"{secret.entry}/{secret.name} expired on {_day(expires)}", _show(secret.entry, secret.name))
     secrets = await look(store)
     ruled = [one for one in secrets if policy_of(one, subject.config.rotation) is not None]
     late = [one for one in calendar(secrets, subject.config.rotation, subject.now) if one.standing == "overdue"]

@@ -66,7 +66,8 @@ def sync(entries: EntriesArgument = None, form: FormatOption = Format.text, conf
 
 
 def _outcome(entry: str, told: Difference, error: str) -> dict[str, Any]:
-    counts = {"held": told.held, "added": told.added, "changed": told.changed, "gone": told.gone}
+    counts = {"held": told.held, "added": told.added, "changed": told.changed, "returned": told.returned}
+    counts["gone"] = told.gone
     return {"entry": entry, **counts, "refused": told.refused, "names": told.names, "error": error or None}
 
 
@@ -75,7 +76,10 @@ def _told(row: Mapping[str, Any]) -> Iterable[str]:
     yield f"{paint(row['entry'], bold=True)}: {counts}"
     for what in ("added", "changed", "gone"):
         for name in row["names"][what]:
-            yield f"  {what.ljust(8)}{printable(name)}"
+            again = (
+                ": an earlier value is in use again" if what == "changed" and name in row["names"]["returned"] else ""
+            )
+            yield f"  {what.ljust(8)}{printable(name)}{again}"
         if (more := row[what] - len(row["names"][what])) > 0:
             yield f"  and {more} more {what}"
     if row["refused"]:

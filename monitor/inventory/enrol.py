@@ -123,6 +123,7 @@ class Enrolment:
         self._over(f"inventory {name}", "It was read to its end.")
         if difference.added or difference.changed or difference.gone:
             counts = {"added": difference.added, "changed": difference.changed, "gone": difference.gone}
+            counts["returned"] = difference.returned
             seconds = round(time.monotonic() - began, 1)
             log.info("inventory read", entry=name, refused=difference.refused, seconds=seconds, **counts)
 

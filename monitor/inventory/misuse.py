@@ -11,7 +11,7 @@ from dataclasses import replace
 from detectors.fingerprint import fingerprint
 from monitor.model import Finding
 from monitor.scanner import finding_id
-from monitor.store.inventory import Owned
+from monitor.store.owners import Owned
 
 __all__ = ["ELSEWHERE", "SHARED", "elsewhere", "shared"]
 

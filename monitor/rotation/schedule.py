@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from fnmatch import fnmatchcase
 from typing import Literal
 
@@ -14,11 +15,14 @@ __all__ = ["Due", "Managed", "Standing", "calendar", "due", "policy_of"]
 
 Standing = Literal["overdue", "soon", "later"]
 
+_DAY = 86_400.0
+
 
 @dataclass(frozen=True, slots=True)
 class Managed:
     """A secret of the inventory with what rotation goes by. `mark`, `version`: of the value it has now; `changed`: when
-    it got it, as its manager says; `known`: since when we know it. `exposed`: since when an incident of it is open."""
+    it got it, as its manager says; `known`: since when we know it; `expires`: of that value, as its manager says.
+    `exposed`: since when an incident of it is open."""
 
     entry: str
     name: str
@@ -31,6 +35,7 @@ class Managed:
     consumers: tuple[str, ...] = ()
     exposed: float | None = None
     version: str = ""
+    expires: float | None = None
 
     @property
     def title(self) -> str:
@@ -60,8 +65,12 @@ def due(secret: Managed, settings: RotationConfig, now: float) -> Due | None:
     if policy is not None:
         since = secret.changed if secret.changed is not None else secret.known
         told = "last changed" if secret.changed is not None else "known"
-        days = f"{policy.every / 86_400:g} days"
+        days = f"{policy.every / _DAY:g} days"
         found.append((since + policy.every, f"every {days}, {told} {_days(now - since)} ago", policy.severity))
+    if secret.expires is not None:
+        day = f"{datetime.fromtimestamp(secret.expires, UTC):%Y-%m-%d}"
+        told = "expired" if secret.expires <= now else "expires"
+        found.append((_before_expiry(secret, secret.expires, settings), f"it {told} on {day}", "high"))
     if secret.exposed is not None:
         found.append((secret.exposed + settings.after_exposure, "it was exposed", "critical"))
     if not found:
@@ -88,6 +97,14 @@ def _fits(policy: RotationPolicy, secret: Managed) -> bool:
     )
 
 
+def _before_expiry(secret: Managed, expires: float, settings: RotationConfig) -> float:
+    """What lives for less than a day a machine renews, between two readings of ours: it is late once nothing has."""
+    life = expires - (secret.changed if secret.changed is not None else secret.known)
+    if 0.0 < life < _DAY:
+        return expires + _DAY
+    return expires - min(settings.before_expiry, max(0.0, life / 2))
+
+
 def _days(seconds: float) -> str:
-    days = max(0, int(seconds // 86_400))
+    days = max(0, int(seconds // _DAY))
     return f"{days} day{'' if days == 1 else 's'}"

@@ -38,8 +38,10 @@ _QUARTERLY = RotationPolicy.model_validate({"every": "90d", "tags": ["critical"]
 
 class RotationConfig(_Table):
     """The first policy that fits a secret counts; one that none fits is never due by its age. `after_exposure`: how
-    long it may stay once it has leaked. `remind`: how long before."""
+    long it may stay once it has leaked. `before_expiry`: how long before its manager lets it expire it is due, at most
+    half its life. `remind`: how long before."""
 
     policies: tuple[RotationPolicy, ...] = (_QUARTERLY,)
     after_exposure: Duration = Field(default=_DAY, gt=0)
+    before_expiry: Duration = Field(default=7 * _DAY, ge=0)
     remind: Duration = Field(default=14 * _DAY, ge=0)

@@ -68,6 +68,7 @@ def managed(secrets: Iterable[Secret], exposed: Mapping[tuple[str, str], float])
                 consumers=secret.consumers,
                 exposed=exposed.get((secret.entry, secret.name)),
                 version=now.version,
+                expires=now.expires,
             )
         )
     return found

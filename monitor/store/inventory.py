@@ -14,33 +14,24 @@ from typing import Any, Literal
 
 from sqlalchemy import Connection, Row, delete, func, insert, select, update
 
-from monitor.common.severity import Severity
-from monitor.incidents import claim, own_title
-from monitor.store import groups, runs
-from monitor.store.incidents import update_incidents
-from monitor.store.news import newest_place
-from monitor.store.rows import chunks, clean, incident_columns, incident_from, insert_into
-from monitor.store.schema import incidents, secret_prints, secret_versions, secrets, syncs
-from monitor.store.trail import append, entry
+from monitor.store import outbox
+from monitor.store.owners import Owned, Standing, adopt, by_fingerprint, returned
+from monitor.store.rows import chunks, clean, insert_into
+from monitor.store.schema import secret_prints, secret_versions, secrets, syncs
 from monitor.store.transaction import Desk, Transaction
 
 __all__ = [
     "Difference",
     "Inventory",
     "Kept",
-    "Owned",
     "Print",
     "Secret",
     "Sync",
     "Version",
-    "by_fingerprint",
-    "labels_of",
-    "worth_of",
 ]
 
-Standing = Literal["current", "previous", "retired"]
+_Kind = Literal["added", "changed", "returned", "gone"]
 
-_PRODUCTION = ("production", "prod", "live")
 _BATCH = 500  # secrets of one transaction: findings wait for no longer
 _NAMED = 100  # names of a difference that are told
 
@@ -129,21 +120,6 @@ class Secret:
 
 
 @dataclass(frozen=True, slots=True)
-class Owned:
-    """Whose secret a fingerprint is of."""
-
-    fingerprint: str
-    entry: str
-    name: str
-    part: str
-    environment: str
-    owner: str
-    consumers: tuple[str, ...]
-    tags: tuple[str, ...]
-    standing: Standing
-
-
-@dataclass(frozen=True, slots=True)
 class Sync:
     """How far an entry is known. `whole_at`: when it was last read to its end; `error`: why not the last time."""
 
@@ -157,16 +133,20 @@ class Sync:
 
 @dataclass(slots=True)
 class Difference:
-    """What a sync has found; names, and of the many only the first hundred."""
+    """What a sync has found; names, and of the many only the first hundred. `returned`: of those that have changed, the
+    ones that have a value from before again."""
 
     added: int = 0
     changed: int = 0
+    returned: int = 0
     gone: int = 0
     refused: int = 0
     held: int = 0
-    names: dict[str, list[str]] = field(default_factory=lambda: {"added": [], "changed": [], "gone": []})
+    names: dict[str, list[str]] = field(
+        default_factory=lambda: {"added": [], "changed": [], "returned": [], "gone": []}
+    )
 
-    def count(self, what: Literal["added", "changed", "gone"], name: str) -> None:
+    def count(self, what: _Kind, name: str) -> None:
         setattr(self, what, getattr(self, what) + 1)
         if len(self.names[what]) < _NAMED:
             self.names[what].append(name)
@@ -193,10 +173,9 @@ class Inventory:
         for start in range(0, len(names), _BATCH):
             batch = {name: by_name[name] for name in names[start : start + _BATCH]}
             part = await self._desk.write(partial(_save, source=entry, batch=batch), durable=True)
-            for name in part["added"]:
-                told.count("added", name)
-            for name in part["changed"]:
-                told.count("changed", name)
+            for kind, those in part.items():
+                for name in those:
+                    told.count(kind, name)
         end = partial(_ended, source=entry, names=given if whole else None, error=error, told=told)
         for name in await self._desk.write(end, durable=True):
             told.count("gone", name)
@@ -238,38 +217,8 @@ class Inventory:
         return await self._desk.write(lambda tx: _forget(tx, entry, name), durable=True)
 
 
-def by_fingerprint(connection: Connection, fingerprints: Iterable[str] | None) -> dict[str, list[Owned]]:
-    """Whose they are: the most current first. None: all that there are."""
-    query = (
-        select(
-            secret_prints.c.fingerprint,
-            secrets.c.entry,
-            secrets.c.name,
-            secret_prints.c.part,
-            secrets.c.environment,
-            secrets.c.owner,
-            secrets.c.consumers,
-            secrets.c.tags,
-            secret_versions.c.standing,
-        )
-        .join(secret_versions, secret_versions.c.id == secret_prints.c.version)
-        .join(secrets, (secrets.c.entry == secret_versions.c.entry) & (secrets.c.name == secret_versions.c.name))
-        .order_by(secret_versions.c.standing, secret_versions.c.last_seen.desc(), secret_versions.c.id)
-    )
-    found: dict[str, list[Owned]] = {}
-    queries = [query]
-    if fingerprints is not None:
-        queries = [query.where(secret_prints.c.fingerprint.in_(chunk)) for chunk in chunks(fingerprints)]
-    for one in queries:
-        for row in connection.execute(one):
-            lists = {"consumers": tuple(json.loads(row.consumers)), "tags": tuple(json.loads(row.tags))}
-            owned = Owned(**{**row._mapping, **lists})
-            found.setdefault(owned.fingerprint, []).append(owned)
-    return found
-
-
-def _save(tx: Transaction, source: str, batch: Mapping[str, Sequence[Kept]]) -> dict[str, list[str]]:
-    """Returns the names that are new, and those that have changed."""
+def _save(tx: Transaction, source: str, batch: Mapping[str, Sequence[Kept]]) -> dict[_Kind, list[str]]:
+    """Returns the names that are new, that have changed, and of these the ones that have a value from before again."""
     connection = tx.connection
     known: dict[str, Row[Any]] = {}
     versions: dict[str, dict[str, Row[Any]]] = {}
@@ -280,18 +229,24 @@ def _save(tx: Transaction, source: str, batch: Mapping[str, Sequence[Kept]]) -> 
         for row in connection.execute(query):
             versions.setdefault(row.name, {})[row.mark] = row
 
-    out: dict[str, list[str]] = {"added": [], "changed": []}
+    out: dict[_Kind, list[str]] = {"added": [], "changed": [], "returned": []}
     fresh: list[str] = []
+    again: list[str] = []
     for name, given in batch.items():
         _put_secret(tx, source, name, given)
         before = versions.get(name, {})
-        new = _put_versions(tx, source, name, given, before)
-        fresh += [print_.fingerprint for kept in new for print_ in kept.prints]
+        new, back = _put_versions(tx, source, name, given, before)
+        fresh += [print_.fingerprint for kept in (*new, *back) for print_ in kept.prints]
         if name not in known:
             out["added"].append(name)
-        elif new or known[name].gone_at is not None:
+        elif new or back or known[name].gone_at is not None:
             out["changed"].append(name)
-    _adopt(tx, fresh)
+        if back and known[name].gone_at is None:
+            out["returned"].append(name)
+            again += [print_.fingerprint for kept in back for print_ in kept.prints]
+    adopt(tx, fresh)
+    if out["returned"]:
+        outbox.add_notice(tx, returned(connection, source, out["returned"], again))
     return out
 
 
@@ -314,8 +269,8 @@ def _put_secret(tx: Transaction, source: str, name: str, given: Sequence[Kept]) 
 
 def _put_versions(
     tx: Transaction, source: str, name: str, given: Sequence[Kept], before: Mapping[str, Row[Any]]
-) -> list[Kept]:
-    """Returns those that are new."""
+) -> tuple[list[Kept], list[Kept]]:
+    """Returns those that are new, and those that were known and are in use again."""
     connection = tx.connection
     now: dict[str, Kept] = {}
     for kept in given:  # of duplicates the most current counts
@@ -345,7 +300,9 @@ def _put_versions(
             standing = "previous" if last else "retired" if now else row.standing
             changed = {"standing": standing, "replaced_at": row.replaced_at or tx.now}
             connection.execute(update(secret_versions).where(secret_versions.c.id == row.id).values(**changed))
-    return [kept for mark, kept in now.items() if mark not in before]
+    new = [kept for mark, kept in now.items() if mark not in before]
+    used = {mark: kept for mark, kept in now.items() if kept.standing == "current"}
+    return new, [kept for mark, kept in used.items() if mark in before and before[mark].standing != "current"]
 
 
 def _insert_version(tx: Transaction, values: Mapping[str, Any], kept: Kept) -> None:
@@ -387,55 +344,6 @@ def _ended(tx: Transaction, source: str, names: Mapping[str, bool] | None, error
 def _withheld(name: str, names: Mapping[str, bool]) -> bool:
     """Whether it is a field or member of one of which no value was given."""
     return any(char == "." and names.get(name[:at]) is False for at, char in enumerate(name))
-
-
-def _adopt(tx: Transaction, fingerprints: Sequence[str]) -> None:
-    """Incidents of these get the name of the secret, and whoever knows them is told where that makes them worse."""
-    connection = tx.connection
-    owned = by_fingerprint(connection, fingerprints)
-    touched = []
-    for chunk in chunks(owned):
-        for row in connection.execute(select(incidents).where(incidents.c.fingerprint.in_(chunk))).all():
-            was, mine = incident_from(row), owned[row.fingerprint]
-            labels = labels_of(mine)
-            change = claim(was, own_title(labels), labels, worth_of(mine))
-            if change.incident == was:
-                continue
-            update_incidents(tx, [{**incident_columns(change.incident), "kept": row.kept}])
-            trail = [entry(change.incident, was, "acted", actor="monitor", note=f"it is {mine[0].name}", now=tx.now)]
-            if change.reason == "escalated":
-                trail.append(entry(change.incident, was, "escalated", actor="monitor", note="", now=tx.now))
-                place = newest_place(connection, was.id)
-                runs.follow(tx, [runs.Turn(change.incident, place, starts=True)])
-                touched.append(groups.Touched(change.incident, (place,), urgent=True, everywhere=True))
-            append(tx, trail)
-    if touched:
-        groups.enrol(tx, touched)
-
-
-def labels_of(owned: Sequence[Owned]) -> dict[str, str]:
-    """What an incident says of the secret that it is about: of the most current of several, and all environments."""
-    first = owned[0]
-    found = {
-        "secret": first.name,
-        "inventory": first.entry,
-        "environment": ", ".join(sorted({one.environment for one in owned if one.environment})),
-        "secret_owner": first.owner,
-        "consumers": ", ".join(first.consumers),
-        "secret_tags": ", ".join(first.tags),
-        "standing": first.standing,
-        "part": first.part,
-    }
-    return {name: text for name, text in found.items() if text}
-
-
-def worth_of(owned: Sequence[Owned]) -> Severity:
-    """How bad it is to see one of our own: in production or tagged so it is critical, retired it is low."""
-    if all(one.standing == "retired" for one in owned):
-        return "low"
-    used = [one for one in owned if one.standing != "retired"]
-    critical = any(one.environment.lower() in _PRODUCTION or "critical" in one.tags for one in used)
-    return "critical" if critical else "high"
 
 
 def _secrets(connection: Connection, source: str | None, name: str | None, environment: str | None) -> list[Secret]:

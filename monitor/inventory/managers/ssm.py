@@ -6,6 +6,7 @@ import contextlib
 from collections.abc import AsyncIterator
 from typing import Any, ClassVar, Literal
 
+import orjson
 from pydantic import Field
 
 from monitor.inventory.held import Held, Standing
@@ -21,7 +22,7 @@ _NOBODYS = "/exposure-monitor/doctor/there-is-no-such-parameter"
 
 class SsmConfig(AmazonConfig):
     """`[[inventory]]` with `type = "ssm"`. `plain`: also parameters that are not encrypted. `versions`: how many of
-    each are read, from the newest; more than one costs a request a parameter."""
+    each are read, from the newest; more than one costs a request a parameter, and tells when it expires."""
 
     type: Literal["ssm"]
     path: str = Field(default="/", pattern=r"^/")
@@ -88,7 +89,7 @@ class SsmManager:
 
     async def _versions(self, row: dict[str, Any]) -> list[Held]:
         name = self.client.pick("GetParametersByPath", row, "Name", str)
-        if self.config.versions == 1 or row.get("Version") == 1:
+        if self.config.versions == 1:
             return [self._held(name, row, 0, None)]
         history: list[dict[str, Any]] = []
         token = None
@@ -116,4 +117,17 @@ class SsmManager:
             standing=standing,
             created=changed if row.get("Version") == 1 else first,
             rotated=changed,
+            expires=_expires(row.get("Policies")),
         )
+
+
+def _expires(policies: object) -> float | None:
+    """Of a parameter's policies, which only its history tells: when it is deleted."""
+    for policy in policies if isinstance(policies, list) else ():
+        try:
+            told = orjson.loads(policy["PolicyText"])
+            if told["Type"] == "Expiration":
+                return instant(told["Attributes"]["Timestamp"])
+        except (ValueError, KeyError, TypeError):
+            continue
+    return None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Set
 from typing import Annotated, Any, ClassVar, Literal, Self
 from urllib.parse import quote
@@ -266,7 +267,8 @@ class VaultManager:
         found = []
         for place, number in enumerate(newest):
             version = known[str(number)]
-            if version.get("destroyed") or version.get("deletion_time"):
+            ends = version.get("deletion_time") or None  # in time to come with `delete_version_after`
+            if version.get("destroyed") or (ends and (instant(ends) or 0.0) <= time.time()):
                 continue
             value = await self._value(name, number)
             if value is _GONE:
@@ -280,6 +282,7 @@ class VaultManager:
                     standing=standing,
                     created=instant(data.get("created_time")),
                     rotated=instant(version.get("created_time")),
+                    expires=instant(ends),
                     **about,
                 )
             )

@@ -58,8 +58,12 @@ def test_from_the_first_sync_to_forgetting(monitor: Command, env: Path, tmp_path
     env.write_text(f"API_KEY={OTHER[::-1]}\n")
     changed = monitor("inventory", "sync", "gateway", "--format", "json")
     assert json.loads(changed.stdout)[0]["names"] == {
-        "added": [], "changed": ["API_KEY"], "gone": ["DATABASE_URL", "MODE"],
+        "added": [], "changed": ["API_KEY"], "returned": [], "gone": ["DATABASE_URL", "MODE"],
     }  # fmt: skip
+    env.write_text(f"API_KEY={VALUE}\n")
+    again = monitor("inventory", "sync")
+    assert "1 changed" in again.stdout
+    assert "changed API_KEY: an earlier value is in use again" in again.stdout
     env.unlink()
     failed = monitor("inventory", "sync")
     assert (failed.returncode, "what was known before stays" in failed.stdout) == (1, True)

@@ -35,6 +35,37 @@ def test_an_exposed_secret_is_due_at_once_whatever_its_age_and_policy() -> None:
     assert due(replace(SECRET, tags=()), SETTINGS, T) is None
 
 
+def test_a_value_that_expires_is_due_before_whatever_its_policy() -> None:
+    ends = replace(SECRET, tags=(), expires=T + 10 * DAY)
+    found = due(ends, SETTINGS, T)
+    assert found is not None
+    assert (found.at, found.why, found.severity, found.standing) == (
+        T + 3 * DAY,
+        "it expires on 2024-10-14",
+        "high",
+        "soon",
+    )
+    late = due(ends, SETTINGS, T + 10 * DAY)
+    assert late is not None
+    assert (late.why, late.standing) == ("it expired on 2024-10-14", "overdue")
+    ours = due(replace(ends, tags=("critical",), expires=T + 30 * DAY), SETTINGS, T)
+    assert ours is not None
+    assert ours.why.startswith("every 90 days")  # that is earlier
+    now = RotationConfig.model_validate({"before_expiry": "0s"})
+    assert [one.at for one in calendar([ends], now, T)] == [T + 10 * DAY]
+
+
+def test_of_a_short_life_half_may_pass_and_of_the_shortest_all() -> None:
+    for life, at in ((DAY * 4, T + 2 * DAY), (3600.0, T + DAY + 3600.0)):
+        for one in (replace(SECRET, changed=T), replace(SECRET, changed=None, known=T)):
+            found = due(replace(one, tags=(), expires=T + life), SETTINGS, T)
+            assert found is not None
+            assert found.at == at
+    known_late = due(replace(SECRET, tags=(), changed=None, known=T, expires=T - 5 * DAY), SETTINGS, T)
+    assert known_late is not None
+    assert known_late.standing == "overdue"
+
+
 def test_what_has_passed_counts_together() -> None:
     aged = replace(SECRET, changed=T - 100 * DAY)
     found = due(replace(aged, exposed=T - 2 * DAY), SETTINGS, T)

@@ -74,6 +74,23 @@ async def test_what_is_due_soon_is_told_once_and_what_is_overdue_is_an_incident(
     assert len(await titles(store)) == 2  # of another value
 
 
+async def test_what_its_manager_lets_expire_is_told_and_overdue_before(store: Store, clock: Clock) -> None:
+    ends = clock.now + 30 * DAY
+    await save(store, kept("one", rotated=clock.now, expires=ends, tags=()))
+    assert await sweep(store, SETTINGS, KEY) == []
+    clock.now = ends - 20 * DAY
+    assert [due.standing for due in await sweep(store, SETTINGS, KEY)] == ["soon"]
+    assert await titles(store) == ["1 secret is due for rotation within 14 days"]
+    clock.now = ends - 7 * DAY
+    await sweep(store, SETTINGS, KEY)
+    [incident] = await store.incidents.find(locations=True)
+    assert (incident.rule, incident.severity) == ("rotation-due", "high")
+    assert str(incident.locations[0].context).startswith("it expires on ")
+
+    await save(store, kept("two", "2", rotated=clock.now, expires=ends + 90 * DAY, tags=()))
+    assert await sweep(store, SETTINGS, KEY) == []
+
+
 async def test_a_secret_that_leaked_is_due_whatever_its_age(store: Store, clock: Clock) -> None:
     await save(store, kept("one", rotated=clock.now, tags=()))
     assert await sweep(store, SETTINGS, KEY) == []

@@ -9,7 +9,7 @@ import pytest
 from monitor.routing import Policy
 from monitor.store import Store
 from monitor.store.inventory import Kept, Print
-from tests.monitor.store.helpers import NOW, Clock, deliver, finding, fingerprint
+from tests.monitor.store.helpers import NOW, Clock, fingerprint
 
 
 def kept(name: str, value: str = "", **changes: object) -> Kept:
@@ -33,12 +33,12 @@ async def test_a_changed_value_leaves_the_one_before_and_a_lost_secret_is_retire
         assert (told.added, told.changed, told.gone) == (0, 0, 0)
         clock.now = NOW + 10
         told = await inventory.save("e", [kept("A", "2"), kept("B", "9")], whole=True)
-        assert told.names == {"added": [], "changed": ["A"], "gone": []}
+        assert told.names == {"added": [], "changed": ["A"], "returned": [], "gone": []}
         assert await standings(store, "A") == [(two, "current"), (one, "previous")]
         assert (await inventory.get("A")).changed_at == NOW + 10
         clock.now = NOW + 20
         told = await inventory.save("e", [kept("A", "3")], whole=True)
-        assert told.names == {"added": [], "changed": ["A"], "gone": ["B"]}
+        assert told.names == {"added": [], "changed": ["A"], "returned": [], "gone": ["B"]}
         assert await standings(store, "A") == [(three, "current"), (two, "previous"), (one, "retired")]
         await inventory.save("sole", [kept("C", "1", sole=True)], whole=True)
         await inventory.save("sole", [kept("C", "2", sole=True)], whole=True)
@@ -49,7 +49,7 @@ async def test_a_changed_value_leaves_the_one_before_and_a_lost_secret_is_retire
             "retired"
         ]
         told = await inventory.save("e", [kept("A", "3"), kept("B", "9")], whole=True)
-        assert told.names["changed"] == ["B"]
+        assert (told.names["changed"], told.returned) == (["B"], 0)
         assert (await inventory.get("e/B")).gone_at is None
 
 
@@ -108,19 +108,14 @@ async def test_thousands_are_saved_and_forgotten(url: str) -> None:
         assert await store.inventory.syncs() == {}
 
 
-async def test_an_incident_that_a_rule_found_gets_the_name_and_who_knows_it_is_told(url: str, clock: Clock) -> None:
+async def test_an_earlier_value_that_is_in_use_again_is_told(url: str, clock: Clock) -> None:
     async with await Store.open(url, Policy(sinks=("chat",)), clock=clock) as store:
-        await store.commit([finding("1"), finding("2")])
-        await deliver(store)
-        await store.inventory.save("e", [kept("A", "1", consumers=("web", "jobs"))], whole=True)
-        assert await deliver(store) == ["escalated"]
-        named, other = await store.incidents.get(fingerprint("1")), await store.incidents.get(fingerprint("2"))
-        wanted = {"secret": "A", "environment": "production", "secret_owner": "ops", "standing": "current"}
-        assert wanted.items() <= named.labels.items()
-        assert named.labels["consumers"] == "web, jobs"
-        assert (named.name, named.severity) == ("A (production): GitHub token", "critical")
-        assert "secret" not in other.labels
-        assert (await store.trail.verify()).problems == ()
-        await store.inventory.save("f", [kept("B", "1", environment="staging")], whole=True)
-        assert (await store.incidents.get(fingerprint("1"))).name == "A (production, staging): GitHub token"
-        assert await deliver(store) == []
+        await store.inventory.save("e", [kept("A", "1"), kept("B", "9")], whole=True)
+        await store.inventory.save("e", [kept("A", "2"), kept("B", "9")], whole=True)
+        told = await store.inventory.save("e", [kept("A", "1"), kept("B", "9")], whole=True)
+        assert (told.changed, told.returned, told.names["returned"]) == (1, 1, ["A"])
+        assert (await store.inventory.get("A")).current == (await store.inventory.get("A")).versions[1]
+        told = await store.inventory.save("e", [kept("A", "1"), kept("B", "9")], whole=True)
+        assert (told.changed, told.returned) == (0, 0)
+        [notice] = await store.outbox.list()
+        assert notice.title == "1 secret of e: an earlier value is in use again"

@@ -118,3 +118,23 @@ async def test_half_a_page_in_the_midst(tmp_path: Path) -> None:
         with pytest.raises(ManagerError, match="no Parameters in it") as caught:
             await everything(manager(server.url, tmp_path))
         assert CANARY not in repr(caught.value)
+
+
+class History(FakeServer):
+    """A parameter in its first version, that expires."""
+
+    async def answer(self, request: web.Request, body: bytes) -> web.StreamResponse:
+        row = {"Name": "/p", "Value": f"{CANARY}-1", "Version": 1, "LastModifiedDate": 1.7e9}
+        if request.headers["X-Amz-Target"] == "AmazonSSM.GetParameterHistory":
+            ends = {"Type": "Expiration", "Version": "1.0", "Attributes": {"Timestamp": "2024-01-02T03:04:05.000Z"}}
+            texts = ('{"Type": "NoChangeNotification"}', "{", orjson.dumps(ends).decode())
+            row["Policies"] = [{"PolicyText": text, "PolicyStatus": "Pending"} for text in texts]
+        return web.json_response({"Parameters": [row]})
+
+
+async def test_when_it_expires_is_known_from_its_history(tmp_path: Path) -> None:
+    async with History() as server:
+        [held] = await everything(manager(server.url, tmp_path, versions=2))
+        assert (held.standing, held.expires) == ("current", 1_704_164_645.0)
+        [held] = await everything(manager(server.url, tmp_path))
+        assert held.expires is None

@@ -156,6 +156,16 @@ async def test_deleted_and_destroyed_versions_are_not_held(bao: OpenBao, tmp_pat
     assert [(held.value, held.standing) for held in found] == [(b"v3", "previous"), (b"v1", "retired")]
 
 
+async def test_a_version_that_will_be_deleted_is_held_and_expires(bao: OpenBao, tmp_path: Path, folder: str) -> None:
+    bao.call("POST", f"secret/metadata/{folder}/app", {"delete_version_after": "720h"})
+    write(bao, f"{folder}/app", KEY="one")
+    [held] = await everything(manager(bao, tmp_path, path=folder))
+    assert (held.value, held.standing) == (b"one", "current")
+    assert held.expires is not None
+    assert held.rotated is not None
+    assert abs(held.expires - held.rotated - 720 * 3600) < 60
+
+
 async def test_the_first_version_of_the_engine(bao: OpenBao, tmp_path: Path) -> None:
     bao.call("POST", "sys/mounts/old", {"type": "kv", "options": {"version": "1"}})
     bao.call("POST", "old/a/b", {"KEY": "one"})

@@ -1,0 +1,137 @@
+"""Whose secret a fingerprint is of, and what an incident about it says of that."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from sqlalchemy import Connection, select
+
+from monitor.common.severity import Severity
+from monitor.incidents import claim, own_title
+from monitor.store import groups, runs
+from monitor.store.incidents import update_incidents
+from monitor.store.news import newest_place
+from monitor.store.records import Notice
+from monitor.store.rows import chunks, incident_columns, incident_from
+from monitor.store.schema import incidents, secret_prints, secret_versions, secrets
+from monitor.store.trail import append, entry
+from monitor.store.transaction import Transaction
+
+__all__ = ["Owned", "Standing", "adopt", "by_fingerprint", "labels_of", "returned", "worth_of"]
+
+Standing = Literal["current", "previous", "retired"]
+
+_PRODUCTION = ("production", "prod", "live")
+_TOLD = 10  # names in a message
+
+
+@dataclass(frozen=True, slots=True)
+class Owned:
+    """Whose secret a fingerprint is of."""
+
+    fingerprint: str
+    entry: str
+    name: str
+    part: str
+    environment: str
+    owner: str
+    consumers: tuple[str, ...]
+    tags: tuple[str, ...]
+    standing: Standing
+
+
+def by_fingerprint(connection: Connection, fingerprints: Iterable[str] | None) -> dict[str, list[Owned]]:
+    """Whose they are: the most current first. None: all that there are."""
+    query = (
+        select(
+            secret_prints.c.fingerprint,
+            secrets.c.entry,
+            secrets.c.name,
+            secret_prints.c.part,
+            secrets.c.environment,
+            secrets.c.owner,
+            secrets.c.consumers,
+            secrets.c.tags,
+            secret_versions.c.standing,
+        )
+        .join(secret_versions, secret_versions.c.id == secret_prints.c.version)
+        .join(secrets, (secrets.c.entry == secret_versions.c.entry) & (secrets.c.name == secret_versions.c.name))
+        .order_by(secret_versions.c.standing, secret_versions.c.last_seen.desc(), secret_versions.c.id)
+    )
+    found: dict[str, list[Owned]] = {}
+    queries = [query]
+    if fingerprints is not None:
+        queries = [query.where(secret_prints.c.fingerprint.in_(chunk)) for chunk in chunks(fingerprints)]
+    for one in queries:
+        for row in connection.execute(one):
+            lists = {"consumers": tuple(json.loads(row.consumers)), "tags": tuple(json.loads(row.tags))}
+            owned = Owned(**{**row._mapping, **lists})
+            found.setdefault(owned.fingerprint, []).append(owned)
+    return found
+
+
+def adopt(tx: Transaction, fingerprints: Sequence[str]) -> None:
+    """Incidents of these get the name of the secret, and whoever knows them is told where that makes them worse."""
+    connection = tx.connection
+    owned = by_fingerprint(connection, fingerprints)
+    touched = []
+    for chunk in chunks(owned):
+        for row in connection.execute(select(incidents).where(incidents.c.fingerprint.in_(chunk))).all():
+            was, mine = incident_from(row), owned[row.fingerprint]
+            labels = labels_of(mine)
+            change = claim(was, own_title(labels), labels, worth_of(mine))
+            if change.incident == was:
+                continue
+            update_incidents(tx, [{**incident_columns(change.incident), "kept": row.kept}])
+            trail = [entry(change.incident, was, "acted", actor="monitor", note=f"it is {mine[0].name}", now=tx.now)]
+            if change.reason == "escalated":
+                trail.append(entry(change.incident, was, "escalated", actor="monitor", note="", now=tx.now))
+                place = newest_place(connection, was.id)
+                runs.follow(tx, [runs.Turn(change.incident, place, starts=True)])
+                touched.append(groups.Touched(change.incident, (place,), urgent=True, everywhere=True))
+            append(tx, trail)
+    if touched:
+        groups.enrol(tx, touched)
+
+
+def returned(connection: Connection, source: str, names: Sequence[str], prints: Sequence[str]) -> Notice:
+    """Told by whoever sees it first. What has leaked once is bad to have again, also after its incident was closed."""
+    leaked: list[str] = []
+    for chunk in chunks(prints):
+        query = select(incidents.c.id).where(incidents.c.fingerprint.in_(chunk))
+        leaked += connection.execute(query).scalars()
+    count = len(names)
+    title = f"{count} secret{'' if count == 1 else 's'} of {source}: an earlier value is in use again"
+    shown = ", ".join(names[:_TOLD]) + (f" and {count - _TOLD} more" if count > _TOLD else "")
+    text = f"{shown}. `monitor inventory show` says which."
+    if leaked:
+        text += f" It was exposed: {', '.join(leaked[:_TOLD])}."
+    return Notice(title, text, "high" if leaked else "low", key=f"inventory returned {source}")
+
+
+def labels_of(owned: Sequence[Owned]) -> dict[str, str]:
+    """What an incident says of the secret that it is about: of the most current of several, and all environments."""
+    first = owned[0]
+    found = {
+        "secret": first.name,
+        "inventory": first.entry,
+        "environment": ", ".join(sorted({one.environment for one in owned if one.environment})),
+        "secret_owner": first.owner,
+        "consumers": ", ".join(first.consumers),
+        "secret_tags": ", ".join(first.tags),
+        "standing": first.standing,
+        "part": first.part,
+    }
+    return {name: text for name, text in found.items() if text}
+
+
+def worth_of(owned: Sequence[Owned]) -> Severity:
+    """How bad it is to see one of our own: in production or tagged so it is critical, retired it is low."""
+    if all(one.standing == "retired" for one in owned):
+        return "low"
+    used = [one for one in owned if one.standing != "retired"]
+    critical = any(one.environment.lower() in _PRODUCTION or "critical" in one.tags for one in used)
+    return "critical" if critical else "high"
