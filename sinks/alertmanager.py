@@ -13,7 +13,7 @@ from pydantic import field_validator, model_validator
 
 from monitor.common.credential import Credential
 from monitor.common.http import CLEAR, Http, in_the_clear
-from monitor.common.notification import Incident, Notification, Receipt
+from monitor.common.notification import IncidentView, Notification, Receipt
 from monitor.common.severity import SEVERITIES, Severity
 from monitor.common.text import printable, prose
 from sinks.base import Limits, SinkConfig
@@ -123,7 +123,7 @@ def alerts(notification: Notification, now: datetime, hold: timedelta) -> list[d
     return posted
 
 
-def _of(incident: Incident, severity: Severity, notification: Notification, end: datetime) -> dict[str, Any]:
+def _of(incident: IncidentView, severity: Severity, notification: Notification, end: datetime) -> dict[str, Any]:
     labels = {
         "alertname": "SecretExposed",
         "severity": severity,

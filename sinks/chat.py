@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from monitor.common.notification import Incident, Notification
+from monitor.common.notification import IncidentView, Notification
 from monitor.common.severity import Severity
 from monitor.common.text import clip, printable, prose
 from sinks.text import (
@@ -45,7 +45,7 @@ ACCENT: dict[Severity, str] = {
 ROWS = 6  # incidents shown of a group; with the cuts below a message stays under Discord's 6,000 characters
 
 
-def _facts(incident: Incident) -> list[tuple[str, str]]:
+def _facts(incident: IncidentView) -> list[tuple[str, str]]:
     """Label and value of what an alert must say about one incident."""
     where = [f"{place(location)} ({origin(location)})" for location in incident.locations[:3]]
     rows = [
@@ -66,7 +66,7 @@ def _facts(incident: Incident) -> list[tuple[str, str]]:
     return [(label, value) for label, value in rows if value]
 
 
-def _row(incident: Incident) -> tuple[str, str]:
+def _row(incident: IncidentView) -> tuple[str, str]:
     where = clip(place(incident.locations[0]), 150) if incident.locations else ""
     text = f"{printable(incident.masked)}  {where}  {incident.occurrences:,}×"
     return clip(f"{incident.severity}: {printable(incident.name)}", 120), text

@@ -22,7 +22,7 @@ from pydantic import AfterValidator, Field, model_validator
 
 from monitor.common.credential import Credential
 from monitor.common.http import Http, RemoteError, network_error
-from monitor.common.notification import Incident, Notification, Receipt
+from monitor.common.notification import IncidentView, Notification, Receipt
 from monitor.common.text import clip, printable, prose
 from sinks.base import Limits, SinkConfig
 from sinks.text import (
@@ -214,7 +214,7 @@ def _body(notification: Notification) -> str:
     return "\n".join([headline(notification), "", *lines]) + "\n"
 
 
-def _one(incident: Incident) -> list[str]:
+def _one(incident: IncidentView) -> list[str]:
     lines = [f"Secret:   {printable(incident.masked)}"]
     if known := facts(incident):
         lines.append(f"Facts:    {known}")
@@ -245,7 +245,7 @@ def _one(incident: Incident) -> list[str]:
     return lines
 
 
-def _row(incident: Incident) -> str:
+def _row(incident: IncidentView) -> str:
     where = f"  {place(incident.locations[0])}" if incident.locations else ""
     name, masked = printable(incident.name), printable(incident.masked)
     return f"{incident.severity:<9} {name}  {masked}{where}  {incident.occurrences:,} times  {printable(incident.id)}"

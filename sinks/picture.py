@@ -6,7 +6,7 @@ from rich.console import Console
 from rich.style import Style
 from rich.text import Text
 
-from monitor.common.notification import Incident, Notification
+from monitor.common.notification import IncidentView, Notification
 from monitor.common.severity import Severity
 from monitor.common.text import clip, printable, prose
 from sinks.text import (
@@ -79,7 +79,7 @@ def render(notification: Notification, *, width: int = 100, bar: str = "┃") ->
     return [Text.assemble((f"{bar} ", colour), line) for line in (head, *body)]
 
 
-def _one(incident: Incident, notification: Notification, width: int) -> list[Text]:
+def _one(incident: IncidentView, notification: Notification, width: int) -> list[Text]:
     lines = [_field("secret", Text(printable(incident.masked), "bold yellow"))]
     if known := ", ".join(filter(None, (sure(incident), facts(incident)))):
         lines[0].append(f"  {clip(known, 300)}", "dim")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from datetime import UTC, datetime
 
-from monitor.common.notification import Incident, Location, Notification
+from monitor.common.notification import IncidentView, Location, Notification
 from monitor.common.text import printable, web_address
 
 __all__ = [
@@ -51,7 +51,7 @@ def ago(seconds: float) -> str:
     return f"{int(max(seconds, 0))} s"
 
 
-def seen(incident: Incident) -> str:
+def seen(incident: IncidentView) -> str:
     """How often and since when: `17 times in 5 min, first seen 2026-11-02 13:58:12 UTC`.
 
     Where records have a time of their own: `…, first logged 2026-11-02 11:02:40 UTC, seen 2026-11-02 13:58:12 UTC`.
@@ -78,17 +78,17 @@ def origin(location: Location) -> str:
     return printable(", ".join(filter(None, (whose, location.source))))
 
 
-def surroundings(incident: Incident) -> str:
+def surroundings(incident: IncidentView) -> str:
     """The newest line with it that can be shown, masked; empty when there is none."""
     return next((printable(place.context) for place in incident.locations if place.context), "")
 
 
-def sure(incident: Incident) -> str:
+def sure(incident: IncidentView) -> str:
     """How sure the rule is: `high confidence`; empty when that is not known."""
     return printable(f"{incident.confidence} confidence") if incident.confidence else ""
 
 
-def works(incident: Incident) -> str:
+def works(incident: IncidentView) -> str:
     """What its issuer said, when: `valid: GitHub takes it (account octocat), asked 2026-11-02 13:58:12 UTC`; empty when
     nobody was asked."""
     if not incident.validity:
@@ -98,12 +98,12 @@ def works(incident: Incident) -> str:
     return printable(said) + (f", asked {_utc(incident.asked_at):%Y-%m-%d %H:%M:%S} UTC" if incident.asked_at else "")
 
 
-def command(incident: Incident, verb: str = "ack") -> str:
+def command(incident: IncidentView, verb: str = "ack") -> str:
     """What to type, where the monitor runs: it works as it stands there."""
     return printable(f"{incident.program} incidents {verb} {incident.id}{incident.options}")
 
 
-def steps(incident: Incident) -> str:
+def steps(incident: IncidentView) -> str:
     """How far its runbook is: `2 of 9 done; next: Deploy the replacement, due 2026-11-02 14:15 UTC, claimed by ada`;
     empty when none is under way."""
     run = incident.run
@@ -117,7 +117,7 @@ def steps(incident: Incident) -> str:
     return printable(said)
 
 
-def claim(incident: Incident) -> str:
+def claim(incident: IncidentView) -> str:
     """What to type to take the next step; empty when somebody has it, or none is left."""
     run = incident.run
     if run is None or run.step is None or run.owner is not None:
@@ -131,7 +131,7 @@ def listing(notification: Notification) -> str:
     return printable(f"{first.program} incidents list{first.options}") if first else "monitor incidents list"
 
 
-def facts(incident: Incident) -> str:
+def facts(incident: IncidentView) -> str:
     """The public facts of an incident in one line: `role=service_role, account=…`."""
     return printable(", ".join(f"{key}={value}" for key, value in sorted(incident.labels.items())))
 
@@ -142,7 +142,7 @@ def first_steps(notification: Notification) -> list[str]:
     return list(dict.fromkeys(filter(None, steps)))[:3]
 
 
-def decision(incident: Incident) -> str:
+def decision(incident: IncidentView) -> str:
     """What was decided about it and by whom: `resolved as revoked by ada: new key deployed`; empty when nothing was."""
     if incident.state == "open" and not incident.note:
         return ""

@@ -16,7 +16,7 @@ from pydantic import Field, field_validator, model_validator
 
 from monitor.common.credential import Credential
 from monitor.common.http import Http, RemoteError, loopback
-from monitor.common.notification import Incident, Location, Notification, Receipt
+from monitor.common.notification import IncidentView, Location, Notification, Receipt
 from monitor.common.text import clean, clip
 from sinks.base import Limits, SinkConfig, TooLargeError
 from sinks.text import claim, command, instant, links
@@ -201,7 +201,7 @@ def payload(notification: Notification) -> dict[str, Any]:
     }
 
 
-def _incident(incident: Incident) -> dict[str, Any]:
+def _incident(incident: IncidentView) -> dict[str, Any]:
     return {
         "id": clean(incident.id),
         "fingerprint": clean(incident.fingerprint),
@@ -233,7 +233,7 @@ def _incident(incident: Incident) -> dict[str, Any]:
     }
 
 
-def _run(incident: Incident) -> dict[str, Any] | None:
+def _run(incident: IncidentView) -> dict[str, Any] | None:
     run = incident.run
     if run is None:
         return None

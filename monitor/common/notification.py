@@ -9,7 +9,7 @@ from typing import Literal
 
 from monitor.common.severity import Severity
 
-__all__ = ["Action", "Incident", "Location", "Notification", "Offer", "Progress", "Reason", "Receipt", "State"]
+__all__ = ["Action", "IncidentView", "Location", "Notification", "Offer", "Progress", "Reason", "Receipt", "State"]
 
 State = Literal["open", "acknowledged", "resolved"]
 Reason = Literal[
@@ -78,8 +78,8 @@ class Offer:
 
 
 @dataclass(frozen=True, slots=True)
-class Incident:
-    """An exposed secret as a sink may show it: fingerprint and masked preview, never the value."""
+class IncidentView:
+    """An incident as it is shown, wherever it is: fingerprint and masked preview, never the value. Made in monitor.view."""
 
     id: str
     fingerprint: str
@@ -125,7 +125,7 @@ class Notification:
     id: str
     key: str
     reason: Reason
-    incidents: tuple[Incident, ...] = ()
+    incidents: tuple[IncidentView, ...] = ()
     url: str | None = None
     runbook: str | None = None
     title: str = ""

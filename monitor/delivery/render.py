@@ -75,7 +75,7 @@ def render(
     )
 
 
-def _severity(leased: Leased, ready: Sequence[told.Incident]) -> Severity:
+def _severity(leased: Leased, ready: Sequence[told.IncidentView]) -> Severity:
     """That of the incidents now. What is overdue may be told as something worse."""
     now = [one.severity for one in ready]
     return worst([*now, leased.severity]) if leased.reason == "overdue" or not now else worst(now)
@@ -90,14 +90,14 @@ def present(
     links: Links = Links(),
     first_step: FirstStep = lambda runbook: None,
     offers: tuple[told.Offer, ...] = (),
-) -> told.Incident:
+) -> told.IncidentView:
     """An incident as sinks show it. `decided`: who changed its state last, and what they said."""
     first = first_step(incident.runbook) or FIRST_STEP
     if run is not None and run.next is not None and run.next.claims != "revoked":
         first = f"{run.next.title}."
     actor, note = decided or (None, "")
     runbook = f"{links.runbooks}/{incident.runbook}" if links.runbooks and incident.runbook else None
-    return told.Incident(
+    return told.IncidentView(
         id=incident.id,
         fingerprint=incident.fingerprint,
         rule=incident.rule,

@@ -10,7 +10,7 @@ import structlog
 
 from monitor.common.http import Http, RemoteError, Reply
 from monitor.common.inbound import Request, through
-from monitor.common.notification import Incident, Notification, Receipt
+from monitor.common.notification import IncidentView, Notification, Receipt
 from monitor.common.severity import Severity
 from monitor.common.text import clean, clip, printable, quotable
 from sinks.base import Limits, SinkConfig
@@ -192,7 +192,7 @@ def _payload(notification: Notification, runbook: str | None, count: int) -> dic
     return payload
 
 
-def _details(incident: Incident) -> dict[str, Any]:
+def _details(incident: IncidentView) -> dict[str, Any]:
     return {
         "id": clip(clean(incident.id), 255),
         "name": clip(clean(incident.name), 255),

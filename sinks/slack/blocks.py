@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-from monitor.common.notification import Incident, Notification, Offer, Reason
+from monitor.common.notification import IncidentView, Notification, Offer, Reason
 from monitor.common.severity import Severity
 from monitor.common.text import clip, printable, prose
 from sinks.text import (
@@ -88,7 +88,7 @@ def message(notification: Notification, buttons: Sequence[dict[str, Any]] = ()) 
     return {"text": escape(title, 500), "blocks": [*blocks, *buttons]}
 
 
-def _one(incident: Incident, *, typed: bool) -> list[dict[str, Any]]:
+def _one(incident: IncidentView, *, typed: bool) -> list[dict[str, Any]]:
     fields = [f"*Secret*\n{_quoted(incident.masked, FIELD)}", f"*Seen*\n{escape(seen(incident), FIELD)}"]
     if incident.confidence:
         fields.append(f"*Confidence*\n{escape(incident.confidence, FIELD)}")

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from monitor.common.inbound import Verb
-from monitor.common.notification import Incident, Notification, Offer
+from monitor.common.notification import IncidentView, Notification, Offer
 from monitor.common.text import clip, printable
 
 __all__ = ["CASES", "Press", "controls", "pressed"]
@@ -91,7 +91,7 @@ def _together(sink: str, notification: Notification) -> list[dict[str, Any]]:
     return [{"type": "actions", "block_id": block, "elements": [every]}]
 
 
-def _state(incident: Incident) -> list[dict[str, Any]]:
+def _state(incident: IncidentView) -> list[dict[str, Any]]:
     if incident.state == "resolved":
         return []
     elements = []
@@ -108,7 +108,7 @@ def _state(incident: Incident) -> list[dict[str, Any]]:
     ]
 
 
-def _step(incident: Incident) -> list[dict[str, Any]]:
+def _step(incident: IncidentView) -> list[dict[str, Any]]:
     run = incident.run
     if run is None or run.step is None or not _NAME.fullmatch(run.step):
         return []
@@ -124,7 +124,7 @@ def _step(incident: Incident) -> list[dict[str, Any]]:
     return [*claim, _button(f"done:{run.step}", f"Done: {run.step}"), skip]
 
 
-def _actions(incident: Incident) -> list[dict[str, Any]]:
+def _actions(incident: IncidentView) -> list[dict[str, Any]]:
     if incident.state == "resolved" or incident.drill:  # what was planted cannot be taken back
         return []
     waiting = [one for one in incident.offers if one.state in ("", "planned", "failed") and _NAME.fullmatch(one.name)]

@@ -8,7 +8,7 @@ from typing import Any, get_args
 
 from hypothesis import strategies as st
 
-from monitor.common.notification import Incident, Location, Notification, Progress, Reason, State
+from monitor.common.notification import IncidentView, Location, Notification, Progress, Reason, State
 from monitor.common.severity import Severity
 
 NOW = datetime(2026, 11, 2, 14, 3, 7, tzinfo=UTC)
@@ -26,8 +26,8 @@ RUN = Progress(
 )
 
 
-def incident(**changes: Any) -> Incident:
-    base = Incident(
+def incident(**changes: Any) -> IncidentView:
+    base = IncidentView(
         id="7f3a9c2e",
         fingerprint="5e" * 32,
         rule="github-pat",
@@ -58,7 +58,7 @@ def incident(**changes: Any) -> Incident:
     return replace(base, **changes)
 
 
-def notification(*incidents: Incident, **changes: Any) -> Notification:
+def notification(*incidents: IncidentView, **changes: Any) -> Notification:
     base = Notification(
         id="42",
         key="incident/7f3a9c2e",
@@ -121,7 +121,7 @@ locations = st.builds(
     context=st.one_of(st.none(), _text),
 )
 incidents = st.builds(
-    Incident,
+    IncidentView,
     id=_text,
     fingerprint=_text,
     rule=_text,

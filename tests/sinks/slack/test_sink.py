@@ -9,7 +9,7 @@ import pytest
 
 from monitor.common.http import Http, RemoteError
 from monitor.common.inbound import Request
-from monitor.common.notification import Incident, Location, Offer, Receipt
+from monitor.common.notification import IncidentView, Location, Offer, Receipt
 from sinks.slack.blocks import message
 from sinks.slack.config import SlackConfig
 from sinks.slack.sink import Slack
@@ -215,7 +215,7 @@ async def test_hostile_text_is_accepted_by_both_ways(http: Http, credential: Put
         for group in ((one,), (one,) * 60):
             receipt = await bot(http, fake, credential).send(notification(*group))
             for reason in ("escalated", "reopened", "acknowledged", "repeat", "resolved"):
-                again = notification(*cast(tuple[Incident, ...], group), reason=reason, receipt=receipt)
+                again = notification(*cast(tuple[IncidentView, ...], group), reason=reason, receipt=receipt)
                 await bot(http, fake, credential).send(again)
             await hook(http, fake, credential).send(notification(*group))
         await hook(http, fake, credential).send(event(title=text, text=text))
