@@ -16,15 +16,12 @@ from monitor.common.http import CLEAR, Http, in_the_clear
 from monitor.common.notification import IncidentView, Notification, Receipt
 from monitor.common.severity import SEVERITIES, Severity
 from monitor.common.text import printable, prose
-from sinks.base import Limits, SinkConfig
-from sinks.text import (
+from monitor.common.wording import (
     claim,
     command,
     decision,
     facts,
-    headline,
     instant,
-    link,
     origin,
     place,
     seen,
@@ -32,6 +29,8 @@ from sinks.text import (
     surroundings,
     works,
 )
+from sinks.base import Limits, SinkConfig
+from sinks.text import headline, link
 
 __all__ = ["Alertmanager", "AlertmanagerConfig", "alerts"]
 

@@ -8,23 +8,20 @@ from typing import Any
 from monitor.common.notification import IncidentView, Notification
 from monitor.common.severity import Severity
 from monitor.common.text import clip, printable, prose
-from sinks.text import (
+from monitor.common.wording import (
     claim,
     command,
     decision,
     facts,
-    headline,
     instant,
-    link,
-    links,
     origin,
     place,
     seen,
     steps,
     surroundings,
-    tally,
     works,
 )
+from sinks.text import headline, link, links, tally
 
 __all__ = ["FORMATS", "QUERY"]
 

@@ -24,26 +24,21 @@ from monitor.common.credential import Credential
 from monitor.common.http import Http, RemoteError, network_error
 from monitor.common.notification import IncidentView, Notification, Receipt
 from monitor.common.text import clip, printable, prose
-from sinks.base import Limits, SinkConfig
-from sinks.text import (
-    NAME,
+from monitor.common.wording import (
     claim,
     command,
     decision,
     facts,
-    first_steps,
-    headline,
-    link,
-    links,
     origin,
     place,
     seen,
     steps,
     sure,
     surroundings,
-    tally,
     works,
 )
+from sinks.base import Limits, SinkConfig
+from sinks.text import NAME, first_steps, headline, link, links, tally
 
 __all__ = ["Email", "EmailConfig", "compose"]
 

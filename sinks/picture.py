@@ -9,24 +9,20 @@ from rich.text import Text
 from monitor.common.notification import IncidentView, Notification
 from monitor.common.severity import Severity
 from monitor.common.text import clip, printable, prose
-from sinks.text import (
+from monitor.common.wording import (
     claim,
     command,
     decision,
     facts,
-    first_steps,
-    headline,
-    link,
-    listing,
     origin,
     place,
     seen,
     steps,
     sure,
     surroundings,
-    tally,
     works,
 )
+from sinks.text import first_steps, headline, link, listing, tally
 
 __all__ = ["drawn", "render"]
 

@@ -16,10 +16,11 @@ from pydantic import Field, field_validator, model_validator
 
 from monitor.common.credential import Credential
 from monitor.common.http import Http, RemoteError, loopback
-from monitor.common.notification import IncidentView, Location, Notification, Receipt
+from monitor.common.notification import Notification, Receipt
+from monitor.common.payload import record
 from monitor.common.text import clean, clip
 from sinks.base import Limits, SinkConfig, TooLargeError
-from sinks.text import claim, command, instant, links
+from sinks.text import links
 
 __all__ = ["MOST", "Webhook", "WebhookConfig", "encode", "payload", "signature", "signing_keys"]
 
@@ -195,80 +196,7 @@ def payload(notification: Notification) -> dict[str, Any]:
         "severity": notification.severity,
         "title": clean(notification.title),
         "text": clean(notification.text),
-        "incidents": [_incident(incident) for incident in notification.incidents],
-        "url": _optional(url),
-        "runbook": _optional(runbook),
+        "incidents": [record(incident) for incident in notification.incidents],
+        "url": url and clean(url),
+        "runbook": runbook and clean(runbook),
     }
-
-
-def _incident(incident: IncidentView) -> dict[str, Any]:
-    return {
-        "id": clean(incident.id),
-        "fingerprint": clean(incident.fingerprint),
-        "rule": clean(incident.rule),
-        "name": clean(incident.name),
-        "severity": incident.severity,
-        "state": incident.state,
-        "resolution": incident.resolution,
-        "actor": _optional(incident.actor),
-        "note": clean(incident.note),
-        "masked": clean(incident.masked),
-        "confidence": clean(incident.confidence),
-        "first_seen": instant(incident.first_seen),
-        "first_logged": instant(incident.first_logged) if incident.first_logged else None,
-        "last_seen": instant(incident.last_seen),
-        "occurrences": incident.occurrences,
-        "locations": [_location(location) for location in incident.locations],
-        "owner": _optional(incident.owner),
-        "acknowledge": command(incident),
-        "run": _run(incident),
-        "first_step": clean(incident.first_step),
-        "runbook": _optional(incident.runbook),
-        "url": _optional(incident.url),
-        "labels": _labels(incident.labels),
-        "validity": incident.validity or None,
-        "asked_at": instant(incident.asked_at) if incident.asked_at else None,
-        "verdict": clean(incident.verdict),
-        "verified": _labels(incident.verified),
-    }
-
-
-def _run(incident: IncidentView) -> dict[str, Any] | None:
-    run = incident.run
-    if run is None:
-        return None
-    return {
-        "book": clean(run.book),
-        "order": run.order,
-        "done": run.done,
-        "total": run.total,
-        "step": run.step,
-        "title": clean(run.title),
-        "deadline": instant(run.deadline) if run.deadline else None,
-        "overdue": run.overdue,
-        "owner": _optional(run.owner),
-        "claim": claim(incident) or None,
-    }
-
-
-def _location(location: Location) -> dict[str, Any]:
-    return {
-        "source": clean(location.source),
-        "path": clean(location.path),
-        "offset": location.offset,
-        "line": location.line,
-        "time": instant(location.time) if location.time else None,
-        "logged_at": instant(location.logged_at) if location.logged_at else None,
-        "host": _optional(location.host),
-        "service": _optional(location.service),
-        "context": _optional(location.context),
-        "url": _optional(location.url),
-    }
-
-
-def _labels(labels: Mapping[str, str]) -> dict[str, str]:
-    return {clean(key): clean(value) for key, value in labels.items()}
-
-
-def _optional(text: str | None) -> str | None:
-    return None if text is None else clean(text)

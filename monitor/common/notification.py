@@ -79,7 +79,8 @@ class Offer:
 
 @dataclass(frozen=True, slots=True)
 class IncidentView:
-    """An incident as it is shown, wherever it is: fingerprint and masked preview, never the value. Made in monitor.view."""
+    """An incident as it is shown, wherever that is: fingerprint and masked preview, never the value. Made by
+    monitor.view."""
 
     id: str
     fingerprint: str

@@ -13,27 +13,23 @@ from monitor.common.inbound import Request, through
 from monitor.common.notification import IncidentView, Notification, Receipt
 from monitor.common.severity import Severity
 from monitor.common.text import clean, clip, printable, quotable
-from sinks.base import Limits, SinkConfig
-from sinks.pagerduty.api import Api
-from sinks.pagerduty.config import NOTE, PagerDutyConfig
-from sinks.text import (
-    NAME,
+from monitor.common.wording import (
     claim,
     command,
     decision,
     facts,
-    headline,
     instant,
-    link,
-    links,
     origin,
     place,
     seen,
     steps,
     surroundings,
-    tally,
     works,
 )
+from sinks.base import Limits, SinkConfig
+from sinks.pagerduty.api import Api
+from sinks.pagerduty.config import NOTE, PagerDutyConfig
+from sinks.text import NAME, headline, link, links, tally
 
 __all__ = ["PagerDuty", "dedup_key", "event"]
 

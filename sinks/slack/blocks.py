@@ -9,24 +9,8 @@ from typing import Any
 from monitor.common.notification import IncidentView, Notification, Offer, Reason
 from monitor.common.severity import Severity
 from monitor.common.text import clip, printable, prose
-from sinks.text import (
-    claim,
-    command,
-    decision,
-    facts,
-    first_steps,
-    headline,
-    link,
-    links,
-    listing,
-    origin,
-    place,
-    seen,
-    steps,
-    surroundings,
-    tally,
-    works,
-)
+from monitor.common.wording import claim, command, decision, facts, origin, place, seen, steps, surroundings, works
+from sinks.text import first_steps, headline, link, links, listing, tally
 
 __all__ = ["BROADCAST", "STORY", "escape", "message", "section", "story"]
 

@@ -1,0 +1,140 @@
+"""An incident in words: the same in every sink, on a terminal, in its document and on its page.
+
+Everything here is safe to show on a terminal and to encode as UTF-8.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from monitor.common.notification import IncidentView, Location
+from monitor.common.text import printable
+
+__all__ = [
+    "ago",
+    "claim",
+    "command",
+    "decision",
+    "facts",
+    "instant",
+    "moment",
+    "origin",
+    "place",
+    "seen",
+    "steps",
+    "sure",
+    "surroundings",
+    "works",
+]
+
+
+def instant(time: datetime) -> str:
+    """RFC 3339 in UTC, `2026-11-02T13:58:12.25Z`. A naive time is taken as UTC."""
+    return _utc(time).isoformat().replace("+00:00", "Z")
+
+
+def moment(time: datetime) -> str:
+    """For people: `2026-11-02 13:58:12 UTC`."""
+    return f"{_utc(time):%Y-%m-%d %H:%M:%S} UTC"
+
+
+def ago(seconds: float) -> str:
+    """A length of time for people: `40 s`, `5 min`, `3 h`, `12 days`."""
+    for unit, name in ((86400, "days"), (3600, "h"), (60, "min")):
+        if seconds >= 2 * unit or (unit == 60 and seconds >= 60):
+            return f"{int(seconds // unit)} {name}"
+    return f"{int(max(seconds, 0))} s"
+
+
+def seen(incident: IncidentView) -> str:
+    """How often and since when: `17 times in 5 min, first seen 2026-11-02 13:58:12 UTC`.
+
+    Where records have a time of their own: `…, first logged 2026-11-02 11:02:40 UTC, seen 2026-11-02 13:58:12 UTC`.
+    """
+    span = (_utc(incident.last_seen) - _utc(incident.first_seen)).total_seconds()
+    within = f" in {ago(span)}" if span >= 1 else ""
+    often = "once, " if incident.occurrences <= 1 else f"{incident.occurrences:,} times{within}, first "
+    logged = f"logged {moment(incident.first_logged)}, " if incident.first_logged else ""
+    return f"{often}{logged}seen {moment(incident.first_seen)}"
+
+
+def place(location: Location) -> str:
+    """`/var/log/app.log:1042`, or `/var/log/app.log (byte 90112)` when the line is not known."""
+    path = printable(location.path)
+    if location.line is not None:
+        return f"{path}:{location.line}"
+    return path if location.offset is None else f"{path} (byte {location.offset})"
+
+
+def origin(location: Location) -> str:
+    """Whose log it is: `payments on web-3, services`, which are service, host and source, as far as they are known."""
+    whose = " on ".join(filter(None, (location.service, location.host)))
+    return printable(", ".join(filter(None, (whose, location.source))))
+
+
+def surroundings(incident: IncidentView) -> str:
+    """The newest line with it that can be shown, masked; empty when there is none."""
+    return next((printable(place.context) for place in incident.locations if place.context), "")
+
+
+def sure(incident: IncidentView) -> str:
+    """How sure the rule is: `high confidence`; empty when that is not known."""
+    return printable(f"{incident.confidence} confidence") if incident.confidence else ""
+
+
+def works(incident: IncidentView) -> str:
+    """What its issuer said, when: `valid: GitHub takes it (account octocat), asked 2026-11-02 13:58:12 UTC`; empty when
+    nobody was asked."""
+    if not incident.validity:
+        return ""
+    facts = ", ".join(f"{name.replace('_', ' ')} {text}" for name, text in incident.verified.items())
+    said = f"{incident.validity}: {incident.verdict}" + (f" ({facts})" if facts else "")
+    return printable(said) + (f", asked {moment(incident.asked_at)}" if incident.asked_at else "")
+
+
+def facts(incident: IncidentView) -> str:
+    """The public facts of an incident in one line: `role=service_role, account=…`."""
+    return printable(", ".join(f"{key}={value}" for key, value in sorted(incident.labels.items())))
+
+
+def decision(incident: IncidentView) -> str:
+    """What was decided about it and by whom: `resolved as revoked by ada: new key deployed`; empty when nothing was."""
+    if incident.state == "open" and not incident.note:
+        return ""
+    words: list[str] = [incident.state]
+    if incident.resolution:
+        words.append(f"as {incident.resolution}")
+    if incident.actor:
+        words.append(f"by {incident.actor}")
+    return printable(" ".join(words) + (f": {incident.note}" if incident.note else ""))
+
+
+def steps(incident: IncidentView) -> str:
+    """How far its runbook is: `2 of 9 done; next: Deploy the replacement, due 2026-11-02 14:15 UTC, claimed by ada`;
+    empty when none is under way."""
+    run = incident.run
+    if run is None:
+        return ""
+    said = f"{run.done} of {run.total} done"
+    if run.step is not None:
+        due = f", due {_utc(run.deadline):%Y-%m-%d %H:%M} UTC" if run.deadline else ""
+        said += f"; next: {run.title}{due}{' (overdue)' if run.overdue else ''}"
+        said += f", claimed by {run.owner}" if run.owner else ""
+    return printable(said)
+
+
+def claim(incident: IncidentView) -> str:
+    """What to type to take the next step; empty when somebody has it, or none is left."""
+    run = incident.run
+    if run is None or run.step is None or run.owner is not None:
+        return ""
+    return printable(f"{incident.program} runbook claim {incident.id} {run.step}{incident.options}")
+
+
+def command(incident: IncidentView, verb: str = "ack") -> str:
+    """What to type, where the monitor runs: it works as it stands there."""
+    return printable(f"{incident.program} incidents {verb} {incident.id}{incident.options}")
+
+
+def _utc(time: datetime) -> datetime:
+    return time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)

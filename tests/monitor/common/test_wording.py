@@ -1,0 +1,94 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import datetime, timedelta, timezone
+
+from monitor.common.notification import Location
+from monitor.common.wording import (
+    ago,
+    claim,
+    command,
+    decision,
+    facts,
+    instant,
+    moment,
+    origin,
+    place,
+    seen,
+    steps,
+    sure,
+    surroundings,
+    works,
+)
+from tests.fakes.notifications import NOW, RUN, incident
+
+
+def test_how_far_the_runbook_is_and_how_to_take_the_next_step() -> None:
+    assert (steps(incident()), claim(incident())) == ("", "")
+    late = incident(run=RUN)
+    said = "2 of 9 done; next: Deploy the replacement, due 2026-11-02 14:33 UTC (overdue)"
+    assert steps(late) == said
+    assert claim(late) == "cd /srv/monitor && .venv/bin/monitor runbook claim 7f3a9c2e deploy"
+    taken = incident(run=replace(RUN, owner="ada"))
+    assert (steps(taken), claim(taken)) == (f"{said}, claimed by ada", "")
+    assert steps(incident(run=replace(RUN, step=None, done=9))) == "9 of 9 done"
+
+
+def test_times_are_rfc_3339_in_utc() -> None:
+    assert instant(datetime(2026, 11, 2, 15, 0, tzinfo=timezone(timedelta(hours=1)))) == "2026-11-02T14:00:00Z"
+    assert instant(datetime(2026, 11, 2, 14, 0, 0, 250000)) == "2026-11-02T14:00:00.250000Z"  # noqa: DTZ001 naive on purpose
+    assert [ago(s) for s in (-1, 59, 60, 119, 7199, 7200, 86400 * 3)] == [
+        *("0 s", "59 s", "1 min", "1 min", "119 min", "2 h", "3 days")
+    ]
+
+
+def test_seen_says_how_often_and_since_when() -> None:
+    logged = "logged 2026-11-02 11:03:07 UTC, seen 2026-11-02 13:58:07 UTC"
+    assert seen(incident()) == f"17 times in 5 min, first {logged}"
+    assert seen(incident(occurrences=1)) == f"once, {logged}"
+    untold = incident(occurrences=1200, first_seen=NOW, first_logged=None)
+    assert seen(untold) == "1,200 times, first seen 2026-11-02 14:03:07 UTC"
+    assert seen(incident(occurrences=1, first_logged=None)) == "once, seen 2026-11-02 13:58:07 UTC"
+
+
+def test_whose_log_it_is_as_far_as_that_is_known() -> None:
+    for known, words in (
+        ({"host": "web-3", "service": "api"}, "api on web-3, services"),
+        ({"host": "web-3"}, "web-3, services"),
+        ({"service": "api\x1b"}, "api\\x1b, services"),
+        ({}, "services"),
+    ):
+        assert origin(Location("services", "/a", **known)) == words
+
+
+def test_the_line_shown_is_the_newest_that_can_be() -> None:
+    places = (Location("s", "/a"), Location("s", "/b", context="one\u202e"), Location("s", "/c", context="two"))
+    assert surroundings(incident(locations=places)) == "one\\u202e"
+    assert surroundings(incident(locations=())) == ""
+
+
+def test_commands_are_those_of_the_program_that_runs() -> None:
+    other = incident(program="/opt/monitor", options=" --config /a")
+    assert command(other) == "/opt/monitor incidents ack 7f3a9c2e --config /a"
+    assert command(other, "show") == "/opt/monitor incidents show 7f3a9c2e --config /a"
+    assert (sure(other), sure(incident(confidence=""))) == ("high confidence", "")
+
+
+def test_place_prefers_the_line() -> None:
+    assert place(Location("s", "/a", 5, 7)) == "/a:7"
+    assert place(Location("s", "/a", 5)) == "/a (byte 5)"
+    assert place(Location("s", "/a")) == "/a"
+    assert facts(incident(labels={"role": "service_role", "account": "12"})) == "account=12, role=service_role"
+
+
+def test_what_was_decided_and_by_whom() -> None:
+    assert decision(incident()) == ""
+    taken = incident(state="resolved", resolution="revoked", actor="ada", note="new key\x1b")
+    assert decision(taken) == "resolved as revoked by ada: new key\\x1b"
+
+
+def test_what_the_issuer_said_and_when() -> None:
+    assert works(incident()) == ""
+    asked = incident(validity="valid", verdict="GitHub takes it", asked_at=NOW, verified={"last_use": "never"})
+    assert works(asked) == f"valid: GitHub takes it (last use never), asked {moment(NOW)}"
+    assert moment(NOW) == "2026-11-02 14:03:07 UTC"
