@@ -335,7 +335,7 @@ def _line(key: str, value: str, *, bold: bool = False) -> str:
 
 def _what_to_do(config: Config, incident: Incident) -> tuple[str, str, str]:
     """What to do first, where it is done, and the address of the runbook as the alert gives it."""
-    from monitor.delivery import FIRST_STEP
+    from monitor.view import FIRST_STEP
 
     book = config.shelf.load(incident.runbook)
     if book is None:

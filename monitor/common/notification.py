@@ -95,12 +95,15 @@ class IncidentView:
     locations: tuple[Location, ...] = ()  # newest first; bounded by the store, `occurrences` is the total
     owner: str | None = None
     first_step: str = ""  # what to do first, one sentence
-    runbook: str | None = None  # link to the runbook page
+    first_at: str = ""  # where that is done
+    book: str | None = None  # name of the runbook, and
+    runbook: str | None = None  # link to its page
     url: str | None = None  # link to the incident in the console
     labels: Mapping[str, str] = field(default_factory=dict)  # public facts: JWT role, AWS account id, …
     resolution: str | None = None  # revoked, false_positive, …; set exactly when resolved
     actor: str | None = None  # who changed its state last, a person or the monitor
     note: str = ""  # what they said about it
+    merged: str | None = None  # the incident that it went into
     confidence: str = ""  # high, medium, low
     first_logged: datetime | None = None  # the earliest time that a record with it has itself
     drill: bool = False  # planted on purpose; never told from labels, which a log may bring

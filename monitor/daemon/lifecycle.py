@@ -35,12 +35,14 @@ from monitor.daemon.rotations import Rotations
 from monitor.daemon.status import Status
 from monitor.daemon.supervise import Sources, present
 from monitor.daemon.watched import Watched
-from monitor.delivery import Delivery, Links
+from monitor.delivery import Delivery
 from monitor.process import harden, notify, spare_memory
 from monitor.program import invocation
+from monitor.runbook import Runbook
 from monitor.site import Site, open_site
 from monitor.snapshot import Snapshot
 from monitor.store import Recovery, StoreError
+from monitor.view import Links
 
 __all__ = ["Daemon"]
 
@@ -176,7 +178,7 @@ class Daemon:
         sinks = build_sinks(config.sinks, http)
         fallbacks = {sink.name: sink.fallback for sink in config.sinks}
         delivery = Delivery(
-            store, sinks, fallbacks=fallbacks, links=self._links(), first_step=self._first_step, offers=self._offers
+            store, sinks, fallbacks=fallbacks, links=self._links(), books=self._book, offers=self._offers
         )
         self.snapshot.sinks = delivery.stats()  # type: ignore[assignment]  # a live view
         listeners = Listeners(keeper.ask, self._hears)
@@ -237,12 +239,10 @@ class Daemon:
         base = self._config.http.base_url or self.address
         if base and not base.startswith("http"):  # a unix socket leads nobody anywhere
             base = None
-        program = invocation(self._config.path, sys.argv[0])
-        return Links(console=base, runbooks=f"{base}/runbooks" if base else None, program=program)
+        return Links.below(base, invocation(self._config.path, sys.argv[0]))
 
-    def _first_step(self, name: str | None) -> str | None:
-        book = self.running.site.store.procedure.book(name)
-        return book.first_step if book is not None else None
+    def _book(self, name: str | None) -> Runbook | None:
+        return self.running.site.store.procedure.book(name)  # of the configuration in force
 
     def _offers(self, rule: str) -> list[tuple[str, int]]:
         return [(one.name, one.approvals) for one in self.config.actions if one.fits(rule)]

@@ -2,6 +2,5 @@
 
 from monitor.delivery.channel import SinkStats
 from monitor.delivery.delivery import Delivery
-from monitor.delivery.render import FIRST_STEP, Links, present
 
-__all__ = ["FIRST_STEP", "Delivery", "Links", "SinkStats", "present"]
+__all__ = ["Delivery", "SinkStats"]

@@ -13,8 +13,9 @@ from monitor.common.severity import Severity
 from monitor.delivery.channel import Channel, Patience, SinkStats
 from monitor.delivery.clock import POLL, Clock
 from monitor.delivery.notices import Notices
-from monitor.delivery.render import FirstStep, Links, Offers, render
+from monitor.delivery.render import render
 from monitor.store import Leased, Store, StoreError, owner_name
+from monitor.view import Books, Links, Offers
 from sinks.base import Sink
 
 __all__ = ["Delivery"]
@@ -32,16 +33,14 @@ class Delivery:
         *,
         fallbacks: Mapping[str, str | None] | None = None,
         links: Links = Links(),
-        first_step: FirstStep = lambda runbook: None,
+        books: Books = lambda name: None,
         offers: Offers = lambda rule: (),
         patience: Patience = Patience(),
     ) -> None:
-        """`fallbacks`: sink → the sink that takes what it refuses. `first_step`: runbook name (or None) → one sentence
-        for the alert, None for the built-in one. `offers`: actions for a sink that people act through.
-        """
+        """`fallbacks`: sink → the sink that takes what it refuses. `offers`: for a sink that people act through."""
         self._store = store
         self._links = links
-        self._first_step = first_step
+        self._books = books
         self._offers = offers
         self._patience = patience
         self._now = store.now
@@ -170,7 +169,7 @@ class Delivery:
 
     def _render(self, leased: Leased) -> Notification:
         offers = self._offers if leased.sink in self._store.policy.threads else None
-        return render(leased, links=self._links, first_step=self._first_step, host=self._store.node, offers=offers)
+        return render(leased, links=self._links, books=self._books, host=self._store.node, offers=offers)
 
     def _start(self) -> None:
         if self._draining:

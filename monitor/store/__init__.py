@@ -3,13 +3,14 @@
 from monitor.store.access import Use
 from monitor.store.database import reach_server
 from monitor.store.outbox import AT_ONCE, owner_name
-from monitor.store.records import AuditEntry, Leased, Notice, OutboxEntry, Stats
+from monitor.store.records import AuditEntry, Beside, Leased, Notice, OutboxEntry, Stats
 from monitor.store.store import Store
 from monitor.store.trouble import DriverError, Recovery, StoreError
 
 __all__ = [
     "AT_ONCE",
     "AuditEntry",
+    "Beside",
     "DriverError",
     "Leased",
     "Notice",

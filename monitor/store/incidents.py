@@ -13,8 +13,9 @@ from monitor.incidents import Action, Change, Incident, transition
 from monitor.model import Resolution
 from monitor.routing import Place
 from monitor.store import groups, runs
+from monitor.store.beside import beside
 from monitor.store.news import newest_of
-from monitor.store.records import AuditEntry
+from monitor.store.records import AuditEntry, Beside
 from monitor.store.rows import chunks, incident_columns, incident_from, load_locations
 from monitor.store.schema import findings, incidents, suppressions
 from monitor.store.trail import append, entries_of, entry
@@ -67,6 +68,10 @@ class Incidents:
     async def get(self, ref: str) -> Incident:
         """With its locations. Raises LookupError."""
         return await self._desk.read(lambda connection: _get(connection, ref.strip()))
+
+    async def beside(self, incidents: Sequence[Incident]) -> Beside:
+        """What is shown with them (monitor.view)."""
+        return await self._desk.read(lambda connection: beside(connection, incidents))
 
     async def previews(self, fingerprints: Collection[str]) -> Mapping[str, str]:
         """Of those that incidents have: their masked secrets, by fingerprint."""

@@ -15,11 +15,11 @@ from sqlalchemy import Connection, Row, and_, case, delete, exists, func, insert
 
 from monitor.common.notification import Receipt
 from monitor.common.severity import SEVERITIES
-from monitor.store.drills import drills_among
+from monitor.store.beside import beside
 from monitor.store.parcels import bundle, new_row, part
-from monitor.store.records import ActionRun, Leased, Notice, OutboxEntry
-from monitor.store.rows import action_from, chunks, clean, insert_into, latest_decision, load_incidents, load_runs
-from monitor.store.schema import actions, audit, outbox, receipts, unsent
+from monitor.store.records import Leased, Notice, OutboxEntry
+from monitor.store.rows import clean, insert_into, load_incidents
+from monitor.store.schema import outbox, receipts, unsent
 from monitor.store.transaction import Desk, Transaction
 from monitor.store.trouble import StoreError
 
@@ -267,30 +267,8 @@ def _render(connection: Connection, row: Row[Any], *, acted: bool) -> Leased:
         attempts=row.attempts,
         created_at=row.created_at,
         tried=tuple(json.loads(row.tried)),
-        decided=_decided(connection, ids),
-        runs=load_runs(connection, ids),
-        drills=frozenset(drills_among(connection, (one.fingerprint for one in found))),
-        actions=_actions(connection, ids) if acted else {},
+        beside=beside(connection, found, acted=acted),
     )
-
-
-def _actions(connection: Connection, ids: Sequence[str]) -> dict[str, list[ActionRun]]:
-    found: dict[str, list[ActionRun]] = {}
-    for chunk in chunks(ids):
-        query = select(actions).where(actions.c.incident.in_(chunk)).order_by(actions.c.planned_at.desc())
-        for row in connection.execute(query):
-            found.setdefault(row.incident, []).append(action_from(row))
-    return found
-
-
-def _decided(connection: Connection, ids: Sequence[str]) -> dict[str, tuple[str, str]]:
-    """Incident → who changed its state last, and what they said."""
-    found: dict[str, tuple[str, str]] = {}
-    for chunk in chunks(ids):
-        latest = latest_decision(chunk)
-        query = select(audit.c.incident, audit.c.actor, audit.c.note).where(audit.c.seq.in_(latest))
-        found.update((row.incident, (row.actor, row.note)) for row in connection.execute(query))
-    return found
 
 
 def _sent(tx: Transaction, id_: str, receipt: Receipt | None, before: Receipt | None) -> None:

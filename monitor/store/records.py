@@ -86,6 +86,16 @@ class AlertBatch:
 
 
 @dataclass(frozen=True, slots=True)
+class Beside:
+    """What is kept beside incidents and shown with them."""
+
+    decided: Mapping[str, tuple[str, str]] = field(default_factory=dict)  # incident → who changed its state last, note
+    runs: Mapping[str, Run] = field(default_factory=dict)  # incident → its runbook under way, or ended
+    drills: frozenset[str] = frozenset()  # fingerprints that were planted
+    actions: Mapping[str, Sequence[ActionRun]] = field(default_factory=dict)  # incident → its actions, newest first
+
+
+@dataclass(frozen=True, slots=True)
 class Leased:
     """A notification that is this process's to send, with the incidents as they are now."""
 
@@ -101,10 +111,7 @@ class Leased:
     attempts: int  # that failed, or of which nobody knows how they ended
     created_at: float
     tried: tuple[str, ...] = ()  # sinks that refused it for good
-    decided: Mapping[str, tuple[str, str]] = field(default_factory=dict)  # incident → who changed its state last, note
-    runs: Mapping[str, Run] = field(default_factory=dict)  # incident → its runbook under way, or ended
-    drills: frozenset[str] = frozenset()  # fingerprints that were planted
-    actions: Mapping[str, Sequence[ActionRun]] = field(default_factory=dict)  # incident → its actions, newest first
+    beside: Beside = field(default_factory=Beside)
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,13 +13,15 @@ from typing import ClassVar
 
 import pytest
 
+from monitor import runbook
 from monitor.common.http import RemoteError
 from monitor.common.notification import Notification, Receipt
-from monitor.delivery import Delivery, Links
+from monitor.delivery import Delivery
 from monitor.delivery.channel import Patience
 from monitor.model import Finding
 from monitor.routing import Policy, Route
 from monitor.store import Notice, Store, outbox, owner_name
+from monitor.view import Links
 from sinks.base import Limits, SinkConfig
 
 QUICK = Patience(send=0.3, first=0.02, longest=0.1)
@@ -127,8 +129,9 @@ async def until(condition: Callable[[], object], seconds: float = 10) -> None:
 async def test_an_alert_leaves_at_once_and_says_what_to_do(store: Store) -> None:
     chat = Recorder()
     links = Links(console="https://monitor.example", runbooks="https://wiki.example/runbooks")
-    steps = {"github-token": "Revoke it at github.com/settings/tokens."}
-    async with delivering_with(store, {"chat": chat}, links=links, first_step=lambda name: steps.get(name or "")):
+    book = runbook.load("github-token")
+    assert book is not None
+    async with delivering_with(store, {"chat": chat}, links=links, books=runbook.load):
         await asyncio.sleep(0.2)
         started = time.monotonic()
         await store.commit([finding("a")])
@@ -139,7 +142,7 @@ async def test_an_alert_leaves_at_once_and_says_what_to_do(store: Store) -> None
     assert (notification.reason, notification.severity, notification.action) == ("new", "high", "trigger")
     assert notification.url == incident.url == f"https://monitor.example/incidents/{incident.id}"
     assert notification.runbook == incident.runbook == "https://wiki.example/runbooks/github-token"
-    assert incident.first_step == steps["github-token"]
+    assert incident.first_step == book.first_step
     assert [place.path for place in incident.locations] == ["/var/log/app.log"]
     assert incident.first_seen.tzinfo is not None
 
