@@ -75,6 +75,23 @@ class Commands(TyperGroup):
             ctx.fail(f"No such command {args[0]!r}. Did you mean {close[0]!r}?")
         return super().resolve_command(ctx, args)
 
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except typer.BadParameter as error:
+            error.message = _plain_error(error.message)
+            raise
+
+
+def _plain_error(message: str) -> str:
+    """What is wrong with an option, without the word of pydantic before it, and what may have been meant."""
+    message = message.removeprefix("Value error, ")
+    if choice := _CHOICE.fullmatch(message):
+        value, choices = choice.groups()
+        if close := get_close_matches(value, re.findall("'([^']*)'", choices), n=1):
+            return f"{message.removesuffix('.')}. Did you mean {close[0]!r}?"
+    return message
+
 
 def _plain_help(command: Any) -> None:
     """Help as it is written: no `<bool>` behind flags, and `[a-z0-9]` in an example is no markup."""
@@ -98,6 +115,7 @@ def _plain_help(command: Any) -> None:
         _plain_help(inner)
 
 
+_CHOICE = re.compile(r"'([^']*)' is not one of (.+)")
 _MARKUP = re.compile(r"(?<!\\)\[(?=[a-zA-Z/@#])")
 
 app = typer.Typer(

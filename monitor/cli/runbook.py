@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
+from difflib import get_close_matches
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -106,6 +108,11 @@ def show(
     if (book := settings.shelf.load(what)) is not None:
         emit_one(_book_row(book), form, lambda row: [book.text().rstrip()])
         return
+    if not re.fullmatch("[0-9a-fA-F]+", what):  # no incident is called so
+        close = get_close_matches(what, settings.shelf.names(), n=3)
+        meant = f"; did you mean {' or '.join(close)}?" if close else ""
+        shown = "`monitor runbook list --books` shows the runbooks, `monitor incidents list` the incidents"
+        fail(f"neither a runbook nor an incident is called {printable(what)!r}{meant}\n{shown}")
 
     async def read(store: Store) -> tuple[Incident, Run | None]:
         incident = await store.incidents.get(what)

@@ -122,7 +122,8 @@ def _exposure(dossier: Dossier) -> _Section:
     incident = dossier.incident
     start, end = window(dossier)
     until = f"until it was revoked {_time(end)}" if end is not None else "and it has not been revoked yet"
-    text = f"Exposed from {_time(start)} {until}; seen {incident.occurrences:,} times."
+    times = "once" if incident.occurrences == 1 else f"{incident.occurrences:,} times"
+    text = f"Exposed from {_time(start)} {until}; seen {times}."
     rows = [
         (
             " on ".join(filter(None, (place.service, place.host))) or place.source,

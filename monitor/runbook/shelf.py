@@ -46,8 +46,14 @@ class Shelf:
         if self.own is None:
             return load(name)
         if name not in self._read:
-            self._read[name] = self.check(name)[0] or load(name)
+            self._read[name] = self.check(name)[0] or self._of_kind(name) or load(name)
         return self._read[name]
+
+    def _of_kind(self, name: str) -> Runbook | None:
+        """The user's own of the kind of secret that a rule of an issuer says more about: of Azure's keys, of AWS's."""
+        family, _, vendor = name.rpartition("/")
+        kind = _issuers(family).get(vendor, {}).get("kind") if family else None
+        return self.check(kind)[0] if kind is not None and kind not in GENERAL else None
 
     def names(self) -> tuple[str, ...]:
         """Of all runbooks, the user's own first."""
@@ -158,6 +164,7 @@ def _issuers(family: str) -> Mapping[str, Mapping[str, Any]]:
     for vendor, entry in data.items():
         if isinstance(entry, dict):
             own = common | {key: value for key, value in entry.items() if not isinstance(value, dict)}
-            found[vendor] = own
+            if "name" in own:  # else it is a pack of no issuer, with rules that know more than the rest of it
+                found[vendor] = own
             found |= {rule: own | value for rule, value in entry.items() if isinstance(value, dict)}
     return found

@@ -106,6 +106,16 @@ def test_runbooks_are_listed_and_shown(monitor: Command, config: Path) -> None:
     assert len(row["steps"]) == 9
 
 
+def test_a_name_that_is_neither_runbook_nor_incident_says_what_may_have_been_meant(
+    monitor: Command, stored: Path
+) -> None:
+    answer = monitor("runbook", "show", "ai/opnai")
+    assert answer.returncode == 1
+    assert "did you mean ai/openai" in answer.stderr
+    assert "monitor runbook list --books" in answer.stderr
+    assert "there is no incident 'ffff'" in monitor("runbook", "show", "ffff").stderr
+
+
 def test_the_actions_of_a_step_are_planned_and_the_step_is_claimed(monitor: Command, stored: Path) -> None:
     answer = monitor("runbook", "run", "1111", "revoke")
     assert answer.returncode == 1

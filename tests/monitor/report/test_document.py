@@ -49,6 +49,11 @@ def test_the_document_has_what_the_monitor_knows_and_headings_for_what_people_kn
     assert r"| Revoke the exposed secret | done | bob | 2027-01-15 08:15:00 |" in text
 
 
+def test_what_was_seen_once_is_said_so() -> None:
+    found = dossier()
+    assert "; seen once." in markdown(replace(found, incident=replace(found.incident, occurrences=1)))
+
+
 def test_what_the_issuer_said_is_evidence_and_its_absence_is_said() -> None:
     assert "Nothing was verified" in markdown(dossier())
     asked = [*HISTORY, entry(1000, "monitor", "verified", "refused: 401")]
