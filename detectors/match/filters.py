@@ -13,7 +13,7 @@ from urllib.parse import unquote_to_bytes
 from detectors.match.quick import quick
 from detectors.match.score import entropy, surprise
 
-__all__ = ["LABEL", "entropy", "looks_like_hash", "masked_before", "placeholder", "words"]
+__all__ = ["LABEL", "entropy", "looks_like_hash", "marked", "masked_before", "placeholder", "words"]
 
 # Values that specifications and manuals print, as 16 hex digits of their SHA-256: the examples of RFC 6749, 6750 and
 # OAuth 1, SQLAlchemy's, and the fixed keys of Azure's storage and Cosmos DB emulators.
@@ -25,16 +25,25 @@ _PRINTED = frozenset(
 )
 
 # Words that stand where a secret will be. Only such as random text practically never holds.
-_WORDS = re.compile(
+_MARKS = (
     rb"(?i)example|sample[_-]?(?:key|token|secret)|placeholder|redacted|censored|filtered|masked|hidden|removed|obfuscated"
     rb"|change[_-]?me|replace[_-]?(?:me|this|with)|(?:your|my|the|some|enter|insert|put)[_-](?:own[_-])?(?:\w{1,12}[_-])?"
     rb"(?:key|token|secret|pass|api|access|auth|client|account|user|db|database|here|id|bot|app|project)"
     rb"|(?:^|[_-])(?:set|put|fill|add|enter|insert|replace|change|update)[_-](?:me|this|here|it|in|with|before)(?:$|[_-])"
-    rb"|^(?:foo|bar|baz|qux)\d{0,3}$|^hunter2$|^s[3e]cr[3e]t\d{0,3}$|^a secret$|your[_-]|-here\b|_here\b"
+    rb"|^(?:foo|bar|baz|qux)\d{0,3}$|^hunter2$|^a secret$|your[_-]|-here\b|_here\b"
     rb"|(?:^|[_.-])(?:fake|dummy|bogus)|(?:fake|dummy|bogus)[_-]"
     rb"|notreal|not[ _-](?:a|my)[ _-]|(?-i:x{4}|X{4})|\*{3}|\.{3}|0{8}"
-    rb"|^[a-z]{0,12}[0-9]{0,4}[_.-]?(?:password[\d!@#$%^&*._-]{0,8}|p[a@4][s$5]{2}w[o0]rd\d?[!@#$%^&*._-]{0,8})$|^qwerty\d{0,6}$|^test(?:pass|pw|ing|user)\d{0,3}$|^(?:todo|fixme|tbd)$|deadbeef|foobar|lorem|abcdefghij|0123456789|1234567890|bcdefghijk|qwertyuiop|asdfghjkl|test[_-]?(?:key|token|secret|password)|topsecret"
+    rb"|^(?:su|sua|seu|tu|tua|mi|la|ta|votre|ton|mon|dein|mein|ihr)?[_-]?(?:contrase(?:n|\xc3\xb1)a|senha|passwort|kennwort|mot[_-]?de[_-]?passe"
+    rb"|wachtwoord|heslo|has(?:l|\xc5\x82)o|(?:s|\xc5\x9f)ifre|lozinka)\d{0,3}$"
+    rb"|^(?:todo|fixme|tbd)$|deadbeef|foobar|lorem|test[_-]?(?:key|token|secret|password)|topsecret"
 )
+# Nor will these be secrets, unless where people log in (`detectors.match.weak`).
+_COMMON = (
+    rb"|^s[3e]cr[3e]t\d{0,3}$|^qwerty\d{0,6}$|^test(?:pass|pw|ing|user)\d{0,3}$|abcdefghij|0123456789|1234567890|bcdefghijk|qwertyuiop|asdfghjkl"
+    rb"|^[a-z]{0,12}[0-9]{0,4}[_.-]?(?:password[\d!@#$%^&*._-]{0,8}|p[a@4][s$5]{2}w[o0]rd\d?[!@#$%^&*._-]{0,8})$"
+)
+_WORDS = re.compile(_MARKS + _COMMON)
+_MARKED = re.compile(_MARKS + rb"|your|change|^new|dummy|fake")
 # Four letters in a row stand in one of a hundred long random values; there it takes more of them.
 _LONG = 128
 _LONG_WORDS = re.compile(_WORDS.pattern.replace(b"x{4}|X{4}", b"x{8}|X{8}"))
@@ -68,7 +77,7 @@ _ABOUT = re.compile(
     rb"(?:names?|type|kind|file|path|dir|ur[il]s?|endpoint|ttl|polic(?:y|ies)|label|title|hint|prompt|placeholder|message"
     rb"|description|alg|algorithm|encod(?:er|ing)|encryption|version|format|length|size|count|limit|interval|timeout|expir(?:y|es|ation)"
     rb"|rotation|strategy|provider|method|mode|header|prefix|class|field|column|param(?:eter)?|alias|status|regex|pattern|check_?value"
-    rb"|nonce|fingerprint|thumbprint|digest|checksum|hash|sha\d{1,3}|md5|[._-]iv|(?-i:Iv|[a-z]IV))|(?:passw(?:or)?d|pwd)[_.-]?salt"
+    rb"|nonce|fingerprint|thumbprint|digest|checksum|hash|sha\d{1,3}|md5|[._-]iv|(?-i:Iv|[a-z]IV))|(?:passw(?:or)?d|pwd)[_.-]?salt|tokeni[sz](?:ers?|ation)"
     rb"|(?:pub(?:lic)?|verif(?:y|ying|ication)|gpg|pgp|sec-websocket|site|foreign|primary|partition|sort|row|cache|s3|object|routing|idempotency|index|i18n|translation"
     rb"|dedup\w{0,9}|lookup|host|message|queue|job|redis|lock|shard|group|record|feature|flag|config|map|dict|natural|composite|candidate"
     rb"|surrogate|registry|result|application[_-]?server|publishable|answer|shift|ctrl|hot)"
@@ -198,6 +207,11 @@ def _stands_in(value: bytes) -> str | None:
     if _sequence(value):
         return "repeated or sequential characters"
     return None
+
+
+def marked(value: bytes) -> bool:
+    """Whether the value says itself that it stands in for another, whatever its place."""
+    return bool(_MARKED.search(value) or _EXPRESSIONS.search(value))
 
 
 def masked_before(around: bytes, at: int, length: int) -> str | None:

@@ -12,6 +12,7 @@ from detectors.match.filters import entropy, looks_like_hash, placeholder, words
 from detectors.match.quick import UNANCHORED
 from detectors.match.score import AHEAD, BACK, score
 from detectors.match.score import confidence as confidence_of
+from detectors.match.weak import weak
 from detectors.rules.checksums import CHECKS, Check, proven
 from detectors.rules.rule import Confidence, Requires, Rule
 from detectors.rules.syntax import compile_re2
@@ -57,8 +58,9 @@ class Judge:
         """Raises re2.error when RE2 refuses the pattern, which it may though Hyperscan took it."""
         self.rule = rule
         self.search: Search = compile_re2(rule.confirm)._regexp.Match
-        self.back = BACK if rule.score else _BEFORE if rule.words or rule.hashes else 0
-        self.ahead = AHEAD if rule.score else 0
+        self._of_people = rule.score or rule.runbook == "database-password"
+        self.back = BACK if self._of_people else _BEFORE if rule.words or rule.hashes else 0
+        self.ahead = AHEAD if self._of_people else 0
         self._stopwords = [(word, word.lower().encode()) for word in rule.stopwords]
         self._check = CHECKS[rule.checksum] if rule.checksum is not None else None
         self._labels = dict(rule.labels)
@@ -73,19 +75,29 @@ class Judge:
         rule = self.rule
         refusal = self._refused(value, before)
         if refusal is not None:
-            return refusal
+            return self._chosen(refusal, value, before, after)
         confidence, why = rule.confidence, "all stages passed"
         if rule.score:
             weighed = score(value, before, after) if explain else None
             why = weighed.reason() if weighed is not None else ""
             likely = weighed.confidence if weighed is not None else confidence_of(value, before, after)
             if likely is None:
-                return _no("score", why)
+                return self._chosen(_no("score", why), value, before, after)
             confidence = likely
         if self._check is not None:
             return self._checked(self._check(value), value, confidence, why)
         masked = mask(value, self._prefixes)
         return Verdict(True, "accepted", why, value, masked, rule.severity, confidence, self._labels)
+
+    def _chosen(self, refusal: Verdict, value: bytes, before: bytes, after: bytes) -> Verdict:
+        """The refusal, or a quiet finding of a password that somebody chose badly."""
+        if not self._of_people or not weak(refusal.stage, value, before, after):
+            return refusal
+        if any(_matches(allow, value) for allow in self._allow[:1]):
+            return refusal
+        masked = mask(value, self._prefixes)
+        why = "a badly chosen password beside its user or host"
+        return Verdict(True, "accepted", why, value, masked, self.rule.severity, "low", self._labels)
 
     def _refused(self, value: bytes, before: bytes) -> Verdict | None:
         """What a filter has against the value."""

@@ -1,0 +1,69 @@
+"""Passwords that people chose badly. Alone `password123` stands in for one; beside its user or its host it is one.
+
+What the filters and the score refuse is looked at once more here, and told with low confidence where its place speaks
+for it. Only the place of a password counts: the name of one, a login by position, SQL's or a command's.
+"""
+
+from __future__ import annotations
+
+import re
+
+from detectors.match.filters import marked
+
+__all__ = ["weak"]
+
+_PLACE = re.compile(
+    rb"(?:(?i:passw(?:or)?d|passphrase|passwort|pass|pwd|pswd|pw|psk|senha|contrase(?:n|\xc3\xb1)a)[\w.\-]{0,16}[\\\"'`\]\s)]{0,6}"
+    rb"(?:(?:=>|:=|[=!]==?|[:=,(]|\.(?:equals|eq|toBe|toEqual|send_keys|type|fill)\()\s{0,4})?(?:[\w.:$]{2,32}\(\s?)?"
+    rb"|\((?:[^()\n]{0,80},\s?)?[\\\"'`]{1,4}[\w.@+-]{2,60}[\\\"'`]{1,4}\s?,\s{0,2}"
+    rb"|SecureString(?: -String)?\s|(?i:hash|crypt)\w{0,10}\(\s?|(?i:identified\s(?:with\s\S{1,40}\s)?by)\s|\s-p\s?)"
+    rb"[bu@N]?[\\\"'`]{0,4}$"
+)
+_LOGIN = re.compile(rb"[\w.%+-]{1,60}:$")
+# Who logs in, or where, or a call that makes a password of what it is given.
+_COMPANY = re.compile(
+    rb"(?i:\buser(?:name|_?id)?\b|[_.-]user(?:name)?\b|[a-z](?-i:User(?:name)?)\b|\blogin\b|\buid\b|e-?mail|\bhost\b|\s-u\s?\w)"
+    rb"|@[\w-]{2,60}\.[a-z]{2}"
+    rb"|(?:SecureString|[hH]ash(?:Sync|pw|Password)?|::make|encode|setPassword)[ (]{1,3}[\\\"'`]{1,4}$"
+    rb"|(?i:identified\s(?:with\s\S{1,40}\s)?by|with password)\s[\\\"'`]{1,4}$"
+)
+_NAMED = re.compile(
+    rb"[\w.+-]{2,40}@[\w-]{2,60}\.[a-z]{2}|\blocalhost\b|\b\d{1,3}(?:\.\d{1,3}){3}\b|\s-u\s?\w"
+    rb"|(?i:user(?:name|_?id)?|login|uid)[\\\"'`\]]{0,4}\s{0,4}(?:=>|:=|===?|[:=]|\.equals\()\s{0,4}[\\\"'`]{0,4}"
+    rb"(?:root|admin|administrator|postgres|sa|sys|system|scott|oracle|pi|ubuntu|vagrant|superuser|manager|operator)\b"
+    rb"|(?i:(?:create|alter) (?:user|role))\s[\\\"'`]{0,4}[\w-]{2,40}"
+)
+_COMMON = re.compile(rb"(?=.*[0-9])(?=.*[A-Za-z])[\w!@#$%^&*.+-]{6,32}")
+# Two digits, one among letters (`passw0rd`), or a sign with one.
+_CHANGED = re.compile(rb"[0-9].*[0-9]|[A-Za-z][0-9][A-Za-z]|[!@#$%^&*+]")
+_DIGITS = re.compile(rb"(?!(.)\1+$)[0-9]{6,10}")
+_WORD = re.compile(rb"[A-Za-z][a-z]{4,19}\.?|[A-Za-z]{2,12}(?:[_@#.-][a-z]{2,12}){1,2}")
+# What forms, schemas and translations say where a password would stand.
+_SAID = re.compile(
+    rb"(?i)pass|pwd|secret|senha|token|credential|contra|heslo|wacht|losen|parol|mot.?de|kenn|user|name|string|text|varchar|field|input"
+    rb"|type|label|required|optional|missing|invalid|wrong|valid|hidden|value|empty|null|none|true|false|undefined|default|unset"
+    rb"|config|param|env|prompt|plain|clear|basic|digest|oauth|sha|md5|hash|crypt|salt|login|auth|key|test|min|max|nullable"
+    rb"|confirm|current|invalid|forgot|reset|update|new|old|unused|ignored|unknown|incorrect|short|weak|strong|secur"
+)
+
+
+def weak(stage: str, value: bytes, before: bytes, after: bytes) -> bool:
+    """Whether the value, refused at `stage`, is a badly chosen password all the same."""
+    login = after[:1] == b"@" and _LOGIN.search(before[-64:])  # `user:…@host`
+    if not login and not _PLACE.search(before[-120:]):
+        return False
+    if stage in ("placeholder", "score", "hash"):
+        chosen = _COMMON.fullmatch(value) and _CHANGED.search(value)
+        if not chosen and not _DIGITS.fullmatch(value):
+            return False
+        if marked(value):
+            return False
+        return bool(login or _COMPANY.search(before) or _COMPANY.search(after))
+    if stage == "words" and _WORD.fullmatch(value) and not _SAID.search(value) and _quoted(before, after):
+        return bool(_NAMED.search(before) or _NAMED.search(after))
+    return False
+
+
+def _quoted(before: bytes, after: bytes) -> bool:
+    quote = before[-1:]
+    return quote in (b'"', b"'", b"`") and after.lstrip(b"\\")[:1] == quote

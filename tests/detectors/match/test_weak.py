@@ -1,0 +1,47 @@
+from __future__ import annotations
+
+import pytest
+
+from tests.detectors.texts import engine
+
+_COMPANY = {
+    "beside a user": "$username = 'shop_app';\n$password = 'password123';\n",
+    "in a login of a test": "{'email' => 'kim@acme.test', 'password' => 'Password123!'}",
+    "in a comparison": 'if username == "admin" and password == "password123":\n',
+    "digits of a database": "pymysql.connect(host='db1', user='root', passwd='12345678', db='shop')",
+    "in a connection string": "Server=db1;Database=shop;User Id=app;Password=P@ssw0rd;",
+    "behind a user's name in a DSN": 'dsn := "shop_user:secret123@tcp(db1:3306)/shop"',
+    "a word in SQL": """psql -c "CREATE USER shopkeeper WITH PASSWORD 'orchard';" """,
+    "a word behind an address": 'server.login("kim@acme.test", "hackathon")',
+    "a cast": 'ConvertTo-SecureString "P@ssw0rd" -AsPlainText -Force',
+    "hashed": "'login' => 'kim', 'password' => Hash::make('password123'),",
+}
+_NOT = {
+    "alone": 'password = "password123"\n',
+    "digits alone": 'password: "12345678"\n',
+    "plain words": "{'email' => 'kim@acme.test', 'password' => 'password'}",
+    "a rule of a form": "['email' => 'required|email', 'password' => 'required|min:6|confirmed']",
+    "one that says so": "user=app password=your-password123\n",
+    "a mask": "user: root\npassword: '********'\n",
+    "a translation": '{"username": "Benutzername", "password": "Passwort"}',
+    "a variable": 'connect(user="root", host="localhost", password=passwd1)',
+    "prose": "Failed password for kim@acme.test from 10.0.0.7, passwd: changed by root\n",
+    "a schema": '{"username": "string", "email": "kim@acme.test", "password": "string"}',
+    "of another kind": '{"user": "root", "token": "identifier12"}',
+}
+
+
+@pytest.mark.parametrize("text", _COMPANY.values(), ids=_COMPANY)
+def test_a_badly_chosen_password_is_told_quietly_where_its_place_speaks_for_it(text: str) -> None:
+    found = engine().worker().scan(text.encode())
+    assert [match.confidence for match in found] == ["low"], found
+
+
+@pytest.mark.parametrize("text", _NOT.values(), ids=_NOT)
+def test_what_only_stands_in_for_a_password_is_not_told(text: str) -> None:
+    assert not engine().worker().scan(text.encode())
+
+
+def test_the_reason_says_why_it_is_told() -> None:
+    decisions = engine().worker().explain(_COMPANY["beside a user"].encode())
+    assert any(d.accepted and "badly chosen password" in d.reason for d in decisions)
