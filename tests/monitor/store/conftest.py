@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import subprocess
@@ -10,6 +11,7 @@ import pytest
 
 from monitor.routing import Policy
 from monitor.store import Store
+from monitor.store.database import Database
 from tests.monitor.store.helpers import Clock
 
 
@@ -48,7 +50,7 @@ def postgres_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
             shutil.chown(folder, "postgres")
         data = folder / "data"
         _as_postgres([str(binaries / "initdb"), "-D", str(data), "-A", "trust", "-U", "monitor", "-N"], folder)
-        options = f"-k {folder} -c listen_addresses='' -c fsync=off -c max_connections=60"
+        options = f"-k {folder} -c listen_addresses='' -c fsync=off -c autovacuum=off -c max_connections=60"
         control = [str(binaries / "pg_ctl"), "-D", str(data), "-w", "-s", "-l", str(folder / "server.log")]
         _as_postgres([*control, "-o", options, "start"], folder)
         try:
@@ -59,27 +61,71 @@ def postgres_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-@pytest.fixture
-def postgres_url(postgres_server: str, request: pytest.FixtureRequest) -> Iterator[str]:
-    """The URL of an empty database, which is dropped afterwards: hundreds would take minutes to remove at the end."""
+@contextlib.contextmanager
+def _database(server: str, name: str, template: str = "template1") -> Iterator[str]:
+    """The URL of a copy of `template`, dropped at the end: hundreds would take minutes to remove at the end of all."""
     import psycopg
 
-    admin = postgres_server.replace("+psycopg", "").format(database="postgres")
-    name = f"t{abs(hash(request.node.nodeid)) % 10**12}"
+    admin = server.replace("+psycopg", "").format(database="postgres")
     with psycopg.connect(admin, autocommit=True) as connection:
-        connection.execute(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
-        connection.execute(f"CREATE DATABASE {name}")
-    yield postgres_server.format(database=name)
+        connection.execute(f"CREATE DATABASE {name} TEMPLATE {template}")
+    yield server.format(database=name)
     with psycopg.connect(admin, autocommit=True) as connection:
         connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
 
 
+def _prepare(url: str) -> None:
+    database = Database(url)
+    database.prepare()
+    database.dispose()
+
+
+# To make the tables takes longer than most tests do: they are made once, and copied.
+@pytest.fixture(scope="session")
+def prepared_postgres(postgres_server: str) -> Iterator[str]:
+    with _database(postgres_server, "prepared") as url:
+        _prepare(url)
+        yield "prepared"
+
+
+@pytest.fixture(scope="session")
+def prepared_sqlite(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("prepared") / "state.db"
+    _prepare(str(path))
+    return path
+
+
+@pytest.fixture
+def empty_postgres_url(postgres_server: str) -> Iterator[str]:
+    """The URL of a database without tables."""
+    with _database(postgres_server, "test") as url:
+        yield url
+
+
+@pytest.fixture
+def postgres_url(postgres_server: str, prepared_postgres: str) -> Iterator[str]:
+    """The URL of a database as the first start leaves it."""
+    with _database(postgres_server, "test", prepared_postgres) as url:
+        yield url
+
+
 @pytest.fixture(params=["sqlite", "postgres"])
-def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """Each kind of database in turn."""
+def empty_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """Each kind of database in turn, before its first start."""
     if request.param == "sqlite":
         return str(tmp_path / "state.db")
-    return str(request.getfixturevalue("postgres_url"))
+    return str(request.getfixturevalue("empty_postgres_url"))
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """Each kind of database in turn, as its first start leaves it."""
+    if request.param == "postgres":
+        return str(request.getfixturevalue("postgres_url"))
+    prepared: Path = request.getfixturevalue("prepared_sqlite")
+    for path in prepared.parent.iterdir():
+        shutil.copy(path, tmp_path)
+    return str(tmp_path / prepared.name)
 
 
 @pytest.fixture

@@ -86,12 +86,15 @@ async def test_hosts_on_one_server_keep_positions_of_their_own(postgres_url: str
         assert await two.positions.of("s") == {"k": {"offset": 3}}
 
 
-async def test_each_host_begins_where_all_stood_before_they_were_told_apart(postgres_url: str) -> None:
+async def test_each_host_begins_where_all_stood_before_they_were_told_apart(empty_postgres_url: str) -> None:
     from tests.monitor.store.test_schema import first_version
 
-    first_version(postgres_url)
+    first_version(empty_postgres_url)
     before = {"a": {"offset": 1}, "b": {"offset": 2}}
-    async with await Store.open(postgres_url, node="one") as one, await Store.open(postgres_url, node="two") as two:
+    async with (
+        await Store.open(empty_postgres_url, node="one") as one,
+        await Store.open(empty_postgres_url, node="two") as two,
+    ):
         assert await one.positions.of("s") == before
         await one.commit([], [Position("s", "a", None), Position("s", "b", {"offset": 9})])
         assert await one.positions.of("s") == {"b": {"offset": 9}}

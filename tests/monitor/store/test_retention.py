@@ -216,12 +216,12 @@ async def test_one_reopened_at_that_moment_is_left_alone(
     assert len((await store.incidents.get(id_)).locations) == 5
 
 
-async def test_positions_of_no_certain_host_wait_a_month_for_one(postgres_url: str, clock: Clock) -> None:
+async def test_positions_of_no_certain_host_wait_a_month_for_one(empty_postgres_url: str, clock: Clock) -> None:
     from tests.monitor.store.test_schema import first_version
 
-    first_version(postgres_url)
+    first_version(empty_postgres_url)
     clock.now = 0.0
-    async with await Store.open(postgres_url, Policy(), node="one", clock=clock) as one:
+    async with await Store.open(empty_postgres_url, Policy(), node="one", clock=clock) as one:
         await one.retention.sweep(AGES)
         assert await one.positions.of("s") != {}
         await one.commit([], [Position("s", "a", None), Position("s", "b", None)])

@@ -17,6 +17,12 @@ from tests.monitor.store.helpers import finding, fingerprint
 _SCHEMA_1 = Path(__file__).with_name("schema_1.sql").read_text()
 
 
+@pytest.fixture
+def url(empty_url: str) -> str:
+    """Of a database without tables: they are what is tested here."""
+    return empty_url
+
+
 def empty(url: str) -> Database:
     database = Database(url)
     if database.path is not None:

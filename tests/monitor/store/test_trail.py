@@ -166,11 +166,13 @@ async def test_another_key_and_a_forged_chain_are_found(url: str, clock: Clock) 
         assert len((await store.trail.verify()).problems) >= 5
 
 
-async def test_entries_from_before_chains_are_counted_and_protected_by_the_next_one(url: str, clock: Clock) -> None:
-    first_version(url)
-    async with await opened(url, clock) as store:
+async def test_entries_from_before_chains_are_counted_and_protected_by_the_next_one(
+    empty_url: str, clock: Clock
+) -> None:
+    first_version(empty_url)
+    async with await opened(empty_url, clock) as store:
         await store.commit([finding("new", severity="critical")])
-    database = Database(url)
+    database = Database(empty_url)
 
     def sql(statement: str) -> None:
         with database.transaction(durable=True) as connection:
@@ -179,13 +181,13 @@ async def test_entries_from_before_chains_are_counted_and_protected_by_the_next_
     row = "(-9, 5, 'eve', 'old', 'opened', NULL, 'open', NULL, 'high', 'x')"
     names = "(seq, at, actor, incident, action, was, state, resolution, severity, note)"
     sql(f"INSERT INTO audit {names} VALUES {row}")
-    async with await opened(url, clock) as store:
+    async with await opened(empty_url, clock) as store:
         verdict = await store.trail.verify()
         assert (verdict.before, verdict.problems) == (1, ())
         await store.incidents.transition("old", "ack", actor="ada")
         assert (await store.trail.verify()).problems == ()
     sql("UPDATE audit SET note = 'y' WHERE seq = -9")
-    async with await opened(url, clock) as store:
+    async with await opened(empty_url, clock) as store:
         [(incident, wrong)] = (await store.trail.verify()).problems
         assert incident == "old"
         assert "entry 2 was changed" in wrong
