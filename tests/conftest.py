@@ -1,16 +1,23 @@
 from __future__ import annotations
 
-import fcntl
 import os
+import shutil
 import signal
-import subprocess
 import sys
+import tempfile
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
+from detectors.match.engine import Engine
+from detectors.rules.load import load_rules
 from monitor.common.http import Http
+from tests.detectors import texts
+
+# What the tests start is compiled to bytecode once, wherever the tests were started without.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
 
 # Where the tests run in the background of a shell, an interrupt is ignored, by what they start as well.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
@@ -25,21 +32,21 @@ async def http() -> AsyncIterator[Http]:
     await client.close()
 
 
+def pytest_configure() -> None:
+    if "PYTEST_XDIST_WORKER" not in os.environ:  # workers have the folder of the process that starts them
+        os.environ[texts.SESSION] = tempfile.mkdtemp(prefix="monitor-tests-")
+
+
+def pytest_unconfigure() -> None:
+    if "PYTEST_XDIST_WORKER" not in os.environ:
+        shutil.rmtree(os.environ.pop(texts.SESSION), ignore_errors=True)
+
+
 @pytest.fixture(scope="session")
-def warm(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The cache of the shipped rules as a first command leaves it, made once for all workers, as it takes seconds."""
-    base = tmp_path_factory.getbasetemp()
-    home = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "warm"
-    home.mkdir(exist_ok=True)
-    cache = home / ".local" / "state" / "exposure-monitor" / "cache"
-    with (home / "lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if not cache.exists():
-            subprocess.run(
-                [sys.executable, "-m", "monitor", "scan", os.devnull],
-                check=True,
-                stdout=subprocess.DEVNULL,
-                cwd=home,
-                env={"PATH": os.environ["PATH"], "HOME": str(home), "PYTHONPATH": str(Path(__file__).parents[1])},
-            )
+def warm() -> Path:
+    """The cache of the shipped rules, and of those of GitHub alone, as a first command leaves it."""
+    texts.engine()
+    with texts.shared() as cache:
+        assert cache is not None
+        Engine.build(load_rules(["vcs/github"], cache_dir=cache), cache)
     return cache

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 import importlib.util
 import subprocess
 from collections.abc import Callable, Iterable, Iterator
@@ -35,33 +36,36 @@ def has_behaviour(path: Path) -> bool:
     return found(ast.parse(path.read_text(encoding="utf-8")).body)
 
 
+@functools.cache
+def importing(path: Path) -> tuple[ast.Import | ast.ImportFrom, ...]:
+    """The statements of a file that import, at its top or inside functions, also for type checking."""
+    nodes = ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+    return tuple(node for node in nodes if isinstance(node, ast.Import | ast.ImportFrom))
+
+
 def imports(path: Path) -> Iterator[str]:
-    """Every module a file imports, at its top or inside functions, also for type checking."""
+    """Every module a file imports."""
     package = ".".join(path.relative_to(ROOT).with_suffix("").parts[:-1])
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    for node in importing(path):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom):
+        else:
             yield importlib.util.resolve_name("." * node.level + (node.module or ""), package)
 
 
-@pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(ROOT)))
-def test_every_source_file_has_its_test(path: Path) -> None:
-    if not has_behaviour(path):
-        return
-    place = path.relative_to(ROOT)
-    test = ROOT / "tests" / place.parent / f"test_{place.stem.strip('_')}.py"
-    assert test.is_file(), f"{place} has no {test.relative_to(ROOT)}"
+def test_every_source_file_has_its_test() -> None:
+    places = [path.relative_to(ROOT) for path in SOURCES if has_behaviour(path)]
+    wanted = {place: Path("tests") / place.parent / f"test_{place.stem.strip('_')}.py" for place in places}
+    assert not [f"{place} has no {test}" for place, test in wanted.items() if not (ROOT / test).is_file()]
 
 
 def modules_of(path: Path) -> Iterator[str]:
     """Every module of ours that a file imports, named as far as the files go; for type checking only, too."""
     package = ".".join(path.relative_to(ROOT).with_suffix("").parts[:-1])
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-        names: list[str] = []
+    for node in importing(path):
         if isinstance(node, ast.Import):
             names = [alias.name for alias in node.names]
-        elif isinstance(node, ast.ImportFrom):
+        else:
             base = importlib.util.resolve_name("." * node.level + (node.module or ""), package)
             names = [f"{base}.{alias.name}" if f"{base}.{alias.name}" in MODULES else base for alias in node.names]
         yield from (name for name in names if name.split(".")[0] in PACKAGES)

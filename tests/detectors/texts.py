@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import base64
+import contextlib
+import fcntl
 import functools
 import gzip
 import json
-from collections.abc import Callable, Sequence
+import os
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from urllib.parse import quote_from_bytes
 
 from hypothesis import strategies as st
@@ -17,6 +21,8 @@ from detectors.rules.load import load_rules
 from detectors.rules.rule import Rule
 from detectors.rules.template import expand
 
+SESSION = "MONITOR_TEST_SESSION"  # the variable that names the folder of this test session
+
 
 def rule(pattern: str, **fields: object) -> Rule:
     return Rule(**{"id": "r", "name": "Rule", "pattern": pattern, "severity": "high", "source": "own.toml", **fields})  # type: ignore[arg-type]
@@ -26,16 +32,32 @@ def worker(*chosen: Rule) -> Worker:
     return Engine.build(chosen).worker()
 
 
+@contextlib.contextmanager
+def shared(name: str = "default") -> Iterator[Path | None]:
+    """A folder for compiled rules that all processes of a test session share; who comes second waits for it."""
+    if SESSION not in os.environ:
+        yield None
+        return
+    folder = Path(os.environ[SESSION]) / name.replace("/", "-")
+    folder.mkdir(mode=0o700, exist_ok=True)
+    with folder.with_suffix(".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield folder
+
+
 @functools.cache
 def rules() -> tuple[Rule, ...]:
     """The default packs."""
-    return tuple(load_rules())
+    with shared() as cache:
+        return tuple(load_rules(cache_dir=cache))
 
 
 @functools.cache
-def engine() -> Engine:
-    """All of the default packs, compiled."""
-    return Engine.build(rules())
+def engine(*packs: str) -> Engine:
+    """All of the default packs, or of those named, compiled."""
+    chosen = load_rules(packs) if packs else rules()
+    with shared(" ".join(packs) or "default") as cache:
+        return Engine.build(chosen, cache)
 
 
 @functools.cache

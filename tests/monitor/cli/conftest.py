@@ -22,8 +22,9 @@ def monitor(tmp_path: Path, warm: Path) -> Command:
 
     Its `config.toml` is named in $MONITOR_CONFIG when there is one: not all commands take it by themselves.
     """
-    (tmp_path / STATE).mkdir(mode=0o700, parents=True)
-    shutil.copytree(warm, tmp_path / STATE / "cache")
+    for state in (tmp_path / STATE, tmp_path / "state"):  # of a configuration, too
+        state.mkdir(mode=0o700, parents=True)
+        shutil.copytree(warm, state / "cache")
 
     def run(*arguments: str, stdin: str = "", env: dict[str, str] | None = None, before: Sequence[str] = ()) -> Answer:
         return subprocess.run(

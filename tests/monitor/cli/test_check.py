@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -98,6 +99,7 @@ def test_what_only_this_machine_lacks_is_one_and_can_be_left_out(monitor: Comman
 
 
 def test_a_state_folder_that_is_a_file(monitor: Command, config: Path) -> None:
+    shutil.rmtree(config.parent / "state")
     (config.parent / "state").touch()
     answer = monitor("check", "--format", "json", env={"HOOK_URL": "https://x.example.org"})
     assert "monitor.state_dir" in kinds(answer)["environment"]

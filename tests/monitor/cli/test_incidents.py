@@ -4,6 +4,7 @@ import asyncio
 import json
 import os
 import pwd
+import shutil
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -211,6 +212,7 @@ def test_what_cannot_be_done_is_one_and_the_rest_is_done(monitor: Command, store
 
 
 def test_before_the_first_run_nothing_is_made(monitor: Command, config: Path) -> None:
+    shutil.rmtree(config.parent / "state")
     answer = monitor("incidents", "list")
     assert answer.stdout == "no unresolved incidents\n"
     assert f"there is no database at {config.parent}/state/state.db yet" in answer.stderr

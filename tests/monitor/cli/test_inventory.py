@@ -83,7 +83,6 @@ def test_from_the_first_sync_to_forgetting(monitor: Command, env: Path, tmp_path
 
 def test_a_secret_that_is_typed_as_a_name_is_not_repeated(monitor: Command, env: Path, tmp_path: Path) -> None:
     token = expand("ghp_{alnum:30}{crc32}", 12)
-    (tmp_path / "state").mkdir()
 
     async def create() -> None:
         await (await Store.open(tmp_path / "state" / "state.db")).close()

@@ -4,6 +4,7 @@ import asyncio
 import gzip
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -224,6 +225,7 @@ def test_where_nothing_may_be_written_it_still_works(monitor: Command, tmp_path:
 
 
 def test_the_compiled_rules_are_kept_for_the_next_start(monitor: Command, tmp_path: Path) -> None:
+    shutil.rmtree(tmp_path / "state" / "cache")
     (tmp_path / "a").write_text("x")
     monitor("scan", "a")
     assert {path.suffix for path in (tmp_path / "state" / "cache").iterdir()} == {".hsdb", ".rules", ".key"}

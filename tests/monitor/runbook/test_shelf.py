@@ -69,12 +69,12 @@ def _words(text: str) -> list[str]:
     return [word for word in re.findall(r"[\w.&+-]+", text.lower().replace(":", " ")) if word.strip(".") not in common]
 
 
-@pytest.mark.parametrize("path", sorted(PACKS.glob("*/*.toml")), ids=lambda path: f"{path.parent.name}/{path.stem}")
-def test_each_rule_of_an_issuer_says_first_who_takes_the_secret_back_and_where(path: Path) -> None:
-    pack = f"{path.parent.name}/{path.stem}"
-    if pack in ISSUERLESS or path.parent.name in ISSUERLESS:
-        return
-    for rule in load_rules([pack]):
+# One test for hundreds of packs, and one for thousands of books: to set a test up takes far longer than to look at one.
+def test_each_rule_of_an_issuer_says_first_who_takes_the_secret_back_and_where() -> None:
+    issuerless = tuple(f"packs/{name}" for name in ISSUERLESS)
+    issued = [rule for rule in texts.rules() if not rule.source.startswith(issuerless)]
+    assert len(issued) > 1000
+    for rule in issued:
         book = runbook.load(runbook.of(rule))
         assert book is not None, rule.id
         assert not SAYS_NOTHING.search(book.first_step), rule.id
@@ -149,16 +149,16 @@ def test_a_secret_that_is_taken_back_elsewhere_than_its_packs_others_says_where(
         assert place in book.first_step, rule
 
 
-@pytest.mark.parametrize("name", runbook.names())
-def test_a_runbook_says_what_to_do_first_and_where(name: str) -> None:
-    book = runbook.load(name)
-    assert book is not None
-    assert book.name == name
-    for sentence in (book.title, book.first_step, book.where, *book.notes):
-        assert sentence.strip() == sentence
-        assert "\n" not in sentence
-        assert sentence
-    assert len(book.first_step) <= 300, "it is shown in every alert"
+def test_a_runbook_says_what_to_do_first_and_where() -> None:
+    for name in runbook.names():
+        book = runbook.load(name)
+        assert book is not None, name
+        assert book.name == name
+        for sentence in (book.title, book.first_step, book.where, *book.notes):
+            assert sentence.strip() == sentence, name
+            assert "\n" not in sentence, name
+            assert sentence, name
+        assert len(book.first_step) <= 300, f"{name}: it is shown in every alert"
 
 
 STEPS = ("revoke", "replace", "deploy", "audit", "actions", "notify", "document", "review", "prevent")
