@@ -5,7 +5,7 @@ import shutil
 import signal
 import sys
 import tempfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
@@ -14,6 +14,7 @@ from detectors.match.engine import Engine
 from detectors.rules.load import load_rules
 from monitor.common.http import Http
 from tests.detectors import texts
+from tests.fakes.forks import Forks
 
 # What the tests start is compiled to bytecode once, wherever the tests were started without.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
@@ -40,6 +41,12 @@ def pytest_configure() -> None:
 def pytest_unconfigure() -> None:
     if "PYTEST_XDIST_WORKER" not in os.environ:
         shutil.rmtree(os.environ.pop(texts.SESSION), ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def forks() -> Iterator[Forks]:
+    with Forks() as server:
+        yield server
 
 
 @pytest.fixture(scope="session")

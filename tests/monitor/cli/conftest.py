@@ -3,11 +3,12 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
+
+from tests.fakes.forks import Forks
 
 ROOT = Path(__file__).parents[3]
 STATE = Path(".local/state/exposure-monitor")  # in the home of whoever runs it
@@ -17,7 +18,7 @@ Command = Callable[..., Answer]
 
 
 @pytest.fixture
-def monitor(tmp_path: Path, warm: Path) -> Command:
+def monitor(tmp_path: Path, warm: Path, forks: Forks) -> Command:
     """Runs the real command in `tmp_path`: `monitor("rules", "list", stdin=…, env={…})`.
 
     Its `config.toml` is named in $MONITOR_CONFIG when there is one: not all commands take it by themselves.
@@ -27,24 +28,16 @@ def monitor(tmp_path: Path, warm: Path) -> Command:
         shutil.copytree(warm, state / "cache")
 
     def run(*arguments: str, stdin: str = "", env: dict[str, str] | None = None, before: Sequence[str] = ()) -> Answer:
-        return subprocess.run(
-            [*before, sys.executable, "-m", "monitor", *arguments],
-            input=stdin,
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=60,
-            cwd=tmp_path,
-            env={
-                "PATH": os.environ["PATH"],
-                "HOME": str(tmp_path),
-                "PYTHONPATH": str(ROOT),
-                "PYTHONWARNINGS": "error",
-                "COLUMNS": "100",
-                "MONITOR_CONFIG": "config.toml" if (tmp_path / "config.toml").exists() else "",
-                **(env or {}),
-            },
-        )
+        variables = {
+            "PATH": os.environ["PATH"],
+            "HOME": str(tmp_path),
+            "PYTHONPATH": str(ROOT),
+            "PYTHONWARNINGS": "error",
+            "COLUMNS": "100",
+            "MONITOR_CONFIG": "config.toml" if (tmp_path / "config.toml").exists() else "",
+            **(env or {}),
+        }
+        return forks.run(*arguments, cwd=tmp_path, env=variables, stdin=stdin, before=before)
 
     return run
 

@@ -1,4 +1,4 @@
-"""Every pair of what was known and what is seen."""
+"""Every pair of what was known and what is seen: each table in one test, as a test takes longer than its rows."""
 
 from __future__ import annotations
 
@@ -50,13 +50,14 @@ def expected(shown: str, seen: str, owner: str) -> Arrival:
     return Arrival.EXCHANGED if something else Arrival.RENAMED
 
 
-@pytest.mark.parametrize(("shown", "seen", "owner"), list(itertools.product(SHOWN, SEEN, OWNERS)))
-def test_arrival(shown: str, seen: str, owner: str) -> None:
-    said = arrival(SHOWN[shown], OWNERS[owner], "/app.log", SEEN[seen])
-    assert said is expected(shown, seen, owner)
-    leaves = shown != "nothing" and seen in ("nothing", "another")
-    assert said.leaves == leaves
-    assert said.fresh == (said in (Arrival.NEW, Arrival.REPLACED))
+def test_arrival() -> None:
+    for row in itertools.product(SHOWN, SEEN, OWNERS):
+        shown, seen, owner = row
+        said = arrival(SHOWN[shown], OWNERS[owner], "/app.log", SEEN[seen])
+        assert said is expected(shown, seen, owner), row
+        leaves = shown != "nothing" and seen in ("nothing", "another")
+        assert said.leaves == leaves, row
+        assert said.fresh == (said in (Arrival.NEW, Arrival.REPLACED)), row
 
 
 PARENTS = [
@@ -67,27 +68,26 @@ PARENTS = [
 
 
 @pytest.mark.parametrize("rested", [False, True])
-@pytest.mark.parametrize("parent", PARENTS)
-def test_meeting_one_possible_original(parent: Parent, rested: bool) -> None:
-    said, index = meeting([parent], rested=rested)
-    if parent.verdict == "continues":
-        whole = parent.loose and parent.here and parent.read
-        assert said is (Meeting.REWRITTEN if whole else Meeting.COPY)
-    elif parent.verdict == "begins" and not (parent.loose or parent.here or rested):
-        assert said is Meeting.UNDECIDED
-    else:
-        assert said is Meeting.NEW
-    assert (index >= 0) == (said is not Meeting.NEW)
+def test_meeting_one_possible_original(rested: bool) -> None:
+    for parent in PARENTS:
+        said, index = meeting([parent], rested=rested)
+        if parent.verdict == "continues":
+            whole = parent.loose and parent.here and parent.read
+            assert said is (Meeting.REWRITTEN if whole else Meeting.COPY), parent
+        elif parent.verdict == "begins" and not (parent.loose or parent.here or rested):
+            assert said is Meeting.UNDECIDED, parent
+        else:
+            assert said is Meeting.NEW, parent
+        assert (index >= 0) == (said is not Meeting.NEW), parent
 
 
-@pytest.mark.parametrize(("first", "second"), list(itertools.product(PARENTS, repeat=2)))
-def test_the_surest_of_two_counts(first: Parent, second: Parent) -> None:
-    said, index = meeting([first, second], rested=False)
-    verdicts = [first.verdict, second.verdict]
-    if "continues" in verdicts:
-        assert index == verdicts.index("continues")
-    alone = {meeting([one], rested=False)[0] for one in (first, second)}
-    assert said in alone
+def test_the_surest_of_two_counts() -> None:
+    for pair in itertools.product(PARENTS, repeat=2):
+        said, index = meeting(pair, rested=False)
+        verdicts = [parent.verdict for parent in pair]
+        if "continues" in verdicts:
+            assert index == verdicts.index("continues"), pair
+        assert said in {meeting([one], rested=False)[0] for one in pair}, pair
 
 
 def test_no_possible_original() -> None:

@@ -1,4 +1,4 @@
-"""Every pair of what was known of a life without a path and what is there now."""
+"""Every pair of what was known of a life without a path and what is there now: each table in one test."""
 
 from __future__ import annotations
 
@@ -67,10 +67,10 @@ def expected(known: str, seen: str, rest: float, crowded: bool) -> Fate:
 
 
 @pytest.mark.parametrize("crowded", [False, True])
-@pytest.mark.parametrize(("known", "seen", "rest"), list(itertools.product(KNOWN, SEEN, RESTS)))
-def test_fate(known: str, seen: str, rest: float, crowded: bool) -> None:
-    said = fate(KNOWN[known], SEEN[seen], now=rest, quiet=QUIET, crowded=crowded)
-    assert said is expected(known, seen, rest, crowded)
+def test_fate(crowded: bool) -> None:
+    for known, seen, rest in itertools.product(KNOWN, SEEN, RESTS):
+        said = fate(KNOWN[known], SEEN[seen], now=rest, quiet=QUIET, crowded=crowded)
+        assert said is expected(known, seen, rest, crowded), (known, seen, rest)
 
 
 FOUND = {
@@ -83,20 +83,18 @@ OTHER = life()
 
 
 @pytest.mark.parametrize("last", [False, True])
-@pytest.mark.parametrize(
-    ("found", "open_", "empty", "owned", "searches"),
-    list(itertools.product(FOUND, (False, True), (False, True), (False, True), (0, SEARCHES - 1))),
-)
-def test_outcome(found: str, open_: bool, empty: bool, owned: bool, searches: int, last: bool) -> None:
-    former = life(fd=3 if open_ else -1, head=(0, "") if empty else (9, "h"), searches=searches)
-    said = outcome(former, FOUND[found], OTHER if owned else None, last=last)
-    if found == "nothing":
-        lost = Outcome.LOST if last or searches else Outcome.AGAIN
-        assert said is (Outcome.OPEN if open_ else lost)
-    elif open_ and found == "a copy":
-        assert said is Outcome.OPEN
-    elif not open_ and empty and found != "itself, in its place":
-        assert said is Outcome.ANEW
-    else:
-        assert said is (Outcome.JOINS if owned else Outcome.MOVES)
-    assert outcome(former, FOUND[found], former, last=last) is not Outcome.JOINS
+def test_outcome(last: bool) -> None:
+    for row in itertools.product(FOUND, (False, True), (False, True), (False, True), (0, SEARCHES - 1)):
+        found, open_, empty, owned, searches = row
+        former = life(fd=3 if open_ else -1, head=(0, "") if empty else (9, "h"), searches=searches)
+        said = outcome(former, FOUND[found], OTHER if owned else None, last=last)
+        if found == "nothing":
+            lost = Outcome.LOST if last or searches else Outcome.AGAIN
+            assert said is (Outcome.OPEN if open_ else lost), row
+        elif open_ and found == "a copy":
+            assert said is Outcome.OPEN, row
+        elif not open_ and empty and found != "itself, in its place":
+            assert said is Outcome.ANEW, row
+        else:
+            assert said is (Outcome.JOINS if owned else Outcome.MOVES), row
+        assert outcome(former, FOUND[found], former, last=last) is not Outcome.JOINS, row

@@ -1,0 +1,174 @@
+"""`python -m monitor` in a process of its own, forked off one that has all modules imported.
+
+Most of what a command costs is its start: half a second of CPU, which thousands of commands in tests would repeat.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import importlib
+import json
+import os
+import pkgutil
+import random
+import runpy
+import select
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Self
+
+__all__ = ["Forks"]
+
+_ROOT = Path(__file__).parents[2]
+_MOST = 100_000  # bytes of a request
+_READ_AT_START = ("PYTHON", "LC_", "LANG", "LD_", "FORCE_COLOR", "TERMINAL_WIDTH", "PY_COLORS")  # heads of variables
+
+
+class Forks:
+    """A process that commands are forked off. What it read from the environment at its start holds for all of them."""
+
+    def __init__(self) -> None:
+        self._environment = {"PATH": os.environ["PATH"], "PYTHONPATH": str(_ROOT), "PYTHONWARNINGS": "error"}
+        self._requests, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        with theirs:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "tests.fakes.forks", str(theirs.fileno())],
+                cwd=_ROOT,
+                env=self._environment,
+                pass_fds=[theirs.fileno()],
+                stdin=subprocess.PIPE,  # as those of the commands
+                stdout=subprocess.PIPE,
+                stderr=None,
+            )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._requests.close()
+        for stream in (self._process.stdin, self._process.stdout):
+            assert stream is not None
+            stream.close()
+        self._process.wait(30)
+
+    def run(
+        self,
+        *arguments: str,
+        cwd: Path,
+        env: Mapping[str, str],
+        stdin: str = "",
+        before: Sequence[str] = (),
+        timeout: float = 300,
+    ) -> subprocess.CompletedProcess[str]:
+        """As `subprocess.run` of `python -m monitor`, and that where it would not be the same.
+
+        `before`: a program that starts it.
+        """
+        request = json.dumps([arguments, str(cwd), dict(env)]).encode()
+        if before or len(request) > _MOST or self._read_at_start(env) != self._read_at_start(self._environment):
+            return subprocess.run(
+                [*before, sys.executable, "-m", "monitor", *arguments],
+                input=stdin,
+                capture_output=True,
+                text=True,
+                check=False,
+                timeout=timeout,
+                cwd=cwd,
+                env=env,
+            )
+        pipes = [os.pipe() for _ in range(3)]
+        answer, theirs = socket.socketpair()
+        given = [pipes[0][0], pipes[1][1], pipes[2][1], theirs.detach()]
+        socket.send_fds(self._requests, [request], given)
+        for descriptor in given:
+            os.close(descriptor)
+        said: dict[int, bytes] = {}
+        readers = [threading.Thread(target=_read, args=(pipes[n][0], n, said)) for n in (1, 2)]
+        with answer, answer.makefile() as words:
+            for reader in readers:
+                reader.start()
+            pid = int(words.readline())
+            with contextlib.suppress(BrokenPipeError), os.fdopen(pipes[0][1], "wb", 0) as feed:
+                feed.write(stdin.encode())
+            if not select.select([answer], [], [], timeout)[0]:
+                os.kill(pid, signal.SIGKILL)
+                raise subprocess.TimeoutExpired(arguments, timeout)
+            code = int(words.readline())
+        for reader in readers:
+            reader.join()
+        return subprocess.CompletedProcess(arguments, code, said[1].decode(), said[2].decode())
+
+    @staticmethod
+    def _read_at_start(env: Mapping[str, str]) -> dict[str, str]:
+        return {name: value for name, value in env.items() if name.startswith(_READ_AT_START)}
+
+
+def _read(descriptor: int, number: int, said: dict[int, bytes]) -> None:
+    with os.fdopen(descriptor, "rb") as stream:
+        said[number] = stream.read()
+
+
+def _serve(requests: socket.socket) -> None:
+    """Returns in each child, for which all is as at the start of a program."""
+    running: dict[int, tuple[int, int]] = {}  # descriptor of a process → its id, where its end is told
+    while True:
+        for ready in select.select([requests, *running], [], [])[0]:
+            if ready is not requests:
+                pid, answer = running.pop(ready)
+                with contextlib.suppress(BrokenPipeError):
+                    os.write(answer, f"{os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])}\n".encode())
+                os.close(answer)
+                os.close(ready)
+                continue
+            request, descriptors, *_ = socket.recv_fds(requests, _MOST, 4)
+            if not request:
+                os._exit(0)
+            *stdio, answer = descriptors
+            pid = os.fork()
+            if pid == 0:
+                requests.detach()  # `_become` closes it
+                _become(*json.loads(request), stdio)
+                return
+            for descriptor in stdio:
+                os.close(descriptor)
+            os.write(answer, f"{pid}\n".encode())
+            running[os.pidfd_open(pid)] = pid, answer
+
+
+def _become(arguments: list[str], folder: str, environment: dict[str, str], stdio: list[int]) -> None:
+    for number, descriptor in enumerate(stdio):
+        os.dup2(descriptor, number)
+    os.closerange(3, max(map(int, os.listdir("/proc/self/fd"))) + 1)
+    os.chdir(folder)
+    os.environ.clear()
+    os.environ.update(environment)
+    time.tzset()
+    random.seed()
+    sys.path[0] = folder
+    sys.argv[1:] = arguments
+
+
+def _import_all() -> None:
+    os.environ["PYDANTIC_DISABLE_PLUGINS"] = "__all__"  # as the program itself does
+    for name in ("detectors", "monitor", "sinks"):
+        for module in pkgutil.walk_packages(importlib.import_module(name).__path__, f"{name}."):
+            if not module.name.endswith("__main__"):
+                importlib.import_module(module.name)
+    for name in ("hyperscan", "re2", "rich.console", "rich.table", "typer.rich_utils", "sqlalchemy.dialects.sqlite"):
+        importlib.import_module(name)
+    assert threading.active_count() == 1, "a fork would have one of them only"
+
+
+if __name__ == "__main__":
+    _import_all()
+    gc.collect()
+    gc.freeze()
+    _serve(socket.socket(fileno=int(sys.argv[1])))
+    runpy.run_module("monitor", run_name="__main__", alter_sys=True)
