@@ -10,7 +10,6 @@ PARTS = ("payments on web-3", "payments.log:1", "logged 2026-11-02 13:58:05 UTC"
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(300)
 async def test_the_readme_and_the_pictures_show_what_a_real_run_sends(tmp_path: Path) -> None:
     """After a change of what alerts say: make pictures."""
     alert = await real_alert(tmp_path)

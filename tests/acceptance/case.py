@@ -57,7 +57,7 @@ class Case:
 async def announced(monitor: Monitor, name: str, request: Callable[[], tuple[bytes, dict[str, str]]]) -> None:
     """To the door, as its vendor does: again, until it is kept. And once more, as vendors do, too."""
     kept = 0
-    async with aiohttp.ClientSession() as session, asyncio.timeout(60):
+    async with aiohttp.ClientSession() as session, asyncio.timeout(120):
         while kept < 2:
             body, headers = request()
             try:

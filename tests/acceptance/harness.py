@@ -93,7 +93,7 @@ class Monitor:
         """Until it said so after its last start, or has ended."""
         await until(
             lambda: self.up or self.process.returncode is not None,
-            90,
+            300,
             lambda: f"not ready: {self.errors[-2000:]}",
         )
 
@@ -110,12 +110,12 @@ class Monitor:
         await self.process.wait()
 
     async def terminate(self) -> int:
-        """SIGTERM, once it is up: before, Python's own handling ends it. Gives the exit code; fails after 10 s."""
+        """SIGTERM, once it is up: before, Python's own handling ends it. Gives the exit code; fails after a minute."""
         assert self.process is not None
         await self.ready()
         with contextlib.suppress(ProcessLookupError):
             self.process.send_signal(signal.SIGTERM)
-        return await asyncio.wait_for(self.process.wait(), 10)
+        return await asyncio.wait_for(self.process.wait(), 60)
 
 
 class Planter:

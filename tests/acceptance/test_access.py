@@ -69,7 +69,7 @@ def environment() -> dict[str, str]:
 def run(folder: Path, *arguments: str) -> str:
     command = [sys.executable, "-m", "monitor", *arguments, "--config", str(folder / "config.toml")]
     done = subprocess.run(
-        command, capture_output=True, text=True, timeout=60, cwd=folder, env=environment(), check=False
+        command, capture_output=True, text=True, timeout=300, cwd=folder, env=environment(), check=False
     )
     assert done.returncode == 0, done.stderr[-2000:]
     return done.stdout

@@ -73,7 +73,6 @@ def test_every_command_is_tried(search: Search) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(600)
 async def test_no_secret_leaves_the_process(tmp_path: Path, search: Search) -> None:
     canaries = search.canaries
     receivers = Receivers(tmp_path)

@@ -87,7 +87,7 @@ group_interval = "1s"
     async def stop(self) -> int:
         assert self.process is not None
         self.process.send_signal(signal.SIGTERM)
-        return await asyncio.wait_for(self.process.wait(), 15)
+        return await asyncio.wait_for(self.process.wait(), 120)
 
     async def command(self, *arguments: str) -> Any:
         process = await asyncio.create_subprocess_exec(
@@ -127,7 +127,7 @@ group_interval = "1s"
         return str(next(entry["http"] for entry in reversed(self.logged()) if entry["event"] == "ready"))
 
 
-async def eventually(condition: Callable[[], bool], seconds: float = 20.0) -> None:
+async def eventually(condition: Callable[[], bool], seconds: float = 120.0) -> None:
     end = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < end, "did not happen in time"
@@ -258,7 +258,6 @@ async def test_closing_an_incident_as_revoked_closes_the_alert(
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(600)
 async def test_a_backfill_of_10_000_survives_20_kills(monitor: Monitor, github: FakeGitHub, sink: FakeWebhook) -> None:
     total, kills = 10_000, 20
     for number in range(total):

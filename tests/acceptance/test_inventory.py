@@ -129,7 +129,6 @@ def anchors() -> set[bytes]:
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root reads the memory of a process that hides it")
-@pytest.mark.timeout(240)
 async def test_in_memory_are_the_anchors_alone(monitor: tuple[Monitor, FakeWebhook]) -> None:
     made, _ = monitor
     assert made.process is not None
@@ -139,7 +138,6 @@ async def test_in_memory_are_the_anchors_alone(monitor: tuple[Monitor, FakeWebho
     assert among(wanted, held) == known
 
 
-@pytest.mark.timeout(240)
 async def test_each_is_found_once_by_name_in_every_form_and_lies_nowhere(
     monitor: tuple[Monitor, FakeWebhook], tmp_path: Path
 ) -> None:
@@ -182,7 +180,6 @@ async def test_each_is_found_once_by_name_in_every_form_and_lies_nowhere(
     assert among(wanted, b"\n".join(said)) == set()
 
 
-@pytest.mark.timeout(240)
 async def test_a_changed_value_is_found_as_it_is_and_as_it_was(
     monitor: tuple[Monitor, FakeWebhook], tmp_path: Path
 ) -> None:

@@ -11,7 +11,6 @@ from benchmarks import latency
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(300)
 async def test_every_secret_arrives(tmp_path: Path, record_property: Callable[[str, object], None]) -> None:
     times = sorted(await latency.measure(tmp_path, quiet=100, writes=200))
     assert len(times) == 200

@@ -73,7 +73,7 @@ class Shell:
     def run_once(self) -> None:
         environment = {**os.environ, "PYTHONPATH": str(ROOT)}
         command = [sys.executable, "-m", "monitor", "run", "--once", "--config", str(self.folder / "config.toml")]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=60, env=environment, check=False)
+        done = subprocess.run(command, capture_output=True, text=True, timeout=300, env=environment, check=False)
         assert done.returncode == 0, done.stderr[-2000:]
 
 

@@ -375,7 +375,6 @@ class Play:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(400)
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
 async def test_a_whole_incident_over_kills_loses_and_doubles_nothing(tmp_path: Path, cloud: Aws) -> None:
     done = await Play(tmp_path, cloud, 7, kills=3).run()

@@ -94,7 +94,7 @@ async def see(fake: FakeSlack, *parts: str) -> None:
 async def arrive(fake: FakeSlack, payload: dict[str, Any]) -> None:
     """Over Socket Mode; sent again, as nobody's press is lost, where a busy machine did not acknowledge it in time."""
     with contextlib.suppress(TimeoutError):
-        await asyncio.wait_for(await fake.deliver(payload), 10)
+        await asyncio.wait_for(await fake.deliver(payload), 120)
         return
     await arrive(fake, payload)
 

@@ -240,7 +240,7 @@ class MortalIntake(FakeIntake):
         await self._alive()
 
 
-async def until(condition: Callable[[], object], what: Callable[[], str] | None = None, seconds: float = 10.0) -> None:
+async def until(condition: Callable[[], object], what: Callable[[], str] | None = None, seconds: float = 60.0) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, what() if what else "timed out"

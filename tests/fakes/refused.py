@@ -15,7 +15,7 @@ def refused() -> list[str] | None:
     if os.geteuid():
         return []
     try:
-        subprocess.run([*_DROP, "true"], check=True, capture_output=True, timeout=60)
+        subprocess.run([*_DROP, "true"], check=True, capture_output=True, timeout=300)
     except (OSError, subprocess.CalledProcessError):
         return None
     return _DROP

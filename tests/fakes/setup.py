@@ -67,7 +67,7 @@ async def running(daemon: Daemon) -> AsyncIterator[asyncio.Task[int]]:
     ready = asyncio.Event()
     task = asyncio.create_task(daemon.run(on_ready=lambda _: ready.set()))
     waiting = asyncio.create_task(ready.wait())
-    await asyncio.wait([task, waiting], timeout=20, return_when=asyncio.FIRST_COMPLETED)
+    await asyncio.wait([task, waiting], timeout=300, return_when=asyncio.FIRST_COMPLETED)
     waiting.cancel()
     if task.done():
         task.result()
@@ -75,7 +75,7 @@ async def running(daemon: Daemon) -> AsyncIterator[asyncio.Task[int]]:
         yield task
     finally:
         daemon.stop()
-        await asyncio.wait_for(task, 15)
+        await asyncio.wait_for(task, 120)
 
 
 def incidents(hook: FakeWebhook, rule: str | None = None) -> list[dict[str, Any]]:

@@ -52,7 +52,7 @@ automatic = ['severity="critical"', 'rule="github-pat"']
 
 
 async def until(condition: Callable[[], object]) -> None:
-    await waited(condition, 30, lambda: "it did not come to pass")
+    await waited(condition, 120, lambda: "it did not come to pass")
 
 
 class Scene:

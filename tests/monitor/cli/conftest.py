@@ -24,8 +24,8 @@ def monitor(tmp_path: Path, warm: Path, forks: Forks) -> Command:
     Its `config.toml` is named in $MONITOR_CONFIG when there is one: not all commands take it by themselves.
     """
     for state in (tmp_path / STATE, tmp_path / "state"):  # of a configuration, too
-        state.mkdir(mode=0o700, parents=True)
-        shutil.copytree(warm, state / "cache")
+        state.mkdir(mode=0o700, parents=True, exist_ok=True)
+        shutil.copytree(warm, state / "cache", dirs_exist_ok=True)
 
     def run(*arguments: str, stdin: str = "", env: dict[str, str] | None = None, before: Sequence[str] = ()) -> Answer:
         variables = {

@@ -6,15 +6,12 @@ import stat
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 from tests.acceptance.harness import Monitor, until
 from tests.fakes.webhook import FakeWebhook
 from tests.monitor.cli.conftest import Command
 from tests.monitor.cli.test_drill import CONFIG, drill
 
 
-@pytest.mark.timeout(120)
 async def test_a_canary_is_quiet_where_it_lies_and_alarms_anywhere_else(tmp_path: Path) -> None:
     logs = tmp_path / "logs"
     logs.mkdir()

@@ -7,8 +7,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 from tests.acceptance.harness import Monitor
 from tests.fakes.server import FAULTS
 from tests.fakes.webhook import FakeWebhook
@@ -40,7 +38,6 @@ async def drill(monitor: Monitor, *arguments: str, prefix: Sequence[str] = ()) -
     return process.returncode or 0, out.decode(), err.decode()
 
 
-@pytest.mark.timeout(120)
 async def test_every_hop_of_a_drill_comes_and_everybody_is_told_that_it_is_one(tmp_path: Path) -> None:
     (tmp_path / "logs").mkdir()
     async with FakeWebhook() as hook:

@@ -59,7 +59,7 @@ def test_a_missing_key_is_named_and_not_replaced(monitor: Command, tmp_path: Pat
 def test_what_is_typed_is_not_shown_and_no_core_is_left(tmp_path: Path, config: Path) -> None:
     env = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), "HOME": str(tmp_path), "MONITOR_CONFIG": str(config)}
     arguments = ["-m", "monitor", "fingerprint"]
-    child = pexpect.spawn(sys.executable, arguments, env=env, encoding="utf-8", timeout=60)  # type: ignore[arg-type]
+    child = pexpect.spawn(sys.executable, arguments, env=env, encoding="utf-8", timeout=300)  # type: ignore[arg-type]
     child.expect("secret: ")
     limits = Path(f"/proc/{child.pid}/limits").read_text(encoding="ascii")
     assert re.search(r"Max core file size\s+0\s+0", limits)

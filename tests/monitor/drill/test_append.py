@@ -18,7 +18,6 @@ def test_a_last_line_without_a_newline_stays_what_it_was(tmp_path: Path) -> None
     assert path.read_text() == "DB_HOST=db1\nDB_NAME=app\nKEY=value\nKEY=other\n"
 
 
-@pytest.mark.timeout(20)
 def test_what_is_no_file_is_refused(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     for path, why in ((tmp_path / "pipe", "not a regular file"), (Path("/dev/null"), "not a regular file"),

@@ -83,7 +83,6 @@ async def followed(monitor: Monitor, places: list[tuple[str, str | None]]) -> li
 HOPS = ["detected", "incident", "routed", "told hook", "acknowledged", "closed"]
 
 
-@pytest.mark.timeout(120)
 async def test_a_drill_comes_through_every_kind_of_source(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for folder in ("logs", "pods/shop_web-1_uid/api"):
         (tmp_path / folder).mkdir(parents=True)
@@ -177,7 +176,6 @@ identifiers = ["backup"]
 """
 
 
-@pytest.mark.timeout(120)
 async def test_a_drill_comes_through_the_journal(tmp_path: Path) -> None:
     """In the namespace of a real journald, of which only commands there know: so by the command itself."""
     async with FakeWebhook() as hook, journald() as before:

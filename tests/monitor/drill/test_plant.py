@@ -51,7 +51,6 @@ async def test_a_link_is_followed_only_where_it_was_named(tmp_path: Path) -> Non
     assert target.read_text() == "before\na value\n"
 
 
-@pytest.mark.timeout(20)
 @pytest.mark.parametrize("type_", ["file", "container"])
 async def test_a_pipe_is_refused_and_holds_nobody(tmp_path: Path, type_: str) -> None:
     path = tmp_path / "pipe.log"

@@ -434,7 +434,7 @@ async def test_a_hook_may_use_what_listings_leave_of_the_quota(
     github.add("acme/web", "v", locations=[commit("a"), commit("b")])
     github.remaining = 300  # of 5,000: less than a tenth
     await poller.client.get("/user")
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(120):
         await poller.deliver(HookDelivery("d", "github", "secret_scanning_alert", "acme/web", 1))
     assert [alert.provisional for alert in intake.alerts.values()] == [False]
     assert len(intake.findings) == 2

@@ -43,7 +43,7 @@ def make(github: FakeGitHub, intake: MemoryIntake, **more: Any) -> GitHubSource:
     return source
 
 
-async def eventually(condition: Any, seconds: float = 5.0) -> None:
+async def eventually(condition: Any, seconds: float = 60.0) -> None:
     for _ in range(int(seconds / 0.02)):
         if condition():
             return

@@ -24,7 +24,7 @@ async def test_records_are_settled_in_order_and_told_once_they_are_safe() -> Non
     await until(lambda: intake.scanned)
     assert not told
     intake.gate.set()
-    await asyncio.wait_for(hopper.empty(), 5)
+    await asyncio.wait_for(hopper.empty(), 120)
     assert told == list(range(100))
     assert intake.marks == told
     assert hopper.waiting == 0
@@ -42,7 +42,7 @@ async def test_whoever_puts_waits_while_too_much_does() -> None:
     await until(lambda: intake.scanned)
     assert not waiting.done()
     intake.gate.set()
-    await asyncio.wait_for(waiting, 5)
+    await asyncio.wait_for(waiting, 120)
     assert not hopper.full
     await cancel(task)
 

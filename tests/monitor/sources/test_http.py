@@ -97,7 +97,7 @@ async def test_the_sdk_comes_again_when_it_is_told_to_and_nothing_is_found_twice
         await asyncio.sleep(0.5)  # an answer that the database was too slow for
         assert not intake.found
         intake.gate.set()
-        await asyncio.wait_for(sending, 30)
+        await asyncio.wait_for(sending, 120)
     assert intake.marks == [*range(10), *range(1000, 1010)]
     assert len(intake.found) == 20
 
@@ -219,7 +219,7 @@ async def test_a_body_is_read_of_nobody_who_has_no_token(
             assert (await push(client, url, b"<1>", Authorization=given))[0] == 401
         reader, writer = await asyncio.open_connection("127.0.0.1", int(url.rpartition(":")[2]))
         writer.write(b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000000\r\n\r\n")
-        assert b" 401 " in await asyncio.wait_for(reader.readline(), 5)  # before any of the body has come
+        assert b" 401 " in await asyncio.wait_for(reader.readline(), 120)  # before any of the body has come
         writer.close()
         await writer.wait_closed()
         assert (await push(client, url, b"<2>", Authorization="Bearer the token of this test"))[0] == 204
@@ -280,7 +280,7 @@ async def test_an_address_that_is_taken_is_told_and_tried_again(monkeypatch: pyt
 
 async def test_run_once_has_nothing_to_read() -> None:
     intake = FakeIntake()
-    await asyncio.wait_for(HttpSource(config(), intake, b"k" * 32).run(True), 5)
+    await asyncio.wait_for(HttpSource(config(), intake, b"k" * 32).run(True), 120)
     assert intake.begun
 
 

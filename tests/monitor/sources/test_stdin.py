@@ -56,7 +56,7 @@ async def test_lines_are_scanned_as_they_come_and_an_open_one_after_a_quiet_seco
     os.write(writer, b" <4>\n")
     await until(lambda: intake.marks == [1, 2, 3, 4])
     os.close(writer)
-    await asyncio.wait_for(task, 5)
+    await asyncio.wait_for(task, 120)
     assert intake.hits == 4
 
 
@@ -96,7 +96,7 @@ async def test_stopped_it_scans_what_it_has_read_and_leaves_no_thread_behind(pip
     await asyncio.sleep(0.1)
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
-        await asyncio.wait_for(asyncio.shield(task), 3)
+        await asyncio.wait_for(asyncio.shield(task), 120)
     assert intake.marks == [1, 2]
     assert not [thread for thread in threading.enumerate() if thread.name.startswith("asyncio_") and _busy(thread)]
 
@@ -112,7 +112,7 @@ async def test_stopped_while_the_store_cannot_write_it_loses_nothing(pipe: tuple
     await asyncio.sleep(0)
     intake.gate.set()
     with pytest.raises(asyncio.CancelledError):
-        await asyncio.wait_for(asyncio.shield(task), 5)
+        await asyncio.wait_for(asyncio.shield(task), 120)
     assert intake.marks == [1, 2]
 
 

@@ -137,7 +137,7 @@ async def test_a_server_that_is_down_at_start_is_waited_for(postgres_url: str) -
     with pytest.raises(StoreError, match="check that the server runs"):
         await Store.open(away)
     opening = asyncio.ensure_future(Store.open(away, waiting=told.append))
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(120):
         while len(told) < 2:
             await asyncio.sleep(0.01)
     assert not opening.done()

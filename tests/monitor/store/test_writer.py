@@ -52,7 +52,7 @@ async def test_a_full_disk_is_waited_out(tmp_path: Path) -> None:
     with store._database.writer.connect() as connection:
         connection.exec_driver_sql("PRAGMA max_page_count = 1000000")
         connection.commit()
-    assert await asyncio.wait_for(waiting, 20) == 2_000
+    assert await asyncio.wait_for(waiting, 120) == 2_000
     await asyncio.sleep(0.05)
     assert told[-1] is None
     assert store.degraded is None
@@ -84,7 +84,7 @@ async def test_a_lock_is_waited_out(tmp_path: Path) -> None:
         assert not waiting.done()
         holder.execute("ROLLBACK")
         holder.close()
-        assert await asyncio.wait_for(waiting, 20) == 1
+        assert await asyncio.wait_for(waiting, 120) == 1
 
 
 async def test_a_server_that_restarts_is_waited_out_and_counts_stay_exact(postgres_url: str) -> None:

@@ -55,7 +55,7 @@ severities = [{{ matchers = ['validity="refused"'], severity = "low" }}]
 
 
 async def until(condition: Callable[[], object]) -> None:
-    await waited(condition, 30, lambda: "it did not come to pass")
+    await waited(condition, 120, lambda: "it did not come to pass")
 
 
 class Scene:

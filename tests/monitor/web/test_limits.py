@@ -50,7 +50,7 @@ def post(length: int | None) -> str:
 
 
 async def status(reader: asyncio.StreamReader) -> int:
-    line = await asyncio.wait_for(reader.readline(), 30)
+    line = await asyncio.wait_for(reader.readline(), 120)
     return int(line.split()[1]) if line else 0
 
 
@@ -61,7 +61,7 @@ async def test_a_body_is_read_up_to_its_limit_whatever_its_header_says() -> None
         await leave(writer)
         reader, writer = await send(port, post(1001), b"")
         assert await status(reader) == 413
-        assert await asyncio.wait_for(reader.read(), 30) is not None  # closed: the rest is not read
+        assert await asyncio.wait_for(reader.read(), 120) is not None  # closed: the rest is not read
         await leave(writer)
         reader, writer = await send(port, post(None), b"3e9\r\n" + b"x" * 1001 + b"\r\n0\r\n\r\n")
         assert await status(reader) == 413
@@ -108,7 +108,7 @@ async def test_headers_that_do_not_come_are_not_waited_for(monkeypatch: pytest.M
 
         dribbling = asyncio.create_task(dribble())
         with contextlib.suppress(ConnectionResetError):
-            assert await asyncio.wait_for(reader.read(), 30) == b""
+            assert await asyncio.wait_for(reader.read(), 120) == b""
         dribbling.cancel()
         await leave(writer)
 
@@ -123,7 +123,7 @@ async def test_one_connection_too_many_is_closed_at_once() -> None:
         held = [await send(port, "GET /healthz HT") for _ in range(limits.CONNECTIONS)]
         reader, writer = await send(port, "GET /healthz HTTP/1.1\nHost: localhost\n\n")
         with contextlib.suppress(ConnectionResetError):
-            assert await asyncio.wait_for(reader.read(), 30) == b""
+            assert await asyncio.wait_for(reader.read(), 120) == b""
         await leave(writer)
         for _, one in held:
             await leave(one)
@@ -131,7 +131,7 @@ async def test_one_connection_too_many_is_closed_at_once() -> None:
         while not answer.startswith(b"HTTP/1.1 200"):  # when they have gone there is room again
             reader, writer = await send(port, "GET /healthz HTTP/1.1\nHost: localhost\nConnection: close\n\n")
             with contextlib.suppress(ConnectionResetError):
-                answer = await asyncio.wait_for(reader.read(), 30)
+                answer = await asyncio.wait_for(reader.read(), 120)
             await leave(writer)
 
 

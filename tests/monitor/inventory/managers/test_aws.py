@@ -180,7 +180,7 @@ async def test_half_an_answer_is_none(many: Secrets, tmp_path: Path, body: str) 
 async def test_a_page_that_leads_to_itself(many: Secrets, tmp_path: Path) -> None:
     many.always = Fault(200, body='{"SecretList": [], "NextToken": "same"}')
     with pytest.raises(ManagerError, match="does not lead on"):
-        await asyncio.wait_for(everything(manager(many.url, tmp_path)), 30)
+        await asyncio.wait_for(everything(manager(many.url, tmp_path)), 120)
 
 
 async def test_each_secret_is_gone_as_it_came(many: Secrets, tmp_path: Path) -> None:

@@ -154,7 +154,7 @@ async def test_a_file_full_of_findings_is_committed_piece_by_piece(
     else:
         append(log, text)
     before = intake.commits
-    await asyncio.wait_for(make().run(once=True), 20)
+    await asyncio.wait_for(make().run(once=True), 120)
     assert [mark for mark in intake.marks if mark < 100] == list(range(21))
     assert intake.commits - before >= 4
     assert all(seen.line for seen in intake.found.values() if not compressed)

@@ -292,7 +292,6 @@ async def test_every_mark_is_found_under_one_identity(first: int, tmp_path: Path
 
 
 @pytest.mark.campaign
-@pytest.mark.timeout(600)
 @pytest.mark.parametrize("first", range(1000, 3000, 100))
 async def test_many_histories(first: int, tmp_path: Path) -> None:
     assert not await play_many(range(first, first + 100), tmp_path, 40)

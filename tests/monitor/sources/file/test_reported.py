@@ -120,7 +120,6 @@ async def test_logs_that_begin_alike_are_told_apart(make: MAKE, intake: FakeInta
 
 
 @pytest.mark.campaign
-@pytest.mark.timeout(600)
 async def test_twenty_thousand_files(make: MAKE, intake: FakeIntake, log: Path) -> None:
     source = make(include=[f"{log.parent}/*/*.log"], start_at="end")
     names = [log.parent / f"{number % 100}/{number}.log" for number in range(20_000)]

@@ -40,7 +40,7 @@ def test_a_folder_on_the_way_that_is_closed_is_named(tmp_path: Path) -> None:
     closed.chmod(0o600)
     code = "import sys; from monitor.sources.file.rights import remedy; print(remedy(sys.argv[1]))"
     command = [*(REFUSED or ()), sys.executable, "-c", code, str(closed / "in" / "app.log")]
-    answer = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)
+    answer = subprocess.run(command, capture_output=True, text=True, check=True, timeout=300)
     assert answer.stdout == f"{USER} may not enter {closed}: setfacl -m u:{USER}:x {closed}\n"
 
 
