@@ -32,7 +32,7 @@ def audited(config: Path) -> Path:
 
     async def fill() -> None:
         settings = load(config)
-        settings.state_dir.mkdir()
+        settings.state_dir.mkdir(exist_ok=True)
         async with await open_store(settings) as store:
             seen = finding("leaked", time=NOW - 3600, logged_at=NOW - 7200)
             readings = [

@@ -45,7 +45,7 @@ def stored(config: Path) -> Path:
 
     async def fill() -> None:
         settings = load(config)
-        settings.state_dir.mkdir()
+        settings.state_dir.mkdir(exist_ok=True)
         async with await Store.open(settings.state_dir / "state.db", settings.policy) as store:
             await store.commit([finding(1), finding(2), finding(3, severity="low", path="/srv/\x1b[2Jevil\udcff.log")])
 
@@ -164,7 +164,7 @@ def test_the_life_of_an_incident(monitor: Command, stored: Path) -> None:
 def test_show_says_what_to_do_and_what_comes_next(monitor: Command, config: Path) -> None:
     async def fill() -> None:
         settings = load(config)
-        settings.state_dir.mkdir()
+        settings.state_dir.mkdir(exist_ok=True)
         async with await Store.open(settings.state_dir / "state.db", settings.policy) as store:
             many = [finding(1, id=f"{n:064x}", runbook="github-token", line=n, offset=n) for n in range(300)]
             await store.commit([*many, finding(2, id="f" * 64)])

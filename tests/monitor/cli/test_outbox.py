@@ -22,7 +22,7 @@ def database(config: Path) -> Path:
 
     async def fill() -> Path:
         settings = load(config)
-        settings.state_dir.mkdir()
+        settings.state_dir.mkdir(exist_ok=True)
         path = settings.state_dir / "state.db"
         async with await Store.open(path, Policy(sinks=("screen", "hook"))) as store:
             await store.commit([finding("a"), finding("b", 1)])
@@ -69,7 +69,7 @@ async def test_the_running_monitor_sends_at_once_what_is_asked_for(
     monitor: Command, config: Path, tmp_path: Path
 ) -> None:
     settings = load(config)
-    settings.state_dir.mkdir()
+    settings.state_dir.mkdir(exist_ok=True)
     hook = Recorder(refuse)
     async with await Store.open(settings.state_dir / "state.db") as store:
         from dataclasses import replace

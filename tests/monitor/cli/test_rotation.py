@@ -42,7 +42,7 @@ def known(config: Path) -> Path:
 
     async def fill() -> None:
         settings = load(config)
-        settings.state_dir.mkdir()
+        settings.state_dir.mkdir(exist_ok=True)
         async with await open_store(settings) as store:
             found = [kept("OLD", 100, "critical"), kept("SOON", 80, "critical"), kept("NEW", 1, "critical")]
             await store.inventory.save("env", [*found, kept("NEVER", 900, "vendor-x")], whole=True)

@@ -23,7 +23,7 @@ def stored(config: Path) -> Path:
 
     async def fill() -> None:
         settings = load(config)
-        settings.state_dir.mkdir()
+        settings.state_dir.mkdir(exist_ok=True)
         async with await open_store(settings) as store:
             labels = {"access_key_id": "AKIA0EXAMPLE", "vendor": "aws"}
             await store.commit([finding(1, runbook="aws-key", labels=labels), finding(2, severity="low")])

@@ -21,7 +21,7 @@ def database(config: Path) -> None:
     async def fill() -> None:
         settings = load(config)
         [source] = settings.sources
-        settings.state_dir.mkdir()
+        settings.state_dir.mkdir(exist_ok=True)
         ledger = Ledger(source.name)
         ledger.restore({})
         ledger.enter("truncated", 1234, "/var/log/a\x1b.log", "bytes", time.time() - 90)
