@@ -9,6 +9,7 @@ import json
 import os
 import re
 import secrets
+import shutil
 import sqlite3
 import subprocess
 import sys
@@ -28,6 +29,7 @@ from tests.acceptance.harness import KEY, Monitor, fingerprints, until
 from tests.acceptance.invocations import LEFT_OUT, invocations, leaves
 from tests.acceptance.receivers import CONFIG, SINK_TABLES, Receivers
 from tests.detectors import texts
+from tests.fakes.forks import Forks
 from tests.fakes.github import commit
 
 ROOT = Path(__file__).parents[2]
@@ -73,7 +75,7 @@ def test_every_command_is_tried(search: Search) -> None:
 
 
 @pytest.mark.slow
-async def test_no_secret_leaves_the_process(tmp_path: Path, search: Search) -> None:
+async def test_no_secret_leaves_the_process(tmp_path: Path, search: Search, forks: Forks) -> None:
     canaries = search.canaries
     receivers = Receivers(tmp_path)
     handed = receivers.hand_over()
@@ -126,7 +128,7 @@ async def test_no_secret_leaves_the_process(tmp_path: Path, search: Search) -> N
             for path, calls in invocations(canaries, lambda: one).items():
                 for arguments, stdin in calls:
                     name = " ".join(arguments[:2])
-                    code, output = await command(tmp_path, monitor, arguments, stdin)
+                    code, output = await command(tmp_path, monitor, forks, arguments, stdin)
                     assert code in (0, 1, 2, 78), f"{name}: exit code {code}: {output.decode()[-500:]}"
                     outputs[f"{len(outputs)} {name}"] = output
                 if path == ("incidents", "resolve"):
@@ -246,7 +248,9 @@ async def http(
     return answers
 
 
-async def command(folder: Path, monitor: Monitor, arguments: list[str], stdin: bytes) -> tuple[int | None, bytes]:
+async def command(
+    folder: Path, monitor: Monitor, forks: Forks, arguments: list[str], stdin: bytes
+) -> tuple[int | None, bytes]:
     """Exit code, and standard output and standard error together. `run --once` gets a state of its own."""
     environment = {**monitor.environment, "MONITOR_CONFIG": str(monitor.config), "COLUMNS": "500"}
     if arguments[0] == "run":
@@ -256,13 +260,7 @@ async def command(folder: Path, monitor: Monitor, arguments: list[str], stdin: b
         # Another session than that of the daemon, which would be thrown out.
         second.write_text(text.replace('topics = ["logs/#"]', 'topics = ["logs/#"]\nclient_id = "second"'))
         environment["MONITOR_CONFIG"] = str(second)
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "monitor", *arguments),
-        cwd=folder,
-        env=environment,
-        stdin=asyncio.subprocess.PIPE,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.STDOUT,
-    )
-    output, _ = await asyncio.wait_for(process.communicate(stdin), 120)
-    return process.returncode, output
+        (folder / "state" / "second").mkdir(mode=0o700)
+        shutil.copytree(folder / "state" / "cache", folder / "state" / "second" / "cache")
+    done = await asyncio.to_thread(forks.run_bytes, *arguments, cwd=folder, env=environment, stdin=stdin)
+    return done.returncode, done.stdout + done.stderr

@@ -32,31 +32,18 @@ _READ_AT_START = ("PYTHON", "LC_", "LANG", "LD_", "FORCE_COLOR", "TERMINAL_WIDTH
 
 
 class Forks:
-    """A process that commands are forked off. What it read from the environment at its start holds for all of them."""
+    """Starts commands, of all whose environments are the same to what is read at a start, off one process."""
 
     def __init__(self) -> None:
-        self._environment = {"PATH": os.environ["PATH"], "PYTHONPATH": str(_ROOT), "PYTHONWARNINGS": "error"}
-        self._requests, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        with theirs:
-            self._process = subprocess.Popen(
-                [sys.executable, "-m", "tests.fakes.forks", str(theirs.fileno())],
-                cwd=_ROOT,
-                env=self._environment,
-                pass_fds=[theirs.fileno()],
-                stdin=subprocess.PIPE,  # as those of the commands
-                stdout=subprocess.PIPE,
-                stderr=None,
-            )
+        self._servers: dict[tuple[tuple[str, str], ...], _Server] = {}
+        self._lock = threading.Lock()
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._requests.close()
-        for stream in (self._process.stdin, self._process.stdout):
-            assert stream is not None
-            stream.close()
-        self._process.wait(30)
+        for server in self._servers.values():
+            server.close()
 
     def run(
         self,
@@ -71,18 +58,53 @@ class Forks:
 
         `before`: a program that starts it.
         """
+        done = self.run_bytes(*arguments, cwd=cwd, env=env, stdin=stdin.encode(), before=before, timeout=timeout)
+        return subprocess.CompletedProcess(arguments, done.returncode, done.stdout.decode(), done.stderr.decode())
+
+    def run_bytes(
+        self,
+        *arguments: str,
+        cwd: Path,
+        env: Mapping[str, str],
+        stdin: bytes = b"",
+        before: Sequence[str] = (),
+        timeout: float = 300,
+    ) -> subprocess.CompletedProcess[bytes]:
         request = json.dumps([arguments, str(cwd), dict(env)]).encode()
-        if before or len(request) > _MOST or self._read_at_start(env) != self._read_at_start(self._environment):
+        if before or len(request) > _MOST:
+            command = [*before, sys.executable, "-m", "monitor", *arguments]
             return subprocess.run(
-                [*before, sys.executable, "-m", "monitor", *arguments],
-                input=stdin,
-                capture_output=True,
-                text=True,
-                check=False,
-                timeout=timeout,
-                cwd=cwd,
-                env=env,
+                command, input=stdin, capture_output=True, check=False, timeout=timeout, cwd=cwd, env=env
             )
+        read_at_start = tuple(sorted(item for item in env.items() if item[0].startswith(_READ_AT_START)))
+        with self._lock:
+            if read_at_start not in self._servers:
+                self._servers[read_at_start] = _Server(dict(read_at_start))
+        code, *said = self._servers[read_at_start].run(request, stdin, timeout)
+        return subprocess.CompletedProcess(arguments, code, *said)
+
+
+class _Server:
+    def __init__(self, environment: Mapping[str, str]) -> None:
+        self._requests, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        with theirs:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "tests.fakes.forks", str(theirs.fileno())],
+                cwd=_ROOT,
+                env={"PATH": os.environ["PATH"], **environment},
+                pass_fds=[theirs.fileno()],
+                stdin=subprocess.PIPE,  # as those of the commands
+                stdout=subprocess.PIPE,
+            )
+
+    def close(self) -> None:
+        self._requests.close()
+        for stream in (self._process.stdin, self._process.stdout):
+            assert stream is not None
+            stream.close()
+        self._process.wait(60)
+
+    def run(self, request: bytes, stdin: bytes, timeout: float) -> tuple[int, bytes, bytes]:
         pipes = [os.pipe() for _ in range(3)]
         answer, theirs = socket.socketpair()
         given = [pipes[0][0], pipes[1][1], pipes[2][1], theirs.detach()]
@@ -95,19 +117,15 @@ class Forks:
             for reader in readers:
                 reader.start()
             pid = int(words.readline())
-            with contextlib.suppress(BrokenPipeError), os.fdopen(pipes[0][1], "wb", 0) as feed:
-                feed.write(stdin.encode())
+            with contextlib.suppress(BrokenPipeError), os.fdopen(pipes[0][1], "wb") as feed:
+                feed.write(stdin)
             if not select.select([answer], [], [], timeout)[0]:
                 os.kill(pid, signal.SIGKILL)
-                raise subprocess.TimeoutExpired(arguments, timeout)
+                raise subprocess.TimeoutExpired(request[:100].decode(), timeout)
             code = int(words.readline())
         for reader in readers:
             reader.join()
-        return subprocess.CompletedProcess(arguments, code, said[1].decode(), said[2].decode())
-
-    @staticmethod
-    def _read_at_start(env: Mapping[str, str]) -> dict[str, str]:
-        return {name: value for name, value in env.items() if name.startswith(_READ_AT_START)}
+        return code, said[1], said[2]
 
 
 def _read(descriptor: int, number: int, said: dict[int, bytes]) -> None:

@@ -10,7 +10,9 @@ Command = Callable[..., subprocess.CompletedProcess[str]]
 
 
 def use(folder: Path, *files: str) -> None:
-    (folder / "config.toml").write_text(f"[monitor]\nstate_dir = 'state'\n[rules]\npaths = {list(files)}\n")
+    (folder / "config.toml").write_text(
+        f"[monitor]\nstate_dir = 'state'\n[rules]\npacks = ['vcs/github']\npaths = {list(files)}\n"
+    )
 
 
 def test_an_imported_configuration_is_a_pack_that_works(monitor: Command, tmp_path: Path) -> None:
