@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
+
+import pytest
 
 ROOT = Path(__file__).parents[2]
 
@@ -42,6 +45,12 @@ KEYS = {
     "sinks[1].type": 18,
     "routes[0].sinks[1]": 23,
 }
+
+
+@pytest.fixture(autouse=True)
+def started_before(tmp_path: Path, warm: Path) -> None:
+    (tmp_path / "state").mkdir(mode=0o700)
+    shutil.copytree(warm, tmp_path / "state" / "cache")
 
 
 def check(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
