@@ -37,6 +37,9 @@ routing_key = "env:PAGER_KEY"
 [[routes]]
 matchers = ['severity="critical"']
 sinks = ["pager", "char"]
+
+[rules]
+packs = ["vcs/github"]
 """
 KEYS = {
     "monitor.log_level": 3,

@@ -6,12 +6,11 @@ import pytest
 
 from benchmarks import inventory
 from benchmarks.inventory import FORMS, KEY_FORMS, exact, keys, measure, ours, recall, values
-from detectors.match.engine import Engine
-from detectors.rules.load import load_rules
+from tests.detectors import texts
 
 
 def test_values_are_found_where_they_are_and_nowhere_else() -> None:
-    rules = Engine.build(load_rules(["vcs/github"]))
+    rules = texts.engine("vcs/github")
     engine = rules.beside(exact(50))
     planted = list(values(50))
     assert len(set(planted)) == 50
@@ -22,7 +21,7 @@ def test_values_are_found_where_they_are_and_nowhere_else() -> None:
 
 
 def test_every_form_is_planted_and_counted_where_it_lies(monkeypatch: pytest.MonkeyPatch) -> None:
-    rules = Engine.build(load_rules(["vcs/github"]))
+    rules = texts.engine("vcs/github")
     own, pems = [value.decode() for value in values(50)], keys(2)
     monkeypatch.setattr(inventory, "EVERY", 1024)
     outcome = recall(rules, own, pems, 80 << 10, 40 << 10)

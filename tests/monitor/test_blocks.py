@@ -7,8 +7,6 @@ from collections.abc import Iterator
 
 import pytest
 
-from detectors.match.engine import Engine
-from detectors.rules.load import load_rules
 from detectors.rules.template import expand
 from monitor.blocks import Cutter, Window
 from monitor.common.cuts import CONTEXT, LOOKAHEAD, settled
@@ -16,6 +14,7 @@ from monitor.model import Block
 from monitor.scan.archive import Stream
 from monitor.scan.search import Places, Searcher, stream_blocks
 from monitor.scanner import Scanner
+from tests.detectors import texts
 from tests.fakes.intake import MARK
 
 Hit = tuple[int, int, int]  # mark, its place in the stream, its line
@@ -118,7 +117,7 @@ def test_nothing_gives_no_block() -> None:
 
 @pytest.fixture(scope="module")
 def scanner() -> Iterator[Scanner]:
-    scanner = Scanner(Engine.build(load_rules(["vcs/github", "keys/pem", "database"])), b"k" * 32)
+    scanner = Scanner(texts.engine("vcs/github", "keys/pem", "database"), b"k" * 32)
     yield scanner
     scanner.close()
 

@@ -11,10 +11,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from detectors.fingerprint import fingerprint
-from detectors.match.engine import Engine, Match, TooSlowError, Worker
+from detectors.match.engine import Match, TooSlowError, Worker
 from detectors.rules.load import load_rules
 from detectors.rules.template import expand
 from monitor.mask import ChangedError, Masker, mask_file
+from tests.detectors import texts
 from tests.detectors.texts import engine, rules
 
 KEY = b"k" * 32
@@ -22,7 +23,7 @@ KEY = b"k" * 32
 
 @cache
 def worker() -> Worker:
-    return Engine.build(load_rules(["vcs/github", "keys/pem"])).worker()
+    return texts.engine("vcs/github", "keys/pem").worker()
 
 
 def token(seed: int) -> bytes:

@@ -16,8 +16,8 @@ import pytest
 from detectors.fingerprint import fingerprint, mask
 from detectors.match.engine import Engine
 from detectors.match.exact import OWN, Anchor, Exact, anchor
-from detectors.rules.load import load_rules
 from detectors.rules.template import expand
+from tests.detectors import texts
 
 KEY = b"k" * 32
 MIXED = string.ascii_letters + string.digits
@@ -129,7 +129,7 @@ def test_in_base64_whole_groups_of_the_anchor_are_looked_for() -> None:
 
 @pytest.fixture(scope="module")
 def engine() -> Engine:
-    return Engine.build(load_rules(["vcs/github", "generic"]))
+    return texts.engine("vcs/github", "generic")
 
 
 def test_beside_rules_each_secret_is_told_once(engine: Engine) -> None:

@@ -9,13 +9,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from detectors.match.engine import Engine
-from detectors.rules.load import load_rules
 from detectors.rules.template import expand
 from monitor.access.forms import FORMS
 from monitor.access.reader import Reader
 from monitor.model import Block
 from monitor.scrub import Scrubber
+from tests.detectors import texts
 from tests.fakes.audit import lines, month
 
 
@@ -160,7 +159,7 @@ def test_a_line_of_ten_megabytes_costs_itself_only() -> None:
 
 def test_no_secret_in_a_field_is_kept() -> None:
     value = expand("ghp_{alnum:30}{crc32}", 7)
-    scrub = Scrubber(Engine.build(load_rules(["vcs/github"])).worker())
+    scrub = Scrubber(texts.engine("vcs/github").worker())
     found = Reader("vault", scrub)
     request = {**record()["request"], "path": f"secret/data/{value}", "remote_address": value}
     answer = {"data": {"data": {value: "hmac-sha256:00"}}}

@@ -8,12 +8,12 @@ from typing import Any
 import pytest
 
 from detectors.match.engine import Engine
-from detectors.rules.load import load_rules
 from detectors.rules.template import expand
 from monitor.audit.settings import AuditConfig
 from monitor.audit.subject import Subject
 from monitor.audit.tree import Tree
 from monitor.config import Config
+from tests.detectors import texts
 
 KEY = b"k" * 32
 # Passwords without a format of their own
@@ -23,7 +23,7 @@ Make = Callable[..., Subject]
 
 @pytest.fixture(scope="session")
 def engine() -> Engine:
-    return Engine.build(load_rules(["vcs/github", "keys", "database/supabase"]))
+    return texts.engine("vcs/github", "keys", "database/supabase")
 
 
 @pytest.fixture

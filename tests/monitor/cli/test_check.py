@@ -41,6 +41,7 @@ def test_every_mistake_at_once_is_78(monitor: Command, tmp_path: Path) -> None:
     (tmp_path / "config.toml").write_text(
         "[monitor]\nworkers = 0\n[http]\nlisten = 'x'\n[[sources]]\nname = 'a'\ntype = 'fil'\n"
         "[[sinks]]\nname = 'b'\ntype = 'slack'\nwebhook_url = 'literal-value'\n[[routes]]\nsinks = ['c']\n"
+        "[rules]\npacks = ['vcs/github']\n"
     )
     answer = monitor("check")
     assert answer.returncode == 78

@@ -5,15 +5,15 @@ from collections.abc import Callable
 import pytest
 
 from detectors.match.engine import Engine
-from detectors.rules.load import load_rules
 from detectors.rules.template import expand
+from tests.detectors import texts
 
 KEY = b"k" * 32
 
 
 @pytest.fixture(scope="session")
 def engine() -> Engine:
-    return Engine.build(load_rules(["vcs/github", "keys"]))
+    return texts.engine("vcs/github", "keys")
 
 
 @pytest.fixture

@@ -7,9 +7,7 @@ import random
 import string
 from pathlib import Path
 
-from detectors.match.engine import Engine
 from detectors.match.exact import OWN
-from detectors.rules.load import load_rules
 from detectors.rules.template import expand
 from monitor.config import load
 from monitor.scan.own import own
@@ -17,6 +15,7 @@ from monitor.scan.run import Options, scan
 from monitor.scan.search import Hit
 from monitor.scan.walk import walk
 from monitor.state import key
+from tests.detectors import texts
 
 SOURCE = random.Random(31)
 ONE, TWO = ("".join(SOURCE.choices(string.ascii_letters + string.digits, k=40)) for _ in range(2))
@@ -37,7 +36,7 @@ async def test_what_managers_give_is_found_and_named_beside_what_rules_find(tmp_
     (folder / "a.log").write_text(f"x {ONE} y\n{coded}\n{TOKEN} and {TWO}\n")
 
     settings = load(path)
-    found = await own(Engine.build(load_rules(["vcs/github"])), path, settings.inventory, key(settings))
+    found = await own(texts.engine("vcs/github"), path, settings.inventory, key(settings))
     [problem] = found.problems
     assert problem.startswith("inventory gone: ")
     options = Options(key=key(settings), named=found.named)

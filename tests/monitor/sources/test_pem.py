@@ -2,18 +2,18 @@ from __future__ import annotations
 
 import pytest
 
-from detectors.match.engine import Engine, Worker
-from detectors.rules.load import load_rules
+from detectors.match.engine import Worker
 from detectors.rules.template import expand
 from monitor.model import Block
 from monitor.sources.pem import Joiner
+from tests.detectors import texts
 
 KEY = expand("-----BEGIN RSA PRIVATE KEY-----\n{base64:64}\n{base64:64}\n{base64:40}\n-----END RSA PRIVATE KEY-----", 3)
 
 
 @pytest.fixture(scope="module")
 def worker() -> Worker:
-    return Engine.build(load_rules(["keys/pem"])).worker()
+    return texts.engine("keys/pem").worker()
 
 
 def record(number: int, text: str, path: str = "app") -> Block:

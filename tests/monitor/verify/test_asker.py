@@ -13,8 +13,6 @@ from pathlib import Path
 import pytest
 
 from detectors.fingerprint import fingerprint
-from detectors.match.engine import Engine
-from detectors.rules.load import load_rules
 from detectors.rules.template import expand
 from monitor.config import parse
 from monitor.store import Store
@@ -22,6 +20,7 @@ from monitor.verify.asker import Asker
 from monitor.verify.verifier import Verifier
 from tests.acceptance.harness import Monitor
 from tests.acceptance.harness import until as waited
+from tests.detectors import texts
 from tests.fakes.github import FakeGitHub
 from tests.fakes.issuer import FakeIssuer
 from tests.fakes.server import Fault
@@ -204,7 +203,7 @@ async def test_an_alert_of_github_is_asked_for_its_value(tmp_path: Path, monkeyp
             f'base_url = "{github.url}"\ninterval = "1h"\n',
             tmp_path / "config.toml",
         )
-        engine = Engine.build(load_rules(["vcs/github"]))
+        engine = texts.engine("vcs/github")
         key = b"k" * 32
         async with await Store.open(tmp_path / "state.db") as store:
             asker = Asker(store, Verifier(config.verify), key, lambda: engine, lambda: config)
@@ -227,7 +226,7 @@ async def test_nobody_is_asked_about_a_canary(tmp_path: Path) -> None:
     async with FakeIssuer(value) as issuer:
         text = CONFIG.format(url=issuer.url).replace("logs/*.log", str(log)).replace("env:HOOK_URL", issuer.url)
         config = parse(text, tmp_path / "config.toml")
-        engine = Engine.build(load_rules(["vcs/github"]))
+        engine = texts.engine("vcs/github")
         async with await Store.open(tmp_path / "state.db") as store:
             asker = Asker(store, Verifier(config.verify), key, lambda: engine, lambda: config)
             print_ = fingerprint(key, value.encode())

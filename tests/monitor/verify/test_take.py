@@ -9,18 +9,18 @@ import pytest
 
 from detectors.fingerprint import fingerprint
 from detectors.match.engine import Engine
-from detectors.rules.load import load_rules
 from detectors.rules.template import expand
 from monitor.common.notification import Location
 from monitor.incidents import Incident
 from monitor.verify.take import Taken, take
+from tests.detectors import texts
 
 KEY = b"k" * 32
 
 
 @pytest.fixture(scope="module")
 def engine() -> Engine:
-    return Engine.build(load_rules(["vcs/github", "keys"]))
+    return texts.engine("vcs/github", "keys")
 
 
 def incident(value: str, *places: Location) -> Incident:

@@ -15,8 +15,6 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from detectors.match.engine import Engine
-from detectors.rules.load import load_rules
 from detectors.rules.template import expand
 from monitor.common.cuts import CONTEXT
 from monitor.scan.archive import Stream
@@ -26,6 +24,7 @@ from monitor.sources.file import turn as module
 from monitor.sources.file.identity import Hasher
 from monitor.sources.file.life import Life
 from monitor.sources.file.turn import Turn
+from tests.detectors import texts
 
 KEY = b"k" * 32
 HASHER = Hasher.derived(KEY)
@@ -35,7 +34,7 @@ WHOLE = 1 << 20  # more than any of them
 
 @pytest.fixture(scope="module")
 def scanner() -> Iterator[Scanner]:
-    scanner = Scanner(Engine.build(load_rules(["vcs/github", "keys/pem", "database", "hosting/akamai"])), KEY)
+    scanner = Scanner(texts.engine("vcs/github", "keys/pem", "database", "hosting/akamai"), KEY)
     yield scanner
     scanner.close()
 
