@@ -47,7 +47,7 @@ run: $(VENV)/run.stamp  ## start the monitor on config.toml (a copy of config.ex
 
 .PHONY: test
 test: system-packages $(VENV)/dev.stamp lint  ## everything that must pass: lint, types, tests
-	$(BIN)/pytest -n 2 $(PYTEST_ARGS)
+	$(BIN)/pytest -n 2 --dist worksteal $(PYTEST_ARGS)
 
 .PHONY: lint
 lint: $(VENV)/dev.stamp  ## ruff and mypy

@@ -43,6 +43,11 @@ def pytest_unconfigure() -> None:
         shutil.rmtree(os.environ.pop(texts.SESSION), ignore_errors=True)
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Those of this folder first, as some are long: at the end one would run alone, beside a worker without work."""
+    items.sort(key=lambda item: item.path.parent != Path(__file__).parent)
+
+
 @pytest.fixture(scope="session")
 def forks() -> Iterator[Forks]:
     with Forks() as server:
