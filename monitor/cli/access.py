@@ -34,6 +34,7 @@ app = command_app(
     epilog="Example: monitor access list --secret secret/supabase --since 7d",
 )
 
+_NOBODY = "nobody, as far as audit records were read"
 _MOST = 10_000
 
 SinceOption = Annotated[
@@ -132,6 +133,9 @@ def check(
             rows[key] = {"secret": use.secret, "principal": use.principal, "wrong": wrong is not None, "reason": said}
 
     def text(rows: Sequence[Mapping[str, Any]]) -> Iterable[str]:
+        if not rows:
+            yield _NOBODY
+            return
         cells = [("WRONG" if row["wrong"] else "ok", row["secret"], row["principal"], row["reason"]) for row in rows]
         yield from table(("", "secret", "principal", "why"), cells)
 
@@ -198,7 +202,7 @@ def _show(found: Sequence[Use], form: Format) -> None:
 
     def text(rows: Sequence[Mapping[str, Any]]) -> Iterable[str]:
         if not rows:
-            yield "nobody, as far as audit records were read"
+            yield _NOBODY
             return
         names = ("last", "times", "outcome", "principal", "address", "secret")
         yield from table(names, [[str(row[name]) for name in names] for row in rows])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import signal
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, Any
@@ -100,6 +102,8 @@ def drill(
             typer.echo(f"{hop.seconds:9.3f} s  {hop.name.ljust(14)} {printable(hop.detail)}".rstrip())
 
     async def run(store: Store) -> tuple[DrillError | None]:
+        if (task := asyncio.current_task()) is not None:  # it takes back what it planted, as after Ctrl-C
+            asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
         place = spot(chosen, at)
         await store.drills.plan(shot.logged, pages=page)
         now = datetime.now(UTC).isoformat(timespec="milliseconds")
@@ -120,6 +124,8 @@ def drill(
         (broken,) = with_store(settings, run, missing=unborn)
     except DrillError as error:
         broken = error
+    except asyncio.CancelledError:
+        raise typer.Exit(128 + signal.SIGTERM) from None
     why = None if broken is None else scrubbed(settings, str(broken))  # it may quote what was typed
     row = {
         "source": chosen.name,

@@ -215,7 +215,8 @@ def _fitting(known: Sequence[str], ref: str) -> list[str]:
     """Raises LookupError."""
     found = [one for one in known if ref and one.startswith(ref)]
     if len(found) != 1:
-        raise LookupError(f"{ref!r} fits {len(found)} suppressions; `monitor suppressions list` shows them")
+        fits = f"{ref!r} fits {len(found)} suppressions" if found else f"there is no suppression {ref!r}"
+        raise LookupError(f"{fits}; `monitor suppressions list` shows them")
     return found
 
 

@@ -77,7 +77,8 @@ class Silences:
         def run(tx: Transaction) -> SilenceRule:
             found = [one for one in _rules(tx.connection, tx.now) if one.id.startswith(id_)]
             if len(found) != 1:
-                raise LookupError(f"{id_!r} fits {len(found)} silences; `monitor silences list` shows them")
+                fits = f"{id_!r} fits {len(found)} silences" if found else f"there is no silence {id_!r}"
+                raise LookupError(f"{fits}; `monitor silences list` shows them")
             tx.connection.execute(delete(silence_rules).where(silence_rules.c.id == found[0].id))
             _changed(tx)
             return found[0]

@@ -75,6 +75,7 @@ def test_what_is_usual(monitor: Command, audited: Path) -> None:
 def test_policies_are_tried_against_what_was_read(monitor: Command, audited: Path) -> None:
     [row] = rows(monitor, "check")
     assert (row["wrong"], row["reason"]) == (False, '[[access]] "db"')
+    assert monitor("access", "check", "--since", "1s").stdout == "nobody, as far as audit records were read\n"
     audited.write_text(audited.read_text().replace('principals = ["app"]', 'principals = ["other"]'))
     [row] = rows(monitor, "check", code=1)
     assert (row["wrong"], row["reason"]) == (True, '[[access]] "db" permits other only')

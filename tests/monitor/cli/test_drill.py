@@ -26,14 +26,18 @@ url = "env:HOOK_URL"
 """
 
 
-async def drill(monitor: Monitor, *arguments: str, prefix: Sequence[str] = ()) -> tuple[int, str, str]:
-    process = await asyncio.create_subprocess_exec(
+async def started(monitor: Monitor, *arguments: str, prefix: Sequence[str] = ()) -> asyncio.subprocess.Process:
+    return await asyncio.create_subprocess_exec(
         *(*prefix, sys.executable, "-m", "monitor", "drill", *arguments, "--config", str(monitor.config)),
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
         env=monitor.environment,
         cwd=Path(__file__).parents[3],
     )
+
+
+async def drill(monitor: Monitor, *arguments: str, prefix: Sequence[str] = ()) -> tuple[int, str, str]:
+    process = await started(monitor, *arguments, prefix=prefix)
     out, err = await process.communicate()
     return process.returncode or 0, out.decode(), err.decode()
 
@@ -68,6 +72,15 @@ async def test_every_hop_of_a_drill_comes_and_everybody_is_told_that_it_is_one(t
         code, out, err = await drill(monitor, "services", "--timeout", "1s")
         assert code == 1
         assert "drill: detected: source services has not found it within 1 s: is `monitor run` running" in err
+
+        process = await started(monitor, "services")
+        while not list((tmp_path / "logs").iterdir()):
+            assert process.returncode is None
+            await asyncio.sleep(0.01)
+        process.terminate()
+        out, err = (stream.decode() for stream in await process.communicate())
+        assert (process.returncode, err) == (143, "")
+        assert list((tmp_path / "logs").iterdir()) == [], "what was planted is gone though it was ended"
 
 
 def test_what_cannot_be_drilled_is_refused(monitor: Command, config: Path) -> None:

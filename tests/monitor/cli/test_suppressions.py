@@ -17,6 +17,7 @@ def test_from_one_host_to_another(monitor: Command, stored: Path) -> None:
     assert (row["fingerprints"], row["resolved"]) == (["1" * 64, UNSEEN], [ONE])
     file = monitor("suppressions", "export").stdout
     assert monitor("suppressions", "remove", "1111", "abab").stdout == "2 suppressed no longer\n"
+    assert "there is no suppression '1111'" in monitor("suppressions", "remove", "1111").stderr
 
     answer = monitor("suppressions", "import", "-", stdin=file)
     assert answer.stdout == "2 suppressed\n", answer.stderr

@@ -135,6 +135,8 @@ ELSEWHERE = {
     "azure-publish-profile-password": "Reset publish profile",
     "laravel-app-key": "php artisan key:generate",
     "generic-pgpass": "ALTER ROLE",
+    "fireworks-api-key": "firectl api-key delete",
+    "razorpay-key-secret": "end at once",
     "redis-auth": "ACL SETUSER",
     "generic-sudo-echo": "passwd",
 }

@@ -70,7 +70,7 @@ async def test_all_that_match_are_silent_until_the_end_or_until_it_is_taken_back
         await store.runs.sweep()
         await store.groups.tick()
         assert {"new", "overdue"} <= set(await deliver(store))
-        with pytest.raises(LookupError, match="fits 0 silences"):
+        with pytest.raises(LookupError, match="there is no silence"):
             await store.silences.end(rule.id)
 
 
