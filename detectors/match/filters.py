@@ -35,11 +35,11 @@ _MARKS = (
     rb"|notreal|not[ _-](?:a|my)[ _-]|(?-i:x{4}|X{4})|\*{3}|\.{3}|0{8}"
     rb"|^(?:su|sua|seu|tu|tua|mi|la|ta|votre|ton|mon|dein|mein|ihr)?[_-]?(?:contrase(?:n|\xc3\xb1)a|senha|passwort|kennwort|mot[_-]?de[_-]?passe"
     rb"|wachtwoord|heslo|has(?:l|\xc5\x82)o|(?:s|\xc5\x9f)ifre|lozinka)\d{0,3}$"
-    rb"|^(?:todo|fixme|tbd)$|deadbeef|foobar|lorem|test[_-]?(?:key|token|secret|password)|topsecret"
+    rb"|^(?:todo|fixme|tbd)$|deadbeef|foobar|lorem|test[_-]?(?:key|token|secret)|topsecret"
 )
 # Nor will these be secrets, unless where people log in (`detectors.match.weak`).
 _COMMON = (
-    rb"|^s[3e]cr[3e]t\d{0,3}$|^qwerty\d{0,6}$|^test(?:pass|pw|ing|user)\d{0,3}$|abcdefghij|0123456789|1234567890|bcdefghijk|qwertyuiop|asdfghjkl"
+    rb"|test[_-]?password|^s[3e]cr[3e]t\d{0,3}$|^qwerty\d{0,6}$|^test(?:pass|pw|ing|user)\d{0,3}$|abcdefghij|0123456789|1234567890|bcdefghijk|qwertyuiop|asdfghjkl"
     rb"|^[a-z]{0,12}[0-9]{0,4}[_.-]?(?:password[\d!@#$%^&*._-]{0,8}|p[a@4][s$5]{2}w[o0]rd\d?[!@#$%^&*._-]{0,8})$"
 )
 _WORDS = re.compile(_MARKS + _COMMON)
@@ -272,7 +272,8 @@ _PATH = re.compile(
     rb"(?:[A-Za-z]:)?[./~]{0,2}/[\w.+@-]+(?:/[\w.+@-]*)+|[\w-]+(?:/[\w.-]+){2,}|[a-z]+://\S*|[\w./-]+\.(?:com|io|net|org|dev|py|js|ts|go|java|yml|yaml|json|pem|key|crt|txt|html|local|internal)(?:[:/].*)?"
 )
 _CALL = re.compile(
-    rb"[\w.]+\(|\w+\[['\"]|=>|->|::|&&|\|\||^[!=]=|===|\?\.|^self\.|^this\.|^new |\breturn\b|^function|^lambda|^await "
+    rb"\b[A-Za-z_][\w.]*\(|\w+\[['\"]|=>|->|::|&&|\|\||^[!=]=|===|\?\.|^self\.|^this\.|^new "
+    rb"|\breturn\b|^function|^lambda|^await "
 )
 _TYPES = re.compile(
     rb"(?i)(?:null|none|true|false|undefined|string|str|bytes|int|bool|optional|object|required|missing|invalid|incorrect|expired|empty|unset|unknown|default|disabled|enabled"

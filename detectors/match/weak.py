@@ -1,7 +1,8 @@
 """Passwords that people chose badly. Alone `password123` stands in for one; beside its user or its host it is one.
 
 What the filters and the score refuse is looked at once more here, and told with low confidence where its place speaks
-for it. Only the place of a password counts: the name of one, a login by position, SQL's or a command's.
+for it. That is the place of a password (the name of one, a login by position, SQL's or a command's), and for words with
+a number that of a secret which signs.
 """
 
 from __future__ import annotations
@@ -31,39 +32,64 @@ _NAMED = re.compile(
     rb"[\w.+-]{2,40}@[\w-]{2,60}\.[a-z]{2}|\blocalhost\b|\b\d{1,3}(?:\.\d{1,3}){3}\b|\s-u\s?\w"
     rb"|(?i:user(?:name|_?id)?|login|uid)[\\\"'`\]]{0,4}\s{0,4}(?:=>|:=|===?|[:=]|\.equals\()\s{0,4}[\\\"'`]{0,4}"
     rb"(?:root|admin|administrator|postgres|sa|sys|system|scott|oracle|pi|ubuntu|vagrant|superuser|manager|operator)\b"
+    rb"|(?i:user|login)\w{0,8}[\\\"'`\])]{0,4}\s?(?:[=!]==?\s?|\.equals(?:IgnoreCase)?\(\s?)[\\\"'`]{1,4}[\w.@-]{3,40}[\\\"'`]"
     rb"|(?i:(?:create|alter) (?:user|role))\s[\\\"'`]{0,4}[\w-]{2,40}"
 )
 _COMMON = re.compile(rb"(?=.*[0-9])(?=.*[A-Za-z])[\w!@#$%^&*.+-]{6,32}")
+_VARIABLE = re.compile(rb"(?:^|\s)[A-Z]{2,}(?:_[A-Z0-9]+){1,6}=$")
 # Two digits, one among letters (`passw0rd`), or a sign with one.
 _CHANGED = re.compile(rb"[0-9].*[0-9]|[A-Za-z][0-9][A-Za-z]|[!@#$%^&*+]")
 _DIGITS = re.compile(rb"(?!(.)\1+$)[0-9]{6,10}")
 _WORD = re.compile(rb"[A-Za-z][a-z]{4,19}\.?|[A-Za-z]{2,12}(?:[_@#.-][a-z]{2,12}){1,2}")
+# What a secret of an application is called, and words with a number.
+_SIGNS = re.compile(
+    rb"(?i:(?:app|jwt|session|cookie|flask|auth|token|signing|refresh|access)?[_.-]?secret(?:[_.-]?key)?)[\\\"'`\]\s)]{0,4}"
+    rb"(?:=>|:=|[:=,]|[^\n=:]{0,2}=[^\n]{0,48}(?:\|\||\?\?|\bor\b|,))\s{0,4}[\\\"'`]{1,4}$"
+)
+_NUMBERED = re.compile(rb"[A-Za-z][A-Za-z0-9]*(?:[_-][A-Za-z0-9]+){1,12}[_-]?[0-9]{3,}")
 # What forms, schemas and translations say where a password would stand.
 _SAID = re.compile(
     rb"(?i)pass|pwd|secret|senha|token|credential|contra|heslo|wacht|losen|parol|mot.?de|kenn|user|name|string|text|varchar|field|input"
     rb"|type|label|required|optional|missing|invalid|wrong|valid|hidden|value|empty|null|none|true|false|undefined|default|unset"
-    rb"|config|param|env|prompt|plain|clear|basic|digest|oauth|sha|md5|hash|crypt|salt|login|auth|key|test|min|max|nullable"
+    rb"|config|param|env|prompt|plain|clear|basic|digest|oauth|sha|md5|hash|crypt|salt|login|auth|key|test|nullable"
     rb"|confirm|current|invalid|forgot|reset|update|new|old|unused|ignored|unknown|incorrect|short|weak|strong|secur"
 )
 
 
 def weak(stage: str, value: bytes, before: bytes, after: bytes) -> bool:
     """Whether the value, refused at `stage`, is a badly chosen password all the same."""
-    login = after[:1] == b"@" and _LOGIN.search(before[-64:])  # `user:…@host`
-    if not login and not _PLACE.search(before[-120:]):
+    # The value comes first, as few are of such a kind.
+    if stage == "words":
+        word = _WORD.fullmatch(value) and not _SAID.search(value) and _quoted(before, after)
+        if word and _PLACE.search(before[-120:]):
+            return bool(_NAMED.search(before) or _NAMED.search(after) or _same(value, before))
+        return _signs(value, before, after)
+    if stage not in ("placeholder", "score", "hash"):
         return False
-    if stage in ("placeholder", "score", "hash"):
-        chosen = _COMMON.fullmatch(value) and _CHANGED.search(value)
-        if not chosen and not _DIGITS.fullmatch(value):
-            return False
-        if marked(value):
-            return False
-        return bool(login or _COMPANY.search(before) or _COMPANY.search(after))
-    if stage == "words" and _WORD.fullmatch(value) and not _SAID.search(value) and _quoted(before, after):
-        return bool(_NAMED.search(before) or _NAMED.search(after))
-    return False
+    if stage == "score" and _signs(value, before, after):
+        return True
+    chosen = _DIGITS.fullmatch(value) or (_COMMON.fullmatch(value) and _CHANGED.search(value))
+    if not chosen or marked(value):
+        return False
+    if after[:1] == b"@" and _LOGIN.search(before[-64:]):  # `user:…@host`
+        return True
+    return bool(_PLACE.search(before[-120:]) and (_COMPANY.search(before) or _COMPANY.search(after)))
+
+
+def _signs(value: bytes, before: bytes, after: bytes) -> bool:
+    """Words with a year or a number at their end, as what signs sessions and tokens: hardly a name."""
+    return bool(
+        _NUMBERED.fullmatch(value) and _quoted(before, after) and _SIGNS.search(before[-64:]) and not marked(value)
+    )
+
+
+def _same(value: bytes, before: bytes) -> bool:
+    """Whether the user is called so, too."""
+    return bool(re.search(rb"(?i:user|login|uid)\w{0,10}[^\w\n]{1,12}" + re.escape(value) + rb"[^\w-]", before))
 
 
 def _quoted(before: bytes, after: bytes) -> bool:
     quote = before[-1:]
+    if quote == b"=" and after[:1].isspace():  # of the environment
+        return _VARIABLE.search(before[-64:]) is not None
     return quote in (b'"', b"'", b"`") and after.lstrip(b"\\")[:1] == quote

@@ -298,3 +298,8 @@ def test_what_only_looks_like_a_value_is_none(value: str, before: str) -> None:
 def test_a_value_that_ends_as_its_name_begins_stays_one() -> None:
     assert words(b"d7Kq2mZx", b"password=") is None
     assert words(b"k3d", b"word=") is None
+
+
+def test_a_name_that_is_called_starts_with_a_letter() -> None:
+    assert words(expand("{digit:1}QX({digit:1}wwBbbW").encode(), b"$password = '") is None
+    assert words(b"md5(password", b"$password = '")
