@@ -5,13 +5,11 @@ import shutil
 import signal
 import sys
 import tempfile
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
-from detectors.match.engine import Engine
-from detectors.rules.load import load_rules
 from monitor.common.http import Http
 from tests.detectors import texts
 from tests.fakes.forks import Forks
@@ -49,16 +47,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.fixture(scope="session")
-def forks() -> Iterator[Forks]:
-    with Forks() as server:
-        yield server
+def forks() -> Forks:
+    return Forks.shared()
 
 
 @pytest.fixture(scope="session")
 def warm() -> Path:
-    """The cache of the shipped rules, and of those of GitHub alone, as a first command leaves it."""
-    texts.engine()
-    with texts.shared() as cache:
-        assert cache is not None
-        Engine.build(load_rules(["vcs/github"], cache_dir=cache), cache)
+    cache = texts.warm()
+    assert cache is not None
     return cache

@@ -14,6 +14,7 @@ from pathlib import Path
 import aiohttp
 
 from tests.acceptance.harness import Monitor
+from tests.fakes.forks import Forks
 from tests.fakes.slack import FakeSlack
 
 
@@ -94,14 +95,10 @@ async def command(
 
 async def text(monitor: Monitor, *arguments: str) -> str:
     """What a command prints."""
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "monitor", *arguments, "--config", str(monitor.config)),
-        stdout=asyncio.subprocess.PIPE,
-        env=monitor.environment,
-    )
-    out, _ = await process.communicate()
-    assert process.returncode == 0
-    return out.decode()
+    arguments = (*arguments, "--config", str(monitor.config))
+    done = await asyncio.to_thread(Forks.shared().run, *arguments, cwd=monitor.folder, env=monitor.environment)
+    assert done.returncode == 0
+    return done.stdout
 
 
 def buttons(slack: FakeSlack, action: str) -> list[str]:

@@ -13,10 +13,11 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import ClassVar
 
 from detectors.fingerprint import fingerprint
 from detectors.rules.template import expand
+from tests.detectors import texts
+from tests.fakes.forks import Forked, Forks
 
 KEY = "k" * 64  # not a secret: fingerprints in these tests must be the same in every process
 
@@ -32,26 +33,26 @@ async def until(condition: Callable[[], object], seconds: float, what: Callable[
 class Monitor:
     """`monitor run` in `folder` with the given configuration; stdout and stderr go to files there.
 
-    `cache`: compiled rules that it finds at its start, unless it is to be its very first.
+    It finds its rules compiled, and from its second start on it is forked off a process that has its modules imported;
+    with `first` neither.
     """
-
-    cache: ClassVar[Path | None] = None
 
     def __init__(
         self, folder: Path, config: str, environment: dict[str, str] | None = None, *, first: bool = False
     ) -> None:
         self.folder = folder
         folder.mkdir(parents=True, exist_ok=True)
-        if self.cache is not None and not first:
+        self._alone = first
+        if not first and (warm := texts.warm()) is not None:
             (folder / "state").mkdir(mode=0o700, exist_ok=True)
-            shutil.copytree(self.cache, folder / "state" / "cache", dirs_exist_ok=True)
+            shutil.copytree(warm, folder / "state" / "cache", dirs_exist_ok=True)
         (folder / "key").write_text(KEY)
         self.config = folder / "config.toml"
         self.config.write_text(
             f'[monitor]\nstate_dir = "state"\nfingerprint_key = "file:key"\n[http]\nlisten = "127.0.0.1:0"\n{config}'
         )
         self.environment = {**os.environ, **(environment or {})}
-        self.process: asyncio.subprocess.Process | None = None
+        self.process: asyncio.subprocess.Process | Forked | None = None
         self.starts = 0
 
     @property
@@ -72,13 +73,17 @@ class Monitor:
         self.starts += 1
         ready = self.errors.count('"event": "ready"') if (self.folder / "stderr").exists() else 0
         with (self.folder / "stdout").open("ab") as out, (self.folder / "stderr").open("ab") as err:
-            self.process = await asyncio.create_subprocess_exec(
-                *(*prefix, sys.executable, "-m", "monitor", "run", "--config", str(self.config), *arguments),
-                stdin=stdin,
-                stdout=out,
-                stderr=err,
-                env=self.environment,
-            )
+            command = ("run", "--config", str(self.config), *arguments)
+            if self.starts > 1 and not (self._alone or prefix) and stdin == asyncio.subprocess.DEVNULL:
+                self.process = Forks.shared().start(*command, env=self.environment, stdout=out, stderr=err)
+            else:
+                self.process = await asyncio.create_subprocess_exec(
+                    *(*prefix, sys.executable, "-m", "monitor", *command),
+                    stdin=stdin,
+                    stdout=out,
+                    stderr=err,
+                    env=self.environment,
+                )
         self._ready_before = ready
         if wait:
             await self.ready()

@@ -22,6 +22,7 @@ from monitor.config import load
 from monitor.site import open_store
 from monitor.store import Store
 from tests.fakes.audit import anomalies, lines, month
+from tests.fakes.forks import Forks
 from tests.fakes.openbao import OpenBao, openbao
 
 _T = TypeVar("_T")
@@ -67,10 +68,7 @@ def environment() -> dict[str, str]:
 
 
 def run(folder: Path, *arguments: str) -> str:
-    command = [sys.executable, "-m", "monitor", *arguments, "--config", str(folder / "config.toml")]
-    done = subprocess.run(
-        command, capture_output=True, text=True, timeout=300, cwd=folder, env=environment(), check=False
-    )
+    done = Forks.shared().run(*arguments, "--config", str(folder / "config.toml"), cwd=folder, env=environment())
     assert done.returncode == 0, done.stderr[-2000:]
     return done.stdout
 

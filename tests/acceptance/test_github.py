@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import json
 import os
 import signal
-import sys
 import time
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
@@ -17,6 +17,7 @@ import pytest
 
 from detectors.rules.template import expand
 from monitor.github.hook import signature
+from tests.fakes.forks import Forked, Forks
 from tests.fakes.github import FakeGitHub, commit
 from tests.fakes.webhook import FakeWebhook
 
@@ -35,7 +36,7 @@ class Monitor:
             "PATH": os.environ["PATH"], "HOME": str(folder), "PYTHONPATH": str(ROOT), "PYTHONWARNINGS": "error",
             "GITHUB_TOKEN": github.token, "SINK_URL": sink.url, "HOOK_SECRET": HOOK_SECRET,
         }  # fmt: skip
-        self.process: asyncio.subprocess.Process | None = None
+        self.process: Forked | None = None
         (folder / "logs").mkdir()
         self.log = folder / "logs" / "app.log"
 
@@ -74,10 +75,8 @@ group_interval = "1s"
 
     async def start(self) -> None:
         with (self.folder / "stderr.log").open("ab") as errors:
-            self.process = await asyncio.create_subprocess_exec(
-                sys.executable, "-m", "monitor", "run", "--config", "config.toml",
-                cwd=self.folder, env=self.env, stdout=errors, stderr=errors,
-            )  # fmt: skip
+            command = ("run", "--config", str(self.folder / "config.toml"))
+            self.process = Forks.shared().start(*command, env=self.env, stdout=errors, stderr=errors)
 
     async def kill(self) -> None:
         assert self.process is not None
@@ -90,13 +89,10 @@ group_interval = "1s"
         return await asyncio.wait_for(self.process.wait(), 120)
 
     async def command(self, *arguments: str) -> Any:
-        process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "monitor", *arguments, "--format", "json",
-            cwd=self.folder, env=self.env, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
-        )  # fmt: skip
-        out, errors = await process.communicate()
-        assert process.returncode == 0, errors.decode()
-        return json.loads(out)
+        run = functools.partial(Forks.shared().run, cwd=self.folder, env=self.env)
+        done = await asyncio.to_thread(run, *arguments, "--format", "json")
+        assert done.returncode == 0, done.stderr
+        return json.loads(done.stdout)
 
     async def incidents(self) -> list[dict[str, Any]]:
         found: list[dict[str, Any]] = await self.command("incidents", "list", "--state", "all", "--limit", "10000")

@@ -144,7 +144,7 @@ class Stage(Streams):
                 assert self._shim is not None
                 (self.folder / "clock").write_bytes(struct.pack("d", 0.0))
                 environment |= {"LD_PRELOAD": str(self._shim), "CAMPAIGN_CLOCK": str(self.folder / "clock")}
-            self._monitor = Monitor(self.folder, self.source() + CONFIG % self.settings, environment)
+            self._monitor = Monitor(self.folder, self.source() + CONFIG % self.settings, environment, first=True)
             stack.push_async_callback(self.leave)
             stack.push_async_callback(self._slay)
             try:

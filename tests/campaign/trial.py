@@ -29,7 +29,7 @@ def prepare(folder: Path) -> tuple[Path, Path | None]:
     (place / "rules.d").mkdir(parents=True)
     (place / "logs").mkdir()
     (place / "rules.d/acme.toml").write_text(RULE)
-    monitor = Monitor(place, CONFIG % DEFAULTS, {"HOOK_URL": "http://127.0.0.1:9/"})
+    monitor = Monitor(place, CONFIG % DEFAULTS, {"HOOK_URL": "http://127.0.0.1:9/"}, first=True)
     command = [sys.executable, "-m", "monitor", "run", "--once", "--config", str(monitor.config)]
     subprocess.run(command, env=monitor.environment, check=True, timeout=120, capture_output=True)
     shim = folder / "clock.so"

@@ -61,6 +61,16 @@ def engine(*packs: str) -> Engine:
 
 
 @functools.cache
+def warm() -> Path | None:
+    """The cache of the shipped rules, and of those of GitHub alone, as a command leaves it; None outside pytest."""
+    engine()
+    with shared() as cache:
+        if cache is not None:
+            Engine.build(load_rules(["vcs/github"], cache_dir=cache), cache)
+    return cache
+
+
+@functools.cache
 def examples(count: int = 400) -> tuple[bytes, ...]:
     """Expanded examples, of as many rules as `count`, spread over the packs."""
     chosen = rules()[:: max(1, len(rules()) // count)]

@@ -5,7 +5,10 @@ Most of what a command costs is its start: half a second of CPU, which thousands
 
 from __future__ import annotations
 
+import asyncio
+import atexit
 import contextlib
+import functools
 import gc
 import importlib
 import json
@@ -22,7 +25,7 @@ import threading
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Self
+from typing import BinaryIO, Self
 
 __all__ = ["Forks"]
 
@@ -38,10 +41,15 @@ class Forks:
         self._servers: dict[tuple[tuple[str, str], ...], _Server] = {}
         self._lock = threading.Lock()
 
-    def __enter__(self) -> Self:
-        return self
+    @classmethod
+    @functools.cache
+    def shared(cls) -> Self:
+        """Those of this process, which end with it."""
+        made = cls()
+        atexit.register(made.close)
+        return made
 
-    def __exit__(self, *_: object) -> None:
+    def close(self) -> None:
         for server in self._servers.values():
             server.close()
 
@@ -76,12 +84,54 @@ class Forks:
             return subprocess.run(
                 command, input=stdin, capture_output=True, check=False, timeout=timeout, cwd=cwd, env=env
             )
+        code, *said = self._server(env).run(request, stdin, timeout)
+        return subprocess.CompletedProcess(arguments, code, *said)
+
+    def start(self, *arguments: str, env: Mapping[str, str], stdout: BinaryIO, stderr: BinaryIO) -> Forked:
+        """As `asyncio.create_subprocess_exec` of `python -m monitor`, in this folder and with nothing to read."""
+        request = json.dumps([arguments, os.getcwd(), dict(env)]).encode()
+        with open(os.devnull, "rb") as nothing:
+            return Forked(self._server(env).ask(request, [nothing.fileno(), stdout.fileno(), stderr.fileno()]))
+
+    def _server(self, env: Mapping[str, str]) -> _Server:
         read_at_start = tuple(sorted(item for item in env.items() if item[0].startswith(_READ_AT_START)))
         with self._lock:
             if read_at_start not in self._servers:
                 self._servers[read_at_start] = _Server(dict(read_at_start))
-        code, *said = self._servers[read_at_start].run(request, stdin, timeout)
-        return subprocess.CompletedProcess(arguments, code, *said)
+            return self._servers[read_at_start]
+
+
+class Forked:
+    """What is used of `asyncio.subprocess.Process`."""
+
+    def __init__(self, answer: socket.socket) -> None:
+        self._answer = answer
+        self._said = b""
+        while b"\n" not in self._said:
+            self._said += answer.recv(64)
+        self.pid = int(self._said.split(b"\n")[0])
+        answer.setblocking(False)
+
+    @property
+    def returncode(self) -> int | None:
+        with contextlib.suppress(BlockingIOError, OSError):
+            while more := self._answer.recv(64):
+                self._said += more
+            self._answer.close()
+        _, code, *end = self._said.split(b"\n")
+        return int(code) if end else None
+
+    async def wait(self) -> int:
+        while (code := self.returncode) is None:
+            await asyncio.sleep(0.01)
+        return code
+
+    def send_signal(self, number: int) -> None:
+        if self.returncode is None:
+            os.kill(self.pid, number)
+
+    def kill(self) -> None:
+        self.send_signal(signal.SIGKILL)
 
 
 class _Server:
@@ -104,11 +154,17 @@ class _Server:
             stream.close()
         self._process.wait(60)
 
+    def ask(self, request: bytes, stdio: Sequence[int]) -> socket.socket:
+        """Where the id of the process is told, and once it has ended, how; each in a line."""
+        answer, theirs = socket.socketpair()
+        with theirs:
+            socket.send_fds(self._requests, [request], [*stdio, theirs.fileno()])
+        return answer
+
     def run(self, request: bytes, stdin: bytes, timeout: float) -> tuple[int, bytes, bytes]:
         pipes = [os.pipe() for _ in range(3)]
-        answer, theirs = socket.socketpair()
-        given = [pipes[0][0], pipes[1][1], pipes[2][1], theirs.detach()]
-        socket.send_fds(self._requests, [request], given)
+        given = [pipes[0][0], pipes[1][1], pipes[2][1]]
+        answer = self.ask(request, given)
         for descriptor in given:
             os.close(descriptor)
         said: dict[int, bytes] = {}

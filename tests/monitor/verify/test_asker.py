@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import json
 import sqlite3
-import sys
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
@@ -21,6 +21,7 @@ from monitor.verify.verifier import Verifier
 from tests.acceptance.harness import Monitor
 from tests.acceptance.harness import until as waited
 from tests.detectors import texts
+from tests.fakes.forks import Forks
 from tests.fakes.github import FakeGitHub
 from tests.fakes.issuer import FakeIssuer
 from tests.fakes.server import Fault
@@ -72,16 +73,10 @@ class Scene:
         return [one["validity"] for payload in self.hook.payloads for one in payload["incidents"]]
 
     async def command(self, *arguments: str, stdin: str = "") -> tuple[int, str]:
-        process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "monitor", *arguments, "--config", str(self.monitor.config)),
-            stdin=asyncio.subprocess.PIPE,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.STDOUT,
-            env=self.monitor.environment,
-        )
-        output, _ = await process.communicate(stdin.encode())
-        assert process.returncode is not None
-        return process.returncode, output.decode()
+        arguments = (*arguments, "--config", str(self.monitor.config))
+        run = functools.partial(Forks.shared().run, cwd=self.root, env=self.monitor.environment, stdin=stdin)
+        done = await asyncio.to_thread(run, *arguments)
+        return done.returncode, done.stdout + done.stderr
 
     def traces(self, value: str) -> list[str]:
         """Files of the state, and outputs, that hold the value."""
