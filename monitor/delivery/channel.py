@@ -122,7 +122,7 @@ class Channel:
         self._direct: deque[_Direct] = deque(maxlen=_DIRECT_KEPT)
         self._failed_direct = False
         self._leasing: asyncio.Task[Sequence[Leased]] | None = None
-        self._flying: set[asyncio.Task[None]] = set()
+        self._flying: set[asyncio.Task[bool]] = set()
         self._held: set[str] = set()  # ids of what is leased
         self._begun: set[str] = set()  # of these, ids of what may have arrived
 
@@ -203,7 +203,6 @@ class Channel:
         if self._leasing is not None and self._leasing.done():
             leasing, self._leasing = self._leasing, None
             for leased in leasing.result():
-                self._due = True
                 self._held.add(leased.id)
                 self._fly(self._deliver, leased)
 
@@ -232,6 +231,7 @@ class Channel:
 
     async def _lease(self, room: int) -> Sequence[Leased]:
         limits = self._sink.limits
+        # Where there is more, that is heard when one of these has landed.
         return await self._store.outbox.lease(
             self.name,
             self._owner,
@@ -241,29 +241,33 @@ class Channel:
             backlog=int(_PACED_BACKLOG / limits.pace) if limits.pace else None,
         )
 
-    def _fly(self, work: Callable[[_T], Awaitable[None]], item: _T) -> None:
+    def _fly(self, work: Callable[[_T], Awaitable[bool]], item: _T) -> None:
+        """`work` answers whether the outbox may hold something to be sent now."""
         task = asyncio.create_task(self._guarded(work, item))
         self._flying.add(task)
 
-        def landed(task: asyncio.Task[None]) -> None:
+        def landed(task: asyncio.Task[bool]) -> None:
             self._flying.discard(task)
-            self.wake()  # whatever its key held back may go now
+            self._due |= task.cancelled() or task.result()
+            self._wake.set()
 
         task.add_done_callback(landed)
 
-    async def _guarded(self, work: Callable[[_T], Awaitable[None]], item: _T) -> None:
+    async def _guarded(self, work: Callable[[_T], Awaitable[bool]], item: _T) -> bool:
         try:
-            await work(item)
+            return await work(item)
         except StoreError as error:
             log.error("delivery waits for the state database", part=self.name, reason=str(error))
         except Exception as error:  # the supervision boundary
             log.exception("delivery failed unexpectedly; it goes on", part=self.name, error=type(error).__name__)
+        return True
 
     # One notification
 
-    async def _deliver(self, leased: Leased) -> None:
+    async def _deliver(self, leased: Leased) -> bool:
         if self._stopping:
-            return  # `run` gives it back
+            return True  # `run` gives it back
+        more = True
         began = time.monotonic()
         try:
             notification = self._render(leased)
@@ -275,11 +279,12 @@ class Channel:
             else:
                 await (self._retry if error.retry else self._refuse)(leased, error, began)
         else:
-            await self._took(leased, receipt, began)
+            more = await self._took(leased, receipt, began)
         self._held.discard(leased.id)
         self._begun.discard(leased.id)
+        return more
 
-    async def _tell(self, direct: _Direct) -> None:
+    async def _tell(self, direct: _Direct) -> bool:
         began = time.monotonic()
         try:
             await self._send(direct.notification)
@@ -290,7 +295,7 @@ class Channel:
             if not error.retry and direct.suspect is not None and direct.suspect < self._well:
                 self.stats.dead += 1
                 log.error("a sink refused an operational notice", sink=self.name, error=str(error))
-                return
+                return True
             self._direct.appendleft(direct)
             if not error.retry:
                 direct.suspect = time.monotonic() if direct.suspect is None else direct.suspect
@@ -300,6 +305,7 @@ class Channel:
             raise
         else:
             await self._succeed(direct.made, began)
+        return True
 
     async def _send(self, notification: Notification) -> Receipt | None:
         """Raises RemoteError only: a hang or a mistake in a sink is something to try again."""
@@ -321,10 +327,12 @@ class Channel:
 
     # What came of it
 
-    async def _took(self, leased: Leased, receipt: Receipt | None, began: float) -> None:
+    async def _took(self, leased: Leased, receipt: Receipt | None, began: float) -> bool:
+        """Whether more waits: what its key held back may go now."""
         self._suspects.pop(leased.id, None)
-        await _surely(self._store.outbox.sent(leased.id, receipt, leased.receipt))
+        more = await _surely(self._store.outbox.sent(leased.id, receipt, leased.receipt))
         await self._succeed(leased.created_at, began)
+        return more
 
     async def _succeed(self, made: float, began: float) -> None:
         recovered = self.stats.failing >= _SETTLED_FAILURES or self.stats.refusing is not None

@@ -11,6 +11,7 @@ from monitor.store import AT_ONCE, Store
 __all__ = ["Clock"]
 
 POLL = 1.0  # seconds until rows written by another process are noticed
+_REST = 0.1  # seconds from a change to the look: until then sinks have seen for themselves, and more may have changed
 _SLACK = 5.0  # seconds; a clock put back by more makes what waits wait for as much longer
 
 
@@ -55,3 +56,4 @@ class Clock:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(max(pause, 0.01)):
                     await self._wake.wait()
+                await asyncio.sleep(_REST)

@@ -14,6 +14,8 @@ from monitor.store.schema import actions, audit
 
 __all__ = ["beside"]
 
+_DECIDED = select(audit.c.incident, audit.c.actor, audit.c.note).where(audit.c.seq.in_(latest_decision()))
+
 
 def beside(connection: Connection, incidents: Sequence[Incident], *, acted: bool = False) -> Beside:
     """`acted`: with their actions."""
@@ -39,7 +41,6 @@ def _decided(connection: Connection, ids: Sequence[str]) -> dict[str, tuple[str,
     """Incident → who changed its state last, and what they said."""
     found: dict[str, tuple[str, str]] = {}
     for chunk in chunks(ids):
-        latest = latest_decision(chunk)
-        query = select(audit.c.incident, audit.c.actor, audit.c.note).where(audit.c.seq.in_(latest))
-        found.update((row.incident, (row.actor, row.note)) for row in connection.execute(query))
+        rows = connection.execute(_DECIDED, {"ids": chunk})
+        found.update((row.incident, (row.actor, row.note)) for row in rows)
     return found

@@ -14,7 +14,7 @@ from sqlalchemy import Connection, Row, delete, insert, select, update
 
 from monitor.model import CANARY, Finding
 from monitor.sources.file.rotation import original_names
-from monitor.store.rows import chunks, clean
+from monitor.store.rows import any_of, chunks, clean
 from monitor.store.schema import canaries, incidents
 from monitor.store.transaction import Desk, Transaction
 
@@ -133,9 +133,12 @@ def _alarm(row: Row[Any], finding: Finding) -> Finding:
     )
 
 
+_ROWS = select(canaries).where(any_of(canaries.c.fingerprint))
+
+
 def _among(connection: Connection, fingerprints: Iterable[str]) -> dict[str, Row[Any]]:
     rows = {}
     for chunk in chunks(fingerprints):
-        for row in connection.execute(select(canaries).where(canaries.c.fingerprint.in_(chunk))):
+        for row in connection.execute(_ROWS, {"ids": chunk}):
             rows[row.fingerprint] = row
     return rows

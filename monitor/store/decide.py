@@ -7,19 +7,48 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, Row, and_, bindparam, func, insert, not_, select, update
+from sqlalchemy import Connection, Row, and_, bindparam, func, not_, select, update
 
 from monitor.common.severity import worst
 from monitor.incidents import Incident
 from monitor.routing import Group, Member, Place, Policy, Route, Told, labels, needs_notify, stronger
 from monitor.store.held import Quiet
-from monitor.store.parcels import new_row
-from monitor.store.rows import chunks, incident_from, latest_decision
+from monitor.store.parcels import NEW_ROW, new_row
+from monitor.store.rows import any_of, chunks, incident_from, latest_decision
 from monitor.store.schema import audit, findings, groups, incidents, members, outbox
 from monitor.store.silences import silenced_among
 from monitor.store.transaction import Transaction
 
 __all__ = ["reconsider", "route_of"]
+
+_GROUPS = select(groups).where(any_of(groups.c.id))
+_INSIDE = (
+    select(members, incidents)
+    .join(incidents, incidents.c.id == members.c.incident)
+    .where(any_of(members.c.group))
+    # What is resolved and known to be resolved says nothing any more.
+    .where(not_(and_(incidents.c.state == "resolved", func.coalesce(members.c.told_state, "") == "resolved")))
+)
+_BY_HAND = select(audit.c.incident).where(audit.c.seq.in_(latest_decision()), audit.c.action == "reopened_by_hand")
+_WAITING = (
+    select(outbox)
+    .where(any_of(outbox.c.key), outbox.c.state == "pending", outbox.c.attempts == 0)
+    .where(outbox.c.reason.not_in(("overdue", "progress")))
+    .order_by(outbox.c.seq)
+)
+_MEMBER = update(members).where(members.c.group == bindparam("_group"), members.c.incident == bindparam("_incident"))
+_MOVED = _MEMBER.values({name: bindparam(f"_{name}") for name in Place._fields})
+_HELD = _MEMBER.values(held=bindparam("_held"))
+_TOLD = _MEMBER.values(
+    told_state=bindparam("_state"),
+    told_severity=bindparam("_severity"),
+    told_occurrences=bindparam("_occurrences"),
+    told_reopens=bindparam("_reopens"),
+    told_validity=bindparam("_validity"),
+)
+_DECIDED = (
+    update(groups).where(groups.c.id == bindparam("_id")).values(sent_at=bindparam("_sent"), due_at=bindparam("_due"))
+)
 
 
 class _Standing(NamedTuple):
@@ -42,16 +71,9 @@ def reconsider(tx: Transaction, ids: Iterable[int], *, flush: bool = False) -> N
 
 def _reconsider(tx: Transaction, ids: list[int], flush: bool) -> None:
     connection, now = tx.connection, tx.now
-    rows = {row.id: row for row in connection.execute(select(groups).where(groups.c.id.in_(ids)))}
+    rows = {row.id: row for row in connection.execute(_GROUPS, {"ids": ids})}
     inside: dict[int, list[tuple[Incident, Row[Any], Member]]] = {id_: [] for id_ in rows}
-    query = (
-        select(members, incidents)
-        .join(incidents, incidents.c.id == members.c.incident)
-        .where(members.c.group.in_(list(rows)))
-        # What is resolved and known to be resolved says nothing any more.
-        .where(not_(and_(incidents.c.state == "resolved", func.coalesce(members.c.told_state, "") == "resolved")))
-    )
-    joined = list(connection.execute(query))
+    joined = list(connection.execute(_INSIDE, {"ids": list(rows)}))
     undone = [row.id for row in joined if row.state == "open" and row.told_state in ("acknowledged", "resolved")]
     by_hand = _reopened_by_hand(connection, undone)
     held: list[dict[str, Any]] = []
@@ -78,13 +100,11 @@ def _reconsider(tx: Transaction, ids: list[int], flush: bool) -> None:
         )
         inside[row.group].append((incident, row, member))
 
-    mine = (members.c.group == bindparam("_group"), members.c.incident == bindparam("_incident"))
     if moved:
-        there: dict[str, Any] = {name: bindparam(f"_{name}") for name in Place._fields}
-        connection.execute(update(members).where(*mine).values(there), moved)
+        connection.execute(_MOVED, moved)
         tx.changed()
     if held:
-        connection.execute(update(members).where(*mine).values(held=bindparam("_held")), held)
+        connection.execute(_HELD, held)
 
     waiting = _waiting(connection, {row.key for row in rows.values()})
     added: list[dict[str, Any]] = []
@@ -152,37 +172,19 @@ def _reconsider(tx: Transaction, ids: list[int], flush: bool) -> None:
         group_rows.append({"_id": id_, "_sent": sent_at, "_due": due})
 
     if added:
-        connection.execute(insert(outbox), added)
+        connection.execute(NEW_ROW, added)
         tx.announce()
     if told_rows:
-        connection.execute(
-            update(members)
-            .where(*mine)
-            .values(
-                told_state=bindparam("_state"),
-                told_severity=bindparam("_severity"),
-                told_occurrences=bindparam("_occurrences"),
-                told_reopens=bindparam("_reopens"),
-                told_validity=bindparam("_validity"),
-            ),
-            told_rows,
-        )
+        connection.execute(_TOLD, told_rows)
     if group_rows:
-        connection.execute(
-            update(groups)
-            .where(groups.c.id == bindparam("_id"))
-            .values(sent_at=bindparam("_sent"), due_at=bindparam("_due")),
-            group_rows,
-        )
+        connection.execute(_DECIDED, group_rows)
 
 
 def _reopened_by_hand(connection: Connection, ids: Iterable[str]) -> set[str]:
     """Those whose last change of state that was."""
     found: set[str] = set()
     for chunk in chunks(ids):
-        latest = latest_decision(chunk)
-        query = select(audit.c.incident).where(audit.c.seq.in_(latest), audit.c.action == "reopened_by_hand")
-        found.update(connection.execute(query).scalars())
+        found.update(connection.execute(_BY_HAND, {"ids": chunk}).scalars())
     return found
 
 
@@ -253,10 +255,8 @@ def _waiting(connection: Connection, keys: Iterable[str]) -> dict[tuple[str, str
     """Notifications nobody has tried to send yet. One that was tried may have arrived: its receiver would take a
     second one of the same id for a repeat, and miss what was added. What is overdue has words of its own."""
     found = {}
-    fresh = (outbox.c.state == "pending", outbox.c.attempts == 0, outbox.c.reason.not_in(("overdue", "progress")))
     for chunk in chunks(keys):
-        query = select(outbox).where(outbox.c.key.in_(chunk), *fresh)
-        for row in connection.execute(query.order_by(outbox.c.seq)):
+        for row in connection.execute(_WAITING, {"ids": chunk}):
             found[row.sink, row.key] = row
     return found
 

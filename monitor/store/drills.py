@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection, delete, exists, func, insert, select
 
-from monitor.store.rows import chunks
+from monitor.store.rows import any_of, chunks
 from monitor.store.schema import audit, drills, incidents
 from monitor.store.transaction import Desk, Transaction
 
@@ -83,11 +83,14 @@ def last_drill(connection: Connection) -> Drilled | None:
     )
 
 
+_ROWS = select(drills).where(any_of(drills.c.fingerprint))
+
+
 def drills_among(connection: Connection, fingerprints: Iterable[str]) -> dict[str, bool]:
     """Those that are drills, and whether pagers are told of them."""
     found = {}
     for chunk in chunks(fingerprints):
-        for row in connection.execute(select(drills).where(drills.c.fingerprint.in_(chunk))):
+        for row in connection.execute(_ROWS, {"ids": chunk}):
             found[row.fingerprint] = bool(row.pages)
     return found
 

@@ -20,10 +20,10 @@ from monitor.store.incidents import update_incidents
 from monitor.store.outbox import add_notice
 from monitor.store.positions import move
 from monitor.store.records import Commit
-from monitor.store.rows import chunks, clean, holders, incident_columns, incident_from, insert_into
+from monitor.store.rows import any_of, chunks, clean, holders, incident_columns, incident_from
 from monitor.store.schema import findings, incidents
 from monitor.store.suppressed import sift
-from monitor.store.trail import append, entry
+from monitor.store.trail import entry
 from monitor.store.transaction import Transaction
 
 __all__ = ["KEEP", "record"]
@@ -33,6 +33,11 @@ __all__ = ["KEEP", "record"]
 KEEP = 100
 
 _MAX_LABELS = 64
+
+_TAKEN = select(incidents.c.id).where(any_of(incidents.c.id))
+_OPEN = insert(incidents)
+_KNOWN = select(findings.c.id).where(any_of(findings.c.id))
+_FOUND = insert(findings)
 
 
 @dataclass(slots=True)
@@ -113,10 +118,9 @@ def _ingest(
     changed = list({case.incident.id: case for case in cases.values() if case.added}.values())
     created = [_columns(case) for case in changed if not case.exists]
     if created:
-        connection.execute(insert(incidents), created)
+        connection.execute(_OPEN, created)
     update_incidents(tx, [_columns(case) for case in changed if case.exists])
-    append(tx, trail)
-    runs.follow(tx, [_turn(case) for case in changed])
+    runs.follow(tx, [_turn(case) for case in changed], trail)
     for case in changed:
         if case.kept + case.added > 2 * KEEP:
             _prune(connection, case.incident.id)
@@ -154,7 +158,7 @@ def _allocate(connection: Connection, found: Sequence[Finding], cases: Mapping[s
     }
     taken: set[str] = set()
     for chunk in chunks(unknown.values()):
-        taken.update(connection.execute(select(incidents.c.id).where(incidents.c.id.in_(chunk))).scalars())
+        taken.update(connection.execute(_TAKEN, {"ids": chunk}).scalars())
     for fingerprint, id_ in unknown.items():
         if id_ in taken:
             id_ = hashlib.sha256(fingerprint.encode()).hexdigest()  # noqa: PLW2901
@@ -165,7 +169,7 @@ def _allocate(connection: Connection, found: Sequence[Finding], cases: Mapping[s
 
 def _insert(tx: Transaction, found: Sequence[Finding], ids: Mapping[str, str]) -> set[str]:
     """Insert what is not known yet; returns the ids that were new."""
-    rows = [
+    rows: list[dict[str, Any]] = [
         {
             "id": finding.id,
             "incident": ids[finding.fingerprint],
@@ -185,8 +189,14 @@ def _insert(tx: Transaction, found: Sequence[Finding], ids: Mapping[str, str]) -
         }
         for finding in found
     ]
-    statement = insert_into(tx.connection, findings).on_conflict_do_nothing(index_elements=[findings.c.id])
-    return set(tx.connection.execute(statement.returning(findings.c.id), rows).scalars())
+    # Nobody else writes meanwhile: what is not there now is new.
+    known: set[str] = set()
+    for chunk in chunks(row["id"] for row in rows):
+        known.update(tx.connection.execute(_KNOWN, {"ids": chunk}).scalars())
+    fresh = [row for row in rows if row["id"] not in known]
+    if fresh:
+        tx.connection.execute(_FOUND, fresh)
+    return {row["id"] for row in fresh}
 
 
 def _columns(case: _Case) -> dict[str, Any]:

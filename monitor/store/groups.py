@@ -18,7 +18,7 @@ from monitor.store.decide import reconsider, route_of
 from monitor.store.drills import drills_among, paging
 from monitor.store.held import Quiet
 from monitor.store.outbox import LONGEST_WAIT, abandon, release_lost, soonest, try_at_once
-from monitor.store.rows import chunks, incident_from, insert_into
+from monitor.store.rows import any_of, chunks, incident_from, upsert
 from monitor.store.schema import groups, incidents, members
 from monitor.store.silences import release
 from monitor.store.transaction import Desk, Transaction
@@ -29,6 +29,22 @@ _CLOCK_SLACK = 60.0
 _MUTED = ":muted"  # after the id of a route: what collects while it is muted
 _PLACE = (members.c.source, members.c.path, members.c.host, members.c.service)
 _AT_A_TIME = 200  # groups decided in one transaction of the tick
+
+_JOINED = (
+    select(members.c.incident, members.c.told_state, *_PLACE, groups)
+    .join(groups, groups.c.id == members.c.group)
+    .where(any_of(members.c.incident))
+)
+_BY_KEY = select(groups).where(any_of(groups.c.key))
+_USED = select(func.count()).where(
+    groups.c.sink == bindparam("sink"),
+    groups.c.route == bindparam("route"),
+    groups.c.kind != "digest",
+    groups.c.created_at > bindparam("since"),
+    groups.c.created_at <= bindparam("until"),
+)
+_CREATE = insert(groups).returning(groups.c.id, groups.c.sink, groups.c.key)
+_JOIN = upsert(members, ("group", "incident", "source", "path", "host", "service"), on=("group", "incident"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,11 +157,8 @@ class _Enrolment:
         self.digests: dict[tuple[str, str], tuple[str, str]] = {}
 
     def load(self, touched: Sequence[Touched]) -> None:
-        joined = select(members.c.incident, members.c.told_state, *_PLACE, groups).join(
-            groups, groups.c.id == members.c.group
-        )
         for chunk in chunks(item.incident.id for item in touched):
-            for row in self.connection.execute(joined.where(members.c.incident.in_(chunk))):
+            for row in self.connection.execute(_JOINED, {"ids": chunk}):
                 self.mine.setdefault(row.incident, []).append(row)
         drills = drills_among(self.connection, (item.incident.fingerprint for item in touched))
         self.targets = {
@@ -165,7 +178,7 @@ class _Enrolment:
             target.key for found in self.targets.values() for target in found if (target.sink, target.key) not in have
         }
         for chunk in chunks(wanted):
-            for row in self.connection.execute(select(groups).where(groups.c.key.in_(chunk))):
+            for row in self.connection.execute(_BY_KEY, {"ids": chunk}):
                 self.known[row.sink, row.key] = row
 
     def _move(self, item: Touched) -> None:
@@ -315,14 +328,9 @@ class _Enrolment:
         """Whether one more of this severity may be told by itself: a flood of others is nothing to it."""
         bucket = (target.sink, target.route.budget(severity))
         if bucket not in self.used:
-            query = select(func.count()).where(
-                groups.c.sink == target.sink,
-                groups.c.route == bucket[1],
-                groups.c.kind != "digest",
-                groups.c.created_at > self.now - target.route.burst.period,
-                groups.c.created_at <= self.now + _CLOCK_SLACK,
-            )
-            self.used[bucket] = self.connection.execute(query).scalar_one()
+            span = {"since": self.now - target.route.burst.period, "until": self.now + _CLOCK_SLACK}
+            counted = self.connection.execute(_USED, {"sink": target.sink, "route": bucket[1], **span})
+            self.used[bucket] = counted.scalar_one()
         return self.used[bucket] < target.route.burst.count
 
     def _digest(self, target: Target, severity: Severity) -> tuple[str, str]:
@@ -364,8 +372,7 @@ class _Enrolment:
     def write(self) -> None:
         ids = {place: row.id for place, row in self.known.items()}
         if self.created:
-            statement = insert(groups).returning(groups.c.id, groups.c.sink, groups.c.key)
-            for row in self.connection.execute(statement, list(self.created.values())):
+            for row in self.connection.execute(_CREATE, list(self.created.values())):
                 ids[row.sink, row.key] = row.id
                 if self.created[row.sink, row.key]["hold_until"] <= self.now:
                     self.decide.add(row.id)
@@ -377,8 +384,7 @@ class _Enrolment:
             self.connection.execute(update(members).where(*mine).values(there), self.moved)
         if self.joined:
             rows = [{"group": ids[sink, key], **row} for (sink, key, _), row in self.joined.items()]
-            statement = insert_into(self.connection, members).on_conflict_do_nothing()
-            self.connection.execute(statement, rows)
+            self.connection.execute(_JOIN, rows)
         due = [{"_id": id_, "_due": at} for id_, at in self.due.items() if id_ not in self.decide]
         if due:
             self.connection.execute(
@@ -445,9 +451,12 @@ def reconsider_later(tx: Transaction) -> None:
     tx.announce()
 
 
+_NEXT_DUE = select(func.min(groups.c.due_at))
+
+
 def next_due(connection: Connection) -> float | None:
     """When the next group is due."""
-    return connection.execute(select(func.min(groups.c.due_at))).scalar()
+    return connection.execute(_NEXT_DUE).scalar()
 
 
 def _is_due(now: float) -> Any:

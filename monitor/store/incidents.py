@@ -24,6 +24,12 @@ from monitor.store.transaction import Desk, Transaction
 __all__ = ["Filter", "Incidents", "change_state", "update_incidents"]
 
 _LONGEST_LIST = 10_000
+_CHANGING = tuple(column.name for column in incidents.c if column.name not in ("id", "fingerprint"))
+_UPDATE = (
+    update(incidents)
+    .where(incidents.c.id == bindparam("_id"))
+    .values({name: bindparam(f"_{name}") for name in _CHANGING})
+)
 
 
 class Filter(TypedDict, total=False):
@@ -139,14 +145,8 @@ def update_incidents(tx: Transaction, rows: Sequence[Mapping[str, Any]]) -> None
     """Rows as `incident_columns` gives them, with `kept`."""
     if not rows:
         return
-    names = [name for name in rows[0] if name not in ("id", "fingerprint")]
-    statement = (
-        update(incidents)
-        .where(incidents.c.id == bindparam("_id"))
-        .values({name: bindparam(f"_{name}") for name in names})
-    )
     tx.changed()
-    tx.connection.execute(statement, [{f"_{name}": row[name] for name in ("id", *names)} for row in rows])
+    tx.connection.execute(_UPDATE, [{f"_{name}": row[name] for name in ("id", *_CHANGING)} for row in rows])
 
 
 def _get(connection: Connection, ref: str) -> Incident:

@@ -11,14 +11,29 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from concurrent.futures import Future
 from typing import Any
 
-from sqlalchemy import Connection, Row, and_, case, delete, exists, func, insert, or_, select, update
+from sqlalchemy import (
+    BindParameter,
+    Connection,
+    Row,
+    Select,
+    and_,
+    bindparam,
+    case,
+    delete,
+    exists,
+    func,
+    or_,
+    select,
+    union_all,
+    update,
+)
 
 from monitor.common.notification import Receipt
 from monitor.common.severity import SEVERITIES
 from monitor.store.beside import beside
-from monitor.store.parcels import bundle, new_row, part
+from monitor.store.parcels import NEW_ROW, bundle, new_row, part
 from monitor.store.records import Leased, Notice, OutboxEntry
-from monitor.store.rows import clean, insert_into, load_incidents
+from monitor.store.rows import clean, load_incidents, upsert
 from monitor.store.schema import outbox, receipts, unsent
 from monitor.store.transaction import Desk, Transaction
 from monitor.store.trouble import StoreError
@@ -93,10 +108,11 @@ class Outbox:
         """Send it in so many parts instead, the worst incidents first. Returns how many there are now."""
         return await self._desk.write(lambda tx: _split(tx, id_, owner, parts), durable=True)
 
-    async def sent(self, id_: str, receipt: Receipt | None, before: Receipt | None = None) -> None:
-        """Done. The receipt is kept for the updates of the same group; none leaves the one before. `before`: as it was
-        given to the sink; the place that was learnt since then stays."""
-        await self._desk.write(lambda tx: _sent(tx, id_, receipt, before))
+    async def sent(self, id_: str, receipt: Receipt | None, before: Receipt | None = None) -> bool:
+        """Done; returns whether its sink has more to be sent now. The receipt is kept for the updates of the same
+        group; none leaves the one before. `before`: as it was given to the sink; the place that was learnt since then
+        stays."""
+        return await self._desk.write(lambda tx: _sent(tx, id_, receipt, before))
 
     async def put_back(self, id_: str, owner: str, *, error: str | None, delay: float = 0.0) -> None:
         """Try again after `delay` seconds. `error` None: it was not tried."""
@@ -187,9 +203,63 @@ def add_notice(tx: Transaction, notice: Notice) -> list[str]:
         for sink in names
     ]
     if rows:
-        tx.connection.execute(insert(outbox), rows)
+        tx.connection.execute(NEW_ROW, rows)
         tx.announce()
     return [row["id"] for row in rows]
+
+
+def _ready() -> Select[Any]:
+    """At most `most` that may be sent to `sink` `now`. The severities one by one: each is a walk along the index, and
+    none is begun once there are enough."""
+    earlier = outbox.alias("earlier")
+    now: BindParameter[float] = bindparam("now")
+    blocked = exists().where(
+        earlier.c.sink == outbox.c.sink,
+        earlier.c.key == outbox.c.key,
+        earlier.c.seq < outbox.c.seq,
+        unsent(earlier),
+    )
+    sendable = or_(
+        and_(outbox.c.state == "pending", outbox.c.next_at <= now),
+        and_(outbox.c.state == "leased", outbox.c.leased_until < now),
+    )
+    ready = select(outbox.c.id).where(
+        outbox.c.sink == bindparam("sink"), unsent(), outbox.c.next_at <= now, sendable, ~blocked
+    )
+    walks = [
+        ready.where(outbox.c.severity == severity).order_by(outbox.c.next_at, outbox.c.seq).limit(bindparam("most"))
+        for severity in reversed(SEVERITIES)
+    ]
+    return select(union_all(*(select(walk.subquery()) for walk in walks)).subquery()).limit(bindparam("most"))
+
+
+_READY = _ready()
+# One that was leased and never given back may have been sent.
+_TAKE = (
+    update(outbox)
+    .where(outbox.c.id == bindparam("_id"))
+    .values(
+        state="leased",
+        leased_until=bindparam("_until"),
+        owner=bindparam("_owner"),
+        attempts=outbox.c.attempts + case((outbox.c.state == "leased", 1), else_=0),
+    )
+    .returning(outbox)
+)
+_SENT = (
+    update(outbox)
+    .where(outbox.c.id == bindparam("_id"))
+    .values(state="sent", leased_until=None, owner=None, finished_at=bindparam("_now"), error=None)
+    .returning(outbox.c.sink, outbox.c.key)
+)
+_MORE = (
+    select(outbox.c.seq)
+    .where(outbox.c.sink == bindparam("sink"), unsent(), outbox.c.state == "pending")
+    .where(outbox.c.severity.in_(SEVERITIES), outbox.c.next_at <= bindparam("now"))  # all, for the sake of the index
+    .limit(1)
+)
+_RECEIPT = select(receipts.c.receipt).where(receipts.c.sink == bindparam("sink"), receipts.c.key == bindparam("key"))
+_KEEP_RECEIPT = upsert(receipts, ("sink", "key", "receipt", "at"), on=("sink", "key"), changing=("receipt", "at"))
 
 
 def owner_name(node: str) -> str:
@@ -202,31 +272,14 @@ def _lease(tx: Transaction, sink: str, owner: str, ttl: float, *, limit: int, mo
 
     Those of one key keep their order; others pass one that is backing off.
     """
-    earlier = outbox.alias("earlier")
-    blocked = exists().where(
-        earlier.c.sink == outbox.c.sink,
-        earlier.c.key == outbox.c.key,
-        earlier.c.seq < outbox.c.seq,
-        unsent(earlier),
-    )
-    ready = select(outbox.c.id).where(
-        outbox.c.sink == sink, unsent(), outbox.c.next_at <= tx.now, _sendable(tx.now), ~blocked
-    )
-    ids: list[str] = []
-    for severity in reversed(SEVERITIES):  # one by one: each is a walk along the index
-        if len(ids) < limit:
-            query = ready.where(outbox.c.severity == severity).order_by(outbox.c.next_at, outbox.c.seq)
-            ids += tx.connection.execute(query.limit(limit - len(ids))).scalars()
+    ids = list(tx.connection.execute(_READY, {"sink": sink, "now": tx.now, "most": limit}).scalars())
     if not ids:
         return []
 
-    # One that was leased and never given back may have been sent.
-    tried = outbox.c.attempts + case((outbox.c.state == "leased", 1), else_=0)
-    taken = {"state": "leased", "leased_until": tx.now + ttl, "owner": owner, "attempts": tried}
-    tx.connection.execute(update(outbox).where(outbox.c.id.in_(ids)).values(**taken))
     leased = []
     for id_ in ids:
-        row = tx.connection.execute(select(outbox).where(outbox.c.id == id_)).one()
+        taken = {"_id": id_, "_until": tx.now + ttl, "_owner": owner}
+        row = tx.connection.execute(_TAKE, taken).one()
         if most is not None and len(json.loads(row.incidents)) > most:
             part(tx, row, most)
             row = tx.connection.execute(select(outbox).where(outbox.c.id == id_)).one()
@@ -249,9 +302,7 @@ def _split(tx: Transaction, id_: str, owner: str, parts: int) -> int:
 
 def _render(connection: Connection, row: Row[Any], *, acted: bool) -> Leased:
     """The leased row with its incidents and receipt as they are now. `acted`: and with their actions."""
-    receipt = connection.execute(
-        select(receipts.c.receipt).where(receipts.c.sink == row.sink, receipts.c.key == row.key)
-    ).scalar()
+    receipt = connection.execute(_RECEIPT, {"sink": row.sink, "key": row.key}).scalar()
     ids = json.loads(row.incidents)
     found = load_incidents(connection, ids, locations=True)
     return Leased(
@@ -271,29 +322,17 @@ def _render(connection: Connection, row: Row[Any], *, acted: bool) -> Leased:
     )
 
 
-def _sent(tx: Transaction, id_: str, receipt: Receipt | None, before: Receipt | None) -> None:
-    row = tx.connection.execute(select(outbox.c.sink, outbox.c.key).where(outbox.c.id == id_)).first()
+def _sent(tx: Transaction, id_: str, receipt: Receipt | None, before: Receipt | None) -> bool:
+    row = tx.connection.execute(_SENT, {"_id": id_, "_now": tx.now}).first()
     if row is None:
-        return
-    tx.connection.execute(
-        update(outbox)
-        .where(outbox.c.id == id_)
-        .values(state="sent", leased_until=None, owner=None, finished_at=tx.now, error=None)
-    )
+        return True
     if receipt:
-        known = select(receipts.c.receipt).where(receipts.c.sink == row.sink, receipts.c.key == row.key)
-        place = json.loads(tx.connection.execute(known).scalar() or "{}").get("place")
+        place = json.loads(tx.connection.execute(_RECEIPT, row._asdict()).scalar() or "{}").get("place")
         if place and place != (before or {}).get("place"):
             receipt = {**receipt, "place": place}
-        statement = insert_into(tx.connection, receipts).values(
-            sink=row.sink, key=row.key, receipt=json.dumps(dict(receipt)), at=tx.now
-        )
-        tx.connection.execute(
-            statement.on_conflict_do_update(
-                index_elements=[receipts.c.sink, receipts.c.key],
-                set_={"receipt": statement.excluded.receipt, "at": statement.excluded.at},
-            )
-        )
+        kept = {**row._asdict(), "receipt": json.dumps(dict(receipt)), "at": tx.now}
+        tx.connection.execute(_KEEP_RECEIPT, kept)
+    return tx.connection.execute(_MORE, {"sink": row.sink, "now": tx.now}).first() is not None
 
 
 def _put_back(tx: Transaction, id_: str, owner: str, *, error: str | None, delay: float) -> None:
@@ -337,7 +376,7 @@ def _give_up(tx: Transaction, id_: str, error: str, fallback: str | None) -> str
         text=row.text,
         tried=tried,
     )
-    tx.connection.execute(insert(outbox), [follower])
+    tx.connection.execute(NEW_ROW, [follower])
     tx.announce()
     return str(follower["id"])
 
@@ -403,18 +442,13 @@ def release_lost(tx: Transaction, owner: str) -> int:
     return result.rowcount
 
 
+_AT = func.min(func.coalesce(outbox.c.leased_until, outbox.c.next_at)).label("at")
+_SOONEST = select(outbox.c.sink, _AT).where(unsent()).group_by(outbox.c.sink)
+
+
 def soonest(connection: Connection) -> Mapping[str, float]:
     """Sink → when it has something to send."""
-    at = func.min(func.coalesce(outbox.c.leased_until, outbox.c.next_at)).label("at")
-    query = select(outbox.c.sink, at).where(unsent()).group_by(outbox.c.sink)
-    return {row.sink: row.at for row in connection.execute(query)}
-
-
-def _sendable(now: float) -> Any:
-    return or_(
-        and_(outbox.c.state == "pending", outbox.c.next_at <= now),
-        and_(outbox.c.state == "leased", outbox.c.leased_until < now),
-    )
+    return {row.sink: row.at for row in connection.execute(_SOONEST)}
 
 
 def _is_gone(holder: str, node: str, own_pid: str) -> bool:

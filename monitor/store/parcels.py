@@ -16,7 +16,9 @@ from monitor.store.rows import chunks, clean
 from monitor.store.schema import incidents, outbox, unsent
 from monitor.store.transaction import Transaction
 
-__all__ = ["bundle", "new_row", "part"]
+__all__ = ["NEW_ROW", "bundle", "new_row", "part"]
+
+NEW_ROW = insert(outbox)
 
 _BUNDLE = "bundle:"  # start of the keys of what was told together to a slow sink
 
@@ -75,7 +77,7 @@ def part(tx: Transaction, row: Row[Any], most: int) -> int:
         )
         for piece in rest
     ]
-    tx.connection.execute(insert(outbox), rows)
+    tx.connection.execute(NEW_ROW, rows)
     return 1 + len(rest)
 
 
@@ -111,4 +113,4 @@ def bundle(tx: Transaction, sink: str, keep: int) -> None:
             severity=severity,
             now=min(row.created_at for row in folded),
         )
-        tx.connection.execute(insert(outbox), [made])
+        tx.connection.execute(NEW_ROW, [made])

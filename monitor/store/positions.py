@@ -13,11 +13,19 @@ from typing import Any
 from sqlalchemy import Connection, bindparam, delete, insert, literal, select
 
 from monitor.model import Position
-from monitor.store.rows import clean, insert_into
+from monitor.store.rows import clean, upsert
 from monitor.store.schema import positions
 from monitor.store.transaction import Desk, Transaction
 
 __all__ = ["Positions", "move"]
+
+
+_MOVE = upsert(positions, ("node", "source", "key", "state"), on=("node", "source", "key"), changing=("state",))
+_FORGET = delete(positions).where(
+    positions.c.node == bindparam("_node"),
+    positions.c.source == bindparam("_source"),
+    positions.c.key == bindparam("_key"),
+)
 
 
 class Positions:
@@ -47,22 +55,10 @@ def move(tx: Transaction, moved: Sequence[Position]) -> None:
         for (source, key), state in last.items()
         if state is not None
     ]
-    columns = positions.c
     if rows:
-        statement = insert_into(tx.connection, positions)
-        tx.connection.execute(
-            statement.on_conflict_do_update(
-                index_elements=[columns.node, columns.source, columns.key], set_={"state": statement.excluded.state}
-            ),
-            rows,
-        )
+        tx.connection.execute(_MOVE, rows)
     if gone:
-        own = (
-            columns.node == bindparam("_node"),
-            columns.source == bindparam("_source"),
-            columns.key == bindparam("_key"),
-        )
-        tx.connection.execute(delete(positions).where(*own), gone)
+        tx.connection.execute(_FORGET, gone)
 
 
 def _restore(tx: Transaction, source: str) -> dict[str, Mapping[str, Any]]:

@@ -7,7 +7,19 @@ from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 
-from sqlalchemy import Connection, Row, Select, Table, func, select
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Row,
+    Select,
+    Table,
+    TextClause,
+    bindparam,
+    func,
+    literal_column,
+    select,
+    text,
+)
 from sqlalchemy.dialects import sqlite
 
 from monitor.common.notification import Location
@@ -19,6 +31,7 @@ from monitor.store.schema import ASIDE, audit, findings, incidents, runs, steps
 
 __all__ = [
     "action_from",
+    "any_of",
     "chunks",
     "clean",
     "holders",
@@ -29,6 +42,7 @@ __all__ = [
     "load_incidents",
     "load_locations",
     "load_runs",
+    "upsert",
 ]
 
 _T = TypeVar("_T")
@@ -49,8 +63,28 @@ def clean(text: str) -> str:
     return encodable(text).replace("\0", "\\x00")
 
 
+def any_of(column: ColumnElement[Any]) -> ColumnElement[bool]:
+    """Whether it is one of `ids`, a list that comes with the execution: to build a statement takes several times as
+    long as to execute one, so those that every finding needs are built once."""
+    return column.in_(bindparam("ids", expanding=True))
+
+
+def upsert(table: Table, columns: Sequence[str], *, on: Sequence[str], changing: Sequence[str] = ()) -> TextClause:
+    """INSERT of these columns that changes some of the row which is there already, or leaves it (none).
+
+    In words that both databases take, to be built once: SQLAlchemy compiles its own at every execution.
+    """
+    names = ", ".join(f'"{name}"' for name in columns)
+    values = ", ".join(f":{name}" for name in columns)
+    there = ", ".join(f'"{name}"' for name in on)
+    change = ", ".join(f'"{name}" = excluded."{name}"' for name in changing)
+    then = f"UPDATE SET {change}" if changing else "NOTHING"
+    statement = text(f'INSERT INTO "{table.name}" ({names}) VALUES ({values}) ON CONFLICT ({there}) DO {then}')  # noqa: S608 # names of ours
+    return statement.bindparams(*(bindparam(name, type_=table.c[name].type) for name in columns))
+
+
 def insert_into(connection: Connection, table: Table) -> Any:
-    """INSERT with ON CONFLICT: the two dialects offer the same methods on unrelated classes."""
+    """INSERT with ON CONFLICT: the two dialects offer the same methods on unrelated classes. See `upsert`, too."""
     if connection.dialect.name == "postgresql":
         from sqlalchemy.dialects import postgresql  # slow to import, and rarely used
 
@@ -124,12 +158,16 @@ def _verified_from(row: Row[Any]) -> Verified | None:
     return None if row.verified is None else Verified(row.validity, **json.loads(row.verified))
 
 
+_INCIDENTS = select(incidents).where(any_of(incidents.c.id))
+_HOLDERS = select(incidents).where(any_of(incidents.c.fingerprint))
+
+
 def load_incidents(connection: Connection, ids: Sequence[str], *, locations: bool = False) -> list[Incident]:
     """In the order of `ids`; those that do not exist are left out."""
     places = load_locations(connection, ids) if locations else {}
     found: dict[str, Incident] = {}
     for chunk in chunks(ids):
-        for row in connection.execute(select(incidents).where(incidents.c.id.in_(chunk))):
+        for row in connection.execute(_INCIDENTS, {"ids": chunk}):
             found[row.id] = incident_from(row, places.get(row.id, ()))
     return [found[id_] for id_ in dict.fromkeys(ids) if id_ in found]
 
@@ -138,40 +176,46 @@ def holders(connection: Connection, fingerprints: Iterable[str]) -> dict[str, Ro
     """By fingerprint, the incident that its sightings count for: its own, or the one that was merged into."""
     found: dict[str, Row[Any]] = {}
     for chunk in chunks(fingerprints):
-        for row in connection.execute(select(incidents).where(incidents.c.fingerprint.in_(chunk))):
+        for row in connection.execute(_HOLDERS, {"ids": chunk}):
             found[row.fingerprint] = row
     survivors: dict[str, Row[Any]] = {}
     for chunk in chunks(row.merged for row in found.values() if row.merged is not None):
-        for row in connection.execute(select(incidents).where(incidents.c.id.in_(chunk))):
+        for row in connection.execute(_INCIDENTS, {"ids": chunk}):
             survivors[row.id] = row
     return {one: survivors.get(row.merged, row) for one, row in found.items()}
 
 
-def latest_decision(ids: Sequence[str]) -> Select[Any]:
-    """The row in the trail of each incident's last change of state."""
-    decisions = audit.c.incident.in_(ids) & audit.c.action.not_in(ASIDE) & audit.c.step.is_(None)
+def latest_decision() -> Select[Any]:
+    """The row in the trail of the last change of state of each incident among `ids`."""
+    aside: list[ColumnElement[str]] = [literal_column(f"'{action}'") for action in ASIDE]
+    decisions = any_of(audit.c.incident) & audit.c.action.not_in(aside) & audit.c.step.is_(None)
     return select(func.max(audit.c.seq)).where(decisions).group_by(audit.c.incident)
+
+
+_LOCATIONS = (
+    select(
+        findings.c.incident,
+        findings.c.source,
+        findings.c.node,
+        findings.c.path,
+        findings.c.offset,
+        findings.c.line,
+        findings.c.time,
+        findings.c.url,
+        findings.c.service,
+        findings.c.logged_at,
+        findings.c.context,
+    )
+    .where(any_of(findings.c.incident))
+    .order_by(findings.c.seq.desc())
+)
 
 
 def load_locations(connection: Connection, ids: Sequence[str]) -> dict[str, tuple[Location, ...]]:
     """Newest first, for each incident id."""
     found: dict[str, list[Location]] = {}
-    columns = findings.c
-    query = select(
-        columns.incident,
-        columns.source,
-        columns.node,
-        columns.path,
-        columns.offset,
-        columns.line,
-        columns.time,
-        columns.url,
-        columns.service,
-        columns.logged_at,
-        columns.context,
-    )
     for chunk in chunks(ids):
-        for row in connection.execute(query.where(columns.incident.in_(chunk)).order_by(columns.seq.desc())):
+        for row in connection.execute(_LOCATIONS, {"ids": chunk}):
             place = Location(
                 source=row.source,
                 path=row.path,
@@ -188,16 +232,19 @@ def load_locations(connection: Connection, ids: Sequence[str]) -> dict[str, tupl
     return {incident: tuple(places) for incident, places in found.items()}
 
 
+_RUNS = select(runs).where(any_of(runs.c.incident))
+_STEPS = select(steps).where(any_of(steps.c.incident)).order_by(steps.c.incident, steps.c.place)
+
+
 def load_runs(connection: Connection, ids: Iterable[str]) -> dict[str, Run]:
     """By incident; those that have none are left out."""
     found: dict[str, Row[Any]] = {}
     tasks: dict[str, list[Task]] = {}
     for chunk in chunks(ids):
-        for row in connection.execute(select(runs).where(runs.c.incident.in_(chunk))):
+        for row in connection.execute(_RUNS, {"ids": chunk}):
             found[row.incident] = row
         if found:
-            query = select(steps).where(steps.c.incident.in_(chunk)).order_by(steps.c.incident, steps.c.place)
-            for row in connection.execute(query):
+            for row in connection.execute(_STEPS, {"ids": chunk}):
                 tasks.setdefault(row.incident, []).append(_task(row))
     return {
         id_: Run(

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import Any, Literal
 
-from sqlalchemy import Connection, delete, func, insert, select
+from sqlalchemy import Connection, delete, func, select
 
 from monitor.common.severity import worst
 from monitor.incidents import Incident
@@ -32,8 +32,8 @@ from monitor.runbook.progress import (
 from monitor.store.drills import drills_among, paging
 from monitor.store.held import Quiet
 from monitor.store.news import newest_place
-from monitor.store.parcels import new_row
-from monitor.store.rows import clean, insert_into, load_incidents, load_runs
+from monitor.store.parcels import NEW_ROW, new_row
+from monitor.store.rows import clean, load_incidents, load_runs, upsert
 from monitor.store.schema import findings, groups, members, outbox, receipts, runs, steps, unsent
 from monitor.store.silences import silenced_among
 from monitor.store.trail import append, entry
@@ -44,6 +44,16 @@ __all__ = ["Runs", "Turn", "adopt", "do", "follow", "forget"]
 _AT_A_TIME = 100  # runs looked at in one transaction of a sweep
 _OVERDUE = "overdue:"  # start of the keys under which pagers are woken for deadlines
 _LONGEST_NAP = 3600.0  # seconds that a silence may hold a deadline back before it is looked at again
+_KEEP = upsert(
+    runs,
+    ("incident", "book", "title", "way", "why", "started", "ended", "due"),
+    on=("incident",),
+    changing=("book", "title", "way", "why", "started", "ended", "due"),
+)
+_STEP = tuple(column.name for column in steps.c)
+_KEEP_STEPS = upsert(
+    steps, _STEP, on=("incident", "step"), changing=[name for name in _STEP if name not in ("incident", "step")]
+)
 _NAMES: Mapping[str, str] = {
     "done": "step_done",
     "reopen": "step_reopened",
@@ -125,9 +135,13 @@ class Runs:
         return await self._desk.read(lambda connection: connection.execute(select(func.min(runs.c.due))).scalar())
 
 
-def follow(tx: Transaction, turns: Sequence[Turn]) -> None:
-    """Start the runs that begin with these incidents, and see what the turn makes of those under way."""
+def follow(tx: Transaction, turns: Sequence[Turn], trail: Sequence[dict[str, Any]] = ()) -> None:
+    """Start the runs that begin with these incidents, and see what the turn makes of those under way.
+
+    `trail`: what there is to write of them already. Written at once, a chain is read and sealed once.
+    """
     if not turns:
+        append(tx, trail)
         return
     there = load_runs(tx.connection, [turn.incident.id for turn in turns])
     work = _Work(tx)
@@ -141,7 +155,7 @@ def follow(tx: Transaction, turns: Sequence[Turn]) -> None:
             if book is not None:
                 run = begin(turn.incident.id, book, seen, tx.now)
                 work.started(run, turn.incident, "monitor")
-    work.write()
+    work.write(trail)
 
 
 def adopt(tx: Transaction, other: str, incident: Incident) -> None:
@@ -298,31 +312,17 @@ class _Work:
             )
             self.told.append(row)
 
-    def write(self) -> None:
+    def write(self, before: Sequence[dict[str, Any]] = ()) -> None:
+        """`before`: entries of the trail that come before ours."""
         connection = self.tx.connection
-        append(self.tx, self.trail)
+        append(self.tx, [*before, *self.trail])
         if self.runs:
-            statement = insert_into(connection, runs)
-            changing = ("book", "title", "way", "why", "started", "ended", "due")
-            connection.execute(
-                statement.on_conflict_do_update(
-                    index_elements=[runs.c.incident], set_={name: statement.excluded[name] for name in changing}
-                ),
-                [_run_row(run, due) for run, due in self.runs.values()],
-            )
+            connection.execute(_KEEP, [_run_row(run, due) for run, due in self.runs.values()])
             rows = [row for run, _ in self.runs.values() for row in _step_rows(run)]
             if rows:
-                statement = insert_into(connection, steps)
-                kept = ("incident", "step")
-                connection.execute(
-                    statement.on_conflict_do_update(
-                        index_elements=[steps.c.incident, steps.c.step],
-                        set_={c.name: statement.excluded[c.name] for c in steps.c if c.name not in kept},
-                    ),
-                    rows,
-                )
+                connection.execute(_KEEP_STEPS, rows)
         if self.told:
-            connection.execute(insert(outbox), self.told)
+            connection.execute(NEW_ROW, self.told)
         if self.trail:
             self.tx.announce()
 

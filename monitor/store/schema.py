@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import get_args
 
 from sqlalchemy import (
     BigInteger,
-    BindParameter,
     CheckConstraint,
     Column,
     ColumnElement,
@@ -22,9 +21,9 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
-    bindparam,
     insert,
     inspect,
+    literal_column,
     select,
     update,
 )
@@ -297,15 +296,12 @@ def unsent(table: FromClause = outbox) -> ColumnElement[bool]:
 
     The states are written into the statement: with parameters SQLite would not use the partial indexes.
     """
-    states: BindParameter[Sequence[str]] = bindparam(
-        "waiting", ("pending", "leased"), unique=True, expanding=True, literal_execute=True
-    )
-    return table.c.state.in_(states)
+    return table.c.state.in_([literal_column("'pending'"), literal_column("'leased'")])
 
 
 def unresolved() -> ColumnElement[bool]:
     """Incidents that are. In the words of the partial index, likewise."""
-    return incidents.c.state != bindparam("over", "resolved", unique=True, literal_execute=True)
+    return incidents.c.state != literal_column("'resolved'")
 
 
 _UNSENT = outbox.c.state.in_(("pending", "leased"))

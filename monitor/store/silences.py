@@ -9,12 +9,12 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
-from sqlalchemy import Connection, delete, insert, select, update
+from sqlalchemy import Connection, bindparam, delete, insert, select, update
 
 from monitor.incidents import Incident
 from monitor.matcher import Matcher
 from monitor.routing import Policy, Silence
-from monitor.store.rows import chunks, incident_from, insert_into
+from monitor.store.rows import any_of, chunks, incident_from, insert_into
 from monitor.store.schema import groups, incidents, members, runs, silence_rules, silences
 from monitor.store.trail import append, entry
 from monitor.store.transaction import Desk, Transaction
@@ -116,11 +116,13 @@ def silencing(policy: Policy, rules: Iterable[SilenceRule]) -> Policy:
     return replace(policy, silences=(*policy.silences, *added)) if added else policy
 
 
+_RULES = select(silence_rules).where(silence_rules.c.ends > bindparam("now")).order_by(silence_rules.c.ends)
+
+
 def _rules(connection: Connection, now: float) -> list[SilenceRule]:
-    query = select(silence_rules).where(silence_rules.c.ends > now).order_by(silence_rules.c.ends)
     return [
         SilenceRule(row.id, tuple(json.loads(row.matchers)), row.starts, row.ends, row.by, row.reason)
-        for row in connection.execute(query)
+        for row in connection.execute(_RULES, {"now": now})
     ]
 
 
@@ -147,12 +149,15 @@ def release(tx: Transaction, ids: Iterable[str]) -> None:
             tx.announce()
 
 
+_SILENCED = select(silences.c.incident, silences.c.until).where(any_of(silences.c.incident))
+
+
 def silenced_among(connection: Connection, ids: Iterable[str], now: float) -> dict[str, float]:
     """Incidents that are silenced now → until when."""
     found: dict[str, float] = {}
     for chunk in chunks(ids):
-        query = select(silences.c.incident, silences.c.until).where(silences.c.incident.in_(chunk))
-        found.update((row.incident, row.until) for row in connection.execute(query) if row.until > now)
+        rows = connection.execute(_SILENCED, {"ids": chunk})
+        found.update((row.incident, row.until) for row in rows if row.until > now)
     return found
 
 

@@ -15,7 +15,7 @@ from sqlalchemy import Connection, Row, delete, select, update
 
 from monitor.model import Finding
 from monitor.store.incidents import change_state
-from monitor.store.rows import chunks, holders, incident_from
+from monitor.store.rows import any_of, chunks, holders, incident_from
 from monitor.store.schema import suppressions
 from monitor.store.trail import append, entry
 from monitor.store.transaction import Transaction
@@ -23,12 +23,14 @@ from monitor.store.transaction import Transaction
 __all__ = ["among", "latest", "lift", "sift", "until_text"]
 
 
+_ROWS = select(suppressions).where(any_of(suppressions.c.fingerprint))
+
+
 def among(connection: Connection, fingerprints: Iterable[str]) -> dict[str, Row[Any]]:
     """The rows of those of them that are, or were, suppressed."""
     found: dict[str, Row[Any]] = {}
     for chunk in chunks(fingerprints):
-        query = select(suppressions).where(suppressions.c.fingerprint.in_(chunk))
-        found.update((row.fingerprint, row) for row in connection.execute(query))
+        found.update((row.fingerprint, row) for row in connection.execute(_ROWS, {"ids": chunk}))
     return found
 
 

@@ -14,11 +14,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import Connection, Row, delete, insert, select
+from sqlalchemy import Connection, Row, bindparam, delete, insert, select
 
 from monitor.incidents import Incident
 from monitor.store.records import AuditEntry
-from monitor.store.rows import chunks, clean, insert_into
+from monitor.store.rows import any_of, chunks, clean, upsert
 from monitor.store.schema import audit, meta, trails
 from monitor.store.threads import tell
 from monitor.store.transaction import Desk, Transaction
@@ -27,6 +27,13 @@ __all__ = ["Trail", "Verdict", "append", "entries_of", "entry", "forget"]
 
 _SUM = "trail"  # key in `meta`
 _COLUMNS = ("at", "actor", "incident", "action", "was", "state", "resolution", "severity", "note", "step")
+
+_ENDS = select(trails).where(any_of(trails.c.incident))
+_EARLIER = select(audit).where(any_of(audit.c.incident)).order_by(audit.c.seq)
+_WRITE = insert(audit)
+_END = upsert(trails, ("incident", "entries", "mac", "seal"), on=("incident",), changing=("entries", "mac", "seal"))
+_READ_SUM = select(meta.c.value).where(meta.c.key == bindparam("key"))
+_WRITE_SUM = upsert(meta, ("key", "value"), on=("key",), changing=("value",))
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,21 +99,14 @@ def append(tx: Transaction, rows: Sequence[dict[str, Any]]) -> None:
         count, mac = ends[row["incident"]]
         row["mac"] = _link(key, mac, row)
         ends[row["incident"]] = (count + 1, row["mac"])
-    connection.execute(insert(audit), list(rows))
+    connection.execute(_WRITE, list(rows))
     tell(tx, rows)
 
     changed = [
         {"incident": id_, "entries": count, "mac": mac, "seal": _seal(key, id_, count, mac)}
         for id_, (count, mac) in ends.items()
     ]
-    statement = insert_into(connection, trails)
-    connection.execute(
-        statement.on_conflict_do_update(
-            index_elements=[trails.c.incident],
-            set_={name: statement.excluded[name] for name in ("entries", "mac", "seal")},
-        ),
-        changed,
-    )
+    connection.execute(_END, changed)
     _add(
         connection, [_part(key, id_, *end) for id_, end in was.items()] + [_part(key, id_, *ends[id_]) for id_ in ends]
     )
@@ -189,7 +189,7 @@ def _parted(rows: list[Row[Any]]) -> tuple[list[Row[Any]], list[Row[Any]]]:
 def _ends(connection: Connection, ids: Iterable[str]) -> dict[str, tuple[int, str]]:
     found = {}
     for chunk in chunks(ids):
-        for row in connection.execute(select(trails).where(trails.c.incident.in_(chunk))):
+        for row in connection.execute(_ENDS, {"ids": chunk}):
             found[row.incident] = (row.entries, row.mac)
     return found
 
@@ -198,7 +198,7 @@ def _earlier(connection: Connection, ids: Sequence[str]) -> dict[str, list[Row[A
     """What was written of these incidents before there were chains."""
     found: dict[str, list[Row[Any]]] = {id_: [] for id_ in ids}
     for chunk in chunks(ids):
-        for row in connection.execute(select(audit).where(audit.c.incident.in_(chunk)).order_by(audit.c.seq)):
+        for row in connection.execute(_EARLIER, {"ids": chunk}):
             found[row.incident].append(row)
     return found
 
@@ -241,12 +241,9 @@ def _number(stored: str | None) -> int:
 
 def _add(connection: Connection, parts: Iterable[str]) -> None:
     """Exclusive or: what was added is taken away by adding it again."""
-    total = _number(connection.execute(select(meta.c.value).where(meta.c.key == _SUM)).scalar())
+    total = _number(connection.execute(_READ_SUM, {"key": _SUM}).scalar())
     if total < 0:
         return  # somebody changed it: that stays to be seen
     for part in parts:
         total ^= int(part, 16)
-    statement = insert_into(connection, meta).values(key=_SUM, value=f"{total:064x}")
-    connection.execute(
-        statement.on_conflict_do_update(index_elements=[meta.c.key], set_={"value": statement.excluded.value})
-    )
+    connection.execute(_WRITE_SUM, {"key": _SUM, "value": f"{total:064x}"})

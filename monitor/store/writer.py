@@ -19,7 +19,7 @@ from monitor.common.backoff import backoff
 from monitor.model import Position
 from monitor.store.database import Database
 from monitor.store.records import Commit
-from monitor.store.rows import insert_into
+from monitor.store.rows import upsert
 from monitor.store.schema import batches
 from monitor.store.transaction import Counts, Transaction
 from monitor.store.trouble import Failure, Recovery, StoreError, classify, explain
@@ -32,6 +32,7 @@ _T = TypeVar("_T")
 _LOOK = 0.2  # seconds between looks at whether the file is still there
 _CHECKPOINT = 30.0  # seconds
 _FLUSH_AFTER = 1.0  # seconds a lone position may wait; losing it only means reading again
+_MARK = upsert(batches, ("writer", "token", "at"), on=("writer",), changing=("token", "at"))
 _RETRY_FIRST, _RETRY_LONGEST = 0.05, 5.0  # seconds
 
 
@@ -331,12 +332,7 @@ class Writer:
             return job, None, error
 
     def _mark(self, tx: Transaction, token: str) -> None:
-        statement = insert_into(tx.connection, batches).values(writer=self._name, token=token, at=tx.now)
-        tx.connection.execute(
-            statement.on_conflict_do_update(
-                index_elements=[batches.c.writer], set_={"token": statement.excluded.token, "at": statement.excluded.at}
-            )
-        )
+        tx.connection.execute(_MARK, {"writer": self._name, "token": token, "at": tx.now})
 
     def _landed(self, token: str) -> bool:
         with self._database.transaction(durable=False) as connection:

@@ -96,6 +96,27 @@ async def test_one_incident_that_is_too_large_loses_places_and_is_told(store: St
     await http.close()
 
 
+async def test_what_is_sent_takes_one_lease(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    leases = []
+    real = store.outbox.lease
+
+    async def lease(sink: str, *args: Any, **options: Any) -> Any:
+        found = await real(sink, *args, **options)
+        leases.append(len(found))
+        return found
+
+    monkeypatch.setattr(store.outbox, "lease", lease)
+    store.policy = Policy(sinks=("chat",), routes=(Route.model_validate({"sinks": ["chat"], "burst": "100/1m"}),))
+    chat = Recorder()
+    async with delivering_with(store, {"chat": chat}, patience=STEADY) as delivery:
+        await until(lambda: leases == [0, 0])  # at the start, and once leases of the dead are taken over
+        for number in range(3):
+            await store.commit([finding(str(number), number)])
+            await until(lambda: delivery.stats()["chat"].sent > number)  # noqa: B023
+            await store.flush()  # what was asked for by then is done
+        assert leases == [0, 0, 1, 1, 1]
+
+
 async def test_the_worst_leaves_first(store: Store) -> None:
     gate = asyncio.Event()
 

@@ -1,13 +1,16 @@
 from __future__ import annotations
 
 import resource
+from typing import Any
 
 import pytest
+from sqlalchemy import Connection, event
+from sqlalchemy.engine.interfaces import CacheStats
 
 from monitor.model import Position
 from monitor.routing import Policy
 from monitor.store import Notice, Store
-from tests.monitor.store.helpers import NOW, Clock, deliver, finding, fingerprint, reasons
+from tests.monitor.store.helpers import NOW, Clock, deliver, finding, fingerprint, lease, reasons
 
 
 async def test_one_incident_for_one_secret(store: Store) -> None:
@@ -97,3 +100,25 @@ async def test_what_a_record_says_of_itself_is_kept_beside_when_it_was_read(url:
     assert newest.logged_at.timestamp() == NOW - 20
     assert (told.host, told.service, told.context) == ("web-3", "shop", "k=ghp_… ok")
     assert (silent.logged_at, silent.service, silent.context) == (None, None, None)
+
+
+async def test_a_finding_costs_few_statements_and_none_is_built_anew(store: Store) -> None:
+    """From the commit to the receipt. What is built or compiled at each execution costs more than all the rest."""
+    seen: list[tuple[str, object]] = []
+
+    def note(connection: Connection, cursor: object, statement: str, values: object, context: Any, many: bool) -> None:
+        seen.append((statement, getattr(context, "cache_hit", None) if context.compiled else CacheStats.CACHE_HIT))
+
+    async def cycle(number: int) -> None:
+        await store.commit([finding(number, number)])
+        leased = await lease(store, "chat")
+        assert leased is not None
+        await store.outbox.sent(leased.id, {"ts": "1"})
+
+    await cycle(0)
+    await cycle(1)
+    event.listen(store._database.writer, "before_cursor_execute", note)
+    await cycle(2)
+    anew = [statement for statement, hit in seen if hit is not CacheStats.CACHE_HIT]
+    assert not [statement for statement in anew if "SAVEPOINT" not in statement]
+    assert len(seen) < 60, len(seen)

@@ -124,3 +124,27 @@ async def test_a_lease_of_another_node_is_left_alone_whatever_its_process_id(sto
     assert await lease(store, "chat") is None
     assert await store.groups.adopt(owner_name("there"), ["chat"]) == (1, 0)
     assert await lease(store, "chat") is not None
+
+
+async def test_done_says_whether_there_is_more_to_send(store: Store, clock: Clock) -> None:
+    await store.commit([finding("a"), finding("b", 1)])
+    first, second = await lease(store, "chat"), await lease(store, "chat")
+    assert first is not None
+    assert second is not None
+    await store.incidents.transition(fingerprint("a"), "resolve", actor="ada", resolution="revoked")
+    await store.commit([finding("c", 2)])
+    third = await lease(store, "chat")
+    assert third is not None
+    await store.outbox.put_back(third.id, OWNER, error="down", delay=100)
+
+    by_key = {one.incidents[0].fingerprint: one for one in (first, second)}
+    assert await store.outbox.sent(by_key[fingerprint("b")].id, None)  # what is held back for its key counts
+    assert await deliver(store) == []
+    assert await store.outbox.sent(by_key[fingerprint("a")].id, None)
+    assert await deliver(store) == ["resolved"]
+    await store.commit([finding("d", 3)])
+    last = await lease(store, "chat")
+    assert last is not None
+    assert not await store.outbox.sent(last.id, None)  # what waits for its next attempt does not
+    clock.now += 100
+    assert await deliver(store) == ["new"]
