@@ -9,8 +9,6 @@ from collections.abc import Awaitable, Callable
 from datetime import datetime
 from typing import Any, Protocol
 
-import jwt
-
 from monitor.common.credential import Credential, CredentialError
 
 __all__ = ["AppAuth", "Auth", "AuthError", "TokenAuth", "digest"]
@@ -96,6 +94,8 @@ class AppAuth:
 
     async def jwt(self) -> str:
         """A token for the App itself (RS256, under ten minutes)."""
+        import jwt  # brings cryptography along: eight megabytes that no other part of the daemon needs
+
         try:
             pem = await asyncio.to_thread(self.private_key.resolve)
         except CredentialError as error:

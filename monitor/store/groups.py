@@ -21,7 +21,7 @@ from monitor.store.outbox import LONGEST_WAIT, abandon, release_lost, soonest, t
 from monitor.store.rows import any_of, chunks, incident_from, upsert
 from monitor.store.schema import groups, incidents, members
 from monitor.store.silences import release
-from monitor.store.transaction import Desk, Transaction
+from monitor.store.transaction import Desk, Kept, Transaction
 
 __all__ = ["Groups", "Touched", "enrol", "next_due"]
 
@@ -67,6 +67,7 @@ class Groups:
 
     def __init__(self, desk: Desk) -> None:
         self._desk = desk
+        self._agenda: Kept[tuple[float | None, Mapping[str, float]]] = Kept()
 
     async def tick(self, *, flush: bool = False) -> None:
         """Put into the outbox what has become due; `flush`: also what is still held back for its group."""
@@ -80,7 +81,7 @@ class Groups:
 
     async def agenda(self) -> tuple[float | None, Mapping[str, float]]:
         """`next_due`, and sink → when it has something to send, in one read: it is asked for every second."""
-        return await self._desk.read(lambda connection: (next_due(connection), soonest(connection)))
+        return await self._desk.read(lambda connection: (next_due(connection), soonest(connection)), self._agenda)
 
     async def held(self, incident: str) -> Mapping[str, str]:
         """Sinks that are not told of it for now, and for which worse incident (by id)."""

@@ -9,7 +9,7 @@ import socket
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Any, Self, TypeVar, cast
 
 from sqlalchemy import Connection, func, select
 from sqlalchemy.exc import SQLAlchemyError
@@ -43,7 +43,7 @@ from monitor.store.schema import incidents, outbox, unsent
 from monitor.store.silences import Silences
 from monitor.store.suppressions import Suppressions
 from monitor.store.trail import Trail
-from monitor.store.transaction import Transaction
+from monitor.store.transaction import Kept, Transaction
 from monitor.store.trouble import AwayError, Failure, Recovery, StoreError, classify, explain
 from monitor.store.verdicts import Verdicts
 from monitor.store.writer import Writer
@@ -317,11 +317,17 @@ class Store:
     def now(self) -> float:
         return self._clock()
 
-    async def read(self, run: Callable[[Connection], _T]) -> _T:
+    async def read(self, run: Callable[[Connection], _T], kept: Kept[_T] | None = None) -> _T:
 
         def once() -> _T:
+            version = None if kept is None else self._database.version()
+            if kept is not None and version is not None and version == kept.version:
+                return cast("_T", kept.value)
             with self._database.reader.connect() as connection:
-                return run(connection)
+                value = run(connection)
+            if kept is not None:
+                kept.version, kept.value = version, value
+            return value
 
         deadline = self._loop.time() + _READ_PATIENCE
         delay, repaired = 0.05, False

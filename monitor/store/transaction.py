@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Protocol, TypeVar
+from typing import Generic, Protocol, TypeVar
 
 from sqlalchemy import Connection
 
@@ -16,7 +16,7 @@ from monitor.common.severity import Severity
 from monitor.routing import Policy
 from monitor.runbook.progress import Procedure
 
-__all__ = ["Counts", "Desk", "Transaction"]
+__all__ = ["Counts", "Desk", "Kept", "Transaction"]
 
 _T = TypeVar("_T")
 
@@ -35,6 +35,14 @@ class Counts:
         self.repeated += other.repeated
         self.suppressed += other.suppressed
         self.opened += other.opened
+
+
+@dataclass(slots=True)
+class Kept(Generic[_T]):
+    """What was read last, and of which `version` of the database: while that is the same, so is the value."""
+
+    version: object = None
+    value: _T | None = None
 
 
 @dataclass(slots=True)
@@ -89,8 +97,11 @@ class Desk(Protocol):
         """`submit`, and wait for it."""
         ...
 
-    async def read(self, run: Callable[[Connection], _T]) -> _T:
-        """In a thread, on a connection that cannot write. Waits a while for a lock or a server that restarts."""
+    async def read(self, run: Callable[[Connection], _T], kept: Kept[_T] | None = None) -> _T:
+        """In a thread, on a connection that cannot write. Waits a while for a lock or a server that restarts.
+
+        `kept`: for what is asked often; with SQLite it is read anew only once something has changed.
+        """
         ...
 
     @property

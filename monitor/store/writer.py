@@ -29,7 +29,7 @@ __all__ = ["Ingest", "Writer", "WriterStats"]
 log = structlog.get_logger(__name__)
 _T = TypeVar("_T")
 
-_LOOK = 0.2  # seconds between looks at whether the file is still there
+_LOOK = 0.5  # seconds between looks at whether the file is still there
 _CHECKPOINT = 30.0  # seconds
 _FLUSH_AFTER = 1.0  # seconds a lone position may wait; losing it only means reading again
 _MARK = upsert(batches, ("writer", "token", "at"), on=("writer",), changing=("token", "at"))

@@ -75,6 +75,10 @@ def test_the_quick_end_loses_no_output_and_keeps_the_exit_code(arguments: list[s
 
 
 def test_what_starting_does_not_need_is_not_imported() -> None:
-    text = "import sys, monitor.cli.run as run; run._import_structlog(); import monitor.daemon; print(*sys.modules)"
+    start = "import sys, monitor.cli.run as run; run._import_structlog(); import monitor.daemon; print(*sys.modules)"
+    serve = "from monitor.web import hooks; hooks.load_vendors(); print(*sys.modules)"
+    text = f"{start}; {serve}"
     answer = subprocess.run([sys.executable, "-c", text], cwd=ROOT, capture_output=True, text=True, check=True)
-    assert not {"aiohttp", "cryptography", "rich", "sqlalchemy.dialects.postgresql"} & set(answer.stdout.split())
+    begun, serving = (set(line.split()) for line in answer.stdout.splitlines())
+    assert not {"aiohttp", "cryptography", "rich", "sqlalchemy.dialects.postgresql"} & begun
+    assert not {"cryptography", "jwt"} & serving  # of memory, too: many megabytes for as long as it runs

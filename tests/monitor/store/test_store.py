@@ -8,11 +8,34 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from sqlalchemy import Connection, func, select
 
 from monitor.model import Position
 from monitor.routing import Policy
 from monitor.store import Store, StoreError
+from monitor.store.schema import incidents
+from monitor.store.transaction import Kept
 from tests.monitor.store.helpers import NOW, Clock, deliver, finding, fingerprint
+
+
+async def test_what_is_kept_is_read_anew_once_anybody_has_written(opener, store: Store) -> None:  # type: ignore[no-untyped-def]
+    kept: Kept[int] = Kept()
+    reads = 0
+
+    def count(connection: Connection) -> int:
+        nonlocal reads
+        reads += 1
+        return connection.execute(select(func.count()).select_from(incidents)).scalar_one()
+
+    assert await store.read(count, kept) == 0
+    other = await opener()
+    await other.commit([finding("a")])
+    assert await store.read(count, kept) == 1
+    await store.commit([finding("b", 1)])
+    assert await store.read(count, kept) == 2
+    before = reads
+    assert await store.read(count, kept) == 2
+    assert reads - before == (0 if store._database.path else 1)  # a server is asked each time
 
 
 async def test_another_process_changes_the_same_database(opener, store: Store, clock: Clock) -> None:  # type: ignore[no-untyped-def]
