@@ -70,11 +70,19 @@ class Transaction:
     @contextmanager
     def attempt(self) -> Iterator[None]:
         """What fails within leaves nothing behind, neither in the database nor in what is known of it here."""
+        failure: BaseException | None = None
         try:
             with self.connection.begin_nested():
-                yield
-        except BaseException:
+                try:
+                    yield
+                except BaseException as error:
+                    failure = error
+                    raise
+        except BaseException as error:
             self.changed()
+            if failure is not None and error is not failure:
+                # SQLite has taken back the whole transaction, as it may on a full disk, and there is no part to end.
+                raise failure from None
             raise
 
     def announce(self) -> None:
