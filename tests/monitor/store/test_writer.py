@@ -3,8 +3,10 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 import time
+from collections.abc import Awaitable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -56,6 +58,32 @@ async def test_a_full_disk_is_waited_out(tmp_path: Path) -> None:
     await asyncio.sleep(0.05)
     assert told[-1] is None
     assert store.degraded is None
+    await store.close()
+
+
+@pytest.mark.parametrize("spare", [1, 2, 3])
+async def test_a_disk_that_is_full_at_whichever_statement_is_waited_out(tmp_path: Path, spare: int) -> None:
+    """At some of them SQLite takes back the whole transaction by itself."""
+    store = await Store.open(tmp_path / "state.db", Policy(sinks=("chat",)))
+    told: list[str | None] = []
+    store.on_degraded(told.append)
+
+    def pragma(text: str) -> Awaitable[Any]:
+        return store.write(lambda tx: tx.connection.exec_driver_sql(f"PRAGMA {text}").scalar())
+
+    store._database.forget_connections = lambda: None  # type: ignore[method-assign] # the limit is this connection's
+    await pragma(f"max_page_count = {await pragma('page_count') + spare}")
+    number = 0
+    while not told:
+        number += 1
+        waiting = asyncio.ensure_future(store.commit([finding(number, path="/x" * 300)]))
+        while not (told or waiting.done()):
+            await asyncio.sleep(0.005)
+    with store._database.writer.connect() as connection:
+        connection.exec_driver_sql("PRAGMA max_page_count = 1000000")
+        connection.commit()
+    assert await waiting == 1
+    assert await store.incidents.count() == number
     await store.close()
 
 
