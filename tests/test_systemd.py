@@ -54,6 +54,7 @@ def test_what_the_monitor_relies_on() -> None:
     assert service["StateDirectory"] == "exposure-monitor"
     assert service["SupplementaryGroups"].split() == ["adm", "systemd-journal"]
     assert service["LimitCORE"] == "0"
+    assert service["MemorySwapMax"] == "0"
     assert int(service["WatchdogSec"]) > 0
     # SIGTERM drains for up to 10 s; systemd must not kill before.
     assert int(service["TimeoutStopSec"]) > 10

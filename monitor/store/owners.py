@@ -10,6 +10,7 @@ from typing import Literal
 from sqlalchemy import Connection, select
 
 from monitor.common.severity import Severity
+from monitor.common.text import one_line
 from monitor.incidents import claim, own_title
 from monitor.store import groups, runs
 from monitor.store.incidents import update_incidents
@@ -105,8 +106,9 @@ def returned(connection: Connection, source: str, names: Sequence[str], prints: 
         leaked += connection.execute(query).scalars()
     count = len(names)
     title = f"{count} secret{'' if count == 1 else 's'} of {source}: an earlier value is in use again"
-    shown = ", ".join(names[:_TOLD]) + (f" and {count - _TOLD} more" if count > _TOLD else "")
-    text = f"{shown}. `monitor inventory show` says which."
+    shown = ", ".join(one_line(name, 120) for name in names[:_TOLD])
+    more = f" and {count - _TOLD} more" if count > _TOLD else ""
+    text = f"{shown}{more}. `monitor inventory show` says which."
     if leaked:
         text += f" It was exposed: {', '.join(leaked[:_TOLD])}."
     return Notice(title, text, "high" if leaked else "low", key=f"inventory returned {source}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import json
 import os
 import random
@@ -21,6 +22,7 @@ from monitor.inventory.child import width
 from monitor.store import Store
 from tests.acceptance.harness import KEY, Monitor, until
 from tests.fakes.webhook import FakeWebhook
+from tests.monitor.inventory.managers import test_doppler, test_kubernetes, test_vercel
 
 MIXED = string.ascii_letters + string.digits
 SOURCE = random.Random(17)
@@ -34,6 +36,39 @@ VALUES = {
 ADDRESS = "".join(SOURCE.choices(MIXED, k=24))
 BODY = "\n".join(base64.b64encode(SOURCE.randbytes(48)).decode() for _ in range(6))
 PEM = f"-----BEGIN {'PRIVATE'} KEY-----\n{BODY}\n-----END {'PRIVATE'} KEY-----"
+# In other managers than the first
+BASE64 = base64.b64encode(SOURCE.randbytes(32)).decode()
+BASE32 = base64.b32encode(SOURCE.randbytes(25)).decode()
+DASHED = "-".join("".join(SOURCE.choices("0123456789abcdef", k=size)) for size in (8, 4, 4, 4, 12))
+DIGITS = "".join(SOURCE.choices(string.digits, k=36))
+BYTES = bytes(SOURCE.choices(range(0x80, 0x100), k=32))
+PHRASE = "correct horse battery staple"  # refused
+MORE = """
+[[inventory]]
+name = "doppler"
+type = "doppler"
+server = "{doppler}"
+token = "file:token"
+environment = "production"
+[[inventory]]
+name = "vercel"
+type = "vercel"
+project = "app"
+team = "team_1"
+server = "{vercel}"
+token = "file:token"
+[[inventory]]
+name = "cluster"
+type = "kubernetes"
+server = "{cluster}"
+token = "file:token"
+environment = "production"
+[[inventory]]
+name = "credentials"
+type = "systemd"
+path = ["credstore"]
+environment = "production"
+"""
 CONFIG = """
 [[sources]]
 name = "app"
@@ -58,6 +93,7 @@ url = "{url}"
 def written() -> str:
     lines = [f"{name}='{value}'" for name, value in VALUES.items()]
     lines += [f"DATABASE_URL=postgres://app:{ADDRESS}@db/app", f'TLS_KEY="{PEM}"', "MODE=production", "PORT=8080"]
+    lines.append(f"PHRASE='{PHRASE}'")
     return "\n".join(lines) + "\n"
 
 
@@ -71,6 +107,10 @@ def forms(value: str) -> list[str]:
         json.dumps(json.dumps(value)),
         raw.hex(),
     ]
+
+
+def binary(value: bytes) -> list[bytes]:
+    return [value, *(base64.b64encode(b"abc"[:shift] + value + b"tail") for shift in range(3)), value.hex().encode()]
 
 
 def pieces(value: bytes, size: int = 8) -> set[bytes]:
@@ -107,18 +147,41 @@ def among(wanted: set[bytes], text: bytes) -> set[bytes]:
     return found
 
 
-@pytest.fixture
-async def monitor(tmp_path: Path) -> AsyncIterator[tuple[Monitor, FakeWebhook]]:
-    """Started, with its inventory read and nothing logged yet."""
-    (tmp_path / "logs").mkdir()
-    (tmp_path / ".env").write_text(written())
+@contextlib.asynccontextmanager
+async def started(folder: Path, more: str = "") -> AsyncIterator[tuple[Monitor, FakeWebhook]]:
+    """With its inventory read and nothing logged yet."""
+    (folder / "logs").mkdir()
+    (folder / ".env").write_text(written())
     async with FakeWebhook() as hook:
-        made = Monitor(tmp_path, CONFIG.format(url=f"{hook.url}/hook"))
+        made = Monitor(folder, CONFIG.format(url=f"{hook.url}/hook") + more)
         await made.start()
         try:
             yield made, hook
         finally:
             await made.kill()
+
+
+@pytest.fixture
+async def monitor(tmp_path: Path) -> AsyncIterator[tuple[Monitor, FakeWebhook]]:
+    async with started(tmp_path) as both:
+        yield both
+
+
+@pytest.fixture
+async def managers(tmp_path: Path) -> AsyncIterator[str]:
+    """Four more, each with a secret of another class; yields their part of the configuration."""
+    (tmp_path / "credstore").mkdir()
+    (tmp_path / "credstore" / "BASE32").write_text(BASE32)
+    async with test_doppler.Doppler() as doppler, test_vercel.Vercel() as vercel, test_kubernetes.Cluster() as cluster:
+        doppler.configs = {"prd": {"BASE64": test_doppler.secret(BASE64)}}
+        vercel.rows = [
+            test_vercel.variable("e1", "DASHED", "encrypted", ["production"]),
+            test_vercel.variable("e2", "DIGITS", "encrypted", ["production"]),
+        ]
+        vercel.values = {"e1": DASHED, "e2": DIGITS}
+        cluster.secrets = [test_kubernetes.secret("prod", "app", {"BYTES": BYTES})]
+        (tmp_path / "token").write_text(doppler.token)
+        yield MORE.format(doppler=doppler.url, vercel=vercel.url, cluster=cluster.url)
 
 
 def anchors() -> set[bytes]:
@@ -138,18 +201,27 @@ async def test_in_memory_are_the_anchors_alone(monitor: tuple[Monitor, FakeWebho
     assert among(wanted, held) == known
 
 
-async def test_each_is_found_once_by_name_in_every_form_and_lies_nowhere(
-    monitor: tuple[Monitor, FakeWebhook], tmp_path: Path
+async def test_of_ten_classes_in_five_managers_each_is_found_once_by_name_in_every_form_and_lies_nowhere(
+    managers: str, tmp_path: Path
 ) -> None:
-    made, hook = monitor
-    shown = {**VALUES, "DATABASE_URL": ADDRESS, "TLS_KEY": PEM}
+    async with started(tmp_path, managers) as (made, hook):
+        await _each_is_found(made, hook, tmp_path)
+
+
+async def _each_is_found(made: Monitor, hook: FakeWebhook, tmp_path: Path) -> None:
+    shown = {**VALUES, "DATABASE_URL": ADDRESS, "TLS_KEY": PEM, "BASE64": BASE64, "BASE32": BASE32}
+    shown |= {"production/DASHED": DASHED, "production/DIGITS": DIGITS}
     del shown["UNSAID"]
+    written = {name: [form.encode() for form in forms(value)] for name, value in shown.items()}
+    written["prod/app.BYTES"] = binary(BYTES)
+    assert len(written) >= 10
     lines = [
-        f"2026-11-02 INFO step {number} of {text} done"
-        for value in shown.values()
-        for number, text in enumerate(forms(value))
+        b"2026-11-02 INFO step %d of %s done" % (number, text)
+        for texts in written.values()
+        for number, text in enumerate(texts)
     ]
-    (tmp_path / "logs" / "app.log").write_text("\n".join(lines) + "\n2026-11-02 INFO the end\n")
+    lines.append(f"2026-11-02 INFO {PHRASE}".encode())
+    (tmp_path / "logs" / "app.log").write_bytes(b"\n".join(lines) + b"\n2026-11-02 INFO the end\n")
 
     async def incidents() -> dict[str, tuple[str, int, str]]:
         async with await Store.open(tmp_path / "state" / "state.db", repairs=False) as store:
@@ -157,6 +229,7 @@ async def test_each_is_found_once_by_name_in_every_form_and_lies_nowhere(
         return {one.fingerprint: (one.labels.get("secret", ""), one.occurrences, one.severity) for one in found}
 
     prints = {fingerprint(KEY.encode(), value.encode()): name for name, value in shown.items()}
+    prints[fingerprint(KEY.encode(), BYTES)] = "prod/app.BYTES"
     told: set[str] = set()
 
     def arrived() -> bool:
@@ -165,7 +238,7 @@ async def test_each_is_found_once_by_name_in_every_form_and_lies_nowhere(
 
     await until(arrived, 120, lambda: f"missing: {[prints[one] for one in prints.keys() - told]}")
     found = await incidents()
-    assert found == {one: (name, len(forms(shown[name])), "critical") for one, name in prints.items()}
+    assert found == {one: (name, len(written[name]), "critical") for one, name in prints.items()}
     first = next(one for payload in hook.payloads for one in payload["incidents"] if one["labels"]["secret"] == "ALPHA")
     assert first["name"] == "ALPHA (production): secret of our own"
     assert first["labels"]["consumers"] == "gateway, jobs"
@@ -176,7 +249,8 @@ async def test_each_is_found_once_by_name_in_every_form_and_lies_nowhere(
     assert await made.terminate() == 0
     said = [made.output.encode(), made.errors.encode(), json.dumps(hook.payloads).encode(), *pages]
     said += [path.read_bytes() for path in (tmp_path / "state").rglob("*") if path.is_file()]
-    wanted = set().union(*(pieces(value.encode()) for value in (*VALUES.values(), ADDRESS, BODY)), anchors())
+    values = (*shown.values(), VALUES["UNSAID"], BODY)
+    wanted = set().union(*(pieces(value.encode()) for value in values if value != PEM), pieces(BYTES), anchors())
     assert among(wanted, b"\n".join(said)) == set()
 
 
