@@ -22,10 +22,10 @@ import re2
 
 from detectors.compile.codecs import VALUE, Codec
 from detectors.compile.plan import Compiled, compiled
-from detectors.fingerprint import fingerprint
 from detectors.match.cost import TooSlowError, Work, patience
 from detectors.match.decode import Region, encoded_values, regions
-from detectors.match.exact import OWN, Exact, Owned
+from detectors.match.detector import Buffer, Detector, Placed
+from detectors.match.exact import Exact, settled
 from detectors.match.filters import LABEL, masked_before
 from detectors.match.judge import NOWHERE, Judge, Verdict
 from detectors.match.outcome import Decision, Found, Match, merged, moved, rank, resolve, through
@@ -36,7 +36,6 @@ from detectors.rules.syntax import diagnose, re2_problem
 
 __all__ = ["Decision", "Engine", "Found", "Match", "TooSlowError", "Worker", "patience"]
 
-Buffer = bytes | bytearray | memoryview
 MAX_DEPTH = 3  # of decoding
 _GAP = b"\n" + bytes(256) + b"\n"  # between decoded texts
 _SEPARATOR = re.compile(rb"[^A-Za-z0-9+/]")
@@ -123,18 +122,18 @@ class _Text:
 
     def __init__(self, data: Buffer, work: Work) -> None:
         self.data, self.work = data, work
-        self.out: list[tuple[Decision, int]] = []
+        self.out: list[Placed] = []
         self.taken: dict[tuple[int, int], int] = {}
 
 
 class Worker:
-    """Scans on behalf of one thread."""
+    """Scans on behalf of one thread: a Detector by the rules, with what is beside them."""
 
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
         # Decoded text is scanned after the scan it came from has returned, so one scratch serves every depth.
         self._scratch = hyperscan.Scratch(engine.database)
-        self._exact = engine.exact.worker() if engine.exact is not None else None
+        self._beside: tuple[Detector, ...] = (engine.exact.worker(),) if engine.exact is not None else ()
         self._near_scratch = hyperscan.Scratch(engine.near) if engine.near is not None else None
 
     def scan(self, data: Buffer, fresh: int = 0, limit: int | None = None) -> list[Match]:
@@ -145,42 +144,21 @@ class Worker:
     def search(self, data: Buffer, fresh: int = 0, limit: int | None = None, seconds: float | None = None) -> Found:
         """The same with what must not be shown and what was left out. Raises TooSlowError after so much CPU time."""
         work = Work(len(data), seconds)
-        owned = self._exact.search(data, work.check) if self._exact is not None else []
-        ends, encoded = self.hits(data)
-        if not ends and not encoded and not owned:
-            return Found([])
-        decided = self._decide_all(data, ends, encoded, 0, work)
-        if owned:
-            decided += self._named(owned, decided)
+        decided = settled([one for detector in (self, *self._beside) for one in detector.decide(data, work)])
         last = len(data) if limit is None else limit
         matches = [m for m, end in resolve(decided) if fresh - m.rule.awaits < end <= last]
         spans = [(decision.start, decision.end) for decision, _ in decided if decision.accepted]
         spent = {self.engine.rules[number].id: cost for number, cost in work.spent.items()}
         return Found(matches, merged(spans + work.regions), work.budget.skipped, spent)
 
-    def _named(self, owned: Sequence[Owned], decided: Sequence[tuple[Decision, int]]) -> list[tuple[Decision, int]]:
-        """Decisions on values that are known. Where a rule has found the same value it stays: it knows the issuer."""
-        ours = {one.fingerprint for one in owned}
-        key = self.engine.exact.key if self.engine.exact is not None else b""
-        told = [
-            (decision.start, decision.end, print_)
-            for decision, _ in decided
-            if decision.match is not None and (print_ := fingerprint(key, decision.match.secret)) in ours
-        ]
-        out = []
-        for one in owned:
-            if any(start < one.end and one.start < end and print_ == one.fingerprint for start, end, print_ in told):
-                continue
-            masked = f"…[{len(one.value)}]"  # its name says more than its beginning
-            match = Match(OWN, one.start, one.end, one.value, masked, OWN.severity, "high", one.decode)
-            decision = Decision(OWN, one.start, one.end, True, "accepted", "a secret of our own", match, one.decode)
-            out.append((decision, one.end))
-        return out
+    def decide(self, data: Buffer, work: Work) -> list[Placed]:
+        """By the rules."""
+        ends, encoded = self.hits(data)
+        return self._decide_all(data, ends, encoded, 0, work) if ends or encoded else []
 
     def explain(self, data: Buffer) -> list[Decision]:
         """Every candidate with the stage that accepted or rejected it, by position."""
-        work = Work(len(data), None, explain=True)
-        decided = self._decide_all(data, *self.hits(data), 0, work)
+        decided = self.decide(data, Work(len(data), None, explain=True))
         kept = {id(m) for m, _ in resolve(decided)}
         out = []
         for decision, _ in decided:
@@ -230,7 +208,7 @@ class Worker:
         encoded: list[tuple[Codec, Sequence[int]]],
         depth: int,
         work: Work | None = None,
-    ) -> list[tuple[Decision, int]]:
+    ) -> list[Placed]:
         """Decisions with the end of the whole match (where `scan` counts it)."""
         text = _Text(data, work or Work(len(data), None))
         around: dict[tuple[int, int, int], list[tuple[int, int]]] = {}
@@ -313,7 +291,7 @@ class Worker:
         encoded: list[tuple[Codec, Sequence[int]]],
         depth: int,
         work: Work,
-        out: list[tuple[Decision, int]],
+        out: list[Placed],
     ) -> None:
         told: dict[tuple[int, int, str, bytes], int] = {}  # place, rule and secret → rank
         for name in dict.fromkeys(codec.name for codec, _ in encoded):

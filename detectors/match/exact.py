@@ -1,6 +1,6 @@
 """Exact values, found without their being known here: by an anchor, a short piece of each, and a keyed fingerprint.
 
-    text ─Hyperscan, anchors as literals→ where one may stand ─its length, decoded→ candidate ─fingerprint→ yes or no
+    text ─Hyperscan, anchors as literals→ where one may stand ─its length, decoded→ candidate ─fingerprint→ decision
 
 An anchor is looked for as it is and as it looks inside base64 (three alignments) and hex; what else a text may be
 written in leaves letters and digits as they are, and an anchor that has others is looked for as it is written then,
@@ -15,7 +15,8 @@ import hashlib
 import hmac
 import json
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from bisect import bisect_right
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 from urllib.parse import quote, quote_plus, unquote_to_bytes
@@ -23,12 +24,14 @@ from urllib.parse import quote, quote_plus, unquote_to_bytes
 import hyperscan
 import orjson
 
-from detectors.fingerprint import b64decode, fingerprint
+from detectors.fingerprint import b64decode, fingerprint, normalise
+from detectors.match.cost import Work
+from detectors.match.detector import Buffer, Placed
+from detectors.match.outcome import Decision, Match, resolve
 from detectors.rules.rule import Rule
 
-__all__ = ["OWN", "Anchor", "Exact", "ExactWorker", "Owned", "anchor"]
+__all__ = ["OWN", "Anchor", "Exact", "ExactWorker", "Owned", "anchor", "settled"]
 
-Buffer = bytes | bytearray | memoryview
 # What findings of values that no rule has found name. Where it overlaps with a rule's match of another value it wins.
 OWN = Rule("own-secret", "secret of our own", pattern="", severity="high", priority=1 << 16)
 SHORTEST, LONGEST = 4, 8  # bytes of an anchor
@@ -224,11 +227,20 @@ class Exact:
 
 
 class ExactWorker:
-    """Scans on behalf of one thread."""
+    """Scans on behalf of one thread: a Detector."""
 
     def __init__(self, exact: Exact) -> None:
         self._exact = exact
         self._scratch = hyperscan.Scratch(exact.database) if exact.database is not None else None
+
+    def decide(self, data: Buffer, work: Work) -> list[Placed]:
+        out = []
+        for one in self.search(data, work.check):
+            masked = f"…[{len(one.value)}]"  # its name says more than its beginning
+            match = Match(OWN, one.start, one.end, one.value, masked, OWN.severity, "high", one.decode)
+            decision = Decision(OWN, one.start, one.end, True, "accepted", "a secret of our own", match, one.decode)
+            out.append((decision, one.end))
+        return out
 
     def search(self, data: Buffer, check: Callable[[], None] = lambda: None) -> list[Owned]:
         """What stands in `data`, by position, each span once. `check` is called now and then, and may raise."""
@@ -299,3 +311,21 @@ class ExactWorker:
         if fingerprint(self._exact.key, value) != one.fingerprint:
             return None
         return Owned(low, high, value, one.fingerprint, chain)
+
+
+def settled(decided: Sequence[Placed]) -> Sequence[Placed]:
+    """Without those on our own values that a rule tells as well, at the same place: it knows the issuer."""
+    ours = [one for one in decided if one[0].rule is OWN]
+    if not ours or len(ours) == len(decided):
+        return decided
+    others = [one for one in decided if one[0].rule is not OWN]
+    told: dict[bytes, list[Match]] = {}  # disjoint and by position
+    for match, _ in resolve(others):
+        told.setdefault(normalise(match.secret), []).append(match)
+    starts = {value: [match.start for match in matches] for value, matches in told.items()}
+    for decision, end in ours:
+        value = normalise(decision.match.secret) if decision.match is not None else b""
+        before = bisect_right(starts.get(value, ()), decision.end - 1)
+        if not before or told[value][before - 1].end <= decision.start:
+            others.append((decision, end))
+    return others

@@ -9,13 +9,16 @@ import random
 import re
 import string
 from collections.abc import Iterator
+from dataclasses import replace
 from urllib.parse import quote, quote_plus
 
 import pytest
 
 from detectors.fingerprint import fingerprint, mask
 from detectors.match.engine import Engine
-from detectors.match.exact import OWN, Anchor, Exact, anchor
+from detectors.match.exact import OWN, Anchor, Exact, anchor, settled
+from detectors.match.outcome import Decision, Match
+from detectors.rules.rule import Rule
 from detectors.rules.template import expand
 from tests.detectors import texts
 
@@ -160,3 +163,27 @@ def test_only_what_is_new_in_a_block_counts(engine: Engine) -> None:
     assert [match.start for match in worker.scan(text, 40, None)] == [41]
     assert [match.start for match in worker.scan(text, 0, 40)] == [0]
     assert engine.beside(None) is engine
+
+
+def test_what_another_rule_takes_from_the_rule_that_found_ours_is_still_ours() -> None:
+    value = VALUES[3].encode()
+    rules = [
+        Rule("narrow", "narrow", pattern=r"key=([A-Za-z0-9]{40})", severity="low"),
+        Rule("wide", "wide", pattern=r"key=([A-Za-z0-9]{40}-east)", severity="low", priority=500),
+    ]
+    worker = Engine.build(rules).beside(exact([value])).worker()
+    assert [(match.rule.id, match.secret) for match in worker.scan(b"key=%b-east\n" % value)] == [(OWN.id, value)]
+    assert [match.rule.id for match in worker.scan(b"key=%b-west\n" % value)] == ["narrow"]
+
+
+@pytest.mark.timeout(60)  # each held against each would take many minutes
+def test_one_that_stands_in_every_line_costs_each_line_the_same() -> None:
+    value = VALUES[3].encode()
+    rule = Rule("keys", "keys", pattern=r"key=([A-Za-z0-9]{40})", severity="low")
+    match = Match(rule, 4, 44, value, "…", "low", "high")
+    decided = []
+    for at in range(0, 30_000 * 45, 45):
+        for which in (rule, OWN):
+            one = replace(match, rule=which, start=at + 4, end=at + 44)
+            decided.append((Decision(which, one.start, one.end, True, "accepted", "", one), one.end))
+    assert {one.rule.id for one, _ in settled(decided)} == {"keys"}
