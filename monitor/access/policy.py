@@ -123,4 +123,5 @@ def _from(entry: AccessConfig, address: str) -> bool:
         place = ipaddress.ip_address(address)
     except ValueError:
         return False
+    place = getattr(place, "ipv4_mapped", None) or place
     return any(place in ipaddress.ip_network(network) for network in entry.addresses)

@@ -83,15 +83,7 @@ def shown(secret: Secret, old: Version) -> Shown:
 
 async def look(store: Store) -> list[Managed]:
     """All secrets of the inventory that are in use, with whether they are exposed."""
-    cases = await store.incidents.find(states=("open", "acknowledged"), limit=_MOST)
-    seen = {one.fingerprint: one.first_seen for one in cases if one.rule not in RULES}
-    exposed: dict[tuple[str, str], float] = {}
-    for print_, owners in (await store.inventory.owners(list(seen))).items() if seen else ():
-        for owned in owners:
-            if owned.standing == "current":
-                key = (owned.entry, owned.name)
-                exposed[key] = min(exposed.get(key, seen[print_]), seen[print_])
-    return managed(await store.inventory.secrets(), exposed)
+    return managed(await store.inventory.secrets(), await store.inventory.exposed())
 
 
 async def rotation_of(store: Store, key: bytes, secret: Managed) -> Incident | None:

@@ -85,7 +85,7 @@ class Access:
 
         def run(connection: Connection) -> list[tuple[str, str, Habit]]:
             query = select(habits).where(habits.c.secret != "", habits.c.principal != "")
-            rows = connection.execute(query.order_by(habits.c.secret, habits.c.principal).limit(_MOST))
+            rows = connection.execute(query.order_by(habits.c.secret, habits.c.principal))
             return [(row.secret, row.principal, Habit.of_json(json.loads(row.state))) for row in rows]
 
         return await self._desk.read(run)

@@ -17,7 +17,7 @@ from sqlalchemy import Connection, Row, delete, func, insert, select, update
 from monitor.store import outbox
 from monitor.store.owners import Owned, Standing, adopt, by_fingerprint, returned
 from monitor.store.rows import chunks, clean, insert_into
-from monitor.store.schema import secret_prints, secret_versions, secrets, syncs
+from monitor.store.schema import incidents, secret_prints, secret_versions, secrets, syncs
 from monitor.store.transaction import Desk, Transaction
 
 __all__ = [
@@ -207,6 +207,10 @@ class Inventory:
         """By fingerprint, those that are of our own secrets; None: all."""
         return await self._desk.read(lambda connection: by_fingerprint(connection, fingerprints))
 
+    async def exposed(self) -> dict[tuple[str, str], float]:
+        """By entry and name, secrets whose present value an incident is about that is not resolved: since when."""
+        return await self._desk.read(_exposed)
+
     async def syncs(self) -> dict[str, Sync]:
         """By entry."""
         query = select(syncs).order_by(syncs.c.entry)
@@ -392,6 +396,17 @@ def _secrets(connection: Connection, source: str | None, name: str | None, envir
         )
         for row in connection.execute(query)
     ]
+
+
+def _exposed(connection: Connection) -> dict[tuple[str, str], float]:
+    query = (
+        select(secret_versions.c.entry, secret_versions.c.name, func.min(incidents.c.first_seen))
+        .join(secret_prints, secret_prints.c.version == secret_versions.c.id)
+        .join(incidents, incidents.c.fingerprint == secret_prints.c.fingerprint)
+        .where(secret_versions.c.standing == "current", incidents.c.state != "resolved")
+        .group_by(secret_versions.c.entry, secret_versions.c.name)
+    )
+    return {(entry, name): since for entry, name, since in connection.execute(query)}
 
 
 def _forget(tx: Transaction, source: str, name: str | None) -> int:

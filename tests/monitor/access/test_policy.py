@@ -45,7 +45,7 @@ def test_several_entries_add_up() -> None:
 
 def test_networks_narrow_a_permission() -> None:
     near = AccessConfig(name="near", principals=("svc",), secrets=("K",), addresses=("10.0.0.0/8", "2001:db8::/32"))
-    for address in ("10.1.2.3", "2001:db8::5"):
+    for address in ("10.1.2.3", "2001:db8::5", "::ffff:10.1.2.3"):
         assert breach([near], reading("svc", "K", address=address)) is None
     for address in ("192.0.2.1", "", "some.service"):
         found = breach([near], reading("svc", "K", address=address))

@@ -100,6 +100,21 @@ async def test_a_secret_that_leaked_is_due_whatever_its_age(store: Store, clock:
     assert (await look(store))[0].exposed == clock.now
 
 
+async def test_it_is_due_however_many_other_incidents_are_open(
+    store: Store, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("monitor.store.incidents._LONGEST_LIST", 1)
+    await save(store, kept("one", rotated=clock.now, tags=()))
+    await store.commit([finding("one", time=clock.now), finding("other", time=clock.now + 60)])
+    await store.commit([finding("closed", time=clock.now)])
+    await store.inventory.save("bao", [kept("closed", "2", rotated=clock.now, tags=())], whole=False)
+    await store.incidents.transition(fingerprint("closed"), "resolve", actor="ops", resolution="revoked")
+    assert await store.inventory.exposed() == {}
+    await save(store, kept("one", rotated=clock.now, tags=()))
+    [due] = await sweep(store, SETTINGS, KEY)
+    assert (due.why, due.at) == ("it was exposed", clock.now + DAY)
+
+
 async def test_what_is_overdue_and_was_exposed_meanwhile_is_told_to_be_worse(store: Store, clock: Clock) -> None:
     await save(store, kept("one", rotated=clock.now - 100 * DAY))
     await sweep(store, SETTINGS, KEY)

@@ -48,6 +48,13 @@ async def test_readings_are_counted_by_the_hour_and_a_repeat_is_not(url: str) ->
         assert await store.access.last() is not None
 
 
+async def test_whoever_read_something_is_known_however_many_they_are(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("monitor.store.access._MOST", 1)
+    async with await Store.open(url, node="n", access_rules=RULES) as store:
+        await commit(store, [reading("a"), reading("b", principal="anna"), reading("c", principal="zoe")])
+        assert [principal for _, principal, _ in await store.access.known()] == ["anna", "app", "zoe"]
+
+
 async def test_a_read_against_policy_is_one_incident_with_one_occurrence_an_hour(url: str) -> None:
     async with await Store.open(url, node="n", secret=b"k", access_rules=RULES) as store:
         wrong = [reading(f"w{n}", T + n, "web") for n in range(500)]
