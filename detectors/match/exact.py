@@ -41,6 +41,7 @@ _URLSAFE = bytes.maketrans(b"+/", b"-_")
 _DIGITS, _LOWER, _UPPER = b"0123456789", b"abcdefghijklmnopqrstuvwxyz", b"ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 _PLAIN = frozenset(_DIGITS + _LOWER + _UPPER)
 _BEYOND_LOWER, _BEYOND_UPPER = frozenset(_LOWER[6:]), frozenset(_UPPER[6:])  # letters that are no hex digits
+_HEX = re.compile(rb"[0-9a-f]+|[0-9A-F]+")
 _ESCAPE = re.compile(rb"%[0-9A-F]{2}")
 _ENTITIES = [(b"&", b"&amp;"), (b"<", b"&lt;"), (b">", b"&gt;"), (b'"', b"&quot;"), (b"'", b"&#39;")]
 _OFTEN = 256  # candidates after which the clock is looked at
@@ -89,9 +90,11 @@ def anchor(value: bytes, print_: str, width: int, key: bytes) -> Anchor:
 
 
 def _places(value: bytes, width: int) -> Iterable[int]:
-    """Not in the first quarter, as kinds of tokens begin alike, nor before a JWT's signature."""
+    """Not in the first quarter, as kinds of tokens begin alike, nor before a JWT's signature. Hex has no kinds, and of
+    its few pairs of digits the highest, which is to be the last, comes the higher the more places there are."""
     last = len(value) - width
-    first = min(last, max(len(value) // 4, value.rfind(b".") + 1 if value.startswith(b"eyJ") else 0))
+    kind = 0 if _HEX.fullmatch(value) else len(value) // 4
+    first = min(last, max(kind, value.rfind(b".") + 1 if value.startswith(b"eyJ") else 0))
     step = max(1, (last - first) // _ALTERNATIVES)
     return range(first, last + 1, step)
 

@@ -108,6 +108,7 @@ def test_an_anchor_is_plain_is_not_where_tokens_begin_and_depends_on_the_key() -
     assert one.at >= len(value) // 4
     assert one.piece.isalnum()
     assert "piece" not in repr(one)
+    assert anchor(b"0123ffff" + b"0123456789" * 4, "f", 8, KEY).at == 0  # hex has no beginning of its own
     places = {anchor(b"aB3" * 12, "f", 4, bytes([number])).at for number in range(20)}
     assert len(places) > 3
 
