@@ -9,7 +9,7 @@ from __future__ import annotations
 import ipaddress
 import statistics
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -29,7 +29,8 @@ _LEAST = 20  # readings more than usual on a day that are worth a word
 @dataclass(frozen=True, slots=True)
 class Habit:
     """`days`: number of a day since 1970 → readings; `hours`: of the day (UTC) → readings; `networks` → last day seen.
-    `people`: of a secret, who reads it. `refused`: of a principal, how often in a row, since when."""
+    `people`: of a secret, who reads it. `refused`: of a principal, how often in a row, since when; `probed`: which
+    secrets within an hour, whatever was read in between."""
 
     first: float
     last: float
@@ -40,6 +41,8 @@ class Habit:
     people: tuple[str, ...] = ()
     refused: int = 0
     refused_since: float = 0.0
+    probed: tuple[str, ...] = ()
+    probed_since: float = 0.0
 
     def as_json(self) -> dict[str, Any]:
         return {
@@ -52,6 +55,8 @@ class Habit:
             "people": list(self.people),
             "refused": self.refused,
             "refused_since": self.refused_since,
+            "probed": list(self.probed),
+            "probed_since": self.probed_since,
         }
 
     @classmethod
@@ -62,6 +67,7 @@ class Habit:
                 "days": {int(day): count for day, count in state["days"].items()},
                 "hours": {int(hour): count for hour, count in state["hours"].items()},
                 "people": tuple(state["people"]),
+                "probed": tuple(state.get("probed", ())),
             }
         )
 
@@ -82,16 +88,14 @@ def observe(habit: Habit | None, at: float, address: str = "", most: float | Non
         networks[where] = max(day, networks.get(where, 0))
         if len(networks) > _NETWORKS:
             del networks[min(networks, key=lambda name: networks[name])]
-    return Habit(
+    return replace(
+        known,
         first=min(known.first, at),
         last=max(known.last, at),
         times=known.times + 1,
         days=days,
         hours={**known.hours, hour: known.hours.get(hour, 0) + 1},
         networks=networks,
-        people=known.people,
-        refused=known.refused,
-        refused_since=known.refused_since,
     )
 
 

@@ -112,9 +112,16 @@ def _refused(habit: Habit | None, reading: Reading) -> tuple[Habit, Odd | None]:
         known = replace(known, refused=known.refused + 1, last=max(known.last, at))
     else:
         known = replace(known, refused=1, refused_since=at, last=max(known.last, at))
-    if known.refused < _ROW:
+    if not (known.probed and 0 <= at - known.probed_since <= _ROW_WITHIN):
+        known = replace(known, probed=(), probed_since=at)
+    if reading.secret not in known.probed:
+        known = replace(known, probed=(*known.probed, reading.secret)[-_ROW:])
+    if known.refused >= _ROW:
+        since, times = known.refused_since, f"{known.refused} times in a row"
+    elif len(known.probed) >= _ROW:  # by who reads something that it may in between
+        since, times = known.probed_since, f"{_ROW} different secrets"
+    else:
         return known, None
-    minutes = max(1, round((at - known.refused_since) / 60))
-    times = f"{known.refused} times in a row within {minutes} minutes"
+    times += f" within {max(1, round((at - since) / 60))} minutes"
     text = f"{reading.principal} was refused {times}, last {reading.secret}"
     return known, Odd("denied", "medium", text)

@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterable
+from dataclasses import replace
 
 import pytest
 
@@ -96,6 +97,20 @@ def test_a_read_in_between_ends_a_row_of_refusals() -> None:
     assert run(slowly) == []
     back = [Reading(str(n), START - n, "s", "p", "denied") for n in range(12)]  # a clock that runs back
     assert run(back) == []
+
+
+def test_who_tries_one_secret_after_the_other_is_told_whatever_they_read_in_between() -> None:
+    tried = []
+    for number in range(6):
+        tried.append(Reading(f"d{number}", START + 600 * number, f"s{number}", "p", "denied"))
+        tried.append(Reading(f"g{number}", START + 600 * number + 1, "own", "p"))
+    found = run(tried)
+    assert [(one.id, what.kind) for one, what in found] == [("d4", "denied"), ("d5", "denied")]
+    assert found[0][1].text == "p was refused 5 different secrets within 40 minutes, last s4"
+    again = [replace(one, secret="s" if one.outcome == "denied" else "own") for one in tried]
+    assert run(again) == []  # a program that asks in vain for one
+    slowly = [replace(one, at=START + 3 * (one.at - START)) for one in tried]
+    assert run(slowly) == []
 
 
 def test_records_of_another_age_change_no_habit() -> None:
