@@ -172,7 +172,7 @@ class Inventory:
         given = {name: not all(kept.unread for kept in versions) for name, versions in by_name.items()}
         for start in range(0, len(names), _BATCH):
             batch = {name: by_name[name] for name in names[start : start + _BATCH]}
-            part = await self._desk.write(partial(_save, source=entry, batch=batch), durable=True)
+            part = await self._desk.write(partial(_save, source=entry, batch=batch, whole=whole), durable=True)
             for kind, those in part.items():
                 for name in those:
                     told.count(kind, name)
@@ -221,7 +221,7 @@ class Inventory:
         return await self._desk.write(lambda tx: _forget(tx, entry, name), durable=True)
 
 
-def _save(tx: Transaction, source: str, batch: Mapping[str, Sequence[Kept]]) -> dict[_Kind, list[str]]:
+def _save(tx: Transaction, source: str, batch: Mapping[str, Sequence[Kept]], *, whole: bool) -> dict[_Kind, list[str]]:
     """Returns the names that are new, that have changed, and of these the ones that have a value from before again."""
     connection = tx.connection
     known: dict[str, Row[Any]] = {}
@@ -239,7 +239,7 @@ def _save(tx: Transaction, source: str, batch: Mapping[str, Sequence[Kept]]) -> 
     for name, given in batch.items():
         _put_secret(tx, source, name, given)
         before = versions.get(name, {})
-        new, back = _put_versions(tx, source, name, given, before)
+        new, back = _put_versions(tx, source, name, given, before, whole=whole)
         fresh += [print_.fingerprint for kept in (*new, *back) for print_ in kept.prints]
         if name not in known:
             out["added"].append(name)
@@ -272,14 +272,19 @@ def _put_secret(tx: Transaction, source: str, name: str, given: Sequence[Kept]) 
 
 
 def _put_versions(
-    tx: Transaction, source: str, name: str, given: Sequence[Kept], before: Mapping[str, Row[Any]]
+    tx: Transaction, source: str, name: str, given: Sequence[Kept], before: Mapping[str, Row[Any]], *, whole: bool
 ) -> tuple[list[Kept], list[Kept]]:
     """Returns those that are new, and those that were known and are in use again."""
     connection = tx.connection
+    numbered = {row.version: mark for mark, row in before.items() if row.version}
     now: dict[str, Kept] = {}
     for kept in given:  # of duplicates the most current counts
-        if kept.mark and (kept.mark not in now or kept.standing < now[kept.mark].standing):
-            now[kept.mark] = kept
+        # A value that may not be read any more is still that of its version.
+        mark = numbered.get(kept.version, kept.mark) if kept.unread and not kept.digest else kept.mark
+        if mark and (mark not in now or kept.standing < now[mark].standing):
+            now[mark] = kept
+    if not now and all(kept.unread for kept in given):
+        return [], []  # nothing is told of its value
     for mark, kept in now.items():
         values: dict[str, Any] = {
             "version": clean(kept.version),
@@ -297,15 +302,16 @@ def _put_versions(
         values["replaced_at"] = None if kept.standing == "current" else row.replaced_at or tx.now
         connection.execute(update(secret_versions).where(secret_versions.c.id == row.id).values(**values))
 
-    # What is given no more: the last one in use is the one before the present, and what was that is retired.
+    new = [kept for mark, kept in now.items() if mark not in before]
+    used = {mark: kept for mark, kept in now.items() if kept.standing == "current"}
+    # What is given no more: the last one in use is the one before the present, and what was that is retired. Of a part
+    # of a reading only the first can be told: its other versions may have been among the rest.
     for mark, row in before.items():
-        if mark not in now and row.standing != "retired":
+        if mark not in now and row.standing != "retired" and (whole or (used and row.standing == "current")):
             last = row.standing == "current" and not any(kept.sole for kept in now.values())
             standing = "previous" if last else "retired" if now else row.standing
             changed = {"standing": standing, "replaced_at": row.replaced_at or tx.now}
             connection.execute(update(secret_versions).where(secret_versions.c.id == row.id).values(**changed))
-    new = [kept for mark, kept in now.items() if mark not in before]
-    used = {mark: kept for mark, kept in now.items() if kept.standing == "current"}
     return new, [kept for mark, kept in used.items() if mark in before and before[mark].standing != "current"]
 
 

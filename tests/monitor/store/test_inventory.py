@@ -69,6 +69,37 @@ async def test_what_was_not_read_stays_as_it_was(url: str) -> None:
             await store.inventory.get("A")
 
 
+async def test_of_a_secret_that_was_read_in_part_no_version_is_lost(url: str) -> None:
+    one, two, three = (fingerprint(value)[:6] for value in "123")
+    async with await Store.open(url, Policy(sinks=("chat",))) as store:
+        await store.inventory.save("e", [kept("A", "1", standing="previous"), kept("A", "2")], whole=True)
+        told = await store.inventory.save("e", [kept("A", "1", standing="previous")], whole=False, error="it is down")
+        assert told.changed == 0
+        assert set(await standings(store, "A")) == {(two, "current"), (one, "previous")}
+        await store.inventory.save("e", [kept("A", "3")], whole=False, error="it is down")
+        assert set(await standings(store, "A")) == {(three, "current"), (two, "previous"), (one, "previous")}
+        told = await store.inventory.save("e", [kept("A", "2", standing="previous"), kept("A", "3")], whole=True)
+        assert (told.changed, told.returned) == (0, 0)
+        assert set(await standings(store, "A")) == {(three, "current"), (two, "previous"), (one, "retired")}
+        assert await store.outbox.list() == []
+
+
+async def test_a_value_that_may_not_be_read_any_more_is_still_the_one_in_use(url: str) -> None:
+    one, two = (fingerprint(value)[:6] for value in "12")
+    async with await Store.open(url, Policy(sinks=("chat",))) as store:
+        first = [kept("A", "1"), kept("B", "2", version="v7"), kept("C", "3", version="v1")]
+        await store.inventory.save("e", first, whole=True)
+        denied = [kept("A", unread=True), kept("B", unread=True, version="v7", mark="version v7")]
+        changed = kept("C", unread=True, version="v2", mark="version v2")
+        told = await store.inventory.save("e", [*denied, changed], whole=True)
+        assert told.names["changed"] == ["C"]
+        assert (await standings(store, "A"), await standings(store, "B")) == ([(one, "current")], [(two, "current")])
+        assert (await store.inventory.get("A")).unread
+        told = await store.inventory.save("e", [*first[:2], changed], whole=True)
+        assert (told.changed, told.returned) == (0, 0)
+        assert await store.outbox.list() == []
+
+
 async def test_what_was_read_out_of_one_that_is_refused_now_stays_as_it_was(url: str) -> None:
     async with await Store.open(url) as store:
         known = [kept("v/db.one", "1"), kept("v/db.two.x", "2"), kept("v/dbs.one", "3"), kept("v/other.one", "4")]
