@@ -145,6 +145,7 @@ class Daemon:
             from monitor.inventory.enrol import Enrolment
 
             self._enrolment = Enrolment(site, lambda: self.config, self._over)
+            stack.push_async_callback(self._enrolment.end)
             await self._enrolment.begin(_ENROL)
 
             self.phase = "sources"

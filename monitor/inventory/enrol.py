@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import structlog
 
 from detectors.match.exact import Anchor, Exact
 from monitor.common.backoff import backoff
+from monitor.common.tasks import cancel
 from monitor.config import Config
 from monitor.inventory.ask import ask
 from monitor.inventory.managers.base import ManagerConfig
@@ -27,6 +28,7 @@ __all__ = ["Enrolment"]
 log = structlog.get_logger(__name__)
 
 _LOOK = 5.0  # seconds between looks whether an entry is due, or was read by a command
+_AT_ONCE = 4  # entries, each read by a process
 _RETRY_FIRST, _RETRY_LONGEST = 2.0, 60.0
 
 
@@ -50,7 +52,7 @@ class _Entry:
 
 
 class Enrolment:
-    """`begin`, then `run` until cancelled."""
+    """`begin`, then `run` until cancelled; `end` in any case."""
 
     def __init__(self, site: Site, config: Callable[[], Config], over: Callable[[str, str], None]) -> None:
         self._site = site
@@ -58,14 +60,19 @@ class Enrolment:
         self._over = over
         self._entries: dict[str, _Entry] = {}
         self._found: frozenset[str] = frozenset()  # fingerprints of what is looked for
+        self._changes = self._taken = 0  # how often what is known has changed, and of these what is looked for
+        self._first: asyncio.Task[None] | None = None
 
     async def begin(self, seconds: float) -> None:
-        """Read all entries once, or as many as can be in so many seconds."""
-        try:
-            async with asyncio.timeout(seconds):
-                await self._look()
-        except TimeoutError:
-            log.warning("the inventory is not read yet; reading goes on, and logs are read without it meanwhile")
+        """Read all entries once, and wait for it so many seconds; it goes on."""
+        self._first = asyncio.create_task(self._look())
+        done, _ = await asyncio.wait([self._first], timeout=seconds)
+        if not done:
+            log.warning("the inventory is not read yet; reading goes on, and logs are read without the rest meanwhile")
+
+    async def end(self) -> None:
+        if self._first is not None:
+            await cancel(self._first)
 
     def again(self, name: str) -> None:
         """Read this entry at the next look: it holds something new."""
@@ -73,6 +80,8 @@ class Enrolment:
             entry.read = None
 
     async def run(self) -> None:
+        if self._first is not None:
+            await self._first
         while True:
             await self._look()
             await asyncio.sleep(_LOOK)
@@ -90,21 +99,41 @@ class Enrolment:
         wanted = {entry.name: entry for entry in self._config().inventory}
         if not wanted and not self._entries:
             return
-        changed = False
         for name in self._entries.keys() - wanted.keys():
             del self._entries[name]
-            changed = True
+            self._changes += 1
         syncs = await self._site.store.inventory.syncs()
+        due = []
         for name, config in wanted.items():
             known = self._entries.get(name)
             if known is None or known.config != config:
                 known = self._entries[name] = _Entry(config, known.anchors if known else {})
             elsewhere = name in syncs and syncs[name].at > known.at  # a command has read it since
             if known.due(time.monotonic()) or (elsewhere and not known.failures):
-                await self._read(known)
-                changed = True
-        if changed:
+                due.append(known)
+        if self._taken != self._changes:
             await self._take_over()
+        await self._read_all(due)
+
+    async def _read_all(self, due: Sequence[_Entry]) -> None:
+        """Some at once, and what has been read is looked for while a manager that does not answer is waited for."""
+        few = asyncio.Semaphore(_AT_ONCE)
+
+        async def read(entry: _Entry) -> None:
+            async with few:
+                await self._read(entry)
+
+        reading = {asyncio.create_task(read(entry)) for entry in due}
+        try:
+            while reading:
+                done, reading = await asyncio.wait(reading, return_when=asyncio.FIRST_COMPLETED)
+                for task in done:
+                    task.result()
+                await self._take_over()
+        finally:
+            for task in reading:
+                task.cancel()
+            await asyncio.gather(*reading, return_exceptions=True)
 
     async def _read(self, entry: _Entry) -> None:
         name, site = entry.config.name, self._site
@@ -115,6 +144,7 @@ class Enrolment:
         difference = await site.store.inventory.save(name, found, whole=not error, error=error)
         entry.at, entry.read = (await site.store.inventory.syncs())[name].at, time.monotonic()
         entry.anchors |= anchors
+        self._changes += 1
         entry.failures = entry.failures + 1 if error else 0
         if error:
             text = f"{error}. What was known before is still looked for; it is tried again."
@@ -129,15 +159,16 @@ class Enrolment:
 
     async def _take_over(self) -> None:
         """Look for what is known now."""
-        scanner = self._site.scanner
+        scanner, changes = self._site.scanner, self._changes
         anchors: dict[str, Anchor] = {}
         for entry in self._entries.values():
             anchors |= entry.anchors
         owners = await self._site.store.inventory.owners()
         exact = scanner.engine.exact
         if frozenset(anchors) != self._found:
-            self._found = frozenset(anchors)
             exact = await asyncio.to_thread(Exact, list(anchors.values()), scanner.key) if anchors else None
+            log.info("own secrets are looked for", values=len(anchors))
         scanner.enrol(exact, owners)
+        self._found, self._taken = frozenset(anchors), changes
         if both := shared(owners, scanner.key, time.time()):
             await self._site.store.commit(both)

@@ -209,6 +209,7 @@ async def test_of_ten_classes_in_five_managers_each_is_found_once_by_name_in_eve
 
 
 async def _each_is_found(made: Monitor, hook: FakeWebhook, tmp_path: Path) -> None:
+    await until(lambda: '"values": 12' in made.errors, 120, lambda: "not all managers were read")
     shown = {**VALUES, "DATABASE_URL": ADDRESS, "TLS_KEY": PEM, "BASE64": BASE64, "BASE32": BASE32}
     shown |= {"production/DASHED": DASHED, "production/DIGITS": DIGITS}
     del shown["UNSAID"]

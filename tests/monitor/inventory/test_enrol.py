@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
 import string
+import threading
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -11,7 +13,7 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from detectors.match.exact import OWN
+from detectors.match.exact import OWN, Exact
 from monitor.config import load
 from monitor.host import SourceIntake
 from monitor.inventory.enrol import Enrolment
@@ -180,3 +182,61 @@ async def test_after_a_restart_what_the_manager_still_gives_of_earlier_values_is
         del server.values["ours"], server.values["AWSPREVIOUS"]
         await restarted()
         assert await standings() == [["retired"], [], ["current"]]  # the first is found by a rule
+
+
+class Silent(FakeServer):
+    """Takes a request, and answers none until it may."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.asked, self.may = asyncio.Event(), asyncio.Event()
+
+    async def answer(self, request: web.Request, body: bytes) -> web.StreamResponse:
+        self.asked.set()
+        await self.may.wait()
+        return web.json_response({"SecretList": []})
+
+
+async def test_one_that_does_not_answer_keeps_no_other_from_being_looked_for(
+    opened: tuple[Site, Told, Enrolment], config: Path, tmp_path: Path
+) -> None:
+    site, _, enrolment = opened
+    async with Silent() as server:
+        (tmp_path / "key").write_text("k" * 20)
+        entry = (
+            f'[[inventory]]\nname = "v"\ntype = "aws"\nserver = "{server.url}"\nregion = "us-east-1"\n'
+            'access_key_id = "file:key"\nsecret_access_key = "file:key"\n'
+        )
+        text = config.read_text()
+        config.write_text(text.replace("[[inventory]]", f"{entry}[[inventory]]"))
+        beginning = asyncio.create_task(enrolment.begin(600))
+        async with asyncio.timeout(60):
+            await server.asked.wait()
+            while not await found(site, ONE):
+                await asyncio.sleep(0.02)
+        assert not beginning.done()
+        server.may.set()
+        await beginning
+
+
+async def test_what_was_not_compiled_in_time_is_looked_for_when_it_is(
+    opened: tuple[Site, Told, Enrolment], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    site, _, enrolment = opened
+    compiling, may = threading.Event(), threading.Event()
+
+    def slow(*given: Any) -> Exact:
+        compiling.set()
+        may.wait(60)
+        return Exact(*given)
+
+    monkeypatch.setattr("monitor.inventory.enrol.Exact", slow)
+    try:
+        await enrolment.begin(0.0)
+        await asyncio.to_thread(compiling.wait, 60)
+        await enrolment.end()
+    finally:
+        may.set()
+    assert await found(site, ONE) == []
+    await enrolment.begin(60)  # nothing is due, and nothing was taken over
+    assert len(await found(site, ONE)) == 1
