@@ -213,8 +213,13 @@ def report(
         f"{load.written / 1e9:.2f} GB in {took:.0f} s ({load.written / took / 1e6:.1f} MB/s), {load.rotations} rotations"
     )
     print(f"{len(load.planted)} secrets, {len(missing)} missing, {len(arrived.keys() - load.planted.keys())} spurious")
-    losses = [f"{loss['count']} {loss['unit']} {loss['reason']}" for loss in lost]
-    print(f"lost: {', '.join(losses) or 'nothing'}")
+    sums: dict[tuple[str, str], list[int]] = {}
+    for loss in lost:
+        sum_ = sums.setdefault((loss["reason"], loss["unit"]), [0, 0])
+        sum_[0] += loss["count"]
+        sum_[1] += loss["unknown"]
+    losses = [f"{reason} {count} {unit}, {more} times nobody knows" for (reason, unit), (count, more) in sums.items()]
+    print(f"lost: {'; '.join(losses) or 'nothing'}")
     if delays:
         p50, p99 = delays[len(delays) // 2], delays[int(len(delays) * 0.99)]
         print(f"written → webhook: p50 {p50 * 1e3:.0f} ms, p99 {p99 * 1e3:.0f} ms, longest {delays[-1] * 1e3:.0f} ms")

@@ -67,8 +67,15 @@ class Changes:
         """What is known of it and unread will not be read any more. `written_on`: nor will be what may be written to it
         where nobody sees how much that is."""
         count = max(0, max(life.size, life.grown) - max(life.offset, life.flushed))
-        if count or written_on:
+        # Seen, but never looked into: what it held may have been read where it was found again.
+        unsure = not life.looked_into and life.there > life.offset
+        if count or written_on or unsure:
             self._intake.missed(reason, count, text(life.path))
+
+    def outrun(self, life: Life) -> None:
+        """It had lost its last name before it was seen to be rotated: nobody knows how many files came and went after
+        it."""
+        self._intake.missed("outrun", 0, text(life.path))
 
     def recovered(self, life: Life) -> None:
         """It can be read, or nobody asks any more."""

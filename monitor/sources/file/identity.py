@@ -7,6 +7,7 @@ import gzip
 import hashlib
 import lzma
 import os
+import stat
 from dataclasses import dataclass
 from typing import Any, BinaryIO
 
@@ -14,7 +15,7 @@ import zstandard
 
 from monitor.sources.file.life import Life
 
-__all__ = ["ARCHIVES", "BODY", "HEAD", "MARK", "Hasher", "open_archive", "open_file", "read_exactly"]
+__all__ = ["ARCHIVES", "BODY", "HEAD", "MARK", "Hasher", "open_archive", "open_file", "open_same", "read_exactly"]
 
 HEAD = 1024  # bytes
 BODY = 16 << 10  # bytes; of files up to so long every byte is checked, so that a token exchanged for another is noticed
@@ -24,6 +25,19 @@ MARK = 256  # bytes
 def open_file(path: str) -> int:
     """A descriptor for reading; never blocks on a FIFO. Raises OSError."""
     return os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY)
+
+
+def open_same(path: str, inode: tuple[int, int]) -> int:
+    """A descriptor for reading where the path leads to this file (device, inode); -1 where not, or it is refused."""
+    try:
+        fd = open_file(path)
+    except OSError:
+        return -1
+    status = os.fstat(fd)
+    if (status.st_dev, status.st_ino) == inode and stat.S_ISREG(status.st_mode):
+        return fd
+    os.close(fd)
+    return -1
 
 
 def _zstd(path: str) -> BinaryIO:

@@ -20,7 +20,7 @@ from monitor.sources.file.arrivals import Arrival, Meeting, Parent, arrival, mee
 from monitor.sources.file.blanks import last_written
 from monitor.sources.file.changes import Changes, Options
 from monitor.sources.file.globs import Globs
-from monitor.sources.file.identity import Hasher, open_file
+from monitor.sources.file.identity import Hasher, open_file, open_same
 from monitor.sources.file.life import Life, Record, Status, text
 from monitor.sources.file.register import Register
 from monitor.sources.file.rights import refusal
@@ -215,7 +215,8 @@ class Keeper:
         """Decide for each new path: a known life under a new inode, a copy of one, or a new life."""
         if not fresh:
             return
-        for new, (found, parent) in zip(fresh, await self._thread(self._recognise, fresh), strict=True):
+        recognised = await self._thread(self._recognise, fresh, self._schedule.spare)
+        for new, (found, parent) in zip(fresh, recognised, strict=True):
             if found is None:
                 continue
             life = found
@@ -225,6 +226,7 @@ class Keeper:
                 # not be. Read again under the same generation, which gives what is the same the same ids.
                 self._schedule.shut(parent)
                 self._register.settle_in(parent, life.inode)
+                parent.fd, life.fd = life.fd, -1
                 if life.generation != parent.generation:
                     parent.start = life.start
                     parent.rewind()
@@ -233,6 +235,9 @@ class Keeper:
                 life = owner  # two new paths lead to one file
             else:
                 self._schedule.hold(life)
+            if life is not found or self._register.shown(new.path) is not None:
+                found.close()
+            self._schedule.keep_open(life)
             if self._register.shown(new.path) is not None:
                 continue
             self._register.attach(life, new.path)
@@ -244,8 +249,11 @@ class Keeper:
                 self._schedule.release(life)
                 life.unopened = True
 
-    def _recognise(self, candidates: Iterable[_Candidate]) -> list[tuple[Life | None, Life | None]]:
-        """In the thread: a new Life, and the one that goes on in its place; None: not to be decided yet."""
+    def _recognise(self, candidates: Iterable[_Candidate], spare: int) -> list[tuple[Life | None, Life | None]]:
+        """In the thread: a new Life, and the one that goes on in its place; None: not to be decided yet.
+
+        So many of the files as `spare` stay open, since they may be deleted before their turn comes.
+        """
         found = []
         for new in candidates:
             start = self._beginning(new.path, new.now)
@@ -268,6 +276,9 @@ class Keeper:
                 self._survey.forget(new.path)  # ask again at the next survey
             else:
                 self._undecided.pop(new.path, None)
+                if spare > 0 and not life.start:
+                    life.fd = open_same(new.path, life.inode)
+                    spare -= life.fd >= 0
             found.append((life, parent))
         return found
 

@@ -115,6 +115,11 @@ class Life:
         """Everything known of it was scanned, an open last line included."""
         return max(self.offset, self.flushed) >= self.size
 
+    @property
+    def looked_into(self) -> bool:
+        """It has had a turn, so that `size` says how much of it there is."""
+        return self.known[0] >= 0
+
     def state(self) -> dict[str, Any]:
         """What a restart needs, as JSON."""
         state: dict[str, Any] = {
@@ -135,6 +140,8 @@ class Life:
         }
         if state["path"] != self.path:
             state["raw"] = os.fsencode(self.path).hex()
+        if not self.looked_into:
+            state["there"] = self.there
         if self.loose:
             state["loose"] = True
         if self.archive:
@@ -166,7 +173,7 @@ class Life:
             line=(int(state["line"][0]), int(state["line"][1])),
             archive=bool(state.get("archive", False)),
             target=os.fsdecode(bytes.fromhex(state.get("target", ""))),
-            there=int(state["size"]),
+            there=int(state.get("there", state["size"])),
             record=Record.SAVED,
         )
 

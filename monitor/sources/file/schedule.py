@@ -119,7 +119,12 @@ class Schedule:
     @property
     def room(self) -> bool:
         """Whether another file may be kept open."""
-        return len(self._open) + self._pending < self.open_max
+        return self.spare > 0
+
+    @property
+    def spare(self) -> int:
+        """How many more files may be kept open."""
+        return self.open_max - len(self._open) - self._pending
 
     def shut(self, life: Life) -> None:
         """Close its file, unless it is at work: then that is done at the end of its turn."""

@@ -18,7 +18,7 @@ from monitor.sources.file.changes import Changes, Options
 from monitor.sources.file.fates import Fate, Outcome, fate, outcome
 from monitor.sources.file.globs import Globs
 from monitor.sources.file.holders import Holders
-from monitor.sources.file.identity import Hasher
+from monitor.sources.file.identity import Hasher, open_same
 from monitor.sources.file.life import Life, Record, Status, text
 from monitor.sources.file.register import Register
 from monitor.sources.file.rotation import Folders, Rest, Shortage, compare_wherever, find_rest, look_for, original_names
@@ -108,6 +108,8 @@ class Strays:
             self._changes.note[life] = None
         if said in (Outcome.MOVES, Outcome.OPEN):
             self._changes.turns[life] = None
+        if current and said is Outcome.OPEN and rest is None and unseen and not os.fstat(life.fd).st_nlink:
+            self._changes.outrun(life)
         later = unseen if current else []
         if rest is not None and rest.inode != inode and life.fd < 0 and not rest.archive:
             later = [*later, *await self._successor(life, inode)]
@@ -184,6 +186,9 @@ class Strays:
                     life.adopt(copy)
             if not life.offset:
                 _log.info("rotated file found that nobody read", source=self._options.name, path=text(rest.path))
+            if not rest.archive and self._schedule.room:  # it may be deleted before its turn comes
+                life.fd = await self._thread(open_same, rest.path, rest.inode)
+                self._schedule.keep_open(life)
             self._schedule.hold(life)
             self._register.found(rest, life)
             self._changes.note[life] = self._changes.turns[life] = None

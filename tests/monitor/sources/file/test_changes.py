@@ -83,6 +83,14 @@ async def test_only_what_was_not_scanned_is_lost(changes: Changes, register: Reg
     assert intake.lost == [("vanished", 3, "/a"), ("truncated", 2, "/c")]
 
 
+async def test_of_what_was_never_looked_into_nobody_knows_how_much_is_lost(
+    changes: Changes, register: Register, intake: FakeIntake
+) -> None:
+    changes.lost("vanished", known(register, "/a", 1, there=9))
+    changes.lost("vanished", known(register, "/b", 2, there=9, offset=9))
+    assert intake.lost == [("vanished", 0, "/a")]
+
+
 async def test_a_file_that_ends_is_degraded_no_longer(changes: Changes, register: Register, intake: FakeIntake) -> None:
     life = known(register, "/a", 1)
     life.failures = 2

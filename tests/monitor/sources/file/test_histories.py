@@ -262,7 +262,9 @@ async def play(seed: int, folder: Path, steps: int) -> str | None:
     finally:
         await history.stop()
         history.writer.close()
-    found, lost = history.intake.marks, history.intake.lost
+    found = history.intake.marks
+    # Of what came and went before anyone looked nobody can know how much it was, if any.
+    lost = [entry for entry in history.intake.lost if entry[1]]
     if set(found) - set(history.planted) or lost:
         return f"seed {seed}: {sorted(set(found) - set(history.planted))} were never written, {lost} counted as lost"
     # A content that was overwritten is told by a new identity at times: read again, not lost.

@@ -32,6 +32,12 @@ def test_a_name_that_is_not_utf8_survives_json(tmp_path: Path) -> None:
     assert Life.restore("k", state).path == path
 
 
+def test_what_was_seen_of_a_file_before_its_first_turn_survives() -> None:
+    assert Life.restore("k", Life("/x", (1, 2), there=9).state()).there == 9
+    looked_into = Life.restore("k", Life("/x", (1, 2), size=5, there=9, known=(5, 1, 1)).state())
+    assert (looked_into.looked_into, looked_into.there) == (True, 5)
+
+
 @pytest.mark.parametrize("state", [{}, {"path": 1}, Life("/x", (1, 2)).state() | {"head": []}])
 def test_restore_refuses_what_is_no_state(state: dict[str, Any]) -> None:
     with pytest.raises((KeyError, TypeError, ValueError, IndexError)):

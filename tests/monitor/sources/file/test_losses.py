@@ -431,3 +431,35 @@ async def test_a_log_deleted_in_the_midst_of_a_reload_is_read_on(log: Path) -> N
             await caught_up(intake, 1, 2, 3)
     for descriptor in intake.left.values():
         os.close(descriptor)
+
+
+async def test_what_is_deleted_before_its_first_turn_is_read(
+    make: MAKE, intake: FakeIntake, log: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = make()
+    following, turn = source._schedule.next, asyncio.Event()
+
+    async def when_its_turn_comes() -> Any:
+        await turn.wait()
+        return await following()
+
+    monkeypatch.setattr(source._schedule, "next", when_its_turn_comes)
+
+    def followed(path: Path) -> bool:
+        return source._register.inside((path.stat().st_dev, path.stat().st_ino)) is not None
+
+    log.write_bytes(b"<0>\n")
+    async with running(source):
+        await until(lambda: followed(log))
+        # Two more files came and were rotated away before anybody looked again.
+        log.rename(f"{log}.3")
+        Path(f"{log}.2").write_bytes(b"<1>\n")
+        log.write_bytes(b"<2>\n")
+        await until(lambda: followed(log) and followed(Path(f"{log}.2")))
+        for number in (2, 3):
+            Path(f"{log}.{number}").unlink()
+        log.unlink()
+        await asyncio.sleep(0.2)
+        turn.set()
+        await caught_up(intake, 0, 1, 2)
+    assert not intake.lost

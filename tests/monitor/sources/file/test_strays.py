@@ -111,6 +111,22 @@ async def test_it_goes_on_in_a_copy_and_joins_who_has_it(room: Room, log: Path) 
     assert list(room.changes.over) == [life.key]
 
 
+@pytest.mark.parametrize("deleted", [False, True])
+async def test_what_was_deleted_before_its_rotation_was_seen_may_have_had_successors(
+    room: Room, log: Path, deleted: bool
+) -> None:
+    life = room.read(log)
+    life.fd = os.open(log, os.O_RDONLY)
+    if deleted:
+        log.unlink()
+    else:
+        log.rename(f"{log}.3")
+    Path(f"{log}.2").write_bytes(b"another\n")
+    assert [found.path for found in await room.strays.locate(life, current=True)] == [f"{log}.2"]
+    life.close()
+    assert room.intake.lost == ([("outrun", 0, str(log))] if deleted else [])
+
+
 async def test_lost_after_searches_in_vain(room: Room, log: Path) -> None:
     life = room.read(log)
     life.size += 5
