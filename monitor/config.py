@@ -140,6 +140,12 @@ class HttpConfig(_Table):
     hosts: tuple[str, ...] = ()
     token: Credential | None = None
 
+    @property
+    def address(self) -> str | None:
+        """How people reach it, as far as the file says; None: it does not."""
+        host, port = split_listen(self.listen) if self.listen else ("", 0)
+        return self.base_url or (f"http://{self.listen}" if port and not host.startswith("/") else None)
+
     @field_validator("listen")
     @classmethod
     def _listen(cls, value: str) -> str:

@@ -11,7 +11,6 @@ from typing import Literal
 from monitor.common.notification import Location, State
 from monitor.common.severity import Severity, rank
 from monitor.model import Alert, Confidence, Finding, Resolution
-from monitor.program import Program
 
 __all__ = [
     "RESOLUTIONS",
@@ -28,7 +27,6 @@ __all__ = [
     "incident_id",
     "judge",
     "merge",
-    "next_command",
     "own_title",
     "transition",
 ]
@@ -323,12 +321,3 @@ def _weight(severity: Severity, confidence: Confidence) -> tuple[int, int]:
 
 def _reopened(incident: Incident) -> Incident:
     return replace(incident, state="open", resolution=None, resolved_at=None, reopens=incident.reopens + 1)
-
-
-def next_command(incident: Incident, program: Program = Program()) -> str:
-    """What a person types when done with the present state; empty for what is resolved."""
-    if incident.state == "open":
-        return f"{program.call} incidents ack {incident.id}{program.options}"
-    if incident.state == "acknowledged":
-        return f"{program.call} incidents resolve {incident.id} --as revoked{program.options}"
-    return ""

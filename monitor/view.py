@@ -70,7 +70,7 @@ def view(
         first_step=first,
         first_at=first_at,
         book=incident.runbook,
-        runbook=f"{links.runbooks}/{incident.runbook}" if links.runbooks and incident.runbook else None,
+        runbook=f"{links.runbooks}/{book.name}" if links.runbooks and book else None,
         url=f"{links.console}/incidents/{incident.id}" if links.console else None,
         labels=incident.labels,
         resolution=incident.resolution,

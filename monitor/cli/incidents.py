@@ -35,7 +35,7 @@ from monitor.cli.common import (
 from monitor.cli.incident_papers import report, timeline, verify
 
 if TYPE_CHECKING:
-    from monitor.common.notification import State
+    from monitor.common.notification import IncidentView, State
     from monitor.config import Config
     from monitor.incidents import Action, Incident
     from monitor.model import Resolution
@@ -105,7 +105,9 @@ def list_incidents(
         StateFilter.unresolved: ["open", "acknowledged"],
     }
 
-    async def read(store: Store) -> tuple[list[Incident], int]:
+    settings = read_config(config)
+
+    async def read(store: Store) -> tuple[list[IncidentView], int]:
         filters: dict[str, Any] = {
             "states": states.get(state, [state.value]),
             "severities": at_least(severity) if severity else (),
@@ -116,12 +118,14 @@ def list_incidents(
         }
         found = await store.incidents.find(**filters, limit=limit, locations=True)
         total = len(found) if len(found) < limit else await store.incidents.count(**filters)
-        return found, total
+        return await _views(settings, config, store, found), total
 
-    nothing: tuple[list[Incident], int] = ([], 0)
-    found, total = with_store(read_config(config), read, missing=nothing)
+    nothing: tuple[list[IncidentView], int] = ([], 0)
+    found, total = with_store(settings, read, missing=nothing)
 
     def text(_rows: Sequence[Mapping[str, Any]]) -> Iterable[str]:
+        from monitor.common import wording
+
         if not found:
             narrowed = " match" if severity or rule or source or since or search else ""
             yield ("no incidents" if state is StateFilter.all else f"no {state.value} incidents") + narrowed
@@ -134,11 +138,11 @@ def list_incidents(
                     one.id,
                     one.severity,
                     one.state,
-                    one.verified.validity if one.verified else "-",
+                    one.validity or "-",
                     f"{one.occurrences:,}",
-                    _short_time(one.last_seen),
-                    f"{one.name} {one.masked}",
-                    _place(one.locations[0]) if one.locations else "-",
+                    wording.moment(one.last_seen),
+                    f"{wording.title(one)} {one.masked}",
+                    wording.place(one.locations[0]) if one.locations else "-",
                 )
                 for one in found
             ],
@@ -151,65 +155,66 @@ def list_incidents(
 
 @app.command("show", epilog="Example: monitor incidents show 3f2a", help="Show one incident with its history.")
 def show(ref: IdArgument, form: FormatOption = Format.text, config: ConfigOption = None) -> None:
-    from monitor.incidents import next_command
-    from monitor.program import invocation
-
-    async def read(store: Store) -> tuple[Incident, list[AuditEntry]]:
-        incident = await store.incidents.get(ref)
-        return incident, await store.incidents.history(incident.id)
-
     settings = read_config(config)
-    program = invocation(settings.path if config else None, sys.argv[0])
+
+    async def read(store: Store) -> tuple[IncidentView, list[AuditEntry]]:
+        incident = await store.incidents.get(ref)
+        (shown,) = await _views(settings, config, store, [incident])
+        return shown, await store.incidents.history(incident.id)
+
     incident, history = with_store(settings, read)
-    first, where, link = _what_to_do(settings, incident)
-    row = as_dict(incident) | {"first_step": first, "history": [_event(entry) for entry in history]}
+    row = as_dict(incident) | {"history": [_event(entry) for entry in history]}
+    emit_one(row, form, lambda _row: _shown(incident, history))
 
-    def text(_row: Mapping[str, Any]) -> Iterable[str]:
-        colour = severity_colour(incident.severity)
-        yield paint(f"{incident.name}  {incident.masked}", bold=True)
-        yield f"{paint(incident.severity, colour)} {incident.state}" + (
-            f" as {incident.resolution}" if incident.resolution else ""
-        )
-        if incident.state != "resolved":
-            yield _line("first", first, bold=True)
-        for key, value in (("at", where), ("runbook", link), ("next", next_command(incident, program))):
-            if value:
-                yield _line(key, value)
-        for key in (
-            "id",
-            "fingerprint",
-            "rule",
-            "confidence",
-            "first_logged",
-            "first_seen",
-            "last_seen",
-            "occurrences",
-            "owner",
-            "merged_into",
-        ):
-            if row[key] is not None:
-                yield _line(key, str(row[key]))
-        if incident.verified is not None:
-            answer = incident.verified
-            facts = ", ".join(f"{name} {text}" for name, text in answer.facts.items())
-            told = f"{answer.validity}: {answer.reason}" + (f" ({facts})" if facts else "")
-            yield _line("works", f"{told}, asked {_short_time(answer.at)}")
-        for key, value in incident.labels.items():
-            yield _line("label", f"{key}={value}")
-        for place in incident.locations:
-            whose = " on ".join(filter(None, (place.service, place.host)))
-            yield _line("seen in", _place(place) + (f"  ({whose})" if whose else ""))
-        if around := next((place.context for place in incident.locations if place.context), None):
-            yield _line("line", around)
-        if incident.locations and incident.occurrences > len(incident.locations):
-            yield _line("", f"and {incident.occurrences - len(incident.locations):,} more, before these")
-        for event in row["history"]:
-            note = f": {event['note']}" if event["note"] else ""
-            became = f" as {event['resolution']}" if event["resolution"] else ""
-            step = f" {event['step']}" if event["step"] else ""
-            yield _line("history", f"{event['time']} {event['action']}{step}{became} by {event['actor']}{note}")
 
-    emit_one(row, form, text)
+def _shown(incident: IncidentView, history: Sequence[AuditEntry]) -> Iterable[str]:
+    """What an alert says of it, and its history."""
+    from monitor.common import wording
+
+    yield paint(f"{wording.title(incident)}  {printable(incident.masked)}", bold=True)
+    yield f"{paint(incident.severity, severity_colour(incident.severity))} {wording.stands(incident)}"
+    if incident.state != "resolved":
+        yield _line("first", incident.first_step, bold=True)
+    fields = {
+        "at": incident.first_at if incident.state != "resolved" else "",
+        "runbook": incident.runbook or incident.book,
+        "steps": wording.steps(incident),
+        "claim": wording.claim(incident),
+        "next": wording.following(incident),
+        "console": incident.url,
+        "id": incident.id,
+        "fingerprint": incident.fingerprint,
+        "rule": incident.rule,
+        "confidence": incident.confidence,
+        "first_logged": wording.moment(incident.first_logged) if incident.first_logged else None,
+        "first_seen": wording.moment(incident.first_seen),
+        "last_seen": wording.moment(incident.last_seen),
+        "occurrences": f"{incident.occurrences:,}",
+        "owner": incident.owner,
+        "decided": wording.decision(incident),
+        "merged_into": incident.merged,
+        "works": wording.works(incident),
+    }
+    for key, value in fields.items():
+        if value:
+            yield _line(key, value)
+    for key, value in sorted(incident.labels.items()):
+        yield _line("label", f"{key}={value}")
+
+    for place in incident.locations:
+        yield _line("seen in", f"{wording.place(place)}  ({wording.origin(place)})")
+        if place.url:
+            yield _line("", place.url)
+    if around := wording.surroundings(incident):
+        yield _line("line", around)
+    if incident.locations and incident.occurrences > len(incident.locations):
+        yield _line("", f"and {incident.occurrences - len(incident.locations):,} more, before these")
+    for entry in history:
+        note = f": {entry.note}" if entry.note else ""
+        became = f" as {entry.resolution}" if entry.resolution else ""
+        step = f" {entry.step}" if entry.step else ""
+        when = wording.moment(datetime.fromtimestamp(entry.at, UTC))
+        yield _line("history", f"{when} {entry.action}{step}{became} by {entry.actor}{note}")
 
 
 @app.command(
@@ -270,9 +275,12 @@ def silence(
         incident = await store.incidents.get(ref)
         return incident.id, await store.silences.set(incident.id, seconds, actor=person(), note=kept)
 
+    from monitor.common.wording import moment
+
     id_, until = with_store(settings, hush)
     row = {"incident": id_, "silenced_until": _time(until) if seconds else None}
-    said = f"{id_} silenced until {_short_time(until)}" if seconds else f"{id_} is not silenced any more"
+    end = moment(datetime.fromtimestamp(until, UTC))
+    said = f"{id_} silenced until {end}" if seconds else f"{id_} is not silenced any more"
     emit_one(row, form, lambda _row: [said])
 
 
@@ -297,11 +305,12 @@ def merge(
     settings = read_config(config)
     kept = noted(settings, note)
 
-    async def apply(store: Store) -> tuple[Incident, list[str]]:
+    async def apply(store: Store) -> tuple[IncidentView, list[str]]:
         stays = await store.incidents.get(into)
         ids = [(await store.incidents.get(other)).id for other in others]
         await store.merges.merge(stays.id, ids, actor=person(), note=kept)
-        return await store.incidents.get(stays.id), ids
+        (shown,) = await _views(settings, config, store, [await store.incidents.get(stays.id)])
+        return shown, ids
 
     try:
         stays, ids = with_store(settings, apply)
@@ -333,60 +342,24 @@ def _line(key: str, value: str, *, bold: bool = False) -> str:
     return f"{paint(key.ljust(12), dim=True)} {paint(printable(value), bold=bold)}"
 
 
-def _what_to_do(config: Config, incident: Incident) -> tuple[str, str, str]:
-    """What to do first, where it is done, and the address of the runbook as the alert gives it."""
-    from monitor.view import FIRST_STEP
+async def _views(
+    settings: Config, given: Path | None, store: Store, incidents: Sequence[Incident]
+) -> list[IncidentView]:
+    """As alerts show them. `given`: the configuration that was named, which further commands have to name, too."""
+    from monitor.program import invocation
+    from monitor.view import Links, view
 
-    book = config.shelf.load(incident.runbook)
-    if book is None:
-        return FIRST_STEP, "", ""
-    listen = config.http.listen
-    base = config.http.base_url or (
-        f"http://{listen}" if listen and not listen.startswith("unix:") and not listen.endswith(":0") else ""
-    )
-    return book.first_step, book.where, f"{base}/runbooks/{book.name}" if base else book.name
+    links = Links.below(settings.http.address, invocation(settings.path if given else None, sys.argv[0]))
+    beside, books = await store.incidents.beside(incidents), settings.shelf.load
+    return [view(one, beside, links=links, books=books) for one in incidents]
 
 
-def as_dict(incident: Incident) -> dict[str, Any]:
-    """An incident as scripts get it: the names of the webhook payload, times in RFC 3339."""
-    return {
-        "id": incident.id,
-        "fingerprint": incident.fingerprint,
-        "rule": incident.rule,
-        "name": incident.name,
-        "severity": incident.severity,
-        "confidence": incident.confidence,
-        "state": incident.state,
-        "resolution": incident.resolution,
-        "masked": incident.masked,
-        "first_seen": _time(incident.first_seen),
-        "last_seen": _time(incident.last_seen),
-        "first_logged": None if incident.first_logged is None else _time(incident.first_logged),
-        "occurrences": incident.occurrences,
-        "owner": incident.owner,
-        "runbook": incident.runbook,
-        "labels": dict(incident.labels),
-        "merged_into": incident.merged,
-        "validity": incident.verified.validity if incident.verified else None,
-        "asked_at": _time(incident.verified.at) if incident.verified else None,
-        "verdict": incident.verified.reason if incident.verified else "",
-        "verified": dict(incident.verified.facts) if incident.verified else {},
-        "locations": [
-            {
-                "source": place.source,
-                "path": _text(place.path),
-                "offset": place.offset,
-                "line": place.line,
-                "time": _time(place.time.timestamp()) if place.time else None,
-                "logged_at": _time(place.logged_at.timestamp()) if place.logged_at else None,
-                "host": place.host,
-                "service": place.service,
-                "context": place.context,
-                "url": place.url,
-            }
-            for place in incident.locations
-        ],
-    }
+def as_dict(incident: IncidentView) -> dict[str, Any]:
+    """An incident as scripts get it: the webhook payload's, but `runbook` is its name; and where it was merged into."""
+    from monitor.common.payload import record
+
+    named = {"runbook": incident.book, "drill": incident.drill, "merged_into": incident.merged}
+    return record(incident, lambda time: _time(time.timestamp())) | named
 
 
 def _transition(
@@ -402,23 +375,24 @@ def _transition(
 
     settings = read_config(config)
     actor, note = person(), noted(settings, note)
-    done: list[Incident] = []
+    done: list[IncidentView] = []
     problems: list[str] = []
 
     async def apply(store: Store) -> None:
         for ref in refs:
             try:
-                done.append(
-                    await store.incidents.transition(ref, action, actor=actor, resolution=resolution, note=note)
-                )
+                changed = await store.incidents.transition(ref, action, actor=actor, resolution=resolution, note=note)
+                done.extend(await _views(settings, config, store, [changed]))
             except (LookupError, TransitionError) as error:
                 problems.append(str(error))
 
     with_store(settings, apply)
 
     def text(_rows: Sequence[Mapping[str, Any]]) -> Iterable[str]:
+        from monitor.common.wording import stands
+
         for one in done:
-            yield f"{one.id} {one.state}" + (f" as {one.resolution}" if one.resolution else "")
+            yield f"{one.id} {stands(one)}"
 
     emit((as_dict(one) for one in done), form, text)
     if problems:
@@ -436,24 +410,8 @@ def _since(duration: str | None) -> float | None:
         fail(f"--since {error}", 2)
 
 
-def _text(path: str) -> str:
-    # A file name that is not UTF-8 carries surrogates, which JSON cannot.
-    return path.encode("utf-8", "backslashreplace").decode()
-
-
 def _time(seconds: float) -> str:
     return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-
-
-def _short_time(seconds: float) -> str:
-    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M:%SZ")
-
-
-def _place(place: Any) -> str:
-    where = place.path or place.url or place.source
-    if place.line is not None:
-        return f"{where}:{place.line}"
-    return where if place.offset is None else f"{where} @{place.offset}"
 
 
 def _event(entry: AuditEntry) -> dict[str, Any]:

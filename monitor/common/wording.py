@@ -16,14 +16,17 @@ __all__ = [
     "command",
     "decision",
     "facts",
+    "following",
     "instant",
     "moment",
     "origin",
     "place",
     "seen",
+    "stands",
     "steps",
     "sure",
     "surroundings",
+    "title",
     "works",
 ]
 
@@ -44,6 +47,11 @@ def ago(seconds: float) -> str:
         if seconds >= 2 * unit or (unit == 60 and seconds >= 60):
             return f"{int(seconds // unit)} {name}"
     return f"{int(max(seconds, 0))} s"
+
+
+def title(incident: IncidentView) -> str:
+    """What it is: `GitHub personal access token`; of one that was planted on purpose: `Drill: …`."""
+    return printable(f"Drill: {incident.name}" if incident.drill else incident.name)
 
 
 def seen(incident: IncidentView) -> str:
@@ -101,12 +109,13 @@ def decision(incident: IncidentView) -> str:
     """What was decided about it and by whom: `resolved as revoked by ada: new key deployed`; empty when nothing was."""
     if incident.state == "open" and not incident.note:
         return ""
-    words: list[str] = [incident.state]
-    if incident.resolution:
-        words.append(f"as {incident.resolution}")
-    if incident.actor:
-        words.append(f"by {incident.actor}")
-    return printable(" ".join(words) + (f": {incident.note}" if incident.note else ""))
+    by = f" by {incident.actor}" if incident.actor else ""
+    return printable(stands(incident) + by + (f": {incident.note}" if incident.note else ""))
+
+
+def stands(incident: IncidentView) -> str:
+    """`open`, `acknowledged`, `resolved as revoked`."""
+    return incident.state + (f" as {incident.resolution}" if incident.resolution else "")
 
 
 def steps(incident: IncidentView) -> str:
@@ -134,6 +143,15 @@ def claim(incident: IncidentView) -> str:
 def command(incident: IncidentView, verb: str = "ack") -> str:
     """What to type, where the monitor runs: it works as it stands there."""
     return printable(f"{incident.program} incidents {verb} {incident.id}{incident.options}")
+
+
+def following(incident: IncidentView) -> str:
+    """What to type when done with its present state; empty for what is resolved."""
+    if incident.state == "open":
+        return command(incident)
+    if incident.state == "acknowledged":
+        return printable(f"{incident.program} incidents resolve {incident.id} --as revoked{incident.options}")
+    return ""
 
 
 def _utc(time: datetime) -> datetime:

@@ -21,7 +21,6 @@ from monitor.incidents import (
     incident_id,
     judge,
     merge,
-    next_command,
     transition,
 )
 from monitor.model import Alert, Finding
@@ -345,12 +344,6 @@ def test_a_revoked_secret_that_was_thought_harmless_alarms_when_it_is_seen_again
     known = transition(opened(), "resolve", actor="me", now=NOW, resolution="false_positive").incident
     known = fold_alert(known, closed_alert(), was_state="resolved", was_resolution="false_positive").incident
     assert fold(known, finding(id="later", time=9_999_999_999.0)).reason == "reopened"
-
-
-def test_the_next_command_follows_from_the_state() -> None:
-    opened = fold(None, finding()).incident
-    words = [next_command(replace(opened, state=state)).split() for state in ("open", "acknowledged", "resolved")]
-    assert [command[2:3] for command in words] == [["ack"], ["resolve"], []]
 
 
 def test_an_answer_of_the_issuer_sets_the_severity_and_gives_it_back() -> None:

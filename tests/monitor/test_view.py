@@ -49,10 +49,11 @@ def test_what_is_kept_beside_it_is_in_the_picture_and_that_of_others_is_not() ->
 
 def test_links_and_commands_are_those_of_this_installation() -> None:
     links = Links.below("https://m.example", Program("cd /srv && monitor", " --config a"))
-    shown = view(INCIDENT, links=links)
+    shown = view(INCIDENT, links=links, books=runbook.load)
     assert (shown.url, shown.runbook) == ("https://m.example/incidents/i", "https://m.example/runbooks/aws-key")
     assert (shown.program, shown.options) == ("cd /srv && monitor", " --config a")
-    assert view(INCIDENT, links=Links.below(None, Program())).runbook is None
+    assert view(INCIDENT, links=Links.below(None, Program()), books=runbook.load).runbook is None
+    assert view(INCIDENT, links=links).runbook is None, "there is no such page"
 
 
 def test_actions_are_offered_as_they_stand_also_one_that_is_configured_no_more() -> None:

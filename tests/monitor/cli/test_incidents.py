@@ -15,6 +15,7 @@ from monitor.config import load
 from monitor.model import Finding
 from monitor.runbook import load as load_runbook
 from monitor.store import Store
+from monitor.view import FIRST_STEP
 
 Command = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -78,6 +79,13 @@ def test_list_in_every_form(monitor: Command, stored: Path) -> None:
         "asked_at": None,
         "verdict": "",
         "verified": {},
+        "actor": "monitor",
+        "note": "",
+        "drill": False,
+        "first_step": FIRST_STEP,
+        "run": None,
+        "url": None,
+        "acknowledge": rows[1]["acknowledge"],
         "locations": [
             {
                 "source": "logs",
@@ -93,6 +101,7 @@ def test_list_in_every_form(monitor: Command, stored: Path) -> None:
             }
         ],
     }
+    assert f" incidents ack {'2' * 16}" in rows[1]["acknowledge"]
     lines = monitor("incidents", "list", "--format", "jsonl").stdout.splitlines()
     assert [json.loads(line)["id"] for line in lines] == [row["id"] for row in rows]
     text = monitor("incidents", "list").stdout

@@ -33,6 +33,9 @@ def stored(config: Path) -> Path:
 
 
 def test_a_run_from_its_first_step_to_its_end_in_a_pipe(monitor: Command, stored: Path) -> None:
+    said = monitor("incidents", "show", "1111").stdout
+    assert "\nsteps        0 of 9 done; next: " in said, "as alerts say"
+    assert f" runbook claim {ONE} revoke" in said
     [run] = json.loads(monitor("runbook", "list", "--format", "json").stdout)
     assert (run["incident"], run["book"], run["done"], run["total"], run["next"]) == (ONE, "aws-key", 0, 9, "revoke")
 

@@ -10,14 +10,17 @@ from monitor.common.wording import (
     command,
     decision,
     facts,
+    following,
     instant,
     moment,
     origin,
     place,
     seen,
+    stands,
     steps,
     sure,
     surroundings,
+    title,
     works,
 )
 from tests.fakes.notifications import NOW, RUN, incident
@@ -92,3 +95,18 @@ def test_what_the_issuer_said_and_when() -> None:
     asked = incident(validity="valid", verdict="GitHub takes it", asked_at=NOW, verified={"last_use": "never"})
     assert works(asked) == f"valid: GitHub takes it (last use never), asked {moment(NOW)}"
     assert moment(NOW) == "2026-11-02 14:03:07 UTC"
+
+
+def test_what_is_typed_next_follows_from_the_state() -> None:
+    other = incident(program="/opt/monitor", options=" --config /a")
+    assert following(other) == "/opt/monitor incidents ack 7f3a9c2e --config /a"
+    taken = replace(other, state="acknowledged")
+    assert following(taken) == "/opt/monitor incidents resolve 7f3a9c2e --as revoked --config /a"
+    assert following(replace(other, state="resolved")) == ""
+
+
+def test_what_it_is_says_that_it_is_a_drill() -> None:
+    assert title(incident(name="a\x1b")) == "a\\x1b"
+    assert title(incident(name="a", drill=True)) == "Drill: a"
+    assert stands(incident()) == "open"
+    assert stands(incident(state="resolved", resolution="revoked")) == "resolved as revoked"

@@ -61,6 +61,7 @@ class Pages:
 @pytest.fixture
 async def pages(tmp_path: Path) -> AsyncIterator[Pages]:
     async with await Store.open(tmp_path / "state.db", Policy()) as store, aiohttp.ClientSession() as session:
+        store.procedure = Procedure(None, book=runbook.load)
         probes = web.Probes(live=dict, ready=dict)
         async with web.serve(web.build(probes, routes=console.routes(store)), "127.0.0.1", 0) as url:
             yield Pages(store, url, session)
@@ -87,6 +88,7 @@ async def test_an_incident_with_its_places_history_and_first_step(pages: Pages) 
         *(
             "looking <into> it",
             f"Next: <code>monitor incidents resolve {incident.id} --as revoked</code>",
+            "<td>acknowledged by ada: looking <into> it</td>",
             "2023-11-14 22:13:20 UTC",
             "/runbooks/github-token",
         ),
@@ -138,3 +140,17 @@ async def test_it_is_read_only(pages: Pages) -> None:
         for method in ("POST", "PUT", "DELETE", "PATCH"):
             async with session.request(method, f"{pages.url}/incidents") as answer:
                 assert answer.status == 405
+
+
+async def test_a_drill_and_what_its_runbook_waits_for_are_told_as_in_an_alert(pages: Pages) -> None:
+    pages.store.procedure = Procedure("high", book=runbook.load)
+    await pages.store.drills.plan([finding(1).fingerprint], pages=False)
+    await pages.store.commit([finding(1)])
+    (incident,) = await pages.store.incidents.find()
+    await pages.store.runs.act(incident.id, "revoke", "done", actor="ada", note="")
+    text = await pages.get(f"/incidents/{incident.id}")
+    assert "<h1>Drill: GitHub personal access token</h1>" in text
+    assert "<b>First:</b> Generate the replacement.</p>" in text, "not what is done already"
+    assert "; next: Generate the replacement, due 20" in text
+    assert f"Claim: <code>monitor runbook claim {incident.id} replace</code>" in text
+    assert "Drill: GitHub personal access token" in await pages.get("/incidents")

@@ -1,0 +1,53 @@
+"""The addresses of the pages, and what of the database each shows."""
+
+from __future__ import annotations
+
+from aiohttp import web
+
+from monitor.program import Program
+from monitor.store import Store
+from monitor.view import Links, view
+from monitor.web.console import pages
+
+__all__ = ["routes"]
+
+_LISTED = 500  # incidents, last seen first
+# The pages allow themselves a style and nothing else: no script, no picture, no frame around them.
+_POLICY = "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'; base-uri 'none'"
+
+
+def routes(store: Store, program: Program = Program()) -> list[web.RouteDef]:
+    """`/incidents`, `/incidents/{id}` and `/runbooks/{name}`. `program`: for the commands shown."""
+    links = Links(console="", runbooks="/runbooks", program=program)
+
+    async def incident(request: web.Request) -> web.Response:
+        try:
+            found = await store.incidents.get(request.match_info["id"])
+            history = await store.incidents.history(found.id)
+        except LookupError:
+            raise web.HTTPNotFound(text="no such incident\n") from None
+        beside = await store.incidents.beside([found])
+        shown = view(found, beside, links=links, books=store.procedure.book)
+        return _page(pages.incident(shown, beside.runs.get(found.id), history))
+
+    async def incidents(request: web.Request) -> web.Response:
+        found = await store.incidents.find(limit=_LISTED, locations=True)
+        beside = await store.incidents.beside(found)
+        return _page(pages.incidents([view(one, beside, links=links) for one in found]))
+
+    async def book(request: web.Request) -> web.Response:
+        found = store.procedure.book(request.match_info["name"])
+        if found is None:
+            raise web.HTTPNotFound(text="no such runbook\n")
+        return _page(pages.book(found))
+
+    return [
+        web.get("/", incidents),
+        web.get("/incidents", incidents),
+        web.get("/incidents/{id}", incident),
+        web.get("/runbooks/{name:[a-z0-9-]+(?:/[a-z0-9-]+)?}", book),
+    ]
+
+
+def _page(text: str) -> web.Response:
+    return web.Response(text=text, content_type="text/html", headers={"Content-Security-Policy": _POLICY})
