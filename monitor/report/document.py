@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from monitor.common.text import printable
+from monitor.common.wording import decision, moment, origin, place, stands, sure, title, works
 from monitor.report.dossier import REGULATOR, Dossier, events, milestones, spans, together, used, window
 from monitor.report.picture import length, svg
 
@@ -72,7 +73,7 @@ def page(dossier: Dossier) -> str:
 
 
 def _title(dossier: Dossier) -> str:
-    return f"Incident {dossier.incident.id}: {printable(dossier.incident.name)}"
+    return f"Incident {dossier.incident.id}: {title(dossier.shown)}"
 
 
 def _sections(dossier: Dossier) -> list[_Section]:
@@ -94,18 +95,19 @@ def _sections(dossier: Dossier) -> list[_Section]:
 
 
 def _summary(dossier: Dossier) -> _Section:
-    incident = dossier.incident
+    shown = dossier.shown
     people = dict.fromkeys(entry.actor for entry in dossier.history if entry.actor != "monitor")
-    state = incident.state + (f" as {incident.resolution}" if incident.resolution else "")
     rows = [
-        ("secret", f"{incident.name} {incident.masked}"),
-        ("severity", f"{incident.severity}, {incident.confidence} confidence"),
-        ("state", state),
-        ("owner", incident.owner or "nobody"),
+        ("secret", f"{title(shown)} {shown.masked}"),
+        ("severity", ", ".join(filter(None, (shown.severity, sure(shown))))),
+        ("works", works(shown) or "its issuer was not asked"),
+        ("state", decision(shown) or stands(shown)),
+        *((("merged into", shown.merged),) if shown.merged else ()),
+        ("owner", shown.owner or "nobody"),
         ("who acted", ", ".join(people) or "nobody"),
-        ("rule", incident.rule),
-        ("fingerprint", incident.fingerprint),
-        *((f"label {name}", value) for name, value in sorted(incident.labels.items())),
+        ("rule", shown.rule),
+        ("fingerprint", shown.fingerprint),
+        *((f"label {name}", value) for name, value in sorted(shown.labels.items())),
     ]
     return _Section("Summary", ("", ""), rows)
 
@@ -119,19 +121,19 @@ def _times(dossier: Dossier) -> _Section:
 
 
 def _exposure(dossier: Dossier) -> _Section:
-    incident = dossier.incident
+    shown = dossier.shown
     start, end = window(dossier)
-    until = f"until it was revoked {_time(end)}" if end is not None else "and it has not been revoked yet"
-    times = "once" if incident.occurrences == 1 else f"{incident.occurrences:,} times"
-    text = f"Exposed from {_time(start)} {until}; seen {times}."
+    until = f"until it was revoked {_moment(end)}" if end is not None else "and it has not been revoked yet"
+    times = "once" if shown.occurrences == 1 else f"{shown.occurrences:,} times"
+    text = f"Exposed from {_moment(start)} {until}; seen {times}."
     rows = [
         (
-            " on ".join(filter(None, (place.service, place.host))) or place.source,
-            (place.path or place.url or "") + (f":{place.line}" if place.line else ""),
-            _time(when.timestamp()) if (when := place.logged_at or place.time) else "",
-            place.context or "",
+            origin(one),
+            place(one) + (f" {one.url}" if one.url else ""),
+            _time(when.timestamp()) if (when := one.logged_at or one.time) else "",
+            one.context or "",
         )
-        for place in incident.locations
+        for one in shown.locations
     ]
     return _Section("Exposure", ("where", "path", "when (UTC)", "line, masked"), rows, (text,))
 
@@ -179,14 +181,18 @@ def _regulator(dossier: Dossier) -> _Section:
     said = f"{length(left)} are left" if left > 0 else f"they ended {length(-left)} ago"
     text = (
         f"Where personal data may be concerned, a report to the regulator is due within 72 hours of becoming aware: "
-        f"by {_time(end)}, if that was when the incident was opened; {said}. Decide with the data protection officer, "
-        "and write the decision down here."
+        f"by {_moment(end)}, if that was when the incident was opened; {said}. Decide with the data protection "
+        "officer, and write the decision down here."
     )
     return _Section("Regulator's clock", text=(text,))
 
 
 def _time(seconds: float) -> str:
     return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M:%S")
+
+
+def _moment(seconds: float) -> str:
+    return moment(datetime.fromtimestamp(seconds, UTC))
 
 
 def _md(text: str) -> str:

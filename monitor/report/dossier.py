@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
+from monitor.common.notification import IncidentView
+from monitor.common.wording import moment
 from monitor.incidents import Incident
 from monitor.runbook.progress import Run
-from monitor.store import AuditEntry, OutboxEntry, Use
+from monitor.store import AuditEntry, Beside, OutboxEntry, Use
+from monitor.view import view
 
 __all__ = [
     "REGULATOR",
@@ -65,6 +68,12 @@ class Dossier:
     told: Sequence[OutboxEntry]
     now: float
     uses: Sequence[Use] = ()
+    beside: Beside = field(default_factory=Beside)
+
+    @property
+    def shown(self) -> IncidentView:
+        """As alerts show it."""
+        return view(self.incident, self.beside)
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +141,7 @@ def together(dossier: Dossier) -> list[Use]:
 
 def used(use: Use) -> str:
     """How often, from where, and until when."""
-    until = datetime.fromtimestamp(use.last, UTC).strftime("%Y-%m-%d %H:%M:%SZ")
+    until = moment(datetime.fromtimestamp(use.last, UTC))
     where = f" from {use.address}" if use.address else ""
     return f"{use.times:,} time{'' if use.times == 1 else 's'}{where}, last {until}"
 

@@ -4,7 +4,9 @@ import re
 from dataclasses import replace
 from html.parser import HTMLParser
 
+from monitor.incidents import Verified
 from monitor.report.document import markdown, page
+from monitor.store import Beside
 from tests.monitor.report.test_dossier import HISTORY, INCIDENT, T, dossier, entry, place
 
 HEADINGS = (
@@ -41,9 +43,9 @@ def test_the_document_has_what_the_monitor_knows_and_headings_for_what_people_kn
     assert text.startswith("# Incident i1: GitHub token\n")
     assert tuple(re.findall(r"(?m)^## (.+)$", text)) == HEADINGS
     assert "| to revoke | 15 min after it was opened |" in text
-    assert "Exposed from 2027-01-15 07:58:20 until it was revoked 2027-01-15 08:15:00; seen 3 times." in text
+    assert "Exposed from 2027-01-15 07:58:20 UTC until it was revoked 2027-01-15 08:15:00 UTC; seen 3 times." in text
     assert "| who acted | ada, bob |" in text
-    assert "by 2027-01-18 08:00:01" in text
+    assert "by 2027-01-18 08:00:01 UTC" in text
     assert "72 hours" in text
     assert "payments on web-3" in text
     assert r"| Revoke the exposed secret | done | bob | 2027-01-15 08:15:00 |" in text
@@ -58,6 +60,17 @@ def test_what_the_issuer_said_is_evidence_and_its_absence_is_said() -> None:
     assert "Nothing was verified" in markdown(dossier())
     asked = [*HISTORY, entry(1000, "monitor", "verified", "refused: 401")]
     assert "refused: 401" in markdown(dossier(history=asked))
+
+
+def test_the_document_tells_what_an_alert_does_in_its_words() -> None:
+    asked = replace(INCIDENT, verified=Verified("valid", T, "GitHub takes it", facts={"last_use": "never"}))
+    beside = Beside(decided={"i1": ("bob", "new key")}, drills=frozenset({INCIDENT.fingerprint}))
+    text = markdown(dossier(incident=asked, beside=beside)).replace("\\", "")
+    assert text.startswith("# Incident i1: Drill: GitHub token\n")
+    assert "| works | valid: GitHub takes it (last use never), asked 2027-01-15 08:00:00 UTC |" in text
+    assert "| state | resolved as revoked by bob: new key |" in text
+    assert "| payments on web-3, logs | /var/log/a.log:2 |" in text
+    assert "| works | its issuer was not asked |" in markdown(dossier())
 
 
 def test_a_step_that_was_done_late_says_so_and_an_ended_clock_too() -> None:
