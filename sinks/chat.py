@@ -10,9 +10,9 @@ from monitor.common.severity import Severity
 from monitor.common.text import clip, printable, prose
 from monitor.common.wording import (
     claim,
-    command,
     decision,
     facts,
+    following,
     instant,
     origin,
     place,
@@ -54,11 +54,12 @@ def _facts(incident: IncidentView) -> list[tuple[str, str]]:
         ("Confidence", printable(incident.confidence)),
         ("Does it work?", works(incident)),
         ("Decision", decision(incident)),
-        ("First", printable(incident.first_step)),
+        ("Owner", printable(incident.owner or "")),
+        ("First", printable(incident.first_step) if incident.state != "resolved" else ""),
         ("Runbook", steps(incident)),
         ("Claim", claim(incident)),
         ("Incident", f"{printable(incident.id)} ({incident.state})"),
-        ("Acknowledge", command(incident) if incident.state == "open" else ""),
+        ("Acknowledge" if incident.state == "open" else "Resolve", following(incident)),
     ]
     return [(label, value) for label, value in rows if value]
 

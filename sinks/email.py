@@ -26,9 +26,9 @@ from monitor.common.notification import IncidentView, Notification, Receipt
 from monitor.common.text import clip, printable, prose
 from monitor.common.wording import (
     claim,
-    command,
     decision,
     facts,
+    following,
     origin,
     place,
     seen,
@@ -233,8 +233,8 @@ def _one(incident: IncidentView) -> list[str]:
         lines.append(f"First:    {printable(incident.first_step)}")
     if progress := steps(incident):
         lines.append(f"Steps:    {progress}")
-    if incident.state == "open":
-        lines.append(f"Ack:      {command(incident)}")
+    if typed := following(incident):
+        lines.append(f"{'Ack:' if incident.state == 'open' else 'Resolve:':<10}{typed}")
     if typed := claim(incident):
         lines.append(f"Claim:    {typed}")
     return lines

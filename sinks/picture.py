@@ -14,6 +14,7 @@ from monitor.common.wording import (
     command,
     decision,
     facts,
+    following,
     origin,
     place,
     seen,
@@ -105,8 +106,8 @@ def _one(incident: IncidentView, notification: Notification, width: int) -> list
         lines.append(_field("runbook", Text(url, Style(underline=True, link=url))))
     if url := link(incident.url or notification.url):
         lines.append(_field("console", Text(url, Style(underline=True, link=url))))
-    if incident.state == "open":
-        lines.append(_field("ack", Text(command(incident), "green")))
+    if typed := following(incident):
+        lines.append(_field("ack" if incident.state == "open" else "resolve", Text(typed, "green")))
     if typed := claim(incident):
         lines.append(_field("claim", Text(typed, "green")))
     return lines

@@ -201,6 +201,7 @@ def _details(incident: IncidentView) -> dict[str, Any]:
         "does it work": clip(works(incident), 1000),
         "seen": seen(incident),
         "decision": clip(decision(incident), 1000),
+        "owner": clip(printable(incident.owner or ""), 255),
         "where": [clip(f"{place(location)} ({origin(location)})", 1000) for location in incident.locations[:10]],
         "line": clip(surroundings(incident), 500),
         "what to do first": clip(clean(incident.first_step), 1000),

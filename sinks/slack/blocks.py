@@ -9,7 +9,7 @@ from typing import Any
 from monitor.common.notification import IncidentView, Notification, Offer, Reason
 from monitor.common.severity import Severity
 from monitor.common.text import clip, printable, prose
-from monitor.common.wording import claim, command, decision, facts, origin, place, seen, steps, surroundings, works
+from monitor.common.wording import claim, decision, facts, following, origin, place, seen, steps, surroundings, works
 from sinks.text import first_steps, headline, link, links, listing, tally
 
 __all__ = ["BROADCAST", "STORY", "escape", "message", "section", "story"]
@@ -106,9 +106,9 @@ def _one(incident: IncidentView, *, typed: bool) -> list[dict[str, Any]]:
         blocks.append(section(f"*Runbook*\n{escape(progress, 500)}"))
     if under_way := [_action(offer) for offer in incident.offers if offer.state]:
         blocks.append(section("*Actions*\n" + "\n".join(under_way[:PLACES])))
-    if typed and incident.state == "open":
-        words = _quoted(command(incident), 500)
-        blocks.append({"type": "context", "elements": [_mrkdwn(f"To acknowledge: {words}")]})
+    if typed and (words := following(incident)):
+        to = "acknowledge" if incident.state == "open" else "resolve"
+        blocks.append({"type": "context", "elements": [_mrkdwn(f"To {to}: {_quoted(words, 500)}")]})
     if typed and (words := claim(incident)):
         blocks.append({"type": "context", "elements": [_mrkdwn(f"To claim the next step: {_quoted(words, 500)}")]})
     return blocks
