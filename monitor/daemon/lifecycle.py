@@ -207,6 +207,7 @@ class Daemon:
         from monitor.metrics import registry
         from monitor.web import app as web
         from monitor.web import console, hooks, status
+        from monitor.web.health import Probes
 
         config = self._config
         host, port = split_listen(config.http.listen)
@@ -218,7 +219,7 @@ class Daemon:
         )
         tell = Status(site, health, lambda: self.config, lambda: self.phase)
         application = web.build(
-            web.Probes(live=health.live, ready=health.ready, registry=registry(lambda: self.snapshot)),
+            Probes(live=health.live, ready=health.ready, registry=registry(lambda: self.snapshot)),
             hosts=web.allowed_hosts(host, config.http.base_url, config.http.hosts),
             routes=[*doors, *status.routes(tell), *console.routes(site.store, invocation(config.path, sys.argv[0]))],
             token=config.http.token,

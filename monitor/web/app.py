@@ -1,4 +1,4 @@
-"""The aiohttp application: `/healthz`, `/readyz`, `/metrics`, and whatever routes hooks and the console add.
+"""The aiohttp application: health, and whatever routes hooks and the console add.
 
 Built from plain callables, so that it runs alone in a test. Listens on loopback unless told otherwise.
 """
@@ -12,47 +12,26 @@ import logging
 import os
 import socket
 import stat
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
 from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
-from prometheus_client import CollectorRegistry
-from prometheus_client.exposition import choose_encoder
 
 from monitor.common.credential import Credential
-from monitor.web import auth
+from monitor.web import auth, health
 from monitor.web.limits import CONNECTIONS, HEADERS_WITHIN, Door, Tls
 
-__all__ = ["Checks", "Probes", "build", "serve"]
-
-Checks = Mapping[str, str | None]  # name of a part → what is wrong with it, None when it works
+__all__ = ["allowed_hosts", "build", "serve"]
 
 SHUTDOWN_TIMEOUT = 5.0  # seconds that open requests get to finish
 MAX_BODY = 64 << 10  # of what is no hook: those read their bodies themselves (monitor.web.limits.Bodies)
 LINGER = 1.0  # seconds for what a refused sender still sends, so that it sees the answer
 
 
-@dataclass(frozen=True, slots=True)
-class Probes:
-    """What the application asks of the daemon. The callables must not block.
-
-    `live`: parts without which a restart is the only help (event loop, writer). `ready`: parts that must work before
-    the monitor does its job (engine loaded, sources started, store writable).
-    """
-
-    live: Callable[[], Checks]
-    ready: Callable[[], Checks]
-    registry: CollectorRegistry = field(default_factory=CollectorRegistry)
-
-
-PROBES: web.AppKey[Probes] = web.AppKey("probes", Probes)
-
-
 def build(
-    probes: Probes,
+    probes: health.Probes,
     *,
     hosts: Iterable[str] = (),
     routes: Iterable[web.RouteDef] = (),
@@ -64,9 +43,8 @@ def build(
     """
     named = _host_guard(frozenset(host.lower() for host in hosts))
     app = web.Application(middlewares=[named, auth.guard(token)], client_max_size=MAX_BODY)
-    app[PROBES] = probes
     app.on_response_prepare.append(_plain_headers)
-    app.add_routes([web.get("/healthz", _healthz), web.get("/readyz", _readyz), web.get("/metrics", _metrics), *routes])
+    app.add_routes([*health.routes(probes), *routes])
     return app
 
 
@@ -187,26 +165,3 @@ async def _plain_headers(_request: web.Request, response: web.StreamResponse) ->
     response.headers.pop("Server", None)
     response.headers.setdefault("X-Content-Type-Options", "nosniff")
     response.headers.setdefault("Cache-Control", "no-store")
-
-
-def _report(checks: Checks) -> web.Response:
-    bad = any(problem is not None for problem in checks.values())
-    body = {
-        "status": "failing" if bad else "ok",
-        "checks": {name: "ok" if problem is None else problem for name, problem in checks.items()},
-    }
-    return web.json_response(body, status=503 if bad else 200)
-
-
-async def _healthz(request: web.Request) -> web.Response:
-    return _report(request.app[PROBES].live())
-
-
-async def _readyz(request: web.Request) -> web.Response:
-    return _report(request.app[PROBES].ready())
-
-
-async def _metrics(request: web.Request) -> web.Response:
-    encode, content_type = choose_encoder(request.headers.get("Accept", ""))
-    body = encode(request.app[PROBES].registry)
-    return web.Response(body=body, headers={"Content-Type": content_type})

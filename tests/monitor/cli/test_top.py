@@ -19,7 +19,8 @@ from aiohttp import web
 from monitor.cli.top import _ask, _NoAnswerError
 from monitor.common.http import Http
 from monitor.config import Config, parse
-from monitor.web.app import Probes, build, serve
+from monitor.web.app import build, serve
+from monitor.web.health import Probes
 from monitor.web.status import routes
 from tests.fakes.intake import until
 from tests.fakes.setup import Setup, incidents, running

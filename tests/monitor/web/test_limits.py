@@ -140,7 +140,8 @@ import asyncio, resource
 from aiohttp import web
 from monitor.github.source import GitHubConfig
 from monitor.process import log_to_stderr
-from monitor.web.app import Probes, build, serve
+from monitor.web.app import build, serve
+from monitor.web.health import Probes
 from monitor.web.hooks import load_vendors, routes
 
 async def main():

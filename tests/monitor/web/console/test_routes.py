@@ -17,6 +17,7 @@ from monitor.runbook.progress import Procedure
 from monitor.store import Store
 from monitor.web import app as web
 from monitor.web import console
+from monitor.web.health import Probes
 
 KEY = b"k" * 32
 
@@ -62,7 +63,7 @@ class Pages:
 async def pages(tmp_path: Path) -> AsyncIterator[Pages]:
     async with await Store.open(tmp_path / "state.db", Policy()) as store, aiohttp.ClientSession() as session:
         store.procedure = Procedure(None, book=runbook.load)
-        probes = web.Probes(live=dict, ready=dict)
+        probes = Probes(live=dict, ready=dict)
         async with web.serve(web.build(probes, routes=console.routes(store)), "127.0.0.1", 0) as url:
             yield Pages(store, url, session)
 
