@@ -117,6 +117,31 @@ def test_sources_decisions_the_store_and_scan_import_no_sink() -> None:
     assert not offences([*rooms, "monitor.store", "monitor.scan"], lambda _, name: not within(name, "sinks"))
 
 
+ABOVE: dict[str, tuple[str, ...]] = {  # a room that stands above others → who may import it
+    "monitor.cli": ("monitor.__main__",),
+    "monitor.daemon": ("monitor.cli.run",),
+    "monitor.web": ("monitor.daemon", "monitor.cli.check", "monitor.sources.http"),  # that source has a door of its own
+    "monitor.site": ("monitor.cli", "monitor.daemon", "monitor.audit.run", "monitor.host", "monitor.inventory.enrol"),
+    "monitor.delivery": ("monitor.daemon", "monitor.status", "monitor.snapshot", "monitor.metrics"),
+    "monitor.report": ("monitor.cli",),
+    "monitor.view": ("monitor.cli", "monitor.daemon", "monitor.delivery", "monitor.report", "monitor.web"),
+    "sinks": ("monitor.cli", "monitor.daemon", "monitor.delivery", "monitor.config"),
+}
+
+
+@pytest.mark.parametrize("room", ABOVE)
+def test_nothing_imports_from_a_floor_above_it(room: str) -> None:
+    may = (room, *ABOVE[room])
+    assert not offences(
+        PACKAGES, lambda importer, name: not within(name, room) or any(within(importer, one) for one in may)
+    )
+
+
+def test_an_incident_is_made_into_a_picture_in_one_place() -> None:
+    wrong = [name for name, path in MODULES.items() if " IncidentView(" in path.read_text(encoding="utf-8")]
+    assert wrong == ["monitor.view"]
+
+
 def test_a_command_imports_the_site_never_the_daemon() -> None:
     starts_it = "monitor.cli.run"
     assert not offences(
