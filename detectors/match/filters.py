@@ -39,6 +39,7 @@ _MARKS = (
 )
 # Nor will these be secrets, unless where people log in (`detectors.match.weak`).
 _COMMON = (
+    rb"|^(?:secret|password|passwd)\d{0,4}[_.-]?(?:test|admin|user|demo)\d{0,4}$"
     rb"|test[_-]?password|^s[3e]cr[3e]t\d{0,3}$|^qwerty\d{0,6}$|^test(?:pass|pw|ing|user)\d{0,3}$|abcdefghij|0123456789|1234567890|bcdefghijk|qwertyuiop|asdfghjkl"
     rb"|^[a-z]{0,12}[0-9]{0,4}[_.-]?(?:password[\d!@#$%^&*._-]{0,8}|p[a@4][s$5]{2}w[o0]rd\d?[!@#$%^&*._-]{0,8})$"
 )
@@ -51,6 +52,8 @@ _LONG_WORDS = re.compile(_WORDS.pattern.replace(b"x{4}|X{4}", b"x{8}|X{8}"))
 _EXPRESSIONS = re.compile(
     rb"\$\{|\$\(|\{\{|\}\}|#\{|<%|%>|<[A-Za-z_$][\w .:-]{0,40}>|^<|^\$[A-Za-z_]\w*(?:$|->|\[)|^%[sdv]$|^%\("
     rb"|^@[A-Za-z_-]+(?:$|[.(/:])|^\{[\w.]*\}|^\[[a-z_ -]+\]$|^%[A-Z_]+%$|^@[A-Z_]+@$|\*\(Aq"
+    rb"|^[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)+\($|^String[?!]?$"
+    rb"|^(?:req|request|params|self|this|ctx|args|opts|options|settings|props)\.[A-Za-z_]\w*(?:[.(\[]|$)"
     rb"|^(?:[A-Z]+_)+(?:PASSWORD|PASS|PWD|SECRET|KEY|TOKEN|CREDENTIALS?)$"
     rb"|(?i:process\.env|os\.environ|getenv|system\.get|secrets?\.[a-z_]{2,}$|config\[|env\[|params\[|vault:|arn:aws:|^ref\+|op://)"
 )
@@ -84,10 +87,14 @@ _ABOUT = re.compile(
     rb"[ _.-]?key(?:[_.-]?token)?)(?:\[\w?\])?"
     rb"(?:[\"'`\\\s:=>\],+/]{1,16}(?:(?:n\s{1,16})?(?:value|string|default)[\"'`\\\s:=>]{1,16})?"
     rb"|\\?\"\s?\{[^{}]{0,140}\bdefault[\"'`\\\s:=>]{1,16})$"
-    rb"|(?i:(?:csrf|xsrf|authenticity_|requestverification)[\w-]{0,12}token)[^\n]{0,32}(?:\s|\\[rn]){0,8}$"
+    rb"|(?i:(?:csrf|xsrf|authenticity_|requestverification)[\w-]{0,12}token)(?:[\"'], ?[\"'])?[^\n,;&]{0,32}"
+    rb"(?:\s|\\[rn]){0,8}$"
 )
 # What opens an expression of a template, or a path from here or from home.
 _OPENED = re.compile(rb"(?:\{\{[-~]?\s{0,3}|[\s\"'`=:(]\.{0,2}[.~]/)$")
+_ROOTED = re.compile(  # whatever its folders are called
+    rb"/(?:app|bin|builds?|data|etc|home|media|mnt|opt|private|proc|root|run|srv|tmp|usr|Users|var|workspaces?)(?:/[\w.@+-]{0,60}){1,10}"
+)
 # Names of variables that hold a credential, as constants and in templates: `SMTP_PASS`, `vault_api_token`.
 _VARIABLE = re.compile(rb"(?:[a-z]+_)+(?:pass(?:w(?:or)?d|phrase)?|pwd|secret|token|key):?", re.IGNORECASE)
 # Names of what identifies or describes a thing of an issuer (`shodan_project_id`, `plivoChannel`), and of public keys.
@@ -102,6 +109,7 @@ _THING_CONTEXT = re.compile(
     rb"[\"'`\\]{0,8}(?:\s{0,3}(?:=>|[:=>]{1,2})\s{0,3}|\s{1,3})|\b(?:request|session|event|job|trace|span|message) )"
     rb"[\"'`\\+/]{0,8}$" % ("|".join(_THINGS).encode(), "|".join(map(str.capitalize, _THINGS)).encode()),
 )
+_USER = re.compile(rb"(?i:user(?:name)?|account|team|org)[:%]$")  # `app_user:…@db`, as its password follows at once
 # What maps of people and their accounts mostly hold: ids.
 _OF_PEOPLE = re.compile(
     rb"(?i:users|accounts|logins)[\"'`\\\s:=>]{1,16}[{\[(][\"'`\\\s]{0,24}[\w.@-]{1,48}[\"'`\\\s:=>,]{1,16}$"
@@ -236,7 +244,7 @@ def looks_like_hash(value: bytes, before: bytes) -> str | None:
     """Why `value` is a digest, a commit or a UUID rather than a key. `before`: text of its line left of it."""
     before = _unquoted(before)
     speaks = _MAYBE_IDENTIFIES(before)
-    if speaks and _THING_CONTEXT.search(before) and not _SECRET_ID.search(before):
+    if speaks and _THING_CONTEXT.search(before) and not _SECRET_ID.search(before) and not _USER.search(before):
         return "its name is that of what identifies or describes"
     if speaks and _UUID.match(value):
         identifies = _HASH_CONTEXT.search(before) or _PAGE_CONTEXT.search(before) or _REQUEST_CONTEXT.search(before)
@@ -368,6 +376,8 @@ def words(value: bytes, before: bytes = b"") -> str | None:
         return "its name speaks about a credential or is that of a public key"
     if before.rstrip(_ASSIGNS).endswith(value) and value.isalnum() and _SAME.search(before):
         return "its name, not a value"
+    if value[:1] == b"/" and _ROOTED.fullmatch(value):
+        return "a path, not a value"
     if before[-1:] in b"/{ ~-" and _OPENED.search(before[-8:]):
         return "an expression or a path, not a value"
     if b"_" in value and (value.isupper() or value.islower()) and _VARIABLE.fullmatch(value):

@@ -51,6 +51,33 @@ _HEX = re.compile(rb"(?:[0-9a-f]+|[0-9A-F]+)")
 _UUID = re.compile(rb"[0-9a-fA-F]{8}-(?:[0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}")
 _WORD_NUMBER = re.compile(rb"[A-Za-z]+[_.-]?[0-9]{1,4}")
 _JOINED = re.compile(rb"[A-Za-z0-9]+(?:[-_./:][A-Za-z0-9]+)+")
+# What people choose for a password: words and a number (`violet-anvil-river-89`), or a name, a sign and a year
+# (`Berlin_2024`).
+_CHOSEN = re.compile(
+    rb"[A-Z]?[a-z]{2,11}([-.])(?:[A-Z]?[a-z]{2,11}\1){1,5}(?:[A-Z]?[a-z]{2,11})?\d{1,4}[!?.#*$]?"
+    rb"|[A-Z][a-z]{3,11}[-_.@!#]\d{4}[!?.#*$]?"
+)
+# Words of which names of things are made, which look the same: `orders-db-primary-2`, `Error_1205`.
+_OF_THINGS = frozenset(
+    b"access account admin api app auth backup base bucket build cache case central change client cloud cluster "
+    b"code config container core cred credential credentials creds data database db default demo deploy dev disk "
+    b"east email entry env error event example external field file form gateway global group handler header host "
+    b"http id image index input instance internal invalid issue item job key keys label length level line list "
+    b"local log login mail main manager master max message min mode model module name network new node north "
+    b"number object old order output page part pass password path phase pod policy pool port primary prod "
+    b"production project proxy public query queue read record ref region release replica report request required "
+    b"reset role root route rule schema secret secrets section server service session set source south stack stage "
+    b"staging state step store string support svc system table target task team template test testing tests text "
+    b"the ticket title token topic type unit update url user username users value var vault version view volume "
+    b"web west worker write your zone".split()
+)
+# A call that takes a user and a password.
+_HANDED = re.compile(
+    rb"(?i:auth|login|log_in|sign_?in|connect|credentials?|mysqli|pdo|password|begin)\w{0,12}(?: ?[=:] ?)?"
+    rb"\([^()\n]{0,80}[\"'`]\Z"
+)
+_OF_PASSWORDS = ("name password", "name pass")
+_WORDLIKE = ("wordlike", "common letters", "joined", "word and number")
 # The last name before a value. By RE2, as the other engine tries every end for every start.
 _NAME = r"([A-Za-z_$@][\w$.@-]*)[\"'`\\\])>]*(?:\s*(?:string|str|char|text|String|const|&))?[^\w]{0,60}\n?\z"
 _KINDS = (
@@ -70,8 +97,9 @@ _KINDS = (
     ("key", found(re.compile(rb"(?i:key)"))),
 )
 _ABOUT = re.compile(
-    rb"(?i:label|title|text|hint|prompt|placeholder|message|\bmsg|error|help|descri|confirm|forgot|reset|require|invalid"
-    rb"|strength|type|name$|field|input|_id$|Id$|url|uri|path|file|policy|column|class|format|pattern|locale|i18n|lang)"
+    rb"(?i:label|title|(?<!con)(?<!plain)(?<!plain[_-])text|hint|prompt|placeholder|message|\bmsg|error|help"
+    rb"|descri|confirm|forgot|reset|require|invalid"
+    rb"|strength|type|name$|field|input|_id$|Id$|(?<!c)url|(?<!sec)uri|path|(?<!pro)file|policy|column|class|format|pattern|locale|i18n|lang)"
 )
 _TEST = found(re.compile(rb"(?i:test|example|dummy|mock|fake|sample|fixture|assert|expect|demo)"))
 _COMPANY = found(
@@ -341,7 +369,7 @@ def _of_context(value: bytes, before: bytes, after: bytes, out: dict[str, float]
         out[sign] = 1.0
     if about and not (sign == "handed over" and _BESIDE.search(tail)):
         out["name about it"] = 1.0
-    if not quote and after[:1] in (b"(", b"[", b".", b"{", b"+"):
+    if not quote and (after[:1] in (b"(", b"[", b"{", b"+") or (after[:1] == b"." and after[1:2].isalnum())):
         out["goes on as code"] = 1.0
     nearby = _NEARBY(before)
     if nearby and _TEST(before):
@@ -350,12 +378,20 @@ def _of_context(value: bytes, before: bytes, after: bytes, out: dict[str, float]
         out["user or host nearby"] = 1.0
     if name and len(value) > 3 and _same(value, name, plain):
         out["value repeats name"] = 1.0
+    elif (
+        not about
+        and _CHOSEN.fullmatch(value)
+        and (kind in _OF_PASSWORDS or _HANDED.search(before[-96:]))
+        and _OF_THINGS.isdisjoint(_LETTERS.findall(value.lower()))
+    ):
+        for feature in _WORDLIKE:  # of a password they say nothing
+            out.pop(feature, None)
 
 
 # What a test or a page does with a value, and what makes a text of one: the name stands before it.
 _VERBS = frozenset(
     b"type fill val eq eql equal equals be to toBe toEqual toStrictEqual isEqualTo send_keys sendKeys set_value"
-    b" setValue byte Some from new make with".split()
+    b" setValue byte Some from new make with is was".split()
 )
 _BESIDE = re.compile(rb"[\w)],\s*[bu@]?\\?[\"'`]?$")  # another argument before it, not its name in quotes
 _OPERATORS = {

@@ -38,7 +38,7 @@ def test_entropy_is_within_its_bounds_and_blind_to_order(value: bytes) -> None:
         "AABBCCDDEEFF0011", "a1b2c3d4-e5f6-7890-abcd-ef1234567890", "12345678-1234-1234-1234-123456789abc",
         "P@ssw0rd", "Password123!", "pa$$w0rd1", "000102030405060708090A0B0C0D0E0F", "1f1e1d1c1b1a191817161514",
         "qwerty123", "testpass", "TODO", "please-set-this-value", "fill_me_in", "foo", "s3cr3t", "hunter2",
-        "@DB_TOKEN@",
+        "@DB_TOKEN@", "secret123test", "password-demo1", "getpass.getpass(", "req.body.password", "String",
     ],
 )  # fmt: skip
 def test_stand_ins_are_recognised(value: str) -> None:
@@ -118,6 +118,8 @@ def test_long_repeated_values_are_stand_ins(text: str, length: int) -> None:
         ("{uuid}", "heroku request key ", False),
         ("{alnum:32}", "shodan_idea=", False),
         ("{alnum:32}", 'login(shodan_user, "', False),
+        ("{alnum:16}", "https://app_user:", False),
+        ("{alnum:16}", 'app_user: "', True),
         ("{digit:12}", "token=", True),
         ("4827{digit:4}", 'password = "', False),
         ("20240317", 'password = "', True),
@@ -147,7 +149,7 @@ def test_digests_and_identifiers(value: str, before: str, hash_: bool) -> None:
         "null", "None", "true", "required", "password", "user.password", "config.db.password", "getPassword",
         "SECRET_NAME", "_raw_input", "_PasswordType", "/etc/app/key.pem", "https://acme.io/x", "app/db/password",
         "server.key", "10.2.0.9:80", "2026-01-02", "12:30:15", "get_secret(name", "settings['KEY'", "a->b", "x=>y",
-        "self.token", "new Secret", "password=", "Ed25519", "RS256", "secp256k1", "AES-256-GCM",
+        "/home/xqzvk/jwrtp", "self.token", "new Secret", "password=", "Ed25519", "RS256", "secp256k1", "AES-256-GCM",
     ],
 )  # fmt: skip
 def test_words_names_paths_and_calls_are_no_values(value: str) -> None:
@@ -184,7 +186,16 @@ def test_names_that_speak_about_a_credential_are_no_names_of_one(before: str) ->
 
 @pytest.mark.parametrize(
     "before",
-    ["https://username:", "password=", "PRIVATE_KEY: ", "KEY_PRIV=", "AUTH_SALT=", "key_pass='", "token_v2 = "],
+    [
+        '"authenticity_token"=>"x", "api_token"=>"',
+        "https://username:",
+        "password=",
+        "PRIVATE_KEY: ",
+        "KEY_PRIV=",
+        "AUTH_SALT=",
+        "key_pass='",
+        "token_v2 = ",
+    ],
 )
 def test_names_of_credentials_are_taken_for_such(before: str) -> None:
     assert not words(b"k3j9X2m4q8W1z6", before.encode())

@@ -94,3 +94,32 @@ def test_the_confidence_without_its_parts_is_that_of_the_score() -> None:
     told = [score(*one).confidence for one in asked]
     assert [confidence(*one) for one in asked] == told
     assert set(told) == {"high", "medium", "low", None}
+
+
+@pytest.mark.parametrize("value", ["violet-anvil-river-89", "Silent.Meadow.Orchid.7!", "Berlin_2024", "Acme-1723"])
+@pytest.mark.parametrize(
+    ("before", "after"), [("DB_PASSWORD=", ""), ('auth=("bob", "', '")'), ("the password is ", "")]
+)
+def test_words_with_a_number_are_a_password_behind_its_name(value: str, before: str, after: str) -> None:
+    assert told(value, before, after) is not None
+
+
+@pytest.mark.parametrize("value", ["orders-db-primary-2", "my-service-account-12", "Error_1205", "violet-anvil-river"])
+def test_words_of_which_names_of_things_are_made_are_none(value: str) -> None:
+    assert told(value, "DB_PASSWORD=", "") is None
+
+
+def test_words_with_a_number_are_nothing_without_the_name_of_a_password() -> None:
+    assert told("violet-anvil-river-89", "bucket=", "") is None
+
+
+@pytest.mark.parametrize(
+    "name", ["GF_SECURITY_ADMIN_PASSWORD", "plain_text_password", "context.password", "profile_pass"]
+)
+def test_parts_of_other_words_do_not_make_a_name_speak_about_a_secret(name: str) -> None:
+    assert "name about it" not in features(b"k3j9X2m4q8", f"{name}=".encode(), b"")
+
+
+def test_the_end_of_a_sentence_is_no_code() -> None:
+    assert "goes on as code" not in features(b"k3j9X2m4q8", b"the password is ", b". Then")
+    assert "goes on as code" in features(b"k3j9X2m4q8", b"the password is ", b".length")
