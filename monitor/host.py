@@ -16,7 +16,7 @@ from monitor.access.reader import Reader
 from monitor.access.reading import Reading
 from monitor.common.inbound import HookDelivery
 from monitor.intake import Behind
-from monitor.inventory.misuse import elsewhere
+from monitor.inventory.misuse import elsewhere, placed
 from monitor.ledger import Ledger
 from monitor.model import Alert, Block, Finding, KnownAlert, Position, WriteBack
 from monitor.seal import Sealer
@@ -111,6 +111,7 @@ class SourceIntake:
         watched = _Watched(blocks, self._reader if self._audit else None)
         findings = await self._site.scanner.scan(watched, undecoded)
         findings += elsewhere(findings, self._environment, self._site.scanner.key)
+        findings = placed(findings, self._environment)
         for path, count in undecoded:
             self.missed("undecoded", count, path)
         readings = self._readings(watched.reader) if watched.reader else ()

@@ -74,7 +74,7 @@ def _mute(row: Mapping[str, Any]) -> str:
     "test",
     epilog="Examples:\n\n  monitor routes test severity=critical source=services\n\n"
     "  monitor routes test --incident fa693e9d",
-    help="Say which sinks an incident with these labels would reach, and why each route takes it or not.\n\n"
+    help="Say which sinks an incident with these labels would reach, when, and why each route takes it or not.\n\n"
     "Labels are those of matchers: severity, rule, name, source, path, confidence, and what rules and sources add.",
 )
 def check(
@@ -159,10 +159,22 @@ def _answer(policy: Policy, labels: Mapping[str, str], held: Mapping[str, str]) 
         "routes": [
             _row(v.place, v.route)
             | {"takes": v.takes, "reason": v.reason}
+            | {"when": _told_when(v.route) if v.takes else None}
             | {"muted_until": _end(policy.muted_until(v.route, severity, now)) if v.takes else None}
             for v in verdicts
         ],
     }
+
+
+def _told_when(route: Route) -> str:
+    """When a sink hears of a new one, and with which others."""
+    from monitor.runbook.book import spoken
+
+    wait = f"after {spoken(route.group_wait)}" if route.group_wait else "at once"
+    if route.group_by is None:
+        return wait
+    others = f"those of the same {', '.join(route.group_by)}" if route.group_by else "all others"
+    return f"{wait}, together with {others}; more of them every {spoken(route.group_interval)}"
 
 
 def _end(until: float | None) -> float | str | None:
@@ -202,7 +214,8 @@ def _text(place: Mapping[str, Any]) -> Iterable[str]:
     for route in place["routes"]:
         mark = paint("takes it", "green") if route["takes"] else paint("passes", dim=True)
         muted = f"; muted until {_when(route['muted_until'])} ({_mute(route)})" if route["muted_until"] else ""
-        yield f"  {route['place']}. {mark}: " + printable(route["reason"] + muted)
+        when = f"; tells {route['when']}" if route["when"] else ""
+        yield f"  {route['place']}. {mark}: " + printable(route["reason"] + when + muted)
     sinks = ", ".join(place["sinks"])
     yield "  " + (paint(f"told: {sinks}", bold=True) if sinks else paint("nobody is told", "red", bold=True))
     for one in place["inhibitions"]:

@@ -13,7 +13,7 @@ from monitor.model import Finding
 from monitor.scanner import finding_id
 from monitor.store.owners import Owned
 
-__all__ = ["ELSEWHERE", "SHARED", "elsewhere", "shared"]
+__all__ = ["ELSEWHERE", "SHARED", "elsewhere", "placed", "shared"]
 
 ELSEWHERE, SHARED = "own-secret-elsewhere", "own-secret-shared"
 
@@ -31,6 +31,13 @@ def elsewhere(found: Iterable[Finding], environment: str, key: bytes) -> list[Fi
         id_ = finding_id(finding.generation, finding.offset, ELSEWHERE, print_)
         out.append(replace(finding, id=id_, rule=ELSEWHERE, name=name, fingerprint=print_, labels=labels))
     return out
+
+
+def placed(found: list[Finding], environment: str) -> list[Finding]:
+    """The findings with the environment of the source, for routes, where nothing says which the secret itself is of."""
+    if not environment:
+        return found
+    return [replace(one, labels={"environment": environment, **one.labels}) for one in found]
 
 
 def shared(owners: Mapping[str, Sequence[Owned]], key: bytes, now: float) -> list[Finding]:

@@ -27,6 +27,10 @@ class OpenBao:
         given = {"policies": [policy], "ttl": "1h", **keys}
         return str(self.call("POST", "auth/token/create", given)["auth"]["client_token"])
 
+    def leases(self, path: str) -> set[str]:
+        """What was given out at a path, and is not revoked."""
+        return set(self.call("GET", f"sys/leases/lookup/{path}?list=true")["data"]["keys"])
+
     def call(self, method: str, path: str, body: object = None, namespace: str = "", token: str | None = None) -> Any:
         """What root, or whoever has the token, gets for a request. Raises urllib.error.HTTPError."""
         request = urllib.request.Request(

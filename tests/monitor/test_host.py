@@ -49,6 +49,16 @@ async def test_the_intake_keeps_positions(site: Setup) -> None:
         assert finding.rule == "acme-acme"
 
 
+async def test_what_a_source_of_an_environment_finds_is_routed_by_it(site: Setup, hook: FakeWebhook) -> None:
+    daemon = site.daemon()
+    async with running(daemon):
+        intake = SourceIntake(daemon.running.site, "app", environment="staging")
+        value = expand("acme_{lower:20}{digit:12}", 1)
+        await intake.scan([Block("app", "/p", "g", 0, f"token {value}\n".encode(), time.time())], lambda: [])
+        await until(lambda: hook.payloads)
+        assert hook.payloads[0]["incidents"][0]["labels"]["environment"] == "staging"
+
+
 async def test_how_late_a_source_is_goes_by_the_clock_of_what_it_kept_last(site: Setup) -> None:
     daemon = site.daemon()
     async with running(daemon):

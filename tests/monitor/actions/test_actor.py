@@ -1,11 +1,14 @@
 from __future__ import annotations
 
+import base64
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from urllib.parse import parse_qs
 
 import pytest
 from aiohttp import web
+from githubkit_schemas.v2026_03_10.models import CredentialsRevokePostBody
 
 from monitor.actions.actor import Actor
 from monitor.actions.config import ActionConfig, Ready, load_ready
@@ -15,11 +18,18 @@ from monitor.verify.request import MissingPartError
 from monitor.verify.verifier import Verifier
 from tests.fakes.issuer import FakeIssuer
 from tests.fakes.openbao import OpenBao, openbao
-from tests.fakes.server import FAULTS, Fault
+from tests.fakes.server import FAULTS, Fault, Received
 from tests.monitor.verify.test_verifier import PARTS, body_for
 
 VALUE, ADMIN = "canary0123456789", "admin9876543210"
-MORE = {"api_key_id": "k1", "key_id": "k1", "key_sid": "SK1", "private_key_id": "p1", "project_id": "proj_1"}
+MORE = {
+    "api_key_id": "k1",
+    "key_id": "k1",
+    "key_sid": "SK1",
+    "lease_id": "database/creds/app/l1",
+    "private_key_id": "p1",
+    "project_id": "proj_1",
+}
 
 
 @pytest.fixture(autouse=True)
@@ -31,6 +41,70 @@ def configured(kind: str, server: str, /, **keys: object) -> ActionConfig:
     needs = kind in load_ready() and load_ready()[kind].credential
     given = {"name": "a", "type": kind, "server": server, "private": True, "timeout": "2s"}
     return ActionConfig.model_validate(given | ({"credential": "env:ADMIN"} if needs else {}) | keys)
+
+
+# What each vendor's documentation asks for (the page is `docs` of the table): method, path, how one logs in, body. By
+# hand, so that a slip in a table is seen. AWS and Vault are not here: moto and a real OpenBao judge those.
+_P = "abcdefghijklmnopqrst"
+DOCUMENTED: Mapping[str, tuple[tuple[str, str, Mapping[str, str], object], ...]] = {
+    "github-revoke": (("POST", "/credentials/revoke", {}, {"credentials": [VALUE]}),),
+    "supabase-key-delete": (
+        ("GET", f"/v1/projects/{_P}/api-keys?reveal=true", {"Authorization": f"Bearer {ADMIN}"}, None),
+        (
+            "DELETE",
+            f"/v1/projects/{_P}/api-keys/yes?was_compromised=true&reason=leaked",
+            {"Authorization": f"Bearer {ADMIN}"},
+            None,
+        ),
+    ),
+    "supabase-legacy-disable": (
+        ("PUT", f"/v1/projects/{_P}/api-keys/legacy?enabled=false", {"Authorization": f"Bearer {ADMIN}"}, None),
+    ),
+    "slack-revoke": (("POST", "/api/auth.revoke", {"Authorization": f"Bearer {VALUE}"}, {}),),
+    "gcp-key-delete": (
+        ("DELETE", "/v1/projects/-/serviceAccounts/a@b.example/keys/p1", {"Authorization": f"Bearer {ADMIN}"}, None),
+    ),
+    "gcp-token-revoke": (("POST", "/revoke", {}, {"token": [VALUE]}),),
+    "npm-revoke": (("DELETE", f"/-/npm/v1/tokens/token/{VALUE}", {"Authorization": f"Bearer {VALUE}"}, None),),
+    "gitlab-revoke-self": (("DELETE", "/api/v4/personal_access_tokens/self", {"PRIVATE-TOKEN": VALUE}, None),),
+    "doppler-revoke": (("POST", "/v3/auth/revoke", {}, {"token": VALUE}),),
+    "discord-webhook-delete": (("DELETE", f"/api/v10/webhooks/123456789012345678/{VALUE}", {}, None),),
+    "openai-key-delete": (
+        ("DELETE", "/v1/organization/projects/proj_1/api_keys/k1", {"Authorization": f"Bearer {ADMIN}"}, None),
+    ),
+    "openai-admin-key-delete": (
+        ("DELETE", "/v1/organization/admin_api_keys/k1", {"Authorization": f"Bearer {ADMIN}"}, None),
+    ),
+    "anthropic-key-deactivate": (
+        (
+            "POST",
+            "/v1/organizations/api_keys/k1",
+            {"x-api-key": ADMIN, "anthropic-version": "2023-06-01"},
+            {"status": "inactive"},
+        ),
+    ),
+    "cloudflare-token-delete": (
+        ("GET", "/client/v4/user/tokens/verify", {"Authorization": f"Bearer {VALUE}"}, None),
+        ("DELETE", "/client/v4/user/tokens/t1", {"Authorization": f"Bearer {ADMIN}"}, None),
+    ),
+    "sendgrid-key-delete": (("DELETE", "/v3/api_keys/k1", {"Authorization": f"Bearer {ADMIN}"}, None),),
+    "twilio-key-delete": (
+        ("DELETE", "/v1/Keys/SK1", {"Authorization": f"Basic {base64.b64encode(ADMIN.encode()).decode()}"}, None),
+    ),
+}
+_LOGINS = ("Authorization", "PRIVATE-TOKEN", "X-Vault-Token", "x-api-key", "anthropic-version")
+
+
+def _asked(request: Received) -> tuple[str, str, Mapping[str, str], object]:
+    """As a vendor reads it: a body is what its type says it is."""
+    kind, body = request.headers.get("Content-Type", ""), request.body.decode()
+    said: object = body or None
+    if kind == "application/json":
+        said = json.loads(body)
+    elif kind == "application/x-www-form-urlencoded":
+        said = parse_qs(body)
+    logins = {name: request.headers[name] for name in _LOGINS if name in request.headers}
+    return request.method, request.path, logins, said
 
 
 class Issuer(FakeIssuer):
@@ -77,8 +151,22 @@ async def test_each_ready_made_action_asks_as_its_issuer_wants(ready: Ready) -> 
             assert (ADMIN in whole) == ("{credential}" in step.auth and not step.auth.startswith("basic"))
             if "{value}" not in step.url + (step.json_ or "") + (step.form or "") and step.auth.startswith("header"):
                 assert (VALUE in whole) == ("{credential}" not in step.auth)
+        documented = DOCUMENTED.get(ready.id)
+        assert (documented is None) == ready.id.startswith(("aws-", "vault-"))
+        if documented is not None:
+            assert tuple(map(_asked, issuer.requests)) == documented
+        if ready.id == "github-revoke":
+            CredentialsRevokePostBody.model_validate_json(issuer.requests[0].body)
         assert VALUE not in repr(outcome)
         assert ADMIN not in repr(outcome)
+
+
+@pytest.mark.parametrize(("status", "state"), [(200, "accepted"), (403, "failed"), (500, "unknown")])
+async def test_of_an_answer_of_50_megabytes_only_the_beginning_is_read(status: int, state: str) -> None:
+    async with FakeIssuer(VALUE, status, "x" * 50_000_000) as issuer:
+        outcome = await Actor().run(configured("http", issuer.url, url=f"{issuer.url}/x"), VALUE)
+        assert (outcome.state, len(outcome.reason) < 200) == (state, True)
+        assert len(issuer.requests) == 1
 
 
 @pytest.mark.parametrize("name", ["hang", "reset", "cut", "500", "503"])
@@ -169,3 +257,18 @@ async def test_a_token_of_a_real_openbao_is_revoked_and_then_refused(bao: OpenBa
     again = await Actor().run(configured(kind, bao.url, **keys), token)
     assert again.state == "failed"
     assert token not in repr((outcome, again, verdict))
+
+
+async def test_what_a_real_openbao_has_leased_is_revoked_by_its_lease(bao: OpenBao, tmp_path: Path) -> None:
+    root = tmp_path / "root"
+    root.write_text(bao.root)
+    before = bao.leases("auth/token/create")
+    token = bao.token()
+    (lease,) = bao.leases("auth/token/create") - before
+    action = configured("vault-revoke-lease", bao.url, credential=f"file:{root}")
+    outcome = await Actor().run(action, token)
+    assert (outcome.state, "--part lease_id=" in outcome.reason) == ("failed", True), outcome
+    assert (await asking(bao).ask("vault-service-token", token)).status == "valid"
+    outcome = await Actor().run(action, token, {"lease_id": f"auth/token/create/{lease}"})
+    assert outcome.state == "accepted", outcome
+    assert (await asking(bao).ask("vault-service-token", token)).status == "refused"

@@ -57,6 +57,9 @@ def test_a_finding_is_followed_to_its_sinks_with_the_reason(monitor: Command, tm
     (place,) = json.loads(low.stdout)["places"]
     assert place["sinks"] == ["pager"]
     assert place["silenced_until"] == "for ever"
+    assert [route["when"] for route in place["routes"]] == [
+        *(None, None, "at once, together with those of the same rule; more of them every 5 minutes"),
+    ]
     assert place["routes"][0]["reason"] == 'severity="critical" does not hold: severity is "low"'
     assert place["routes"][1]["reason"] == 'source=~"app.*" does not hold: source is "db"'
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from monitor.inventory.misuse import ELSEWHERE, SHARED, elsewhere, shared
+from monitor.inventory.misuse import ELSEWHERE, SHARED, elsewhere, placed, shared
 from monitor.store.owners import Owned
 from tests.monitor.store.helpers import finding
 
@@ -24,6 +24,12 @@ def test_a_secret_in_the_logs_of_another_environment_is_a_finding_of_its_own() -
     for environment in ("production", ""):
         assert elsewhere([own], environment, KEY) == []
     assert elsewhere([finding("a", labels={"secret": "API_KEY"})], "staging", KEY) == []
+
+
+def test_routes_see_the_environment_of_the_source_unless_that_of_the_secret_is_known() -> None:
+    both = [finding("a", labels={"user": "ada"}), finding("b", labels=LABELS)]
+    assert [one.labels for one in placed(both, "staging")] == [{"environment": "staging", "user": "ada"}, LABELS]
+    assert placed(both, "") == both
 
 
 def test_one_value_in_two_environments_is_told_once() -> None:
