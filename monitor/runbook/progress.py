@@ -112,7 +112,8 @@ class Run:
 @dataclass(frozen=True, slots=True)
 class Facts:
     """What is known of the incident. `reopened`: just now, as it was seen after it was resolved as revoked, or by
-    somebody's hand. `proofs`: what the world has shown, and when. `watched`: since when the logs that showed it are
+    somebody's hand. `proofs`: what the world has shown, and when; `provider`: who said it; `asked`: step → whose answer
+    alone it takes. `watched`: since when the logs that showed it are
     read without a gap; None: they are not, or nobody here knows."""
 
     state: State
@@ -121,6 +122,8 @@ class Facts:
     resolution: str | None = None
     reopened: Literal["seen", "hand"] | None = None
     proofs: Mapping[Proof, float] = field(default_factory=dict)
+    provider: str = ""
+    asked: Mapping[str, str] = field(default_factory=dict)
     watched: float | None = None
 
 
@@ -257,7 +260,9 @@ def _shown(run: Run, facts: Facts, now: float) -> list[Decision]:
             found.append(Decision("done", task.id, "the incident was resolved as revoked"))
         elif silent.get(task.id, now + 1.0) <= now:
             found.append(Decision("done", task.id, f"no log has shown the secret for {spoken(task.quiet)}"))
-        elif task.shows is not None and facts.proofs.get(task.shows, 0.0) > run.started and over.issuperset(task.needs):
+        elif task.shows is None or facts.asked.get(task.id, facts.provider) != facts.provider:
+            continue
+        elif facts.proofs.get(task.shows, 0.0) > run.started and over.issuperset(task.needs):
             found.append(Decision("done", task.id, _PROOFS[task.shows]))
     return found
 

@@ -73,13 +73,14 @@ _ACTED: Mapping[Verb, str] = {
 @dataclass(frozen=True, slots=True)
 class Turn:
     """An incident after something happened to it. `starts`: a run begins if it is severe enough and has none.
-    `proofs`: what the world was seen to show just now."""
+    `proofs`: what the world was seen to show just now; `provider`: who said it."""
 
     incident: Incident
     place: Place = field(default_factory=Place)
     starts: bool = False
     reopened: Literal["seen", "hand"] | None = None
     proofs: Mapping[Proof, float] = field(default_factory=dict)
+    provider: str = ""
 
 
 class Runs:
@@ -119,9 +120,9 @@ class Runs:
             lambda tx: do(tx, incident, step, verb, actor=actor, note=note, anyway=anyway), durable=True
         )
 
-    async def prove(self, incident: str, shows: Proof, note: str) -> Run | None:
-        """What the world was seen to show just now. Raises LookupError."""
-        return await self._desk.write(lambda tx: _prove(tx, incident, shows, note), durable=True)
+    async def prove(self, incident: str, shows: Proof, note: str, provider: str = "") -> Run | None:
+        """What the world was seen to show just now; `provider`: who said it. Raises LookupError."""
+        return await self._desk.write(lambda tx: _prove(tx, incident, shows, note, provider), durable=True)
 
     async def sweep(self, *, everything: bool = False, watched: Mapping[str, float] | None = None) -> float | None:
         """Whatever has become due; returns when the next is. `everything`: ladder or clock may have changed.
@@ -149,7 +150,7 @@ def follow(tx: Transaction, turns: Sequence[Turn], trail: Sequence[dict[str, Any
         seen = labels(turn.incident, *turn.place)
         run = there.get(turn.incident.id)
         if run is not None:
-            work.settle(run, turn.incident, seen, reopened=turn.reopened, proofs=turn.proofs)
+            work.settle(run, turn.incident, seen, reopened=turn.reopened, proofs=turn.proofs, provider=turn.provider)
         elif turn.starts and tx.procedure.starts(turn.incident.severity):
             book = tx.procedure.book(turn.incident.runbook) or tx.procedure.book("generic-secret")
             if book is not None:
@@ -207,6 +208,7 @@ class _Work:
         *,
         reopened: Literal["seen", "hand"] | None = None,
         proofs: Mapping[Proof, float] | None = None,
+        provider: str = "",
         watched: float | None = None,
         note: str = "",
         before: Run | None = None,
@@ -221,6 +223,8 @@ class _Work:
             resolution=incident.resolution,
             reopened=reopened,
             proofs=proofs or {},
+            provider=provider,
+            asked=self._asked(run) if proofs else {},
             watched=watched,
         )
         hushed = silenced_among(tx.connection, [incident.id], tx.now)
@@ -241,6 +245,12 @@ class _Work:
         due = moment(run, ladder, max(incident.last_seen, watched or 0.0), tx.now)
         self.keep(run, nap if due is None else due if nap is None else min(due, nap))
         return run
+
+    def _asked(self, run: Run) -> Mapping[str, str]:
+        """The steps that take the answer of one provider alone, as the runbook has it today."""
+        book = self.tx.procedure.book(run.book)
+        steps = book.steps if book else ()
+        return {step.id: step.verify.probe for step in steps if step.verify and step.verify.probe}
 
     def _tell(
         self, run: Run, incident: Incident, seen: Mapping[str, str], place: int, missed: Sequence[Decision]
@@ -358,13 +368,13 @@ def do(tx: Transaction, incident: str, step: str, verb: Verb, *, actor: str, not
     return run
 
 
-def _prove(tx: Transaction, incident: str, shows: Proof, note: str) -> Run | None:
+def _prove(tx: Transaction, incident: str, shows: Proof, note: str, provider: str) -> Run | None:
     about, seen = _about(tx.connection, incident)
     run = load_runs(tx.connection, [incident]).get(incident)
     if run is None:
         return None
     work = _Work(tx)
-    run = work.settle(run, about, seen, proofs={shows: tx.now}, note=note)
+    run = work.settle(run, about, seen, proofs={shows: tx.now}, provider=provider, note=note)
     work.write()
     return run
 

@@ -101,7 +101,9 @@ def record_verdict(tx: Transaction, incident_id: str, verified: Verified, *, act
         trail.append(entry(change.incident, was, "escalated", actor=actor, note="", now=tx.now))
     append(tx, trail)
     proofs: dict[Proof, float] = {"refused": tx.now} if verified.validity == "refused" else {}
-    turn = runs.Turn(change.incident, newest, starts=change.reason == "escalated", proofs=proofs)
+    turn = runs.Turn(
+        change.incident, newest, starts=change.reason == "escalated", proofs=proofs, provider=verified.provider
+    )
     runs.follow(tx, [turn])
     if verified.validity == "refused":
         complete(tx, incident_id, _said(verified))

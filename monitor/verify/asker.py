@@ -88,7 +88,8 @@ class Asker:
             raise WrongValueError("this is the exposed secret itself: give the one that replaces it")
         verdict = await self._ask(incident.rule, value, parts or {})
         if verdict.status == "valid":
-            await self._store.runs.prove(incident.id, "valid", f"{verdict.reason}, asked by {actor}")
+            note = f"{verdict.reason}, asked by {actor}"
+            await self._store.runs.prove(incident.id, "valid", note, verdict.provider)
         return verdict
 
     async def _verdict(self, incident: Incident, value: str | None, parts: Mapping[str, str]) -> Verdict:

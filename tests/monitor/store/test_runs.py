@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import os
 import signal
 import subprocess
@@ -15,6 +16,7 @@ from monitor import runbook
 from monitor.incidents import Verified
 from monitor.matcher import Matcher
 from monitor.routing import Policy, Route, Silence
+from monitor.runbook.book import Verify
 from monitor.runbook.progress import Procedure, RunError, Rung
 from monitor.store import Store
 from tests.monitor.store.helpers import NOW, Clock, deliver, finding, fingerprint, lease
@@ -189,6 +191,45 @@ async def test_an_issuer_that_refuses_the_secret_finishes_the_step_that_revokes_
     run = await store.runs.get(ID)
     assert run is not None
     assert (run.done, run.task("revoke").state, run.task("revoke").note) == (1, "done", "the issuer refuses the secret")
+    assert (await actions(store)).count("step_done:revoke") == 1
+
+
+async def test_a_step_that_names_a_provider_takes_no_others_answer(store: Store, clock: Clock) -> None:
+    book = runbook.load("github-token")
+    assert book is not None
+    asked = {"refused": Verify(shows="refused", probe="gitlab"), "valid": Verify(shows="valid", probe="github")}
+    steps = tuple(
+        step.model_copy(update={"verify": asked.get(step.verify.shows, step.verify)}) if step.verify else step
+        for step in book.steps
+    )
+    store.procedure = Procedure("high", LADDER, lambda name: dataclasses.replace(book, steps=steps))
+    await store.commit([finding("a")])
+    clock.now += 5
+    await store.verdicts.record(ID, Verified("refused", clock.now, "401", "github"), actor="monitor")
+    run = await store.runs.prove(ID, "valid", "the manager has another")
+    assert run is not None
+    assert (run.task("revoke").state, run.task("replace").state) == ("open", "open")
+    await store.verdicts.record(ID, Verified("refused", clock.now, "401", "gitlab"), actor="monitor")
+    run = await store.runs.prove(ID, "valid", "200", "github")
+    assert run is not None
+    assert (run.task("revoke").state, run.task("replace").state) == ("done", "done")
+
+
+@pytest.mark.parametrize("left", [("revoke",), ()])
+async def test_a_run_keeps_steps_that_its_runbook_has_no_more(
+    store: Store, clock: Clock, left: tuple[str, ...]
+) -> None:
+    await store.commit([finding("a")])
+    book = runbook.load("github-token")
+    assert book is not None
+    fewer = dataclasses.replace(book, steps=tuple(one for one in book.steps if one.id in left))
+    store.procedure = Procedure("high", LADDER, lambda name: fewer if left else None)
+    clock.now = NOW + 1000
+    await store.runs.sweep(everything=True)
+    assert "step_overdue:replace" in await actions(store)
+    run = await store.runs.act(ID, "replace", "done", actor="ada", note="new one made")
+    assert (len(run.tasks), run.task("replace").state) == (9, "done")
+    await store.verdicts.record(ID, Verified("refused", clock.now, "401", "github"), actor="monitor")
     assert (await actions(store)).count("step_done:revoke") == 1
 
 
