@@ -143,6 +143,7 @@ class Silence(BaseModel):
     matchers: Annotated[tuple[Matcher, ...], Field(min_length=1)]
     starts: AwareDatetime | None = None
     ends: AwareDatetime | None = None
+    author: str = ""
     comment: str = ""
 
     @model_validator(mode="after")

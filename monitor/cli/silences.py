@@ -154,7 +154,7 @@ def _configured(settings: Config) -> Iterable[dict[str, Any]]:
                 "matchers": [str(matcher) for matcher in silence.matchers],
                 "starts": _time(silence.starts.timestamp()) if silence.starts else None,
                 "ends": _time(silence.ends.timestamp()) if silence.ends else None,
-                "by": "the configuration",
+                "by": silence.author or "the configuration",
                 "reason": silence.comment,
             }
 

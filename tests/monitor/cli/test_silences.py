@@ -15,13 +15,18 @@ Command = Callable[..., subprocess.CompletedProcess[str]]
 def test_added_listed_seen_by_routes_and_ended(monitor: Command, config: Path) -> None:
     with config.open("a") as file:
         file.write('[[silences]]\nmatchers = [\'source="old"\']\ncomment = "goes away"\n')
+        file.write('[[silences]]\nmatchers = [\'source="older"\']\nauthor = "ada"\ncomment = "a load test"\n')
     assert monitor("run", "--once").returncode == 0
-    assert json.loads(monitor("silences", "list", "--format", "json").stdout)[0]["by"] == "the configuration"
+    listed = json.loads(monitor("silences", "list", "--format", "json").stdout)
+    assert [(one["by"], one["reason"]) for one in listed] == [
+        ("the configuration", "goes away"),
+        ("ada", "a load test"),
+    ]
     added = monitor("silences", "add", 'severity="low"', "source=staging", "--for", "2h", "--note", "load test")
     assert added.returncode == 0, added.stderr
     id_ = added.stdout.split()[0]
     assert 'severity="low", source="staging" until 20' in added.stdout
-    _, row = map(json.loads, monitor("silences", "list", "--format", "jsonl").stdout.splitlines())
+    *_, row = map(json.loads, monitor("silences", "list", "--format", "jsonl").stdout.splitlines())
     assert (row["id"], row["matchers"], row["reason"]) == (id_, ['severity="low"', 'source="staging"'], "load test")
     assert "load test" in monitor("silences", "list").stdout
     assert "silenced until" in monitor("routes", "test", "severity=low", "source=staging").stdout
