@@ -17,6 +17,7 @@ from typing import Annotated, Any, Literal, NamedTuple
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, GetCoreSchemaHandler, model_validator
 from pydantic_core import CoreSchema, core_schema
 
+from detectors.rules.load import rule_families
 from monitor.common.duration import Duration, parse_duration
 from monitor.common.notification import Reason, State
 from monitor.common.severity import Severity, rank
@@ -266,6 +267,7 @@ def labels(incident: Incident, source: str, path: str, host: str = "", service: 
     """What matchers and group_by see. The place is that of one finding: an incident can have many."""
     own = incident.labels
     return {
+        "family": rule_families().get(incident.rule, "custom"),
         **own,
         "severity": incident.severity,
         "rule": incident.rule,

@@ -19,7 +19,7 @@ from detectors.author.check import check_rules
 from detectors.author.exemplify import candidates
 from detectors.author.portable import captures, portable
 from detectors.match.engine import Engine
-from detectors.rules.load import builtin_ids
+from detectors.rules.load import rule_families
 from detectors.rules.packfile import RuleTable, to_rule, wording
 from detectors.rules.rule import Rule, RuleError
 from detectors.rules.syntax import parse_problem
@@ -108,7 +108,7 @@ _PRIORITIES = (20, 25, 30, 35)
 
 def _rename(out: Conversion) -> None:
     """A rule of a file takes the place of a shipped one with its id: an imported one must not do so unasked."""
-    shipped = builtin_ids()
+    shipped = rule_families()
     renamed = {entry["id"]: f"{entry['id']}-imported" for entry in out.rules if entry["id"] in shipped}
     for entry in out.rules:
         entry["id"] = renamed.get(entry["id"], entry["id"])

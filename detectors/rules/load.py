@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import functools
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
 from pathlib import Path
 
 from detectors.rules import snapshot
 from detectors.rules.rule import PACKS, Rule, RuleError, suggest
 
-__all__ = ["builtin_families", "builtin_ids", "builtin_packs", "load_rules"]
+__all__ = ["builtin_families", "builtin_packs", "load_rules", "rule_families"]
 
 _ID = re.compile(r'^id = "([^"]+)"$', re.MULTILINE)
 
@@ -44,10 +45,11 @@ def builtin_packs(names: Iterable[str] = ("default",)) -> list[Path]:
     return sorted(files)
 
 
-def builtin_ids() -> set[str]:
-    """Ids of all rules we ship. To read the rules themselves takes seconds."""
+@functools.cache
+def rule_families() -> Mapping[str, str]:
+    """The family of each rule we ship, by its id. To read the rules themselves takes seconds."""
     files = builtin_packs(("default", *OFF_BY_DEFAULT))
-    return {name for file in files for name in _ID.findall(file.read_text(encoding="utf-8"))}
+    return {name: file.parent.name for file in files for name in _ID.findall(file.read_text(encoding="utf-8"))}
 
 
 def _name(file: Path) -> str:

@@ -201,7 +201,19 @@ def _unheard(config: Config) -> Iterator[Finding]:
 
 def _labels(config: Config) -> Iterator[Finding]:
     """Labels that look mistyped; rules bring labels of their own, so none is wrong for certain."""
-    known = ("severity", "rule", "name", "source", "host", "service", "path", "state", "confidence", "fingerprint")
+    known = (
+        "severity",
+        "rule",
+        "family",
+        "name",
+        "source",
+        "host",
+        "service",
+        "path",
+        "state",
+        "confidence",
+        "fingerprint",
+    )
     tables = [(f"routes[{index}]", route.matchers) for index, route in enumerate(config.routes)]
     tables += [(f"silences[{index}]", silence.matchers) for index, silence in enumerate(config.silences)]
     tables += [(f"inhibitions[{index}]", one.matchers) for index, one in enumerate(config.inhibitions)]

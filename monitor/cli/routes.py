@@ -103,13 +103,16 @@ def check(
 
 
 def _labels(texts: Sequence[str]) -> dict[str, str]:
+    from detectors.rules.load import rule_families
+
     found = {}
     for text in texts:
         name, equals, value = text.partition("=")
         if not equals or not name:
             fail(f"{printable(text)}: not a label; write NAME=VALUE, such as severity=critical", 2)
         found[name] = value
-    return {"state": "open", **found}
+    rule = found.get("rule")
+    return {"state": "open", **({"family": rule_families().get(rule, "custom")} if rule else {}), **found}
 
 
 def _in_force(config: Config) -> Policy:

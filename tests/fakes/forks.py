@@ -112,6 +112,9 @@ class Forked:
         self.pid = int(self._said.split(b"\n")[0])
         answer.setblocking(False)
 
+    def __del__(self) -> None:
+        self._answer.close()  # also of one that nobody waited for
+
     @property
     def returncode(self) -> int | None:
         with contextlib.suppress(BlockingIOError, OSError):

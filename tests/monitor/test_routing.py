@@ -48,7 +48,7 @@ def incident(**changes: object) -> Incident:
         first_seen=1.0,
         last_seen=2.0,
         occurrences=1,
-        labels={"family": "vcs", "rule": "cannot shadow"},
+        labels={"tier": "1", "rule": "cannot shadow"},
     )
     return replace(base, **changes)  # type: ignore[arg-type]
 
@@ -160,7 +160,13 @@ def test_a_route_keeps_its_identity_when_only_its_times_or_sinks_change() -> Non
 def test_labels() -> None:
     seen = labels(incident(), "web", "/var/log/a")
     assert seen["rule"] == "github-pat"
-    assert (seen["family"], seen["source"], seen["path"], seen["state"]) == ("vcs", "web", "/var/log/a", "open")
+    assert (seen["tier"], seen["source"], seen["path"], seen["state"]) == ("1", "web", "/var/log/a", "open")
+
+
+def test_the_family_is_that_of_the_rule_unless_a_label_says_another() -> None:
+    assert labels(incident(), "web", "/p")["family"] == "vcs"
+    assert labels(incident(rule="acme-key"), "web", "/p")["family"] == "custom"
+    assert labels(incident(labels={"family": "ours"}), "web", "/p")["family"] == "ours"
 
 
 def test_a_place_has_a_host_and_a_service() -> None:

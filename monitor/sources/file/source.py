@@ -327,9 +327,13 @@ class FileSource:
                 self._schedule.later(life, 0.5 * 2.0**life.failures)
             return
         self._intake.missed("unscannable", max(0, error.end - life.offset), text(life.path))
-        await self._thread(self._hasher.settle, life.fd, life, error.end)
-        life.record = Record.SAVED
-        await self._intake.record((), [life.position(self.config.name)])
+        self._schedule.hold(life)  # a turn in the midst of this would take the file for another one
+        try:
+            await self._thread(self._hasher.settle, life.fd, life, error.end)
+            life.record = Record.SAVED
+            await self._intake.record((), [life.position(self.config.name)])
+        finally:
+            self._schedule.release(life)
         self._schedule.want(life)
 
     async def _failed(self, life: Life, error: OSError | None) -> None:

@@ -64,6 +64,14 @@ def test_a_finding_is_followed_to_its_sinks_with_the_reason(monitor: Command, tm
     assert place["routes"][1]["reason"] == 'source=~"app.*" does not hold: source is "db"'
 
 
+def test_the_family_of_a_rule_is_known(monitor: Command, tmp_path: Path) -> None:
+    routes(tmp_path)
+    config = tmp_path / "config.toml"
+    config.write_text(config.read_text().replace('source=~"app.*"', 'family="vcs"'))
+    assert "told: chat" in monitor("routes", "test", "rule=github-pat").stdout
+    assert "told: pager" in monitor("routes", "test", "rule=acme-key").stdout
+
+
 def test_what_is_asked_wrongly_says_how(monitor: Command, tmp_path: Path) -> None:
     routes(tmp_path)
     assert monitor("routes", "test").returncode == 2

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import shutil
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,8 @@ import pytest
 from monitor.common.cuts import CONTEXT
 from monitor.sources.file import source as module
 from monitor.sources.file import turn
+from monitor.sources.file.identity import Hasher
+from monitor.sources.file.life import Life
 from monitor.sources.file.source import FileSource
 from monitor.sources.file.turn import BLOCK
 from tests.fakes.intake import FakeIntake, caught_up, running, until
@@ -119,6 +122,28 @@ async def test_a_block_the_engine_fails_on_is_passed_over_in_the_end(
         append(log, "poison\n")
         await until(lambda: bool(intake.lost))
         append(log, line(2))
+        await caught_up(intake, 1, 2)
+    assert intake.lost == [("unscannable", len("poison\n"), str(log))]
+
+
+async def test_what_is_written_while_a_block_is_passed_over_is_read(
+    make: MAKE, intake: FakeIntake, log: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "UNSCANNABLE", 1)
+    intake.broken = b"poison"
+    settle = Hasher.settle
+
+    def slowly(self: Hasher, fd: int, life: Life, offset: int) -> None:
+        life.offset = offset
+        append(log, line(2))
+        time.sleep(0.3)
+        settle(self, fd, life, offset)
+
+    monkeypatch.setattr(Hasher, "settle", slowly)
+    async with running(make()):
+        append(log, line(1))
+        await caught_up(intake, 1)
+        append(log, "poison\n")
         await caught_up(intake, 1, 2)
     assert intake.lost == [("unscannable", len("poison\n"), str(log))]
 
