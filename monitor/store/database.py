@@ -202,9 +202,10 @@ class Database:
 
     def version(self) -> tuple[int, int] | None:
         """Another with each transaction that anybody commits, by a look at shared memory; None: it cannot be told."""
+        keeper = self._keeper  # another thread may be closing it
         try:
             # Through the connection that does nothing: opening one to look takes a hundred times as long.
-            rows = [] if self._keeper is None else self._keeper.execute("PRAGMA data_version").fetchall()
+            rows = [] if keeper is None else keeper.execute("PRAGMA data_version").fetchall()
         except sqlite3.Error:
             return None
         return (self.generation, rows[0][0]) if rows else None

@@ -268,7 +268,7 @@ class FileSource:
             whole=whole or self._once,
             form=self._form,
         )
-        failure: ScanError | None = None
+        failed = passed_over = False
         grown = life.grown
         again = False
         try:
@@ -283,12 +283,14 @@ class FileSource:
                 life.inherit(life.legacy)
                 again = True
         except ScanError as error:
-            failure = error
+            failed = True
+            passed_over = await self._unscannable(life, error)
         finally:
             again |= self._schedule.over(life)
             life.legacy = None
-        if failure is not None:
-            await self._unscannable(life, failure)
+        if failed:
+            if passed_over:
+                self._schedule.want(life)
         elif life.ended:
             life.close()
         elif turn.verdict == "failed":
@@ -314,10 +316,11 @@ class FileSource:
         elif turn.wait:
             self._schedule.later(life, turn.wait)
 
-    async def _unscannable(self, life: Life, error: ScanError) -> None:
+    async def _unscannable(self, life: Life, error: ScanError) -> bool:
         """The engine failed on a block. Tried again, in case it was the moment; then passed over and counted lost.
 
-        From the first failure on the blocks before it are committed one by one, so that it is lost alone.
+        From the first failure on the blocks before it are committed one by one, so that it is lost alone. Still part of
+        its turn: another one in the midst of this would take the file for another. Returns whether it was passed over.
         """
         life.failures += 1
         life.suspect = error.end
@@ -325,16 +328,12 @@ class FileSource:
         if life.failures < UNSCANNABLE or life.archive or life.fd < 0:
             if not self._once:
                 self._schedule.later(life, 0.5 * 2.0**life.failures)
-            return
+            return False
         self._intake.missed("unscannable", max(0, error.end - life.offset), text(life.path))
-        self._schedule.hold(life)  # a turn in the midst of this would take the file for another one
-        try:
-            await self._thread(self._hasher.settle, life.fd, life, error.end)
-            life.record = Record.SAVED
-            await self._intake.record((), [life.position(self.config.name)])
-        finally:
-            self._schedule.release(life)
-        self._schedule.want(life)
+        await self._thread(self._hasher.settle, life.fd, life, error.end)
+        life.record = Record.SAVED
+        await self._intake.record((), [life.position(self.config.name)])
+        return True
 
     async def _failed(self, life: Life, error: OSError | None) -> None:
         """An unreadable file is named and tried again, ever more slowly up to half a minute."""

@@ -36,9 +36,10 @@ def join(parts: Iterable[str]) -> Markup:
 
 def link(address: str, words: str) -> Markup:
     """To a page of ours, or elsewhere by a web address; the words alone where it is neither."""
-    if not address.startswith("/") and web_address(address) is None:
+    ours = address.startswith("/") and address[1:2] not in ("/", "\\")  # a browser takes `//host` for elsewhere
+    if not ours and web_address(address) is None:
         return escape(words)
-    away = "" if address.startswith("/") else ' rel="noreferrer"'
+    away = "" if ours else ' rel="noreferrer"'
     return Markup(f'<a href="{html.escape(address)}"{away}>{escape(words)}</a>')
 
 

@@ -19,3 +19,4 @@ def test_only_web_addresses_and_pages_of_ours_are_linked() -> None:
     assert link('/a"b', "x") == '<a href="/a&quot;b">x</a>'
     assert link("https://a/?b=1&c", "x") == '<a href="https://a/?b=1&amp;c" rel="noreferrer">x</a>'
     assert link("javascript:alert(1)", "x") == "x"
+    assert link("//elsewhere.example/a", "x") == link("/\\elsewhere.example/a", "x") == "x"
