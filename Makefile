@@ -69,7 +69,7 @@ bench: $(VENV)/dev.stamp  ## ratios against the bare Hyperscan loop (docs/perfor
 soak: $(VENV)/dev.stamp  ## 20 minutes at 50 MB/s over 200 rotating files: memory, descriptors, what is missing
 	$(BIN)/python -m benchmarks.soak $(SOAK)
 
-# SEED repeats a campaign; without it the trials are new ones each day. CAMPAIGN takes more options: --rows, --columns, --jobs.
+# SEED repeats a campaign; without it the trials are new ones each day. CAMPAIGN takes more options: --rows, --columns, --jobs, --resume.
 TRIALS ?= 20
 SEED ?= $(shell date +%Y%m%d)00
 .PHONY: campaign

@@ -34,16 +34,16 @@ class Monitor:
     """`monitor run` in `folder` with the given configuration; stdout and stderr go to files there.
 
     It finds its rules compiled, and from its second start on it is forked off a process that has its modules imported;
-    with `first` neither.
+    with `prepared` from the first on, and what is compiled lies in the folder already.
     """
 
     def __init__(
-        self, folder: Path, config: str, environment: dict[str, str] | None = None, *, first: bool = False
+        self, folder: Path, config: str, environment: dict[str, str] | None = None, *, prepared: bool = False
     ) -> None:
         self.folder = folder
         folder.mkdir(parents=True, exist_ok=True)
-        self._alone = first
-        if not first and (warm := texts.warm()) is not None:
+        self._prepared = prepared
+        if not prepared and (warm := texts.warm()) is not None:
             (folder / "state").mkdir(mode=0o700, exist_ok=True)
             shutil.copytree(warm, folder / "state" / "cache", dirs_exist_ok=True)
         (folder / "key").write_text(KEY)
@@ -74,7 +74,8 @@ class Monitor:
         ready = self.errors.count('"event": "ready"') if (self.folder / "stderr").exists() else 0
         with (self.folder / "stdout").open("ab") as out, (self.folder / "stderr").open("ab") as err:
             command = ("run", "--config", str(self.config), *arguments)
-            if self.starts > 1 and not (self._alone or prefix) and stdin == asyncio.subprocess.DEVNULL:
+            alone = prefix or stdin != asyncio.subprocess.DEVNULL or "LD_PRELOAD" in self.environment
+            if (self.starts > 1 or self._prepared) and not alone:
                 self.process = Forks.shared().start(*command, env=self.environment, stdout=out, stderr=err)
             else:
                 self.process = await asyncio.create_subprocess_exec(

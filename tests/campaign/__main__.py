@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import itertools
 import json
 import multiprocessing
 import sys
@@ -33,6 +34,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--jobs", type=int, default=8, help="trials at a time; they wait most of their time")
     parser.add_argument("--out", type=Path, default=Path("var/campaign"), help="folder for table and scripts")
     parser.add_argument("--docs", type=Path, help="page whose `<!-- campaign -->` section the table replaces")
+    parser.add_argument("--resume", action="store_true", help="go on with a campaign in --out that was ended")
     parser.add_argument("--shrink", type=float, default=300.0, help="seconds for shortening what failed")
     return parser.parse_args()
 
@@ -40,7 +42,6 @@ def _arguments() -> argparse.Namespace:
 def main() -> int:
     """Run the campaign the arguments ask for; 1 when a trial failed."""
     asked = _arguments()
-    began = time.monotonic()
     asked.out.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="campaign-") as name:
         scratch = Path(name)
@@ -51,27 +52,33 @@ def main() -> int:
         seeds = range(asked.seed, asked.seed + asked.trials)
         # Seeds outermost: an end before time has every cell.
         plans = [make(row, column, seed) for seed in seeds for row in rows for column in columns]
+        journal = asked.out / "trials.jsonl"
+        played = report.played(journal) if asked.resume else {}
         outcomes: dict[tuple[str, str], list[Outcome]] = {}
         failed: list[tuple[Plan, Outcome]] = []
-        context = multiprocessing.get_context("spawn")
-        with ProcessPoolExecutor(asked.jobs, context) as pool, (asked.out / "trials.jsonl").open("w") as journal:
-            waiting = {pool.submit(attempt, plan, scratch, cache, shim): plan for plan in plans}
-            for done, future in enumerate(as_completed(waiting), 1):
-                plan, outcome = waiting[future], future.result()
+
+        with ProcessPoolExecutor(asked.jobs, multiprocessing.get_context("spawn")) as pool, journal.open("w") as file:
+            waiting = {
+                pool.submit(attempt, plan, scratch, cache, shim): plan for plan in plans if plan.name not in played
+            }
+            done = [(plan, played[plan.name]) for plan in plans if plan.name in played]
+            fresh = ((waiting[future], future.result()) for future in as_completed(waiting))
+            for count, (plan, outcome) in enumerate(itertools.chain(done, fresh), 1):
                 outcomes.setdefault((plan.row, plan.column), []).append(outcome)
-                journal.write(json.dumps(dataclasses.asdict(outcome)) + "\n")
-                journal.flush()
+                file.write(json.dumps(dataclasses.asdict(outcome)) + "\n")
+                file.flush()
                 if outcome.failed:
                     failed.append((plan, outcome))
                     _failed(plan, outcome, asked.out)
-                if done % 100 == 0:
-                    print(f"{done} of {len(plans)} trials", flush=True)
+                if count % 100 == 0:
+                    print(f"{count} of {len(plans)} trials", flush=True)
+
         left = time.monotonic() + asked.shrink
         for plan, bad in failed:
             if (seconds := left - time.monotonic()) > 0:
                 report.script(shrink(plan, scratch, cache, shim, seconds), bad, asked.out / f"{plan.name}.py")
     command = f"make campaign TRIALS={asked.trials} SEED={asked.seed}"
-    text = report.table(outcomes, asked.seed, command, (time.monotonic() - began) / 60)
+    text = report.table(outcomes, asked.seed, command)
     (asked.out / "table.md").write_text(text)
     if asked.docs:
         report.into(asked.docs, text)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import platform
 import subprocess
@@ -14,7 +15,7 @@ from tests.campaign.rows import ROWS
 from tests.campaign.script import Plan
 from tests.campaign.stage import Outcome
 
-__all__ = ["into", "quantile", "script", "table"]
+__all__ = ["into", "played", "quantile", "script", "table"]
 
 _SCRIPT = '''\
 """Repeats one trial of the campaign: {failed}. Run from the repository: .venv/bin/python {path}"""
@@ -74,18 +75,17 @@ def _sums(outcomes: Iterable[Outcome]) -> str:
     return " | ".join(map(str, figures))
 
 
-def table(outcomes: Mapping[tuple[str, str], Sequence[Outcome]], seed: int, command: str, minutes: float) -> str:
+def table(outcomes: Mapping[tuple[str, str], Sequence[Outcome]], seed: int, command: str) -> str:
     """The results in Markdown. Keys are row and column."""
     every = [outcome for done in outcomes.values() for outcome in done]
     rows = [name for name in ROWS if any(row == name for row, _ in outcomes)]
     columns = [name for name in COLUMNS if any(column == name for _, column in outcomes)]
     seeds = max(map(len, outcomes.values()))
     lines = [
-        f"{datetime.now(UTC):%d %B %Y}, commit {_commit()}; {_machine()}; `{command}`: {len(every)} trials in "
-        f"{minutes:.0f} minutes, seeds {seed} to {seed + seeds - 1} in each cell; CPU of a trial "
-        f"{sum(outcome.cpu for outcome in every) / max(1, len(every)):.1f} s, longest trial "
-        f"{max(outcome.wall for outcome in every):.0f} s. {sum(outcome.failed is not None for outcome in every)} "
-        "failed.",
+        f"{datetime.now(UTC):%d %B %Y}, commit {_commit()}; {_machine()}; `{command}`: {len(every)} trials of "
+        f"{sum(outcome.wall for outcome in every) / 60:.0f} minutes together, the longest "
+        f"{max(outcome.wall for outcome in every):.0f} s; seeds {seed} to {seed + seeds - 1} in each cell. "
+        f"{sum(outcome.failed is not None for outcome in every)} failed.",
         "",
         "Trials that failed, of all in the cell:",
         "",
@@ -104,6 +104,13 @@ def table(outcomes: Mapping[tuple[str, str], Sequence[Outcome]], seed: int, comm
     lines += [f"| {name} | {_sums(done)} |" for name, done in groups.items()]
     lines.append(f"| **all** | {_sums(every)} |")
     return "\n".join(lines) + "\n"
+
+
+def played(journal: Path) -> dict[str, Outcome]:
+    """What a campaign that was ended wrote down, by the names of the plans; its last line may be half."""
+    lines = journal.read_text(encoding="utf-8").splitlines() if journal.exists() else []
+    found = [Outcome(**json.loads(line)) for line in lines if line.endswith("}")]
+    return {outcome.name: outcome for outcome in found}
 
 
 def into(page: Path, text: str) -> None:

@@ -89,7 +89,6 @@ class Outcome:
     exits: list[int] = field(default_factory=list)  # of a monitor that ended by itself
     recovery: float = 0.0  # seconds from when all was mended and written to the last delivery
     wall: float = 0.0
-    cpu: float = 0.0
     failed: str | None = None
     notices: list[str] = field(default_factory=list)
     errors: str = ""
@@ -144,7 +143,7 @@ class Stage(Streams):
                 assert self._shim is not None
                 (self.folder / "clock").write_bytes(struct.pack("d", 0.0))
                 environment |= {"LD_PRELOAD": str(self._shim), "CAMPAIGN_CLOCK": str(self.folder / "clock")}
-            self._monitor = Monitor(self.folder, self.source() + CONFIG % self.settings, environment, first=True)
+            self._monitor = Monitor(self.folder, self.source() + CONFIG % self.settings, environment, prepared=True)
             stack.push_async_callback(self.leave)
             stack.push_async_callback(self._slay)
             try:

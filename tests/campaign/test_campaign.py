@@ -103,12 +103,21 @@ def test_the_oracle_sees_a_loss_and_what_is_written_of_it_repeats_it(
 
 
 def test_the_table_says_what_came_of_it() -> None:
-    good = Outcome("rename-kill-1", issued=5, delivered=5, notifications=8, repeated=2, recovery=0.5, wall=2, cpu=1)
+    good = Outcome("rename-kill-1", issued=5, delivered=5, notifications=8, repeated=2, recovery=0.5, wall=2)
     bad = dataclasses.replace(good, name="rename-kill-2", missing=[4], failed="1 missing")
-    text = report.table({("rename", "kill"): [good, bad]}, 1, f"{Path(sys.executable).name} …", 1.0)
+    text = report.table({("rename", "kill"): [good, bad]}, 1, f"{Path(sys.executable).name} …")
     assert "| rename | 1/2 |" in text
     assert "| **all** | 2 | 10 | 1 | 0 | 0 | 0 | 0 | 25.00 % | 0 | 0.50 | 0.50 |" in text
     assert json.loads(json.dumps(dataclasses.asdict(bad)))["missing"] == [4]
+
+
+def test_a_campaign_that_was_ended_goes_on(tmp_path: Path) -> None:
+    journal = tmp_path / "trials.jsonl"
+    assert report.played(journal) == {}
+    done = [Outcome("rename-kill-1", issued=5), Outcome("rename-kill-2", missing=[4], failed="1 missing")]
+    lines = [json.dumps(dataclasses.asdict(outcome)) for outcome in done]
+    journal.write_text("\n".join((*lines, lines[0][:30])))
+    assert report.played(journal) == {outcome.name: outcome for outcome in done}
 
 
 def test_the_table_goes_between_the_marks_of_the_page(tmp_path: Path) -> None:

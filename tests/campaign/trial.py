@@ -6,7 +6,6 @@ import asyncio
 import dataclasses
 import json
 import os
-import resource
 import shutil
 import subprocess
 import sys
@@ -29,7 +28,7 @@ def prepare(folder: Path) -> tuple[Path, Path | None]:
     (place / "rules.d").mkdir(parents=True)
     (place / "logs").mkdir()
     (place / "rules.d/acme.toml").write_text(RULE)
-    monitor = Monitor(place, CONFIG % DEFAULTS, {"HOOK_URL": "http://127.0.0.1:9/"}, first=True)
+    monitor = Monitor(place, CONFIG % DEFAULTS, {"HOOK_URL": "http://127.0.0.1:9/"}, prepared=True)
     command = [sys.executable, "-m", "monitor", "run", "--once", "--config", str(monitor.config)]
     subprocess.run(command, env=monitor.environment, check=True, timeout=120, capture_output=True)
     shim = folder / "clock.so"
@@ -59,20 +58,13 @@ def playable(rows: Sequence[str]) -> tuple[list[str], list[str]]:
     return [row for row in rows if not NEEDS.get(row)], left_out
 
 
-def _children() -> float:
-    used = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return used.ru_utime + used.ru_stime
-
-
 def attempt(plan: Plan, scratch: Path, cache: Path, shim: Path | None) -> Outcome:
     """One trial in a folder of its own below `scratch`, removed afterwards; a broken trial is a failed one."""
     folder = Path(tempfile.mkdtemp(prefix=f"{plan.name}-", dir=scratch))
-    used = _children()
     try:
         outcome = asyncio.run(play(folder / "trial", plan, cache, shim))
     except Exception as error:  # noqa: BLE001 - one trial that cannot be played must not end the campaign
         outcome = Outcome(plan.name, failed=f"could not be played: {type(error).__name__}: {error}")
-    outcome.cpu = _children() - used
     shutil.rmtree(folder, ignore_errors=True)
     return outcome
 
