@@ -34,16 +34,22 @@ class Monitor:
     """`monitor run` in `folder` with the given configuration; stdout and stderr go to files there.
 
     It finds its rules compiled, and from its second start on it is forked off a process that has its modules imported;
-    with `prepared` from the first on, and what is compiled lies in the folder already.
+    with `first` neither. `prepared`: what is compiled lies in the folder already, and all starts are forked.
     """
 
     def __init__(
-        self, folder: Path, config: str, environment: dict[str, str] | None = None, *, prepared: bool = False
+        self,
+        folder: Path,
+        config: str,
+        environment: dict[str, str] | None = None,
+        *,
+        first: bool = False,
+        prepared: bool = False,
     ) -> None:
         self.folder = folder
         folder.mkdir(parents=True, exist_ok=True)
-        self._prepared = prepared
-        if not prepared and (warm := texts.warm()) is not None:
+        self._forked_from = sys.maxsize if first else 1 if prepared else 2  # the number of a start
+        if not (first or prepared) and (warm := texts.warm()) is not None:
             (folder / "state").mkdir(mode=0o700, exist_ok=True)
             shutil.copytree(warm, folder / "state" / "cache", dirs_exist_ok=True)
         (folder / "key").write_text(KEY)
@@ -75,7 +81,7 @@ class Monitor:
         with (self.folder / "stdout").open("ab") as out, (self.folder / "stderr").open("ab") as err:
             command = ("run", "--config", str(self.config), *arguments)
             alone = prefix or stdin != asyncio.subprocess.DEVNULL or "LD_PRELOAD" in self.environment
-            if (self.starts > 1 or self._prepared) and not alone:
+            if self.starts >= self._forked_from and not alone:
                 self.process = Forks.shared().start(*command, env=self.environment, stdout=out, stderr=err)
             else:
                 self.process = await asyncio.create_subprocess_exec(
