@@ -18,7 +18,7 @@ async def every(
     """Do `work` now and then once in `seconds`; setting `wake` brings the next round on. Until cancelled.
 
     Rounds are counted from when they were due, so a slow one does not move all that follow; what was missed meanwhile
-    is made up for by a single round. The errors of `work` are the caller's.
+    is made up for by a single round. The errors of `work` are the caller's. By a clock that nobody sets.
     """
     wake = wake or asyncio.Event()
     clock = asyncio.get_running_loop().time
@@ -32,5 +32,6 @@ async def every(
         try:
             async with asyncio.timeout_at(due + spread):
                 await wake.wait()
+            due = clock()  # or each round that was brought on would put off the one after it
         except TimeoutError:
             continue

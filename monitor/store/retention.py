@@ -7,12 +7,12 @@ import json
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any
 
 import structlog
 from sqlalchemy import Column, ColumnElement, Connection, and_, delete, exists, func, or_, select, update
 
+from monitor.common.every import every
 from monitor.retention import Retention as Ages
 from monitor.store import drills, runs, trail
 from monitor.store.rows import chunks
@@ -61,39 +61,15 @@ class Retention:
         self._desk = desk
 
     async def forever(self, ages: Callable[[], Ages]) -> None:
-        """Sweep now and every hour, until cancelled; a sweep under way has ended then. `ages` is asked each time."""
-        from apscheduler.schedulers.asyncio import AsyncIOScheduler  # slow to import, and commands sweep nothing
-
-        failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        sweeping: set[asyncio.Task[Any]] = set()
+        """Sweep now and every hour, until cancelled. `ages` is asked each time."""
 
         async def sweep() -> None:
-            task = asyncio.current_task()
-            assert task is not None
-            sweeping.add(task)
             try:
                 await self.sweep(ages())
             except StoreError as error:  # the database reports its trouble itself; the next hour is early enough
                 log.debug("old records are kept for now", reason=str(error))
-            except Exception as error:  # noqa: BLE001 - the scheduler would log it with its text; it is the caller's
-                if not failed.done():
-                    failed.set_exception(error)
-            finally:
-                sweeping.discard(task)
 
-        # Late is better than never: the scheduler's own defaults drop a job that a busy loop delayed by a second.
-        scheduler = AsyncIOScheduler(
-            timezone="UTC", job_defaults={"coalesce": True, "misfire_grace_time": None, "max_instances": 1}
-        )
-        scheduler.add_job(sweep, "interval", seconds=_EVERY, jitter=_EVERY / 10, next_run_time=datetime.now(UTC))
-        scheduler.start()
-        try:
-            await failed
-        finally:
-            scheduler.shutdown(wait=False)
-            for task in list(sweeping):
-                task.cancel()
-                await asyncio.wait([task])
+        await every(_EVERY, sweep)
 
     async def sweep(self, ages: Ages) -> Mapping[str, int]:
         """Forget everything that is old enough. Returns what → how many rows."""

@@ -68,3 +68,13 @@ async def test_an_error_is_the_callers() -> None:
 
     with pytest.raises(RuntimeError):
         await every(1, work)
+
+
+async def test_rounds_that_are_brought_on_do_not_put_off_the_next_one() -> None:
+    rounds: list[int] = []
+    wake = asyncio.Event()
+    async with running(0.2, lambda: rounds.append(1), wake):
+        for known in range(1, 1001):
+            await until(lambda known=known: len(rounds) >= known)  # type: ignore[misc]
+            wake.set()
+        await until(lambda: len(rounds) >= 1002)
