@@ -215,10 +215,10 @@ def _approve(tx: Transaction, id_: str, actor: str) -> ActionRun:
     row = _row(tx.connection, id_)
     if row.state != "planned":
         raise ActionError(f"{row.action} is {row.state}: there is nothing to approve")
-    people = json.loads(row.approvals)
+    people, actor = json.loads(row.approvals), clean(actor)
     if actor in people:
         raise ActionError(f"{actor} has approved it already: it takes {row.needed} different people")
-    people.append(clean(actor))
+    people.append(actor)
     state = "approved" if len(people) >= row.needed else "planned"
     changed = {"approvals": json.dumps(people), "state": state}
     tx.connection.execute(update(actions).where(actions.c.id == id_).values(**changed))

@@ -148,6 +148,8 @@ class Database:
                 self.writer, self.reader = self._engines()
                 self._prepare()
                 salvaged, complete = salvage(aside, self.path)
+                if self._tally is not None:  # of the old one: the next start would take what is missing for lost
+                    self._tally.set(self._count())
             except (DBAPIError, sqlite3.Error, OSError) as error:
                 # The disk is full, say. What is left of the old one is worth more than an empty new one.
                 self.dispose()

@@ -12,8 +12,9 @@ from monitor.store.rows import clean, incident_from
 from monitor.store.schema import audit, findings, incidents, meta
 from monitor.store.transaction import Transaction
 
-__all__ = ["behind", "labels_of", "newest_of", "newest_place", "news"]
+__all__ = ["behind", "labels_of", "newest_of", "newest_place", "news", "rewind"]
 
+_READERS = ("actions:", "verdicts:")  # starts of the marks
 _AT_A_TIME = 500  # rows of the trail looked at in one transaction
 
 
@@ -44,6 +45,15 @@ def news(tx: Transaction, mark: str) -> tuple[Sequence[str], bool]:
     here = select(findings.c.incident).where(findings.c.incident.in_(fresh), findings.c.node == clean(tx.node))
     known = set(connection.execute(here.distinct()).scalars())
     return [one for one in fresh if one in known], len(rows) == _AT_A_TIME
+
+
+def rewind(tx: Transaction) -> None:
+    """Rows of the trail are gone. SQLite gives out the numbers of the last ones again, and what comes with them must
+    not look as if it had been seen."""
+    last = tx.connection.execute(select(func.max(audit.c.seq))).scalar() or 0
+    for row in tx.connection.execute(select(meta)).all():
+        if row.key.startswith(_READERS) and int(row.value) > last:
+            tx.connection.execute(update(meta).where(meta.c.key == row.key).values(value=str(last)))
 
 
 def labels_of(connection: Connection, incident: str) -> dict[str, str]:

@@ -14,7 +14,7 @@ from sqlalchemy import Column, ColumnElement, Connection, and_, delete, exists, 
 
 from monitor.common.every import every
 from monitor.retention import Retention as Ages
-from monitor.store import drills, runs, trail
+from monitor.store import drills, news, runs, trail
 from monitor.store.rows import chunks
 from monitor.store.schema import (
     alerts,
@@ -213,6 +213,7 @@ def _forget_details(tx: Transaction, ids: Sequence[str]) -> None:
     for column in (findings.c.incident, members.c.incident):
         tx.connection.execute(delete(column.table).where(column.in_(ids)))
     trail.forget(tx, ids)
+    news.rewind(tx)
     runs.forget(tx, ids)
     tx.connection.execute(update(incidents).where(incidents.c.id.in_(ids)).values(kept=0))
 

@@ -13,14 +13,6 @@ from monitor.store.trouble import Failure, classify
 
 __all__ = ["salvage"]
 
-_CHILDREN = (
-    ("findings", "incident", "incidents"),
-    ("members", "incident", "incidents"),
-    ("asks", "incident", "incidents"),
-    ("actions", "incident", "incidents"),
-    ("members", "group", "groups"),
-)
-
 
 def salvage(damaged: Path, fresh: Path) -> tuple[dict[str, int], bool]:
     """Row by row, up to the first damaged page of each table, and back from its end.
@@ -45,18 +37,29 @@ def salvage(damaged: Path, fresh: Path) -> tuple[dict[str, int], bool]:
         new.execute("PRAGMA foreign_keys = OFF")
         new.execute("BEGIN IMMEDIATE")
         for table in metadata.sorted_tables:
-            if table.name in ("meta", "batches"):
+            if table.name == "batches":
                 continue
             present = {row[1] for row in old.execute(f'PRAGMA table_info("{table.name}")')}
             common = [column.name for column in table.columns if column.name in present]  # of an older version
             if not common:
                 continue
-            salvaged[table.name], whole = _carry(old, new, table.name, common)
+            count, whole = _carry(old, new, table.name, common)
             complete = complete and whole
-        for child, column, parent in _CHILDREN:
-            new.execute(f'DELETE FROM "{child}" WHERE "{column}" NOT IN (SELECT id FROM "{parent}")')  # noqa: S608
+            if table.name != "meta":  # which keeps its own version, and is nobody's record
+                salvaged[table.name] = count
+        _drop_orphans(new)
         new.execute("COMMIT")
     return salvaged, complete
+
+
+def _drop_orphans(new: sqlite3.Connection) -> None:
+    """What belongs to a row that could not be read: whoever works through it would stumble over it again and again."""
+    for table in metadata.sorted_tables:  # parents come first
+        for key in table.foreign_keys:
+            parent, column = key.column.table.name, key.column.name
+            new.execute(
+                f'DELETE FROM "{table.name}" WHERE "{key.parent.name}" NOT IN (SELECT "{column}" FROM "{parent}")'  # noqa: S608
+            )
 
 
 def _carry(old: sqlite3.Connection, new: sqlite3.Connection, table: str, names: list[str]) -> tuple[int, bool]:

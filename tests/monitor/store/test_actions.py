@@ -49,6 +49,13 @@ async def test_from_a_plan_to_its_completion(store: Store, clock: Clock) -> None
     ]
 
 
+async def test_one_person_is_one_however_the_database_writes_the_name(store: Store) -> None:
+    run = await store.actions.plan(await opened(store), "revoke", actor="ada", needed=2)
+    await store.actions.approve(run.id, "bob\udcff")
+    with pytest.raises(ActionError, match="has approved it already"):
+        await store.actions.approve(run.id, "bob\udcff")
+
+
 async def test_the_same_is_not_planned_twice_unless_it_came_to_nothing(store: Store) -> None:
     one = await opened(store)
     run = await store.actions.plan(one, "revoke", actor="ada", needed=0)

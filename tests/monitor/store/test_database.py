@@ -32,6 +32,20 @@ async def test_a_damaged_file_is_kept_aside(tmp_path: Path) -> None:
     await store.close()
 
 
+async def test_a_file_that_was_replaced_at_work_is_no_shortened_one_at_the_next_start(tmp_path: Path) -> None:
+    path = tmp_path / "state.db"
+    first = Database(path)
+    first.prepare()
+    for _ in range(5):
+        with first.transaction(durable=True):
+            pass
+    first.recover("met by a reader")
+    first.dispose()
+    second = Database(path)
+    assert second.prepare() is None
+    second.dispose()
+
+
 async def test_damage_met_at_work_loses_what_cannot_be_read_and_nothing_else(tmp_path: Path) -> None:
     path = tmp_path / "state.db"
     async with await Store.open(path, Policy(sinks=("chat",))) as store:

@@ -315,6 +315,22 @@ async def test_what_a_sweep_raises_is_the_callers_and_logged_by_nobody_else(
     assert "quote" not in caplog.text
 
 
+async def test_what_is_opened_after_the_end_of_the_trail_was_forgotten_is_news(store: Store, clock: Clock) -> None:
+    assert not await store.verdicts.gather(lambda labels: True)
+    assert not await store.actions.gather(lambda labels: [])
+    await resolved(store, "old")
+    await store.verdicts.gather(lambda labels: False)
+    await store.actions.gather(lambda labels: [])
+    clock.now += 400 * DAY
+    assert (await store.retention.sweep(AGES))["incidents"] == 1
+
+    await store.commit([finding("new", time=clock.now)])
+    await store.verdicts.gather(lambda labels: True)
+    await store.actions.gather(lambda labels: [("revoke", 1)])
+    assert [one.incident.fingerprint for one in await store.verdicts.due()] == [fingerprint("new")]
+    assert [one.action for one in await store.actions.find()] == ["revoke"]
+
+
 async def test_readings_habits_and_ids_are_bounded(store: Store, clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("KEEP_READS", "KEEP_READ_IDS", "KEEP_HABITS"):
         monkeypatch.setattr(retention, name, 3)

@@ -1,17 +1,20 @@
 from __future__ import annotations
 
+import contextlib
 import sqlite3
 from pathlib import Path
 
 import pytest
 from sqlalchemy.exc import DBAPIError
 
+from monitor import runbook
 from monitor.model import Position
 from monitor.routing import Policy
+from monitor.runbook.progress import Procedure
 from monitor.store import Store
 from monitor.store.database import Database
 from monitor.store.salvage import salvage
-from tests.monitor.store.helpers import finding
+from tests.monitor.store.helpers import finding, fingerprint
 
 
 async def filled(path: Path) -> None:
@@ -33,6 +36,33 @@ async def test_a_whole_file_is_carried_over_whole(tmp_path: Path) -> None:
     assert (counts["incidents"], counts["findings"], counts["positions"]) == (200, 200, 1)
     async with await Store.open(tmp_path / "new.db") as store:
         assert await store.incidents.count() == 200
+
+
+async def test_the_trail_of_a_whole_file_is_whole_and_who_reads_it_on_goes_on(tmp_path: Path) -> None:
+    await filled(tmp_path / "old.db")
+    async with await Store.open(tmp_path / "old.db") as store:
+        await store.verdicts.gather(lambda labels: True)
+        await store.commit([finding("unseen")])
+    counts, _ = salvage(tmp_path / "old.db", fresh(tmp_path / "new.db"))
+    assert "meta" not in counts
+    async with await Store.open(tmp_path / "new.db") as store:
+        assert not (await store.trail.verify()).problems
+        await store.verdicts.gather(lambda labels: True)
+        assert [one.incident.fingerprint for one in await store.verdicts.due()] == [fingerprint("unseen")]
+
+
+async def test_what_belonged_to_a_lost_row_goes_too(tmp_path: Path) -> None:
+    async with await Store.open(tmp_path / "old.db", procedure=Procedure("high", (), runbook.load)) as store:
+        await store.commit([finding("lost"), finding("kept", 1)])
+        lost, kept = (fingerprint(name)[:16] for name in ("lost", "kept"))
+        await store.silences.set(lost, 60, actor="ada", note="")
+    with contextlib.closing(sqlite3.connect(tmp_path / "old.db", isolation_level=None)) as old:
+        old.execute("DELETE FROM incidents WHERE id = ?", [lost])
+    salvage(tmp_path / "old.db", fresh(tmp_path / "new.db"))
+    async with await Store.open(tmp_path / "new.db", procedure=Procedure("high", (), runbook.load)) as store:
+        assert list(await store.runs.of([lost, kept])) == [kept]
+        await store.runs.sweep(everything=True)
+        assert await store.silences.list() == ([], [])
 
 
 def test_of_what_is_no_database_nothing_is_carried_over(tmp_path: Path) -> None:

@@ -1,6 +1,10 @@
 from __future__ import annotations
 
+import errno
+import os
 from pathlib import Path
+
+import pytest
 
 from monitor.store.tally import Tally
 
@@ -27,3 +31,17 @@ def test_without_a_file_nothing_is_counted(tmp_path: Path) -> None:
         assert tally.read() == 0
         tally.close()
     assert not (tmp_path / "mark").exists()
+
+
+def test_a_look_that_fails_is_no_trouble_of_the_transaction(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    tally = Tally(tmp_path / "mark", create=True)
+    tally.raise_to(3)
+
+    def failing(*_: object) -> bytes:
+        raise OSError(errno.EIO, "the disk fails")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "pread", failing)
+        tally.raise_to(4)
+    assert tally.read() == 4
+    tally.close()
