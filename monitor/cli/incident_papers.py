@@ -42,6 +42,7 @@ class As(StrEnum):
 
 
 def timeline(ref: IdArgument, form: FormatOption = Format.text, config: ConfigOption = None) -> None:
+    from monitor.common.wording import moment
     from monitor.report.dossier import events
 
     rows = [
@@ -50,7 +51,7 @@ def timeline(ref: IdArgument, form: FormatOption = Format.text, config: ConfigOp
     ]
 
     def text(rows: Sequence[Mapping[str, Any]]) -> Iterable[str]:
-        cells = [(row["time"], row["who"], row["what"], row["note"]) for row in rows]
+        cells = [(moment(datetime.fromisoformat(row["time"])), row["who"], row["what"], row["note"]) for row in rows]
         yield from table(("when", "who", "what", "note"), cells)
 
     emit(rows, form, text)

@@ -144,7 +144,8 @@ def _row(rule: SilenceRule) -> dict[str, Any]:
 
 
 def _hushed(one: Hushed) -> dict[str, Any]:
-    return _blank() | {"incident": one.incident, "ends": _time(one.until)}
+    when = {"starts": None if one.starts is None else _time(one.starts), "ends": _time(one.until)}
+    return _blank() | when | {"incident": one.incident, "by": one.by, "reason": one.reason}
 
 
 def _configured(settings: Config) -> Iterable[dict[str, Any]]:

@@ -34,7 +34,7 @@ async def read(
     except ManagerError as error:
         return scrub(str(error))
     except Exception as error:  # noqa: BLE001 - a provider that answers nonsense; its text may quote a value
-        return f"inventory {config.name}: what it answered could not be read ({type(error).__name__})"
+        return _unreadable(config, error)
     return ""
 
 
@@ -48,16 +48,24 @@ async def sync(store: Store, config: ManagerConfig, key: bytes, scrub: Callable[
 async def faults(config: ManagerConfig) -> list[str]:
     """What is wrong with an entry's access, and with that of who may have new values made."""
     manager, rotator = load_manager(config.type)(config), make_rotator(config)
-    wrong = await _asked(manager.doctor, manager.close)
+    wrong = await _asked(config, manager.doctor, manager.close)
     if rotator is not None:
-        wrong += [f"rotate: {problem}" for problem in await _asked(rotator.fit, rotator.close)]
+        wrong += [f"rotate: {problem}" for problem in await _asked(config, rotator.fit, rotator.close)]
     return wrong
 
 
-async def _asked(what: Callable[[], Awaitable[list[str]]], close: Callable[[], Awaitable[None]]) -> list[str]:
+async def _asked(
+    config: ManagerConfig, what: Callable[[], Awaitable[list[str]]], close: Callable[[], Awaitable[None]]
+) -> list[str]:
     try:
         return await what()
     except ManagerError as error:
         return [str(error)]
+    except Exception as error:  # noqa: BLE001 - as above
+        return [_unreadable(config, error)]
     finally:
         await close()
+
+
+def _unreadable(config: ManagerConfig, error: Exception) -> str:
+    return f"inventory {config.name}: what it answered could not be read ({type(error).__name__})"

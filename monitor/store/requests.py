@@ -8,7 +8,9 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, get_args
 
+import structlog
 from sqlalchemy import Connection, Row, select, update
+from sqlalchemy.exc import SQLAlchemyError
 
 from monitor.common.inbound import Request, through
 from monitor.common.severity import worst
@@ -25,6 +27,8 @@ from monitor.store.trail import append, entry
 from monitor.store.transaction import Desk, Transaction
 
 __all__ = ["Answer", "Needed", "Requests"]
+
+log = structlog.get_logger(__name__)
 
 _AT_A_TIME = 50
 _TELL = 60.0  # seconds to tell of it; then any process may
@@ -135,6 +139,11 @@ def _apply(tx: Transaction, needed: Needed) -> list[Answer]:
                 done, text = True, _do(tx, asked, needed)
         except _REFUSALS as error:
             done, text = False, str(error)
+        except SQLAlchemyError:
+            raise
+        except Exception as error:  # noqa: BLE001 - a boundary: what others ask for behind it is done all the same
+            log.error("a request could not be done", verb=asked.verb, error_type=type(error).__name__)
+            done, text = False, f"the monitor stumbled over it ({type(error).__name__}); please report it"
         # Without anybody to tell, it is told.
         told = None if asked.answer else tx.now
         _set(tx, row.id, done_at=tx.now, refused=int(not done), outcome=clean(text), due=tx.now, told_at=told)

@@ -9,13 +9,13 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
-from sqlalchemy import Connection, bindparam, delete, insert, select, update
+from sqlalchemy import Connection, bindparam, delete, func, insert, select, update
 
 from monitor.incidents import Incident
 from monitor.matcher import Matcher
 from monitor.routing import Policy, Silence
 from monitor.store.rows import any_of, chunks, incident_from, insert_into
-from monitor.store.schema import groups, incidents, members, runs, silence_rules, silences
+from monitor.store.schema import audit, groups, incidents, members, runs, silence_rules, silences
 from monitor.store.trail import append, entry
 from monitor.store.transaction import Desk, Transaction
 
@@ -36,10 +36,14 @@ class SilenceRule:
 
 @dataclass(frozen=True, slots=True)
 class Hushed:
-    """One incident that is silent until then (seconds since the epoch)."""
+    """One incident that is silent from `starts` to `until` (seconds since the epoch). `by`: who said so. Of one whose
+    history is forgotten only the end is known."""
 
     incident: str
     until: float
+    starts: float | None
+    by: str
+    reason: str
 
 
 class Silences:
@@ -90,8 +94,15 @@ class Silences:
         now = self._desk.now()
 
         def run(connection: Connection) -> tuple[list[SilenceRule], list[Hushed]]:
-            single = select(silences).where(silences.c.until > now).order_by(silences.c.until)
-            return _rules(connection, now), [Hushed(row.incident, row.until) for row in connection.execute(single)]
+            said = select(func.max(audit.c.seq)).where(audit.c.action == "silenced").group_by(audit.c.incident)
+            who = (func.coalesce(column, "") for column in (audit.c.actor, audit.c.note))
+            single = (
+                select(silences.c.incident, silences.c.until, audit.c.at, *who)
+                .outerjoin(audit, (audit.c.incident == silences.c.incident) & audit.c.seq.in_(said))
+                .where(silences.c.until > now)
+                .order_by(silences.c.until)
+            )
+            return _rules(connection, now), [Hushed(*row) for row in connection.execute(single)]
 
         return await self._desk.read(run)
 

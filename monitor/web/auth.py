@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import hmac
 import ipaddress
 
 import structlog
@@ -12,6 +11,7 @@ from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 
 from monitor.common.credential import Credential, CredentialError
+from monitor.common.inbound import same
 
 __all__ = ["OPEN", "given", "guard"]
 
@@ -37,7 +37,7 @@ def guard(token: Credential | None) -> Middleware:
         except CredentialError as error:
             log.error("http.token", problem=str(error))
             return web.Response(status=503, text="the token cannot be read\n")
-        if not hmac.compare_digest(given(request.headers.get("Authorization", "")).encode(), wanted.encode()):
+        if not same(given(request.headers.get("Authorization", "")), wanted):
             asked = {"WWW-Authenticate": 'Basic realm="exposure monitor", charset="UTF-8"'}
             return web.Response(status=401, text="the token of http.token is needed\n", headers=asked)
         return await handler(request)

@@ -1,4 +1,4 @@
-"""The window that asks for words first: why a step is skipped, what was done, why something is no secret."""
+"""The window that asks for words first: why a step is skipped or something silenced or no secret, what was done."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ TRIGGER = re.compile(r"[0-9A-Za-z.]{8,200}")  # what a window is opened with, fo
 MOST = 1000  # characters of a note
 _NAME = "words"  # of the window, of its field and of the block around it
 _ABOUT = re.compile(
-    r"([A-Za-z0-9_.-]{1,150}):([A-Za-z0-9_-]{1,64}):(done|skip|resolve):([A-Za-z0-9_-]{1,64}):([A-Z0-9]{3,24}):([0-9.]*)"
+    r"([A-Za-z0-9_.-]{1,150}):([A-Za-z0-9_-]{1,64}):(done|skip|resolve|silence):([A-Za-z0-9_-]{1,64}):([A-Z0-9]{3,24}):([0-9.]*)"
 )
 _REMARK = "It stands in the history and in the thread. Secrets in it are masked."
 
@@ -34,6 +34,7 @@ class _Kind(NamedTuple):
 _KINDS: Mapping[Verb, _Kind] = {
     "done": _Kind("Done", "Done", "What was done?", "Step {detail} of incident {incident} is done.", False),
     "skip": _Kind("Skip a step", "Skip", "Why?", "The runbook of incident {incident} goes on without {detail}.", True),
+    "silence": _Kind("Silence", "Silence", "Why?", "Nobody is told of {incident} for {hours} h.", False),
     "resolve": _Kind(
         "Not a secret", "Resolve", "Why is it none?", "{incident} is resolved as a false positive.", False
     ),
@@ -52,12 +53,14 @@ def wanted(press: Press) -> bool:
     """Whether whoever pressed this is asked for words."""
     if press.verb == "skip":
         return not press.note
-    return press.verb == "done" or (press.verb, press.detail) == ("resolve", "false_positive")
+    return press.verb in ("done", "silence") or (press.verb, press.detail) == ("resolve", "false_positive")
 
 
 def view(request: Request) -> dict[str, Any]:
     """The window, for `views.open`. It carries ids and names of ours, nothing else."""
     kind, answer = _KINDS[request.verb], request.answer
+    hours = int(request.detail) // 3600 if request.verb == "silence" and request.detail.isdigit() else 0
+    said = kind.about.format(detail=request.detail, incident=request.incident, hours=hours)
     about = (request.sink, request.incident, request.verb, request.detail, answer["channel"])
     return {
         "type": "modal",
@@ -67,7 +70,7 @@ def view(request: Request) -> dict[str, Any]:
         "submit": _plain(kind.submit),
         "close": _plain("Cancel"),
         "blocks": [
-            {"type": "section", "text": _plain(kind.about.format(detail=request.detail, incident=request.incident))},
+            {"type": "section", "text": _plain(said)},
             {
                 "type": "input",
                 "block_id": _NAME,

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import re
 import sqlite3
 from pathlib import Path
 
@@ -20,7 +21,8 @@ def test_the_timeline_and_the_document_of_an_incident(monitor: Command, stored: 
         *("first read by the monitor", "incident opened", "runbook started", "acknowledged", "step revoke done"),
     ]
     assert rows[-1]["note"] == "inactive"
-    assert "step revoke done" in monitor("incidents", "timeline", "1111").stdout
+    last = monitor("incidents", "timeline", "1111").stdout.splitlines()[-1]
+    assert re.match(r"[0-9]{4}-[0-9-]{5} [0-9:]{8} UTC +\S+ +step revoke done +inactive", last), last
 
     text = monitor("incidents", "report", "1111").stdout
     assert text.startswith(f"# Incident {ONE}: ")

@@ -31,7 +31,7 @@ class Broken:
         raise self.error
 
     async def doctor(self) -> list[str]:
-        raise ManagerError("it is down")
+        raise self.error
 
     async def close(self) -> None:
         self.closed = True
@@ -52,7 +52,9 @@ async def test_what_came_before_a_failure_is_taken_and_no_error_quotes_a_value(
         assert said in why
         assert VALUE not in why
         assert [kept.name for kept, _ in found] == ["A"]
-    assert await reading.faults(entry(tmp_path)) == ["it is down"]
+        [fault] = await reading.faults(entry(tmp_path))
+        assert said in fault
+        assert VALUE not in fault
 
 
 async def test_a_whole_one_is_read_without_a_word(tmp_path: Path) -> None:

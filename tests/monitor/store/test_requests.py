@@ -80,6 +80,13 @@ async def test_everything_that_people_can_ask_for(store: Store, clock: Clock) ->
     assert (await store.incidents.get(ID)).owner == "ada"
 
 
+async def test_what_cannot_be_done_at_all_holds_up_nothing_behind_it(store: Store) -> None:
+    (done, why), behind = await said(store, ask("silence", "first", detail="1e300"), ask("ack", "second"))
+    assert (done, "OverflowError" in why) == (False, True)
+    assert behind == (True, f"{ID} is acknowledged")
+    assert await store.silences.list() == ([], [])
+
+
 async def test_the_same_is_done_once(store: Store) -> None:
     assert len(await do(store, ask("ack"))) == 1
     assert not await store.requests.keep([ask("ack")])

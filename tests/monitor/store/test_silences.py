@@ -7,7 +7,7 @@ from monitor.routing import Policy
 from monitor.runbook.progress import Procedure
 from monitor.store import Store
 from monitor.store.retention import Ages
-from monitor.store.silences import later
+from monitor.store.silences import Hushed, later
 from tests.monitor.store.helpers import NOW, Clock, deliver, finding, fingerprint
 
 ID = fingerprint("a")[:16]
@@ -24,7 +24,10 @@ async def test_nobody_is_told_until_the_end_and_deadlines_wait(url: str, clock: 
     async with await Store.open(url, Policy(sinks=("chat",)), clock=clock, procedure=procedure) as store:
         await store.commit([finding("a")])
         assert await deliver(store) == ["new"]
-        assert await store.silences.set(ID, 3600, actor="ada", note="rotating") == NOW + 3600
+        await store.silences.set(ID, 60, actor="bob", note="a moment")
+        clock.now = NOW + 1
+        assert await store.silences.set(ID, 3599, actor="ada", note="rotating") == NOW + 3600
+        assert await store.silences.list() == ([], [Hushed(ID, NOW + 3600, NOW + 1, "ada", "rotating")])
         await store.commit([finding("a", 1, severity="critical")])
         clock.now = NOW + 1800
         await store.runs.sweep()

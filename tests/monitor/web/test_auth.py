@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 import base64
 import socket
 import stat
@@ -41,6 +42,15 @@ async def test_this_host_needs_no_token(session: aiohttp.ClientSession) -> None:
     for host in ("127.0.0.1", "::1"):
         async with serve(build(probes(), routes=ROUTES, token=TOKEN), host, 0) as url:
             assert await get(session, f"{url}/incidents") == 200
+
+
+async def test_what_is_no_text_is_no_token(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PAGE_TOKEN", "open sesame")
+    async with serve(build(probes(), routes=ROUTES, token=TOKEN), "127.0.0.1", 0) as url:
+        reader, writer = await asyncio.open_connection("127.0.0.1", int(url.rpartition(":")[2]))
+        writer.write(b"GET /incidents HTTP/1.0\r\nHost: localhost\r\nVia: x\r\nAuthorization: Bearer \xff\r\n\r\n")
+        assert b" 401 " in await reader.readline()
+        writer.close()
 
 
 async def test_elsewhere_needs_it(session: aiohttp.ClientSession) -> None:

@@ -14,7 +14,7 @@ from tests.sinks.slack.test_buttons import STEP
 from tests.sinks.slack.test_inbound import config, parse, shown
 
 THREAD = {"channel": "C0ALERTS", "user": "U0ADA", "thread_ts": "1700000001.000100"}
-SAID = (("done", "revoke"), ("skip", "revoke"), ("resolve", "false_positive"))
+SAID = (("done", "revoke"), ("skip", "revoke"), ("resolve", "false_positive"), ("silence", "3600"))
 
 
 def opened(verb: Any = "done", detail: str = "revoke", sink: str = "chat") -> FakeSlack:
@@ -44,6 +44,11 @@ def test_what_was_written_is_a_request_like_the_press_with_a_note(verb: Any, det
     assert (one.answer, one.window) == (THREAD, "")
 
 
+def test_a_silence_says_how_long_it_is() -> None:
+    made = opened("silence", "86400").views[0]
+    assert made["blocks"][0]["text"]["text"] == "Nobody is told of 7f3a9c2e for 24 h."
+
+
 def test_a_note_may_be_left_out_and_a_submission_told_twice_has_one_id() -> None:
     fake = opened()
     [one], [again] = (parse(fake.submit("U0ADA", None)) for _ in range(2))
@@ -69,7 +74,10 @@ def test_only_what_wants_words_has_a_window() -> None:
     assert not wanted(Press("chat", "a", "skip", "revoke", "not needed here"))
     assert not wanted(Press("chat", "a", "resolve", "revoked"))
     fake = shown(run=STEP)
-    for action, choice in (("done", None), ("resolve:false_positive", None), ("skip", OWN_WORDS)):
+    for action, choice in (
+        *(("done", None), ("resolve:false_positive", None), ("skip", OWN_WORDS)),
+        *(("silence:3600", None), ("silence:86400", None)),
+    ):
         press = fake.press("U0ADA", action, choice=choice)
         [one] = parse(press)
         assert one.window == press["trigger_id"]
