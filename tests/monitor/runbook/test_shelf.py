@@ -141,6 +141,35 @@ ELSEWHERE = {
     "razorpay-key-secret": "end at once",
     "redis-auth": "ACL SETUSER",
     "generic-sudo-echo": "passwd",
+    "supabase-database-password": "Reset database password",
+    "supabase-oauth-secret": "OAuth Apps",
+    "openai-admin-key": "Admin keys",
+    "anthropic-admin-key": "Admin keys",
+    "anthropic-oauth-access-token": "Claude Code",
+    "voyage-atlas-key": "Model API Keys",
+    "qdrant-management-key": "Cloud management keys",
+    "vault-batch-token": "cannot be revoked",
+    "vault-approle-secret-id": "secret-id/destroy",
+    "doppler-service-account-token": "Service accounts",
+    "1password-secret-key": "Regenerate Secret Key",
+    "1password-connect-token": "op connect token delete",
+    "vercel-blob-token": "Blob store",
+    "vercel-edge-config-token": "Edge Config",
+    "vercel-protection-bypass": "Deployment Protection",
+    "github-oauth-token": "Authorized OAuth Apps",
+    "github-app-user-token": "Authorized GitHub Apps",
+    "google-recaptcha-secret": "reCAPTCHA admin console",
+    "docker-swarm-join-token": "docker swarm join-token --rotate",
+    "digitalocean-spaces-secret": "Spaces",
+    "mongodb-atlas-private-key": "atlas organizations apiKeys delete",
+    "elastic-password": "elasticsearch-reset-password",
+    "okta-client-secret": "Client secrets",
+    "salesforce-security-token": "Reset my security token",
+    "sentry-dsn": "Client Keys",
+    "twitch-stream-key": "Primary stream key",
+    "gitlab-agent-token": "Kubernetes clusters",
+    "gitlab-ci-job-token": "cancel the job",
+    "gitlab-deploy-token": "Deploy tokens",
 }
 
 
@@ -151,6 +180,52 @@ def test_a_secret_that_is_taken_back_elsewhere_than_its_packs_others_says_where(
         book = books[rule]
         assert book is not None, rule
         assert place in book.first_step, rule
+
+
+# What a rule's id says of its secret, and what the first step has to name then. A bot's webhook ends with the bot.
+NAMED = {
+    "hook": "hook|bot|sign|secret",
+    "runner": "runner",
+    "scim": "SCIM",
+    "feed": "feed",
+    "session": "session|log ?out|log out|password",
+    "join-token": "join",
+}
+
+
+def test_a_first_step_names_the_kind_of_secret_that_the_rule_does() -> None:
+    for rule in texts.rules():
+        book = runbook.load(runbook.of(rule))
+        assert book is not None, rule.id
+        for kind, words in NAMED.items():
+            if "/" in book.name and re.search(rf"(?:^|-){kind}(?:-|$)", rule.id):
+                assert re.search(words, book.first_step, re.IGNORECASE), f"{rule.id}: {book.first_step}"
+
+
+# The secrets at the centre: what breaks by revoking, what outlives it, or how to see that it is dead.
+CENTRE = (
+    *("supabase-key", "aws-key", "gcp-key", "azure-key", "github-token", "ai/openai", "ai/anthropic", "ai/huggingface"),
+    *("ai/replicate", "ai/pinecone", "ai/qdrant", "secrets/vault", "secrets/doppler", "secrets/1password"),
+    *(
+        "hosting/vercel",
+        "hosting/railway",
+        "hosting/fly",
+        "database/supabase-jwt-secret",
+        "database/supabase-legacy-jwt",
+    ),
+)
+
+
+def test_the_secrets_at_the_centre_say_what_revoking_breaks_or_leaves() -> None:
+    consequence = re.compile(
+        r"break|outlive|goes? on|ends all|ends with|ends the|dead|undone|irrevers|disabl", re.IGNORECASE
+    )
+    for name in CENTRE:
+        book = runbook.load(name)
+        assert book is not None, name
+        kind = runbook.load("ai-key") if name.startswith("ai/") else None
+        own = [note for note in book.notes if kind is None or note not in kind.notes]
+        assert any(consequence.search(note) for note in own), name
 
 
 def test_a_runbook_says_what_to_do_first_and_where() -> None:
