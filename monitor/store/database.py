@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import sqlite3
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -62,6 +63,7 @@ class Database:
         self.writer, self.reader = self._engines()
         self._identity = (0, 0, 0)  # device, inode, inode of its log
         self._keeper: sqlite3.Connection | None = None  # holds the file, so that it can be written anew if removed
+        self._asking = threading.Lock()  # closing a connection under a statement of another thread ends the process
         self._tally: Tally | None = None
         self._behind = 0  # transactions that the tally knows and the file does not
         self.generation = 0  # how often the file was replaced by another
@@ -204,13 +206,11 @@ class Database:
 
     def version(self) -> tuple[int, int] | None:
         """Another with each transaction that anybody commits, by a look at shared memory; None: it cannot be told."""
-        keeper = self._keeper  # another thread may be closing it
-        try:
-            # Through the connection that does nothing: opening one to look takes a hundred times as long.
-            rows = [] if keeper is None else keeper.execute("PRAGMA data_version").fetchall()
-        except sqlite3.Error:
-            return None
-        return (self.generation, rows[0][0]) if rows else None
+        with self._asking, contextlib.suppress(sqlite3.Error):
+            if self._keeper is not None:
+                # Through the connection that does nothing: opening one to look takes a hundred times as long.
+                return self.generation, self._keeper.execute("PRAGMA data_version").fetchone()[0]
+        return None
 
     def checkpoint(self) -> None:
         """Move the log into the file: what a damaged log can take along is only what came since."""
@@ -239,9 +239,10 @@ class Database:
     def dispose(self) -> None:
         self.writer.dispose()
         self.reader.dispose()
-        if self._keeper is not None:
-            self._keeper.close()
-            self._keeper = None
+        with self._asking:
+            if self._keeper is not None:
+                self._keeper.close()
+                self._keeper = None
         if self._tally is not None:
             self._tally.close()
             self._tally = None

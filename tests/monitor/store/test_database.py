@@ -384,3 +384,33 @@ async def test_readers_wait_while_the_file_is_exchanged(tmp_path: Path, monkeypa
             created.set()
         assert await asyncio.wait_for(writing, 120) == 1
         assert await asyncio.wait_for(asyncio.gather(*reading), 120) in ([0, 0], [0, 1], [1, 0], [1, 1])
+
+
+def test_the_connection_that_only_looks_is_not_closed_under_a_look(tmp_path: Path) -> None:
+    base = Database(tmp_path / "state.db")
+    base.prepare()
+    events: list[str] = []
+
+    class Looked:
+        """In place of the connection: SQLite would end the process."""
+
+        def __init__(self, real: sqlite3.Connection) -> None:
+            self.real = real
+
+        def execute(self, statement: str) -> sqlite3.Cursor:
+            closing.start()
+            closing.join(0.1)
+            events.append("looked")
+            return self.real.execute(statement)
+
+        def close(self) -> None:
+            events.append("closed")
+            self.real.close()
+
+    closing = threading.Thread(target=base.dispose)
+    assert base._keeper is not None
+    base._keeper = Looked(base._keeper)
+    assert base.version() is not None
+    closing.join()
+    assert events == ["looked", "closed"]
+    assert base.version() is None
