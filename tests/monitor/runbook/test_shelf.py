@@ -188,6 +188,29 @@ def test_a_secret_that_is_taken_back_elsewhere_than_its_packs_others_says_where(
         assert place in book.first_step, rule
 
 
+# Whose renewal leaves the old secret valid for a while, unless told otherwise.
+LINGERING = {
+    "payments/adyen": "24 hours",
+    "payments/authorize-net": "24 hours",
+    "payments/plaid": "stays valid",
+    "payments/stripe-webhook-secret": "expiring now",
+    "marketing/criteo": "15 minutes",
+    "saas/apify": "24 hours",
+    "saas/hubspot": "expire this token now",
+    "saas/tomtom": "30 days",
+    "devtools/launchdarkly": "expiring now",
+    "database/mongodb-atlas-service-secret": "seven days",
+    "secrets/1password": "ending now",
+}
+
+
+def test_a_renewal_that_leaves_the_old_secret_valid_says_so() -> None:
+    for name, words in LINGERING.items():
+        book = runbook.load(name)
+        assert book is not None, name
+        assert words in book.first_step, name
+
+
 # What a rule's id says of its secret, and what the first step has to name then. A bot's webhook ends with the bot.
 NAMED = {
     "hook": "hook|bot|sign|secret",
