@@ -149,6 +149,7 @@ ELSEWHERE = {
     "anthropic-admin-key": "Admin keys",
     "anthropic-oauth-access-token": "Claude Code",
     "voyage-atlas-key": "Model API Keys",
+    "together-legacy-key": "Regenerate",
     "qdrant-management-key": "Cloud management keys",
     "vault-batch-token": "cannot be revoked",
     "vault-approle-secret-id": "secret-id/destroy",
