@@ -197,7 +197,7 @@ LINGERING = {
     "payments/stripe-webhook-secret": "expiring now",
     "marketing/criteo": "15 minutes",
     "saas/apify": "24 hours",
-    "saas/hubspot": "expire this token now",
+    "saas/hubspot": "expire now",
     "saas/tomtom": "30 days",
     "devtools/launchdarkly": "expiring now",
     "database/mongodb-atlas-service-secret": "seven days",
