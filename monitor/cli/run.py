@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import faulthandler
 import os
 import sys
 from typing import TYPE_CHECKING, Annotated, Any
@@ -44,6 +45,7 @@ def run(
     ] = False,
     config: ConfigOption = None,
 ) -> None:
+    faulthandler.enable()  # a crash, and a hang that systemd ends by SIGABRT, say where: functions and lines, no values
     _import_structlog()
     from monitor.daemon import Daemon
     from monitor.process import log_to_stderr
