@@ -7,11 +7,12 @@ import hashlib
 import math
 import re
 from collections import Counter
+from functools import cache
 from itertools import pairwise
 from urllib.parse import unquote_to_bytes
 
 from detectors.match.quick import quick
-from detectors.match.score import entropy, surprise
+from detectors.match.score import different, entropy, surprise
 
 __all__ = ["LABEL", "entropy", "looks_like_hash", "marked", "masked_before", "placeholder", "words"]
 
@@ -137,6 +138,8 @@ _MAYBE_RUN = quick([re.compile(b"|".join(b"\\x%02x\\x%02x\\x%02x" % run for run 
 _EVERY_OTHER = [b"%c.%c.%c" % (c, c + step, c + 2 * step) for step in (-1, 1) for c in b"2345678cdefghijklmnopqrstuvwx"]
 _INTERLEAVED = quick([re.compile(b"(?i)" + b"|".join(_EVERY_OTHER))])
 _SEPARATORS = b"-_.:/ "
+_LOWERED = bytes(range(256)).lower()
+_STAY = 128
 _PERCENT = re.compile(rb"%[0-9A-Fa-f]{2}")
 _BASE64 = re.compile(rb"[A-Za-z0-9+/]{6,}={0,2}")
 _PRINTABLE = re.compile(rb"[\n -~]{6,}")
@@ -147,9 +150,26 @@ def _unquoted(text: bytes) -> bytes:
     return unquote_to_bytes(text) if _PERCENT.search(text) else text
 
 
+@cache
+def _middles(size: int) -> int:
+    return int.from_bytes(bytes([_STAY]) * size, "big")
+
+
+def _steps(value: bytes, stride: int) -> bytes:
+    """From each character of ASCII to the one so far behind it: _STAY to the same one, more to a higher one."""
+    size = len(value) - stride  # at once, by a subtraction of numbers that have a digit for each
+    ahead, behind = int.from_bytes(value[stride:], "big"), int.from_bytes(value[:size], "big")
+    return (ahead + _middles(size) - behind).to_bytes(size, "big")
+
+
 def _woven(value: bytes) -> bool:
     """Seven of ten characters stand in runs that count up or down, or stay, in each or in every other place."""
-    value = value.translate(None, _SEPARATORS).lower()
+    value = value.translate(_LOWERED, _SEPARATORS)
+    if len(value) > 2 and value.isascii():
+        each, other = _steps(value, 1).count, _steps(value, 2).count
+        alike = each(_STAY) + each(_STAY - 1) + each(_STAY + 1) + other(_STAY - 1) + other(_STAY + 1)
+        if alike * 15 < len(value) * 7:
+            return False  # a run holds at most three characters for two steps
     covered: set[int] = set()
     for stride, step in ((1, -1), (1, 0), (1, 1), (2, -1), (2, 1)):
         run = 0
@@ -169,7 +189,7 @@ def _sequence(value: bytes) -> bool:
     if size < 6:
         return False
     # An alphabet does not grow with the length: of any from decimal digits up, a long random value has more than five.
-    if len(set(value)) <= max(2, min(5, size // 12)):
+    if different(value) <= max(2, min(5, size // 12)):
         return True
     # Of more than half of the steps two alike lie side by side.
     if _MAYBE_RUN(value):
@@ -191,7 +211,8 @@ def _sequence(value: bytes) -> bool:
 
 def placeholder(value: bytes) -> str | None:
     """Why `value` is a stand-in (`changeme`, `${VAR}`, `aaaaaaaa`, a masked value) or base64 of one, or None."""
-    value = _unquoted(value)
+    if b"%" in value:
+        value = _unquoted(value)
     reason = _stands_in(value)
     if reason is None and len(value) % 4 == 0 and len(value) <= _LONG and _BASE64.fullmatch(value):
         plain = base64.b64decode(value)
@@ -227,7 +248,7 @@ def masked_before(around: bytes, at: int, length: int) -> str | None:
 
     `around`: the value with up to LABEL bytes on either side.
     """
-    for label in _MASKED.finditer(around):
+    for label in _MASKED.finditer(around) if b"[" in around else ():
         if label.start() < at + length and at < label.end():
             return label[1].decode("ascii")
     return None
@@ -242,7 +263,8 @@ _DATE = re.compile(rb"(?:19|20)\d\d(?:0\d|1[0-2])[0-3]\d|1[4-9]\d{8}(?:\d{3})?$"
 
 def looks_like_hash(value: bytes, before: bytes) -> str | None:
     """Why `value` is a digest, a commit or a UUID rather than a key. `before`: text of its line left of it."""
-    before = _unquoted(before)
+    if b"%" in before:
+        before = _unquoted(before)
     speaks = _MAYBE_IDENTIFIES(before)
     if speaks and _THING_CONTEXT.search(before) and not _SECRET_ID.search(before) and not _USER.search(before):
         return "its name is that of what identifies or describes"
@@ -256,7 +278,7 @@ def looks_like_hash(value: bytes, before: bytes) -> str | None:
         return "an id in a map of people"
     if len(value) in (43, 44) and _SUM.search(before):
         return "a digest: its name says so"
-    if _AUDITED.fullmatch(value):
+    if value[:1] == b"h" and _AUDITED.fullmatch(value):
         return "a keyed digest, as audit devices write them"
     if value.isdigit() and len(value) < 40 and (_DATE.match(value) or len(value) > 16 or not _PIN.search(before)):
         return "digits only"
@@ -368,13 +390,14 @@ def words(value: bytes, before: bytes = b"") -> str | None:
 
     `before`: text of its line left of it; its name may be that of a page, a request or an identifier.
     """
-    before = _unquoted(before)
+    if b"%" in before:
+        before = _unquoted(before)
     speaks = _MAYBE_SPEAKS(before)
     if speaks and _PAGE_CONTEXT.search(before):
         return "its name is that of a page, a request or an identifier"
     if speaks and _ABOUT.search(before):
         return "its name speaks about a credential or is that of a public key"
-    if before.rstrip(_ASSIGNS).endswith(value) and value.isalnum() and _SAME.search(before):
+    if value.isalnum() and before.rstrip(_ASSIGNS).endswith(value) and _SAME.search(before):
         return "its name, not a value"
     if value[:1] == b"/" and _ROOTED.fullmatch(value):
         return "a path, not a value"
@@ -403,11 +426,11 @@ def words(value: bytes, before: bytes = b"") -> str | None:
     parts = value.split()
     if len(parts) > 1 and sum(1 for part in parts if _SPOKEN.fullmatch(part)) * 3 >= len(parts) * 2:
         return "a sentence, not a value"
-    named = _OPENS.search(before) is not None
-    for pattern, usual, what in _KINDS:
-        odd = 0.0 if named and pattern is _NAME else usual
+    for pattern, odd, what in _KINDS:
         if pattern.fullmatch(value) and (odd == math.inf or not _random(value, odd)):
             if pattern is _NUMBERED and not _spelt(value):
                 continue
+            if pattern is _NAME and surprise(value)[0] > 0.0 and _OPENS.search(before):
+                continue  # right behind the name of a password names are rare
             return f"{what}, not a value"
     return "an expression, not a value" if _CALL.search(value) and not _random(value, 10.0) else None

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cache
-from typing import Any
 
 from detectors.fingerprint import mask
 from detectors.match.filters import entropy, looks_like_hash, placeholder, words
+from detectors.match.halves import Search, searcher
 from detectors.match.quick import UNANCHORED
-from detectors.match.score import AHEAD, BACK, score
+from detectors.match.score import AHEAD, BACK, different, enough, score
 from detectors.match.score import confidence as confidence_of
 from detectors.match.weak import weak
 from detectors.rules.checksums import CHECKS, Check, proven
@@ -21,13 +21,12 @@ from monitor.common.severity import Severity
 __all__ = ["NOWHERE", "Judge", "Verdict"]
 
 Buffer = bytes | bytearray | memoryview
-Search = Callable[[Any, Buffer, int, int], Sequence[tuple[int, int]]]
 NOWHERE = (-1, -1)
 _BEFORE = 64  # bytes left of a value that filters look at; the score looks at more
 _DIGITS = b"0123456789"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # not frozen: to set each field past that lock takes four times as long
 class Verdict:
     """What a rule says to a value, wherever it stands. `stage` is the one that decided; `secret` and what follows tell
     of accepted ones. The secret is the value, or what the value carries (the password inside Basic credentials)."""
@@ -49,15 +48,14 @@ def _no(stage: str, reason: str) -> Verdict:
 class Judge:
     """A rule at work: its regex, compiled, and its filters. Immutable and shared by threads.
 
-    `search` is the compiled regex past the wrapper of each match, which costs as much as a match: of (anchor, text, at,
-    high) it makes the spans of all groups, NOWHERE for what did not match. `back`, `ahead`: bytes beside a value that
-    the verdict depends on.
+    `search`: the regex, of (anchor, text, from, to) the spans of all groups, NOWHERE for what did not match. `back`,
+    `ahead`: bytes beside a value that the verdict depends on.
     """
 
     def __init__(self, rule: Rule) -> None:
         """Raises re2.error when RE2 refuses the pattern, which it may though Hyperscan took it."""
         self.rule = rule
-        self.search: Search = compile_re2(rule.confirm)._regexp.Match
+        self.search: Search = searcher(rule.confirm)
         self._of_people = rule.score or rule.runbook == "database-password"
         self.back = BACK if self._of_people else _BEFORE if rule.words or rule.hashes else 0
         self.ahead = AHEAD if self._of_people else 0
@@ -114,7 +112,11 @@ class Judge:
             return _no("allow", f"matches the allowlist entry {entry!r}")
         if rule.digits and len(value) - len(value.translate(None, _DIGITS)) < rule.digits:
             return _no("digits", f"fewer than {rule.digits} digits")
-        if rule.entropy is not None and (bits := entropy(value)) < rule.entropy:
+        if (
+            rule.entropy is not None
+            and different(value) < enough(len(value), rule.entropy)
+            and (bits := entropy(value)) < rule.entropy
+        ):
             return _no("entropy", f"entropy {bits:.2f} is below {rule.entropy:.2f} bits a character")
         before = before[-_BEFORE:]
         if rule.words and (reason := words(value, before)):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
-from functools import cache
 from typing import Any
 
 import re2
@@ -22,15 +21,16 @@ def quick(inside: Sequence[re.Pattern[bytes]], whole: Sequence[re.Pattern[bytes]
     Patterns of syntax that RE2 shares; compiled at the first question.
     """
 
-    @cache
-    def regex() -> Any:
-        parts = [f"(?:{pattern.pattern.decode('latin-1')})" for pattern in inside]
-        parts += [rf"\A(?:{pattern.pattern.decode('latin-1')})\z" for pattern in whole]
-        return compile_re2("|".join(parts))._regexp
+    match: Any = None
 
     def asked(text: bytes) -> bool:
+        nonlocal match
+        if match is None:
+            parts = [f"(?:{pattern.pattern.decode('latin-1')})" for pattern in inside]
+            parts += [rf"\A(?:{pattern.pattern.decode('latin-1')})\z" for pattern in whole]
+            match = compile_re2("|".join(parts))._regexp.Match
         # `$` stands before a last newline, too, in Python, and not in RE2.
-        return text[-1:] == b"\n" or regex().Match(UNANCHORED, text, 0, len(text))[0][0] >= 0
+        return text[-1:] == b"\n" or match(UNANCHORED, text, 0, len(text))[0][0] >= 0
 
     return asked
 
@@ -38,8 +38,12 @@ def quick(inside: Sequence[re.Pattern[bytes]], whole: Sequence[re.Pattern[bytes]
 def found(pattern: re.Pattern[bytes]) -> Callable[[bytes], bool]:
     """Whether the pattern matches in a text, in linear time. It must not speak of the text's end (`$`)."""
 
-    @cache
-    def regex() -> Any:
-        return compile_re2(pattern.pattern.decode("latin-1"))._regexp
+    match: Any = None
 
-    return lambda text: bool(regex().Match(UNANCHORED, text, 0, len(text))[0][0] >= 0)
+    def asked(text: bytes) -> bool:
+        nonlocal match
+        if match is None:
+            match = compile_re2(pattern.pattern.decode("latin-1"))._regexp.Match
+        return bool(match(UNANCHORED, text, 0, len(text))[0][0] >= 0)
+
+    return asked

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import re
 import string
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache, lru_cache
@@ -18,7 +19,7 @@ from typing import Any
 
 import orjson
 
-from detectors.match.quick import UNANCHORED, found
+from detectors.match.quick import UNANCHORED, found, quick
 from detectors.rules.rule import Confidence
 from detectors.rules.syntax import compile_re2
 
@@ -51,6 +52,7 @@ _HEX = re.compile(rb"(?:[0-9a-f]+|[0-9A-F]+)")
 _UUID = re.compile(rb"[0-9a-fA-F]{8}-(?:[0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}")
 _WORD_NUMBER = re.compile(rb"[A-Za-z]+[_.-]?[0-9]{1,4}")
 _JOINED = re.compile(rb"[A-Za-z0-9]+(?:[-_./:][A-Za-z0-9]+)+")
+_MAYBE_WRITTEN = quick((re.compile(rb"[ (){}\[\]<>]"), _CODE), (_JOINED,))
 # What people choose for a password: words and a number (`violet-anvil-river-89`), or a name, a sign and a year
 # (`Berlin_2024`).
 _CHOSEN = re.compile(
@@ -101,6 +103,7 @@ _ABOUT = re.compile(
     rb"|descri|confirm|forgot|reset|require|invalid"
     rb"|strength|type|name$|field|input|_id$|Id$|(?<!c)url|(?<!sec)uri|path|(?<!pro)file|policy|column|class|format|pattern|locale|i18n|lang)"
 )
+_MAYBE_ABOUT = quick([re.compile(re.sub(rb"\(\?<!.*?\)", b"", _ABOUT.pattern))])
 _TEST = found(re.compile(rb"(?i:test|example|dummy|mock|fake|sample|fixture|assert|expect|demo)"))
 _COMPANY = found(
     re.compile(
@@ -155,50 +158,38 @@ def _table() -> Mapping[str, Any]:
     return table
 
 
-@cache
-def _surprises() -> Mapping[bytes, float]:
-    """Bits by three letters in lower case; `^` stands for the start of a word."""
-    values = iter(_table()["letters"])
-    alphabet = "^" + string.ascii_lowercase
-    return {
-        (a + b + c).encode(): int(next(values), 36) / 2
-        for a in alphabet
-        for b in alphabet
-        if b != "^" or a == "^"
-        for c in string.ascii_lowercase
-    }
+class _Bits(dict[int, tuple[float, "_Bits"]]):
+    """By the next letter, in either case, the bits that it carries behind the two before it, and those behind it."""
 
 
 @cache
-def _starts() -> Mapping[bytes, float]:
-    """Bits of the first three letters of a word, which is all there is of most parts of random values."""
-    table, letters = _surprises(), [c.encode() for c in string.ascii_lowercase]
-    return {
-        a + b + c: table[b"^^" + a] + table[b"^" + a + b] + table[a + b + c]
-        for a in letters
-        for b in letters
-        for c in letters
-    }
+def _words() -> _Bits:
+    """Of the first letter of a word."""
+    values, start, alphabet = iter(_table()["letters"]), ord("^"), string.ascii_lowercase.encode()
+    after = {(a, b): _Bits() for a in (start, *alphabet) for b in (start, *alphabet) if b != start or a == b}
+    for (_, before), bits in after.items():
+        for one in alphabet:
+            bits[one] = bits[one - 32] = int(next(values), 36) / 2, after[before, one]
+    return after[start, start]
 
 
+@lru_cache(maxsize=2)  # filters ask for it, and the score does
 def surprise(value: bytes) -> tuple[float, int]:
     """Bits that the letters of `value` carry beyond those of words, positive for random ones, and how many they are."""
     bits, letters = 0.0, 0
-    table, starts = _surprises(), _starts()
+    start = _words()
     for run in _LETTERS.findall(value):
         # Case counts where it changes oddly: `getToken` are two words, `gEtoK` five.
         humps = (run,) if run.islower() or run.isupper() else _HUMP.findall(run)
-        short = 0
-        for hump in humps:
-            size = len(hump)
-            if size < 3:
-                short += 1
-                continue  # of hex and base64: they say nothing by themselves
-            word = hump.lower()
-            bits += starts[word[:3]]
-            if size > 3:
-                bits += sum([table[word[i : i + 3]] for i in range(1, size - 2)])
-            letters += size
+        # Those of hex and base64 say nothing by themselves.
+        words = [hump for hump in humps if len(hump) > 2]
+        for word in words:
+            at = start
+            for one in word:
+                more, at = at[one]
+                bits += more
+            letters += len(word)
+        short = len(humps) - len(words)
         if short > 1 and len(humps) > 2 and len(run) > 4:
             bits += _ODD_CASE * (short - 1)  # a name has one such part, `userID`, not three, `aZswFw`
     return bits - RANDOM * letters, letters
@@ -220,13 +211,12 @@ def _expected(alphabet: int, size: int) -> tuple[float, float]:
     return mean, max(0.04, 0.55 / math.sqrt(size))
 
 
-def _alphabet(value: bytes, classes: bytes) -> int:
-    """How many characters the one has that `value` seems to be of."""
-    size, digits = len(value), classes.count(b"0")
-    lower, upper = classes.count(b"a"), classes.count(b"A")
+def _alphabet(value: bytes, digits: int, lower: int, upper: int) -> int:
+    """How many characters the one has that `value`, of so many of each class, seems to be of."""
+    size = len(value)
     if digits == size:
         return 10
-    if _HEX.fullmatch(value):
+    if not (lower and upper) and _HEX.fullmatch(value):
         return 16
     symbols = set(value.translate(None, _PLAIN)) if digits + lower + upper < size else ()
     return 10 * (digits > 0) + 26 * (lower > 0) + 26 * (upper > 0) + (2 if len(symbols) <= 2 else 24)
@@ -239,9 +229,25 @@ def entropy(value: bytes) -> float:
     if not size:
         return 0.0
     logs = _logs()
-    counts = map(value.count, set(value))
-    held = sum(map(logs.__getitem__, counts)) if size < len(logs) else sum(n * math.log2(n) for n in counts)
+    counts = Counter(value).values()
+    held = sum(map(logs.__getitem__, counts)) if size < len(logs) else sum([n * math.log2(n) for n in counts])
     return max(0.0, math.log2(size) - held / size)
+
+
+@lru_cache(maxsize=2)  # asked for in three places
+def different(value: bytes) -> int:
+    """How many characters it is made of."""
+    return len(set(value))
+
+
+@cache
+def enough(size: int, bits: float) -> int:
+    """So many different characters in `size` have more than that entropy, however often one of them is repeated."""
+    for many in range(1, size + 1):
+        often = size - many + 1
+        if math.log2(size) - often * math.log2(often) / size > bits + 0.01:  # more than a sum is off by
+            return many
+    return size + 1
 
 
 @cache
@@ -253,11 +259,7 @@ def _logs() -> tuple[float, ...]:
 def _plenty(alphabet: int, size: int) -> int:
     """So many different characters in `size` are enough for an entropy less than one deviation below the expected."""
     mean, deviation = _expected(alphabet, size)
-    for different in range(1, size):
-        often = size - different + 1  # one of them, at worst
-        if (math.log2(size) - often * math.log2(often) / size - mean) / deviation > -0.99:
-            return different
-    return size
+    return enough(size, mean - 0.99 * deviation)
 
 
 def randomness(value: bytes) -> float:
@@ -265,7 +267,8 @@ def randomness(value: bytes) -> float:
 
     In deviations: 0 for the average random value, below -3 for hardly one in a thousand.
     """
-    return _off(value, _alphabet(value, value.translate(_CLASSES)))
+    classes = value.translate(_CLASSES).count
+    return _off(value, _alphabet(value, classes(b"0"), classes(b"a"), classes(b"A")))
 
 
 def _off(value: bytes, alphabet: int) -> float:
@@ -273,10 +276,11 @@ def _off(value: bytes, alphabet: int) -> float:
     return (entropy(value) - mean) / deviation
 
 
-def features(value: bytes, before: bytes, after: bytes) -> dict[str, float]:
-    """What the model weighs, by name; absent ones are 0. `before`, `after`: text beside the value on its line."""
+def features(value: bytes, before: bytes, after: bytes, repetitive: bool = True) -> dict[str, float]:
+    """What the model weighs, by name; absent ones are 0. `before`, `after`: text beside the value on its line.
+    `repetitive`: with the one that takes longest and weighs least."""
     out: dict[str, float] = {"length": min(len(value), 40) / 40}
-    _of_value(value, out)
+    _of_value(value, out, repetitive)
     _of_context(value, before, after, out)
     for one, other, both in _BOTH:
         if one in out and other in out:
@@ -284,11 +288,11 @@ def features(value: bytes, before: bytes, after: bytes) -> dict[str, float]:
     return out
 
 
-def _of_value(value: bytes, out: dict[str, float]) -> None:
+def _of_value(value: bytes, out: dict[str, float], repetitive: bool) -> None:
     size = max(1, len(value))
     classes = value.translate(_CLASSES)
-    digits, lower, upper = classes.count(b"0"), classes.count(b"a"), classes.count(b"A")
-    symbols = classes.count(b".")
+    count = classes.count
+    digits, lower, upper, symbols = count(b"0"), count(b"a"), count(b"A"), count(b".")
     bits, letters = surprise(value) if lower + upper > 2 else (0.0, 0)
     out["random letters" if bits > 0 else "wordlike"] = min(1.0, abs(bits) / 24)
     if letters:
@@ -296,23 +300,24 @@ def _of_value(value: bytes, out: dict[str, float]) -> None:
     if digits:
         out["has digits"] = 1.0
         out["digits"] = digits / size
-    out["changes"] = min(1.0, 2 * sum(map(classes.count, _CHANGES)) / size)
+    out["changes"] = min(1.0, 2 * sum(map(count, _CHANGES)) / size)
     if symbols:
         out["symbols"] = min(1.0, symbols / size * 3)
-    alphabet = _alphabet(value, classes)
-    if len(set(value)) < _plenty(alphabet, size) and (off := _off(value, alphabet)) < -1:
-        out["repetitive"] = min(1.0, (-1 - off) / 4)
+    if repetitive and different(value) < _plenty(alphabet := _alphabet(value, digits, lower, upper), size):
+        off = _off(value, alphabet)
+        if off < -1:
+            out["repetitive"] = min(1.0, (-1 - off) / 4)
     if digits and lower and upper:
         out["mixed"] = 1.0
     if size < 8:
         out["short"] = (8 - size) / 4
     if size >= 16:
         out["long"] = 1.0
-        if _HEX.fullmatch(value):
+        if not (lower and upper) and _HEX.fullmatch(value):
             out["hex"] = 1.0
     if letters == size:
         out["letters only"] = 1.0
-    if b"\x80" in classes:
+    if digits + lower + upper + symbols < size and b"\x80" in classes:
         out["beyond ASCII"] = 1.0
     if digits and symbols < 2 and _WORD_NUMBER.fullmatch(value):
         out["word and number"] = 1.0
@@ -326,17 +331,18 @@ def _of_symbols(value: bytes, digits: int, out: dict[str, float]) -> None:
     size = len(value)
     if size == 36 and _UUID.fullmatch(value):
         out["uuid"] = 1.0
-    blanks = b" " in value
-    if blanks:
-        out["blanks"] = 1.0
-    if len(value.translate(None, _BRACKETS)) < size:
-        out["brackets"] = 1.0
-    if _CODE.search(value):
-        out["code"] = 1.0
-    if blanks and _PROSE.search(value):
-        out["prose"] = 1.0
-    if _JOINED.fullmatch(value):
-        out["joined"] = 1.0
+    if _MAYBE_WRITTEN(value):
+        blanks = b" " in value
+        if blanks:
+            out["blanks"] = 1.0
+        if len(value.translate(None, _BRACKETS)) < size:
+            out["brackets"] = 1.0
+        if _CODE.search(value):
+            out["code"] = 1.0
+        if blanks and _PROSE.search(value):
+            out["prose"] = 1.0
+        if _JOINED.fullmatch(value):
+            out["joined"] = 1.0
     if value.startswith(_PATHS) or value.count(b"/") > 1:
         out["path"] = 1.0
     if not digits and value.endswith(_ENDS):
@@ -350,8 +356,9 @@ def _of_symbols(value: bytes, digits: int, out: dict[str, float]) -> None:
 def _of_context(value: bytes, before: bytes, after: bytes, out: dict[str, float]) -> None:
     name = _name(before[-96:])
     for _ in range(2):
-        if name[name.rfind(b".") + 1 :] in _VERBS:
-            name = _name(before[-96 : before.rindex(name) - len(before)]) or name
+        if name[name.rfind(b".") + 1 :] not in _VERBS:
+            break
+        name = _name(before[-96 : before.rindex(name) - len(before)]) or name
     tail = before[-24:]
     kind, about, plain = _of_name(name, b"" if name else tail)
     out[kind] = 1.0
@@ -371,11 +378,11 @@ def _of_context(value: bytes, before: bytes, after: bytes, out: dict[str, float]
         out["name about it"] = 1.0
     if not quote and (after[:1] in (b"(", b"[", b"{", b"+") or (after[:1] == b"." and after[1:2].isalnum())):
         out["goes on as code"] = 1.0
-    nearby = _NEARBY(before)
-    if nearby and _TEST(before):
-        out["test nearby"] = 1.0
-    if (nearby and _COMPANY(before[:-1])) or _COMPANY(after):
-        out["user or host nearby"] = 1.0
+    if _NEARBY(b"%b\n%b" % (before, after)):
+        if _TEST(before):
+            out["test nearby"] = 1.0
+        if _COMPANY(before[:-1]) or _COMPANY(after):
+            out["user or host nearby"] = 1.0
     if name and len(value) > 3 and _same(value, name, plain):
         out["value repeats name"] = 1.0
     elif (
@@ -407,7 +414,7 @@ _OPERATORS = {
 def _of_name(name: bytes, tail: bytes) -> tuple[str, bool, bytes]:
     """The kind of a name, or of what stands in its place; whether it speaks about a secret; its letters."""
     kind = next((kind for kind, pattern in _KINDS if pattern(name or tail)), "none")
-    return f"name {kind}", bool(_ABOUT.search(name)), name.lower().translate(None, _NO_LETTER)
+    return f"name {kind}", _MAYBE_ABOUT(name) and bool(_ABOUT.search(name)), name.lower().translate(None, _NO_LETTER)
 
 
 @cache
@@ -438,8 +445,12 @@ def score(value: bytes, before: bytes, after: bytes) -> Score:
 def confidence(value: bytes, before: bytes, after: bytes) -> Confidence | None:
     """That of the score, without what it is made of."""
     weights, bias = _weights()
-    weighed = features(value, before, after)
-    return _confidence(_probability(bias + sum(map(mul, map(weights.__getitem__, weighed), weighed.values()))))
+    weighed = features(value, before, after, repetitive=False)
+    total = bias + sum(map(mul, map(weights.__getitem__, weighed), weighed.values()))
+    likely = _confidence(_probability(total))
+    if likely == _confidence(_probability(total + weights["repetitive"])):
+        return likely  # whatever the one left out comes to
+    return score(value, before, after).confidence
 
 
 def _probability(total: float) -> float:

@@ -60,7 +60,7 @@ def weak(stage: str, value: bytes, before: bytes, after: bytes) -> bool:
     """Whether the value, refused at `stage`, is a badly chosen password all the same."""
     # The value comes first, as few are of such a kind.
     if stage == "words":
-        word = _WORD.fullmatch(value) and not _SAID.search(value) and _quoted(before, after)
+        word = _quoted(before, after) and _WORD.fullmatch(value) and not _SAID.search(value)
         if word and _PLACE.search(before[-120:]):
             return bool(_NAMED.search(before) or _NAMED.search(after) or _same(value, before))
         return _signs(value, before, after)

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from detectors.match import filters
 from detectors.match.filters import entropy, looks_like_hash, masked_before, placeholder, words
 from detectors.rules.template import expand
 
@@ -314,3 +315,32 @@ def test_a_value_that_ends_as_its_name_begins_stays_one() -> None:
 def test_a_name_that_is_called_starts_with_a_letter() -> None:
     assert words(expand("{digit:1}QX({digit:1}wwBbbW").encode(), b"$password = '") is None
     assert words(b"md5(password", b"$password = '")
+
+
+@given(
+    st.lists(
+        st.one_of(
+            st.tuples(st.integers(33, 122), st.integers(-1, 1), st.integers(1, 9)).map(
+                lambda run: bytes(run[0] + run[1] * at for at in range(run[2]))
+            ),
+            st.binary(max_size=3),
+        ),
+        max_size=6,
+    ).map(b"".join),
+    st.binary(max_size=20),
+)
+def test_what_is_woven_is_so_by_each_step(value: bytes, other: bytes) -> None:
+    for text in (value, bytes(one for pair in zip(value, value[::-1], strict=True) for one in pair), value + other):
+        small = text.lower().translate(None, b"-_.:/ ")
+        covered = set()
+        for stride, step in ((1, -1), (1, 0), (1, 1), (2, -1), (2, 1)):
+            alike = [small[at + stride] - small[at] == step for at in range(len(small) - stride)]
+            for at in range(len(alike) - 2 * stride + 1):
+                if all(alike[at : at + 2 * stride]):
+                    covered.update(range(at, at + 3 * stride))
+        assert filters._woven(text) is (len(covered) * 10 >= len(small) * 7)
+
+
+def test_a_value_without_a_run_is_not_walked_through(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(filters, "range", lambda *_: pytest.fail("walked through"), raising=False)
+    assert not filters._woven(b"3x4y5zQw8Kp2mVt7Rb")

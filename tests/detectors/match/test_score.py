@@ -5,9 +5,12 @@ from pathlib import Path
 
 import orjson
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from detectors.match import score as module
-from detectors.match.score import confidence, features, randomness, score, surprise
+from detectors.match.filters import words
+from detectors.match.score import confidence, different, enough, entropy, features, randomness, score, surprise
 from detectors.rules.template import expand
 
 LABELLED = Path(__file__).parents[3] / "benchmarks" / "labelled.jsonl"
@@ -94,6 +97,35 @@ def test_the_confidence_without_its_parts_is_that_of_the_score() -> None:
     told = [score(*one).confidence for one in asked]
     assert [confidence(*one) for one in asked] == told
     assert set(told) == {"high", "medium", "low", None}
+
+
+def test_no_entropy_is_asked_for_where_it_could_not_matter(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[bytes] = []
+    monkeypatch.setattr(module, "entropy", lambda value: asked.append(value) or entropy(value))
+    values = [expand("{alnum:32}", seed).encode() for seed in range(50)]
+    assert {confidence(value, b'api_key="', b'"') for value in values} == {"high"}
+    assert not asked
+    weighed = [score(value, b'api_key="', b'"').parts for value in values]
+    assert asked
+    assert any(name == "repetitive" for parts in weighed for name, _ in parts)
+
+
+@given(
+    st.one_of(st.binary(min_size=1, max_size=40), st.text("aab1", min_size=1, max_size=40).map(str.encode)),
+    st.floats(0, 6),
+)
+def test_so_many_different_characters_have_that_entropy(value: bytes, bits: float) -> None:
+    assert different(value) < enough(len(value), bits) or entropy(value) > bits
+
+
+def test_the_letters_of_a_value_are_weighed_once_whoever_asks() -> None:
+    surprise.cache_clear()
+    assert words(b"Kq7_vXw2pZ", b'password = "') is None
+    confidence(b"Kq7_vXw2pZ", b'password = "', b'"')
+    assert words(b"kqvxwzpj", b'get("') is None
+    confidence(b"kqvxwzpj", b'get("', b'"')
+    assert surprise.cache_info().misses == 2
+    assert surprise.cache_info().hits
 
 
 @pytest.mark.parametrize("value", ["violet-anvil-river-89", "Silent.Meadow.Orchid.7!", "Berlin_2024", "Acme-1723"])

@@ -1,0 +1,86 @@
+"""A rule's pattern in two: where its value begins, and how far it goes.
+
+What a value may consist of, a hundred times over, makes an automaton so large that RE2 tells the place of a long value
+by following all of its states, a sixth of a microsecond for each byte. The pattern up to the least of a value is small,
+and where the value ends an anchored look tells that has no groups.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import re2
+
+from detectors.rules.syntax import compile_re2
+
+__all__ = ["Search", "halves", "searcher"]
+
+Search = Callable[[Any, "bytes | bytearray | memoryview", int, int], Sequence[tuple[int, int]]]
+_HERE = re2._Anchor.ANCHOR_START
+_LONG = 64  # characters that a value may have beyond its least: of fewer the whole pattern is as fast
+_VALUE = "(?P<secret>"
+_CLASS = r"\[\^?\]?(?:\\.|\[:\w+:\]|[^\]\\])*\]"
+_TOKEN = re.compile(rf"\\(?:x\{{[0-9A-Fa-f]+\}}|.)|{_CLASS}|\{{(?P<least>\d+)(?:,(?P<most>\d*))?\}}|.", re.DOTALL)
+_ONE = re.compile(rf"{_CLASS}|[\w@\"']")
+_ONE_OR_END = re.compile(rf"\(\?:{_CLASS}\|\$\)")
+_GROUP = re.compile(r"\(\?(?:P<secret>|[a-z-]*:)")  # that of the value, or one without a number
+
+
+def halves(pattern: str) -> tuple[str, str, int] | None:
+    """Up to the least of the value, the value with what follows it, and how long that is: -1 for one character or the
+    end of the text. None if the pattern is of another form, or of no long value."""
+    if pattern.count(_VALUE) != 1:
+        return None
+    depth, begin, cut = 0, pattern.index(_VALUE), None
+    inside = begin + len(_VALUE)
+    for token in _TOKEN.finditer(pattern):
+        at, text = token.start(), token[0]
+        if text == "(":
+            if not _GROUP.match(pattern, at) or (at == begin and depth):
+                return None  # flags for all that follows, another group, or the value in something else
+            depth += 1
+        elif text == ")":
+            depth -= 1
+            if depth == 0 and at > begin:
+                break
+        elif (text == "|" and depth == (at > begin)) or text == r"\Q":
+            return None  # there are other ways, or it is a quotation
+        elif cut is None and depth == 1 and at > inside:
+            if text in "*+?":
+                return None
+            if token["least"] and token["most"] is not None:
+                least, most = int(token["least"]), int(token["most"] or 1 << 20)
+                if not least or most - least < _LONG:
+                    return None
+                cut = at, f"{{{least}}}"
+    rest = pattern[at + 1 :]
+    width = 0 if rest in ("", r"\b") else 1 if _ONE.fullmatch(rest) else -1 if _ONE_OR_END.fullmatch(rest) else None
+    if cut is None or width is None:
+        return None
+    return f"{pattern[: cut[0]]}{cut[1]})", f"(?:{pattern[inside:at]}){rest}", width
+
+
+def searcher(pattern: str) -> Search:
+    """Of (anchor, text, from, to) the spans of the whole and of its groups, (-1, -1) for what did not match: the match
+    of RE2, past the wrapper of each, which costs as much as a match. Raises re2.error."""
+    whole: Search = compile_re2(pattern)._regexp.Match
+    two = halves(pattern)
+    if two is None:
+        return whole
+    head, tail, width = compile_re2(two[0])._regexp.Match, compile_re2(two[1])._regexp.Match, two[2]
+
+    def search(anchor: Any, data: bytes | bytearray | memoryview, at: int, high: int) -> Sequence[tuple[int, int]]:
+        spans: Sequence[tuple[int, int]] = head(anchor, data, at, high)
+        first = spans[0][0]
+        if first < 0:
+            return spans  # no value, as none has its least
+        start = spans[1][0]
+        last = tail(_HERE, data, start, high)[0][1]
+        # Of all ways up to a value that may have its least the first leads here. If it leads on, it is the whole's.
+        if last < 0 or (width < 0 and last == len(data)):
+            return whole(anchor, data, at, high)
+        return (first, last), (start, last - abs(width))
+
+    return search
