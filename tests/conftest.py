@@ -1,16 +1,15 @@
 from __future__ import annotations
 
 import os
-import shutil
 import signal
 import sys
-import tempfile
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
 from monitor.common.http import Http
+from tests import folders
 from tests.detectors import texts
 from tests.fakes.forks import Forks
 
@@ -33,12 +32,12 @@ async def http() -> AsyncIterator[Http]:
 
 def pytest_configure() -> None:
     if "PYTEST_XDIST_WORKER" not in os.environ:  # workers have the folder of the process that starts them
-        os.environ[texts.SESSION] = tempfile.mkdtemp(prefix="monitor-tests-")
+        os.environ[texts.SESSION] = str(folders.make())
 
 
 def pytest_unconfigure() -> None:
     if "PYTEST_XDIST_WORKER" not in os.environ:
-        shutil.rmtree(os.environ.pop(texts.SESSION), ignore_errors=True)
+        folders.remove(Path(os.environ.pop(texts.SESSION)))
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -11,7 +11,7 @@ from typing import Literal
 from monitor.actions.command import execute
 from monitor.actions.config import ActionConfig, Step
 from monitor.common.credential import Credential
-from monitor.common.http import Http, RemoteError, proxy_for
+from monitor.common.http import Http, RemoteError, Reply, limit_ends, proxy_for
 from monitor.verify.guard import ForbiddenError, Guard
 from monitor.verify.probe import Reading, at, fact
 from monitor.verify.request import MissingPartError, build, host_of, parts_of
@@ -20,14 +20,18 @@ __all__ = ["Actor", "Outcome"]
 
 OnStep = Callable[[int], Awaitable[object]]
 
+_PAUSE = 60.0  # seconds, where an issuer does not say when it takes more
+
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
     """`accepted`: the issuer took it, which is not yet that the secret is refused; `failed`: it had no effect, or its
-    later steps had none; `unknown`: it was sent, and nobody knows. `reason` is safe to show."""
+    later steps had none; `unknown`: it was sent, and nobody knows; `limited`: nothing was done, as the issuer takes no
+    more for another `wait` seconds. `reason` is safe to show."""
 
-    state: Literal["accepted", "failed", "unknown"]
+    state: Literal["accepted", "failed", "unknown", "limited"]
     reason: str
+    wait: float = 0.0
 
 
 async def _no_step(number: int) -> None:
@@ -71,8 +75,10 @@ class Actor:
             outcome, kept = await self._step(action, step, filled, guard)
             if outcome.state != "accepted":
                 where = f"step {number} of {len(action.steps)}: " if len(action.steps) > 1 else ""
+                if outcome.state == "limited" and number == 1:
+                    return outcome
                 # Nothing is undone: what went before stays, and a failed last step is told with it.
-                return Outcome(outcome.state, where + outcome.reason)
+                return Outcome("failed" if outcome.state == "limited" else outcome.state, where + outcome.reason)
             filled |= kept
         return outcome
 
@@ -104,6 +110,8 @@ class Actor:
         reading = Reading(reply.status, headers, reply.body.decode("utf-8", "replace"), {})
         if not any(answer.fits(reading) for answer in step.means_taken):
             said = f"the answer is HTTP {reply.status}"
+            if _limited(reply):
+                return Outcome("limited", said, limit_ends(reply) or _PAUSE), {}
             return (_lost(said, sent=True) if reply.status >= 500 else Outcome("failed", said)), {}
         kept = {name: _kept(reading, place, parts) for name, place in step.keep.items()}
         if missing := [name for name, text in kept.items() if not text]:
@@ -140,6 +148,12 @@ class Actor:
             if request.body:
                 lines.append(f"  {request.body.decode('utf-8', 'replace')}")
         return lines
+
+
+def _limited(reply: Reply) -> bool:
+    """GitHub says 403 for a limit as well as for what is not permitted."""
+    left = reply.headers.get("X-RateLimit-Remaining")
+    return reply.status == 429 or (reply.status == 403 and (left == "0" or "Retry-After" in reply.headers))
 
 
 def _lost(why: str, *, sent: bool) -> Outcome:

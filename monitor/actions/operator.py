@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import time
 from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
 from typing import NoReturn
 
 import structlog
@@ -45,6 +47,7 @@ class Operator:
         self._count = count
         self._store, self._asker, self._actor, self._config = store, asker, actor, config
         self._wake = asyncio.Event()
+        self._rests: dict[str, float] = {}  # type of an action → monotonic, until when its issuer takes no more
 
     def action(self, name: str) -> ActionConfig:
         """As the configuration has it. Raises ActionError."""
@@ -64,7 +67,8 @@ class Operator:
         return self._actor.preview(action, value, {**public(incident.labels), **run.parts})
 
     async def run(self, run: ActionRun, *, actor: str, value: str | None = None) -> ActionRun:
-        """Run it, once; then see what its issuer says of the secret. `value`: None takes it from where it lies.
+        """Run it, once; then see what its issuer says of the secret. `value`: None takes it from where it lies. What
+        its issuer takes no more of for now is approved still.
 
         Raises ActionError (not approved, run before, no secret to be had), WrongValueError, LookupError and StoreError.
         """
@@ -74,6 +78,10 @@ class Operator:
         await actions.begin(run.id, actor)
         parts = {**public(incident.labels), **run.parts}
         outcome = await self._actor.run(action, value, parts, on_step=lambda number: actions.step(run.id, number))
+        if outcome.state == "limited":
+            self._rests[action.type] = time.monotonic() + outcome.wait
+            why = f"{outcome.reason}: its issuer takes no more before {_clock(self._store.now() + outcome.wait)}"
+            return await actions.put_back(run.id, why)
         done = await actions.finish(run.id, outcome.state, outcome.reason, actor=actor)
         if outcome.state != "failed":
             await self._follow(incident, value)
@@ -129,9 +137,14 @@ class Operator:
             except Exception as error:  # noqa: BLE001 - a supervision boundary: detection and alerts go on
                 log.error("an action failed", error_type=type(error).__name__, exc_info=False)
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(_LOOK):
+                async with asyncio.timeout(self._pause()):
                     await self._wake.wait()
                     await asyncio.sleep(_REST)  # a flood of commits is one look
+
+    def _pause(self) -> float:
+        """Seconds until there may be something to do."""
+        now = time.monotonic()
+        return min([_LOOK, *(until - now for until in self._rests.values() if until > now)])
 
     async def once(self) -> None:
         """Plan and run what is automatic and new, and what people asked for. Raises StoreError."""
@@ -156,7 +169,10 @@ class Operator:
 
     async def _round(self) -> None:
         await self.look()
+        types = {action.name: action.type for action in self._config().actions}
         for run in await self._store.actions.ready():
+            if time.monotonic() < self._rests.get(types.get(run.action, ""), 0.0):
+                continue
             try:
                 await self.run(run, actor=ACTOR)
             except (ActionError, LookupError) as error:
@@ -172,3 +188,7 @@ class Operator:
             await self._store.actions.begin(run.id, ACTOR)
             await self._store.actions.finish(run.id, outcome.state, outcome.reason, actor=ACTOR)
             self._count(run.action, outcome.state)
+
+
+def _clock(seconds: float) -> str:
+    return f"{datetime.fromtimestamp(seconds, UTC):%H:%M:%SZ}"

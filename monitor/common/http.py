@@ -300,6 +300,18 @@ def retry_after(headers: Mapping[str, str], skew: float = 0.0) -> float | None:
     return min(max(seconds, 0.0), MAX_WAIT)
 
 
+def limit_ends(reply: Reply) -> float | None:
+    """Seconds until a server takes more: `Retry-After`, or when its limit ends (`X-RateLimit-Reset`: the time, or how
+    long that is); at most an hour. None: it does not say."""
+    after = retry_after(reply.headers)
+    if after is not None or reply.status >= 500:
+        return after
+    ends = reply.headers.get("X-RateLimit-Reset", "")
+    if not re.fullmatch(r"[0-9]{1,13}", ends):
+        return None
+    return min(float(ends) if float(ends) < 1e8 else max(float(ends) - time.time(), 0.0), MAX_WAIT)
+
+
 def network_error(error: BaseException) -> RemoteError:
     """A failure to reach a server as a RemoteError: its kind, never its text, which may hold an address or a URL."""
     import aiohttp

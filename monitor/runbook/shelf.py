@@ -22,6 +22,7 @@ _ISSUERS = _FOLDER / "issuers"  # one file a family of rules
 _NAME = re.compile(r"(?:[a-z0-9-]+/)?[a-z0-9-]+")
 _BASE = "generic-secret"  # whose steps all others have, unless they say otherwise
 
+_REMEMBERED = 4096
 # Of no issuer in particular: where the issuer is known, its own runbook says more.
 GENERAL = frozenset({_BASE, "ai-key", "payment-key", "vault-token", "database-password", "webhook-url"})
 
@@ -45,6 +46,8 @@ class Shelf:
             return None
         if self.own is None:
             return load(name)
+        if len(self._read) >= _REMEMBERED:  # of names that there are not, too
+            self._read.clear()
         if name not in self._read:
             self._read[name] = self.check(name)[0] or self._of_kind(name) or load(name)
         return self._read[name]

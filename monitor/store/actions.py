@@ -137,6 +137,18 @@ class Actions:
 
         return await self._desk.write(run, durable=True)
 
+    async def put_back(self, id_: str, why: str) -> ActionRun:
+        """Nothing was done: it may be begun again, as if it had not been."""
+
+        def run(tx: Transaction) -> ActionRun:
+            row = _row(tx.connection, id_)
+            back = {"state": "approved", "owner": None, "started_at": None, "step": 0, "outcome": clean(why)}
+            tx.connection.execute(update(actions).where(actions.c.id == id_).values(**back))
+            _say(tx, row.incident, f"{row.action} put off: {why} ({id_})", "monitor")
+            return _get(tx.connection, id_)
+
+        return await self._desk.write(run, durable=True)
+
     async def complete(self, incident: str, why: str) -> None:
         """As `complete` below, in a transaction of its own."""
         await self._desk.write(lambda tx: complete(tx, incident, why), durable=True)

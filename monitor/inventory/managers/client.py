@@ -7,8 +7,6 @@ a message is made of the entry's name, what was asked for in our own words, the 
 from __future__ import annotations
 
 import asyncio
-import re
-import time
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from pathlib import Path
@@ -19,7 +17,7 @@ from yarl import URL
 
 from monitor.common.backoff import backoff
 from monitor.common.credential import Credential, CredentialError
-from monitor.common.http import Http, RemoteError, Reply, retry_after
+from monitor.common.http import Http, RemoteError, Reply, limit_ends
 from monitor.common.text import printable, veiled
 from monitor.inventory.held import ManagerError, NoEffectError
 
@@ -123,7 +121,7 @@ class Client:
                     return reply
                 advice = self._advice.get(reply.status)
                 problem = f"HTTP {reply.status}: {advice}" if advice else f"HTTP {reply.status}"
-                retry, told = True, _told(reply)
+                retry, told = True, limit_ends(reply)
             failures += not limited
             if not retry or failures >= ATTEMPTS:
                 raise self.error(what, problem)
@@ -190,17 +188,6 @@ class Client:
         if not isinstance(new, str) or new == old:
             raise self.error(what, "the answer does not lead on to a next page; what it holds is not known now")
         return new
-
-
-def _told(reply: Reply) -> float | None:
-    """Seconds that the provider asks to wait: Retry-After, or when the limit ends (its time, or how long that is)."""
-    after = retry_after(reply.headers)
-    if after is not None or reply.status >= 500:
-        return after
-    ends = reply.headers.get("X-RateLimit-Reset", "")
-    if not re.fullmatch(r"[0-9]{1,13}", ends):
-        return None
-    return float(ends) if float(ends) < 1e8 else max(float(ends) - time.time(), 0.0)
 
 
 async def together(items: Iterable[Item], fetch: Callable[[Item], Awaitable[Result]]) -> AsyncIterator[Result]:

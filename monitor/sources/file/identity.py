@@ -15,7 +15,18 @@ import zstandard
 
 from monitor.sources.file.life import Life
 
-__all__ = ["ARCHIVES", "BODY", "HEAD", "MARK", "Hasher", "open_archive", "open_file", "open_same", "read_exactly"]
+__all__ = [
+    "ARCHIVES",
+    "BODY",
+    "HEAD",
+    "MARK",
+    "Hasher",
+    "open_archive",
+    "open_file",
+    "open_same",
+    "read_exactly",
+    "shut",
+]
 
 HEAD = 1024  # bytes
 BODY = 16 << 10  # bytes; of files up to so long every byte is checked, so that a token exchanged for another is noticed
@@ -38,6 +49,11 @@ def open_same(path: str, inode: tuple[int, int]) -> int:
         return fd
     os.close(fd)
     return -1
+
+
+def shut(fd: int) -> None:
+    if fd >= 0:
+        os.close(fd)
 
 
 def _zstd(path: str) -> BinaryIO:

@@ -215,7 +215,7 @@ class Keeper:
         """Decide for each new path: a known life under a new inode, a copy of one, or a new life."""
         if not fresh:
             return
-        recognised = await self._thread(self._recognise, fresh, self._schedule.spare)
+        recognised = await self._thread(self._recognise, fresh, self._schedule.spare, unclaimed=_close)
         for new, (found, parent) in zip(fresh, recognised, strict=True):
             if found is None:
                 continue
@@ -427,3 +427,9 @@ class Keeper:
                 new.inherit(legacy)
             self._changes.note[new] = self._changes.turns[new] = None
         return unseen if current else []
+
+
+def _close(recognised: Iterable[tuple[Life | None, Life | None]]) -> None:
+    for life, _ in recognised:
+        if life is not None:
+            life.close()

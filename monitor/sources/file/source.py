@@ -183,8 +183,16 @@ class FileSource:
                 self._intake.handles[life.inode], life.fd = life.fd, -1
             life.close()
 
-    async def _thread(self, work: Callable[..., _T], *args: Any) -> _T:
-        return await asyncio.get_running_loop().run_in_executor(self._io, work, *args)
+    async def _thread(
+        self, work: Callable[..., _T], *args: Any, unclaimed: Callable[[_T], object] = lambda result: None
+    ) -> _T:
+        """`unclaimed`: gets what comes of it where nobody waits for it any more."""
+        job = self._io.submit(work, *args)
+        try:
+            return await asyncio.wrap_future(job)
+        except asyncio.CancelledError:
+            job.add_done_callback(lambda job: job.cancelled() or job.exception() or unclaimed(job.result()))
+            raise
 
     # Survey: the truth
 

@@ -18,7 +18,7 @@ from monitor.sources.file.changes import Changes, Options
 from monitor.sources.file.fates import Fate, Outcome, fate, outcome
 from monitor.sources.file.globs import Globs
 from monitor.sources.file.holders import Holders
-from monitor.sources.file.identity import Hasher, open_same
+from monitor.sources.file.identity import Hasher, open_same, shut
 from monitor.sources.file.life import Life, Record, Status, text
 from monitor.sources.file.register import Register
 from monitor.sources.file.rotation import Folders, Rest, Shortage, compare_wherever, find_rest, look_for, original_names
@@ -73,7 +73,7 @@ class Strays:
             return []
         if rest is None and life.fd < 0 and not life.busy:
             # Deleted while it was shut, or while we were down.
-            fd = await self._thread(self._holders.open, replace(life))
+            fd = await self._thread(self._holders.open, replace(life), unclaimed=shut)
             if fd >= 0 and (life.busy or life.fd >= 0 or not life.loose):
                 os.close(fd)
             elif fd >= 0:
@@ -187,7 +187,7 @@ class Strays:
             if not life.offset:
                 _log.info("rotated file found that nobody read", source=self._options.name, path=text(rest.path))
             if not rest.archive and self._schedule.room:  # it may be deleted before its turn comes
-                life.fd = await self._thread(open_same, rest.path, rest.inode)
+                life.fd = await self._thread(open_same, rest.path, rest.inode, unclaimed=shut)
                 self._schedule.keep_open(life)
             self._schedule.hold(life)
             self._register.found(rest, life)

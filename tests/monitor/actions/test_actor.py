@@ -182,7 +182,7 @@ async def test_what_may_have_taken_effect_cannot_be_known_and_is_not_repeated(na
         assert VALUE not in outcome.reason
 
 
-@pytest.mark.parametrize("name", ["400", "401", "403", "404", "429", "redirect"])
+@pytest.mark.parametrize("name", ["400", "401", "403", "404", "redirect"])
 async def test_what_is_refused_has_failed(name: str) -> None:
     async with FakeIssuer(VALUE) as issuer:
         issuer.always = FAULTS[name]
@@ -190,6 +190,27 @@ async def test_what_is_refused_has_failed(name: str) -> None:
         assert outcome.state == "failed"
         assert VALUE not in outcome.reason
         assert len(issuer.requests) == 1
+
+
+@pytest.mark.parametrize(
+    ("fault", "wait"),
+    [
+        (Fault(429), 60.0),
+        (Fault(429, headers={"Retry-After": "7"}), 7.0),
+        (Fault(403, headers={"X-RateLimit-Remaining": "0", "X-RateLimit-Reset": "600"}), 600.0),
+        (Fault(403, headers={"Retry-After": "86400"}), 3600.0),
+    ],
+)
+async def test_where_an_issuer_takes_no_more_nothing_was_done_and_it_says_until_when(fault: Fault, wait: float) -> None:
+    async with FakeIssuer(VALUE) as issuer:
+        issuer.faults.append(fault)
+        outcome = await Actor().run(configured("http", issuer.url, url=f"{issuer.url}/x"), VALUE)
+        assert (outcome.state, outcome.wait) == ("limited", wait)
+
+    async with FakeIssuer(VALUE) as issuer:  # what went before stays, so it cannot be begun again
+        issuer.faults += [Fault(200, body=f'[{{"api_key": "{VALUE}", "id": "yes"}}]'), fault]
+        outcome = await Actor().run(configured("supabase-key-delete", issuer.url), VALUE, PARTS)
+        assert (outcome.state, outcome.reason[:11]) == ("failed", "step 2 of 2")
 
 
 async def test_what_was_never_sent_has_failed() -> None:

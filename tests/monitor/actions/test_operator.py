@@ -8,17 +8,31 @@ import json
 import os
 import sqlite3
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any, cast
+from unittest.mock import AsyncMock
 
 import pytest
 
 from detectors.rules.template import expand
+from monitor.actions.actor import Actor, Outcome
+from monitor.actions.config import ActionConfig
+from monitor.actions.operator import Operator
+from monitor.common.tasks import cancel
+from monitor.routing import Policy
+from monitor.store import Store
 from tests.acceptance.harness import Monitor
 from tests.acceptance.harness import until as waited
 from tests.fakes.revoker import FakeRevoker
 from tests.fakes.server import Fault
 from tests.fakes.webhook import FakeWebhook
+from tests.monitor.store.helpers import finding, fingerprint
+
+if TYPE_CHECKING:
+    from monitor.verify.asker import Asker
 
 CONFIG = """
 [[sources]]
@@ -190,3 +204,36 @@ async def test_a_kill_in_its_midst_is_told_as_not_known_and_it_is_not_repeated(t
         assert await scene.monitor.terminate() == 0
         assert issuer.revocations == 1
         assert scene.traces(value) == []
+
+
+async def test_what_an_issuer_takes_no_more_of_waits_and_runs_when_that_is_over(tmp_path: Path) -> None:
+    outcomes = [Outcome("limited", "the answer is HTTP 403", 0.3), *[Outcome("accepted", "taken")] * 2]
+    moments: list[float] = []
+
+    class Issuer(Actor):
+        async def run(self, *_: Any, **__: Any) -> Outcome:
+            moments.append(time.monotonic())
+            return outcomes.pop(0)
+
+    asker = SimpleNamespace(take=AsyncMock(return_value=SimpleNamespace(value="v")))
+    config: Any = SimpleNamespace(
+        actions=[ActionConfig.model_validate({"name": "revoke", "type": "github-revoke"})],
+        verify=SimpleNamespace(allows=lambda provider: False),
+    )
+    async with await Store.open(tmp_path / "state.db", Policy(sinks=("chat",))) as store:
+        operator = Operator(store, cast("Asker", asker), Issuer(), lambda: config)
+        await store.commit([finding("a"), finding("b", 1)])
+        planned = [await store.actions.plan(fingerprint(name)[:16], "revoke", actor="ada", needed=0, automatic=True)
+                   for name in ("a", "b")]  # fmt: skip
+        running = asyncio.create_task(operator.run_all())
+        try:
+            async with asyncio.timeout(120):
+                while len(moments) < 3:
+                    await asyncio.sleep(0.01)
+                while {one.state for one in await store.actions.find()} != {"accepted"}:
+                    await asyncio.sleep(0.01)
+        finally:
+            await cancel(running)
+        assert moments[1] - moments[0] >= 0.3
+        history = [one.note for one in await store.incidents.history(planned[0].incident)]
+        assert any("put off: the answer is HTTP 403: its issuer takes no more before" in note for note in history)

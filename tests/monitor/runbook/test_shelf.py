@@ -10,6 +10,7 @@ from detectors.rules.load import load_rules
 from detectors.rules.rule import PACKS
 from monitor import runbook
 from monitor.github.kinds import kinds
+from monitor.runbook import shelf
 from tests.detectors import texts
 
 DOCUMENT = Path(__file__).parents[3] / "docs" / "runbooks.md"
@@ -421,3 +422,10 @@ def test_a_wrong_book_is_told_with_its_keys_and_the_shipped_one_stays(tmp_path: 
 @pytest.mark.parametrize("name", [None, "", "nobody", "../runbook", "../runbooks/github-token", "github-token.toml"])
 def test_only_names_of_the_folder_are_opened(name: str | None) -> None:
     assert runbook.load(name) is None
+
+
+def test_asking_for_what_there_is_not_takes_no_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shelf, "_REMEMBERED", 8)
+    mine = shelf.Shelf(tmp_path)
+    assert not any(mine.load(f"nothing-{number}") for number in range(100))
+    assert len(mine._read) <= 8

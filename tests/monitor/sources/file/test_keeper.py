@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
+import os
+import threading
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from monitor.common.tasks import cancel
 from monitor.model import Finding, Position
-from monitor.sources.file.keeper import WATERMARK
+from monitor.sources.file.keeper import WATERMARK, Keeper
 from monitor.sources.file.source import FileConfig, FileSource
 from tests.fakes.intake import FakeIntake, running, until
 
@@ -42,6 +47,32 @@ async def test_the_first_look_is_one_transaction(intake: Recording, tmp_path: Pa
     async with running(source(intake, log)):
         await until(lambda: intake.marks == [1])
     assert [{p.key == WATERMARK for p in record} for record in intake.records] == [{True, False}]
+
+
+async def test_what_a_look_opened_that_was_cancelled_is_closed(
+    intake: Recording, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log = tmp_path / "app.log"
+    log.write_text("<1>\n")
+    opened, going_on = threading.Event(), threading.Event()
+    recognise = Keeper._recognise
+
+    def slowly(*args: Any) -> object:
+        found = recognise(*args)
+        opened.set()
+        going_on.wait(120)
+        return found
+
+    def descriptors() -> int:
+        return sum(os.path.exists(one) and os.path.samefile(one, log) for one in Path("/proc/self/fd").iterdir())
+
+    monkeypatch.setattr(Keeper, "_recognise", slowly)
+    looking = asyncio.create_task(source(intake, log).run(once=False))
+    await asyncio.to_thread(opened.wait, 120)
+    await cancel(looking)
+    assert descriptors() == 1
+    going_on.set()
+    await until(lambda: not descriptors())
 
 
 async def test_a_rotation_while_down_is_one_transaction(intake: Recording, tmp_path: Path) -> None:

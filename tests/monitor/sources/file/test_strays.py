@@ -30,7 +30,7 @@ class Options(NamedTuple):
     quiet: float = 0.0
 
 
-async def thread(work: Callable[..., Any], *args: Any) -> Any:
+async def thread(work: Callable[..., Any], *args: Any, unclaimed: object = None) -> Any:
     return work(*args)
 
 

@@ -1,0 +1,41 @@
+"""The folder of a test session, and what sessions that were killed have left behind."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import shutil
+import tempfile
+from pathlib import Path
+
+__all__ = ["make", "remove"]
+
+_START, _LOCK = "monitor-tests-", "session"
+_held: dict[Path, int] = {}  # folder → the lock that says that its session goes on; closed by the end, however it comes
+
+
+def make(root: Path | None = None) -> Path:
+    """A new one, below `root` or where temporary files lie. Those of sessions that are over go."""
+    root = root or Path(tempfile.gettempdir())
+    for old in root.glob(f"{_START}*"):
+        with contextlib.suppress(OSError):  # somebody else's, of one that begins right now, or of one that goes on
+            lock = os.open(old / _LOCK, os.O_RDWR)
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                shutil.rmtree(old, ignore_errors=True)
+            finally:
+                os.close(lock)
+
+    folder = Path(tempfile.mkdtemp(prefix=_START, dir=root))
+    # Locked before it is there: until then nobody takes the folder for one that is over.
+    with tempfile.NamedTemporaryFile(dir=folder, delete=False) as lock_file:
+        _held[folder] = os.dup(lock_file.fileno())
+        fcntl.flock(_held[folder], fcntl.LOCK_EX)
+        os.rename(lock_file.name, folder / _LOCK)
+    return folder
+
+
+def remove(folder: Path) -> None:
+    shutil.rmtree(folder, ignore_errors=True)
+    os.close(_held.pop(folder))
