@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from monitor.ledger import STATE, Loss, losses, place, total
+from monitor.ledger import STATE, Loss, losses, place
 from monitor.sources import load_source
 from monitor.sources.base import SourceConfig, Where
 
@@ -27,11 +27,6 @@ class Standing:
     lag: float | None
     problems: Mapping[str, str] = field(default_factory=dict)
     lost: tuple[Loss, ...] = ()
-
-    @property
-    def lost_in_all(self) -> tuple[Loss, ...]:
-        """One a reason, of all places together."""
-        return tuple(total(self.lost).values())
 
     def row(self) -> dict[str, Any]:
         """As JSON."""

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import hyperscan
 
 from detectors.compile.hints import hints
-from detectors.match.engine import Engine
 from detectors.match.filters import entropy, looks_like_hash, placeholder, words
 from detectors.match.score import AHEAD, BACK, score
 from detectors.rules.pattern import UNBOUNDED
@@ -95,11 +94,6 @@ def cost(rule: Rule, data: bytes) -> Cost:
 
 def _triggers(rule: Rule) -> list[bytes]:
     return [text.encode("ascii") for text in rule.shape.triggers]  # one by one, as joined they may be too long
-
-
-def pack_speed(rules: Sequence[Rule], data: bytes, build: Callable[[Sequence[Rule]], Engine] = Engine.build) -> float:
-    """MB/s of Hyperscan with the whole pack."""
-    return megabytes_a_second(build(rules).database, data)[0]
 
 
 def passing(rule: Rule, count: int = 60) -> float:

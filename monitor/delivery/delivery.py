@@ -116,13 +116,6 @@ class Delivery:
                 return left
             await asyncio.sleep(0.05)
 
-    def send_direct(self, notification: Notification, *, sinks: Sequence[str] | None = None) -> None:
-        """Send without the database: for trouble with the database itself. Kept in memory until each sink took it.
-
-        `sinks` None: those to which the routes send its severity, else all.
-        """
-        self._notices.send(notification, sinks)
-
     def operational(
         self,
         title: str,

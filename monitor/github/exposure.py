@@ -110,7 +110,8 @@ class Exposure:
         for org in self.orgs:
             key, start = f"gists:{org}", time.time()
             last = positions.get(key, {}).get("read")
-            since = last - LATE if isinstance(last, int | float) else start - 7 * 86_400.0
+            # Not from what is to come, as a clock had it that has been put back.
+            since = min(last, start) - LATE if isinstance(last, int | float) else start - 7 * 86_400.0
             seen = set(_strings(positions.get(key, {}).get("seen")))
             fresh: list[str] = []
             async for members in self.client.pages(f"/orgs/{org}/members", {"per_page": "100"}, background=True):

@@ -115,7 +115,8 @@ class Poller:
             await self._walk(stream, streams, state, walk, answer)
             state = dict((await self.intake.positions()).get(stream.key, {}))  # … and then see what is new since
         mark, now = _number(state.get("mark")), time.time()
-        full = full or mark is None or now - (_number(state.get("swept")) or 0.0) >= self.sweep
+        since = now - (_number(state.get("swept")) or 0.0)
+        full = full or mark is None or not 0.0 <= since < self.sweep  # before 0: by a clock that has been put back
         # A first walk takes the values as it reads (one request for 100); later ones ask for those of new alerts only.
         hide = mark is not None
         answer = await self.client.get(stream.path, self._parameters(stream, hide), conditional=not full)

@@ -3,7 +3,7 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
-from monitor.ledger import STATE, Ledger, place
+from monitor.ledger import STATE, Ledger, place, total
 from monitor.sources.file.source import FileConfig, FileSource
 from monitor.sources.journal import JournalConfig
 from monitor.sources.syslog import SyslogConfig
@@ -31,7 +31,7 @@ async def test_a_source_stands_where_its_positions_and_its_files_say(tmp_path: P
     assert (one.where.text, one.where.behind) == ("2 files", 77)
     assert (one.kept, one.lag, one.problems) == (7.0, 0.5, {"/b.log": "cannot be read"})
     assert [(loss.place, loss.count) for loss in one.lost] == [("/b", 6), ("/a", 5)]
-    assert [(loss.reason, loss.count) for loss in one.lost_in_all] == [("gone", 11)]
+    assert [(loss.reason, loss.count) for loss in total(one.lost).values()] == [("gone", 11)]
 
 
 def test_the_cursor_of_a_journal_tells_the_time_of_its_record() -> None:

@@ -107,6 +107,12 @@ async def test_public_gists_are_read_with_the_rules_once(
     await exposure.gists()
     assert len(intake.blocks) == 4
 
+    # A clock that stood ahead for a while: what came meanwhile is read when it is right again.
+    intake.saved["gists:acme"] = {**intake.saved["gists:acme"], "read": now + 400 * 86_400}
+    github.gists["abc3"] = {"owner": "bob", "files": {"new": "new"}, "updated": now}
+    await exposure.gists()
+    assert len(intake.blocks) == 5
+
 
 def event(number: int, kind: str, repo: str, payload: dict[str, Any]) -> dict[str, Any]:
     actor = fill(models.Actor, login="alice")

@@ -383,6 +383,18 @@ async def test_a_long_walk_looks_at_what_has_changed_since_it_began(
     assert [count for _, count in intake.summaries] == [1000]
 
 
+async def test_all_is_read_again_after_a_clock_was_put_back(
+    github: FakeGitHub, intake: MemoryIntake, poller: Poller
+) -> None:
+    github.add("acme/web", "v", age=DAY)
+    await poller.poll(ORG, [ORG])
+    for swept, again in ((time.time() - 60, False), (time.time() + 400 * DAY, True)):
+        intake.saved[ORG.key] = {**intake.saved[ORG.key], "swept": swept}
+        github.add("acme/web", f"one that is new {again}")
+        await poller.poll(ORG, [ORG])
+        assert (intake.saved[ORG.key]["swept"] != swept) is again
+
+
 async def test_an_alert_without_a_date_does_not_end_a_walk(
     github: FakeGitHub, intake: MemoryIntake, poller: Poller
 ) -> None:
