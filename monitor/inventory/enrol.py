@@ -34,10 +34,12 @@ _RETRY_FIRST, _RETRY_LONGEST = 2.0, 60.0
 
 @dataclass(slots=True)
 class _Entry:
-    """What is known of an entry. `read`: monotonic, when it was last tried; `at`: the same by the store's clock."""
+    """What is known of an entry. `read`: monotonic, when it was last tried; `at`: when it was last read by anybody, by
+    the store's clock; `asked`: fingerprints of values that others have read, for which it was read again."""
 
     config: ManagerConfig
     anchors: dict[str, Anchor] = field(default_factory=dict)
+    asked: set[str] = field(default_factory=set)
     read: float | None = None
     at: float = 0.0
     failures: int = 0
@@ -108,12 +110,24 @@ class Enrolment:
             known = self._entries.get(name)
             if known is None or known.config != config:
                 known = self._entries[name] = _Entry(config, known.anchors if known else {})
-            elsewhere = name in syncs and syncs[name].at > known.at  # a command has read it since
-            if known.due(time.monotonic()) or (elsewhere and not known.failures):
+            elsewhere = name in syncs and syncs[name].at > known.at  # a command, or another host, has read it since
+            if known.due(time.monotonic()):
                 due.append(known)
+            elif elsewhere and not known.failures:
+                known.at = syncs[name].at
+                self._changes += 1  # who owns what may have changed
+                if await self._has_news(known):
+                    due.append(known)
         if self._taken != self._changes:
             await self._take_over()
         await self._read_all(due)
+
+    async def _has_news(self, entry: _Entry) -> bool:
+        """Whether there is a value that was not given to us. It is asked for once: two hosts that read because the
+        other one has would never end."""
+        fresh = await self._site.store.inventory.current(entry.config.name) - entry.anchors.keys() - entry.asked
+        entry.asked |= fresh
+        return bool(fresh)
 
     async def _read_all(self, due: Sequence[_Entry]) -> None:
         """Some at once, and what has been read is looked for while a manager that does not answer is waited for."""

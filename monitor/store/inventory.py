@@ -207,6 +207,14 @@ class Inventory:
         """By fingerprint, those that are of our own secrets; None: all."""
         return await self._desk.read(lambda connection: by_fingerprint(connection, fingerprints))
 
+    async def current(self, entry: str) -> set[str]:
+        """Fingerprints of the values that its secrets have now."""
+        query = select(secret_prints.c.fingerprint).join(
+            secret_versions, secret_versions.c.id == secret_prints.c.version
+        )
+        query = query.where(secret_versions.c.entry == entry, secret_versions.c.standing == "current")
+        return await self._desk.read(lambda connection: set(connection.execute(query).scalars()))
+
     async def exposed(self) -> dict[tuple[str, str], float]:
         """By entry and name, secrets whose present value an incident is about that is not resolved: since when."""
         return await self._desk.read(_exposed)
@@ -306,7 +314,10 @@ def _put_versions(
     used = {mark: kept for mark, kept in now.items() if kept.standing == "current"}
     # What is given no more: the last one in use is the one before the present, and what was that is retired. Of a part
     # of a reading only the first can be told: its other versions may have been among the rest.
+    displaced = any(mark not in now and row.standing == "current" for mark, row in before.items())
     for mark, row in before.items():
+        if row.standing == "previous" and not row.version and not displaced and now.keys() == used.keys():
+            continue  # its manager never gives any but the present one, which has not changed since
         if mark not in now and row.standing != "retired" and (whole or (used and row.standing == "current")):
             last = row.standing == "current" and not any(kept.sole for kept in now.values())
             standing = "previous" if last else "retired" if now else row.standing

@@ -174,7 +174,7 @@ async def test_of_an_answer_of_50_megabytes_only_the_beginning_is_read(status: i
 async def test_what_may_have_taken_effect_cannot_be_known_and_is_not_repeated(name: str, method: str) -> None:
     async with FakeIssuer(VALUE) as issuer:
         issuer.always = FAULTS[name]
-        action = configured("http", issuer.url, url=f"{issuer.url}/x", method=method, timeout="300ms")
+        action = configured("http", issuer.url, url=f"{issuer.url}/x", method=method, timeout="2s")
         outcome = await Actor().run(action, VALUE)
         assert outcome.state == "unknown"
         assert "cannot be known" in outcome.reason

@@ -16,7 +16,9 @@ from aiohttp import web
 from detectors.match.exact import OWN, Exact
 from monitor.config import load
 from monitor.host import SourceIntake
+from monitor.inventory.ask import ask
 from monitor.inventory.enrol import Enrolment
+from monitor.inventory.read import sync
 from monitor.model import Block
 from monitor.site import Site, open_site
 from tests.fakes.server import FakeServer
@@ -70,13 +72,13 @@ async def test_a_value_is_found_from_then_on_and_after_its_manager_is_down(
 
     # A command reads it: the daemon follows though it is not due.
     (tmp_path / ".env").write_text(f"KEY={TWO}\n")
-    await site.store.inventory.save("e", [], whole=False)
+    await sync(site.store, load(tmp_path / "config.toml").inventory[0], site.scanner.key, str)
     await enrolment.begin(60)
     assert await found(site, TWO) == [(OWN.id, "KEY (staging): secret of our own", "high", "current")]
     assert await found(site, ONE) == [(OWN.id, "KEY (staging): secret of our own", "high", "previous")]
 
     (tmp_path / ".env").unlink()
-    await site.store.inventory.save("e", [], whole=False)
+    enrolment.again("e")
     await enrolment.begin(60)
     assert "no such file" in told.trouble[0]
     assert ONE not in told.trouble[0]
@@ -86,6 +88,31 @@ async def test_a_value_is_found_from_then_on_and_after_its_manager_is_down(
     fresh = Enrolment(site, lambda: load(tmp_path / "config.toml"), lambda *_: None)
     await fresh.begin(60)
     assert len(told.trouble) == 2
+
+
+async def test_two_hosts_that_share_a_database_do_not_read_because_the_other_one_has(
+    opened: tuple[Site, Told, Enrolment], config: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    site, _, one = opened
+    other = Enrolment(site, lambda: load(config), lambda *_: None)
+    readings: list[str] = []
+
+    async def counted(path: Path, name: str, scrub: Any) -> Any:
+        readings.append(name)
+        return await ask(path, name, scrub)
+
+    monkeypatch.setattr("monitor.inventory.enrol.ask", counted)
+    for _ in range(3):
+        await one.begin(60)
+        await other.begin(60)
+    assert len(readings) == 2
+
+    (tmp_path / ".env").write_text(f"KEY={TWO}\n")
+    one.again("e")
+    for _ in range(3):
+        await one.begin(60)
+        await other.begin(60)
+    assert len(readings) == 4  # each has the new value
 
 
 async def test_an_entry_that_is_configured_no_more_is_not_looked_for(

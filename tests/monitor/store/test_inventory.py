@@ -36,6 +36,8 @@ async def test_a_changed_value_leaves_the_one_before_and_a_lost_secret_is_retire
         assert told.names == {"added": [], "changed": ["A"], "returned": [], "gone": []}
         assert await standings(store, "A") == [(two, "current"), (one, "previous")]
         assert (await inventory.get("A")).changed_at == NOW + 10
+        told = await inventory.save("e", [kept("A", "2"), kept("B", "9")], whole=True)
+        assert await standings(store, "A") == [(two, "current"), (one, "previous")], "however often it is read"
         clock.now = NOW + 20
         told = await inventory.save("e", [kept("A", "3")], whole=True)
         assert told.names == {"added": [], "changed": ["A"], "returned": [], "gone": ["B"]}
@@ -43,6 +45,10 @@ async def test_a_changed_value_leaves_the_one_before_and_a_lost_secret_is_retire
         await inventory.save("sole", [kept("C", "1", sole=True)], whole=True)
         await inventory.save("sole", [kept("C", "2", sole=True)], whole=True)
         assert await standings(store, "C") == [(two, "current"), (one, "retired")]
+        await inventory.save("v", [kept("D", "1", version="1")], whole=True)
+        for _ in range(2):  # one that counts versions gives the first no more
+            await inventory.save("v", [kept("D", "2", version="2")], whole=True)
+        assert await standings(store, "D") == [(two, "current"), (one, "retired")]
         gone = await inventory.get("B")
         assert (gone.gone_at, gone.current) == (NOW + 20, None)
         assert [owned.standing for owned in (await inventory.owners([fingerprint("9")]))[fingerprint("9")]] == [

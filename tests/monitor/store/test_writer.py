@@ -108,7 +108,8 @@ async def test_a_lock_is_waited_out(tmp_path: Path) -> None:
         holder = sqlite3.connect(tmp_path / "state.db", isolation_level=None)
         holder.execute("BEGIN IMMEDIATE")
         waiting = asyncio.ensure_future(store.commit([finding("a")]))
-        await asyncio.sleep(1.5)
+        while store.degraded is None:
+            await asyncio.sleep(0.01)
         assert not waiting.done()
         holder.execute("ROLLBACK")
         holder.close()

@@ -187,9 +187,15 @@ async def test_without_an_instance_there_is_no_watch(
 
 
 async def test_no_hint_after_the_end(tmp_path: Path) -> None:
-    watching = Watch(lambda _: pytest.fail("a hint"))
-    watching.follow({str(tmp_path): 0})
-    watching.stop()
+    hints: list[Changes] = []
+    over = asyncio.Event()
+    ended, going_on = Watch(hints.append), Watch(lambda _: over.set())
+    for watching in (ended, going_on):
+        watching.follow({str(tmp_path): 0})
+    ended.stop()
     (tmp_path / "app.log").touch()
-    await asyncio.sleep(0)
-    watching.close()
+    await asyncio.wait_for(over.wait(), 120)
+    assert hints == []
+    going_on.stop()
+    ended.close()
+    going_on.close()
