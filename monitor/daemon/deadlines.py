@@ -41,6 +41,7 @@ class Deadlines:
         self._wake.set()
 
     async def run(self) -> None:
+        self._everything = True
         try:
             await every(_SWEEP, self._sweep, wake=self._wake)
         finally:

@@ -15,7 +15,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator
 from typing import Any, TypeVar
 
 import structlog
@@ -33,7 +33,7 @@ from monitor.daemon.reload import Reload, Running, build_sinks
 from monitor.daemon.requests import Keeper, Requests
 from monitor.daemon.rotations import Rotations
 from monitor.daemon.status import Status
-from monitor.daemon.supervise import Sources, present
+from monitor.daemon.supervise import Sources, keep_up, present
 from monitor.daemon.watched import Watched
 from monitor.delivery import Delivery
 from monitor.process import harden, notify, spare_memory
@@ -263,12 +263,12 @@ class Daemon:
 
     async def _run(self, running: Running) -> int:
         spare_memory()
-        reloading = asyncio.create_task(Reload(running, self._reload).run(), name="reload")
         retention = running.site.store.retention
-        forgetting = asyncio.create_task(retention.forever(lambda: running.config.retention), name="retention")
-        watching = asyncio.create_task(running.deadlines.run(), name="deadlines")
+        reloading = self._kept_up("reload", Reload(running, self._reload).run)
+        forgetting = self._kept_up("retention", lambda: retention.forever(lambda: running.config.retention))
+        watching = self._kept_up("deadlines", running.deadlines.run)
+        rotating = self._kept_up("rotations", self._rotations(running).run)
         asking = asyncio.create_task(self._issuers.run(), name="issuers")
-        rotating = asyncio.create_task(self._rotations(running).run(), name="rotations")
         doing = asyncio.create_task(self._requests.run(), name="requests")
         enrolling = asyncio.create_task(self._enrolment.run(), name="inventory")
         await running.listeners.replace(running.sinks, running.config.sinks)
@@ -284,6 +284,17 @@ class Daemon:
         await cancel(watching)
         await cancel(reloading)  # one in progress is given up: it may wait for a sink longer than we have
         return 0
+
+    def _kept_up(self, part: str, work: Callable[[], Awaitable[object]]) -> asyncio.Task[None]:
+        """Of what nobody would miss at once, as the monitor goes on without it."""
+
+        def tell(name: str, text: str) -> None:
+            self._tell(f"The monitor's {name} failed", text, key=f"part:{name}")
+
+        def over(name: str, text: str) -> None:
+            self._over(f"part:{name}", text)
+
+        return asyncio.create_task(keep_up(part, work, tell, over), name=part)
 
     def _rotations(self, running: Running) -> Rotations:
         site = running.site

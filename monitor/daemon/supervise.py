@@ -1,11 +1,13 @@
-"""Sources under supervision: each in a task of its own, started again when it fails, ever later."""
+"""Sources, and the other parts of the daemon, under supervision: each in a task of its own, started again when it
+fails, ever later."""
 
 from __future__ import annotations
 
 import asyncio
 import os
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from typing import NoReturn
 
 import structlog
 
@@ -16,7 +18,7 @@ from monitor.site import Site
 from monitor.sources import load_source
 from monitor.sources.base import SourceConfig
 
-__all__ = ["Present", "Sources", "present"]
+__all__ = ["Present", "Sources", "keep_up", "present"]
 
 log = structlog.get_logger(__name__)
 
@@ -24,6 +26,26 @@ _RESTART_FIRST, _RESTART_LONGEST = 1.0, 60.0  # seconds
 _RESTARTS = 3  # without a word
 _STEADY = 60.0  # seconds after which a source that was started again counts as mended
 _BEGIN = 30.0  # seconds that `begun` waits
+
+Tell = Callable[[str, str], None]  # a title or a key, and a text
+
+
+async def keep_up(part: str, work: Callable[[], Awaitable[object]], tell: Tell, over: Tell) -> NoReturn:
+    """What never ends by itself: when it fails it is told, and begun anew. Until cancelled."""
+    failures = 0  # in a row
+    while True:
+        began = time.monotonic()
+        steady = asyncio.get_running_loop().call_later(_STEADY, over, part, "It works again.")
+        try:
+            await work()
+        except Exception as error:  # noqa: BLE001 - the supervision boundary
+            failures = failures + 1 if time.monotonic() - began < _RESTART_LONGEST else 1
+            log.error("a part of the monitor failed", part=part, error_type=type(error).__name__, exc_info=False)
+            tell(part, f"{type(error).__name__}. It is begun anew, after pauses of up to {_RESTART_LONGEST:.0f} s.")
+        finally:
+            steady.cancel()
+        await asyncio.sleep(backoff(failures, _RESTART_FIRST, _RESTART_LONGEST))
+
 
 Present = Mapping[str, Mapping[str, tuple[int, int]]]  # source → see Intake.present
 
