@@ -19,13 +19,14 @@ from monitor.store.drills import drills_among, paging
 from monitor.store.held import Quiet
 from monitor.store.outbox import LONGEST_WAIT, abandon, release_lost, soonest, try_at_once
 from monitor.store.rows import any_of, chunks, incident_from, upsert
-from monitor.store.schema import groups, incidents, members
+from monitor.store.schema import asks, groups, hooks, incidents, members, requests
 from monitor.store.silences import release
 from monitor.store.transaction import Desk, Kept, Transaction
 
 __all__ = ["Groups", "Touched", "enrol", "next_due"]
 
 _CLOCK_SLACK = 60.0
+_LONGEST = 90_000.0  # seconds; nothing is put off for longer than a day
 _MUTED = ":muted"  # after the id of a route: what collects while it is muted
 _PLACE = (members.c.source, members.c.path, members.c.host, members.c.service)
 _AT_A_TIME = 200  # groups decided in one transaction of the tick
@@ -96,6 +97,7 @@ class Groups:
             # What was sent then was sent just now: nothing is repeated for the clock.
             tx.connection.execute(update(groups).where(groups.c.sent_at > tx.now).values(sent_at=tx.now))
             try_at_once(tx)
+            wait_no_longer(tx)
             reconsider_later(tx)
 
         await self._desk.write(run, durable=True)
@@ -110,6 +112,7 @@ class Groups:
         def run(tx: Transaction) -> tuple[int, int]:
             released = release_lost(tx, owner)
             try_at_once(tx, beyond=LONGEST_WAIT)  # from before the clock was put back
+            wait_no_longer(tx, beyond=_LONGEST)
             orphans = abandon(tx, sinks)
             rehome(tx, (incident for row in orphans for incident in json.loads(row.incidents)))
             reconsider_later(tx)
@@ -450,6 +453,12 @@ def reconsider_later(tx: Transaction) -> None:
     later = or_(groups.c.due_at.is_(None), groups.c.due_at > tx.now)
     tx.connection.execute(update(groups).where(later, alive.exists()).values(due_at=tx.now))
     tx.announce()
+
+
+def wait_no_longer(tx: Transaction, *, beyond: float = 0.0) -> None:
+    """Who is to be asked, what was announced and what people are to be told is due now, if not within so long."""
+    for table in (asks, hooks, requests):
+        tx.connection.execute(update(table).where(table.c.due > tx.now + beyond).values(due=tx.now))
 
 
 _NEXT_DUE = select(func.min(groups.c.due_at))

@@ -161,7 +161,7 @@ async def test_a_manager_without_versions_shows_nothing_about_the_old_value(stor
     for _ in range(3):
         await save(store, kept("two", ""))
     [(_, seen)] = await under_way(store, KEY, await store.inventory.secrets())
-    assert (seen.changed, seen.gone, seen.old.standing) == (True, False, "retired")
+    assert (seen.changed, seen.gone, seen.old.standing) == (True, False, "previous")
 
 
 async def test_a_value_that_was_rotated_is_not_rotated_again(store: Store) -> None:

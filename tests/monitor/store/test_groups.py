@@ -3,6 +3,7 @@ from __future__ import annotations
 import pytest
 
 from monitor import runbook
+from monitor.common.inbound import HookDelivery, Request
 from monitor.matcher import Matcher
 from monitor.routing import Policy, Route, Silence
 from monitor.runbook.progress import Procedure
@@ -210,3 +211,22 @@ async def test_a_secret_seen_again_while_a_turn_waits_to_be_told_is_told_after_i
         await store.runs.act(fingerprint("a")[:16], "audit", "claim", actor="ada")
         await store.commit([finding("a", 1, severity="critical")])
         assert await deliver(store) == ["progress", "escalated"]
+
+
+async def test_nothing_waits_for_what_a_clock_said_that_was_put_back(store: Store, clock: Clock) -> None:
+    await store.verdicts.gather(lambda labels: True)
+    right, clock.now = clock.now, clock.now + 400 * 86_400
+    await store.commit([finding("a")])
+    await store.verdicts.gather(lambda labels: True)
+    await store.hooks.enqueue(HookDelivery("d1", "github", "alert", "acme/web", 1))
+    await store.requests.keep([Request("r1", "chat", "ack", "ada", fingerprint("a")[:16], answer={"user": "U1"})])
+    await store.requests.apply(lambda incident, name: 1)
+
+    async def waiting() -> list[int]:
+        untold = await store.requests.take_untold(["chat"])
+        return [len(found) for found in (await store.verdicts.due(), await store.hooks.due("github"), untold)]
+
+    clock.now = right
+    assert await waiting() == [0, 0, 0]
+    await store.groups.look_again()
+    assert await waiting() == [1, 1, 1]
