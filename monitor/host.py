@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import time
 from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
 from typing import Any
@@ -91,14 +92,18 @@ class SourceIntake:
         self._ledger = Ledger(name)
         self._places: dict[str, str] = {}  # of losses → without what these rules take for secrets
         self._rules: object = None
-        self._lost: dict[str, tuple[int, dict[str, None], str]] = {}  # reason → count, paths, unit; not told yet
+        self._lost: dict[str, tuple[int, dict[str, None], str]] = {}  # reason → count, paths, unit; to be told
         self._telling_losses: asyncio.TimerHandle
 
     async def open(self) -> None:
         """Go on with the ledger of before. What is lost meanwhile is added to it."""
         with contextlib.suppress(StoreError):
-            self._ledger.restore(await self._site.store.positions.of(ledger.place(self._name)))
+            kept = await self._site.store.positions.of(ledger.place(self._name))
+            self._ledger.restore(kept)
             await self._keep_losses()
+            for loss in ledger.losses(kept):
+                if loss.untold is not None:  # the process ended before anybody had heard of it
+                    self._lose(loss.reason, loss.untold, loss.place, loss.unit)
 
     async def close(self) -> None:
         """Tell what is not told yet."""
@@ -164,6 +169,9 @@ class SourceIntake:
         self._site.snapshot.losses[self._name, reason] += 1
         path = self._scrubbed(path)
         self._ledger.enter(reason, count, path, unit, time.time())
+        self._lose(reason, count, path, unit)
+
+    def _lose(self, reason: str, count: int, path: str, unit: str) -> None:
         if not self._lost:
             loop = asyncio.get_running_loop()
             self._telling_losses = loop.call_later(_TOGETHER, lambda: _in_background(self._tell_losses()))
@@ -188,9 +196,15 @@ class SourceIntake:
             first, *more = (path or self._name for path in paths)
             others = " and others" if more else ""
             text = f"{amount} of {first}{others} ({reason}). See docs/sources.md for what can be done."
-            self._site.tell(f"Source {self._name} missed {unit}", text, key=f"missed:{self._name}:{reason}")
+            told = self._site.tell(f"Source {self._name} missed {unit}", text, key=f"missed:{self._name}:{reason}")
+            if told is not None:
+                told.add_done_callback(functools.partial(self._heard, reason))
         self._lost.clear()
         await self._keep_losses()
+
+    def _heard(self, reason: str, _told: asyncio.Future[None]) -> None:
+        self._ledger.told(reason)
+        _in_background(self._keep_losses())
 
     async def _keep_losses(self) -> None:
         with contextlib.suppress(StoreError):  # closed: what is not in the ledger was told

@@ -20,7 +20,7 @@ _PLACES = 100  # of a reason, beyond which losses are entered without their plac
 @dataclass(frozen=True, slots=True)
 class Loss:
     """`count` of `unit` for one reason at one place (empty: at several). `unknown`: how often nobody could know how
-    much it was. Times are seconds since the epoch."""
+    much it was. Times are seconds since the epoch. `untold`: how much of it nobody was told of; None: all was told."""
 
     reason: str
     place: str
@@ -29,6 +29,7 @@ class Loss:
     unknown: int
     first: float
     last: float
+    untold: int | None = None
 
 
 def place(source: str) -> str:
@@ -56,7 +57,7 @@ class Ledger:
         key = (reason, where)
         if key not in self._entries and sum(known == reason for known, _ in self._entries) >= _PLACES:
             key = (reason, "")
-        fresh = Loss(*key, unit, count, int(count == 0), now, now)
+        fresh = Loss(*key, unit, count, int(count == 0), now, now, untold=count)
         self._entries[key] = _sum(self._entries.get(key), fresh)
         self._changed.add(key)
 
@@ -65,6 +66,13 @@ class Ledger:
             key = (loss.reason, loss.place)
             self._entries[key] = _sum(loss, self._entries.get(key))
         self._restored = True
+
+    def told(self, reason: str) -> None:
+        """Somebody has heard of all that was lost for this reason."""
+        for key, loss in self._entries.items():
+            if loss.reason == reason and loss.untold is not None:
+                self._entries[key] = replace(loss, untold=None)
+                self._changed.add(key)
 
     def changed(self) -> list[Position]:
         """Rows to keep, since the last call."""
@@ -84,13 +92,17 @@ def _sum(one: Loss | None, other: Loss | None) -> Loss:
     first = min(loss.first for loss in both)
     last = max(loss.last for loss in both)
     count, unknown = sum(loss.count for loss in both), sum(loss.unknown for loss in both)
-    return replace(both[-1], count=count, unknown=unknown, first=first, last=last)
+    silent = [loss.untold for loss in both if loss.untold is not None]
+    untold = sum(silent) if silent else None
+    return replace(both[-1], count=count, unknown=unknown, first=first, last=last, untold=untold)
 
 
 def _loss(state: Mapping[str, Any]) -> Loss | None:
     try:
         texts = (str(state["reason"]), str(state["place"]), str(state["unit"]))
-        return Loss(*texts, int(state["count"]), int(state["unknown"]), float(state["first"]), float(state["last"]))
+        count, unknown, untold = int(state["count"]), int(state["unknown"]), state.get("untold")
+        untold = None if untold is None else int(untold)
+        return Loss(*texts, count, unknown, float(state["first"]), float(state["last"]), untold)
     except (KeyError, TypeError, ValueError):
         return None
 

@@ -50,7 +50,8 @@ _CLOSING = 3.0  # seconds that the store may take to write what it has
 
 
 class Tell(Protocol):
-    """How trouble of the monitor itself is told: at most once `every` seconds for one `key`."""
+    """How trouble of the monitor itself is told: at most once `every` seconds for one `key`. Returns what is done once
+    somebody was told; None: it was told not long ago."""
 
     def __call__(
         self,
@@ -60,7 +61,7 @@ class Tell(Protocol):
         key: str | None = None,
         *,
         every: float = 3600.0,
-    ) -> None: ...
+    ) -> asyncio.Future[None] | None: ...
 
 
 @dataclass(frozen=True, slots=True)

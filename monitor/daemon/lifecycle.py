@@ -360,12 +360,12 @@ class Daemon:
 
     def _tell(
         self, title: str, text: str = "", severity: Severity = "high", key: str | None = None, *, every: float = 3600.0
-    ) -> None:
+    ) -> asyncio.Future[None] | None:
         """Without the database, as it may be what is in trouble."""
         scrub = self.running.site.scanner.scrub
         title, text = scrub(title), scrub(text)
         log.warning(title, detail=text)
-        self.running.delivery.operational(title, text, severity=severity, key=key, every=every)
+        return self.running.delivery.operational(title, text, severity=severity, key=key, every=every)
 
     def _over(self, key: str, text: str) -> None:
         self.running.delivery.over(key, text)

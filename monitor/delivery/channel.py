@@ -77,10 +77,11 @@ class Patience:
 
 @dataclass(slots=True)
 class _Direct:
-    """A notice that waits in memory. `made`: seconds since the epoch."""
+    """A notice that waits in memory. `made`: seconds since the epoch. `taken` is done once a sink took it."""
 
     notification: Notification
     made: float
+    taken: asyncio.Future[None] | None = None
     attempts: int = 0
     suspect: float | None = None  # monotonic: when it was first refused
 
@@ -144,9 +145,9 @@ class Channel:
         self._not_before = 0.0
         self.wake()
 
-    def post(self, notification: Notification) -> None:
-        """Send it without the database; kept in memory until the sink took it."""
-        self._direct.append(_Direct(notification, self._clock()))
+    def post(self, notification: Notification, taken: asyncio.Future[None] | None = None) -> None:
+        """Send it without the database; kept in memory until the sink took it. `taken` is done then."""
+        self._direct.append(_Direct(notification, self._clock(), taken))
         self._wake.set()
 
     def stop(self) -> None:
@@ -304,6 +305,8 @@ class Channel:
             self._direct.appendleft(direct)
             raise
         else:
+            if direct.taken is not None and not direct.taken.done():
+                direct.taken.set_result(None)
             await self._succeed(direct.made, began)
         return True
 

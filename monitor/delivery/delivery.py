@@ -55,7 +55,7 @@ class Delivery:
         self._notices = Notices(
             policy=lambda: store.policy,
             sinks=lambda: self._channels,
-            post=lambda name, notification: self._channels[name].post(notification),
+            post=lambda name, notification, taken: self._channels[name].post(notification, taken),
             url=links.console,
             host=store.node,
             now=store.now,
@@ -125,8 +125,11 @@ class Delivery:
         key: str | None = None,
         every: float = 3600.0,
         sinks: Sequence[str] | None = None,
-    ) -> bool:
-        """Tell about the monitor itself, directly, at most once `every` seconds for one `key` (default: the title)."""
+    ) -> asyncio.Future[None] | None:
+        """Tell about the monitor itself, directly, at most once `every` seconds for one `key` (default: the title).
+
+        Returns what is done once a sink took it; None: it was told not long ago.
+        """
         return self._notices.tell(title, text, severity=severity, key=key or title, every=every, sinks=sinks)
 
     def over(self, key: str, text: str = "") -> None:

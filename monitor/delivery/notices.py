@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import uuid
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
@@ -21,12 +22,12 @@ class Notices:
         *,
         policy: Callable[[], Policy],
         sinks: Callable[[], Collection[str]],
-        post: Callable[[str, Notification], None],
+        post: Callable[[str, Notification, asyncio.Future[None] | None], None],
         url: str | None,
         host: str,
         now: Callable[[], float],
     ) -> None:
-        """`post` sends to the sink of that name; `now`: seconds since the epoch."""
+        """`post` sends to the sink of that name, and says when that took it; `now`: seconds since the epoch."""
         self._policy = policy
         self._sinks = sinks
         self._post = post
@@ -36,7 +37,12 @@ class Notices:
         self._last: dict[str, float] = {}
         self._open: dict[str, tuple[Notification, tuple[str, ...]]] = {}  # key → what was said last, and to whom
 
-    def send(self, notification: Notification, sinks: Sequence[str] | None = None) -> tuple[str, ...]:
+    def send(
+        self,
+        notification: Notification,
+        sinks: Sequence[str] | None = None,
+        taken: asyncio.Future[None] | None = None,
+    ) -> tuple[str, ...]:
         """To `sinks`; None: those to which the routes send its severity, else all. Returns who was told."""
         known = self._sinks()
         if sinks is None:
@@ -45,17 +51,17 @@ class Notices:
             sinks = [name for name in dict.fromkeys(routed) if name in known] or list(known)
         told = tuple(name for name in sinks if name in known)
         for name in told:
-            self._post(name, notification)
+            self._post(name, notification, taken)
         return told
 
     def tell(
         self, title: str, text: str, *, severity: Severity, key: str, every: float, sinks: Sequence[str] | None
-    ) -> bool:
-        """Whether it was said: at most once in `every` seconds for one `key`."""
+    ) -> asyncio.Future[None] | None:
+        """At most once in `every` seconds for one `key`. Returns what is done once a sink took it; None: not now."""
         now = self._now()
         last = self._last.get(key)
         if last is not None and last <= now < last + every:
-            return False
+            return None
         self._last[key] = now
         notification = Notification(
             id=uuid.uuid4().hex,
@@ -67,10 +73,11 @@ class Notices:
             url=self._url,
             host=self._host,
         )
-        told = self.send(notification, sinks)
+        taken = asyncio.get_running_loop().create_future()
+        told = self.send(notification, sinks, taken)
         earlier = self._open[key][1] if key in self._open else ()
         self._open[key] = (notification, tuple(dict.fromkeys((*earlier, *told))))
-        return True
+        return taken
 
     def over(self, key: str, text: str) -> None:
         """Nothing when nobody was told of it. Its next occurrence is news again."""

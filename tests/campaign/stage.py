@@ -196,8 +196,10 @@ class Stage(Streams):
         lost -= self.gone
         told = missed > 0 or any("missed" in notice for notice in receiver.notices)
         doomed = lost & self.doomed.keys()
-        outcome.untold = 0 if told else sum(self.doomed[number] for number in doomed)
-        doomed |= lost & self._forgotten()
+        # With the database the monitor lost how far it was, and said so.
+        forgotten = self._forgotten()
+        outcome.untold = 0 if told else sum(self.doomed[number] for number in doomed - forgotten)
+        doomed |= lost & forgotten
         outcome.doomed = len(doomed) - outcome.untold
         outcome.missing = sorted(lost - doomed)
         outcome.spurious = len(receiver.arrived.keys() - self.prints.keys())
@@ -473,6 +475,8 @@ class Stage(Streams):
         await self.do_free()
         await self.do_unlock()
         await self.receiver.turn("well")
+        if self.kind == "mqtt":
+            await self.do_broker("up")
         await self.do_cont()
         self._notice_exit()
         if self._down:

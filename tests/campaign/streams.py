@@ -46,6 +46,7 @@ class Streams(Files):
         self.noted: dict[str, set[int]] = {}  # file of the journal → numbers in it
         self._journal = Journal(folder / "journal") if kind == "journal" else None
         self._broker = contextlib.AsyncExitStack()
+        self._brokered = False
         self._sending: set[asyncio.Task[None]] = set()
 
     def source(self) -> str:
@@ -69,10 +70,11 @@ class Streams(Files):
 
     async def do_broker(self, state: str) -> None:
         """ "up"; "down": ended as a service is, with its sessions and messages on disk."""
-        if state == "up":
-            await self._broker.enter_async_context(broker(self.folder, port=self.port, keeps=True))
-        else:
+        if state == "down":
             await self._broker.aclose()
+        elif not self._brokered:
+            await self._broker.enter_async_context(broker(self.folder, port=self.port, keeps=True))
+        self._brokered = state == "up"
 
     async def do_publish(self, numbers: list[int]) -> None:
         """One message a secret, each until the broker has it."""

@@ -128,6 +128,32 @@ async def test_what_was_lost_is_in_the_ledger_with_the_position_that_passes_over
     assert daemon.snapshot.missed["x", "truncated"] == 202
 
 
+async def test_a_loss_of_which_nobody_heard_before_the_end_is_told_after_the_next_start(
+    site: Setup, hook: FakeWebhook
+) -> None:
+    daemon = site.daemon()
+    async with running(daemon):
+        store = daemon.running.site.store
+        killed = SourceIntake(daemon.running.site, "x")
+        await killed.open()
+        killed.missed("truncated", 100, "/var/log/a.log")
+        await killed.record((), [Position("x", "a", {"offset": 1})])
+        killed._telling_losses.cancel()  # it ends here
+        after = SourceIntake(daemon.running.site, "x")
+        await after.open()
+        await told(hook, "100 bytes of /var/log/a.log (truncated)")
+
+        async def heard() -> bool:
+            return all(loss.untold is None for loss in losses(await store.positions.of(place("x"))))
+
+        while not await heard():
+            await asyncio.sleep(0.01)
+        again = SourceIntake(daemon.running.site, "x")
+        await again.open()
+        await again.close()
+    assert len(notices(hook)) == 1
+
+
 async def test_a_flood_of_losses_is_one_line(site: Setup) -> None:
     daemon = site.daemon()
     async with running(daemon):

@@ -45,6 +45,23 @@ def test_it_goes_on_over_a_restart_also_with_what_was_lost_before_it_was_read() 
     assert (loss.count, loss.first, loss.last) == (17, 1.0, 5.0)
 
 
+def test_how_much_nobody_was_told_of_is_known_after_a_restart() -> None:
+    first = ledger()
+    first.enter("gone", 10, "/a", "bytes", 1.0)
+    first.told("gone")
+    first.enter("gone", 5, "/a", "bytes", 2.0)
+    first.enter("killed", 0, "", "messages", 2.0)
+    again = ledger(rows(first.changed()))
+    again.told("other")
+    assert again.changed() == []
+    again.enter("gone", 1, "/a", "bytes", 3.0)
+    [loss] = losses(rows(again.changed()))
+    assert (loss.count, loss.untold) == (16, 6)
+    again.told("killed")
+    [loss] = losses(rows(again.changed()))
+    assert (loss.reason, loss.unknown, loss.untold) == ("killed", 1, None)
+
+
 def test_what_nobody_can_count_is_counted_as_that() -> None:
     one = ledger()
     one.enter("session_lost", 0, "", "messages", 1.0)

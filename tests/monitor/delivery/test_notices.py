@@ -20,13 +20,13 @@ class Desk:
         self.notices = Notices(
             policy=lambda: policy,
             sinks=lambda: ["pager", "chat"],
-            post=lambda name, notification: self.posted.append((name, notification)),
+            post=lambda name, notification, _taken: self.posted.append((name, notification)),
             url="https://monitor.example",
             host="monitor-1",
             now=lambda: self.now,
         )
 
-    def tell(self, title: str = "Disk full", **changes: Any) -> bool:
+    def tell(self, title: str = "Disk full", **changes: Any) -> object:
         options: dict[str, Any] = {"severity": "high", "key": "disk", "every": 60.0, "sinks": None, **changes}
         return self.notices.tell(title, "text", **options)
 
@@ -36,14 +36,14 @@ def desk() -> Desk:
     return Desk()
 
 
-def test_routes_choose_where_one_takes_it_and_everybody_hears_the_rest(desk: Desk) -> None:
+async def test_routes_choose_where_one_takes_it_and_everybody_hears_the_rest(desk: Desk) -> None:
     desk.tell(severity="critical")
     desk.tell(severity="low", key="other")
     assert [name for name, _ in desk.posted] == ["pager", "pager", "chat"]
     assert (desk.posted[0][1].url, desk.posted[0][1].host) == ("https://monitor.example", "monitor-1")
 
 
-def test_it_is_said_once_in_a_while(desk: Desk) -> None:
+async def test_it_is_said_once_in_a_while(desk: Desk) -> None:
     assert desk.tell()
     assert not desk.tell()
     desk.now += 61
@@ -52,7 +52,7 @@ def test_it_is_said_once_in_a_while(desk: Desk) -> None:
     assert desk.tell()
 
 
-def test_trouble_that_is_over_is_closed_where_it_was_told(desk: Desk) -> None:
+async def test_trouble_that_is_over_is_closed_where_it_was_told(desk: Desk) -> None:
     desk.tell(severity="critical")
     desk.notices.over("disk", "There is room again.")
     (_, opened), (name, closed) = desk.posted
@@ -64,6 +64,6 @@ def test_trouble_that_is_over_is_closed_where_it_was_told(desk: Desk) -> None:
     assert desk.tell()  # its next occurrence is news
 
 
-def test_nobody_hears_the_end_of_what_was_never_told(desk: Desk) -> None:
+async def test_nobody_hears_the_end_of_what_was_never_told(desk: Desk) -> None:
     desk.notices.over("disk", "")
     assert desk.posted == []
