@@ -172,8 +172,9 @@ class Worker:
     def hits(self, data: Buffer) -> tuple[dict[int, list[int]], list[tuple[Codec, Sequence[int]]]]:
         """Trigger ends by rule number, and those of decoders. This is the whole cost of a block without hits."""
         plan = self.engine.plan
-        raw = Ends(whole=plan.exact)
-        self.engine.database.scan(data, match_event_handler=raw.handler(), scratch=self._scratch)
+        told = Ends(whole=plan.exact)
+        self.engine.database.scan(data, match_event_handler=told.handler(), scratch=self._scratch)
+        raw = told.told()
         ends: dict[int, list[int]] = {}
         encoded: list[tuple[Codec, Sequence[int]]] = []
         near = [end for number in plan.assigned for end in raw.get(number, ())]
@@ -194,11 +195,11 @@ class Worker:
         # Each window costs a call, so where they are dense one scan over all of them is cheaper.
         if len(places) > 8 + (len(data) >> 12):
             places = [(places[0][0], places[-1][1])]
-        raw = Ends()
+        told = Ends()
         view = memoryview(data)
         for low, high in places:
-            self.engine.near.scan(view[low:high], match_event_handler=raw.handler(low), scratch=self._near_scratch)
-        for number, positions in raw.items():
+            self.engine.near.scan(view[low:high], match_event_handler=told.handler(low), scratch=self._near_scratch)
+        for number, positions in told.told().items():
             share(thinned(positions), self.engine.plan.near[number], ends)
 
     def _decide_all(

@@ -61,6 +61,7 @@ _EXPRESSIONS = re.compile(
 _MASKED = re.compile(rb"\[([a-z0-9][a-z0-9.-]{1,80}):[0-9a-f]{12}\]")
 LABEL = 100  # bytes, longer than any such label
 _MAYBE_STANDS_IN = quick((_WORDS, _EXPRESSIONS))
+_MAYBE_MARKED = quick((_MARKED, _EXPRESSIONS))
 _UUID = re.compile(rb"^[0-9a-fA-F]{8}-(?:[0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}$")
 _HASH_LENGTHS = frozenset((32, 40, 56, 64, 96, 128))
 _HASH_CONTEXT = re.compile(
@@ -240,7 +241,7 @@ def _stands_in(value: bytes) -> str | None:
 
 def marked(value: bytes) -> bool:
     """Whether the value says itself that it stands in for another, whatever its place."""
-    return bool(_MARKED.search(value) or _EXPRESSIONS.search(value))
+    return _MAYBE_MARKED(value) and bool(_MARKED.search(value) or _EXPRESSIONS.search(value))
 
 
 def masked_before(around: bytes, at: int, length: int) -> str | None:

@@ -25,6 +25,7 @@ _CLASS = r"\[\^?\]?(?:\\.|\[:\w+:\]|[^\]\\])*\]"
 _TOKEN = re.compile(rf"\\(?:x\{{[0-9A-Fa-f]+\}}|.)|{_CLASS}|\{{(?P<least>\d+)(?:,(?P<most>\d*))?\}}|.", re.DOTALL)
 _ONE = re.compile(rf"{_CLASS}|[\w@\"']")
 _ONE_OR_END = re.compile(rf"\(\?:{_CLASS}\|\$\)")
+_OPTIONAL = re.compile(rf"(?:{_CLASS}|.)(?:\?|\{{0,\d+\}})")
 _GROUP = re.compile(r"\(\?(?:P<secret>|[a-z-]*:)")  # that of the value, or one without a number
 
 
@@ -54,12 +55,20 @@ def halves(pattern: str) -> tuple[str, str, int] | None:
                 least, most = int(token["least"]), int(token["most"] or 1 << 20)
                 if not least or most - least < _LONG:
                     return None
-                cut = at, f"{{{least}}}"
-    rest = pattern[at + 1 :]
-    width = 0 if rest in ("", r"\b") else 1 if _ONE.fullmatch(rest) else -1 if _ONE_OR_END.fullmatch(rest) else None
-    if cut is None or width is None:
+                cut = at, f"{pattern[:at]}{{{least}}}", token.end()
+    if cut is None:
         return None
-    return f"{pattern[: cut[0]]}{cut[1]})", f"(?:{pattern[inside:at]}){rest}", width
+    head, rest, after = cut[1], pattern[at + 1 :], pattern[cut[2] : at]
+    if after and not _OPTIONAL.fullmatch(after):
+        # One more character stands in every value: of those before, or what comes after them.
+        more = re.search(rf"{_CLASS}$", pattern[: cut[0]])
+        if more is None or not _ONE.fullmatch(after):
+            return None
+        head += f"(?:{more[0]}|{after})"
+    width = 0 if rest in ("", r"\b") else 1 if _ONE.fullmatch(rest) else -1 if _ONE_OR_END.fullmatch(rest) else None
+    if width is None:
+        return None
+    return f"{head})", f"(?:{pattern[inside:at]}){rest}", width
 
 
 def searcher(pattern: str) -> Search:

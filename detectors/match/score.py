@@ -211,9 +211,10 @@ def _expected(alphabet: int, size: int) -> tuple[float, float]:
     return mean, max(0.04, 0.55 / math.sqrt(size))
 
 
-def _alphabet(value: bytes, digits: int, lower: int, upper: int) -> int:
-    """How many characters the one has that `value`, of so many of each class, seems to be of."""
-    size = len(value)
+def _alphabet(value: bytes) -> int:
+    """How many characters the one has that `value` seems to be of."""
+    size, count = len(value), value.translate(_CLASSES).count
+    digits, lower, upper = count(b"0"), count(b"a"), count(b"A")
     if digits == size:
         return 10
     if not (lower and upper) and _HEX.fullmatch(value):
@@ -267,20 +268,24 @@ def randomness(value: bytes) -> float:
 
     In deviations: 0 for the average random value, below -3 for hardly one in a thousand.
     """
-    classes = value.translate(_CLASSES).count
-    return _off(value, _alphabet(value, classes(b"0"), classes(b"a"), classes(b"A")))
-
-
-def _off(value: bytes, alphabet: int) -> float:
-    mean, deviation = _expected(alphabet, len(value))
+    mean, deviation = _expected(_alphabet(value), len(value))
     return (entropy(value) - mean) / deviation
+
+
+def _repetitive(value: bytes) -> float:
+    """From 0 for one that may be random to 1."""
+    if different(value) >= _plenty(_alphabet(value), len(value)):
+        return 0.0
+    return max(0.0, min(1.0, (-1 - randomness(value)) / 4))
 
 
 def features(value: bytes, before: bytes, after: bytes, repetitive: bool = True) -> dict[str, float]:
     """What the model weighs, by name; absent ones are 0. `before`, `after`: text beside the value on its line.
     `repetitive`: with the one that takes longest and weighs least."""
     out: dict[str, float] = {"length": min(len(value), 40) / 40}
-    _of_value(value, out, repetitive)
+    _of_value(value, out)
+    if repetitive and (amount := _repetitive(value)):
+        out["repetitive"] = amount
     _of_context(value, before, after, out)
     for one, other, both in _BOTH:
         if one in out and other in out:
@@ -288,7 +293,7 @@ def features(value: bytes, before: bytes, after: bytes, repetitive: bool = True)
     return out
 
 
-def _of_value(value: bytes, out: dict[str, float], repetitive: bool) -> None:
+def _of_value(value: bytes, out: dict[str, float]) -> None:
     size = max(1, len(value))
     classes = value.translate(_CLASSES)
     count = classes.count
@@ -303,10 +308,6 @@ def _of_value(value: bytes, out: dict[str, float], repetitive: bool) -> None:
     out["changes"] = min(1.0, 2 * sum(map(count, _CHANGES)) / size)
     if symbols:
         out["symbols"] = min(1.0, symbols / size * 3)
-    if repetitive and different(value) < _plenty(alphabet := _alphabet(value, digits, lower, upper), size):
-        off = _off(value, alphabet)
-        if off < -1:
-            out["repetitive"] = min(1.0, (-1 - off) / 4)
     if digits and lower and upper:
         out["mixed"] = 1.0
     if size < 8:
@@ -447,10 +448,10 @@ def confidence(value: bytes, before: bytes, after: bytes) -> Confidence | None:
     weights, bias = _weights()
     weighed = features(value, before, after, repetitive=False)
     total = bias + sum(map(mul, map(weights.__getitem__, weighed), weighed.values()))
-    likely = _confidence(_probability(total))
-    if likely == _confidence(_probability(total + weights["repetitive"])):
+    likely, least = _confidence(_probability(total)), weights["repetitive"]
+    if likely == _confidence(_probability(total + least)):
         return likely  # whatever the one left out comes to
-    return score(value, before, after).confidence
+    return _confidence(_probability(total + least * _repetitive(value)))
 
 
 def _probability(total: float) -> float:

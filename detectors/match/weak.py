@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 
 from detectors.match.filters import marked
+from detectors.match.quick import quick
 
 __all__ = ["weak"]
 
@@ -20,6 +21,7 @@ _PLACE = re.compile(
     rb"|SecureString(?: -String)?\s|(?i:hash|crypt)\w{0,10}\(\s?|(?i:identified\s(?:with\s\S{1,40}\s)?by)\s|\s-p\s?)"
     rb"[bu@N]?[\\\"'`]{0,4}$"
 )
+_MAYBE_PLACE = quick((_PLACE,))
 _LOGIN = re.compile(rb"[\w.%+-]{1,60}:$")
 # Who logs in, or where, or a call that makes a password of what it is given.
 _COMPANY = re.compile(
@@ -73,7 +75,8 @@ def weak(stage: str, value: bytes, before: bytes, after: bytes) -> bool:
         return False
     if after[:1] == b"@" and _LOGIN.search(before[-64:]):  # `user:…@host`
         return True
-    return bool(_PLACE.search(before[-120:]) and (_COMPANY.search(before) or _COMPANY.search(after)))
+    near = before[-120:]
+    return bool(_MAYBE_PLACE(near) and _PLACE.search(near) and (_COMPANY.search(before) or _COMPANY.search(after)))
 
 
 def _signs(value: bytes, before: bytes, after: bytes) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Callable, Container, Iterable, Sequence
+from typing import Any
 
 __all__ = ["NEAR", "Ends", "share", "thinned", "windows"]
 
@@ -11,7 +12,7 @@ NEAR = 16  # bytes between ends that are looked at as one; every window reaches 
 _MANY = 64  # fewer ends are not worth thinning
 
 
-class Ends(dict[int, "list[int] | array[int]"]):
+class Ends:
     """Where the matches of expressions end, by id.
 
     A trigger may match at every byte of a block. Of those that lie close only as many are kept as lead to the same
@@ -19,26 +20,37 @@ class Ends(dict[int, "list[int] | array[int]"]):
     """
 
     def __init__(self, whole: Container[int] = ()) -> None:
-        super().__init__()
         self._whole = whole
-
-    def __missing__(self, number: int) -> list[int] | array[int]:
-        ends: list[int] | array[int] = array("Q") if number in self._whole else []
-        self[number] = ends
-        return ends
+        # By id the last end, up to where the next takes its place, and those before it: what is done for every match
+        # looks at no list.
+        self._kept: dict[int, list[Any]] = {}
 
     def handler(self, base: int = 0) -> Callable[[int, int, int, int, object], None]:
         """What Hyperscan is to call for each match in a text that begins at `base`."""
+        kept, known, whole = self._kept, self._kept.get, self._whole
 
         def on_match(number: int, _start: int, end: int, _flags: int, _context: object) -> None:
-            ends, end = self[number], base + end
+            end += base
+            one = known(number)
+            if one is None:
+                kept[number] = [end, -1, array("Q") if number in whole else []]
+                return
+            last, reach, ends = one
+            if last <= end <= reach:
+                one[0] = end
+                return
+            ends.append(last)
+            one[0] = end
             # Hyperscan promises no order, so only those are put together that come in one.
-            if type(ends) is list and len(ends) > 1 and ends[-2] <= ends[-1] <= end <= ends[-2] + NEAR:
-                ends[-1] = end
-            else:
-                ends.append(end)
+            one[1] = last + NEAR if last <= end and type(ends) is list else -1
 
         return on_match
+
+    def told(self) -> dict[int, list[int] | array[int]]:
+        """All of them, by id. Nothing may be told to them afterwards."""
+        for last, _, ends in self._kept.values():
+            ends.append(last)
+        return {number: ends for number, (_, _, ends) in self._kept.items()}
 
 
 def share(positions: list[int], rules: Iterable[int], ends: dict[int, list[int]]) -> None:

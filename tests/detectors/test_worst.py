@@ -20,7 +20,7 @@ ROUNDS, KEPT = 150, 12
 AIM = 5.0  # MB/s for any text, which is missed (docs/performance.md)
 # What holds instead, on a machine that others use as well: MB/s of all that is looked at, the block and what is decoded
 # of it, and microseconds for each value that a rule has to judge, and for each finding.
-FLOOR, VALUE, FOUND = 1.0, 250, 30
+FLOOR, VALUE, FOUND = 1.25, 200, 30
 MOST = 200 << 10  # KiB of memory for a block, beside the compiled rules
 FRESH, WORDS = b"\x01", b"\x02"  # another random value, and another name, at each repetition
 GLUE = [

@@ -16,7 +16,8 @@ from tests.detectors.texts import rules
     [
         ("key=", "[a-z]{16,128}", "[a-z]{16}", "", 0),
         (r"\bk_", "k_[a-z]{2}[0-9]{8,90}=?", "k_[a-z]{2}[0-9]{8}", r"\b", 0),
-        (r"(?:a|b)[|(]\(", "(?:x|yz){5,}[^)]", "(?:x|yz){5}", "@", 1),
+        (r"(?:a|b)[|(]\(", "(?:x|yz){5,}", "(?:x|yz){5}", "@", 1),
+        ("=", "a[b-d:]{5,99}[b-d]", "a[b-d:]{5}(?:[b-d:]|[b-d])", "", 0),
         ("(?i:p)", r"[\w\]]{1,99}", r"[\w\]]{1}", r"(?:[^\w]|$)", -1),
     ],
 )
@@ -38,6 +39,8 @@ def test_a_long_value_is_cut_at_its_least(before: str, value: str, least: str, r
         r"a=(?P<secret>[a-z]{16,128})?",
         r"a=(?P<secret>[a-z]+[0-9]{16,128})",
         r"a=(?P<secret>[a-z]{0,128})",
+        r"a=(?P<secret>[a-z]{16,128}[0-9]{2})",
+        r"a=(?P<secret>(?:a|b){16,128}[0-9])",
         r"(?i)a=(?P<secret>[a-z]{16,128})",
         r"(a)=(?P<secret>[a-z]{16,128})",
         r"\Q(\E=(?P<secret>[a-z]{16,128})",

@@ -38,8 +38,8 @@ words = st.sampled_from(
     st.one_of(words, pieces),
 )
 def test_filters_say_the_same_without_the_quick_look(value: bytes, before: bytes) -> None:
-    def said() -> tuple[str | None, str | None]:
-        return filters.placeholder(value), filters.words(value, before)
+    def said() -> tuple[str | None, str | None, bool]:
+        return filters.placeholder(value), filters.words(value, before), filters.marked(value)
 
     quickly = said()
     looks = {name: getattr(filters, name) for name in vars(filters) if name.startswith("_MAYBE")}

@@ -13,7 +13,7 @@ def told(ends: list[int], whole: tuple[int, ...] = ()) -> list[int]:
     tell = kept.handler()
     for end in ends:
         tell(7, 0, end, 0, None)
-    return list(kept[7])
+    return list(kept.told()[7])
 
 
 @given(st.lists(st.integers(0, 5000), min_size=70, max_size=400), st.integers(NEAR, 90), st.integers(0, 40))
@@ -24,6 +24,14 @@ def test_thinned_ends_lead_to_the_same_windows(ends: list[int], back: int, ahead
         assert windows(told(order), back, ahead, 5000) == whole
     for end in ends:
         assert any(low <= max(0, end - back) and min(5000, end + ahead) <= high for low, high in whole)
+
+
+def test_ends_are_put_together_only_in_order_and_by_id() -> None:
+    kept = Ends()
+    tell = kept.handler(100)
+    for number, end in ((1, 3), (2, 5), (1, 9), (1, 12), (2, 3), (1, 19), (1, 20), (2, 6), (2, 7)):
+        tell(number, 0, end, 0, None)
+    assert kept.told() == {1: [103, 119, 120], 2: [105, 103, 107]}
 
 
 def test_of_a_trigger_that_matches_at_every_byte_few_ends_are_kept() -> None:
