@@ -27,6 +27,7 @@ class OvertakenError(NoEffectError):
 class Held:
     """One version of one secret as its manager holds it. The value is in memory for as long as it is enrolled.
 
+    `version`: which one, where the manager gives those before it too, so that one it gives no more is gone.
     `value`: None where the provider never gives it (write-only, sealed, names only). Times: seconds since 1970, None
     when the provider does not say. `digest`: what the provider publishes of the value, to see it change. `sole`: it is
     the only one that its issuer takes, so that any before it is refused.

@@ -75,10 +75,13 @@ def managed(secrets: Iterable[Secret], exposed: Mapping[tuple[str, str], float])
 
 
 def shown(secret: Secret, old: Version) -> Shown:
-    """Where a manager counts no versions, that it gives the old value no more says nothing: it never would."""
+    """Where a manager counts no versions, that it gives the old value no more says nothing: it never would. Nor where
+    another came in between: it may give only the newest few."""
     now = secret.current
     changed = now is not None and now.mark != old.mark
-    return Shown(secret, old, changed, changed and old.standing == "retired" and bool(old.version))
+    counted = now is not None and old.version not in ("", now.version)
+    next_to = sum(one.first_seen > old.first_seen for one in secret.versions) <= 1
+    return Shown(secret, old, changed, changed and counted and next_to and old.standing == "retired")
 
 
 async def look(store: Store) -> list[Managed]:

@@ -316,7 +316,8 @@ def _put_versions(
     # of a reading only the first can be told: its other versions may have been among the rest.
     displaced = any(mark not in now and row.standing == "current" for mark, row in before.items())
     for mark, row in before.items():
-        if row.standing == "previous" and not row.version and not displaced and now.keys() == used.keys():
+        uncounted = row.version in {"", *(kept.version for kept in now.values())}
+        if row.standing == "previous" and uncounted and not displaced and now.keys() == used.keys():
             continue  # its manager never gives any but the present one, which has not changed since
         if mark not in now and row.standing != "retired" and (whole or (used and row.standing == "current")):
             last = row.standing == "current" and not any(kept.sole for kept in now.values())

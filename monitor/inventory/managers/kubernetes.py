@@ -107,7 +107,6 @@ class KubernetesManager:
             yield Held(
                 f"{name}.{key}",
                 value,
-                version=str(about.get("resourceVersion") or ""),
                 created=created,
                 rotated=max(filter(None, changes), default=created),
                 expires=expiry(value.decode("ascii", "replace")) if key == "token" else None,

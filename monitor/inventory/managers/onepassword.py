@@ -118,7 +118,6 @@ class OnePasswordManager:
             yield Held(
                 f"{title}.{label}" + (f".{seen[label]}" if seen[label] > 1 else ""),
                 one["value"].encode(),
-                version=str(item.get("version") or ""),
                 created=instant(item.get("createdAt") or item.get("created_at")),
                 rotated=instant(item.get("updatedAt") or item.get("updated_at")),
                 tags=tuple(tag for tag in item.get("tags") or () if isinstance(tag, str)),

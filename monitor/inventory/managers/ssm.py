@@ -113,7 +113,8 @@ class SsmManager:
         return Held(
             name,
             self.client.pick(name, row, "Value", str).encode(),
-            version=str(row.get("Version") or ""),
+            # Where the others are not read, that this one is no more given does not say that it is gone.
+            version=str(row.get("Version") or "") if self.config.versions > 1 else "",
             standing=standing,
             created=changed if row.get("Version") == 1 else first,
             rotated=changed,

@@ -164,6 +164,20 @@ async def test_a_manager_without_versions_shows_nothing_about_the_old_value(stor
     assert (seen.changed, seen.gone, seen.old.standing) == (True, False, "previous")
 
 
+@pytest.mark.parametrize("versions", [("id", "id"), ("1", "2", "3")], ids=["one for all of them", "another between"])
+async def test_a_version_that_is_only_not_read_is_not_gone(
+    store: Store, clock: Clock, versions: tuple[str, ...]
+) -> None:
+    await save(store, kept("0", versions[0]))
+    [secret] = await look(store)
+    await begin(store, KEY, secret, why="", actor="ada")
+    for number, version in enumerate((*versions[1:], versions[-1])):
+        clock.now += 60
+        await save(store, kept(str(min(number + 1, len(versions) - 1)), version))
+    [(_, seen)] = await under_way(store, KEY, await store.inventory.secrets())
+    assert (seen.changed, seen.gone) == (True, False)
+
+
 async def test_a_value_that_was_rotated_is_not_rotated_again(store: Store) -> None:
     await save(store, kept("one"))
     [secret] = await look(store)

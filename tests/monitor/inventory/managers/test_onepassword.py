@@ -98,7 +98,7 @@ async def test_concealed_fields(server: Connect, tmp_path: Path) -> None:
     }
     assert len(found) == 7
     first = found[0]
-    assert (first.version, first.tags) == ("4", ("critical",))
+    assert (first.version, first.tags) == ("", ("critical",))
     assert first.created is not None
     assert first.rotated is not None
     assert first.rotated - first.created == 31 * 86_400

@@ -51,6 +51,7 @@ async def test_a_path_with_its_history(cloud: Aws, tmp_path: Path, documented: l
     plain = await everything(manager(cloud.url, tmp_path, key, path="/app/prod", plain=True))
     assert ("/app/prod/HOST", b"db.example.org") in {(one.name, one.value) for one in plain}
     assert len(plain) == 27
+    assert {one.version for one in plain} == {""}, "of the only one that is read no other can be told to be gone"
 
 
 async def test_who_may_too_little_and_too_much(cloud: Aws, tmp_path: Path, documented: list[str]) -> None:
