@@ -67,8 +67,9 @@ class Recovery:
         if self.kind == "shortened":
             return (
                 f"{self.reason}: {self.lost} transactions are gone. Sources are read again from the last positions it "
-                "knows, or from their beginning, so that what was found since is found again; acknowledgements and "
-                "resolutions made since are lost, and alerts may come twice."
+                "knows, or from their beginning, so that what was found since is found again, but for what they no "
+                "longer hold, which nobody can count; acknowledgements and resolutions made since are lost, and alerts "
+                "may come twice."
             )
         return f"{self.reason}. The monitor goes on with the file at {self.path}; what only the old one held is gone."
 

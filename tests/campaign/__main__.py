@@ -34,7 +34,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--jobs", type=int, default=8, help="trials at a time; they wait most of their time")
     parser.add_argument("--out", type=Path, default=Path("var/campaign"), help="folder for table and scripts")
     parser.add_argument("--docs", type=Path, help="page whose `<!-- campaign -->` section the table replaces")
-    parser.add_argument("--resume", action="store_true", help="go on with a campaign in --out that was ended")
+    parser.add_argument("--resume", action="store_true", help="go on with that of --out; what failed is played again")
     parser.add_argument("--shrink", type=float, default=300.0, help="seconds for shortening what failed")
     return parser.parse_args()
 

@@ -107,10 +107,10 @@ def table(outcomes: Mapping[tuple[str, str], Sequence[Outcome]], seed: int, comm
 
 
 def played(journal: Path) -> dict[str, Outcome]:
-    """What a campaign that was ended wrote down, by the names of the plans; its last line may be half."""
+    """What passed in a campaign that was ended, by the names of the plans; its last line may be half."""
     lines = journal.read_text(encoding="utf-8").splitlines() if journal.exists() else []
     found = [Outcome(**json.loads(line)) for line in lines if line.endswith("}")]
-    return {outcome.name: outcome for outcome in found}
+    return {outcome.name: outcome for outcome in found if outcome.failed is None}
 
 
 def into(page: Path, text: str) -> None:
