@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -301,6 +302,22 @@ async def test_sweeps_come_by_themselves_and_end_with_the_task(store: Store, mon
     task.cancel()
     await asyncio.wait([task])
     assert inside.is_set(), "a sweep outlived its task"
+
+
+def test_a_clock_that_is_put_back_puts_no_sweep_off() -> None:
+    class Job:
+        def __init__(self, next_run_time: datetime) -> None:
+            self.next_run_time = next_run_time
+
+        def modify(self, next_run_time: datetime) -> None:
+            self.next_run_time = next_run_time
+
+    now = datetime(2026, 1, 2, tzinfo=UTC)
+    in_an_hour, tomorrow = Job(now + timedelta(hours=1.1)), Job(now + timedelta(hours=25))
+    for job in (in_an_hour, tomorrow):
+        retention._bring_on(job, now)
+    assert in_an_hour.next_run_time == now + timedelta(hours=1.1)
+    assert tomorrow.next_run_time == now
 
 
 async def test_what_a_sweep_raises_is_the_callers_and_logged_by_nobody_else(
