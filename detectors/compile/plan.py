@@ -87,12 +87,15 @@ def make(rules: Sequence[Rule]) -> tuple[Plan, Expressions, Expressions]:
             problems.append(
                 f"{rule.source}: {rule.id}: checksum: no check is called {rule.checksum!r}; there are {known}"
             )
-        if not rule.keywords:
+        if not rule.keywords and rule.trigger != "@issuer":
             triggers.setdefault(rule.shape.triggers, []).append(number)
     if problems:
         raise RuleError(problems)
     always = hints((number, rule.anywhere) for number, rule in enumerate(rules))
-    always += named((number, set(rule.keywords) - set(rule.anywhere)) for number, rule in enumerate(rules))
+    always += named(
+        ((number, set(rule.keywords) - set(rule.anywhere)) for number, rule in enumerate(rules)),
+        [number for number, rule in enumerate(rules) if rule.trigger == "@issuer"],
+    )
     near = hints((number, set(rule.keywords) - set(rule.anywhere)) for number, rule in enumerate(rules))
     if len(triggers) + len(always) > _MANY:
         triggers[_STRIDE,] = []

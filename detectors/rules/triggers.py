@@ -11,6 +11,8 @@ from __future__ import annotations
 import string
 from collections.abc import Iterable, Mapping
 
+from detectors.rules.issuers import ISSUERS, held
+
 __all__ = ["ASSIGNED", "TRIGGERS"]
 
 _QUOTES = "\"'`\\"
@@ -167,6 +169,39 @@ def _near() -> Iterable[str]:
             )
 
 
+# Whatever lies between a name and a value: punctuation, a line break, words that say no more than that a value comes.
+# The rules know which words; here their first letters do.
+_BREAK = r"(?:\r?\n|\\{1,2}n)"
+_BETWEEN = rf"(?:[^\w\n]{{1,10}}{_BREAK}?|{_BREAK})[^\w\n]{{0,12}}(?:[inwvVtsSd][a-z]{{1,8}}[^\w\n]{{1,8}}){{0,5}}"
+_AFTER = rf"[^\w\n]{{0,10}}{_BREAK}?[^\w\n]{{0,12}}(?:(?:is|value|string)[^\w\n]{{1,8}}){{0,2}}"
+_NESTED = r"[^\w\n]{1,10}(?:[inwvVtsSd][a-z]{1,8}[^\w\n]{1,8}){1,6}"  # `"token": { "type": "string", "value": "…`
+_LOOSE_VALUE = "[A-Za-z0-9/_+=.~-]{16}"
+_SIGNS = " \t\"'>()],|=:"
+
+
+def _loose() -> Iterable[str]:
+    for name in (*_NAMES, "api key", "access key", "secret key", "signing key", "encryption key"):
+        yield rf"(?i:{name})[\w.\-]{{0,16}}{_BETWEEN}{_LOOSE_VALUE}"
+    # Words that stand in every other line: with what comes next.
+    for name in ("token", "pwd"):
+        yield from (rf"(?i:{name}){_escape(sign)}{_AFTER}{_LOOSE_VALUE}" for sign in "\t\"'>()],|*`")
+        yield from (rf"(?i:{name}) {_escape(sign)}{_AFTER}{_LOOSE_VALUE}" for sign in "-|`*>")
+        yield rf"(?i:{name}) is now {_LOOSE_VALUE}"
+        yield rf"(?i:{name})\x22{_NESTED}{_LOOSE_VALUE}"
+    for name in ("_key", "-key", "_pass", "-pass", "_token"):
+        yield from (rf"(?i:{name}){_escape(sign)}{_AFTER}{_LOOSE_VALUE}" for sign in _SIGNS)
+    yield from (rf"Key{_escape(sign)}{_AFTER}{_LOOSE_VALUE}" for sign in "\"'>(")
+
+
+def _loose_password() -> Iterable[str]:
+    for name in ("passwd", "password", "passphrase", "passwort"):
+        yield rf"(?i:{name})[\w.\-]{{0,16}}{_BETWEEN}{_SPOKEN}"
+    for name in ("_pass", "-pass", "_pwd", "_psk", "-psk", "_pw", "-pw", " psk"):
+        yield from (rf"(?i:{name}){_escape(sign)}{_AFTER}{_SPOKEN}" for sign in _SIGNS)
+    for name in ("Pass", "Psk"):
+        yield from (rf"{name}{_escape(sign)}{_AFTER}{_SPOKEN}" for sign in _SIGNS)
+
+
 # Commands and options that a password or a key stands behind.
 _COMMANDS = (
     *"redis-cli ldapsearch ldapmodify ldapadd ldapwhoami ldappasswd smbclient rpcclient winexe useradd sqlplus".split(),
@@ -181,7 +216,8 @@ _COMMANDS = (
 # By name, as the packs write them: `@assigned`: a name that speaks of a credential, an assignment, six characters of
 # value; `@assigned-key`: some other key and a longer value; `@url`: a URL with a password in it; `@named`: such a name
 # and a value in another way; `@pass`: `pass`, `pw`, `pwd`, a value right behind; `@near`: such a name and a literal
-# in quotes near it; `@command`: commands that take one.
+# in quotes near it; `@command`: commands that take one; `@loose`, `@loose-password`:
+# such a name, a value, and no sentence between the two; `@issuer`: an issuer's name that holds a value.
 TRIGGERS: Mapping[str, tuple[str, ...]] = {
     "@assigned": (*_credential(),),
     "@assigned-key": (*_key(),),
@@ -190,5 +226,8 @@ TRIGGERS: Mapping[str, tuple[str, ...]] = {
     "@pass": (*_pass(),),
     "@near": (*_near(),),
     "@command": _COMMANDS,
+    "@loose": (*_loose(),),
+    "@loose-password": (*_loose_password(),),
+    "@issuer": (*map(held, sorted(ISSUERS)),),
 }
 ASSIGNED = (TRIGGERS["@assigned"], TRIGGERS["@assigned-key"])  # keyword rules are mostly found by these, too

@@ -83,6 +83,32 @@ def test_a_password_in_a_url_is_seen(scheme: str) -> None:
     assert not found("@url", f"{scheme}db.internal:5432/{VALUE}")
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"| API key | {VALUE} |",
+        f"signing_key: !str {VALUE}",
+        f"client secret -> {VALUE}",
+        f"Access Key\n{VALUE}",
+        f'"api_token": {{ "sensitive": true, "type": "string", "value": "{VALUE}',
+        f"--storage-key {VALUE}",
+        f"setMapsKey('{VALUE}')",
+    ],
+)
+def test_a_long_value_is_seen_whatever_lies_between(text: str) -> None:
+    assert found("@loose", text)
+
+
+@pytest.mark.parametrize("text", ["| Password | {} |", "db_pass := {}", "wifi_psk {}", "Password\n{}"])
+def test_a_password_is_seen_whatever_lies_between(text: str) -> None:
+    assert found("@loose-password", text.format(VALUE[:6]))
+
+
+def test_a_sentence_between_the_two_hides_both() -> None:
+    assert not found("@loose", f"the secret was rotated by {VALUE}")
+    assert not found("@loose-password", "the password of bob expires in 3 days")
+
+
 def test_every_expression_starts_with_a_literal_of_three_characters() -> None:
     for texts in TRIGGERS.values():
         for text in texts:
