@@ -1,10 +1,11 @@
-"""Choose the anchors of literals: `python -m benchmarks.anchors` writes detectors/compile/anchors.json. A few minutes.
+"""Choose the anchors of literals: `python -m benchmarks.anchors [--logs FOLDER]` writes detectors/compile/anchors.json.
+Ten minutes of CPU time, or twice that with logs.
 
 Hyperscan's literal matcher (FDR, `src/fdr` of its sources) keeps its literals in eight buckets, mostly one a length.
 At a place in the text a bucket is asked in earnest when each pair of neighbouring characters up to there stands at that
 place in some literal of the bucket: not the same literal, so words of a language ask for each other. That question costs
-more than all else, and this module counts it: over generated logs and the standard library's sources, for each choice
-of the characters of long literals, one after another until none can be improved.
+more than all else, and this module counts it: over generated logs, the standard library's sources and such real logs as
+there are, for each choice of the characters of long literals, one after another until none can be improved.
 """
 
 from __future__ import annotations
@@ -28,13 +29,18 @@ from detectors.rules.load import load_rules
 
 SAMPLE = 2 << 20  # bytes of each kind of text
 SIZES = range(anchors.SIZE, anchors.LEAST - 1, -1)  # characters of an anchor
-MET = 3  # questions that a literal costs where it does stand: what comes after it is then looked at
+MET = 8  # questions that a literal costs where it does stand: what comes after it is then looked at
+# Words that ordinary text is full of stay as they are, so that Hyperscan looks for what comes next to them, too.
+COMMON = frozenset(
+    "password passwd passphrase secret token session credential credentials username default connect "
+    "authorization".split()
+)
 TABLE = Path(anchors.__file__).parent / "anchors.json"
 Entry = tuple[int, int, int]  # length, characters from the end, pair
 
 
-def texts() -> Iterator[bytes]:
-    """Ordinary text: no secrets, many words."""
+def texts(logs: Path | None = None) -> Iterator[bytes]:
+    """Ordinary text: no secrets, many words. Of real logs as much as of the others, repeated if need be."""
     with tempfile.TemporaryDirectory() as folder:
         log = Path(folder) / "log"
         loggen.generate(SAMPLE, log)
@@ -42,6 +48,8 @@ def texts() -> Iterator[bytes]:
     sources = sorted(Path(sysconfig.get_path("stdlib")).glob("*.py"))
     random.Random(1).shuffle(sources)
     yield b"".join(path.read_bytes() for path in sources)[:SAMPLE]
+    real = b"".join(path.read_bytes() for path in sorted(logs.glob("*.log"))) if logs is not None else b""
+    yield real * (SAMPLE // max(1, len(real)) + 1)
 
 
 def pair(text: bytes, back: int) -> int:
@@ -83,13 +91,13 @@ def _bucket(database: bytes, at: int) -> Iterator[tuple[bytes, bool]]:
 class Cost:
     """How often buckets of literals are asked for nothing, for each thousand characters."""
 
-    def __init__(self, possible: Iterable[set[Entry]]) -> None:
+    def __init__(self, possible: Iterable[set[Entry]], logs: Path | None = None) -> None:
         """`possible`: what any choice may let through."""
         union = {entry for each in possible for entry in each}
         counts: Counter[bytes] = Counter()
         met: Counter[bytes] = Counter()
         size = 0
-        for text in texts():
+        for text in texts(logs):
             size += len(text)
             counts.update(text[at : at + anchors.SIZE] for at in range(len(text) - anchors.SIZE))
         for text, count in counts.items():
@@ -198,27 +206,43 @@ def options(run: anchors.Run) -> dict[str, set[Entry]]:
     return {anchor: each for anchor, each in found.items() if "\n" not in anchor}
 
 
+def literals(expressions: plan.Expressions) -> set[tuple[bytes, bool]]:
+    """What the matcher of these is told to look for."""
+    database = hyperscan.Database(mode=hyperscan.HS_MODE_BLOCK)
+    texts, ids = [text for text, _ in expressions], [number for _, number in expressions]
+    database.compile(expressions=texts, ids=ids, flags=[0] * len(texts))
+    return {*matcher(hyperscan.dumpb(database))}
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.anchors", description=__doc__)
     parser.add_argument("--trials", type=int, default=1000, help="how often to move several literals at once")
-    trials = parser.parse_args().trials
+    parser.add_argument("--logs", type=Path, help="a folder of real logs to choose for, too")
+    given = parser.parse_args()
     rules = load_rules()
     made, expressions, _ = plan.make(rules)
     movable: dict[str, dict[str, set[Entry]]] = {}
+    may: set[bytes] = set()
     others = []
     for text, number in expressions:
         runs = anchors.choices(text) if plan.filler(rules, made, number) else []
         if runs:
             run = max(runs, key=lambda run: len(run.text))
-            movable.setdefault(run.text, {}).update(options(run))
+            # What is common stays as it is.
+            usual = (
+                options(run) if run.text.strip(" _-.:=").lower() not in COMMON else dict([*options(run).items()][:1])
+            )
+            movable.setdefault(run.text, {}).update(usual)
+            may |= {(anchor.upper() if run.caseless else anchor).encode("latin-1") for anchor in usual}
         else:
             others.append((text, number))
-    database = hyperscan.Database(mode=hyperscan.HS_MODE_BLOCK)
-    database.compile(expressions=[t for t, _ in others], ids=[n for _, n in others], flags=[0] * len(others))
-    fixed = [entries(*literal) for literal in {*matcher(hyperscan.dumpb(database))} if len(literal[0]) in SIZES]
-    if not fixed:
+    found = literals(others)
+    if not found:
         sys.exit("no literals found in the database: its format is not the one known here")
-    cost = Cost([*fixed, *(each for choice in movable.values() for each in choice.values())])
+    # To what is common Hyperscan adds what comes next to it.
+    found |= {literal for literal in literals(plan.searched(rules, made, expressions)) if literal[0] not in may}
+    fixed = [entries(*literal) for literal in found if len(literal[0]) in SIZES]
+    cost = Cost([*fixed, *(each for choice in movable.values() for each in choice.values())], given.logs)
     for literal in fixed:
         cost.add(literal)
     print(f"{len(fixed)} literals as they are: {cost.total:.2f} questions a thousand characters")
@@ -227,8 +251,8 @@ def main() -> None:
     while sum(choice.improve([text]) for text in movable):
         print(f"each where it alone costs least: {cost.total:.2f}", flush=True)
     chance = random.Random(1)
-    better = sum(choice.improve(choice.together(chance)) for _ in range(trials))
-    print(f"after {better} of {trials} trials with several: {cost.total:.2f}")
+    better = sum(choice.improve(choice.together(chance)) for _ in range(given.trials))
+    print(f"after {better} of {given.trials} trials with several: {cost.total:.2f}")
     # Where in the literal and how long: `password: "assword"` would be a finding of ours.
     table = [
         f"{text.rindex(anchor)} {len(anchor)} {text}"

@@ -19,9 +19,13 @@ import orjson
 
 from detectors.rules.pattern import emit, parse
 
-__all__ = ["LEAST", "SIZE", "Run", "anchored", "choices"]
+__all__ = ["LEAST", "SIZE", "Run", "anchored", "choices", "ways"]
 
 SIZE, LEAST = 8, 5  # characters the matcher looks at, and of the shortest anchor: shorter ones are met too often
+_BESIDE = 4  # characters of a literal that is looked for, whatever stands beside it
+_NO_TEXT = (_c.RANGE, (0x80, 0xFF))  # bytes that hardly stand next to a literal
+# Words that logs are full of: with what stands next to them (`password=`, `token"`) they are met less often.
+_COMMON = re.compile("pass|pwd|secret|token|key|auth|login|user|session|credential", re.IGNORECASE)
 _NEWLINE = 10  # which `.` is not
 
 Nodes = list[tuple[Any, Any]]
@@ -61,8 +65,42 @@ def anchored(expression: bytes, filler: str = ".") -> bytes:
     keep = range(run.start if len(anchor) == SIZE else start, start + len(anchor))
     # Fewer others, with what may come after them, are no better choice for Hyperscan.
     _Breaker(run.nodes, keep, min(len(anchor) - 2, LEAST), parse(filler)[0]).visit(nodes)
-    text = emit(nodes, flags & re.IGNORECASE)
-    return (f"(?i:{text})" if flags & re.IGNORECASE else text).encode("latin-1")
+    if not _COMMON.search(run.text):
+        wide = parse(filler)[0][1] if filler != "." else [_NO_TEXT]
+        _wall(nodes, run.nodes, keep.stop, 1, wide)
+        if len(anchor) < SIZE:
+            _wall(nodes, run.nodes, keep.start - 1, -1, wide)
+    return _text(nodes, flags)
+
+
+def ways(expression: bytes) -> list[bytes]:
+    """The expression as one for each long alternative it starts with: in `(?:connect|signing)\\(` no literal stands in
+    every match, so none could be chosen from."""
+    nodes, flags = _read(expression)
+    if flags & (re.DOTALL | re.MULTILINE) or b"\\b" in expression:
+        return [expression]
+    found = _spread(nodes)
+    return [expression] if len(found) == 1 else [_text(way, flags) for way in found]
+
+
+def _spread(nodes: Nodes) -> list[Nodes]:
+    """Each long alternative that these nodes can start with, and the rest of them together."""
+    start = next((number for number, (op, _) in enumerate(nodes) if op is not _c.LITERAL), len(nodes))
+    if start == len(nodes) or _longest(nodes) >= _BESIDE:
+        return [nodes]
+    (op, arg), after = nodes[start], nodes[start + 1 :]
+    if op is _c.SUBPATTERN:
+        return [[*nodes[:start], (op, (*arg[:3], way)), *after] for way in _spread(arg[3])]
+    if op is not _c.BRANCH:
+        return [nodes]
+    long = [way for way in arg[1] if _longest(way) > LEAST]
+    short = [way for way in arg[1] if _longest(way) <= LEAST]
+    rest = [short[0] if len(short) == 1 else [(op, (arg[0], short))]] if short else []
+    return [[*nodes[:start], *way, *after] for way in (*long, *rest)]
+
+
+def _longest(nodes: Nodes) -> int:
+    return max((len(run.text) for run in _runs(nodes, caseless=False)), default=0)
 
 
 def choices(expression: bytes) -> list[Run]:
@@ -74,6 +112,11 @@ def choices(expression: bytes) -> list[Run]:
 def _read(expression: bytes) -> tuple[Nodes, int]:
     tree = parse(expression.decode("latin-1"))
     return _flat(tree), tree.state.flags
+
+
+def _text(nodes: Nodes, flags: int) -> bytes:
+    text = emit(nodes, flags & re.IGNORECASE)
+    return (f"(?i:{text})" if flags & re.IGNORECASE else text).encode("latin-1")
 
 
 def _long(nodes: Nodes, flags: int) -> list[Run]:
@@ -109,6 +152,37 @@ def _runs(nodes: Nodes, caseless: bool) -> Iterator[Run]:
         start = number + 1
         if op is _c.SUBPATTERN:
             yield from _runs(arg[3], caseless or bool(arg[1] & re.IGNORECASE))
+
+
+def _wall(nodes: Nodes, chosen: Nodes, at: int, step: int, wide: Nodes) -> bool | None:
+    """Widen what comes from `chosen[at]` on, somewhere in `nodes`, in the direction of `step`: Hyperscan would add each
+    character of a small class to the anchor, and look for other literals than were chosen. Whether one that must stand
+    there was widened; None: `chosen` is not there."""
+    if nodes is chosen:
+        return _widen(nodes, at, step, wide)
+    for number, (op, arg) in enumerate(nodes):
+        done = _wall(arg[3], chosen, at, step, wide) if op is _c.SUBPATTERN else None
+        if done is not None:
+            return done or _widen(nodes, number + step, step, wide)
+    return None
+
+
+def _widen(nodes: Nodes, at: int, step: int, wide: Nodes) -> bool:
+    """Whether a text of these nodes must have a character that was widened."""
+    while 0 <= at < len(nodes):
+        op, arg = nodes[at]
+        inner = arg[1] if op is _c.BRANCH else [arg[3]] if op is _c.SUBPATTERN else []
+        if op in (_c.MAX_REPEAT, _c.MIN_REPEAT):
+            inner = [arg[2]]
+        done = [_widen(each, 0 if step > 0 else len(each) - 1, step, wide) for each in inner]
+        if op is _c.LITERAL:
+            nodes[at] = (_c.IN, [(op, arg), *wide])
+        elif op is _c.IN and arg[0][0] is not _c.NEGATE:
+            nodes[at] = (op, [*arg, *wide])
+        if op is not _c.AT and all(done) and not (op in (_c.MAX_REPEAT, _c.MIN_REPEAT) and not arg[0]):
+            return True
+        at += step
+    return False
 
 
 class _Breaker(NamedTuple):

@@ -14,7 +14,7 @@ import hyperscan
 import orjson
 
 from detectors import cache
-from detectors.compile.anchors import anchored
+from detectors.compile.anchors import anchored, ways
 from detectors.compile.codecs import Codec, codecs
 from detectors.rules.checksums import CHECKS
 from detectors.rules.rule import Rule, RuleError
@@ -114,6 +114,11 @@ def make(rules: Sequence[Rule]) -> tuple[Plan, Expressions, Expressions]:
         assigned=[number for number, texts in enumerate(triggers) if texts in assigned],
         near=[numbers for _, numbers in near],
     )
+    expressions = [
+        (way, number)
+        for text, number in expressions
+        for way in ([text] if filler(rules, plan, number) is None else ways(text))
+    ]
     return plan, expressions, [(text, number) for number, (text, _) in enumerate(near)]
 
 

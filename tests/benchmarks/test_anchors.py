@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import random
+from pathlib import Path
 
 import hyperscan
 import pytest
@@ -21,7 +22,7 @@ def test_a_databases_literals_are_read_from_it() -> None:
 
 
 def test_a_word_is_asked_for_by_several_literals_together(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(anchors, "texts", lambda: [b"no sessions no"])
+    monkeypatch.setattr(anchors, "texts", lambda logs: [b"no sessions no"])
     parts = [entries(literal, False) for literal in (b"sessXXXX", b"XXXsiXXX", b"XXXXions")]
     cost = Cost(parts)
     for count, part in enumerate(parts):
@@ -35,6 +36,16 @@ def test_a_word_is_asked_for_by_several_literals_together(monkeypatch: pytest.Mo
     assert cost.total == 0
 
 
+def test_real_logs_are_as_much_text_as_the_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(anchors, "SAMPLE", 1000)
+    (tmp_path / "a.log").write_bytes(b"no session\n")
+    *_, real = anchors.texts(tmp_path)
+    assert real[:22] == b"no session\nno session\n"
+    assert 1000 <= len(real) <= 1011
+    *_, none = anchors.texts()
+    assert none == b""
+
+
 def test_case_counts_only_where_it_matters() -> None:
     assert entries(b"abcdef", False) < entries(b"abcdef", True)
     assert entries(b"ABCDEF", True) == entries(b"abcdef", True)
@@ -43,7 +54,7 @@ def test_case_counts_only_where_it_matters() -> None:
 
 
 def test_what_only_several_literals_together_let_through_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(anchors, "texts", lambda: [b"no sessions no"])
+    monkeypatch.setattr(anchors, "texts", lambda logs: [b"no sessions no"])
     options = {name: {name[-8:]: entries(name[-8:].encode(), False), name[:8]: entries(name[:8].encode(), False)}
                for name in ("QQQQQQQQsessiXXX", "ZZZZZZZZsessiXXX")}  # fmt: skip
     other = entries(b"XXXXions", False)
@@ -60,7 +71,7 @@ def test_what_only_several_literals_together_let_through_is_found(monkeypatch: p
 
 
 def test_a_literal_that_stands_in_the_text_costs_more(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(anchors, "texts", lambda: [b"no Sessions no"])
+    monkeypatch.setattr(anchors, "texts", lambda logs: [b"no Sessions no"])
     options = {"sessionsQQ": {text: entries(text.encode(), False) for text in ("sessions", "essionsQ")}}
     choice = Choice(options, Cost(options["sessionsQQ"].values()))
     assert choice.cost.total == pytest.approx(anchors.MET * 1000 / 14)
