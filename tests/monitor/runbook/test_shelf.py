@@ -53,6 +53,7 @@ ISSUERLESS = {
     "generic/issuers",
     "generic/loose",
     "generic/prefixed",
+    "generic/rows",
     "generic/short",
     "generic/syntax",
     "generic/wide",
