@@ -136,6 +136,7 @@ class JournalSource:
         self._intake = intake
         self._key = f"journal:{config.directory or ''}:{config.namespace or ''}"
         self._cursor = ""  # of the last record that was read
+        self._expected = ""  # of the record with which a run of journalctl begins, unless it was removed just then
         self._saved = ""
         self._since: float | None = None  # where to begin when no cursor could be had
         self._open: dict[str, _Line] = {}  # by stream, in the order in which their first pieces came
@@ -213,22 +214,23 @@ class JournalSource:
         return (Position(self.config.name, self._key, state),)
 
     async def _from(self, call: list[str]) -> list[str]:
-        """The option that makes `call` go on after the last record. A cursor that is gone is a gap, and told."""
+        """The option that makes `call` go on at the last record. A cursor that is gone is a gap, and told."""
+        self._expected = ""
         if not self._cursor:
             return [] if self._since is None else [f"--since=@{self._since:.6f}"]
         if await entry_at([*call, *self._filters()], self._cursor) == self._cursor:
-            return [f"--after-cursor={self._cursor}"]
+            self._expected = self._cursor  # as `--after-cursor` would say nothing of one that goes in between
+            return [f"--cursor={self._cursor}"]
         if await entry_at(call, self._cursor) == self._cursor:
             return [f"--cursor={self._cursor}"]  # it is one that the filters leave out: the first one after it
-        await self._tell_gap(call)
+        self._tell_gap(await entry_at(call, self._cursor))
         self._cursor, self._since = "", None
         return []
 
-    async def _tell_gap(self, call: list[str]) -> None:
+    def _tell_gap(self, goes_on: str) -> None:
         """The journal was vacuumed or replaced. How many bytes that were nobody knows; of records the numbers tell."""
-        oldest = await entry_at(call, self._cursor)
         before, after = (
-            dict(pair.split("=", 1) for pair in c.split(";") if "=" in pair) for c in (self._cursor, oldest)
+            dict(pair.split("=", 1) for pair in c.split(";") if "=" in pair) for c in (self._cursor, goes_on)
         )
         records = 1
         if before.get("s") == after.get("s") and before.get("s"):
@@ -347,6 +349,11 @@ class JournalSource:
     def _records(self, entries: Iterable[Entry], now: float) -> Iterator[tuple[Block, str]]:
         """What is to be scanned, each with the cursor that is committed once it was."""
         for entry in entries:
+            expected, self._expected = self._expected, ""
+            if expected:
+                if cursor_of(entry) == expected:
+                    continue
+                self._tell_gap(cursor_of(entry))
             before, self._cursor = self._cursor, cursor_of(entry) or self._cursor
             self._got += 1
             if entry.cut:

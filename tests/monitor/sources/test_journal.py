@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 from monitor.sources import journal as module
 from monitor.sources.journal import JournalConfig, JournalSource
-from monitor.sources.journalctl import JournalError
+from monitor.sources.journalctl import JournalError, entry_at
 from tests.fakes.intake import FakeIntake, running, until
 from tests.fakes.journal import Journal
 
@@ -116,6 +116,29 @@ async def test_a_vanished_cursor_is_a_gap_and_reading_goes_on_from_the_oldest(jo
     assert len(intake.lost) == 2
     assert intake.hits == 5  # read again, under the same ids
     assert len(intake.found) == 3
+
+
+async def test_a_cursor_that_vanishes_just_before_it_is_read_on_from_is_a_gap(
+    journal: Journal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    intake = FakeIntake()
+    journal.write(b"<1>")
+    await journal.settle("old")
+    await source(journal, intake).run(True)
+    journal.write(b"<2>")
+    await journal.settle("old")
+    journal.write(b"<3>")
+    await journal.settle("new")
+
+    async def look(call: list[str], cursor: str) -> str:
+        found = await entry_at(call, cursor)
+        (journal.folder / "old.journal").unlink()
+        return found
+
+    monkeypatch.setattr(module, "entry_at", look)
+    await source(journal, intake).run(True)
+    assert intake.marks == [1, 3]
+    assert [reason for reason, *_ in intake.lost] == ["journal_gap"]
 
 
 async def test_another_filter_loses_no_record_at_the_cursor(journal: Journal) -> None:
