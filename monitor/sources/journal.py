@@ -29,6 +29,7 @@ from monitor.model import Block, Position
 from monitor.sources.base import LogConfig, SourceConfig, Where
 from monitor.sources.journalctl import (
     JournalError,
+    between,
     cursor_of,
     entry_at,
     environment,
@@ -228,15 +229,8 @@ class JournalSource:
         return []
 
     def _tell_gap(self, goes_on: str) -> None:
-        """The journal was vacuumed or replaced. How many bytes that were nobody knows; of records the numbers tell."""
-        before, after = (
-            dict(pair.split("=", 1) for pair in c.split(";") if "=" in pair) for c in (self._cursor, goes_on)
-        )
-        records = 1
-        if before.get("s") == after.get("s") and before.get("s"):
-            with contextlib.suppress(KeyError, ValueError):
-                records = max(1, int(after["i"], 16) - int(before["i"], 16) - 1)
-        self._intake.missed("journal_gap", records, self._key, unit="records")
+        """The journal was vacuumed or replaced. How many bytes that were nobody knows."""
+        self._intake.missed("journal_gap", between(self._cursor, goes_on), self._key, unit="records")
 
     # Reading
 

@@ -12,6 +12,7 @@ from monitor.sources.journald import Decoder, Entry
 
 __all__ = [
     "JournalError",
+    "between",
     "cursor_of",
     "entry_at",
     "environment",
@@ -63,6 +64,15 @@ async def entry_at(call: Sequence[str], cursor: str) -> str:
 
 def cursor_of(entry: Entry | None) -> str:
     return entry.fields.get("__CURSOR", b"").decode("ascii", "replace") if entry else ""
+
+
+def between(before: str, after: str) -> int:
+    """How many records there were between those of two cursors, as far as their numbers tell; at least one."""
+    one, other = (dict(pair.split("=", 1) for pair in c.split(";") if "=" in pair) for c in (before, after))
+    if one.get("s") == other.get("s") and one.get("s"):
+        with contextlib.suppress(KeyError, ValueError):
+            return max(1, int(other["i"], 16) - int(one["i"], 16) - 1)
+    return 1
 
 
 def _first(out: bytes) -> Entry | None:
