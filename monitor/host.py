@@ -75,10 +75,11 @@ class SourceIntake:
         environment: str = "",
         present: Mapping[str, tuple[int, int]] | None = None,
         handles: dict[tuple[int, int], int] | None = None,
+        entries: Ledger | None = None,
         on_started: Callable[[], object] = lambda: None,
     ) -> None:
         """`audit`: the form of the audit records that the source reads (monitor.access.forms). `environment`: of who
-        writes what it reads."""
+        writes what it reads. `entries`: its ledger, when it ran before in this process."""
         self._site = site
         self._name = name
         self._audit = audit
@@ -89,7 +90,7 @@ class SourceIntake:
         self._news: dict[str, str | None] = {}  # part → message, not told yet
         self._telling: asyncio.TimerHandle | None = None
         self._sealer = Sealer(site.scanner.key, site.scanner.scrub)
-        self._ledger = Ledger(name)
+        self._ledger = Ledger(name) if entries is None else entries
         self._places: dict[str, str] = {}  # of losses → without what these rules take for secrets
         self._rules: object = None
         self._lost: dict[str, tuple[int, dict[str, None], str]] = {}  # reason → count, paths, unit; to be told
@@ -97,6 +98,8 @@ class SourceIntake:
 
     async def open(self) -> None:
         """Go on with the ledger of before. What is lost meanwhile is added to it."""
+        if self._ledger.restored:
+            return
         with contextlib.suppress(StoreError):
             kept = await self._site.store.positions.of(ledger.place(self._name))
             self._ledger.restore(kept)

@@ -61,6 +61,10 @@ class Ledger:
         self._entries[key] = _sum(self._entries.get(key), fresh)
         self._changed.add(key)
 
+    @property
+    def restored(self) -> bool:
+        return self._restored
+
     def restore(self, rows: Mapping[str, Mapping[str, Any]]) -> None:
         for loss in losses(rows):
             key = (loss.reason, loss.place)

@@ -14,6 +14,7 @@ import structlog
 from monitor.common.backoff import backoff
 from monitor.common.tasks import cancel
 from monitor.host import SourceIntake
+from monitor.ledger import Ledger
 from monitor.site import Site
 from monitor.sources import load_source
 from monitor.sources.base import SourceConfig
@@ -74,6 +75,8 @@ class Sources:
         self._once = once
         self._tasks: dict[str, tuple[SourceConfig, asyncio.Task[None]]] = {}
         self._handles: dict[str, dict[tuple[int, int], int]] = {}  # source → see Intake.handles
+        # A notice may still be on its way when the source is started anew: both count in the same ledger.
+        self._ledgers: dict[str, Ledger] = {}
         self._finished: set[str] = set()
         self._beginning: set[str] = set()  # those of which it is not durable yet where they begin
 
@@ -135,6 +138,7 @@ class Sources:
             environment=getattr(config, "environment", ""),
             present=self._present.get(name),
             handles=self._handles.setdefault(name, {}),
+            entries=self._ledgers.setdefault(name, Ledger(name)),
             on_started=lambda: self._beginning.discard(name),
         )
 

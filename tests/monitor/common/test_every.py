@@ -75,6 +75,6 @@ async def test_rounds_that_are_brought_on_do_not_put_off_the_next_one() -> None:
     wake = asyncio.Event()
     async with running(0.2, lambda: rounds.append(1), wake):
         for known in range(1, 1001):
-            await until(lambda known=known: len(rounds) >= known)  # type: ignore[misc]
+            await until(lambda known=known: len(rounds) >= known)
             wake.set()
         await until(lambda: len(rounds) >= 1002)

@@ -7,11 +7,13 @@ from typing import Any
 
 import pytest
 
+from monitor import ledger
 from monitor.common.tasks import cancel
 from monitor.daemon import Daemon, supervise
 from monitor.sources.file import source as file
 from monitor.store.runs import Runs
 from tests.fakes.intake import until
+from tests.fakes.server import Fault
 from tests.fakes.setup import Setup, incidents, running, told
 from tests.fakes.webhook import FakeWebhook
 
@@ -90,6 +92,33 @@ async def test_a_failing_source_that_works_again_is_closed_where_it_was_told(
         await until(lambda: incidents(hook))
     [closed] = over()
     assert closed["title"] == "Source app keeps failing"
+
+
+async def test_a_notice_that_is_late_takes_nothing_from_the_ledger_of_a_source_started_anew(
+    site: Setup, hook: FakeWebhook, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(supervise, "_RESTART_FIRST", 0.01)
+    real, losses = file.FileSource.run, [100, 11]
+
+    async def run(self: file.FileSource, once: bool) -> None:
+        if losses:
+            self._intake.missed("truncated", losses.pop(0), "/a.log")
+            raise RuntimeError("unexpected")
+        hook.always = None
+        await real(self, once)
+
+    monkeypatch.setattr(file.FileSource, "run", run)
+    hook.always = Fault(status=503)  # until it runs well
+    daemon = site.daemon()
+    async with running(daemon):
+        await told(hook, "of /a.log (truncated)")
+
+        async def kept() -> list[ledger.Loss]:
+            return ledger.losses(await daemon.running.site.store.positions.of(ledger.place("app")))
+
+        while not (found := await kept()) or found[0].untold is not None:
+            await asyncio.sleep(0.01)
+        assert [loss.count for loss in found] == [111]
 
 
 async def test_a_database_lost_while_down_is_told_and_nothing_is_skipped(site: Setup, hook: FakeWebhook) -> None:
