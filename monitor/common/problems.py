@@ -48,8 +48,12 @@ def short(text: str) -> str:
 
 
 def suggest(word: str, known: Iterable[str]) -> str:
-    close = get_close_matches(word, list(known), n=1, cutoff=0.6)
-    return f'; did you mean "{short(close[0])}"?' if close else ""
+    names = list(known)
+    # `url` is short for each of them: the one that looks most like it may be the wrong one.
+    longer = [name for name in names if word and name.endswith(f"_{word}")]
+    close = longer or get_close_matches(word, names, n=1, cutoff=0.6)
+    choice = " or ".join(f'"{short(name)}"' for name in close)
+    return f"; did you mean {choice}?" if close else ""
 
 
 _WORDS = {

@@ -40,3 +40,4 @@ def test_names_are_shown_and_what_may_be_a_secret_is_not() -> None:
     assert short("x" * 41) == "…"
     assert suggest("serivces", ["services"]) == '; did you mean "services"?'
     assert suggest("qq", ["services"]) == ""
+    assert suggest("url", ["webhook_url", "api_url", "name"]) == '; did you mean "webhook_url" or "api_url"?'
