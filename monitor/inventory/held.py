@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
-__all__ = ["Held", "Manager", "ManagerError", "NoEffectError", "OvertakenError", "Rotator", "Standing"]
+__all__ = ["Held", "Manager", "ManagerError", "NoEffectError", "OvertakenError", "Rotator", "Standing", "counted"]
 
 Standing = Literal["current", "previous", "retired"]
 
@@ -21,6 +21,11 @@ class NoEffectError(ManagerError):
 
 class OvertakenError(NoEffectError):
     """Nothing was sent: its provider has another value in use already, which the inventory has yet to see."""
+
+
+def counted(version: str, read: int) -> str:
+    """The version, for `Held`, of a secret of which so many are read: with one alone the others are not looked for."""
+    return version if read > 1 else ""
 
 
 @dataclass(frozen=True, slots=True)

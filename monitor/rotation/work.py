@@ -79,7 +79,7 @@ def shown(secret: Secret, old: Version) -> Shown:
     another came in between: it may give only the newest few."""
     now = secret.current
     changed = now is not None and now.mark != old.mark
-    counted = now is not None and old.version not in ("", now.version)
+    counted = now is not None and bool(now.version) and old.version not in ("", now.version)
     next_to = sum(one.first_seen > old.first_seen for one in secret.versions) <= 1
     return Shown(secret, old, changed, changed and counted and next_to and old.standing == "retired")
 

@@ -12,7 +12,7 @@ from urllib.parse import quote, urlencode, urlsplit
 from pydantic import Field, model_validator
 
 from monitor.common.credential import Credential
-from monitor.inventory.held import Held, ManagerError, Standing
+from monitor.inventory.held import Held, ManagerError, Standing, counted
 from monitor.inventory.managers.base import ManagerConfig, Reference, ServerUrl, described, instant
 from monitor.inventory.managers.client import AccessError, Client, together
 
@@ -100,7 +100,7 @@ class AzureManager:
                 Held(
                     name,
                     await self._value(name, version) if usable else None,
-                    version=version,
+                    version=counted(version, self.config.versions),
                     standing=standing if usable else "retired",
                     created=_when(rows[-1], "created"),
                     rotated=_when(row, "created"),

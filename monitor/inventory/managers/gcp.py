@@ -15,7 +15,7 @@ import orjson
 from pydantic import Field
 
 from monitor.common.http import in_the_clear
-from monitor.inventory.held import Held, ManagerError, Standing
+from monitor.inventory.held import Held, ManagerError, Standing, counted
 from monitor.inventory.managers.base import ManagerConfig, Reference, ServerUrl, described, instant
 from monitor.inventory.managers.client import AccessError, Client, together
 
@@ -98,7 +98,7 @@ class GcpManager:
                 Held(
                     short,
                     await self._value(short, full),
-                    version=full.rpartition("/")[2],
+                    version=counted(full.rpartition("/")[2], self.config.versions),
                     standing=standing,
                     created=instant(secret.get("createTime")),
                     rotated=instant(version.get("createTime")),

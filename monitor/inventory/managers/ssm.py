@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Literal
 import orjson
 from pydantic import Field
 
-from monitor.inventory.held import Held, Standing
+from monitor.inventory.held import Held, Standing, counted
 from monitor.inventory.managers.amazon import Amazon, AmazonConfig, NotThereError
 from monitor.inventory.managers.base import ManagerConfig, instant
 from monitor.inventory.managers.client import AccessError, together
@@ -113,8 +113,7 @@ class SsmManager:
         return Held(
             name,
             self.client.pick(name, row, "Value", str).encode(),
-            # Where the others are not read, that this one is no more given does not say that it is gone.
-            version=str(row.get("Version") or "") if self.config.versions > 1 else "",
+            version=counted(str(row.get("Version") or ""), self.config.versions),
             standing=standing,
             created=changed if row.get("Version") == 1 else first,
             rotated=changed,

@@ -13,7 +13,7 @@ import orjson
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
 from monitor.common.credential import Credential
-from monitor.inventory.held import Held, ManagerError, NoEffectError, Standing
+from monitor.inventory.held import Held, ManagerError, NoEffectError, Standing, counted
 from monitor.inventory.managers.base import LocalPath, ManagerConfig, Reference, ServerUrl, described, instant
 from monitor.inventory.managers.client import AccessError, Client, together
 
@@ -278,7 +278,7 @@ class VaultManager:
                 Held(
                     full,
                     None if value is None else orjson.dumps(value),
-                    version=str(number),
+                    version=counted(str(number), self.config.versions),
                     standing=standing,
                     created=instant(data.get("created_time")),
                     rotated=instant(version.get("created_time")),

@@ -164,7 +164,11 @@ async def test_a_manager_without_versions_shows_nothing_about_the_old_value(stor
     assert (seen.changed, seen.gone, seen.old.standing) == (True, False, "previous")
 
 
-@pytest.mark.parametrize("versions", [("id", "id"), ("1", "2", "3")], ids=["one for all of them", "another between"])
+@pytest.mark.parametrize(
+    "versions",
+    [("id", "id"), ("1", "2", "3"), ("1", "")],
+    ids=["one for all of them", "another between", "fewer are read"],
+)
 async def test_a_version_that_is_only_not_read_is_not_gone(
     store: Store, clock: Clock, versions: tuple[str, ...]
 ) -> None:

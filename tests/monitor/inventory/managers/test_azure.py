@@ -101,7 +101,11 @@ def make(request: pytest.FixtureRequest, server: Azure, tmp_path: Path, monkeypa
         monkeypatch.setenv("AZURE_FEDERATED_TOKEN_FILE", str(tmp_path / "proof"))
         monkeypatch.setenv("AZURE_TENANT_ID", "acme")
         monkeypatch.setenv("AZURE_CLIENT_ID", "app")
-    return lambda: AzureManager(AzureConfig.model_validate(given))
+    return lambda **keys: AzureManager(AzureConfig.model_validate({**given, **keys}))
+
+
+async def test_of_the_only_version_that_is_read_no_other_can_be_told_to_be_gone(server: Azure, make: Any) -> None:
+    assert {held.version for held in await everything(make(versions=1))} == {""}
 
 
 async def test_versions_and_pages(server: Azure, make: Any) -> None:

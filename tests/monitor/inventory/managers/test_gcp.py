@@ -112,6 +112,11 @@ def make(request: pytest.FixtureRequest, server: Google, tmp_path: Path, monkeyp
     return lambda **keys: GcpManager(GcpConfig.model_validate({**given, **keys}))
 
 
+async def test_of_the_only_version_that_is_read_no_other_can_be_told_to_be_gone(server: Google, make: Any) -> None:
+    (only,) = await everything(make(filter="db", versions=1))
+    assert (only.value, only.version) == (b"new", "")
+
+
 async def test_all_secrets_in_their_newest_versions(server: Google, make: Any) -> None:
     found = await everything(make())
     assert len(found) == 2 + 1 + 2 + 257

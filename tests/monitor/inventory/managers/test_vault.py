@@ -140,6 +140,8 @@ async def test_folders_members_and_versions(bao: OpenBao, tmp_path: Path, folder
         ("/deep down/er.KEY", "1", "current"): "ü\u0000".encode(),
     }
     newest = next(held for held in found if held.version == "3")
+    only = await everything(manager(bao, tmp_path, path=folder, versions=1))
+    assert {held.version for held in only} == {""}, "of the only one that is read no other can be told to be gone"
     assert (newest.owner, newest.environment) == ("payments", "production")
     assert newest.created is not None
     assert newest.rotated is not None
