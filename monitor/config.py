@@ -477,29 +477,19 @@ class _Reader:
 
     def named(self, name: str, model: type[_M]) -> list[_M]:
         """`tables` whose names must differ."""
-        seen: dict[str, str] = {}
-        for path, item in self._tables(name):
-            who = item.get("name")
-            if isinstance(who, str) and who in seen:
-                self.report(f"{path}.name", f'"{short(who)}" is already the name of {seen[who]}; names must be unique')
-            elif isinstance(who, str):
-                seen[who] = path
-        return self.tables(name, model)
+        return self._models(name, model, self._distinct(name))
 
     def tables(self, name: str, model: type[_M]) -> list[_M]:
-        found = [self._validate(model, item, path, _who(name, item)) for path, item in self._tables(name)]
+        return self._models(name, model, self._tables(name))
+
+    def _models(self, name: str, model: type[_M], tables: Iterator[tuple[str, dict[str, Any]]]) -> list[_M]:
+        found = [self._validate(model, item, path, _who(name, item)) for path, item in tables]
         return [item for item in found if item is not None]
 
     def components(self, name: str, table: Mapping[str, str], load: Callable[[str], Any]) -> list[Any]:
         """Sources or sinks: the `type` names the class whose `Config` checks the rest."""
         found = []
-        seen: dict[str, str] = {}
-        for path, item in self._tables(name):
-            who = item.get("name")
-            if isinstance(who, str) and who in seen:
-                self.report(f"{path}.name", f'"{short(who)}" is already the name of {seen[who]}; names must be unique')
-            elif isinstance(who, str):
-                seen[who] = path
+        for path, item in self._distinct(name):
             kind = item.get("type")
             if not isinstance(kind, str):
                 message = "missing" if kind is None else "must be a string"
@@ -514,6 +504,17 @@ class _Reader:
             if config is not None:
                 found.append(config)
         return found
+
+    def _distinct(self, name: str) -> Iterator[tuple[str, dict[str, Any]]]:
+        """`_tables`; two of one name are reported."""
+        seen: dict[str, str] = {}
+        for path, item in self._tables(name):
+            who = item.get("name")
+            if isinstance(who, str) and who in seen:
+                self.report(f"{path}.name", f'"{short(who)}" is already the name of {seen[who]}; names must be unique')
+            elif isinstance(who, str):
+                seen[who] = path
+            yield path, item
 
     def _validate(self, model: type[_M], value: dict[str, Any], path: str, who: str = "") -> _M | None:
         checked, problems = check(model, value, path, self.context, who)

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -17,9 +15,11 @@ from monitor.cli.common import (
     emit,
     fail,
     read_config,
+    since_when,
     table,
     with_store,
 )
+from monitor.common.wording import stamp
 
 if TYPE_CHECKING:
     from monitor.access.baseline import Habit
@@ -56,7 +56,7 @@ def list_uses(
     form: FormatOption = Format.text,
     config: ConfigOption = None,
 ) -> None:
-    start = _start(since)
+    start = since_when("--since", since) or 0.0
 
     async def read(store: Store) -> list[Use]:
         named = [secret] if secret else None
@@ -81,8 +81,8 @@ def habits(form: FormatOption = Format.text, config: ConfigOption = None) -> Non
         {
             "secret": secret,
             "principal": principal,
-            "first": _time(habit.first),
-            "last": _time(habit.last),
+            "first": stamp(habit.first),
+            "last": stamp(habit.last),
             "readings": habit.times,
             "days": len(habit.days),
             "hours": sorted(habit.hours),
@@ -116,7 +116,7 @@ def check(
 ) -> None:
     from monitor.access.policy import breach, covers
 
-    settings, start = read_config(config), _start(since)
+    settings, start = read_config(config), since_when("--since", since) or 0.0
 
     async def read(store: Store) -> list[Use]:
         return await store.access.uses(since=start, limit=_MOST)
@@ -193,8 +193,8 @@ def _show(found: Sequence[Use], form: Format) -> None:
             "agent": one.agent,
             "outcome": one.outcome,
             "times": one.times,
-            "first": _time(one.first),
-            "last": _time(one.last),
+            "first": stamp(one.first),
+            "last": stamp(one.last),
             "source": one.source,
         }
         for one in found
@@ -219,18 +219,3 @@ def _reading(use: Use) -> Reading:
 def _permitted(entries: Sequence[AccessConfig], reading: Reading, covers: Any) -> str:
     by = [one.name for one in entries if not one.never and any(covers(one, item) for item in reading.items)]
     return f'[[access]] "{by[0]}"' if by else "no [[access]] covers it"
-
-
-def _start(since: str | None) -> float:
-    from monitor.common.duration import parse_duration
-
-    if since is None:
-        return 0.0
-    try:
-        return time.time() - parse_duration(since)
-    except ValueError as error:
-        fail(f"--since {error}", 2)
-
-
-def _time(seconds: float) -> str:
-    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
@@ -23,6 +22,7 @@ from monitor.cli.common import (
     table,
     with_store,
 )
+from monitor.common.wording import clock, stamp
 
 if TYPE_CHECKING:
     from monitor.actions.config import ActionConfig
@@ -189,9 +189,9 @@ def as_dict(one: ActionRun) -> dict[str, Any]:
         "approvals": list(one.approvals),
         "needed": one.needed,
         "planned_by": one.planned_by,
-        "planned_at": _time(one.planned_at),
-        "started_at": _time(one.started_at),
-        "finished_at": _time(one.finished_at),
+        "planned_at": stamp(one.planned_at, "milliseconds"),
+        "started_at": stamp(one.started_at, "milliseconds"),
+        "finished_at": stamp(one.finished_at, "milliseconds"),
         "step": one.step,
         "parts": dict(one.parts),
         "outcome": one.outcome,
@@ -284,7 +284,7 @@ def _told(settings: Config, work: Callable[[Store], Awaitable[_T]]) -> _T:
 
 
 def _cells(one: ActionRun) -> tuple[str, ...]:
-    planned = datetime.fromtimestamp(one.planned_at, UTC).strftime("%Y-%m-%d %H:%M:%SZ")
+    planned = clock(one.planned_at)
     return (
         one.id,
         one.incident,
@@ -294,9 +294,3 @@ def _cells(one: ActionRun) -> tuple[str, ...]:
         planned,
         one.outcome or "-",
     )
-
-
-def _time(seconds: float | None) -> str | None:
-    if seconds is None:
-        return None
-    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -5,13 +5,13 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import typer
 
 from monitor.cli.common import Format, emit, fail, paint, person, printable, scrubbed, table, with_store
+from monitor.common.wording import stamp
 
 if TYPE_CHECKING:
     from monitor.cli.sample import Ammunition
@@ -89,7 +89,7 @@ def show(settings: Config, form: Format) -> None:
             "rule": one.rule,
             "place": one.place,
             "host": one.host,
-            "planted": datetime.fromtimestamp(one.at, UTC).isoformat(timespec="seconds").replace("+00:00", "Z"),
+            "planted": stamp(one.at),
             "by": one.by,
             "incident": one.incident,
             "watched": one.rule in rules,

@@ -8,6 +8,7 @@ import os
 import re
 import shutil
 import sys
+import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from difflib import get_close_matches
 from enum import StrEnum
@@ -39,6 +40,7 @@ __all__ = [
     "fail",
     "find_rule",
     "json_text",
+    "lasting",
     "paint",
     "person",
     "printable",
@@ -46,6 +48,7 @@ __all__ = [
     "read_config",
     "run_key",
     "severity_colour",
+    "since_when",
     "started",
     "table",
     "typed",
@@ -78,6 +81,7 @@ SeverityOption = Annotated[
 ]
 FormatOption = Annotated[Format, typer.Option("--format", "-f", help="How to print the data.")]
 
+_LONGEST = 36_500 * 86_400.0  # seconds: moments further on than the year 9999 no date can say
 _SEVERITY_COLOUR = {"critical": "red", "high": "bright_red", "medium": "yellow", "low": "cyan", "info": "blue"}
 
 
@@ -166,6 +170,24 @@ def fail(message: str, code: int = 1) -> NoReturn:
     """End with one line on standard error."""
     typer.echo(message, err=True)
     raise typer.Exit(code)
+
+
+def lasting(option: str, text: str) -> float:
+    """The seconds of a length of time as it was typed, such as `4h`. What is none ends the command with exit code 2."""
+    from monitor.common.duration import parse_duration
+
+    try:
+        seconds = parse_duration(text)
+    except ValueError as error:
+        fail(f"{option} {error}", 2)
+    if seconds > _LONGEST:
+        fail(f"{option} must be at most 36500d", 2)
+    return seconds
+
+
+def since_when(option: str, text: str | None) -> float | None:
+    """The moment so long ago; None: not asked for."""
+    return None if text is None else time.time() - lasting(option, text)
 
 
 def person() -> str:

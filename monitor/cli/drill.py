@@ -20,6 +20,7 @@ from monitor.cli.common import (
     emit_one,
     fail,
     find_rule,
+    lasting,
     person,
     printable,
     read_config,
@@ -74,7 +75,6 @@ def drill(
     config: ConfigOption = None,
 ) -> None:
     from monitor.cli.sample import ammunition
-    from monitor.common.duration import parse_duration
     from monitor.drill.follow import Follower
     from monitor.drill.plant import DrillError, spot
 
@@ -87,10 +87,7 @@ def drill(
         if canary is not None:
             birds.plant(settings, canary, ammunition(settings, find_rule(settings, rule)), rule, at=at, note=note)
         return
-    try:
-        patience = parse_duration(timeout)
-    except ValueError as error:
-        fail(f"--timeout {error}", 2)
+    patience = lasting("--timeout", timeout)
     chosen = _source(settings, source)
     shot = ammunition(settings, find_rule(settings, rule))
     pagers = () if page else tuple(sink.name for sink in settings.sinks if sink.pages)

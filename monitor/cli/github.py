@@ -306,10 +306,7 @@ async def _list(
 
 
 def _row(source: str, name: str, one: Any, incident: str | None) -> dict[str, Any]:
-    from datetime import UTC, datetime
-
-    def moment(seconds: float) -> str:
-        return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    from monitor.common.wording import stamp
 
     return {
         "id": name,
@@ -323,8 +320,8 @@ def _row(source: str, name: str, one: Any, incident: str | None) -> dict[str, An
         "validity": one.validity or "unknown",
         "publicly_leaked": one.public,
         "multi_repo": one.multi,
-        "created": moment(one.created),
-        "updated": moment(one.updated),
+        "created": stamp(one.created),
+        "updated": stamp(one.updated),
         "url": one.url,
         "incident": incident,
     }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -23,6 +23,7 @@ from monitor.cli.common import (
     table,
     with_store,
 )
+from monitor.common.wording import stamp
 
 if TYPE_CHECKING:
     from monitor.report.dossier import Dossier
@@ -46,7 +47,7 @@ def timeline(ref: IdArgument, form: FormatOption = Format.text, config: ConfigOp
     from monitor.report.dossier import events
 
     rows = [
-        {"time": _clock(one.at), "who": one.who, "what": one.what, "note": one.note}
+        {"time": stamp(one.at, "milliseconds"), "who": one.who, "what": one.what, "note": one.note}
         for one in events(_dossier(ref, config))
     ]
 
@@ -78,11 +79,12 @@ def report(
         start, end = window(dossier)
         row = {
             "incident": dossier.incident.id,
-            "exposed_from": _clock(start),
-            "exposed_until": None if end is None else _clock(end),
+            "exposed_from": stamp(start, "milliseconds"),
+            "exposed_until": None if end is None else stamp(end, "milliseconds"),
             "seconds": {f"to_{one.name}": one.seconds for one in spans(dossier)},
             "timeline": [
-                {"time": _clock(one.at), "who": one.who, "what": one.what, "note": one.note} for one in events(dossier)
+                {"time": stamp(one.at, "milliseconds"), "who": one.who, "what": one.what, "note": one.note}
+                for one in events(dossier)
             ],
         }
         typer.echo(json_text(row, indent=True))
@@ -127,7 +129,3 @@ def _dossier(ref: str, config: Path | None) -> Dossier:
         return Dossier(incident, run, history, told, time.time(), uses, await store.incidents.beside([incident]))
 
     return with_store(read_config(config), read)
-
-
-def _clock(seconds: float) -> str:
-    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

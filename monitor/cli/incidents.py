@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
@@ -22,6 +21,7 @@ from monitor.cli.common import (
     emit,
     emit_one,
     fail,
+    lasting,
     noted,
     paint,
     person,
@@ -29,10 +29,12 @@ from monitor.cli.common import (
     private,
     read_config,
     severity_colour,
+    since_when,
     table,
     with_store,
 )
 from monitor.cli.incident_papers import report, timeline, verify
+from monitor.common.wording import stamp
 
 if TYPE_CHECKING:
     from monitor.common.notification import IncidentView, State
@@ -113,7 +115,7 @@ def list_incidents(
             "severities": at_least(severity) if severity else (),
             "rules": rule or (),
             "source": source,
-            "since": _since(since),
+            "since": since_when("--since", since),
             "search": search,
         }
         found = await store.incidents.find(**filters, limit=limit, locations=True)
@@ -213,7 +215,7 @@ def _shown(incident: IncidentView, history: Sequence[AuditEntry]) -> Iterable[st
         note = f": {entry.note}" if entry.note else ""
         became = f" as {entry.resolution}" if entry.resolution else ""
         step = f" {entry.step}" if entry.step else ""
-        when = wording.moment(datetime.fromtimestamp(entry.at, UTC))
+        when = wording.moment(entry.at)
         yield _line("history", f"{when} {entry.action}{step}{became} by {entry.actor}{note}")
 
 
@@ -262,12 +264,7 @@ def silence(
     form: FormatOption = Format.text,
     config: ConfigOption = None,
 ) -> None:
-    from monitor.common.duration import parse_duration
-
-    try:
-        seconds = parse_duration(duration)
-    except ValueError as error:
-        fail(f"--for {error}", 2)
+    seconds = lasting("--for", duration)
     settings = read_config(config)
     kept = noted(settings, note)
 
@@ -278,8 +275,8 @@ def silence(
     from monitor.common.wording import moment
 
     id_, until = with_store(settings, hush)
-    row = {"incident": id_, "silenced_until": _time(until) if seconds else None}
-    end = moment(datetime.fromtimestamp(until, UTC))
+    row = {"incident": id_, "silenced_until": stamp(until, "milliseconds") if seconds else None}
+    end = moment(until)
     said = f"{id_} silenced until {end}" if seconds else f"{id_} is not silenced any more"
     emit_one(row, form, lambda _row: [said])
 
@@ -359,7 +356,7 @@ def as_dict(incident: IncidentView) -> dict[str, Any]:
     from monitor.common.payload import record
 
     named = {"runbook": incident.book, "drill": incident.drill, "merged_into": incident.merged}
-    return record(incident, lambda time: _time(time.timestamp())) | named
+    return record(incident, lambda time: stamp(time.timestamp(), "milliseconds")) | named
 
 
 def _transition(
@@ -399,24 +396,9 @@ def _transition(
         fail("\n".join(printable(problem) for problem in problems))
 
 
-def _since(duration: str | None) -> float | None:
-    from monitor.common.duration import parse_duration
-
-    if duration is None:
-        return None
-    try:
-        return datetime.now(UTC).timestamp() - parse_duration(duration)
-    except ValueError as error:
-        fail(f"--since {error}", 2)
-
-
-def _time(seconds: float) -> str:
-    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-
-
 def _event(entry: AuditEntry) -> dict[str, Any]:
     return {
-        "time": _time(entry.at),
+        "time": stamp(entry.at, "milliseconds"),
         "actor": entry.actor,
         "action": entry.action,
         "state": entry.state,

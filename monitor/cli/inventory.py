@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -23,6 +22,7 @@ from monitor.cli.common import (
     table,
     with_store,
 )
+from monitor.common.wording import stamp
 
 if TYPE_CHECKING:
     from monitor.config import Config
@@ -122,7 +122,7 @@ def list_secrets(
             yield from table(head, [_cells(row) for row in rows])
         for sync in syncs.values():
             if sync.error and entry in (None, sync.entry):
-                since = _time(sync.whole_at) or "never"
+                since = stamp(sync.whole_at) or "never"
                 yield paint(f"{sync.entry}: not up to date, read whole: {since}: {printable(sync.error)}", "yellow")
 
     emit(rows, form, text)
@@ -152,20 +152,20 @@ def as_dict(secret: Secret) -> dict[str, Any]:
         "tags": list(secret.tags),
         "state": "gone" if secret.gone_at is not None else "refused" if secret.refused else unread,
         "refused": secret.refused or None,
-        "first_seen": _time(secret.first_seen),
-        "last_seen": _time(secret.last_seen),
-        "gone_at": _time(secret.gone_at),
-        "changed_at": _time(secret.changed_at),
+        "first_seen": stamp(secret.first_seen),
+        "last_seen": stamp(secret.last_seen),
+        "gone_at": stamp(secret.gone_at),
+        "changed_at": stamp(secret.changed_at),
         "versions": [
             {
                 "version": one.version or None,
                 "standing": one.standing,
-                "created": _time(one.created),
-                "rotated": _time(one.rotated),
-                "expires": _time(one.expires),
-                "first_seen": _time(one.first_seen),
-                "last_seen": _time(one.last_seen),
-                "replaced_at": _time(one.replaced_at),
+                "created": stamp(one.created),
+                "rotated": stamp(one.rotated),
+                "expires": stamp(one.expires),
+                "first_seen": stamp(one.first_seen),
+                "last_seen": stamp(one.last_seen),
+                "replaced_at": stamp(one.replaced_at),
                 "values": [
                     {"part": p.part or None, "fingerprint": p.fingerprint, "length": p.length, "alphabet": p.alphabet}
                     for p in one.prints
@@ -231,7 +231,7 @@ def doctor(entries: EntriesArgument = None, form: FormatOption = Format.text, co
             wrong, sync = await faults(entry), syncs.get(entry.name)
             if sync is not None and sync.error:
                 wrong.append(f"the last look at it failed: {sync.error}")
-            read = {"read_at": _time(sync.whole_at) if sync else None, "refused": sync.refused if sync else None}
+            read = {"read_at": stamp(sync.whole_at) if sync else None, "refused": sync.refused if sync else None}
             rows.append({"entry": entry.name, "type": entry.type, **read, "faults": wrong})
         return rows
 
@@ -291,9 +291,3 @@ def _with_or_without(settings: Config, work: Any) -> list[dict[str, Any]]:
         return rows
     found: list[dict[str, Any]] = with_store(settings, work)
     return found
-
-
-def _time(seconds: float | None) -> str | None:
-    if seconds is None:
-        return None
-    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import UTC, datetime
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -20,9 +19,11 @@ from monitor.cli.common import (
     fail,
     printable,
     read_config,
+    since_when,
     table,
     with_store,
 )
+from monitor.common.wording import clock, stamp
 
 if TYPE_CHECKING:
     from monitor.store import OutboxEntry, Store
@@ -72,7 +73,7 @@ def list_outbox(
     form: FormatOption = Format.text,
     config: ConfigOption = None,
 ) -> None:
-    before = _before(older)
+    before = since_when("--older", older)
 
     async def read(store: Store) -> Sequence[OutboxEntry]:
         states = _STATES.get(state, (state.value,))
@@ -177,30 +178,15 @@ def as_dict(entry: OutboxEntry) -> dict[str, Any]:
         "reason": entry.reason,
         "incidents": list(entry.incidents),
         "title": entry.title,
-        "created_at": _time(entry.created_at),
-        "next_at": _time(entry.next_at) if entry.state == "pending" else None,
+        "created_at": stamp(entry.created_at, "milliseconds"),
+        "next_at": stamp(entry.next_at, "milliseconds") if entry.state == "pending" else None,
         "attempts": entry.attempts,
         "error": entry.error,
-        "finished_at": _time(entry.finished_at) if entry.finished_at is not None else None,
+        "finished_at": stamp(entry.finished_at, "milliseconds"),
     }
 
 
 def _cells(entry: OutboxEntry) -> list[str]:
-    made = datetime.fromtimestamp(entry.created_at, UTC).strftime("%Y-%m-%d %H:%M:%SZ")
+    made = clock(entry.created_at)
     about = f"{len(entry.incidents):,}"
     return [entry.id[:12], entry.sink, entry.state, entry.reason, about, made, str(entry.attempts), entry.error or "-"]
-
-
-def _before(duration: str | None) -> float | None:
-    from monitor.common.duration import parse_duration
-
-    if duration is None:
-        return None
-    try:
-        return datetime.now(UTC).timestamp() - parse_duration(duration)
-    except ValueError as error:
-        fail(f"--older {error}", 2)
-
-
-def _time(seconds: float) -> str:
-    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

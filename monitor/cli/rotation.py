@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import UTC, datetime
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -18,6 +17,7 @@ from monitor.cli.common import (
     emit,
     emit_one,
     fail,
+    lasting,
     paint,
     person,
     printable,
@@ -27,6 +27,7 @@ from monitor.cli.common import (
     typed,
     with_store,
 )
+from monitor.common.wording import stamp
 
 if TYPE_CHECKING:
     from monitor.config import Config
@@ -79,12 +80,7 @@ def plan(
     form: Annotated[As, typer.Option("--format", "-f", help="How to print it.")] = As.text,
     config: ConfigOption = None,
 ) -> None:
-    from monitor.common.duration import parse_duration
-
-    try:
-        until = time.time() + parse_duration(within)
-    except ValueError as error:
-        fail(f"--within {error}", 2)
+    until = time.time() + lasting("--within", within)
     settings = read_config(config)
     whole = _plan(settings)
     found = [one for one in whole if one.at <= until]
@@ -415,7 +411,7 @@ def _show(settings: Config, found: Sequence[Due], form: Format, nothing: str) ->
     rows = [
         {
             "secret": one.secret.title,
-            "due": datetime.fromtimestamp(one.at, UTC).isoformat(timespec="seconds").replace("+00:00", "Z"),
+            "due": stamp(one.at),
             "standing": one.standing,
             "severity": one.severity,
             "why": one.why,

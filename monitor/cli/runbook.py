@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from datetime import UTC, datetime
 from difflib import get_close_matches
 from enum import StrEnum
 from pathlib import Path
@@ -29,6 +28,7 @@ from monitor.cli.common import (
     table,
     with_store,
 )
+from monitor.common.wording import stamp
 
 if TYPE_CHECKING:
     from monitor.actions.config import ActionConfig
@@ -378,7 +378,7 @@ def _print_run(settings: Config, incident: Incident, run: Run, form: Format) -> 
 
 def _line(task: Task, now: float, ended: bool) -> str:
     mark = {"done": "✓", "skipped": "–", "failed": "!", "claimed": "…"}.get(task.state, " ")
-    when = f"{_clock(task.since)}" if task.over else _due(task, now) if not ended else ""
+    when = f"{stamp(task.since)}" if task.over else _due(task, now) if not ended else ""
     by = f" by {task.owner}" if task.owner else ""
     note = f": {task.note}" if task.note else ""
     line = f"{mark} {task.id.ljust(10)} {task.title} ({task.state}{by}{', ' if when else ''}{when}){note}"
@@ -420,8 +420,8 @@ def run_row(run: Run, now: float) -> dict[str, Any]:
         "book": run.book,
         "order": run.order,
         "why": run.why,
-        "started": _clock(run.started),
-        "ended": None if run.ended is None else _clock(run.ended),
+        "started": stamp(run.started),
+        "ended": stamp(run.ended),
         "done": run.done,
         "total": len(run.tasks),
         "next": run.next.id if run.next else None,
@@ -434,9 +434,9 @@ def run_row(run: Run, now: float) -> dict[str, Any]:
                 "needs": list(task.needs),
                 "state": task.state,
                 "owner": task.owner,
-                "deadline": _clock(task.deadline),
+                "deadline": stamp(task.deadline),
                 "overdue": not task.over and run.ended is None and task.deadline < now,
-                "since": _clock(task.since),
+                "since": stamp(task.since),
                 "note": task.note,
             }
             for task in run.tasks
@@ -473,7 +473,3 @@ def _due(task: Task, now: float) -> str:
         f"{far / 86_400:.0f} d" if far >= 172_800 else f"{far / 3600:.0f} h" if far >= 7200 else f"{far / 60:.0f} min"
     )
     return f"due in {length}" if left >= 0 else f"{length} overdue"
-
-
-def _clock(seconds: float) -> str:
-    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -17,6 +17,7 @@ from monitor.cli.common import (
     emit,
     emit_one,
     fail,
+    lasting,
     paint,
     person,
     printable,
@@ -25,6 +26,7 @@ from monitor.cli.common import (
     typed,
     with_store,
 )
+from monitor.common.wording import stamp
 
 if TYPE_CHECKING:
     from monitor.config import Config
@@ -85,13 +87,9 @@ def add(
     form: FormatOption = Format.text,
     config: ConfigOption = None,
 ) -> None:
-    from monitor.common.duration import parse_duration
     from monitor.matcher import Matcher
 
-    try:
-        seconds = parse_duration(duration)
-    except ValueError as error:
-        fail(f"--for {error}", 2)
+    seconds = lasting("--for", duration)
     if seconds <= 0 or not reason.strip():
         fail("--for must be longer than nothing, and --note say why", 2)
     for text in matchers:
@@ -136,15 +134,15 @@ def _row(rule: SilenceRule) -> dict[str, Any]:
         "id": rule.id,
         "matchers": list(rule.matchers),
         "incident": None,
-        "starts": _time(rule.starts),
-        "ends": _time(rule.ends),
+        "starts": stamp(rule.starts),
+        "ends": stamp(rule.ends),
         "by": rule.by,
         "reason": rule.reason,
     }
 
 
 def _hushed(one: Hushed) -> dict[str, Any]:
-    when = {"starts": None if one.starts is None else _time(one.starts), "ends": _time(one.until)}
+    when = {"starts": stamp(one.starts), "ends": stamp(one.until)}
     return _blank() | when | {"incident": one.incident, "by": one.by, "reason": one.reason}
 
 
@@ -153,8 +151,8 @@ def _configured(settings: Config) -> Iterable[dict[str, Any]]:
         if silence.ends is None or silence.ends.timestamp() > time.time():
             yield _blank() | {
                 "matchers": [str(matcher) for matcher in silence.matchers],
-                "starts": _time(silence.starts.timestamp()) if silence.starts else None,
-                "ends": _time(silence.ends.timestamp()) if silence.ends else None,
+                "starts": stamp(silence.starts.timestamp()) if silence.starts else None,
+                "ends": stamp(silence.ends.timestamp()) if silence.ends else None,
                 "by": silence.author or "the configuration",
                 "reason": silence.comment,
             }
@@ -162,7 +160,3 @@ def _configured(settings: Config) -> Iterable[dict[str, Any]]:
 
 def _blank() -> dict[str, Any]:
     return {"id": None, "matchers": [], "incident": None, "starts": None, "ends": None, "by": None, "reason": ""}
-
-
-def _time(seconds: float) -> str:
-    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")

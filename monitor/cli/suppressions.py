@@ -7,7 +7,6 @@ import sys
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
-from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -22,6 +21,7 @@ from monitor.cli.common import (
     emit,
     emit_one,
     fail,
+    lasting,
     person,
     printable,
     read_config,
@@ -29,6 +29,7 @@ from monitor.cli.common import (
     typed,
     with_store,
 )
+from monitor.common.wording import stamp
 
 if TYPE_CHECKING:
     from monitor.store import Store
@@ -70,13 +71,9 @@ def add(
     form: FormatOption = Format.text,
     config: ConfigOption = None,
 ) -> None:
-    from monitor.common.duration import parse_duration
     from monitor.store.suppressions import Wanted
 
-    try:
-        seconds = parse_duration(duration)
-    except ValueError as error:
-        fail(f"--for {error}", 2)
+    seconds = lasting("--for", duration)
     if seconds <= 0 or not reason.strip():
         fail("--for must be longer than nothing, and --reason say why", 2)
     settings = read_config(config)
@@ -90,7 +87,7 @@ def add(
         return prints, closed
 
     prints, closed = with_store(settings, apply)
-    row = {"fingerprints": prints, "until": _time(until), "resolved": list(closed)}
+    row = {"fingerprints": prints, "until": stamp(until), "resolved": list(closed)}
 
     def text(_row: Mapping[str, Any]) -> Iterable[str]:
         for one in prints:
@@ -224,19 +221,15 @@ def _as_dict(one: Suppressed) -> dict[str, Any]:
     place = one.latest
     return {
         "fingerprint": one.fingerprint,
-        "until": _time(one.until),
+        "until": stamp(one.until),
         "reason": one.reason,
         "by": one.by,
-        "since": _time(one.at),
+        "since": stamp(one.at),
         "seen": one.seen,
-        "last_seen": None if one.last_seen is None else _time(one.last_seen),
+        "last_seen": stamp(one.last_seen),
         "rule": place.rule if place else None,
         "name": place.name if place else None,
         "masked": place.masked if place else None,
         "source": place.source if place else None,
         "path": printable(place.path) if place else None,
     }
-
-
-def _time(seconds: float) -> str:
-    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")

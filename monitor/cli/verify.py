@@ -6,7 +6,6 @@ import asyncio
 import re
 import sys
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -28,6 +27,7 @@ from monitor.cli.common import (
     table,
     with_store,
 )
+from monitor.common.wording import stamp
 
 if TYPE_CHECKING:
     from monitor.config import Config
@@ -181,7 +181,7 @@ def show(verdict: Verdict, rule: str, form: Format, wanted: Validity = "refused"
 
 
 def as_dict(verdict: Verdict, rule: str) -> dict[str, Any]:
-    at = datetime.fromtimestamp(verdict.asked_at, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    at = stamp(verdict.asked_at, "milliseconds")
     return {
         "rule": rule,
         "validity": verdict.status,

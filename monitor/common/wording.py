@@ -6,6 +6,7 @@ Everything here is safe to show on a terminal and to encode as UTF-8.
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from typing import overload
 
 from monitor.common.notification import IncidentView, Location
 from monitor.common.text import printable
@@ -13,6 +14,7 @@ from monitor.common.text import printable
 __all__ = [
     "ago",
     "claim",
+    "clock",
     "command",
     "decision",
     "facts",
@@ -22,6 +24,7 @@ __all__ = [
     "origin",
     "place",
     "seen",
+    "stamp",
     "stands",
     "steps",
     "sure",
@@ -36,8 +39,24 @@ def instant(time: datetime) -> str:
     return _utc(time).isoformat().replace("+00:00", "Z")
 
 
-def moment(time: datetime) -> str:
-    """For people: `2026-11-02 13:58:12 UTC`."""
+@overload
+def stamp(seconds: float, timespec: str = ...) -> str: ...
+@overload
+def stamp(seconds: float | None, timespec: str = ...) -> str | None: ...
+def stamp(seconds: float | None, timespec: str = "seconds") -> str | None:
+    """RFC 3339 in UTC of seconds since the epoch, `2026-11-02T13:58:12Z`, for scripts. `timespec`: of `isoformat`."""
+    if seconds is None:
+        return None
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec=timespec).replace("+00:00", "Z")
+
+
+def clock(seconds: float) -> str:
+    """Seconds since the epoch for people who have little room: `2026-11-02 13:58:12Z`."""
+    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%d %H:%M:%SZ}"
+
+
+def moment(time: datetime | float) -> str:
+    """For people: `2026-11-02 13:58:12 UTC`. A number counts seconds since the epoch."""
     return f"{_utc(time):%Y-%m-%d %H:%M:%S} UTC"
 
 
@@ -154,5 +173,7 @@ def following(incident: IncidentView) -> str:
     return ""
 
 
-def _utc(time: datetime) -> datetime:
+def _utc(time: datetime | float) -> datetime:
+    if not isinstance(time, datetime):
+        return datetime.fromtimestamp(time, UTC)
     return time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)

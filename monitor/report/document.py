@@ -123,9 +123,9 @@ def _times(dossier: Dossier) -> _Section:
 def _exposure(dossier: Dossier) -> _Section:
     shown = dossier.shown
     start, end = window(dossier)
-    until = f"until it was revoked {_moment(end)}" if end is not None else "and it has not been revoked yet"
+    until = f"until it was revoked {moment(end)}" if end is not None else "and it has not been revoked yet"
     times = "once" if shown.occurrences == 1 else f"{shown.occurrences:,} times"
-    text = f"Exposed from {_moment(start)} {until}; seen {times}."
+    text = f"Exposed from {moment(start)} {until}; seen {times}."
     rows = [
         (
             origin(one),
@@ -181,7 +181,7 @@ def _regulator(dossier: Dossier) -> _Section:
     said = f"{length(left)} are left" if left > 0 else f"they ended {length(-left)} ago"
     text = (
         f"Where personal data may be concerned, a report to the regulator is due within 72 hours of becoming aware: "
-        f"by {_moment(end)}, if that was when the incident was opened; {said}. Decide with the data protection "
+        f"by {moment(end)}, if that was when the incident was opened; {said}. Decide with the data protection "
         "officer, and write the decision down here."
     )
     return _Section("Regulator's clock", text=(text,))
@@ -189,10 +189,6 @@ def _regulator(dossier: Dossier) -> _Section:
 
 def _time(seconds: float) -> str:
     return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M:%S")
-
-
-def _moment(seconds: float) -> str:
-    return moment(datetime.fromtimestamp(seconds, UTC))
 
 
 def _md(text: str) -> str:

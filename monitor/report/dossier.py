@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
 
 from monitor.common.notification import IncidentView
 from monitor.common.wording import moment
@@ -141,7 +140,7 @@ def together(dossier: Dossier) -> list[Use]:
 
 def used(use: Use) -> str:
     """How often, from where, and until when."""
-    until = moment(datetime.fromtimestamp(use.last, UTC))
+    until = moment(use.last)
     where = f" from {use.address}" if use.address else ""
     return f"{use.times:,} time{'' if use.times == 1 else 's'}{where}, last {until}"
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, field_validator, model_validator
@@ -13,6 +12,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstr
 from monitor.common.duration import parse_duration
 from monitor.common.problems import Problem, check, suggest
 from monitor.common.text import web_address
+from monitor.common.wording import stamp
 from monitor.matcher import Matcher
 
 __all__ = [
@@ -326,17 +326,13 @@ def _circle(needs: Mapping[str, Sequence[str]]) -> list[str]:
 def fill(query: Query, facts: Mapping[str, str], start: float, end: float) -> str:
     """The query with its holes filled; a hole that nothing fits, or only what a shell would take apart, stays as
     `<name>`. `start`, `end`: the exposure window, seconds since the epoch."""
-    moments = {"from": _instant(start), "until": _instant(end), "day": _instant(start)[:10]}
+    moments = {"from": stamp(start), "until": stamp(end), "day": stamp(start)[:10]}
 
     def put(hole: re.Match[str]) -> str:
         value = moments.get(hole[1]) or facts.get(hole[1], "")
         return value if _SAFE.fullmatch(value) else f"<{hole[1]}>"
 
     return _HOLE.sub(put, query.text)
-
-
-def _instant(seconds: float) -> str:
-    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def spoken(seconds: float) -> str:

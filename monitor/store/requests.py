@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 from typing import Any, get_args
 
 import structlog
@@ -14,6 +13,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from monitor.common.inbound import Request, through
 from monitor.common.severity import worst
+from monitor.common.wording import clock
 from monitor.incidents import Incident, TransitionError
 from monitor.model import Resolution
 from monitor.runbook.progress import RunError
@@ -241,19 +241,15 @@ def _in_time(tx: Transaction, asked: Request, id_: str) -> None:
     if not asked.at or asked.verb not in ("ack", "resolve", "reopen"):
         return
     if asked.at < tx.now - _TOO_OLD:
-        raise TransitionError(f"it was said {_clock(asked.at)}, which is too long ago")
+        raise TransitionError(f"it was said {clock(asked.at)}, which is too long ago")
     since = _REOPENINGS if asked.verb != "reopen" else (*_REOPENINGS, "acknowledged", "resolved", "merged")
     later = (audit.c.incident == id_) & audit.c.action.in_(since) & (audit.c.at > asked.at + _SKEW)
     row = tx.connection.execute(select(audit.c.action, audit.c.at).where(later).limit(1)).first()
     if row is not None:
         said = (
-            f"it was said {_clock(asked.at)}, before incident {id_} was {row.action.replace('_', ' ')} {_clock(row.at)}"
+            f"it was said {clock(asked.at)}, before incident {id_} was {row.action.replace('_', ' ')} {clock(row.at)}"
         )
         raise TransitionError(f"{said}; do it again if it is meant, and compare the clocks")
-
-
-def _clock(seconds: float) -> str:
-    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%d %H:%M:%SZ}"
 
 
 def _note(asked: Request) -> str:
@@ -283,7 +279,7 @@ def _silence(tx: Transaction, asked: Request, id_: str, needed: Needed) -> str:
     if _incident(tx.connection, id_).state == "resolved":
         raise TransitionError(f"incident {id_} is resolved: there is nothing to silence")
     until = hush(tx, id_, float(asked.detail), actor=asked.actor, note=_note(asked))
-    return f"{id_} is silenced until {_clock(until)}"
+    return f"{id_} is silenced until {clock(until)}"
 
 
 def _step(tx: Transaction, asked: Request, id_: str, needed: Needed) -> str:

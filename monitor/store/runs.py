@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
 from functools import partial
 from typing import Any, Literal
 
 from sqlalchemy import Connection, delete, func, select
 
 from monitor.common.severity import worst
+from monitor.common.wording import clock
 from monitor.incidents import Incident
 from monitor.routing import Place, Route, labels
 from monitor.runbook.book import Order, Proof
@@ -260,7 +260,7 @@ class _Work:
         tasks = [run.task(decision.step) for decision in missed if decision.step]
         title = f"Overdue: {', '.join(task.title for task in tasks)}"
         lines = [
-            f"{task.id} was due {_clock(task.deadline)}"
+            f"{task.id} was due {clock(task.deadline)}"
             + (f" and is claimed by {task.owner}" if task.state == "claimed" and task.owner else "")
             for task in tasks
         ]
@@ -341,7 +341,7 @@ def _start(tx: Transaction, incident: str, actor: str, name: str | None, order: 
     about, seen = _about(tx.connection, incident)
     run = load_runs(tx.connection, [incident]).get(incident)
     if run is not None and run.ended is None:
-        raise RunError(f"the runbook {run.book} is under way for incident {incident} since {_clock(run.started)}")
+        raise RunError(f"the runbook {run.book} is under way for incident {incident} since {clock(run.started)}")
     book = tx.procedure.book(name or about.runbook) or (tx.procedure.book("generic-secret") if name is None else None)
     if book is None:
         raise RunError(f"there is no runbook {name!r}; `monitor runbook list --books` shows them")
@@ -466,7 +466,3 @@ def _step_rows(run: Run) -> list[dict[str, Any]]:
 def _late(run: Run) -> bool:
     """Whether somebody was told that a step is overdue which is not over yet."""
     return run.ended is None and any(task.rung and not task.over for task in run.tasks)
-
-
-def _clock(seconds: float) -> str:
-    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M:%SZ")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
 
 from monitor.common.notification import IncidentView
 from monitor.common.wording import (
@@ -100,14 +99,10 @@ def _places(shown: IncidentView) -> list[tuple[str, ...]]:
 
 
 def _task(task: Task) -> tuple[str, ...]:
-    when = f"since {_time(task.since)}" if task.over else f"due {_time(task.deadline)}"
+    when = f"since {moment(task.since)}" if task.over else f"due {moment(task.deadline)}"
     return task.id, task.title, task.state, task.owner or "", when, task.note
 
 
 def _entry(entry: AuditEntry) -> tuple[str, ...]:
     became = f" as {entry.resolution}" if entry.resolution else ""
-    return _time(entry.at), entry.action + became, entry.step or "", entry.actor, entry.note
-
-
-def _time(seconds: float) -> str:
-    return moment(datetime.fromtimestamp(seconds, UTC))
+    return moment(entry.at), entry.action + became, entry.step or "", entry.actor, entry.note

@@ -6,6 +6,7 @@ import os
 import pty
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -176,3 +177,17 @@ def test_a_configuration_of_another_user_is_refused(tmp_path: Path, monkeypatch:
     os.chown(tmp_path / "config.toml", 12345, 12345)
     with pytest.raises(ConfigError, match="another user"):
         read_config(None)
+
+
+@pytest.mark.parametrize(("text", "message"), [("1 fortnight", "--for must be a duration"), ("999999w", "36500d")])
+def test_what_is_no_length_of_time_ends_the_command(
+    text: str, message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(typer.Exit) as ended:
+        common.lasting("--for", text)
+    assert (ended.value.exit_code, message in capsys.readouterr().err) == (2, True)
+
+
+def test_a_moment_so_long_ago() -> None:
+    assert common.since_when("--since", None) is None
+    assert (common.since_when("--since", "1h") or 0) == pytest.approx(time.time() - 3600, abs=60)

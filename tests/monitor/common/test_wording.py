@@ -7,6 +7,7 @@ from monitor.common.notification import Location
 from monitor.common.wording import (
     ago,
     claim,
+    clock,
     command,
     decision,
     facts,
@@ -16,6 +17,7 @@ from monitor.common.wording import (
     origin,
     place,
     seen,
+    stamp,
     stands,
     steps,
     sure,
@@ -110,3 +112,11 @@ def test_what_it_is_says_that_it_is_a_drill() -> None:
     assert title(incident(name="a", drill=True)) == "Drill: a"
     assert stands(incident()) == "open"
     assert stands(incident(state="resolved", resolution="revoked")) == "resolved as revoked"
+
+
+def test_seconds_since_the_epoch_for_scripts_and_for_people() -> None:
+    assert stamp(1_793_627_892.25) == "2026-11-02T13:58:12Z"
+    assert stamp(1_793_627_892.25, "milliseconds") == "2026-11-02T13:58:12.250Z"
+    assert stamp(None) is None
+    assert clock(1_793_627_892.25) == "2026-11-02 13:58:12Z"
+    assert moment(1_793_627_892.25) == "2026-11-02 13:58:12 UTC"
