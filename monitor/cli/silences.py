@@ -41,18 +41,27 @@ app = command_app(
 
 @app.command(
     "list",
-    epilog="Example: monitor silences list --format jsonl",
+    epilog="Examples:\n\n  monitor silences list --format jsonl\n\n  monitor silences list --over",
     help="The silences that are not over: of the configuration, of `silences add`, and of single incidents.",
 )
-def list_silences(form: FormatOption = Format.text, config: ConfigOption = None) -> None:
+def list_silences(
+    *,
+    over: Annotated[bool, typer.Option(help="Those of `add` that ended in the last 30 days instead.")] = False,
+    form: FormatOption = Format.text,
+    config: ConfigOption = None,
+) -> None:
     settings = read_config(config)
-    nothing: tuple[list[SilenceRule], list[Hushed]] = ([], [])
-    rules, single = with_store(settings, lambda store: store.silences.list(), missing=nothing)
-    rows = [*_configured(settings), *map(_row, rules), *map(_hushed, single)]
+    if over:
+        ended: Sequence[SilenceRule] = ()
+        rows = [_row(rule) for rule in with_store(settings, lambda store: store.silences.over(), missing=ended)]
+    else:
+        nothing: tuple[list[SilenceRule], list[Hushed]] = ([], [])
+        rules, single = with_store(settings, lambda store: store.silences.list(), missing=nothing)
+        rows = [*_configured(settings), *map(_row, rules), *map(_hushed, single)]
 
     def text(rows: Sequence[Mapping[str, Any]]) -> Iterable[str]:
         if not rows:
-            yield paint("nothing is silenced", dim=True)
+            yield paint("no silence is over" if over else "nothing is silenced", dim=True)
             return
         yield from table(
             ("", "silenced", "from", "until", "by", "why"),
@@ -63,7 +72,7 @@ def list_silences(form: FormatOption = Format.text, config: ConfigOption = None)
                     row["starts"] or "-",
                     row["ends"] or "for ever",
                     row["by"] or "-",
-                    printable(row["reason"]),
+                    printable(row["reason"] + _ending(row)),
                 )
                 for row in rows
             ],
@@ -119,13 +128,17 @@ def add(
 @app.command(
     "end",
     epilog="Example: monitor silences end 3f2a91bc",
-    help="End a silence of `silences add` now; what it held back is told. Those of the configuration end there.",
+    help="End a silence of `silences add` now; what it held back is told. Those of the configuration end there. "
+    "`silences list --over` says who ended which.",
 )
 def end(
     silence: Annotated[str, typer.Argument(metavar="ID", help="As `silences list` shows it, or a unique start.")],
+    note: Annotated[str, typer.Option("--note", "-m", help="Why.", show_default=False)] = "",
     config: ConfigOption = None,
 ) -> None:
-    rule = with_store(read_config(config), lambda store: store.silences.end(silence))
+    settings = read_config(config)
+    why = typed(settings, note.strip())
+    rule = with_store(settings, lambda store: store.silences.end(silence, actor=person(), note=why))
     typer.echo(f"{rule.id} silences nothing any more")
 
 
@@ -138,7 +151,15 @@ def _row(rule: SilenceRule) -> dict[str, Any]:
         "ends": stamp(rule.ends),
         "by": rule.by,
         "reason": rule.reason,
+        "ended_by": rule.ended_by,
+        "ended_why": rule.ended_why,
     }
+
+
+def _ending(row: Mapping[str, Any]) -> str:
+    if row["ended_by"] is None:
+        return ""
+    return f"; ended by {row['ended_by']}" + (f": {row['ended_why']}" if row["ended_why"] else "")
 
 
 def _hushed(one: Hushed) -> dict[str, Any]:
@@ -159,4 +180,14 @@ def _configured(settings: Config) -> Iterable[dict[str, Any]]:
 
 
 def _blank() -> dict[str, Any]:
-    return {"id": None, "matchers": [], "incident": None, "starts": None, "ends": None, "by": None, "reason": ""}
+    return {
+        "id": None,
+        "matchers": [],
+        "incident": None,
+        "starts": None,
+        "ends": None,
+        "by": None,
+        "reason": "",
+        "ended_by": None,
+        "ended_why": None,
+    }

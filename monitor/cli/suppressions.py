@@ -143,7 +143,7 @@ def remove(
     async def apply(store: Store) -> int:
         known = [one.fingerprint for one in await store.suppressions.list()]
         chosen = [one for ref in refs for one in _fitting(known, ref)]
-        return await store.suppressions.remove(chosen)
+        return await store.suppressions.remove(chosen, actor=person())
 
     count = with_store(read_config(config), apply)
     typer.echo(f"{count} suppressed no longer")

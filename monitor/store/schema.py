@@ -409,6 +409,8 @@ silence_rules = Table(
     Column("ends", Double, nullable=False),
     Column("by", Text, nullable=False, comment="who silenced them"),
     Column("reason", Text, nullable=False),
+    Column("ended_by", Text, comment="who ended it before its time; null: nobody"),
+    Column("ended_why", Text),
     comment="incidents that people have silenced by what they are, beside those of the configuration",
 )
 
@@ -781,6 +783,14 @@ def _to_19(connection: Connection) -> None:
     )
 
 
+def _to_20(connection: Connection) -> None:
+    """Who ended a silence."""
+    columns = {column["name"] for column in inspect(connection).get_columns("silence_rules")}
+    if "ended_by" not in columns:  # made just now
+        connection.exec_driver_sql("ALTER TABLE silence_rules ADD COLUMN ended_by TEXT")
+        connection.exec_driver_sql("ALTER TABLE silence_rules ADD COLUMN ended_why TEXT")
+
+
 # To version N from N-1. A change of the tables above goes with an entry here and a test that starts from the old form.
 MIGRATIONS: Mapping[int, Callable[[Connection], None]] = {
     2: _to_2,
@@ -801,8 +811,9 @@ MIGRATIONS: Mapping[int, Callable[[Connection], None]] = {
     17: _to_17,
     18: _to_18,
     19: _to_19,
+    20: _to_20,
 }
-VERSION = 19
+VERSION = 20
 
 
 def migrate(

@@ -8,23 +8,27 @@ import secrets
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from typing import Any
 
-from sqlalchemy import Connection, bindparam, delete, func, insert, select, update
+from sqlalchemy import Connection, Row, bindparam, delete, func, insert, select, update
 
 from monitor.incidents import Incident
 from monitor.matcher import Matcher
 from monitor.routing import Policy, Silence
-from monitor.store.rows import any_of, chunks, incident_from, insert_into
+from monitor.store.rows import any_of, chunks, clean, incident_from, insert_into
 from monitor.store.schema import audit, groups, incidents, members, runs, silence_rules, silences
 from monitor.store.trail import append, entry
 from monitor.store.transaction import Desk, Transaction
+
+_NO_LATER = datetime(9999, 12, 31, tzinfo=UTC).timestamp()  # behind it there is no date
 
 __all__ = ["Hushed", "SilenceRule", "Silences", "audible", "hush", "later", "release", "silenced_among", "silencing"]
 
 
 @dataclass(frozen=True, slots=True)
 class SilenceRule:
-    """Incidents that match are silent from `starts` to `ends` (seconds since the epoch). `by`: who said so."""
+    """Incidents that match are silent from `starts` to `ends` (seconds since the epoch). `by`: who said so; `ended_by`:
+    who ended it before its time, None: nobody."""
 
     id: str
     matchers: tuple[str, ...]
@@ -32,6 +36,8 @@ class SilenceRule:
     ends: float
     by: str
     reason: str
+    ended_by: str | None = None
+    ended_why: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,12 +68,18 @@ class Silences:
         """All that match, for so many seconds from `starts` (None: now). Raises ValueError for what is no matcher."""
         kept = tuple(str(Matcher.parse(text)) for text in matchers)
         begin = self._desk.now() if starts is None else starts
-        rule = SilenceRule(secrets.token_hex(4), kept, begin, begin + seconds, actor, reason)
+        end = min(begin + seconds, _NO_LATER)
+        rule = SilenceRule(secrets.token_hex(4), kept, begin, end, clean(actor), clean(reason))
 
         def run(tx: Transaction) -> SilenceRule:
             tx.connection.execute(
                 insert(silence_rules).values(
-                    id=rule.id, matchers=json.dumps(kept), starts=rule.starts, ends=rule.ends, by=actor, reason=reason
+                    id=rule.id,
+                    matchers=json.dumps(kept),
+                    starts=rule.starts,
+                    ends=rule.ends,
+                    by=rule.by,
+                    reason=rule.reason,
                 )
             )
             _changed(tx)
@@ -75,19 +87,28 @@ class Silences:
 
         return await self._desk.write(run, durable=True)
 
-    async def end(self, id_: str) -> SilenceRule:
-        """No longer, by a unique start of its id; what it held back is told. Raises LookupError."""
+    async def end(self, id_: str, *, actor: str, note: str) -> SilenceRule:
+        """No longer, by a unique start of its id; what it held back is told. It stays among those that are `over`.
+        Raises LookupError."""
 
         def run(tx: Transaction) -> SilenceRule:
             found = [one for one in _rules(tx.connection, tx.now) if one.id.startswith(id_)]
             if len(found) != 1:
                 fits = f"{id_!r} fits {len(found)} silences" if found else f"there is no silence {id_!r}"
                 raise LookupError(f"{fits}; `monitor silences list` shows them")
-            tx.connection.execute(delete(silence_rules).where(silence_rules.c.id == found[0].id))
+            ended = replace(found[0], ends=tx.now, ended_by=clean(actor), ended_why=clean(note))
+            changed = {"ends": ended.ends, "ended_by": ended.ended_by, "ended_why": ended.ended_why}
+            tx.connection.execute(update(silence_rules).where(silence_rules.c.id == ended.id).values(changed))
             _changed(tx)
-            return found[0]
+            return ended
 
         return await self._desk.write(run, durable=True)
+
+    async def over(self) -> Sequence[SilenceRule]:
+        """Those by what incidents are that ended within the last month, the newest first."""
+        query = select(silence_rules).where(silence_rules.c.ends <= self._desk.now())
+        query = query.order_by(silence_rules.c.ends.desc())
+        return await self._desk.read(lambda connection: [_rule(row) for row in connection.execute(query)])
 
     async def list(self) -> tuple[list[SilenceRule], list[Hushed]]:
         """Those that are not over: by what incidents are, and of single ones; the first to end before the others."""
@@ -131,10 +152,20 @@ _RULES = select(silence_rules).where(silence_rules.c.ends > bindparam("now")).or
 
 
 def _rules(connection: Connection, now: float) -> list[SilenceRule]:
-    return [
-        SilenceRule(row.id, tuple(json.loads(row.matchers)), row.starts, row.ends, row.by, row.reason)
-        for row in connection.execute(_RULES, {"now": now})
-    ]
+    return [_rule(row) for row in connection.execute(_RULES, {"now": now})]
+
+
+def _rule(row: Row[Any]) -> SilenceRule:
+    return SilenceRule(
+        id=row.id,
+        matchers=tuple(json.loads(row.matchers)),
+        starts=min(row.starts, _NO_LATER),
+        ends=min(row.ends, _NO_LATER),
+        by=row.by,
+        reason=row.reason,
+        ended_by=row.ended_by,
+        ended_why=row.ended_why,
+    )
 
 
 def _changed(tx: Transaction) -> None:
@@ -179,7 +210,7 @@ def later(first: float | None, second: float | None) -> float | None:
 
 def hush(tx: Transaction, id_: str, seconds: float, *, actor: str, note: str) -> float:
     """Until so many seconds from now; returns when it ends. Raises LookupError."""
-    connection, until = tx.connection, tx.now + seconds
+    connection, until = tx.connection, min(tx.now + seconds, _NO_LATER)
     row = connection.execute(select(incidents).where(incidents.c.id == id_)).first()
     if row is None:
         raise LookupError(f"there is no incident {id_}")

@@ -12,7 +12,7 @@ from monitor.model import Finding, Resolution
 from monitor.store.findings import record
 from monitor.store.incidents import change_state
 from monitor.store.records import Commit
-from monitor.store.rows import clean, incident_from
+from monitor.store.rows import clean, holders, incident_from
 from monitor.store.schema import incidents, suppressions
 from monitor.store.suppressed import among, latest, lift, until_text
 from monitor.store.trail import append, entry
@@ -65,13 +65,16 @@ class Suppressions:
         query = query.order_by(suppressions.c.until, suppressions.c.fingerprint)
         return await self._desk.read(lambda connection: [_suppressed(row) for row in connection.execute(query)])
 
-    async def remove(self, fingerprints: Sequence[str]) -> int:
+    async def remove(self, fingerprints: Sequence[str], *, actor: str) -> int:
         """No longer; what was seen meanwhile is told now. Returns how many there were."""
 
         def run(tx: Transaction) -> int:
             rows = [row for row in among(tx.connection, fingerprints).values() if row.until > tx.now]
             over = suppressions.c.fingerprint.in_([row.fingerprint for row in rows])
             tx.connection.execute(update(suppressions).where(over).values(until=tx.now))
+            known = map(incident_from, holders(tx.connection, [row.fingerprint for row in rows]).values())
+            note = "its suppression was taken back"
+            append(tx, [entry(one, one, "unsuppressed", actor=actor, note=note, now=tx.now) for one in known])
             _sweep(tx)
             return len(rows)
 

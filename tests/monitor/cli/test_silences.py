@@ -31,7 +31,11 @@ def test_added_listed_seen_by_routes_and_ended(monitor: Command, config: Path) -
     assert "load test" in monitor("silences", "list").stdout
     assert "silenced until" in monitor("routes", "test", "severity=low", "source=staging").stdout
     assert "silenced" not in monitor("routes", "test", "severity=high", "source=staging").stdout
-    assert monitor("silences", "end", id_[:6]).stdout == f"{id_} silences nothing any more\n"
+    ended = monitor("silences", "end", id_[:6], "--note", "the test is over")
+    assert ended.stdout == f"{id_} silences nothing any more\n"
+    [row] = json.loads(monitor("silences", "list", "--over", "--format", "json").stdout)
+    assert (row["id"], row["ended_by"], row["ended_why"]) == (id_, row["by"], "the test is over")
+    assert f"load test; ended by {row['by']}: the test is over" in monitor("silences", "list", "--over").stdout
     assert "silenced" not in monitor("routes", "test", "severity=low", "source=staging").stdout
     again = monitor("silences", "end", id_)
     assert (again.returncode, "monitor silences list" in again.stderr) == (1, True)

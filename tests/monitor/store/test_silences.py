@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from monitor import runbook
@@ -69,12 +71,14 @@ async def test_all_that_match_are_silent_until_the_end_or_until_it_is_taken_back
         await store.groups.tick()
         assert await deliver(store) == []
         assert (await store.silences.list())[0] == [rule, later_on]
-        assert await store.silences.end(rule.id[:5]) == rule
+        ended = await store.silences.end(rule.id[:5], actor="bob", note="done")
+        assert ended == replace(rule, ends=clock.now, ended_by="bob", ended_why="done")
+        assert await store.silences.over() == [ended]
         await store.runs.sweep()
         await store.groups.tick()
         assert {"new", "overdue"} <= set(await deliver(store))
         with pytest.raises(LookupError, match="there is no silence"):
-            await store.silences.end(rule.id)
+            await store.silences.end(rule.id, actor="bob", note="")
 
 
 async def test_a_silence_ends_by_itself_and_is_forgotten_a_month_later(url: str, clock: Clock) -> None:
@@ -89,3 +93,14 @@ async def test_a_silence_ends_by_itself_and_is_forgotten_a_month_later(url: str,
         assert (await store.silences.list())[0] == []
         clock.now = NOW + 40 * 86_400
         assert (await store.retention.sweep(Ages()))["silences"] == 1
+
+
+async def test_a_silence_for_longer_than_there_are_dates_hinders_nothing(url: str, clock: Clock) -> None:
+    async with await Store.open(url, Policy(sinks=("chat",)), clock=clock) as store:
+        await store.silences.add(["source=nobody"], 1e13, actor="ada", reason="")
+        await store.commit([finding("a")])
+        await store.groups.tick()
+        assert await deliver(store) == ["new"]
+        assert await store.silences.set(ID, 1e13, actor="ada", note="") < 1e12
+        [rule], [single] = await store.silences.list()
+        assert rule.ends == single.until

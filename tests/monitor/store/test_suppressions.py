@@ -10,9 +10,9 @@ A = fingerprint("a")[:16]
 async def test_taken_back_it_is_told_at_once(store: Store, clock: Clock) -> None:
     await store.suppressions.add([Wanted(fingerprint("a"), "known", NOW + 100)], actor="ada")
     await store.commit([finding("a")])
-    assert await store.suppressions.remove([fingerprint("a"), fingerprint("other")]) == 1
+    assert await store.suppressions.remove([fingerprint("a"), fingerprint("other")], actor="bob") == 1
     assert await deliver(store) == ["new"]
-    assert await store.suppressions.remove([fingerprint("a")]) == 0
+    assert await store.suppressions.remove([fingerprint("a")], actor="bob") == 0
 
 
 async def test_the_newest_reason_and_end_count_and_what_was_seen_stays(store: Store, clock: Clock) -> None:
@@ -37,6 +37,15 @@ async def test_nothing_is_left_of_one_that_was_never_seen(store: Store, clock: C
     await store.suppressions.add([Wanted(fingerprint("a"), "known", NOW + 100)], actor="ada")
     clock.now += 100
     assert await store.suppressions.sweep() is None
-    assert await store.suppressions.remove([fingerprint("a")]) == 0
+    assert await store.suppressions.remove([fingerprint("a")], actor="bob") == 0
     await store.commit([finding("a")])
     assert await deliver(store) == ["new"]
+
+
+async def test_who_took_a_suppression_back_is_in_the_history(store: Store, clock: Clock) -> None:
+    await store.commit([finding("a")])
+    await store.suppressions.add([Wanted(fingerprint("a"), "known", NOW + 100)], actor="ada")
+    await store.suppressions.remove([fingerprint("a")], actor="bob")
+    last = (await store.incidents.history(A))[-1]
+    assert (last.action, last.actor, last.note) == ("unsuppressed", "bob", "its suppression was taken back")
+    assert (await store.trail.verify()).problems == ()
