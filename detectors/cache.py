@@ -14,8 +14,12 @@ from pathlib import Path
 
 __all__ = ["code", "read", "stamp", "write"]
 
-_MAGIC = b"exposure-monitor cache 3\n"
+_NAME = b"exposure-monitor cache "
+_MAGIC = _NAME + b"4\n"
 _DIGEST = 32  # bytes of BLAKE2b and of its key
+# Rules speak of secrets: as they are, whoever scans a folder with a cache in it, we too, would find hundreds. To pass
+# over what says that it is a cache would be a place to hide secrets in.
+_VEILED = bytes(byte ^ 0xFF for byte in range(256))
 
 
 def stamp(files: Iterable[tuple[str, os.stat_result]]) -> bytes:
@@ -33,7 +37,7 @@ def code() -> bytes:
     return stamp((str(path.relative_to(root)), path.stat()) for path in files)
 
 
-def read(path: Path) -> memoryview | None:
+def read(path: Path) -> bytes | None:
     """What was written there, or None when there is no whole file of ours.
 
     It holds native code's data, so nobody else may have written it: it and its folder belong to the present user, to
@@ -41,17 +45,17 @@ def read(path: Path) -> memoryview | None:
     """
     try:
         key = _key(path.parent, make=False)
-        raw = memoryview(_own(path))
+        raw = _own(path)
     except OSError:
         return None
     head = len(_MAGIC) + _DIGEST
     body = raw[head:]
     if raw[: len(_MAGIC)] != _MAGIC or not hmac.compare_digest(raw[len(_MAGIC) : head], _digest(key, body)):
         return None
-    return body
+    return body.translate(_VEILED)
 
 
-def _digest(key: bytes, body: bytes | memoryview) -> bytes:
+def _digest(key: bytes, body: bytes) -> bytes:
     return hashlib.blake2b(body, key=key, digest_size=_DIGEST).digest()
 
 
@@ -86,7 +90,7 @@ def _key(folder: Path, make: bool) -> bytes:
 
 
 def write(path: Path, body: bytes, keep: int) -> None:
-    """Write it beside its final name and rename it; of its kind the `keep` newest stay.
+    """Write it beside its final name and rename it; of its kind the `keep` newest stay, and none of other versions.
 
     A cache that cannot be written is no error.
     """
@@ -97,10 +101,18 @@ def write(path: Path, body: bytes, keep: int) -> None:
         fd, temporary = tempfile.mkstemp(dir=path.parent, prefix=path.suffix)
         try:
             with os.fdopen(fd, "wb") as file:
-                file.write(_MAGIC + _digest(key, body) + body)
+                veiled = body.translate(_VEILED)
+                file.write(_MAGIC + _digest(key, veiled) + veiled)
             os.replace(temporary, path)
         except OSError:
             os.unlink(temporary)
             raise
-        for old in sorted(path.parent.glob(f"*{path.suffix}"), key=lambda p: p.stat().st_mtime)[:-keep]:
+        found = sorted(path.parent.glob(f"*{path.suffix}"), key=lambda p: p.stat().st_mtime)
+        for old in (*found[:-keep], *filter(_of_another_version, found[-keep:])):
             old.unlink(missing_ok=True)
+
+
+def _of_another_version(path: Path) -> bool:
+    with path.open("rb") as file:
+        start = file.read(len(_MAGIC))
+    return start.startswith(_NAME) and start != _MAGIC

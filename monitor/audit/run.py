@@ -34,7 +34,7 @@ async def audit(
     from monitor.scrub import Scrubber
 
     scrub = Scrubber(engine.worker())
-    trees = [Tree(path, engine, key, config.workers, config.state_dir) for path in paths]
+    trees = [Tree(path, engine, key, config.workers) for path in paths]
     images = [tree.root for tree in trees if tree.is_image]
     async with _store(config) as (store, no_store):
         when = time.time() if now is None else now

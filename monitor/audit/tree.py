@@ -12,7 +12,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
-from detectors import cache
 from monitor.audit.git import Git, GitError
 from monitor.scan.archive import HEAD, ArchiveError, Budget, kind, leaves
 from monitor.scan.run import Options, scan
@@ -59,13 +58,11 @@ class Scanned:
 class Tree:
     """`root` is a folder, or a single file. Paths in it are relative to `base`."""
 
-    def __init__(self, root: Path, engine: Engine, key: bytes, threads: int, state: Path | None = None) -> None:
-        """`state`: the monitor's own state folder, whose cache of rules speaks of secrets and holds none."""
+    def __init__(self, root: Path, engine: Engine, key: bytes, threads: int) -> None:
         self.root = root
         self.base = root if root.is_dir() else root.parent
         self.problems: list[tuple[str, str]] = []  # relative path, why it could not be looked at
         self.engine, self.key, self.threads = engine, key, threads
-        self._cache = None if state is None else os.path.join(os.path.abspath(state), "cache")
         self._prefix = f"{str(self.base).rstrip('/')}/"
 
     @cached_property
@@ -82,15 +79,7 @@ class Tree:
     def sizes(self) -> dict[str, int]:
         """Every ordinary file, ignored or not, with its size; links are not followed."""
         entries = walk([str(self.root)], lambda path, why: self.problems.append((self.relative(path), why)))
-        return {
-            self.relative(entry.path): entry.size
-            for entry in entries
-            if entry.size is not None and not self._is_our_own(entry.path)
-        }
-
-    def _is_our_own(self, path: str) -> bool:
-        """Whole and written by us, by its keyed digest: whatever else lies there is looked at."""
-        return os.path.dirname(path) == self._cache and cache.read(Path(path)) is not None
+        return {self.relative(entry.path): entry.size for entry in entries if entry.size is not None}
 
     @cached_property
     def code(self) -> list[str]:

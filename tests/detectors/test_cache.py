@@ -28,7 +28,7 @@ def test_what_is_read_back_is_what_was_written(tmp_path: Path) -> None:
         lambda raw: b"\0" * len(raw),
         lambda raw: raw[:-5] + bytes([raw[-5] ^ 1]) + raw[-4:],
         lambda raw: raw[:30] + bytes([raw[30] ^ 1]) + raw[31:],
-        lambda raw: raw.replace(b"cache 3", b"cache 2"),
+        lambda raw: raw.replace(b"cache 4", b"cache 3"),
     ],
 )
 def test_what_is_not_whole_is_not_read(tmp_path: Path, harm: Callable[[bytes], bytes]) -> None:
@@ -124,3 +124,18 @@ def test_a_stamp_tells_files_apart_by_name_size_and_time(tmp_path: Path) -> None
     path.write_text("xx")
     os.utime(path, ns=(1, 1))
     assert stamp() != first
+
+
+def test_nobody_who_scans_it_sees_what_is_in_it(tmp_path: Path) -> None:
+    path = tmp_path / "x.kind"
+    cache.write(path, b"password = 'of an example'", keep=4)
+    raw = path.read_bytes()
+    assert raw.startswith(b"exposure-monitor cache 4\n")
+    assert not any(word in raw for word in (b"password", b"example"))
+
+
+def test_what_another_version_wrote_goes(tmp_path: Path) -> None:
+    (tmp_path / "old.kind").write_bytes(b"exposure-monitor cache 3\n" + b"digest" * 9)
+    (tmp_path / "no.kind").write_bytes(b"of somebody else")
+    cache.write(tmp_path / "x.kind", b"body", keep=4)
+    assert sorted(os.listdir(tmp_path)) == ["cache.key", "no.kind", "x.kind"]

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 
-from detectors import cache
 from detectors.match.engine import Engine
 from monitor.audit.git import GitError
 from monitor.audit.tree import Tree, UnreadError
@@ -90,14 +89,3 @@ def test_an_image_is_no_code(engine: Engine, tmp_path: Path) -> None:
     assert sorted(tree.code) == ["a.py", "other.tar"]
     assert not tree.is_image
     assert Tree(tmp_path / "app.tar", engine, KEY, 1).is_image
-
-
-def test_the_monitors_own_cache_is_no_code_and_what_else_lies_beside_it_is(tmp_path: Path, engine: Engine) -> None:
-    folder = tmp_path / "var/state/cache"
-    cache.write(folder / "a.rules", b"password: {password}", 8)
-    (folder / "b.rules").write_bytes((folder / "a.rules").read_bytes() + b"more")
-    assert sorted(Tree(tmp_path, engine, KEY, 1, tmp_path / "var/state").sizes) == [
-        "var/state/cache/b.rules",
-        "var/state/cache/cache.key",
-    ]
-    assert "var/state/cache/a.rules" in Tree(tmp_path, engine, KEY, 1, tmp_path / "state").sizes

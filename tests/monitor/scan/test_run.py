@@ -145,3 +145,10 @@ def test_leaving_early_leaves_no_thread_behind(engine: Engine, tmp_path: Path) -
     next(results)
     results.close()  # type: ignore[attr-defined]
     assert threading.active_count() == before
+
+
+def test_the_cache_of_rules_that_speak_of_secrets_is_scanned_as_all_else_and_shows_none(
+    engine: Engine, warm: Path
+) -> None:
+    seen = outcomes(engine, warm)
+    assert (seen.hits, seen.files > 1) == ([], True)
