@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Literal
+
+import orjson
 
 from monitor.actions.command import execute
 from monitor.actions.config import ActionConfig, Step
@@ -27,11 +29,13 @@ _PAUSE = 60.0  # seconds, where an issuer does not say when it takes more
 class Outcome:
     """`accepted`: the issuer took it, which is not yet that the secret is refused; `failed`: it had no effect, or its
     later steps had none; `unknown`: it was sent, and nobody knows; `limited`: nothing was done, as the issuer takes no
-    more for another `wait` seconds. `reason` is safe to show."""
+    more for another `wait` seconds. `reason` is safe to show. `apart`: one secret alone may fare otherwise.
+    """
 
     state: Literal["accepted", "failed", "unknown", "limited"]
     reason: str
     wait: float = 0.0
+    apart: bool = False
 
 
 async def _no_step(number: int) -> None:
@@ -52,10 +56,17 @@ class Actor:
         self._proxy, self._scrub, self._clock = proxy, scrub, clock
 
     async def run(
-        self, action: ActionConfig, value: str, parts: Mapping[str, str] | None = None, *, on_step: OnStep = _no_step
+        self,
+        action: ActionConfig,
+        value: str,
+        parts: Mapping[str, str] | None = None,
+        *,
+        others: Sequence[str] = (),
+        on_step: OnStep = _no_step,
     ) -> Outcome:
-        """`parts`: names and public ids that it may need. `on_step` is told the number (from 1) of each request before
-        it is sent. Raises nothing but what `on_step` does."""
+        """`parts`: names and public ids that it may need. `others`: more secrets for the same request, where the action
+        takes `many`. `on_step` is told the number (from 1) of each request before it is sent. Raises nothing but what
+        `on_step` does."""
         try:
             credential = action.credential.resolve() if action.credential else None
         except RemoteError as error:
@@ -72,32 +83,37 @@ class Actor:
         guard = Guard()
         for number, step in enumerate(action.steps, 1):
             await on_step(number)
-            outcome, kept = await self._step(action, step, filled, guard)
+            all_ = [filled, *(filled | {"value": other} for other in others)]
+            outcome, kept = await self._step(action, step, all_, guard)
             if outcome.state != "accepted":
                 where = f"step {number} of {len(action.steps)}: " if len(action.steps) > 1 else ""
                 if outcome.state == "limited" and number == 1:
                     return outcome
                 # Nothing is undone: what went before stays, and a failed last step is told with it.
-                return Outcome("failed" if outcome.state == "limited" else outcome.state, where + outcome.reason)
+                state = "failed" if outcome.state == "limited" else outcome.state
+                return replace(outcome, state=state, reason=where + outcome.reason)
             filled |= kept
         return outcome
 
     async def _step(
-        self, action: ActionConfig, step: Step, parts: Mapping[str, str], guard: Guard
+        self, action: ActionConfig, step: Step, parts: Sequence[Mapping[str, str]], guard: Guard
     ) -> tuple[Outcome, Mapping[str, str]]:
-        """Its outcome, and what later steps need of the answer."""
+        """Its outcome, and what later steps need of the answer. `parts`: of each secret."""
         sent = False
         try:
-            request = build(step, parts, action.server, self._clock())
+            request, *more = [build(step, one, action.server, self._clock()) for one in parts]
+            body = _together([one.body for one in (request, *more)]) if more else request.body
             async with asyncio.timeout(action.timeout):
                 proxy = await self._way(request.url, action, guard)
                 sent = True
                 http = Http(timeout=action.timeout, resolver=guard, proxy=proxy, once=True)
                 try:
-                    reply = await http.request(request.method, request.url, request.body, request.headers)
+                    reply = await http.request(request.method, request.url, body, request.headers)
                 finally:
                     await http.close()
-        except (MissingPartError, ForbiddenError) as error:
+        except MissingPartError as error:
+            return Outcome("failed", str(error), apart=True), {}
+        except ForbiddenError as error:
             return Outcome("failed", str(error)), {}
         except RemoteError as error:
             return _lost(str(error), sent=sent and error.sent), {}
@@ -112,8 +128,8 @@ class Actor:
             said = f"the answer is HTTP {reply.status}"
             if _limited(reply):
                 return Outcome("limited", said, limit_ends(reply) or _PAUSE), {}
-            return (_lost(said, sent=True) if reply.status >= 500 else Outcome("failed", said)), {}
-        kept = {name: _kept(reading, place, parts) for name, place in step.keep.items()}
+            return (_lost(said, sent=True) if reply.status >= 500 else Outcome("failed", said, apart=True)), {}
+        kept = {name: _kept(reading, place, parts[0]) for name, place in step.keep.items()}
         if missing := [name for name, text in kept.items() if not text]:
             return Outcome("failed", f"the issuer does not say its {' and '.join(missing)}: is it this one's?"), {}
         return Outcome("accepted", f"the issuer has taken it (HTTP {reply.status})"), kept
@@ -148,6 +164,15 @@ class Actor:
             if request.body:
                 lines.append(f"  {request.body.decode('utf-8', 'replace')}")
         return lines
+
+
+def _together(bodies: Sequence[bytes | None]) -> bytes:
+    """Bodies that differ in the items of their lists, as one."""
+    whole: dict[str, list[object]] = {}
+    for body in bodies:
+        for name, items in orjson.loads(body or b"{}").items():
+            whole.setdefault(name, []).extend(items)
+    return orjson.dumps(whole)
 
 
 def _limited(reply: Reply) -> bool:

@@ -49,6 +49,14 @@ class Ready(BaseModel):
     credential: str = ""  # what it needs beside the secret, in words; empty: nothing
     shape: str | None = None  # named groups take the secret apart
     steps: tuple[Step, ...] = Field(min_length=1)
+    many: int = Field(default=1, ge=1)  # secrets that one request takes: their JSON bodies are put together
+
+    @model_validator(mode="after")
+    def _one_request(self) -> Ready:
+        first = self.steps[0]
+        if self.many > 1 and (len(self.steps) > 1 or first.json_ is None or first.names):
+            raise ValueError("many: only one request with a JSON body of nothing but values takes several secrets")
+        return self
 
 
 @cache
@@ -146,6 +154,11 @@ class ActionConfig(BaseModel):
     @property
     def ready(self) -> Ready | None:
         return load_ready().get(self.type)
+
+    @property
+    def many(self) -> int:
+        """How many secrets one request takes."""
+        return self.ready.many if self.ready else 1
 
     @property
     def steps(self) -> tuple[Step, ...]:

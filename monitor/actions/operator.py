@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import NoReturn
 
@@ -30,6 +31,15 @@ ACTOR = "monitor"
 _LOOK = 30.0  # seconds between looks that nothing calls for
 _REST = 0.2  # seconds
 _FOLLOW = (0.0, 3.0, 10.0)  # seconds before each look whether the secret is refused now: some issuers take a while
+
+
+@dataclass(frozen=True, slots=True)
+class _Charge:
+    """What is about to be done: to which secret, of which incident."""
+
+    run: ActionRun
+    incident: Incident
+    value: str = field(repr=False)
 
 
 class Operator:
@@ -73,21 +83,46 @@ class Operator:
         Raises ActionError (not approved, run before, no secret to be had), WrongValueError, LookupError and StoreError.
         """
         action, incident = self.action(run.action), await self._store.incidents.get(run.incident)
-        value = await self._value(incident, value)
-        actions = self._store.actions
-        await actions.begin(run.id, actor)
-        parts = {**public(incident.labels), **run.parts}
-        outcome = await self._actor.run(action, value, parts, on_step=lambda number: actions.step(run.id, number))
+        charge = _Charge(run, incident, await self._value(incident, value))
+        await self._store.actions.begin(run.id, actor)
+        await self._fire(action, [charge], actor)
+        return await self._store.actions.get(run.id)
+
+    async def _fire(self, action: ActionConfig, charges: Sequence[_Charge], actor: str) -> None:
+        """In one request what was begun; then what came of each. Raises StoreError."""
+        actions, (first, *others) = self._store.actions, charges
+        ids = [one.run.id for one in charges]
+        outcome = await self._actor.run(
+            action,
+            first.value,
+            {**public(first.incident.labels), **first.run.parts},
+            others=[one.value for one in others],
+            on_step=lambda number: actions.step(ids, number),
+        )
         if outcome.state == "limited":
             self._rests[action.type] = time.monotonic() + outcome.wait
-            why = f"{outcome.reason}: its issuer takes no more before {_clock(self._store.now() + outcome.wait)}"
-            return await actions.put_back(run.id, why)
-        done = await actions.finish(run.id, outcome.state, outcome.reason, actor=actor)
+            await self._put_back(charges, outcome)
+            return
+        if outcome.apart and others:  # one may have spoiled it for the others: which one is known in few requests
+            half = len(charges) // 2
+            await self._fire(action, charges[:half], actor)
+            if self._rest(action.type):
+                await self._put_back(charges[half:], Outcome("limited", outcome.reason, self._rest(action.type)))
+            else:
+                await self._fire(action, charges[half:], actor)
+            return
+        for id_ in ids:
+            await actions.finish(id_, outcome.state, outcome.reason, actor=actor)
         if outcome.state != "failed":
-            await self._follow(incident, value)
-            done = await actions.get(run.id)
-        self._count(done.action, done.state)
-        return done
+            await self._follow(charges)
+        for id_ in ids:
+            done = await actions.get(id_)
+            self._count(done.action, done.state)
+
+    async def _put_back(self, charges: Sequence[_Charge], outcome: Outcome) -> None:
+        why = f"{outcome.reason}: its issuer takes no more before {_clock(self._store.now() + outcome.wait)}"
+        for one in charges:
+            await self._store.actions.put_back(one.run.id, why)
 
     async def _value(self, incident: Incident, value: str | None) -> str:
         if value is not None:
@@ -98,16 +133,19 @@ class Operator:
             raise ActionError("the secret lies in no file that is read here any more: give it with --value-from -")
         return taken.value
 
-    async def _follow(self, incident: Incident, value: str) -> None:
+    async def _follow(self, charges: Sequence[_Charge]) -> None:
         """Accepted is not completed: that is when the secret is refused. Kept by `Verdicts.record`."""
-        probe = probe_of(incident.rule)
-        if probe is None or not self._config().verify.allows(probe.provider):
-            return
+        left = [one for one in charges if self._asks(one.incident)]
         for pause in _FOLLOW:
-            await asyncio.sleep(pause)
-            verdict = await self._asker.ask(incident, actor=ACTOR, value=value)
-            if verdict.status != "valid":
+            if not left:
                 return
+            await asyncio.sleep(pause)
+            verdicts = [await self._asker.ask(one.incident, actor=ACTOR, value=one.value) for one in left]
+            left = [one for one, verdict in zip(left, verdicts, strict=True) if verdict.status == "valid"]
+
+    def _asks(self, incident: Incident) -> bool:
+        probe = probe_of(incident.rule)
+        return probe is not None and self._config().verify.allows(probe.provider)
 
     # By itself
 
@@ -165,18 +203,45 @@ class Operator:
         for run in await self._store.actions.unseen():
             with contextlib.suppress(ActionError, LookupError):
                 incident = await self._store.incidents.get(run.incident)
-                await self._follow(incident, await self._value(incident, None))
+                await self._follow([_Charge(run, incident, await self._value(incident, None))])
 
     async def _round(self) -> None:
         await self.look()
+        many = {action.name: action for action in self._config().actions if action.many > 1}
         types = {action.name: action.type for action in self._config().actions}
+        together: dict[str, list[ActionRun]] = {}
         for run in await self._store.actions.ready():
-            if time.monotonic() < self._rests.get(types.get(run.action, ""), 0.0):
-                continue
+            if run.action in many:
+                together.setdefault(run.action, []).append(run)
+            elif not self._rest(types.get(run.action, "")):
+                try:
+                    await self.run(run, actor=ACTOR)
+                except (ActionError, LookupError) as error:
+                    await self._refuse(run, str(error))
+        for name, runs in together.items():
+            for at in range(0, len(runs), many[name].many):
+                if not self._rest(types[name]):
+                    await self._together(many[name], runs[at : at + many[name].many])
+
+    def _rest(self, kind: str) -> float:
+        """For how many seconds its issuer takes no more."""
+        return max(self._rests.get(kind, 0.0) - time.monotonic(), 0.0)
+
+    async def _together(self, action: ActionConfig, runs: Sequence[ActionRun]) -> None:
+        charges = []
+        for run in runs:
             try:
-                await self.run(run, actor=ACTOR)
+                incident = await self._store.incidents.get(run.incident)
+                charges.append(_Charge(run, incident, await self._value(incident, None)))
             except (ActionError, LookupError) as error:
                 await self._refuse(run, str(error))
+        begun = []
+        for one in charges:
+            with contextlib.suppress(ActionError, LookupError):  # another process was first, or forgot its incident
+                await self._store.actions.begin(one.run.id, ACTOR)
+                begun.append(one)
+        if begun:
+            await self._fire(action, begun, ACTOR)
 
     def _wanted(self, labels: dict[str, str]) -> list[tuple[str, int]]:
         return [(one.name, one.approvals) for one in self._config().actions if one.wants(labels)]

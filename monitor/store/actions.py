@@ -13,7 +13,7 @@ from sqlalchemy import ColumnElement, Connection, Row, insert, or_, select, upda
 from monitor.store.news import behind, labels_of, news
 from monitor.store.outbox import lost_owners, owner_name
 from monitor.store.records import ActionRun
-from monitor.store.rows import action_from, clean, incident_from
+from monitor.store.rows import action_from, chunks, clean, incident_from
 from monitor.store.schema import actions, findings, incidents
 from monitor.store.trail import append, entry
 from monitor.store.transaction import Desk, Transaction
@@ -120,12 +120,13 @@ class Actions:
         ActionError (not approved, or begun before)."""
         return await self._desk.write(lambda tx: _begin(tx, id_, actor, self._owner), durable=True)
 
-    async def step(self, id_: str, number: int) -> None:
-        """This request of it is about to be sent."""
-        row = (actions.c.id == id_) & (actions.c.owner == self._owner)
+    async def step(self, ids: Collection[str], number: int) -> None:
+        """This request of theirs is about to be sent."""
 
         def run(tx: Transaction) -> None:
-            tx.connection.execute(update(actions).where(row).values(step=number))
+            for chunk in chunks(ids):
+                rows = actions.c.id.in_(chunk) & (actions.c.owner == self._owner)
+                tx.connection.execute(update(actions).where(rows).values(step=number))
 
         await self._desk.write(run, durable=True)
 

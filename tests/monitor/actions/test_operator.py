@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, cast
 from unittest.mock import AsyncMock
 
 import pytest
+from aiohttp import web
 
 from detectors.rules.template import expand
 from monitor.actions.actor import Actor, Outcome
@@ -207,7 +208,7 @@ async def test_a_kill_in_its_midst_is_told_as_not_known_and_it_is_not_repeated(t
 
 
 async def test_what_an_issuer_takes_no_more_of_waits_and_runs_when_that_is_over(tmp_path: Path) -> None:
-    outcomes = [Outcome("limited", "the answer is HTTP 403", 0.3), *[Outcome("accepted", "taken")] * 2]
+    outcomes = [Outcome("limited", "the answer is HTTP 403", 0.3), Outcome("accepted", "taken")]
     moments: list[float] = []
 
     class Issuer(Actor):
@@ -228,7 +229,7 @@ async def test_what_an_issuer_takes_no_more_of_waits_and_runs_when_that_is_over(
         running = asyncio.create_task(operator.run_all())
         try:
             async with asyncio.timeout(120):
-                while len(moments) < 3:
+                while len(moments) < 2:
                     await asyncio.sleep(0.01)
                 while {one.state for one in await store.actions.find()} != {"accepted"}:
                     await asyncio.sleep(0.01)
@@ -237,3 +238,62 @@ async def test_what_an_issuer_takes_no_more_of_waits_and_runs_when_that_is_over(
         assert moments[1] - moments[0] >= 0.3
         history = [one.note for one in await store.incidents.history(planned[0].incident)]
         assert any("put off: the answer is HTTP 403: its issuer takes no more before" in note for note in history)
+
+
+class Together(FakeRevoker):
+    """As GitHub does, it refuses the whole request where one of its values is no token; and it may have had enough."""
+
+    def __init__(self, *tokens: str, most: int = 99) -> None:
+        super().__init__(*tokens)
+        self.asked: list[list[str]] = []
+        self.most = most
+
+    async def answer(self, request: web.Request, body: bytes) -> web.StreamResponse:
+        if request.method == "POST":
+            if len(self.asked) == self.most:
+                return web.Response(status=429, headers={"Retry-After": "600"})
+            self.asked.append(json.loads(body)["credentials"])
+            if not self.works.issuperset(self.asked[-1]):
+                return web.Response(status=422)
+        return await super().answer(request, body)
+
+
+async def revoked_together(folder: Path, issuer: Together, values: list[str]) -> list[tuple[str, str]]:
+    """Plan the revocation of each, and let it run once. Returns state and outcome of each, in this order."""
+    given = {"name": "revoke", "type": "github-revoke", "server": issuer.url, "private": True, "timeout": "5s"}
+    config: Any = SimpleNamespace(
+        actions=[ActionConfig.model_validate(given)], verify=SimpleNamespace(allows=lambda provider: False)
+    )
+    incidents = [fingerprint(f"f{number}")[:16] for number in range(len(values))]
+    taken = {one: SimpleNamespace(value=value) for one, value in zip(incidents, values, strict=True)}
+    asker = SimpleNamespace(take=AsyncMock(side_effect=lambda incident: taken[incident.id]))
+    async with await Store.open(folder / "state.db", Policy(sinks=("chat",))) as store:
+        operator = Operator(store, cast("Asker", asker), Actor(), lambda: config)
+        await store.commit([finding(f"f{number}", number) for number in range(len(values))])
+        planned = [await store.actions.plan(one, "revoke", actor="ada", needed=0, automatic=True) for one in incidents]
+        await operator.once()
+        return [((run := await store.actions.get(one.id)).state, run.outcome) for one in planned]
+
+
+async def test_what_waits_goes_in_one_request_and_each_has_its_outcome(tmp_path: Path) -> None:
+    values = [expand("ghp_{alnum:30}{crc32}", seed) for seed in range(40, 45)]
+    async with Together(*values) as issuer:
+        states = await revoked_together(tmp_path, issuer, values)
+        assert (issuer.asked, issuer.works, issuer.problems) == ([values], set(), [])
+    assert states == [("accepted", "the issuer has taken it (HTTP 202)")] * 5
+
+
+async def test_one_that_is_refused_spoils_it_for_no_other(tmp_path: Path) -> None:
+    values = [expand("ghp_{alnum:30}{crc32}", seed) for seed in range(50, 58)]
+    async with Together(*values[:5], *values[6:]) as issuer:
+        states = [state for state, _ in await revoked_together(tmp_path, issuer, values)]
+        assert states == ["accepted"] * 5 + ["failed"] + ["accepted"] * 2
+        assert (issuer.works, len(issuer.asked)) == (set(), 7)
+
+
+async def test_where_an_issuer_has_had_enough_in_between_the_rest_waits(tmp_path: Path) -> None:
+    values = [expand("ghp_{alnum:30}{crc32}", seed) for seed in range(60, 64)]
+    async with Together(*values[:3], most=2) as issuer:
+        states = await revoked_together(tmp_path, issuer, values)
+        assert [state for state, _ in states] == ["accepted", "accepted", "approved", "approved"]
+        assert all("takes no more before" in why for _, why in states[2:])

@@ -31,7 +31,7 @@ async def test_from_a_plan_to_its_completion(store: Store, clock: Clock) -> None
     assert (await store.actions.begin(run.id, "bob")).state == "running"
     with pytest.raises(ActionError, match="runs once only"):
         await store.actions.begin(run.id, "ada")
-    await store.actions.step(run.id, 2)
+    await store.actions.step([run.id], 2)
     done = await store.actions.finish(run.id, "accepted", "HTTP 202", actor="bob")
     assert (done.state, done.outcome, done.step, done.approvals) == ("accepted", "HTTP 202", 2, ("ada", "bob"))
     # What the issuer then says completes it, in the transaction that keeps the answer.
