@@ -53,14 +53,22 @@ def texts(logs: Path | None = None) -> Iterator[bytes]:
 
 
 def pair(text: bytes, back: int) -> int:
-    """What the matcher sees `back` characters before the end: a character and five bits of the next."""
-    return text[-1] if back == 0 else text[-1 - back] | (text[-back] & 31) << 8
+    """What the matcher sees `back` characters before the end: a character and seven bits of the next."""
+    return text[-1] if back == 0 else text[-1 - back] | (text[-back] & 127) << 8
 
 
 def entries(literal: bytes, caseless: bool) -> set[Entry]:
     """The pairs that a literal lets through."""
-    spellings = {literal, literal.upper(), literal.lower()} if caseless else {literal}
-    return {(len(literal), back, pair(text, back)) for text in spellings for back in range(len(literal))}
+    cases = [
+        {one.lower(), one.upper()} if caseless else {one}
+        for one in (literal[at : at + 1] for at in range(len(literal)))
+    ]
+    return {
+        (len(literal), back, pair(one + after, min(back, 1)))
+        for back in range(len(literal))
+        for one in cases[-1 - back]
+        for after in (cases[-back] if back else (b"",))
+    }
 
 
 def matcher(database: bytes) -> Iterator[tuple[bytes, bool]]:
