@@ -24,6 +24,7 @@ _LONGEST = 1 << 20  # bytes that may be held back in all
 _PIECE = 1 << 20  # bytes taken at once from a file
 _ROUNDS = 4  # what is left may look like a secret of another rule
 _PRINT = 12  # hex digits of the fingerprint that are shown
+_ACL = "system.posix_acl_access"
 _OPEN, _CLOSE = b"-----BEGIN ", b"-----END "
 
 
@@ -33,12 +34,14 @@ class ChangedError(Exception):
 
 @dataclass(slots=True)
 class Stats:
-    """What a masker did so far. `withheld`, `unscanned`: bytes that could not be scanned, dropped or let through."""
+    """What a masker did so far. `withheld`, `unscanned`: bytes that could not be scanned, dropped or let through;
+    `names`: other names of a file that was masked in its place, which keep the old text."""
 
     bytes: int = 0
     masked: Counter[str] = field(default_factory=Counter)  # by rule
     withheld: int = 0
     unscanned: int = 0
+    names: int = 0
 
 
 class Masker:
@@ -213,12 +216,13 @@ def _replaced(data: bytes, start: int, end: int, spans: list[tuple[int, int, byt
 
 
 def mask_file(path: Path, make: Callable[[], Masker]) -> Stats:
-    """Mask a finished file in its place: atomically, with its owner, mode and times of access as they were.
+    """Mask a finished file in its place: atomically, with its owner, mode, access list and other attributes.
 
     Raises OSError, and ChangedError when it was written to meanwhile; the file is as it was then.
     """
     path = path.resolve()  # of a link the file, not the link
-    with path.open("rb") as source:
+    # A pipe would wait for a writer.
+    with os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as source:
         before = os.fstat(source.fileno())
         if not stat.S_ISREG(before.st_mode):
             raise OSError("not a regular file")
@@ -228,9 +232,10 @@ def mask_file(path: Path, make: Callable[[], Masker]) -> Stats:
                 masker = make()
                 for piece in _masked(source, masker):
                     target.write(piece)
-                os.fchmod(target.fileno(), stat.S_IMODE(before.st_mode))
                 if (before.st_uid, before.st_gid) != (os.geteuid(), os.getegid()):
                     os.fchown(target.fileno(), before.st_uid, before.st_gid)
+                os.fchmod(target.fileno(), stat.S_IMODE(before.st_mode))
+                _like(source.fileno(), target.fileno())
                 target.flush()
                 os.fsync(target.fileno())
 
@@ -239,12 +244,28 @@ def mask_file(path: Path, make: Callable[[], Masker]) -> Stats:
                 raise ChangedError
             if masker.stats.masked or masker.stats.withheld:
                 os.replace(name, path)
+                masker.stats.names = before.st_nlink - 1
             else:
                 os.unlink(name)
         except BaseException:
             Path(name).unlink(missing_ok=True)
             raise
     return masker.stats
+
+
+def _like(source: int, target: int) -> None:
+    """Extended attributes as those of `source`. Raises OSError where the access lists would differ: a mode without its
+    list, or with one of the folder, lets others in."""
+    wanted = {name: os.getxattr(source, name) for name in os.listxattr(source)}
+    for name in (_ACL, *wanted):
+        try:
+            if name in wanted:
+                os.setxattr(target, name, wanted[name])
+            elif name in os.listxattr(target):
+                os.removexattr(target, name)
+        except OSError:  # such as a label that only the system sets
+            if name == _ACL:
+                raise
 
 
 def _masked(source: BinaryIO, masker: Masker) -> Iterator[bytes]:

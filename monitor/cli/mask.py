@@ -6,7 +6,9 @@ import contextlib
 import os
 import select
 import signal
+import stat
 import sys
+import threading
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -30,7 +32,8 @@ if TYPE_CHECKING:
 app = command_app()
 
 _READ = 1 << 20
-_REPORT_EVERY = 2.0  # seconds between commits of what was found
+_REPORT_EVERY, _REPORT_AGAIN = 2.0, 30.0  # seconds between commits of what was found, and after one that failed
+_KEPT = 10_000  # findings that wait for a database
 _SET_PIPE_SIZE = 1031  # F_SETPIPE_SZ, which `fcntl` does not name everywhere
 
 
@@ -93,7 +96,8 @@ def mask(
         settings, engine, key(settings), (min_severity.value, min_confidence.value), on_error is OnError.open, report
     )
     code = _in_place(work, files or []) if in_place else _stream(work)
-    work.commit()
+    if not work.records.close():
+        code = code or 1
     if not quiet:
         typer.echo(_summary(work.stats), err=True)
     raise typer.Exit(code)
@@ -113,11 +117,11 @@ class _Work:
     ) -> None:
         from monitor.mask import Stats
 
-        self._settings, self._engine, self._key = settings, engine, key
+        self._engine, self._key = engine, key
         self._severity, self._confidence = least
         self._fail_open, self._report = fail_open, report
         self._worker = engine.worker()
-        self._found: list[Finding] = []
+        self.records = _Records(settings)
         self.stats: Stats = Stats()
 
     def masker(self, path: str) -> Masker:
@@ -131,13 +135,6 @@ class _Work:
         self.stats.masked += stats.masked
         self.stats.withheld += stats.withheld
         self.stats.unscanned += stats.unscanned
-
-    def commit(self) -> None:
-        """Record what was found since the last time."""
-        if not self._found:
-            return
-        found, self._found = self._found, []
-        with_store(self._settings, lambda store: store.commit(found, []))
 
     def _wanted(self, match: Match) -> bool:
         from monitor.common.severity import rank
@@ -168,9 +165,56 @@ class _Work:
                 fresh=fresh,
                 limit=limit,
             )
-            self._found += asyncio.run(scanner.scan([block]))
+            self.records.add(asyncio.run(scanner.scan([block])))
 
         return observe
+
+
+class _Records:
+    """What was found, on its way to the store: beside the stream, which waits for no database and outlives it."""
+
+    def __init__(self, settings: Config) -> None:
+        self._settings = settings
+        self._lock = threading.Lock()
+        self._found: list[Finding] = []
+        self._lost = 0
+        self._due = 0.0  # monotonic
+        self._fails = False
+        self._thread: threading.Thread | None = None
+
+    def add(self, found: Sequence[Finding]) -> None:
+        with self._lock:
+            self._found += found
+            self._lost += max(len(self._found) - _KEPT, 0)
+            del self._found[_KEPT:]
+
+    def look(self) -> None:
+        """Record what was found since the last time, when it is time."""
+        busy = self._thread is not None and self._thread.is_alive()
+        if self._found and not busy and time.monotonic() >= self._due:
+            self._thread = threading.Thread(target=self._commit, daemon=True)
+            self._thread.start()
+
+    def close(self) -> bool:
+        """The rest. Returns whether all of it is recorded."""
+        if self._thread is not None:
+            self._thread.join()
+        if self._found and not self._fails:
+            self._commit()
+        if lost := len(self._found) + self._lost:
+            typer.echo(f"{lost} findings are not recorded", err=True)
+        return not lost
+
+    def _commit(self) -> None:
+        with self._lock:
+            found, self._found = self._found, []
+        try:
+            with_store(self._settings, lambda store: store.commit(found, []))
+            self._fails = False
+        except typer.Exit:  # which has said why
+            self._fails = True
+            self.add(found)
+        self._due = time.monotonic() + (_REPORT_AGAIN if self._fails else _REPORT_EVERY)
 
 
 async def _nothing(_store: Store) -> None:
@@ -178,28 +222,28 @@ async def _nothing(_store: Store) -> None:
 
 
 def _stream(work: _Work) -> int:
-    """Standard input to standard output until its end, or until asked to end; what is held then still goes out."""
+    """Standard input to standard output until its end, or until asked to end; what is held, or waits in the pipe, then
+    still goes out."""
     ended: list[int] = []
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda got, _frame: ended.append(got))
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        if signal.getsignal(number) is not signal.SIG_IGN:  # as behind nohup
+            signal.signal(number, lambda got, _frame: ended.append(got))
     source, target = sys.stdin.fileno(), sys.stdout.fileno()
     with contextlib.suppress(OSError, ImportError):
         import fcntl
 
         fcntl.fcntl(source, _SET_PIPE_SIZE, _READ)
     masker = work.masker("-")
-    committed = time.monotonic()
     try:
         for piece in _pieces(source, masker, ended):
             _write(target, piece)
-            if time.monotonic() - committed > _REPORT_EVERY:
-                work.commit()
-                committed = time.monotonic()
+            work.records.look()
         _write(target, masker.finish())
+        with open(os.devnull, "wb") as nothing:
+            os.dup2(nothing.fileno(), target)  # its reader need not wait for a database
     except BrokenPipeError:
         # As filters do: whoever read it has gone. What was found is recorded all the same.
         work.add(masker.stats)
-        work.commit()
         return 141
     work.add(masker.stats)
     return 128 + ended[0] if ended else 0
@@ -219,17 +263,39 @@ def _pieces(source: int, masker: Masker, ended: Sequence[int]) -> Iterator[bytes
             return
         yield masker.feed(data, time.monotonic())
 
+    # Whoever wrote it was told that it has gone, and a service says most when it ends.
+    left = _in_pipe(source)
+    while left > 0 and (data := os.read(source, min(left, _READ))):
+        left -= len(data)
+        yield masker.feed(data, time.monotonic())
+
+
+def _in_pipe(source: int) -> int:
+    """Bytes that wait there; 0 for what is no pipe."""
+    import fcntl
+    import termios
+
+    if not stat.S_ISFIFO(os.fstat(source).st_mode):
+        return 0
+    return int.from_bytes(fcntl.ioctl(source, termios.FIONREAD, bytes(4)), sys.byteorder)
+
 
 def _write(target: int, data: bytes) -> None:
     view = memoryview(data)
     while view:
-        view = view[os.write(target, view) :]
+        try:
+            view = view[os.write(target, view) :]
+        except BlockingIOError:  # it is shared with a program that does not wait, such as Node.js
+            full = select.poll()
+            full.register(target, select.POLLOUT)
+            full.poll()
 
 
 def _in_place(work: _Work, files: Sequence[Path]) -> int:
     from monitor.mask import ChangedError, mask_file
 
     code = 0
+    signal.signal(signal.SIGTERM, lambda got, _frame: sys.exit(128 + got))  # nothing half-made stays behind
     for path in files:
         try:
             stats = mask_file(path, partial(work.masker, str(path)))
@@ -241,6 +307,10 @@ def _in_place(work: _Work, files: Sequence[Path]) -> int:
             code = 1
         else:
             work.add(stats)
+            if stats.names:
+                names = "another name, which keeps" if stats.names == 1 else f"{stats.names} other names, which keep"
+                typer.echo(f"{printable(str(path))}: has {names} the old text (hard links)", err=True)
+                code = 1
     return code
 
 

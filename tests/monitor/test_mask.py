@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import os
 import re
+import struct
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
@@ -198,3 +199,29 @@ def test_nothing_is_found_in_what_was_masked_and_no_label_is_taken_for_a_secret(
             assert [match.rule.id for match in everything.scan(out)] == [], rule.id
             assert out.startswith(b"start\n"), rule.id
             assert out.endswith(b"\nend\n"), rule.id
+
+
+def access_list(*entries: tuple[int, int, int]) -> bytes:
+    """As the kernel keeps it: what each is for (1 owner, 2 user, 4 group, 16 most, 32 others), rights, and who."""
+    return struct.pack("<I", 2) + b"".join(struct.pack("<HHI", kind, rights, who) for kind, rights, who in entries)
+
+
+def test_nobody_else_may_read_a_masked_file(tmp_path: Path) -> None:
+    all_ = 0xFFFFFFFF
+    listed = access_list((1, 6, all_), (2, 4, 65534), (4, 0, all_), (16, 4, all_), (32, 0, all_))
+    folder, path, other = tmp_path / "logs", tmp_path / "logs/with", tmp_path / "logs/without"
+    folder.mkdir()
+    for one in (path, other):
+        one.write_bytes(b"token " + token(9) + b"\n")
+        one.chmod(0o640)
+    try:
+        os.setxattr(path, "system.posix_acl_access", listed)  # the group may read nothing, whatever the mode says
+        os.setxattr(folder, "system.posix_acl_default", listed)
+        os.setxattr(path, "user.origin", b"web-1")
+    except OSError:
+        pytest.skip("a file system without access lists")
+    for one in (path, other):
+        assert mask_file(one, lambda: Masker(worker(), KEY)).masked
+    assert os.getxattr(path, "system.posix_acl_access") == listed
+    assert os.getxattr(path, "user.origin") == b"web-1"
+    assert (os.listxattr(other), other.stat().st_mode & 0o777) == ([], 0o640)

@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -49,11 +50,11 @@ def test_what_is_found_is_reported_as_an_incident(monitor: Command, config: Path
     assert incident["fingerprint"] == monitor("fingerprint", stdin=secret).stdout.strip()
 
 
-def started(tmp_path: Path) -> subprocess.Popen[bytes]:
+def started(tmp_path: Path, *options: str, stdout: int = subprocess.PIPE) -> subprocess.Popen[bytes]:
     return subprocess.Popen(
-        [sys.executable, "-m", "monitor", "mask", "--config", str(tmp_path / "config.toml")],
+        [sys.executable, "-m", "monitor", "mask", *options, "--config", str(tmp_path / "config.toml")],
         stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
+        stdout=stdout,
         stderr=subprocess.PIPE,
         cwd=tmp_path,
         env={**os.environ, "PYTHONPATH": str(ROOT)},
@@ -85,3 +86,75 @@ def test_it_ends_as_filters_do_when_its_reader_has_gone(config: Path, tmp_path: 
         process.stdin.close()
         assert process.wait() == 141
         assert b"Traceback" not in process.stderr.read()
+
+
+def test_what_waits_in_the_pipe_when_a_signal_comes_goes_out(config: Path, tmp_path: Path) -> None:
+    with started(tmp_path) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        process.stdin.write(b"a line\n")
+        process.stdin.flush()
+        assert process.stdout.readline() == b"a line\n"
+        process.send_signal(signal.SIGSTOP)
+        process.stdin.write(b"said at its end\n" * 4000)  # as much as a pipe holds
+        process.stdin.flush()
+        process.send_signal(signal.SIGHUP)
+        process.send_signal(signal.SIGCONT)
+        assert process.stdout.read() == b"said at its end\n" * 4000
+        assert process.wait() == 128 + signal.SIGHUP
+
+
+def test_a_reader_that_shares_a_pipe_that_does_not_wait_gets_all(config: Path, tmp_path: Path) -> None:
+    ours, theirs = os.pipe()
+    os.set_blocking(theirs, False)
+    with started(tmp_path, stdout=theirs) as process:
+        os.close(theirs)
+        assert process.stdin is not None
+        writer = threading.Thread(target=process.communicate, args=(b"a line of a log\n" * 20_000,))
+        writer.start()
+        got = b""
+        while len(got) < 1 << 16:  # more does not fit, so that it has to wait
+            time.sleep(0.05)
+            got += os.read(ours, 1 << 14)
+        while piece := os.read(ours, 1 << 20):
+            got += piece
+        writer.join()
+        os.close(ours)
+        assert (got, process.returncode) == (b"a line of a log\n" * 20_000, 0)
+
+
+def test_a_database_that_cannot_be_written_holds_nothing_up_and_is_said(
+    monitor: Command, config: Path, tmp_path: Path
+) -> None:
+    assert monitor("run", "--once").returncode == 0
+    secrets = monitor("sample", "github-pat", "-n", "2").stdout.split()
+    with started(tmp_path, "--report") as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        process.stdin.write(b"begins\n")
+        process.stdin.flush()
+        assert process.stdout.readline() == b"begins\n"
+        (tmp_path / "state").rename(tmp_path / "away")
+        for secret in secrets:
+            process.stdin.write(f"token {secret}\n".encode())
+            process.stdin.flush()
+            assert process.stdout.readline().startswith(b"token [github-pat:")
+        out, err = process.communicate(b"ends\n")
+    assert (out, process.returncode) == (b"ends\n", 1)
+    assert b"there is no database" in err
+    assert b"2 findings are not recorded" in err
+
+
+def test_another_name_of_a_file_keeps_the_old_text_and_that_is_said(
+    monitor: Command, config: Path, tmp_path: Path
+) -> None:
+    secret = monitor("sample", "github-pat").stdout.strip()
+    (tmp_path / "a").write_text(f"token {secret}\n")
+    os.link(tmp_path / "a", tmp_path / "b")
+    os.mkfifo(tmp_path / "pipe")
+    answer = monitor("mask", "--in-place", "a", "pipe")
+    assert answer.returncode == 1
+    assert answer.stderr.splitlines()[:2] == [
+        "a: has another name, which keeps the old text (hard links)",
+        "pipe: not a regular file",
+    ]
