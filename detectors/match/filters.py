@@ -33,7 +33,7 @@ _MARKS = (
     rb"|(?:^|[_-])(?:set|put|fill|add|enter|insert|replace|change|update)[_-](?:me|this|here|it|in|with|before)(?:$|[_-])"
     rb"|^(?:foo|bar|baz|qux)\d{0,3}$|^hunter2$|^a secret$|your[_-]|-here\b|_here\b"
     rb"|(?:^|[_.-])(?:fake|dummy|bogus)|(?:fake|dummy|bogus)[_-]"
-    rb"|notreal|not[ _-](?:a|my)[ _-]|(?-i:x{4}|X{4})|\*{3}|\.{3}|0{8}"
+    rb"|notreal|notasecret|not[ _-](?:a|my)[ _-]|(?-i:x{4}|X{4})|\*{3}|\.{3}|0{8}"
     rb"|^(?:su|sua|seu|tu|tua|mi|la|ta|votre|ton|mon|dein|mein|ihr)?[_-]?(?:contrase(?:n|\xc3\xb1)a|senha|passwort|kennwort|mot[_-]?de[_-]?passe"
     rb"|wachtwoord|heslo|has(?:l|\xc5\x82)o|(?:s|\xc5\x9f)ifre|lozinka)\d{0,3}$"
     rb"|^(?:todo|fixme|tbd)$|deadbeef|foobar|lorem|test[_-]?(?:key|token|secret)|topsecret"
@@ -52,7 +52,9 @@ _LONG_WORDS = re.compile(_WORDS.pattern.replace(b"x{4}|X{4}", b"x{8}|X{8}"))
 # Expressions of templates, shells and programs: `${VAR}`, `$VAR`, `{{ x }}`, `<token>`, `%s`, `%(x)s`, `os.environ[`, …
 _EXPRESSIONS = re.compile(
     rb"\$\{|\$\(|\{\{|\}\}|#\{|<%|%>|<[A-Za-z_$][\w .:-]{0,40}>|^<|^\$[A-Za-z_]\w*(?:$|->|\[)|^%[sdv]$|^%\("
-    rb"|^@[A-Za-z_-]+(?:$|[.(/:])|^\{[\w.]*\}|^\[[a-z_ -]+\]$|^%[A-Z_]+%$|^@[A-Z_]+@$|\*\(Aq"
+    rb"|^@[A-Za-z_-]+(?:$|[.(/:])|^\{[\w.]*\}|^[a-z]+(?:_[a-z]+)+\}"
+    rb"|^\[[a-z_ -]+\]$|^%[A-Z_]+%$|^[A-Z]+_[A-Z_]+%$|^@{1,2}[A-Z_]+@{1,2}$|\*\(Aq"
+    rb"|^:[A-Za-z_]\w{1,40}$|^ ?\+ .{1,80} \+ ?$|^file:/"
     rb"|^[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)+\($|^String[?!]?$"
     rb"|^(?:req|request|params|self|this|ctx|args|opts|options|settings|props)\.[A-Za-z_]\w*(?:[.(\[]|$)"
     rb"|^(?:[A-Z]+_)+(?:PASSWORD|PASS|PWD|SECRET|KEY|TOKEN|CREDENTIALS?)$"
@@ -72,7 +74,8 @@ _HASH_CONTEXT = re.compile(
 # Names whose value pages through a list or marks a request, and names of an identifier, not of the secret itself.
 _PAGE_CONTEXT = re.compile(
     rb"(?i:(?:next|prev(?:ious)?|page|pagination|continuation|continue|forward|backward|cursor|resume|sync|scroll|change"
-    rb"|input|output|idempotency)[_-]?(?:page|forward|backward)?[_-]?token|secrets?[_-]?arn|(?:key|credential)s?[_-]?id"
+    rb"|input|output|idempotency)[_-]?(?:page|forward|backward)?[_-]?token"
+    rb"|cache[\w ]{1,24} keys?|secrets?[_-]?arn|(?:key|credential)s?[_-]?id"
     rb"|secretsmanager:[^\s:]{0,24}:[^\s:]{0,16}:secret|AWS::\w{2,30}::\w{3,60}|alias/aws/\w{2,24})[\"'\\\s:=>]{0,16}$"
 )
 # Names that say something about a credential (`passwordPolicy`, `SECRET_FILE`), keys that open nothing (`public_key`,
@@ -232,6 +235,8 @@ def _stands_in(value: bytes) -> str | None:
         return f"placeholder word {word[0].decode('ascii', 'replace').lower()!r}"
     if maybe and _EXPRESSIONS.search(value):
         return "an expression or a template, not a value"
+    if not value.isascii() and sum(map(len, _ABROAD.findall(value))) * 4 >= len(value) * 3:
+        return "text of a language, not a value"
     if hashlib.sha256(value).hexdigest()[:16] in _PRINTED:
         return "a value printed in a specification or a manual"
     if _sequence(value):
@@ -299,6 +304,8 @@ _ASKED = re.compile(
     rb"(?:\b(?:get|has|find|fetch|read|pop|lookup|request|params?|argument|config|env|setting|input|query|by|need|"
     rb"require)\w{0,24}|[gG]et\w{0,16}|env|\bt|\b_|text|params|args|options?|headers?|data)[(\[]\\{0,7}[\"'`]$"
 )
+_CONSTANT = re.compile(rb"[A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+")
+_STYLED = re.compile(rb"\bclass(?:Name)?=[\\\"']{1,2}[^\"'\n]{0,60}$")
 _PATH = re.compile(
     rb"(?:[A-Za-z]:)?[./~]{0,2}/[\w.+@-]+(?:/[\w.+@-]*)+|[\w-]+(?:/[\w.-]+){2,}|[a-z]+://\S*|[\w./-]+\.(?:com|io|net|org|dev|py|js|ts|go|java|yml|yaml|json|pem|key|crt|txt|html|local|internal)(?:[:/].*)?"
 )
@@ -310,9 +317,8 @@ _TYPES = re.compile(
     rb"(?i)(?:null|none|true|false|undefined|string|str|bytes|int|bool|optional|object|required|missing|invalid|incorrect|expired|empty|unset|unknown|default|disabled|enabled"
     rb"|ed25519|ed448|x25519|x448|secp\d{3}[kr]1|[hrep]s(?:256|384|512)|sha-?\d{1,3}|aes-?\d{3}(?:-?[cg][bc][cm])?|utf-?(?:8|16|32)(?:-?[bl]e)?|0b[01]{3,64}|uuid=[0-9a-f-]{4,36}|0x[0-9a-f]{1,16}|0x[0-9a-f]{40}|#[0-9a-f]{6}|sha-?\d{1,3}[:-][0-9a-f]{40,128})\W?"
 )
-_OBJECT = re.compile(
-    rb"(?:[\w$]+\.)+[\w$]+@[0-9a-f]{1,8}|(?:[A-Z][a-z]+){2,}@[0-9a-f]{6,8}|\[{0,2}L?[A-Z]@[0-9a-f]{5,8}"
-)
+_ARRAY = re.compile(rb"\[{0,2}L?[A-Z]@[0-9a-f]{5,8}")
+_OBJECT = re.compile(rb"(?:[\w$]+\.)+[\w$]+@[0-9a-f]{1,8}|(?:[A-Z][a-z]+){2,}@[0-9a-f]{6,8}")
 _CONTROL = re.compile(rb"[\x00-\x08\x0e-\x1a\x1c-\x1f\x7f]")  # not the escape that colours start with
 # A byte that starts a character of UTF-8 without one that goes on, or the other way round.
 _NOT_UTF8 = re.compile(rb"[\xc0-\xff](?![\x80-\xbf])|(?<![\x80-\xff])[\x80-\xbf]")
@@ -372,13 +378,14 @@ _KINDS = (
     (_NUMBERED, 0.0, "a name with a number"),
     (_PATH, 10.0, "a path or an address"),
     (_TIME, 10.0, "a time or a version"),
+    (_ARRAY, math.inf, "an object's address in memory"),
     (_OBJECT, _ODD, "an object's address in memory"),
 )
 # The name of a password, right before its value: there a name is rare, and half of the short values are letters only.
 _OPENS = re.compile(
     rb"(?i:passw(?:or)?d|passphrase|passwort|pwd|pswd|_pass|\bpass|[a-z](?-i:Pass))\w{0,8}[^\w]{1,12}(?:\w{2,8}\([\"'`])?$"
 )
-_MAYBE_SPEAKS = quick((_PAGE_CONTEXT, _ABOUT, _ASKED))
+_MAYBE_SPEAKS = quick((_PAGE_CONTEXT, _ABOUT, _ASKED, _STYLED))
 # Blanks, control characters and what is no ASCII are looked at in several ways.
 _MAYBE_WORDS = quick(
     (re.compile(rb"[\x00-\x20\x7f-\xff]"), _CLASSES, _CALL, _PUBLIC, _ENCRYPTED),
@@ -408,7 +415,13 @@ def words(value: bytes, before: bytes = b"") -> str | None:
         return "the name of a variable, not a value"
     if before[-1:] == b"\\" and _ESCAPED.match(value):
         return "text of a language, not a value"
-    if speaks and _spelt(value) and _ASKED.search(before[-40:]) and not _random(value):
+    if speaks and _STYLED.search(before):
+        return "a class of a style sheet, not a value"
+    if (
+        speaks
+        and _ASKED.search(before[-40:])
+        and (_CONSTANT.fullmatch(value) or (_spelt(value) and not _random(value)))
+    ):
         return "a name that is asked for, not a value"
     if not _MAYBE_WORDS(value):
         return None  # as nothing below would match

@@ -16,39 +16,63 @@ __all__ = ["weak"]
 
 _PLACE = re.compile(
     rb"(?:(?i:passw(?:or)?d|passphrase|passwort|pass|pwd|pswd|pw|psk|senha|contrase(?:n|\xc3\xb1)a)[\w.\-]{0,16}[\\\"'`\]\s)]{0,6}"
-    rb"(?:(?:=>|:=|[=!]==?|[:=,(]|\.(?:equals|eq|toBe|toEqual|send_keys|type|fill)\()\s{0,4})?(?:[\w.:$]{2,32}\(\s?)?"
+    rb"(?:(?:=>|:=|[=!]==?|[:=,(>]|\.(?:equals|eq|toBe|toEqual|send_keys|type|fill)\()\s{0,4})?(?:[\w.:$]{2,32}\(\s?)?"
     rb"|\((?:[^()\n]{0,80},\s?)?[\\\"'`]{1,4}[\w.@+-]{2,60}[\\\"'`]{1,4}\s?,\s{0,2}"
     rb"|SecureString(?: -String)?\s|(?i:hash|crypt)\w{0,10}\(\s?|(?i:identified\s(?:with\s\S{1,40}\s)?by)\s|\s-p\s?)"
     rb"[bu@N]?[\\\"'`]{0,4}$"
 )
 _MAYBE_PLACE = quick((_PLACE,))
 _LOGIN = re.compile(rb"[\w.%+-]{1,60}:$")
+_ENCODED = re.compile(rb"(?:echo -n|printf) [\\\"']{1,4}[\w.@%+-]{1,60}:$")
 # Who logs in, or where, or a call that makes a password of what it is given.
 _COMPANY = re.compile(
     rb"(?i:\buser(?:name|_?id)?\b|[_.-]user(?:name)?\b|[a-z](?-i:User(?:name)?)\b|\blogin\b|\buid\b|e-?mail|\bhost\b|\s-u\s?\w)"
     rb"|@[\w-]{2,60}\.[a-z]{2}"
     rb"|(?:SecureString|[hH]ash(?:Sync|pw|Password)?|::make|encode|setPassword)[ (]{1,3}[\\\"'`]{1,4}$"
     rb"|(?i:identified\s(?:with\s\S{1,40}\s)?by|with password)\s[\\\"'`]{1,4}$"
+    rb"|\bjdbc:|(?:mysqli|[cC]onnect|getConnection|WiFi(?:Multi)?\.(?:begin|addAP))\("
 )
 _NAMED = re.compile(
     rb"[\w.+-]{2,40}@[\w-]{2,60}\.[a-z]{2}|\blocalhost\b|\b\d{1,3}(?:\.\d{1,3}){3}\b|\s-u\s?\w"
-    rb"|(?i:user(?:name|_?id)?|login|uid)[\\\"'`\]]{0,4}\s{0,4}(?:=>|:=|===?|[:=]|\.equals\()\s{0,4}[\\\"'`]{0,4}"
+    rb"|WiFi(?:Multi)?\.(?:begin|addAP)\("
+    rb"|(?i:user(?:name|_?id)?|login|uid|usuario|utilisateur|benutzer)[\\\"'`\]]{0,4}\s{0,4}(?:=>|:=|===?|[:=]|\.equals\()\s{0,4}[\\\"'`]{0,4}"
     rb"(?:root|admin|administrator|postgres|sa|sys|system|scott|oracle|pi|ubuntu|vagrant|superuser|manager|operator)\b"
     rb"|(?i:user|login)\w{0,8}[\\\"'`\])]{0,4}\s?(?:[=!]==?\s?|\.equals(?:IgnoreCase)?\(\s?)[\\\"'`]{1,4}[\w.@-]{3,40}[\\\"'`]"
     rb"|(?i:(?:create|alter) (?:user|role))\s[\\\"'`]{0,4}[\w-]{2,40}"
 )
 _COMMON = re.compile(rb"(?=.*[0-9])(?=.*[A-Za-z])[\w!@#$%^&*.+-]{6,32}")
 _VARIABLE = re.compile(rb"(?:^|\s)[A-Z]{2,}(?:_[A-Z0-9]+){1,6}=$")
+_SET = re.compile(rb"(?:^|[\s\"'])[A-Z]{2,}(?:_[A-Z0-9]+){1,6}(?:=|:\s)$")
 # Two digits, one among letters (`passw0rd`), or a sign with one.
 _CHANGED = re.compile(rb"[0-9].*[0-9]|[A-Za-z][0-9][A-Za-z]|[!@#$%^&*+]")
 _DIGITS = re.compile(rb"(?!(.)\1+$)[0-9]{6,10}")
-_WORD = re.compile(rb"[A-Za-z][a-z]{4,19}\.?|[A-Za-z]{2,12}(?:[_@#.-][a-z]{2,12}){1,2}")
+_WORD = re.compile(
+    rb"[A-Za-z][a-z]{4,19}\.?|[A-Za-z][a-z]{1,11}(?:[A-Z][a-z]{1,11}){1,3}|[A-Za-z]{2,12}(?:[_@#.-][a-z]{2,12}){1,2}"
+)
 # What a secret of an application is called, and words with a number.
 _SIGNS = re.compile(
     rb"(?i:(?:app|jwt|session|cookie|flask|auth|token|signing|refresh|access)?[_.-]?secret(?:[_.-]?key)?)[\\\"'`\]\s)]{0,4}"
     rb"(?:=>|:=|[:=,]|[^\n=:]{0,2}=[^\n]{0,48}(?:\|\||\?\?|\bor\b|,))\s{0,4}[\\\"'`]{1,4}$"
 )
 _NUMBERED = re.compile(rb"[A-Za-z][A-Za-z0-9]*(?:[_-][A-Za-z0-9]+){1,12}[_-]?[0-9]{3,}")
+# The key of the sessions of Express, Flask and Django: whatever stands there is one, unless it says what it stands for.
+_SESSIONS = re.compile(
+    rb"(?:\bsession\(\s{0,8}\{[^{}]{0,120}\bsecret\s?:|[sS]ession\(\s{0,8}\{\s{0,8}secret\s?:"
+    rb"|\bapp\.secret_key\s?=|(?:^|\n)SECRET_KEY\s?=|\.config\[[\"'](?:JWT_)?SECRET_KEY[\"']\]\s?=)\s{0,4}[\\\"'`]{1,4}$"
+)
+_OPTION = re.compile(rb"\bsecret\s?:\s?[\"'`]$")
+_OPTIONS = re.compile(rb"[\"'`],?\s{0,24}(?:resave|saveUninitialized|cookie)\s?:")
+_LETTERS = re.compile(rb"[A-Za-z][\w .!@#$%^&*+-]{5,79}")
+_SAYS = re.compile(
+    rb"(?i)secret|passw|your|my[ _-]|change|test|example|sample|\bdev|key|token|session|string|random|super|default"
+    rb"|insert|some|here|generate|replace|none|null|env"
+)
+# The name of a user or a database, alone or with `_pw`, `123`. Names that everybody has say nothing.
+_MADE_OF = re.compile(rb"([A-Za-z][\w-]{3,39}?)[_.-]?(?i:pass(?:w(?:or)?d)?|pwd?)?[_.!@#-]?[0-9]{0,4}[.!]?")
+_ANYBODYS = re.compile(
+    rb"(?i)user\w*|\w*name|root|postgres\w*|admin\w*|mysql|mariadb|mongo\w*|redis|oracle|test\w*|guest|default"
+    rb"|database|data\w{0,4}|pass\w*|secret\w*|string|text|your?\w*|my\w*|db\w*|example\w*|sample|system|demo|local\w*|none|null|true|value|login|email|enter\w*"
+)
 # What forms, schemas and translations say where a password would stand.
 _SAID = re.compile(
     rb"(?i)pass|pwd|secret|senha|token|credential|contra|heslo|wacht|losen|parol|mot.?de|kenn|user|name|string|text|varchar|field|input"
@@ -61,7 +85,11 @@ _SAID = re.compile(
 def weak(stage: str, value: bytes, before: bytes, after: bytes) -> bool:
     """Whether the value, refused at `stage`, is a badly chosen password all the same."""
     # The value comes first, as few are of such a kind.
+    if stage in ("words", "placeholder", "score") and _called(value, before, after):
+        return True
     if stage == "words":
+        if _opens_sessions(value, before, after):
+            return True
         word = _quoted(before, after) and _WORD.fullmatch(value) and not _SAID.search(value)
         if word and _PLACE.search(before[-120:]):
             return bool(_NAMED.search(before) or _NAMED.search(after) or _same(value, before))
@@ -76,6 +104,8 @@ def weak(stage: str, value: bytes, before: bytes, after: bytes) -> bool:
     if after[:1] == b"@" and _LOGIN.search(before[-64:]):  # `user:…@host`
         return True
     near = before[-120:]
+    if _ENCODED.search(near):
+        return True
     return bool(_MAYBE_PLACE(near) and _PLACE.search(near) and (_COMPANY.search(before) or _COMPANY.search(after)))
 
 
@@ -84,6 +114,30 @@ def _signs(value: bytes, before: bytes, after: bytes) -> bool:
     return bool(
         _NUMBERED.fullmatch(value) and _quoted(before, after) and _SIGNS.search(before[-64:]) and not marked(value)
     )
+
+
+def _opens_sessions(value: bytes, before: bytes, after: bytes) -> bool:
+    """Words in the place of a key of sessions."""
+    if not _LETTERS.fullmatch(value) or not _quoted(before, after) or _SAYS.search(value):
+        return False
+    near = before[-200:]
+    return bool(_SESSIONS.search(near) or (_OPTION.search(near[-32:]) and _OPTIONS.match(after)))
+
+
+def _called(value: bytes, before: bytes, after: bytes) -> bool:
+    """`DB_USER=garden DB_PASSWORD=garden_pw`: made of the name of the user or the database beside it."""
+    made = _MADE_OF.fullmatch(value)
+    if made is None or _ANYBODYS.fullmatch(made[1]) or not (_quoted(before, after) or _SET.search(before[-64:])):
+        return False
+    near = before[-120:]
+    if not (_MAYBE_PLACE(near) and _PLACE.search(near)):
+        return False
+    name = re.compile(
+        rb"(?i:user|login|uid|database|_db|dbname|db_name)\w{0,10}[\"'`\s:=>,(]{1,12}"
+        + re.escape(made[1])
+        + rb"(?:[^\w-]|$)"
+    )
+    return bool(name.search(before) or name.search(after))
 
 
 def _same(value: bytes, before: bytes) -> bool:

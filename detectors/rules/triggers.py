@@ -109,7 +109,7 @@ _MISSPELT = (
     r"has\xc5\x82o",
 )
 _LITERAL = r"""\\{0,3}["'][^\s"'\\]{6,64}\\{0,3}["']"""
-_BEFORE = " \"'([{,;&/|"
+_BEFORE = "\n\t \"'([{,;&/|"
 _SAID_NAMES = "secret passwd password passphrase credential passwort".split()
 
 

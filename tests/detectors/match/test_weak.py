@@ -19,6 +19,20 @@ _COMPANY = {
     "what signs sessions": "app.secret_key = 'garden_shop_secret_key_2024'",
     "what a name falls back to": "const JWT_SECRET = process.env.JWT_SECRET || 'gardening_secret_2024'",
     "a cast": 'ConvertTo-SecureString "P@ssw0rd" -AsPlainText -Force',
+    "in an element": "<username>kim@acme.test</username>\n<password>secret123</password>",
+    "of the database's name": 'connect(host="db1", user="shop7-results", passwd="shop7-results", db="shop7_results")',
+    "of the user's name and a word": "MYSQL_USER: gardenshop\nMYSQL_PASSWORD: gardenshop_password\n",
+    "of the user's name in the environment": "docker run -e SHOP_USER=gardenshop -e SHOP_PASSWORD=gardenshop_pw x",
+    "of a network": 'WiFi.begin("Garden_Net", "orchidGarden");',
+    "digits of a network": 'WiFi.begin("Garden_Net", "16787216");',
+    "two words behind an address": 'new NetworkCredential("kim@acme.test", "GardenOrchid")',
+    "the third of four": 'mysqli_connect("10.0.0.9:3306", "admin", "P@ssw0rd", "warehouses");',
+    "a word in another language": "$usuario = 'root';\n$password = 'adelina';\n",
+    "words for Flask": "app.secret_key = 'whiteOrchid'",
+    "words for Django": "\nSECRET_KEY = 'neve-lliw-uoy-sseug'\n",
+    "words for Express": "app.use(session({ secret: 'ilovegardengardenygarden' }));",
+    "words for Express below": "app.use(session({\n  store,\n  secret: 'orchids',\n  resave: true,",
+    "encoded by a command": "-H \"Authorization: Basic $(echo -n 'kim@acme.test:orchid123' | base64)\"",
     "hashed": "'login' => 'kim', 'password' => Hash::make('password123'),",
 }
 _NOT = {
@@ -35,6 +49,10 @@ _NOT = {
     "a form called so": '{"username": "text", "password": "text"}',
     "prose": "Failed password for kim@acme.test from 10.0.0.7, passwd: changed by root\n",
     "a schema": '{"username": "string", "email": "kim@acme.test", "password": "string"}',
+    "a variable of the same name": "login(user=gardenshop, password=gardenshop)",
+    "a database behind no password": 'mysqli_connect("localhost", "root", "", "warehouses");',
+    "a key of a store": "const SECRET_KEY = 'garden.secretOpened';",
+    "a stand-in for Express": "app.use(session({ secret: 'my secret', resave: false }));",
     "of another kind": '{"user": "root", "token": "identifier12"}',
 }
 

@@ -104,6 +104,11 @@ def test_a_password_is_seen_whatever_lies_between(text: str) -> None:
     assert found("@loose-password", text.format(VALUE[:6]))
 
 
+@pytest.mark.parametrize("before", ["", "\n", "\t", "{", " "])
+def test_a_short_name_is_seen_where_a_line_or_a_field_starts(before: str) -> None:
+    assert found("@pass", f"{before and 'port: 22'}{before}pw:{VALUE[:8]}")
+
+
 def test_a_sentence_between_the_two_hides_both() -> None:
     assert not found("@loose", f"the secret was rotated by {VALUE}")
     assert not found("@loose-password", "the password of bob expires in 3 days")
