@@ -11,6 +11,7 @@ from typing import NamedTuple
 __all__ = ["Frames", "Piece"]
 
 _COUNT = re.compile(rb"([1-9][0-9]{0,8}) (?=<)")
+_BLANK = re.compile(rb"\s*\n")  # lines of nothing: there may be millions
 _PERHAPS = re.compile(rb"[1-9][0-9]{0,8} ?")  # the beginning of a count
 
 
@@ -47,6 +48,9 @@ class Frames:
         at, size = 0, len(data)
         while at < size:
             if not self._inside:
+                if blank := _BLANK.match(data, at):
+                    at = blank.end()
+                    continue
                 if count := _COUNT.match(data, at):
                     self._left = int(count[1])
                     at = count.end()

@@ -30,7 +30,8 @@ _FACTS = (
     ("level", "level"),
     ("detected_level", "level"),
 )
-_LABEL = re.compile(r'([A-Za-z_][\w.:/-]*)\s*=\s*("(?:[^"\\]|\\.)*")')
+# From where a name begins, and never back into it: a text of one letter, a mebibyte of it, would be read from each.
+_LABEL = re.compile(r'(?<![\w.:/-])([A-Za-z_][\w.:/-]*+)\s*+=\s*("(?:[^"\\]|\\.)*+")')
 
 
 def _message() -> Any:

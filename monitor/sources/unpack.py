@@ -12,6 +12,7 @@ import zstandard
 __all__ = ["Budget", "BusyError", "PackedError", "unpack"]
 
 _PIECE = 1 << 20
+_GIVEN = 4 << 10  # bytes that are unpacked at once
 _WINDOW = 8 << 20  # bytes that a zstd frame may look back on, as RFC 8878 recommends
 
 
@@ -49,13 +50,14 @@ def unpack(body: bytes, encoding: str, most: int, budget: Budget) -> bytes:
     `encoding`: of the header Content-Encoding, or "snappy" for the block format that Loki's clients send.
     Raises PackedError and BusyError, and has given back everything then.
     """
-    taken: list[int] = []
+    taken = 0
 
     def grow(count: int) -> None:
-        if sum(taken) + count > most:
+        nonlocal taken
+        if taken + count > most:
             raise PackedError(f"more than {most} bytes once unpacked", large=True)
         budget.take(count)
-        taken.append(count)
+        taken += count
 
     try:
         if encoding in ("", "identity"):
@@ -73,24 +75,25 @@ def unpack(body: bytes, encoding: str, most: int, budget: Budget) -> bytes:
         failure: Exception = PackedError(f"the body is not {encoding}, or was cut off")
     except (PackedError, BusyError) as error:
         failure = error
-    budget.take(-sum(taken))
+    budget.take(-taken)
     raise failure
 
 
 def _inflated(body: bytes, encoding: str, grow: Callable[[int], None]) -> bytes:
     # What is called deflate is zlib's format, by the book; some send it bare.
     bits = 31 if encoding != "deflate" else 15 if body[:1] == b"\x78" else -15
-    parts = []
-    while body:  # a gzip file may have several members
+    parts, whole, at = [], memoryview(body), 0
+    while at < len(body):  # a gzip file may have several members
         decoder = zlib.decompressobj(bits)
         while not decoder.eof:
-            part = decoder.decompress(body, _PIECE)
-            body = decoder.unconsumed_tail
-            if not part and not body and not decoder.eof:
+            # In small pieces, as what was not used of one is copied: a body of nothing but tiny members is no trap.
+            given = whole[at : at + _GIVEN]
+            part = decoder.decompress(given, _PIECE)
+            if not part and not given and not decoder.eof:
                 raise EOFError
+            at += len(given) - len(decoder.unused_data if decoder.eof else decoder.unconsumed_tail)
             grow(len(part))
             parts.append(part)
-        body = decoder.unused_data
         if encoding == "deflate":
             break
     return b"".join(parts)

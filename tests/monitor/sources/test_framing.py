@@ -86,3 +86,10 @@ def test_a_count_that_stands_still_is_no_text_yet() -> None:
     assert frames.waiting
     assert frames.flush() == [Piece(b"<13>12345", 3, True)]
     assert frames.feed(b"66 <13>ab") == [Piece(b"6", 12, False), Piece(b"<13>ab", 15, False)]
+
+
+def test_lines_of_nothing_are_no_messages() -> None:
+    frames = Frames(1024)
+    assert frames.feed(b"\n \r\n" * 100_000) == []
+    assert messages(frames.feed(b" <13>one\n\n\n5 <13>2\n")) == [b" <13>one", b"<13>2"]
+    assert frames.flush(over=True) == []

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import gzip
 import random
+import time
 import zlib
 
 import cramjam
@@ -88,3 +89,10 @@ def test_what_is_cut_or_garbled_is_an_error_and_nothing_else(encoding: str, seed
 def test_an_encoding_that_nobody_knows_is_named() -> None:
     with pytest.raises(PackedError, match="Content-Encoding must be"):
         unpack(b"x", "br", MOST, Budget(MOST))
+
+
+def test_a_body_of_nothing_but_tiny_members_costs_what_its_length_does() -> None:
+    budget, before = Budget(MOST), time.process_time()
+    assert unpack(gzip.compress(b"") * 100_000, "gzip", MOST, budget) == b""
+    assert time.process_time() - before < 5  # with the rest of the body copied for each: half a minute
+    assert budget.left == MOST
