@@ -36,12 +36,12 @@ _MARKS = (
     rb"|notreal|notasecret|not[ _-](?:a|my)[ _-]|(?-i:x{4}|X{4})|\*{3}|\.{3}|0{8}"
     rb"|^(?:su|sua|seu|tu|tua|mi|la|ta|votre|ton|mon|dein|mein|ihr)?[_-]?(?:contrase(?:n|\xc3\xb1)a|senha|passwort|kennwort|mot[_-]?de[_-]?passe"
     rb"|wachtwoord|heslo|has(?:l|\xc5\x82)o|(?:s|\xc5\x9f)ifre|lozinka)\d{0,3}$"
-    rb"|^(?:todo|fixme|tbd)$|deadbeef|foobar|lorem|test[_-]?(?:key|token|secret)|topsecret"
+    rb"|^(?:todo|fixme|tbd|empty|blank|omitted|unset)$|deadbeef|foobar|lorem|test[_-]?(?:key|token|secret)|topsecret"
 )
 # Nor will these be secrets, unless where people log in (`detectors.match.weak`).
 _COMMON = (
     rb"|^(?:secret|password|passwd)\d{0,4}[_.-]?(?:test|admin|user|demo)\d{0,4}$"
-    rb"|test[_-]?password|^s[3e]cr[3e]t\d{0,3}$|^qwerty\d{0,6}$|^test(?:pass|pw|ing|user)\d{0,3}$|abcdefghij|0123456789|1234567890|bcdefghijk|qwertyuiop|asdfghjkl"
+    rb"|test[_-]?password|^(?:super|very)?[_-]?s[3e]cr[3e]t\d{0,3}$|^changeit$|^qwerty\d{0,6}$|^test(?:pass|pw|ing|user)\d{0,3}$|abcdefghij|0123456789|1234567890|bcdefghijk|qwertyuiop|asdfghjkl"
     rb"|^[a-z]{0,12}[0-9]{0,4}[_.-]?(?:password[\d!@#$%^&*._-]{0,8}|p[a@4][s$5]{2}w[o0]rd\d?[!@#$%^&*._-]{0,8})$"
 )
 _WORDS = re.compile(_MARKS + _COMMON)
@@ -54,9 +54,10 @@ _EXPRESSIONS = re.compile(
     rb"\$\{|\$\(|\{\{|\}\}|#\{|<%|%>|<[A-Za-z_$][\w .:-]{0,40}>|^<|^\$[A-Za-z_]\w*(?:$|->|\[)|^%[sdv]$|^%\("
     rb"|^@[A-Za-z_-]+(?:$|[.(/:])|^\{[\w.]*\}|^[a-z]+(?:_[a-z]+)+\}"
     rb"|^\[[a-z_ -]+\]$|^%[A-Z_]+%$|^[A-Z]+_[A-Z_]+%$|^@{1,2}[A-Z_]+@{1,2}$|\*\(Aq"
-    rb"|^:[A-Za-z_]\w{1,40}$|^ ?\+ .{1,80} \+ ?$|^file:/"
+    rb"|^:[A-Za-z_]\w{1,40}$|^__[A-Z_]+__$|^ ?\+ .{1,80} \+ ?$|^file:/"
     rb"|^[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)+\($|^String[?!]?$"
     rb"|^(?:req|request|params|self|this|ctx|args|opts|options|settings|props)\.[A-Za-z_]\w*(?:[.(\[]|$)"
+    rb"|^[A-Za-z_]\w{0,40}(?:\.\w{1,40}){0,6}\.(?:\w{0,24}(?i:passw(?:or)?d|passwd|secret|token)|result)$"
     rb"|^(?:[A-Z]+_)+(?:PASSWORD|PASS|PWD|SECRET|KEY|TOKEN|CREDENTIALS?)$"
     rb"|(?i:process\.env|os\.environ|getenv|system\.get|secrets?\.[a-z_]{2,}$|config\[|env\[|params\[|vault:|arn:aws:|^ref\+|op://)"
 )
@@ -76,7 +77,7 @@ _PAGE_CONTEXT = re.compile(
     rb"(?i:(?:next|prev(?:ious)?|page|pagination|continuation|continue|forward|backward|cursor|resume|sync|scroll|change"
     rb"|input|output|idempotency)[_-]?(?:page|forward|backward)?[_-]?token"
     rb"|cache[\w ]{1,24} keys?|secrets?[_-]?arn|(?:key|credential)s?[_-]?id"
-    rb"|secretsmanager:[^\s:]{0,24}:[^\s:]{0,16}:secret|AWS::\w{2,30}::\w{3,60}|alias/aws/\w{2,24})[\"'\\\s:=>]{0,16}$"
+    rb"|secretsmanager:[^\s:]{0,24}:[^\s:]{0,16}:secret|AWS::\w{2,30}::\w{3,60}|alias/aws/\w{2,24})[\"'\\\s:=>+/-]{0,16}$"
 )
 # Names that say something about a credential (`passwordPolicy`, `SECRET_FILE`), keys that open nothing (`public_key`,
 # `cache_key`, .NET's `PublicKeyToken`), and the tokens of forms, which every page shows.
@@ -301,7 +302,7 @@ _NAME = re.compile(
 _NUMBERED = re.compile(rb"[A-Za-z_]{2,}(?:\d{1,5}(?:[A-Z]|[_./:-][A-Za-z])[A-Za-z_./:-]*){1,3}\d{0,4}")
 # What stands before the name that something is asked for by: `params.get("`, `getenv("`, `t("`.
 _ASKED = re.compile(
-    rb"(?:\b(?:get|has|find|fetch|read|pop|lookup|request|params?|argument|config|env|setting|input|query|by|need|"
+    rb"(?:\bhas(?:[A-Z_]\w{0,24})?|\b(?:get|find|fetch|read|pop|lookup|request|params?|argument|config|env|setting|input|query|by|need|"
     rb"require)\w{0,24}|[gG]et\w{0,16}|env|\bt|\b_|text|params|args|options?|headers?|data)[(\[]\\{0,7}[\"'`]$"
 )
 _CONSTANT = re.compile(rb"[A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+")

@@ -26,7 +26,7 @@ _LOGIN = re.compile(rb"[\w.%+-]{1,60}:$")
 _ENCODED = re.compile(rb"(?:echo -n|printf) [\\\"']{1,4}[\w.@%+-]{1,60}:$")
 # Who logs in, or where, or a call that makes a password of what it is given.
 _COMPANY = re.compile(
-    rb"(?i:\buser(?:name|_?id)?\b|[_.-]user(?:name)?\b|[a-z](?-i:User(?:name)?)\b|\blogin\b|\buid\b|e-?mail|\bhost\b|\s-u\s?\w)"
+    rb"(?i:\buser(?:name|_?id)?(?:\b|_)|[_.-]user(?:name)?\b|\b(?:wifi_?)?ssid\b|(?:\b|_)(?:root|sa|admin|sysdba)_pass(?:w(?:or)?d)?\b|[a-z](?-i:User(?:name)?)\b|\blogin\b|\buid\b|e-?mail|\bhost\b|\s-u\s?\w)"
     rb"|@[\w-]{2,60}\.[a-z]{2}"
     rb"|(?:SecureString|[hH]ash(?:Sync|pw|Password)?|::make|encode|setPassword)[ (]{1,3}[\\\"'`]{1,4}$"
     rb"|(?i:identified\s(?:with\s\S{1,40}\s)?by|with password)\s[\\\"'`]{1,4}$"
@@ -58,7 +58,9 @@ _NUMBERED = re.compile(rb"[A-Za-z][A-Za-z0-9]*(?:[_-][A-Za-z0-9]+){1,12}[_-]?[0-
 # The key of the sessions of Express, Flask and Django: whatever stands there is one, unless it says what it stands for.
 _SESSIONS = re.compile(
     rb"(?:\bsession\(\s{0,8}\{[^{}]{0,120}\bsecret\s?:|[sS]ession\(\s{0,8}\{\s{0,8}secret\s?:"
-    rb"|\bapp\.secret_key\s?=|(?:^|\n)SECRET_KEY\s?=|\.config\[[\"'](?:JWT_)?SECRET_KEY[\"']\]\s?=)\s{0,4}[\\\"'`]{1,4}$"
+    rb"|\bapp\.secret_key\s?=|(?:^|\n)SECRET_KEY\s?=|\.config\[[\"'](?:JWT_)?SECRET_KEY[\"']\]\s?="
+    rb"|\benv\.(?:[A-Z]{2,12}_)?SECRET(?:_KEY)?\s?(?:\|\||\?\?)"
+    rb"|(?:environ\.get|getenv)\([\"'](?:[A-Z]{2,12}_)?SECRET(?:_KEY)?[\"']\s?,)\s{0,4}[\\\"'`]{1,4}$"
 )
 _OPTION = re.compile(rb"\bsecret\s?:\s?[\"'`]$")
 _OPTIONS = re.compile(rb"[\"'`],?\s{0,24}(?:resave|saveUninitialized|cookie)\s?:")

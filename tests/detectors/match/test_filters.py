@@ -39,6 +39,7 @@ def test_entropy_is_within_its_bounds_and_blind_to_order(value: bytes) -> None:
         "AABBCCDDEEFF0011", "a1b2c3d4-e5f6-7890-abcd-ef1234567890", "12345678-1234-1234-1234-123456789abc",
         "P@ssw0rd", "Password123!", "pa$$w0rd1", "000102030405060708090A0B0C0D0E0F", "1f1e1d1c1b1a191817161514",
         "qwerty123", "testpass", "TODO", "please-set-this-value", "fill_me_in", "foo", "s3cr3t", "hunter2",
+        "__PASSWORD__", "random_password.db.result", "user.rootPasswd", "supersecret", "changeit", "empty",
         "@@PASSWORD@@", "CKUP_PASS%", ":db_token", " + jwt_pwd + ", "file:///etc/shop/auth_token", "store_password}",
         "\u5f3a\u968f\u673a\u5bc6\u7801", "notasecret",
         "@DB_TOKEN@", "secret123test", "password-demo1", "getpass.getpass(", "req.body.password", "String",
@@ -165,7 +166,7 @@ def test_words_names_paths_and_calls_are_no_values(value: str) -> None:
     [
         *('"NextToken": "', "page_token=", "continuationToken: ", "secretArn: ", "key_id=", "api_key_id%3D"),
         *("aws:secretsmanager:eu-1:123:secret:", '"alias/aws/secretsmanager": "', '"output_token": "'),
-        *('class="_password_x1 ', "Cache restored from key: "),
+        *('"ContinuationToken": "+', 'sync_token="-', 'class="_password_x1 ', "Cache restored from key: "),
         f'"AWS::EC2::{"Resource" * 5}Token": "',
     ],
 )
