@@ -50,6 +50,7 @@ def _base64_triggers(literal: bytes) -> Iterable[tuple[bytes, int]]:
 _ESCAPED = re.compile(r"\\(?:x([0-9a-f]{2})|([^\w]))")
 _BASE64_CLASS = re.compile(r"\[(?!\^)[^\]]*(?:\+/|/\+)")
 _HOST = re.compile(r"[\w.-]*\.[a-z]{2,5}")
+_LEFT = re.compile(r"[\w.~!$'()*,;:@/?=&-]+")  # what percent-encoding may leave as it is
 _PLAIN_WORD = re.compile(r"[a-z]+|(?i:.*(?:secret|auth|passw|token|sig=).*)")  # of these @assigned takes care
 
 
@@ -67,7 +68,9 @@ def _percent_triggers(rule: Rule) -> Iterable[Codec]:
             yield Codec("percent", case + text)
         elif "/" in plain and _HOST.fullmatch(word):
             yield Codec("percent", case + re.escape(word).encode() + b"%2[Ff]")
-        elif len(word) >= 4 and _BASE64_CLASS.search(plain) and not _PLAIN_WORD.fullmatch(word):
+        elif (
+            len(word) >= 4 and _BASE64_CLASS.search(plain) and _LEFT.fullmatch(word) and not _PLAIN_WORD.fullmatch(word)
+        ):
             yield Codec("percent", case + re.escape(word.encode("latin-1")), open=True)
 
 

@@ -41,3 +41,11 @@ def test_each_alignment_of_a_literal_is_looked_for() -> None:
     assert [codec.trigger for codec in made if codec.name == "hex"] == [b"(?i)" + b"acme_".hex().encode()]
     lesser = codecs([replace(rule, severity="medium")])
     assert not {codec.name for codec in lesser} & {"base64", "hex"}, "of critical and high rules only"
+
+
+@pytest.mark.parametrize(
+    ("literal", "looked"), [("acm1_", True), ("acm1:v=", True), ("acm1 key: ", False), ('acm1"', False)]
+)
+def test_in_percent_encoded_text_nothing_is_looked_for_that_would_be_encoded_itself(literal: str, looked: bool) -> None:
+    rule = Rule(id="r", name="Rule", pattern=f"{literal}(?P<secret>[A-Za-z0-9+/]{{20}}=)", severity="high")
+    assert (re.escape(literal).encode() in {codec.trigger for codec in codecs([rule])}) is looked
