@@ -817,9 +817,17 @@ VERSION = 20
 
 
 def migrate(
-    connection: Connection, migrations: Mapping[int, Callable[[Connection], None]] = MIGRATIONS, target: int = VERSION
+    connection: Connection,
+    migrations: Mapping[int, Callable[[Connection], None]] = MIGRATIONS,
+    target: int = VERSION,
+    *,
+    upgrades: bool = True,
 ) -> tuple[int | None, int]:
-    """Create or upgrade the tables in the caller's transaction. Returns (version found or None, version now)."""
+    """Create or upgrade the tables in the caller's transaction. Returns (version found or None, version now).
+
+    Without `upgrades` an older form is an error: a monitor of that version may be at work on it, and could not be
+    started again afterwards.
+    """
     found: int | None = None
     if inspect(connection).has_table("meta"):
         stored = connection.execute(select(meta.c.value).where(meta.c.key == "schema")).scalar()
@@ -834,6 +842,11 @@ def migrate(
         raise SchemaError(
             f"the database has schema version {found}, this program knows versions up to {target}; "
             "upgrade the program, or give it another database"
+        )
+    if found < target and not upgrades:
+        raise SchemaError(
+            f"the database has schema version {found}, and this program works with {target}: restart `monitor run`, "
+            "which upgrades it, or use the commands of the version that runs"
         )
     for version in range(found + 1, target + 1):
         migrations[version](connection)

@@ -135,8 +135,8 @@ class Store:
         `node`: what tells this host from others that share the database (None: its name). `secret`: what the trail is
         sealed with; without one it shows accidents, but no forgery.
         A damaged SQLite file is moved aside; `recovery` then says where to and what was carried over. Without
-        `repairs` damage is a StoreError. With `waiting`, a server that is away is waited for, and `waiting` told why
-        before each pause; a refused login is an error all the same.
+        `repairs` damage, or an older form, is a StoreError. With `waiting`, a server that is away is waited for, and
+        `waiting` told why before each pause; a refused login is an error all the same.
         """
 
         def prepare() -> tuple[Database, Recovery | None]:

@@ -232,3 +232,13 @@ async def test_impossible_states_are_refused(url: str, statement: str) -> None:
                 connection.execute(text(statement))
     finally:
         database.dispose()
+
+
+async def test_who_only_looks_upgrades_nothing_under_a_monitor_that_is_at_work(url: str) -> None:
+    first_version(url)
+    with pytest.raises(StoreError, match="schema version 1, and this program works"):
+        await Store.open(url, repairs=False)
+    async with await Store.open(url):
+        pass
+    async with await Store.open(url, repairs=False) as store:
+        assert (await store.incidents.get("old")).state == "open"
