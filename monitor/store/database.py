@@ -54,8 +54,8 @@ class Database:
     def __init__(self, url: str | os.PathLike[str], *, repairs: bool = True) -> None:
         """`url`: a path (SQLite), or an SQLAlchemy URL of SQLite or PostgreSQL. Raises StoreError.
 
-        `repairs`: a damaged file is replaced, and an older form upgraded; otherwise that is an error, for who only looks
-        at it.
+        `repairs`: a damaged file is replaced, and an older form upgraded; otherwise that is an error, for who only
+        looks at it.
         """
         self.url = _parse(url)
         self.repairs = repairs
