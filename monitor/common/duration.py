@@ -10,6 +10,7 @@ from pydantic import BeforeValidator
 __all__ = ["Duration", "parse_duration"]
 
 _UNITS = {"w": 604_800.0, "d": 86_400.0, "h": 3_600.0, "m": 60.0, "s": 1.0, "ms": 0.001}
+_LONGEST = 36_500 * 86_400.0  # seconds: what ends behind the year 9999 has no date
 _PART = re.compile(r"(\d+(?:\.\d+)?)(ms|w|d|h|m|s)")
 
 
@@ -19,7 +20,10 @@ def parse_duration(value: object) -> float:
         text = value.strip()
         parts = _PART.findall(text)
         if parts and "".join(number + unit for number, unit in parts) == text:
-            return sum(float(number) * _UNITS[unit] for number, unit in parts)
+            seconds = sum(float(number) * _UNITS[unit] for number, unit in parts)
+            if seconds > _LONGEST:
+                raise ValueError("must be 36500d at most")
+            return seconds
     raise ValueError('must be a duration such as "30s", "5m" or "4h"')
 
 

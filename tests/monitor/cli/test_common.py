@@ -179,7 +179,9 @@ def test_a_configuration_of_another_user_is_refused(tmp_path: Path, monkeypatch:
         read_config(None)
 
 
-@pytest.mark.parametrize(("text", "message"), [("1 fortnight", "--for must be a duration"), ("999999w", "36500d")])
+@pytest.mark.parametrize(
+    ("text", "message"), [("1 fortnight", "--for must be a duration"), ("999999w", "--for must be 36500d at most")]
+)
 def test_what_is_no_length_of_time_ends_the_command(
     text: str, message: str, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -22,3 +22,9 @@ def test_refuses_what_has_no_unit(value: object) -> None:
     with pytest.raises(ValidationError, match='must be a duration such as "30s"'):
         Config.model_validate({"interval": value})
     assert Config().interval == 1.0
+
+
+def test_refuses_what_no_date_can_say_the_end_of() -> None:
+    assert parse_duration("36500d") == 36_500 * 86_400
+    with pytest.raises(ValueError, match="must be 36500d at most"):
+        parse_duration("36501d")
