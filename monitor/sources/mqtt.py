@@ -34,6 +34,7 @@ from monitor.model import Block, Position
 from monitor.sources.base import LogConfig, SourceConfig, Where
 from monitor.sources.hopper import Hopper
 from monitor.sources.lines import facts
+from monitor.sources.pushed import FormError, packed_json
 
 __all__ = ["MqttConfig", "MqttSource"]
 
@@ -205,18 +206,19 @@ class MqttSource:
     # Messages
 
     def _take(self, client: _Subscriber, message: MQTTMessage) -> None:
+        """Must not raise: paho would hand on the same message again at once, and for ever."""
         self._heard = time.monotonic()
         if message.qos == 0:
             if self._hopper.full:
                 # Nobody sends it again, and there is no way to hold up only these.
-                self._intake.missed("qos0_dropped", len(message.payload), str(message.topic))
+                self._intake.missed("qos0_dropped", len(message.payload), _topic(message))
                 return
             self._hopper.put(self._block(message, secrets.token_bytes(8)))
             return
         self._hopper.put(self._block(message, b"%d" % message.mid), lambda: client.acknowledge(message))
 
     def _block(self, message: MQTTMessage, number: bytes) -> Block:
-        topic, payload = str(message.topic), bytes(message.payload)
+        topic, payload = _topic(message), bytes(message.payload)
         digest = blake2b(key=self._key[:64], digest_size=12)
         for part in (number, b"%d" % (time.time() // _SAME), topic.encode("utf-8", "replace"), payload):
             digest.update(b"%d:" % len(part) + part)
@@ -233,13 +235,20 @@ class MqttSource:
     def _text(self, payload: bytes) -> bytes:
         """The fields that are wanted, or all of it where there are none of them."""
         if self.config.fields:
-            with contextlib.suppress(orjson.JSONDecodeError):
+            with contextlib.suppress(orjson.JSONDecodeError, FormError):
                 item = orjson.loads(payload)
                 if isinstance(item, dict):
                     values = [item[name] for name in self.config.fields if name in item]
-                    texts = [v.encode("utf-8", "replace") if isinstance(v, str) else orjson.dumps(v) for v in values]
+                    texts = [v.encode("utf-8", "replace") if isinstance(v, str) else packed_json(v) for v in values]
                     return b"\n".join(texts) or payload
         return payload
+
+
+def _topic(message: MQTTMessage) -> str:
+    try:
+        return str(message.topic)
+    except UnicodeDecodeError:  # not every broker looks at what its clients publish under
+        return "a topic that is no text"
 
 
 class _Subscriber(aiomqtt.Client):

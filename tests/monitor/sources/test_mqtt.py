@@ -5,10 +5,12 @@ import contextlib
 import gc
 from collections.abc import AsyncIterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import aiomqtt
 import pytest
+from paho.mqtt.client import MQTTMessage
 from pydantic import ValidationError
 
 from monitor.common.http import RemoteError
@@ -247,3 +249,14 @@ async def test_a_filter_that_a_broker_refuses_is_told_and_the_others_are_read() 
     source = MqttSource(config(1883, topics=["logs/#", "secret/#"]), intake, b"k" * 32)
     await source._subscribe(Refusing())  # type: ignore[arg-type]
     assert intake.problems == {"topic secret/#": "the broker refuses it (code 135)"}
+
+
+async def test_no_message_is_a_trap(tmp_path: Path) -> None:
+    """What cannot be taken paho hands on again at once, for ever."""
+    intake = FakeIntake()
+    deep = '{"msg": ' + "[" * 300 + '"text <0>"' + "]" * 300 + "}"
+    async with broker(tmp_path) as port, following(intake, port, fields=("msg",)):
+        await publish(port, deep, '{"msg": "text <1>"}')
+        await until(lambda: intake.marks == [0, 1])
+    source = MqttSource(config(1), intake, b"k" * 32)
+    source._take(SimpleNamespace(acknowledge=None), MQTTMessage(mid=1, topic=b"logs/\xff"))  # type: ignore[arg-type]
