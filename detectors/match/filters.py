@@ -31,12 +31,14 @@ _MARKS = (
     rb"|change[_-]?me|replace[_-]?(?:me|this|with)|(?:your|my|the|some|enter|insert|put)[_-](?:own[_-])?(?:\w{1,12}[_-])?"
     rb"(?:key|token|secret|pass|api|access|auth|client|account|user|db|database|here|id|bot|app|project)"
     rb"|(?:^|[_-])(?:set|put|fill|add|enter|insert|replace|change|update)[_-](?:me|this|here|it|in|with|before)(?:$|[_-])"
-    rb"|^(?:foo|bar|baz|qux)\d{0,3}$|^hunter2$|^a secret$|your[_-]|-here\b|_here\b"
+    rb"|^(?:foo|bar|baz|qux)\d{0,3}$|^hunter2$|^a secret$|your[_-]|[_-]value[_-]?\d{0,4}$|-here\b|_here\b"
     rb"|(?:^|[_.-])(?:fake|dummy|bogus)|(?:fake|dummy|bogus)[_-]"
     rb"|notreal|notasecret|not[ _-](?:a|my)[ _-]|(?-i:x{4}|X{4})|\*{3}|\.{3}|0{8}"
     rb"|^(?:su|sua|seu|tu|tua|mi|la|ta|votre|ton|mon|dein|mein|ihr)?[_-]?(?:contrase(?:n|\xc3\xb1)a|senha|passwort|kennwort|mot[_-]?de[_-]?passe"
     rb"|wachtwoord|heslo|has(?:l|\xc5\x82)o|(?:s|\xc5\x9f)ifre|lozinka)\d{0,3}$"
-    rb"|^(?:todo|fixme|tbd|empty|blank|omitted|unset)$|deadbeef|foobar|lorem|test[_-]?(?:key|token|secret)|topsecret"
+    rb"|^(?:todo|fixme|tbd|n/a|empty|blank|omitted|unset|not_?set|nothing|null|none|nil|true|false|undefined|unknown|missing|invalid"
+    rb"|required|optional|sample|base64|encrypted|hashed|plain_?text|clear_?text|stripped|sanitized|deleted|string|token|username"
+    rb"|value\d*|secret_?ref|from[_-]env)$|deadbeef|foobar|lorem|test[_-]?(?:key|token|secret)|topsecret"
 )
 # Nor will these be secrets, unless where people log in (`detectors.match.weak`).
 _COMMON = (
@@ -54,7 +56,9 @@ _EXPRESSIONS = re.compile(
     rb"\$\{|\$\(|\{\{|\}\}|#\{|<%|%>|<[A-Za-z_$][\w .:-]{0,40}>|^<|^\$[A-Za-z_]\w*(?:$|->|\[)|^%[sdv]$|^%\("
     rb"|^@[A-Za-z_-]+(?:$|[.(/:])|^\{[\w.]*\}|^[a-z]+(?:_[a-z]+)+\}"
     rb"|^\[[a-z_ -]+\]$|^%[A-Z_]+%$|^[A-Z]+_[A-Z_]+%$|^@{1,2}[A-Z_]+@{1,2}$|\*\(Aq"
-    rb"|^:[A-Za-z_]\w{1,40}$|^__[A-Z_]+__$|^ ?\+ .{1,80} \+ ?$|^file:/"
+    rb"|^:[A-Za-z_]\w{1,40}$|^__[A-Z_]+__$|^ ?\+ .{1,80} \+ ?$"
+    rb"|^(?:file|env|ssm|vault|secretref|keyvault|aws:secretsmanager):[\w/.-]|^env\.[A-Z_]+$|^(?:password|passwd|pass|secret|token)[}\]]$"
+    rb"|^[A-Za-z_][\w.]{0,40}\(\)$|^(?:input|prompt|ENC)\(|^\.{0,2}/(?:run|etc|var|home|opt|mnt|secrets|srv)/[\w.@/-]{1,120}$"
     rb"|^[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)+\($|^String[?!]?$"
     rb"|^(?:req|request|params|self|this|ctx|args|opts|options|settings|props)\.[A-Za-z_]\w*(?:[.(\[]|$)"
     rb"|^[A-Za-z_]\w{0,40}(?:\.\w{1,40}){0,6}\.(?:\w{0,24}(?i:passw(?:or)?d|passwd|secret|token)|result)$"
@@ -76,7 +80,7 @@ _HASH_CONTEXT = re.compile(
 _PAGE_CONTEXT = re.compile(
     rb"(?i:(?:next|prev(?:ious)?|page|pagination|continuation|continue|forward|backward|cursor|resume|sync|scroll|change"
     rb"|input|output|idempotency)[_-]?(?:page|forward|backward)?[_-]?token"
-    rb"|cache[\w ]{1,24} keys?|secrets?[_-]?arn|(?:key|credential)s?[_-]?id"
+    rb"|cache[\w ]{1,24} keys?|\bdid:key|secrets?[_-]?arn|(?:key|credential)s?[_-]?id"
     rb"|secretsmanager:[^\s:]{0,24}:[^\s:]{0,16}:secret|AWS::\w{2,30}::\w{3,60}|alias/aws/\w{2,24})[\"'\\\s:=>+/-]{0,16}$"
 )
 # Names that say something about a credential (`passwordPolicy`, `SECRET_FILE`), keys that open nothing (`public_key`,
@@ -84,10 +88,10 @@ _PAGE_CONTEXT = re.compile(
 _ABOUT = re.compile(
     rb"(?i:(?:secret|token|passw(?:or)?d|pwd|passphrase|key|cred(?:ential)?s?|auth)[\w.-]{0,24}?"
     rb"(?:names?|type|kind|file|path|dir|ur[il]s?|endpoint|ttl|polic(?:y|ies)|label|title|hint|prompt|placeholder|message"
-    rb"|description|alg|algorithm|encod(?:er|ing)|encryption|version|format|length|size|count|limit|interval|timeout|expir(?:y|es|ation)"
+    rb"|description|alg|algorithm|encod(?:er|ing)|encryption|encrypted|[._-]enc|cipher_?text|version|format|length|size|count|limit|interval|timeout|expir(?:y|es|ation)"
     rb"|rotation|strategy|provider|method|mode|header|prefix|class|field|column|param(?:eter)?|alias|status|regex|pattern|check_?value"
     rb"|nonce|fingerprint|thumbprint|digest|checksum|hash|sha\d{1,3}|md5|[._-]iv|(?-i:Iv|[a-z]IV))|(?:passw(?:or)?d|pwd)[_.-]?salt|tokeni[sz](?:ers?|ation)"
-    rb"|(?:pub(?:lic)?|verif(?:y|ying|ication)|gpg|pgp|sec-websocket|site|foreign|primary|partition|sort|row|cache|s3|object|routing|idempotency|index|i18n|translation"
+    rb"|encrypted[_-]?(?:passw(?:or)?d|secret|token|key|value|data)|(?:pub(?:lic)?|verif(?:y|ying|ication)|gpg|pgp|sec-websocket|site|foreign|primary|partition|sort|row|cache|s3|object|routing|idempotency|index|i18n|translation"
     rb"|dedup\w{0,9}|lookup|host|message|queue|job|redis|lock|shard|group|record|feature|flag|config|map|dict|natural|composite|candidate"
     rb"|surrogate|registry|result|application[_-]?server|publishable|answer|shift|ctrl|hot)"
     rb"[ _.-]?key(?:[_.-]?token)?)(?:\[\w?\])?"
@@ -105,13 +109,15 @@ _ROOTED = re.compile(  # whatever its folders are called
 _VARIABLE = re.compile(rb"(?:[a-z]+_)+(?:pass(?:w(?:or)?d|phrase)?|pwd|secret|token|key):?", re.IGNORECASE)
 # Names of what identifies or describes a thing of an issuer (`shodan_project_id`, `plivoChannel`), and of public keys.
 _THINGS = (
-    "id uuid guid user username org organization team project account workspace space channel tenant region zone site "
-    "host domain url uri endpoint email name slug version build release commit revision sha hash digest checksum etag "
-    "tag image ref branch cursor signature sig fingerprint thumbprint nonce trace span request event job message "
-    "thread index bucket queue topic cluster group database table collection page path file model label status type"
+    "id uuid guid user username org organization team project account workspace space channel tenant region zone "
+    "site host domain address url uri endpoint email name slug version build release commit revision sha hash "
+    "digest checksum etag tag image ref branch cursor signature sig fingerprint thumbprint nonce trace span "
+    "request event job message thread index bucket queue topic cluster group database table collection page path "
+    "file model label status type"
 ).split()
 _THING_CONTEXT = re.compile(
-    rb"(?:(?:(?i:[a-z0-9][_.-](?:%s))|[a-z0-9](?:%s|ID|UUID|URL)|(?i:public|publishable|pub|verify|site)[_.-]?[kK][eE][yY])"
+    rb"(?:(?:(?i:[a-z0-9][_.-](?:%s))|[a-z0-9](?:%s|ID|UUID|URL)|(?i:public|publishable|pub|verify|site|search"
+    rb"|pusher(?:[_.-]?app)?)[_.-]?[kK][eE][yY]|(?i:mixpanel[_.-]?(?:project[_.-]?)?token))"
     rb"[\"'`\\]{0,8}(?:\s{0,3}(?:=>|[:=>]{1,2})\s{0,3}|\s{1,3})|\b(?:request|session|event|job|trace|span|message) )"
     rb"[\"'`\\+/]{0,8}$" % ("|".join(_THINGS).encode(), "|".join(map(str.capitalize, _THINGS)).encode()),
 )
@@ -263,7 +269,7 @@ def masked_before(around: bytes, at: int, length: int) -> str | None:
 
 # A password or a PIN may be all digits, where its name is just that, and they are no day or moment.
 _PIN = re.compile(rb"(?i:passw(?:or)?d|pwd|pass|passcode|pin)(?:\\{0,3}[\"'`])?[\\\"'`\s:=>(]{1,12}$")
-_SUM = re.compile(rb"sha256[=:-]$")  # before a digest in base64
+_SUM = re.compile(rb"(?:sha256[=:-]|\bh1:)$")  # before a digest in base64
 _AUDITED = re.compile(rb"hmac-sha256:[0-9a-f]{64}")  # of Vault and OpenBao: of each value its own
 _DATE = re.compile(rb"(?:19|20)\d\d(?:0\d|1[0-2])[0-3]\d|1[4-9]\d{8}(?:\d{3})?$")
 
@@ -310,13 +316,16 @@ _STYLED = re.compile(rb"\bclass(?:Name)?=[\\\"']{1,2}[^\"'\n]{0,60}$")
 _PATH = re.compile(
     rb"(?:[A-Za-z]:)?[./~]{0,2}/[\w.+@-]+(?:/[\w.+@-]*)+|[\w-]+(?:/[\w.-]+){2,}|[a-z]+://\S*|[\w./-]+\.(?:com|io|net|org|dev|py|js|ts|go|java|yml|yaml|json|pem|key|crt|txt|html|local|internal)(?:[:/].*)?"
 )
+_FILE = re.compile(
+    rb"[\w-]{1,40}(?:\.[\w-]{1,20}){0,2}\.(?:key|pem|crt|cer|p12|pfx|jks|keystore|ya?ml|json|toml|properties)"
+)
 _CALL = re.compile(
     rb"\b[A-Za-z_][\w.]*\(|\w+\[['\"]|=>|->|::|&&|\|\||^[!=]=|===|\?\.|^self\.|^this\.|^new "
     rb"|\breturn\b|^function|^lambda|^await "
 )
 _TYPES = re.compile(
     rb"(?i)(?:null|none|true|false|undefined|string|str|bytes|int|bool|optional|object|required|missing|invalid|incorrect|expired|empty|unset|unknown|default|disabled|enabled"
-    rb"|ed25519|ed448|x25519|x448|secp\d{3}[kr]1|[hrep]s(?:256|384|512)|sha-?\d{1,3}|aes-?\d{3}(?:-?[cg][bc][cm])?|utf-?(?:8|16|32)(?:-?[bl]e)?|0b[01]{3,64}|uuid=[0-9a-f-]{4,36}|0x[0-9a-f]{1,16}|0x[0-9a-f]{40}|#[0-9a-f]{6}|sha-?\d{1,3}[:-][0-9a-f]{40,128})\W?"
+    rb"|ed25519|ed448|x25519|x448|secp\d{3}[kr]1|[hrep]s(?:256|384|512)|sha-?\d{1,3}|aes-?\d{3}(?:-?[cg][bc][cm])?|utf-?(?:8|16|32)(?:-?[bl]e)?|0b[01]{3,64}|uuid=[0-9a-f-]{4,36}|mrk-[0-9a-f]{32}|0x[0-9a-f]{1,16}|0x[0-9a-f]{40}|#[0-9a-f]{6}|sha-?\d{1,3}[:-][0-9a-f]{40,128})\W?"
 )
 _ARRAY = re.compile(rb"\[{0,2}L?[A-Z]@[0-9a-f]{5,8}")
 _OBJECT = re.compile(rb"(?:[\w$]+\.)+[\w$]+@[0-9a-f]{1,8}|(?:[A-Z][a-z]+){2,}@[0-9a-f]{6,8}")
@@ -336,6 +345,7 @@ _PUBLIC = re.compile(
 # How texts start that are encrypted: Sealed Secrets, AWS KMS, Fernet, OpenSSL, Vault's transit, Spring, eyaml, Jasypt.
 _ENCRYPTED = re.compile(
     rb"Ag[A-D][A-Za-z0-9+/]{93}|AQ[EI]CA[HR][A-Za-z0-9+/]{60}|gAAAAA[A-Za-z0-9_-]{90}|U2FsdGVkX1[89+/]|vault:v\d+:|\{cipher\}|ENC[\[(]"
+    rb"|[A-Za-z0-9+/]{20,}={0,2}--[A-Za-z0-9+/]{16}(?:={0,2}--|$)"  # of Rails
 )
 _CLASSES = re.compile(rb"a-z|A-Z|0-9[^\w]|\\[dws][+*{]")
 _ESCAPED = re.compile(rb"u0[0-9a-fA-F]{3}")  # behind a backslash, the first letter of a translation
@@ -377,6 +387,7 @@ _KINDS = (
     (_TYPES, math.inf, "a keyword or a number"),
     (_NAME, _ODD, "words or a name"),
     (_NUMBERED, 0.0, "a name with a number"),
+    (_FILE, math.inf, "the name of a file"),
     (_PATH, 10.0, "a path or an address"),
     (_TIME, 10.0, "a time or a version"),
     (_ARRAY, math.inf, "an object's address in memory"),

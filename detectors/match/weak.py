@@ -15,8 +15,8 @@ from detectors.match.quick import quick
 __all__ = ["weak"]
 
 _PLACE = re.compile(
-    rb"(?:(?i:passw(?:or)?d|passphrase|passwort|pass|pwd|pswd|pw|psk|senha|contrase(?:n|\xc3\xb1)a)[\w.\-]{0,16}[\\\"'`\]\s)]{0,6}"
-    rb"(?:(?:=>|:=|[=!]==?|[:=,(>]|\.(?:equals|eq|toBe|toEqual|send_keys|type|fill)\()\s{0,4})?(?:[\w.:$]{2,32}\(\s?)?"
+    rb"(?:(?i:passw(?:or)?d|passphrase|passwort|pass|pwd|pswd|pw|psk|senha|contrase(?:n|\xc3\xb1)a)[\w.\-]{0,16}[\\\"'`\]\s)]{0,40}"
+    rb"(?:(?:=>|:=|[=!]==?|\|\||\?[?:]|[:=,(>]|\.(?:equals|eq|toBe|toEqual|send_keys|type|fill)\()\s{0,4})?(?:[\w.:$]{2,32}\(\s?)?"
     rb"|\((?:[^()\n]{0,80},\s?)?[\\\"'`]{1,4}[\w.@+-]{2,60}[\\\"'`]{1,4}\s?,\s{0,2}"
     rb"|SecureString(?: -String)?\s|(?i:hash|crypt)\w{0,10}\(\s?|(?i:identified\s(?:with\s\S{1,40}\s)?by)\s|\s-p\s?)"
     rb"[bu@N]?[\\\"'`]{0,4}$"
@@ -30,6 +30,7 @@ _COMPANY = re.compile(
     rb"|@[\w-]{2,60}\.[a-z]{2}"
     rb"|(?:SecureString|[hH]ash(?:Sync|pw|Password)?|::make|encode|setPassword)[ (]{1,3}[\\\"'`]{1,4}$"
     rb"|(?i:identified\s(?:with\s\S{1,40}\s)?by|with password)\s[\\\"'`]{1,4}$"
+    rb"|\b(?:env|environ|getenv)\b[\w.\[\]()\"']{1,48}\s?(?:\|\||\?[?:]|,)\s?[\\\"'`]{1,4}$"
     rb"|\bjdbc:|(?:mysqli|[cC]onnect|getConnection|WiFi(?:Multi)?\.(?:begin|addAP))\("
 )
 _NAMED = re.compile(
