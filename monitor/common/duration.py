@@ -7,10 +7,10 @@ from typing import Annotated
 
 from pydantic import BeforeValidator
 
-__all__ = ["Duration", "parse_duration"]
+__all__ = ["LONGEST", "Duration", "parse_duration"]
 
 _UNITS = {"w": 604_800.0, "d": 86_400.0, "h": 3_600.0, "m": 60.0, "s": 1.0, "ms": 0.001}
-_LONGEST = 36_500 * 86_400.0  # seconds: what ends behind the year 9999 has no date
+LONGEST = 36_500 * 86_400.0  # seconds: what ends behind the year 9999 has no date
 _PART = re.compile(r"(\d+(?:\.\d+)?)(ms|w|d|h|m|s)")
 
 
@@ -21,7 +21,7 @@ def parse_duration(value: object) -> float:
         parts = _PART.findall(text)
         if parts and "".join(number + unit for number, unit in parts) == text:
             seconds = sum(float(number) * _UNITS[unit] for number, unit in parts)
-            if seconds > _LONGEST:
+            if seconds > LONGEST:
                 raise ValueError("must be 36500d at most")
             return seconds
     raise ValueError('must be a duration such as "30s", "5m" or "4h"')

@@ -11,6 +11,7 @@ import structlog
 from sqlalchemy import Connection, Row, select, update
 from sqlalchemy.exc import SQLAlchemyError
 
+from monitor.common.duration import LONGEST
 from monitor.common.inbound import Request, through
 from monitor.common.severity import worst
 from monitor.common.wording import clock
@@ -278,7 +279,10 @@ def _resolve(tx: Transaction, asked: Request, id_: str, needed: Needed) -> str:
 def _silence(tx: Transaction, asked: Request, id_: str, needed: Needed) -> str:
     if _incident(tx.connection, id_).state == "resolved":
         raise TransitionError(f"incident {id_} is resolved: there is nothing to silence")
-    until = hush(tx, id_, float(asked.detail), actor=asked.actor, note=_note(asked))
+    seconds = float(asked.detail)
+    if not 0 <= seconds <= LONGEST:
+        raise ValueError(f"an incident is silenced for {LONGEST / 86400:.0f} days at most")
+    until = hush(tx, id_, seconds, actor=asked.actor, note=_note(asked))
     return f"{id_} is silenced until {clock(until)}"
 
 

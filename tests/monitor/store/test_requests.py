@@ -15,7 +15,7 @@ from monitor.common.inbound import Request
 from monitor.incidents import Incident
 from monitor.routing import Policy, Route
 from monitor.runbook.progress import Procedure
-from monitor.store import Store
+from monitor.store import Store, requests
 from monitor.store.requests import Answer
 from tests.monitor.store.helpers import Clock, deliver, finding, fingerprint, lease
 
@@ -80,10 +80,23 @@ async def test_everything_that_people_can_ask_for(store: Store, clock: Clock) ->
     assert (await store.incidents.get(ID)).owner == "ada"
 
 
-async def test_what_cannot_be_done_at_all_holds_up_nothing_behind_it(store: Store) -> None:
-    (done, why), behind = await said(store, ask("silence", "first", detail="1e300"), ask("ack", "second"))
+async def test_what_cannot_be_done_at_all_holds_up_nothing_behind_it(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stumble(*_: object, **_known: object) -> float:
+        raise OverflowError
+
+    monkeypatch.setattr(requests, "hush", stumble)
+    (done, why), behind = await said(store, ask("silence", "first", detail="3600"), ask("ack", "second"))
     assert (done, "OverflowError" in why) == (False, True)
     assert behind == (True, f"{ID} is acknowledged")
+    assert await store.silences.list() == ([], [])
+
+
+@pytest.mark.parametrize("seconds", ["1e300", "nan", "inf", "-1"])
+async def test_a_time_that_is_none_silences_nothing(store: Store, seconds: str) -> None:
+    [(done, why)] = await said(store, ask("silence", detail=seconds))
+    assert (done, why) == (False, "an incident is silenced for 36500 days at most")
     assert await store.silences.list() == ([], [])
 
 
@@ -212,7 +225,7 @@ async def test_what_takes_something_back_is_not_done_when_nobody_waits_for_it(st
 KILLED = """
 import asyncio, os, signal, sys
 from monitor.common.inbound import Request
-from monitor.store import Store
+from monitor.store import Store, requests
 
 async def main():
     store = await Store.open(sys.argv[1])
