@@ -10,7 +10,7 @@ import structlog
 from detectors.rules.template import expand
 from monitor.host import SourceIntake
 from monitor.intake import Behind
-from monitor.ledger import losses, place
+from monitor.ledger import Ledger, losses, place
 from monitor.model import Block, Position
 from tests.fakes.audit import lines, month
 from tests.fakes.setup import Setup, notices, running, told, until
@@ -110,9 +110,9 @@ async def test_parts_that_have_the_same_to_say_are_one_line(site: Setup) -> None
 async def test_what_was_lost_is_in_the_ledger_with_the_position_that_passes_over_it(site: Setup) -> None:
     daemon = site.daemon()
     async with running(daemon):
-        store = daemon.running.site.store
+        store, entries = daemon.running.site.store, Ledger("x")  # one for all runs, as a notice may come late
         for turn in (1, 2):
-            intake = SourceIntake(daemon.running.site, "x")
+            intake = SourceIntake(daemon.running.site, "x", entries=entries)
             await intake.open()
             intake.missed("truncated", 100, "/var/log/a.log")
             await intake.record((), [Position("x", "a", {"offset": turn})])
