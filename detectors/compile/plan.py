@@ -122,7 +122,7 @@ def make(rules: Sequence[Rule]) -> tuple[Plan, Expressions, Expressions]:
         for text, number in expressions
         for way in ([text] if filler(rules, plan, number) is None else ways(text))
     ]
-    if len(expressions) > _DENSE:
+    if len(expressions) > _DENSE and (_STRIDE,) in triggers:
         none = list(triggers).index((_STRIDE,))
         expressions += ((text, none) for text in _padding())
     return plan, expressions, [(text, number) for number, (text, _) in enumerate(near)]

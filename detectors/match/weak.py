@@ -72,6 +72,9 @@ _SAYS = re.compile(
 )
 # The name of a user or a database, alone or with `_pw`, `123`. Names that everybody has say nothing.
 _MADE_OF = re.compile(rb"([A-Za-z][\w-]{3,39}?)[_.-]?(?i:pass(?:w(?:or)?d)?|pwd?)?[_.!@#-]?[0-9]{0,4}[.!]?")
+_OWNERS = re.compile(
+    rb"(?i:user|login|uid|database|_db|dbname|db_name)\w{0,10}[\"'`\s:=>,(]{1,12}(?=([A-Za-z][\w-]{3,39})(?![\w-]))"
+)
 _ANYBODYS = re.compile(
     rb"(?i)user\w*|\w*name|root|postgres\w*|admin\w*|mysql|mariadb|mongo\w*|redis|oracle|test\w*|guest|default"
     rb"|database|data\w{0,4}|pass\w*|secret\w*|string|text|your?\w*|my\w*|db\w*|example\w*|sample|system|demo|local\w*|none|null|true|value|login|email|enter\w*"
@@ -135,12 +138,7 @@ def _called(value: bytes, before: bytes, after: bytes) -> bool:
     near = before[-120:]
     if not (_MAYBE_PLACE(near) and _PLACE.search(near)):
         return False
-    name = re.compile(
-        rb"(?i:user|login|uid|database|_db|dbname|db_name)\w{0,10}[\"'`\s:=>,(]{1,12}"
-        + re.escape(made[1])
-        + rb"(?:[^\w-]|$)"
-    )
-    return bool(name.search(before) or name.search(after))
+    return any(name[1] == made[1] for text in (before, after) for name in _OWNERS.finditer(text))
 
 
 def _same(value: bytes, before: bytes) -> bool:

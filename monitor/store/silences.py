@@ -20,9 +20,9 @@ from monitor.store.schema import audit, groups, incidents, members, runs, silenc
 from monitor.store.trail import append, entry
 from monitor.store.transaction import Desk, Transaction
 
-_NO_LATER = datetime(9999, 12, 31, tzinfo=UTC).timestamp()  # behind it there is no date
-
 __all__ = ["Hushed", "SilenceRule", "Silences", "audible", "hush", "later", "release", "silenced_among", "silencing"]
+
+_NO_LATER = datetime(9999, 12, 31, tzinfo=UTC).timestamp()  # behind it there is no date
 
 
 @dataclass(frozen=True, slots=True)

@@ -83,6 +83,13 @@ def test_without_keywords_there_is_no_second_database() -> None:
     assert plan.compiled([SIMPLE], None).near is None
 
 
+def test_one_rule_of_thousands_of_words_has_a_plan() -> None:
+    words = "|".join(f"{chr(97 + number % 26)}word{number}" for number in range(10000, 16100))
+    made, expressions, _ = plan.make([rule(rf"(?:{words})(?P<secret>[a-z0-9]{{12}})")])
+    assert len(expressions) > 6000
+    assert {number for _, number in expressions} <= set(range(len(made.rules) + len(made.codecs)))
+
+
 def test_a_check_that_there_is_none_of_is_named() -> None:
     with pytest.raises(RuleError, match=r"own\.toml: r: checksum: no check is called 'nope'; there are "):
         plan.make([rule("(?P<secret>x{9})", checksum="nope")])

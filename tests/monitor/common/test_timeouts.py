@@ -85,7 +85,7 @@ async def test_without_it_nobody_is_told() -> None:
     left = []
 
     def timeout() -> asyncio.Timeout:
-        left.append(asyncio.current_task().cancelling())  # type: ignore[union-attr]
+        left.append(task.cancelling())
         return Old(asyncio.get_running_loop().time() + 0.01)
 
     task = asyncio.create_task(behind_a_group(timeout))

@@ -259,4 +259,5 @@ async def test_no_message_is_a_trap(tmp_path: Path) -> None:
         await publish(port, deep, '{"msg": "text <1>"}')
         await until(lambda: intake.marks == [0, 1])
     source = MqttSource(config(1), intake, b"k" * 32)
-    source._take(SimpleNamespace(acknowledge=None), MQTTMessage(mid=1, topic=b"logs/\xff"))  # type: ignore[arg-type]
+    client: Any = SimpleNamespace(acknowledge=None)
+    source._take(client, MQTTMessage(mid=1, topic=b"logs/\xff"))
