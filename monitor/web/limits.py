@@ -10,6 +10,7 @@ import asyncio
 import ssl
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from ipaddress import IPv6Address, ip_address, ip_network
 
 from aiohttp import web
 
@@ -18,6 +19,7 @@ from monitor.common.tasks import cancel
 __all__ = ["CONNECTIONS", "HEADERS_WITHIN", "Bodies", "Door", "Tls"]
 
 CONNECTIONS = 128
+SPARED = 4  # one place in so many is for others than the address that has all the rest
 HEADERS_WITHIN = 10.0  # seconds for the headers of a request, from the connection or the answer before
 BODY_WITHIN = 10.0  # seconds; GitHub itself gives up after so many
 FREE = 64 << 10  # bytes of a body that are taken whatever else is under way: a usual alert is smaller
@@ -28,24 +30,37 @@ Tls = Callable[[], ssl.SSLContext]
 
 
 class Door:
-    """Makes the protocol of each connection; one too many is closed at once.
+    """Lets a connection in; one too many is closed at once, of all or of one address.
 
     `tls`: asked for a context by each connection, which counts from its beginning: a handshake takes memory, too.
     """
 
     def __init__(self, server: web.Server, most: int = CONNECTIONS, tls: Tls | None = None) -> None:
         self._server, self._most, self._tls = server, most, tls
-        self._greeting: set[asyncio.Task[None]] = set()
+        self._greeting: dict[asyncio.Task[None], asyncio.Transport] = {}
 
     def __call__(self) -> asyncio.BaseProtocol:
-        if len(self._server.connections) + len(self._greeting) >= self._most:
-            return _Closed()
-        return self._server() if self._tls is None else _Greeting(self._greet)
+        return _Threshold(self._enter)
 
-    def _greet(self, transport: asyncio.Transport) -> None:
-        task = asyncio.create_task(self._handshake(transport))
-        self._greeting.add(task)
-        task.add_done_callback(self._greeting.discard)
+    def _enter(self, transport: asyncio.Transport) -> None:
+        if self._full(_address(transport)):
+            transport.abort()
+        elif self._tls is None:
+            protocol = self._server()
+            transport.set_protocol(protocol)
+            protocol.connection_made(transport)
+        else:
+            transport.pause_reading()  # what comes is for the handshake
+            task = asyncio.create_task(self._handshake(transport))
+            self._greeting[task] = transport
+            task.add_done_callback(self._greeting.pop)
+
+    def _full(self, address: str | None) -> bool:
+        inside = [*(one.transport for one in self._server.connections), *self._greeting.values()]
+        share = self._most - self._most // SPARED
+        if address is None or len(inside) < share:
+            return len(inside) >= self._most
+        return len(inside) >= self._most or sum(_address(one) == address for one in inside) >= share
 
     async def _handshake(self, transport: asyncio.Transport) -> None:
         assert self._tls is not None
@@ -66,22 +81,26 @@ class Door:
             await cancel(task)
 
 
-class _Greeting(asyncio.Protocol):
-    """A connection before its handshake."""
+class _Threshold(asyncio.Protocol):
+    """A connection until it is known where it comes from."""
 
-    def __init__(self, greet: Callable[[asyncio.Transport], None]) -> None:
-        self._greet = greet
+    def __init__(self, enter: Callable[[asyncio.Transport], None]) -> None:
+        self._enter = enter
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
-        transport.pause_reading()  # what comes is for the handshake
-        self._greet(transport)
+        self._enter(transport)
 
 
-class _Closed(asyncio.Protocol):
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        transport.abort()
+def _address(transport: asyncio.BaseTransport | None) -> str | None:
+    """Who it is that must leave places to others: an address, of IPv6 a network of 64 bits. None: a unix socket."""
+    peer = transport.get_extra_info("peername") if transport is not None else None
+    if not isinstance(peer, tuple):
+        return None
+    host = ip_address(str(peer[0]).partition("%")[0])
+    if not isinstance(host, IPv6Address):
+        return str(host)
+    return str(host.ipv4_mapped or ip_network((host, 64), strict=False))
 
 
 class Bodies:

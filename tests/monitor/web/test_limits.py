@@ -118,7 +118,44 @@ def test_the_deadlines_are_short() -> None:
     assert limits.BODY_WITHIN <= 10
 
 
-async def test_one_connection_too_many_is_closed_at_once() -> None:
+async def test_one_address_leaves_places_to_others() -> None:
+    async with receiver(Bodies(1000)) as port:
+        share = limits.CONNECTIONS - limits.CONNECTIONS // limits.SPARED
+        held = [await send(port, "GET /healthz HT") for _ in range(share)]
+        reader, writer = await send(port, "GET /healthz HTTP/1.1\nHost: localhost\n\n")
+        with contextlib.suppress(ConnectionResetError):
+            assert await asyncio.wait_for(reader.read(), 120) == b""
+        await leave(writer)
+
+        reader, writer = await asyncio.open_connection("127.0.0.1", port, local_addr=("127.0.0.2", 0))
+        writer.write(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+        assert await status(reader) == 200
+        for one in (writer, *(writer for _, writer in held)):
+            await leave(one)
+
+
+@pytest.mark.parametrize(
+    ("peer", "address"),
+    [
+        (("192.0.2.7", 1), "192.0.2.7"),
+        (("::ffff:192.0.2.7", 1, 0, 0), "192.0.2.7"),
+        (("2001:db8:1:2:3:4:5:6", 1, 0, 0), "2001:db8:1:2::/64"),
+        (("fe80::1%eth0", 1, 0, 2), "fe80::/64"),
+        ("", None),
+        (None, None),
+    ],
+)
+def test_whose_places_are_counted_together(peer: object, address: str | None) -> None:
+    class Transport(asyncio.Transport):
+        def get_extra_info(self, name: str, default: object = None) -> object:
+            assert name == "peername"
+            return peer
+
+    assert limits._address(Transport()) == address
+
+
+async def test_one_connection_too_many_is_closed_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "SPARED", limits.CONNECTIONS + 1)  # all places for one address
     async with receiver(Bodies(1000)) as port:
         held = [await send(port, "GET /healthz HT") for _ in range(limits.CONNECTIONS)]
         reader, writer = await send(port, "GET /healthz HTTP/1.1\nHost: localhost\n\n")
