@@ -124,24 +124,24 @@ def log_to_stderr(level: str = "info", form: str = "auto") -> None:
         cache_logger_on_first_use=False,
     )
     # Libraries use the standard library's logging; only their warnings matter here.
-    handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(_TypeOnly("%(levelname)s %(name)s %(message)s"))
-    logging.basicConfig(handlers=[handler], level=max(number, logging.WARNING))
+    logging.basicConfig(handlers=[_Entries()], level=max(number, logging.WARNING))
     # What fails where nobody handles it would be printed with its text.
     threading.excepthook = lambda args: _say("a thread failed", args.exc_type)
     sys.unraisablehook = lambda args: _say("ignored failure", args.exc_type)
 
 
-class _TypeOnly(logging.Formatter):
-    """Exceptions by their type, never by their text."""
+class _Entries(logging.Handler):
+    """What libraries say, as entries of our own log: of exceptions their type, never their text."""
 
-    def format(self, record: logging.LogRecord) -> str:
+    def emit(self, record: logging.LogRecord) -> None:
         kind = record.exc_info[0] if record.exc_info else None
-        record.exc_info = record.exc_text = record.stack_info = None
-        text = printable(super().format(record))
-        for scrub in _scrub:
-            text = scrub(text)
-        return f"{text} ({kind.__name__})" if kind else text
+        error = {"error_type": kind.__name__} if kind else {}
+        try:
+            text = record.getMessage()
+        except (TypeError, ValueError, KeyError):  # its arguments are not those that it has places for
+            text = str(record.msg)
+        level = min(record.levelno // 10 * 10, logging.CRITICAL)  # structlog knows only those that have names
+        structlog.get_logger().log(level, text, logger=record.name, **error)
 
 
 def _say(what: str, kind: type[BaseException]) -> None:

@@ -94,15 +94,25 @@ def test_logs_are_json_and_show_no_text_of_exceptions() -> None:
         "except ValueError:\n"
         "    log.exception('failed', source='a')\n"
         "logging.getLogger('lib').info('chatter')\n"
-        "logging.getLogger('lib').warning('trouble')\n"
+        "lib = logging.getLogger('lib')\n"
+        "lib.warning('trouble %s', 'ahead')\n"
+        "lib.log(35, 'two %s', 'many', 'words')\n"
+        "try:\n"
+        "    raise ValueError(value)\n"
+        "except ValueError:\n"
+        "    lib.exception('broken')\n"
     )
     result = run(code)
     assert result.stdout == ""
-    first, second = result.stderr.splitlines()
-    record = json.loads(first)
-    assert record.pop("timestamp")
-    assert record == {"event": "failed", "level": "error", "source": "a", "error_type": "ValueError"}
-    assert second == "WARNING lib trouble"
+    own, *others = [json.loads(line) for line in result.stderr.splitlines()]
+    assert own.pop("timestamp")
+    assert own == {"event": "failed", "level": "error", "source": "a", "error_type": "ValueError"}
+    assert [(entry["level"], entry["event"], entry.get("error_type")) for entry in others] == [
+        ("warning", "trouble ahead", None),
+        ("warning", "two %s", None),
+        ("error", "broken", "ValueError"),
+    ]
+    assert {entry["logger"] for entry in others} == {"lib"}
 
 
 def test_text_logs_on_request() -> None:
