@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
 from dataclasses import replace
 from typing import Any, NamedTuple
 
@@ -24,7 +24,7 @@ from monitor.sources.file.identity import Hasher, open_file, open_same
 from monitor.sources.file.life import Life, Record, Status, text
 from monitor.sources.file.register import Register
 from monitor.sources.file.rights import refusal
-from monitor.sources.file.rotation import Rest, Shortage, base_names, compare_wherever, look_for, original_names
+from monitor.sources.file.rotation import Rest, Shortage, base_names, compare_wherever, first_names, look_for
 from monitor.sources.file.schedule import Schedule
 from monitor.sources.file.strays import Strays
 from monitor.sources.file.survey import Found, Seen, Survey
@@ -112,6 +112,7 @@ class Keeper:
         async with self._changes.gathered(extra):
             former = [life for life in self._register if life.record is not Record.NONE]
             found: Found = await self._thread(self._survey.look)
+            await self._doubt(former, found)
             await self._apply(found)
             await self._place(former)
             if self._first:
@@ -120,15 +121,39 @@ class Keeper:
         self.begun, self._first = True, False
         return found
 
+    async def _doubt(self, former: Collection[Life], found: Found) -> None:
+        """One that was rotated away or deleted long ago may be seen again by its inode alone, which another file has by
+        now. It is not to be taken for the log that is followed: what was written after it was found after others."""
+        youngest = self._youngest((life, self._logs(life.path)) for life in former)
+        for path, now in found.changes:
+            owner = self._register.inside((now.dev, now.ino)) if now is not None else None
+            if now is None or owner is None or owner in youngest or (now.size, now.mtime) == owner.known[:2]:
+                continue
+            await self._strays.owner(Rest(path, owner.inode, now.size, now.mtime, archive=False))
+
+    @staticmethod
+    def _youngest(named: Iterable[tuple[Life, Iterable[str]]]) -> set[Life]:
+        """Of each log the life written last."""
+        ordered = sorted(named, key=lambda one: one[0].mtime)
+        return set({name: life for life, names in ordered for name in names}.values())
+
+    def _logs(self, path: str) -> list[str]:
+        """The names of the log that a file belongs to. app-1.log may have been app.log, or is one of its own."""
+        names = first_names(path)
+        if self._globs.matches(path) and not any(self._register.last(name) for name in names):
+            return [path]
+        return names
+
     async def _place(self, former: Iterable[Life]) -> None:
         lives = sorted((life for life in former if not life.ended), key=lambda life: life.mtime)
-        youngest = {name: life for life in lives for name in original_names(life.path)[1:] or [life.path]}
+        # After one that lies where it lay nobody is searched for.
+        still = {life for life in lives if not life.loose} - self._replaceable
+        youngest = self._youngest((life, [life.path] if life in still else self._logs(life.path)) for life in lives)
         unseen: dict[tuple[int, int], Rest] = {}
         for life in lives:
             if life.loose:
-                current = life in youngest.values()
-                unseen |= {rest.inode: rest for rest in await self._strays.locate(life, current)}
-        for life in self._replaceable & set(youngest.values()):
+                unseen |= {rest.inode: rest for rest in await self._strays.locate(life, life in youngest)}
+        for life in self._replaceable & youngest:
             try:
                 _, later = await self._strays.find(life)
             except Shortage:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from collections import deque
 from collections.abc import Iterable, Iterator
 
 from monitor.intake import Behind
@@ -11,6 +12,9 @@ from monitor.sources.file.life import Life, Place, text
 from monitor.sources.file.rotation import Rest, original_names
 
 __all__ = ["Register"]
+
+
+PAST = 1024  # lives
 
 
 class Register:
@@ -22,6 +26,7 @@ class Register:
         self._inodes: dict[tuple[int, int], Life] = {}
         self._last: dict[str, Life] = {}  # path → the life last seen there
         self._aliases: dict[str, Life] = {}  # further names that events come under: link targets, rotated names
+        self._past: deque[Life] = deque(maxlen=PAST)  # that ended
 
     # Looking up
 
@@ -53,15 +58,16 @@ class Register:
         return {os.path.dirname(path) for path, life in self._aliases.items() if not life.loose}
 
     def parents(self, path: str, inode: tuple[int, int] | None = None) -> list[Life]:
-        """Lives of which a file at `path` may be a copy; with `inode`, also those that had the same name once."""
+        """Lives of which a file at `path` may be a copy; with `inode`, also those that had the same name once, and
+        those that ended: compressed after it was read, a file may look younger than the log that came after it."""
         found = [self._last.get(name) for name in original_names(path)]
         lives = [life for life in found if life is not None and life.offset and not life.ended]
         if inode is not None:
             names = set(original_names(path)[1:])
             lives += [
                 life
-                for life in self._lives
-                if life.offset and life.inode != inode and names & set(original_names(life.path))
+                for life in (*self._lives, *self._past)
+                if life.offset and (life.ended or life.inode != inode) and names & set(original_names(life.path))
             ]
         return list(dict.fromkeys(lives))
 
@@ -183,6 +189,8 @@ class Register:
         if self._inodes.get(life.inode) is life:
             del self._inodes[life.inode]  # it keeps its number: a turn that is at work ends by it
         self._lives.pop(life, None)
+        if life.offset:
+            self._past.append(life)
         life.place = Place.ENDED
 
     def _claim(self, life: Life, inode: tuple[int, int]) -> None:

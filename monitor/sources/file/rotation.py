@@ -24,6 +24,7 @@ __all__ = [
     "compare",
     "compare_wherever",
     "find_rest",
+    "first_names",
     "look_for",
     "original_names",
 ]
@@ -81,6 +82,15 @@ def original_names(path: str) -> list[str]:
     """The path itself and those it may have had before it was rotated."""
     folder, name = os.path.split(path)
     return [path, *(os.path.join(folder, base) for base in base_names(name))]
+
+
+def first_names(path: str) -> list[str]:
+    """Those that a file may have had before it was ever rotated: the path itself where it does not look rotated."""
+    folder, name = os.path.split(path)
+    bases = base_names(name)
+    if not bases:
+        return [path]
+    return list(dict.fromkeys(first for base in bases for first in first_names(os.path.join(folder, base))))
 
 
 def look_at(path: str) -> Rest | None:

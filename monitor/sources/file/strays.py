@@ -110,7 +110,8 @@ class Strays:
             self._changes.turns[life] = None
         if current and said is Outcome.OPEN and rest is None and unseen and not os.fstat(life.fd).st_nlink:
             self._changes.outrun(life)
-        later = unseen if current else []
+        # Of one that was never read nothing tells it from those written after it.
+        later = unseen if current or (rest is None and life.fd < 0 and not (life.offset or life.head[0])) else []
         if rest is not None and rest.inode != inode and life.fd < 0 and not rest.archive:
             later = [*later, *await self._successor(life, inode)]
         return later
@@ -168,7 +169,7 @@ class Strays:
                 self._unsure[rest.path] = (rest, time.monotonic())
                 continue
             parents = [
-                Parent(verdict, life.loose, False, copy.size <= copy.offset)
+                Parent(verdict, life.loose or life.ended, False, copy.size <= copy.offset)
                 for (life, copy), verdict in zip(lives, verdicts, strict=True)
             ]
             known, since = self._unsure.get(rest.path, (None, time.monotonic()))
@@ -181,9 +182,9 @@ class Strays:
                 continue
             self._unsure.pop(rest.path, None)
             life = Life(rest.path, rest.inode, there=rest.size, mtime=rest.mtime, archive=rest.archive)
-            for (_, copy), verdict in zip(lives, verdicts, strict=True):
-                if verdict == "continues":
-                    life.adopt(copy)
+            copied = [copy for (_, copy), verdict in zip(lives, verdicts, strict=True) if verdict == "continues"]
+            if copied:
+                life.adopt(max(copied, key=lambda copy: copy.offset))
             if not life.offset:
                 _log.info("rotated file found that nobody read", source=self._options.name, path=text(rest.path))
             if not rest.archive and self._schedule.room:  # it may be deleted before its turn comes

@@ -107,7 +107,10 @@ class Turn:
         buffer = _BUFFERS.pop() if _BUFFERS else bytearray(CONTEXT + BLOCK)
         try:
             if self.life.archive:
-                yield from self._archive(buffer)
+                try:
+                    yield from self._archive(buffer)
+                finally:
+                    self._grow_head()
             elif self._open():
                 try:
                     yield from self._cut(buffer, self.size)
@@ -241,6 +244,8 @@ class Turn:
             self._fault = error  # once the lines before it are settled
             return 0
         view[: len(piece)] = piece
+        if at == len(self._begin) < BODY:
+            self._begin += piece[: BODY - at]
         return len(piece)
 
     def _cut(self, buffer: bytearray, size: int | None) -> Iterator[Block]:
@@ -358,7 +363,10 @@ class Turn:
             return
         if min(HEAD, settled) > self._head[0] or min(BODY, self.offset) > self._body[0] or first:
             # What was read, if it goes so far: the file may hold another content by now.
-            data = self._begin[:settled] or os.pread(self.life.fd, min(BODY, settled), 0)
+            data = self._begin[:settled]
+            if not data and self.life.archive:
+                return
+            data = data or os.pread(self.life.fd, min(BODY, settled), 0)
             if min(HEAD, settled) > self._head[0] or first:
                 self._head = (len(data[:HEAD]), self._hasher.digest(data[:HEAD]))
             self._body = (len(data), self._hasher.digest(data)) if self.offset else (0, "")

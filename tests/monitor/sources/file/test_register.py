@@ -107,3 +107,12 @@ def test_unread_is_what_is_there_and_was_not_scanned(register: Register) -> None
     ):
         register.attach(life, f"/{number}")
     assert [(place.place, place.bytes) for place in register.unread()] == [("/0", 60), ("/1", 10)]
+
+
+def test_what_ended_may_still_be_the_parent_of_a_rotated_file(register: Register) -> None:
+    life, other, unread = Life("/a.log.1", (1, 1), offset=5), Life("/b.log.1", (1, 2), offset=5), Life("/a.log", (1, 3))
+    for one in (life, other, unread):
+        register.add(one)
+        register.end(one)
+    assert register.parents("/a.log.2.gz", (1, 1)) == [life]
+    assert register.parents("/a.log.2.gz") == []

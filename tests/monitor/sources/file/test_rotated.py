@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 import os
 import random
 import shutil
@@ -288,3 +289,27 @@ async def test_saved_by_an_editor_is_not_read_again(make: MAKE, intake: FakeInta
         append(log, line(3))
         await caught_up(intake, 1, 2, 3)
     assert intake.hits == 3
+
+
+async def test_compressed_after_it_was_read_and_younger_than_the_log_after_it(
+    make: MAKE, intake: FakeIntake, log: Path
+) -> None:
+    """By a logger, that is, which gives the archive no time of another file."""
+    old, archive = log.with_name("app.log.1"), log.with_name("app.log.2.gz")
+    append(log, line(1))
+    async with running(make()):
+        await caught_up(intake, 1)
+        log.rename(old)
+        append(log, line(2))
+        await caught_up(intake, 1, 2)
+        await asyncio.sleep(0.02)
+        making = log.with_name("making")
+        making.write_bytes(gzip.compress(old.read_bytes()))
+        making.rename(archive)
+        old.unlink()
+        await until(lambda: len(intake.files()) == 1)
+        log.rename(old)
+        append(log, line(3))
+        await caught_up(intake, 1, 2, 3)
+        await asyncio.sleep(0.2)
+    assert intake.marks == [1, 2, 3]

@@ -16,6 +16,7 @@ from monitor.sources.file.rotation import (
     base_names,
     compare,
     find_rest,
+    first_names,
     look_at,
     look_for,
     original_names,
@@ -51,6 +52,20 @@ def test_names_before_rotation(name: str, bases: set[str]) -> None:
     first, *others = original_names(f"/d/{name}")
     assert first == f"/d/{name}"
     assert set(others) == {f"/d/{base}" for base in bases}
+
+
+@pytest.mark.parametrize(
+    ("name", "names"),
+    [
+        ("app.log", ["app.log"]),
+        ("app.log.2.gz", ["app.log"]),
+        ("app-20261124.log.1.gz", ["app.log"]),
+        ("app-2.log.1", ["app.log"]),
+        ("app.1.old", ["app"]),
+    ],
+)
+def test_names_before_any_rotation(name: str, names: list[str]) -> None:
+    assert first_names(f"/d/{name}") == [f"/d/{name}" for name in names]
 
 
 def life(path: Path, offset: int) -> Life:

@@ -12,7 +12,7 @@ import pytest
 from monitor.common.cuts import CONTEXT, LOOKAHEAD
 from monitor.model import Block
 from monitor.sources.file import turn as module
-from monitor.sources.file.identity import Hasher
+from monitor.sources.file.identity import HEAD, Hasher
 from monitor.sources.file.life import Life, Record
 from monitor.sources.file.source import FileConfig, FileSource
 from monitor.sources.file.turn import BLOCK, Turn
@@ -236,6 +236,10 @@ def test_an_archive_is_finished_from_where_the_file_was_left(tmp_path: Path, off
     turn, blocks = read(life)
     assert turn.verdict == "read"
     assert fresh(blocks) == data[offset:]
+    if not offset:
+        turn.apply()
+        assert life.head == (HEAD, HASHER.digest(data[:HEAD])), "by which a copy of it is known"
+        life.offset = 0
     life.head = (1, "other")
     if offset:
         assert read(life)[0].verdict == "replaced"

@@ -7,16 +7,39 @@ import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from monitor.sources.file.keeper import WATERMARK
+from monitor.sources.file.life import Life
 from monitor.sources.file.source import FileSource
 from tests.fakes.intake import FakeIntake, caught_up, running, until
 from tests.fakes.logs import append, compress, line
 
 MAKE = Callable[..., FileSource]
 pytestmark = pytest.mark.usefixtures("short")
+
+
+def held(monkeypatch: pytest.MonkeyPatch, wanted: Callable[[Life], bool]) -> asyncio.Event:
+    """No turn for these lives before this is set."""
+    going_on, turn = asyncio.Event(), FileSource._turn
+
+    async def late(source: FileSource, life: Life, *args: Any) -> None:
+        if wanted(life):
+            await going_on.wait()
+        await turn(source, life, *args)
+
+    monkeypatch.setattr(FileSource, "_turn", late)
+    return going_on
+
+
+async def rotated(log: Path, mark: int, number: int, suffix: str = "") -> None:
+    """A file that came and went while nobody looked."""
+    await asyncio.sleep(0.02)  # each has a time of its own
+    append(log.with_name(f"app.log.{number}"), line(mark))
+    if suffix:
+        compress(log.with_name(f"app.log.{number}"), suffix)
 
 
 @pytest.mark.parametrize("suffix", ["", ".gz", ".zst"])
@@ -164,3 +187,121 @@ async def test_damaged_positions_are_ignored(make: MAKE, intake: FakeIntake, log
     intake.saved = {WATERMARK: {}, "a": {"path": 3}, "b": {}, "c": {"head": []}}
     async with running(make()):
         await caught_up(intake, 1)
+
+
+@pytest.mark.parametrize("killed", [False, True], ids=["in one go", "killed in between"])
+async def test_a_deleted_file_whose_inode_was_given_on_brings_nothing_up_again(
+    make: MAKE, intake: FakeIntake, log: Path, monkeypatch: pytest.MonkeyPatch, killed: bool
+) -> None:
+    """What was written after it was found after the log that came next, read, and as it was compressed forgotten."""
+    append(log, line(1))
+    with log.open("ab"):  # held, as long as somebody may write to it
+        async with running(make()):
+            await caught_up(intake, 1)
+            log.unlink()
+            await asyncio.sleep(0.02)
+            append(log, line(2))
+            await caught_up(intake, 1, 2)
+            await until(lambda: len(intake.files()) == 2)
+    log.rename(log.with_name("app.log.3"))
+    await rotated(log, 3, 2, ".gz")
+    await rotated(log, 4, 1)
+    append(log, line(5))
+    key = next(key for key, state in intake.saved.items() if state.get("loose"))
+    intake.saved[key] = dict(intake.saved[key]) | {"ino": log.stat().st_ino}
+
+    going_on = held(monkeypatch, lambda life: life.path == str(log))
+    async with running(make()):
+        await until(lambda: 3 in intake.marks and not any(state.get("archive") for state in intake.files()))
+        if not killed:
+            going_on.set()
+            await caught_up(intake, 1, 2, 3, 4, 5)
+    going_on.set()
+    async with running(make()):
+        await caught_up(intake, 1, 2, 3, 4, 5)
+        await until(lambda: key not in intake.saved)
+        await asyncio.sleep(0.2)
+    assert intake.marks == [1, 2, 3, 4, 5]
+    assert not intake.lost
+
+
+async def test_killed_when_the_younger_of_two_archives_was_read(
+    make: MAKE, intake: FakeIntake, log: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    append(log, line(1))
+    async with running(make()):
+        await caught_up(intake, 1)
+    log.rename(log.with_name("app.log.4"))
+    await rotated(log, 2, 3, ".gz")
+    await rotated(log, 3, 2, ".gz")
+    await rotated(log, 4, 1)
+    append(log, line(5))
+    going_on = held(monkeypatch, lambda life: life.path.endswith("3.gz"))
+    async with running(make()):
+        await caught_up(intake, 1, 3, 4, 5)
+        await until(lambda: sum("archive" in state for state in intake.files()) == 1)
+    going_on.set()
+    async with running(make()):
+        await caught_up(intake, 1, 2, 3, 4, 5)
+        await asyncio.sleep(0.2)
+    assert intake.hits == 5
+
+
+async def test_one_that_was_met_and_never_read_is_found_compressed(make: MAKE, intake: FakeIntake, log: Path) -> None:
+    append(log, line(1))
+    async with running(make()):
+        await caught_up(intake, 1)
+    key, state = next((key, dict(state)) for key, state in intake.saved.items() if not key.startswith("@"))
+    await rotated(log, 2, 1, ".gz")
+    archive = log.with_name("app.log.1.gz").stat()
+    nothing = {"offset": 0, "size": 0, "head": [0, ""], "body": [0, ""], "mark": [0, ""], "known": [-1, -1, -1]}
+    met = {"path": f"{log}.1", "ino": 1, "mtime": archive.st_mtime_ns, "there": len(line(2)), "loose": True}
+    intake.saved["met"] = state | nothing | met
+    await asyncio.sleep(0.02)
+    append(log, line(3))
+    intake.saved[key] = state | {"mtime": log.stat().st_mtime_ns}
+    async with running(make()):
+        await caught_up(intake, 1, 2, 3)
+
+
+@pytest.mark.parametrize("include", ["app-*.log", "app-1.log"])
+async def test_logs_that_bear_numbers_are_logs_of_their_own(
+    make: MAKE, intake: FakeIntake, log: Path, include: str
+) -> None:
+    """All of them may have been app.log. Rotated twice, the one that was not written last is searched for, too."""
+    one, two = log.with_name("app-1.log"), log.with_name("app-2.log")
+    append(one, line(1))
+    await asyncio.sleep(0.02)
+    append(two, line(2))
+    followed = {"include": [str(log.with_name(include)), str(two)]}
+    async with running(make(**followed)):
+        await caught_up(intake, 1, 2)
+    one.rename(log.with_name("app-1.log.2"))
+    await asyncio.sleep(0.02)
+    append(log.with_name("app-1.log.1"), line(3))
+    append(one, line(4))
+    async with running(make(**followed)):
+        await caught_up(intake, 1, 2, 3, 4)
+
+
+async def test_a_rotated_file_that_was_written_last_hides_none(make: MAKE, intake: FakeIntake, log: Path) -> None:
+    """It is followed and lies where it lay, so that nobody asks what came after it."""
+    dated = log.with_name("app.log-20261124")
+    append(dated, line(1))
+    append(log, line(2))
+    async with running(make(include=[f"{log}*"])):
+        await caught_up(intake, 1, 2)
+        await asyncio.sleep(0.02)
+        append(dated, line(3))
+        await caught_up(intake, 1, 2, 3)
+    with log.open("rb"):  # so that its inode is not given on
+        log.rename(log.with_name("app.log-20261125"))
+        compress(log.with_name("app.log-20261125"), ".gz")
+        await asyncio.sleep(0.02)
+        append(log.with_name("app.log-20261126"), line(4))
+        compress(log.with_name("app.log-20261126"), ".gz")
+        append(log, line(5))
+    async with running(make(include=[f"{log}*"])):
+        await caught_up(intake, 1, 2, 3, 4, 5)
+        await asyncio.sleep(0.2)
+    assert intake.hits == 5
