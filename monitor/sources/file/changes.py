@@ -66,7 +66,7 @@ class Changes:
     def lost(self, reason: str, life: Life, written_on: bool = False) -> None:
         """What is known of it and unread will not be read any more. `written_on`: nor will be what may be written to it
         where nobody sees how much that is."""
-        count = max(0, max(life.size, life.grown) - max(life.offset, life.flushed))
+        count = max(0, max(life.size, life.grown[0]) - max(life.offset, life.flushed))
         # Seen, but never looked into: what it held may have been read where it was found again.
         unsure = not life.looked_into and life.there > life.offset
         if count or written_on or unsure:

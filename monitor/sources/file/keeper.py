@@ -153,7 +153,9 @@ class Keeper:
         for life in lives:
             if life.loose:
                 unseen |= {rest.inode: rest for rest in await self._strays.locate(life, life in youngest)}
-        for life in self._replaceable & youngest:
+        for life in self._replaceable:
+            if life.known_by_content and life not in youngest:
+                continue
             try:
                 _, later = await self._strays.find(life)
             except Shortage:
@@ -207,7 +209,7 @@ class Keeper:
             if owner is not None and said is Arrival.RENAMED:
                 self._take(owner, path, now)
             if owner is not None and not said.fresh and self._needs_turn(owner, now):
-                self._schedule.grown(owner, now.size)
+                self._schedule.grown(owner, now.size, now.mtime)
         await self._meet(fresh)
         for life in strays:
             if life.loose:
@@ -425,6 +427,8 @@ class Keeper:
         self._schedule.hold(new)
         self._register.succeed(old, new)
         self._changes.over[old.key] = None
+        if old.grown == (turn.size, turn.mtime):
+            old.grown = (0, -1)  # a look during the last turn saw this content already
         if rest is None:
             self._changes.lost("truncated", old)
         elif not rest.archive:

@@ -81,7 +81,7 @@ class Life:
     unopened: bool = False  # its file was shut, or not opened, for want of descriptors
     known: Known = (-1, -1, -1)  # on disk at the last turn
     there: int = 0  # size on disk as last seen, of whatever content
-    grown: int = 0  # the same, when that was during a turn: then it counts for `size`
+    grown: tuple[int, int] = (0, -1)  # the same with its mtime, when that was during a turn: then it counts for `size`
     proven: bool = False  # the turn that runs found the known content
     peeked: int = 0  # of a last line without newline all but the last word was scanned up to here
     blank: int = 0  # nothing but NUL up to here, when that was last looked at
@@ -114,6 +114,11 @@ class Life:
     def drained(self) -> bool:
         """Everything known of it was scanned, an open last line included."""
         return max(self.offset, self.flushed) >= self.size
+
+    @property
+    def known_by_content(self) -> bool:
+        """Something was read of it, by which it is told from others that have its name or its inode."""
+        return bool(self.offset or self.head[0])
 
     @property
     def looked_into(self) -> bool:

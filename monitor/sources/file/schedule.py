@@ -57,14 +57,14 @@ class Schedule:
             (self._bulk if life.bulk or waiting > BURST else self._live).append((life, flush, whole))
             self._ready.release()
 
-    def grown(self, life: Life, size: int) -> None:
-        """Its file has this size by now."""
+    def grown(self, life: Life, size: int, mtime: int) -> None:
+        """Its file has this size by now, and was written at that time."""
         if life.there <= max(life.offset, life.flushed):
             life.caught = time.monotonic()
         life.there = size
         if life.busy and life.proven:
             # Known content that grows while its turn waits for the store.
-            life.grown = size
+            life.grown = size, mtime
         self.want(life)
 
     def later(self, life: Life, seconds: float, flush: int | None = None, *, whole: bool = False) -> None:

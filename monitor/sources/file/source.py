@@ -283,9 +283,10 @@ class FileSource:
             await self._intake.scan(turn.blocks(), turn.positions)
             turn.apply()
             if turn.verdict == "read" and life.grown == grown:
-                life.grown = 0
+                life.grown = (0, -1)
             if turn.verdict == "replaced":
-                life.grown = turn.seen or life.grown  # what a look saw since is of the next content
+                if turn.seen:
+                    life.grown = (turn.seen, -1)  # what a look saw since is of the next content
                 self._look_at(await self._keeper.replaced(life, turn))
             elif life.legacy is not None:
                 life.inherit(life.legacy)

@@ -71,6 +71,9 @@ class Strays:
             return []
         if not life.loose:
             return []
+        # Of one that was never read nothing tells it from those written after it, one of which may have its inode.
+        untouched = rest is not None and (rest.inode, rest.size, rest.mtime) == (life.inode, life.there, life.mtime)
+        current |= not life.known_by_content and life.fd < 0 and not untouched
         if rest is None and life.fd < 0 and not life.busy:
             # Deleted while it was shut, or while we were down.
             fd = await self._thread(self._holders.open, replace(life), unclaimed=shut)
@@ -110,8 +113,7 @@ class Strays:
             self._changes.turns[life] = None
         if current and said is Outcome.OPEN and rest is None and unseen and not os.fstat(life.fd).st_nlink:
             self._changes.outrun(life)
-        # Of one that was never read nothing tells it from those written after it.
-        later = unseen if current or (rest is None and life.fd < 0 and not (life.offset or life.head[0])) else []
+        later = unseen if current else []
         if rest is not None and rest.inode != inode and life.fd < 0 and not rest.archive:
             later = [*later, *await self._successor(life, inode)]
         return later
@@ -235,7 +237,7 @@ class Strays:
             await self.add_unseen(await self.locate(life))
         elif said is Fate.TURN:
             assert status is not None
-            self._schedule.grown(life, status.stat.st_size)
+            self._schedule.grown(life, status.stat.st_size, status.stat.st_mtime_ns)
         elif said is Fate.FLUSH:
             self._schedule.want(life, -1, whole=True)
         elif said is Fate.END:

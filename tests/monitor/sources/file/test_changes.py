@@ -79,7 +79,7 @@ async def test_nothing_changed_is_no_commit(changes: Changes, intake: FakeIntake
 async def test_only_what_was_not_scanned_is_lost(changes: Changes, register: Register, intake: FakeIntake) -> None:
     changes.lost("vanished", known(register, "/a", 1, size=9, offset=4, flushed=6))
     changes.lost("vanished", known(register, "/b", 2, size=9, offset=4, flushed=9))
-    changes.lost("truncated", known(register, "/c", 3, size=9, offset=9, grown=11))
+    changes.lost("truncated", known(register, "/c", 3, size=9, offset=9, grown=(11, 1)))
     assert intake.lost == [("vanished", 3, "/a"), ("truncated", 2, "/c")]
 
 

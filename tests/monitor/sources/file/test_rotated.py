@@ -106,6 +106,29 @@ async def test_copytruncate_before_the_reader_caught_up_is_finished_in_the_copy(
     assert not intake.lost
 
 
+@pytest.mark.parametrize("copied", [True, False])
+async def test_what_a_look_saw_of_the_next_content_is_not_lost(
+    make: MAKE, intake: FakeIntake, log: Path, copied: bool
+) -> None:
+    """Truncated and filled anew while a turn waits for the store."""
+    append(log, line(1))
+    source = make()
+    async with running(source):
+        await caught_up(intake, 1)
+        await until(lambda: any(state["offset"] for state in intake.files()))
+        intake.gate.clear()
+        scanned = intake.scanned
+        append(log, line(2))
+        await until(lambda: intake.scanned > scanned)
+        if copied:
+            shutil.copyfile(log, log.with_name("app.log.1"))
+        log.write_text("".join(line(mark) for mark in range(3, 9)))
+        await until(lambda: any(life.there == log.stat().st_size for life in source._register))
+        intake.gate.set()
+        await caught_up(intake, *range(1, 9))
+    assert not intake.lost
+
+
 async def test_truncation_without_a_copy_is_entered_as_lost(make: MAKE, intake: FakeIntake, log: Path) -> None:
     async with running(make()):
         append(log, line(1))

@@ -98,20 +98,20 @@ async def test_beyond_the_limit_files_with_a_name_are_shut_the_followed_first(
 
 async def test_what_grows_during_its_turn_counts_for_its_content_once_that_is_known(schedule: Schedule) -> None:
     life = Life("/a", (1, 1))
-    schedule.grown(life, 5)
-    assert (life.there, life.grown, life.work) == (5, 0, Work.QUEUED)
+    schedule.grown(life, 5, 1)
+    assert (life.there, life.grown[0], life.work) == (5, 0, Work.QUEUED)
     await schedule.next()
-    schedule.grown(life, 6)
-    assert life.grown == 0
+    schedule.grown(life, 6, 1)
+    assert life.grown[0] == 0
     life.proven = True
-    schedule.grown(life, 7)
-    assert (life.there, life.grown, life.work) == (7, 7, Work.AGAIN)
+    schedule.grown(life, 7, 1)
+    assert (life.there, life.grown, life.work) == (7, (7, 1), Work.AGAIN)
 
 
 async def test_how_long_a_file_may_be_behind_counts_from_when_all_of_it_was_read(schedule: Schedule) -> None:
     life = Life("/a", (1, 1), offset=10, there=10, caught=1.0)
-    schedule.grown(life, 20)
+    schedule.grown(life, 20, 1)
     assert life.caught > 1.0
     caught = life.caught
-    schedule.grown(life, 30)
+    schedule.grown(life, 30, 1)
     assert life.caught == caught

@@ -247,21 +247,28 @@ async def test_killed_when_the_younger_of_two_archives_was_read(
     assert intake.hits == 5
 
 
-async def test_one_that_was_met_and_never_read_is_found_compressed(make: MAKE, intake: FakeIntake, log: Path) -> None:
+@pytest.mark.parametrize("include", ["app.log", "app.log*"])
+@pytest.mark.parametrize("given", [None, "app.log.1", "app.log.2"], ids=lambda given: f"inode given to {given}")
+async def test_one_that_was_met_and_never_read_is_found_compressed(
+    make: MAKE, intake: FakeIntake, log: Path, include: str, given: str | None
+) -> None:
     append(log, line(1))
-    async with running(make()):
+    followed = {"include": [str(log.with_name(include))]}
+    async with running(make(**followed)):
         await caught_up(intake, 1)
     key, state = next((key, dict(state)) for key, state in intake.saved.items() if not key.startswith("@"))
-    await rotated(log, 2, 1, ".gz")
-    archive = log.with_name("app.log.1.gz").stat()
+    await rotated(log, 2, 3, ".gz")
+    await rotated(log, 3, 2)
+    await rotated(log, 4, 1)
+    archive, inode = log.with_name("app.log.3.gz").stat(), log.with_name(given).stat().st_ino if given else 1
     nothing = {"offset": 0, "size": 0, "head": [0, ""], "body": [0, ""], "mark": [0, ""], "known": [-1, -1, -1]}
-    met = {"path": f"{log}.1", "ino": 1, "mtime": archive.st_mtime_ns, "there": len(line(2)), "loose": True}
+    met = {"path": f"{log}.1", "ino": inode, "mtime": archive.st_mtime_ns, "there": len(line(2)), "loose": True}
     intake.saved["met"] = state | nothing | met
     await asyncio.sleep(0.02)
-    append(log, line(3))
+    append(log, line(5))
     intake.saved[key] = state | {"mtime": log.stat().st_mtime_ns}
-    async with running(make()):
-        await caught_up(intake, 1, 2, 3)
+    async with running(make(**followed)):
+        await caught_up(intake, *range(1, 6))
 
 
 @pytest.mark.parametrize("include", ["app-*.log", "app-1.log"])
