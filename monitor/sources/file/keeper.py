@@ -24,7 +24,7 @@ from monitor.sources.file.identity import Hasher, open_file, open_same
 from monitor.sources.file.life import Life, Record, Status, text
 from monitor.sources.file.register import Register
 from monitor.sources.file.rights import refusal
-from monitor.sources.file.rotation import Rest, Shortage, base_names, compare_wherever, first_names, look_for
+from monitor.sources.file.rotation import Rest, Shortage, base_names, compare_wherever, first_names, look_for, numbered
 from monitor.sources.file.schedule import Schedule
 from monitor.sources.file.strays import Strays
 from monitor.sources.file.survey import Found, Seen, Survey
@@ -138,11 +138,15 @@ class Keeper:
         return set({name: life for life, names in ordered for name in names}.values())
 
     def _logs(self, path: str) -> list[str]:
-        """The names of the log that a file belongs to. app-1.log may have been app.log, or is one of its own."""
+        """The names of the log that a file belongs to."""
         names = first_names(path)
-        if self._globs.matches(path) and not any(self._register.last(name) for name in names):
+        if self._globs.matches(path) and (numbered(path) or not any(self._register.last(name) for name in names)):
             return [path]
         return names
+
+    def _is_log(self, path: str) -> bool:
+        """Not a rotated file, which is followed as well."""
+        return path in self._logs(path)
 
     async def _place(self, former: Iterable[Life]) -> None:
         lives = sorted((life for life in former if not life.ended), key=lambda life: life.mtime)
@@ -186,7 +190,7 @@ class Keeper:
             return found, self._look
 
     async def _apply(self, found: Found) -> None:
-        strays: list[Life] = []
+        strays: list[tuple[Life, bool]] = []
         fresh: list[_Candidate] = []
         for path, now in found.changes:
             shown = self._register.shown(path)
@@ -194,7 +198,7 @@ class Keeper:
             if said.leaves:
                 life = self._leave(path)
                 if life.loose:
-                    strays.append(life)
+                    strays.append((life, self._is_log(path)))
             if now is None:
                 self._undecided.pop(path, None)
             elif said.fresh:
@@ -211,9 +215,9 @@ class Keeper:
             if owner is not None and not said.fresh and self._needs_turn(owner, now):
                 self._schedule.grown(owner, now.size, now.mtime)
         await self._meet(fresh)
-        for life in strays:
+        for life, current in strays:
             if life.loose:
-                await self._strays.add_unseen(await self._strays.locate(life, current=True))
+                await self._strays.add_unseen(await self._strays.locate(life, current))
 
     def _leave(self, path: str) -> Life:
         life = self._register.detach(path)
@@ -455,7 +459,7 @@ class Keeper:
             if legacy is not None:
                 new.inherit(legacy)
             self._changes.note[new] = self._changes.turns[new] = None
-        return unseen if current else []
+        return unseen if current and self._is_log(new.path) else []
 
 
 def _close(recognised: Iterable[tuple[Life | None, Life | None]]) -> None:

@@ -26,6 +26,7 @@ __all__ = [
     "find_rest",
     "first_names",
     "look_for",
+    "numbered",
     "original_names",
 ]
 
@@ -82,6 +83,12 @@ def original_names(path: str) -> list[str]:
     """The path itself and those it may have had before it was rotated."""
     folder, name = os.path.split(path)
     return [path, *(os.path.join(folder, base) for base in base_names(name))]
+
+
+def numbered(path: str) -> bool:
+    """Whether the number stands before the ending, as in app-2.log: a log of its own, or what app.log was once."""
+    name = os.path.basename(path)
+    return bool(_BEFORE.fullmatch(name)) and not _AFTER.fullmatch(name)
 
 
 def first_names(path: str) -> list[str]:

@@ -313,7 +313,7 @@ class Turn:
         if not self.rest or self._flush not in (-1, end) or self._fault is not None:
             return
         if archive:
-            self.offset = end
+            self.offset, self._mark = end, bytes(data[-MARK:])
         if self._whole or archive:
             self.flushed, limit = end, None
         else:

@@ -19,6 +19,7 @@ from monitor.sources.file.rotation import (
     first_names,
     look_at,
     look_for,
+    numbered,
     original_names,
 )
 
@@ -66,6 +67,11 @@ def test_names_before_rotation(name: str, bases: set[str]) -> None:
 )
 def test_names_before_any_rotation(name: str, names: list[str]) -> None:
     assert first_names(f"/d/{name}") == [f"/d/{name}" for name in names]
+
+
+@pytest.mark.parametrize(("name", "so"), [("app-2.log", True), ("app.log", False), ("app.log.2", False)])
+def test_a_number_before_the_ending_may_be_part_of_a_name(name: str, so: bool) -> None:
+    assert numbered(f"/d-2.d/{name}") is so
 
 
 def life(path: Path, offset: int) -> Life:

@@ -12,7 +12,7 @@ import pytest
 from monitor.common.cuts import CONTEXT, LOOKAHEAD
 from monitor.model import Block
 from monitor.sources.file import turn as module
-from monitor.sources.file.identity import HEAD, Hasher
+from monitor.sources.file.identity import HEAD, MARK, Hasher
 from monitor.sources.file.life import Life, Record
 from monitor.sources.file.source import FileConfig, FileSource
 from monitor.sources.file.turn import BLOCK, Turn
@@ -239,6 +239,7 @@ def test_an_archive_is_finished_from_where_the_file_was_left(tmp_path: Path, off
     if not offset:
         turn.apply()
         assert life.head == (HEAD, HASHER.digest(data[:HEAD])), "by which a copy of it is known"
+        assert (life.offset, life.mark) == (len(data), (MARK, HASHER.digest(data[-MARK:])))
         life.offset = 0
     life.head = (1, "other")
     if offset:

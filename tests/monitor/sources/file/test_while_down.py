@@ -271,24 +271,26 @@ async def test_one_that_was_met_and_never_read_is_found_compressed(
         await caught_up(intake, *range(1, 6))
 
 
-@pytest.mark.parametrize("include", ["app-*.log", "app-1.log"])
+@pytest.mark.parametrize("include", ["app-*.log", "app-1.log", "app*.log"])
 async def test_logs_that_bear_numbers_are_logs_of_their_own(
     make: MAKE, intake: FakeIntake, log: Path, include: str
 ) -> None:
-    """All of them may have been app.log. Rotated twice, the one that was not written last is searched for, too."""
+    """Each may have been app.log. Rotated twice, one that was not written last is searched for, too."""
     one, two = log.with_name("app-1.log"), log.with_name("app-2.log")
     append(one, line(1))
     await asyncio.sleep(0.02)
     append(two, line(2))
+    append(log, line(0))
     followed = {"include": [str(log.with_name(include)), str(two)]}
+    before = [0, 1, 2] if include == "app*.log" else [1, 2]
     async with running(make(**followed)):
-        await caught_up(intake, 1, 2)
+        await caught_up(intake, *before)
     one.rename(log.with_name("app-1.log.2"))
     await asyncio.sleep(0.02)
     append(log.with_name("app-1.log.1"), line(3))
     append(one, line(4))
     async with running(make(**followed)):
-        await caught_up(intake, 1, 2, 3, 4)
+        await caught_up(intake, *before, 3, 4)
 
 
 async def test_a_rotated_file_that_was_written_last_hides_none(make: MAKE, intake: FakeIntake, log: Path) -> None:
@@ -312,3 +314,28 @@ async def test_a_rotated_file_that_was_written_last_hides_none(make: MAKE, intak
         await caught_up(intake, 1, 2, 3, 4, 5)
         await asyncio.sleep(0.2)
     assert intake.hits == 5
+
+
+async def test_an_older_rotated_file_that_is_followed_brings_no_archive_up_again(
+    make: MAKE, intake: FakeIntake, log: Path
+) -> None:
+    followed = {"include": [f"{log}*"], "exclude": ["app.log.4"]}
+    append(log, line(1))
+    async with running(make(**followed)):
+        await caught_up(intake, 1)
+    log.rename(log.with_name("app.log.3"))
+    await rotated(log, 2, 2, ".gz")
+    await rotated(log, 3, 1)
+    append(log, line(4))
+    async with running(make(**followed)):
+        await caught_up(intake, 1, 2, 3, 4)
+        await until(lambda: not any("archive" in state for state in intake.files()))
+    append(log, line(5))
+    async with running(make(**followed)):
+        await caught_up(intake, 1, 2, 3, 4, 5)
+        log.with_name("app.log.3").rename(log.with_name("app.log.4"))
+        await until(lambda: any(state["path"].endswith("4") for state in intake.files()))
+        append(log, line(6))
+        await caught_up(intake, 1, 2, 3, 4, 5, 6)
+        await asyncio.sleep(0.2)
+    assert intake.marks == [1, 2, 3, 4, 5, 6]
