@@ -49,6 +49,7 @@ class Strays:
         self._listings = Folders()  # in the thread
         self._holders = Holders(hasher)  # in the thread
         self._unsure: dict[str, tuple[Rest, float]] = {}  # perhaps a copy in the making: what it was, since when
+        self._owed: set[Life] = set()  # what was written after them has still to be searched for
         self._known_once: set[tuple[int, int]] = set()  # files that had a life of which nothing was read
 
     async def find(self, life: Life) -> tuple[Rest | None, list[Rest]]:
@@ -65,10 +66,14 @@ class Strays:
         """
         if life.ended:
             return []
+        current |= life in self._owed
         try:
             rest, unseen = await self.find(life)
         except Shortage:
+            if current:
+                self._owed.add(life)
             return []
+        self._owed.discard(life)
         if not life.loose:
             return []
         # Of one that was never read nothing tells it from those written after it, one of which may have its inode.
@@ -147,7 +152,10 @@ class Strays:
         self._changes.note[heir] = None
 
     async def settle_unsure(self) -> None:
-        """Look again at what was perhaps a copy in the making."""
+        """Look again at what was perhaps a copy in the making, and for what a shortage kept from being searched for."""
+        self._owed = {life for life in self._owed if life.loose}
+        for life in list(self._owed):
+            await self.add_unseen(await self.locate(life))
         for path, (rest, _) in list(self._unsure.items()):
             try:
                 again = await self._thread(look_for, rest)

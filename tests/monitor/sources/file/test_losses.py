@@ -245,7 +245,9 @@ async def test_files_moved_while_descriptors_are_short_are_not_given_up(
         await caught_up(intake, 1)
     with log.open("ab") as file:
         file.write(b"another line <2>\n")
-    log.rename(log.with_suffix(".log.1"))
+    log.rename(log.with_suffix(".log.2"))
+    await asyncio.sleep(0.02)
+    log.with_suffix(".log.1").write_bytes(b"came and went <4>\n")
     log.write_bytes(b"new <3>\n")
     real, short = os.scandir, True
 
@@ -259,7 +261,7 @@ async def test_files_moved_while_descriptors_are_short_are_not_given_up(
         await caught_up(intake, 1, 3)
         await asyncio.sleep(0.5)
         short = False
-        await caught_up(intake, 1, 2, 3)
+        await caught_up(intake, 1, 2, 3, 4)
     assert not intake.lost
 
 
