@@ -32,7 +32,7 @@ _MARKS = (
     rb"(?:key|token|secret|pass|api|access|auth|client|account|user|db|database|here|id|bot|app|project)"
     rb"|(?:^|[_-])(?:set|put|fill|add|enter|insert|replace|change|update)[_-](?:me|this|here|it|in|with|before)(?:$|[_-])"
     rb"|^(?:foo|bar|baz|qux)\d{0,3}$|^hunter2$|^a secret$|your[_-]|[_-]value[_-]?\d{0,4}$|-here\b|_here\b"
-    rb"|(?:^|[_.-])(?:fake|dummy|bogus)|(?:fake|dummy|bogus)[_-]"
+    rb"|(?:^|[_.-])(?:fake|dummy|bogus|mock[_.-])|(?:fake|dummy|bogus)[_-]|[_-]mock$"
     rb"|notreal|notasecret|not[ _-](?:a|my)[ _-]|(?-i:x{4}|X{4})|\*{3}|\.{3}|0{8}"
     rb"|^(?:su|sua|seu|tu|tua|mi|la|ta|votre|ton|mon|dein|mein|ihr)?[_-]?(?:contrase(?:n|\xc3\xb1)a|senha|passwort|kennwort|mot[_-]?de[_-]?passe"
     rb"|wachtwoord|heslo|has(?:l|\xc5\x82)o|(?:s|\xc5\x9f)ifre|lozinka)\d{0,3}$"
@@ -80,7 +80,8 @@ _HASH_CONTEXT = re.compile(
 _PAGE_CONTEXT = re.compile(
     rb"(?i:(?:next|prev(?:ious)?|page|pagination|continuation|continue|forward|backward|cursor|resume|sync|scroll|change"
     rb"|input|output|idempotency)[_-]?(?:page|forward|backward)?[_-]?token"
-    rb"|cache[\w ]{1,24} keys?|\bdid:key|secrets?[_-]?arn|(?:key|credential)s?[_-]?id"
+    rb"|cache[\w ]{1,24} keys?|\bdid:key|secrets?[_-]?arn|(?:key|credential)s?[_-]?id(?:[_-]?\d{1,2})?|\bsecretar(?:y|ies)"
+    rb"|\brepository key|\broot key:\s{4,12}"
     rb"|secretsmanager:[^\s:]{0,24}:[^\s:]{0,16}:secret|AWS::\w{2,30}::\w{3,60}|alias/aws/\w{2,24})[\"'\\\s:=>+/-]{0,16}$"
 )
 # Names that say something about a credential (`passwordPolicy`, `SECRET_FILE`), keys that open nothing (`public_key`,
@@ -90,15 +91,15 @@ _ABOUT = re.compile(
     rb"(?:names?|type|kind|file|path|dir|ur[il]s?|endpoint|ttl|polic(?:y|ies)|label|title|hint|prompt|placeholder|message"
     rb"|description|alg|algorithm|encod(?:er|ing)|encryption|encrypted|[._-]enc|cipher_?text|version|format|length|size|count|limit|interval|timeout|expir(?:y|es|ation)"
     rb"|rotation|strategy|provider|method|mode|header|prefix|class|field|column|param(?:eter)?|alias|status|regex|pattern|check_?value"
-    rb"|nonce|fingerprint|thumbprint|digest|checksum|hash|sha\d{1,3}|md5|[._-]iv|(?-i:Iv|[a-z]IV))|(?:passw(?:or)?d|pwd)[_.-]?salt|tokeni[sz](?:ers?|ation)"
+    rb"|nonce|fingerprint|thumbprint|digest|checksum|hash|sha\d{1,3}|md5|denom|[._-]iv|(?-i:Iv|[a-z]IV))|(?:passw(?:or)?d|pwd)[_.-]?salt|passw(?:or)?d (?:hash|digest|policy|hint)|tokeni[sz](?:ers?|ation)"
     rb"|encrypted[_-]?(?:passw(?:or)?d|secret|token|key|value|data)|(?:pub(?:lic)?|verif(?:y|ying|ication)|gpg|pgp|sec-websocket|site|foreign|primary|partition|sort|row|cache|s3|object|routing|idempotency|index|i18n|translation"
     rb"|dedup\w{0,9}|lookup|host|message|queue|job|redis|lock|shard|group|record|feature|flag|config|map|dict|natural|composite|candidate"
     rb"|surrogate|registry|result|application[_-]?server|publishable|answer|shift|ctrl|hot)"
     rb"[ _.-]?key(?:[_.-]?token)?)(?:\[\w?\])?"
-    rb"(?:[\"'`\\\s:=>\],+/]{1,16}(?:(?:n\s{1,16})?(?:value|string|default)[\"'`\\\s:=>]{1,16})?"
+    rb"(?:[\"'`\\\s:=>\],+/]{1,48}(?:(?:n\s{1,16})?(?:value|string|default)[\"'`\\\s:=>]{1,16})?"
     rb"|\\?\"\s?\{[^{}]{0,140}\bdefault[\"'`\\\s:=>]{1,16})$"
     rb"|(?i:(?:csrf|xsrf|authenticity_|requestverification)[\w-]{0,12}token)(?:[\"'], ?[\"'])?[^\n,;&]{0,32}"
-    rb"(?:\s|\\[rn]){0,8}$"
+    rb"(?:\s|\\[rn]){0,8}$|\b(?i:iv)\s?[:=]\s?(?:[\w.]{2,20}\()?[\"'`]$"
 )
 # What opens an expression of a template, or a path from here or from home.
 _OPENED = re.compile(rb"(?:\{\{[-~]?\s{0,3}|[\s\"'`=:(]\.{0,2}[.~]/)$")
@@ -127,6 +128,7 @@ _OF_PEOPLE = re.compile(
     rb"(?i:users|accounts|logins)[\"'`\\\s:=>]{1,16}[{\[(][\"'`\\\s]{0,24}[\w.@-]{1,48}[\"'`\\\s:=>,]{1,16}$"
 )
 _ID = re.compile(rb"[0-9a-f-]+|[A-Z0-9-]+|[a-z][a-z0-9-]{1,15}[_|:][\w-]+")
+_SWARM_ID = re.compile(rb"[0-9a-z]{25}")  # where Vault has a UUID
 _SECRET_ID = re.compile(rb"(?i:secret[_.-]?id)\W{1,20}$")  # of Vault's AppRole
 _REQUEST_CONTEXT = re.compile(
     rb"(?i)(?:client|request|import|export|work|lock|action|update|token)[_-]?token[\"'\\\s:=>]{0,16}$"
@@ -284,6 +286,8 @@ def looks_like_hash(value: bytes, before: bytes) -> str | None:
     if speaks and _UUID.match(value):
         identifies = _HASH_CONTEXT.search(before) or _PAGE_CONTEXT.search(before) or _REQUEST_CONTEXT.search(before)
         return "a UUID in the context of an identifier" if identifies else None
+    if len(value) == 25 and _SWARM_ID.fullmatch(value) and _SECRET_ID.search(before):
+        return "an id of a Swarm's secret, not its value"
     digest = len(value) in _HASH_LENGTHS and not value.strip(b"0123456789abcdefABCDEF")
     if speaks and digest and (_HASH_CONTEXT.search(before) or _COLUMN.search(before)):
         return "a digest: its name says so"
@@ -314,18 +318,18 @@ _ASKED = re.compile(
 _CONSTANT = re.compile(rb"[A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+")
 _STYLED = re.compile(rb"\bclass(?:Name)?=[\\\"']{1,2}[^\"'\n]{0,60}$")
 _PATH = re.compile(
-    rb"(?:[A-Za-z]:)?[./~]{0,2}/[\w.+@-]+(?:/[\w.+@-]*)+|[\w-]+(?:/[\w.-]+){2,}|[a-z]+://\S*|[\w./-]+\.(?:com|io|net|org|dev|py|js|ts|go|java|yml|yaml|json|pem|key|crt|txt|html|local|internal)(?:[:/].*)?"
+    rb"(?:[A-Za-z]:)?[./~]{0,2}/[\w.+@-]+(?:/[\w.+@-]*)+|[\w-]+(?:/[\w.-]+){2,}|[a-z]+://\S*|[\w-]+(?:/[\w.-]+)+\.(?:t|c|h|pl|pm|rb|sh|php|rst|md)|[\w./-]+\.(?:com|io|net|org|dev|py|js|ts|go|java|yml|yaml|json|pem|key|crt|txt|html|local|internal)(?:[:/].*)?"
 )
 _FILE = re.compile(
     rb"[\w-]{1,40}(?:\.[\w-]{1,20}){0,2}\.(?:key|pem|crt|cer|p12|pfx|jks|keystore|ya?ml|json|toml|properties)"
 )
 _CALL = re.compile(
     rb"\b[A-Za-z_][\w.]*\(|\w+\[['\"]|=>|->|::|&&|\|\||^[!=]=|===|\?\.|^self\.|^this\.|^new "
-    rb"|\breturn\b|^function|^lambda|^await "
+    rb"|\breturn\b|^function|^lambda|^await |^[a-z]+(?:[A-Z][a-z]+)+[+*]\d{1,3}$"
 )
 _TYPES = re.compile(
     rb"(?i)(?:null|none|true|false|undefined|string|str|bytes|int|bool|optional|object|required|missing|invalid|incorrect|expired|empty|unset|unknown|default|disabled|enabled"
-    rb"|ed25519|ed448|x25519|x448|secp\d{3}[kr]1|[hrep]s(?:256|384|512)|sha-?\d{1,3}|aes-?\d{3}(?:-?[cg][bc][cm])?|utf-?(?:8|16|32)(?:-?[bl]e)?|0b[01]{3,64}|uuid=[0-9a-f-]{4,36}|mrk-[0-9a-f]{32}|0x[0-9a-f]{1,16}|0x[0-9a-f]{40}|#[0-9a-f]{6}|sha-?\d{1,3}[:-][0-9a-f]{40,128})\W?"
+    rb"|ed25519|ed448|x25519|x448|secp\d{3}[kr]1|[hrep]s(?:256|384|512)|sha-?\d{1,3}|aes-?\d{3}(?:-?[cg][bc][cm])?|utf-?(?:8|16|32)(?:-?[bl]e)?|0b[01]{3,64}|uuid=[0-9a-f-]{4,36}|mrk-[0-9a-f]{32}|0x[0-9a-f]{1,16}[ul]{0,3}|0x[0-9a-f]{40}|prime\d{3}v\d|argon2(?:id?|d)|(?:sha\d{1,3}|md5|b2)sum|(?:client|user|org|conn)_0[0-9a-z]{25}|#[0-9a-f]{6}|sha-?\d{1,3}[:-][0-9a-f]{40,128})\W?"
 )
 _ARRAY = re.compile(rb"\[{0,2}L?[A-Z]@[0-9a-f]{5,8}")
 _OBJECT = re.compile(rb"(?:[\w$]+\.)+[\w$]+@[0-9a-f]{1,8}|(?:[A-Z][a-z]+){2,}@[0-9a-f]{6,8}")
@@ -335,12 +339,13 @@ _NOT_UTF8 = re.compile(rb"[\xc0-\xff](?![\x80-\xbf])|(?<![\x80-\xff])[\x80-\xbf]
 # Hashes of passwords, which other rules tell of, and classes of regular expressions.
 _HASH = re.compile(
     rb"\$(?:2[abxy]?|argon2\w{0,2}|[1567yPHS]|apr1|scrypt|pbkdf2[\w-]*)\$.*|(?:pbkdf2|scrypt|bcrypt|argon2)[\w-]{0,12}[:$].*"
-    rb"|\*[0-9A-F]{40}|md5[0-9a-f]{32}|(?:md5|sha\d{1,3}|crypt)\$[^$]{0,40}\$[0-9a-f]{16,128}|unsalted_\w{3,6}\$\$?[0-9a-f]{16,64}|SCRAM-SHA-\d+\$.*|\{\w{2,12}\}.*"
+    rb"|\*[0-9A-F]{40}|md5[0-9a-f]{32}|(?:md5|sha\d{1,3}|crypt)\$[^$]{0,40}\$[0-9a-f]{16,128}|(?i:hmacsha\d(?:\+\d{3})?:[^:]{0,24}:.*|(?:digest:)?md5:[0-9a-f]{32})|unsalted_\w{3,6}\$\$?[0-9a-f]{16,64}|SCRAM-SHA-\d+\$.*|\{\w{2,12}\}.*"
 )
 # How public keys and certificates start in DER and in SSH's form, in base64.
 _PUBLIC = re.compile(
     rb"^(?:MFkwEwYHKoZIzj0CAQ|MHYwEAYHKoZIzj0CAQ|MIGbMBAGByqGSM49AgEG|MIIBIjANBgkqhkiG9w|MIICIjANBgkqhkiG9w|MIGfMA0GCSqGSIb3"
-    rb"|MCowBQYDK2V|MII[A-F][\w+/]{2}CCA[\w+/]{2}gAwIBAgI|AAAAB3NzaC1|AAAAC3NzaC1lZDI1NTE5|AAAAE2VjZHNhLXNoYTI|AAAAI3NrLXNzaC1|AAAAIHNzaC1lZDI1NTE5)"
+    rb"|MCowBQYDK2V|MII[A-F][\w+/]{2}CCA[\w+/]{2}gAwIBAgI|AAAAB3NzaC1|AAAAC3NzaC1lZDI1NTE5|AAAAE2VjZHNhLXNoYTI|AAAAI3NrLXNzaC1|AAAAIHNzaC1lZDI1NTE5"
+    rb"|B[A-P][\w+/-]{85}=?$)"  # the last: a point of P-256, whole
 )
 # How texts start that are encrypted: Sealed Secrets, AWS KMS, Fernet, OpenSSL, Vault's transit, Spring, eyaml, Jasypt.
 _ENCRYPTED = re.compile(
@@ -353,7 +358,7 @@ _ABROAD = re.compile(rb"[\xc2-\xf4][\x80-\xbf]+")
 _SPOKEN = re.compile(rb"[(\"'\xc2\xe2-]{0,3}[A-Za-z'\x80-\xff]{2,}[.,:;?!)\"']{0,3}")
 _TIME = re.compile(
     rb"(?:[\^~<>=]{0,2}v?|\d:)\d+\.\d+[\w.+~-]*|v\d+(?:alpha|beta|rc)\d*"  # a version
-    rb"|\d{8}T\d{4,6}Z?|(?:[a-z]{2,3}:)?\d{4}-\d\d-\d\d(?:[T ]\d\d:\d\d.*)?|\d\d:\d\d.*|\d+(?:\.\d+){1,3}(?::\d+)?"
+    rb"|\d{8}T\d{4,6}Z?|\d{14}Z|(?:[a-z]{2,3}:)?\d{4}-\d\d-\d\d(?:[T ]\d\d:\d\d.*)?|\d\d:\d\d.*|\d+(?:\.\d+){1,3}(?::\d+)?"
 )
 
 
