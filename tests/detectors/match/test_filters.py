@@ -46,7 +46,8 @@ def test_entropy_is_within_its_bounds_and_blind_to_order(value: bytes) -> None:
         "getPassword()",
         "password}", "/run/secrets/db_password", "./secrets/db.txt", "ENC(k3j9X2m4q8W1z6)", "ssm:/shop/db",
         "\u5f3a\u968f\u673a\u5bc6\u7801", "notasecret",
-        "glpat-mock-token-7k3", "@DB_TOKEN@", "secret123test", "password-demo1", "getpass.getpass(", "req.body.password", "String",
+        "glpat-mock-token-7k3",
+        "@DB_TOKEN@", "secret123test", "password-demo1", "getpass.getpass(", "req.body.password", "String",
     ],
 )  # fmt: skip
 def test_stand_ins_are_recognised(value: str) -> None:
@@ -303,7 +304,8 @@ def test_names_with_numbers_constants_and_public_keys_are_no_values(value: str) 
     [
         "パスワード", "密码不能为空", "Пароль", "Κωδικός", "^3.806.0", "v1beta1", "[a-zA-Z0-9_]+", "a-zA-Z0-9/_+=.@-",
         "$2b$12$abcdefghijklmnopqrstuv", "*2470C0C06DEE42FD1618BB99005ADCA2EC9D1E19", "0===this.offset",
-        "20240102T030405", "1:4.13+dfsg1-1+deb12u1", "20190101000000Z", "0x0200U", "prime256v1", "bufLen+2", "sha256sum",
+        "20240102T030405", "1:4.13+dfsg1-1+deb12u1", "20190101000000Z", "0x0200U", "prime256v1", "bufLen+2",
+        "sha256sum",
         "Argon2i", "t/32-client_secret_jwt.t", "HMACSHA2+256:AAAnEA:k3j9X2m4==:q8W1z6", "digest:MD5:" + "0f" * 16,
         "client_01" + "HXRMBQ9B" * 3, "BMg" + "k3J9x2M4" * 10 + "q8W1",
     ],
@@ -320,7 +322,8 @@ def test_translations_versions_hashes_and_expressions_are_no_values(value: str) 
         ("utf-16le", "password.encode('"), ("md5$seasalt$" + "1e9bf2bf" * 4, '"password": "'),
         ("9554F04D" * 5, "- Release GPG key: "), ("3d" * 32, 'verifyKey: "'), ("Zq8Lw2" * 5, "X-CSRF-Token: "),
         ("vault_jqt_pass", 'smtp_password: "{{ '), ("JQT_PASS:", "if password == "),
-        ("keys/vgqar_ed25519", "ssh_key: ./"), ("5a46c9aa" * 8, "Repository Key: "), ("5a46c9aa" * 8, "Root Key:       "),
+        ("keys/vgqar_ed25519", "ssh_key: ./"),
+        ("5a46c9aa" * 8, "Repository Key: "), ("5a46c9aa" * 8, "Root Key:       "),
         ("kJ3x9Zq8Lw2T", 'encoded_encrypted_key =\n                "'), ("1bf6d358" * 4, "const iv = Buffer.from('"),
         ("kJ3x9Zq8Lw2T", "Password hash:\t"), ("ibc/6F34E1BD", '"token_out_denom":"'), ("cn=Kzq9x", "secretary: "),
         ("kJ3x9Zq8Lw2T", 'credential_id_1 = "'),
