@@ -269,7 +269,12 @@ async def play(seed: int, folder: Path, steps: int) -> str | None:
         return f"seed {seed}: {sorted(set(found) - set(history.planted))} were never written, {lost} counted as lost"
     # A content that was overwritten is told by a new identity at times: read again, not lost.
     if len(history.rotations) == 1 and history.rotations != [history.overwrite] and found != sorted(history.planted):
-        return f"seed {seed} ({history.rotations[0].__name__}, {history.glob}): twice under different identities"
+        twice = sorted(
+            f"<{seen.mark}> at {offset} of {generation} in {os.path.basename(seen.path)}"
+            for (generation, offset, _), seen in history.intake.found.items()
+            if found.count(seen.mark) > 1
+        )
+        return f"seed {seed} ({history.rotations[0].__name__}, {history.glob}): under different identities: {twice}"
     shutil.rmtree(folder)
     return None
 
