@@ -112,7 +112,7 @@ class Keeper:
         async with self._changes.gathered(extra):
             former = [life for life in self._register if life.record is not Record.NONE]
             found: Found = await self._thread(self._survey.look)
-            await self._doubt(former, found)
+            await self._doubt(found, self._youngest((life, self._logs(life.path)) for life in former))
             await self._apply(found)
             await self._place(former)
             if self._first:
@@ -121,15 +121,15 @@ class Keeper:
         self.begun, self._first = True, False
         return found
 
-    async def _doubt(self, former: Collection[Life], found: Found) -> None:
-        """One that was rotated away or deleted long ago may be seen again by its inode alone, which another file has by
-        now. It is not to be taken for the log that is followed: what was written after it was found after others."""
-        youngest = self._youngest((life, self._logs(life.path)) for life in former)
+    async def _doubt(self, found: Found, trusted: Collection[Life] = ()) -> None:
+        """One that was rotated away or deleted and is shut may be seen again by its inode alone, which another file has
+        by now. It is not to be taken for the log that is followed: what was written after it was found after others."""
         for path, now in found.changes:
             owner = self._register.inside((now.dev, now.ino)) if now is not None else None
-            if now is None or owner is None or owner in youngest or (now.size, now.mtime) == owner.known[:2]:
+            if now is None or owner is None or not owner.loose or owner.fd >= 0 or owner in trusted:
                 continue
-            await self._strays.owner(Rest(path, owner.inode, now.size, now.mtime, archive=False))
+            if (now.size, now.mtime) != owner.known[:2]:
+                await self._strays.owner(Rest(path, owner.inode, now.size, now.mtime, archive=False))
 
     @staticmethod
     def _youngest(named: Iterable[tuple[Life, Iterable[str]]]) -> set[Life]:
@@ -181,6 +181,7 @@ class Keeper:
                 return self._survey.look(paths), [(life, self._survey.status(life)) for life in loose]
 
             found, statuses = await self._thread(work)
+            await self._doubt(found)
             await self._apply(found)
             crowd = self._strays.crowd()
             for life, status in statuses:

@@ -215,14 +215,15 @@ class Strays:
     async def owner(self, rest: Rest) -> Life | None:
         """The life that the file belongs to. One that only claims its inode, from before a restart, loses that."""
         owner = self._register.inside(rest.inode)
-        if owner is None or owner.fd >= 0 or not owner.loose:
+        if owner is None or owner.fd >= 0:
             return owner
         try:
             if await self._thread(compare_wherever, rest, replace(owner), self._hasher) == "continues":
                 return owner
         except Shortage:
             return owner
-        self._register.renounce(owner)
+        if owner.loose:
+            self._register.renounce(owner)
         return None
 
     def crowd(self) -> set[Life]:

@@ -175,6 +175,18 @@ async def test_who_only_claims_an_inode_loses_it(room: Room, log: Path) -> None:
     assert life.inode == (0, 0)
 
 
+async def test_who_is_followed_and_only_claims_an_inode_does_not_own_it(room: Room, log: Path) -> None:
+    """Its turn has not come yet; until then the file may be rotated, and is to be read."""
+    life = room.read(log)
+    room.register.attach(life, str(log))
+    log.write_bytes(b"quite another text, which takes the place of the former\n" * 4)
+    await room.strays.add_unseen([rest(log)])
+    found = room.register.inside(rest(log).inode)
+    assert found is not None
+    assert found is not life
+    assert not life.loose
+
+
 async def test_the_deleted_that_rest_longest_are_the_crowd(room: Room, log: Path) -> None:
     lives = []
     for number in range(8):

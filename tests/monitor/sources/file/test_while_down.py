@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from monitor.sources.file import fates
 from monitor.sources.file.keeper import WATERMARK
 from monitor.sources.file.life import Life
 from monitor.sources.file.source import FileSource
@@ -223,6 +224,35 @@ async def test_a_deleted_file_whose_inode_was_given_on_brings_nothing_up_again(
         await asyncio.sleep(0.2)
     assert intake.marks == [1, 2, 3, 4, 5]
     assert not intake.lost
+
+
+async def test_nor_if_its_inode_is_given_on_after_the_restart(
+    make: MAKE, intake: FakeIntake, log: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    append(log, line(1))
+    async with running(make()):
+        await caught_up(intake, 1)
+    key, deleted = next((key, dict(state)) for key, state in intake.saved.items() if not key.startswith("@"))
+    log.rename(log.with_name("app.log.3"))
+    await rotated(log, 2, 2, ".gz")
+    await rotated(log, 3, 1)
+    append(log, line(4))
+    async with running(make()):
+        await caught_up(intake, 1, 2, 3, 4)
+        await until(lambda: not any("archive" in state for state in intake.files()))
+    log.with_name("app.log.3").unlink()
+    following = log.with_name("following")
+    append(following, line(5))
+    intake.saved[key] = deleted | {"ino": following.stat().st_ino}
+    monkeypatch.setattr(fates, "SEARCHES", 1 << 30)
+    intake.begun = False
+    async with running(make()):
+        await until(lambda: intake.begun)
+        log.rename(log.with_name("app.log.0"))
+        following.rename(log)
+        await caught_up(intake, 1, 2, 3, 4, 5)
+        await asyncio.sleep(0.2)
+    assert intake.marks == [1, 2, 3, 4, 5]
 
 
 async def test_killed_when_the_younger_of_two_archives_was_read(
