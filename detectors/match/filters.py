@@ -91,7 +91,7 @@ _ABOUT = re.compile(
     rb"(?:names?|type|kind|file|path|dir|ur[il]s?|endpoint|ttl|polic(?:y|ies)|label|title|hint|prompt|placeholder|message"
     rb"|description|alg|algorithm|encod(?:er|ing)|encryption|encrypted|[._-]enc|cipher_?text|version|format|length|size|count|limit|interval|timeout|expir(?:y|es|ation)"
     rb"|rotation|strategy|provider|method|mode|header|prefix|class|field|column|param(?:eter)?|alias|status|regex|pattern|check_?value"
-    rb"|nonce|fingerprint|thumbprint|digest|checksum|hash|sha\d{1,3}|md5|denom|[._-]iv|(?-i:Iv|[a-z]IV))"
+    rb"|question|nonce|fingerprint|thumbprint|digest|checksum|hash|sha\d{1,3}|md5|denom|[._-]iv|(?-i:Iv|[a-z]IV))"
     rb"|(?:passw(?:or)?d|pwd)[_.-]?salt|passw(?:or)?d (?:hash|digest|policy|hint)|tokeni[sz](?:ers?|ation)"
     rb"|encrypted[_-]?(?:passw(?:or)?d|secret|token|key|value|data)|(?:pub(?:lic)?|verif(?:y|ying|ication)|gpg|pgp|sec-websocket|site|foreign|primary|partition|sort|row|cache|s3|object|routing|idempotency|index|i18n|translation"
     rb"|dedup\w{0,9}|lookup|host|message|queue|job|redis|lock|shard|group|record|feature|flag|config|map|dict|natural|composite|candidate"

@@ -26,7 +26,7 @@ _LOGIN = re.compile(rb"[\w.%+-]{1,60}:$")
 _ENCODED = re.compile(rb"(?:echo -n|printf) [\\\"']{1,4}[\w.@%+-]{1,60}:$")
 # Who logs in, or where, or a call that makes a password of what it is given.
 _COMPANY = re.compile(
-    rb"(?i:\buser(?:name|_?id)?(?:\b|_)|[_.-]user(?:name)?\b|\b(?:wifi_?)?ssid\b|(?:\b|_)(?:root|sa|admin|sysdba)_pass(?:w(?:or)?d)?\b|[a-z](?-i:User(?:name)?)\b|\blogin\b|\buid\b|e-?mail|\bhost\b|\s-u\s?\w)"
+    rb"(?i:\buser(?:name|_?id)?(?:\b|_)|[_.-]user(?:name)?\b|\buname[\"']?\s?[:=]|\b(?:wifi_?)?ssid\b|(?:\b|_)(?:root|sa|admin|sysdba)_pass(?:w(?:or)?d)?\b|[a-z](?-i:User(?:name)?)\b|\blogin\b|\buid\b|e-?mail|\bhost\b|\s-u\s?\w)"
     rb"|@[\w-]{2,60}\.[a-z]{2}"
     rb"|(?:SecureString|[hH]ash(?:Sync|pw|Password)?|::make|encode|setPassword)[ (]{1,3}[\\\"'`]{1,4}$"
     rb"|(?i:identified\s(?:with\s\S{1,40}\s)?by|with password)\s[\\\"'`]{1,4}$"
@@ -41,25 +41,64 @@ _NAMED = re.compile(
     rb"|(?i:user|login)\w{0,8}[\\\"'`\])]{0,4}\s?(?:[=!]==?\s?|\.equals(?:IgnoreCase)?\(\s?)[\\\"'`]{1,4}[\w.@-]{3,40}[\\\"'`]"
     rb"|(?i:(?:create|alter) (?:user|role))\s[\\\"'`]{0,4}[\w-]{2,40}"
 )
+# Who logs in, by a name in small letters: labels start with a capital.
+_USERS = re.compile(
+    rb"(?i:user(?:name|_?id)?|login(?:_?name)?|uid|usuario|utilisateur|benutzer)[\\\"'`\])]{0,4}\s{0,4}(?:=>|:=|[:=])\s{0,4}"
+    rb"[\\\"'`]{1,4}([a-z][\w.@-]{1,39})[\\\"'`]"
+)
 _COMMON = re.compile(rb"(?=.*[0-9])(?=.*[A-Za-z])[\w!@#$%^&*.+-]{6,32}")
 _VARIABLE = re.compile(rb"(?:^|\s)[A-Z]{2,}(?:_[A-Z0-9]+){1,6}=$")
-_SET = re.compile(rb"(?:^|[\s\"'])[A-Z]{2,}(?:_[A-Z0-9]+){1,6}(?:=|:\s)$")
+_SET = re.compile(rb"(?:^|[\s\"'])[A-Z]{2,}(?:_[A-Z0-9]+){1,6}(?:=|:\s)$|(?:^|\n)[\w-]{1,24}(?:\.[\w-]{1,24}){1,6}=$")
 # Two digits, one among letters (`passw0rd`), or a sign with one.
 _CHANGED = re.compile(rb"[0-9].*[0-9]|[A-Za-z][0-9][A-Za-z]|[!@#$%^&*+]")
 _DIGITS = re.compile(rb"(?!(.)\1+$)[0-9]{6,10}")
 _WORD = re.compile(
     rb"[A-Za-z][a-z]{4,19}\.?|[A-Za-z][a-z]{1,11}(?:[A-Z][a-z]{1,11}){1,3}|[A-Za-z]{2,12}(?:[_@#.-][a-z]{2,12}){1,2}"
 )
+# Passwords of servers, stores of keys and the like, which no form or text has a field for.
+_SERVERS = re.compile(
+    rb"(?i:key_?-?store|trust_?-?store|\bstore|private[_.-]?key|sql|maria_?db|postgres|pg|redis|rabbit_?mq|mongo|ldap|bind|smtp|ftp|ssh"
+    rb"|become|sudo|\bdb|_db|database|datasource|root|rpc)(?:_?-?(?:db|admin|root|user|server))?[_.-]?"
+    rb"(?:passw(?:or)?d|passphrase)(?:[\\\"'`\])]{0,4}\s{0,3}(?:=>|:=|[:=(,])\s{0,4}[\\\"'`]{1,4}|>)$"
+)
+# The same in a file of properties, of YAML, or of variables.
+_SERVER_LINES = re.compile(
+    rb"(?:^|\n)[ \t#-]{0,40}(?:(?:[\w-]{1,24}\.){1,6}[\w-]{0,24}(?:passw(?:or)?d|pass)="
+    rb"|(?:[a-z]{2,16}-){1,4}password(?:: |=)|(?:[A-Z]{2,12}_){1,3}PASS(?:W(?:OR)?D)?: )$"
+    rb"|[\s\"'](?:[A-Z]{2,12}_){1,3}PASS(?:W(?:OR)?D)?=$"
+)
+# A variable or an argument named after a password of something: labels of forms are members of maps.
+_VARIABLES = re.compile(
+    rb"(?:^|[\s$.(,>])[A-Za-z]\w{1,24}(?:[pP]assw(?:or)?d|[pP]ass[wW]ord|PASSW(?:OR)?D|[pP]wd|_pass|Pass)\d?\s?=\s?[bu@]?\\{0,3}[\"'`]$"
+)
+_TO_COMMANDS = re.compile(
+    rb"\bredis-cli\b[^\n|;]{0,60} -a [\"']?$|--requirepass [\"']?$"
+    rb"|\bmosquitto_(?:pub|sub|rr)\b[^\n|;]{0,120} (?:-P|--pw) ?[\"']?$"
+)
+_KICKSTART = re.compile(rb"\brootpw(?: --plaintext)? $")
+_CHPASSWD = re.compile(rb"\becho(?: -e)? [\\\"']{0,4}[\w-]{1,32}:$")
+_PIPED = re.compile(rb"[\\\"']{0,4} ?\| ?(?:sudo )?chpasswd")
+_SHORTENED = re.compile(
+    rb"(?!(?i:my|your|the|some|new|old|user|test|sample|change))[A-Za-z]{4,12}[_-]?(?i:pass|pw|pwd)[0-9]{0,4}"
+)
+# A row of a table that has a column of passwords.
+_ROW = re.compile(
+    rb"\([^()]{0,120}(?i:passw(?:or)?d|pass|pwd|contrase\w{1,4}|senha|clave)[\\\"'`\]]{0,3}[^()]{0,80}\)\s{0,8}(?i:values)\s?\([^()]{0,100}'$"
+)
+_DIGEST = re.compile(rb"(?i)(?:[0-9a-f]{8})+")
 # What a secret of an application is called, and words with a number.
 _SIGNS = re.compile(
-    rb"(?i:(?:app|jwt|session|cookie|flask|auth|token|signing|refresh|access)?[_.-]?secret(?:[_.-]?key)?)[\\\"'`\]\s)]{0,4}"
+    rb"(?i:(?:app|jwt|session|cookie|flask|auth|token|signing|refresh|access)?[_.-]?secret(?:[_.-]?key)?|\b(?:x-)?api[_-]?key"
+    rb"|(?:encrypt(?:ion)?|crypto|cipher|aes|hmac|signing|internal|service|master)[_-]?key)[\\\"'`\]\s)]{0,4}"
     rb"(?:=>|:=|[:=,]|[^\n=:]{0,2}=[^\n]{0,48}(?:\|\||\?\?|\bor\b|,))\s{0,4}[\\\"'`]{1,4}$"
 )
-_NUMBERED = re.compile(rb"[A-Za-z][A-Za-z0-9]*(?:[_-][A-Za-z0-9]+){1,12}[_-]?[0-9]{3,}")
+_NUMBERED = re.compile(
+    rb"[A-Za-z][A-Za-z0-9]*(?:[_-][A-Za-z0-9]+){1,12}[_-]?[0-9]{3,}|[A-Za-z][a-z]{1,14}(?:[A-Z]{1,4}[a-z]{1,14}){2,8}[0-9]{3,}[!@#$]?"
+)
 # The key of the sessions of Express, Flask and Django: whatever stands there is one, unless it says what it stands for.
 _SESSIONS = re.compile(
     rb"(?:\bsession\(\s{0,8}\{[^{}]{0,120}\bsecret\s?:|[sS]ession\(\s{0,8}\{\s{0,8}secret\s?:"
-    rb"|\bapp\.secret_key\s?=|(?:^|\n)SECRET_KEY\s?=|\.config\[[\"'](?:JWT_)?SECRET_KEY[\"']\]\s?="
+    rb"|\bapp\.secret_key\s?=|(?:^|\n)SECRET_KEY\s?=|\b(?:JWT_SECRET(?:_KEY)?|secretOrKey)\s?[:=]|\.config\[[\"'](?:JWT_)?SECRET_KEY[\"']\]\s?="
     rb"|\benv\.(?:[A-Z]{2,12}_)?SECRET(?:_KEY)?\s?(?:\|\||\?\?)"
     rb"|(?:environ\.get|getenv)\([\"'](?:[A-Z]{2,12}_)?SECRET(?:_KEY)?[\"']\s?,)\s{0,4}[\\\"'`]{1,4}$"
 )
@@ -67,8 +106,11 @@ _OPTION = re.compile(rb"\bsecret\s?:\s?[\"'`]$")
 _OPTIONS = re.compile(rb"[\"'`],?\s{0,24}(?:resave|saveUninitialized|cookie)\s?:")
 _LETTERS = re.compile(rb"[A-Za-z][\w .!@#$%^&*+-]{5,79}")
 _SAYS = re.compile(
-    rb"(?i)secret|passw|your|my[ _-]|change|test|example|sample|\bdev|key|token|session|string|random|super|default"
-    rb"|insert|some|here|generate|replace|none|null|env"
+    rb"(?i)your|change|test|example|sample|\bdev|string|random|default|insert|some|here|generate|replace|none|null|env|name"
+)
+_SECRETS = re.compile(rb"(?i)secret|passw|key|token|session|super|my[ _-]")
+_FILLS = re.compile(
+    rb"(?i)secret|passw(?:or)?d|key|token|session|super|very|long|jwt|auth|app|flask|django|express|node|my|the|this|is|for|and|of|secure|[\W_\d]"
 )
 # The name of a user or a database, alone or with `_pw`, `123`. Names that everybody has say nothing.
 _MADE_OF = re.compile(rb"([A-Za-z][\w-]{3,39}?)[_.-]?(?i:pass(?:w(?:or)?d)?|pwd?)?[_.!@#-]?[0-9]{0,4}[.!]?")
@@ -76,14 +118,15 @@ _OWNERS = re.compile(
     rb"(?i:user|login|uid|database|_db|dbname|db_name)\w{0,10}[\"'`\s:=>,(]{1,12}(?=([A-Za-z][\w-]{3,39})(?![\w-]))"
 )
 _ANYBODYS = re.compile(
-    rb"(?i)user\w*|\w*name|root|postgres\w*|admin\w*|mysql|mariadb|mongo\w*|redis|oracle|test\w*|guest|default"
+    rb"(?i)user\w*|\w*name|registry|server|service|client|api|root|postgres\w*|admin\w*|mysql|mariadb|mongo\w*|redis|oracle|test\w*|guest|default"
     rb"|database|data\w{0,4}|pass\w*|secret\w*|string|text|your?\w*|my\w*|db\w*|example\w*|sample|system|demo|local\w*|none|null|true|value|login|email|enter\w*"
 )
 # What forms, schemas and translations say where a password would stand.
 _SAID = re.compile(
-    rb"(?i)pass|pwd|secret|senha|token|credential|contra|heslo|wacht|losen|parol|mot.?de|kenn|user|name|string|text|varchar|field|input"
+    rb"(?i)pass|ssword|pwd|letme|hackm|anything|something|secret|request|senha|token|credential|contra|heslo|wacht|losen|parol|mot.?de|kenn|user|name|string|text|varchar|field|input"
     rb"|type|label|required|optional|missing|invalid|wrong|valid|hidden|value|empty|null|none|true|false|undefined|default|unset"
     rb"|config|param|env|prompt|plain|clear|basic|digest|oauth|sha|md5|hash|crypt|salt|login|auth|key|test|nullable"
+    rb"|adgangskode|lozink|salasan|lykil|slapta|jelsz|sifre|pasahitz|katalaluan|sandi|clave|geslo|hasl|kodeord|parool|pasvort|fjalek"
     rb"|confirm|current|invalid|forgot|reset|update|new|old|unused|ignored|unknown|incorrect|short|weak|strong|secur"
 )
 
@@ -93,12 +136,18 @@ def weak(stage: str, value: bytes, before: bytes, after: bytes) -> bool:
     # The value comes first, as few are of such a kind.
     if stage in ("words", "placeholder", "score") and _called(value, before, after):
         return True
+    if stage in ("words", "placeholder") and _of_a_server(value, before, after):
+        return True
     if stage == "words":
         if _opens_sessions(value, before, after):
             return True
-        word = _quoted(before, after) and _WORD.fullmatch(value) and not _SAID.search(value)
+        word = _quoted(before, after) and not _SAID.search(value)
+        word = word and (
+            _WORD.fullmatch(value) or (_COMMON.fullmatch(value) and value.count(b".") < 2 and not marked(value))
+        )
         if word and _PLACE.search(before[-120:]):
-            return bool(_NAMED.search(before) or _NAMED.search(after) or _same(value, before))
+            named = _NAMED.search(before) or _NAMED.search(after) or _same(value, before)
+            return bool(named) or _beside_a_user(value, before, after)
         return _signs(value, before, after)
     if stage not in ("placeholder", "score", "hash"):
         return False
@@ -110,9 +159,15 @@ def weak(stage: str, value: bytes, before: bytes, after: bytes) -> bool:
     if after[:1] == b"@" and _LOGIN.search(before[-64:]):  # `user:…@host`
         return True
     near = before[-120:]
-    if _ENCODED.search(near):
+    if _ENCODED.search(near) or (_ROW.search(before) and not _DIGEST.fullmatch(value)):
         return True
-    return bool(_MAYBE_PLACE(near) and _PLACE.search(near) and (_COMPANY.search(before) or _COMPANY.search(after)))
+    return bool(_MAYBE_PLACE(near) and _PLACE.search(near) and _in_company(value, before, after))
+
+
+def _in_company(value: bytes, before: bytes, after: bytes) -> bool:
+    if _COMPANY.search(before) or _COMPANY.search(after):
+        return True
+    return _quoted(before, after) and bool(_NAMED.search(before) or _NAMED.search(after))
 
 
 def _signs(value: bytes, before: bytes, after: bytes) -> bool:
@@ -126,8 +181,35 @@ def _opens_sessions(value: bytes, before: bytes, after: bytes) -> bool:
     """Words in the place of a key of sessions."""
     if not _LETTERS.fullmatch(value) or not _quoted(before, after) or _SAYS.search(value):
         return False
+    if _SECRETS.search(value) and len(_FILLS.sub(b"", value)) < 5:
+        return False
     near = before[-200:]
     return bool(_SESSIONS.search(near) or (_OPTION.search(near[-32:]) and _OPTIONS.match(after)))
+
+
+def _beside_a_user(value: bytes, before: bytes, after: bytes) -> bool:
+    """A word beside a name that logs in: `usuario = "garden"; senha = "Orchid"`."""
+    names = [name[1] for text in (before, after) for name in _USERS.finditer(text)]
+    return any(not _SAID.search(name) and name.lower() != value.lower() for name in names)
+
+
+def _of_a_server(value: bytes, before: bytes, after: bytes) -> bool:
+    """A word as the password of a server, a store of keys or an account of the system."""
+    word = _WORD.fullmatch(value) and not _SAID.search(value) and not marked(value)
+    near = before[-120:]
+    if _KICKSTART.search(before[-24:]) or (_CHPASSWD.search(before[-48:]) and _PIPED.match(after)):
+        return bool(word)
+    if _TO_COMMANDS.search(near):
+        return bool(_WORD.fullmatch(value) or _SHORTENED.fullmatch(value)) and not marked(value)
+    if word and _quoted(before, after) and _VARIABLES.search(near):
+        return True
+    if not word and not (_SHORTENED.fullmatch(value) and not marked(value)):
+        return False
+    if _SERVERS.search(near):
+        own = _quoted(before, after) or before[-1:] == b">"
+    else:
+        own = bool(_SERVER_LINES.search(near)) and (not after or after[:1].isspace())
+    return own and re.sub(rb"[\W_]", b"", value).lower() not in re.sub(rb"[\W_]", b"", near).lower()
 
 
 def _called(value: bytes, before: bytes, after: bytes) -> bool:
@@ -138,7 +220,8 @@ def _called(value: bytes, before: bytes, after: bytes) -> bool:
     near = before[-120:]
     if not (_MAYBE_PLACE(near) and _PLACE.search(near)):
         return False
-    return any(name[1] == made[1] for text in (before, after) for name in _OWNERS.finditer(text))
+    owners = {name[1] for text in (before, after) for name in _OWNERS.finditer(text)}
+    return bool(owners & {made[1], made[1] + b"_user", made[1] + b"_db", made[1] + b"-user"})
 
 
 def _same(value: bytes, before: bytes) -> bool:

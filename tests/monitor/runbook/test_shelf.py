@@ -58,6 +58,7 @@ ISSUERLESS = {
     "generic/syntax",
     "generic/wide",
     "generic/named",
+    "generic/brief",
     "generic/near",
     "generic/jwt",
     "generic/lists",
