@@ -16,7 +16,7 @@ __all__ = ["weak"]
 
 _PLACE = re.compile(
     rb"(?:(?i:passw(?:or)?d|passphrase|passwort|pass|pwd|pswd|pw|psk|senha|contrase(?:n|\xc3\xb1)a)[\w.\-]{0,16}[\\\"'`\]\s)]{0,40}"
-    rb"(?:(?:=>|:=|[=!]==?|\|\||\?[?:]|[:=,(>]|\.(?:equals|eq|toBe|toEqual|send_keys|type|fill)\()\s{0,4})?(?:[\w.:$]{2,32}\(\s?)?"
+    rb"(?:(?:(?:is|was)\s|=>|:=|[=!]==?|\|\||\?[?:]|[:=,(>]|\.(?:equals|eq|toBe|toEqual|send_keys|type|fill)\()\s{0,4})?(?:[\w.:$]{2,32}\(\s?)?"
     rb"|\((?:[^()\n]{0,80},\s?)?[\\\"'`]{1,4}[\w.@+-]{2,60}[\\\"'`]{1,4}\s?,\s{0,2}"
     rb"|SecureString(?: -String)?\s|(?i:hash|crypt)\w{0,10}\(\s?|(?i:identified\s(?:with\s\S{1,40}\s)?by)\s|\s-p\s?)"
     rb"[bu@N]?[\\\"'`]{0,4}$"
@@ -28,6 +28,7 @@ _ENCODED = re.compile(rb"(?:echo -n|printf) [\\\"']{1,4}[\w.@%+-]{1,60}:$")
 _COMPANY = re.compile(
     rb"(?i:\buser(?:name|_?id)?(?:\b|_)|[_.-]user(?:name)?\b|\buname[\"']?\s?[:=]|\b(?:wifi_?)?ssid\b|(?:\b|_)(?:root|sa|admin|sysdba)_pass(?:w(?:or)?d)?\b|[a-z](?-i:User(?:name)?)\b|\blogin\b|\buid\b|e-?mail|\bhost\b|\s-u\s?\w)"
     rb"|@[\w-]{2,60}\.[a-z]{2}"
+    rb"|(?i:passw|pwd)\w{0,12}[\"'\])]{0,4}\.(?:send_keys|type|fill)\(\s?[\"'`]$"
     rb"|(?:SecureString|[hH]ash(?:Sync|pw|Password)?|::make|encode|setPassword)[ (]{1,3}[\\\"'`]{1,4}$"
     rb"|(?i:identified\s(?:with\s\S{1,40}\s)?by|with password)\s[\\\"'`]{1,4}$"
     rb"|\b(?:env|environ|getenv)\b[\w.\[\]()\"']{1,48}\s?(?:\|\||\?[?:]|,)\s?[\\\"'`]{1,4}$"
@@ -53,7 +54,8 @@ _SET = re.compile(rb"(?:^|[\s\"'])[A-Z]{2,}(?:_[A-Z0-9]+){1,6}(?:=|:\s)$|(?:^|\n
 _CHANGED = re.compile(rb"[0-9].*[0-9]|[A-Za-z][0-9][A-Za-z]|[!@#$%^&*+]")
 _DIGITS = re.compile(rb"(?!(.)\1+$)[0-9]{6,10}")
 _WORD = re.compile(
-    rb"[A-Za-z][a-z]{4,19}\.?|[A-Za-z][a-z]{1,11}(?:[A-Z][a-z]{1,11}){1,3}|[A-Za-z]{2,12}(?:[_@#.-][a-z]{2,12}){1,2}"
+    rb"[A-Za-z][a-z]{4,19}\.?|[A-Za-z][a-z]{1,11}(?:[A-Z][a-z]{1,11}){1,3}|[A-Za-z]{2,12}(?:[_@#.-][A-Za-z]?[a-z]{2,12}){1,2}"
+    rb"|[A-Za-z]{0,8}[a-z][A-Z]{1,2}"
 )
 # Passwords of servers, stores of keys and the like, which no form or text has a field for.
 _SERVERS = re.compile(
@@ -64,12 +66,14 @@ _SERVERS = re.compile(
 # The same in a file of properties, of YAML, or of variables.
 _SERVER_LINES = re.compile(
     rb"(?:^|\n)[ \t#-]{0,40}(?:(?:[\w-]{1,24}\.){1,6}[\w-]{0,24}(?:passw(?:or)?d|pass)="
-    rb"|(?:[a-z]{2,16}-){1,4}password(?:: |=)|(?:[A-Z]{2,12}_){1,3}PASS(?:W(?:OR)?D)?: )$"
+    rb"|(?:[a-z]{2,16}-){1,4}password(?:: |=)|private_key_passw(?:or)?d ?= ?"
+    rb"|(?:[A-Z]{2,12}_){1,3}PASS(?:W(?:OR)?D)?: )$"
     rb"|[\s\"'](?:[A-Z]{2,12}_){1,3}PASS(?:W(?:OR)?D)?=$"
 )
 # A variable or an argument named after a password of something: labels of forms are members of maps.
 _VARIABLES = re.compile(
     rb"(?:^|[\s$.(,>])[A-Za-z]\w{1,24}(?:[pP]assw(?:or)?d|[pP]ass[wW]ord|PASSW(?:OR)?D|[pP]wd|_pass|Pass)\d?\s?=\s?[bu@]?\\{0,3}[\"'`]$"
+    rb"|#\s?define\s{1,4}\w{0,24}PASS(?:W(?:OR)?D)?\s{1,32}\"$"
 )
 _TO_COMMANDS = re.compile(
     rb"\bredis-cli\b[^\n|;]{0,60} -a [\"']?$|--requirepass [\"']?$"
@@ -141,14 +145,16 @@ def weak(stage: str, value: bytes, before: bytes, after: bytes) -> bool:
     if stage == "words":
         if _opens_sessions(value, before, after):
             return True
-        word = _quoted(before, after) and not _SAID.search(value)
-        word = word and (
+        free = _quoted(before, after) and not _SAID.search(value)
+        word = free and (
             _WORD.fullmatch(value) or (_COMMON.fullmatch(value) and value.count(b".") < 2 and not marked(value))
         )
         if word and _PLACE.search(before[-120:]):
             named = _NAMED.search(before) or _NAMED.search(after) or _same(value, before)
             return bool(named) or _beside_a_user(value, before, after)
         return _signs(value, before, after)
+    if stage == "score" and _opens_sessions(value, before, after):
+        return True
     if stage not in ("placeholder", "score", "hash"):
         return False
     if stage == "score" and _signs(value, before, after):

@@ -59,6 +59,13 @@ _COMPANY = {
     "four digits beside a user": "connect(host='db1', user='garden_app', passwd='3063', db='shop')",
     "four digits by position": 'getConnection("jdbc:postgresql://db1:5432/shop", "garden", "3063");',
     "three digits in a connection string": '"Data Source=PC1;Initial Catalog=shop;user id=sa;password=306"',
+    "of a key, with blanks": "tls {\n\tprivate_key_password = orchids\n\tprivate_key_file = x.pem\n",
+    "defined": '#define PASSWORD     "Garden_Orchid"  // of the house\n',
+    "told in brackets": "-- The first user (password is 'password123')\n",
+    "typed where no user is": '#  password_input.send_keys("qwerty12345")\n',
+    "three digits behind an address": 'let adminEmail = "kim@acme.test";\nlet adminPassword = "306";\n',
+    "behind an address and a slash": "Use kim@acme.test / password123 to sign in",
+    "in a row without columns": "INSERT INTO users VALUES (1, 'admin', 'password123', 'x')",
     "hashed": "'login' => 'kim', 'password' => Hash::make('password123'),",
 }
 _NOT = {
@@ -94,6 +101,9 @@ _NOT = {
     "a mask of letters": "connect(host='10.0.0.9', user='root', passwd='xxxxxxxxxxxxxxxx')",
     "nothing behind a user": 'user: "garden", password: "", host: "db1"',
     "the same short name twice": "user: 'root', password: 'root', host: 'db1'",
+    "a role behind a role": "roles: admin / editor2\n",
+    "an address behind an address": "kim@acme.test | kim2@acme.test\n",
+    "a name in a row": "INSERT INTO users VALUES (1, 'admin', 'admin2', 'x')",
     "of another kind": '{"user": "root", "token": "identifier12"}',
 }
 
