@@ -44,8 +44,22 @@ _NAMED = re.compile(
 )
 # Who logs in, by a name in small letters: labels start with a capital.
 _USERS = re.compile(
-    rb"(?i:user(?:name|_?id)?|login(?:_?name)?|uid|usuario|utilisateur|benutzer)[\\\"'`\])]{0,4}\s{0,4}(?:=>|:=|[:=])\s{0,4}"
-    rb"[\\\"'`]{1,4}([a-z][\w.@-]{1,39})[\\\"'`]"
+    rb"(?i:user(?:name|_?id)?|login(?:_?name)?|uid|usuario|utilisateur|benutzer)(?:[\\\"'`\])]{0,4}\s{0,4}(?:=>|:=|[:=])\s{0,4}"
+    rb"[\\\"'`]{1,4}([a-z][\w.@-]{1,39})[\\\"'`]|>([a-z][\w.@-]{1,39})<)"
+)
+_NOBODY = re.compile(
+    rb"(?i)(?:(?:your|my|the|some|enter|new)[_-]?\w*|\w*(?:user_?name|_user|name)|user|login|e-?mail|string|text|str|varchar|required"
+    rb"|optional|null|none|nil|true|false|undefined|type|field|input|value|label|nutzer|benutzer\w*|usuario|utilisateur|gebruiker\w*"
+    rb"|nom|nome|nazwa|brugernavn|anv\w+|kaytt\w+)"
+)
+# The same in YAML, a line each, as deep: no map of a program, which has commas.
+_IN_YAML = re.compile(
+    rb"(?:^|\n)([ \t]*)(?:- )?[\w-]{0,24}(?:user(?:name)?|login): [\"']?([a-z][\w.@-]{1,39})[\"']?[ \t]*\n"
+    rb"(?:[ \t]*#[^\n]{0,60}\n|\1[\w-]{1,24}: [\w.:/-]{1,60}\n)?\1(?:  )?[\w-]{0,24}pass(?:w(?:or)?d)?: $"
+)
+_LOGIN_CALL = re.compile(
+    rb"(?:\.login|login_?[aA]s|ftp_login|_bind|basic_?[aA]uth|BasicAuth|(?:Basic|Network|Plain)Credentials?|PasswordAuthentication|create_(?:super)?user|createUser)"
+    rb"\(\s?(?:[\w.$]{1,24}\s?,\s?)?[bu]?[\"'`]([a-z][\w.@+-]{2,40})[\"'`]\s?,\s?[bu]?[\"'`]$"
 )
 _COMMON = re.compile(rb"(?=.*[0-9])(?=.*[A-Za-z])[\w!@#$%^&*.+-]{6,32}")
 _VARIABLE = re.compile(rb"(?:^|\s)[A-Z]{2,}(?:_[A-Z0-9]+){1,6}=$")
@@ -145,7 +159,10 @@ def weak(stage: str, value: bytes, before: bytes, after: bytes) -> bool:
     if stage == "words":
         if _opens_sessions(value, before, after):
             return True
-        free = _quoted(before, after) and not _SAID.search(value)
+        if _in_yaml(value, before, after):
+            return True
+        element = before[-1:] == b">" and after[:2] == b"</"
+        free = (element or _quoted(before, after)) and not _SAID.search(value)
         word = free and (
             _WORD.fullmatch(value) or (_COMMON.fullmatch(value) and value.count(b".") < 2 and not marked(value))
         )
@@ -195,8 +212,17 @@ def _opens_sessions(value: bytes, before: bytes, after: bytes) -> bool:
 
 def _beside_a_user(value: bytes, before: bytes, after: bytes) -> bool:
     """A word beside a name that logs in: `usuario = "garden"; senha = "Orchid"`."""
-    names = [name[1] for text in (before, after) for name in _USERS.finditer(text)]
-    return any(not _SAID.search(name) and name.lower() != value.lower() for name in names)
+    names = [name[1] or name[2] for text in (before, after) for name in _USERS.finditer(text)]
+    names += [name[1] for name in (_LOGIN_CALL.search(before),) if name]
+    return any(not _NOBODY.fullmatch(name) and name.lower() != value.lower() for name in names)
+
+
+def _in_yaml(value: bytes, before: bytes, after: bytes) -> bool:
+    """A word on the line below who logs in."""
+    if not _WORD.fullmatch(value) or _SAID.search(value) or (after and after[:1] not in b"\r\n"):
+        return False
+    user = _IN_YAML.search(before)
+    return user is not None and not _NOBODY.fullmatch(user[2]) and user[2].lower() != value.lower()
 
 
 def _of_a_server(value: bytes, before: bytes, after: bytes) -> bool:

@@ -66,6 +66,10 @@ _COMPANY = {
     "three digits behind an address": 'let adminEmail = "kim@acme.test";\nlet adminPassword = "306";\n',
     "behind an address and a slash": "Use kim@acme.test / password123 to sign in",
     "in a row without columns": "INSERT INTO users VALUES (1, 'admin', 'password123', 'x')",
+    "on the line below its user": "datasource:\n  username: gardener\n  password: orchids\n  driver: x\n",
+    "in an element behind that of its user": "<username>gardener</username>\n  <password>orchids</password>",
+    "of a user of a language": 'username="javauser" password="orchidea" driver="x"',
+    "a word behind a user by position": 'client.login("gardener", "orchids")',
     "hashed": "'login' => 'kim', 'password' => Hash::make('password123'),",
 }
 _NOT = {
@@ -104,6 +108,9 @@ _NOT = {
     "a role behind a role": "roles: admin / editor2\n",
     "an address behind an address": "kim@acme.test | kim2@acme.test\n",
     "a name in a row": "INSERT INTO users VALUES (1, 'admin', 'admin2', 'x')",
+    "a map of a program": "{\n  username: gardener,\n  password: orchids\n}",
+    "types on lines": "username: string\npassword: secure\n",
+    "labels on lines": "username: Benutzer\npassword: Kennung\n",
     "of another kind": '{"user": "root", "token": "identifier12"}',
 }
 
