@@ -66,7 +66,7 @@ _VARIABLE = re.compile(rb"(?:^|\s)[A-Z]{2,}(?:_[A-Z0-9]+){1,6}=$")
 _SET = re.compile(rb"(?:^|[\s\"'])[A-Z]{2,}(?:_[A-Z0-9]+){1,6}(?:=|:\s)$|(?:^|\n)[\w-]{1,24}(?:\.[\w-]{1,24}){1,6}=$")
 # Two digits, one among letters (`passw0rd`), or a sign with one.
 _CHANGED = re.compile(rb"[0-9].*[0-9]|[A-Za-z][0-9][A-Za-z]|[!@#$%^&*+]")
-_DIGITS = re.compile(rb"(?!(.)\1+$)[0-9]{6,10}")
+_DIGITS = re.compile(rb"(?!0+$)[0-9]{6,10}")
 _WORD = re.compile(
     rb"[A-Za-z][a-z]{4,19}\.?|[A-Za-z][a-z]{1,11}(?:[A-Z][a-z]{1,11}){1,3}|[A-Za-z]{2,12}(?:[_@#.-][A-Za-z]?[a-z]{2,12}){1,2}"
     rb"|[A-Za-z]{0,8}[a-z][A-Z]{1,2}"

@@ -70,6 +70,7 @@ _COMPANY = {
     "in an element behind that of its user": "<username>gardener</username>\n  <password>orchids</password>",
     "of a user of a language": 'username="javauser" password="orchidea" driver="x"',
     "a word behind a user by position": 'client.login("gardener", "orchids")',
+    "one digit again and again": "{ userName: 'kim', pwd: '888888', docId: 7 }",
     "hashed": "'login' => 'kim', 'password' => Hash::make('password123'),",
 }
 _NOT = {
