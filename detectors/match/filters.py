@@ -73,7 +73,7 @@ _UUID = re.compile(rb"^[0-9a-fA-F]{8}-(?:[0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}$")
 _HASH_LENGTHS = frozenset((32, 40, 56, 64, 96, 128))
 _HASH_CONTEXT = re.compile(
     rb"(?i)(?:sha-?(?:1|224|256|384|512)|md5|digest|checksum|hash|etag|commit|revision|\brev\b|integrity|fingerprint|"
-    rb"blob|tree|parent|image|layer|trace[_-]?id|span[_-]?id|request[_-]?id|correlation|uuid|guid|build[_-]?id|nonce)"
+    rb"blob|tree|parent|kernel key|image|layer|(?:trace|span|request|build)[_-]?id|correlation|uuid|guid|nonce)"
     rb"[\"'\s:=@/_\[\]()-]{0,6}[\w-]{0,16}[\"'\s:=@/_\[\]()-]{0,4}$"
 )
 # Names whose value pages through a list or marks a request, and names of an identifier, not of the secret itself.
@@ -389,6 +389,11 @@ def _spelt(value: bytes) -> bool:
     return surprise(value)[1] * 2 >= len(value)
 
 
+def _many_digits(value: bytes) -> bool:
+    """A third of it."""
+    return sum(48 <= c <= 57 for c in value) * 3 >= len(value)
+
+
 # Bits beyond those of words that letters may carry there: of a thousand names two carry more than four, of paths none.
 _KINDS = (
     (_TYPES, math.inf, "a keyword or a number"),
@@ -442,6 +447,8 @@ def words(value: bytes, before: bytes = b"") -> str | None:
         and (_CONSTANT.fullmatch(value) or (_spelt(value) and not _random(value)))
     ):
         return "a name that is asked for, not a value"
+    if before[-1:] == b"*" and len(value) == 40 and _HASH.fullmatch(b"*" + value):
+        return "a hash of a password, not a value"
     if not _MAYBE_WORDS(value):
         return None  # as nothing below would match
     if _CONTROL.search(value) or (not value.isascii() and _NOT_UTF8.search(value)):
@@ -461,7 +468,7 @@ def words(value: bytes, before: bytes = b"") -> str | None:
         return "a sentence, not a value"
     for pattern, odd, what in _KINDS:
         if pattern.fullmatch(value) and (odd == math.inf or not _random(value, odd)):
-            if pattern is _NUMBERED and not _spelt(value):
+            if pattern is _NUMBERED and (not _spelt(value) or (_many_digits(value) and _OPENS.search(before))):
                 continue
             if pattern is _NAME and surprise(value)[0] > 0.0 and _OPENS.search(before):
                 continue  # right behind the name of a password names are rare

@@ -86,7 +86,12 @@ _KINDS = (
     (
         "password",
         found(
-            re.compile(rb"(?i:pas+w(?:or|ro)?d|passwd|passphrase|passwort|pwd|pswd|kennwort|senha|contrase|passe\b)")
+            re.compile(
+                rb"(?i:pas+w(?:or|ro)?d|passwd|passphrase|passwort|pwd|pswd|kennwort|wachtwoord|has[lo]o|heslo|senha|contrase"
+                rb"|passe\b|parola\b)"
+                rb"|\xe3\x83\x91\xe3\x82\xb9\xe3\x83\xaf\xe3\x83\xbc\xe3\x83\x89|\xe5\xaf\x86\xe7\xa0\x81"
+                rb"|\xd0[\xbf\x9f]\xd0\xb0\xd1\x80\xd0\xbe\xd0\xbb\xd1\x8c"
+            )
         ),
     ),
     ("secret", found(re.compile(rb"(?i:secret|credential|salt)"))),
@@ -357,9 +362,13 @@ def _of_symbols(value: bytes, digits: int, out: dict[str, float]) -> None:
 def _of_context(value: bytes, before: bytes, after: bytes, out: dict[str, float]) -> None:
     name = _name(before[-96:])
     for _ in range(2):
-        if name[name.rfind(b".") + 1 :] not in _VERBS:
+        last = name[name.rfind(b".") + 1 :]
+        if last not in _VERBS and last not in _SLOTS:
             break
-        name = _name(before[-96 : before.rindex(name) - len(before)]) or name
+        further = _name(before[-96 : before.rindex(name) - len(before)])
+        if last in _SLOTS and _of_name(further, b"")[0] == "name none":
+            break
+        name = further or name
     tail = before[-24:]
     kind, about, plain = _of_name(name, b"" if name else tail)
     out[kind] = 1.0
@@ -401,6 +410,7 @@ _VERBS = frozenset(
     b"type fill val eq eql equal equals be to toBe toEqual toStrictEqual isEqualTo send_keys sendKeys set_value"
     b" setValue byte Some from new make with is was".split()
 )
+_SLOTS = (b"value", b"Value")  # `name: DB_PASSWORD`, and a line further `value: …`
 _BESIDE = re.compile(rb"[\w)],\s*[bu@]?\\?[\"'`]?$")  # another argument before it, not its name in quotes
 _OPERATORS = {
     b"(": "handed over",

@@ -333,6 +333,18 @@ def test_what_only_looks_like_a_value_is_none(value: str, before: str) -> None:
     assert words(value.encode(), before.encode())
 
 
+def test_numbers_between_letters_make_no_name_behind_that_of_a_password() -> None:
+    assert words(b"hli331VOG95", b"value = ")
+    assert words(b"hli331VOG95", b"AuthPass=") is None
+    assert words(b"oauth2ClientId", b"AuthPass=")
+
+
+def test_a_hash_is_known_by_the_star_before_it() -> None:
+    value = expand("{HEX:40}", 1).encode()
+    assert words(value, b"IDENTIFIED BY PASSWORD '*")
+    assert words(value, b"IDENTIFIED BY PASSWORD '") is None
+
+
 def test_a_value_that_ends_as_its_name_begins_stays_one() -> None:
     assert words(b"d7Kq2mZx", b"password=") is None
     assert words(b"k3d", b"word=") is None

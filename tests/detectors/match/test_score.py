@@ -130,7 +130,15 @@ def test_the_letters_of_a_value_are_weighed_once_whoever_asks() -> None:
 
 @pytest.mark.parametrize("value", ["violet-anvil-river-89", "Silent.Meadow.Orchid.7!", "Berlin_2024", "Acme-1723"])
 @pytest.mark.parametrize(
-    ("before", "after"), [("DB_PASSWORD=", ""), ('auth=("bob", "', '")'), ("the password is ", "")]
+    ("before", "after"),
+    [
+        ("DB_PASSWORD=", ""),
+        ('auth=("bob", "', '")'),
+        ("the password is ", ""),
+        ('name: DB_PASSWORD\n  value: "', '"'),
+        ("wachtwoord: ", ""),
+        ("Пароль: ", ""),
+    ],
 )
 def test_words_with_a_number_are_a_password_behind_its_name(value: str, before: str, after: str) -> None:
     assert told(value, before, after) is not None
