@@ -73,10 +73,14 @@ _OF_THINGS = frozenset(
     b"the ticket title token topic type unit update url user username users value var vault version view volume "
     b"web west worker write your zone".split()
 )
-# A call that takes a user and a password.
+# A call that takes a user and a password, an option of a command, a map of passwords, a pair that is called one.
 _HANDED = re.compile(
     rb"(?i:auth|login|log_in|sign_?in|connect|credentials?|mysqli|pdo|password|begin)\w{0,12}(?: ?[=:] ?)?"
     rb"\([^()\n]{0,80}[\"'`]\Z"
+    rb"|(?i:auth|login|connect)\w{0,12} [\"'][^\"'\n]{1,40}[\"'], ?[\"']\Z"
+    rb"|\s-(?:[pPwAX]|pw|pass)[ =]?[\"']?\Z"
+    rb"|(?i:passwords|passwds|credentials)[\"'\s]{0,3}(?:=>|[:=])\s?[\[{(][^\n]{0,60}[\"'`]\Z"
+    rb"|(?i:user|login)\w{0,4} ?/ ?(?i:pass\w{0,8}|pwd?)[\"'`\s:=]{1,4}[\w.@-]{2,40} ?[/:,|] ?\Z"
 )
 _OF_PASSWORDS = ("name password", "name pass")
 _WORDLIKE = ("wordlike", "common letters", "joined", "word and number")
