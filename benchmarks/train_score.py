@@ -136,7 +136,8 @@ def generated(count: int = 12_000, seed: int = 1) -> Iterator[tuple[dict[str, fl
 def labelled() -> Iterator[dict[str, Any]]:
     """Rows of `labelled.jsonl`: package, path, offset, digest and rule of a finding, features, secret (0 or 1), part.
 
-    Part "fit" is trained on, "check" is not; a package is in one of them. `scored`: whether its rule is.
+    Part "fit" is trained on, "check" is not; a package is in one of them. "seen" is neither: findings of all rules, labelled
+    where `confidence` was measured. `scored`: whether its rule is.
     """
     if LABELLED.exists():
         yield from map(orjson.loads, LABELLED.read_bytes().splitlines())

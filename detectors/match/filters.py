@@ -14,7 +14,16 @@ from urllib.parse import unquote_to_bytes
 from detectors.match.quick import quick
 from detectors.match.score import different, entropy, surprise
 
-__all__ = ["LABEL", "entropy", "looks_like_hash", "marked", "masked_before", "placeholder", "words"]
+__all__ = [
+    "LABEL",
+    "entropy",
+    "looks_like_hash",
+    "marked",
+    "masked_before",
+    "placeholder",
+    "starts_a_sentence",
+    "words",
+]
 
 # Values that specifications and manuals print, as 16 hex digits of their SHA-256: the examples of RFC 6749, 6750 and
 # OAuth 1, SQLAlchemy's, and the fixed keys of Azure's storage and Cosmos DB emulators.
@@ -31,7 +40,8 @@ _MARKS = (
     rb"|change[_-]?me|replace[_-]?(?:me|this|with)|(?:your|my|the|some|enter|insert|put)[_-](?:own[_-])?(?:\w{1,12}[_-])?"
     rb"(?:key|token|secret|pass|api|access|auth|client|account|user|db|database|here|id|bot|app|project)"
     rb"|(?:^|[_-])(?:set|put|fill|add|enter|insert|replace|change|update)[_-](?:me|this|here|it|in|with|before)(?:$|[_-])"
-    rb"|^(?:foo|bar|baz|qux)\d{0,3}$|^hunter2$|^a secret$|your[_-]|[_-]value[_-]?\d{0,4}$|-here\b|_here\b"
+    rb"|^(?:foo|bar|baz|qux)\d{0,3}$|^hunter2$|^a secret$|your[_-]|^your(?:password|passwd|secret|token|key)"
+    rb"|[_-]value[_-]?\d{0,4}$|-here\b|_here\b"
     rb"|(?:^|[_.-])(?:fake|dummy|bogus|mock[_.-])|(?:fake|dummy|bogus)[_-]|[_-]mock$"
     rb"|notreal|notasecret|not[ _-](?:a|my)[ _-]|(?-i:x{4}|X{4})|\*{3}|\.{3}|0{8}"
     rb"|^(?:su|sua|seu|tu|tua|mi|la|ta|votre|ton|mon|dein|mein|ihr)?[_-]?(?:contrase(?:n|\xc3\xb1)a|senha|passwort|kennwort|mot[_-]?de[_-]?passe"
@@ -53,7 +63,8 @@ _LONG = 128
 _LONG_WORDS = re.compile(_WORDS.pattern.replace(b"x{4}|X{4}", b"x{8}|X{8}"))
 # Expressions of templates, shells and programs: `${VAR}`, `$VAR`, `{{ x }}`, `<token>`, `%s`, `%(x)s`, `os.environ[`, …
 _EXPRESSIONS = re.compile(
-    rb"\$\{|\$\(|\{\{|\}\}|#\{|<%|%>|<[A-Za-z_$][\w .:-]{0,40}>|^<|^\$[A-Za-z_]\w*(?:$|->|\[)|^%[sdv]$|^%\("
+    rb"\$\{|\$\(|\{\{|\}\}|#\{|<%|%>|<[A-Za-z_$][\w .:-]{0,40}>|^<|^\$[A-Za-z_]\w*(?:$|->|\[)|^\$::\w|^%[A-Z]{4,}\b"
+    rb"|^&lt;|^%[sdv]$|^%\("
     rb"|^@[A-Za-z_-]+(?:$|[.(/:])|^\{[\w.]*\}|^[a-z]+(?:_[a-z]+)+\}"
     rb"|^\[[a-z_ -]+\]$|^%[A-Z_]+%$|^[A-Z]+_[A-Z_]+%$|^@{1,2}[A-Z_]+@{1,2}$|\*\(Aq"
     rb"|^:[A-Za-z_]\w{1,40}$|^__[A-Z_]+__$|^ ?\+ .{1,80} \+ ?$"
@@ -81,8 +92,9 @@ _PAGE_CONTEXT = re.compile(
     rb"(?i:(?:next|prev(?:ious)?|page|pagination|continuation|continue|forward|backward|cursor|resume|sync|scroll|change"
     rb"|input|output|idempotency)[_-]?(?:page|forward|backward)?[_-]?token"
     rb"|cache[\w ]{1,24} keys?|\bdid:key|secrets?[_-]?arn|(?:key|credential)s?[_-]?id(?:[_-]?\d{1,2})?"
-    rb"|\bsecretar(?:y|ies)|\brepository key|\broot key:\s{4,12}"
+    rb"|\bsecretar(?:y|ies)|[\w.]/passwd|\brepository key|\broot key:\s{4,12}"
     rb"|secretsmanager:[^\s:]{0,24}:[^\s:]{0,16}:secret|AWS::\w{2,30}::\w{3,60}|alias/aws/\w{2,24})[\"'\\\s:=>+/-]{0,16}$"
+    rb"|\w_t[ \t]{1,4}\*{0,2}$"  # a type of C
 )
 # Names that say something about a credential (`passwordPolicy`, `SECRET_FILE`), keys that open nothing (`public_key`,
 # `cache_key`, .NET's `PublicKeyToken`), and the tokens of forms, which every page shows.
@@ -91,13 +103,13 @@ _ABOUT = re.compile(
     rb"(?:names?|type|kind|file|path|dir|ur[il]s?|endpoint|ttl|polic(?:y|ies)|label|title|hint|prompt|placeholder|message"
     rb"|description|alg|algorithm|encod(?:er|ing)|encryption|encrypted|[._-]enc|cipher_?text|version|format|length|size|count|limit|interval|timeout|expir(?:y|es|ation)"
     rb"|rotation|strategy|provider|method|mode|header|prefix|class|field|column|param(?:eter)?|alias|status|regex|pattern|check_?value"
-    rb"|question|nonce|fingerprint|thumbprint|digest|checksum|hash|sha\d{1,3}|md5|denom|[._-]iv|(?-i:Iv|[a-z]IV))"
+    rb"|question|expression|nonce|fingerprint|thumbprint|digest|checksum|hash|sha\d{1,3}|md5|denom|[._-]iv|(?-i:Iv|[a-z]IV))"
     rb"|(?:passw(?:or)?d|pwd)[_.-]?salt|passw(?:or)?d (?:hash|digest|policy|hint)|tokeni[sz](?:ers?|ation)"
     rb"|encrypted[_-]?(?:passw(?:or)?d|secret|token|key|value|data)|(?:pub(?:lic)?|verif(?:y|ying|ication)|gpg|pgp|sec-websocket|site|foreign|primary|partition|sort|row|cache|s3|object|routing|idempotency|index|i18n|translation"
     rb"|dedup\w{0,9}|lookup|host|message|queue|job|redis|lock|shard|group|record|feature|flag|config|map|dict|natural|composite|candidate"
-    rb"|surrogate|registry|result|application[_-]?server|publishable|answer|shift|ctrl|hot)"
+    rb"|surrogate|registry|result|tenant|gae|document|application[_-]?server|publishable|answer|shift|ctrl|hot)"
     rb"[ _.-]?key(?:[_.-]?token)?)(?:\[\w?\])?"
-    rb"(?:[\"'`\\\s:=>\],+/]{1,48}(?:(?:n\s{1,16})?(?:value|string|default)[\"'`\\\s:=>]{1,16})?"
+    rb"(?:[\"'`\\\s:=>\],+/]{1,48}(?:(?:n\s{1,16})?(?:value|string|default)[\"'`\\\s:=>]{1,16}|[\w.]{2,32}\([\"'`])?"
     rb"|\\?\"\s?\{[^{}]{0,140}\bdefault[\"'`\\\s:=>]{1,16})$"
     rb"|(?i:(?:csrf|xsrf|authenticity_|requestverification)[\w-]{0,12}token)(?:[\"'], ?[\"'])?[^\n,;&]{0,32}"
     rb"(?:\s|\\[rn]){0,8}$|\b(?i:iv)\s?[:=]\s?(?:[\w.]{2,20}\()?[\"'`]$"
@@ -133,6 +145,7 @@ _SWARM_ID = re.compile(rb"[0-9a-z]{25}")  # where Vault has a UUID
 _SECRET_ID = re.compile(rb"(?i:secret[_.-]?id)\W{1,20}$")  # of Vault's AppRole
 _REQUEST_CONTEXT = re.compile(
     rb"(?i)(?:client|request|import|export|work|lock|action|update|token)[_-]?token[\"'\\\s:=>]{0,16}$"
+    rb"|\b(?i:guid|uuid|clsid|iid)_\w{1,60}[\"'\\\s:=>]{0,16}$"
 )
 # A column of passwords: what tables keep there are digests, if it looks like one.
 _COLUMN = re.compile(
@@ -277,6 +290,16 @@ _AUDITED = re.compile(rb"hmac-sha256:[0-9a-f]{64}")  # of Vault and OpenBao: of 
 _DATE = re.compile(rb"(?:19|20)\d\d(?:0\d|1[0-2])[0-3]\d|1[4-9]\d{8}(?:\d{3})?$")
 
 
+# A word, and others after it before the quotes end: `"Contrase\u00f1a nueva"`.
+_TEXT = re.compile(rb"[A-Za-z'\x80-\xff-]+ [A-Za-z({$\x80-\xff]")
+
+
+def starts_a_sentence(value: bytes, before: bytes, after: bytes) -> str | None:
+    """Why `value` is the first word of a text in quotes, or None."""
+    quoted = before[-1:] in (b'"', b"'") and _TEXT.fullmatch(value + after[:2])
+    return "the first word of a text, not a value" if quoted else None
+
+
 def looks_like_hash(value: bytes, before: bytes) -> str | None:
     """Why `value` is a digest, a commit or a UUID rather than a key. `before`: text of its line left of it."""
     if b"%" in before:
@@ -330,7 +353,8 @@ _CALL = re.compile(
 )
 _TYPES = re.compile(
     rb"(?i)(?:null|none|true|false|undefined|string|str|bytes|int|bool|optional|object|required|missing|invalid|incorrect|expired|empty|unset|unknown|default|disabled|enabled"
-    rb"|ed25519|ed448|x25519|x448|secp\d{3}[kr]1|[hrep]s(?:256|384|512)|sha-?\d{1,3}|aes-?\d{3}(?:-?[cg][bc][cm])?|utf-?(?:8|16|32)(?:-?[bl]e)?|0b[01]{3,64}|uuid=[0-9a-f-]{4,36}|mrk-[0-9a-f]{32}|0x[0-9a-f]{1,16}[ul]{0,3}|0x[0-9a-f]{40}|prime\d{3}v\d|argon2(?:id?|d)|(?:sha\d{1,3}|md5|b2)sum|(?:client|user|org|conn)_0[0-9a-z]{25}|#[0-9a-f]{6}|sha-?\d{1,3}[:-][0-9a-f]{40,128})\W?"
+    rb"|ed25519|ed448|x25519|x448|secp\d{3}[kr]1|[hrep]s(?:256|384|512)|sha-?\d{1,3}|aes-?\d{3}(?:-?[cg][bc][cm])?|utf-?(?:8|16|32)(?:-?[bl]e)?|0b[01]{3,64}|uuid=[0-9a-f-]{4,36}|mrk-[0-9a-f]{32}|0x[0-9a-f]{1,16}[ul]{0,3}|0x[0-9a-f]{40}|prime\d{3}v\d|a\d{3}(?:gcm|kw|gcmkw)|(?:bug|issue)#\d{1,8}:?|r\d{4,8}"
+    rb"|(?:mqtt|http|snmp|ntlm|ssl|d?tls|smb|imap|ldap|oauth|socks)v?\d[\d._]{0,4}|x?(?:salsa|chacha)20(?:-?poly1305)?|[a-z]{3,8}-md5|\d{4,12}u?l{1,2}|argon2(?:id?|d)|(?:sha\d{1,3}|md5|b2)sum|(?:client|user|org|conn)_0[0-9a-z]{25}|#[0-9a-f]{6}|sha-?\d{1,3}[:-][0-9a-f]{40,128})\W?"
 )
 _ARRAY = re.compile(rb"\[{0,2}L?[A-Z]@[0-9a-f]{5,8}")
 _OBJECT = re.compile(rb"(?:[\w$]+\.)+[\w$]+@[0-9a-f]{1,8}|(?:[A-Z][a-z]+){2,}@[0-9a-f]{6,8}")

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from functools import cache
 
 from detectors.fingerprint import mask
-from detectors.match.filters import entropy, looks_like_hash, placeholder, words
+from detectors.match.filters import entropy, looks_like_hash, placeholder, starts_a_sentence, words
 from detectors.match.halves import Search, searcher
 from detectors.match.quick import UNANCHORED
 from detectors.match.score import AHEAD, BACK, different, enough, score
@@ -71,7 +71,7 @@ class Judge:
         """The filters' and the check's. `before`, `after`: up to `back` and `ahead` bytes beside the value. `explain`:
         with the parts of its score, which takes as long as the rest."""
         rule = self.rule
-        refusal = self._refused(value, before)
+        refusal = self._refused(value, before, after)
         if refusal is not None:
             return self._chosen(refusal, value, before, after)
         confidence, why = rule.confidence, "all stages passed"
@@ -97,7 +97,7 @@ class Judge:
         why = "a badly chosen password beside its user or host"
         return Verdict(True, "accepted", why, value, masked, self.rule.severity, "low", self._labels)
 
-    def _refused(self, value: bytes, before: bytes) -> Verdict | None:
+    def _refused(self, value: bytes, before: bytes, after: bytes) -> Verdict | None:
         """What a filter has against the value."""
         rule = self.rule
         if rule.placeholders and (reason := placeholder(value)) and not proven(rule.checksum, value):
@@ -120,6 +120,8 @@ class Judge:
             return _no("entropy", f"entropy {bits:.2f} is below {rule.entropy:.2f} bits a character")
         before = before[-_BEFORE:]
         if rule.words and (reason := words(value, before)):
+            return _no("words", reason)
+        if rule.words and (reason := starts_a_sentence(value, before, after)):
             return _no("words", reason)
         if rule.hashes and (reason := looks_like_hash(value, before)):
             return _no("hash", reason)

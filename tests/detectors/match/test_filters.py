@@ -9,7 +9,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from detectors.match import filters
-from detectors.match.filters import entropy, looks_like_hash, masked_before, placeholder, words
+from detectors.match.filters import (
+    entropy,
+    looks_like_hash,
+    masked_before,
+    placeholder,
+    starts_a_sentence,
+    words,
+)
 from detectors.rules.template import expand
 
 
@@ -46,7 +53,7 @@ def test_entropy_is_within_its_bounds_and_blind_to_order(value: bytes) -> None:
         "getPassword()",
         "password}", "/run/secrets/db_password", "./secrets/db.txt", "ENC(k3j9X2m4q8W1z6)", "ssm:/shop/db",
         "\u5f3a\u968f\u673a\u5bc6\u7801", "notasecret",
-        "glpat-mock-token-7k3",
+        "glpat-mock-token-7k3", "%HTTPPORT#", "&lt;your password&gt;", "$::password", "yourpasswordhere",
         "@DB_TOKEN@", "secret123test", "password-demo1", "getpass.getpass(", "req.body.password", "String",
     ],
 )  # fmt: skip
@@ -154,6 +161,7 @@ def test_long_repeated_values_are_stand_ins(text: str, length: int) -> None:
         ("hmac-sha256:{alnum:64}", '"client_token":"', False),
         ("{lownum:25}", 'SecretID: "', True),
         ("{lownum:26}", 'SecretID: "', False),
+        ("{uuid}", 'const string GUID_FORCE_CHANGE_PASSWORD   = "', True),
     ],
 )
 def test_digests_and_identifiers(value: str, before: str, hash_: bool) -> None:
@@ -326,7 +334,12 @@ def test_translations_versions_hashes_and_expressions_are_no_values(value: str) 
         ("5a46c9aa" * 8, "Repository Key: "), ("5a46c9aa" * 8, "Root Key:       "),
         ("kJ3x9Zq8Lw2T", 'encoded_encrypted_key =\n                "'), ("1bf6d358" * 4, "const iv = Buffer.from('"),
         ("kJ3x9Zq8Lw2T", "Password hash:\t"), ("ibc/6F34E1BD", '"token_out_denom":"'), ("cn=Kzq9x", "secretary: "),
-        ("kJ3x9Zq8Lw2T", 'credential_id_1 = "'),
+        ("kJ3x9Zq8Lw2T", 'credential_id_1 = "'), ("server9cred", "certificate_credentials_t "),
+        ("kJ3x9Zq8Lw2T", "publicKey: util.decodeBase64('"),
+        ("kJ3x9Zq8Lw2T", 'tenant_key": "'),
+        ("Bug#4052", "passwd: "), ("335544748L", "password_too_long = "),
+        ("5a46c9aa" * 4, "/etc/passwd: "),
+        ("A256GCMKW", "secret = generate('"), ("xsalsa20poly1305", 'secretbox = "'),
     ],
 )  # fmt: skip
 def test_what_only_looks_like_a_value_is_none(value: str, before: str) -> None:
@@ -343,6 +356,14 @@ def test_a_hash_is_known_by_the_star_before_it() -> None:
     value = expand("{HEX:40}", 1).encode()
     assert words(value, b"IDENTIFIED BY PASSWORD '*")
     assert words(value, b"IDENTIFIED BY PASSWORD '") is None
+
+
+def test_the_first_word_of_a_text_in_quotes_is_no_value() -> None:
+    assert starts_a_sentence(b"Yiclajiik", b'"yourpassword": "', " w\u025bt\u00ebany".encode())
+    assert starts_a_sentence(b"Redefinir", b'"password": "', b' atributo"')
+    assert not starts_a_sentence(b"Yiclajiik", b'"yourpassword": "', b'", ')
+    assert not starts_a_sentence(b"Yiclaj1ik", b'"yourpassword": "', b" other")
+    assert not starts_a_sentence(b"Yiclajiik", b"password=", b" other")
 
 
 def test_a_value_that_ends_as_its_name_begins_stays_one() -> None:
