@@ -51,7 +51,7 @@ _ESCAPED = re.compile(r"\\(?:x([0-9a-f]{2})|([^\w]))")
 _BASE64_CLASS = re.compile(r"\[(?!\^)[^\]]*(?:\+/|/\+)")
 _HOST = re.compile(r"[\w.-]*\.[a-z]{2,5}")
 _LEFT = re.compile(r"[\w.~!$'()*,;:@/?=&-]+")  # what percent-encoding may leave as it is
-_PLAIN_WORD = re.compile(r"[a-z]+|(?i:.*(?:secret|auth|passw|token|sig=).*)")  # of these @assigned takes care
+_PLAIN_WORD = re.compile(r"[a-z]+|(?i:.*(?:secret|auth|passw|tok|sig=).*)")  # of these @assigned takes care
 
 
 def _percent_triggers(rule: Rule) -> Iterable[Codec]:
