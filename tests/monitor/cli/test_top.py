@@ -5,7 +5,6 @@ import json
 import os
 import re
 import signal
-import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -23,15 +22,10 @@ from monitor.web.app import build, serve
 from monitor.web.health import Probes
 from monitor.web.status import routes
 from tests.fakes.intake import until
+from tests.fakes.ports import free_port
 from tests.fakes.setup import Setup, incidents, running
 from tests.fakes.webhook import FakeWebhook
 from tests.monitor.cli.conftest import ROOT
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 async def top(site: Setup, *arguments: str) -> str:

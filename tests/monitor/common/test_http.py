@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from multidict import CIMultiDict
 
 from monitor.common.http import MAX_REPLY, Http, RemoteError, Reply, proxy_for, retry_after
-from tests.fakes.mosquitto import free_port
+from tests.fakes.ports import free_port
 from tests.fakes.server import FAULTS, PERMANENT, FakeServer, Fault
 from tests.fakes.smtp import certificate
 

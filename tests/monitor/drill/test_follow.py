@@ -15,7 +15,8 @@ from monitor.site import open_store
 from monitor.store import Store
 from tests.acceptance.harness import KEY, Monitor
 from tests.fakes.journald import journald
-from tests.fakes.mosquitto import broker, free_port
+from tests.fakes.mosquitto import broker
+from tests.fakes.ports import free_port
 from tests.fakes.smtp import certificate
 from tests.fakes.webhook import FakeWebhook
 from tests.monitor.cli.test_drill import drill

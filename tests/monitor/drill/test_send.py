@@ -15,7 +15,8 @@ from monitor.common.mqtt import BrokerKeys
 from monitor.drill import send
 from monitor.drill.send import SendError
 from monitor.web.app import serve
-from tests.fakes.mosquitto import broker, free_port
+from tests.fakes.mosquitto import broker
+from tests.fakes.ports import free_port
 from tests.fakes.smtp import certificate
 
 

@@ -17,7 +17,8 @@ from monitor.common.http import RemoteError
 from monitor.sources import mqtt as module
 from monitor.sources.mqtt import MqttConfig, MqttSource
 from tests.fakes.intake import FakeIntake, running, until
-from tests.fakes.mosquitto import broker, free_port
+from tests.fakes.mosquitto import broker
+from tests.fakes.ports import free_port
 from tests.fakes.smtp import certificate
 
 VERSIONS = pytest.mark.parametrize("version", ["5", "3.1.1"])
