@@ -149,7 +149,7 @@ class FakeIntake:
 
     def files(self) -> list[Mapping[str, Any]]:
         """Saved positions of files."""
-        return [state for key, state in self.saved.items() if not key.startswith("@")]
+        return [state for key, state in self.saved.items() if not key.startswith("@") and not state.get("ended")]
 
 
 def _place(block: Block, match: re.Match[bytes]) -> tuple[int, Block]:

@@ -34,7 +34,8 @@ class Changes:
         self._source, self._intake, self._register, self._schedule = source, intake, register, schedule
         self._lock = asyncio.Lock()
         self.note: dict[Life, None] = {}  # to be recorded
-        self.over: dict[str, None] = {}  # keys of lives that ended
+        self.over: dict[str, None] = {}  # keys of lives to be forgotten
+        self.past: dict[Life, None] = {}  # that ended, to be known again
         self.turns: dict[Life, None] = {}  # to have a turn
 
     @contextlib.asynccontextmanager
@@ -47,7 +48,8 @@ class Changes:
                     life.record = Record.SAVED
             positions = [Position(self._source, key, None) for key in self.over]
             positions += [life.position(self._source) for life in self.note if not life.ended]
-            turns, self.note, self.over, self.turns = list(self.turns), {}, {}, {}
+            positions += [life.position(self._source) for life in self.past]
+            turns, self.note, self.over, self.turns, self.past = list(self.turns), {}, {}, {}, {}
             positions += extra
             if positions:
                 await self._intake.record((), positions)
@@ -56,12 +58,14 @@ class Changes:
                 self._schedule.want(life)
 
     def end(self, life: Life) -> None:
-        """Forget a life."""
+        """Forget a life, but for what was read of it."""
         self.recovered(life)
         self._schedule.forget(life)
         self._schedule.shut(life)
-        self._register.end(life)
-        self.over[life.key] = None
+        self.past[life] = None
+        for one in self._register.end(life):
+            self.past.pop(one, None)
+            self.over[one.key] = None
 
     def lost(self, reason: str, life: Life, written_on: bool = False) -> None:
         """What is known of it and unread will not be read any more. `written_on`: nor will be what may be written to it

@@ -57,6 +57,7 @@ class Globs:
     def __init__(self, include: Iterable[str], exclude: Iterable[str] = ()) -> None:
         self._include = [tuple(pattern.strip("/").split("/")) for pattern in include]
         self._include = [(*parts, "*") if parts[-1] == "**" else parts for parts in self._include]
+        self._literal = {"/" + "/".join(parts) for parts in self._include if all(map(literal, parts))}
         exclude = list(exclude)
         whole = [_regex(pattern, hidden=True) for pattern in exclude if "/" in pattern]
         names = ["(?s:.*/)" + _segment(pattern, hidden=True) for pattern in exclude if "/" not in pattern]
@@ -76,6 +77,10 @@ class Globs:
     def matches(self, path: str) -> bool:
         """Whether an absolute path is one of ours (should it be a file)."""
         return bool(self._included.fullmatch(path)) and not self._skipped(path)
+
+    def names(self, path: str) -> bool:
+        """Whether the configuration names it by itself."""
+        return path in self._literal and not self._skipped(path)
 
     def _skipped(self, path: str) -> bool:
         return path.endswith(COMPRESSED) or bool(self._excluded.fullmatch(path))

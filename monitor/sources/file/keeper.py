@@ -93,6 +93,7 @@ class Keeper:
         self._first = WATERMARK not in saved
         self._unread = dict(saved.get(WATERMARK, {}).get("unread", {}))
         lives: list[Life] = []
+        past: list[Life] = []
         for key, state in saved.items():
             if key == WATERMARK:
                 continue
@@ -101,10 +102,14 @@ class Keeper:
             except (KeyError, TypeError, ValueError, IndexError) as error:
                 _log.warning("position ignored", source=self._options.name, key=key, error=type(error).__name__)
                 continue
+            if life.ended:
+                past.append(life)
             # One no longer included waits in case it comes back.
-            if self._globs.matches(life.path) or state.get("loose"):
+            elif self._globs.matches(life.path) or state.get("loose"):
                 lives.append(life)
         self._register.remember(lives)
+        for life in sorted(past, key=lambda life: life.mtime):
+            self._changes.over |= {one.key: None for one in self._register.recall(life)}
 
     async def begin(self) -> Found:
         """The first look: follow what is there, and find the lives known from before whose path leads elsewhere now."""
@@ -140,6 +145,8 @@ class Keeper:
     def _logs(self, path: str) -> list[str]:
         """The names of the log that a file belongs to."""
         names = first_names(path)
+        if self._globs.names(path):
+            return [path]
         if self._globs.matches(path) and (numbered(path) or not any(self._register.last(name) for name in names)):
             return [path]
         return names
@@ -160,11 +167,7 @@ class Keeper:
         for life in self._replaceable:
             if life.known_by_content and life not in youngest:
                 continue
-            try:
-                _, later = await self._strays.find(life)
-            except Shortage:
-                continue
-            unseen |= {rest.inode: rest for rest in later}
+            unseen |= {rest.inode: rest for rest in await self._strays.after(life)}
         self._replaceable.clear()
         # Only now is it known which files belong to nobody.
         await self._strays.add_unseen(unseen.values())
@@ -219,6 +222,8 @@ class Keeper:
         for life, current in strays:
             if life.loose:
                 await self._strays.add_unseen(await self._strays.locate(life, current))
+            elif current and not life.ended:
+                await self._strays.add_unseen(await self._strays.after(life))
 
     def _leave(self, path: str) -> Life:
         life = self._register.detach(path)
@@ -431,7 +436,6 @@ class Keeper:
         new.rewrites = old.rewrites + 1 if turn.rewritten else 0
         self._schedule.hold(new)
         self._register.succeed(old, new)
-        self._changes.over[old.key] = None
         if old.grown == (turn.size, turn.mtime):
             old.grown = (0, -1)  # a look during the last turn saw this content already
         if rest is None:
@@ -439,7 +443,6 @@ class Keeper:
         elif not rest.archive:
             self._changes.lost("truncated", replace(old, offset=max(old.offset, rest.size)))
         if rest is not None and heir is None:
-            self._changes.over.pop(old.key)
             self._register.move(old, rest)
             self._changes.note[old] = self._changes.turns[old] = None
         else:

@@ -32,7 +32,7 @@ class Place(Enum):
 
     FOLLOWED = "a followed path leads to it"
     LOOSE = "rotated away or deleted"
-    ENDED = "forgotten"
+    ENDED = "read, and known again by what was read of it"
 
 
 class Work(Enum):
@@ -149,6 +149,8 @@ class Life:
             state["there"] = self.there
         if self.loose:
             state["loose"] = True
+        if self.ended:
+            state["ended"] = True
         if self.archive:
             state["archive"] = True
         if self.target:
@@ -180,6 +182,7 @@ class Life:
             target=os.fsdecode(bytes.fromhex(state.get("target", ""))),
             there=int(state.get("there", state["size"])),
             record=Record.SAVED,
+            place=Place.ENDED if state.get("ended") else Place.LOOSE,
         )
 
     def position(self, source: str) -> Position:

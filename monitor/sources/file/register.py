@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import os
 import time
-from collections import deque
 from collections.abc import Iterable, Iterator
 
 from monitor.intake import Behind
 from monitor.sources.file.life import Life, Place, text
+from monitor.sources.file.past import Past
 from monitor.sources.file.rotation import Rest, original_names
 
 __all__ = ["Register"]
-
-
-PAST = 1024  # lives
 
 
 class Register:
@@ -26,7 +23,7 @@ class Register:
         self._inodes: dict[tuple[int, int], Life] = {}
         self._last: dict[str, Life] = {}  # path → the life last seen there
         self._aliases: dict[str, Life] = {}  # further names that events come under: link targets, rotated names
-        self._past: deque[Life] = deque(maxlen=PAST)  # that ended
+        self._past = Past()
 
     # Looking up
 
@@ -66,9 +63,10 @@ class Register:
             names = set(original_names(path)[1:])
             lives += [
                 life
-                for life in (*self._lives, *self._past)
-                if life.offset and (life.ended or life.inode != inode) and names & set(original_names(life.path))
+                for life in self._lives
+                if life.offset and life.inode != inode and names & set(original_names(life.path))
             ]
+            lives += self._past.called(names)
         return list(dict.fromkeys(lives))
 
     def unread(self) -> list[Behind]:
@@ -178,8 +176,8 @@ class Register:
         self.check(new)
         self.check(old)
 
-    def end(self, life: Life) -> None:
-        """Forget it."""
+    def end(self, life: Life) -> list[Life]:
+        """Forget it, but for what was read of it. Returns lives of which nothing is kept any more."""
         for path in life.paths:
             del self._paths[path]
         life.paths = set()
@@ -189,9 +187,12 @@ class Register:
         if self._inodes.get(life.inode) is life:
             del self._inodes[life.inode]  # it keeps its number: a turn that is at work ends by it
         self._lives.pop(life, None)
-        if life.offset:
-            self._past.append(life)
         life.place = Place.ENDED
+        return self.recall(life)
+
+    def recall(self, life: Life) -> list[Life]:
+        """Know again what was read of a life that ended. Returns lives of which nothing is kept any more."""
+        return self._past.add(life, len(self._lives)) if life.offset else [life]
 
     def _claim(self, life: Life, inode: tuple[int, int]) -> None:
         self.renounce(life)

@@ -128,7 +128,7 @@ class FileSource:
         """Files, and the bytes in them that were not read, as they lie there now. Blocking."""
         files, behind = 0, 0
         for key, state in positions.items():
-            if key == WATERMARK:
+            if key == WATERMARK or state.get("ended"):
                 continue
             files += 1
             with contextlib.suppress(OSError, KeyError, TypeError, ValueError):

@@ -59,6 +59,16 @@ class Strays:
         )
         return found
 
+    async def after(self, life: Life) -> list[Rest]:
+        """Rotated files written after one that is followed: under another name than before, or another file by now."""
+        try:
+            _, unseen = await self.find(life)
+        except Shortage:
+            self._owed.add(life)
+            return []
+        self._owed.discard(life)
+        return unseen
+
     async def locate(self, life: Life, current: bool = False) -> list[Rest]:
         """Find where a life goes on whose path shows another file now, or none.
 
@@ -153,9 +163,9 @@ class Strays:
 
     async def settle_unsure(self) -> None:
         """Look again at what was perhaps a copy in the making, and for what a shortage kept from being searched for."""
-        self._owed = {life for life in self._owed if life.loose}
+        self._owed = {life for life in self._owed if not life.ended}
         for life in list(self._owed):
-            await self.add_unseen(await self.locate(life))
+            await self.add_unseen(await (self.locate(life) if life.loose else self.after(life)))
         for path, (rest, _) in list(self._unsure.items()):
             try:
                 again = await self._thread(look_for, rest)

@@ -7,6 +7,7 @@ import asyncio
 import pytest
 
 from monitor.model import Position
+from monitor.sources.file import past
 from monitor.sources.file.changes import Changes
 from monitor.sources.file.life import Life, Record, Work
 from monitor.sources.file.register import Register
@@ -68,6 +69,18 @@ async def test_what_ends_after_it_was_noted_is_not_recorded(
         changes.note[life] = None
         changes.end(life)
     assert not intake.saved
+
+
+async def test_what_was_read_of_one_that_ended_is_recorded_in_place_of_others(
+    changes: Changes, register: Register, intake: FakeIntake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(past, "KEPT", 1)
+    first, second = known(register, "/a", 1, offset=5), known(register, "/b", 2, offset=5)
+    for life in (first, second):
+        async with changes.gathered():
+            changes.end(life)
+        assert intake.saved.keys() == {life.key}
+        assert intake.saved[life.key]["ended"]
 
 
 async def test_nothing_changed_is_no_commit(changes: Changes, intake: FakeIntake) -> None:

@@ -106,3 +106,10 @@ def test_names_that_are_not_utf8(tmp_path: Path) -> None:
     globs = Globs([str(tmp_path / "*.log")])
     assert [os.fsencode(path) for path in globs.paths()] == [name]
     assert globs.matches(os.fsdecode(name))
+
+
+def test_what_the_configuration_names_by_itself() -> None:
+    globs = Globs(["/logs/web", "/logs/web.*", "/logs/[a]"], ["/logs/web.2"])
+    assert [globs.names(path) for path in ("/logs/web", "/logs/web.1", "/logs/web.2", "/logs/a")] == [True] + [
+        False
+    ] * 3

@@ -21,8 +21,13 @@ def test_state_survives_json(tmp_path: Path) -> None:
     again = Life.restore(life.key, orjson.loads(orjson.dumps(life.state())))
     for name in ("path", "inode", "key", "generation", "offset", "head", "mark", "line", "start", "body", "archive"):
         assert getattr(again, name) == getattr(life, name)
-    assert again.record is Record.SAVED
+    assert (again.record, again.place) == (Record.SAVED, Place.LOOSE)
     assert "x" * 20 not in repr(life.state())
+
+
+def test_that_it_ended_survives() -> None:
+    life = Life("/x", (1, 2), offset=5, place=Place.ENDED)
+    assert Life.restore("k", life.state()).ended
 
 
 def test_a_name_that_is_not_utf8_survives_json(tmp_path: Path) -> None:

@@ -116,3 +116,10 @@ def test_what_ended_may_still_be_the_parent_of_a_rotated_file(register: Register
         register.end(one)
     assert register.parents("/a.log.2.gz", (1, 1)) == [life]
     assert register.parents("/a.log.2.gz") == []
+
+
+def test_of_a_life_that_nothing_was_read_of_nothing_is_kept(register: Register) -> None:
+    read, unread = Life("/a.log", (1, 1), offset=5), Life("/b.log", (1, 2))
+    register.add(read)
+    register.add(unread)
+    assert (register.end(read), register.end(unread)) == ([], [unread])

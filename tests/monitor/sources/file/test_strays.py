@@ -108,7 +108,7 @@ async def test_it_goes_on_in_a_copy_and_joins_who_has_it(room: Room, log: Path) 
     other.close()
     assert life.ended
     assert (other.generation, other.offset) == (life.generation, len(TEXT))
-    assert list(room.changes.over) == [life.key]
+    assert list(room.changes.past) == [life]
 
 
 @pytest.mark.parametrize("deleted", [False, True])

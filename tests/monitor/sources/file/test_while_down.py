@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import errno
+import gzip
 import os
 import shutil
 from collections.abc import Callable
+from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
 
@@ -220,7 +223,7 @@ async def test_a_deleted_file_whose_inode_was_given_on_brings_nothing_up_again(
     going_on.set()
     async with running(make()):
         await caught_up(intake, 1, 2, 3, 4, 5)
-        await until(lambda: key not in intake.saved)
+        await until(lambda: bool(intake.saved[key].get("ended")))
         await asyncio.sleep(0.2)
     assert intake.marks == [1, 2, 3, 4, 5]
     assert not intake.lost
@@ -369,3 +372,113 @@ async def test_an_older_rotated_file_that_is_followed_brings_no_archive_up_again
         await caught_up(intake, 1, 2, 3, 4, 5, 6)
         await asyncio.sleep(0.2)
     assert intake.marks == [1, 2, 3, 4, 5, 6]
+
+
+@pytest.mark.parametrize("restarted", ["when it was forgotten", "before it was compressed"])
+async def test_a_file_that_was_read_and_forgotten_is_known_again_by_its_archive(
+    make: MAKE, intake: FakeIntake, log: Path, monkeypatch: pytest.MonkeyPatch, restarted: str
+) -> None:
+    """Also where the archive is younger than the log that came next, as loggers make it."""
+    monkeypatch.setattr(fates, "ROTATED", 0.1)
+    old, archive = log.with_name("app.log.1"), log.with_name("app.log.2.gz")
+    append(log, line(1))
+    async with running(make()):
+        await caught_up(intake, 1)
+        log.rename(old)
+        append(log, line(2))
+        await caught_up(intake, 1, 2)
+        await until(lambda: len(intake.files()) == 1)
+        if restarted == "when it was forgotten":
+            archive.write_bytes(gzip.compress(old.read_bytes()))
+            old.unlink()
+    if restarted == "before it was compressed":
+        archive.write_bytes(gzip.compress(old.read_bytes()))
+        old.unlink()
+    async with running(make()):
+        log.rename(old)
+        append(log, line(3))
+        await caught_up(intake, 1, 2, 3)
+        await asyncio.sleep(0.3)
+    assert intake.marks == [1, 2, 3]
+    assert not intake.lost
+
+
+@pytest.mark.parametrize("down", [True, False])
+@pytest.mark.parametrize("first", ["web", "web.1"])
+async def test_a_log_that_looks_like_the_rotated_one_beside_it_is_a_log_of_its_own(
+    make: MAKE, intake: FakeIntake, log: Path, first: str, down: bool
+) -> None:
+    """Each is rotated twice before anybody looks again."""
+    one = log.with_name(first)
+    other = log.with_name({"web": "web.1", "web.1": "web"}[first])
+    followed = {"include": [str(one), str(other)]}
+    append(one, line(1))
+    append(other, line(2))
+    source = make(**followed)
+    async with AsyncExitStack() as stack:
+        await stack.enter_async_context(running(source))
+        await caught_up(intake, 1, 2)
+        if down:
+            await stack.aclose()
+        else:
+            await source._keeper._changes._lock.acquire()
+        for mark, path in ((3, one), (5, other)):
+            await asyncio.sleep(0.02)
+            append(path, line(mark))
+            path.rename(f"{path}-20261126")
+            await asyncio.sleep(0.02)
+            append(path, line(mark + 1))
+            path.rename(f"{path}-20261127")
+            append(path, line(mark + 10))
+        if down:
+            await stack.enter_async_context(running(make(**followed)))
+        else:
+            source._keeper._changes._lock.release()
+        await caught_up(intake, 1, 2, 3, 4, 5, 6, 13, 15)
+    assert not intake.lost
+
+
+@pytest.mark.parametrize("include", [["app.log*"], ["app.log", "app.log.2"]])
+async def test_what_came_after_a_followed_file_is_searched_for_once_descriptors_are_there(
+    make: MAKE, intake: FakeIntake, log: Path, include: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The log has another name, which is followed as well, and what came between it and the new one was compressed."""
+    followed = {"include": [str(log.with_name(name)) for name in include]}
+    append(log, line(1))
+    async with running(make(**followed)):
+        await caught_up(intake, 1)
+    log.rename(log.with_name("app.log.2"))
+    await rotated(log, 2, 1, ".gz")
+    await asyncio.sleep(0.02)
+    append(log, line(3))
+    real, short = os.scandir, True
+
+    def scandir(path: Any = ".") -> Any:
+        if short:
+            raise OSError(errno.EMFILE, "Too many open files")
+        return real(path)
+
+    monkeypatch.setattr(os, "scandir", scandir)
+    intake.begun = False
+    async with running(make(**followed)):
+        await until(lambda: intake.begun)
+        await asyncio.sleep(0.3)
+        short = False
+        await caught_up(intake, 1, 2, 3)
+    assert not intake.lost
+
+
+async def test_what_came_after_a_followed_file_is_searched_for_while_it_is_followed(
+    make: MAKE, intake: FakeIntake, log: Path
+) -> None:
+    source = make(include=[f"{log}*"])
+    append(log, line(1))
+    async with running(source):
+        await caught_up(intake, 1)
+        async with source._keeper._changes._lock:
+            log.rename(log.with_name("app.log.2"))
+            await rotated(log, 2, 1, ".gz")
+            await asyncio.sleep(0.02)
+            append(log, line(3))
+        await caught_up(intake, 1, 2, 3)
+    assert not intake.lost
