@@ -100,12 +100,15 @@ def make(rules: Sequence[Rule]) -> tuple[Plan, Expressions, Expressions]:
         [number for number, rule in enumerate(rules) if rule.trigger == "@issuer"],
     )
     near = hints((number, set(rule.keywords) - set(rule.anywhere)) for number, rule in enumerate(rules))
-    if len(triggers) + len(always) > _MANY:
-        triggers[_STRIDE,] = []
     assigned = ASSIGNED if near else ()
     for texts in assigned:
         triggers.setdefault(texts, [])
     decoders = codecs(rules)
+    if len(triggers) + len(always) > _MANY:
+        triggers[_STRIDE,] = []
+    if sum(map(len, triggers)) + len(always) + len(decoders) > _DENSE:
+        # Each by itself: of one id they would take twice as long to compile.
+        triggers.update(((text,), []) for text in _padding())
     expressions = [(text.encode("ascii"), id_) for id_, texts in enumerate(triggers) for text in texts]
     others = [*(text for text, _ in always), *(codec.trigger for codec in decoders)]
     expressions += zip(others, count(len(triggers)), strict=False)
@@ -122,16 +125,13 @@ def make(rules: Sequence[Rule]) -> tuple[Plan, Expressions, Expressions]:
         for text, number in expressions
         for way in ([text] if filler(rules, plan, number) is None else ways(text))
     ]
-    if len(expressions) > _DENSE and (_STRIDE,) in triggers:
-        none = list(triggers).index((_STRIDE,))
-        expressions += ((text, none) for text in _padding())
     return plan, expressions, [(text, number) for number, (text, _) in enumerate(near)]
 
 
-def _padding() -> Iterator[bytes]:
+def _padding() -> Iterator[str]:
     """Literals of bytes that no text holds."""
     for number in range(_PADDING):
-        yield b"".join(rb"\xf%d\x%02x" % (5 + number % 5, 0x80 | number >> shift & 0x7F) for shift in (0, 3, 6, 4))
+        yield "".join(rf"\xf{5 + number % 5}\x{0x80 | number >> shift & 0x7F:02x}" for shift in (0, 3, 6, 4))
 
 
 def filler(rules: Sequence[Rule], plan: Plan, number: int) -> str | None:
