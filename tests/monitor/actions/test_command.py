@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import signal
 from pathlib import Path
@@ -11,6 +10,7 @@ import pytest
 
 from monitor.actions.command import execute
 from monitor.actions.config import ActionConfig
+from tests.fakes.intake import until
 
 VALUE = "canary-0123456789-abcdef"
 
@@ -109,12 +109,11 @@ async def test_an_end_that_nobody_saw_cannot_be_known(program: Path, tmp_path: P
     state, reason = await run(action(program, timeout="300ms"))
     assert (state, "cannot be known" in reason) == ("unknown", True)
     child = int(started.read_text())
-    for _ in range(200):
-        if not Path(f"/proc/{child}").exists() or "Z" in Path(f"/proc/{child}/stat").read_text().split()[2]:
-            break
-        await asyncio.sleep(0.02)
-    else:
-        pytest.fail("what it had started goes on")
+
+    def gone() -> bool:
+        return not Path(f"/proc/{child}").exists() or "Z" in Path(f"/proc/{child}/stat").read_text().split()[2]
+
+    await until(gone, lambda: "what it had started goes on")
     script(program, "kill -9 $$")
     assert (await run(action(program)))[0] == "unknown"
 

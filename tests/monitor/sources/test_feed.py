@@ -14,6 +14,7 @@ from monitor.common.credential import Credential
 from monitor.sources import entries
 from monitor.sources.feed import FeedConfig, FeedSource
 from tests.fakes.alerts import MemoryIntake
+from tests.fakes.intake import until
 
 GOOGLE = "https://www.google.com/url?rct=j&sa=t&url={}&ct=ga&usg=x"
 
@@ -211,10 +212,7 @@ async def test_a_feed_made_to_keep_its_reader_busy_is_given_up(
 async def test_the_first_poll_is_at_once(site: Site, intake: MemoryIntake, source: FeedSource) -> None:
     site.answer = lambda request: web.Response(body=atom(("1", "New", "https://x.test/")))
     task = asyncio.create_task(source.run(once=False))
-    for _ in range(100):
-        if intake.findings:
-            break
-        await asyncio.sleep(0.02)
+    await until(lambda: intake.findings)
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
