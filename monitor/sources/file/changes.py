@@ -54,8 +54,9 @@ class Changes:
             if positions:
                 await self._intake.record((), positions)
             for life in turns:
-                self._schedule.release(life)
-                self._schedule.want(life)
+                if not life.unsure:
+                    self._schedule.release(life)
+                    self._schedule.want(life)
 
     def end(self, life: Life) -> None:
         """Forget a life, but for what was read of it."""

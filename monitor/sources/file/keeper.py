@@ -82,7 +82,6 @@ class Keeper:
         self._unread: dict[str, list[int]] = {}  # present at first start but unreadable: path → inode, size
         self.blocked: dict[str, str] = {}  # those of them that still are
         self._replaceable: set[Life] = set()  # lives that got another name, or may be another file, while we were down
-        self._undecided: dict[str, tuple[int, float]] = {}  # perhaps copies in the making: size, since when
         self._look: set[str] = set()  # paths to look at again
 
     # Start
@@ -108,6 +107,9 @@ class Keeper:
             elif self._globs.matches(life.path) or state.get("loose"):
                 lives.append(life)
         self._register.remember(lives)
+        for life in lives:
+            if life.unsure:
+                self._strays.doubt(life)
         for life in sorted(past, key=lambda life: life.mtime):
             self._changes.over |= {one.key: None for one in self._register.recall(life)}
 
@@ -120,6 +122,8 @@ class Keeper:
             await self._doubt(found, self._youngest((life, self._logs(life.path)) for life in former))
             await self._apply(found)
             await self._place(former)
+            if self._once:
+                await self._strays.settle_unsure()
             if self._first:
                 mark = {"time": time.time(), "unread": self._unread}
                 extra.append(Position(self._options.name, WATERMARK, mark))
@@ -144,12 +148,18 @@ class Keeper:
 
     def _logs(self, path: str) -> list[str]:
         """The names of the log that a file belongs to."""
-        names = first_names(path)
+        folder, name = os.path.split(path)
+        bases = [os.path.join(folder, base) for base in base_names(name)]
+        # The longest first: app-1.log.1 is of app-1.log, where there is one, and not of app.log.
+        own = (one for one in (path, *sorted(bases, key=len, reverse=True)) if self._is_own(one))
+        return [log] if (log := next(own, None)) else first_names(path)
+
+    def _is_own(self, path: str) -> bool:
+        """Whether a followed path is that of a log, whatever it looks like."""
         if self._globs.names(path):
-            return [path]
-        if self._globs.matches(path) and (numbered(path) or not any(self._register.last(name) for name in names)):
-            return [path]
-        return names
+            return True
+        known = any(self._register.last(name) for name in first_names(path))
+        return self._globs.matches(path) and (numbered(path) or not known)
 
     def _is_log(self, path: str) -> bool:
         """Not a rotated file, which is followed as well."""
@@ -203,9 +213,7 @@ class Keeper:
                 life = self._leave(path)
                 if life.loose:
                     strays.append((life, self._is_log(path)))
-            if now is None:
-                self._undecided.pop(path, None)
-            elif said.fresh:
+            if now is not None and said.fresh:
                 # Of whom they may be copies is asked before paths change hands.
                 parents = self._register.parents(path)
                 fresh.append(_Candidate(path, now, [(life, replace(life)) for life in parents]))
@@ -270,6 +278,8 @@ class Keeper:
                 life = parent
             elif owner is not None and arrival(None, owner, new.path, new.now) is Arrival.RENAMED:
                 life = owner  # two new paths lead to one file
+            elif life.unsure:
+                self._strays.doubt(life)
             else:
                 self._schedule.hold(life)
             if life is not found or self._register.shown(new.path) is not None:
@@ -280,6 +290,8 @@ class Keeper:
             self._register.attach(life, new.path)
             life.there = new.now.size
             self._changes.note[life] = None
+            if life.unsure:
+                continue
             if not (self._first and life.offset) or self._schedule.room:
                 self._changes.turns[life] = None
             else:
@@ -287,7 +299,7 @@ class Keeper:
                 life.unopened = True
 
     def _recognise(self, candidates: Iterable[_Candidate], spare: int) -> list[tuple[Life | None, Life | None]]:
-        """In the thread: a new Life, and the one that goes on in its place; None: not to be decided yet.
+        """In the thread: a new Life, and the one that goes on in its place; None: it cannot be read yet.
 
         So many of the files as `spare` stay open, since they may be deleted before their turn comes.
         """
@@ -302,7 +314,7 @@ class Keeper:
                 life, parent = self._examine(new, start)
                 self.blocked.pop(new.path, None)
             except Shortage:
-                life, parent = None, None
+                life, parent = Life(new.path, (new.now.dev, new.now.ino), mtime=new.now.mtime, unsure=True), None
             except OSError as error:
                 life, parent = Life(new.path, (new.now.dev, new.now.ino), mtime=new.now.mtime), None
                 if start:  # where to begin is known, but only this file itself can be asked for its hashes
@@ -311,11 +323,9 @@ class Keeper:
                     life = None
             if life is None:
                 self._survey.forget(new.path)  # ask again at the next survey
-            else:
-                self._undecided.pop(new.path, None)
-                if spare > 0 and not life.start:
-                    life.fd = open_same(new.path, life.inode)
-                    spare -= life.fd >= 0
+            elif spare > 0 and not life.start:
+                life.fd = open_same(new.path, life.inode)
+                spare -= life.fd >= 0
             found.append((life, parent))
         return found
 
@@ -352,10 +362,9 @@ class Keeper:
             )
             for life_, copy in new.parents
         ]
-        said, index = meeting(parents, rested=self._rested(new, parents))
-        if said is Meeting.UNDECIDED:
-            return None, None
-        if said is Meeting.NEW:
+        said, index = meeting(parents, rested=self._once)
+        if said in (Meeting.NEW, Meeting.UNDECIDED):
+            life.unsure = said is Meeting.UNDECIDED
             return life, None
         parent, copy = new.parents[index]
         if said is Meeting.REWRITTEN:
@@ -371,16 +380,6 @@ class Keeper:
             return life, parent
         life.adopt(copy)
         return life, None
-
-    def _rested(self, new: _Candidate, parents: Iterable[Parent]) -> bool:
-        """Whether it may be a copy in the making no longer, as it has stopped growing."""
-        if self._once or not any(parent.verdict == "begins" for parent in parents):
-            return True
-        size, since = self._undecided.get(new.path, (-1, 0.0))
-        if size != new.now.size:
-            self._undecided[new.path] = (new.now.size, time.monotonic())
-            return False
-        return time.monotonic() - since >= self._options.quiet
 
     # Lives without a followed path
 

@@ -82,6 +82,7 @@ class Life:
     known: Known = (-1, -1, -1)  # on disk at the last turn
     there: int = 0  # size on disk as last seen, of whatever content
     grown: tuple[int, int] = (0, -1)  # the same with its mtime, when that was during a turn: then it counts for `size`
+    unsure: bool = False  # perhaps a copy in the making: no turn before that is known
     proven: bool = False  # the turn that runs found the known content
     peeked: int = 0  # of a last line without newline all but the last word was scanned up to here
     blank: int = 0  # nothing but NUL up to here, when that was last looked at
@@ -151,6 +152,8 @@ class Life:
             state["loose"] = True
         if self.ended:
             state["ended"] = True
+        if self.unsure:
+            state["unsure"] = True
         if self.archive:
             state["archive"] = True
         if self.target:
@@ -181,6 +184,7 @@ class Life:
             archive=bool(state.get("archive", False)),
             target=os.fsdecode(bytes.fromhex(state.get("target", ""))),
             there=int(state.get("there", state["size"])),
+            unsure=bool(state.get("unsure", False)),
             record=Record.SAVED,
             place=Place.ENDED if state.get("ended") else Place.LOOSE,
         )

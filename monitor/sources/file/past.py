@@ -22,7 +22,7 @@ class Past:
     def add(self, life: Life, files: int) -> list[Life]:
         """Keep one that something was read of. Returns those that are forgotten for it. `files`: lives that go on."""
         assert life.ended
-        assert life.offset
+        assert life.known_by_content
         forgotten = [self._lives.pop(life.generation)] if life.generation in self._lives else []
         self._lives[life.generation] = life
         while len(self._lives) > max(KEPT, files):

@@ -58,16 +58,24 @@ class Register:
         """Lives of which a file at `path` may be a copy; with `inode`, also those that had the same name once, and
         those that ended: compressed after it was read, a file may look younger than the log that came after it."""
         found = [self._last.get(name) for name in original_names(path)]
-        lives = [life for life in found if life is not None and life.offset and not life.ended]
+        lives = [life for life in found if life is not None and life.known_by_content and not life.ended]
         if inode is not None:
             names = set(original_names(path)[1:])
-            lives += [
-                life
-                for life in self._lives
-                if life.offset and life.inode != inode and names & set(original_names(life.path))
-            ]
+            lives += [life for life in self._related(names, inode) if life.known_by_content]
             lives += self._past.called(names)
         return list(dict.fromkeys(lives))
+
+    def awaited(self, path: str, inode: tuple[int, int]) -> bool:
+        """Whether a deleted file that will be read, and was not yet, may be the original of one at `path`."""
+        related = self._related(set(original_names(path)[1:]), inode)
+        unread = (life for life in related if life.fd >= 0 and not life.known_by_content and not life.failures)
+        return any(not os.fstat(life.fd).st_nlink for life in unread)
+
+    def _related(self, names: set[str], inode: tuple[int, int]) -> Iterator[Life]:
+        """Lives in other files that may have had one of these names."""
+        for life in self._lives:
+            if life.inode != inode and names & set(original_names(life.path)):
+                yield life
 
     def unread(self) -> list[Behind]:
         """What is on disk, as last seen, and was not scanned. What is compressed does not tell how much it holds."""
@@ -192,7 +200,7 @@ class Register:
 
     def recall(self, life: Life) -> list[Life]:
         """Know again what was read of a life that ended. Returns lives of which nothing is kept any more."""
-        return self._past.add(life, len(self._lives)) if life.offset else [life]
+        return self._past.add(life, len(self._lives)) if life.known_by_content else [life]
 
     def _claim(self, life: Life, inode: tuple[int, int]) -> None:
         self.renounce(life)

@@ -31,7 +31,7 @@ __all__ = [
 ]
 
 _NUMBER = r"[._-](?:\d[\d._:T+-]*|old|prev|bak)"
-_AFTER = re.compile(rf"(.+?){_NUMBER}")  # app.log.1, app.log-20261124, app.log.old
+_AFTER = re.compile(_NUMBER)  # app.log.1, app.log-20261124, app.log.old
 _BEFORE = re.compile(rf"(.+?){_NUMBER}(\.[A-Za-z]+)")  # app-20261124.log, app.1.log
 _TRIED = 64  # siblings
 _AROUND = 64  # folders
@@ -64,6 +64,11 @@ class Rest:
     archive: bool
 
 
+def _stems(name: str) -> set[str]:
+    """What stands before a number at the end: web.1-20261124 may have been web or web.1."""
+    return {name[:at] for at in range(1, len(name)) if _AFTER.fullmatch(name, at)}
+
+
 @lru_cache(1 << 14)
 def base_names(name: str) -> frozenset[str]:
     """The names a file may have had before it was rotated to `name`; none when it does not look rotated."""
@@ -72,8 +77,7 @@ def base_names(name: str) -> frozenset[str]:
     if suffix in ARCHIVES:
         name = stem
         names.add(name)
-    if found := _AFTER.fullmatch(name):
-        names.add(found[1])
+    names |= _stems(name)
     if found := _BEFORE.fullmatch(name):
         names.add(found[1] + found[2])
     return frozenset(names)
@@ -88,7 +92,7 @@ def original_names(path: str) -> list[str]:
 def numbered(path: str) -> bool:
     """Whether the number stands before the ending, as in app-2.log: a log of its own, or what app.log was once."""
     name = os.path.basename(path)
-    return bool(_BEFORE.fullmatch(name)) and not _AFTER.fullmatch(name)
+    return bool(_BEFORE.fullmatch(name)) and not _stems(name)
 
 
 def first_names(path: str) -> list[str]:
@@ -267,16 +271,15 @@ def _choose(
     if found is None and (former.offset or former.head[0]):
         found = next((rest for rest in siblings[:_TRIED] if compared(rest, former, hasher) == "continues"), None)
 
-    # Written after the last byte of `former` (in the same tick of the clock, maybe): when no other life claims them,
-    # nobody has read them.
-    # An empty file can be told by its inode only: that may be another one.
-    since = found.mtime if found and former.head[0] else former.mtime
+    # Written after what was read of `former` (in the same tick of the clock, maybe): when no other life claims them,
+    # nobody has read them. When it was written last itself says less: a service may come back to the next log late, and
+    # a logger gives an archive the time at which it was made.
     plain = {rest.path for rest in siblings if not rest.archive}
     unseen = [
         rest
         for rest in reversed(siblings)
         if rest is not found
-        and rest.mtime >= since >= 0
+        and rest.mtime >= former.mtime >= 0
         and not followed(rest.path)
         and not (rest.archive and os.path.splitext(rest.path)[0] in plain)  # being compressed
     ]

@@ -48,7 +48,7 @@ class Strays:
         self.once = False
         self._listings = Folders()  # in the thread
         self._holders = Holders(hasher)  # in the thread
-        self._unsure: dict[str, tuple[Rest, float]] = {}  # perhaps a copy in the making: what it was, since when
+        self._unsure: dict[Life, tuple[int, float]] = {}  # perhaps copies in the making: their size, since when
         self._owed: set[Life] = set()  # what was written after them has still to be searched for
         self._known_once: set[tuple[int, int]] = set()  # files that had a life of which nothing was read
 
@@ -126,7 +126,9 @@ class Strays:
             self._changes.note[life] = None
         if said in (Outcome.MOVES, Outcome.OPEN):
             self._changes.turns[life] = None
-        if current and said is Outcome.OPEN and rest is None and unseen and not os.fstat(life.fd).st_nlink:
+        # An archive may be its own, as long as nothing was read of it.
+        after = [other for other in unseen if life.known_by_content or not other.archive]
+        if current and said is Outcome.OPEN and rest is None and after and not os.fstat(life.fd).st_nlink:
             self._changes.outrun(life)
         later = unseen if current else []
         if rest is not None and rest.inode != inode and life.fd < 0 and not rest.archive:
@@ -154,6 +156,7 @@ class Strays:
         """`heir`, already followed, is a copy of `former` and goes on from there."""
         if heir.generation == former.generation or not former.offset:
             return
+        heir.unsure = False
         if heir.busy:
             heir.legacy = former
         else:
@@ -161,56 +164,80 @@ class Strays:
             self._changes.turns[heir] = None
         self._changes.note[heir] = None
 
+    def doubt(self, life: Life) -> None:
+        """It is perhaps a copy in the making, or there is a shortage: nothing is read of it before that is known."""
+        life.unsure = True
+        self._schedule.hold(life)
+        self._unsure[life] = (life.there, time.monotonic())
+
     async def settle_unsure(self) -> None:
         """Look again at what was perhaps a copy in the making, and for what a shortage kept from being searched for."""
         self._owed = {life for life in self._owed if not life.ended}
         for life in list(self._owed):
             await self.add_unseen(await (self.locate(life) if life.loose else self.after(life)))
-        for path, (rest, _) in list(self._unsure.items()):
-            try:
-                again = await self._thread(look_for, rest)
-            except Shortage:
-                continue
-            if again is None or again.path != path:
-                self._unsure.pop(path, None)
-            if again is not None:
-                await self.add_unseen([again])
+        for life in list(self._unsure):
+            await self._decide(life)
+
+    async def _decide(self, life: Life) -> None:
+        if not life.unsure or life.ended:
+            del self._unsure[life]
+            return
+        try:
+            rest = await self._thread(look_for, Rest(life.path, life.inode, life.there, life.mtime, life.archive))
+            if rest is None and life.fd < 0:
+                return  # who searches for it says what becomes of it
+            size, since = self._unsure[life]
+            rested = rest is None or (rest.size == size and time.monotonic() - since >= self._options.quiet)
+            said, copied = await self._compare(rest, rested) if rest is not None else (Meeting.NEW, None)
+        except Shortage:
+            return
+        if said is Meeting.UNDECIDED:
+            assert rest is not None
+            if rest.size != size:
+                self._unsure[life] = (rest.size, time.monotonic())
+            return
+        del self._unsure[life]
+        if life.unsure and not life.ended:
+            life.unsure = False
+            if copied is not None:
+                life.adopt(copied)
+            self._changes.note[life] = self._changes.turns[life] = None
+
+    async def _compare(self, rest: Rest, rested: bool) -> tuple[Meeting, Life | None]:
+        """What a file is that no life claims, and the life of which it is a copy. Raises Shortage."""
+        if rest.archive and self._register.awaited(rest.path, rest.inode):
+            return Meeting.UNDECIDED, None
+        lives = [(life, replace(life)) for life in self._register.parents(rest.path, rest.inode)]
+        verdicts = [await self._thread(compare_wherever, rest, copy, self._hasher) for _, copy in lives]
+        parents = [
+            Parent(verdict, life.loose or life.ended, False, copy.size <= copy.offset)
+            for (life, copy), verdict in zip(lives, verdicts, strict=True)
+        ]
+        said, _ = meeting(parents, rested=rested or self.once)
+        copied = [copy for (_, copy), verdict in zip(lives, verdicts, strict=True) if verdict == "continues"]
+        return said, max(copied, key=lambda copy: (copy.offset, copy.head[0]), default=None)
 
     async def add_unseen(self, unseen: Iterable[Rest]) -> None:
         """Rotated files that no life claims: nobody has read them, unless they are copies."""
         for rest in unseen:
             if await self.owner(rest) is not None:
-                self._unsure.pop(rest.path, None)
                 continue
-            lives = [(life, replace(life)) for life in self._register.parents(rest.path, rest.inode)]
             try:
-                verdicts = [await self._thread(compare_wherever, rest, copy, self._hasher) for _, copy in lives]
+                said, copied = await self._compare(rest, rest.inode in self._known_once)
             except Shortage:
-                self._unsure[rest.path] = (rest, time.monotonic())
-                continue
-            parents = [
-                Parent(verdict, life.loose or life.ended, False, copy.size <= copy.offset)
-                for (life, copy), verdict in zip(lives, verdicts, strict=True)
-            ]
-            known, since = self._unsure.get(rest.path, (None, time.monotonic()))
-            same = known is not None and known.size == rest.size
-            rested = self.once or (same and time.monotonic() - since >= self._options.quiet)
-            said, _ = meeting(parents, rested=rested or rest.inode in self._known_once)
-            if said is Meeting.UNDECIDED:
-                if not same:
-                    self._unsure[rest.path] = (rest, time.monotonic())
-                continue
-            self._unsure.pop(rest.path, None)
+                said, copied = Meeting.UNDECIDED, None
             life = Life(rest.path, rest.inode, there=rest.size, mtime=rest.mtime, archive=rest.archive)
-            copied = [copy for (_, copy), verdict in zip(lives, verdicts, strict=True) if verdict == "continues"]
-            if copied:
-                life.adopt(max(copied, key=lambda copy: copy.offset))
-            if not life.offset:
+            if copied is not None:
+                life.adopt(copied)
+            else:
                 _log.info("rotated file found that nobody read", source=self._options.name, path=text(rest.path))
             if not rest.archive and self._schedule.room:  # it may be deleted before its turn comes
                 life.fd = await self._thread(open_same, rest.path, rest.inode, unclaimed=shut)
                 self._schedule.keep_open(life)
-            self._schedule.hold(life)
+            if said is Meeting.UNDECIDED:
+                self.doubt(life)
+            else:
+                self._schedule.hold(life)
             self._register.found(rest, life)
             self._changes.note[life] = self._changes.turns[life] = None
             # Together with those beside it: after a restart only what is younger than the youngest life saved counts as

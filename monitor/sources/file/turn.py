@@ -221,19 +221,32 @@ class Turn:
             self.size = min(self.size, end)
 
     def _archive(self, buffer: bytearray) -> Iterator[Block]:
-        self._stream = open_archive(self.life.path)
+        if not self._unpack():
+            self.verdict = "moved"
+            return
         if self._stream is None or not self._hasher.archive_continues(self._stream, self.life):
             self.verdict = "replaced"
             return
         if self.offset < self.life.head[0]:
             self._stream.close()
-            self._stream = open_archive(self.life.path)
+            if not self._unpack():
+                self.verdict = "moved"
+                return
             assert self._stream is not None
             read_exactly(self._stream, self.offset)
         self._flush = -1
         yield from self._cut(buffer, None)
         if self._fault is not None:
             raise self._fault
+
+    def _unpack(self) -> bool:
+        """Open the archive at the path of the life. Whether it is that of the life, and not one that got its name."""
+        try:
+            self._stream = open_archive(self.life.path)
+            status = os.stat(self.life.path)
+        except FileNotFoundError:
+            return False
+        return (status.st_dev, status.st_ino) == self.life.inode
 
     def _fill(self, view: memoryview, at: int) -> int:
         if self._stream is None:

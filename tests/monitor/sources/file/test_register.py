@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -116,6 +117,22 @@ def test_what_ended_may_still_be_the_parent_of_a_rotated_file(register: Register
         register.end(one)
     assert register.parents("/a.log.2.gz", (1, 1)) == [life]
     assert register.parents("/a.log.2.gz") == []
+
+
+def test_an_original_that_is_still_to_be_read_is_waited_for(register: Register, tmp_path: Path) -> None:
+    path = tmp_path / "a.log"
+    path.touch()
+    life = Life(str(path), (1, 1), fd=os.open(path, os.O_RDONLY))
+    register.add(life)
+    archive = f"{path}.1.gz"
+    assert not register.awaited(archive, (1, 2)), "it is still there"
+    path.unlink()
+    assert register.awaited(archive, (1, 2))
+    assert not register.awaited(archive, (1, 1))
+    assert not register.awaited(f"{tmp_path}/b.log.1.gz", (1, 2))
+    life.head = (5, "h")
+    assert not register.awaited(archive, (1, 2)), "it is known by what was read of it"
+    life.close()
 
 
 def test_of_a_life_that_nothing_was_read_of_nothing_is_kept(register: Register) -> None:

@@ -9,13 +9,14 @@ import random
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from monitor.sources.file import fates
 from monitor.sources.file.source import FileSource
 from tests.fakes.intake import FakeIntake, caught_up, running, until
-from tests.fakes.logs import append, line
+from tests.fakes.logs import append, compress, line
 
 MAKE = Callable[..., FileSource]
 pytestmark = pytest.mark.usefixtures("short")
@@ -336,3 +337,97 @@ async def test_compressed_after_it_was_read_and_younger_than_the_log_after_it(
         await caught_up(intake, 1, 2, 3)
         await asyncio.sleep(0.2)
     assert intake.marks == [1, 2, 3]
+
+
+@pytest.mark.parametrize("killed", [False, True])
+async def test_a_small_log_is_rotated_before_it_is_known_to_be_no_copy_of_the_log_beside_it(
+    make: MAKE, intake: FakeIntake, log: Path, killed: bool
+) -> None:
+    """With fewer bytes than a head it may be one in the making."""
+    beside = log.with_name("app-1.log")
+    followed = {"include": [str(log), str(beside)], "quiet": "10s"}
+    append(log, line(1, padding=2000))
+    source = make(**followed)
+    async with running(source):
+        await caught_up(intake, 1)
+        append(beside, line(2))
+        await until(lambda: any(life.unsure for life in source._register))
+        await until(lambda: len(intake.files()) == 2)
+        if not killed:
+            beside.rename(log.with_name("app-1.log.1"))
+            append(beside, line(3))
+            await until(lambda: any(life.path.endswith(".1") for life in source._register))
+    if killed:
+        beside.rename(log.with_name("app-1.log.1"))
+        append(beside, line(3))
+    async with running(make(**followed | {"quiet": "150ms"})):
+        await caught_up(intake, 1, 2, 3)
+    assert not intake.lost
+
+
+async def test_a_copy_in_the_making_is_known_as_one_after_a_kill(make: MAKE, intake: FakeIntake, log: Path) -> None:
+    text = line(1, padding=2000)
+    append(log, text)
+    followed = {"include": [f"{log}*"]}
+    source = make(**followed, quiet="10s")
+    async with running(source):
+        await caught_up(intake, 1)
+        append(log.with_name("app.log.1"), text[:200])
+        await until(lambda: len(intake.files()) == 2)
+    append(log.with_name("app.log.1"), text[200:])
+    async with running(make(**followed)):
+        await asyncio.sleep(0.5)
+        append(log, line(2))
+        await caught_up(intake, 1, 2)
+
+
+async def test_an_archive_that_is_younger_than_the_files_after_it_hides_none(
+    make: MAKE, intake: FakeIntake, log: Path
+) -> None:
+    """A logger compresses what it rotated before, once the next log is rotated as well."""
+    append(log, line(1))
+    source = make()
+    async with running(source):
+        await caught_up(intake, 1)
+        async with source._keeper._changes._lock:
+            log.rename(log.with_name("app.log.2"))
+            append(log, line(2))
+            log.rename(log.with_name("app.log.1"))
+            append(log, line(3))
+            await asyncio.sleep(0.02)
+            compress(log.with_name("app.log.2"), ".gz")
+            os.utime(log.with_name("app.log.2.gz"))
+        await caught_up(intake, 1, 2, 3)
+    assert not intake.lost
+
+
+async def test_what_is_compressed_before_it_was_read_is_told_once(
+    make: MAKE, intake: FakeIntake, log: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source, going_on, turn = make(), asyncio.Event(), FileSource._turn
+    going_on.set()
+
+    async def late(source: FileSource, *args: Any) -> None:
+        await going_on.wait()
+        await turn(source, *args)
+
+    monkeypatch.setattr(FileSource, "_turn", late)
+    append(log, line(1))
+    async with running(source):
+        await caught_up(intake, 1)
+        going_on.clear()
+        log.rename(log.with_name("app.log.1"))
+        append(log, line(2))
+        await until(lambda: len(list(source._register)) == 2)
+        async with source._keeper._changes._lock:
+            log.with_name("app.log.1").rename(log.with_name("app.log.2"))
+            log.rename(log.with_name("app.log.1"))
+            compress(log.with_name("app.log.1"), ".gz")
+            append(log, line(3))
+            log.with_name("app.log.2").unlink()
+        await asyncio.sleep(0.3)
+        going_on.set()
+        await caught_up(intake, 1, 2, 3)
+        await asyncio.sleep(0.5)
+    assert intake.marks == [1, 2, 3]
+    assert not intake.lost

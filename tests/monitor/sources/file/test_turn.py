@@ -232,6 +232,7 @@ def test_an_archive_is_finished_from_where_the_file_was_left(tmp_path: Path, off
     HASHER.settle(fd, life, offset)
     os.close(fd)
     life.path, life.archive = str(archive), True
+    life.inode = (archive.stat().st_dev, archive.stat().st_ino)
     life.head = max(life.head, (known, HASHER.digest(data[:known])))
     turn, blocks = read(life)
     assert turn.verdict == "read"
@@ -246,15 +247,25 @@ def test_an_archive_is_finished_from_where_the_file_was_left(tmp_path: Path, off
         assert read(life)[0].verdict == "replaced"
 
 
-@pytest.mark.parametrize("damage", ["cut", "garbage", "missing"])
+@pytest.mark.parametrize("there", [True, False])
+def test_an_archive_whose_name_another_got_is_not_that_one(tmp_path: Path, there: bool) -> None:
+    archive = tmp_path / "a.log.1.gz"
+    archive.write_bytes(gzip.compress(b"one\n"))
+    life = opened(archive, archive=True)
+    archive.rename(tmp_path / "a.log.2.gz")
+    if there:
+        archive.write_bytes(gzip.compress(b"two\n"))
+    turn, blocks = read(life)
+    assert (turn.verdict, blocks, turn.positions()) == ("moved", [], ())
+
+
+@pytest.mark.parametrize("damage", ["cut", "garbage"])
 def test_a_damaged_archive_fails_with_what_was_read_kept(tmp_path: Path, damage: str) -> None:
     data = b"".join(b"line %d\n" % number for number in range(300_000))
     archive = tmp_path / "a.log.1.gz"
     whole = gzip.compress(data)
     archive.write_bytes(whole[: len(whole) // 2] if damage == "cut" else b"garbage")
     life = opened(archive, archive=True)
-    if damage == "missing":
-        archive.unlink()
     turn, blocks = read(life)
     assert turn.verdict == "failed"
     assert turn.error is not None

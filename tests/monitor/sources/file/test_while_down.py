@@ -482,3 +482,26 @@ async def test_what_came_after_a_followed_file_is_searched_for_while_it_is_follo
             append(log, line(3))
         await caught_up(intake, 1, 2, 3)
     assert not intake.lost
+
+
+async def test_a_rotated_file_of_a_log_that_bears_a_number_hides_none_of_the_log_without(
+    make: MAKE, intake: FakeIntake, log: Path
+) -> None:
+    beside = log.with_name("app-1.log")
+    followed = {"include": [str(log), str(log.with_name("app-[0-9].log"))]}
+    append(log, line(1))
+    append(beside, line(2))
+    async with running(make(**followed)):
+        await caught_up(intake, 1, 2)
+        beside.rename(log.with_name("app-1.log.1"))
+        await asyncio.sleep(0.02)
+        append(log.with_name("app-1.log.1"), line(3))
+        append(beside, line(4))
+        await caught_up(intake, 1, 2, 3, 4)
+        await until(lambda: all(state["offset"] == state["size"] for state in intake.files()))
+    log.rename(log.with_name("app.log.2"))
+    await rotated(log, 5, 1)
+    append(log, line(6))
+    async with running(make(**followed)):
+        await caught_up(intake, 1, 2, 3, 4, 5, 6)
+    assert not intake.lost
