@@ -2,6 +2,7 @@
 
 python -m benchmarks.train_score letters PATH…    count the letters of words in texts (code, documentation, translations)
 python -m benchmarks.train_score weights          fit the weights, and print how they do on the labelled ones
+python -m benchmarks.train_score doubt            the same for what stands around (detectors/match/doubt.py)
 
 Needs numpy. Generated candidates come from the tables below and a seed; labelled ones from `labelled.jsonl`, which holds
 no text: where a candidate stands in a package, a digest of it, its features and what a person called it.
@@ -23,7 +24,7 @@ from typing import Any
 import orjson
 
 from benchmarks.false_positives import files, read
-from detectors.match import score
+from detectors.match import doubt, score
 from detectors.rules.template import expand
 
 __all__ = ["generated", "labelled", "main"]
@@ -136,8 +137,9 @@ def generated(count: int = 12_000, seed: int = 1) -> Iterator[tuple[dict[str, fl
 def labelled() -> Iterator[dict[str, Any]]:
     """Rows of `labelled.jsonl`: package, path, offset, digest and rule of a finding, features, secret (0 or 1), part.
 
-    Part "fit" is trained on, "check" is not; a package is in one of them. "seen" is neither: findings of all rules, labelled
-    where `confidence` was measured. `scored`: whether its rule is.
+    Part "fit" is trained on, "check" is not; a package is in one of them. "seen", "drawn" and "later" are findings of
+    all rules, labelled where `confidence` was measured: doubt is trained on all parts but "check" and "later". `scored`:
+    whether its rule is; `around`: what doubt sees there.
     """
     if LABELLED.exists():
         yield from map(orjson.loads, LABELLED.read_bytes().splitlines())
@@ -207,6 +209,29 @@ def _weights(table: dict[str, Any]) -> None:
     table["bias"] = round(float(fitted[-1]), 3)
 
 
+def _around(row: dict[str, Any]) -> dict[str, float]:
+    """What doubt weighs of a labelled row."""
+    features = {name: amount for name, amount in row["features"].items() if name != "repetitive"}
+    own = {**features, **row["around"], **dict.fromkeys(doubt.kinds(row["rule"]), 1.0)}
+    return {**own, "score": doubt.clipped(score.total(features))}
+
+
+def _doubt(table: dict[str, Any]) -> None:
+    """Weights of what stands around, from labelled findings of the rules that are scored; how they do on the others."""
+    import numpy as np
+
+    known = [row for row in labelled() if row["scored"] and row.get("around")]
+    taught = [row for row in known if row["part"] not in ("check", "later")]
+    rows = [_around(row) for row in taught]
+    names = sorted({name for row in rows for name in row})
+    signs = np.array([row["secret"] for row in taught], dtype=float)
+    fitted = _fit(rows, signs, np.ones(len(rows)), names)
+    weights = {name: round(float(w), 3) for name, w in zip(names, fitted, strict=False)}
+    table["doubt"] = {"bias": round(float(fitted[-1]), 3), "thresholds": [0.85, 0.45], "weights": weights}
+    for name, weight in sorted(weights.items(), key=lambda it: -abs(it[1])):
+        print(f"{weight:+7.2f} {name}")
+
+
 def _told(table: dict[str, Any]) -> None:
     """Print the weights, and the share of secrets by confidence among labelled candidates."""
     for name, weight in sorted(table["weights"].items(), key=lambda it: -abs(it[1])):
@@ -233,6 +258,8 @@ def main(arguments: list[str]) -> int:
     elif arguments == ["weights"]:
         _weights(table)
         _told(table)
+    elif arguments == ["doubt"]:
+        _doubt(table)
     else:
         print(__doc__)
         return 2

@@ -276,6 +276,8 @@ class Worker:
         if verdict is None:
             text.work.judged += 1
             verdict = known[key] = judge.verdict(key[1], before, after, text.work.explain)
+        if verdict.accepted and judge.doubts:
+            verdict = judge.doubted(verdict, data, start, end)
         if verdict.accepted and judge.rule.requires:
             verdict = judge.accompanied(verdict, data, start, end, self.engine.judge_of)
         if verdict.accepted:

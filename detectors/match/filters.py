@@ -110,7 +110,7 @@ _ABOUT = re.compile(
     rb"|surrogate|registry|result|tenant|gae|document|application[_-]?server|publishable|answer|shift|ctrl|hot)"
     rb"[ _.-]?key(?:[_.-]?token)?)(?:\[\w?\])?"
     rb"(?:[\"'`\\\s:=>\],+/]{1,48}(?:(?:n\s{1,16})?(?:value|string|default)[\"'`\\\s:=>]{1,16}|[\w.]{2,32}\([\"'`])?"
-    rb"|\\?\"\s?\{[^{}]{0,140}\bdefault[\"'`\\\s:=>]{1,16})$"
+    rb"|\\?\"\s?\{[^{}]{0,140}\bdefault[\"'`\\\s:=>]{1,16})$|\bsecure: ?[\"']?$"
     rb"|(?i:(?:csrf|xsrf|authenticity_|requestverification)[\w-]{0,12}token)(?:[\"'], ?[\"'])?[^\n,;&]{0,32}"
     rb"(?:\s|\\[rn]){0,8}$|\b(?i:iv)\s?[:=]\s?(?:[\w.]{2,20}\()?[\"'`]$"
 )
@@ -354,7 +354,7 @@ _CALL = re.compile(
 _TYPES = re.compile(
     rb"(?i)(?:null|none|true|false|undefined|string|str|bytes|int|bool|optional|object|required|missing|invalid|incorrect|expired|empty|unset|unknown|default|disabled|enabled"
     rb"|ed25519|ed448|x25519|x448|secp\d{3}[kr]1|[hrep]s(?:256|384|512)|sha-?\d{1,3}|aes-?\d{3}(?:-?[cg][bc][cm])?|utf-?(?:8|16|32)(?:-?[bl]e)?|0b[01]{3,64}|uuid=[0-9a-f-]{4,36}|mrk-[0-9a-f]{32}|0x[0-9a-f]{1,16}[ul]{0,3}|0x[0-9a-f]{40}|prime\d{3}v\d|a\d{3}(?:gcm|kw|gcmkw)|(?:bug|issue)#\d{1,8}:?|r\d{4,8}"
-    rb"|(?:mqtt|http|snmp|ntlm|ssl|d?tls|smb|imap|ldap|oauth|socks)v?\d[\d._]{0,4}|x?(?:salsa|chacha)20(?:-?poly1305)?|[a-z]{3,8}-md5|\d{4,12}u?l{1,2}|argon2(?:id?|d)|(?:sha\d{1,3}|md5|b2)sum|(?:client|user|org|conn)_0[0-9a-z]{25}|#[0-9a-f]{6}|sha-?\d{1,3}[:-][0-9a-f]{40,128})\W?"
+    rb"|(?:mqtt|http|snmp|ntlm|ssl|d?tls|smb|imap|ldap|oauth|socks)v?\d[\d._]{0,4}|x?(?:salsa|chacha)20(?:-?poly1305)?|[a-z]{3,8}-md5|\d{4,12}u?l{1,2}|argon2(?:id?|d)|(?:sha\d{1,3}|md5|b2)sum|(?:client|user|org|conn)_0[0-9a-z]{25}|amzn1\.(?:account|ask)\.[\w.-]+|#[0-9a-f]{6}|sha-?\d{1,3}[:-][0-9a-f]{40,128})\W?"
 )
 _ARRAY = re.compile(rb"\[{0,2}L?[A-Z]@[0-9a-f]{5,8}")
 _OBJECT = re.compile(rb"(?:[\w$]+\.)+[\w$]+@[0-9a-f]{1,8}|(?:[A-Z][a-z]+){2,}@[0-9a-f]{6,8}")
@@ -363,7 +363,7 @@ _CONTROL = re.compile(rb"[\x00-\x08\x0e-\x1a\x1c-\x1f\x7f]")  # not the escape t
 _NOT_UTF8 = re.compile(rb"[\xc0-\xff](?![\x80-\xbf])|(?<![\x80-\xff])[\x80-\xbf]")
 # Hashes of passwords, which other rules tell of, and classes of regular expressions.
 _HASH = re.compile(
-    rb"\$(?:2[abxy]?|argon2\w{0,2}|[1567yPHS]|apr1|scrypt|pbkdf2[\w-]*)\$.*|(?:pbkdf2|scrypt|bcrypt|argon2)[\w-]{0,12}[:$].*"
+    rb"\$(?:2[abxy]?|argon2\w{0,2}|[1567yPHS]|S?MD5|CRYPT|apr1|scrypt|pbkdf2[\w-]*)\$.*|(?:pbkdf2|scrypt|bcrypt|argon2)[\w-]{0,12}[:$].*"
     rb"|\*[0-9A-F]{40}|md5[0-9a-f]{32}|(?:md5|sha\d{1,3}|crypt)\$[^$]{0,40}\$[0-9a-f]{16,128}|(?i:hmacsha\d(?:\+\d{3})?:[^:]{0,24}:.*|(?:digest:)?md5:[0-9a-f]{32})|unsalted_\w{3,6}\$\$?[0-9a-f]{16,64}|SCRAM-SHA-\d+\$.*|\{\w{2,12}\}.*"
 )
 # How public keys and certificates start in DER and in SSH's form, in base64.
@@ -374,7 +374,7 @@ _PUBLIC = re.compile(
 )
 # How texts start that are encrypted: Sealed Secrets, AWS KMS, Fernet, OpenSSL, Vault's transit, Spring, eyaml, Jasypt.
 _ENCRYPTED = re.compile(
-    rb"Ag[A-D][A-Za-z0-9+/]{93}|AQ[EI]CA[HR][A-Za-z0-9+/]{60}|gAAAAA[A-Za-z0-9_-]{90}|U2FsdGVkX1[89+/]|vault:v\d+:|\{cipher\}|ENC[\[(]"
+    rb"encrypted:[A-Za-z0-9+/]{20}|Ag[A-D][A-Za-z0-9+/]{93}|AQ[EI]CA[HR][A-Za-z0-9+/]{60}|gAAAAA[A-Za-z0-9_-]{90}|U2FsdGVkX1[89+/]|vault:v\d+:|\{cipher\}|ENC[\[(]"
     rb"|[A-Za-z0-9+/]{20,}={0,2}--[A-Za-z0-9+/]{16}(?:={0,2}--|$)"  # of Rails
 )
 _CLASSES = re.compile(rb"a-z|A-Z|0-9[^\w]|\\[dws][+*{]")

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from functools import cache
 
 from detectors.fingerprint import mask
+from detectors.match import doubt
 from detectors.match.filters import entropy, looks_like_hash, placeholder, starts_a_sentence, words
 from detectors.match.halves import Search, searcher
 from detectors.match.quick import UNANCHORED
@@ -59,6 +60,8 @@ class Judge:
         self._of_people = rule.score or rule.runbook == "database-password"
         self.back = BACK if self._of_people else _BEFORE if rule.words or rule.hashes else 0
         self.ahead = AHEAD if self._of_people else 0
+        self.doubts = rule.score or (rule.family != "custom" and not rule.shape.prefix)  # by the lines around
+        self._kinds = doubt.kinds(rule.id)
         self._stopwords = [(word, word.lower().encode()) for word in rule.stopwords]
         self._check = CHECKS[rule.checksum] if rule.checksum is not None else None
         self._labels = dict(rule.labels)
@@ -148,6 +151,19 @@ class Judge:
         confidence = check.confidence or confidence
         masked = mask(value, prefixes)
         return Verdict(True, "accepted", check.reason or why, value, masked, severity, confidence, labels)
+
+    def doubted(self, verdict: Verdict, data: Buffer, start: int, end: int) -> Verdict:
+        """The verdict on an accepted value after a look at the lines around it, which may lower its confidence."""
+        before, after = bytes(data[max(0, start - doubt.BACK) : start]), bytes(data[end : end + doubt.AHEAD])
+        value = bytes(data[start:end])
+        if self.rule.score:
+            left, why = doubt.doubt(verdict.confidence, value, before, after, self._kinds)
+        else:
+            why = doubt.expression(value, before, after)
+            left = "low" if why else verdict.confidence
+        if left == verdict.confidence:
+            return verdict
+        return replace(verdict, confidence=left, reason=f"{verdict.reason}; {why}" if verdict.reason else why)
 
     def accompanied(
         self, verdict: Verdict, data: Buffer, start: int, end: int, judge: Callable[[str], Judge]

@@ -24,6 +24,7 @@ from detectors.rules.rule import Confidence
 from detectors.rules.syntax import compile_re2
 
 __all__ = ["AHEAD", "BACK", "Score", "confidence", "entropy", "features", "randomness", "score", "surprise"]
+__all__ += ["plain", "table", "total"]
 
 BACK, AHEAD = 160, 48  # bytes left and right of a value that the score looks at
 RANDOM = math.log2(26)  # bits a letter of random text has
@@ -162,9 +163,10 @@ class Score:
 
 
 @cache
-def _table() -> Mapping[str, Any]:
-    table: Mapping[str, Any] = orjson.loads(_TABLE.read_bytes())
-    return table
+def table() -> Mapping[str, Any]:
+    """What was learnt: weights, thresholds, letters."""
+    out: Mapping[str, Any] = orjson.loads(_TABLE.read_bytes())
+    return out
 
 
 class _Bits(dict[int, tuple[float, "_Bits"]]):
@@ -174,7 +176,7 @@ class _Bits(dict[int, tuple[float, "_Bits"]]):
 @cache
 def _words() -> _Bits:
     """Of the first letter of a word."""
-    values, start, alphabet = iter(_table()["letters"]), ord("^"), string.ascii_lowercase.encode()
+    values, start, alphabet = iter(table()["letters"]), ord("^"), string.ascii_lowercase.encode()
     after = {(a, b): _Bits() for a in (start, *alphabet) for b in (start, *alphabet) if b != start or a == b}
     for (_, before), bits in after.items():
         for one in alphabet:
@@ -289,8 +291,7 @@ def _repetitive(value: bytes) -> float:
 
 
 def features(value: bytes, before: bytes, after: bytes, repetitive: bool = True) -> dict[str, float]:
-    """What the model weighs, by name; absent ones are 0. `before`, `after`: text beside the value on its line.
-    `repetitive`: with the one that takes longest and weighs least."""
+    """What the model weighs, by name; absent ones are 0. `before`, `after`: text beside it; `repetitive`: all."""
     out: dict[str, float] = {"length": min(len(value), 40) / 40}
     _of_value(value, out)
     if repetitive and (amount := _repetitive(value)):
@@ -300,6 +301,12 @@ def features(value: bytes, before: bytes, after: bytes, repetitive: bool = True)
         if one in out and other in out:
             out[both] = out[one] * out[other]
     return out
+
+
+@lru_cache(maxsize=2)  # doubt asks for it after the score did
+def plain(value: bytes, before: bytes, after: bytes) -> Mapping[str, float]:
+    """The features but for the one that takes longest."""
+    return features(value, before, after, repetitive=False)
 
 
 def _of_value(value: bytes, out: dict[str, float]) -> None:
@@ -459,21 +466,25 @@ def score(value: bytes, before: bytes, after: bytes) -> Score:
 
 def confidence(value: bytes, before: bytes, after: bytes) -> Confidence | None:
     """That of the score, without what it is made of."""
-    weights, bias = _weights()
-    weighed = features(value, before, after, repetitive=False)
-    total = bias + sum(map(mul, map(weights.__getitem__, weighed), weighed.values()))
-    likely, least = _confidence(_probability(total)), weights["repetitive"]
-    if likely == _confidence(_probability(total + least)):
+    odds = total(plain(value, before, after))
+    likely, least = _confidence(_probability(odds)), _weights()[0]["repetitive"]
+    if likely == _confidence(_probability(odds + least)):
         return likely  # whatever the one left out comes to
-    return _confidence(_probability(total + least * _repetitive(value)))
+    return _confidence(_probability(odds + least * _repetitive(value)))
 
 
-def _probability(total: float) -> float:
-    return 1 / (1 + math.exp(-max(-30.0, min(30.0, total))))
+def total(weighed: Mapping[str, float]) -> float:
+    """The log-odds of features."""
+    weights, bias = _weights()
+    return float(bias + sum(map(mul, map(weights.__getitem__, weighed), weighed.values())))
+
+
+def _probability(odds: float) -> float:
+    return 1 / (1 + math.exp(-max(-30.0, min(30.0, odds))))
 
 
 def _confidence(at: float) -> Confidence | None:
-    high, medium, low = _table()["thresholds"]
+    high, medium, low = table()["thresholds"]
     return "high" if at >= high else "medium" if at >= medium else "low" if at >= low else None
 
 
@@ -486,4 +497,4 @@ class _Weights(dict[str, float]):
 
 @cache
 def _weights() -> tuple[_Weights, float]:
-    return _Weights(_table()["weights"]), _table()["bias"]
+    return _Weights(table()["weights"]), table()["bias"]

@@ -1,0 +1,151 @@
+from __future__ import annotations
+
+import math
+from collections import Counter
+from pathlib import Path
+
+import orjson
+import pytest
+
+from detectors.match import score
+from detectors.match.doubt import AHEAD, BACK, clipped, doubt, expression, kinds, surroundings
+from detectors.match.engine import Engine
+from detectors.rules.load import load_rules
+from detectors.rules.template import expand
+
+LABELLED = Path(__file__).parents[3] / "benchmarks" / "labelled.jsonl"
+CODE = "    if (ok) {{\n        read(stream, size);\n{line}\n        close(stream);\n    }}\n"
+
+
+def around(line: str, mark: str = "@@", text: str = CODE) -> dict[str, float]:
+    """The surroundings of `mark` in a line of code."""
+    whole = expand(text.replace("{line}", line), 1).encode()
+    at = whole.index(mark.encode())
+    value = whole[at : at + len(mark)]
+    return surroundings(value, whole[max(0, at - BACK) : at], whole[at + len(mark) :][:AHEAD])
+
+
+@pytest.mark.parametrize(
+    ("line", "feature"),
+    [
+        ('  assert.equal("@@", hmac.sha256(key, data, true))', "digest on its line"),
+        ('  assert.equal("@@", token)', "checked"),
+        ('  if (token == "@@") {{', "compared here"),
+        ('  if (strcmp(token, "@@")) {{', "compared here"),
+        ("  global_salt = '@@';", "salt or public"),
+        ('  login(user, "@@");', "user on its line"),
+        ('  const char *key = "@@";', "declared"),
+        ('  token = "@@" + rest;', "goes on"),
+        ('  // token = "@@"', "comment"),
+        ("  token: @@", "setting"),
+        ("  x.response = @@;", "bare, code goes on"),
+    ],
+)
+def test_what_stands_around_is_told(line: str, feature: str) -> None:
+    assert feature in around(line)
+    assert feature not in around("  @@")
+
+
+@pytest.mark.parametrize(
+    ("line", "mark", "feature"),
+    [
+        ("  pwd = dlglogin;", "dlglogin", "bare identifier"),
+        ("  pwd = dlglogin;", "dlglogin", "bare in code"),
+        ("  func(KeyType keyring);", "KeyType", "bare before a name"),
+        ("  pwd = login; free(login);", "login", "repeated, bare"),
+        ("  key = '{{hexed}}'".replace("{{hexed}}", b"__db_seq__".hex()), "5f5f64625f7365715f5f", "readable"),
+    ],
+)
+def test_what_the_value_is_there(line: str, mark: str, feature: str) -> None:
+    assert feature in around(line, mark)
+
+
+def test_a_table_of_lines_alike() -> None:
+    rows = "\n".join(f'const string RAP_{name}_REQ = "{value}";' for name, value in zip("abcde", "vwxyz", strict=True))
+    found = around("", '"x"', rows)
+    assert found["lines alike"] == 1.0
+    assert found["lines open alike"] == 1.0
+    assert found["code"] == 1.0
+
+
+@pytest.mark.parametrize("text", ["password=@@", "\n\npassword=@@\n", "a;\n2026-03-04T05:06:07Z INFO password=@@\nb;"])
+def test_nothing_is_doubted_alone_or_in_a_log(text: str) -> None:
+    assert around("", text=text) == {}
+    assert doubt("high", b"@@", text.partition("@@")[0].encode(), b"", ()) == ("high", "")
+
+
+def test_it_lowers_and_never_raises() -> None:
+    value, secret = b"zb16" + b"b16w", expand("{alnum:20}", 3).encode()
+    before = b'const string RAP_GET_REQ = "zW";\nconst string RAP_PASSWORD_REQ = "'
+    after = b'";\nconst string RAP_LIST_REQ = "B516B";\nconst string RAP_X_REQ = "zX";\n'
+    left, why = doubt("high", value, before, after, ())
+    assert left != "high"
+    assert why.startswith("around it 0.")
+    assert doubt("low", value, before, after, ()) == ("low", "")
+    config = b"host: db1\nuser: app\npassword: "
+    assert doubt("high", secret, config, b"\nport: 5432\n", kinds("generic-password")) == ("high", "")
+    assert doubt("medium", secret, config, b"\nport: 5432\n", kinds("generic-password")) == ("medium", "")
+
+
+def test_the_kinds_of_a_rule_are_those_of_its_name() -> None:
+    assert kinds("generic-loose-secret") == ("rule loose",)
+    assert kinds("generic-password-quoted") == ("rule quoted",)
+    assert kinds("acme-loose-key") == ()
+
+
+@pytest.mark.parametrize(
+    ("value", "before", "after"),
+    [
+        ("connection.password", "run();\nx.update(ansible_password=", ")\n\n  return x;\n"),
+        ("url.password)", "run();\npassword = {quote(", '}",\n  port,\n'),
+        ("root_pass", 'env = {\n  "MYSQL_ROOT_PASSWORD": ', ",\n  1,\n}"),
+        ("gtk_entry_new", "f();\nsmtp_pass_entry = ", " ();\ng();\n"),
+        ("zaporka", "<b>protokol://korisnik:", "@www.primjer.org:port/x</b>\n"),
+        ("parole", 'msgstr ""\n"protokols://lietotajs:', '@www.example.org:"\n"ports/x"\n'),
+    ],
+)
+def test_code_and_templates_are_told_quietly_whatever_the_rule(value: str, before: str, after: str) -> None:
+    assert expression(value.encode(), before.encode(), after.encode())
+
+
+@pytest.mark.parametrize(
+    ("value", "before", "after"),
+    [
+        ("{alnum:20}", "a();\nMYSQL_PASSWORD = ", ";\nb();\n"),
+        ("summer_house", "DB=x\nMYSQL_PASSWORD=", "\nPORT=1\n"),
+        ("summer_house", 'a();\npassword = "', '";\nb();\n'),
+        ("summerhouse", "amqp://app:", "@db1.test:5672/x\n"),
+    ],
+)
+def test_values_are_no_code(value: str, before: str, after: str) -> None:
+    assert not expression(expand(value, 1).encode(), before.encode(), after.encode())
+
+
+def test_the_engine_tells_what_it_doubts_with_its_reason() -> None:
+    engine = Engine.build([rule for rule in load_rules() if rule.id == "generic-password-quoted"])
+    table = "".join(f'const string RAP_{name}_REQ = "zb16{name}";\n' for name in ("ab", "bc", "cd"))
+    text = f'{table}const string RAP_PASSWORD_SET_REQ = "{"zb16" + "b16w"}";\n{table}'.encode()
+    told = [decision for decision in engine.worker().explain(text) if decision.accepted]
+    assert all(decision.match is not None and decision.match.confidence != "high" for decision in told)
+    assert all("around it" in decision.reason for decision in told)
+
+
+def test_confidence_is_calibrated_on_packages_it_was_not_trained_on() -> None:
+    """Of scored findings in packages labelled later: how many of high and medium confidence are secrets."""
+    table = orjson.loads(Path(score.__file__).with_name("score.json").read_bytes())["doubt"]
+    held: Counter[str] = Counter()
+    whole: Counter[str] = Counter()
+    for row in map(orjson.loads, LABELLED.read_bytes().splitlines()):
+        if row["part"] not in {"check", "later"} or not row.get("around"):
+            continue
+        features = {**row["features"], **row["around"], **dict.fromkeys(kinds(row["rule"]), 1.0)}
+        features.pop("repetitive", None)
+        features["score"] = clipped(score.total({k: v for k, v in row["features"].items() if k != "repetitive"}))
+        odds = table["bias"] + sum(table["weights"].get(name, 0.0) * amount for name, amount in features.items())
+        likely = 1 / (1 + math.exp(-odds))
+        sure = "high" if likely >= table["thresholds"][0] else "medium" if likely >= table["thresholds"][1] else "low"
+        whole[sure] += 1
+        held[sure] += row["secret"]
+    assert whole["high"] > 30
+    assert held["high"] >= 0.9 * whole["high"]
+    assert held["low"] < 0.5 * whole["low"]
