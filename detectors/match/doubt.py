@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import itertools
 import math
 import re
 from collections.abc import Mapping, Sequence
@@ -68,12 +69,18 @@ _RECORD = found(
 _OF_RULES = ("loose", "near", "asserted", "compared", "constructed", "spoken", "key", "short", "quoted")
 
 
-# A name of code or a call where a value could stand, and what goes on behind it; a URL whose port is a word.
+# A name of code or a call where a value could stand, and what goes on behind it.
 _NAMED = re.compile(
-    rb"[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)+[:)]?|[a-z_]+_[a-z_]+|[a-z]+(?:[A-Z][a-z]+)+|[A-Z][A-Z_]+|[A-Za-z_][\w.]*(?:[(\[].{0,40}|=\w+\)?|:)|\w+\)"
+    rb"[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)+[:)]?|[a-z_]+_[a-z_]+|[a-z]+(?:[A-Z][a-z]+)+|[A-Z][A-Z_]+"
+    rb"|[A-Za-z_][\w.]*(?:[(\[].{0,40}|=\w+\)?|:)|\w+\)"
 )
 _FOLLOWED = re.compile(rb"[ \t]?[(\[),;.:}]|[ \t]?(?:\r?\n|\Z|[-+*|&?]|->)")
-_TEMPLATE = re.compile(rb"@[^\s/@:\"']{3,60}:[\\\"]{0,3}[\"A-Za-z\x80-\xff \n]")
+_CALLED = re.compile(rb"[A-Za-z_][\w.]*[(\[]\w*")
+# A URL whose port is a word, or that of a web site: in a translation its password is the word for one.
+_TEMPLATE = re.compile(rb"@(?:www\.|[^\s/@:\"']{3,60}:[\\\"]{0,3}[\"A-Za-z\x80-\xff \n])")
+_WORD_OF_IT = re.compile(rb"[A-Za-z\x80-\xff]+")
+_BYTE = re.compile(rb"0x([0-9a-fA-F]{2})")
+_OF_PUBLIC = re.compile(rb"(?i:public|verif)")
 
 
 def kinds(rule: str) -> tuple[str, ...]:
@@ -184,14 +191,28 @@ def _readable(value: bytes) -> bool:
 
 def expression(value: bytes, before: bytes, after: bytes) -> str:
     """Why the value of a rule that does not weigh it is code or a template rather than a secret, or nothing."""
-    if after[:1] == b"@" and _TEMPLATE.match(after) and value.isalpha():
-        return "a URL whose port is a word"
-    odd = 12.0 if after.lstrip(b" ")[:1] == b"(" else 0.0  # bits beyond those of words
+    if after[:1] == b"@" and _TEMPLATE.match(after) and _WORD_OF_IT.fullmatch(value):
+        return "a URL of words"
+    if value[:2] == b"0x":
+        return _of_bytes(value, before)
+    called = after.lstrip(b" ")[:1] == b"(" or _CALLED.fullmatch(value)
+    odd = 12.0 if called else 0.0  # bits beyond those of words
     if len(value) > 64 or _quoted(before) or not _NAMED.fullmatch(value) or score.surprise(value)[0] > odd:
         return ""
+    if called:
+        return "a call"
     lines = [line for line in (*before.split(b"\n")[-_LINES:-1], *after.split(b"\n")[1:_LINES]) if line.strip()]
     code = sum(1 for line in lines if _CODE.search(line))
     return "an expression of code" if _FOLLOWED.match(after) and code * 2 > len(lines) else ""
+
+
+def _of_bytes(value: bytes, before: bytes) -> str:
+    """Why bytes in hex are no key, or nothing."""
+    numbers = [int(digits, 16) for digits in _BYTE.findall(value)]
+    steps = {(after - before) % 256 for before, after in itertools.pairwise(numbers)}
+    if len(numbers) > 7 and len(steps) < 3:
+        return "bytes in a sequence"
+    return "bytes of a public key" if _OF_PUBLIC.search(before[before.rfind(b"\n") + 1 :]) else ""
 
 
 def weighed(value: bytes, before: bytes, after: bytes, rule: Sequence[str]) -> dict[str, float]:

@@ -89,7 +89,7 @@ _HASH_CONTEXT = re.compile(
 )
 # Names whose value pages through a list or marks a request, and names of an identifier, not of the secret itself.
 _PAGE_CONTEXT = re.compile(
-    rb"(?i:(?:next|prev(?:ious)?|page|pagination|continuation|continue|forward|backward|cursor|resume|sync|scroll|change"
+    rb"(?i:(?:next|prev(?:ious)?|page|pagination|continuation|continue|forward|backward|cursor|resume|sync|scroll|change|skip"
     rb"|input|output|idempotency)[_-]?(?:page|forward|backward)?[_-]?token"
     rb"|cache[\w ]{1,24} keys?|\bdid:key|secrets?[_-]?arn|(?:key|credential)s?[_-]?id(?:[_-]?\d{1,2})?"
     rb"|\bsecretar(?:y|ies)|[\w.]/passwd|\brepository key|\broot key:\s{4,12}"
@@ -110,7 +110,7 @@ _ABOUT = re.compile(
     rb"|surrogate|registry|result|tenant|gae|document|application[_-]?server|publishable|answer|shift|ctrl|hot)"
     rb"[ _.-]?key(?:[_.-]?token)?)(?:\[\w?\])?"
     rb"(?:[\"'`\\\s:=>\],+/]{1,48}(?:(?:n\s{1,16})?(?:value|string|default)[\"'`\\\s:=>]{1,16}|[\w.]{2,32}\([\"'`])?"
-    rb"|\\?\"\s?\{[^{}]{0,140}\bdefault[\"'`\\\s:=>]{1,16})$|\bsecure: ?[\"']?$"
+    rb"|\\?\"\s?\{[^{}]{0,140}\bdefault[\"'`\\\s:=>]{1,16})$|\bsecure: ?[\"']?$|/ccc\?key=$"
     rb"|(?i:(?:csrf|xsrf|authenticity_|requestverification)[\w-]{0,12}token)(?:[\"'], ?[\"'])?[^\n,;&]{0,32}"
     rb"(?:\s|\\[rn]){0,8}$|\b(?i:iv)\s?[:=]\s?(?:[\w.]{2,20}\()?[\"'`]$"
 )
@@ -349,7 +349,7 @@ _FILE = re.compile(
 )
 _CALL = re.compile(
     rb"\b[A-Za-z_][\w.]*\(|\w+\[['\"]|=>|->|::|&&|\|\||^[!=]=|===|\?\.|^self\.|^this\.|^new "
-    rb"|\breturn\b|^function|^lambda|^await |^[a-z]+(?:[A-Z][a-z]+)+[+*]\d{1,3}$"
+    rb"|\breturn\b|^function|^lambda|^await |^[a-z]+(?:[A-Z][a-z]+)+[+*]\d{1,3}$|^[a-z]+s\+1$"
 )
 _TYPES = re.compile(
     rb"(?i)(?:null|none|true|false|undefined|string|str|bytes|int|bool|optional|object|required|missing|invalid|incorrect|expired|empty|unset|unknown|default|disabled|enabled"

@@ -101,6 +101,11 @@ def test_the_kinds_of_a_rule_are_those_of_its_name() -> None:
         ("root_pass", 'env = {\n  "MYSQL_ROOT_PASSWORD": ', ",\n  1,\n}"),
         ("gtk_entry_new", "f();\nsmtp_pass_entry = ", " ();\ng();\n"),
         ("zaporka", "<b>protokol://korisnik:", "@www.primjer.org:port/x</b>\n"),
+        ("hes\u0142o", "<b>protokol://wuziwar:", "@www.heksempl.org/x</b>\n"),
+        ("func(cfg", '{"SASL.Password",\n  ', " *Config) {\n"),
+        ("ensure_we_are_in_a_dir", "COOKIE=x\n\n", "() {\n  # one\n"),
+        (", ".join(f"0x{n:02x}" for n in range(0, 256, 17)), "key := []byte{", "}\n"),
+        (", ".join(f"0x{n * n % 251:02x}" for n in range(5, 37)), "static key alice_public = {", "};\n"),
         ("parole", 'msgstr ""\n"protokols://lietotajs:', '@www.example.org:"\n"ports/x"\n'),
     ],
 )
@@ -114,6 +119,7 @@ def test_code_and_templates_are_told_quietly_whatever_the_rule(value: str, befor
         ("{alnum:20}", "a();\nMYSQL_PASSWORD = ", ";\nb();\n"),
         ("summer_house", "DB=x\nMYSQL_PASSWORD=", "\nPORT=1\n"),
         ("summer_house", 'a();\npassword = "', '";\nb();\n'),
+        (", ".join(f"0x{n * n % 251:02x}" for n in range(5, 37)), "static key alice_private = {{", "}};\n"),
         ("summerhouse", "amqp://app:", "@db1.test:5672/x\n"),
     ],
 )

@@ -185,6 +185,7 @@ def test_words_names_paths_and_calls_are_no_values(value: str) -> None:
 @pytest.mark.parametrize(
     "before",
     [
+        *("$skipToken=", "  secure: ", "https://docs.acme.test/spreadsheet/ccc?key="),
         *('"NextToken": "', "page_token=", "continuationToken: ", "secretArn: ", "key_id=", "api_key_id%3D"),
         *("aws:secretsmanager:eu-1:123:secret:", '"alias/aws/secretsmanager": "', '"output_token": "'),
         *('"ContinuationToken": "+', 'sync_token="-', 'class="_password_x1 ', "Cache restored from key: ", "did:key:"),
@@ -300,6 +301,7 @@ def test_random_letters_are_no_words(template: str) -> None:
         "snmpV3CredentialsId", "vault:v1:k3j9X2m4q8W1", "ENC[AES256_GCM,data:k3j9", "{cipher}4f1c2a",
         "AgBq" + "k3J9x2M4" * 16, "gAAAAABl" + "k3J9x2M4" * 12,
         "0x00800000", "0x7EC2DBB6F4DBF434", "#c46c6c", "lt:2016-12-08T22:02:00Z", "/usr/sbin/pct", "md5" + "0f" * 16,
+        "encrypted:F/bj" + "k3J9x2M4" * 4, "$SMD5$2O$4O.rSAmhE4Fg0", "amzn1.account.AF6RHO7", "elements+1",
         "SCRAM-SHA-256$4096:k3j9", "MIIBIjANBgkqhkiG9w0BAQ", "AAAAB3NzaC1yc2EAAAADAQABAAAB",
     ],
 )  # fmt: skip
