@@ -25,6 +25,7 @@ class Clock:
         self._store = store
         self._due = due
         self._now = store.now
+        self._made = store.now()
         self._wake = asyncio.Event()
 
     def wake(self) -> None:
@@ -33,7 +34,7 @@ class Clock:
 
     async def run(self) -> None:
         """Until cancelled. Raises StoreError."""
-        now = float("-inf")
+        now = self._made  # put back before the first look is put back as well
         while True:
             self._wake.clear()
             before, now = now, self._now()

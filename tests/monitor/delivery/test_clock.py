@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -37,3 +38,12 @@ async def test_sinks_hear_of_what_is_due_and_of_what_somebody_asked_for(store: S
         await store.outbox.put_back(leased.id, "me:1:x", error="down", delay=3000)
         assert await store.outbox.requeue(leased.id)
         await until(lambda: ("chat", True) in due)
+
+
+async def test_a_clock_that_is_put_back_before_the_first_look_delays_nothing(store: Store) -> None:
+    ahead = 7200.0
+    store._clock = lambda: time.time() + ahead
+    await store.commit([finding("a")])
+    async with ticking(store) as due:
+        ahead = 0.0
+        await until(lambda: due)

@@ -103,6 +103,10 @@ async def test_a_refused_transition_leaves_everything_and_everyone_else_alone(st
     [
         ({}, "SCAN incidents USING INDEX incidents_last_seen"),
         ({"states": ["open"]}, "SCAN incidents USING INDEX incidents_last_seen"),
+        (
+            {"states": ["open", "acknowledged"], "severities": ["high"]},
+            "SCAN incidents USING INDEX incidents_last_seen",
+        ),
         ({"source": "s"}, "SEARCH findings USING COVERING INDEX findings_source (source=?)"),
     ],
 )
