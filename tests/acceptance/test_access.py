@@ -101,8 +101,9 @@ def test_openbao_tells_who_read_what_and_who_was_refused(bao: OpenBao, tmp_path:
     bao.call("GET", "secret/data/supabase", token=token)
     bao.call("GET", "secret/data/supabase")
     for number in range(5):
-        with pytest.raises(urllib.error.HTTPError):
+        with pytest.raises(urllib.error.HTTPError) as refused:
             bao.call("GET", f"secret/data/guess-{number}", token=token)
+        refused.value.close()
     (tmp_path / "config.toml").write_text(CONFIG.format(audit=bao.audit))
 
     run(tmp_path, "run", "--once")
