@@ -79,7 +79,7 @@ campaign: $(VENV)/dev.stamp  ## the long seeded trials: kill, rotate, fail, and 
 	FUZZ_SECONDS=$${FUZZ_SECONDS:-600} FUZZ_SEED=$$(date +%s) $(BIN)/pytest tests/fuzz
 
 .PHONY: fresh
-fresh:  ## make run and make test on fresh Debian 12 and 13 roots (needs root; CONTRIBUTING.md has the last result)
+fresh:  ## make run and make test on fresh roots of Debian 12, 13 and testing (needs root; CONTRIBUTING.md has the last result)
 	tests/fresh.sh
 
 # Each Python that is found, in an environment of its own.

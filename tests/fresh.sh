@@ -2,7 +2,7 @@
 # What the README promises, on machines that have nothing: a fresh Debian by debootstrap, Python and make from its packages, a
 # clone at /srv/monitor, then `make run` until a planted secret is alerted, then `make test`. Needs root; `make fresh` calls it.
 #
-#   tests/fresh.sh [RELEASE ...]       default: bookworm trixie (Debian 12 and 13)
+#   tests/fresh.sh [RELEASE ...]       default: bookworm trixie forky (Debian 12, 13 and testing)
 #   FRESH_DIR     where the roots lie (default /var/tmp/exposure-monitor-fresh)
 #   FRESH_MIRROR  a Debian mirror (default: the one this machine uses)
 #   FRESH_TESTS   how often `make test` runs (default 1; 0: only `make run`)
@@ -53,7 +53,7 @@ command -v debootstrap >/dev/null || { apt-get update -q >/dev/null; apt-get ins
 mirror=${FRESH_MIRROR:-$(apt-get indextargets --format '$(SITE)' 'Created-By: Packages' | grep -m 1 '/debian$' || true)}
 mkdir -p "$folder"
 
-for release in ${@:-bookworm trixie}; do
+for release in ${@:-bookworm trixie forky}; do
     root=$folder/$release
     base=$folder/$release.base
     [ -e "$base/etc/debian_version" ] || {
