@@ -79,6 +79,10 @@ _CALLED = re.compile(rb"[A-Za-z_][\w.]*[(\[]\w*")
 # A URL whose port is a word, or that of a web site: in a translation its password is the word for one.
 _TEMPLATE = re.compile(rb"@(?:www\.|[^\s/@:\"']{3,60}:[\\\"]{0,3}[\"A-Za-z\x80-\xff \n])")
 _WORD_OF_IT = re.compile(rb"[A-Za-z\x80-\xff]+")
+_STAND_IN = re.compile(rb"[A-Z]+(?:_[A-Z]+)+")
+# SQL names whom it is about before `identified by`, prose does not.
+_IDENTIFIED = re.compile(rb"[iI]dentified\s(?:with\s\S{1,40}\s)?by\s{1,4}[\"'`]?\Z")
+_OF_SQL = re.compile(rb"(?i:\b(?:create|alter|grant|user|role|link|connect|exists)\b)|@[\"'`%\w]")
 _BYTE = re.compile(rb"0x([0-9a-fA-F]{2})")
 _OF_PUBLIC = re.compile(rb"(?i:public|verif)")
 
@@ -193,6 +197,12 @@ def expression(value: bytes, before: bytes, after: bytes) -> str:
     """Why the value of a rule that does not weigh it is code or a template rather than a secret, or nothing."""
     if after[:1] == b"@" and _TEMPLATE.match(after) and _WORD_OF_IT.fullmatch(value):
         return "a URL of words"
+    if after[:1] == b"@" and _STAND_IN.fullmatch(value):
+        return "a stand-in"
+    if b"</" in value:
+        return "markup"
+    if _IDENTIFIED.search(before[-64:]) and not _OF_SQL.search(before[-200:]):
+        return "prose"
     if value[:2] == b"0x":
         return _of_bytes(value, before)
     called = after.lstrip(b" ")[:1] == b"(" or _CALLED.fullmatch(value)

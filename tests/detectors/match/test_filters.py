@@ -185,7 +185,7 @@ def test_words_names_paths_and_calls_are_no_values(value: str) -> None:
 @pytest.mark.parametrize(
     "before",
     [
-        *("$skipToken=", "  secure: ", "https://docs.acme.test/spreadsheet/ccc?key="),
+        *("$skipToken=", "  secure: ", "<password>{", "https://docs.acme.test/spreadsheet/ccc?key="),
         *('"NextToken": "', "page_token=", "continuationToken: ", "secretArn: ", "key_id=", "api_key_id%3D"),
         *("aws:secretsmanager:eu-1:123:secret:", '"alias/aws/secretsmanager": "', '"output_token": "'),
         *('"ContinuationToken": "+', 'sync_token="-', 'class="_password_x1 ', "Cache restored from key: ", "did:key:"),
