@@ -135,9 +135,10 @@ class Keeper:
         by now. It is not to be taken for the log that is followed: what was written after it was found after others."""
         for path, now in found.changes:
             owner = self._register.inside((now.dev, now.ino)) if now is not None else None
-            if now is None or owner is None or not owner.loose or owner.fd >= 0 or owner in trusted:
+            if now is None or owner is None or not owner.loose or owner.fd >= 0:
                 continue
-            if (now.size, now.mtime) != owner.known[:2]:
+            renamed = not self.begun and path != owner.path  # or restored: on another disk inodes are others
+            if renamed or (owner not in trusted and (now.size, now.mtime) != owner.known[:2]):
                 await self._strays.owner(Rest(path, owner.inode, now.size, now.mtime, archive=False))
 
     @staticmethod

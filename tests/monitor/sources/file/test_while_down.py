@@ -505,3 +505,27 @@ async def test_a_rotated_file_of_a_log_that_bears_a_number_hides_none_of_the_log
     async with running(make(**followed)):
         await caught_up(intake, 1, 2, 3, 4, 5, 6)
     assert not intake.lost
+
+
+@pytest.mark.parametrize("grown", [False, True])
+async def test_on_a_restored_disk_two_logs_may_have_each_others_inodes(
+    make: MAKE, intake: FakeIntake, log: Path, grown: bool
+) -> None:
+    other = log.with_name("other.log")
+    followed = {"include": [f"{log.parent}/*.log"]}
+    append(log, line(1))
+    append(other, line(2, padding=500))
+    async with running(make(**followed)):
+        await caught_up(intake, 1, 2)
+    (one, two) = [key for key in intake.saved if not key.startswith("@")]
+    inodes = {key: intake.saved[key]["ino"] for key in (one, two)}
+    for key, inode in ((one, inodes[two]), (two, inodes[one])):
+        intake.saved[key] = dict(intake.saved[key]) | {"ino": inode}
+    marks = [3, 4] if grown else []
+    for path, mark in zip((log, other), marks, strict=False):
+        append(path, line(mark))
+    async with running(make(**followed)):
+        await caught_up(intake, 1, 2, *marks)
+        await asyncio.sleep(0.3)
+    assert intake.marks == [1, 2, *marks]
+    assert not intake.lost
