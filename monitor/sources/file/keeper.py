@@ -216,7 +216,8 @@ class Keeper:
                     strays.append((life, self._is_log(path)))
             if now is not None and said.fresh:
                 # Of whom they may be copies is asked before paths change hands.
-                parents = self._register.parents(path)
+                # At a start it may have got another inode and another name.
+                parents = self._register.parents(path, None if self.begun else (now.dev, now.ino))
                 fresh.append(_Candidate(path, now, [(life, replace(life)) for life in parents]))
         for path, now in found.changes:
             if now is None:
@@ -227,7 +228,9 @@ class Keeper:
                 self._take(owner, path, now)
             if owner is not None and not said.fresh and self._needs_turn(owner, now):
                 self._schedule.grown(owner, now.size, now.mtime)
-        await self._meet(fresh)
+        for life in await self._meet(fresh):
+            if self._is_log(life.path):
+                await self._strays.add_unseen(await self._strays.after(life))
         for life, current in strays:
             if life.loose:
                 await self._strays.add_unseen(await self._strays.locate(life, current))
@@ -257,10 +260,12 @@ class Keeper:
 
     # Files not seen before
 
-    async def _meet(self, fresh: list[_Candidate]) -> None:
-        """Decide for each new path: a known life under a new inode, a copy of one, or a new life."""
+    async def _meet(self, fresh: list[_Candidate]) -> list[Life]:
+        """Decide for each new path: a known life under a new inode, a copy of one, or a new life. Returns those that
+        could not be opened any more: after them others may have come and gone, one of which has their inode."""
+        gone: list[Life] = []
         if not fresh:
-            return
+            return gone
         recognised = await self._thread(self._recognise, fresh, self._schedule.spare, unclaimed=_close)
         for new, (found, parent) in zip(fresh, recognised, strict=True):
             if found is None:
@@ -291,6 +296,8 @@ class Keeper:
             self._register.attach(life, new.path)
             life.there = new.now.size
             self._changes.note[life] = None
+            if life.fd < 0 and not life.start and self._schedule.room:
+                gone.append(life)
             if life.unsure:
                 continue
             if not (self._first and life.offset) or self._schedule.room:
@@ -298,6 +305,7 @@ class Keeper:
             else:
                 self._schedule.release(life)
                 life.unopened = True
+        return gone
 
     def _recognise(self, candidates: Iterable[_Candidate], spare: int) -> list[tuple[Life | None, Life | None]]:
         """In the thread: a new Life, and the one that goes on in its place; None: it cannot be read yet.

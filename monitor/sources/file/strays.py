@@ -143,8 +143,7 @@ class Strays:
             return []
         if found is None or found.archive or self._globs.matches(found.path):
             return []
-        related = set(original_names(found.path)) & set(original_names(life.path))
-        return [found] if related else []
+        return [found] if _may_be(found, life) else []
 
     def _still_own(self, life: Life) -> bool:
         try:
@@ -255,7 +254,8 @@ class Strays:
         if owner is None or owner.fd >= 0:
             return owner
         try:
-            if await self._thread(compare_wherever, rest, replace(owner), self._hasher) == "continues":
+            same = owner.known_by_content or _may_be(rest, owner)
+            if same and await self._thread(compare_wherever, rest, replace(owner), self._hasher) == "continues":
                 return owner
         except Shortage:
             return owner
@@ -290,3 +290,9 @@ class Strays:
             if crowded and status is not None and status.writers is not False:
                 self._changes.lost("crowded", life, written_on=True)
             self._changes.end(life)
+
+
+def _may_be(rest: Rest, life: Life) -> bool:
+    """Whether a file may be that of a life that is known by its inode alone, under this name."""
+    related = set(original_names(rest.path)) & set(original_names(life.path))
+    return rest.archive == life.archive and bool(related)

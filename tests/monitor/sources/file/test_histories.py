@@ -15,6 +15,7 @@ import pytest
 
 from monitor.sources.file import source
 from monitor.sources.file.source import FileConfig, FileSource
+from tests.fakes import history as hosts
 from tests.fakes.intake import MortalIntake
 
 PATIENCE = 60.0  # seconds, however busy the machine is
@@ -302,3 +303,40 @@ async def test_every_mark_is_found_under_one_identity(first: int, tmp_path: Path
 @pytest.mark.parametrize("first", range(1000, 3000, 100))
 async def test_many_histories(first: int, tmp_path: Path) -> None:
     assert not await play_many(range(first, first + 100), tmp_path, 40)
+
+
+async def play_host(seed: int, folder: Path, steps: int) -> str | None:
+    """Several logs at once, each rotated as it is set up; what went wrong, if anything did."""
+    host = hosts.History(seed, folder)
+    try:
+        await host.play(steps)
+        wrong = host.wrong()
+    except AssertionError as error:
+        wrong = str(error)
+    finally:
+        await host.stop()
+        host.close()
+    shutil.rmtree(folder)
+    return wrong and f"seed {seed}, {host}, {host.done[-10:]}: {wrong}"
+
+
+async def play_hosts(seeds: range, folder: Path, steps: int) -> list[str]:
+    room = asyncio.Semaphore(AT_ONCE)
+
+    async def one(seed: int) -> str | None:
+        async with room:
+            return await play_host(seed, folder / str(seed) / "logs", steps)
+
+    return [wrong for wrong in await asyncio.gather(*(one(seed) for seed in seeds)) if wrong]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("first", range(0, 100, 25))
+async def test_every_mark_of_several_logs_is_found_under_one_identity(first: int, tmp_path: Path) -> None:
+    assert not await play_hosts(range(first, first + 25), tmp_path, 30)
+
+
+@pytest.mark.campaign
+@pytest.mark.parametrize("first", range(5000, 7000, 100))
+async def test_many_histories_of_several_logs(first: int, tmp_path: Path) -> None:
+    assert not await play_hosts(range(first, first + 100), tmp_path, 40)

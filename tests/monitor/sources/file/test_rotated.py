@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from monitor.sources.file import fates
+from monitor.sources.file import fates, keeper
 from monitor.sources.file.source import FileSource
 from tests.fakes.intake import FakeIntake, caught_up, running, until
 from tests.fakes.logs import append, compress, line
@@ -430,4 +430,39 @@ async def test_what_is_compressed_before_it_was_read_is_told_once(
         await caught_up(intake, 1, 2, 3)
         await asyncio.sleep(0.5)
     assert intake.marks == [1, 2, 3]
+    assert not intake.lost
+
+
+async def test_what_comes_and_goes_while_a_new_log_is_met_is_found(
+    make: MAKE, intake: FakeIntake, log: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It was seen and could not be opened any more; the log after the next has its inode."""
+    opened = keeper.open_same
+
+    def late(path: str, inode: tuple[int, int]) -> int:
+        if log.read_text() != line(2):
+            return opened(path, inode)
+        following = log.with_name("following")
+        log.rename(following)
+        compress_as(following, log.with_name("app.log.2.gz"))
+        append(log.with_name("app.log.1"), line(3))
+        compress(log.with_name("app.log.1"), ".gz")
+        following.write_text(line(4))
+        following.rename(log)
+        return -1
+
+    def compress_as(path: Path, archive: Path) -> None:
+        archive.write_bytes(gzip.compress(path.read_bytes()))
+        os.utime(archive, ns=(path.stat().st_atime_ns, path.stat().st_mtime_ns))
+
+    monkeypatch.setattr(keeper, "open_same", late)
+    append(log, line(1))
+    source = make()
+    async with running(source):
+        await caught_up(intake, 1)
+        log.rename(log.with_name("app.log.3"))
+        await until(lambda: any(life.path.endswith("3") for life in source._register))
+        await asyncio.sleep(0.2)
+        append(log, line(2))
+        await caught_up(intake, 1, 2, 3, 4)
     assert not intake.lost
