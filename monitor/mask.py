@@ -183,7 +183,11 @@ class Masker:
         return self._worker.search(data, seconds=patience(len(data))).matches
 
     def _label(self, match: Match) -> bytes:
-        return f"[{match.rule.id}:{fingerprint(self._key, match.secret)[:_PRINT]}]".encode()
+        label = f"[{match.rule.id}:{fingerprint(self._key, match.secret)[:_PRINT]}]"
+        if match.decode[:1] != ("utf16",):
+            return label.encode()
+        # It stays UTF-16; without its last zero where the span has an odd number of bytes, as at the end of a file.
+        return label.encode("utf-16-le")[: len(label) * 2 - (match.end - match.start) % 2]
 
     def _give_up(self, limit: int) -> bytes:
         size = limit - self._fresh

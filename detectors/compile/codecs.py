@@ -25,14 +25,28 @@ _HEX_ALONE = re.compile(rb"[0-9a-f]{1,6}")
 
 class Codec(NamedTuple):
     """One trigger of a decoder. `length` and `phase` place the start of the encoded group for base64. `open`: it counts
-    only where the value after it holds an escape (see `encoded_values`)."""
+    only where the value after it holds an escape (see `encoded_values`). `once`: the first hit in a block will do."""
 
     name: str
     trigger: bytes
     length: int = 0
     phase: int = 0
     open: bool = False
+    once: bool = False
 
+
+# What text in UTF-16 has in it: a mark at its beginning, ends of lines, an assignment, pairs of letters, what tokens
+# begin with.
+_WIDE = (
+    rb"\xff\xfe[^\x00]\x00",
+    rb"\xfe\xff\x00[^\x00]",
+    rb"\r\x00\n\x00",
+    rb"[=:]\x00[\"' ]\x00",
+    rb"[aeio]\x00[nrst]\x00",
+    rb"[tckh]\x00[eh]\x00",
+    rb"[a-z]\x00[_-]\x00",
+    rb"(?:y\x00J|A\x00K|A\x00S)\x00",
+)
 
 # Stands for no trigger: what is assigned, where `encoded_values` says so.
 VALUE = Codec("percent", b"", open=True)
@@ -99,6 +113,10 @@ def codecs(rules: Sequence[Rule]) -> list[Codec]:
             digits = raw.hex().encode()
             out.append(Codec("hex", b"(?i)" + digits, len(digits)))
     out.append(Codec("gzip", rb"H4sI[A-Za-z0-9+/_-]{24}", 28))
+    # A command of PowerShell, which is UTF-16 in base64: by its option, or as it begins with a variable.
+    out.append(Codec("base64", rb"-(?i:e(?:nc|ncodedcommand|c)) ['\"]?[A-Za-z0-9+/]{32}", 32))
+    out.append(Codec("base64", rb"JAB[A-Za-z0-9+/]A(?:[A-Za-z0-9+/]{4}){6}", 29))
+    out += [Codec("utf16", trigger, once=True) for trigger in _WIDE]
     # Percent-encoding: what an assignment, a quoted value, an option or a URL with credentials turns into, but not what
     # every redirect has in it (`https%3A%2F%2Fhost%2Fpath`). Of an encoded value alone `encoded_values` takes care.
     out += [

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import count
@@ -52,6 +52,11 @@ class Plan:
         """Ids of which every single end counts, not only the window around it."""
         return frozenset((*self.assigned, *range(len(self.rules), len(self.rules) + len(self.codecs))))
 
+    @cached_property
+    def once(self) -> frozenset[int]:
+        """Ids of which the first end in a block is all that is told."""
+        return frozenset(len(self.rules) + number for number, codec in enumerate(self.codecs) if codec.once)
+
 
 class Compiled(NamedTuple):
     """A plan with its databases: one that scans every byte, and one for hints near an assignment, or None."""
@@ -71,7 +76,8 @@ def compiled(rules: Sequence[Rule], cache_dir: Path | None) -> Compiled:
     out = _load(path, key) if path is not None else None
     if out is None:
         plan, expressions, near = make(rules)
-        out = Compiled(plan, _compile(searched(rules, plan, expressions)), _compile(near) if near else None)
+        database = _compile(searched(rules, plan, expressions), plan.once)
+        out = Compiled(plan, database, _compile(near) if near else None)
         if path is not None:
             _save(path, key, out)
     return out
@@ -157,10 +163,11 @@ def searched(rules: Sequence[Rule], plan: Plan, expressions: Expressions) -> Exp
     ]
 
 
-def _compile(expressions: Expressions) -> Any:
+def _compile(expressions: Expressions, once: Collection[int] = ()) -> Any:
     database = hyperscan.Database(mode=hyperscan.HS_MODE_BLOCK)
     texts, ids = [text for text, _ in expressions], [number for _, number in expressions]
-    database.compile(expressions=texts, ids=ids, flags=[0] * len(texts))
+    flags = [hyperscan.HS_FLAG_SINGLEMATCH if number in once else 0 for number in ids]
+    database.compile(expressions=texts, ids=ids, flags=flags)
     return database
 
 
@@ -200,7 +207,7 @@ def _restored(dump: bytes) -> Any:
 
 def _save(path: Path, key: bytes, what: Compiled) -> None:
     plan = what.plan
-    decoders = [(c.name, c.trigger.decode("latin-1"), c.length, c.phase, c.open) for c in plan.codecs]
+    decoders = [(name, trigger.decode("latin-1"), *rest) for name, trigger, *rest in plan.codecs]
     database, near = (hyperscan.dumpb(it) if it is not None else b"" for it in (what.database, what.near))
     head = orjson.dumps((len(database), (plan.rules, decoders, plan.assigned, plan.near)))
     cache.write(path, key + head + b"\n" + database + near, _KEEP)

@@ -312,6 +312,23 @@ def _lines(data: Buffer, hits: Sequence[tuple[Codec, int]], budget: Budget) -> I
             yield Region(low, done, text + b"\n" + last[0], marks=marks.copy)
 
 
+_ZEROS, _CHARACTERS = re.compile(rb"\0{8,}"), re.compile(rb"[^\0]{8,}")
+_APART = 256  # bytes of text that each of many short runs is counted as besides
+
+
+def _utf16(data: Buffer, hits: Sequence[tuple[Codec, int]], budget: Budget) -> Iterable[Region]:
+    """Every run of characters of one byte with a zero beside each, in either order and at any offset: hits say only
+    that there are some."""
+    raw = bytes(data)
+    for phase in (0, 1):
+        characters, zeros = raw[phase::2], raw[phase + 1 :: 2] + b"\0"  # the last one's zero may come yet
+        for zero in _ZEROS.finditer(zeros):
+            for run in _CHARACTERS.finditer(characters, zero.start(), zero.end()):
+                low, high = phase + 2 * run.start(), min(phase + 2 * run.end(), len(raw))
+                if budget.take(len(run[0]) + _APART, high - low):
+                    yield Region(low, high, run[0], (2, 1), partial(_straight, low, high))
+
+
 _REGIONS: dict[str, Callable[[Buffer, Sequence[tuple[Codec, int]], Budget], Iterable[Region]]] = {
     "base64": _base64,
     "gzip": _gzip,
@@ -319,6 +336,7 @@ _REGIONS: dict[str, Callable[[Buffer, Sequence[tuple[Codec, int]], Budget], Iter
     "percent": _escapes(_URL_PART, _PERCENT, _unquote, whole=unquote_to_bytes),
     "escape": _escapes(_NOT_NEWLINE, _JSON_ESCAPE, _unescape),
     "lines": _lines,
+    "utf16": _utf16,
     "html": _escapes(_NOT_NEWLINE, _ENTITY, lambda m: _entity(m[0])[0], kept=lambda m: _entity(m[0])[1]),
 }
 

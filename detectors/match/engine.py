@@ -311,7 +311,7 @@ class Worker:
             text = _GAP.join(same)
             groups = list(same.values())
             places: dict[int, Callable[[int, int], tuple[int, int]]] = {}
-            for found, _ in self._decide_all(text, *self.hits(text), depth + 1, work):
+            for found, last in self._decide_all(text, *self.hits(text), depth + 1, work):
                 decision = through(name, found)
                 if not (work.explain or decision.accepted):
                     continue
@@ -329,4 +329,10 @@ class Worker:
                         if told.get(one, standing + 1) <= standing:
                             continue
                         told[one] = standing
-                    out.append((moved(name, decision, start, end), region.end))
+                    # Such a region may be all of the block, and nothing in it depends on where it ends.
+                    upto = (
+                        place(decision.start - starts[number], last - starts[number])[1]
+                        if name == "utf16"
+                        else region.end
+                    )
+                    out.append((moved(name, decision, start, end), upto))

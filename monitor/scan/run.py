@@ -28,7 +28,8 @@ SNIFF = 8192  # bytes that tell text from binary
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """How to look. `skip_binary`: leave out files with a NUL in their first bytes. `max_unpacked`: bytes an archive.
+    """How to look. `skip_binary`: leave out files with a NUL in their first bytes, but for UTF-16. `max_unpacked`:
+    bytes of an archive.
 
     `named`: see `Searcher`. `stopped`: set when nobody waits for the outcomes any more.
     """
@@ -151,7 +152,7 @@ def _parts(entry: Entry, size: int, options: Options) -> Iterator[Job]:
     head = b""
     with contextlib.suppress(OSError):  # reported by the job below
         head = _read(entry.path, 0, SNIFF)
-    whole = not head or (options.archives and kind(head[:HEAD])) or (options.skip_binary and b"\0" in head)
+    whole = not head or (options.archives and kind(head[:HEAD])) or (options.skip_binary and _binary(head))
     if whole:
         yield _batch([entry], options)
         return
@@ -174,6 +175,11 @@ def _parts(entry: Entry, size: int, options: Options) -> Iterator[Job]:
     yield from (part(start) for start in range(0, size, PART))
 
 
+def _binary(head: bytes) -> bool:
+    """Text in UTF-16 has zeros as well, but says what it is."""
+    return b"\0" in head and not head.startswith((b"\xff\xfe", b"\xfe\xff"))
+
+
 def _read(path: str, at: int, count: int) -> bytes:
     with open(path, "rb", buffering=0) as file:
         return os.pread(file.fileno(), count, at)
@@ -185,7 +191,7 @@ def _file(entry: Entry, options: Options, searcher: Searcher, outcome: Outcome) 
         with open(entry.path, "rb", buffering=0) as file:
             head = os.pread(file.fileno(), SNIFF, 0) if entry.size is not None else b""
             packed = entry.size is None or (options.archives and kind(head[:HEAD]) is not None)
-            if options.skip_binary and not packed and b"\0" in head:
+            if options.skip_binary and not packed and _binary(head):
                 outcome.skipped.append(entry.path)
                 return
             outcome.files += 1
@@ -207,7 +213,7 @@ def _archive(path: str, file: Readable, options: Options, searcher: Searcher, ou
     for name, stream in _opened(path, file, options, outcome):
         places = Places(lambda at, size: b"")
         try:
-            if options.skip_binary and b"\0" in stream.peek(SNIFF):
+            if options.skip_binary and _binary(stream.peek(SNIFF)):
                 outcome.skipped.append(name)
                 read = True
                 continue

@@ -66,8 +66,9 @@ def plant(engine: Engine, rules: Iterable[Rule], seed: int) -> list[Canary]:
 
 
 def _forms(value: bytes) -> Iterator[bytes]:
-    """How a value may be written: as it is, in base64 at each alignment, in hex, percent-encoded, JSON-escaped."""
+    """How a value may be written: as it is, in UTF-16, base64 at each alignment, hex, percent-encoded, JSON-escaped."""
     yield value
+    yield value.decode("latin-1").encode("utf-16-le")
     for shift in range(3):
         text = base64.b64encode(b"\0" * shift + value)[4 if shift else 0 :].rstrip(b"=")[:-1]
         yield text

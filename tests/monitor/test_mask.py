@@ -54,6 +54,15 @@ def run(pieces: Sequence[bytes], pause: float, **options: object) -> tuple[bytes
     return out + masker.finish(), masker
 
 
+@pytest.mark.parametrize("order", ["le", "be"])
+@pytest.mark.parametrize("after", [" in use\r\n", ""])
+def test_a_text_in_utf_16_stays_one(order: str, after: str) -> None:
+    text = f"\ufeffuser=é\r\ntoken = {{}}{after}"
+    out, masker = run([text.format(token(1).decode()).encode(f"utf-16-{order}")], 0.0)
+    assert out.decode(f"utf-16-{order}") == text.format(label("github-pat", token(1)).decode())
+    assert masker.stats.masked == {"github-pat": 1}
+
+
 def test_each_secret_is_replaced_and_nothing_else() -> None:
     text = b"\x00binary \xff\r\nAuthorization: token " + token(1) + b"\ntail without newline"
     out, masker = run([text], 0.0)

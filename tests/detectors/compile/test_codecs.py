@@ -36,10 +36,11 @@ def test_plain_logs_have_no_trigger() -> None:
 
 def test_each_alignment_of_a_literal_is_looked_for() -> None:
     rule = Rule(id="r", name="Rule", pattern=r"(?P<secret>acme_[a-z0-9]{12})", severity="critical")
-    made = codecs([rule])
+    always = codecs([])
+    made = [codec for codec in codecs([rule]) if codec not in always]
     assert sorted(codec.phase for codec in made if codec.name == "base64") == [0, 2, 3]
     assert [codec.trigger for codec in made if codec.name == "hex"] == [b"(?i)" + b"acme_".hex().encode()]
-    lesser = codecs([replace(rule, severity="medium")])
+    lesser = [codec for codec in codecs([replace(rule, severity="medium")]) if codec not in always]
     assert not {codec.name for codec in lesser} & {"base64", "hex"}, "of critical and high rules only"
 
 

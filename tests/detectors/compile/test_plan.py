@@ -49,7 +49,7 @@ def test_what_is_decoded_is_looked_for_as_it_is() -> None:
     assert not [form for name, form in changed if name == "base64" and b"." in form]
     others = {number for number, name in names.items() if name not in ("percent", "base64")}
     exact = [(text, number) for text, number in expressions if number in others]
-    assert {names[number] for _, number in exact} >= {"hex", "gzip", "lines"}
+    assert {names[number] for _, number in exact} >= {"hex", "gzip", "lines", "utf16"}
     assert plan.searched(rules(), made, exact) == exact
 
 

@@ -36,6 +36,10 @@ def hits(data: bytes, name: str) -> list[tuple[Codec, int]]:
     return found
 
 
+def codec(name: str) -> Codec:
+    return next(one for one in ALL if one.name == name)
+
+
 def regions(data: bytes, name: str) -> list[Region]:
     found = hits(data, name)
     return list(decode.regions(found[0][0], data, found)) if found else []
@@ -86,6 +90,31 @@ ENCODE: dict[str, Callable[[bytes], bytes]] = {
     "escape": lambda text: b"secret\\u003d" + b"".join(b"\\u%04x" % c if c in b'"=_<>&' else b"%c" % c for c in text),
     "html": lambda text: b"secret&quot;" + escape(text.decode("ascii")).replace("_", "&#95;").encode(),
 }
+
+
+@pytest.mark.parametrize("order", ["le", "be"])
+@given(before=st.binary(max_size=9), after=st.binary(max_size=9))
+def test_text_in_utf_16_is_seen_in_either_order_and_at_any_offset(order: str, before: bytes, after: bytes) -> None:
+    encoded = "field = 'acme_k3j9x2m4q8w1'\r\n".encode(f"utf-16-{order}")
+    data = before + encoded + after
+    (found, *_) = [region for region in regions(data, "utf16") if b"acme_k3j9x2m4q8w1" in region.text]
+    at = found.text.index(b"acme_")
+    start, end = found.places()(at, at + 17)
+    assert (start, end) == (data.index(b"a\0c\0m\0e"), data.index(b"a\0c\0m\0e") + 34)
+
+
+def test_zeros_and_numbers_of_two_bytes_are_no_text() -> None:
+    assert regions(bytes(5000) + b"=\0 \0" + bytes(5000), "utf16") == []
+    numbers = b"".join(number.to_bytes(2, "little") for number in range(300, 5000))
+    assert regions(numbers + b"e\0n\0" + numbers, "utf16") == []
+
+
+def test_many_short_runs_are_counted_as_what_they_cost() -> None:
+    budget = decode.Budget(0)
+    data = (b"t\0o\0k\0e\0n\0=\0a\0b\0" + bytes(4)) * 20_000
+    found = list(decode.regions(codec("utf16"), data, [(codec("utf16"), 8)], budget))
+    assert 0 < len(found) < 4_500
+    assert budget.skipped
 
 
 @pytest.mark.parametrize("name", ENCODE)
@@ -159,11 +188,11 @@ def test_a_thousand_bombs_stop_at_theirs() -> None:
     assert sum(map(len, {r.text for r in found})) <= DECODED_LEAST + DECODED_MOST * len(data)
 
 
-@pytest.mark.parametrize("name", ["base64", "gzip", "hex", "percent", "escape", "html", "lines"])
+@pytest.mark.parametrize("name", ["base64", "gzip", "hex", "percent", "escape", "html", "lines", "utf16"])
 @given(data=st.binary(max_size=300), ends=st.lists(st.integers(0, 300), max_size=6))
 @settings(max_examples=60)
 def test_decoders_take_invalid_input(name: str, data: bytes, ends: list[int]) -> None:
-    kind = next(codec for codec in ALL if codec.name == name)
+    kind = codec(name)
     digits = b"0123456789abcdefABCDEF"
     found = [
         (kind, end)

@@ -109,13 +109,14 @@ def test_a_valid_checksum_settles_what_looks_like_a_placeholder() -> None:
 # --- blocks
 
 
-def test_consecutive_blocks_report_each_match_once() -> None:
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-16-le", "utf-16-be"])
+def test_consecutive_blocks_report_each_match_once(encoding: str) -> None:
     rng = random.Random(2)
     parts = []
     for number in range(120):
         parts.append(f"level=info n={rng.randrange(10**6)} ok\n" * rng.randrange(1, 6))
         parts.append(rng.choice((f"auth {github(number)}\n", f"password={expand('{alnum:16}', number)}\n")))
-    data = "".join(parts).encode()
+    data = "".join(parts).encode(encoding)
     search = engine().worker()
     whole = [(m.secret, m.start) for m in search.scan(data)]
     assert len(whole) == 120
@@ -123,7 +124,7 @@ def test_consecutive_blocks_report_each_match_once() -> None:
         cuts = random.Random(seed)
         got, at = [], 0
         while at < len(data):
-            limit = data.find(b"\n", min(len(data) - 1, at + cuts.randrange(200, 3000))) + 1
+            limit = data.find(b"\n", min(len(data) - 1, at + cuts.randrange(200, 3000))) + 1 or len(data)
             low, high = max(0, at - 512), min(len(data), limit + 512)
             found = search.scan(data[low:high], fresh=at - low, limit=limit - low)
             got += [(m.secret, m.start + low) for m in found]
@@ -165,6 +166,36 @@ def test_encoded_secrets_are_found_in_any_alignment(how: str, lead: int) -> None
     assert match.secret == github().encode()
     assert match.decode == (how,)
     assert 9 <= match.start < match.end <= 9 + len(encoded)
+
+
+@pytest.mark.parametrize("order", ["le", "be"])
+@pytest.mark.parametrize("text", ["{}", "\ufeff{}", "user: é\r\ntoken: {}\r\n", "auth {} ok"])
+def test_secrets_in_utf_16_are_found(order: str, text: str) -> None:
+    data = text.format(github()).encode(f"utf-16-{order}")
+    (match,) = [m for m in engine().worker().scan(data) if m.rule.id == "github-pat"]
+    assert (match.secret, match.decode) == (github().encode(), ("utf16",))
+    assert data[match.start : match.end].replace(b"\0", b"") == match.secret
+
+
+def test_what_is_found_plain_is_found_in_utf_16() -> None:
+    search, missing = engine().worker(), []
+    for number, one in enumerate(rules()[::5]):
+        if one.decode is None and one.examples:
+            text = f"# {expand(one.examples[0], number)}\r\n"
+            plain = {m.secret for m in search.scan(text.encode())}
+            wide = {m.secret for m in search.scan(text.encode("utf-16-le"))}
+            missing += [one.id] if plain - wide else []
+    assert not missing
+
+
+@pytest.mark.parametrize(
+    "command", ["powershell.exe -NoP -enc {}", "pwsh -EncodedCommand '{}'", 'CommandLine: "powershell -e {}"']
+)
+def test_a_secret_in_an_encoded_command_of_powershell_is_found(command: str) -> None:
+    script = f'$h = @{{Authorization = "token {github()}"}}; Invoke-RestMethod https://api.example.org -Headers $h'
+    data = command.format(base64.b64encode(script.encode("utf-16-le")).decode()).encode()
+    (match,) = [m for m in engine().worker().scan(data) if m.rule.id == "github-pat"]
+    assert (match.secret, match.decode) == (github().encode(), ("base64", "utf16"))
 
 
 @pytest.mark.parametrize("depth", range(1, 5))

@@ -66,9 +66,10 @@ def test_a_large_file_is_shared_out_and_lines_are_right(
 def test_binary_files_are_searched_or_left_out(engine: Engine, token: Token, tmp_path: Path) -> None:
     (tmp_path / "a.bin").write_bytes(b"\0\xff\xfe" + token(1).encode() + b"\0\n")
     (tmp_path / "b.txt").write_text(token(2))
-    assert [Path(h.path).name for h in outcomes(engine, tmp_path).hits] == ["a.bin", "b.txt"]
+    (tmp_path / "c.txt").write_text(f"token = {token(3)}\n", encoding="utf-16")
+    assert [Path(h.path).name for h in outcomes(engine, tmp_path).hits] == ["a.bin", "b.txt", "c.txt"]
     total = outcomes(engine, tmp_path, skip_binary=True)
-    assert [Path(h.path).name for h in total.hits] == ["b.txt"]
+    assert [Path(h.path).name for h in total.hits] == ["b.txt", "c.txt"]
     assert [Path(p).name for p in total.skipped] == ["a.bin"]
 
 
