@@ -11,6 +11,7 @@ from functools import cache
 from itertools import pairwise
 from urllib.parse import unquote_to_bytes
 
+from detectors.match.chosen import chosen
 from detectors.match.quick import quick
 from detectors.match.score import different, entropy, surprise
 
@@ -289,7 +290,6 @@ _SUM = re.compile(rb"(?:sha256[=:-]|\bh1:)$")  # before a digest in base64
 _AUDITED = re.compile(rb"hmac-sha256:[0-9a-f]{64}")  # of Vault and OpenBao: of each value its own
 _DATE = re.compile(rb"(?:19|20)\d\d(?:0\d|1[0-2])[0-3]\d|1[4-9]\d{8}(?:\d{3})?$")
 
-
 # A word, and others after it before the quotes end: `"Contrase\u00f1a nueva"`.
 _TEXT = re.compile(rb"[A-Za-z'\x80-\xff-]+ [A-Za-z({$\x80-\xff]")
 
@@ -392,8 +392,6 @@ _ASSIGNS = b" \t=:"  # `self.p4passwd = p4passwd`
 _SAME = re.compile(rb"\w[ \t]*[=:]+[ \t]*$")
 _PART = re.compile(rb"[A-Za-z0-9]{10,}")
 _CHANGE = re.compile(rb"(?<=[a-z])[A-Z0-9]|(?<=[A-Z])[0-9]|(?<=[0-9])[A-Za-z]")
-
-
 _ODD = 4.0
 
 
@@ -431,7 +429,8 @@ _KINDS = (
 )
 # The name of a password, right before its value: there a name is rare, and half of the short values are letters only.
 _OPENS = re.compile(
-    rb"(?i:passw(?:or)?d|passphrase|passwort|pwd|pswd|_pass|\bpass|[a-z](?-i:Pass))\w{0,8}[^\w]{1,12}(?:\w{2,8}\([\"'`])?$"
+    rb"(?i:passw(?:or)?d|passphrase|passwort|pwd|pswd|_pass|\bpass|[a-z](?-i:Pass))\w{0,8}[^\w]{1,12}"
+    rb"(?:to )?(?:\w{2,8}\([\"'`])?$|\s-(?:p|P|pw) ?$|\bLOGIN [\w.@-]{2,60} $"
 )
 _MAYBE_SPEAKS = quick((_PAGE_CONTEXT, _ABOUT, _ASKED, _STYLED))
 # Blanks, control characters and what is no ASCII are looked at in several ways.
@@ -492,9 +491,10 @@ def words(value: bytes, before: bytes = b"") -> str | None:
         return "a sentence, not a value"
     for pattern, odd, what in _KINDS:
         if pattern.fullmatch(value) and (odd == math.inf or not _random(value, odd)):
-            if pattern is _NUMBERED and (not _spelt(value) or (_many_digits(value) and _OPENS.search(before))):
+            if pattern is _NUMBERED and not _spelt(value):
                 continue
-            if pattern is _NAME and surprise(value)[0] > 0.0 and _OPENS.search(before):
+            rare = chosen(value) or (_many_digits(value) if pattern is _NUMBERED else surprise(value)[0] > 0.0)
+            if pattern in (_NUMBERED, _NAME) and rare and _OPENS.search(before):
                 continue  # right behind the name of a password names are rare
             return f"{what}, not a value"
     return "an expression, not a value" if _CALL.search(value) and not _random(value, 10.0) else None

@@ -19,6 +19,7 @@ from typing import Any
 
 import orjson
 
+from detectors.match.chosen import chosen
 from detectors.match.quick import UNANCHORED, found, quick
 from detectors.rules.rule import Confidence
 from detectors.rules.syntax import compile_re2
@@ -54,36 +55,18 @@ _UUID = re.compile(rb"[0-9a-fA-F]{8}-(?:[0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}")
 _WORD_NUMBER = re.compile(rb"[A-Za-z]+[_.-]?[0-9]{1,4}")
 _JOINED = re.compile(rb"[A-Za-z0-9]+(?:[-_./:][A-Za-z0-9]+)+")
 _MAYBE_WRITTEN = quick((re.compile(rb"[ (){}\[\]<>]"), _CODE), (_JOINED,))
-# What people choose for a password: words and a number (`violet-anvil-river-89`), or a name, a sign and a year
-# (`Berlin_2024`).
-_CHOSEN = re.compile(
-    rb"[A-Z]?[a-z]{2,11}([-.])(?:[A-Z]?[a-z]{2,11}\1){1,5}(?:[A-Z]?[a-z]{2,11})?\d{1,4}[!?.#*$]?"
-    rb"|[A-Z][a-z]{3,11}[-_.@!#]\d{4}[!?.#*$]?"
-)
-# Words of which names of things are made, which look the same: `orders-db-primary-2`, `Error_1205`.
-_OF_THINGS = frozenset(
-    b"access account admin api app auth backup base bucket build cache case central change client cloud cluster "
-    b"code config container core cred credential credentials creds data database db default demo deploy dev disk "
-    b"east email entry env error event example external field file form gateway global group handler header host "
-    b"http id image index input instance internal invalid issue item job key keys label length level line list "
-    b"local log login mail main manager master max message min mode model module name network new node north "
-    b"number object old order output page part pass password path phase pod policy pool port primary prod "
-    b"production project proxy public query queue read record ref region release replica report request required "
-    b"reset role root route rule schema secret secrets section server service session set source south stack stage "
-    b"staging state step store string support svc system table target task team template test testing tests text "
-    b"the ticket title token topic type unit update url user username users value var vault version view volume "
-    b"web west worker write your zone".split()
-)
 # A call that takes a user and a password, an option of a command, a map of passwords, a pair that is called one.
 _HANDED = re.compile(
-    rb"(?i:auth|login|log_in|sign_?in|connect|credentials?|mysqli|pdo|password|begin)\w{0,12}(?: ?[=:] ?)?"
+    rb"(?i:auth|login|log_in|sign_?in|connect|credentials?|mysqli|pdo|password|begin|\bbasic)\w{0,12}(?: ?[=:] ?)?"
     rb"\([^()\n]{0,80}[\"'`]\Z"
     rb"|(?i:auth|login|connect)\w{0,12} [\"'][^\"'\n]{1,40}[\"'], ?[\"']\Z"
+    rb"|\bLOGIN [\"']?[\w.@-]{2,60}[\"']? [\"']?\Z|[cC]rypt\w{0,8}\([^()\n]{1,60}, ?[\"']\Z"
     rb"|\s-(?:[pPwAX]|pw|pass)[ =]?[\"']?\Z"
     rb"|(?i:passwords|passwds|credentials)[\"'\s]{0,3}(?:=>|[:=])\s?[\[{(][^\n]{0,60}[\"'`]\Z"
+    rb"|(?i:passwort|kennwort) (?:lautet|ist):? \Z|(?i:idrac|ipmi|ilo|bmc|credentials?):? [\w.@-]{2,40}[:/]\Z"
+    rb"|(?i:radius|tacacs)[\w. -]{0,60} key (?:0 )?\Z|(?i:password|pwd) ?\|?\n[-+| :]{3,60}\n[^\n]{0,60}\| {0,4}\Z"
     rb"|(?i:user|login)\w{0,4} ?/ ?(?i:pass\w{0,8}|pwd?)[\"'`\s:=]{1,4}[\w.@-]{2,40} ?[/:,|] ?\Z"
 )
-_OF_PASSWORDS = ("name password", "name pass")
 _WORDLIKE = ("wordlike", "common letters", "joined", "word and number")
 # The last name before a value. By RE2, as the other engine tries every end for every start.
 _NAME = r"([A-Za-z_$@][\w$.@-]*)[\"'`\\\])>]*(?:\s*(?:string|str|char|text|String|const|&))?[^\w]{0,60}\n?\z"
@@ -113,6 +96,7 @@ _ABOUT = re.compile(
     rb"|descri|confirm|forgot|reset|require|invalid"
     rb"|strength|type|name$|field|input|_id$|Id$|(?<!c)url|(?<!sec)uri|path|(?<!pro)file|policy|column|class|format|pattern|locale|i18n|lang)"
 )
+_OF_RESETS = re.compile(rb"(?i:reset|confirm(?:ation)?)_?(?i:token|key|code)\Z")  # who has one sets a new password
 _MAYBE_ABOUT = quick([re.compile(re.sub(rb"\(\?<!.*?\)", b"", _ABOUT.pattern))])
 _TEST = found(re.compile(rb"(?i:test|example|dummy|mock|fake|sample|fixture|assert|expect|demo)"))
 _COMPANY = found(
@@ -377,6 +361,8 @@ def _of_context(value: bytes, before: bytes, after: bytes, out: dict[str, float]
         if last not in _VERBS and last not in _SLOTS:
             break
         further = _name(before[-96 : before.rindex(name) - len(before)])
+        if further and (closed := before.rfind(b"</" + further)) >= 0:
+            further = _name(before[:closed][-96:])  # of `<key>Password</key><string>`
         if last in _SLOTS and _of_name(further, b"")[0] == "name none":
             break
         name = further or name
@@ -406,14 +392,13 @@ def _of_context(value: bytes, before: bytes, after: bytes, out: dict[str, float]
             out["user or host nearby"] = 1.0
     if name and len(value) > 3 and _same(value, name, plain):
         out["value repeats name"] = 1.0
-    elif (
-        not about
-        and _CHOSEN.fullmatch(value)
-        and (kind in _OF_PASSWORDS or _HANDED.search(before[-96:]))
-        and _OF_THINGS.isdisjoint(_LETTERS.findall(value.lower()))
-    ):
+    elif not about and chosen(value) and (_of_passwords(kind, value) or _HANDED.search(before[-96:])):
         for feature in _WORDLIKE:  # of a password they say nothing
             out.pop(feature, None)
+
+
+def _of_passwords(kind: str, value: bytes) -> bool:
+    return kind in ("name password", "name pass") or (kind == "name secret" and value[:1].isupper())
 
 
 # What a test or a page does with a value, and what makes a text of one: the name stands before it.
@@ -421,7 +406,7 @@ _VERBS = frozenset(
     b"type fill val eq eql equal equals be to toBe toEqual toStrictEqual isEqualTo send_keys sendKeys set_value"
     b" setValue byte Some from new make with is was".split()
 )
-_SLOTS = (b"value", b"Value")  # `name: DB_PASSWORD`, and a line further `value: …`
+_SLOTS = (b"value", b"Value", b"string")  # `name: DB_PASSWORD`, and a line further `value: …`
 _BESIDE = re.compile(rb"[\w)],\s*[bu@]?\\?[\"'`]?$")  # another argument before it, not its name in quotes
 _OPERATORS = {
     b"(": "handed over",
@@ -436,7 +421,8 @@ _OPERATORS = {
 def _of_name(name: bytes, tail: bytes) -> tuple[str, bool, bytes]:
     """The kind of a name, or of what stands in its place; whether it speaks about a secret; its letters."""
     kind = next((kind for kind, pattern in _KINDS if pattern(name or tail)), "none")
-    return f"name {kind}", _MAYBE_ABOUT(name) and bool(_ABOUT.search(name)), name.lower().translate(None, _NO_LETTER)
+    about = _MAYBE_ABOUT(name) and bool(_ABOUT.search(name)) and not _OF_RESETS.search(name)
+    return f"name {kind}", about, name.lower().translate(None, _NO_LETTER)
 
 
 @cache

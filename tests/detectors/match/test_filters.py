@@ -247,6 +247,13 @@ def test_passwords_that_people_choose_are_values(value: str) -> None:
     assert not words(value.encode())
 
 
+@pytest.mark.parametrize("before", ["password to ", "PASS ", "oc login -u bob -p ", "a1 LOGIN bob "])
+def test_a_name_with_a_number_and_letters_is_a_value_where_a_password_stands(before: str) -> None:
+    for value in (b"Kestrel65-koc", b"Falcon44.ohe"):
+        assert words(value, before.encode()) is None
+        assert words(value, b"image: ")
+
+
 def test_bytes_that_no_text_has_are_no_value() -> None:
     assert words(b"^UUP\xff3k\x819")
     assert words(b"k3j9\x80\xbfX2")

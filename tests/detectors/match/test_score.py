@@ -128,7 +128,13 @@ def test_the_letters_of_a_value_are_weighed_once_whoever_asks() -> None:
     assert surprise.cache_info().hits
 
 
-@pytest.mark.parametrize("value", ["violet-anvil-river-89", "Silent.Meadow.Orchid.7!", "Berlin_2024", "Acme-1723"])
+@pytest.mark.parametrize(
+    "value",
+    [
+        *("violet-anvil-river-89", "Silent.Meadow.Orchid.7!", "Berlin_2024", "Acme-1723", "sunny_490"),
+        *("GreenAnchor-663", "RustyPepperMaple42!", "Kestrel65-koc"),
+    ],
+)
 @pytest.mark.parametrize(
     ("before", "after"),
     [
@@ -147,9 +153,28 @@ def test_words_with_a_number_are_a_password_behind_its_name(value: str, before: 
     assert told(value, before, after) is not None
 
 
-@pytest.mark.parametrize("value", ["orders-db-primary-2", "my-service-account-12", "Error_1205", "violet-anvil-river"])
+@pytest.mark.parametrize(
+    "value",
+    ["orders-db-primary-2", "my-service-account-12", "Error_1205", "violet-anvil-river", "ErrorCode-404", "field_123"],
+)
 def test_words_of_which_names_of_things_are_made_are_none(value: str) -> None:
     assert told(value, "DB_PASSWORD=", "") is None
+
+
+def test_words_with_a_number_are_a_secret_where_they_are_called_one_and_start_as_no_name_of_a_thing() -> None:
+    assert told("GreenAnchor-663", "secret = ", "") is not None
+    assert told("violet-anvil-river-89", "secret = ", "") is None
+
+
+def test_the_element_before_a_string_names_it() -> None:
+    assert told("GreenAnchor-663", "<key>Password</key><string>", "</string>") is not None
+    assert told("GreenAnchor-663", "<key>Title</key><string>", "</string>") is None
+
+
+def test_a_token_that_resets_a_password_is_a_secret() -> None:
+    value = expand("{hex:40}", 1)
+    assert told(value, "GET /reset?reset_token=", "") is not None
+    assert told(value, "GET /reset?reset_text=", "") is None
 
 
 def test_words_with_a_number_are_nothing_without_the_name_of_a_password() -> None:
