@@ -352,7 +352,7 @@ async def test_systemd_hears_of_each_step(monitor: Monitor, tmp_path: Path) -> N
                 heard.append((await asyncio.to_thread(server.recv, 1000)).decode())
 
         await hear("READY=1")
-        assert len(heard) == 1
+        assert set(heard[:-1]) <= {"WATCHDOG=1"}, "a start may outlast the watchdog's time"
         await hear("WATCHDOG=1")
         monitor.process.send_signal(signal.SIGHUP)
         await hear("RELOADING=1")
