@@ -287,6 +287,8 @@ class Keeper:
             elif life.unsure:
                 self._strays.doubt(life)
             else:
+                if parent is not None:  # it has its turn just now: another life then, of the same generation
+                    life.generation = parent.generation
                 self._schedule.hold(life)
             if life is not found or self._register.shown(new.path) is not None:
                 found.close()

@@ -14,6 +14,8 @@ from typing import Any
 import pytest
 
 from monitor.sources.file import fates, keeper
+from monitor.sources.file.keeper import Keeper
+from monitor.sources.file.life import Life
 from monitor.sources.file.source import FileSource
 from tests.fakes.intake import FakeIntake, caught_up, running, until
 from tests.fakes.logs import append, compress, line
@@ -313,6 +315,31 @@ async def test_saved_by_an_editor_is_not_read_again(make: MAKE, intake: FakeInta
         append(log, line(3))
         await caught_up(intake, 1, 2, 3)
     assert intake.hits == 3
+
+
+async def test_saved_by_an_editor_while_it_has_its_turn_it_is_told_as_what_it_was(
+    make: MAKE, intake: FakeIntake, log: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    met = Keeper._meet
+
+    async def meet(keeper: Keeper, fresh: Any) -> Any:
+        with monkeypatch.context() as during:
+            during.setattr(Life, "busy", True)
+            return await met(keeper, fresh)
+
+    whole = line(1, padding=40_000)  # more than is compared byte by byte
+    append(log, whole)
+    async with running(make()):
+        await caught_up(intake, 1)
+        await until(lambda: [state["offset"] for state in intake.files()] == [len(whole)])
+        monkeypatch.setattr(Keeper, "_meet", meet)
+        other = log.with_name(".app.log.swp")
+        other.write_text(whole + line(2))
+        other.rename(log)
+        await caught_up(intake, 1, 2)
+        append(log, line(3))
+        await caught_up(intake, 1, 2, 3)
+    assert intake.marks == [1, 2, 3]
 
 
 async def test_compressed_after_it_was_read_and_younger_than_the_log_after_it(
