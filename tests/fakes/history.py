@@ -250,8 +250,6 @@ class History:
             os.write(old, b"late %s\n" % self.mark())  # the service comes back to it a little later
         os.close(old)
         self.first(log)
-        if log.how == "none":
-            await self.caught_up()  # what comes and goes while no log is there is beyond any reader
 
     async def recreate(self, log: Log) -> None:
         """Deleted and made anew, or another file moved in its place."""

@@ -168,13 +168,15 @@ class Keeper:
 
     async def _place(self, former: Iterable[Life]) -> None:
         lives = sorted((life for life in former if not life.ended), key=lambda life: life.mtime)
-        # After one that lies where it lay nobody is searched for.
-        still = {life for life in lives if not life.loose} - self._replaceable
+        # After a log that lies where it lay nobody is searched for.
+        still = {life for life in lives if not life.loose and self._is_log(life.path)} - self._replaceable
         youngest = self._youngest((life, [life.path] if life in still else self._logs(life.path)) for life in lives)
         unseen: dict[tuple[int, int], Rest] = {}
         for life in lives:
             if life.loose:
                 unseen |= {rest.inode: rest for rest in await self._strays.locate(life, life in youngest)}
+            elif life in youngest - still - self._replaceable:  # rotated, and the log after it was not known yet
+                unseen |= {rest.inode: rest for rest in await self._strays.after(life)}
         for life in self._replaceable:
             if life.known_by_content and life not in youngest:
                 continue
@@ -207,18 +209,24 @@ class Keeper:
     async def _apply(self, found: Found) -> None:
         strays: list[tuple[Life, bool]] = []
         fresh: list[_Candidate] = []
+        back: dict[str, Life] = {}  # logs that were missing until now, and what was known there
         for path, now in found.changes:
             shown = self._register.shown(path)
-            said = arrival(shown, self._register.inside((now.dev, now.ino)) if now else None, path, now)
+            owner = self._register.inside((now.dev, now.ino)) if now else None
+            said = arrival(shown, owner, path, now)
             if said.leaves:
                 life = self._leave(path)
                 if life.loose:
                     strays.append((life, self._is_log(path)))
-            if now is not None and said.fresh:
+            # An empty file that loses its name in this same look may have lost its inode to another one.
+            doubtful = owner is not None and owner is not shown and not owner.known_by_content and owner.fd < 0
+            if now is not None and (said.fresh or doubtful):
                 # Of whom they may be copies is asked before paths change hands.
                 # At a start it may have got another inode and another name.
                 parents = self._register.parents(path, None if self.begun else (now.dev, now.ino))
                 fresh.append(_Candidate(path, now, [(life, replace(life)) for life in parents]))
+                if self.begun and shown is None and (last := self._register.last(path)) and self._is_log(path):
+                    back[path] = last
         for path, now in found.changes:
             if now is None:
                 continue
@@ -228,9 +236,12 @@ class Keeper:
                 self._take(owner, path, now)
             if owner is not None and not said.fresh and self._needs_turn(owner, now):
                 self._schedule.grown(owner, now.size, now.mtime)
-        for life in await self._meet(fresh):
-            if self._is_log(life.path):
-                await self._strays.add_unseen(await self._strays.after(life))
+        fresh = [new for new in fresh if self._register.shown(new.path) is None]
+        before = [life for life in await self._meet(fresh) if self._is_log(life.path)]
+        # Since it was seen that there is none, another may have come and gone.
+        before += [life for path, life in back.items() if self._register.shown(path) is not life]
+        for life in before:
+            await self._strays.add_unseen(await self._strays.after(life))
         for life, current in strays:
             if life.loose:
                 await self._strays.add_unseen(await self._strays.locate(life, current))

@@ -254,7 +254,7 @@ class Strays:
         if owner is None or owner.fd >= 0:
             return owner
         try:
-            same = owner.known_by_content or _may_be(rest, owner)
+            same = owner.known_by_content or (_may_be(rest, owner) and not await self._known(rest))
             if same and await self._thread(compare_wherever, rest, replace(owner), self._hasher) == "continues":
                 return owner
         except Shortage:
@@ -262,6 +262,13 @@ class Strays:
         if owner.loose:
             self._register.renounce(owner)
         return None
+
+    async def _known(self, rest: Rest) -> bool:
+        """Whether the file is one of which something was read, in a place that was another's. Raises Shortage."""
+        for life in self._register.parents(rest.path, rest.inode):
+            if await self._thread(compare_wherever, rest, replace(life), self._hasher) == "continues":
+                return True
+        return False
 
     def crowd(self) -> set[Life]:
         """Lives of deleted files to be let go as soon as they are read, as they take more than half of the room.

@@ -1,0 +1,147 @@
+"""What befalls a log between two looks at it, or just as the monitor is stopped."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from monitor.sources.file.keeper import Keeper
+from monitor.sources.file.life import Life
+from monitor.sources.file.source import FileSource
+from tests.fakes.intake import FakeIntake, caught_up, running, until
+from tests.fakes.logs import append, compress, line
+
+MAKE = Callable[..., FileSource]
+pytestmark = pytest.mark.usefixtures("short")
+
+
+@pytest.fixture
+def looks(monkeypatch: pytest.MonkeyPatch) -> asyncio.Event:
+    """Nobody looks while this is cleared, and then at `app.log` first."""
+    look, allowed = Keeper.look, asyncio.Event()
+    allowed.set()
+
+    async def held(keeper: Keeper, paths: set[str] | None, tended: Any) -> Any:
+        await allowed.wait()
+        return await look(keeper, sorted(paths) if paths else paths, tended)
+
+    monkeypatch.setattr(Keeper, "look", held)
+    return allowed
+
+
+def claim(source: FileSource, path: Path, file: Path) -> None:
+    """Have a life of which nothing was read claim a file by its inode, as one does whose own was deleted."""
+    status = file.stat()
+    source._register.add(Life(str(path), (status.st_dev, status.st_ino), mtime=1))
+
+
+@pytest.mark.parametrize("compressed", [False, True])
+async def test_a_log_that_came_and_went_after_a_look_at_which_there_was_none(
+    make: MAKE, intake: FakeIntake, log: Path, looks: asyncio.Event, compressed: bool
+) -> None:
+    append(log, line(1))
+    source = make()
+    async with running(source):
+        await caught_up(intake, 1)
+        log.rename(log.with_name("app.log-20260101"))
+        await until(lambda: source._register.shown(str(log)) is None)
+        looks.clear()
+        await asyncio.sleep(0.02)  # what is written later has a later time
+        append(log, line(2))
+        log.rename(log.with_name("app.log-20260102"))
+        if compressed:
+            compress(log.with_name("app.log-20260102"), ".gz")
+        append(log, line(3))
+        looks.set()
+        await caught_up(intake, 1, 2, 3)
+    assert intake.marks == [1, 2, 3]
+    assert not intake.lost
+
+
+async def test_a_log_that_came_and_went_after_the_one_before_it_was_seen_under_its_new_name(
+    make: MAKE, intake: FakeIntake, log: Path
+) -> None:
+    append(log, line(1))
+    source = make(include=[f"{log}*"])
+    first = log.with_name("app.log-20260101")
+    async with running(source):
+        await caught_up(intake, 1)
+        log.rename(first)
+        await until(lambda: any(state["path"] == str(first) for state in intake.files()))
+    await asyncio.sleep(0.02)
+    append(log, line(2))
+    log.rename(log.with_name("app.log-20260102"))
+    compress(log.with_name("app.log-20260102"), ".gz")
+    append(log, line(3))
+    async with running(make(include=[f"{log}*"])):
+        await caught_up(intake, 1, 2, 3)
+    assert intake.marks == [1, 2, 3]
+    assert not intake.lost
+
+
+async def test_saved_by_an_editor_into_a_file_that_one_never_read_claims(
+    make: MAKE, intake: FakeIntake, log: Path
+) -> None:
+    append(log, line(1))
+    source = make()
+    async with running(source):
+        await caught_up(intake, 1)
+        other = log.with_name(".app.log.swp")
+        other.write_text(line(1) + line(2))
+        claim(source, log, other)
+        other.rename(log)
+        await caught_up(intake, 1, 2)
+    assert intake.marks == [1, 2]
+    assert not intake.lost
+
+
+async def test_copied_into_a_file_that_one_never_read_claims(
+    make: MAKE, intake: FakeIntake, log: Path, looks: asyncio.Event
+) -> None:
+    append(log, line(1))
+    source = make(include=[f"{log}*"])
+    copy = log.with_name("app.log.1")
+    async with running(source):
+        await caught_up(intake, 1)
+        looks.clear()
+        shutil.copyfile(log, copy)
+        claim(source, copy, copy)
+        looks.set()
+        await until(lambda: source._register.shown(str(copy)) is not None)
+        os.truncate(log, 0)
+        append(log, line(2))
+        await caught_up(intake, 1, 2)
+    assert intake.marks == [1, 2]
+
+
+async def test_an_empty_rotated_file_becomes_the_log_and_loses_its_name_in_one_look(
+    make: MAKE, intake: FakeIntake, log: Path, looks: asyncio.Event
+) -> None:
+    append(log, line(1))
+    rotated = log.with_name("app.log.1")
+    rotated.touch()
+    source = make(include=[f"{log}*"])
+    async with running(source):
+        await caught_up(intake, 1)
+        looks.clear()
+        empty = source._register.shown(str(rotated))
+        assert empty is not None
+        await until(lambda: not empty.busy)
+        source._schedule.shut(empty)
+        append(rotated, line(2))
+        rotated.rename(log)
+        looks.set()
+        await caught_up(intake, 1, 2)
+        await until(lambda: source._register.shown(str(log)) is not None)
+        shutil.copyfile(log, rotated)
+        os.truncate(log, 0)
+        append(log, line(3))
+        await caught_up(intake, 1, 2, 3)
+    assert intake.marks == [1, 2, 3]
+    assert not intake.lost
