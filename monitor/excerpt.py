@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Sequence
+from itertools import pairwise
 
-__all__ = ["NEAR", "around"]
+__all__ = ["NEAR", "around", "narrowed"]
 
 Data = bytes | bytearray | memoryview
 NEAR = 64  # bytes shown on either side
@@ -41,6 +42,26 @@ def around(
     if _WORD.match(bytes(data[high : high + 1])):
         after = _CUT_AFTER.sub("…", after)
     return _RANDOM.sub("…", before), _RANDOM.sub("…", after)
+
+
+def narrowed(
+    data: Data, span: tuple[int, int], hidden: Sequence[tuple[int, int]], near: int = NEAR
+) -> tuple[bytes, tuple[int, int], list[tuple[int, int]]]:
+    """Text in UTF-16 around `span` as UTF-8, more than `near` bytes of either side, with the places of all in it."""
+    start, end = span
+    low, high = start - min(4 * near, start & ~1), min(len(data), end + 4 * near)
+    first = bisect_right(hidden, low, key=lambda span: span[1])
+    inside = hidden[first : bisect_left(hidden, high, key=lambda span: span[0])]
+    # Whole characters of what was read in the other order.
+    whole = [(max(low, b - (b - start) % 2), min(high, e + (e - start) % 2)) for b, e in inside]
+
+    secret = bytes(data[start:end])
+    order = "utf-16-be" if secret[::2].count(0) > secret[1::2].count(0) else "utf-16-le"
+    text, places = b"", {low: 0}
+    for left, right in pairwise(sorted({low, start, end, high, *(place for one in whole for place in one)})):
+        text += bytes(data[left:right]).decode(order, "replace").encode()
+        places[right] = len(text)
+    return text, (places[start], places[end]), [(places[b], places[e]) for b, e in whole]
 
 
 def _shown(data: Data, low: int, high: int, spans: Iterable[tuple[int, int]]) -> str:

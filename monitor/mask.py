@@ -125,17 +125,19 @@ class Masker:
         """Whether the unfinished line before `end` ends in nothing that could be the beginning of a value."""
         if end < len(self._data):
             return False
-        word = self._data[max(self._fresh, end - 64) : end]
+        word = self._data[max(self._fresh, end - 64) : end].rstrip(b"\0")  # of UTF-16
         return len(word) - len(word.rstrip(b" \t>$#%?:")) > 0
 
     def _before_open(self, limit: int) -> int:
         """`limit`, or the begin of a PEM block before it that has no end yet."""
-        begin = self._data.rfind(_OPEN, self._fresh, limit)
-        if begin < 0:
-            return limit
-        end = self._data.find(_CLOSE, begin)
-        whole = end >= 0 and self._data.find(b"-----", end + len(_CLOSE)) >= 0
-        return limit if whole else begin
+        for wide in (False, True):
+            opened, closed, dashes = (_zeros_between(text) if wide else text for text in (_OPEN, _CLOSE, b"-----"))
+            begin = self._data.rfind(opened, self._fresh, limit)
+            if begin >= 0:
+                end = self._data.find(closed, begin)
+                whole = end >= 0 and self._data.find(dashes, end + len(closed)) >= 0
+                limit = limit if whole else begin
+        return limit
 
     def _emit(self, limit: int, forced: int) -> bytes:
         """Mask up to `limit`, or to the begin of a match that goes on behind it and may still be waited for."""
@@ -144,14 +146,15 @@ class Masker:
         except TooSlowError:
             return self._give_up(limit)
         for match in sorted(matches, key=lambda m: m.start, reverse=True):
-            grows = match.end == len(self._data) and len(self._data) > forced
+            seen = match.end + match.wide  # half a character may have come
+            grows = seen >= len(self._data) > forced
             if match.start < limit and (match.end > limit or grows):
                 limit = max(match.start, forced)
         if limit <= self._fresh:
             return b""
 
-        spans = [(max(m.start, self._fresh), min(m.end, limit), self._label(m)) for m in matches if m.end > self._fresh]
-        spans = [span for span in spans if span[0] < span[1]]
+        shown = [(m, max(m.start, self._fresh), min(m.end, limit)) for m in matches]
+        spans = [(low, high, self._label(m, self._data, low, high)) for m, low, high in shown if low < high]
         if spans and self._observe is not None:
             self._observe(self._data, self._offset, self._fresh, limit)
         for match in matches:
@@ -176,18 +179,23 @@ class Masker:
                 break
             for match in matches:
                 self.stats.masked[match.rule.id] += 1
-            text = _replaced(text, 0, len(text), [(m.start, m.end, self._label(m)) for m in matches])
+            labels = [(m.start, m.end, self._label(m, text, m.start, m.end)) for m in matches]
+            text = _replaced(text, 0, len(text), labels)
         return text
 
     def _search(self, data: bytes) -> list[Match]:
         return self._worker.search(data, seconds=patience(len(data))).matches
 
-    def _label(self, match: Match) -> bytes:
+    def _label(self, match: Match, data: bytes, low: int, high: int) -> bytes:
+        """What stands for data[low:high], all of the match or what is left of it. In UTF-16 it stays that, and makes
+        whole with what goes by before and after it the characters that the span cuts."""
         label = f"[{match.rule.id}:{fingerprint(self._key, match.secret)[:_PRINT]}]"
-        if match.decode[:1] != ("utf16",):
+        if not match.wide:
             return label.encode()
-        # It stays UTF-16; without its last zero where the span has an odd number of bytes, as at the end of a file.
-        return label.encode("utf-16-le")[: len(label) * 2 - (match.end - match.start) % 2]
+        span = data[match.start : match.end]
+        zero = span[::2].count(0) <= span[1::2].count(0)  # where in a character it is
+        begun, ended = ((place - match.start) % 2 == zero for place in (low, high - 1))
+        return b"\0" * begun + _zeros_between(label.encode()) + b"\0" * ended
 
     def _give_up(self, limit: int) -> bytes:
         size = limit - self._fresh
@@ -206,6 +214,11 @@ class Masker:
         self._fresh = limit - keep
         while self._arrived and self._arrived[0][0] <= self._offset + self._fresh:
             self._arrived.popleft()
+
+
+def _zeros_between(text: bytes) -> bytes:
+    """Of UTF-16 in either order, so without the zero at one of its ends."""
+    return b"\0".join(bytes([byte]) for byte in text)
 
 
 def _replaced(data: bytes, start: int, end: int, spans: list[tuple[int, int, bytes]]) -> bytes:

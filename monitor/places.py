@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from detectors.match.engine import Found, Match
 from monitor.common.newlines import characters
 from monitor.common.text import one_line
-from monitor.excerpt import around
+from monitor.excerpt import around, narrowed
 from monitor.model import Block
 from monitor.record import Record, record
 from monitor.scrub import WITHHELD, Scrubber
@@ -59,9 +59,13 @@ class Places:
             step, end = step * 4, low
         return 0 if self._block.offset == 0 else None
 
-    def column(self, start: int, begin: int | None) -> int | None:
-        """Of the character at `start`, from 1, in the line that begins at `begin`."""
-        return None if begin is None else characters(bytes(self._block.data[begin:start])) + 1
+    def column(self, match: Match, begin: int | None) -> int | None:
+        """Of its first character, from 1, in the line that begins at `begin`."""
+        if begin is None:
+            return None
+        if match.wide:
+            return (match.start - begin) // 2 + 1
+        return characters(bytes(self._block.data[begin : match.start])) + 1
 
     def record(self, begin: int | None) -> Record:
         """What the record that begins there says of itself."""
@@ -73,7 +77,10 @@ class Places:
                 line = bytes(self._block.data[begin : begin + width])
                 if (newline := line.find(b"\n")) >= 0:
                     break
-            self._record = begin, record(line if newline < 0 else line[:newline], self._block.time)
+            line = (line if newline < 0 else line[:newline]).replace(
+                b"\0", b""
+            )  # of UTF-16, as far as it is of Latin-1
+            self._record = begin, record(line, self._block.time)
         return self._record[1]
 
     def context(self, match: Match, begin: int | None, scrub: Scrubber) -> str | None:
@@ -82,15 +89,19 @@ class Places:
             return None
         self._left -= 1
         data = self._block.data
-        before, after = around(data, (match.start, match.end), self._found.hidden, begin or 0, _SIDE)
+        text, span, hidden, first = data, (match.start, match.end), self._found.hidden, begin or 0
+        if match.wide:
+            text, span, hidden = narrowed(data, span, hidden, _SIDE)
+            first = text.rfind(b"\n", 0, span[0]) + 1
+        before, after = around(text, span, hidden, first, _SIDE)
         # Of a line that is not whole in the block a secret may be cut off, which no rule has seen then.
         if begin is None:
             before = "…"
         if b"\n" not in bytes(data[match.start : match.end + _WIDEST]):
             after = "…"
-        text = one_line(f"{before}{match.masked}{after}", 4 * _LONGEST, mark="·").strip()[:_LONGEST]
-        plain = text.encode("utf-8", "replace")
+        line = one_line(f"{before}{match.masked}{after}", 4 * _LONGEST, mark="·").strip()[:_LONGEST]
+        plain = line.encode("utf-8", "replace")
         if any(secret in plain for secret in self._secrets):
             return None  # it stands there a second time, where no rule takes it for a secret
-        safe = scrub(text)
+        safe = scrub(line)
         return None if safe == WITHHELD else safe

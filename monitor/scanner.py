@@ -284,7 +284,7 @@ class Scanner:
             offset=offset,
             time=block.time,
             line=places.line(match.start),
-            column=places.column(match.start, begin),
+            column=places.column(match, begin),
             decode=match.decode,
             labels=scrub.labels(labels),
             runbook=runbook.of(match.rule),

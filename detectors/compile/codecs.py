@@ -40,13 +40,17 @@ class Codec(NamedTuple):
 _WIDE = (
     rb"\xff\xfe[^\x00]\x00",
     rb"\xfe\xff\x00[^\x00]",
-    rb"\r\x00\n\x00",
+    rb"\r\x00\n",
     rb"[=:]\x00[\"' ]\x00",
     rb"[aeio]\x00[nrst]\x00",
     rb"[tckh]\x00[eh]\x00",
     rb"[a-z]\x00[_-]\x00",
     rb"(?:y\x00J|A\x00K|A\x00S)\x00",
 )
+
+# PowerShell takes as much of `-EncodedCommand` as tells it from other options, and one abbreviation besides.
+# A list of arguments in JSON has quotes and a comma between them.
+_ENCODED = b"|".join([b"ec", *(b"encodedcommand"[:size] for size in range(1, 15))])
 
 # Stands for no trigger: what is assigned, where `encoded_values` says so.
 VALUE = Codec("percent", b"", open=True)
@@ -114,7 +118,7 @@ def codecs(rules: Sequence[Rule]) -> list[Codec]:
             out.append(Codec("hex", b"(?i)" + digits, len(digits)))
     out.append(Codec("gzip", rb"H4sI[A-Za-z0-9+/_-]{24}", 28))
     # A command of PowerShell, which is UTF-16 in base64: by its option, or as it begins with a variable.
-    out.append(Codec("base64", rb"-(?i:e(?:nc|ncodedcommand|c)) ['\"]?[A-Za-z0-9+/]{32}", 32))
+    out.append(Codec("base64", rb"[-/](?i:%s)[ \"'\\,]{1,6}[A-Za-z0-9+/]{32}" % _ENCODED, 32))
     out.append(Codec("base64", rb"JAB[A-Za-z0-9+/]A(?:[A-Za-z0-9+/]{4}){6}", 29))
     out += [Codec("utf16", trigger, once=True) for trigger in _WIDE]
     # Percent-encoding: what an assignment, a quoted value, an option or a URL with credentials turns into, but not what

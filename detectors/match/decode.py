@@ -313,20 +313,76 @@ def _lines(data: Buffer, hits: Sequence[tuple[Codec, int]], budget: Budget) -> I
 
 
 _ZEROS, _CHARACTERS = re.compile(rb"\0{8,}"), re.compile(rb"[^\0]{8,}")
+_BESIDE = 64  # characters on either side of a run of Latin-1 that are decoded with it, whatever they are
 _APART = 256  # bytes of text that each of many short runs is counted as besides
+_PIECES = re.compile(r"[\0-\x7f]+|[^\0-\x7f]")
+_COMMON = b" \nabcdefghijklmnopqrstuvwxyz"
 
 
 def _utf16(data: Buffer, hits: Sequence[tuple[Codec, int]], budget: Budget) -> Iterable[Region]:
-    """Every run of characters of one byte with a zero beside each, in either order and at any offset: hits say only
-    that there are some."""
+    """Every run of characters of one byte with a zero beside each, in either order and at any offset, with what stands
+    around it: hits say only that there are some."""
     raw = bytes(data)
     for phase in (0, 1):
-        characters, zeros = raw[phase::2], raw[phase + 1 :: 2] + b"\0"  # the last one's zero may come yet
-        for zero in _ZEROS.finditer(zeros):
-            for run in _CHARACTERS.finditer(characters, zero.start(), zero.end()):
-                low, high = phase + 2 * run.start(), min(phase + 2 * run.end(), len(raw))
-                if budget.take(len(run[0]) + _APART, high - low):
-                    yield Region(low, high, run[0], (2, 1), partial(_straight, low, high))
+        for first, last in _wide(raw[phase::2], raw[phase + 1 :: 2] + b"\0"):  # the last one's zero may come yet
+            low, high = phase + 2 * first, min(phase + 2 * last, len(raw))
+            if budget.take(last - first + _APART, high - low):
+                for start, text in _readings(raw, low, high):
+                    plain = text.replace("\0", "\n").encode("utf-8", "surrogatepass")
+                    yield Region(start, high, plain, (2, 1), partial(_of_units, text, start))
+
+
+def _wide(characters: bytes, zeros: bytes) -> Iterable[tuple[int, int]]:
+    """Where the runs are, as characters from and to, ascending; those that lie close together as one."""
+    first = last = 0
+    for zero in _ZEROS.finditer(zeros):
+        for run in _CHARACTERS.finditer(characters, zero.start(), zero.end()):
+            if last and run.start() - _BESIDE > last:
+                yield first, last
+                last = 0
+            if not last:
+                first = max(0, run.start() - _BESIDE)
+            last = min(len(characters), run.end() + _BESIDE)
+    if last:
+        yield first, last
+
+
+def _readings(raw: bytes, low: int, high: int) -> list[tuple[int, str]]:
+    """The text of raw[low:high] with the low bytes first, or with the high ones first from the byte before; and from
+    where. Both where nothing tells.
+
+    Within a run they are the same. Where other characters border on it, the wrong order makes other ones of both."""
+    little = low, (raw[low:high] + b"\0" * ((high - low) % 2)).decode("utf-16-le", "surrogatepass")
+    if _latin(little[1]):
+        return [little]
+    before = low - 1 if low else 1
+    big = before, raw[before : high - (high - before) % 2].decode("utf-16-be", "surrogatepass")
+    if big[1][:1] == "\ufeff":
+        return [big]
+    more = _common(little[1]) - _common(big[1])
+    return [little] if more > 0 else [big] if more < 0 else [little, big]
+
+
+def _latin(text: str) -> bool:
+    try:
+        text.encode("latin-1")
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _common(text: str) -> int:
+    plain = text.encode("utf-8", "surrogatepass")
+    return len(plain) - len(plain.translate(None, _COMMON))
+
+
+def _of_units(text: str, low: int) -> Marks:
+    out: Marks = [(0, low)]
+    for piece in _PIECES.findall(text):
+        compact, real = out[-1]
+        units = len(piece) if ord(piece[0]) < 0x10000 else 2
+        out.append((compact + 2 * len(piece.encode("utf-8", "surrogatepass")), real + 2 * units))
+    return out
 
 
 _REGIONS: dict[str, Callable[[Buffer, Sequence[tuple[Codec, int]], Budget], Iterable[Region]]] = {

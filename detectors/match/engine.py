@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_right
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from copy import copy
 from dataclasses import replace
 from itertools import accumulate
@@ -116,13 +116,15 @@ class Engine:
 
 class _Text:
     """A text in work, the block or what was decoded of it: decisions with the end of the whole match (where `scan`
-    counts it), and the priority of the best rule that has taken a span."""
+    counts it), the spans that show only decoded what they hold, and the priority of the best rule that has taken a
+    span."""
 
-    __slots__ = ("data", "out", "taken", "work")
+    __slots__ = ("data", "hiding", "out", "taken", "work")
 
     def __init__(self, data: Buffer, work: Work) -> None:
         self.data, self.work = data, work
         self.out: list[Placed] = []
+        self.hiding: list[tuple[int, int]] = []
         self.taken: dict[tuple[int, int], int] = {}
 
 
@@ -154,7 +156,11 @@ class Worker:
     def decide(self, data: Buffer, work: Work) -> list[Placed]:
         """By the rules."""
         ends, encoded = self.hits(data)
-        return self._decide_all(data, ends, encoded, 0, work) if ends or encoded else []
+        if not ends and not encoded:
+            return []
+        text = self._decide_all(data, ends, encoded, 0, work)
+        work.regions += text.hiding
+        return text.out
 
     def explain(self, data: Buffer) -> list[Decision]:
         """Every candidate with the stage that accepted or rejected it, by position."""
@@ -208,10 +214,9 @@ class Worker:
         ends: dict[int, list[int]],
         encoded: list[tuple[Codec, Sequence[int]]],
         depth: int,
-        work: Work | None = None,
-    ) -> list[Placed]:
-        """Decisions with the end of the whole match (where `scan` counts it)."""
-        text = _Text(data, work or Work(len(data), None))
+        work: Work,
+    ) -> _Text:
+        text = _Text(data, work)
         around: dict[tuple[int, int, int], list[tuple[int, int]]] = {}
         rules = self.engine.rules
         for number in sorted(ends, key=lambda number: -rules[number].priority):
@@ -226,8 +231,8 @@ class Worker:
                 self._candidates(text, judge, low, high)
         text.work.turn(None)
         if encoded and depth < MAX_DEPTH:
-            self._decode_all(data, encoded, depth, text.work, text.out)
-        return text.out
+            self._decode_all(text, encoded, depth)
+        return text
 
     def _candidates(self, text: _Text, judge: Judge, low: int, high: int) -> None:
         """Decide what a rule's pattern matches in a window."""
@@ -288,40 +293,30 @@ class Worker:
                 return _LABELLED
         return verdict
 
-    def _decode_all(
-        self,
-        data: Buffer,
-        encoded: list[tuple[Codec, Sequence[int]]],
-        depth: int,
-        work: Work,
-        out: list[Placed],
-    ) -> None:
+    def _decode_all(self, text: _Text, encoded: list[tuple[Codec, Sequence[int]]], depth: int) -> None:
         told: dict[tuple[int, int, str, bytes], int] = {}  # place, rule and secret → rank
+        work = text.work
         for name in dict.fromkeys(codec.name for codec, _ in encoded):
             hits = [(codec, end) for codec, ends in encoded if codec.name == name for end in ends]
-            same: dict[bytes, list[Region]] = {}  # what many regions hold is decided once
-            for region in regions(hits[0][0], data, hits, work.budget):
-                same.setdefault(region.text, []).append(region)
-                if not depth:
-                    work.regions.append((region.start, region.end))
+            decoded = _Decoded(regions(hits[0][0], text.data, hits, work.budget))
             work.check()
-            # All regions in one scan: a call for each would cost more than the bytes. The gap between them is wider
-            # than any between a keyword and its value.
-            starts = list(accumulate((len(text) + len(_GAP) for text in same), initial=0))
-            text = _GAP.join(same)
-            groups = list(same.values())
-            places: dict[int, Callable[[int, int], tuple[int, int]]] = {}
-            for found, last in self._decide_all(text, *self.hits(text), depth + 1, work):
+            inner = self._decide_all(decoded.text, *self.hits(decoded.text), depth + 1, work)
+            if name == "utf16":
+                # It can be read as it is, and those beside the rules know of the others only what they make of a value.
+                inner.out += [one for detector in self._beside for one in detector.decide(decoded.text, work)]
+                text.hiding += [span for first, last in inner.hiding for span in decoded.places(first, last)]
+            else:
+                text.hiding += decoded.spans
+
+            for found, last in inner.out:
                 decision = through(name, found)
                 if not (work.explain or decision.accepted):
                     continue
-                number = bisect_right(starts, decision.start) - 1
                 standing = rank((name, *decision.decode))
-                for region in groups[number]:
-                    place = places.get(id(region))
-                    if place is None:
-                        place = places[id(region)] = region.places()
-                    start, end = place(decision.start - starts[number], decision.end - starts[number])
+                # Text in UTF-16 may be all of the block, and nothing in it depends on where it ends.
+                wide = decoded.places(decision.start, last) if name == "utf16" else []
+                ends = [high for _, high in wide] or decoded.ends(decision.start)
+                for number, (start, end) in enumerate(decoded.places(decision.start, decision.end)):
                     if decision.match is not None:
                         # Decoders in another order often come to the same; and where a region has no other place than
                         # the whole of it, all that it repeats does.
@@ -329,10 +324,34 @@ class Worker:
                         if told.get(one, standing + 1) <= standing:
                             continue
                         told[one] = standing
-                    # Such a region may be all of the block, and nothing in it depends on where it ends.
-                    upto = (
-                        place(decision.start - starts[number], last - starts[number])[1]
-                        if name == "utf16"
-                        else region.end
-                    )
-                    out.append((moved(name, decision, start, end), upto))
+                    text.out.append((moved(name, decision, start, end), ends[number]))
+
+
+class _Decoded:
+    """Regions as one text, as a scan of each would cost more than the bytes. The gap between them is wider than any
+    between a keyword and its value; what many hold stands there once."""
+
+    def __init__(self, found: Iterable[Region]) -> None:
+        same: dict[bytes, list[Region]] = {}
+        for region in found:
+            same.setdefault(region.text, []).append(region)
+        self.text = _GAP.join(same)
+        self.spans = [(region.start, region.end) for group in same.values() for region in group]
+        self._starts = list(accumulate((len(text) + len(_GAP) for text in same), initial=0))
+        self._groups = list(same.values())
+        self._places: dict[int, Callable[[int, int], tuple[int, int]]] = {}
+
+    def places(self, start: int, end: int) -> list[tuple[int, int]]:
+        """Where a span of the text stands in the data that it was decoded from: in each region that holds it."""
+        number = bisect_right(self._starts, start) - 1
+        out = []
+        for region in self._groups[number]:
+            place = self._places.get(id(region))
+            if place is None:
+                place = self._places[id(region)] = region.places()
+            out.append(place(start - self._starts[number], end - self._starts[number]))
+        return out
+
+    def ends(self, start: int) -> list[int]:
+        """Of the regions that hold what begins there."""
+        return [region.end for region in self._groups[bisect_right(self._starts, start) - 1]]

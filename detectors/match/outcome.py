@@ -28,6 +28,11 @@ class Match:
     decode: tuple[str, ...] = ()
     labels: Mapping[str, str] = field(default_factory=dict)
 
+    @property
+    def wide(self) -> bool:
+        """Whether it stands in text in UTF-16."""
+        return self.decode[:1] == ("utf16",)
+
 
 @dataclass(slots=True)
 class Decision:

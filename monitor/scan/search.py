@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from monitor.blocks import Cutter, Window
 from monitor.common.cuts import CONTEXT, LOOKAHEAD, carried, settled
 from monitor.common.newlines import characters, newlines
-from monitor.excerpt import around
+from monitor.excerpt import around, narrowed
 from monitor.model import Block
 from monitor.scan.archive import Report, Stream
 from monitor.scrub import Scrubber
@@ -216,7 +216,9 @@ class Searcher:
                     at, column = line_start, 1
                 column += characters(data[at : match.start])
             at = match.start
-            end_line, end_column = _behind(data[match.start : match.end], line, column)
+            if match.wide:
+                column = (match.start - line_start) // 2 + 1
+            end_line, end_column = _behind(_plain(data[match.start : match.end]), line, column)
             hit = Hit(
                 path=path,
                 line=line,
@@ -243,8 +245,17 @@ class Searcher:
 
 
 def _context(data: bytes, match: Match, hidden: Sequence[tuple[int, int]], line_start: int) -> tuple[str, str, str]:
-    before, after = around(data, (match.start, match.end), hidden, line_start)
+    span = match.start, match.end
+    if match.wide:
+        data, span, hidden = narrowed(data, span, hidden)
+        line_start = data.rfind(b"\n", 0, span[0]) + 1
+    before, after = around(data, span, hidden, line_start)
     return before, match.masked, after
+
+
+def _plain(text: bytes) -> bytes:
+    """Of UTF-16, as far as it is of ASCII."""
+    return text.replace(b"\0", b"")
 
 
 def _behind(span: bytes, line: int, column: int) -> tuple[int, int]:
@@ -275,9 +286,9 @@ def _suppressed(data: bytes, match: Match, line_start: int, ranges: Iterable[tup
     low = max(line_start, match.start - LINE)
     newline = data.find(b"\n", match.end, match.end + LINE)
     high = newline if newline >= 0 else min(len(data), match.end + LINE)
-    if _HERE.search(data, low, high):
+    if _HERE.search(_plain(data[low:high])):
         return True
     if not line_start or low > line_start:
         return False
     previous = data[max(0, data.rfind(b"\n", max(0, line_start - LINE), line_start - 1) + 1) : line_start - 1]
-    return bool(_NEXT.search(previous) or _ALONE.search(previous))
+    return any(pattern.search(_plain(previous)) for pattern in (_NEXT, _ALONE))

@@ -15,6 +15,7 @@ from urllib.parse import quote_from_bytes
 
 from hypothesis import strategies as st
 
+from detectors.match.cost import Work
 from detectors.match.engine import Engine, Match, Worker
 from detectors.match.outcome import resolve
 from detectors.rules.load import load_rules
@@ -142,5 +143,5 @@ def oracle(engine: Engine, data: bytes, chosen: Sequence[int] | None = None) -> 
         shape = engine.rules[number].shape
         wide = [*range(0, len(data), max(1, shape.back)), len(data)]
         ends[number] = wide  # windows that touch are merged into one over the whole text
-        decided += worker._decide_all(data, ends, [], 0)
+        decided += worker._decide_all(data, ends, [], 0, Work(len(data), None)).out
     return [match for match, _ in resolve(decided)]

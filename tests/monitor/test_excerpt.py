@@ -1,6 +1,8 @@
 from __future__ import annotations
 
-from monitor.excerpt import around
+import pytest
+
+from monitor.excerpt import around, narrowed
 
 
 def shown(text: str, secret: str, *hidden: str, near: int = 64) -> tuple[str, str]:
@@ -34,3 +36,16 @@ def test_what_is_or_may_be_a_secret_is_hidden_with_what_is_glued_to_it() -> None
     assert shown("a=OTHER b=SECRET tail", "SECRET", "OTHER", "SECRET") == ("a=… b=", " tail")
     assert shown("abcSECRETdef ok", "SECRET") == ("…", "… ok")
     assert shown("key=SECRET\\nOTHER more", "SECRET", near=9)[1] == "… …"
+
+
+@pytest.mark.parametrize("order", ["le", "be"])
+@pytest.mark.parametrize("odd", [0, 1])
+def test_text_in_utf_16_is_shown_as_what_it_says(order: str, odd: int) -> None:
+    text = "earlier\r\nПароль: SECRET “и” OTHER\r\nlater" * 9
+    data = b"#" * odd + text.encode(f"utf-16-{order}")
+    places = [odd + 2 * text.index(word, 200) for word in ("SECRET", "OTHER")]
+    span, other = (places[0], places[0] + 12), (places[1] - 1, places[1] + 9)  # as seen in the other order
+    plain, where, hidden = narrowed(memoryview(data), span, [span, other])
+    assert plain[slice(*where)] == b"SECRET"
+    line_start = plain.rfind(b"\n", 0, where[0]) + 1
+    assert around(plain, where, hidden, line_start) == ("Пароль: ", " “и”…\r")

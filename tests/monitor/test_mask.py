@@ -5,6 +5,7 @@ import re
 import struct
 from collections.abc import Sequence
 from functools import cache
+from itertools import accumulate, pairwise
 from pathlib import Path
 
 import pytest
@@ -61,6 +62,48 @@ def test_a_text_in_utf_16_stays_one(order: str, after: str) -> None:
     out, masker = run([text.format(token(1).decode()).encode(f"utf-16-{order}")], 0.0)
     assert out.decode(f"utf-16-{order}") == text.format(label("github-pat", token(1)).decode())
     assert masker.stats.masked == {"github-pat": 1}
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    st.sampled_from(["le", "be"]),
+    st.lists(
+        st.sampled_from(["token", "pem", "слово ", "日本", "😀", "é ", "a line\r\n", "“", "x"]), min_size=1, max_size=8
+    ),
+    st.lists(st.integers(1, 400), max_size=40),
+    st.sampled_from([0.0, 0.001, 0.02, 0.2]),
+)
+def test_text_in_utf_16_stays_one_whatever_the_cuts(
+    order: str, parts: list[str], cuts: list[int], pause: float
+) -> None:
+    text = expected = "\ufeff"
+    for seed, part in enumerate(parts):
+        secret = {"token": token(seed), "pem": pem(seed)}.get(part, b"").decode()
+        shown = label("github-pat", token(seed)).decode() if part == "token" else "{pem}"
+        text += f"\r\ntoken {secret}\r\n" if secret else part
+        expected += f"\r\ntoken {shown}\r\n" if secret else part
+    data = text.encode(f"utf-16-{order}")
+    edges = [0, *accumulate(cuts), len(data)]
+    pieces = [data[low:high] for low, high in pairwise(edges) if data[low:high]]
+    out, _ = run(pieces, min(pause, 0.9 / len(pieces)))
+    assert re.sub(r"\[private-key-rsa:[0-9a-f]{12}\]", "{pem}", out.decode(f"utf-16-{order}")) == expected
+
+
+@pytest.mark.parametrize("order", ["le", "be"])
+def test_a_secret_in_utf_16_that_is_waited_for_too_long_does_not_put_it_out_of_step(order: str) -> None:
+    data = f"token {token(1).decode()}\r\n".encode(f"utf-16-{order}")
+    for cut in range(8, 90):
+        masker = Masker(worker(), KEY)
+        out = masker.feed(data[:cut], 5.0) + masker.release(7.0) + masker.feed(data[cut:], 8.0) + masker.finish()
+        text = out.decode(f"utf-16-{order}")
+        assert text.endswith(label("github-pat", token(1)).decode() + "\r\n"), cut
+
+
+@pytest.mark.parametrize("order", ["le", "be"])
+def test_a_prompt_in_utf_16_is_not_waited_for(order: str) -> None:
+    masker = Masker(worker(), KEY)
+    prompt = "Continue? ".encode(f"utf-16-{order}")
+    assert masker.feed(prompt, 6.0) + masker.release(6.05) == prompt
 
 
 def test_each_secret_is_replaced_and_nothing_else() -> None:

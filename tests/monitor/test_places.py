@@ -51,6 +51,17 @@ async def test_columns_count_characters(scanner: Scanner, before: str) -> None:
     assert found.column == len(before) + 1
 
 
+@pytest.mark.parametrize("order", ["le", "be"])
+async def test_a_line_in_utf_16_is_shown_as_what_it_says(scanner: Scanner, order: str) -> None:
+    packed = base64.b64encode(f"user ana, token {token(3)} of it".encode()).decode()
+    line = f"2026-11-02T13:58:12Z “größe” old={token(1)} new={token(2)} дело {packed}"
+    found = await one(scanner, f"earlier\r\n{line}\r\nlater\r\n".encode(f"utf-16-{order}"))
+    assert found.decode == ("utf16",)
+    assert found.column == line.index(token(1)) + 1
+    assert found.context == f"2026-11-02T13:58:12Z “größe” old={found.masked} new=… дело …"
+    assert found.logged_at == 1793627892.0
+
+
 async def test_encoded_text_that_held_one_is_hidden_whole(scanner: Scanner) -> None:
     packed = base64.b64encode(f'{{"user":"ana","token":"{token(3)}","more":"{"x" * 40}"}}'.encode()).decode()
     found = await one(scanner, f"payload {packed} end\n")

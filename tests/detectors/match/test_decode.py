@@ -100,7 +100,27 @@ def test_text_in_utf_16_is_seen_in_either_order_and_at_any_offset(order: str, be
     (found, *_) = [region for region in regions(data, "utf16") if b"acme_k3j9x2m4q8w1" in region.text]
     at = found.text.index(b"acme_")
     start, end = found.places()(at, at + 17)
-    assert (start, end) == (data.index(b"a\0c\0m\0e"), data.index(b"a\0c\0m\0e") + 34)
+    assert data[start:end].replace(b"\0", b"") == b"acme_k3j9x2m4q8w1"
+    assert end - start == 34
+
+
+@pytest.mark.parametrize("order", ["le", "be"])
+@given(
+    before=st.text(st.sampled_from("аяё ”😀é日\r\n\ud800"), max_size=40).map(lambda text: f"# {text}\n"),
+    after=st.text(st.sampled_from("аяё ”😀é日\r\n\ud800"), max_size=40).map(lambda text: "\r\n" + text),
+    lead=st.integers(0, 3),
+)
+def test_text_in_utf_16_is_read_with_the_characters_around_it(order: str, before: str, after: str, lead: int) -> None:
+    text = f"{before}field = 'acme_k3j9x2m4q8w1'{after}"
+    data = b"#" * lead + text.encode(f"utf-16-{order}", "surrogatepass")
+    plain = text.strip("\n").encode("utf-8", "surrogatepass")
+    (found, *_) = [region for region in regions(data, "utf16") if plain in region.text]
+    for part in ("acme_k3j9x2m4q8w1", "4q8w1'" + after.rstrip(), before.lstrip() + "field"):
+        at = found.text.index(part.encode("utf-8", "surrogatepass"))
+        start, end = found.places()(at, at + len(part.encode("utf-8", "surrogatepass")))
+        wide = part.encode(f"utf-16-{order}", "surrogatepass")
+        # Where no other characters border on it, either order will do.
+        assert data[start:end] == wide or data[start:end].replace(b"\0", b"") == wide.replace(b"\0", b"")
 
 
 def test_zeros_and_numbers_of_two_bytes_are_no_text() -> None:
@@ -111,7 +131,7 @@ def test_zeros_and_numbers_of_two_bytes_are_no_text() -> None:
 
 def test_many_short_runs_are_counted_as_what_they_cost() -> None:
     budget = decode.Budget(0)
-    data = (b"t\0o\0k\0e\0n\0=\0a\0b\0" + bytes(4)) * 20_000
+    data = (b"t\0o\0k\0e\0n\0=\0a\0b\0" + bytes(300)) * 20_000
     found = list(decode.regions(codec("utf16"), data, [(codec("utf16"), 8)], budget))
     assert 0 < len(found) < 4_500
     assert budget.skipped

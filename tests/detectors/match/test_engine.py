@@ -81,7 +81,7 @@ def test_the_engine_finds_what_a_slow_scan_of_every_rule_finds(data: bytes) -> N
     small = few()
     expected = oracle(small, data)
     found = small.worker()
-    decided = found._decide_all(data, found.hits(data)[0], [], 0)
+    decided = found._decide_all(data, found.hits(data)[0], [], 0, Work(len(data), None)).out
     assert spans([m for m, _ in resolve(decided)]) == spans(expected)
 
 
@@ -169,7 +169,18 @@ def test_encoded_secrets_are_found_in_any_alignment(how: str, lead: int) -> None
 
 
 @pytest.mark.parametrize("order", ["le", "be"])
-@pytest.mark.parametrize("text", ["{}", "\ufeff{}", "user: é\r\ntoken: {}\r\n", "auth {} ok"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "{}",
+        "\ufeff{}",
+        "user: é\r\ntoken: {}\r\n",
+        "auth {} ok",
+        "token “{}”",
+        "\ufeffпароль={}слово",
+        "用{}登录 ok\r\n",
+    ],
+)
 def test_secrets_in_utf_16_are_found(order: str, text: str) -> None:
     data = text.format(github()).encode(f"utf-16-{order}")
     (match,) = [m for m in engine().worker().scan(data) if m.rule.id == "github-pat"]
@@ -189,10 +200,18 @@ def test_what_is_found_plain_is_found_in_utf_16() -> None:
 
 
 @pytest.mark.parametrize(
-    "command", ["powershell.exe -NoP -enc {}", "pwsh -EncodedCommand '{}'", 'CommandLine: "powershell -e {}"']
+    "command",
+    [
+        "powershell.exe -NoP -enc {}",
+        "pwsh -EncodedCommand '{}'",
+        'CommandLine: "powershell -e {}"',
+        "powershell /Encod  {}",
+        '{{"argv":["pwsh","-ec","{}"]}}',
+    ],
 )
-def test_a_secret_in_an_encoded_command_of_powershell_is_found(command: str) -> None:
-    script = f'$h = @{{Authorization = "token {github()}"}}; Invoke-RestMethod https://api.example.org -Headers $h'
+@pytest.mark.parametrize("begin", ["$h", "# für\r\n$h", "Invoke-Command -ArgumentList"])
+def test_a_secret_in_an_encoded_command_of_powershell_is_found(command: str, begin: str) -> None:
+    script = f'{begin} = @{{Authorization = "token {github()}"}}; Invoke-RestMethod https://api.example.org -Headers $h'
     data = command.format(base64.b64encode(script.encode("utf-16-le")).decode()).encode()
     (match,) = [m for m in engine().worker().scan(data) if m.rule.id == "github-pat"]
     assert (match.secret, match.decode) == (github().encode(), ("base64", "utf16"))
@@ -230,7 +249,7 @@ def test_what_many_regions_hold_is_found_in_each() -> None:
 def test_what_decoders_in_any_order_come_to_is_told_once() -> None:
     line = b"CONAN_PASSWORD&quot;\\u003d%22k3J9x2M4q8W1%22 secret&quot;\\u003d%22z7P6c5V4b3N2%22"
     search, work = engine().worker(), Work(len(line), None)
-    decided = search._decide_all(line, *search.hits(line), 0, work)
+    decided = search.decide(line, work)
     places = Counter((d.start, d.end, d.rule.id, len(d.decode)) for d, _ in decided if d.match is not None)
     assert places
     assert max(places.values()) == 1, places
@@ -378,7 +397,7 @@ def steps(monkeypatch: pytest.MonkeyPatch, data: bytes) -> dict[str, int]:
         patch.setattr(subject, "judge", counted)
         patch.setattr(Ends, "handler", told)
         search = subject.worker()
-        search._decide_all(data, *search.hits(data), 0, work)
+        search.decide(data, work)
     counts["bytes decoded"] = Budget(len(data)).left - work.budget.left
     return counts
 
@@ -397,7 +416,7 @@ def test_a_line_of_nested_bombs_is_decoded_up_to_its_budget_and_no_value_in_it_t
     line = b"body=" + bomb() + b"\n"
     assert len(line) <= 913
     search, work = engine().worker(), Work(len(line), None)
-    search._decide_all(line, *search.hits(line), 0, work)
+    search.decide(line, work)
     budget = DECODED_LEAST + DECODED_MOST * len(line)
     assert 0 < budget - work.budget.left <= budget
     assert work.candidates < 10_000

@@ -148,6 +148,18 @@ def test_beside_rules_each_secret_is_told_once(engine: Engine) -> None:
     assert [match.rule.id for match in engine.worker().scan(text)] == ["github-pat"]
 
 
+@pytest.mark.parametrize("order", ["le", "be"])
+@pytest.mark.parametrize("text", ["the value is {}\r\n", "значение “{}” здесь\r\n", "sent as {64} of it\r\n"])
+def test_ours_is_found_in_utf_16(engine: Engine, order: str, text: str) -> None:
+    value = VALUES[3].encode()
+    worker = engine.beside(exact([value])).worker()
+    coded = base64.b64encode(value).decode()
+    data = text.replace("{}", value.decode()).replace("{64}", coded).encode(f"utf-16-{order}")
+    [found] = worker.scan(data)
+    assert (found.rule.id, found.secret, found.decode[0]) == (OWN.id, value, "utf16")
+    assert data[found.start : found.end].replace(b"\0", b"") in (value, coded.rstrip("=").encode(), coded.encode())
+
+
 def test_where_a_rule_takes_another_part_ours_wins(engine: Engine) -> None:
     value = VALUES[3].encode()
     worker = engine.beside(exact([value])).worker()

@@ -145,6 +145,15 @@ def test_columns_count_characters(engine: Engine, token: Token) -> None:
     assert (hit.column, other.column) == (8, 8 + 40 + 3)
 
 
+@pytest.mark.parametrize("order", ["le", "be"])
+def test_text_in_utf_16_is_placed_and_shown_as_what_it_says(engine: Engine, token: Token, order: str) -> None:
+    lines = ["vorher “ü”", f"größe: {token(1)} слово {token(2)}", f"x {token(3)} # gitleaks:allow", ""]
+    hits = in_stream(engine, ["\r\n".join(lines).encode(f"utf-16-{order}")], context=True)
+    assert [(hit.line, hit.column, hit.end_column) for hit in hits] == [(2, 8, 48), (2, 55, 95), (3, 3, 43)]
+    assert hits[0].context == ("größe: ", hits[0].masked, " слово …\r")
+    assert [hit.suppressed for hit in hits] == [False, False, True]
+
+
 def test_a_hit_holds_no_secret_unless_asked(engine: Engine, token: Token) -> None:
     secret = token(1)
     (hit,) = in_text(engine, f"a {secret}\n", context=True)
