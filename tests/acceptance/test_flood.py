@@ -29,12 +29,12 @@ from sinks.pagerduty.sink import PagerDuty
 from sinks.slack.config import SlackConfig
 from sinks.slack.sink import Slack
 from sinks.webhook import Webhook, WebhookConfig
+from tests.fakes.delivery import finding
 from tests.fakes.mosquitto import broker
 from tests.fakes.pagerduty import FakePagerDuty
 from tests.fakes.slack import FakeSlack
 from tests.fakes.smtp import FakeSmtp
 from tests.fakes.webhook import FakeWebhook
-from tests.monitor.delivery.test_delivery import finding
 
 SECRETS, SECONDS, WITHIN = 2000, 10.0, 60.0
 

@@ -7,18 +7,16 @@ import gzip
 import os
 import random
 import shutil
-import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from monitor.sources.file.source import FileConfig, FileSource
 from tests.fakes.intake import MortalIntake
+from tests.fakes.mortal import Mortal
 
 __all__ = ["History", "Log"]
 
-PATIENCE = 60.0  # seconds, however busy the machine is
 TICK = 0.011  # seconds: two files do not share one tick of the file system's clock
 KEPT = 12  # rotated files
 
@@ -88,7 +86,7 @@ def _drained(state: Mapping[str, Any]) -> bool:
     return max(state["offset"], state["flushed"]) >= state["size"]
 
 
-class History:
+class History(Mortal):
     """Of some logs in one folder, as a seed has it."""
 
     def __init__(self, seed: int, folder: Path) -> None:
@@ -99,14 +97,12 @@ class History:
         # `web.1` is no name that numbers could be counted up from.
         self.logs = [self._log(folder / name, dated="web" in names) for name in names]
         every = [f"{folder}/{names[0]}*", f"{folder}/{names[-1]}*"]
-        self.include = self.random.choice(
+        include = self.random.choice(
             [[f"{folder}/{name}" for name in names], every, [f"{folder}/**/{name}" for name in names]]
         )
         if "web" in names:
-            self.include = [f"{folder}/{name}" for name in names]
-        self.intake = MortalIntake(self.random.choice([0.0, 0.02, 0.1]))
-        self.planted: list[int] = []
-        self.task: asyncio.Task[None] | None = None
+            include = [f"{folder}/{name}" for name in names]
+        super().__init__(include, MortalIntake(self.random.choice([0.0, 0.02, 0.1])))
         self.done: list[str] = []
 
     def _log(self, path: Path, dated: bool) -> Log:
@@ -128,48 +124,14 @@ class History:
         ]
         return f"{logs} {[os.path.relpath(path, self.folder) for path in self.include]}"
 
-    # The monitor
-
-    def start(self) -> None:
-        self.intake.revive()
-        keys = {"include": self.include, "start_at": "beginning", "reconcile": "40ms", "quiet": "60ms"}
-        config = FileConfig.model_validate({"name": "services", "type": "file", **keys})
-        self.task = asyncio.create_task(FileSource(config, self.intake, b"k" * 32).run(False))
-
-    async def stop(self) -> None:
-        task, self.task = self.task, None
-        if task is None:
-            return
-        if task.done():
-            task.result()
-        task.cancel()
-        await asyncio.wait([task])
-
-    async def tick(self) -> None:
-        """Whoever waits for a monitor that was killed starts it again."""
-        if self.intake.dead.is_set():
-            await self.stop()
-        if self.task is None:
-            self.start()
-        elif self.task.done():
-            self.task.result()
-
-    async def waits(self, condition: Callable[[], bool], what: Callable[[], str]) -> None:
-        deadline = time.monotonic() + PATIENCE
-        while not condition():
-            assert time.monotonic() < deadline, what()
-            await self.tick()
-            await asyncio.sleep(0.005)
+    # What is found
 
     async def caught_up(self) -> None:
         for log in self.logs:
             if log.open_line:
                 os.write(log.writer, b"\n")
                 log.open_line = False
-        await self.waits(
-            lambda: set(self.intake.marks) >= set(self.planted),
-            lambda: f"missing {sorted(set(self.planted) - set(self.intake.marks))}",
-        )
+        await self.all_found()
 
     async def settled(self) -> None:
         """Not only scanned but committed, as far as whole lines go."""
@@ -190,10 +152,6 @@ class History:
         log.first = None
 
     # What is written
-
-    def mark(self) -> bytes:
-        self.planted.append(len(self.planted))
-        return b"<%d>" % self.planted[-1]
 
     def write(self, log: Log, data: bytes, *, ends: bool = True) -> None:
         os.write(log.writer, data)

@@ -11,7 +11,7 @@ import pytest
 from monitor.config import load
 from monitor.routing import Policy
 from monitor.store import Store
-from tests.monitor.delivery.test_delivery import Recorder, finding, refuse, until
+from tests.fakes.delivery import Recorder, finding, refuse, until
 
 Command = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -75,7 +75,7 @@ async def test_the_running_monitor_sends_at_once_what_is_asked_for(
         from dataclasses import replace
 
         from monitor.delivery.channel import Patience
-        from tests.monitor.delivery.test_delivery import delivering_with
+        from tests.fakes.delivery import delivering_with
 
         patience = replace(Patience(), first=3000.0, longest=3000.0)
         async with delivering_with(store, {"hook": hook}, patience=patience):

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -19,16 +18,10 @@ from monitor.routing import Policy, Route
 from monitor.store import Store, outbox
 from sinks.base import Limits
 from sinks.webhook import Webhook, WebhookConfig
+from tests.fakes.delivery import QUICK, Recorder, delivering_with, finding, hang, until
 from tests.fakes.webhook import FakeWebhook
-from tests.monitor.delivery.test_delivery import QUICK, Recorder, delivering_with, finding, hang, until
 
 STEADY = replace(QUICK, send=30.0)  # for what must not be sent twice, however busy the machine is
-
-
-@pytest.fixture
-async def store(tmp_path: Path) -> AsyncIterator[Store]:
-    async with await Store.open(tmp_path / "state.db") as opened:
-        yield opened
 
 
 def many(count: int, severity: Severity = "high") -> list[Finding]:

@@ -11,7 +11,7 @@ import pytest
 from monitor.delivery.clock import Clock
 from monitor.routing import Policy, Route
 from monitor.store import Store
-from tests.monitor.delivery.test_delivery import finding, until
+from tests.fakes.delivery import finding, until
 
 
 @pytest.fixture

@@ -1,7 +1,10 @@
 from __future__ import annotations
 
+import errno
+import os
 from collections.abc import Callable
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 import pytest
@@ -15,6 +18,21 @@ from tests.fakes.intake import FakeIntake
 def short(monkeypatch: pytest.MonkeyPatch) -> None:
     """No test waits half a minute for the last word of an open line."""
     monkeypatch.setattr(source, "OPEN", 0.3)
+
+
+@pytest.fixture
+def folders(monkeypatch: pytest.MonkeyPatch) -> Event:
+    """Cleared, descriptors are short: no folder can be read."""
+    readable, real = Event(), os.scandir
+    readable.set()
+
+    def scandir(path: Any = ".") -> Any:
+        if not readable.is_set():
+            raise OSError(errno.EMFILE, "Too many open files")
+        return real(path)
+
+    monkeypatch.setattr(os, "scandir", scandir)
+    return readable
 
 
 @pytest.fixture

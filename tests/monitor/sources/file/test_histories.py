@@ -7,18 +7,15 @@ import gzip
 import os
 import random
 import shutil
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from monitor.sources.file import source
-from monitor.sources.file.source import FileConfig, FileSource
 from tests.fakes import history as hosts
 from tests.fakes.intake import MortalIntake
+from tests.fakes.mortal import Mortal
 
-PATIENCE = 60.0  # seconds, however busy the machine is
 AT_ONCE = 12  # histories
 
 
@@ -28,7 +25,7 @@ def short(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(source, "OPEN", 0.1)
 
 
-class History:
+class History(Mortal):
     """What a service, logrotate and an unkind fate do to a log, and to the monitor."""
 
     def __init__(self, seed: int, folder: Path) -> None:
@@ -39,10 +36,8 @@ class History:
         # As logrotate is set up for a log. What does both is found too, but perhaps twice.
         kinds = [[self.rename], [self.copytruncate], [self.rename, self.copytruncate], [self.flip], [self.overwrite]]
         self.rotations = self.random.choice([*kinds, [self.rename]])
-        self.glob = self.random.choice([str(self.log), f"{self.log}*", f"{folder}/**/app.log"])
-        self.intake = MortalIntake(self.random.choice([0.0, 0.02, 0.1]))
-        self.planted: list[int] = []
-        self.task: asyncio.Task[None] | None = None
+        include = self.random.choice([str(self.log), f"{self.log}*", f"{folder}/**/app.log"])
+        super().__init__([include], MortalIntake(self.random.choice([0.0, 0.02, 0.1])))
         self.kills = 0
         self.open_line = False
         self.targets = 0
@@ -56,60 +51,14 @@ class History:
     def _target(self) -> Path:
         return self.folder / f"real/{self.targets}.log"
 
-    def start(self) -> None:
-        self.intake.revive()
-        config = FileConfig.model_validate(
-            {
-                "name": "services",
-                "type": "file",
-                "include": [self.glob],
-                "start_at": "beginning",
-                "reconcile": "40ms",
-                "quiet": "60ms",
-            }
-        )
-        self.task = asyncio.create_task(FileSource(config, self.intake, b"k" * 32).run(False))
-
-    async def stop(self) -> None:
-        task, self.task = self.task, None
-        if task is None:
-            return
-        if task.done():
-            task.result()
-        task.cancel()
-        await asyncio.wait([task])
-
-    async def tick(self) -> None:
-        """Whoever waits for a monitor that was killed starts it again."""
-        if self.intake.dead.is_set():
-            await self.stop()
-        if self.task is None:
-            self.start()
-        elif self.task.done():
-            self.task.result()
-
-    async def waits(self, condition: Callable[[], bool], what: Callable[[], str]) -> None:
-        deadline = time.monotonic() + PATIENCE
-        while not condition():
-            assert time.monotonic() < deadline, what()
-            await self.tick()
-            await asyncio.sleep(0.005)
-
     async def caught_up(self) -> None:
         if self.open_line:
             self.write(b"\n")
             self.open_line = False
-        await self.waits(
-            lambda: set(self.intake.marks) >= set(self.planted),
-            lambda: f"missing {sorted(set(self.planted) - set(self.intake.marks))}",
-        )
+        await self.all_found()
 
     def write(self, data: bytes) -> None:
         self.writer.write(data)
-
-    def mark(self) -> bytes:
-        self.planted.append(len(self.planted))
-        return b"<%d>" % self.planted[-1]
 
     async def append(self) -> None:
         for _ in range(self.random.randint(1, 6)):
@@ -259,7 +208,7 @@ async def play(seed: int, folder: Path, steps: int) -> str | None:
     try:
         await history.play(steps)
     except AssertionError as error:
-        return f"seed {seed} ({history.rotations[0].__name__}, {history.glob}): {error}"
+        return f"seed {seed} ({history.rotations[0].__name__}, {history.include}): {error}"
     finally:
         await history.stop()
         history.writer.close()
@@ -275,7 +224,7 @@ async def play(seed: int, folder: Path, steps: int) -> str | None:
             for (generation, offset, _), seen in history.intake.found.items()
             if found.count(seen.mark) > 1
         )
-        return f"seed {seed} ({history.rotations[0].__name__}, {history.glob}): under different identities: {twice}"
+        return f"seed {seed} ({history.rotations[0].__name__}, {history.include}): under different identities: {twice}"
     shutil.rmtree(folder)
     return None
 

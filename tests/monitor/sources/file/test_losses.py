@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import errno
 import gzip
 import os
 import time
 from collections.abc import Callable
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 import pytest
@@ -238,7 +238,7 @@ async def test_a_file_deleted_while_nobody_watched_is_read_on(make: MAKE, intake
 
 
 async def test_files_moved_while_descriptors_are_short_are_not_given_up(
-    make: MAKE, intake: FakeIntake, log: Path, monkeypatch: pytest.MonkeyPatch
+    make: MAKE, intake: FakeIntake, log: Path, folders: Event
 ) -> None:
     log.write_bytes(b"one line <1>\n")
     async with running(make()):
@@ -249,18 +249,11 @@ async def test_files_moved_while_descriptors_are_short_are_not_given_up(
     await asyncio.sleep(0.02)
     log.with_suffix(".log.1").write_bytes(b"came and went <4>\n")
     log.write_bytes(b"new <3>\n")
-    real, short = os.scandir, True
-
-    def scandir(path: Any = ".") -> Any:
-        if short:
-            raise OSError(errno.EMFILE, "Too many open files")
-        return real(path)
-
-    monkeypatch.setattr(os, "scandir", scandir)
+    folders.clear()
     async with running(make()):
         await caught_up(intake, 1, 3)
         await asyncio.sleep(0.5)
-        short = False
+        folders.set()
         await caught_up(intake, 1, 2, 3, 4)
     assert not intake.lost
 

@@ -1,0 +1,35 @@
+"""What befalls files while nobody looks at them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from monitor.sources.file.life import Life
+from monitor.sources.file.source import FileSource
+from tests.fakes.logs import append, compress, line
+
+
+def held(monkeypatch: pytest.MonkeyPatch, wanted: Callable[[Life], bool]) -> asyncio.Event:
+    """No turn for these lives before this is set."""
+    going_on, turn = asyncio.Event(), FileSource._turn
+
+    async def late(source: FileSource, life: Life, *args: Any) -> None:
+        if wanted(life):
+            await going_on.wait()
+        await turn(source, life, *args)
+
+    monkeypatch.setattr(FileSource, "_turn", late)
+    return going_on
+
+
+async def rotated(log: Path, mark: int, number: int, suffix: str = "") -> None:
+    """A file that came and went while nobody looked."""
+    await asyncio.sleep(0.02)  # each has a time of its own
+    append(log.with_name(f"app.log.{number}"), line(mark))
+    if suffix:
+        compress(log.with_name(f"app.log.{number}"), suffix)
