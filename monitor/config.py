@@ -132,7 +132,7 @@ class HttpConfig(_Table):
     """`[http]`. `listen` is HOST:PORT (port 0: any free one), `unix:/PATH`, or empty for no HTTP at all.
 
     `base_url` is how people reach it, for links in alerts. `hosts` are further names allowed in the Host header.
-    `token`: what pages ask for from elsewhere than this host.
+    `token`: what pages ask for; without one they are shown on this host only.
     """
 
     listen: str = "127.0.0.1:9321"

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
+from urllib.parse import urlsplit
 
 import typer
 
@@ -182,6 +183,11 @@ def _notices(config: Config) -> Iterator[Finding]:
     if people and config.http.listen and config.http.base_url is None:
         message = f"links in the alerts of {', '.join(people)} lead to {config.http.listen}; set http.base_url"
         yield Finding("notice", "http", message)
+
+    host = urlsplit(config.http.base_url or "").hostname
+    if config.http.listen and config.http.token is None and host not in (None, "localhost", "127.0.0.1", "::1"):
+        message = "pages are for visitors on this host, and a proxy that adds no X-Forwarded-For makes all of them such"
+        yield Finding("notice", "http.base_url", f"{message}; set http.token")
 
 
 def _unheard(config: Config) -> Iterator[Finding]:

@@ -154,7 +154,7 @@ def _ask(settings: Config) -> dict[str, Any]:
         raise _NoAnswerError("http.listen names no port where it could be asked")
     headers = {}
     if settings.http.token is not None:
-        with contextlib.suppress(CredentialError):  # from this host it is not asked for
+        with contextlib.suppress(CredentialError):  # then it answers that it is asked for
             headers["Authorization"] = f"Bearer {settings.http.token.resolve()}"
     connection = _Connection(host, port)
     try:

@@ -39,7 +39,7 @@ def build(
 ) -> web.Application:
     """The application. `hosts`: names (without port) it may be addressed by, beside loopback and IP addresses.
 
-    `routes` come from hooks and console modules; `token`: what pages ask for from elsewhere (monitor.web.auth).
+    `routes` come from hooks and console modules; `token`: what pages ask for (monitor.web.auth).
     """
     named = _host_guard(frozenset(host.lower() for host in hosts))
     app = web.Application(middlewares=[named, auth.guard(token)], client_max_size=MAX_BODY)

@@ -1,4 +1,4 @@
-"""Who may read pages: whoever is on this host or can open the socket, and from elsewhere whoever knows the token."""
+"""Who may read pages: whoever knows the token; without one, whoever is on this host or can open the socket."""
 
 from __future__ import annotations
 
@@ -24,11 +24,14 @@ _FORWARDED = ("Forwarded", "X-Forwarded-For", "X-Forwarded-Host", "X-Real-IP", "
 
 
 def guard(token: Credential | None) -> Middleware:
-    """Asks for `token` (http.token) as a bearer token, or as the password in a browser."""
+    """Asks for `token` (http.token) as a bearer token, or as the password in a browser.
+
+    On this host, too: a proxy there that does not say for whom it asks looks like somebody on it.
+    """
 
     @web.middleware
     async def check(request: web.Request, handler: Handler) -> web.StreamResponse:
-        if request.path.startswith(OPEN) or _local(request):
+        if request.path.startswith(OPEN) or (token is None and _local(request)):
             return await handler(request)
         if token is None:
             return web.Response(status=403, text="from elsewhere than this host pages need a token: set http.token\n")

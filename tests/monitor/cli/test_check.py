@@ -198,6 +198,22 @@ def test_syntax_error(monitor: Command, tmp_path: Path) -> None:
     assert "line 1, column 9" in answer.stdout
 
 
+@pytest.mark.parametrize(
+    ("http", "said"),
+    [
+        ("base_url = 'https://monitor.example.org'", True),
+        ("base_url = 'https://monitor.example.org'\ntoken = 'env:PAGES'", False),
+        ("base_url = 'http://localhost:9321'", False),
+    ],
+)
+def test_pages_that_people_reach_from_elsewhere_need_a_token(
+    monitor: Command, tmp_path: Path, http: str, said: bool
+) -> None:
+    (tmp_path / "config.toml").write_text(f"[monitor]\nstate_dir = 's'\n[http]\n{http}\n")
+    rows = json.loads(monitor("check", "--format", "json").stdout)
+    assert any(row["kind"] == "notice" and "set http.token" in row["message"] for row in rows) == said
+
+
 def test_mistakes_and_notes_come_together_in_the_order_of_the_file(monitor: Command, tmp_path: Path) -> None:
     (tmp_path / "config.toml").write_text(
         "[monitor]\nworkers = 0\nstate_dir = 's'\n[rules]\npacks = ['defualt']\n"

@@ -38,10 +38,23 @@ async def get(session: aiohttp.ClientSession, url: str, **headers: str) -> int:
         return answer.status
 
 
-async def test_this_host_needs_no_token(session: aiohttp.ClientSession) -> None:
+async def test_without_a_token_this_host_needs_none(session: aiohttp.ClientSession) -> None:
     for host in ("127.0.0.1", "::1"):
-        async with serve(build(probes(), routes=ROUTES, token=TOKEN), host, 0) as url:
+        async with serve(build(probes(), routes=ROUTES), host, 0) as url:
             assert await get(session, f"{url}/incidents") == 200
+
+
+async def test_where_there_is_one_a_proxy_that_does_not_say_for_whom_it_asks_needs_it_as_well(
+    session: aiohttp.ClientSession, tmp_path: Path
+) -> None:
+    """It looks like somebody on this host."""
+    async with serve(build(probes(), routes=ROUTES, token=TOKEN), "127.0.0.1", 0) as url:
+        assert await get(session, f"{url}/incidents") == 401
+        assert await get(session, f"{url}/incidents", Authorization="Bearer open sesame") == 200
+    async with serve(build(probes(), routes=ROUTES, token=TOKEN), str(tmp_path / "http"), 0):
+        connector: Any = aiohttp.UnixConnector(str(tmp_path / "http"))
+        async with aiohttp.ClientSession(connector=connector) as beside:
+            assert await get(beside, "http://localhost/incidents") == 401
 
 
 async def test_what_is_no_text_is_no_token(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -90,16 +103,16 @@ async def test_an_address_of_this_host_that_is_not_loopback_is_elsewhere(session
         except OSError:
             pytest.skip("this host has no address but loopback")
         address = probe.getsockname()[0]
-    async with serve(build(probes(), routes=ROUTES, token=TOKEN), "0.0.0.0", 0) as url:
+    async with serve(build(probes(), routes=ROUTES), "0.0.0.0", 0) as url:
         port = url.rpartition(":")[2]
-        assert await get(session, f"http://{address}:{port}/incidents") == 401
+        assert await get(session, f"http://{address}:{port}/incidents") == 403
         assert await get(session, f"http://127.0.0.1:{port}/incidents") == 200
 
 
 async def test_a_unix_socket_is_for_its_owner_and_group(tmp_path: Path) -> None:
     path = tmp_path / "http"
     for _ in range(2):  # one that is left behind is replaced
-        async with serve(build(probes(), routes=ROUTES, token=TOKEN), str(path), 0) as address:
+        async with serve(build(probes(), routes=ROUTES), str(path), 0) as address:
             assert address == f"unix:{path}"
             assert stat.S_IMODE(path.stat().st_mode) == 0o660
             connector: Any = aiohttp.UnixConnector(str(path))
