@@ -317,5 +317,7 @@ def _in_place(work: _Work, files: Sequence[Path]) -> int:
 def _summary(stats: Stats) -> str:
     total = sum(stats.masked.values())
     by_rule = ", ".join(f"{rule} {count}" for rule, count in Counter(stats.masked).most_common(8))
-    text = f"{stats.bytes} bytes, {total} secrets masked" + (f" ({by_rule})" if by_rule else "")
+    text = f"{stats.bytes} bytes, {total} secret{'' if total == 1 else 's'} masked" + (
+        f" ({by_rule})" if by_rule else ""
+    )
     return text + f"; {stats.withheld} bytes withheld, {stats.unscanned} let through unscanned"

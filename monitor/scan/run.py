@@ -176,8 +176,10 @@ def _parts(entry: Entry, size: int, options: Options) -> Iterator[Job]:
 
 
 def _binary(head: bytes) -> bool:
-    """Text in UTF-16 has zeros as well, but says what it is."""
-    return b"\0" in head and not head.startswith((b"\xff\xfe", b"\xfe\xff"))
+    """Text in UTF-16 has zeros as well, but says what it is, or has many of them, all at every other place."""
+    zeros = head[::2].count(0), head[1::2].count(0)
+    wide = head.startswith((b"\xff\xfe", b"\xfe\xff")) or (not min(zeros) and max(zeros) > len(head) // 16)
+    return any(zeros) and not wide
 
 
 def _read(path: str, at: int, count: int) -> bytes:

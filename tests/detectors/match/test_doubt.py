@@ -96,6 +96,7 @@ def test_the_kinds_of_a_rule_are_those_of_its_name() -> None:
 @pytest.mark.parametrize(
     ("value", "before", "after"),
     [
+        ("conn.pw", "connect(\n  mysql_user=user,\n  mysql_password=", ",\n  db=1,\n)\n"),
         ("connection.password", "run();\nx.update(ansible_password=", ")\n\n  return x;\n"),
         ("url.password)", "run();\npassword = {quote(", '}",\n  port,\n'),
         ("root_pass", 'env = {\n  "MYSQL_ROOT_PASSWORD": ', ",\n  1,\n}"),

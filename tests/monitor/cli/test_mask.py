@@ -21,7 +21,7 @@ def test_a_stream_is_masked_and_counted(monitor: Command, config: Path) -> None:
     first, second, last = answer.stdout.split("\n")
     assert (first, last) == ("first", "last")
     assert second.startswith("token [github-pat:")
-    assert "1 secrets masked (github-pat 1)" in answer.stderr
+    assert "1 secret masked (github-pat 1)" in answer.stderr
     assert secret not in answer.stdout + answer.stderr
     assert monitor("mask", "--quiet", "--min-severity", "critical", stdin="plain\n").stderr == ""
 

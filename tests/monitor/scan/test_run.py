@@ -67,9 +67,12 @@ def test_binary_files_are_searched_or_left_out(engine: Engine, token: Token, tmp
     (tmp_path / "a.bin").write_bytes(b"\0\xff\xfe" + token(1).encode() + b"\0\n")
     (tmp_path / "b.txt").write_text(token(2))
     (tmp_path / "c.txt").write_text(f"token = {token(3)}\n", encoding="utf-16")
-    assert [Path(h.path).name for h in outcomes(engine, tmp_path).hits] == ["a.bin", "b.txt", "c.txt"]
+    for order in ("le", "be"):
+        (tmp_path / f"{order}.txt").write_text(f"слово = {token(4)}\n", encoding=f"utf-16-{order}")
+    names = ["a.bin", "b.txt", "be.txt", "c.txt", "le.txt"]
+    assert [Path(h.path).name for h in outcomes(engine, tmp_path).hits] == names
     total = outcomes(engine, tmp_path, skip_binary=True)
-    assert [Path(h.path).name for h in total.hits] == ["b.txt", "c.txt"]
+    assert [Path(h.path).name for h in total.hits] == names[1:]
     assert [Path(p).name for p in total.skipped] == ["a.bin"]
 
 
