@@ -37,7 +37,8 @@ class Region:
 
     A decoded byte stands for `ratio` = (characters, bytes) of the compact text: the encoded one without what decoding
     skips. `marks` lead from there into the data: a piece of one length on both sides is the same text, any other (an
-    escape, a line break) is taken whole. No marks: nothing less than the whole region can be pointed at.
+    escape, a line break) is taken whole. `find` gives a way of its own to find back. Neither: nothing less than the
+    whole region can be pointed at.
     """
 
     start: int
@@ -45,9 +46,12 @@ class Region:
     text: bytes
     ratio: tuple[int, int] = (1, 1)
     marks: Callable[[], Marks] | None = None
+    find: Callable[[], Callable[[int, int], tuple[int, int]]] | None = None
 
     def places(self) -> Callable[[int, int], tuple[int, int]]:
         """A function from a span of `text` to the least span of the data that it was decoded from."""
+        if self.find is not None:
+            return self.find()
         if self.marks is None:
             return lambda low, high: (self.start, self.end)
         wide, narrow = self.ratio
@@ -315,7 +319,8 @@ def _lines(data: Buffer, hits: Sequence[tuple[Codec, int]], budget: Budget) -> I
 _ZEROS, _CHARACTERS = re.compile(rb"\0{8,}"), re.compile(rb"[^\0]{8,}")
 _BESIDE = 64  # characters on either side of a run of Latin-1 that are decoded with it, whatever they are
 _APART = 256  # bytes of text that each of many short runs is counted as besides
-_PIECES = re.compile(r"[\0-\x7f]+|[^\0-\x7f]")
+# Characters of as many bytes in UTF-8, by the number of these.
+_ALIKE = re.compile("([\0-\x7f]+)|([\x80-\u07ff]+)|([\u0800-\uffff]+)|([\U00010000-\U0010ffff]+)")
 _COMMON = b" \nabcdefghijklmnopqrstuvwxyz"
 
 
@@ -326,10 +331,10 @@ def _utf16(data: Buffer, hits: Sequence[tuple[Codec, int]], budget: Budget) -> I
     for phase in (0, 1):
         for first, last in _wide(raw[phase::2], raw[phase + 1 :: 2] + b"\0"):  # the last one's zero may come yet
             low, high = phase + 2 * first, min(phase + 2 * last, len(raw))
-            if budget.take(last - first + _APART, high - low):
-                for start, text in _readings(raw, low, high):
-                    plain = text.replace("\0", "\n").encode("utf-8", "surrogatepass")
-                    yield Region(start, high, plain, (2, 1), partial(_of_units, text, start))
+            for start, text in _readings(raw, low, high):
+                plain = text.replace("\0", "\n").encode("utf-8", "surrogatepass")
+                if budget.take(len(plain) + _APART, high - low):
+                    yield Region(start, high, plain, find=partial(_characters, text, start, high))
 
 
 def _wide(characters: bytes, zeros: bytes) -> Iterable[tuple[int, int]]:
@@ -376,13 +381,26 @@ def _common(text: str) -> int:
     return len(plain) - len(plain.translate(None, _COMMON))
 
 
-def _of_units(text: str, low: int) -> Marks:
-    out: Marks = [(0, low)]
-    for piece in _PIECES.findall(text):
-        compact, real = out[-1]
-        units = len(piece) if ord(piece[0]) < 0x10000 else 2
-        out.append((compact + 2 * len(piece.encode("utf-8", "surrogatepass")), real + 2 * units))
-    return out
+def _characters(text: str, start: int, end: int) -> Callable[[int, int], tuple[int, int]]:
+    """From a span of a text in UTF-8 to that of its characters in UTF-16, which begins at `start`."""
+    plain, wide, sizes = [0], [start], []  # where runs of characters alike begin
+    for run in _ALIKE.finditer(text):
+        one = run.lastindex or 1
+        other = 4 if one == 4 else 2
+        count = run.end() - run.start()
+        plain.append(plain[-1] + count * one)
+        wide.append(wide[-1] + count * other)
+        sizes.append((one, other))
+
+    def place(low: int, high: int) -> tuple[int, int]:
+        first = min(bisect_right(plain, low), len(sizes)) - 1
+        last = max(first, bisect_left(plain, high) - 1)
+        (one, other), (size, units) = sizes[first], sizes[min(last, len(sizes) - 1)]
+        begin = wide[first] + (low - plain[first]) // one * other
+        upto = wide[last] - (plain[last] - high) // size * units
+        return begin, min(max(upto, begin + 1), end)
+
+    return place
 
 
 _REGIONS: dict[str, Callable[[Buffer, Sequence[tuple[Codec, int]], Budget], Iterable[Region]]] = {
