@@ -52,7 +52,6 @@ class SinkStats:
     refusing: str | None = None  # why it has refused everything since the last success; None: it has not
     last_sent: float | None = None
     last_error: str | None = None
-    latency: float | None = None  # seconds the last successful send took
     delays: list[int] = field(default_factory=lambda: [0] * (len(BUCKETS) + 1))  # sent, by BUCKETS; last: longer
     delay_sum: float = 0.0  # seconds from made to accepted, of all that was sent
 
@@ -312,9 +311,8 @@ class Channel:
 
     async def _send(self, notification: Notification) -> Receipt | None:
         """Raises RemoteError only: a hang or a mistake in a sink is something to try again."""
-        started = time.monotonic()
         if self._sink.limits.pace:
-            self._not_before = max(self._not_before, started + self._sink.limits.pace)
+            self._not_before = max(self._not_before, time.monotonic() + self._sink.limits.pace)
         try:
             async with asyncio.timeout(self._patience.send):
                 receipt = await self._sink.send(notification)
@@ -325,7 +323,6 @@ class Channel:
         except Exception as error:  # noqa: BLE001 # the supervision boundary around foreign code
             # Only the type: the text of an unexpected error may show what a URL or a header held.
             raise RemoteError(f"unexpected {type(error).__name__} in the sink", retry=True) from None
-        self.stats.latency = time.monotonic() - started
         return receipt
 
     # What came of it

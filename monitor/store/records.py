@@ -163,6 +163,5 @@ class Stats:
     drilled: float | None = None  # when the last drill that went all the way was planted
     transactions: int = 0
     commits: int = 0
-    write_seconds: float = 0.0
     retries: int = 0  # transactions that had to wait for the disk, a lock or the server
     degraded: str | None = None

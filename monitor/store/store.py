@@ -294,7 +294,6 @@ class Store:
             drilled=drilled,
             transactions=self._writer.stats.transactions,
             commits=self._writer.stats.commits,
-            write_seconds=self._writer.stats.seconds,
             retries=self._writer.stats.retries,
             degraded=self._degraded,
         )

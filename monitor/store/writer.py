@@ -42,11 +42,10 @@ Ingest = Callable[[Transaction, Sequence[Commit], Sequence[Position]], list[int]
 
 @dataclass(slots=True)
 class WriterStats:
-    """Counters since start; seconds are wall time in the writer thread."""
+    """Counters since start."""
 
     transactions: int = 0
     commits: int = 0
-    seconds: float = 0.0
     retries: int = 0
     counts: Counts = field(default_factory=Counts)
 
@@ -172,12 +171,10 @@ class Writer:
             if not jobs and not positions and not self._database.replaced():
                 self._checkpoint()
                 continue
-            started = time.perf_counter()
             self._write(jobs, positions)
             self._written = True
             if time.monotonic() - self._checkpointed > _CHECKPOINT:
                 self._checkpoint()
-            self.stats.seconds += time.perf_counter() - started
         if self._database.postgres and not self._abandon.is_set():
             try:
                 with self._database.transaction(durable=False) as connection:

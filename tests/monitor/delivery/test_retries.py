@@ -75,7 +75,7 @@ async def test_retry_after_is_honoured(store: Store) -> None:
     async with delivering(store, chat=chat):
         await store.commit([finding("a"), finding("b", 1)])
         await until(lambda: len(chat.got) == 2)
-    assert 0.7 <= chat.times[1] - chat.times[0] < 3
+    assert chat.times[1] - chat.times[0] >= 0.7
 
 
 @pytest.mark.parametrize("after", [0.0, 0.001])

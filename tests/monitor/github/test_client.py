@@ -20,13 +20,6 @@ ORG = "/orgs/acme/secret-scanning/alerts"
 
 
 @pytest.fixture
-async def github():
-    async with FakeGitHub() as fake:
-        yield fake
-        assert fake.violations == []
-
-
-@pytest.fixture
 def token(monkeypatch: pytest.MonkeyPatch) -> Credential:
     monkeypatch.setenv("FAKE_GITHUB_TOKEN", FakeGitHub.token)
     return Credential("env:FAKE_GITHUB_TOKEN")

@@ -24,13 +24,6 @@ class Looked:
 
 
 @pytest.fixture
-async def github():
-    async with FakeGitHub() as fake:
-        yield fake
-        assert fake.violations == []
-
-
-@pytest.fixture
 async def client(github: FakeGitHub, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("FAKE_GITHUB_TOKEN", FakeGitHub.token)
     client = Client.with_token(github.url, Credential("env:FAKE_GITHUB_TOKEN"))

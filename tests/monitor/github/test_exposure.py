@@ -6,7 +6,6 @@ from typing import Any
 import pytest
 from githubkit_schemas.v2026_03_10 import models
 
-from monitor.common.credential import Credential
 from monitor.common.http import RemoteError
 from monitor.github.client import Client
 from monitor.github.exposure import Exposure
@@ -15,23 +14,8 @@ from tests.fakes.github import FakeGitHub, fill, iso
 
 
 @pytest.fixture
-async def github():
-    async with FakeGitHub() as fake:
-        yield fake
-        assert fake.violations == []
-
-
-@pytest.fixture
-def intake() -> MemoryIntake:
-    return MemoryIntake()
-
-
-@pytest.fixture
-async def exposure(github: FakeGitHub, intake: MemoryIntake, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setenv("FAKE_GITHUB_TOKEN", FakeGitHub.token)
-    client = Client.with_token(github.url, Credential("env:FAKE_GITHUB_TOKEN"))
-    yield Exposure("github", client, intake, b"k" * 32, ["acme"])
-    await client.close()
+def exposure(client: Client, intake: MemoryIntake):
+    return Exposure("github", client, intake, b"k" * 32, ["acme"])
 
 
 async def test_markers_in_others_code_are_found(github: FakeGitHub, intake: MemoryIntake, exposure: Exposure) -> None:

@@ -23,24 +23,9 @@ DAY = 86_400.0
 
 
 @pytest.fixture
-async def github():
-    async with FakeGitHub() as fake:
-        yield fake
-        assert fake.violations == []
-
-
-@pytest.fixture
-def intake() -> MemoryIntake:
-    return MemoryIntake()
-
-
-@pytest.fixture
-async def poller(github: FakeGitHub, intake: MemoryIntake, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setenv("FAKE_GITHUB_TOKEN", FakeGitHub.token)
-    client = Client.with_token(github.url, Credential("env:FAKE_GITHUB_TOKEN"))
+def poller(client: Client, intake: MemoryIntake):
     client.first_retry = 0.01
-    yield make(client, intake)
-    await client.close()
+    return make(client, intake)
 
 
 def make(client: Client, intake: MemoryIntake, **options: Any) -> Poller:

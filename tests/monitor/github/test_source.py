@@ -31,11 +31,6 @@ async def github(monkeypatch: pytest.MonkeyPatch):
         assert fake.violations == []
 
 
-@pytest.fixture
-def intake() -> MemoryIntake:
-    return MemoryIntake()
-
-
 def make(github: FakeGitHub, intake: MemoryIntake, **more: Any) -> GitHubSource:
     config = GitHubConfig.model_validate(BASE | {"base_url": github.url} | more)
     source = GitHubSource(config, intake, KEY)

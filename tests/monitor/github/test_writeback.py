@@ -5,7 +5,6 @@ from itertools import pairwise
 import pytest
 import structlog
 
-from monitor.common.credential import Credential
 from monitor.common.inbound import HookDelivery
 from monitor.github.client import Client
 from monitor.github.poll import Poller, Stream
@@ -18,26 +17,11 @@ ORG = Stream("org:acme", "default")
 
 
 @pytest.fixture
-async def github():
-    async with FakeGitHub() as fake:
-        yield fake
-        assert fake.violations == []
-
-
-@pytest.fixture
-def intake() -> MemoryIntake:
-    return MemoryIntake()
-
-
-@pytest.fixture
-async def poller(github: FakeGitHub, intake: MemoryIntake, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setenv("FAKE_GITHUB_TOKEN", FakeGitHub.token)
-    client = Client.with_token(github.url, Credential("env:FAKE_GITHUB_TOKEN"))
-    yield Poller(
+def poller(client: Client, intake: MemoryIntake):
+    return Poller(
         source="github", client=client, intake=intake, key=b"k" * 32, host="github.com", generic_types=(),
         quiet_after=1e9, sweep=1e9, assign=True,
     )  # fmt: skip
-    await client.close()
 
 
 def writer(poller: Poller, intake: MemoryIntake, mode: Mode, assignee: str | None = None) -> WriteBacks:
