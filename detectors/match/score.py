@@ -92,7 +92,7 @@ _KINDS = (
     ("key", found(re.compile(rb"(?i:key)"))),
 )
 _ABOUT = re.compile(
-    rb"(?i:label|title|(?<!con)(?<!plain)(?<!plain[_-])text|hint|prompt|placeholder|message|\bmsg|error|help"
+    rb"(?i:label|title|(?<!con)(?<!plain)(?<!clear)(?<!plain[_-])(?<!clear[_-])text|hint|prompt|placeholder|message|\bmsg|error|help"
     rb"|descri|confirm|forgot|reset|require|invalid"
     rb"|strength|type|name$|field|input|_id$|Id$|(?<!c)url|(?<!sec)uri|path|(?<!pro)file|policy|column|class|format|pattern|locale|i18n|lang)"
 )

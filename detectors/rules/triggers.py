@@ -106,7 +106,8 @@ _SAID = r"""\\{0,3}["']?(?: is| was| set to| to| value)?[ \t]{0,48}[:=|-]?[ \t]{
 _MISSPELT = (
     *"pasword pasward passwrod passowrd paswd passcode pword heslo jelszo senord".split(),
     *"kennwort wachtwoord contrase mot_de_passe motdepasse haslo senha salasana".split(),
-    r"has\xc5\x82o",
+    *"adgangskode passord parola sifre lozinka geslo parool".split(),
+    *(r"has\xc5\x82o", r"jelsz\xc3\xb3", r"\xc5\x9fifre"),
 )
 _LITERAL = r"""\\{0,3}["'][^\s"'\\]{6,64}\\{0,3}["']"""
 _BEFORE = "\n\t \"'([{,;&/|"

@@ -171,6 +171,11 @@ def test_the_element_before_a_string_names_it() -> None:
     assert told("GreenAnchor-663", "<key>Title</key><string>", "</string>") is None
 
 
+def test_a_password_in_clear_text_is_no_text_about_one() -> None:
+    assert told("Winter2402!", '<add key="ClearTextPassword" value="', '"/>') is not None
+    assert told("Winter2402!", '<add key="PasswordText" value="', '"/>') is None
+
+
 def test_a_token_that_resets_a_password_is_a_secret() -> None:
     value = expand("{hex:40}", 1)
     assert told(value, "GET /reset?reset_token=", "") is not None
