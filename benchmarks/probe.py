@@ -1,8 +1,8 @@
 """Recall and false alarms on text that no rule was written from: `probe.txt`, templates by class of syntax.
 
-python -m benchmarks.probe [--second | --third | --fourth | --fifth | --sixth | --seventh | --eighth | --negatives | --vendors] [--misses] [--sealed]
+python -m benchmarks.probe [--second | --third | --fourth | --fifth | --sixth | --seventh | --eighth | --ninth | --negatives | --vendors] [--misses] [--sealed]
 
-`--second` to `--eighth` take `probe-second.txt` and so on, each written when the rules had been made to suit
+`--second` to `--ninth` take `probe-second.txt` and so on, each written when the rules had been made to suit
 those before it; `--negatives` takes `probe-fourth-negatives.txt`, which holds no secret; `--vendors` takes
 `probe-vendors.txt`, a format of each issuer.
 
@@ -31,7 +31,8 @@ __all__ = ["Case", "Score", "cases", "main", "measure"]
 
 SEEDS = {True: 3, False: 4}  # by whether there is a secret in it
 FIRST, SECOND, THIRD, FOURTH = "probe.txt", "probe-second.txt", "probe-third.txt", "probe-fourth.txt"
-FIFTH, SIXTH, SEVENTH, EIGHTH = "probe-fifth.txt", "probe-sixth.txt", "probe-seventh.txt", "probe-eighth.txt"
+FIFTH, SIXTH, SEVENTH = "probe-fifth.txt", "probe-sixth.txt", "probe-seventh.txt"
+EIGHTH, NINTH = "probe-eighth.txt", "probe-ninth.txt"
 NEGATIVES, VENDORS = "probe-fourth-negatives.txt", "probe-vendors.txt"
 PROBES = {
     "--second": SECOND,
@@ -41,6 +42,7 @@ PROBES = {
     "--sixth": SIXTH,
     "--seventh": SEVENTH,
     "--eighth": EIGHTH,
+    "--ninth": NINTH,
     "--negatives": NEGATIVES,
     "--vendors": VENDORS,
 }

@@ -8,6 +8,7 @@ from benchmarks.probe import (
     FIRST,
     FOURTH,
     NEGATIVES,
+    NINTH,
     SECOND,
     SEEDS,
     SEVENTH,
@@ -21,7 +22,7 @@ from detectors.rules.template import expand
 from tests.detectors.texts import engine
 
 
-@pytest.mark.parametrize("probe", [FIRST, SECOND, THIRD, FOURTH, FIFTH, SEVENTH, EIGHTH])
+@pytest.mark.parametrize("probe", [FIRST, SECOND, THIRD, FOURTH, FIFTH, SEVENTH, EIGHTH, NINTH])
 def test_there_are_enough_cases_of_both_kinds_and_halves(probe: str) -> None:
     listed = list(cases(probe))
     for secret in (True, False):
@@ -38,7 +39,7 @@ def test_the_negatives_are_enough_and_hold_no_secret() -> None:
     assert not any(case.secret or "«" in case.template for case in listed)
 
 
-@pytest.mark.parametrize("probe", [FIRST, SECOND, THIRD, FOURTH, FIFTH, SEVENTH, EIGHTH, NEGATIVES, VENDORS])
+@pytest.mark.parametrize("probe", [FIRST, SECOND, THIRD, FOURTH, FIFTH, SEVENTH, EIGHTH, NINTH, NEGATIVES, VENDORS])
 def test_no_case_expands_to_the_text_of_another(probe: str) -> None:
     texts = [case.text(1) for case in cases(probe)]
     assert len(set(texts)) == len(texts)
