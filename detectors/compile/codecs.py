@@ -133,7 +133,9 @@ def codecs(rules: Sequence[Rule]) -> list[Codec]:
             # A password, but not the `//` of a URL, between a colon and an at sign.
             rb"(?:%3[Aa]|:)(?:%2[Ff])?(?:[^\s&%/@]|%(?:2[0-9A-Ea-e]|[013-9A-Fa-f]))[^\s&/@]{0,96}%40[A-Za-z0-9]",
             rb"(?i:password|passwd|secret|token|auth%20plain|masterauth|requirepass|bindpw"
-            rb"|%20(?:key|login|set|add))%20",
+            rb"|(?:[^a-z]|%20)(?:pass|pwd|pw|psk|auth|creds|bearer|basic|seed|rootpw|md5|sha|oper|authenticate|identify)"
+            rb"|passphrase|passwort|kennwort|passe|credentials|apikey|api_key|auth_pass|community|radtest"
+            rb"|%20(?:key|login|set|add|with|as))%20",
             rb"----(?:-|%20|\+)BEGIN(?:%20|\+)",
             rb"(?i:passw(?:or)?d|pwd|secret)=[^\s&%]{0,60}%(?:2[134ABFabf]|40)",
         )

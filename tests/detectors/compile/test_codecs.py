@@ -44,6 +44,13 @@ def test_each_alignment_of_a_literal_is_looked_for() -> None:
     assert not {codec.name for codec in lesser} & {"base64", "hex"}, "of critical and high rules only"
 
 
+@pytest.mark.parametrize("before", ["=pass", "%20bearer", "&psk", "=totp%20seed", "=auth_pass", "login%20as"])
+def test_words_that_a_secret_follows_are_seen_before_an_encoded_blank(before: str) -> None:
+    worker = Engine.build([Rule(id="r", name="R", pattern=r" (?P<secret>acme_[a-z0-9]{6})", severity="high")]).worker()
+    assert worker.scan(f"GET /x?q{before}%20acme_k3j9x2&n=1 200".encode())
+    assert not worker.scan(b"GET /x?q=compass%20acme_k3j9x2&n=1 200")
+
+
 @pytest.mark.parametrize(
     ("literal", "looked"), [("acm1_", True), ("acm1:v=", True), ("acm1 key: ", False), ('acm1"', False)]
 )
