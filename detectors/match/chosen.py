@@ -1,10 +1,10 @@
-"""Passwords made as people make them: of words and a number."""
+"""Passwords made as people make them, of words and a number, and the places where such words are a password."""
 
 from __future__ import annotations
 
 import re
 
-__all__ = ["chosen"]
+__all__ = ["chosen", "handed", "opens"]
 
 # What people choose for a password: words and a number (`violet-anvil-river-89`, `GreenAnchor-663`), a name, a sign and
 # a year (`Berlin_2024`), or a name, a number and a few letters (`Kestrel65-koc`).
@@ -12,7 +12,8 @@ _CHOSEN = re.compile(
     rb"[A-Z]?[a-z]{2,11}([-.])(?:[A-Z]?[a-z]{2,11}\1){1,5}(?:[A-Z]?[a-z]{2,11})?\d{1,4}[!?.#*$]?"
     rb"|[A-Z][a-z]{3,11}[-_.@!#]\d{4}[!?.#*$]?|[a-z]{4,11}[-_.@!#]\d{3,4}[!?.#*$]?|[A-Z][a-z]{3,11}\d{2,4}[-_.@!#][a-z]{2,5}"
     rb"|(?:[A-Z][a-z]{2,11}){2,4}[-_.@!#$%&*+]?\d{2,4}[!?.#*$%&+]?"
-    rb"|(?:[A-Z][a-z]{3,11}|[a-z]{3,11}(?:[A-Z][a-z]{2,11}){1,2})\d{2,4}[!?#*$@%&+]"
+    rb"|[A-Z][a-z]{3,11}\d{2,4}[!?#*$@%&+]|[a-z]{3,11}(?:[A-Z][a-z]{2,11}){1,3}[-_.@!#]?\d{2,4}[!?#*$@%&+]?"
+    rb"|[a-z]{3,11}[-_.][a-z]{3,11}\d{2,4}[!?#*$@%&+]?|[A-Z]?[a-z]{3,11}\d{2,4}[A-Z]{2,3}"
 )
 # Words of which names of things are made, which look the same: `orders-db-primary-2`, `Error_1205`.
 _OF_THINGS = frozenset(
@@ -28,9 +29,40 @@ _OF_THINGS = frozenset(
     b"the ticket title token topic type unit update url user username users value var vault version view volume "
     b"web west worker write your zone".split()
 )
+# The name of a password, right before its value: there a name is rare, and half of the short values are letters only.
+_OPENS = re.compile(
+    rb"(?i:passw(?:or)?d|passphrase|passwort|pwd|pswd|_pass|\bpass|[a-z](?-i:Pass))\w{0,8}[^\w]{1,12}"
+    rb"(?:to )?(?:\w{2,8}\([\"'`])?$|\s-(?:p|P|pw) ?$|\bLOGIN [\w.@-]{2,60} $|\b(?:PASS|AUTH|auth_pass|rootpw|bindpw) $"
+    rb"|-[\w-]{1,24}(?:pass|pw|pwd)[ =]$|[\"']-p$|(?i:trying|static|creds?|auth)[:=]? ?[\"']?[\w.@-]{2,40}[:/]$"
+)
+# A call that takes a user and a password, an option of a command, a map of passwords, a pair that is called one.
+_HANDED = re.compile(
+    rb"(?i:auth|login|log_in|sign_?in|connect|credentials?|mysqli|pdo|password|begin|\bbasic)\w{0,12}(?: ?[=:] ?)?"
+    rb"\([^()\n]{0,80}[\"'`]\Z"
+    rb"|(?i:auth|login|connect)\w{0,12} [\"'][^\"'\n]{1,40}[\"'], ?[\"']\Z"
+    rb"|\bLOGIN [\"']?[\w.@-]{2,60}[\"']? [\"']?\Z|[cC]rypt\w{0,8}\([^()\n]{1,60}, ?[\"']\Z"
+    rb"|\s-(?:[pPwAX]|pw|pass)[ =]?[\"']?\Z"
+    rb"|(?i:passwords|passwds|credentials)[\"'\s]{0,3}(?:=>|[:=])\s?[\[{(][^\n]{0,60}[\"'`]\Z"
+    rb"|(?i:passwort|kennwort) (?:lautet|ist):? \Z|(?i:idrac|ipmi|ilo|bmc|credentials?):? [\w.@-]{2,40}[:/]\Z"
+    rb"|(?i:radius|tacacs)[\w. -]{0,60} key (?:0 )?\Z|(?i:password|pwd) ?\|?\n[-+| :]{3,60}\n[^\n]{0,60}\| {0,4}\Z"
+    rb"|(?i:password|passwd|pwd|passphrase)\w{0,8}[\"']? {0,24}= \"[^\"\n]{0,200}\" -> \"\Z"
+    rb"|(?i:pass\w{0,8}|pwd)\(\)[^\n]{0,20}\breturn [\"']\Z"
+    rb"|Parameter(?:Key|Name)\W{1,6}\w{0,24}(?i:passw\w{0,8}|passphrase)\W{1,40}ParameterValue\W{1,6}\Z"
+    rb"|(?i:user|login)\w{0,4} ?/ ?(?i:pass\w{0,8}|pwd?)[\"'`\s:=]{1,4}[\w.@-]{2,40} ?[/:,|] ?\Z"
+)
 _HUMP = re.compile(rb"[A-Z]{2,}(?![a-z])|[A-Z]?[a-z]+|[A-Z]")
 
 
 def chosen(value: bytes) -> bool:
     """Whether it is made as people make passwords, and of no words that things are named with."""
     return bool(_CHOSEN.fullmatch(value)) and _OF_THINGS.isdisjoint([word.lower() for word in _HUMP.findall(value)])
+
+
+def opens(before: bytes) -> bool:
+    """Whether the name of a password, or an option that takes one, ends there."""
+    return bool(_OPENS.search(before))
+
+
+def handed(before: bytes) -> bool:
+    """Whether what comes next is a password by its place."""
+    return bool(_HANDED.search(before[-96:]))

@@ -11,7 +11,7 @@ from functools import cache
 from itertools import pairwise
 from urllib.parse import unquote_to_bytes
 
-from detectors.match.chosen import chosen
+from detectors.match.chosen import chosen, handed, opens
 from detectors.match.quick import quick
 from detectors.match.score import different, entropy, surprise
 
@@ -427,11 +427,6 @@ _KINDS = (
     (_ARRAY, math.inf, "an object's address in memory"),
     (_OBJECT, _ODD, "an object's address in memory"),
 )
-# The name of a password, right before its value: there a name is rare, and half of the short values are letters only.
-_OPENS = re.compile(
-    rb"(?i:passw(?:or)?d|passphrase|passwort|pwd|pswd|_pass|\bpass|[a-z](?-i:Pass))\w{0,8}[^\w]{1,12}"
-    rb"(?:to )?(?:\w{2,8}\([\"'`])?$|\s-(?:p|P|pw) ?$|\bLOGIN [\w.@-]{2,60} $"
-)
 _MAYBE_SPEAKS = quick((_PAGE_CONTEXT, _ABOUT, _ASKED, _STYLED))
 # Blanks, control characters and what is no ASCII are looked at in several ways.
 _MAYBE_WORDS = quick(
@@ -494,7 +489,7 @@ def words(value: bytes, before: bytes = b"") -> str | None:
             if pattern is _NUMBERED and not _spelt(value):
                 continue
             rare = chosen(value) or (_many_digits(value) if pattern is _NUMBERED else surprise(value)[0] > 0.0)
-            if pattern in (_NUMBERED, _NAME) and rare and _OPENS.search(before):
+            if pattern in (_NUMBERED, _NAME) and rare and (opens(before) or handed(before)):
                 continue  # right behind the name of a password names are rare
             return f"{what}, not a value"
     return "an expression, not a value" if _CALL.search(value) and not _random(value, 10.0) else None

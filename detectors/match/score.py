@@ -19,7 +19,7 @@ from typing import Any
 
 import orjson
 
-from detectors.match.chosen import chosen
+from detectors.match.chosen import chosen, handed
 from detectors.match.quick import UNANCHORED, found, quick
 from detectors.rules.rule import Confidence
 from detectors.rules.syntax import compile_re2
@@ -55,18 +55,6 @@ _UUID = re.compile(rb"[0-9a-fA-F]{8}-(?:[0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}")
 _WORD_NUMBER = re.compile(rb"[A-Za-z]+[_.-]?[0-9]{1,4}")
 _JOINED = re.compile(rb"[A-Za-z0-9]+(?:[-_./:][A-Za-z0-9]+)+")
 _MAYBE_WRITTEN = quick((re.compile(rb"[ (){}\[\]<>]"), _CODE), (_JOINED,))
-# A call that takes a user and a password, an option of a command, a map of passwords, a pair that is called one.
-_HANDED = re.compile(
-    rb"(?i:auth|login|log_in|sign_?in|connect|credentials?|mysqli|pdo|password|begin|\bbasic)\w{0,12}(?: ?[=:] ?)?"
-    rb"\([^()\n]{0,80}[\"'`]\Z"
-    rb"|(?i:auth|login|connect)\w{0,12} [\"'][^\"'\n]{1,40}[\"'], ?[\"']\Z"
-    rb"|\bLOGIN [\"']?[\w.@-]{2,60}[\"']? [\"']?\Z|[cC]rypt\w{0,8}\([^()\n]{1,60}, ?[\"']\Z"
-    rb"|\s-(?:[pPwAX]|pw|pass)[ =]?[\"']?\Z"
-    rb"|(?i:passwords|passwds|credentials)[\"'\s]{0,3}(?:=>|[:=])\s?[\[{(][^\n]{0,60}[\"'`]\Z"
-    rb"|(?i:passwort|kennwort) (?:lautet|ist):? \Z|(?i:idrac|ipmi|ilo|bmc|credentials?):? [\w.@-]{2,40}[:/]\Z"
-    rb"|(?i:radius|tacacs)[\w. -]{0,60} key (?:0 )?\Z|(?i:password|pwd) ?\|?\n[-+| :]{3,60}\n[^\n]{0,60}\| {0,4}\Z"
-    rb"|(?i:user|login)\w{0,4} ?/ ?(?i:pass\w{0,8}|pwd?)[\"'`\s:=]{1,4}[\w.@-]{2,40} ?[/:,|] ?\Z"
-)
 _WORDLIKE = ("wordlike", "common letters", "joined", "word and number")
 # The last name before a value. By RE2, as the other engine tries every end for every start.
 _NAME = r"([A-Za-z_$@][\w$.@-]*)[\"'`\\\])>]*(?:\s*(?:string|str|char|text|String|const|&))?[^\w]{0,60}\n?\z"
@@ -392,7 +380,7 @@ def _of_context(value: bytes, before: bytes, after: bytes, out: dict[str, float]
             out["user or host nearby"] = 1.0
     if name and len(value) > 3 and _same(value, name, plain):
         out["value repeats name"] = 1.0
-    elif not about and chosen(value) and (_of_passwords(kind, value) or _HANDED.search(before[-96:])):
+    elif not about and chosen(value) and (_of_passwords(kind, value) or handed(before)):
         for feature in _WORDLIKE:  # of a password they say nothing
             out.pop(feature, None)
 

@@ -144,12 +144,15 @@ def _named() -> Iterable[str]:
     yield from (rf"(?i:{name})[\w.\x80-\xff\-]{{0,24}}\\{{0,3}}[\"'`]?[ \t]{{0,24}}[=:>]" for name in _MISSPELT)
 
 
+_BARE = r"""[^\s"'`\\<>{}()$,;&\[\]|][^\s"'`\\<>{}(),;&\[\]|]{5}"""  # a dollar sign within, not first
+
+
 def _pass() -> Iterable[str]:
     """`pw:…`, `/pass:…`: short names, so what stands before them is fixed as well."""
     for name in ("pass", "pwd", "pw"):
         for sign in _BEFORE:
-            yield rf"""{_escape(sign)}(?i:{name})[:=]\\{{0,3}}["'`]?[^\s"'`\\<>{{}}()$,;&\[\]|]{{6}}"""
-        yield rf"""^(?i:{name})[:=]["'`]?[^\s"'`\\<>{{}}()$,;&\[\]|]{{6}}"""
+            yield rf"""{_escape(sign)}(?i:{name})[:=]\\{{0,3}}["'`]?{_BARE}"""
+        yield rf"""^(?i:{name})[:=]["'`]?{_BARE}"""
 
 
 def _near() -> Iterable[str]:

@@ -68,6 +68,7 @@ ISSUERLESS = {
     "generic/fallbacks",
     "generic/speech",
     "generic/protocols",
+    "generic/traces",
     "exposure",
     "protected",
 }
