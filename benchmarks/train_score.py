@@ -137,9 +137,9 @@ def generated(count: int = 12_000, seed: int = 1) -> Iterator[tuple[dict[str, fl
 def labelled() -> Iterator[dict[str, Any]]:
     """Rows of `labelled.jsonl`: package, path, offset, digest and rule of a finding, features, secret (0 or 1), part.
 
-    Part "fit" is trained on, "check" is not; a package is in one of them. "seen", "drawn" and "later" are findings of
-    all rules, labelled where `confidence` was measured: doubt is trained on all parts but "check" and "later". `scored`:
-    whether its rule is; `around`: what doubt sees there.
+    Part "fit" is trained on, "check" is not; a package is in one of them. "seen", "drawn", "later", "more" and "last"
+    are findings of all rules, labelled where `confidence` was measured: doubt is trained on all parts but "check" and
+    "last". `scored`: whether its rule is; `around`: what doubt sees there.
     """
     if LABELLED.exists():
         yield from map(orjson.loads, LABELLED.read_bytes().splitlines())
@@ -174,13 +174,13 @@ def _letters(paths: Sequence[Path]) -> str:
     return "".join(string.digits[d] if d < 10 else string.ascii_lowercase[d - 10] for d in digits)
 
 
-def _fit(rows: Sequence[dict[str, float]], signs: Any, weights: Any, names: Sequence[str]) -> Any:
-    """Weights and, last, the bias of a logistic model, by Newton's method with a penalty of squares."""
+def _fit(rows: Sequence[dict[str, float]], signs: Any, weights: Any, names: Sequence[str], simple: float = 1.0) -> Any:
+    """Weights and, last, the bias of a logistic model, by Newton's method with a penalty of squares (`simple`)."""
     import numpy as np
 
     x = np.array([[row.get(name, 0.0) for name in names] + [1.0] for row in rows])
     w = np.zeros(x.shape[1])
-    penalty = np.full(x.shape[1], 1.0)
+    penalty = np.full(x.shape[1], simple)
     penalty[-1] = 0.01
     for _ in range(40):
         p = 1 / (1 + np.exp(-np.clip(x @ w, -30, 30)))
@@ -212,8 +212,7 @@ def _weights(table: dict[str, Any]) -> None:
 def _around(row: dict[str, Any]) -> dict[str, float]:
     """What doubt weighs of a labelled row."""
     features = {name: amount for name, amount in row["features"].items() if name != "repetitive"}
-    own = {**features, **row["around"], **dict.fromkeys(doubt.kinds(row["rule"]), 1.0)}
-    return {**own, "score": doubt.clipped(score.total(features))}
+    return doubt.together(features, row["around"], doubt.kinds(row["rule"]))
 
 
 def _doubt(table: dict[str, Any]) -> None:
@@ -221,13 +220,13 @@ def _doubt(table: dict[str, Any]) -> None:
     import numpy as np
 
     known = [row for row in labelled() if row["scored"] and row.get("around")]
-    taught = [row for row in known if row["part"] not in ("check", "later")]
+    taught = [row for row in known if row["part"] not in ("check", "last")]
     rows = [_around(row) for row in taught]
     names = sorted({name for row in rows for name in row})
     signs = np.array([row["secret"] for row in taught], dtype=float)
-    fitted = _fit(rows, signs, np.ones(len(rows)), names)
+    fitted = _fit(rows, signs, np.ones(len(rows)), names, simple=2.0)
     weights = {name: round(float(w), 3) for name, w in zip(names, fitted, strict=False)}
-    table["doubt"] = {"bias": round(float(fitted[-1]), 3), "thresholds": [0.85, 0.45], "weights": weights}
+    table["doubt"] = {"bias": round(float(fitted[-1]), 3), "thresholds": [0.85, 0.5], "weights": weights}
     for name, weight in sorted(weights.items(), key=lambda it: -abs(it[1])):
         print(f"{weight:+7.2f} {name}")
 

@@ -10,18 +10,23 @@ from __future__ import annotations
 
 import base64
 import binascii
+import hashlib
 import itertools
 import math
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import Any
+from urllib.parse import unquote_to_bytes
 
 from detectors.match import score
+from detectors.match.filters import words
 from detectors.match.quick import found
 from detectors.rules.rule import Confidence
 
-__all__ = ["AHEAD", "BACK", "clipped", "doubt", "expression", "kinds", "surroundings", "weighed"]
+__all__ = ["AHEAD", "BACK", "LINES", "clipped", "doubt", "expression", "kinds", "plainly", "surroundings"]
+__all__ += ["together", "weighed"]
 
 BACK, AHEAD = 640, 320  # bytes left and right of a value that are looked at
 _LINES, _WIDE = 4, 200  # lines above and below; bytes of each
@@ -35,7 +40,8 @@ _DIGEST = found(
 )
 _PUBLIC = found(
     re.compile(
-        rb"(?i:salt|nonce|\biv\b|\baad\b|challenge|accept|public|pub_?key|cert|log_id|pin\b|hostkey|wrong|seq|sort|cache)"
+        rb"(?i:salt|nonce|\biv\b|\baad\b|challenge|accept|public|pub_?key|cert|log_id|pin\b|hostkey|wrong|seq|sort|cache"
+        rb"|(?:bad|invalid|incorrect)[ _-]?(?:pass|pw|token|secret|key))"
     )
 )
 _CHECKED = found(
@@ -66,30 +72,69 @@ _RECORD = found(
         rb"\d\d:\d\d:\d\d|\blevel[\"']?[=:]|\b(?:INFO|WARN(?:ING)?|ERROR|DEBUG|NOTICE|TRACE|FATAL)\b|\"(?:ts|time|timestamp|msg)\":"
     )
 )
+LINES = "lines"  # that there are any, which is not weighed
+_GENERIC, _ANY, _SENT = "rule generic", "any key", "sent"
 _OF_RULES = ("loose", "near", "asserted", "compared", "constructed", "spoken", "key", "short", "quoted")
 
 
 # A name of code or a call where a value could stand, and what goes on behind it.
 _NAMED = re.compile(
-    rb"[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)+[:)]?|[a-z_]+_[a-z_]+|[a-z]+(?:[A-Z][a-z]+)+|[A-Z][A-Z_]+"
-    rb"|[A-Za-z_][\w.]*(?:[(\[].{0,40}|=\w+\)?|:)|\w+\)"
+    rb"[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)+[:)]?|[a-z_]+\d?[a-z]*_[a-z_]+|[a-z]+(?:[A-Z][a-z]+)+|[A-Z][A-Z_]+"
+    rb"|[A-Za-z_][\w.]*(?:[(\[].{0,40}|=[\w.]+\)?:?|:)|\w+\)"
 )
-_FOLLOWED = re.compile(rb"[ \t]?[(\[),;.:}]|[ \t]?(?:\r?\n|\Z|[-+*|&?]|->)")
-_CALLED = re.compile(rb"[A-Za-z_][\w.]*[(\[]\w*")
+_FOLLOWED = re.compile(rb"[ \t]?[(\[),;.:}]|[ \t][-+]?==?[ \t]|[ \t]?(?:\r?\n|\Z|[-+*|&?]|->)")
+_CALLED = re.compile(rb"[A-Za-z_][\w.]*(?:[(\[]\w*|\[\w+\])")
 # A URL whose port is a word, or that of a web site: in a translation its password is the word for one.
 _TEMPLATE = re.compile(rb"@(?:www\.|[^\s/@:\"']{3,60}:[\\\"]{0,3}[\"A-Za-z\x80-\xff \n])")
+_EXAMPLE = re.compile(
+    rb"@(?:(?:[\w-]+\.)*example(?:\.(?:com|org|net))?|some-?host|my-?host|host(?:name)?|server|[a-z])(?![\w.-])"
+)
 _WORD_OF_IT = re.compile(rb"[A-Za-z\x80-\xff]+")
+_STATEMENT = re.compile(rb"[ \t]{0,4}[-+*/|&]?=[ \t]")  # on the line below
 _STAND_IN = re.compile(rb"[A-Z]+(?:_[A-Z]+)+")
+# What manuals and tests put in the place of a password: `pass;option`, `my%3Apass`, `foo{bar`, or signs only.
+_STAND_INS = re.compile(
+    rb"(?:my|some|the|a|your|new|old|bad|wrong|good|any|secret(?=pass))*(?:foo|bar|baz|passw?[oe]?r?d?|password|pwd|pw|key|what|word|wrong|garbage|blah)"
+    rb"(?:foo|bar|baz|pass|pwd|pw|word|key|options?|auth(?:ntlm|apop)|ever|here|is|bad)*"
+)
 # SQL names whom it is about before `identified by`, prose does not.
 _IDENTIFIED = re.compile(rb"[iI]dentified\s(?:with\s\S{1,40}\s)?by\s{1,4}[\"'`]?\Z")
 _OF_SQL = re.compile(rb"(?i:\b(?:create|alter|grant|user|role|link|connect|exists)\b)|@[\"'`%\w]")
 _BYTE = re.compile(rb"0x([0-9a-fA-F]{2})")
-_OF_PUBLIC = re.compile(rb"(?i:public|verif)")
+_OF_PUBLIC = re.compile(rb"(?i:public|verif|ch(?:ec)?ksum)")
+_NO_LETTER = bytes(c for c in range(256) if c not in range(97, 123))
+_PLAIN = bytes(c for c in range(128) if chr(c).isalnum() or c in b"\r")
+# A word of a list: five others stand before it and three behind, with nothing but commas between.
+_OF_A_LIST = re.compile(rb"(?:[^\s,\"'=:;()<>{}]{2,24},){5}\Z")
+_LIST_GOES_ON = re.compile(rb"(?:,[^\s,\"'=:;()<>{}]{2,24}){3},")
+_UUID = re.compile(rb"[0-9a-fA-F]{8}-(?:[0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}")
+_CALLS = re.compile(rb" ?\([^()\n]{0,80}\)[;,)]")
+# `crypt` of Unix: two characters of salt and 64 bits, so that the last character is one of sixteen.
+_CRYPT = re.compile(rb"(?=.*[A-Z])(?=.*[a-z])[./0-9A-Za-z]{12}[.26AEIMQUYcgkosw]")
+_SUM = re.compile(rb"(?:[0-9a-f]{32}|[0-9A-F]{32})(?:[0-9a-fA-F]{8})?")
+_ANY_KEY = re.compile(rb"(?:^|[\s$.,;({\[|&\"'])key[\"']?\s{0,8}(?:=>|===?|[:=])\s{0,8}[\"']?\Z")
+_ELEMENT = re.compile(rb"[\w$]\((?:[\"'][\w-]{1,40}[\"']|[\w.$]{1,40}),\s?\{\s?key:\s?[\"']\Z")  # `h("div", {key: "`
+_WRONG = re.compile(rb"(?i:(?:bad|wrong|invalid|incorrect)[_-]?(?:pass(?:w(?:or)?d|wd)?|pwd?|token|secret))\W{1,8}\Z")
+_NO_TOKEN = re.compile(rb"eyJ[\w-]{0,16}|eyJ[\w-]{8,}\.[\w-]{0,16}")
+_PARAMETER = re.compile(rb"[?&][\w.-]{0,40}(?i:token|key|sig|auth|code|id)=\Z")
+_OF_BASIC = re.compile(rb"(?i:basic)\W{1,3}\Z")
+_ASKS = re.compile(rb"(?i:assw|passphrase|passcode|secret|token|\bpin\b|login|send -- )")
+_OF_PASSWORDS = re.compile(rb"(?i:passw(?:or)?d|passwd|pwd|pass)\W{1,8}\Z")
+_HASHED = re.compile(rb"\{(?i:s?sha\d{0,3}|crypt|argon2|s?md5|pbkdf2[\w-]*)\}")
+_MARKUP = (b"[{", b"[\n", b"[[", b'{"', b"<?", b"{\n")
+_DIGESTS = frozenset(
+    hashlib.new(name, word, usedforsecurity=False).hexdigest().encode()
+    for name in ("md5", "sha1", "sha256")
+    for word in (b"", *b"password admin test secret root guest user foo bar 123456 1234 hello changeme pass".split())
+)
 
 
 def kinds(rule: str) -> tuple[str, ...]:
     """Features of a rule, by its id: how much each of the loose ones is worth is learnt."""
-    return tuple(f"rule {kind}" for kind in _OF_RULES if rule.startswith("generic-") and kind in rule)
+    if not rule.startswith("generic-"):
+        return (_SENT,) if rule == "expect-send" else ()
+    any_key = (_ANY,) if rule == "generic-key" else ()
+    return (_GENERIC, *any_key, *(f"rule {kind}" for kind in _OF_RULES if kind in rule))
 
 
 def surroundings(value: bytes, before: bytes, after: bytes) -> dict[str, float]:
@@ -97,12 +142,14 @@ def surroundings(value: bytes, before: bytes, after: bytes) -> dict[str, float]:
 
     `before`, `after`: at most BACK and AHEAD bytes beside it."""
     above, below = before.split(b"\n"), after.split(b"\n")
+    if len(above) == 1 and len(below) == 1:  # a text in a string
+        above, below = before.split(b"\\n"), after.split(b"\\n")
     left, right = above.pop(), below.pop(0)
     near = [line[:_WIDE] for line in (*above[-_LINES:], *below[:_LINES]) if line.strip()]
     own = left[-_WIDE:] + b" " + right[:_WIDE]
     if not near or _RECORD(own):
         return {}
-    out: dict[str, float] = {}
+    out = {LINES: 1.0}
     _of_lines(left, value, right, near, out)
     _of_words(left, own, b"\n".join(near), out)
     _of_place(value, left, right, out)
@@ -197,12 +244,27 @@ def expression(value: bytes, before: bytes, after: bytes) -> str:
     """Why the value of a rule that does not weigh it is code or a template rather than a secret, or nothing."""
     if after[:1] == b"@" and _TEMPLATE.match(after) and _WORD_OF_IT.fullmatch(value):
         return "a URL of words"
-    if after[:1] == b"@" and _STAND_IN.fullmatch(value):
+    if _STAND_IN.fullmatch(value) and score.surprise(value)[0] <= 0:
         return "a stand-in"
+    if value[-1:] == b":" and _IDENTIFIER.fullmatch(value[:-1]):
+        return "a name"
+    if _STATEMENT.match(after) and before[-1:].isspace() and not before[before.rfind(b"\n") + 1 :].strip():
+        return "a statement"
+    plain = unquote_to_bytes(value) if b"%" in value else value
+    letters = plain.lower().translate(None, _NO_LETTER)
+    signs = plain.isascii() and not any(map(plain.__contains__, b"0123456789"))
+    if signs and (not letters or _STAND_INS.fullmatch(letters)):
+        return "a stand-in"
+    if after[:1] == b"@" and _EXAMPLE.match(after) and _WORD_OF_IT.fullmatch(value) and score.surprise(value)[0] <= 0:
+        return "a word, at the host of an example"
+    if _encoded(value, before, after):
+        return "a line of encoded data"
     if b"</" in value:
         return "markup"
-    if _IDENTIFIED.search(before[-64:]) and not _OF_SQL.search(before[-200:]):
-        return "prose"
+    if _IDENTIFIED.search(before[-64:]):
+        line = before[before.rfind(b"\n") + 1 :]
+        if not _OF_SQL.search(before[-200:]) or (_COMMENT.match(line) and line[-24:].islower()):
+            return "prose"
     if value[:2] == b"0x":
         return _of_bytes(value, before)
     called = after.lstrip(b" ")[:1] == b"(" or _CALLED.fullmatch(value)
@@ -216,22 +278,102 @@ def expression(value: bytes, before: bytes, after: bytes) -> str:
     return "an expression of code" if _FOLLOWED.match(after) and code * 2 > len(lines) else ""
 
 
+def plainly(value: bytes, before: bytes, after: bytes) -> str:
+    """Why a value that is weighed is none for all who look at it, or nothing."""
+    if value.lower() in _DIGESTS:
+        return "a digest of a common word"
+    if _NO_TOKEN.fullmatch(value):
+        return "the beginning of a token"
+    if _encoded(value, before, after):
+        return "a line of encoded data"
+    if _OF_A_LIST.search(before[-160:]) and _LIST_GOES_ON.match(after):
+        return "a word of a list"
+    if not _quoted(before) and _IDENTIFIER.fullmatch(value) and _CALLS.match(after):
+        return "a call"
+    if _of_a_table(value, before, after):
+        return "one of a table of ids"
+    if _ELEMENT.search(before[-64:]):
+        return "the key of an element"
+    if len(value) > 80 and len(set(value.translate(None, _PLAIN))) > 9:
+        return "encoded data"
+    if _WRONG.search(before[-48:]):
+        return "a wrong one, by its name"
+    return "base64 of a text" if _text_in_base64(value) and not _OF_BASIC.search(before[-8:]) else ""
+
+
+def _at_most(value: bytes, before: bytes, rule: Sequence[str], features: Mapping[str, float]) -> str:
+    """Why nobody is sure of a value, whatever its looks, or nothing: most, but not nearly all of such are secrets."""
+    form = _CRYPT if len(value) == 13 else _SUM
+    if form.fullmatch(value) and _OF_PASSWORDS.search(before[-24:]):
+        return "it has the form of a hash of a password"
+    if _PARAMETER.search(before[-48:]):
+        return "a parameter of an address"
+    if _ANY in rule or _ANY_KEY.search(before[-32:]):
+        return "nothing says what the key is for"
+    return "nothing names it" if _GENERIC in rule and "name none" in features else ""
+
+
+def _encoded(value: bytes, before: bytes, after: bytes) -> bool:
+    """Whether it stands amid lines of uuencode, ascii85 and the like: as long as the next ones, and full of signs."""
+    left, right = before[before.rfind(b"\n") + 1 :], after.partition(b"\n")[0]
+    own = left + value + right
+    if len(own) < 45 or b" " in own or len(set(own.translate(None, _PLAIN))) < 8:
+        return False
+    above = before[: -len(left) - 1].rpartition(b"\n")[2] if left else before[:-1].rpartition(b"\n")[2]
+    below = after[len(right) + 1 :].partition(b"\n")[0]
+    return abs(len(own) - len(above)) < 2 and abs(len(own) - len(below)) < 2 and b" " not in above + below
+
+
+def _of_a_table(value: bytes, before: bytes, after: bytes) -> bool:
+    """Whether three lines around hold a UUID each, as its own does."""
+    if len(value) != 36 or not _UUID.fullmatch(value):
+        return False
+    near = (*before.split(b"\n")[-_LINES - 1 : -1], *after.split(b"\n")[1 : _LINES + 1])
+    return sum(1 for line in near if _UUID.search(line)) > 2
+
+
+def _text_in_base64(value: bytes) -> bool:
+    """Whether it is base64 of a text that is no password: a sentence, an address, JSON, a hash that says what it is."""
+    if not _BASE64.fullmatch(value):
+        return False
+    try:
+        text = base64.b64decode(value[: len(value) & ~3], b"-_" if b"-" in value or b"_" in value else None)
+    except ValueError:
+        return False
+    if _HASHED.match(text):
+        return True
+    text = text.rstrip()
+    if len(text) < 6 or len(value) % 4 or not text.isascii() or not text.replace(b"\n", b"").decode().isprintable():
+        return False
+    return text.startswith(_MARKUP) or (words(text) or "").startswith(("a sentence", "a path"))
+
+
 def _of_bytes(value: bytes, before: bytes) -> str:
     """Why bytes in hex are no key, or nothing."""
     numbers = [int(digits, 16) for digits in _BYTE.findall(value)]
     steps = {(after - before) % 256 for before, after in itertools.pairwise(numbers)}
-    if len(numbers) > 7 and len(steps) < 3:
+    counted = Counter((after - before) % 256 for before, after in itertools.pairwise(numbers)).most_common(2)
+    if len(numbers) > 7 and (len(steps) < 3 or sum(count for _, count in counted) * 5 > len(numbers) * 4):
         return "bytes in a sequence"
+    if numbers[:8] == [255] * 8:
+        return "bytes of a prime"  # as all of Oakley's start
     return "bytes of a public key" if _OF_PUBLIC.search(before[before.rfind(b"\n") + 1 :]) else ""
 
 
-def weighed(value: bytes, before: bytes, after: bytes, rule: Sequence[str]) -> dict[str, float]:
+def weighed(
+    value: bytes, before: bytes, after: bytes, rule: Sequence[str], around: Mapping[str, float]
+) -> Mapping[str, float]:
     """What the model weighs, by name. `rule`: the features of its rule. Empty where there is nothing to doubt by."""
-    around = surroundings(value, before, after)
-    if not around:
-        return {}
-    features = score.plain(value, before[-score.BACK :], after[: score.AHEAD])
-    return {**features, **around, **dict.fromkeys(rule, 1.0), "score": clipped(score.total(features))}
+    return together(score.plain(value, before[-score.BACK :], after[: score.AHEAD]), around, rule) if around else {}
+
+
+def together(features: Mapping[str, float], around: Mapping[str, float], rule: Sequence[str]) -> dict[str, float]:
+    """Features of the score, of what stands around, and of the rule."""
+    own = {**features, **around, **dict.fromkeys(rule, 1.0), "score": clipped(score.total(features))}
+    own.pop(LINES, None)
+    if _ANY in rule and "hex" in features:
+        own["any key, hex"] = 1.0
+    return own
 
 
 def clipped(total: float) -> float:
@@ -247,13 +389,25 @@ def _table() -> Mapping[str, Any]:
 
 def doubt(sure: Confidence, value: bytes, before: bytes, after: bytes, rule: Sequence[str]) -> tuple[Confidence, str]:
     """The confidence that is left of `sure`, and why it is less, or nothing."""
-    features = weighed(value, before, after, rule) if sure != "low" else {}
-    if not features:
+    if sure == "low":
         return sure, ""
+    if why := plainly(value, before, after):
+        return "low", why
+    if _SENT in rule and not _ASKS.search(before):
+        return "low", "nothing asks for a password"
+    around = surroundings(value, before, after)
+    features = weighed(value, before, after, rule, around)
+    if sure == "high" and (why := _at_most(value, before, rule, features)):
+        sure = "medium"
+    if not features:
+        return sure, why
+
     weights, (high, medium) = _table()["weights"], _table()["thresholds"]
     parts = [(name, weights[name] * amount) for name, amount in features.items() if name in weights]
     likely = 1 / (1 + math.exp(-max(-30.0, min(30.0, _table()["bias"] + sum(share for _, share in parts)))))
     if likely >= high or (likely >= medium and sure == "medium"):
-        return sure, ""
+        return sure, why
+    # Lines that say nothing tell no more than that one cannot be sure.
+    left: Confidence = "medium" if likely >= medium or (sure == "high" and len(around) == 1) else "low"
     largest = ", ".join(f"{name} {share:+.1f}" for name, share in sorted(parts, key=lambda part: part[1])[:2])
-    return "medium" if likely >= medium else "low", f"around it {likely:.2f}: {largest}"
+    return left, f"around it {likely:.2f}: {largest}"

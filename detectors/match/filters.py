@@ -27,12 +27,12 @@ __all__ = [
 ]
 
 # Values that specifications and manuals print, as 16 hex digits of their SHA-256: the examples of RFC 6749, 6750 and
-# OAuth 1, SQLAlchemy's, and the fixed keys of Azure's storage and Cosmos DB emulators.
+# OAuth 1, of RFC 6455, SQLAlchemy's, and the fixed keys of Azure's storage and Cosmos DB emulators.
 _PRINTED = frozenset(
     "0011cc25eb432071 00cf4c781dc37003 293257ab6495ebb1 2c31d647d5667058 2ff8b0fb93aca981 4c20e6f5cc11b937 "
     "53f5da0aaa93d64c 649e1f5c769e718b 6aa14267d94944e6 6c96130f130ab0d6 80f8b7c904d4a43f 9d03b692e941d5ac "
     "a35b81a7d7927b70 a71b359a87afde13 aa6547439583c3a2 ad71fb4165536675 b31adff4641f390d b8e148545b13c78b "
-    "bb9b1163338b2a51 d0c01bc88bd8646c e9974c507d2a8021 ea9bdfd02c0c412c".split()
+    "bb9b1163338b2a51 d0c01bc88bd8646c e9974c507d2a8021 ea9bdfd02c0c412c 7f44193a6edea087".split()
 )
 
 # Words that stand where a secret will be. Only such as random text practically never holds.
@@ -40,8 +40,8 @@ _MARKS = (
     rb"(?i)example|sample[_-]?(?:key|token|secret)|placeholder|redacted|censored|filtered|masked|hidden|removed|obfuscated"
     rb"|change[_-]?me|replace[_-]?(?:me|this|with)|(?:your|my|the|some|enter|insert|put)[_-](?:own[_-])?(?:\w{1,12}[_-])?"
     rb"(?:key|token|secret|pass|api|access|auth|client|account|user|db|database|here|id|bot|app|project)"
-    rb"|(?:^|[_-])(?:set|put|fill|add|enter|insert|replace|change|update)[_-](?:me|this|here|it|in|with|before)(?:$|[_-])"
-    rb"|^(?:foo|bar|baz|qux)\d{0,3}$|^hunter2$|^a secret$|your[_-]|^your(?:password|passwd|secret|token|key)"
+    rb"|(?:^|[_-])(?:set|put|fill|add|enter|insert|replace|change|update)[_-](?:me|this|here|it|in|with|before)(?:$|[_-])|^(?:must|to)[_-]be[_-]"
+    rb"|^(?:foo|bar|baz|qux)\d{0,3}$|^hunter2$|^a\ssecret$|^(?:bad|wrong|invalid|incorrect)[_-]?(?:pass|pw|secret|token|key|cred)|your[_-]|^your(?:password|passwd|secret|token|key)"
     rb"|[_-]value[_-]?\d{0,4}$|-here\b|_here\b"
     rb"|(?:^|[_.-])(?:fake|dummy|bogus|mock[_.-])|(?:fake|dummy|bogus)[_-]|[_-]mock$"
     rb"|notreal|notasecret|not[ _-](?:a|my)[ _-]|(?-i:x{4}|X{4})|\*{3}|\.{3}|0{8}"
@@ -49,7 +49,7 @@ _MARKS = (
     rb"|wachtwoord|heslo|has(?:l|\xc5\x82)o|(?:s|\xc5\x9f)ifre|lozinka)\d{0,3}$"
     rb"|^(?:todo|fixme|tbd|n/a|empty|blank|omitted|unset|not_?set|nothing|null|none|nil|true|false|undefined|unknown|missing|invalid"
     rb"|required|optional|sample|base64|encrypted|hashed|plain_?text|clear_?text|stripped|sanitized|deleted|string|token|username"
-    rb"|value\d*|secret_?ref|from[_-]env)$|deadbeef|foobar|lorem|test[_-]?(?:key|token|secret)|topsecret"
+    rb"|value\d*|secret_?ref|from[_-]env)$|deadbeef|foobar|lorem|^(?:blah){1,4}$|[_-]abc123$|test[_-]?(?:auth[_-]?)?(?:key|token|secret)|topsecret"
 )
 # Nor will these be secrets, unless where people log in (`detectors.match.weak`).
 _COMMON = (
@@ -65,7 +65,7 @@ _LONG_WORDS = re.compile(_WORDS.pattern.replace(b"x{4}|X{4}", b"x{8}|X{8}"))
 # Expressions of templates, shells and programs: `${VAR}`, `$VAR`, `{{ x }}`, `<token>`, `%s`, `%(x)s`, `os.environ[`, …
 _EXPRESSIONS = re.compile(
     rb"\$\{|\$\(|\{\{|\}\}|#\{|<%|%>|<[A-Za-z_$][\w .:-]{0,40}>|^<|^\$[A-Za-z_]\w*(?:$|->|\[)|^\$::\w|^%[A-Z]{4,}\b"
-    rb"|^&lt;|^%[sdv]$|^%\("
+    rb"|^&lt;|^%(?:\[\d\])?[sdvqx]$|^%\(|^(?:self|cls)\)"
     rb"|^@[A-Za-z_-]+(?:$|[.(/:])|^\{[\w.]*\}|^[a-z]+(?:_[a-z]+)+\}"
     rb"|^\[[a-z_ -]+\]$|^%[A-Z_]+%$|^[A-Z]+_[A-Z_]+%$|^@{1,2}[A-Z_]+@{1,2}$|\*\(Aq"
     rb"|^:[A-Za-z_]\w{1,40}$|^__[A-Z_]+__$|^ ?\+ .{1,80} \+ ?$"
@@ -75,7 +75,7 @@ _EXPRESSIONS = re.compile(
     rb"|^(?:req|request|params|self|this|ctx|args|opts|options|settings|props)\.[A-Za-z_]\w*(?:[.(\[]|$)"
     rb"|^[A-Za-z_]\w{0,40}(?:\.\w{1,40}){0,6}\.(?:\w{0,24}(?i:passw(?:or)?d|passwd|secret|token)|result)$"
     rb"|^(?:[A-Z]+_)+(?:PASSWORD|PASS|PWD|SECRET|KEY|TOKEN|CREDENTIALS?)$"
-    rb"|(?i:process\.env|os\.environ|getenv|system\.get|secrets?\.[a-z_]{2,}$|config\[|env\[|params\[|vault:|arn:aws:|^ref\+|op://)"
+    rb"|(?i:process\.env|os\.environ|getenv|system\.get|secrets?\.[a-z_]{2,}$|config\[|env\[|params\[|vault:|arn:aws:|^ref\+|op://)|^[A-Z][A-Z_]{2,30}=\S"
 )
 _MASKED = re.compile(rb"\[([a-z0-9][a-z0-9.-]{1,80}):[0-9a-f]{12}\]")
 LABEL = 100  # bytes, longer than any such label
@@ -85,16 +85,16 @@ _UUID = re.compile(rb"^[0-9a-fA-F]{8}-(?:[0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}$")
 _HASH_LENGTHS = frozenset((32, 40, 56, 64, 96, 128))
 _HASH_CONTEXT = re.compile(
     rb"(?i)(?:sha-?(?:1|224|256|384|512)|md5|digest|checksum|hash|etag|commit|revision|\brev\b|integrity|fingerprint|"
-    rb"blob|tree|parent|kernel key|image|layer|(?:trace|span|request|build)[_-]?id|correlation|uuid|guid|nonce)"
+    rb"blob|tree|parent|kernel\skey|image|layer|(?:trace|span|request|build)[_-]?id|correlation|uuid|guid|nonce|uses:\s[\w./-]{3,40}@|\{$)"
     rb"[\"'\s:=@/_\[\]()-]{0,6}[\w-]{0,16}[\"'\s:=@/_\[\]()-]{0,4}$"
 )
 # Names whose value pages through a list or marks a request, and names of an identifier, not of the secret itself.
 _PAGE_CONTEXT = re.compile(
     rb"(?i:(?:next|prev(?:ious)?|page|pagination|continuation|continue|forward|backward|cursor|resume|sync|scroll|change|skip"
-    rb"|input|output|idempotency)[_-]?(?:page|forward|backward)?[_-]?token"
+    rb"|input|output|idempotency)[_-]?(?:page|forward|backward)?[_-]?token|next\spage\stoken"
     rb"|cache[\w ]{1,24} keys?|\bdid:key|secrets?[_-]?arn|(?:key|credential)s?[_-]?id(?:[_-]?\d{1,2})?"
     rb"|\bsecretar(?:y|ies)|[\w.]/passwd|\brepository key|\broot key:\s{4,12}"
-    rb"|secretsmanager:[^\s:]{0,24}:[^\s:]{0,16}:secret|AWS::\w{2,30}::\w{3,60}|alias/aws/\w{2,24})[\"'\\\s:=>+/-]{0,16}$"
+    rb"|secretsmanager:[^\s:]{0,24}:[^\s:]{0,16}:secret|AWS::\w{2,30}::\w{3,60}|alias/aws/\w{2,24})[\"'\\\s:=>+/-]{0,16}(?:str(?:ing)?\s?=\s?[\"'])?$"
     rb"|\w_t[ \t]{1,4}\*{0,2}$"  # a type of C
 )
 # Names that say something about a credential (`passwordPolicy`, `SECRET_FILE`), keys that open nothing (`public_key`,
@@ -102,15 +102,15 @@ _PAGE_CONTEXT = re.compile(
 _ABOUT = re.compile(
     rb"(?i:(?:secret|token|passw(?:or)?d|pwd|passphrase|key|cred(?:ential)?s?|auth)[\w.-]{0,24}?"
     rb"(?:names?|type|kind|file|path|dir|ur[il]s?|endpoint|ttl|polic(?:y|ies)|label|title|hint|prompt|placeholder|message"
-    rb"|description|alg|algorithm|encod(?:er|ing)|encryption|encrypted|[._-]enc|cipher_?text|version|format|length|size|count|limit|interval|timeout|expir(?:y|es|ation)"
+    rb"|description|alg|algo(?:rithm)?|scheme|encod(?:er|ing)|encryption|encrypted|[._-]enc|cipher_?text|version|format|length|size|count|limit|interval|timeout|expir(?:y|es|ation)"
     rb"|rotation|strategy|provider|method|mode|header|prefix|class|field|column|param(?:eter)?|alias|status|regex|pattern|check_?value"
     rb"|question|expression|nonce|fingerprint|thumbprint|digest|checksum|hash|sha\d{1,3}|md5|denom|[._-]iv|(?-i:Iv|[a-z]IV))"
     rb"|(?:passw(?:or)?d|pwd)[_.-]?salt|passw(?:or)?d (?:hash|digest|policy|hint)|tokeni[sz](?:ers?|ation)"
-    rb"|encrypted[_-]?(?:passw(?:or)?d|secret|token|key|value|data)|(?:pub(?:lic)?|verif(?:y|ying|ication)|gpg|pgp|sec-websocket|site|foreign|primary|partition|sort|row|cache|s3|object|routing|idempotency|index|i18n|translation"
+    rb"|(?:un(?:recogni[sz]ed|expected|known)|illegal)\stoken|\bpwd\.getpw\w{1,4}\(\\{0,3}|\bPublicKey\((?:\\n|\s){0,16}\\{0,3}|(?:en(?:crypt|cod)ed|hashed|sha\d{1,3}|md5)[\s_-](?:[a-z]{1,12}[\s_-]){0,2}passw(?:or)?d|encrypted[_-]?(?:passw(?:or)?d|secret|token|key|value|data)|(?:pub(?:lic)?|verif(?:y|ying|ication)|gpg|pgp|mint|program|pool|sec-websocket|site|foreign|primary|partition|sort|row|cache|s3|object|routing|idempotency|index|i18n|translation"
     rb"|dedup\w{0,9}|lookup|host|message|queue|job|redis|lock|shard|group|record|feature|flag|config|map|dict|natural|composite|candidate"
     rb"|surrogate|registry|result|tenant|gae|document|application[_-]?server|publishable|answer|shift|ctrl|hot)"
     rb"[ _.-]?key(?:[_.-]?token)?)(?:\[\w?\])?"
-    rb"(?:[\"'`\\\s:=>\],+/]{1,48}(?:(?:n\s{1,16})?(?:value|string|default)[\"'`\\\s:=>]{1,16}|[\w.]{2,32}\([\"'`])?"
+    rb"(?:[\"'`\\\s:=>\],+/]{1,48}(?:(?:n\s{1,16})?(?:value|str(?:ing)?|default)[\"'`\\\s:=>]{1,16}|[\w.]{2,32}\([\"'`])?"
     rb"|\\?\"\s?\{[^{}]{0,140}\bdefault[\"'`\\\s:=>]{1,16})$|\bsecure: ?[\"']?$|/ccc\?key=$|(?:word|phrase)>\{$"
     rb"|(?i:(?:csrf|xsrf|authenticity_|requestverification)[\w-]{0,12}token)(?:[\"'], ?[\"'])?[^\n,;&]{0,32}"
     rb"(?:\s|\\[rn]){0,8}$|\b(?i:iv)\s?[:=]\s?(?:[\w.]{2,20}\()?[\"'`]$"
@@ -118,7 +118,7 @@ _ABOUT = re.compile(
 # What opens an expression of a template, or a path from here or from home.
 _OPENED = re.compile(rb"(?:\{\{[-~]?\s{0,3}|[\s\"'`=:(]\.{0,2}[.~]/)$")
 _ROOTED = re.compile(  # whatever its folders are called
-    rb"/(?:app|bin|builds?|data|etc|home|media|mnt|opt|private|proc|root|run|srv|tmp|usr|Users|var|workspaces?)(?:/[\w.@+-]{0,60}){1,10}"
+    rb"/(?:app|s?bin|lib(?:64)?|dev|builds?|data|etc|home|media|mnt|opt|private|proc|root|run|srv|tmp|usr|Users|var|workspaces?)(?:/[\w.@+-]{0,60}){1,10}"
 )
 # Names of variables that hold a credential, as constants and in templates: `SMTP_PASS`, `vault_api_token`.
 _VARIABLE = re.compile(rb"(?:[a-z]+_)+(?:pass(?:w(?:or)?d|phrase)?|pwd|secret|token|key):?", re.IGNORECASE)
@@ -263,7 +263,7 @@ def _stands_in(value: bytes) -> str | None:
         return "text of a language, not a value"
     if hashlib.sha256(value).hexdigest()[:16] in _PRINTED:
         return "a value printed in a specification or a manual"
-    if _sequence(value):
+    if _sequence(value[2:] if value[:2] == b"0x" else value):
         return "repeated or sequential characters"
     return None
 
@@ -330,7 +330,7 @@ def looks_like_hash(value: bytes, before: bytes) -> str | None:
 
 _NAME = re.compile(
     rb"[A-Za-z]+(?:[ _./:-]+[A-Za-z]+)*[_./:-]?|[A-Za-z_][\w-]*(?:\.[A-Za-z_][\w-]*)+"
-    rb"|[a-z]+(?:[A-Z][a-z]+)*\d?|[A-Z][A-Z_]+\d?|_+[A-Za-z]+(?:_[A-Za-z]+)*|[a-z_]+="
+    rb"|[a-z]+(?:[A-Z][a-z]+)*\d?|[a-z]{1,6}\d(?:[A-Z][a-z]+){2,4}|[A-Z][A-Z_]+\d?|_+[A-Za-z]+(?:\d{1,3}[A-Za-z]+)?(?:_[A-Za-z]+)*|[a-z_]+="
 )
 # Letters with numbers in between, as names have them: `oauth2ClientId`, `ATTR_PMSX003_LEVEL`, `HIH4000/humidity`.
 _NUMBERED = re.compile(rb"[A-Za-z_]{2,}(?:\d{1,5}(?:[A-Z]|[_./:-][A-Za-z])[A-Za-z_./:-]*){1,3}\d{0,4}")
@@ -352,8 +352,8 @@ _CALL = re.compile(
     rb"|\breturn\b|^function|^lambda|^await |^[a-z]+(?:[A-Z][a-z]+)+[+*]\d{1,3}$|^[a-z]+s\+1$"
 )
 _TYPES = re.compile(
-    rb"(?i)(?:null|none|true|false|undefined|string|str|bytes|int|bool|optional|object|required|missing|invalid|incorrect|expired|empty|unset|unknown|default|disabled|enabled"
-    rb"|ed25519|ed448|x25519|x448|secp\d{3}[kr]1|[hrep]s(?:256|384|512)|sha-?\d{1,3}|aes-?\d{3}(?:-?[cg][bc][cm])?|utf-?(?:8|16|32)(?:-?[bl]e)?|0b[01]{3,64}|uuid=[0-9a-f-]{4,36}|mrk-[0-9a-f]{32}|0x[0-9a-f]{1,16}[ul]{0,3}|0x[0-9a-f]{40}|prime\d{3}v\d|a\d{3}(?:gcm|kw|gcmkw)|(?:bug|issue)#\d{1,8}:?|r\d{4,8}"
+    rb"(?i)(?:null|none|true|false|undefined|string|str|bytes|int|bool|optional|object|base64(?:url)?|_0x[0-9a-f]{1,8}|required|missing|invalid|incorrect|expired|empty|unset|unknown|default|disabled|enabled"
+    rb"|ed25519|ed448|x25519|x448|secp\d{3}[kr]1|[hrep]s(?:256|384|512)|(?:hmac[_-]?)?s?sha-?\d{1,3}|pbkdf2[+_-]\w{3,12}|aes-?\d{3}(?:-?[cg][bc][cm])?|utf-?(?:8|16|32)(?:-?[bl]e)?|0b[01]{3,64}|uuid=[0-9a-f-]{4,36}|mrk-[0-9a-f]{32}|0x[0-9a-f]{1,16}[ul]{0,3}|0x[0-9a-f]{40}|prime\d{3}v\d|a\d{3}(?:gcm|kw|gcmkw)|(?:bug|issue)#\d{1,8}:?|r\d{4,8}"
     rb"|(?:mqtt|http|snmp|ntlm|ssl|d?tls|smb|imap|ldap|oauth|socks)v?\d[\d._]{0,4}|x?(?:salsa|chacha)20(?:-?poly1305)?|[a-z]{3,8}-md5|\d{4,12}u?l{1,2}|argon2(?:id?|d)|(?:sha\d{1,3}|md5|b2)sum|(?:client|user|org|conn)_0[0-9a-z]{25}|amzn1\.(?:account|ask)\.[\w.-]+|#[0-9a-f]{6}|sha-?\d{1,3}[:-][0-9a-f]{40,128})\W?"
 )
 _ARRAY = re.compile(rb"\[{0,2}L?[A-Z]@[0-9a-f]{5,8}")
@@ -368,7 +368,7 @@ _HASH = re.compile(
 )
 # How public keys and certificates start in DER and in SSH's form, in base64.
 _PUBLIC = re.compile(
-    rb"^(?:MFkwEwYHKoZIzj0CAQ|MHYwEAYHKoZIzj0CAQ|MIGbMBAGByqGSM49AgEG|MIIBIjANBgkqhkiG9w|MIICIjANBgkqhkiG9w|MIGfMA0GCSqGSIb3"
+    rb"^(?i:30(?:[0-7][0-9a-f]|81[0-9a-f]{2}|82[0-9a-f]{4})30[0-7][0-9a-f]06)|^(?:MFkwEwYHKoZIzj0CAQ|MHYwEAYHKoZIzj0CAQ|MIGbMBAGByqGSM49AgEG|MIIBIjANBgkqhkiG9w|MIICIjANBgkqhkiG9w|MIGfMA0GCSqGSIb3"
     rb"|MCowBQYDK2V|MII[A-F][\w+/]{2}CCA[\w+/]{2}gAwIBAgI|AAAAB3NzaC1|AAAAC3NzaC1lZDI1NTE5|AAAAE2VjZHNhLXNoYTI|AAAAI3NrLXNzaC1|AAAAIHNzaC1lZDI1NTE5"
     rb"|B[A-P][\w+/-]{85}=?$)"  # the last: a point of P-256, whole
 )

@@ -145,6 +145,18 @@ def jwt(secret: bytes) -> Check:
     return Check(reason="header and claims decode", labels=labels, severity=severity)
 
 
+_UNSIGNED = re.compile(rb"eyJ[\w-]+\.eyJ[\w-]+\.?")
+
+
+def bearer(secret: bytes) -> Check:
+    """A JWT without its signature opens nothing, nor do the messages of NTLM before the answer."""
+    if secret.startswith((b"TlRMTVNTUAAB", b"TlRMTVNTUAAC")):
+        return Check(reject=True, reason="an NTLM message that carries no answer")
+    if _UNSIGNED.fullmatch(secret):
+        return Check(reason="a token without its signature", severity="low", confidence="low")
+    return Check()
+
+
 # Accounts that canary tokens are issued from (Thinkst's, and known look-alikes): a use rings somebody's bell, so the
 # finding is labelled, and the key must never be verified.
 _CANARY_ACCOUNTS = frozenset(
@@ -221,6 +233,9 @@ _PUBLISHED_KEYS = frozenset(
 )
 
 
+_BODY = re.compile(rb"[A-Za-z0-9+/]{24}")  # longer than names in code mostly are
+
+
 def pem(secret: bytes) -> Check:
     """The body of a PEM is base64 of one DER SEQUENCE of the length it declares (RFC 5208, 5915, 8017), or opens with
     `openssh-key-v1`. Damaged, shortened and invented ones are still reported, with less confidence."""
@@ -228,6 +243,8 @@ def pem(secret: bytes) -> Check:
     body = text.rsplit(b" ", 1)[-1]
     raw = b64decode(body)
     if raw is None:
+        if not _BODY.search(secret):
+            return Check(reason="no body of a key", confidence="low")  # code that reads or writes one
         return Check(reason="the body is not whole base64", confidence="medium")
     if hashlib.sha256(raw).hexdigest()[:16] in _PUBLISHED_KEYS:
         reason = "published for tests: everybody has it"
@@ -235,6 +252,11 @@ def pem(secret: bytes) -> Check:
     if raw.startswith(b"openssh-key-v1\0") or _der_length(raw) == len(raw):
         return Check(valid=True, reason="the body is a whole key")
     return Check(reason="the body is not a whole key", confidence="medium")
+
+
+def pem_body(secret: bytes) -> Check:
+    """Between the lines that frame it stands base64, not the code that reads or writes one."""
+    return Check() if _BODY.search(secret) else Check(reason="no body of a key", confidence="low")
 
 
 def _der_length(raw: bytes) -> int:
@@ -273,12 +295,14 @@ CHECKS: dict[str, Callable[[bytes], Check]] = {
     "jwt": jwt,
     "aws-account": aws_account,
     "basic-auth": basic_auth,
+    "bearer": bearer,
     "uri-password": uri_password,
     "base64-json": base64_json,
     "base64": base64_text,
     "discord-bot": discord_bot,
     "pypi-macaroon": pypi_macaroon,
     "pem": pem,
+    "pem-body": pem_body,
     "test-mode": test_mode,
 }
 

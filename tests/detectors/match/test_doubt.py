@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import hashlib
 import math
 from collections import Counter
 from pathlib import Path
@@ -8,7 +9,7 @@ import orjson
 import pytest
 
 from detectors.match import score
-from detectors.match.doubt import AHEAD, BACK, clipped, doubt, expression, kinds, surroundings
+from detectors.match.doubt import AHEAD, BACK, doubt, expression, kinds, plainly, surroundings, together
 from detectors.match.engine import Engine
 from detectors.rules.load import load_rules
 from detectors.rules.template import expand
@@ -88,8 +89,8 @@ def test_it_lowers_and_never_raises() -> None:
 
 
 def test_the_kinds_of_a_rule_are_those_of_its_name() -> None:
-    assert kinds("generic-loose-secret") == ("rule loose",)
-    assert kinds("generic-password-quoted") == ("rule quoted",)
+    assert kinds("generic-loose-secret") == ("rule generic", "rule loose")
+    assert kinds("generic-password-quoted") == ("rule generic", "rule quoted")
     assert kinds("acme-loose-key") == ()
 
 
@@ -133,6 +134,121 @@ def test_values_are_no_code(value: str, before: str, after: str) -> None:
     assert not expression(expand(value, 1).encode(), before.encode(), after.encode())
 
 
+MD5 = hashlib.md5(b"password", usedforsecurity=False).hexdigest()
+UUENCODED = "".join(chr(33 + n * 11 % 62) for n in range(60))
+IDS = "\n".join(f"  {name} = '{{uuid}}'" for name in ("A", "B", "C"))
+
+
+@pytest.mark.parametrize(
+    ("value", "before", "after", "why"),
+    [
+        (
+            hashlib.md5(b"password", usedforsecurity=False).hexdigest(),
+            "'password' => '",
+            "',",
+            "a digest of a common word",
+        ),
+        ("eyJ{alnum:20}.test", '"access_token": "', '",', "the beginning of a token"),
+        ("/PW:=FYM", f"{UUENCODED}\n{UUENCODED[:20]}", f"{UUENCODED[:32]}\n{UUENCODED}\n", "a line of encoded data"),
+        ("vova{digit:4}", "one,two2,three,four,passw0rd,", ",five,six,seven,eight", "a word of a list"),
+        ("read8pass", "a.password = ", ' ("Enter it: ");', "a call"),
+        ("{uuid}", f"{IDS}\n  CREDENTIAL_ = '", "'\n", "one of a table of ids"),
+        ("{alnum:12}4", "BAD_PASSWORD = '", "'\n", "a wrong one, by its name"),
+        ("{hex:40}", 'return h("div",{key:"', '",class:"a"})', "the key of an element"),
+        ("".join(f"#a{sign}B~" for sign in "!$%&*+?@^|;:" * 2), 'tokenData:"', '"', "encoded data"),
+        ("{b64(the sample nonce)}", 'key = "', '"', "base64 of a text"),
+        ('{b64([{"Name": "Ed"}])}', '"SecretBinary":"', '"', "base64 of a text"),
+        ("{b64({CRYPT}$6$one$two)}", "userPassword:: ", "\n", "base64 of a text"),
+    ],
+)
+def test_what_all_see_is_told_quietly(value: str, before: str, after: str, why: str) -> None:
+    value, before, after = (expand(text, 1) if "{" in text else text for text in (value, before, after))
+    assert plainly(value.encode(), before.encode(), after.encode()) == why
+    assert doubt("high", value.encode(), before.encode(), after.encode(), ()) == ("low", why)
+
+
+@pytest.mark.parametrize(
+    ("value", "before", "after"),
+    [
+        ("{alnum:16}", 'password = "', '"\n'),
+        ("{uuid}", "one = 1\ntwo = 2\nCLIENT_SECRET = '", "'\n"),
+        ("{b64(gardenHouse77)}", "password: ", "\n"),
+        ("{b64(alice:gardenhouse)}", "Authorization: Basic ", "\n"),
+        ("{alnum:12}", "WARN invalid password '", "' for user deploy"),
+        ("{hex:32}", "A_PASSWORD={hex:40}\nB_PASSWORD=", "\nC_PASSWORD={hex:40}\n"),
+    ],
+)
+def test_what_may_be_a_secret_is_not_so_plain(value: str, before: str, after: str) -> None:
+    value, before, after = (expand(text, 1) for text in (value, before, after))
+    assert plainly(value.encode(), before.encode(), after.encode()) == ""
+
+
+@pytest.mark.parametrize(
+    ("value", "before", "rule", "why"),
+    [
+        ("{hex:32}", "'password' => '", "generic-password-quoted", "it has the form of a hash of a password"),
+        ("xxJ1{alpha:8}A", 'password = "', "generic-password-quoted", "it has the form of a hash of a password"),
+        ("{alnum:20}", "https://acme.test/badge.svg?token=", "generic-secret", "a parameter of an address"),
+        ("{alnum:32}", "$key = '", "generic-secret", "nothing says what the key is for"),
+        ("{alnum:32}", "mint_key = '", "generic-key", "nothing says what the key is for"),
+        ("{alnum:32}", "x\n'", "generic-map-first", "nothing names it"),
+    ],
+)
+def test_of_some_nobody_is_sure(value: str, before: str, rule: str, why: str) -> None:
+    text = expand(value, 1).encode()
+    left, reason = doubt("high", text, f"user: app\n{before}".encode(), b"'\nport: 1\n", kinds(rule))
+    assert left != "high"
+    assert reason == why or reason.startswith("around it")
+    assert doubt("high", text, b"user: app\ndb_password: ", b"\nport: 1\n", kinds("generic-password"))[0] == (
+        "medium" if "hash" in why else "high"
+    )
+
+
+def test_what_expect_sends_is_told_quietly_unless_a_password_was_asked_for() -> None:
+    value = expand("{alnum:10}42", 1).encode()
+    assert doubt("high", value, b'client 0\nsend "', b'\\n"\n', kinds("expect-send"))[0] == "low"
+    assert doubt("high", value, b'expect "assword:"; send "', b'\\r"', kinds("expect-send"))[0] == "high"
+
+
+def test_lines_that_say_nothing_make_nothing_quiet() -> None:
+    value = expand("{alnum:9}%a", 1).encode()
+    assert surroundings(value, b"<password>\n", b"\n</password>") == {"lines": 1.0}
+    assert doubt("high", value, b"<password>\n", b"\n</password>", kinds("generic-loose-password"))[0] != "low"
+
+
+@pytest.mark.parametrize(
+    ("value", "before", "after"),
+    [
+        ("pass;option", "imap://user:", "@host/path"),
+        ("my%3Apass", "mysql://app:", "@db1.test/x"),
+        ("%60%7B%7D", "http://x:", "@h/"),
+        ("fool", "http://hello:", "@example.com"),
+        ("RANDOM_PASSPHRASE", "openssl enc -k ", " -md sha256"),
+        ("keyPrefix:", "password: process.env.PW,\n", " process.env.PREFIX,"),
+        ("Optional[str]", "  port: int = 1,\n  db_password: ", " = None,\n  x: int = 1,\n"),
+        ("path=fixture.socket", "  password=pw,\n  ", ",\n  x=y,\n"),
+        ("command", "if redis_password:\n    ", ' += ["--password"]\n'),
+        (", ".join(f"0x{n:02x}" for n in (*range(1, 256, 34), *range(254, 0, -34))), "byte[] key = {", "};\n"),
+        ("font", "    /* in order to create\n     * one identified by '", "'\n"),
+        (", ".join(["0xff"] * 8 + ["0xc9", "0x0f"]), "static key group1_key[] = {", "};\n"),
+    ],
+)
+def test_stand_ins_and_names_are_told_quietly_whatever_the_rule(value: str, before: str, after: str) -> None:
+    assert expression(value.encode(), before.encode(), after.encode())
+
+
+@pytest.mark.parametrize(
+    ("value", "before", "after"),
+    [
+        ("banana", "ftp://monkey:", "@ftp.acme.test/file"),
+        ("pass{digit:4}", "mysql://app:", "@db1.test/x"),
+        ("summer;house", "imap://app:", "@mail.acme.test/x"),
+    ],
+)
+def test_weak_passwords_are_no_stand_ins(value: str, before: str, after: str) -> None:
+    assert not expression(expand(value, 1).encode(), before.encode(), after.encode())
+
+
 def test_the_engine_tells_what_it_doubts_with_its_reason() -> None:
     engine = Engine.build([rule for rule in load_rules() if rule.id == "generic-password-quoted"])
     table = "".join(f'const string RAP_{name}_REQ = "zb16{name}";\n' for name in ("ab", "bc", "cd"))
@@ -148,11 +264,10 @@ def test_confidence_is_calibrated_on_packages_it_was_not_trained_on() -> None:
     held: Counter[str] = Counter()
     whole: Counter[str] = Counter()
     for row in map(orjson.loads, LABELLED.read_bytes().splitlines()):
-        if row["part"] not in {"check", "later"} or not row.get("around"):
+        if row["part"] not in {"check", "last"} or not row.get("around"):
             continue
-        features = {**row["features"], **row["around"], **dict.fromkeys(kinds(row["rule"]), 1.0)}
-        features.pop("repetitive", None)
-        features["score"] = clipped(score.total({k: v for k, v in row["features"].items() if k != "repetitive"}))
+        weighed = {name: amount for name, amount in row["features"].items() if name != "repetitive"}
+        features = together(weighed, row["around"], kinds(row["rule"]))
         odds = table["bias"] + sum(table["weights"].get(name, 0.0) * amount for name, amount in features.items())
         likely = 1 / (1 + math.exp(-odds))
         sure = "high" if likely >= table["thresholds"][0] else "medium" if likely >= table["thresholds"][1] else "low"

@@ -162,6 +162,10 @@ def test_long_repeated_values_are_stand_ins(text: str, length: int) -> None:
         ("{lownum:25}", 'SecretID: "', True),
         ("{lownum:26}", 'SecretID: "', False),
         ("{uuid}", 'const string GUID_FORCE_CHANGE_PASSWORD   = "', True),
+        ("{uuid}", 'Key="{', True),
+        ("{uuid}", '{"secret": "', False),
+        ("{hex:40}", "uses: acme/sonarcloud-c-cpp@", True),
+        ("{hex:40}", "https://app:", False),
     ],
 )
 def test_digests_and_identifiers(value: str, before: str, hash_: bool) -> None:
@@ -207,6 +211,10 @@ def test_names_of_pages_and_identifiers_are_no_names_of_secrets(before: str) -> 
         'passwordIv = "', "SECRET_NONCE=", '"token_fingerprint": "', "apiKeyHash=", "dedupeKey=", "shard key: ",
         'applicationServerKey: "', "answer_key: ", 'name="csrf_token"\n\n', 'name="csrf_token"\\r\\n\\r\\n',
         'variable "secret_version" {\n  type = string\n  default = "',
+        'PASSWORD_STORAGE_SCHEME = "', '"password_hash_algo":"', 'ACCOUNT_KEY_ID: str = "', "unrecognized token: ",
+        "pwd.getpwnam('", 'new PublicKey("', "new PublicKey(\\n  \\\"", 'SHA1_EMPTY_PASSWORD = "',
+        "SHA1 of given password: ",
+        "Next page token: ", '"mintKey": "',
     ],
 )  # fmt: skip
 def test_names_that_speak_about_a_credential_are_no_names_of_one(before: str) -> None:
@@ -348,6 +356,10 @@ def test_translations_versions_hashes_and_expressions_are_no_values(value: str) 
         ("kJ3x9Zq8Lw2T", 'tenant_key": "'),
         ("Bug#4052", "passwd: "), ("335544748L", "password_too_long = "),
         ("5a46c9aa" * 4, "/etc/passwd: "),
+        ("HmacSHA256", 'SECRET_METHOD = "'), ("SSHA512", "password = '"), ("pbkdf2+sha256", "password: "),
+        ("_0x3f9a1c", "password:"),
+        ("_pkcs12pass", 'setting the password to "'), ("s3SecretAccessKey", 'additional_secrets=["'),
+        ("303b300906052b0e03021a05000414" + "5a" * 20, "ID key : "),
         ("A256GCMKW", "secret = generate('"), ("xsalsa20poly1305", 'secretbox = "'),
     ],
 )  # fmt: skip

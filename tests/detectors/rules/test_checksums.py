@@ -129,6 +129,28 @@ def test_a_whole_key_is_told_from_a_damaged_one(label: str) -> None:
     assert (damaged.valid, damaged.reject, damaged.confidence) == (None, False, "medium")
 
 
+def test_code_that_writes_a_key_is_told_quietly() -> None:
+    lines = [
+        "-----BEGIN RSA PRIVATE KEY-----",
+        '")) {{',
+        "    free(line);",
+        '    fputs("',
+        "-----END RSA PRIVATE KEY-----",
+    ]
+    assert CHECKS["pem"]("\n".join(lines).encode()).confidence == "low"
+    assert CHECKS["pem-body"]("\n".join(lines).encode()).confidence == "low"
+    assert CHECKS["pem-body"](expand("{pem:SSH2 ENCRYPTED PRIVATE KEY}", 1).encode()).confidence is None
+
+
+def test_a_bearer_without_signature_opens_nothing() -> None:
+    token = expand("{jwt:role=anon}", 1).encode()
+    head, claims, _ = token.split(b".")
+    assert CHECKS["bearer"](token).confidence is None
+    assert CHECKS["bearer"](head + b"." + claims + b".").confidence == "low"
+    assert CHECKS["bearer"](base64.b64encode(b"NTLMSSP\0\2\0\0\0" + bytes(20))).reject
+    assert not CHECKS["bearer"](base64.b64encode(b"NTLMSSP\0\3\0\0\0" + bytes(20))).reject
+
+
 def test_keys_published_for_tests_are_informational(monkeypatch: pytest.MonkeyPatch) -> None:
     import hashlib
 
