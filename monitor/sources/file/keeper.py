@@ -22,9 +22,10 @@ from monitor.sources.file.changes import Changes, Options
 from monitor.sources.file.globs import Globs
 from monitor.sources.file.identity import Hasher, open_file, open_same
 from monitor.sources.file.life import Life, Record, Status, text
+from monitor.sources.file.logs import Logs, youngest
 from monitor.sources.file.register import Register
 from monitor.sources.file.rights import refusal
-from monitor.sources.file.rotation import Rest, Shortage, base_names, compare_wherever, first_names, look_for, numbered
+from monitor.sources.file.rotation import Rest, Shortage, base_names, compare_wherever, look_for
 from monitor.sources.file.schedule import Schedule
 from monitor.sources.file.strays import Strays
 from monitor.sources.file.survey import Found, Seen, Survey
@@ -76,6 +77,7 @@ class Keeper:
             schedule=schedule,
             thread=thread,
         )
+        self._logs = Logs(globs, register)
         self._once = False
         self._first = False
         self.begun = False  # the lives from before a restart have been placed
@@ -119,9 +121,10 @@ class Keeper:
         async with self._changes.gathered(extra):
             former = [life for life in self._register if life.record is not Record.NONE]
             found: Found = await self._thread(self._survey.look)
-            await self._doubt(found, self._youngest((life, self._logs(life.path)) for life in former))
+            await self._doubt(found, youngest((life, self._logs.of(life.path)) for life in former))
             await self._apply(found)
             await self._place(former)
+            await self._meet_later()
             if self._once:
                 await self._strays.settle_unsure()
             if self._first:
@@ -141,44 +144,19 @@ class Keeper:
             if renamed or (owner not in trusted and (now.size, now.mtime) != owner.known[:2]):
                 await self._strays.owner(Rest(path, owner.inode, now.size, now.mtime, archive=False))
 
-    @staticmethod
-    def _youngest(named: Iterable[tuple[Life, Iterable[str]]]) -> set[Life]:
-        """Of each log the life written last."""
-        ordered = sorted(named, key=lambda one: one[0].mtime)
-        return set({name: life for life, names in ordered for name in names}.values())
-
-    def _logs(self, path: str) -> list[str]:
-        """The names of the log that a file belongs to."""
-        folder, name = os.path.split(path)
-        bases = [os.path.join(folder, base) for base in base_names(name)]
-        # The longest first: app-1.log.1 is of app-1.log, where there is one, and not of app.log.
-        own = (one for one in (path, *sorted(bases, key=len, reverse=True)) if self._is_own(one))
-        return [log] if (log := next(own, None)) else first_names(path)
-
-    def _is_own(self, path: str) -> bool:
-        """Whether a followed path is that of a log, whatever it looks like."""
-        if self._globs.names(path):
-            return True
-        known = any(self._register.last(name) for name in first_names(path))
-        return self._globs.matches(path) and (numbered(path) or not known)
-
-    def _is_log(self, path: str) -> bool:
-        """Not a rotated file, which is followed as well."""
-        return path in self._logs(path)
-
     async def _place(self, former: Iterable[Life]) -> None:
         lives = sorted((life for life in former if not life.ended), key=lambda life: life.mtime)
         # After a log that lies where it lay nobody is searched for.
-        still = {life for life in lives if not life.loose and self._is_log(life.path)} - self._replaceable
-        youngest = self._youngest((life, [life.path] if life in still else self._logs(life.path)) for life in lives)
+        still = {life for life in lives if not life.loose and self._logs.shown_at(life.path)} - self._replaceable
+        latest = youngest((life, [life.path] if life in still else self._logs.of(life.path)) for life in lives)
         unseen: dict[tuple[int, int], Rest] = {}
         for life in lives:
             if life.loose:
-                unseen |= {rest.inode: rest for rest in await self._strays.locate(life, life in youngest)}
-            elif life in youngest - still - self._replaceable:  # rotated, and the log after it was not known yet
+                unseen |= {rest.inode: rest for rest in await self._strays.locate(life, life in latest)}
+            elif life in latest - still - self._replaceable:  # rotated, and the log after it was not known yet
                 unseen |= {rest.inode: rest for rest in await self._strays.after(life)}
         for life in self._replaceable:
-            if life.known_by_content and life not in youngest:
+            if life.known_by_content and life not in latest:
                 continue
             unseen |= {rest.inode: rest for rest in await self._strays.after(life)}
         self._replaceable.clear()
@@ -204,7 +182,17 @@ class Keeper:
                 await self._strays.tend(life, status, life in crowd)
             if found.whole:
                 await self._strays.settle_unsure()
+            await self._meet_later()
             return found, self._look
+
+    async def _meet_later(self) -> None:
+        """Look at followed files that a search came upon before any look did, within the same changes: after a restart
+        they would be taken for older than what it was that they were written before."""
+        asked: set[str] = set()
+        while unmet := self._strays.unmet - asked:
+            asked |= unmet
+            await self._apply(await self._thread(self._survey.look, unmet))
+        self._strays.unmet.clear()
 
     async def _apply(self, found: Found) -> None:
         strays: list[tuple[Life, bool]] = []
@@ -217,7 +205,7 @@ class Keeper:
             if said.leaves:
                 life = self._leave(path)
                 if life.loose:
-                    strays.append((life, self._is_log(path)))
+                    strays.append((life, self._logs.shown_at(path)))
             # An empty file that loses its name in this same look may have lost its inode to another one.
             doubtful = owner is not None and owner is not shown and not owner.known_by_content and owner.fd < 0
             if now is not None and (said.fresh or doubtful):
@@ -225,7 +213,7 @@ class Keeper:
                 # At a start it may have got another inode and another name.
                 parents = self._register.parents(path, None if self.begun else (now.dev, now.ino))
                 fresh.append(_Candidate(path, now, [(life, replace(life)) for life in parents]))
-                if self.begun and shown is None and (last := self._register.last(path)) and self._is_log(path):
+                if self.begun and shown is None and (last := self._register.last(path)) and self._logs.shown_at(path):
                     back[path] = last
         for path, now in found.changes:
             if now is None:
@@ -237,7 +225,7 @@ class Keeper:
             if owner is not None and not said.fresh and self._needs_turn(owner, now):
                 self._schedule.grown(owner, now.size, now.mtime)
         fresh = [new for new in fresh if self._register.shown(new.path) is None]
-        before = [life for life in await self._meet(fresh) if self._is_log(life.path)]
+        before = [life for life in await self._meet(fresh) if self._logs.shown_at(life.path)]
         # Since it was seen that there is none, another may have come and gone.
         before += [life for path, life in back.items() if self._register.shown(path) is not life]
         for life in before:
@@ -422,6 +410,7 @@ class Keeper:
         async with self._changes.gathered():
             if life.loose:
                 await self._strays.add_unseen(await self._strays.locate(life))
+            await self._meet_later()
 
     async def replaced(self, old: Life, turn: Turn) -> set[str]:
         """The file holds another content than the one known: truncated, or its inode given to a new file.
@@ -441,6 +430,7 @@ class Keeper:
                 self._schedule.later(old, 1.0)
                 return set()
             await self._strays.add_unseen(unseen)
+            await self._meet_later()
             return self._look
 
     async def _succeed(self, old: Life, turn: Turn) -> list[Rest]:
@@ -484,7 +474,7 @@ class Keeper:
             if legacy is not None:
                 new.inherit(legacy)
             self._changes.note[new] = self._changes.turns[new] = None
-        return unseen if current and self._is_log(new.path) else []
+        return unseen if current and self._logs.shown_at(new.path) else []
 
 
 def _close(recognised: Iterable[tuple[Life | None, Life | None]]) -> None:

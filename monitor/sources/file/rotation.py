@@ -189,22 +189,22 @@ class Folders:
 def find_rest(
     former: Life, hasher: Hasher, followed: Callable[[str], bool], folders: Folders
 ) -> tuple[Rest | None, list[Rest]]:
-    """Where `former` continues (None: nowhere to be found), and the rotated files written later, oldest first.
+    """Where `former` continues (None: nowhere to be found), and the files of its log written later, oldest first.
 
-    `followed` tells paths that are read anyway. Looks in the folder of the file; for a link, of its target. When it is
-    not there and not open either, also in the folders around, where old logs are often put. Raises Shortage.
+    Looks in the folder of the file; for a link, of its target. When it is not there and not open either, also in the
+    folders around, where old logs are often put, but for paths that are `followed`. Raises Shortage.
     """
     folder, name = os.path.split(former.target or former.path)
-    found, unseen = _find_in(folder or ".", name, former, hasher=hasher, followed=followed, folders=folders)
+    found, after = _find_in(folder or ".", name, former, hasher=hasher, folders=folders)
     if found is None and former.fd < 0 and former.head[0]:
         for other in _around(folder):
-            elsewhere, later = _find_in(other, name, former, hasher=hasher, followed=followed, folders=folders)
+            elsewhere, later = _find_in(other, name, former, hasher=hasher, folders=folders)
             # So far away, a few bytes in common say nothing, nor do files that are followed anyway.
             if elsewhere is not None and (
                 elsewhere.inode == former.inode or (former.head[0] >= _TELLING and not followed(elsewhere.path))
             ):
-                return elsewhere, [*unseen, *later]
-    return found, unseen
+                return elsewhere, [*after, *later]
+    return found, after
 
 
 def _around(folder: str) -> Iterator[str]:
@@ -229,10 +229,10 @@ def _around(folder: str) -> Iterator[str]:
 
 
 def _find_in(
-    folder: str, name: str, former: Life, *, hasher: Hasher, followed: Callable[[str], bool], folders: Folders
+    folder: str, name: str, former: Life, *, hasher: Hasher, folders: Folders
 ) -> tuple[Rest | None, list[Rest]]:
     wanted = {name} | base_names(name)
-    choose = partial(_choose, name=name, former=former, followed=followed, hasher=hasher)
+    choose = partial(_choose, name=name, former=former, hasher=hasher)
     for _ in range(_LISTINGS):
         with contextlib.suppress(Moved):
             return choose(folders.settled(folder, former.inode[1], wanted), compared=compare)
@@ -244,7 +244,6 @@ def _choose(
     *,
     name: str,
     former: Life,
-    followed: Callable[[str], bool],
     hasher: Hasher,
     compared: Callable[[Rest, Life, Hasher], Verdict],
 ) -> tuple[Rest | None, list[Rest]]:
@@ -275,15 +274,14 @@ def _choose(
     # nobody has read them. When it was written last itself says less: a service may come back to the next log late, and
     # a logger gives an archive the time at which it was made.
     plain = {rest.path for rest in siblings if not rest.archive}
-    unseen = [
+    after = [
         rest
         for rest in reversed(siblings)
         if rest is not found
         and rest.mtime >= former.mtime >= 0
-        and not followed(rest.path)
         and not (rest.archive and os.path.splitext(rest.path)[0] in plain)  # being compressed
     ]
-    return found, unseen
+    return found, after
 
 
 def compare(rest: Rest, life: Life, hasher: Hasher) -> Verdict:

@@ -46,6 +46,7 @@ class Strays:
         self._options, self._changes, self._hasher, self._globs = options, changes, hasher, globs
         self._register, self._schedule, self._thread = register, schedule, thread
         self.once = False
+        self.unmet: set[str] = set()  # followed paths: files written after a life that was searched for
         self._listings = Folders()  # in the thread
         self._holders = Holders(hasher)  # in the thread
         self._unsure: dict[Life, tuple[int, float]] = {}  # perhaps copies in the making: their size, since when
@@ -53,11 +54,13 @@ class Strays:
         self._known_once: set[tuple[int, int]] = set()  # files that had a life of which nothing was read
 
     async def find(self, life: Life) -> tuple[Rest | None, list[Rest]]:
-        """See `find_rest`."""
-        found: tuple[Rest | None, list[Rest]] = await self._thread(
-            find_rest, replace(life), self._hasher, self._globs.matches, self._listings
-        )
-        return found
+        """See `find_rest`. Those that are followed are not among the files written later, but noted if none was met."""
+        rest: Rest | None
+        later: list[Rest]
+        rest, later = await self._thread(find_rest, replace(life), self._hasher, self._globs.matches, self._listings)
+        followed = [one for one in later if self._globs.matches(one.path)]
+        self.unmet |= {one.path for one in followed if self._register.inside(one.inode) is None}
+        return rest, [one for one in later if one not in followed]
 
     async def after(self, life: Life) -> list[Rest]:
         """Rotated files written after one that is followed: under another name than before, or another file by now."""
@@ -89,6 +92,10 @@ class Strays:
         # Of one that was never read nothing tells it from those written after it, one of which may have its inode.
         untouched = rest is not None and (rest.inode, rest.size, rest.mtime) == (life.inode, life.there, life.mtime)
         current |= not life.known_by_content and life.fd < 0 and not untouched
+        same = rest is not None and rest.archive and not life.known_by_content and rest.inode == life.inode
+        if rest is not None and same and not untouched:
+            await self._wait_for(life, rest)
+            return unseen if current else []
         if rest is None and life.fd < 0 and not life.busy:
             # Deleted while it was shut, or while we were down.
             fd = await self._thread(self._holders.open, replace(life), unclaimed=shut)
@@ -169,6 +176,17 @@ class Strays:
         self._schedule.hold(life)
         self._unsure[life] = (life.there, time.monotonic())
 
+    async def _wait_for(self, life: Life, rest: Rest) -> None:
+        """An archive that is not as it was seen, before it was read: it is being written, or another got its inode."""
+        if life.unsure:
+            return
+        self._register.move(life, rest)
+        life.mtime = rest.mtime
+        self.doubt(life)
+        self._changes.note[life] = None
+        if self.once:
+            await self._decide(life)
+
     async def settle_unsure(self) -> None:
         """Look again at what was perhaps a copy in the making, and for what a shortage kept from being searched for."""
         self._owed = {life for life in self._owed if not life.ended}
@@ -198,6 +216,8 @@ class Strays:
         del self._unsure[life]
         if life.unsure and not life.ended:
             life.unsure = False
+            if rest is not None and rest.archive:
+                life.there, life.mtime = rest.size, rest.mtime
             if copied is not None:
                 life.adopt(copied)
             self._changes.note[life] = self._changes.turns[life] = None

@@ -240,13 +240,16 @@ class Turn:
             raise self._fault
 
     def _unpack(self) -> bool:
-        """Open the archive at the path of the life. Whether it is that of the life, and not one that got its name."""
+        """Open the archive at the path of the life. Whether it is that of the life, and not one that got its name; of
+        one that was never read not even the inode tells, which may have been given on."""
+        life = self.life
         try:
-            self._stream = open_archive(self.life.path)
-            status = os.stat(self.life.path)
+            self._stream = open_archive(life.path)
+            status = os.stat(life.path)
         except FileNotFoundError:
             return False
-        return (status.st_dev, status.st_ino) == self.life.inode
+        known = life.known_by_content or (status.st_size, status.st_mtime_ns) == (life.there, life.mtime)
+        return known and (status.st_dev, status.st_ino) == life.inode
 
     def _fill(self, view: memoryview, at: int) -> int:
         if self._stream is None:

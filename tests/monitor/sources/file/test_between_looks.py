@@ -41,6 +41,40 @@ def claim(source: FileSource, path: Path, file: Path) -> None:
     source._register.add(Life(str(path), (status.st_dev, status.st_ino), mtime=1))
 
 
+async def test_followed_rotated_files_are_entered_with_the_log_after_them(
+    make: MAKE, intake: FakeIntake, log: Path, looks: asyncio.Event, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    append(log, line(1))
+    first, second = log.with_name("app.log-20260101"), log.with_name("app.log-20260102")
+    async with running(make(include=[f"{log}*"])):
+        await caught_up(intake, 1)
+        looks.clear()
+        log.rename(first)
+        await asyncio.sleep(0.02)  # what is written later has a later time
+        append(log, line(2))
+        log.rename(second)
+        await asyncio.sleep(0.02)
+        append(log, line(3))
+        look, inode = Keeper.look, log.stat().st_ino
+
+        async def once(keeper: Keeper, paths: Any, tended: Any) -> Any:
+            """Told of the log by an event, and of nothing else any more."""
+            monkeypatch.setattr(Keeper, "look", look)
+            found = await look(keeper, [str(log)], tended)
+            looks.clear()
+            return found
+
+        monkeypatch.setattr(Keeper, "look", once)
+        looks.set()
+        await until(lambda: inode in [state["ino"] for state in intake.files()])
+    compress(second, ".gz")
+    looks.set()
+    async with running(make(include=[f"{log}*"])):
+        await caught_up(intake, 1, 2, 3)
+    assert intake.marks == [1, 2, 3]
+    assert not intake.lost
+
+
 @pytest.mark.parametrize("compressed", [False, True])
 async def test_a_log_that_came_and_went_after_a_look_at_which_there_was_none(
     make: MAKE, intake: FakeIntake, log: Path, looks: asyncio.Event, compressed: bool
@@ -144,4 +178,25 @@ async def test_an_empty_rotated_file_becomes_the_log_and_loses_its_name_in_one_l
         append(log, line(3))
         await caught_up(intake, 1, 2, 3)
     assert intake.marks == [1, 2, 3]
+    assert not intake.lost
+
+
+@pytest.mark.parametrize("copy", [False, True])
+async def test_an_archive_in_a_file_that_was_another_unread_one_before(
+    make: MAKE, intake: FakeIntake, log: Path, copy: bool
+) -> None:
+    append(log, line(1))
+    source = make()
+    async with running(source):
+        await caught_up(intake, 1)
+        rotated = log.with_name("app.log.2")
+        append(rotated, line(1 if copy else 2))
+        compress(rotated, ".gz")
+        archive = log.with_name("app.log.2.gz")
+        status = archive.stat()
+        life = Life(str(archive), (status.st_dev, status.st_ino), archive=True, there=20, mtime=1)
+        source._register.add(life)
+        source._schedule.want(life)
+        await until(lambda: life.ended)
+    assert intake.marks == ([1] if copy else [1, 2])
     assert not intake.lost

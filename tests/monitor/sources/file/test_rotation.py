@@ -133,9 +133,8 @@ def test_files_rotated_since_are_named_oldest_first(tmp_path: Path, former: Life
     write(tmp_path / "app.log.2.gz", b"third\n", 3000)  # being compressed
     write(tmp_path / "app.log.1", b"fourth\n", 4000)
     write(tmp_path / "app.log", b"present\n", 5000)
-    followed = {str(tmp_path / "app.log"), str(tmp_path / "app.log.1")}
-    _, unseen = find_rest(former, HASHER, followed.__contains__, Folders())
-    assert [os.path.basename(rest.path) for rest in unseen] == ["app.log.3.gz", "app.log.2"]
+    _, later = find_rest(former, HASHER, nobody, Folders())
+    assert [os.path.basename(rest.path) for rest in later] == ["app.log.3.gz", "app.log.2", "app.log.1", "app.log"]
 
 
 def test_nothing_is_unseen_beside_a_life_that_was_never_read(tmp_path: Path) -> None:

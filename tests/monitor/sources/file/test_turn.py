@@ -28,7 +28,8 @@ def log(tmp_path: Path) -> Path:
 
 def opened(path: Path, **keys: Any) -> Life:
     status = path.stat()
-    return Life(str(path), (status.st_dev, status.st_ino), **keys)
+    seen = {"there": status.st_size, "mtime": status.st_mtime_ns}
+    return Life(str(path), (status.st_dev, status.st_ino), **(seen | keys))
 
 
 def read(
@@ -233,6 +234,7 @@ def test_an_archive_is_finished_from_where_the_file_was_left(tmp_path: Path, off
     os.close(fd)
     life.path, life.archive = str(archive), True
     life.inode = (archive.stat().st_dev, archive.stat().st_ino)
+    life.there, life.mtime = archive.stat().st_size, archive.stat().st_mtime_ns
     life.head = max(life.head, (known, HASHER.digest(data[:known])))
     turn, blocks = read(life)
     assert turn.verdict == "read"
@@ -256,6 +258,14 @@ def test_an_archive_whose_name_another_got_is_not_that_one(tmp_path: Path, there
     if there:
         archive.write_bytes(gzip.compress(b"two\n"))
     turn, blocks = read(life)
+    assert (turn.verdict, blocks, turn.positions()) == ("moved", [], ())
+
+
+@pytest.mark.parametrize("seen", [{"there": 1}, {"mtime": 1}])
+def test_an_archive_that_is_not_as_it_was_seen_is_not_read_yet(tmp_path: Path, seen: dict[str, int]) -> None:
+    archive = tmp_path / "a.log.1.gz"
+    archive.write_bytes(gzip.compress(b"one\n"))
+    turn, blocks = read(opened(archive, archive=True, **seen))
     assert (turn.verdict, blocks, turn.positions()) == ("moved", [], ())
 
 
