@@ -106,7 +106,7 @@ _ABOUT = re.compile(
     rb"|rotation|strategy|provider|method|mode|header|prefix|class|field|column|param(?:eter)?|alias|status|regex|pattern|check_?value"
     rb"|question|expression|nonce|fingerprint|thumbprint|digest|checksum|hash|sha\d{1,3}|md5|denom|[._-]iv|(?-i:Iv|[a-z]IV))"
     rb"|(?:passw(?:or)?d|pwd)[_.-]?salt|passw(?:or)?d (?:hash|digest|policy|hint)|tokeni[sz](?:ers?|ation)"
-    rb"|(?:un(?:recogni[sz]ed|expected|known)|illegal)\stoken|\bpwd\.getpw\w{1,4}\(\\{0,3}|\bPublicKey\((?:\\n|\s){0,16}\\{0,3}|(?:en(?:crypt|cod)ed|hashed|sha\d{1,3}|md5)[\s_-](?:[a-z]{1,12}[\s_-]){0,2}passw(?:or)?d|encrypted[_-]?(?:passw(?:or)?d|secret|token|key|value|data)|(?:pub(?:lic)?|verif(?:y|ying|ication)|gpg|pgp|mint|program|pool|sec-websocket|site|foreign|primary|partition|sort|row|cache|s3|object|routing|idempotency|index|i18n|translation"
+    rb"|un(?:recogni[sz]ed|expected)\stoken|\bpwd\.getpw\w{1,4}\(\\{0,3}|\bPublicKey\((?:\\n|\s){0,16}\\{0,3}|(?:en(?:crypt|cod)ed|hashed|sha\d{1,3}|md5)[\s_-](?:[a-z]{1,12}[\s_-]){0,2}passw(?:or)?d|encrypted[_-]?(?:passw(?:or)?d|secret|token|key|value|data)|(?:pub(?:lic)?|verif(?:y|ying|ication)|gpg|pgp|mint|program|pool|sec-websocket|site|foreign|primary|partition|sort|row|cache|s3|object|routing|idempotency|index|i18n|translation"
     rb"|dedup\w{0,9}|lookup|host|message|queue|job|redis|lock|shard|group|record|feature|flag|config|map|dict|natural|composite|candidate"
     rb"|surrogate|registry|result|tenant|gae|document|application[_-]?server|publishable|answer|shift|ctrl|hot)"
     rb"[ _.-]?key(?:[_.-]?token)?)(?:\[\w?\])?"

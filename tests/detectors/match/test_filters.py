@@ -232,6 +232,7 @@ def test_names_that_speak_about_a_credential_are_no_names_of_one(before: str) ->
         "AUTH_SALT=",
         "key_pass='",
         "token_v2 = ",
+        "IllegalArgumentException: Illegal token: ",
     ],
 )
 def test_names_of_credentials_are_taken_for_such(before: str) -> None:
