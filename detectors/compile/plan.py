@@ -27,8 +27,8 @@ __all__ = ["Compiled", "Plan", "compiled", "filler", "make", "searched"]
 # every position; below a hundred literals it uses another matcher.
 _MANY, _STRIDE = 100, r"\xc0\xc1"
 # From ten thousand literals on it looks at seven bits of the next character, and not at five, which lets a third fewer
-# candidates through. What is missing to that is made up by texts that are no text.
-_DENSE, _PADDING = 6000, 2000
+# candidates through. What so many expressions miss to that is made up by texts that are no text; more have enough.
+_DENSE, _PADDING = range(6000, 7200), 2000
 _KEEP = 8  # databases in the cache
 _FILLERS = {"percent": ".", "base64": "[A-Za-z0-9+/_-]"}
 
@@ -112,7 +112,7 @@ def make(rules: Sequence[Rule]) -> tuple[Plan, Expressions, Expressions]:
     decoders = codecs(rules)
     if len(triggers) + len(always) > _MANY:
         triggers[_STRIDE,] = []
-    if sum(map(len, triggers)) + len(always) + len(decoders) > _DENSE:
+    if sum(map(len, triggers)) + len(always) + len(decoders) in _DENSE:
         # Each by itself: of one id they would take twice as long to compile.
         triggers.update(((text,), []) for text in _padding())
     expressions = [(text.encode("ascii"), id_) for id_, texts in enumerate(triggers) for text in texts]
