@@ -70,7 +70,9 @@ def _forms(value: bytes) -> Iterator[bytes]:
     yield value
     yield value.decode("latin-1").encode("utf-16-le")
     for shift in range(3):
-        text = base64.b64encode(b"\0" * shift + value)[4 if shift else 0 :].rstrip(b"=")[:-1]
+        text = base64.b64encode(b"\0" * shift + value)[4 if shift else 0 :].rstrip(b"=")
+        if (shift + len(value)) % 3:
+            text = text[:-1]  # it depends on what comes next
         yield text
         yield text.translate(bytes.maketrans(b"+/", b"-_"))
     yield value.hex().encode()
