@@ -77,10 +77,9 @@ class Places:
                 line = bytes(self._block.data[begin : begin + width])
                 if (newline := line.find(b"\n")) >= 0:
                     break
-            line = (line if newline < 0 else line[:newline]).replace(
-                b"\0", b""
-            )  # of UTF-16, as far as it is of Latin-1
-            self._record = begin, record(line, self._block.time)
+            line = line if newline < 0 else line[:newline]
+            # Without its zeros UTF-16 is Latin-1, as far as it is that.
+            self._record = begin, record(line.replace(b"\0", b""), self._block.time)
         return self._record[1]
 
     def context(self, match: Match, begin: int | None, scrub: Scrubber) -> str | None:

@@ -58,9 +58,14 @@ class Strays:
         rest: Rest | None
         later: list[Rest]
         rest, later = await self._thread(find_rest, replace(life), self._hasher, self._globs.matches, self._listings)
-        followed = [one for one in later if self._globs.matches(one.path)]
-        self.unmet |= {one.path for one in followed if self._register.inside(one.inode) is None}
-        return rest, [one for one in later if one not in followed]
+
+        unseen: list[Rest] = []
+        for one in later:
+            if not self._globs.matches(one.path):
+                unseen.append(one)
+            elif self._register.inside(one.inode) is None:
+                self.unmet.add(one.path)
+        return rest, unseen
 
     async def after(self, life: Life) -> list[Rest]:
         """Rotated files written after one that is followed: under another name than before, or another file by now."""
