@@ -34,6 +34,13 @@ _ASSIGN = (
     r"(?:[\s\"'`=\\({\[>|]|[|>][+-]|\\n|&quot;|&#34;|%22|%20|\\u0022|(?i:bearer|basic|token|apikey)(?: |%20)){0,16}"
 )
 _RIGHT = r"(?:[^A-Za-z0-9_]|$)"
+# A value that stops at `&`, where a URL's next parameter or an entity begins, goes on behind one where neither does.
+_STOPS = re.compile(r"\[\^[^\]]*&")
+_MORE = (
+    r"(?:&(?:[\w!@#%^*+.?~-]{0,24}[A-Z0-9!@#%^*+.?~_-][\w!@#%^*+.?~-]{0,24}"
+    r"|[a-z]{5,24}|[b-z][a-z]{2}|a[a-ln-z][a-z])){0,3}"
+)
+_BEHIND = r"(?:[^A-Za-z0-9_=]|$)"
 
 
 class _Companion(BaseModel):
@@ -116,6 +123,8 @@ def _spellings(keyword: str) -> str:
 def _keyword_pattern(entry: RuleTable) -> str:
     words = "|".join(map(_spellings, entry.keywords))
     between = f"(?:.|\\n){{0,{entry.gap}}}?" if entry.near == "near" else _ASSIGN
+    if entry.near == "assignment" and _STOPS.match(entry.value or ""):
+        return f"(?i:{words}){between}\\b(?P<secret>{entry.value}{_MORE}){_BEHIND}"
     return f"(?i:{words}){between}\\b(?P<secret>{entry.value}){_RIGHT}"
 
 

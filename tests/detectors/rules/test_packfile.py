@@ -164,6 +164,24 @@ def test_an_unreadable_file_is_named(tmp_path: Path) -> None:
     assert problems(tmp_path)[0].startswith("Is a directory")
 
 
+@pytest.mark.parametrize(
+    ("behind", "more"),
+    [
+        ("&Q4z", "&Q4z"),
+        ("&Q4z&secondpart", "&Q4z&secondpart"),
+        ("&user=bob", ""),
+        ("&&psql", ""),
+        ("&amp;x", ""),
+        ("", ""),
+    ],
+)
+def test_a_value_goes_on_behind_an_ampersand_unless_a_parameter_or_an_entity_does(behind: str, more: str) -> None:
+    value = expand("{lower:4}{digit:3}{lower:3}")
+    (rule,) = (rule for rule in load_rules(["database/postgresql"]) if rule.id == "postgresql-password")
+    found = compile_re2(rule.confirm).search(f"PGPASSWORD={value}{behind} psql".encode())
+    assert found.group(1).decode() == value + more
+
+
 def test_names_in_any_case_become_keywords_where_every_example_assigns_to_them() -> None:
     found = {rule.id: rule for rule in load_rules()}
     assert found["cohere-api-key"].keywords
