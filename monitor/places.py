@@ -102,5 +102,5 @@ class Places:
         plain = line.encode("utf-8", "replace")
         if any(secret in plain for secret in self._secrets):
             return None  # it stands there a second time, where no rule takes it for a secret
-        safe = scrub(line)
+        safe = scrub(line, match.masked)
         return None if safe == WITHHELD else safe

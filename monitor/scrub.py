@@ -5,7 +5,7 @@ They go into the database, to sinks and into logs, so each passes here where a f
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import replace
 from typing import TYPE_CHECKING, Protocol
 
@@ -33,19 +33,22 @@ class Scrubber:
 
     def __init__(self, worker: Worker) -> None:
         self._worker = worker
-        self._known: dict[str, str] = {}
+        self._known: dict[tuple[str, str], str] = {}
 
-    def __call__(self, text: str) -> str:
-        """`text` with each secret in it as its masked preview, or WITHHELD where that cannot be done safely."""
+    def __call__(self, text: str, preview: str = "") -> str:
+        """`text` with each secret in it as its masked preview, or WITHHELD where that cannot be done safely.
+
+        A `preview` that stands in it already is left: in the place of a password it looks like one.
+        """
         if len(text) < _LEAST:
             return text
-        known = self._known.get(text)
+        known = self._known.get((text, preview))
         if known is None:
-            known = self._scrubbed(text)
+            known = self._scrubbed(text, preview.encode())
             if len(self._known) >= _REMEMBERED:
                 self._known.clear()
             if len(text) <= _LONGEST:
-                self._known[text] = known
+                self._known[text, preview] = known
         return known
 
     def address(self, url: str | None) -> str | None:
@@ -68,27 +71,28 @@ class Scrubber:
     def alert(self, alert: Alert) -> Alert:
         return replace(alert, url=self.address(alert.url) or "", labels=self.labels(alert.labels))
 
-    def _scrubbed(self, text: str) -> str:
+    def _scrubbed(self, text: str, preview: bytes) -> str:
         try:
             raw = text.encode("utf-8", "surrogateescape")
         except UnicodeEncodeError:  # a lone surrogate that stands for no byte
             raw = text.encode("utf-8", "backslashreplace")
         try:
-            matches = self._scan(raw)
+            matches = self._scan(raw, {preview})
             if not matches:
                 return text
             if any(match.decode for match in matches):
                 return WITHHELD  # what stands encoded around it belongs to it
             masked = _masked(raw, matches)
             # What was hidden behind a longer match, or is now joined to something else.
-            if self._scan(masked) or any(match.secret in masked for match in matches):
+            previews = {preview, *(match.masked.encode() for match in matches)}
+            if self._scan(masked, previews) or any(match.secret in masked for match in matches):
                 return WITHHELD
         except Exception:  # noqa: BLE001 - whatever the engine stumbles over, the finding itself must not be lost
             return WITHHELD
         return masked.decode("utf-8", "surrogateescape")
 
-    def _scan(self, raw: bytes) -> Sequence[Match]:
-        return self._worker.scan(raw, 0, len(raw))
+    def _scan(self, raw: bytes, previews: Set[bytes]) -> Sequence[Match]:
+        return [match for match in self._worker.scan(raw, 0, len(raw)) if match.secret not in previews]
 
 
 def _masked(raw: bytes, matches: Sequence[Match]) -> bytes:

@@ -105,5 +105,7 @@ async def test_a_connection_string_names_who_and_where_but_not_the_password(scan
     found = await one(scanner, f"url=postgres://shop:{password}@db-1.example:5432/orders?x=1\n")
     assert found.labels.items() >= {"user": "shop", "host": "db-1.example:5432", "database": "orders"}.items()
     assert password not in repr(found)
+    # Its preview looks like a password there, and is none.
+    assert found.context == f"url=postgres://shop:{found.masked}@db-1.example:5432/orders?x=1"
     same = await one(scanner, f"url=postgres://{password}:{password}@db-1.example/orders\n")
     assert password not in repr(same)

@@ -48,6 +48,17 @@ def test_the_path_around_it_can_still_be_read(scrub: Scrubber) -> None:
     assert scrub(f"/srv/\udcff/{TOKEN}").startswith("/srv/\udcff/ghp_")
 
 
+def test_a_preview_in_the_place_of_a_password_is_none(scrub: Scrubber) -> None:
+    first, second = (expand("{alnum:24}", seed) for seed in (8, 9))
+    dsn = "postgres://shop:%s@db-1.example:5432/orders"
+    assert scrub(dsn % first) == dsn % f"{first[:4]}…[24]"
+    shown = dsn % f"{second[:4]}…[24]"
+    assert scrub(shown, f"{second[:4]}…[24]") == shown
+    both = scrub(f"{shown} {dsn % first}", f"{second[:4]}…[24]")
+    assert both == f"{shown} {dsn % f'{first[:4]}…[24]'}"
+    assert scrub(dsn % first, f"{second[:4]}…[24]") == dsn % f"{first[:4]}…[24]"
+
+
 @pytest.mark.parametrize(
     "text",
     [
