@@ -110,6 +110,9 @@ class Sources:
                 self._over(_trouble(name), "It is not configured like this any more.")
                 for gauge in (self._site.snapshot.backlog, self._site.snapshot.lag, self._site.snapshot.committed):
                     gauge.pop(name, None)  # a source that is no more is not late
+                known = self._site.snapshot.degraded
+                for part in [part for part in known if part[0] == name]:
+                    del known[part]  # nobody else says that it works: the next one may have no such part
         for name in self._handles.keys() - {config.name for config in wanted}:
             for descriptor in self._handles.pop(name).values():
                 os.close(descriptor)
@@ -163,13 +166,14 @@ class Sources:
             intake = self._intake(config)
             opening = asyncio.create_task(intake.open())  # aside: who sends to us does not wait for a database
             try:
-                place = await self._restored(config)
-                source = load_source(config.type)(place, intake, self._site.scanner.key)
                 try:
-                    await source.run(self._once)
+                    place = await self._restored(config)
+                    await load_source(config.type)(place, intake, self._site.scanner.key).run(self._once)
                 finally:
-                    await intake.close()
-                    await cancel(opening)
+                    try:
+                        await intake.close()
+                    finally:
+                        await cancel(opening)  # two at once would enter what was kept twice
             except Exception as error:  # noqa: BLE001 - the supervision boundary
                 log.error("source failed", source=config.name, error_type=type(error).__name__, exc_info=False)
                 self._beginning.discard(config.name)

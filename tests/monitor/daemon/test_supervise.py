@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 import sqlite3
 from contextlib import closing
 from typing import Any
@@ -92,6 +93,71 @@ async def test_a_failing_source_that_works_again_is_closed_where_it_was_told(
         await until(lambda: incidents(hook))
     [closed] = over()
     assert closed["title"] == "Source app keeps failing"
+
+
+async def test_what_could_not_work_is_forgotten_with_the_configuration_it_was_of(site: Setup) -> None:
+    """Else whoever mends the address, or takes the source out, is shown its trouble until the next start."""
+
+    def net(port: int) -> str:
+        return f'[[sources]]\nname = "net"\ntype = "syslog"\nlisten = ["tcp:127.0.0.1:{port}"]\n'
+
+    def wrong() -> list[str]:
+        return [part for source, part in daemon.snapshot.degraded if source == "net"]
+
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        site.configure(net(port))
+        daemon = site.daemon()
+        async with running(daemon):
+            await until(wrong)
+            site.configure(net(0))
+            daemon.reload()
+            await until(lambda: daemon.snapshot.reloads["ok"] == 1)
+            await until(lambda: not wrong(), lambda: f"still {wrong()}")
+
+
+async def test_a_source_that_cannot_be_made_leaves_no_task_behind_and_nothing_is_counted_twice(
+    site: Setup, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(supervise, "_RESTART_FIRST", 0.01)
+    made = 0
+
+    class Unmade:
+        def __init__(self, *_: object) -> None:
+            nonlocal made
+            made += 1
+            if made < 4:
+                raise RuntimeError("unexpected")
+
+        async def run(self, once: bool) -> None:
+            await asyncio.Event().wait()
+
+    daemon = site.daemon()
+    async with running(daemon):
+        store = daemon.running.site.store
+        earlier = ledger.Ledger("app")
+        earlier.restore({})
+        earlier.enter("truncated", 100, "/a.log", "bytes", 1.0)
+        await store.commit((), earlier.changed())
+        await store.flush()
+        slow = asyncio.Event()
+        real = store.positions.of
+
+        async def of(source: str) -> Any:
+            await slow.wait()
+            return await real(source)
+
+        monkeypatch.setattr(store.positions, "of", of)
+        monkeypatch.setattr(supervise, "load_source", lambda _: Unmade)
+        sources = supervise.Sources(daemon.running.site, {})
+        sources.start(daemon.config.sources[0])
+        await until(lambda: made == 4)
+        slow.set()
+        await until(lambda: sources._ledgers["app"].restored)
+        await sources.stop()
+        await store.flush()
+        [loss] = ledger.losses(await real(ledger.place("app")))
+        assert loss.count == 100
 
 
 async def test_a_notice_that_is_late_takes_nothing_from_the_ledger_of_a_source_started_anew(
