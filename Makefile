@@ -60,6 +60,7 @@ lint: $(VENV)/dev.stamp  ## ruff and mypy
 bench: $(VENV)/dev.stamp  ## ratios against the bare Hyperscan loop (docs/performance.md)
 	$(BIN)/python -m benchmarks $(if $(LOGS),--logs $(LOGS))
 	$(BIN)/python -m benchmarks.workers $(if $(LOGS),--logs $(LOGS))
+	$(BIN)/python -m benchmarks.mask $(if $(LOGS),--logs $(LOGS))
 	$(BIN)/python -m benchmarks.latency
 	$(BIN)/python -m benchmarks.idle
 	$(BIN)/python -m benchmarks.revocation

@@ -25,7 +25,7 @@ _PIECE = 1 << 20  # bytes taken at once from a file
 _ROUNDS = 4  # what is left may look like a secret of another rule
 _PRINT = 12  # hex digits of the fingerprint that are shown
 _ACL = "system.posix_acl_access"
-_OPEN, _CLOSE = b"-----BEGIN ", b"-----END "
+_OPEN, _CLOSE = b"-----BEGIN", b"-----END "
 
 
 class ChangedError(Exception):
@@ -130,7 +130,7 @@ class Masker:
 
     def _before_open(self, limit: int) -> int:
         """`limit`, or the begin of a PEM block before it that has no end yet."""
-        for wide in (False, True):
+        for wide in (False, True) if b"\0" in self._data else (False,):
             opened, closed, dashes = (_zeros_between(text) if wide else text for text in (_OPEN, _CLOSE, b"-----"))
             begin = self._data.rfind(opened, self._fresh, limit)
             if begin >= 0:
