@@ -43,7 +43,7 @@ class Clock:
 
             due, waiting = await self._store.groups.agenda()
             if due is not None and due <= now:
-                await self._store.groups.tick()
+                await self._store.groups.tick(since=now - _SLACK)
                 due, waiting = await self._store.groups.agenda()
             soonest = [due] if due is not None else []
             for name, at in waiting.items():

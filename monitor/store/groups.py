@@ -70,11 +70,18 @@ class Groups:
         self._desk = desk
         self._agenda: Kept[tuple[float | None, Mapping[str, float]]] = Kept()
 
-    async def tick(self, *, flush: bool = False) -> None:
-        """Put into the outbox what has become due; `flush`: also what is still held back for its group."""
+    async def tick(self, *, flush: bool = False, since: float = 0.0) -> None:
+        """Put into the outbox what has become due; `flush`: also what is still held back for its group.
+
+        Nothing where it is earlier than `since` by now: the clock was put back, and `look_again` comes first.
+        """
+
+        def run(tx: Transaction, after: int) -> int | None:
+            return reconsider_due(tx, after=after, flush=flush) if tx.now >= since else None
+
         after: int | None = 0
         while after is not None:
-            after = await self._desk.write(partial(reconsider_due, after=after, flush=flush), durable=True)
+            after = await self._desk.write(partial(run, after=after), durable=True)
 
     async def next_due(self) -> float | None:
         """When a group must be looked at again."""
