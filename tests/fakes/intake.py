@@ -241,6 +241,7 @@ class MortalIntake(FakeIntake):
 
 
 async def until(condition: Callable[[], object], what: Callable[[], str] | None = None, seconds: float = 60.0) -> None:
+    """Less than what a source looks at again by itself only every minute, or a hint that is missed went unseen."""
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, what() if what else "timed out"

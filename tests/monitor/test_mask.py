@@ -14,7 +14,6 @@ from hypothesis import strategies as st
 
 from detectors.fingerprint import fingerprint
 from detectors.match.engine import Match, TooSlowError, Worker
-from detectors.rules.load import load_rules
 from detectors.rules.template import expand
 from monitor.mask import ChangedError, Masker, mask_file
 from tests.detectors import texts
@@ -32,8 +31,9 @@ def token(seed: int) -> bytes:
     return expand("ghp_{alnum:30}{crc32}", seed).encode()
 
 
+@cache
 def pem(seed: int) -> bytes:
-    (rule,) = [rule for rule in load_rules(["keys/pem"]) if rule.id == "private-key-rsa"]
+    (rule,) = [rule for rule in rules() if rule.id == "private-key-rsa"]
     return expand(rule.examples[0], seed).strip().encode()
 
 

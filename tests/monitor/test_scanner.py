@@ -237,7 +237,7 @@ async def test_cancelled_it_stops_between_blocks_and_returns_when_the_iterator_i
             events.append("closed")
 
     task = asyncio.create_task(scanner.scan(blocks()))
-    await asyncio.to_thread(slow.entered.wait, 5)
+    await asyncio.to_thread(slow.entered.wait, 60)
     task.cancel()
     await asyncio.sleep(0.05)
     task.cancel()
@@ -270,7 +270,7 @@ async def test_cancelled_before_it_began(engine: Engine) -> None:
     slow = Slow()
     scanner.swap(slow)  # type: ignore[arg-type]
     first = asyncio.create_task(scanner.scan([block(b"x\n")]))
-    await asyncio.to_thread(slow.entered.wait, 5)
+    await asyncio.to_thread(slow.entered.wait, 60)
     pulled: list[int] = []
 
     def blocks() -> Iterator[Block]:
@@ -373,7 +373,7 @@ async def test_a_suspect_is_scanned_alone(tmp_path: Path) -> None:
     slow = Slow()
     scanner = Scanner(slow, KEY, workers=2, marks=BlockMarks(tmp_path / "marks"))  # type: ignore[arg-type]
     first = asyncio.create_task(scanner.scan([suspect]))
-    assert await asyncio.to_thread(slow.entered.wait, 10)
+    assert await asyncio.to_thread(slow.entered.wait, 60)
     slow.entered.clear()
     second = asyncio.create_task(scanner.scan([block(b"x", path="/other")]))
     assert not await asyncio.to_thread(slow.entered.wait, 0.2)

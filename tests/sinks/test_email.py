@@ -104,7 +104,7 @@ async def test_a_thread_per_key_and_an_id_per_notification() -> None:
     ],
 )
 async def test_faults(monkeypatch: pytest.MonkeyPatch, verb: str, answer: str, retry: bool, says: str) -> None:
-    monkeypatch.setattr(module, "TIMEOUT", 0.5)
+    monkeypatch.setattr(module, "TIMEOUT", 0.5 if answer == FakeSmtp.HANG else 60.0)
     async with FakeSmtp() as server:
         server.answers[verb] = answer
         with pytest.raises(RemoteError, match=says) as caught:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import base64
+import functools
 import gzip
 import random
 import re
@@ -24,13 +25,19 @@ ALL = codecs([RULE])
 BODY = st.binary(max_size=60)
 
 
-def hits(data: bytes, name: str) -> list[tuple[Codec, int]]:
-    """As Hyperscan would report them: every end of every trigger."""
+@functools.cache
+def triggers(name: str) -> tuple[list[Codec], hyperscan.Database]:
     kinds = [codec for codec in ALL if codec.name == name]
     database = hyperscan.Database(mode=hyperscan.HS_MODE_BLOCK)
     database.compile(
         expressions=[codec.trigger for codec in kinds], ids=list(range(len(kinds))), flags=[0] * len(kinds)
     )
+    return kinds, database
+
+
+def hits(data: bytes, name: str) -> list[tuple[Codec, int]]:
+    """As Hyperscan would report them: every end of every trigger."""
+    kinds, database = triggers(name)
     found: list[tuple[Codec, int]] = []
     database.scan(data, match_event_handler=lambda number, _from, end, *_: found.append((kinds[number], end)))
     return found

@@ -39,7 +39,7 @@ def _credential(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def configured(kind: str, server: str, /, **keys: object) -> ActionConfig:
     needs = kind in load_ready() and load_ready()[kind].credential
-    given = {"name": "a", "type": kind, "server": server, "private": True, "timeout": "2s"}
+    given = {"name": "a", "type": kind, "server": server, "private": True, "timeout": "60s"}
     return ActionConfig.model_validate(given | ({"credential": "env:ADMIN"} if needs else {}) | keys)
 
 
@@ -174,7 +174,9 @@ async def test_of_an_answer_of_50_megabytes_only_the_beginning_is_read(status: i
 async def test_what_may_have_taken_effect_cannot_be_known_and_is_not_repeated(name: str, method: str) -> None:
     async with FakeIssuer(VALUE) as issuer:
         issuer.always = FAULTS[name]
-        action = configured("http", issuer.url, url=f"{issuer.url}/x", method=method, timeout="2s")
+        action = configured(
+            "http", issuer.url, url=f"{issuer.url}/x", method=method, timeout="2s" if name == "hang" else "60s"
+        )
         outcome = await Actor().run(action, VALUE)
         assert outcome.state == "unknown"
         assert "cannot be known" in outcome.reason

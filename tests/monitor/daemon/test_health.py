@@ -23,7 +23,7 @@ async def test_health_readiness_and_metrics(site: Setup, hook: FakeWebhook) -> N
         for page in ("healthz", "readyz"):
             async with session.get(f"{daemon.address}/{page}") as answer:
                 assert answer.status == 200, await answer.text()
-        await asyncio.sleep(0.1)
+        await until(lambda: daemon.running.delivery.stats()["hook"].sent)
         async with session.get(f"{daemon.address}/metrics") as answer:
             text = await answer.text()
         assert "exposure_monitor_rules 1.0" in text
@@ -32,7 +32,7 @@ async def test_health_readiness_and_metrics(site: Setup, hook: FakeWebhook) -> N
         assert float(scanned.split()[1]) == site.log.stat().st_size
         (task,) = daemon.running.sources.tasks
         task.cancel()
-        await asyncio.sleep(0.1)
+        await until(lambda: any(daemon.running.health.ready().values()))
         async with session.get(f"{daemon.address}/readyz") as answer:
             assert answer.status == 503
             assert "app" in await answer.text()

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import asyncio
 import os
 import signal
 from collections.abc import Callable
@@ -90,9 +89,9 @@ async def test_sources_and_sinks_come_and_go_with_the_configuration(
             site.configure(
                 f'[[sinks]]\nname = "second"\ntype = "webhook"\nurl = "file:{tmp_path}/second"\n'
                 '[[sources]]\nname = "more"\ntype = "file"\ninclude = ["more/*.log"]\nreconcile = "100ms"\n'
+                'start_at = "beginning"\n'
             )
             await until(lambda: daemon.running.sources.names == {"app", "more"})
-            await asyncio.sleep(0.3)
             site.plant(2, path=tmp_path / "more/a.log")
             await until(lambda: len(incidents(hook)) == 2 and len(incidents(second)) == 1)
             site.configure()

@@ -181,13 +181,13 @@ async def test_a_slow_sink_is_told_of_a_flood_together(store: Store) -> None:
 
 async def test_failures_that_were_under_way_together_count_once(store: Store) -> None:
     async def down(notification: Notification) -> Receipt | None:
-        await asyncio.sleep(0.05)
+        await until(lambda: len(hook.tried) >= 16)
         raise RemoteError("HTTP 503", retry=True)
 
-    hook = Recorder(down, Limits(in_flight=8))
-    async with delivering_with(store, {"hook": hook}, patience=replace(QUICK, first=0.05, longest=60.0)):
-        await store.commit(many(8))
-        await until(lambda: len(hook.tried) >= 10, 5)  # with eight failures at once the next try were 6 s away
+    hook = Recorder(down, Limits(in_flight=16))
+    async with delivering_with(store, {"hook": hook}, patience=replace(STEADY, first=0.05, longest=3600.0)):
+        await store.commit(many(16))
+        await until(lambda: len(hook.tried) >= 18)  # were they sixteen failures, the next try were half an hour away
 
 
 async def test_what_was_accepted_before_a_refusal_and_heard_of_later_says_nothing_about_it(store: Store) -> None:
@@ -305,7 +305,7 @@ async def test_what_is_leased_at_a_stop_and_was_not_begun_is_not_tried(
         found = real(*arguments, **options)
         if found:
             begun.set()
-            go.wait(10)
+            go.wait(60)
         return found
 
     monkeypatch.setattr(outbox, "_lease", slow)
@@ -313,7 +313,7 @@ async def test_what_is_leased_at_a_stop_and_was_not_begun_is_not_tried(
     async with delivering_with(store, {"hook": hook}, patience=STEADY) as delivery:
         committing = asyncio.create_task(store.commit([finding("a")]))  # perhaps in one transaction with the lease
         await until(begun.is_set)
-        stopping = asyncio.create_task(delivery.drain(5))
+        stopping = asyncio.create_task(delivery.drain(60))
         await asyncio.sleep(0)
         go.set()
         await asyncio.gather(committing, stopping)

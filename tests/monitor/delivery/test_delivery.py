@@ -2,11 +2,13 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
-import time
 from pathlib import Path
+
+import pytest
 
 from monitor import runbook
 from monitor.common.http import RemoteError
+from monitor.delivery import clock
 from monitor.routing import Policy, Route
 from monitor.store import Notice, Store
 from monitor.view import Links
@@ -21,17 +23,16 @@ from tests.fakes.delivery import (
 )
 
 
-async def test_an_alert_leaves_at_once_and_says_what_to_do(store: Store) -> None:
+async def test_an_alert_leaves_at_once_and_says_what_to_do(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(clock, "POLL", 3600.0)  # woken, not polled
     chat = Recorder()
     links = Links(console="https://monitor.example", runbooks="https://wiki.example/runbooks")
     book = runbook.load("github-token")
     assert book is not None
     async with delivering_with(store, {"chat": chat}, links=links, books=runbook.load):
         await asyncio.sleep(0.2)
-        started = time.monotonic()
         await store.commit([finding("a")])
         await until(lambda: chat.got)
-        assert chat.times[0] - started < 0.9  # woken, not polled
     [notification] = chat.got
     [incident] = notification.incidents
     assert (notification.reason, notification.severity, notification.action) == ("new", "high", "trigger")
@@ -153,7 +154,7 @@ async def test_twenty_thousand_repeats_are_one_notification(store: Store) -> Non
 
 async def test_idle_delivery_does_not_write(store: Store) -> None:
     async with delivering(store, chat=Recorder()):
-        await asyncio.sleep(0.3)
-        before = (await store.stats()).transactions
-        await asyncio.sleep(1.5)
-        assert (await store.stats()).transactions == before
+        before = -1
+        async with asyncio.timeout(120):
+            while before != (before := (await store.stats()).transactions):  # its start may last on a slow machine
+                await asyncio.sleep(1.5)

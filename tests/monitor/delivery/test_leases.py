@@ -85,8 +85,14 @@ async def test_drain_finishes_what_is_being_sent_and_gives_back_the_rest(store: 
     async with delivering_with(store, {"chat": chat, "stuck": stuck}, patience=replace(QUICK, send=30.0)) as delivery:
         await store.commit([finding("a"), finding("b", 1)])
         await until(lambda: chat.tried and stuck.tried)
-        asyncio.get_running_loop().call_later(0.1, release.set)
-        await delivery.drain(1.0)
+        draining = asyncio.create_task(delivery.drain(600))
+        await asyncio.sleep(0)
+        release.set()
+        while "sent" not in {entry.state for entry in await store.outbox.list()}:
+            await asyncio.sleep(0.01)
+        draining.cancel()
+        await asyncio.wait([draining])
+        await delivery.drain(0.01)  # its time is up
     states = sorted((entry.sink, entry.state, entry.attempts) for entry in await store.outbox.list())
     # What was being sent may have arrived.
     assert states == [("chat", "pending", 0), ("chat", "sent", 0), ("stuck", "pending", 0), ("stuck", "pending", 1)]

@@ -52,9 +52,9 @@ def test_entity_bombs_and_external_entities_expand_to_nothing(tmp_path) -> None:
         "<feed xmlns='http://www.w3.org/2005/Atom'><title>t</title>"
         "<entry><id>1</id><title>&e9; &x;</title></entry></feed>"
     )
-    start = time.monotonic()
+    start = time.thread_time()
     entries = parse(body.encode())
-    assert time.monotonic() - start < 5
+    assert time.thread_time() - start < 5
     assert "canary" not in repr(entries)
     assert len(repr(entries)) < 10_000
 

@@ -63,11 +63,11 @@ def show(fake: FakeSlack) -> None:
 
 
 async def test_a_press_is_acknowledged_when_it_is_kept(credential: Put) -> None:
-    http = Http(timeout=0.3)  # of one exchange; a connection lives longer
+    http = Http(timeout=2.0)  # of one exchange; a connection lives longer
     async with FakeSlack() as fake, listening(fake, credential, http) as heard:
         show(fake)
         await until(lambda: fake.sockets)
-        await asyncio.sleep(0.4)
+        await asyncio.sleep(2.5)
         acknowledged = await fake.deliver(fake.press("U0ADA", "ack"))
         await acknowledged
         assert [(one.verb, one.actor) for one in heard.asked] == [("ack", "ada")]
