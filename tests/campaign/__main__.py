@@ -1,4 +1,4 @@
-"""The seeded campaign: every row with every column, so many seeds a cell. `make campaign TRIALS=20 SEED=1`.
+"""The seeded campaign: every row with every column, so many seeds a cell. `make campaign TRIALS=50 SEED=1`.
 
 Prints a table and writes it; for a trial that fails also a script that repeats it, shortened where that is cheap.
 """
