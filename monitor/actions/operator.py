@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import NoReturn
@@ -214,10 +214,8 @@ class Operator:
             if run.action in many:
                 together.setdefault(run.action, []).append(run)
             elif not self._rest(types.get(run.action, "")):
-                try:
+                async with self._apart(run):
                     await self.run(run, actor=ACTOR)
-                except (ActionError, LookupError) as error:
-                    await self._refuse(run, str(error))
         for name, runs in together.items():
             for at in range(0, len(runs), many[name].many):
                 if not self._rest(types[name]):
@@ -227,14 +225,24 @@ class Operator:
         """For how many seconds its issuer takes no more."""
         return max(self._rests.get(kind, 0.0) - time.monotonic(), 0.0)
 
+    @contextlib.asynccontextmanager
+    async def _apart(self, run: ActionRun) -> AsyncIterator[None]:
+        """What is wrong with one holds up no other. Raises StoreError."""
+        try:
+            yield
+        except (ActionError, LookupError) as error:
+            await self._refuse(run, str(error))
+        except StoreError:
+            raise
+        except Exception as error:  # noqa: BLE001 - a boundary: a mistake of ours, which the next round may not make
+            log.error("an action failed", action=run.action, run=run.id, error_type=type(error).__name__)
+
     async def _together(self, action: ActionConfig, runs: Sequence[ActionRun]) -> None:
         charges = []
         for run in runs:
-            try:
+            async with self._apart(run):
                 incident = await self._store.incidents.get(run.incident)
                 charges.append(_Charge(run, incident, await self._value(incident, None)))
-            except (ActionError, LookupError) as error:
-                await self._refuse(run, str(error))
         begun = []
         for one in charges:
             with contextlib.suppress(ActionError, LookupError):  # another process was first, or forgot its incident

@@ -188,7 +188,13 @@ class Asker:
         await self.look()
         while waiting := await verdicts.due():
             for one in waiting:
-                await self._one(one.incident, one.attempts)
+                try:
+                    await self._one(one.incident, one.attempts)
+                except StoreError:
+                    raise
+                except Exception as error:  # noqa: BLE001 - a boundary: whoever waits behind it is asked about
+                    log.error("asking about a secret failed", incident=one.incident.id, error_type=type(error).__name__)
+                    await verdicts.postpone(one.incident.id, backoff(one.attempts + 1, _FIRST, _LONGEST))
         due = await verdicts.next_due()
         return _LOOK if due is None else min(max(due - self._store.now(), 0.1), _LOOK)
 

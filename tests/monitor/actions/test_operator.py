@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, cast
 from unittest.mock import AsyncMock
 
 import pytest
+import structlog
 from aiohttp import web
 
 from detectors.rules.template import expand
@@ -23,6 +24,7 @@ from monitor.actions.actor import Actor, Outcome
 from monitor.actions.config import ActionConfig
 from monitor.actions.operator import Operator
 from monitor.common.tasks import cancel
+from monitor.incidents import Incident
 from monitor.routing import Policy
 from monitor.store import Store
 from tests.acceptance.harness import Monitor
@@ -297,3 +299,50 @@ async def test_where_an_issuer_has_had_enough_in_between_the_rest_waits(tmp_path
         states = await revoked_together(tmp_path, issuer, values)
         assert [state for state, _ in states] == ["accepted", "accepted", "approved", "approved"]
         assert all("takes no more before" in why for _, why in states[2:])
+
+
+async def test_one_that_nobody_can_run_holds_up_no_other(tmp_path: Path) -> None:
+    """A mistake of ours at one secret: it is tried again, and those behind it run at once."""
+    first, second = sorted(fingerprint(name)[:16] for name in "ab")
+    broken = True
+
+    async def take(incident: Incident) -> Any:
+        if broken and incident.id == first:
+            raise RuntimeError("unexpected s3cr3t")
+        return SimpleNamespace(value="v")
+
+    class Issuer(Actor):
+        async def run(self, *_: Any, **__: Any) -> Outcome:
+            return Outcome("accepted", "taken")
+
+    kinds = [("one", "command"), ("many", "github-revoke")]
+    config: Any = SimpleNamespace(
+        actions=[
+            ActionConfig.model_validate(
+                {"name": name, "type": kind, **({"command": ["/bin/true"]} if kind == "command" else {})}
+            )
+            for name, kind in kinds
+        ],
+        verify=SimpleNamespace(allows=lambda provider: False),
+    )
+    async with await Store.open(tmp_path / "state.db", Policy(sinks=("chat",))) as store:
+        operator = Operator(store, cast("Asker", SimpleNamespace(take=take)), Issuer(), lambda: config)
+        await store.commit([finding("a"), finding("b", 1)])
+        for name, _ in kinds:
+            for incident in (first, second):
+                await store.actions.plan(incident, name, actor="ada", needed=0, automatic=True)
+        with structlog.testing.capture_logs() as logs:
+            await operator.once()
+
+        async def states() -> dict[tuple[str, str], str]:
+            return {(one.action, one.incident): one.state for one in await store.actions.find()}
+
+        assert await states() == {
+            ("one", first): "approved", ("one", second): "accepted",
+            ("many", first): "approved", ("many", second): "accepted",
+        }  # fmt: skip
+        assert [line["error_type"] for line in logs if line["log_level"] == "error"] == ["RuntimeError"] * 2
+        assert "s3cr3t" not in str(logs)
+        broken = False
+        await operator.once()
+        assert set((await states()).values()) == {"accepted"}

@@ -11,12 +11,15 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+import structlog
 
 from detectors.fingerprint import fingerprint
 from detectors.rules.template import expand
 from monitor.config import parse
+from monitor.incidents import Incident
 from monitor.store import Store
 from monitor.verify.asker import Asker
+from monitor.verify.take import Taken
 from monitor.verify.verifier import Verifier
 from tests.acceptance.harness import Monitor
 from tests.acceptance.harness import until as waited
@@ -234,3 +237,32 @@ async def test_nobody_is_asked_about_a_canary(tmp_path: Path) -> None:
                 assert (verdict.status, verdict.provider) == ("unknown", "")
                 assert "a canary is nobody's" in verdict.reason
         assert issuer.requests == []
+
+
+async def test_one_that_nobody_can_ask_about_holds_up_no_other(tmp_path: Path) -> None:
+    """A mistake of ours at one secret: it is put off, and those behind it are asked about at once."""
+    config = parse(
+        CONFIG.format(url="http://127.0.0.1:1").replace("env:HOOK_URL", "http://127.0.0.1:1"), tmp_path / "config.toml"
+    )
+    asked: list[str] = []
+
+    class Stumbling(Asker):
+        async def take(self, incident: Incident) -> Taken | None:
+            asked.append(incident.id)
+            if incident.id == first:
+                raise RuntimeError("unexpected s3cr3t")
+            return None
+
+    async with await Store.open(tmp_path / "state.db") as store:
+        asker = Stumbling(store, Verifier(config.verify), b"k" * 32, lambda: texts.engine("vcs/github"), lambda: config)
+        await asker.look()
+        first, second = sorted(finding(name).fingerprint[:16] for name in "ab")
+        await store.commit([finding("a", rule="github-pat"), finding("b", 1, rule="github-pat")])
+        with structlog.testing.capture_logs() as logs:
+            await asker.once()
+        assert asked == [first, second]
+        assert [one.incident.id for one in await store.verdicts.due()] == []
+        assert "s3cr3t" not in str(logs)
+        due = await store.verdicts.next_due()
+        assert due is not None, "it is asked about later"
+        assert due > store.now()
