@@ -76,17 +76,20 @@ _FAILURES = {
 
 
 class _Gate:
-    """Lets many pass together, or one alone."""
+    """Lets many pass together, or one alone: whoever comes while that one waits is behind it."""
 
     def __init__(self) -> None:
         self._changed = threading.Condition()
         self._inside = 0
         self._alone = False
+        self._asked = 0  # wait to pass alone
 
     @contextlib.contextmanager
     def passed(self, *, alone: bool) -> Iterator[None]:
         with self._changed:
-            self._changed.wait_for(lambda: not self._alone and not (alone and self._inside))
+            self._asked += alone
+            self._changed.wait_for(lambda: not (self._alone or (self._inside if alone else self._asked)))
+            self._asked -= alone
             self._inside += 1
             self._alone = alone
         try:

@@ -55,6 +55,12 @@ class SocketMode:
     async def run(self) -> NoReturn:
         leaving: set[asyncio.Task[None]] = set()
         current: asyncio.Task[None] | None = None
+
+        def left(task: asyncio.Task[None]) -> None:
+            leaving.discard(task)
+            if not task.cancelled() and (error := task.exception()) is not None:  # nobody waits for it any more
+                log.debug("the connection before has ended", sink=self._config.name, error_type=type(error).__name__)
+
         try:
             while True:
                 over = asyncio.Event()
@@ -66,7 +72,7 @@ class SocketMode:
                     await self._ended(current)
                 else:  # Slack is about to close it: the next takes over before
                     leaving.add(current)
-                    current.add_done_callback(leaving.discard)
+                    current.add_done_callback(left)
         finally:
             for task in (*leaving, *((current,) if current else ())):
                 await cancel(task)

@@ -380,3 +380,25 @@ async def test_a_suspect_is_scanned_alone(tmp_path: Path) -> None:
     slow.go.set()
     assert await first == await second == []
     scanner.close()
+
+
+def test_a_suspect_waits_for_those_at_work_and_for_nobody_who_comes_later() -> None:
+    """Or where every thread is busy all the time, its own would never get its turn."""
+    gate, order = module._Gate(), list[str]()
+
+    def go(name: str, alone: bool) -> None:
+        with gate.passed(alone=alone):
+            order.append(name)
+
+    def waiting(count: int) -> bool:
+        return len(gate._changed._waiters) == count  # type: ignore[attr-defined]
+
+    threads = [threading.Thread(target=go, args=one) for one in (("suspect", True), ("later", False))]
+    with gate.passed(alone=False):
+        for count, thread in enumerate(threads, 1):
+            thread.start()
+            while not (waiting(count) or order):
+                time.sleep(0.001)
+    for thread in threads:
+        thread.join()
+    assert order == ["suspect", "later"]

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
@@ -102,6 +103,22 @@ async def test_the_next_connection_is_there_before_the_old_one_goes(http: Http, 
         assert len(heard.asked) == 2
         await old.close()
         await until(lambda: len(fake.sockets) == 1)
+
+
+async def test_one_that_slack_never_closes_is_left_without_a_word(
+    http: Http, credential: Put, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(socket, "_LEAVE", 0.05)
+    unheard: list[str] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: unheard.append(context["message"]))
+    async with FakeSlack() as fake, listening(fake, credential, http) as heard:
+        await until(lambda: fake.sockets)
+        await fake.sockets[0].send_json({"type": "disconnect", "reason": "warning"})
+        await until(lambda: fake.opened == 2 and len(fake.sockets) == 1)
+        await until(lambda: len([one for one in asyncio.all_tasks() if "_connection" in repr(one)]) == 1)
+        gc.collect()
+        assert unheard == []
+        assert heard.trouble == [None, None]
 
 
 async def test_a_lost_connection_and_a_refused_one_are_tried_again_and_told(http: Http, credential: Put) -> None:
