@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, ClassVar, Literal, Self
 from urllib.parse import urlsplit
 
 import orjson
-from pydantic import field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from monitor.common.credential import Credential
+from monitor.common.duration import Duration
 from monitor.common.http import CLEAR, Http, in_the_clear
 from monitor.common.notification import IncidentView, Notification, Receipt
 from monitor.common.severity import SEVERITIES, Severity
@@ -34,7 +34,6 @@ from sinks.text import headline, link
 
 __all__ = ["Alertmanager", "AlertmanagerConfig", "alerts"]
 
-UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 EVENT_HOLD = timedelta(hours=1)  # how long an operational event or a test shows; nothing resolves those
 
 
@@ -47,7 +46,7 @@ class AlertmanagerConfig(SinkConfig):
     type: Literal["alertmanager"]
     url: str
     token: Credential | None = None
-    hold: str = "24h"
+    hold: Duration = Field(default=86_400.0, gt=0)
 
     @field_validator("url")
     @classmethod
@@ -59,22 +58,11 @@ class AlertmanagerConfig(SinkConfig):
             raise ValueError("must not carry a user name or password: use token")
         return value.rstrip("/")
 
-    @field_validator("hold")
-    @classmethod
-    def _hold(cls, value: str) -> str:
-        if not re.fullmatch(r"[1-9][0-9]{0,6}[smhd]", value):
-            raise ValueError('must be a duration such as "24h"')
-        return value
-
     @model_validator(mode="after")
     def _no_token_in_clear(self) -> Self:
         if self.token and not self.insecure and in_the_clear(self.url):
             raise ValueError(f"token {CLEAR}")
         return self
-
-    @property
-    def hold_time(self) -> timedelta:
-        return timedelta(seconds=int(self.hold[:-1]) * UNITS[self.hold[-1]])
 
 
 class Alertmanager:
@@ -89,7 +77,7 @@ class Alertmanager:
 
     async def send(self, notification: Notification) -> Receipt | None:
         headers = {"Authorization": f"Bearer {self._config.token.resolve('token')}"} if self._config.token else None
-        body = orjson.dumps(alerts(notification, datetime.now(UTC), self._config.hold_time))
+        body = orjson.dumps(alerts(notification, datetime.now(UTC), timedelta(seconds=self._config.hold)))
         reply = await self._http.post(f"{self._config.url}/api/v2/alerts", body, headers)
         reply.check({401: "check token", 403: "check token", 404: "no Alertmanager API v2 below url"})
         return None

@@ -49,6 +49,16 @@ async def test_a_higher_severity_ends_the_lower_alert(http: Http) -> None:
         assert [alert["labels"]["severity"] for alert in fake.firing()] == ["critical"]
 
 
+@pytest.mark.parametrize(("hold", "seconds"), [("36500d", 36_500 * 86_400), ("1h30m", 5_400)])
+async def test_an_open_alert_lasts_for_as_long_as_is_said(http: Http, hold: str, seconds: float) -> None:
+    async with FakeAlertmanager() as fake:
+        before = datetime.now(UTC)
+        await sink(http, fake.url, hold=hold).send(notification())
+        (alert,) = fake.firing()
+        lasts = datetime.fromisoformat(alert["endsAt"]) - before
+        assert timedelta(seconds=seconds) <= lasts < timedelta(seconds=seconds, hours=1)
+
+
 async def test_operational_events_end_by_themselves(http: Http) -> None:
     async with FakeAlertmanager() as fake:
         await sink(http, fake.url).send(event())
@@ -82,7 +92,8 @@ def test_any_notification_is_valid(message: Notification) -> None:
         ({"url": "https://me:hidden@am"}, "use token"),
         ({"url": "http://am.example", "token": "env:T"}, "unencrypted"),
         ({"url": "http://am.example", "hold": "1"}, "duration"),
-        ({"url": "http://am.example", "hold": "0h"}, "duration"),
+        ({"url": "http://am.example", "hold": "0h"}, "greater than 0"),
+        ({"url": "http://am.example", "hold": "9999999d"}, "36500d at most"),  # an end behind the year 9999
     ],
 )
 def test_configuration_errors_are_clear(keys: dict[str, str], says: str) -> None:
