@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 import structlog
@@ -44,14 +45,15 @@ class Listeners:
         await asyncio.gather(*(cancel(task) for task in tasks))
 
     async def _supervise(self, name: str, sink: Listens, configs: Sequence[SinkConfig]) -> None:
-        failures = 0
+        failures = 0  # in a row
         while True:
+            began = time.monotonic()
             try:
                 await sink.listen(self._ask, lambda why: self._trouble(name, why), configs)
                 return
             except Exception as error:  # noqa: BLE001 - a supervision boundary: what is told goes on
                 log.error("listening failed", sink=name, error_type=type(error).__name__, exc_info=False)
-                failures += 1
+                failures = failures + 1 if time.monotonic() - began < _LONGEST else 1
             await asyncio.sleep(backoff(failures, _FIRST, _LONGEST))
 
     async def _ask(self, requests: Sequence[Request]) -> bool:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, Row, and_, delete, exists, func, insert, or_, select, update
+from sqlalchemy import ColumnElement, Connection, Row, delete, exists, func, insert, or_, select, update
 
 from monitor.model import Finding, Resolution
 from monitor.store.findings import record
@@ -85,7 +85,7 @@ class Suppressions:
 
         def due(connection: Connection) -> tuple[bool, float | None]:
             now = self._desk.now()
-            over = select(exists().where(suppressions.c.until <= now))
+            over = select(exists().where(suppressions.c.until <= now, or_(suppressions.c.seen > 0, _nothing_waits())))
             later = select(func.min(suppressions.c.until)).where(suppressions.c.until > now)
             return bool(connection.execute(over).scalar()), connection.execute(later).scalar()
 
@@ -132,9 +132,13 @@ def _sweep(tx: Transaction) -> None:
         lift(tx, row)
         if (finding := latest(row)) is not None:
             record(tx, [Commit([finding])])
-    # One that closed an incident and was not seen since stays: the next sighting opens it again.
+    connection.execute(delete(suppressions).where(over, _nothing_waits()))
+
+
+def _nothing_waits() -> ColumnElement[bool]:
+    """One that closed an incident and was not seen since stays: the next sighting opens it again."""
     known = exists().where(incidents.c.fingerprint == suppressions.c.fingerprint)
-    connection.execute(delete(suppressions).where(and_(over, or_(suppressions.c.closed == 0, ~known))))
+    return or_(suppressions.c.closed == 0, ~known)
 
 
 def _suppressed(row: Row[Any]) -> Suppressed:

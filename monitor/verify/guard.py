@@ -16,6 +16,7 @@ from aiohttp.abc import AbstractResolver, ResolveResult
 __all__ = ["ForbiddenError", "Guard", "addresses", "permitted"]
 
 _NAT64 = ipaddress.ip_network("64:ff9b::/96")
+_REMEMBERED = 1000  # hosts; each is asked for again before it is connected to
 
 
 class ForbiddenError(Exception):
@@ -58,7 +59,10 @@ class Guard(AbstractResolver):
         for one in found:
             if not permitted(ipaddress.ip_address(one.partition("%")[0]), private=private):
                 raise ForbiddenError("the host stands for an address that is not public, and is not asked")
+        self._allowed.pop(bare, None)
         self._allowed[bare] = found
+        while len(self._allowed) > _REMEMBERED:
+            del self._allowed[next(iter(self._allowed))]
         return found
 
     async def resolve(

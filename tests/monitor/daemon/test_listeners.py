@@ -62,6 +62,29 @@ async def test_a_sink_listens_again_after_a_mistake_until_it_is_replaced() -> No
     await listening.close()
 
 
+@pytest.mark.parametrize(("longest", "attempts"), [(60.0, [1, 2, 3]), (0.0, [1, 1, 1])])
+async def test_a_mistake_after_a_long_while_is_a_first_one(
+    monkeypatch: pytest.MonkeyPatch, longest: float, attempts: list[int]
+) -> None:
+    tried: list[int] = []
+
+    def backoff(attempt: int, *_: float) -> float:
+        tried.append(attempt)
+        return 0.0
+
+    async def keep(requests: Sequence[Request]) -> bool:
+        return True
+
+    monkeypatch.setattr(listeners, "backoff", backoff)
+    monkeypatch.setattr(listeners, "_LONGEST", longest)
+    chat = Chat("fail", "fail", "fail", "end")
+    listening = Listeners(keep, lambda name, why: None)
+    await listening.replace({"chat": chat}, [])  # type: ignore[dict-item]
+    await until(lambda: not chat.ends)
+    await listening.close()
+    assert tried == attempts
+
+
 async def test_what_cannot_be_kept_is_said_so() -> None:
     async def keep(requests: Sequence[Request]) -> bool:
         raise StoreError("the disk is full")

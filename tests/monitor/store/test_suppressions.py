@@ -42,6 +42,19 @@ async def test_nothing_is_left_of_one_that_was_never_seen(store: Store, clock: C
     assert await deliver(store) == ["new"]
 
 
+async def test_one_that_waits_for_a_sighting_is_looked_at_without_a_write(store: Store, clock: Clock) -> None:
+    """It may for years, and somebody looks every few seconds."""
+    await store.commit([finding("a")])
+    await store.suppressions.add([Wanted(fingerprint("a"), "known", NOW + 100)], actor="ada")
+    clock.now += 100
+    await store.suppressions.sweep()
+    before = store.transactions
+    await store.suppressions.sweep()
+    assert store.transactions == before
+    await store.commit([finding("a", 1)])
+    assert (await store.incidents.get(A)).state == "open"
+
+
 async def test_who_took_a_suppression_back_is_in_the_history(store: Store, clock: Clock) -> None:
     await store.commit([finding("a")])
     await store.suppressions.add([Wanted(fingerprint("a"), "known", NOW + 100)], actor="ada")

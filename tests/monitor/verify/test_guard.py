@@ -70,6 +70,23 @@ async def test_one_forbidden_address_among_others_is_enough(monkeypatch: pytest.
         await Guard().allow("api.example.org", 443, private=False)
 
 
+async def test_a_flood_of_hosts_is_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+    """They come out of logs, and the daemon keeps one guard for as long as it runs."""
+
+    async def public(host: str, port: int) -> list[str]:
+        return ["8.8.8.8"]
+
+    monkeypatch.setattr(module, "addresses", public)
+    monkeypatch.setattr(module, "_REMEMBERED", 3)
+    guard = Guard()
+    for host in ("a", "b", "a", "c", "d"):
+        await guard.allow(host, 443, private=False)
+    for host in ("a", "c", "d"):
+        assert await guard.resolve(host, 443)
+    with pytest.raises(OSError, match="not allowed"):
+        await guard.resolve("b", 443)
+
+
 async def test_a_name_that_is_none_is_no_crash() -> None:
     for host in ("a..b", "x" * 300):
         with pytest.raises(OSError):
