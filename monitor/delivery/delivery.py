@@ -89,6 +89,9 @@ class Delivery:
         self._channels = {name: self._channel(name, sink) for name, sink in sinks.items()}
         for name in before.keys() & self._channels.keys():
             self._channels[name].inherit(before[name])
+        for name in before.keys() - self._channels.keys():
+            self._stats[name].failing, self._stats[name].refusing = 0, None
+            self.over(f"refused:{name}", "It is not configured any more.")
         if self._running:
             self._start()
             await self._adopt()

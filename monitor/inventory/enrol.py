@@ -104,6 +104,7 @@ class Enrolment:
         for name in self._entries.keys() - wanted.keys():
             del self._entries[name]
             self._changes += 1
+            self._over(f"inventory {name}", "It is not configured any more.")
         syncs = await self._site.store.inventory.syncs()
         due = []
         for name, config in wanted.items():

@@ -102,6 +102,19 @@ async def test_sources_and_sinks_come_and_go_with_the_configuration(
         assert len(incidents(second)) == 1
 
 
+async def test_a_sink_that_is_configured_no_more_is_no_longer_told_to_be_deaf(site: Setup, hook: FakeWebhook) -> None:
+    gone = f'[[sinks]]\nname = "gone"\ntype = "webhook"\nurl = "file:{site.url}"\n'
+    site.configure(gone)
+    daemon = site.daemon()
+    async with running(daemon):
+        daemon.running.delivery.operational("Sink gone hears no buttons", key="listening:gone", sinks=["hook"])
+        await told(hook, "Sink gone hears no buttons")
+        site.configure()
+        await until(lambda: any(payload["reason"] == "recovered" for payload in hook.payloads))
+    [over] = [payload for payload in hook.payloads if payload["reason"] == "recovered"]
+    assert (over["title"], over["text"]) == ("Sink gone hears no buttons", "It is not configured any more.")
+
+
 async def test_a_deleted_file_stays_open_over_a_reload(site: Setup, hook: FakeWebhook) -> None:
     site.plant(1)
     daemon = site.daemon()

@@ -19,6 +19,7 @@ from tests.fakes.delivery import (
     down,
     failing,
     finding,
+    refuse,
     until,
 )
 
@@ -109,6 +110,20 @@ async def test_a_reload_changes_sinks_without_losing_any(store: Store) -> None:
         assert await delivery.settle(60) == 0
         assert len(old.tried) == seen
     assert new.got[0].id == old.tried[0].id
+
+
+async def test_a_sink_that_is_configured_no_more_is_no_trouble_any_more(store: Store) -> None:
+    pager = Recorder()
+    async with delivering(store, chat=Recorder(refuse), pager=pager) as delivery:
+        await store.commit([finding("a")])
+        await until(lambda: any(one.title == "Sink chat refuses notifications" for one in pager.got))
+        assert delivery.stats()["chat"].refusing
+        store.policy = Policy(sinks=("pager",))
+        await delivery.replace({"pager": pager})
+        await until(lambda: any(one.reason == "recovered" for one in pager.got))
+        assert (delivery.stats()["chat"].refusing, delivery.stats()["chat"].failing) == (None, 0)
+    [over] = [one for one in pager.got if one.reason == "recovered"]
+    assert over.key == "operational:refused:chat"
 
 
 async def test_settle_sends_what_its_group_holds_back(store: Store) -> None:

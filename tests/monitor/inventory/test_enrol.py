@@ -126,6 +126,18 @@ async def test_an_entry_that_is_configured_no_more_is_not_looked_for(
     assert (await site.store.inventory.get("KEY")).gone_at is None
 
 
+async def test_trouble_with_an_entry_ends_with_its_configuration(
+    opened: tuple[Site, Told, Enrolment], config: Path, tmp_path: Path
+) -> None:
+    _, told, enrolment = opened
+    (tmp_path / ".env").unlink()
+    await enrolment.begin(60)
+    assert (len(told.trouble), told.over) == (1, [])
+    config.write_text('[monitor]\nstate_dir = "state"\n[rules]\npacks = ["vcs/github"]\n')
+    await enrolment.begin(60)
+    assert told.over == ["inventory e"]
+
+
 async def test_what_a_rule_finds_has_the_name_and_keeps_its_rule(
     opened: tuple[Site, Told, Enrolment], tmp_path: Path
 ) -> None:
