@@ -18,7 +18,7 @@ from monitor.access.reading import Reading
 from monitor.common.inbound import HookDelivery
 from monitor.intake import Behind
 from monitor.inventory.misuse import elsewhere, placed
-from monitor.ledger import Ledger
+from monitor.ledger import Ledger, Loss
 from monitor.model import Alert, Block, Finding, KnownAlert, Position, WriteBack
 from monitor.seal import Sealer
 from monitor.site import Site
@@ -30,8 +30,8 @@ __all__ = ["SourceIntake"]
 log = structlog.get_logger(__name__)
 
 _REMEMBERED = 1000  # places of losses, as they may be shown
-_NAMED = 5  # places of a loss that are remembered until it is told
 _TOGETHER = 1.0  # seconds in which parts of a source that have the same to say are gathered
+_REST = 600.0  # seconds to the next try to tell of what was lost soon after the last notice
 
 
 class _Watched:
@@ -93,25 +93,27 @@ class SourceIntake:
         self._ledger = Ledger(name) if entries is None else entries
         self._places: dict[str, str] = {}  # of losses → without what these rules take for secrets
         self._rules: object = None
-        self._lost: dict[str, tuple[int, dict[str, None], str]] = {}  # reason → count, paths, unit; to be told
-        self._telling_losses: asyncio.TimerHandle
+        self._said: dict[str, tuple[Loss, ...]] = {}  # reason → what the last notice says, which may be on its way
+        self._too_soon: set[str] = set()  # reasons of losses that wait, as something like them was told not long ago
+        self._telling_losses: asyncio.TimerHandle | None = None
+        self._soon = False  # whether that is in a moment
+        self._closed = False
 
     async def open(self) -> None:
         """Go on with the ledger of before. What is lost meanwhile is added to it."""
-        if self._ledger.restored:
-            return
-        with contextlib.suppress(StoreError):
-            kept = await self._site.store.positions.of(ledger.place(self._name))
-            self._ledger.restore(kept)
-            await self._keep_losses()
-            for loss in ledger.losses(kept):
-                if loss.untold is not None:  # the process ended before anybody had heard of it
-                    self._lose(loss.reason, loss.untold, loss.place, loss.unit)
+        if not self._ledger.restored:
+            with contextlib.suppress(StoreError):
+                self._ledger.restore(await self._site.store.positions.of(ledger.place(self._name)))
+                await self._keep_losses()
+        if self._ledger.untold():  # the process, or the source, ended before anybody had heard of it
+            self._tell_losses_in(_TOGETHER)
 
     async def close(self) -> None:
         """Tell what is not told yet."""
+        self._closed = True
         self.told()
-        if self._lost:
+        if self._telling_losses is not None:
+            self._telling_losses.cancel()
             await self._tell_losses()
 
     async def scan(self, blocks: Iterable[Block], positions: Callable[[], Iterable[Position]]) -> int:
@@ -170,16 +172,16 @@ class SourceIntake:
     def missed(self, reason: str, count: int, path: str = "", unit: str = "bytes") -> None:
         self._site.snapshot.missed[self._name, reason] += count
         self._site.snapshot.losses[self._name, reason] += 1
-        path = self._scrubbed(path)
-        self._ledger.enter(reason, count, path, unit, time.time())
-        self._lose(reason, count, path, unit)
+        self._ledger.enter(reason, count, self._scrubbed(path), unit, time.time())
+        if not self._soon and reason not in self._too_soon:
+            self._soon = True
+            self._tell_losses_in(_TOGETHER)
 
-    def _lose(self, reason: str, count: int, path: str, unit: str) -> None:
-        if not self._lost:
-            loop = asyncio.get_running_loop()
-            self._telling_losses = loop.call_later(_TOGETHER, lambda: _in_background(self._tell_losses()))
-        known, paths, _ = self._lost.get(reason, (0, {}, unit))
-        self._lost[reason] = (known + count, {**paths, path: None} if len(paths) < _NAMED else paths, unit)
+    def _tell_losses_in(self, seconds: float) -> None:
+        if self._telling_losses is not None:
+            self._telling_losses.cancel()
+        loop = asyncio.get_running_loop()
+        self._telling_losses = loop.call_later(seconds, lambda: _in_background(self._tell_losses()))
 
     def _scrubbed(self, path: str) -> str:
         """The rules over each of a flood of losses would cost more than what is lost."""
@@ -192,21 +194,32 @@ class SourceIntake:
         return self._places[path]
 
     async def _tell_losses(self) -> None:
-        """One word for all of a second: there may be thousands."""
-        self._telling_losses.cancel()
-        for reason, (count, paths, unit) in self._lost.items():
-            amount = f"{count} {unit}" if count else f"An unknown number of {unit}"
-            first, *more = (path or self._name for path in paths)
-            others = " and others" if more else ""
-            text = f"{amount} of {first}{others} ({reason}). See docs/sources.md for what can be done."
-            told = self._site.tell(f"Source {self._name} missed {unit}", text, key=f"missed:{self._name}:{reason}")
-            if told is not None:
-                told.add_done_callback(functools.partial(self._heard, reason))
-        self._lost.clear()
+        """One word for all of a second: there may be thousands. What is lost soon after it is in the next one."""
+        self._soon = False
+        self._too_soon.clear()
+        for reason, lost in self._ledger.untold().items():
+            if self._said.get(reason) == lost:
+                continue
+            title = f"Source {self._name} missed {lost[0].unit}"
+            told = self._site.tell(title, self._words(lost), key=f"missed:{self._name}:{reason}")
+            if told is None:
+                self._too_soon.add(reason)
+            else:
+                self._said[reason] = lost
+                told.add_done_callback(functools.partial(self._heard, lost))
+        if self._too_soon and not self._closed:
+            self._tell_losses_in(_REST)
         await self._keep_losses()
 
-    def _heard(self, reason: str, _told: asyncio.Future[None]) -> None:
-        self._ledger.told(reason)
+    def _words(self, lost: Sequence[Loss]) -> str:
+        count = sum(loss.untold or 0 for loss in lost)
+        amount = f"{count} {lost[0].unit}" if count else f"An unknown number of {lost[0].unit}"
+        others = " and others" if len(lost) > 1 else ""
+        place = lost[0].place or self._name
+        return f"{amount} of {place}{others} ({lost[0].reason}). See docs/sources.md for what can be done."
+
+    def _heard(self, lost: Sequence[Loss], _told: asyncio.Future[None]) -> None:
+        self._ledger.told(lost)
         _in_background(self._keep_losses())
 
     async def _keep_losses(self) -> None:

@@ -71,12 +71,22 @@ class Ledger:
             self._entries[key] = _sum(loss, self._entries.get(key))
         self._restored = True
 
-    def told(self, reason: str) -> None:
-        """Somebody has heard of all that was lost for this reason."""
-        for key, loss in self._entries.items():
-            if loss.reason == reason and loss.untold is not None:
-                self._entries[key] = replace(loss, untold=None)
-                self._changed.add(key)
+    def untold(self) -> dict[str, tuple[Loss, ...]]:
+        """Of what nobody was told yet, by reason."""
+        found: dict[str, tuple[Loss, ...]] = {}
+        for loss in self._entries.values():
+            if loss.untold is not None:
+                found[loss.reason] = (*found.get(loss.reason, ()), loss)
+        return found
+
+    def told(self, heard: Iterable[Loss]) -> None:
+        """Somebody has heard of these, as `untold` gave them. What was lost since is as untold as before."""
+        for loss in heard:
+            now = self._entries[loss.reason, loss.place]
+            if now.untold is not None and loss.untold is not None:
+                left = now.untold - loss.untold
+                self._entries[loss.reason, loss.place] = replace(now, untold=left if left > 0 else None)
+                self._changed.add((loss.reason, loss.place))
 
     def changed(self) -> list[Position]:
         """Rows to keep, since the last call."""

@@ -5,13 +5,17 @@ import time
 from collections.abc import Iterator
 from dataclasses import replace
 
+import pytest
 import structlog
 
 from detectors.rules.template import expand
+from monitor import config as configuration
+from monitor import host
 from monitor.host import SourceIntake
 from monitor.intake import Behind
 from monitor.ledger import Ledger, losses, place
 from monitor.model import Block, Position
+from monitor.site import open_site
 from tests.fakes.audit import lines, month
 from tests.fakes.setup import Setup, notices, running, told, until
 from tests.fakes.webhook import FakeWebhook
@@ -138,6 +142,7 @@ async def test_a_loss_of_which_nobody_heard_before_the_end_is_told_after_the_nex
         await killed.open()
         killed.missed("truncated", 100, "/var/log/a.log")
         await killed.record((), [Position("x", "a", {"offset": 1})])
+        assert killed._telling_losses is not None
         killed._telling_losses.cancel()  # it ends here
         after = SourceIntake(daemon.running.site, "x")
         await after.open()
@@ -152,6 +157,45 @@ async def test_a_loss_of_which_nobody_heard_before_the_end_is_told_after_the_nex
         await again.open()
         await again.close()
     assert len(notices(hook)) == 1
+
+
+async def test_what_is_lost_soon_after_a_notice_is_in_the_next_one(
+    site: Setup, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(host, "_TOGETHER", 0.01)
+    monkeypatch.setattr(host, "_REST", 0.05)
+    texts: list[str] = []
+    notices: list[asyncio.Future[None]] = []
+    quiet = False
+
+    def tell(title: str, text: str = "", *_: object, **__: object) -> asyncio.Future[None] | None:
+        if quiet:
+            return None
+        texts.append(text.partition(". ")[0])
+        notices.append(asyncio.get_running_loop().create_future())
+        return notices[-1]
+
+    async with open_site(configuration.load(site.config), tell) as alone:
+        intake = SourceIntake(alone, "x")
+        await intake.open()
+        intake.missed("rate", 100, "/a", "bytes")
+        await until(lambda: texts)
+        quiet = True  # for an hour
+        for _ in range(10):
+            intake.missed("rate", 1000, "/a", "bytes")
+            await asyncio.sleep(0.01)
+        notices[0].set_result(None)
+        await asyncio.sleep(0.2)
+        assert texts == ["100 bytes of /a (rate)"]
+        quiet = False
+        await until(lambda: len(texts) > 1)
+        notices[1].set_result(None)
+        await asyncio.sleep(0.2)
+        assert texts[1:] == ["10000 bytes of /a (rate)"]
+        await intake.close()
+        assert len(texts) == 2
+        [loss] = losses(await alone.store.positions.of(place("x")))
+        assert (loss.count, loss.untold) == (10100, None)
 
 
 async def test_a_flood_of_losses_is_one_line(site: Setup) -> None:
