@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import accumulate
+from typing import Any, TypeAlias
 
 from prometheus_client import CollectorRegistry, ProcessCollector
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
@@ -14,8 +15,11 @@ from monitor import __version__
 from monitor.delivery import SinkStats
 from monitor.delivery.channel import BUCKETS
 from monitor.snapshot import Snapshot
+from monitor.store import Stats
 
 __all__ = ["DaemonCollector", "registry"]
+
+_Labelled: TypeAlias = Mapping[Any, float]  # by one label, or by a tuple of them
 
 
 def registry(snapshot: Callable[[], Snapshot]) -> CollectorRegistry:
@@ -34,98 +38,71 @@ class DaemonCollector(Collector):
 
     def collect(self) -> Iterable[Metric]:
         now = self._snapshot()
+        yield _gauges("build_info", "Version of the monitor.", ["version"], {__version__: 1})
+        yield _gauge("start_time_seconds", "When the daemon started.", now.started)
+        yield from _scanned(now)
+        yield from _kept(now.store)
+        yield from _told(now)
+        yield from _sources(now)
+        yield _counters("reloads", "Reloads of the configuration.", ["outcome"], now.reloads)
 
-        def counter(name: str, text: str, value: float) -> CounterMetricFamily:
-            return CounterMetricFamily(f"exposure_monitor_{name}", text, value=value)
 
-        def gauge(
-            name: str, text: str, value: float | None = None, labels: list[str] | None = None
-        ) -> GaugeMetricFamily:
-            return GaugeMetricFamily(f"exposure_monitor_{name}", text, value=value, labels=labels)
+def _scanned(now: Snapshot) -> Iterable[Metric]:
+    yield _gauge("rules", "Detection rules in use.", now.rules)
+    yield _counter("scanned_bytes", "Bytes scanned.", now.scanner.bytes)
+    yield _counter("scanned_blocks", "Blocks scanned.", now.scanner.blocks)
+    yield _counter("scan_seconds", "Thread time spent reading and scanning.", now.scanner.seconds)
+    yield _counter("scan_failures", "Blocks the engine failed on.", now.scanner.failures)
 
-        def labelled(name: str, text: str, labels: list[str]) -> CounterMetricFamily:
-            return CounterMetricFamily(f"exposure_monitor_{name}", text, labels=labels)
 
-        build = gauge("build_info", "Version of the monitor.", labels=["version"])
-        build.add_metric([__version__], 1)
-        yield build
-        yield gauge("start_time_seconds", "When the daemon started.", now.started)
-        yield gauge("rules", "Detection rules in use.", now.rules)
-        yield counter("scanned_bytes", "Bytes scanned.", now.scanner.bytes)
-        yield counter("scanned_blocks", "Blocks scanned.", now.scanner.blocks)
-        yield counter("scan_seconds", "Thread time spent reading and scanning.", now.scanner.seconds)
-        yield counter("scan_failures", "Blocks the engine failed on.", now.scanner.failures)
-        findings = labelled("findings", "New occurrences of secrets by rule and severity.", ["rule", "severity"])
-        for (rule, level), count in now.store.findings.items():
-            findings.add_metric([rule, level], count)
-        yield findings
-        yield counter("findings_repeated", "Occurrences that were already known.", now.store.repeated)
-        yield counter("findings_suppressed", "Occurrences of secrets that are suppressed.", now.store.suppressed)
-        yield counter("incidents_opened", "Incidents opened.", now.store.opened)
-        incidents = gauge("incidents", "Incidents by state and severity.", labels=["state", "severity"])
-        for (state, severity), count in now.store.incidents.items():
-            incidents.add_metric([state, severity], count)
-        yield incidents
-        outbox = gauge("outbox", "Notifications not yet delivered.", labels=["sink", "state"])
-        for (sink, waiting), count in now.store.outbox.items():
-            outbox.add_metric([sink, waiting], count)
-        yield outbox
-        yield gauge(
-            "oldest_unsent_seconds", "Creation time of the oldest unsent notification.", now.store.oldest_unsent or 0
-        )
-        if now.store.drill_hops is not None:
-            text = "Hops of the last drill that came: found, acknowledged, resolved."
-            yield gauge("drill_hops", text, now.store.drill_hops)
-        if now.store.drilled is not None:
-            text = "When the last drill that went all the way was planted."
-            yield gauge("drill_last_success_timestamp_seconds", text, now.store.drilled)
-        yield gauge("database_bytes", "Size of the database on disk.", now.store.size)
-        yield counter("commits", "Commits to the database.", now.store.commits)
-        yield counter("commit_retries", "Transactions that had to wait.", now.store.retries)
-        yield gauge("store_degraded", "1 while the database cannot be written.", float(now.store.degraded is not None))
-        sent = labelled("notifications", "Notifications by sink and outcome.", ["sink", "outcome"])
-        for name, stats in now.sinks.items():
-            sent.add_metric([name, "sent"], stats.sent)
-            sent.add_metric([name, "failed"], stats.failed)
-            sent.add_metric([name, "dead"], stats.dead)
-        yield sent
-        yield from _sinks(now.sinks)
-        for name, text, names, counts in (
-            ("verdicts", "Answers of issuers to whether a secret works.", ["provider", "verdict"], now.verdicts),
-            ("actions", "Actions that took a secret back by what came of it.", ["action", "outcome"], now.acted),
-        ):
-            answers = labelled(name, text, names)
-            for pair, count in counts.items():
-                answers.add_metric(list(pair), count)
-            yield answers
-        for name, text, label, values in (
-            ("bytes_missed", "Bytes that were lost, or records or datagrams by reason.", "reason", now.missed),
-            ("losses", "How often something was lost, also what nobody can count.", "reason", now.losses),
-            ("malformed", "Answers and hooks that could not be used.", "what", now.malformed),
-        ):
-            family = labelled(name, text, ["source", label])
-            for (source, value), count in values.items():
-                family.add_metric([source, value], count)
-            yield family
-        degraded = gauge("source_degraded", "Parts of a source that cannot work.", labels=["source"])
-        for source, count in Counter(source for source, _ in now.degraded).items():
-            degraded.add_metric([source], count)
-        yield degraded
-        kept = gauge(
-            "source_last_success_timestamp_seconds", "When what a source read was last kept.", labels=["source"]
-        )
-        for source, moment in now.committed.items():
-            kept.add_metric([source], moment)
-        yield kept
-        yield from _late(now)
-        restarts = labelled("source_restarts", "Sources that had to be started again.", ["source"])
-        for source, count in now.restarts.items():
-            restarts.add_metric([source], count)
-        yield restarts
-        reloads = labelled("reloads", "Reloads of the configuration.", ["outcome"])
-        for outcome, count in now.reloads.items():
-            reloads.add_metric([outcome], count)
-        yield reloads
+def _kept(store: Stats) -> Iterable[Metric]:
+    """What is in the database, and how it is."""
+    text = "New occurrences of secrets by rule and severity."
+    yield _counters("findings", text, ["rule", "severity"], store.findings)
+    yield _counter("findings_repeated", "Occurrences that were already known.", store.repeated)
+    yield _counter("findings_suppressed", "Occurrences of secrets that are suppressed.", store.suppressed)
+    yield _counter("incidents_opened", "Incidents opened.", store.opened)
+    yield _gauges("incidents", "Incidents by state and severity.", ["state", "severity"], store.incidents)
+
+    yield _gauges("outbox", "Notifications not yet delivered.", ["sink", "state"], store.outbox)
+    yield _gauge("oldest_unsent_seconds", "Creation time of the oldest unsent notification.", store.oldest_unsent or 0)
+    if store.drill_hops is not None:
+        yield _gauge("drill_hops", "Hops of the last drill that came: found, acknowledged, resolved.", store.drill_hops)
+    if store.drilled is not None:
+        text = "When the last drill that went all the way was planted."
+        yield _gauge("drill_last_success_timestamp_seconds", text, store.drilled)
+
+    yield _gauge("database_bytes", "Size of the database on disk.", store.size)
+    yield _counter("commits", "Commits to the database.", store.commits)
+    yield _counter("commit_retries", "Transactions that had to wait.", store.retries)
+    yield _gauge("store_degraded", "1 while the database cannot be written.", float(store.degraded is not None))
+
+
+def _told(now: Snapshot) -> Iterable[Metric]:
+    """What left: notifications, questions to issuers and actions."""
+    sent = {(name, how): getattr(stats, how) for name, stats in now.sinks.items() for how in ("sent", "failed", "dead")}
+    yield _counters("notifications", "Notifications by sink and outcome.", ["sink", "outcome"], sent)
+    yield from _sinks(now.sinks)
+    text = "Answers of issuers to whether a secret works."
+    yield _counters("verdicts", text, ["provider", "verdict"], now.verdicts)
+    text = "Actions that took a secret back by what came of it."
+    yield _counters("actions", text, ["action", "outcome"], now.acted)
+
+
+def _sources(now: Snapshot) -> Iterable[Metric]:
+    text = "Bytes that were lost, or records or datagrams by reason."
+    yield _counters("bytes_missed", text, ["source", "reason"], now.missed)
+    text = "How often something was lost, also what nobody can count."
+    yield _counters("losses", text, ["source", "reason"], now.losses)
+    yield _counters("malformed", "Answers and hooks that could not be used.", ["source", "what"], now.malformed)
+
+    degraded = Counter(source for source, _ in now.degraded)
+    yield _gauges("source_degraded", "Parts of a source that cannot work.", ["source"], degraded)
+    text = "When what a source read was last kept."
+    yield _gauges("source_last_success_timestamp_seconds", text, ["source"], now.committed)
+    yield from _late(now)
+    text = "Sources that had to be started again."
+    yield _counters("source_restarts", text, ["source"], now.restarts)
 
 
 def _late(now: Snapshot) -> Iterable[Metric]:
@@ -165,3 +142,25 @@ def _sinks(sinks: Mapping[str, SinkStats]) -> Iterable[Metric]:
             last.add_metric([name], stats.last_sent)
         refusing.add_metric([name], float(stats.refusing is not None))
     yield from (delays, last, refusing)
+
+
+def _counter(name: str, text: str, value: float) -> Metric:
+    return CounterMetricFamily(f"exposure_monitor_{name}", text, value=value)
+
+
+def _gauge(name: str, text: str, value: float) -> Metric:
+    return GaugeMetricFamily(f"exposure_monitor_{name}", text, value=value)
+
+
+def _counters(name: str, text: str, labels: Sequence[str], values: _Labelled) -> Metric:
+    family = CounterMetricFamily(f"exposure_monitor_{name}", text, labels=labels)
+    for key, value in values.items():
+        family.add_metric([key] if isinstance(key, str) else list(key), value)
+    return family
+
+
+def _gauges(name: str, text: str, labels: Sequence[str], values: _Labelled) -> Metric:
+    family = GaugeMetricFamily(f"exposure_monitor_{name}", text, labels=labels)
+    for key, value in values.items():
+        family.add_metric([key] if isinstance(key, str) else list(key), value)
+    return family
