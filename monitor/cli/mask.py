@@ -206,13 +206,20 @@ class _Records:
         return not lost
 
     def _commit(self) -> None:
+        from monitor.config import ConfigError
+
         with self._lock:
             found, self._found = self._found, []
+        self._fails = True
         try:
             with_store(self._settings, lambda store: store.commit(found, []))
             self._fails = False
         except typer.Exit:  # which has said why
-            self._fails = True
+            pass
+        except Exception as error:  # noqa: BLE001 - the stream goes on: a credential is gone, a folder cannot be read
+            why = str(error) if isinstance(error, ConfigError) else type(error).__name__
+            typer.echo(f"findings cannot be recorded: {printable(why)}", err=True)
+        if self._fails:
             self.add(found)
         self._due = time.monotonic() + (_REPORT_AGAIN if self._fails else _REPORT_EVERY)
 

@@ -10,6 +10,12 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+
+from monitor.cli import mask
+from monitor.config import Config, ConfigError, Problem
+from tests.fakes.delivery import finding
+
 ROOT = Path(__file__).parents[3]
 Command = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -143,6 +149,24 @@ def test_a_database_that_cannot_be_written_holds_nothing_up_and_is_said(
     assert (out, process.returncode) == (b"ends\n", 1)
     assert b"there is no database" in err
     assert b"2 findings are not recorded" in err
+
+
+def test_what_could_not_be_recorded_for_whatever_reason_is_said(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Such as the file with the address of the database, which is gone."""
+
+    def broken(*_: object) -> None:
+        raise ConfigError(None, [Problem("monitor.database", "cannot be read")])
+
+    monkeypatch.setattr(mask, "with_store", broken)
+    records = mask._Records(Config())
+    records.add([finding("a")])
+    records.look()
+    assert not records.close()
+    said = capsys.readouterr().err
+    assert "monitor.database: cannot be read" in said
+    assert "1 findings are not recorded" in said
 
 
 def test_another_name_of_a_file_keeps_the_old_text_and_that_is_said(
