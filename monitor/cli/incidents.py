@@ -159,17 +159,20 @@ def list_incidents(
 def show(ref: IdArgument, form: FormatOption = Format.text, config: ConfigOption = None) -> None:
     settings = read_config(config)
 
-    async def read(store: Store) -> tuple[IncidentView, list[AuditEntry]]:
+    async def read(store: Store) -> tuple[IncidentView, list[AuditEntry], float | None]:
         incident = await store.incidents.get(ref)
         (shown,) = await _views(settings, config, store, [incident])
-        return shown, await store.incidents.history(incident.id)
+        _, single = await store.silences.list()
+        until = next((hushed.until for hushed in single if hushed.incident == incident.id), None)
+        return shown, await store.incidents.history(incident.id), until
 
-    incident, history = with_store(settings, read)
-    row = as_dict(incident) | {"history": [_event(entry) for entry in history]}
-    emit_one(row, form, lambda _row: _shown(incident, history))
+    incident, history, until = with_store(settings, read)
+    ends = stamp(until, "milliseconds") if until is not None else None
+    row = as_dict(incident) | {"silenced_until": ends, "history": [_event(entry) for entry in history]}
+    emit_one(row, form, lambda _row: _shown(incident, history, until))
 
 
-def _shown(incident: IncidentView, history: Sequence[AuditEntry]) -> Iterable[str]:
+def _shown(incident: IncidentView, history: Sequence[AuditEntry], until: float | None) -> Iterable[str]:
     """What an alert says of it, and its history."""
     from monitor.common import wording
 
@@ -194,6 +197,9 @@ def _shown(incident: IncidentView, history: Sequence[AuditEntry]) -> Iterable[st
         "occurrences": f"{incident.occurrences:,}",
         "owner": incident.owner,
         "decided": wording.decision(incident),
+        "silenced": f"until {wording.moment(until)}; `incidents silence {incident.id} --for 0s` ends it"
+        if until
+        else "",
         "merged_into": incident.merged,
         "works": wording.works(incident),
     }

@@ -245,3 +245,13 @@ def test_a_database_that_cannot_be_reached(monitor: Command, config: Path) -> No
     assert answer.returncode == 1
     assert password not in answer.stdout + answer.stderr
     assert "Traceback" not in answer.stderr
+
+
+def test_show_says_until_when_nobody_is_told(monitor: Command, stored: Path) -> None:
+    ends = json.loads(monitor("incidents", "silence", "1111", "--for", "1h", "--format", "json").stdout)
+    shown = json.loads(monitor("incidents", "show", "1111", "--format", "json").stdout)
+    assert shown["silenced_until"] == ends["silenced_until"]
+    until = ends["silenced_until"][:19].replace("T", " ")
+    line = f"silenced     until {until} UTC; `incidents silence {'1' * 16} --for 0s` ends it"
+    assert line in monitor("incidents", "show", "1111").stdout
+    assert "silenced  " not in monitor("incidents", "show", "2222").stdout
