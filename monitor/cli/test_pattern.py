@@ -37,6 +37,8 @@ if TYPE_CHECKING:
 app = command_app()
 
 LARGE = 32 << 20  # a sample from here on gets a progress bar
+# How compressed files begin, and what unpacks them.
+_COMPRESSED = {b"\x1f\x8b": "zcat", b"BZh": "bzcat", b"\xfd7zXZ\0": "xzcat", b"\x28\xb5\x2f\xfd": "zstdcat"}
 _EPILOG = r"""Examples:
 
 monitor test-pattern 'acme_(?P<secret>[a-z0-9]{32})' /var/log/app/*.log
@@ -106,6 +108,7 @@ def try_pattern(
         fail("--reveal shows secrets, so it works on a terminal only", 2)
     overrides: dict[str, Any] = {"entropy": entropy, "digits": digits, "checksum": checksum}
     _allowlist(allow or ())
+    _check(checksum)
     if text == "-":
         text = private("text")
 
@@ -144,6 +147,13 @@ def _allowlist(patterns: Iterable[str]) -> None:
     for pattern in patterns:
         if (problem := re2_problem(pattern)) is not None:
             fail(f"--allow {printable(pattern)}: {printable(str(problem))}", 2)
+
+
+def _check(name: str | None) -> None:
+    from detectors.rules.checksums import CHECKS
+
+    if name is not None and name not in CHECKS:
+        fail(f"--checksum: no check is called {printable(name)!r}; there are {', '.join(CHECKS)}", 2)
 
 
 def _watch(once: Any, paths: Sequence[Path]) -> None:
@@ -225,11 +235,12 @@ def _samples(files: Sequence[str], text: str | None) -> list[Sample]:
             with Path(name).open("rb", buffering=0) as file:
                 # A pipe, as `<(zcat old.log.gz)` gives one, can only be read.
                 size = file.seek(0, 2) if file.seekable() else 0
-                samples.append(
-                    Sample(name, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) if size else file.readall())
-                )
+                data = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) if size else file.readall()
         except (OSError, ValueError) as error:
             fail(f"{printable(name)}: {getattr(error, 'strerror', None) or error}", 2)
+        if (tool := next((tool for head, tool in _COMPRESSED.items() if data[: len(head)] == head), None)) is not None:
+            typer.echo(f"{printable(name)}: is compressed, and searched as it is; give <({tool} FILE)", err=True)
+        samples.append(Sample(name, data))
     return samples
 
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import gzip
 import json
 import os
 import sys
@@ -369,6 +370,20 @@ def test_watch_runs_again_when_the_sample_or_the_pattern_changes(terminal: Any, 
     child.expect(r"sample.log:3:27", timeout=300)
     child.sendintr()
     child.expect(pexpect.EOF)
+
+
+def test_a_check_that_nobody_knows_is_named_as_the_option_it_was(monitor: Command, sample: Path) -> None:
+    answer = monitor("test-pattern", PATTERN, "sample.log", "--checksum", "crc99")
+    assert answer.returncode == 2
+    assert answer.stderr.startswith("--checksum: no check is called 'crc99'; there are ")
+
+
+def test_a_compressed_sample_is_said_to_be_one(monitor: Command, sample: Path) -> None:
+    (sample.parent / "old.log.gz").write_bytes(gzip.compress(sample.read_bytes()))
+    answer = monitor("test-pattern", PATTERN, "old.log.gz", "--no-cost")
+    assert answer.returncode == 1
+    assert "old.log.gz: is compressed, and searched as it is; give <(zcat FILE)" in answer.stderr
+    assert "compressed" not in monitor("test-pattern", PATTERN, "sample.log", "--no-cost").stderr
 
 
 def test_watch_needs_something_to_watch(monitor: Command, sample: Path) -> None:
