@@ -14,6 +14,7 @@ __all__ = ["main"]
 EX_SOFTWARE = 70  # a bug of ours; distinct from the exit codes that scripts depend on
 EX_IOERR = 74  # what was to be printed could not be
 EX_CONFIG = 78
+EX_SIGINT = 130  # as shells report a command that Ctrl-C ended
 EX_SIGPIPE = 141  # as shells report a command whose reader has gone
 
 
@@ -26,7 +27,10 @@ def main() -> None:
     for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
         if getattr(sys, name) is None:  # it was closed, as by `>&-`
             setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: SIM115 - as long as we live
-    from monitor.cli import app
+    try:
+        from monitor.cli import app
+    except KeyboardInterrupt:  # Ctrl-C at once; from here on typer takes it
+        sys.exit(EX_SIGINT)
 
     try:
         app(prog_name="monitor")

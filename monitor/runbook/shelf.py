@@ -77,7 +77,7 @@ class Shelf:
         except tomllib.TOMLDecodeError as error:
             return None, [Problem("", f"invalid TOML: {error}")]
         except (OSError, UnicodeDecodeError) as error:
-            return None, [Problem("", f"cannot be read ({type(error).__name__})")]
+            return None, [Problem("", f"cannot be read: {getattr(error, 'strerror', None) or 'not UTF-8 text'}")]
         if not _NAME.fullmatch(path.stem):
             return None, [Problem("", "the name of the file must be of small letters, digits and -")]
         base = data.get("base", _BASE)

@@ -31,6 +31,28 @@ def test_a_bug_shows_where_and_what_but_not_the_message(capsys: pytest.CaptureFi
     assert shown.out == ""
 
 
+def test_ctrl_c_while_it_starts_is_quiet(tmp_path: Path) -> None:
+    program = """if True:
+        import sys
+        from monitor.__main__ import main
+        class Pressed:
+            def find_spec(self, name, *rest):
+                if name == "monitor.cli":
+                    raise KeyboardInterrupt
+        sys.meta_path.insert(0, Pressed())
+        main()
+    """
+    answer = subprocess.run(
+        [sys.executable, "-c", program],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (answer.returncode, answer.stderr) == (130, "")
+
+
 def test_a_closed_pipe_is_quiet(tmp_path: Path) -> None:
     command = f"{sys.executable} -m monitor rules list --format jsonl | head -n 1"
     answer = subprocess.run(

@@ -161,6 +161,7 @@ def test_lint_tells_mistakes_with_their_keys(monitor: Command, config: Path) -> 
     assert problem["key"] == "step[0].needs"
     assert "revoke → prevent → review → revoke" in problem["message"]
     assert monitor("runbook", "lint", str(folder / "good.toml")).returncode == 0
+    assert "none.toml: cannot be read: No such file or directory" in monitor("runbook", "lint", "none.toml").stdout
     bad.write_text(
         'title = "T"\nfirst_step = "F."\nwhere = "W"\n[[step]]\nid = "revoke"\nactions = ["nothing-such"]\n'
         'verify = { shows = "refused", probe = "githb" }\n'
