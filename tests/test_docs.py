@@ -210,6 +210,14 @@ def test_the_readme_names_every_command() -> None:
     assert "make test" in text
 
 
+def test_operations_says_what_to_do_about_each_alert_of_the_monitor_itself() -> None:
+    text = (ROOT / "docs/operations.md").read_text(encoding="utf-8")
+    code = [path.read_text(encoding="utf-8") for path in (ROOT / "monitor").rglob("*.py")]
+    titles = {title for source in code for title in re.findall(r'tell\(\s*f?"([A-Z][^"]+)"', source)}
+    assert len(titles) > 5
+    assert [title for title in titles if f'"{re.sub("{[^}]+}", "…", title)}"' not in text] == []
+
+
 def test_the_rules_of_the_examples_exist() -> None:
     """Rule ids in `monitor sample …` of the documents."""
     ids = {words[1] for path in DOCS for words in commands(path) if words[:1] == ["sample"] and words[1] != "RULE"}

@@ -183,7 +183,8 @@ class Sources:
                 failures += 1
                 if failures > _RESTARTS:
                     pauses = f"It is started again, after pauses of up to {_RESTART_LONGEST:.0f} s."
-                    self._site.tell(f"Source {config.name} keeps failing", pauses, key=_trouble(config.name))
+                    text = f"{type(error).__name__}. {pauses}"
+                    self._site.tell(f"Source {config.name} keeps failing", text, key=_trouble(config.name))
                     if self._once:
                         return
                 await asyncio.sleep(backoff(failures, _RESTART_FIRST, _RESTART_LONGEST))

@@ -58,6 +58,8 @@ async def test_a_source_that_fails_is_started_again_and_takes_no_other_down(
         await until(lambda: len({incident["fingerprint"] for incident in incidents(hook)}) == 2)
         assert daemon.snapshot.restarts["app"] == 5
         await told(hook, "Source app keeps failing")
+    text = next(payload["text"] for payload in hook.payloads if payload["title"] == "Source app keeps failing")
+    assert text.startswith("RuntimeError. It is started again")
     assert "s3cr3t" not in str(hook.payloads)
 
 
