@@ -36,14 +36,14 @@ async def daemon(folder: Path, config: str, environment: dict[str, str] | None =
             env={**{k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}, **(environment or {})},
         )
     try:
-        for _ in range(600):
+        for _ in range(3000):
             if re.search(r'"event": "ready"', errors.read_text()):
                 break
             if process.returncode is not None:
                 break
             await asyncio.sleep(0.1)
         else:
-            raise TimeoutError("monitor run is not ready after a minute")
+            raise TimeoutError("monitor run is not ready after five minutes")
         if process.returncode is not None:
             raise RuntimeError(f"monitor run ended with {process.returncode}: {errors.read_text()[-1500:]}")
         yield process.pid

@@ -105,7 +105,7 @@ async def measure(
                     written[fingerprint(KEY.encode(), secret.encode())] = time.perf_counter()
                     file.write(line)
                 await asyncio.sleep(rng.uniform(0.5, 1.5) * pause)
-            deadline = time.monotonic() + 60
+            deadline = time.monotonic() + 300
             while missing := written.keys() - arrived.keys():
                 if time.monotonic() > deadline:
                     raise TimeoutError(f"{len(missing)} of {writes} secrets did not arrive")

@@ -104,9 +104,7 @@ async def real_alert(folder: Path) -> Alert:
         (folder / "hook").chmod(0o600)
         (folder / "token").write_text(slack.token, encoding="utf-8")
         (folder / "token").chmod(0o600)
-        if (warm := texts.warm()) is not None:
-            (folder / "state").mkdir(mode=0o700)
-            shutil.copytree(warm, folder / "state" / "cache")
+        texts.lend(folder / "state" / "cache")
         config = folder / "config.toml"
         config.write_text(CONFIG.format(folder=folder, port=smtp.port, api=slack.api_url), encoding="utf-8")
         environment = {**os.environ, "FORCE_COLOR": "1", "TERM": "xterm-256color", "COLUMNS": "100"}

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -36,8 +35,7 @@ def run(commands: list[str], folder: Path) -> list[str]:
     shim.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m monitor "$@"\n')
     shim.chmod(0o755)
     (folder / "work").mkdir()
-    if (warm := texts.warm()) is not None:
-        shutil.copytree(warm, folder / ".local" / "state" / "exposure-monitor" / "cache")
+    texts.lend(folder / ".local" / "state" / "exposure-monitor" / "cache")
     mark = "\n--8<--\n"
     script = "".join(
         f"{command}\nprintf '{mark!r}'\n".replace("'\\n--8<--\\n'", "\\n--8<--\\n") for command in commands

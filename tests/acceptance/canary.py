@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import gzip
 import json
+import struct
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -17,6 +18,7 @@ from detectors.rules.template import expand
 
 WINDOW = 12  # bytes of a secret in a row that must not be seen
 _LEAST = 8  # bytes of a form of a shorter one that must not
+_WORD = struct.Struct("=Q")
 
 
 @dataclass(frozen=True)
@@ -93,6 +95,7 @@ class Search:
     canaries: list[Canary]
     twins: list[Canary]
     windows: dict[bytes, str] = field(default_factory=dict)
+    words: set[int] = field(default_factory=set)  # of eight bytes, in any window
     short: dict[bytes, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -109,19 +112,31 @@ class Search:
                 hidden = value[max(0, len(shown) - WINDOW + 1) :]
                 for form in _forms(hidden):
                     self.windows |= dict.fromkeys(_windows(form) - common, canary.rule)
+        for window in self.windows:
+            self.words.update(word for at in range(WINDOW - 7) for (word,) in [_WORD.unpack_from(window, at)])
 
     def hits(self, data: bytes) -> list[str]:
         """Rules whose secret shows in `data`, each once, with where."""
         found: dict[str, str] = {}
-        windows = self.windows
-        for at in range(len(data) - WINDOW + 1):
-            rule = windows.get(data[at : at + WINDOW])
+        for at in self._near(data):
+            rule = self.windows.get(data[at : at + WINDOW])
             if rule is not None:
                 found.setdefault(rule, f"{rule} at {at}")
         for value, rule in self.short.items():
             if value in data:
                 found.setdefault(rule, f"{rule} in full")
         return sorted(found.values())
+
+    def _near(self, data: bytes) -> Iterator[int]:
+        """Where a window may begin: every one holds eight bytes that begin at a multiple of four, and megabytes are
+        looked through for these in a tenth of the time."""
+        for first in (0, 4):
+            whole = memoryview(data)[first : first + max(0, len(data) - first) // 8 * 8].cast("Q")
+            if not self.words.isdisjoint(whole):
+                for number, word in enumerate(whole):
+                    if word in self.words:
+                        at = first + 8 * number
+                        yield from range(max(0, at - WINDOW + 8), at + 1)
 
 
 def _hidden_in_gzip(text: str) -> str:

@@ -7,7 +7,7 @@ import contextlib
 import random
 import signal
 import sqlite3
-import sys
+import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -74,23 +74,23 @@ async def command(
 ) -> None:
     """Run it as somebody would whose shell may die: again, until the database shows what was asked for."""
     for _ in range(20):
-        process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "monitor", *arguments, "--config", str(monitor.config)),
-            stdin=asyncio.subprocess.PIPE,
-            stdout=asyncio.subprocess.DEVNULL,
-            stderr=asyncio.subprocess.PIPE,
-            env=monitor.environment,
-        )
-        ending = asyncio.create_task(process.communicate(stdin.encode()))
-        if rng.random() < 0.3:
-            await asyncio.wait([ending], timeout=rng.random() * 2)
-            with contextlib.suppress(ProcessLookupError):
-                process.send_signal(signal.SIGKILL)
-        _, errors = await ending
+        with tempfile.TemporaryFile() as given, tempfile.TemporaryFile() as said:
+            given.write(stdin.encode())
+            given.seek(0)
+            command = (*arguments, "--config", str(monitor.config))
+            process = Forks.shared().start(*command, env=monitor.environment, stdin=given, stdout=said, stderr=said)
+            ending = asyncio.create_task(process.wait())
+            if rng.random() < 0.3:
+                await asyncio.wait([ending], timeout=rng.random() / 2)  # it starts in no time
+                with contextlib.suppress(ProcessLookupError):
+                    process.kill()
+            code = await ending
+            said.seek(0)
+            words = said.read().decode()
         if reached():
             return
-        assert process.returncode in (0, 1, -signal.SIGKILL), errors.decode()
-    raise AssertionError(f"{arguments}: {errors.decode()}")
+        assert code in (0, 1, -signal.SIGKILL), words
+    raise AssertionError(f"{arguments}: {words}")
 
 
 async def text(monitor: Monitor, *arguments: str) -> str:

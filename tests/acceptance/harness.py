@@ -7,7 +7,6 @@ import contextlib
 import os
 import random
 import re
-import shutil
 import signal
 import sys
 import time
@@ -49,9 +48,8 @@ class Monitor:
         self.folder = folder
         folder.mkdir(parents=True, exist_ok=True)
         self._forked_from = sys.maxsize if first else 1 if prepared else 2  # the number of a start
-        if not (first or prepared) and (warm := texts.warm()) is not None:
-            (folder / "state").mkdir(mode=0o700, exist_ok=True)
-            shutil.copytree(warm, folder / "state" / "cache", dirs_exist_ok=True)
+        if not (first or prepared):
+            texts.lend(folder / "state" / "cache")
         (folder / "key").write_text(KEY)
         self.config = folder / "config.toml"
         self.config.write_text(
@@ -105,7 +103,7 @@ class Monitor:
         """Until it said so after its last start, or has ended."""
         await until(
             lambda: self.up or self.process.returncode is not None,
-            300,
+            500,
             lambda: f"not ready: {self.errors[-2000:]}",
         )
 
@@ -122,12 +120,12 @@ class Monitor:
         await self.process.wait()
 
     async def terminate(self) -> int:
-        """SIGTERM, once it is up: before, Python's own handling ends it. Gives the exit code; fails after a minute."""
+        """SIGTERM, once it is up: before, Python's own handling ends it. Gives the exit code; fails after minutes."""
         assert self.process is not None
         await self.ready()
         with contextlib.suppress(ProcessLookupError):
             self.process.send_signal(signal.SIGTERM)
-        return await asyncio.wait_for(self.process.wait(), 60)
+        return await asyncio.wait_for(self.process.wait(), 240)
 
 
 class Planter:

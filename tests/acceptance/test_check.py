@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+from tests.detectors import texts
 
 ROOT = Path(__file__).parents[2]
 
@@ -51,9 +52,8 @@ KEYS = {
 
 
 @pytest.fixture(autouse=True)
-def started_before(tmp_path: Path, warm: Path) -> None:
-    (tmp_path / "state").mkdir(mode=0o700)
-    shutil.copytree(warm, tmp_path / "state" / "cache")
+def started_before(tmp_path: Path) -> None:
+    texts.lend(tmp_path / "state" / "cache")
 
 
 def check(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:

@@ -58,7 +58,7 @@ async def test_nothing_is_lost_over_kills(tmp_path: Path, form: str) -> None:
         wanted = set(planter.planted)
         await until(
             lambda: wanted <= fingerprints(hook.payloads),
-            60,
+            240,
             lambda: f"{len(wanted - fingerprints(hook.payloads))} of {len(wanted)} missing\n{monitor.errors[-1500:]}",
         )
         assert await monitor.terminate() == 0

@@ -63,7 +63,7 @@ async def trial(folder: Path, seed: int) -> dict[str, int]:
     # ever seen is beyond any reader.
     met: set[int] = set()
     async with FakeWebhook() as hook:
-        monitor = Monitor(folder, CONFIG, {"HOOK_URL": f"{hook.url}/hook"}, first=seed % 3 == 0)
+        monitor = Monitor(folder, CONFIG, {"HOOK_URL": f"{hook.url}/hook"}, first=seed % 6 == 0)
         await monitor.start()
         for _ in range(rng.randrange(8, 14)):
             for name in names:
@@ -102,7 +102,7 @@ async def trial(folder: Path, seed: int) -> dict[str, int]:
             elif action < 0.75:
                 # copytruncate loses what is written between the copy and the cut, so the reader must have caught up.
                 await until(
-                    lambda: planter.planted.keys() <= stored(folder), 30, lambda: f"seed {seed}: the reader is behind"
+                    lambda: planter.planted.keys() <= stored(folder), 120, lambda: f"seed {seed}: the reader is behind"
                 )
                 target = rng.choice(names)
                 if target.exists():
@@ -114,7 +114,7 @@ async def trial(folder: Path, seed: int) -> dict[str, int]:
         wanted = set(planter.planted)
         await until(
             lambda: wanted <= fingerprints(hook.payloads),
-            60,
+            300,
             lambda: (
                 f"seed {seed}: {len(wanted - fingerprints(hook.payloads))} of {len(wanted)} missing\n"
                 f"{monitor.errors[-1500:]}"

@@ -291,7 +291,7 @@ class Play:
             acted = "\n".join(self.case.acted())
             return f"seed {self.seed}: {what}: {self.case.trail()}\n{acted}\n{self.monitor.errors[-3000:]}"
 
-        await until(condition, 90, missing)
+        await until(condition, 240, missing)
 
     def said(self, reason: str) -> bool:
         return any(one["reason"] == reason for one in self.hook.payloads)

@@ -88,7 +88,7 @@ async def see(fake: FakeSlack, *parts: str) -> None:
     def there() -> bool:
         return bool(fake.messages) and all(part in words(fake) for part in parts)
 
-    await until(there, 60, lambda: f"{parts} not in {list(fake.messages.values())}")
+    await until(there, 120, lambda: f"{parts} not in {list(fake.messages.values())}")
 
 
 async def arrive(fake: FakeSlack, payload: dict[str, Any]) -> None:
@@ -104,12 +104,12 @@ async def press(fake: FakeSlack, user: str, action: str) -> None:
 
 
 async def shows(fake: FakeSlack, action: str) -> None:
-    await until(lambda: fake.messages and action in buttons(fake), 60, lambda: str(fake.messages))
+    await until(lambda: fake.messages and action in buttons(fake), 120, lambda: str(fake.messages))
 
 
 async def refused(fake: FakeSlack, user: str, why: str) -> None:
     """Only they are told, and why."""
-    await until(lambda: fake.whispers, 60, lambda: f"nobody told {user}: {why}")
+    await until(lambda: fake.whispers, 120, lambda: f"nobody told {user}: {why}")
     [whisper] = fake.whispers
     assert whisper["user"] == user
     assert why in whisper["text"]
@@ -139,7 +139,7 @@ async def test_an_incident_is_handled_from_slack_over_socket_mode(monitor: Monit
         revoker.works.add(value)
         await monitor.start()
         await see(slack, "Acknowledge", "Run revoke-token (0 of 2)")
-        await until(lambda: slack.sockets, 60, lambda: "no connection")
+        await until(lambda: slack.sockets, 120, lambda: "no connection")
         first = slack.press("U0ADA", "ack")
         await arrive(slack, first)
         await see(slack, "acknowledged by ada")
@@ -164,7 +164,7 @@ async def test_an_incident_is_handled_from_slack_over_socket_mode(monitor: Monit
         await press(slack, "U0BOB", "resolve:revoked")
         await see(slack, "resolved as revoked by bob")
         assert [name for name in buttons(slack) if name.startswith(("ack", "silence", "resolve", "run"))] == []
-        await until(lambda: "Resolved as revoked by bob" in str(told(slack)), 60, lambda: str(told(slack)))
+        await until(lambda: "Resolved as revoked by bob" in str(told(slack)), 120, lambda: str(told(slack)))
         assert await monitor.terminate() == 0
 
     lines = "\n".join(told(slack)).splitlines()
@@ -228,7 +228,7 @@ async def test_presses_survive_kills_and_are_done_once(monitor: Monitor, slack: 
         assert await post(monitor.address, slack.press("U0ADA", action)) == 200
         await monitor.kill()
         await monitor.start()
-    await until(lambda: "Step revoke done by ada" in str(told(slack)), 60, lambda: str(told(slack)))
+    await until(lambda: "Step revoke done by ada" in str(told(slack)), 120, lambda: str(told(slack)))
 
     slack.slow = False
     await shows(slack, "skip:replace")
@@ -239,7 +239,7 @@ async def test_presses_survive_kills_and_are_done_once(monitor: Monitor, slack: 
     await monitor.start()
     assert await post(monitor.address, written) == 200  # sent again: known
     story = "Step replace skipped by ada: nobody uses it"
-    await until(lambda: story in str(told(slack)), 60, lambda: str(told(slack)))
+    await until(lambda: story in str(told(slack)), 120, lambda: str(told(slack)))
     assert await monitor.terminate() == 0
     done = [*presses.values(), "step_skipped:replace"]
     assert [case.trail().count(action) for action in done] == [1] * len(done)
@@ -253,7 +253,7 @@ async def test_people_say_why_in_a_window_and_where_none_opens_it_is_as_before(
     case, value = await begin(monitor, CHAT.format(slack=slack, way=SOCKET))
     await monitor.start()
     await shows(slack, "skip:revoke")
-    await until(lambda: slack.sockets, 60, lambda: "no connection")
+    await until(lambda: slack.sockets, 120, lambda: "no connection")
     slack.slow = True
     await arrive(slack, slack.press("U0ADA", "skip:revoke", choice=OWN_WORDS))
     await refused(slack, "U0ADA", "say why step revoke is skipped: choose one of the reasons")

@@ -113,7 +113,7 @@ async def trial(folder: Path, seed: int, kills: int) -> None:
         wanted = set(planter.planted)
         await until(
             lambda: wanted <= stored(folder) and wanted <= fingerprints(hook.payloads),
-            60,
+            240,
             lambda: f"{len(wanted - fingerprints(hook.payloads))} of {len(wanted)} missing\n{monitor.errors[-1500:]}",
         )
         await log(ports["syslog"], planter, 10)

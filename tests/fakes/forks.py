@@ -25,7 +25,7 @@ import threading
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import BinaryIO, Self
+from typing import IO, Self
 
 __all__ = ["Forks"]
 
@@ -87,11 +87,20 @@ class Forks:
         code, *said = self._server(env).run(request, stdin, timeout)
         return subprocess.CompletedProcess(arguments, code, *said)
 
-    def start(self, *arguments: str, env: Mapping[str, str], stdout: BinaryIO, stderr: BinaryIO) -> Forked:
-        """As `asyncio.create_subprocess_exec` of `python -m monitor`, in this folder and with nothing to read."""
+    def start(
+        self,
+        *arguments: str,
+        env: Mapping[str, str],
+        stdout: IO[bytes],
+        stderr: IO[bytes],
+        stdin: IO[bytes] | None = None,
+    ) -> Forked:
+        """As `asyncio.create_subprocess_exec` of `python -m monitor`, in this folder; by default, with nothing to
+        read."""
         request = json.dumps([arguments, os.getcwd(), dict(env)]).encode()
         with open(os.devnull, "rb") as nothing:
-            return Forked(self._server(env).ask(request, [nothing.fileno(), stdout.fileno(), stderr.fileno()]))
+            stdio = [(stdin or nothing).fileno(), stdout.fileno(), stderr.fileno()]
+            return Forked(self._server(env).ask(request, stdio))
 
     def _server(self, env: Mapping[str, str]) -> _Server:
         read_at_start = tuple(sorted(item for item in env.items() if item[0].startswith(_READ_AT_START)))

@@ -124,7 +124,7 @@ def aws(folder: Path) -> Iterator[Aws]:
             env={**os.environ, "INITIAL_NO_AUTH_ACTION_COUNT": "0", "PYTHONWARNINGS": ""},
         )
     try:
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + 300
         while True:
             with contextlib.suppress(OSError):
                 socket.create_connection(("127.0.0.1", port), 1).close()

@@ -68,7 +68,7 @@ def openbao(folder: Path) -> Iterator[OpenBao]:
         environment = {**os.environ, "BAO_DEV_ROOT_TOKEN_ID": root, "HOME": str(folder)}
         process = subprocess.Popen([program, *arguments], stdout=log, stderr=log, env=environment, cwd=folder)
     try:
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + 300
         while True:
             with contextlib.suppress(OSError):
                 with urllib.request.urlopen(f"http://127.0.0.1:{port}/v1/sys/health", timeout=5) as answer:

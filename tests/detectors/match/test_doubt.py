@@ -11,8 +11,8 @@ import pytest
 from detectors.match import score
 from detectors.match.doubt import AHEAD, BACK, doubt, expression, kinds, plainly, surroundings, together
 from detectors.match.engine import Engine
-from detectors.rules.load import load_rules
 from detectors.rules.template import expand
+from tests.detectors.texts import rules
 
 LABELLED = Path(__file__).parents[3] / "benchmarks" / "labelled.jsonl"
 CODE = "    if (ok) {{\n        read(stream, size);\n{line}\n        close(stream);\n    }}\n"
@@ -250,7 +250,7 @@ def test_weak_passwords_are_no_stand_ins(value: str, before: str, after: str) ->
 
 
 def test_the_engine_tells_what_it_doubts_with_its_reason() -> None:
-    engine = Engine.build([rule for rule in load_rules() if rule.id == "generic-password-quoted"])
+    engine = Engine.build([rule for rule in rules() if rule.id == "generic-password-quoted"])
     table = "".join(f'const string RAP_{name}_REQ = "zb16{name}";\n' for name in ("ab", "bc", "cd"))
     text = f'{table}const string RAP_PASSWORD_SET_REQ = "{"zb16" + "b16w"}";\n{table}'.encode()
     told = [decision for decision in engine.worker().explain(text) if decision.accepted]

@@ -14,6 +14,7 @@ from detectors.rules.rule import Decoder, RuleError
 from detectors.rules.syntax import compile_re2
 from detectors.rules.template import expand
 from tests.detectors.packs import GOOD, write
+from tests.detectors.texts import rules
 
 
 def problems(path: Path) -> list[str]:
@@ -177,13 +178,13 @@ def test_an_unreadable_file_is_named(tmp_path: Path) -> None:
 )
 def test_a_value_goes_on_behind_an_ampersand_unless_a_parameter_or_an_entity_does(behind: str, more: str) -> None:
     value = expand("{lower:4}{digit:3}{lower:3}")
-    (rule,) = (rule for rule in load_rules(["database/postgresql"]) if rule.id == "postgresql-password")
+    (rule,) = (rule for rule in rules() if rule.id == "postgresql-password")
     found = compile_re2(rule.confirm).search(f"PGPASSWORD={value}{behind} psql".encode())
     assert found.group(1).decode() == value + more
 
 
 def test_names_in_any_case_become_keywords_where_every_example_assigns_to_them() -> None:
-    found = {rule.id: rule for rule in load_rules()}
+    found = {rule.id: rule for rule in rules()}
     assert found["cohere-api-key"].keywords
     assert found["cohere-api-key"].anywhere == ()
     assert not found["discord-bot-token"].keywords  # `bot.login("…")` assigns nothing
@@ -200,12 +201,10 @@ def test_a_rule_named_like_a_secret_is_refused_without_being_shown(tmp_path: Pat
 
 
 def test_only_what_looks_like_an_expression_goes_without_the_filter_of_placeholders() -> None:
-    from tests.detectors.texts import rules
-
     without = {rule.id for rule in rules() if not rule.placeholders and rule.family not in ("exposure", "protected")}
     chosen = {"generic-brief-address", "sql-inserted-login"}  # `password123`, where it opens something
     assert without == {"wallet-seed-phrase", "ldap-ssha-hash", "asaas-api-key", *chosen}
 
 
 def test_no_generic_rule_knows_a_header_of_one_products_tokens() -> None:
-    assert not [rule.id for rule in load_rules() if rule.family == "generic" and re.search(r"AQA+BA", rule.pattern)]
+    assert not [rule.id for rule in rules() if rule.family == "generic" and re.search(r"AQA+BA", rule.pattern)]

@@ -1,13 +1,13 @@
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
 
+from tests.detectors import texts
 from tests.fakes.forks import Forks
 
 ROOT = Path(__file__).parents[3]
@@ -18,14 +18,13 @@ Command = Callable[..., Answer]
 
 
 @pytest.fixture
-def monitor(tmp_path: Path, warm: Path, forks: Forks) -> Command:
+def monitor(tmp_path: Path, forks: Forks) -> Command:
     """Runs the real command in `tmp_path`: `monitor("rules", "list", stdin=…, env={…})`.
 
     Its `config.toml` is named in $MONITOR_CONFIG when there is one: not all commands take it by themselves.
     """
     for state in (tmp_path / STATE, tmp_path / "state"):  # of a configuration, too
-        state.mkdir(mode=0o700, parents=True, exist_ok=True)
-        shutil.copytree(warm, state / "cache", dirs_exist_ok=True)
+        texts.lend(state / "cache")
 
     def run(*arguments: str, stdin: str = "", env: dict[str, str] | None = None, before: Sequence[str] = ()) -> Answer:
         variables = {

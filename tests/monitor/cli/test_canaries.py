@@ -31,7 +31,7 @@ async def test_a_canary_is_quiet_where_it_lies_and_alarms_anywhere_else(tmp_path
 
             (logs / "env.log").rename(logs / "env.log.1")
             (logs / "auth.log").write_text(f"ERROR login with {value} refused\n")
-            await until(lambda: hook.payloads, 30, lambda: monitor.errors[-1000:])
+            await until(lambda: hook.payloads, 120, lambda: monitor.errors[-1000:])
             (incident,) = hook.payloads[0]["incidents"]
             assert (incident["name"], incident["severity"]) == ("Canary bird was used or moved", "critical")
             assert [one["path"] for one in incident["locations"]] == [f"{logs}/auth.log"]

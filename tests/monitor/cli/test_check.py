@@ -209,7 +209,7 @@ def test_syntax_error(monitor: Command, tmp_path: Path) -> None:
 def test_pages_that_people_reach_from_elsewhere_need_a_token(
     monitor: Command, tmp_path: Path, http: str, said: bool
 ) -> None:
-    (tmp_path / "config.toml").write_text(f"[monitor]\nstate_dir = 's'\n[http]\n{http}\n")
+    (tmp_path / "config.toml").write_text(f"[monitor]\nstate_dir = 'state'\n[http]\n{http}\n")
     rows = json.loads(monitor("check", "--format", "json").stdout)
     assert any(row["kind"] == "notice" and "set http.token" in row["message"] for row in rows) == said
 

@@ -4,12 +4,14 @@ import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
+from tests.detectors import texts
 from tests.monitor.cli.conftest import ROOT
 
 Command = Callable[..., subprocess.CompletedProcess[str]]
 
 
 def test_the_configuration_is_the_example_and_ready_to_run(monitor: Command, tmp_path: Path) -> None:
+    texts.lend(tmp_path / "deep/var/state/cache")
     answer = monitor("init", "deep/config.toml")
     assert answer.returncode == 0
     assert "deep/config.toml is made" in answer.stderr

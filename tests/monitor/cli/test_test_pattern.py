@@ -358,7 +358,7 @@ def test_watch_runs_again_when_the_sample_or_the_pattern_changes(terminal: Any, 
     for number in range(20):
         with sample.open("a") as file:
             file.write(f"and acme_{expand('{lownum:12}', number)}\n")
-        if child.expect([r"[2-9]\d* found", pexpect.TIMEOUT], timeout=3) == 0:
+        if child.expect([r"[2-9]\d* found", pexpect.TIMEOUT], timeout=15) == 0:
             break
     else:
         pytest.fail("a change of the sample was not seen")

@@ -72,7 +72,7 @@ async def test_once_asks_and_acts_before_it_ends_and_counts_what_came_of_it(site
 async def test_an_issuer_that_does_not_answer_holds_up_no_alert_of_once(
     site: Setup, hook: FakeWebhook, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(issuers, "_ONCE", 0.5)
+    monkeypatch.setattr(issuers, "_ONCE", 5.0)
     site.rule("acme", RULE.format(name="acme").replace('"acme-acme"', '"github-pat"'))
     value = site.plant(1)
     async with FakeIssuer(value, 200, {}) as issuer:

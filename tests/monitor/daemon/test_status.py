@@ -44,7 +44,7 @@ async def test_a_database_in_trouble_holds_up_no_answer(
     site: Setup, hook: FakeWebhook, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "_FRESH", 0.0)
-    monkeypatch.setattr(module, "_PATIENCE", 0.05)
+    monkeypatch.setattr(module, "_PATIENCE", 0.5)
     daemon = site.daemon()
     async with running(daemon):
         site.plant(1)

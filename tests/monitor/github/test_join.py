@@ -7,12 +7,12 @@ import pytest
 
 from detectors.fingerprint import fingerprint
 from detectors.match.engine import Engine
-from detectors.rules.load import load_rules
 from detectors.rules.rule import Rule
 from detectors.rules.template import expand
 from monitor.github.alerts import Place, item
 from monitor.github.join import FALLBACK_RULE, identity, record
 from monitor.model import Finding, KnownAlert
+from tests.detectors import texts
 from tests.fakes.alerts import MemoryIntake
 from tests.fakes.github import FakeGitHub, commit
 
@@ -21,12 +21,12 @@ KEY = b"k" * 32
 
 @pytest.fixture(scope="module")
 def rules() -> list[Rule]:
-    return load_rules(["vcs", "database", "generic", "keys", "messaging", "ai", "cloud"])
+    return list(texts.rules())
 
 
 @pytest.fixture(scope="module")
-def engine(rules: list[Rule], tmp_path_factory: pytest.TempPathFactory) -> Engine:
-    return Engine.build(rules, tmp_path_factory.mktemp("cache"))
+def engine() -> Engine:
+    return texts.engine()
 
 
 @pytest.fixture

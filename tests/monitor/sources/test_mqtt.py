@@ -170,7 +170,7 @@ async def test_what_nobody_sends_again_is_counted_lost_when_too_much_waits(tmp_p
 @pytest.mark.filterwarnings("ignore:Exception ignored:pytest.PytestUnraisableExceptionWarning")
 async def test_tls_login_and_what_the_broker_refuses(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MQTT_PASSWORD", "a password of this test")
-    monkeypatch.setattr("monitor.common.mqtt.TIMEOUT", 1.0)
+    monkeypatch.setattr("monitor.common.mqtt.TIMEOUT", 60.0)
     monkeypatch.setattr(module, "_FIRST", 0.05)
     intake = FakeIntake()
     ca, key = certificate(tmp_path)
@@ -185,8 +185,10 @@ async def test_tls_login_and_what_the_broker_refuses(tmp_path: Path, monkeypatch
             assert "certificate" in intake.problems["broker"], intake.problems
         async with following(intake, port, **{**keys, "password": "env:NO_SUCH"}):
             assert "NO_SUCH is not set" in intake.problems["broker"]
+        monkeypatch.setattr("monitor.common.mqtt.TIMEOUT", 1.0)
         async with following(intake, port, username="monitor", password="env:MQTT_PASSWORD"):
             assert intake.problems["broker"]  # without TLS
+        monkeypatch.setattr("monitor.common.mqtt.TIMEOUT", 60.0)
         intake.problems.clear()
         async with following(intake, port, **keys):
             assert not intake.problems
@@ -214,7 +216,7 @@ async def test_fields_of_json_and_what_it_says_of_itself(tmp_path: Path) -> None
 
 
 async def test_run_once_takes_what_the_broker_has(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "_QUIET", 0.3)
+    monkeypatch.setattr(module, "_QUIET", 2.0)
     intake = FakeIntake()
     async with broker(tmp_path) as port:
         await MqttSource(config(port), intake, b"k" * 32).run(True)

@@ -52,7 +52,7 @@ providers = ["github"]
 automatic = true
 servers = {{ github = "{url}" }}
 private = ["github"]
-timeout = "2s"
+timeout = "60s"
 severities = [{{ matchers = ['validity="refused"'], severity = "low" }}]
 """
 

@@ -87,7 +87,7 @@ async def test_what_happens_while_the_queue_of_events_overflows_is_found(
     make: MAKE, intake: FakeIntake, log: Path
 ) -> None:
     append(log, line(1))
-    async with running(make(reconcile="60s", include=[f"{log.parent}/*.log"])):
+    async with running(make(reconcile="1h", include=[f"{log.parent}/*.log"])):
         await caught_up(intake, 1)
         await asyncio.sleep(0.3)
         room = int(Path("/proc/sys/fs/inotify/max_queued_events").read_text())
