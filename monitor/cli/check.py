@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from difflib import get_close_matches
+from glob import glob
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
 from urllib.parse import urlsplit
@@ -170,6 +171,9 @@ def _notices(config: Config) -> Iterator[Finding]:
         yield Finding("notice", "sources", "there is no source, so nothing is watched; add [[sources]]")
     if not config.sinks:
         yield Finding("notice", "sinks", "there is no sink, so incidents are kept and nobody is told; add [[sinks]]")
+    for pattern in config.rules.paths:
+        if not glob(str(pattern), recursive=True):
+            yield Finding("notice", "rules.paths", f"{pattern} matches no file, so no rule of your own is read there")
     told = {name for route in config.routes for name in route.sinks} | {sink.fallback for sink in config.sinks}
     for index, sink in enumerate(config.sinks):
         if config.routes and sink.name not in told:

@@ -114,6 +114,7 @@ def test_paths_of_file_sources(monitor: Command, tmp_path: Path) -> None:
 state_dir = "state"
 [rules]
 packs = ["vcs/github"]
+paths = ["rules.d/*.toml"]
 [[sources]]
 name = "a"
 type = "file"
@@ -126,6 +127,7 @@ include = ["{tmp_path}/folder", "{tmp_path}/absent.log", "{tmp_path}/nowhere/*.l
     assert f"{tmp_path}/absent.log does not exist yet" in answer.stdout
     assert f"the folder {tmp_path}/nowhere does not exist yet" in answer.stdout
     assert f'note: sources[0].include: source "a": {tmp_path}/*.log matches no file yet' in answer.stdout
+    assert f"note: rules.paths: {tmp_path}/rules.d/*.toml matches no file, so no rule of" in answer.stdout
     assert "there is no sink" in answer.stdout
 
 

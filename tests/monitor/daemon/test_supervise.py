@@ -69,7 +69,7 @@ async def test_a_failing_source_that_works_again_is_closed_where_it_was_told(
 ) -> None:
     monkeypatch.setattr(supervise, "_RESTART_FIRST", 0.01)
     monkeypatch.setattr(supervise, "_RESTART_LONGEST", 0.05)
-    monkeypatch.setattr(supervise, "_STEADY", 0.3)
+    monkeypatch.setattr(supervise, "_STEADY", 3.0)  # longer than a busy machine takes from start to failure
     real, fails = file.FileSource.run, True
 
     async def run(self: file.FileSource, once: bool) -> None:
