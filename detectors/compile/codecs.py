@@ -16,7 +16,7 @@ from urllib.parse import quote
 from detectors.rules.rule import Rule
 from detectors.rules.triggers import TRIGGERS
 
-__all__ = ["VALUE", "Codec", "codecs"]
+__all__ = ["VALUE", "Codec", "codecs", "ends_here"]
 
 # Words near which an escape is worth undoing.
 _NAMES = rb"(?i:secret|token|passw|api.?key|access.?key|auth|credential|bearer|private)"
@@ -51,6 +51,51 @@ _WIDE = (
 # PowerShell takes as much of `-EncodedCommand` as tells it from other options, and one abbreviation besides.
 # A list of arguments in JSON has quotes and a comma between them.
 _ENCODED = b"|".join([b"ec", *(b"encodedcommand"[:size] for size in range(1, 15))])
+
+# What ends a record of a log while its value stands in the next one: `password:`, `"token" => (`, `<key>ApiKey</key>`,
+# the names above a table. A name by itself counts only where no word stands before it: `invalid token` asks for none.
+# With each name the next character is fixed as well, as names stand in every other line of some logs. What else may
+# stand there is kept short: each is compiled by itself, and `records` looks at what they find.
+_ASKING = (
+    *"password passwd passphrase secret credentials token apikey accesskey".split(),
+    *('"pass', "_pass", "_pwd", "_key", "-key", r"\.key"),
+)
+_SIGNS = (*":='\")]>|(", " =", " :", " |", " (", " \\", "s:")
+_CELLS = (*",;|\t", '",', " |", "\\t")
+_MORE_CELLS = r"""[\w "',;|\t\\.-]{1,48}"""
+_ALONE = r"""(?:[^\w\s.,][ \t]{0,4}|[FP] |po |[_.,-]["']?)"""
+_CAMEL = "Password Passwd Passphrase Pwd Pass Secret Token ApiKey SecretKey AccessKey".split()
+_OTHERS = (
+    *(r"USER \S{1,64}", "UGFzc3dvcmQ6", r"form-data; name=\\{0,3}\"[\w.-]{1,40}\\{0,3}\"", r":protected\]=>"),
+    *(r"aaa-server [^\n\"\\]{1,80}", r"(?:tacacs|radius) server \S{1,40}", r":private\]=>"),
+    *(r"(?i:password for the )[^\n\"\\]{1,72}:", *(rf"(?i:{name})</\w{{2,6}}>" for name in _ASKING)),
+)
+# The end of a line in a string of JSON or of a record that another one follows, and of a string that is all one says.
+_LINES = (r"\\{1,3}n", *(rf"{end}(?:[\w<\[{{]|$)" for end in (r"\n", r"\r\n")))
+_LINE, _STRING = f"(?:{'|'.join(_LINES)})", r"""\\{0,3}"[ \t]?(?:[,}]|\w{1,12}=)"""
+
+
+def _record_triggers() -> Iterable[bytes]:
+    """A name that a record of a log ends in. The last bytes tell how: see `ends_here`."""
+    for name in _ASKING:
+        signs = [*map(re.escape, _SIGNS), r"\\{1,3}\""]
+        yield from (rf"(?i:{name}){sign}[^\w\n]{{0,12}}{_LINE}".encode() for sign in signs)
+        # Not behind a quote alone: `"token":"",` asks for nothing.
+        yield from (rf"(?i:{name}){sign}[^\w\n\"]{{0,6}}{_STRING}".encode() for sign in signs if sign != '"')
+    for name in _ASKING[:8]:
+        for sign in map(re.escape, _CELLS):
+            yield rf"(?i:{name}){sign}{_MORE_CELLS}(?:{_LINE}|{_STRING})".encode()
+    names = [*(rf"{_ALONE}(?i:{name})" for name in (*_ASKING[:8], "[_-]key")), *(f"[a-z]{name}" for name in _CAMEL)]
+    yield from (
+        f"{name}{blank}{end}".encode() for name in names for blank in ("", " ", r"  [ \t]{0,12}") for end in _LINES
+    )
+    yield from (f"{name}{blank}{end}".encode() for name in _OTHERS for blank in ("", " ") for end in (*_LINES, _STRING))
+
+
+def ends_here(last: bytes) -> bool:
+    """Whether a hit with these last two bytes ends in the record that asks for a value, or at the next one."""
+    return last == b"\\n" or last[-1:] in (b",", b"}", b"=")
+
 
 # Stands for no trigger: what is assigned, where `encoded_values` says so.
 VALUE = Codec("percent", b"", open=True)
@@ -142,6 +187,8 @@ def codecs(rules: Sequence[Rule]) -> list[Codec]:
     ]
     out += dict.fromkeys(codec for rule in rules for codec in _percent_triggers(rule))
     out.append(Codec("lines", rb"-----BEGIN [A-Z0-9 ]{0,30}PRIVATE KEY(?: BLOCK)?-----"))
+    if any(rule.trigger in TRIGGERS for rule in rules):  # these look behind names that speak of a credential
+        out += [Codec("lines", trigger) for trigger in _record_triggers()]
     # Of unicode escapes those of `=`, `:`, `"`, `'`, `+`, `/`; not of `&<>`, which JSON encoders escape everywhere.
     out.append(Codec("escape", rb"\\u00(?:3[AaDd]|2[27BbFf])"))
     out.append(Codec("escape", rb"\\x(?:3[AaDd]|2[27])[A-Za-z0-9]"))

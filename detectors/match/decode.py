@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from functools import lru_cache, partial
 from urllib.parse import unquote_to_bytes
 
-from detectors.compile.codecs import Codec
+from detectors.compile.codecs import Codec, ends_here
+from detectors.match.records import around, text_of
 
 __all__ = ["Budget", "Region", "encoded_values", "regions"]
 
@@ -276,12 +277,38 @@ def _entity(text: bytes) -> tuple[bytes, int]:
 _PEM_END = re.compile(rb"-----END [A-Z0-9 ]{0,40}-----")
 _BREAK = re.compile(rb"(?:\\\\*\\n|\n)")
 _CHUNK = re.compile(rb"[A-Za-z0-9+/]{8,}={0,2}")
+_BEFORE, _AFTER = 5, 16  # records around one that ends in a name
+_SEEN_BACK, _SEEN_AHEAD = 4096, 8192  # bytes of them
+_TO_THE_END = 16  # bytes behind what a record says up to where a hit may end in it
+_OF_A_KEY = 600  # records that a key may take
 
 
 def _lines(data: Buffer, hits: Sequence[tuple[Codec, int]], budget: Budget) -> Iterable[Region]:
-    """A PEM whose every line stands in a log record of its own (syslog, CRI, Docker): put together again."""
+    """What is printed line by line and stands in a log record each (syslog, CRI, Docker), put together again: what
+    follows a name that ends its line, and a PEM."""
+    last = {end: bytes(data[end - 2 : end]) for _, end in hits}
+    yield from _keys(data, (end for end in last if last[end] == b"--"), budget)
+    done = -1
+    for end in sorted(end for end in last if last[end] != b"--"):
+        # In the record that asks for a value: where it is not the one that the hit ends in, its line break.
+        at = end - 1 if ends_here(last[end]) or last[end][-1:] == b"\n" else end - 2
+        if at <= done:
+            continue
+        said = around(data, at, before=_BEFORE, after=_AFTER, back=_SEEN_BACK, ahead=_SEEN_AHEAD)
+        here = next((number for number, one in enumerate(said) if one.start <= at <= one.end + _TO_THE_END), None)
+        if here is None:
+            continue
+        # Of a record with half as many behind it the region shows all there is to see.
+        done = max(at, said[max(here, len(said) - 1 - _AFTER // 2)].end)
+        low, high = said[0].start, said[-1].end
+        if budget.take(high - low, high - low):
+            text, places = text_of(data, said)
+            yield Region(low, high, text, marks=places.copy)
+
+
+def _keys(data: Buffer, ends: Iterable[int], budget: Budget) -> Iterable[Region]:
     done = clear = -1
-    for _, end in sorted(hits, key=lambda h: h[1]):
+    for end in sorted(ends):
         if end <= done:
             continue
         reach = min(len(data), end + REACH_AHEAD)
@@ -298,6 +325,13 @@ def _lines(data: Buffer, hits: Sequence[tuple[Codec, int]], budget: Budget) -> I
             continue
         low = begin + max(0, end - 80)
         if not budget.take(done - low, done - low):
+            continue
+        stop = bytes(data[done : done + 512]).find(b"\n")
+        said = around(data, end, before=0, after=_OF_A_KEY, back=0, ahead=done - end + (stop if stop >= 0 else 512))
+        if said and said[-1].start <= last.start() < said[-1].end:
+            plain, places = text_of(data, said)
+            plain = plain[: plain.rindex(b"-----END") + done - last.start()]
+            yield Region(said[0].start, done, plain, marks=places.copy)
             continue
         text = bytes(data[low:end])
         marks: Marks = [(0, low), (len(text), end)]

@@ -37,6 +37,7 @@ from detectors.rules.syntax import diagnose, re2_problem
 __all__ = ["Decision", "Engine", "Found", "Match", "TooSlowError", "Worker", "patience"]
 
 MAX_DEPTH = 3  # of decoding
+_READABLE = ("lines", "utf16")  # what can be read as it stands: only what is found in it has to be hidden
 _GAP = b"\n" + bytes(256) + b"\n"  # between decoded texts
 _SEPARATOR = re.compile(rb"[^A-Za-z0-9+/]")
 # A short keyword stands in any large base64 text by chance.
@@ -304,6 +305,7 @@ class Worker:
             if name == "utf16":
                 # It can be read as it is, and those beside the rules know of the others only what they make of a value.
                 inner.out += [one for detector in self._beside for one in detector.decide(decoded.text, work)]
+            if name in _READABLE:
                 text.hiding += [span for first, last in inner.hiding for span in decoded.places(first, last)]
             else:
                 text.hiding += decoded.spans
@@ -313,8 +315,8 @@ class Worker:
                 if not (work.explain or decision.accepted):
                     continue
                 standing = rank((name, *decision.decode))
-                # Text in UTF-16 may be all of the block, and nothing in it depends on where it ends.
-                wide = decoded.places(decision.start, last) if name == "utf16" else []
+                # Such text may be all of the block, and nothing in it depends on where it ends.
+                wide = decoded.places(decision.start, last) if name in _READABLE else []
                 ends = [high for _, high in wide] or decoded.ends(decision.start)
                 for number, (start, end) in enumerate(decoded.places(decision.start, decision.end)):
                     if decision.match is not None:

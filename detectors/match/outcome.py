@@ -103,10 +103,10 @@ def resolve(decided: Sequence[tuple[Decision, int]]) -> list[tuple[Match, int]]:
     return out + _best(ordered[first:])
 
 
-def rank(decode: tuple[str, ...]) -> int:
-    """Which of two that were decoded in different ways is told: the lower one."""
+def rank(decode: tuple[str, ...], *, apart: bool = False) -> int:
+    """Which of two that were decoded in different ways is told: the lower one. `apart`: it stands there in parts."""
     # A key put together from log records is the key; the plain text has the heads of the records in it.
-    return 0 if decode[:1] == ("lines",) else 1 + len(decode)
+    return 0 if decode[:1] == ("lines",) and apart else 1 + len(decode)
 
 
 def _best(matches: list[tuple[Match, int]]) -> list[tuple[Match, int]]:
@@ -117,7 +117,7 @@ def _best(matches: list[tuple[Match, int]]) -> list[tuple[Match, int]]:
         matches,
         key=lambda p: (
             -p[0].rule.priority,
-            rank(p[0].decode),
+            rank(p[0].decode, apart=len(p[0].secret) != p[0].end - p[0].start),
             p[0].start - p[0].end,
             p[0].start,
             p[0].rule.id,

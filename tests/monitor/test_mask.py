@@ -55,6 +55,18 @@ def run(pieces: Sequence[bytes], pause: float, **options: object) -> tuple[bytes
     return out + masker.finish(), masker
 
 
+@pytest.mark.parametrize(
+    "frame", ["2026-03-04T05:06:07.089012345Z stdout F {}\n", '{{"log":"{}\\n","stream":"stdout"}}\n', "web-1  | {}\n"]
+)
+def test_a_value_in_the_record_after_its_name_is_masked_and_nothing_else(frame: str) -> None:
+    value = expand("{alnum:24}", 3)
+    pieces = [frame.format(line).encode() for line in ("x", "token: |", f"  {value}", "y")]
+    masker = Masker(texts.engine().worker(), KEY)
+    out = b"".join(masker.feed(piece, 100.0 + n) for n, piece in enumerate(pieces)) + masker.finish()
+    (rule,) = masker.stats.masked
+    assert out == b"".join(pieces).replace(value.encode(), label(rule, value.encode()))
+
+
 @pytest.mark.parametrize("order", ["le", "be"])
 @pytest.mark.parametrize("after", [" in use\r\n", ""])
 def test_a_text_in_utf_16_stays_one(order: str, after: str) -> None:

@@ -1,11 +1,12 @@
 from __future__ import annotations
 
+import json
 import re
 from dataclasses import replace
 
 import pytest
 
-from detectors.compile.codecs import codecs
+from detectors.compile.codecs import codecs, ends_here
 from detectors.match.engine import Engine
 from detectors.rules.rule import Rule
 from tests.detectors.texts import rules
@@ -57,3 +58,49 @@ def test_words_that_a_secret_follows_are_seen_before_an_encoded_blank(before: st
 def test_in_percent_encoded_text_nothing_is_looked_for_that_would_be_encoded_itself(literal: str, looked: bool) -> None:
     rule = Rule(id="r", name="Rule", pattern=f"{literal}(?P<secret>[A-Za-z0-9+/]{{20}}=)", severity="high")
     assert (re.escape(literal).encode() in {codec.trigger for codec in codecs([rule])}) is looked
+
+
+ASKS = r"""
+password:\n
+F password\n
+| user | password |\n
+"user","password"\n
+id,login,password,email\n
+"client_secret": (\n
+<key>ApiKey</key>\n
+<password>\n
+  ["apiKey"]=>\n
+  ["pw":protected]=>\n
+>>> print(password)\n
+- ParameterKey: bindPwd\n
+name: APP_DB_PASSWD\n
+334 UGFzc3dvcmQ6\n
+USER reporting\n
+Content-Disposition: form-data; name="x"\n
+"""
+
+
+def test_a_name_that_ends_a_record_is_seen_where_rules_look_behind_names() -> None:
+    asking = [rule for rule in rules() if rule.trigger == "@assigned"][:1]
+    made = {codec.trigger for codec in codecs(asking) if codec.name == "lines"}
+    known = [re.compile(trigger) for trigger in made]
+    assert len(made) > len([codec for codec in codecs([]) if codec.name == "lines"]) == 1
+
+    def ends(text: str) -> list[bytes]:
+        return [text[: found.end()].encode()[-2:] for one in known for found in one.finditer(text.encode())]
+
+    for line in ASKS.strip().split("\n"):
+        text = f"2026-03-04T05:06:07Z stdout {line[:-2]}"
+        assert ends(f"{text}\n"), line
+        assert not any(map(ends_here, ends(f"{text}\nnext")))
+        assert all(map(ends_here, ends(f'{{"log":"{json.dumps(text)[1:-1]}\\n","n":1}}')))
+        assert ends(f'{{"log":"{json.dumps(text)[1:-1]}\\n","n":1}}'), line
+    assert all(map(ends_here, ends('{"msg":"password:","n":1}') + ends('msg="token = (" n=1')))
+    for text in (
+        "invalid password\n2026",
+        '{"token":"","type":"password","n":1}\n{',
+        "2026 Failed password for root from 10.0.0.1\n2026",
+        "tokens=812 max_tokens=9\n2026",
+        "the token expired:\n",
+    ):
+        assert ends(text) == [], text

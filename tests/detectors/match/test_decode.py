@@ -288,6 +288,36 @@ def test_a_key_spread_over_log_records_is_put_together(frame: str) -> None:
     assert data[: found.end].endswith(b"-----END PRIVATE KEY-----")
 
 
+@pytest.mark.parametrize("last", ["=6jcx", "ggSj=="])
+def test_a_key_in_records_of_cri_is_the_key_and_nothing_of_its_times(last: str) -> None:
+    lines = ["x", *PEM[:-1], last, PEM[-1], "y"]
+    data = "".join(f"2026-03-04T05:06:07.{n:09}Z stdout F {line}\n" for n, line in enumerate(lines)).encode()
+    (found,) = regions(data, "lines")
+    assert found.text == "\n".join(lines[1:-1]).encode()
+    assert found.places()(0, len(found.text)) == (data.index(b"-----BEGIN"), data.index(b"KEY-----\n2026", 300) + 8)
+
+
+def test_a_name_at_the_end_of_a_record_is_read_with_the_next_ones() -> None:
+    lines = ["before", "token: |", "  acme_k3j9x2m4q8w1", *(f"line {n}" for n in range(40)), "token: |", "  x"]
+    data = "".join(f"2026-03-04T05:06:07.{n:09}Z stdout F {line}\n" for n, line in enumerate(lines)).encode()
+    asked = [place + 10 for place in range(len(data)) if data.startswith(b"token: |\n2", place)]
+    first, second = decode.regions(codec("lines"), data, [(codec("lines"), end) for end in asked])
+    assert first.text.startswith(b"before\ntoken: |\n  acme_k3j9x2m4q8w1\nline 0\n")
+    assert second.text.endswith(b"token: |\n  x\n")
+    at = first.text.index(b"acme_")
+    start, end = first.places()(at, at + 17)
+    assert data[start:end] == b"acme_k3j9x2m4q8w1"
+    # What one region shows with enough behind it is not decoded again; what stands in no record is not decoded.
+    near = [*asked[:1], asked[0] + 60]
+    assert len(list(decode.regions(codec("lines"), data, [(codec("lines"), end) for end in near]))) == 1
+    plain = b"token: |\nacme_k3j9x2m4q8w1\n"
+    assert list(decode.regions(codec("lines"), plain, [(codec("lines"), 10)])) == []
+    budget = decode.Budget(0)
+    budget.left = 0
+    assert list(decode.regions(codec("lines"), data, [(codec("lines"), asked[0])], budget)) == []
+    assert budget.skipped
+
+
 def test_a_key_as_it_stands_in_a_file_needs_no_decoding() -> None:
     assert regions("\n".join(PEM).encode(), "lines") == []
     assert regions(b"-----BEGIN PRIVATE KEY-----\nabc", "lines") == []

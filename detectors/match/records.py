@@ -1,0 +1,165 @@
+"""Records of a log around a place, and what they say one after another: without the time, the host, the stream of each.
+
+What a program prints in lines stands in records of their own once it is logged: a name in one, its value in the next.
+Of each record there may be several readings; the one that a neighbour shares is taken, and others' records between are
+left out.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import NamedTuple
+
+__all__ = ["Said", "around", "text_of"]
+
+Buffer = bytes | bytearray | memoryview
+_LONGEST = 8192  # bytes of a record that are looked at
+
+_ZONE = rb"(?: ?(?:Z|UTC|[+-]\d\d:?\d\d))?"
+_TIME = (
+    rb"\[?(?:\d{4}[-/]\d\d[-/]\d\d[T ])?\d\d:\d\d:\d\d(?:[.,]\d{1,9})?" + _ZONE + rb"\]?"
+    rb"|[A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d(?:\.\d{1,6})?"
+    rb"|[IWEF]\d{4} \d\d:\d\d:\d\d\.\d{6} +\d+ [\w./-]{1,80}:\d+\]"
+)
+# Whose record it is (`docker compose`, `kubectl --prefix`, `gh run view`), the priority of syslog, the time.
+_HEAD = re.compile(
+    rb"([\w.-]{1,64} {1,32}\| |\[[\w./-]{3,160}\] |[^\t\n]{1,80}\t[^\t\n]{1,80}\t(?=\d{4}-))?(<\d{1,3}>1? ?)?(%b)?"
+    % _TIME
+)
+_LEVEL = rb"(?i:trace|debug|info(?:rmation)?|notice|warn(?:ing)?|error|err|fatal|crit(?:ical)?|severe)"
+_STREAM = re.compile(rb" (?:stdout|stderr) ([FP])(?::\S{0,40})? ")
+# What may stand between the time and the text, the most telling first.
+_TAILS = (
+    re.compile(rb" \S{1,255} \S{1,48} \S{1,128} \S{1,32} (?:-|(?:\[[^\]\n]{0,400}\]){1,8}) ?"),  # RFC 5424
+    re.compile(rb" [\w.-]{1,64} [\w./()@-]{1,64}(?:\[\d{1,10}\])?: ?"),  # host and program
+    re.compile(
+        rb"[ \t]+(?:(?:\[[^\]\n]{1,60}\]|\(?%b\)?:?|\d{1,7}(?: ---)?)[ \t]+){1,5}"
+        rb"(?:-[ \t]|[\w.$/@-]{2,80}(?:\[\d+\])?[ \t]*(?:: |- ))?" % _LEVEL
+    ),
+    re.compile(rb"[ \t]"),
+)
+_NUMBER = re.compile(rb"\d+")
+_FIELDS = rb"log|msg|message|MESSAGE|@message|_msg|event|line|text|textPayload|body|content"
+_JSON = re.compile(rb"\"(%b)\"\s?:\s?\"((?:[^\"\\\n]|\\.)*)" % _FIELDS)
+_JSON_STREAM = re.compile(rb"\"stream\"\s?:\s?\"\w{1,16}\"")
+_PAIRS = re.compile(rb"(?:^|\s)(%b)=\"((?:[^\"\\\n]|\\.)*)" % _FIELDS)
+_PAIR = re.compile(rb"[\w.@-]{1,40}=")
+_ESCAPE = re.compile(rb"\\(?:u([0-9a-fA-F]{4})|(.))", re.DOTALL)
+_SIMPLE = {b"n": b"\n", b"t": b"\t", b"r": b"\r", b"b": b"\b", b"f": b"\f"}
+
+
+class Said(NamedTuple):
+    """What one record says: data[start:end]. `frame`: what is alike in the records of one writer. `escaped`: it is a
+    string of JSON. `more`: the next record goes on with the same line."""
+
+    start: int
+    end: int
+    frame: bytes
+    escaped: bool = False
+    more: bool = False
+
+
+def _readings(data: Buffer, low: int, high: int) -> list[Said]:
+    """Of the record data[low:high], the most telling first."""
+    line = bytes(data[low : min(high, low + _LONGEST)]).rstrip(b"\r")
+    end = low + len(line)
+    held = _JSON.search(line) if line[:1] == b"{" else _PAIRS.search(line) if _PAIR.match(line) else None
+    if held is not None:
+        stream = _JSON_STREAM.search(line, held.end()) if line[:1] == b"{" else None
+        frame = line[:1] + held[1] + (stream[0] if stream else b"")
+        # Docker writes the end of a line as one; where there is none, the line goes on.
+        more = held[1] == b"log" and not held[2].endswith(b"\\n")
+        return [Said(low + held.start(2), low + held.end(2), frame, True, more)]
+    head = _HEAD.match(line)
+    if head is None or not (head[1] or head[3]):
+        return []
+    who = _NUMBER.sub(b"0", head[1] or b"") + (b"<" if head[2] else b"")
+    if head[3] is None:
+        return [Said(low + head.end(), end, who)]
+    if stream := _STREAM.match(line, head.end()):
+        return [Said(low + stream.end(), end, who + stream[0][:8], False, stream[1] == b"P")]
+    out = []
+    for number, tail in enumerate(_TAILS):
+        if found := tail.match(line, head.end()):
+            out.append(Said(low + found.end(), end, b"%b%d%b" % (who, number, _NUMBER.sub(b"0", found[0]))))
+    return out
+
+
+def _ahead(data: Buffer, at: int, limit: int) -> Iterator[tuple[int, int]]:
+    """Lines from the one that begins at `at`."""
+    whole = bytes(data[at:limit])
+    low = 0
+    while low < len(whole):
+        high = whole.find(b"\n", low)
+        high = len(whole) if high < 0 else high
+        yield at + low, at + high
+        low = high + 1
+
+
+def _back(data: Buffer, at: int, limit: int) -> Iterator[tuple[int, int]]:
+    """Lines before the one that begins at `at`, the last one first; none that begins before `limit`."""
+    whole = bytes(data[limit:at])
+    high = len(whole) - 1
+    while high > 0:
+        low = whole.rfind(b"\n", 0, high) + 1
+        if not low and limit:
+            return  # it may begin before
+        yield limit + low, limit + high
+        high = low - 1
+
+
+def around(data: Buffer, at: int, *, before: int, after: int, back: int, ahead: int) -> list[Said]:
+    """What the record at `at` says with those of its kind among so many lines and bytes before and after it.
+
+    Empty where nothing tells what of it is text: no other record is framed as it is.
+    """
+    low = bytes(data[max(0, at - _LONGEST) : at]).rfind(b"\n") + 1
+    low += max(0, at - _LONGEST)
+    following = _ahead(data, low, min(len(data), at + ahead))
+    own = _readings(data, *next(following, (low, low)))
+    if not own:
+        return []
+    lines = [line for line, _ in zip(following, range(after), strict=False)]
+    earlier = [line for line, _ in zip(_back(data, low, max(0, low - back)), range(before), strict=False)]
+    read = [_readings(data, *line) for line in lines]
+    for beside in (*read[:3], *(_readings(data, *line) for line in earlier[:1])):
+        frames = {other.frame for other in beside}
+        if said := next((one for one in own if one.frame in frames), None):
+            break
+    else:
+        said = own[0]
+        if not said.escaped:
+            return []
+    out = [one for line in reversed(earlier) for one in _readings(data, *line) if one.frame == said.frame]
+    return [*out, said, *(one for readings in read for one in readings if one.frame == said.frame)]
+
+
+def _plain(escape: re.Match[bytes]) -> bytes:
+    if escape[1]:
+        code = int(escape[1], 16)
+        return b"?" if 0xD800 <= code <= 0xDFFF else chr(code).encode()
+    return _SIMPLE.get(escape[2], escape[2])
+
+
+def text_of(data: Buffer, said: list[Said]) -> tuple[bytes, list[tuple[int, int]]]:
+    """What they say as one text, and where its pieces stand in the data (see Region)."""
+    out = bytearray()
+    marks: list[tuple[int, int]] = []
+    for one in said:
+        raw = bytes(data[one.start : one.end])
+        at, begin = 0, len(out)
+        marks.append((begin, one.start))
+        for escape in _ESCAPE.finditer(raw) if one.escaped else ():
+            out += raw[at : escape.start()]
+            marks.append((len(out), one.start + escape.start()))
+            out += _plain(escape)
+            at = escape.end()
+            marks.append((len(out), one.start + at))
+        out += raw[at:]
+        marks.append((len(out), one.end))
+        if not one.more and not out.endswith(b"\n", begin):
+            out += b"\n"
+            marks.append((len(out), min(one.end + 1, len(data))))  # it is of this record, not of the next one's head
+    marks.append((len(out), marks[-1][1]))
+    return bytes(out), marks
