@@ -7,7 +7,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -94,6 +94,15 @@ def test_it_ends_as_filters_do_when_its_reader_has_gone(config: Path, tmp_path: 
         assert b"Traceback" not in process.stderr.read()
 
 
+@pytest.fixture
+def hung_up() -> Iterator[None]:
+    """SIGHUP as it is for a command of a terminal, also where tests run behind nohup, which passes it on ignored."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    yield
+    signal.signal(signal.SIGHUP, before)
+
+
+@pytest.mark.usefixtures("hung_up")
 def test_what_waits_in_the_pipe_when_a_signal_comes_goes_out(config: Path, tmp_path: Path) -> None:
     with started(tmp_path) as process:
         assert process.stdin is not None
