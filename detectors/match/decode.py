@@ -12,7 +12,7 @@ from functools import lru_cache, partial
 from urllib.parse import unquote_to_bytes
 
 from detectors.compile.codecs import Codec, ends_here
-from detectors.match.records import around, text_of
+from detectors.match.records import Said, around, text_of
 
 __all__ = ["Budget", "Region", "encoded_values", "regions"]
 
@@ -289,12 +289,13 @@ def _lines(data: Buffer, hits: Sequence[tuple[Codec, int]], budget: Budget) -> I
     last = {end: bytes(data[end - 2 : end]) for _, end in hits}
     yield from _keys(data, (end for end in last if last[end] == b"--"), budget)
     done = -1
+    known: dict[tuple[int, int], list[Said]] = {}
     for end in sorted(end for end in last if last[end] != b"--"):
         # In the record that asks for a value: where it is not the one that the hit ends in, its line break.
         at = end - 1 if ends_here(last[end]) or last[end][-1:] == b"\n" else end - 2
         if at <= done:
             continue
-        said = around(data, at, before=_BEFORE, after=_AFTER, back=_SEEN_BACK, ahead=_SEEN_AHEAD)
+        said = around(data, at, known, before=_BEFORE, after=_AFTER, back=_SEEN_BACK, ahead=_SEEN_AHEAD)
         here = next((number for number, one in enumerate(said) if one.start <= at <= one.end + _TO_THE_END), None)
         if here is None:
             continue
@@ -327,7 +328,7 @@ def _keys(data: Buffer, ends: Iterable[int], budget: Budget) -> Iterable[Region]
         if not budget.take(done - low, done - low):
             continue
         stop = bytes(data[done : done + 512]).find(b"\n")
-        said = around(data, end, before=0, after=_OF_A_KEY, back=0, ahead=done - end + (stop if stop >= 0 else 512))
+        said = around(data, end, {}, before=0, after=_OF_A_KEY, back=0, ahead=done - end + (stop if stop >= 0 else 512))
         if said and said[-1].start <= last.start() < said[-1].end:
             plain, places = text_of(data, said)
             plain = plain[: plain.rindex(b"-----END") + done - last.start()]

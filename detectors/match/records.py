@@ -109,30 +109,45 @@ def _back(data: Buffer, at: int, limit: int) -> Iterator[tuple[int, int]]:
         high = low - 1
 
 
-def around(data: Buffer, at: int, *, before: int, after: int, back: int, ahead: int) -> list[Said]:
+def around(
+    data: Buffer,
+    at: int,
+    known: dict[tuple[int, int], list[Said]],
+    *,
+    before: int,
+    after: int,
+    back: int,
+    ahead: int,
+) -> list[Said]:
     """What the record at `at` says with those of its kind among so many lines and bytes before and after it.
 
-    Empty where nothing tells what of it is text: no other record is framed as it is.
+    Empty where nothing tells what of it is text: no other record is framed as it is. `known`: readings of this data,
+    so that a line is read once, however many records there are that it stands beside.
     """
+
+    def readings(line: tuple[int, int]) -> list[Said]:
+        if line not in known:
+            known[line] = _readings(data, *line)
+        return known[line]
+
     low = bytes(data[max(0, at - _LONGEST) : at]).rfind(b"\n") + 1
     low += max(0, at - _LONGEST)
     following = _ahead(data, low, min(len(data), at + ahead))
-    own = _readings(data, *next(following, (low, low)))
+    own = readings(next(following, (low, low)))
     if not own:
         return []
     lines = [line for line, _ in zip(following, range(after), strict=False)]
     earlier = [line for line, _ in zip(_back(data, low, max(0, low - back)), range(before), strict=False)]
-    read = [_readings(data, *line) for line in lines]
-    for beside in (*read[:3], *(_readings(data, *line) for line in earlier[:1])):
-        frames = {other.frame for other in beside}
+    for beside in (*lines[:3], *earlier[:1]):
+        frames = {other.frame for other in readings(beside)}
         if said := next((one for one in own if one.frame in frames), None):
             break
     else:
         said = own[0]
         if not said.escaped:
             return []
-    out = [one for line in reversed(earlier) for one in _readings(data, *line) if one.frame == said.frame]
-    return [*out, said, *(one for readings in read for one in readings if one.frame == said.frame)]
+    out = [one for line in reversed(earlier) for one in readings(line) if one.frame == said.frame]
+    return [*out, said, *(one for line in lines for one in readings(line) if one.frame == said.frame)]
 
 
 def _plain(escape: re.Match[bytes]) -> bytes:

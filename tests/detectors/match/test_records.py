@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from detectors.match import records
 from detectors.match.records import around, text_of
 from detectors.rules.template import expand
 from tests.detectors import texts
@@ -41,7 +42,7 @@ def framed(name: str, lines: list[str], between: str = "") -> str:
 
 
 def said(data: bytes, at: int) -> list[bytes]:
-    found = around(data, at, before=5, after=9, back=4096, ahead=4096)
+    found = around(data, at, {}, before=5, after=9, back=4096, ahead=4096)
     return text_of(data, found)[0].split(b"\n")[:-1] if found else []
 
 
@@ -64,7 +65,7 @@ def test_records_of_others_between_are_left_out(name: str) -> None:
 
 def test_places_lead_back_through_escapes() -> None:
     data = framed("docker", ["a\té", "b\\c"]).encode()
-    text, marks = text_of(data, around(data, 12, before=1, after=1, back=99, ahead=999))
+    text, marks = text_of(data, around(data, 12, {}, before=1, after=1, back=99, ahead=999))
     assert text == "a\té\nb\\c\n".encode()
     assert dict(marks)[0] == 8
     assert data[dict(marks)[text.index(b"b")] :].startswith(b"b\\\\c\\n")
@@ -166,3 +167,18 @@ def test_only_what_is_found_in_records_is_hidden() -> None:
     found = texts.engine().worker().search(data)
     place = data.index(value.encode())
     assert found.hidden == [(place, place + len(value))]
+
+
+def test_records_that_have_no_neighbour_of_their_kind_are_read_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    # Each would otherwise be read again for each of the twenty around it that ask for a value.
+    lines = [f"[{expand('{lower:8}', number)}/x] password:\n" for number in range(300)]
+    read: list[int] = []
+    readings = records._readings
+
+    def counted(data: bytes, low: int, high: int) -> list[records.Said]:
+        read.append(low)
+        return readings(data, low, high)
+
+    monkeypatch.setattr(records, "_readings", counted)
+    texts.engine().worker().search("".join(lines).encode())
+    assert len(lines) <= len(read) < 2 * len(lines)
