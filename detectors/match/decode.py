@@ -328,7 +328,7 @@ def _keys(data: Buffer, ends: Iterable[int], budget: Budget) -> Iterable[Region]
         if not budget.take(done - low, done - low):
             continue
         stop = bytes(data[done : done + 512]).find(b"\n")
-        said = around(data, end, {}, before=0, after=_OF_A_KEY, back=0, ahead=done - end + (stop if stop >= 0 else 512))
+        said = around(data, end, {}, before=0, after=_OF_A_KEY, back=0, ahead=done - end + (stop + 1 or 512))
         if said and said[-1].start <= last.start() < said[-1].end:
             plain, places = text_of(data, said)
             plain = plain[: plain.rindex(b"-----END") + done - last.start()]

@@ -87,12 +87,15 @@ def _readings(data: Buffer, low: int, high: int) -> list[Said]:
 
 
 def _ahead(data: Buffer, at: int, limit: int) -> Iterator[tuple[int, int]]:
-    """Lines from the one that begins at `at`."""
+    """Lines from the one that begins at `at`; none but that one is cut at `limit`, as half a value may be another."""
     whole = bytes(data[at:limit])
     low = 0
     while low < len(whole):
         high = whole.find(b"\n", low)
-        high = len(whole) if high < 0 else high
+        if high < 0:
+            if low and limit < len(data):
+                return
+            high = len(whole)
         yield at + low, at + high
         low = high + 1
 

@@ -63,6 +63,14 @@ def test_records_of_others_between_are_left_out(name: str) -> None:
     assert said(data, data.index(b"\n") - 1) == [line.encode() for line in LINES]
 
 
+def test_no_record_is_cut_where_nobody_looks_further() -> None:
+    data = framed("cri", ["password:", "a word", "token=0123456789"]).encode()
+    at = data.index(b"password:")
+    for limit in range(data.index(b"a word") + len("a word\n"), len(data) + 1):
+        found = around(data, at, {}, before=0, after=9, back=0, ahead=limit - at)
+        assert text_of(data, found)[0] == b"password:\na word\n" + b"token=0123456789\n" * (limit == len(data))
+
+
 def test_places_lead_back_through_escapes() -> None:
     data = framed("docker", ["a\té", "b\\c"]).encode()
     text, marks = text_of(data, around(data, 12, {}, before=1, after=1, back=99, ahead=999))
