@@ -3,13 +3,14 @@
     python -m benchmarks.mask [--size 1G] [--logs FOLDER] [--rounds 3] [--lines 300]
 
 CPU time of the whole process, start included, by turns, of several rounds the least: budget ≥ 0.7 of the throughput of
-`scan`. What `cat` takes to fill the pipe is not counted. The delay is wall time, from just before a line is written to the pipe until it is read behind it, line after
-line, every tenth with a secret: budget ≤ 50 ms.
+`scan`. What `cat` takes to fill the pipe is not counted. The delay is wall time, from just before a line is written to
+the pipe until it is read behind it, line after line, every tenth with a secret: budget ≤ 50 ms.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import random
 import subprocess
@@ -50,10 +51,13 @@ def delays(folder: Path, lines: int) -> list[float]:
             secret = expand("ghp_{alnum:30}{crc32}", number) if number % 10 == 0 else "none"
             text = b"2026-11-02T14:03:08Z WARN request %d refused, token=%b\n" % (number, secret.encode())
             began = time.perf_counter()
-            process.stdin.write(text)
+            with contextlib.suppress(BrokenPipeError):  # of one that has ended nothing can be read either
+                process.stdin.write(text)
             came = b""
             while not came.endswith(b"\n"):
-                came += process.stdout.read(1 << 16)
+                if not (piece := process.stdout.read(1 << 16)):
+                    raise SystemExit(f"monitor mask ended with {process.wait()}")
+                came += piece
             if number >= 0:
                 out.append(time.perf_counter() - began)
             if (came == text) is not (secret == "none"):

@@ -35,6 +35,8 @@ def test_a_failure_is_told(folder: Path) -> None:
     (folder / "config.toml").write_text("[what]\n")
     with pytest.raises(SystemExit, match="ended with 78"):
         through(folder, folder / "logs", folder / "clean")
+    with pytest.raises(SystemExit, match="ended with 78"):
+        delays(folder, 1)
 
 
 def test_each_line_is_waited_for_and_the_tenth_is_masked(folder: Path) -> None:
