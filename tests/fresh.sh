@@ -6,7 +6,7 @@
 #   FRESH_DIR     where the roots lie (default /var/tmp/exposure-monitor-fresh)
 #   FRESH_MIRROR  a Debian mirror (default: the one this machine uses)
 #   FRESH_TESTS   how often `make test` runs (default 1; 0: only `make run`)
-#   FRESH_BUSY    so many busy loops beside it (default 0)
+#   FRESH_BUSY    so many busy loops beside it (default 0), in sessions of their own, as other services are
 set -eu
 
 here=$(cd "$(dirname "$0")/.." && pwd)
@@ -39,14 +39,15 @@ if [ "${1:-}" = --inside ]; then
     wait || true
 
     loops=
-    for _ in $(seq 1 "$busy"); do (while :; do :; done) & loops="$loops $!"; done
+    for _ in $(seq 1 "$busy"); do setsid sh -c 'while :; do :; done' & loops="$loops $!"; done
+    failed=0
     for round in $(seq 1 "$tests"); do
         began=$(date +%s)
-        make test </dev/null >/tmp/test.log 2>&1 || { tail -n 150 /tmp/test.log; kill $loops 2>/dev/null; exit 1; }
+        make test </dev/null >/tmp/test.log 2>&1 || { failed=1; tail -n 150 /tmp/test.log; }
         echo "make test, round $round of $tests beside $busy busy loops: $(tail -n 1 /tmp/test.log), $(($(date +%s) - began)) s in all"
     done
     [ -z "$loops" ] || kill $loops
-    exit 0
+    exit "$failed"
 fi
 
 command -v debootstrap >/dev/null || { apt-get update -q >/dev/null; apt-get install -q -y --no-install-recommends debootstrap >/dev/null; }
