@@ -10,7 +10,7 @@ import orjson
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 from google.protobuf.message import DecodeError
 
-from monitor.sources.pushed import FormError, Pushed, bounded, packed_json
+from monitor.sources.pushed import FormError, Pushed, bounded, json_of, packed_json
 
 __all__ = ["PushRequest", "from_json", "from_protobuf"]
 
@@ -35,9 +35,12 @@ _LABEL = re.compile(r'(?<![\w.:/-])([A-Za-z_][\w.:/-]*+)\s*+=\s*("(?:[^"\\]|\\.)
 
 
 def _message() -> Any:
-    """`logproto.PushRequest` as far as it is used: streams of labels and entries, each a time, a line, more labels."""
+    """`logproto.PushRequest` as far as it is used: streams of labels and entries, each a time, a line, more labels.
+
+    Its texts are bytes to us: clients send a line as it stands in the log, whatever it is encoded in.
+    """
     kinds = descriptor_pb2.FieldDescriptorProto
-    text, message, repeated = kinds.TYPE_STRING, kinds.TYPE_MESSAGE, kinds.LABEL_REPEATED
+    text, message, repeated = kinds.TYPE_BYTES, kinds.TYPE_MESSAGE, kinds.LABEL_REPEATED
     fields = {
         "Time": [("seconds", 1, kinds.TYPE_INT64, ""), ("nanos", 2, kinds.TYPE_INT32, "")],
         "Label": [("name", 1, text, ""), ("value", 2, text, "")],
@@ -70,23 +73,24 @@ def from_protobuf(body: bytes) -> Iterator[Pushed]:
     except DecodeError:
         raise FormError("not a PushRequest") from None
     for stream in request.streams:
-        labels = _labels(stream.labels)
+        labels = _labels(_text(stream.labels))
         yield from _stream(labels)
         for entry in stream.entries:
             nanoseconds = entry.time.seconds * 10**9 + entry.time.nanos
-            yield _record(labels, nanoseconds, entry.line, {label.name: label.value for label in entry.labels})
+            more = {_text(label.name): _text(label.value) for label in entry.labels}
+            yield _record(labels, nanoseconds, entry.line, more)
 
 
 def from_json(body: bytes) -> Iterator[Pushed]:
     """Raises FormError."""
     try:
-        for stream in orjson.loads(body)["streams"]:
+        for stream in json_of(body)["streams"]:
             labels = dict(stream.get("stream") or {})
             yield from _stream(labels)
             for time, line, *more in stream.get("values") or []:
                 if not isinstance(line, str):
                     raise TypeError
-                yield _record(labels, int(time), line, more[0] if more else {})
+                yield _record(labels, int(time), line.encode("utf-8", "surrogatepass"), more[0] if more else {})
     except (orjson.JSONDecodeError, AttributeError, TypeError, ValueError, KeyError, OverflowError, RecursionError):
         raise FormError("not a push request in JSON") from None
 
@@ -96,10 +100,8 @@ def _stream(labels: Mapping[str, Any]) -> Iterator[Pushed]:
         yield Pushed(packed_json(labels), _path(labels), _facts(labels), stamp=b"stream")
 
 
-def _record(labels: Mapping[str, Any], nanoseconds: int, line: str, more: Mapping[str, Any]) -> Pushed:
-    text = line.encode("utf-8", "surrogatepass")
-    if more:
-        text += b"\n" + packed_json(more)
+def _record(labels: Mapping[str, Any], nanoseconds: int, line: bytes, more: Mapping[str, Any]) -> Pushed:
+    text = line + b"\n" + packed_json(more) if more else line
     facts = bounded((*_facts({**more, **labels}).items(), ("trace_id", more.get("trace_id") or more.get("traceID"))))
     return Pushed(text, _path(labels), facts, nanoseconds / 1e9, b"%d" % nanoseconds)
 
@@ -111,6 +113,10 @@ def _facts(labels: Mapping[str, Any]) -> dict[str, str]:
 def _path(labels: Mapping[str, Any]) -> str:
     name = labels.get("filename")
     return name[:4096] if isinstance(name, str) else _facts(labels).get("service", "loki")
+
+
+def _text(value: bytes) -> str:
+    return value.decode("utf-8", "replace")
 
 
 def _labels(text: str) -> dict[str, str]:

@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import base64
 import binascii
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from functools import cache
 from typing import Any
 
 import orjson
+from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 from google.protobuf.message import DecodeError
+from opentelemetry.proto.collector.logs.v1 import logs_service_pb2
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
-from opentelemetry.proto.common.v1.common_pb2 import AnyValue
+from opentelemetry.proto.common.v1 import common_pb2
+from opentelemetry.proto.logs.v1 import logs_pb2
+from opentelemetry.proto.resource.v1 import resource_pb2
 
-from monitor.sources.pushed import FormError, Pushed, bounded, packed_json
+from monitor.sources.pushed import FormError, Pushed, bounded, json_of, packed_json
 
 __all__ = ["from_json", "from_protobuf"]
 
@@ -33,31 +38,54 @@ _PATHS = ("log.file.path", "log.file.name")
 
 def from_protobuf(body: bytes) -> Iterator[Pushed]:
     """Raises FormError."""
-    request = ExportLogsServiceRequest()
-    try:
-        request.ParseFromString(body)
-    except DecodeError:
-        raise FormError("not an ExportLogsServiceRequest") from None
-    for resource in request.resource_logs:
-        shared = {pair.key: _value(pair.value) for pair in resource.resource.attributes}
+    for resource in _request(body).resource_logs:
+        shared = _pairs(resource.resource.attributes)
         yield from _resource(shared)
         for scope in resource.scope_logs:
-            yield from _scope({pair.key: _value(pair.value) for pair in scope.scope.attributes}, shared)
+            yield from _scope(_pairs(scope.scope.attributes), shared)
             for record in scope.log_records:
                 yield _record(
                     shared,
                     _value(record.body),
-                    {pair.key: _value(pair.value) for pair in record.attributes},
+                    _pairs(record.attributes),
                     times=(record.time_unix_nano, record.observed_time_unix_nano),
-                    level=record.severity_text,
+                    level=_text(record.severity_text),
                     trace=record.trace_id.hex(),
                 )
+
+
+def _request(body: bytes) -> Any:
+    """Raises FormError."""
+    for make in (ExportLogsServiceRequest, _loose()):
+        request = make()
+        try:
+            request.ParseFromString(body)
+        except DecodeError:
+            continue
+        return request
+    raise FormError("not an ExportLogsServiceRequest")
+
+
+@cache
+def _loose() -> Any:
+    """The same message with bytes where there is text: what is no UTF-8 in one line of a log is, by the published one,
+    an error of the whole request."""
+    kinds = descriptor_pb2.FieldDescriptorProto
+    pool = descriptor_pool.DescriptorPool()
+    for module in (common_pb2, resource_pb2, logs_pb2, logs_service_pb2):
+        file = descriptor_pb2.FileDescriptorProto()
+        module.DESCRIPTOR.CopyToProto(file)
+        for field in (field for message in file.message_type for field in message.field):
+            if field.type == kinds.TYPE_STRING:
+                field.type = kinds.TYPE_BYTES
+        pool.Add(file)
+    return message_factory.GetMessageClass(pool.FindMessageTypeByName(ExportLogsServiceRequest.DESCRIPTOR.full_name))
 
 
 def from_json(body: bytes) -> Iterator[Pushed]:
     """Raises FormError."""
     try:
-        request = orjson.loads(body)
+        request = json_of(body)
         for resource in _list(request, "resourceLogs"):
             shared = _attributes(resource.get("resource"))
             yield from _resource(shared)
@@ -124,7 +152,15 @@ def _path(attributes: Mapping[str, Any], shared: Mapping[str, Any]) -> str:
     return _facts(shared).get("service", "otlp")
 
 
-def _value(value: AnyValue) -> Any:
+def _pairs(pairs: Iterable[Any]) -> dict[str, Any]:
+    return {_text(pair.key): _value(pair.value) for pair in pairs}
+
+
+def _text(value: str | bytes) -> str:
+    return value.decode("utf-8", "replace") if isinstance(value, bytes) else value
+
+
+def _value(value: Any) -> Any:
     """The parser takes no more than a hundred levels."""
     kind = value.WhichOneof("value")
     if kind is None:
@@ -133,8 +169,8 @@ def _value(value: AnyValue) -> Any:
     if kind == "array_value":
         return [_value(item) for item in inner.values]
     if kind == "kvlist_value":
-        return {pair.key: _value(pair.value) for pair in inner.values}
-    return inner.decode("utf-8", "replace") if isinstance(inner, bytes) else inner
+        return _pairs(inner.values)
+    return _text(inner) if isinstance(inner, bytes) else inner
 
 
 def _attributes(holder: Any) -> dict[str, Any]:

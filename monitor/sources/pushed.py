@@ -15,7 +15,7 @@ import orjson
 from monitor.model import Block
 from monitor.sources.pem import Joiner
 
-__all__ = ["FormError", "Pushed", "blocks", "bounded", "packed_json"]
+__all__ = ["FormError", "Pushed", "blocks", "bounded", "json_of", "packed_json"]
 
 _AGAIN = 600  # seconds within which the same text without a time of its own is taken for one that was sent again
 _EARLIEST, _AHEAD = 631152000, 300  # 1990; seconds by which another clock may be ahead of ours
@@ -66,6 +66,15 @@ def blocks(source: str, key: bytes, records: Iterable[Pushed]) -> Iterator[Block
         yield block
         if joiner.wants(block) and (whole := joiner.feed(f"{record.path} {sorted(record.about.items())}", block)):
             yield whole
+
+
+def json_of(body: bytes) -> Any:
+    """What JSON says, also where its texts are not the UTF-8 they have to be: one line of a log would cost a whole
+    request. Raises orjson.JSONDecodeError."""
+    try:
+        return orjson.loads(body)
+    except orjson.JSONDecodeError:
+        return orjson.loads(body.decode("utf-8", "replace"))
 
 
 def packed_json(value: Any) -> bytes:

@@ -24,12 +24,12 @@ JSON = {
 
 def protobuf() -> bytes:
     request = PushRequest()
-    stream = request.streams.add(labels=r'{service_name="pay", host="web-1",secret="<1>", quoted="a\"b"}')
-    stream.entries.add(line="first <2>", time={"seconds": 1_700_000_000, "nanos": 123_000_000})
-    entry = stream.entries.add(line="second <3>", time={"seconds": 1_700_000_000, "nanos": 123_000_001})
-    entry.labels.add(name="trace_id", value="<4>")
-    other = request.streams.add(labels='{filename="/var/log/x.log", job="files"}')
-    other.entries.add(line="<5>", time={"seconds": 1_700_000_000, "nanos": 123_000_000})
+    stream = request.streams.add(labels=rb'{service_name="pay", host="web-1",secret="<1>", quoted="a\"b"}')
+    stream.entries.add(line=b"first <2>", time={"seconds": 1_700_000_000, "nanos": 123_000_000})
+    entry = stream.entries.add(line=b"second <3>", time={"seconds": 1_700_000_000, "nanos": 123_000_001})
+    entry.labels.add(name=b"trace_id", value=b"<4>")
+    other = request.streams.add(labels=b'{filename="/var/log/x.log", job="files"}')
+    other.entries.add(line=b"<5>", time={"seconds": 1_700_000_000, "nanos": 123_000_000})
     return bytes(request.SerializeToString())
 
 
@@ -58,8 +58,21 @@ def test_protobuf() -> None:
 
 def test_labels_that_cannot_be_read_are_text() -> None:
     request = PushRequest()
-    request.streams.add(labels="no labels <1>").entries.add(line="x")
+    request.streams.add(labels=b"no labels <1>").entries.add(line=b"x")
     assert b"<1>" in next(from_protobuf(request.SerializeToString())).text
+
+
+def test_a_line_in_another_encoding_is_read_as_it_stands_in_the_log() -> None:
+    request = PushRequest()
+    stream = request.streams.add(labels=b'{app="caf\xe9"}')
+    stream.entries.add(line=b"caf\xe9 <1>").labels.add(name=b"trace_id", value=b"\xff")
+    stream.entries.add(line=b"<2>")
+    texts = [record.text for record in from_protobuf(request.SerializeToString())]
+    assert texts[1].startswith(b"caf\xe9 <1>\n")
+    assert texts[2] == b"<2>"
+    written = orjson.dumps({"streams": [{"stream": {}, "values": [["1", "caf? <1>"], ["2", "<2>"]]}]})
+    texts = [record.text for record in from_json(written.replace(b"?", b"\xe9"))]
+    assert texts == ["caf\ufffd <1>".encode(), b"<2>"]
 
 
 @pytest.mark.parametrize("seed", range(50))
@@ -95,7 +108,7 @@ def test_json_of_another_form(body: Any) -> None:
 
 def test_labels_of_one_long_word_cost_what_others_of_that_length_do() -> None:
     request = PushRequest()
-    for labels in ("a" * 1_000_000, "1a" * 500_000 + ' b="c"'):
+    for labels in (b"a" * 1_000_000, b"1a" * 500_000 + b' b="c"'):
         request.streams.add(labels=labels)
     before = time.process_time()
     texts = [record.text for record in from_protobuf(request.SerializeToString())]

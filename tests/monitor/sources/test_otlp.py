@@ -67,6 +67,18 @@ def test_json_as_the_published_messages_write_it() -> None:
     check(list(from_json(MessageToJson(request()).encode())))
 
 
+def test_a_line_in_another_encoding_costs_no_other_one() -> None:
+    whole = request().SerializeToString()
+    for body in (whole.replace(b"refused", b"refus\xe9d"[:7]), whole.replace(b"http.header", b"http.h\xe9ader"[:11])):
+        records = list(from_protobuf(body))
+        assert len(records) == len(WANTED)
+        assert b"<3>" in records[2].text
+        assert b"<4>" in records[2].text
+        assert records[3].path == "/var/log/pay.log"
+    written = MessageToJson(request()).encode().replace(b"refused", b"refus\xe9d")
+    assert b"<3>" in list(from_json(written))[2].text
+
+
 @pytest.mark.parametrize("seed", range(50))
 def test_a_body_that_is_cut_or_garbled_is_an_error_and_nothing_else(seed: int) -> None:
     rng = random.Random(seed)
