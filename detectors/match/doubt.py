@@ -26,7 +26,7 @@ from detectors.match.quick import found
 from detectors.rules.rule import Confidence
 
 __all__ = ["AHEAD", "BACK", "LINES", "clipped", "doubt", "expression", "kinds", "plainly", "surroundings"]
-__all__ += ["together", "weighed"]
+__all__ += ["together", "unsure", "weighed"]
 
 BACK, AHEAD = 640, 320  # bytes left and right of a value that are looked at
 _LINES, _WIDE = 4, 200  # lines above and below; bytes of each
@@ -94,7 +94,8 @@ _STATEMENT = re.compile(rb"[ \t]{0,4}[-+*/|&]?=[ \t]")  # on the line below
 _STAND_IN = re.compile(rb"[A-Z]+(?:_[A-Z]+)+")
 # What manuals and tests put in the place of a password: `pass;option`, `my%3Apass`, `foo{bar`, or signs only.
 _STAND_INS = re.compile(
-    rb"(?:my|some|the|a|your|new|old|bad|wrong|good|any|secret(?=pass))*(?:foo|bar|baz|passw?[oe]?r?d?|password|pwd|pw|key|what|word|wrong|garbage|blah)"
+    rb"(?:my|some|the|a|your|new|old|bad|wrong|good|any|secret(?=pass)|user|root|admin|database|db)*(?:foo|bar|baz|passw?[oe]?r?d?|password|pwd|pw|key|what|word|wrong|bad|garbage|blah"
+    rb"|whatever|(?<=my)(?:database)?user(?:name)?)"
     rb"(?:foo|bar|baz|pass|pwd|pw|word|key|options?|auth(?:ntlm|apop)|ever|here|is|bad)*"
 )
 # SQL names whom it is about before `identified by`, prose does not.
@@ -102,6 +103,8 @@ _IDENTIFIED = re.compile(rb"[iI]dentified\s(?:with\s\S{1,40}\s)?by\s{1,4}[\"'`]?
 _OF_SQL = re.compile(rb"(?i:\b(?:create|alter|grant|user|role|link|connect|exists)\b)|@[\"'`%\w]")
 _BYTE = re.compile(rb"0x([0-9a-fA-F]{2})")
 _OF_PUBLIC = re.compile(rb"(?i:public|verif|ch(?:ec)?ksum)")
+# How bytes start that formats fix: labels of SMPTE, the padding of passwords in PDF.
+_FIXED = (bytes.fromhex("060e2b34"), bytes.fromhex("28bf4e5e4e758a41"))
 _NO_LETTER = bytes(c for c in range(256) if c not in range(97, 123))
 _PLAIN = bytes(c for c in range(128) if chr(c).isalnum() or c in b"\r")
 # A word of a list: five others stand before it and three behind, with nothing but commas between.
@@ -113,8 +116,32 @@ _CALLS = re.compile(rb" ?\([^()\n]{0,80}\)[;,)]")
 _CRYPT = re.compile(rb"(?=.*[A-Z])(?=.*[a-z])[./0-9A-Za-z]{12}[.26AEIMQUYcgkosw]")
 _SUM = re.compile(rb"(?:[0-9a-f]{32}|[0-9A-F]{32})(?:[0-9a-fA-F]{8})?")
 _ANY_KEY = re.compile(rb"(?:^|[\s$.,;({\[|&\"'])key[\"']?\s{0,8}(?:=>|===?|[:=])\s{0,8}[\"']?\Z")
-_ELEMENT = re.compile(rb"[\w$]\((?:[\"'][\w-]{1,40}[\"']|[\w.$]{1,40}),\s?\{\s?key:\s?[\"']\Z")  # `h("div", {key: "`
+_ELEMENT = re.compile(rb"[\w$)]\((?:[\"'][\w-]{1,40}[\"']|[\w.$]{1,40}),\s?\{\s?key:\s?[\"']\Z")  # `h("div", {key: "`
 _WRONG = re.compile(rb"(?i:(?:bad|wrong|invalid|incorrect)[_-]?(?:pass(?:w(?:or)?d|wd)?|pwd?|token|secret))\W{1,8}\Z")
+_CUT = re.compile(rb"[\w+/-]{3,}(?:\.\.|\xe2\x80\xa6)[\w+/=-]{2,}")  # its middle left out
+_TROFF = re.compile(rb"f[BIRP1-4](?=[A-Za-z0-9])")  # behind a backslash, a change of font
+_PROMPT = re.compile(rb"[\w.-]+@[A-Za-z][\w.-]{3,}[#>$]")
+_HARDWARE = re.compile(rb"[0-9a-f]{12}|[0-9A-F]{12}|(?:[0-9a-fA-F]{2}[:-]){5}[0-9a-fA-F]{2}")
+_PAIR = re.compile(
+    rb"(?i)(?:(?:my|some|a)?[_-]?(?:user(?:_?name)?|login|name|foo|key|id)):(?:(?:my|some|a)?[_-]?(?:pass(?:w(?:or)?d)?|pwd?|secret|bar))"
+)
+# Keys by which others are known, as lists of them hold their digests; tokens that mark a request or an account.
+_KNOWN_KEYS = re.compile(
+    rb"(?i:(?:allowed|blocked|trusted|known|revoked|pinned|accepted)\w{0,24}keys?|keys?_?(?:block|allow|deny|white|black)_?list)\W{1,8}\Z"
+)
+_MARKS_A_REQUEST = re.compile(
+    rb"(?:\b[cC]lient(?:Request)?Token|(?i:token_?(?:mint|address|account|vault|program)))\W{1,8}\Z|\bopaquelocktoken:\Z"
+)
+_PARSER = re.compile(rb"\btokenData[\"']?\s?:\s?[\"'`]\Z")  # its tables, as Lezer writes them
+_NO_SESSION = re.compile(
+    rb"(?i:non|click\w{0,8}|track\w{0,8}|visit\w{0,4}|analytics|stats?)[_-]?sess(?:ion)?(?:_?id)?=\Z"
+)
+_WEB = re.compile(rb"\b(?:https?|ftps?)://[^\s/@:]{1,60}:\Z")
+_NO_PERCENT = re.compile(rb"%(?![0-9a-fA-F]{2})")  # no URL has it
+_VARIABLE = re.compile(rb"%[A-Z][A-Z0-9_]{2,}%")
+_TYPESET = re.compile(rb"\xe2\x80[\x98-\x9f]")  # quotes that only texts have
+_CALL_ENDS = re.compile(rb"[A-Za-z_][\w.]*(?:=[\w.]+)?\)+:?")
+_PROSE = re.compile(rb" [a-z]{2,} [a-z]{2,}(?: [a-z]|[.,\n])")
 _NO_TOKEN = re.compile(rb"eyJ[\w-]{0,16}|eyJ[\w-]{8,}\.[\w-]{0,16}")
 _PARAMETER = re.compile(rb"[?&][\w.-]{0,40}(?i:token|key|sig|auth|code|id)=\Z")
 _OF_BASIC = re.compile(rb"(?i:basic)\W{1,3}\Z")
@@ -253,14 +280,22 @@ def expression(value: bytes, before: bytes, after: bytes) -> str:
     plain = unquote_to_bytes(value) if b"%" in value else value
     letters = plain.lower().translate(None, _NO_LETTER)
     signs = plain.isascii() and not any(map(plain.__contains__, b"0123456789"))
-    if signs and (not letters or _STAND_INS.fullmatch(letters)):
+    if signs and (len(letters) < 2 or _STAND_INS.fullmatch(letters)):
         return "a stand-in"
     if after[:1] == b"@" and _EXAMPLE.match(after) and _WORD_OF_IT.fullmatch(value) and score.surprise(value)[0] <= 0:
         return "a word, at the host of an example"
     if _encoded(value, before, after):
         return "a line of encoded data"
-    if b"</" in value:
+    if b"</" in value or _TYPESET.search(value):
         return "markup"
+    if _VARIABLE.search(value):
+        return "a template"
+    if after[:1] == b"@" and b"%" in value and _NO_PERCENT.search(value) and _WEB.search(before[-72:]):
+        return "no URL has it"
+    if before[-1:] == b"=" and _NO_SESSION.search(before[-48:]):
+        return "its cookie is no session"
+    if not _quoted(before) and score.surprise(value)[0] <= 0 and _goes_on(value, after):
+        return "code or prose goes on"
     if _IDENTIFIED.search(before[-64:]):
         line = before[before.rfind(b"\n") + 1 :]
         if not _OF_SQL.search(before[-200:]) or (_COMMENT.match(line) and line[-24:].islower()):
@@ -276,6 +311,19 @@ def expression(value: bytes, before: bytes, after: bytes) -> str:
     lines = [line for line in (*before.split(b"\n")[-_LINES:-1], *after.split(b"\n")[1:_LINES]) if line.strip()]
     code = sum(1 for line in lines if _CODE.search(line))
     return "an expression of code" if _FOLLOWED.match(after) and code * 2 > len(lines) else ""
+
+
+def unsure(value: bytes, before: bytes, after: bytes) -> str:
+    """Why nobody is sure of the value of a rule that does not weigh it, or nothing."""
+    word = after[:1] == b"@" and value.isalpha() and _WEB.search(before[-72:]) and score.surprise(value)[0] <= 4.0
+    return "a word, in the address of a page" if word else ""
+
+
+def _goes_on(value: bytes, after: bytes) -> bool:
+    """Whether a bare word ends a call (`len(password)`), or the next ones of its sentence follow."""
+    if value[-1:] in b"):" and b")" in value and _CALL_ENDS.fullmatch(value):
+        return True
+    return value.isalpha() and value[1:].islower() and _PROSE.match(after) is not None
 
 
 def plainly(value: bytes, before: bytes, after: bytes) -> str:
@@ -298,13 +346,37 @@ def plainly(value: bytes, before: bytes, after: bytes) -> str:
         return "encoded data"
     if _WRONG.search(before[-48:]):
         return "a wrong one, by its name"
+    if _KNOWN_KEYS.search(before[-64:]):
+        return "one of a list of keys"
+    if _MARKS_A_REQUEST.search(before[-48:]):
+        return "it marks a request or an account"
+    if why := _of_its_place(value, before, after):
+        return why
     return "base64 of a text" if _text_in_base64(value) and not _OF_BASIC.search(before[-8:]) else ""
+
+
+def _of_its_place(value: bytes, before: bytes, after: bytes) -> str:
+    """Why it is none by its form and what stands right beside it, or nothing."""
+    if len(value) == 13 and _CRYPT.fullmatch(value) and _OF_PASSWORDS.search(before[-24:]):
+        return "it has the form of a hash by crypt"
+    if _PARSER.search(before[-32:]):
+        return "a table of a parser"
+    if _CUT.fullmatch(value):
+        return "its middle is left out"
+    if before[-1:] == b"\\" and _TROFF.match(value):
+        return "markup"
+    if _PROMPT.fullmatch(value) and not before[before.rfind(b"\n") + 1 :].strip() and after[:1] in b"\r\n":
+        return "a prompt"
+    if _HARDWARE.fullmatch(value) and re.search(
+        rb"(?i:user|name|login|station)\W{0,4}[^\n]{0,8}" + re.escape(value), before
+    ):
+        return "an address of hardware, which is its user's name as well"
+    return ""
 
 
 def _at_most(value: bytes, before: bytes, rule: Sequence[str], features: Mapping[str, float]) -> str:
     """Why nobody is sure of a value, whatever its looks, or nothing: most, but not nearly all of such are secrets."""
-    form = _CRYPT if len(value) == 13 else _SUM
-    if form.fullmatch(value) and _OF_PASSWORDS.search(before[-24:]):
+    if _SUM.fullmatch(value) and _OF_PASSWORDS.search(before[-24:]):
         return "it has the form of a hash of a password"
     if _PARAMETER.search(before[-48:]):
         return "a parameter of an address"
@@ -343,6 +415,8 @@ def _text_in_base64(value: bytes) -> bool:
     if _HASHED.match(text):
         return True
     text = text.rstrip()
+    if _PAIR.fullmatch(text):
+        return True
     if len(text) < 6 or len(value) % 4 or not text.isascii() or not text.replace(b"\n", b"").decode().isprintable():
         return False
     return text.startswith(_MARKUP) or (words(text) or "").startswith(("a sentence", "a path"))
@@ -355,6 +429,10 @@ def _of_bytes(value: bytes, before: bytes) -> str:
     counted = Counter((after - before) % 256 for before, after in itertools.pairwise(numbers)).most_common(2)
     if len(numbers) > 7 and (len(steps) < 3 or sum(count for _, count in counted) * 5 > len(numbers) * 4):
         return "bytes in a sequence"
+    if bytes(numbers[:8]).startswith(_FIXED):
+        return "bytes that a format fixes"
+    if len(numbers) > 7 and all(32 <= number < 127 for number in numbers):
+        return "bytes of a text"
     if numbers[:8] == [255] * 8:
         return "bytes of a prime"  # as all of Oakley's start
     return "bytes of a public key" if _OF_PUBLIC.search(before[before.rfind(b"\n") + 1 :]) else ""

@@ -161,6 +161,8 @@ class Judge:
         else:
             why = doubt.expression(value, before, after)
             left = "low" if why else verdict.confidence
+            if left == "high" and (why := doubt.unsure(value, before, after)):
+                left = "medium"
         if left == verdict.confidence:
             return verdict
         return replace(verdict, confidence=left, reason=f"{verdict.reason}; {why}" if verdict.reason else why)

@@ -242,16 +242,16 @@ def pem(secret: bytes) -> Check:
     _, _, text = normalise(secret).partition(b" ")
     body = text.rsplit(b" ", 1)[-1]
     raw = b64decode(body)
-    if raw is None:
-        if not _BODY.search(secret):
-            return Check(reason="no body of a key", confidence="low")  # code that reads or writes one
-        return Check(reason="the body is not whole base64", confidence="medium")
-    if hashlib.sha256(raw).hexdigest()[:16] in _PUBLISHED_KEYS:
+    if raw is not None and hashlib.sha256(raw).hexdigest()[:16] in _PUBLISHED_KEYS:
         reason = "published for tests: everybody has it"
         return Check(reason=reason, severity="info", confidence="low", labels={"published": "true"})
-    if raw.startswith(b"openssh-key-v1\0") or _der_length(raw) == len(raw):
+    if raw is not None and (raw.startswith(b"openssh-key-v1\0") or _der_length(raw) == len(raw)):
         return Check(valid=True, reason="the body is a whole key")
-    return Check(reason="the body is not a whole key", confidence="medium")
+    if not _BODY.search(secret):
+        return Check(reason="no body of a key", confidence="low")  # code that reads or writes one
+    if b"..." in secret:
+        return Check(reason="parts of the key are left out", confidence="low")
+    return Check(reason=f"the body is not {'whole base64' if raw is None else 'a whole key'}", confidence="medium")
 
 
 def pem_body(secret: bytes) -> Check:

@@ -9,7 +9,7 @@ import orjson
 import pytest
 
 from detectors.match import score
-from detectors.match.doubt import AHEAD, BACK, doubt, expression, kinds, plainly, surroundings, together
+from detectors.match.doubt import AHEAD, BACK, doubt, expression, kinds, plainly, surroundings, together, unsure
 from detectors.match.engine import Engine
 from detectors.rules.template import expand
 from tests.detectors.texts import rules
@@ -159,6 +159,24 @@ IDS = "\n".join(f"  {name} = '{{uuid}}'" for name in ("A", "B", "C"))
         ("{b64(the sample nonce)}", 'key = "', '"', "base64 of a text"),
         ('{b64([{"Name": "Ed"}])}', '"SecretBinary":"', '"', "base64 of a text"),
         ("{b64({CRYPT}$6$one$two)}", "userPassword:: ", "\n", "base64 of a text"),
+        ("{b64(user_name:my_password)}", 'String credentials = "', '";\n', "base64 of a text"),
+        ("{hex:40}", 'return (0,l.h)(l.xr,{key:"', '",onClick:f})', "the key of an element"),
+        ("{hex:64}", '"allowedSigningKeys": "', '"\n', "one of a list of keys"),
+        ("{hex:64}", '"signing_key_block_list": "', '"\n', "one of a list of keys"),
+        ("{lower:5}{digit:12}", "<clientToken>", "</clientToken>", "it marks a request or an account"),
+        ("{alnum:44}", '"tokenMint": "', '",\n', "it marks a request or an account"),
+        ("{uuid}", "<D:href>opaquelocktoken:", "</D:href>", "it marks a request or an account"),
+        ("xxJ1{alpha:8}A", 'password = "', '"', "it has the form of a hash by crypt"),
+        ("#a~R!XX^$npq", "tokenData:'", "` 7}!b", "a table of a parser"),
+        ("{alnum:10}..{alnum:4}", '"token": "', '"', "its middle is left out"),
+        ("fB{alnum:8}", "password \\-> \\", "\\fP(hmac", "markup"),
+        ("SSH@Lab-X{digit:4}#", "Password:\n", "\n", "a prompt"),
+        (
+            MD5[:12],
+            f'User-Name = "{MD5[:12]}"\nUser-Password = "',
+            '"\n',
+            "an address of hardware, which is its user's name as well",
+        ),
     ],
 )
 def test_what_all_see_is_told_quietly(value: str, before: str, after: str, why: str) -> None:
@@ -176,6 +194,9 @@ def test_what_all_see_is_told_quietly(value: str, before: str, after: str, why: 
         ("{b64(alice:gardenhouse)}", "Authorization: Basic ", "\n"),
         ("{alnum:12}", "WARN invalid password '", "' for user deploy"),
         ("{hex:32}", "A_PASSWORD={hex:40}\nB_PASSWORD=", "\nC_PASSWORD={hex:40}\n"),
+        ("{alnum:20}", "  token_for_key: ", "\n"),
+        ("{hex:12}", 'User-Name = "bob"\nUser-Password = "', '"\n'),
+        ("deploy@Garden{digit:2}#", 'password = "', '"\n'),
     ],
 )
 def test_what_may_be_a_secret_is_not_so_plain(value: str, before: str, after: str) -> None:
@@ -187,7 +208,6 @@ def test_what_may_be_a_secret_is_not_so_plain(value: str, before: str, after: st
     ("value", "before", "rule", "why"),
     [
         ("{hex:32}", "'password' => '", "generic-password-quoted", "it has the form of a hash of a password"),
-        ("xxJ1{alpha:8}A", 'password = "', "generic-password-quoted", "it has the form of a hash of a password"),
         ("{alnum:20}", "https://acme.test/badge.svg?token=", "generic-secret", "a parameter of an address"),
         ("{alnum:32}", "$key = '", "generic-secret", "nothing says what the key is for"),
         ("{alnum:32}", "mint_key = '", "generic-key", "nothing says what the key is for"),
@@ -231,6 +251,19 @@ def test_lines_that_say_nothing_make_nothing_quiet() -> None:
         (", ".join(f"0x{n:02x}" for n in (*range(1, 256, 34), *range(254, 0, -34))), "byte[] key = {", "};\n"),
         ("font", "    /* in order to create\n     * one identified by '", "'\n"),
         (", ".join(["0xff"] * 8 + ["0xc9", "0x0f"]), "static key group1_key[] = {", "};\n"),
+        (", ".join(f"0x{n:02x}" for n in (6, 14, 43, 52, 1, 9, 77, 33, 8, 90)), "filler_key[] = {", "};\n"),
+        (", ".join(f"0x{n:02x}" for n in b'"<DOXYGEN_VHDL>"'), "tokenImage[] = {", ", 0};\n"),
+        ("userPwd", "jdbc:mariadb://h/x?user=userName&password=", "\n"),
+        ("mydatabaseuser", "postgresql_password('", "', x)"),
+        ("bad", "nats://bad:", "@localhost:4222"),
+        ("%3A%40c", "http://:", "@d:2/"),
+        ("passwor%6", "http://username:", "@server/resource"),
+        ("**%ADMINPW%", "SET password = '", "' WHERE"),
+        ("whatever\u201d;", "password=", "\n"),
+        ("Prevents", "redis_password: ", " external clients without the password\n"),
+        ("redis_password)", "if x is None or len(", " == 0:\n"),
+        ("redis_username=None):", "def f(address, redis_password, ", "\n"),
+        ("eJko6IiUcEm69ehQfaak", 'cookie: "a=1; clicktracking-session=', "; b=2"),
     ],
 )
 def test_stand_ins_and_names_are_told_quietly_whatever_the_rule(value: str, before: str, after: str) -> None:
@@ -243,10 +276,20 @@ def test_stand_ins_and_names_are_told_quietly_whatever_the_rule(value: str, befo
         ("banana", "ftp://monkey:", "@ftp.acme.test/file"),
         ("pass{digit:4}", "mysql://app:", "@db1.test/x"),
         ("summer;house", "imap://app:", "@mail.acme.test/x"),
+        ("summer", "redis_password: ", "\nport: 1\n"),
+        ("garden(house)", "redis_password: ", "\nport: 1\n"),
+        ("{alnum:8}%40x", "http://app:", "@acme.test/x"),
+        ("{alnum:24}", "cookie: user_session=", "; b=2"),
     ],
 )
 def test_weak_passwords_are_no_stand_ins(value: str, before: str, after: str) -> None:
     assert not expression(expand(value, 1).encode(), before.encode(), after.encode())
+
+
+def test_nobody_is_sure_of_a_word_in_the_address_of_a_page() -> None:
+    assert unsure(b"banana", b"ftp://monkey:", b"@ftp.acme.test/file")
+    assert not unsure(b"banana", b"mysql://app:", b"@db1.test/x")
+    assert not unsure(expand("{alnum:12}7", 1).encode(), b"https://app:", b"@acme.test/x")
 
 
 def test_the_engine_tells_what_it_doubts_with_its_reason() -> None:

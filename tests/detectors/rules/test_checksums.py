@@ -129,6 +129,12 @@ def test_a_whole_key_is_told_from_a_damaged_one(label: str) -> None:
     assert (damaged.valid, damaged.reject, damaged.confidence) == (None, False, "medium")
 
 
+def test_a_key_with_parts_left_out_is_told_quietly() -> None:
+    lines = expand("{pem:RSA PRIVATE KEY}", 1).split("\n")
+    shortened = "\n".join([*lines[:2], "......", lines[-1]])
+    assert CHECKS["pem"](shortened.encode()).confidence == "low"
+
+
 def test_code_that_writes_a_key_is_told_quietly() -> None:
     lines = [
         "-----BEGIN RSA PRIVATE KEY-----",
@@ -140,6 +146,8 @@ def test_code_that_writes_a_key_is_told_quietly() -> None:
     assert CHECKS["pem"]("\n".join(lines).encode()).confidence == "low"
     assert CHECKS["pem-body"]("\n".join(lines).encode()).confidence == "low"
     assert CHECKS["pem-body"](expand("{pem:SSH2 ENCRYPTED PRIVATE KEY}", 1).encode()).confidence is None
+    frames = '-----BEGIN PRIVATE KEY-----".getBytes(US_ASCII);\n  byte[] END_KEY = "-----END PRIVATE KEY-----'
+    assert CHECKS["pem"](frames.encode()).confidence == "low"
 
 
 def test_a_bearer_without_signature_opens_nothing() -> None:
