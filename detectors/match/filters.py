@@ -348,8 +348,8 @@ _FILE = re.compile(
     rb"[\w-]{1,40}(?:\.[\w-]{1,20}){0,2}\.(?:key|pem|crt|cer|p12|pfx|jks|keystore|ya?ml|json|toml|properties)"
 )
 _CALL = re.compile(
-    rb"\b[A-Za-z_][\w.]*\(|\w+\[['\"]|=>|->|::|&&|\|\||^[!=]=|===|\?\.|^self\.|^this\.|^new "
-    rb"|\breturn\b|^function|^lambda|^await |^[a-z]+(?:[A-Z][a-z]+)+[+*]\d{1,3}$|^[a-z]+s\+1$"
+    rb"\b[A-Za-z_][\w.]{2,}\((?:[^()]*\)|[A-Za-z_.]*$)|\w+\[['\"]|=>|->\w|\w::[A-Za-z_]|&&|\|\||^[!=]=|===|\?\."
+    rb"|^self\.|^this\.|^new |\breturn\b|^function|^lambda|^await |^[a-z]+(?:[A-Z][a-z]+)+[+*]\d{1,3}$|^[a-z]+s\+1$"
 )
 _TYPES = re.compile(
     rb"(?i)(?:null|none|true|false|undefined|string|str|bytes|int|bool|optional|object|base64(?:url)?|_0x[0-9a-f]{1,8}|required|missing|invalid|incorrect|expired|empty|unset|unknown|default|disabled|enabled"
@@ -396,9 +396,9 @@ _ODD = 4.0
 
 
 def _random(value: bytes, odd: float = _ODD) -> bool:
-    """A part of ten or more letters and digits changes between upper case, lower case and digits as no name does, or
-    the letters stand in no word."""
-    for part in _PART.findall(value):
+    """A part of ten or more letters and digits, dots left out, changes between upper case, lower case and digits as no
+    name does, or the letters stand in no word."""
+    for part in _PART.findall(value.replace(b".", b"")):
         digits = sum(48 <= c <= 57 for c in part)
         mixed = not part.islower() and not part.isupper() and digits
         if mixed and len(_CHANGE.findall(part)) * 10 >= len(part) * 3:

@@ -13,6 +13,10 @@ from monitor.common.severity import Severity
 __all__ = ["Decision", "Found", "Match", "merged", "moved", "rank", "resolve", "through"]
 
 
+# Rules of values that hold what ends one elsewhere, such as a semicolon.
+_GO_ON = frozenset(("generic-password-line", "generic-password-symbols"))
+
+
 @dataclass(slots=True)  # not frozen: to set each field past that lock takes four times as long
 class Match:
     """A secret in a block: the only object that holds one. `start`, `end`: byte span of the secret in the scanned data
@@ -109,10 +113,25 @@ def rank(decode: tuple[str, ...], *, apart: bool = False) -> int:
     return 0 if decode[:1] == ("lines",) and apart else 1 + len(decode)
 
 
+def _whole(matches: list[tuple[Match, int]]) -> list[tuple[Match, int]]:
+    """Those of overlapping matches that none holds more of: a rule that knows a value to go on where others end it has
+    the value, and the best of those the name."""
+    for match, _ in matches:
+        if match.rule.id not in _GO_ON:
+            continue
+        parts = [p for p, _ in matches if p.start == match.start and p.end < match.end and p.rule.checksum is None]
+        best = max(parts, key=lambda part: part.rule.priority, default=match)
+        if best.rule.priority > match.rule.priority:
+            match.rule, match.severity, match.labels = best.rule, best.severity, best.labels
+        matches = [pair for pair in matches if not any(pair[0] is part for part in parts)]
+    return matches
+
+
 def _best(matches: list[tuple[Match, int]]) -> list[tuple[Match, int]]:
     """Those of overlapping matches that no better one stands in the way of, by position."""
     if len(matches) < 2:
         return matches
+    matches = _whole(matches)
     ranked = sorted(
         matches,
         key=lambda p: (

@@ -284,9 +284,19 @@ def test_the_tag_of_an_image_is_no_password() -> None:
 
 def test_random_values_are_no_words() -> None:
     rng = random.Random(5)
-    alphabet = string.ascii_letters + string.digits + "!#$%*+-=?@^~"  # a dot in it may make a name: `user.name`
+    alphabet = string.ascii_letters + string.digits + "!#$%*+-=?@^~(.:"
     values = ["".join(rng.choices(alphabet, k=16)) for _ in range(500)]
     assert sum(words(value.encode()) is not None for value in values) <= 5
+
+
+@pytest.mark.parametrize(
+    "template", ["{alnum:4}({alnum:6}7", "{alnum:3}::!{alnum:7}", "{lower:2}(4{alnum:4})", "x->?{alnum:8}"]
+)
+def test_a_bracket_or_a_sign_alone_makes_no_call(template: str) -> None:
+    values = [expand(template, seed).encode() for seed in range(200)]
+    assert sum(words(value) is not None for value in values) <= 4
+    for call in (b"getPassword(user1)", b"decode(", b"str(self.pw", b"Config::Token2", b"this->pw2"):
+        assert words(call)
 
 
 def test_what_mask_wrote_is_no_secret_whole_or_in_part() -> None:
