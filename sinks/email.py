@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hashlib
 import re
 import smtplib
 import socket
 import ssl
+import threading
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.headerregistry import Address
 from email.message import EmailMessage
@@ -42,10 +43,15 @@ from sinks.text import NAME, first_steps, headline, link, links, tally
 
 __all__ = ["Email", "EmailConfig", "compose"]
 
-TIMEOUT = 15.0  # seconds for each step of the conversation
+CONNECT = 15.0  # seconds, also for the greeting
+ANSWER = 60.0  # seconds for each answer: some servers take their time over a recipient
+TAKEN = 600.0  # seconds for the answer to the whole mail; a try before would make a second one (RFC 5321, 4.5.3.2.6)
+GOODBYE = 5.0  # seconds
+KEEPALIVE = {socket.TCP_KEEPIDLE: 15, socket.TCP_KEEPINTVL: 5, socket.TCP_KEEPCNT: 3, socket.TCP_USER_TIMEOUT: 30_000}
 PORTS = {"starttls": 587, "tls": 465, "none": 25}
 SEVEN_BIT = SMTP.clone(cte_type="7bit")  # a server need not take 8-bit bodies (RFC 6152)
-REMEMBERED = 1000  # mails that some recipients are still to get
+TALKS = 8  # conversations at a time: who waits for them gives up before some servers answer
+REMEMBERED = 100  # outcomes that nobody has come back for
 PLACES = 10  # shown of one incident
 ROWS = 50  # incidents shown of a group
 
@@ -82,80 +88,109 @@ class EmailConfig(SinkConfig):
 
 
 class Email:
-    """One SMTP conversation a message, in a thread."""
+    """One SMTP conversation a message, in a thread of its own that outlives whoever waits for it: a mail that is handed
+    over cannot be called back, so a try that comes too soon waits for what comes of the one before."""
 
     Config: ClassVar[type[SinkConfig]] = EmailConfig
     limits = Limits(in_flight=2)
 
     def __init__(self, config: EmailConfig, http: Http) -> None:
         self._config = config
-        self._partly: dict[str, _Partly] = {}  # by notification: who is still to get it. Lost with the process
+        self._talks: dict[str, asyncio.Future[RemoteError | dict[str, int]]] = {}  # by notification
+        self._closed = threading.Event()
 
     async def send(self, notification: Notification) -> Receipt | None:
-        password = self._config.password.resolve("password") if self._config.password else None
-        mail = compose(notification, self._config.sender, self._config.to, datetime.now(UTC))
-        partly = self._partly.pop(notification.id, _Partly(self._config.to))
-        outcome = await asyncio.to_thread(_converse, self._config, password, mail, partly.to)
+        whole, partly = self._config.to, notification.partly or {}
+        has = set(partly.get("has", "").split())
+        never = {address: int(code) for code, _, address in (one.partition(":") for one in _listed(partly, "never"))}
+        to = tuple(address for address in whole if address not in has | never.keys())
+
+        outcome = await self._outcome(notification, to) if to else {}
         if isinstance(outcome, RemoteError):
-            if partly.to != self._config.to and outcome.retry:
-                self._remember(notification.id, partly)
             raise outcome
 
-        later = tuple(address for address, code in outcome.items() if code < 500)
-        never = {**partly.never, **{address: code for address, code in outcome.items() if code >= 500}}
+        has.update(address for address in to if address not in outcome)
+        later = {address: code for address, code in outcome.items() if code < 500}
+        never |= {address: code for address, code in outcome.items() if code >= 500}
+        known = {"has": " ".join(sorted(has))} if has else {}
         if later:
-            self._remember(notification.id, _Partly(later, never))
-            codes = _codes(code for code in outcome.values() if code < 500)
-            raise RemoteError(f"{len(later)} of {len(self._config.to)} recipients were put off ({codes})", retry=True)
-        if never:  # the others have it: sending again would repeat it to them
-            whole = len(self._config.to)
-            many = "every recipient was" if len(never) == whole else f"{len(never)} of {whole} recipients were"
-            raise RemoteError(f"{many} refused ({_codes(never.values())}): check to", retry=False)
+            known |= {"never": " ".join(f"{code}:{address}" for address, code in never.items())} if never else {}
+            text = f"{len(later)} of {len(whole)} recipients were put off ({_codes(later.values())})"
+            raise RemoteError(text, retry=True, partly=known or None)
+        if never:
+            many = f"{len(never)} of {len(whole)} recipients were" if has else "every recipient was"
+            raise RemoteError(
+                f"{many} refused ({_codes(never.values())}): check to",
+                retry=False,
+                partly=known if known or partly else None,
+            )
         return None
 
-    def _remember(self, identity: str, partly: _Partly) -> None:
-        while len(self._partly) >= REMEMBERED:
-            self._partly.pop(next(iter(self._partly)))
-        self._partly[identity] = partly
+    async def _outcome(self, notification: Notification, to: tuple[str, ...]) -> RemoteError | dict[str, int]:
+        talk = self._talks.get(notification.id)
+        if talk is None:
+            password = self._config.password.resolve("password") if self._config.password else None
+            mail = compose(notification, self._config.sender, self._config.to, datetime.now(UTC))
+            talk = self._talks[notification.id] = self._begin(password, mail, to)
+        outcome = await asyncio.shield(talk)
+        self._talks.pop(notification.id, None)
+        return outcome
+
+    def _begin(
+        self, password: str | None, mail: EmailMessage, to: tuple[str, ...]
+    ) -> asyncio.Future[RemoteError | dict[str, int]]:
+        for id_ in [id_ for id_, talk in self._talks.items() if talk.done()][:-REMEMBERED]:
+            del self._talks[id_]  # nobody came back for it
+        if sum(not talk.done() for talk in self._talks.values()) >= TALKS:
+            raise RemoteError(f"the mail server has not answered to {TALKS} mails yet", retry=True)
+
+        loop = asyncio.get_running_loop()
+        talk: asyncio.Future[RemoteError | dict[str, int]] = loop.create_future()
+
+        def work() -> None:
+            outcome = _converse(self._config, password, mail, to, self._closed)
+            with contextlib.suppress(RuntimeError):  # the loop has ended
+                loop.call_soon_threadsafe(talk.set_result, outcome)
+
+        threading.Thread(target=work, name=f"mail-{self._config.name}", daemon=True).start()
+        return talk
 
     async def close(self) -> None:
-        return
+        """What is not handed over yet will not be: it is sent by another."""
+        self._closed.set()
 
 
-@dataclass(frozen=True, slots=True)
-class _Partly:
-    """A mail on its way: who is still to get it, and who was refused for good."""
-
-    to: tuple[str, ...]
-    never: Mapping[str, int] = field(default_factory=dict)
+def _listed(partly: Mapping[str, str], key: str) -> list[str]:
+    return partly.get(key, "").split()
 
 
 def _converse(
-    config: EmailConfig, password: str | None, mail: EmailMessage, to: tuple[str, ...]
+    config: EmailConfig, password: str | None, mail: EmailMessage, to: tuple[str, ...], closed: threading.Event
 ) -> RemoteError | dict[str, int]:
     """Hand the mail over; returns whom the server does not take, with its codes. A failure of the whole is returned
     too, so that the caller's traceback does not pass through the login."""
     port = config.port or PORTS[config.tls]
+    server: smtplib.SMTP | None = None
     try:
         context = ssl.create_default_context(cafile=config.ca_file)
         name = socket.gethostname()
-        server: smtplib.SMTP
         if config.tls == "tls":
-            server = smtplib.SMTP_SSL(config.host, port, name, timeout=TIMEOUT, context=context)
+            server = smtplib.SMTP_SSL(config.host, port, name, timeout=CONNECT, context=context)
         else:
-            server = smtplib.SMTP(config.host, port, name, timeout=TIMEOUT)
-        with server:
-            if config.tls == "starttls":
-                server.starttls(context=context)
-            if config.username is not None and password is not None:
-                server.login(config.username, password)
-            refused = server.send_message(mail, config.sender, list(to))
+            server = smtplib.SMTP(config.host, port, name, timeout=CONNECT)
+        _patient(server, ANSWER)
+        if config.tls == "starttls":
+            server.starttls(context=context)
+        if config.username is not None and password is not None:
+            server.login(config.username, password)
+        refused = _hand_over(server, config.sender, mail, to, closed)
+        with contextlib.suppress(smtplib.SMTPException, OSError):  # whatever it says to that, it has the mail
+            _patient(server, GOODBYE)
+            server.quit()
     except smtplib.SMTPAuthenticationError as error:
         return RemoteError(
             "the mail server refuses the login: check username and password", retry=error.smtp_code < 500
         )
-    except smtplib.SMTPRecipientsRefused as error:
-        refused = error.recipients
     except smtplib.SMTPNotSupportedError:
         return RemoteError("the mail server offers no STARTTLS or no login: check host, port and tls", retry=False)
     except smtplib.SMTPResponseException as error:
@@ -164,7 +199,54 @@ def _converse(
         return RemoteError("the mail server broke off the conversation or did not answer in time", retry=True)
     except (OSError, ValueError) as error:
         return network_error(error)
-    return {address: code for address, (code, _) in refused.items()}
+    finally:
+        if server is not None:
+            server.close()
+    return refused
+
+
+def _patient(server: smtplib.SMTP, seconds: float) -> None:
+    """Wait so long for each answer, as long as the machine at the other end is there."""
+    if (connection := server.sock) is None:
+        raise smtplib.SMTPServerDisconnected
+    connection.settimeout(seconds)
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    for option, value in KEEPALIVE.items():
+        connection.setsockopt(socket.IPPROTO_TCP, option, value)
+
+
+def _hand_over(
+    server: smtplib.SMTP, sender: str, mail: EmailMessage, to: tuple[str, ...], closed: threading.Event
+) -> dict[str, int]:
+    """One transaction; returns who was refused or put off, with the codes. Who is not among them has the mail.
+
+    Not `SMTP.sendmail`: that forgets those whose turn did not come when a 421 ends it, and takes an end of the patience
+    after the last line for a failure, while the mail may well have been taken (RFC 5321, 4.5.3.2.6).
+    """
+    raw = mail.as_bytes(policy=SEVEN_BIT)
+    server.ehlo_or_helo_if_needed()
+    _need(server.mail(sender, [f"size={len(raw)}"] if server.has_extn("size") else []), 2)
+    refused: dict[str, int] = {}
+    for address in to:
+        code, _ = server.rcpt(address)
+        if code == 421:  # it hangs up: nobody gets it
+            return refused | dict.fromkeys([one for one in to if one not in refused], code)
+        if code // 100 != 2:
+            refused[address] = max(code, 400)
+    if len(refused) == len(to) or closed.is_set():
+        return refused | dict.fromkeys([one for one in to if one not in refused], 421)
+
+    _need(server.docmd("DATA"), 3)
+    server.send(re.sub(rb"(?m)^\.", b"..", raw).removesuffix(b"\r\n") + b"\r\n.\r\n")
+    _patient(server, TAKEN)
+    _need(server.getreply(), 2)
+    return refused
+
+
+def _need(answer: tuple[int, bytes], kind: int) -> None:
+    code, text = answer
+    if code // 100 != kind:
+        raise smtplib.SMTPResponseException(max(code, 400), text)
 
 
 def _codes(codes: Iterable[int]) -> str:

@@ -54,15 +54,24 @@ RETRY_STATUS = frozenset({408, 425, 429})  # and every 5xx
 
 class RemoteError(Exception):
     """A dealing with another system that failed. `retry`: try again later; `after`: not before so many seconds
-    (Retry-After); `status`: of the answer, 0 when there was none; `sent`: it may have been received.
+    (Retry-After); `status`: of the answer, 0 when there was none; `sent`: it may have been received; `partly`: what the
+    next try of the same has to know (Notification.partly), empty: nothing of it was taken.
 
     The message is safe to log and store: no URL, no header, no body of ours.
     """
 
     def __init__(
-        self, message: str, *, retry: bool, after: float | None = None, status: int = 0, sent: bool = True
+        self,
+        message: str,
+        *,
+        retry: bool,
+        after: float | None = None,
+        status: int = 0,
+        sent: bool = True,
+        partly: Mapping[str, str] | None = None,
     ) -> None:
         super().__init__(message)
+        self.partly = partly
         self.sent = sent
         self.retry = retry
         self.after = after

@@ -123,7 +123,8 @@ class Notification:
 
     `incidents` is empty for reasons `operational` and `test`; `title` and `text` then say what happened.
     `receipt` is what this sink answered last time for this `key`, for threads and updates. `again`: it was begun
-    before, by a process that was killed or a try whose answer never came, so the sink may have it already.
+    before, by a process that was killed or a try whose answer never came, so the sink may have it already. `partly`:
+    what the sink said of an earlier try of the same, of which some have it and others not.
     """
 
     id: str
@@ -138,6 +139,7 @@ class Notification:
     receipt: Receipt | None = None
     host: str = ""  # whose monitor sends it
     again: bool = False
+    partly: Receipt | None = None
     version: int = 1
 
     @property

@@ -12,7 +12,7 @@ import random
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
 import structlog
@@ -130,6 +130,7 @@ class Channel:
         self._strikes = 0  # rounds of failures since the last success
         self._struck = 0.0  # monotonic: when the last round ended
         self._well = float("-inf")  # monotonic: when the last thing to be accepted was sent
+        self._in_part = False  # some did not take what it was sent last
         self._suspects: dict[str, float] = {}  # id of what was refused → monotonic, when it first was
 
     # From outside
@@ -274,6 +275,8 @@ class Channel:
             self._begun.add(leased.id)
             receipt = await self._send(notification)
         except RemoteError as error:
+            if error.partly is not None:
+                await _surely(self._store.outbox.partly(leased.id, self.name, error.partly))
             if isinstance(error, TooLargeError) or error.status == _TOO_LARGE:
                 await self._split(leased, error)
             else:
@@ -289,6 +292,12 @@ class Channel:
         try:
             await self._send(direct.notification)
         except RemoteError as error:
+            if error.partly is not None:
+                direct.notification = replace(direct.notification, partly=error.partly)
+            if error.partly and not error.retry:
+                log.error("not all whom a sink tells took an operational notice", sink=self.name, error=str(error))
+                await self._succeed(direct.made, began, whole=False)
+                return True
             direct.attempts += 1
             self._strike(error, began, direct.attempts)
             self._failed_direct = True
@@ -334,16 +343,25 @@ class Channel:
         await self._succeed(leased.created_at, began)
         return more
 
-    async def _succeed(self, made: float, began: float) -> None:
-        recovered = self.stats.failing >= _SETTLED_FAILURES or self.stats.refusing is not None
+    async def _succeed(self, made: float, began: float, *, whole: bool = True) -> None:
+        recovered = self._works(began)
+        whole_again, self._in_part = self._in_part and whole, not whole
         now = self._clock()
         self.stats.delivered(now - made, now)
+        if (recovered and whole) or whole_again:
+            self._accepted()
+        if recovered:
+            await self._store.outbox.try_at_once(self.name)
+
+    def _works(self, began: float) -> bool:
+        """It took something, sent at `began`. Whether that is news."""
+        recovered = self.stats.failing >= _SETTLED_FAILURES or self.stats.refusing is not None
+        self.stats.failing, self.stats.refusing = 0, None
         self._well = max(self._well, began)
         self._strikes = 0
         if recovered:
             log.info("the sink works again", sink=self.name)
-            self._accepted()
-            await self._store.outbox.try_at_once(self.name)
+        return recovered
 
     async def _retry(self, leased: Leased, error: RemoteError, began: float) -> None:
         wait = self._strike(error, began, leased.attempts + 1)
@@ -360,7 +378,11 @@ class Channel:
     async def _refuse(self, leased: Leased, error: RemoteError, began: float) -> None:
         """Refused for good, it says. That is so once it has taken something else that was sent since: what was under
         way before may be answered later, and tells how the sink was then."""
-        guilty = self._suspects.get(leased.id, float("inf")) < self._well
+        guilty = bool(error.partly) or self._suspects.get(leased.id, float("inf")) < self._well
+        if error.partly:  # it works, and who is left out would be refused again
+            self._in_part = True
+            if self._works(began):
+                await self._store.outbox.try_at_once(self.name)
         handed = await self._refused(leased, error)
         if handed or guilty:
             self._suspects.pop(leased.id, None)

@@ -224,14 +224,19 @@ class Delivery:
         if fallback not in self._channels or fallback in leased.tried:
             fallback = None
         follower = await self._store.outbox.give_up(leased.id, str(error), fallback) if fallback else None
-        outcome = (
-            f"It was handed to the fallback sink {fallback}."
-            if follower
-            else "It is kept and tried again, and so is what follows. Mend the sink, or set `fallback` on it; "
-            "`monitor outbox list` shows what waits."
-        )
-        others = [other for other in self._channels if other != name and other not in leased.tried]
+        if follower:
+            outcome = f"It was handed to the fallback sink {fallback}."
+        elif error.partly:
+            outcome = (
+                f"The others have it. Mend the sink, then `monitor outbox retry {leased.id}` sends it to the rest."
+            )
+        else:
+            outcome = (
+                "It is kept and tried again, and so is what follows. Mend the sink, or set `fallback` on it; "
+                "`monitor outbox list` shows what waits."
+            )
+        others = [other for other in self._channels if other not in leased.tried and (other != name or error.partly)]
         if others:
-            title = f"Sink {name} refuses notifications"
+            title = f"Sink {name} {'reaches not everybody' if error.partly else 'refuses notifications'}"
             self.operational(title, f"{error}. {outcome}", key=f"refused:{name}", sinks=others)
         return follower is not None

@@ -38,6 +38,7 @@ def render(leased: Leased, *, links: Links, books: Books, host: str = "", offers
         receipt=leased.receipt,
         host=host,
         again=leased.attempts > 0,
+        partly=leased.partly,
     )
 
 

@@ -53,6 +53,7 @@ __all__ = [
 AT_ONCE = 0.0  # next_at of what somebody has asked for: its sink rests no longer
 LONGEST_WAIT = 3700.0  # seconds: a Retry-After is cut to an hour
 _LONGEST_LIST = 10_000
+_PARTLY = "partly:"  # before the id of a notification: the key of what is known of an earlier try of it
 
 
 class Outbox:
@@ -117,6 +118,10 @@ class Outbox:
     async def put_back(self, id_: str, owner: str, *, error: str | None, delay: float = 0.0) -> None:
         """Try again after `delay` seconds. `error` None: it was not tried."""
         await self._desk.write(lambda tx: _put_back(tx, id_, owner, error=error, delay=delay))
+
+    async def partly(self, id_: str, sink: str, taken: Receipt) -> None:
+        """Which part of it was taken; given to `sink` with the next try. Empty: none."""
+        await self._desk.write(lambda tx: _keep(tx, sink, _PARTLY + id_, taken))
 
     async def give_up(self, id_: str, error: str, fallback: str | None) -> str | None:
         """Dead letter; returns the id of the notification for the fallback, if there is one that has not refused it."""
@@ -303,6 +308,8 @@ def _split(tx: Transaction, id_: str, owner: str, parts: int) -> int:
 def _render(connection: Connection, row: Row[Any], *, acted: bool) -> Leased:
     """The leased row with its incidents and receipt as they are now. `acted`: and with their actions."""
     receipt = connection.execute(_RECEIPT, {"sink": row.sink, "key": row.key}).scalar()
+    again = {"sink": row.sink, "key": _PARTLY + row.id}
+    partly = connection.execute(_RECEIPT, again).scalar() if row.attempts else None
     ids = json.loads(row.incidents)
     found = load_incidents(connection, ids, locations=True)
     return Leased(
@@ -319,6 +326,7 @@ def _render(connection: Connection, row: Row[Any], *, acted: bool) -> Leased:
         created_at=row.created_at,
         tried=tuple(json.loads(row.tried)),
         beside=beside(connection, found, acted=acted),
+        partly=(json.loads(partly) or None) if partly else None,
     )
 
 
@@ -330,9 +338,13 @@ def _sent(tx: Transaction, id_: str, receipt: Receipt | None, before: Receipt | 
         place = json.loads(tx.connection.execute(_RECEIPT, row._asdict()).scalar() or "{}").get("place")
         if place and place != (before or {}).get("place"):
             receipt = {**receipt, "place": place}
-        kept = {**row._asdict(), "receipt": json.dumps(dict(receipt)), "at": tx.now}
-        tx.connection.execute(_KEEP_RECEIPT, kept)
+        _keep(tx, row.sink, row.key, receipt)
     return tx.connection.execute(_MORE, {"sink": row.sink, "now": tx.now}).first() is not None
+
+
+def _keep(tx: Transaction, sink: str, key: str, receipt: Receipt) -> None:
+    kept = {"sink": sink, "key": key, "receipt": json.dumps(dict(receipt)), "at": tx.now}
+    tx.connection.execute(_KEEP_RECEIPT, kept)
 
 
 def _put_back(tx: Transaction, id_: str, owner: str, *, error: str | None, delay: float) -> None:

@@ -112,6 +112,7 @@ class Leased:
     created_at: float
     tried: tuple[str, ...] = ()  # sinks that refused it for good
     beside: Beside = field(default_factory=Beside)
+    partly: Receipt | None = None  # of an earlier try: which part of it was taken
 
 
 @dataclass(frozen=True, slots=True)

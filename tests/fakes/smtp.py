@@ -55,13 +55,17 @@ class Mail:
 
 
 class FakeSmtp:
-    """`mails` in the order they came. `answers`: a verb → the line to answer with instead, or `HANG` or `DROP`."""
+    """`mails` in the order they came. `answers`: a verb, or `.` for the end of a mail, → the line to answer with
+    instead, or `HANG` or `DROP`. `held`: a verb → what its answer waits for. `ended`: conversations that have."""
 
     HANG, DROP = "hang", "drop"
 
     def __init__(self, certificate: tuple[Path, Path] | None = None, *, password: str | None = None) -> None:
         self.mails: list[Mail] = []
         self.answers: dict[str, str] = {}
+        self.held: dict[str, asyncio.Event] = {}
+        self.heard: list[str] = []  # verbs
+        self.ended = 0
         self.refusals: dict[str, str] = {}  # a recipient → the line to answer with
         self.raw: list[bytes] = []
         self._password = password
@@ -93,6 +97,7 @@ class FakeSmtp:
         except (ConnectionError, asyncio.IncompleteReadError, ssl.SSLError):
             pass
         finally:
+            self.ended += 1
             writer.transport.abort()
 
     async def _talk(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -101,6 +106,9 @@ class FakeSmtp:
         while line := (await reader.readline()).decode("utf-8", "replace").strip():
             verb, _, rest = line.partition(" ")
             verb = verb.upper()
+            self.heard.append(verb)
+            if held := self.held.get(verb):
+                await held.wait()
             answer = self.answers.get(verb, "")
             if answer == self.HANG:
                 await asyncio.sleep(3600)
@@ -135,12 +143,19 @@ class FakeSmtp:
                 refusal = self.refusals.get(recipient)
                 to += [] if refusal else [recipient]
                 writer.write(f"{refusal or '250 ok'}\r\n".encode())
+                if refusal and refusal.startswith("421"):
+                    await writer.drain()
+                    return
             elif verb == "DATA":
                 writer.write(b"354 go\r\n")
                 data = await reader.readuntil(b"\r\n.\r\n")
                 self.raw.append(data)
                 message = email.message_from_bytes(data[:-3].replace(b"\r\n..", b"\r\n."), policy=default)
                 self.mails.append(Mail(sender, tuple(to), message, encrypted, login))
+                if held := self.held.get("."):
+                    await held.wait()
+                if self.answers.get(".") == self.DROP:
+                    return
                 writer.write(b"250 kept\r\n")
             elif verb == "QUIT":
                 writer.write(b"221 bye\r\n")

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,7 @@ from monitor.common.http import Http, RemoteError
 from monitor.common.notification import Notification
 from sinks import email as module
 from sinks.email import Email, EmailConfig, compose
+from tests.fakes.delivery import until
 from tests.fakes.notifications import NOW, event, incident, notification, notifications
 from tests.fakes.ports import free_port
 from tests.fakes.smtp import FakeSmtp, certificate
@@ -51,23 +54,118 @@ async def test_mails_over_starttls_with_login(tmp_path: Path, credential: Put) -
 
 async def test_who_was_put_off_gets_it_later_and_the_others_not_twice() -> None:
     addresses = ("a@example.org", "b@example.org", "c@example.org")
+    mail = notification()
     async with FakeSmtp() as server:
-        target = sink(server.port, to=addresses)
         server.refusals = {"b@example.org": "450 greylisted", "c@example.org": "550 unknown"}
         for _ in range(2):
             with pytest.raises(RemoteError, match=r"1 of 3 recipients were put off \(450\)") as caught:
-                await target.send(notification())
+                await sink(server.port, to=addresses).send(mail)  # what is known outlives the process
             assert caught.value.retry
+            mail = replace(mail, partly=caught.value.partly)
         server.answers["MAIL"] = "451 busy"
-        with pytest.raises(RemoteError, match="answered 451"):
-            await target.send(notification())
+        with pytest.raises(RemoteError, match="answered 451") as caught:
+            await sink(server.port, to=addresses).send(mail)
+        assert caught.value.partly is None
         server.answers.clear()
         server.refusals = {}
         with pytest.raises(RemoteError, match=r"1 of 3 recipients were refused \(550\)") as caught:
-            await target.send(notification())
+            await sink(server.port, to=addresses).send(mail)
         assert not caught.value.retry
-        await target.send(notification())  # resent by hand: to all of them
-    assert [mail.to for mail in server.mails] == [("a@example.org",), ("b@example.org",), addresses]
+        mail = replace(mail, partly=caught.value.partly)
+        await sink(server.port, to=addresses).send(mail)  # resent by hand: to whom it did not reach
+        await sink(server.port, to=addresses[:2]).send(mail)  # or to nobody, as that one is gone
+    assert [mail.to for mail in server.mails] == [(address,) for address in addresses]
+
+
+async def test_whom_all_refuse_is_asked_anew() -> None:
+    addresses = ("a@example.org", "b@example.org")
+    async with FakeSmtp() as server:
+        server.refusals = {"a@example.org": "450 later", "b@example.org": "550 unknown"}
+        with pytest.raises(RemoteError, match="put off") as caught:
+            await sink(server.port, to=addresses).send(notification())
+        server.refusals["a@example.org"] = "550 unknown"
+        mail = replace(notification(), partly=caught.value.partly)
+        with pytest.raises(RemoteError, match="every recipient was refused") as caught:
+            await sink(server.port, to=addresses).send(mail)
+        server.refusals = {}
+        await sink(server.port, to=addresses).send(replace(notification(), partly=caught.value.partly))
+    assert [mail.to for mail in server.mails] == [addresses]
+
+
+async def test_a_server_that_hangs_up_between_recipients_has_taken_it_for_none() -> None:
+    addresses = ("a@example.org", "b@example.org", "c@example.org")
+    async with FakeSmtp() as server:
+        target = sink(server.port, to=addresses)
+        server.refusals = {"b@example.org": "421 closing down"}
+        with pytest.raises(RemoteError, match="3 of 3 recipients were put off") as caught:
+            await target.send(notification())
+        assert caught.value.retry
+        assert not caught.value.partly
+        server.refusals = {}
+        await target.send(notification())
+    assert [mail.to for mail in server.mails] == [addresses]
+
+
+async def test_a_mail_whose_answer_is_late_is_not_sent_again() -> None:
+    async with FakeSmtp() as server:
+        target = sink(server.port)
+        server.held["."] = asyncio.Event()
+        for _ in range(2):  # whoever waits gives up, once and again
+            first = asyncio.create_task(target.send(notification()))
+            await until(lambda: server.mails)
+            first.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await first
+        server.held["."].set()
+        await target.send(notification())
+        assert len(server.mails) == 1
+        await target.send(notification())  # a new one
+    assert len(server.mails) == 2
+
+
+@pytest.mark.parametrize("answer", ["421 too busy to say goodbye", "500 what?", FakeSmtp.DROP])
+async def test_what_a_server_says_to_the_goodbye_is_no_word_on_the_mail(answer: str) -> None:
+    async with FakeSmtp() as server:
+        server.answers["QUIT"] = answer
+        await sink(server.port).send(notification())
+    assert len(server.mails) == 1
+
+
+async def test_a_sink_that_was_replaced_hands_over_nothing_more() -> None:
+    async with FakeSmtp() as server:
+        target = sink(server.port)
+        server.held["RCPT"] = asyncio.Event()
+        sending = asyncio.create_task(target.send(notification()))
+        await until(lambda: "RCPT" in server.heard)
+        sending.cancel()
+        await target.close()
+        server.held["RCPT"].set()
+        await until(lambda: server.ended)
+    assert not server.mails
+    with pytest.raises(asyncio.CancelledError):
+        await sending
+
+
+async def test_mails_that_hang_do_not_add_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "TALKS", 1)
+    async with FakeSmtp() as server:
+        target = sink(server.port)
+        server.held["EHLO"] = asyncio.Event()
+        first = asyncio.create_task(target.send(notification()))
+        await until(lambda: server.heard)
+        with pytest.raises(RemoteError, match="has not answered to 1 mails yet") as caught:
+            await target.send(notification(id="50"))
+        assert caught.value.retry
+        server.held["EHLO"].set()
+        await first
+        await target.send(notification(id="50"))
+    assert len(server.mails) == 2
+
+
+async def test_a_line_that_begins_with_a_dot_arrives() -> None:
+    async with FakeSmtp() as server:
+        await sink(server.port).send(event(title=".", text="..\n.end"))
+    assert server.mails[0].message.get_content().splitlines() == [".", "", "..", ".end"]
 
 
 async def test_no_8_bit_body_for_a_server_that_did_not_offer_to_take_one() -> None:
@@ -99,12 +197,13 @@ async def test_a_thread_per_key_and_an_id_per_notification() -> None:
         ("DATA", "452 full", True, "answered 452"),
         ("DATA", "554 spam", False, "answered 554"),
         ("DATA", FakeSmtp.DROP, True, "broke off"),
+        ("DATA", "250 what?", True, "answered 400"),
         ("EHLO", FakeSmtp.HANG, True, "did not answer in time"),
         ("EHLO", FakeSmtp.DROP, True, "broke off"),
     ],
 )
 async def test_faults(monkeypatch: pytest.MonkeyPatch, verb: str, answer: str, retry: bool, says: str) -> None:
-    monkeypatch.setattr(module, "TIMEOUT", 0.5 if answer == FakeSmtp.HANG else 60.0)
+    monkeypatch.setattr(module, "ANSWER", 0.5 if answer == FakeSmtp.HANG else 60.0)
     async with FakeSmtp() as server:
         server.answers[verb] = answer
         with pytest.raises(RemoteError, match=says) as caught:

@@ -84,7 +84,7 @@ async def _console(http: Http, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
 
 @asynccontextmanager
 async def _email(http: Http, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Case]:
-    monkeypatch.setattr(email_module, "TIMEOUT", 0.5)
+    monkeypatch.setattr(email_module, "ANSWER", 0.5)
     pem = certificate(tmp_path)
     async with FakeSmtp(pem, password=CANARY) as fake:
         keys = {"tls": "starttls", "ca_file": pem[0], "username": "me", "password": "env:CANARY"}

@@ -96,3 +96,41 @@ async def test_fallbacks_that_point_at_each_other_keep_what_both_refuse(store: S
         assert await delivery.settle(10) == 0
     states = {entry.sink: entry.state for entry in await store.outbox.list()}
     assert states == {"one": "dead", "two": "sent"}
+
+
+async def test_what_some_have_taken_is_not_sent_to_them_again(store: Store) -> None:
+    """Buried at once, as another try changes nothing for the rest; said, also there; and known when tried by hand."""
+
+    async def answer(notification: Notification) -> Receipt | None:
+        if notification.partly == {"has": "ada"}:
+            return None
+        raise RemoteError("1 of 2 recipients were refused", retry=False, partly={"has": "ada"})
+
+    mail, console = Recorder(answer), Recorder()
+    store.policy = Policy(sinks=("mail", "console"), routes=(Route(sinks=("mail",)),))
+    async with delivering(store, mail=mail, console=console) as delivery:
+        await store.commit([finding("a")])
+        await until(lambda: console.got and len(mail.tried) >= 2)
+        [dead] = await store.outbox.list(states=["dead"])
+        assert f"monitor outbox retry {dead.id}" in console.got[0].text
+        assert delivery.trouble() is None
+        assert delivery.stats()["mail"].refusing is None
+        assert [sent.reason for sent in mail.tried] == ["new", "operational"]  # each once
+        assert await store.outbox.requeue(dead.id)
+        await until(lambda: mail.got and len(console.got) == 2)
+    assert mail.got[0].id == dead.id
+    assert console.got[1].reason == "recovered"
+
+
+async def test_what_some_have_taken_is_known_at_the_next_try(store: Store) -> None:
+    async def answer(notification: Notification) -> Receipt | None:
+        if notification.partly == {"has": "ada"}:
+            return None
+        raise RemoteError("1 of 2 recipients were put off", retry=True, partly={"has": "ada"})
+
+    mail = Recorder(answer)
+    async with delivering(store, mail=mail) as delivery:
+        delivery.operational("Disk full")
+        await store.commit([finding("a")])
+        await until(lambda: len(mail.got) == 2)
+    assert len(mail.tried) == 4

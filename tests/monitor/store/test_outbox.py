@@ -80,6 +80,28 @@ async def test_receipts_come_back_for_updates(store: Store, clock: Clock) -> Non
     assert (second.key, second.receipt) == (first.key, {"ts": "1.2", "channel": "C"})
 
 
+async def test_what_was_taken_in_part_is_known_at_the_next_try_of_the_same_only(store: Store) -> None:
+    await store.commit([finding("a")])
+    first = await lease(store, "chat", OWNER, 60)
+    assert first is not None
+    assert first.partly is None
+    await store.outbox.partly(first.id, "chat", {"has": "ada"})
+    await store.outbox.put_back(first.id, OWNER, error="put off")
+    again = await lease(store, "chat", OWNER, 60)
+    assert again is not None
+    assert (again.partly, again.receipt) == ({"has": "ada"}, None)
+    await store.outbox.partly(first.id, "chat", {})
+    await store.outbox.put_back(first.id, OWNER, error="refused")
+    again = await lease(store, "chat", OWNER, 60)
+    assert again is not None
+    assert again.partly is None
+    await store.outbox.sent(first.id, None)
+    await store.incidents.transition(fingerprint("a"), "ack", actor="ada")
+    second = await lease(store, "chat", OWNER, 60)
+    assert second is not None
+    assert second.partly is None
+
+
 async def test_dead_letters_go_to_the_fallback_once(store: Store) -> None:
     await store.commit([finding("a")])
     leased = await lease(store, "chat", OWNER, 60)
