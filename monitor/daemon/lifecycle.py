@@ -216,6 +216,7 @@ class Daemon:
             lambda: (*self.config.sources, *self.config.sinks),
             keeper.keep,
             lambda source, what: self.snapshot.malformed.update([(source, what)]),
+            trouble=self._unsigned,
         )
         tell = Status(site, health, lambda: self.config, lambda: self.phase)
         application = web.build(
@@ -376,6 +377,13 @@ class Daemon:
         else:
             text = f"{why}. Alerts are told as before; what people press there is not heard. It is tried again."
             self._tell(f"Sink {sink} hears no buttons", text, key=f"listening:{sink}")
+
+    def _unsigned(self, owner: str, why: str | None) -> None:
+        if why is None:
+            self._over(f"hook:{owner}", "Its secret can be read again.")
+        else:
+            text = f"{why}. What is announced to {owner} is answered with 503 until it can; others are heard."
+            self._tell(f"The webhook secret of {owner} cannot be read", text, key=f"hook:{owner}")
 
     def _store_degraded(self, message: str | None) -> None:
         if message is None:

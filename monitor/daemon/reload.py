@@ -127,6 +127,8 @@ class Reload:
         site.snapshot.rules = len(engine.rules)
         site.store.policy, site.store.procedure, site.store.access_rules = new.policy, new.procedure, new.access_rules
         running.deadlines.look_again()
+        for name in _names(old) - _names(new):
+            running.delivery.over(f"hook:{name}", "It is not configured any more.")
         await running.sources.replace(new.sources)
         if sinks is not None:
             before, running.sinks = running.sinks, sinks
@@ -157,3 +159,7 @@ def _signature(config: Config) -> tuple[tuple[str, int, int, int], ...]:
         else:
             found.append((path, info.st_ino, info.st_mtime_ns, info.st_size))
     return tuple(found)
+
+
+def _names(config: Config) -> set[str]:
+    return {source.name for source in config.sources} | {sink.name for sink in config.sinks}

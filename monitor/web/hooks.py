@@ -49,6 +49,7 @@ def load_vendors() -> dict[str, Vendor]:
 Owners = Callable[[], Iterable[Owner]]
 Keep = Callable[[Announced], Awaitable[bool]]
 Malformed = Callable[[str, str], None]
+Trouble = Callable[[str, str | None], None]
 
 
 def routes(
@@ -56,21 +57,33 @@ def routes(
     owners: Owners,
     keep: Keep,
     malformed: Malformed,
+    *,
+    trouble: Trouble,
     now: Callable[[], float] = time.time,
 ) -> list[web.RouteDef]:
     """A route for each vendor. `owners` gives the sources and sinks in force (a reload changes them); `keep` notes what
-    was announced durably and says whether it is new; `malformed(owner, what)` counts what cannot be used; `now`: in
-    seconds since the epoch."""
-    doors = {name: _Door(vendor, owners, keep, malformed, now) for name, vendor in vendors.items()}
+    was announced durably and says whether it is new; `malformed(owner, what)` counts what cannot be used;
+    `trouble(owner, why)` is told when a secret cannot be read, and with None when it can; `now`: in seconds since the
+    epoch."""
+    doors = {name: _Door(vendor, owners, keep, malformed, trouble=trouble, now=now) for name, vendor in vendors.items()}
     return [web.post(f"/hooks/{name}", door.receive) for name, door in doors.items()]
 
 
 class _Door:
     def __init__(
-        self, vendor: Vendor, owners: Owners, keep: Keep, malformed: Malformed, now: Callable[[], float]
+        self,
+        vendor: Vendor,
+        owners: Owners,
+        keep: Keep,
+        malformed: Malformed,
+        *,
+        trouble: Trouble,
+        now: Callable[[], float],
     ) -> None:
         self._vendor = vendor
         self._owners, self._keep, self._malformed, self._now = owners, keep, malformed, now
+        self._trouble = trouble
+        self._unreadable: Mapping[str, str] = {}  # owner → why, as it was told
         self._bodies = Bodies(vendor.most)
 
     async def receive(self, request: web.Request) -> web.Response:
@@ -84,11 +97,10 @@ class _Door:
             return web.Response(status=401, text=text)
 
         async with self._bodies.read(request) as body:
-            try:
-                signed = await self._aside(body, lambda: self._signed(request, secrets, body))
-            except CredentialError as error:
-                log.error("webhook secret", problem=str(error))
-                return web.Response(status=503, text="the webhook secret cannot be read\n")
+            signed, unreadable = await self._aside(body, lambda: self._signed(request, secrets, body))
+            self._tell(unreadable)
+            if not signed and unreadable:  # it may be for one of these: come again
+                return web.Response(status=503, text="a webhook secret cannot be read\n")
             if not signed:
                 self._malformed("", "hook signature")
                 log.warning("webhook with a wrong signature", remote=request.remote)
@@ -110,11 +122,28 @@ class _Door:
 
     def _signed(
         self, request: web.Request, secrets: Sequence[tuple[Owner, Credential]], body: bytearray
-    ) -> list[Owner]:
-        """Those whose secret signed the body. All are tried."""
-        sign = self._vendor.signed
-        found = [owner for owner, secret in secrets if sign(secret.resolve().encode(), request.headers, body)]
-        return list({owner.name: owner for owner in found}.values())
+    ) -> tuple[list[Owner], Mapping[str, str]]:
+        """Those whose secret signed the body, and the names of those of whom one cannot be read, with why. All are
+        tried."""
+        found: dict[str, Owner] = {}
+        unreadable: dict[str, str] = {}
+        for owner, secret in secrets:
+            try:
+                value = secret.resolve().encode()
+            except CredentialError as error:
+                unreadable.setdefault(owner.name, str(error))
+                continue
+            if self._vendor.signed(value, request.headers, body):
+                found[owner.name] = owner
+        return list(found.values()), unreadable
+
+    def _tell(self, unreadable: Mapping[str, str]) -> None:
+        before, self._unreadable = self._unreadable, unreadable
+        for name, why in unreadable.items():
+            if before.get(name) != why:
+                self._trouble(name, why)
+        for name in before.keys() - unreadable.keys():
+            self._trouble(name, None)
 
     async def _kept(self, said: Announced) -> web.Response:
         asking = ASKING if any(one.window for one in said.requests) else 0.0

@@ -5,6 +5,7 @@ import signal
 from collections.abc import Callable
 from pathlib import Path
 
+import aiohttp
 import pytest
 import structlog
 
@@ -113,6 +114,33 @@ async def test_a_sink_that_is_configured_no_more_is_no_longer_told_to_be_deaf(si
         await until(lambda: any(payload["reason"] == "recovered" for payload in hook.payloads))
     [over] = [payload for payload in hook.payloads if payload["reason"] == "recovered"]
     assert (over["title"], over["text"]) == ("Sink gone hears no buttons", "It is not configured any more.")
+
+
+async def test_a_hook_whose_secret_could_not_be_read_is_told_and_goes_with_its_owner(
+    site: Setup, hook: FakeWebhook, tmp_path: Path
+) -> None:
+    for name in ("routing", "signing"):
+        (tmp_path / name).write_text(name)
+    pager = (
+        f'[[sinks]]\nname = "pager"\ntype = "pagerduty"\nrouting_key = "file:{tmp_path}/routing"\n'
+        f'webhook_secret = "file:{tmp_path}/signing"\n'
+        '[[routes]]\nsinks = ["hook"]\n'
+    )
+    site.configure(pager)
+    daemon = site.daemon()
+    async with running(daemon), aiohttp.ClientSession() as client:
+        (tmp_path / "signing").unlink()
+        headers = {"X-PagerDuty-Signature": "v1=" + "0" * 64}
+        async with client.post(f"{daemon.address}/hooks/pagerduty", data=b"{}", headers=headers) as answer:
+            assert answer.status == 503
+        await told(hook, "The webhook secret of pager cannot be read")
+        site.configure()
+        await until(lambda: any(payload["reason"] == "recovered" for payload in hook.payloads))
+    [over] = [payload for payload in hook.payloads if payload["reason"] == "recovered"]
+    assert (over["title"], over["text"]) == (
+        "The webhook secret of pager cannot be read",
+        "It is not configured any more.",
+    )
 
 
 async def test_a_deleted_file_stays_open_over_a_reload(site: Setup, hook: FakeWebhook) -> None:

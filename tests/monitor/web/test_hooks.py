@@ -70,6 +70,7 @@ class Door:
         self.noted: dict[str, HookDelivery] = {}
         self.asked: dict[str, Request] = {}
         self.malformed: list[tuple[str, str]] = []
+        self.trouble: list[tuple[str, str | None]] = []
         self.sources: list[SourceConfig] = []
         self.pause = 0.0  # seconds that it takes to keep something
         self.client: Any
@@ -104,7 +105,12 @@ async def door(aiohttp_client: Any, monkeypatch: pytest.MonkeyPatch) -> Door:
     def count(source: str, what: str) -> None:
         door.malformed.append((source, what))
 
-    app.add_routes(routes({"acme": door.vendor}, lambda: door.sources, door.keep, count, lambda: NOW))
+    def trouble(owner: str, why: str | None) -> None:
+        door.trouble.append((owner, why))
+
+    app.add_routes(
+        routes({"acme": door.vendor}, lambda: door.sources, door.keep, count, trouble=trouble, now=lambda: NOW)
+    )
     door.client = await aiohttp_client(app)
     return door
 
@@ -140,6 +146,22 @@ async def test_any_of_several_secrets_may_have_signed(door: Door) -> None:
         assert (await door.post(b"7", secret))[0] == 202
 
 
+async def test_a_secret_that_cannot_be_read_closes_its_own_door_only(
+    door: Door, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("ONE")
+    for _ in range(2):
+        assert await door.post(b"7", b"one") == (503, "a webhook secret cannot be read\n")
+        assert (await door.post(b"7", b"two"))[0] == 202
+    assert (await door.post(b"7", b"three"))[0] == 503  # it may be the one that cannot be read
+    assert door.trouble == [("first", "environment variable ONE is not set")]
+    assert {one.source for one in door.noted.values()} == {"second"}
+    monkeypatch.setenv("ONE", "one")
+    assert (await door.post(b"8", b"one"))[0] == 202
+    assert door.trouble[1:] == [("first", None)]
+    assert (await door.post(b"7", b"three"))[0] == 401
+
+
 async def test_what_cannot_be_used_is_counted_and_what_needs_no_work_is_answered(door: Door) -> None:
     assert await door.post(b"x") == (400, "acme number cannot be used\n")
     assert await door.post(b"hello") == (200, "hello\n")
@@ -166,7 +188,9 @@ async def test_pagerduty_forged_replayed_and_oversized(aiohttp_client: Any, monk
     door, app = Door(), web.Application()
     counted: list[str] = []
     sink = PagerDutyConfig.model_validate(values)
-    app.add_routes(routes(load_vendors(), lambda: [sink], door.keep, lambda _, what: counted.append(what)))
+    app.add_routes(
+        routes(load_vendors(), lambda: [sink], door.keep, lambda _, what: counted.append(what), trouble=lambda *_: None)
+    )
     client = await aiohttp_client(app)
 
     async def post(body: bytes, *secrets: bytes) -> int:
