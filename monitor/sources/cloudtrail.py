@@ -2,7 +2,8 @@
 
 They are audit records (monitor.access), and text that is scanned as any other. A file is read once: how far a folder
 has come is the moment in the names of its files, and those of the last hours that were read are known by name, as
-one may come later than its name says.
+one may come later than its name says. One that cannot be read holds up no other: it is tried again for a day, with
+growing pauses, and then told as missed.
 """
 
 from __future__ import annotations
@@ -47,6 +48,9 @@ _LATE = timedelta(hours=3)  # how much later than its name says a file may come
 _LARGEST = 256 << 20  # bytes of a file, unpacked
 _BLOCK = 1 << 20  # bytes
 _DEPTH = 8  # folders above a year's
+_PATIENCE = 24 * 3600.0  # seconds from the first try of a file to the last
+_NOTHING = 100  # files that cannot be read, and none that can: it is the place that cannot
+_LEFT = 1000  # files of a folder that are to be tried again
 
 
 class CloudTrailConfig(SourceConfig):
@@ -113,14 +117,14 @@ class CloudTrailSource:
     async def _poll(self, place: _Place) -> None:
         """One round. Trouble is told and never ends the source."""
         try:
-            await self._look(place)
+            left = await self._look(place)
         except (ManagerError, OSError) as error:
-            told = str(error) if isinstance(error, ManagerError) else f"cannot be read ({type(error).__name__})"
-            self._intake.degraded("files", told)
+            self._intake.degraded("files", _told(error))
         else:
-            self._intake.degraded("files", None)
+            self._intake.degraded("files", left)
 
-    async def _look(self, place: _Place) -> None:
+    async def _look(self, place: _Place) -> str | None:
+        """Which files cannot be read, in words. Raises ManagerError, OSError when none can."""
         saved = await self._intake.positions()
         known = {folder: state for folder, state in saved.items() if folder and isinstance(state.get("at"), str)}
         names = await place.names({folder: _earlier(state["at"]) for folder, state in known.items()})
@@ -133,9 +137,40 @@ class CloudTrailSource:
                     known[folder] = _after(known.get(folder), at, name)
                 fresh = []
             await self._intake.record((), [first, *(self._position(folder, known[folder]) for folder in known)])
-        for folder, at, name in fresh:
-            known[folder] = _after(known.get(folder), at, name)
-            await self._take(place, name, self._position(folder, known[folder]))
+
+        # What was left before comes last: the place may be out of order, and then it is not to blame.
+        now = time.time()
+        again = [(folder, "", name) for folder, state in known.items() for name in _due(state, now)]
+        read, why = 0, ""
+        failed: list[tuple[str, str]] = []
+        for folder, at, name in [*fresh, *again]:
+            state = _after(known.get(folder), at, name) if at else known[folder]
+            try:
+                await self._take(place, name, self._position(folder, _without(state, name)))
+            except (ManagerError, OSError) as error:
+                failed.append((folder, name))
+                why = why or f"{name}: {_told(error)}"
+                known[folder] = _with(state, name, now)
+                if (not read and len(failed) >= _NOTHING) or len(known[folder]["left"]) > _LEFT:
+                    raise
+            else:
+                read += 1
+                known[folder] = _without(state, name)
+        if failed and read:  # before, nobody knows whose fault it is
+            await self._leave(known, failed, now)
+        left = [name for state in known.values() for name in state.get("left", ())]
+        if not left:
+            return None
+        more = f", and {len(left) - 1:,} more" if len(left) > 1 else ""
+        return f"{why or f'{left[0]}: could not be read'}{more}; tried again for a day, and the others are read"
+
+    async def _leave(self, known: dict[str, Mapping[str, Any]], failed: Sequence[tuple[str, str]], now: float) -> None:
+        """Keep what is to be tried again, and give up what was for a day."""
+        for folder, name in failed:
+            if now - known[folder]["left"][name][0] >= _PATIENCE:
+                self._intake.missed("unreadable", 0, name)
+                known[folder] = _without(known[folder], name)
+        await self._intake.record((), [self._position(folder, known[folder]) for folder in {one[0] for one in failed}])
 
     async def _take(self, place: _Place, name: str, position: Position) -> None:
         data = await place.read(name)
@@ -196,12 +231,36 @@ def _new(state: Mapping[str, Any] | None, at: str, name: str) -> bool:
     return state is None or (at >= _earlier(state["at"]) and _short(name) not in state.get("seen", ()))
 
 
+def _told(error: ManagerError | OSError) -> str:
+    return str(error) if isinstance(error, ManagerError) else f"cannot be read ({type(error).__name__})"
+
+
+# What is left of a folder: its files by name, each with the moments of the first try and of the next.
+
+
+def _due(state: Mapping[str, Any], now: float) -> list[str]:
+    return [name for name, (first, at) in state.get("left", {}).items() if not first <= now < at]
+
+
+def _with(state: Mapping[str, Any], name: str, now: float) -> dict[str, Any]:
+    left = state.get("left", {})
+    first = left[name][0] if name in left else now
+    return {**state, "left": {**left, name: [first, now + (now - first) / 2]}}
+
+
+def _without(state: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    left = {one: tries for one, tries in state.get("left", {}).items() if one != name}
+    kept = {key: value for key, value in state.items() if key != "left"}
+    return {**kept, "left": left} if left else kept
+
+
 def _after(state: Mapping[str, Any] | None, at: str, name: str) -> dict[str, Any]:
     """How far the folder has come with this file: the latest moment, and what was read of the hours before it."""
     latest = max(at, state["at"]) if state else at
     bound = _earlier(latest)
     seen: Iterable[str] = state.get("seen", ()) if state else ()
-    return {"at": latest, "seen": [one for one in (*seen, _short(name)) if one[:13] >= bound]}
+    left = {"left": state["left"]} if state and "left" in state else {}
+    return {**left, "at": latest, "seen": [one for one in (*seen, _short(name)) if one[:13] >= bound]}
 
 
 def _short(name: str) -> str:

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
+from monitor.sources import cloudtrail
 from monitor.sources.cloudtrail import CloudTrailConfig, CloudTrailSource
 from tests.fakes.intake import FakeIntake
 from tests.fakes.moto import Aws, aws
@@ -29,10 +30,18 @@ def packed(*marks: int) -> bytes:
     return gzip.compress(json.dumps({"Records": records}).encode())
 
 
-def put(root: Path, name: str, data: bytes) -> None:
+def put(root: Path, name: str, data: bytes) -> str:
     path = root / name
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(data)
+    return name
+
+
+def made_due(intake: FakeIntake, tail: str = "", since: float = 0) -> None:
+    """What was left is tried at the next look, as if it were `since` seconds from now that it was first."""
+    for state in intake.saved.values():
+        for left, tries in state.get("left", {}).items():
+            tries[:] = [tries[0] + (since if tail and left.endswith(tail) else 0), 0]
 
 
 async def look(intake: FakeIntake, place: Path, **changes: Any) -> list[int]:
@@ -110,6 +119,62 @@ async def test_a_folder_that_is_not_there_is_told_and_looked_for_again(intake: F
     put(tmp_path / "later", name(0), packed(1))
     assert await look(intake, tmp_path / "later") == [1]
     assert intake.problems == {}
+
+
+def lock(root: Path, name: str) -> None:
+    """A link to nothing in place of the file: nobody can read it, whoever runs the tests."""
+    (root / name).unlink(missing_ok=True)
+    (root / name).symlink_to(root / "nothing")
+
+
+async def test_a_file_that_cannot_be_read_holds_up_no_other_and_is_tried_again(
+    intake: FakeIntake, tmp_path: Path
+) -> None:
+    lock(tmp_path, put(tmp_path, name(0), b""))
+    assert await look(intake, tmp_path) == []
+    assert intake.problems["files"].startswith(f"{tmp_path / name(0)}: cannot be read (FileNotFoundError)")
+    assert not any(intake.saved[folder] for folder in intake.saved if folder)  # it may be the place
+    for minutes in (1, 300, 600):  # beyond the hours in which a file may be late
+        put(tmp_path, name(minutes), packed(minutes))
+        assert await look(intake, tmp_path) == [minutes]
+        assert str(tmp_path / name(0)) in intake.problems["files"]
+    (tmp_path / name(0)).unlink()
+    put(tmp_path, name(0), packed(7))
+    made_due(intake)
+    assert await look(intake, tmp_path) == [7]
+    assert intake.problems == {}
+    assert not intake.lost
+    assert await look(intake, tmp_path) == []
+
+
+async def test_a_file_that_cannot_be_read_for_a_day_is_told_as_missed(intake: FakeIntake, tmp_path: Path) -> None:
+    lock(tmp_path, put(tmp_path, name(0), b""))
+    lock(tmp_path, put(tmp_path, name(2), b""))
+    put(tmp_path, name(1), packed(1))
+    assert await look(intake, tmp_path) == [1]
+    assert "and 1 more" in intake.problems["files"]
+    made_due(intake, name(0), since=-90_000)
+    assert await look(intake, tmp_path) == []
+    assert not intake.lost  # nothing could be read in this round
+    made_due(intake)
+    put(tmp_path, name(3), packed(3))
+    assert await look(intake, tmp_path) == [3]
+    assert intake.lost == [("unreadable", 0, str(tmp_path / name(0)))]
+    assert "more" not in intake.problems["files"]
+
+
+async def test_a_place_that_gives_nothing_is_tried_as_a_whole(
+    intake: FakeIntake, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cloudtrail, "_NOTHING", 3)
+    for minutes in range(5):
+        lock(tmp_path, put(tmp_path, name(minutes), b""))
+    assert await look(intake, tmp_path) == []
+    assert intake.problems["files"] == "cannot be read (FileNotFoundError)"
+    for minutes in range(5):
+        (tmp_path / name(minutes)).unlink()
+        put(tmp_path, name(minutes), packed(minutes))
+    assert await look(intake, tmp_path) == [0, 1, 2, 3, 4]
 
 
 def test_it_needs_one_place() -> None:
