@@ -28,7 +28,7 @@ from monitor.cli.common import (
     table,
     with_store,
 )
-from monitor.common.wording import stamp
+from monitor.common.wording import moment, stamp
 
 if TYPE_CHECKING:
     from monitor.actions.config import ActionConfig
@@ -61,6 +61,8 @@ class Way(StrEnum):
 @app.command("list", epilog="Example: monitor runbook list --format json", help="The runs under way, or all runbooks.")
 def list_runs(
     *,
+    everything: Annotated[bool, typer.Option("--all", help="Those that are over as well.")] = False,
+    limit: Annotated[int, typer.Option(min=1, max=10_000, help="At most so many.")] = 100,
     books: Annotated[bool, typer.Option("--books", help="Names of all runbooks instead.")] = False,
     form: FormatOption = Format.text,
     config: ConfigOption = None,
@@ -73,23 +75,29 @@ def list_runs(
         emit(rows, form, lambda rows: table(("name", "title"), [(row["name"], row["title"]) for row in rows]))
         return
     now = time.time()
-    nothing: list[Run] = []
-    runs = with_store(settings, lambda store: store.runs.under_way(), missing=nothing)
+    nothing: tuple[list[Run], int] = ([], 0)
+    runs, total = with_store(settings, lambda store: store.runs.find(limit, ended=everything), missing=nothing)
 
     def text(_rows: Sequence[Mapping[str, Any]]) -> Iterable[str]:
         if not runs:
-            yield "no runbook is under way"
+            yield "there are no runs" if everything else "no runbook is under way"
             return
         cells = [
             (
                 run.incident,
                 run.book,
                 f"{run.done} of {len(run.tasks)}",
-                *(_next(run.next, now) if run.next else ("", "")),
+                *(
+                    _next(run.next, now)
+                    if run.next
+                    else ("", "" if run.ended is None else f"over since {moment(run.ended)}")
+                ),
             )
             for run in runs
         ]
         yield from table(("incident", "runbook", "done", "due", "next"), cells)
+        if total > len(runs):
+            yield f"{len(runs)} of {total}; --limit shows more"
 
     emit((run_row(run, now) for run in runs), form, text)
 

@@ -97,14 +97,19 @@ class Runs:
         """By incident."""
         return await self._desk.read(lambda connection: load_runs(connection, ids))
 
-    async def under_way(self, limit: int = 1000) -> list[Run]:
-        """Those that have not ended, the one with the next deadline first."""
+    async def find(self, limit: int, *, ended: bool = False) -> tuple[list[Run], int]:
+        """Those under way, the one with the next deadline first; with `ended` those that are over behind them, the last
+        one first. At most `limit`, and how many there are."""
 
-        def run(connection: Connection) -> list[Run]:
-            query = select(runs.c.incident).where(runs.c.ended.is_(None)).order_by(runs.c.due, runs.c.started)
-            ids = list(connection.execute(query.limit(limit)).scalars())
+        def run(connection: Connection) -> tuple[list[Run], int]:
+            wanted = () if ended else (runs.c.ended.is_(None),)
+            order = (runs.c.ended.is_not(None), runs.c.ended.desc(), runs.c.due, runs.c.started)
+            ids = list(
+                connection.execute(select(runs.c.incident).where(*wanted).order_by(*order).limit(limit)).scalars()
+            )
             found = load_runs(connection, ids)
-            return [found[id_] for id_ in ids]
+            total = connection.execute(select(func.count()).select_from(runs).where(*wanted)).scalar_one()
+            return [found[id_] for id_ in ids], total
 
         return await self._desk.read(run)
 

@@ -55,6 +55,11 @@ def test_a_run_from_its_first_step_to_its_end_in_a_pipe(monitor: Command, stored
     assert ended["done"] == ended["total"] == 9
     assert ended["ended"] is not None
     assert "no runbook is under way" in monitor("runbook", "list").stdout
+    over = monitor("runbook", "list", "--all").stdout.splitlines()[1]
+    assert over.split()[:5] == [ONE, "aws-key", "9", "of", "9"]
+    assert "over since 20" in over
+    [run] = json.loads(monitor("runbook", "list", "--all", "--format", "json").stdout)
+    assert run["ended"] == ended["ended"]
 
     history = json.loads(monitor("incidents", "show", "1111", "--format", "json").stdout)["history"]
     assert [(event["action"], event["step"]) for event in history[:3]] == [
@@ -99,6 +104,18 @@ def test_a_secret_in_the_evidence_is_masked(monitor: Command, stored: Path) -> N
     assert "it was ghp_" in shown
     assert token not in shown
     assert token.encode() not in b"".join(path.read_bytes() for path in (stored.parent / "state").glob("state.db*"))
+
+
+def test_of_many_runs_so_many_are_listed_and_the_rest_counted(monitor: Command, stored: Path) -> None:
+    assert monitor("runbook", "start", "2222").returncode == 0
+    first, second = json.loads(monitor("runbook", "list", "--format", "json").stdout)
+    assert [run["incident"] for run in (first, second)] == [ONE, "2" * 16]  # by what is due next
+    listed = monitor("runbook", "list", "--limit", "1").stdout.splitlines()
+    assert [line.split()[0] for line in listed[1:]] == [ONE, "1"]
+    assert listed[-1] == "1 of 2; --limit shows more"
+    assert [
+        run["incident"] for run in json.loads(monitor("runbook", "list", "--limit", "1", "--format", "json").stdout)
+    ] == [ONE]
 
 
 def test_runbooks_are_listed_and_shown(monitor: Command, config: Path) -> None:
