@@ -159,21 +159,26 @@ def list_incidents(
 def show(ref: IdArgument, form: FormatOption = Format.text, config: ConfigOption = None) -> None:
     settings = read_config(config)
 
-    async def read(store: Store) -> tuple[IncidentView, list[AuditEntry], float | None]:
+    async def read(store: Store) -> tuple[IncidentView, list[AuditEntry], float | None, list[dict[str, Any]]]:
+        from monitor.cli.silences import holding
+
         incident = await store.incidents.get(ref)
         (shown,) = await _views(settings, config, store, [incident])
-        _, single = await store.silences.list()
+        rules, single = await store.silences.list()
         until = next((hushed.until for hushed in single if hushed.incident == incident.id), None)
-        return shown, await store.incidents.history(incident.id), until
+        return shown, await store.incidents.history(incident.id), until, holding(settings, rules, incident)
 
-    incident, history, until = with_store(settings, read)
+    incident, history, until, held = with_store(settings, read)
     ends = stamp(until, "milliseconds") if until is not None else None
-    row = as_dict(incident) | {"silenced_until": ends, "history": [_event(entry) for entry in history]}
-    emit_one(row, form, lambda _row: _shown(incident, history, until))
+    row = as_dict(incident) | {"silenced_until": ends, "silences": held, "history": [_event(one) for one in history]}
+    emit_one(row, form, lambda _row: _shown(incident, history, until, held))
 
 
-def _shown(incident: IncidentView, history: Sequence[AuditEntry], until: float | None) -> Iterable[str]:
-    """What an alert says of it, and its history."""
+def _shown(
+    incident: IncidentView, history: Sequence[AuditEntry], until: float | None, held: Sequence[Mapping[str, Any]]
+) -> Iterable[str]:
+    """What an alert says of it, and its history. `held`: by silences that it matches."""
+    from monitor.cli.silences import in_words
     from monitor.common import wording
 
     yield paint(f"{wording.title(incident)}  {printable(incident.masked)}", bold=True)
@@ -206,6 +211,8 @@ def _shown(incident: IncidentView, history: Sequence[AuditEntry], until: float |
     for key, value in fields.items():
         if value:
             yield _line(key, value)
+    for silence in held:
+        yield _line("silenced", in_words(silence))
     for key, value in sorted(incident.labels.items()):
         yield _line("label", f"{key}={value}")
 

@@ -30,6 +30,8 @@ from monitor.common.wording import stamp
 
 if TYPE_CHECKING:
     from monitor.config import Config
+    from monitor.incidents import Incident
+    from monitor.routing import Silence
     from monitor.store.silences import Hushed, SilenceRule
 
 app = command_app(
@@ -142,6 +144,34 @@ def end(
     typer.echo(f"{rule.id} silences nothing any more")
 
 
+def holding(settings: Config, rules: Sequence[SilenceRule], incident: Incident) -> list[dict[str, Any]]:
+    """The silences by what incidents are that hold this one back now, as `list` has them, with `places`: how many of
+    its newest ten they take, and `of`."""
+    from monitor.routing import labels
+    from monitor.store.silences import silence_of
+
+    now = time.time()
+    seen = dict.fromkeys((one.source, one.path, one.host or "", one.service or "") for one in incident.locations)
+    places = [labels(incident, *place) for place in list(seen)[:10]]
+    known: list[tuple[Silence, dict[str, Any]]] = [(one, _one_configured(one)) for one in settings.silences]
+    known += [(silence_of(rule), _row(rule)) for rule in rules]
+    found = []
+    for silence, row in known:
+        if count := sum(silence.until(place, now) is not None for place in places):
+            found.append(row | {"places": count, "of": len(places)})
+    return found
+
+
+def in_words(row: Mapping[str, Any]) -> str:
+    """One of `holding`, for people."""
+    end = f"until {row['ends']}" if row["ends"] else "for ever"
+    which = f"silence {row['id']}" if row["id"] else "a silence of the configuration"
+    where = f", at {row['places']} of {row['of']} places" if row["places"] < row["of"] else ""
+    why = f" ({row['by']}: {row['reason']})" if row["reason"] else f" ({row['by']})"
+    ends = f"; `silences end {row['id']}` ends it" if row["id"] else ""
+    return printable(f"{end} by {which}, {', '.join(row['matchers'])}{where}{why}{ends}")
+
+
 def _row(rule: SilenceRule) -> dict[str, Any]:
     return {
         "id": rule.id,
@@ -170,13 +200,17 @@ def _hushed(one: Hushed) -> dict[str, Any]:
 def _configured(settings: Config) -> Iterable[dict[str, Any]]:
     for silence in settings.silences:
         if silence.ends is None or silence.ends.timestamp() > time.time():
-            yield _blank() | {
-                "matchers": [str(matcher) for matcher in silence.matchers],
-                "starts": stamp(silence.starts.timestamp()) if silence.starts else None,
-                "ends": stamp(silence.ends.timestamp()) if silence.ends else None,
-                "by": silence.author or "the configuration",
-                "reason": silence.comment,
-            }
+            yield _one_configured(silence)
+
+
+def _one_configured(silence: Silence) -> dict[str, Any]:
+    return _blank() | {
+        "matchers": [str(matcher) for matcher in silence.matchers],
+        "starts": stamp(silence.starts.timestamp()) if silence.starts else None,
+        "ends": stamp(silence.ends.timestamp()) if silence.ends else None,
+        "by": silence.author or "the configuration",
+        "reason": silence.comment,
+    }
 
 
 def _blank() -> dict[str, Any]:

@@ -20,7 +20,18 @@ from monitor.store.schema import audit, groups, incidents, members, runs, silenc
 from monitor.store.trail import append, entry
 from monitor.store.transaction import Desk, Transaction
 
-__all__ = ["Hushed", "SilenceRule", "Silences", "audible", "hush", "later", "release", "silenced_among", "silencing"]
+__all__ = [
+    "Hushed",
+    "SilenceRule",
+    "Silences",
+    "audible",
+    "hush",
+    "later",
+    "release",
+    "silence_of",
+    "silenced_among",
+    "silencing",
+]
 
 _NO_LATER = datetime(9999, 12, 31, tzinfo=UTC).timestamp()  # behind it there is no date
 
@@ -137,15 +148,17 @@ def audible(tx: Transaction) -> Policy:
 
 def silencing(policy: Policy, rules: Iterable[SilenceRule]) -> Policy:
     """The policy with these silences as well."""
-    added = tuple(
-        Silence(
-            matchers=tuple(Matcher.parse(text) for text in rule.matchers),
-            starts=datetime.fromtimestamp(rule.starts, UTC),
-            ends=datetime.fromtimestamp(rule.ends, UTC),
-        )
-        for rule in rules
-    )
+    added = tuple(silence_of(rule) for rule in rules)
     return replace(policy, silences=(*policy.silences, *added)) if added else policy
+
+
+def silence_of(rule: SilenceRule) -> Silence:
+    """As the policy has it."""
+    return Silence(
+        matchers=tuple(Matcher.parse(text) for text in rule.matchers),
+        starts=datetime.fromtimestamp(rule.starts, UTC),
+        ends=datetime.fromtimestamp(rule.ends, UTC),
+    )
 
 
 _RULES = select(silence_rules).where(silence_rules.c.ends > bindparam("now")).order_by(silence_rules.c.ends)

@@ -255,3 +255,37 @@ def test_show_says_until_when_nobody_is_told(monitor: Command, stored: Path) -> 
     line = f"silenced     until {until} UTC; `incidents silence {'1' * 16} --for 0s` ends it"
     assert line in monitor("incidents", "show", "1111").stdout
     assert "silenced  " not in monitor("incidents", "show", "2222").stdout
+
+
+def test_show_says_which_silences_it_matches(monitor: Command, stored: Path) -> None:
+    stored.write_text(
+        stored.read_text()
+        + '[[silences]]\nmatchers = [\'severity=~".+"\']\nauthor = "ada"\ncomment = "load test"\n'
+        + "[[silences]]\nmatchers = ['severity=\"none\"']\n"
+    )
+    added = monitor("silences", "add", 'source=~".+"', "--for", "2h", "--note", "moving", "--format", "json")
+    rule = json.loads(added.stdout)
+    shown = json.loads(monitor("incidents", "show", "1111", "--format", "json").stdout)
+    assert shown["silenced_until"] is None
+    assert [(one["id"], one["ends"], one["by"]) for one in shown["silences"]] == [
+        (None, None, "ada"),
+        (rule["id"], rule["ends"], rule["by"]),
+    ]
+    lines = [line for line in monitor("incidents", "show", "1111").stdout.splitlines() if line.startswith("silenced")]
+    assert lines[0].split(maxsplit=1)[1].startswith('for ever by a silence of the configuration, severity=~".+" (ada: ')
+    assert f'by silence {rule["id"]}, source=~".+"' in lines[1]
+    assert f"`silences end {rule['id']}` ends it" in lines[1]
+    assert monitor("silences", "end", rule["id"]).returncode == 0
+    assert len(json.loads(monitor("incidents", "show", "1111", "--format", "json").stdout)["silences"]) == 1
+
+
+def test_show_says_where_a_silence_takes_some_places_only(monitor: Command, stored: Path) -> None:
+    async def see_again() -> None:
+        settings = load(stored)
+        async with await Store.open(settings.state_dir / "state.db", settings.policy) as store:
+            await store.commit([finding(1, id="b" * 64, path="/srv/b.log", offset=7)])
+
+    asyncio.run(see_again())
+    assert monitor("silences", "add", 'path="/srv/b.log"', "--for", "2h", "--note", "moving").returncode == 0
+    assert 'path="/srv/b.log", at 1 of 2 places' in monitor("incidents", "show", "1111").stdout
+    assert "silenced  " not in monitor("incidents", "show", "2222").stdout
