@@ -60,6 +60,10 @@ LOCAL_PATH = Path("config.toml")
 
 _M = TypeVar("_M", bound=BaseModel)
 
+# Tables without which an incident can be looked at; and those without which also nothing changes in who is told of one
+_DECIDING = {"rules", "routes", "silences", "mute_times", "inhibitions", "escalation", "runbook", "actions", "access"}
+_ASIDE = {"http", "retention", "sources", "sinks", "inventory", "verify", "audit", "waivers", "rotation"}
+
 
 class ConfigError(Exception):
     """Everything that is wrong with the configuration. `str()` gives one line a problem, safe to print and log."""
@@ -70,9 +74,11 @@ class ConfigError(Exception):
         problems: Sequence[Problem],
         lines: Mapping[str, int] | None = None,
         rest: Config | None = None,
+        stubs: Sequence[SinkConfig] = (),
     ) -> None:
-        """`rest`: what of the file is right, for a check that wants to go on."""
-        self.path, self.rest = path, rest
+        """`rest`: what of the file is right, for a check that wants to go on. `stubs`: the sinks that are wrong, as
+        they stand there; good for their names only."""
+        self.path, self.rest, self.stubs = path, rest, tuple(stubs)
         self.problems = list(problems)
         self._lines = dict(lines or {})
         super().__init__(self._text())
@@ -80,6 +86,16 @@ class ConfigError(Exception):
     def line(self, key: str) -> int | None:
         """The line of a key path in the file, as far as it could be found."""
         return self._lines.get(key)
+
+    def usable(self, *, act: bool) -> Config | None:
+        """What commands can go by that need the database only. None: they cannot, as nobody knows which database it is,
+        or (`act`: of commands that change something) who is to be told, or what may be kept of a note."""
+        tables = {re.split(r"[.\[]", problem.key)[0] for problem in self.problems}
+        known = _ASIDE if act else _ASIDE | _DECIDING
+        nameless = any(re.fullmatch(r"sinks(\[\d+\](\.name|\.type)?)?", problem.key) for problem in self.problems)
+        if self.rest is None or not tables <= known or (act and nameless):
+            return None
+        return replace(self.rest, sinks=(*self.rest.sinks, *self.stubs))
 
     def _text(self) -> str:
         name = str(self.path) if self.path else "configuration"
@@ -331,7 +347,7 @@ def parse(text: str, path: Path | None = None, *, rules_only: bool = False) -> C
     reader.unknown_tables()
     if reader.problems:
         keys = [problem.key for problem in reader.problems]
-        raise ConfigError(path, reader.problems, _lines(text, keys), config)
+        raise ConfigError(path, reader.problems, _lines(text, keys), config, reader.stubs)
     return config
 
 
@@ -421,6 +437,7 @@ class _Reader:
         self.context = {"folder": str(folder)}  # for validators that make relative paths absolute
         self.problems: list[Problem] = []
         self.known: list[str] = []
+        self.stubs: list[SinkConfig] = []
 
     def report(self, key: str, message: str) -> None:
         self.problems.append(Problem(key, message))
@@ -463,7 +480,7 @@ class _Reader:
 
         return {
             "sources": tuple(self.components("sources", SOURCES, load_source)),
-            "sinks": tuple(self.components("sinks", SINKS, load_sink)),
+            "sinks": tuple(self.components("sinks", SINKS, load_sink, self.stubs)),
             "inventory": tuple(self.components("inventory", MANAGERS, load_manager)),
             "routes": tuple(self.tables("routes", Route)),
             "silences": tuple(self.tables("silences", Silence)),
@@ -486,8 +503,11 @@ class _Reader:
         found = [self._validate(model, item, path, _who(name, item)) for path, item in tables]
         return [item for item in found if item is not None]
 
-    def components(self, name: str, table: Mapping[str, str], load: Callable[[str], Any]) -> list[Any]:
-        """Sources or sinks: the `type` names the class whose `Config` checks the rest."""
+    def components(
+        self, name: str, table: Mapping[str, str], load: Callable[[str], Any], stubs: list[Any] | None = None
+    ) -> list[Any]:
+        """Sources or sinks: the `type` names the class whose `Config` checks the rest. `stubs`: gets those that are
+        wrong but for `name` and `type`."""
         found = []
         for path, item in self._distinct(name):
             kind = item.get("type")
@@ -503,6 +523,8 @@ class _Reader:
             config = self._validate(model, item, path, _who(name, item))
             if config is not None:
                 found.append(config)
+            elif stubs is not None and isinstance(item.get("name"), str):
+                stubs.append(model.model_construct(**item))
         return found
 
     def _distinct(self, name: str) -> Iterator[tuple[str, dict[str, Any]]]:

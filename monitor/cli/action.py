@@ -72,7 +72,7 @@ def list_actions(
         return await store.actions.find(incident=about)
 
     nothing: list[ActionRun] = []
-    found = with_store(read_config(config), read, missing=nothing)
+    found = with_store(read_config(config, store_only="look"), read, missing=nothing)
 
     def text(_rows: Sequence[Mapping[str, Any]]) -> Iterable[str]:
         if not found:
@@ -90,7 +90,7 @@ def show(ref: RunArgument, form: FormatOption = Format.text, config: ConfigOptio
         await store.actions.abandon()
         return await store.actions.get(ref)
 
-    _print(with_store(read_config(config), read), form)
+    _print(with_store(read_config(config, store_only="look"), read), form)
 
 
 @app.command(

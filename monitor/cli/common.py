@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from difflib import get_close_matches
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NoReturn, TypeVar
 
 import typer
 
@@ -90,7 +90,13 @@ def command_app(**settings: Any) -> typer.Typer:
 
 
 def read_config(
-    path: Path | None, *, rules_only: bool = False, foreign: bool = False, enter: bool = False, quiet: bool = False
+    path: Path | None,
+    *,
+    rules_only: bool = False,
+    foreign: bool = False,
+    enter: bool = False,
+    quiet: bool = False,
+    store_only: Literal["look", "act"] | None = None,
 ) -> Config:
     """The configuration. Raises ConfigError, which ends the command with exit code 78.
 
@@ -98,6 +104,8 @@ def read_config(
     the defaults when no file was named and none is found. `rules_only`: that, and without sources, sinks and routes,
     whose mistakes do not matter then.
     `enter`: change to its folder, from where relative paths in it count. `quiet`: do not say which file was taken.
+    `store_only`: of a command that needs the database only, to look at it or to change something: somebody may have to
+    take an incident while a mistake in the file waits to be mended.
     """
     from monitor.config import LOCAL_PATH, Config, ConfigError, Problem, find, load
 
@@ -116,6 +124,12 @@ def read_config(
     try:
         return load(path, rules_only=rules_only)
     except ConfigError as error:
+        if store_only and (rest := error.usable(act=store_only == "act")) is not None:
+            if not quiet:
+                more = f"; and {len(error.problems) - 1:,} more" if len(error.problems) > 1 else ""
+                first = printable(str(error).partition("\n")[0])
+                typer.echo(f"note: this goes by what is right in the configuration; {first}{more}", err=True)
+            return rest
         if named or not all(problem.message.startswith("unknown table") for problem in error.problems):
             raise
         hint = "this looks like another program's; name ours with --config, or none with --config /dev/null"
@@ -362,7 +376,7 @@ def complete_rules(incomplete: str) -> list[tuple[str, str]]:
 
 def complete_sinks(incomplete: str) -> list[str]:
     """Shell completion of sink names."""
-    sinks = _quietly(lambda: read_config(None, quiet=True).sinks)
+    sinks = _quietly(lambda: read_config(None, quiet=True, store_only="look").sinks)
     return [sink.name for sink in sinks if sink.name.startswith(incomplete)]
 
 

@@ -128,4 +128,4 @@ def _dossier(ref: str, config: Path | None) -> Dossier:
         uses = await store.access.uses(secrets=names, limit=10_000) if names else []
         return Dossier(incident, run, history, told, time.time(), uses, await store.incidents.beside([incident]))
 
-    return with_store(read_config(config), read)
+    return with_store(read_config(config, store_only="look"), read)

@@ -107,7 +107,7 @@ def list_incidents(
         StateFilter.unresolved: ["open", "acknowledged"],
     }
 
-    settings = read_config(config)
+    settings = read_config(config, store_only="look")
 
     async def read(store: Store) -> tuple[list[IncidentView], int]:
         filters: dict[str, Any] = {
@@ -157,7 +157,7 @@ def list_incidents(
 
 @app.command("show", epilog="Example: monitor incidents show 3f2a", help="Show one incident with its history.")
 def show(ref: IdArgument, form: FormatOption = Format.text, config: ConfigOption = None) -> None:
-    settings = read_config(config)
+    settings = read_config(config, store_only="look")
 
     async def read(store: Store) -> tuple[IncidentView, list[AuditEntry], float | None, list[dict[str, Any]]]:
         from monitor.cli.silences import holding
@@ -278,7 +278,7 @@ def silence(
     config: ConfigOption = None,
 ) -> None:
     seconds = lasting("--for", duration)
-    settings = read_config(config)
+    settings = read_config(config, store_only="act")
     kept = noted(settings, note)
 
     async def hush(store: Store) -> tuple[str, float]:
@@ -312,7 +312,7 @@ def merge(
     from monitor.incidents import TransitionError
     from monitor.store.actions import ActionError
 
-    settings = read_config(config)
+    settings = read_config(config, store_only="act")
     kept = noted(settings, note)
 
     async def apply(store: Store) -> tuple[IncidentView, list[str]]:
@@ -383,7 +383,7 @@ def _transition(
 ) -> None:
     from monitor.incidents import TransitionError
 
-    settings = read_config(config)
+    settings = read_config(config, store_only="act")
     actor, note = person(), noted(settings, note)
     done: list[IncidentView] = []
     problems: list[str] = []

@@ -80,7 +80,7 @@ def list_outbox(
         return await store.outbox.list(states=states, sink=sink, before=before, limit=limit)
 
     nothing: Sequence[OutboxEntry] = ()
-    found = with_store(read_config(config), read, missing=nothing)
+    found = with_store(read_config(config, store_only="look"), read, missing=nothing)
 
     def text(_rows: Sequence[Mapping[str, Any]]) -> Iterable[str]:
         if not found:
@@ -101,7 +101,7 @@ def show(
     async def read(store: Store) -> OutboxEntry:
         return _one(await store.outbox.list(limit=_MOST), ref)
 
-    row = as_dict(with_store(read_config(config), read))
+    row = as_dict(with_store(read_config(config, store_only="look"), read))
 
     def text(_row: Mapping[str, Any]) -> Iterable[str]:
         for key, value in row.items():
@@ -130,7 +130,7 @@ def retry(
         found = await _chosen(store, ref, sink)
         return [one for one in found if await store.outbox.requeue(one.id)]
 
-    done = with_store(read_config(config), work)
+    done = with_store(read_config(config, store_only="act"), work)
     emit((as_dict(one) for one in done), form, lambda rows: [f"{len(rows)} to be tried at once"])
 
 
@@ -148,7 +148,7 @@ def discard(
         found = await _chosen(store, ref, None)
         return [one for one in found if await store.outbox.discard(one.id)]
 
-    done = with_store(read_config(config), work)
+    done = with_store(read_config(config, store_only="act"), work)
     emit((as_dict(one) for one in done), form, lambda rows: [f"{len(rows)} discarded"])
     if len(done) < len(ref):
         fail("some are being sent, or were sent meanwhile; `monitor outbox list` shows them")

@@ -67,7 +67,7 @@ def list_runs(
     form: FormatOption = Format.text,
     config: ConfigOption = None,
 ) -> None:
-    settings = read_config(config)
+    settings = read_config(config, store_only="look")
     if books:
         shelf = settings.shelf
         found = [book for name in shelf.names() if (book := shelf.load(name)) is not None]
@@ -112,7 +112,7 @@ def show(
     form: FormatOption = Format.text,
     config: ConfigOption = None,
 ) -> None:
-    settings = read_config(config)
+    settings = read_config(config, store_only="look")
     if (book := settings.shelf.load(what)) is not None:
         emit_one(_book_row(book), form, lambda row: [book.text().rstrip()])
         return
@@ -149,7 +149,7 @@ def start(
     form: FormatOption = Format.text,
     config: ConfigOption = None,
 ) -> None:
-    settings = read_config(config)
+    settings = read_config(config, store_only="act")
 
     async def begin(store: Store, incident: Incident) -> Run:
         chosen: Any = order.value if order else None
@@ -160,7 +160,7 @@ def start(
 
 
 def _verb(verb: Verb, ref: str, step: str, *, note: str, anyway: bool, form: Format, config: Path | None) -> None:
-    settings = read_config(config)
+    settings = read_config(config, store_only="act")
     kept = noted(settings, note)
 
     async def apply(store: Store, incident: Incident) -> Run:

@@ -52,7 +52,7 @@ def list_silences(
     form: FormatOption = Format.text,
     config: ConfigOption = None,
 ) -> None:
-    settings = read_config(config)
+    settings = read_config(config, store_only="look")
     if over:
         ended: Sequence[SilenceRule] = ()
         rows = [_row(rule) for rule in with_store(settings, lambda store: store.silences.over(), missing=ended)]
@@ -112,7 +112,7 @@ def add(
     if begin is not None and begin + seconds <= time.time():
         fail("--starts lies so far back that the silence is over already", 2)
 
-    settings = read_config(config)
+    settings = read_config(config, store_only="act")
     kept = [typed(settings, text) for text in matchers]
     if kept != matchers:
         fail("a matcher holds a secret, which would be kept; match by rule, source or name instead", 2)
@@ -138,7 +138,7 @@ def end(
     note: Annotated[str, typer.Option("--note", "-m", help="Why.", show_default=False)] = "",
     config: ConfigOption = None,
 ) -> None:
-    settings = read_config(config)
+    settings = read_config(config, store_only="act")
     why = typed(settings, note.strip())
     rule = with_store(settings, lambda store: store.silences.end(silence, actor=person(), note=why))
     typer.echo(f"{rule.id} silences nothing any more")

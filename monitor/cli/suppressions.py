@@ -76,7 +76,7 @@ def add(
     seconds = lasting("--for", duration)
     if seconds <= 0 or not reason.strip():
         fail("--for must be longer than nothing, and --reason say why", 2)
-    settings = read_config(config)
+    settings = read_config(config, store_only="act")
     kept = typed(settings, reason.strip())
     until = time.time() + seconds
 
@@ -105,7 +105,7 @@ def add(
 )
 def list_suppressions(form: FormatOption = Format.text, config: ConfigOption = None) -> None:
     nothing: Sequence[Suppressed] = ()
-    found = with_store(read_config(config), lambda store: store.suppressions.list(), missing=nothing)
+    found = with_store(read_config(config, store_only="look"), lambda store: store.suppressions.list(), missing=nothing)
 
     def text(rows: Sequence[Mapping[str, Any]]) -> Iterable[str]:
         if not rows:
@@ -145,7 +145,7 @@ def remove(
         chosen = [one for ref in refs for one in _fitting(known, ref)]
         return await store.suppressions.remove(chosen, actor=person())
 
-    count = with_store(read_config(config), apply)
+    count = with_store(read_config(config, store_only="act"), apply)
     typer.echo(f"{count} suppressed no longer")
 
 
@@ -162,7 +162,7 @@ def export(
     from monitor.store.suppressions import Wanted
     from monitor.suppression_file import write
 
-    settings = read_config(config)
+    settings = read_config(config, store_only="look")
     nothing: Sequence[Suppressed] = ()
     found = with_store(settings, lambda store: store.suppressions.list(), missing=nothing)
     wanted = [Wanted(one.fingerprint, one.reason, one.until) for one in found]

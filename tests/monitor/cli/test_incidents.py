@@ -289,3 +289,46 @@ def test_show_says_where_a_silence_takes_some_places_only(monitor: Command, stor
     assert monitor("silences", "add", 'path="/srv/b.log"', "--for", "2h", "--note", "moving").returncode == 0
     assert 'path="/srv/b.log", at 1 of 2 places' in monitor("incidents", "show", "1111").stdout
     assert "silenced  " not in monitor("incidents", "show", "2222").stdout
+
+
+SINK = '\n[[sinks]]\nname = "pager"\ntype = "pagerduty"\nrouting_kye = "env:KEY"\n'
+
+
+def test_an_incident_can_be_taken_while_a_sink_is_configured_wrongly(monitor: Command, stored: Path) -> None:
+    stored.write_text(stored.read_text() + SINK)
+    listed = monitor("incidents", "list", "--format", "jsonl")
+    assert (listed.returncode, len(listed.stdout.splitlines())) == (0, 3)
+    assert "note: this goes by what is right in the configuration; " in listed.stderr
+    assert "config.toml:" in listed.stderr
+    assert 'sink "pager": ' in listed.stderr
+    assert "; and 1 more" in listed.stderr
+    assert monitor("incidents", "ack", "1111", "--note", "mine").returncode == 0
+    assert json.loads(monitor("incidents", "show", "1111", "--format", "json").stdout)["state"] == "acknowledged"
+    for command in (("outbox", "list"), ("silences", "list"), ("runbook", "list"), ("rules", "list")):
+        assert monitor(*command).returncode == 0, command
+    assert monitor("sinks", "list").returncode == 78  # that is what is wrong
+
+
+@pytest.mark.parametrize(
+    ("right", "wrong", "looks"),
+    [
+        ("", '[[routes]]\nsinks = ["nobody"]\n', 0),
+        ('packs = ["vcs/github"]', "packs = 7", 0),
+        ("", "[[silences]]\nmatchers = []\n", 0),
+        ("", '[[sinks]]\ntype = "console"\n', 0),
+        ("", '[[sinks]]\nname = "x"\ntype = "consol"\n', 0),
+        ('state_dir = "state"', 'state_dir = "state"\nworkers = "many"', 78),
+        ("[monitor]", "[montior]", 78),
+        ("", "[[sinks]\n", 78),
+    ],
+    ids=["a route", "rules", "a silence", "no name", "no type", "the database", "perhaps it", "no TOML"],
+)
+def test_nothing_is_changed_where_nobody_knows_who_is_told_and_nothing_read_where_the_database_may_be_another(
+    monitor: Command, stored: Path, right: str, wrong: str, looks: int
+) -> None:
+    text = stored.read_text()
+    assert right in text
+    stored.write_text(text.replace(right, wrong) if right else f"{text}\n{wrong}")
+    assert monitor("incidents", "list").returncode == looks
+    assert monitor("incidents", "ack", "1111").returncode == 78
+    assert monitor("runbook", "start", "1111").returncode == 78
