@@ -16,6 +16,7 @@ from monitor.cli.common import (
     fail,
     read_config,
     since_when,
+    spoken,
     table,
     with_store,
 )
@@ -96,8 +97,14 @@ def habits(form: FormatOption = Format.text, config: ConfigOption = None) -> Non
             yield "no audit record was read yet"
             return
         head = ("secret", "principal", "since", "last", "readings", "days", "from")
-        names = ("secret", "principal", "first", "last", "readings", "days")
-        yield from table(head, [(*(str(row[name]) for name in names), ", ".join(row["networks"][:5])) for row in rows])
+        cells = [
+            (
+                *(row["secret"], row["principal"], spoken(row["first"]), spoken(row["last"])),
+                *(str(row["readings"]), str(row["days"]), ", ".join(row["networks"][:5])),
+            )
+            for row in rows
+        ]
+        yield from table(head, cells)
 
     emit(rows, form, text)
 
@@ -204,8 +211,9 @@ def _show(found: Sequence[Use], form: Format) -> None:
         if not rows:
             yield _NOBODY
             return
-        names = ("last", "times", "outcome", "principal", "address", "secret")
-        yield from table(names, [[str(row[name]) for name in names] for row in rows])
+        names = ("times", "outcome", "principal", "address", "secret")
+        cells = [[spoken(row["last"]), *(str(row[name]) for name in names)] for row in rows]
+        yield from table(("last", *names), cells)
 
     emit(rows, form, text)
 

@@ -22,7 +22,7 @@ from monitor.cli.common import (
     table,
     with_store,
 )
-from monitor.common.wording import clock, stamp
+from monitor.common.wording import moment, stamp
 
 if TYPE_CHECKING:
     from monitor.actions.config import ActionConfig
@@ -284,7 +284,7 @@ def _told(settings: Config, work: Callable[[Store], Awaitable[_T]]) -> _T:
 
 
 def _cells(one: ActionRun) -> tuple[str, ...]:
-    planned = clock(one.planned_at)
+    planned = moment(one.planned_at)
     return (
         one.id,
         one.incident,

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from monitor.cli.common import Format, emit, fail, paint, person, printable, scrubbed, table, with_store
+from monitor.cli.common import Format, emit, fail, paint, person, printable, scrubbed, spoken, table, with_store
 from monitor.common.wording import stamp
 
 if TYPE_CHECKING:
@@ -99,7 +99,14 @@ def show(settings: Config, form: Format) -> None:
 
     def text(rows: Sequence[Mapping[str, Any]]) -> Iterable[str]:
         lines = [
-            [row["name"], printable(row["place"]), row["host"], row["planted"], printable(row["by"]), _state(row)]
+            [
+                row["name"],
+                printable(row["place"]),
+                row["host"],
+                spoken(row["planted"]),
+                printable(row["by"]),
+                _state(row),
+            ]
             for row in rows
         ]
         yield from table(("name", "lies in", "host", "since", "by", ""), lines)

@@ -10,6 +10,7 @@ import shutil
 import sys
 import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from datetime import datetime
 from difflib import get_close_matches
 from enum import StrEnum
 from pathlib import Path
@@ -49,6 +50,7 @@ __all__ = [
     "run_key",
     "severity_colour",
     "since_when",
+    "spoken",
     "started",
     "table",
     "typed",
@@ -307,6 +309,13 @@ def paint(text: str, colour: str | None = None, *, bold: bool = False, dim: bool
 
 def severity_colour(severity: str) -> str | None:
     return _SEVERITY_COLOUR.get(severity)
+
+
+def spoken(stamped: str | None, none: str = "-") -> str:
+    """A moment of a row, which is for scripts, as people read it everywhere."""
+    from monitor.common.wording import moment
+
+    return moment(datetime.fromisoformat(stamped)) if stamped else none
 
 
 def printable(text: str) -> str:

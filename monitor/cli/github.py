@@ -20,6 +20,7 @@ from monitor.cli.common import (
     paint,
     printable,
     read_config,
+    spoken,
     table,
 )
 
@@ -140,7 +141,7 @@ def alerts(
                     row["secret_type"],
                     row["resolution"] or row["state"],
                     row["validity"],
-                    row["updated"],
+                    spoken(row["updated"]),
                     row["incident"] or "-",
                     row["url"],
                 )

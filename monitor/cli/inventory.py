@@ -19,6 +19,7 @@ from monitor.cli.common import (
     printable,
     read_config,
     scrubbed,
+    spoken,
     table,
     with_store,
 )
@@ -122,7 +123,7 @@ def list_secrets(
             yield from table(head, [_cells(row) for row in rows])
         for sync in syncs.values():
             if sync.error and entry in (None, sync.entry):
-                since = stamp(sync.whole_at) or "never"
+                since = spoken(stamp(sync.whole_at), "never")
                 yield paint(f"{sync.entry}: not up to date, read whole: {since}: {printable(sync.error)}", "yellow")
 
     emit(rows, form, text)

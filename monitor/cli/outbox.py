@@ -23,7 +23,7 @@ from monitor.cli.common import (
     table,
     with_store,
 )
-from monitor.common.wording import clock, stamp
+from monitor.common.wording import moment, stamp
 
 if TYPE_CHECKING:
     from monitor.store import OutboxEntry, Store
@@ -187,6 +187,6 @@ def as_dict(entry: OutboxEntry) -> dict[str, Any]:
 
 
 def _cells(entry: OutboxEntry) -> list[str]:
-    made = clock(entry.created_at)
+    made = moment(entry.created_at)
     about = f"{len(entry.incidents):,}"
     return [entry.id[:12], entry.sink, entry.state, entry.reason, about, made, str(entry.attempts), entry.error or "-"]

@@ -22,6 +22,7 @@ from monitor.cli.common import (
     table,
     with_store,
 )
+from monitor.common.wording import moment
 
 if TYPE_CHECKING:
     from monitor.config import Config
@@ -216,7 +217,7 @@ def _text(place: Mapping[str, Any]) -> Iterable[str]:
         yield paint(printable(f"{source or ''} {path or ''}".strip()), bold=True)
     for route in place["routes"]:
         mark = paint("takes it", "green") if route["takes"] else paint("passes", dim=True)
-        muted = f"; muted until {_when(route['muted_until'])} ({_mute(route)})" if route["muted_until"] else ""
+        muted = f"; muted until {moment(route['muted_until'])} ({_mute(route)})" if route["muted_until"] else ""
         when = f"; tells {route['when']}" if route["when"] else ""
         yield f"  {route['place']}. {mark}: " + printable(route["reason"] + when + muted)
     sinks = ", ".join(place["sinks"])
@@ -228,8 +229,4 @@ def _text(place: Mapping[str, Any]) -> Iterable[str]:
         yield paint(f"  {sink}: held back now, for incident {by}", "yellow")
     if place["silenced_until"] is not None:
         until = place["silenced_until"]
-        yield paint(f"  silenced {until if isinstance(until, str) else 'until ' + _when(until)}", "yellow")
-
-
-def _when(at: float) -> str:
-    return time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime(at))
+        yield paint(f"  silenced {until if isinstance(until, str) else 'until ' + moment(until)}", "yellow")

@@ -386,7 +386,7 @@ def _print_run(settings: Config, incident: Incident, run: Run, form: Format) -> 
 
 def _line(task: Task, now: float, ended: bool) -> str:
     mark = {"done": "✓", "skipped": "–", "failed": "!", "claimed": "…"}.get(task.state, " ")
-    when = f"{stamp(task.since)}" if task.over else _due(task, now) if not ended else ""
+    when = moment(task.since) if task.over else _due(task, now) if not ended else ""
     by = f" by {task.owner}" if task.owner else ""
     note = f": {task.note}" if task.note else ""
     line = f"{mark} {task.id.ljust(10)} {task.title} ({task.state}{by}{', ' if when else ''}{when}){note}"

@@ -22,6 +22,7 @@ from monitor.cli.common import (
     person,
     printable,
     read_config,
+    spoken,
     table,
     typed,
     with_store,
@@ -71,8 +72,8 @@ def list_silences(
                 (
                     row["id"] or "-",
                     printable(", ".join(row["matchers"]) or f"incident {row['incident']}"),
-                    row["starts"] or "-",
-                    row["ends"] or "for ever",
+                    spoken(row["starts"]),
+                    spoken(row["ends"], "for ever"),
                     row["by"] or "-",
                     printable(row["reason"] + _ending(row)),
                 )
@@ -122,7 +123,7 @@ def add(
     )
 
     def said(row: Mapping[str, Any]) -> Iterable[str]:
-        yield f"{row['id']} silences {printable(', '.join(row['matchers']))} until {row['ends']}"
+        yield f"{row['id']} silences {printable(', '.join(row['matchers']))} until {spoken(row['ends'])}"
 
     emit_one(_row(rule), form, said)
 
@@ -164,7 +165,7 @@ def holding(settings: Config, rules: Sequence[SilenceRule], incident: Incident) 
 
 def in_words(row: Mapping[str, Any]) -> str:
     """One of `holding`, for people."""
-    end = f"until {row['ends']}" if row["ends"] else "for ever"
+    end = f"until {spoken(row['ends'])}" if row["ends"] else "for ever"
     which = f"silence {row['id']}" if row["id"] else "a silence of the configuration"
     where = f", at {row['places']} of {row['of']} places" if row["places"] < row["of"] else ""
     why = f" ({row['by']}: {row['reason']})" if row["reason"] else f" ({row['by']})"

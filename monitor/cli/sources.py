@@ -20,7 +20,7 @@ from monitor.cli.common import (
     table,
     with_store,
 )
-from monitor.common.wording import clock
+from monitor.common.wording import moment
 
 if TYPE_CHECKING:
     from monitor.config import Config
@@ -69,7 +69,7 @@ def _overview(rows: Sequence[Mapping[str, Any]]) -> Iterable[str]:
 def _cells(row: Mapping[str, Any]) -> list[str]:
     position = row["position"] or "-"
     if row["read_up_to"] is not None:
-        position = f"{position} of {clock(row['read_up_to'])}"
+        position = f"{position} of {moment(row['read_up_to'])}"
     behind = "-" if row["behind_bytes"] is None else f"{row['behind_bytes']:,} B"
     kept = "-" if row["last_success"] is None else _ago(row["last_success"])
     return [row["name"], row["type"], position, behind, kept]
@@ -98,14 +98,14 @@ def _losses(rows: Sequence[Mapping[str, Any]]) -> Iterable[str]:
         yield "nothing known of was lost"
         return
     cells = [
-        (name, _amount(loss), clock(loss.first), clock(loss.last), printable(loss.place) or "several places")
+        (name, _amount(loss), moment(loss.first), moment(loss.last), printable(loss.place) or "several places")
         for name, loss in found
     ]
     yield from table(("source", "lost", "first", "last", "place"), cells)
 
 
-def _ago(moment: float) -> str:
-    seconds = max(0, int(time.time() - moment))
+def _ago(at: float) -> str:
+    seconds = max(0, int(time.time() - at))
     for unit, size in (("d", 86400), ("h", 3600), ("min", 60)):
         if seconds >= 2 * size:
             return f"{seconds // size} {unit} ago"

@@ -25,11 +25,12 @@ from monitor.cli.common import (
     person,
     printable,
     read_config,
+    spoken,
     table,
     typed,
     with_store,
 )
-from monitor.common.wording import stamp
+from monitor.common.wording import moment, stamp
 
 if TYPE_CHECKING:
     from monitor.store import Store
@@ -91,7 +92,7 @@ def add(
 
     def text(_row: Mapping[str, Any]) -> Iterable[str]:
         for one in prints:
-            yield f"{one} suppressed until {row['until']}"
+            yield f"{one} suppressed until {moment(until)}"
         for id_ in closed:
             yield f"incident {id_} resolved as {resolution.value}"
 
@@ -117,10 +118,10 @@ def list_suppressions(form: FormatOption = Format.text, config: ConfigOption = N
             [
                 (
                     row["fingerprint"][:16],
-                    row["until"],
+                    spoken(row["until"]),
                     row["by"],
                     f"{row['seen']:,}",
-                    row["last_seen"] or "-",
+                    spoken(row["last_seen"]),
                     f"{row['name']} {row['masked']}" if row["name"] else "-",
                     row["reason"],
                 )

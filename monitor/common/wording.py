@@ -14,7 +14,6 @@ from monitor.common.text import printable
 __all__ = [
     "ago",
     "claim",
-    "clock",
     "command",
     "decision",
     "facts",
@@ -48,11 +47,6 @@ def stamp(seconds: float | None, timespec: str = "seconds") -> str | None:
     if seconds is None:
         return None
     return datetime.fromtimestamp(seconds, UTC).isoformat(timespec=timespec).replace("+00:00", "Z")
-
-
-def clock(seconds: float) -> str:
-    """Seconds since the epoch for people who have little room: `2026-11-02 13:58:12Z`."""
-    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%d %H:%M:%SZ}"
 
 
 def moment(time: datetime | float) -> str:

@@ -14,7 +14,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from monitor.common.duration import LONGEST
 from monitor.common.inbound import Request, through
 from monitor.common.severity import worst
-from monitor.common.wording import clock
+from monitor.common.wording import moment
 from monitor.incidents import Incident, TransitionError
 from monitor.model import Resolution
 from monitor.runbook.progress import RunError
@@ -242,13 +242,13 @@ def _in_time(tx: Transaction, asked: Request, id_: str) -> None:
     if not asked.at or asked.verb not in ("ack", "resolve", "reopen"):
         return
     if asked.at < tx.now - _TOO_OLD:
-        raise TransitionError(f"it was said {clock(asked.at)}, which is too long ago")
+        raise TransitionError(f"it was said {moment(asked.at)}, which is too long ago")
     since = _REOPENINGS if asked.verb != "reopen" else (*_REOPENINGS, "acknowledged", "resolved", "merged")
     later = (audit.c.incident == id_) & audit.c.action.in_(since) & (audit.c.at > asked.at + _SKEW)
     row = tx.connection.execute(select(audit.c.action, audit.c.at).where(later).limit(1)).first()
     if row is not None:
         said = (
-            f"it was said {clock(asked.at)}, before incident {id_} was {row.action.replace('_', ' ')} {clock(row.at)}"
+            f"it was said {moment(asked.at)}, before incident {id_} was {row.action.replace('_', ' ')} {moment(row.at)}"
         )
         raise TransitionError(f"{said}; do it again if it is meant, and compare the clocks")
 
@@ -283,7 +283,7 @@ def _silence(tx: Transaction, asked: Request, id_: str, needed: Needed) -> str:
     if not 0 <= seconds <= LONGEST:
         raise ValueError(f"an incident is silenced for {LONGEST / 86400:.0f} days at most")
     until = hush(tx, id_, seconds, actor=asked.actor, note=_note(asked))
-    return f"{id_} is silenced until {clock(until)}"
+    return f"{id_} is silenced until {moment(until)}"
 
 
 def _step(tx: Transaction, asked: Request, id_: str, needed: Needed) -> str:

@@ -10,8 +10,8 @@ from typing import Any, Literal
 
 from sqlalchemy import Connection, delete, func, select
 
+from monitor.common import wording
 from monitor.common.severity import worst
-from monitor.common.wording import clock
 from monitor.incidents import Incident
 from monitor.routing import Place, Route, labels
 from monitor.runbook.book import Order, Proof
@@ -265,7 +265,7 @@ class _Work:
         tasks = [run.task(decision.step) for decision in missed if decision.step]
         title = f"Overdue: {', '.join(task.title for task in tasks)}"
         lines = [
-            f"{task.id} was due {clock(task.deadline)}"
+            f"{task.id} was due {wording.moment(task.deadline)}"
             + (f" and is claimed by {task.owner}" if task.state == "claimed" and task.owner else "")
             for task in tasks
         ]
@@ -346,7 +346,9 @@ def _start(tx: Transaction, incident: str, actor: str, name: str | None, order: 
     about, seen = _about(tx.connection, incident)
     run = load_runs(tx.connection, [incident]).get(incident)
     if run is not None and run.ended is None:
-        raise RunError(f"the runbook {run.book} is under way for incident {incident} since {clock(run.started)}")
+        raise RunError(
+            f"the runbook {run.book} is under way for incident {incident} since {wording.moment(run.started)}"
+        )
     book = tx.procedure.book(name or about.runbook) or (tx.procedure.book("generic-secret") if name is None else None)
     if book is None:
         raise RunError(f"there is no runbook {name!r}; `monitor runbook list --books` shows them")

@@ -4,6 +4,7 @@ import gc
 import json
 import os
 import pty
+import re
 import subprocess
 import sys
 import time
@@ -13,7 +14,7 @@ import pytest
 import typer
 
 from monitor.cli import common
-from monitor.cli.common import Format, emit, json_text, read_config, started, table
+from monitor.cli.common import Format, emit, json_text, read_config, spoken, started, table
 from monitor.config import ConfigError
 
 ROOT = Path(__file__).parents[3]
@@ -193,3 +194,15 @@ def test_what_is_no_length_of_time_ends_the_command(
 def test_a_moment_so_long_ago() -> None:
     assert common.since_when("--since", None) is None
     assert (common.since_when("--since", "1h") or 0) == pytest.approx(time.time() - 3600, abs=60)
+
+
+def test_moments_are_told_in_one_form() -> None:
+    assert spoken("2026-11-02T13:58:12Z") == spoken("2026-11-02T13:58:12.250Z") == "2026-11-02 13:58:12 UTC"
+    assert (spoken(None), spoken(None, "never")) == ("-", "never")
+
+
+def test_no_command_makes_up_its_own_form_of_a_moment() -> None:
+    """Rows are for scripts and have `stamp`, people read `moment`; days alone are days."""
+    own = re.compile(r"strftime|%H:%M")
+    found = [path.name for path in sorted((ROOT / "monitor" / "cli").glob("*.py")) if own.search(path.read_text())]
+    assert found == []

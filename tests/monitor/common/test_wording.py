@@ -7,7 +7,6 @@ from monitor.common.notification import Location
 from monitor.common.wording import (
     ago,
     claim,
-    clock,
     command,
     decision,
     facts,
@@ -118,5 +117,5 @@ def test_seconds_since_the_epoch_for_scripts_and_for_people() -> None:
     assert stamp(1_793_627_892.25) == "2026-11-02T13:58:12Z"
     assert stamp(1_793_627_892.25, "milliseconds") == "2026-11-02T13:58:12.250Z"
     assert stamp(None) is None
-    assert clock(1_793_627_892.25) == "2026-11-02 13:58:12Z"
+    assert moment(1_793_627_892.25) == "2026-11-02 13:58:12 UTC"
     assert moment(1_793_627_892.25) == "2026-11-02 13:58:12 UTC"

@@ -63,7 +63,9 @@ async def test_everything_that_people_can_ask_for(store: Store, clock: Clock) ->
     ]
     [(done, why)] = await said(store, ask("skip", "mute", detail="audit"))
     assert (done, why) == (False, "say why step audit is skipped: choose one of the reasons")
-    assert await said(store, ask("silence", detail="3600")) == [(True, f"{ID} is silenced until 2027-01-15 09:00:00Z")]
+    assert await said(store, ask("silence", detail="3600")) == [
+        (True, f"{ID} is silenced until 2027-01-15 09:00:00 UTC")
+    ]
     assert await said(store, ask("note", note="seen in staging only")) == [(True, f"{ID}: noted")]
     assert await said(store, ask("resolve", detail="revoked")) == [(True, f"{ID} is resolved as revoked")]
     assert await said(store, ask("reopen")) == [(True, f"{ID} is open again")]

@@ -254,7 +254,7 @@ async def test_a_missed_deadline_climbs_the_ladder_each_rung_once(store: Store, 
     assert leased is not None
     assert leased.key == f"incident:{ID}"
     assert leased.receipt == {"ts": "1"}, "in the thread of the incident"
-    assert "replace was due 2027-01-15 08:15:00Z and is claimed by ada" in leased.text
+    assert "replace was due 2027-01-15 08:15:00 UTC and is claimed by ada" in leased.text
 
     await store.runs.act(ID, "replace", "done", actor="ada")
     clock.now = NOW + 900 + 1499
