@@ -31,6 +31,7 @@ __all__ = ["generated", "labelled", "main"]
 
 TABLE = Path(score.__file__).with_name("score.json")
 LABELLED = Path(__file__).with_name("labelled.jsonl")
+HELD_BACK = ("check", "last", "sealed")
 ALPHABET = "^" + string.ascii_lowercase
 _SUFFIXES = (
     ".py",
@@ -137,9 +138,9 @@ def generated(count: int = 12_000, seed: int = 1) -> Iterator[tuple[dict[str, fl
 def labelled() -> Iterator[dict[str, Any]]:
     """Rows of `labelled.jsonl`: package, path, offset, digest and rule of a finding, features, secret (0 or 1), part.
 
-    Part "fit" is trained on, "check" is not; a package is in one of them. "seen", "drawn", "later", "more" and "last"
-    are findings of all rules, labelled where `confidence` was measured: doubt is trained on all parts but "check" and
-    "last". `scored`: whether its rule is; `around`: what doubt sees there.
+    Part "fit" is trained on, "check" is not; a package is in one of them. "seen", "drawn", "later", "more", "last",
+    "newer" and "sealed" are findings of all rules, labelled where `confidence` was measured: doubt is trained on all
+    parts but `HELD_BACK`. `scored`: whether its rule is; `around`: what doubt sees there.
     """
     if LABELLED.exists():
         yield from map(orjson.loads, LABELLED.read_bytes().splitlines())
@@ -220,7 +221,7 @@ def _doubt(table: dict[str, Any]) -> None:
     import numpy as np
 
     known = [row for row in labelled() if row["scored"] and row.get("around")]
-    taught = [row for row in known if row["part"] not in ("check", "last")]
+    taught = [row for row in known if row["part"] not in HELD_BACK]
     rows = [_around(row) for row in taught]
     names = sorted({name for row in rows for name in row})
     signs = np.array([row["secret"] for row in taught], dtype=float)

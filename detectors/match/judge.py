@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from functools import cache
 
 from detectors.fingerprint import mask
-from detectors.match import doubt
+from detectors.match import doubt, plain
 from detectors.match.filters import entropy, looks_like_hash, placeholder, starts_a_sentence, words
 from detectors.match.halves import Search, searcher
 from detectors.match.quick import UNANCHORED
@@ -159,9 +159,9 @@ class Judge:
         if self.rule.score:
             left, why = doubt.doubt(verdict.confidence, value, before, after, self._kinds)
         else:
-            why = doubt.expression(value, before, after)
+            why = plain.expression(value, before, after)
             left = "low" if why else verdict.confidence
-            if left == "high" and (why := doubt.unsure(value, before, after)):
+            if left == "high" and (why := plain.unsure(value, before, after)):
                 left = "medium"
         if left == verdict.confidence:
             return verdict
