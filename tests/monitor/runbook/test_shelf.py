@@ -148,6 +148,7 @@ ELSEWHERE = {
     "azure-cognitive-key": "Keys and endpoint",
     "azure-publish-profile-password": "Reset publish profile",
     "laravel-app-key": "php artisan key:generate",
+    "laravel-sanctum-token": "personal_access_tokens",
     "generic-pgpass": "ALTER ROLE",
     "fireworks-api-key": "firectl api-key delete",
     "razorpay-key-secret": "end at once",
