@@ -1,6 +1,7 @@
 """Recall and false alarms on text that no rule was written from: `probe.txt`, templates by class of syntax.
 
 python -m benchmarks.probe [--second | --third | --fourth | --fifth | --sixth | --seventh | --eighth | --ninth | --negatives | --vendors] [--misses] [--sealed]
+python -m benchmarks.probe --values
 
 `--second` to `--ninth` take `probe-second.txt` and so on, each written when the rules had been made to suit
 those before it; `--negatives` takes `probe-fourth-negatives.txt`, which holds no secret; `--vendors` takes
@@ -9,6 +10,9 @@ those before it; `--negatives` takes `probe-fourth-negatives.txt`, which holds n
 Half of the templates, chosen by a digest of their text, is sealed: it is measured with `--sealed` only, and its misses are
 never listed, so that no rule is written to suit it. Each template is expanded with several seeds, and is looked at bare
 and inside each form that a log gives it.
+
+`--values` asks another thing of the open halves: where a value of letters and digits is found, how often is one that people
+or programs make in another way.
 """
 
 from __future__ import annotations
@@ -16,6 +20,7 @@ from __future__ import annotations
 import hashlib
 import random
 import re
+import string
 import sys
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -27,7 +32,7 @@ from detectors.match.engine import Engine, Worker
 from detectors.rules.load import load_rules
 from detectors.rules.template import expand
 
-__all__ = ["Case", "Score", "cases", "main", "measure"]
+__all__ = ["Case", "Score", "cases", "main", "measure", "values"]
 
 SEEDS = {True: 3, False: 4}  # by whether there is a secret in it
 FIRST, SECOND, THIRD, FOURTH = "probe.txt", "probe-second.txt", "probe-third.txt", "probe-fourth.txt"
@@ -49,6 +54,38 @@ PROBES = {
 _SHAPES, _SHAPE = re.compile(r"@(\w+) = (.+)"), re.compile(r"@(?:(\w+)|\((\w+)\))")
 _DEPTH = 3  # of shapes in shapes
 _BREAKS = str.maketrans({"¶": "\n", "⇥": "\t"})
+
+_ALNUM, _SIGNS = string.ascii_letters + string.digits, "!@#$%^&*()_+-=[]{}|;:,.?/~"
+_PASSWORD, _SECRET = re.compile(r"(?i)pass|pwd|\bpw\b|pswd"), re.compile(r"(?i)secret|token|key|cred|auth")
+_WORDS = (
+    "amber orchid falcon marble copper velvet harbor cactus tundra pepper ginger walnut meadow saddle lantern".split()
+)
+# Ways to make a value, by what `--values` calls them: of each letter here one of what it stands for, the rest as it is.
+_OF: Mapping[str, Sequence[str]] = {
+    "A": _ALNUM,
+    "l": string.ascii_lowercase,
+    "d": string.digits,
+    "h": "0123456789abcdef",
+    "s": _ALNUM + string.digits + _SIGNS,
+    "w": _WORDS,
+    "W": [word.title() for word in _WORDS],
+}
+WAYS: Mapping[str, str] = {
+    "letters and digits, 14": "A" * 14,
+    "letters in lower case, 10": "l" * 10,
+    "digits, 10": "d" * 10,
+    "hex digits, 32": "h" * 32,
+    "letters, digits and signs, 16": "l" + "s" * 14 + "d",
+    "letters, digits and signs, 24": "l" + "s" * 22 + "d",
+    "two words and a number": "WWdd",
+    "word, sign, year": "W#20dd",
+    "words, dashes, a digit": "w-w-w-d",
+    **{f"one {sign}": "AAAAA" + sign + "AAAAAA" for sign in _SIGNS},
+}
+
+
+def _made(way: str, rng: random.Random) -> str:
+    return "".join(rng.choice(_OF[part]) if part in _OF else part for part in way)
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,9 +175,37 @@ def measure(worker: Worker, sealed: bool, wrapped: bool, misses: list[str] | Non
     return score
 
 
+def values(worker: Worker, before_it: re.Pattern[str], probes: Sequence[str]) -> dict[str, tuple[int, int]]:
+    """By way of making a value: in how many of the open texts with this name before it one is found, and of how many.
+
+    Only such texts count in which three of letters and digits are found.
+    """
+    counts = dict.fromkeys(WAYS, (0, 0))
+    for case in (case for probe in probes for case in cases(probe) if case.secret and not case.sealed):
+        before, _, rest = case.text(0).partition("«")
+        secret, _, after = rest.partition("»")
+        if len(secret) > 40 or "\n" in secret or "«" in after or not before_it.search(before[-45:]):
+            continue
+        rng = random.Random(case.template)
+
+        def told(value: str, before: str = before, after: str = after) -> bool:
+            return bool(found(worker, before + value + after, value))
+
+        if all(told(_made("A" * 20, rng)) for _ in range(3)):
+            for name, way in WAYS.items():
+                counts[name] = counts[name][0] + told(_made(way, rng)), counts[name][1] + 1
+    return counts
+
+
 def main(arguments: list[str]) -> int:
     """Print the shares by class. Returns 0."""
     worker = Engine.build(load_rules()).worker()
+    if "--values" in arguments:
+        for what, name in (("a password", _PASSWORD), ("a secret, token or key", _SECRET)):
+            print(f"behind the name of {what}")
+            for way, (hits, texts) in values(worker, name, [FIRST, *PROBES.values()]).items():
+                print(f"  {hits / max(1, texts):6.1%} of {texts:5} {way}")
+        return 0
     sealed = "--sealed" in arguments
     misses: list[str] | None = [] if "--misses" in arguments and not sealed else None
     probe = next((PROBES[option] for option in PROBES if option in arguments), FIRST)

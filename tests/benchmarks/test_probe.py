@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from benchmarks.probe import (
@@ -14,9 +16,11 @@ from benchmarks.probe import (
     SEVENTH,
     THIRD,
     VENDORS,
+    WAYS,
     Case,
     cases,
     found,
+    values,
 )
 from detectors.rules.template import expand
 from tests.detectors.texts import engine
@@ -76,3 +80,14 @@ def test_a_name_stands_for_one_of_its_shapes_and_what_is_none_stays() -> None:
     texts = {case.text(seed) for seed in range(12)}
     assert all("bob@acme" in text and "@pw" not in text and "{" not in text for text in texts)
     assert {len(text[text.index("«") + 1 : text.index("»")]) for text in texts} == {8, 9}
+
+
+def test_other_ways_to_make_a_value_are_found_where_one_is() -> None:
+    counts = values(engine().worker(), re.compile("(?i)password"), [FIRST])
+    assert set(counts) == set(WAYS)
+    assert len({seen for _, seen in counts.values()}) == 1
+    told, seen = counts["letters and digits, 14"]
+    assert seen > 50
+    assert told >= seen * 0.97
+    told, seen = counts["letters, digits and signs, 16"]
+    assert told >= seen * 0.75
