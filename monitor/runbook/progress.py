@@ -296,12 +296,14 @@ def _missed(task: Task, now: float, ladder: Sequence[Rung], labels: Mapping[str,
     return found
 
 
-def moment(run: Run, ladder: Sequence[Rung], seen: float = 0.0, now: float = 0.0) -> float | None:
+def moment(
+    run: Run, ladder: Sequence[Rung], labels: Mapping[str, str], seen: float = 0.0, now: float = 0.0
+) -> float | None:
     """When time alone will make a difference; None: it will not. `seen`: the secret, last. What has been silent for
     long enough by `now` and is not done waits for its logs to be read: it is looked at again soon."""
     if run.ended is not None:
         return None
-    times = [task.deadline + ladder[task.rung].after for task in run.tasks if _waits(task, ladder)]
+    times = [at for task in run.tasks if (at := _next_rung(task, ladder, labels)) is not None]
     times += [max(at, now + _AGAIN if now else 0.0) for at in quiet(run, seen).values()]
     return min(times, default=None)
 
@@ -316,8 +318,11 @@ def _possible(task: Task, now: float) -> Task:
     return replace(task, deadline=latest) if task.deadline > latest + _CLOCK_SLACK else task
 
 
-def _waits(task: Task, ladder: Sequence[Rung]) -> bool:
-    return not task.over and task.rung < len(ladder)
+def _next_rung(task: Task, ladder: Sequence[Rung], labels: Mapping[str, str]) -> float | None:
+    """When the next rung that is for this incident hears of a step; the others would be due for ever."""
+    if task.over:
+        return None
+    return next((task.deadline + rung.after for rung in ladder[task.rung :] if rung.takes(labels)), None)
 
 
 def apply(run: Run, decision: Decision, now: float) -> Run:

@@ -160,7 +160,7 @@ def follow(tx: Transaction, turns: Sequence[Turn], trail: Sequence[dict[str, Any
             book = tx.procedure.book(turn.incident.runbook) or tx.procedure.book("generic-secret")
             if book is not None:
                 run = begin(turn.incident.id, book, seen, tx.now)
-                work.started(run, turn.incident, "monitor")
+                work.started(run, turn.incident, seen, "monitor")
     work.write(trail)
 
 
@@ -173,7 +173,8 @@ def adopt(tx: Transaction, other: str, incident: Incident) -> None:
     forget(tx, [other])
     work = _Work(tx)
     work.note(incident, "run_adopted", "monitor", f"{run.book}, under way for incident {other}")
-    work.keep(replace(run, incident=incident.id), moment(run, tx.procedure.ladder))
+    seen = labels(incident, *newest_place(tx.connection, incident.id))
+    work.keep(replace(run, incident=incident.id), moment(run, tx.procedure.ladder, seen))
     work.write()
 
 
@@ -193,10 +194,10 @@ class _Work:
         self.runs: dict[str, tuple[Run, float | None]] = {}  # incident → run, when to look at it again
         self.told: list[dict[str, Any]] = []  # rows of the outbox
 
-    def started(self, run: Run, incident: Incident, actor: str) -> None:
+    def started(self, run: Run, incident: Incident, seen: Mapping[str, str], actor: str) -> None:
         order = "contain first" if run.order == "contain" else "replace first"
         self.note(incident, "run_started", actor, f"{run.book}, {order}: {run.why}")
-        self.keep(run, moment(run, self.tx.procedure.ladder))
+        self.keep(run, moment(run, self.tx.procedure.ladder, seen))
 
     def note(self, incident: Incident, action: str, actor: str, note: str, step: str | None = None) -> None:
         made = entry(incident, incident, action, actor=actor, note=note, now=self.tx.now, step=step or "")
@@ -247,7 +248,7 @@ class _Work:
         if late and not _late(run):
             self._caught_up(incident)
         nap = None if until is None or run.ended is not None else min(until, tx.now + _LONGEST_NAP)
-        due = moment(run, ladder, max(incident.last_seen, watched or 0.0), tx.now)
+        due = moment(run, ladder, seen, max(incident.last_seen, watched or 0.0), tx.now)
         self.keep(run, nap if due is None else due if nap is None else min(due, nap))
         return run
 
@@ -355,7 +356,7 @@ def _start(tx: Transaction, incident: str, actor: str, name: str | None, order: 
     forget(tx, [incident])  # the earlier one stays in the trail
     work = _Work(tx)
     run = begin(incident, book, seen, tx.now, order)
-    work.started(run, about, actor)
+    work.started(run, about, seen, actor)
     work.write()
     return run
 
@@ -417,9 +418,10 @@ def _look_again(tx: Transaction, *, after: str) -> str | None:
     due = {row.incident: row.due for row in tx.connection.execute(query.order_by(runs.c.incident).limit(_AT_A_TIME))}
     work = _Work(tx)
     for run in load_runs(tx.connection, due).values():
-        now_possible, at = possible(run, tx.now), moment(run, tx.procedure.ladder)
+        _, seen = _about(tx.connection, run.incident)
+        now_possible, at = possible(run, tx.now), moment(run, tx.procedure.ladder, seen)
         if now_possible != run or at != due[run.incident]:
-            work.keep(now_possible, moment(now_possible, tx.procedure.ladder))
+            work.keep(now_possible, moment(now_possible, tx.procedure.ladder, seen))
     work.write()
     return max(due) if len(due) == _AT_A_TIME else None
 

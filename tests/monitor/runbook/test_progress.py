@@ -163,7 +163,7 @@ def test_what_is_no_exposure_ends_the_run_and_a_second_thought_takes_it_up_again
     run = settled(run, facts(state="resolved", resolution=resolution), NOW + 9, LADDER)
     assert run.ended == NOW + 9
     assert states(run) == {"revoke": "done"}
-    assert moment(run, LADDER) is None
+    assert moment(run, LADDER, {}) is None
     assert progress(run, facts(), NOW + 9999, LADDER) == []
     run = settled(run, facts(reopened="hand"), NOW + 9999, LADDER)
     assert run.ended is None
@@ -195,12 +195,12 @@ def test_a_sighting_after_deploy_reopens_deploy_alone() -> None:
 
 def test_each_rung_is_told_once_and_a_finished_step_of_none() -> None:
     run = run_of()
-    assert moment(run, LADDER) == NOW + 900
+    assert moment(run, LADDER, {}) == NOW + 900
     assert progress(run, facts(), NOW + 899, LADDER) == []
     first = progress(run, facts(), NOW + 900, LADDER)
     assert [(decision.step, decision.rung) for decision in first] == [("revoke", 0), ("replace", 0)]
     run = settled(run, facts(), NOW + 900, LADDER)
-    assert moment(run, LADDER) == NOW + 900 + 600
+    assert moment(run, LADDER, {}) == NOW + 900 + 600
     run, _ = act(run, "replace", "done", actor="ada", now=NOW + 1000)
     later = progress(run, facts(), NOW + 900 + 3600, LADDER)
     assert [(one.step, one.rung) for one in later if one.step in ("revoke", "replace")] == [
@@ -216,6 +216,9 @@ def test_a_rung_that_is_not_for_this_incident_is_passed_over() -> None:
     ladder = (Rung(matchers=(Matcher.parse('severity="low"'),)), Rung(60.0))
     found = progress(run_of(), facts(), NOW + 960, ladder, {"severity": "critical"})
     assert [(one.step, one.rung) for one in found] == [("revoke", 1), ("replace", 1)]
+    run = settled(run_of(), facts(), NOW + 960, (Rung(), *ladder[:1]))
+    assert moment(run, ladder, {"severity": "critical"}) == NOW + 960
+    assert moment(run, (Rung(), *ladder[:1]), {"severity": "critical"}) > NOW + 960, "no rung is due for ever"
 
 
 def test_severities_start_runs_by_themselves_from_one_on() -> None:
@@ -310,7 +313,7 @@ def test_silence_that_says_nothing_finishes_no_step(run: Run, changes: dict[str,
 
 def test_silence_is_looked_for_when_it_may_be_there_and_soon_again_while_nobody_watches() -> None:
     run = replaced()
-    assert moment(run, ()) == NOW + 3600
-    assert moment(run, (), seen=NOW + 50) == NOW + 3650
-    assert moment(run, (), seen=NOW + 50, now=NOW + 4000) == NOW + 4015
-    assert moment(run_of(), ()) is None
+    assert moment(run, (), {}) == NOW + 3600
+    assert moment(run, (), {}, seen=NOW + 50) == NOW + 3650
+    assert moment(run, (), {}, seen=NOW + 50, now=NOW + 4000) == NOW + 4015
+    assert moment(run_of(), (), {}) is None

@@ -60,6 +60,23 @@ async def test_a_quiet_one_starts_none_and_one_that_gets_worse_does(store: Store
     assert await store.runs.get(fingerprint("b")[:16]) is not None
 
 
+async def test_a_rung_for_others_alone_is_not_due_again_and_again(
+    url: str, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("monitor.store.runs._AT_A_TIME", 2)
+    ladder = (*LADDER[:1], Rung(600.0, ("boss",), matchers=(Matcher.parse('severity="critical"'),)))
+    procedure = Procedure("high", ladder, runbook.load)
+    async with await Store.open(url, POLICY, clock=clock, procedure=procedure, secret=b"k" * 16) as store:
+        await store.commit([finding(name, number) for number, name in enumerate("abcd")])
+        clock.now += 86_400
+        async with asyncio.timeout(60):  # it went round and round
+            assert await store.runs.sweep() is None
+            assert await store.runs.sweep(everything=True) is None
+        assert [row.sink for row in await store.outbox.list() if row.reason == "overdue"] == ["chat"] * 4
+        await store.commit([finding("a", 9, severity="critical")])
+        assert [row.sink for row in await store.outbox.list() if row.reason == "overdue"].count("boss") == 1
+
+
 async def test_an_unknown_runbook_is_the_general_one(store: Store) -> None:
     await store.commit([finding("a", runbook="nobody")])
     run = await store.runs.get(ID)
