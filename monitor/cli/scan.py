@@ -185,7 +185,7 @@ def scan(
         os._exit(130)  # a thread that waits for a pipe cannot be interrupted, and Python would wait for it
     if write_baseline is not None:
         _write_baseline(write_baseline, key, session.all)
-    incomplete = unread or (own and own.problems)
+    incomplete = unread or session.incomplete or (own and own.problems)
     raise typer.Exit(1 if session.shown and write_baseline is None else 2 if incomplete else 0)
 
 
@@ -258,6 +258,7 @@ class _Session:
         self.all: list[Hit] = []  # only for what is written at the end: a document, a baseline
         self.shown = self.suppressed = self.accepted = self.files = self.size = 0
         self.problems: list[tuple[str, str]] = []
+        self.incomplete = False  # of a path that was named there is more than could be read
         self.skipped = 0
         self._scrub: Callable[[str], str] = str
 
@@ -287,6 +288,7 @@ class _Session:
         self._finish()
 
     def problem(self, path: str, message: str) -> None:
+        self.incomplete |= any(path == named or path.startswith(f"{named}!") for named in self.paths)
         path, message = self._scrub(path), self._scrub(message)
         self.problems.append((path, message))
         typer.echo(f"{printable(path)}: {message}", err=True)

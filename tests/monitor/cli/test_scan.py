@@ -8,6 +8,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -187,6 +188,18 @@ def test_a_named_path_that_cannot_be_read_is_no_clean_bill(monitor: Command, tmp
     assert "0 findings in 1 file, 1 could not be read" in answer.stderr
     (tmp_path / "leak").write_text(token(1))
     assert monitor("scan", "leak", "dangling").returncode == 1
+
+
+def test_nor_is_one_that_cannot_be_read_to_its_end(monitor: Command, tmp_path: Path) -> None:
+    packed = gzip.compress(os.urandom(200_000))
+    (tmp_path / "cut.gz").write_bytes(packed[:100_000])
+    answer = monitor("scan", "cut.gz")
+    assert (answer.returncode, answer.stdout) == (2, "")
+    assert "cut.gz: ends in the middle" in answer.stderr
+    with zipfile.ZipFile(tmp_path / "outer.zip", "w") as outer:
+        outer.write(tmp_path / "cut.gz", "inner.gz")
+    assert monitor("scan", "outer.zip").returncode == 2
+    assert monitor("scan", ".").returncode == 0  # of a folder that is said, and no more
 
 
 def test_a_baseline_that_cannot_be_written_is_said_before_the_scan(monitor: Command, tmp_path: Path) -> None:
