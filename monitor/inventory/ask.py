@@ -26,7 +26,8 @@ async def ask(path: Path, name: str, scrub: Callable[[str], str]) -> tuple[list[
     """What the entry of the configuration at `path` holds, its anchors by fingerprint, and why that is not all; empty:
     it was read to its end. `scrub`: masks secrets in texts that come from outside."""
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "monitor.inventory.child", str(path), name),
+        # -P: nothing is imported from where we are, which may be a tree that is being scanned.
+        *(sys.executable, "-P", "-m", "monitor.inventory.child", str(path), name),
         stdin=asyncio.subprocess.PIPE,  # nothing is said there: it closes when we are killed
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.DEVNULL,  # a traceback quotes what was being worked on

@@ -30,6 +30,22 @@ async def test_prints_and_anchors_come_back_and_what_is_said_is_masked(tmp_path:
     assert list(anchors) == [kept[0].prints[0].fingerprint]
 
 
+async def test_no_code_is_taken_from_the_folder_it_is_started_in(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "config.toml"
+    path.write_text(CONFIG)
+    (tmp_path / ".env").write_text(f"KEY={VALUE}\n")
+    tree = tmp_path / "tree"
+    tree.mkdir()
+    for name in ("orjson.py", "monitor.py", "asyncio.py"):
+        (tree / name).write_text(f"open({str(tmp_path / 'ran')!r}, 'w').close()\nraise SystemExit\n")
+    monkeypatch.chdir(tree)
+    kept, _, error = await ask(path, "e", str)
+    assert (error, [one.name for one in kept]) == ("", ["KEY"])
+    assert not (tmp_path / "ran").exists()
+
+
 async def test_one_that_ends_early_or_cannot_be_read_says_so(tmp_path: Path) -> None:
     path = tmp_path / "config.toml"
     path.write_text(CONFIG)
