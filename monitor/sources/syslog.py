@@ -193,12 +193,14 @@ class SyslogSource:
         failures = 0
         while True:
             try:
-                async with self._tcp(where) if where.kind in ("tcp", "tls") else self._datagrams(where) as bound:
+                async with (
+                    self._tcp(where) if where.kind in ("tcp", "tls") else self._datagrams(where) as (bound, work)
+                ):
                     self.listening[text] = bound
                     self._intake.degraded(text, None)
                     self._try(text)
                     log.info("listening", source=self.config.name, address=text, port=bound[1])
-                    await self._watch()
+                    await self._watch(work)
             except (OSError, TlsError) as error:
                 failures += 1
                 self._intake.degraded(text, _why(error, where))
@@ -212,17 +214,20 @@ class SyslogSource:
         if self._tried >= set(self.config.listen):
             self._begun.set()
 
-    async def _watch(self) -> None:
-        """For ever."""
+    async def _watch(self, work: Iterable[asyncio.Task[Any]]) -> None:
+        """For ever. Raises what has ended some of `work`, without which nothing is heard."""
         while True:
             await asyncio.sleep(_LOOK)
+            for task in work:
+                if task.done():
+                    task.result()
             if len(self._connections) < self.config.max_connections:
                 self._intake.degraded("connections", None)
 
     # Datagrams
 
     @contextlib.asynccontextmanager
-    async def _datagrams(self, where: Address) -> AsyncIterator[tuple[str, int]]:
+    async def _datagrams(self, where: Address) -> AsyncIterator[tuple[tuple[str, int], list[asyncio.Task[Any]]]]:
         bound = await asyncio.to_thread(bind_datagrams, where.host, where.port, int(self.config.mode, 8))
         generation, at = secrets.token_hex(8), 0
 
@@ -234,21 +239,33 @@ class SyslogSource:
             at += len(data) + 1
 
         drops = Drops(bound) if where.kind == "udp" else None
-        work = [asyncio.create_task(read_datagrams(bound, self._hopper.room, lambda: self._hopper.full, take))]
+        work: list[asyncio.Task[Any]] = [
+            asyncio.create_task(read_datagrams(bound, self._hopper.room, lambda: self._hopper.full, take))
+        ]
         if drops is not None:
             work.append(asyncio.create_task(self._count(drops, where)))
+        place = os.stat(where.host) if where.kind == "unix" else None
+        if place is not None:
+            work.append(asyncio.create_task(self._there(where.host, place)))
         try:
             name = bound.getsockname()
-            yield (where.host, 0) if where.kind == "unix" else name[:2]
+            yield ((where.host, 0) if where.kind == "unix" else name[:2]), work
         finally:
             await asyncio.gather(*(cancel(task) for task in work))
             rest_of_datagrams(bound, take)
             if drops is not None:
                 self._dropped(drops, where)
             bound.close()
-            if where.kind == "unix":
-                with contextlib.suppress(OSError):
+            with contextlib.suppress(OSError):
+                if place is not None and os.path.samestat(os.stat(where.host), place):
                     os.unlink(where.host)
+
+    async def _there(self, path: str, place: os.stat_result) -> None:
+        """For ever, as long as senders find a socket there. Raises OSError. That of another program is left to it."""
+        while True:
+            ours = os.path.samestat(os.stat(path), place)
+            self._intake.degraded(f"unix:{path}", None if ours else "another program listens there now")
+            await asyncio.sleep(_LOOK)
 
     def _admitted(self, data: bytes, peer: str) -> bool:
         if not peer:
@@ -273,7 +290,7 @@ class SyslogSource:
     # Connections
 
     @contextlib.asynccontextmanager
-    async def _tcp(self, where: Address) -> AsyncIterator[tuple[str, int]]:
+    async def _tcp(self, where: Address) -> AsyncIterator[tuple[tuple[str, int], list[asyncio.Task[Any]]]]:
         identity = await asyncio.to_thread(Identity, self.config) if where.kind == "tls" else None
         mine: set[asyncio.Task[Any]] = set()
 
@@ -286,7 +303,7 @@ class SyslogSource:
         if identity is not None:
             mine.add(asyncio.create_task(identity.keep(self._intake)))
         try:
-            yield server.sockets[0].getsockname()[:2]
+            yield server.sockets[0].getsockname()[:2], []
         finally:
             server.close()
             await asyncio.gather(*(cancel(task) for task in mine))

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import shutil
 import socket
 import ssl
@@ -96,6 +97,42 @@ async def test_logger_over_every_way(tmp_path: Path) -> None:
     assert not (tmp_path / "log").exists()
     assert not intake.lost
     assert not intake.problems
+
+
+async def test_a_socket_that_somebody_removes_is_made_anew_and_that_of_another_is_left_to_it(tmp_path: Path) -> None:
+    intake, path = FakeIntake(), tmp_path / "log"
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sender, socket.socket(socket.AF_UNIX) as other:
+        async with listening(intake, f"unix:{path}"):
+            path.unlink()
+            await until(path.exists)
+            await until(lambda: not intake.problems)
+            sender.sendto(b"after <1>", str(path))
+            await until(lambda: len(intake.found) == 1)
+            other.bind(str(tmp_path / "other"))
+            (tmp_path / "other").rename(path)
+            await until(lambda: intake.problems == {f"unix:{path}": "another program listens there now"})
+        assert path.exists()
+
+
+async def test_reading_that_fails_for_a_moment_begins_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    intake, real, failures = FakeIntake(), module.read_datagrams, [OSError(errno.ENOMEM, "no memory")]
+
+    async def reading(*given: Any) -> None:
+        if failures:
+            raise failures.pop()
+        await real(*given)
+
+    monkeypatch.setattr(module, "read_datagrams", reading)
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
+        async with listening(intake, UDP) as source:
+
+            def heard() -> bool:
+                if UDP in source.listening:
+                    sender.sendto(b"again <1>", ("127.0.0.1", port(source, UDP)))
+                return bool(intake.found)
+
+            await until(lambda: not failures)
+            await until(heard)
 
 
 @pytest.mark.parametrize("framing", ["octet-counted", "traditional"])
