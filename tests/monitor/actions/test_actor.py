@@ -282,6 +282,13 @@ async def test_a_token_of_a_real_openbao_is_revoked_and_then_refused(bao: OpenBa
     assert token not in repr((outcome, again, verdict))
 
 
+async def test_a_living_token_that_may_not_look_itself_up_is_not_taken_for_dead(bao: OpenBao) -> None:
+    token = bao.token("other", no_default_policy=True)
+    assert (await asking(bao).ask("vault-service-token", token)).status == "unknown"
+    bao.call("POST", "auth/token/revoke", {"token": token})
+    assert (await asking(bao).ask("vault-service-token", token)).status == "refused"
+
+
 async def test_what_a_real_openbao_has_leased_is_revoked_by_its_lease(bao: OpenBao, tmp_path: Path) -> None:
     root = tmp_path / "root"
     root.write_text(bao.root)
