@@ -83,6 +83,8 @@ class Operator:
         Raises ActionError (not approved, run before, no secret to be had), WrongValueError, LookupError and StoreError.
         """
         action, incident = self.action(run.action), await self._store.incidents.get(run.incident)
+        if actor == ACTOR:
+            _still_open(incident)
         charge = _Charge(run, incident, await self._value(incident, value))
         await self._store.actions.begin(run.id, actor)
         await self._fire(action, [charge], actor)
@@ -242,6 +244,7 @@ class Operator:
         for run in runs:
             async with self._apart(run):
                 incident = await self._store.incidents.get(run.incident)
+                _still_open(incident)
                 charges.append(_Charge(run, incident, await self._value(incident, None)))
         begun = []
         for one in charges:
@@ -252,6 +255,8 @@ class Operator:
             await self._fire(action, begun, ACTOR)
 
     def _wanted(self, labels: dict[str, str]) -> list[tuple[str, int]]:
+        if labels["state"] == "resolved":  # before we could look
+            return []
         return [(one.name, one.approvals) for one in self._config().actions if one.wants(labels)]
 
     async def _refuse(self, run: ActionRun, why: str) -> None:
@@ -261,6 +266,13 @@ class Operator:
             await self._store.actions.begin(run.id, ACTOR)
             await self._store.actions.finish(run.id, outcome.state, outcome.reason, actor=ACTOR)
             self._count(run.action, outcome.state)
+
+
+def _still_open(incident: Incident) -> None:
+    """Nothing is taken back by itself that somebody has found to be no secret, or dead, while it waited. Raises
+    ActionError."""
+    if incident.state == "resolved":
+        raise ActionError(f"the incident was resolved as {incident.resolution} meanwhile")
 
 
 def _clock(seconds: float) -> str:

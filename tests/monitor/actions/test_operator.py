@@ -346,3 +346,39 @@ async def test_one_that_nobody_can_run_holds_up_no_other(tmp_path: Path) -> None
         broken = False
         await operator.once()
         assert set((await states()).values()) == {"accepted"}
+
+
+async def test_nothing_is_done_by_itself_about_what_was_resolved_meanwhile(tmp_path: Path) -> None:
+    waiting, unseen = sorted(fingerprint(name)[:16] for name in "ab")
+    ran: list[str] = []
+
+    class Issuer(Actor):
+        async def run(self, action: ActionConfig, *_: Any, **__: Any) -> Outcome:
+            ran.append(action.name)
+            return Outcome("accepted", "taken")
+
+    given = {"automatic": ['severity="high"', 'rule=~".+"'], "approvals": 0}
+    kinds: list[tuple[str, dict[str, Any]]] = [("command", {"command": ["/bin/true"]}), ("github-revoke", {})]
+    config: Any = SimpleNamespace(
+        actions=[
+            ActionConfig.model_validate({"name": kind, "type": kind, "rules": ["*"], **keys, **given})
+            for kind, keys in kinds
+        ],
+        verify=SimpleNamespace(allows=lambda provider: False),
+    )
+    async with await Store.open(tmp_path / "state.db", Policy(sinks=("chat",))) as store:
+        asker = cast("Asker", SimpleNamespace(take=AsyncMock(return_value=SimpleNamespace(value="v"))))
+        operator = Operator(store, asker, Issuer(), lambda: config)
+        await operator.look()  # what comes from now on is news
+        await store.commit([finding("a"), finding("b", 1)])
+        for kind, _ in kinds:
+            await store.actions.plan(waiting, kind, actor="monitor", needed=0, automatic=True)
+        for incident in (waiting, unseen):
+            await store.incidents.transition(incident, "resolve", actor="ada", resolution="false_positive")
+        await operator.once()
+        done = {(one.incident, one.action): one for one in await store.actions.find()}
+        assert ran == []
+        assert set(done) == {(waiting, kind) for kind, _ in kinds}
+        assert {one.state for one in done.values()} == {"failed"}
+        why = "the incident was resolved as false_positive meanwhile: nothing was sent"
+        assert {one.outcome for one in done.values()} == {why}
