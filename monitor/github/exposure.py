@@ -19,7 +19,7 @@ from monitor.common.http import RemoteError
 from monitor.common.text import web_address
 from monitor.github.client import Client
 from monitor.github.links import web
-from monitor.intake import AlertIntake
+from monitor.intake import AlertIntake, ScanError
 from monitor.model import Block, Finding, Position
 
 __all__ = ["Exposure"]
@@ -189,7 +189,10 @@ class Exposure:
 
     async def _scan(self, path: str, generation: str, data: bytes, address: Any) -> None:
         block = Block(self.source, path, generation, 0, data, time.time(), line=1, url=web_address(address))
-        await self.intake.scan([block], lambda: [])
+        try:
+            await self.intake.scan([block], lambda: [])
+        except ScanError:  # whoever wrote it must not keep us from all that others write
+            self.intake.missed("unscannable", len(data), path)
 
 
 def _only_this(error: RemoteError) -> bool:

@@ -15,7 +15,7 @@ from monitor import runbook
 from monitor.common.severity import Severity
 from monitor.github.alerts import Item, Place, finding_id, severity
 from monitor.github.kinds import OTHER, kinds
-from monitor.intake import AlertIntake
+from monitor.intake import AlertIntake, ScanError
 from monitor.model import Alert, Confidence, Finding, KnownAlert
 
 __all__ = ["FALLBACK_RULE", "Identity", "identity", "record"]
@@ -48,7 +48,10 @@ async def identity(item: Item, *, host: str, key: bytes, intake: AlertIntake, kn
     provisional = False
     if value is not None:
         whole = fingerprint(key, value)
-        found = _best(await intake.identify(as_logged(item.secret_type, value)), whole, intake)
+        try:
+            found = _best(await intake.identify(as_logged(item.secret_type, value)), whole, intake)
+        except ScanError:  # then it is the value itself, and the alerts behind it are read
+            found = None
         print_ = found.fingerprint if found else whole
         masked = found.masked if found else mask(value)
     elif known is not None and not known.provisional:

@@ -26,10 +26,11 @@ from monitor.common.duration import Duration
 from monitor.common.every import every
 from monitor.common.http import Http, RemoteError, Reply
 from monitor.common.severity import Severity
-from monitor.intake import AlertIntake
+from monitor.intake import AlertIntake, ScanError
 from monitor.model import Block, Finding, Position
 from monitor.sources.base import SourceConfig
 from monitor.sources.entries import Entry, read
+from monitor.sources.settle import settle
 
 __all__ = ["FeedConfig", "FeedSource"]
 
@@ -114,12 +115,15 @@ class FeedSource:
         text = f"{entry.title}\n{entry.text}\n{entry.link or ''}\n".encode("utf-8", "replace")
         path = f"feed entry {name}"
         block = Block(self.config.name, path, name, 0, text, time.time(), line=1, url=entry.link)
-        await self.intake.scan([block], lambda: [])
+        await settle(self.intake, [block])
         address = entry.link
         title = entry.title or "(no title)"
-        if await self.intake.identify(text):
-            # The secret has an incident of its own now; nothing of its text goes anywhere else.
-            title, address = "(withheld: the entry holds a secret)", None
+        try:
+            if await self.intake.identify(text):
+                # The secret has an incident of its own now; nothing of its text goes anywhere else.
+                title, address = "(withheld: the entry holds a secret)", None
+        except ScanError:
+            title, address = "(withheld: the entry could not be searched for secrets)", None
         return Finding(
             id=hashlib.blake2b(f"{self.config.name}\0{name}".encode(), digest_size=16).hexdigest(),
             rule=RULE, name="Feed entry", severity=self.config.severity, confidence="low",

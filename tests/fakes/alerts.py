@@ -9,7 +9,7 @@ from typing import Any
 
 from detectors.rules.rule import Rule
 from monitor.common.inbound import HookDelivery
-from monitor.intake import Behind
+from monitor.intake import Behind, ScanError
 from monitor.model import Alert, Block, Finding, KnownAlert, Position, WriteBack
 
 
@@ -35,6 +35,7 @@ class MemoryIntake:
         self.blocks: list[tuple[str, bytes]] = []
         self.links: dict[str, str | None] = {}  # of blocks, by path
         self.known_rules: dict[str, Rule] = {}
+        self.broken: bytes | None = None  # texts with this break the engine
         self.identifies: Callable[[bytes], Sequence[Finding]] = lambda text: []
         self.commits = 0
         self.crash_after: int | None = None
@@ -55,6 +56,7 @@ class MemoryIntake:
 
     async def scan(self, blocks: Iterable[Block], positions: Callable[[], Iterable[Position]]) -> int:
         for block in blocks:
+            self._engine(bytes(block.data))
             self.blocks.append((block.path, bytes(block.data)))
             self.links[block.path] = block.url
         return self._commit([], positions())
@@ -127,7 +129,12 @@ class MemoryIntake:
     async def write_backs(self, limit: int = 50) -> Sequence[WriteBack]:
         return [write for write in self.writes if self.alerts[write.alert].state == "open"][:limit]
 
+    def _engine(self, text: bytes) -> None:
+        if self.broken is not None and self.broken in text:
+            raise ScanError("engine failed", len(text))
+
     async def identify(self, text: bytes) -> Sequence[Finding]:
+        self._engine(text)
         return self.identifies(text)
 
     def rule(self, id: str) -> Rule | None:

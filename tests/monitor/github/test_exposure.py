@@ -76,6 +76,23 @@ async def test_a_gist_that_cannot_be_read_does_not_hold_up_the_others(
     assert not any(path.startswith("/gists/") for _, path, _ in github.requests)
 
 
+async def test_a_text_that_the_engine_fails_on_is_told_and_holds_up_no_other(
+    github: FakeGitHub, intake: MemoryIntake, exposure: Exposure
+) -> None:
+    github.members, intake.broken = ["alice"], b"hostile"
+    for name, text in (("abc1", "hostile text"), ("abc2", "some text")):
+        github.gists[name] = {"owner": "alice", "files": {"notes.txt": text}, "updated": time.time() - 60}
+    github.events = [event(2, "IssuesEvent", "acme/x", {"a": "hostile"}), event(1, "WatchEvent", "acme/x", {"a": "b"})]
+    await exposure.gists()
+    await exposure.events()
+    assert [path for path, _ in intake.blocks] == ["gist alice/abc2: notes.txt", "acme/x: WatchEvent 1"]
+    assert [(reason, path) for reason, _, path in intake.lost] == [
+        ("unscannable", "gist alice/abc1: notes.txt"),
+        ("unscannable", "acme/x: IssuesEvent 2"),
+    ]
+    assert set(intake.saved) == {"gists:acme", "events:acme"}
+
+
 async def test_public_gists_are_read_with_the_rules_once(
     github: FakeGitHub, intake: MemoryIntake, exposure: Exposure
 ) -> None:

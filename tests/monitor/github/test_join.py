@@ -78,6 +78,12 @@ async def test_a_secret_has_one_fingerprint_at_github_and_in_a_log(
     assert secret not in repr(known)
 
 
+async def test_a_value_that_the_engine_fails_on_is_its_own_identity(intake: MemoryIntake) -> None:
+    intake.broken = b"hostile"
+    known = await who("hostile value", "password", intake)
+    assert (known.fingerprint, known.provisional) == (fingerprint(KEY, b"hostile value"), False)
+
+
 async def test_rule_severity_mask_and_runbook_are_those_of_the_log_finding(
     engine: Engine, intake: MemoryIntake
 ) -> None:

@@ -94,6 +94,22 @@ async def test_its_text_is_read_with_the_rules_and_a_secret_in_it_is_not_shown(
     assert "canary-value" not in repr((intake.findings, intake.saved))
 
 
+async def test_one_that_the_engine_fails_on_is_told_and_holds_up_no_other(
+    site: Site, intake: MemoryIntake, source: FeedSource
+) -> None:
+    entries = (("1", "hostile text", "https://x.test/1"), ("2", "Acme keys", "https://x.test/2"))
+    site.answer = lambda request: web.Response(body=atom(*entries))
+    intake.broken = b"hostile"
+    await source.run(once=True)
+    assert sorted(one.masked for one in intake.findings.values()) == [
+        "(withheld: the entry could not be searched for secrets)",
+        "Acme keys",
+    ]
+    assert [(reason, count > 0) for reason, count, _ in intake.lost] == [("unscannable", True)]
+    assert intake.problems == {}
+    assert len(intake.saved["entries"]["seen"]) == 2
+
+
 async def test_old_entries_are_passed_over(site: Site, intake: MemoryIntake, source: FeedSource) -> None:
     site.answer = lambda request: web.Response(body=atom(("1", "Old", "https://x.test/"), age=30 * 86_400))
     await source.run(once=True)
