@@ -160,20 +160,24 @@ class Masker:
         for match in matches:
             if self._fresh < match.end <= limit:
                 self.stats.masked[match.rule.id] += 1
-        out = (
-            self._without(_replaced(self._data, self._fresh, limit, spans))
-            if spans
-            else self._data[self._fresh : limit]
-        )
+        out = self._data[self._fresh : limit]
+        if spans:
+            try:
+                out = self._without(_replaced(self._data, self._fresh, limit, spans))
+            except TooSlowError:
+                return self._give_up(limit)
         self._settle(limit)
         return out
 
     def _without(self, text: bytes) -> bytes:
-        """`text` until nothing is found in it any more: what stood beside a span may be a secret of another rule."""
+        """`text` until nothing is found in it any more: what stood beside a span may be a secret of another rule.
+        Raises TooSlowError where what cannot be scanned is withheld."""
         for _ in range(_ROUNDS):
             try:
                 matches = [m for m in self._search(text) if self._wanted(m)]
             except TooSlowError:
+                if not self._fail_open:
+                    raise
                 break
             if not matches:
                 break
