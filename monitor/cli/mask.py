@@ -148,6 +148,7 @@ class _Work:
         import asyncio
         import secrets
 
+        from monitor.intake import ScanError
         from monitor.model import Block
         from monitor.site import make_scanner
 
@@ -165,7 +166,10 @@ class _Work:
                 fresh=fresh,
                 limit=limit,
             )
-            self.records.add(asyncio.run(scanner.scan([block])))
+            try:
+                self.records.add(asyncio.run(scanner.scan([block])))
+            except ScanError:  # at the limit of what it may take: masked it is, and the stream goes on
+                self.records.miss()
 
         return observe
 
@@ -187,6 +191,10 @@ class _Records:
             self._found += found
             self._lost += max(len(self._found) - _KEPT, 0)
             del self._found[_KEPT:]
+
+    def miss(self) -> None:
+        """At least one that could not be made."""
+        self._lost += 1
 
     def look(self) -> None:
         """Record what was found since the last time, when it is time."""

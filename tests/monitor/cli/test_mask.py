@@ -14,7 +14,10 @@ import pytest
 
 from monitor.cli import mask
 from monitor.config import Config, ConfigError, Problem
+from monitor.intake import ScanError
+from monitor.scanner import Scanner
 from tests.fakes.delivery import finding
+from tests.fakes.shell import in_process
 
 ROOT = Path(__file__).parents[3]
 Command = Callable[..., subprocess.CompletedProcess[str]]
@@ -54,6 +57,23 @@ def test_what_is_found_is_reported_as_an_incident(monitor: Command, config: Path
     (incident,) = json.loads(monitor("incidents", "list", "--format", "json").stdout)
     assert incident["rule"] == "github-pat"
     assert incident["fingerprint"] == monitor("fingerprint", stdin=secret).stdout.strip()
+
+
+def test_what_cannot_be_looked_at_for_the_record_is_counted_and_masked_all_the_same(
+    monitor: Command, config: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert monitor("run", "--once").returncode == 0
+    secret = monitor("sample", "github-pat").stdout.strip()
+    (tmp_path / "log").write_text(f"token {secret}\n")
+
+    async def failing(*_: object) -> None:
+        raise ScanError("the engine failed", 0)
+
+    monkeypatch.setattr(Scanner, "scan", failing)
+    monkeypatch.setattr("monitor.process.harden", lambda: None)
+    answer = in_process(tmp_path, monkeypatch)("mask", "--report", "--in-place", "log")
+    assert (answer.returncode, answer.stderr.splitlines()[0]) == (1, "1 findings are not recorded")
+    assert secret not in (tmp_path / "log").read_text()
 
 
 def started(tmp_path: Path, *options: str, stdout: int = subprocess.PIPE) -> subprocess.Popen[bytes]:
