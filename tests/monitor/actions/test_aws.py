@@ -42,7 +42,7 @@ async def test_a_key_is_taken_back_and_then_refused(cloud: Aws, tmp_path: Path) 
     before = await verdict(cloud, leaked)
     assert before.status == "valid"
     assert before.facts["user"].endswith(":user/leaky")
-    assert (await verdict(cloud, (leaked[0], "x" * 40))).status == "refused"
+    assert (await verdict(cloud, (leaked[0], "x" * 40))).status == "unknown"  # it may be another key's
 
     outcome = await act(cloud, "aws-key-deactivate", leaked, admin, tmp_path)
     assert outcome == Outcome("accepted", "the issuer has taken it (HTTP 200)")

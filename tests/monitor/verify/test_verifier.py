@@ -90,6 +90,14 @@ async def test_facts_are_what_the_issuer_says_and_never_the_secret() -> None:
     )
 
 
+async def test_a_secret_beside_the_id_of_another_key_is_not_taken_for_dead() -> None:
+    aws = next(probe for probe in HTTP if probe.provider == "aws")
+    body = "<Code>SignatureDoesNotMatch</Code>: the signature does not match the signature you provided"
+    async with FakeIssuer(VALUE, 403, body) as issuer:
+        verdict = await Verifier(settings(issuer, aws)).ask(aws.rules[0], VALUE, PARTS)
+    assert verdict.status == "unknown"
+
+
 async def test_another_secret_in_a_fact_is_masked() -> None:
     async with FakeIssuer(VALUE, 200, {"login": "me and ANOTHER-SECRET"}) as issuer:
         verifier = Verifier(settings(issuer), scrub=lambda text: text.replace("ANOTHER-SECRET", "…"))
