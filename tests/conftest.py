@@ -25,7 +25,7 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 @pytest.fixture
 async def http() -> AsyncIterator[Http]:
     """The client as the monitor uses it, with a patience that suits tests."""
-    client = Http(timeout=3.0, connect=3.0)
+    client = Http(timeout=10.0, connect=10.0)
     yield client
     await client.close()
 
