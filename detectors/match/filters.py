@@ -66,7 +66,7 @@ _LONG_WORDS = re.compile(_WORDS.pattern.replace(b"x{4}|X{4}", b"x{8}|X{8}"))
 _EXPRESSIONS = re.compile(
     rb"\$\{|\$\(|\{\{|\}\}|#\{|<%|%>|<[A-Za-z_$][\w .:-]{0,40}>|^<|^\$[A-Za-z_]\w*(?:$|->|\[)|^\$::\w|^%[A-Z]{4,}\b"
     rb"|^&lt;|^%(?:\[\d\])?[sdvqx]$|^%\(|^(?:self|cls)\)"
-    rb"|^@[A-Za-z_-]+(?:$|[.(/:])|^\{[\w.]*\}|^[a-z]+(?:_[a-z]+)+\}"
+    rb"|^@[A-Za-z_-]+(?:$|[.(/:])|^\{[\w.]*\}|^[a-z]+(?:_[a-z]+)+\}|^[A-Za-z_]\w*(?:\.\w{1,40})+\}$|^\*\w{1,24}\*$|^(?:[A-Z][a-z]+){2,4}:$"
     rb"|^\[[a-z_ -]+\]$|^%[A-Z_]+%$|^[A-Z]+_[A-Z_]+%$|^@{1,2}[A-Z_]+@{1,2}$|\*\(Aq"
     rb"|^:[A-Za-z_]\w{1,40}$|^__[A-Z_]+__$|^ ?\+ .{1,80} \+ ?$"
     rb"|^(?:file|env|ssm|vault|secretref|keyvault|aws:secretsmanager):[\w/.-]|^env\.[A-Z_]+$|^(?:password|passwd|pass|secret|token)[}\]]$"
@@ -75,7 +75,7 @@ _EXPRESSIONS = re.compile(
     rb"|^(?:req|request|params|self|this|ctx|args|opts|options|settings|props)\.[A-Za-z_]\w*(?:[.(\[]|$)"
     rb"|^[A-Za-z_]\w{0,40}(?:\.\w{1,40}){0,6}\.(?:\w{0,24}(?i:passw(?:or)?d|passwd|secret|token)|result)$"
     rb"|^(?:[A-Z]+_)+(?:PASSWORD|PASS|PWD|SECRET|KEY|TOKEN|CREDENTIALS?)$"
-    rb"|(?i:process\.env|os\.environ|getenv|system\.get|secrets?\.[a-z_]{2,}$|config\[|env\[|params\[|vault:|arn:aws:|^ref\+|op://)|^[A-Z][A-Z_]{2,30}=\S"
+    rb"|(?i:process\.env|os\.environ|getenv|system\.get|secrets?\.[a-z_]{2,}$|config\[|env\[|params\[|vault:|arn:aws:|^ref\+|op://)|^[A-Z][A-Z_]{2,30}=(?:\S|$)"
 )
 _MASKED = re.compile(rb"\[([a-z0-9][a-z0-9.-]{1,80}):[0-9a-f]{12}\]")
 LABEL = 100  # bytes, longer than any such label
@@ -114,6 +114,10 @@ _ABOUT = re.compile(
     rb"|\\?\"\s?\{[^{}]{0,140}\bdefault[\"'`\\\s:=>]{1,16})$|\bsecure: ?[\"']?$|/ccc\?key=$|(?:word|phrase)>\{$"
     rb"|(?i:(?:csrf|xsrf|authenticity_|requestverification)[\w-]{0,12}token)(?:[\"'], ?[\"'])?[^\n,;&]{0,32}"
     rb"(?:\s|\\[rn]){0,8}$|\b(?i:iv)\s?[:=]\s?(?:[\w.]{2,20}\()?[\"'`]$"
+)
+# Unless what a call makes a digest of, or SQL does: that is still clear.
+_STILL_CLEAR = re.compile(
+    rb"(?i:(?:hash|crypt)\w{0,24}\(\s?b?[\"'`]|\b(?:with|login|(?:user|role) \S{1,40}) encrypted password\s?[\"'])$"
 )
 # What opens an expression of a template, or a path from here or from home.
 _OPENED = re.compile(rb"(?:\{\{[-~]?\s{0,3}|[\s\"'`=:(]\.{0,2}[.~]/)$")
@@ -445,7 +449,7 @@ def words(value: bytes, before: bytes = b"") -> str | None:
     speaks = _MAYBE_SPEAKS(before)
     if speaks and _PAGE_CONTEXT.search(before):
         return "its name is that of a page, a request or an identifier"
-    if speaks and _ABOUT.search(before):
+    if speaks and _ABOUT.search(before) and not _STILL_CLEAR.search(before[-64:]):
         return "its name speaks about a credential or is that of a public key"
     if value.isalnum() and before.rstrip(_ASSIGNS).endswith(value) and _SAME.search(before):
         return "its name, not a value"

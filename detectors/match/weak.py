@@ -15,10 +15,13 @@ from detectors.match.quick import quick
 __all__ = ["weak"]
 
 _PLACE = re.compile(
-    rb"(?:(?i:passw(?:or)?d|passphrase|passwort|pass|pwd|pswd|pw|psk|senha|contrase(?:n|\xc3\xb1)a)[\w.\-]{0,16}[\\\"'`\]\s)]{0,40}"
-    rb"(?:(?:(?:is|was)\s|=>|:=|[=!]==?|\|\||\?[?:]|[:=,(>]|\.(?:equals|eq|toBe|toEqual|send_keys|type|fill)\()\s{0,4})?(?:[\w.:$]{2,32}\(\s?)?"
+    rb"(?:(?i:passw(?:or)?d|passphrase|passwort|pass|pwd|pswd|pw|psk|senha|contrase(?:n|\xc3\xb1)a"
+    rb"|\xe5\xaf\x86\xe7\xa0\x81|\xeb\xb9\x84\xeb\xb0\x80\xeb\xb2\x88\xed\x98\xb8|\xe3\x83\x91\xe3\x82\xb9\xe3\x83\xaf\xe3\x83\xbc\xe3\x83\x89|\xd0\xb0\xd1\x80\xd0\xbe\xd0\xbb\xd1\x8c)"
+    rb"[\w.\-]{0,16}[\\\"'`\]\s)]{0,40}(?:value\s?=\s?)?"
+    rb"(?:(?:(?:is|was)\s|=>|:=|[=!]==?|\|\||\?[?:]|\xef\xbc\x9a|[:=,(>]|\.(?:equals|eq|toBe|toEqual|send_keys|type|fill)\()\s{0,4})?(?:[\w.:$]{2,32}\(\s?)?"
     rb"|\((?:[^()\n]{0,80},\s?)?[\\\"'`]{1,4}[\w.@+-]{2,60}[\\\"'`]{1,4}\s?,\s{0,2}"
-    rb"|SecureString(?: -String)?\s|(?i:hash|crypt)\w{0,10}\(\s?|(?i:identified\s(?:with\s\S{1,40}\s)?by)\s|\s-p\s?)"
+    rb"|SecureString(?: -String)?\s|(?i:hash|crypt)\w{0,10}\(\s?|(?i:identified\s(?:with\s\S{1,40}\s)?by)\s|\s-[pP]\s?"
+    rb"|\bhtpasswd -\w{0,4}b\w{0,4} \S{1,80} [\w.@-]{1,40} |anager\.\w{2,16}Async\([^()\"\n]{1,80}, ?)"
     rb"[bu@N]?[\\\"'`]{0,4}$"
 )
 _MAYBE_PLACE = quick((_PLACE,))
@@ -27,9 +30,11 @@ _ENCODED = re.compile(rb"(?:echo -n|printf) [\\\"']{1,4}[\w.@%+-]{1,60}:$")
 # Who logs in, or where, or a call that makes a password of what it is given.
 _COMPANY = re.compile(
     rb"(?i:\buser(?:name|_?id)?(?:\b|_)|[_.-]user(?:name)?\b|\buname[\"']?\s?[:=]|\b(?:wifi_?)?ssid\b|(?:\b|_)(?:root|sa|admin|sysdba)_pass(?:w(?:or)?d)?\b|[a-z](?-i:User(?:name)?)\b|\blogin\b|\buid\b|e-?mail|\bhost\b|\s-u\s?\w)"
-    rb"|@[\w-]{2,60}\.[a-z]{2}"
+    rb"|@[\w-]{2,60}\.[a-z]{2}|\bstoreFile\b|\bkey_?[aA]lias\b|\bhtpasswd -|anager\.\w{2,16}Async\("
+    rb"|\xe7\x94\xa8\xe6\x88\xb7|\xe8\xb4\xa6\xe5\x8f\xb7|\xe3\x83\xa6\xe3\x83\xbc\xe3\x82\xb6|\xec\x82\xac\xec\x9a\xa9\xec\x9e\x90|\xd0\xbb\xd0\xbe\xd0\xb3\xd0\xb8\xd0\xbd"
     rb"|(?i:passw|pwd)\w{0,12}[\"'\])]{0,4}\.(?:send_keys|type|fill)\(\s?[\"'`]$"
-    rb"|(?:SecureString|[hH]ash(?:Sync|pw|Password)?|::make|encode|setPassword)[ (]{1,3}[\\\"'`]{1,4}$"
+    rb"|\.(?:type|fill|setValue)\(\s?[\"'`][^\n]{0,40}(?i:passw|pwd)[^\n,]{0,16},\s?[\"'`]$"
+    rb"|(?:SecureString|[hH]ash(?:Sync|pw|Password)?|::make|encode|set_?[pP]assword)[ (]{1,3}[\\\"'`]{1,4}$"
     rb"|(?i:identified\s(?:with\s\S{1,40}\s)?by|with password)\s[\\\"'`]{1,4}$"
     rb"|\b(?:env|environ|getenv)\b[\w.\[\]()\"']{1,48}\s?(?:\|\||\?[?:]|,)\s?[\\\"'`]{1,4}$"
     rb"|\bjdbc:|(?:mysqli|[cC]onnect|getConnection|WiFi(?:Multi)?\.(?:begin|addAP))\("
@@ -67,6 +72,8 @@ _SET = re.compile(rb"(?:^|[\s\"'])[A-Z]{2,}(?:_[A-Z0-9]+){1,6}(?:=|:\s)$|(?:^|\n
 # Two digits, one among letters (`passw0rd`), or a sign with one.
 _CHANGED = re.compile(rb"[0-9].*[0-9]|[A-Za-z][0-9][A-Za-z]|[!@#$%^&*+]")
 _DIGITS = re.compile(rb"(?!0+$)[0-9]{6,10}")
+# Keys side by side.
+_WALKED = re.compile(rb"(?i)(?:qwerty(?:uiop)?|asdf(?:gh(?:jkl)?)?|zxcvbn?m?|1q2w3e4r|qazwsx)[0-9]{0,4}[!@#]?")
 _WORD = re.compile(
     rb"[A-Za-z][a-z]{4,19}\.?|[A-Za-z][a-z]{1,11}(?:[A-Z][a-z]{1,11}){1,3}|[A-Za-z]{2,12}(?:[_@#.-][A-Za-z]?[a-z]{2,12}){1,2}"
     rb"|[A-Za-z]{0,8}[a-z][A-Z]{1,2}"
@@ -113,10 +120,12 @@ _SIGNS = re.compile(
 _NUMBERED = re.compile(
     rb"[A-Za-z][A-Za-z0-9]*(?:[_-][A-Za-z0-9]+){1,12}[_-]?[0-9]{3,}|[A-Za-z][a-z]{1,14}(?:[A-Z]{1,4}[a-z]{1,14}){2,8}[0-9]{3,}[!@#$]?"
 )
-# The key of the sessions of Express, Flask and Django: whatever stands there is one, unless it says what it stands for.
+# The key of sessions in Express, Flask and Django, of a token or a cipher: whatever stands there is one, unless it says
+# what it stands for.
 _SESSIONS = re.compile(
     rb"(?:\bsession\(\s{0,8}\{[^{}]{0,120}\bsecret\s?:|[sS]ession\(\s{0,8}\{\s{0,8}secret\s?:"
     rb"|\bapp\.secret_key\s?=|(?:^|\n)SECRET_KEY\s?=|\b(?:JWT_SECRET(?:_KEY)?|secretOrKey)\s?[:=]|\.config\[[\"'](?:JWT_)?SECRET_KEY[\"']\]\s?="
+    rb"|\bjwt\.(?:sign|verify|encode|decode)\([^\"'`\n]{1,80},|\bSecretKeySpec\("
     rb"|\benv\.(?:[A-Z]{2,12}_)?SECRET(?:_KEY)?\s?(?:\|\||\?\?)"
     rb"|(?:environ\.get|getenv)\([\"'](?:[A-Z]{2,12}_)?SECRET(?:_KEY)?[\"']\s?,)\s{0,4}[\\\"'`]{1,4}$"
 )
@@ -131,9 +140,11 @@ _FILLS = re.compile(
     rb"(?i)secret|passw(?:or)?d|key|token|session|super|very|long|jwt|auth|app|flask|django|express|node|my|the|this|is|for|and|of|secure|[\W_\d]"
 )
 # The name of a user or a database, alone or with `_pw`, `123`. Names that everybody has say nothing.
-_MADE_OF = re.compile(rb"([A-Za-z][\w-]{3,39}?)[_.-]?(?i:pass(?:w(?:or)?d)?|pwd?)?[_.!@#-]?[0-9]{0,4}[.!]?")
+_MADE_OF = re.compile(
+    rb"([A-Za-z][\w-]{3,39}?)(?:[_.-](?:dev|local|stag(?:e|ing)|prod))?[_.-]?(?i:pass(?:w(?:or)?d)?|pwd?)?[_.!@#-]?[0-9]{0,4}[.!]?"
+)
 _OWNERS = re.compile(
-    rb"(?i:user|login|uid|database|_db|dbname|db_name)\w{0,10}[\"'`\s:=>,(]{1,12}(?=([A-Za-z][\w-]{3,39})(?![\w-]))"
+    rb"(?i:user|login|uid|database|_db|dbname|db_name)\w{0,10}[\"'`\s:=>,(*]{1,12}(?=([A-Za-z][\w-]{3,39})(?![\w-]))"
 )
 _ANYBODYS = re.compile(
     rb"(?i)user\w*|\w*name|registry|server|service|client|api|root|postgres\w*|admin\w*|mysql|mariadb|mongo\w*|redis|oracle|test\w*|guest|default"
@@ -176,7 +187,8 @@ def weak(stage: str, value: bytes, before: bytes, after: bytes) -> bool:
         return False
     if stage == "score" and _signs(value, before, after):
         return True
-    chosen = _DIGITS.fullmatch(value) or (_COMMON.fullmatch(value) and _CHANGED.search(value))
+    common = _COMMON.fullmatch(value) and _CHANGED.search(value)
+    chosen = common or _DIGITS.fullmatch(value) or _WALKED.fullmatch(value)
     if not chosen or marked(value):
         return False
     if after[:1] == b"@" and _LOGIN.search(before[-64:]):  # `user:…@host`

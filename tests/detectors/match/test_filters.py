@@ -55,6 +55,7 @@ def test_entropy_is_within_its_bounds_and_blind_to_order(value: bytes) -> None:
         "\u5f3a\u968f\u673a\u5bc6\u7801", "notasecret",
         "glpat-mock-token-7k3", "%HTTPPORT#", "&lt;your password&gt;", "$::password", "yourpasswordhere",
         "@DB_TOKEN@", "secret123test", "password-demo1", "getpass.getpass(", "req.body.password", "String",
+        "cluster.store_phrase}", "*password*", "ValueFrom:", "OTHER_ENCRYPTION_KEY=",
     ],
 )  # fmt: skip
 def test_stand_ins_are_recognised(value: str) -> None:
@@ -219,6 +220,13 @@ def test_names_of_pages_and_identifiers_are_no_names_of_secrets(before: str) -> 
 )  # fmt: skip
 def test_names_that_speak_about_a_credential_are_no_names_of_one(before: str) -> None:
     assert words(b"k3j9X2m4q8W1z6", before.encode())
+
+
+@pytest.mark.parametrize(
+    "before", ["password_hash = generate_password_hash('", "CREATE USER kim WITH ENCRYPTED PASSWORD '"]
+)
+def test_what_a_digest_is_made_of_is_still_clear(before: str) -> None:
+    assert not words(b"k3j9X2m4q8W1z6", before.encode())
 
 
 @pytest.mark.parametrize(

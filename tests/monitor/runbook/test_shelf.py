@@ -62,6 +62,7 @@ ISSUERLESS = {
     "generic/wide",
     "generic/named",
     "generic/brief",
+    "generic/plain",
     "generic/near",
     "generic/jwt",
     "generic/lists",
