@@ -18,7 +18,7 @@ _PLACE = re.compile(
     rb"(?:(?i:passw(?:or)?d|passphrase|passwort|pass|pwd|pswd|pw|psk|senha|contrase(?:n|\xc3\xb1)a"
     rb"|\xe5\xaf\x86\xe7\xa0\x81|\xeb\xb9\x84\xeb\xb0\x80\xeb\xb2\x88\xed\x98\xb8|\xe3\x83\x91\xe3\x82\xb9\xe3\x83\xaf\xe3\x83\xbc\xe3\x83\x89|\xd0\xb0\xd1\x80\xd0\xbe\xd0\xbb\xd1\x8c)"
     rb"[\w.\-]{0,16}[\\\"'`\]\s)]{0,40}(?:value\s?=\s?)?"
-    rb"(?:(?:(?:is|was)\s|=>|:=|[=!]==?|\|\||\?[?:]|\xef\xbc\x9a|[:=,(>]|\.(?:equals|eq|toBe|toEqual|send_keys|type|fill)\()\s{0,4})?(?:[\w.:$]{2,32}\(\s?)?"
+    rb"(?:(?:(?:is|was)\s|=>|:=|[=!]==?|\|\||\?[?:]|\xef\xbc\x9a|[:=,(>]|\.(?:equals|eq|toBe|toEqual|send_keys|type|fill)\()[\s*]{0,4})?(?:[\w.:$]{2,32}\(\s?)?"
     rb"|\((?:[^()\n]{0,80},\s?)?[\\\"'`]{1,4}[\w.@+-]{2,60}[\\\"'`]{1,4}\s?,\s{0,2}"
     rb"|SecureString(?: -String)?\s|(?i:hash|crypt)\w{0,10}\(\s?|(?i:identified\s(?:with\s\S{1,40}\s)?by)\s|\s-[pP]\s?"
     rb"|\bhtpasswd -\w{0,4}b\w{0,4} \S{1,80} [\w.@-]{1,40} |anager\.\w{2,16}Async\([^()\"\n]{1,80}, ?)"
@@ -49,7 +49,7 @@ _NAMED = re.compile(
 )
 # Who logs in, by a name in small letters: labels start with a capital.
 _USERS = re.compile(
-    rb"(?i:user(?:name|_?id)?|login(?:_?name)?|uid|usuario|utilisateur|benutzer)(?:[\\\"'`\])]{0,4}\s{0,4}(?:=>|:=|[:=])\s{0,4}"
+    rb"(?i:user(?:name|_?id)?|login(?:_?name)?|uid|usuario|utilisateur|benutzer)(?:[\\\"'`\])]{0,4}\s{0,4}(?:=>|:=|[:=])[\s*]{0,4}"
     rb"[\\\"'`]{1,4}([a-z][\w.@-]{1,39})[\\\"'`]|>([a-z][\w.@-]{1,39})<)"
 )
 _NOBODY = re.compile(
@@ -83,6 +83,7 @@ _SERVERS = re.compile(
     rb"(?i:key_?-?store|trust_?-?store|\bstore|private[_.-]?key|sql|maria_?db|postgres|pg|redis|rabbit_?mq|mongo|ldap|bind|smtp|ftp|ssh"
     rb"|become|sudo|\bdb|_db|database|datasource|root|rpc)(?:_?-?(?:db|admin|root|user|server))?[_.-]?"
     rb"(?:passw(?:or)?d|passphrase)(?:[\\\"'`\])]{0,4}\s{0,3}(?:=>|:=|[:=(,])\s{0,4}[\\\"'`]{1,4}|>)$"
+    rb"|\b(?i:user|role|login) [\w.@\"'`-]{1,60} (?i:with |encrypted |login ){0,3}(?i:password) [\\\"']{1,4}$"
 )
 # The same in a file of properties, of YAML, or of variables.
 _SERVER_LINES = re.compile(
@@ -181,7 +182,7 @@ def weak(stage: str, value: bytes, before: bytes, after: bytes) -> bool:
             named = _NAMED.search(before) or _NAMED.search(after) or _same(value, before)
             return bool(named) or _beside_a_user(value, before, after)
         return _signs(value, before, after)
-    if stage == "score" and _opens_sessions(value, before, after):
+    if (stage == "score" or _WALKED.fullmatch(value)) and _opens_sessions(value, before, after):
         return True
     if stage not in ("placeholder", "score", "hash"):
         return False

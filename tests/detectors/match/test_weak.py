@@ -82,6 +82,9 @@ _COMPANY = {
     "words for a token": "const decoded = jwt.verify(token, 'OrchidOrchid12');",
     "words for a cipher": 'new SecretKeySpec("MyDifficultOrchi".getBytes(), "AES")',
     "of the user's name for developers": "- **Username:** `gardenshop`\n- **Password:** `gardenshop_dev_password`",
+    "shortened, of a role": "CREATE USER gardener WITH ENCRYPTED PASSWORD 'orchid_pwd';",
+    "a row of keys for Flask": "app.config['SECRET_KEY'] = 'QWERTYUIOP'\n",
+    "a word in Markdown": "- **Username:** `gardener`\n- **Password:** `orchids`\n",
     "hashed": "'login' => 'kim', 'password' => Hash::make('password123'),",
 }
 _NOT = {
