@@ -37,6 +37,7 @@ class Hooks:
     def __init__(self) -> None:
         self.queue: dict[str, HookDelivery] = {}
         self.malformed: Counter[tuple[str, str]] = Counter()
+        self.troubled: dict[str, str] = {}
         self.delay = 0.0
         self.sources: list[GitHubConfig] = []
         self.client: TestClient[Any, Any]
@@ -49,6 +50,12 @@ class Hooks:
 
     def count(self, source: str, what: str) -> None:
         self.malformed[source, what] += 1
+
+    def trouble(self, source: str, why: str | None) -> None:
+        if why:
+            self.troubled[source] = why
+        else:
+            self.troubled.pop(source, None)
 
     async def post(
         self, body: bytes, secret: str = SECRET, event: str = "secret_scanning_alert", **headers: str
@@ -71,7 +78,7 @@ async def hooks(aiohttp_client: Any, monkeypatch: pytest.MonkeyPatch) -> Hooks:
     other = config("other", org="umbrella", webhook_secret="env:OTHER_SECRET")
     hooks.sources = [config(), other, config("twin", org="twin")]
     app = web.Application(client_max_size=26 << 20)
-    app.add_routes(routes(load_vendors(), lambda: hooks.sources, hooks.keep, hooks.count))
+    app.add_routes(routes(load_vendors(), lambda: hooks.sources, hooks.keep, hooks.count, trouble=hooks.trouble))
     hooks.client = await aiohttp_client(app)
     return hooks
 
@@ -183,7 +190,10 @@ async def test_a_slow_database_is_told_within_a_second(hooks: Hooks, monkeypatch
 
 async def test_an_unreadable_secret_is_our_fault(hooks: Hooks, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("OTHER_SECRET")
-    assert (await hooks.post(json.dumps(payload()).encode())).status == 503
+    body = json.dumps(payload()).encode()
+    assert (await hooks.post(body, "another")).status == 503
+    assert "OTHER_SECRET" in hooks.troubled["other"]
+    assert (await hooks.post(body)).status == 202  # who signs with one that can be read is let in
 
 
 @pytest.mark.parametrize(
