@@ -507,7 +507,7 @@ class _Reader:
         self, name: str, table: Mapping[str, str], load: Callable[[str], Any], stubs: list[Any] | None = None
     ) -> list[Any]:
         """Sources or sinks: the `type` names the class whose `Config` checks the rest. `stubs`: gets those that are
-        wrong but for `name` and `type`."""
+        wrong but for `name` and `type`, unchecked."""
         found = []
         for path, item in self._distinct(name):
             kind = item.get("type")
@@ -523,8 +523,8 @@ class _Reader:
             config = self._validate(model, item, path, _who(name, item))
             if config is not None:
                 found.append(config)
-            elif stubs is not None and isinstance(item.get("name"), str):
-                stubs.append(model.model_construct(**item))
+            elif stubs is not None and not any(problem.key == f"{path}.name" for problem in self.problems):
+                stubs.append(model.model_construct(**{key: item[key] for key in model.model_fields if key in item}))
         return found
 
     def _distinct(self, name: str) -> Iterator[tuple[str, dict[str, Any]]]:

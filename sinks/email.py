@@ -101,7 +101,7 @@ class Email:
 
     async def send(self, notification: Notification) -> Receipt | None:
         whole, partly = self._config.to, notification.partly or {}
-        has = set(partly.get("has", "").split())
+        has = set(_listed(partly, "has"))
         never = {address: int(code) for code, _, address in (one.partition(":") for one in _listed(partly, "never"))}
         to = tuple(address for address in whole if address not in has | never.keys())
 
@@ -148,7 +148,10 @@ class Email:
         talk: asyncio.Future[RemoteError | dict[str, int]] = loop.create_future()
 
         def work() -> None:
-            outcome = _converse(self._config, password, mail, to, self._closed)
+            try:
+                outcome = _converse(self._config, password, mail, to, self._closed)
+            except Exception as error:  # noqa: BLE001 # else everybody waits for ever; its text may show a login
+                outcome = RemoteError(f"unexpected {type(error).__name__} in the conversation", retry=True)
             with contextlib.suppress(RuntimeError):  # the loop has ended
                 loop.call_soon_threadsafe(talk.set_result, outcome)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from bisect import bisect_left, insort
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import groupby
 
 from detectors.match.cost import Spent
 from detectors.rules.rule import Confidence, Rule
@@ -114,17 +115,20 @@ def rank(decode: tuple[str, ...], *, apart: bool = False) -> int:
 
 
 def _whole(matches: list[tuple[Match, int]]) -> list[tuple[Match, int]]:
-    """Those of overlapping matches that none holds more of: a rule that knows a value to go on where others end it has
-    the value, and the best of those the name."""
-    for match, _ in matches:
-        if match.rule.id not in _GO_ON:
-            continue
-        parts = [p for p, _ in matches if p.start == match.start and p.end < match.end and p.rule.checksum is None]
-        best = max(parts, key=lambda part: part.rule.priority, default=match)
-        if best.rule.priority > match.rule.priority:
-            match.rule, match.severity, match.labels = best.rule, best.severity, best.labels
-        matches = [pair for pair in matches if not any(pair[0] is part for part in parts)]
-    return matches
+    """Those of overlapping matches, by position, that none holds more of: a rule that knows a value to go on where
+    others end it has the value, and the best of those the name."""
+    kept: list[tuple[Match, int]] = []
+    for _, alike in groupby(matches, key=lambda pair: pair[0].start):
+        group = list(alike)
+        whole = max((match for match, _ in group if match.rule.id in _GO_ON), key=lambda match: match.end, default=None)
+        if whole is not None and len(group) > 1:
+            parts = [match for match, _ in group if match.end < whole.end and match.rule.checksum is None]
+            best = max(parts, key=lambda part: part.rule.priority, default=whole)
+            if best.rule.priority > whole.rule.priority:
+                whole.rule, whole.severity, whole.labels = best.rule, best.severity, best.labels
+            group = [pair for pair in group if not any(pair[0] is part for part in parts)]
+        kept += group
+    return kept
 
 
 def _best(matches: list[tuple[Match, int]]) -> list[tuple[Match, int]]:

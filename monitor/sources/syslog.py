@@ -244,10 +244,11 @@ class SyslogSource:
         ]
         if drops is not None:
             work.append(asyncio.create_task(self._count(drops, where)))
-        place = os.stat(where.host) if where.kind == "unix" else None
-        if place is not None:
-            work.append(asyncio.create_task(self._there(where.host, place)))
+        place: os.stat_result | None = None
         try:
+            if where.kind == "unix":
+                place = os.stat(where.host)
+                work.append(asyncio.create_task(self._there(where.host, place)))
             name = bound.getsockname()
             yield ((where.host, 0) if where.kind == "unix" else name[:2]), work
         finally:

@@ -90,6 +90,7 @@ class _Door:
         vendor = self._vendor
         secrets = [(owner, secret) for owner in self._owners() for secret in vendor.secrets(owner)]
         if not secrets:
+            self._tell({})
             return web.Response(status=404, text="no source or sink of the configuration expects this\n")
         if not vendor.well_formed(request.headers, self._now()):  # before a byte of the body is read
             self._malformed("", "hook signature")

@@ -364,3 +364,14 @@ def test_a_key_that_is_no_path_has_no_line() -> None:
     from monitor.config import _lines
 
     assert _lines("[a]\nb = 1\n", ["a.b", "a.b.literal['x','y']", "a.b[0]"]) == {"a.b": 2, "a.b[0]": 2}
+
+
+def test_a_token_in_the_place_of_a_sinks_name_is_in_nothing_that_commands_go_by(tmp_path: Path) -> None:
+    path, token = tmp_path / "config.toml", expand("ghp_{alnum:30}{crc32}", 1)
+    path.write_text(f'[[sinks]]\nname = "{token}"\ntype = "console"\n')
+    with pytest.raises(ConfigError) as caught:
+        load(path)
+    rest = caught.value.usable(act=False)
+    assert rest is not None
+    assert token not in repr(rest)
+    assert caught.value.usable(act=True) is None

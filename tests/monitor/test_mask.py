@@ -13,7 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from detectors.fingerprint import fingerprint
+from detectors.match.detector import Buffer
 from detectors.match.engine import Match, TooSlowError, Worker
+from detectors.match.outcome import Found
 from detectors.rules.template import expand
 from monitor.mask import ChangedError, Masker, mask_file
 from tests.detectors import texts
@@ -200,18 +202,22 @@ def test_what_is_not_wanted_stays() -> None:
     assert run([text], 0.0, wanted=lambda match: False)[0] == text
 
 
-class Slow:
-    """A worker that meets text it cannot bear: at once, or when it looks again at what was masked."""
+class Slow(Worker):
+    """It meets text it cannot bear: at once, or when it looks again at what was masked."""
 
-    def search(self, data: bytes, seconds: float | None = None) -> object:
-        if b"hostile" in data or (b"later" in data and b"[github-pat:" in data):
+    def __init__(self) -> None:
+        super().__init__(worker().engine)
+
+    def search(self, data: Buffer, fresh: int = 0, limit: int | None = None, seconds: float | None = None) -> Found:
+        text = bytes(data)
+        if b"hostile" in text or (b"later" in text and b"[github-pat:" in text):
             raise TooSlowError
-        return worker().search(data, seconds=seconds)
+        return super().search(data, fresh, limit, seconds)
 
 
 @pytest.mark.parametrize(("fail_open", "expected"), [(False, b"[withheld: 8 bytes]\n"), (True, b"hostile\n")])
 def test_what_cannot_be_scanned_is_withheld_or_let_through_and_counted(fail_open: bool, expected: bytes) -> None:
-    masker = Masker(Slow(), KEY, fail_open=fail_open)  # type: ignore[arg-type]
+    masker = Masker(Slow(), KEY, fail_open=fail_open)
     assert masker.feed(b"hostile\n", 1.0) + masker.finish() == expected
     assert (masker.stats.withheld, masker.stats.unscanned) == ((0, 8) if fail_open else (8, 0))
 
@@ -219,7 +225,7 @@ def test_what_cannot_be_scanned_is_withheld_or_let_through_and_counted(fail_open
 @pytest.mark.parametrize("fail_open", [False, True])
 def test_nor_does_what_cannot_be_looked_at_again(fail_open: bool) -> None:
     text = b"later " + token(1) + b"\n"
-    masker = Masker(Slow(), KEY, fail_open=fail_open)  # type: ignore[arg-type]
+    masker = Masker(Slow(), KEY, fail_open=fail_open)
     masked = text.replace(token(1), label("github-pat", token(1)))
     wanted = masked if fail_open else b"[withheld: %d bytes]\n" % len(text)
     assert masker.feed(text, 1.0) + masker.finish() == wanted

@@ -162,6 +162,22 @@ async def test_mails_that_hang_do_not_add_up(monkeypatch: pytest.MonkeyPatch) ->
     assert len(server.mails) == 2
 
 
+async def test_a_mistake_in_a_conversation_is_told_and_holds_up_no_later_try(monkeypatch: pytest.MonkeyPatch) -> None:
+    def mistaken(*_: object) -> None:
+        raise AttributeError(PASSWORD)
+
+    async with FakeSmtp() as server:
+        target = sink(server.port)
+        with monkeypatch.context() as patch:
+            patch.setattr(module, "_hand_over", mistaken)
+            with pytest.raises(RemoteError, match="unexpected AttributeError in the conversation") as caught:
+                await asyncio.wait_for(target.send(notification()), 60)
+        assert caught.value.retry
+        assert PASSWORD not in str(caught.value)
+        await target.send(notification())
+    assert len(server.mails) == 1
+
+
 async def test_a_line_that_begins_with_a_dot_arrives() -> None:
     async with FakeSmtp() as server:
         await sink(server.port).send(event(title=".", text="..\n.end"))

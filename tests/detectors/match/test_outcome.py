@@ -40,3 +40,14 @@ def test_a_token_with_a_valid_checksum_keeps_its_own_end() -> None:
     ]
     decided = [(Decision(m.rule, m.start, m.end, True, "accepted", "", m), m.end) for m in made]
     assert [(m.rule.id, m.end) for m, _ in resolve(decided)] == [("own", 9)]
+
+
+def test_of_what_begins_together_the_longest_has_the_value_and_the_best_the_name() -> None:
+    names = ["generic-password-line", "generic-password-symbols", "own", "elsewhere"]
+    spans = [(5, 12), (5, 15), (5, 9), (13, 20)]
+    made = [
+        Match(rule("x", id=name, priority=priority), start, end, b"x", "…", "high", "high")
+        for name, (start, end), priority in zip(names, spans, (12, 12, 50, 1), strict=True)
+    ]
+    decided = [(Decision(m.rule, m.start, m.end, True, "accepted", "", m), m.end) for m in made]
+    assert [(m.rule.id, m.start, m.end) for m, _ in resolve(decided)] == [("own", 5, 15)]

@@ -114,6 +114,23 @@ async def test_a_socket_that_somebody_removes_is_made_anew_and_that_of_another_i
         assert path.exists()
 
 
+async def test_a_socket_that_is_gone_as_soon_as_it_is_made_leaves_nothing_behind(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    intake, path, real, made = FakeIntake(), tmp_path / "log", module.bind_datagrams, []
+
+    def binding(*given: Any) -> socket.socket:
+        made.append(real(*given))
+        if len(made) == 1:
+            path.unlink()
+        return made[-1]
+
+    monkeypatch.setattr(module, "bind_datagrams", binding)
+    async with listening(intake, f"unix:{path}"):
+        await until(lambda: len(made) == 2 and not intake.problems)
+        assert made[0].fileno() < 0
+
+
 async def test_reading_that_fails_for_a_moment_begins_anew(monkeypatch: pytest.MonkeyPatch) -> None:
     intake, real, failures = FakeIntake(), module.read_datagrams, [OSError(errno.ENOMEM, "no memory")]
 

@@ -177,6 +177,14 @@ async def test_the_door_is_open_only_while_a_source_expects_something(door: Door
     assert (await door.post(b"7"))[0] == 202
 
 
+async def test_a_secret_that_is_configured_no_more_is_no_trouble(door: Door, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("ONE")
+    assert (await door.post(b"7", b"one"))[0] == 503
+    door.sources = [SourceConfig(name="first", type="file")]
+    assert (await door.post(b"7", b"one"))[0] == 404
+    assert door.trouble[-1] == ("first", None)
+
+
 def test_the_vendors_of_the_table_are_there() -> None:
     assert load_vendors().keys() == HOOKS.keys()
 
