@@ -70,6 +70,7 @@ _TROFF = re.compile(rb"f[BIRP1-4](?=[A-Za-z0-9])")  # behind a backslash, a chan
 _PROMPT = re.compile(rb"[\w.-]+@[A-Za-z][\w.-]{3,}[#>$]")
 _HEX_ONLY = re.compile(rb"[0-9a-fA-F]+")
 _HARDWARE = re.compile(rb"[0-9a-f]{12}|[0-9A-F]{12}|(?:[0-9a-fA-F]{2}[:-]){5}[0-9a-fA-F]{2}")
+_OF_A_USER = re.compile(rb"(?i:user|name|login|station)\W{0,4}[^\n]{0,8}\Z")
 _PAIR = re.compile(
     rb"(?i)(?:(?:my|some|a)?[_-]?(?:user(?:_?name)?|login|name|foo|key|id)):(?:(?:my|some|a)?[_-]?(?:pass(?:w(?:or)?d)?|pwd?|secret|bar))"
 )
@@ -203,17 +204,15 @@ def _of_its_place(value: bytes, before: bytes, after: bytes) -> str:
         return "its middle is left out"
     if before[-1:] == b"\\" and _TROFF.match(value):
         return "markup"
-    if (
-        len(value) > 15
-        and len(value) % 2 == 0
-        and _HEX_ONLY.fullmatch(value)
-        and _runs(list(bytes.fromhex(value.decode())))
-    ):
+    octets = len(value) > 15 and len(value) % 2 == 0 and _HEX_ONLY.fullmatch(value)
+    if octets and _runs(bytes.fromhex(value.decode())):
         return "bytes in a sequence"
     if _PROMPT.fullmatch(value) and not before[before.rfind(b"\n") + 1 :].strip() and after[:1] in b"\r\n":
         return "a prompt"
-    if _HARDWARE.fullmatch(value) and re.search(
-        rb"(?i:user|name|login|station)\W{0,4}[^\n]{0,8}" + re.escape(value), before
+    if (
+        _HARDWARE.fullmatch(value)
+        and (at := before.rfind(value)) > 0
+        and _OF_A_USER.search(before[max(0, at - 32) : at])
     ):
         return "an address of hardware, which is its user's name as well"
     return ""
