@@ -24,11 +24,11 @@ _HEX_ALONE = re.compile(rb"[0-9a-f]{1,6}")
 
 
 class Codec(NamedTuple):
-    """One trigger of a decoder. `length` and `phase` place the start of the encoded group for base64. `open`: it counts
-    only where the value after it holds an escape (see `encoded_values`). `once`: the first hit in a block will do."""
+    """What a trigger's end means to a decoder. `length` and `phase` place the start of the encoded group for base64.
+    `open`: it counts only where the value after it holds an escape (see `encoded_values`). `once`: the first hit in a
+    block will do."""
 
     name: str
-    trigger: bytes
     length: int = 0
     phase: int = 0
     open: bool = False
@@ -98,7 +98,7 @@ def ends_here(last: bytes) -> bool:
 
 
 # Stands for no trigger: what is assigned, where `encoded_values` says so.
-VALUE = Codec("percent", b"", open=True)
+VALUE = Codec("percent", open=True)
 
 
 def _base64_triggers(literal: bytes) -> Iterable[tuple[bytes, int]]:
@@ -117,7 +117,7 @@ _LEFT = re.compile(r"[\w.~!$'()*,;:@/?=&-]+")  # what percent-encoding may leave
 _PLAIN_WORD = re.compile(r"[a-z]+|(?i:.*(?:secret|auth|passw|tok|sig=).*)")  # of these @assigned takes care
 
 
-def _percent_triggers(rule: Rule) -> Iterable[Codec]:
+def _percent_triggers(rule: Rule) -> Iterable[tuple[Codec, bytes]]:
     """What the rule's literals look like when percent-encoded, where that hides them (`hooks.slack.com%2Fservices`) or
     what comes after them (a path, or base64 with its `+`, `/` and `=`)."""
     if rule.keywords or rule.trigger in TRIGGERS or "percent" not in (rule.decode or ("percent",)):
@@ -128,18 +128,18 @@ def _percent_triggers(rule: Rule) -> Iterable[Codec]:
         if re.search(r"[/+$]", word.replace("://", "")) and len(re.findall(r"\w", word)) > 1:
             text = re.escape(quote(word, safe="").encode())
             text = re.sub(rb"%(\d)([A-F])", lambda m: b"%%%b[%b%b]" % (m[1], m[2], m[2].lower()), text)
-            yield Codec("percent", case + text)
+            yield Codec("percent"), case + text
         elif "/" in plain and _HOST.fullmatch(word):
-            yield Codec("percent", case + re.escape(word).encode() + b"%2[Ff]")
+            yield Codec("percent"), case + re.escape(word).encode() + b"%2[Ff]"
         elif (
             len(word) >= 4 and _BASE64_CLASS.search(plain) and _LEFT.fullmatch(word) and not _PLAIN_WORD.fullmatch(word)
         ):
-            yield Codec("percent", case + re.escape(word.encode("latin-1")), open=True)
+            yield Codec("percent", open=True), case + re.escape(word.encode("latin-1"))
 
 
-def codecs(rules: Sequence[Rule]) -> list[Codec]:
-    """The decode triggers for these rules."""
-    out: list[Codec] = []
+def codecs(rules: Sequence[Rule]) -> list[tuple[Codec, bytes]]:
+    """The decode triggers for these rules, each with what it means."""
+    out: list[tuple[Codec, bytes]] = []
     literals: dict[bytes, bool] = {}  # the start of it → whether losing it is critical
     for rule in rules:
         if rule.keywords or rule.shape.caseless or rule.severity not in ("critical", "high"):
@@ -157,19 +157,19 @@ def codecs(rules: Sequence[Rule]) -> list[Codec]:
             if len(text) >= 4 and (text, phase) not in seen and not _HEX_ALONE.fullmatch(text):
                 seen.add((text, phase))
                 trigger = re.sub(rb"[+/]", lambda m: b"[+-]" if m[0] == b"+" else b"[/_]", text)
-                out.append(Codec("base64", trigger, len(text), phase))
+                out.append((Codec("base64", len(text), phase), trigger))
         if critical:
             digits = raw.hex().encode()
-            out.append(Codec("hex", b"(?i)" + digits, len(digits)))
-    out.append(Codec("gzip", rb"H4sI[A-Za-z0-9+/_-]{24}", 28))
+            out.append((Codec("hex", len(digits)), b"(?i)" + digits))
+    out.append((Codec("gzip", 28), rb"H4sI[A-Za-z0-9+/_-]{24}"))
     # A command of PowerShell, which is UTF-16 in base64: by its option, or as it begins with a variable.
-    out.append(Codec("base64", rb"[-/](?i:%s)[ \"'\\,]{1,6}[A-Za-z0-9+/]{32}" % _ENCODED, 32))
-    out.append(Codec("base64", rb"JAB[A-Za-z0-9+/]A(?:[A-Za-z0-9+/]{4}){6}", 29))
-    out += [Codec("utf16", trigger, once=True) for trigger in _WIDE]
+    out.append((Codec("base64", 32), rb"[-/](?i:%s)[ \"'\\,]{1,6}[A-Za-z0-9+/]{32}" % _ENCODED))
+    out.append((Codec("base64", 29), rb"JAB[A-Za-z0-9+/]A(?:[A-Za-z0-9+/]{4}){6}"))
+    out += [(Codec("utf16", once=True), trigger) for trigger in _WIDE]
     # Percent-encoding: what an assignment, a quoted value, an option or a URL with credentials turns into, but not what
     # every redirect has in it (`https%3A%2F%2Fhost%2Fpath`). Of an encoded value alone `encoded_values` takes care.
     out += [
-        Codec("percent", trigger)
+        (Codec("percent"), trigger)
         for trigger in (
             rb"%3[Dd](?:%2[027]|%3[CEce]|\w)",
             rb"%3[Aa](?:%2[0127]|%5[Cc]|[A-Za-z0-9])",
@@ -185,13 +185,13 @@ def codecs(rules: Sequence[Rule]) -> list[Codec]:
             rb"(?i:passw(?:or)?d|pwd|secret)=[^\s&%]{0,60}%(?:2[134ABFabf]|40)",
         )
     ]
-    out += dict.fromkeys(codec for rule in rules for codec in _percent_triggers(rule))
-    out.append(Codec("lines", rb"-----BEGIN [A-Z0-9 ]{0,30}PRIVATE KEY(?: BLOCK)?-----"))
+    out += dict.fromkeys(one for rule in rules for one in _percent_triggers(rule))
+    out.append((Codec("lines"), rb"-----BEGIN [A-Z0-9 ]{0,30}PRIVATE KEY(?: BLOCK)?-----"))
     if any(rule.trigger in TRIGGERS for rule in rules):  # these look behind names that speak of a credential
-        out += [Codec("lines", trigger) for trigger in _record_triggers()]
+        out += [(Codec("lines"), trigger) for trigger in _record_triggers()]
     # Of unicode escapes those of `=`, `:`, `"`, `'`, `+`, `/`; not of `&<>`, which JSON encoders escape everywhere.
-    out.append(Codec("escape", rb"\\u00(?:3[AaDd]|2[27BbFf])"))
-    out.append(Codec("escape", rb"\\x(?:3[AaDd]|2[27])[A-Za-z0-9]"))
-    out.append(Codec("escape", rb":(?:\\+/){2}[^\s/]{1,96}@"))
-    out.append(Codec("html", _NAMES + rb"[^\n&]{0,24}&(?:quot|apos|#3[49]|#x2[27]|#61|#x3[Dd]);"))
+    out.append((Codec("escape"), rb"\\u00(?:3[AaDd]|2[27BbFf])"))
+    out.append((Codec("escape"), rb"\\x(?:3[AaDd]|2[27])[A-Za-z0-9]"))
+    out.append((Codec("escape"), rb":(?:\\+/){2}[^\s/]{1,96}@"))
+    out.append((Codec("html"), _NAMES + rb"[^\n&]{0,24}&(?:quot|apos|#3[49]|#x2[27]|#61|#x3[Dd]);"))
     return out

@@ -115,14 +115,17 @@ def make(rules: Sequence[Rule]) -> tuple[Plan, Expressions, Expressions]:
     if sum(map(len, triggers)) + len(always) + len(decoders) in _DENSE:
         # Each by itself: of one id they would take twice as long to compile.
         triggers.update(((text,), []) for text in _padding())
+    asked = [*triggers.values(), *(numbers for _, numbers in always)]
     expressions = [(text.encode("ascii"), id_) for id_, texts in enumerate(triggers) for text in texts]
-    others = [*(text for text, _ in always), *(codec.trigger for codec in decoders)]
-    expressions += zip(others, count(len(triggers)), strict=False)
+    expressions += zip((text for text, _ in always), count(len(triggers)), strict=False)
+    # One id for all that means the same to a decoder: which makes the database a fifth smaller.
+    kinds = {kind: number for number, kind in enumerate(dict.fromkeys(kind for kind, _ in decoders), len(asked))}
+    expressions += ((text, kinds[kind]) for kind, text in decoders)
     if len(near) > _MANY:
         near.append((_STRIDE.encode("ascii"), ()))
     plan = Plan(
-        rules=[*triggers.values(), *(numbers for _, numbers in always)],
-        codecs=decoders,
+        rules=asked,
+        codecs=[*kinds],
         assigned=[number for number, texts in enumerate(triggers) if texts in assigned],
         near=[numbers for _, numbers in near],
     )
@@ -192,8 +195,7 @@ def _load(path: Path, key: bytes) -> Compiled | None:
     head, _, databases = bytes(body[len(key) :]).partition(b"\n")
     try:
         size, (rules, decoders, assigned, near) = orjson.loads(head)
-        known = [Codec(name, trigger.encode("latin-1"), *rest) for name, trigger, *rest in decoders]
-        plan = Plan(rules, known, assigned, near)
+        plan = Plan(rules, [Codec(*one) for one in decoders], assigned, near)
         return Compiled(plan, _restored(databases[:size]), _restored(databases[size:]) if near else None)
     except (hyperscan.error, ValueError, TypeError, AttributeError):
         return None  # whole, but not what this code wrote
@@ -207,7 +209,6 @@ def _restored(dump: bytes) -> Any:
 
 def _save(path: Path, key: bytes, what: Compiled) -> None:
     plan = what.plan
-    decoders = [(name, trigger.decode("latin-1"), *rest) for name, trigger, *rest in plan.codecs]
     database, near = (hyperscan.dumpb(it) if it is not None else b"" for it in (what.database, what.near))
-    head = orjson.dumps((len(database), (plan.rules, decoders, plan.assigned, plan.near)))
+    head = orjson.dumps((len(database), (plan.rules, [tuple(one) for one in plan.codecs], plan.assigned, plan.near)))
     cache.write(path, key + head + b"\n" + database + near, _KEEP)

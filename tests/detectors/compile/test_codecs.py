@@ -31,18 +31,18 @@ def test_what_percent_encoding_hides_of_a_vendors_format_is_seen(pattern: str, t
 
 def test_plain_logs_have_no_trigger() -> None:
     text = b'2026-01-02 INFO GET /static/app.js?v=9f8a HTTP/1.1 200 "Mozilla/5.0" session=9f8a7c6d5e4f3a2b took=3ms\n'
-    found = [codec for codec in codecs(rules()) if codec.trigger and re.search(codec.trigger, text)]
+    found = [trigger for _, trigger in codecs(rules()) if re.search(trigger, text)]
     assert not found
 
 
 def test_each_alignment_of_a_literal_is_looked_for() -> None:
     rule = Rule(id="r", name="Rule", pattern=r"(?P<secret>acme_[a-z0-9]{12})", severity="critical")
     always = codecs([])
-    made = [codec for codec in codecs([rule]) if codec not in always]
-    assert sorted(codec.phase for codec in made if codec.name == "base64") == [0, 2, 3]
-    assert [codec.trigger for codec in made if codec.name == "hex"] == [b"(?i)" + b"acme_".hex().encode()]
-    lesser = [codec for codec in codecs([replace(rule, severity="medium")]) if codec not in always]
-    assert not {codec.name for codec in lesser} & {"base64", "hex"}, "of critical and high rules only"
+    made = [one for one in codecs([rule]) if one not in always]
+    assert sorted(codec.phase for codec, _ in made if codec.name == "base64") == [0, 2, 3]
+    assert [trigger for codec, trigger in made if codec.name == "hex"] == [b"(?i)" + b"acme_".hex().encode()]
+    lesser = [one for one in codecs([replace(rule, severity="medium")]) if one not in always]
+    assert not {codec.name for codec, _ in lesser} & {"base64", "hex"}, "of critical and high rules only"
 
 
 @pytest.mark.parametrize("before", ["=pass", "%20bearer", "&psk", "=totp%20seed", "=auth_pass", "login%20as"])
@@ -57,7 +57,7 @@ def test_words_that_a_secret_follows_are_seen_before_an_encoded_blank(before: st
 )
 def test_in_percent_encoded_text_nothing_is_looked_for_that_would_be_encoded_itself(literal: str, looked: bool) -> None:
     rule = Rule(id="r", name="Rule", pattern=f"{literal}(?P<secret>[A-Za-z0-9+/]{{20}}=)", severity="high")
-    assert (re.escape(literal).encode() in {codec.trigger for codec in codecs([rule])}) is looked
+    assert (re.escape(literal).encode() in {trigger for _, trigger in codecs([rule])}) is looked
 
 
 ASKS = r"""
@@ -82,9 +82,9 @@ Content-Disposition: form-data; name="x"\n
 
 def test_a_name_that_ends_a_record_is_seen_where_rules_look_behind_names() -> None:
     asking = [rule for rule in rules() if rule.trigger == "@assigned"][:1]
-    made = {codec.trigger for codec in codecs(asking) if codec.name == "lines"}
+    made = {trigger for codec, trigger in codecs(asking) if codec.name == "lines"}
     known = [re.compile(trigger) for trigger in made]
-    assert len(made) > len([codec for codec in codecs([]) if codec.name == "lines"]) == 1
+    assert len(made) > len([codec for codec, _ in codecs([]) if codec.name == "lines"]) == 1
 
     def ends(text: str) -> list[bytes]:
         return [text[: found.end()].encode()[-2:] for one in known for found in one.finditer(text.encode())]

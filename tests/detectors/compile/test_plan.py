@@ -35,6 +35,13 @@ def test_every_rule_is_reached_by_a_trigger_or_a_hint() -> None:
     assert made.assigned
 
 
+def test_what_means_the_same_to_a_decoder_has_one_id() -> None:
+    made, expressions, _ = plan.make(rules())
+    assert len(made.codecs) == len(set(made.codecs))
+    texts = {text for text, number in expressions if number >= len(made.rules)}
+    assert len(texts) > 100 * len(made.codecs)
+
+
 def test_what_is_decoded_is_looked_for_as_it_is() -> None:
     """Hex digits with any character between them are no hex, and a decoder trusts what it is asked about."""
     made, expressions, _ = plan.make(rules())
