@@ -113,7 +113,7 @@ def _dealt_with(end: int, high: int) -> int:
 def _compact(data: Buffer, low: int, high: int) -> tuple[bytes, Callable[[], Marks]]:
     """data[low:high] without line breaks, as base64 is decoded, and how to find back."""
     raw = bytes(data[low:high])
-    text = _B64_BREAK.sub(b"", raw)
+    text = _B64_BREAK.sub(b"", raw) if b"\n" in raw or b"\\" in raw else raw
 
     def marks() -> Marks:
         out, at = [(0, low)], 0
