@@ -79,10 +79,12 @@ def _kept(store: Stats) -> Iterable[Metric]:
 
 
 def _told(now: Snapshot) -> Iterable[Metric]:
-    """What left: notifications, questions to issuers and actions."""
+    """What left: notifications, answers, questions to issuers and actions."""
     sent = {(name, how): getattr(stats, how) for name, stats in now.sinks.items() for how in ("sent", "failed", "dead")}
     yield _counters("notifications", "Notifications by sink and outcome.", ["sink", "outcome"], sent)
     yield from _sinks(now.sinks)
+    text = "Answers to what people asked for, by sink and outcome."
+    yield _counters("answers", text, ["sink", "outcome"], now.answers)
     text = "Answers of issuers to whether a secret works."
     yield _counters("verdicts", text, ["provider", "verdict"], now.verdicts)
     text = "Actions that took a secret back by what came of it."

@@ -135,7 +135,8 @@ class Reload:
             await running.listeners.replace(sinks, new.sinks)
             await running.delivery.replace(sinks, {sink.name: sink.fallback for sink in new.sinks})
             for name in before.keys() - sinks.keys():
-                running.delivery.over(f"listening:{name}", "It is not configured any more.")
+                for trouble in ("listening", "answers"):
+                    running.delivery.over(f"{trouble}:{name}", "It is not configured any more.")
             for sink in before.values():
                 await sink.close()
 

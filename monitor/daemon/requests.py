@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 
@@ -19,7 +20,7 @@ from monitor.incidents import Incident
 from monitor.quoted import unquoted
 from monitor.site import Site
 from monitor.store import StoreError
-from monitor.store.requests import Answer
+from monitor.store.requests import TELL, Answer
 from sinks.base import Answers, Asks, Sink
 
 __all__ = ["Keeper", "Requests"]
@@ -28,9 +29,11 @@ log = structlog.get_logger(__name__)
 
 _LOOK = 20.0  # seconds between looks that nothing calls for: at what another process kept and could not do
 _PAUSE = 1.0  # seconds after a failure
-_TRIES = 6  # to tell somebody what came of it
 _NOTE = 2000  # characters that are kept of what somebody wrote
-_FIRST, _LONGEST = 2.0, 60.0  # seconds between them
+_TRIES = 20  # to tell somebody what came of it: about an hour
+_TROUBLE = 6  # of these that fail, and others are told
+_FIRST, _LONGEST = 2.0, 300.0  # seconds between them
+_SEND = 30.0  # seconds that one may take
 
 
 class Keeper:
@@ -74,6 +77,7 @@ class Requests:
         """`kept`: set when there is something new."""
         self._running, self._store = running, running.site.store
         self._kept, self._done = kept, asyncio.Event()
+        self._telling: dict[str, asyncio.Task[None]] = {}  # by sink, which holds up no other
 
     async def run(self) -> None:
         # Apart: a system that does not answer holds up nothing of what is asked for.
@@ -84,7 +88,7 @@ class Requests:
         try:
             await asyncio.wait(tasks)
         finally:
-            for task in tasks:
+            for task in [*tasks, *self._telling.values()]:
                 await cancel(task)
 
     async def _forever(self, wake: asyncio.Event, work: Callable[[], Awaitable[float]]) -> None:
@@ -118,22 +122,62 @@ class Requests:
         return next((one.approvals for one in found), None)
 
     async def _tell(self) -> float:
-        sinks = {name: sink for name, sink in self._running.sinks.items() if isinstance(sink, Answers)}
-        waiting = await self._store.requests.take_untold(list(sinks))
-        for one in waiting:
-            sink = sinks[one.request.sink]
-            try:
-                await sink.answer(one.request, one.text, done=one.done)
-            except RemoteError as error:
-                await self._again(one, error)
-            else:
-                await self._store.requests.told(one.request.id)
+        self._telling = {name: task for name, task in self._telling.items() if not task.done()}
+        free = {
+            name: sink
+            for name, sink in self._running.sinks.items()
+            if isinstance(sink, Answers) and name not in self._telling
+        }
+        waiting = await self._store.requests.take_untold(list(free))
+        for name, sink in free.items():
+            if mine := [one for one in waiting if one.request.sink == name]:
+                task = asyncio.create_task(self._tell_all(sink, mine), name=f"answers {name}")
+                task.add_done_callback(lambda _: self._done.set())
+                self._telling[name] = task
         return _FIRST if waiting else _LOOK
 
+    async def _tell_all(self, sink: Answers, waiting: Sequence[Answer]) -> None:
+        """In the time that they are this process's to tell; those that are left are taken anew."""
+        end = time.monotonic() + TELL - _SEND
+        for one in waiting:
+            if time.monotonic() > end:
+                return
+            try:
+                if error := await self._send(sink, one):
+                    await self._again(one, error)
+                else:
+                    self._count(one, "sent")
+                    await self._store.requests.told(one.request.id)
+                    self._running.delivery.over(f"answers:{one.request.sink}", "It takes them again.")
+            except StoreError as error:  # the database reports its trouble itself
+                log.debug("requests wait for the state database", reason=str(error))
+
+    async def _send(self, sink: Answers, one: Answer) -> RemoteError | None:
+        """Why it failed. A hang or a mistake in a sink is something to try again."""
+        try:
+            async with asyncio.timeout(_SEND):
+                await sink.answer(one.request, one.text, done=one.done)
+        except RemoteError as error:
+            return error
+        except TimeoutError:
+            return RemoteError(f"no answer within {_SEND:g} s", retry=True)
+        except Exception as error:  # noqa: BLE001 - the supervision boundary around foreign code
+            # Only the type: the text of an unexpected error may show what a URL or a header held.
+            return RemoteError(f"unexpected {type(error).__name__} in the sink", retry=True)
+        return None
+
     async def _again(self, one: Answer, error: RemoteError) -> None:
-        tried = one.attempts + 1
+        tried, sink = one.attempts + 1, one.request.sink
+        if tried == _TROUBLE and error.retry:
+            text = f"{error}. Who asked for something there does not hear that it was not done. It is tried again."
+            self._running.site.tell(f"Sink {sink} takes no answers", text, key=f"answers:{sink}")
         if error.retry and tried < _TRIES:
+            self._count(one, "failed")
             await self._store.requests.postpone(one.request.id, error.after or backoff(tried, _FIRST, _LONGEST))
             return
-        log.warning("somebody could not be told what came of it", sink=one.request.sink, reason=str(error))
+        self._count(one, "dead")
+        log.warning("somebody could not be told what came of it", sink=sink, reason=str(error))
         await self._store.requests.told(one.request.id)
+
+    def _count(self, one: Answer, outcome: str) -> None:
+        self._running.site.snapshot.answers[one.request.sink, outcome] += 1

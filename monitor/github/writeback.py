@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import structlog
 
+from monitor.common.backoff import backoff
 from monitor.common.http import RemoteError
 from monitor.common.inbound import HookDelivery
+from monitor.github.auth import AuthError
 from monitor.github.client import Client
 from monitor.github.poll import Poller
 from monitor.intake import AlertIntake
@@ -19,6 +23,18 @@ __all__ = ["Mode", "WriteBacks", "plan"]
 log = structlog.get_logger(__name__)
 
 Mode = Literal["off", "dry-run", "on"]
+
+_FIRST, _LONGEST = 30.0, 3600.0  # seconds until the same alert is tried again
+_IN_A_ROW = 3  # so many failures are GitHub's; fewer may be one alert's
+
+
+@dataclass(frozen=True, slots=True)
+class _Tried:
+    """An alert that was written and is still to be written. `due`: monotonic; `error`: None where GitHub took it."""
+
+    count: int
+    due: float
+    error: str | None
 
 
 def plan(write: WriteBack) -> tuple[str, str, dict[str, Any]]:
@@ -40,17 +56,52 @@ class WriteBacks:
         self.mode = mode
         self.assignee = assignee
         self._settled: set[str] = set()  # refused by GitHub, or shown in a dry run: once each while we run
+        self._tried: dict[str, _Tried] = {}
 
     async def resolve(self, most: int = 50) -> None:
-        """Write what is to be written, at most so many. Raises RemoteError when it is worth trying again."""
-        # What is settled is still to be written as far as the store knows, and must not stand in front of the rest.
-        for write in await self.intake.write_backs(most + len(self._settled)):
-            if write.alert in self._settled:
+        """Write what is to be written, at most so many. What fails waits, ever longer, and holds up nothing behind it.
+        Raises RemoteError while there is such, and AuthError."""
+        # What is settled or waits is still to be written as far as the store knows, and must not stand before the rest.
+        limit = most + len(self._settled) + len(self._tried)
+        listed = await self.intake.write_backs(limit)
+        if len(listed) < limit:
+            left = {write.alert for write in listed}
+            self._tried = {alert: tried for alert, tried in self._tried.items() if alert in left}
+
+        failures = 0
+        for write in listed:
+            tried = self._tried.get(write.alert)
+            if write.alert in self._settled or (tried and tried.due > time.monotonic()):
                 continue
-            repo, path, body = plan(write)
+            count = tried.count + 1 if tried else 1
+            error = await self._resolve(write)
+            self._tried[write.alert] = _Tried(count, time.monotonic() + backoff(count, _FIRST, _LONGEST), error)
+            failures = failures + 1 if error else 0
+            if failures >= _IN_A_ROW:
+                break
+
+        if errors := [tried.error for tried in self._tried.values() if tried.error]:
+            others = f" (so it is with {len(errors)} alerts)" if len(errors) > 1 else ""
+            raise RemoteError(f"{errors[0]}{others}", retry=True)
+
+    async def _resolve(self, write: WriteBack) -> str | None:
+        """Why it failed; None: it did not. Raises what would befall every other as well."""
+        repo, path, body = plan(write)
+        try:
             answer = await self._write(path, body, write.alert)
             if answer is not None:
                 await self.poller.take_one(answer, repo)
+        except AuthError:
+            raise
+        except RemoteError as error:
+            if error.status == 401:
+                raise
+            return str(error)
+        except Exception as error:  # noqa: BLE001 - a supervision boundary: an odd answer is one alert's
+            # Not its text: it may quote the answer, and that may hold a secret.
+            self.intake.malformed("answer")
+            return f"PATCH {path}: internal error: {type(error).__name__}"
+        return None
 
     async def assign(self, delivery: HookDelivery) -> None:
         """Assign one alert."""

@@ -27,12 +27,12 @@ from monitor.store.silences import hush, silenced_among
 from monitor.store.trail import append, entry
 from monitor.store.transaction import Desk, Transaction
 
-__all__ = ["Answer", "Needed", "Requests"]
+__all__ = ["TELL", "Answer", "Needed", "Requests"]
 
 log = structlog.get_logger(__name__)
 
 _AT_A_TIME = 50
-_TELL = 60.0  # seconds to tell of it; then any process may
+TELL = 60.0  # seconds to tell of it; then any process may
 _STALE = 900.0  # seconds after which nobody waits any more for what takes something back
 _SKEW = 120.0  # seconds by which another clock may differ from ours
 _TOO_OLD = 3 * 86_400.0  # seconds; a repeat that comes later would not be known as one any more (retention.hooks)
@@ -79,7 +79,7 @@ class Requests:
         def take(tx: Transaction) -> list[Answer]:
             found = _untold(tx.connection, sinks, tx.now)
             for one in found:
-                _set(tx, one.request.id, due=tx.now + _TELL)
+                _set(tx, one.request.id, due=tx.now + TELL)
             return found
 
         return await self._desk.write(take)

@@ -3,18 +3,21 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from detectors.fingerprint import fingerprint as hashed
+from monitor.common.credential import CredentialError
 from monitor.common.http import RemoteError
 from monitor.common.inbound import Announced, HookDelivery, Request
 from monitor.common.tasks import cancel
 from monitor.daemon import requests
 from monitor.daemon.requests import Keeper, Requests
 from monitor.routing import Policy
+from monitor.snapshot import Snapshot
 from monitor.store import Store
 from tests.fakes.intake import until
 from tests.monitor.store.helpers import finding, fingerprint
@@ -28,7 +31,7 @@ class Chat:
 
     def __init__(self) -> None:
         self.told: list[tuple[str, str, bool]] = []
-        self.errors: list[RemoteError] = []
+        self.errors: list[Exception] = []
 
     async def answer(self, request: Request, text: str, *, done: bool) -> None:
         if self.errors:
@@ -43,16 +46,53 @@ async def store(tmp_path: Any) -> AsyncIterator[Store]:
         yield store
 
 
+class Broken(Chat):
+    """One whose answers about `broken` always end in `error`; None: never come."""
+
+    def __init__(self, broken: str, error: Exception | None) -> None:
+        super().__init__()
+        self.broken, self.error = broken, error
+        self.tried = 0
+
+    async def answer(self, request: Request, text: str, *, done: bool) -> None:
+        if self.broken in request.answer["user"]:
+            self.tried += 1
+            if self.error is None:
+                await asyncio.Event().wait()
+            else:
+                raise self.error
+        await super().answer(request, text, done=done)
+
+
+@dataclass
+class Seen:
+    """What the daemon is told by the part that deals with requests."""
+
+    keeper: Keeper
+    snapshot: Snapshot
+    troubles: list[tuple[str, str]] = field(default_factory=list)  # title and text
+    over: list[str] = field(default_factory=list)  # keys
+
+
 @asynccontextmanager
-async def at_work(store: Store, chat: Any) -> AsyncIterator[Keeper]:
-    """The part of a daemon that deals with requests."""
+async def at_work(store: Store, chat: Any, **more: Any) -> AsyncIterator[Keeper]:
+    async with looked_at(store, chat, **more) as seen:
+        yield seen.keeper
+
+
+@asynccontextmanager
+async def looked_at(store: Store, chat: Any, **more: Any) -> AsyncIterator[Seen]:
+    """The part of a daemon that deals with requests. `more`: other sinks."""
     scanner = SimpleNamespace(key=KEY, scrub=lambda text: text.replace("hunter2hunter2", "hunt…"))
-    site: Any = SimpleNamespace(store=store, scanner=scanner)
-    running: Any = SimpleNamespace(site=site, sinks={"chat": chat}, config=SimpleNamespace(actions=()))
+    site: Any = SimpleNamespace(store=store, scanner=scanner, snapshot=Snapshot())
+    running: Any = SimpleNamespace(site=site, sinks={"chat": chat, **more}, config=SimpleNamespace(actions=()))
     keeper = Keeper(site, lambda: running.sinks)
+    seen = Seen(keeper, site.snapshot)
+    site.tell = lambda title, text, key: seen.troubles.append((title, text))
+    running.delivery = SimpleNamespace(over=lambda key, text: seen.over.append(key))
     task = asyncio.create_task(Requests(running, keeper.kept).run())
     try:
-        yield keeper
+        yield seen
     finally:
         await cancel(task)
 
@@ -172,6 +212,50 @@ async def test_telling_is_tried_again_and_given_up(store: Store, monkeypatch: py
         while await waiting(store):
             await asyncio.sleep(0.01)
     assert len(chat.told) == 1
+
+
+@pytest.mark.parametrize("error", [CredentialError("no such file"), RemoteError("HTTP 500", retry=True), None])
+async def test_one_that_always_fails_holds_up_nothing_behind_it(
+    store: Store, monkeypatch: pytest.MonkeyPatch, error: Exception | None
+) -> None:
+    monkeypatch.setattr(requests, "_FIRST", 0.02)
+    monkeypatch.setattr(requests, "_SEND", 0.05)
+    chat = Broken("U0", error)
+    refused = [Request(str(n), "chat", "ack", "ada", ID, refusal="no", answer={"user": f"U{n}"}) for n in range(4)]
+    async with looked_at(store, chat) as seen:
+        await seen.keeper.keep(Announced(requests=refused))
+        await until(lambda: len(chat.told) == 3)
+        await until(lambda: chat.tried > 1)
+        assert seen.snapshot.answers["chat", "sent"] == 3
+        await until(lambda: seen.snapshot.answers["chat", "failed"] > 1)
+
+
+async def test_a_sink_that_hangs_holds_up_no_other(store: Store) -> None:
+    hangs, works = Broken("U1", None), Chat()
+    async with looked_at(store, hangs, other=works) as seen:
+        await seen.keeper.keep(ask("1"))
+        await until(lambda: hangs.tried)
+        await seen.keeper.keep(Announced(requests=[Request("2", "other", "ack", "ada", ID, answer={"user": "U2"})]))
+        await until(lambda: works.told)
+    assert (hangs.tried, hangs.told) == (1, [])
+
+
+async def test_answers_that_keep_failing_are_told_as_trouble_until_one_is_taken(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(requests, "_FIRST", 0.001)
+    monkeypatch.setattr(requests, "_LONGEST", 0.001)
+    chat = Broken("U1", KeyError("quotes what it was given"))
+    async with looked_at(store, chat) as seen:
+        await seen.keeper.keep(ask("1"))
+        await until(lambda: seen.troubles)
+        assert seen.over == []
+        chat.broken = "nobody"
+        await until(lambda: chat.told)
+        await until(lambda: seen.over)
+    assert [title for title, _ in seen.troubles] == ["Sink chat takes no answers"]
+    assert seen.troubles[0][1].startswith("unexpected KeyError in the sink. ")
+    assert seen.over == ["answers:chat"]
 
 
 async def test_what_waited_at_the_start_is_done_and_a_sink_without_answers_is_not_asked(store: Store) -> None:

@@ -1,11 +1,14 @@
 from __future__ import annotations
 
 from itertools import pairwise
+from typing import Any
 
 import pytest
 import structlog
 
+from monitor.common.http import RemoteError
 from monitor.common.inbound import HookDelivery
+from monitor.github import writeback
 from monitor.github.client import Client
 from monitor.github.poll import Poller, Stream
 from monitor.github.writeback import Mode, WriteBacks, plan
@@ -102,6 +105,85 @@ async def test_what_is_settled_does_not_stand_in_front_of_the_rest(
         for _ in range(3):
             await writes.resolve(2)
     assert len({entry["request"] for entry in logs}) == 5
+
+
+async def test_one_that_always_fails_holds_up_nothing_behind_it_and_waits(
+    github: FakeGitHub, intake: MemoryIntake, poller: Poller, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(3):
+        github.add("acme/web", f"v{number}")
+    await poller.poll(ORG, [ORG])
+    intake.writes = [WriteBack(name, "i-1") for name in sorted(intake.alerts)]
+    poller.client.attempts = 1
+    writes = writer(poller, intake, "on")
+    github.faults.append((502, {}, {}))
+    with pytest.raises(RemoteError, match="alerts/1: 502"):
+        await writes.resolve()
+    assert [github.alerts["acme/web", number].state for number in (1, 2, 3)] == ["open", "resolved", "resolved"]
+
+    with pytest.raises(RemoteError, match="alerts/1: 502"):
+        await writes.resolve()
+    assert len(github.writes) == 2, "it is told, and not tried in every round"
+
+    monkeypatch.setattr(writeback, "_FIRST", 0.0)
+    writes = writer(poller, intake, "on")
+    github.faults.append((502, {}, {}))
+    with pytest.raises(RemoteError, match="alerts/1: 502"):
+        await writes.resolve()
+    await writes.resolve()
+    assert github.alerts["acme/web", 1].state == "resolved"
+    await writes.resolve()
+
+
+async def test_an_answer_that_cannot_be_used_holds_up_nothing_and_is_not_written_in_every_round(
+    github: FakeGitHub, intake: MemoryIntake, poller: Poller, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(2):
+        github.add("acme/web", f"v{number}")
+    await poller.poll(ORG, [ORG])
+    intake.writes = [WriteBack(name, "i-1") for name in sorted(intake.alerts)]
+    take, calls = poller.take_one, iter(range(9))
+
+    async def stumbles(*given: Any, **more: Any) -> None:
+        if next(calls) == 0:
+            raise KeyError("quotes what it was given")
+        await take(*given, **more)
+
+    monkeypatch.setattr(poller, "take_one", stumbles)
+    writes = writer(poller, intake, "on")
+    for _ in range(2):
+        with pytest.raises(RemoteError, match="alerts/1: internal error: KeyError"):
+            await writes.resolve()
+    assert len(github.writes) == 2
+    assert intake.alerts["github.com/acme/web#2"].state == "resolved"
+
+
+async def test_where_github_is_away_not_every_alert_is_tried(
+    github: FakeGitHub, intake: MemoryIntake, poller: Poller
+) -> None:
+    for number in range(5):
+        github.add("acme/web", f"v{number}")
+    await poller.poll(ORG, [ORG])
+    intake.writes = [WriteBack(name, "i-1") for name in sorted(intake.alerts)]
+    poller.client.attempts = 1
+    github.faults.extend([(502, {}, {})] * 5)
+    with pytest.raises(RemoteError, match="so it is with 3 alerts"):
+        await writer(poller, intake, "on").resolve()
+    assert len(github.faults) == 2
+
+
+async def test_a_token_that_is_refused_is_the_trouble_of_all(
+    github: FakeGitHub, intake: MemoryIntake, poller: Poller
+) -> None:
+    github.add("acme/web", "v")
+    await poller.poll(ORG, [ORG])
+    intake.writes = [WriteBack(name, "i-1") for name in intake.alerts]
+    writes = writer(poller, intake, "on")
+    github.faults.extend([(401, {}, {})] * 2)
+    with pytest.raises(RemoteError, match="401"):
+        await writes.resolve()
+    await writes.resolve()
+    assert len(github.writes) == 1
 
 
 async def test_nobody_is_unassigned_when_the_setting_is_gone(
