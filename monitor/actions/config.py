@@ -24,6 +24,7 @@ __all__ = ["ActionConfig", "Ready", "Step", "load_ready"]
 _FOLDER = Path(__file__).parent / "ready"
 _HTTP = ("method", "url", "headers", "json", "form", "auth", "expect")
 _COMMAND = ("command", "value")
+_SHORTEST, _LONGEST = 0.1, 600.0  # seconds; all requests of an action end well within store/actions' hour
 
 
 class Step(Exchange):
@@ -101,6 +102,13 @@ class ActionConfig(BaseModel):
         if kind not in ("http", "command", *load_ready()):
             raise ValueError(f"must be http, command, or one of {', '.join(load_ready())}")
         return kind
+
+    @field_validator("timeout")
+    @classmethod
+    def _bounded(cls, seconds: float) -> float:
+        if not _SHORTEST <= seconds <= _LONGEST:
+            raise ValueError("must be from 100ms to 10m: other actions wait meanwhile, and so does its runbook's step")
+        return seconds
 
     @field_validator("server", "url")
     @classmethod

@@ -6,6 +6,7 @@ import pytest
 
 from monitor.actions.config import ActionConfig, Ready, load_ready
 from monitor.config import ConfigError, parse
+from monitor.store import actions
 from monitor.verify.probe import probe_of
 from tests.detectors import texts
 
@@ -55,6 +56,9 @@ def test_what_a_revocation_did_can_be_seen_by_a_probe() -> None:
         ('type = "http"', "needs a url"),
         ('type = "http"\nurl = "http://api.example.org"', "unencrypted"),
         ('type = "http"\nurl = "https://{value}.example.org"', "must name its host"),
+        ('type = "http"\nurl = "https://a.example"\ntimeout = "11m"', "must be from 100ms to 10m"),
+        ('type = "command"\ncommand = ["/bin/true"]\ntimeout = "36500d"', "must be from 100ms to 10m"),
+        ('type = "command"\ncommand = ["/bin/true"]\ntimeout = "0s"', "must be from 100ms to 10m"),
         ('type = "http"\nurl = "https://a.example"\nauth = "magic"', "must begin with one of"),
         ('type = "http"\nurl = "https://a.example"\nexpect = ["ok"]', "begins with a status"),
         ('type = "http"\nurl = "https://a.example"\ncommand = ["/bin/true"]', "only an action of type command"),
@@ -106,3 +110,8 @@ def test_nothing_is_automatic_but_what_is_said_to_be() -> None:
     assert not chosen.wants(labels | {"severity": "high"})
     assert not chosen.wants(labels | {"rule": "openai-project-key"})
     assert not chosen.wants(labels | {"confidence": "low"})
+
+
+def test_the_longest_action_ends_before_it_is_given_up() -> None:
+    requests = max(len(ready.steps) for ready in load_ready().values())
+    assert requests * action(timeout="10m").timeout < actions._LONGEST / 1.5
