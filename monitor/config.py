@@ -11,7 +11,7 @@ import re
 import stat
 import time
 import tomllib
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
@@ -49,10 +49,12 @@ __all__ = [
     "MonitorConfig",
     "Problem",
     "RulesConfig",
+    "default_state_dir",
     "find",
     "lines",
     "load",
     "parse",
+    "read",
 ]
 
 SYSTEM_PATH = Path("/etc/exposure-monitor/config.toml")
@@ -87,13 +89,14 @@ class ConfigError(Exception):
         """The line of a key path in the file, as far as it could be found."""
         return self._lines.get(key)
 
-    def usable(self, *, act: bool) -> Config | None:
-        """What commands can go by that need the database only. None: they cannot, as nobody knows which database it is,
-        or (`act`: of commands that change something) who is to be told, or what may be kept of a note."""
+    def usable(self, *, act: bool, needs: Collection[str] = ()) -> Config | None:
+        """What commands can go by that need the database only, and the tables `needs`. None: they cannot, as nobody
+        knows which database it is, or (`act`: of commands that change something) who is to be told, or what may be kept
+        of a note."""
         tables = {re.split(r"[.\[]", problem.key)[0] for problem in self.problems}
-        known = _ASIDE if act else _ASIDE | _DECIDING
+        needed = {*needs, *(_DECIDING if act else ())}
         nameless = any(re.fullmatch(r"sinks(\[\d+\](\.name|\.type)?)?", problem.key) for problem in self.problems)
-        if self.rest is None or not tables <= known or (act and nameless):
+        if self.rest is None or not tables <= (_ASIDE | _DECIDING) - needed or ("routes" in needed and nameless):
             return None
         return replace(self.rest, sinks=(*self.rest.sinks, *self.stubs))
 
@@ -195,6 +198,7 @@ class Config:
     """A whole configuration that passed every check which needs nothing but the file."""
 
     path: Path | None = None
+    raw: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)  # its tables as they stand there
     monitor: MonitorConfig = field(default_factory=MonitorConfig)
     http: HttpConfig = field(default_factory=HttpConfig)
     rules: RulesConfig = field(default_factory=RulesConfig)
@@ -318,10 +322,16 @@ def parse(text: str, path: Path | None = None, *, rules_only: bool = False) -> C
         data = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(path, [Problem("", f"invalid TOML: {error}")]) from None
+    return read(data, path, text, rules_only=rules_only)
+
+
+def read(data: dict[str, Any], path: Path | None, text: str = "", *, rules_only: bool = False) -> Config:
+    """`parse` of what is in a text; that tells the lines of what is wrong."""
     folder = (path or Path("config.toml")).absolute().parent
     reader = _Reader(data, folder)
     config = Config(
         path=path,
+        raw=data,
         monitor=_anchored(reader.table("monitor", MonitorConfig), folder),
         http=_anchored_http(reader.table("http", HttpConfig), folder),
         rules=_anchored_rules(reader.table("rules", RulesConfig), folder),

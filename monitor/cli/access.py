@@ -64,7 +64,7 @@ def list_uses(
         return await store.access.uses(secrets=named, principal=principal, since=start, limit=limit)
 
     nothing: list[Use] = []
-    _show(with_store(read_config(config), read, missing=nothing), form)
+    _show(with_store(read_config(config, store_only="look"), read, missing=nothing), form)
 
 
 @app.command(
@@ -77,7 +77,7 @@ def habits(form: FormatOption = Format.text, config: ConfigOption = None) -> Non
         return await store.access.known()
 
     nothing: list[tuple[str, str, Habit]] = []
-    found = with_store(read_config(config), read, missing=nothing)
+    found = with_store(read_config(config, store_only="look"), read, missing=nothing)
     rows = [
         {
             "secret": secret,
@@ -123,7 +123,7 @@ def check(
 ) -> None:
     from monitor.access.policy import breach, covers
 
-    settings, start = read_config(config), since_when("--since", since) or 0.0
+    settings, start = read_config(config, store_only="look", needs=("access",)), since_when("--since", since) or 0.0
 
     async def read(store: Store) -> list[Use]:
         return await store.access.uses(since=start, limit=_MOST)
@@ -187,7 +187,7 @@ def used(
         since = min(incident.first_logged or incident.first_seen, incident.first_seen)
         return await store.access.uses(secrets=names, since=since, limit=_MOST)
 
-    _show(with_store(read_config(config), read), form)
+    _show(with_store(read_config(config, store_only="look"), read), form)
 
 
 def _show(found: Sequence[Use], form: Format) -> None:

@@ -9,7 +9,7 @@ import re
 import shutil
 import sys
 import time
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 from difflib import get_close_matches
 from enum import StrEnum
@@ -22,7 +22,7 @@ from monitor.common.severity import SEVERITIES, Severity
 
 if TYPE_CHECKING:
     from detectors.rules.rule import Rule
-    from monitor.config import Config
+    from monitor.config import Config, ConfigError
     from monitor.store import Store
 
 _T = TypeVar("_T")
@@ -99,6 +99,7 @@ def read_config(
     enter: bool = False,
     quiet: bool = False,
     store_only: Literal["look", "act"] | None = None,
+    needs: Collection[str] | None = None,
 ) -> Config:
     """The configuration. Raises ConfigError, which ends the command with exit code 78.
 
@@ -107,7 +108,9 @@ def read_config(
     whose mistakes do not matter then.
     `enter`: change to its folder, from where relative paths in it count. `quiet`: do not say which file was taken.
     `store_only`: of a command that needs the database only, to look at it or to change something: somebody may have to
-    take an incident while a mistake in the file waits to be mended.
+    take an incident while a mistake in the file waits to be mended. Where that is in what it goes by, or the file is no
+    TOML at all, it goes by what was last in force.
+    `needs`: the tables that the command goes by (beside `store_only`); mistakes in others do not matter.
     """
     from monitor.config import LOCAL_PATH, Config, ConfigError, Problem, find, load
 
@@ -126,17 +129,37 @@ def read_config(
     try:
         return load(path, rules_only=rules_only)
     except ConfigError as error:
-        if store_only and (rest := error.usable(act=store_only == "act")) is not None:
+        if (rest := _in_spite_of(error, path, store_only, needs)) is not None:
+            by, settings = rest
             if not quiet:
                 more = f"; and {len(error.problems) - 1:,} more" if len(error.problems) > 1 else ""
                 first = printable(str(error).partition("\n")[0])
-                typer.echo(f"note: this goes by what is right in the configuration; {first}{more}", err=True)
-            return rest
+                typer.echo(f"note: this goes by {by}; {first}{more}", err=True)
+            return settings
         if named or not all(problem.message.startswith("unknown table") for problem in error.problems):
             raise
         hint = "this looks like another program's; name ours with --config, or none with --config /dev/null"
         lines = {problem.key: error.line(problem.key) or 0 for problem in error.problems}
         raise ConfigError(path, [*error.problems, Problem("", hint)], lines) from None
+
+
+def _in_spite_of(
+    error: ConfigError, path: Path, store_only: Literal["look", "act"] | None, needs: Collection[str] | None
+) -> tuple[str, Config] | None:
+    """What a command can go by though the file is wrong, and what that is."""
+    if store_only is None and needs is None:
+        return None
+    if (rest := error.usable(act=store_only == "act", needs=needs or ())) is not None:
+        return "what is right in the configuration", rest
+    if store_only is None:  # it is about the file
+        return None
+    from monitor import in_force
+
+    if (kept := in_force.last(path)) is not None:
+        return "the configuration that was last in force", kept
+    if store_only == "look" and not needs and error.rest is None and (there := in_force.where_it_was(path)) is not None:
+        return f"the database in {printable(str(there.state_dir))}", there
+    return None
 
 
 def run_key(settings: Config, *, lasting: bool = False) -> bytes:

@@ -91,7 +91,7 @@ def report(
 
 
 def verify(form: FormatOption = Format.text, config: ConfigOption = None) -> None:
-    settings = read_config(config)
+    settings = read_config(config, store_only="look")
 
     async def look(store: Store) -> Verdict:
         return await store.trail.verify()

@@ -51,7 +51,7 @@ def sync(entries: EntriesArgument = None, form: FormatOption = Format.text, conf
     from monitor import state
     from monitor.site import make_scrubber
 
-    settings = read_config(config, enter=True)
+    settings = read_config(config, enter=True, store_only="act", needs=("inventory",))
     chosen = _chosen(settings, entries)
     key, scrub = state.key(settings), make_scrubber(settings)
 
@@ -110,7 +110,7 @@ def list_secrets(
         return await store.inventory.secrets(entry=entry, environment=environment), await store.inventory.syncs()
 
     nothing: tuple[list[Secret], dict[str, Sync]] = ([], {})
-    found, syncs = with_store(read_config(config), work, missing=nothing)
+    found, syncs = with_store(read_config(config, store_only="look"), work, missing=nothing)
     rows = [as_dict(one) for one in found if one.refused or not refused]
 
     def text(_rows: Sequence[Mapping[str, Any]]) -> Iterable[str]:
@@ -186,7 +186,7 @@ def show(
     async def work(store: Store) -> Secret:
         return await store.inventory.get(ref)
 
-    secret = with_store(read_config(config), work)
+    secret = with_store(read_config(config, store_only="look"), work)
 
     def text(row: Mapping[str, Any]) -> Iterable[str]:
         yield f"{paint(printable(row['name']), bold=True)}: {row['state']}"
@@ -220,7 +220,7 @@ def show(
     help="Say what is wrong with the access to each manager, and what is refused. Exit code 1: something is.",
 )
 def doctor(entries: EntriesArgument = None, form: FormatOption = Format.text, config: ConfigOption = None) -> None:
-    settings = read_config(config, enter=True)
+    settings = read_config(config, enter=True, needs=("inventory",))
     chosen = _chosen(settings, entries)
 
     async def work(store: Store | None) -> list[dict[str, Any]]:
@@ -262,7 +262,7 @@ def forget(
     async def work(store: Store) -> int:
         return await store.inventory.forget(entry=entry, name=name or None)
 
-    settings = read_config(config)
+    settings = read_config(config, store_only="act")
     count = with_store(settings, work)
     if not count:
         fail(f"nothing is known as {printable(scrubbed(settings, ref))!r}; `monitor inventory list` shows what is")

@@ -37,6 +37,8 @@ if TYPE_CHECKING:
     from monitor.runbook.progress import Run
     from monitor.store import Store
 
+_NEEDS = ("rotation", "inventory")  # of the configuration
+
 app = command_app(
     no_args_is_help=True,
     help="Which secrets of the inventory are due for another value, and how far that is (docs/rotation.md).",
@@ -62,7 +64,7 @@ class As(StrEnum):
     help="What is overdue, or due soon. Exit code 1 when something is overdue.",
 )
 def due(form: FormatOption = Format.text, config: ConfigOption = None) -> None:
-    settings = read_config(config)
+    settings = read_config(config, store_only="look", needs=_NEEDS)
     found = [one for one in _plan(settings) if one.standing != "later"]
     _show(settings, found, form, "nothing is due")
     if any(one.standing == "overdue" for one in found):
@@ -81,7 +83,7 @@ def plan(
     config: ConfigOption = None,
 ) -> None:
     until = time.time() + lasting("--within", within)
-    settings = read_config(config)
+    settings = read_config(config, store_only="look", needs=_NEEDS)
     whole = _plan(settings)
     found = [one for one in whole if one.at <= until]
     if form is As.ics:
@@ -118,7 +120,7 @@ def start(
 ) -> None:
     if (ref is None) == (tag is None):
         fail("name a secret, or a tag with --tag", 2)
-    settings = read_config(config)
+    settings = read_config(config, store_only="act", needs=_NEEDS)
     why = typed(settings, note) or "somebody asked for it"
 
     async def choose(store: Store) -> list[Managed]:
@@ -168,7 +170,7 @@ def done(
         fail("say with --note why it is closed without evidence", 2)
     if old_from not in (None, "-"):
         fail("--old-from takes - only: the value comes on standard input", 2)
-    settings = read_config(config, enter=True)
+    settings = read_config(config, store_only="act", needs=("rotation", "inventory", "verify"), enter=True)
     kept, key = typed(settings, note), state.key(settings)
     _refresh(settings, ref)
     incident, seen = _open_rotation(settings, ref, key)
@@ -222,7 +224,7 @@ def departed(
 ) -> None:
     from monitor.rotation.departure import reach, same
 
-    settings = read_config(config)
+    settings = read_config(config, store_only="act", needs=("rotation", "inventory", "access"))
     shown = scrubbed(settings, name)
     why = typed(settings, note) or f"{shown} has left"
 

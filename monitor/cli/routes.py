@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     from monitor.store import Store
     from monitor.store.silences import Hushed, SilenceRule
 
+_NEEDS = ("routes", "silences", "mute_times", "inhibitions")  # of the sinks their names, too
+
 app = command_app(
     no_args_is_help=True,
     help="Show the routes, and where an incident would go.",
@@ -40,7 +42,7 @@ app = command_app(
 
 @app.command("show", epilog="Example: monitor routes show --format json", help="The routes in force, in order.")
 def show(form: FormatOption = Format.text, config: ConfigOption = None) -> None:
-    policy = read_config(config).policy
+    policy = read_config(config, needs=_NEEDS).policy
     rows = [_row(place, route) for place, route in enumerate(policy.effective, 1)]
     held = [_inhibition(place, one) for place, one in enumerate(policy.inhibitions, 1)]
 
@@ -88,7 +90,7 @@ def check(
     form: FormatOption = Format.text,
     config: ConfigOption = None,
 ) -> None:
-    settings = read_config(config)
+    settings = read_config(config, needs=_NEEDS)
     if bool(labels) == (incident is not None):
         fail("give labels such as severity=critical, or --incident ID", 2)
     places = _stored(settings, incident) if incident is not None else [_labels(labels or [])]

@@ -269,7 +269,7 @@ def run(
     from monitor.runbook.progress import RunError
     from monitor.store.actions import ActionError
 
-    settings = read_config(config)
+    settings = read_config(config, store_only="act")
 
     async def plan(store: Store) -> list[ActionRun]:
         incident = await store.incidents.get(ref)
@@ -323,7 +323,7 @@ def lint(
     if files:
         shelf, paths = Shelf(), list(files)  # wherever they are written: the actions are those of another place
     else:
-        shelf = read_config(config).shelf
+        shelf = read_config(config, needs=("runbook", "actions")).shelf
         if shelf.own is None:
             fail("name files, or set runbook.folder", 2)
         paths = sorted(shelf.own.glob("*.toml"))

@@ -37,7 +37,8 @@ app = command_app(
 
 @app.command("list", epilog="Example: monitor sinks list --format json", help="List the configured sinks.")
 def list_sinks(form: FormatOption = Format.text, config: ConfigOption = None) -> None:
-    rows = [{"name": s.name, "type": s.type, "fallback": s.fallback} for s in read_config(config).sinks]
+    sinks = read_config(config, needs=("sinks",)).sinks
+    rows = [{"name": sink.name, "type": sink.type, "fallback": sink.fallback} for sink in sinks]
 
     def text(rows: Sequence[Mapping[str, Any]]) -> Iterable[str]:
         if not rows:
@@ -60,7 +61,7 @@ def check(
 ) -> None:
     from monitor.common.http import RemoteError
 
-    settings = read_config(config, enter=True)
+    settings = read_config(config, enter=True, needs=("sinks",))
     chosen = next((sink for sink in settings.sinks if sink.name == name), None)
     if chosen is None:
         known = ", ".join(sink.name for sink in settings.sinks) or "none is configured"

@@ -41,7 +41,7 @@ def sources(
     config: ConfigOption = None,
 ) -> None:
     """Show each source: how far it is, when it last kept something, and what was lost. No daemon has to run."""
-    settings = read_config(config, enter=True)
+    settings = read_config(config, enter=True, needs=("sources",))
     found = _standing(settings)
     emit([one.row() for one in found], form, _losses if losses else _overview)
 

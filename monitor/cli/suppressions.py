@@ -183,7 +183,7 @@ def import_file(
     from monitor.state import key
     from monitor.suppression_file import SuppressionFileError, read
 
-    settings = read_config(config)
+    settings = read_config(config, store_only="act")
     name = "standard input" if str(file) == "-" else str(file)
     try:
         data = sys.stdin.buffer.read() if str(file) == "-" else file.read_bytes()

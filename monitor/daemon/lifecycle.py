@@ -21,6 +21,7 @@ from typing import Any, TypeVar
 import structlog
 
 from monitor import config as configuration
+from monitor import in_force
 from monitor.common.http import Http
 from monitor.common.listen import split_listen
 from monitor.common.severity import Severity
@@ -154,6 +155,7 @@ class Daemon:
             stack.push_async_callback(health.keep)
             stack.push_async_callback(sources.stop)
             await sources.begun(self._stop.is_set)
+            await asyncio.to_thread(in_force.keep, config)
             try:
                 yield self._running
             finally:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 import structlog
 
 from monitor import config as configuration
+from monitor import in_force
 from monitor.common.http import Http
 from monitor.common.tasks import cancel
 from monitor.config import Config, ConfigError
@@ -120,9 +121,10 @@ class Reload:
         for name in ("monitor", "http"):
             if getattr(new, name) != getattr(old, name):
                 log.warning(f"[{name}] changed: it takes effect at the next start")
+        raw = {**new.raw, **{name: old.raw.get(name, {}) for name in ("monitor", "http")}}
 
         # From here on nothing can be refused any more.
-        running.config = new = replace(new, monitor=old.monitor, http=old.http)
+        running.config = new = replace(new, monitor=old.monitor, http=old.http, raw=raw)
         site.scanner.swap(engine)
         site.snapshot.rules = len(engine.rules)
         site.store.policy, site.store.procedure, site.store.access_rules = new.policy, new.procedure, new.access_rules
@@ -139,6 +141,8 @@ class Reload:
                     running.delivery.over(f"{trouble}:{name}", "It is not configured any more.")
             for sink in before.values():
                 await sink.close()
+
+        await asyncio.to_thread(in_force.keep, new)
 
         from detectors.author.tune import costly
 

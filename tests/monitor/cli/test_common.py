@@ -16,6 +16,7 @@ import typer
 from monitor.cli import common
 from monitor.cli.common import Format, emit, json_text, read_config, spoken, started, table
 from monitor.config import ConfigError
+from tests.monitor.cli.conftest import Command
 
 ROOT = Path(__file__).parents[3]
 
@@ -206,3 +207,32 @@ def test_no_command_makes_up_its_own_form_of_a_moment() -> None:
     own = re.compile(r"strftime|%H:%M")
     found = [path.name for path in sorted((ROOT / "monitor" / "cli").glob("*.py")) if own.search(path.read_text())]
     assert found == []
+
+
+@pytest.mark.parametrize(
+    ("command", "needs"),
+    [
+        ("access list", ()),
+        ("access habits", ()),
+        ("access check", ("access",)),
+        ("rotation due", ("rotation", "inventory")),
+        ("rotation plan", ("rotation", "inventory")),
+        ("inventory list", ()),
+        ("inventory doctor", ("inventory",)),
+        ("routes show", ("routes", "silences")),
+        ("routes test severity=low", ("routes", "silences")),
+        ("sinks list", ("sinks",)),
+        ("sources", ("sources",)),
+    ],
+)
+def test_a_command_reads_the_parts_that_it_goes_by(
+    monitor: Command, config: Path, command: str, needs: tuple[str, ...]
+) -> None:
+    (config.parent / "state").mkdir(exist_ok=True)
+    text, kinds = config.read_text(), {"sinks": "webhook", "sources": "file", "inventory": "dotenv"}
+    for name in ("sinks", "sources", "inventory", "access", "rotation", "routes", "silences"):
+        head = "[rotation]" if name == "rotation" else f'[[{name}]]\ntype = "{kinds.get(name, "")}"'
+        config.write_text(f'{text}\n{head}\nname = "wrong"\nx = 1\n')
+        answer = monitor(*command.split())
+        assert (answer.returncode == 78) == (name in needs), (name, answer.stderr)
+        assert name in needs or "note: this goes by what is right in the configuration; " in answer.stderr

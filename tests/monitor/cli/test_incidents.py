@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from monitor.config import load
+from monitor.in_force import keep
 from monitor.model import Finding
 from monitor.runbook import load as load_runbook
 from monitor.store import Store
@@ -319,9 +320,22 @@ def test_an_incident_can_be_taken_while_a_sink_is_configured_wrongly(monitor: Co
         ("", '[[sinks]]\nname = "x"\ntype = "consol"\n', 0),
         ('state_dir = "state"', 'state_dir = "state"\nworkers = "many"', 78),
         ("[monitor]", "[montior]", 78),
-        ("", "[[sinks]\n", 78),
+        ("", "[[sinks]\n", 0),
+        ('state_dir = "state"', 'state_dir = "elsewhere"\n[[sinks]', 78),
+        ('state_dir = "state"', 'state_dir = "state"\ndatabase = "env:DB\n', 78),
     ],
-    ids=["a route", "rules", "a silence", "no name", "no type", "the database", "perhaps it", "no TOML"],
+    ids=[
+        "a route",
+        "rules",
+        "a silence",
+        "no name",
+        "no type",
+        "the database",
+        "perhaps it",
+        "no TOML",
+        "no TOML and no database",
+        "another database",
+    ],
 )
 def test_nothing_is_changed_where_nobody_knows_who_is_told_and_nothing_read_where_the_database_may_be_another(
     monitor: Command, stored: Path, right: str, wrong: str, looks: int
@@ -332,3 +346,42 @@ def test_nothing_is_changed_where_nobody_knows_who_is_told_and_nothing_read_wher
     assert monitor("incidents", "list").returncode == looks
     assert monitor("incidents", "ack", "1111").returncode == 78
     assert monitor("runbook", "start", "1111").returncode == 78
+
+
+@pytest.mark.parametrize(
+    ("right", "wrong"),
+    [
+        ("[[sources]]", "[[sources]"),
+        ("", '[[routes]]\nsinks = ["nobody"]\n'),
+        ("[monitor]", "[montior]"),
+        ('packs = ["vcs/github"]', "packs = 7"),
+    ],
+    ids=["no TOML", "a route", "the database", "rules"],
+)
+def test_incidents_are_taken_by_the_configuration_that_was_last_in_force(
+    monitor: Command, stored: Path, right: str, wrong: str
+) -> None:
+    keep(load(stored))
+    text = stored.read_text()
+    stored.write_text(text.replace(right, wrong) if right else f"{text}\n{wrong}")
+    acked = monitor("incidents", "ack", "1111", "--note", "mine")
+    assert acked.returncode == 0, acked.stderr
+    assert "note: this goes by the configuration that was last in force; " in acked.stderr
+    assert "config.toml" in acked.stderr
+    assert monitor("runbook", "start", "1111").returncode == 0
+    assert monitor("incidents", "resolve", "1111", "--as", "revoked", "--note", "done").returncode == 0
+    assert json.loads(monitor("incidents", "show", "1111", "--format", "json").stdout)["state"] == "resolved"
+    assert monitor("run", "--once").returncode == 78
+
+
+def test_where_nothing_else_is_known_incidents_can_be_looked_at_in_the_state_folder(
+    monitor: Command, stored: Path
+) -> None:
+    stored.write_text("this is no [ TOML")
+    stored.parent.joinpath("state").rename(stored.parent / "other")
+    assert monitor("incidents", "list").returncode == 78
+    stored.write_text('[monitor]\nstate_dir = "other"\nthis is no [ TOML')
+    listed = monitor("incidents", "list", "--format", "jsonl")
+    assert (listed.returncode, len(listed.stdout.splitlines())) == (0, 3)
+    assert "note: this goes by the database in " in listed.stderr
+    assert "invalid TOML" in listed.stderr

@@ -10,6 +10,7 @@ import pytest
 import structlog
 
 from detectors.rules.template import expand
+from monitor.in_force import last
 from tests.fakes.intake import until
 from tests.fakes.setup import RULE, Setup, incidents, running, told
 from tests.fakes.webhook import FakeWebhook
@@ -60,6 +61,19 @@ async def test_a_bad_file_keeps_the_old_set_and_is_told(
         assert daemon.snapshot.reloads["refused"] >= 1
         site.plant(1)
         await until(lambda: incidents(hook))
+
+
+async def test_what_is_in_force_is_kept_for_commands(site: Setup, hook: FakeWebhook) -> None:
+    daemon = site.daemon()
+    async with running(daemon):
+        assert last(site.config) == daemon.config
+        site.configure('[[routes]]\nsinks = ["hook"]\n')
+        await until(lambda: daemon.snapshot.reloads["ok"])
+        assert daemon.config.routes
+        assert last(site.config) == daemon.config
+        site.config.write_text(f"{site.config.read_text()}\n[[")
+        await told(hook, "A changed configuration was refused")
+        assert last(site.config) == daemon.config
 
 
 async def test_a_refused_configuration_that_is_mended_is_closed_where_it_was_told(
