@@ -31,7 +31,7 @@ __all__ = ["generated", "labelled", "main"]
 
 TABLE = Path(score.__file__).with_name("score.json")
 LABELLED = Path(__file__).with_name("labelled.jsonl")
-HELD_BACK = ("check", "last", "sealed")
+HELD_BACK = ("check", "unseen")
 ALPHABET = "^" + string.ascii_lowercase
 _SUFFIXES = (
     ".py",
@@ -139,7 +139,7 @@ def labelled() -> Iterator[dict[str, Any]]:
     """Rows of `labelled.jsonl`: package, path, offset, digest and rule of a finding, features, secret (0 or 1), part.
 
     Part "fit" is trained on, "check" is not; a package is in one of them. "seen", "drawn", "later", "more", "last",
-    "newer" and "sealed" are findings of all rules, labelled where `confidence` was measured: doubt is trained on all
+    "newer", "sealed", "fresh" and "unseen" are findings of all rules, labelled where `confidence` was measured: doubt is trained on all
     parts but `HELD_BACK`. `scored`: whether its rule is; `around`: what doubt sees there.
     """
     if LABELLED.exists():
@@ -227,7 +227,7 @@ def _doubt(table: dict[str, Any]) -> None:
     signs = np.array([row["secret"] for row in taught], dtype=float)
     fitted = _fit(rows, signs, np.ones(len(rows)), names, simple=2.0)
     weights = {name: round(float(w), 3) for name, w in zip(names, fitted, strict=False)}
-    table["doubt"] = {"bias": round(float(fitted[-1]), 3), "thresholds": [0.85, 0.5], "weights": weights}
+    table["doubt"] = {"bias": round(float(fitted[-1]), 3), "thresholds": [0.9, 0.55], "weights": weights}
     for name, weight in sorted(weights.items(), key=lambda it: -abs(it[1])):
         print(f"{weight:+7.2f} {name}")
 

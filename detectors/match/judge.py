@@ -60,7 +60,7 @@ class Judge:
         self._of_people = rule.score or rule.runbook == "database-password"
         self.back = BACK if self._of_people else _BEFORE if rule.words or rule.hashes else 0
         self.ahead = AHEAD if self._of_people else 0
-        self.doubts = rule.score or (rule.family != "custom" and not rule.shape.prefix)  # by the lines around
+        self.doubts = rule.score or rule.family != "custom"  # by what stands around
         self._kinds = doubt.kinds(rule.id)
         self._stopwords = [(word, word.lower().encode()) for word in rule.stopwords]
         self._check = CHECKS[rule.checksum] if rule.checksum is not None else None
@@ -159,9 +159,13 @@ class Judge:
         if self.rule.score:
             left, why = doubt.doubt(verdict.confidence, value, before, after, self._kinds)
         else:
-            why = plain.expression(value, before, after)
+            loose = not self.rule.shape.prefix
+            # A private key in base64 is encoded data itself, in lines.
+            why = "" if self.rule.runbook == "private-key" else plain.amid_data(value, before, after)
+            if loose and not why:
+                why = plain.expression(value, before, after)
             left = "low" if why else verdict.confidence
-            if left == "high" and (why := plain.unsure(value, before, after)):
+            if loose and left == "high" and (why := plain.unsure(value, before, after)):
                 left = "medium"
         if left == verdict.confidence:
             return verdict

@@ -18,7 +18,7 @@ from detectors.match import score
 from detectors.match.filters import words
 
 __all__ = ["BASE64", "CODE", "COMMENT", "IDENTIFIER", "NEAR"]
-__all__ += ["expression", "plainly", "quoted", "unsure"]
+__all__ += ["amid_data", "expression", "plainly", "quoted", "unsure"]
 
 NEAR = 4  # lines above and below a value
 COMMENT = re.compile(rb"\s*(?://|/?\*|#(?!\s?(?:define|include))|--\s|;|%|\.\\\"|dnl|REM\b|'\s)")
@@ -39,6 +39,7 @@ _TEMPLATE = re.compile(rb"@(?:www\.|[^\s/@:\"']{3,60}:[\\\"]{0,3}[\"A-Za-z\x80-\
 _EXAMPLE = re.compile(
     rb"@(?:(?:[\w-]+\.)*example(?:\.(?:com|org|net))?|some-?host|my-?host|host(?:name)?|server|[a-z])(?![\w.-])"
 )
+_RESERVED = re.compile(rb"@(?:[\w-]+\.)*(?:example\.(?:com|org|net)|[\w-]+\.(?:example|invalid))(?![\w.-])")
 _WORD_OF_IT = re.compile(rb"[A-Za-z\x80-\xff]+")
 _STATEMENT = re.compile(rb"[ \t]{0,4}[-+*/|&]?=[ \t]")  # on the line below
 _STAND_IN = re.compile(rb"[A-Z]+(?:_[A-Z]+)+")
@@ -56,6 +57,7 @@ _BYTE = re.compile(rb"0x([0-9a-fA-F]{2})")
 _OF_PUBLIC = re.compile(rb"(?i:public|verif|ch(?:ec)?ksum)")
 # How bytes start that formats fix: labels of SMPTE, the padding of passwords in PDF.
 _FIXED = (bytes.fromhex("060e2b34"), bytes.fromhex("28bf4e5e4e758a41"))
+_LOWER = re.compile(rb"[a-z]{2}")
 _NO_LETTER = bytes(c for c in range(256) if c not in range(97, 123))
 _PLAIN = bytes(c for c in range(128) if chr(c).isalnum() or c in b"\r")
 # A word of a list: five others stand before it and three behind, with nothing but commas between.
@@ -66,18 +68,31 @@ _CALLS = re.compile(rb" ?\([^()\n]{0,80}\)[;,)]")
 _ELEMENT = re.compile(rb"[\w$)]\((?:[\"'][\w-]{1,40}[\"']|[\w.$]{1,40}),\s?\{\s?key:\s?[\"']\Z")  # `h("div", {key: "`
 _WRONG = re.compile(rb"(?i:(?:bad|wrong|invalid|incorrect)[_-]?(?:pass(?:w(?:or)?d|wd)?|pwd?|token|secret))\W{1,8}\Z")
 _CUT = re.compile(rb"[\w+/-]{3,}(?:\.\.|\xe2\x80\xa6)[\w+/=-]{2,}")  # its middle left out
+_MINIFIED = re.compile(rb"[,;{ ][A-Za-z_$]{1,2}=[\"']\Z")
+_GOES_ON_SO = re.compile(rb"[\"'],[A-Za-z_$]{1,2}=")
+_NAME_OF_A_KEY = re.compile(
+    rb"(?i)(?:my|some|a|test)?[_ -]?(?:private|public|secret|access|api|auth|signing)[_ -]?(?:key|token|id)"
+)
+_COMMIT = re.compile(rb"`?\]\(https?://[^\s)]{4,160}/commit/")
 _TROFF = re.compile(rb"f[BIRP1-4](?=[A-Za-z0-9])")  # behind a backslash, a change of font
 _PROMPT = re.compile(rb"[\w.-]+@[A-Za-z][\w.-]{3,}[#>$]")
 _HEX_ONLY = re.compile(rb"[0-9a-fA-F]+")
 _HARDWARE = re.compile(rb"[0-9a-f]{12}|[0-9A-F]{12}|(?:[0-9a-fA-F]{2}[:-]){5}[0-9a-fA-F]{2}")
 _OF_A_USER = re.compile(rb"(?i:user|name|login|station)\W{0,4}[^\n]{0,8}\Z")
 _PAIR = re.compile(
-    rb"(?i)(?:(?:my|some|a)?[_-]?(?:user(?:_?name)?|login|name|foo|key|id)):(?:(?:my|some|a)?[_-]?(?:pass(?:w(?:or)?d)?|pwd?|secret|bar))"
+    rb"(?i)(?:[a-z]{0,12}[_-]?(?:user(?:_?name)?|login|name|foo|key|id)):(?:[a-z]{0,12}[_-]?(?:pass(?:w(?:or)?d)?|pwd?|secret|bar))"
 )
 # Keys by which others are known, as lists of them hold their digests; tokens that mark a request or an account.
 _KNOWN_KEYS = re.compile(
     rb"(?i:(?:allowed|blocked|trusted|known|revoked|pinned|accepted)\w{0,24}keys?|keys?_?(?:block|allow|deny|white|black)_?list)\W{1,8}\Z"
 )
+_PUBLIC_KEY = re.compile(
+    rb"(?:[pP]ublic_?[kK]ey|PUBLIC_?KEY)(?:_?(?:[bB]ytes|BYTES|[hH]ex|HEX|[bB]ase64|BASE64|B64|b64)){0,2}\W{1,8}\Z"
+)
+# What a service gives to encrypt with: `{"key_id": "…", "key": "…"}`.
+_BEHIND_ITS_ID = re.compile(rb"[\"']key_id[\"']: ?[\"'][\w-]{1,40}[\"'], ?[\"']key[\"']: ?[\"']\Z")
+_ANY_KEY = re.compile(rb"[\"']key[\"']: ?[\"']\Z")
+_ITS_ID = re.compile(rb"[\"'], ?[\"']key_id[\"']: ?[\"']")
 _MARKS_A_REQUEST = re.compile(
     rb"(?:\b[cC]lient(?:Request)?Token|(?i:token_?(?:mint|address|account|vault|program)))\W{1,8}\Z|\bopaquelocktoken:\Z"
 )
@@ -86,6 +101,7 @@ _NO_SESSION = re.compile(
     rb"(?i:non|click\w{0,8}|track\w{0,8}|visit\w{0,4}|analytics|stats?)[_-]?sess(?:ion)?(?:_?id)?=\Z"
 )
 _WEB = re.compile(rb"\b(?:https?|ftps?)://[^\s/@:]{1,60}:\Z")
+_PORT = re.compile(rb"\d{2,5}[/?]")
 _NO_PERCENT = re.compile(rb"%(?![0-9a-fA-F]{2})")  # no URL has it
 _VARIABLE = re.compile(rb"%[A-Z][A-Z0-9_]{2,}%")
 _TYPESET = re.compile(rb"\xe2\x80[\x98-\x9f]")  # quotes that only texts have
@@ -94,6 +110,11 @@ _PROSE = re.compile(rb" [a-z]{2,} [a-z]{2,}(?: [a-z]|[.,\n])")
 _NO_TOKEN = re.compile(rb"eyJ[\w-]{0,16}|eyJ[\w-]{8,}\.[\w-]{0,16}")
 _OF_BASIC = re.compile(rb"(?i:basic)\W{1,3}\Z")
 _HASHED = re.compile(rb"\{(?i:s?sha\d{0,3}|crypt|argon2|s?md5|pbkdf2[\w-]*)\}")
+# What goes on around a piece of base64 behind a sign of it, and the lines that it is written in.
+_DATA_BEFORE = re.compile(rb"[A-Za-z0-9+/]{32,}[+/]\Z")
+_DATA_BEHIND = re.compile(rb"[+/][A-Za-z0-9+/]{32,}")
+_MIXED = re.compile(rb"(?=.*[A-Z])(?=.*[a-z])(?=.*[0-9])")
+_DATA_LINE = re.compile(rb"[ \t]{0,24}[\"']?[A-Za-z0-9+/]{48,}={0,2}(?:\\n)?[\"']?[ \t]?[,+.]?\r?")
 _MARKUP = (b"[{", b"[\n", b"[[", b'{"', b"<?", b"{\n")
 _DIGESTS = frozenset(
     hashlib.new(name, word, usedforsecurity=False).hexdigest().encode()
@@ -131,6 +152,8 @@ def expression(value: bytes, before: bytes, after: bytes) -> str:
         return "markup"
     if _VARIABLE.search(value):
         return "a template"
+    if after[:1] == b"@" and _PORT.match(value) and b"://" in before[-72:]:
+        return "a port, and what is asked there"
     if after[:1] == b"@" and b"%" in value and _NO_PERCENT.search(value) and _WEB.search(before[-72:]):
         return "no URL has it"
     if before[-1:] == b"=" and _NO_SESSION.search(before[-48:]):
@@ -155,9 +178,30 @@ def expression(value: bytes, before: bytes, after: bytes) -> str:
 
 
 def unsure(value: bytes, before: bytes, after: bytes) -> str:
-    """Why nobody is sure of the value of a rule that does not weigh it, or nothing."""
-    word = after[:1] == b"@" and value.isalpha() and _WEB.search(before[-72:]) and score.surprise(value)[0] <= 4.0
-    return "a word, in the address of a page" if word else ""
+    """Why nobody is sure of the value of a rule that does not weigh it and whose format tells nothing, or nothing."""
+    if after[:1] == b"@" and _RESERVED.match(after):
+        return "the host of an example"
+    plain = unquote_to_bytes(value) if b"%" in value and after[:1] == b"@" else value
+    if len(plain) > 31 or any(map(plain.__contains__, b"0123456789")) or score.surprise(plain)[0] > 4.0:
+        return ""
+    return "words alone, without a digit"
+
+
+def amid_data(value: bytes, before: bytes, after: bytes) -> str:
+    """Why the value is a piece of data in base64 or hex, which hold every short prefix by chance, or nothing."""
+    if not BASE64.fullmatch(value):
+        return ""
+    if len(value) > 23 and len(set(value[-20:])) < 8 and not value[-20:].isdigit():
+        return "of few letters, as sequences of genes are"
+    left, right = _DATA_BEFORE.search(before[-400:]), _DATA_BEHIND.match(after)
+    if any(held and len(set(held[0])) > 20 and _MIXED.match(held[0]) for held in (left, right)):
+        return "a piece of encoded data"
+    own = before[before.rfind(b"\n") + 1 :] + value + after.partition(b"\n")[0]
+    if len(own) < 56 or not _DATA_LINE.fullmatch(own):
+        return ""
+    near = (before.rpartition(b"\n")[0].rpartition(b"\n")[2], after.partition(b"\n")[2].partition(b"\n")[0])
+    alike = any(len(line) == len(own) and _DATA_LINE.fullmatch(line) for line in near)
+    return "a line of encoded data" if alike else ""
 
 
 def _goes_on(value: bytes, after: bytes) -> bool:
@@ -187,6 +231,10 @@ def plainly(value: bytes, before: bytes, after: bytes) -> str:
         return "encoded data"
     if _WRONG.search(before[-48:]):
         return "a wrong one, by its name"
+    if _PUBLIC_KEY.search(before[-48:]):
+        return "a public key, by its name"
+    if _BEHIND_ITS_ID.search(before[-72:]) or (_ANY_KEY.search(before[-10:]) and _ITS_ID.match(after)):
+        return "a public key, by its id"
     if _KNOWN_KEYS.search(before[-64:]):
         return "one of a list of keys"
     if _MARKS_A_REQUEST.search(before[-48:]):
@@ -200,6 +248,13 @@ def _of_its_place(value: bytes, before: bytes, after: bytes) -> str:
     """Why it is none by its form and what stands right beside it, or nothing."""
     if _PARSER.search(before[-32:]):
         return "a table of a parser"
+    if _MINIFIED.search(before[-12:]) and _GOES_ON_SO.match(after):
+        return "a name of minified code"
+    if _COMMIT.match(after) and _HEX_ONLY.fullmatch(value):
+        return "a commit"
+    pieces = [piece for piece in value.split(b".") if len(piece) > 7]
+    if len(set(pieces)) < len(pieces):
+        return "its parts repeat"
     if _CUT.fullmatch(value):
         return "its middle is left out"
     if before[-1:] == b"\\" and _TROFF.match(value):
@@ -222,6 +277,9 @@ def _encoded(value: bytes, before: bytes, after: bytes) -> bool:
     """Whether it stands amid lines of uuencode, ascii85 and the like: as long as the next ones, and full of signs."""
     left, right = before[before.rfind(b"\n") + 1 :], after.partition(b"\n")[0]
     own = left + value + right
+    run = left[-64:].rpartition(b" ")[2] + value + right[:64].partition(b" ")[0]
+    if len(run) > 99 and not _LOWER.search(run) and len(set(run.translate(None, _PLAIN))) > 11:
+        return True
     if len(own) < 45 or b" " in own or len(set(own.translate(None, _PLAIN))) < 8:
         return False
     above = before[: -len(left) - 1].rpartition(b"\n")[2] if left else before[:-1].rpartition(b"\n")[2]
@@ -248,7 +306,7 @@ def _text_in_base64(value: bytes) -> bool:
     if _HASHED.match(text):
         return True
     text = text.rstrip()
-    if _PAIR.fullmatch(text):
+    if _PAIR.fullmatch(text) or _NAME_OF_A_KEY.fullmatch(text):
         return True
     if len(text) < 6 or len(value) % 4 or not text.isascii() or not text.replace(b"\n", b"").decode().isprintable():
         return False

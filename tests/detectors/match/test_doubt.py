@@ -141,7 +141,7 @@ def test_confidence_is_calibrated_on_packages_it_was_not_trained_on() -> None:
     held: Counter[str] = Counter()
     whole: Counter[str] = Counter()
     for row in map(orjson.loads, LABELLED.read_bytes().splitlines()):
-        if row["part"] not in {"check", "last", "sealed"} or not row.get("around"):
+        if row["part"] not in {"check", "unseen"} or not row.get("around"):
             continue
         weighed = {name: amount for name, amount in row["features"].items() if name != "repetitive"}
         features = together(weighed, row["around"], kinds(row["rule"]))

@@ -5,7 +5,7 @@ import hashlib
 import pytest
 
 from detectors.match.doubt import doubt
-from detectors.match.plain import expression, plainly, unsure
+from detectors.match.plain import amid_data, expression, plainly, unsure
 from detectors.rules.template import expand
 
 
@@ -26,6 +26,7 @@ from detectors.rules.template import expand
         ("ensure_we_are_in_a_dir", "COOKIE=x\n\n", "() {\n  # one\n"),
         (", ".join(f"0x{n:02x}" for n in range(0, 256, 17)), "key := []byte{", "}\n"),
         (", ".join(f"0x{n * n % 251:02x}" for n in range(5, 37)), "static key alice_public = {", "};\n"),
+        ("8000?d1234", "http://127.0.0.1:", "@acme.test   -- call\n"),
         ("parole", 'msgstr ""\n"protokols://lietotajs:', '@www.example.org:"\n"ports/x"\n'),
     ],
 )
@@ -77,6 +78,14 @@ IDS = "\n".join(f"  {name} = '{{uuid}}'" for name in ("A", "B", "C"))
         ("{b64(user_name:my_password)}", 'String credentials = "', '";\n', "base64 of a text"),
         ("{hex:40}", 'return (0,l.h)(l.xr,{key:"', '",onClick:f})', "the key of an element"),
         ("{hex:64}", '"allowedSigningKeys": "', '"\n', "one of a list of keys"),
+        ("{hex:64}", 'hpkePublicKeyBytesHex = "', '"\n', "a public key, by its name"),
+        ("{base64:43}=", '{{"key_id":"{digit:18}","key":"', '"}}', "a public key, by its id"),
+        ("{base64:43}=", '{{"key": "', '", "key_id": "{digit:18}"}}', "a public key, by its id"),
+        ("{b64(privateKey)}", '"privateKey": "', '"', "base64 of a text"),
+        ("{uuid}", 'a=64,Pw="', '",Ow=T.MAIN,Mw=1', "a name of minified code"),
+        ("{hex:7}", "Fix the password of users ([`", "`](https://code.acme.test/x/commit/{hex:40}))", "a commit"),
+        ("{b64(samples42)}.{b64(samples42)}.{b64(other)}", 'token: "', '"', "its parts repeat"),
+        ("MZB@3%&),)64D/,", "".join(map(chr, range(33, 91))) * 2, "#@B+-./*" * 9, "a line of encoded data"),
         ("{hex:64}", '"signing_key_block_list": "', '"\n', "one of a list of keys"),
         ("{lower:5}{digit:12}", "<clientToken>", "</clientToken>", "it marks a request or an account"),
         ("{alnum:44}", '"tokenMint": "', '",\n', "it marks a request or an account"),
@@ -173,7 +182,61 @@ def test_weak_passwords_are_no_stand_ins(value: str, before: str, after: str) ->
     assert not expression(expand(value, 1).encode(), before.encode(), after.encode())
 
 
-def test_nobody_is_sure_of_a_word_in_the_address_of_a_page() -> None:
-    assert unsure(b"banana", b"ftp://monkey:", b"@ftp.acme.test/file")
-    assert not unsure(b"banana", b"mysql://app:", b"@db1.test/x")
-    assert not unsure(expand("{alnum:12}7", 1).encode(), b"https://app:", b"@acme.test/x")
+@pytest.mark.parametrize(
+    ("value", "before", "after"),
+    [
+        ("banana", "ftp://monkey:", "@ftp.acme.test/file"),
+        ("banana", "mysql://app:", "@db1.test/x"),
+        ("top%20hat", "postgres://app:", "@db1.test/x"),
+        ("orders_password", "create user app identified by '", "';\n"),
+        ("{alnum:12}7", "https://app:", "@proxy.example.com:3128\n"),
+        ("{alnum:12}7", "https://app:", "@proxy.example\n"),
+    ],
+)
+def test_nobody_is_sure_of_words_alone_or_of_an_example(value: str, before: str, after: str) -> None:
+    assert unsure(expand(value, 1).encode(), before.encode(), after.encode())
+
+
+@pytest.mark.parametrize(
+    ("value", "before", "after"),
+    [
+        ("{alnum:12}7", "https://app:", "@acme.test/x"),
+        ("{alnum:12}7", "https://app:", "@example.company.test/x"),
+        ("banana7", "mysql://app:", "@db1.test/x"),
+        ("xqzkvwjpqx", "mysql://app:", "@db1.test/x"),
+        ("{alpha:40}", "token ", "\n"),
+    ],
+)
+def test_digits_and_random_letters_are_evidence(value: str, before: str, after: str) -> None:
+    assert not unsure(expand(value, 1).encode(), before.encode(), after.encode())
+
+
+LINE = expand("{base64:76}", 4)
+
+
+@pytest.mark.parametrize(
+    ("value", "before", "after"),
+    [
+        ("EAAA{alnum:40}", "{base64:60}7aB+", "+{base64:60}\n"),
+        ("EAAA{alnum:40}", "x = '", "/{base64:60}7aB'\n"),
+        (LINE, f"{expand('{base64:76}', 5)}\n", f"\n{expand('{base64:76}', 6)}\n"),
+        (LINE[:50], f'"{expand("{base64:76}", 5)}" +\n"', f'{LINE[50:]}" +\n'),
+        ("CG-" + "GATC" * 6, "GG-", "-ACGG"),
+    ],
+)
+def test_a_piece_of_encoded_data_is_told_quietly(value: str, before: str, after: str) -> None:
+    assert amid_data(expand(value, 1).encode(), expand(before, 2).encode(), expand(after, 3).encode())
+
+
+@pytest.mark.parametrize(
+    ("value", "before", "after"),
+    [
+        ("EAAA{alnum:40}", "token=", "\n"),
+        ("EAAA{alnum:40}", "https://graph.acme.test/v1/some/longer/path/of/plain/words/", "/more\n"),
+        ("{base64:76}", "key:\n", "\nother: {base64:76}\n"),
+        ("{digit:24}", "key=", "\n"),
+        ("{alnum:24}", "key=", "\n"),
+    ],
+)
+def test_a_token_is_no_piece_of_data(value: str, before: str, after: str) -> None:
+    assert not amid_data(expand(value, 1).encode(), expand(before, 2).encode(), expand(after, 3).encode())
