@@ -116,7 +116,7 @@ class Operator:
         for id_ in ids:
             await actions.finish(id_, outcome.state, outcome.reason, actor=actor)
         if outcome.state != "failed":
-            await self._follow(charges)
+            await self._follow(charges, taken=outcome.state == "accepted" and action.ready is not None)
         for id_ in ids:
             done = await actions.get(id_)
             self._count(done.action, done.state)
@@ -135,14 +135,15 @@ class Operator:
             raise ActionError("the secret lies in no file that is read here any more: give it with --value-from -")
         return taken.value
 
-    async def _follow(self, charges: Sequence[_Charge]) -> None:
-        """Accepted is not completed: that is when the secret is refused. Kept by `Verdicts.record`."""
+    async def _follow(self, charges: Sequence[_Charge], *, taken: bool) -> None:
+        """Accepted is not completed: that is when the secret is refused. Kept by `Verdicts.record`. `taken`: its
+        issuer has taken back just this secret, so that what could mean something else means that."""
         left = [one for one in charges if self._asks(one.incident)]
         for pause in _FOLLOW:
             if not left:
                 return
             await asyncio.sleep(pause)
-            verdicts = [await self._asker.ask(one.incident, actor=ACTOR, value=one.value) for one in left]
+            verdicts = [await self._asker.ask(one.incident, actor=ACTOR, value=one.value, taken=taken) for one in left]
             left = [one for one, verdict in zip(left, verdicts, strict=True) if verdict.status == "valid"]
 
     def _asks(self, incident: Incident) -> bool:
@@ -205,7 +206,9 @@ class Operator:
         for run in await self._store.actions.unseen():
             with contextlib.suppress(ActionError, LookupError):
                 incident = await self._store.incidents.get(run.incident)
-                await self._follow([_Charge(run, incident, await self._value(incident, None))])
+                charge = _Charge(run, incident, await self._value(incident, None))
+                done = run.state == "accepted" and self.action(run.action).ready is not None
+                await self._follow([charge], taken=done)
 
     async def _round(self) -> None:
         await self.look()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any, NoReturn, Protocol, runtime_checkable
 
 import structlog
@@ -33,6 +34,7 @@ _ATTEMPTS = 10
 _LOOK = 30.0  # seconds between looks at the queue that nothing calls for
 _REST = 0.2  # seconds
 _PATIENCE = 15.0  # seconds for GitHub
+_FROM = "asked_from"  # a fact: the host that an issuer took it from, where that matters
 _READS = ("file", "container")  # types of sources whose files a secret can be taken from again
 
 
@@ -67,12 +69,19 @@ class Asker:
         self._wake = asyncio.Event()
 
     async def ask(
-        self, incident: Incident, *, actor: str, value: str | None = None, parts: Mapping[str, str] | None = None
+        self,
+        incident: Incident,
+        *,
+        actor: str,
+        value: str | None = None,
+        parts: Mapping[str, str] | None = None,
+        taken: bool = False,
     ) -> Verdict:
-        """Ask now, and keep the answer with the incident. `value`: None takes it again from where it lies; `parts`: see
-        `Verifier.ask`. Raises WrongValueError, LookupError (the incident is gone) and StoreError.
+        """Ask now, and keep the answer with the incident. `value`: None takes it again from where it lies; `parts`,
+        `taken`: see `Verifier.ask`; that it was, is also known of an answer before. Raises WrongValueError, LookupError
+        (the incident is gone) and StoreError.
         """
-        verdict = await self._verdict(incident, value, parts or {})
+        verdict = await self._verdict(incident, value, parts or {}, taken=taken)
         worth = self._config().verify.worth
         await self._store.verdicts.record(incident.id, verdict.verified(), actor=actor, worth=worth)
         return verdict
@@ -92,26 +101,33 @@ class Asker:
             await self._store.runs.prove(incident.id, "valid", note, verdict.provider)
         return verdict
 
-    async def _verdict(self, incident: Incident, value: str | None, parts: Mapping[str, str]) -> Verdict:
+    async def _verdict(
+        self, incident: Incident, value: str | None, parts: Mapping[str, str], *, taken: bool = False
+    ) -> Verdict:
         rule, labels = incident.rule, dict(incident.labels)
         if rule == CANARY:
             return Verdict("unknown", "a canary is nobody's: there is no issuer to ask", self._store.now(), "")
         if value is None:
-            taken = await self.take(incident)
-            if taken is None:
+            again = await self.take(incident)
+            if again is None:
                 why = "the secret lies in no file that is read here any more: give it with --value-from -"
                 probe = probe_of(rule)
                 return Verdict("unknown", why, self._store.now(), probe.provider if probe else "")
-            value, labels = taken.value, {**labels, **taken.labels}
+            value, labels = again.value, {**labels, **again.labels}
             if probe_of(rule) is None:
-                rule = taken.rule
+                rule = again.rule
         else:
             self.check(incident, value)
-        return await self._ask(rule, value, {**public(labels), **parts})
+        before = incident.verified
+        taken = taken or (before is not None and before.facts.get(_FROM) == self._store.node)
+        return await self._ask(rule, value, {**public(labels), **parts}, taken=taken)
 
-    async def _ask(self, rule: str, value: str, parts: Mapping[str, str]) -> Verdict:
+    async def _ask(self, rule: str, value: str, parts: Mapping[str, str], *, taken: bool = False) -> Verdict:
         self._verifier.settings = self._config().verify
-        verdict = await self._verifier.ask(rule, value, parts)
+        verdict = await self._verifier.ask(rule, value, parts, taken=taken)
+        probe = probe_of(rule)
+        if verdict.status == "valid" and probe is not None and probe.doubtful:
+            verdict = replace(verdict, facts={**verdict.facts, _FROM: self._store.node})
         if verdict.provider:
             self._count(verdict)
         return verdict

@@ -123,6 +123,7 @@ class Probe(Exchange):
     shape: str | None = None  # named groups take the value apart
     valid: tuple[str, ...]
     refused: tuple[str, ...]
+    doubtful: tuple[str, ...] = ()  # refused, if it was taken from here before; else it may be good from elsewhere
     facts: Mapping[str, str] = {}
 
     @cached_property
@@ -133,10 +134,16 @@ class Probe(Exchange):
     def means_refused(self) -> tuple[Answer, ...]:
         return tuple(map(Answer.parse, self.refused))
 
-    def decide(self, reading: Reading) -> Literal["valid", "refused", "unknown"]:
+    @cached_property
+    def means_doubtful(self) -> tuple[Answer, ...]:
+        return tuple(map(Answer.parse, self.doubtful))
+
+    def decide(self, reading: Reading) -> Literal["valid", "refused", "doubtful", "unknown"]:
         if any(answer.fits(reading) for answer in self.means_valid):
             return "valid"
-        return "refused" if any(answer.fits(reading) for answer in self.means_refused) else "unknown"
+        if any(answer.fits(reading) for answer in self.means_refused):
+            return "refused"
+        return "doubtful" if any(answer.fits(reading) for answer in self.means_doubtful) else "unknown"
 
 
 AUTHS = ("bearer", "basic", "header", "query", "path", "body", "aws-sigv4", "google-jwt", "postgres")

@@ -56,9 +56,12 @@ class Verifier:
         self._asked: dict[str, deque[float]] = {}
         self._paused: dict[str, float] = {}  # provider → not before
 
-    async def ask(self, rule: str, value: str, parts: Mapping[str, str] | None = None) -> Verdict:
+    async def ask(
+        self, rule: str, value: str, parts: Mapping[str, str] | None = None, *, taken: bool = False
+    ) -> Verdict:
         """Whether `value`, a secret of `rule`, still works. `parts`: what else a request may need, as names and
-        public ids. Raises nothing: what stands in the way is the reason of an `unknown`.
+        public ids. `taken`: its issuer has taken it from here before, or taken it back. Raises nothing: what stands in
+        the way is the reason of an `unknown`.
         """
         now = self._clock()
         probe = probe_of(rule)
@@ -72,7 +75,7 @@ class Verifier:
             return Verdict("unknown", "asked as often as verify.rate allows", now, probe.provider, after=wait)
         after: float | None = None
         try:
-            return await self._ask(probe, parts_of(probe.shape, value, parts or {}), now)
+            return await self._ask(probe, parts_of(probe.shape, value, parts or {}), now, taken)
         except MissingPartError as error:
             why = str(error)
         except ForbiddenError as error:
@@ -98,7 +101,7 @@ class Verifier:
         times.append(now)
         return None
 
-    async def _ask(self, probe: Probe, parts: Mapping[str, str], now: float) -> Verdict:
+    async def _ask(self, probe: Probe, parts: Mapping[str, str], now: float, taken: bool) -> Verdict:
         private = probe.provider in self.settings.private
         if probe.auth == "postgres":
             status, why = await log_in(self._guard, parts, private=private, seconds=self.settings.timeout)
@@ -109,7 +112,7 @@ class Verifier:
         answer = Verdict("unknown", "nobody was asked", now, probe.provider)
         for origin in self._origins(probe):
             reading, reply = await self._exchange(probe, parts, origin, private, now)
-            answer = self._judged(probe, reading, reply, parts, now)
+            answer = self._judged(probe, reading, reply, parts, now, taken=taken)
             if answer.status != "refused":
                 break  # another site may know what this one does not
         return answer
@@ -146,8 +149,15 @@ class Verifier:
         await self._guard.allow(*host_of(proxy), private=True)
         return proxy
 
-    def _judged(self, probe: Probe, reading: Reading, reply: Reply, parts: Mapping[str, str], now: float) -> Verdict:
+    def _judged(
+        self, probe: Probe, reading: Reading, reply: Reply, parts: Mapping[str, str], now: float, *, taken: bool
+    ) -> Verdict:
         status = probe.decide(reading)
+        if status == "doubtful" and not taken:
+            why = f"{probe.name} says the same of one that is dead and of one that is good from other addresses only"
+            return Verdict("unknown", f"{why} (HTTP {reading.status})", now, probe.provider)
+        if status == "doubtful":
+            status = "refused"
         if status == "unknown":
             busy = reading.status in (408, 425, 429) or reading.status >= 500
             after = (retry_after(reply.headers) or _PAUSE) if busy else None

@@ -276,7 +276,7 @@ async def test_a_token_of_a_real_openbao_is_revoked_and_then_refused(bao: OpenBa
     keys = {"credential": f"file:{root}"} if kind == "vault-revoke-accessor" else {}
     outcome = await Actor().run(configured(kind, bao.url, **keys), token)
     assert outcome.state == "accepted", outcome
-    assert (await asking(bao).ask("vault-service-token", token)).status == "refused"
+    assert (await asking(bao).ask("vault-service-token", token, taken=True)).status == "refused"
     again = await Actor().run(configured(kind, bao.url, **keys), token)
     assert again.state == "failed"
     assert token not in repr((outcome, again, verdict))
@@ -285,8 +285,20 @@ async def test_a_token_of_a_real_openbao_is_revoked_and_then_refused(bao: OpenBa
 async def test_a_living_token_that_may_not_look_itself_up_is_not_taken_for_dead(bao: OpenBao) -> None:
     token = bao.token("other", no_default_policy=True)
     assert (await asking(bao).ask("vault-service-token", token)).status == "unknown"
+    assert (await asking(bao).ask("vault-service-token", token, taken=True)).status == "unknown"
     bao.call("POST", "auth/token/revoke", {"token": token})
-    assert (await asking(bao).ask("vault-service-token", token)).status == "refused"
+    assert (await asking(bao).ask("vault-service-token", token, taken=True)).status == "refused"
+
+
+async def test_a_living_token_of_other_addresses_is_not_taken_for_dead(bao: OpenBao) -> None:
+    bao.call("POST", "auth/token/roles/bound", {"token_bound_cidrs": ["192.0.2.0/24"]})
+    made = bao.call("POST", "auth/token/create/bound", {"policies": ["default"], "ttl": "1h"})
+    dead = bao.token()
+    bao.call("POST", "auth/token/revoke", {"token": dead})
+    for token in (str(made["auth"]["client_token"]), dead):
+        verdict = await asking(bao).ask("vault-service-token", token)
+        assert verdict.status == "unknown"
+        assert "of one that is good from other addresses only (HTTP 403)" in verdict.reason
 
 
 async def test_what_a_real_openbao_has_leased_is_revoked_by_its_lease(bao: OpenBao, tmp_path: Path) -> None:
@@ -301,4 +313,4 @@ async def test_what_a_real_openbao_has_leased_is_revoked_by_its_lease(bao: OpenB
     assert (await asking(bao).ask("vault-service-token", token)).status == "valid"
     outcome = await Actor().run(action, token, {"lease_id": f"auth/token/create/{lease}"})
     assert outcome.state == "accepted", outcome
-    assert (await asking(bao).ask("vault-service-token", token)).status == "refused"
+    assert (await asking(bao).ask("vault-service-token", token, taken=True)).status == "refused"

@@ -266,3 +266,38 @@ async def test_one_that_nobody_can_ask_about_holds_up_no_other(tmp_path: Path) -
         due = await store.verdicts.next_due()
         assert due is not None, "it is asked about later"
         assert due > store.now()
+
+
+async def test_what_may_be_good_from_elsewhere_is_refused_only_if_it_was_taken_from_this_host(tmp_path: Path) -> None:
+    value = expand("hvs.{alnum:24}", 1)
+    key = b"k" * 32
+    async with FakeIssuer(value, 403, '{"errors":["permission denied"]}\n') as issuer:
+        vault = f'[verify]\nproviders = ["vault"]\nservers = {{ vault = "{issuer.url}" }}\nprivate = ["vault"]\n'
+        config = parse(vault, tmp_path / "config.toml")
+        found = finding("a", rule="vault-service-token", fingerprint=fingerprint(key, value.encode()))
+
+        async def ask(store: Store, **more: bool) -> str:
+            asker = Asker(store, Verifier(config.verify), key, lambda: texts.engine("secrets/vault"), lambda: config)
+            known = await store.incidents.get(found.fingerprint)
+            return (await asker.ask(known, actor="ada", value=value, **more)).status
+
+        async with await Store.open(tmp_path / "state.db", node="one") as store:
+            await store.commit([found])
+            assert await ask(store) == "unknown"
+            issuer.status, issuer.body = 200, {"data": {"display_name": "token"}}
+            assert await ask(store) == "valid"
+            issuer.status, issuer.body = 403, '{"errors":["permission denied"]}\n'
+        async with await Store.open(tmp_path / "state.db", node="other") as store:
+            assert await ask(store) == "unknown", "it may be good from that host only"
+            kept = (await store.incidents.get(found.fingerprint)).verified
+            assert kept is not None
+            assert (kept.validity, kept.facts["asked_from"]) == ("valid", "one")
+            assert await ask(store, taken=True) == "refused"
+        async with await Store.open(tmp_path / "again.db", node="one") as store:
+            await store.commit([found])
+            issuer.status, issuer.body = 200, {"data": {"display_name": "token"}}
+            assert await ask(store) == "valid"
+            issuer.status, issuer.body = 403, '{"errors":["permission denied"]}\n'
+            assert await ask(store) == "refused"
+            assert await ask(store) == "unknown"
+            assert (await store.incidents.get(found.fingerprint)).verified.validity == "refused"  # type: ignore[union-attr]
