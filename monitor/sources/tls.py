@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import os
 import ssl
+from hashlib import blake2b
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
 
 from pydantic import ValidationInfo, field_validator, model_validator
 
@@ -16,7 +17,7 @@ from monitor.sources.base import LogConfig
 
 __all__ = ["Identity", "TlsConfig", "TlsError"]
 
-_RENEW = 60.0  # seconds
+_RENEW = 5.0  # seconds
 
 
 class TlsError(Exception):
@@ -45,18 +46,17 @@ class TlsConfig(LogConfig):
 
 
 class Identity:
-    """What we show to who connects. A renewed certificate is taken by `renew`, without a new listener."""
+    """What we show to who connects, and what they must show. Renewed files are taken by `renew`, without a new
+    listener, as each connection asks for `context`. That is another then, so that no session of before is resumed."""
 
     def __init__(self, config: TlsConfig) -> None:
         """Blocking. Raises TlsError."""
         self._config = config
         self._seen = self._files()
-        self.context = self._current = self._load()
-        # Called in each handshake: connections from then on are shown the current certificate.
-        self.context.sni_callback = self._turn
+        self.context = self._load()
 
     async def keep(self, intake: Intake) -> None:
-        """Look for another certificate once a minute, for ever, and tell of one that cannot be used."""
+        """Look for another certificate every few seconds, for ever, and tell of one that cannot be used."""
         while True:
             await asyncio.sleep(_RENEW)
             try:
@@ -66,23 +66,22 @@ class Identity:
                 intake.degraded("certificate", str(error))
 
     def renew(self) -> None:
-        """Take the certificate that lies there now, if it is another one. Blocking. Raises TlsError; then the old one
-        stays."""
+        """Take the certificate, the key and the CA that lie there now, if one is another. Blocking. Raises TlsError;
+        then those of before stay."""
         seen = self._files()
         if seen != self._seen:
-            self._current = self._load()
+            self.context = self._load()
             self._seen = seen
 
-    def _turn(self, connection: Any, _name: str | None, _context: ssl.SSLContext) -> None:
-        connection.context = self._current
-
     def _files(self) -> tuple[object, ...]:
+        """What tells whether one of them has changed."""
+        config = self._config
+        assert config.private_key is not None
         try:
-            assert self._config.certificate is not None
-            info = self._config.certificate.stat()
-        except OSError:
-            return ()
-        return info.st_ino, info.st_mtime_ns, info.st_size
+            key: object = blake2b(config.private_key.resolve("private_key").encode()).digest()
+        except CredentialError:
+            key = None
+        return _signature(config.certificate), key, _signature(config.client_ca)
 
     def _load(self) -> ssl.SSLContext:
         config = self._config
@@ -109,6 +108,14 @@ class Identity:
         finally:
             os.close(descriptor)
         return context
+
+
+def _signature(path: Path | None) -> tuple[int, ...]:
+    try:
+        info = path.stat() if path else None
+    except OSError:
+        return ()
+    return (info.st_ino, info.st_mtime_ns, info.st_size) if info else ()
 
 
 def _why(error: OSError) -> str:

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import socket
 import ssl
 from pathlib import Path
 from typing import Any
@@ -63,11 +65,24 @@ async def shown(identity: Identity, port: int, name: str | None) -> bytes:
     return der
 
 
+async def serving(identity: Identity) -> tuple[asyncio.Server, int]:
+    """Takes whoever connects by the context of that moment, as sources do."""
+
+    async def greet(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(OSError):
+            await writer.start_tls(identity.context)
+            writer.write(b"welcome")
+            await writer.drain()
+        writer.close()
+
+    server = await asyncio.start_server(greet, "127.0.0.1", 0)
+    return server, server.sockets[0].getsockname()[1]
+
+
 async def test_a_renewed_certificate_is_shown_to_the_next_and_a_broken_one_is_not(tmp_path: Path) -> None:
     certificate(tmp_path)
     identity = Identity(config(tmp_path))
-    server = await asyncio.start_server(lambda _, writer: writer.close(), "127.0.0.1", 0, ssl=identity.context)
-    port = server.sockets[0].getsockname()[1]
+    server, port = await serving(identity)
     first = await shown(identity, port, "host")
     identity.renew()
     assert await shown(identity, port, "host") == first
@@ -83,5 +98,68 @@ async def test_a_renewed_certificate_is_shown_to_the_next_and_a_broken_one_is_no
     with pytest.raises(TlsError, match="certificate: "):
         identity.renew()
     assert await shown(identity, port, "host") == second
+    server.close()
+    await server.wait_closed()
+
+
+async def test_a_renewed_ca_decides_who_may_connect(tmp_path: Path) -> None:
+    """Also of who has a session from before."""
+    before, after = tmp_path / "before", tmp_path / "after"
+    for folder in (before, after, tmp_path):
+        folder.mkdir(exist_ok=True)
+        certificate(folder)
+    ca = tmp_path / "ca.pem"
+    ca.write_bytes((before / "server.pem").read_bytes())
+    identity = Identity(config(tmp_path, client_ca="ca.pem"))
+    server, port = await serving(identity)
+
+    def asking(folder: Path) -> ssl.SSLContext:
+        context = ssl.create_default_context(cafile=tmp_path / "server.pem")
+        context.maximum_version = ssl.TLSVersion.TLSv1_2  # where the session is known before anything is read
+        context.load_cert_chain(folder / "server.pem", folder / "server.key")
+        return context
+
+    def welcome(context: ssl.SSLContext, session: ssl.SSLSession | None = None) -> ssl.SSLSession | None:
+        """The session; None: not let in."""
+        with socket.create_connection(("127.0.0.1", port)) as plain:
+            try:
+                with context.wrap_socket(plain, server_hostname="127.0.0.1", session=session) as secure:
+                    return secure.session if secure.recv(7) == b"welcome" else None
+            except OSError:
+                return None
+
+    old, new = asking(before), asking(after)
+    session = await asyncio.to_thread(welcome, old)
+    assert session is not None
+    assert await asyncio.to_thread(welcome, new) is None
+
+    ca.write_bytes((after / "server.pem").read_bytes())
+    identity.renew()
+    assert await asyncio.to_thread(welcome, new) is not None
+    assert await asyncio.to_thread(welcome, old) is None
+    assert await asyncio.to_thread(welcome, old, session) is None
+
+    ca.unlink()
+    with pytest.raises(TlsError, match=r"client_ca: .*ca.pem: "):
+        identity.renew()
+    assert await asyncio.to_thread(welcome, new) is not None
+    server.close()
+    await server.wait_closed()
+
+
+async def test_a_key_that_was_changed_after_its_certificate_is_taken(tmp_path: Path) -> None:
+    certificate(tmp_path)
+    identity = Identity(config(tmp_path))
+    server, port = await serving(identity)
+    first = await shown(identity, port, "host")
+    (tmp_path / "new").mkdir()
+    certificate(tmp_path / "new")
+    (tmp_path / "new/server.pem").rename(tmp_path / "server.pem")
+    with pytest.raises(TlsError, match="certificate: "):
+        identity.renew()
+    assert await shown(identity, port, "host") == first
+    (tmp_path / "new/server.key").rename(tmp_path / "server.key")
+    identity.renew()
+    assert await shown(identity, port, "host") != first
     server.close()
     await server.wait_closed()
