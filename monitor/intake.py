@@ -57,7 +57,8 @@ class Intake(Protocol):
     @property
     def handles(self) -> dict[tuple[int, int], int]:
         """Descriptors that outlive a source, by device and inode: files that were open when it was stopped for another
-        configuration, for the source that takes its place, as they may be deleted before it opens them."""
+        configuration, for the source that takes its place, as they may be deleted before it opens them. Of sockets of
+        datagrams by what `Drops` knows and inode: they go on to listen meanwhile."""
         ...
 
     async def started(self) -> None:

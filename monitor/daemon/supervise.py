@@ -107,21 +107,27 @@ class Sources:
             if config not in wanted:
                 await cancel(task)
                 del self._tasks[name]
+                if not any((other.name, other.type) == (name, config.type) for other in wanted):
+                    self._close_handles(name)
                 self._over(_trouble(name), "It is not configured like this any more.")
                 for gauge in (self._site.snapshot.backlog, self._site.snapshot.lag, self._site.snapshot.committed):
                     gauge.pop(name, None)  # a source that is no more is not late
                 known = self._site.snapshot.degraded
                 for part in [part for part in known if part[0] == name]:
                     del known[part]  # nobody else says that it works: the next one may have no such part
-        for name in self._handles.keys() - {config.name for config in wanted}:
-            for descriptor in self._handles.pop(name).values():
-                os.close(descriptor)
         for config in wanted:
             if config.name not in self._tasks:
                 self.start(config)
 
+    def _close_handles(self, name: str) -> None:
+        """Of a source that nothing of its kind goes on with."""
+        for descriptor in self._handles.pop(name, {}).values():
+            os.close(descriptor)
+
     async def stop(self) -> None:
         await asyncio.gather(*(cancel(task) for task in self.tasks))
+        for name in list(self._handles):
+            self._close_handles(name)
 
     async def begun(self, stopped: Callable[[], bool]) -> None:
         """Wait until it is durable where every source begins: what is written after "ready" is read, come what may."""

@@ -13,7 +13,15 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-__all__ = ["Drops", "bind_datagrams", "read_datagrams", "rest_of_datagrams"]
+__all__ = [
+    "Drops",
+    "bind_datagrams",
+    "leave_datagrams",
+    "left_datagrams",
+    "read_datagrams",
+    "resolved",
+    "rest_of_datagrams",
+]
 
 _LARGEST = 1 << 16  # bytes: no datagram of IP is larger; one of a unix socket is cut there
 _LARGEST_LOCAL = 1 << 20
@@ -23,6 +31,7 @@ _BUFFER = 16 << 20  # bytes that the kernel is asked to keep for us; it gives wh
 _SO_MEMINFO, _DROPS, _FIGURES = 55, 8, 9  # linux/sock_diag.h: SK_MEMINFO_DROPS of SK_MEMINFO_VARS
 
 Take = Callable[[bytes, Any], None]
+Cut = Callable[[int], None]
 
 
 def bind_datagrams(host: str, port: int, mode: int = 0o660) -> socket.socket:
@@ -34,7 +43,7 @@ def bind_datagrams(host: str, port: int, mode: int = 0o660) -> socket.socket:
         bound = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         address: Any = host
     else:
-        family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_DGRAM, flags=socket.AI_PASSIVE)[0]
+        family, address = resolved(host, port)
         bound = socket.socket(family, socket.SOCK_DGRAM)
     try:
         bound.setblocking(False)
@@ -48,48 +57,105 @@ def bind_datagrams(host: str, port: int, mode: int = 0o660) -> socket.socket:
     return bound
 
 
-async def read_datagrams(bound: socket.socket, room: Callable[[], Any], full: Callable[[], bool], take: Take) -> None:
-    """For ever. While `full` it waits for `room`: the kernel keeps some, and counts what it drops."""
-    loop = asyncio.get_running_loop()
-    size = _size(bound)
+async def read_datagrams(
+    bound: socket.socket, room: Callable[[], Any], full: Callable[[], bool], take: Take, cut: Cut = lambda _: None
+) -> None:
+    """For ever. While `full` it waits for `room`: the kernel keeps some, and counts what it drops. `cut`: told of bytes
+    of one that was larger than what is taken."""
+    receive = _receiver(bound, cut)
     while True:
         await room()
-        take(*await loop.sock_recvfrom(bound, size))
         for _ in range(_AT_ONCE):
-            if full():
-                break
             try:
-                take(*bound.recvfrom(size))
+                take(*receive())
             except BlockingIOError:
+                await _readable(bound)
+                break
+            if full():
                 break
         else:
             await asyncio.sleep(0)
 
 
-def rest_of_datagrams(bound: socket.socket, take: Take) -> None:
+def rest_of_datagrams(bound: socket.socket, take: Take, cut: Cut = lambda _: None) -> None:
     """What the kernel still keeps: nobody gets it afterwards. However much comes meanwhile, it has an end."""
     over = time.monotonic() + _REST
+    receive = _receiver(bound, cut)
     with contextlib.suppress(OSError):
         while time.monotonic() < over:
-            take(*bound.recvfrom(_size(bound)))
+            take(*receive())
 
 
-def _size(bound: socket.socket) -> int:
-    return _LARGEST_LOCAL if bound.family == socket.AF_UNIX else _LARGEST
+def _receiver(bound: socket.socket, cut: Cut) -> Callable[[], tuple[bytes, Any]]:
+    """What takes one datagram and who sent it. Raises OSError."""
+    size = _LARGEST_LOCAL if bound.family == socket.AF_UNIX else _LARGEST
+    buffer = memoryview(bytearray(size))
+
+    def receive() -> tuple[bytes, Any]:
+        # With this flag the kernel tells the whole length of what it cuts.
+        length, _, _, sender = bound.recvmsg_into([buffer], 0, socket.MSG_TRUNC)
+        if length > size:
+            cut(length - size)
+        return bytes(buffer[:length]), sender
+
+    return receive
+
+
+async def _readable(bound: socket.socket) -> None:
+    loop = asyncio.get_running_loop()
+    ready = loop.create_future()
+
+    def wake() -> None:
+        if not ready.done():
+            ready.set_result(None)
+
+    loop.add_reader(bound, wake)
+    try:
+        await ready
+    finally:
+        loop.remove_reader(bound)
+
+
+def resolved(host: str, port: int) -> tuple[socket.AddressFamily, Any]:
+    """Family and address of IP to bind to. Blocking. Raises OSError."""
+    family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_DGRAM, flags=socket.AI_PASSIVE)[0]
+    return family, address
+
+
+def left_datagrams(
+    left: dict[tuple[int, int], int], family: socket.AddressFamily, address: Any
+) -> tuple[socket.socket, int] | None:
+    """Out of what a source before this one has left (by `leave_datagrams`) the socket that is bound to an address, with
+    the figure of its `Drops`; None: none is."""
+    for key, descriptor in left.items():
+        bound = socket.socket(fileno=descriptor)
+        if (bound.family, bound.getsockname()[:2]) == (family, address[:2]):
+            del left[key]
+            bound.setblocking(False)
+            return bound, key[0]
+        bound.detach()
+    return None
+
+
+def leave_datagrams(left: dict[tuple[int, int], int], bound: socket.socket, figure: int) -> None:
+    """Let it listen on, for the source that takes this one's place."""
+    inode = os.fstat(bound.fileno()).st_ino
+    left[figure, inode] = bound.detach()
 
 
 class Drops:
     """Counts the datagrams that one socket has lost."""
 
-    def __init__(self, bound: socket.socket) -> None:
+    def __init__(self, bound: socket.socket, last: int | None = None) -> None:
+        """`last`: what the kernel said when they were counted last; None: now."""
         self._socket = bound
-        self._last = self._figure()
+        self.last = self._figure() if last is None else last
 
     def new(self) -> int:
         """Since the last call."""
         now = self._figure()
-        fresh = (now - self._last) & 0xFFFFFFFF
-        self._last = now
+        fresh = (now - self.last) & 0xFFFFFFFF
+        self.last = now
         return fresh
 
     def _figure(self) -> int:

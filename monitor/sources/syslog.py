@@ -14,7 +14,7 @@ import secrets
 import socket
 import ssl
 import time
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal, NamedTuple, Self
 
@@ -27,7 +27,15 @@ from monitor.common.tasks import cancel
 from monitor.intake import Intake
 from monitor.model import Block, Position
 from monitor.sources.base import SourceConfig
-from monitor.sources.datagrams import Drops, bind_datagrams, read_datagrams, rest_of_datagrams
+from monitor.sources.datagrams import (
+    Drops,
+    bind_datagrams,
+    leave_datagrams,
+    left_datagrams,
+    read_datagrams,
+    resolved,
+    rest_of_datagrams,
+)
 from monitor.sources.framing import Frames, Piece
 from monitor.sources.hopper import Hopper
 from monitor.sources.peers import Peers, networks
@@ -160,6 +168,7 @@ class SyslogSource:
         tasks += [asyncio.create_task(self._serve(text)) for text in self.config.listen]
         try:
             await self._begun.wait()
+            self._close_left()
             await self._open()
             await self._intake.started()
             done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
@@ -181,6 +190,19 @@ class SyslogSource:
         if saved is not None and saved.get("open"):
             self._intake.missed("killed", 0, unit="messages")
         await self._intake.record((), self._mark(open_=True))
+
+    def _close_left(self) -> None:
+        """What was left at addresses that are none any more, now that the new ones are listened at."""
+        left = self._intake.handles
+        while left:
+            (figure, _), descriptor = left.popitem()
+            bound = socket.socket(fileno=descriptor)
+            bound.setblocking(False)
+            host, port = bound.getsockname()[:2]
+            where = Address("udp", host, port)
+            rest_of_datagrams(bound, self._taker(where))
+            self._dropped(Drops(bound, figure), where)
+            bound.close()
 
     def _mark(self, *, open_: bool) -> tuple[Position, ...]:
         return (Position(self.config.name, _MARK, {"open": open_}),)
@@ -228,7 +250,48 @@ class SyslogSource:
 
     @contextlib.asynccontextmanager
     async def _datagrams(self, where: Address) -> AsyncIterator[tuple[tuple[str, int], list[asyncio.Task[Any]]]]:
-        bound = await asyncio.to_thread(bind_datagrams, where.host, where.port, int(self.config.mode, 8))
+        left = None
+        if where.kind == "udp" and self._intake.handles:
+            family, there = await asyncio.to_thread(resolved, where.host, where.port)
+            left = left_datagrams(self._intake.handles, family, there)
+        bound, figure = left or (None, None)
+        if bound is None:
+            bound = await asyncio.to_thread(bind_datagrams, where.host, where.port, int(self.config.mode, 8))
+        take = self._taker(where)
+
+        def cut(count: int) -> None:
+            self._intake.missed("too_long", count, f"{where.kind}:{where.host}")
+
+        drops = Drops(bound, figure) if where.kind == "udp" else None
+        reading = read_datagrams(bound, self._hopper.room, lambda: self._hopper.full, take, cut)
+        work: list[asyncio.Task[Any]] = [asyncio.create_task(reading)]
+        if drops is not None:
+            work.append(asyncio.create_task(self._count(drops, where)))
+        place: os.stat_result | None = None
+        on = False  # another may go on with it
+        try:
+            if where.kind == "unix":
+                place = os.stat(where.host)
+                work.append(asyncio.create_task(self._there(where.host, place)))
+            name = bound.getsockname()
+            yield ((where.host, 0) if where.kind == "unix" else name[:2]), work
+        except asyncio.CancelledError:
+            on = True
+            raise
+        finally:
+            await asyncio.gather(*(cancel(task) for task in work))
+            rest_of_datagrams(bound, take, cut)
+            if drops is not None:
+                self._dropped(drops, where)
+            if drops is not None and on:
+                leave_datagrams(self._intake.handles, bound, drops.last)
+            else:
+                bound.close()
+            with contextlib.suppress(OSError):
+                if place is not None and os.path.samestat(os.stat(where.host), place):
+                    os.unlink(where.host)
+
+    def _taker(self, where: Address) -> Callable[[bytes, Any], None]:
         generation, at = secrets.token_hex(8), 0
 
         def take(data: bytes, sender: Any) -> None:
@@ -238,28 +301,7 @@ class SyslogSource:
                 self._put(self._record(data, peer, generation, at))
             at += len(data) + 1
 
-        drops = Drops(bound) if where.kind == "udp" else None
-        work: list[asyncio.Task[Any]] = [
-            asyncio.create_task(read_datagrams(bound, self._hopper.room, lambda: self._hopper.full, take))
-        ]
-        if drops is not None:
-            work.append(asyncio.create_task(self._count(drops, where)))
-        place: os.stat_result | None = None
-        try:
-            if where.kind == "unix":
-                place = os.stat(where.host)
-                work.append(asyncio.create_task(self._there(where.host, place)))
-            name = bound.getsockname()
-            yield ((where.host, 0) if where.kind == "unix" else name[:2]), work
-        finally:
-            await asyncio.gather(*(cancel(task) for task in work))
-            rest_of_datagrams(bound, take)
-            if drops is not None:
-                self._dropped(drops, where)
-            bound.close()
-            with contextlib.suppress(OSError):
-                if place is not None and os.path.samestat(os.stat(where.host), place):
-                    os.unlink(where.host)
+        return take
 
     async def _there(self, path: str, place: os.stat_result) -> None:
         """For ever, as long as senders find a socket there. Raises OSError. That of another program is left to it."""

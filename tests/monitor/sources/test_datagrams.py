@@ -12,7 +12,15 @@ import pytest
 
 from monitor.common.tasks import cancel
 from monitor.sources import datagrams as module
-from monitor.sources.datagrams import Drops, bind_datagrams, read_datagrams, rest_of_datagrams
+from monitor.sources.datagrams import (
+    Drops,
+    bind_datagrams,
+    leave_datagrams,
+    left_datagrams,
+    read_datagrams,
+    resolved,
+    rest_of_datagrams,
+)
 from tests.fakes.intake import until
 
 
@@ -82,3 +90,46 @@ def test_a_unix_socket_takes_the_place_of_one_left_behind_and_of_nothing_else(tm
     with pytest.raises(OSError, match="in use"):
         bind_datagrams(str(path), 0)
     assert path.read_text() == "a file of somebody's"
+
+
+async def test_what_is_cut_of_a_large_datagram_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_LARGEST_LOCAL", 1000)
+    came: list[int] = []
+    cut: list[int] = []
+    with contextlib.closing(bind_datagrams(str(tmp_path / "log"), 0)) as bound:
+        task = asyncio.create_task(
+            read_datagrams(
+                bound, lambda: asyncio.sleep(0), lambda: False, lambda data, _: came.append(len(data)), cut.append
+            )
+        )
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sender:
+            for size in (999, 1000, 1001, 90_000):
+                sender.sendto(b"x" * size, str(tmp_path / "log"))
+        await until(lambda: len(came) == 4)
+        await cancel(task)
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sender:
+            sender.sendto(b"x" * 1500, str(tmp_path / "log"))
+        rest_of_datagrams(bound, lambda data, _: came.append(len(data)), cut.append)
+    assert came == [999, 1000, 1000, 1000, 1000]
+    assert cut == [1, 89_000, 500]
+
+
+def test_a_socket_that_is_left_is_found_by_its_address_with_what_was_counted(bound: socket.socket) -> None:
+    left: dict[tuple[int, int], int] = {}
+    host, port = bound.getsockname()
+    assert left_datagrams(left, *resolved(host, port)) is None
+    bound.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2048)
+    drops = Drops(bound)
+    leave_datagrams(left, bound, drops.last)
+    assert left_datagrams(left, *resolved(host, 1)) is None
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
+        for _ in range(200):
+            sender.sendto(b"x" * 500, (host, port))
+    found = left_datagrams(left, *resolved(host, port))
+    assert found is not None
+    assert left == {}
+    again, figure = found
+    kept: list[bytes] = []
+    rest_of_datagrams(again, lambda data, _: kept.append(data))
+    assert Drops(again, figure).new() == 200 - len(kept) > 0
+    again.close()

@@ -152,6 +152,43 @@ async def test_reading_that_fails_for_a_moment_begins_anew(monkeypatch: pytest.M
             await until(heard)
 
 
+class Keeping(FakeIntake):
+    """Keeps descriptors for the next source, as the daemon does."""
+
+    handles: dict[tuple[int, int], int] = {}  # type: ignore[assignment]  # noqa: RUF012 - each test has its own
+
+
+async def test_datagrams_that_come_while_it_is_configured_anew_are_not_lost() -> None:
+    intake = Keeping()
+    intake.handles = {}
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
+        async with listening(intake, UDP) as source:
+            first = port(source, UDP)
+        sender.sendto(b"in between <1>", ("127.0.0.1", first))
+        async with listening(intake, f"udp:127.0.0.1:{first}", rate=1000) as source:
+            sender.sendto(b"after <2>", ("127.0.0.1", first))
+            await until(lambda: marks(intake) == [1, 2])
+            assert intake.handles == {}
+        sender.sendto(b"to where it was <3>", ("127.0.0.1", first))
+        async with listening(intake, UDP):
+            await until(lambda: marks(intake) == [1, 2, 3])
+            assert intake.handles == {}
+            with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as other:
+                other.bind(("127.0.0.1", first))
+        for descriptor in intake.handles.values():
+            socket.socket(fileno=descriptor).close()
+    assert not intake.lost
+
+
+async def test_what_is_cut_of_a_large_datagram_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("monitor.sources.datagrams._LARGEST_LOCAL", 1000)
+    intake, path = FakeIntake(), tmp_path / "log"
+    async with listening(intake, f"unix:{path}"):
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sender:
+            sender.sendto(b"large <1> " + b"x" * 1990, str(path))
+        await until(lambda: marks(intake) == [1] and intake.lost == [("too_long", 1000, f"unix:{path}")])
+
+
 @pytest.mark.parametrize("framing", ["octet-counted", "traditional"])
 async def test_rsyslog_forwards_to_it(tmp_path: Path, framing: str) -> None:
     intake = FakeIntake()
