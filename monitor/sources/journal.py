@@ -28,7 +28,9 @@ from monitor.intake import Intake
 from monitor.model import Block, Position
 from monitor.sources.base import LogConfig, SourceConfig, Where
 from monitor.sources.journalctl import (
+    SHOWN,
     JournalError,
+    Numbers,
     between,
     cursor_of,
     entry_at,
@@ -38,7 +40,7 @@ from monitor.sources.journalctl import (
     refused,
     said,
 )
-from monitor.sources.journald import Decoder, Entry, own, suppressed
+from monitor.sources.journald import Decoder, Entry, logged, own, suppressed
 from monitor.sources.pem import Joiner
 from monitor.sources.settle import settle
 
@@ -48,32 +50,13 @@ log = structlog.get_logger(__name__)
 
 _READ = 1 << 20
 _OPEN = 2.0  # seconds after which a line that journald cut is scanned without what may still follow
+_JUMPS = 5.0  # seconds between looks whether records that were left out are gone
 _BUSY = 60.0  # the same while other records come
 _LINE = 4 << 20  # bytes of such a line that wait for its end
 _ABSENT = 30.0  # seconds between looks for a journal on a host that has none
 _FIRST, _LONGEST = 1.0, 60.0  # seconds before journalctl is started again
 _SOCKET = Path("/run/systemd/journal/socket")
 _FOLDERS = (Path("/var/log/journal"), Path("/run/log/journal"))
-_SHOWN = (
-    "_SYSTEMD_UNIT",
-    "_SYSTEMD_USER_UNIT",
-    "_SYSTEMD_INVOCATION_ID",
-    "SYSLOG_IDENTIFIER",
-    "_COMM",
-    "_SOURCE_REALTIME_TIMESTAMP",
-    "_PID",
-    "_HOSTNAME",
-    "_BOOT_ID",
-    "CONTAINER_NAME",
-    "CONTAINER_ID",
-    "IMAGE_NAME",
-    "_STREAM_ID",
-    "_LINE_BREAK",
-    "MESSAGE_ID",
-    "N_DROPPED",
-    "_TRANSPORT",
-    "OBJECT_SYSTEMD_UNIT",
-)
 
 
 class JournalConfig(LogConfig):
@@ -144,6 +127,8 @@ class JournalSource:
         self._joiner = Joiner()
         self._own = own()
         self._got = 0  # records in this run of journalctl
+        self._numbers: Numbers | None = None  # of it; None: filters leave records out
+        self._looked = float("-inf")  # monotonic: when jumps in them were looked at
 
     @staticmethod
     def present(config: JournalConfig) -> dict[str, tuple[int, int]]:
@@ -231,6 +216,7 @@ class JournalSource:
     def _tell_gap(self, goes_on: str) -> None:
         """The journal was vacuumed or replaced. How many bytes that were nobody knows."""
         self._intake.missed("journal_gap", between(self._cursor, goes_on), self._key, unit="records")
+        self._numbers = self._numbers and Numbers()  # or it would be told twice
 
     # Reading
 
@@ -239,8 +225,9 @@ class JournalSource:
         self._got = 0
         self._open.clear()
         self._cursor = self._saved
+        self._numbers = None if self._filters() else Numbers()
         call = _place(self.config, program)
-        fields = f"--output-fields={','.join(dict.fromkeys((*self.config.fields, *_SHOWN)))}"
+        fields = f"--output-fields={','.join(dict.fromkeys((*self.config.fields, *SHOWN)))}"
         look = [*call, "--output-fields=_BOOT_ID"]
         await self._pass([*call, fields, *self._filters(), *await self._from(look)])
         if once:
@@ -311,17 +298,31 @@ class JournalSource:
         while True:
             chunk = None
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(_OPEN if self._open else None):
+                jumped = self._numbers is not None and self._numbers.jumped
+                async with asyncio.timeout(_OPEN if self._open or jumped else None):
                     chunk = await stream.read(_READ)
             if chunk == b"":
+                await self._look_at_jumps(float("inf"))
                 return
             now = time.monotonic()
             records = list(self._records(decoder.feed(chunk or b""), now))
             records += self._flushed(now - (_OPEN if chunk is None else _BUSY))
+            await self._look_at_jumps(now)
             if decoder.garbled:
                 self._intake.missed("garbled", decoder.garbled, self._key)
                 decoder.garbled = 0
             await self._settle(records)
+
+    async def _look_at_jumps(self, now: float) -> None:
+        """Whether what was left out was deleted while we lagged behind."""
+        numbers = self._numbers
+        if numbers is None or not numbers.jumped or now < self._looked + _JUMPS:
+            return
+        call = [*_place(self.config, shutil.which("journalctl") or "journalctl"), "--output-fields=_BOOT_ID"]
+        if await entry_at(call, numbers.before) != numbers.before:
+            self._intake.missed("journal_gap", numbers.jumped, self._key, unit="records")
+        numbers.forget()
+        self._looked = time.monotonic()
 
     async def _settle(self, records: list[tuple[Block, str]]) -> None:
         """Scan the records and commit how far that is."""
@@ -344,10 +345,12 @@ class JournalSource:
         """What is to be scanned, each with the cursor that is committed once it was."""
         for entry in entries:
             expected, self._expected = self._expected, ""
-            if expected:
-                if cursor_of(entry) == expected:
-                    continue
+            if expected and cursor_of(entry) != expected:
                 self._tell_gap(cursor_of(entry))
+            if self._numbers is not None:
+                self._numbers.see(cursor_of(entry))
+            if cursor_of(entry) == expected != "":
+                continue
             before, self._cursor = self._cursor, cursor_of(entry) or self._cursor
             self._got += 1
             if entry.cut:
@@ -443,7 +446,7 @@ class JournalSource:
             data=text,
             time=time.time(),
             attributes={name: value for name, value in attributes.items() if value},
-            logged_at=_logged(entry),
+            logged_at=logged(entry),
         )
 
 
@@ -461,14 +464,6 @@ def _whole(line: _Line, ahead: int = 0) -> Block:
         attributes=first.attributes,
         logged_at=first.logged_at,
     )
-
-
-def _logged(entry: Entry) -> float | None:
-    """Seconds since the epoch, as the service gave it, or as journald received it."""
-    try:
-        return int(entry.text("_SOURCE_REALTIME_TIMESTAMP", "__REALTIME_TIMESTAMP")) / 1e6
-    except ValueError:
-        return None
 
 
 def _patterns(units: Iterable[str]) -> bool:

@@ -11,17 +11,41 @@ from collections.abc import Sequence
 from monitor.sources.journald import Decoder, Entry
 
 __all__ = [
+    "SHOWN",
     "JournalError",
+    "Numbers",
     "between",
     "cursor_of",
     "entry_at",
     "environment",
     "newest",
+    "numbered",
     "put_to_end",
     "refused",
     "said",
 ]
 
+# Fields that are asked for, beside those that are scanned.
+SHOWN = (
+    "_SYSTEMD_UNIT",
+    "_SYSTEMD_USER_UNIT",
+    "_SYSTEMD_INVOCATION_ID",
+    "SYSLOG_IDENTIFIER",
+    "_COMM",
+    "_SOURCE_REALTIME_TIMESTAMP",
+    "_PID",
+    "_HOSTNAME",
+    "_BOOT_ID",
+    "CONTAINER_NAME",
+    "CONTAINER_ID",
+    "IMAGE_NAME",
+    "_STREAM_ID",
+    "_LINE_BREAK",
+    "MESSAGE_ID",
+    "N_DROPPED",
+    "_TRANSPORT",
+    "OBJECT_SYSTEMD_UNIT",
+)
 _PATIENCE = 60.0  # seconds that one look at one record may take
 
 
@@ -66,13 +90,43 @@ def cursor_of(entry: Entry | None) -> str:
     return entry.fields.get("__CURSOR", b"").decode("ascii", "replace") if entry else ""
 
 
+def numbered(cursor: str) -> tuple[str, int] | None:
+    """Who gave the record of a cursor its number, and that; None: the cursor does not say."""
+    parts = dict(pair.split("=", 1) for pair in cursor.split(";") if "=" in pair)
+    with contextlib.suppress(KeyError, ValueError):
+        return parts["s"], int(parts["i"], 16)
+    return None
+
+
 def between(before: str, after: str) -> int:
     """How many records there were between those of two cursors, as far as their numbers tell; at least one."""
-    one, other = (dict(pair.split("=", 1) for pair in c.split(";") if "=" in pair) for c in (before, after))
-    if one.get("s") == other.get("s") and one.get("s"):
-        with contextlib.suppress(KeyError, ValueError):
-            return max(1, int(other["i"], 16) - int(one["i"], 16) - 1)
-    return 1
+    one, other = numbered(before), numbered(after)
+    return max(1, other[1] - one[1] - 1) if one and other and one[0] == other[0] else 1
+
+
+class Numbers:
+    """Jumps in the numbers that journald gives its records. One means that records were deleted before they were read,
+    or may not be seen here: the former, if the record before it is gone as well, as the oldest are deleted first."""
+
+    def __init__(self) -> None:
+        self._last: dict[str, tuple[int, str]] = {}  # who gives numbers → the last one, with its cursor
+        self.before = ""  # cursor of the record before the first jump that was not looked at
+        self.jumped = 0  # records that were left out since
+
+    def see(self, cursor: str) -> None:
+        """The next record."""
+        if (named := numbered(cursor)) is None:
+            return
+        who, number = named
+        last, before = self._last.get(who, (number - 1, ""))
+        if number > last + 1:
+            self.before = self.before or before
+            self.jumped += number - last - 1
+        self._last[who] = number, cursor
+
+    def forget(self) -> None:
+        """The jumps were looked at."""
+        self.before, self.jumped = "", 0
 
 
 def _first(out: bytes) -> Entry | None:

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-__all__ = ["LONGEST", "Decoder", "Entry", "own", "suppressed"]
+__all__ = ["LONGEST", "Decoder", "Entry", "logged", "own", "suppressed"]
 
 LONGEST = 128 << 20  # bytes of one field that are kept
 _SHORT = 1 << 20  # a line that is not over by then is read as it comes
@@ -264,3 +264,11 @@ def own() -> Mapping[str, bytes]:
                     found["_BOOT_ID"] = boot.strip().replace("-", "")
                 return {name: value.encode() for name, value in found.items()}
     return {}
+
+
+def logged(entry: Entry) -> float | None:
+    """Seconds since the epoch, as the service gave it, or as journald received it."""
+    try:
+        return int(entry.text("_SOURCE_REALTIME_TIMESTAMP", "__REALTIME_TIMESTAMP")) / 1e6
+    except ValueError:
+        return None

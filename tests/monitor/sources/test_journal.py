@@ -141,6 +141,52 @@ async def test_a_cursor_that_vanishes_just_before_it_is_read_on_from_is_a_gap(
     assert [reason for reason, *_ in intake.lost] == ["journal_gap"]
 
 
+def numbered(*numbers: int, more: str = "") -> str:
+    """What a journalctl prints of records with these numbers."""
+    lines = [f'{{"__CURSOR":"s=one;i={number:x};t={number:x}","MESSAGE":"<{number}>"}}' for number in numbers]
+    return "printf '%s\\n' " + " ".join(f"'{line}'" for line in lines) + more
+
+
+@pytest.mark.parametrize(
+    ("found", "keys", "lost"),
+    [(9, {}, [6]), (2, {}, []), (9, {"identifiers": ["app"]}, [])],
+    ids=["deleted", "not to be seen", "filtered"],
+)
+@pytest.mark.parametrize("once", [True, False])
+async def test_what_is_deleted_while_reading_lags_is_told(
+    journal: Journal,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    found: int,
+    keys: dict[str, object],
+    lost: list[int],
+    once: bool,
+) -> None:
+    """journalctl goes on at the oldest record that is left; `found`: the one that lies where the one before was."""
+    looks = tmp_path / "looks"
+    looks.touch()
+    program(
+        tmp_path / "bin",
+        f"""case "$*" in
+*--cursor=s=one\\;i=2\\;*--lines=1*) echo >> "{looks}"; {numbered(found)};;
+*--cursor=*--lines=1*) {numbered(11)};;
+*--follow*) {numbered(*((11,) if once else (1, 2, 9, 10, 11)), more="; exec sleep 600")};;
+*) {numbered(1, 2, 9, 10, 11) if once else "true"};;
+esac""",
+        monkeypatch,
+    )
+    intake = FakeIntake()
+    if once:
+        await source(journal, intake, **keys).run(True)
+    else:
+        async with running(source(journal, intake, **keys)):
+            await until(lambda: len(intake.marks) == 5 and (keys or looks.read_text()))
+            await until(lambda: len(intake.lost) == len(lost))
+    assert intake.marks == [1, 2, 9, 10, 11]
+    assert [(reason, count) for reason, count, _ in intake.lost] == [("journal_gap", count) for count in lost]
+    assert looks.read_text() == ("" if keys else "\n")
+
+
 async def test_another_filter_loses_no_record_at_the_cursor(journal: Journal) -> None:
     intake = FakeIntake()
     journal.write(b"<1>")
