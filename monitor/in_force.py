@@ -1,6 +1,7 @@
 """The configuration that was last in force, kept in the state folder: for commands, while the file waits to be mended.
 
-Only what was read from the file is kept, without its comments. It holds no secrets, as the file holds references only.
+Only what was read from the file is kept, without its comments. Secrets are references there; one that somebody wrote
+where any text may stand, such as a header of an action, is masked: commands that go by this send nothing.
 """
 
 from __future__ import annotations
@@ -8,8 +9,9 @@ from __future__ import annotations
 import os
 import re
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import orjson
 import structlog
@@ -24,15 +26,24 @@ log = structlog.get_logger(__name__)
 _FILE = "config.json"
 
 
-def keep(config: Config) -> None:
-    """Blocking. What cannot be written is not kept: the monitor goes on, and so do commands, by the file."""
+def keep(config: Config, scrub: Callable[[str], str]) -> None:
+    """Blocking. What cannot be written is not kept: the monitor goes on, and so do commands, by the file. `scrub`:
+    masks the secrets in a text."""
     if config.path is None:
         return
+
+    def masked(value: Any) -> Any:
+        if isinstance(value, dict):
+            return {name: masked(item) for name, item in value.items()}
+        if isinstance(value, list):
+            return [masked(item) for item in value]
+        return scrub(value) if isinstance(value, str) else value
+
     path = config.state_dir / _FILE
     fresh = path.with_name(f"{_FILE}.{os.getpid()}")
     try:
         with open(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
-            file.write(orjson.dumps({"path": str(config.path), "tables": config.raw}))
+            file.write(orjson.dumps({"path": str(config.path), "tables": masked(config.raw)}))
         fresh.replace(path)
     except (OSError, TypeError) as error:
         log.warning("the configuration in force could not be kept for commands", error_type=type(error).__name__)

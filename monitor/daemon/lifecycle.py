@@ -155,7 +155,7 @@ class Daemon:
             stack.push_async_callback(health.keep)
             stack.push_async_callback(sources.stop)
             await sources.begun(self._stop.is_set)
-            await asyncio.to_thread(in_force.keep, config)
+            await asyncio.to_thread(in_force.keep, config, site.scanner.scrub)
             try:
                 yield self._running
             finally:

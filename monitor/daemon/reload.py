@@ -142,7 +142,7 @@ class Reload:
             for sink in before.values():
                 await sink.close()
 
-        await asyncio.to_thread(in_force.keep, new)
+        await asyncio.to_thread(in_force.keep, new, site.scanner.scrub)
 
         from detectors.author.tune import costly
 

@@ -37,7 +37,7 @@ def file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_what_was_in_force_comes_back_whole_whatever_the_file_has_become(file: Path, tmp_path: Path) -> None:
     before = load(file)
-    keep(before)
+    keep(before, str)
     for broken in (TEXT + "[[routes", TEXT + "[[routes]]\nsinks = []\n", "\xff" + TEXT):
         file.write_bytes(broken.encode("latin-1"))
         assert last(file) == before
@@ -49,7 +49,7 @@ def test_what_was_in_force_comes_back_whole_whatever_the_file_has_become(file: P
 
 def test_of_another_file_or_where_nothing_is_kept_nothing_comes_back(file: Path, tmp_path: Path) -> None:
     assert last(file) is None
-    keep(load(file))
+    keep(load(file), str)
     other = tmp_path / "other.toml"
     other.write_text(TEXT)
     assert last(other) is None
@@ -61,7 +61,7 @@ def test_of_another_file_or_where_nothing_is_kept_nothing_comes_back(file: Path,
 def test_what_cannot_be_kept_is_not(file: Path, tmp_path: Path) -> None:
     config = load(file)
     (tmp_path / "state").rmdir()
-    keep(config)
+    keep(config, str)
     assert last(file) is None
 
 
@@ -74,3 +74,13 @@ def test_a_database_is_looked_for_where_the_file_may_mean(file: Path, tmp_path: 
     file.write_text(f'{TEXT}[monitor\ndatabase = "env:DB"\n')
     assert where_it_was(file) is None
     assert where_it_was(tmp_path / "gone.toml") is None
+
+
+def test_a_secret_that_somebody_wrote_there_is_not_copied(file: Path, tmp_path: Path) -> None:
+    action = 'name = "a"\ntype = "http"\nurl = "https://acme.test"\nheaders = {"X-Key" = "hunter2hunter2"}\n'
+    file.write_text(f"{TEXT}[[actions]]\n{action}")
+    keep(load(file), lambda text: text.replace("hunter2hunter2", "hunt…"))
+    found = last(file)
+    assert found is not None
+    assert found.actions[0].headers == {"X-Key": "hunt…"}
+    assert "hunter2hunter2" not in (tmp_path / "state/config.json").read_text()

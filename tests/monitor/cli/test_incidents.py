@@ -361,7 +361,7 @@ def test_nothing_is_changed_where_nobody_knows_who_is_told_and_nothing_read_wher
 def test_incidents_are_taken_by_the_configuration_that_was_last_in_force(
     monitor: Command, stored: Path, right: str, wrong: str
 ) -> None:
-    keep(load(stored))
+    keep(load(stored), str)
     text = stored.read_text()
     stored.write_text(text.replace(right, wrong) if right else f"{text}\n{wrong}")
     acked = monitor("incidents", "ack", "1111", "--note", "mine")
