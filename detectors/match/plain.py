@@ -70,9 +70,7 @@ _WRONG = re.compile(rb"(?i:(?:bad|wrong|invalid|incorrect)[_-]?(?:pass(?:w(?:or)
 _CUT = re.compile(rb"[\w+/-]{3,}(?:\.\.|\xe2\x80\xa6)[\w+/=-]{2,}")  # its middle left out
 _MINIFIED = re.compile(rb"[,;{ ][A-Za-z_$]{1,2}=[\"']\Z")
 _GOES_ON_SO = re.compile(rb"[\"'],[A-Za-z_$]{1,2}=")
-_NAME_OF_A_KEY = re.compile(
-    rb"(?i)(?:my|some|a|test)?[_ -]?(?:private|public|secret|access|api|auth|signing)[_ -]?(?:key|token|id)"
-)
+_NAME_OF_A_KEY = re.compile(rb"(?i)(?:my|some|an?|test|another|the)?[_ -]?(?:[a-z]{2,8})?[_ -]?(?:key|token|id)")
 _COMMIT = re.compile(rb"`?\]\(https?://[^\s)]{4,160}/commit/")
 _TROFF = re.compile(rb"f[BIRP1-4](?=[A-Za-z0-9])")  # behind a backslash, a change of font
 _PROMPT = re.compile(rb"[\w.-]+@[A-Za-z][\w.-]{3,}[#>$]")
@@ -86,6 +84,10 @@ _PAIR = re.compile(
 _KNOWN_KEYS = re.compile(
     rb"(?i:(?:allowed|blocked|trusted|known|revoked|pinned|accepted)\w{0,24}keys?|keys?_?(?:block|allow|deny|white|black)_?list)\W{1,8}\Z"
 )
+_ENCRYPTED = re.compile(
+    rb"(?:[eE]ncrypted|[wW]rapped)_?(?:[A-Za-z]{1,16}_?)?(?:[kK]ey|[sS]ecret|[tT]oken)(?:_?[vV]alue)?\W{1,8}\Z"
+)
+_CONSTANT = re.compile(rb"[A-Z][A-Z0-9]{1,16}(?:_[A-Z0-9]{1,16}){2,}")
 _PUBLIC_KEY = re.compile(
     rb"(?:[pP]ublic_?[kK]ey|PUBLIC_?KEY)(?:_?(?:[bB]ytes|BYTES|[hH]ex|HEX|[bB]ase64|BASE64|B64|b64)){0,2}\W{1,8}\Z"
 )
@@ -142,6 +144,8 @@ def expression(value: bytes, before: bytes, after: bytes) -> str:
     signs = plain.isascii() and not any(map(plain.__contains__, b"0123456789"))
     if after[:1] == b"@" and signs and score.surprise(plain)[0] <= 0 and _ANYBODY.search(before[-12:]):
         return "a word, of anybody"
+    if after[:1] == b"@" and plain is not value and not plain.isalnum() and _STAND_INS.fullmatch(letters):
+        return "a stand-in"
     if signs and (len(letters) < 2 or _STAND_INS.fullmatch(letters)):
         return "a stand-in"
     if after[:1] == b"@" and _EXAMPLE.match(after) and _WORD_OF_IT.fullmatch(value) and score.surprise(value)[0] <= 0:
@@ -231,6 +235,10 @@ def plainly(value: bytes, before: bytes, after: bytes) -> str:
         return "encoded data"
     if _WRONG.search(before[-48:]):
         return "a wrong one, by its name"
+    if _ENCRYPTED.search(before[-48:]):
+        return "encrypted, by its name"
+    if not quoted(before) and _CONSTANT.fullmatch(value):
+        return "the name of a constant"
     if _PUBLIC_KEY.search(before[-48:]):
         return "a public key, by its name"
     if _BEHIND_ITS_ID.search(before[-72:]) or (_ANY_KEY.search(before[-10:]) and _ITS_ID.match(after)):
