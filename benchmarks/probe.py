@@ -1,9 +1,9 @@
 """Recall and false alarms on text that no rule was written from: `probe.txt`, templates by class of syntax.
 
-python -m benchmarks.probe [--second | --third | --fourth | --fifth | --sixth | --seventh | --eighth | --ninth | --negatives | --vendors] [--misses] [--sealed]
+python -m benchmarks.probe [--second | --third | --fourth | --fifth | --sixth | --seventh | --eighth | --ninth | --tenth | --negatives | --vendors] [--misses] [--sealed]
 python -m benchmarks.probe --values
 
-`--second` to `--ninth` take `probe-second.txt` and so on, each written when the rules had been made to suit
+`--second` to `--tenth` take `probe-second.txt` and so on, each written when the rules had been made to suit
 those before it; `--negatives` takes `probe-fourth-negatives.txt`, which holds no secret; `--vendors` takes
 `probe-vendors.txt`, a format of each issuer.
 
@@ -37,7 +37,7 @@ __all__ = ["Case", "Score", "cases", "main", "measure", "values"]
 SEEDS = {True: 3, False: 4}  # by whether there is a secret in it
 FIRST, SECOND, THIRD, FOURTH = "probe.txt", "probe-second.txt", "probe-third.txt", "probe-fourth.txt"
 FIFTH, SIXTH, SEVENTH = "probe-fifth.txt", "probe-sixth.txt", "probe-seventh.txt"
-EIGHTH, NINTH = "probe-eighth.txt", "probe-ninth.txt"
+EIGHTH, NINTH, TENTH = "probe-eighth.txt", "probe-ninth.txt", "probe-tenth.txt"
 NEGATIVES, VENDORS = "probe-fourth-negatives.txt", "probe-vendors.txt"
 PROBES = {
     "--second": SECOND,
@@ -48,6 +48,7 @@ PROBES = {
     "--seventh": SEVENTH,
     "--eighth": EIGHTH,
     "--ninth": NINTH,
+    "--tenth": TENTH,
     "--negatives": NEGATIVES,
     "--vendors": VENDORS,
 }

@@ -14,6 +14,7 @@ from benchmarks.probe import (
     SECOND,
     SEEDS,
     SEVENTH,
+    TENTH,
     THIRD,
     VENDORS,
     WAYS,
@@ -26,7 +27,7 @@ from detectors.rules.template import expand
 from tests.detectors.texts import engine
 
 
-@pytest.mark.parametrize("probe", [FIRST, SECOND, THIRD, FOURTH, FIFTH, SEVENTH, EIGHTH, NINTH])
+@pytest.mark.parametrize("probe", [FIRST, SECOND, THIRD, FOURTH, FIFTH, SEVENTH, EIGHTH, NINTH, TENTH])
 def test_there_are_enough_cases_of_both_kinds_and_halves(probe: str) -> None:
     listed = list(cases(probe))
     for secret in (True, False):
@@ -43,7 +44,9 @@ def test_the_negatives_are_enough_and_hold_no_secret() -> None:
     assert not any(case.secret or "«" in case.template for case in listed)
 
 
-@pytest.mark.parametrize("probe", [FIRST, SECOND, THIRD, FOURTH, FIFTH, SEVENTH, EIGHTH, NINTH, NEGATIVES, VENDORS])
+@pytest.mark.parametrize(
+    "probe", [FIRST, SECOND, THIRD, FOURTH, FIFTH, SEVENTH, EIGHTH, NINTH, TENTH, NEGATIVES, VENDORS]
+)
 def test_no_case_expands_to_the_text_of_another(probe: str) -> None:
     texts = [case.text(1) for case in cases(probe)]
     assert len(set(texts)) == len(texts)
