@@ -86,13 +86,13 @@ _HASH_LENGTHS = frozenset((32, 40, 56, 64, 96, 128))
 _HASH_CONTEXT = re.compile(
     rb"(?i)(?:sha-?(?:1|224|256|384|512)|md5|digest|checksum|hash|etag|commit|revision|\brev\b|integrity|fingerprint|"
     rb"blob|tree|parent|kernel\skey|image|layer|(?:trace|span|request|build)[_-]?id|correlation|uuid|guid|nonce|uses:\s[\w./-]{3,40}@|\{$)"
-    rb"[\"'\s:=@/_\[\]()-]{0,6}[\w-]{0,16}[\"'\s:=@/_\[\]()-]{0,4}$"
+    rb"[\"'\\\s:=@/_\[\]()-]{0,6}[\w-]{0,16}[\"'\\\s:=@/_\[\]()-]{0,4}$"
 )
 # Names whose value pages through a list or marks a request, and names of an identifier, not of the secret itself.
 _PAGE_CONTEXT = re.compile(
     rb"(?i:(?:next|prev(?:ious)?|page|pagination|continuation|continue|forward|backward|cursor|resume|sync|scroll|change|skip"
     rb"|input|output|idempotency)[_-]?(?:page|forward|backward)?[_-]?token|next\spage\stoken"
-    rb"|cache[\w ]{1,24} keys?|\bdid:key|secrets?[_-]?arn|(?:key|credential)s?[_-]?id(?:[_-]?\d{1,2})?"
+    rb"|cache[\w ]{1,24} keys?|\bdid:key|secrets?[_-]?arn|(?:key|credential)s?[\s_-]?id(?:[_-]?\d{1,2})?"
     rb"|\bsecretar(?:y|ies)|[\w.]/passwd|\brepository key|\broot key:\s{4,12}"
     rb"|secretsmanager:[^\s:]{0,24}:[^\s:]{0,16}:secret|AWS::\w{2,30}::\w{3,60}|alias/aws/\w{2,24})[\"'\\\s:=>+/-]{0,16}(?:str(?:ing)?\s?=\s?[\"'])?$"
     rb"|\w_t[ \t]{1,4}\*{0,2}$"  # a type of C

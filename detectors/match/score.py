@@ -84,6 +84,12 @@ _ABOUT = re.compile(
     rb"|descri|confirm|forgot|reset|require|invalid"
     rb"|strength|type|name$|field|input|_id$|Id$|(?<!c)url|(?<!sec)uri|path|(?<!pro)file|policy|column|class|format|pattern|locale|i18n|lang)"
 )
+# Where one of these goes on, it is part of an issuer's name: `LANGFUSE_SECRET`, `filestackKey`.
+_WHOLE = re.compile(
+    rb"(?i:(?:label|title|text|hint|prompt|placeholder|message|msg|error|help|descri|confirm|forgot|reset|requir|invalid"
+    rb"|strength|type|field|input|ur[il]|path|file|polic|column|class|format|pattern|locale|i18n|lang)"
+    rb"(?:s|es|er|ers|ed|ing|y|ies|ption|ptor|ation|uage|name)?|.*(?:pas|pwd|pw|secret|token|key|cred|auth).*)"
+)
 _OF_RESETS = re.compile(rb"(?i:reset|confirm(?:ation)?)_?(?i:token|key|code)\Z")  # who has one sets a new password
 _MAYBE_ABOUT = quick([re.compile(re.sub(rb"\(\?<!.*?\)", b"", _ABOUT.pattern))])
 _TEST = found(re.compile(rb"(?i:test|example|dummy|mock|fake|sample|fixture|assert|expect|demo)"))
@@ -409,8 +415,18 @@ _OPERATORS = {
 def _of_name(name: bytes, tail: bytes) -> tuple[str, bool, bytes]:
     """The kind of a name, or of what stands in its place; whether it speaks about a secret; its letters."""
     kind = next((kind for kind, pattern in _KINDS if pattern(name or tail)), "none")
-    about = _MAYBE_ABOUT(name) and bool(_ABOUT.search(name)) and not _OF_RESETS.search(name)
+    about = _MAYBE_ABOUT(name) and bool(_ABOUT.search(_without_issuer(name))) and not _OF_RESETS.search(name)
     return f"name {kind}", about, name.lower().translate(None, _NO_LETTER)
+
+
+def _without_issuer(name: bytes) -> bytes:
+    """The name from its first word on that is none of an issuer's name in which one of `_ABOUT` happens to stand."""
+    for word in _HUMP.finditer(name):
+        if _WHOLE.fullmatch(word[0]):
+            break
+        if len(word[0]) > 4 and _ABOUT.search(word[0]) and any(pattern(name[word.end() :]) for _, pattern in _KINDS):
+            return name[word.end() :]
+    return name
 
 
 @cache

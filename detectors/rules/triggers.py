@@ -192,6 +192,7 @@ def _loose() -> Iterable[str]:
         yield from (rf"(?i:{name}) {_escape(sign)}{_AFTER}{_LOOSE_VALUE}" for sign in "-|`*>")
         yield rf"(?i:{name}) is now {_LOOSE_VALUE}"
         yield rf"(?i:{name})\x22{_NESTED}{_LOOSE_VALUE}"
+    yield from (rf"(?i:{name})\x22{_NESTED}{_LOOSE_VALUE}" for name in ("_key", "-key", "_secret"))
     for name in ("_key", "-key", "_pass", "-pass", "_token"):
         yield from (rf"(?i:{name}){_escape(sign)}{_AFTER}{_LOOSE_VALUE}" for sign in _SIGNS)
     yield from (rf"Key{_escape(sign)}{_AFTER}{_LOOSE_VALUE}" for sign in "\"'>(")

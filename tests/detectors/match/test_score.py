@@ -187,7 +187,11 @@ def test_words_with_a_number_are_nothing_without_the_name_of_a_password() -> Non
 
 
 @pytest.mark.parametrize(
-    "name", ["GF_SECURITY_ADMIN_PASSWORD", "plain_text_password", "context.password", "profile_pass"]
+    "name",
+    [
+        *("GF_SECURITY_ADMIN_PASSWORD", "plain_text_password", "context.password", "profile_pass"),
+        *("LANGFUSE_SECRET_KEY", "filestackApiKey", "messagebird_token", "TYPEFORM_TOKEN", "SIGNATURIT_KEY"),
+    ],
 )
 def test_parts_of_other_words_do_not_make_a_name_speak_about_a_secret(name: str) -> None:
     assert "name about it" not in features(b"k3j9X2m4q8", f"{name}=".encode(), b"")
@@ -196,3 +200,8 @@ def test_parts_of_other_words_do_not_make_a_name_speak_about_a_secret(name: str)
 def test_the_end_of_a_sentence_is_no_code() -> None:
     assert "goes on as code" not in features(b"k3j9X2m4q8", b"the password is ", b". Then")
     assert "goes on as code" in features(b"k3j9X2m4q8", b"the password is ", b".length")
+
+
+@pytest.mark.parametrize("name", ["message_key", "fileToken", "LABEL_SECRET", "errorPassword", "description_token"])
+def test_a_word_of_its_own_before_the_credential_still_speaks_about_it(name: str) -> None:
+    assert "name about it" in features(b"k3j9X2m4q8", f"{name}=".encode(), b"")

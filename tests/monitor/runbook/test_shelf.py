@@ -70,6 +70,7 @@ ISSUERLESS = {
     "generic/speech",
     "generic/protocols",
     "generic/traces",
+    "generic/unlisted",
     "exposure",
     "protected",
 }
