@@ -21,7 +21,8 @@ _PLACE = re.compile(
     rb"(?:(?:(?:is|was)\s|=>|:=|[=!]==?|\|\||\?[?:]|\xef\xbc\x9a|[:=,(>]|\.(?:equals|eq|toBe|toEqual|send_keys|type|fill)\()[\s*]{0,4})?(?:[\w.:$]{2,32}\(\s?)?"
     rb"|\((?:[^()\n]{0,80},\s?)?[\\\"'`]{1,4}[\w.@+-]{2,60}[\\\"'`]{1,4}\s?,\s{0,2}"
     rb"|SecureString(?: -String)?\s|(?i:hash|crypt)\w{0,10}\(\s?|(?i:identified\s(?:with\s\S{1,40}\s)?by)\s|\s-[pP]\s?"
-    rb"|\bhtpasswd -\w{0,4}b\w{0,4} \S{1,80} [\w.@-]{1,40} |anager\.\w{2,16}Async\([^()\"\n]{1,80}, ?)"
+    rb"|\bhtpasswd -\w{0,4}b\w{0,4} \S{1,80} [\w.@-]{1,40} |\bnet(?:\.exe)? user [\w.$-]{1,40} "
+    rb"|ncoder(?:\(\))?\.encode\(\s?|anager\.\w{2,16}Async\([^()\"\n]{1,80}, ?)"
     rb"[bu@N]?[\\\"'`]{0,4}$"
 )
 _MAYBE_PLACE = quick((_PLACE,))
@@ -30,11 +31,12 @@ _ENCODED = re.compile(rb"(?:echo -n|printf) [\\\"']{1,4}[\w.@%+-]{1,60}:$")
 # Who logs in, or where, or a call that makes a password of what it is given.
 _COMPANY = re.compile(
     rb"(?i:\buser(?:name|_?id)?(?:\b|_)|[_.-]user(?:name)?\b|\buname[\"']?\s?[:=]|\b(?:wifi_?)?ssid\b|(?:\b|_)(?:root|sa|admin|sysdba)_pass(?:w(?:or)?d)?\b|[a-z](?-i:User(?:name)?)\b|\blogin\b|\buid\b|e-?mail|\bhost\b|\s-u\s?\w)"
-    rb"|@[\w-]{2,60}\.[a-z]{2}|\bstoreFile\b|\bkey_?[aA]lias\b|\bhtpasswd -|anager\.\w{2,16}Async\("
+    rb"|@[\w-]{2,60}\.[a-z]{2}|\bstoreFile\b|\bkey_?[aA]lias\b|\bhtpasswd -|\bnet(?:\.exe)? user "
+    rb"|anager\.\w{2,16}Async\("
     rb"|\xe7\x94\xa8\xe6\x88\xb7|\xe8\xb4\xa6\xe5\x8f\xb7|\xe3\x83\xa6\xe3\x83\xbc\xe3\x82\xb6|\xec\x82\xac\xec\x9a\xa9\xec\x9e\x90|\xd0\xbb\xd0\xbe\xd0\xb3\xd0\xb8\xd0\xbd"
     rb"|(?i:passw|pwd)\w{0,12}[\"'\])]{0,4}\.(?:send_keys|type|fill)\(\s?[\"'`]$"
     rb"|\.(?:type|fill|setValue)\(\s?[\"'`][^\n]{0,40}(?i:passw|pwd)[^\n,]{0,16},\s?[\"'`]$"
-    rb"|(?:SecureString|[hH]ash(?:Sync|pw|Password)?|::make|encode|set_?[pP]assword)[ (]{1,3}[\\\"'`]{1,4}$"
+    rb"|(?:SecureString|[hH]ash(?:Sync|pw|Password)?|\bbcrypt|::make|encode|set_?[pP]assword)[ (]{1,3}[\\\"'`]{1,4}$"
     rb"|(?i:identified\s(?:with\s\S{1,40}\s)?by|with password)\s[\\\"'`]{1,4}$"
     rb"|\b(?:env|environ|getenv)\b[\w.\[\]()\"']{1,48}\s?(?:\|\||\?[?:]|,)\s?[\\\"'`]{1,4}$"
     rb"|\bjdbc:|(?:mysqli|[cC]onnect|getConnection|WiFi(?:Multi)?\.(?:begin|addAP))\("
@@ -105,7 +107,18 @@ _KICKSTART = re.compile(rb"\brootpw(?: --plaintext)? $")
 _CHPASSWD = re.compile(rb"\becho(?: -e)? [\\\"']{0,4}[\w-]{1,32}:$")
 _PIPED = re.compile(rb"[\\\"']{0,4} ?\| ?(?:sudo )?chpasswd")
 _SHORTENED = re.compile(
-    rb"(?!(?i:my|your|the|some|new|old|user|test|sample|change))[A-Za-z]{4,12}[_-]?(?i:pass|pw|pwd)[0-9]{0,4}"
+    rb"(?!(?i:my|your|the|some|new|old|user|test|sample|change))[A-Za-z]{4,12}[_-]?(?i:pass(?:word)?|pw|pwd)[0-9]{0,4}"
+)
+# Right behind the name of a password, in quotes or in a variable of the environment, or told as the default one.
+_ASSIGNED = re.compile(
+    rb"(?i:passw(?:or)?d|pwd)\d?[\"'`\])]{0,3}\s{0,4}(?:=>|:=|={1,3}|:)\s{0,4}[bu@]?\\{0,3}[\"'`]$"
+    rb"|(?:^|[\s\"'])[A-Z][A-Z0-9]{1,16}(?:_[A-Z0-9]{2,16}){0,3}_(?:PASSWORD|PASSWD|PWD|PASS)(?:=|: )$"
+    rb"|(?i:default|initial|demo) (?:[a-z]{2,12} ){0,2}(?:password|pwd)[\s:=]{1,3}(?:is )?[`*]{0,3}$"
+)
+# What everybody chooses: a word with a number, keys or digits in a row. The words for a password are in manuals, too.
+_EVERYBODYS = re.compile(
+    rb"(?i:admin|root|test|tester|user|demo|welcome|hello|qwerty|asdf(?:gh)?|qaz|abc)[_@#.-]?[0-9]{2,6}[!@#$.]?"
+    rb"|(?!0+$)[0-9]{6,10}|(?i:(?!password)p[a@4][s$5]{2}w[o0]rd)[0-9]{0,4}[!@#$.]?"
 )
 # A row of a table that has a column of passwords.
 _ROW = re.compile(
@@ -196,6 +209,12 @@ def weak(stage: str, value: bytes, before: bytes, after: bytes) -> bool:
         return True
     near = before[-120:]
     if _ENCODED.search(near) or (_ROW.search(before) and not _DIGEST.fullmatch(value)):
+        return True
+    if (
+        _EVERYBODYS.fullmatch(value)
+        and _ASSIGNED.search(near)
+        and (_quoted(before, after) or after[:1] in b")\r\n \\`*")
+    ):
         return True
     return bool(_MAYBE_PLACE(near) and _PLACE.search(near) and _in_company(value, before, after))
 

@@ -207,6 +207,9 @@ def test_only_what_looks_like_an_expression_goes_without_the_filter_of_placehold
         "generic-plain-column",
         "generic-plain-pin",
         "sql-inserted-login",
+        "flask-plain-key",
+        "express-plain-keys",
+        "rails-plain-basic",
     }  # `password123`, where it opens something
     chosen.add("wordpress-secret-key")  # of all signs, so any sign of an expression may be in it
     assert without == {"wallet-seed-phrase", "ldap-ssha-hash", "asaas-api-key", *chosen}
