@@ -41,7 +41,7 @@ _MARKS = (
     rb"|change[_-]?me|replace[_-]?(?:me|this|with)|(?:your|my|the|some|enter|insert|put)[_-](?:own[_-])?(?:\w{1,12}[_-])?"
     rb"(?:key|token|secret|pass|api|access|auth|client|account|user|db|database|here|id|bot|app|project)"
     rb"|(?:^|[_-])(?:set|put|fill|add|enter|insert|replace|change|update)[_-](?:me|this|here|it|in|with|before)(?:$|[_-])|^(?:must|to)[_-]be[_-]"
-    rb"|^(?:foo|bar|baz|qux)\d{0,3}$|^hunter2$|^a\ssecret$|^(?:bad|wrong|invalid|incorrect)[_-]?(?:pass|pw|secret|token|key|cred)|your[_-]|^your(?:password|passwd|secret|token|key)"
+    rb"|^(?:foo|bar|baz|qux)\d{0,3}$|^hunter2$|^a\ssecret$|^(?:bad|wrong|invalid|incorrect)[_-]?(?:pass|pw|secret|token|key|cred)|your[_-]|^your\w{0,16}(?:password|passwd|secret|token|key)"
     rb"|[_-]value[_-]?\d{0,4}$|-here\b|_here\b"
     rb"|(?:^|[_.-])(?:fake|dummy|bogus|mock[_.-])|(?:fake|dummy|bogus)[_-]|[_-]mock$|notreal|notasecret|not[\s_-](?:a|my)[\s_-]|(?-i:x{4}|X{4})|\*{3}|\.{3}|0{8}"
     rb"|^(?:tu|su|sua|seu|tuo|tua|votre|ton|deine?|ihre?|jouw|twoj)[_-]?(?:pass|clave|contra|senha|token|secre|geheim|chave|cle[_-]|mot[_-]?de|kennw|schl|api|app[_-]|wach|has)"

@@ -73,6 +73,8 @@ _VARIABLE = re.compile(rb"(?:^|\s)[A-Z]{2,}(?:_[A-Z0-9]+){1,6}=$")
 _SET = re.compile(rb"(?:^|[\s\"'])[A-Z]{2,}(?:_[A-Z0-9]+){1,6}(?:=|:\s)$|(?:^|\n)[\w-]{1,24}(?:\.[\w-]{1,24}){1,6}=$")
 # Two digits, one among letters (`passw0rd`), or a sign with one.
 _CHANGED = re.compile(rb"[0-9].*[0-9]|[A-Za-z][0-9][A-Za-z]|[!@#$%^&*+]")
+# A word and one digit, but no field of a form: Django calls two of them `password1` and `password2`.
+_WORD_AND_DIGIT = re.compile(rb"(?!(?i:passw?(?:or)?d?|pwd)[12]$)[A-Za-z]{4,24}[0-9]")
 _DIGITS = re.compile(rb"(?!0+$)[0-9]{6,10}")
 # Keys side by side.
 _WALKED = re.compile(rb"(?i)(?:qwerty(?:uiop)?|asdf(?:gh(?:jkl)?)?|zxcvbn?m?|1q2w3e4r|qazwsx)[0-9]{0,4}[!@#]?")
@@ -86,6 +88,14 @@ _SERVERS = re.compile(
     rb"|become|sudo|\bdb|_db|database|datasource|root|rpc)(?:_?-?(?:db|admin|root|user|server))?[_.-]?"
     rb"(?:passw(?:or)?d|passphrase)(?:[\\\"'`\])]{0,4}\s{0,3}(?:=>|:=|[:=(,])\s{0,4}[\\\"'`]{1,4}|>)$"
     rb"|\b(?i:user|role|login) [\w.@\"'`-]{1,60} (?i:with |encrypted |login ){0,3}(?i:password) [\\\"']{1,4}$"
+)
+# What images of servers are started with in the files of people, as their manuals print it.
+_STARTED_WITH = re.compile(
+    rb"(?i)(?:my|some|the)?(?:secret|super|strong|secure|root|admin|local|prod|shop|app){1,2}passw(?:or)?d[0-9]{0,4}"
+)
+_OF_AN_IMAGE = re.compile(
+    rb"(?:^|[\s\"'])(?:MYSQL|MARIADB|POSTGRES|PG|MONGO|MONGO_INITDB|REDIS|RABBITMQ_DEFAULT|GF_SECURITY|KEYCLOAK|MINIO|DB|WORDPRESS_DB)"
+    rb"(?:_ROOT|_ADMIN|_USER)?_PASS(?:WORD)?(?:=|: )$"
 )
 # The same in a file of properties, of YAML, or of variables.
 _SERVER_LINES = re.compile(
@@ -117,7 +127,7 @@ _ASSIGNED = re.compile(
 )
 # What everybody chooses: a word with a number, keys or digits in a row. The words for a password are in manuals, too.
 _EVERYBODYS = re.compile(
-    rb"(?i:admin|root|test|tester|user|demo|welcome|hello|qwerty|asdf(?:gh)?|qaz|abc)[_@#.-]?[0-9]{2,6}[!@#$.]?"
+    rb"(?i:admin|root|test|tester|user|demo|welcome|hello|qwerty|asdf(?:gh)?|qaz|abcd?)[_@#.-]?[0-9]{2,6}[!@#$.]?"
     rb"|(?!0+$)[0-9]{6,10}|(?i:(?!password)p[a@4][s$5]{2}w[o0]rd)[0-9]{0,4}[!@#$.]?"
 )
 # A row of a table that has a column of passwords.
@@ -202,7 +212,8 @@ def weak(stage: str, value: bytes, before: bytes, after: bytes) -> bool:
     if stage == "score" and _signs(value, before, after):
         return True
     common = _COMMON.fullmatch(value) and _CHANGED.search(value)
-    chosen = common or _DIGITS.fullmatch(value) or _WALKED.fullmatch(value)
+    numbered = _WORD_AND_DIGIT.fullmatch(value) and _quoted(before, after)
+    chosen = common or numbered or _DIGITS.fullmatch(value) or _WALKED.fullmatch(value)
     if not chosen or marked(value):
         return False
     if after[:1] == b"@" and _LOGIN.search(before[-64:]):  # `user:…@host`
@@ -263,6 +274,8 @@ def _of_a_server(value: bytes, before: bytes, after: bytes) -> bool:
     near = before[-120:]
     if _KICKSTART.search(before[-24:]) or (_CHPASSWD.search(before[-48:]) and _PIPED.match(after)):
         return bool(word)
+    if _STARTED_WITH.fullmatch(value) and _OF_AN_IMAGE.search(near) and (not after or after[:1].isspace()):
+        return True
     if _TO_COMMANDS.search(near):
         return bool(_WORD.fullmatch(value) or _SHORTENED.fullmatch(value)) and not marked(value)
     if word and _quoted(before, after) and _VARIABLES.search(near):

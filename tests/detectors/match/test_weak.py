@@ -95,12 +95,18 @@ _COMPANY = {
     "digits told as the default": "# Staff (default pwd = 654321)",
     "digits of an account of Windows": "net user administrator 112233\n",
     "with other signs": 'dbPassword = "P@ssw0rd1"',
+    "a word and one digit beside a user": "connect(host='db1', user='garden_app', passwd='orchid7', db='shop')",
+    "what manuals start a server with": "  POSTGRES_PASSWORD: mysecretpassword\n",
+    "the same in a command": "docker run -e MYSQL_ROOT_PASSWORD=rootpassword -p 3306:3306 mysql",
+    "a row of letters and digits": 'password = "abcd1234"',
     "made of a word, of a server": "      MYSQL_ROOT_PASSWORD: orchidpassword\n",
 }
 _NOT = {
     "alone": 'password = "password123"\n',
     "a row of keys alone": 'password = "qwertyuiop"',
     "a stand-in for a token": "jwt.verify(token, 'your-secret-key')",
+    "a field of a form": 'User.objects.create_user(username="kim", password="password1")',
+    "what manuals say of a user": "MYSQL_PASSWORD: mypassword\n",
     "noughts alone": 'password: "00000000"\n',
     "a word with a number that is a name": "SHOP_PASSWORD=test1\n",
     "plain words": "{'email' => 'kim@acme.test', 'password' => 'password'}",
