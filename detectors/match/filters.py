@@ -92,10 +92,10 @@ _HASH_CONTEXT = re.compile(
 # Names whose value pages through a list or marks a request, and names of an identifier, not of the secret itself.
 _PAGE_CONTEXT = re.compile(
     rb"(?i:(?:next|prev(?:ious)?|page|pagination|continuation|continue|forward|backward|cursor|resume|sync|scroll|change|skip"
-    rb"|input|output|idempotency)[_-]?(?:page|forward|backward)?[_-]?token|next\spage\stoken"
+    rb"|input|output|idempotency|lock|lease|fencing|trace|csrf|xsrf)[ _-]?(?:page|forward|backward)?[ _-]?token"
     rb"|cache[\w ]{1,24} keys?|\bdid:key|secrets?[_-]?arn|(?:key|credential)s?[\s_-]?id(?:[_-]?\d{1,2})?"
     rb"|\bsecretar(?:y|ies)|[\w.]/passwd|\brepository key|\broot key:\s{4,12}"
-    rb"|secretsmanager:[^\s:]{0,24}:[^\s:]{0,16}:secret|AWS::\w{2,30}::\w{3,60}|alias/aws/\w{2,24})[\"'\\\s:=>+/-]{0,16}(?:str(?:ing)?\s?=\s?[\"'])?$"
+    rb"|secretsmanager:[^\s:]{0,24}:[^\s:]{0,16}:secret|AWS::\w{2,30}::\w{3,60}|alias/aws/\w{2,24})(?:\s(?:is|was)\b)?[\"'\\\s:=>+/-]{0,16}(?:str(?:ing)?\s?=\s?[\"'])?$"
     rb"|\w_t[ \t]{1,4}\*{0,2}$"  # a type of C
 )
 # Names that say something about a credential (`passwordPolicy`, `SECRET_FILE`), keys that open nothing (`public_key`,
@@ -110,7 +110,7 @@ _ABOUT = re.compile(
     rb"|un(?:recogni[sz]ed|expected)\stoken|\bpwd\.getpw\w{1,4}\(\\{0,3}|\bPublicKey\((?:\\n|\s){0,16}\\{0,3}|(?:en(?:crypt|cod)ed|hashed|sha\d{1,3}|md5)[\s_-](?:[a-z]{1,12}[\s_-]){0,2}passw(?:or)?d|encrypted[_-]?(?:passw(?:or)?d|secret|token|key|value|data)|(?:pub(?:lic)?|verif(?:y|ying|ication)|gpg|pgp|mint|program|pool|sec-websocket|site|foreign|primary|partition|sort|row|cache|s3|object|routing|idempotency|index|i18n|translation"
     rb"|dedup\w{0,9}|lookup|host|message|queue|job|redis|lock|shard|group|record|feature|flag|config|map|dict|natural|composite|candidate"
     rb"|surrogate|registry|result|tenant|gae|document|application[_-]?server|publishable|answer|shift|ctrl|hot)"
-    rb"[ _.-]?key(?:[_.-]?token)?)(?:\[\w?\])?"
+    rb"[ _.-]?key(?:[_.-]?token)?|(?:\bfor|\bof|\bget|etag|duplicate|imported) keys?)(?:\[\w?\])?(?:\s(?:is|was)\b)?"
     rb"(?:[\"'`\\\s:=>\],+/]{1,48}(?:(?:n\s{1,16})?(?:value|str(?:ing)?|default)[\"'`\\\s:=>]{1,16}|[\w.]{2,32}\([\"'`])?"
     rb"|\\?\"\s?\{[^{}]{0,140}\bdefault[\"'`\\\s:=>]{1,16})$|\bsecure: ?[\"']?$|/ccc\?key=$|(?:word|phrase)>\{$"
     rb"|(?i:(?:csrf|xsrf|authenticity_|requestverification)[\w-]{0,12}token)(?:[\"'], ?[\"'])?[^\n,;&]{0,32}"

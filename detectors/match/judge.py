@@ -84,7 +84,7 @@ class Judge:
             likely = weighed.confidence if weighed is not None else confidence_of(value, before, after)
             if likely is None:
                 return self._chosen(_no("score", why), value, before, after)
-            confidence = likely
+            confidence = likely if rule.confidence != "low" else "low"  # a pattern that tells too little by itself
         if self._check is not None:
             return self._checked(self._check(value), value, confidence, why)
         masked = mask(value, self._prefixes)

@@ -43,6 +43,12 @@ def test_a_rejected_candidate_does_not_hide_the_real_one_after_it() -> None:
     assert [m.secret for m in found] == [b"k3j9x2m4"]
 
 
+@pytest.mark.parametrize(("confidence", "told"), [("medium", "high"), ("low", "low")])
+def test_the_score_sets_the_confidence_unless_the_rule_says_low(confidence: str, told: str) -> None:
+    subject = rule(r"api_key=(?P<secret>\w{8,64})", score=True, confidence=confidence)
+    assert [m.confidence for m in worker(subject).scan(b"api_key=k3j9X2m4q8W1z6Vb7nT5rY0p")] == [told]
+
+
 # --- companions
 
 
