@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from detectors import cache
-from detectors.compile import plan
+from detectors.compile import anchors, plan
 from detectors.match.engine import Engine
 from detectors.rules.rule import Rule, RuleError
 from detectors.rules.template import expand
@@ -64,8 +64,11 @@ def test_what_is_decoded_is_looked_for_as_it_is() -> None:
     ("family", "trigger", "found"),
     [("custom", "kennwort[:=]", False), ("vcs", "kennwort[:=]", True), ("custom", None, True)],
 )
-def test_a_users_own_trigger_is_a_condition(family: str, trigger: str | None, found: bool) -> None:
+def test_a_users_own_trigger_is_a_condition(
+    family: str, trigger: str | None, found: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Nothing looks at it again, so no part of it gives way. Of a pattern's own trigger some may: RE2 sees to it."""
+    monkeypatch.setattr(anchors, "table", lambda: {"kennwort": "kennwor"})
     own = rule("(?:kennwort|other)[:=](?P<secret>[a-z0-9]{32})", family=family, trigger=trigger)
     made, expressions, _ = plan.make([own])
     database = plan._compile(plan.searched([own], made, expressions))
