@@ -125,10 +125,11 @@ _ASSIGNED = re.compile(
     rb"|(?:^|[\s\"'])[A-Z][A-Z0-9]{1,16}(?:_[A-Z0-9]{2,16}){0,3}_(?:PASSWORD|PASSWD|PWD|PASS)(?:=|: )$"
     rb"|(?i:default|initial|demo) (?:[a-z]{2,12} ){0,2}(?:password|pwd)[\s:=]{1,3}(?:is )?[`*]{0,3}$"
 )
-# What everybody chooses: a word with a number, keys or digits in a row. The words for a password are in manuals, too.
+# What everybody chooses: a word with a number, keys or digits in a row. The words for a password are in manuals, too,
+# and so is what is chosen most, which stands in for any.
 _EVERYBODYS = re.compile(
-    rb"(?i:admin|root|test|tester|user|demo|welcome|hello|qwerty|asdf(?:gh)?|qaz|abcd?)[_@#.-]?[0-9]{2,6}[!@#$.]?"
-    rb"|(?!0+$)[0-9]{6,10}|(?i:(?!password)p[a@4][s$5]{2}w[o0]rd)[0-9]{0,4}[!@#$.]?"
+    rb"(?!qwerty123$)(?:(?i:admin|root|test|tester|user|demo|welcome|hello|qwerty|asdf(?:gh)?|qaz|abcd?)[_@#.-]?[0-9]{2,6}[!@#$.]?"
+    rb"|(?!0+$|123456(?:78?|789|7890)?$)[0-9]{6,10}|(?i:(?!password|p@ssw0rd$)p[a@4][s$5]{2}w[o0]rd)[0-9]{0,4}[!@#$.]?)"
 )
 # A row of a table that has a column of passwords.
 _ROW = re.compile(
