@@ -112,9 +112,9 @@ _ABOUT = re.compile(
     rb"|surrogate|registry|result|tenant|gae|document|application[_-]?server|publishable|answer|shift|ctrl|hot)"
     rb"[ _.-]?key(?:[_.-]?token)?|(?:\bfor|\bof|\bget|etag|duplicate|imported) keys?)(?:\[\w?\])?(?:\s(?:is|was)\b)?"
     rb"(?:[\"'`\\\s:=>\],+/]{1,48}(?:(?:n\s{1,16})?(?:value|str(?:ing)?|default)[\"'`\\\s:=>]{1,16}|[\w.]{2,32}\([\"'`])?"
-    rb"|\\?\"\s?\{[^{}]{0,140}\bdefault[\"'`\\\s:=>]{1,16})$|\bsecure: ?[\"']?$|/ccc\?key=$|(?:word|phrase)>\{$"
-    rb"|(?i:(?:csrf|xsrf|authenticity_|requestverification)[\w-]{0,12}token)(?:[\"'], ?[\"'])?[^\n,;&]{0,32}"
-    rb"(?:\s|\\[rn]){0,8}$|\b(?i:iv)\s?[:=]\s?(?:[\w.]{2,20}\()?[\"'`]$"
+    rb"|\\?\"\s?:?\s?\{[^{}]{0,140}\b(?:default|value)[\"'`\\\s:=>]{1,16})$|\bsecure: ?[\"']?$|/ccc\?key=$"
+    rb"|(?:word|phrase)>\{$|(?i:(?:csrf|xsrf|authenticity_|requestverification)[\w-]{0,12}token)(?:[\"'], ?[\"'])?"
+    rb"[^\n,;&]{0,32}(?:\s|\\[rn]){0,8}$|\b(?i:iv)\s?[:=]\s?(?:[\w.]{2,20}\()?[\"'`]$"
 )
 # Unless what a call makes a digest of, or SQL does: that is still clear.
 _STILL_CLEAR = re.compile(

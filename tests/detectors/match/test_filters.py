@@ -218,7 +218,7 @@ def test_names_of_pages_and_identifiers_are_no_names_of_secrets(before: str) -> 
         "pwd.getpwnam('", 'new PublicKey("', "new PublicKey(\\n  \\\"", 'SHA1_EMPTY_PASSWORD = "',
         "SHA1 of given password: ",
         "Next page token: ", '"mintKey": "', "the routing key is ", "Primary key was ", "Acquired lock for key ",
-        "fencing token is ", "continuation token ", "csrf token ",
+        '"cache_key": {"type": "string", "value": "', "fencing token is ", "continuation token ", "csrf token ",
     ],
 )  # fmt: skip
 def test_names_that_speak_about_a_credential_are_no_names_of_one(before: str) -> None:
