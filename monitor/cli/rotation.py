@@ -400,7 +400,8 @@ def _refused(settings: Config, seen: Shown, key: bytes, rule: str | None, *, yes
     known = {print_.fingerprint for print_ in seen.old.prints}
     if fingerprint(key, value.encode()) not in known:
         fail("this is not the value that is to go: its fingerprint is another one", 2)
-    verdict, _ = ask_once(settings, value, rule, {}, yes=yes)
+    # Whoever closes the rotation says that it was taken back, and the manager gives another one.
+    verdict, _ = ask_once(settings, value, rule, {}, yes=yes, taken=True)
     if verdict.status != "refused":
         typer.echo(f"the issuer says: {verdict.status}: {printable(verdict.reason)}", err=True)
         return None

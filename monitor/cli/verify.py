@@ -115,14 +115,15 @@ def verify(
 
 
 def ask_once(
-    settings: Config, value: str, rule: str | None, parts: Mapping[str, str], *, yes: bool
+    settings: Config, value: str, rule: str | None, parts: Mapping[str, str], *, yes: bool, taken: bool = False
 ) -> tuple[Verdict, str]:
-    """What the issuer says of a value that no incident is about, and the rule it was taken for a secret of."""
+    """What the issuer says of a value that no incident is about, and the rule it was taken for a secret of. `taken`:
+    see `Verifier.ask`."""
     rule = rule or _rule_of(settings, value)
     probe = _probe(rule)
     if not settings.verify.allows(probe.provider):
         settings = _allowed(settings, probe, yes=yes)
-    return asyncio.run(_ask(settings, rule, value, parts)), rule
+    return asyncio.run(_ask(settings, rule, value, parts, taken=taken)), rule
 
 
 def value_of() -> str:
@@ -286,9 +287,9 @@ def _allowed(settings: Config, probe: Probe, *, yes: bool) -> Config:
     return replace(settings, verify=settings.verify.model_copy(update={"providers": providers}))
 
 
-async def _ask(settings: Config, rule: str, value: str, parts: Mapping[str, str]) -> Verdict:
+async def _ask(settings: Config, rule: str, value: str, parts: Mapping[str, str], *, taken: bool) -> Verdict:
     from monitor.site import make_scrubber
     from monitor.verify.verifier import Verifier
 
     scrub = await asyncio.to_thread(make_scrubber, settings)
-    return await Verifier(settings.verify, scrub=scrub).ask(rule, value, parts)
+    return await Verifier(settings.verify, scrub=scrub).ask(rule, value, parts, taken=taken)
