@@ -1,17 +1,19 @@
 """The configuration that was last in force, kept in the state folder: for commands, while the file waits to be mended.
 
-Only what was read from the file is kept, without its comments. Secrets are references there; one that somebody wrote
-where any text may stand, such as a header of an action, is masked: commands that go by this send nothing.
+It is for those that need the database only, which send and start nothing. So what would be sent, started or read is not
+kept, and with it goes whatever somebody wrote there in place of a reference; what else a rule finds is masked.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import tomllib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import orjson
 import structlog
@@ -24,6 +26,8 @@ __all__ = ["keep", "last", "where_it_was"]
 log = structlog.get_logger(__name__)
 
 _FILE = "config.json"
+_LEFT_OUT = {"sources", "inventory", "verify", "audit", "rotation", "waivers", "retention"}
+_SENT = {"headers", "json", "form", "auth", "parts"}  # of an action
 
 
 def keep(config: Config, scrub: Callable[[str], str]) -> None:
@@ -39,26 +43,47 @@ def keep(config: Config, scrub: Callable[[str], str]) -> None:
             return [masked(item) for item in value]
         return scrub(value) if isinstance(value, str) else value
 
+    tables = {name: table for name, table in config.raw.items() if name not in _LEFT_OUT}
+    if "actions" in tables:
+        tables["actions"] = [_named(action) for action in tables["actions"]]
     path = config.state_dir / _FILE
-    fresh = path.with_name(f"{_FILE}.{os.getpid()}")
+    fresh = path.with_name(f"{_FILE}.new")
     try:
         with open(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
-            file.write(orjson.dumps({"path": str(config.path), "tables": masked(config.raw)}))
+            file.write(orjson.dumps({"path": str(config.path), "tables": masked(tables)}))
         fresh.replace(path)
     except (OSError, TypeError) as error:
         log.warning("the configuration in force could not be kept for commands", error_type=type(error).__name__)
-        fresh.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            fresh.unlink()
+
+
+def _named(action: dict[str, Any]) -> dict[str, Any]:
+    """An action without what it sends and with what it starts: that it is there, and for what."""
+    kept = {name: value for name, value in action.items() if name not in _SENT}
+    for name in kept.keys() & {"url", "server"}:
+        parts = urlsplit(kept[name])
+        kept[name] = f"{parts.scheme}://{parts.netloc}"
+    if "command" in kept:
+        kept["command"] = kept["command"][:1]
+    return kept
 
 
 def last(path: Path) -> Config | None:
     """What was last in force of this file, whatever has become of it since. None: nobody knows. Blocking."""
     for folder in _folders(path):
         try:
-            kept = orjson.loads((folder / _FILE).read_bytes())
-            if kept["path"] == str(path):
-                return read(kept["tables"], path)
+            with open(folder / _FILE, "rb") as file:
+                others = os.fstat(file.fileno()).st_uid not in (0, os.geteuid())
+                kept = orjson.loads(file.read())
+            if kept["path"] != str(path):
+                continue
+            config = read(kept["tables"], path)
         except (OSError, ValueError, LookupError, TypeError, ConfigError):
             continue  # none there, or one of another version
+        # Root trusts the service's user with the database beside it, but not to name a server and who logs in there.
+        if config.state_dir == folder and not (others and config.monitor.database):
+            return config
     return None
 
 

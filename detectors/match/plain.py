@@ -197,7 +197,9 @@ def amid_data(value: bytes, before: bytes, after: bytes) -> str:
         return ""
     if len(value) > 23 and len(set(value[-20:])) < 8 and not value[-20:].isdigit():
         return "of few letters, as sequences of genes are"
-    left, right = _DATA_BEFORE.search(before[-400:]), _DATA_BEHIND.match(after)
+    # Without a sign right before it each place of a long run would be tried for nothing.
+    left = _DATA_BEFORE.search(before[-400:]) if before[-1:] in (b"+", b"/") else None
+    right = _DATA_BEHIND.match(after)
     if any(held and len(set(held[0])) > 20 and _MIXED.match(held[0]) for held in (left, right)):
         return "a piece of encoded data"
     own = before[before.rfind(b"\n") + 1 :] + value + after.partition(b"\n")[0]

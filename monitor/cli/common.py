@@ -151,13 +151,13 @@ def _in_spite_of(
         return None
     if (rest := error.usable(act=store_only == "act", needs=needs or ())) is not None:
         return "what is right in the configuration", rest
-    if store_only is None:  # it is about the file
+    if store_only is None or needs:  # it is about the file, or about what is not kept
         return None
     from monitor import in_force
 
     if (kept := in_force.last(path)) is not None:
         return "the configuration that was last in force", kept
-    if store_only == "look" and not needs and error.rest is None and (there := in_force.where_it_was(path)) is not None:
+    if store_only == "look" and error.rest is None and (there := in_force.where_it_was(path)) is not None:
         return f"the database in {printable(str(there.state_dir))}", there
     return None
 

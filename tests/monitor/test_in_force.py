@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import stat
 from pathlib import Path
 
@@ -76,11 +77,54 @@ def test_a_database_is_looked_for_where_the_file_may_mean(file: Path, tmp_path: 
     assert where_it_was(tmp_path / "gone.toml") is None
 
 
-def test_a_secret_that_somebody_wrote_there_is_not_copied(file: Path, tmp_path: Path) -> None:
-    action = 'name = "a"\ntype = "http"\nurl = "https://acme.test"\nheaders = {"X-Key" = "hunter2hunter2"}\n'
-    file.write_text(f"{TEXT}[[actions]]\n{action}")
-    keep(load(file), lambda text: text.replace("hunter2hunter2", "hunt…"))
+def test_what_would_be_sent_started_or_read_is_not_kept(file: Path, tmp_path: Path) -> None:
+    sends = 'name = "a"\ntype = "http"\nurl = "https://acme.test/x?k=orchid1"\nheaders = {"X-Key" = "orchid2"}\n'
+    starts = 'name = "b"\ntype = "command"\ncommand = ["/bin/revoke", "--token", "orchid3"]\n'
+    reads = 'name = "logs"\ntype = "file"\ninclude = ["/logs/orchid4.log"]\n'
+    file.write_text(f"{TEXT}[[actions]]\n{sends}[[actions]]\n{starts}[[sources]]\n{reads}")
+    keep(load(file), str)
     found = last(file)
     assert found is not None
-    assert found.actions[0].headers == {"X-Key": "hunt…"}
+    assert [(one.name, one.type, one.headers) for one in found.actions] == [("a", "http", {}), ("b", "command", {})]
+    assert found.actions[1].command == ("/bin/revoke",)
+    assert found.sources == ()
+    assert "orchid" not in (tmp_path / "state/config.json").read_text()
+
+
+def test_a_secret_that_somebody_wrote_elsewhere_is_masked(file: Path, tmp_path: Path) -> None:
+    file.write_text(TEXT.replace('"nights"', '"nights-hunter2hunter2"'))
+    keep(load(file), lambda text: text.replace("hunter2hunter2", "hunt"))
+    assert last(file) is not None
     assert "hunter2hunter2" not in (tmp_path / "state/config.json").read_text()
+
+
+def test_the_user_of_the_service_names_no_server_to_root(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who runs a command may read more than the service: its credentials go to no place that only that one names."""
+    keep(load(file), str)
+    monkeypatch.setattr(os, "geteuid", lambda: os.getuid() + 1)
+    monkeypatch.setattr(os, "fstat", lambda _: os.stat_result((0, 0, 0, 1, 7777, 0, 0, 0, 0, 0)))
+    assert last(file) is not None
+    file.write_text(TEXT.replace("[monitor]", '[monitor]\ndatabase = "env:DATABASE"'))
+    keep(load(file), str)
+    assert last(file) is None
+    monkeypatch.setattr(os, "geteuid", lambda: 7777)
+    assert last(file) is not None
+
+
+def test_a_state_folder_of_another_place_is_not_taken(file: Path, tmp_path: Path) -> None:
+    keep(load(file), str)
+    kept = tmp_path / "state/config.json"
+    kept.write_text(kept.read_text().replace('"state_dir":"state"', '"state_dir":"elsewhere"'))
+    assert last(file) is None
+
+
+def test_the_example_comes_back(tmp_path: Path) -> None:
+    example = Path(__file__).parents[2] / "config.example.toml"
+    file = tmp_path / "config.toml"
+    file.write_text(example.read_text())
+    (tmp_path / "var/state").mkdir(parents=True)
+    config = load(file)
+    keep(config, str)
+    found = last(file)
+    assert found is not None
+    assert (found.sinks, found.policy) == (config.sinks, config.policy)
