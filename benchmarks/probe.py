@@ -1,9 +1,10 @@
 """Recall and false alarms on text that no rule was written from: `probe.txt`, templates by class of syntax.
 
-python -m benchmarks.probe [--second | --third | --fourth | --fifth | --sixth | --seventh | --eighth | --ninth | --tenth | --negatives | --vendors] [--misses] [--sealed]
+python -m benchmarks.probe [--second | --third | --fourth | --fifth | --sixth | --seventh | --eighth | --ninth | --tenth
+                           | --eleventh | --twelfth | --negatives | --vendors] [--misses] [--sealed]
 python -m benchmarks.probe --values
 
-`--second` to `--tenth` take `probe-second.txt` and so on, each written when the rules had been made to suit
+`--second` to `--twelfth` take `probe-second.txt` and so on, each written when the rules had been made to suit
 those before it; `--negatives` takes `probe-fourth-negatives.txt`, which holds no secret; `--vendors` takes
 `probe-vendors.txt`, a format of each issuer.
 
@@ -38,6 +39,7 @@ SEEDS = {True: 3, False: 4}  # by whether there is a secret in it
 FIRST, SECOND, THIRD, FOURTH = "probe.txt", "probe-second.txt", "probe-third.txt", "probe-fourth.txt"
 FIFTH, SIXTH, SEVENTH = "probe-fifth.txt", "probe-sixth.txt", "probe-seventh.txt"
 EIGHTH, NINTH, TENTH = "probe-eighth.txt", "probe-ninth.txt", "probe-tenth.txt"
+ELEVENTH, TWELFTH = "probe-eleventh.txt", "probe-twelfth.txt"
 NEGATIVES, VENDORS = "probe-fourth-negatives.txt", "probe-vendors.txt"
 PROBES = {
     "--second": SECOND,
@@ -49,6 +51,8 @@ PROBES = {
     "--eighth": EIGHTH,
     "--ninth": NINTH,
     "--tenth": TENTH,
+    "--eleventh": ELEVENTH,
+    "--twelfth": TWELFTH,
     "--negatives": NEGATIVES,
     "--vendors": VENDORS,
 }

@@ -6,6 +6,7 @@ import pytest
 
 from benchmarks.probe import (
     EIGHTH,
+    ELEVENTH,
     FIFTH,
     FIRST,
     FOURTH,
@@ -16,6 +17,7 @@ from benchmarks.probe import (
     SEVENTH,
     TENTH,
     THIRD,
+    TWELFTH,
     VENDORS,
     WAYS,
     Case,
@@ -27,7 +29,9 @@ from detectors.rules.template import expand
 from tests.detectors.texts import engine
 
 
-@pytest.mark.parametrize("probe", [FIRST, SECOND, THIRD, FOURTH, FIFTH, SEVENTH, EIGHTH, NINTH, TENTH])
+@pytest.mark.parametrize(
+    "probe", [FIRST, SECOND, THIRD, FOURTH, FIFTH, SEVENTH, EIGHTH, NINTH, TENTH, ELEVENTH, TWELFTH]
+)
 def test_there_are_enough_cases_of_both_kinds_and_halves(probe: str) -> None:
     listed = list(cases(probe))
     for secret in (True, False):
@@ -45,7 +49,7 @@ def test_the_negatives_are_enough_and_hold_no_secret() -> None:
 
 
 @pytest.mark.parametrize(
-    "probe", [FIRST, SECOND, THIRD, FOURTH, FIFTH, SEVENTH, EIGHTH, NINTH, TENTH, NEGATIVES, VENDORS]
+    "probe", [FIRST, SECOND, THIRD, FOURTH, FIFTH, SEVENTH, EIGHTH, NINTH, TENTH, ELEVENTH, TWELFTH, NEGATIVES, VENDORS]
 )
 def test_no_case_expands_to_the_text_of_another(probe: str) -> None:
     texts = [case.text(1) for case in cases(probe)]
