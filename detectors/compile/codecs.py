@@ -172,7 +172,8 @@ def codecs(rules: Sequence[Rule]) -> list[tuple[Codec, bytes]]:
         (Codec("percent"), trigger)
         for trigger in (
             rb"%3[Dd](?:%2[027]|%3[CEce]|\w)",
-            rb"%3[Aa](?:%2[0127]|%5[Cc]|[A-Za-z0-9])",
+            rb"\D%3[Aa](?:%2[0127]|%5[Cc]|[A-Za-z0-9])",
+            rb"\d%3[Aa](?:%2[0127]|%5[Cc]|[A-Za-z]|\d(?:\D|\d\w))",  # not the time of a day
             rb"%(?:2[278]|3[Ee](?:%7[Bb])?)[A-Za-z0-9]",
             rb"(?:%20|\+)-{1,2}[A-Za-z]",
             # A password, but not the `//` of a URL, between a colon and an at sign.

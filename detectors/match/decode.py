@@ -12,6 +12,7 @@ from functools import lru_cache, partial
 from urllib.parse import unquote_to_bytes
 
 from detectors.compile.codecs import Codec, ends_here
+from detectors.match.chance import by_chance
 from detectors.match.records import Said, around, text_of
 
 __all__ = ["Budget", "Region", "encoded_values", "regions"]
@@ -133,7 +134,7 @@ def _base64(data: Buffer, hits: Sequence[tuple[Codec, int]], budget: Budget) -> 
     done: dict[int, int] = {}  # phase of the run in the data → end of what is decoded
     for codec, end in sorted(hits, key=lambda h: h[1]):
         group = end - codec.length - codec.phase  # a group of four starts here
-        if group < 0 or done.get(group % 4, -1) >= end:
+        if group < 0 or done.get(group % 4, -1) >= end or by_chance(data, group, end):
             continue
         low = _run_back(data, group, _B64_RUN_BACK)
         low = group - (group - low) // 4 * 4

@@ -301,6 +301,8 @@ class Worker:
             hits = [(codec, end) for codec, ends in encoded if codec.name == name for end in ends]
             decoded = _Decoded(regions(hits[0][0], text.data, hits, work.budget))
             work.check()
+            if not decoded.text:
+                continue
             inner = self._decide_all(decoded.text, *self.hits(decoded.text), depth + 1, work)
             if name == "utf16":
                 # It can be read as it is, and those beside the rules know of the others only what they make of a value.
