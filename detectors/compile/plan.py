@@ -15,6 +15,7 @@ import orjson
 
 from detectors import cache
 from detectors.compile.anchors import anchored, ways
+from detectors.compile.apart import apart
 from detectors.compile.codecs import Codec, codecs
 from detectors.rules.checksums import CHECKS
 from detectors.rules.rule import Rule, RuleError
@@ -29,6 +30,7 @@ _MANY, _STRIDE = 100, r"\xc0\xc1"
 # From ten thousand literals on it looks at seven bits of the next character, and not at five, which lets a third fewer
 # candidates through. What so many expressions miss to that is made up by texts that are no text; more have enough.
 _DENSE, _PADDING = range(6000, 7200), 2000
+_LONG = 3000  # expressions from which on it pays to compile them apart
 _KEEP = 8  # databases in the cache
 _FILLERS = {"percent": ".", "base64": "[A-Za-z0-9+/_-]"}
 
@@ -167,9 +169,11 @@ def searched(rules: Sequence[Rule], plan: Plan, expressions: Expressions) -> Exp
 
 
 def _compile(expressions: Expressions, once: Collection[int] = ()) -> Any:
-    database = hyperscan.Database(mode=hyperscan.HS_MODE_BLOCK)
     texts, ids = [text for text, _ in expressions], [number for _, number in expressions]
     flags = [hyperscan.HS_FLAG_SINGLEMATCH if number in once else 0 for number in ids]
+    if len(texts) > _LONG and (dump := apart(texts, ids, flags)) is not None:
+        return _restored(dump)
+    database = hyperscan.Database(mode=hyperscan.HS_MODE_BLOCK)
     database.compile(expressions=texts, ids=ids, flags=flags)
     return database
 
