@@ -1,4 +1,9 @@
-"""A pack checks itself: every example is found by its own rule, every counter-example by none of its name."""
+"""A pack checks itself: every example is found by its own rule, every counter-example by none of its name.
+
+Both hold bare and in each form of log, with one exception. What a counter-example of several lines is known by, that
+they stand one below the other, a form that makes a record of each takes away: each is by itself what the rule looks
+for. There the finding has to be of low confidence, as the engine sees of neighbouring records that they are alike.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +16,7 @@ from detectors.match.engine import Decision, Engine, Worker
 from detectors.rules.rule import Rule
 from detectors.rules.template import TemplateError, expand
 
-__all__ = ["FORMS", "check_rules", "shadowed"]
+__all__ = ["FORMS", "TORN", "check_rules", "shadowed"]
 
 
 def _records(text: str, frame: Callable[[str], str]) -> str:
@@ -43,6 +48,7 @@ FORMS: dict[str, Callable[[str], str]] = {
     "cri": lambda t: _records(t, lambda line: f"2026-03-04T05:06:07.089012345Z stdout F {line}"),
     "syslog": lambda t: _records(t, lambda line: _SYSLOG + line),
 }  # the ways a service's text reaches a log file
+TORN = ("docker", "cri", "syslog")  # those of them in which each line is a record
 
 
 def check_rules(
@@ -60,7 +66,8 @@ def check_rules(
         for kind, templates in (("examples", rule.examples), ("negative_examples", rule.negative_examples)):
             for number, template in enumerate(templates, 1):
                 for form, wrap in (forms or {"": str}).items():
-                    problem = _try(worker, rule=rule, kind=kind, template=template, seeds=seeds, wrap=wrap)
+                    torn = form in TORN
+                    problem = _try(worker, rule, kind=kind, template=template, seeds=seeds, wrap=wrap, torn=torn)
                     if problem:
                         where = f"{rule.source}: {rule.id}: {kind} {number}"
                         problems.append(f"{where}{f' in {form}' if form else ''}: {problem}")
@@ -68,17 +75,26 @@ def check_rules(
 
 
 def _try(
-    worker: Worker, *, rule: Rule, kind: str, template: str, seeds: Iterable[int], wrap: Callable[[str], str]
+    worker: Worker,
+    rule: Rule,
+    *,
+    kind: str,
+    template: str,
+    seeds: Iterable[int],
+    wrap: Callable[[str], str],
+    torn: bool,
 ) -> str | None:
     for seed in seeds:
         try:
-            text = wrap(expand(template, seed)).encode()
+            text = expand(template, seed)
         except TemplateError as error:
             return str(error)
-        decisions = worker.explain(text)
+        decisions = worker.explain(wrap(text).encode())
         if kind == "examples" and not _found(rule, decisions):
             return f"not found (seed {seed}): {_why(rule, decisions)}"
-        if kind == "negative_examples" and any(d.accepted and d.rule.id == rule.id for d in decisions):
+        told = [d.match.confidence for d in decisions if d.match is not None and d.rule.id == rule.id and d.accepted]
+        quietly = torn and "\n" in text.strip("\n") and set(told) == {"low"}
+        if kind == "negative_examples" and told and not quietly:
             return f"found, and should not be (seed {seed})"
     return None
 

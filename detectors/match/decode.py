@@ -28,6 +28,11 @@ _B64_RUN_BACK = re.compile(rb"[A-Za-z0-9+/_-]*")
 _HEX_RUN = re.compile(rb"[0-9A-Fa-f]*")
 _URL_PART = re.compile(rb"[^\s&\"<>]*")  # a bare & ends a parameter, so what follows is not part of its value
 _NOT_NEWLINE = re.compile(rb"[^\n]*")
+# A parameter that holds a text: its value is one by itself, whose first line begins there.
+_HOLDS = (
+    rb"q|s|text|msg|message|body|data|content|comment|description|title|subject|payload|query|input|line|log|cmd|note"
+)
+_HOLDER = re.compile(rb"(?:[^\s=%%]*[?;/#])?(?i:%b)=" % _HOLDS)
 
 
 Marks = list[tuple[int, int]]  # (offset in the compact text, offset in the data) where a piece starts, ascending
@@ -204,10 +209,11 @@ def _escapes(
     *,
     whole: Callable[[bytes], bytes] | None = None,
     kept: Callable[[re.Match[bytes]], int] = lambda m: 0,
+    holder: re.Pattern[bytes] | None = None,
 ) -> Callable[..., Iterable[Region]]:
     """Regions in which each match of `escape` becomes what `decode` makes of it; its last `kept` bytes stay.
 
-    `whole` does the same to a whole text, faster.
+    `whole` does the same to a whole text, faster. What `holder` matches at its beginning is no part of a region.
     """
 
     def regions(data: Buffer, hits: Sequence[tuple[Codec, int]], budget: Budget) -> Iterable[Region]:
@@ -221,6 +227,8 @@ def _escapes(
             if not budget.take(high - low, high - low):
                 continue
             raw = bytes(data[low:high])
+            if holder is not None and (held := holder.match(raw)):
+                low, raw = low + held.end(), raw[held.end() :]
             text = whole(raw) if whole is not None else escape.sub(decode, raw)
             if text != raw:
                 yield Region(low, high, text, marks=partial(marks, raw, low))
@@ -443,7 +451,7 @@ _REGIONS: dict[str, Callable[[Buffer, Sequence[tuple[Codec, int]], Budget], Iter
     "base64": _base64,
     "gzip": _gzip,
     "hex": _hex,
-    "percent": _escapes(_URL_PART, _PERCENT, _unquote, whole=unquote_to_bytes),
+    "percent": _escapes(_URL_PART, _PERCENT, _unquote, whole=unquote_to_bytes, holder=_HOLDER),
     "escape": _escapes(_NOT_NEWLINE, _JSON_ESCAPE, _unescape),
     "lines": _lines,
     "utf16": _utf16,

@@ -16,6 +16,7 @@ from urllib.parse import unquote_to_bytes
 
 from detectors.match import score
 from detectors.match.filters import words
+from detectors.match.records import around
 
 __all__ = ["BASE64", "CODE", "COMMENT", "IDENTIFIER", "NEAR"]
 __all__ += ["amid_data", "expression", "plainly", "quoted", "unsure"]
@@ -117,6 +118,8 @@ _DATA_BEFORE = re.compile(rb"[A-Za-z0-9+/]{32,}[+/]\Z")
 _DATA_BEHIND = re.compile(rb"[+/][A-Za-z0-9+/]{32,}")
 _MIXED = re.compile(rb"(?=.*[A-Z])(?=.*[a-z])(?=.*[0-9])")
 _DATA_LINE = re.compile(rb"[ \t]{0,24}[\"']?[A-Za-z0-9+/]{48,}={0,2}(?:\\n)?[\"']?[ \t]?[,+.]?\r?")
+# Of a record: what follows a value that it ends in, as it stands or in a string of JSON.
+_ENDS_A_RECORD = re.compile(rb"=?=?(?:\r?\n|\\n\")")
 _MARKUP = (b"[{", b"[\n", b"[[", b'{"', b"<?", b"{\n")
 _DIGESTS = frozenset(
     hashlib.new(name, word, usedforsecurity=False).hexdigest().encode()
@@ -204,10 +207,21 @@ def amid_data(value: bytes, before: bytes, after: bytes) -> str:
         return "a piece of encoded data"
     own = before[before.rfind(b"\n") + 1 :] + value + after.partition(b"\n")[0]
     if len(own) < 56 or not _DATA_LINE.fullmatch(own):
-        return ""
+        return "a line of encoded data" if _a_record_of_data(value, before, after) else ""
     near = (before.rpartition(b"\n")[0].rpartition(b"\n")[2], after.partition(b"\n")[2].partition(b"\n")[0])
     alike = any(len(line) == len(own) and _DATA_LINE.fullmatch(line) for line in near)
     return "a line of encoded data" if alike else ""
+
+
+def _a_record_of_data(value: bytes, before: bytes, after: bytes) -> bool:
+    """Whether a record says a line of data, and the one before or after it another as long."""
+    if len(value) < 48 or not _ENDS_A_RECORD.match(after):
+        return False
+    text, at = before + value + after, len(before)
+    said = around(text, at, {}, before=1, after=1, back=at, ahead=len(value) + len(after))
+    data = [one for one in said if _DATA_LINE.fullmatch(text, one.start, one.end)]
+    own = next((one for one in data if one.start <= at < one.end), None)
+    return own is not None and any(one is not own and one.end - one.start == own.end - own.start for one in data)
 
 
 def _goes_on(value: bytes, after: bytes) -> bool:

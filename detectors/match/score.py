@@ -349,7 +349,8 @@ def _of_symbols(value: bytes, digits: int, out: dict[str, float]) -> None:
 
 
 def _of_context(value: bytes, before: bytes, after: bytes, out: dict[str, float]) -> None:
-    name = _name(before[-96:])
+    # What stands before `'…' === req.apiKey` names something else.
+    name = b"" if _REVERSED.match(after) else _name(before[-96:])
     for _ in range(2):
         last = name[name.rfind(b".") + 1 :]
         if last not in _VERBS and last not in _SLOTS:
@@ -402,6 +403,7 @@ _VERBS = frozenset(
 )
 _SLOTS = (b"value", b"Value", b"string")  # `name: DB_PASSWORD`, and a line further `value: …`
 _BESIDE = re.compile(rb"[\w)],\s*[bu@]?\\?[\"'`]?$")  # another argument before it, not its name in quotes
+_REVERSED = re.compile(rb"\\{0,3}[\"'`]\s?(?:\.equals(?:IgnoreCase)?\(|[!=]==?)\s?[A-Za-z_$]")
 _OPERATORS = {
     b"(": "handed over",
     b",": "handed over",

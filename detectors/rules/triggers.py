@@ -176,11 +176,15 @@ def _near() -> Iterable[str]:
 # Whatever lies between a name and a value: punctuation, a line break, words that say no more than that a value comes.
 # The rules know which words; here their first letters do.
 _BREAK = r"(?:\r?\n|\\{1,2}n)"
-_BETWEEN = rf"(?:[^\w\n]{{1,10}}{_BREAK}?|{_BREAK})[^\w\n]{{0,12}}(?:[inwvVtsSd][a-z]{{1,8}}[^\w\n]{{1,8}}){{0,5}}"
+_BETWEEN = rf"(?:[^\w\n]{{1,10}}{_BREAK}?|{_BREAK})[^\w\n]{{0,12}}(?:[inwvVtsSd][a-z]{{1,8}}[^\w\n]{{1,12}}){{0,5}}"
 _AFTER = rf"[^\w\n]{{0,10}}{_BREAK}?[^\w\n]{{0,12}}(?:(?:is|value|string)[^\w\n]{{1,8}}){{0,2}}"
-_NESTED = r"[^\w\n]{1,10}(?:[inwvVtsSd][a-z]{1,8}[^\w\n]{1,8}){1,6}"  # `"token": { "type": "string", "value": "…`
+_NESTED = r"[^\w\n]{1,10}(?:[inwvVtsSd][a-z]{1,8}[^\w\n]{1,12}){1,6}"  # `"token": { "type": "string", "value": "…`
 _LOOSE_VALUE = "[A-Za-z0-9/_+=.~-]{16}"
 _SIGNS = " \t\"'>()],|=:"
+
+
+def _nested(name: str) -> Iterable[str]:
+    yield from (rf"(?i:{name}){quote}{_NESTED}{_LOOSE_VALUE}" for quote in (r"\x22", r"\\{1,3}\x22"))
 
 
 def _loose() -> Iterable[str]:
@@ -191,8 +195,9 @@ def _loose() -> Iterable[str]:
         yield from (rf"(?i:{name}){_escape(sign)}{_AFTER}{_LOOSE_VALUE}" for sign in "\t\"'>()],|*`")
         yield from (rf"(?i:{name}) {_escape(sign)}{_AFTER}{_LOOSE_VALUE}" for sign in "-|`*>")
         yield rf"(?i:{name}) is now {_LOOSE_VALUE}"
-        yield rf"(?i:{name})\x22{_NESTED}{_LOOSE_VALUE}"
-    yield from (rf"(?i:{name})\x22{_NESTED}{_LOOSE_VALUE}" for name in ("_key", "-key", "_secret"))
+        yield from _nested(name)
+    for name in ("_key", "-key", "_secret"):
+        yield from _nested(name)
     for name in ("_key", "-key", "_pass", "-pass", "_token"):
         yield from (rf"(?i:{name}){_escape(sign)}{_AFTER}{_LOOSE_VALUE}" for sign in _SIGNS)
     yield from (rf"Key{_escape(sign)}{_AFTER}{_LOOSE_VALUE}" for sign in "\"'>(")

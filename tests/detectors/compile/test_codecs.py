@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import replace
+from urllib.parse import quote
 
 import pytest
 
@@ -76,6 +77,15 @@ id,login,password,email\n
 name: APP_DB_PASSWD\n
 334 UGFzc3dvcmQ6\n
 USER reporting\n
+| user | api_key      |\n
+id;api_key;active\n
+<auth-user-pass>\n
+line con 0\n
+tool --username garden \\\n
+F Access Key\n
+your new api key is:\n
+' | chpasswd\n
+secret = "k3j9x2m4q8w1" .\n
 Content-Disposition: form-data; name="x"\n
 """
 
@@ -104,3 +114,36 @@ def test_a_name_that_ends_a_record_is_seen_where_rules_look_behind_names() -> No
         "the token expired:\n",
     ):
         assert ends(text) == [], text
+
+
+def test_a_value_is_seen_whose_user_stands_in_a_record_before() -> None:
+    asking = [rule for rule in rules() if rule.trigger == "@assigned"][:1]
+    known = [re.compile(trigger) for codec, trigger in codecs(asking) if codec.name == "lines"]
+    for line in ("2026 stdout F PASS k3j9x2m4", '{"log":"Pass k3j9x2m4\\n"}', "x - - let adminPassword = 'k3j9';"):
+        assert any(one.search(line.encode()) for one in known), line
+    for line in ("2026 stdout F PASSED all of them", "password = 'k3j9x2m4q8w1'"):
+        assert not any(one.search(line.encode()) for one in known), line
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("IDENTIFIED BY x", "password\nx", "Access Key\nx", "a;api_key;b", "|secret|x", "*token* x", "token:\nx"),
+        *("--storage-key x", "пароль x", "Пароль от базы x", "密码：x", "senha é x", "mot de passe : x"),
+        *("bob:$2y$05$x", "https://k3j9x2m4q8w1k3j9x2m4@h", "https://k3j9x2m4:@host", "kim@acme.test / x1"),
+        *("{noop}x", "<auth-user-pass>x", "AUTH\\r\\nx", "bob\tpptpd\tx", "334 UGFzc3dvcmQ6\nx", "user bob\nPass x"),
+        *("10.0.0.7;22;bob", "db,5432,app", "https://hooks.acme.test/x", "/webhooks/x", "sqlplus a", "zfs load-key a"),
+    ],
+)
+def test_what_a_value_follows_is_seen_percent_encoded(text: str) -> None:
+    known = [re.compile(trigger) for codec, trigger in codecs([]) if codec.name == "percent"]
+    assert any(one.search(quote(text, safe="").encode()) for one in known)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["red shoes, size 9; new", "https://shop.acme.test/a/b", "a|b", "tokens and keys", "a@b.test", "café au lait"],
+)
+def test_ordinary_text_has_nothing_of_it_percent_encoded(text: str) -> None:
+    known = [re.compile(trigger) for codec, trigger in codecs([]) if codec.name == "percent"]
+    assert not any(one.search(quote(text, safe="").encode()) for one in known)

@@ -234,6 +234,20 @@ def test_percent_encoding_is_undone(value: str) -> None:
     assert any(("https://u:" + value + "@host/").encode() in r.text for r in regions(data, "percent"))
 
 
+@pytest.mark.parametrize("before", ["/x?q=", "/x?n=1&text=", "POST body=", "/x?a=b&Message="])
+def test_the_text_that_a_parameter_holds_begins_with_its_value(before: str) -> None:
+    (found, *_) = regions(f"{before}token%3Dacme_k3j9%0Ax&n=1".encode(), "percent")
+    assert found.text == b"token=acme_k3j9\nx"
+    at = found.text.index(b"acme_k3j9")
+    assert found.places()(at, at + 9) == (len(before) + 8, len(before) + 17)
+
+
+def test_the_name_of_any_other_parameter_is_part_of_what_it_says() -> None:
+    for before in ("/x?password=", "/x?subtext=", "/x?q=a=", "u%3D1;pw="):
+        (found, *_) = regions(f"{before}a%3D%27acme_k3j9%27".encode(), "percent")
+        assert found.text.endswith(b"=a='acme_k3j9'"), before
+
+
 @pytest.mark.parametrize(
     "written",
     [

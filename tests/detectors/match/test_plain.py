@@ -4,6 +4,7 @@ import hashlib
 
 import pytest
 
+from detectors.author.check import FORMS, TORN
 from detectors.match.doubt import doubt
 from detectors.match.plain import amid_data, expression, plainly, unsure
 from detectors.rules.template import expand
@@ -231,6 +232,20 @@ LINE = expand("{base64:76}", 4)
 )
 def test_a_piece_of_encoded_data_is_told_quietly(value: str, before: str, after: str) -> None:
     assert amid_data(expand(value, 1).encode(), expand(before, 2).encode(), expand(after, 3).encode())
+
+
+@pytest.mark.parametrize("name", TORN)
+def test_lines_of_data_that_are_records_each_are_told_quietly(name: str) -> None:
+    def beside(below: str) -> bool:
+        text = FORMS[name](expand("{base64:64}\nEAAA{base64:60}\n" + below, 3)).encode()
+        at = text.index(b"EAAA")
+        return bool(amid_data(text[at : at + 64], text[:at], text[at + 64 :]))
+
+    assert beside("{base64:64}\n")
+    assert beside("{base64:20}=\n"), "the last line is a shorter one"
+    single = FORMS[name](expand("key:\nEAAA{base64:60}\nother: {base64:57}\n", 3)).encode()
+    at = single.index(b"EAAA")
+    assert not amid_data(single[at : at + 64], single[:at], single[at + 64 :])
 
 
 @pytest.mark.parametrize(

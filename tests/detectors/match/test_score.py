@@ -205,3 +205,12 @@ def test_the_end_of_a_sentence_is_no_code() -> None:
 @pytest.mark.parametrize("name", ["message_key", "fileToken", "LABEL_SECRET", "errorPassword", "description_token"])
 def test_a_word_of_its_own_before_the_credential_still_speaks_about_it(name: str) -> None:
     assert "name about it" in features(b"k3j9X2m4q8", f"{name}=".encode(), b"")
+
+
+@pytest.mark.parametrize("after", ["' === req.apiKey", "'.equals(password)", "\\' != token"])
+def test_a_name_before_a_value_that_is_compared_with_another_behind_it_is_not_its_own(after: str) -> None:
+    value = expand("{hex:32}", 1).encode()
+    framed = score(value, b'{"level":"info","msg":"\'', after.encode())
+    assert "name about it" not in dict(framed.parts)
+    assert framed.confidence == score(value, b"'", after.encode()).confidence == "high"
+    assert "name about it" in dict(score(value, b'{"level":"info","msg":"\'', b"' and more").parts)
