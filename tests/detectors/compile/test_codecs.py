@@ -85,7 +85,7 @@ tool --username garden \\\n
 F Access Key\n
 your new api key is:\n
 ' | chpasswd\n
-secret = "k3j9x2m4q8w1" .\n
+secret = "abcdefgh" .\n
 Content-Disposition: form-data; name="x"\n
 """
 
@@ -121,7 +121,7 @@ def test_a_value_is_seen_whose_user_stands_in_a_record_before() -> None:
     known = [re.compile(trigger) for codec, trigger in codecs(asking) if codec.name == "lines"]
     for line in ("2026 stdout F PASS k3j9x2m4", '{"log":"Pass k3j9x2m4\\n"}', "x - - let adminPassword = 'k3j9';"):
         assert any(one.search(line.encode()) for one in known), line
-    for line in ("2026 stdout F PASSED all of them", "password = 'k3j9x2m4q8w1'"):
+    for line in ("2026 stdout F PASSED all of them", "password = 'abcdefghij'"):
         assert not any(one.search(line.encode()) for one in known), line
 
 
