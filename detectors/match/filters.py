@@ -41,13 +41,13 @@ _MARKS = (
     rb"|change[_-]?me|replace[_-]?(?:me|this|with)|(?:your|my|the|some|enter|insert|put)[_-](?:own[_-])?(?:\w{1,12}[_-])?"
     rb"(?:key|token|secret|pass|api|access|auth|client|account|user|db|database|here|id|bot|app|project)"
     rb"|(?:^|[_-])(?:set|put|fill|add|enter|insert|replace|change|update)[_-](?:me|this|here|it|in|with|before)(?:$|[_-])|^(?:must|to)[_-]be[_-]"
-    rb"|^(?:foo|bar|baz|qux)\d{0,3}$|^hunter2$|^a\ssecret$|^(?:bad|wrong|invalid|incorrect)[_-]?(?:pass|pw|secret|token|key|cred)|your[_-]|^your\w{0,16}(?:password|passwd|secret|token|key)"
+    rb"|^(?:foo|bar|baz|qux)\d{0,3}$|^hunter2$|^a\ssecret$|^(?:bad|wrong|invalid|incorrect)[_-]?(?:pass|pw|secret|token|key|cred)|your[_-]|^your\w{0,16}(?:pass|pwd|secret|token|key)"
     rb"|[_-]value[_-]?\d{0,4}$|-here\b|_here\b"
     rb"|(?:^|[_.-])(?:fake|dummy|bogus|mock[_.-])|(?:fake|dummy|bogus)[_-]|[_-]mock$|notreal|notasecret|not[\s_-](?:a|my)[\s_-]|(?-i:x{4}|X{4})|\*{3}|\.{3}|0{8}"
     rb"|^(?:tu|su|sua|seu|tuo|tua|votre|ton|deine?|ihre?|jouw|twoj)[_-]?(?:pass|clave|contra|senha|token|secre|geheim|chave|cle[_-]|mot[_-]?de|kennw|schl|api|app[_-]|wach|has)"
     rb"|^(?:una?|uma?|une|eine?)[_-](?:clave|contra|senha|pass|secre|chave|cle|mot|kenn)|[_-](?:aqui|ici|hier|anda|disini|segur[ao])$"
     rb"|^(?:su|sua|seu|tu|tua|mi|la|ta|votre|ton|mon|dein|mein|ihr)?[_-]?(?:contrase(?:n|\xc3\xb1)a|senha|passwort|kennwort|mot[_-]?de[_-]?passe"
-    rb"|wachtwoord|heslo|has(?:l|\xc5\x82)o|(?:s|\xc5\x9f)ifre|lozinka)\d{0,3}$"
+    rb"|wachtwoord|heslo|has(?:l|\xc5\x82)o|(?:s|\xc5\x9f)ifre|lozinka)$"
     rb"|^(?:todo|fixme|tbd|n/a|empty|blank|omitted|unset|not_?set|nothing|null|none|nil|true|false|undefined|unknown|missing|invalid"
     rb"|required|optional|sample|base64|encrypted|hashed|plain_?text|clear_?text|stripped|sanitized|deleted|string|token|username"
     rb"|value\d*|secret_?ref|from[_-]env)$|deadbeef|foobar|lorem|^(?:blah){1,4}$|[_-]abc123$|test[_-]?(?:auth[_-]?)?(?:key|token|secret)|topsecret"
@@ -55,7 +55,7 @@ _MARKS = (
 # Nor will these be secrets, unless where people log in (`detectors.match.weak`).
 _COMMON = (
     rb"|^(?:secret|password|passwd)\d{0,4}[_.-]?(?:test|admin|user|demo)\d{0,4}$"
-    rb"|test[_-]?password|^(?:super|very)?[_-]?s[3e]cr[3e]t\d{0,3}$|^changeit$|^qwerty\d{0,6}$|^test(?:pass|pw|ing|user)\d{0,3}$|abcdefghij|0123456789|1234567890|bcdefghijk|qwertyuiop|asdfghjkl"
+    rb"|test[_-]?password|^(?:super|very)?[_-]?s[3e]cr[3e]t\d{0,3}$|^changeit$|^qwerty\d{0,6}$|^(?:senha|passwort|kennwort|wachtwoord|heslo|has(?:l|\xc5\x82)o|(?:s|\xc5\x9f)ifre|lozinka|clave)\d{1,3}$|^test(?:pass|pw|ing|user)\d{0,3}$|abcdefghij|0123456789|1234567890|bcdefghijk|qwertyuiop|asdfghjkl"
     rb"|^[a-z]{0,12}[0-9]{0,4}[_.-]?(?:password[\d!@#$%^&*._-]{0,8}|p[a@4][s$5]{2}w[o0]rd\d?[!@#$%^&*._-]{0,8})$"
 )
 _WORDS = re.compile(_MARKS + _COMMON)
@@ -65,9 +65,9 @@ _LONG = 128
 _LONG_WORDS = re.compile(_WORDS.pattern.replace(b"x{4}|X{4}", b"x{8}|X{8}"))
 # Expressions of templates, shells and programs: `${VAR}`, `$VAR`, `{{ x }}`, `<token>`, `%s`, `%(x)s`, `os.environ[`, …
 _EXPRESSIONS = re.compile(
-    rb"\$\{|\$\(|\{\{|\}\}|#\{|<%|%>|<[A-Za-z_$][\w .:-]{0,40}>|^<|^\$[A-Za-z_]\w*(?:$|->|\[)|^\$::\w|^%[A-Z]{4,}\b"
-    rb"|^&lt;|^%(?:\[\d\])?[sdvqx]$|^%\(|^(?:self|cls)\)"
-    rb"|^@[A-Za-z_-]+(?:$|[.(/:])|^\{[\w.]*\}|^[a-z]+(?:_[a-z]+)+\}|^[A-Za-z_]\w*(?:\.\w{1,40})+\}$|^\*\w{1,24}\*$|^(?:[A-Z][a-z]+){2,4}:$"
+    rb"\$\{|\$\(|\{\{|\}\}|#\{|<%|%>|<[A-Za-z_$][\w .:-]{0,40}>|^<|^\${1,2}[A-Za-z_]\w*(?:$|->|\[)|^\$::\w"
+    rb"|^%[A-Z]{4,}\b|^&lt;|^%(?:\[\d\])?[sdvqx]$|^%\(|^(?:self|cls)\)"
+    rb"|^@[A-Za-z_-]+(?:$|[.(/:])|^\{[\w.]*\}|^[a-z]+(?:_[a-z]+)+\}|^[A-Za-z_]\w*(?:\.\w{1,40})+\}$|^\*\w{1,24}\*$|^(?:[A-Z][a-z]+){2,4}:$|^[a-z_]{2,24}:$"
     rb"|^\[[a-z_ -]+\]$|^%[A-Z_][A-Z0-9_]*%$|^[A-Z]+_[A-Z_]+%$|^@{1,2}[A-Z_]+@{1,2}$|\*\(Aq"
     rb"|^:[A-Za-z_]\w{1,40}$|^__[A-Z_]+__$|^ ?\+ .{1,80} \+ ?$"
     rb"|^(?:file|env|ssm|vault|secretref|keyvault|aws:secretsmanager):[\w/.-]|^env\.[A-Z_]+$|^(?:password|passwd|pass|secret|token)[}\]]$"
@@ -126,7 +126,7 @@ _ROOTED = re.compile(  # whatever its folders are called
     rb"/(?:app|s?bin|lib(?:64)?|dev|builds?|data|etc|home|media|mnt|opt|private|proc|root|run|srv|tmp|usr|Users|var|workspaces?)(?:/[\w.@+-]{0,60}){1,10}"
 )
 # Names of variables that hold a credential, as constants and in templates: `SMTP_PASS`, `vault_api_token`.
-_VARIABLE = re.compile(rb"(?:[a-z]+_)+(?:pass(?:w(?:or)?d|phrase)?|pwd|secret|token|key):?", re.IGNORECASE)
+_VARIABLE = re.compile(rb"(?i)(?:[a-z]+_)+(?:pass(?:w(?:or)?d|phrase)?|pwd|secret|token|key):?|p(?:asswor|s?w)d_\w{,8}")
 # Names of what identifies or describes a thing of an issuer (`shodan_project_id`, `plivoChannel`), and of public keys.
 _THINGS = (
     "id uuid guid user username org organization team project account workspace space channel tenant region zone "
@@ -458,7 +458,7 @@ def words(value: bytes, before: bytes = b"") -> str | None:
         return "a path, not a value"
     if before[-1:] in b"/{ ~-" and _OPENED.search(before[-8:]):
         return "an expression or a path, not a value"
-    if b"_" in value and (value.isupper() or value.islower()) and _VARIABLE.fullmatch(value):
+    if b"_" in value and (value.isupper() or value.islower() or value[:1] == b"p") and _VARIABLE.fullmatch(value):
         return "the name of a variable, not a value"
     if before[-1:] == b"\\" and _ESCAPED.match(value):
         return "text of a language, not a value"

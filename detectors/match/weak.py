@@ -16,11 +16,15 @@ __all__ = ["weak"]
 
 _PLACE = re.compile(
     rb"(?:(?i:passw(?:or)?d|passphrase|passwort|pass|pwd|pswd|pw|psk|senha|contrase(?:n|\xc3\xb1)a"
-    rb"|\xe5\xaf\x86\xe7\xa0\x81|\xeb\xb9\x84\xeb\xb0\x80\xeb\xb2\x88\xed\x98\xb8|\xe3\x83\x91\xe3\x82\xb9\xe3\x83\xaf\xe3\x83\xbc\xe3\x83\x89|\xd0\xb0\xd1\x80\xd0\xbe\xd0\xbb\xd1\x8c)"
-    rb"[\w.\-]{0,16}[\\\"'`\]\s)]{0,40}(?:value\s?=\s?)?"
-    rb"(?:(?:(?:is|was)\s|=>|:=|[=!]==?|\|\||\?[?:]|\xef\xbc\x9a|[:=,(>]|\.(?:equals|eq|toBe|toEqual|send_keys|type|fill)\()[\s*]{0,4})?(?:[\w.:$]{2,32}\(\s?)?"
+    rb"|\xe5\xaf\x86\xe7\xa0\x81|\xeb\xb9\x84\xeb\xb0\x80\xeb\xb2\x88\xed\x98\xb8|\xe3\x83\x91\xe3\x82\xb9\xe3\x83\xaf\xe3\x83\xbc\xe3\x83\x89|\xd0\xb0\xd1\x80\xd0\xbe\xd0\xbb\xd1\x8c"
+    rb"|(?i:has(?:l|\xc5\x82)o|wachtwoord|kennwort|l(?:o|\xc3\xb6)senord|(?:s|\xc5\x9f)ifre|heslo"
+    rb"|salasana|adgangskode|mot[_ ]de[_ ]passe|kata[_ ]sandi)"
+    rb"|(?i:m)\xe1\xba\xadt kh\xe1\xba\xa9u)"
+    rb"[\w.\-]{0,16}(?:\(\))?[\\\"'`\]\s)]{0,40}(?:value\s?=\s?)?"
+    rb"(?:(?:(?:is|was)\s|=>|:=|[=!]==?|\|\||\?[?:]|\xef\xbc\x9a|[:=,(>]|\.(?:equals|eq|toBe|toEqual|send_?[kK]eys|type|fill|setValue)\()[\s*]{0,4})?(?:[\w.:$]{2,32}\(\s?)?"
     rb"|\((?:[^()\n]{0,80},\s?)?[\\\"'`]{1,4}[\w.@+-]{2,60}[\\\"'`]{1,4}\s?,\s{0,2}"
     rb"|SecureString(?: -String)?\s|(?i:hash|crypt)\w{0,10}\(\s?|(?i:identified\s(?:with\s\S{1,40}\s)?by)\s|\s-[pP]\s?"
+    rb"|\s-u [\"']?[\w.@+-]{2,60}:"
     rb"|\bhtpasswd -\w{0,4}b\w{0,4} \S{1,80} [\w.@-]{1,40} |\bnet(?:\.exe)? user [\w.$-]{1,40} "
     rb"|ncoder(?:\(\))?\.encode\(\s?|anager\.\w{2,16}Async\([^()\"\n]{1,80}, ?)"
     rb"[bu@N]?[\\\"'`]{0,4}$"
@@ -30,19 +34,22 @@ _LOGIN = re.compile(rb"[\w.%+-]{1,60}:$")
 _ENCODED = re.compile(rb"(?:echo -n|printf) [\\\"']{1,4}[\w.@%+-]{1,60}:$")
 # Who logs in, or where, or a call that makes a password of what it is given.
 _COMPANY = re.compile(
-    rb"(?i:\buser(?:name|_?id)?(?:\b|_)|[_.-]user(?:name)?\b|\buname[\"']?\s?[:=]|\b(?:wifi_?)?ssid\b|(?:\b|_)(?:root|sa|admin|sysdba)_pass(?:w(?:or)?d)?\b|[a-z](?-i:User(?:name)?)\b|\blogin\b|\buid\b|e-?mail|\bhost\b|\s-u\s?\w)"
+    rb"(?i:\buser(?:name|_?id)?(?:\b|_)|[_.-]user(?:name)?\b|\buname[\"']?\s?[:=]|\b(?:wifi_?)?ssid\b|(?:\b|_)(?:root|sa|admin|sysdba)_pass(?:w(?:or)?d)?\b|[a-z](?-i:User(?:name)?)\b|\blogin\b|\buid\b|e-?mail|\bhost\b|\s-u\s?[\"']?\w)"
     rb"|@[\w-]{2,60}\.[a-z]{2}|\bstoreFile\b|\bkey_?[aA]lias\b|\bhtpasswd -|\bnet(?:\.exe)? user "
     rb"|anager\.\w{2,16}Async\("
     rb"|\xe7\x94\xa8\xe6\x88\xb7|\xe8\xb4\xa6\xe5\x8f\xb7|\xe3\x83\xa6\xe3\x83\xbc\xe3\x82\xb6|\xec\x82\xac\xec\x9a\xa9\xec\x9e\x90|\xd0\xbb\xd0\xbe\xd0\xb3\xd0\xb8\xd0\xbd"
-    rb"|(?i:passw|pwd)\w{0,12}[\"'\])]{0,4}\.(?:send_keys|type|fill)\(\s?[\"'`]$"
+    rb"|(?i:usuario|utilisateur|identifiant|benutzer|gebruiker|anv\xc3\xa4ndar|pengguna|u(?:z|\xc5\xbc)ytkownik|kullan(?:i|\xc4\xb1)c|k\xc3\xa4ytt\xc3\xa4j)"
+    rb"|(?i:t)\xc3\xa0i kho\xe1\xba\xa3n"
+    rb"|(?i:passw|pwd)\w{0,12}(?:\(\))?[\"'\])]{0,4}\.(?:send_?[kK]eys|type|fill|setValue)\(\s?[\"'`]$"
     rb"|\.(?:type|fill|setValue)\(\s?[\"'`][^\n]{0,40}(?i:passw|pwd)[^\n,]{0,16},\s?[\"'`]$"
-    rb"|(?:SecureString|[hH]ash(?:Sync|pw|Password)?|\bbcrypt|::make|encode|set_?[pP]assword)[ (]{1,3}[\\\"'`]{1,4}$"
+    rb"|(?:SecureString|[hH]ash(?:Sync|pw|Password)?|\bbcrypt|::make|encode"
+    rb"|(?:[sS]et|[wW]ith)_?[pP]ass[wW]ord)[ (]{1,3}[\\\"'`]{1,4}$"
     rb"|(?i:identified\s(?:with\s\S{1,40}\s)?by|with password)\s[\\\"'`]{1,4}$"
     rb"|\b(?:env|environ|getenv)\b[\w.\[\]()\"']{1,48}\s?(?:\|\||\?[?:]|,)\s?[\\\"'`]{1,4}$"
-    rb"|\bjdbc:|(?:mysqli|[cC]onnect|getConnection|WiFi(?:Multi)?\.(?:begin|addAP))\("
+    rb"|\bjdbc:|(?:mysqli|[cC]onnect|getConnection|Sequelize|PDO|WiFi(?:Multi)?\.(?:begin|addAP))\("
 )
 _NAMED = re.compile(
-    rb"[\w.+-]{2,40}@[\w-]{2,60}\.[a-z]{2}|\blocalhost\b|\b\d{1,3}(?:\.\d{1,3}){3}\b|\s-u\s?\w"
+    rb"\bssid\w{0,4}(?:\[\])?\s?[=:]\s?\"[^\"\n]{2,32}\"|[\w.+-]{2,40}@[\w-]{2,60}\.[a-z]{2}|\blocalhost\b|\b\d{1,3}(?:\.\d{1,3}){3}\b|\s-u\s?\w"
     rb"|WiFi(?:Multi)?\.(?:begin|addAP)\("
     rb"|(?i:user(?:name|_?id)?|login|uid|usuario|utilisateur|benutzer)[\\\"'`\]]{0,4}\s{0,4}(?:=>|:=|===?|[:=]|\.equals\()\s{0,4}[\\\"'`]{0,4}"
     rb"(?:root|admin|administrator|postgres|sa|sys|system|scott|oracle|pi|ubuntu|vagrant|superuser|manager|operator)\b"
@@ -64,8 +71,17 @@ _IN_YAML = re.compile(
     rb"(?:^|\n)([ \t]*)(?:- )?[\w-]{0,24}(?:user(?:name)?|login): [\"']?([a-z][\w.@-]{1,39})[\"']?[ \t]*\n"
     rb"(?:[ \t]*#[^\n]{0,60}\n|\1[\w-]{1,24}: [\w.:/-]{1,60}\n)?\1(?:  )?[\w-]{0,24}pass(?:w(?:or)?d)?: $"
 )
+# What a program asks for: `if password == "`.
+_COMPARED = re.compile(
+    rb"\b(?:if|elif|while|until|when)\b[^\n\"']{0,48}\b(?i:passw(?:or)?d|pwd|senha|contrase\w{1,4})\)?\s?(?:[=!]==?\s?|\.equals\(\s?)[\"']$"
+)
+# A field of a password, by its own name, that something is typed into.
+_FIELD = re.compile(
+    rb"(?i:passw(?:or)?d|pwd|senha)(?:\(\))?[\"'`\])]{0,4}\.(?:send_?[kK]eys|type|fill|setValue|set_value)\(\s?[\"'`]$"
+    rb"|\.(?:fill|type|setValue)\(\s?[\"'`][^\n,]{0,40}(?i:passw(?:or)?d|pwd|senha)[\"'`\])]{0,4},\s?[\"'`]$"
+)
 _LOGIN_CALL = re.compile(
-    rb"(?:\.login|login_?[aA]s|ftp_login|_bind|basic_?[aA]uth|BasicAuth|(?:Basic|Network|Plain)Credentials?|PasswordAuthentication|create_(?:super)?user|createUser)"
+    rb"(?:username_pw_set|[sS]etCredentials|set_credentials|HTTP(?:Basic|Digest)Auth|UserPassword|\.login|login_?[aA]s|ftp_login|_bind|basic_?[aA]uth|BasicAuth|(?:Basic|Network|Plain)Credentials?|PasswordAuthentication|create_(?:super)?user|createUser)"
     rb"\(\s?(?:[\w.$]{1,24}\s?,\s?)?[bu]?[\"'`]([a-z][\w.@+-]{2,40})[\"'`]\s?,\s?[bu]?[\"'`]$"
 )
 _COMMON = re.compile(rb"(?=.*[0-9])(?=.*[A-Za-z])[\w!@#$%^&*.+-]{6,32}")
@@ -120,6 +136,8 @@ _SHORTENED = re.compile(
     rb"(?!(?i:my|your|the|some|new|old|user|test|sample|change))[A-Za-z]{4,12}[_-]?(?i:pass(?:word)?|pw|pwd)[0-9]{0,4}"
 )
 # Right behind the name of a password, in quotes or in a variable of the environment, or told as the default one.
+# What comes first is who logs in.
+_USER_OF_PAIR = re.compile(rb"(?i:user(?:name)?|login) ?/ ?(?i:pass\w{0,8}|pwd?)[*:= ]{1,4}[\"'`]?$")
 _ASSIGNED = re.compile(
     rb"(?i:passw(?:or)?d|pwd)\d?[\"'`\])]{0,3}\s{0,4}(?:=>|:=|={1,3}|:)\s{0,4}[bu@]?\\{0,3}[\"'`]$"
     rb"|(?:^|[\s\"'])[A-Z][A-Z0-9]{1,16}(?:_[A-Z0-9]{2,16}){0,3}_(?:PASSWORD|PASSWD|PWD|PASS)(?:=|: )$"
@@ -171,6 +189,10 @@ _MADE_OF = re.compile(
 _OWNERS = re.compile(
     rb"(?i:user|login|uid|database|_db|dbname|db_name)\w{0,10}[\"'`\s:=>,(*]{1,12}(?=([A-Za-z][\w-]{3,39})(?![\w-]))"
 )
+# The secret key of a store of objects behind the key that names the account, as in the manuals of MinIO.
+_OF_A_STORE = re.compile(
+    rb"(?i:access_?key(?:_?id)?)[\"']?\s?[:=]\s?[\"']?([A-Za-z][\w-]{3,39})[\"']?,?\s{1,24}[\"']?\w{0,16}(?i:secret_?(?:access_?)?key)[\"']?\s?[:=]\s?[\"']?$"
+)
 _ANYBODYS = re.compile(
     rb"(?i)user\w*|\w*name|registry|server|service|client|api|root|postgres\w*|admin\w*|mysql|mariadb|mongo\w*|redis|oracle|test\w*|guest|default"
     rb"|database|data\w{0,4}|pass\w*|secret\w*|string|text|your?\w*|my\w*|db\w*|example\w*|sample|system|demo|local\w*|none|null|true|value|login|email|enter\w*"
@@ -178,8 +200,8 @@ _ANYBODYS = re.compile(
 # What forms, schemas and translations say where a password would stand.
 _SAID = re.compile(
     rb"(?i)pass|ssword|pwd|letme|hackm|anything|something|secret|request|senha|token|credential|contra|heslo|wacht|losen|parol|mot.?de|kenn|user|name|string|text|varchar|field|input"
-    rb"|type|label|required|optional|missing|invalid|wrong|valid|hidden|value|empty|null|none|true|false|undefined|default|unset"
-    rb"|config|param|env|prompt|plain|clear|basic|digest|oauth|sha|md5|hash|crypt|salt|login|auth|key|test|nullable"
+    rb"|type|label|required|optional|missing|invalid|wrong|valid|hidden|regist|quit|exit|cancel|value|empty|null|none|true|false|undefined|default|unset"
+    rb"|config|param(?:s?$|et)|env|prompt|plain|clear|basic|digest|oauth|sha|md5|hash|crypt|salt|login|auth|key|test|nullable"
     rb"|adgangskode|lozink|salasan|lykil|slapta|jelsz|sifre|pasahitz|katalaluan|sandi|clave|geslo|hasl|kodeord|parool|pasvort|fjalek"
     rb"|confirm|current|invalid|forgot|reset|update|new|old|unused|ignored|unknown|incorrect|short|weak|strong|secur"
 )
@@ -187,24 +209,22 @@ _SAID = re.compile(
 
 def weak(stage: str, value: bytes, before: bytes, after: bytes) -> bool:
     """Whether the value, refused at `stage`, is a badly chosen password all the same."""
+    if _USER_OF_PAIR.search(before[-40:]):
+        return False
     # The value comes first, as few are of such a kind.
     if stage in ("words", "placeholder", "score") and _called(value, before, after):
         return True
-    if stage in ("words", "placeholder") and _of_a_server(value, before, after):
+    if stage in ("words", "placeholder", "score") and _of_a_server(value, before, after):
+        return True
+    if stage in ("words", "score") and _word_of_a_user(value, before, after):
         return True
     if stage == "words":
         if _opens_sessions(value, before, after):
             return True
-        if _in_yaml(value, before, after):
+        if _in_yaml(value, before, after) or _typed(value, before, after):
             return True
-        element = before[-1:] == b">" and after[:2] == b"</"
-        free = (element or _quoted(before, after)) and not _SAID.search(value)
-        word = free and (
-            _WORD.fullmatch(value) or (_COMMON.fullmatch(value) and value.count(b".") < 2 and not marked(value))
-        )
-        if word and _PLACE.search(before[-120:]):
-            named = _NAMED.search(before) or _NAMED.search(after) or _same(value, before)
-            return bool(named) or _beside_a_user(value, before, after)
+        if _ROW.search(before) and _COMMON.fullmatch(value) and not marked(value):
+            return True
         return _signs(value, before, after)
     if (stage == "score" or _WALKED.fullmatch(value)) and _opens_sessions(value, before, after):
         return True
@@ -229,6 +249,19 @@ def weak(stage: str, value: bytes, before: bytes, after: bytes) -> bool:
     ):
         return True
     return bool(_MAYBE_PLACE(near) and _PLACE.search(near) and _in_company(value, before, after))
+
+
+def _word_of_a_user(value: bytes, before: bytes, after: bytes) -> bool:
+    """A word behind the name of a password, beside who logs in or where."""
+    element = before[-1:] == b">" and after[:2] == b"</"
+    if not (element or _quoted(before, after)) or _SAID.search(value):
+        return False
+    if not _WORD.fullmatch(value) and (not _COMMON.fullmatch(value) or value.count(b".") > 1 or marked(value)):
+        return False
+    if not _PLACE.search(before[-120:]):
+        return False
+    named = _NAMED.search(before) or _NAMED.search(after) or _same(value, before)
+    return bool(named) or _beside_a_user(value, before, after) or bool(_COMPARED.search(before[-96:]))
 
 
 def _in_company(value: bytes, before: bytes, after: bytes) -> bool:
@@ -290,6 +323,12 @@ def _of_a_server(value: bytes, before: bytes, after: bytes) -> bool:
     return own and re.sub(rb"[\W_]", b"", value).lower() not in re.sub(rb"[\W_]", b"", near).lower()
 
 
+def _typed(value: bytes, before: bytes, after: bytes) -> bool:
+    """A word that a test types into the field of a password."""
+    word = _WORD.fullmatch(value) and not _SAID.search(value) and _quoted(before, after)
+    return bool(word and _FIELD.search(before[-96:]))
+
+
 def _called(value: bytes, before: bytes, after: bytes) -> bool:
     """`DB_USER=garden DB_PASSWORD=garden_pw`: made of the name of the user or the database beside it."""
     made = _MADE_OF.fullmatch(value)
@@ -297,8 +336,10 @@ def _called(value: bytes, before: bytes, after: bytes) -> bool:
         return False
     near = before[-120:]
     if not (_MAYBE_PLACE(near) and _PLACE.search(near)):
-        return False
+        key = _OF_A_STORE.search(before)
+        return key is not None and key[1] == made[1] != value
     owners = {name[1] for text in (before, after) for name in _OWNERS.finditer(text)}
+    owners |= {name[1] for name in (_LOGIN_CALL.search(before),) if name}
     return bool(owners & {made[1], made[1] + b"_user", made[1] + b"_db", made[1] + b"-user"})
 
 

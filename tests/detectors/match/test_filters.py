@@ -37,6 +37,7 @@ def test_entropy_is_within_its_bounds_and_blind_to_order(value: bytes) -> None:
 @pytest.mark.parametrize(
     "value",
     [
+        "yourpass", "$$REDIS_PASSWORD", "database:",
         "changeme", "your_api_key_here", "my-secret-token", "xxxxxxxxxxxx", "********", "example-key-123",
         "aaaaaaaaaaaa", "abcabcabcabcabc", "0123456789abcd", "abcdefghijklmnop", "zyxwvutsrqponm", "<token>",
         "${DB_PASSWORD}", "{{ secret }}", "$PASSWORD", "%s", "%(password)s", "os.environ['X']", "process.env.KEY",

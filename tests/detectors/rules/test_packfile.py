@@ -204,9 +204,13 @@ def test_only_what_looks_like_an_expression_goes_without_the_filter_of_placehold
     without = {rule.id for rule in rules() if not rule.placeholders and rule.family not in ("exposure", "protected")}
     chosen = {
         "generic-brief-address",
+        "generic-brief-command",
+        "generic-brief-setting",
+        "generic-default-credentials",
         "generic-plain-column",
         "generic-plain-pin",
         "sql-inserted-login",
+        "sql-inserted-word",
         "flask-plain-key",
         "express-plain-keys",
         "rails-plain-basic",
