@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-__all__ = ["chosen", "handed", "opens"]
+__all__ = ["PLACE", "chosen", "handed", "made", "opens"]
 
 # What people choose for a password: words and a number (`violet-anvil-river-89`, `GreenAnchor-663`), a name, a sign and
 # a year (`Berlin_2024`), or a name, a number and a few letters (`Kestrel65-koc`).
@@ -15,6 +15,9 @@ _CHOSEN = re.compile(
     rb"|[A-Z][a-z]{3,11}\d{2,4}[!?#*$@%&+]|[a-z]{3,11}(?:[A-Z][a-z]{2,11}){1,3}[-_.@!#]?\d{2,4}[!?#*$@%&+]?"
     rb"|[a-z]{3,11}[-_.][a-z]{3,11}\d{2,4}[!?#*$@%&+]?|[A-Z]?[a-z]{3,11}\d{2,4}[A-Z]{2,3}"
 )
+# The same, and a word with two to four digits, for places where nothing but a password can stand.
+_MADE = re.compile(rb"[A-Za-z][a-z]{3,11}\d{3,4}[!?.#*$]?|[A-Z][a-z]{2,11}[-_.@!#]?\d{2,4}[!?.#*$]?")
+PLACE = {True: b'password = "', False: b"password="}  # such a place, by whether the value is in quotes
 # Words of which names of things are made, which look the same: `orders-db-primary-2`, `Error_1205`.
 _OF_THINGS = frozenset(
     b"access account admin api app auth backup base bucket build cache case central change client cloud cluster "
@@ -27,11 +30,14 @@ _OF_THINGS = frozenset(
     b"reset role root route rule schema secret secrets section server service session set source south stack stage "
     b"staging state step store string support svc system table target task team template test testing tests text "
     b"the ticket title token topic type unit update url user username users value var vault version view volume "
-    b"web west worker write your zone".split()
+    b"web west worker write your zone block camera cell centos chapter chunk column debian desktop device fedora "
+    b"figure floor laptop member printer python rack room row sensor shard slot switch ubuntu vlan "
+    b"window windows".split()
 )
 # The name of a password, right before its value: there a name is rare, and half of the short values are letters only.
 _OPENS = re.compile(
-    rb"(?i:passw(?:or)?d|passphrase|passwort|pwd|pswd|_pass|\bpass|[a-z](?-i:Pass))\w{0,8}[^\w]{1,12}"
+    rb"(?i:passw(?:or)?d|pass[_-]?phrase|passwort|pwd|psw\b|pswd|_pass|\bpass|[a-z](?-i:Pass|Pw)|\bpw|_pw|psk|kennwort|clave|senha|contrase\S{1,2}a"
+    rb"|mot_?de_?passe|\bmdp|heslo|has(?:l|\xc5\x82)o|wachtwoord|parola|salasana|adgangskode|passord|l(?:o|\xc3\xb6)senord)\w{0,8}[^\w]{1,12}"
     rb"(?:to )?(?:\w{2,8}\([\"'`])?$|\s-(?:p|P|pw) ?$|\bLOGIN [\w.@-]{2,60} $|\b(?:PASS|AUTH|auth_pass|rootpw|bindpw) $"
     rb"|-[\w-]{1,24}(?:pass|pw|pwd)[ =]$|[\"']-p$|(?i:trying|static|creds?|auth)[:=]? ?[\"']?[\w.@-]{2,40}[:/]$"
 )
@@ -56,6 +62,13 @@ _HUMP = re.compile(rb"[A-Z]{2,}(?![a-z])|[A-Z]?[a-z]+|[A-Z]")
 def chosen(value: bytes) -> bool:
     """Whether it is made as people make passwords, and of no words that things are named with."""
     return bool(_CHOSEN.fullmatch(value)) and _OF_THINGS.isdisjoint([word.lower() for word in _HUMP.findall(value)])
+
+
+def made(value: bytes) -> bool:
+    """Whether people make passwords so, though names of things look the same: for where only a password stands."""
+    if chosen(value):
+        return True
+    return bool(_MADE.fullmatch(value)) and _OF_THINGS.isdisjoint([word.lower() for word in _HUMP.findall(value)])
 
 
 def opens(before: bytes) -> bool:

@@ -86,7 +86,7 @@ _UUID = re.compile(rb"^[0-9a-fA-F]{8}-(?:[0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}$")
 _HASH_LENGTHS = frozenset((32, 40, 56, 64, 96, 128))
 _HASH_CONTEXT = re.compile(
     rb"(?i)(?:sha-?(?:1|224|256|384|512)|md5|digest|checksum|hash|etag|commit|revision|\brev\b|integrity|fingerprint|"
-    rb"blob|tree|parent|kernel\skey|image|layer|(?:trace|span|request|build)[_-]?id|correlation|uuid|guid|nonce|uses:\s[\w./-]{3,40}@|\{$)"
+    rb"blob|tree|parent|kernel\skey|image|layer|(?:trace|span|request|build)[_-]?id|correlation|uuid|guid|nonce|uses:\s[\w./-]{3,40}@|(?:^|[^q])\{$)"
     rb"[\"'\\\s:=@/_\[\]()-]{0,6}[\w-]{0,16}[\"'\\\s:=@/_\[\]()-]{0,4}$"
 )
 # Names whose value pages through a list or marks a request, and names of an identifier, not of the secret itself.
@@ -141,7 +141,8 @@ _THING_CONTEXT = re.compile(
     rb"[\"'`\\]{0,8}(?:\s{0,3}(?:=>|[:=>]{1,2})\s{0,3}|\s{1,3})|\b(?:request|session|event|job|trace|span|message) )"
     rb"[\"'`\\+/]{0,8}$" % ("|".join(_THINGS).encode(), "|".join(map(str.capitalize, _THINGS)).encode()),
 )
-_USER = re.compile(rb"(?i:user(?:name)?|account|team|org)[:%]$")  # `app_user:…@db`, as its password follows at once
+# `app_user:…@db`, as its password follows at once; `password for app_user: …`
+_USER = re.compile(rb"(?i:user(?:name)?|account|team|org)[:%]$|(?i:passw\w{2,6}|pwd|token) (?:for|of) [^\n:]{1,60}: ?$")
 # What maps of people and their accounts mostly hold: ids.
 _OF_PEOPLE = re.compile(
     rb"(?i:users|accounts|logins)[\"'`\\\s:=>]{1,16}[{\[(][\"'`\\\s]{0,24}[\w.@-]{1,48}[\"'`\\\s:=>,]{1,16}$"
@@ -162,7 +163,6 @@ _MAYBE_IDENTIFIES = quick((_THING_CONTEXT, _HASH_CONTEXT, _PAGE_CONTEXT, _REQUES
 
 # A tag with its digest, as container runtimes write images, looks like a user and a password.
 _IMAGE = re.compile(rb"(?:docker[\w-]{0,16}|oci|containerd|cri-o|podman)://[\w.-]{1,80}:$")
-
 
 _RUNS = [(c - step, c, c + step) for step in (-1, 0, 1) for c in range(abs(step), 256 - abs(step))]
 _MAYBE_RUN = quick([re.compile(b"|".join(b"\\x%02x\\x%02x\\x%02x" % run for run in _RUNS))])
@@ -341,7 +341,7 @@ _NAME = re.compile(
 _NUMBERED = re.compile(rb"[A-Za-z_]{2,}(?:\d{1,5}(?:[A-Z]|[_./:-][A-Za-z])[A-Za-z_./:-]*){1,3}\d{0,4}")
 # What stands before the name that something is asked for by: `params.get("`, `getenv("`, `t("`.
 _ASKED = re.compile(
-    rb"(?:\bhas(?:[A-Z_]\w{0,24})?|\b(?:get|find|fetch|read|pop|lookup|request|params?|argument|config|env|setting|input|query|by|need|"
+    rb"(?:\b(?:has|by)(?:[A-Z_]\w{0,24})?|\b(?:get|find|fetch|read|pop|lookup|request|params?|argument|config|env|setting|input|query|need|"
     rb"require)\w{0,24}|[gG]et\w{0,16}|env|\bt|\b_|text|params|args|options?|headers?|data)[(\[]\\{0,7}[\"'`]$"
 )
 _CONSTANT = re.compile(rb"[A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+")
@@ -353,7 +353,7 @@ _FILE = re.compile(
     rb"[\w-]{1,40}(?:\.[\w-]{1,20}){0,2}\.(?:key|pem|crt|cer|p12|pfx|jks|keystore|ya?ml|json|toml|properties)"
 )
 _CALL = re.compile(
-    rb"\b[A-Za-z_][\w.]{2,}\((?:[^()]*\)|[A-Za-z_.]*$)|\w+\[['\"]|=>|->\w|\w::[A-Za-z_]|&&|\|\||^[!=]=|===|\?\."
+    rb"\b[A-Za-z_][\w.]{2,}\((?:[^()]*\)(?:\W|$)|[A-Za-z_.]*$)|\w+\[['\"]|=>|->\w|\w::[A-Za-z_]|&&|\|\||^[!=]=|===|\?\."
     rb"|^self\.|^this\.|^new |\breturn\b|^function|^lambda|^await |^[a-z]+(?:[A-Z][a-z]+)+[+*]\d{1,3}$|^[a-z]+s\+1$"
 )
 _TYPES = re.compile(
@@ -392,7 +392,6 @@ _TIME = re.compile(
     rb"|\d+(?:\.\d+){1,3}(?::\d+)?"
 )
 
-
 _ASSIGNS = b" \t=:"  # `self.p4passwd = p4passwd`
 _SAME = re.compile(rb"\w[ \t]*[=:]+[ \t]*$")
 _PART = re.compile(rb"[A-Za-z0-9]{10,}")
@@ -417,8 +416,8 @@ def _spelt(value: bytes) -> bool:
 
 
 def _many_digits(value: bytes) -> bool:
-    """A third of it."""
-    return sum(48 <= c <= 57 for c in value) * 3 >= len(value)
+    """A quarter of it."""
+    return sum(48 <= c <= 57 for c in value) * 4 >= len(value)
 
 
 # Bits beyond those of words that letters may carry there: of a thousand names two carry more than four, of paths none.
@@ -493,7 +492,7 @@ def words(value: bytes, before: bytes = b"") -> str | None:
         if pattern.fullmatch(value) and (odd == math.inf or not _random(value, odd)):
             if pattern is _NUMBERED and not _spelt(value):
                 continue
-            rare = chosen(value) or (_many_digits(value) if pattern is _NUMBERED else surprise(value)[0] > 0.0)
+            rare = chosen(value) or _many_digits(value) or (pattern is _NAME and surprise(value)[0] > 0.0)
             if pattern in (_NUMBERED, _NAME) and rare and (opens(before) or handed(before)):
                 continue  # right behind the name of a password names are rare
             return f"{what}, not a value"

@@ -8,6 +8,7 @@ from functools import cache
 
 from detectors.fingerprint import mask
 from detectors.match import doubt, plain
+from detectors.match.chosen import PLACE, made
 from detectors.match.filters import entropy, looks_like_hash, placeholder, starts_a_sentence, words
 from detectors.match.halves import Search, searcher
 from detectors.match.quick import UNANCHORED
@@ -25,6 +26,19 @@ Buffer = bytes | bytearray | memoryview
 NOWHERE = (-1, -1)
 _BEFORE = 64  # bytes left of a value that filters look at; the score looks at more
 _DIGITS = b"0123456789"
+# Rules whose pattern leaves no doubt that a password stands there, whatever name comes last before it: it may be that
+# of the user, of a command or of an option.
+_PLACED = frozenset(
+    "command-line-password device-password dialogue-pass directory-bind elastic-setup-password generic-auth-pair "
+    "generic-bare-dsn generic-beside generic-char-array generic-cli-short-option generic-command generic-command-idiom "
+    "generic-config-word generic-connected generic-connected-to generic-credential-list generic-hashed "
+    "generic-host-port-user generic-login-call generic-login-logged generic-login-pair generic-pass-option "
+    "generic-password-listed generic-password-said generic-pgpass generic-powershell-password generic-pw-said "
+    "generic-quoted-word generic-said-of generic-stored-password generic-sudo-echo generic-test-case "
+    "generic-user-and-p generic-user-option generic-userpwd mail-login mail-relay-password mikrotik-password "
+    "mysql-connect passwords-of-users redis-auth redis-auth-sent redis-wire sql-login-procedure tool-argument-password "
+    "tool-option-password tool-piped-twice tool-user-and-password tool-word-password".split()
+)
 
 
 @dataclass(slots=True)  # not frozen: to set each field past that lock takes four times as long
@@ -62,6 +76,7 @@ class Judge:
         self.ahead = AHEAD if self._of_people else 0
         self.doubts = rule.score or rule.family != "custom"  # by what stands around
         self._kinds = doubt.kinds(rule.id)
+        self._placed = rule.id in _PLACED
         self._stopwords = [(word, word.lower().encode()) for word in rule.stopwords]
         self._check = CHECKS[rule.checksum] if rule.checksum is not None else None
         self._labels = dict(rule.labels)
@@ -75,13 +90,16 @@ class Judge:
         with the parts of its score, which takes as long as the rest."""
         rule = self.rule
         refusal = self._refused(value, before, after)
-        if refusal is not None:
+        place = PLACE[plain.quoted(before)] if self._placed and made(value) else b""
+        if refusal is not None and not (place and refusal.stage == "words" and not words(value, place)):
             return self._chosen(refusal, value, before, after)
         confidence, why = rule.confidence, "all stages passed"
         if rule.score:
             weighed = score(value, before, after) if explain else None
             why = weighed.reason() if weighed is not None else ""
             likely = weighed.confidence if weighed is not None else confidence_of(value, before, after)
+            if likely is None and place and confidence_of(value, place, after) is not None:
+                likely = "low"
             if likely is None:
                 return self._chosen(_no("score", why), value, before, after)
             confidence = likely if rule.confidence != "low" else "low"  # a pattern that tells too little by itself

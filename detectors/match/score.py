@@ -48,7 +48,9 @@ _BRACKETS = b"(){}[]<>"
 _SIGNS = (b"$", b"%", b"@", b"#", b"<", b"{", b":", b"&", b"*", b"-", b"(", b"[", b"!")
 _PATHS = (b"/", b".", b"~")
 _ENDS = (b".", b":", b"?", b"!", b",", b";")
-_CODE = re.compile(rb"\w\(|\)$|\[\w|\]$|\)\.|->|=>|::|\w\.\w+\.\w|^[!=<>]=|&&|\|\|")
+_CODE = re.compile(
+    rb"\w\((?:[^()]*\)(?:\W|$)|[^()]*$|[^()]*\()|\)$|\[\w|\]$|\)\.|->|=>|::|\w\.\w+\.\w|^[!=<>]=|&&|\|\|"
+)
 _PROSE = re.compile(rb"[A-Za-z\x80-\xff]{2}[.,:;?!]?$")
 _HEX = re.compile(rb"(?:[0-9a-f]+|[0-9A-F]+)")
 _UUID = re.compile(rb"[0-9a-fA-F]{8}-(?:[0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}")
@@ -57,14 +59,16 @@ _JOINED = re.compile(rb"[A-Za-z0-9]+(?:[-_./:][A-Za-z0-9]+)+")
 _MAYBE_WRITTEN = quick((re.compile(rb"[ (){}\[\]<>]"), _CODE), (_JOINED,))
 _WORDLIKE = ("wordlike", "common letters", "joined", "word and number")
 # The last name before a value. By RE2, as the other engine tries every end for every start.
-_NAME = r"([A-Za-z_$@][\w$.@-]*)[\"'`\\\])>]*(?:\s*(?:string|str|char|text|String|const|&))?[^\w]{0,60}\n?\z"
+_TYPE = r"(?:\s*(?:[aA]s )?(?:string|str|char|text|String|const|&))?"
+_NAME = r"([A-Za-z_$@\x80-\xff][\w$.@\x80-\xff-]*)[\"'`\\\])>]*" + _TYPE + r"[^\w]{0,60}\n?\z"
 _KINDS = (
     (
         "password",
         found(
             re.compile(
                 rb"(?i:pas+w(?:or|ro)?d|passwd|passphrase|passwort|pwd|pswd|kennwort|wachtwoord|has[lo]o|heslo|senha|contrase"
-                rb"|passe\b|parola\b)"
+                rb"|passe\b|parola\b|pass[_ -]?phrase|pass[_ -]word|\bpsw|_psw|\bclave|_clave|l(?:o|\xc3\xb6)senord"
+                rb"|adgangskode|passord|salasana|(?:s|\xc5\x9f|\xc5\x9e)ifre|lozinka|geslo|parool|jelsz|has\xc5\x82o|\bmdp)"
                 rb"|\xe3\x83\x91\xe3\x82\xb9\xe3\x83\xaf\xe3\x83\xbc\xe3\x83\x89|\xe5\xaf\x86\xe7\xa0\x81"
                 rb"|\xd0[\xbf\x9f]\xd0\xb0\xd1\x80\xd0\xbe\xd0\xbb\xd1\x8c"
             )
@@ -80,7 +84,7 @@ _KINDS = (
     ("key", found(re.compile(rb"(?i:key)"))),
 )
 _ABOUT = re.compile(
-    rb"(?i:label|title|(?<!con)(?<!plain)(?<!clear)(?<!plain[_-])(?<!clear[_-])text|hint|prompt|placeholder|message|\bmsg|error|help"
+    rb"(?i:label|title|(?<!con)(?<!plain)(?<!clear)(?<!plain[_-])(?<!clear[_-])(?<!ascii-)text|hint|prompt|placeholder|message|\bmsg|error|help"
     rb"|descri|confirm|forgot|reset|require|invalid"
     rb"|strength|type|name$|field|input|_id$|Id$|(?<!c)url|(?<!sec)uri|path|(?<!pro)file|policy|column|class|format|pattern|locale|i18n|lang)"
 )
@@ -355,6 +359,9 @@ def _of_context(value: bytes, before: bytes, after: bytes, out: dict[str, float]
         last = name[name.rfind(b".") + 1 :]
         if last not in _VERBS and last not in _SLOTS:
             break
+        if last in _VERBS and len(last) < len(name):
+            name = name[: -len(last) - 1]  # `password.equals("…")`
+            break
         further = _name(before[-96 : before.rindex(name) - len(before)])
         if further and (closed := before.rfind(b"</" + further)) >= 0:
             further = _name(before[:closed][-96:])  # of `<key>Password</key><string>`
@@ -362,6 +369,7 @@ def _of_context(value: bytes, before: bytes, after: bytes, out: dict[str, float]
             break
         name = further or name
     tail = before[-24:]
+    name = b"Password" if name == b"PasswordText" and b" Type=" in before else name  # in a header of SOAP
     kind, about, plain = _of_name(name, b"" if name else tail)
     out[kind] = 1.0
     quote = tail[-1:] in (b'"', b"'", b"`")
@@ -399,10 +407,10 @@ def _of_passwords(kind: str, value: bytes) -> bool:
 # What a test or a page does with a value, and what makes a text of one: the name stands before it.
 _VERBS = frozenset(
     b"type fill val eq eql equal equals be to toBe toEqual toStrictEqual isEqualTo send_keys sendKeys set_value"
-    b" setValue byte Some from new make with is was".split()
+    b" setValue byte Some from new make with is was q qq default defaultValue".split()
 )
 _SLOTS = (b"value", b"Value", b"string")  # `name: DB_PASSWORD`, and a line further `value: …`
-_BESIDE = re.compile(rb"[\w)],\s*[bu@]?\\?[\"'`]?$")  # another argument before it, not its name in quotes
+_BESIDE = re.compile(rb"[\w)}\]],\s*[bu@]?\\?[\"'`]?$")  # another argument before it, not its name in quotes
 _REVERSED = re.compile(rb"\\{0,3}[\"'`]\s?(?:\.equals(?:IgnoreCase)?\(|[!=]==?)\s?[A-Za-z_$]")
 _OPERATORS = {
     b"(": "handed over",

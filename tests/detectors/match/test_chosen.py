@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from detectors.match.chosen import chosen, handed, opens
+from detectors.match.chosen import chosen, handed, made, opens
 
 
 @pytest.mark.parametrize(
@@ -39,3 +39,13 @@ def test_there_a_password_comes(before: str) -> None:
 def test_there_a_password_is_handed_over(before: str) -> None:
     assert handed(before.encode())
     assert not handed(b'open("bob", "')
+
+
+@pytest.mark.parametrize("value", ["falcon8713", "Hotel978", "Winter_2024", "arsenal061!"])
+def test_a_word_with_digits_is_made_by_people_where_only_a_password_stands(value: str) -> None:
+    assert made(value.encode())
+
+
+@pytest.mark.parametrize("value", ["column2024", "Step12", "release_2024", "sha256", "falcon8", "rd04"])
+def test_the_name_of_a_thing_with_digits_is_not(value: str) -> None:
+    assert not made(value.encode())

@@ -447,3 +447,33 @@ def test_what_is_woven_is_so_by_each_step(value: bytes, other: bytes) -> None:
 def test_a_value_without_a_run_is_not_walked_through(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(filters, "range", lambda *_: pytest.fail("walked through"), raising=False)
     assert not filters._woven(b"3x4y5zQw8Kp2mVt7Rb")
+
+
+@pytest.mark.parametrize("value", ["sm638.eO_0VPw", "{pick:k|q}{lower:1}{digit:3}.{upper:2}_{digit:1}{alpha:3}"])
+def test_digits_between_letters_make_no_dotted_name_behind_the_name_of_a_password(value: str) -> None:
+    made = expand(value, 1).encode()
+    assert words(made, b'mail.password = "') is None
+    assert words(made, b'mail.module = "') is not None
+
+
+@pytest.mark.parametrize("value", ["{alnum:3}*{upper:3}(){digit:4}", "{upper:4}(a){digit:4}"])
+def test_brackets_amid_a_value_make_no_call(value: str) -> None:
+    assert words(expand(value, 1).encode(), b'password = "') is None
+    assert words(b"getValue()", b'password = "') is not None
+    assert words(b"getValue(a).strip", b'password = "') is not None
+
+
+def test_bytes_are_nothing_that_a_name_is_asked_of() -> None:
+    value = expand("{pick:Summer|Falcon}{digit:4}!", 1).encode()
+    assert words(value, b'FromPassword([]byte("') is None
+    assert words(b"summer_hints", b'find_by("') is not None
+
+
+def test_a_password_told_of_a_user_is_no_id_of_the_user() -> None:
+    value = expand("{lower:4}{digit:4}{alpha:3}", 1).encode()
+    assert looks_like_hash(value, b"Generated password for user etl_user: ") is None
+    assert looks_like_hash(value, b"created etl_user: ") is not None
+
+
+def test_a_key_in_quotes_of_perl_is_no_digest() -> None:
+    assert looks_like_hash(expand("{hex:32}", 1).encode(), b"our $API_KEY = q{") is None

@@ -214,3 +214,27 @@ def test_a_name_before_a_value_that_is_compared_with_another_behind_it_is_not_it
     assert "name about it" not in dict(framed.parts)
     assert framed.confidence == score(value, b"'", after.encode()).confidence == "high"
     assert "name about it" in dict(score(value, b'{"level":"info","msg":"\'', b"' and more").parts)
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ('if (password.equals("', '")) {'),
+        ('"contrase\u00f1a": "', '",'),
+        ('\u015fifre = "', '"'),
+        ('<wsse:Password Type="PasswordText">', "</wsse:Password>"),
+        ("my $kennwort = q{", "};"),
+        ('Dim DB_PASS As String = "', '"'),
+        ("'--password', default='", "')"),
+    ],
+)
+def test_the_name_of_a_password_is_found_in_other_languages_and_before_what_is_done_with_it(
+    before: str, after: str
+) -> None:
+    value = expand("{pick:Hotel|Orchid|Falcon}_{digit:4}", 1).encode()
+    assert confidence(value, before.encode(), after.encode()) is not None
+
+
+def test_what_comes_behind_a_map_is_handed_over_beside_it() -> None:
+    value = expand("{hex:64}", 1).encode()
+    assert confidence(value, b"jwt.sign({ id: user.id }, '", b"', { expiresIn") is not None
