@@ -95,7 +95,7 @@ _PAGE_CONTEXT = re.compile(
     rb"|input|output|idempotency|lock|lease|fencing|trace|csrf|xsrf)[ _-]?(?:page|forward|backward)?[ _-]?token"
     rb"|cache[\w ]{1,24} keys?|\bdid:key|secrets?[_-]?arn|(?:key|credential)s?[\s_-]?id(?:[_-]?\d{1,2})?"
     rb"|\bsecretar(?:y|ies)|[\w.]/passwd|\brepository key|\broot key:\s{4,12}"
-    rb"|secretsmanager:[^\s:]{0,24}:[^\s:]{0,16}:secret|AWS::\w{2,30}::\w{3,60}|alias/aws/\w{2,24})(?:\s(?:is|was)\b)?[\"'\\\s:=>+/-]{0,16}(?:str(?:ing)?\s?=\s?[\"'])?$"
+    rb"|secretsmanager:[^\s:]{0,24}:[^\s:]{0,16}:secret|AWS::\w{2,30}::\w{3,60}|alias/aws/\w{2,24})(?:\s(?:is|was)\b)?[\"'\\\s:=>+/\xe2\x80-\x9e-]{0,16}(?:str(?:ing)?\s?=\s?[\"'])?$"
     rb"|\w_t[ \t]{1,4}\*{0,2}$"  # a type of C
 )
 # Names that say something about a credential (`passwordPolicy`, `SECRET_FILE`), keys that open nothing (`public_key`,
@@ -107,11 +107,11 @@ _ABOUT = re.compile(
     rb"|rotation|strategy|provider|method|mode|header|prefix|class|field|column|param(?:eter)?|alias|status|regex|pattern|check_?value"
     rb"|question|expression|nonce|fingerprint|thumbprint|digest|checksum|hash|sha\d{1,3}|md5|denom|[._-]iv|(?-i:Iv|[a-z]IV))"
     rb"|(?:passw(?:or)?d|pwd)[_.-]?salt|passw(?:or)?d (?:hash|digest|policy|hint)|tokeni[sz](?:ers?|ation)"
-    rb"|un(?:recogni[sz]ed|expected)\stoken|\bpwd\.getpw\w{1,4}\(\\{0,3}|\bPublicKey\((?:\\n|\s){0,16}\\{0,3}|(?:en(?:crypt|cod)ed|hashed|sha\d{1,3}|md5)[\s_-](?:[a-z]{1,12}[\s_-]){0,2}passw(?:or)?d|encrypted[_-]?(?:passw(?:or)?d|secret|token|key|value|data)|(?:pub(?:lic)?|verif(?:y|ying|ication)|gpg|pgp|mint|program|pool|sec-websocket|site|foreign|primary|partition|sort|row|cache|s3|object|routing|idempotency|index|i18n|translation"
+    rb"|un(?:recogni[sz]ed|expected)\stoken|\bpwd\.getpw\w{1,4}\(\\{0,3}|\bPublicKey\((?:\\n|\s){0,16}\\{0,3}|(?:en(?:crypt|cod)ed|hashed|sha\d{1,3}|md5)[\s_-](?:[a-z]{1,12}[\s_-]){0,2}passw(?:or)?d|(?:encrypted|sealed)[_-]?(?:passw(?:or)?d|secret|token|key|value|data)|wrapped[_-]?(?:secret|[dk]?e?key|[cdk]ek|data)|(?:pub(?:lic)?|verif(?:y|ying|ication)|gpg|pgp|mint|program|pool|sec-websocket|site|foreign|primary|partition|sort|row|cache|s3|object|routing|idempotency|index|i18n|translation"
     rb"|dedup\w{0,9}|lookup|host|message|queue|job|redis|lock|shard|group|record|feature|flag|config|map|dict|natural|composite|candidate"
     rb"|surrogate|registry|result|tenant|gae|document|application[_-]?server|publishable|answer|shift|ctrl|hot)"
     rb"[ _.-]?key(?:[_.-]?token)?|(?:\bfor|\bof|\bget|etag|duplicate|imported) keys?)(?:\[\w?\])?(?:\s(?:is|was)\b)?"
-    rb"(?:[\"'`\\\s:=>\],+/]{1,48}(?:(?:n\s{1,16})?(?:value|str(?:ing)?|default)[\"'`\\\s:=>]{1,16}|[\w.]{2,32}\([\"'`])?"
+    rb"(?:[\"'`\\\s:=>\],+/|\xe2\x80-\x9e]{1,48}(?:(?:n\s{1,16})?(?:value|str(?:ing)?|default)[\"'`\\\s:=>]{1,16}|[\w.]{2,32}\([\"'`])?"
     rb"|\\?\"\s?:?\s?\{[^{}]{0,140}\b(?:default|value)[\"'`\\\s:=>]{1,16})$|\bsecure: ?[\"']?$|/ccc\?key=$"
     rb"|(?:word|phrase)>\{$|(?i:(?:csrf|xsrf|authenticity_|requestverification)[\w-]{0,12}token)(?:[\"'], ?[\"'])?"
     rb"[^\n,;&]{0,32}(?:\s|\\[rn]){0,8}$|\b(?i:iv)\s?[:=]\s?(?:[\w.]{2,20}\()?[\"'`]$"

@@ -26,13 +26,13 @@ _NEXT_LINE = r"[ \t]{0,2}(?:\r?\n|\\{1,2}n)[ \t]{1,40}"
 _VALUE = (
     r"""[^\w\n]{0,12}(?:[bBuUrRN]\\{0,7}["'])?(?:(?i:bearer|basic|token)[^\w\n]{1,4})?[^\s"'`\\,;&<>(){}\[\]|%]{6}"""
 )
-_LONG_VALUE = r"[^\w\n]{0,8}[A-Za-z0-9+/_=-]{16}"
+_LONG_VALUE = r"[^\w\n]{0,8}[A-Za-z0-9+/_=-]{6}[A-Za-z0-9+/_=.:-]{10}"
 
 _KEYS = (
     "api access auth private signing encryption master service account secure webhook license app".split()
 )  # that `key` may follow
 _NAMES = (
-    *"secret credential authcode passwd password passphrase passwort pswd _pwd".split(),
+    *"secret credential authcode passwd password passphrase pass_phrase passwort pswd _pwd".split(),
     *(f"{kind}{separator}key" for kind in _KEYS for separator in ("", "_", "-", r"\.")),
 )
 _UPPER = string.ascii_uppercase
@@ -78,6 +78,7 @@ def _credential() -> Iterable[str]:
 def _key() -> Iterable[str]:
     yield from _assigned_to("(?i:key)", "=:", False, _LONG_VALUE)
     yield f"(?i:key) string[ \t]{{0,8}}:?={_LONG_VALUE}"
+    yield from (rf"(?i:key){sign}\\{{0,3}}[\"'][A-Za-z0-9+/_=-]{{16}}" for sign in (" <- ", r"\("))
     for name in ("_pass", "_auth", "_salt", "_creds", "_cred"):
         yield f"(?i:{name}){_FILL}{{0,9}}[=:]{_LONG_VALUE}"
     for name in ("token", "key", "secret", "password"):
@@ -212,6 +213,18 @@ def _loose_password() -> Iterable[str]:
         yield from (rf"{name}{_escape(sign)}{_AFTER}{_SPOKEN}" for sign in _SIGNS)
 
 
+# What such a name ends in that is no word for a credential: `VSCE_PAT`, `viber_auth`, `acmeOAuth`, `bearer=`.
+_KINDS = ("(?i:_pat)", "(?i:-pat)", "Pat", "PAT", "(?i:_auth)", "(?i:-auth)", "(?i:oauth)2?", "Auth", "(?i:bearer)")
+
+
+_TYPED = rf"[^\w\n]{{0,10}}{_BREAK}?[^\w\n]{{0,12}}(?:(?:is|was|now|value|str|string|String)[^\w\n]{{1,8}}){{0,3}}"
+
+
+def _kind() -> Iterable[str]:
+    for name in _KINDS:
+        yield rf"""{name}[ \t"'`)\]|>:=,(\n\\]{_TYPED}[A-Za-z0-9/_+=.~:-]{{16}}"""
+
+
 # Commands and options that a password or a key stands behind.
 _COMMANDS = (
     *"redis-cli ldapsearch ldapmodify ldapadd ldapwhoami ldappasswd smbclient rpcclient winexe useradd sqlplus".split(),
@@ -227,7 +240,8 @@ _COMMANDS = (
 # value; `@assigned-key`: some other key and a longer value; `@url`: a URL with a password in it; `@named`: such a name
 # and a value in another way; `@pass`: `pass`, `pw`, `pwd`, a value right behind; `@near`: such a name and a literal
 # in quotes near it; `@command`: commands that take one; `@loose`, `@loose-password`:
-# such a name, a value, and no sentence between the two; `@issuer`: an issuer's name that holds a value.
+# such a name, a value, and no sentence between the two; `@kind`: a name that ends in the kind of a token; `@issuer`:
+# an issuer's name that holds a value.
 TRIGGERS: Mapping[str, tuple[str, ...]] = {
     "@assigned": (*_credential(),),
     "@assigned-key": (*_key(),),
@@ -238,6 +252,7 @@ TRIGGERS: Mapping[str, tuple[str, ...]] = {
     "@command": _COMMANDS,
     "@loose": (*_loose(),),
     "@loose-password": (*_loose_password(),),
+    "@kind": (*_kind(),),
     "@issuer": (*map(held, sorted(ISSUERS)),),
 }
 ASSIGNED = (TRIGGERS["@assigned"], TRIGGERS["@assigned-key"])  # keyword rules are mostly found by these, too

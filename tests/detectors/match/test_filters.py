@@ -220,6 +220,7 @@ def test_names_of_pages_and_identifiers_are_no_names_of_secrets(before: str) -> 
         "SHA1 of given password: ",
         "Next page token: ", '"mintKey": "', "the routing key is ", "Primary key was ", "Acquired lock for key ",
         '"cache_key": {"type": "string", "value": "', "fencing token is ", "continuation token ", "csrf token ",
+        "cache key \u2192 ", "routing key \u2014 ", "| primary key | ", "wrapped_key: ", "sealed_secret=",
     ],
 )  # fmt: skip
 def test_names_that_speak_about_a_credential_are_no_names_of_one(before: str) -> None:

@@ -56,6 +56,9 @@ def test_an_assigned_credential_is_seen_however_it_is_written(text: str) -> None
         f"api_key: |\n  {VALUE}",
         f"<Secret>\r\n\t{VALUE}\n</Secret>",
         f"password: >-\\n    {VALUE}",
+        f'acmeKey <- "{VALUE}"',
+        f'builder().key("{VALUE}")',
+        "ACME_KEY=k3j9x2m4.q8w1z7v5",
     ],
 )
 def test_a_long_value_of_any_key_is_seen(text: str) -> None:
@@ -75,6 +78,26 @@ def test_a_long_value_of_any_key_is_seen(text: str) -> None:
 )
 def test_what_only_speaks_of_one_is_not(text: str) -> None:
     assert not found("@assigned", text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f'setenv("VSCE_PAT", "{VALUE}")',
+        f'acme_auth: str = "{VALUE}"',
+        f'#define ACME_OAUTH "{VALUE}"',
+        f'Acme(bearer="{VALUE}")',
+        f'basicAuth = "{VALUE}"',
+        f"acme-pat: {VALUE}",
+    ],
+)
+def test_a_name_that_ends_in_the_kind_of_a_token_is_seen(text: str) -> None:
+    assert found("@kind", text)
+
+
+@pytest.mark.parametrize("text", [f"a_path={VALUE}", "the bearer of bad news", "oauth login failed", "PATH=/usr/bin"])
+def test_a_word_that_holds_such_a_kind_is_not(text: str) -> None:
+    assert not found("@kind", text)
 
 
 @pytest.mark.parametrize("scheme", ["https://", r"redis:\/\/", "mongodb+srv://"])

@@ -52,6 +52,7 @@ ISSUERLESS = {
     "generic/devices",
     "generic/idioms",
     "generic/issuers",
+    "generic/kinds",
     "generic/loose",
     "generic/prefixed",
     "generic/rows",
