@@ -157,7 +157,7 @@ _ESCAPED = re.compile(r"\\(?:x([0-9a-f]{2})|([^\w]))")
 _BASE64_CLASS = re.compile(r"\[(?!\^)[^\]]*(?:\+/|/\+)")
 _HOST = re.compile(r"[\w.-]*\.[a-z]{2,5}")
 _LEFT = re.compile(r"[\w.~!$'()*,;:@/?=&-]+")  # what percent-encoding may leave as it is
-_PLAIN_WORD = re.compile(r"[a-z]+|(?i:.*(?:secret|auth|passw|tok|sig=).*)")  # of these @assigned takes care
+_PLAIN_WORD = re.compile(r"[a-z']+:?|(?i:.*(?:secret|auth|passw|tok|sig=).*)")  # of these @assigned takes care
 
 
 def _percent_triggers(rule: Rule) -> Iterable[tuple[Codec, bytes]]:

@@ -17,9 +17,9 @@ __all__ = ["hints"]
 
 # Parts of keywords that name no vendor, and words that logs are full of: a hint on one of them would fire all the time.
 _COMMON = frozenset(
-    "abstract access accesstoken account actions adjust admin agent alert analysis apikey apple application audit "
-    "author authorization authorize automation basic batch bearer better board bootstrap brand brave bridge bright "
-    "bucket buffer build cache capsule certificate channel chart check claim client close cloud coding command "
+    "abstract abuse access accesstoken account actions adjust admin agent alert analysis apikey apple application "
+    "audit author authorization authorize automation basic batch bearer better board bootstrap brand brave bridge "
+    "bright bucket buffer build cache capsule certificate channel chart check claim client close cloud coding command "
     "commerce common company compute config confirm connect console constant consumer contact content control cookie "
     "credentials crypto custom customer data database dataset datasource debug default delivery deploy deployer "
     "deployment developer device digest direct discovery display docker domain drift drive email embedding encryption "
@@ -34,14 +34,15 @@ _COMMON = frozenset(
     "prediction press price primary print private privatekey proceed process product production profile project "
     "prompt props proxy public publish python query queue quick rates reader record recovery redis refresh region "
     "register registration registry relay release remote remove render report reporter repository request research "
-    "resource response reward route runner sandbox scale scanner schema scope script search secret secure security "
-    "segment select sender sensitive serial server service session setting setup shared shift ships signal signature "
-    "signing slack smart social source space spaces spark specific speech split spring stack stage staging standard "
-    "start state station status steam storage store stream string studio style subscription support surge survey "
-    "swift switch system table target teams tenant terminal terminus things ticket timer times token tokens topic "
-    "trace track tracker tracking trade traffic train transaction transfer travel tree trigger truss trust twist "
-    "unity update upload users validation value vault vector verification verify version video views vision visit "
-    "voice wallet watch water weather webhook website weights widget worker workspace world write writer".split()
+    "resource response reward robot route runner sandbox scale scanner schema scope script search secret secure "
+    "security segment select sender sensitive serial server service session setting setup shared shift ships signal "
+    "signature signing slack smart social source space spaces spark specific speech split spring stack stage staging "
+    "standard start state station status steam storage store stream string studio style subscription support surge "
+    "survey swift switch system table target teams tenant terminal terminus things ticket timer times token tokens "
+    "topic trace track tracker tracking trade traffic train transaction transfer travel tree trigger truss trust "
+    "twist unity update upload uptime users validation value vault vector verification verify version video views "
+    "vision visit voice wallet watch water weather webhook website weights widget worker "
+    "workspace world write writer".split()
 )
 _LEAST, _MOST = 5, 8  # characters of a part that may stand for its keyword; more add nothing
 

@@ -54,7 +54,8 @@ def test_words_that_a_secret_follows_are_seen_before_an_encoded_blank(before: st
 
 
 @pytest.mark.parametrize(
-    ("literal", "looked"), [("acm1_", True), ("acm1:v=", True), ("acm1 key: ", False), ('acm1"', False)]
+    ("literal", "looked"),
+    [("acm1_", True), ("acm1:v=", True), ("acm1 key: ", False), ('acm1"', False), ("it's", False), ("one:", False)],
 )
 def test_in_percent_encoded_text_nothing_is_looked_for_that_would_be_encoded_itself(literal: str, looked: bool) -> None:
     rule = Rule(id="r", name="Rule", pattern=f"{literal}(?P<secret>[A-Za-z0-9+/]{{20}}=)", severity="high")

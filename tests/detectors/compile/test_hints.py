@@ -20,6 +20,7 @@ def texts(*keywords: str) -> set[bytes]:
         ("mistral_api_key", {b"mistral"}),
         ("MISTRAL-KEY", {b"mistral"}),
         ("unseal key", {b"unseal"}),
+        ("uptime_robot", {b"timerobo", b"time_rob", b"time-rob"}),
         ("api token", {b"apitoken", b"api_toke", b"api-toke", b"api toke"}),
         ("dns", {b"dns"}),
         ("x-ovh-consumer", {b"ovhconsu", b"ovh_cons", b"ovh-cons"}),
