@@ -198,7 +198,10 @@ async def test_in_memory_are_the_anchors_alone(monitor: tuple[Monitor, FakeWebho
     held = memory(made.process.pid)
     known = anchors()
     wanted = set().union(*(pieces(value.encode()) for value in (*VALUES.values(), ADDRESS, BODY)), known)
-    assert among(wanted, held) == known
+    # What lies beside an anchor in memory is by chance, once in 256 times a copy, the next character of its value.
+    # Two of them are not: a piece that is shifted by two is looked for.
+    chance = {one for one in wanted - known if any(one[1:] == it[:-1] or one[:-1] == it[1:] for it in known)}
+    assert among(wanted - chance, held) == known
 
 
 async def test_of_ten_classes_in_five_managers_each_is_found_once_by_name_in_every_form_and_lies_nowhere(
