@@ -8,13 +8,15 @@ import errno
 import grp
 import os
 import pwd
-import signal
 import stat
+import sys
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
+
+from monitor.common import reaper
 
 __all__ = ["Ran", "run", "untrusted"]
 
@@ -106,39 +108,39 @@ async def run(
     """Run it to its end, and end what it has started. Raises OSError where it cannot be started.
 
     `most`: bytes of output that are kept; `apart`: of standard error, 0: that is in the output. `seconds`: that it may
-    take. What it leaves behind in its session gets two more, and does not change what came of it.
+    take. What it leaves behind gets two more, wherever it has fled to (`reaper`), and does not change what came of it.
     """
-    async with _Ear(most) as said, _Ear(apart) as wrong:
+    async with _Ear(most) as said, _Ear(apart) as wrong, _Ear(64) as status:
         process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-I", "-S", reaper.__file__, str(seconds), str(_GRACE), str(status.writing)),
             *command,
             stdin=stdin,
             stdout=said.writing,
             stderr=wrong.writing if apart else asyncio.subprocess.STDOUT,
             env=environment,
             cwd="/",
-            pass_fds=pass_fds,
+            pass_fds=(*pass_fds, status.writing),
             start_new_session=True,
         )
-        said.close()
-        wrong.close()
-        code = None
+        for ear in (said, wrong, status):
+            ear.close()
         try:
-            # Its end, not that of its output: what it has started may hold that open for as long as it likes.
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(seconds):
-                    code = await process.wait()
-            if code is not None:
-                with contextlib.suppress(TimeoutError):
-                    async with asyncio.timeout(_GRACE):
-                        await said.end.wait()
-                        await wrong.end.wait()
-        finally:
-            # Whatever it has started goes with it; also when we are cancelled.
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)
             await process.wait()
+        finally:  # when we are cancelled, it ends all that it has started
+            with contextlib.suppress(ProcessLookupError):
+                process.terminate()
+            await process.wait()
+        code = _code(status.kept())
         out, error = said.kept(), wrong.kept()
         return Ran(code, out, error, said.cut)
+
+
+def _code(status: bytes) -> int | None:
+    """Of what the reaper says; nothing where it was ended itself. Raises OSError: the command could not be started."""
+    kind, number = status[:1], status[1:]
+    if kind == b"e":
+        raise OSError(int(number), os.strerror(int(number)))
+    return int(number) if kind == b"c" else None
 
 
 class _Ear:

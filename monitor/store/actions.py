@@ -10,6 +10,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Row, insert, or_, select, update
 
+from monitor.store.drills import drills_among
 from monitor.store.news import behind, labels_of, news
 from monitor.store.outbox import lost_owners, owner_name
 from monitor.store.records import ActionRun
@@ -203,6 +204,7 @@ def _plan(
         there = there.where(actions.c.state.in_(_UNDONE))
     if before := tx.connection.execute(there).first():
         raise ActionError(f"{action} is {before.state} for this incident already: {before.id}")
+    _refuse_drill(tx.connection, incident)
     row = {
         "id": secrets.token_hex(6),
         "incident": incident,
@@ -246,10 +248,19 @@ def _begin(tx: Transaction, id_: str, actor: str, owner: str) -> ActionRun:
         raise ActionError(f"{row.action} waits for {left} more to approve it: monitor action approve {id_}")
     if row.state != "approved":
         raise ActionError(f"{row.action} is {row.state}, and runs once only; plan it again if that is meant")
+    _refuse_drill(tx.connection, row.incident)
     begun = {"state": "running", "owner": owner, "started_at": tx.now}
     tx.connection.execute(update(actions).where(actions.c.id == id_).values(**begun))
     _say(tx, row.incident, f"{row.action} begun ({id_})", actor)
     return _get(tx.connection, id_)
+
+
+def _refuse_drill(connection: Connection, incident: str) -> None:
+    """A drill is followed to the alert, and takes nothing back: not when it is planned, nor what was planned of one
+    before, whoever asks. Raises ActionError."""
+    about = connection.execute(select(incidents.c.fingerprint).where(incidents.c.id == incident)).scalar()
+    if about is not None and drills_among(connection, [about]):
+        raise ActionError("a drill: nothing is sent to an issuer and no command is run, as no secret has leaked")
 
 
 def _finish(tx: Transaction, row: Row[Any], state: str, outcome: str, actor: str) -> ActionRun:

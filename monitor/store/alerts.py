@@ -21,7 +21,7 @@ from monitor.store.news import newest_of
 from monitor.store.outbox import add_notice
 from monitor.store.records import AlertBatch, Commit, Notice
 from monitor.store.rows import chunks, clean, holders, incident_columns, incident_from, insert_into
-from monitor.store.schema import alerts, findings, incidents, members
+from monitor.store.schema import alerts, drills, findings, incidents, members
 from monitor.store.trail import append, entry
 from monitor.store.transaction import Desk, Transaction
 
@@ -326,6 +326,7 @@ def _write_backs(connection: Connection, source: str, limit: int) -> list[WriteB
         .join(incidents, incidents.c.id == alerts.c.incident)
         .where(alerts.c.source == clean(source), alerts.c.state == "open")
         .where(incidents.c.state == "resolved", incidents.c.resolution == "revoked")
+        .where(incidents.c.fingerprint.not_in(select(drills.c.fingerprint)))
         .order_by(alerts.c.id)
         .limit(limit)
     )

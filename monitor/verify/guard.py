@@ -15,6 +15,8 @@ from aiohttp.abc import AbstractResolver, ResolveResult
 
 __all__ = ["ForbiddenError", "Guard", "addresses", "permitted"]
 
+# Where clouds give credentials away beside link-local addresses: AWS by IPv6, Oracle in the block for protocols.
+_METADATA = (ipaddress.ip_network("fd00:ec2::/32"), ipaddress.ip_network("192.0.0.0/24"))
 _NAT64 = ipaddress.ip_network("64:ff9b::/96")
 _REMEMBERED = 1000  # hosts; each is asked for again before it is connected to
 
@@ -24,14 +26,16 @@ class ForbiddenError(Exception):
 
 
 def permitted(address: IPv4Address | IPv6Address, *, private: bool) -> bool:
-    """Whether an address may be connected to. `private`: this machine and private networks, too; link-local never is,
-    as clouds give away credentials there."""
+    """Whether an address may be connected to. `private`: this machine and private networks, too; where clouds give
+    away credentials never is."""
     if isinstance(address, IPv6Address):
         inner = address.ipv4_mapped or address.sixtofour or (address.teredo or (None, None))[1]
         if address in _NAT64:
             inner = IPv4Address(int(address) & 0xFFFFFFFF)
         if inner is not None:
             return permitted(inner, private=private)
+    if any(address in network for network in _METADATA):
+        return False
     if address.is_link_local or address.is_multicast or address.is_unspecified:
         return False
     return address.is_global or (private and (address.is_private or address.is_loopback))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import grp
 import os
 import pwd
@@ -168,13 +167,15 @@ async def test_what_it_leaves_behind_is_ended_and_does_not_change_what_came_of_i
     fled = f"setsid sh -c 'echo $$; touch {there}; exec yes >&2' & until [ -e {there} ]; do :; done"
     loud = await shell(fled, apart=9)
     assert loud.code == 0
-    with contextlib.suppress(ProcessLookupError):  # nobody reads what it says, which may have ended it
-        os.kill(int(loud.said), signal.SIGKILL)
+    await ended(int(loud.said))
     assert set(os.listdir("/proc/self/fd")) == before
 
 
 async def test_one_that_does_not_end_is_ended_with_all_that_it_has_started(tmp_path: Path) -> None:
-    hanging = f"trap '' TERM; sleep 600 & echo $$ $! > {tmp_path}/new; mv {tmp_path}/new {tmp_path}/pids; wait"
+    fled = f"(setsid sh -c 'echo $$ > {tmp_path}/fled; exec env -i sleep 600' &) "
+    fled += f"; until [ -s {tmp_path}/fled ]; do :; done"
+    hanging = f"trap '' TERM; {fled}; sleep 600 & echo $$ $! $(cat {tmp_path}/fled) > {tmp_path}/new"
+    hanging += f"; mv {tmp_path}/new {tmp_path}/pids; wait"
     assert await shell("exec sleep 600", seconds=0.05) == Ran(None, b"", b"", False)
     task = asyncio.create_task(shell(hanging))
     while not (tmp_path / "pids").exists():
@@ -182,5 +183,7 @@ async def test_one_that_does_not_end_is_ended_with_all_that_it_has_started(tmp_p
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
-    for pid in (tmp_path / "pids").read_text().split():
+    pids = (tmp_path / "pids").read_text().split()
+    assert len(pids) == 3
+    for pid in pids:
         await ended(int(pid))

@@ -124,3 +124,19 @@ async def test_a_start_of_an_id_must_fit_one(store: Store) -> None:
     for ref in ("", "zzz"):
         with pytest.raises(LookupError, match="no action"):
             await store.actions.get(ref)
+
+
+async def test_a_drill_takes_nothing_back_whoever_plans_it_and_whenever(store: Store) -> None:
+    one = await opened(store)
+    before = await store.actions.plan(one, "deactivate", actor="ada", needed=0)
+    await store.drills.plan([fingerprint("a")], pages=False)
+    for automatic in (True, False):
+        with pytest.raises(ActionError, match="a drill: nothing is sent"):
+            await store.actions.plan(one, "revoke", actor="ada", needed=0, automatic=automatic)
+    with pytest.raises(ActionError, match="a drill: nothing is sent"):
+        await store.actions.start(one, "revoke", actor="monitor", automatic=True)
+    with pytest.raises(ActionError, match="a drill: nothing is sent"):
+        await store.actions.begin(before.id, "ada")
+    while await store.actions.gather(lambda labels: [("revoke", 0)]):
+        pass
+    assert [run.id for run in await store.actions.find()] == [before.id]

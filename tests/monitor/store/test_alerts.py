@@ -314,6 +314,8 @@ async def test_alerts_about_a_merged_incident_are_those_of_the_one_that_stays(st
     assert (kept.severity, kept.occurrences) == ("critical", 3)
     await store.incidents.transition(stays.id, "resolve", actor="ada", resolution="revoked")
     assert {one.incident for one in await store.alerts.write_backs(SOURCE)} == {stays.id}
+    await store.drills.plan([stays.fingerprint], pages=False)
+    assert await store.alerts.write_backs(SOURCE) == [], "nothing is written elsewhere about a drill"
     assert (await store.trail.verify()).problems == ()
 
 

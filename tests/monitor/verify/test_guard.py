@@ -20,6 +20,9 @@ from monitor.verify.guard import ForbiddenError, Guard, addresses, permitted
         ("172.16.0.1", False, True),
         ("fd00::1", False, True),
         ("169.254.169.254", False, False),  # where clouds give credentials away
+        ("192.0.0.192", False, False),
+        ("fd00:ec2::254", False, False),
+        ("::ffff:192.0.0.192", False, False),
         ("fe80::1", False, False),
         ("0.0.0.0", False, False),
         ("::", False, False),
