@@ -228,10 +228,9 @@ def _zeros_between(text: bytes) -> bytes:
 def _replaced(data: bytes, start: int, end: int, spans: list[tuple[int, int, bytes]]) -> bytes:
     """`data[start:end]` with each span replaced by its label; of spans that overlap the first begins, the last ends."""
     out, at = [], start
-    for low, high, label in sorted(spans, key=lambda span: (span[0], -span[1])):
-        for piece_low, piece_high, text in json_lines.pieces(data, max(low, at), high, label):
-            out += [data[at:piece_low], text]
-            at = piece_high
+    for low, high, text in json_lines.pieces(data, sorted(spans, key=lambda span: (span[0], -span[1]))):
+        out += [data[at:low], text]
+        at = min(high, end)
     out.append(data[at:end])
     return b"".join(out)
 
