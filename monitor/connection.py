@@ -7,10 +7,11 @@ from collections.abc import Mapping
 
 __all__ = ["AROUND", "connection"]
 
+_END = rb"[\s,;?#&|\"'`<>(){}\[\]\\]|\Z"  # of a whole name: a part of one may be half of a secret
 _USER = re.compile(rb"[A-Za-z][A-Za-z0-9+.-]{1,30}://(?P<user>[^\s:/@?#\"'<>]{0,64}):\Z")
 _HOST = re.compile(
-    rb"@(?P<host>[A-Za-z0-9_.-]{1,255}|\[[0-9A-Fa-f:.]{2,45}\])(?P<port>:\d{1,5})?"
-    rb"(?:/(?P<db>[\w.-]{1,64})(?![\w.:@/-]))?"
+    rb"@(?P<host>[A-Za-z0-9_.-]{1,255}|\[[0-9A-Fa-f:.]{2,45}\])(?P<port>:\d{1,5})?(?=/|" + _END + rb")"
+    rb"(?:/(?P<db>[\w.-]{1,64})(?=" + _END + rb"))?"
 )
 AROUND = 400  # bytes on either side of the password
 

@@ -7,6 +7,7 @@ import contextlib
 import functools
 import time
 from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import structlog
@@ -16,6 +17,7 @@ from monitor import ledger
 from monitor.access.reader import Reader
 from monitor.access.reading import Reading
 from monitor.common.inbound import HookDelivery
+from monitor.common.outside import NAME, PATH, let_in
 from monitor.intake import Behind
 from monitor.inventory.misuse import elsewhere, placed
 from monitor.ledger import Ledger, Loss
@@ -151,7 +153,8 @@ class SourceIntake:
 
     async def record(self, findings: Iterable[Finding], positions: Iterable[Position]) -> int:
         scrubber = self._site.scanner.scrubber()
-        clean = [scrubber.finding(finding) for finding in findings]
+        # They are about a fact, so that what they call masked is a text like any other.
+        clean = [replace(scrubber.finding(one), masked=let_in(one.masked, scrubber, NAME)) for one in findings]
         new = await self._site.store.commit(clean, [*self._sealer.seal(positions), *self._ledger.changed()])
         self._kept()
         return new
@@ -190,7 +193,7 @@ class SourceIntake:
             self._places.clear()
             self._rules = rules
         if path not in self._places:
-            self._places[path] = self._site.scanner.scrub(path)
+            self._places[path] = let_in(path, self._site.scanner.scrub, PATH)
         return self._places[path]
 
     async def _tell_losses(self) -> None:

@@ -98,9 +98,9 @@ class Places:
             before = "…"
         if b"\n" not in bytes(data[match.start : match.end + _WIDEST]):
             after = "…"
-        line = one_line(f"{before}{match.masked}{after}", 4 * _LONGEST, mark="·").strip()[:_LONGEST]
+        line = one_line(f"{before}{match.masked}{after}", mark="·").strip()
         plain = line.encode("utf-8", "replace")
         if any(secret in plain for secret in self._secrets):
             return None  # it stands there a second time, where no rule takes it for a secret
         safe = scrub(line, match.masked)
-        return None if safe == WITHHELD else safe
+        return None if safe == WITHHELD else safe[:_LONGEST]

@@ -21,6 +21,7 @@ from detectors.match.cost import Spent
 from detectors.match.engine import Engine, Found, Match, TooSlowError, Worker, patience
 from detectors.match.exact import OWN, Exact
 from monitor import runbook
+from monitor.common.outside import LABEL, PATH, let_in
 from monitor.common.severity import rank
 from monitor.connection import AROUND, connection
 from monitor.incidents import own_title
@@ -28,7 +29,7 @@ from monitor.intake import ScanError
 from monitor.model import Block, Finding
 from monitor.pairs import pair
 from monitor.places import Places
-from monitor.scrub import Scrubber
+from monitor.scrub import WITHHELD, Scrubber
 from monitor.service import service_of
 from monitor.store.mark import ENOUGH, BlockMarks
 from monitor.store.owners import Owned, labels_of, worth_of
@@ -36,6 +37,8 @@ from monitor.store.owners import Owned, labels_of, worth_of
 __all__ = ["RuleStats", "Scanner", "ScannerStats", "finding_id", "named"]
 
 _Told = TypeVar("_Told", bound=Any)  # a Finding, or a Hit of `scan`
+_TELLING = 16  # bytes of a secret that is nothing else, wherever it stands
+_PIECE = 6  # characters of a path that may be a part of a secret
 _ENOUGH = 4096  # findings for one transaction: a log full of them must neither fill the memory nor hold up the others
 
 
@@ -271,8 +274,13 @@ class Scanner:
         print_ = fingerprint(self._key, match.secret)
         begin = places.begin(match.start)
         record = places.record(begin)
-        service = service_of(block.path, block.attributes, record.service)
-        labels = {**block.attributes, **_connection(block, match), **match.labels}
+        path = let_in(_covered(block.path, match), scrub, PATH)
+        told = {**block.attributes, **_connection(block, match), **match.labels}
+        labels = scrub.labels({name: _covered(value, match) for name, value in told.items()})
+        if path != block.path:
+            labels = _untorn(labels, block.path, path)
+        # From what is masked already: a part of a secret is not known for one.
+        service = service_of(path, {name: labels[name] for name in block.attributes}, record.service)
         finding = Finding(
             id=finding_id(block.generation, offset, match.rule.id, print_),
             rule=match.rule.id,
@@ -282,17 +290,17 @@ class Scanner:
             fingerprint=print_,
             masked=match.masked,
             source=block.source,
-            path=scrub(block.path),
+            path=path,
             generation=block.generation,
             offset=offset,
             time=block.time,
             line=places.line(match.start),
             column=places.column(match, begin),
             decode=match.decode,
-            labels=scrub.labels(labels),
+            labels=labels,
             runbook=runbook.of(match.rule),
             url=scrub.address(block.url),
-            service=None if service is None else scrub(service),
+            service=None if service is None else let_in(service, scrub, LABEL),
             logged_at=record.logged_at if block.logged_at is None else block.logged_at,
             context=places.context(match, begin, scrub),
         )
@@ -312,6 +320,23 @@ def named(found: _Told, owned: Sequence[Owned], rule: str) -> _Told:
         severity=worth if rule == OWN.id or rank(worth) > rank(found.severity) else found.severity,
         confidence="high",
     )
+
+
+def _covered(text: str, match: Match) -> str:
+    """`text` without the secret where it stands there once more, as no rule may know it there. A short one may be a
+    name as well."""
+    if len(match.secret) < _TELLING:
+        return text
+    return text.replace(match.secret.decode("utf-8", "surrogateescape"), match.masked)
+
+
+def _untorn(labels: Mapping[str, str], path: str, shown: str) -> Mapping[str, str]:
+    """Labels without what was taken out of the midst of a secret in `path`, of which only `shown` may be shown."""
+
+    def torn(value: str) -> bool:
+        return any(len(part) >= _PIECE and part in path and part not in shown for part in value.split("/"))
+
+    return {name: WITHHELD if torn(value) else value for name, value in labels.items()}
 
 
 def _connection(block: Block, match: Match) -> Mapping[str, str]:

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence, Set
 from dataclasses import replace
 from typing import TYPE_CHECKING, Protocol
 
+from monitor.common.outside import LABEL, NAME, PATH, ROOM, let_in
 from monitor.model import Alert, Finding
 
 if TYPE_CHECKING:
@@ -18,7 +19,7 @@ __all__ = ["WITHHELD", "Scrubber"]
 
 WITHHELD = "(withheld: it holds a secret)"
 _REMEMBERED = 2048  # texts: the paths of one host are few and come with every finding
-_LONGEST = 1024  # characters of a text that is remembered
+_ROOM = 1 << 20  # characters of them
 _LEAST = 8  # no secret is shorter
 
 
@@ -34,6 +35,7 @@ class Scrubber:
     def __init__(self, worker: Worker) -> None:
         self._worker = worker
         self._known: dict[tuple[str, str], str] = {}
+        self._size = 0  # characters of those
 
     def __call__(self, text: str, preview: str = "") -> str:
         """`text` with each secret in it as its masked preview, or WITHHELD where that cannot be done safely.
@@ -45,25 +47,31 @@ class Scrubber:
         known = self._known.get((text, preview))
         if known is None:
             known = self._scrubbed(text, preview.encode())
-            if len(self._known) >= _REMEMBERED:
-                self._known.clear()
-            if len(text) <= _LONGEST:
-                self._known[text, preview] = known
+            if len(text) <= ROOM:
+                self._remember(text, preview, known)
         return known
+
+    def _remember(self, text: str, preview: str, known: str) -> None:
+        if len(self._known) >= _REMEMBERED or self._size > _ROOM:
+            self._known.clear()
+            self._size = 0
+        self._known[text, preview] = known
+        self._size += len(text)
 
     def address(self, url: str | None) -> str | None:
         """None for one that holds a secret: masked it would lead nowhere."""
         return url if url is None or self(url) == url else None
 
     def labels(self, labels: Mapping[str, str]) -> Mapping[str, str]:
-        return {key: self(value) for key, value in labels.items()} if labels else labels
+        return {key: let_in(value, self, LABEL) for key, value in labels.items()} if labels else labels
 
     def finding(self, finding: Finding) -> Finding:
         """A ready-made finding (of another system's alert), fit to be kept."""
         return replace(
             finding,
-            name=self(finding.name),
-            path=self(finding.path),
+            name=let_in(finding.name, self, NAME),
+            path=let_in(finding.path, self, PATH),
+            service=finding.service and let_in(finding.service, self),
             labels=self.labels(finding.labels),
             url=self.address(finding.url),
         )

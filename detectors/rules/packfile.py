@@ -21,7 +21,7 @@ from detectors.rules.syntax import compile_re2, parse_problem, re2_problem
 from detectors.rules.template import TemplateError, expand
 from detectors.rules.triggers import ASSIGNED
 from monitor.common.severity import Severity
-from monitor.common.text import one_line, token_like, veiled
+from monitor.common.text import clip, one_line, token_like, veiled
 
 __all__ = ["RuleTable", "load_file", "to_rule", "wording"]
 
@@ -266,7 +266,7 @@ def load_file(path: Path) -> list[Rule]:
     for number, raw in enumerate(entries, 1):
         name = f"rule number {number}"
         if isinstance(raw, dict) and isinstance(given := raw.get("id"), str):
-            name = one_line(veiled(given), 100)
+            name = clip(one_line(veiled(given)), 100)
         try:
             entry = RuleTable.model_validate(raw)
             rule = to_rule(entry, family, vendor, label)

@@ -12,6 +12,7 @@ import orjson
 from monitor.access.forms import load_form
 from monitor.access.forms.fields import MalformedError, identity
 from monitor.access.reading import Reading
+from monitor.common.outside import NAME, let_in
 from monitor.common.text import one_line
 from monitor.model import Block
 
@@ -20,7 +21,7 @@ __all__ = ["Reader"]
 _LONGEST = 1 << 20  # bytes of a line
 _NEWLINE = ord("\n")
 _AHEAD = 3600.0  # seconds a record may be ahead of our clock
-_TEXT = 300  # characters of a name
+_ADDRESS = 100  # characters
 # What exports put around their records.
 _LISTS = ("Records", "records", "items", "logs", "entries", "result")
 
@@ -72,12 +73,12 @@ class Reader:
             secret=self._clean(reading.secret),
             principal=self._clean(reading.principal),
             names=tuple(self._clean(name) for name in reading.names),
-            address=self._clean(reading.address)[:100],
+            address=self._clean(reading.address, _ADDRESS),
             agent=self._clean(reading.agent),
         )
 
-    def _clean(self, text: str) -> str:
-        return one_line(self._scrub(text), _TEXT)
+    def _clean(self, text: str, limit: int = NAME) -> str:
+        return one_line(let_in(text, self._scrub, limit))
 
 
 def _records(value: Any) -> Iterator[Mapping[str, Any]]:

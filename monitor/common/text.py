@@ -32,9 +32,9 @@ def prose(text: str) -> list[str]:
     return [printable(line.strip()) for line in text.splitlines() if line.strip()]
 
 
-def one_line(text: str, limit: int, *, mark: str = " ") -> str:
-    """At most `limit` characters of a text for people, with `mark` for each that cannot be shown."""
-    return "".join(char if char.isprintable() else mark for char in text[:limit])
+def one_line(text: str, *, mark: str = " ") -> str:
+    """A text for people, with `mark` for each character that cannot be shown. `clip` cuts it, once it is masked."""
+    return text if text.isprintable() else "".join(char if char.isprintable() else mark for char in text)
 
 
 def clip(text: str, limit: int) -> str:
@@ -52,15 +52,16 @@ def _units(text: str) -> int:
 
 
 def quotable(text: str, *secrets: str, limit: int = 200) -> str:
-    """Foreign text as one printable line of at most `limit` characters; empty when it holds a part of a secret."""
-    line = " ".join(one_line(text, len(text)).split())
+    """Foreign text as one printable line of at most `limit` characters, cut between words only, as no rule has seen it
+    yet; empty when it holds a part of one of these secrets."""
+    line = " ".join(one_line(text).split())
     folded = _bare(line)
     for secret in secrets:
         for form in (_bare(secret), _bare(quote(secret, safe="", errors="replace"))):
             width = min(SHARED, len(form))
             if width and any(form[i : i + width] in folded for i in range(len(form) - width + 1)):
                 return ""
-    return line if len(line) <= limit else line[: limit - 1] + "…"
+    return line if len(line) <= limit else line[: line.rfind(" ", 0, limit) + 1] + "…"
 
 
 def _bare(text: str) -> str:

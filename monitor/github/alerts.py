@@ -15,6 +15,7 @@ from typing import Any, Literal
 from urllib.parse import urlsplit
 
 from detectors.fingerprint import b64decode
+from monitor.common.outside import taken
 from monitor.common.severity import SEVERITIES, Severity, rank
 from monitor.common.text import one_line, web_address
 from monitor.github.links import commit, page
@@ -129,7 +130,7 @@ def item(body: Any, now: float, repo: str | None = None) -> Item:
         number=number,
         url=web_address(body.get("html_url")) or _page(body.get("url")) or "",
         secret_type=secret_type,
-        name=_shown(body.get("secret_type_display_name"), 120) or secret_type.replace("_", " "),
+        name=_shown(body.get("secret_type_display_name")) or secret_type.replace("_", " "),
         state="resolved" if resolved else "open",
         resolution=resolution,
         resolved=(_time(body.get("resolved_at")) or updated or now) if resolved else None,
@@ -205,7 +206,7 @@ def _place(kind: str, details: Mapping[str, Any], repo: str) -> Place:
         details.get(f"{kind}_url")
     )  # as before a page was looked for: ids of findings hang on it
     if kind in ("commit", "wiki_commit"):
-        path = _shown(details.get("path"), 1000)
+        path = _shown(details.get("path"))
         if not path:
             raise Malformed("location path")
         line, column = _small(details.get("start_line")), _small(details.get("start_column"))
@@ -239,8 +240,8 @@ def _text(value: Any, limit: int) -> str:
     return value if isinstance(value, str) and len(value) <= limit else ""
 
 
-def _shown(value: Any, limit: int) -> str:
-    return one_line(value, limit, mark="?") if isinstance(value, str) else ""
+def _shown(value: Any) -> str:
+    return one_line(taken(value), mark="?") if isinstance(value, str) else ""
 
 
 def _whole(value: Any) -> int:

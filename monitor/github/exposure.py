@@ -16,6 +16,7 @@ import structlog
 
 from detectors.fingerprint import fingerprint
 from monitor.common.http import RemoteError
+from monitor.common.outside import taken
 from monitor.common.text import web_address
 from monitor.github.client import Client
 from monitor.github.links import web
@@ -91,7 +92,7 @@ class Exposure:
             return None
         if repository.get("private") is True or repo.partition("/")[0].lower() in {org.lower() for org in self.orgs}:
             return None
-        return self._finding("marker", marker, f"{repo[:200]}:{path[:1000]}", web_address(body.get("html_url")))
+        return self._finding("marker", marker, f"{taken(repo)}:{taken(path)}", web_address(body.get("html_url")))
 
     def _finding(self, kind: str, subject: str, path: str, url: str | None) -> Finding:
         """About a fact, not a secret: the subject has the place of the fingerprinted value."""
@@ -145,7 +146,7 @@ class Exposure:
                     text = entry.get("content") if isinstance(entry, dict) else None
                     if isinstance(text, str):
                         data = text.encode("utf-8", "replace")
-                        await self._scan(f"gist {login}/{name}: {file[:300]}", version, data, gist.get("html_url"))
+                        await self._scan(f"gist {login}/{name}: {taken(file)}", version, data, gist.get("html_url"))
                     if isinstance(entry, dict) and entry.get("truncated") is True:
                         self.intake.missed("gist_truncated", 1, f"gist {login}/{name}")
                 done.append(version)
@@ -177,9 +178,9 @@ class Exposure:
                     fresh.append(number)
                     if event.get("type") == "PublicEvent":
                         address = web_address(f"{root}/{repo}")
-                        found.append(self._finding("repository", repo[:200], repo[:200], address))
+                        found.append(self._finding("repository", taken(repo), taken(repo), address))
                     text = orjson.dumps(event.get("payload"))
-                    what = f"{repo[:200]}: {str(event.get('type'))[:40]} {number[:40]}"
+                    what = f"{taken(repo)}: {taken(str(event.get('type')))} {taken(number)}"
                     await self._scan(what, f"event:{number}", text, f"{root}/{repo}")
                 if not page.next:
                     break
@@ -188,7 +189,8 @@ class Exposure:
             self.client.remember(answer)
 
     async def _scan(self, path: str, generation: str, data: bytes, address: Any) -> None:
-        block = Block(self.source, path, generation, 0, data, time.time(), line=1, url=web_address(address))
+        name = hashlib.blake2b(generation.encode("utf-8", "backslashreplace"), digest_size=16).hexdigest()
+        block = Block(self.source, path, name, 0, data, time.time(), line=1, url=web_address(address))
         try:
             await self.intake.scan([block], lambda: [])
         except ScanError:  # whoever wrote it must not keep us from all that others write

@@ -7,7 +7,7 @@ import math
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime, timedelta
 
-from monitor.common.text import clean, one_line
+from monitor.common.text import clean, clip, one_line
 from monitor.rotation.schedule import Due
 
 __all__ = ["ics"]
@@ -51,7 +51,7 @@ def _event(one: Due, now: float, remind: float, host: str) -> Iterator[str]:
 
 
 def _text(value: str) -> str:
-    value = one_line(clean(value), 500)
+    value = clip(one_line(clean(value)), 500)
     return value.replace("\\", "\\\\").replace(";", "\\;").replace(",", "\\,")
 
 

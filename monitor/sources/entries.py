@@ -23,10 +23,12 @@ from urllib.parse import parse_qs, urlsplit
 import orjson
 
 from monitor.common.http import RemoteError
+from monitor.common.outside import taken
 from monitor.common.text import one_line, web_address
 
 __all__ = ["Entry", "parse", "read", "target"]
 
+BODY = 400_000  # characters of what an entry says; it is searched, and shown nowhere
 ENTRIES = 500  # of one answer
 SECONDS = 20  # of processor time that a feed may take; a hundred entries take a thirtieth of one, 5 MB less than one
 DEADLINE = 60.0  # seconds, however busy the machine is
@@ -92,8 +94,8 @@ def _entry(one: Mapping[str, Any]) -> Entry | None:
         at = float(calendar.timegm(moment)) if moment else None
     except (ValueError, OverflowError, TypeError):
         at = None
-    body = "\n".join(dict.fromkeys(_plain(text, 200_000) for text in texts))
-    return Entry(identity[:2000], title[:300], body, address, at if at and at > 0 else None)
+    body = "\n".join(dict.fromkeys(_plain(text[:BODY]) for text in texts))
+    return Entry(identity, taken(title), body, address, at if at and at > 0 else None)
 
 
 def target(address: str) -> str | None:
@@ -113,10 +115,9 @@ def _text(one: Mapping[str, Any], name: str) -> str:
     return value if isinstance(value, str) else ""
 
 
-def _plain(text: str, limit: int = 2000) -> str:
+def _plain(text: str) -> str:
     """Markup gone, one line, printable."""
-    text = html.unescape(re.sub(r"<[^<>]*>", "", text[: 2 * limit]))
-    return one_line(text, limit).strip()
+    return one_line(html.unescape(re.sub(r"<[^<>]*>", "", text))).strip()
 
 
 def _main() -> None:

@@ -52,6 +52,7 @@ _READ = 1 << 20
 _OPEN = 2.0  # seconds after which a line that journald cut is scanned without what may still follow
 _JUMPS = 5.0  # seconds between looks whether records that were left out are gone
 _BUSY = 60.0  # the same while other records come
+_HEARD = 4096  # bytes of a line in which journalctl says what is wrong
 _LINE = 4 << 20  # bytes of such a line that wait for its end
 _ABSENT = 30.0  # seconds between looks for a journal on a host that has none
 _FIRST, _LONGEST = 1.0, 60.0  # seconds before journalctl is started again
@@ -289,7 +290,7 @@ class JournalSource:
                 continue
             if not line:
                 return
-            heard[:] = [*heard[-20:], line[:1000]]
+            heard[:] = [*heard[-20:], line if len(line) <= _HEARD else b""]
             if refused(line):
                 self._intake.degraded("access", f"{said(line)}; see docs/operations.md for the group that may")
 

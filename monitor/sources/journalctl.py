@@ -147,7 +147,7 @@ def refused(error: bytes) -> bool:
 def said(error: bytes) -> str:
     """Its words in one line."""
     lines = [line.strip() for line in error.decode("utf-8", "replace").splitlines() if line.strip()]
-    return " ".join(lines)[-500:]
+    return " ".join(lines)
 
 
 async def put_to_end(process: asyncio.subprocess.Process) -> None:

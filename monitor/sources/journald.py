@@ -16,6 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from monitor.common.outside import taken
+
 __all__ = ["LONGEST", "Decoder", "Entry", "logged", "own", "suppressed"]
 
 LONGEST = 128 << 20  # bytes of one field that are kept
@@ -38,7 +40,7 @@ class Entry:
         """The first of these fields that has a value, fit to be shown."""
         for name in names:
             if value := self.fields.get(name):
-                return value[:256].decode("utf-8", "replace")
+                return taken(value)
         return ""
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import orjson
 
+from monitor.common.outside import taken
 from monitor.sources.pushed import Pushed, bounded, packed_json
 
 __all__ = ["facts", "from_lines"]
@@ -69,7 +70,7 @@ def _object(item: dict[str, Any], text: bytes) -> Pushed:
     about = bounded(_said(item))
     path = next((path for name in _PATHS if isinstance(path := item.get(name), str)), "")
     stamp = next((value for name in _TIMES if (value := item.get(name))), None)
-    return Pushed(text, path[:4096] or about.get("service", "lines"), about, stamp=b"its own" if stamp else b"")
+    return Pushed(text, taken(path) or about.get("service", "lines"), about, stamp=b"its own" if stamp else b"")
 
 
 def facts(text: bytes) -> dict[str, str]:

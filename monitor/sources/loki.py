@@ -10,6 +10,7 @@ import orjson
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 from google.protobuf.message import DecodeError
 
+from monitor.common.outside import taken
 from monitor.sources.pushed import FormError, Pushed, bounded, json_of, packed_json
 
 __all__ = ["PushRequest", "from_json", "from_protobuf"]
@@ -112,7 +113,7 @@ def _facts(labels: Mapping[str, Any]) -> dict[str, str]:
 
 def _path(labels: Mapping[str, Any]) -> str:
     name = labels.get("filename")
-    return name[:4096] if isinstance(name, str) else _facts(labels).get("service", "loki")
+    return taken(name) if isinstance(name, str) else _facts(labels).get("service", "loki")
 
 
 def _text(value: bytes) -> str:

@@ -17,6 +17,7 @@ from opentelemetry.proto.common.v1 import common_pb2
 from opentelemetry.proto.logs.v1 import logs_pb2
 from opentelemetry.proto.resource.v1 import resource_pb2
 
+from monitor.common.outside import taken
 from monitor.sources.pushed import FormError, Pushed, bounded, json_of, packed_json
 
 __all__ = ["from_json", "from_protobuf"]
@@ -148,7 +149,7 @@ def _path(attributes: Mapping[str, Any], shared: Mapping[str, Any]) -> str:
     for name in _PATHS:
         for place in (attributes, shared):
             if isinstance(place.get(name), str):
-                return str(place[name])[:4096]
+                return taken(place[name])
     return _facts(shared).get("service", "otlp")
 
 

@@ -12,6 +12,7 @@ from typing import Any
 
 import orjson
 
+from monitor.common.outside import taken
 from monitor.model import Block
 from monitor.sources.pem import Joiner
 
@@ -19,7 +20,6 @@ __all__ = ["FormError", "Pushed", "blocks", "bounded", "json_of", "packed_json"]
 
 _AGAIN = 600  # seconds within which the same text without a time of its own is taken for one that was sent again
 _EARLIEST, _AHEAD = 631152000, 300  # 1990; seconds by which another clock may be ahead of ours
-_LONGEST = 200  # characters of a fact
 
 
 class FormError(Exception):
@@ -90,9 +90,9 @@ def packed_json(value: Any) -> bytes:
 
 
 def bounded(facts: Iterable[tuple[str, object]]) -> dict[str, str]:
-    """Facts that are short texts or numbers, the first of each name."""
+    """Facts that are texts or numbers, the first of each name."""
     about: dict[str, str] = {}
     for name, value in facts:
         if name not in about and isinstance(value, str | int) and value != "":
-            about[name] = str(value)[:_LONGEST]
+            about[name] = taken(str(value))
     return about

@@ -10,7 +10,7 @@ from typing import Literal
 from sqlalchemy import Connection, select
 
 from monitor.common.severity import Severity
-from monitor.common.text import one_line
+from monitor.common.text import clip, one_line
 from monitor.incidents import claim, own_title
 from monitor.store import groups, runs
 from monitor.store.incidents import update_incidents
@@ -106,7 +106,7 @@ def returned(connection: Connection, source: str, names: Sequence[str], prints: 
         leaked += connection.execute(query).scalars()
     count = len(names)
     title = f"{count} secret{'' if count == 1 else 's'} of {source}: an earlier value is in use again"
-    shown = ", ".join(one_line(name, 120) for name in names[:_TOLD])
+    shown = ", ".join(clip(one_line(name), 120) for name in names[:_TOLD])
     more = f" and {count - _TOLD} more" if count > _TOLD else ""
     text = f"{shown}{more}. `monitor inventory show` says which."
     if leaked:

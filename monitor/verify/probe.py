@@ -29,7 +29,6 @@ __all__ = [
 
 _FOLDER = Path(__file__).parent / "probes"
 _NAME = re.compile(r"\{([a-z][a-z0-9_]*)\}")
-_LONGEST = 200  # characters of a fact
 
 # `server` stands for what the configuration names, `assertion` for what google-jwt signs.
 _ALWAYS = frozenset({"value", "server", "assertion", "credential"})
@@ -154,14 +153,14 @@ def fact(reading: Reading, place: str) -> str:
     group, `part:NAME` of the request. Empty: nothing does."""
     kind, colon, rest = place.partition(":")
     if colon and kind == "header":
-        return reading.headers.get(rest.lower(), "")[:_LONGEST]
+        return reading.headers.get(rest.lower(), "")
     if colon and kind == "part":
         return reading.parts.get(rest, "")
     if colon and kind == "re":
         found = re.search(rest, reading.text)
-        return found[1][:_LONGEST] if found else ""
+        return found[1] if found else ""
     items = [item for found in at(reading.json, place) for item in (found if isinstance(found, list) else [found])]
-    return ", ".join(text for text in map(_text, items[:20]) if text)[:_LONGEST]
+    return ", ".join(text for text in map(_text, items[:20]) if text)
 
 
 def fill(template: str, parts: Mapping[str, str]) -> str:

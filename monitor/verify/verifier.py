@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
 from monitor.common.http import Http, RemoteError, Reply, loopback, proxy_for, retry_after
+from monitor.common.outside import ROOM, let_in, taken
 from monitor.common.text import quotable
 from monitor.incidents import Validity, Verified
 from monitor.verify.config import VerifyConfig
@@ -20,6 +21,7 @@ from monitor.verify.request import MissingPartError, build, host_of, parts_of
 
 __all__ = ["Verdict", "Verifier"]
 
+_FACT = 200  # characters of a fact
 _PAUSE = 60.0  # seconds without another request to a provider that is overloaded or cannot be reached
 
 
@@ -178,7 +180,8 @@ class Verifier:
     def _clean(self, facts: Mapping[str, str], parts: Mapping[str, str]) -> dict[str, str]:
         """Facts without a trace of the secret or another one."""
         hidden = [parts[name] for name in ("value", "secret_key", "token", "password") if parts.get(name)]
-        clean = {name: self._scrub(quotable(text, *hidden)) for name, text in facts.items()}
+        whole = {name: quotable(taken(text), *hidden, limit=ROOM) for name, text in facts.items()}
+        clean = {name: let_in(text, self._scrub, _FACT) for name, text in whole.items()}
         return {name: text for name, text in clean.items() if text}
 
     def where(self, probe: Probe) -> str:

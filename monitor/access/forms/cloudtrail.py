@@ -66,8 +66,8 @@ def _name(given: str) -> str:
     """A name or an ARN, as the name."""
     found = _ARN.match(given)
     if found is None:
-        return given[:300]
-    name = found["name"][:300]
+        return given
+    name = found["name"]
     return name if ":ssm:" in given else _SUFFIX.sub("", name)
 
 

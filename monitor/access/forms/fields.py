@@ -7,10 +7,11 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
+from monitor.common.outside import taken
+
 __all__ = ["MalformedError", "at", "identity", "listed", "moment", "tables", "text"]
 
 _LATEST = 253_402_300_799.0  # the end of the year 9999
-_LONGEST = 512  # characters of a field
 _MANY = 1000  # entries of a list
 
 
@@ -28,9 +29,9 @@ def at(record: Any, *path: str) -> Any:
 
 
 def text(record: Any, *path: str) -> str:
-    """The text there, cut where it is long; empty for anything else."""
+    """The text there, which the reader masks and cuts; empty for anything else."""
     value = at(record, *path)
-    return value[:_LONGEST] if isinstance(value, str) else ""
+    return taken(value) if isinstance(value, str) else ""
 
 
 def listed(record: Any, *path: str) -> Sequence[Any]:

@@ -41,7 +41,7 @@ def readings(record: Mapping[str, Any]) -> Iterator[Reading]:
         id=text(record, "id") or identity(when, secret, address, text(asked, "path")),
         at=when,
         secret=secret,
-        principal=_VERSION.sub("", client or agent)[:100] or "(nobody known)",
+        principal=_VERSION.sub("", client or agent) or "(nobody known)",
         outcome="denied" if status in (401, 403) else "used",
         address=address,
         agent=agent,

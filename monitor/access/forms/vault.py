@@ -37,7 +37,7 @@ def readings(record: Mapping[str, Any]) -> Iterator[Reading]:
         return  # nothing lies there
     inner = data.get("data") if isinstance(data, Mapping) else None
     values = inner if isinstance(inner, Mapping) else data if isinstance(data, Mapping) else {}
-    hashed = {str(name)[:200]: value for name, value in list(values.items())[:_NAMES] if isinstance(value, str)}
+    hashed = {str(name): value for name, value in list(values.items())[:_NAMES] if isinstance(value, str)}
     given = {} if error else {name: value for name, value in hashed.items() if value.startswith(_HMAC)}
     yield Reading(
         id=text(record, "request", "id"),
@@ -47,7 +47,7 @@ def readings(record: Mapping[str, Any]) -> Iterator[Reading]:
         outcome="denied" if error else "read",
         names=tuple(sorted(given)),
         address=text(record, "request", "remote_address"),
-        marks=tuple(value[:200] for _, value in sorted(given.items())),
+        marks=tuple(value for _, value in sorted(given.items())),
     )
 
 

@@ -36,7 +36,7 @@ def test_clip_counts_utf16_units(text: str, limit: int) -> None:
 
 
 def test_a_line_for_people_is_cut_and_marks_what_cannot_be_shown() -> None:
-    assert one_line("a\x1bb\u202ec", 4, mark="?") == "a?b?"
+    assert one_line("a\x1bb\u202ec", mark="?") == "a?b?c"
     assert prose(" a\n\n b\x07 \n") == ["a", "b\\x07"]
 
 
@@ -50,7 +50,8 @@ def test_a_quote_never_holds_the_secret(secret: str, before: str, after: str) ->
 
 def test_a_quote_is_one_short_line() -> None:
     assert quotable("a\nb\x1b[31m  c", "elsewhere") == "a b [31m c"
-    assert quotable("x" * 500) == "x" * 199 + "…"
+    assert quotable("x " * 500) == "x " * 99 + "x …"
+    assert quotable(f"no such key {'x' * 500}") == "no such key …"
     assert quotable("part of SECRETVALUE shown", "secretvalue-and-more") == ""
 
 

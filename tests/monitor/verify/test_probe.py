@@ -54,7 +54,7 @@ def test_facts_are_read_from_body_headers_and_parts() -> None:
     assert fact(given, "part:project") == "abc"
     assert fact(given, 're:"b": \\["(.)') == "x"
     assert fact(given, "a") == fact(given, "none") == fact(given, "re:(nothing)") == ""
-    assert len(fact(given, "big")) == 200
+    assert len(fact(given, "big")) == 900
 
 
 def test_templates_are_filled_and_name_what_is_missing() -> None:
