@@ -20,6 +20,7 @@ __all__ = [
     "following",
     "instant",
     "moment",
+    "next_step",
     "origin",
     "place",
     "seen",
@@ -153,13 +154,22 @@ def claim(incident: IncidentView) -> str:
     return printable(f"{incident.program} runbook claim {incident.id} {run.step}{incident.options}")
 
 
+def next_step(incident: IncidentView) -> str:
+    """What to type to take or end the next step of its runbook; where none is left, to change its state."""
+    run = incident.run
+    if incident.state == "resolved" or run is None or run.step is None:
+        return following(incident)
+    verb = "claim" if run.owner is None else "done"
+    return printable(f"{incident.program} runbook {verb} {incident.id} {run.step}{incident.options}")
+
+
 def command(incident: IncidentView, verb: str = "ack") -> str:
     """What to type, where the monitor runs: it works as it stands there."""
     return printable(f"{incident.program} incidents {verb} {incident.id}{incident.options}")
 
 
 def following(incident: IncidentView) -> str:
-    """What to type when done with its present state; empty for what is resolved."""
+    """What to type to acknowledge it, then to resolve it; empty for what is resolved."""
     if incident.state == "open":
         return command(incident)
     if incident.state == "acknowledged":

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 
 from monitor.common.text import printable
 from monitor.common.wording import decision, moment, origin, place, stands, sure, title, works
-from monitor.report.dossier import REGULATOR, Dossier, events, milestones, spans, together, used, window
+from monitor.report.dossier import REGULATOR, Dossier, events, milestones, spans, together, used, window, word
 from monitor.report.picture import length, svg
 
 __all__ = ["markdown", "page"]
@@ -123,7 +123,8 @@ def _times(dossier: Dossier) -> _Section:
 def _exposure(dossier: Dossier) -> _Section:
     shown = dossier.shown
     start, end = window(dossier)
-    until = f"until it was revoked {moment(end)}" if end is not None else "and it has not been revoked yet"
+    revoked = ", ".join(filter(None, (moment(end), word(dossier)))) if end is not None else ""
+    until = f"until it was revoked {revoked}" if revoked else "and it has not been revoked yet"
     times = "once" if shown.occurrences == 1 else f"{shown.occurrences:,} times"
     text = f"Exposed from {moment(start)} {until}; seen {times}."
     rows = [

@@ -23,6 +23,7 @@ __all__ = [
     "together",
     "used",
     "window",
+    "word",
 ]
 
 REGULATOR = 72 * 3600.0  # seconds in which a breach of personal data is to be reported, from when it is known
@@ -191,6 +192,18 @@ def window(dossier: Dossier) -> tuple[float, float | None]:
     return start, revoked
 
 
+def word(dossier: Dossier) -> str:
+    """By whose word the secret counts as revoked, and what they said; empty when it does not."""
+    said = [_last_done(dossier, "revoke")]
+    if dossier.incident.resolution == "revoked":  # which ends the step in the monitor's name
+        said.insert(0, next((one for one in reversed(dossier.history) if one.action == "resolved"), None))
+    entry = min((one for one in said if one is not None), key=lambda one: one.at, default=None)
+    if entry is None:
+        return ""
+    note = f": {entry.note}" if entry.note else ", who did not say what shows it"
+    return f"by the word of {'the issuer' if entry.actor == 'monitor' else entry.actor}{note}"
+
+
 def _first(dossier: Dossier, action: str) -> float | None:
     return next((entry.at for entry in dossier.history if entry.action == action), None)
 
@@ -202,6 +215,11 @@ def _told(dossier: Dossier) -> float | None:
 
 def _done(dossier: Dossier, step: str) -> float | None:
     """When the step was done for good: the last time, if nothing took it back."""
+    entry = _last_done(dossier, step)
+    return None if entry is None else entry.at
+
+
+def _last_done(dossier: Dossier, step: str) -> AuditEntry | None:
     last = next(
         (
             entry
@@ -210,4 +228,4 @@ def _done(dossier: Dossier, step: str) -> float | None:
         ),
         None,
     )
-    return last.at if last is not None and last.action == "step_done" else None
+    return last if last is not None and last.action == "step_done" else None

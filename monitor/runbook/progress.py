@@ -364,6 +364,10 @@ def act(
         if waiting:
             raise RunError(f"step {task.id} comes after {', '.join(waiting)} ({run.why}); or say --anyway")
 
+    if verb == "done" and task.claims == "revoked" and not note:
+        asks = f"ask its issuer (monitor verify {run.incident})"
+        raise RunError(f"nothing shows that the secret is revoked: {asks}, or say with --note what does")
+
     if verb == "reopen":
         changed = _reopened(task, now)
         return replace(_with(run, changed), ended=None), changed

@@ -369,6 +369,9 @@ def do(tx: Transaction, incident: str, step: str, verb: Verb, *, actor: str, not
         raise RunError(f"no runbook is under way for incident {incident}; `monitor runbook start {incident}` begins it")
     work = _Work(tx)
     before = run
+    answer = about.verified
+    if verb == "done" and not note and run.task(step).claims == "revoked" and answer and answer.validity == "refused":
+        note = answer.reason
     run, task = act(run, step, verb, actor=actor, now=tx.now, note=clean(note), anyway=anyway)
     work.note(about, _ACTED[verb], actor, note, task.id)
     run = work.settle(run, about, seen, before=before)

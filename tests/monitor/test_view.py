@@ -27,7 +27,7 @@ def test_a_run_under_way_says_what_is_next_and_an_ended_one_nothing() -> None:
     assert (shown.first_step, shown.first_at) == (book.first_step, book.where)
     assert shown.run is not None
     assert (shown.run.step, shown.run.done, shown.run.total, shown.run.overdue) == ("revoke", 0, 9, False)
-    run, _ = act(run, "revoke", "done", actor="ada", now=1001.0)
+    run, _ = act(run, "revoke", "done", actor="ada", now=1001.0, note="gone")
     run, _ = act(run, "replace", "claim", actor="ada", now=1001.0)
     shown = view(INCIDENT, Beside(runs={"i": run}), books=runbook.load)
     assert (shown.first_step, shown.first_at) == ("Generate the replacement.", ""), "that is done elsewhere"

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 
 from monitor.common.notification import IncidentView
 from monitor.common.wording import (
-    claim,
     decision,
     following,
     moment,
+    next_step,
     origin,
     place,
     stands,
@@ -52,7 +52,8 @@ def incident(shown: IncidentView, run: Run | None, history: Sequence[AuditEntry]
     if run is not None:
         how_far = steps(shown) or f"{run.done} of {len(run.tasks)} done"
         body += [tag("h2", "Steps"), tag("p", f"{run.title}: {how_far}"), table(map(_task, run.tasks))]
-    for label, command in (("Next", following(shown)), ("Claim", claim(shown))):
+    state = "Acknowledge" if shown.state == "open" else "Resolve"
+    for label, command in ((state, following(shown)), ("Next", next_step(shown))):
         if command:
             body.append(tag("p", f"{label}: ", tag("code", command)))
     body += [tag("h2", "Where"), table(_places(shown))]

@@ -72,7 +72,7 @@ def test_a_run_from_its_first_step_to_its_end_in_a_pipe(monitor: Command, stored
 
 def test_the_next_step_is_shown_with_its_query_filled_in(monitor: Command, stored: Path) -> None:
     for step in ("revoke", "replace", "deploy"):
-        monitor("runbook", "done", "1111", step)
+        monitor("runbook", "done", "1111", step, "--note", "seen to")
     text = monitor("runbook", "show", "1111").stdout
     assert "contain first (severity critical); 3 of 9 done" in text
     assert "AttributeValue=AKIA0EXAMPLE --start-time 2023-11-14T22:13:21Z --end-time 20" in text

@@ -13,6 +13,7 @@ from monitor.common.wording import (
     following,
     instant,
     moment,
+    next_step,
     origin,
     place,
     seen,
@@ -101,6 +102,12 @@ def test_what_the_issuer_said_and_when() -> None:
 def test_what_is_typed_next_follows_from_the_state() -> None:
     other = incident(program="/opt/monitor", options=" --config /a")
     assert following(other) == "/opt/monitor incidents ack 7f3a9c2e --config /a"
+    assert next_step(other) == following(other)
+    assert next_step(replace(other, run=RUN)) == "/opt/monitor runbook claim 7f3a9c2e deploy --config /a"
+    owned = replace(other, state="acknowledged", run=replace(RUN, owner="ada"))
+    assert next_step(owned) == "/opt/monitor runbook done 7f3a9c2e deploy --config /a"
+    assert next_step(replace(owned, run=replace(RUN, step=None))) == following(owned)
+    assert next_step(replace(owned, state="resolved")) == ""
     taken = replace(other, state="acknowledged")
     assert following(taken) == "/opt/monitor incidents resolve 7f3a9c2e --as revoked --config /a"
     assert following(replace(other, state="resolved")) == ""

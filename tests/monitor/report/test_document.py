@@ -43,7 +43,8 @@ def test_the_document_has_what_the_monitor_knows_and_headings_for_what_people_kn
     assert text.startswith("# Incident i1: GitHub token\n")
     assert tuple(re.findall(r"(?m)^## (.+)$", text)) == HEADINGS
     assert "| to revoke | 15 min after it was opened |" in text
-    assert "Exposed from 2027-01-15 07:58:20 UTC until it was revoked 2027-01-15 08:15:00 UTC; seen 3 times." in text
+    assert "Exposed from 2027-01-15 07:58:20 UTC until it was revoked 2027-01-15 08:15:00 UTC, by the word of " in text
+    assert "bob: deleted for good; seen 3 times." in text
     assert "| who acted | ada, bob |" in text
     assert "by 2027-01-18 08:00:01 UTC" in text
     assert "72 hours" in text

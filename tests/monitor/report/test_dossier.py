@@ -7,7 +7,7 @@ from typing import Any
 from monitor import runbook
 from monitor.common.notification import Location
 from monitor.incidents import Incident
-from monitor.report.dossier import Dossier, events, milestones, spans, together, used, window
+from monitor.report.dossier import Dossier, events, milestones, spans, together, used, window, word
 from monitor.runbook.progress import act, begin
 from monitor.store import AuditEntry, OutboxEntry, Use
 
@@ -54,7 +54,9 @@ TOLD = [
 def dossier(**changes: Any) -> Dossier:
     book = runbook.load("github-token")
     assert book is not None
-    run, _ = act(begin("i1", book, {"severity": "critical"}, T + 1), "revoke", "done", actor="bob", now=T + 900)
+    run, _ = act(
+        begin("i1", book, {"severity": "critical"}, T + 1), "revoke", "done", actor="bob", now=T + 900, note="gone"
+    )
     return replace(Dossier(INCIDENT, run, HISTORY, TOLD, T + 5000), **changes)
 
 
@@ -118,3 +120,14 @@ def test_who_used_the_secret_since_it_was_exposed_is_on_the_timeline() -> None:
     assert (-100, "app", "read secret/app") in told
     assert (60, "web", "was refused secret/app") in told
     assert not any(who == "before" for _, who, _ in told)
+
+
+def test_revoked_is_by_somebodys_word() -> None:
+    assert word(dossier()) == "by the word of bob: deleted for good"
+    assert word(dossier(history=HISTORY[:3])) == ""
+    said = entry(300, "monitor", "step_done", "the issuer refuses the secret: 401", "revoke")
+    assert word(dossier(history=[said])) == "by the word of the issuer: the issuer refuses the secret: 401"
+    resolved = replace(INCIDENT, resolution="revoked")
+    ends = [entry(400, "ada", "resolved"), entry(400, "monitor", "step_done", "resolved as revoked", "revoke")]
+    assert word(dossier(incident=resolved, history=ends)) == "by the word of ada, who did not say what shows it"
+    assert word(dossier(incident=resolved, history=[said, *ends[:1]])).startswith("by the word of the issuer: ")

@@ -86,9 +86,9 @@ def test_containing_first_revokes_first_and_replacing_first_last_of_the_three() 
     assert replaced.next is not None
     assert replaced.next.id == "replace"
     with pytest.raises(RunError, match=r"revoke comes after deploy .*--anyway"):
-        act(replaced, "revoke", "done", actor="ada", now=NOW)
+        act(replaced, "revoke", "done", actor="ada", now=NOW, note="gone")
     for step in ("replace", "deploy", "revoke"):
-        replaced, _ = act(replaced, step, "done", actor="ada", now=NOW)
+        replaced, _ = act(replaced, step, "done", actor="ada", now=NOW, note="seen to")
     assert replaced.done == 3
 
 
@@ -117,7 +117,7 @@ def test_what_people_do() -> None:
     run, task = act(run, "revoke", "done", actor="cy", now=NOW + 3, note="inactive in IAM")
     assert (task.state, task.owner, task.note) == ("done", "cy", "inactive in IAM")
     with pytest.raises(RunError, match="done already by cy; reopen it first"):
-        act(run, "revoke", "done", actor="ada", now=NOW)
+        act(run, "revoke", "done", actor="ada", now=NOW, note="gone")
     with pytest.raises(RunError, match="why"):
         act(run, "notify", "skip", actor="ada", now=NOW)
     run, task = act(run, "notify", "skip", actor="ada", now=NOW, note="ours alone")
@@ -145,7 +145,7 @@ def test_proofs_and_the_resolution_finish_steps_and_the_last_one_ends_the_run() 
     assert resolved.ended is None
     for task in run.tasks:
         if not task.over:
-            run, _ = act(run, task.id, "done", actor="ada", now=NOW + 7, anyway=True)
+            run, _ = act(run, task.id, "done", actor="ada", now=NOW + 7, anyway=True, note="seen to")
     run = settled(run, facts(seen=NOW), NOW + 8)
     assert run.ended == NOW + 8
     assert run.next is None
@@ -159,7 +159,7 @@ def test_a_proof_from_before_the_run_proves_nothing() -> None:
 
 @pytest.mark.parametrize("resolution", ["false_positive", "used_in_tests", "wont_fix"])
 def test_what_is_no_exposure_ends_the_run_and_a_second_thought_takes_it_up_again(resolution: str) -> None:
-    run, _ = act(run_of(), "revoke", "done", actor="ada", now=NOW)
+    run, _ = act(run_of(), "revoke", "done", actor="ada", now=NOW, note="gone")
     run = settled(run, facts(state="resolved", resolution=resolution), NOW + 9, LADDER)
     assert run.ended == NOW + 9
     assert states(run) == {"revoke": "done"}
@@ -174,7 +174,7 @@ def test_what_is_no_exposure_ends_the_run_and_a_second_thought_takes_it_up_again
 def test_a_sighting_after_the_resolution_reopens_the_steps_that_claimed_it_and_an_ended_run() -> None:
     run = run_of()
     for task in run.tasks:
-        run, _ = act(run, task.id, "done", actor="ada", now=NOW + 7, anyway=True)
+        run, _ = act(run, task.id, "done", actor="ada", now=NOW + 7, anyway=True, note="seen to")
     run = settled(run, facts(state="resolved", resolution="revoked"), NOW + 8)
     assert run.ended is not None
     run = settled(run, facts(reopened="seen", seen=NOW + 50), NOW + 51)
@@ -186,7 +186,7 @@ def test_a_sighting_after_the_resolution_reopens_the_steps_that_claimed_it_and_a
 def test_a_sighting_after_deploy_reopens_deploy_alone() -> None:
     run = run_of()
     for step in ("revoke", "replace", "deploy"):
-        run, _ = act(run, step, "done", actor="ada", now=NOW + 7)
+        run, _ = act(run, step, "done", actor="ada", now=NOW + 7, note="seen to")
     run = settled(run, facts(seen=NOW + 6), NOW + 8)
     assert run.done == 3
     run = settled(run, facts(seen=NOW + 60), NOW + 61)
@@ -317,3 +317,9 @@ def test_silence_is_looked_for_when_it_may_be_there_and_soon_again_while_nobody_
     assert moment(run, (), {}, seen=NOW + 50) == NOW + 3650
     assert moment(run, (), {}, seen=NOW + 50, now=NOW + 4000) == NOW + 4015
     assert moment(run_of(), (), {}) is None
+
+
+def test_revoked_is_only_what_somebody_can_say_how_they_know() -> None:
+    with pytest.raises(RunError, match=r"nothing shows that the secret is revoked.*monitor verify.*--note"):
+        act(run_of(), "revoke", "done", actor="ada", now=NOW, anyway=True)
+    assert act(run_of(), "revoke", "done", actor="ada", now=NOW, note="the page says so")[0].done == 1

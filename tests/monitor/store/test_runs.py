@@ -92,9 +92,9 @@ async def test_what_people_do_is_kept_with_who_and_when(store: Store, clock: Clo
     clock.now += 10
     await store.runs.act(ID, "revoke", "done", actor="ada", note="inactive in IAM")
     with pytest.raises(RunError, match="done already"):
-        await store.runs.act(ID, "revoke", "done", actor="bob")
+        await store.runs.act(ID, "revoke", "done", actor="bob", note="gone")
     with pytest.raises(LookupError):
-        await store.runs.act("nobody", "revoke", "done", actor="bob")
+        await store.runs.act("nobody", "revoke", "done", actor="bob", note="gone")
     history = await store.incidents.history(ID)
     assert [(one.actor, one.at - NOW) for one in history if one.step == "revoke"] == [("ada", 10), ("ada", 20)]
     assert await actions(store) == ["opened", "run_started", "step_claimed:revoke", "step_done:revoke"]
@@ -103,7 +103,7 @@ async def test_what_people_do_is_kept_with_who_and_when(store: Store, clock: Clo
 async def test_a_run_is_started_by_hand_in_an_order_of_ones_own(store: Store) -> None:
     await store.commit([finding("a", severity="low")])
     with pytest.raises(RunError, match=r"no runbook is under way.*monitor runbook start"):
-        await store.runs.act(ID, "revoke", "done", actor="ada")
+        await store.runs.act(ID, "revoke", "done", actor="ada", note="gone")
     with pytest.raises(RunError, match="no runbook 'nobody'"):
         await store.runs.start(ID, actor="ada", book="nobody")
     run = await store.runs.start(ID, actor="ada", book="aws-key", order="replace")
@@ -209,6 +209,10 @@ async def test_an_issuer_that_refuses_the_secret_finishes_the_step_that_revokes_
     assert run is not None
     assert (run.done, run.task("revoke").state, run.task("revoke").note) == (1, "done", "the issuer refuses the secret")
     assert (await actions(store)).count("step_done:revoke") == 1
+    # Whoever ends it by hand after that needs no words of their own.
+    await store.runs.act(ID, "revoke", "reopen", actor="ada")
+    run = await store.runs.act(ID, "revoke", "done", actor="ada")
+    assert run.task("revoke").note == "401"
 
 
 async def test_a_step_that_names_a_provider_takes_no_others_answer(store: Store, clock: Clock) -> None:
@@ -337,7 +341,7 @@ async def test_a_pager_is_woken_under_a_key_of_its_own_and_told_when_nothing_is_
     assert leased is not None
     assert (leased.key, leased.reason, leased.severity) == (f"overdue:{ID}", "overdue", "critical")
     await store.outbox.sent(leased.id, {"dedup_key": leased.key})
-    await store.runs.act(ID, "revoke", "done", actor="ada")
+    await store.runs.act(ID, "revoke", "done", actor="ada", note="gone")
     assert await lease(store, "pager") is None
     await store.runs.act(ID, "replace", "done", actor="ada")
     leased = await lease(store, "pager")

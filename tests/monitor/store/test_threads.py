@@ -57,10 +57,10 @@ async def test_what_was_tried_is_not_added_to(store: Store) -> None:
     await store.runs.act(ID, "revoke", "claim", actor="ada")
     one = await lease(store, "chat")
     assert one is not None
-    await store.runs.act(ID, "revoke", "done", actor="ada")
+    await store.runs.act(ID, "revoke", "done", actor="ada", note="gone")
     await store.outbox.sent(one.id, None)
     [later] = await told(store)
-    assert (one.text, later.text) == ("Step revoke claimed by ada", "Step revoke done by ada")
+    assert (one.text, later.text) == ("Step revoke claimed by ada", "Step revoke done by ada: gone")
 
 
 async def test_a_change_of_state_is_told_as_before_and_no_turn_of_what_nobody_knows(

@@ -148,10 +148,11 @@ async def test_a_drill_and_what_its_runbook_waits_for_are_told_as_in_an_alert(pa
     await pages.store.drills.plan([finding(1).fingerprint], pages=False)
     await pages.store.commit([finding(1)])
     (incident,) = await pages.store.incidents.find()
-    await pages.store.runs.act(incident.id, "revoke", "done", actor="ada", note="")
+    await pages.store.runs.act(incident.id, "revoke", "done", actor="ada", note="gone")
     text = await pages.get(f"/incidents/{incident.id}")
     assert "<h1>Drill: GitHub personal access token</h1>" in text
     assert "<b>First:</b> Generate the replacement.</p>" in text, "not what is done already"
     assert "; next: Generate the replacement, due 20" in text
-    assert f"Claim: <code>monitor runbook claim {incident.id} replace</code>" in text
+    assert f"Acknowledge: <code>monitor incidents ack {incident.id}</code>" in text
+    assert f"Next: <code>monitor runbook claim {incident.id} replace</code>" in text
     assert "Drill: GitHub personal access token" in await pages.get("/incidents")
