@@ -21,6 +21,7 @@ from detectors.author.portable import captures, portable
 from detectors.match.engine import Engine
 from detectors.rules.load import rule_families
 from detectors.rules.packfile import RuleTable, to_rule, wording
+from detectors.rules.pattern import says_words
 from detectors.rules.rule import Rule, RuleError
 from detectors.rules.syntax import parse_problem
 from monitor.common.severity import SEVERITIES
@@ -282,6 +283,8 @@ def _named(raw: Mapping[str, Any], secret: int | str, note: Callable[[str], None
         note("pattern: it has several groups; the first is taken for the value")
     if not pattern.isascii():
         raise _RefusedError("its pattern is not ASCII; patterns match bytes")
+    if says_words(pattern):
+        raise _RefusedError("its first group says fixed words: write it (?:…), and a group around the value")
     return pattern
 
 

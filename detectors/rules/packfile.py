@@ -17,7 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from detectors.rules.pattern import shape
 from detectors.rules.rule import HINT_AHEAD, HINT_BACK, PACKS, Confidence, Decoder, Requires, Rule, RuleError, suggest
-from detectors.rules.syntax import compile_re2, parse_problem, re2_problem
+from detectors.rules.syntax import compile_re2, parse_problem, re2_problem, value_problem
 from detectors.rules.template import TemplateError, expand
 from detectors.rules.triggers import ASSIGNED
 from monitor.common.severity import Severity
@@ -213,12 +213,10 @@ def _words(entry: RuleTable, pattern: str) -> Iterable[str]:
 
 def _pattern_problem(rule: Rule) -> str | None:
     """What the parser has against the pattern, with the column. The engines' own limits show when they compile."""
-    for key, text in (("pattern", rule.pattern), ("trigger", rule.trigger)):
-        if text is None:
-            continue
-        problem = parse_problem(text)
-        if problem is not None:
-            return f"{key}: {problem}"
+    if (problem := value_problem(rule.pattern)) is not None:
+        return f"pattern: {problem}"
+    if rule.trigger is not None and (problem := parse_problem(rule.trigger)) is not None:
+        return f"trigger: {problem}"
     beside = [("allow", text) for text in rule.allow]
     beside += [("requires.pattern", companion.pattern) for companion in rule.requires if companion.pattern is not None]
     for key, text in beside:

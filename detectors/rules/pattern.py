@@ -18,12 +18,14 @@ from re import _constants as _c  # type: ignore[attr-defined]
 from re import _parser as _p  # type: ignore[attr-defined]
 from typing import Any, NamedTuple
 
-__all__ = ["Shape", "emit", "groups", "matches_empty", "parse", "shape"]
+__all__ = ["Shape", "emit", "groups", "matches_empty", "parse", "says_words", "shape"]
 
 Nodes = Sequence[tuple[Any, Any]]
 UNBOUNDED = 4096  # bytes a `*`, `+` or `{n,}` may add to the confirm window
 _HEAD = 4  # fixed characters an expression should start with: shorter ones stand in any text by chance
 _WAYS = 10  # expressions one trigger may become; more cost more than the longer literals save
+
+_SHORTEST = 6  # characters that a value may have at least
 
 _CATEGORIES = {
     _c.CATEGORY_DIGIT: r"\d",
@@ -65,6 +67,17 @@ def parse(pattern: str) -> Any:
 def groups(pattern: str) -> dict[str, int]:
     """Named groups and their numbers. Raises re.error."""
     return dict(parse(pattern).state.groupdict)
+
+
+def says_words(pattern: str) -> bool:
+    """Whether the first group says one of some words (`live|test`): a part of the format, not the value."""
+    value = next(arg[3] for op, arg in _walk(parse(pattern)) if op is _c.SUBPATTERN and arg[0] == 1)
+    return _width(value) < _SHORTEST or all(map(_of_words, _walk(value)))
+
+
+def _of_words(node: tuple[Any, Any]) -> bool:
+    op, arg = node
+    return op in (_c.LITERAL, _c.SUBPATTERN, _c.BRANCH, _c.AT) or (op is _c.MAX_REPEAT and arg[1] == 1)
 
 
 def matches_empty(pattern: str) -> bool:
@@ -131,19 +144,22 @@ def _can_be_empty(nodes: Nodes) -> bool:
     return True
 
 
+def _walk(nodes: Nodes) -> Iterable[tuple[Any, Any]]:
+    """Every node of the tree."""
+    for op, arg in nodes:
+        yield op, arg
+        if op is _c.SUBPATTERN:
+            yield from _walk(arg[3])
+        elif op is _c.BRANCH:
+            for way in arg[1]:
+                yield from _walk(way)
+        elif op in (_c.MAX_REPEAT, _c.MIN_REPEAT):
+            yield from _walk(arg[2])
+
+
 def _anchored(nodes: Nodes) -> bool:
     """Whether a boundary or an anchor stands anywhere in it."""
-    for op, arg in nodes:
-        inner: Sequence[Nodes] = ()
-        if op is _c.SUBPATTERN:
-            inner = [arg[3]]
-        elif op is _c.BRANCH:
-            inner = arg[1]
-        elif op in (_c.MAX_REPEAT, _c.MIN_REPEAT):
-            inner = [arg[2]]
-        if op is _c.AT or any(map(_anchored, inner)):
-            return True
-    return False
+    return any(op is _c.AT for op, _ in _walk(nodes))
 
 
 def _trim(nodes: Nodes) -> tuple[list[tuple[Any, Any]], int, int]:

@@ -12,7 +12,7 @@ import re2
 from detectors.rules.pattern import groups as parse
 from detectors.rules.pattern import matches_empty, shape
 
-__all__ = ["SyntaxProblem", "compile_re2", "diagnose", "parse_problem", "re2_problem", "unbounded"]
+__all__ = ["SyntaxProblem", "compile_re2", "diagnose", "parse_problem", "re2_problem", "unbounded", "value_problem"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +59,7 @@ _REWRITES: tuple[tuple[str, str, str], ...] = (
 
 def diagnose(pattern: str, trigger: str | None = None) -> SyntaxProblem | None:
     """The first problem of `pattern` (or of the `trigger` given for it), or None when both engines take it."""
-    return parse_problem(pattern) or _engines(pattern, shape(pattern, trigger).trigger)
+    return value_problem(pattern) or _engines(pattern, shape(pattern, trigger).trigger)
 
 
 def parse_problem(pattern: str) -> SyntaxProblem | None:
@@ -109,6 +109,22 @@ def parse_problem(pattern: str) -> SyntaxProblem | None:
     if matches_empty(pattern):
         return problem(0, "matches the empty text", "make at least one part of it required: + for *, {1,} for {0,}")
     return None
+
+
+_GROUP = re.compile(r"\\.|\[\^?\]?(?:\\.|[^\]\\])*\]|(\((?!\?)|\(\?P<(?P<name>\w+)>)", re.DOTALL)
+
+
+def value_problem(pattern: str) -> SyntaxProblem | None:
+    """The same, and whether it is certain what of a match the value is: the group `secret`, or all of it."""
+    problem = parse_problem(pattern)
+    if problem is not None or "secret" in parse(pattern):
+        return problem
+    group = next((group for group in _GROUP.finditer(pattern) if group[1]), None)
+    if group is None:
+        return None
+    called = f"named {group['name']!r}" if group["name"] else "without a name"
+    mend = "name the one around the value (?P<secret>…) and write the others (?:…)"
+    return SyntaxProblem(pattern, group.start(), f"a group {called}, and none named 'secret'", mend)
 
 
 def re2_problem(pattern: str) -> SyntaxProblem | None:

@@ -274,6 +274,7 @@ def test_imported_rules_beside_the_default_pack_are_no_problem_and_weaken_no_shi
     [
         ("acme_[a-z]{16,2048}", r"not converted: pattern: RE2: column 22: .*counts to 1000"),
         ("acme_(?P<secret>[a-z]{16}", r"not converted: a group is not closed"),
+        ("acme_(live|test)_[a-z]{32}", r"not converted: its first group says fixed words: write it"),
         ("[0-9]*", r"not converted: column 1: matches the empty text"),
     ],
 )

@@ -106,6 +106,10 @@ def test_a_word_boundary_on_the_left_sees_through_escapes(tmp_path: Path, before
     [
         (("[a-z0-9]{12}", "(?=x)"), "acme-key: pattern: column 19: lookahead"),
         (("[a-z0-9]{12}", "[a-z"), "acme-key: pattern: column 19: unterminated character set"),
+        (
+            ("(?P<secret>", "("),
+            "acme-key: pattern: column 3: a group without a name, and none named 'secret'",
+        ),
         (("[a-z0-9]{12}", r"\1"), "acme-key: pattern: column 19: back-reference"),
         (('severity = "high"', 'severity = "huge"'), "acme-key: severity: must be 'critical', 'high'"),
         (('severity = "high"', ""), "acme-key: severity: missing"),

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from detectors.rules.pattern import UNBOUNDED, groups, matches_empty, shape
+from detectors.rules.pattern import UNBOUNDED, groups, matches_empty, says_words, shape
 from detectors.rules.syntax import compile_re2, diagnose
 from tests.detectors.texts import examples, rules
 
@@ -176,3 +176,16 @@ def test_triggers_of_the_packs_miss_no_match(number: int) -> None:
             start = m.start(1) if regex.groups and m.start(1) >= 0 else start
             assert any(hit - found.back - 16 <= start and start <= hit + found.ahead for hit in hits), rule.id
             at = max(end, at + 1)
+
+
+@pytest.mark.parametrize(
+    ("pattern", "words"),
+    [
+        (r"acme_(?P<secret>live|test)_[0-9a-z]{32}", True),
+        (r"acme_(?P<secret>sandbox|(?:pre)?production)_[0-9a-z]{32}", True),
+        (r"acme_(?P<secret>[a-z]{1,4})_[0-9a-z]{32}", True),
+        (r"acme_(?P<secret>(?:live|test)_[0-9a-z]{32})", False),
+    ],
+)
+def test_a_group_that_says_words_is_no_value(pattern: str, words: bool) -> None:
+    assert says_words(pattern) is words

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from detectors.rules.syntax import compile_re2, diagnose, parse_problem, re2_problem, unbounded
+from detectors.rules.syntax import compile_re2, diagnose, parse_problem, re2_problem, unbounded, value_problem
 
 
 @pytest.mark.parametrize(
@@ -41,6 +41,29 @@ def test_what_is_wrong_where_and_how_to_write_it(pattern: str, column: int, mess
     if message:
         assert problem.column == column
         assert str(problem).startswith(f"column {column + 1}: ")
+
+
+@pytest.mark.parametrize(
+    ("pattern", "column", "message"),
+    [
+        (r"acme_(live|test)_[0-9a-z]{32}", 5, "a group without a name"),
+        (r"\(x[(]\b(?i:k)=(?P<value>[0-9a-z]{32})", 15, "a group named 'value'"),
+        (r"(?P<Secret>[0-9a-z]{32})(a)", 0, "a group named 'Secret'"),
+    ],
+)
+def test_of_groups_one_is_the_value_by_its_name(pattern: str, column: int, message: str) -> None:
+    problem = value_problem(pattern)
+    assert problem is not None
+    assert (problem.column, problem.message) == (column, f"{message}, and none named 'secret'")
+    assert "(?P<secret>…)" in problem.hint
+    assert "(?:…)" in problem.hint
+    assert diagnose(pattern) == problem
+    assert parse_problem(pattern) is None  # of an allowlist or a trigger
+
+
+def test_without_groups_all_of_a_match_is_the_value() -> None:
+    assert value_problem(r"acme_(?:live|test)_[0-9a-z]{32}[(]\(") is None
+    assert value_problem(r"acme_(?P<secret>(live|test)_[0-9a-z]{32})") is None
 
 
 @pytest.mark.parametrize(
