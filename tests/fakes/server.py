@@ -13,6 +13,8 @@ from typing import Self
 
 from aiohttp import web
 
+from tests.fakes.clock import turn
+
 
 @dataclass(frozen=True)
 class Fault:
@@ -23,6 +25,7 @@ class Fault:
     body: str = ""
     echo: bool = False
     hang: bool = False  # take the request, never answer
+    passes: float = 0  # seconds by which the clock of this loop is turned meanwhile, for a client that waits in it, too
     reset: bool = False  # RST instead of an answer
     cut: bool = False  # a status line and half a body
     after: bool = False  # the request takes effect first: what a lost answer looks like
@@ -77,6 +80,7 @@ class FakeServer:
         if fault.after:
             await self.answer(request, body)
         if fault.hang:
+            turn(fault.passes)
             await self._release.wait()
         if fault.hang or fault.reset:
             return reset(request)
@@ -111,7 +115,7 @@ FAULTS: dict[str, Fault] = {
     "500": Fault(500, echo=True),
     "503": Fault(503, headers={"Retry-After": "3"}, echo=True),
     "redirect": Fault(307, headers={"Location": "http://127.0.0.1:9/elsewhere"}, echo=True),
-    "hang": Fault(hang=True),
+    "hang": Fault(hang=True, passes=60),
     "reset": Fault(reset=True),
     "cut": Fault(cut=True),
     "nonsense": Fault(599, body="\x00\x1b[31m" + "\ud7ff" * 300_000),

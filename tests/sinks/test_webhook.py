@@ -150,7 +150,7 @@ async def test_signed_with_each_key_while_the_secret_changes(http: Http, credent
 async def test_a_repeat_carries_the_same_id(http: Http, credential: Put) -> None:
     async with FakeWebhook(SECRET) as receiver:
         sink = webhook(http, url=credential("url", receiver.url), signing_secret=credential("secret", SECRET))
-        receiver.faults.append(Fault(hang=True, after=True))
+        receiver.faults.append(Fault(hang=True, passes=60, after=True))
         with pytest.raises(RemoteError) as caught:
             await sink.send(notification())
         assert caught.value.retry

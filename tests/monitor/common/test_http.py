@@ -70,7 +70,7 @@ async def test_every_fault_is_classified_and_names_no_url(http: Http, name: str)
 
 async def test_messages_say_what_happened(http: Http) -> None:
     async with FakeServer() as server:
-        server.faults += [Fault(404), Fault(302), Fault(hang=True)]
+        server.faults += [Fault(404), Fault(302), Fault(hang=True, passes=60)]
         for message in ("HTTP 404 Not Found: look at the URL", "redirects are not followed", "no answer in time"):
             with pytest.raises(RemoteError, match=message):
                 await post(http, server.url)

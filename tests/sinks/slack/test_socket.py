@@ -16,6 +16,7 @@ from sinks.slack.blocks import message
 from sinks.slack.buttons import controls
 from sinks.slack.config import SlackConfig
 from sinks.slack.socket import SocketMode
+from tests.fakes.clock import turn
 from tests.fakes.intake import until
 from tests.fakes.notifications import incident, notification
 from tests.fakes.server import Fault
@@ -68,7 +69,8 @@ async def test_a_press_is_acknowledged_when_it_is_kept(credential: Put) -> None:
     async with FakeSlack() as fake, listening(fake, credential, http) as heard:
         show(fake)
         await until(lambda: fake.sockets)
-        await asyncio.sleep(2.5)
+        turn(2.5)
+        await asyncio.sleep(0)
         acknowledged = await fake.deliver(fake.press("U0ADA", "ack"))
         await acknowledged
         assert [(one.verb, one.actor) for one in heard.asked] == [("ack", "ada")]
