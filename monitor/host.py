@@ -22,6 +22,7 @@ from monitor.intake import Behind
 from monitor.inventory.misuse import elsewhere, placed
 from monitor.ledger import Ledger, Loss
 from monitor.model import Alert, Block, Finding, KnownAlert, Position, WriteBack
+from monitor.scanner import Gap
 from monitor.seal import Sealer
 from monitor.site import Site
 from monitor.store import StoreError
@@ -119,13 +120,13 @@ class SourceIntake:
             await self._tell_losses()
 
     async def scan(self, blocks: Iterable[Block], positions: Callable[[], Iterable[Position]]) -> int:
-        undecoded: list[tuple[str, int]] = []
+        gaps: list[Gap] = []
         watched = _Watched(blocks, self._reader if self._audit else None)
-        findings = await self._site.scanner.scan(watched, undecoded)
+        findings = await self._site.scanner.scan(watched, gaps)
         findings += elsewhere(findings, self._environment, self._site.scanner.key)
         findings = placed(findings, self._environment)
-        for path, count in undecoded:
-            self.missed("undecoded", count, path)
+        for gap in gaps:
+            self.missed(gap.reason, gap.bytes, gap.path)
         readings = self._readings(watched.reader) if watched.reader else ()
         moved = [*self._sealer.seal(positions()), *self._ledger.changed()]
         await self._site.store.commit(findings, moved, readings=readings, source=self._name)

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from detectors.fingerprint import fingerprint
-from detectors.match.engine import Match, TooSlowError, Worker, patience
+from detectors.match.engine import Match, TooSlowError, Worker
 from monitor import json_lines
 from monitor.common.cuts import carried
 
@@ -188,7 +188,10 @@ class Masker:
         return text
 
     def _search(self, data: bytes) -> list[Match]:
-        return self._worker.search(data, seconds=patience(len(data))).matches
+        found = self._worker.search(data)
+        if any(gap.why == "slow" for gap in found.unsearched):
+            raise TooSlowError
+        return found.matches
 
     def _label(self, match: Match, data: bytes, low: int, high: int) -> bytes:
         """What stands for data[low:high], all of the match or what is left of it. In UTF-16 it stays that, and makes

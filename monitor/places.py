@@ -30,8 +30,8 @@ class Places:
         self._at = 0  # newlines are counted up to here
         self._newlines = 0
         self._record: tuple[int, Record] | None = None  # of the line that begins there
-        # Text that was left undecoded may hold anything, and no span tells where it lies.
-        self._secrets: Sequence[bytes] = [] if found.skipped else [match.secret for match in found.matches[:_SHOWN]]
+        # Text that was not searched may hold anything, also what stands in the lines beside it.
+        self._secrets: Sequence[bytes] = [] if found.unsearched else [match.secret for match in found.matches[:_SHOWN]]
         self._left = len(self._secrets)
 
     def line(self, start: int) -> int | None:

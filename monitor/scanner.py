@@ -11,14 +11,14 @@ import hashlib
 import threading
 import time
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from detectors.fingerprint import fingerprint
 from detectors.match.cost import Spent
-from detectors.match.engine import Engine, Found, Match, TooSlowError, Worker, patience
+from detectors.match.engine import PACE, Engine, Found, Match, Pace, Search, Worker
 from detectors.match.exact import OWN, Exact
 from monitor import runbook
 from monitor.common.outside import LABEL, PATH, let_in
@@ -34,8 +34,9 @@ from monitor.service import service_of
 from monitor.store.mark import ENOUGH, BlockMarks
 from monitor.store.owners import Owned, labels_of, worth_of
 
-__all__ = ["RuleStats", "Scanner", "ScannerStats", "finding_id", "named"]
+__all__ = ["Gap", "RuleStats", "Scanner", "ScannerStats", "finding_id", "named"]
 
+_Done = TypeVar("_Done")
 _Told = TypeVar("_Told", bound=Any)  # a Finding, or a Hit of `scan`
 _TELLING = 16  # bytes of a secret that is nothing else, wherever it stands
 _PIECE = 6  # characters of a path that may be a part of a secret
@@ -68,14 +69,22 @@ def finding_id(generation: str, offset: int, rule: str, print_: str) -> str:
     return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
 
 
+class Gap(NamedTuple):
+    """What of a block nobody has looked into, and why, as the ledger of losses calls it."""
+
+    path: str
+    bytes: int
+    reason: str
+
+
+_REASONS = {"slow": "unscannable", "undecoded": "undecoded"}
+
+
 class _SuspectError(Exception):
     """A block in work at which the process ended again and again."""
 
 
-_FAILURES = {
-    TooSlowError: "the text takes far too long",
-    _SuspectError: f"the monitor was ended {ENOUGH} times while at it",
-}
+_FAILURES: dict[type[Exception], str] = {_SuspectError: f"the monitor was ended {ENOUGH} times while at it"}
 
 
 class _Gate:
@@ -104,12 +113,44 @@ class _Gate:
                 self._changed.notify_all()
 
 
+@dataclass(slots=True)
+class _InWork:
+    """A block between its turns: all of them by the engine that had the first one."""
+
+    block: Block
+    engine: Engine
+    search: Search
+    suspect: bool
+
+
+@dataclass(slots=True)
+class _Pull:
+    """Blocks of one source on their way. `stop`: nobody waits for them any more. `turns`: that the last one took."""
+
+    blocks: Iterator[Block]
+    gaps: list[Gap]
+    stop: threading.Event = field(default_factory=threading.Event)
+    found: list[Finding] = field(default_factory=list)
+    work: _InWork | None = None
+    turns: int = 0
+    closed: bool = False
+
+    def close(self) -> None:
+        self.closed = True
+        close = getattr(self.blocks, "close", None)
+        if close is not None:
+            close()
+
+
 class Scanner:
     """Scans with `workers` threads. `swap` takes effect between blocks: each block is scanned wholly by one engine."""
 
-    def __init__(self, engine: Engine, key: bytes, workers: int = 1, marks: BlockMarks | None = None) -> None:
+    def __init__(
+        self, engine: Engine, key: bytes, workers: int = 1, marks: BlockMarks | None = None, pace: Pace | None = None
+    ) -> None:
         """`marks`: which blocks were in work when the process was killed; without it that is known of this one only."""
         self._engine = engine
+        self._pace = pace or PACE
         self._marks = marks or BlockMarks(None)
         self._gate = _Gate()
         self._key = key
@@ -157,23 +198,32 @@ class Scanner:
         """Let running scans end; take no more."""
         self._pool.shutdown(wait=True, cancel_futures=True)
 
-    async def scan(self, blocks: Iterable[Block], undecoded: list[tuple[str, int]] | None = None) -> list[Finding]:
+    async def scan(self, blocks: Iterable[Block], gaps: list[Gap] | None = None) -> list[Finding]:
         """Findings of `blocks`, which are pulled in a thread. Raises ScanError, and whatever the iterator raises.
 
-        `undecoded` gets (path, bytes) of encoded text that was too much to decode.
+        `gaps` gets what could not be searched, or not decoded, within what a piece of text may cost.
 
-        Takes no further block once it has thousands of findings.
-        When cancelled it stops after the present block, and returns only after the iterator is closed.
+        A block that takes long is searched in turns, between which others have theirs. Takes no further block after
+        such a one, or once it has thousands of findings.
+        When cancelled it stops after the present turn, and returns only after the iterator is closed.
         """
-        stop = threading.Event()
-        task = self._pool.submit(self._pull, blocks, stop, [] if undecoded is None else undecoded)
+        pull = _Pull(iter(blocks), [] if gaps is None else gaps)
+        try:
+            while not pull.closed:
+                await self._turn(pull)
+        finally:
+            if not pull.closed:
+                pull.close()
+        return pull.found
+
+    async def _turn(self, pull: _Pull) -> None:
+        task = self._pool.submit(self._pull, pull)
         work = asyncio.wrap_future(task)
         try:
-            return await asyncio.shield(work)
+            await asyncio.shield(work)
         except asyncio.CancelledError:
-            stop.set()
-            if task.cancel():
-                _close(blocks)
+            pull.stop.set()
+            task.cancel()
             while not task.done():
                 with contextlib.suppress(asyncio.CancelledError):
                     await asyncio.wait([work])
@@ -185,69 +235,127 @@ class Scanner:
         """Findings in a text that comes from no place."""
         return await self.scan([Block(source="", path="", generation="", offset=0, data=text, time=time.time())])
 
-    def _pull(self, blocks: Iterable[Block], stop: threading.Event, undecoded: list[tuple[str, int]]) -> list[Finding]:
-        found: list[Finding] = []
+    def _pull(self, pull: _Pull) -> None:
+        """Blocks until one has had its turn and is not done, or it is enough: then the iterator is closed."""
         stats = self.stats
-        blocks_done = bytes_done = 0
+        blocks_done = bytes_done = known = 0
         start = time.perf_counter()
         with self._lock:
             stats.busy += 1
+        over = True
         try:
-            for block in blocks:
-                found += self._scan(block, undecoded)
+            known = len(pull.found)
+            while (work := pull.work or self._take(pull)) is not None:
+                block = work.block
+                if not self._advance(pull, work):
+                    over = pull.stop.is_set()
+                    break
                 blocks_done += 1
                 bytes_done += block.end - block.fresh
-                if stop.is_set() or len(found) >= _ENOUGH:
+                if pull.stop.is_set() or pull.turns > 1 or len(pull.found) >= _ENOUGH:
                     break
         finally:
-            _close(blocks)
+            if over:
+                pull.close()
             with self._lock:
                 stats.busy -= 1
                 stats.blocks += blocks_done
                 stats.bytes += bytes_done
-                stats.matches += len(found)
+                stats.matches += len(pull.found) - known
                 stats.seconds += time.perf_counter() - start
-        return found
 
-    def _scan(self, block: Block, undecoded: list[tuple[str, int]]) -> list[Finding]:
-        thread = threading.get_ident()
-        limit = block.end
-        failure = None
+    def _take(self, pull: _Pull) -> _InWork | None:
+        """The next block, if there is one."""
+        block = next(pull.blocks, None)
+        if block is not None:
+            pull.work, pull.turns = self._guarded(block, lambda: self._begin(block)), 0
+        return pull.work
+
+    def _begin(self, block: Block) -> _InWork:
         suspicion = self._marks.suspicion(block)
+        if suspicion >= ENOUGH:
+            self._marks.pass_over(block)
+            raise _SuspectError
+        # The worker is looked up for each block, so that new rules hold from the next one on.
+        engine = self._engine
+        search = self._worker(engine).begin(block.data, block.fresh, block.end, self._pace)
+        return _InWork(block, engine, search, suspicion > 0)
+
+    def _advance(self, pull: _Pull, work: _InWork) -> bool:
+        """One turn of the block in work. Whether it is done."""
+        pull.turns += 1
+        self._guarded(work.block, lambda: self._step(work))
+        if work.search.left:
+            return False
+        pull.work = None
+        pull.found += self._guarded(work.block, lambda: self._finish(work, pull.gaps))
+        return True
+
+    def _step(self, work: _InWork) -> None:
+        thread, worker = threading.get_ident(), self._worker(work.engine)
+        # A suspect is scanned alone, so that no innocent one is in work at its second end.
+        with self._gate.passed(alone=work.suspect):
+            self._scanning[thread] = time.monotonic()
+            mark = self._marks.begin(work.block)
+            try:
+                work.search.step(worker)
+            finally:
+                self._marks.end(mark)
+                self._scanning.pop(thread, None)
+
+    def _finish(self, work: _InWork, gaps: list[Gap]) -> list[Finding]:
+        block, found = work.block, work.search.found()
+        self._charge(found)
+        gaps += _gaps(block, found)
+        worker = self._worker(work.engine)
+        parts = self._apart(worker, block, found, gaps) if block.parts else [(block, found)]
+        return [finding for part, within in parts for finding in self._findings(part, within)]
+
+    def _guarded(self, block: Block, work: Callable[[], _Done]) -> _Done:
+        """Whatever fails on a block becomes a ScanError."""
         try:
-            if suspicion >= ENOUGH:
-                self._marks.pass_over(block)
-                raise _SuspectError
-            # The worker is looked up for each block, so that new rules hold from the next one on.
-            worker = self._worker()
-            # A suspect is scanned alone, so that no innocent one is in work at its second end.
-            with self._gate.passed(alone=suspicion > 0):
-                self._scanning[thread] = time.monotonic()
-                mark = self._marks.begin(block)
-                try:
-                    found = worker.search(block.data, block.fresh, limit, patience(len(block.data)))
-                finally:
-                    self._marks.end(mark)
-            self._charge(found)
-            if found.skipped:
-                undecoded.append((block.path, found.skipped))
-            scrub = self._local.scrubber
-            out = []
-            for part, within in _apart(worker, block, found) if block.parts else [(block, found)]:
-                places = Places(part, within)
-                matches, facts = pair(within.matches)
-                for number, match in enumerate(matches):
-                    one = self._finding(part, match, places, scrub)
-                    out.append(replace(one, labels={**one.labels, **facts[number]}) if number in facts else one)
-            return out
+            return work()
         except Exception as error:  # noqa: BLE001 - a message may quote the text: only the type leaves here
             self.stats.failures += 1
             what = _FAILURES.get(type(error), type(error).__name__)
             failure = f"{self.scrub(block.path)}: the engine failed at offset {block.offset}: {what}"
-        finally:
-            self._scanning.pop(thread, None)
         # Outside of the handler, so that the error does not carry the original one along.
-        raise ScanError(failure, block.offset + limit)
+        raise ScanError(failure, block.offset + block.end)
+
+    def _findings(self, block: Block, found: Found) -> Iterator[Finding]:
+        scrub = self._local.scrubber
+        places = Places(block, found)
+        matches, facts = pair(found.matches)
+        for number, match in enumerate(matches):
+            one = self._finding(block, match, places, scrub)
+            yield replace(one, labels={**one.labels, **facts[number]}) if number in facts else one
+
+    def _apart(self, worker: Worker, block: Block, found: Found, gaps: list[Gap]) -> Iterator[tuple[Block, Found]]:
+        """What was found in each record, by places in it. Records that a match runs across are scanned one by one."""
+        starts = [start for start, _ in block.parts]
+        inside: dict[int, Found] = {}
+        again: set[int] = set()
+        for match in found.matches:
+            first, last = bisect_right(starts, match.start) - 1, bisect_left(starts, match.end) - 1
+            start, record = block.parts[first]
+            if first != last or match.end > start + len(record.data):
+                again.update(range(first, last + 1))
+            else:
+                within = inside.setdefault(first, Found([], [], found.unsearched))
+                within.matches.append(replace(match, start=match.start - start, end=match.end - start))
+        for begin, end in found.hidden:
+            for number in range(bisect_right(starts, begin) - 1, bisect_left(starts, end)):
+                if number in inside:
+                    start = starts[number]
+                    inside[number].hidden.append((max(0, begin - start), end - start))
+        for number in sorted(inside.keys() | again):
+            record = block.parts[number][1]
+            if number in again:
+                alone = worker.search(record.data, pace=self._pace)
+                gaps += _gaps(record, alone)
+                yield record, alone
+            else:
+                yield record, inside[number]
 
     def _charge(self, found: Found) -> None:
         if not found.spent:
@@ -261,8 +369,8 @@ class Scanner:
             for match in found.matches:
                 rules.setdefault(match.rule.id, RuleStats()).matches += 1
 
-    def _worker(self) -> Worker:
-        local, engine = self._local, self._engine
+    def _worker(self, engine: Engine | None = None) -> Worker:
+        local, engine = self._local, engine or self._engine
         if getattr(local, "engine", None) is not engine:
             local.worker = engine.worker()
             local.scrubber, local.engine = Scrubber(local.worker), engine
@@ -349,33 +457,5 @@ def _connection(block: Block, match: Match) -> Mapping[str, str]:
     return {name: value for name, value in facts.items() if secret not in value}
 
 
-def _apart(worker: Worker, block: Block, found: Found) -> Iterator[tuple[Block, Found]]:
-    """What was found in each record, by places in it. Records that a match runs across are scanned one by one."""
-    starts = [start for start, _ in block.parts]
-    inside: dict[int, Found] = {}
-    again: set[int] = set()
-    for match in found.matches:
-        first, last = bisect_right(starts, match.start) - 1, bisect_left(starts, match.end) - 1
-        start, record = block.parts[first]
-        if first != last or match.end > start + len(record.data):
-            again.update(range(first, last + 1))
-        else:
-            within = inside.setdefault(first, Found([], [], found.skipped))
-            within.matches.append(replace(match, start=match.start - start, end=match.end - start))
-    for begin, end in found.hidden:
-        for number in range(bisect_right(starts, begin) - 1, bisect_left(starts, end)):
-            if number in inside:
-                start = starts[number]
-                inside[number].hidden.append((max(0, begin - start), end - start))
-    for number in sorted(inside.keys() | again):
-        record = block.parts[number][1]
-        if number in again:
-            yield record, worker.search(record.data, seconds=patience(len(record.data)))
-        else:
-            yield record, inside[number]
-
-
-def _close(blocks: Iterable[Block]) -> None:
-    close = getattr(blocks, "close", None)
-    if close is not None:
-        close()
+def _gaps(block: Block, found: Found) -> list[Gap]:
+    return [Gap(block.path, one.end - one.start, _REASONS[one.why]) for one in found.unsearched]

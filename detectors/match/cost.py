@@ -7,13 +7,13 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from detectors.match.decode import Budget
-
 if TYPE_CHECKING:
     from detectors.match.judge import Judge, Verdict
 
-__all__ = ["Spent", "TooSlowError", "Work", "patience"]
+__all__ = ["PACE", "UNHURRIED", "Budget", "Known", "Pace", "Spent", "TooSlowError", "Work"]
 
+# Bytes that may be decoded of a block, over all depths, and for each byte of it: more than any log comes to.
+DECODED_LEAST, DECODED_MOST = 1 << 20, 8
 _KNOWN = 1 << 14  # verdicts of a block that are remembered
 _OFTEN = 64  # candidates after which the clock is looked at
 
@@ -22,9 +22,19 @@ class TooSlowError(Exception):
     """A block takes longer than it may. Nothing of it is in the message."""
 
 
-def patience(size: int) -> float:
-    """Seconds of processor time that a block of `size` bytes may take: real ones take a hundredth."""
-    return 2.0 + size / (1 << 19)
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """How the search of a block makes way for others: seconds of processor time after which it is their `turn`, and it
+    goes on in halves; and those that a `piece` of at most `least` bytes may take, which is given up then. Real blocks
+    take hundredths."""
+
+    turn: float = 0.5
+    piece: float = 2.0
+    least: int = 16 << 10
+
+
+PACE = Pace()
+UNHURRIED = Pace(turn=math.inf, piece=math.inf)
 
 
 @dataclass(slots=True)
@@ -36,24 +46,49 @@ class Spent:
     seconds: float = 0.0
 
 
+class Budget:
+    """What decoding a block may cost over all depths: `left` bytes of decoded text. `skipped`: the spans, in the text
+    at hand, of what was not decoded, or not to its end."""
+
+    def __init__(self, size: int) -> None:
+        self.left = DECODED_LEAST + DECODED_MOST * size
+        self.skipped: list[tuple[int, int]] = []
+
+    def take(self, size: int, low: int, high: int) -> bool:
+        """Whether so many bytes may be decoded of what is encoded from `low` to `high`, which is skipped otherwise."""
+        if size > self.left:
+            self.skipped.append((low, high))
+            return False
+        self.left -= size
+        return True
+
+    def told(self) -> list[tuple[int, int]]:
+        """What was skipped since the last time."""
+        out, self.skipped = self.skipped, []
+        return out
+
+
+# By rule, value and what stands before and behind it.
+Known = dict["tuple[Judge, bytes, bytes, bytes]", "Verdict"]
+
+
 class Work:
     """What one block has cost so far, over all depths of decoding. `candidates`: places where a pattern matched;
     `judged`: different values among them, with what stands beside them; `spent`: by number of the rule."""
 
-    def __init__(self, size: int, seconds: float | None, explain: bool = False) -> None:
+    def __init__(self, size: int, seconds: float | None, explain: bool = False, known: Known | None = None) -> None:
+        """`known`: verdicts of an earlier try of the same text."""
         self.budget = Budget(size)
-        self.regions: list[tuple[int, int]] = []  # of the block itself, that were decoded
         self.explain = explain
         self.candidates = self.judged = 0
         self.spent: dict[int, Spent] = {}
         self._account: Spent | None = None  # what pays for the time since
         self._since = 0.0
-        # By rule, value and what stands before and behind it.
-        self._known: dict[tuple[Judge, bytes, bytes, bytes], Verdict] = {}
+        self._known: Known = {} if known is None else known
         self._until = time.thread_time() + seconds if seconds is not None else math.inf
         self._seconds = seconds
 
-    def known(self) -> dict[tuple[Judge, bytes, bytes, bytes], Verdict]:
+    def known(self) -> Known:
         """Verdicts so far, to look at and to add one."""
         if len(self._known) >= _KNOWN:
             self._known.clear()

@@ -13,15 +13,14 @@ from urllib.parse import unquote_to_bytes
 
 from detectors.compile.codecs import Codec, ends_here
 from detectors.match.chance import by_chance
+from detectors.match.cost import Budget
 from detectors.match.records import Said, around, text_of
 
-__all__ = ["Budget", "Region", "encoded_values", "regions"]
+__all__ = ["Region", "encoded_values", "regions"]
 
 Buffer = bytes | bytearray | memoryview
 REACH_BACK, REACH_AHEAD = 4096, 16384  # bytes of encoded text taken around a hit
 MAX_DECODED = 1 << 20  # bytes of one region: a gzip bomb stops here
-# Bytes that may be decoded of a block, over all depths, and for each byte of it: more than any log comes to.
-DECODED_LEAST, DECODED_MOST = 1 << 20, 8
 
 _B64_RUN = re.compile(rb"[A-Za-z0-9+/_-]*(?:(?:\\n|\r?\n(?=[A-Za-z0-9+/]{60}))[A-Za-z0-9+/_-]*)*")
 _B64_RUN_BACK = re.compile(rb"[A-Za-z0-9+/_-]*")
@@ -79,23 +78,6 @@ class Region:
         return place
 
 
-class Budget:
-    """What decoding a block may cost over all depths: `left` bytes of decoded text. What is not decoded for it is
-    counted in `skipped`, in bytes of the text it stands in."""
-
-    def __init__(self, size: int) -> None:
-        self.left = DECODED_LEAST + DECODED_MOST * size
-        self.skipped = 0
-
-    def take(self, size: int, encoded: int) -> bool:
-        """Whether so many bytes may be decoded; `encoded` are skipped otherwise."""
-        if size > self.left:
-            self.skipped += encoded
-            return False
-        self.left -= size
-        return True
-
-
 def _run_back(data: Buffer, at: int, pattern: re.Pattern[bytes]) -> int:
     """Start of the run of `pattern` that ends at `at`, at most REACH_BACK before it."""
     piece = bytes(data[max(0, at - REACH_BACK) : at])[::-1]
@@ -145,7 +127,7 @@ def _base64(data: Buffer, hits: Sequence[tuple[Codec, int]], budget: Budget) -> 
         low = group - (group - low) // 4 * 4
         high = _run_ahead(data, end, _B64_RUN)
         done[group % 4] = _dealt_with(end, high)
-        if not budget.take((high - low) * 3 // 4, high - low):
+        if not budget.take((high - low) * 3 // 4, low, high):
             continue
         raw, marks = _compact(data, low, high)
         raw = raw[: len(raw) - 1] if len(raw) % 4 == 1 else raw
@@ -169,15 +151,15 @@ def _gzip(data: Buffer, hits: Sequence[tuple[Codec, int]], budget: Budget) -> It
         text = known.get(raw)
         if text is None:
             packed = base64.b64decode(raw[: len(raw) // 4 * 4])  # what a cut group holds, the trailer, is not needed
-            if not budget.take(len(packed), high - low):
+            if not budget.take(len(packed), low, high):
                 continue
             stream = zlib.decompressobj(31)
             try:
                 text = stream.decompress(packed, max(1, min(MAX_DECODED, budget.left)))
             except zlib.error:
                 continue
-            if stream.unconsumed_tail or not budget.take(len(text), 0):
-                budget.skipped += high - low  # there is more in it
+            if budget.take(len(text), low, high) and stream.unconsumed_tail:
+                budget.skipped.append((low, high))  # there is more in it
             known[raw] = text
         yield Region(low, high, text)
 
@@ -193,7 +175,7 @@ def _hex(data: Buffer, hits: Sequence[tuple[Codec, int]], budget: Budget) -> Ite
         high = _run_ahead(data, end, _HEX_RUN)
         done[start % 2] = _dealt_with(end, high)
         high -= (high - low) % 2
-        if budget.take((high - low) // 2, high - low):
+        if budget.take((high - low) // 2, low, high):
             text = bytes.fromhex(bytes(data[low:high]).decode("ascii"))
             yield Region(low, high, text, (2, 1), partial(_straight, low, high))
 
@@ -224,7 +206,7 @@ def _escapes(
             low = max(done, _run_back(data, end, run))
             high = _run_ahead(data, end, run)
             done = _dealt_with(end, high)
-            if not budget.take(high - low, high - low):
+            if not budget.take(high - low, low, high):
                 continue
             raw = bytes(data[low:high])
             if holder is not None and (held := holder.match(raw)):
@@ -311,7 +293,7 @@ def _lines(data: Buffer, hits: Sequence[tuple[Codec, int]], budget: Budget) -> I
         # Of a record with half as many behind it the region shows all there is to see.
         done = max(at, said[max(here, len(said) - 1 - _AFTER // 2)].end)
         low, high = said[0].start, said[-1].end
-        if budget.take(high - low, high - low):
+        if budget.take(high - low, low, high):
             text, places = text_of(data, said)
             yield Region(low, high, text, marks=places.copy)
 
@@ -334,7 +316,7 @@ def _keys(data: Buffer, ends: Iterable[int], budget: Budget) -> Iterable[Region]
         if begin < 0:
             continue
         low = begin + max(0, end - 80)
-        if not budget.take(done - low, done - low):
+        if not budget.take(done - low, low, done):
             continue
         stop = bytes(data[done : done + 512]).find(b"\n")
         said = around(data, end, {}, before=0, after=_OF_A_KEY, back=0, ahead=done - end + (stop + 1 or 512))
@@ -368,17 +350,21 @@ _ALIKE = re.compile("([\0-\x7f]+)|([\x80-\u07ff]+)|([\u0800-\uffff]+)|([\U000100
 _COMMON = b" \nabcdefghijklmnopqrstuvwxyz"
 
 
-def _utf16(data: Buffer, hits: Sequence[tuple[Codec, int]], budget: Budget) -> Iterable[Region]:
+def _utf16(
+    data: Buffer, hits: Sequence[tuple[Codec, int]], budget: Budget, within: tuple[int, int] | None = None
+) -> Iterable[Region]:
     """Every run of characters of one byte with a zero beside each, in either order and at any offset, with what stands
     around it: hits say only that there are some."""
-    raw = bytes(data)
+    first, last = (0, len(data)) if within is None else (max(0, within[0] - REACH_AHEAD), within[1] + REACH_AHEAD)
+    raw = bytes(data[first:last])
     for phase in (0, 1):
-        for first, last in _wide(raw[phase::2], raw[phase + 1 :: 2] + b"\0"):  # the last one's zero may come yet
-            low, high = phase + 2 * first, min(phase + 2 * last, len(raw))
+        for begin, end in _wide(raw[phase::2], raw[phase + 1 :: 2] + b"\0"):  # the last one's zero may come yet
+            low, high = phase + 2 * begin, min(phase + 2 * end, len(raw))
             for start, text in _readings(raw, low, high):
                 plain = text.replace("\0", "\n").encode("utf-8", "surrogatepass")
-                if budget.take(len(plain) + _APART, high - low):
-                    yield Region(start, high, plain, find=partial(_characters, text, start, high))
+                place = first + start, first + high
+                if budget.take(len(plain) + _APART, *place):
+                    yield Region(*place, plain, find=partial(_characters, text, *place))
 
 
 def _wide(characters: bytes, zeros: bytes) -> Iterable[tuple[int, int]]:
@@ -460,10 +446,16 @@ _REGIONS: dict[str, Callable[[Buffer, Sequence[tuple[Codec, int]], Budget], Iter
 
 
 def regions(
-    codec: Codec, data: Buffer, hits: Sequence[tuple[Codec, int]], budget: Budget | None = None
+    codec: Codec,
+    data: Buffer,
+    hits: Sequence[tuple[Codec, int]],
+    budget: Budget | None = None,
+    within: tuple[int, int] | None = None,
 ) -> Iterable[Region]:
-    """Decoded regions around the hits of codecs of this one's kind."""
-    return _REGIONS[codec.name](data, hits, budget or Budget(len(data)))
+    """Decoded regions around the hits of codecs of this one's kind. `within`: of a codec that is hit `once`, wherever
+    there is something to decode, what to look at; None: all."""
+    budget = budget or Budget(len(data))
+    return _utf16(data, hits, budget, within) if codec.once else _REGIONS[codec.name](data, hits, budget)
 
 
 _VALUE_ENDS = re.compile(rb"[\s&\"<>]")

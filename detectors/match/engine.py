@@ -22,19 +22,20 @@ import re2
 
 from detectors.compile.codecs import VALUE, Codec
 from detectors.compile.plan import Compiled, compiled
-from detectors.match.cost import TooSlowError, Work, patience
+from detectors.match.cost import PACE, UNHURRIED, Pace, TooSlowError, Work
 from detectors.match.decode import Region, encoded_values, regions
 from detectors.match.detector import Buffer, Detector, Placed
-from detectors.match.exact import Exact, settled
+from detectors.match.exact import Exact
 from detectors.match.filters import LABEL, masked_before
 from detectors.match.judge import NOWHERE, Judge, Verdict
-from detectors.match.outcome import Decision, Found, Match, merged, moved, rank, resolve, through
+from detectors.match.outcome import Decision, Found, Match, Unsearched, moved, rank, resolve, through
 from detectors.match.quick import UNANCHORED
+from detectors.match.search import Hits, Part, Search, Text
 from detectors.match.windows import NEAR, Ends, share, thinned, windows
 from detectors.rules.rule import HINT_AHEAD, HINT_BACK, Rule, RuleError
 from detectors.rules.syntax import diagnose, re2_problem
 
-__all__ = ["Decision", "Engine", "Found", "Match", "TooSlowError", "Worker", "patience"]
+__all__ = ["PACE", "Decision", "Engine", "Found", "Match", "Pace", "Search", "TooSlowError", "Unsearched", "Worker"]
 
 MAX_DEPTH = 3  # of decoding
 _READABLE = ("lines", "utf16")  # what can be read as it stands: only what is found in it has to be hidden
@@ -115,20 +116,6 @@ class Engine:
         return self._index[rule_id]
 
 
-class _Text:
-    """A text in work, the block or what was decoded of it: decisions with the end of the whole match (where `scan`
-    counts it), the spans that show only decoded what they hold, and the priority of the best rule that has taken a
-    span."""
-
-    __slots__ = ("data", "hiding", "out", "taken", "work")
-
-    def __init__(self, data: Buffer, work: Work) -> None:
-        self.data, self.work = data, work
-        self.out: list[Placed] = []
-        self.hiding: list[tuple[int, int]] = []
-        self.taken: dict[tuple[int, int], int] = {}
-
-
 class Worker:
     """Scans on behalf of one thread: a Detector by the rules, with what is beside them."""
 
@@ -136,32 +123,41 @@ class Worker:
         self.engine = engine
         # Decoded text is scanned after the scan it came from has returned, so one scratch serves every depth.
         self._scratch = hyperscan.Scratch(engine.database)
-        self._beside: tuple[Detector, ...] = (engine.exact.worker(),) if engine.exact is not None else ()
+        self.rules = engine.rules
+        self.beside: tuple[Detector, ...] = (engine.exact.worker(),) if engine.exact is not None else ()
         self._near_scratch = hyperscan.Scratch(engine.near) if engine.near is not None else None
 
     def scan(self, data: Buffer, fresh: int = 0, limit: int | None = None) -> list[Match]:
         """Secrets in `data` whose match ends in `fresh < end <= limit`, by position, one for a span. One that needs a
         companion is told again while a new one may have come: it was none as long as it stood alone."""
-        return self.search(data, fresh, limit).matches
+        return self.search(data, fresh, limit, UNHURRIED).matches
 
-    def search(self, data: Buffer, fresh: int = 0, limit: int | None = None, seconds: float | None = None) -> Found:
-        """The same with what must not be shown and what was left out. Raises TooSlowError after so much CPU time."""
-        work = Work(len(data), seconds)
-        decided = settled([one for detector in (self, *self._beside) for one in detector.decide(data, work)])
-        last = len(data) if limit is None else limit
-        matches = [m for m, end in resolve(decided) if fresh - m.rule.awaits < end <= last]
-        spans = [(decision.start, decision.end) for decision, _ in decided if decision.accepted]
-        spent = {self.engine.rules[number].id: cost for number, cost in work.spent.items()}
-        return Found(matches, merged(spans + work.regions), work.budget.skipped, spent)
+    def search(self, data: Buffer, fresh: int = 0, limit: int | None = None, pace: Pace | None = None) -> Found:
+        """The same with what must not be shown, and what was given up as it alone takes longer than it may."""
+        search = self.begin(data, fresh, limit, pace)
+        while search.left:
+            search.step(self)
+        return search.found()
+
+    def begin(self, data: Buffer, fresh: int = 0, limit: int | None = None, pace: Pace | None = None) -> Search:
+        """The same, to be done turn by turn, between which others may have theirs."""
+        return Search(data, fresh, limit, pace or PACE)
 
     def decide(self, data: Buffer, work: Work) -> list[Placed]:
         """By the rules."""
-        ends, encoded = self.hits(data)
-        if not ends and not encoded:
-            return []
-        text = self._decide_all(data, ends, encoded, 0, work)
-        work.regions += text.hiding
+        text = Text(data, work)
+        self.examine(text, self.hits(data), Part(0, len(data)))
         return text.out
+
+    def examine(self, text: Text, hits: Hits, part: Part, *, plain: bool = True) -> None:
+        """Add to `text` what the rules say in a part of it: as it stands if `plain`, and decoded.
+
+        Raises TooSlowError.
+        """
+        if plain:
+            self._read(text, hits.ends)
+        if hits.encoded:
+            self._decode_all(text, hits.encoded, 0, part)
 
     def explain(self, data: Buffer) -> list[Decision]:
         """Every candidate with the stage that accepted or rejected it, by position."""
@@ -176,7 +172,7 @@ class Worker:
                 out.append(decision)
         return sorted(out, key=lambda d: (d.start, d.end, d.rule.id))
 
-    def hits(self, data: Buffer) -> tuple[dict[int, list[int]], list[tuple[Codec, Sequence[int]]]]:
+    def hits(self, data: Buffer) -> Hits:
         """Trigger ends by rule number, and those of decoders. This is the whole cost of a block without hits."""
         plan = self.engine.plan
         told = Ends(whole=plan.exact)
@@ -194,7 +190,7 @@ class Worker:
             else:
                 codec = plan.codecs[number - len(plan.rules)]
                 encoded.append((codec, encoded_values(data, positions) if codec.open else positions))
-        return ends, [(codec, found) for codec, found in encoded if found]
+        return Hits(ends, [(codec, found) for codec, found in encoded if found])
 
     def _hints(self, data: Buffer, assigned: list[int], ends: dict[int, list[int]]) -> None:
         """Look for hints around assignments; adds to `ends`."""
@@ -209,15 +205,9 @@ class Worker:
         for number, positions in told.told().items():
             share(thinned(positions), self.engine.plan.near[number], ends)
 
-    def _decide_all(
-        self,
-        data: Buffer,
-        ends: dict[int, list[int]],
-        encoded: list[tuple[Codec, Sequence[int]]],
-        depth: int,
-        work: Work,
-    ) -> _Text:
-        text = _Text(data, work)
+    def _read(self, text: Text, ends: dict[int, list[int]]) -> None:
+        """Hold the rules against the text as it stands."""
+        data = text.data
         around: dict[tuple[int, int, int], list[tuple[int, int]]] = {}
         rules = self.engine.rules
         for number in sorted(ends, key=lambda number: -rules[number].priority):
@@ -231,11 +221,9 @@ class Worker:
             for low, high in around[place]:
                 self._candidates(text, judge, low, high)
         text.work.turn(None)
-        if encoded and depth < MAX_DEPTH:
-            self._decode_all(text, encoded, depth)
-        return text
+        text.plain = True
 
-    def _candidates(self, text: _Text, judge: Judge, low: int, high: int) -> None:
+    def _candidates(self, text: Text, judge: Judge, low: int, high: int) -> None:
         """Decide what a rule's pattern matches in a window."""
         rule, search, priority = judge.rule, judge.search, judge.rule.priority
         data, taken, work, explain = text.data, text.taken, text.work, text.work.explain
@@ -272,7 +260,7 @@ class Worker:
             why = "the trigger was hit but the pattern does not match around it"
             text.out.append((Decision(rule, low, min(high, len(data)), False, "pattern", why), high))
 
-    def _verdict(self, text: _Text, judge: Judge, start: int, end: int) -> Verdict:
+    def _verdict(self, text: Text, judge: Judge, start: int, end: int) -> Verdict:
         """What the rule says to the value here: remembered of its like, but for what only its own place can tell."""
         data = text.data
         before, after = bytes(data[max(0, start - judge.back) : start]), bytes(data[end : end + judge.ahead])
@@ -294,23 +282,31 @@ class Worker:
                 return _LABELLED
         return verdict
 
-    def _decode_all(self, text: _Text, encoded: list[tuple[Codec, Sequence[int]]], depth: int) -> None:
+    def _decode_all(
+        self, text: Text, encoded: list[tuple[Codec, Sequence[int]]], depth: int, part: Part | None = None
+    ) -> None:
         told: dict[tuple[int, int, str, bytes], int] = {}  # place, rule and secret → rank
         work = text.work
         for name in dict.fromkeys(codec.name for codec, _ in encoded):
             hits = [(codec, end) for codec, ends in encoded if codec.name == name for end in ends]
-            decoded = _Decoded(regions(hits[0][0], text.data, hits, work.budget))
+            decoded = _Decoded(regions(hits[0][0], text.data, hits, work.budget, part))
+            text.skipped += work.budget.told()
             work.check()
             if not decoded.text:
                 continue
-            inner = self._decide_all(decoded.text, *self.hits(decoded.text), depth + 1, work)
+            inner = Text(decoded.text, work)
+            further = self.hits(decoded.text)
+            self._read(inner, further.ends)
+            if further.encoded and depth + 1 < MAX_DEPTH:
+                self._decode_all(inner, further.encoded, depth + 1)
             if name == "utf16":
                 # It can be read as it is, and those beside the rules know of the others only what they make of a value.
-                inner.out += [one for detector in self._beside for one in detector.decide(decoded.text, work)]
+                inner.out += [one for detector in self.beside for one in detector.decide(decoded.text, work)]
             if name in _READABLE:
                 text.hiding += [span for first, last in inner.hiding for span in decoded.places(first, last)]
             else:
                 text.hiding += decoded.spans
+            text.skipped += [span for first, last in inner.skipped for span in decoded.places(first, last)]
 
             for found, last in inner.out:
                 decision = through(name, found)

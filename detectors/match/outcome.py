@@ -6,12 +6,13 @@ from bisect import bisect_left, insort
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import groupby
+from typing import Literal, get_args
 
 from detectors.match.cost import Spent
 from detectors.rules.rule import Confidence, Rule
 from monitor.common.severity import Severity
 
-__all__ = ["Decision", "Found", "Match", "merged", "moved", "rank", "resolve", "through"]
+__all__ = ["REASONS", "Decision", "Found", "Match", "Unsearched", "merged", "moved", "rank", "resolve", "through"]
 
 
 # Rules of values that hold what ends one elsewhere, such as a semicolon.
@@ -54,15 +55,30 @@ class Decision:
     decode: tuple[str, ...] = ()
 
 
+Reason = Literal["slow", "undecoded"]
+REASONS: tuple[Reason, ...] = get_args(Reason)
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Unsearched:
+    """A stretch of a block in which a secret may stand unseen. `why`: it took too long, so that the rules did not come
+    to its end (`slow`), or encoded text in it was not decoded, or not to its end (`undecoded`). What was found in it by
+    then is among the matches."""
+
+    start: int
+    end: int
+    why: Reason
+
+
 @dataclass(frozen=True, slots=True)
 class Found:
     """What came of a block. `hidden`: spans, disjoint and by position, of all that is or may hold a secret: what lost
-    to another rule on its span, and every stretch of encoded text that was decoded. `skipped`: bytes of encoded text
-    that were not decoded, as the block had used up what decoding one may cost. `spent`: by rule id."""
+    to another rule on its span, every stretch of encoded text that was decoded, and all that is `unsearched`. `spent`:
+    by rule id."""
 
     matches: list[Match]
     hidden: list[tuple[int, int]] = field(default_factory=list)
-    skipped: int = 0
+    unsearched: list[Unsearched] = field(default_factory=list)
     spent: Mapping[str, Spent] = field(default_factory=dict)
 
 

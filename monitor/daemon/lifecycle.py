@@ -335,7 +335,9 @@ class Daemon:
             log.warning("not everything could be delivered; it is kept for the next run", notifications=left)
         if failed:
             log.error("sources could not be read to their end", sources=failed)
-        return 1 if left or failed else 0
+        if lost := sorted({source for (source, _), count in self.snapshot.losses.items() if count}):
+            log.error("not everything could be read or searched", sources=lost)
+        return 1 if left or failed or lost else 0
 
     @contextlib.contextmanager
     def _signals(self) -> Iterator[None]:

@@ -150,6 +150,12 @@ _ALONE = re.compile(rb"(?i)^\s*(?:#|//|/\*|\*|--|;|<!--|%|REM\b).*kingfisher:ign
 _RANGE = re.compile(rb"secretlint-(disable|enable)(?!-)([^\r\n]*)")
 
 
+_UNSEARCHED = {
+    "slow": "were passed over: the text takes far too long to search",
+    "undecoded": "were not decoded: they unpack to too much",
+}
+
+
 class Searcher:
     """Searches on behalf of one thread. `buffer`: room for a block of a file, used again for the next."""
 
@@ -177,17 +183,12 @@ class Searcher:
         self, path: str, blocks: Iterable[Block], places: Places, report: Report = lambda path, what: None
     ) -> Iterator[Hit]:
         """Hits by position. `report` gets path and what was passed over."""
-        from detectors.match.engine import TooSlowError, patience
-
         for block in blocks:
-            try:
-                found = self._worker.search(block.data, block.fresh, block.end, patience(len(block.data)))
-            except TooSlowError:
-                size, at = block.end - block.fresh, block.offset + block.fresh
-                report(path, f"{size:,} bytes from {at:,} on were passed over: the text takes far too long to search")
-                continue
-            if found.skipped:
-                report(path, f"{found.skipped:,} bytes of encoded text were not decoded: they unpack to too much")
+            found = self._worker.search(block.data, block.fresh, block.end)
+            for gap in found.unsearched:
+                report(
+                    path, f"{gap.end - gap.start:,} bytes from {block.offset + gap.start:,} on {_UNSEARCHED[gap.why]}"
+                )
             if found.matches:
                 yield from self._hits(path, block, found, places)
 

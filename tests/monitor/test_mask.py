@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from detectors.fingerprint import fingerprint
 from detectors.match.detector import Buffer
-from detectors.match.engine import Match, TooSlowError, Worker
+from detectors.match.engine import Match, Pace, TooSlowError, Worker
 from detectors.match.outcome import Found
 from detectors.rules.template import expand
 from monitor.mask import ChangedError, Masker, mask_file
@@ -208,11 +208,11 @@ class Slow(Worker):
     def __init__(self) -> None:
         super().__init__(worker().engine)
 
-    def search(self, data: Buffer, fresh: int = 0, limit: int | None = None, seconds: float | None = None) -> Found:
+    def search(self, data: Buffer, fresh: int = 0, limit: int | None = None, pace: Pace | None = None) -> Found:
         text = bytes(data)
         if b"hostile" in text or (b"later" in text and b"[github-pat:" in text):
             raise TooSlowError
-        return super().search(data, fresh, limit, seconds)
+        return super().search(data, fresh, limit, pace)
 
 
 @pytest.mark.parametrize(("fail_open", "expected"), [(False, b"[withheld: 8 bytes]\n"), (True, b"hostile\n")])

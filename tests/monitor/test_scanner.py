@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import copy
 import gc
 import gzip
 import threading
@@ -9,17 +10,17 @@ import time
 import traceback
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import pytest
 
 from detectors.fingerprint import fingerprint
-from detectors.match.engine import Engine, Found
+from detectors.match.engine import Engine, Found, Pace
 from detectors.rules.template import expand
 from monitor import scanner as module
 from monitor.intake import ScanError
 from monitor.model import Block
-from monitor.scanner import Scanner, finding_id
+from monitor.scanner import Gap, Scanner, finding_id
 from monitor.store.mark import BlockMarks
 from tests.detectors import texts
 
@@ -51,30 +52,48 @@ def block(data: bytes, **keys: Any) -> Block:
     return Block(data=data, **keys)
 
 
-class Broken:
-    """An engine that fails with the text in its message."""
+class Fake:
+    """An engine, its worker, and the search of a block, which takes one turn."""
 
-    def worker(self) -> Broken:
+    left = True
+    data = b""
+
+    def worker(self) -> Self:
         return self
 
-    def search(self, data: bytes, fresh: int, limit: int, seconds: float) -> Found:
-        raise ValueError(f"cannot digest {bytes(data)!r}")
+    def begin(self, data: bytes, fresh: int, limit: int, pace: Pace) -> Fake:
+        search = copy.copy(self)
+        search.data = data
+        return search
+
+    def step(self, worker: Fake) -> None:
+        self.left = False
+        self.look()
+
+    def look(self) -> None:
+        pass
+
+    def found(self) -> Found:
+        return Found([])
 
 
-class Slow:
+class Broken(Fake):
+    """An engine that fails with the text in its message."""
+
+    def look(self) -> None:
+        raise ValueError(f"cannot digest {bytes(self.data)!r}")
+
+
+class Slow(Fake):
     """An engine that waits."""
 
     def __init__(self) -> None:
         self.entered = threading.Event()
         self.go = threading.Event()
 
-    def worker(self) -> Slow:
-        return self
-
-    def search(self, data: bytes, fresh: int, limit: int, seconds: float) -> Found:
+    def look(self) -> None:
         self.entered.set()
         assert self.go.wait(10)
-        return Found([])
 
 
 async def test_findings_carry_everything_but_the_secret(scanner: Scanner, engine: Engine) -> None:
@@ -200,16 +219,12 @@ async def test_an_error_of_the_source_is_passed_on(scanner: Scanner) -> None:
 async def test_a_swap_takes_effect_between_blocks(scanner: Scanner, engine: Engine) -> None:
     used: list[str] = []
 
-    class Spy:
+    class Spy(Fake):
         def __init__(self, name: str) -> None:
             self.name = name
 
-        def worker(self) -> Spy:
-            return self
-
-        def search(self, data: bytes, fresh: int, limit: int, seconds: float) -> Found:
+        def look(self) -> None:
             used.append(self.name)
-            return Found([])
 
     scanner.swap(Spy("old"))  # type: ignore[arg-type]
 
@@ -338,22 +353,71 @@ async def test_a_failure_names_no_secret_of_the_path(engine: Engine) -> None:
     assert other[8:] not in str(caught.value)
 
 
-async def test_a_text_that_takes_too_long_is_given_up(
-    scanner: Scanner, engine: Engine, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(module, "patience", lambda size: -1.0)
-    with pytest.raises(ScanError) as caught:
-        await scanner.scan([block(b"a " + secret(engine, 1), offset=100)])
-    assert str(caught.value) == "/p: the engine failed at offset 100: the text takes far too long"
-    assert scanner.stats.failures == 1
+async def test_of_a_text_that_takes_too_long_what_was_not_searched_is_told(engine: Engine) -> None:
+    scanner = Scanner(engine, KEY, pace=Pace(turn=-1.0, piece=-1.0))
+    gaps: list[Gap] = []
+    assert await scanner.scan([block(b"before " + secret(engine, 1), fresh=3)], gaps) == []
+    assert gaps == [Gap("/p", 4 + 40, "unscannable")]
+    assert scanner.stats.failures == 0
+    scanner.close()
+
+
+async def test_a_block_in_turns_lets_others_have_theirs(engine: Engine) -> None:
+    order: list[str] = []
+    scanner = Scanner(engine, KEY, workers=1)
+
+    class Turns(Fake):
+        def __init__(self, name: str, count: int) -> None:
+            self.name, self.count = name, count
+
+        def step(self, worker: Fake) -> None:
+            order.append(self.name)
+            self.count -= 1
+            self.left = self.count > 0
+
+    def blocks(name: str, count: int) -> Iterator[Block]:
+        for _ in range(2):
+            scanner.swap(Turns(name, count))  # type: ignore[arg-type]
+            yield block(b"x\n")
+
+    await asyncio.gather(scanner.scan(blocks("dense", 3)), scanner.scan(blocks("quick", 1)))
+    # The dense one takes no further block: its iterator belongs to the thread that began with it.
+    assert order == ["dense", "quick", "quick", "dense", "dense"]
+    scanner.close()
+
+
+async def test_cancelled_in_the_midst_of_a_block_it_gives_that_up_and_closes_the_iterator(engine: Engine) -> None:
+    scanner = Scanner(engine, KEY, workers=1)
+    closed = threading.Event()
+    slow = Slow()
+
+    class Endless(Fake):
+        def step(self, worker: Fake) -> None:
+            slow.look()
+
+    def blocks() -> Iterator[Block]:
+        try:
+            yield block(b"x\n")
+        finally:
+            closed.set()
+
+    scanner.swap(Endless())  # type: ignore[arg-type]
+    task = asyncio.create_task(scanner.scan(blocks()))
+    assert await asyncio.to_thread(slow.entered.wait, 60)
+    task.cancel()
+    slow.go.set()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert closed.is_set()
+    scanner.close()
 
 
 async def test_what_is_too_much_to_decode_is_told(scanner: Scanner, engine: Engine) -> None:
-    told: list[tuple[str, int]] = []
+    gaps: list[Gap] = []
     bomb = base64.b64encode(gzip.compress(bytes(64 << 20), mtime=0))
-    await scanner.scan([block(b"k " + bomb, path="/a"), block(b"plain", path="/b")], told)
-    assert [path for path, _ in told] == ["/a"]
-    assert told[0][1] >= len(bomb) - 4
+    await scanner.scan([block(b"k " + bomb, path="/a"), block(b"plain", path="/b")], gaps)
+    assert [(gap.path, gap.reason) for gap in gaps] == [("/a", "undecoded")]
+    assert gaps[0].bytes >= len(bomb) - 4
 
 
 async def test_a_block_at_which_the_process_ended_twice_is_passed_over(engine: Engine, tmp_path: Path) -> None:

@@ -276,7 +276,7 @@ class FileSource:
             whole=whole or self._once,
             form=self._form,
         )
-        failed = passed_over = False
+        failed = go_on = False
         grown = life.grown
         again = False
         try:
@@ -293,12 +293,12 @@ class FileSource:
                 again = True
         except ScanError as error:
             failed = True
-            passed_over = await self._unscannable(life, error)
+            go_on = await self._unscannable(life, error)
         finally:
             again |= self._schedule.over(life)
             life.legacy = None
         if failed:
-            if passed_over:
+            if go_on:
                 self._schedule.want(life)
         elif life.ended:
             life.close()
@@ -329,14 +329,18 @@ class FileSource:
         """The engine failed on a block. Tried again, in case it was the moment; then passed over and counted lost.
 
         From the first failure on the blocks before it are committed one by one, so that it is lost alone. Still part of
-        its turn: another one in the midst of this would take the file for another. Returns whether it was passed over.
+        its turn: another one in the midst of this would take the file for another. Returns whether to go
+        on at once.
         """
         life.failures += 1
         life.suspect = error.end
         self._intake.degraded(text(life.path), str(error))
         if life.failures < UNSCANNABLE or life.archive or life.fd < 0:
-            if not self._once:
-                self._schedule.later(life, 0.5 * 2.0**life.failures)
+            if self._once:  # there is no later
+                if life.archive or life.fd < 0:
+                    self._intake.missed("unscannable", 0, text(life.path))
+                return life.fd >= 0 and not life.archive
+            self._schedule.later(life, 0.5 * 2.0**life.failures)
             return False
         self._intake.missed("unscannable", max(0, error.end - life.offset), text(life.path))
         await self._thread(self._hasher.settle, life.fd, life, error.end)

@@ -13,11 +13,11 @@ from urllib.parse import quote
 import pytest
 from hypothesis import HealthCheck, given, settings
 
-from detectors.match.cost import Work
-from detectors.match.decode import DECODED_LEAST, DECODED_MOST, Budget
+from detectors.match.cost import DECODED_LEAST, DECODED_MOST, Budget, Work
 from detectors.match.engine import Buffer, Engine, Match
 from detectors.match.judge import Judge, Verdict
-from detectors.match.outcome import resolve
+from detectors.match.outcome import Unsearched, resolve
+from detectors.match.search import Hits, Part, Text
 from detectors.match.windows import Ends
 from detectors.rules.rule import Requires, Rule, RuleError
 from detectors.rules.template import base62_crc32, expand
@@ -81,8 +81,9 @@ def test_the_engine_finds_what_a_slow_scan_of_every_rule_finds(data: bytes) -> N
     small = few()
     expected = oracle(small, data)
     found = small.worker()
-    decided = found._decide_all(data, found.hits(data)[0], [], 0, Work(len(data), None)).out
-    assert spans([m for m, _ in resolve(decided)]) == spans(expected)
+    text = Text(data, Work(len(data), None))
+    found.examine(text, Hits(found.hits(data).ends, []), Part(0, len(data)))
+    assert spans([m for m, _ in resolve(text.out)]) == spans(expected)
 
 
 def test_every_planted_example_is_found_at_any_offset() -> None:
@@ -234,7 +235,7 @@ def test_nested_bombs_end_at_the_budget_of_the_block() -> None:
         inner = base64.b64encode(gzip.compress(inner * 30, mtime=0))
     data = b"body=" + inner + b" "
     found = engine().worker().search(data)
-    assert found.skipped >= len(inner) // 2
+    assert found.unsearched == [Unsearched(5, 5 + len(inner.rstrip(b"=")), "undecoded")]
     assert found.hidden == [(5, 5 + len(inner.rstrip(b"=")))]
 
 

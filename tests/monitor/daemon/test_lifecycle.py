@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from detectors.match.cost import Pace
 from monitor.config import ConfigError
 from monitor.daemon import lifecycle
 from monitor.store import Recovery, StoreError
@@ -65,6 +66,16 @@ async def test_once_reads_to_the_end_delivers_and_ends(site: Setup, hook: FakeWe
     sent = len(hook.payloads)
     assert await asyncio.wait_for(site.daemon(once=True).run(), 120) == 0
     assert len(hook.payloads) == sent
+
+
+async def test_once_says_what_could_not_be_searched(
+    site: Setup, hook: FakeWebhook, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("monitor.scanner.PACE", Pace(turn=-1.0, piece=-1.0))
+    site.plant(1)
+    size = site.log.stat().st_size
+    assert await asyncio.wait_for(site.daemon(once=True).run(), 120) == 1
+    await told(hook, f"{size} bytes of {site.log} (unscannable)")
 
 
 async def test_what_is_old_is_forgotten_while_it_runs_and_at_the_end_of_once(site: Setup, hook: FakeWebhook) -> None:

@@ -126,6 +126,16 @@ async def test_a_block_the_engine_fails_on_is_passed_over_in_the_end(
     assert intake.lost == [("unscannable", len("poison\n"), str(log))]
 
 
+async def test_once_does_not_end_before_such_a_block_and_tells_of_it(make: MAKE, intake: FakeIntake, log: Path) -> None:
+    intake.broken = b"poison"
+    append(log, "poison\n")
+    await make().run(True)
+    assert intake.lost == [("unscannable", len("poison\n"), str(log))]
+    append(log, line(2))
+    await make().run(True)
+    assert intake.marks == [2]
+
+
 async def test_what_is_written_while_a_block_is_passed_over_is_read(
     make: MAKE, intake: FakeIntake, log: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

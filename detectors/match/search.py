@@ -1,0 +1,195 @@
+"""A block on its way through the engine, in turns.
+
+What takes longer than a turn makes way for others and goes on in halves, each with a budget of its own, so that dense
+or packed text costs nobody else anything. Verdicts are remembered from one try to the next. Only a piece that alone
+takes longer than it may is given up: what was found in it is kept, and it is told as `Unsearched`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from typing import NamedTuple, Protocol
+
+from detectors.compile.codecs import Codec
+from detectors.match.cost import Known, Pace, Spent, TooSlowError, Work
+from detectors.match.detector import Buffer, Detector, Placed
+from detectors.match.exact import settled
+from detectors.match.outcome import REASONS, Found, Unsearched, merged, resolve
+from detectors.rules.rule import Rule
+
+__all__ = ["Hits", "Part", "Search", "Text"]
+
+_AROUND = 32 << 10  # bytes beside a piece that a detector of known values sees: more than the longest of them
+
+
+class Part(NamedTuple):
+    """Of a block: what triggers ended in it, `low` < end <= `high`."""
+
+    low: int
+    high: int
+
+    def halves(self) -> tuple[Part, Part]:
+        middle = (self.low + self.high) // 2
+        return Part(self.low, middle), Part(middle, self.high)
+
+    def of(self, ends: Sequence[int]) -> list[int]:
+        return [end for end in ends if self.low < end <= self.high]
+
+
+class Hits(NamedTuple):
+    """Where Hyperscan says to look: trigger ends by rule number, and those of decoders."""
+
+    ends: dict[int, list[int]]
+    encoded: list[tuple[Codec, Sequence[int]]]
+
+    def within(self, part: Part) -> Hits:
+        lists: dict[int, list[int]] = {}  # rules that share a trigger go on sharing its positions
+        ends = {}
+        for number, positions in self.ends.items():
+            if id(positions) not in lists:
+                lists[id(positions)] = part.of(positions)
+            if inside := lists[id(positions)]:
+                ends[number] = inside
+        encoded = ((codec, positions if codec.once else part.of(positions)) for codec, positions in self.encoded)
+        return Hits(ends, [(codec, inside) for codec, inside in encoded if inside])
+
+
+class Text:
+    """A text in work, the block or what was decoded of it: decisions with the end of the whole match (where `scan`
+    counts it), the spans that show only decoded what they hold, those that were not decoded, and the priority of the
+    best rule that has taken a span. `plain`: the rules have come to its end as it stands."""
+
+    __slots__ = ("data", "hiding", "out", "plain", "skipped", "taken", "work")
+
+    def __init__(self, data: Buffer, work: Work) -> None:
+        self.data, self.work = data, work
+        self.out: list[Placed] = []
+        self.hiding: list[tuple[int, int]] = []
+        self.skipped: list[tuple[int, int]] = []
+        self.taken: dict[tuple[int, int], int] = {}
+        self.plain = False
+
+
+class Worker(Protocol):
+    """What searches: `detectors.match.engine.Worker`."""
+
+    @property
+    def rules(self) -> Sequence[Rule]: ...
+
+    @property
+    def beside(self) -> Sequence[Detector]: ...
+
+    def hits(self, data: Buffer) -> Hits: ...
+
+    def examine(self, text: Text, hits: Hits, part: Part, *, plain: bool) -> None:
+        """Add to `text` what the rules say in a part of it: as it stands if `plain`, and decoded."""
+        ...
+
+
+class _Task(NamedTuple):
+    """`beside`: which of the detectors beside the rules; None: the rules. `plain`: the text is to be read as it stands,
+    and not only decoded."""
+
+    part: Part
+    beside: int | None = None
+    plain: bool = True
+
+
+class Search:
+    """Of one block, valid as long as its bytes are. `step` until nothing is `left`, by any worker of one engine; two
+    steps never at once."""
+
+    def __init__(self, data: Buffer, fresh: int, limit: int | None, pace: Pace) -> None:
+        self._data, self._pace = data, pace
+        self._fresh, self._limit = fresh, len(data) if limit is None else limit
+        self._tasks = [_Task(Part(0, len(data)))]
+        self._started = False
+        self._rules: Sequence[Rule] = ()
+        self._hits = Hits({}, [])
+        self._known: Known = {}
+        self._decided: list[Placed] = []
+        self._hidden: list[tuple[int, int]] = []
+        self._unsearched: list[Unsearched] = []
+        self._spent: dict[int, Spent] = {}
+
+    @property
+    def left(self) -> bool:
+        return bool(self._tasks)
+
+    def step(self, worker: Worker) -> None:
+        """One turn."""
+        if not self._started:
+            self._started, self._rules = True, worker.rules
+            self._hits = worker.hits(self._data)
+            self._tasks += [_Task(self._tasks[0].part, number) for number in range(len(worker.beside))]
+        task = self._tasks.pop()
+        last = task.part.high - task.part.low <= self._pace.least
+        work = Work(task.part.high - task.part.low, self._pace.piece if last else self._pace.turn, known=self._known)
+        text = Text(self._data, work)
+        try:
+            self._try(worker, task, text)
+        except TooSlowError:
+            if last:
+                self._unsearched.append(Unsearched(*task.part, "undecoded" if text.plain else "slow"))
+            else:
+                # What was decided decoded is decided again: it may have been half of what stands on a span.
+                self._tasks += [task._replace(part=half, plain=not text.plain) for half in task.part.halves()[::-1]]
+                text.skipped.clear()
+                if not text.plain:
+                    text.out.clear()
+        finally:
+            self._charge(work)
+        self._decided += text.out
+        self._hidden += text.hiding
+        self._unsearched += [Unsearched(low, high, "undecoded") for low, high in text.skipped]
+
+    def _try(self, worker: Worker, task: _Task, text: Text) -> None:
+        part = task.part
+        if task.beside is not None:
+            low, high = max(0, part.low - _AROUND), min(len(self._data), part.high + _AROUND)
+            told = worker.beside[task.beside].decide(memoryview(self._data)[low:high], text.work)
+            text.out += _shifted(told, low)
+            return
+        whole = part == (0, len(self._data))
+        text.plain = not task.plain
+        worker.examine(text, self._hits if whole else self._hits.within(part), part, plain=task.plain)
+
+    def _charge(self, work: Work) -> None:
+        for number, cost in work.spent.items():
+            account = self._spent.setdefault(number, Spent())
+            account.looks += cost.looks
+            account.seconds += cost.seconds
+
+    def found(self) -> Found:
+        """What came of it."""
+        fresh, limit = self._fresh, self._limit
+        decided = settled(self._decided)
+        matches = [m for m, end in resolve(decided) if fresh - m.rule.awaits < end <= limit]
+        spans = [(decision.start, decision.end) for decision, _ in decided if decision.accepted]
+        missed = [(one.start, one.end) for one in self._unsearched]
+        spent = {self._rules[number].id: cost for number, cost in self._spent.items()}
+        return Found(matches, merged(spans + self._hidden + missed), _clipped(self._unsearched, fresh, limit), spent)
+
+
+def _clipped(unsearched: Iterable[Unsearched], low: int, high: int) -> list[Unsearched]:
+    """What of them lies there, by position, those of one reason disjoint."""
+    out: list[Unsearched] = []
+    inside = [replace(one, start=max(one.start, low), end=min(one.end, high)) for one in unsearched]
+    for why in REASONS:
+        spans = merged([(one.start, one.end) for one in inside if one.why == why and one.start < one.end])
+        out += [Unsearched(start, end, why) for start, end in spans]
+    return sorted(out)
+
+
+def _shifted(told: Iterable[Placed], by: int) -> list[Placed]:
+    if not by:
+        return list(told)
+    out = []
+    for decision, end in told:
+        match = decision.match
+        if match is not None:
+            match = replace(match, start=match.start + by, end=match.end + by)
+        moved = replace(decision, start=decision.start + by, end=decision.end + by, match=match)
+        out.append((moved, end + by))
+    return out
