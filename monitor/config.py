@@ -351,6 +351,7 @@ def read(data: dict[str, Any], path: Path | None, text: str = "", *, rules_only:
             audit=reader.table("audit", _audit_table()),
             rotation=reader.table("rotation", _rotation_table()),
         )
+        config = replace(config, verify=_among(config))
         reader.references()
         _check_automatic(reader, config)
         reader.mutes(config)
@@ -410,6 +411,12 @@ def _anchored_action(table: ActionConfig, folder: Path) -> ActionConfig:
 
 def _anchored_verify(table: VerifyConfig, folder: Path) -> VerifyConfig:
     return table.model_copy(update={"proxy": _anchored_credential(table.proxy, folder)})
+
+
+def _among(config: Config) -> VerifyConfig:
+    from monitor.verify.place import servers_of
+
+    return config.verify.beside(servers_of([*config.sources, *config.inventory]))
 
 
 def _rotation_table() -> type[RotationConfig]:

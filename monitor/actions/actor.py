@@ -124,7 +124,9 @@ class Actor:
 
         headers = {name.lower(): text for name, text in reply.headers.items()}
         reading = Reading(reply.status, headers, reply.body.decode("utf-8", "replace"), {})
-        if not any(answer.fits(reading) for answer in step.means_taken):
+        # A page in the place of an issuer's interface has taken nothing back.
+        page = action.ready is not None and reading.page
+        if page or not any(answer.fits(reading) for answer in step.means_taken):
             said = f"the answer is HTTP {reply.status}"
             if _limited(reply):
                 return Outcome("limited", said, limit_ends(reply) or _PAUSE), {}

@@ -19,7 +19,8 @@ from monitor.incidents import Incident
 from monitor.store import Store, StoreError
 from monitor.store.actions import ActionError
 from monitor.store.records import ActionRun
-from monitor.verify.asker import Asker
+from monitor.verify.asker import Asker, surroundings
+from monitor.verify.place import place_of
 from monitor.verify.probe import probe_of
 from monitor.verify.request import public
 
@@ -73,7 +74,7 @@ class Operator:
     async def preview(self, run: ActionRun, value: str | None = None) -> list[str]:
         """What `run` would do. Raises ActionError, WrongValueError, MissingPartError and LookupError."""
         action, incident = self.action(run.action), await self._store.incidents.get(run.incident)
-        value = await self._value(incident, value)
+        value, _ = await self._value(incident, value)
         return self._actor.preview(action, value, {**public(incident.labels), **run.parts})
 
     async def run(self, run: ActionRun, *, actor: str, value: str | None = None) -> ActionRun:
@@ -85,7 +86,7 @@ class Operator:
         action, incident = self.action(run.action), await self._store.incidents.get(run.incident)
         if actor == ACTOR:
             _still_open(incident)
-        charge = _Charge(run, incident, await self._value(incident, value))
+        charge = await self._charge(action, run, incident, value)
         await self._store.actions.begin(run.id, actor)
         await self._fire(action, [charge], actor)
         return await self._store.actions.get(run.id)
@@ -126,14 +127,33 @@ class Operator:
         for one in charges:
             await self._store.actions.put_back(one.run.id, why)
 
-    async def _value(self, incident: Incident, value: str | None) -> str:
+    async def _charge(
+        self, action: ActionConfig, run: ActionRun, incident: Incident, value: str | None = None
+    ) -> _Charge:
+        """Raises ActionError where the secret may be another server's than the one that would be asked."""
+        value, around = await self._value(incident, value)
+        if why := self._astray(action, incident.rule, [*surroundings(incident), *around]):
+            raise ActionError(why)
+        return _Charge(run, incident, value)
+
+    def _astray(self, action: ActionConfig, rule: str, lines: Sequence[str]) -> str:
+        """Why a ready-made action would tell somebody else of the secret; empty: nothing says so."""
+        probe = probe_of(rule)
+        if action.ready is None or probe is None or not probe.elsewhere:
+            return ""
+        others = self._config().verify.others(probe.provider)
+        place = place_of(probe, action.server, others, lines)
+        return place.why.replace(f"verify.servers.{probe.provider}", "the action's `server`")
+
+    async def _value(self, incident: Incident, value: str | None) -> tuple[str, Sequence[str]]:
+        """The secret, and the lines around it where it was taken again."""
         if value is not None:
             self._asker.check(incident, value)
-            return value
+            return value, ()
         taken = await self._asker.take(incident)
         if taken is None:
             raise ActionError("the secret lies in no file that is read here any more: give it with --value-from -")
-        return taken.value
+        return taken.value, (taken.around,)
 
     async def _follow(self, charges: Sequence[_Charge], *, taken: bool) -> None:
         """Accepted is not completed: that is when the secret is refused. Kept by `Verdicts.record`. `taken`: its
@@ -206,7 +226,8 @@ class Operator:
         for run in await self._store.actions.unseen():
             with contextlib.suppress(ActionError, LookupError):
                 incident = await self._store.incidents.get(run.incident)
-                charge = _Charge(run, incident, await self._value(incident, None))
+                value, _ = await self._value(incident, None)
+                charge = _Charge(run, incident, value)
                 done = run.state == "accepted" and self.action(run.action).ready is not None
                 await self._follow([charge], taken=done)
 
@@ -248,7 +269,7 @@ class Operator:
             async with self._apart(run):
                 incident = await self._store.incidents.get(run.incident)
                 _still_open(incident)
-                charges.append(_Charge(run, incident, await self._value(incident, None)))
+                charges.append(await self._charge(action, run, incident))
         begun = []
         for one in charges:
             with contextlib.suppress(ActionError, LookupError):  # another process was first, or forgot its incident

@@ -29,6 +29,7 @@ __all__ = [
     "possible",
     "progress",
     "quiet",
+    "refused_only",
 ]
 
 TaskState = Literal["open", "claimed", "done", "skipped", "failed"]
@@ -272,6 +273,11 @@ _PROOFS: Mapping[Proof, str] = {
     "valid": "the new secret works",
     "unseen": "no log shows the secret any more",
 }
+
+
+def refused_only(task: Task) -> bool:
+    """Whether an issuer's refusal alone has shown that it is done: nobody said so, and nothing else did."""
+    return task.state == "done" and task.shows == "refused" and task.note == _PROOFS["refused"]
 
 
 def quiet(run: Run, seen: float) -> dict[str, float]:

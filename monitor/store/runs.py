@@ -28,6 +28,7 @@ from monitor.runbook.progress import (
     possible,
     progress,
     quiet,
+    refused_only,
 )
 from monitor.store.drills import drills_among, paging
 from monitor.store.held import Quiet
@@ -39,7 +40,7 @@ from monitor.store.silences import silenced_among
 from monitor.store.trail import append, entry
 from monitor.store.transaction import Desk, Transaction
 
-__all__ = ["Runs", "Turn", "adopt", "do", "follow", "forget"]
+__all__ = ["Runs", "Turn", "adopt", "do", "doubt", "follow", "forget"]
 
 _AT_A_TIME = 100  # runs looked at in one transaction of a sweep
 _OVERDUE = "overdue:"  # start of the keys under which pagers are woken for deadlines
@@ -162,6 +163,22 @@ def follow(tx: Transaction, turns: Sequence[Turn], trail: Sequence[dict[str, Any
                 run = begin(turn.incident.id, book, seen, tx.now)
                 work.started(run, turn.incident, seen, "monitor")
     work.write(trail)
+
+
+def doubt(tx: Transaction, incident: Incident) -> list[str]:
+    """A refusal does not count any more: the steps that it alone has shown to be done are open again. Returns them."""
+    run = load_runs(tx.connection, [incident.id]).get(incident.id)
+    shown = [task.id for task in run.tasks if refused_only(task)] if run is not None else []
+    if run is None or not shown:
+        return []
+    if run.ended is not None:
+        run = apply(run, Decision("resume", None, ""), tx.now)
+    for step in shown:
+        run = apply(run, Decision("reopen", step, ""), tx.now)
+    work = _Work(tx)
+    work.keep(run, moment(run, tx.procedure.ladder, labels(incident, *newest_place(tx.connection, incident.id))))
+    work.write()
+    return shown
 
 
 def adopt(tx: Transaction, other: str, incident: Incident) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
 from sqlalchemy import ColumnElement, Connection, delete, func, select, update
@@ -15,6 +15,7 @@ from monitor.store import groups, runs
 from monitor.store.actions import complete
 from monitor.store.incidents import update_incidents
 from monitor.store.news import behind, labels_of, newest_place, news
+from monitor.store.reviews import review, reviewed
 from monitor.store.rows import incident_columns, incident_from, insert_into, load_locations
 from monitor.store.schema import asks, incidents
 from monitor.store.trail import append, entry
@@ -54,6 +55,14 @@ class Verdicts:
         if not await self._desk.read(lambda connection: behind(connection, mark)):
             return False
         return await self._desk.write(lambda tx: _gather(tx, mark, wanted))
+
+    async def review(
+        self, stands: Collection[str], wanted: Callable[[dict[str, str]], bool], worth: Worth = lambda labels: None
+    ) -> None:
+        """Once for a database: see `reviews`. Goes on where it was interrupted."""
+        more = not await self._desk.read(reviewed)
+        while more:
+            more = await self._desk.write(lambda tx: review(tx, stands, wanted, worth), durable=True)
 
     async def due(self, limit: int = 20) -> list[Ask]:
         """Who is to be asked now, oldest first."""

@@ -24,7 +24,7 @@ from monitor.verify.request import public
 from monitor.verify.take import Taken, find, plain, take
 from monitor.verify.verifier import Verdict, Verifier
 
-__all__ = ["ACTOR", "Asker", "WrongValueError"]
+__all__ = ["ACTOR", "Asker", "WrongValueError", "surroundings"]
 
 log = structlog.get_logger(__name__)
 
@@ -35,6 +35,8 @@ _LOOK = 30.0  # seconds between looks at the queue that nothing calls for
 _REST = 0.2  # seconds
 _PATIENCE = 15.0  # seconds for GitHub
 _FROM = "asked_from"  # a fact: the host that an issuer took it from, where that matters
+# Whose refusals were read by their bodies as they are today when the others were still read by their status.
+_STRICT_BEFORE = frozenset({"brevo", "dropbox", "elevenlabs", "figma", "mapbox", "vault"})
 _READS = ("file", "container")  # types of sources whose files a secret can be taken from again
 
 
@@ -47,6 +49,11 @@ class Reachable(Protocol):
 
 class WrongValueError(Exception):
     """A value that is not the incident's. The message shows nothing of it."""
+
+
+def surroundings(incident: Incident) -> list[str]:
+    """What is stored of where its secret stood: lines, masked, and links to its alerts."""
+    return [text for place in incident.locations for text in (place.context, place.url) if text]
 
 
 class Asker:
@@ -67,6 +74,7 @@ class Asker:
         self._store, self._verifier, self._key = store, verifier, key
         self._engine, self._config = engine, config
         self._wake = asyncio.Event()
+        self._reviewed = False
 
     async def ask(
         self,
@@ -105,6 +113,7 @@ class Asker:
         self, incident: Incident, value: str | None, parts: Mapping[str, str], *, taken: bool = False
     ) -> Verdict:
         rule, labels = incident.rule, dict(incident.labels)
+        lines = surroundings(incident)
         if rule == CANARY:
             return Verdict("unknown", "a canary is nobody's: there is no issuer to ask", self._store.now(), "")
         if value is None:
@@ -114,17 +123,19 @@ class Asker:
                 probe = probe_of(rule)
                 return Verdict("unknown", why, self._store.now(), probe.provider if probe else "")
             value, labels = again.value, {**labels, **again.labels}
+            lines.append(again.around)
             if probe_of(rule) is None:
                 rule = again.rule
         else:
             self.check(incident, value)
         before = incident.verified
-        taken = taken or (before is not None and before.facts.get(_FROM) == self._store.node)
-        return await self._ask(rule, value, {**public(labels), **parts}, taken=taken)
+        known = before.facts if before is not None and before.validity == "valid" else {}
+        taken = taken or known.get(_FROM) == self._store.node
+        return await self._ask(rule, value, {**public(labels), **parts}, taken=taken, known=known, lines=lines)
 
-    async def _ask(self, rule: str, value: str, parts: Mapping[str, str], *, taken: bool = False) -> Verdict:
+    async def _ask(self, rule: str, value: str, parts: Mapping[str, str], **more: Any) -> Verdict:
         self._verifier.settings = self._config().verify
-        verdict = await self._verifier.ask(rule, value, parts, taken=taken)
+        verdict = await self._verifier.ask(rule, value, parts, **more)
         probe = probe_of(rule)
         if verdict.status == "valid" and probe is not None and probe.doubtful:
             verdict = replace(verdict, facts={**verdict.facts, _FROM: self._store.node})
@@ -176,8 +187,16 @@ class Asker:
             while await self._store.verdicts.gather(self._config().verify.wants):
                 pass
 
+    async def _review(self) -> None:
+        """What was kept by looser rules than today's, once. Raises StoreError."""
+        if not self._reviewed:
+            verify = self._config().verify
+            await self._store.verdicts.review(_STRICT_BEFORE, verify.wants, verify.worth)
+            self._reviewed = True
+
     async def once(self) -> None:
         """Ask about what is new and due now, if `[verify]` says so. Raises StoreError."""
+        await self._review()
         if self._config().verify.automatic:
             await self._round()
 
@@ -187,6 +206,7 @@ class Asker:
             self._wake.clear()
             pause = _LOOK
             try:
+                await self._review()
                 if self._config().verify.automatic:
                     pause = await self._round()
             except StoreError:

@@ -4,11 +4,21 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import re
 from collections.abc import Mapping
 from datetime import datetime
 from urllib.parse import urlsplit
 
-__all__ = ["sign"]
+__all__ = ["region_of", "sign"]
+
+_REGION = re.compile(r"\.([a-z]{2,4}(?:-[a-z]+)+-[0-9])\.(?:api\.)?(?:amazonaws|aws)\.")
+_GLOBAL = {"us-gov": "us-gov-west-1"}  # addresses of services that name a partition only
+
+
+def region_of(host: str) -> str:
+    """The region in the name of an address of AWS, which its requests are signed for; empty: it names none."""
+    found = _REGION.search(host)
+    return found[1] if found else _GLOBAL.get(host.split(".")[1] if host.count(".") > 1 else "", "")
 
 
 def sign(

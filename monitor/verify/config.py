@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Annotated
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, field_validator
 
 from monitor.common.credential import Credential
 from monitor.common.duration import Duration
@@ -42,6 +42,7 @@ class VerifyConfig(BaseModel):
     servers: Mapping[str, str] = {}  # provider → its address here, in place of the public one
     private: tuple[str, ...] = ()  # providers that may stand on a private network or on this machine
     severities: tuple[Adjustment, ...] = ()
+    _others: Mapping[str, frozenset[str]] = PrivateAttr(default_factory=dict)
 
     @field_validator("providers", "private")
     @classmethod
@@ -63,6 +64,16 @@ class VerifyConfig(BaseModel):
                 raise ValueError("would send the secret over the network unencrypted: use https")
         return {name: url.rstrip("/") for name, url in servers.items()}
 
+    def beside(self, others: Mapping[str, frozenset[str]]) -> VerifyConfig:
+        """The same, in a configuration whose other tables name these servers (provider → hosts)."""
+        table = self.model_copy()
+        table._others = others
+        return table
+
+    def others(self, provider: str) -> frozenset[str]:
+        """Hosts of a provider that the rest of the configuration names."""
+        return self._others.get(provider, frozenset())
+
     def worth(self, labels: dict[str, str]) -> Severity | None:
         """The severity that an incident with these labels has after its issuer's answer; None: its own."""
         fitting = (one for one in self.severities if all(matcher.matches(labels) for matcher in one.matchers))
@@ -74,7 +85,7 @@ class VerifyConfig(BaseModel):
         if not self.automatic or labels.get("severity") in ("low", "info") or labels.get("confidence") == "low":
             return False
         probe = probe_of(labels.get("rule", ""))
-        if probe is None or not self.allows(probe.provider):
+        if probe is None or probe.unasked is not None or not self.allows(probe.provider):
             return False
         return all(matcher.matches(labels) for matcher in self.matchers)
 

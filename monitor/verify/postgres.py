@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal
 
 from monitor.verify.guard import Guard
 from monitor.verify.request import MissingPartError
 
-__all__ = ["log_in"]
+__all__ = ["Login", "log_in"]
 
-_REFUSED = ("28P01", "28000")  # invalid_password, invalid_authorization_specification
-_SAID = ("password authentication failed", "no password supplied")
+Login = Literal["valid", "refused", "unknown"]
+
+# invalid_password. Its neighbour 28000 says as well that nobody may log in from this address, or without TLS.
+_REFUSED, _SAID = "28P01", "password authentication failed"
 
 
-async def log_in(guard: Guard, parts: Mapping[str, str], *, private: bool, seconds: float) -> tuple[str, str]:
-    """(valid | refused | unknown, why). Raises MissingPartError, ForbiddenError, OSError and TimeoutError."""
+async def log_in(guard: Guard, parts: Mapping[str, str], *, private: bool, seconds: float) -> tuple[Login, str]:
+    """(what came of it, why). Raises MissingPartError, ForbiddenError, OSError and TimeoutError."""
     try:
         import psycopg
     except ImportError:
@@ -50,7 +52,7 @@ async def log_in(guard: Guard, parts: Mapping[str, str], *, private: bool, secon
                 row = await (await connection.execute("SELECT current_user")).fetchone()
         except psycopg.Error as error:
             said = str(error)  # the server's words, which are only compared
-            if error.sqlstate in _REFUSED or any(words in said for words in _SAID):
+            if error.sqlstate == _REFUSED or (error.sqlstate is None and _SAID in said):
                 return "refused", "the server refuses the login"
             if "does not exist" in said and "database" in said:
                 return "valid", "the server takes the login, but has no such database"

@@ -9,13 +9,16 @@ from dataclasses import dataclass
 from functools import cache, cached_property
 from pathlib import Path
 from typing import Any, Literal
+from urllib.parse import urlsplit
 
 import orjson
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 __all__ = [
     "AUTHS",
     "Answer",
+    "Answers",
+    "Decision",
     "Exchange",
     "Probe",
     "Reading",
@@ -29,6 +32,8 @@ __all__ = [
 
 _FOLDER = Path(__file__).parent / "probes"
 _NAME = re.compile(r"\{([a-z][a-z0-9_]*)\}")
+_MESSAGE = re.compile(r"\s*(?:[{\[]|<\?xml|<[A-Za-z]+Response\b)")  # JSON or XML, whatever its header calls it
+_PAGE = re.compile(r"(?i)\s*(?:<!doctype|<html)")
 
 # `server` stands for what the configuration names, `assertion` for what google-jwt signs.
 _ALWAYS = frozenset({"value", "server", "assertion", "credential"})
@@ -50,36 +55,55 @@ class Reading:
         except orjson.JSONDecodeError:
             return None
 
+    @property
+    def page(self) -> bool:
+        """Whether it is a page for people: of a proxy, a portal or a filter on the way, not of an issuer."""
+        html = "text/html" in self.headers.get("content-type", "")
+        return bool(_PAGE.match(self.text)) or (html and not _MESSAGE.match(self.text))
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """What a body must say: `PATH` (there, and not false), `PATH=A|B`, `PATH~EXPRESSION`, `~EXPRESSION` (all of it)."""
+
+    path: str
+    values: tuple[str, ...] = ()
+    text: re.Pattern[str] | None = None
+
+    @classmethod
+    def parse(cls, written: str) -> Part:
+        found = re.fullmatch(r"([^=~]*)(?:([=~])(.*))?", written, re.DOTALL)
+        assert found is not None
+        path, sign, rest = found[1], found[2], found[3] or ""
+        if sign == "~":
+            return cls(path, text=re.compile(rest))
+        return cls(path, tuple(rest.split("|")) if sign else ())
+
+    def fits(self, reading: Reading) -> bool:
+        found = at(reading.json, self.path) if self.path else [reading.text]
+        if self.text is not None:
+            return any(self.text.search(_text(item)) for item in found)
+        return any(_text(item) in self.values for item in found) if self.values else any(found)
+
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A condition on an answer: `200`, `200 PATH` (there, and not false), `200 PATH=A|B`, `403 ~EXPRESSION`."""
+    """A condition on an answer: a status, and after it what its body must say: `200`, `403 PATH=A|B & PATH`."""
 
     status: int
-    path: str = ""
-    values: tuple[str, ...] = ()
-    text: re.Pattern[str] | None = None
+    parts: tuple[Part, ...] = ()
 
     @classmethod
     def parse(cls, written: str) -> Answer:
         status, _, rest = written.partition(" ")
         if not re.fullmatch(r"[1-5][0-9]{2}", status):
             raise ValueError(f"{written!r}: an answer begins with a status, such as 200")
-        if rest.startswith("~"):
-            return cls(int(status), text=re.compile(rest[1:]))
-        path, _, values = rest.partition("=")
-        return cls(int(status), path, tuple(values.split("|")) if values else ())
+        return cls(int(status), tuple(map(Part.parse, rest.split(" & "))) if rest else ())
 
     def fits(self, reading: Reading) -> bool:
         if reading.status != self.status:
             return False
-        if self.text is not None:
-            return self.text.search(reading.text) is not None
-        if not self.path:
-            # A page in the issuer's place: a filter on the way forbids, not the issuer.
-            return self.status != 403 or "text/html" not in reading.headers.get("content-type", "")
-        found = at(reading.json, self.path)
-        return any(_text(item) in self.values for item in found) if self.values else any(found)
+        return all(part.fits(reading) for part in self.parts)
 
 
 class Exchange(BaseModel):
@@ -108,6 +132,25 @@ class Exchange(BaseModel):
         texts = [self.url, self.auth, self.json_ or "", self.form or "", *self.headers.values()]
         return frozenset(name for text in texts for name in _NAME.findall(text)) - _ALWAYS
 
+    @cached_property
+    def names_of_host(self) -> frozenset[str]:
+        """Of the parts that stand in the host of its address, and nowhere else."""
+        host = urlsplit(self.url).netloc
+        rest = [self.url.replace(host, "", 1), self.auth, self.json_ or "", self.form or "", *self.headers.values()]
+        return frozenset(_NAME.findall(host)) - {name for text in rest for name in _NAME.findall(text)}
+
+
+class Answers(BaseModel):
+    """What an issuer answers, `STATUS BODY`, as it documents that: the examples by which a probe is tried."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    invalid: tuple[str, ...] = ()
+    restricted: tuple[str, ...] = ()  # it is good, and may not do this
+    place: tuple[str, ...] = ()  # it is good elsewhere: on another server, in another region, from other addresses
+    throttled: tuple[str, ...] = ()
+    suspended: tuple[str, ...] = ()  # it is good again once somebody pays, or enables it
+
 
 class Probe(Exchange):
     """One `[[probe]]` table: a request that only reads. docs/verification.md says what each key means."""
@@ -117,13 +160,31 @@ class Probe(Exchange):
     rules: tuple[str, ...] = Field(min_length=1)
     docs: str = Field(pattern=r"^https://")
     sites: tuple[str, ...] = ()  # further places of the same service: asked in turn until one takes the secret
-    elsewhere: bool = False  # servers of one's own issue secrets of the same looks: the public one cannot refuse them
+    # Servers of one's own issue secrets of the same looks. `rarely`: as long as nothing speaks of one, there is none.
+    elsewhere: bool | Literal["rarely"] = False
+    own: str | None = None  # what host and path of such a server look like
+    unasked: str | None = None  # why it is not asked at all
     method: Literal["GET", "POST"] = "GET"
     shape: str | None = None  # named groups take the value apart
     valid: tuple[str, ...]
     refused: tuple[str, ...]
+    refused_secret: tuple[str, ...] = ()  # as `refused`, and it is the secret, not what was given with it
     doubtful: tuple[str, ...] = ()  # refused, if it was taken from here before; else it may be good from elsewhere
+    errors: str | None = Field(default=None, pattern=r"^https://")  # the issuer's page about its refusals
     facts: Mapping[str, str] = {}
+    answers: Answers = Answers()
+
+    @model_validator(mode="after")
+    def _documented(self) -> Probe:
+        """A status alone says nothing of the secret: whatever stands on the way answers 401 and 403 as well."""
+        refusals = (*self.means_refused, *self.means_refused_secret, *self.means_doubtful)
+        if any(not answer.parts for answer in refusals):
+            raise ValueError("refused: a status alone is no refusal; name what the body says of an invalid secret")
+        if refusals and self.errors is None:
+            raise ValueError("refused: name the issuer's page that documents it, with errors")
+        if any(not answer.parts and answer.status != 200 for answer in self.means_valid):
+            raise ValueError("valid: of a status other than 200, name what the body says")
+        return self
 
     @cached_property
     def means_valid(self) -> tuple[Answer, ...]:
@@ -134,15 +195,32 @@ class Probe(Exchange):
         return tuple(map(Answer.parse, self.refused))
 
     @cached_property
+    def means_refused_secret(self) -> tuple[Answer, ...]:
+        return tuple(map(Answer.parse, self.refused_secret))
+
+    @cached_property
     def means_doubtful(self) -> tuple[Answer, ...]:
         return tuple(map(Answer.parse, self.doubtful))
 
-    def decide(self, reading: Reading) -> Literal["valid", "refused", "doubtful", "unknown"]:
-        if any(answer.fits(reading) for answer in self.means_valid):
+    def decide(self, reading: Reading) -> Decision:
+        """`refused`: the secret or what was given with it; `refused_secret`: the secret itself."""
+        if reading.page:
+            return "unknown"
+        if any(answer.fits(reading) and (answer.parts or _data(reading)) for answer in self.means_valid):
             return "valid"
+        if any(answer.fits(reading) for answer in self.means_refused_secret):
+            return "refused_secret"
         if any(answer.fits(reading) for answer in self.means_refused):
             return "refused"
         return "doubtful" if any(answer.fits(reading) for answer in self.means_doubtful) else "unknown"
+
+
+Decision = Literal["valid", "refused", "refused_secret", "doubtful", "unknown"]
+
+
+def _data(reading: Reading) -> bool:
+    """An interface answers with data: what stands in its place says 200 with anything."""
+    return isinstance(reading.json, dict | list)
 
 
 AUTHS = ("bearer", "basic", "header", "query", "path", "body", "aws-sigv4", "google-jwt", "postgres")

@@ -11,10 +11,11 @@ from urllib.parse import quote, quote_plus, urlsplit
 
 import orjson
 
-from monitor.verify.aws import sign
+from monitor.common.http import loopback
+from monitor.verify.aws import region_of, sign
 from monitor.verify.probe import Exchange, Probe, fill
 
-__all__ = ["MissingPartError", "Request", "build", "host_of", "parts_of", "public"]
+__all__ = ["MissingPartError", "Request", "beside_of", "build", "host_of", "parts_of", "public"]
 
 _HOST_LABEL = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
 _PART = re.compile(r"[\x21-\x7e]{1,4096}")
@@ -46,6 +47,18 @@ def parts_of(shape: str | None, value: str, given: Mapping[str, str]) -> dict[st
     return {**parts, **given, "value": value}
 
 
+def beside_of(probe: Exchange, value: str, parts: Mapping[str, str]) -> frozenset[str]:
+    """Names of what a request is made of that does not come out of the secret itself: it may be another one's."""
+    names = set(probe.names | probe.parts.keys())
+    within = parts_of(probe.shape, value, {}) if isinstance(probe, Probe) else {}
+    if probe.auth == "postgres":
+        names = {"host", "user"}
+        host = within.get("host", "")
+        if loopback(host) or "." not in host:  # a name that means another server on the host that wrote it
+            within.pop("host", None)
+    return frozenset(name for name in names if parts.get(name) and parts[name] != within.get(name))
+
+
 def public(labels: Mapping[str, str]) -> dict[str, str]:
     """Of an incident's labels those that requests may be made of: the rules' own. A source can bring others, and who
     writes to it must not choose whom a secret is sent to."""
@@ -54,7 +67,7 @@ def public(labels: Mapping[str, str]) -> dict[str, str]:
 
 def build(probe: Exchange, parts: Mapping[str, str], origin: str | None, now: float) -> Request:
     """The request to `origin` (scheme and host; None: as the data says). Raises MissingPartError."""
-    _complete(probe, parts)
+    _complete(probe, parts, origin)
     kind, _, rest = probe.auth.partition(" ")
     headers = {name: fill(text, parts) for name, text in probe.headers.items()}
     url = _url(probe, parts, origin)
@@ -75,8 +88,10 @@ def build(probe: Exchange, parts: Mapping[str, str], origin: str | None, now: fl
     return Request(probe.method, url, headers, body)
 
 
-def _complete(probe: Exchange, parts: Mapping[str, str]) -> None:
-    for name in sorted(probe.names | probe.parts.keys()):
+def _complete(probe: Exchange, parts: Mapping[str, str], origin: str | None) -> None:
+    # What only a host is made of, is not needed where another one is asked.
+    spared = probe.names_of_host if origin else frozenset()
+    for name in sorted((probe.names | probe.parts.keys()) - spared):
         if not parts.get(name):
             what = probe.parts.get(name, name)
             raise MissingPartError(f"it needs {what}: say it with --part {name}=…")
@@ -138,7 +153,7 @@ def _signed(url: str, body: bytes, parts: Mapping[str, str], *, where: str, now:
         key_id=key_id,
         secret=secret,
         service=service,
-        region=region,
+        region=region_of(host_of(url)[0]) or region,
         now=datetime.fromtimestamp(now, UTC),
     )
 

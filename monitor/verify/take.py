@@ -21,6 +21,7 @@ _BEFORE, _AFTER = 64 << 10, 256 << 10  # bytes around the place
 _PIECE, _OVERLAP = 1 << 20, 64 << 10
 _MOST = 64 << 20  # bytes that are searched where it is not at its place any more
 _PLACES = 10  # the newest
+_NEAR, _LINES = 1024, 3  # bytes, and lines with its own, before and behind it that are looked at, too
 _SIBLINGS = 20  # rotated files of one log
 
 
@@ -32,11 +33,13 @@ class Worker(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Taken:
-    """A secret in the open: for one request, and then gone. `labels`: public facts that stood beside it."""
+    """A secret in the open: for one request, and then gone. `labels`: public facts that stood beside it; `around`:
+    the lines that it stood in."""
 
     value: str = field(repr=False)
     rule: str
     labels: Mapping[str, str]
+    around: str = field(default="", repr=False)
 
 
 def take(worker: Worker, key: bytes, incident: Incident, *, node: str, sources: Iterable[str]) -> Taken | None:
@@ -59,8 +62,15 @@ def find(worker: Worker, key: bytes, wanted: str, data: bytes) -> Taken | None:
     """The secret with this fingerprint in a text, by the rules. Blocking."""
     for match in worker.scan(data):
         if fingerprint(key, match.secret) == wanted:
-            return Taken(plain(match.secret), match.rule.id, dict(match.labels))
+            return Taken(plain(match.secret), match.rule.id, dict(match.labels), _around(data, match))
     return None
+
+
+def _around(data: bytes, match: Match) -> str:
+    """Its line and its neighbours, which may say whose server it is of."""
+    before = data[max(0, match.start - _NEAR) : match.start].split(b"\n")[-_LINES:]
+    after = data[match.start : match.end + _NEAR].split(b"\n")[:_LINES]
+    return b"\n".join([*before[:-1], before[-1] + after[0], *after[1:]]).decode("utf-8", "replace")
 
 
 def plain(secret: bytes) -> str:

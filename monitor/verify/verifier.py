@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
@@ -15,13 +16,15 @@ from monitor.common.text import quotable
 from monitor.incidents import Validity, Verified
 from monitor.verify.config import VerifyConfig
 from monitor.verify.guard import ForbiddenError, Guard
+from monitor.verify.place import Place, place_of
 from monitor.verify.postgres import log_in
-from monitor.verify.probe import Probe, Reading, fact, probe_of
-from monitor.verify.request import MissingPartError, build, host_of, parts_of
+from monitor.verify.probe import Decision, Probe, Reading, fact, probe_of
+from monitor.verify.request import MissingPartError, beside_of, build, host_of, parts_of
 
 __all__ = ["Verdict", "Verifier"]
 
 _FACT = 200  # characters of a fact
+_OF, _WITH = "server", "asked_with"  # facts: whose it was when it was taken, and together with what
 _PAUSE = 60.0  # seconds without another request to a provider that is overloaded or cannot be reached
 
 
@@ -39,6 +42,19 @@ class Verdict:
     def verified(self) -> Verified:
         """As an incident keeps it."""
         return Verified(self.status, self.asked_at, self.reason, self.provider, self.facts)
+
+
+@dataclass(frozen=True, slots=True)
+class _Question:
+    """`beside`: what the request is made of that did not come out of the secret itself."""
+
+    probe: Probe
+    parts: Mapping[str, str] = field(repr=False)
+    beside: Mapping[str, str]
+    place: Place
+    now: float
+    taken: bool
+    known: Mapping[str, str]
 
 
 class Verifier:
@@ -59,11 +75,18 @@ class Verifier:
         self._paused: dict[str, float] = {}  # provider → not before
 
     async def ask(
-        self, rule: str, value: str, parts: Mapping[str, str] | None = None, *, taken: bool = False
+        self,
+        rule: str,
+        value: str,
+        parts: Mapping[str, str] | None = None,
+        *,
+        taken: bool = False,
+        known: Mapping[str, str] | None = None,
+        lines: Sequence[str] = (),
     ) -> Verdict:
         """Whether `value`, a secret of `rule`, still works. `parts`: what else a request may need, as names and
-        public ids. `taken`: its issuer has taken it from here before, or taken it back. Raises nothing: what stands in
-        the way is the reason of an `unknown`.
+        public ids. `taken`: its issuer has taken it from here before, or taken it back. `known`: facts of when it was
+        taken; `lines`: what stood around it. Raises nothing: what stands in the way is the reason of an `unknown`.
         """
         now = self._clock()
         probe = probe_of(rule)
@@ -72,12 +95,19 @@ class Verifier:
         if not self.settings.allows(probe.provider):
             why = f'"{probe.provider}" is not in verify.providers, so it is not asked'
             return Verdict("unknown", why, now, probe.provider)
+        if probe.unasked is not None:
+            return Verdict("unknown", f"{probe.name} is not asked: {probe.unasked}", now, probe.provider)
+        place = self.place(probe, lines)
+        if place.why:
+            return Verdict("unknown", f"{self._scrub(place.why)}; nothing was sent", now, probe.provider)
         wait = self._wait(probe.provider, now)
         if wait is not None:
             return Verdict("unknown", "asked as often as verify.rate allows", now, probe.provider, after=wait)
         after: float | None = None
         try:
-            return await self._ask(probe, parts_of(probe.shape, value, parts or {}), now, taken)
+            whole = parts_of(probe.shape, value, parts or {})
+            beside = {name: whole[name] for name in sorted(beside_of(probe, value, whole))}
+            return await self._ask(_Question(probe, whole, beside, place, now, taken, known or {}))
         except MissingPartError as error:
             why = str(error)
         except ForbiddenError as error:
@@ -103,30 +133,32 @@ class Verifier:
         times.append(now)
         return None
 
-    async def _ask(self, probe: Probe, parts: Mapping[str, str], now: float, taken: bool) -> Verdict:
+    def place(self, probe: Probe, lines: Sequence[str] = ()) -> Place:
+        """Where a secret that stood in these lines is asked about."""
+        settings = self.settings
+        return place_of(probe, settings.servers.get(probe.provider), settings.others(probe.provider), lines)
+
+    async def _ask(self, question: _Question) -> Verdict:
+        probe, parts, now = question.probe, question.parts, question.now
         private = probe.provider in self.settings.private
         if probe.auth == "postgres":
             status, why = await log_in(self._guard, parts, private=private, seconds=self.settings.timeout)
-            verdict: Validity = "valid" if status == "valid" else "refused" if status == "refused" else "unknown"
             facts = {name: parts[name] for name in ("user", "host", "database") if parts.get(name)}
-            return Verdict(verdict, self._scrub(why), now, probe.provider, self._clean(facts, parts))
+            return self._said(question, status, why, facts, parts.get("host", ""))
 
-        answer = Verdict("unknown", "nobody was asked", now, probe.provider)
-        for origin in self._origins(probe):
-            reading, reply = await self._exchange(probe, parts, origin, private, now)
-            answer = self._judged(probe, reading, reply, parts, now, taken=taken)
-            if answer.status != "refused":
-                break  # another site may know what this one does not
-        return answer
+        answers: list[Verdict] = []
+        for origin in question.place.origins:
+            answer = await self._exchange(question, origin, private)
+            if answer.status == "valid" or answer.after is not None:
+                return answer
+            answers.append(answer)
+        # Only what no site knows is refused: one of them may say something else of what another one knows.
+        unknown = [answer for answer in answers if answer.status != "refused"]
+        return (unknown or answers or [Verdict("unknown", "nobody was asked", now, probe.provider)])[0]
 
-    def _origins(self, probe: Probe) -> Sequence[str | None]:
-        own = self.settings.servers.get(probe.provider)
-        return [own] if own else list(probe.sites) or [None]
-
-    async def _exchange(
-        self, probe: Probe, parts: Mapping[str, str], origin: str | None, private: bool, now: float
-    ) -> tuple[Reading, Reply]:
-        request = build(probe, parts, origin, now)
+    async def _exchange(self, question: _Question, origin: str | None, private: bool) -> Verdict:
+        parts = question.parts
+        request = build(question.probe, parts, origin, question.now)
         async with asyncio.timeout(self.settings.timeout):
             proxy = await self._way(request.url, private)
             http = Http(timeout=self.settings.timeout, resolver=self._guard, proxy=proxy)
@@ -136,7 +168,8 @@ class Verifier:
                 await http.close()
         headers = {name.lower(): text for name, text in reply.headers.items()}
         text = reply.body.decode("utf-8", "replace")
-        return Reading(reply.status, headers, text, {k: v for k, v in parts.items() if k != "value"}), reply
+        reading = Reading(reply.status, headers, text, {k: v for k, v in parts.items() if k != "value"})
+        return self._judged(question, reading, reply, host_of(request.url)[0])
 
     async def _way(self, url: str, private: bool) -> str | None:
         """The proxy to use. Judges where the connection goes. Raises ForbiddenError."""
@@ -151,31 +184,51 @@ class Verifier:
         await self._guard.allow(*host_of(proxy), private=True)
         return proxy
 
-    def _judged(
-        self, probe: Probe, reading: Reading, reply: Reply, parts: Mapping[str, str], now: float, *, taken: bool
-    ) -> Verdict:
-        status = probe.decide(reading)
-        if status == "doubtful" and not taken:
-            why = f"{probe.name} says the same of one that is dead and of one that is good from other addresses only"
-            return Verdict("unknown", f"{why} (HTTP {reading.status})", now, probe.provider)
-        if status == "doubtful":
-            status = "refused"
-        if status == "unknown":
+    def _judged(self, question: _Question, reading: Reading, reply: Reply, host: str) -> Verdict:
+        probe, now = question.probe, question.now
+        decision = probe.decide(reading)
+        if decision == "unknown":
             busy = reading.status in (408, 425, 429) or reading.status >= 500
             after = (retry_after(reply.headers) or _PAUSE) if busy else None
             if after is not None:
                 self._paused[probe.provider] = now + after
-            return Verdict("unknown", f"{probe.name} answers HTTP {reading.status}", now, probe.provider, after=after)
-
-        if status == "refused" and probe.elsewhere and probe.provider not in self.settings.servers:
-            why = (
-                f"{probe.name} does not know it; if it is of a server of your own, set verify.servers.{probe.provider}"
-            )
-            return Verdict("unknown", why, now, probe.provider)
-        found = {name: fact(reading, place) for name, place in probe.facts.items()} if status == "valid" else {}
-        says = "takes it" if status == "valid" else "refuses it"
+            why = f"{probe.name} answers HTTP {reading.status}"
+            if not busy:
+                why += ", which is not what it says of an invalid one"
+            return Verdict("unknown", why, now, probe.provider, after=after)
+        says = "takes it" if decision == "valid" else "refuses it"
         why = f"{probe.name} {says} (HTTP {reading.status})"
-        return Verdict(status, why, now, probe.provider, self._clean(found, parts))
+        facts = {name: fact(reading, place) for name, place in probe.facts.items()} if decision == "valid" else {}
+        return self._said(question, decision, why, facts, host)
+
+    def _said(self, question: _Question, decision: Decision, why: str, facts: Mapping[str, str], host: str) -> Verdict:
+        """What an answer is worth: a refusal counts only where nothing but the secret can be wrong."""
+        probe, parts, now = question.probe, question.parts, question.now
+        where = {} if question.place.sure else self._clean({_OF: host}, parts)
+        pair = self._pair(question)
+        if decision == "valid":
+            shown = {**self._clean(facts, parts), **where, **pair}
+            return Verdict("valid", self._scrub(why), now, probe.provider, shown)
+        doubt = ""
+        if decision == "doubtful" and not question.taken:
+            doubt = "it says the same of one that is dead and of one that is good from other addresses only"
+        elif not question.place.sure and (not where or question.known.get(_OF) != where[_OF]):
+            doubt = f"if it is of another server, set verify.servers.{probe.provider}"
+        elif decision != "refused_secret" and pair and question.known.get(_WITH) != pair[_WITH]:
+            doubt = f"but together with {' and '.join(question.beside)}, and either may be wrong"
+        if decision == "unknown" or doubt:
+            why += f"; {doubt}" if doubt else ""
+            return Verdict("unknown", self._scrub(why), now, probe.provider)
+        return Verdict("refused", self._scrub(why), now, probe.provider)
+
+    def _pair(self, question: _Question) -> Mapping[str, str]:
+        """What the secret was asked about together with, as a fact; empty: with nothing."""
+        if not question.beside:
+            return {}
+        text = ", ".join(f"{name} {part}" for name, part in question.beside.items())
+        # What repeats a part of the secret, as a host does that stands in it, or is long, is known again by its digest.
+        digest = f"#{hashlib.blake2b(text.encode(), digest_size=6).hexdigest()}"
+        return {_WITH: (len(text) < _FACT and self._clean({_WITH: text}, question.parts).get(_WITH)) or digest}
 
     def _clean(self, facts: Mapping[str, str], parts: Mapping[str, str]) -> dict[str, str]:
         """Facts without a trace of the secret or another one."""

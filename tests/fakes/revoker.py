@@ -31,6 +31,7 @@ class FakeRevoker(FakeServer):
             if self.silent:
                 await self._release.wait()
             known = request.headers.get("Authorization", "").removeprefix("Bearer ") in self.works
-            return web.json_response({"login": "octocat"} if known else {}, status=200 if known else 401)
+            said = {"login": "octocat"} if known else {"message": "Bad credentials"}
+            return web.json_response(said, status=200 if known else 401)
         self.problems.append(f"{request.method} {request.path}")
         return web.Response(status=404)

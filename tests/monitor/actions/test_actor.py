@@ -119,13 +119,13 @@ class Issuer(FakeIssuer):
         self.turn += 1
         expected = step.means_taken[0]
         said: object = body_for(expected)
-        if step.keep and not expected.path:
+        if step.keep and not expected.parts:
             said = {"data": {"accessor": "x1"}}
             if any(place.startswith("find:") for place in step.keep.values()):
                 said = [{"api_key": "another", "id": "no"}, {"api_key": VALUE, "id": "yes"}]
             if any(place.startswith("re:") for place in step.keep.values()):
                 said = "<UserName>ada</UserName>"
-        if expected.path == "result.id":
+        if [part.path for part in expected.parts] == ["result.id"]:
             said = {"result": {"id": "t1"}}
         text = said if isinstance(said, str) else json.dumps(said)
         return web.Response(status=expected.status, text=text)
@@ -298,7 +298,7 @@ async def test_a_living_token_of_other_addresses_is_not_taken_for_dead(bao: Open
     for token in (str(made["auth"]["client_token"]), dead):
         verdict = await asking(bao).ask("vault-service-token", token)
         assert verdict.status == "unknown"
-        assert "of one that is good from other addresses only (HTTP 403)" in verdict.reason
+        assert "of one that is good from other addresses only" in verdict.reason
 
 
 async def test_what_a_real_openbao_has_leased_is_revoked_by_its_lease(bao: OpenBao, tmp_path: Path) -> None:

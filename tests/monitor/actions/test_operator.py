@@ -27,6 +27,8 @@ from monitor.common.tasks import cancel
 from monitor.incidents import Incident
 from monitor.routing import Policy
 from monitor.store import Store
+from monitor.store.actions import ActionError
+from monitor.verify.config import VerifyConfig
 from tests.acceptance.harness import Monitor
 from tests.acceptance.harness import until as waited
 from tests.fakes.revoker import FakeRevoker
@@ -218,10 +220,10 @@ async def test_what_an_issuer_takes_no_more_of_waits_and_runs_when_that_is_over(
             moments.append(time.monotonic())
             return outcomes.pop(0)
 
-    asker = SimpleNamespace(take=AsyncMock(return_value=SimpleNamespace(value="v")))
+    asker = SimpleNamespace(take=AsyncMock(return_value=SimpleNamespace(value="v", around="")))
     config: Any = SimpleNamespace(
         actions=[ActionConfig.model_validate({"name": "revoke", "type": "github-revoke"})],
-        verify=SimpleNamespace(allows=lambda provider: False),
+        verify=VerifyConfig(),
     )
     async with await Store.open(tmp_path / "state.db", Policy(sinks=("chat",))) as store:
         operator = Operator(store, cast("Asker", asker), Issuer(), lambda: config)
@@ -263,11 +265,9 @@ class Together(FakeRevoker):
 async def revoked_together(folder: Path, issuer: Together, values: list[str]) -> list[tuple[str, str]]:
     """Plan the revocation of each, and let it run once. Returns state and outcome of each, in this order."""
     given = {"name": "revoke", "type": "github-revoke", "server": issuer.url, "private": True, "timeout": "5s"}
-    config: Any = SimpleNamespace(
-        actions=[ActionConfig.model_validate(given)], verify=SimpleNamespace(allows=lambda provider: False)
-    )
+    config: Any = SimpleNamespace(actions=[ActionConfig.model_validate(given)], verify=VerifyConfig())
     incidents = [fingerprint(f"f{number}")[:16] for number in range(len(values))]
-    taken = {one: SimpleNamespace(value=value) for one, value in zip(incidents, values, strict=True)}
+    taken = {one: SimpleNamespace(value=value, around="") for one, value in zip(incidents, values, strict=True)}
     asker = SimpleNamespace(take=AsyncMock(side_effect=lambda incident: taken[incident.id]))
     async with await Store.open(folder / "state.db", Policy(sinks=("chat",))) as store:
         operator = Operator(store, cast("Asker", asker), Actor(), lambda: config)
@@ -309,7 +309,7 @@ async def test_one_that_nobody_can_run_holds_up_no_other(tmp_path: Path) -> None
     async def take(incident: Incident) -> Any:
         if broken and incident.id == first:
             raise RuntimeError("unexpected s3cr3t")
-        return SimpleNamespace(value="v")
+        return SimpleNamespace(value="v", around="")
 
     class Issuer(Actor):
         async def run(self, *_: Any, **__: Any) -> Outcome:
@@ -323,7 +323,7 @@ async def test_one_that_nobody_can_run_holds_up_no_other(tmp_path: Path) -> None
             )
             for name, kind in kinds
         ],
-        verify=SimpleNamespace(allows=lambda provider: False),
+        verify=VerifyConfig(),
     )
     async with await Store.open(tmp_path / "state.db", Policy(sinks=("chat",))) as store:
         operator = Operator(store, cast("Asker", SimpleNamespace(take=take)), Issuer(), lambda: config)
@@ -364,10 +364,10 @@ async def test_nothing_is_done_by_itself_about_what_was_resolved_meanwhile(tmp_p
             ActionConfig.model_validate({"name": kind, "type": kind, "rules": ["*"], **keys, **given})
             for kind, keys in kinds
         ],
-        verify=SimpleNamespace(allows=lambda provider: False),
+        verify=VerifyConfig(),
     )
     async with await Store.open(tmp_path / "state.db", Policy(sinks=("chat",))) as store:
-        asker = cast("Asker", SimpleNamespace(take=AsyncMock(return_value=SimpleNamespace(value="v"))))
+        asker = cast("Asker", SimpleNamespace(take=AsyncMock(return_value=SimpleNamespace(value="v", around=""))))
         operator = Operator(store, asker, Issuer(), lambda: config)
         await operator.look()  # what comes from now on is news
         await store.commit([finding("a"), finding("b", 1)])
@@ -382,3 +382,41 @@ async def test_nothing_is_done_by_itself_about_what_was_resolved_meanwhile(tmp_p
         assert {one.state for one in done.values()} == {"failed"}
         why = "the incident was resolved as false_positive meanwhile: nothing was sent"
         assert {one.outcome for one in done.values()} == {why}
+
+
+async def test_a_token_of_another_server_is_told_to_nobody_else(tmp_path: Path) -> None:
+    """An Enterprise server's, by its line, or by the configuration as long as nothing says whose it is."""
+    sent: list[str] = []
+
+    class Issuer(Actor):
+        async def run(self, _: ActionConfig, value: str, *__: Any, **___: Any) -> Outcome:
+            sent.append(value)
+            return Outcome("accepted", "taken")
+
+    around = {"a": "GET https://ghe.acme.example/api/v3/user", "b": "token=", "c": "at https://github.com/a", "d": "x"}
+    ids = {fingerprint(name)[:16]: name for name in around}
+
+    async def take(incident: Incident) -> Any:
+        return SimpleNamespace(value=ids[incident.id], around=around[ids[incident.id]])
+
+    given = {"name": "revoke", "type": "github-revoke", "approvals": 0}
+    config: Any = SimpleNamespace(actions=[ActionConfig.model_validate(given)], verify=VerifyConfig())
+    async with await Store.open(tmp_path / "state.db", Policy(sinks=("chat",))) as store:
+        operator = Operator(store, cast("Asker", SimpleNamespace(take=take)), Issuer(), lambda: config)
+        await store.commit([finding(name, number) for number, name in enumerate(around)])
+
+        async def run(name: str) -> str:
+            planned = await store.actions.plan(fingerprint(name)[:16], "revoke", actor="ada", needed=0)
+            try:
+                return (await operator.run(planned, actor="ada")).state
+            except ActionError as error:
+                await store.actions.begin(planned.id, "ada")
+                await store.actions.finish(planned.id, "failed", "x", actor="ada")
+                return str(error)
+
+        assert "it stands with ghe.acme.example" in await run("a")
+        assert await run("b") == "accepted"
+        config.verify = VerifyConfig().beside({"github": frozenset({"ghe.acme.example"})})
+        assert "set the action's `server`" in await run("d")
+        assert await run("c") == "accepted"
+        assert sent == ["b", "c"]

@@ -15,7 +15,7 @@ import typer
 
 from detectors.rules.template import expand
 from monitor.cli.verify import value_of
-from tests.fakes.issuer import FakeIssuer
+from tests.fakes.issuer import BAD_CREDENTIALS, FakeIssuer
 
 ROOT = Path(__file__).parents[3]
 Command = Callable[..., subprocess.CompletedProcess[str]]
@@ -95,7 +95,7 @@ def test_the_probes_are_listed(monitor: Command, tmp_path: Path) -> None:
 
 async def test_on_a_terminal_the_secret_is_asked_for_and_not_shown(tmp_path: Path) -> None:
     value = pat()
-    async with FakeIssuer(value, 401, {}) as issuer:
+    async with FakeIssuer(value, 401, BAD_CREDENTIALS) as issuer:
         configured(tmp_path, issuer.url)
 
         def typed() -> str:

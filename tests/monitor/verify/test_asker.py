@@ -26,7 +26,7 @@ from tests.acceptance.harness import until as waited
 from tests.detectors import texts
 from tests.fakes.forks import Forks
 from tests.fakes.github import FakeGitHub
-from tests.fakes.issuer import FakeIssuer
+from tests.fakes.issuer import BAD_CREDENTIALS, FakeIssuer
 from tests.fakes.server import Fault
 from tests.fakes.webhook import FakeWebhook
 from tests.monitor.store.helpers import finding
@@ -109,7 +109,7 @@ async def test_a_new_incident_is_asked_about_and_the_sink_hears_of_it(tmp_path: 
 
 async def test_a_kill_while_the_issuer_is_asked_asks_again(tmp_path: Path) -> None:
     value = expand("ghp_{alnum:30}{crc32}", 12)
-    async with FakeWebhook() as hook, FakeIssuer(value, 401, {}) as issuer:
+    async with FakeWebhook() as hook, FakeIssuer(value, 401, BAD_CREDENTIALS) as issuer:
         scene = Scene(tmp_path, hook, issuer)
         issuer.always = Fault(hang=True)
         await scene.monitor.start()
@@ -132,7 +132,7 @@ def _severities(root: Path) -> list[str]:
 
 async def test_a_person_asks_about_an_incident(tmp_path: Path) -> None:
     value = expand("ghp_{alnum:30}{crc32}", 13)
-    async with FakeWebhook() as hook, FakeIssuer(value, 401, {}) as issuer:
+    async with FakeWebhook() as hook, FakeIssuer(value, 401, BAD_CREDENTIALS) as issuer:
         scene = Scene(tmp_path, hook, issuer)
         (tmp_path / "config.toml").write_text(
             (tmp_path / "config.toml").read_text().replace("automatic = true", "automatic = false")
@@ -159,7 +159,7 @@ async def test_a_person_asks_about_an_incident(tmp_path: Path) -> None:
 
 async def test_a_new_secret_that_works_finishes_the_step_that_makes_it(tmp_path: Path) -> None:
     value, new = (expand("ghp_{alnum:30}{crc32}", seed) for seed in (14, 15))
-    async with FakeWebhook() as hook, FakeIssuer(new, 401, {}) as issuer:
+    async with FakeWebhook() as hook, FakeIssuer(new, 401, BAD_CREDENTIALS) as issuer:
         scene = Scene(tmp_path, hook, issuer)
         (tmp_path / "config.toml").write_text(
             (tmp_path / "config.toml").read_text().replace("automatic = true", "automatic = false")

@@ -32,14 +32,21 @@ async def test_a_password_is_taken_or_refused(server: Postgres) -> None:
     parts = {"user": "app", "host": f"127.0.0.1:{server.port}", "database": "postgres"}
     verdict = await asking().ask("postgresql-uri", server.password, parts)
     assert (verdict.status, verdict.facts["user"]) == ("valid", "app")
-    assert (await asking().ask("postgresql-uri", "wrong", parts)).status == "refused"
-    assert (await asking().ask("postgresql-uri", server.password, parts | {"user": "nobody"})).status == "refused"
+    assert verdict.facts["asked_with"] == f"host {parts['host']}, user app"
+    # Once it was taken at this place, a refusal is one of the password; before, the place may be another one's.
+    assert (await asking().ask("postgresql-uri", "wrong", parts)).status == "unknown"
+    assert (await asking().ask("postgresql-uri", "wrong", parts, known=verdict.facts)).status == "refused"
+    nobody = parts | {"user": "nobody"}
+    assert (await asking().ask("postgresql-uri", server.password, nobody, known=verdict.facts)).status == "unknown"
     other = await asking().ask("postgresql-uri", server.password, parts | {"database": "none"})
     assert (other.status, "no such database" in other.reason) == ("valid", True)
     whole = f"postgres://app:{server.password}@127.0.0.1:{server.port}/postgres?sslmode=disable"
     verdict = await asking().ask("postgresql-uri", whole)
     assert verdict.status == "valid"
     assert server.password not in repr(verdict)
+    gone = whole.replace(server.password, "wrong")
+    assert (await asking().ask("postgresql-uri", gone)).status == "unknown"  # this host's 127.0.0.1 is not the log's
+    assert (await asking().ask("postgresql-uri", gone, known=verdict.facts)).status == "refused"
 
 
 async def test_a_server_that_is_not_public_is_not_asked(server: Postgres) -> None:

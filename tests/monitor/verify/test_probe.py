@@ -25,17 +25,29 @@ def reading(status: int = 200, text: str = "", **headers: str) -> Reading:
         ("400 errors.0.code=X", 400, '{"errors": [{"code": "X"}]}', True),
         ("403 ~not (this|that)", 403, "it is not that", True),
         ("403 ~not (this|that)", 403, "it is", False),
+        ("401 a.b~^bad", 401, '{"a": {"b": "bad key"}}', True),
+        ("401 a.b~^bad", 401, '{"a": {"b": "a bad key"}}', False),
+        ("401 a=1 & b~x", 401, '{"a": 1, "b": "x"}', True),
+        ("401 a=1 & b~x", 401, '{"a": 1}', False),
     ],
 )
 def test_an_answer_is_a_status_and_what_its_body_says(written: str, status: int, text: str, fits: bool) -> None:
     assert Answer.parse(written).fits(reading(status, text)) is fits
 
 
-def test_a_page_of_a_filter_on_the_way_is_no_answer_of_the_issuer() -> None:
-    page = {"content-type": "text/html; charset=utf-8"}
-    assert not Answer.parse("403").fits(Reading(403, page, "<html>blocked</html>", {}))
-    assert Answer.parse("403").fits(Reading(403, {"content-type": "application/json"}, "{}", {}))
-    assert Answer.parse("200").fits(Reading(200, page, "", {}))
+def test_a_page_in_an_issuers_place_is_no_answer_of_it() -> None:
+    table = {"provider": "x", "name": "X", "rules": ["r"], "docs": "https://x", "url": "https://x", "auth": "bearer"}
+    said = {"valid": ["200"], "refused": ["401 ~dead"], "errors": "https://x/errors"}
+    probe = Probe.model_validate(table | said)
+    html = {"content-type": "text/html; charset=utf-8"}
+    assert probe.decide(Reading(401, {}, "dead", {})) == "refused"
+    assert probe.decide(Reading(401, html, "dead", {})) == "unknown"
+    assert probe.decide(Reading(401, {}, " <!DOCTYPE html>dead", {})) == "unknown"
+    assert probe.decide(Reading(200, {}, "[]", {})) == "valid"
+    assert probe.decide(Reading(200, {}, "welcome", {})) == "unknown"
+    for wrong in ({"refused": ["401"]}, {"errors": None}, {"valid": ["403"]}, {"errors": None, "doubtful": ["403 ~x"]}):
+        with pytest.raises(ValidationError):
+            Probe.model_validate(table | said | wrong)
 
 
 def test_an_answer_without_a_status_is_refused() -> None:

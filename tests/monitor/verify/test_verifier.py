@@ -1,13 +1,23 @@
 from __future__ import annotations
 
 import asyncio
+import base64
+import functools
+import itertools
+import re
+from pathlib import Path
+from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import rsa
 
 from monitor.common.credential import Credential
 from monitor.routing import Rate
 from monitor.verify.config import VerifyConfig
-from monitor.verify.probe import Answer, Probe, load_probes
+from monitor.verify.place import Place
+from monitor.verify.probe import Answer, Probe, Reading, load_probes
+from monitor.verify.request import parts_of
 from monitor.verify.verifier import Verdict, Verifier
 from tests.fakes.issuer import FakeIssuer
 from tests.fakes.server import FAULTS, FakeServer
@@ -32,7 +42,45 @@ PARTS = {
     "username": "acme",
 }
 VALUE = "canary0123456789"
-HTTP = [probe for probe in load_probes() if probe.auth not in ("postgres", "google-jwt")]
+PROBES = load_probes()
+HTTP = [probe for probe in PROBES if probe.auth not in ("postgres", "google-jwt") and probe.unasked is None]
+# Answers of whatever may stand between us and an issuer, or in its place.
+STRANGERS = ["401 ", "403 ", "401 {}", '403 {"message": "Forbidden"}', "302 ", "407 {}", "200 ", "200 hello"]
+PAGES = ["<html><body>{}</body></html>", "\n<!DOCTYPE html>\n<p>{}"]
+
+
+def identity(probe: Probe) -> str:
+    return f"{probe.provider} {probe.rules[0]}"
+
+
+@functools.cache
+def pem() -> str:
+    key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+    form = serialization.PrivateFormat.PKCS8
+    return key.private_bytes(serialization.Encoding.PEM, form, serialization.NoEncryption()).decode()
+
+
+def value_of(probe: Probe) -> str:
+    """One that says by itself what a request can take out of it."""
+    claims = base64.urlsafe_b64encode(b'{"ref": "abcdefghijklmnopqrst"}').decode().rstrip("=")
+    return {
+        "aws": "AKIA" + "A" * 16 + ":" + "x" * 40,
+        "discord-webhook-url": "1" * 18 + "/" + "x" * 40,
+        "mailchimp": "0" * 32 + "-us1",
+        "gcp-service-account-key": pem() if probe.auth == "google-jwt" else "",
+        "supabase-legacy-jwt": f"eyx.{claims}.x",
+    }.get(probe.provider if probe.provider in ("aws", "mailchimp") else probe.rules[0]) or VALUE
+
+
+def parts_for(probe: Probe) -> dict[str, str]:
+    """What somebody has to say beside the secret."""
+    return {name: PARTS[name] for name in needed(probe)}
+
+
+def needed(probe: Probe) -> frozenset[str]:
+    """What a secret of it does not say by itself; a whole address of PostgreSQL says all."""
+    within = parts_of(probe.shape, value_of(probe), {})
+    return frozenset() if probe.auth == "postgres" else frozenset(probe.names | probe.parts.keys()) - within.keys()
 
 
 def settings(server: FakeServer, probe: Probe | str = "github", **more: object) -> VerifyConfig:
@@ -43,19 +91,28 @@ def settings(server: FakeServer, probe: Probe | str = "github", **more: object) 
 
 def body_for(answer: Answer) -> object:
     """A body that fits an answer of a probe."""
-    if answer.text is not None:
-        return answer.text.pattern.split("|")[0].replace("\\", "")
-    if not answer.path:
-        return {}
-    value: object = answer.values[0] if answer.values else {"there": 1}
-    value = {"true": True, "false": False}.get(str(value), value)
-    for step in reversed(answer.path.split(".")):
-        value = [value] if step == "0" else {step: value}
-    return value
+    whole: dict[str, object] = {}
+    for part in answer.parts:
+        if not part.path:
+            assert part.text is not None
+            return re.sub(r"\\|\^|\(\?[a-z]+\)", "", part.text.pattern.split("|")[0])
+        value: object = part.values[0] if part.values else {"there": 1}
+        if part.text is not None:
+            value = re.sub(r"\^|\(\?[a-z]+\)", "", part.text.pattern.split("|")[0])
+        value = {"true": True, "false": False}.get(str(value), value)
+        at: Any = whole
+        steps = [0 if step == "*" or step.isdigit() else step for step in part.path.split(".")]
+        for step, after in itertools.pairwise([*steps, None]):
+            if after is None:
+                at[step] = value
+            elif isinstance(at, dict):
+                at.setdefault(step, [{}] if after == 0 else {})
+            at = at[step]
+    return whole
 
 
-@pytest.mark.parametrize("probe", HTTP, ids=lambda probe: f"{probe.provider} {probe.rules[0]}")
-async def test_each_probe_asks_as_its_issuer_wants_and_reads_its_answers(probe: Probe) -> None:
+@pytest.mark.parametrize("probe", HTTP, ids=identity)
+async def test_each_probe_asks_as_its_issuer_wants(probe: Probe) -> None:
     kind, _, rest = probe.auth.partition(" ")
     expected = {
         "bearer": {"authorization"},
@@ -67,17 +124,83 @@ async def test_each_probe_asks_as_its_issuer_wants_and_reads_its_answers(probe: 
         "aws-sigv4": set[str](),
     }[kind]
     async with FakeIssuer(VALUE) as issuer:
-        for status, answers in (("valid", probe.means_valid), ("refused", probe.means_refused)):
-            for answer in answers:
-                issuer.status, issuer.body = answer.status, body_for(answer)
-                verdict = await Verifier(settings(issuer, probe)).ask(probe.rules[0], VALUE, PARTS)
-                assert verdict.status == status, (answer, verdict)
-                assert issuer.seen() == expected
+        for answer in probe.means_valid:
+            issuer.status, issuer.body = answer.status, body_for(answer)
+            verdict = await Verifier(settings(issuer, probe)).ask(probe.rules[0], VALUE, PARTS)
+            assert verdict.status == "valid", (answer, issuer.body, verdict)
+            assert issuer.seen() == expected
         issuer.status, issuer.body = 500, "broken"
         verdict = await Verifier(settings(issuer, probe)).ask(probe.rules[0], VALUE, PARTS)
         assert (verdict.status, verdict.after) == ("unknown", 60.0)
         assert {request.method for request in issuer.requests} == {probe.method}
         assert VALUE not in repr(verdict)
+
+
+class Table:
+    """One probe and an issuer that answers what its row says."""
+
+    def __init__(self, issuer: FakeIssuer, probe: Probe) -> None:
+        self.issuer, self.probe = issuer, probe
+        self.value, self.parts = value_of(probe), parts_for(probe)
+
+    async def ask(self, answer: str, kind: str = "", **more: Any) -> str:
+        status, _, body = answer.partition(" ")
+        self.issuer.status, self.issuer.body = int(status), body
+        self.issuer.kind = kind or ("text/xml" if body.startswith("<") else "application/json")
+        verifier = Verifier(settings(self.issuer, self.probe))
+        return (await verifier.ask(self.probe.rules[0], self.value, self.parts, **more)).status
+
+    async def known(self) -> dict[str, str]:
+        """What is known once it was taken here, and with these parts."""
+        answer = self.probe.means_valid[0]
+        body = body_for(answer)
+        self.issuer.status, self.issuer.body, self.issuer.kind = answer.status, body, "application/json"
+        verdict = await Verifier(settings(self.issuer, self.probe)).ask(self.probe.rules[0], self.value, self.parts)
+        assert verdict.status == "valid"
+        return dict(verdict.facts)
+
+
+@pytest.mark.parametrize("probe", [one for one in PROBES if one.auth != "postgres" and not one.unasked], ids=identity)
+async def test_only_what_an_issuer_says_of_an_invalid_one_is_a_refusal(probe: Probe) -> None:
+    async with FakeIssuer("no such value") as issuer:
+        table = Table(issuer, probe)
+        certain = {"known": await table.known(), "taken": True}  # nothing else can be wrong
+        for answer in probe.answers.invalid:
+            fits = probe.refused or probe.refused_secret
+            assert await table.ask(answer, **certain) == ("refused" if fits else "unknown"), answer
+        may_live = probe.answers.restricted + probe.answers.place + probe.answers.throttled + probe.answers.suspended
+        for answer in (*may_live, *STRANGERS):
+            if answer != '403 {"errors": ["permission denied"]}':  # which counts once Vault has taken it from here
+                assert await table.ask(answer, **certain) != "refused", answer
+        for answer, page in itertools.product((*probe.answers.invalid[:1], "200 "), PAGES):
+            status, _, body = answer.partition(" ")
+            kind = "text/html" if page is PAGES[0] else "text/plain"
+            assert await table.ask(f"{status} {page.format(body)}", kind, **certain) == "unknown", answer
+
+
+def test_every_row_has_its_examples_and_its_issuers_page() -> None:
+    for probe in PROBES:
+        if probe.auth == "postgres":
+            continue
+        readings = [_reading(answer) for answer in probe.answers.invalid]
+        for answer in (*probe.means_refused, *probe.means_refused_secret):
+            assert any(answer.fits(reading) for reading in readings), (identity(probe), answer)
+        assert readings or not (probe.refused or probe.refused_secret)
+        assert probe.errors or not (probe.refused or probe.refused_secret)
+
+
+def _reading(answer: str) -> Reading:
+    status, _, body = answer.partition(" ")
+    return Reading(int(status), {}, body, {})
+
+
+def test_the_docs_say_how_many_rows_say_refused() -> None:
+    """`at once`: without anything else that is known of the secret."""
+    text = (Path(__file__).parents[3] / "docs/verification.md").read_text()
+    able = [probe for probe in PROBES if probe.refused or probe.refused_secret or probe.auth == "postgres"]
+    at_once = [one for one in able if one.elsewhere in (False, "rarely") and (one.refused_secret or not needed(one))]
+    assert len(able) >= 60
+    assert f"{len(able)} of {len(PROBES)} can say *refused*, {len(at_once)} at once" in text
 
 
 async def test_facts_are_what_the_issuer_says_and_never_the_secret() -> None:
@@ -180,12 +303,12 @@ async def test_a_long_answer_is_cut() -> None:
 
 async def test_the_next_site_is_asked_when_one_refuses() -> None:
     async with FakeIssuer(VALUE, 403, {}) as first, FakeIssuer(VALUE, 200, {"valid": True}) as second:
-        [probe] = [probe for probe in load_probes() if probe.provider == "datadog"]
+        [probe] = [probe for probe in PROBES if probe.provider == "datadog"]
         verifier = Verifier(VerifyConfig.model_validate({"providers": ["datadog"], "private": ["datadog"]}))
-        verifier._origins = lambda probe: [first.url, second.url]  # type: ignore[method-assign]
+        verifier.place = lambda *_: Place((first.url, second.url))  # type: ignore[method-assign, assignment]
         assert (await verifier.ask("datadog-api-key", VALUE)).status == "valid"
         assert (len(first.requests), len(second.requests)) == (1, 1)
-        assert list(Verifier(verifier.settings)._origins(probe)) == list(probe.sites)
+        assert Verifier(verifier.settings).place(probe).origins == probe.sites
 
 
 async def test_it_goes_through_the_proxy_that_is_set(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -210,10 +333,10 @@ async def test_many_at_once_do_not_mix() -> None:
 
 
 async def test_the_public_place_cannot_refuse_what_may_be_of_ones_own_server() -> None:
-    async with FakeIssuer(VALUE, 401, {}) as issuer:
+    async with FakeIssuer(VALUE, 401, {"message": "401 Unauthorized"}) as issuer:
         public = settings(issuer, "gitlab", servers={})
         verifier = Verifier(public)
-        verifier._origins = lambda probe: [issuer.url]  # type: ignore[method-assign]
+        verifier.place = lambda *_: Place((issuer.url,), sure=False)  # type: ignore[method-assign, assignment]
         verdict = await verifier.ask("gitlab-pat", VALUE)
         assert (verdict.status, "verify.servers.gitlab" in verdict.reason) == ("unknown", True)
         assert (await Verifier(settings(issuer, "gitlab")).ask("gitlab-pat", VALUE)).status == "refused"
