@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from monitor.sources.base import SourceConfig
     from monitor.sources.file.source import FileConfig
     from monitor.sources.http import HttpConfig
-    from monitor.sources.journal import JournalConfig
+    from monitor.sources.journal.config import JournalConfig
     from monitor.sources.mqtt import MqttConfig
     from monitor.sources.syslog import SyslogConfig
 

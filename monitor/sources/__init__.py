@@ -30,7 +30,7 @@ SOURCES: dict[str, str] = {
     "file": "monitor.sources.file.source:FileSource",
     "github": "monitor.github.source:GitHubSource",
     "http": "monitor.sources.http:HttpSource",
-    "journal": "monitor.sources.journal:JournalSource",
+    "journal": "monitor.sources.journal.source:JournalSource",
     "mqtt": "monitor.sources.mqtt:MqttSource",
     "stdin": "monitor.sources.stdin:StdinSource",
     "syslog": "monitor.sources.syslog:SyslogSource",

@@ -330,11 +330,26 @@ def vacuum(s: Script) -> None:
         s.put("h")
 
 
+def hosts(s: Script) -> None:
+    """Two hosts upload their journals: one of them late, after an outage, or with a clock that was slow."""
+    s.settings["stream"] = "journal"
+    _log(s)
+    s.op("upload", s.ids(1, 3), "a", 0)
+    s.begin()
+    for _ in range(s.random.randint(3, 6)):
+        s.op("upload", s.ids(1, 4), s.random.choice("ab"), s.random.choice((0, 0.2, 2, 300, 86_400, 40_000_000)))
+        s.nap(0.3)
+        s.op("upload", s.ids(1, 4), s.random.choice("ab"), s.random.choice((0, 0, 1)))
+        if s.perhaps(0.3):
+            s.op("archive", s.random.choice("ab"))
+        s.put("h")
+
+
 ROWS: dict[str, Callable[[Script], None]] = {
     row.__name__: row
     for row in (
         *(rename, copytruncate, regrow, rewrite, replace, inode, symlink, gz),
         *(prealloc, quiet, moved, unlinked, fast, long),
-        *(broker, push, cut, vacuum),
+        *(broker, push, cut, vacuum, hosts),
     )
 }

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import json
 import shutil
+import time
 from pathlib import Path
 
 import aiohttp
@@ -27,10 +28,12 @@ _SOURCES = {
 _TRY = 0.05  # seconds between attempts of a client
 _TIMEOUT = aiohttp.ClientTimeout(20)
 
+_JOURNALS = REMOTE.exists() and shutil.which("journalctl")
+
 # Row → what it cannot be played without, None: it is there.
 NEEDS = {
     "broker": None if shutil.which("mosquitto", path="/usr/bin:/usr/sbin:/usr/local/sbin") else "needs mosquitto",
-    "vacuum": None if REMOTE.exists() and shutil.which("journalctl") else "needs systemd-journal-remote",
+    **dict.fromkeys(("vacuum", "hosts"), None if _JOURNALS else "needs systemd-journal-remote"),
 }
 
 
@@ -159,3 +162,18 @@ class Streams(Files):
     async def do_vacuum(self, name: str) -> None:
         """A file of the journal is removed, as journald does with old ones."""
         (self.folder / f"journal/{name}.journal").unlink()
+
+    async def do_upload(self, numbers: list[int], host: str, late: float) -> None:
+        """Records of this host, which it wrote so many seconds ago."""
+        assert self._journal is not None
+        boot = {"_HOSTNAME": host, "_BOOT_ID": host * 32}
+        for number in numbers:
+            at = time.time_ns() // 1000 - int(late * 1e6)
+            self._journal.write(self._text(number), __REALTIME_TIMESTAMP=str(at), **boot)
+        await self._journal.settle(f"remote-{host}")
+
+    async def do_archive(self, host: str) -> None:
+        """Its file is renamed, and another one begun."""
+        path = self.folder / f"journal/remote-{host}.journal"
+        if path.exists():
+            path.rename(path.with_name(f"remote-{host}@{time.time_ns():x}.journal"))

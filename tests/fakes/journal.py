@@ -4,9 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import os
+import stat
 import subprocess
 import time
 from pathlib import Path
+
+import pytest
+
+from monitor.intake import Intake
+from monitor.sources.journal.source import JournalConfig, JournalSource
 
 REMOTE = Path("/usr/lib/systemd/systemd-journal-remote")
 
@@ -50,3 +57,20 @@ class Journal:
         )
         _, error = await process.communicate(data)
         assert process.returncode == 0, error.decode()
+
+
+def source(journal: Journal, intake: Intake, **keys: object) -> JournalSource:
+    """What reads it from its beginning."""
+    keys = {"directory": str(journal.folder), "start_at": "beginning", **keys}
+    return JournalSource(
+        JournalConfig.model_validate({"name": "journal", "type": "journal", **keys}), intake, b"k" * 32
+    )
+
+
+def program(folder: Path, text: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A journalctl of our own, first on PATH."""
+    folder.mkdir(exist_ok=True)
+    path = folder / "journalctl"
+    path.write_text(f"#!/bin/sh\n{text}\n")
+    path.chmod(path.stat().st_mode | stat.S_IXUSR)
+    monkeypatch.setenv("PATH", f"{folder}:{os.environ['PATH']}")

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from monitor.ledger import STATE, Ledger, place, total
 from monitor.sources.file.source import FileConfig, FileSource
-from monitor.sources.journal import JournalConfig
+from monitor.sources.journal.config import JournalConfig
 from monitor.sources.syslog import SyslogConfig
 from monitor.standing import standing
 from tests.fakes.intake import FakeIntake

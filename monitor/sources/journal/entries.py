@@ -18,7 +18,7 @@ from typing import Any
 
 from monitor.common.outside import taken
 
-__all__ = ["LONGEST", "Decoder", "Entry", "logged", "own", "suppressed"]
+__all__ = ["LONGEST", "Decoder", "Entry", "cursor_of", "logged", "numbered", "own", "suppressed"]
 
 LONGEST = 128 << 20  # bytes of one field that are kept
 _SHORT = 1 << 20  # a line that is not over by then is read as it comes
@@ -266,6 +266,18 @@ def own() -> Mapping[str, bytes]:
                     found["_BOOT_ID"] = boot.strip().replace("-", "")
                 return {name: value.encode() for name, value in found.items()}
     return {}
+
+
+def cursor_of(entry: Entry | None) -> str:
+    return entry.fields.get("__CURSOR", b"").decode("ascii", "replace") if entry else ""
+
+
+def numbered(cursor: str) -> int | None:
+    """The number that a record has in its sequence; None: the cursor does not say."""
+    parts = dict(pair.split("=", 1) for pair in cursor.split(";") if "=" in pair)
+    with contextlib.suppress(KeyError, ValueError):
+        return int(parts["i"], 16)
+    return None
 
 
 def logged(entry: Entry) -> float | None:

@@ -6,8 +6,8 @@ import tracemalloc
 
 import pytest
 
-from monitor.sources import journald
-from monitor.sources.journald import Decoder, Entry
+from monitor.sources.journal import entries as journald
+from monitor.sources.journal.entries import Decoder, Entry
 
 VALUES = (
     ("plain", b"plain"),

@@ -1,0 +1,1 @@
+"""journald's records, sequence by sequence {files sequence records}, through journalctl {journalctl entries}."""
