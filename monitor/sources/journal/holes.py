@@ -69,13 +69,20 @@ class Holes:
         alone = len(found) == 1 and (found[0].id, found[0].path) in read
         return [] if alone else [file.path for file in found]
 
+    def __contains__(self, number: int) -> bool:
+        return self._hole(number) is not None
+
     def fill(self, number: int) -> bool:
         """Whether it was missing."""
+        hole = self._hole(number)
+        if hole is not None:
+            hole.found.add(number)
+        return hole is not None
+
+    def _hole(self, number: int) -> _Hole | None:
+        """That in which it is missing."""
         hole = next((hole for hole in self._holes if hole.low < number < hole.high), None)
-        if hole is None or number in hole.found:
-            return False
-        hole.found.add(number)
-        return True
+        return None if hole is None or number in hole.found else hole
 
     def close(self, files: Iterable[JournalFile]) -> int:
         """How many were deleted; the rest may not be seen here. The oldest are deleted first: the record before has

@@ -190,7 +190,10 @@ class SequenceReader:
         await self._run(follow=False)
         # The last number may have been given to a record that was still being written.
         if self._filtered and not (self._ended or self._records.open) and (self._number or 0) < high - 1:
-            self._records.cursor = begin
+            if await self._were(self._followed):
+                self._records.cursor = begin
+            else:
+                self._again()
 
     async def _run(self, *, follow: bool) -> None:
         self._got, self._ended = 0, False
@@ -302,10 +305,13 @@ class SequenceReader:
                 async with asyncio.timeout(_OPEN if self._records.open or self._holes else _SILENT):
                     chunk = await stream.read(_READ)
             now = time.monotonic()
+            if chunk and not self._got and not await self._were(self._followed):
+                self._again()
             if chunk is None and follow and now > max(self._heard, self._began) + _SILENT - 1:
                 self._end()
             if chunk == b"":
-                await self._fill(float("inf"))
+                while self._holes:
+                    await self._fill(float("inf"))
                 return
             self._heard = now if chunk else self._heard
             records = list(self._records.take(self._seen(decoder.feed(chunk or b"")), now))
@@ -315,6 +321,11 @@ class SequenceReader:
                 decoder.garbled = 0
             await self._settle(records)
             await self._fill(now)
+
+    async def _were(self, files: set[tuple[str, str]]) -> bool:
+        """Whether these are still the names of these files: journalctl has opened what bore the names meanwhile."""
+        await self._fresh()
+        return files <= {(file.id, file.path) for file in self.files}
 
     def _seen(self, entries: Iterator[Entry]) -> Iterator[Entry]:
         """The records that are new. Numbers that are left out between them are noted."""
@@ -341,18 +352,25 @@ class SequenceReader:
         if not self._holes or now < self._looked + _LOOK:
             return
         await self._fresh()
-        late: list[tuple[Block, str]] = []
+        names = {(file.id, file.path) for file in self.files}
+        found: list[Entry] = []
         if paths := self._holes.files(self.files, self._followed):
             command = [*call(self._config, paths), f"--cursor={self._cursor(self._holes.first)}"]
             async with contextlib.aclosing(_entries(command)) as entries:
                 async for entry in entries:
                     number = numbered(cursor_of(entry)) or 0
-                    late += self._records.late(entry) if self._holes.fill(number) else ()
                     if number > self._holes.last:
                         break
+                    if number in self._holes:
+                        found.append(entry)
+        fresh = [entry for entry in found if self._holes.fill(numbered(cursor_of(entry)) or 0)]
+        late = [record for entry in fresh for record in self._records.late(entry)]
+        if not await self._were(names):
+            await self._settle(late)
+            return  # and look again
+        self._looked = time.monotonic()
         lost = self._holes.close(self.files)
         self._records.floor = None
-        self._looked = time.monotonic()
         await self._settle(late)
         if lost:
             self._intake.missed("journal_gap", lost, self._key, unit="records")

@@ -233,3 +233,27 @@ async def test_the_reader_waits_for_the_store(journal: Journal, monkeypatch: pyt
         assert intake.scanned == before
         intake.gate.set()
         await until(lambda: intake.scanned > 29 * 200_000)
+
+
+async def test_what_was_passed_by_as_two_files_grew_at_once_is_looked_for_again(
+    journal: Journal, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    real = shutil.which("journalctl")
+    runs = tmp_path / "runs"
+    program(
+        tmp_path / "bin",
+        f'[ -e "{runs}" ] && exec {real} "$@"; touch "{runs}"; {real} "$@" | grep -v "<2>"',
+        monkeypatch,
+    )
+    for number in (1, 2, 3):
+        journal.write(b"<%d>" % number)
+    await journal.settle()
+    other = bytearray((journal.folder / "system.journal").read_bytes())
+    other[24:40] = b"another file, id"
+    (journal.folder / "user-1000.journal").write_bytes(other)
+    intake = FakeIntake()
+    await source(journal, intake).run(True)
+    assert intake.marks == [1, 2, 3]
+    assert not intake.lost
+    await source(journal, intake).run(True)
+    assert intake.hits == 3
