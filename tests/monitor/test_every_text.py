@@ -29,8 +29,9 @@ from monitor.report.dossier import Dossier
 from monitor.site import Site
 from monitor.sources import container, entries, lines, loki, otlp
 from monitor.sources.feed import FeedConfig, FeedSource
-from monitor.sources.journal import JournalConfig, JournalSource
-from monitor.sources.journald import Entry
+from monitor.sources.journal.config import JournalConfig
+from monitor.sources.journal.entries import Entry
+from monitor.sources.journal.records import Records
 from monitor.sources.mqtt import MqttConfig, MqttSource
 from monitor.sources.pushed import Pushed, blocks
 from monitor.sources.syslog import SyslogConfig, SyslogSource
@@ -120,7 +121,8 @@ def of_otlp(token: str) -> Iterator[Pushed]:
 
 
 def of_journal(token: str) -> Iterator[Block]:
-    source = JournalSource(JournalConfig.model_validate({"name": "j", "type": "journal"}), None, KEY)  # type: ignore[arg-type]
+    config = JournalConfig.model_validate({"name": "j", "type": "journal"})
+    source = Records(config, None, "", "")  # type: ignore[arg-type]
     for name in JOURNAL.split():
         fields = {"MESSAGE": f"token={token}", "__CURSOR": name, name: text(token)}
         block = source._block(Entry({field: value.encode() for field, value in fields.items()}))
