@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import functools
+
 import hyperscan
 import pytest
 
@@ -8,12 +10,17 @@ from detectors.rules.triggers import TRIGGERS
 VALUE = "k3j9x2m4q8w1z7v5"
 
 
-def found(name: str, text: str) -> bool:
+@functools.cache
+def compiled(name: str) -> hyperscan.Database:
     texts = TRIGGERS[name]
     database = hyperscan.Database(mode=hyperscan.HS_MODE_BLOCK)
     database.compile(expressions=[t.encode() for t in texts], ids=list(range(len(texts))), flags=[0] * len(texts))
+    return database
+
+
+def found(name: str, text: str) -> bool:
     hits: list[int] = []
-    database.scan(text.encode(), match_event_handler=lambda number, *_: hits.append(number))
+    compiled(name).scan(text.encode(), match_event_handler=lambda number, *_: hits.append(number))
     return bool(hits)
 
 
