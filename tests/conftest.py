@@ -30,14 +30,22 @@ async def http() -> AsyncIterator[Http]:
     await client.close()
 
 
+# Compiled rules are kept from one session to the next: a cache of ours knows by itself what it is still good for.
+KEPT = Path(__file__).parent.parent / ".pytest_cache" / "rules"
+
+
 def pytest_configure() -> None:
     if "PYTEST_XDIST_WORKER" not in os.environ:  # workers have the folder of the process that starts them
-        os.environ[texts.SESSION] = str(folders.make())
+        folder = folders.make()
+        folders.copy(KEPT, folder)
+        os.environ[texts.SESSION] = str(folder)
 
 
 def pytest_unconfigure() -> None:
     if "PYTEST_XDIST_WORKER" not in os.environ:
-        folders.remove(Path(os.environ.pop(texts.SESSION)))
+        folder = Path(os.environ.pop(texts.SESSION))
+        folders.copy(folder, KEPT)
+        folders.remove(folder)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

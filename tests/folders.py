@@ -9,7 +9,7 @@ import shutil
 import tempfile
 from pathlib import Path
 
-__all__ = ["make", "remove"]
+__all__ = ["copy", "make", "remove"]
 
 _START, _LOCK = "monitor-tests-", "session"
 _held: dict[Path, int] = {}  # folder → the lock that says that its session goes on; closed by the end, however it comes
@@ -34,6 +34,18 @@ def make(root: Path | None = None) -> Path:
         fcntl.flock(_held[folder], fcntl.LOCK_EX)
         os.rename(lock_file.name, folder / _LOCK)
     return folder
+
+
+def copy(source: Path, target: Path) -> None:
+    """The folders in one into another, in place of those of the same name. What cannot be copied is done without."""
+    with contextlib.suppress(OSError, shutil.Error):
+        target.mkdir(parents=True, exist_ok=True)
+        for folder in [one for one in source.glob("*/") if not one.name.startswith(_START)]:
+            with tempfile.TemporaryDirectory(dir=target, prefix=_START) as beside:
+                made = Path(shutil.copytree(folder, Path(beside) / folder.name))
+                if (target / folder.name).exists():
+                    (target / folder.name).rename(Path(beside) / "old")
+                made.rename(target / folder.name)
 
 
 def remove(folder: Path) -> None:
