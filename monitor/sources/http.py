@@ -1,4 +1,4 @@
-"""Logs that others push over HTTP: OTLP, Loki's push, and lines. Answered once what was found in them is safe.
+"""Logs that others push over HTTP, in the forms their shippers speak. Answered once what was found in them is safe.
 
 Nothing of a body is read before its sender is known, and no more is taken than fits: the others are told to come again.
 """
@@ -6,10 +6,12 @@ Nothing of a body is read before its sender is known, and no more is taken than 
 from __future__ import annotations
 
 import asyncio
+import base64
 import contextlib
 import hmac
+import time
 from collections.abc import AsyncIterator, Callable, Iterator
-from itertools import islice
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, ClassVar, Literal, Self
 
 import structlog
@@ -23,12 +25,13 @@ from monitor.common.listen import split_listen
 from monitor.common.tasks import cancel
 from monitor.intake import Intake
 from monitor.model import Block
+from monitor.sources import bulk, hec
 from monitor.sources.base import SourceConfig
 from monitor.sources.peers import Peers, networks
-from monitor.sources.pushed import FormError, Pushed, blocks
+from monitor.sources.pushed import MOST, FormError, Pushed, Tally, TooManyError, blocks
 from monitor.sources.settle import settle
 from monitor.sources.tls import Identity, TlsConfig, TlsError
-from monitor.sources.unpack import Budget, BusyError, PackedError, unpack
+from monitor.sources.unpack import PackedError, unpack
 from monitor.web.app import serve
 from monitor.web.auth import given
 from monitor.web.limits import Bodies
@@ -40,10 +43,15 @@ log = structlog.get_logger(__name__)
 _WITHIN = 30.0  # seconds for a body to come
 _ANSWER = 8.0  # seconds for the database; OpenTelemetry's clients wait for ten
 _AGAIN = {"Retry-After": "5"}
-_TAKEN = 4  # bodies, of the largest that are taken, that may be under way
-_BATCH = 4096  # records that are settled together
+_TAKEN = 2  # bodies, of the largest that are taken, that may wait
+_BATCH, _BYTES = 4096, 4 << 20  # records that are settled together, and about how much of them
 _AT_ONCE = 2  # bodies that are taken apart at a time: in memory they are many times what they were
 _FIRST, _LONGEST = 1.0, 30.0  # seconds before the address is tried again
+
+# What a body of `POST /` may say that it is. Whatever of these it is, it is text.
+_TEXTS = ("json", "text", "xml", "form", "octet-stream", "logplex", "gzip", "zstd", "gelf", "log")
+_MSGPACK = ("application/msgpack", "application/x-msgpack", "application/vnd.msgpack")
+_SAMPLE, _CONTROLS = 4096, bytes({*range(32), 127} - {*b"\t\n\v\f\r\x1b\b"})
 
 Read = Callable[[bytes], Iterator[Pushed]]
 
@@ -95,8 +103,9 @@ class HttpSource:
         self._key = key
         self._peers = Peers(config.allow, None)
         self._bodies = Bodies(config.max_body, shared=_TAKEN * config.max_body, within=_WITHIN)
-        self._budget = Budget(_TAKEN * config.max_body)
         self._apart = asyncio.Semaphore(_AT_ONCE)
+        # Of our own, and as few: each thread that handled large bodies keeps some of that memory.
+        self._threads = ThreadPoolExecutor(_AT_ONCE, f"http-{config.name}")
 
     @staticmethod
     def present(config: HttpConfig) -> dict[str, tuple[int, int]]:
@@ -135,6 +144,14 @@ class HttpSource:
                 web.post("/loki/api/v1/push", self._loki),
                 web.post("/", self._lines),
                 web.get("/ready", _ready),
+                *(web.post(path, self._events) for path in hec.EVENTS),
+                *(web.post(path, self._raw) for path in hec.RAW),
+                *(web.get(path, _said(hec.healthy())) for path in hec.HEALTH),
+                web.post(f"{hec.PREFIX}/ack", _said(hec.no_receipts(), 400)),
+                *(add(path, self._bulk) for add in (web.post, web.put) for path in ("/_bulk", "/{index}/_bulk")),
+                web.get("/", _said(bulk.about(), headers=bulk.HEADERS)),
+                web.get("/_license", _said(bulk.license_(), headers=bulk.HEADERS)),
+                web.get("/_cluster/health", _said(bulk.health(), headers=bulk.HEADERS)),
             ]
         )
         host, port = split_listen(config.listen)
@@ -153,19 +170,25 @@ class HttpSource:
     async def _known(self, request: web.Request, handler: Any) -> web.StreamResponse:
         """From the headers alone."""
         answer = await self._stranger(request)
-        if answer is None:
+        if answer is not None:
+            self._intake.malformed("unauthorized" if answer.status == 401 else "peer_refused")
+            answer.force_close()  # or the body would be read, to be thrown away
+            return _worded(request, answer) or answer
+        try:
             response: web.StreamResponse = await handler(request)
-            return response
-        self._intake.malformed("unauthorized" if answer.status == 401 else "peer_refused")
-        answer.force_close()  # or the body would be read, to be thrown away
-        return answer
+        except web.HTTPException as error:
+            worded = _worded(request, error)
+            if worded is None:
+                raise
+            return worded
+        return response
 
     async def _stranger(self, request: web.Request) -> web.Response | None:
         peer = request.transport.get_extra_info("peername") if request.transport else None
         if isinstance(peer, tuple) and not self._peers.allowed(peer[0]):
             return web.Response(status=403, text="not from there: see allow\n")
         token = self.config.token
-        if token is None:
+        if token is None or request.path in hec.HEALTH:
             # A page in somebody's browser could otherwise push to this host.
             web_page = "Origin" in request.headers and not self.config.client_ca
             return web.Response(status=403, text="web pages need a token\n") if web_page else None
@@ -175,8 +198,8 @@ class HttpSource:
             self._intake.degraded("token", str(error))
             return web.Response(status=503, text="the token cannot be read\n", headers=_AGAIN)
         self._intake.degraded("token", None)
-        shown = given(request.headers.get("Authorization", "")).encode("utf-8", "replace")
-        if hmac.compare_digest(shown, wanted.encode()):
+        shown = _shown(request.headers.get("Authorization", ""))
+        if any(hmac.compare_digest(one.encode("utf-8", "replace"), wanted.encode()) for one in shown):
             return None
         return web.Response(
             status=401, text="the token is needed\n", headers={"WWW-Authenticate": 'Bearer, Basic realm="logs"'}
@@ -191,9 +214,7 @@ class HttpSource:
         if form not in ("application/json", "application/x-protobuf"):
             raise web.HTTPUnsupportedMediaType(text="OTLP comes as application/x-protobuf or application/json\n")
         read = otlp.from_json if form == "application/json" else otlp.from_protobuf
-        await self._take(request, read)
-        # An empty ExportLogsServiceResponse: nothing was refused.
-        return web.Response(body=b"{}" if form == "application/json" else b"", content_type=form)
+        return web.Response(body=otlp.answer(await self._take(request, read), form), content_type=form)
 
     async def _loki(self, request: web.Request) -> web.Response:
         from monitor.sources import loki
@@ -207,23 +228,49 @@ class HttpSource:
     async def _lines(self, request: web.Request) -> web.Response:
         from monitor.sources import lines
 
-        await self._take(request, lines.from_lines)
+        if request.content_type in _MSGPACK:
+            from monitor.sources import fluent
+
+            await self._take(request, fluent.from_msgpack)
+        elif any(kind in request.content_type for kind in _TEXTS):
+            await self._take(request, lambda body: lines.from_lines(_text(body)))
+        else:
+            self._intake.malformed("binary")
+            raise web.HTTPUnsupportedMediaType(text="lines of text, JSON, or msgpack as application/msgpack\n")
         return web.Response(status=204)
 
-    async def _take(self, request: web.Request, read: Read, encoding: str = "") -> None:
+    async def _events(self, request: web.Request) -> web.Response:
+        status, said = hec.answer(await self._take(request, hec.from_events))
+        return web.Response(status=status, body=said, content_type="application/json")
+
+    async def _raw(self, request: web.Request) -> web.Response:
+        from monitor.sources import lines
+
+        status, said = hec.answer(await self._take(request, lambda body: lines.from_lines(_text(body))))
+        return web.Response(status=status, body=said, content_type="application/json")
+
+    async def _bulk(self, request: web.Request) -> web.Response:
+        begun, asked = time.monotonic(), bulk.Bulk()
+        tally = await self._take(request, asked.read)
+        said = await asyncio.to_thread(asked.answer, tally, int((time.monotonic() - begun) * 1000))
+        return web.Response(body=said, content_type="application/json", headers=bulk.HEADERS)
+
+    async def _take(self, request: web.Request, read: Read, encoding: str = "") -> Tally:
         """Returns once what was found is safe. Raises web.HTTPException with the answer."""
         encoding = request.headers.get("Content-Encoding", encoding).strip().lower()
+        tally = Tally()
         try:
-            async with self._bodies.read(request) as body:
-                text = await asyncio.to_thread(unpack, bytes(body), encoding, self.config.max_body, self._budget)
-            try:
-                async with asyncio.timeout(_ANSWER):
-                    await self._settle(text, read)
-            finally:
-                self._budget.take(-len(text))
+            await self._settle(request, encoding, read, tally)
         except web.HTTPRequestEntityTooLarge as error:
             self._intake.malformed("too_large")
             failure: web.HTTPException = error
+        except TooManyError:
+            self._intake.malformed("too_many")
+            text = f"more than {MOST} records: send fewer at once\n"
+            failure = web.HTTPRequestEntityTooLarge(MOST, tally.records, text=text)
+        except BinaryError:
+            self._intake.malformed("binary")
+            failure = web.HTTPUnsupportedMediaType(text="neither text nor what its Content-Type says\n")
         except FormError as error:
             self._intake.malformed("form")
             failure = web.HTTPBadRequest(text=f"{error}\n")
@@ -231,24 +278,105 @@ class HttpSource:
             self._intake.malformed("too_large" if error.large else "packed")
             failure = web.HTTPBadRequest(text=f"{error}\n")
             if error.large:
-                failure = web.HTTPRequestEntityTooLarge(self.config.max_body, len(body), text=f"{error}\n")
-        except BusyError:
-            failure = web.HTTPTooManyRequests(text="too much is under way\n", headers=_AGAIN)
+                failure = web.HTTPRequestEntityTooLarge(self.config.max_body, 0, text=f"{error}\n")
         except TimeoutError:
             failure = web.HTTPServiceUnavailable(text="it could not be kept in time\n", headers=_AGAIN)
         else:
-            return
+            for _ in tally.bad:
+                self._intake.malformed("record")
+            return tally
         raise failure
 
-    async def _settle(self, text: bytes, read: Read) -> None:
-        async with self._apart:
-            records = blocks(self.config.name, self._key, read(text))
-            while batch := await asyncio.to_thread(_some, records):
-                await settle(self._intake, batch)
+    async def _settle(self, request: web.Request, encoding: str, read: Read, tally: Tally) -> None:
+        async with contextlib.AsyncExitStack() as held:
+            body = await held.enter_async_context(self._bodies.read(request))
+            async with asyncio.timeout(_ANSWER), self._apart:
+                text = await self._to_end(unpack, body, encoding, self.config.max_body)
+                del body  # two of them take twice the memory
+                await held.aclose()
+                records = blocks(self.config.name, self._key, read(text), tally)
+                ended: list[Exception] = []
+                while batch := await self._to_end(_some, records, ended):
+                    await settle(self._intake, batch)
+                if ended:
+                    raise ended[0]
+
+    async def _to_end(self, work: Callable[..., Any], *given: Any) -> Any:
+        """In a thread. What nobody waits for any more is done all the same, and holds its place until then."""
+        task = asyncio.get_running_loop().run_in_executor(self._threads, work, *given)
+        try:
+            return await asyncio.shield(task)
+        except asyncio.CancelledError:
+            await asyncio.wait([task])
+            raise
 
 
-def _some(records: Iterator[Block]) -> list[Block]:
-    return list(islice(records, _BATCH))
+class BinaryError(Exception):
+    """A body that is not text."""
+
+
+def _some(records: Iterator[Block], ended: list[Exception]) -> list[Block]:
+    """`ended`: gets the error at which they end. What came before it is kept all the same."""
+    batch, size = [], 0
+    try:
+        for block in records:
+            batch.append(block)
+            size += len(block.data)
+            if len(batch) >= _BATCH or size >= _BYTES:
+                break
+    except (FormError, TooManyError, BinaryError) as error:
+        ended.append(error)
+    return batch
+
+
+def _text(body: bytes) -> bytes:
+    """Raises BinaryError: of a thousand characters of a log none is a control character, of other things many are."""
+    sample = body[:_SAMPLE]
+    if len(sample) - len(sample.translate(None, _CONTROLS)) > max(2, len(sample) // 50):
+        raise BinaryError
+    return body
+
+
+def _shown(header: str) -> list[str]:
+    """What an Authorization header may show as the token: of Splunk's forwarders, Elastic's, and whoever else."""
+    scheme, _, value = header.partition(" ")
+    value = value.strip()
+    if scheme.lower() == "splunk":
+        return [value]
+    if scheme.lower() != "apikey":
+        return [given(header)]
+    try:
+        plain = base64.b64decode(value, validate=True).decode()
+    except ValueError:
+        return [value]
+    return [value, plain, plain.partition(":")[2]]  # of a pair of id and key
+
+
+def _worded(request: web.Request, answer: web.Response) -> web.Response | None:
+    """A refusal as the sender knows it; None: as it is."""
+    status, headers = answer.status, {**answer.headers}
+    headers.pop("Content-Type", None)
+    headers.pop("Content-Length", None)
+    if request.path.startswith(hec.PREFIX):
+        status, said = hec.refusal(status, "Authorization" in request.headers)
+    elif request.path.endswith("/_bulk") or (request.path.startswith("/_") and request.method != "POST"):
+        said = bulk.refusal(status, answer.text or "")
+        headers |= bulk.HEADERS
+    else:
+        return None
+    worded = web.Response(status=status, body=said, content_type="application/json", headers=headers)
+    if answer.keep_alive is False:
+        worded.force_close()
+    return worded
+
+
+def _said(body: bytes, status: int = 200, headers: dict[str, str] | None = None) -> Any:
+    """Whatever is asked there, this is the answer."""
+
+    async def answer(_request: web.Request) -> web.Response:
+        return web.Response(status=status, body=body, content_type="application/json", headers=headers)
+
+    return answer
 
 
 async def _ready(_request: web.Request) -> web.Response:

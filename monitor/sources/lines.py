@@ -2,86 +2,104 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import contextlib
+import re
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import orjson
 
 from monitor.common.outside import taken
-from monitor.sources.pushed import Pushed, bounded, packed_json
+from monitor.sources.pieces import Json, light
+from monitor.sources.pushed import FormError, Pushed, bounded
 
-__all__ = ["facts", "from_lines"]
+__all__ = ["LINE", "described", "facts", "from_lines", "line_of"]
 
-# Field → what we call it; "a.b" lies in the object `a`
+# Field → what we call it; "a.b" may lie in the object `a`, as with Elastic's shippers
 _FACTS = (
     *((name, "service") for name in ("service", "app", "application", "appname", "service.name")),
-    *((f"kubernetes.{name}", "service") for name in ("container_name",)),
-    *((name, "host") for name in ("host", "hostname", "host.name", "kubernetes.host")),
+    *((name, "service") for name in ("kubernetes.container_name", "kubernetes.container.name")),
+    *((name, "host") for name in ("host", "hostname", "host.name", "host.hostname", "kubernetes.host")),
     *((name, "level") for name in ("level", "severity", "log.level")),
     *((name, "trace_id") for name in ("trace_id", "traceId", "trace.id")),
-    *((f"kubernetes.{name}", "namespace") for name in ("namespace_name", "pod_namespace")),
-    ("kubernetes.pod_name", "pod"),
-    ("kubernetes.container_name", "container"),
-    ("kubernetes.container_image", "image"),
+    *((f"kubernetes.{name}", "namespace") for name in ("namespace_name", "pod_namespace", "namespace")),
+    *((f"kubernetes.{name}", "pod") for name in ("pod_name", "pod.name")),
+    *((f"kubernetes.{name}", "container") for name in ("container_name", "container.name")),
+    *((name, "image") for name in ("kubernetes.container_image", "container.image.name")),
 )
-_LOOKED = tuple((theirs, *theirs.partition(".")[::2], ours) for theirs, ours in _FACTS)
 _PATHS = ("file", "path", "filename", "log.file.path")
 _TIMES = ("timestamp", "@timestamp", "time", "ts", "date", "_time", "datetime")
+
+_LIST = re.compile(rb'\s*+\[\s*+["{\[]')
+LINE = re.compile(rb"[^\n]++")
 
 
 def from_lines(body: bytes) -> Iterator[Pushed]:
     """Whatever it is, all of it: what is no JSON is text."""
-    if body.lstrip()[:1] == b"[":
-        try:
-            items = orjson.loads(body)
-        except orjson.JSONDecodeError:
-            items = None
-        if isinstance(items, list):
-            yield from map(_item, items)
-            return
-    start = 0
-    while start < len(body):
-        end = body.find(b"\n", start)
-        end = len(body) if end < 0 else end
-        line = body[start:end]
-        start = end + 1
-        yield _line(line)
+    done, listed = 0, Json(body)
+    if _is_list(body):
+        with contextlib.suppress(FormError):
+            for _ in listed.items():
+                start, done = listed.span()
+                yield _item(body, start, done)
+            done = listed.at
+    for line in LINE.finditer(body, done):
+        yield line_of(line[0])
 
 
-def _item(item: Any) -> Pushed:
-    if isinstance(item, str):
-        return _line(item.encode("utf-8", "surrogatepass"))
-    text = packed_json(item)
-    return _object(item, text) if isinstance(item, dict) else Pushed(text, "lines")
+def _is_list(body: bytes) -> bool:
+    """Of JSON, and nothing else: lines of a log begin with brackets, too."""
+    if not _LIST.match(body):
+        return False
+    listed = Json(body)
+    try:
+        listed.span()
+    except FormError:
+        return False
+    return not listed.more()
 
 
-def _line(line: bytes) -> Pushed:
-    if line.lstrip()[:1] == b"{":
-        try:
+def _item(body: bytes, start: int, end: int) -> Pushed:
+    text = body[start:end]
+    if text[:1] == b'"' and light(text, 0, len(text)):
+        with contextlib.suppress(orjson.JSONDecodeError):
+            return line_of(orjson.loads(text).encode())
+    return line_of(text)
+
+
+def line_of(line: bytes) -> Pushed:
+    """An object of JSON with what it says of itself, or text."""
+    if line.lstrip()[:1] == b"{" and light(line, 0, len(line)):
+        with contextlib.suppress(orjson.JSONDecodeError):
             item = orjson.loads(line)
-        except orjson.JSONDecodeError:
-            item = None
-        if isinstance(item, dict):
-            return _object(item, line)
+            if isinstance(item, dict):
+                return described(item, line)
     return Pushed(line, "lines")
 
 
-def _object(item: dict[str, Any], text: bytes) -> Pushed:
+def described(item: Mapping[str, Any], text: bytes, path: str = "lines") -> Pushed:
+    """A record that says this of itself. `path`: where it comes from, if it does not say."""
     about = bounded(_said(item))
-    path = next((path for name in _PATHS if isinstance(path := item.get(name), str)), "")
+    place = next((found for name in _PATHS if isinstance(found := _at(item, name), str) and found), "")
     stamp = next((value for name in _TIMES if (value := item.get(name))), None)
-    return Pushed(text, taken(path) or about.get("service", "lines"), about, stamp=b"its own" if stamp else b"")
+    return Pushed(text, taken(place) or about.get("service", path), about, stamp=b"its own" if stamp else b"")
 
 
 def facts(text: bytes) -> dict[str, str]:
     """What an object of JSON says of itself; nothing of any other text."""
-    return dict(_line(text).about)
+    return dict(line_of(text).about)
 
 
-def _said(item: dict[str, Any]) -> Iterator[tuple[str, object]]:
-    for theirs, outer, inner, ours in _LOOKED:
-        value = item.get(theirs)
-        if value is None and inner and isinstance(there := item.get(outer), dict):
-            value = there.get(inner)
-        if value is not None:
+def _said(item: Mapping[str, Any]) -> Iterator[tuple[str, object]]:
+    for theirs, ours in _FACTS:
+        if (value := _at(item, theirs)) is not None:
             yield ours, value
+
+
+def _at(item: Mapping[str, Any], name: str) -> Any:
+    """What stands under the name, or under its parts, each in the one before."""
+    if (value := item.get(name)) is not None or "." not in name:
+        return value
+    outer, _, inner = name.partition(".")
+    there = item.get(outer)
+    return _at(there, inner) if isinstance(there, dict) else None

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import threading
 import zlib
-from collections.abc import Callable
 
 import cramjam
 import zstandard
 
-__all__ = ["Budget", "BusyError", "PackedError", "unpack"]
+__all__ = ["PackedError", "unpack"]
 
 _PIECE = 1 << 20
 _GIVEN = 4 << 10  # bytes that are unpacked at once
+_BLOCKS = 64  # of zstd, in which four bytes may be a block of 128 KiB
 _WINDOW = 8 << 20  # bytes that a zstd frame may look back on, as RFC 8878 recommends
+_MARKS = {b"\x1f\x8b": "gzip", b"\x28\xb5\x2f\xfd": "zstd"}  # how a body begins
 
 
 class PackedError(Exception):
@@ -25,64 +25,41 @@ class PackedError(Exception):
         self.large = large
 
 
-class BusyError(Exception):
-    """So much is under way that this has to wait."""
+def unpack(body: bytes | bytearray, encoding: str, most: int) -> bytes:
+    """At most `most` bytes. Blocking. Raises PackedError.
 
-
-class Budget:
-    """Bytes that all bodies under way may take together. From any thread."""
-
-    def __init__(self, most: int) -> None:
-        self.left = most
-        self._lock = threading.Lock()
-
-    def take(self, count: int) -> None:
-        """Raises BusyError. Give it back with a negative count."""
-        with self._lock:
-            if count > self.left:
-                raise BusyError
-            self.left -= count
-
-
-def unpack(body: bytes, encoding: str, most: int, budget: Budget) -> bytes:
-    """At most `most` bytes, which are taken of the budget; whoever gets them gives them back. Blocking.
-
-    `encoding`: of the header Content-Encoding, or "snappy" for the block format that Loki's clients send.
-    Raises PackedError and BusyError, and has given back everything then.
+    `encoding`: of the header Content-Encoding, or "snappy" for the block format that Loki's clients send. What says
+    nothing of itself but begins as gzip or zstd does is unpacked as that.
     """
-    taken = 0
-
-    def grow(count: int) -> None:
-        nonlocal taken
-        if taken + count > most:
-            raise PackedError(f"more than {most} bytes once unpacked", large=True)
-        budget.take(count)
-        taken += count
-
+    if encoding in ("", "identity"):
+        encoding = next((name for mark, name in _MARKS.items() if body.startswith(mark)), "")
     try:
-        if encoding in ("", "identity"):
-            grow(len(body))
-            return body
+        if not encoding:
+            _grown(len(body), most)
+            return bytes(body)
         if encoding in ("gzip", "x-gzip", "deflate"):
-            return _inflated(body, encoding, grow)
+            return _inflated(body, encoding, most)
         if encoding == "zstd":
-            return _zstd(body, grow)
+            return _zstd(body, most)
         if encoding == "snappy":
-            grow(cramjam.snappy.decompress_raw_len(body))
+            _grown(cramjam.snappy.decompress_raw_len(body), most)
             return bytes(cramjam.snappy.decompress_raw(body))
         raise PackedError("Content-Encoding must be gzip, deflate, zstd, snappy or identity")
     except (zlib.error, zstandard.ZstdError, cramjam.DecompressionError, EOFError, ValueError):
-        failure: Exception = PackedError(f"the body is not {encoding}, or was cut off")
-    except (PackedError, BusyError) as error:
-        failure = error
-    budget.take(-taken)
-    raise failure
+        raise PackedError(f"the body is not {encoding}, or was cut off") from None
 
 
-def _inflated(body: bytes, encoding: str, grow: Callable[[int], None]) -> bytes:
+def _grown(size: int, most: int) -> int:
+    """Raises PackedError when it is too much."""
+    if size > most:
+        raise PackedError(f"more than {most} bytes once unpacked", large=True)
+    return size
+
+
+def _inflated(body: bytes | bytearray, encoding: str, most: int) -> bytes:
     # What is called deflate is zlib's format, by the book; some send it bare.
     bits = 31 if encoding != "deflate" else 15 if body[:1] == b"\x78" else -15
-    parts, whole, at = [], memoryview(body), 0
+    parts, whole, at, size = [], memoryview(body), 0, 0
     while at < len(body):  # a gzip file may have several members
         decoder = zlib.decompressobj(bits)
         while not decoder.eof:
@@ -92,18 +69,24 @@ def _inflated(body: bytes, encoding: str, grow: Callable[[int], None]) -> bytes:
             if not part and not given and not decoder.eof:
                 raise EOFError
             at += len(given) - len(decoder.unused_data if decoder.eof else decoder.unconsumed_tail)
-            grow(len(part))
+            size = _grown(size + len(part), most)
             parts.append(part)
         if encoding == "deflate":
             break
     return b"".join(parts)
 
 
-def _zstd(body: bytes, grow: Callable[[int], None]) -> bytes:
-    parts = []
-    decoder = zstandard.ZstdDecompressor(max_window_size=_WINDOW)
-    with decoder.stream_reader(body, read_across_frames=True) as stream:
-        while part := stream.read(_PIECE):
-            grow(len(part))
+def _zstd(body: bytes | bytearray, most: int) -> bytes:
+    parts, whole, at, size = [], memoryview(body), 0, 0
+    unpacker = zstandard.ZstdDecompressor(max_window_size=_WINDOW)
+    while at < len(body):  # there may be several frames
+        decoder = unpacker.decompressobj()
+        while not decoder.eof:
+            given = whole[at : at + _BLOCKS]
+            if not given:
+                raise EOFError
+            part = decoder.decompress(given)
+            at += len(given) - len(decoder.unused_data)
+            size = _grown(size + len(part), most)
             parts.append(part)
     return b"".join(parts)

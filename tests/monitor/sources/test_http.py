@@ -1,16 +1,19 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import contextlib
 import gzip
 import logging
 import ssl
-from collections.abc import AsyncIterator
+import threading
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 
 import aiohttp
 import cramjam
+import msgpack
 import orjson
 import pytest
 import zstandard
@@ -24,6 +27,7 @@ from pydantic import ValidationError
 
 from monitor.sources import http as module
 from monitor.sources.http import HttpConfig, HttpSource
+from monitor.sources.pushed import Pushed
 from tests.fakes.intake import FakeIntake, running, until
 from tests.fakes.smtp import certificate
 from tests.monitor.sources.test_loki import JSON as LOKI
@@ -154,6 +158,100 @@ async def test_lines_of_vector_and_fluent_bit(client: aiohttp.ClientSession) -> 
     assert len(intake.blocks) < 20
 
 
+@pytest.mark.parametrize("form", ["application/msgpack", "application/x-msgpack"])
+async def test_fluent_bit_in_the_format_it_has_by_default(client: aiohttp.ClientSession, form: str) -> None:
+    intake = FakeIntake()
+    body = b"".join(msgpack.packb([[1_700_000_000 + n, {}], {"log": f"m <{n}>"}]) for n in range(60))
+    async with listening(intake) as url:
+        assert await push(client, url, body, Content_Type=form) == (204, "")
+        packed = gzip.compress(body)  # and says nothing of it
+        assert await push(client, url, packed, Content_Type=form) == (204, "")
+    assert intake.marks == list(range(60))
+    assert intake.hits == 120
+    assert {offset for _, offset, _ in intake.found} == {len(b'{"log":"m ')}
+
+
+async def test_a_bad_record_of_otlp_is_told_and_costs_no_other_one(client: aiohttp.ClientSession) -> None:
+    intake = FakeIntake()
+    records = [{"body": {"stringValue": "<1>"}}, "<2>", {"body": {"stringValue": "<3>"}}]
+    body = orjson.dumps({"resourceLogs": [{"scopeLogs": [{"logRecords": records}]}]})
+    async with listening(intake) as url:
+        headers = {"Content-Type": "application/json"}
+        async with client.post(f"{url}/v1/logs", data=body, headers=headers) as answer:
+            assert answer.status == 200
+            assert (await answer.json())["partialSuccess"]["rejectedLogRecords"] == "1"
+    assert intake.marks == [1, 2, 3]
+    assert intake.refused == {"record": 1}
+
+
+async def test_forwarders_of_splunk(client: aiohttp.ClientSession, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PUSH_TOKEN", "the token of this test")
+    intake = FakeIntake()
+    hec = "/services/collector"
+    known = {"Authorization": "Splunk the token of this test"}
+
+    async def send(path: str, body: bytes, **headers: str) -> tuple[int, int]:
+        async with client.post(url + hec + path, data=body, headers=headers) as answer:
+            return answer.status, (await answer.json())["code"]
+
+    async with listening(intake, token="env:PUSH_TOKEN", max_body=2000) as url:
+        for number, path in enumerate(("", "/event", "/event/1.0")):
+            body = b'{"event":"<%d>"}{"event":{"m":"<%d>"}}' % (number, 10 + number)
+            assert await send(path, body, **known) == (200, 0)
+        packed = {"Content-Encoding": "gzip", **known}
+        assert await send("/raw", gzip.compress(b"first <3>\nsecond <13>"), **packed) == (200, 0)
+        assert await send(
+            "/event", b'{"event":"<4>"}', Authorization=aiohttp.encode_basic_auth("x", "the token of this test")
+        ) == (200, 0)
+        assert await send("/event", b'{"event":"<5>"}{"event"', **known) == (400, 6)
+        assert await send("/event", b"", **known) == (400, 5)
+        assert await send("/event", b"x" * 2001, **known) == (413, 27)
+        assert await send("/event", b"<90>") == (401, 2)
+        assert await send("/event", b"<90>", Authorization="Splunk of another") == (403, 4)
+        assert await send("/ack?channel=1", b'{"acks":[1]}', **known) == (400, 14)
+        async with client.get(f"{url}{hec}/health/1.0") as answer:
+            assert (answer.status, (await answer.json())["code"]) == (200, 17)
+        monkeypatch.setattr(module, "_ANSWER", 0.1)
+        intake.gate.clear()
+        assert await send("/event", b'{"event":"<6>"}', **known) == (503, 9)
+        intake.gate.set()
+    assert intake.marks == [0, 1, 2, 3, 4, 5, 10, 11, 12, 13]
+    assert intake.refused == {"unauthorized": 2, "too_large": 1, "record": 1}
+
+
+async def test_shippers_of_elastic(client: aiohttp.ClientSession, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PUSH_TOKEN", "the token of this test")
+    intake = FakeIntake()
+    pair = base64.b64encode(b"id:the token of this test").decode()
+    body = b'{"create":{"_index":"a"}}\n{"message":"<%d>"}\n{"index":{}}\n{"message":"<%d>"}\n'
+    async with listening(intake, token="env:PUSH_TOKEN") as url:
+        for number, given in enumerate(
+            (f"ApiKey {pair}", aiohttp.encode_basic_auth("elastic", "the token of this test"))
+        ):
+            client.headers["Authorization"] = given
+            for path in ("/", "/_license", "/_cluster/health"):
+                async with client.get(url + path) as answer:
+                    assert answer.status == 200
+                    assert answer.headers["X-Elastic-Product"] == "Elasticsearch"
+            async with client.head(url) as answer:
+                assert answer.status == 200
+            for path in ("/_bulk", "/logs-pay/_bulk?filter_path=errors"):
+                async with client.post(url + path, data=body % (number, 10 + number)) as answer:
+                    assert answer.status == 200
+                    assert answer.headers["X-Elastic-Product"] == "Elasticsearch"
+                    said = await answer.json()
+                    assert said["errors"] is False
+                    assert [one["status"] for item in said["items"] for one in item.values()] == [201, 201]
+        async with client.post(f"{url}/_bulk", data=b"<5>\n{}") as answer:
+            assert (answer.status, (await answer.json())["status"]) == (400, 400)
+        client.headers["Authorization"] = "ApiKey nothing"
+        async with client.post(f"{url}/_bulk", data=b"{}") as answer:
+            assert answer.status == 401
+            assert (await answer.json())["error"]["type"] == "security_exception"
+    assert intake.marks == [0, 1, 5, 10, 11]
+    assert intake.refused == {"form": 1, "unauthorized": 1}
+
+
 async def test_it_answers_only_once_what_was_found_is_safe(client: aiohttp.ClientSession) -> None:
     intake = FakeIntake()
     intake.gate.clear()
@@ -171,43 +269,84 @@ async def test_under_pressure_senders_are_told_when_to_come_again(
     client: aiohttp.ClientSession, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "_TAKEN", 1)
+    monkeypatch.setattr(module, "_ANSWER", 60.0)
     intake = FakeIntake()
     intake.gate.clear()
-    async with listening(intake, max_body=2000) as url:
-        first = asyncio.create_task(push(client, url, b"<1>" + b"x" * 1500))
-        await until(lambda: intake.scanned)
-        assert await push(client, url, b"<2>" + b"x" * 1500) == (429, "5")
-        intake.gate.set()
-        assert (await first)[0] == 204
-        assert (await push(client, url, b"<2>" + b"x" * 1500))[0] == 204
-
+    large = 200_000
+    source = HttpSource(config(max_body=large), intake, b"k" * 32)
+    async with running(source):
+        await until(lambda: source.address)
+        url, under_way = str(source.address), []
+        for number in range(2):
+            under_way.append(asyncio.create_task(push(client, url, b"<%d>" % number + b"x" * (large - 9))))
+            await until(lambda number=number: intake.scanned > number * large)  # type: ignore[misc]
+        waits = asyncio.create_task(push(client, url, b"<2>" + b"x" * (large - 9)))
+        await until(lambda: source._bodies.left < large // 2)
+        # What waits takes all that may wait; what is small finds room, and waits in vain.
+        assert await push(client, url, b"<3>" + b"x" * (large - 9)) == (503, "1")
         monkeypatch.setattr(module, "_ANSWER", 0.1)
-        intake.gate.clear()
         assert await push(client, url, b"<3>") == (503, "5")
         monkeypatch.setattr(module, "_ANSWER", 60.0)
         intake.gate.set()
-        assert await push(client, url, b"<3>") == (204, "")
-    assert intake.marks == [1, 2, 3]
+        assert [(await answer)[0] for answer in (*under_way, waits)] == [204] * 3
+        assert (await push(client, url, b"<3>"))[0] == 204
+
+        monkeypatch.setattr(module, "_ANSWER", 0.1)
+        intake.gate.clear()
+        assert await push(client, url, b"<4>") == (503, "5")
+        monkeypatch.setattr(module, "_ANSWER", 60.0)
+        intake.gate.set()
+        assert await push(client, url, b"<4>") == (204, "")
+    assert intake.marks == [0, 1, 2, 3, 4]
     assert not intake.lost
 
 
-async def test_what_cannot_be_used_is_refused_counted_and_stops_nothing(client: aiohttp.ClientSession) -> None:
+async def test_who_is_no_longer_waited_for_holds_its_place_until_it_ends(
+    client: aiohttp.ClientSession, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "_AT_ONCE", 1)
+    go, reading = threading.Event(), []
+
+    def slow(body: bytes) -> Iterator[Pushed]:
+        reading.append(body)
+        go.wait(60)
+        yield Pushed(body, "p")
+
+    monkeypatch.setattr("monitor.sources.lines.from_lines", slow)
+    monkeypatch.setattr(module, "_ANSWER", 0.1)
+    async with listening(FakeIntake()) as url:
+        sending = [asyncio.create_task(push(client, url, b"<%d>" % number)) for number in range(5)]
+        await until(lambda: sum(task.done() for task in sending) == 4)
+        assert len(reading) == 1
+        go.set()
+        assert {(await task)[0] for task in sending} == {503}
+
+
+async def test_what_cannot_be_used_is_refused_counted_and_stops_nothing(
+    client: aiohttp.ClientSession, monkeypatch: pytest.MonkeyPatch
+) -> None:
     intake = FakeIntake()
     otlp = {"path": "/v1/logs", "Content_Type": "application/x-protobuf"}
-    async with listening(intake, max_body=100_000) as url:
+    async with listening(intake, max_body=400_000) as url:
         bomb = gzip.compress(bytes(64 << 20))
         assert (await push(client, url, bomb, Content_Encoding="gzip"))[0] == 413
-        assert (await push(client, url, b"x" * 100_001))[0] == 413
+        assert (await push(client, url, b"x" * 400_001))[0] == 413
         assert (await push(client, url, b"no gzip", Content_Encoding="gzip"))[0] == 400
         assert (await push(client, url, b"x", Content_Encoding="br"))[0] == 400
         assert (await push(client, url, b"\xff\xff\xff", **otlp))[0] == 400
+        assert (await push(client, url, b" \n" * 200_000))[0] == 204
+        monkeypatch.setattr("monitor.sources.pushed.MOST", 1000)
+        assert (await push(client, url, b" \n" * 1001))[0] == 413
+        assert (await push(client, url, b"x", Content_Type="application/cbor"))[0] == 415
+        assert (await push(client, url, bytes(range(256)) * 4))[0] == 415
+        assert (await push(client, url, b"\xc1", Content_Type="application/msgpack"))[0] == 400
         assert (await push(client, url, b'{"resourceLogs": [', "/v1/logs", Content_Type="application/json"))[0] == 400
         assert (await push(client, url, b"x", "/v1/logs", Content_Type="text/plain"))[0] == 415
         assert (await push(client, url, b"\xff", "/loki/api/v1/push"))[0] == 400
         assert (await push(client, url, b"x", "/somewhere"))[0] == 404
         assert (await push(client, url, b"<1>", Origin="https://page.example"))[0] == 403
         assert (await push(client, url, b"<2>"))[0] == 204
-    assert intake.refused == {"too_large": 2, "packed": 3, "form": 2, "peer_refused": 1}
+    assert intake.refused == {**{"too_large": 2, "packed": 3, "form": 3, "peer_refused": 1, "too_many": 1, "binary": 2}}
     assert intake.marks == [2]
 
 
