@@ -216,13 +216,12 @@ def _list(settings: VerifyConfig, form: Format) -> None:
             "needs": dict(probe.parts),
             "facts": list(probe.facts),
             "docs": probe.docs,
+            "errors": probe.errors,
+            "unasked": probe.unasked,
         }
         for probe in probes
     ]
-    cells = [
-        (one.provider, "yes" if settings.allows(one.provider) else "-", verifier.where(one), " ".join(one.rules))
-        for one in probes
-    ]
+    cells = [(one.provider, _allows(settings, one), verifier.where(one), " ".join(one.rules)) for one in probes]
 
     def text(_rows: Sequence[Mapping[str, Any]]) -> Iterable[str]:
         head = ("provider", "allowed", "host", "rules")
@@ -231,6 +230,10 @@ def _list(settings: VerifyConfig, form: Format) -> None:
             yield "nobody is asked: verify.providers is empty"
 
     emit(rows, form, text)
+
+
+def _allows(settings: VerifyConfig, probe: Probe) -> str:
+    return "never" if probe.unasked else "yes" if settings.allows(probe.provider) else "-"
 
 
 def parts_from(given: Sequence[str]) -> dict[str, str]:

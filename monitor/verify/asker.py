@@ -52,8 +52,12 @@ class WrongValueError(Exception):
 
 
 def surroundings(incident: Incident) -> list[str]:
-    """What is stored of where its secret stood: lines, masked, and links to its alerts."""
-    return [text for place in incident.locations for text in (place.context, place.url) if text]
+    """What is stored of where its secret stood: lines, masked, and links to its alerts, which for a token of GitHub say
+    as much as a login at their host."""
+    links = [place.url for place in incident.locations if place.url]
+    if incident.rule.startswith("github-"):
+        links = [link.replace("://", "://alert@", 1) for link in links]
+    return [*(place.context for place in incident.locations if place.context), *links]
 
 
 class Asker:

@@ -147,7 +147,8 @@ class Verifier:
             return self._said(question, status, why, facts, parts.get("host", ""))
 
         answers: list[Verdict] = []
-        for origin in question.place.origins:
+        home = [one for one in question.place.origins if one and host_of(one)[0] == question.known.get(_OF)]
+        for origin in home or question.place.origins:  # where it was taken before, nobody else need be asked
             answer = await self._exchange(question, origin, private)
             if answer.status == "valid" or answer.after is not None:
                 return answer

@@ -63,6 +63,16 @@ def test_it_is_taken_from_its_place(engine: Engine, log: tuple[Path, str, Locati
     assert value not in repr(found)
 
 
+def test_the_lines_around_it_come_with_it(engine: Engine, log: tuple[Path, str, Location]) -> None:
+    path, value, place = log
+    path.write_text(path.read_text().replace(f"token={value}", f"at https://ghe.acme.example token={value} done"))
+    found = taken(engine, incident(value, place))
+    assert found is not None
+    lines = found.around.split("\n")
+    assert f"at https://ghe.acme.example token={value} done" in lines
+    assert (len(lines), max(map(len, lines)) < 100) == (5, True)
+
+
 @pytest.mark.parametrize("name", ["app.log.1", "app.log-20261102", "app.log.2.gz"])
 def test_it_is_found_where_a_rotation_has_put_it(engine: Engine, log: tuple[Path, str, Location], name: str) -> None:
     path, value, place = log

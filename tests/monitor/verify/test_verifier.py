@@ -19,7 +19,7 @@ from monitor.verify.place import Place
 from monitor.verify.probe import Answer, Probe, Reading, load_probes
 from monitor.verify.request import parts_of
 from monitor.verify.verifier import Verdict, Verifier
-from tests.fakes.issuer import FakeIssuer
+from tests.fakes.issuer import BAD_CREDENTIALS, FakeIssuer
 from tests.fakes.server import FAULTS, FakeServer
 
 PARTS = {
@@ -198,7 +198,8 @@ def test_the_docs_say_how_many_rows_say_refused() -> None:
     """`at once`: without anything else that is known of the secret."""
     text = (Path(__file__).parents[3] / "docs/verification.md").read_text()
     able = [probe for probe in PROBES if probe.refused or probe.refused_secret or probe.auth == "postgres"]
-    at_once = [one for one in able if one.elsewhere in (False, "rarely") and (one.refused_secret or not needed(one))]
+    sure = [one for one in able if one.elsewhere in (False, "rarely") or one.url.startswith("{server}")]
+    at_once = [one for one in sure if one.refused_secret or not needed(one)]
     assert len(able) >= 60
     assert f"{len(able)} of {len(PROBES)} can say *refused*, {len(at_once)} at once" in text
 
@@ -309,6 +310,58 @@ async def test_the_next_site_is_asked_when_one_refuses() -> None:
         assert (await verifier.ask("datadog-api-key", VALUE)).status == "valid"
         assert (len(first.requests), len(second.requests)) == (1, 1)
         assert Verifier(verifier.settings).place(probe).origins == probe.sites
+
+
+async def test_only_what_no_site_takes_is_refused() -> None:
+    dead = {"errors": ["Forbidden"]}
+    async with FakeIssuer(VALUE, 403, dead) as first, FakeIssuer(VALUE, 403, dead) as second:
+        verifier = Verifier(VerifyConfig.model_validate({"providers": ["datadog"], "private": ["datadog"]}))
+        verifier.place = lambda *_: Place((first.url, second.url))  # type: ignore[method-assign, assignment]
+        assert (await verifier.ask("datadog-api-key", VALUE)).status == "refused"
+        for status, body in ((403, {"errors": ["not your address"]}), (302, ""), (500, "")):
+            second.status, second.body = status, body
+            assert (await verifier.ask("datadog-api-key", VALUE)).status == "unknown"
+            verifier._paused.clear()
+
+
+async def test_what_costs_money_is_not_asked() -> None:
+    verdict = await Verifier(VerifyConfig(providers=("*",))).ask("voyage-api-key", VALUE)
+    assert (verdict.status, verdict.reason) == ("unknown", "Voyage AI is not asked: each of its requests is paid for")
+    labels = {"rule": "voyage-api-key", "severity": "critical", "confidence": "high"}
+    assert not VerifyConfig(providers=("*",), automatic=True).wants(labels)
+
+
+async def test_what_is_of_another_server_is_sent_nowhere(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever leaves goes through this proxy."""
+    heard: list[bytes] = []
+
+    async def listen(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        heard.append(await reader.readline())
+        writer.close()
+
+    proxy = await asyncio.start_server(listen, "127.0.0.1", 0)
+    async with proxy:
+        monkeypatch.setenv("VERIFY_PROXY", f"http://127.0.0.1:{proxy.sockets[0].getsockname()[1]}")
+        asked = VerifyConfig(providers=("*",), proxy=Credential("env:VERIFY_PROXY"))
+        line = f"clone https://x:{VALUE}@code.acme.example/app"
+        verdict = await Verifier(asked).ask("github-pat", VALUE, lines=[line])
+        assert (verdict.status, "code.acme.example" in verdict.reason) == ("unknown", True)
+        assert VALUE not in verdict.reason
+        beside = asked.beside({"github": frozenset({"ghe.acme.example"})})
+        assert "ghe.acme.example" in (await Verifier(beside).ask("github-pat", VALUE)).reason
+        assert heard == []
+        assert (await Verifier(asked).ask("github-pat", VALUE)).status == "unknown"
+        assert heard[0].startswith(b"CONNECT api.github.com:443 ")  # nothing speaks of another one
+
+
+async def test_a_refusal_at_one_of_several_places_counts_where_it_was_taken_before() -> None:
+    async with FakeIssuer(VALUE, 200, {"login": "a"}) as issuer:
+        asked = settings(issuer).beside({"github": frozenset({"api.github.com"})})
+        known = (await Verifier(asked).ask("github-pat", VALUE)).facts
+        assert known["server"] == "127.0.0.1"
+        issuer.status, issuer.body = 401, BAD_CREDENTIALS
+        assert (await Verifier(asked).ask("github-pat", VALUE)).status == "unknown"
+        assert (await Verifier(asked).ask("github-pat", VALUE, known=known)).status == "refused"
 
 
 async def test_it_goes_through_the_proxy_that_is_set(monkeypatch: pytest.MonkeyPatch) -> None:
