@@ -12,6 +12,7 @@ from itertools import pairwise
 from urllib.parse import unquote_to_bytes
 
 from detectors.match.chosen import chosen, handed, opens
+from detectors.match.parts import secret_part
 from detectors.match.quick import quick
 from detectors.match.score import different, entropy, surprise
 
@@ -243,14 +244,14 @@ def _sequence(value: bytes) -> bool:
 
 
 def placeholder(value: bytes) -> str | None:
-    """Why `value` is a stand-in (`changeme`, `${VAR}`, `aaaaaaaa`, a masked value) or base64 of one, or None."""
-    if b"%" in value:
-        value = _unquoted(value)
+    """Why the secret part of `value` is a stand-in (`changeme`, `${VAR}`, `aaaaaaaa`, a masked value) or base64 of one,
+    or None."""
+    value = secret_part(_unquoted(value) if b"%" in value else value)
     reason = _stands_in(value)
     if reason is None and len(value) % 4 == 0 and len(value) <= _LONG and _BASE64.fullmatch(value):
         plain = base64.b64decode(value)
         # Random bytes are hardly ever all printable.
-        if _PRINTABLE.fullmatch(plain) and (within := _stands_in(plain)):
+        if _PRINTABLE.fullmatch(plain) and (within := _stands_in(secret_part(plain))):
             return f"in base64: {within}"
     return reason
 

@@ -15,7 +15,7 @@ from detectors.match.quick import UNANCHORED
 from detectors.match.score import AHEAD, BACK, different, enough, score
 from detectors.match.score import confidence as confidence_of
 from detectors.match.weak import weak
-from detectors.rules.checksums import CHECKS, Check, proven
+from detectors.rules.checksums import CARRIERS, CHECKS, Check, proven
 from detectors.rules.rule import Confidence, Requires, Rule
 from detectors.rules.syntax import compile_re2
 from monitor.common.severity import Severity
@@ -121,8 +121,9 @@ class Judge:
     def _refused(self, value: bytes, before: bytes, after: bytes) -> Verdict | None:
         """What a filter has against the value."""
         rule = self.rule
-        if rule.placeholders and (reason := placeholder(value)) and not proven(rule.checksum, value):
-            return _no("placeholder", reason)
+        stands_in = rule.placeholders and rule.checksum not in CARRIERS and placeholder(value)
+        if stands_in and not proven(rule.checksum, value):
+            return _no("placeholder", stands_in)
         if self._stopwords:
             lowered = value.lower()
             for word, low in self._stopwords:

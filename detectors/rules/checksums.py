@@ -20,7 +20,7 @@ from detectors.rules.rule import Confidence
 from detectors.rules.template import base62_crc32
 from monitor.common.severity import Severity
 
-__all__ = ["CHECKS", "Check", "proven"]
+__all__ = ["CARRIERS", "CHECKS", "Check", "proven"]
 
 
 @dataclass(slots=True)  # not frozen: to set each field past that lock takes four times as long
@@ -307,6 +307,7 @@ CHECKS: dict[str, Callable[[bytes], Check]] = {
 }
 
 
+CARRIERS = frozenset(("basic-auth",))  # their `value` is a part of the secret, beside the name of who it belongs to
 _PROOFS = frozenset(("github-crc32", "hex-crc32", "supabase-key"))  # 32 bits and more: the others only read a format
 
 
