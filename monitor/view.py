@@ -14,7 +14,7 @@ from monitor.common.notification import IncidentView, Offer, Progress
 from monitor.incidents import Incident, Verified
 from monitor.program import Program
 from monitor.runbook import Runbook
-from monitor.runbook.progress import Run
+from monitor.runbook.progress import Run, choose_order
 from monitor.store.records import ActionRun, Beside
 
 __all__ = ["FIRST_STEP", "Books", "Links", "Offers", "view"]
@@ -50,7 +50,7 @@ def view(
     """`offers`: for what people act through."""
     book = books(incident.runbook)
     run = beside.runs.get(incident.id)
-    first, first_at = (book.first_step, book.where) if book else (FIRST_STEP, "")
+    first, first_at = (book.advice(_facts(incident, book, run)), book.where) if book else (FIRST_STEP, "")
     if run is not None and run.next is not None and run.next.claims != "revoked":
         first, first_at = f"{run.next.title}.", ""
     actor, note = beside.decided.get(incident.id, (None, ""))
@@ -86,6 +86,13 @@ def view(
         offers=_offers(offers(incident.rule), beside.actions.get(incident.id, ())) if offers else (),
         **_answer(incident.verified),
     )
+
+
+def _facts(incident: Incident, book: Runbook, run: Run | None) -> dict[str, str]:
+    """What advice goes by: its labels, what matchers see of it, and the order of its run, or of one begun now."""
+    validity = incident.verified.validity if incident.verified else incident.labels.get("validity", "")
+    seen = {**incident.labels, "severity": incident.severity, "validity": validity}
+    return seen | {"order": run.order if run is not None else choose_order(book, seen)[0]}
 
 
 def _offers(configured: Sequence[tuple[str, int]], runs: Sequence[ActionRun]) -> tuple[Offer, ...]:

@@ -379,7 +379,7 @@ def _print_run(settings: Config, incident: Incident, run: Run, form: Format) -> 
                 yield paint(PHASES[task.phase], bold=True)
             yield _line(task, now, run.ended is not None)
             if not task.over and run.next is not None and task.id == run.next.id:
-                yield from _instructions(book, task, asked[task.id])
+                yield from _instructions(book, task, asked[task.id], {**incident.labels, "order": run.order})
 
     emit_one(row, form, text)
 
@@ -393,11 +393,13 @@ def _line(task: Task, now: float, ended: bool) -> str:
     return paint(printable(line), "red" if not task.over and not ended and task.deadline < now else None)
 
 
-def _instructions(book: Runbook | None, task: Task, asked: Sequence[Mapping[str, Any]]) -> Iterable[str]:
+def _instructions(
+    book: Runbook | None, task: Task, asked: Sequence[Mapping[str, Any]], facts: Mapping[str, str]
+) -> Iterable[str]:
     step = book.step(task.id) if book else None
-    if step is None:  # the runbook was changed or removed since: the run keeps its steps
+    if book is None or step is None:  # the runbook was changed or removed since: the run keeps its steps
         return
-    for line in step.text.splitlines():
+    for line in book.instructions(step, facts).splitlines():
         yield f"    {printable(line)}"
     for link in step.links:
         yield f"    {printable(link.text)}: {printable(link.url)}"
@@ -456,7 +458,7 @@ def _book_row(book: Runbook) -> dict[str, Any]:
     return {
         "name": book.name,
         "title": book.title,
-        "first_step": book.first_step,
+        "first_step": book.advice({}),
         "where": book.where,
         "url": book.url,
         "notes": list(book.notes),

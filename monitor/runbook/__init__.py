@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from monitor.runbook.book import Link, Order, Query, Runbook, Step, fill
+from monitor.runbook.book import Link, Order, Query, Runbook, Step, advised, fill
 from monitor.runbook.shelf import GENERAL, Shelf, load, names, of
 
-__all__ = ["GENERAL", "Link", "Order", "Query", "Runbook", "Shelf", "Step", "fill", "load", "names", "of"]
+__all__ = ["GENERAL", "Link", "Order", "Query", "Runbook", "Shelf", "Step", "advised", "fill", "load", "names", "of"]

@@ -24,6 +24,7 @@ __all__ = [
     "Query",
     "Runbook",
     "Step",
+    "advised",
     "fill",
     "lint",
     "merged",
@@ -41,7 +42,8 @@ PHASES: Mapping[Phase, str] = {
     "day": "Within the day",
 }
 
-_HOLE = re.compile(r"\{(?:label:)?([A-Za-z0-9_.-]+)\}")
+_HOLE = re.compile(r"\{(?:label:)?([A-Za-z0-9_.-]+)(?:\|([^{}|]*))?\}")
+_FACT = re.compile(r"\{label:([A-Za-z0-9_.-]+)(?:\|([^{}|]*))?\}")  # in advice: other braces are its own
 _SAFE = re.compile(r"[A-Za-z0-9_.:/@+=,…\[\]-]{1,200}")  # nothing that a shell or SQL takes for its own
 _QUIET = 3600.0  # seconds without a sighting, where a step does not say how many
 _HOLES = frozenset({"masked", "fingerprint", "id", "rule", "from", "until", "day"})
@@ -53,6 +55,7 @@ def _duration(value: object) -> float:
 
 _Within = Annotated[float, BeforeValidator(_duration)]
 _Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=4000)]
+_First = Annotated[str, StringConstraints(min_length=1, max_length=400)]  # holes count: 300 where they are filled
 _Id = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9-]{0,39}$")]
 
 
@@ -75,7 +78,7 @@ class Link(_Table):
 
 
 class Query(_Table):
-    """What to ask an audit log. `text` has holes: `{masked}`, `{from}`, `{until}`, `{label:NAME}`; see `fill`."""
+    """What to ask an audit log. `text` has holes: `{masked}`, `{from}`, `{until}`, `{label:NAME|WORDS}`; see `fill`."""
 
     where: _Text
     text: _Text
@@ -84,7 +87,7 @@ class Query(_Table):
     @field_validator("text")
     @classmethod
     def _known_holes(cls, value: str) -> str:
-        for hole in re.finditer(r"\{([A-Za-z0-9_.:-]+)\}", value):
+        for hole in re.finditer(r"\{([A-Za-z0-9_.:-]+)(?:\|[^{}|]*)?\}", value):
             name = hole[1]
             if name not in _HOLES and not name.startswith("label:"):
                 known = ", ".join(sorted(_HOLES))
@@ -117,6 +120,13 @@ class ReplaceFirst(_Table):
 
     needs: tuple[_Id, ...] | None = None
     within: _Within | None = Field(default=None, gt=0)
+
+
+class Case(_Table):
+    """What to do first where all of `when` hold: of the incident's labels, and of `order` (contain or replace)."""
+
+    when: Annotated[tuple[Matcher, ...], Field(min_length=1)]
+    text: _First
 
 
 class Step(_Table):
@@ -160,6 +170,20 @@ class Runbook:
     notes: tuple[str, ...] = ()
     order: Order | None = None  # None: by rule and severity
     steps: tuple[Step, ...] = ()
+    cases: tuple[Case, ...] = ()  # the first that fits goes before `first_step`
+
+    def advice(self, facts: Mapping[str, str]) -> str:
+        """What to do first about an incident with these labels and this `order`, with what is known of it filled in."""
+        return advised(self._first(facts), facts)
+
+    def instructions(self, step: Step, facts: Mapping[str, str]) -> str:
+        """The text of a step, for that incident."""
+        text = step.text.replace(self.first_step, self._first(facts), 1) if step.claims == "revoked" else step.text
+        return advised(text, facts)
+
+    def _first(self, facts: Mapping[str, str]) -> str:
+        fits = (case.text for case in self.cases if all(matcher.matches(facts) for matcher in case.when))
+        return next(fits, self.first_step)
 
     def step(self, id_: str) -> Step | None:
         return next((step for step in self.steps if step.id == id_), None)
@@ -171,7 +195,7 @@ class Runbook:
 
     def text(self) -> str:
         """The whole runbook as plain text."""
-        lines = [self.title, "", f"First: {self.first_step}", f"Where: {self.where}"]
+        lines = [self.title, "", f"First: {self.advice({})}", f"Where: {self.where}"]
         lines += [f"Link: {self.url}"] if self.url else []
         number = 0
         for phase, heading in PHASES.items():
@@ -179,12 +203,12 @@ class Runbook:
             for step in (step for step in self.steps if step.phase == phase):
                 number += 1
                 lines += [f"{number}. {step.title} (within {spoken(step.within)})"]
-                lines += [f"   {line}" for line in step.text.splitlines()]
+                lines += [f"   {line}" for line in self.instructions(step, {}).splitlines()]
                 lines += [f"   Done when {step.done_when}."] if step.done_when else []
                 lines += [f"   {link.text}: {link.url}" for link in step.links]
                 for query in step.queries:
-                    lines += [f"   {query.where}:", *(f"     {line}" for line in query.text.splitlines())]
-        lines += ["", *(f"- {note}" for note in self.notes)]
+                    lines += [f"   {query.where}:", *(f"     {line}" for line in advised(query.text, {}).splitlines())]
+        lines += ["", *(f"- {advised(note, {})}" for note in self.notes)]
         return "\n".join(lines).rstrip() + "\n"
 
 
@@ -192,12 +216,13 @@ class _Book(_Table):
     """A runbook's file."""
 
     title: _Text
-    first_step: Annotated[str, StringConstraints(min_length=1, max_length=300)]
+    first_step: _First
     where: _Text
     url: str | None = None
     notes: tuple[_Text, ...] = ()
     order: Order | None = None
     base: str | None = None
+    first: tuple[Case, ...] = ()
     step: tuple[dict[str, Any], ...] = ()
 
 
@@ -241,7 +266,8 @@ def read(
     if book is None or problems:
         return None, problems
     first = _with_advice(steps, book.first_step, book.where, book.url)
-    return Runbook(name, book.title, book.first_step, book.where, book.url, book.notes, book.order, first), []
+    said = (book.title, book.first_step, book.where, book.url, book.notes, book.order)
+    return Runbook(name, *said, first, book.first), []
 
 
 def _twice(own: Sequence[Mapping[str, Any]]) -> list[Problem]:
@@ -324,15 +350,25 @@ def _circle(needs: Mapping[str, Sequence[str]]) -> list[str]:
 
 
 def fill(query: Query, facts: Mapping[str, str], start: float, end: float) -> str:
-    """The query with its holes filled; a hole that nothing fits, or only what a shell would take apart, stays as
-    `<name>`. `start`, `end`: the exposure window, seconds since the epoch."""
+    """The query with its holes filled; one that nothing fits, or only what a shell would take apart, becomes the words
+    behind its bar, or `<name>`. `start`, `end`: the exposure window, seconds since the epoch."""
     moments = {"from": stamp(start), "until": stamp(end), "day": stamp(start)[:10]}
 
     def put(hole: re.Match[str]) -> str:
         value = moments.get(hole[1]) or facts.get(hole[1], "")
-        return value if _SAFE.fullmatch(value) else f"<{hole[1]}>"
+        return value if _SAFE.fullmatch(value) else hole[2] or f"<{hole[1]}>"
 
     return _HOLE.sub(put, query.text)
+
+
+def advised(text: str, facts: Mapping[str, str]) -> str:
+    """Advice with the labels of its incident: `{label:NAME|WORDS}` becomes the label, or WORDS where it has none."""
+
+    def put(hole: re.Match[str]) -> str:
+        value = facts.get(hole[1], "")
+        return value if _SAFE.fullmatch(value) else hole[2] or hole[1]
+
+    return _FACT.sub(put, text)
 
 
 def spoken(seconds: float) -> str:

@@ -147,6 +147,7 @@ def _of_issuer(issuer: Mapping[str, Any]) -> dict[str, Any]:
         "where": issuer["where"],
         "url": issuer["url"],
         "notes": [*issuer.get("notes", ()), *kind.get("notes", ())],
+        "first": issuer.get("first", ()),
         "step": merged(kind.get("step", ()), issuer.get("step", ())),
     }
     return data | {key: value for key in ("order",) if (value := issuer.get(key, kind.get(key)))}

@@ -2,7 +2,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import pytest
+
 from monitor import runbook
+from monitor.common.severity import Severity
 from monitor.incidents import Incident, Verified
 from monitor.program import Program
 from monitor.runbook.progress import act, begin
@@ -24,7 +27,7 @@ def test_a_run_under_way_says_what_is_next_and_an_ended_one_nothing() -> None:
     assert book is not None
     run = begin("i", book, {"severity": "critical"}, 1000.0)
     shown = view(INCIDENT, Beside(runs={"i": run}), books=runbook.load)
-    assert (shown.first_step, shown.first_at) == (book.first_step, book.where)
+    assert (shown.first_step, shown.first_at) == (book.advice({}), book.where)
     assert shown.run is not None
     assert (shown.run.step, shown.run.done, shown.run.total, shown.run.overdue) == ("revoke", 0, 9, False)
     run, _ = act(run, "revoke", "done", actor="ada", now=1001.0, note="gone")
@@ -64,3 +67,27 @@ def test_actions_are_offered_as_they_stand_also_one_that_is_configured_no_more()
         ("gone", 1, "completed"),
     ]
     assert view(INCIDENT, Beside(actions={"i": [done]})).offers == (), "only where people act through it"
+
+
+def test_what_to_do_first_has_what_is_known_of_the_incident() -> None:
+    named = view(replace(INCIDENT, labels={"access_key_id": "AKIA-ONE"}), books=runbook.load)
+    assert "--access-key-id AKIA-ONE --user-name" in named.first_step
+    assert "--access-key-id ID --user-name" in view(INCIDENT, books=runbook.load).first_step
+    hostile = view(replace(INCIDENT, labels={"access_key_id": "x; rm -rf ~"}), books=runbook.load)
+    assert "--access-key-id ID --user-name" in hostile.first_step
+
+
+@pytest.mark.parametrize(
+    ("labels", "severity", "words"),
+    [
+        ({"role": "anon"}, "critical", "Nothing is out"),
+        ({"role": "service_role"}, "critical", "disable the legacy keys at Supabase now"),
+        ({"role": "service_role"}, "medium", "make a secret key, deploy it, then disable"),
+        ({}, "critical", "check the role in the token"),
+    ],
+)
+def test_it_follows_the_role_of_the_key_and_the_order_of_the_run(
+    labels: dict[str, str], severity: Severity, words: str
+) -> None:
+    found = replace(INCIDENT, runbook="database/supabase-legacy-jwt", labels=labels, severity=severity)
+    assert words in view(found, books=runbook.load).first_step

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import hmac
+import random
 import zlib
 from typing import Any
 
@@ -196,3 +198,11 @@ def test_markers() -> None:
 )
 def test_only_public_claims_become_labels(claims: dict[str, Any], labels: dict[str, str]) -> None:
     assert CHECKS["jwt"](token(claims)).labels == labels
+
+
+def test_a_token_of_github_is_named_as_its_audit_log_names_it() -> None:
+    good = expand("ghp_{alnum:30}{crc32}", random.Random(1)).encode()
+    named = base64.b64encode(hashlib.sha256(good).digest()).decode()
+    assert CHECKS["github-issued"](good).labels == {"hashed_token": named}
+    assert CHECKS["github-issued"](good[:-1] + b"_").valid is False
+    assert CHECKS["github-token"](good).labels == {"hashed_token": named}
