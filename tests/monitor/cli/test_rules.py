@@ -61,7 +61,7 @@ def test_a_filter_that_nothing_can_pass_is_a_mistake(monitor: Command, option: s
 
 def test_show(monitor: Command) -> None:
     row = json.loads(monitor("rules", "show", "github-pat", "--format", "json").stdout)
-    assert row["checksum"] == "github-crc32"
+    assert row["checksum"] == "github-issued"
     assert "references" in monitor("rules", "show", "github-pat").stdout
     assert monitor("rules", "show", "nothing").returncode == 2
 

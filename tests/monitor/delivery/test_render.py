@@ -29,7 +29,7 @@ def test_one_incident_brings_its_links() -> None:
     assert (shown.url, shown.runbook) == ("https://monitor.example/incidents/i", "https://wiki.example/aws-key")
     book = runbook.load("aws-key")
     assert book is not None
-    assert (shown.severity, shown.incidents[0].first_step) == ("high", book.first_step)
+    assert (shown.severity, shown.incidents[0].first_step) == ("high", book.advice({}))
 
 
 def test_what_is_overdue_may_be_told_as_worse_than_the_incident_is_and_wakes_who_has_acknowledged() -> None:
