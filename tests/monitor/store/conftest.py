@@ -6,6 +6,7 @@ import shutil
 import subprocess
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -62,15 +63,13 @@ def postgres_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 
 @contextlib.contextmanager
-def _database(server: str, name: str, template: str = "template1") -> Iterator[str]:
-    """The URL of a copy of `template`, dropped at the end: hundreds would take minutes to remove at the end of all."""
-    import psycopg
-
-    admin = server.replace("+psycopg", "").format(database="postgres")
-    with psycopg.connect(admin, autocommit=True) as connection:
-        connection.execute(f"CREATE DATABASE {name} TEMPLATE {template}")
+def _database(server: str, name: str) -> Iterator[str]:
+    """The URL of a new database, dropped at the end: hundreds would take minutes to remove at the end of all."""
+    admin = server.format(database="postgres")
+    with _connected(admin) as connection:
+        connection.execute(f"CREATE DATABASE {name}")
     yield server.format(database=name)
-    with psycopg.connect(admin, autocommit=True) as connection:
+    with _connected(admin) as connection:
         connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
 
 
@@ -80,12 +79,88 @@ def _prepare(url: str) -> None:
     database.dispose()
 
 
-# To make the tables takes longer than most tests do: they are made once, and copied.
+class _Prepared:
+    """A database as the first start leaves it. To make the tables, or to copy them, costs more than most tests do: they
+    are made once, and one copy is emptied for each test."""
+
+    _ROOM = 1 << 20  # bytes by which it may grow: rows that are gone stay in its files
+
+    def __init__(self, server: str) -> None:
+        self._url, self._admin = server.format(database="test"), server.format(database="postgres")
+        self._tables: list[str] = []
+        self._rows: dict[str, bytes] = {}
+        self._sequences: list[tuple[str, int, bool]] = []
+        self._shape: tuple[str, int] = "", 0
+
+    def url(self) -> str:
+        if not self._tables or not self._emptied():
+            self._copy()
+        return self._url
+
+    def _copy(self) -> None:
+        with _connected(self._admin) as connection:
+            connection.execute("DROP DATABASE IF EXISTS test WITH (FORCE)")
+            connection.execute("CREATE DATABASE test TEMPLATE prepared")
+        with _connected(self._url) as connection:
+            of_ours = "SELECT relname FROM pg_class WHERE relkind = %s AND relnamespace = 'public'::regnamespace"
+            self._tables = [name for (name,) in connection.execute(of_ours, ["r"])]
+            for table in self._tables:
+                with connection.cursor().copy(f"COPY {table} TO STDOUT") as rows:
+                    self._rows[table] = b"".join(map(bytes, rows))
+            names = [name for (name,) in connection.execute(of_ours, ["S"])]
+            states = [connection.execute(f"SELECT last_value, is_called FROM {name}").fetchone() for name in names]
+            self._sequences = [(name, *state) for name, state in zip(names, states, strict=True)]
+            self._shape = _shape(connection)
+
+    def _emptied(self) -> bool:
+        """Whether it is as it was; not, when its tables are others, or large."""
+        with _connected(self._url) as connection:
+            connection.execute(
+                "SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity"
+                " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+            )
+            shape, size = _shape(connection)
+            if shape != self._shape[0] or size > self._shape[1] + self._ROOM:
+                return False
+            connection.execute("SET session_replication_role = replica")  # rows go in any order
+            connection.execute("; ".join(f"DELETE FROM {table}" for table in self._tables))
+            for table, rows in self._rows.items():
+                if rows:
+                    with connection.cursor().copy(f"COPY {table} FROM STDIN") as copy:
+                        copy.write(rows)
+            for sequence in self._sequences:
+                connection.execute("SELECT setval(%s, %s, %s)", sequence)
+        return True
+
+
+def _connected(url: str) -> Any:
+    import psycopg
+
+    return psycopg.connect(url.replace("+psycopg", ""), autocommit=True)
+
+
+def _shape(connection: Any) -> tuple[str, int]:
+    """What changes with each definition that is made or changed; bytes of all."""
+    definitions = " UNION ALL ".join(
+        f"SELECT format('{catalog} %s %s', {key}, xmin) AS one FROM {catalog} WHERE {of} IN"
+        " (SELECT oid FROM pg_class WHERE relnamespace = 'public'::regnamespace)"
+        for catalog, key, of in (
+            ("pg_class", "oid", "oid"),
+            ("pg_attribute", "attrelid", "attrelid"),
+            ("pg_constraint", "oid", "conrelid"),
+            ("pg_trigger", "oid", "tgrelid"),
+        )
+    )
+    query = f"SELECT md5(string_agg(one, ' ' ORDER BY one)), pg_database_size(current_database()) FROM ({definitions})"
+    [found] = connection.execute(f"{query} AS definitions")
+    return found
+
+
 @pytest.fixture(scope="session")
-def prepared_postgres(postgres_server: str) -> Iterator[str]:
+def prepared_postgres(postgres_server: str) -> Iterator[_Prepared]:
     with _database(postgres_server, "prepared") as url:
         _prepare(url)
-        yield "prepared"
+        yield _Prepared(postgres_server)
 
 
 @pytest.fixture(scope="session")
@@ -98,15 +173,14 @@ def prepared_sqlite(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def empty_postgres_url(postgres_server: str) -> Iterator[str]:
     """The URL of a database without tables."""
-    with _database(postgres_server, "test") as url:
+    with _database(postgres_server, "empty") as url:
         yield url
 
 
 @pytest.fixture
-def postgres_url(postgres_server: str, prepared_postgres: str) -> Iterator[str]:
+def postgres_url(prepared_postgres: _Prepared) -> str:
     """The URL of a database as the first start leaves it."""
-    with _database(postgres_server, "test", prepared_postgres) as url:
-        yield url
+    return prepared_postgres.url()
 
 
 @pytest.fixture(params=["sqlite", "postgres"])
