@@ -51,6 +51,7 @@ log = structlog.get_logger(__name__)
 
 _T = TypeVar("_T")
 
+_REDACT = 10.0  # seconds for texts of older versions, before the start goes on without
 _DRAIN = 6.0  # seconds for notifications in flight at the end; systemd is promised an end within 10
 _LONGEST_END = 9.5  # after so many seconds the end is not waited for any longer
 _ENROL = 30.0  # seconds that managers of secrets may hold up the start
@@ -122,6 +123,9 @@ class Daemon:
             opened = open_site(config, self._tell, self.snapshot, alone=True, waiting=_wait_for_store)
             site = await self._unless_stopped(stack.enter_async_context(opened))
 
+            self.phase = "texts"
+            await self._redact(site, stack)
+
             self.phase = "http"
             keeper = Keeper(site, lambda: self._running.sinks if self._running else {})
             health = Health(site, self._at, self._ended, self._deaf)
@@ -160,6 +164,15 @@ class Daemon:
                 yield self._running
             finally:
                 self.phase = "stopping"
+
+    async def _redact(self, site: Site, stack: contextlib.AsyncExitStack) -> None:
+        """What older versions kept, before anybody is shown it; a big database is gone through meanwhile."""
+        from monitor.scrub import Halves
+
+        rules = site.scanner.engine.rules
+        redacting = self._kept_up("texts", lambda: site.store.redaction.forever(lambda: Halves(rules)))
+        stack.push_async_callback(cancel, redacting)
+        await self._unless_stopped(asyncio.wait({redacting}, timeout=_REDACT))
 
     async def _unless_stopped(self, entering: Coroutine[Any, Any, _T]) -> _T:
         """Its result. Raises _StoppedError when we are asked to end first: a disk or a server may be waited for."""

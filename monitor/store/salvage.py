@@ -8,7 +8,7 @@ from pathlib import Path
 
 from sqlalchemy.exc import DBAPIError
 
-from monitor.store.schema import VERSION, metadata
+from monitor.store.schema import REDACTED, VERSION, metadata
 from monitor.store.trouble import Failure, classify
 
 __all__ = ["salvage"]
@@ -48,6 +48,7 @@ def salvage(damaged: Path, fresh: Path) -> tuple[dict[str, int], bool]:
             if table.name != "meta":  # which keeps its own version, and is nobody's record
                 salvaged[table.name] = count
         _drop_orphans(new)
+        new.execute("DELETE FROM meta WHERE key = ?", (REDACTED,))  # of the new file; the old one may not be through
         new.execute("COMMIT")
     return salvaged, complete
 

@@ -41,7 +41,9 @@ __all__ = [
     "ACTION_STATES",
     "ASIDE",
     "MIGRATIONS",
+    "REDACTED",
     "VERSION",
+    "WHOLE",
     "SchemaError",
     "actions",
     "alerts",
@@ -82,6 +84,8 @@ __all__ = [
 
 ACTION_STATES = ("planned", "approved", "running", "accepted", "completed", "failed", "unknown")
 
+REDACTED, WHOLE = "redacted", "whole"  # key and value in `meta`: of no text a part was cut off before it was masked
+
 metadata = MetaData()
 
 # SQLite numbers rows by itself only in a column of type INTEGER.
@@ -97,7 +101,8 @@ meta = Table(
     metadata,
     Column("key", Text, primary_key=True),
     Column("value", Text, nullable=False),
-    comment="schema version; nodes_since: when positions of no certain node were left behind",
+    comment="schema version; nodes_since: when positions of no certain node were left behind; redacted: how far texts "
+    "of older versions were looked through",
 )
 
 incidents = Table(
@@ -836,7 +841,8 @@ def migrate(
         for index, condition in _PARTIAL.items():
             index.dialect_options[connection.dialect.name]["where"] = condition
         metadata.create_all(connection)
-        connection.execute(insert(meta).values(key="schema", value=str(target)))
+        rows = [{"key": "schema", "value": str(target)}, {"key": REDACTED, "value": WHOLE}]
+        connection.execute(insert(meta), rows)
         return None, target
     if found > target:
         raise SchemaError(

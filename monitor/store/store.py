@@ -36,6 +36,7 @@ from monitor.store.merges import Merges
 from monitor.store.outbox import Outbox
 from monitor.store.positions import Positions
 from monitor.store.records import Commit, Notice, Stats
+from monitor.store.redaction import Redaction
 from monitor.store.requests import Requests
 from monitor.store.retention import Retention
 from monitor.store.runs import Runs
@@ -95,6 +96,7 @@ class Store:
         self.outbox = Outbox(self)
         self.positions = Positions(self)
         self.retention = Retention(self)
+        self.redaction = Redaction(self)
         self.runs = Runs(self)
         self.canaries = Canaries(self)
         self.drills = Drills(self)

@@ -14,7 +14,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import Connection, Row, bindparam, delete, insert, select
+from sqlalchemy import Connection, Row, bindparam, delete, insert, select, update
 
 from monitor.incidents import Incident
 from monitor.store.records import AuditEntry
@@ -23,7 +23,7 @@ from monitor.store.schema import audit, meta, trails
 from monitor.store.threads import tell
 from monitor.store.transaction import Desk, Transaction
 
-__all__ = ["Trail", "Verdict", "append", "entries_of", "entry", "forget"]
+__all__ = ["Trail", "Verdict", "amend", "append", "entries_of", "entry", "forget"]
 
 _SUM = "trail"  # key in `meta`
 _COLUMNS = ("at", "actor", "incident", "action", "was", "state", "resolution", "severity", "note", "step")
@@ -110,6 +110,26 @@ def append(tx: Transaction, rows: Sequence[dict[str, Any]]) -> None:
     _add(
         connection, [_part(key, id_, *end) for id_, end in was.items()] + [_part(key, id_, *ends[id_]) for id_ in ends]
     )
+
+
+def amend(tx: Transaction, id_: str, notes: Mapping[int, str]) -> None:
+    """Give entries of one incident, by number, other notes. A chain that is whole stays so, and no other becomes so."""
+    connection, key = tx.connection, _key(tx.secret)
+    rows = list(connection.execute(_EARLIER, {"ids": [id_]}))
+    old, chained = _parted(rows)
+    end = next(iter(connection.execute(_ENDS, {"ids": [id_]})), None)
+    whole = end is not None and bool(chained) and _broken(key, id_, old, chained, end) is None
+    after = [dict(row._mapping) | ({"note": notes[row.seq]} if row.seq in notes else {}) for row in rows]
+    mac = _mac(key, "start", id_, [_values(row) for row in after[: len(old)]])
+    for row in after[len(old) :] if whole else ():
+        mac = row["mac"] = _link(key, mac, row)
+    for row in after:
+        values = {"note": row["note"], "mac": row["mac"]}
+        connection.execute(update(audit).where(audit.c.seq == row["seq"]).values(values))
+    if whole and end is not None:
+        seal = _seal(key, id_, end.entries, mac)
+        connection.execute(_END, [{"incident": id_, "entries": end.entries, "mac": mac, "seal": seal}])
+        _add(connection, [_part(key, id_, end.entries, end.mac), _part(key, id_, end.entries, mac)])
 
 
 def forget(tx: Transaction, ids: Sequence[str]) -> None:

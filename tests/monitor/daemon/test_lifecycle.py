@@ -14,13 +14,38 @@ from pathlib import Path
 import pytest
 
 from detectors.match.cost import Pace
+from detectors.rules.template import expand
 from monitor.config import ConfigError
 from monitor.daemon import lifecycle
-from monitor.store import Recovery, StoreError
+from monitor.store import Notice, Recovery, Store, StoreError
 from tests.fakes.intake import until
 from tests.fakes.server import Fault
 from tests.fakes.setup import RULE, Setup, incidents, running, told
 from tests.fakes.webhook import FakeWebhook
+from tests.monitor.store.helpers import finding
+
+# What older versions left
+
+
+async def test_what_an_older_version_kept_half_masked_is_mended_before_anybody_is_shown_it(
+    site: Setup, hook: FakeWebhook
+) -> None:
+    value = expand("acme_{lower:20}{digit:12}", 7)
+    async with running(site.daemon()):
+        pass
+    database = site.root / "state/state.db"
+    text = f"{'x' * 220}/{value[:35]}"
+    async with await Store.open(database) as store:
+        await store.commit([finding("old", path=text, labels={"host": text}, severity="critical")])
+        await store.outbox.notify(Notice("Lost", f"7 bytes of {text} (truncated).", sinks=("hook",)))
+    with contextlib.closing(sqlite3.connect(database)) as connection:
+        connection.execute("DELETE FROM meta WHERE key = 'redacted'")
+        connection.commit()
+    async with running(site.daemon()):
+        await told(hook, "acme_… (truncated)")
+    assert value[5:17] not in str(hook.payloads)
+    assert value[5:17] not in database.read_bytes().decode("latin-1")
+
 
 # From a line to an alert
 
