@@ -45,9 +45,12 @@ run: $(VENV)/run.stamp  ## start the monitor on config.toml (a copy of config.ex
 	@[ -e $(CONFIG) ] || { cp config.example.toml $(CONFIG) && echo "Made $(CONFIG) from config.example.toml"; }
 	@exec $(BIN)/monitor run --intro --config $(CONFIG)
 
+# One worker more than the two cores that most have: what a test waits for, a process or a server, is no work of its own.
+# Bytecode is kept wherever it is turned off: each worker, and what tests start, would compile all sources anew.
+WORKERS ?= 3
 .PHONY: test
 test: system-packages $(VENV)/dev.stamp lint  ## everything that must pass: lint, types, tests
-	$(BIN)/pytest -n 2 --dist worksteal $(PYTEST_ARGS)
+	env -u PYTHONDONTWRITEBYTECODE $(BIN)/pytest -n $(WORKERS) --dist worksteal $(PYTEST_ARGS)
 
 .PHONY: lint
 lint: $(VENV)/dev.stamp  ## ruff and mypy

@@ -213,6 +213,19 @@ def test_no_test_leaves_a_connection_of_sqlite_open() -> None:
                     assert not ast.unparse(item.context_expr).startswith("sqlite3.connect("), f"{path}:{node.lineno}"
 
 
+def test_no_test_waits_long_by_the_clock() -> None:
+    """It waits for a condition, or turns the clock (tests/fakes/clock.py). A minute and more stands for what hangs."""
+    wrong = [
+        f"{path.relative_to(ROOT)}:{node.lineno}: {ast.unparse(node)}"
+        for path in sorted((ROOT / "tests").rglob("*.py"))
+        if "sleep(" in (text := path.read_text(encoding="utf-8"))
+        for node in ast.walk(ast.parse(text))
+        if isinstance(node, ast.Call) and ast.unparse(node.func).split(".")[-1] == "sleep" and node.args
+        if isinstance(seconds := node.args[0], ast.Constant) and 1.5 < float(str(seconds.value)) < 60
+    ]
+    assert not wrong
+
+
 def test_incidents_and_routing_are_pure() -> None:
     forbidden = {"asyncio", "aiohttp", "sqlalchemy", "threading", "time", "socket", "os"}
     wrong = [

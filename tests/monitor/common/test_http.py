@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from multidict import CIMultiDict
 
 from monitor.common.http import MAX_REPLY, Http, RemoteError, Reply, proxy_for, retry_after
+from tests.fakes.clock import turn
 from tests.fakes.ports import free_port
 from tests.fakes.server import FAULTS, PERMANENT, FakeServer, Fault
 from tests.fakes.smtp import certificate
@@ -172,19 +173,22 @@ async def test_a_websocket_outlives_the_time_of_one_exchange_and_its_end_is_not_
             f"HTTP/1.1 101 S\r\nUpgrade: websocket\r\nConnection: upgrade\r\nSec-WebSocket-Accept: {accept}\r\n\r\n"
         )
         writer.write(answer.encode())
-        await asyncio.sleep(2.5)
+        await opened.wait()
+        turn(2.5)
+        await asyncio.sleep(0)
         writer.write(b"\x81\x02hi")
         await reader.read(-1)
         writer.close()
         await writer.wait_closed()
         gone.set()
 
-    gone = asyncio.Event()
+    opened, gone = asyncio.Event(), asyncio.Event()
     http = Http(timeout=2.0)
     server = await asyncio.start_server(greet, "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]
     async with server, asyncio.timeout(240) as limit:
         async with http.websocket(f"ws://127.0.0.1:{port}/link", limit=1000) as socket:
+            opened.set()
             assert (await socket.receive()).data == "hi"
             limit.reschedule(asyncio.get_running_loop().time() + 8)  # it would wait for ten seconds
         await http.close()
