@@ -12,10 +12,19 @@ import re2
 from pydantic import GetCoreSchemaHandler
 from pydantic_core import CoreSchema, core_schema
 
+from monitor.common.problems import suggest
+from monitor.common.severity import SEVERITIES
+
 __all__ = ["Matcher"]
 
 _MATCHER = re.compile(r"\s*([A-Za-z_][A-Za-z0-9_.-]*)\s*(=~|!~|!=|=)\s*(.*?)\s*", re.DOTALL)
 _QUOTED = re.compile(r'"((?:[^"\\]|\\.)*)"', re.DOTALL)
+# Labels of which every value is known.
+_VALUES: Mapping[str, tuple[str, ...]] = {
+    "severity": SEVERITIES,
+    "confidence": ("high", "medium", "low"),
+    "state": ("open", "acknowledged", "resolved"),
+}
 _ESCAPES = {"n": "\n", "t": "\t"}
 _RE2 = re2.Options()
 _RE2.log_errors = False
@@ -49,6 +58,8 @@ class Matcher:
                 value = quoted[1].replace('\\"', '"')
             else:
                 value = re.sub(r"\\(.)", lambda m: _ESCAPES.get(m[1], m[1]), quoted[1], flags=re.DOTALL)
+        elif value.startswith(("=", "~")):
+            raise ValueError(f'{op}{value[0]} is no operator; write {label}="value" with one of = != =~ !~')
         elif '"' in value:
             raise ValueError(f'the value of {label} has a stray quote; write {label}{op}"value"')
         regex = None
@@ -63,10 +74,18 @@ class Matcher:
         return cls(label, op, value, regex)  # type: ignore[arg-type]  # the pattern admits only the four operators
 
     def matches(self, labels: Mapping[str, str]) -> bool:
-        value = labels.get(self.label, "")
-        if self._regex is not None:
-            return (self._regex.fullmatch(value) is not None) == (self.op == "=~")
-        return (value == self.value) == (self.op == "=")
+        return self._hits(labels.get(self.label, "")) == (self.op in ("=", "=~"))
+
+    def impossible(self) -> str | None:
+        """Why it tells no incident from another: its label never has such a value. None: it may."""
+        known = _VALUES.get(self.label)
+        if known is None or not self.value or any(self._hits(value) for value in known):
+            return None
+        end = "never" if self.op in ("=", "=~") else "always"
+        return f"{self.label} is one of {', '.join(known)}{suggest(self.value, known)}; this {end} matches"
+
+    def _hits(self, value: str) -> bool:
+        return self._regex.fullmatch(value) is not None if self._regex is not None else value == self.value
 
     def __str__(self) -> str:
         inner = self.value.replace('"', '\\"') if self._regex is not None else json.dumps(self.value)[1:-1]

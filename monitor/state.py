@@ -7,7 +7,7 @@ import errno
 import os
 from pathlib import Path
 
-from monitor.common.credential import CredentialError
+from monitor.common.credential import Credential, CredentialError
 from monitor.config import Config, ConfigError, Problem
 
 __all__ = ["DATABASE_FILE", "KEY_FILE", "NoRoomError", "check_room", "database", "key"]
@@ -38,11 +38,7 @@ def key(config: Config) -> bytes:
     Losing or changing it means that secrets known before look new, so an unreadable key is never replaced.
     """
     if config.monitor.fingerprint_key is not None:
-        try:
-            value = config.monitor.fingerprint_key.resolve().encode()
-        except CredentialError as error:
-            raise ConfigError(config.path, [Problem("monitor.fingerprint_key", str(error))]) from None
-        return _long_enough(config, value)
+        return _configured(config, config.monitor.fingerprint_key)
     path = config.state_dir / KEY_FILE
     try:
         config.state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -66,6 +62,24 @@ def key(config: Config) -> bytes:
             "or set monitor.state_dir or monitor.fingerprint_key"
         )
         raise ConfigError(config.path, [Problem("monitor.state_dir", message)]) from None
+
+
+def check_key(config: Config) -> None:
+    """Whether the key that there is may be used; makes none. Raises ConfigError, and OSError where a file of it cannot
+    be read."""
+    path = config.state_dir / KEY_FILE
+    if config.monitor.fingerprint_key is not None:
+        _configured(config, config.monitor.fingerprint_key)
+    elif path.exists():
+        _long_enough(config, path.read_bytes().strip())
+
+
+def _configured(config: Config, reference: Credential) -> bytes:
+    try:
+        value = reference.resolve().encode()
+    except CredentialError as error:
+        raise ConfigError(config.path, [Problem("monitor.fingerprint_key", str(error))]) from None
+    return _long_enough(config, value)
 
 
 def check_room(config: Config, path: Path, error: OSError) -> None:

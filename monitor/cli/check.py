@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 app = command_app()
 
 EX_CONFIG = 78
+_KINDS = ("configuration", "rules", "environment", "notice")  # what ends `monitor run` comes first
 _NAMED = 6  # rules named in one note
 
 
@@ -66,25 +67,29 @@ def check(
     try:
         settings = read_config(config, enter=environment)
         name = str(settings.path)
-        findings += _rules(settings)
+        findings += _impossible(settings)
         findings += _database(settings, reach=environment)
         findings += _notices(settings)
         if environment:
+            findings += _key(settings)
             findings += _environment(settings)
+        findings += _rules(settings)
     except ConfigError as error:
         name = str(error.path or "configuration")
         findings += [Finding("configuration", p.key, p.message, error.line(p.key)) for p in error.problems]
         if error.rest is not None:  # mistakes in rules are shown too, not at the next attempt
             findings += _rules_as_read(error.rest)
             broken = {_table(problem.key) for problem in error.problems}  # notes on these would follow from mistakes
-            findings += [note for note in _notices(error.rest) if _table(note.key) not in broken]
+            findings += [
+                found for found in (*_impossible(error.rest), *_notices(error.rest)) if _table(found.key) not in broken
+            ]
             places = lines(error.rest, [found.key for found in findings])
             findings = [found._replace(line=found.line or places.get(found.key)) for found in findings]
     else:
         places = lines(settings, [found.key for found in findings])
         findings = [found._replace(line=places.get(found.key)) for found in findings]
 
-    findings.sort(key=lambda found: (found.line is None, found.line or 0))
+    findings.sort(key=lambda found: (_KINDS.index(found.kind), found.line is None, found.line or 0))
 
     def text(_rows: Sequence[Mapping[str, Any]]) -> Iterable[str]:
         for found in findings:
@@ -207,6 +212,33 @@ def _unheard(config: Config) -> Iterator[Finding]:
                 if vendor.secrets(owner):
                     message = f'"{owner.name}" expects what is announced to /hooks/{door}, and http.listen is empty'
                     yield Finding("notice", f"{table}[{index}]", message)
+
+
+def _key(config: Config) -> list[Finding]:
+    """What `monitor run` would refuse of the key for fingerprints; whether it can be had is told with the others."""
+    from monitor.config import ConfigError
+    from monitor.state import check_key
+
+    try:
+        check_key(config)
+    except ConfigError as error:
+        unresolved = config.monitor.fingerprint_key is not None and _unresolved(config.monitor.fingerprint_key)
+        return [] if unresolved else [Finding("configuration", p.key, p.message) for p in error.problems]
+    except OSError as error:
+        return [Finding("environment", "monitor.state_dir", f"{error.filename}: {error.strerror}")]
+    return []
+
+
+def _impossible(config: Config) -> Iterator[Finding]:
+    """Matchers that no incident can tell from another, which is never meant."""
+    from monitor.matcher import Matcher
+
+    for table in ("routes", "silences", "inhibitions", "escalation", "actions"):
+        for index, row in enumerate(getattr(config, table)):
+            for name, value in row:
+                for place, matcher in enumerate(value if isinstance(value, tuple) else ()):
+                    if isinstance(matcher, Matcher) and (why := matcher.impossible()):
+                        yield Finding("configuration", f"{table}[{index}].{name}[{place}]", f"{matcher}: {why}")
 
 
 def _labels(config: Config) -> Iterator[Finding]:

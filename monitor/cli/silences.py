@@ -106,9 +106,11 @@ def add(
         fail("--for must be longer than nothing, and --note say why", 2)
     for text in matchers:
         try:
-            Matcher.parse(text)
+            why = Matcher.parse(text).impossible()
         except ValueError as error:
-            fail(printable(str(error)), 2)
+            why = str(error)
+        if why:
+            fail(printable(why), 2)
     begin = None if starts is None else starts.replace(tzinfo=starts.tzinfo or UTC).timestamp()
     if begin is not None and begin + seconds <= time.time():
         fail("--starts lies so far back that the silence is over already", 2)

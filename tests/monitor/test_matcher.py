@@ -39,6 +39,8 @@ def test_matchers(text: str, values: dict[str, str], expected: bool) -> None:
         ("severity", "not a matcher"),
         ("=critical", "not a matcher"),
         ('severity=="critical"', 'write severity="'),
+        ("severity==critical", "== is no operator"),
+        ("rule=~~x", "is no operator"),
         ('severity="critical', "not closed"),
         ('severity="a" and rule="b"', "not closed"),
         ('rule=~"("', "not valid RE2: missing"),
@@ -53,3 +55,21 @@ def test_bad_matchers_say_why(text: str, message: str) -> None:
 def test_a_hostile_regex_stays_linear() -> None:
     matcher = Matcher.parse('path=~"(a+)+$"')
     assert not matcher.matches({"path": "a" * 50_000 + "b"})  # or it would never end
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ('severity="critcal"', 'did you mean "critical"?; this never matches'),
+        ('severity=~"crit"', "this never matches"),
+        ('state!="closed"', "this always matches"),
+        ('confidence="hi"', "confidence is one of high, medium, low"),
+        ('severity=~"critical|high"', None),
+        ('severity!~"low|info"', None),
+        ('severity=""', None),
+        ('team="critcal"', None),
+    ],
+)
+def test_what_no_incident_has_cannot_be_meant(text: str, why: str | None) -> None:
+    found = Matcher.parse(text).impossible()
+    assert found is None if why is None else why in str(found)

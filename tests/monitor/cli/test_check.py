@@ -321,3 +321,20 @@ def test_what_keeps_an_action_from_running_is_told_before_it_is_needed(monitor: 
     tool.chmod(0o755)
     answer = monitor("check", "--format", "json", env={"HOOK_URL": "https://hook.example.org/x"})
     assert "environment" not in kinds(answer)
+
+
+def test_what_run_refuses_and_what_never_matches_is_78(monitor: Command, tmp_path: Path) -> None:
+    (tmp_path / "key").write_text("short")
+    (tmp_path / "config.toml").write_text(
+        "[monitor]\nfingerprint_key = 'file:key'\n[[sinks]]\nname = 'a'\ntype = 'console'\n"
+        "[[routes]]\nmatchers = ['severity=\"critcal\"']\nsinks = ['a']\n"
+        "[[silences]]\nmatchers = ['state!=\"closed\"']\nstarts = 2026-01-01T00:00:00Z\nends = 2099-01-01T00:00:00Z\n[rules]\npacks = ['vcs/github']\n"
+    )
+    answer = monitor("check", "--format", "json")
+    assert answer.returncode == monitor("run", "--once").returncode == 78
+    assert kinds(answer)["configuration"] == [
+        "monitor.fingerprint_key",
+        "routes[0].matchers[0]",
+        "silences[0].matchers[0]",
+    ]
+    assert [row["kind"] for row in json.loads(answer.stdout)][:3] == ["configuration"] * 3, "these come first"
