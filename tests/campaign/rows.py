@@ -296,6 +296,17 @@ def push(s: Script) -> None:
     s.put("h")
 
 
+def fluent(s: Script) -> None:
+    """Fluent Bit pushes msgpack, each body until it is taken, some once more; some are cut off in the middle first."""
+    s.settings["stream"] = "http"
+    _log(s)
+    s.begin()
+    for _ in range(s.random.randint(3, 7)):
+        s.op("fluent", s.ids(1, 6), s.perhaps(0.3))
+        s.nap(0.3)
+    s.put("h")
+
+
 def cut(s: Script) -> None:
     """Syslog over TCP; connections end within a message, which comes whole over the next one."""
     s.settings["stream"] = "syslog"
@@ -350,6 +361,6 @@ ROWS: dict[str, Callable[[Script], None]] = {
     for row in (
         *(rename, copytruncate, regrow, rewrite, replace, inode, symlink, gz),
         *(prealloc, quiet, moved, unlinked, fast, long),
-        *(broker, push, cut, vacuum, hosts),
+        *(broker, push, fluent, cut, vacuum, hosts),
     )
 }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gzip
 import json
 import shutil
 import time
@@ -11,6 +12,7 @@ from pathlib import Path
 
 import aiohttp
 import aiomqtt
+import msgpack
 
 from tests.campaign.files import Files
 from tests.fakes.journal import REMOTE, Journal
@@ -100,21 +102,46 @@ class Streams(Files):
         body = b"".join(json.dumps({"message": self._text(number).decode()}).encode() + b"\n" for number in numbers)
         self._sending.add(asyncio.create_task(self._push(body, cut)))
 
-    async def _push(self, body: bytes, cut: bool) -> None:
+    async def do_fluent(self, numbers: list[int], cut: bool) -> None:
+        """As Fluent Bit does in the format it has by default; now and then packed without a word, or sent once more."""
+        body = b"".join(map(self._fluent, numbers))
+        if self.random.random() < 0.3:
+            body = gzip.compress(body)
+        times = self.random.choice((1, 1, 2))
+        self._sending.add(asyncio.create_task(self._push(body, cut, "application/msgpack", times)))
+
+    def _fluent(self, number: int) -> bytes:
+        """A record of one version or the other, the secret somewhere in it."""
+        moment = msgpack.ExtType(
+            0, (1_700_000_000 + number).to_bytes(4, "big") + self.random.randbytes(3).rjust(4, b"\0")
+        )
+        text = self._text(number).decode()
+        size = self.random.choice((0, 30, 300, 70_000))  # with the last one it is no longer made into objects
+        said = self.random.choice((text, f'{{"msg": "{text}"}}', text.encode(), {"deep": [1, {"msg": text}]}))
+        if isinstance(said, dict):
+            size = min(size, 300)
+        item = {"date": number, "log": said, "noise": "x" * size}
+        if size > 300:
+            item["log"] = f"{'y ' * 40_000}{text}"
+        time = self.random.choice((moment, 1_700_000_000 + number, 1_700_000_000.5 + number))
+        return bytes(msgpack.packb([[moment, {"a": 1}], item] if self.random.random() < 0.5 else [time, item]))
+
+    async def _push(self, body: bytes, cut: bool, form: str = "application/json", times: int = 1) -> None:
         if cut:
             with contextlib.suppress(OSError):
                 _, writer = await asyncio.open_connection("127.0.0.1", self.port)
-                head = b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d\r\n\r\n" % len(body)
-                writer.write(head + body[: len(body) // 2])
+                head = (
+                    f"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Type: {form}\r\nContent-Length: {len(body)}\r\n\r\n"
+                )
+                writer.write(head.encode() + body[: len(body) // 2])
                 await writer.drain()
                 writer.close()
                 await writer.wait_closed()
-        async with aiohttp.ClientSession(timeout=_TIMEOUT) as session:
-            while True:
+        async with aiohttp.ClientSession(timeout=_TIMEOUT, headers={"Content-Type": form}) as session:
+            while times:
                 with contextlib.suppress(aiohttp.ClientError, TimeoutError):
                     async with session.post(f"http://127.0.0.1:{self.port}/", data=body) as answer:
-                        if answer.status == 204:
-                            return
+                        times -= answer.status == 204
                 await asyncio.sleep(_TRY)
 
     # Syslog over TCP, which knows no receipts
