@@ -32,6 +32,7 @@ __all__ = ["SourceIntake"]
 
 log = structlog.get_logger(__name__)
 
+_AT_ONCE = 4096  # findings of one transaction, which holds up all others
 _REMEMBERED = 1000  # places of losses, as they may be shown
 _TOGETHER = 1.0  # seconds in which parts of a source that have the same to say are gathered
 _REST = 600.0  # seconds to the next try to tell of what was lost soon after the last notice
@@ -125,8 +126,14 @@ class SourceIntake:
         findings = await self._site.scanner.scan(watched, gaps)
         findings += elsewhere(findings, self._environment, self._site.scanner.key)
         findings = placed(findings, self._environment)
+        found = 0
         for gap in gaps:
             self.missed(gap.reason, gap.bytes, gap.path)
+        # A block may hold tens of thousands. Read again after a kill in between, they have the same ids.
+        while len(findings) > _AT_ONCE:
+            part, findings = findings[:_AT_ONCE], findings[_AT_ONCE:]
+            await self._site.store.commit(part)
+            found += len(part)
         readings = self._readings(watched.reader) if watched.reader else ()
         moved = [*self._sealer.seal(positions()), *self._ledger.changed()]
         await self._site.store.commit(findings, moved, readings=readings, source=self._name)
@@ -134,7 +141,7 @@ class SourceIntake:
         self._site.snapshot.read[self._name] += watched.bytes
         if watched.logged_at is not None:
             self._site.snapshot.lag[self._name] = max(0.0, time.time() - watched.logged_at)
-        return len(findings)
+        return found + len(findings)
 
     def _reader(self) -> Reader:
         assert self._audit is not None

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from detectors.match.judge import Judge, Verdict
 
-__all__ = ["PACE", "UNHURRIED", "Budget", "Known", "Pace", "Spent", "TooSlowError", "Work"]
+__all__ = ["PACE", "UNHURRIED", "Budget", "Known", "Pace", "Settled", "Spent", "TooSlowError", "Work"]
 
 # Bytes that may be decoded of a block, over all depths, and for each byte of it: more than any log comes to.
 DECODED_LEAST, DECODED_MOST = 1 << 20, 8
@@ -68,6 +68,8 @@ class Budget:
         return out
 
 
+# By rule, begin and end of the value in a text that is tried again: with all that its place tells.
+Settled = dict["tuple[Judge, int, int]", "Verdict"]
 # By rule, value and what stands before and behind it.
 Known = dict["tuple[Judge, bytes, bytes, bytes]", "Verdict"]
 

@@ -244,8 +244,9 @@ class Worker:
             if rule.keywords and not _SEPARATOR.search(data, first, start):
                 verdict = _INSIDE
             else:
-                verdict = self._verdict(text, judge, start, end)
+                verdict = text.settled.get((judge, start, end)) or self._verdict(text, judge, start, end)
             if verdict.accepted:
+                text.settled[judge, start, end] = verdict
                 taken.setdefault((start, end), priority)
                 v = verdict
                 match = Match(rule, start, end, v.secret, v.masked, v.severity, v.confidence, (), v.labels)

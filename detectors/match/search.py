@@ -12,7 +12,7 @@ from dataclasses import replace
 from typing import NamedTuple, Protocol
 
 from detectors.compile.codecs import Codec
-from detectors.match.cost import Known, Pace, Spent, TooSlowError, Work
+from detectors.match.cost import Known, Pace, Settled, Spent, TooSlowError, Work
 from detectors.match.detector import Buffer, Detector, Placed
 from detectors.match.exact import settled
 from detectors.match.outcome import REASONS, Found, Unsearched, merged, resolve
@@ -58,12 +58,14 @@ class Hits(NamedTuple):
 class Text:
     """A text in work, the block or what was decoded of it: decisions with the end of the whole match (where `scan`
     counts it), the spans that show only decoded what they hold, those that were not decoded, and the priority of the
-    best rule that has taken a span. `plain`: the rules have come to its end as it stands."""
+    best rule that has taken a span. `plain`: the rules have come to its end as it stands. `settled`: verdicts of
+    earlier tries."""
 
-    __slots__ = ("data", "hiding", "out", "plain", "skipped", "taken", "work")
+    __slots__ = ("data", "hiding", "out", "plain", "settled", "skipped", "taken", "work")
 
-    def __init__(self, data: Buffer, work: Work) -> None:
+    def __init__(self, data: Buffer, work: Work, settled: Settled | None = None) -> None:
         self.data, self.work = data, work
+        self.settled: Settled = {} if settled is None else settled
         self.out: list[Placed] = []
         self.hiding: list[tuple[int, int]] = []
         self.skipped: list[tuple[int, int]] = []
@@ -108,6 +110,7 @@ class Search:
         self._rules: Sequence[Rule] = ()
         self._hits = Hits({}, [])
         self._known: Known = {}
+        self._settled: Settled = {}
         self._decided: list[Placed] = []
         self._hidden: list[tuple[int, int]] = []
         self._unsearched: list[Unsearched] = []
@@ -126,7 +129,7 @@ class Search:
         task = self._tasks.pop()
         last = task.part.high - task.part.low <= self._pace.least
         work = Work(task.part.high - task.part.low, self._pace.piece if last else self._pace.turn, known=self._known)
-        text = Text(self._data, work)
+        text = Text(self._data, work, self._settled)
         try:
             self._try(worker, task, text)
         except TooSlowError:

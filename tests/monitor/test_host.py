@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 import pytest
@@ -14,10 +14,11 @@ from monitor import host
 from monitor.host import SourceIntake
 from monitor.intake import Behind
 from monitor.ledger import Ledger, losses, place
-from monitor.model import Block, Position
+from monitor.model import Block, Finding, Position
 from monitor.site import open_site
+from monitor.store import StoreError
 from tests.fakes.audit import lines, month
-from tests.fakes.setup import Setup, notices, running, told, until
+from tests.fakes.setup import Setup, incidents, notices, running, told, until
 from tests.fakes.webhook import FakeWebhook
 
 
@@ -51,6 +52,35 @@ async def test_the_intake_keeps_positions(site: Setup) -> None:
         value = expand("acme_{lower:20}{digit:12}", 1)
         (finding,) = await intake.identify(f"is it {value}?".encode())
         assert finding.rule == "acme-acme"
+
+
+async def test_many_findings_of_a_block_are_committed_in_parts_and_a_kill_between_them_loses_none(
+    site: Setup, hook: FakeWebhook, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(host, "_AT_ONCE", 3)
+    text = "".join(expand("acme_{lower:20}{digit:12}\n", seed) for seed in range(10)).encode()
+    block = Block("dense", "/log", "g", 0, text, time.time())
+    daemon = site.daemon()
+    async with running(daemon):
+        store, sizes = daemon.running.site.store, []
+        intake, commit = SourceIntake(daemon.running.site, "dense"), store.commit
+
+        async def counted(found: Sequence[Finding], moved: Sequence[Position] = (), **options: object) -> int:
+            sizes.append((len(found), len(moved)))
+            if sizes == [(3, 0), (3, 0)]:
+                raise StoreError("killed")
+            return await commit(found, moved, **options)  # type: ignore[arg-type]
+
+        monkeypatch.setattr(store, "commit", counted)
+        with pytest.raises(StoreError):
+            await intake.scan(iter([block]), lambda: [Position("dense", "/log", {"offset": len(text)})])
+        assert await intake.positions() == {}
+        assert await intake.scan(iter([block]), lambda: [Position("dense", "/log", {"offset": len(text)})]) == 10
+        assert sizes[2:6] == [(3, 0), (3, 0), (3, 0), (1, 1)]
+        assert await intake.positions() == {"/log": {"offset": len(text)}}
+        await until(lambda: len({incident["fingerprint"] for incident in incidents(hook)}) == 10)
+        kept = await store.incidents.find()
+    assert [incident.occurrences for incident in kept] == [1] * 10
 
 
 async def test_what_a_source_of_an_environment_finds_is_routed_by_it(site: Setup, hook: FakeWebhook) -> None:
