@@ -22,7 +22,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 from monitor.common.credential import Credential
 from monitor.common.listen import split_listen
 from monitor.common.problems import Problem, check, short, suggest
-from monitor.common.text import token_like
+from monitor.common.text import token_like, veiled
 from monitor.retention import Retention
 
 if TYPE_CHECKING:
@@ -83,7 +83,7 @@ class ConfigError(Exception):
         self.path, self.rest, self.stubs = path, rest, tuple(stubs)
         self.problems = list(problems)
         self._lines = dict(lines or {})
-        super().__init__(self._text())
+        super().__init__(veiled(self._text()))  # a key, a name or a path may be a secret in the wrong place
 
     def line(self, key: str) -> int | None:
         """The line of a key path in the file, as far as it could be found."""

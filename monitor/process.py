@@ -1,11 +1,10 @@
-"""What the process asks of the operating system: no core dumps, systemd's notifications, logs."""
+"""What the process asks of the operating system: memory back, systemd's notifications, logs."""
 
 from __future__ import annotations
 
 import ctypes
 import logging
 import os
-import resource
 import socket
 import sys
 import threading
@@ -16,22 +15,7 @@ import structlog
 
 from monitor.common.text import printable
 
-__all__ = ["harden", "log_to_stderr", "mask_logs", "notify", "spare_memory", "watchdog_interval"]
-
-_PR_SET_DUMPABLE = 4  # linux/prctl.h
-
-
-def harden() -> None:
-    """No core dump and no ptrace by the same user: memory holds the blocks that are being scanned.
-
-    And as many open files as we are granted: a followed file stays open, to be read to its end when it is deleted.
-    """
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = 65_536 if hard == resource.RLIM_INFINITY else min(hard, 65_536)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, wanted), hard))
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    if sys.platform == "linux":
-        ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)
+__all__ = ["log_to_stderr", "mask_logs", "notify", "spare_memory", "watchdog_interval"]
 
 
 def spare_memory() -> None:

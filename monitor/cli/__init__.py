@@ -148,5 +148,8 @@ def main(
     ] = False,
 ) -> None:
     """Watches service logs and GitHub for leaked secrets, keeps one incident per secret, and drives the response."""
+    from monitor.common import hardening
+
+    hardening.harden()  # whichever command it is: most hold secrets, or the key
     if config is not None:
         os.environ["MONITOR_CONFIG"] = str(config)

@@ -22,6 +22,7 @@ from monitor.cli.common import (
     printable,
     read_config,
 )
+from monitor.common.text import veiled
 from monitor.site import read_rules
 
 if TYPE_CHECKING:
@@ -89,6 +90,8 @@ def check(
         places = lines(settings, [found.key for found in findings])
         findings = [found._replace(line=places.get(found.key)) for found in findings]
 
+    name = veiled(name)
+    findings = [found._replace(key=veiled(found.key), message=veiled(found.message)) for found in findings]
     findings.sort(key=lambda found: (_KINDS.index(found.kind), found.line is None, found.line or 0))
 
     def text(_rows: Sequence[Mapping[str, Any]]) -> Iterable[str]:

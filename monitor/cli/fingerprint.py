@@ -23,10 +23,8 @@ app = command_app()
 def fingerprint(form: FormatOption = Format.text, config: ConfigOption = None) -> None:
     from detectors.fingerprint import fingerprint as digest
     from monitor.config import find
-    from monitor.process import harden
     from monitor.state import key
 
-    harden()
     settings = read_config(config, rules_only=True)
     if settings.path is None:
         find(here=False)  # says what was looked for: a key made now would match nothing

@@ -352,11 +352,10 @@ async def _running(config: Config, source: GitHubConfig) -> AsyncIterator[GitHub
     """One source with the real store and rules, outside of the daemon."""
     from monitor.github.source import GitHubSource
     from monitor.host import SourceIntake
-    from monitor.process import harden, log_to_stderr
+    from monitor.process import log_to_stderr
     from monitor.site import open_site
     from monitor.store import StoreError
 
-    harden()
     log_to_stderr("warning", "text")
     try:
         async with open_site(config, _tell) as site:

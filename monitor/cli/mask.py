@@ -81,13 +81,11 @@ def mask(
     config: ConfigOption = None,
 ) -> None:
     from detectors.match.engine import Engine
-    from monitor.process import harden
     from monitor.site import read_rules
     from monitor.state import key
 
     if bool(files) != in_place:
         fail("name files together with --in-place, or neither to mask standard input", 2)
-    harden()
     settings = read_config(config, rules_only=not report)
     if report:
         with_store(settings, _nothing)  # a state that is not there is told before the stream begins

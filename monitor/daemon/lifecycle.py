@@ -22,6 +22,7 @@ import structlog
 
 from monitor import config as configuration
 from monitor import in_force
+from monitor.common.hardening import harden
 from monitor.common.http import Http
 from monitor.common.listen import split_listen
 from monitor.common.severity import Severity
@@ -37,7 +38,7 @@ from monitor.daemon.status import Status
 from monitor.daemon.supervise import Sources, keep_up, present
 from monitor.daemon.watched import Watched
 from monitor.delivery import Delivery
-from monitor.process import harden, notify, spare_memory
+from monitor.process import notify, spare_memory
 from monitor.program import invocation
 from monitor.runbook import Runbook
 from monitor.site import Site, open_site

@@ -19,10 +19,10 @@ import orjson
 from detectors.match.exact import LONGEST, SHORTEST, anchor
 from monitor import config as configuration
 from monitor import state
+from monitor.common.hardening import harden
 from monitor.inventory.keep import Enrolled
 from monitor.inventory.read import read
 from monitor.inventory.worth import bits
-from monitor.process import harden
 
 __all__ = ["LEFT", "main", "width"]
 

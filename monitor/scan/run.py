@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from monitor.scan.archive import HEAD, ArchiveError, Budget, Readable, Stream, kind, leaves
+from monitor.scan.holes import next_data, stretches
 from monitor.scan.search import BLOCK, Hit, Places, Searcher, file_blocks, stream_blocks
 from monitor.scan.walk import Entry
 
@@ -156,12 +157,11 @@ def _parts(entry: Entry, size: int, options: Options) -> Iterator[Job]:
     if whole:
         yield _batch([entry], options)
         return
-    places = Places(lambda at, count: _read(entry.path, at, count))
+    places = Places(lambda at, count: _read(entry.path, at, count), lambda at: _data(entry.path, at))
 
-    def part(start: int) -> Job:
+    def part(start: int, end: int | None, number: int) -> Job:
         def job(searcher: Searcher, outcome: Outcome) -> None:
-            outcome.files += start == 0
-            end = start + PART if start + PART < size else None
+            outcome.files += number == 0
             outcome.size += (end or size) - start
             try:
                 with open(entry.path, "rb", buffering=0) as file:
@@ -172,7 +172,16 @@ def _parts(entry: Entry, size: int, options: Options) -> Iterator[Job]:
 
         return job
 
-    yield from (part(start) for start in range(0, size, PART))
+    try:
+        with open(entry.path, "rb", buffering=0) as file:
+            ranges = [
+                (start, min(start + PART, end))
+                for begin, end in stretches(file.fileno(), size)
+                for start in range(begin, end, PART)
+            ] or [(0, min(size, SNIFF))]
+    except OSError:  # reported by the job below
+        ranges = [(0, size)]
+    yield from (part(start, end if end < size else None, number) for number, (start, end) in enumerate(ranges))
 
 
 def _binary(head: bytes) -> bool:
@@ -180,6 +189,11 @@ def _binary(head: bytes) -> bool:
     zeros = head[::2].count(0), head[1::2].count(0)
     wide = head.startswith((b"\xff\xfe", b"\xfe\xff")) or (not min(zeros) and max(zeros) > len(head) // 16)
     return any(zeros) and not wide
+
+
+def _data(path: str, at: int) -> int | None:
+    with open(path, "rb", buffering=0) as file:
+        return next_data(file.fileno(), at)
 
 
 def _read(path: str, at: int, count: int) -> bytes:

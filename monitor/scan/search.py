@@ -105,8 +105,10 @@ class Places:
     Also which occurrences were told: one that needs a companion is found again while a new one may have come.
     """
 
-    def __init__(self, read: Callable[[int, int], bytes]) -> None:
+    def __init__(self, read: Callable[[int, int], bytes], data: Callable[[int], int | None] | None = None) -> None:
+        """`data`: the next place with data, of a file that may have holes: they are zeros, and counted unread."""
         self.read = read
+        self._data = data
         self._known: list[tuple[int, int, int, int]] = [(0, 1, 1, 0)]
         self._told: set[tuple[int, str, str]] = set()
         self._lock = threading.Lock()  # two threads may search parts of one large file
@@ -125,6 +127,9 @@ class Places:
             if at == offset:
                 return line, column, start
             while at < offset:
+                if (hole := self._hole(at, offset)) > 0:
+                    at, column = at + hole, column + hole
+                    continue
                 chunk = self.read(at, min(BLOCK, offset - at))
                 if not chunk:
                     break  # the file has become shorter
@@ -137,6 +142,13 @@ class Places:
                 at += len(chunk)
             self._known.insert(index, (at, line, column, start))
             return line, column, start
+
+    def _hole(self, at: int, offset: int) -> int:
+        """Bytes from `at` on, up to `offset`, that are nothing but space."""
+        if self._data is None:
+            return 0
+        after = self._data(at)
+        return (offset if after is None else min(after, offset)) - at
 
 
 # What users wrote for other scanners. A word after `pragma:` names the line that follows; so does secretlint's.

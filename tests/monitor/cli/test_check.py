@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from detectors.rules.template import expand
 from tests.fakes.refused import refused
 from tests.monitor.cli.conftest import ROOT
 from tests.monitor.store.conftest import postgres_server
@@ -338,3 +339,21 @@ def test_what_run_refuses_and_what_never_matches_is_78(monitor: Command, tmp_pat
         "silences[0].matchers[0]",
     ]
     assert [row["kind"] for row in json.loads(answer.stdout)][:3] == ["configuration"] * 3, "these come first"
+
+
+@pytest.mark.parametrize("form", ["text", "json"])
+def test_a_secret_in_the_place_of_a_key_a_name_or_a_path_is_not_shown(
+    monitor: Command, tmp_path: Path, form: str
+) -> None:
+    token = expand("ghp_{alnum:30}{crc32}", 5)
+    folder = tmp_path / token
+    folder.mkdir()
+    (folder / "config.toml").write_text(
+        f'[monitor]\n{token} = 1\n[[sources]]\nname = "{token}"\ntype = "file"\ninclude = ["/{token}/*.log"]\n'
+        f'{token} = "x"\n[[sinks]]\nname = "a"\ntype = "webhook"\nurl = "file:/{token}"\n'
+        f'[[routes]]\nsinks = ["{token}"]\n[rules]\npacks = ["{token}"]\npaths = ["/{token}.toml"]\n[{token}]\na = 1\n'
+    )
+    for name in ("config.toml", "none.toml"):
+        answer = monitor("check", "--config", str(folder / name), "--format", form)
+        assert answer.returncode == 78
+        assert token[8:20] not in answer.stdout + answer.stderr

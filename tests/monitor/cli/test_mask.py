@@ -70,7 +70,6 @@ def test_what_cannot_be_looked_at_for_the_record_is_counted_and_masked_all_the_s
         raise ScanError("the engine failed", 0)
 
     monkeypatch.setattr(Scanner, "scan", failing)
-    monkeypatch.setattr("monitor.process.harden", lambda: None)
     answer = in_process(tmp_path, monkeypatch)("mask", "--report", "--in-place", "log")
     assert (answer.returncode, answer.stderr.splitlines()[0]) == (1, "1 findings are not recorded")
     assert secret not in (tmp_path / "log").read_text()

@@ -156,3 +156,26 @@ def test_the_cache_of_rules_that_speak_of_secrets_is_scanned_as_all_else_and_sho
 ) -> None:
     seen = outcomes(engine, warm)
     assert (seen.hits, seen.files > 1) == ([], True)
+
+
+def test_of_a_file_with_holes_only_the_rest_is_read_and_lines_are_right(
+    engine: Engine, token: Token, tmp_path: Path
+) -> None:
+    gib = 1 << 30
+    pieces = {
+        0: b"one\ntwo\n",
+        100 * gib: f"\nfour\ntoken={token(1)}\n".encode(),
+        200 * gib - 100: f"\ntoken={token(2)}\n".encode(),
+    }
+    with (tmp_path / "sparse.log").open("wb") as file:
+        for at, data in pieces.items():
+            os.pwrite(file.fileno(), data, at)
+        file.truncate(200 * gib)
+    (tmp_path / "space.log").touch()
+    os.truncate(tmp_path / "space.log", 200 * gib)
+    total = outcomes(engine, tmp_path)
+    assert [(hit.line, hit.column) for hit in total.hits] == [(5, 7), (7, 7)]
+    assert [hit.offset for hit in total.hits] == [100 * gib + 12, 200 * gib - 93]
+    assert total.files == 2
+    assert total.size < 1 << 20
+    assert not total.problems
