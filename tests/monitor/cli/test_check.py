@@ -329,7 +329,8 @@ def test_what_run_refuses_and_what_never_matches_is_78(monitor: Command, tmp_pat
     (tmp_path / "config.toml").write_text(
         "[monitor]\nfingerprint_key = 'file:key'\n[[sinks]]\nname = 'a'\ntype = 'console'\n"
         "[[routes]]\nmatchers = ['severity=\"critcal\"']\nsinks = ['a']\n"
-        "[[silences]]\nmatchers = ['state!=\"closed\"']\nstarts = 2026-01-01T00:00:00Z\nends = 2099-01-01T00:00:00Z\n[rules]\npacks = ['vcs/github']\n"
+        "[[silences]]\nmatchers = ['state!=\"closed\"']\nstarts = 2026-01-01T00:00:00Z\nends = 2099-01-01T00:00:00Z\n"
+        "[rules]\npacks = ['vcs/github']\n"
     )
     answer = monitor("check", "--format", "json")
     assert answer.returncode == monitor("run", "--once").returncode == 78
