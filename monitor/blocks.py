@@ -38,6 +38,17 @@ class Window:
     def full(self) -> bool:
         return self.end == len(self.view)
 
+    def precede(self, text: bytes, settled: int) -> None:
+        """Before anything was read: the stream goes on from this text, of which so much is settled."""
+        self.view[: len(text)] = text
+        self.offset, self.fresh, self.end = -len(text), settled, len(text)
+
+    def forget(self) -> None:
+        """What precedes the stream does not belong to it."""
+        keep = -self.offset
+        self.view[: self.end - keep] = self.view[keep : self.end]
+        self.offset, self.fresh, self.end = 0, 0, self.end - keep
+
     def fill(self, read: Callable[[memoryview, int], int], stop: int | None) -> bool:
         """`read(view, offset)` until it is full, or to the end of the stream or `stop`. Whether it came to that."""
         most = len(self.view) if stop is None else min(len(self.view), stop - self.offset)

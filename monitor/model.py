@@ -17,6 +17,7 @@ __all__ = [
     "Finding",
     "KnownAlert",
     "Position",
+    "Predecessor",
     "Resolution",
     "WriteBack",
 ]
@@ -24,6 +25,22 @@ __all__ = [
 Resolution = Literal["revoked", "false_positive", "wont_fix", "used_in_tests"]
 
 CANARY = "canary"  # the rule of a canary's alarm: no issuer is asked about one, and no action takes it back unasked
+
+
+@dataclass(frozen=True, slots=True)
+class Predecessor:
+    """The file that another one goes on from, and where it ends: what lies before the beginning of that one."""
+
+    path: str
+    generation: str
+    end: int
+    before: Predecessor | None = None  # its own
+
+    def place(self, offset: int) -> tuple[str, str, int]:
+        """Path, generation and offset in that of an offset in this file, which below 0 lies in the one before."""
+        if offset >= 0 or self.before is None:
+            return self.path, self.generation, offset
+        return self.before.place(self.before.end + offset)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +71,14 @@ class Block:
     # Where in `data` each of the records begins that the block was made of, and that record: there its matches lie, and
     # none reaches from one into the next. Empty: the block is one text.
     parts: Sequence[tuple[int, Block]] = ()
+    predecessor: Predecessor | None = None  # in which all absolute offsets below 0 lie
+    # Where in `data` an open line of the predecessor ends. Perhaps it does not go on behind it: what is found on either
+    # side alone counts, too, unless something that was found in the whole covers it.
+    seam: int = 0
+
+    def place(self, offset: int) -> tuple[str, str, int]:
+        """Path, generation and offset in that of an absolute offset."""
+        return Predecessor(self.path, self.generation, 0, self.predecessor).place(offset)
 
     @property
     def end(self) -> int:

@@ -20,6 +20,7 @@ from detectors.fingerprint import fingerprint
 from detectors.match.cost import Spent
 from detectors.match.engine import PACE, Engine, Found, Match, Pace, Search, Worker
 from detectors.match.exact import OWN, Exact
+from detectors.match.outcome import merged
 from monitor import runbook
 from monitor.common.outside import LABEL, PATH, let_in
 from monitor.common.severity import rank
@@ -308,6 +309,8 @@ class Scanner:
         self._charge(found)
         gaps += _gaps(block, found)
         worker = self._worker(work.engine)
+        if block.seam:
+            found = _with_sides(worker, block, found, self._pace)
         parts = self._apart(worker, block, found, gaps) if block.parts else [(block, found)]
         return [finding for part, within in parts for finding in self._findings(part, within)]
 
@@ -379,18 +382,19 @@ class Scanner:
 
     def _finding(self, block: Block, match: Match, places: Places, scrub: Scrubber) -> Finding:
         offset = block.offset + match.start if block.offset_at is None else block.offset_at(match.start)
+        at, generation, offset = block.place(offset)
         print_ = fingerprint(self._key, match.secret)
         begin = places.begin(match.start)
         record = places.record(begin)
-        path = let_in(_covered(block.path, match), scrub, PATH)
+        path = let_in(_covered(at, match), scrub, PATH)
         told = {**block.attributes, **_connection(block, match), **match.labels}
         labels = scrub.labels({name: _covered(value, match) for name, value in told.items()})
-        if path != block.path:
-            labels = _untorn(labels, block.path, path)
+        if path != at:
+            labels = _untorn(labels, at, path)
         # From what is masked already: a part of a secret is not known for one.
         service = service_of(path, {name: labels[name] for name in block.attributes}, record.service)
         finding = Finding(
-            id=finding_id(block.generation, offset, match.rule.id, print_),
+            id=finding_id(generation, offset, match.rule.id, print_),
             rule=match.rule.id,
             name=match.rule.name,
             severity=match.severity,
@@ -399,7 +403,7 @@ class Scanner:
             masked=match.masked,
             source=block.source,
             path=path,
-            generation=block.generation,
+            generation=generation,
             offset=offset,
             time=block.time,
             line=places.line(match.start),
@@ -455,6 +459,20 @@ def _connection(block: Block, match: Match) -> Mapping[str, str]:
     facts = connection(bytes(before), bytes(after))
     secret = match.secret.decode("utf-8", "replace")
     return {name: value for name, value in facts.items() if secret not in value}
+
+
+def _with_sides(worker: Worker, block: Block, found: Found, pace: Pace) -> Found:
+    """With what stands on either side of a seam alone, where nothing that was found in the whole covers it: the open
+    line of a file may be over after all, and a new one begin with its successor."""
+    data, seam = bytes(block.data), block.seam
+    line = min(block.end, data.find(b"\n", seam) + 1 or block.end)
+    sides = [(0, worker.search(data[:seam], block.fresh, seam, pace))]
+    if line > seam:
+        sides.append((seam, worker.search(data[seam:line], pace=pace)))
+    alone = [replace(one, start=one.start + at, end=one.end + at) for at, side in sides for one in side.matches]
+    alone = [one for one in alone if not any(one.start < two.end and two.start < one.end for two in found.matches)]
+    hidden = [(start + at, end + at) for at, side in sides for start, end in side.hidden]
+    return replace(found, matches=[*found.matches, *alone], hidden=merged([*found.hidden, *hidden]))
 
 
 def _gaps(block: Block, found: Found) -> list[Gap]:

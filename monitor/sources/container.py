@@ -13,7 +13,7 @@ from monitor.intake import Intake
 from monitor.model import Block
 from monitor.sources.base import SourceConfig
 from monitor.sources.file.source import FileConfig, FileSource
-from monitor.sources.unwrap import cut, settled, unwrapped
+from monitor.sources.unwrap import cut, settled, unwrapped, word
 
 __all__ = ["ContainerConfig", "ContainerSource"]
 
@@ -60,6 +60,9 @@ class _Unwrapping:
 
     def cut(self, data: bytes | bytearray, start: int, stop: int) -> int:
         return start + cut(bytes(memoryview(data)[start:stop]), 0, stop - start)
+
+    def word(self, data: bytes | bytearray, start: int, stop: int) -> int:
+        return start + word(bytes(memoryview(data)[start:stop]), 0, stop - start)
 
     def block(self, block: Block) -> Block:
         about = self._known.get(block.path)

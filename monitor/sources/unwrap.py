@@ -17,12 +17,15 @@ from typing import NamedTuple
 from monitor.common.cuts import LOOKAHEAD
 from monitor.model import Block
 
-__all__ = ["cut", "settled", "unwrapped"]
+__all__ = ["cut", "settled", "unwrapped", "word"]
 
 _DOCKER = re.compile(rb'\{"log":"((?:[^"\\]+|\\.)*)(?:"(?:,"stream":"(\w+)")?)?', re.DOTALL)
 _CRI = re.compile(rb"\d{4}-\d\d-\d\dT\S{1,40} (stdout|stderr) ([FP])(?::\S*)? ", re.DOTALL)
 _ESCAPE = re.compile(rb"\\(?:u([0-9a-fA-F]{4})|(.))", re.DOTALL)
 _PLAIN = {b"n": b"\n", b"t": b"\t", b"r": b"\r", b"b": b"\b", b"f": b"\f"}
+
+
+_ENDS = b" \t\r\"'"  # after one of these what stands before it is whole
 
 
 class _Piece(NamedTuple):
@@ -84,6 +87,23 @@ def cut(data: bytes, start: int, stop: int) -> int:
     if begin <= start:
         return stop - LOOKAHEAD
     return begin + min(LOOKAHEAD << 7, (last - begin) // 2)
+
+
+def word(data: bytes, start: int, stop: int) -> int:
+    """Where the last word begins of the one line that is not over; `start` when there are several, which lie mixed."""
+    going: dict[bytes, list[_Piece]] = {}
+    for line, at in _lines(data, start, stop):
+        piece = _piece(line, at)
+        going.setdefault(piece.stream, []).append(piece)
+        if piece.whole and line.endswith(b"\n"):
+            del going[piece.stream]
+    if len(going) != 1:
+        return start
+    (pieces,) = going.values()
+    for piece in reversed(pieces):
+        if (end := max(piece.raw.rfind(byte) for byte in _ENDS) + 1) > 0:
+            return piece.start + end
+    return start
 
 
 def unwrapped(block: Block) -> Block:

@@ -73,13 +73,12 @@ class FakeIntake:
                     if block.fresh < match.end() <= limit:
                         start, place = _place(block, match)
                         offset = place.offset + match.start() - start
-                        mark = int(match[1] or match[2])
+                        mark = int(next(filter(None, match.groups())))
                         line = block.line_at(offset) if block.line_at else None
                         if block.offset_at:
                             offset = block.offset_at(match.start())
-                        hits.append(
-                            ((place.generation, offset, mark), Seen(mark, place.path, offset, line, time.monotonic()))
-                        )
+                        path, generation, offset = place.place(offset)
+                        hits.append(((generation, offset, mark), Seen(mark, path, offset, line, time.monotonic())))
                 if len(hits) >= self.enough:
                     break
         finally:

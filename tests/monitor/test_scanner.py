@@ -19,7 +19,7 @@ from detectors.match.engine import Engine, Found, Pace
 from detectors.rules.template import expand
 from monitor import scanner as module
 from monitor.intake import ScanError
-from monitor.model import Block
+from monitor.model import Block, Predecessor
 from monitor.scanner import Gap, Scanner, finding_id
 from monitor.store.mark import BlockMarks
 from tests.detectors import texts
@@ -466,3 +466,22 @@ def test_a_suspect_waits_for_those_at_work_and_for_nobody_who_comes_later() -> N
     for thread in threads:
         thread.join()
     assert order == ["suspect", "later"]
+
+
+async def test_over_a_seam_the_whole_counts_and_either_side_where_nothing_covers_it(
+    scanner: Scanner, engine: Engine
+) -> None:
+    first, second = secret(engine, 1), secret(engine, 2)
+    before = Predecessor("/p.1", "old", 100)
+
+    async def told(left: bytes, right: bytes) -> list[tuple[str, str, int, str]]:
+        seam = len(left)
+        joined = block(left + right, offset=-seam, predecessor=before, seam=seam)
+        found = await scanner.scan([joined])
+        return [(one.path, one.generation, one.offset, one.fingerprint) for one in found]
+
+    one, two = fingerprint(KEY, first), fingerprint(KEY, second)
+    assert await told(b"a " + first[:20], first[20:] + b" b\n") == [("/p.1", "old", 100 - 20, one)]
+    assert await told(b"a " + first, b"x" + second + b"\n") == [("/p.1", "old", 100 - len(first), one)]
+    ends = await told(b"a " + first, b"b\n" + second + b"\n")
+    assert ends == [("/p", "g", 2, two), ("/p.1", "old", 100 - len(first), one)]

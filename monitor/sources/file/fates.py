@@ -31,14 +31,15 @@ def fate(life: Life, status: Status | None, *, now: float, quiet: float, crowded
     if status is None or (status.stat.st_dev, status.stat.st_ino) != life.inode:
         return Fate.SEARCH
     if life.archive:
-        return Fate.WAIT
+        return Fate.FLUSH if life.left and not life.awaited else Fate.WAIT
     if (status.stat.st_size, status.stat.st_mtime_ns) != life.known[:2]:
         return Fate.WAIT if life.failures else Fate.TURN
     # Counted from when it was seen to grow or to lose its name: how old its content is says nothing of its writer.
     rest = now - life.changed
     deleted = status.stat.st_nlink == 0
     if deleted:
-        enough = rest >= quiet and (crowded or status.writers is False)
+        # What is open may go on in a successor: a turn of its own waits for that.
+        enough = rest >= quiet and (crowded or (status.writers is False and life.drained))
         enough = enough or rest >= max(ROTATED if status.writers else DELETED, quiet)
     else:
         enough = rest >= ROTATED

@@ -18,6 +18,7 @@ from monitor.intake import Intake
 from monitor.model import Position
 from monitor.sources.file.arrivals import Arrival, Meeting, Parent, arrival, meeting
 from monitor.sources.file.blanks import last_written
+from monitor.sources.file.carry import follow
 from monitor.sources.file.changes import Changes, Options
 from monitor.sources.file.globs import Globs
 from monitor.sources.file.identity import Hasher, open_file, open_same
@@ -109,6 +110,9 @@ class Keeper:
             elif self._globs.matches(life.path) or state.get("loose"):
                 lives.append(life)
         self._register.remember(lives)
+        known = {life.key: life for life in (*lives, *past)}
+        for life in lives:
+            follow(life, known.get(str(saved[life.key].get("before"))))
         for life in lives:
             if life.unsure:
                 self._strays.doubt(life)
@@ -294,7 +298,10 @@ class Keeper:
             self._schedule.keep_open(life)
             if self._register.shown(new.path) is not None:
                 continue
+            before = self._register.last(new.path)
             self._register.attach(life, new.path)
+            if parent is None and life is found:
+                self._succeeds(life, before)
             life.there = new.now.size
             self._changes.note[life] = None
             if life.fd < 0 and not life.start and self._schedule.room:
@@ -307,6 +314,13 @@ class Keeper:
                 self._schedule.release(life)
                 life.unopened = True
         return gone
+
+    def _succeeds(self, life: Life, before: Life | None) -> None:
+        """A new content at a path: what its log was until now goes on there, unless a link was turned to another."""
+        if life.offset or life.start or before is None or before.target != life.target:
+            return
+        if self._logs.shown_at(life.path):
+            follow(life, before)
 
     def _recognise(self, candidates: Iterable[_Candidate], spare: int) -> list[tuple[Life | None, Life | None]]:
         """In the thread: a new Life, and the one that goes on in its place; None: it cannot be read yet.
@@ -456,9 +470,11 @@ class Keeper:
         if rest is not None and heir is None:
             self._register.move(old, rest)
             self._changes.note[old] = self._changes.turns[old] = None
+            follow(new, old)
         else:
             if heir is not None:
                 self._strays.inherit(heir, old)
+                follow(new, heir)
             self._changes.end(old)
 
         if again is not None:

@@ -96,6 +96,11 @@ class Life:
     changed: float = field(default_factory=time.monotonic)  # when it last grew or moved
     searches: int = 0  # that failed, since it was last found
     legacy: Life | None = None  # turned out during a turn: what the file holds now is a copy of this life
+    before: Life | None = None  # its predecessor, where it is known which that is
+    after: Life | None = None  # its successor
+    at_end: bool = False  # its last turn came to the end of what was there
+    left: bool = False  # what it leaves open at its end waits for its successor
+    waiting: float = 0.0  # monotonic time since when its predecessor has kept it from being read
     until: int | None = None  # read no further than this
     caught: float = field(default_factory=time.monotonic)  # when all that was there was known to be read
 
@@ -156,6 +161,8 @@ class Life:
             state["unsure"] = True
         if self.archive:
             state["archive"] = True
+        if self.before is not None and not self.ended:
+            state["before"] = self.before.key
         if self.target:
             state["target"] = os.fsencode(self.target).hex()
         return state
@@ -192,6 +199,12 @@ class Life:
     def position(self, source: str) -> Position:
         return Position(source, self.key, self.state())
 
+    @property
+    def awaited(self) -> bool:
+        """Its successor holds something, and will take over what it leaves open at its end."""
+        after = self.after
+        return after is not None and after.before is self and not after.ended and not after.offset and after.there > 0
+
     def stale(self) -> None:
         """What the store has of it, if anything, holds no longer."""
         if self.record is Record.SAVED:
@@ -201,6 +214,7 @@ class Life:
         """Continue where `other`, of which this file is a copy, has got to."""
         self.generation, self.start, self.offset = other.generation, other.start, other.offset
         self.head, self.body, self.mark, self.line = other.head, other.body, other.mark, other.line
+        self.before = other.before
         self.stale()
 
     def inherit(self, other: Life) -> None:

@@ -196,6 +196,7 @@ class Register:
             del self._inodes[life.inode]  # it keeps its number: a turn that is at work ends by it
         self._lives.pop(life, None)
         life.place = Place.ENDED
+        life.before = life.after = None
         return self.recall(life)
 
     def recall(self, life: Life) -> list[Life]:

@@ -21,15 +21,16 @@ from monitor.common.duration import Duration
 from monitor.intake import Intake, ScanError
 from monitor.sources.base import LogConfig, SourceConfig, Where
 from monitor.sources.file.blanks import last_written
+from monitor.sources.file.carry import PATIENCE, ready, snapshot, waited
 from monitor.sources.file.globs import Globs
 from monitor.sources.file.identity import Hasher, open_file
 from monitor.sources.file.keeper import WATERMARK, Keeper
-from monitor.sources.file.life import Life, Record, text
+from monitor.sources.file.life import Life, Record, Work, text
 from monitor.sources.file.register import Register
 from monitor.sources.file.rights import refusal
 from monitor.sources.file.schedule import Schedule
 from monitor.sources.file.survey import Seen, Survey
-from monitor.sources.file.turn import Form, Turn
+from monitor.sources.file.turn import EARLY, Form, Turn
 from monitor.sources.file.watch import Changes, Watch
 
 __all__ = ["FileConfig", "FileSource"]
@@ -267,7 +268,12 @@ class FileSource:
                 self._schedule.done()
 
     async def _turn(self, life: Life, flush: int | None, whole: bool) -> None:
+        patient = life.before is not None and waited(life) < PATIENCE
+        if patient and not ready(life):
+            await self._wait_for_predecessor(life)
+            return
         life.proven = False
+        before = snapshot(life) if ready(life) else None
         turn = Turn(
             self.config.name,
             life,
@@ -275,7 +281,11 @@ class FileSource:
             -1 if self._once else flush,
             whole=whole or self._once,
             form=self._form,
+            before=before,
+            rest=self.config.quiet if patient and not self._once else 0.0,
         )
+        if before is not None and life.before is not None and life.before.work is Work.RESTING:
+            self._schedule.hold(life.before)
         failed = go_on = False
         grown = life.grown
         again = False
@@ -297,6 +307,9 @@ class FileSource:
         finally:
             again |= self._schedule.over(life)
             life.legacy = None
+            if before is not None and life.before is not None:
+                self._schedule.release(life.before)
+                self._schedule.want(life.before)
         if failed:
             if go_on:
                 self._schedule.want(life)
@@ -312,10 +325,19 @@ class FileSource:
             await self._read(life, turn, again)
         self._schedule.keep_open(life)
 
+    async def _wait_for_predecessor(self, life: Life) -> None:
+        self._schedule.over(life)
+        if self._once:
+            await asyncio.sleep(EARLY)
+            self._schedule.want(life)
+        else:
+            self._schedule.later(life, EARLY)
+
     async def _read(self, life: Life, turn: Turn, again: bool) -> None:
         self._keeper.recovered(life)
         life.bulk = turn.more
-        if life.archive and not turn.more:
+        life.at_end, life.left = not (turn.more or turn.early or turn.doubted), turn.left
+        if life.archive and life.at_end and not turn.left:
             await self._keeper.read_whole(life)
         elif turn.more or again:
             self._schedule.want(life)

@@ -14,6 +14,7 @@ from typing import Any
 import structlog
 
 from monitor.sources.file.arrivals import Meeting, Parent, meeting
+from monitor.sources.file.carry import follow, insert
 from monitor.sources.file.changes import Changes, Options
 from monitor.sources.file.fates import Fate, Outcome, fate, outcome
 from monitor.sources.file.globs import Globs
@@ -125,6 +126,8 @@ class Strays:
             life.searches += 1
         elif said is Outcome.ANEW:
             assert rest is not None
+            if life.after is not None:
+                follow(life.after, life.before)  # what lies there is put in between again
             self._changes.end(life)
             self._known_once.add(rest.inode)
             return [*(unseen if current else []), rest]
@@ -142,6 +145,8 @@ class Strays:
         after = [other for other in unseen if life.known_by_content or not other.archive]
         if current and said is Outcome.OPEN and rest is None and after and not os.fstat(life.fd).st_nlink:
             self._changes.outrun(life)
+            if life.after is not None:
+                life.after.before = None  # others came in between
         later = unseen if current else []
         if rest is not None and rest.inode != inode and life.fd < 0 and not rest.archive:
             later = [*later, *await self._successor(life, inode)]
@@ -254,6 +259,8 @@ class Strays:
             if copied is not None:
                 life.adopt(copied)
             else:
+                for name in original_names(rest.path)[1:]:
+                    insert(life, self._register.shown(name))
                 _log.info("rotated file found that nobody read", source=self._options.name, path=text(rest.path))
             if not rest.archive and self._schedule.room:  # it may be deleted before its turn comes
                 life.fd = await self._thread(open_same, rest.path, rest.inode, unclaimed=shut)

@@ -18,6 +18,7 @@ from monitor.common.cuts import CONTEXT, settled
 from monitor.common.newlines import newlines
 from monitor.model import Block, Position
 from monitor.sources.file.blanks import blank_end, first_blank, last_written
+from monitor.sources.file.carry import Carry, EarlyError, begins_anew, carry, chain, close
 from monitor.sources.file.identity import BODY, HEAD, MARK, Hasher, open_archive, open_file, read_exactly
 from monitor.sources.file.life import Known, Life, Record, text
 
@@ -28,6 +29,7 @@ TURN = 16 << 20  # bytes a file may read before another one gets its turn
 COUNTED = 64 << 20  # bytes searched for newlines to number a line, about 30 ms; beyond it the line stays unknown
 REREAD = 10 << 20  # bytes a second that may be read again in doubt
 MOMENT = 50_000_000  # nanoseconds after which a change is no longer in the middle of being made
+EARLY = 0.05  # seconds between looks at a predecessor that is not read to its end
 TRUST = 10.0  # seconds for which a file is believed to hold nothing but NUL where it held nothing else
 _ENDS = b" \t\r\n\"'"  # after one of these what stands before it is whole
 
@@ -46,6 +48,10 @@ class Form(Protocol):
 
     def cut(self, data: bytes | bytearray, start: int, stop: int) -> int:
         """Where to part a line that does not end in there."""
+        ...
+
+    def word(self, data: bytes | bytearray, start: int, stop: int) -> int:
+        """Where the last word begins of the lines that are not over; `start`: it cannot be told."""
         ...
 
     def block(self, block: Block) -> Block:
@@ -70,13 +76,19 @@ class Turn:
         *,
         whole: bool = False,
         form: Form | None = None,
+        before: Life | None = None,
+        rest: float = 0.0,
     ) -> None:
         """`flush`: scan the last line even without newline, provided the file still has this size (-1: any size).
         Its last word only with `whole`: as long as the writer may go on with it, it is not a value yet.
+        `before`: its predecessor as it is, with a descriptor for this turn; what that left open is taken over once it
+        has rested for so many seconds.
         """
         self.source = source
         self.life = life
         self._form = form
+        self._before, self._rest = before, rest
+        self._carry: Carry | None = None
         self.inode = life.inode
         self.verdict: Literal["read", "replaced", "moved", "failed"] = "read"
         self.error: OSError | None = None
@@ -92,6 +104,8 @@ class Turn:
         self.wait = 0.0
         self.doubted = False  # it is to be read again, but not yet
         self._again = False  # it is read again
+        self.early = False  # its predecessor was not at its end
+        self.left = False  # what is open is left to the successor
         self._begin = b""  # of the file, as it was read
         self._blank, self._looked = 0, 0.0
         self._known: Known = life.known
@@ -106,12 +120,12 @@ class Turn:
     def blocks(self) -> Iterator[Block]:
         buffer = _BUFFERS.pop() if _BUFFERS else bytearray(CONTEXT + BLOCK)
         try:
-            if self.life.archive:
+            if self.life.archive and self._go_on():
                 try:
                     yield from self._archive(buffer)
                 finally:
                     self._grow_head()
-            elif self._open():
+            elif not self.life.archive and self._open() and self._go_on():
                 try:
                     yield from self._cut(buffer, self.size)
                 finally:
@@ -122,6 +136,7 @@ class Turn:
             self.error = error if isinstance(error, OSError) else OSError(f"damaged: {type(error).__name__}")
         finally:
             _BUFFERS.append(buffer)
+            close(self._before)
             if self._stream is not None:
                 self._stream.close()
 
@@ -184,6 +199,37 @@ class Turn:
         self.wait, self._again, self.offset = 0.0, True, start
         self._body, self._mark, self._line = (0, ""), b"", (0, 1)
         return True
+
+    def _go_on(self) -> bool:
+        """Take over what the predecessor left open. Whether to read now: as long as it is written to, that may be ended
+        there."""
+        if self._before is None or self.offset or not (self.size or self.life.archive):
+            return True
+        try:
+            found = carry(self._before, self._hasher)
+        except EarlyError:
+            self.wait = EARLY
+            found = None
+        except _DAMAGE:
+            found = None
+        if found is not None and found.open:
+            self.wait = max(0.0, self._rest - (time.monotonic() - self._before.changed))
+        if self.wait and self._rest:
+            self._known, self.size, self.mtime = self.life.known, self.life.size, self.life.mtime
+            self.early = True
+            return False
+        self.wait, self._carry = 0.0, found
+        return True
+
+    def _begins_anew(self, window: Window) -> Iterator[Block]:
+        """The open line of the predecessor by itself, where this file does not begin with the rest of it."""
+        given = self._carry
+        if given is None or not given.open or self._form is not None:
+            return
+        begin = bytes(window.view[len(given.text) : window.end][:CONTEXT])
+        if begins_anew(begin, [*given.lines, *begin.split(b"\n")[1:]]):
+            window.forget()
+            yield given.block(self.source)
 
     def _stay_before_blanks(self) -> None:
         """A run of NULs up to the end is not written yet: what gets written there is not to be taken for read."""
@@ -269,6 +315,9 @@ class Turn:
         start = self.offset
         # An archive's stream stands at the offset and cannot go back for context.
         window = Window(buffer, start, context=self._stream is None)
+        if self._carry is not None:
+            window = Window(bytearray(len(buffer) + len(self._carry.text)), start)
+            window.precede(self._carry.text, self._carry.settled)
         longest = TURN if start >= self.life.suspect else 0
         first = True
         while True:
@@ -278,14 +327,16 @@ class Turn:
                 return
             if short:
                 return  # cut off since this turn began: the next one sees what became of it
+            if first:
+                yield from self._begins_anew(window)
             first = False
 
             limit = self._settled(window)
-            if limit <= window.fresh:
+            if limit <= max(window.fresh, -window.offset):
                 yield from self._open_line(window, archive=size is None)
                 return
             # Whoever takes the blocks may have enough after this one: then the rest is for another turn.
-            self._mark = bytes(window.view[max(0, limit - MARK) : limit])
+            self._mark = bytes(window.view[max(0, -window.offset, limit - MARK) : limit])
             self.offset = window.offset + limit
             self.more = not ended or limit < window.end
             data = window.text(limit)
@@ -303,7 +354,8 @@ class Turn:
             cut = form.settled(data, fresh, end)
         if cut > fresh or not window.full:
             return cut
-        return settled(data, fresh, end, full=True) if form is None else form.cut(data, fresh, end)
+        cut = settled(data, fresh, end, full=True)
+        return cut if form is None else max(form.cut(data, fresh, end), min(cut, 1 - window.offset))
 
     def _stands(self, data: memoryview, base: int, short: bool) -> bool:
         """Whether what was read first, from `base` on, is of the content that was looked at. Otherwise the file was cut
@@ -314,7 +366,7 @@ class Turn:
                 if length and base <= start and start + length <= base + len(data):
                     stands &= self._hasher.digest(data[start - base : start - base + length]) == digest
         if stands:
-            self._begin = bytes(data[:BODY]) if base == 0 else b""
+            self._begin = bytes(data[-base : BODY - base]) if base <= 0 else b""
             return True
         self.verdict, self.seen = "replaced", self.size
         status = os.fstat(life.fd)
@@ -328,14 +380,21 @@ class Turn:
         # Behind a fault it may be there in whole the next time: an archive that is still being written ends in one.
         if not self.rest or self._flush not in (-1, end) or self._fault is not None:
             return
+        self.left = self.life.awaited
+        if self.left:
+            return
         if archive:
             self.offset, self._mark = end, bytes(data[-MARK:])
+        if self.life.flushed == end and self.life.after is not None:
+            return  # the successor took it over
         if self._whole or archive:
             self.flushed, limit = end, None
         else:
             self.peeked = end
             line = bytes(data[fresh:])
             limit = fresh + max(line.rfind(byte) for byte in _ENDS) + 1
+            if self._form is not None:
+                limit = self._form.word(window.buffer, fresh, window.end)
             if limit <= fresh:
                 return
         yield self._block(data, window.offset, fresh, limit)
@@ -351,6 +410,8 @@ class Turn:
             fresh=fresh,
             limit=limit,
             line_at=None if self._stream else self._line_at,
+            predecessor=self._carry.of if self._carry is not None and base < 0 else None,
+            seam=-base if self._form is None and fresh < -base else 0,
         )
         return block if self._form is None else self._form.block(block)
 
@@ -360,6 +421,8 @@ class Turn:
         if end - start > COUNTED:
             return None
         count = 0
+        if start < 0:
+            return None  # in the predecessor
         while start < end:
             piece = os.pread(self.life.fd, min(BLOCK, end - start), start)
             if not piece:
@@ -393,11 +456,19 @@ class Turn:
         if self.verdict in ("replaced", "moved") or self.life.ended:
             return ()
         life = self.life
-        if self.offset == life.offset and not self.flushed and not self._again and life.record is Record.SAVED:
+        new = self.offset != life.offset or self.flushed or self._again or self._head != life.head
+        if not new and life.record is Record.SAVED:
             return ()
         after = replace(life)
         self._update(after)
-        return (after.position(self.source),)
+        given = [replace(before, flushed=end) for before, end in self._taken_over]
+        return (after.position(self.source), *(before.position(self.source) for before in given))
+
+    @property
+    def _taken_over(self) -> list[tuple[Life, int]]:
+        """Predecessors of which the end was scanned with this file, and where that is."""
+        given = self._carry if self.offset or self.flushed else None
+        return list(chain(self.life, given)) if given is not None and given.open else []
 
     def _update(self, life: Life) -> None:
         if self._mark or self._again:
@@ -416,6 +487,8 @@ class Turn:
             life.changed = time.monotonic()
         if not self.more:
             life.caught = time.monotonic()
+        for before, end in self._taken_over:
+            before.flushed = end
         self._update(life)
         life.peeked = self.peeked or life.peeked
         life.blank, life.looked, life.doubted = self._blank, self._looked, self.doubted

@@ -38,6 +38,7 @@ KNOWN = {
     "with an open line": life(offset=90),
     "with an open line that was scanned": life(offset=90, flushed=100),
     "compressed": life(archive=True),
+    "compressed, its end left to a successor that is gone": life(archive=True, left=True),
     "failing": life(failures=2),
     "busy": life(work=Work.BUSY),
     "followed": life(place=Place.FOLLOWED),
@@ -56,11 +57,13 @@ def expected(known: str, seen: str, rest: float, crowded: bool) -> Fate:
         return Fate.WAIT
     if seen in ("nothing", "another file"):
         return Fate.SEARCH
-    if known == "compressed":
-        return Fate.WAIT
+    if known.startswith("compressed"):
+        return Fate.FLUSH if "left" in known else Fate.WAIT
     if seen in ("grown", "written over"):
         return Fate.WAIT if known == "failing" else Fate.TURN
     bound = QUIET if crowded and seen.startswith("deleted") else BOUND[seen]
+    if known == "with an open line" and seen == "deleted, open nowhere else" and not crowded:
+        bound = DELETED  # it may go on in a successor
     if rest < bound:
         return Fate.WAIT
     return Fate.FLUSH if known == "with an open line" else Fate.END
