@@ -173,12 +173,15 @@ class Keeper:
         """Look at the disk and follow what it says. Returns what was found, and paths to look at once more."""
         async with self._changes.gathered():
             loose = list(tended)
+            reserved = [life for life in self._register if life.reserved and not life.busy] if paths is None else []
             self._look = set()
 
-            def work() -> tuple[Found, list[tuple[Life, Status | None]]]:
-                return self._survey.look(paths), [(life, self._survey.status(life)) for life in loose]
+            def work() -> tuple[Found, list[tuple[Life, Status | None]], list[Life]]:
+                statuses = [(life, self._survey.status(life)) for life in loose]
+                return self._survey.look(paths), statuses, [life for life in reserved if self._survey.filled(life)]
 
-            found, statuses = await self._thread(work)
+            found, statuses, filled = await self._thread(work)
+            self._changes.turns |= dict.fromkeys(life for life in filled if not life.ended)
             await self._doubt(found)
             await self._apply(found)
             crowd = self._strays.crowd()
@@ -404,8 +407,6 @@ class Keeper:
             return life, parent
         life.adopt(copy)
         return life, None
-
-    # Lives without a followed path
 
     # What a turn brings
 

@@ -200,6 +200,11 @@ class Life:
         return Position(source, self.key, self.state())
 
     @property
+    def reserved(self) -> bool:
+        """Space is set aside behind what was written: who fills it through a mapping changes neither size nor time."""
+        return self.known[0] > self.size and not self.archive
+
+    @property
     def awaited(self) -> bool:
         """Its successor holds something, and will take over what it leaves open at its end."""
         after = self.after

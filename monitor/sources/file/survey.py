@@ -12,10 +12,12 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from monitor.sources.file.globs import Globs, literal
+from monitor.sources.file.identity import open_same, shut
 from monitor.sources.file.life import Life, Status, text
 
 __all__ = ["Found", "Seen", "Survey"]
 
+_AHEAD = 512  # bytes looked at in space that was set aside
 _THOROUGH = 10.0  # seconds between surveys that ask for everything, also of files that are open
 
 
@@ -94,6 +96,17 @@ class Survey:
         except OSError:
             return None
         return Status(found, _writers(life.fd) if life.fd >= 0 and not found.st_nlink else None)
+
+    def filled(self, life: Life) -> bool:
+        """Whether something stands by now where nothing but NUL was, behind what was read of it."""
+        fd = life.fd if life.fd >= 0 else open_same(life.path, life.inode)
+        try:
+            return fd >= 0 and bool(os.pread(fd, _AHEAD, life.size).strip(b"\0"))
+        except OSError:
+            return False
+        finally:
+            if fd != life.fd:
+                shut(fd)
 
     def _whole(self, found: Found) -> Iterable[str]:
         paths = self._all(found)
