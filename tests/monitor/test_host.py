@@ -66,6 +66,8 @@ async def test_many_findings_of_a_block_are_committed_in_parts_and_a_kill_betwee
         intake, commit = SourceIntake(daemon.running.site, "dense"), store.commit
 
         async def counted(found: Sequence[Finding], moved: Sequence[Position] = (), **options: object) -> int:
+            if not found and not any(position.source == "dense" for position in moved):
+                return await commit(found, moved, **options)  # type: ignore[arg-type] # the daemon's own
             sizes.append((len(found), len(moved)))
             if sizes == [(3, 0), (3, 0)]:
                 raise StoreError("killed")
