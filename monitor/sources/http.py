@@ -25,6 +25,7 @@ from monitor.common.listen import split_listen
 from monitor.common.tasks import cancel
 from monitor.intake import Intake
 from monitor.model import Block
+from monitor.process import spare_memory
 from monitor.sources import bulk, hec
 from monitor.sources.base import SourceConfig
 from monitor.sources.peers import Peers, networks
@@ -45,6 +46,7 @@ _ANSWER = 8.0  # seconds for the database; OpenTelemetry's clients wait for ten
 _AGAIN = {"Retry-After": "5"}
 _TAKEN = 2  # bodies, of the largest that are taken, that may wait
 _BATCH, _BYTES = 4096, 4 << 20  # records that are settled together, and about how much of them
+_LARGE = 2 << 20  # bytes of a body, after which what is free goes back: each thread would keep as much for itself
 _AT_ONCE = 2  # bodies that are taken apart at a time: in memory they are many times what they were
 _FIRST, _LONGEST = 1.0, 30.0  # seconds before the address is tried again
 
@@ -294,12 +296,21 @@ class HttpSource:
                 text = await self._to_end(unpack, body, encoding, self.config.max_body)
                 del body  # two of them take twice the memory
                 await held.aclose()
-                records = blocks(self.config.name, self._key, read(text), tally)
-                ended: list[Exception] = []
-                while batch := await self._to_end(_some, records, ended):
-                    await settle(self._intake, batch)
-                if ended:
-                    raise ended[0]
+                large = len(text) > _LARGE
+                work = self._read(blocks(self.config.name, self._key, read(text), tally))
+                del text
+                try:
+                    await work
+                finally:
+                    if large:
+                        await self._to_end(spare_memory)
+
+    async def _read(self, records: Iterator[Block]) -> None:
+        ended: list[Exception] = []
+        while batch := await self._to_end(_some, records, ended):
+            await settle(self._intake, batch)
+        if ended:
+            raise ended[0]
 
     async def _to_end(self, work: Callable[..., Any], *given: Any) -> Any:
         """In a thread. What nobody waits for any more is done all the same, and holds its place until then."""
