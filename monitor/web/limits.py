@@ -10,6 +10,7 @@ import asyncio
 import ssl
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from http import HTTPStatus
 from ipaddress import IPv6Address, ip_address, ip_network
 
 from aiohttp import web
@@ -46,7 +47,7 @@ class Door:
         if self._full(_address(transport)):
             transport.abort()
         elif self._tls is None:
-            protocol = self._server()
+            protocol = self._protocol()
             transport.set_protocol(protocol)
             protocol.connection_made(transport)
         else:
@@ -54,6 +55,11 @@ class Door:
             task = asyncio.create_task(self._handshake(transport))
             self._greeting[task] = transport
             task.add_done_callback(self._greeting.pop)
+
+    def _protocol(self) -> web.RequestHandler:
+        protocol = self._server()
+        protocol.__class__ = _Discreet  # aiohttp lets nobody say which class it makes
+        return protocol
 
     def _full(self, address: str | None) -> bool:
         inside = [*(one.transport for one in self._server.connections), *self._greeting.values()]
@@ -64,7 +70,7 @@ class Door:
 
     async def _handshake(self, transport: asyncio.Transport) -> None:
         assert self._tls is not None
-        loop, protocol = asyncio.get_running_loop(), self._server()
+        loop, protocol = asyncio.get_running_loop(), self._protocol()
         try:
             secure = await loop.start_tls(
                 transport, protocol, self._tls(), server_side=True, ssl_handshake_timeout=HEADERS_WITHIN
@@ -79,6 +85,32 @@ class Door:
         """End handshakes under way."""
         for task in list(self._greeting):
             await cancel(task)
+
+
+class _Discreet(web.RequestHandler):
+    """Answers what is no proper request without a word of it: a header may be a credential."""
+
+    __slots__ = ()
+
+    def handle_error(
+        self,
+        request: web.BaseRequest,
+        status: int = 500,
+        exc: BaseException | None = None,
+        message: str | None = None,
+    ) -> web.StreamResponse:
+        return super().handle_error(request, status, exc, message and _said(status))
+
+    async def finish_response(
+        self, request: web.BaseRequest, resp: web.StreamResponse, start_time: float | None
+    ) -> tuple[web.StreamResponse, bool]:
+        if isinstance(resp, web.HTTPExpectationFailed):
+            resp.text = _said(resp.status)
+        return await super().finish_response(request, resp, start_time)
+
+
+def _said(status: int) -> str:
+    return f"{status} {HTTPStatus(status).phrase}\n"
 
 
 class _Threshold(asyncio.Protocol):

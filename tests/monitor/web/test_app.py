@@ -85,6 +85,26 @@ async def test_a_malformed_request_is_answered_and_not_repeated_in_the_log(caplo
     assert "Error handling request" in caplog.text
 
 
+@pytest.mark.parametrize(
+    "head",
+    [
+        "GET / HTTP/1.1\r\nHost: a\r\nX-Tok\x01en: {}",
+        "GET / HTTP/1.1\r\nHost: a\r\n{} bad: x",
+        "GET / HTTP/1.1\r\nHost: a\r\nX: a\0{}",
+        "G{{}} /{} HTTP/9",
+        "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: {}",
+        "GET /healthz HTTP/1.1\r\nHost: 127.0.0.1\r\nExpect: {}",
+    ],
+)
+async def test_an_answer_repeats_nothing_of_a_bad_header(head: str, caplog: pytest.LogCaptureFixture) -> None:
+    value = "canary-of-a-header"
+    async with serve(build(probes()), "127.0.0.1", 0) as url:
+        answer = await raw(url, f"{head.format(value)}\r\nConnection: close\r\n\r\n".encode())
+    assert answer.split()[1] in (b"400", b"417")
+    assert value.encode() not in answer
+    assert value not in caplog.text
+
+
 async def test_routes_of_other_modules_join_and_share_the_guards(session: aiohttp.ClientSession) -> None:
     async def hook(request: web.Request) -> web.Response:
         return web.Response(text=str(len(await request.read())))
