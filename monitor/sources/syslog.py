@@ -48,12 +48,15 @@ log = structlog.get_logger(__name__)
 
 _MARK = "listening"  # key of the only position
 _READ = 1 << 16
-_QUIET = 2.0  # seconds after which a message without its end is scanned as it is
+_SOON = 0.25  # seconds after which a message that has as many bytes as were counted is whole
+_QUIET = 2.0  # seconds after which a message without its end is scanned but for its last word, perhaps half a value
+_OPEN = 30.0  # seconds after which it is scanned with that
 _SILENT = 60.0  # seconds after which a connection gives way to a new one, when all are taken
 _HANDSHAKE = 10.0  # seconds for TLS
 _FIRST, _LONGEST = 1.0, 30.0  # seconds before an address is tried again
 _LOOK = 1.0  # seconds between looks at the kernel's figures
-_REST = 0.1  # seconds for what a connection still holds at the end
+_REST = 0.1  # seconds without a byte after which a connection holds nothing more at the end
+_LAST = 2.0  # seconds for that at most
 _DRAIN = 3.0  # seconds for what waits for the scanner at the end
 
 _HEADS = (
@@ -348,6 +351,8 @@ class SyslogSource:
         try:
             yield server.sockets[0].getsockname()[:2], []
         finally:
+            with contextlib.suppress(asyncio.CancelledError):
+                await asyncio.sleep(_REST)  # who has connected by now is heard
             server.close()
             await asyncio.gather(*(cancel(task) for task in mine))
 
@@ -394,26 +399,36 @@ class SyslogSource:
 
     async def _read(self, reader: asyncio.StreamReader, connection: _Connection) -> None:
         try:
-            while True:
-                await self._hopper.room()
-                try:
-                    async with asyncio.timeout(_QUIET if connection.half else None):
-                        data = await reader.read(_READ)
-                except TimeoutError:
-                    self._take(connection, connection.frames.flush(), quiet=True)
-                    continue
-                if not data:
-                    return
-                connection.heard = time.monotonic()
-                count = self._take(connection, connection.frames.feed(data))
-                if wait := self._peers.take(connection.peer, count):
-                    await asyncio.sleep(wait)
+            while await self._hear(reader, connection):
+                pass
         except asyncio.CancelledError:
             with contextlib.suppress(OSError, TimeoutError):
-                async with asyncio.timeout(_REST):
-                    while data := await reader.read(_READ):
+                async with asyncio.timeout(_LAST):
+                    while data := await asyncio.wait_for(reader.read(_READ), _REST):
                         self._take(connection, connection.frames.feed(data))
             raise
+
+    async def _hear(self, reader: asyncio.StreamReader, connection: _Connection) -> bool:
+        """The next bytes, or a pause. Whether there may be more."""
+        await self._hopper.room()
+        silent = time.monotonic() - connection.heard
+        pauses = [_SOON if connection.frames.whole else _QUIET, _OPEN] if connection.half else []
+        wait = next((pause - silent for pause in pauses if pause > silent), 0.0 if pauses else None)
+        try:
+            async with asyncio.timeout(wait):
+                data = await reader.read(_READ)
+        except TimeoutError:
+            over = time.monotonic() - connection.heard >= _OPEN
+            pieces = connection.frames.flush(words=not over)
+            self._take(connection, pieces, quiet=over or bool(pieces))
+            return True
+        if not data:
+            return False
+        connection.heard = time.monotonic()
+        count = self._take(connection, connection.frames.feed(data))
+        if wait := self._peers.take(connection.peer, count):
+            await asyncio.sleep(wait)
+        return True
 
     def _take(self, connection: _Connection, pieces: Iterable[Piece], *, quiet: bool = False) -> int:
         """Gives how many messages came to their end."""

@@ -318,6 +318,17 @@ def cut(s: Script) -> None:
     s.put("h")
 
 
+def counted(s: Script) -> None:
+    """Syslog over TCP from who counts characters, not bytes; some pause within a value."""
+    s.settings["stream"] = "syslog"
+    _log(s)
+    s.begin()
+    for _ in range(s.random.randint(3, 6)):
+        s.op("count", s.ids(2, 20), s.random.choice((0.0, 0.3, 2.6)))
+        s.nap(0.3)
+    s.put("h")
+
+
 def vacuum(s: Script) -> None:
     """The oldest file of the journal is removed, read or, while the monitor is away, with records nobody has read."""
     s.settings["stream"] = "journal"
@@ -361,6 +372,6 @@ ROWS: dict[str, Callable[[Script], None]] = {
     for row in (
         *(rename, copytruncate, regrow, rewrite, replace, inode, symlink, gz),
         *(prealloc, quiet, moved, unlinked, fast, long),
-        *(broker, push, fluent, cut, vacuum, hosts),
+        *(broker, push, fluent, cut, counted, vacuum, hosts),
     )
 }

@@ -157,11 +157,21 @@ class Streams(Files):
             sends = [data[: len(data) - self.random.randrange(1, len(last))], b"%d %b" % (len(last), last)]
         self._sending.add(asyncio.create_task(self._log(sends, numbers)))
 
+    async def do_count(self, numbers: list[int], pause: float) -> None:
+        """A connection with these messages, counted in characters; it rests so long within the value of one of them."""
+        data = b""
+        for number in numbers:
+            words = self.random.choice(("größe", "naïve", "日本語", "🔑", "plain"))
+            message = b"<13>1 - web-1 app - - - %b " % words.encode() + self._text(number)
+            data += b"%d %b" % (len(message.decode()), message)
+        cut = data.index(self.secret(self.random.choice(numbers))) + self.random.randrange(1, 40)
+        self._sending.add(asyncio.create_task(self._deliver(data, numbers, cut, pause)))
+
     async def _log(self, sends: list[bytes], numbers: list[int]) -> None:
         for data in sends:
             await self._deliver(data, numbers)
 
-    async def _deliver(self, data: bytes, numbers: list[int]) -> None:
+    async def _deliver(self, data: bytes, numbers: list[int], cut: int = 0, pause: float = 0.0) -> None:
         """Again while nobody takes it, or the connection breaks where that shows."""
         while True:
             with contextlib.suppress(OSError):
@@ -169,7 +179,10 @@ class Streams(Files):
                 self.fleeting.update(numbers)
                 for number in numbers:
                     self.doomed.pop(number, None)
-                writer.write(data)
+                writer.write(data[:cut])
+                await writer.drain()
+                await asyncio.sleep(pause)
+                writer.write(data[cut:])
                 await writer.drain()
                 writer.close()
                 await writer.wait_closed()

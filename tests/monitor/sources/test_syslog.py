@@ -238,6 +238,40 @@ async def test_half_a_message_is_scanned_after_a_while_and_goes_on(
         await closed(writer)
 
 
+@pytest.mark.parametrize("counted", [True, False])
+async def test_a_pause_within_a_word_ends_no_message(
+    connect: Connect, monkeypatch: pytest.MonkeyPatch, counted: bool
+) -> None:
+    monkeypatch.setattr(module, "_SOON", 0.05)
+    monkeypatch.setattr(module, "_QUIET", 0.05)
+    intake = FakeIntake()
+    async with listening(intake) as source:
+        writer = await connect(source)
+        for number in range(1, 40, 3):
+            text = f"<13>1 - web-1 app - - - größe <{number}> naïve<{number + 1}> <{number + 2}>"
+            data = (f"{len(text)} {text}" if counted else f"{text}\n").encode()
+            cut = data.index(f"{number + 1}>".encode()) + 1
+            writer.write(data[:cut])
+            await until(lambda n=number: n in marks(intake))  # type: ignore[misc]
+            writer.write(data[cut:])
+        await until(lambda: marks(intake) == list(range(1, 40)))
+        assert intake.hits == len(intake.found)
+        await closed(writer)
+
+
+async def test_what_came_before_it_ends_is_read(connect: Connect) -> None:
+    """Of connections that it has not even accepted, too, and more than a read takes."""
+    intake = FakeIntake()
+    async with listening(intake) as source:
+        writers = [await connect(source) for _ in range(3)]
+        for number, writer in enumerate(writers, 1):
+            writer.write(b"<13>1 - web-1 app - - - text " + b"x" * 30_000 * number + b" <%d>\n" % number)
+            await writer.drain()
+    for writer in writers:
+        await closed(writer)
+    assert marks(intake) == [1, 2, 3]
+
+
 async def test_what_hostile_senders_send_is_scanned_all_the_same(connect: Connect) -> None:
     intake = FakeIntake()
     async with listening(intake, max_message=1024) as source:
