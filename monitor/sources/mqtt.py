@@ -44,6 +44,7 @@ _FIRST, _LONGEST = 1.0, 60.0  # seconds before the broker is tried again
 _QUIET = 2.0  # seconds without a message, after which `once` has all there is
 _DRAIN = 3.0  # seconds for what waits for the scanner at the end
 _SAME = 3600  # seconds within which the same number, topic and text are the same message
+_NOT_THERE = 17  # the code of a subscription that is given up and was not there
 _REFUSED = 128  # from this code on a subscription was refused
 
 
@@ -173,6 +174,8 @@ class MqttSource:
         if saved is not None and not client.session_present:
             # The session expired, or the broker lost it: what it would have kept is gone, if there was anything.
             self._intake.missed("session_lost", 0, self._place, unit="messages")
+        elif saved is not None and saved.get("sentinels"):
+            await self._look_at_shares(client, had)
         for topic in had:
             if topic not in self.config.topics:
                 await client.unsubscribe(topic)
@@ -186,10 +189,25 @@ class MqttSource:
             number = code if isinstance(code, int) else code.value
             refused = number >= _REFUSED
             self._intake.degraded(f"topic {topic}", f"the broker refuses it (code {number})" if refused else None)
-        if list(had) != list(self.config.topics):
-            await self._intake.record(
-                (), [Position(self.config.name, self._place, {"topics": list(self.config.topics)})]
-            )
+        for sentinel in self._sentinels(self.config.topics):
+            await client.subscribe(sentinel, qos=0)
+        state = {"topics": list(self.config.topics), "sentinels": bool(self._sentinels(self.config.topics))}
+        if saved != state:
+            await self._intake.record((), [Position(self.config.name, self._place, state)])
+
+    async def _look_at_shares(self, client: _Subscriber, had: Sequence[str]) -> None:
+        """Tell of a broker that kept the session and not its shares: mosquitto after a restart. Nothing is queued for
+        them until they are subscribed to anew, and the broker does not say so; but what is not there cannot be given
+        up. That is tried with a share of nothing: to give up another one would lose what comes meanwhile."""
+        for sentinel in self._sentinels(had):
+            await client.unsubscribe(sentinel)
+            if client.missing:
+                self._intake.missed("share_lost", 0, sentinel.split("/")[1], unit="messages")
+
+    def _sentinels(self, topics: Sequence[str]) -> list[str]:
+        """A share for each group, of a topic that nobody publishes under. MQTT 3.1.1 knows no answer to ask for."""
+        groups = dict.fromkeys(topic.split("/")[1] for topic in topics if topic.startswith("$share/"))
+        return [f"$share/{group}/exposure-monitor/{self._identifier}" for group in groups if self.config.version == "5"]
 
     async def _quiet(self, client: _Subscriber) -> None:
         over = asyncio.create_task(client.over())
@@ -257,6 +275,7 @@ class _Subscriber(aiomqtt.Client):
     def __init__(self, take: Any, **options: Any) -> None:
         super().__init__(**options)
         self.session_present = False
+        self.missing = False  # what was given up last was not there
         self._take = take
         self._client.manual_ack_set(True)
 
@@ -271,6 +290,11 @@ class _Subscriber(aiomqtt.Client):
     def _on_connect(self, client: Any, userdata: Any, flags: Any, reason_code: Any, properties: Any = None) -> None:
         self.session_present = bool(flags.session_present)
         super()._on_connect(client, userdata, flags, reason_code, properties)
+
+    def _on_unsubscribe(self, client: Any, userdata: Any, mid: int, reason_codes: Any, properties: Any = None) -> None:
+        codes = reason_codes if isinstance(reason_codes, list) else [reason_codes]
+        self.missing = any(getattr(code, "value", code) == _NOT_THERE for code in codes)
+        super()._on_unsubscribe(client, userdata, mid, reason_codes, properties)
 
     def _on_message(self, client: Any, userdata: Any, message: MQTTMessage) -> None:
         self._take(self, message)

@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
+import random
 from collections.abc import AsyncIterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -139,6 +140,62 @@ async def test_a_group_shares_its_messages(tmp_path: Path) -> None:
         await until(lambda: sorted(one.marks + other.marks) == list(range(100)))
         assert one.marks
         assert other.marks
+
+
+async def shared_over_a_restart(folder: Path, seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """mosquitto keeps the session and what is queued, and not the share itself: what comes before we are back is gone,
+    and told; whatever is missing is told."""
+    monkeypatch.setattr(module, "_FIRST", 0.05)
+    rng = random.Random(seed)
+    intake, port, sent = FakeIntake(), free_port(), 0
+
+    async def more(least: int) -> None:
+        nonlocal sent
+        numbers = range(sent + 1, sent + rng.randrange(least, 20))
+        await publish(port, *(f"<{number}>" for number in numbers))
+        sent += len(numbers)
+
+    keys = {"topics": ["$share/monitors/logs/#"]}
+    for turn in range(3):
+        async with broker(folder, port=port, keeps=True):
+            if turn and rng.random() < 0.7:
+                await more(2)  # before we are back
+            async with following(intake, port, **keys):
+                await more(2)
+                last = sent
+                await until(lambda last=last: last in intake.marks)  # type: ignore[misc]
+            if rng.random() < 0.7:
+                await more(2)  # while we are away: the share is there, and they are queued
+    assert len(set(intake.marks)) == len(intake.marks)
+    assert set(intake.marks) <= set(range(1, sent + 1))
+    told = [reason for reason, _, _ in intake.lost]
+    assert told == ["share_lost"] * 2
+
+
+@pytest.mark.parametrize("seed", range(1))
+async def test_a_share_that_a_broker_forgot_over_a_restart_is_told(
+    tmp_path: Path, seed: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await shared_over_a_restart(tmp_path, seed, monkeypatch)
+
+
+@pytest.mark.campaign
+@pytest.mark.parametrize("seed", range(100, 120))
+async def test_a_share_over_many_restarts(tmp_path: Path, seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    await shared_over_a_restart(tmp_path, seed, monkeypatch)
+
+
+async def test_a_share_that_is_there_is_not_told_lost(tmp_path: Path) -> None:
+    intake = FakeIntake()
+    async with broker(tmp_path, keeps=True) as port:
+        for number in range(1, 4):
+            async with following(intake, port, topics=["$share/monitors/logs/#"]):
+                await publish(port, f"<{number}>")
+                await until(lambda n=number: n in intake.marks)  # type: ignore[misc]
+        async with following(intake, port, topics=["logs/#"]):
+            await publish(port, "<4>")
+            await until(lambda: 4 in intake.marks)
+    assert not intake.lost
 
 
 async def test_the_broker_waits_for_us(tmp_path: Path) -> None:
