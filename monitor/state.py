@@ -84,8 +84,8 @@ def _configured(config: Config, reference: Credential) -> bytes:
 
 def check_room(config: Config, path: Path, error: OSError) -> None:
     """Raises NoRoomError when that is why `path` could not be made."""
-    if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO):
-        message = f"{path}: {error.strerror}; see whether its disk is full or failing"
+    if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS):
+        message = f"{path}: {error.strerror}; see whether its disk is full, failing or mounted read-only"
         raise NoRoomError(config.path, [Problem("monitor.state_dir", message)]) from None
 
 

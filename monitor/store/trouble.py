@@ -87,7 +87,7 @@ _SQLITE_RETRY = {
 }
 _SQLITE_CORRUPT = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
 # The disk is full or failing, or nothing more can be opened: waiting may mend it.
-NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EMFILE, errno.ENFILE})
+NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS, errno.EMFILE, errno.ENFILE})
 REFUSED = {
     "password authentication failed": "the server refuses the password",
     "no password supplied": "the server wants a password and none is given",

@@ -66,15 +66,18 @@ def test_a_state_folder_that_cannot_be_made(tmp_path: Path) -> None:
         key(config_at(tmp_path))
 
 
-def test_a_full_disk_is_no_mistake_of_the_configuration(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EROFS])
+def test_a_disk_that_takes_nothing_is_no_mistake_of_the_configuration(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
     config = config_at(tmp_path)
 
     def full(descriptor: int) -> None:
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        raise OSError(number, os.strerror(number))
 
     with monkeypatch.context() as patch:
         patch.setattr(os, "fsync", full)
-        with pytest.raises(NoRoomError, match=r"fingerprint\.key: No space left on device; see whether"):
+        with pytest.raises(NoRoomError, match=rf"fingerprint\.key: {os.strerror(number)}; see whether"):
             key(config)
         assert os.listdir(tmp_path / "state") == []
     assert len(key(config)) == 64

@@ -79,6 +79,7 @@ class Life:
     paths: set[str] = field(default_factory=set)  # followed ones that lead to it
     fd: int = -1
     unopened: bool = False  # its file was shut, or not opened, for want of descriptors
+    away: bool = False  # it was followed before a restart, and nobody knows what was written to it since
     known: Known = (-1, -1, -1)  # on disk at the last turn
     there: int = 0  # size on disk as last seen, of whatever content
     grown: tuple[int, int] = (0, -1)  # the same with its mtime, when that was during a turn: then it counts for `size`
@@ -193,6 +194,7 @@ class Life:
             there=int(state.get("there", state["size"])),
             unsure=bool(state.get("unsure", False)),
             record=Record.SAVED,
+            away=not (state.get("loose") or state.get("ended") or state.get("archive")),
             place=Place.ENDED if state.get("ended") else Place.LOOSE,
         )
 

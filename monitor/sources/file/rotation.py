@@ -32,6 +32,7 @@ __all__ = [
 
 _NUMBER = r"[._-](?:\d[\d._:T+-]*|old|prev|bak)"
 _AFTER = re.compile(_NUMBER)  # app.log.1, app.log-20261124, app.log.old
+_ADDED = {".backup", ".bak", ".orig", ".save"}  # app.log.backup, app.log.1.backup: what logrotate's `addextension` adds
 _BEFORE = re.compile(rf"(.+?){_NUMBER}(\.[A-Za-z]+)")  # app-20261124.log, app.1.log
 _TRIED = 64  # siblings
 _AROUND = 64  # folders
@@ -77,6 +78,9 @@ def base_names(name: str) -> frozenset[str]:
     if suffix in ARCHIVES:
         name = stem
         names.add(name)
+    plain, suffix = os.path.splitext(name)
+    if suffix in _ADDED:
+        names |= {plain} | _stems(plain)
     names |= _stems(name)
     if found := _BEFORE.fullmatch(name):
         names.add(found[1] + found[2])

@@ -138,7 +138,7 @@ class Schedule:
         if life.fd < 0:
             self._open.pop(life, None)
             return
-        life.unopened = False
+        life.unopened = life.away = False
         self._open[life] = None
         self._open.move_to_end(life)
         for loose in (False, True):

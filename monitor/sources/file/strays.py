@@ -120,7 +120,9 @@ class Strays:
         owner = await self.owner(rest) if rest is not None else None
         said = outcome(asked, (rest.path, rest.inode) if rest else None, owner, last=self.once)
         if said is Outcome.LOST:
-            self._changes.lost("vanished", life, life.unopened)
+            # Another file in its place may be what an editor or a job made of it.
+            unknown = life.unopened or (life.away and self._register.shown(life.path) is None)
+            self._changes.lost("vanished", life, unknown)
             self._changes.end(life)
         elif said is Outcome.AGAIN:
             life.searches += 1

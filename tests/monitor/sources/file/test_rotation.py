@@ -245,3 +245,8 @@ def test_look_for_follows_a_rename(tmp_path: Path) -> None:
     (tmp_path / "app.log.2").unlink()
     assert look_for(rest) is None
     assert look_at(str(tmp_path)) is None
+
+
+@pytest.mark.parametrize("name", ["app.log.backup", "app.log.1.backup", "app.log-20261129.bak", "app.log.save"])
+def test_endings_that_rotation_adds(name: str) -> None:
+    assert "app.log" in base_names(name)

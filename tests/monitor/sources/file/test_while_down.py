@@ -243,3 +243,14 @@ async def test_what_came_after_a_followed_file_is_searched_for_while_it_is_follo
             append(log, line(3))
         await caught_up(intake, 1, 2, 3)
     assert not intake.lost
+
+
+async def test_a_followed_log_deleted_while_down_is_reported(make: MAKE, intake: FakeIntake, log: Path) -> None:
+    """It may have been written to before; how much, nobody can know."""
+    append(log, line(1))
+    async with running(make()):
+        await caught_up(intake, 1)
+    append(log, line(2))
+    log.unlink()
+    async with running(make()):
+        await until(lambda: intake.lost == [("vanished", 0, str(log))])
