@@ -134,7 +134,18 @@ class Operator:
         value, around = await self._value(incident, value)
         if why := self._astray(action, incident.rule, [*surroundings(incident), *around]):
             raise ActionError(why)
-        return _Charge(run, incident, value)
+        return _Charge(run, await self._known(incident, value), value)
+
+    async def _known(self, incident: Incident, value: str) -> Incident:
+        """Ask before it is taken back, where its issuer can only be asked about it together with something else:
+        afterwards a refusal says nothing, unless just this was taken before."""
+        probe, said = probe_of(incident.rule), incident.verified
+        if probe is None or not probe.parts or (said is not None and said.validity == "valid"):
+            return incident
+        if not self._asks(incident):
+            return incident
+        await self._asker.ask(incident, actor=ACTOR, value=value)
+        return await self._store.incidents.get(incident.id)
 
     def _astray(self, action: ActionConfig, rule: str, lines: Sequence[str]) -> str:
         """Why a ready-made action would tell somebody else of the secret; empty: nothing says so."""

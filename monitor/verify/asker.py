@@ -133,7 +133,7 @@ class Asker:
         else:
             self.check(incident, value)
         before = incident.verified
-        known = before.facts if before is not None and before.validity == "valid" else {}
+        known = before.facts if before is not None else {}
         taken = taken or known.get(_FROM) == self._store.node
         return await self._ask(rule, value, {**public(labels), **parts}, taken=taken, known=known, lines=lines)
 

@@ -220,7 +220,8 @@ class Verifier:
         if decision == "unknown" or doubt:
             why += f"; {doubt}" if doubt else ""
             return Verdict("unknown", self._scrub(why), now, probe.provider)
-        return Verdict("refused", self._scrub(why), now, probe.provider)
+        # Kept, so that it counts again when it is asked about once more.
+        return Verdict("refused", self._scrub(why), now, probe.provider, {**where, **pair})
 
     def _pair(self, question: _Question) -> Mapping[str, str]:
         """What the secret was asked about together with, as a fact; empty: with nothing."""
