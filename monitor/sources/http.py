@@ -175,14 +175,11 @@ class HttpSource:
         if answer is not None:
             self._intake.malformed("unauthorized" if answer.status == 401 else "peer_refused")
             answer.force_close()  # or the body would be read, to be thrown away
-            return _worded(request, answer) or answer
+            return _worded(request, answer)
         try:
             response: web.StreamResponse = await handler(request)
         except web.HTTPException as error:
-            worded = _worded(request, error)
-            if worded is None:
-                raise
-            return worded
+            return _worded(request, error)
         return response
 
     async def _stranger(self, request: web.Request) -> web.Response | None:
@@ -287,7 +284,10 @@ class HttpSource:
             for _ in tally.bad:
                 self._intake.malformed("record")
             return tally
-        raise failure
+        try:
+            raise failure
+        finally:
+            del failure  # or the two hold each other, and what was read of the body, until somebody collects them
 
     async def _settle(self, request: web.Request, encoding: str, read: Read, tally: Tally) -> None:
         async with contextlib.AsyncExitStack() as held:
@@ -310,7 +310,7 @@ class HttpSource:
         while batch := await self._to_end(_some, records, ended):
             await settle(self._intake, batch)
         if ended:
-            raise ended[0]
+            raise ended.pop()
 
     async def _to_end(self, work: Callable[..., Any], *given: Any) -> Any:
         """In a thread. What nobody waits for any more is done all the same, and holds its place until then."""
@@ -320,6 +320,8 @@ class HttpSource:
         except asyncio.CancelledError:
             await asyncio.wait([task])
             raise
+        finally:
+            del task  # or it and its exception hold each other
 
 
 class BinaryError(Exception):
@@ -336,7 +338,8 @@ def _some(records: Iterator[Block], ended: list[Exception]) -> list[Block]:
             if len(batch) >= _BATCH or size >= _BYTES:
                 break
     except (FormError, TooManyError, BinaryError) as error:
-        ended.append(error)
+        # Another one: this one has been where the body is held, which is to go.
+        ended.append(type(error)(*error.args))
     return batch
 
 
@@ -363,9 +366,9 @@ def _shown(header: str) -> list[str]:
     return [value, plain, plain.partition(":")[2]]  # of a pair of id and key
 
 
-def _worded(request: web.Request, answer: web.Response) -> web.Response | None:
-    """A refusal as the sender knows it; None: as it is."""
-    status, headers = answer.status, {**answer.headers}
+def _worded(request: web.Request, answer: web.Response) -> web.Response:
+    """A refusal as the sender knows it. Never the exception it may be: that is kept with all it went through."""
+    status, headers, kind = answer.status, {**answer.headers}, "application/json"
     headers.pop("Content-Type", None)
     headers.pop("Content-Length", None)
     if request.path.startswith(hec.PREFIX):
@@ -374,8 +377,8 @@ def _worded(request: web.Request, answer: web.Response) -> web.Response | None:
         said = bulk.refusal(status, answer.text or "")
         headers |= bulk.HEADERS
     else:
-        return None
-    worded = web.Response(status=status, body=said, content_type="application/json", headers=headers)
+        said, kind = (answer.text or "").encode(), "text/plain"
+    worded = web.Response(status=status, body=said, content_type=kind, headers=headers)
     if answer.keep_alive is False:
         worded.force_close()
     return worded

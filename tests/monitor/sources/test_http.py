@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import contextlib
+import gc
 import gzip
 import logging
 import ssl
@@ -348,6 +349,32 @@ async def test_what_cannot_be_used_is_refused_counted_and_stops_nothing(
         assert (await push(client, url, b"<2>"))[0] == 204
     assert intake.refused == {**{"too_large": 2, "packed": 3, "form": 3, "peer_refused": 1, "too_many": 1, "binary": 2}}
     assert intake.marks == [2]
+
+
+async def test_nothing_of_a_refused_body_waits_for_the_collector(
+    client: aiohttp.ClientSession, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    intake = FakeIntake()
+    json = {"Content_Type": "application/json"}
+    async with listening(intake, max_body=5000) as url:
+        gc.collect()
+        gc.set_debug(gc.DEBUG_SAVEALL)
+        try:
+            assert (await push(client, url, b'{"resourceLogs": [', "/v1/logs", **json))[0] == 400
+            assert (await push(client, url, gzip.compress(bytes(6000)), Content_Encoding="gzip"))[0] == 413
+            assert (await push(client, url, bytes(range(256)) * 4))[0] == 415
+            assert (await push(client, url, b"x\n{}", "/_bulk"))[0] == 400
+            monkeypatch.setattr(module, "_ANSWER", 0.1)
+            intake.gate.clear()
+            assert (await push(client, url, b"<1>"))[0] == 503
+            intake.gate.set()
+            gc.collect()
+            kept = [one for one in gc.garbage if isinstance(one, Exception)]
+        finally:
+            gc.set_debug(0)
+            gc.garbage.clear()
+    # An exception in a circle keeps the frames it went through, and these the body.
+    assert not kept
 
 
 async def test_a_body_is_read_of_nobody_who_has_no_token(
