@@ -231,6 +231,9 @@ def codecs(rules: Sequence[Rule]) -> list[tuple[Codec, bytes]]:
         )
     ]
     out += dict.fromkeys(one for rule in rules for one in _percent_triggers(rule))
+    # Quoted-printable: a sign of an assignment, and a line that goes on in the next one.
+    out.append((Codec("quoted"), rb"[\w\"']=3D[!-~]"))
+    out.append((Codec("quoted"), rb"[!-<>-~]=\r?\n[!-~]"))
     out.append((Codec("lines"), rb"-----BEGIN [A-Z0-9 ]{0,30}PRIVATE KEY(?: BLOCK)?-----"))
     if any(rule.trigger in TRIGGERS for rule in rules):  # these look behind names that speak of a credential
         out += [(Codec("lines"), trigger) for trigger in _record_triggers()]

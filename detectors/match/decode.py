@@ -7,7 +7,6 @@ import re
 import zlib
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from functools import lru_cache, partial
 from urllib.parse import unquote_to_bytes
 
@@ -15,14 +14,17 @@ from detectors.compile.codecs import Codec, ends_here
 from detectors.match.chance import by_chance
 from detectors.match.cost import Budget
 from detectors.match.records import Said, around, text_of
+from detectors.match.region import REACH_AHEAD, REACH_BACK, Buffer, Marks, Region, run_ahead, run_back
 
 __all__ = ["Region", "encoded_values", "regions"]
 
-Buffer = bytes | bytearray | memoryview
-REACH_BACK, REACH_AHEAD = 4096, 16384  # bytes of encoded text taken around a hit
 MAX_DECODED = 1 << 20  # bytes of one region: a gzip bomb stops here
 
-_B64_RUN = re.compile(rb"[A-Za-z0-9+/_-]*(?:(?:\\n|\r?\n(?=[A-Za-z0-9+/]{60}))[A-Za-z0-9+/_-]*)*")
+_B64_RUN = re.compile(rb"[A-Za-z0-9+/_-]*(?:\\n[A-Za-z0-9+/_-]*)*")
+# The next of the lines that base64 is written in (MIME, PEM, YAML, strings of JSON), with nothing else in it; only the
+# last is shorter than those before.
+_B64_NEXT = re.compile(rb"(?:(?:\\r)?\\n|\r?\n)[ \t]{0,24}([A-Za-z0-9+/_-]+)(?:={0,2}[ \t]*(?=[\r\n\"'\\]|\Z)|(?=\\r))")
+_B64_WIDTH = 40  # characters that such a line has at least
 _B64_RUN_BACK = re.compile(rb"[A-Za-z0-9+/_-]*")
 _HEX_RUN = re.compile(rb"[0-9A-Fa-f]*")
 _URL_PART = re.compile(rb"[^\s&\"<>]*")  # a bare & ends a parameter, so what follows is not part of its value
@@ -34,60 +36,21 @@ _HOLDS = (
 _HOLDER = re.compile(rb"(?:[^\s=%%]*[?;/#])?(?i:%b)=" % _HOLDS)
 
 
-Marks = list[tuple[int, int]]  # (offset in the compact text, offset in the data) where a piece starts, ascending
-
-
-@dataclass(frozen=True, slots=True)
-class Region:
-    """Decoded `text` of data[start:end].
-
-    A decoded byte stands for `ratio` = (characters, bytes) of the compact text: the encoded one without what decoding
-    skips. `marks` lead from there into the data: a piece of one length on both sides is the same text, any other (an
-    escape, a line break) is taken whole. `find` gives a way of its own to find back. Neither: nothing less than the
-    whole region can be pointed at.
-    """
-
-    start: int
-    end: int
-    text: bytes
-    ratio: tuple[int, int] = (1, 1)
-    marks: Callable[[], Marks] | None = None
-    find: Callable[[], Callable[[int, int], tuple[int, int]]] | None = None
-
-    def places(self) -> Callable[[int, int], tuple[int, int]]:
-        """A function from a span of `text` to the least span of the data that it was decoded from."""
-        if self.find is not None:
-            return self.find()
-        if self.marks is None:
-            return lambda low, high: (self.start, self.end)
-        wide, narrow = self.ratio
-        marks = self.marks()
-        compact, real = [mark[0] for mark in marks], [mark[1] for mark in marks]
-
-        def place(low: int, high: int) -> tuple[int, int]:
-            first, last = low * wide // narrow, -(-max(high, low + 1) * wide // narrow)
-            at = min(max(0, bisect_right(compact, first) - 1), len(marks) - 2)
-            to = max(0, min(bisect_left(compact, last) - 1, len(marks) - 2))
-            same = compact[at + 1] - compact[at] == real[at + 1] - real[at]
-            start = real[at] + (first - compact[at] if same else 0)
-            same = compact[to + 1] - compact[to] == real[to + 1] - real[to]
-            end = real[to] + last - compact[to] if same else real[to + 1]
-            start = min(start, self.end - 1)
-            return start, max(start + 1, min(end, self.end))
-
-        return place
-
-
-def _run_back(data: Buffer, at: int, pattern: re.Pattern[bytes]) -> int:
-    """Start of the run of `pattern` that ends at `at`, at most REACH_BACK before it."""
-    piece = bytes(data[max(0, at - REACH_BACK) : at])[::-1]
-    m = pattern.match(piece)
-    return at - (m.end() if m else 0)
-
-
-def _run_ahead(data: Buffer, at: int, pattern: re.Pattern[bytes]) -> int:
-    m = pattern.match(data, at, min(len(data), at + REACH_AHEAD))
-    return m.end() if m else at
+def _b64_ahead(data: Buffer, low: int, at: int, most: int = REACH_AHEAD) -> int:
+    """End of the base64 that begins at `low`, in whatever lines it is written, at most so far behind `at`."""
+    reach = min(len(data), at + most)
+    run = _B64_RUN.match(data, at, reach)
+    end = run.end() if run else at
+    width, first = end - low, True
+    while width >= _B64_WIDTH and (line := _B64_NEXT.match(data, end, reach)):
+        size = len(line[1])
+        if size > width and not first:  # before the first there may be something else
+            break
+        end = line.end(1)
+        if size < width:
+            break
+        width, first = size, False
+    return end
 
 
 def _dealt_with(end: int, high: int) -> int:
@@ -113,7 +76,7 @@ def _compact(data: Buffer, low: int, high: int) -> tuple[bytes, Callable[[], Mar
     return text.translate(_URLSAFE), marks
 
 
-_B64_BREAK = re.compile(rb"\\n|\r?\n")
+_B64_BREAK = re.compile(rb"(?:(?:\\r)?\\n|\r?\n)[ \t]*")
 _URLSAFE = bytes.maketrans(b"-_", b"+/")
 
 
@@ -123,9 +86,9 @@ def _base64(data: Buffer, hits: Sequence[tuple[Codec, int]], budget: Budget) -> 
         group = end - codec.length - codec.phase  # a group of four starts here
         if group < 0 or done.get(group % 4, -1) >= end or by_chance(data, group, end):
             continue
-        low = _run_back(data, group, _B64_RUN_BACK)
+        low = run_back(data, group, _B64_RUN_BACK)
         low = group - (group - low) // 4 * 4
-        high = _run_ahead(data, end, _B64_RUN)
+        high = _b64_ahead(data, low, end)
         done[group % 4] = _dealt_with(end, high)
         if not budget.take((high - low) * 3 // 4, low, high):
             continue
@@ -145,8 +108,7 @@ def _gzip(data: Buffer, hits: Sequence[tuple[Codec, int]], budget: Budget) -> It
         low = end - codec.length
         if low < done:
             continue
-        m = _B64_RUN.match(data, low, min(len(data), low + MAX_DECODED))
-        done = high = m.end() if m else end
+        done = high = _b64_ahead(data, low, end, MAX_DECODED)
         raw, _ = _compact(data, low, high)
         text = known.get(raw)
         if text is None:
@@ -170,9 +132,9 @@ def _hex(data: Buffer, hits: Sequence[tuple[Codec, int]], budget: Budget) -> Ite
         start = end - codec.length
         if done[start % 2] >= end:
             continue
-        low = _run_back(data, start, _HEX_RUN)
+        low = run_back(data, start, _HEX_RUN)
         low += (start - low) % 2
-        high = _run_ahead(data, end, _HEX_RUN)
+        high = run_ahead(data, end, _HEX_RUN)
         done[start % 2] = _dealt_with(end, high)
         high -= (high - low) % 2
         if budget.take((high - low) // 2, low, high):
@@ -192,10 +154,12 @@ def _escapes(
     whole: Callable[[bytes], bytes] | None = None,
     kept: Callable[[re.Match[bytes]], int] = lambda m: 0,
     holder: re.Pattern[bytes] | None = None,
+    back: re.Pattern[bytes] | None = None,
 ) -> Callable[..., Iterable[Region]]:
     """Regions in which each match of `escape` becomes what `decode` makes of it; its last `kept` bytes stay.
 
     `whole` does the same to a whole text, faster. What `holder` matches at its beginning is no part of a region.
+    `back`: `run` as it is read backwards, where that makes a difference.
     """
 
     def regions(data: Buffer, hits: Sequence[tuple[Codec, int]], budget: Budget) -> Iterable[Region]:
@@ -203,8 +167,8 @@ def _escapes(
         for _, end in sorted(hits, key=lambda h: h[1]):
             if end <= done:
                 continue
-            low = max(done, _run_back(data, end, run))
-            high = _run_ahead(data, end, run)
+            low = max(done, run_back(data, end, back or run))
+            high = run_ahead(data, end, run)
             done = _dealt_with(end, high)
             if not budget.take(high - low, low, high):
                 continue
@@ -263,6 +227,24 @@ def _entity(text: bytes) -> tuple[bytes, int]:
     while plain != text.decode("latin-1") and kept < len(plain) - 1 and plain[-1 - kept] == chr(text[-1 - kept]):
         kept += 1
     return plain.encode("latin-1", "replace"), kept
+
+
+_QUOTED = re.compile(rb"=(?:\r?\n|[0-9A-Fa-f]{2})")
+_QUOTED_RUN = re.compile(rb"(?:[^=\n]|=(?:\r?\n)?)*")
+_QUOTED_BACK = re.compile(rb"[^\n]*(?:\n\r?=[^\n]*)*")
+_QUOTED_WIDTH = 60  # characters of a line that goes on in the next one: they are filled up to 76
+_quoted_text = _escapes(_QUOTED_RUN, _QUOTED, lambda m: b"" if m[0][-1:] == b"\n" else _unquote(m), back=_QUOTED_BACK)
+
+
+def _quoted(data: Buffer, hits: Sequence[tuple[Codec, int]], budget: Budget) -> Iterable[Region]:
+    """Lines of quoted-printable with those that they go on in."""
+    return _quoted_text(data, [hit for hit in hits if _goes_on(data, hit[1])], budget)
+
+
+def _goes_on(data: Buffer, end: int) -> bool:
+    """Whether a hit that ends behind a line break stands behind a full line, as other ones may end in `=` as well."""
+    line = bytes(data[max(0, end - 2 - _QUOTED_WIDTH) : end - 1])
+    return line[-1:] != b"\n" or (line.count(b"\n") == 1 and len(line) > _QUOTED_WIDTH)
 
 
 _PEM_END = re.compile(rb"-----END [A-Z0-9 ]{0,40}-----")
@@ -437,6 +419,7 @@ _REGIONS: dict[str, Callable[[Buffer, Sequence[tuple[Codec, int]], Budget], Iter
     "base64": _base64,
     "gzip": _gzip,
     "hex": _hex,
+    "quoted": _quoted,
     "percent": _escapes(_URL_PART, _PERCENT, _unquote, whole=unquote_to_bytes, holder=_HOLDER),
     "escape": _escapes(_NOT_NEWLINE, _JSON_ESCAPE, _unescape),
     "lines": _lines,

@@ -5,14 +5,27 @@ from __future__ import annotations
 from bisect import bisect_left, insort
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from itertools import groupby
-from typing import Literal, get_args
+from itertools import groupby, pairwise
+from typing import Literal, NamedTuple, get_args
 
 from detectors.match.cost import Spent
 from detectors.rules.rule import Confidence, Rule
 from monitor.common.severity import Severity
 
-__all__ = ["REASONS", "Decision", "Found", "Match", "Unsearched", "merged", "moved", "rank", "resolve", "through"]
+__all__ = [
+    "REASONS",
+    "Cover",
+    "Decision",
+    "Found",
+    "Match",
+    "Unsearched",
+    "covered",
+    "merged",
+    "moved",
+    "rank",
+    "resolve",
+    "through",
+]
 
 
 # Rules of values that hold what ends one elsewhere, such as a semicolon.
@@ -70,16 +83,25 @@ class Unsearched:
     why: Reason
 
 
+class Cover(NamedTuple):
+    """What must not be shown for a match: at least its span."""
+
+    start: int
+    end: int
+    match: Match
+
+
 @dataclass(frozen=True, slots=True)
 class Found:
     """What came of a block. `hidden`: spans, disjoint and by position, of all that is or may hold a secret: what lost
     to another rule on its span, every stretch of encoded text that was decoded, and all that is `unsearched`. `spent`:
-    by rule id."""
+    by rule id. `covers`: by position, also of matches that lost to another."""
 
     matches: list[Match]
     hidden: list[tuple[int, int]] = field(default_factory=list)
     unsearched: list[Unsearched] = field(default_factory=list)
     spent: Mapping[str, Spent] = field(default_factory=dict)
+    covers: list[Cover] = field(default_factory=list)
 
 
 def moved(decoder: str, decision: Decision, start: int, end: int) -> Decision:
@@ -98,6 +120,27 @@ def through(decoder: str, decision: Decision) -> Decision:
         return decision
     reason = f"this rule is not for what {decoder} decodes"
     return replace(decision, accepted=False, stage="decode", reason=reason, match=None)
+
+
+def covered(covers: Sequence[Cover]) -> list[Cover]:
+    """The same as disjoint spans: of those that overlap the best rule's has what the others add, so that another rule
+    never uncovers anything."""
+    out: list[Cover] = []
+    first = reach = 0
+    for at, cover in enumerate(covers):
+        if cover.start >= reach:
+            out += _together(covers[first:at])
+            first = at
+        reach = max(reach, cover.end)
+    return out + _together(covers[first:])
+
+
+def _together(covers: Sequence[Cover]) -> list[Cover]:
+    if len(covers) < 2:
+        return [*covers]
+    told = [match for match, _ in _best([(cover.match, 0) for cover in covers])]
+    edges = [covers[0].start, *(match.start for match in told[1:]), max(cover.end for cover in covers)]
+    return [Cover(*edge, match) for edge, match in zip(pairwise(edges), told, strict=True)]
 
 
 def merged(spans: list[tuple[int, int]]) -> list[tuple[int, int]]:

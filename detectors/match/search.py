@@ -16,6 +16,7 @@ from detectors.match.cost import Known, Pace, Settled, Spent, TooSlowError, Work
 from detectors.match.detector import Buffer, Detector, Placed
 from detectors.match.exact import settled
 from detectors.match.outcome import REASONS, Found, Unsearched, merged, resolve
+from detectors.match.runs import covers
 from detectors.rules.rule import Rule
 
 __all__ = ["Hits", "Part", "Search", "Text"]
@@ -169,10 +170,12 @@ class Search:
         fresh, limit = self._fresh, self._limit
         decided = settled(self._decided)
         matches = [m for m, end in resolve(decided) if fresh - m.rule.awaits < end <= limit]
-        spans = [(decision.start, decision.end) for decision, _ in decided if decision.accepted]
+        hiding = covers(self._data, [decision.match for decision, _ in decided if decision.match is not None])
+        spans = [(cover.start, cover.end) for cover in hiding]
         missed = [(one.start, one.end) for one in self._unsearched]
         spent = {self._rules[number].id: cost for number, cost in self._spent.items()}
-        return Found(matches, merged(spans + self._hidden + missed), _clipped(self._unsearched, fresh, limit), spent)
+        hidden = merged(spans + self._hidden + missed)
+        return Found(matches, hidden, _clipped(self._unsearched, fresh, limit), spent, hiding)
 
 
 def _clipped(unsearched: Iterable[Unsearched], low: int, high: int) -> list[Unsearched]:

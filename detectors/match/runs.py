@@ -1,0 +1,52 @@
+"""How far an encoded value goes: a rule that reads text as it stands ends it at the first escape in it.
+
+What a value says decoded is the decoders' to tell. Where none of them read it, nobody knows where it ends, so that what
+must not be shown goes to the end of its run.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from detectors.match.outcome import Cover, Match
+
+__all__ = ["covers"]
+
+# Characters as percent-encoding, entities, JSON and quoted-printable write them, but for those that end a value: white
+# space, quotes, angle brackets, and an ampersand before the name of another parameter.
+_PARAMETER = rb"[\w.-]{1,40}(?:=|%3[Dd])"
+_ESCAPE = re.compile(
+    rb"%%(?:25)?(?!(?:2[0267]|3[CcEe])|[01])[0-9A-Fa-f]{2}"
+    rb"|%%(?:25)?26(?!%b)"
+    rb"|&(?!quot|apos|nbsp|[lg]t;|amp;|#0{0,4}(?:3[2489]|6[02]);|#[xX]0{0,4}(?:2[0267]|3[CcEe]);)#?\w{2,8};"
+    rb"|&(?:amp|#38|#[xX]26);(?!%b)"
+    rb"|\\{1,4}(?:/|u00(?!2[0267]|3[CcEe]|[01])[0-9A-Fa-f]{2})"
+    rb"|\\{1,4}u0026(?!%b)"
+    rb"|=(?!2[027]|3[CE]|[01])[0-9A-F]{2}(?=[A-Za-z0-9+/=_])" % (_PARAMETER, _PARAMETER, _PARAMETER)
+)
+_VALUE = re.compile(rb"[\w+/.~!*$^-]*(?::[\w+/.~!*$^-]+)*={0,2}")
+_BEGINS = frozenset(b"%&\\=")
+_READ = ("percent", "html", "escape", "quoted")  # decoders that read such escapes
+_LONGEST = 1 << 14  # bytes that a value may go on
+
+
+def covers(data: bytes | bytearray | memoryview, matches: Sequence[Match]) -> list[Cover]:
+    """What must not be shown of each: its span, to the end of its run if it ends at an escape that nobody read."""
+    read: dict[int, int] = {}
+    for match in matches:
+        if match.decode[:1] and match.decode[0] in _READ:
+            read[match.start] = max(match.end, read.get(match.start, 0))
+    out = [
+        Cover(match.start, match.end if read.get(match.start, 0) >= match.end else _end(data, match.end), match)
+        for match in matches
+    ]
+    return sorted(out, key=lambda cover: cover[:2])
+
+
+def _end(data: bytes | bytearray | memoryview, end: int) -> int:
+    last = min(len(data), end + _LONGEST)
+    while end < last and data[end] in _BEGINS and (escape := _ESCAPE.match(data, end, last)):
+        value = _VALUE.match(data, escape.end(), last)
+        end = value.end() if value else escape.end()
+    return end
