@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import orjson
 
-__all__ = ["pieces"]
+__all__ = ["Piece", "pieces"]
 
 _TOKEN = re.compile(rb'"((?:[^"\\\n]|\\.)*)"(?P<name>\s*:)?|-?\d[\d.eE+-]*')
 _ESCAPE = re.compile(rb"\\(?:u[0-9A-Fa-f]{4}|.)")

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import os
+import re
 import stat
 import tempfile
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
 
 from detectors.fingerprint import fingerprint
-from detectors.match.engine import Match, TooSlowError, Worker
+from detectors.match.engine import Match, Worker
+from detectors.match.outcome import Cover, Found, covered, merged
 from monitor import json_lines
 from monitor.common.cuts import carried
+from monitor.json_lines import Piece
 
 __all__ = ["ChangedError", "Masker", "Stats", "mask_file"]
 
@@ -34,8 +37,8 @@ class ChangedError(Exception):
 
 @dataclass(slots=True)
 class Stats:
-    """What a masker did so far. `withheld`, `unscanned`: bytes that could not be scanned, dropped or let through;
-    `names`: other names of a file that was masked in its place, which keep the old text."""
+    """What a masker did so far. `withheld`, `unscanned`: bytes that could not be searched, or in which secrets were
+    left, dropped or let through; `names`: other names of a file masked in its place, which keep the old text."""
 
     bytes: int = 0
     masked: Counter[str] = field(default_factory=Counter)  # by rule
@@ -141,57 +144,72 @@ class Masker:
 
     def _emit(self, limit: int, forced: int) -> bytes:
         """Mask up to `limit`, or to the begin of a match that goes on behind it and may still be waited for."""
-        try:
-            matches = [m for m in self._search(self._data) if self._wanted(m)]
-        except TooSlowError:
-            return self._give_up(limit)
-        for match in sorted(matches, key=lambda m: m.start, reverse=True):
-            seen = match.end + match.wide  # half a character may have come
+        found = self._worker.search(self._data)
+        covers = self._covered(found)
+        for cover in reversed(covers):
+            seen = cover.end + cover.match.wide  # half a character may have come
             grows = seen >= len(self._data) > forced
-            if match.start < limit and (match.end > limit or grows):
-                limit = max(match.start, forced)
+            if cover.start < limit and (cover.end > limit or grows):
+                limit = max(cover.start, forced)
         if limit <= self._fresh:
             return b""
 
-        shown = [(m, max(m.start, self._fresh), min(m.end, limit)) for m in matches]
-        spans = [(low, high, self._label(m, self._data, low, high)) for m, low, high in shown if low < high]
-        if spans and self._observe is not None:
-            self._observe(self._data, self._offset, self._fresh, limit)
-        for match in matches:
-            if self._fresh < match.end <= limit:
-                self.stats.masked[match.rule.id] += 1
-        out = self._data[self._fresh : limit]
-        if spans:
-            try:
-                out = self._without(_replaced(self._data, self._fresh, limit, spans))
-            except TooSlowError:
-                return self._give_up(limit)
+        low = self._fresh
+        if self._observe is not None and any(cover.start < limit and low < cover.end for cover in covers):
+            self._observe(self._data, self._offset, low, limit)
+        holes = _holes(self._data, found, low, limit)
+        text = _Text(self._data, low, limit, self._spans(self._data, covers, low, limit), self._failed(holes))
+        out = self._without(text, bool(holes)) if text.changed else text.out
         self._settle(limit)
         return out
 
-    def _without(self, text: bytes) -> bytes:
-        """`text` until nothing is found in it any more: what stood beside a span may be a secret of another rule.
-        Raises TooSlowError where what cannot be scanned is withheld."""
-        for _ in range(_ROUNDS):
-            try:
-                matches = [m for m in self._search(text) if self._wanted(m)]
-            except TooSlowError:
-                if not self._fail_open:
-                    raise
-                break
-            if not matches:
-                break
-            for match in matches:
-                self.stats.masked[match.rule.id] += 1
-            labels = [(m.start, m.end, self._label(m, text, m.start, m.end)) for m in matches]
-            text = _replaced(text, 0, len(text), labels)
-        return text
+    def _covered(self, found: Found) -> list[Cover]:
+        return covered([cover for cover in found.covers if self._wanted(cover.match)])
 
-    def _search(self, data: bytes) -> list[Match]:
-        found = self._worker.search(data)
-        if any(gap.why == "slow" for gap in found.unsearched):
-            raise TooSlowError
-        return found.matches
+    def _spans(self, data: bytes, covers: Sequence[Cover], low: int, high: int) -> list[Piece]:
+        """What of `data[low:high]` is replaced by what; each is counted where it ends."""
+        out = []
+        for cover in covers:
+            start, end = max(cover.start, low), min(cover.end, high)
+            if start < end:
+                out.append((start, end, self._label(cover.match, data, start, end)))
+            if low < cover.end <= high:
+                self.stats.masked[cover.match.rule.id] += 1
+        return out
+
+    def _failed(self, holes: Sequence[tuple[int, int]]) -> Sequence[tuple[int, int]]:
+        """Those to withhold of what could not be searched or masked; the others go by."""
+        size = sum(end - start for start, end in holes)
+        if self._fail_open:
+            self.stats.unscanned += size
+            return ()
+        self.stats.withheld += size
+        return holes
+
+    def _without(self, text: _Text, known: bool) -> bytes:
+        """The text until nothing is found in its changed records any more: what stood beside a span may be a secret of
+        another rule. Where that has no end, or cannot be looked at, the record fails. `known`: that it has holes, of
+        which those that went by have been counted."""
+        for rest in range(_ROUNDS, -1, -1):
+            spans: list[Piece] = []
+            holes: list[tuple[int, int]] = []
+            for low, high in text.records():
+                part = text.out[low:high]
+                found = self._worker.search(part)
+                covers = self._covered(found)
+                if covers and rest:
+                    spans += [
+                        (low + start, low + end, to) for start, end, to in self._spans(part, covers, 0, len(part))
+                    ]
+                elif covers:
+                    holes.append((low, high))
+                if not known:
+                    holes += [(low + start, low + end) for start, end in _holes(part, found, 0, len(part))]
+            if not spans and not holes:
+                break
+            text = _Text(text.out, 0, len(text.out), spans, self._failed(merged(holes)))
+            known = known or bool(holes)
+        return text.out
 
     def _label(self, match: Match, data: bytes, low: int, high: int) -> bytes:
         """What stands for data[low:high], all of the match or what is left of it. In UTF-16 it stays that, and makes
@@ -203,16 +221,6 @@ class Masker:
         zero = span[::2].count(0) <= span[1::2].count(0)  # where in a character it is
         begun, ended = ((place - match.start) % 2 == zero for place in (low, high - 1))
         return b"\0" * begun + _zeros_between(label.encode()) + b"\0" * ended
-
-    def _give_up(self, limit: int) -> bytes:
-        size = limit - self._fresh
-        out = self._data[self._fresh : limit] if self._fail_open else f"[withheld: {size} bytes]\n".encode()
-        if self._fail_open:
-            self.stats.unscanned += size
-        else:
-            self.stats.withheld += size
-        self._settle(limit)
-        return out
 
     def _settle(self, limit: int) -> None:
         keep = carried(limit)
@@ -228,14 +236,66 @@ def _zeros_between(text: bytes) -> bytes:
     return b"\0".join(bytes([byte]) for byte in text)
 
 
-def _replaced(data: bytes, start: int, end: int, spans: list[tuple[int, int, bytes]]) -> bytes:
-    """`data[start:end]` with each span replaced by its label; of spans that overlap the first begins, the last ends."""
-    out, at = [], start
-    for low, high, text in json_lines.pieces(data, sorted(spans, key=lambda span: (span[0], -span[1]))):
-        out += [data[at:low], text]
-        at = min(high, end)
-    out.append(data[at:end])
-    return b"".join(out)
+class _Text:
+    """`data[low:high]` with each of the spans, disjoint and by position, replaced, and without the `holes`: `out`.
+    `changed`: where something was replaced in it."""
+
+    def __init__(
+        self, data: bytes, low: int, high: int, spans: Sequence[Piece], holes: Sequence[tuple[int, int]]
+    ) -> None:
+        self._parts: list[bytes] = []
+        self._size = 0
+        self.changed: list[tuple[int, int]] = []
+        at = low
+        for start, end in holes:
+            self._replace(data, at, start, spans)
+            mark = f"[withheld: {end - start} bytes]".encode()
+            self._put(mark if end < high and data[end - 1 : end] != b"\n" else mark + b"\n", changed=True)
+            at = end
+        self._replace(data, at, high, spans)
+        self.out = b"".join(self._parts)
+
+    def records(self) -> list[tuple[int, int]]:
+        """Those that changed, each with the lines beside it, disjoint and by position."""
+        out, around = self.out, [(0, 0)]
+        for start, end in self.changed:
+            if end > around[-1][1]:
+                low = out.rfind(b"\n", 0, max(0, out.rfind(b"\n", 0, start))) + 1
+                newline = out.find(b"\n", end)
+                high = out.find(b"\n", newline + 1) if newline >= 0 else newline
+                around.append((low, len(out) if high < 0 else high + 1))
+        return [(low, high) for low, high in merged(around) if low < high]
+
+    def _replace(self, data: bytes, low: int, high: int, spans: Sequence[Piece]) -> None:
+        inside = [(max(start, low), min(end, high), to) for start, end, to in spans if start < high and low < end]
+        for start, end, to in json_lines.pieces(data, inside):
+            if max(start, low) < min(end, high):
+                self._put(data[low:start])
+                self._put(to, changed=True)
+                low = min(end, high)
+        self._put(data[low:high])
+
+    def _put(self, text: bytes, *, changed: bool = False) -> None:
+        if changed:
+            self.changed.append((self._size, self._size + len(text)))
+        self._parts.append(text)
+        self._size += len(text)
+
+
+_INSIDE = re.compile(rb"[^\s\"'\\]*")  # a hole that breaks nothing around it
+
+
+def _holes(data: bytes, found: Found, low: int, high: int) -> list[tuple[int, int]]:
+    """What of `data[low:high]` was not searched: the records whole, but for a run of encoded text in one."""
+    out = []
+    for gap in found.unsearched:
+        start, end = gap.start, gap.end
+        if gap.why == "slow" or not _INSIDE.fullmatch(data, start, end):
+            newline = data.find(b"\n", max(start, end - 1))
+            start, end = data.rfind(b"\n", 0, start) + 1, len(data) if newline < 0 else newline + 1
+        if max(start, low) < min(end, high):
+            out.append((max(start, low), min(end, high)))
+    return merged(out)
 
 
 def mask_file(path: Path, make: Callable[[], Masker]) -> Stats:

@@ -232,7 +232,7 @@ def _entity(text: bytes) -> tuple[bytes, int]:
 _QUOTED = re.compile(rb"=(?:\r?\n|[0-9A-Fa-f]{2})")
 _QUOTED_RUN = re.compile(rb"(?:[^=\n]|=(?:\r?\n)?)*")
 _QUOTED_BACK = re.compile(rb"[^\n]*(?:\n\r?=[^\n]*)*")
-_QUOTED_WIDTH = 60  # characters of a line that goes on in the next one: they are filled up to 76
+_QUOTED_WIDTHS = range(72, 78)  # of a line that goes on in the next one, with the sign for it
 _quoted_text = _escapes(_QUOTED_RUN, _QUOTED, lambda m: b"" if m[0][-1:] == b"\n" else _unquote(m), back=_QUOTED_BACK)
 
 
@@ -242,9 +242,9 @@ def _quoted(data: Buffer, hits: Sequence[tuple[Codec, int]], budget: Budget) -> 
 
 
 def _goes_on(data: Buffer, end: int) -> bool:
-    """Whether a hit that ends behind a line break stands behind a full line, as other ones may end in `=` as well."""
-    line = bytes(data[max(0, end - 2 - _QUOTED_WIDTH) : end - 1])
-    return line[-1:] != b"\n" or (line.count(b"\n") == 1 and len(line) > _QUOTED_WIDTH)
+    """Whether a hit that ends behind a line break stands behind a full line: others may end in such a sign as well."""
+    line = bytes(data[max(0, end - 2 - max(_QUOTED_WIDTHS) - 1) : end - 1])
+    return line[-1:] != b"\n" or len(line[:-1].rpartition(b"\n")[2].rstrip(b"\r")) in _QUOTED_WIDTHS
 
 
 _PEM_END = re.compile(rb"-----END [A-Z0-9 ]{0,40}-----")

@@ -46,6 +46,11 @@ def covers(data: bytes | bytearray | memoryview, matches: Sequence[Match]) -> li
 
 def _end(data: bytes | bytearray | memoryview, end: int) -> int:
     last = min(len(data), end + _LONGEST)
+    if data[end : end + 1] == b";":  # of an entity that a rule took for a part of the value
+        begin = bytes(data[max(0, end - 8) : end]).rfind(b"&")
+        escape = _ESCAPE.match(data, max(0, end - 8) + begin, last) if begin >= 0 else None
+        value = _VALUE.match(data, escape.end(), last) if escape is not None else None
+        end = value.end() if value is not None else end
     while end < last and data[end] in _BEGINS and (escape := _ESCAPE.match(data, end, last)):
         value = _VALUE.match(data, escape.end(), last)
         end = value.end() if value else escape.end()

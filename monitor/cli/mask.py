@@ -72,7 +72,8 @@ def mask(
     min_severity: Annotated[Least, typer.Option(help="Leave what is less severe as it is.")] = Least.info,
     min_confidence: Annotated[Sure, typer.Option(help="Leave what is less certain as it is.")] = Sure.low,
     on_error: Annotated[
-        OnError, typer.Option(help="What cannot be scanned is withheld (closed) or let through (open).")
+        OnError,
+        typer.Option(help="What cannot be searched or masked is withheld (closed) or let through (open); exit 1."),
     ] = OnError.closed,
     report: Annotated[
         bool, typer.Option("--report", help="Record what is found as incidents, in the state of the configuration.")
@@ -94,7 +95,7 @@ def mask(
         settings, engine, key(settings), (min_severity.value, min_confidence.value), on_error is OnError.open, report
     )
     code = _in_place(work, files or []) if in_place else _stream(work)
-    if not work.records.close():
+    if not work.records.close() or work.stats.withheld or work.stats.unscanned:
         code = code or 1
     if not quiet:
         typer.echo(_summary(work.stats), err=True)
@@ -333,4 +334,4 @@ def _summary(stats: Stats) -> str:
     text = f"{stats.bytes} bytes, {total} secret{'' if total == 1 else 's'} masked" + (
         f" ({by_rule})" if by_rule else ""
     )
-    return text + f"; {stats.withheld} bytes withheld, {stats.unscanned} let through unscanned"
+    return text + f"; {stats.withheld} bytes withheld, {stats.unscanned} let through unsearched"
