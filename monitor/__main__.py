@@ -71,6 +71,12 @@ def _report(error: Exception) -> int:
         sys.stderr.write(f"{os.strerror(error.errno)}: the output is not complete\n")
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python fails again when it flushes at exit
         return EX_IOERR
+    if isinstance(error, PermissionError) and isinstance(error.filename, str):
+        from monitor.common.credential import AS_ROOT
+        from monitor.common.text import printable, veiled
+
+        sys.stderr.write(f"{printable(veiled(error.filename))}: this user may not go there; {AS_ROOT}\n")
+        return 1
     # A message may quote what was being worked on, so of an unexpected error only the place and the type are shown.
     frames = [frame for frame in traceback.extract_tb(error.__traceback__) if "/typer/" not in frame.filename]
     sys.stderr.writelines(traceback.format_list(frames))

@@ -124,6 +124,9 @@ def read_config(
     if path == LOCAL_PATH and not named and not quiet:
         typer.echo(f"configuration: {printable(str(path.absolute()))}", err=True)
     path = path.absolute()
+    # Where an installation keeps them for systemd, which gives them to the service alone: root finds them all the same.
+    if (folder := path.parent / "credentials").is_dir():
+        os.environ.setdefault("CREDENTIALS_DIRECTORY", str(folder))
     if enter and path.parent.is_dir():
         os.chdir(path.parent)  # before it is read, as sources make their paths absolute then
     try:

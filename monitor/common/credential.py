@@ -14,7 +14,10 @@ from pydantic_core import CoreSchema, core_schema
 from monitor.common.http import RemoteError
 from monitor.common.text import printable, veiled
 
-__all__ = ["Credential", "CredentialError"]
+__all__ = ["AS_ROOT", "Credential", "CredentialError"]
+
+
+AS_ROOT = "run it as root (sudo), or as the user that the monitor runs as"
 
 
 class CredentialError(RemoteError):
@@ -75,14 +78,16 @@ class Credential:
             folder = os.environ.get("CREDENTIALS_DIRECTORY")
             if not folder:
                 raise CredentialError(
-                    f"{self.shown}: $CREDENTIALS_DIRECTORY is not set; "
-                    f"run under systemd with LoadCredential={veiled(name)}:PATH, or use file:PATH"
+                    f"{self.shown}: $CREDENTIALS_DIRECTORY is not set, and no folder credentials lies beside the "
+                    f"configuration; run under systemd with LoadCredential={veiled(name)}:PATH, or use file:PATH"
                 )
             path = Path(folder) / name
         else:
             path = Path(name)
         try:
             value = path.read_text(encoding="utf-8").strip()
+        except PermissionError:
+            raise CredentialError(f"{self.shown}: this user may not read it; {AS_ROOT}") from None
         except OSError as error:
             raise CredentialError(f"{self.shown}: {error.strerror or type(error).__name__}") from None
         except UnicodeDecodeError:

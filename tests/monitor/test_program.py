@@ -57,3 +57,45 @@ async def test_what_is_printed_works_in_any_folder(tmp_path: Path, name: str) ->
     typed = f"{program.call} incidents ack {incident.id}{program.options}"
     done = subprocess.run(typed, shell=True, check=False, cwd="/", env=environment, capture_output=True, text=True)
     assert (done.returncode, done.stdout) == (0, f"{incident.id} acknowledged\n"), done.stderr
+
+
+def installed(tmp_path: Path) -> tuple[Path, list[str]]:
+    """As docs/operations.md has it: a credential that only root may read, a state folder of the service's user. Returns
+    the configuration, and what to put before a command to be nobody in particular."""
+    config = tmp_path / "etc" / "config.toml"
+    (config.parent / "credentials").mkdir(mode=0o700, parents=True)
+    (config.parent / "credentials" / "fingerprint-key").write_text("k" * 32)
+    state = tmp_path / "state"
+    state.mkdir(mode=0o700)
+    config.write_text(f'[monitor]\nstate_dir = "{state}"\nfingerprint_key = "credential:fingerprint-key"\n')
+    rights = "-dac_override,-dac_read_search"
+    return config, ["setpriv", f"--inh-caps={rights}", f"--bounding-set={rights}"] if os.geteuid() == 0 else []
+
+
+async def test_on_an_installation_it_works_for_root_and_others_get_a_sentence(tmp_path: Path) -> None:
+    config, nobody = installed(tmp_path)
+    async with await Store.open(tmp_path / "state" / "state.db", secret=b"k" * 32) as store:
+        await store.commit([finding("a")])
+        (incident,) = await store.incidents.find()
+    away = ("MONITOR_CONFIG", "CREDENTIALS_DIRECTORY")
+    environment = {key: value for key, value in os.environ.items() if key not in away}
+    environment["PYTHONPATH"] = str(Path(__file__).parents[2])
+    typed = [sys.executable, "-m", "monitor", "incidents", "ack", incident.id, "--note", "mine", "--config", config]
+
+    def run(*before: str) -> tuple[int, str, str]:
+        done = subprocess.run([*before, *typed], check=False, cwd="/", env=environment, capture_output=True, text=True)
+        return done.returncode, done.stdout, done.stderr
+
+    assert run() == (0, f"{incident.id} acknowledged\n", "")
+    for place in (tmp_path / "state", config.parent / "credentials"):
+        if nobody:
+            os.chown(place, 65534, 65534)
+        else:
+            place.chmod(0)
+    code, said, wrong = run(*nobody)
+    assert (said, wrong.count("\n")) == ("", 1), wrong
+    assert code in (1, 78)
+    assert "this user may not" in wrong
+    assert "run it as root (sudo), or as the user that the monitor runs as" in wrong
+    for place in (tmp_path / "state", config.parent / "credentials"):
+        place.chmod(0o700)
