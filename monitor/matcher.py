@@ -23,6 +23,7 @@ _QUOTED = re.compile(r'"((?:[^"\\]|\\.)*)"', re.DOTALL)
 _VALUES: Mapping[str, tuple[str, ...]] = {
     "severity": SEVERITIES,
     "confidence": ("high", "medium", "low"),
+    "format": ("vendor", "keyword", "generic", "custom"),
     "state": ("open", "acknowledged", "resolved"),
 }
 _ESCAPES = {"n": "\n", "t": "\t"}

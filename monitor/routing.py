@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Annotated, Any, Literal, NamedTuple
@@ -17,7 +17,7 @@ from typing import Annotated, Any, Literal, NamedTuple
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, GetCoreSchemaHandler, model_validator
 from pydantic_core import CoreSchema, core_schema
 
-from detectors.rules.load import rule_families
+from detectors.rules.load import rule_families, rule_forms
 from monitor.common.duration import Duration, parse_duration
 from monitor.common.notification import Reason, State
 from monitor.common.severity import Severity, rank
@@ -39,9 +39,11 @@ __all__ = [
     "Target",
     "Told",
     "Verdict",
+    "default_routes",
     "digest_hold",
     "labels",
     "needs_notify",
+    "speaks",
     "stronger",
 ]
 
@@ -51,6 +53,7 @@ GroupKind = Literal["incident", "group", "digest"]
 _DIGEST_WAIT = 10.0
 # A stored time further ahead than this comes from a clock that has since been put back: it must not mute anything.
 _CLOCK_SLACK = 60.0
+_CRITICAL_FOLD = 60.0  # seconds between the messages of a thread of critical ones, at most
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,8 +105,15 @@ class Route(BaseModel):
     group_interval: Duration = 300.0
     repeat_interval: Duration = 4 * 3600.0
     burst: Rate = Rate(20, 60.0)
+    digest: Annotated[Duration, Field(gt=0)] | None = None  # seconds: all that it takes in one message, once in so long
     mute: tuple[str, ...] = ()  # names of mute times
     mute_critical: bool = False  # critical ones, too
+
+    @model_validator(mode="after")
+    def _one_way(self) -> Route:
+        if self.digest is not None and self.group_by is not None:
+            raise ValueError("give digest or group_by: a digest has all that the route takes")
+        return self
 
     @cached_property
     def id(self) -> str:
@@ -185,9 +195,8 @@ class Verdict:
 
 @dataclass(frozen=True)
 class Policy:
-    """Who is told, as configured. `sinks`: every sink there is; without a route they all get everything, but
-    for `pagers`, which wake people: those get nothing below medium then. `threads`: sinks that people act through; they
-    hear of every turn.
+    """Who is told, as configured. `sinks`: every sink there is; `pagers`: those that wake people; `threads`: those that
+    people act through, which hear of every turn. What holds without a route: `default_routes`.
     """
 
     sinks: tuple[str, ...] = ()
@@ -202,11 +211,7 @@ class Policy:
     def effective(self) -> tuple[Route, ...]:
         if self.routes or not self.sinks:
             return self.routes
-        others = tuple(name for name in self.sinks if name not in self.pagers)
-        if len(others) == len(self.sinks):
-            return (Route(sinks=self.sinks),)
-        loud = Route(matchers=(Matcher.parse('severity=~"critical|high|medium"'),), sinks=self.sinks)
-        return (loud, Route(sinks=others)) if others else (loud,)
+        return default_routes(self.sinks, self.pagers)
 
     def targets(self, labels: Mapping[str, str], incident: str, now: float | None = None) -> list[Target]:
         """One target for each sink and group, from the first route that leads there.
@@ -263,12 +268,31 @@ class Policy:
         return muted_until((one for one in self.mutes if one.name in route.mute), now)
 
 
+_SERIOUS = 'severity=~"critical|high"'
+
+
+def default_routes(sinks: Sequence[str], pagers: Collection[str]) -> tuple[Route, ...]:
+    """Who is told where nobody has said so. A pager wakes people for what is serious, and sure or of a vendor's own
+    format; the others get all but low confidence at once, and that once a day."""
+    waking = tuple(name for name in sinks if name in pagers)
+    others = tuple(name for name in sinks if name not in pagers)
+    sure = (('confidence="high"',), ('confidence="medium"', 'format="vendor"')) if waking else ()
+    found: list[dict[str, Any]] = [
+        {"matchers": (_SERIOUS, *matchers), "sinks": waking, "continue": True} for matchers in sure
+    ]
+    if others:
+        found.append({"matchers": ('confidence!="low"',), "sinks": others})
+        found.append({"matchers": ('confidence="low"',), "sinks": others, "digest": "24h"})
+    return tuple(map(Route.model_validate, found))
+
+
 def labels(incident: Incident, source: str, path: str, host: str = "", service: str = "") -> dict[str, str]:
     """What matchers and group_by see. The place is that of one finding: an incident can have many."""
     own = incident.labels
     return {
         "family": rule_families().get(incident.rule, "custom"),
         **own,
+        "format": rule_forms().get(incident.rule, "custom"),
         "severity": incident.severity,
         "rule": incident.rule,
         "name": incident.name,
@@ -310,11 +334,13 @@ class Member:
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """What one sink knows under one key. `hold_until`: not before this the first time; `sent_at`: last told."""
+    """What one sink knows under one key. `hold_until`: not before this the first time; `sent_at`: last told. `fold`: a
+    thread of incidents that keep coming in one shape."""
 
     kind: GroupKind
     hold_until: float
     sent_at: float | None = None
+    fold: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -345,8 +371,8 @@ def needs_notify(group: Group, members: Sequence[Member], now: float) -> Decisio
         return Decision("reopened" if all(member.reopens for member in unheard) else "new", wake)
 
     sent_at = group.sent_at if group.sent_at <= now + _CLOCK_SLACK else float("-inf")
-    interval = route.group_interval if route else 0.0
-    quiet_until = sent_at + interval
+    gathers = group.fold or (route is not None and route.digest is not None)  # many that nobody follows one by one
+    quiet_until = sent_at + _interval(group, route, unheard)
 
     # Alarms of their own: they wait for nobody.
     told = [(member, member.told) for member in audible if member.told is not None]
@@ -368,9 +394,11 @@ def needs_notify(group: Group, members: Sequence[Member], now: float) -> Decisio
     if any(rank(member.severity) > heard for member in unheard):
         return Decision("new", wake)  # nothing lower holds it back
     if unheard:
-        reason = "new"
+        reason = "digest" if group.fold else "new"
+    elif gathers and any(member.state == "open" for member in audible):
+        reason = None  # of its end it is told once
     elif any(member.state == "resolved" and was.state != "resolved" for member, was in told):
-        reason = "resolved"
+        reason = "acknowledged" if gathers and any(member.state != "resolved" for member in audible) else "resolved"
     elif any(member.state == "acknowledged" and was.state == "open" for member, was in told):
         reason = "acknowledged"
     elif any(
@@ -387,7 +415,7 @@ def needs_notify(group: Group, members: Sequence[Member], now: float) -> Decisio
             return Decision(reason, wake)
         return Decision(None, _sooner(quiet_until, wake))
 
-    if route is not None and any(member.state == "open" for member in routed):
+    if route is not None and route.digest is None and any(member.state == "open" for member in routed):
         repeat = sent_at + route.repeat_interval
         # A repeat sooner than the group interval would make the latter meaningless.
         repeat = max(repeat, quiet_until)
@@ -395,6 +423,28 @@ def needs_notify(group: Group, members: Sequence[Member], now: float) -> Decisio
             return Decision("repeat", wake)
         return Decision(None, _sooner(repeat, wake))
     return Decision(None, wake)
+
+
+def _interval(group: Group, route: Route | None, unheard: Sequence[Member]) -> float:
+    """Seconds from one message of the group to the next. More of what is critical does not wait as long in a thread."""
+    if route is None:
+        return 0.0
+    if group.fold and any(member.severity == "critical" for member in unheard):
+        return min(_CRITICAL_FOLD, route.group_interval)
+    return route.group_interval
+
+
+def speaks(group: Group, member: Member, reason: Reason) -> bool:
+    """Whether a notification of the group for this reason shows this incident."""
+    if member.silenced_until is not None:
+        return False
+    was = member.told
+    if was is None:
+        return member.route is not None and member.state != "resolved"
+    changed = (member.state, member.severity, member.reopens) != (was.state, was.severity, was.reopens)
+    if group.fold and reason != "repeat":
+        return changed and reason != "digest"  # one of thousands: what was told before is not told again
+    return member.route is not None or changed
 
 
 def digest_hold(now: float, route: Route, last: tuple[float, float] | None) -> float:
@@ -426,7 +476,9 @@ def _longest_hold(group: Group, route: Route | None) -> float:
     # A hold that could not have been set by this policy comes from a clock that was put back.
     if route is None:
         return float("inf")
-    own = route.group_interval + _DIGEST_WAIT if group.kind == "digest" else route.group_wait
+    own = route.group_wait
+    if group.kind == "digest":
+        own = max(route.group_interval + _DIGEST_WAIT, route.digest or 0.0)
     return own + _CLOCK_SLACK
 
 

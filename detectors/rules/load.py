@@ -7,13 +7,20 @@ import re
 from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
 from pathlib import Path
+from typing import Literal
 
 from detectors.rules import snapshot
 from detectors.rules.rule import PACKS, Rule, RuleError, suggest
 
-__all__ = ["builtin_families", "builtin_packs", "load_rules", "rule_families"]
+__all__ = ["Form", "builtin_families", "builtin_packs", "load_rules", "rule_families", "rule_forms"]
 
 _ID = re.compile(r'^id = "([^"]+)"$', re.MULTILINE)
+_VALUE = re.compile(r"^value = ", re.MULTILINE)
+_GENERIC = ("generic", "exposure")  # families whose rules know no issuer
+
+# What a rule goes by: the format of one vendor; a vendor's name near a value of no certain format; neither; a rule that
+# we do not ship.
+Form = Literal["vendor", "keyword", "generic", "custom"]
 
 
 def builtin_families() -> list[str]:
@@ -50,6 +57,17 @@ def rule_families() -> Mapping[str, str]:
     """The family of each rule we ship, by its id. To read the rules themselves takes seconds."""
     files = builtin_packs(("default", *OFF_BY_DEFAULT))
     return {name: file.parent.name for file in files for name in _ID.findall(file.read_text(encoding="utf-8"))}
+
+
+@functools.cache
+def rule_forms() -> Mapping[str, Form]:
+    """What each rule we ship goes by, by its id: by its family, and whether its pattern or its keywords are its own."""
+    forms: dict[str, Form] = {}
+    for file in builtin_packs(("default", *OFF_BY_DEFAULT)):
+        for table in file.read_text(encoding="utf-8").split("[[rule]]"):
+            own: Form = "keyword" if _VALUE.search(table) else "vendor"
+            forms.update(dict.fromkeys(_ID.findall(table), "generic" if file.parent.name in _GENERIC else own))
+    return forms
 
 
 def _name(file: Path) -> str:

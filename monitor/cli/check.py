@@ -257,6 +257,7 @@ def _labels(config: Config) -> Iterator[Finding]:
         "path",
         "state",
         "confidence",
+        "format",
         "fingerprint",
     )
     tables = [(f"routes[{index}]", route.matchers) for index, route in enumerate(config.routes)]

@@ -33,6 +33,12 @@ if TYPE_CHECKING:
 
 _NEEDS = ("routes", "silences", "mute_times", "inhibitions")  # of the sinks their names, too
 
+_DEFAULT = (
+    "pagers get severity high and critical, at high confidence, or at medium of a vendor's own format; other sinks "
+    "everything, low confidence once a day"
+)
+_GRANTED = {"state": "open", "confidence": "high"}  # of an incident that is only described
+
 app = command_app(
     no_args_is_help=True,
     help="Show the routes, and where an incident would go.",
@@ -48,7 +54,7 @@ def show(form: FormatOption = Format.text, config: ConfigOption = None) -> None:
 
     def text(rows: Sequence[Mapping[str, Any]]) -> Iterable[str]:
         if not policy.routes:
-            yield paint("no [[routes]]: every sink gets everything, pagers nothing below medium", dim=True)
+            yield paint(f"no [[routes]]: {_DEFAULT}", dim=True)
         lines = [
             [str(r["place"]), _all(r["matchers"]), ", ".join(r["sinks"]), r["then"], r["groups"], _mute(r)]
             for r in rows
@@ -96,7 +102,9 @@ def check(
     places = _stored(settings, incident) if incident is not None else [_labels(labels or [])]
     policy = _in_force(settings)
     held = _held(settings, incident) if incident is not None else {}
-    answer = {"places": [_answer(policy, place, held) for place in places]}
+    given = {text.partition("=")[0] for text in labels or []}
+    granted = {} if incident is not None else {name: text for name, text in _GRANTED.items() if name not in given}
+    answer = {"places": [_answer(policy, place, held) | {"granted": granted} for place in places]}
 
     def text(answer: Mapping[str, Any]) -> Iterable[str]:
         for place in answer["places"]:
@@ -106,7 +114,7 @@ def check(
 
 
 def _labels(texts: Sequence[str]) -> dict[str, str]:
-    from detectors.rules.load import rule_families
+    from detectors.rules.load import rule_families, rule_forms
 
     found = {}
     for text in texts:
@@ -115,7 +123,10 @@ def _labels(texts: Sequence[str]) -> dict[str, str]:
             fail(f"{printable(text)}: not a label; write NAME=VALUE, such as severity=critical", 2)
         found[name] = value
     rule = found.get("rule")
-    return {"state": "open", **({"family": rule_families().get(rule, "custom")} if rule else {}), **found}
+    of_rule = (
+        {"family": rule_families().get(rule, "custom"), "format": rule_forms().get(rule, "custom")} if rule else {}
+    )
+    return {**_GRANTED, **of_rule, **found}
 
 
 def _in_force(config: Config) -> Policy:
@@ -176,6 +187,8 @@ def _told_when(route: Route) -> str:
     """When a sink hears of a new one, and with which others."""
     from monitor.runbook.book import spoken
 
+    if route.digest is not None:
+        return f"in one message with all others, every {spoken(route.digest)}"
     wait = f"after {spoken(route.group_wait)}" if route.group_wait else "at once"
     if route.group_by is None:
         return wait
@@ -197,7 +210,11 @@ def _inhibition(place: int, one: Inhibition) -> dict[str, Any]:
 
 
 def _row(place: int, route: Route) -> dict[str, Any]:
+    from monitor.runbook.book import spoken
+
     by = "each incident" if route.group_by is None else ", ".join(route.group_by) or "all together"
+    if route.digest is not None:
+        by = f"all, every {spoken(route.digest)}"
     return {
         "place": place,
         "matchers": [str(matcher) for matcher in route.matchers],
@@ -208,6 +225,7 @@ def _row(place: int, route: Route) -> dict[str, Any]:
         "group_interval": route.group_interval,
         "repeat_interval": route.repeat_interval,
         "burst": str(route.burst),
+        "digest": route.digest,
         "mute": list(route.mute),
         "mute_critical": route.mute_critical,
     }
@@ -222,6 +240,8 @@ def _text(place: Mapping[str, Any]) -> Iterable[str]:
         muted = f"; muted until {moment(route['muted_until'])} ({_mute(route)})" if route["muted_until"] else ""
         when = f"; tells {route['when']}" if route["when"] else ""
         yield f"  {route['place']}. {mark}: " + printable(route["reason"] + when + muted)
+    if "confidence" in place["granted"]:
+        yield paint(f"  taken for granted: confidence={place['granted']['confidence']}", dim=True)
     sinks = ", ".join(place["sinks"])
     yield "  " + (paint(f"told: {sinks}", bold=True) if sinks else paint("nobody is told", "red", bold=True))
     for one in place["inhibitions"]:

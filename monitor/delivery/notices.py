@@ -46,7 +46,12 @@ class Notices:
         """To `sinks`; None: those to which the routes send its severity, else all. Returns who was told."""
         known = self._sinks()
         if sinks is None:
-            seen = {"severity": notification.severity, "rule": notification.reason, "state": "open"}
+            seen = {
+                "severity": notification.severity,
+                "confidence": "high",
+                "rule": notification.reason,
+                "state": "open",
+            }
             routed = [target.sink for target in self._policy().targets(seen, notification.key)]
             sinks = [name for name in dict.fromkeys(routed) if name in known] or list(known)
         told = tuple(name for name in sinks if name in known)

@@ -10,8 +10,9 @@ from typing import Any, NamedTuple
 from sqlalchemy import Connection, Row, and_, bindparam, func, not_, select, update
 
 from monitor.common.severity import worst
+from monitor.folding import FOLD
 from monitor.incidents import Incident
-from monitor.routing import Group, Member, Place, Policy, Route, Told, labels, needs_notify, stronger
+from monitor.routing import Group, Member, Place, Policy, Route, Told, labels, needs_notify, speaks, stronger
 from monitor.store.held import Quiet
 from monitor.store.parcels import NEW_ROW, new_row
 from monitor.store.rows import any_of, chunks, incident_from, latest_decision
@@ -112,11 +113,12 @@ def _reconsider(tx: Transaction, ids: list[int], flush: bool) -> None:
     group_rows: list[dict[str, Any]] = []
     for id_, row in rows.items():
         found = inside[id_]
-        group = Group(row.kind, row.hold_until if not flush else float("-inf"), row.sent_at)
+        hold = row.hold_until if not flush else float("-inf")
+        group = Group(row.kind, hold, row.sent_at, fold=row.key.startswith(FOLD))
         decision = needs_notify(group, [member for _, _, member in found], now)
         sent_at, due = row.sent_at, decision.due
         if decision.reason is not None:
-            about = [incident for incident, _, member in found if _speaks(member)]
+            about = [incident for incident, _, member in found if speaks(group, member, decision.reason)]
             pending = waiting.get((row.sink, row.key))
             if pending is not None:
                 # Not sent yet, so one message says it all: it shows the incidents as they are when it leaves.
@@ -234,21 +236,6 @@ def _loud(tx: Transaction, incident: Incident, group: Row[Any], places: Sequence
         if route is not None and Quiet.within(tx).of(incident, seen, group.sink, route, None)[0] is None:
             return place, route
     return None
-
-
-def _speaks(member: Member) -> bool:
-    """Whether a notification of the group shows this incident."""
-    if member.silenced_until is not None:
-        return False
-    if member.told is None:
-        return member.route is not None and member.state != "resolved"
-    if member.route is not None:
-        return True
-    return (member.state, member.severity, member.reopens) != (
-        member.told.state,
-        member.told.severity,
-        member.told.reopens,
-    )
 
 
 def _waiting(connection: Connection, keys: Iterable[str]) -> dict[tuple[str, str], Row[Any]]:

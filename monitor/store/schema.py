@@ -233,7 +233,7 @@ groups = Table(
     Column("id", _Serial, primary_key=True),
     Column("sink", Text, nullable=False),
     Column("key", Text, nullable=False, comment="the sink's deduplication key"),
-    Column("route", Text, nullable=False, comment="Route.budget: what it counted against"),
+    Column("route", Text, nullable=False, comment="Route.budget: what it counted against; of a fold: how many alone"),
     Column("kind", Text, nullable=False),
     Column("created_at", Double, nullable=False),
     Column("hold_until", Double, nullable=False, comment="not before this the first time"),

@@ -25,7 +25,7 @@ __all__ = ["PagerDutyHook", "signature"]
 
 _SIGNATURES = re.compile(r"v[0-9]+=[0-9a-f]{1,256}(?: ?, ?v[0-9]+=[0-9a-f]{1,256}){0,19}")
 _ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
-_OURS = re.compile(r"(?:incident|group|digest|overdue):[0-9a-f]{8,64}")  # Notification.key
+_OURS = re.compile(r"(?:incident|group|digest|fold|overdue):[0-9a-f]{8,64}")  # Notification.key
 _OVERDUE = "overdue:"
 _LONGEST, _NAME = 25_000, 64  # characters of a note, of a person's name
 _VERBS: Mapping[str, Verb] = {

@@ -30,6 +30,7 @@ STORY: dict[Reason, str] = {
     "repeat": "Still exposed",
     "overdue": "Overdue",
     "progress": "",
+    "digest": "More that look the same",  # of a thread: the first has no message before it
     "acknowledged": "Acknowledged",
     "resolved": "Resolved",
 }

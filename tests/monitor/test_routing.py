@@ -23,6 +23,7 @@ from monitor.routing import (
     digest_hold,
     labels,
     needs_notify,
+    speaks,
     stronger,
 )
 
@@ -313,16 +314,69 @@ def test_the_strongest_reason_wins() -> None:
     assert stronger(["progress", "reopened"]) == "reopened"
 
 
-def test_without_routes_pagers_hear_nothing_below_medium() -> None:
+@pytest.mark.parametrize(
+    ("severity", "confidence", "form", "told"),
+    [
+        ("critical", "high", "custom", ["pager", "chat"]),
+        ("high", "high", "generic", ["pager", "chat"]),
+        ("medium", "high", "vendor", ["chat"]),
+        ("critical", "medium", "vendor", ["pager", "chat"]),
+        ("high", "medium", "vendor", ["pager", "chat"]),
+        ("high", "medium", "keyword", ["chat"]),
+        ("critical", "medium", "generic", ["chat"]),
+        ("high", "medium", "custom", ["chat"]),
+        ("critical", "low", "vendor", ["chat"]),
+        ("info", "high", "vendor", ["chat"]),
+    ],
+)
+def test_without_routes_a_pager_gets_what_is_serious_and_sure(
+    severity: str, confidence: str, form: str, told: list[str]
+) -> None:
     policy = Policy(sinks=("pager", "chat"), pagers=frozenset({"pager"}))
-    told = {
-        severity: [target.sink for target in policy.targets({"severity": severity}, "i")]
-        for severity in ("critical", "high", "medium", "low", "info")
-    }
-    assert told == {
-        "critical": ["pager", "chat"], "high": ["pager", "chat"], "medium": ["pager", "chat"],
-        "low": ["chat"], "info": ["chat"],
-    }  # fmt: skip
+    seen = {"severity": severity, "confidence": confidence, "format": form}
+    targets = policy.targets(seen, "i")
+    assert [target.sink for target in targets] == told
+    daily = [target.route.digest for target in targets if target.sink == "chat"]
+    assert daily == [86_400.0 if confidence == "low" else None]
+    why = [verdict.reason for verdict in policy.explain(seen) if not verdict.takes]
+    assert "pager" in told or any("does not hold" in one for one in why)
+
+
+def test_without_routes_and_with_pagers_alone_they_are_not_told_the_rest() -> None:
+    policy = Policy(sinks=("pager",), pagers=frozenset({"pager"}))
+    assert sinks_of(policy, severity="critical", confidence="low") == []
+
+
+def test_a_rule_says_what_its_matches_go_by() -> None:
+    assert labels(incident(), "web", "/p")["format"] == "vendor"
+    assert labels(incident(rule="acme-key"), "web", "/p")["format"] == "custom"
+    assert labels(incident(labels={"format": "vendor"}, rule="acme-key"), "web", "/p")["format"] == "custom", (
+        "a log that brings the label pages nobody"
+    )
+
+
+def test_a_digest_is_no_group() -> None:
+    with pytest.raises(ValidationError, match="digest or group_by"):
+        Route.model_validate({"sinks": ["chat"], "digest": "24h", "group_by": ["rule"]})
+
+
+def test_a_thread_tells_of_what_is_new_and_of_its_end() -> None:
+    thread = Group("digest", NOW - 900, NOW - 900, fold=True)
+    heard, fresh = Member("open", "high", 9, 0, Told("open", "high", 1, 0), ROUTE), replace(MEMBER, told=None)
+    acked = replace(heard, state="acknowledged")
+    assert needs_notify(thread, [heard, fresh], NOW).reason == "digest"
+    assert [speaks(thread, one, "digest") for one in (heard, fresh, acked)] == [False, True, False]
+    assert needs_notify(thread, [heard, acked], NOW).reason is None
+    assert needs_notify(thread, [acked, replace(heard, state="resolved")], NOW).reason == "acknowledged"
+    assert needs_notify(thread, [replace(heard, state="resolved")], NOW).reason == "resolved"
+    assert speaks(thread, heard, "repeat")
+
+
+def test_a_thread_of_critical_ones_waits_a_minute_at_most() -> None:
+    thread, fresh = Group("digest", NOW - 900, NOW - 61, fold=True), replace(MEMBER, told=None, severity="critical")
+    known = Member("open", "critical", 1, 0, Told("open", "critical", 1, 0), ROUTE)
+    assert needs_notify(thread, [known, fresh], NOW).reason == "digest"
+    assert needs_notify(replace(thread, sent_at=NOW - 30), [known, fresh], NOW).due == NOW + 30
 
 
 def test_a_worse_member_does_not_wait_for_what_a_lower_one_began() -> None:

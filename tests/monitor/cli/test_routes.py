@@ -72,6 +72,21 @@ def test_the_family_of_a_rule_is_known(monitor: Command, tmp_path: Path) -> None
     assert "told: pager" in monitor("routes", "test", "rule=acme-key").stdout
 
 
+def test_what_is_not_said_of_an_incident_is_taken_for_granted_in_so_many_words(monitor: Command, config: Path) -> None:
+    pager = f'[[sinks]]\nname = "pager"\ntype = "pagerduty"\nrouting_key = "file:{config.parent}/key"\n'
+    config.write_text(pager + '[[sinks]]\nname = "chat"\ntype = "console"\n')
+    sure = monitor("routes", "test", "severity=high", "rule=generic-password").stdout
+    assert "taken for granted: confidence=high" in sure
+    assert "told: pager, chat" in sure
+    doubtful = monitor("routes", "test", "severity=high", "rule=acme-key", "confidence=medium").stdout
+    assert 'format="vendor" does not hold: format is "custom"' in doubtful
+    assert "told: chat" in doubtful
+    vendor = monitor("routes", "test", "severity=high", "rule=github-pat", "confidence=medium").stdout
+    assert "told: pager, chat" in vendor
+    low = monitor("routes", "test", "severity=critical", "rule=github-pat", "confidence=low").stdout
+    assert "in one message with all others, every 1 day" in low
+
+
 def test_what_is_asked_wrongly_says_how(monitor: Command, tmp_path: Path) -> None:
     routes(tmp_path)
     assert monitor("routes", "test").returncode == 2
@@ -94,7 +109,10 @@ def test_an_incident_that_is_stored_is_followed_from_each_of_its_places(monitor:
 def test_the_page_about_routing_shows_what_the_commands_say(monitor: Command, config: Path) -> None:
     page = (Path(__file__).parents[3] / "docs" / "routing.md").read_text(encoding="utf-8")
     blocks = re.findall(r"```(toml|text)\n(.*?)```", page, re.DOTALL)
-    routes, shown, tested, muted, muted_shown = (text for _, text in blocks)
+    default, routes, shown, tested, muted, muted_shown = (text for _, text in blocks)
+    pager = f'[[sinks]]\nname = "pager"\ntype = "pagerduty"\nrouting_key = "file:{config.parent}/key"\n'
+    config.write_text(pager + '[[sinks]]\nname = "chat"\ntype = "console"\n')
+    assert monitor("routes", "show").stdout == default
     sinks = "".join(f'[[sinks]]\nname = "{name}"\ntype = "console"\n' for name in ("chat", "pager"))
     config.write_text(sinks + routes)
     (command,) = re.findall(r"`monitor (routes test \w+=[^`]*)`", page)
