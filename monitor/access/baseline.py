@@ -13,6 +13,8 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 
+from monitor.access.breadth import Breadth, usual_most
+
 __all__ = ["DAY", "HABIT_DAYS", "Habit", "mature", "network", "observe", "odd_address", "odd_hour", "odd_volume"]
 
 DAY = 86_400.0
@@ -23,14 +25,13 @@ _NEAR = 2  # hours to either side of a usual one
 _WIDE = 18  # usual hours from which on every hour is
 _ROAMING = 8  # networks from which on every one is usual
 _NETWORKS = 64
-_LEAST = 20  # readings more than usual on a day that are worth a word
 
 
 @dataclass(frozen=True, slots=True)
 class Habit:
     """`days`: number of a day since 1970 → readings; `hours`: of the day (UTC) → readings; `networks` → last day seen.
     `people`: of a secret, who reads it. `refused`: of a principal, how often in a row, since when; `probed`: which
-    secrets within an hour, whatever was read in between."""
+    secrets within an hour, whatever was read in between; `breadth`: how many it reads within an hour."""
 
     first: float
     last: float
@@ -43,6 +44,7 @@ class Habit:
     refused_since: float = 0.0
     probed: tuple[str, ...] = ()
     probed_since: float = 0.0
+    breadth: Breadth = field(default_factory=Breadth)
 
     def as_json(self) -> dict[str, Any]:
         return {
@@ -57,6 +59,7 @@ class Habit:
             "refused_since": self.refused_since,
             "probed": list(self.probed),
             "probed_since": self.probed_since,
+            **({"breadth": self.breadth.as_json()} if self.breadth.hour else {}),
         }
 
     @classmethod
@@ -68,6 +71,7 @@ class Habit:
                 "hours": {int(hour): count for hour, count in state["hours"].items()},
                 "people": tuple(state["people"]),
                 "probed": tuple(state.get("probed", ())),
+                "breadth": Breadth.of_json(state.get("breadth", {})),
             }
         )
 
@@ -138,8 +142,7 @@ def odd_volume(habit: Habit | None, at: float) -> tuple[str | None, float | None
     today = int(at // DAY)
     before = [count for day, count in habit.days.items() if day < today]
     middle = statistics.median(before)
-    spread = 1.4826 * statistics.median(abs(count - middle) for count in before)
-    usual = max(middle + 8 * spread, 3 * middle, middle + _LEAST, 1.5 * max(before))
+    usual = usual_most(before)
     count = habit.days.get(today, 0) + 1
     if count <= usual:
         return None, usual

@@ -12,7 +12,7 @@ from sqlalchemy import Connection, func, select
 
 from detectors.fingerprint import fingerprint
 from monitor.access.baseline import Habit
-from monitor.access.judge import KINDS, Habits, Odd, judge
+from monitor.access.judge import HABITUAL, KINDS, Habits, Odd, judge
 from monitor.access.policy import audited
 from monitor.access.reading import Outcome, Reading
 from monitor.incidents import Incident
@@ -100,18 +100,24 @@ def take(tx: Transaction, source: str, readings: Sequence[Reading]) -> list[Find
     if not readings:
         return []
     fresh = _new(tx, readings)
-    usual = _load(tx.connection, fresh)
+    trail = ("", f"source {clean(source)}")  # beside the readers: it is known, too, for how long records were read
+    usual = _load(tx.connection, fresh, trail[1])
     found: dict[str, Finding] = {}
+    singles: dict[str, tuple[str, int]] = {}  # by id, whose they are and of which hour
+    broad: set[tuple[str, int]] = set()  # where they are parts of one matter
     for reading in fresh:
-        odd, usual = _judged(tx, reading, usual)
-        for one in odd:
+        for one in _judged(tx, reading, usual, trail):
             finding = _finding(tx, source, reading, one)
             found.setdefault(finding.id, finding)
+            if one.kind == "breadth":
+                broad.add((reading.principal, _hour(reading)))
+            elif one.kind in HABITUAL:
+                singles.setdefault(finding.id, (reading.principal, _hour(reading)))
 
     _count(tx, source, fresh)
     _remember(tx, usual)
     _mark(tx, fresh)
-    return list(found.values())
+    return [one for id_, one in found.items() if singles.get(id_) not in broad]
 
 
 def _new(tx: Transaction, readings: Sequence[Reading]) -> list[Reading]:
@@ -139,14 +145,18 @@ def _new(tx: Transaction, readings: Sequence[Reading]) -> list[Reading]:
 _Usual = dict[tuple[str, str], Habit]
 
 
-def _load(connection: Connection, readings: Iterable[Reading]) -> _Usual:
-    """Habits by secret and principal, either of them empty for whichever."""
+def _hour(reading: Reading) -> int:
+    return int(reading.at // 3600)
+
+
+def _load(connection: Connection, readings: Iterable[Reading], trail: str) -> _Usual:
+    """Habits by secret and principal, either of them empty for whichever; `trail`: the name of what all have read."""
     readings = list(readings)
     found: _Usual = {}
     columns = habits.c
     for name, of in (
         (columns.secret, {one.secret for one in readings}),
-        (columns.principal, {one.principal for one in readings}),
+        (columns.principal, {trail, *(one.principal for one in readings)}),
     ):
         other = columns.principal if name is columns.secret else columns.secret
         for chunk in chunks(of):
@@ -159,30 +169,35 @@ def _load(connection: Connection, readings: Iterable[Reading]) -> _Usual:
     return found
 
 
-def _judged(tx: Transaction, reading: Reading, usual: _Usual) -> tuple[list[Odd], _Usual]:
+def _judged(tx: Transaction, reading: Reading, usual: _Usual, trail: tuple[str, str]) -> list[Odd]:
+    """What is out of order about it; what is usual from now on goes into `usual`."""
     pair, secret, who = (reading.secret, reading.principal), (reading.secret, ""), ("", reading.principal)
-    odd, after = judge(tx.access, reading, Habits(usual.get(pair), usual.get(secret), usual.get(who)))
-    for key, habit in ((pair, after.pair), (secret, after.secret), (who, after.principal)):
+    known = Habits(usual.get(pair), usual.get(secret), usual.get(who), usual.get(trail))
+    odd, after = judge(tx.access, reading, known)
+    for key, habit in ((pair, after.pair), (secret, after.secret), (who, after.principal), (trail, after.trail)):
         if habit is not None:
             usual[key] = habit
-    return odd, usual
+    return odd
 
 
 def _finding(tx: Transaction, source: str, reading: Reading, odd: Odd) -> Finding:
-    """One incident for a secret, a principal and a kind; one occurrence an hour, however many readings there were."""
-    secret = "" if odd.kind == "denied" else reading.secret
+    """One incident for a secret, a principal and a kind, or for a principal's hour of many secrets; one occurrence an
+    hour, however many readings there were, but for one more whenever the secrets of an hour are twice as many."""
+    hour = _hour(reading)
+    broad = odd.kind == "breadth"  # each hour is judged for itself: to close one as harmless says nothing of the next
+    secret = "" if odd.kind == "denied" else str(hour) if broad else reading.secret
     whose = "" if odd.kind == "browser" else reading.principal
     print_ = fingerprint(tx.secret, f"access\0{odd.kind}\0{secret}\0{whose}".encode())
-    hour = int(reading.at // 3600)
-    labels = {"secret": reading.secret, "principal": reading.principal, "address": reading.address}
+    of = "" if broad else reading.secret
+    labels = {"secret": of, "principal": reading.principal, "address": reading.address}
     return Finding(
-        id=hashlib.blake2b(f"{print_}\0{hour}".encode(), digest_size=16).hexdigest(),
+        id=hashlib.blake2b(f"{print_}\0{hour}\0{odd.count}".encode(), digest_size=16).hexdigest(),
         rule=f"access-{odd.kind}",
         name=KINDS[odd.kind],
         severity=odd.severity,
-        confidence="high" if odd.kind in ("policy", "browser") else "medium",
+        confidence="high" if odd.kind in ("policy", "browser") or (broad and odd.severity == "high") else "medium",
         fingerprint=print_,
-        masked=f"{reading.principal} → {reading.secret}"[:_SHOWN],
+        masked=f"{reading.principal} → {of or 'many secrets'}"[:_SHOWN],
         source=source,
         path=reading.secret,
         generation=f"access {hour}",

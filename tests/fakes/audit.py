@@ -61,6 +61,7 @@ def anomalies(last: float = START + (DAYS - 1) * DAY) -> dict[str, list[Asked]]:
         "denied": [Asked(noon + n, "ldap-mallory", f"secret/guess-{n}", "10.0.0.9", denied=True) for n in range(6)],
         "volume": [Asked(noon + n, "approle:billing", "secret/stripe", "10.0.2.9") for n in range(400)],
         "address": [Asked(noon + 5, "approle:gateway", "secret/gateway", "192.0.2.66")],
+        "breadth": [Asked(last + 11_100 + n, "ldap-eve", f"secret/unread-{n}", "192.0.2.7") for n in range(25)],
         "hour": [Asked(last + 23.5 * 3600, "kubernetes-jobs-backup", "secret/backup", "10.1.0.9")],
     }
 

@@ -31,9 +31,11 @@ def run(readings: Iterable[Reading], rules: Rules = RULES) -> list[tuple[Reading
     usual: dict[tuple[str, str], Habit | None] = {}
     found = []
     for one in readings:
-        pair, secret, who = (one.secret, one.principal), (one.secret, ""), ("", one.principal)
-        odd, after = judge(rules, one, Habits(usual.get(pair), usual.get(secret), usual.get(who)))
+        pair, secret, who, all_ = (one.secret, one.principal), (one.secret, ""), ("", one.principal), ("", "")
+        odd, after = judge(rules, one, Habits(*map(usual.get, (pair, secret, who, all_))))
         usual.update({pair: after.pair, secret: after.secret, who: after.principal})
+        if after.trail is not None:
+            usual[all_] = after.trail
         found += [(one, what) for what in odd]
     return found
 
@@ -60,6 +62,7 @@ def test_an_anomaly_of_each_kind_is_found_in_a_month_and_nothing_else() -> None:
     assert "on one day; on " in told["volume"]
     assert told["address"].startswith("from 192.0.2.66; ")
     assert "10.0.0.0/24, 10.0.1.0/24" in told["address"]
+    assert told["breadth"].startswith("ldap-eve has read 20 different secrets in the hour of 03:00 UTC so far, 20 that")
     assert told["hour"].startswith("at 23:30 UTC, 3 hours")
 
 
@@ -117,3 +120,82 @@ def test_records_of_another_age_change_no_habit() -> None:
     readings = read(lines(month(4), "m"))
     old = Reading("old", 0.0, "secret/gateway", "approle:gateway", address="192.0.2.9")
     assert run([*readings, old]) == []
+
+
+HOUR = 3600.0
+NIGHT = 10_000 * DAY  # a midnight
+
+
+def nightly(days: int = 20, secrets: int = 300, *, at: float = 2 * HOUR, who: str = "backup") -> list[Reading]:
+    """Whoever reads everything by habit, within half an hour of each day."""
+    return [
+        Reading("", NIGHT + day * DAY + at + n * 1800 / secrets, f"vault/{n}", who, address="10.0.0.9")
+        for day in range(days)
+        for n in range(secrets)
+    ]
+
+
+def spree(
+    count: int, *, day: int = 20, at: float = 3 * HOUR + 300, who: str = "eve", of: str = "hidden", first: int = 0
+) -> list[Reading]:
+    """Somebody reads one secret after the other, two seconds each."""
+    begin = NIGHT + day * DAY + at
+    return [Reading("", begin + 2 * n, f"{of}/{n + first}", who, address="192.0.2.66") for n in range(count)]
+
+
+def broad(found: Iterable[tuple[Reading, Odd]]) -> list[tuple[str | None, str, int]]:
+    return [(odd.reason, odd.severity, odd.count) for _, odd in found if odd.kind == "breadth"]
+
+
+def test_a_new_reader_of_what_nobody_had_read_is_seen_by_the_breadth_of_it() -> None:
+    found = run([*nightly(10, 30), *spree(300, day=10)])
+    assert broad(found) == [("new", "high", count) for count in (20, 40, 80, 160)]
+    assert {odd.kind for _, odd in found} == {"breadth"}
+    assert "20 that it never had read, 20 that nobody had" in found[0][1].text
+
+
+def test_many_single_oddities_of_an_hour_become_one_matter() -> None:
+    found = run([*nightly(20, 30), *spree(14, of="vault")])
+    assert [odd.kind for _, odd in found] == ["first"] * 4 + ["breadth", "breadth"]
+    assert broad(found) == [("unusual", "medium", 5), ("unusual", "medium", 10)]
+    later = run([*nightly(20, 30), *spree(14, of="vault"), *spree(16, at=4 * HOUR, of="vault", first=14)])
+    assert [(odd.kind, odd.count) for _, odd in later[6:]] == [*[("first", 1)] * 4, ("breadth", 5), ("breadth", 10)]
+
+
+def test_whose_credentials_are_taken_is_seen_by_number_address_and_hour() -> None:
+    usual = nightly(20, 40)
+    taken = [replace(one, address="192.0.2.66", at=one.at + DAY + 9 * HOUR) for one in usual[-40:]]
+    found = broad(run([*usual, *taken]))
+    assert found[0] == ("unusual", "medium", 5)
+    more = broad(run([*nightly(20, 10), *spree(200, who="backup")]))
+    assert more == [("new", "high", 20), *(("many", "high", count) for count in (40, 80, 160))]
+    # One that is at home everywhere and at any hour, and knows every single secret.
+    hours = [replace(one, at=NIGHT + (n // 24) * DAY + n % 24 * HOUR) for n, one in enumerate(nightly(5, 100))]
+    calm = [replace(one, address=f"10.{n % 24}.0.1") for n, one in enumerate(hours)]
+    everything = [replace(one, at=NIGHT + 21 * DAY + n, address="10.3.0.1") for n, one in enumerate(nightly(1, 100))]
+    assert broad(run([*calm, *everything])) == [("many", "medium", 22), ("many", "medium", 44), ("many", "high", 84)]
+
+
+@pytest.mark.parametrize(
+    "readings",
+    [
+        pytest.param(nightly(20, 60), id="a backup that reads everything by habit"),
+        pytest.param([*nightly(20, 60), *nightly(1, 80, at=20 * DAY + 2 * HOUR)], id="and twenty more of them"),
+        pytest.param([*nightly(8, 30), *nightly(8, 40, at=8 * DAY + 2 * HOUR)], id="a backup that grows"),
+        pytest.param([*nightly(20, 30), *spree(19)], id="a deployment of something new"),
+        pytest.param(nightly(6, 60), id="the first days of the records"),
+        pytest.param([*nightly(20, 60), *nightly(20, 60, at=2.8 * HOUR)], id="one that passes the full hour"),
+    ],
+)
+def test_normal_days_are_no_breadth(readings: list[Reading]) -> None:
+    assert run(sorted(readings, key=lambda one: one.at), Rules()) == []
+
+
+def test_who_is_permitted_reads_nothing_new() -> None:
+    rules = Rules((AccessConfig(name="eve", principals=("eve",), secrets=("*",)),))
+    assert broad(run([*nightly(10, 30), *spree(300, day=10)], rules)) == []
+
+
+def test_a_record_that_comes_late_opens_no_hour_again() -> None:
+    found = run([*nightly(10, 30), *spree(19, day=10), *spree(19, day=10, at=2 * HOUR, first=100)])
+    assert broad(found) == []

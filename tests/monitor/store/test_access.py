@@ -90,6 +90,45 @@ async def test_habits_live_in_the_store_across_a_restart(url: str) -> None:
         assert rules == {"access-address", "access-first"}
 
 
+async def test_an_hour_in_which_somebody_reads_everything_is_one_incident(url: str) -> None:
+    """In one commit or in several, whether each secret has habits or nobody had ever read it."""
+    hour = T + 10 * DAY + 3 * 3600
+    async with await Store.open(url, node="n") as store:
+        usual = [
+            reading(f"{day}-{n}", T + day * DAY + 9 * 3600 + n, secret=f"prod/{n % 9}")
+            for day in range(10)
+            for n in range(36)
+        ]
+        assert await commit(store, usual) == 0
+        known = [reading(f"k{n}", hour + n, "eve", secret=f"prod/{n}", address="192.0.2.1") for n in range(9)]
+        hidden = [reading(f"h{n}", hour + 60 + n, "eve", secret=f"hidden/{n}", address="192.0.2.1") for n in range(300)]
+        assert await commit(store, known[:2], 1) == 2  # each by itself
+        await commit(store, known[2:], 2)
+        await commit(store, hidden[:150], 3)
+        await commit(store, hidden[150:], 4)
+        rules = [one.rule for one in await store.incidents.find()]
+        assert sorted(rules) == ["access-breadth", "access-first", "access-first"]
+        [one] = [one for one in await store.incidents.find(locations=True) if one.rule == "access-breadth"]
+        assert (one.severity, one.confidence, one.masked) == ("high", "high", "eve → many secrets")
+        assert one.labels == {"principal": "eve", "address": "192.0.2.1"}
+        assert any("different secrets in the hour of 03:00 UTC" in (place.context or "") for place in one.locations)
+        assert [one.times for one in await store.access.uses(principal="eve", secrets=["hidden/299"])] == [1]
+        again = [reading(f"a{n}", hour + 7200 + n, "eve", secret=f"other/{n}", address="192.0.2.1") for n in range(300)]
+        await commit(store, again, 5)  # another hour
+        assert sum(one.rule == "access-breadth" for one in await store.incidents.find()) == 2
+
+
+async def test_the_first_week_of_a_source_knows_nothing_of_breadth(url: str) -> None:
+    async with await Store.open(url, node="n") as store:
+        for day in range(10):
+            some = [reading(f"{day}-{n}", T + day * DAY + n, secret=f"prod/{n}") for n in range(40)]
+            assert await commit(store, some, day) == 0
+        every = [reading(f"c{n}", T + 10 * DAY + n, "backup", secret=f"cloud/{n}") for n in range(40)]
+        assert await store.commit((), (), readings=every, source="cloudtrail") == 0
+        await commit(store, [replace(one, id=f"v{one.id}", principal="copy") for one in every], 11)
+        assert [one.rule for one in await store.incidents.find()] == ["access-breadth"]
+
+
 async def test_an_incident_is_told_the_names_of_its_secret_by_what_stands_for_it(url: str) -> None:
     async with await Store.open(url, node="n", secret=b"k") as store:
         hashed, id_ = "hmac-sha256:" + "ab" * 32, "AKIA" + "Q" * 16
