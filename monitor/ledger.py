@@ -51,6 +51,7 @@ class Ledger:
         self._entries: dict[tuple[str, str], Loss] = {}
         self._changed: set[tuple[str, str]] = set()
         self._restored = False
+        self._paused = False
 
     def enter(self, reason: str, count: int, where: str, unit: str, now: float) -> None:
         """`count` 0: nobody can know how much."""
@@ -71,6 +72,14 @@ class Ledger:
             self._entries[key] = _sum(loss, self._entries.get(key))
         self._restored = True
 
+    def pause(self) -> None:
+        """Nothing is given out until `resume`: its rows are about to get another name."""
+        self._paused = True
+
+    def resume(self, source: str) -> None:
+        """Go on under this name."""
+        self._source, self._paused = source, False
+
     def untold(self) -> dict[str, tuple[Loss, ...]]:
         """Of what nobody was told yet, by reason."""
         found: dict[str, tuple[Loss, ...]] = {}
@@ -90,7 +99,7 @@ class Ledger:
 
     def changed(self) -> list[Position]:
         """Rows to keep, since the last call."""
-        if not self._restored:
+        if not self._restored or self._paused:
             return []
         found = [self._row(self._entries[key]) for key in sorted(self._changed)]
         self._changed.clear()

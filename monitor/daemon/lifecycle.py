@@ -155,8 +155,7 @@ class Daemon:
             await self._enrolment.begin(_ENROL)
 
             self.phase = "sources"
-            for source in config.sources:
-                sources.start(source)
+            sources.begin(config.sources)
             stack.push_async_callback(health.keep)
             stack.push_async_callback(sources.stop)
             await sources.begun(self._stop.is_set)

@@ -6,7 +6,7 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import NoReturn
 
 import structlog
@@ -18,6 +18,9 @@ from monitor.ledger import Ledger
 from monitor.site import Site
 from monitor.sources import load_source
 from monitor.sources.base import SourceConfig
+from monitor.sources.reach import reach
+from monitor.store import StoreError
+from monitor.store.positions import Renamed
 
 __all__ = ["Present", "Sources", "keep_up", "present"]
 
@@ -78,6 +81,7 @@ class Sources:
         # A notice may still be on its way when the source is started anew: both count in the same ledger.
         self._ledgers: dict[str, Ledger] = {}
         self._finished: set[str] = set()
+        self._placing: asyncio.Task[None] | None = None  # looks for those that got another name
         self._beginning: set[str] = set()  # those of which it is not durable yet where they begin
 
     @property
@@ -93,6 +97,54 @@ class Sources:
         """Whose task has ended, though not because the source came to its end."""
         return [name for name, (_, task) in self._tasks.items() if task.done() and name not in self._finished]
 
+    def begin(self, configs: Iterable[SourceConfig]) -> None:
+        """Start them all. Whoever asks where it was is answered once those that got another name have their positions;
+        nobody who is sent to waits for that."""
+        wanted = list(configs)
+        self._placing = asyncio.create_task(self._take_over(wanted, self._names_over(wanted)), name="positions")
+        for config in wanted:
+            self.start(config)
+
+    def _names_over(self, configs: Iterable[SourceConfig]) -> asyncio.Future[Renamed]:
+        """Asked of the database at once, so that what is asked later comes later."""
+        key = self._site.scanner.key
+        return asyncio.wrap_future(
+            self._site.store.positions.take_over({config.name: reach(config, key) for config in configs})
+        )
+
+    async def _take_over(self, configs: Sequence[SourceConfig], asked: asyncio.Future[Renamed]) -> None:
+        """What is kept of a source that got another name, and what this process holds of it, goes with it."""
+        failures = 0
+        while True:
+            try:
+                found = await asked
+                break
+            except StoreError as error:
+                failures += 1
+                log.warning("positions could not be looked through", error_type=type(error).__name__)
+                await asyncio.sleep(backoff(failures, _RESTART_FIRST, _RESTART_LONGEST))
+                asked = self._names_over(configs)
+        for old, new in found.moves.items():
+            log.info("a source goes on under another name", source=new, before=old)
+        for names, before in found.unclear:
+            self._tell_unclear(", ".join(names), ", ".join(before))
+        held = [(new, self._ledgers.pop(old, None), self._handles.pop(old, {})) for old, new in found.moves.items()]
+        for new, entries, handles in held:
+            if entries is not None:
+                self._ledgers[new] = entries
+            self._handles.setdefault(new, {}).update(handles)
+        for name, entries in self._ledgers.items():
+            entries.resume(name)
+
+    def _tell_unclear(self, names: str, before: str) -> None:
+        log.warning("positions are not taken over, as it is unclear by whom", sources=names, before=before)
+        title = f"Positions of {before} were not taken over"
+        text = (
+            f"{names} read the same, and which goes on from there is not known: new ones begin as at a first start. "
+            f"See docs/sources.md, under another name."
+        )
+        self._site.tell(title, text, key=f"renamed:{names}")
+
     def start(self, config: SourceConfig) -> None:
         self._finished.discard(config.name)
         if hasattr(load_source(config.type), "present"):
@@ -103,18 +155,21 @@ class Sources:
     async def replace(self, configs: Iterable[SourceConfig]) -> None:
         """Go on with these: what is as it was runs on."""
         wanted = list(configs)
-        for name, (config, task) in list(self._tasks.items()):
-            if config not in wanted:
-                await cancel(task)
-                del self._tasks[name]
-                if not any((other.name, other.type) == (name, config.type) for other in wanted):
-                    self._close_handles(name)
-                self._over(_trouble(name), "It is not configured like this any more.")
-                for gauge in (self._site.snapshot.backlog, self._site.snapshot.lag, self._site.snapshot.committed):
-                    gauge.pop(name, None)  # a source that is no more is not late
-                known = self._site.snapshot.degraded
-                for part in [part for part in known if part[0] == name]:
-                    del known[part]  # nobody else says that it works: the next one may have no such part
+        ended = {name: config for name, (config, _) in self._tasks.items() if config not in wanted}
+        for name in ended:
+            await cancel(self._tasks.pop(name)[1])
+            if name in self._ledgers:
+                self._ledgers[name].pause()
+        await self._take_over(wanted, self._names_over(wanted))
+        for name, config in ended.items():
+            if not any((other.name, other.type) == (name, config.type) for other in wanted):
+                self._close_handles(name)
+            self._over(_trouble(name), "It is not configured like this any more.")
+            for gauge in (self._site.snapshot.backlog, self._site.snapshot.lag, self._site.snapshot.committed):
+                gauge.pop(name, None)  # a source that is no more is not late
+            known = self._site.snapshot.degraded
+            for part in [part for part in known if part[0] == name]:
+                del known[part]  # nobody else says that it works: the next one may have no such part
         for config in wanted:
             if config.name not in self._tasks:
                 self.start(config)
@@ -125,7 +180,7 @@ class Sources:
             os.close(descriptor)
 
     async def stop(self) -> None:
-        await asyncio.gather(*(cancel(task) for task in self.tasks))
+        await asyncio.gather(*(cancel(task) for task in (*self.tasks, self._placing) if task is not None))
         for name in list(self._handles):
             self._close_handles(name)
 

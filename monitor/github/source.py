@@ -70,6 +70,7 @@ class AppConfig(BaseModel):
 class GitHubConfig(SourceConfig):
     """`[[sources]]` with `type = "github"`: at least one of org, repo and enterprise, and one way to log in."""
 
+    reach: ClassVar[tuple[str, ...]] = ("org", "repo", "enterprise", "base_url")
     type: Literal["github"]
     org: Annotated[tuple[_Name, ...], BeforeValidator(_listed)] = ()
     repo: Annotated[tuple[_Repo, ...], BeforeValidator(_listed)] = ()

@@ -29,7 +29,10 @@ class Where:
 
 
 class SourceConfig(BaseModel):
-    """Keys every source has; each source's `Config` adds its own beside its code."""
+    """Keys every source has; each source's `Config` adds its own beside its code. `reach`: those that say what is read,
+    by which a source is known again under another name (monitor.sources.reach)."""
+
+    reach: ClassVar[tuple[str, ...]] = ()
 
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 

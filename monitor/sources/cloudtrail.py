@@ -56,6 +56,7 @@ _LEFT = 1000  # files of a folder that are to be tried again
 class CloudTrailConfig(SourceConfig):
     """`type = "cloudtrail"`: a `bucket`, or `path`: folders, globs of folders. Without a key: the machine's role."""
 
+    reach: ClassVar[tuple[str, ...]] = ("path", "bucket", "prefix", "server")
     type: Literal["cloudtrail"]
     audit: Literal["cloudtrail"] = "cloudtrail"
     path: tuple[str, ...] = ()

@@ -46,6 +46,7 @@ RULE = "feed-entry"
 class FeedConfig(SourceConfig):
     """`[[sources]]` with `type = "feed"`."""
 
+    reach: ClassVar[tuple[str, ...]] = ("url",)
     type: Literal["feed"]
     url: Credential
     interval: Annotated[Duration, Field(ge=60)] = 900.0

@@ -61,6 +61,7 @@ Read = Callable[[bytes], Iterator[Pushed]]
 class HttpConfig(TlsConfig):
     """`type = "http"`. `token`: what senders show as a bearer token or as a password. `max_body`: bytes, unpacked."""
 
+    reach: ClassVar[tuple[str, ...]] = ("listen",)
     type: Literal["http"] = "http"
     listen: str = "127.0.0.1:4318"
     token: Credential | None = None

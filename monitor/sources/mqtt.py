@@ -55,6 +55,7 @@ class MqttConfig(LogConfig, BrokerKeys):
     `session`: for how long it keeps them while we are away. `fields`: those of a JSON object to scan; none: all of it.
     """
 
+    reach: ClassVar[tuple[str, ...]] = ("host", "port", "client_id", "topics")
     type: Literal["mqtt"] = "mqtt"
     topics: tuple[str, ...] = Field(min_length=1)
     qos: Literal[0, 1] = 1
@@ -147,6 +148,8 @@ class MqttSource:
 
     async def _session(self, once: bool) -> None:
         """Until it ends. Raises what tells why."""
+        if self.config.client_id is None:
+            self._go_on_as(await self._intake.positions())
         options = await connection(self.config)
         if self.config.version == "5":
             properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
@@ -167,6 +170,14 @@ class MqttSource:
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(_DRAIN):
                         await self._hopper.empty()
+
+    def _go_on_as(self, saved: Mapping[str, Mapping[str, Any]]) -> None:
+        """A source that got another name goes on with the session of the former: what is queued for it is there."""
+        begin = f"mqtt:{self.config.host}:{self.config.port}:"
+        former = [place for place in saved if place.startswith(f"{begin}exposure-monitor-in-{socket.gethostname()}-")]
+        if self._place not in saved and len(former) == 1:
+            self._place = former[0]
+            self._identifier = self._place.removeprefix(begin)
 
     async def _subscribe(self, client: _Subscriber) -> None:
         saved = (await self._intake.positions()).get(self._place)

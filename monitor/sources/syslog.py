@@ -97,6 +97,7 @@ class SyslogConfig(TlsConfig):
     of one address; what is beyond it waits (TCP, TLS) or is dropped and counted (UDP). `mode`: of a unix socket.
     """
 
+    reach: ClassVar[tuple[str, ...]] = ("listen",)
     type: Literal["syslog"] = "syslog"
     listen: tuple[str, ...] = Field(default=("udp:127.0.0.1:5514", "tcp:127.0.0.1:5514"), min_length=1)
     allow: tuple[str, ...] = ()

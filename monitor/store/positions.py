@@ -8,16 +8,21 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, delete, insert, literal, select
+from sqlalchemy import Connection, bindparam, case, delete, insert, literal, select, update
 
+from monitor.ledger import place
 from monitor.model import Position
 from monitor.store.rows import clean, upsert
-from monitor.store.schema import positions
+from monitor.store.schema import alerts, hooks, positions
 from monitor.store.transaction import Desk, Transaction
 
-__all__ = ["Positions", "move"]
+__all__ = ["Positions", "Renamed", "move", "renamed"]
+
+_REACH = "@reach"  # key of the row beside the ledger that says what the source reads
 
 
 _MOVE = upsert(positions, ("node", "source", "key", "state"), on=("node", "source", "key"), changing=("state",))
@@ -26,6 +31,32 @@ _FORGET = delete(positions).where(
     positions.c.source == bindparam("_source"),
     positions.c.key == bindparam("_key"),
 )
+
+
+@dataclass(frozen=True, slots=True)
+class Renamed:
+    """`moves`: former name → name of the source that goes on from there. `unclear`: names of which more than one may be
+    it, with the former ones that read the same."""
+
+    moves: Mapping[str, str] = field(default_factory=dict)
+    unclear: Sequence[tuple[Sequence[str], Sequence[str]]] = ()
+
+
+def renamed(known: Mapping[str, str], wanted: Mapping[str, str]) -> Renamed:
+    """Pure. Which sources go on under another name: name → reach, as it was and as it shall be."""
+    former, new = _by_reach(known, wanted), _by_reach(wanted, known)
+    both = [(former[reach], new[reach]) for reach in sorted(former.keys() & new.keys())]
+    moves = {old[0]: now[0] for old, now in both if len(old) == len(now) == 1}
+    return Renamed(moves, [(now, old) for old, now in both if len(old) > 1 or len(now) > 1])
+
+
+def _by_reach(those: Mapping[str, str], others: Mapping[str, str]) -> dict[str, list[str]]:
+    """Of `those` that are not in `others` as they are."""
+    found: dict[str, list[str]] = {}
+    for name, reach in sorted(those.items()):
+        if others.get(name) != reach:
+            found.setdefault(reach, []).append(name)
+    return found
 
 
 class Positions:
@@ -37,6 +68,12 @@ class Positions:
     async def of(self, source: str) -> dict[str, Mapping[str, Any]]:
         """Key → state on this host, with all that was committed up to now."""
         return await self._desk.write(lambda tx: _restore(tx, clean(source)), durable=True)
+
+    def take_over(self, reaches: Mapping[str, str]) -> Future[Renamed]:
+        """The sources in force from now on, name → reach: one that got another name keeps its positions, its ledger and
+        what it has to do. In one transaction; what is asked of them afterwards is asked of the new names."""
+        wanted = {clean(name): reach for name, reach in reaches.items()}
+        return self._desk.submit(lambda tx: _take_over(tx, wanted), durable=True)
 
     async def all(self) -> dict[str, dict[str, Mapping[str, Any]]]:
         """Source → key → state, on this host. Only reads."""
@@ -59,6 +96,33 @@ def move(tx: Transaction, moved: Sequence[Position]) -> None:
         tx.connection.execute(_MOVE, rows)
     if gone:
         tx.connection.execute(_FORGET, gone)
+
+
+def _take_over(tx: Transaction, wanted: Mapping[str, str]) -> Renamed:
+    node = _node(tx)
+    columns = positions.c
+    query = select(columns.source, columns.state).where(columns.node == node, columns.key == _key(_REACH))
+    known = {
+        source.removeprefix("@"): str(json.loads(state).get("reach")) for source, state in tx.connection.execute(query)
+    }
+    found = renamed(known, wanted)
+    if found.moves:
+        _rename(tx, node, {**found.moves, **{place(old): place(new) for old, new in found.moves.items()}})
+        for table in (alerts, hooks):
+            names = case(dict(found.moves), value=table.c.source)
+            tx.connection.execute(update(table).where(table.c.source.in_(list(found.moves))).values(source=names))
+    move(tx, [Position(place(name), _REACH, {"reach": reach}) for name, reach in wanted.items()])
+    return found
+
+
+def _rename(tx: Transaction, node: str, moves: Mapping[str, str]) -> None:
+    """All are taken out before any is put back, as two may have changed their names with each other."""
+    of = (positions.c.node == node) & positions.c.source.in_(list(moves))
+    taken = tx.connection.execute(select(positions.c.source, positions.c.key, positions.c.state).where(of)).all()
+    tx.connection.execute(delete(positions).where(of))
+    rows = [{"node": node, "source": moves[source], "key": key, "state": state} for source, key, state in taken]
+    if rows:
+        tx.connection.execute(_MOVE, rows)
 
 
 def _restore(tx: Transaction, source: str) -> dict[str, Mapping[str, Any]]:

@@ -62,6 +62,7 @@ def _written(path: str, seen: Seen) -> int:
 class FileConfig(LogConfig):
     """`type = "file"`. `start_at` holds for files present at the very first start; later ones are read from 0."""
 
+    reach: ClassVar[tuple[str, ...]] = ("include", "exclude")
     type: Literal["file"] = "file"
     include: tuple[str, ...] = Field(min_length=1)
     exclude: tuple[str, ...] = ()

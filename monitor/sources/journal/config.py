@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
-from typing import Literal
+from typing import ClassVar, Literal
 
 from pydantic import Field, ValidationInfo, field_validator
 
@@ -16,6 +16,15 @@ __all__ = ["JournalConfig", "patterns"]
 class JournalConfig(LogConfig):
     """`type = "journal"`. Without filters: everything. Names in `units` and `exclude_units` may have `*` and `?`."""
 
+    reach: ClassVar[tuple[str, ...]] = (
+        "directory",
+        "namespace",
+        "units",
+        "identifiers",
+        "exclude_units",
+        "priority",
+        "boot",
+    )
     type: Literal["journal"] = "journal"
     units: tuple[str, ...] = ()
     identifiers: tuple[str, ...] = ()

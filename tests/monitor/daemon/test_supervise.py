@@ -12,6 +12,7 @@ from monitor import ledger
 from monitor.common.tasks import cancel
 from monitor.daemon import Daemon, supervise
 from monitor.sources.file import source as file
+from monitor.standing import standing
 from monitor.store.runs import Runs
 from tests.fakes.intake import until
 from tests.fakes.server import Fault
@@ -247,3 +248,62 @@ async def test_no_part_of_the_daemon_ends_unheard(
     async with running(site.daemon()):
         await told(hook, "The monitor's deadlines failed")
     assert "s3cr3t" not in str(hook.payloads)
+
+
+def _called(site: Setup, name: str, extra: str = "", start_at: str = "end") -> None:
+    site.configure(extra)
+    text = site.config.read_text().replace('name = "app"', f'name = "{name}"')
+    site.config.write_text(text.replace('start_at = "beginning"', f'start_at = "{start_at}"'))
+
+
+@pytest.mark.parametrize("how", ["restart", "reload"])
+async def test_a_source_under_another_name_goes_on_where_it_was(site: Setup, hook: FakeWebhook, how: str) -> None:
+    """Though a new one begins at the end of its files; and its losses are its own, under the new name alone."""
+    _called(site, "before")
+    daemon = site.daemon()
+
+    def missed() -> list[str]:
+        return [loss["reason"] for source in standing(daemon.config.sources, rows) for loss in source.row()["lost"]]
+
+    async with running(daemon):
+        site.plant(1)
+        await until(lambda: len(incidents(hook)) == 1)
+        ledger_ = daemon.running.sources._ledgers["before"]
+        await until(lambda: ledger_.restored)
+        ledger_.enter("gone", 7, "/a", "bytes", 1.0)
+        if how == "restart":
+            await daemon.running.site.store.commit((), ledger_.changed())
+        else:
+            task = daemon.running.sources._tasks["before"][1]
+            _called(site, "after")
+            site.plant(2)  # before anybody looks for it under the new name
+            await until(lambda: daemon.running.sources.names == {"after"})
+            assert task.done()
+            await until(lambda: len(incidents(hook)) == 2)
+            site.plant(3)
+            await until(lambda: len(incidents(hook)) == 3)
+            await daemon.running.site.store.commit((), daemon.running.sources._ledgers["after"].changed())
+            rows = await daemon.running.site.store.positions.all()
+    if how == "restart":
+        site.plant(2)
+        _called(site, "after")
+        daemon = site.daemon()
+        async with running(daemon):
+            await until(lambda: len(incidents(hook)) == 2)
+            rows = await daemon.running.site.store.positions.all()
+    assert missed() == ["gone"]
+    assert not rows.get("before")
+    assert not [key for key in rows.get("@before", {}) if key != ledger.STATE]
+
+
+async def test_where_two_may_be_the_one_nothing_is_taken_over_and_it_is_told(site: Setup, hook: FakeWebhook) -> None:
+    _called(site, "before")
+    async with running(site.daemon()):
+        pass
+    site.plant(1)
+    _called(site, "one", f'[[sources]]\nname = "two"\ntype = "file"\ninclude = ["{site.log.parent}/*.log"]\n')
+    daemon = site.daemon()
+    async with running(daemon):
+        await told(hook, "Positions of before were not taken over")
+        await told(hook, "one, two read the same")
+        assert set(await daemon.running.site.store.positions.all()) >= {"before", "one", "two"}

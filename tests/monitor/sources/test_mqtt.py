@@ -116,6 +116,19 @@ async def test_over_a_restart_of_the_broker_nothing_is_lost(tmp_path: Path, monk
             assert not intake.lost
 
 
+async def test_a_source_under_another_name_goes_on_with_its_session(tmp_path: Path) -> None:
+    intake = FakeIntake()
+    async with broker(tmp_path) as port:
+        async with following(intake, port, client_id=None):
+            await publish(port, "<1>")
+            await until(lambda: intake.marks == [1])
+        await publish(port, "<2>")  # the broker keeps it for who was there
+        again = MqttSource(config(port, client_id=None).model_copy(update={"name": "another"}), intake, b"k" * 32)
+        async with running(again):
+            await until(lambda: intake.marks == [1, 2], lambda: str(intake.marks))
+    assert not intake.lost
+
+
 async def test_a_session_that_the_broker_has_lost_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "_FIRST", 0.05)
     intake = FakeIntake()

@@ -1,0 +1,65 @@
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+import pytest
+
+from monitor.sources import SOURCES, load_source
+from monitor.sources.base import SourceConfig
+from monitor.sources.reach import reach
+
+KEY = b"k" * 32
+SMALLEST: dict[str, dict[str, Any]] = {
+    "cloudtrail": {"path": ["/audit"]},
+    "container": {},
+    "feed": {"url": "env:FEED"},
+    "file": {"include": ["/logs/*.log", "/more/*.log"]},
+    "github": {"org": "acme", "token": "env:TOKEN"},
+    "http": {},
+    "journal": {},
+    "mqtt": {"host": "broker", "topics": ["logs/#", "web/#"]},
+    "stdin": {},
+    "syslog": {},
+}
+
+
+def made(type_: str, name: str = "app", **keys: Any) -> SourceConfig:
+    return load_source(type_).Config.model_validate({"name": name, "type": type_, **SMALLEST[type_], **keys})
+
+
+@pytest.mark.parametrize("type_", SOURCES)
+def test_a_source_of_each_type_is_known_again_by_what_it_reads(type_: str) -> None:
+    importlib.import_module(SOURCES[type_].partition(":")[0])
+    config = made(type_)
+    assert set(config.reach) <= set(type(config).model_fields), "names keys that there are not"
+    assert config.reach or type_ == "stdin"
+    assert reach(config, KEY) == reach(made(type_, "another"), KEY)
+    assert reach(config, KEY) != reach(config, b"another" * 5)
+
+
+@pytest.mark.parametrize(
+    ("type_", "other", "same"),
+    [
+        ("file", {"include": ["/logs/*.log"]}, {"include": ["/more/*.log", "/logs/*.log"], "reconcile": "9s"}),
+        ("file", {"exclude": ["*.gz"]}, {"start_at": "beginning"}),
+        ("container", {"include": ["/pods/*.log"]}, {"quiet": "9s"}),
+        ("journal", {"directory": "/var/log/journal/remote"}, {"fields": ["MESSAGE", "ERROR"]}),
+        ("journal", {"units": ["web.service"]}, {"start_at": "beginning"}),
+        ("syslog", {"listen": ["tcp:127.0.0.1:1514"]}, {"rate": 9}),
+        ("http", {"listen": "127.0.0.1:4319"}, {"max_body": 4096}),
+        ("mqtt", {"topics": ["logs/#"]}, {"topics": ["web/#", "logs/#"], "qos": 0}),
+        ("mqtt", {"host": "another"}, {"password": "env:PASSWORD", "username": "u", "insecure": True}),
+        ("github", {"org": "other"}, {"interval": "90s"}),
+        ("feed", {"url": "env:OTHER"}, {"severity": "high"}),
+        ("cloudtrail", {"path": ["/other"]}, {"interval": "90s"}),
+    ],
+)
+def test_keys_that_say_how_make_no_other_source(type_: str, other: dict[str, Any], same: dict[str, Any]) -> None:
+    assert reach(made(type_), KEY) == reach(made(type_, "b", **same), KEY)
+    assert reach(made(type_), KEY) != reach(made(type_, **other), KEY)
+
+
+def test_a_source_of_another_type_that_reads_the_same_is_another_one() -> None:
+    paths = ["/logs/*.log"]
+    assert reach(made("file", include=paths), KEY) != reach(made("container", include=paths), KEY)
