@@ -139,6 +139,7 @@ def _sink(name: str, kind: str, snapshot: Snapshot, alive: bool) -> dict[str, An
         "failed": stats.failed,
         "failing": stats.failing,
         "refusing": stats.refusing,
+        "rests_until": stats.rests_until,
         "last_success": stats.last_sent,
         "last_error": stats.last_error if stats.failing else None,
     }

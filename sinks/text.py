@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections import Counter
 
-from monitor.common.notification import Notification
-from monitor.common.text import printable, web_address
+from monitor.common.notification import IncidentView, Notification
+from monitor.common.text import clip, printable, web_address
+from monitor.common.wording import decision, following, origin, place, seen
 
 __all__ = [
     "NAME",
@@ -14,10 +15,12 @@ __all__ = [
     "link",
     "links",
     "listing",
+    "summary",
     "tally",
 ]
 
 NAME = "exposure-monitor"
+_ROWS, _TEXT = 10, 4000  # incidents of a summary, and its characters
 
 
 def listing(notification: Notification) -> str:
@@ -89,6 +92,41 @@ def _headline(notification: Notification) -> str:
         "recovered": f"{what}: nothing is overdue any more",
         "progress": f"{what}{_stands(notification)}",
     }.get(notification.reason, f"{what} exposed")
+
+
+def summary(notification: Notification) -> str:
+    """What the headline leaves out, in lines of plain text, for a receiver that shows no more. Never empty."""
+    incidents = notification.incidents
+    lines = [clip(notification.text, _TEXT // 2)] if notification.text else []
+    if len(incidents) == 1:
+        lines += _about(incidents[0])
+    elif incidents:
+        lines += [_row(incident) for incident in incidents[:_ROWS]]
+        if len(incidents) > _ROWS:
+            lines += [f"and {len(incidents) - _ROWS:,} more: {listing(notification)}", *tally(notification)[:_ROWS]]
+        lines += [f"First: {step}" for step in first_steps(notification)]
+    return clip("\n".join(lines) or headline(notification), _TEXT)
+
+
+def _about(incident: IncidentView) -> list[str]:
+    at = incident.locations[0] if incident.locations else None
+    resolved = incident.state == "resolved"
+    rows = (
+        ("Secret", printable(incident.masked)),
+        ("Where", f"{place(at)} ({origin(at)})" if at else ""),
+        ("Seen", seen(incident)),
+        ("Decision", decision(incident)),
+        ("Owner", printable(incident.owner or "")),
+        ("First", "" if resolved else printable(incident.first_step)),
+        ("Resolve" if incident.state == "acknowledged" else "Acknowledge", following(incident)),
+    )
+    return [clip(f"{label}: {said}", 1000) for label, said in rows if said]
+
+
+def _row(incident: IncidentView) -> str:
+    where = f" in {place(incident.locations[0])}" if incident.locations else ""
+    named = f"{incident.severity}: {printable(incident.name)} {printable(incident.masked)}"
+    return clip(f"{named}{where}, {incident.occurrences:,}×", 300)
 
 
 def link(url: str | None) -> str | None:

@@ -20,7 +20,7 @@ from monitor.common.notification import Notification, Receipt
 from monitor.common.payload import record
 from monitor.common.text import clean, clip
 from sinks.base import Limits, SinkConfig, TooLargeError
-from sinks.text import links
+from sinks.text import headline, links, summary
 
 __all__ = ["MOST", "Webhook", "WebhookConfig", "encode", "payload", "signature", "signing_keys"]
 
@@ -194,8 +194,8 @@ def payload(notification: Notification) -> dict[str, Any]:
         "host": clean(notification.host),
         "drill": notification.drill,
         "severity": notification.severity,
-        "title": clean(notification.title),
-        "text": clean(notification.text),
+        "title": clean(notification.title or headline(notification)),
+        "text": clean(summary(notification)),
         "incidents": [record(incident) for incident in notification.incidents],
         "url": url and clean(url),
         "runbook": runbook and clean(runbook),

@@ -99,6 +99,8 @@ def _sinks(status: Row) -> list[list[str]]:
             state = "not known"
         elif sink["refusing"]:
             state = f"refuses everything: {sink['refusing']}"
+        elif (sink.get("rests_until") or 0) > status["time"]:
+            state = f"takes nothing for {_span(sink['rests_until'] - status['time'])}: {sink['last_error'] or ''}"
         elif sink["failing"]:
             state = f"{sink['failing']} failures in a row: {sink['last_error'] or ''}"
         else:

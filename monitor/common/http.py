@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "CLEAR",
+    "MAX_WAIT",
     "Http",
     "RemoteError",
     "Reply",

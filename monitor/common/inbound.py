@@ -105,6 +105,15 @@ class Vendor(Protocol):
         """The header with the signature."""
         ...
 
+    @property
+    def probes(self) -> int:
+        """Bytes of the largest body that may be a probe; 0: there are none."""
+        ...
+
+    def probe(self, body: bytearray) -> bool:
+        """Whether this only tries the way to here, signed or not: it is answered with 200, and nothing follows."""
+        ...
+
     def secrets(self, owner: Owner) -> Sequence[Credential]:
         """What the announcements for `owner` are signed with, any of these; none: it expects none, or is another
         vendor's."""

@@ -41,10 +41,12 @@ def clip(text: str, limit: int) -> str:
     """At most `limit` UTF-16 units (what vendors count is not said; this is the larger), with `…` for what is cut."""
     if len(text) * 2 <= limit or _units(text) <= limit:
         return text
-    text = text[: limit - 1]
-    while _units(text) > limit - 1:
-        text = text[:-1]
-    return text + "…"
+    end = min(len(text), limit - 1)
+    over = _units(text[:end]) - (limit - 1)
+    while over > 0:
+        end -= 1
+        over -= _units(text[end])
+    return text[:end] + "…"
 
 
 def _units(text: str) -> int:

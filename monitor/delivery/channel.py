@@ -18,8 +18,9 @@ from typing import Any, TypeVar
 import structlog
 
 from monitor.common.backoff import backoff
-from monitor.common.http import RemoteError
+from monitor.common.http import MAX_WAIT, RemoteError
 from monitor.common.notification import Notification, Receipt
+from monitor.common.wording import ago
 from monitor.store import Leased, Store, StoreError
 from sinks.base import Sink, TooLargeError
 
@@ -38,6 +39,7 @@ _PARTING = 2.0  # seconds that a write may still take when its task is cancelled
 _DIRECT_KEPT = 100  # operational notices that wait in memory for one sink
 _SETTLED_FAILURES = 3  # so many failures in a row are the sink's; fewer may be one notification's
 _CUT_SHORT = "the monitor stopped before there was an answer"
+_FAR = 300.0  # seconds; a Retry-After that is longer is reported
 _PACED_BACKLOG = 15.0  # seconds of messages to a slow sink that may wait one by one; the rest is told together
 
 
@@ -52,12 +54,13 @@ class SinkStats:
     refusing: str | None = None  # why it has refused everything since the last success; None: it has not
     last_sent: float | None = None
     last_error: str | None = None
+    rests_until: float | None = None  # as it has asked for (Retry-After), where that is far
     delays: list[int] = field(default_factory=lambda: [0] * (len(BUCKETS) + 1))  # sent, by BUCKETS; last: longer
     delay_sum: float = 0.0  # seconds from made to accepted, of all that was sent
 
     def delivered(self, delay: float, now: float) -> None:
         """Accepted `delay` seconds after it was made."""
-        self.failing, self.refusing = 0, None
+        self.failing, self.refusing, self.rests_until = 0, None, None
         self.sent += 1
         self.last_sent = now
         bucket = next((index for index, bound in enumerate(BUCKETS) if delay <= bound), len(BUCKETS))
@@ -98,12 +101,13 @@ class Channel:
         owner: str,
         render: Callable[[Leased], Notification],
         refused: Callable[[Leased, RemoteError], Awaitable[bool]],
+        rests: Callable[[str], None] = lambda said: None,
         accepted: Callable[[], None] = lambda: None,
         patience: Patience = Patience(),
         clock: Callable[[], float] = time.time,
     ) -> None:
         """`owner`: names this process in leases. `refused`: tells others, and answers whether the fallback has it
-        now. `accepted`: the sink works again.
+        now. `rests`: is told what the sink said that is to be left alone for long. `accepted`: the sink works again.
         """
         self.name = name
         self.stats = stats
@@ -112,6 +116,7 @@ class Channel:
         self._owner = owner
         self._render = render
         self._refused = refused
+        self._rests = rests
         self._accepted = accepted
         self._patience = patience
         self._clock = clock
@@ -355,8 +360,9 @@ class Channel:
 
     def _works(self, began: float) -> bool:
         """It took something, sent at `began`. Whether that is news."""
-        recovered = self.stats.failing >= _SETTLED_FAILURES or self.stats.refusing is not None
-        self.stats.failing, self.stats.refusing = 0, None
+        stats = self.stats
+        recovered = stats.failing >= _SETTLED_FAILURES or stats.refusing is not None or stats.rests_until is not None
+        stats.failing, stats.refusing, stats.rests_until = 0, None, None
         self._well = max(self._well, began)
         self._strikes = 0
         if recovered:
@@ -373,7 +379,7 @@ class Channel:
             wait=round(wait, 1),
             error=str(error),
         )
-        await _surely(self._store.outbox.put_back(leased.id, self._owner, error=str(error), delay=wait))
+        await _surely(self._store.outbox.put_back(leased.id, self._owner, error=_said(error), delay=wait))
 
     async def _refuse(self, leased: Leased, error: RemoteError, began: float) -> None:
         """Refused for good, it says. That is so once it has taken something else that was sent since: what was under
@@ -411,7 +417,7 @@ class Channel:
         """Count a failure, rest, and return the seconds until it is tried again."""
         self.stats.failed += 1
         self.stats.failing += 1
-        self.stats.last_error = str(error)
+        self.stats.last_error = _said(error)
         if began >= self._struck:  # those that were under way together count once
             self._strikes += 1
             self._struck = time.monotonic()
@@ -419,6 +425,9 @@ class Channel:
         shared = backoff(self._strikes, self._patience.first, self._patience.longest)
         if error.after:
             own = shared = self._told(error.after)
+            if error.after > _FAR:
+                self.stats.rests_until = self._clock() + own
+                self._rests(_said(error))
         if error.retry or self._strikes >= _SETTLED_FAILURES:
             self._not_before = max(self._not_before, time.monotonic() + shared)
         return own
@@ -427,6 +436,14 @@ class Channel:
         """The sink said when. A little later, so that not everybody returns at that instant, and never at once: with a
         Retry-After of next to nothing (none at all, or a date gone by, is no word of when) it would be a loop."""
         return max(after, self._patience.first / 2) + random.uniform(0.0, min(1.0, after / 10))  # noqa: S311 # jitter
+
+
+def _said(error: RemoteError) -> str:
+    """What it answered, with the wait that it asks for where that is far; more than MAX_WAIT is not waited."""
+    if not error.after or error.after <= _FAR:
+        return str(error)
+    more = " or longer" if error.after >= MAX_WAIT else ""
+    return f"{error}; it asks to be left alone for {ago(error.after)}{more} (Retry-After)"
 
 
 async def _surely(write: Awaitable[_T]) -> _T:

@@ -10,6 +10,7 @@ import structlog
 from monitor.common.http import RemoteError
 from monitor.common.notification import Notification
 from monitor.common.severity import Severity
+from monitor.common.wording import moment
 from monitor.delivery.channel import Channel, Patience, SinkStats
 from monitor.delivery.clock import POLL, Clock
 from monitor.delivery.notices import Notices
@@ -19,6 +20,8 @@ from monitor.view import Books, Links, Offers
 from sinks.base import Sink
 
 __all__ = ["Delivery"]
+
+_DAY = 86_400.0  # seconds
 
 log = structlog.get_logger(__name__)
 
@@ -90,8 +93,8 @@ class Delivery:
         for name in before.keys() & self._channels.keys():
             self._channels[name].inherit(before[name])
         for name in before.keys() - self._channels.keys():
-            self._stats[name].failing, self._stats[name].refusing = 0, None
-            self.over(f"refused:{name}", "It is not configured any more.")
+            self._stats[name].failing, self._stats[name].refusing, self._stats[name].rests_until = 0, None, None
+            self._works(name, "It is not configured any more.")
         if self._running:
             self._start()
             await self._adopt()
@@ -144,11 +147,19 @@ class Delivery:
         return self._stats
 
     def trouble(self) -> str | None:
-        """Why nobody can be told anything: every sink refuses all it is sent. None: somebody can."""
-        why = {name: self._stats[name].refusing for name in self._channels}
+        """Why nobody can be told anything: every sink refuses all it is sent, or asks to be left alone for long. None:
+        somebody can."""
+        why = {name: self._unreachable(self._stats[name]) for name in self._channels}
         if not why or not all(why.values()):
             return None
-        return "; ".join(f"sink {name} refuses everything: {reason}" for name, reason in why.items())
+        return "; ".join(f"sink {name} {reason}" for name, reason in why.items())
+
+    def _unreachable(self, stats: SinkStats) -> str:
+        if stats.refusing:
+            return f"refuses everything: {stats.refusing}"
+        if stats.rests_until is None or stats.rests_until <= self._now():
+            return ""
+        return f"takes nothing until {moment(stats.rests_until)}: {stats.last_error}"
 
     # Supervision
 
@@ -161,7 +172,8 @@ class Delivery:
             owner=self._owner,
             render=self._render,
             refused=lambda leased, error: self._refused(name, leased, error),
-            accepted=lambda: self.over(f"refused:{name}"),
+            rests=lambda said: self._rests(name, said),
+            accepted=lambda: self._works(name),
             patience=self._patience,
             clock=self._now,
         )
@@ -217,6 +229,28 @@ class Delivery:
                 channel.hurry()
             else:
                 channel.wake()
+
+    def _rests(self, name: str, said: str) -> None:
+        """Say so everywhere else: it is long until somebody hears of what waits."""
+        others = [other for other in self._channels if other != name]
+        until = self._stats[name].rests_until
+        if not others or until is None:
+            return
+        outcome = (
+            f"What waits for it is kept, and tried again {moment(until)}; "
+            f"`monitor outbox list --sink {name}` shows it, `monitor outbox retry --sink {name}` tries at once."
+        )
+        self.operational(
+            f"Sink {name} takes nothing for a while",
+            f"{said}. {outcome}",
+            key=f"rests:{name}",
+            every=_DAY,
+            sinks=others,
+        )
+
+    def _works(self, name: str, text: str = "") -> None:
+        for trouble in ("refused", "rests"):
+            self.over(f"{trouble}:{name}", text)
 
     async def _refused(self, name: str, leased: Leased, error: RemoteError) -> bool:
         """Hand it to the fallback, if there is one that has not had it, and say so everywhere else."""

@@ -39,6 +39,10 @@ class GitHubHook:
 
     most = 25 << 20  # GitHub's own cap
     header = "X-Hub-Signature-256"
+    probes = 0
+
+    def probe(self, body: bytearray) -> bool:
+        return False
 
     def secrets(self, owner: Owner) -> Sequence[Credential]:
         return (owner.webhook_secret,) if isinstance(owner, GitHubConfig) and owner.webhook_secret else ()

@@ -92,12 +92,16 @@ class _Door:
         if not secrets:
             self._tell({})
             return web.Response(status=404, text="no source or sink of the configuration expects this\n")
-        if not vendor.well_formed(request.headers, self._now()):  # before a byte of the body is read
+        if not vendor.well_formed(request.headers, self._now()):  # before a byte of the body is read, but for a probe's
+            if await self._probed(request):
+                return web.Response()
             self._malformed("", "hook signature")
             text = f"{vendor.header} is missing, of another form, or too old; set a secret, and look at the clock\n"
             return web.Response(status=401, text=text)
 
         async with self._bodies.read(request) as body:
+            if len(body) <= vendor.probes and vendor.probe(body):
+                return web.Response()
             signed, unreadable = await self._aside(body, lambda: self._signed(request, secrets, body))
             self._tell(unreadable)
             if not signed and unreadable:  # it may be for one of these: come again
@@ -115,6 +119,12 @@ class _Door:
             if said.delivery is None and not said.requests:
                 return web.Response(status=said.status, text=said.answer)
             return await self._kept(said)
+
+    async def _probed(self, request: web.Request) -> bool:
+        if not 0 < (request.content_length or 0) <= self._vendor.probes:
+            return False
+        async with self._bodies.read(request) as body:
+            return self._vendor.probe(body)
 
     @staticmethod
     async def _aside(body: bytearray, work: Callable[[], _T]) -> _T:

@@ -49,6 +49,10 @@ class PagerDutyHook:
 
     most = 1 << 20
     header = "X-PagerDuty-Signature"
+    probes = 0
+
+    def probe(self, body: bytearray) -> bool:
+        return False
 
     def secrets(self, owner: Owner) -> Sequence[Credential]:
         return owner.webhook_secret if isinstance(owner, PagerDutyConfig) else ()

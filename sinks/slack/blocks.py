@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Any
 
 from monitor.common.notification import IncidentView, Notification, Offer, Reason
@@ -12,8 +13,9 @@ from monitor.common.text import clip, printable, prose
 from monitor.common.wording import claim, decision, facts, following, origin, place, seen, steps, surroundings, works
 from sinks.text import first_steps, headline, link, links, listing, tally
 
-__all__ = ["BROADCAST", "STORY", "escape", "message", "section", "story"]
+__all__ = ["BROADCAST", "STORY", "dated", "escape", "message", "section", "story"]
 
+_MOMENT = re.compile(r"\b([0-9]{4}-[0-9]{2}-[0-9]{2} [0-9]{2}:[0-9]{2}(?::[0-9]{2})?) UTC\b")  # as in wording
 ICON: dict[Severity, str] = {"critical": "🔴", "high": "🟠", "medium": "🟡", "low": "🔵", "info": "⚪"}
 PLACES = 5  # shown of one incident
 ROWS = 10  # incidents shown of a group
@@ -48,6 +50,19 @@ def escape(text: str, limit: int) -> str:
     return cut
 
 
+def dated(text: str) -> str:
+    """Escaped text with its times as Slack shows them: in the zone of whoever reads."""
+    return _MOMENT.sub(_date, text)
+
+
+def _date(found: re.Match[str]) -> str:
+    try:
+        seconds = int(datetime.fromisoformat(f"{found[1]}+00:00").timestamp())
+    except ValueError:
+        return found[0]
+    return f"<!date^{seconds}^{{date_short_pretty}} {{time}}|{found[0]}>"
+
+
 def _quoted(text: str, limit: int) -> str:
     """Untrusted text as code; a back-tick would end it."""
     return f"`{escape(text.replace('`', 'ˋ'), limit)}`"
@@ -67,22 +82,22 @@ def message(notification: Notification, buttons: Sequence[dict[str, Any]] = ()) 
     elif notification.incidents:
         blocks += _many(notification)
     elif lines := prose(notification.text):
-        blocks.append(section("\n".join(escape(line, 500) for line in lines[:5])))
+        blocks.append(section("\n".join(dated(escape(line, 500)) for line in lines[:5])))
     if linked := _links(notification):
         blocks.append({"type": "context", "elements": [_mrkdwn(linked)]})
     return {"text": escape(title, 500), "blocks": [*blocks, *buttons]}
 
 
 def _one(incident: IncidentView, *, typed: bool) -> list[dict[str, Any]]:
-    fields = [f"*Secret*\n{_quoted(incident.masked, FIELD)}", f"*Seen*\n{escape(seen(incident), FIELD)}"]
+    fields = [f"*Secret*\n{_quoted(incident.masked, FIELD)}", f"*Seen*\n{dated(escape(seen(incident), FIELD))}"]
     if incident.confidence:
         fields.append(f"*Confidence*\n{escape(incident.confidence, FIELD)}")
     if answer := works(incident):
-        fields.append(f"*Does it work?*\n{escape(answer, FIELD)}")
+        fields.append(f"*Does it work?*\n{dated(escape(answer, FIELD))}")
     if incident.owner:
         fields.append(f"*Owner*\n{escape(incident.owner, FIELD)}")
     if decided := decision(incident):
-        fields.append(f"*Decision*\n{escape(decided, FIELD)}")
+        fields.append(f"*Decision*\n{dated(escape(decided, FIELD))}")
     if known := facts(incident):
         fields.append(f"*Facts*\n{escape(known, FIELD)}")
     blocks: list[dict[str, Any]] = [{"type": "section", "fields": [_mrkdwn(field) for field in fields]}]
@@ -104,7 +119,7 @@ def _one(incident: IncidentView, *, typed: bool) -> list[dict[str, Any]]:
     if incident.first_step and incident.state != "resolved":
         blocks.append(section(f"*What to do first*\n{escape(incident.first_step, 1500)}"))
     if progress := steps(incident):
-        blocks.append(section(f"*Runbook*\n{escape(progress, 500)}"))
+        blocks.append(section(f"*Runbook*\n{dated(escape(progress, 500))}"))
     if under_way := [_action(offer) for offer in incident.offers if offer.state]:
         blocks.append(section("*Actions*\n" + "\n".join(under_way[:PLACES])))
     if typed and (words := following(incident)):
@@ -154,16 +169,16 @@ def _url(url: str | None, label: str, limit: int) -> str:
 def story(notification: Notification, words: str) -> str:
     """A reply in the thread."""
     if notification.reason == "overdue":
-        return escape(f"{headline(notification)}. {notification.text}", 1000)
+        return dated(escape(f"{headline(notification)}. {notification.text}", 1000))
     if notification.reason == "progress":
-        return "\n".join(escape(line, 1000) for line in prose(notification.text)) or "Something changed"
+        return "\n".join(dated(escape(line, 1000)) for line in prose(notification.text)) or "Something changed"
     text = words.format(severity=notification.severity)
     if len(notification.incidents) == 1:
         incident = notification.incidents[0]
         if notification.reason in BROADCAST:
             text += f": {escape(incident.name, 150)} {_quoted(incident.masked, 100)}"
         if notification.reason in ("reopened", "repeat"):
-            text += f", {escape(seen(incident), 200)}"
+            text += f", {dated(escape(seen(incident), 200))}"
         who = incident.actor or incident.owner
         if incident.resolution and notification.reason == "resolved":
             text += f" as {incident.resolution}"

@@ -15,7 +15,7 @@ from monitor.common.notification import Notification, Receipt
 from monitor.common.text import printable
 from sinks.base import Limits, SinkConfig
 from sinks.slack.api import RETRY_CODES, SlackError, call, code_in, explain
-from sinks.slack.blocks import BROADCAST, STORY, escape, message, story
+from sinks.slack.blocks import BROADCAST, STORY, dated, escape, message, story
 from sinks.slack.buttons import controls
 from sinks.slack.config import SlackConfig
 from sinks.slack.socket import SocketMode
@@ -81,7 +81,7 @@ class Slack:
         if done:
             return
         told = {name: request.answer[name] for name in ("channel", "user", "thread_ts") if name in request.answer}
-        await self._call("chat.postEphemeral", {**told, "text": f"Not done: {escape(printable(text), 2000)}"})
+        await self._call("chat.postEphemeral", {**told, "text": f"Not done: {dated(escape(printable(text), 2000))}"})
 
     async def ask(self, request: Request) -> bool:
         try:

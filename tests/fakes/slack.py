@@ -18,6 +18,9 @@ from slack_sdk.socket_mode.request import SocketModeRequest
 
 from tests.fakes.server import FakeServer
 
+# As Slack shows a time in the zone of whoever reads, with what a client that cannot shows instead.
+DATE = r"<!date\^[0-9]{1,12}\^\{date_short_pretty\} \{time\}\|[0-9 :-]{16,19} UTC>"
+
 
 def check_blocks(blocks: list[dict[str, Any]]) -> None:
     """Raise AssertionError unless Slack would take the blocks. Slack's own models first, then what they leave out."""

@@ -1,9 +1,9 @@
 from __future__ import annotations
 
-from hypothesis import given
+from hypothesis import given, settings
 
 from monitor.common.notification import Notification
-from sinks.text import first_steps, headline, link, links, listing
+from sinks.text import first_steps, headline, link, links, listing, summary
 from tests.fakes.notifications import event, incident, notification, notifications
 
 
@@ -53,3 +53,27 @@ def test_first_steps_of_a_group_are_few_different_and_of_what_is_open() -> None:
 def test_what_is_typed_to_see_all_is_the_program_that_runs() -> None:
     other = incident(program="/opt/monitor", options=" --config /a")
     assert listing(notification(other)) == "/opt/monitor incidents list --config /a"
+
+
+def test_a_summary_says_what_the_headline_leaves_out() -> None:
+    said = summary(notification(incident(state="acknowledged", actor="ada", note="at it", owner="ada")))
+    assert "Decision: acknowledged by ada: at it" in said
+    assert "Owner: ada" in said
+    assert "Resolve: cd /srv/monitor && .venv/bin/monitor incidents resolve 7f3a9c2e --as revoked" in said
+    many = summary(notification(*[incident()] * 40)).splitlines()
+    assert len(many) == 13
+    assert many[0] == "critical: GitHub personal access token ghp_a1B2… in /var/log/app/api.log:1042, 17×"
+    assert many[10:12] == [
+        "and 30 more: cd /srv/monitor && .venv/bin/monitor incidents list",
+        "40 × GitHub personal access token",
+    ]
+    assert many[12].startswith("First: Revoke")
+    late = notification(reason="overdue", title="Overdue: Deploy it", text="deploy was due")
+    assert summary(late).startswith("deploy was due\nSecret: ghp_a1B2…")
+    assert summary(event(text="")) == "The state disk is full"
+
+
+@settings(max_examples=40, deadline=None)
+@given(notifications)
+def test_a_summary_is_never_empty_nor_long(message: Notification) -> None:
+    assert 0 < len(summary(message)) <= 4000

@@ -37,8 +37,12 @@ async def test_the_payload_is_the_contract(http: Http, credential: Put) -> None:
             "host": "monitor-1",
             "drill": False,
             "severity": "critical",
-            "title": "",
-            "text": "",
+            "title": "GitHub personal access token exposed",
+            "text": "Secret: ghp_a1B2…\n"
+            "Where: /var/log/app/api.log:1042 (payments on web-3, services)\n"
+            "Seen: 17 times in 5 min, first logged 2026-11-02 11:03:07 UTC, seen 2026-11-02 13:58:07 UTC\n"
+            "First: Revoke the token on GitHub, then replace it wherever it is used.\n"
+            "Acknowledge: cd /srv/monitor && .venv/bin/monitor incidents ack 7f3a9c2e",
             "url": "https://monitor.example.org/incidents/7f3a9c2e",
             "runbook": "https://monitor.example.org/runbooks/github-token",
             "incidents": [

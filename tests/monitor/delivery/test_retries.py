@@ -5,13 +5,16 @@ from __future__ import annotations
 import asyncio
 import time
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
 
 import pytest
+from multidict import CIMultiDict
 
-from monitor.common.http import RemoteError
+from monitor.common.http import RemoteError, retry_after
 from monitor.common.notification import Notification, Receipt
 from monitor.routing import Policy, Route
-from monitor.store import Store
+from monitor.store import OutboxEntry, Store
 from tests.fakes.delivery import (
     QUICK,
     Recorder,
@@ -23,6 +26,14 @@ from tests.fakes.delivery import (
     hang,
     until,
 )
+
+
+async def put_back(store: Store, sink: str) -> OutboxEntry:
+    """What was tried, and waits for its next attempt."""
+    while True:
+        if rows := [one for one in await store.outbox.list(sink=sink) if one.state == "pending" and one.attempts]:
+            return rows[0]
+        await asyncio.sleep(0.01)
 
 
 @pytest.mark.parametrize(
@@ -76,6 +87,40 @@ async def test_retry_after_is_honoured(store: Store) -> None:
         await store.commit([finding("a"), finding("b", 1)])
         await until(lambda: len(chat.got) == 2)
     assert chat.times[1] - chat.times[0] >= 0.7
+
+
+async def test_a_far_retry_after_is_reported_by_the_others_and_shows_what_waits(store: Store) -> None:
+    day = retry_after(CIMultiDict({"Retry-After": "86400"}))
+    chat, console = Recorder(failing(RemoteError("HTTP 429", retry=True, after=day))), Recorder()
+    store.policy = Policy(sinks=("chat", "console"), routes=(Route(sinks=("chat",)),))
+    async with delivering(store, chat=chat, console=console) as delivery:
+        await store.commit([finding("a")])
+        await until(lambda: console.got)
+        said = "HTTP 429; it asks to be left alone for 60 min or longer (Retry-After)"
+        [notice] = console.got
+        assert (notice.reason, notice.title) == ("operational", "Sink chat takes nothing for a while")
+        assert notice.text.startswith(f"{said}. What waits for it is kept, and tried again 2")
+        stats = delivery.stats()["chat"]
+        assert stats.last_error == said
+        assert 3500 < (stats.rests_until or 0) - store.now() < 3700  # a day is not waited: an hour, then it is asked
+        assert delivery.trouble() is None  # the console is there
+        waits = await put_back(store, "chat")
+        assert waits.error == said
+        assert 3500 < waits.next_at - store.now() < 3700
+        await store.outbox.requeue(waits.id)  # `outbox retry`: somebody asks for it
+        await until(lambda: chat.got and len(console.got) == 2)
+        assert stats.rests_until is None
+    assert (console.got[1].reason, console.got[1].key) == ("recovered", notice.key)
+
+
+async def test_where_the_only_sink_is_to_be_left_alone_nobody_can_be_told(store: Store) -> None:
+    date = format_datetime(datetime.now(UTC) + timedelta(hours=2), usegmt=True)
+    error = RemoteError("HTTP 503", retry=True, after=retry_after(CIMultiDict({"Retry-After": date})))
+    async with delivering(store, only=Recorder(failing(error))) as delivery:
+        await store.commit([finding("a")])
+        await until(delivery.trouble)
+        assert (delivery.trouble() or "").startswith("sink only takes nothing until 2")
+        assert "60 min or longer (Retry-After)" in (delivery.trouble() or "")
 
 
 @pytest.mark.parametrize("after", [0.0, 0.001])

@@ -17,6 +17,7 @@ from monitor.web import hooks
 from monitor.web.hooks import HOOKS, load_vendors, routes
 from sinks.pagerduty.config import PagerDutyConfig
 from sinks.pagerduty.inbound import signature
+from sinks.slack.config import SlackConfig
 from tests.fakes.pagerduty import announcement
 
 NOW = 1_800_000_000.0
@@ -32,6 +33,7 @@ class Acme:
 
     most = 100
     header = "X-Acme"
+    probes = 20
 
     def __init__(self) -> None:
         self.parsed = 0
@@ -47,6 +49,9 @@ class Acme:
 
     def signed(self, secret: bytes, headers: Mapping[str, str], body: bytes | bytearray) -> bool:
         return same(headers[self.header], self.signature(secret, bytes(body)))
+
+    def probe(self, body: bytearray) -> bool:
+        return body == b"are you there"
 
     def parse(self, headers: Mapping[str, str], body: bytearray, signed: Sequence[Owner]) -> Announced:
         self.parsed += 1
@@ -126,6 +131,35 @@ async def test_what_is_not_signed_is_never_parsed(door: Door) -> None:
         assert (await door.post(b"7", given=given))[0] == 401
     assert door.vendor.parsed == 0
     assert door.malformed == [("", "hook signature")] * 4
+
+
+async def test_what_only_tries_the_way_needs_no_signature_and_does_nothing(door: Door) -> None:
+    for given in ("", "0" * 64, None):  # none, a forged one, its own
+        assert await door.post(b"are you there", given=given) == (200, "")
+    assert (await door.post(b"are you there" + b" " * 20, given=""))[0] == 401
+    assert (await door.post(b"7", given=""))[0] == 401
+    assert (door.vendor.parsed, door.noted, door.asked) == (0, {}, {})
+    assert door.malformed == [("", "hook signature")] * 2
+    door.sources = []
+    assert (await door.post(b"are you there", given=""))[0] == 404
+
+
+async def test_slack_tries_the_certificate_without_a_signature(
+    aiohttp_client: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("S", "a-signing-secret")
+    values = {"name": "chat", "type": "slack", "token": "env:T", "channel": "#alerts", "signing_secret": "env:S"}
+    sink, door, app = SlackConfig.model_validate(values | {"people": {"U0ADA": "ada"}}), Door(), web.Application()
+    counted: list[str] = []
+    app.add_routes(
+        routes(load_vendors(), lambda: [sink], door.keep, lambda _, what: counted.append(what), trouble=lambda *_: None)
+    )
+    client = await aiohttp_client(app)
+    # As Slack's page on slash commands has it: a form with ssl_check=1 and the (deprecated) token, nothing else.
+    answer = await client.post("/hooks/slack", data={"ssl_check": "1", "token": "x" * 24})
+    assert (answer.status, await answer.text(), counted) == (200, "", [])
+    assert (await client.post("/hooks/slack", data={"ssl_check": "1", "payload": "{}"})).status == 401
+    assert not door.asked
 
 
 async def test_a_request_is_kept_and_answered_as_its_vendor_says(door: Door) -> None:
