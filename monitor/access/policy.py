@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Annotated
@@ -14,11 +14,14 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_vali
 from monitor.access.reading import Reading
 from monitor.common.text import token_like
 
-__all__ = ["AccessConfig", "Breach", "allowed", "audited", "breach", "covers", "names_of", "permits"]
+__all__ = ["AccessConfig", "Breach", "allowed", "audited", "breach", "covers", "names_of", "permits", "whole", "within"]
 
 _Pattern = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=300)]
 
 _ID = re.compile(r"[a-z0-9]{26}")  # of 1Password's vaults and items
+_SNAPSHOTS, _RAW = ("sys/storage/raft/snapshot",), "sys/raw/"  # of Vault: all that it keeps
+_MANY = re.compile(r"(\S*\*)(?: \(.*\))?")  # `/prod/*`, `* (by tag)`
+_SET = re.compile(r"\[!?\]?[^\]]*\]")
 
 
 class AccessConfig(BaseModel):
@@ -63,24 +66,26 @@ class Breach:
 
 def breach(entries: Sequence[AccessConfig], reading: Reading) -> Breach | None:
     """The worst thing that the policies say about a reading; None: nothing."""
-    found: list[Breach] = []
-    for item in reading.items:
-        covering = [entry for entry in entries if covers(entry, item)]
-        found += [
-            Breach(item, f'[[access]] "{entry.name}" says never', never=True)
-            for entry in covering
-            if entry.never and permits(entry, reading.principal)
-        ]
-        allowing = [entry for entry in covering if not entry.never]
-        named = [entry for entry in allowing if permits(entry, reading.principal)]
-        if allowing and not named:
-            who = ", ".join(dict.fromkeys(name for entry in allowing for name in entry.principals))
-            found.append(Breach(item, f'[[access]] "{allowing[0].name}" permits {who[:200]} only'))
-        elif named and not any(_from(entry, reading.address) for entry in named):
-            places = ", ".join(dict.fromkeys(place for entry in named for place in entry.addresses))
-            where = reading.address or "an unknown address"
-            found.append(Breach(item, f'{where} is not in [[access]] "{named[0].name}" ({places[:200]})'))
+    found = [one for item in reading.items for one in _breaches(entries, item, reading)]
     return max(found, key=lambda one: one.never, default=None)
+
+
+def _breaches(entries: Sequence[AccessConfig], item: str, reading: Reading) -> Iterator[Breach]:
+    """Of a reading of many at once, by an entry about any of them, unless one permits as much by its name."""
+    met = [entry for entry in entries if covers(entry, item) or _reached(entry, item)]
+    for entry in met:
+        if entry.never and permits(entry, reading.principal):
+            yield Breach(item, f'[[access]] "{entry.name}" says never', never=True)
+    allowing = [entry for entry in met if not entry.never]
+    named = [entry for entry in allowing if permits(entry, reading.principal)]
+    foreign = [entry for entry in allowing if entry not in named]
+    if foreign and not any(covers(entry, item) for entry in named):
+        who = ", ".join(dict.fromkeys(name for entry in foreign for name in entry.principals))
+        yield Breach(item, f'[[access]] "{foreign[0].name}" permits {who[:200]} only')
+    elif named and not any(_from(entry, reading.address) for entry in named):
+        places = ", ".join(dict.fromkeys(place for entry in named for place in entry.addresses))
+        where = reading.address or "an unknown address"
+        yield Breach(item, f'{where} is not in [[access]] "{named[0].name}" ({places[:200]})')
 
 
 def allowed(entries: Iterable[AccessConfig], reading: Reading) -> bool:
@@ -96,6 +101,45 @@ def covers(entry: AccessConfig, item: str) -> bool:
     """Whether the entry is about this secret, by any of its names."""
     names = names_of(item)
     return any(fnmatchcase(name, pattern) for pattern in entry.secrets for name in names)
+
+
+def whole(name: str) -> str | None:
+    """The pattern of all that was read where the name of a reading stands for many secrets; None: for one."""
+    if name in _SNAPSHOTS or name.startswith(_RAW):
+        return "*/*"  # every engine's
+    found = _MANY.fullmatch(name)
+    return found[1] if found else None
+
+
+def within(name: str, many: str) -> bool:
+    """Whether a secret may be one of those that the reading of `many` gave."""
+    pattern = whole(many)
+    return pattern is not None and fnmatchcase(name, pattern)
+
+
+def _reached(entry: AccessConfig, item: str) -> bool:
+    """Whether a reading of many may have given one that the entry is about. A name without a path is a key of whatever
+    secret: who may never read it is held to that, while for the others nothing says that it is among them."""
+    pattern = whole(item)
+    if pattern is None:
+        return False
+    return any(entry.never if "/" not in one and "*" not in one else _meet(one, pattern) for one in entry.secrets)
+
+
+def _meet(one: str, other: str) -> bool:
+    """Whether a name may fit both patterns; a set of characters counts as any."""
+    one, other = (_SET.sub("?", pattern) for pattern in (one, other))
+    row = [True, *(False for _ in other)]
+    for at, char in enumerate(other):
+        row[at + 1] = row[at] and char == "*"
+    for mine in one:
+        above, row = row, [row[0] and mine == "*"]
+        for at, char in enumerate(other):
+            if "*" in (mine, char):
+                row.append(above[at + 1] or row[at] or above[at])
+            else:
+                row.append(above[at] and (mine == char or "?" in (mine, char)))
+    return row[-1]
 
 
 def permits(entry: AccessConfig, principal: str) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping, Sequence
 
-from monitor.access.policy import AccessConfig, audited, covers, permits
+from monitor.access.policy import AccessConfig, audited, covers, permits, whole, within
 
 __all__ = ["identities", "reach", "same"]
 
@@ -33,14 +33,17 @@ def reach(
 ) -> Mapping[str, list[str]]:
     """Secret → why it is thought that they know it. `reads`: secret and principal, as audit records have them;
     `known`: names of secrets of the inventory."""
-    reads = list(reads)
+    reads, known = list(reads), list(known)
     who = identities(person, (principal for _, principal in reads))
     found: dict[str, list[str]] = {}
     for secret, principal in reads:
         if principal in who:
             found.setdefault(secret, []).append(f"{principal} read it")
+            for name in known if whole(secret) else ():
+                if within(audited(name).partition("#")[0], secret):
+                    found.setdefault(name, []).append(f"{principal} read {secret}, which it may have been among")
 
-    named, known = [person, *who], list(known)
+    named = [person, *who]
     there = {audited(name).partition("#")[0] for name in known}
     others = (secret for secret, _ in reads if audited(secret).partition("#")[0] not in there)
     for name in dict.fromkeys([*known, *others]):

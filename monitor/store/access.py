@@ -20,6 +20,7 @@ from monitor.model import Finding
 from monitor.store.rows import chunks, clean, insert_into
 from monitor.store.schema import habits, marks, read_ids, reads
 from monitor.store.transaction import Desk, Transaction
+from monitor.store.wrappings import named
 
 __all__ = ["Access", "Use", "take"]
 
@@ -99,7 +100,7 @@ def take(tx: Transaction, source: str, readings: Sequence[Reading]) -> list[Find
     """Keep what is new of them. Returns what is out of order."""
     if not readings:
         return []
-    fresh = _new(tx, readings)
+    fresh = named(tx, _new(tx, readings))
     trail = ("", f"source {clean(source)}")  # beside the readers: it is known, too, for how long records were read
     usual = _load(tx.connection, fresh, trail[1])
     found: dict[str, Finding] = {}

@@ -35,6 +35,7 @@ from monitor.store.schema import (
     requests,
     silence_rules,
     unsent,
+    wrappings,
 )
 from monitor.store.transaction import Desk, Transaction
 from monitor.store.trouble import StoreError
@@ -195,8 +196,14 @@ def _steps(now: float, ages: Ages) -> Iterator[_Step]:
 
     yield _Step("silences", silence_rules.c.id, silence_rules.c.ends < now - _SILENCES)
     yield _Step("readings", reads.c.last, reads.c.last < now - _READS)
-    bounds = ((reads, reads.c.last, KEEP_READS), (read_ids, read_ids.c.at, KEEP_READ_IDS))
-    for table, when, most in (*bounds, (habits, habits.c.last, KEEP_HABITS), (marks, marks.c.last, KEEP_HABITS)):
+    bounds = (
+        (reads, reads.c.last, KEEP_READS),
+        (read_ids, read_ids.c.at, KEEP_READ_IDS),
+        (habits, habits.c.last, KEEP_HABITS),
+        (marks, marks.c.last, KEEP_HABITS),
+        (wrappings, wrappings.c.at, KEEP_HABITS),
+    )
+    for table, when, most in bounds:
         newest = select(when).order_by(when.desc())
         yield _Step(table.name, when, when <= newest.offset(most).limit(1).scalar_subquery())
 

@@ -80,6 +80,7 @@ __all__ = [
     "trails",
     "unresolved",
     "unsent",
+    "wrappings",
 ]
 
 ACTION_STATES = ("planned", "approved", "running", "accepted", "completed", "failed", "unknown")
@@ -586,6 +587,17 @@ marks = Table(
     comment="by which an incident is told which name its secret has in audit records; bounded",
 )
 
+wrappings = Table(
+    "wrappings",
+    metadata,
+    Column("token", Text, primary_key=True, comment="keyed HMAC of a wrapping token, as audit records show it"),
+    Column("secret", Text, nullable=False, comment="what is got by it; empty: no secret of ours"),
+    Column("principal", Text, nullable=False, comment="who had it wrapped"),
+    Column("at", Double, nullable=False, comment="when it was read"),
+    Index("wrappings_at", "at"),
+    comment="by which the reading of a wrapped answer is told the secret; bounded",
+)
+
 secrets = Table(
     "secrets",
     metadata,
@@ -600,6 +612,7 @@ secrets = Table(
     Column("first_seen", Double, nullable=False),
     Column("last_seen", Double, nullable=False),
     Column("gone_at", Double, comment="when its manager had it no more"),
+    Column("missed_at", Double, comment="since when it is missing along with many, which may be its manager's fault"),
     comment="our own secrets by name, as their managers have them",
 )
 
@@ -796,6 +809,13 @@ def _to_20(connection: Connection) -> None:
         connection.exec_driver_sql("ALTER TABLE silence_rules ADD COLUMN ended_why TEXT")
 
 
+def _to_21(connection: Connection) -> None:
+    """What wrapping tokens hold, and secrets whose end is in doubt."""
+    wrappings.create(connection, checkfirst=True)
+    if "missed_at" not in {column["name"] for column in inspect(connection).get_columns("secrets")}:  # made just now
+        connection.exec_driver_sql("ALTER TABLE secrets ADD COLUMN missed_at DOUBLE PRECISION")
+
+
 # To version N from N-1. A change of the tables above goes with an entry here and a test that starts from the old form.
 MIGRATIONS: Mapping[int, Callable[[Connection], None]] = {
     2: _to_2,
@@ -817,8 +837,9 @@ MIGRATIONS: Mapping[int, Callable[[Connection], None]] = {
     18: _to_18,
     19: _to_19,
     20: _to_20,
+    21: _to_21,
 }
-VERSION = 20
+VERSION = 21
 
 
 def migrate(

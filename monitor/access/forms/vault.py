@@ -2,20 +2,25 @@
 
 A request is logged before it is dealt with, and its answer before it is given
 (developer.hashicorp.com/vault/docs/audit). So the answer alone tells who got what: a request whose answer is not there
-gave nothing to anybody.
+gave nothing to anybody. An answer that is wrapped is got by whoever shows the token that it is wrapped with, and then
+the record names no secret (…/docs/concepts/response-wrapping): `Reading.wraps` and `unwraps` tie the two together.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 from monitor.access.forms.fields import MalformedError, at, moment, text
-from monitor.access.reading import Reading
+from monitor.access.reading import BEARER, Reading
 
 __all__ = ["readings"]
 
-_OURS = ("sys/", "auth/", "identity/", "cubbyhole/")  # the server's own affairs
+_OURS = ("sys/", "auth/", "identity/", "cubbyhole/")  # the server's own affairs …
+_WHOLE = ("sys/storage/raft/snapshot", "sys/raw/")  # … of which these give what it keeps, whoever it belongs to
+_UNWRAP, _REWRAP, _RESPONSE = "sys/wrapping/unwrap", "sys/wrapping/rewrap", "cubbyhole/response"
+_NO_VALUES = ("metadata", "subkeys")  # of KV 2
 _HMAC = "hmac-sha256:"
 _NAMES = 100  # keys of one secret
 
@@ -25,30 +30,68 @@ def readings(record: Mapping[str, Any]) -> Iterator[Reading]:
     if record.get("type") not in ("request", "response"):
         raise MalformedError("type is neither request nor response")
     path, operation = text(record, "request", "path"), text(record, "request", "operation")
-    if record["type"] != "response" or operation != "read" or not path or path.startswith(_OURS):
+    if record["type"] != "response" or not path:
         return
-    mount = text(record, "request", "mount_point") or f"{path.partition('/')[0]}/"
-    kind, _, rest = path.removeprefix(mount).partition("/")
-    if kind == "metadata":
-        return  # names and times, no value
-    error = text(record, "error")
-    data = at(record, "response", "data")
-    if (error and "denied" not in error) or (not error and not isinstance(data, Mapping)):
+    error, wraps = text(record, "error"), text(record, "response", "wrap_info", "token")
+    if error and "denied" not in error:
         return  # nothing lies there
-    inner = data.get("data") if isinstance(data, Mapping) else None
-    values = inner if isinstance(inner, Mapping) else data if isinstance(data, Mapping) else {}
-    hashed = {str(name): value for name, value in list(values.items())[:_NAMES] if isinstance(value, str)}
-    given = {} if error else {name: value for name, value in hashed.items() if value.startswith(_HMAC)}
-    yield Reading(
+    if path in (_UNWRAP, _REWRAP, _RESPONSE) and not error:
+        yield from _unwrapped(record, path, wraps)
+    elif operation != "read" or (path.startswith(_OURS) and not path.startswith(_WHOLE)):
+        if wraps:
+            yield replace(_reading(record, path), wraps=wraps, counts=False)
+    elif (secret := _secret(record, path)) and (error or wraps or path == _WHOLE[0] or _data(record) is not None):
+        found = _reading(record, secret)
+        yield replace(found, outcome="denied") if error else replace(_given(found, record), wraps=wraps)
+
+
+def _unwrapped(record: Mapping[str, Any], path: str, wraps: str) -> Iterator[Reading]:
+    """What was got by a wrapping token: shown as a parameter, or as what the request itself is permitted by."""
+    bearer = "response-wrapping" in (at(record, "auth", "policies") or ())
+    token = text(record, "request", "client_token") if bearer else text(record, "request", "data", "token")
+    if wraps or _data(record) is not None:
+        found = _given(_reading(record, path), record)
+        yield replace(found, principal=BEARER if bearer else found.principal, unwraps=token, wraps=wraps)
+
+
+def _reading(record: Mapping[str, Any], secret: str) -> Reading:
+    return Reading(
         id=text(record, "request", "id"),
         at=moment(record.get("time")),
-        secret=f"{mount}{rest}" if kind == "data" and rest else path,  # of KV 2, what people call `secret/app`
+        secret=secret,
         principal=_principal(record),
-        outcome="denied" if error else "read",
-        names=tuple(sorted(given)),
         address=text(record, "request", "remote_address"),
-        marks=tuple(value for _, value in sorted(given.items())),
     )
+
+
+def _given(reading: Reading, record: Mapping[str, Any]) -> Reading:
+    """With the keys that the answer has, and what stands for their values."""
+    data = _data(record) or {}
+    inner = data.get("data")
+    values = inner if isinstance(inner, Mapping) else data
+    hashed = {str(name): value for name, value in list(values.items())[:_NAMES] if isinstance(value, str)}
+    given = {name: value for name, value in sorted(hashed.items()) if value.startswith(_HMAC)}
+    return replace(reading, names=tuple(given), marks=tuple(given.values()))
+
+
+def _data(record: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    data = at(record, "response", "data")
+    return data if isinstance(data, Mapping) else None
+
+
+def _secret(record: Mapping[str, Any], path: str) -> str:
+    """What people call it, behind its namespace: of KV 2 `secret/app`. Empty where no value is asked for.
+
+    A mount point has its namespace in front, a path mostly not.
+    """
+    space = text(record, "request", "namespace", "path")
+    mount = text(record, "request", "mount_point") or f"{path.partition('/')[0]}/"
+    short = mount.removeprefix(space) or mount
+    inside = path.removeprefix(short) if path.startswith(short) else path.removeprefix(mount)
+    kind, _, rest = inside.partition("/")
+    if kind in _NO_VALUES:
+        return ""
+    return f"{space}{short}{rest if kind == 'data' and rest else inside}"
 
 
 def _principal(record: Mapping[str, Any]) -> str:

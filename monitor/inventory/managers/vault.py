@@ -167,7 +167,7 @@ class VaultManager:
     async def rotate(self, name: str, _version: str, _tries: int) -> str:
         """Have the database engine set another password for a static role. Which one it has now only a right to read
         it would tell."""
-        mount, path = self.config.mount, f"rotate-role/{name.removeprefix(f'{self.config.mount}/')}"
+        mount, path = self.config.mount, f"rotate-role/{name.removeprefix(f'{self._full()}/')}"
         try:
             if await self._engine() != "database":
                 raise self.client.error(path, f"{mount} is no database engine: only static roles are rotated by it")
@@ -212,7 +212,7 @@ class VaultManager:
         return [key for key in keys if isinstance(key, str) and key]
 
     async def _role(self, name: str) -> list[Held]:
-        full, path = f"{self.config.mount}/{name}", self._path("static-creds", name)
+        full, path = self._full(name), self._path("static-creds", name)
         try:
             body = await self._call("GET", path)
         except AccessError:
@@ -245,14 +245,14 @@ class VaultManager:
         try:
             body = await self._call("GET", path)
         except AccessError:
-            return [Held(f"{self.config.mount}/{name}", None)]
+            return [Held(self._full(name), None)]
         if body is None:
             return []  # removed since it was listed
-        return [Held(f"{self.config.mount}/{name}", orjson.dumps(self.client.pick(path, body, "data", dict)))]
+        return [Held(self._full(name), orjson.dumps(self.client.pick(path, body, "data", dict)))]
 
     async def _versions(self, name: str) -> list[Held]:
         """The newest versions of a secret of KV version 2 that are neither deleted nor destroyed."""
-        path, full = self._path("metadata", name), f"{self.config.mount}/{name}"
+        path, full = self._path("metadata", name), self._full(name)
         try:
             body = await self._call("GET", path)
         except AccessError:
@@ -298,6 +298,11 @@ class VaultManager:
         if body is None:
             return _GONE
         return self.client.pick(path, self.client.pick(path, body, "data", dict), "data", dict)
+
+    def _full(self, name: str = "") -> str:
+        """What audit records call it, too: two namespaces may have the same in them."""
+        space = self.config.namespace.strip("/")
+        return "/".join(piece for piece in ("" if space == "root" else space, self.config.mount, name) if piece)
 
     def _path(self, part: str, name: str) -> str:
         return quote("/".join(piece for piece in (self.config.mount, part, name) if piece), safe=_FREE)

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 from pydantic import ValidationError
 
-from monitor.access.policy import AccessConfig, allowed, audited, breach, covers, names_of, permits
+from monitor.access.policy import AccessConfig, allowed, audited, breach, covers, names_of, permits, within
 from monitor.access.reading import Reading
 from monitor.common.problems import check
 
@@ -92,3 +92,44 @@ def test_a_wrong_entry_is_named_by_its_key(wrong: dict[str, object], words: str)
     assert any(words in f"{problem.key}: {problem.message}" for problem in problems)
     with pytest.raises(ValidationError):
         AccessConfig.model_validate(entry)
+
+
+SNAPSHOT = "sys/storage/raft/snapshot"
+
+
+@pytest.mark.parametrize(
+    ("many", "pattern", "met"),
+    [
+        (SNAPSHOT, "secret/payroll", True),
+        (SNAPSHOT, "secret/*", True),
+        (SNAPSHOT, "*", True),
+        (SNAPSHOT, "PAYROLL", False),  # nothing says that it is Vault's
+        ("/prod/*", "/prod/db", True),
+        ("/prod/*", "*/db", True),
+        ("/prod/*", "/p??d/[dx]b", True),
+        ("/prod/*", "/stage/*", False),
+        ("* (BatchGetSecretValue by tag-key)", "prod/db", True),
+        ("prod/d*", "prod/e", False),
+        ("prod/d", "prod/*x", False),
+    ],
+)
+def test_a_reading_of_many_is_held_to_what_is_said_of_each(many: str, pattern: str, met: bool) -> None:
+    owner = AccessConfig(name="owner", principals=("approle:owner",), secrets=(pattern,))
+    never = AccessConfig(name="never", principals=("*-web",), secrets=(pattern,), never=True)
+    found = breach([owner], reading("approle:backup", secret=many))
+    assert (found is not None) == met
+    assert breach([owner], reading("approle:owner", secret=many)) is None
+    found = breach([never], reading("approle-web", secret=many))
+    assert (found is not None and found.never) == (met or pattern == "PAYROLL")
+    assert breach([never], reading("approle:backup", secret=many)) is None
+
+
+def test_who_may_read_as_much_by_its_name_may_though_others_own_parts_of_it() -> None:
+    owner = AccessConfig(name="owner", principals=("approle:owner",), secrets=("secret/payroll", "/prod/db"))
+    backup = AccessConfig(name="backup", principals=("approle:backup",), secrets=(SNAPSHOT, "/prod/*"))
+    for many in (SNAPSHOT, "/prod/*"):
+        assert breach([owner, backup], reading("approle:backup", secret=many)) is None
+        assert breach([owner, backup], reading("approle:owner", secret=many)) is not None
+    assert within("secret/payroll", SNAPSHOT)
+    assert within("/prod/db", "/prod/*")
+    assert not within("/prod/db", "/prod/db")

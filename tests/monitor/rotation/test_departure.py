@@ -54,3 +54,14 @@ def test_names_of_the_inventory_and_of_audit_records() -> None:
     assert not same("secret/a#KEY", "secret/b.KEY")
     assert same("project/jwt", "jwt")
     assert not same("project/jwt", "other/jwt")
+
+
+def test_who_took_all_at_once_may_know_each_of_them() -> None:
+    reads = [("sys/storage/raft/snapshot", "ldap-anna"), ("prod/*", "ldap-bob")]
+    known = ["secret/db.PASSWORD", "prod/api", "HOME"]
+    assert reach("anna", [], reads, known) == {
+        "prod/api": ["ldap-anna read sys/storage/raft/snapshot, which it may have been among"],
+        "secret/db.PASSWORD": ["ldap-anna read sys/storage/raft/snapshot, which it may have been among"],
+        "sys/storage/raft/snapshot": ["ldap-anna read it"],
+    }
+    assert list(reach("bob", [], reads, known)) == ["prod/*", "prod/api"]

@@ -64,6 +64,35 @@ def test_a_batch_names_each() -> None:
     assert len({one.id for one in found}) == 2
 
 
+def test_the_history_of_a_parameter_is_its_values() -> None:
+    asked = {"name": "/prod/db/password", "withDecryption": True}
+    [found] = readings(record("GetParameterHistory", "ssm", requestParameters=asked))
+    assert found.secret == "/prod/db/password"
+    asked["withDecryption"] = False
+    assert list(readings(record("GetParameterHistory", "ssm", requestParameters=asked))) == []
+
+
+@pytest.mark.parametrize(
+    ("filters", "read"),
+    [
+        ([{"key": "name", "values": ["prod/", "stage/db"]}], ["prod/*", "stage/db*"]),
+        ([{"key": "name", "values": ["prod/", "!prod/x"]}], ["* (BatchGetSecretValue by name)"]),
+        ([{"key": "name", "values": []}], ["* (BatchGetSecretValue by name)"]),
+        (
+            [{"key": "tag-key", "values": ["x"]}, {"key": "tag-value", "values": ["y"]}],
+            ["* (BatchGetSecretValue by tag-key, tag-value)"],
+        ),
+        ([], ["* (BatchGetSecretValue by no filter that is recorded)"]),
+    ],
+)
+def test_a_batch_by_filters_may_have_read_all_that_they_fit(filters: list[Any], read: list[str]) -> None:
+    asked = {"filters": filters} if filters else None
+    found = list(readings(record("BatchGetSecretValue", requestParameters=asked)))
+    assert [one.secret for one in found] == read
+    [*denied] = readings(record("BatchGetSecretValue", requestParameters=asked, errorCode="AccessDenied"))
+    assert {one.outcome for one in denied} == {"denied"}
+
+
 def test_whatever_is_asked_with_a_long_lived_key_is_a_use_of_it() -> None:
     user = {"type": "IAMUser", "arn": "arn:aws:iam::123456789012:user/ci", "accessKeyId": KEY_ID}
     [used] = readings(record("ListBuckets", "s3", userIdentity=user, requestParameters=None))

@@ -188,9 +188,14 @@ async def test_the_first_version_of_the_engine(bao: OpenBao, tmp_path: Path) -> 
 
 async def test_a_namespace(bao: OpenBao, tmp_path: Path) -> None:
     bao.call("POST", "sys/namespaces/team", {})
-    bao.call("POST", "sys/mounts/kv", {"type": "kv", "options": {"version": "2"}}, "team")
-    bao.call("POST", "kv/data/app", {"data": {"KEY": "theirs"}}, "team")
-    assert values(await everything(manager(bao, tmp_path, mount="kv", namespace="team"))) == {"kv/app.KEY": b"theirs"}
+    for version in "12":
+        bao.call("POST", f"sys/mounts/kv{version}", {"type": "kv", "options": {"version": version}}, "team")
+    bao.call("POST", "kv1/app", {"KEY": "old"}, "team")
+    bao.call("POST", "kv2/data/app", {"data": {"KEY": "theirs"}}, "team")
+    for mount, value in (("kv1", b"old"), ("kv2", b"theirs")):
+        for space in ("team", "team/", "/team"):
+            found = values(await everything(manager(bao, tmp_path, mount=mount, namespace=space)))
+            assert found == {f"team/{mount}/app.KEY": value}, "as audit records call it"
 
 
 async def test_an_approle_logs_in_and_out(bao: OpenBao, tmp_path: Path, folder: str) -> None:
