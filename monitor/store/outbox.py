@@ -28,7 +28,7 @@ from sqlalchemy import (
     update,
 )
 
-from monitor.common.notification import Receipt
+from monitor.common.notification import Reason, Receipt
 from monitor.common.severity import SEVERITIES
 from monitor.store.beside import beside
 from monitor.store.parcels import NEW_ROW, bundle, new_row, part
@@ -53,6 +53,7 @@ __all__ = [
 AT_ONCE = 0.0  # next_at of what somebody has asked for: its sink rests no longer
 LONGEST_WAIT = 3700.0  # seconds: a Retry-After is cut to an hour
 _LONGEST_LIST = 10_000
+_ALARMS: tuple[Reason, ...] = ("new", "escalated", "reopened", "operational", "test")  # nothing stands before these
 _PARTLY = "partly:"  # before the id of a notification: the key of what is known of an earlier try of it
 
 
@@ -220,8 +221,8 @@ def add_notice(tx: Transaction, notice: Notice) -> list[str]:
 
 
 def _ready() -> Select[Any]:
-    """At most `most` that may be sent to `sink` `now`. The severities one by one: each is a walk along the index, and
-    none is begun once there are enough."""
+    """At most `most` that may be sent to `sink` `now`: alarms, then digests, then what people know of. The severities
+    one by one: each is a walk along the index, and none is begun once there are enough."""
     earlier = outbox.alias("earlier")
     now: BindParameter[float] = bindparam("now")
     blocked = exists().where(
@@ -237,8 +238,16 @@ def _ready() -> Select[Any]:
     ready = select(outbox.c.id).where(
         outbox.c.sink == bindparam("sink"), unsent(), outbox.c.next_at <= now, sendable, ~blocked
     )
+    later = outbox.alias("later")
+    after = and_(later.c.sink == outbox.c.sink, later.c.key == outbox.c.key, later.c.seq > outbox.c.seq)
+    leads = exists().where(after, later.c.reason.in_(_ALARMS), unsent(later))  # an alarm of its key waits for it
+    urgent, digest = or_(outbox.c.reason.in_(_ALARMS), leads), outbox.c.reason == "digest"
+    kinds = (urgent, and_(digest, ~leads), and_(~digest, outbox.c.reason.not_in(_ALARMS), ~leads))
     walks = [
-        ready.where(outbox.c.severity == severity).order_by(outbox.c.next_at, outbox.c.seq).limit(bindparam("most"))
+        ready.where(outbox.c.severity == severity, kind)
+        .order_by(outbox.c.next_at, outbox.c.seq)
+        .limit(bindparam("most"))
+        for kind in kinds
         for severity in reversed(SEVERITIES)
     ]
     return select(union_all(*(select(walk.subquery()) for walk in walks)).subquery()).limit(bindparam("most"))

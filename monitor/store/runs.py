@@ -30,12 +30,13 @@ from monitor.runbook.progress import (
     quiet,
     refused_only,
 )
+from monitor.runbook.reminding import reminds
 from monitor.store.drills import drills_among, paging
 from monitor.store.held import Quiet
 from monitor.store.news import newest_place
-from monitor.store.parcels import NEW_ROW, new_row
+from monitor.store.reminders import OVERDUE, Missed, Reminders
 from monitor.store.rows import clean, load_incidents, load_runs, upsert
-from monitor.store.schema import findings, groups, members, outbox, receipts, runs, steps, unsent
+from monitor.store.schema import findings, groups, members, runs, steps
 from monitor.store.silences import silenced_among
 from monitor.store.trail import append, entry
 from monitor.store.transaction import Desk, Transaction
@@ -43,7 +44,6 @@ from monitor.store.transaction import Desk, Transaction
 __all__ = ["Runs", "Turn", "adopt", "do", "doubt", "follow", "forget"]
 
 _AT_A_TIME = 100  # runs looked at in one transaction of a sweep
-_OVERDUE = "overdue:"  # start of the keys under which pagers are woken for deadlines
 _LONGEST_NAP = 3600.0  # seconds that a silence may hold a deadline back before it is looked at again
 _KEEP = upsert(
     runs,
@@ -209,7 +209,7 @@ class _Work:
         self.quiet = Quiet.within(tx)
         self.trail: list[dict[str, Any]] = []
         self.runs: dict[str, tuple[Run, float | None]] = {}  # incident → run, when to look at it again
-        self.told: list[dict[str, Any]] = []  # rows of the outbox
+        self.reminders = Reminders(tx)
 
     def started(self, run: Run, incident: Incident, seen: Mapping[str, str], actor: str) -> None:
         order = "contain first" if run.order == "contain" else "replace first"
@@ -261,9 +261,13 @@ class _Work:
             run = apply(run, decision, tx.now)
             self.note(incident, _NAMES[decision.kind], "monitor", decision.reason, decision.step)
         for place in dict.fromkeys(decision.rung for decision in missed):
+            if not reminds(incident.state, named=ladder[place].sinks is not None):
+                continue
             self._tell(run, incident, seen, place, [one for one in missed if one.rung == place])
         if late and not _late(run):
-            self._caught_up(incident)
+            self.reminders.caught_up(incident.id, incident.severity)
+        elif late and incident.state != "open":
+            self.reminders.withdraw(incident.id)
         nap = None if until is None or run.ended is not None else min(until, tx.now + _LONGEST_NAP)
         due = moment(run, ladder, seen, max(incident.last_seen, watched or 0.0), tx.now)
         self.keep(run, nap if due is None else due if nap is None else min(due, nap))
@@ -291,17 +295,8 @@ class _Work:
         for sink, key in self._whom(incident, seen, rung.sinks):
             if sink in self.tx.policy.pagers and not paging(drills, incident.fingerprint):
                 continue
-            row = new_row(
-                sink=sink,
-                key=key,
-                reason="overdue",
-                incidents=[incident.id],
-                severity=worst([incident.severity, rung.severity or incident.severity]),
-                now=self.tx.now,
-                title=title,
-                text="; ".join(lines),
-            )
-            self.told.append(row)
+            severity = worst([incident.severity, rung.severity or incident.severity])
+            self.reminders.add(Missed(sink, key, incident.id, severity, title, "; ".join(lines)))
 
     def _whom(
         self, incident: Incident, seen: Mapping[str, str], named: tuple[str, ...] | None
@@ -316,7 +311,7 @@ class _Work:
         if named is not None:
             return [
                 # A pager that has the incident as acknowledged wakes nobody for it: what is overdue is one of its own.
-                (sink, f"{_OVERDUE}{incident.id}" if sink in self.tx.policy.pagers else known.get(sink, alone))
+                (sink, f"{OVERDUE}{incident.id}" if sink in self.tx.policy.pagers else known.get(sink, alone))
                 for sink in named
                 if sink in self.tx.policy.sinks
             ]
@@ -328,23 +323,6 @@ class _Work:
         # A sink that is told nothing now sees it with the rest, later; where that goes for all, the deadline waits.
         return [(sink, key) for sink, key in whom if sink not in muted] or whom
 
-    def _caught_up(self, incident: Incident) -> None:
-        """Nothing is overdue any more: pagers that were woken for it hear so, which closes it there."""
-        key = f"{_OVERDUE}{incident.id}"
-        sent = select(receipts.c.sink).where(receipts.c.key == key)
-        waiting = select(outbox.c.sink).where(outbox.c.key == key, unsent())
-        for sink in dict.fromkeys(self.tx.connection.execute(sent.union(waiting)).scalars()):
-            row = new_row(
-                sink=sink,
-                key=key,
-                reason="recovered",
-                incidents=[incident.id],
-                severity=incident.severity,
-                now=self.tx.now,
-                title="Nothing is overdue any more",
-            )
-            self.told.append(row)
-
     def write(self, before: Sequence[dict[str, Any]] = ()) -> None:
         """`before`: entries of the trail that come before ours."""
         connection = self.tx.connection
@@ -354,8 +332,7 @@ class _Work:
             rows = [row for run, _ in self.runs.values() for row in _step_rows(run)]
             if rows:
                 connection.execute(_KEEP_STEPS, rows)
-        if self.told:
-            connection.execute(NEW_ROW, self.told)
+        self.reminders.write()
         if self.trail:
             self.tx.announce()
 
