@@ -385,7 +385,7 @@ def _print_text(hit: Hit) -> None:
     masked = printable(hit.revealed if hit.revealed is not None else hit.masked)
     facts = [f"{hit.confidence} confidence"] if hit.confidence != "high" else []
     facts += [f"inside {' in '.join(reversed(hit.decode))}"] if hit.decode else []
-    facts += [f"{key}={value}" for key, value in hit.labels.items()]
+    facts += [f"{key}={value}" for key, value in hit.labels.items() if key != "hashed_token"]
     tail = paint(f" ({printable(', '.join(facts))})", dim=True) if facts else ""
     what = f"{printable(hit.name)} [{hit.rule.id}]"
     sys.stdout.write(f"{where}: {paint(hit.severity, colour, bold=True)}: {what} {masked}{tail}\n")

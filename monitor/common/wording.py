@@ -115,8 +115,10 @@ def works(incident: IncidentView) -> str:
 
 
 def facts(incident: IncidentView) -> str:
-    """The public facts of an incident in one line: `role=service_role, account=…`."""
-    return printable(", ".join(f"{key}={value}" for key, value in sorted(incident.labels.items())))
+    """The public facts of an incident in one line: `role=service_role, account=…`, without those that only stand in
+    queries of audit logs, where they are filled in."""
+    shown = (f"{key}={value}" for key, value in sorted(incident.labels.items()) if key != "hashed_token")
+    return printable(", ".join(shown))
 
 
 def decision(incident: IncidentView) -> str:
