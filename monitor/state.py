@@ -10,7 +10,7 @@ from pathlib import Path
 from monitor.common.credential import Credential, CredentialError
 from monitor.config import Config, ConfigError, Problem
 
-__all__ = ["DATABASE_FILE", "KEY_FILE", "NoRoomError", "check_room", "database", "key"]
+__all__ = ["DATABASE_FILE", "KEY_FILE", "NoRoomError", "check_room", "database", "key", "make_database"]
 
 KEY_FILE = "fingerprint.key"
 DATABASE_FILE = "state.db"
@@ -50,18 +50,44 @@ def key(config: Config) -> bytes:
                     file.write(os.urandom(32).hex() + "\n")
                     file.flush()
                     os.fsync(file.fileno())
+                    _as_its_folder(file.fileno(), config.state_dir)
                 with contextlib.suppress(FileExistsError):
                     os.link(fresh, path)
             finally:
                 fresh.unlink(missing_ok=True)
         return _long_enough(config, path.read_bytes().strip())
     except OSError as error:
-        check_room(config, path, error)
-        message = (
-            f"{error.filename or path}: {error.strerror}; make the folder writable for this user, "
-            "or set monitor.state_dir or monitor.fingerprint_key"
-        )
-        raise ConfigError(config.path, [Problem("monitor.state_dir", message)]) from None
+        raise _unwritable(config, path, error, "monitor.state_dir or monitor.fingerprint_key") from None
+
+
+def make_database(config: Config) -> None:
+    """An empty file (mode 0600) in the state folder for a database that is not there yet, where it is a file. Raises
+    ConfigError, and NoRoomError where the disk is full."""
+    path = database(config)
+    if not isinstance(path, Path) or path.exists():
+        return
+    try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+        try:
+            _as_its_folder(descriptor, path.parent)
+        finally:
+            os.close(descriptor)
+    except OSError as error:
+        raise _unwritable(config, path, error, "monitor.state_dir") from None
+
+
+def _as_its_folder(descriptor: int, folder: Path) -> None:
+    """Root may be at an installation before its service was: what it makes there the service has to open."""
+    there, made = folder.stat(), os.fstat(descriptor)
+    if os.geteuid() == 0 and (there.st_uid, there.st_gid) != (made.st_uid, made.st_gid):
+        os.fchown(descriptor, there.st_uid, there.st_gid)
+
+
+def _unwritable(config: Config, path: Path, error: OSError, keys: str) -> ConfigError:
+    check_room(config, path, error)
+    message = f"{error.filename or path}: {error.strerror}; make the folder writable for this user, or set {keys}"
+    return ConfigError(config.path, [Problem("monitor.state_dir", message)])
 
 
 def check_key(config: Config) -> None:

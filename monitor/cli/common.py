@@ -374,13 +374,18 @@ def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> Iterable[str]:
         yield "  ".join(cells).rstrip()
 
 
-def with_store(config: Config, work: Callable[[Store], Awaitable[_T]], missing: _T | None = None) -> _T:
-    """Run `work` on the configured database. One that does not exist yet is not made; `missing` is the answer then."""
+def with_store(
+    config: Config, work: Callable[[Store], Awaitable[_T]], missing: _T | None = None, *, make: bool = False
+) -> _T:
+    """Run `work` on the configured database. One that does not exist yet is not made, unless by who has something to
+    put into it (`make`); `missing` is the answer then."""
     from monitor.site import open_store
-    from monitor.state import database
+    from monitor.state import database, make_database
     from monitor.store import StoreError
 
     url = database(config)
+    if make:
+        make_database(config)
 
     async def run() -> _T:
         async with await open_store(config, repairs=False) as store:

@@ -60,7 +60,7 @@ def sync(entries: EntriesArgument = None, form: FormatOption = Format.text, conf
 
         return [_outcome(entry.name, *await sync(store, entry, key, scrub)) for entry in chosen]
 
-    rows = with_store(settings, work)
+    rows = with_store(settings, work, make=True)
     emit(rows, form, lambda rows: (line for row in rows for line in _told(row)))
     if any(row["error"] for row in rows):
         raise typer.Exit(1)

@@ -175,24 +175,25 @@ def done(
     _refresh(settings, ref)
     incident, seen = _open_rotation(settings, ref, key)
     refused = _refused(settings, seen, key, rule, yes=yes) if old_from else None
-    gone = refused or (seen.gone_note if seen.gone else None)
+    proof = seen.proof(refused)
     lacks = []
     if not seen.changed:
         lacks.append(f"{seen.secret.entry} still gives the same value")
-    if gone is None:
+    if proof.by == "none":
         lacks.append("nothing shows that the old value is refused: --old-from - asks its issuer")
 
     async def work(store: Store) -> Run:
         from monitor.rotation.work import close
 
-        return await close(store, incident, seen, gone, actor=person(), note=kept, whole=anyway or not lacks)
+        return await close(store, incident, seen, proof, actor=person(), note=kept, whole=anyway or not lacks)
 
     run = with_store(settings, work)
     row = {
         "secret": f"{seen.secret.entry}/{seen.secret.name}",
         "incident": incident.id,
         "changed": seen.changed_note if seen.changed else None,
-        "removed": gone,
+        "removed": proof.text if proof.by != "none" else None,
+        "evidence": proof.by,
         "steps": {task.id: task.state for task in run.tasks},
         "lacks": lacks,
     }
@@ -200,8 +201,11 @@ def done(
     def text(_row: Mapping[str, Any]) -> Iterable[str]:
         for task in run.tasks:
             yield f"{task.state.ljust(8)}{task.title}" + (f": {printable(task.note)}" if task.note else "")
-        for lack in () if anyway else lacks:
-            yield paint(f"not closed: {printable(lack)}", "yellow")
+        for lack in lacks:
+            yield paint(f"{'closed without evidence' if anyway else 'not closed'}: {printable(lack)}", "yellow")
+        if proof.by == "manager":
+            asks = "--old-from - asks it"
+            yield paint(f"no evidence about the issuer, which was not asked about the old value: {asks}", "yellow")
 
     emit_one(row, form, text)
     if lacks and not anyway:

@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
+from typing import Literal, NamedTuple
 
 from detectors.fingerprint import fingerprint
 from monitor.common.severity import Severity
@@ -17,7 +18,20 @@ from monitor.runbook.progress import Run, RunError
 from monitor.store import Notice, Store
 from monitor.store.inventory import Secret, Version
 
-__all__ = ["BOOK", "RULES", "Shown", "begin", "close", "look", "managed", "rotation_of", "shown", "sweep", "under_way"]
+__all__ = [
+    "BOOK",
+    "RULES",
+    "Proof",
+    "Shown",
+    "begin",
+    "close",
+    "look",
+    "managed",
+    "rotation_of",
+    "shown",
+    "sweep",
+    "under_way",
+]
 
 BOOK = "rotation"
 DUE, STARTED = "rotation-due", "rotation"
@@ -26,6 +40,13 @@ _SOURCE = "rotation"
 _LISTED = 10  # secrets that a reminder names
 _MOST = 10_000
 _SHOWN = 120  # characters of a title
+
+
+class Proof(NamedTuple):
+    """What shows that the old value is worth nothing any more, and who says so."""
+
+    by: Literal["issuer", "manager", "none"]
+    text: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +66,16 @@ class Shown:
 
     @property
     def gone_note(self) -> str:
-        return f"{self.secret.entry} gives version {self.old.version} no more"
+        """What a manager does with a version says nothing of whoever issued the value."""
+        return (
+            f"{self.secret.entry} gives version {self.old.version} no more; nobody asked the issuer about the old value"
+        )
+
+    def proof(self, refused: str | None) -> Proof:
+        """`refused`: what the issuer said when it was asked, if it refuses the old value."""
+        if refused is not None:
+            return Proof("issuer", refused)
+        return Proof("manager", self.gone_note) if self.gone else Proof("none", "nothing shows that the old value ends")
 
 
 def managed(secrets: Iterable[Secret], exposed: Mapping[tuple[str, str], float]) -> list[Managed]:
@@ -131,19 +161,20 @@ async def under_way(store: Store, key: bytes, secrets: Sequence[Secret]) -> list
 
 
 async def close(
-    store: Store, incident: Incident, seen: Shown, gone: str | None, *, actor: str, note: str, whole: bool
+    store: Store, incident: Incident, seen: Shown, proof: Proof, *, actor: str, note: str, whole: bool
 ) -> Run:
-    """Mark the steps that are shown; all of them and the incident, where it is `whole`. `gone`: what shows that the old
-    value is; None: nothing does."""
+    """Mark the steps that are shown; where it is `whole` all of them and the incident, with what nothing shows."""
     run = await store.runs.get(incident.id) or await store.runs.start(
         incident.id, actor=actor, book=BOOK, order="replace"
     )
-    changed = seen.changed_note if seen.changed else note
+    told = f": {note}" if note else ""
+    changed = seen.changed_note if seen.changed else f"no evidence of a new value{told}"
+    gone = proof.text if proof.by != "none" else f"no evidence: {proof.text}{told}"
     notes = {
         "new": changed,
-        "both": note or "every consumer has the new one",
+        "both": f"no evidence{told or ', but that who closed the rotation goes by it'}",
         "verify": changed,
-        "remove": gone or note,
+        "remove": gone,
         "document": note or "see the steps",
     }
     shown = set(notes) if whole else {"new"} if seen.changed else set()
@@ -153,8 +184,8 @@ async def close(
     if seen.changed:
         await store.actions.complete(incident.id, seen.changed_note)
     if whole:
-        told = note or "rotated"
-        await store.incidents.transition(incident.id, "resolve", actor=actor, resolution="revoked", note=told)
+        end = gone if proof.by == "none" else f"{gone}{told}"
+        await store.incidents.transition(incident.id, "resolve", actor=actor, resolution="revoked", note=end)
         run = await store.runs.get(incident.id) or run
     return run
 

@@ -113,6 +113,7 @@ def test_a_rotation_is_closed_once_the_value_is_another_and_the_issuer_refuses_t
     closed = monitor("rotation", "done", "secret/app.TOKEN", *ISSUER, "--note", "no trouble", stdin=old)
     assert set(closed["steps"].values()) == {"done"}
     assert "refuses the old value" in closed["removed"]
+    assert closed["evidence"] == "issuer"
     incident = monitor("incidents", "show", begun["incident"])
     assert (incident["state"], incident["resolution"]) == ("resolved", "revoked")
     notes = {event["step"]: event["note"] for event in incident["history"] if event["action"] == "step_done"}
@@ -121,6 +122,22 @@ def test_a_rotation_is_closed_once_the_value_is_another_and_the_issuer_refuses_t
     kept = (monitor.folder / "state/state.db").read_bytes()
     assert old.encode() not in kept
     assert new.encode() not in kept
+
+
+def test_a_version_that_its_manager_destroyed_is_no_word_of_the_issuer(bao: OpenBao, monitor: Shell) -> None:
+    for _ in range(2):
+        bao.call("POST", "secret/data/vendor", {"data": {"KEY": bao.token()}})
+        monitor("inventory", "sync")
+        if _ == 0:
+            [begun] = monitor("rotation", "start", "bao/secret/vendor.KEY")
+    bao.call("PUT", "secret/destroy/vendor", {"versions": [1]})
+    closed = monitor("rotation", "done", "secret/vendor.KEY")
+    assert (closed["evidence"], closed["lacks"]) == ("manager", [])
+    incident = monitor("incidents", "show", begun["incident"])
+    said = "bao gives version 1 no more; nobody asked the issuer about the old value"
+    notes = [event["note"] for event in incident["history"] if event["action"] in ("resolved", "step_done")]
+    assert sum(said in note for note in notes) == 2
+    assert any(note.startswith("no evidence") for note in notes)  # that every consumer has the new one
 
 
 def test_who_leaves_has_what_they_read_rotated(bao: OpenBao, monitor: Shell) -> None:

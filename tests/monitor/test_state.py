@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from monitor.config import Config, ConfigError, parse
-from monitor.state import NoRoomError, key
+from monitor.state import NoRoomError, database, key, make_database
 
 
 def config_at(folder: Path, extra: str = "") -> Config:
@@ -25,6 +25,30 @@ def test_a_key_is_made_once_for_its_owner_only(tmp_path: Path) -> None:
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
     assert stat.S_IMODE(file.parent.stat().st_mode) == 0o700
     assert os.listdir(file.parent) == ["fingerprint.key"]
+
+
+def test_a_database_is_made_for_its_owner_only_and_never_twice(tmp_path: Path) -> None:
+    config = config_at(tmp_path)
+    make_database(config)
+    file = Path(database(config))
+    assert (stat.S_IMODE(file.stat().st_mode), stat.S_IMODE(file.parent.stat().st_mode)) == (0o600, 0o700)
+    file.write_bytes(b"what is there")
+    make_database(config)
+    assert file.read_bytes() == b"what is there"
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ConfigError, match=r"make the folder writable for this user, or set monitor\.state_dir"):
+        make_database(config_at(tmp_path / "file"))
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may give files away")
+def test_what_root_makes_belongs_to_whoever_owns_the_folder(tmp_path: Path) -> None:
+    config = config_at(tmp_path)
+    config.state_dir.mkdir(mode=0o700)
+    os.chown(config.state_dir, 12_345, 12_346)
+    key(config)
+    make_database(config)
+    made = {name: os.stat(config.state_dir / name) for name in ("fingerprint.key", "state.db")}
+    assert {(one.st_uid, one.st_gid, stat.S_IMODE(one.st_mode)) for one in made.values()} == {(12_345, 12_346, 0o600)}
 
 
 def test_many_first_starts_at_once_agree_on_one_key(tmp_path: Path) -> None:

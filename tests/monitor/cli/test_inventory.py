@@ -31,18 +31,14 @@ def env(tmp_path: Path) -> Path:
 
 
 def test_from_the_first_sync_to_forgetting(monitor: Command, env: Path, tmp_path: Path) -> None:
-    before = monitor("inventory", "sync")
-    assert (before.returncode, "there is no database" in before.stderr) == (1, True)
     assert monitor("inventory", "doctor").returncode == 0
-
     settings = load(tmp_path / "config.toml")
-
-    async def create() -> None:
-        await (await Store.open(settings.state_dir / "state.db")).close()
-
-    settings.state_dir.mkdir(exist_ok=True)
-    asyncio.run(create())
-    answers = [monitor("inventory", "sync")]
+    assert not (settings.state_dir / "state.db").exists()
+    answers = [monitor("inventory", "sync")]  # before any first run
+    made = {path.name: path.stat().st_mode & 0o777 for path in settings.state_dir.iterdir() if path.is_file()}
+    assert made.keys() >= {"state.db", "fingerprint.key"}
+    assert set(made.values()) == {0o600}
+    assert settings.state_dir.stat().st_mode & 0o777 == 0o700
     assert "gateway: 3 held, 3 added, 0 changed, 0 gone, 1 refused" in answers[0].stdout
     listed = json.loads(monitor("inventory", "list", "--format", "json").stdout)
     assert {row["name"]: row["state"] for row in listed} == {

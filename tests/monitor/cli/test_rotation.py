@@ -113,8 +113,12 @@ def test_an_end_needs_what_it_needs(monitor: Command, known: Path) -> None:
     answer = monitor("rotation", "done", "OLD", "--anyway", "--note", "it was never valid")
     assert answer.returncode == 0
     assert answer.stdout.count("done ") == 5
+    assert "closed without evidence: nothing shows that the old value is refused" in answer.stdout
     shown = json.loads(monitor("incidents", "show", begun["incident"], "--format", "json").stdout)
     assert shown["resolution"] == "revoked"
+    said = "no evidence: nothing shows that the old value ends: it was never valid"
+    assert said in monitor("incidents", "timeline", begun["incident"]).stdout
+    assert said in monitor("incidents", "report", begun["incident"]).stdout
 
 
 def test_a_value_in_place_of_a_name_is_not_said_again(monitor: Command, known: Path) -> None:

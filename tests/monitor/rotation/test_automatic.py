@@ -15,7 +15,7 @@ import pytest
 from monitor.config import Config, ConfigError, parse
 from monitor.inventory.held import OvertakenError
 from monitor.rotation.automatic import Automatic, ask_provider, by_provider
-from monitor.rotation.work import begin, close, look, sweep, under_way
+from monitor.rotation.work import Proof, begin, close, look, sweep, under_way
 from monitor.routing import Policy
 from monitor.runbook.progress import Procedure
 from monitor.runbook.shelf import load
@@ -287,7 +287,7 @@ async def test_what_a_person_had_asked_for_is_done_or_given_up_where_no_policy_a
     if changed:  # and whoever closes it is quicker than the next look
         await save(store, clock, "two", 0)
         [(incident, seen)] = await under_way(store, KEY, await store.inventory.secrets())
-        await close(store, incident, seen, "it is refused", actor="ada", note="", whole=True)
+        await close(store, incident, seen, Proof("issuer", "it is refused"), actor="ada", note="", whole=True)
     clock.now += DAY
     await rounds(store, config)
     [run] = await store.actions.find()
