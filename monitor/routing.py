@@ -408,8 +408,9 @@ def needs_notify(group: Group, members: Sequence[Member], now: float) -> Decisio
         for member, was in told
     ):
         reason = "update"
-    # A person's decision about the only incident of a group is passed on at once.
-    at_once = group.kind == "incident" and reason in ("resolved", "acknowledged")
+    # A person's decision is passed on at once where it leaves nothing open: somebody may still be called for it.
+    settled = group.kind == "incident" or all(member.state != "open" for member in audible)
+    at_once = settled and reason in ("resolved", "acknowledged")
     if reason is not None:
         if at_once or now >= quiet_until:
             return Decision(reason, wake)

@@ -12,12 +12,13 @@ from sqlalchemy import Row, and_, bindparam, delete, func, insert, select, updat
 from monitor.common.severity import Severity, rank
 from monitor.incidents import Incident
 from monitor.routing import Place, Route, Target, digest_hold, labels
+from monitor.store import pages
 from monitor.store.decide import reconsider, route_of
 from monitor.store.drills import drills_among, paging
 from monitor.store.folds import Folds, budget_of
 from monitor.store.held import Quiet
 from monitor.store.rows import any_of, chunks, upsert
-from monitor.store.schema import groups, members
+from monitor.store.schema import groups, incidents, members
 from monitor.store.silences import release
 from monitor.store.transaction import Transaction
 
@@ -40,6 +41,12 @@ _USED = select(func.count()).where(
     groups.c.kind != "digest",
     groups.c.created_at > bindparam("since"),
     groups.c.created_at <= bindparam("until"),
+)
+_STILL_OPEN = (
+    select(members.c.incident)
+    .join(incidents, incidents.c.id == members.c.incident)
+    .where(members.c.group == bindparam("group"), incidents.c.state == "open")
+    .limit(1)
 )
 _CREATE = insert(groups).returning(groups.c.id, groups.c.sink, groups.c.key)
 _JOIN = upsert(members, ("group", "incident", "source", "path", "host", "service"), on=("group", "incident"))
@@ -74,6 +81,8 @@ def enrol(tx: Transaction, touched: Sequence[Touched]) -> None:
     if work.created or work.due:
         tx.announce()
     reconsider(tx, work.ready())
+    pages.left(tx, work.abandoned)
+    pages.follow(tx, [item.incident for item in touched if item.everywhere])
     if tx.policy.inhibitions:
         release(tx, [item.incident.id for item in touched if item.everywhere])
 
@@ -88,6 +97,7 @@ class _Enrolment:
         self.created: dict[tuple[str, str], dict[str, Any]] = {}
         self.joined: dict[tuple[str, str, str], dict[str, Any]] = {}  # (sink, key, incident) → member
         self.left: list[dict[str, Any]] = []
+        self.abandoned: list[Row[Any]] = []  # memberships of digests that were told, and have lost this one
         self.moved: list[dict[str, Any]] = []
         self.decide: set[int] = set()  # group ids
         self.due: dict[int, float] = {}  # group id → earlier due_at
@@ -169,6 +179,7 @@ class _Enrolment:
             if member is None and digest is not None and self._leaves(digest, target, item, place):
                 # It was one of many, or could wait; now it is an alarm of its own.
                 self.left.append({"_group": digest.id, "_incident": item.incident.id})
+                self.abandoned.append(digest)
                 mine = [row for row in mine if row is not digest]
                 digest, leaves = None, True
             if member is None:
@@ -185,7 +196,14 @@ class _Enrolment:
                     handled.add(row.id)
                     seen = labels(item.incident, row.source, row.path, row.host, row.service)
                     route = route_of(self.policy, item.incident, seen, row, self.now)
-                    self._touch(row, route, item.urgent or row.kind == "incident")
+                    at_once = item.urgent or row.kind == "incident" or self._settled(row, item.incident)
+                    self._touch(row, route, at_once)
+
+    def _settled(self, group: Row[Any], incident: Incident) -> bool:
+        """Whether nothing in the group is open any more: whom it woke hears so at once."""
+        if incident.state == "open" or group.sink not in self.policy.pagers:
+            return False
+        return self.connection.execute(_STILL_OPEN, {"group": group.id}).first() is None
 
     def _wanted(self, item: Touched) -> list[tuple[Target, Place]]:
         """Each group that it leads to once, with the place from which it is told first."""

@@ -31,6 +31,7 @@ from sqlalchemy import (
 from monitor.common.notification import Reason, Receipt
 from monitor.common.severity import SEVERITIES
 from monitor.store.beside import beside
+from monitor.store.pages import take_over
 from monitor.store.parcels import NEW_ROW, bundle, new_row, part
 from monitor.store.records import Leased, Notice, OutboxEntry
 from monitor.store.rows import clean, load_incidents, upsert
@@ -404,6 +405,7 @@ def _give_up(tx: Transaction, id_: str, error: str, fallback: str | None) -> str
         tried=tried,
     )
     tx.connection.execute(NEW_ROW, [follower])
+    take_over(tx, row, fallback)
     tx.announce()
     return str(follower["id"])
 

@@ -17,10 +17,10 @@ from monitor.store.parcels import NEW_ROW, new_row
 from monitor.store.schema import outbox, receipts, runs, steps, unsent
 from monitor.store.transaction import Transaction
 
-__all__ = ["OVERDUE", "Missed", "Reminders"]
+__all__ = ["OVERDUE", "TOGETHER", "Missed", "Reminders"]
 
 OVERDUE = "overdue:"  # start of the keys under which pagers are woken for deadlines
-_TOGETHER = f"{OVERDUE}together"  # of a pager's page for many at once
+TOGETHER = f"{OVERDUE}together"  # of a pager's page for many at once
 _LINES = 10  # of many, shown
 
 
@@ -70,10 +70,10 @@ class Reminders:
     def write(self) -> None:
         for sink, missed in self._missed.items():
             self._write(sink, missed)
-        if self._caught_up and (woken := self._woken(_TOGETHER)) and not self._late():
+        if self._caught_up and (woken := self._woken(TOGETHER)) and not self._late():
             for sink in woken:
-                self._recovered(sink, _TOGETHER, None, "info")
-            self._tx.connection.execute(delete(receipts).where(receipts.c.key == _TOGETHER))
+                self._recovered(sink, TOGETHER, None, "info")
+            self._tx.connection.execute(delete(receipts).where(receipts.c.key == TOGETHER))
         if self._rows:
             self._tx.connection.execute(NEW_ROW, self._rows)
             self._tx.announce()
@@ -87,7 +87,7 @@ class Reminders:
         said = _said(waiting, missed, many=len(ids) > 1)
         key = missed[0].key
         if len(ids) > 1:
-            key = _TOGETHER if sink in tx.policy.pagers else f"{OVERDUE}{uuid.uuid4().hex[:16]}"
+            key = TOGETHER if sink in tx.policy.pagers else f"{OVERDUE}{uuid.uuid4().hex[:16]}"
         severity = worst([*(one.severity for one in missed), *([waiting.severity] if waiting else [])])
         last = tx.now if len(under_way) > (waiting is not None) else self._last(sink)
         made = waiting.created_at if waiting else tx.now

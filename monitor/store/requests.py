@@ -21,6 +21,8 @@ from monitor.runbook.progress import RunError
 from monitor.store import actions, runs
 from monitor.store.actions import ActionError
 from monitor.store.incidents import change_state
+from monitor.store.pages import together
+from monitor.store.reminders import TOGETHER
 from monitor.store.rows import clean, insert_into, load_incidents
 from monitor.store.schema import audit, groups, incidents, members, receipts, requests
 from monitor.store.silences import hush, silenced_among
@@ -181,6 +183,8 @@ def _about(connection: Connection, asked: Request, now: float) -> list[str]:
     """Ids of incidents, at least one. Raises LookupError."""
     if asked.incident:
         return [asked.incident]
+    if asked.key == TOGETHER and (several := together(connection, asked.sink)):
+        return several
     key = asked.key or _known_as(connection, asked)
     query = (
         select(members.c.incident, members.c.told_state, members.c.held, incidents.c.state)
@@ -190,6 +194,8 @@ def _about(connection: Connection, asked: Request, now: float) -> list[str]:
         .order_by(members.c.incident)
     )
     found: Sequence[Row[Any]] = connection.execute(query).all()
+    # What has joined since and was not told yet nobody has looked at: it is told by itself.
+    found = [row for row in found if row.told_state is not None] or found
     if asked.verb == "ack" and asked.detail.isdigit():
         found = _shown(connection, found, int(asked.detail), now) or [row for row in found if row.state == "resolved"]
     if not found:

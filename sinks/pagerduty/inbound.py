@@ -25,7 +25,7 @@ __all__ = ["PagerDutyHook", "signature"]
 
 _SIGNATURES = re.compile(r"v[0-9]+=[0-9a-f]{1,256}(?: ?, ?v[0-9]+=[0-9a-f]{1,256}){0,19}")
 _ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
-_OURS = re.compile(r"(?:incident|group|digest|fold|overdue):[0-9a-f]{8,64}")  # Notification.key
+_OURS = re.compile(r"(?:incident|group|digest|fold|bundle|overdue):(?:[0-9a-f]{8,64}|together)")  # Notification.key
 _OVERDUE = "overdue:"
 _LONGEST, _NAME = 25_000, 64  # characters of a note, of a person's name
 _VERBS: Mapping[str, Verb] = {
@@ -105,7 +105,7 @@ def _request(sink: PagerDutyConfig, verb: Verb, data: dict[str, Any], agent: dic
     if not isinstance(key, str) or not _OURS.fullmatch(key):
         return None
     if key.startswith(_OVERDUE):  # a page about a step: to take it is to take the incident, and nothing more
-        incident = key.removeprefix(_OVERDUE)
+        incident = key.removeprefix(_OVERDUE).removesuffix("together")  # of many the store knows which
         return Request("", sink.name, verb, actor, incident, key) if verb in ("ack", "link") else None
     if verb == "resolve":
         if sink.resolve_as == "none":

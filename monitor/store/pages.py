@@ -1,0 +1,126 @@
+"""Every key under which a pager was woken about an incident hears what becomes of it: that of its group, and also the
+page of an overdue step, one that a fallback took over, and a digest that its last member has left."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from sqlalchemy import Connection, Row, insert, select
+
+from monitor.common.notification import Reason
+from monitor.common.severity import worst
+from monitor.incidents import Incident
+from monitor.store.parcels import NEW_ROW, new_row
+from monitor.store.reminders import OVERDUE, TOGETHER
+from monitor.store.rows import chunks, insert_into, load_incidents
+from monitor.store.schema import groups, incidents, members, outbox, receipts, unsent
+from monitor.store.transaction import Transaction
+
+__all__ = ["follow", "left", "take_over", "together"]
+
+
+def follow(tx: Transaction, changed: Sequence[Incident]) -> None:
+    """Whoever was woken for an overdue step of these hears that they are acknowledged or resolved now."""
+    if not tx.policy.pagers or not any(one.state != "open" for one in changed):
+        return
+    closed = {f"{OVERDUE}{one.id}": one for one in changed if one.state != "open"}
+    rows = []
+    for sink, key in _woken(tx, [*closed, TOGETHER]):
+        about = [closed[key]] if key in closed else load_incidents(tx.connection, together(tx.connection, sink))
+        if not about or any(one.state == "open" for one in about):
+            continue
+        waits = [one for one in about if one.state != "resolved"]
+        reason: Reason = "acknowledged" if waits else "recovered"
+        if _last(tx.connection, sink, key) not in (reason, "recovered"):
+            rows.append(_row(tx, sink, key, reason, waits or about))
+    _tell(tx, rows)
+
+
+def together(connection: Connection, sink: str) -> list[str]:
+    """Incidents of the last page about many overdue steps at once."""
+    query = select(outbox.c.incidents).where(outbox.c.sink == sink, outbox.c.key == TOGETHER)
+    last = connection.execute(query.where(outbox.c.reason == "overdue").order_by(outbox.c.seq.desc()).limit(1)).scalar()
+    return list(json.loads(last)) if last else []
+
+
+def _row(tx: Transaction, sink: str, key: str, reason: Reason, about: Sequence[Incident]) -> dict[str, Any]:
+    ids, severity = [one.id for one in about], worst(one.severity for one in about)
+    return new_row(sink=sink, key=key, reason=reason, incidents=ids, severity=severity, now=tx.now)
+
+
+def _woken(tx: Transaction, keys: Iterable[str]) -> list[tuple[str, str]]:
+    """Sink and key, of these, of what was sent to a pager or waits for it."""
+    found: dict[tuple[str, str], None] = {}
+    pagers = sorted(tx.policy.pagers)
+    for chunk in chunks(keys):
+        sent = select(receipts.c.sink, receipts.c.key).where(receipts.c.sink.in_(pagers), receipts.c.key.in_(chunk))
+        waits = select(outbox.c.sink, outbox.c.key).where(outbox.c.sink.in_(pagers), outbox.c.key.in_(chunk), unsent())
+        found |= {(row.sink, row.key): None for row in tx.connection.execute(sent.union(waits))}
+    return list(found)
+
+
+def _last(connection: Connection, sink: str, key: str) -> str | None:
+    """Why it was told last under this key. None: nobody knows any more."""
+    query = select(outbox.c.reason).where(outbox.c.sink == sink, outbox.c.key == key)
+    return connection.execute(query.order_by(outbox.c.seq.desc()).limit(1)).scalar()
+
+
+def take_over(tx: Transaction, row: Row[Any], sink: str) -> None:
+    """`sink` is told what another has refused, under the key of that one: it hears of those incidents from now on."""
+    ids = json.loads(row.incidents)
+    if not ids or row.key.startswith(OVERDUE):
+        return
+    known = select(groups.c.id).where(groups.c.sink == sink, groups.c.key == row.key)
+    group = tx.connection.execute(known).scalar()
+    if group is None:
+        # No digest: that would be led to by every route of the sink.
+        kind = "incident" if row.key.startswith("incident:") else "group"
+        made = {"sink": sink, "key": row.key, "route": "", "kind": kind, "created_at": tx.now, "hold_until": tx.now}
+        group = tx.connection.execute(insert(groups).values(**made, sent_at=tx.now).returning(groups.c.id)).scalar_one()
+    told = [_member(group, one) for one in load_incidents(tx.connection, ids)]
+    if told:
+        tx.connection.execute(insert_into(tx.connection, members).on_conflict_do_nothing(), told)
+    tx.changed()
+
+
+def _member(group: int, one: Incident) -> dict[str, Any]:
+    return {
+        "group": group,
+        "incident": one.id,
+        "source": "",
+        "path": "",
+        "told_state": one.state,
+        "told_severity": one.severity,
+        "told_occurrences": one.occurrences,
+        "told_reopens": one.reopens,
+        "told_validity": one.verified.validity if one.verified else None,
+    }
+
+
+def left(tx: Transaction, gone: Iterable[Row[Any]]) -> None:
+    """Digests (rows of groups) that an incident has left, to be told by itself: where nothing else in them is open,
+    the page is closed, or acknowledged."""
+    rows = []
+    for group in gone:
+        if group.sink not in tx.policy.pagers or group.sent_at is None:
+            continue
+        query = select(incidents.c.id, incidents.c.state, incidents.c.severity)
+        query = query.join(members, members.c.incident == incidents.c.id).where(members.c.group == group.id)
+        rest = [one for one in tx.connection.execute(query) if one.state != "resolved"]
+        if any(one.state == "open" for one in rest):
+            continue
+        reason: Reason = "acknowledged" if rest else "recovered"
+        about = [one.id for one in rest] or [group.incident]
+        severity = worst(one.severity for one in rest) if rest else "info"
+        rows.append(
+            new_row(sink=group.sink, key=group.key, reason=reason, incidents=about, severity=severity, now=tx.now)
+        )
+    _tell(tx, rows)
+
+
+def _tell(tx: Transaction, rows: Sequence[dict[str, Any]]) -> None:
+    if rows:
+        tx.connection.execute(NEW_ROW, list(rows))
+        tx.announce()
