@@ -97,6 +97,10 @@ class Ledger:
                 self._entries[loss.reason, loss.place] = replace(now, untold=left if left > 0 else None)
                 self._changed.add((loss.reason, loss.place))
 
+    def again(self) -> None:
+        """What was kept of it is not there any more."""
+        self._changed.update(self._entries)
+
     def changed(self) -> list[Position]:
         """Rows to keep, since the last call."""
         if not self._restored or self._paused:

@@ -156,7 +156,7 @@ async def open_store(config: Config, *, repairs: bool = True, waiting: Callable[
     url, node = state.database(config), config.monitor.node
     secret = await asyncio.to_thread(state.key, config)
     try:
-        return await Store.open(
+        store = await Store.open(
             url,
             config.policy,
             procedure=config.procedure,
@@ -165,9 +165,16 @@ async def open_store(config: Config, *, repairs: bool = True, waiting: Callable[
             access_rules=config.access_rules,
             repairs=repairs,
             waiting=waiting,
+            folder=config.state_dir,
         )
     except DriverError as error:
         raise ConfigError(config.path, [Problem("monitor.database", str(error))]) from None
+    try:
+        await store.claim()
+    except BaseException:
+        await store.close(0.0)
+        raise
+    return store
 
 
 def make_scanner(engine: Engine, key: bytes, workers: int = 1, marks: BlockMarks | None = None) -> Scanner:

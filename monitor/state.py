@@ -10,7 +10,7 @@ from pathlib import Path
 from monitor.common.credential import Credential, CredentialError
 from monitor.config import Config, ConfigError, Problem
 
-__all__ = ["DATABASE_FILE", "KEY_FILE", "NoRoomError", "check_room", "database", "key", "make_database"]
+__all__ = ["DATABASE_FILE", "KEY_FILE", "NoRoomError", "check_room", "database", "existing_key", "key", "make_database"]
 
 KEY_FILE = "fingerprint.key"
 DATABASE_FILE = "state.db"
@@ -90,14 +90,13 @@ def _unwritable(config: Config, path: Path, error: OSError, keys: str) -> Config
     return ConfigError(config.path, [Problem("monitor.state_dir", message)])
 
 
-def check_key(config: Config) -> None:
-    """Whether the key that there is may be used; makes none. Raises ConfigError, and OSError where a file of it cannot
+def existing_key(config: Config) -> bytes | None:
+    """The key that there is, which may be used; makes none. Raises ConfigError, and OSError where a file of it cannot
     be read."""
     path = config.state_dir / KEY_FILE
     if config.monitor.fingerprint_key is not None:
-        _configured(config, config.monitor.fingerprint_key)
-    elif path.exists():
-        _long_enough(config, path.read_bytes().strip())
+        return _configured(config, config.monitor.fingerprint_key)
+    return _long_enough(config, path.read_bytes().strip()) if path.exists() else None
 
 
 def _configured(config: Config, reference: Credential) -> bytes:

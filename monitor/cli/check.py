@@ -142,20 +142,18 @@ def _table(key: str) -> str:
 
 
 def _database(config: Config, *, reach: bool) -> list[Finding]:
-    """Of PostgreSQL: whether its driver is there and, with `reach`, whether the server lets us in."""
+    """Whether `monitor run` could use it: with `reach` the server is asked, or the file looked into."""
     from monitor.config import ConfigError
-    from monitor.state import database
+    from monitor.state import database, existing_key
+    from monitor.store import DriverError, StoreError
+    from monitor.store import reach as look
 
     try:
-        url = database(config)
-    except ConfigError:
+        url, key = database(config), existing_key(config)
+    except (ConfigError, OSError):
         return []  # told with the other credentials
-    if isinstance(url, Path):
-        return []
-    from monitor.store import DriverError, StoreError, reach_server
-
     try:
-        reach_server(url, login=reach)
+        look(url, key, login=reach)
     except DriverError as error:
         return [Finding("configuration", "monitor.database", str(error))]
     except StoreError as error:
@@ -220,10 +218,10 @@ def _unheard(config: Config) -> Iterator[Finding]:
 def _key(config: Config) -> list[Finding]:
     """What `monitor run` would refuse of the key for fingerprints; whether it can be had is told with the others."""
     from monitor.config import ConfigError
-    from monitor.state import check_key
+    from monitor.state import existing_key
 
     try:
-        check_key(config)
+        existing_key(config)
     except ConfigError as error:
         unresolved = config.monitor.fingerprint_key is not None and _unresolved(config.monitor.fingerprint_key)
         return [] if unresolved else [Finding("configuration", p.key, p.message) for p in error.problems]

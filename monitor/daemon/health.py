@@ -19,6 +19,7 @@ __all__ = ["Health"]
 
 _STUCK = 60.0  # a scan of one block that takes so long will not end
 _SLOW, _HANGS = 3.0, 10.0  # seconds at one write: from then on not ready; not healthy
+_WRONG = 30.0  # seconds by which the clock may differ from the database server's
 _SHOWN = 20  # parts of a source that cannot work, of which it is noted
 _BEAT = 2.0  # seconds between looks at ourselves
 _COUNT = 10.0  # seconds between counts of what is stored, when only other processes can have changed it
@@ -30,9 +31,18 @@ Answer = Callable[[], str | None]
 class Health:
     """`beat` until cancelled; the rest answers at once."""
 
-    def __init__(self, site: Site, phase: Answer, ended: Answer, deaf: Answer) -> None:
+    def __init__(
+        self,
+        site: Site,
+        phase: Answer,
+        ended: Answer,
+        deaf: Answer,
+        over: Callable[[str, str], None] = lambda *_: None,
+    ) -> None:
         """Each None when all is well. `phase`: what the daemon is at; `ended`: sources that are not followed any more;
-        `deaf`: why nobody can be told anything."""
+        `deaf`: why nobody can be told anything. `over`: told the key of a trouble that is over, and a word about it."""
+        self._over = over
+        self._troubles: set[str] = set()  # keys of those that were reported
         self._site = site
         self._phase, self._ended, self._deaf = phase, ended, deaf
         self._states: dict[str, dict[str, object]] = {}  # source → what is noted of it
@@ -80,6 +90,7 @@ class Health:
                 if all(problem is None for problem in self.vital().values()):
                     notify("WATCHDOG=1")
 
+                self._report()
                 written = self._site.store.transactions
                 news = written != counted[0] or due >= counted[1] + _COUNT
                 if news and (counting is None or counting.done()):
@@ -89,6 +100,32 @@ class Health:
         finally:
             if counting is not None:
                 await cancel(counting)
+
+    def _report(self) -> None:
+        """What else would show in `/readyz` only, or nowhere."""
+        hangs = None if self._site.store.degraded else self._stalled(_HANGS)
+        self._trouble(
+            "stalled",
+            "The state database does not answer",
+            hangs and f"{hangs}. Reading has stopped where it was; nothing is lost, and it goes on by itself.",
+            "It answers again.",
+        )
+        ahead = self._site.store.ahead
+        wrong = abs(ahead) > _WRONG and f"It is {abs(ahead):.0f} s {'ahead of' if ahead > 0 else 'behind'} the clock"
+        self._trouble(
+            "clock",
+            f"The clock of {self._site.store.node} is wrong",
+            wrong and f"{wrong} of the database server, by which all hosts go. See to it (chrony, systemd-timesyncd).",
+            "It is right again.",
+        )
+
+    def _trouble(self, key: str, title: str, text: str | bool | None, over: str) -> None:
+        if text:
+            self._site.tell(title, str(text), "critical" if key == "stalled" else "high", key)
+            self._troubles.add(key)
+        elif key in self._troubles:
+            self._troubles.discard(key)
+            self._over(key, over)
 
     async def _count(self) -> None:
         with contextlib.suppress(StoreError):  # a database in trouble reports itself

@@ -75,6 +75,7 @@ class Daemon:
         self._stop = asyncio.Event()
         self._reload = asyncio.Event()
         self._running: Running | None = None
+        self._again: set[asyncio.Task[None]] = set()  # sources that begin anew
 
     @property
     def config(self) -> Config:
@@ -129,7 +130,7 @@ class Daemon:
 
             self.phase = "http"
             keeper = Keeper(site, lambda: self._running.sinks if self._running else {})
-            health = Health(site, self._at, self._ended, self._deaf)
+            health = Health(site, self._at, self._ended, self._deaf, self._over)
             http = Http()
             stack.push_async_callback(http.close)
             if config.http.listen and not self.once:  # nobody asks for it, and a daemon may have the port
@@ -412,6 +413,10 @@ class Daemon:
 
     def _recovered(self, recovery: Recovery) -> None:
         self._tell(recovery.title, recovery.text, "critical", "recovery")
+        if recovery.kind == "forgotten":
+            again = asyncio.create_task(self.running.sources.again(recovery), name="sources again")
+            self._again.add(again)
+            again.add_done_callback(self._again.discard)
 
 
 def _unhandled(_loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:

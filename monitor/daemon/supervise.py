@@ -4,6 +4,7 @@ fails, ever later."""
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
@@ -19,7 +20,7 @@ from monitor.site import Site
 from monitor.sources import load_source
 from monitor.sources.base import SourceConfig
 from monitor.sources.reach import reach
-from monitor.store import StoreError
+from monitor.store import Recovery, StoreError
 from monitor.store.positions import Renamed
 
 __all__ = ["Present", "Sources", "keep_up", "present"]
@@ -30,6 +31,8 @@ _RESTART_FIRST, _RESTART_LONGEST = 1.0, 60.0  # seconds
 _RESTARTS = 3  # without a word
 _STEADY = 60.0  # seconds after which a source that was started again counts as mended
 _BEGIN = 30.0  # seconds that `begun` waits
+
+FORGOTTEN = "forgotten"  # reason in the ledger of losses
 
 Tell = Callable[[str, str], None]  # a title or a key, and a text
 
@@ -78,8 +81,8 @@ class Sources:
         self._once = once
         self._tasks: dict[str, tuple[SourceConfig, asyncio.Task[None]]] = {}
         self._handles: dict[str, dict[tuple[int, int], int]] = {}  # source → see Intake.handles
-        # A notice may still be on its way when the source is started anew: both count in the same ledger.
         self._ledgers: dict[str, Ledger] = {}
+        self._forgotten = site.store.recovery is not None and site.store.recovery.kind == "forgotten"  # while down
         self._finished: set[str] = set()
         self._placing: asyncio.Task[None] | None = None  # looks for those that got another name
         self._beginning: set[str] = set()  # those of which it is not durable yet where they begin
@@ -146,6 +149,8 @@ class Sources:
         self._site.tell(title, text, key=f"renamed:{names}")
 
     def start(self, config: SourceConfig) -> None:
+        if self._forgotten and config.name not in self._ledgers:
+            self._enter(config.name)
         self._finished.discard(config.name)
         if hasattr(load_source(config.type), "present"):
             self._beginning.add(config.name)
@@ -179,6 +184,32 @@ class Sources:
         for descriptor in self._handles.pop(name, {}).values():
             os.close(descriptor)
 
+    async def again(self, recovery: Recovery) -> None:
+        """The database has forgotten: those that have positions begin anew at what it knows. What others were sent, or
+        what no log holds any more, may be lost."""
+        known = self._site.store.sources
+        for name, (config, task) in list(self._tasks.items()):
+            self._ledger(name).again()
+            if not recovery.complete:
+                self._enter(name)
+            with contextlib.suppress(StoreError):
+                await self._site.store.commit((), self._ledger(name).changed())
+            if name in known and self._tasks.get(name) == (config, task) and not task.done():
+                await cancel(task)
+                self.start(config)
+
+    def _ledger(self, name: str) -> Ledger:
+        """A notice may still be on its way when a source is started anew: both count in the same ledger."""
+        return self._ledgers.setdefault(name, Ledger(name))
+
+    def _enter(self, name: str) -> None:
+        """That it may have lost something, which the alert about the database says of all."""
+        ledger, snapshot = self._ledger(name), self._site.snapshot
+        snapshot.missed[name, FORGOTTEN] += 0
+        snapshot.losses[name, FORGOTTEN] += 1
+        ledger.enter(FORGOTTEN, 0, "", "bytes", time.time())
+        ledger.told(ledger.untold().get(FORGOTTEN, ()))
+
     async def stop(self) -> None:
         await asyncio.gather(*(cancel(task) for task in (*self.tasks, self._placing) if task is not None))
         for name in list(self._handles):
@@ -202,7 +233,7 @@ class Sources:
             environment=getattr(config, "environment", ""),
             present=self._present.get(name),
             handles=self._handles.setdefault(name, {}),
-            entries=self._ledgers.setdefault(name, Ledger(name)),
+            entries=self._ledger(name),
             on_started=lambda: self._beginning.discard(name),
         )
 

@@ -1,8 +1,8 @@
 """The only SQL. One writer thread; findings, notifications and positions commit together."""
 
 from monitor.store.access import Use
-from monitor.store.database import reach_server
 from monitor.store.outbox import AT_ONCE, owner_name
+from monitor.store.reach import reach
 from monitor.store.records import AuditEntry, Beside, Leased, Notice, OutboxEntry, Stats
 from monitor.store.store import Store
 from monitor.store.trouble import DriverError, Recovery, StoreError
@@ -21,5 +21,5 @@ __all__ = [
     "StoreError",
     "Use",
     "owner_name",
-    "reach_server",
+    "reach",
 ]

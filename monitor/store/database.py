@@ -9,29 +9,31 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import structlog
-from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
-from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
-from sqlalchemy.pool import NullPool
+from sqlalchemy import Connection
+from sqlalchemy.exc import DBAPIError
 
+from monitor.store import key_check, postgres
+from monitor.store.commit_counter import CommitCounter, ForgottenError
+from monitor.store.engines import engines, parse, wrapped
+from monitor.store.postgres import ServerClock
 from monitor.store.salvage import salvage
 from monitor.store.schema import SchemaError, migrate
 from monitor.store.tally import Tally
+from monitor.store.transaction import History
 from monitor.store.trouble import (
     NO_ROOM,
-    REFUSED,
     AwayError,
-    DriverError,
     Failure,
     Recovery,
     StoreError,
     classify,
     explain,
+    refusal,
 )
 
-__all__ = ["Database", "reach_server"]
+__all__ = ["Database"]
 
 log = structlog.get_logger(__name__)
 
@@ -42,31 +44,39 @@ _COUNT = (
     "INSERT INTO meta VALUES ('commits', '1') "
     "ON CONFLICT (key) DO UPDATE SET value = CAST(value AS INTEGER) + 1 RETURNING value"
 )
-_BUSY_TIMEOUT = 1.0  # seconds inside SQLite; the writer waits on beyond that, and says so
 _SPARE, _SHRINK = 1_024, 256  # pages: free ones that are left alone, and those given back at a time
 _MAKE_ROOM = "see whether its disk is full or failing, or another process holds it"
-_LOCK = 0x6D6F6E69746F72  # advisory lock that makes PostgreSQL's writers take turns, as SQLite's do
+_LOOK = 2.0  # seconds between looks whether an idle server has forgotten
 
 
 class Database:
     """The two engines: one connection to write, a few to read. Every call blocks; use it from threads."""
 
-    def __init__(self, url: str | os.PathLike[str], *, repairs: bool = True) -> None:
+    def __init__(
+        self, url: str | os.PathLike[str], *, repairs: bool = True, node: str = "", folder: Path | None = None
+    ) -> None:
         """`url`: a path (SQLite), or an SQLAlchemy URL of SQLite or PostgreSQL. Raises StoreError.
 
         `repairs`: a damaged file is replaced, and an older form upgraded; otherwise that is an error, for who only
-        looks at it.
+        looks at it. `node`, `folder`: whose transactions are counted in PostgreSQL, and where the number is kept
+        beside it (None: in memory).
         """
-        self.url = _parse(url)
+        self.url = parse(url)
         self.repairs = repairs
+        self._node, self._folder = node, folder
         self.postgres = self.url.get_backend_name() == "postgresql"
         self.path = None if self.postgres else Path(self.url.database or "")
-        self.writer, self.reader = self._engines()
+        self.writer, self.reader = engines(self.url)
         self._identity = (0, 0, 0)  # device, inode, inode of its log
         self._keeper: sqlite3.Connection | None = None  # holds the file, so that it can be written anew if removed
         self._asking = threading.Lock()  # closing a connection under a statement of another thread ends the process
         self._tally: Tally | None = None
-        self._behind = 0  # transactions that the tally knows and the file does not
+        self._counter: CommitCounter | None = None
+        self._looked = time.monotonic()
+        self.clock = ServerClock()
+        self.history = History()
+        self.number: int | None = None  # of the last transaction, as it is counted
+        self._behind = 0  # transactions that the count beside the database knows and it does not
         self.generation = 0  # how often the file was replaced by another
         self.exchanging = False  # that happens now: a reader may meet neither the old file nor the new one
 
@@ -86,7 +96,7 @@ class Database:
                     raise
                 recovery = self.recover(explain(error))
         except DBAPIError as error:
-            raise self._unusable(error) from None
+            raise self.unusable(error) from None
         except SchemaError as error:
             raise StoreError(f"{self.name}: {error}") from None
         except OSError as error:
@@ -96,6 +106,8 @@ class Database:
                 f"{self.name}: {error.strerror or type(error).__name__}; "
                 "the folder must exist and be writable for this user (monitor.state_dir)"
             ) from None
+        if self.repairs and self._counter is not None and self._behind:
+            return self._forgotten(ForgottenError(self._counter.number - self._behind, self._counter.number))
         if self.repairs and self._tally is not None and self._behind:
             self._tally.set(self._count())
             if recovery is None:
@@ -103,6 +115,60 @@ class Database:
                 log.error("the state database has lost transactions", database=self.name, lost=self._behind)
                 recovery = Recovery("shortened", self._place, reason, lost=self._behind)
         return recovery
+
+    def claim(self, secret: bytes) -> None:
+        """For this fingerprint key, which only who repairs may set. Raises StoreError for another one."""
+        try:
+            if secret and not self._known(secret) and self.repairs:
+                with self._turn(durable=True) as connection:
+                    key_check.claim(connection, self.name, secret)
+        except DBAPIError as error:
+            raise self.unusable(error) from None
+
+    def _known(self, secret: bytes) -> bool:
+        with self.reader.connect() as connection:
+            return key_check.compare(connection, self.name, secret)
+
+    def forgets(self) -> bool:
+        """Whether PostgreSQL knows less than it did: a copy that lagged behind took over, or a backup was restored.
+        For who is idle; others hear it from their next transaction. Looks every few seconds at most."""
+        if self._counter is None or time.monotonic() < self._looked + _LOOK:
+            return False
+        self._looked = time.monotonic()
+        try:
+            with self.reader.connect() as connection:
+                self.clock.set(postgres.now(connection))
+                return self._counter.stored(connection) < self._counter.number
+        except DBAPIError:
+            return False  # the next transaction tells
+
+    def go_on(self, forgotten: ForgottenError) -> Recovery:
+        """With what PostgreSQL still knows, which may be of an older form. Raises StoreError and DBAPIError."""
+        before, self._counter = self._counter, None
+        try:
+            self._prepare()
+        finally:
+            if self._counter is None:
+                self._counter = before  # the next try is told again
+        if before is not None and self._counter is not None and before is not self._counter:
+            self._counter.number = max(before.number, self._counter.number)  # of another database, perhaps
+            before.close()
+        return self._forgotten(forgotten)
+
+    def _forgotten(self, forgotten: ForgottenError) -> Recovery:
+        assert self._counter is not None
+        with self._turn(durable=True) as connection:
+            number = self._counter.go_on(connection, forgotten.known)
+        self._counter.reached(number)
+        self.history.number += 1
+        log.error("the state database has lost transactions", database=self.name, lost=forgotten.lost)
+        reason = "a copy that lagged behind has taken over, or a backup was restored"
+        return Recovery("forgotten", self.name, reason, lost=forgotten.lost, known=forgotten.known)
+
+    def _drop_counter(self) -> None:
+        if self._counter is not None:
+            self._counter.close()
+            self._counter = None
 
     def replaced(self) -> bool:
         """Whether the SQLite file was removed or exchanged under us: we would go on writing into nowhere."""
@@ -122,7 +188,7 @@ class Database:
         with self._exchange():
             rescued = self._is_void() and self._rescue()
             self.dispose()
-            self.writer, self.reader = self._engines()
+            self.writer, self.reader = engines(self.url)
             found = self.prepare()
             if rescued:
                 return Recovery("removed", self._place, "the file was removed while it was open", complete=True)
@@ -148,7 +214,7 @@ class Database:
             self.dispose()
             self._move(self.path, aside)
             try:
-                self.writer, self.reader = self._engines()
+                self.writer, self.reader = engines(self.url)
                 self._prepare()
                 salvaged, complete = salvage(aside, self.path)
                 if self._tally is not None:  # of the old one: the next start would take what is missing for lost
@@ -157,7 +223,7 @@ class Database:
                 # The disk is full, say. What is left of the old one is worth more than an empty new one.
                 self.dispose()
                 self._move(aside, self.path)
-                raise _wrapped(error) from None
+                raise wrapped(error) from None
         log.error(
             "the state database was damaged; it was moved aside and a new one was started",
             database=str(self.path),
@@ -174,19 +240,27 @@ class Database:
 
         `durable`: on disk when it ends. Otherwise it survives the end of the process, but perhaps not of the machine.
         """
+        with self._turn(durable=durable) as connection:
+            number = None if self._counter is None else self._counter.next(connection)
+            yield connection
+            if self._tally is not None:
+                number = int(connection.exec_driver_sql(_COUNT).scalar_one())
+        if number is not None and durable:
+            for counter in (self._counter, self._tally):
+                if counter is not None:
+                    counter.reached(number)
+        self.number = number
+        if after_commit is not None:
+            after_commit()
+
+    @contextlib.contextmanager
+    def _turn(self, *, durable: bool) -> Iterator[Connection]:
         with self.writer.connect() as connection:
             connection = connection.execution_options(durable=durable)  # noqa: PLW2901
             with connection.begin():
                 if self.postgres:
-                    if not durable:
-                        connection.exec_driver_sql("SET LOCAL synchronous_commit = off")
-                    connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_LOCK})")
+                    self.clock.set(postgres.begin(connection, durable=durable))
                 yield connection
-                number = None if self._tally is None else connection.exec_driver_sql(_COUNT).scalar()
-        if number is not None and durable and self._tally is not None:
-            self._tally.raise_to(int(number))
-        if after_commit is not None:
-            after_commit()
 
     @staticmethod
     def _move(source: Path, target: Path) -> None:
@@ -247,6 +321,7 @@ class Database:
         if self._tally is not None:
             self._tally.close()
             self._tally = None
+        self._drop_counter()
 
     @property
     def _place(self) -> Path:
@@ -315,38 +390,6 @@ class Database:
             self.generation += 1
             self.exchanging = False
 
-    def _engines(self) -> tuple[Engine, Engine]:
-        if self.postgres:
-            arguments = {"connect_timeout": 5, "application_name": "exposure-monitor"}
-            writer = create_engine(self.url, hide_parameters=True, pool_size=1, max_overflow=1, connect_args=arguments)
-            event.listen(writer, "connect", _durable_postgres)
-            reader = create_engine(
-                self.url, hide_parameters=True, pool_size=2, max_overflow=4, pool_pre_ping=True, connect_args=arguments
-            )
-            return writer, reader
-        settings: dict[str, Any] = {"timeout": _BUSY_TIMEOUT, "check_same_thread": False, "isolation_level": None}
-        # Neither creates the file: an empty one in place of one that was removed would look like a lost store.
-        place = f"{self._place.as_uri()}?mode=rw"
-        writer = create_engine(
-            self.url,
-            hide_parameters=True,
-            pool_size=1,
-            max_overflow=1,
-            creator=lambda: sqlite3.connect(place, uri=True, **settings),
-        )
-        event.listen(writer, "connect", _configure_sqlite)
-        event.listen(writer, "begin", _begin_sqlite)
-        reader = create_engine(
-            self.url,
-            hide_parameters=True,
-            poolclass=NullPool,  # opening takes a fifth of a millisecond, and none is left behind open
-            creator=lambda: sqlite3.connect(place, uri=True, **settings),
-        )
-        event.listen(reader, "connect", _configure_sqlite_reader)
-        # Python's sqlite3 begins nothing by itself here: one snapshot for all statements of a read.
-        event.listen(reader, "begin", lambda connection: connection.exec_driver_sql("BEGIN"))
-        return writer, reader
-
     def _prepare(self) -> None:
         if self.path is not None:
             # Before SQLite creates it with the umask's mode; its -wal and -shm take over the mode of the file.
@@ -356,6 +399,8 @@ class Database:
         while True:
             try:
                 with self.transaction(durable=True) as connection:
+                    if self.postgres and (lacking := postgres.lacking(connection)):
+                        raise StoreError(f"{self.name}: {lacking}; docs/postgresql.md says what it needs")
                     found, now = migrate(connection, upgrades=self.repairs)
                 break
             except DBAPIError as error:
@@ -370,6 +415,8 @@ class Database:
                 time.sleep(0.05)
         if self.path is not None:
             self._hold()
+        else:
+            self._count_on()
         if found is not None and found != now:
             log.info("the state database was upgraded", database=self.name, was=found, now=now)
 
@@ -386,8 +433,18 @@ class Database:
             self._keeper = sqlite3.connect(place, uri=True, check_same_thread=False, isolation_level=None)
             self._keeper.execute("SELECT count(*) FROM meta").fetchone()
         except sqlite3.Error as error:
-            raise _wrapped(error) from None
+            raise wrapped(error) from None
         self._identity = self._look()
+
+    def _count_on(self) -> None:
+        with self._turn(durable=True) as connection:
+            counter = CommitCounter(connection, self._node, self._folder, create=self.repairs)
+            stored = counter.stored(connection)
+        self._behind = max(0, counter.number - stored)
+        if self._behind and not self.repairs:
+            counter.close()  # who only looks leaves the difference for `monitor run` to see
+        else:
+            self._counter = counter
 
     def _check(self) -> None:
         assert self.path is not None
@@ -401,11 +458,9 @@ class Database:
             problem.sqlite_errorcode = sqlite3.SQLITE_CORRUPT
             raise DBAPIError("PRAGMA quick_check", None, problem)
 
-    def _unusable(self, error: DBAPIError) -> StoreError:
+    def unusable(self, error: DBAPIError) -> StoreError:
         if self.postgres:
-            # The server's own words hold no password. A refused login has no SQLSTATE, only these.
-            words = str(error.orig)
-            refused = next((why for sign, why in REFUSED.items() if sign in words), None)
+            refused = refusal(error.orig)
             if refused is None and classify(error) is Failure.RETRY:
                 return AwayError(
                     f"{self.name}: the server cannot be reached or is starting ({explain(error)}); "
@@ -423,76 +478,3 @@ class Database:
         ):
             return AwayError(f"{self.name}: {explain(error)}; {_MAKE_ROOM}")
         return StoreError(f"{self.name}: {explain(error)}; the file and its folder must be writable for this user")
-
-
-def reach_server(url: str, *, login: bool = True) -> None:
-    """Log in to a PostgreSQL server and change nothing; without `login` only see whether its driver is there.
-
-    Nothing to do for SQLite. Blocking. Raises StoreError.
-    """
-    database = Database(url, repairs=False)
-    try:
-        if database.postgres and login:
-            with database.reader.connect() as connection:
-                connection.exec_driver_sql("SELECT 1")
-    except DBAPIError as error:
-        raise database._unusable(error) from None
-    finally:
-        database.dispose()
-
-
-def _wrapped(error: Exception) -> Exception:
-    """Outside SQLAlchemy's own execution an error of SQLite is not wrapped."""
-    return DBAPIError(None, None, error) if isinstance(error, sqlite3.Error) else error
-
-
-def _parse(url: str | os.PathLike[str]) -> URL:
-    given = os.fspath(url)
-    if "://" not in given:
-        return URL.create("sqlite+pysqlite", database=os.path.abspath(given))
-    try:
-        parsed = make_url(given)
-        backend = parsed.get_backend_name()
-    except (ArgumentError, NoSuchModuleError):
-        raise StoreError("not a database URL; use a path, sqlite:///PATH or postgresql+psycopg://…") from None
-    if backend == "postgresql":
-        try:
-            import psycopg  # noqa: F401 - whether it, and the library it needs, are there
-        except ImportError:
-            raise DriverError('PostgreSQL needs psycopg: pip install "exposure-monitor[postgresql]"') from None
-        return parsed.set(drivername="postgresql+psycopg")
-    if backend != "sqlite" or not parsed.database or parsed.database == ":memory:":
-        raise StoreError("the database must be a file of SQLite (a path) or PostgreSQL (postgresql+psycopg://…)")
-    return parsed.set(drivername="sqlite+pysqlite", database=os.path.abspath(parsed.database))
-
-
-def _configure_sqlite(connection: Any, record: Any) -> None:
-    if not connection.execute("PRAGMA page_count").fetchone()[0]:
-        # Before all else: it takes effect in an empty file only, and in another it would write each time.
-        connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
-    connection.execute("PRAGMA journal_mode = WAL")
-    connection.execute("PRAGMA foreign_keys = ON")
-    connection.execute(f"PRAGMA journal_size_limit = {64 << 20}")
-
-
-def _configure_sqlite_reader(connection: Any, record: Any) -> None:
-    connection.execute("PRAGMA query_only = ON")
-
-
-def _begin_sqlite(connection: Connection) -> None:
-    durable = connection.get_execution_options().get("durable", True)
-    driver = connection.connection.driver_connection
-    assert driver is not None
-    try:
-        driver.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
-        driver.execute("BEGIN IMMEDIATE")
-    except sqlite3.Error as error:
-        raise _wrapped(error) from None
-
-
-def _durable_postgres(connection: Any, record: Any) -> None:
-    with connection.cursor() as cursor:
-        cursor.execute("SHOW synchronous_commit")
-        if cursor.fetchone()[0] == "off":
-            cursor.execute("SET synchronous_commit = on")
-    connection.commit()

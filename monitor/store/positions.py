@@ -67,7 +67,12 @@ class Positions:
 
     async def of(self, source: str) -> dict[str, Mapping[str, Any]]:
         """Key → state on this host, with all that was committed up to now."""
-        return await self._desk.write(lambda tx: _restore(tx, clean(source)), durable=True)
+
+        def run(tx: Transaction) -> dict[str, Mapping[str, Any]]:
+            tx.history.read(source)
+            return _restore(tx, clean(source))
+
+        return await self._desk.write(run, durable=True)
 
     def take_over(self, reaches: Mapping[str, str]) -> Future[Renamed]:
         """The sources in force from now on, name → reach: one that got another name keeps its positions, its ledger and
@@ -81,7 +86,9 @@ class Positions:
 
 
 def move(tx: Transaction, moved: Sequence[Position]) -> None:
-    """Keep the last of each key; forget those without a state."""
+    """Keep the last of each key; forget those without a state. What a source knew before the database forgot is left
+    out: it begins anew at what there is."""
+    moved = [position for position in moved if not tx.history.stale(position.source)]
     if not moved:
         return
     node = _node(tx)

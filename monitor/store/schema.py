@@ -57,6 +57,7 @@ __all__ = [
     "habits",
     "hooks",
     "incidents",
+    "known",
     "marks",
     "members",
     "meta",
@@ -103,7 +104,8 @@ meta = Table(
     Column("key", Text, primary_key=True),
     Column("value", Text, nullable=False),
     comment="schema version; nodes_since: when positions of no certain node were left behind; redacted: how far texts "
-    "of older versions were looked through",
+    "of older versions were looked through; key: tells another fingerprint key; identity: of this database and its "
+    "copies; commits, commits:NODE: transactions so far",
 )
 
 incidents = Table(
@@ -856,8 +858,7 @@ def migrate(
     """
     found: int | None = None
     if inspect(connection).has_table("meta"):
-        stored = connection.execute(select(meta.c.value).where(meta.c.key == "schema")).scalar()
-        found = int(stored) if stored and stored.isdigit() else None
+        found = known(connection, target)
     if found is None:
         for index, condition in _PARTIAL.items():
             index.dialect_options[connection.dialect.name]["where"] = condition
@@ -865,11 +866,6 @@ def migrate(
         rows = [{"key": "schema", "value": str(target)}, {"key": REDACTED, "value": WHOLE}]
         connection.execute(insert(meta), rows)
         return None, target
-    if found > target:
-        raise SchemaError(
-            f"the database has schema version {found}, this program knows versions up to {target}; "
-            "upgrade the program, or give it another database"
-        )
     if found < target and not upgrades:
         raise SchemaError(
             f"the database has schema version {found}, and this program works with {target}: restart `monitor run`, "
@@ -880,3 +876,15 @@ def migrate(
     if found < target:
         connection.execute(update(meta).where(meta.c.key == "schema").values(value=str(target)))
     return found, target
+
+
+def known(connection: Connection, target: int = VERSION) -> int | None:
+    """The version of the tables that are there. Raises SchemaError for one of a newer program."""
+    stored = connection.execute(select(meta.c.value).where(meta.c.key == "schema")).scalar()
+    found = int(stored) if stored and stored.isdigit() else None
+    if found is not None and found > target:
+        raise SchemaError(
+            f"the database has schema version {found}, this program knows versions up to {target}; "
+            "upgrade the program, or give it another database"
+        )
+    return found

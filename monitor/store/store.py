@@ -8,6 +8,7 @@ import os
 import socket
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar, cast
 
@@ -39,6 +40,7 @@ from monitor.store.records import Commit, Notice, Stats
 from monitor.store.redaction import Redaction
 from monitor.store.requests import Requests
 from monitor.store.retention import Retention
+from monitor.store.rows import clean
 from monitor.store.runs import Runs
 from monitor.store.schema import incidents, outbox, unsent
 from monitor.store.silences import Silences
@@ -131,6 +133,7 @@ class Store:
         clock: Callable[[], float] | None = None,
         repairs: bool = True,
         waiting: Callable[[str], None] | None = None,
+        folder: Path | None = None,
     ) -> Self:
         """Open or create. `url`: a path, or `postgresql+psycopg://…`. Raises StoreError.
 
@@ -138,11 +141,13 @@ class Store:
         sealed with; without one it shows accidents, but no forgery.
         A damaged SQLite file is moved aside; `recovery` then says where to and what was carried over. Without
         `repairs` damage, or an older form, is a StoreError. With `waiting`, a server that is away is waited for, and
-        `waiting` told why before each pause; a refused login is an error all the same.
+        `waiting` told why before each pause; a refused login is an error all the same. `folder`: of this host, where
+        it is kept how far a server had come, so that one that forgets is noticed.
         """
+        node = node or socket.gethostname()
 
         def prepare() -> tuple[Database, Recovery | None]:
-            database = Database(url, repairs=repairs)
+            database = Database(url, repairs=repairs, node=clean(node), folder=folder)
             try:
                 return database, database.prepare()
             except BaseException:
@@ -164,13 +169,17 @@ class Store:
             database,
             policy or Policy(),
             procedure=procedure or Procedure(),
-            clock=clock or SteadyClock(),
-            node=node or socket.gethostname(),
+            clock=clock or (SteadyClock(database.clock) if database.postgres else SteadyClock()),
+            node=node,
             secret=secret,
             access_rules=access_rules or Rules(),
         )
         store.recovery = recovery
         return store
+
+    async def claim(self) -> None:
+        """See that the database is of our fingerprint key; the first that comes is its own. Raises StoreError."""
+        await asyncio.to_thread(self._database.claim, self._secret)
 
     async def close(self, timeout: float = 5.0) -> None:
         """Write what waits, positions too, and close. Gives up on a database that cannot be written in time."""
@@ -219,6 +228,16 @@ class Store:
     def degraded(self) -> str | None:
         """Why the database cannot be written at present; None: it can."""
         return self._degraded
+
+    @property
+    def ahead(self) -> float:
+        """Seconds by which this host's clock is ahead of the database server's; 0 for SQLite."""
+        return self._database.clock.ahead() if self._database.postgres else 0.0
+
+    @property
+    def sources(self) -> set[str]:
+        """Names of those that have asked for their positions since the start."""
+        return self._database.history.sources
 
     def on_change(self, listener: Callable[[], None]) -> None:
         """Call `listener` in the event loop after each of our transactions that gives delivery something to do."""
@@ -304,7 +323,14 @@ class Store:
 
     def _begin(self, connection: Connection) -> Transaction:
         return Transaction(
-            connection, self.policy, self._clock(), self._node, self.procedure, self._secret, self.access_rules
+            connection,
+            self.policy,
+            self._clock(),
+            self._node,
+            self.procedure,
+            self._secret,
+            self.access_rules,
+            history=self._database.history,
         )
 
     # For the rooms (monitor.store.transaction.Desk)

@@ -30,7 +30,7 @@ class Tally:
                 data = os.pread(self._descriptor, _NUMBER.size, 0)
         return int(_NUMBER.unpack(data)[0]) if len(data) == _NUMBER.size else 0
 
-    def raise_to(self, number: int) -> None:
+    def reached(self, number: int) -> None:
         """Another process may be further already."""
         if number > self.read():
             self.set(number)

@@ -16,7 +16,7 @@ from monitor.common.severity import Severity
 from monitor.routing import Policy
 from monitor.runbook.progress import Procedure
 
-__all__ = ["Counts", "Desk", "Kept", "Transaction"]
+__all__ = ["Counts", "Desk", "History", "Kept", "Transaction"]
 
 _T = TypeVar("_T")
 
@@ -46,6 +46,28 @@ class Kept(Generic[_T]):
 
 
 @dataclass(slots=True)
+class History:
+    """How often a database has forgotten, and as of which time sources know their positions: who knows them from before
+    would pass over what is forgotten."""
+
+    number: int = 0
+    _read: dict[str, int] = field(default_factory=dict)
+
+    def read(self, source: str) -> None:
+        """It has its positions from the database as that is now."""
+        if not source.startswith("@"):  # a ledger of losses is never read again: what it has is the latest
+            self._read[source] = self.number
+
+    def stale(self, source: str) -> bool:
+        return self._read.get(source, self.number) < self.number
+
+    @property
+    def sources(self) -> set[str]:
+        """Those that ever asked for positions."""
+        return set(self._read)
+
+
+@dataclass(slots=True)
 class Transaction:
     """An open write transaction. `now`: seconds since the epoch, the same for all that happens in it; `node`: the host
     whose process this is; `secret`: what the trail is sealed with; `access`: who may read what.
@@ -62,6 +84,7 @@ class Transaction:
     audible: Policy | None = None  # the policy with the silences of the database, once somebody has asked for it
     quiet: object = None  # what keeps sinks from hearing of incidents (monitor.store.held), likewise
     counts: Counts = field(default_factory=Counts)
+    history: History = field(default_factory=History)
 
     def changed(self) -> None:
         """Incidents, their groups or silences are not as they were, or what was done is undone."""

@@ -12,7 +12,17 @@ from typing import Literal
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
-__all__ = ["NO_ROOM", "REFUSED", "AwayError", "DriverError", "Failure", "Recovery", "StoreError", "classify", "explain"]
+__all__ = [
+    "NO_ROOM",
+    "AwayError",
+    "DriverError",
+    "Failure",
+    "Recovery",
+    "StoreError",
+    "classify",
+    "explain",
+    "refusal",
+]
 
 
 class StoreError(Exception):
@@ -37,14 +47,15 @@ class Failure(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Recovery:
-    """Something was wrong with the database file, and what was done about it."""
+    """Something was wrong with the database, and what was done about it."""
 
-    kind: Literal["damaged", "removed", "replaced", "shortened"]
-    path: Path  # damaged: where the old file is kept; otherwise the database
+    kind: Literal["damaged", "removed", "replaced", "shortened", "forgotten"]
+    path: Path | str  # damaged: where the old file is kept; otherwise the database
     reason: str
     salvaged: dict[str, int] = field(default_factory=dict)  # damaged: rows carried over from each table
     complete: bool = False  # nothing is missing
-    lost: int = 0  # shortened: transactions that are gone
+    lost: int = 0  # shortened, forgotten: transactions that are gone
+    known: int = 0  # forgotten: the last that is left of this host
 
     @property
     def title(self) -> str:
@@ -53,6 +64,7 @@ class Recovery:
             "removed": "The state database was removed while it was open and has been written anew",
             "replaced": "The state database was exchanged for another file while it was open",
             "shortened": "The state database has lost its last transactions",
+            "forgotten": "The state database has lost its last transactions",
         }[self.kind]
 
     @property
@@ -64,6 +76,18 @@ class Recovery:
             return f"{self.reason}. The old file is kept at {self.path}. Carried over: {rows}. {whole}"
         if self.kind == "removed" and self.complete:
             return f"{self.reason}. The monitor still had it open and wrote all of it to {self.path} again."
+        if self.kind == "forgotten":
+            amount = self.lost or "an unknown number of"
+            again = (
+                "What this host found since was written again from memory"
+                if self.complete
+                else "What was pushed since, or is in no log any more, may be missing: nobody can count it"
+            )
+            return (
+                f"{self.reason}: {amount} transactions of this host are gone. Sources are read again from the last "
+                f"positions it knows. {again}. Acknowledgements, resolutions and silences made since are lost, and "
+                "alerts may come twice."
+            )
         if self.kind == "shortened":
             return (
                 f"{self.reason}: {self.lost} transactions are gone. Sources are read again from the last positions it "
@@ -88,7 +112,13 @@ _SQLITE_RETRY = {
 _SQLITE_CORRUPT = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
 # The disk is full or failing, or nothing more can be opened: waiting may mend it.
 NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS, errno.EMFILE, errno.ENFILE})
-REFUSED = {
+# Signs in the server's or libpq's words, the first that fits. A refused login has no SQLSTATE, only these.
+_REFUSED = {
+    "certificate verify failed": "the server's certificate is not trusted (sslrootcert), or has expired",
+    "does not match host name": "the server's certificate is for another host name",
+    "root certificate file": "the file of trusted certificates (sslrootcert) is missing or cannot be read",
+    "server does not support SSL": "the server speaks no TLS, and sslmode demands it",
+    "SSL error": "the TLS connection failed: see the server's certificate, sslrootcert and sslmode",
     "password authentication failed": "the server refuses the password",
     "no password supplied": "the server wants a password and none is given",
     "no pg_hba.conf entry": "the server does not let this role in from here (pg_hba.conf)",
@@ -96,8 +126,9 @@ REFUSED = {
     "permission denied": "the role may not connect",
 }
 # Classes of SQLSTATE: connection, transaction rollback, resources, operator intervention, system error; and single
-# codes: lock not available, read-only transaction (a failover in progress).
-_POSTGRES_RETRY = ("08", "40", "53", "57", "58", "55P03", "25006")
+# codes: lock not available, read-only transaction (a failover in progress), a transaction that idled too long, a table
+# that is not there while a backup is restored.
+_POSTGRES_RETRY = ("08", "40", "53", "57", "58", "55P03", "25006", "25P03", "42P01")
 
 
 def classify(error: BaseException) -> Failure:
@@ -126,4 +157,12 @@ def explain(error: BaseException) -> str:
     if primary:
         return str(primary)
     state = getattr(original, "sqlstate", None)
+    if state is None and (refused := refusal(original)):
+        return refused
     return f"{type(original).__name__}{f' ({state})' if state else ''}"
+
+
+def refusal(original: BaseException | None) -> str | None:
+    """Why a server does not let us in, in words of ours: its own may quote what it was given."""
+    words = str(original)
+    return next((why for sign, why in _REFUSED.items() if sign in words), None)

@@ -8,7 +8,7 @@ import time
 import uuid
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
 import structlog
@@ -17,7 +17,9 @@ from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from monitor.common.backoff import backoff
 from monitor.model import Position
+from monitor.store.commit_counter import ForgottenError
 from monitor.store.database import Database
+from monitor.store.memory import Memory
 from monitor.store.records import Commit
 from monitor.store.rows import upsert
 from monitor.store.schema import batches
@@ -90,6 +92,7 @@ class Writer:
         self._abandon = threading.Event()
         self._degraded: str | None = None
         self._attempt_since: float | None = None
+        self._memory = Memory()  # of what a server may forget
         self._checkpointed, self._written = time.monotonic(), False
         # Daemonic: a disk that hangs must not keep the process from its second signal.
         self._thread = threading.Thread(target=self._loop, name="store-writer", daemon=True)
@@ -168,7 +171,7 @@ class Writer:
             if taken is None:
                 break
             jobs, positions = taken
-            if not jobs and not positions and not self._database.replaced():
+            if not jobs and not positions and not self._database.replaced() and not self._database.forgets():
                 self._checkpoint()
                 continue
             self._write(jobs, positions)
@@ -179,7 +182,7 @@ class Writer:
             try:
                 with self._database.transaction(durable=False) as connection:
                     connection.execute(delete(batches).where(batches.c.writer == self._name))
-            except SQLAlchemyError as error:
+            except (SQLAlchemyError, ForgottenError) as error:
                 log.debug("could not remove the writer's mark", error=explain(error))
 
     def _take(self) -> tuple[list[_Job], list[Position]] | None:
@@ -193,8 +196,8 @@ class Writer:
                         break
                 elif self._closing:
                     return None
-                if not self._condition.wait(min(wait or _LOOK, _LOOK)) and self._database.path is not None:
-                    break  # a file that was removed is written anew at once, not with the next finding
+                if not self._condition.wait(min(wait or _LOOK, _LOOK)):
+                    break  # what is gone is noticed at once, not with the next finding
             jobs, self._jobs = self._jobs, []
             positions, self._positions = list(self._positions.values()), {}
             self._positions_since = None
@@ -205,6 +208,7 @@ class Writer:
         token = uuid.uuid4().hex
         unsure: list[tuple[_Job, Any, BaseException | None]] | None = None
         failures = 0
+        trouble: str | None
         news, counts = False, Counts()
         outcomes: list[tuple[_Job, Any, BaseException | None]] | None = None  # once it is committed
         while True:
@@ -231,8 +235,12 @@ class Writer:
                     continue
                 self._set_degraded(None)
                 break
+            except ForgottenError as error:
+                outcomes = unsure = None
+                lost, trouble = self._remembered(error)
+                jobs = [*lost, *jobs]
             except _DamagedError as error:
-                trouble: str | None = self._replace(str(error))
+                trouble = self._replace(str(error))
             except StoreError as error:  # the place is unusable for now: the folder is gone, or a newer version's file
                 trouble = str(error)
             except (SQLAlchemyError, OSError) as error:
@@ -263,6 +271,8 @@ class Writer:
         self.stats.transactions += 1
         self.stats.commits += sum(isinstance(job.run, Commit) for job in jobs)
         self.stats.counts.add(counts)
+        if self._database.postgres and self._database.number is not None:
+            self._memory.add(self._database.number, [job.run for job in jobs if isinstance(job.run, Commit)])
         if news:
             # Before the futures: whoever continues after a commit finds delivery already on its way.
             self._on_news()
@@ -335,6 +345,16 @@ class Writer:
         with self._database.transaction(durable=False) as connection:
             stored = connection.execute(select(batches.c.token).where(batches.c.writer == self._name)).scalar()
         return stored == token
+
+    def _remembered(self, forgotten: ForgottenError) -> tuple[list[_Job], str | None]:
+        """Go on with what the server still knows. Returns what is to be written again, and what is still wrong."""
+        try:
+            recovery = self._database.go_on(forgotten)
+        except (StoreError, SQLAlchemyError, OSError) as error:
+            return [], explain(error) if isinstance(error, SQLAlchemyError) else str(error)
+        commits, complete = self._memory.since(forgotten.known)
+        self._on_recovery(replace(recovery, complete=complete))
+        return [_Job(commit, durable=True) for commit in commits], None
 
     def _replace(self, reason: str) -> str | None:
         """Start a new database in place of a damaged one. Returns what is still wrong."""

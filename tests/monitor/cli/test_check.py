@@ -12,6 +12,7 @@ from detectors.rules.template import expand
 from tests.fakes.refused import refused
 from tests.monitor.cli.conftest import ROOT
 from tests.monitor.store.conftest import postgres_server
+from tests.monitor.store.failover import connected
 
 __all__ = ["postgres_server"]  # a fixture
 
@@ -277,6 +278,29 @@ def test_a_server_that_is_away_or_refuses_is_told_by_check(
     (config.parent / "url").write_text(server)
     answer = monitor("check", env=ENV)
     assert answer.returncode == 0, answer.stdout
+
+
+def test_what_the_start_would_refuse_of_a_database_is_told_before(
+    monitor: Command, config: Path, postgres_server: str
+) -> None:
+    _postgres(config, str(config.parent / "state.db"))
+    assert monitor("run", "--once", env=ENV).returncode == 0
+    keyed = config.read_text().replace("[monitor]\n", '[monitor]\nfingerprint_key = "env:KEY"\n')
+    config.write_text(keyed)
+    for command in (["check"], ["run", "--once"]):
+        answer = monitor(*command, env=ENV | {"KEY": "another-key-that-is-long-enough"})
+        assert answer.returncode == 1, answer.stderr
+        assert "its fingerprints are of another key" in answer.stdout + answer.stderr
+
+    server = postgres_server.format(database="postgres")
+    with connected(server) as admin:
+        admin.execute("REVOKE CREATE ON SCHEMA public FROM PUBLIC")
+        admin.execute("CREATE ROLE unfit LOGIN")
+    (config.parent / "url").write_text(server.replace("//monitor@", "//unfit@"))
+    for command in (["check"], ["run", "--once"]):
+        answer = monitor(*command, env=ENV | {"KEY": "another-key-that-is-long-enough"})
+        assert answer.returncode == 1, answer.stderr
+        assert "the role unfit lacks rights: it may not create tables" in answer.stdout + answer.stderr
 
 
 def test_a_certificate_that_cannot_be_used_is_told_before_the_start(monitor: Command, config: Path) -> None:

@@ -10,8 +10,9 @@ import aiohttp
 import pytest
 
 from monitor.ledger import STATE, place
+from monitor.store import Store
 from tests.fakes.intake import until
-from tests.fakes.setup import Setup, incidents, running
+from tests.fakes.setup import Setup, incidents, running, told
 from tests.fakes.webhook import FakeWebhook
 
 
@@ -122,3 +123,17 @@ async def test_a_disk_that_hangs_is_neither_ready_nor_healthy(site: Setup, monke
         works.set()
         await becomes("/readyz", 200)
         await becomes("/healthz", 200)
+
+
+async def test_a_database_that_hangs_and_a_clock_that_is_wrong_are_reported_and_over(
+    site: Setup, hook: FakeWebhook, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("monitor.daemon.health._BEAT", 0.05)
+    daemon = site.daemon()
+    async with running(daemon):
+        with monkeypatch.context() as patch:
+            patch.setattr(daemon.running.site.store, "stalled", lambda: 12.0)
+            patch.setattr(Store, "ahead", -40.0)
+            await told(hook, "does not answer a write has been under way for 12 s")
+            await told(hook, "is wrong It is 40 s behind the clock of the database server")
+        await until(lambda: sum(payload["reason"] == "recovered" for payload in hook.payloads) == 2)

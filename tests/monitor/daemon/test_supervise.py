@@ -18,6 +18,10 @@ from tests.fakes.intake import until
 from tests.fakes.server import Fault
 from tests.fakes.setup import Setup, incidents, running, told
 from tests.fakes.webhook import FakeWebhook
+from tests.monitor.store.conftest import postgres_server, postgres_url, prepared_postgres
+from tests.monitor.store.failover import lagging, take_over
+
+__all__ = ["postgres_server", "postgres_url", "prepared_postgres"]  # fixtures
 
 
 async def test_ready_means_that_where_sources_begin_is_durable(site: Setup, hook: FakeWebhook) -> None:
@@ -307,3 +311,35 @@ async def test_where_two_may_be_the_one_nothing_is_taken_over_and_it_is_told(sit
         await told(hook, "Positions of before were not taken over")
         await told(hook, "one, two read the same")
         assert set(await daemon.running.site.store.positions.all()) >= {"before", "one", "two"}
+
+
+async def test_sources_go_back_when_their_server_has_forgotten(
+    site: Setup, hook: FakeWebhook, postgres_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And what is remembered is written again at once; here nothing is, so that it must come from the log."""
+    monkeypatch.setattr("monitor.store.memory._MOST", 0)
+    monkeypatch.setenv("DATABASE_URL", postgres_url)
+    site.config.write_text(site.config.read_text().replace("[monitor]", '[monitor]\ndatabase = "env:DATABASE_URL"'))
+    daemon = site.daemon()
+
+    def seen() -> set[str]:
+        return {incident["fingerprint"] for incident in incidents(hook)}
+
+    async with running(daemon):
+        store = daemon.running.site.store
+        site.plant(1)
+        await until(lambda: len(seen()) == 1)
+        await store.flush()
+        copy = lagging(postgres_url)
+        site.plant(2)
+        await until(lambda: len(seen()) == 2)
+        take_over(postgres_url, copy)
+        site.plant(3)
+        await until(lambda: len(seen()) == 3)
+        await told(hook, "The state database has lost its last transactions")
+        async with asyncio.timeout(30):
+            while {one.fingerprint for one in await store.incidents.find()} != seen():
+                await asyncio.sleep(0.05)
+        assert [one.occurrences for one in await store.incidents.find()] == [1, 1, 1]
+        kept = ledger.losses(await store.positions.of(ledger.place("app")))
+        assert [(loss.reason, loss.unknown, loss.untold) for loss in kept] == [("forgotten", 1, None)]

@@ -12,8 +12,8 @@ from monitor.store.tally import Tally
 def test_it_only_grows_unless_it_is_set(tmp_path: Path) -> None:
     path = tmp_path / "mark"
     one, other = Tally(path, create=True), Tally(path, create=False)
-    one.raise_to(7)
-    other.raise_to(5)
+    one.reached(7)
+    other.reached(5)
     assert one.read() == 7
     one.set(2)
     assert other.read() == 2
@@ -27,7 +27,7 @@ def test_it_only_grows_unless_it_is_set(tmp_path: Path) -> None:
 
 def test_without_a_file_nothing_is_counted(tmp_path: Path) -> None:
     for tally in (Tally(tmp_path / "no" / "mark", create=True), Tally(tmp_path / "mark", create=False)):
-        tally.raise_to(3)
+        tally.reached(3)
         assert tally.read() == 0
         tally.close()
     assert not (tmp_path / "mark").exists()
@@ -35,13 +35,13 @@ def test_without_a_file_nothing_is_counted(tmp_path: Path) -> None:
 
 def test_a_look_that_fails_is_no_trouble_of_the_transaction(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     tally = Tally(tmp_path / "mark", create=True)
-    tally.raise_to(3)
+    tally.reached(3)
 
     def failing(*_: object) -> bytes:
         raise OSError(errno.EIO, "the disk fails")
 
     with monkeypatch.context() as patch:
         patch.setattr(os, "pread", failing)
-        tally.raise_to(4)
+        tally.reached(4)
     assert tally.read() == 4
     tally.close()

@@ -1,0 +1,46 @@
+"""What was found last, kept until a server that forgets can hardly have been so far behind."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import replace
+
+from monitor.store.records import Commit
+
+__all__ = ["Memory"]
+
+_MOST = 10_000  # findings and readings; what they hold is masked, and about a kilobyte
+
+
+class Memory:
+    """Of commits by the number of their transaction, as the server counts it."""
+
+    def __init__(self, most: int | None = None) -> None:
+        self._most, self._held = _MOST if most is None else most, 0
+        self._since: int | None = None  # all after that one is here
+        self._commits: deque[tuple[int, Commit]] = deque()
+
+    def add(self, number: int, commits: Sequence[Commit]) -> None:
+        """Without positions, which are to be as old as what the server knows."""
+        if self._since is None:
+            self._since = number - 1
+        for commit in commits:
+            if commit.findings or commit.notices or commit.readings:
+                self._commits.append((number, replace(commit, positions=())))
+                self._held += _weight(commit)
+        while self._held > self._most and self._commits:
+            self._since, old = self._commits.popleft()
+            self._held -= _weight(old)
+
+    def since(self, number: int) -> tuple[list[Commit], bool]:
+        """What came after that transaction, in order; whether that is all of it. It has to be added again."""
+        found = [commit for at, commit in self._commits if at > number]
+        complete = self._since is not None and self._since <= number
+        self._commits = deque((at, commit) for at, commit in self._commits if at <= number)
+        self._held = sum(_weight(commit) for _, commit in self._commits)
+        return found, complete
+
+
+def _weight(commit: Commit) -> int:
+    return len(commit.findings) + len(commit.readings) + len(commit.notices)
