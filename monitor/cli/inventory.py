@@ -45,9 +45,18 @@ EntriesArgument = Annotated[
 @app.command(
     "sync",
     epilog="Example: monitor inventory sync gateway",
-    help="Read the managers now. What cannot be read stays as it was known. Exit code 1: an entry could not be read.",
+    help="Read the managers now. What cannot be read stays as it was known, and so does what is missing with many "
+    "others. Exit code 1: an entry could not be read, or lacks so much.",
 )
-def sync(entries: EntriesArgument = None, form: FormatOption = Format.text, config: ConfigOption = None) -> None:
+def sync(
+    entries: EntriesArgument = None,
+    *,
+    accept: Annotated[
+        bool, typer.Option("--accept-removals", help="What a manager does not give is gone, however much that is.")
+    ] = False,
+    form: FormatOption = Format.text,
+    config: ConfigOption = None,
+) -> None:
     from monitor import state
     from monitor.site import make_scrubber
 
@@ -58,7 +67,7 @@ def sync(entries: EntriesArgument = None, form: FormatOption = Format.text, conf
     async def work(store: Store) -> list[dict[str, Any]]:
         from monitor.inventory.read import sync
 
-        return [_outcome(entry.name, *await sync(store, entry, key, scrub)) for entry in chosen]
+        return [_outcome(entry.name, *await sync(store, entry, key, scrub, accept=accept)) for entry in chosen]
 
     rows = with_store(settings, work, make=True)
     emit(rows, form, lambda rows: (line for row in rows for line in _told(row)))
@@ -86,7 +95,7 @@ def _told(row: Mapping[str, Any]) -> Iterable[str]:
     if row["refused"]:
         yield "  `monitor inventory list --refused` says why"
     if row["error"]:
-        yield paint(f"  not read to its end: {printable(row['error'])}", "red")
+        yield paint(f"  not taken for the whole: {printable(row['error'])}", "red")
         yield "  what was known before stays as it was"
 
 

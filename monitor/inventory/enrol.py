@@ -160,8 +160,8 @@ class Enrolment:
         entry.at, entry.read = (await site.store.inventory.syncs())[name].at, time.monotonic()
         entry.anchors |= anchors
         self._changes += 1
-        entry.failures = entry.failures + 1 if error else 0
-        if error:
+        entry.failures = entry.failures + 1 if error else 0  # what is in doubt is looked at again on its schedule
+        if error := error or difference.doubt:
             text = f"{error}. What was known before is still looked for; it is tried again."
             site.tell(f"The inventory {name} could not be read", text, key=f"inventory {name}")
             return

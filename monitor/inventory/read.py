@@ -38,11 +38,15 @@ async def read(
     return ""
 
 
-async def sync(store: Store, config: ManagerConfig, key: bytes, scrub: Callable[[str], str]) -> tuple[Difference, str]:
-    """Keep what the manager holds. Returns what is new of it, and why it is not the whole; empty: it is."""
+async def sync(
+    store: Store, config: ManagerConfig, key: bytes, scrub: Callable[[str], str], *, accept: bool = False
+) -> tuple[Difference, str]:
+    """Keep what the manager holds. Returns what is new of it, and why it is not the whole; empty: it is. `accept`: what
+    it does not hold is gone, however much that is."""
     found: list[Kept] = []
     error = await read(config, key, scrub, lambda enrolled: found.append(enrolled[0]))
-    return await store.inventory.save(config.name, found, whole=not error, error=error), error
+    told = await store.inventory.save(config.name, found, whole=not error, error=error, accept=accept)
+    return told, error or told.doubt
 
 
 async def faults(config: ManagerConfig) -> list[str]:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from aiohttp import web
 
 from detectors.rules.template import expand
 from monitor.inventory import read as reading
@@ -14,6 +15,8 @@ from monitor.inventory.held import Held, ManagerError
 from monitor.inventory.keep import Enrolled
 from monitor.inventory.managers.aws import AwsConfig
 from monitor.inventory.managers.dotenv import DotenvConfig
+from monitor.store import Store
+from tests.fakes.server import FakeServer
 
 VALUE = expand("{alnum:30}", 6)
 
@@ -86,3 +89,38 @@ async def test_the_access_of_who_rotates_is_looked_at_with_its_own_credential(mo
     monkeypatch.setattr("monitor.inventory.managers.load_manager", lambda kind: _Rotates)
     assert await reading.faults(config) == ["x reads too little", "rotate: x rotates nothing"]
     assert await reading.faults(config.model_copy(update={"rotate": None})) == ["x reads too little"]
+
+
+class Amazon(FakeServer):
+    """Secrets Manager with two pages of ten secrets; what is `lost`: the pages from there on, as if there were none."""
+
+    lost = 2
+
+    async def answer(self, request: web.Request, body: bytes) -> web.StreamResponse:
+        given = await request.json()
+        if request.headers["X-Amz-Target"] != "secretsmanager.ListSecrets":
+            return web.json_response({"SecretString": expand("{alnum:30}", given["SecretId"])})
+        page = int(given.get("NextToken", 0))
+        names = range(10 * page, 10 * page + 10) if page < self.lost else ()
+        stages = {"v": ["AWSCURRENT"]}
+        listed = [{"ARN": f"arn:{one}", "Name": f"S{one}", "SecretVersionsToStages": stages} for one in names]
+        onward = {"NextToken": "1"} if not page and names else {}
+        return web.json_response({"SecretList": listed, **onward})
+
+
+@pytest.mark.parametrize("lost", [0, 1])
+async def test_a_manager_that_knows_of_nothing_for_a_while_retires_nothing(tmp_path: Path, lost: int) -> None:
+    async with Amazon() as server, await Store.open(tmp_path / "state.db") as store:
+        (tmp_path / "key").write_text("k" * 20)
+        login = {"access_key_id": f"file:{tmp_path}/key", "secret_access_key": f"file:{tmp_path}/key"}
+        given = {"name": "a", "type": "aws", "region": "us-east-1", "server": server.url, **login}
+        config = AwsConfig.model_validate(given)
+        assert (await reading.sync(store, config, b"k" * 32, str))[0].added == 20
+        server.lost = lost
+        told, error = await reading.sync(store, config, b"k" * 32, str)
+        assert (told.gone, "missing all at once" in error) == (0, True)
+        server.lost = 2
+        assert (await reading.sync(store, config, b"k" * 32, str))[1] == ""
+        server.lost = lost
+        told, error = await reading.sync(store, config, b"k" * 32, str, accept=True)
+        assert (told.gone, error) == (20 - 10 * lost, "")
