@@ -7,15 +7,14 @@ retired value that shows up in a log is still news.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Literal
 
 from sqlalchemy import Connection, Row, delete, func, insert, select, update
 
-from monitor.common.text import clip, one_line
-from monitor.store import outbox
+from monitor.store import outbox, removals
 from monitor.store.owners import Owned, Standing, adopt, by_fingerprint, returned
 from monitor.store.rows import chunks, clean, insert_into
 from monitor.store.schema import incidents, secret_prints, secret_versions, secrets, syncs
@@ -35,8 +34,6 @@ _Kind = Literal["added", "changed", "returned", "gone"]
 
 _BATCH = 500  # secrets of one transaction: findings wait for no longer
 _NAMED = 100  # names of a difference that are told
-_SHARE, _FEW = 0.1, 2  # of what is known: when more of it is missing at once, it is in doubt …
-_SURE = 3600.0  # … until it has been missing for so many seconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -365,7 +362,7 @@ def _ended(
     connection = tx.connection
     gone: list[str] = []
     if names is not None:
-        gone, doubted = _missing(tx, source, names, prints, accept=accept)
+        gone, doubted = removals.missing(tx, source, names, prints, accept=accept)
         for chunk in chunks(gone):
             mine = (secrets.c.entry == source) & secrets.c.name.in_(chunk)
             connection.execute(update(secrets).where(mine).values(gone_at=tx.now, missed_at=None))
@@ -376,7 +373,7 @@ def _ended(
             mine = (secrets.c.entry == source) & secrets.c.name.in_(chunk)
             since = func.coalesce(secrets.c.missed_at, tx.now)
             connection.execute(update(secrets).where(mine).values(missed_at=since))
-        told.doubt = _doubt(source, doubted) if doubted else ""
+        told.doubt = removals.doubt(source, doubted) if doubted else ""
     values: dict[str, Any] = {"at": tx.now, "error": clean(error or told.doubt)}
     if names is not None and not told.doubt:
         values |= {"whole_at": tx.now, "held": told.held, "refused": told.refused}
@@ -384,59 +381,6 @@ def _ended(
     statement = insert_into(connection, syncs).values(entry=source, **first)
     connection.execute(statement.on_conflict_do_update(index_elements=[syncs.c.entry], set_=values))
     return gone
-
-
-def _missing(
-    tx: Transaction, source: str, names: Mapping[str, bool], prints: Set[str], *, accept: bool
-) -> tuple[list[str], list[str]]:
-    """What is gone, and what only may be: too much is missing at once, and nobody has confirmed it. What has another
-    name now is not missing."""
-    query = select(secrets.c.name, secrets.c.missed_at).where(secrets.c.entry == source, secrets.c.gone_at.is_(None))
-    known = {row.name: row.missed_at for row in tx.connection.execute(query)}
-    missing = [name for name in known if name not in names and not _withheld(name, names)]
-    if accept or not missing:
-        return missing, []
-    values: dict[str, set[str]] = {}
-    for chunk in chunks(missing):
-        there = (secret_versions.c.entry == source) & secret_versions.c.name.in_(chunk)
-        join = secret_versions.join(secret_prints, secret_prints.c.version == secret_versions.c.id)
-        rows = select(secret_versions.c.name, secret_prints.c.fingerprint).select_from(join)
-        for row in tx.connection.execute(rows.where(there, secret_versions.c.standing == "current")):
-            values.setdefault(row.name, set()).add(row.fingerprint)
-
-    whole = {head for name in names for head in _heads(name)}  # of these, members are given now
-
-    def unsure(name: str) -> bool:
-        since = known[name]
-        renamed = name in values and values[name] <= prints
-        reshaped = name in whole or any(head in names for head in _heads(name))
-        return not renamed and not reshaped and (since is None or tx.now - since < _SURE)
-
-    doubted = [name for name in missing if unsure(name)]
-    nothing = not any(name in names for name in known)
-    if len(doubted) <= _SHARE * len(known) or not (nothing or len(doubted) > _FEW):
-        doubted = []
-    return [name for name in missing if name not in set(doubted)], doubted
-
-
-def _doubt(source: str, missing: Sequence[str]) -> str:
-    some = ", ".join(clip(one_line(name), 80) for name in missing[:3])
-    more = f" and {len(missing) - 3:,} more" if len(missing) > 3 else ""
-    return (
-        f"inventory {source}: {some}{more} {'is' if len(missing) == 1 else 'are'} missing all at once, which may be a "
-        f"fault of its manager. Nothing is retired until it is missing for an hour; where that is right, "
-        f"`monitor inventory sync {source} --accept-removals` says so"
-    )
-
-
-def _withheld(name: str, names: Mapping[str, bool]) -> bool:
-    """Whether it is a field or member of one of which no value was given."""
-    return any(names.get(head) is False for head in _heads(name))
-
-
-def _heads(name: str) -> Iterator[str]:
-    """What it may be a field or member of."""
-    return (name[:at] for at, char in enumerate(name) if char == ".")
 
 
 def _secrets(connection: Connection, source: str | None, name: str | None, environment: str | None) -> list[Secret]:
