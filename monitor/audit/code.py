@@ -47,7 +47,11 @@ def _code(tree: Tree) -> Iterator[Evidence]:
             else:
                 certain += 1
                 yield failed(text, repeat, name, hit.line)
-    if not certain:
+    if not code:
+        yield unknown(
+            f"{tree.root}: no file of code, so there was nothing to look at", f"ls -A {shlex.quote(str(tree.root))}"
+        )
+    elif not certain:
         silenced = f", {tree.scanned.silenced} findings silenced by comments" if tree.scanned.silenced else ""
         yield passed(
             f"{tree.root}: no secret in {len(code):,} files{silenced}", f"monitor scan {shlex.quote(str(tree.root))}"

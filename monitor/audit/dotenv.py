@@ -70,8 +70,9 @@ def examples(subject: Subject) -> Iterator[Evidence]:
         for name in tree.examples:
             yield from _example(tree, name, real)
         if not tree.examples:
-            yield passed(
-                f"{tree.root}: there is no .env.example", shlex.join(["find", str(tree.root), "-name", ".env*"])
+            yield unknown(
+                f"{tree.root}: there is no .env.example to look at",
+                shlex.join(["find", str(tree.root), "-name", ".env*"]),
             )
         yield from unread(tree)
 
@@ -97,7 +98,9 @@ def _example(tree: Tree, name: str, real: dict[str, str]) -> Iterator[Evidence]:
         elif list(assigned([(one.name, one.value)], wordy=False)):
             wrong.add(one.line)
             yield failed(f"{name}:{one.line}: {one.name} has what looks like a value", repeat, name, one.line)
-    if not wrong:
+    if not found:
+        yield unknown(f"{name}: no variable in it that could be read", repeat, name)
+    elif not wrong:
         yield passed(f"{name}: {len(found)} variables, no real value", repeat, name)
 
 

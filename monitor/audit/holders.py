@@ -121,7 +121,9 @@ def _holders(key: _Key, found: list[str]) -> Iterator[Evidence]:
     others = [name for name in sorted(holds.keys() - set(files)) if not fits(key.allowed, name)]
     pieces += [failed(f"{holds[name]} holds {key.what}", key.repeat, name) for name in others]
     yield from pieces
-    if not any(piece.verdict == "fail" for piece in pieces):
+    if not (tree.code or tree.environment):
+        yield unknown(f"{tree.root}: no file that could name {key.what}, so there was nothing to look at", key.repeat)
+    elif not any(piece.verdict == "fail" for piece in pieces):
         by = sorted({name for name in [*files, *holds] if fits(key.allowed, name)})
         where = f"by {', '.join(by[:6])}{' and others' if len(by) > 6 else ''} alone" if by else "nowhere else"
         yield passed(f"{tree.root}: {key.what} is named {where}", key.repeat)

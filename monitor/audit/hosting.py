@@ -47,11 +47,12 @@ async def switches(subject: Subject) -> AsyncIterator[Evidence]:
     if not sources:
         yield unknown('no [[sources]] with type = "github" is configured', "monitor github doctor --repositories")
     for source in sources:
-        client = _client(source)
+        client, asked = _client(source), 0
         try:
             async for one in repositories(source, client):
                 if one.archived:
                     continue
+                asked += 1
                 repeat = shlex.join(["gh", "api", f"repos/{one.name}", "--jq", ".security_and_analysis"])
                 off = [words for name, words in _ASKED.items() if one.switches[name] == "off"]
                 hidden = [words for name, words in _ASKED.items() if one.switches[name] == "unknown"]
@@ -62,6 +63,8 @@ async def switches(subject: Subject) -> AsyncIterator[Evidence]:
                     yield unknown(f"{one.name}: {', '.join(hidden)} unknown: {why}", repeat)
                 if not off and not hidden:
                     yield passed(f"{one.name}: {', '.join(_ASKED.values())} on", repeat)
+            if not asked:
+                yield unknown(f"source {source.name}: it shows no repository", "monitor github doctor --repositories")
         except (RemoteError, AuthError) as error:
             yield unknown(f"source {source.name}: {error}", "monitor github doctor --repositories")
         finally:
@@ -181,7 +184,8 @@ async def _issuers(subject: Subject) -> AsyncIterator[Evidence]:
         try:
             value = credential.resolve()
         except CredentialError:
-            continue  # `monitor check` tells
+            yield unknown(f"{where} ({credential.shown}): it could not be read", "monitor check")
+            continue
         rules = {match.rule.id for match in worker.scan(value.encode("utf-8", "surrogateescape"))}
         for rule in sorted(rules):
             probe = probe_of(rule)

@@ -89,9 +89,10 @@ def _image(path: Path, subject: Subject) -> Iterator[Evidence]:
         image.report("", "no manifest that names layers: this is no image that could be read")
     for name, why in image.problems:
         yield unknown(f"{path.name}: {name}: {why}" if name else f"{path.name}: {why}", repeat, str(path))
+    if image.unsure:
+        yield unknown(f"{path.name}: {image.unsure} findings of low confidence: look at them", repeat, str(path))
     if not wrong:
-        unsure = f", {image.unsure} findings of low confidence not counted" if image.unsure else ""
-        yield passed(f"{path.name}: no secret in {len(layers)} layers, environment and history{unsure}", repeat)
+        yield passed(f"{path.name}: no secret in {len(layers)} layers, environment and history", repeat)
 
 
 def _inside(path: Path, blob: str) -> str:

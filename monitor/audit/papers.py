@@ -106,9 +106,11 @@ def _documented(
     yield from found
     if not found:
         folders = [str(tree.base) for tree in subject.trees]
-        yield failed(
-            f"no page says {what}", shlex.join(["grep", "-rliE", "rotat|revoke|incident", *(folders or ["."])])
-        )
+        repeat = shlex.join(["grep", "-rliE", "rotat|revoke|incident", *(folders or ["."])])
+        if subject.empty:
+            yield unknown(f"whether a page says {what}: no file was there to look at", repeat)
+        else:
+            yield failed(f"no page says {what}", repeat)
 
 
 def _lines(text: str) -> list[_Line]:

@@ -119,7 +119,12 @@ async def trail(subject: Subject) -> AsyncIterator[Evidence]:
         yield piece
     if not found:
         repeat = shlex.join(["grep", "-rnE", "cloudtrail|audit", *(str(tree.base) for tree in subject.trees)])
-        yield failed("nothing here says that reads of secrets are recorded, and no source reads such records", repeat)
+        what = "says that reads of secrets are recorded, and no source reads such records"
+        yield (
+            unknown(f"no file was there that {what}", repeat)
+            if subject.empty
+            else failed(f"nothing here {what}", repeat)
+        )
 
 
 def _trails(subject: Subject) -> Iterator[Evidence]:

@@ -36,6 +36,11 @@ class Subject:
     def settings(self) -> AuditConfig:
         return self.config.audit
 
+    @property
+    def empty(self) -> bool:
+        """No file is there: that something is missing is then no news."""
+        return not any(tree.sizes for tree in self.trees)
+
 
 def unread(tree: Tree, *, scanned: bool = False) -> Iterator[Evidence]:
     """What of a folder could not be looked at. `scanned`: nor searched by the rules."""

@@ -8,13 +8,13 @@ import re
 import shlex
 import shutil
 import subprocess
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from importlib import metadata
 from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from monitor.audit.shell import DIRECT, echoes
+from monitor.audit.shell import DIRECT, Reach, Said, read
 from monitor.audit.subject import Subject, unread
 from monitor.audit.tree import UnreadError
 from monitor.audit.verdict import Evidence, failed, passed, unknown
@@ -27,6 +27,7 @@ __all__ = ["FILES", "quiet", "zizmor"]
 
 FILES = re.compile(r"(?i)(?:^|/)\.github/workflows/[^/]+\.ya?ml$|(?:^|/)action\.ya?ml$")
 _ALL = re.compile(r"(?i)\$\{\{\s*toJSON\(\s*secrets\s*\)\s*\}\}")
+_GITHUBS_OWN = ("actions/", "github/codeql-action/")  # which are looked at by everybody
 _SECONDS = 120.0
 # What zizmor finds that puts a secret where it can be read.
 _LEAKS = {
@@ -48,7 +49,7 @@ def quiet(subject: Subject) -> Iterator[Evidence]:
             yield from _zizmor(tree, names)
         else:
             repeat = shlex.join(["ls", str(tree.base / ".github" / "workflows")])
-            yield passed(f"{tree.root}: there are no workflows", repeat)
+            yield unknown(f"{tree.root}: there are no workflows, so there was nothing to look at", repeat)
         yield from unread(tree)
 
 
@@ -59,16 +60,18 @@ def _workflow(tree: Tree, name: str) -> Iterator[Evidence]:
     except (YamlError, UnreadError) as error:
         yield unknown(f"{name}: {error}", repeat, name)
         return
-    wrong = False
-    for line, what in (piece for document in found for piece in _steps(document)):
-        wrong = True
-        yield failed(f"{name}:{line}: {what}", repeat, name, line)
-    if not wrong:
+    said = [piece for document in found for piece in _steps(document)]
+    if not any([*items(lookup(document, "jobs")), *items(lookup(document, "runs"))] for document in found):
+        yield unknown(f"{name}: neither jobs nor steps that could be read", repeat, name)
+    elif not said:
         yield passed(f"{name}: echoes no secret", repeat, name)
+    for line, what, sure in said:
+        tell = failed if sure else unknown
+        yield tell(f"{name}:{line}: {what}", repeat, name, line)
 
 
-def _steps(document: yaml.Node) -> Iterator[tuple[int, str]]:
-    """Line and what is wrong there, over all jobs, or the steps of an action."""
+def _steps(document: yaml.Node) -> Iterator[Said]:
+    """What is wrong, or nobody looked at, over all jobs, or the steps of an action; lines from 1."""
     top = _secret_variables(lookup(document, "env"))
     shell = _text(lookup(document, "defaults", "run", "shell"))
     jobs = [job for _, job in items(lookup(document, "jobs"))]
@@ -76,22 +79,38 @@ def _steps(document: yaml.Node) -> Iterator[tuple[int, str]]:
         steps = lookup(owner, "steps")
         held = top | _secret_variables(lookup(owner, "env"))
         job_shell = _text(lookup(owner, "defaults", "run", "shell")) or shell
+        reach = Reach()
+        yield from _elsewhere(owner, held)
         for step in steps.value if isinstance(steps, yaml.SequenceNode) else []:
             script = lookup(step, "run")
             own = held | _secret_variables(lookup(step, "env"))
             if isinstance(script, yaml.ScalarNode):
                 first = script.start_mark.line + (2 if script.style in ("|", ">") else 1)
-                for line, what in echoes(script.value, own, _text(lookup(step, "shell")) or job_shell):
-                    yield first + line, what
+                for one in read(script.value, own, _text(lookup(step, "shell")) or job_shell, reach):
+                    yield one._replace(line=first + one.line)
+            yield from _elsewhere(step, own | reach.variables)
             yield from _handed_over([*items(lookup(step, "env")), *items(lookup(step, "with"))])
         yield from _handed_over(items(lookup(owner, "env")))
     yield from _handed_over(items(lookup(document, "env")))
 
 
-def _handed_over(values: Iterable[tuple[str, yaml.Node]]) -> Iterator[tuple[int, str]]:
+def _elsewhere(node: yaml.Node | None, held: Collection[str]) -> Iterator[Said]:
+    """Code that is not in the file: an action or a workflow that is handed secrets, or the program of an action."""
+    uses, using = lookup(node, "uses"), lookup(node, "using")
+    if isinstance(uses, yaml.ScalarNode) and not uses.value.startswith(_GITHUBS_OWN):
+        given = [*items(lookup(node, "with")), *items(lookup(node, "secrets")), ("secrets", lookup(node, "secrets"))]
+        values = [value for _, value in given if isinstance(value, yaml.ScalarNode)]
+        if held or any(DIRECT.search(one.value) or one.value == "inherit" for one in values):
+            text = f"{uses.value} has secrets in its reach, and what it prints was not looked at"
+            yield Said(uses.start_mark.line + 1, text, False)
+    if isinstance(using, yaml.ScalarNode) and using.value != "composite":
+        yield Said(using.start_mark.line + 1, f"the program of the action ({using.value}) was not looked at", False)
+
+
+def _handed_over(values: Iterable[tuple[str, yaml.Node]]) -> Iterator[Said]:
     for key, value in values:
         if isinstance(value, yaml.ScalarNode) and _ALL.search(value.value):
-            yield value.start_mark.line + 1, f"{key} gets every secret at once"
+            yield Said(value.start_mark.line + 1, f"{key} gets every secret at once", True)
 
 
 def _secret_variables(node: yaml.Node | None) -> frozenset[str]:
@@ -111,7 +130,7 @@ def _zizmor(tree: Tree, names: list[str]) -> Iterator[Evidence]:
     command = ["zizmor", "--offline", "--no-config", "--no-exit-codes", "--format", "json-v1", "--", *files]
     repeat = shlex.join(command)
     if program is None:
-        yield passed(
+        yield unknown(
             "zizmor is not installed, so its checks were not made: pip install 'exposure-monitor[audit]'", repeat
         )
         return

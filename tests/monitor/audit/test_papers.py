@@ -43,7 +43,7 @@ def test_documents_of_the_configuration(make: Make, tmp_path: Path) -> None:
     assert [one.verdict for one in emergency(make(emergency_document=tmp_path / "p.md"))] == ["pass"]
     assert [one.verdict for one in emergency(make(emergency_document=tmp_path / "other.md"))] == ["fail"]
     assert [one.verdict for one in rotation(make(rotation_document=tmp_path / "gone.md"))] == ["unknown"]
-    assert [one.verdict for one in rotation(make())] == ["fail"]
+    assert [one.verdict for one in rotation(make())] == ["unknown"]
 
 
 def test_hostile_texts_end(make: Make, tmp_path: Path) -> None:

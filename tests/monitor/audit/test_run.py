@@ -53,7 +53,7 @@ def good(folder: Path) -> Path:
             "Dockerfile": "FROM x\nCOPY gateway /app\n",
             "docs/rotation.md": "# Rotation\n\nEvery 90 days.\n",
             "docs/emergency.md": "# A secret leaked\n\nRevoke the key. Notify the on-call engineer.\n",
-            ".github/workflows/deploy.yml": WORKFLOW.format(permissions="contents: read", run="make deploy"),
+            ".github/workflows/deploy.yml": WORKFLOW.format(permissions="contents: read", run="docker push x"),
         },
     )
     write(folder, {".env.production": f"DB_PASSWORD={ONE}\n", ".env.staging": f"DB_PASSWORD={TWO}\n"})
@@ -198,3 +198,37 @@ async def test_ten_thousand_files(engine: Engine, tmp_path: Path) -> None:
     (one,) = (await judged(engine, folder, "secrets-in-environment")).values()
     assert one.counts["fail"] == 200
     assert len(one.evidence) == 50
+
+
+@pytest.mark.parametrize("tools", [True, False], ids=["with git and zizmor", "without"])
+@pytest.mark.parametrize("there", ["nothing", "a repository", "empty files"])
+async def test_of_nothing_no_item_passes(
+    engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, there: str, tools: bool
+) -> None:
+    """No configuration, no database, nothing to look at, no program to ask: each of them is no evidence."""
+    if not tools:
+        monkeypatch.setenv("PATH", str(tmp_path / "none"))
+        monkeypatch.setattr("monitor.audit.workflows.zizmor", lambda: None)
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    if there == "a repository" and tools:
+        git(folder, "init", "-q", "-b", "main")
+    if there == "empty files":
+        write(folder, {".env.example": "", "docs/rotation.md": "", ".github/workflows/x.yml": ""})
+    config = Config(monitor=MonitorConfig(state_dir=tmp_path / "state"))
+    judged = {one.id: one for one in await audit([folder], config, engine, KEY, list(ITEMS))}
+    assert judged.keys() == ITEMS.keys()
+    verdicts = {name: one.verdict for name, one in judged.items()}
+    bare = there == "a repository" and tools  # of which it is seen that nothing is ignored
+    assert verdicts == {name: "fail" if name == "gitignore" and bare else "unknown" for name in ITEMS}
+    assert all(one.evidence for one in judged.values())
+    named = await audit([], config, engine, KEY, list(ITEMS))
+    assert {one.verdict for one in named} == {"unknown"}
+
+
+async def test_what_zizmor_would_have_checked_is_unknown_without_it(
+    engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("monitor.audit.workflows.zizmor", lambda: None)
+    [one] = await audit([good(tmp_path / "good")], Config(), engine, KEY, ["workflows"])
+    assert (one.verdict, one.counts["pass"], one.counts["unknown"]) == ("unknown", 1, 1)

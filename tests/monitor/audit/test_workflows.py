@@ -39,16 +39,17 @@ def no_zizmor(monkeypatch: pytest.MonkeyPatch) -> None:
 def wrong(make: Make, folder: Path) -> list[Evidence]:
     found = list(quiet(make(folder)))
     assert found
-    return [one for one in found if one.verdict != "pass"]
+    return [one for one in found if one.verdict != "pass" and "zizmor is not installed" not in one.text]
 
 
 def workflow(folder: Path, text: str, name: str = ".github/workflows/deploy.yml") -> Path:
     return write(folder, {name: text})
 
 
-def test_a_good_one_and_none_pass(make: Make, tmp_path: Path) -> None:
+def test_a_good_one_passes_and_of_none_nothing_is_known(make: Make, tmp_path: Path) -> None:
     write(tmp_path / "none", {"a": "x"})
-    assert wrong(make, tmp_path / "none") == []
+    (none,) = wrong(make, tmp_path / "none")
+    assert (none.verdict, "nothing to look at" in none.text) == ("unknown", True)
     assert wrong(make, workflow(tmp_path / "good", GOOD)) == []
 
 
@@ -80,8 +81,40 @@ def test_a_broken_one_is_unknown(text: str, make: Make, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "text", ["", "jobs: 7", "jobs: {a: [], b: {steps: {}}, c: {steps: [1, run, {run: []}]}}", "- a\n- b"]
 )
-def test_odd_shapes_say_nothing(text: str, make: Make, tmp_path: Path) -> None:
-    assert wrong(make, workflow(tmp_path, text + "\n# x")) == []
+def test_odd_shapes_fail_nothing(text: str, make: Make, tmp_path: Path) -> None:
+    odd = wrong(make, workflow(tmp_path, text + "\n# x"))
+    assert [one.verdict for one in odd] == ([] if text.startswith("jobs: {") else ["unknown"])
+
+
+def test_what_zizmor_would_have_found_is_not_known_without_it(make: Make, tmp_path: Path) -> None:
+    said = [one.verdict for one in quiet(make(workflow(tmp_path, GOOD))) if "zizmor" in one.text]
+    assert said == ["unknown"]
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "verdict"),
+    [
+        (GOOD.replace("echo deploying", "node deploy.js"), 14, "unknown"),
+        (GOOD.replace("echo deploying", "make deploy"), 14, "unknown"),
+        (GOOD.replace("echo deploying", "tee <<< $TOKEN"), 14, "fail"),
+        (GOOD.replace("echo deploying", "cat /proc/self/environ"), 14, "fail"),
+        (GOOD.replace("echo deploying", "python -c 'print(TOKEN)'"), 14, "fail"),
+        (GOOD + "      - run: echo hello\n      - run: cat f\n", None, ""),
+        (GOOD + "          echo $TOKEN > f\n      - run: echo hello\n      - run: cat f\n", 18, "fail"),
+        (GOOD + "          echo K=$TOKEN >> $GITHUB_ENV\n      - run: echo $K\n", 17, "fail"),
+        (GOOD + "      - uses: a/b@v1\n        with: {token: '${{ secrets.A }}'}\n", 16, "unknown"),
+        (GOOD + "      - uses: a/b@v1\n", None, ""),
+        (GOOD + "      - uses: actions/checkout@v4\n        with: {token: '${{ secrets.A }}'}\n", None, ""),
+        (GOOD + "  other: {uses: a/b/.github/workflows/c.yml@v1, secrets: inherit}\n", 16, "unknown"),
+        ("runs:\n  using: node20\n  main: dist/index.js\n", 2, "unknown"),
+    ],
+)
+def test_what_nobody_looked_at_is_unknown(
+    text: str, line: int | None, verdict: str, make: Make, tmp_path: Path
+) -> None:
+    name = "action.yml" if text.startswith("runs") else ".github/workflows/deploy.yml"
+    found = [(one.line, one.verdict) for one in wrong(make, workflow(tmp_path, text, name))]
+    assert found == ([(line, verdict)] if verdict else [])
 
 
 def stub(folder: Path, monkeypatch: pytest.MonkeyPatch, script: str) -> None:
