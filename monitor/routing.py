@@ -51,6 +51,7 @@ GroupKind = Literal["incident", "group", "digest"]
 
 # A burst rarely ends in the same instant: collect this long before the first digest, so that it is worth reading.
 _DIGEST_WAIT = 10.0
+_DIGEST_PAUSE = 60.0  # seconds from one digest to the next, unless group_interval is shorter
 # A stored time further ahead than this comes from a clock that has since been put back: it must not mute anything.
 _CLOCK_SLACK = 60.0
 _CRITICAL_FOLD = 60.0  # seconds between the messages of a thread of critical ones, at most
@@ -459,7 +460,7 @@ def digest_hold(now: float, route: Route, last: tuple[float, float] | None) -> f
     left, collected = last
     if left > now + _CLOCK_SLACK or now >= left + route.group_interval:
         return now + first
-    return now + min(max(2 * collected, first), route.group_interval)
+    return now + min(max(2 * collected, _DIGEST_PAUSE), route.group_interval)
 
 
 _STRENGTH: tuple[Reason, ...] = (

@@ -26,6 +26,7 @@ __all__ = ["PLACE", "Touched", "enrol", "place_of"]
 
 _CLOCK_SLACK = 60.0
 _MUTED = ":muted"  # after the id of a route: what collects while it is muted
+_RESERVE = 5  # critical ones beyond a burst that are told by themselves, of rules that the burst has none of
 _DAILY = ":digest"  # likewise: what a route tells in one message, once in so long
 PLACE = (members.c.source, members.c.path, members.c.host, members.c.service)
 
@@ -35,12 +36,20 @@ _JOINED = (
     .where(any_of(members.c.incident))
 )
 _BY_KEY = select(groups).where(any_of(groups.c.key))
-_USED = select(func.count()).where(
+_COUNTED = (
     groups.c.sink == bindparam("sink"),
     groups.c.route == bindparam("route"),
     groups.c.kind != "digest",
     groups.c.created_at > bindparam("since"),
     groups.c.created_at <= bindparam("until"),
+)
+_USED = select(func.count()).where(*_COUNTED)
+_OF_ITS_RULE = (
+    select(groups.c.id)
+    .join(members, members.c.group == groups.c.id)
+    .join(incidents, incidents.c.id == members.c.incident)
+    .where(*_COUNTED, incidents.c.rule == bindparam("rule"))
+    .limit(1)
 )
 _STILL_OPEN = (
     select(members.c.incident)
@@ -103,6 +112,7 @@ class _Enrolment:
         self.due: dict[int, float] = {}  # group id → earlier due_at
         # (sink, budget) → groups opened within the burst period, and the digest that still collects
         self.used: dict[tuple[str, str], int] = {}
+        self.ruled: dict[tuple[str, str, str], bool] = {}  # (sink, budget, rule) → whether the burst has one of it
         self.folds = Folds(tx)
         self.digests: dict[tuple[str, str], tuple[str, str]] = {}
 
@@ -239,7 +249,7 @@ class _Enrolment:
     def _leaves(self, digest: Row[Any], target: Target, item: Touched, place: Place) -> bool:
         gathers = digest.sent_at is None and digest.route.endswith(_MUTED)
         gathers |= digest.route.endswith(_DAILY) and target.route.digest is None  # the routes take it for more now
-        if not gathers and not (item.urgent and self._room(target, item.incident.severity)):
+        if not gathers and not (item.urgent and self._room(target, item.incident)):
             return False
         return self._tells_now(item.incident, place, target)
 
@@ -272,10 +282,11 @@ class _Enrolment:
                 place = self._daily(target, target.route.digest)
             elif not alone and (thread := self._thread(target, incident, seen_at)) is not None:
                 place = thread
-            elif self._room(target, incident.severity):
+            elif self._room(target, incident):
                 self._count(target, incident, seen_at)
                 budget = target.route.budget(incident.severity)
                 self.used[target.sink, budget] += 1
+                self.ruled[target.sink, budget, incident.rule] = True
                 kind = "group" if target.route.group_by is not None else "incident"
                 self._create(place, budget, kind, self.now + target.route.group_wait)
             else:
@@ -317,14 +328,23 @@ class _Enrolment:
             "hold_until": hold,
         }
 
-    def _room(self, target: Target, severity: Severity) -> bool:
-        """Whether one more of this severity may be told by itself: a flood of others is nothing to it."""
-        bucket = (target.sink, target.route.budget(severity))
+    def _room(self, target: Target, incident: Incident) -> bool:
+        """Whether one more may be told by itself. A flood of another severity is nothing to it, nor, where it is
+        critical, one of other rules."""
+        bucket = (target.sink, target.route.budget(incident.severity))
+        span = {"since": self.now - target.route.burst.period, "until": self.now + _CLOCK_SLACK}
+        about = {"sink": target.sink, "route": bucket[1], **span}
         if bucket not in self.used:
-            span = {"since": self.now - target.route.burst.period, "until": self.now + _CLOCK_SLACK}
-            counted = self.connection.execute(_USED, {"sink": target.sink, "route": bucket[1], **span})
-            self.used[bucket] = counted.scalar_one()
-        return self.used[bucket] < target.route.burst.count
+            self.used[bucket] = self.connection.execute(_USED, about).scalar_one()
+        over = self.used[bucket] - target.route.burst.count
+        if over < 0 or incident.severity != "critical" or over >= _RESERVE:
+            return over < 0
+        here = (*bucket, incident.rule)
+        if here not in self.ruled:
+            self.ruled[here] = (
+                self.connection.execute(_OF_ITS_RULE, {**about, "rule": incident.rule}).first() is not None
+            )
+        return not self.ruled[here]
 
     def _digest(self, target: Target, severity: Severity) -> tuple[str, str]:
         """The digest that still collects, or a new one. A digest that was sent takes no more: it is one message."""

@@ -32,7 +32,7 @@ from monitor.common.notification import Reason, Receipt
 from monitor.common.severity import SEVERITIES
 from monitor.store.beside import beside
 from monitor.store.pages import take_over
-from monitor.store.parcels import NEW_ROW, bundle, new_row, part
+from monitor.store.parcels import NEW_ROW, bundle, cut, new_row, part
 from monitor.store.records import Leased, Notice, OutboxEntry
 from monitor.store.rows import clean, load_incidents, upsert
 from monitor.store.schema import outbox, receipts, unsent
@@ -302,7 +302,7 @@ def _lease(tx: Transaction, sink: str, owner: str, ttl: float, *, limit: int, mo
         taken = {"_id": id_, "_until": tx.now + ttl, "_owner": owner}
         row = tx.connection.execute(_TAKE, taken).one()
         if most is not None and len(json.loads(row.incidents)) > most:
-            part(tx, row, most)
+            (cut if row.reason == "overdue" else part)(tx, row, most)
             row = tx.connection.execute(select(outbox).where(outbox.c.id == id_)).one()
         leased.append(_render(tx.connection, row, acted=row.sink in tx.policy.threads))
     return leased
@@ -314,8 +314,8 @@ def _split(tx: Transaction, id_: str, owner: str, parts: int) -> int:
     row = tx.connection.execute(select(outbox).where(*ours)).first()
     if row is None:
         return 0
-    count = len(json.loads(row.incidents))
-    made = part(tx, row, max(1, -(-count // parts)))
+    most = max(1, -(-len(json.loads(row.incidents)) // parts))
+    made = (cut if row.reason == "overdue" else part)(tx, row, most)
     _put_back(tx, id_, owner, error=None, delay=0.0)
     tx.announce()
     return made

@@ -16,7 +16,7 @@ from monitor.store.rows import chunks, clean
 from monitor.store.schema import incidents, outbox, unsent
 from monitor.store.transaction import Transaction
 
-__all__ = ["NEW_ROW", "bundle", "new_row", "part"]
+__all__ = ["NEW_ROW", "bundle", "cut", "new_row", "part"]
 
 NEW_ROW = insert(outbox)
 
@@ -52,13 +52,26 @@ def new_row(
     }
 
 
-def part(tx: Transaction, row: Row[Any], most: int) -> int:
-    """Leave the worst `most` incidents in `row`, and put the others into rows of their own behind it."""
+def cut(tx: Transaction, row: Row[Any], most: int) -> int:
+    """Leave the worst `most` incidents in `row`: its title says how many there are, and all were told before. Returns
+    1, as `part` does of so many."""
+    ids = list(_worst_first(tx, row))[:most]
+    tx.connection.execute(update(outbox).where(outbox.c.id == row.id).values(incidents=json.dumps(ids)))
+    return 1
+
+
+def _worst_first(tx: Transaction, row: Row[Any]) -> dict[str, Severity]:
     severities: dict[str, Severity] = {}
     for chunk in chunks(json.loads(row.incidents)):
         found = tx.connection.execute(select(incidents.c.id, incidents.c.severity).where(incidents.c.id.in_(chunk)))
         severities.update((one.id, one.severity) for one in found)
-    ids = sorted(severities, key=lambda id_: -rank(severities[id_]))
+    return dict(sorted(severities.items(), key=lambda one: -rank(one[1])))
+
+
+def part(tx: Transaction, row: Row[Any], most: int) -> int:
+    """Leave the worst `most` incidents in `row`, and put the others into rows of their own behind it."""
+    severities = _worst_first(tx, row)
+    ids = list(severities)
     first, *rest = [ids[start : start + most] for start in range(0, len(ids), most)] or [[]]
     if not rest:
         return 1

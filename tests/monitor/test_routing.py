@@ -299,7 +299,7 @@ def test_a_clock_put_back_mutes_nothing() -> None:
 
 def test_digests_leave_once_an_interval() -> None:
     assert digest_hold(NOW, ROUTE, None) == NOW + 10
-    assert digest_hold(NOW, ROUTE, (NOW - 1, 10.0)) == NOW + 20
+    assert digest_hold(NOW, ROUTE, (NOW - 1, 10.0)) == NOW + 60
     assert digest_hold(NOW, ROUTE, (NOW - 1, 80.0)) == NOW + 160
     assert digest_hold(NOW, ROUTE, (NOW - 1, 160.0)) == NOW + 300  # never more rarely than that
     assert digest_hold(NOW, ROUTE, (NOW - 10_000, 300.0)) == NOW + 10

@@ -44,3 +44,15 @@ async def test_what_turns_out_to_be_surer_does_not_wait_for_the_day(store: Store
     assert await told(store) == [("new", 1), ("digest", 1)]
     await store.commit([finding("b", 6, confidence="high")])
     assert await told(store) == [("new", 1), ("digest", 1), ("new", 1)]
+
+
+async def test_a_flood_holds_up_no_critical_one_of_another_rule(store: Store) -> None:
+    await store.commit([finding(number, number, severity="critical") for number in range(40)])
+    assert await told(store) == [("new", 1)] * 20
+    await store.commit([finding("other", 100, severity="critical", rule="acme-key")])
+    await store.commit([finding("more", 101, severity="critical", rule="acme-key")])
+    assert await told(store) == [("new", 1)] * 21, "the first of its rule; more of it are part of the flood"
+    await store.commit([finding(f"b{n}", 200 + n, severity="critical", rule=f"acme-{n}") for n in range(10)])
+    assert await told(store) == [("new", 1)] * 25, "nor a flood of many rules without end"
+    await store.commit([finding("lesser", 300, rule="acme-high")])
+    assert await told(store) == [("new", 1)] * 26

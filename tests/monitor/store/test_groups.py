@@ -80,13 +80,13 @@ async def test_a_burst_folds_into_digests_and_drops_none(opener, clock: Clock) -
     clock.now += 10
     await store.groups.tick()
     assert await deliver(store) == ["digest"]
-    # More of the same burst: the next digest collects for twice as long, and in the meantime nothing leaves.
+    # More of the same burst: the next digest collects for a minute, and in the meantime nothing leaves.
     await store.commit([finding(n, n) for n in range(40, 60)])
     sent_by_then = clock.now
     await store.groups.tick()
     assert await deliver(store) == []
-    assert await store.groups.next_due() == sent_by_then + 20
-    clock.now += 20
+    assert await store.groups.next_due() == sent_by_then + 60
+    clock.now += 60
     await store.groups.tick()
     assert await deliver(store) == ["digest"]
     told = [incident for entry in await store.outbox.list() for incident in entry.incidents]

@@ -14,7 +14,7 @@ from monitor.routing import Policy, Route
 from monitor.runbook.progress import Procedure, Rung
 from monitor.store import Store
 from monitor.store.schema import incidents, outbox
-from tests.monitor.store.helpers import NOW, Clock, deliver, finding, lease
+from tests.monitor.store.helpers import NOW, OWNER, Clock, deliver, finding, lease
 
 POLICY = Policy(
     ("chat", "pager"), (Route.model_validate({"sinks": ["chat"], "burst": "100/1m"}),), pagers=frozenset({"pager"})
@@ -123,3 +123,18 @@ async def test_a_new_one_goes_before_reminders_and_decisions(flooded: Store, clo
     leased = await lease(flooded, "chat")
     assert leased is not None
     assert leased.reason == "new"
+
+
+async def test_a_sink_that_takes_less_at_once_is_reminded_in_one_message_all_the_same(
+    flooded: Store, clock: Clock
+) -> None:
+    await flooded.runs.sweep()
+    clock.now += 5
+    (leased,) = await flooded.outbox.lease("chat", OWNER, 60, most=10)
+    assert (leased.reason, len(leased.incidents)) == ("overdue", 10)
+    assert leased.title == f"Overdue: steps of {MANY} incidents"
+    assert await flooded.outbox.split(leased.id, OWNER, 2) == 1
+    again = await lease(flooded, "chat")
+    assert again is not None
+    assert (again.id, len(again.incidents)) == (leased.id, 5)
+    assert await lease(flooded, "chat") is None
