@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache, partial
+from itertools import chain
 
 from monitor.sources.file.arrivals import Verdict
 from monitor.sources.file.identity import ARCHIVES, Hasher, open_archive, open_file
@@ -200,15 +201,25 @@ def find_rest(
     """
     folder, name = os.path.split(former.target or former.path)
     found, after = _find_in(folder or ".", name, former, hasher=hasher, folders=folders)
-    if found is None and former.fd < 0 and former.head[0]:
-        for other in _around(folder):
+    if found is None and former.fd < 0:
+        beside = ((place, False) for place in _around(folder))
+        above = ((place, True) for place in _above(folder))
+        for other, renamed in chain(beside, above):
             elsewhere, later = _find_in(other, name, former, hasher=hasher, folders=folders)
-            # So far away, a few bytes in common say nothing, nor do files that are followed anyway.
-            if elsewhere is not None and (
-                elsewhere.inode == former.inode or (former.head[0] >= _TELLING and not followed(elsewhere.path))
-            ):
+            if elsewhere is not None and _far(elsewhere, name, former, followed, renamed=renamed):
                 return elsewhere, [*after, *later]
     return found, after
+
+
+def _far(rest: Rest, name: str, former: Life, followed: Callable[[str], bool], *, renamed: bool) -> bool:
+    """Whether it is the one, so far away: a few bytes in common say nothing, nor do files that are followed anyway; one
+    of which nothing was read is known by its inode and its name alone. `renamed`: a folder was, which changes no inode.
+    """
+    if rest.inode != former.inode:
+        return former.head[0] >= _TELLING and not renamed and not followed(rest.path)
+    other = os.path.basename(rest.path)
+    alike = other == name or bool(base_names(other) & ({name} | base_names(name)))
+    return former.head[0] > 0 or (alike and rest.mtime >= former.mtime)
 
 
 def _around(folder: str) -> Iterator[str]:
@@ -217,19 +228,44 @@ def _around(folder: str) -> Iterator[str]:
     for top, depth in ((folder, 2), (os.path.dirname(folder), 1)):
         level = [top]
         for _ in range(depth):
-            below = []
-            for place in level:
-                try:
-                    with os.scandir(place) as entries:
-                        below += sorted(entry.path for entry in entries if entry.is_dir(follow_symlinks=False))
-                except OSError as error:
-                    if _short(error):
-                        raise Shortage from error
+            below = [path for place in level for path in sorted(_folders_in(place))]
             for place in below:
                 if place != folder and count < _AROUND:
                     count += 1
                     yield place
             level = below[:_AROUND]
+
+
+def _above(folder: str) -> Iterator[str]:
+    """What `folder` may be called by now, where one above it was renamed."""
+    top, rest = os.path.split(folder)
+    while os.path.basename(top):
+        yield from _renamed(top, rest)
+        rest = os.path.join(os.path.basename(top), rest)
+        top = os.path.dirname(top)
+
+
+def _renamed(top: str, rest: str) -> Iterator[str]:
+    """Where `rest` below `top` lies if that has another name, those first that begin alike."""
+    own = os.path.basename(top)
+    others = [path for path in _folders_in(os.path.dirname(top)) if path != top]
+    others.sort(key=lambda path: (-_in_common(os.path.basename(path), own), path))
+    yield from filter(os.path.isdir, (os.path.join(path, rest) for path in others[:_AROUND]))
+
+
+def _in_common(one: str, other: str) -> int:
+    """Characters at their beginning."""
+    return next((at for at, (a, b) in enumerate(zip(one, other, strict=False)) if a != b), min(len(one), len(other)))
+
+
+def _folders_in(place: str) -> list[str]:
+    try:
+        with os.scandir(place) as entries:
+            return [entry.path for entry in entries if entry.is_dir(follow_symlinks=False)]
+    except OSError as error:
+        if _short(error):
+            raise Shortage from error
+        return []
 
 
 def _find_in(

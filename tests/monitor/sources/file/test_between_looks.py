@@ -200,3 +200,38 @@ async def test_an_archive_in_a_file_that_was_another_unread_one_before(
         await until(lambda: life.ended)
     assert intake.marks == ([1] if copy else [1, 2])
     assert not intake.lost
+
+
+@pytest.mark.parametrize("to", ["app.log.1", "old/app.log.1", "old/app.log", "../old/app.log-20261129"])
+@pytest.mark.parametrize("down", [False, True])
+async def test_an_empty_log_shut_for_want_of_descriptors_is_found_when_it_was_written_and_put_away(
+    make: MAKE, intake: FakeIntake, log: Path, looks: asyncio.Event, to: str, down: bool
+) -> None:
+    """Nothing was read of it, so that only its inode and its name tell it."""
+    log.touch()
+    target = (log.parent / to).resolve()
+    target.parent.mkdir(exist_ok=True)
+    append(target.with_name("another.log.1"), line(90))  # nothing that is ours
+    source = make()
+    async with running(source):
+        await until(lambda: source._register.shown(str(log)) is not None)
+        empty = source._register.shown(str(log))
+        assert empty is not None
+        await until(lambda: not empty.busy and empty.looked_into)
+        if not down:
+            looks.clear()
+            source._schedule.shut(empty)
+            empty.unopened = True
+            append(log, line(1))
+            log.rename(target)
+            append(log, line(2))
+            looks.set()
+            await caught_up(intake, 1, 2)
+    if down:
+        append(log, line(1))
+        log.rename(target)
+        append(log, line(2))
+        async with running(make()):
+            await caught_up(intake, 1, 2)
+    assert intake.marks == [1, 2]
+    assert not intake.lost

@@ -254,3 +254,28 @@ async def test_a_followed_log_deleted_while_down_is_reported(make: MAKE, intake:
     log.unlink()
     async with running(make()):
         await until(lambda: intake.lost == [("vanished", 0, str(log))])
+
+
+@pytest.mark.parametrize("level", [1, 2, 4])
+@pytest.mark.parametrize("again", [False, True])
+@pytest.mark.parametrize("written", [True, False])
+async def test_a_folder_above_a_followed_log_is_renamed_while_down(
+    make: MAKE, intake: FakeIntake, tmp_path: Path, level: int, again: bool, written: bool
+) -> None:
+    """And made anew, or not; of an empty log only its inode and its name tell it."""
+    log = tmp_path / "a/b/c/d/app.log"
+    log.parent.mkdir(parents=True)
+    append(log, line(1) if written else "")
+    seen = [1] if written else []
+    async with running(make(include=[str(log)])):
+        await caught_up(intake, *seen)
+        await until(lambda: [one for one in intake.files() if one["path"] == str(log)])
+    append(log, line(2))
+    folder = log.parents[level - 1]
+    folder.rename(folder.with_name("old"))
+    if again:
+        log.parent.mkdir(parents=True)
+        append(log, line(3))
+    async with running(make(include=[str(log)])):
+        await caught_up(intake, *seen, 2, *([3] if again else []))
+    assert not intake.lost
