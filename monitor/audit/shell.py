@@ -24,7 +24,7 @@ _SHOWS = re.compile(  # what prints what it is piped, in clear or in a form that
     r"|iconv|strings|xargs|uniq|wc|paste|column|diff)$"
 )
 _DUMPS = re.compile(
-    r"(?i)^(?:env|printenv|set|export(?:\s+-p)?|declare\s+-p?x?p?|typeset|(?:get-childitem|gci|dir|ls)\s+env:\S*)$"
+    r"(?i)^(?:env|printenv|set|export(?:\s+-p)?|(?:declare|typeset)(?:\s+-\w*[px]\w*(?:\s.*)?)?|(?:get-childitem|gci|dir|ls)\s+env:\S*)$"
 )
 _TRACES = re.compile(
     r"(?i)^(?:set\s+(?:-\w*x\w*(?:\s.*)?|-o\s+xtrace)|(?:ba|z|k|da)?sh\s+-\w*x\w*(?:\s.*)?|set-psdebug\s+-trace.*)$"
@@ -33,15 +33,24 @@ _ENVIRON = re.compile(r"/proc/[\w$*{}]+/environ\b")
 # The rest of a shell: nothing of it prints a variable. With a secret among its words `for`, `case` … are not followed.
 _SILENT = re.compile(
     r"^(?:cd|:|true|false|test|\[\[?|exit|return|shift|wait|sleep|mkdir|rmdir|rm|cp|mv|touch|chmod|chown|ln|ls|pwd|umask|ulimit"
-    r"|trap|unset|set|then|else|elif|fi|do|done|esac|\}|\)|break|continue|date|which|uname|whoami|id|export|local|readonly"
+    r"|unset|set|then|else|elif|fi|do|done|esac|\}|\)|break|continue|date|which|uname|whoami|id|export|local|readonly"
     r"|declare|tar|gzip|gunzip|zip|unzip|exit\d*)$"
 )
+_TESTS = re.compile(
+    r"^(?:test|\[\[?|:|true|false|unset|then|else|do)$"
+)  # which name nothing that they were handed in an error
+_LEAVES = re.compile(r"^(?:rm|rmdir|chmod|chown|test|\[\[?|touch|unset)$")  # a file as it is
+_COPIES = re.compile(r"^(?:cp|mv|ln|tar|zip|gzip|gunzip|unzip)$")
 _BLOCK = re.compile(r"^(?:for|case|select|function)$")
 # Programs whose output is known not to hold what they are handed, with the words that come first.
 _QUIET = re.compile(
     r"^(?:docker\s+(?:login|logout|push|pull|tag)|podman\s+(?:login|logout|push|pull|tag)|helm\s+registry\s+login"
-    r"|gh\s+(?!auth\s+(?:token|status)\b)(?:auth|release|pr|issue|workflow|run|repo)|cosign\s+(?:sign|login)|ssh-add"
-    r"|gpg\s+(?:--\S+\s+)*--import|curl|git\s+(?:add|commit|fetch|push|pull|checkout|tag|config)|aws\s+s3)(?=\s|$)"
+    r"|gh\s+(?!auth\s+(?:token|status)\b)(?:auth|release|pr|issue|workflow|run|repo|secret)|cosign\s+(?:sign|login)|ssh-add"
+    r"|gpg\s+(?:--\S+\s+)*--import|curl|git\s+(?:add|commit|fetch|push|pull|checkout|tag|config\s+(?:--\w+\s+)?user\.\w+)|aws\s+s3)(?=\s|$)"
+)
+_REACHES = re.compile(  # the environment from within sed, awk, jq …; files in which programs keep what they were handed
+    r"ENVIRON|\bENV\b|\benv\b|\bsystem\(|getline|\.docker/config\.json|\.(?:npmrc|netrc|pypirc|git-credentials)\b"
+    r"|\.(?:aws/credentials|kube/config|git/config)|\bid_(?:rsa|ed25519|ecdsa)\b"
 )
 _LOUDLY = re.compile(r"(?:^|\s)(?:-[a-zA-Z]*v[a-zA-Z]*|--verbose|--debug|--trace\S*)(?=\s|$)")
 _CODE = re.compile(
@@ -51,15 +60,18 @@ _CODE_PRINTS = re.compile(
     r"(?i)\b(?:print\w*|puts|echo|say|console\.\w+|std(?:out|err)|write(?:line|-\w+)?|dump|log)\b"
 )
 _REDIRECT = re.compile(r"(?<![0-9&<])[12]?>{1,2}\s*(\"[^\"]*\"|'[^']*'|\S+)")
-_BACK = re.compile(r"^[\"']?(?:&[12]|/dev/(?:stdout|stderr|tty)|\$\{?GITHUB_STEP_SUMMARY\}?|\$env:GITHUB_STEP_SUMMARY)")
+_BACK = re.compile(
+    r"^[\"']?(?:&[12]|/dev/(?:stdout|stderr|tty|fd/[12])|/proc/self/fd/[12]|\$\{?GITHUB_STEP_SUMMARY\}?|\$env:GITHUB_STEP_SUMMARY)"
+)
 _ON = re.compile(r"\bGITHUB_(?:ENV|OUTPUT|STATE)\b")  # what is written there later steps have
 _NAMED = re.compile(r"[\"'\s]([A-Za-z_]\w*)=")
 _ASSIGNS = re.compile(r"^(?:(?:export|local|readonly|declare(?:\s+-\w+)?)\s+)?([A-Za-z_]\w*)=(.*)$", re.DOTALL)
 _PREFIX = re.compile(
     r"^(?:(?:sudo|if|elif|while|until|then|do|else|exec|command|builtin|time|!|\{|\()\s+|[A-Za-z_]\w*=(?:\"[^\"]*\"|'[^']*'|\S*)\s+)+"
 )
+_MASKS = re.compile(r"\s*(?:[\"']?::add-mask::|-v\s)")  # which hides it from now on; which prints into a variable
 _HERE = re.compile(r"(?<!<)<<(?!<)-?\s*([\"']?)([A-Za-z_]\w*)\1")
-_INNER = re.compile(r"\$\(([^()`]{1,500})\)|`([^`]{1,500})`")
+_INNER = re.compile(r"[$<]\(([^()`]{1,500})\)|`([^`]{1,500})`")
 _DEEPEST, _MOST = 4, 20  # commands within a command
 
 
@@ -130,7 +142,8 @@ def _command(line: int, command: str, body: str, reach: Reach, later: Reach, *, 
             for one in _command(line, part, text, reach, later, depth=depth + 1)
         ]
         yield from (one for one in said if not one.sure)
-        stands = _STANDS_FOR_ONE if any(one.sure for one in said) else "-"
+        held = any(one.sure for one in said)
+        stands = f"{'<<< ' if inner[0].startswith('<') else ''}{_STANDS_FOR_ONE}" if held else "-"
         command = f"{command[: inner.start()]}{stands}{command[inner.end() :]}"
     if (assigned := _ASSIGNS.match(command)) is not None and _whole(assigned[2]):
         if reach.held(assigned[2]) or reach.shown(assigned[2]):
@@ -145,14 +158,12 @@ def _command(line: int, command: str, body: str, reach: Reach, later: Reach, *, 
         yield Said(line, *answer)
         if answer[1]:
             return
+    if ">(" in command:
+        yield Said(line, *_unseen("a command that is handed output"))
     for part in parts[1:]:
         text = _PREFIX.sub("", part.strip())
-        what = _word(text.partition(" ")[0])
-        if (
-            not (_SHOWS.match(what) or _PRINTS.match(what))
-            and (later_ := _says(text, "", reach, loud=loud)) is not None
-        ):
-            yield Said(line, *later_)
+        if (answer := _says(text, "", reach, loud=loud)) is not None:
+            yield Said(line, *answer)
 
 
 def _says(first: str, body: str, reach: Reach, *, loud: bool) -> tuple[str, bool] | None:
@@ -165,13 +176,16 @@ def _says(first: str, body: str, reach: Reach, *, loud: bool) -> tuple[str, bool
     if _TRACES.match(bare):
         return f"`{' '.join(bare.split()[:2])}` prints each command with the secrets in it", True
     if _ENVIRON.search(first):
-        return (f"{word} prints the environment of a process", True) if loud else None
+        shows = _SHOWS.match(word) is not None
+        return (f"{word} prints the environment of a process", True) if shows and loud else _unseen(word)
     if _DUMPS.match(bare):
         return (f"`{bare}` prints every variable", True) if loud and reach.variables else None
     if word.lower() == "printenv":
         return ("printenv prints a secret", True) if loud and set(rest.split()) & reach.variables else None
     if _PRINTS.match(word):
-        return (f"{word} prints {held}", True) if held and loud and not _masks(rest) else None
+        if held and loud and not _MASKS.match(rest):
+            return f"{word} prints {held}", True
+        return _unseen(f"{word} of a variable by its name,") if "${!" in rest and not held else None
     if _SHOWS.match(word):
         there = reach.shown(rest)
         given = (
@@ -179,13 +193,14 @@ def _says(first: str, body: str, reach: Reach, *, loud: bool) -> tuple[str, bool
         )
         if given and loud:
             return f"{word} prints {given}", True
-        return ("what xargs runs was not looked at", False) if word == "xargs" else None
+        return _unseen(word) if word == "xargs" or held or _REACHES.search(rest) else None
     if _QUIET.match(bare):
         if _LOUDLY.search(rest):
             return (f"{word} prints the headers that it sends, with {held}", True) if held else _unseen(word)
         return _unseen(f"{word}, with {held} in its arguments,") if word == "git" and held else None
-    if _SILENT.match(word) or (_BLOCK.match(word) and not held):
-        return None
+    if _SILENT.match(word) or _BLOCK.match(word):
+        named = (held and not _TESTS.match(word)) or (reach.shown(first) and not _LEAVES.match(word))
+        return _unseen(f"{word}, with {held or 'a file with a secret'},") if named else None
     if _CODE.match(word):
         said = _code(0, word, f"{rest}\n{body}", reach)
         return said.text, said.sure
@@ -218,6 +233,11 @@ def _hand_on(command: str, body: str, reach: Reach, later: Reach) -> None:
             later.variables |= named
         elif not _BACK.match(target):
             reach.files.add(target)
+    words = command.split()
+    if _COPIES.match(_word(words[0])):
+        reach.files |= {word.strip("\"'") for word in words[1:] if not word.startswith("-")}
+    if words[:2] == ["printf", "-v"] and len(words) > 2:
+        reach.variables.add(words[2])
 
 
 def _tee(part: str) -> list[str]:
@@ -235,10 +255,6 @@ def _expanded(first: str, body: str, reach: Reach) -> str:
     if here is not None and here[1]:
         return "a secret of the expression" if DIRECT.search(body) else ""
     return reach.held(body.replace("'", ""))
-
-
-def _masks(rest: str) -> bool:
-    return re.match(r"[\"']?::add-mask::", rest.strip()) is not None
 
 
 def _word(word: str) -> str:
@@ -279,14 +295,9 @@ def _commands(script: str) -> Iterator[tuple[int, str, str]]:
     lines = script.split("\n")
     number = 0
     while number < len(lines):
-        start, parts = number, [lines[number].rstrip("\r")]
-        number += 1
-        while number < len(lines) and _goes_on(parts[-1]):
-            parts[-1] = parts[-1][:-1]
-            parts.append(lines[number].rstrip("\r"))
-            number += 1
-        text = " ".join(parts)
-        text = re.sub(r"(?:^|(?<=\s))#.*$", "", text).strip() if "'" not in text and '"' not in text else text.strip()
+        start = number
+        text, number = _whole_line(lines, number)
+        text = text.strip()
         if text.startswith("#"):
             continue
         body = ""
@@ -296,6 +307,43 @@ def _commands(script: str) -> Iterator[tuple[int, str, str]]:
         for part in _split(text, ";", "&&", "||"):
             if part.strip():
                 yield start, part.strip(), body if _HERE.search(part) else ""
+
+
+def _whole_line(lines: list[str], number: int) -> tuple[str, int]:
+    """A line without its comment, with those in which it goes on; and the number of the next."""
+    text, quote, at = "", "", number
+    while at < len(lines):
+        line, quote = _without_comment(lines[at].rstrip("\r"), quote)
+        at += 1
+        if quote:
+            text += line + "\n"
+        elif _goes_on(line):
+            text += line[:-1] + " "
+        elif line.rstrip().endswith("|"):
+            text += line + " "
+        else:
+            return text + line, at
+    if quote and at > number + 1:  # no end of it: each line for itself, as it was no quote at all
+        return lines[number].strip(), number + 1
+    return text, at
+
+
+def _without_comment(line: str, quote: str) -> tuple[str, str]:
+    """Up to its comment, and the quote that is open at its end. `quote`: that which is at its beginning."""
+    at = 0
+    while at < len(line):
+        char = line[at]
+        if quote:
+            at += char == "\\" and quote == '"'
+            quote = "" if char == quote else quote
+        elif char == "\\":
+            at += 1
+        elif char in "\"'":
+            quote = char
+        elif char == "#" and (at == 0 or line[at - 1].isspace()):
+            return line[:at], ""
+        at += 1
+    return line, quote
 
 
 def _goes_on(line: str) -> bool:

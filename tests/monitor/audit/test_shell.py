@@ -63,6 +63,12 @@ def said(script: str, *variables: str, sure: bool = True, shell: str = "") -> li
         "echo `printenv TOKEN`",
         "if echo $TOKEN; then true; fi",
         "echo $TOKEN | xargs echo",
+        "declare -p TOKEN",
+        "echo $TOKEN |\n  cat",
+        "cat <(printenv TOKEN)",
+        "echo $TOKEN > /dev/fd/1",
+        "echo '\n${{ secrets.TOKEN }}\n'",
+        "echo $TOKEN  # don't",
     ],
 )
 def test_what_prints_a_secret(script: str) -> None:
@@ -79,6 +85,9 @@ def test_what_prints_a_secret(script: str) -> None:
         "printenv > all\nbase64 all",
         "cat <<EOF > f\n$TOKEN\nEOF\n# nothing\nhead -c 9 f",
         "tee f <<< $TOKEN > /dev/null\nhexdump f",
+        "echo $TOKEN > f\ncp f g\ncat g",
+        "printf -v X %s $TOKEN\necho $X",
+        "cd x # don't\necho $TOKEN",
     ],
 )
 def test_a_secret_is_followed_through_variables_and_files(script: str) -> None:
@@ -115,8 +124,22 @@ def test_what_a_step_hands_on_is_followed_into_the_next() -> None:
         "if ./login; then true; fi",
         "gh auth token",
         "git clone https://$TOKEN@example.org/x",
-        "find . | xargs -n1 sh",
+        "ls | xargs -n1 sh",
         "for x in $TOKEN; do true; done",
+        "ls $TOKEN",
+        "trap 'echo $TOKEN' EXIT",
+        "cp /proc/self/environ f",
+        "sort <(./login)",
+        "N=TOKEN; echo ${!N}",
+        "echo $TOKEN | tee >(cat)",
+        "awk 'BEGIN{for(k in ENVIRON)print ENVIRON[k]}'",
+        "jq -n '$ENV.TOKEN'",
+        'echo 1 | sed "s/1/$TOKEN/"',
+        "echo x | xargs printenv",
+        "git config --get-regexp .",
+        "cat ~/.docker/config.json",
+        "read X <<< $TOKEN",
+        "(echo $TOKEN)",
     ],
 )
 def test_what_nobody_looked_at(script: str) -> None:
