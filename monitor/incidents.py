@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
@@ -21,6 +21,7 @@ __all__ = [
     "TransitionError",
     "Validity",
     "Verified",
+    "assign",
     "claim",
     "fold",
     "fold_alert",
@@ -28,9 +29,12 @@ __all__ = [
     "judge",
     "merge",
     "own_title",
+    "part",
     "transition",
 ]
 
+# What a merge makes of the one that stays, and taking it back takes from it again.
+_SHARED = ("first_seen", "first_logged", "severity", "base", "confidence", "owner", "runbook")
 Action = Literal["ack", "resolve", "reopen"]
 ChangeReason = Literal["new", "update", "escalated", "reopened", "reopened_by_hand", "acknowledged", "resolved"]
 Validity = Literal["valid", "refused", "unknown"]  # what its issuer says of a secret
@@ -239,6 +243,15 @@ def transition(
     raise TransitionError("unknown action; use ack, resolve or reopen")
 
 
+def assign(incident: Incident, person: str) -> Incident:
+    """It is theirs now. Raises TransitionError."""
+    if incident.state == "resolved":
+        raise TransitionError(f"incident {incident.id} is already resolved; reopen it first")
+    if incident.owner == person:
+        raise TransitionError(f"incident {incident.id} is {person}'s already")
+    return replace(incident, owner=person)
+
+
 def merge(incident: Incident, other: Incident, now: float) -> tuple[Change, Incident]:
     """`other` goes into `incident`: what becomes of both. Raises TransitionError.
 
@@ -252,6 +265,42 @@ def merge(incident: Incident, other: Incident, now: float) -> tuple[Change, Inci
     if incident.state == "resolved":
         raise TransitionError(f"incident {incident.id} is resolved; reopen it first")
 
+    both = _combined(incident, other)
+    gone = replace(other, merged=incident.id)
+    if other.state != "resolved":
+        gone = replace(gone, state="resolved", resolution="wont_fix", resolved_at=now)
+    if rank(both.severity) > rank(incident.severity):
+        return Change(replace(both, state="open"), "escalated"), gone
+    return Change(both, "update"), gone
+
+
+def part(current: Incident, chain: Sequence[tuple[Incident, Incident]]) -> tuple[Incident, list[Incident]]:
+    """What merges made of an incident, without the first of `chain`: each merge of those that still hold, from that one
+    on, with the incident as it was before it and the one that went. What has changed since by itself stays.
+
+    Returns it as it is now, and as it would have been before each of the later merges.
+    """
+    before, went = chain[0]
+    old, new = _combined(before, went), before
+    befores = []
+    for was, other in chain[1:]:
+        befores.append(_without(was, old, new))
+        old, new = _combined(was, other), _combined(befores[-1], other)
+    return _without(current, old, new), befores
+
+
+def _without(current: Incident, old: Incident, new: Incident) -> Incident:
+    """Where it stands as in `old`, as in `new`."""
+    same = {name for name in _SHARED if getattr(current, name) == getattr(old, name)}
+    if not same >= {"severity", "base"}:  # these two go together
+        same -= {"severity", "base"}
+    kept = {key: value for key, value in current.labels.items() if old.labels.get(key) != value or key in new.labels}
+    named = {key: new.labels[key] if old.labels.get(key) == value else value for key, value in kept.items()}
+    fewer = max(1, current.occurrences - old.occurrences + new.occurrences)
+    return replace(current, **{name: getattr(new, name) for name in same}, labels=named, occurrences=fewer)
+
+
+def _combined(incident: Incident, other: Incident) -> Incident:
     logged = [at for at in (incident.first_logged, other.first_logged) if at is not None]
     both = replace(
         incident,
@@ -264,14 +313,7 @@ def merge(incident: Incident, other: Incident, now: float) -> tuple[Change, Inci
         labels={**other.labels, **incident.labels},
         confidence=max(incident.confidence, other.confidence, key=lambda one: _CONFIDENCE[one]),
     )
-    if rank(other.severity) > rank(incident.own_severity):
-        both = _worth(both, other.severity)
-    gone = replace(other, merged=incident.id)
-    if other.state != "resolved":
-        gone = replace(gone, state="resolved", resolution="wont_fix", resolved_at=now)
-    if rank(both.severity) > rank(incident.severity):
-        return Change(replace(both, state="open"), "escalated"), gone
-    return Change(both, "update"), gone
+    return _worth(both, other.severity) if rank(other.severity) > rank(incident.own_severity) else both
 
 
 def judge(incident: Incident, verified: Verified, severity: Severity | None) -> Change:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+import time
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
@@ -23,17 +25,18 @@ from monitor.cli.common import (
     fail,
     lasting,
     noted,
-    paint,
     person,
     printable,
     private,
     read_config,
-    severity_colour,
     since_when,
     table,
     with_store,
 )
+from monitor.cli.incident_bulk import MatchOption, YesOption, alike, chosen, confirm, each, merging, mistaken
+from monitor.cli.incident_lines import HEAD, event, row, shown
 from monitor.cli.incident_papers import report, timeline, verify
+from monitor.common.text import token_like
 from monitor.common.wording import stamp
 
 if TYPE_CHECKING:
@@ -50,9 +53,12 @@ app = command_app(
 )
 
 _T = TypeVar("_T")
+_PERSON = re.compile(r"[\w.@-]{1,64}")
 
 IdArgument = Annotated[str, typer.Argument(metavar="ID", help="Id or fingerprint of an incident, or a unique start.")]
-IdsArgument = Annotated[list[str], typer.Argument(metavar="ID…", help="Ids, fingerprints, or unique starts of them.")]
+IdsArgument = Annotated[
+    list[str] | None, typer.Argument(metavar="ID…", help="Ids, fingerprints, or unique starts.", show_default=False)
+]
 NoteOption = Annotated[str, typer.Option("--note", "-m", help="Why; kept in the history.", show_default=False)]
 
 
@@ -126,28 +132,14 @@ def list_incidents(
     found, total = with_store(settings, read, missing=nothing)
 
     def text(_rows: Sequence[Mapping[str, Any]]) -> Iterable[str]:
-        from monitor.common import wording
-
         if not found:
             narrowed = " match" if severity or rule or source or since or search else ""
             yield ("no incidents" if state is StateFilter.all else f"no {state.value} incidents") + narrowed
             return
-        head = ("id", "severity", "state", "works", "times", "last seen", "what", "where")
+        now = time.time()
         yield from table(
-            head,
-            [
-                (
-                    one.id,
-                    one.severity,
-                    one.state,
-                    one.validity or "-",
-                    f"{one.occurrences:,}",
-                    wording.moment(one.last_seen),
-                    f"{wording.title(one)} {one.masked}",
-                    wording.place(one.locations[0]) if one.locations else "-",
-                )
-                for one in found
-            ],
+            HEAD,
+            [row(one, now) for one in found],
         )
         if total > len(found):
             yield f"{len(found)} of {total}; --limit shows more"
@@ -170,75 +162,59 @@ def show(ref: IdArgument, form: FormatOption = Format.text, config: ConfigOption
 
     incident, history, until, held = with_store(settings, read)
     ends = stamp(until, "milliseconds") if until is not None else None
-    row = as_dict(incident) | {"silenced_until": ends, "silences": held, "history": [_event(one) for one in history]}
-    emit_one(row, form, lambda _row: _shown(incident, history, until, held))
-
-
-def _shown(
-    incident: IncidentView, history: Sequence[AuditEntry], until: float | None, held: Sequence[Mapping[str, Any]]
-) -> Iterable[str]:
-    """What an alert says of it, and its history. `held`: by silences that it matches."""
-    from monitor.cli.silences import in_words
-    from monitor.common import wording
-
-    yield paint(f"{wording.title(incident)}  {printable(incident.masked)}", bold=True)
-    yield f"{paint(incident.severity, severity_colour(incident.severity))} {wording.stands(incident)}"
-    if incident.state != "resolved":
-        yield _line("first", incident.first_step, bold=True)
-    fields = {
-        "at": incident.first_at if incident.state != "resolved" else "",
-        "runbook": incident.runbook or incident.book,
-        "steps": wording.steps(incident),
-        "next": wording.next_step(incident),
-        "ack" if incident.state == "open" else "resolve": wording.following(incident),
-        "console": incident.url,
-        "id": incident.id,
-        "fingerprint": incident.fingerprint,
-        "rule": incident.rule,
-        "confidence": incident.confidence,
-        "first_logged": wording.moment(incident.first_logged) if incident.first_logged else None,
-        "first_seen": wording.moment(incident.first_seen),
-        "last_seen": wording.moment(incident.last_seen),
-        "occurrences": f"{incident.occurrences:,}",
-        "owner": incident.owner,
-        "decided": wording.decision(incident),
-        "silenced": f"until {wording.moment(until)}; `incidents silence {incident.id} --for 0s` ends it"
-        if until
-        else "",
-        "merged_into": incident.merged,
-        "works": wording.works(incident),
-    }
-    for key, value in fields.items():
-        if value:
-            yield _line(key, value)
-    for silence in held:
-        yield _line("silenced", in_words(silence))
-    for key, value in sorted(incident.labels.items()):
-        yield _line("label", f"{key}={value}")
-
-    for place in incident.locations:
-        yield _line("seen in", f"{wording.place(place)}  ({wording.origin(place)})")
-        if place.url:
-            yield _line("", place.url)
-    if around := wording.surroundings(incident):
-        yield _line("line", around)
-    if incident.locations and incident.occurrences > len(incident.locations):
-        yield _line("", f"and {incident.occurrences - len(incident.locations):,} more, before these")
-    for entry in history:
-        note = f": {entry.note}" if entry.note else ""
-        became = f" as {entry.resolution}" if entry.resolution else ""
-        step = f" {entry.step}" if entry.step else ""
-        when = wording.moment(entry.at)
-        yield _line("history", f"{when} {entry.action}{step}{became} by {entry.actor}{note}")
+    row = as_dict(incident) | {"silenced_until": ends, "silences": held, "history": [event(one) for one in history]}
+    emit_one(row, form, lambda _row: shown(incident, history, until, held))
 
 
 @app.command(
     "ack",
-    epilog="Example: monitor incidents ack 3f2a --note 'rotating now'",
+    epilog="Examples:\n\n  monitor incidents ack 3f2a --note 'rotating now'\n\n"
+    "  monitor incidents ack --match 'rule=\"jwt\"' --match 'source=\"staging\"' --yes",
     help="Acknowledge: somebody works on it. Repeats stop; a rise in severity still alerts.",
 )
-def ack(ref: IdsArgument, note: NoteOption = "", form: FormatOption = Format.text, config: ConfigOption = None) -> None:
-    _transition(ref, "ack", None, note=note, form=form, config=config)
+def ack(
+    *,
+    ref: IdsArgument = None,
+    match: MatchOption = None,
+    yes: YesOption = False,
+    note: NoteOption = "",
+    form: FormatOption = Format.text,
+    config: ConfigOption = None,
+) -> None:
+    settings = read_config(config, store_only="act")
+    refs = chosen(settings, ref, match, ("open",), yes=yes, verb="Acknowledge")
+    _transition(refs, "ack", None, note=note, form=form, config=config)
+
+
+@app.command(
+    "assign",
+    epilog="Examples:\n\n  monitor incidents assign 3f2a bob --note 'knows the gateway'\n\n"
+    "  monitor incidents assign bob --match 'service=\"billing\"' --yes",
+    help="Hand incidents to a person: their name is in alerts, lists and the history. The state stays.",
+)
+def assign(
+    *,
+    names: Annotated[list[str], typer.Argument(metavar="[ID…] PERSON", help="Ids, and last whose they are now.")],
+    match: MatchOption = None,
+    yes: YesOption = False,
+    note: NoteOption = "",
+    form: FormatOption = Format.text,
+    config: ConfigOption = None,
+) -> None:
+    *refs, whose = names
+    if not _PERSON.fullmatch(whose) or token_like(whose):
+        fail("a person is 1 to 64 letters, digits and . _ @ -: it stands in the history", 2)
+    settings = read_config(config, store_only="act")
+    ids = chosen(settings, refs, match, ("open", "acknowledged"), yes=yes, verb=f"To {whose}: assign")
+    actor, kept = person(), noted(settings, note)
+    _change(
+        ids,
+        "assigned",
+        lambda store, id_: store.incidents.assign(id_, whose, actor=actor, note=kept),
+        settings=settings,
+        form=form,
+        config=config,
+    )
 
 
 @app.command(
@@ -248,18 +224,29 @@ def ack(ref: IdsArgument, note: NoteOption = "", form: FormatOption = Format.tex
 )
 def resolve(
     *,
-    ref: IdsArgument,
+    ref: IdsArgument = None,
     resolution: Annotated[As, typer.Option("--as", "--resolution", help="What became of the secret.")],
+    match: MatchOption = None,
+    yes: YesOption = False,
     note: NoteOption = "",
     form: FormatOption = Format.text,
     config: ConfigOption = None,
 ) -> None:
-    _transition(ref, "resolve", resolution.value, note=note, form=form, config=config)
+    settings = read_config(config, store_only="act")
+    refs = chosen(settings, ref, match, ("open", "acknowledged"), yes=yes, verb="Resolve")
+    _transition(refs, "resolve", resolution.value, note=note, form=form, config=config)
 
 
-@app.command("reopen", epilog="Example: monitor incidents reopen 3f2a", help="Open again what was closed by mistake.")
+@app.command(
+    "reopen",
+    epilog="Example: monitor incidents reopen 3f2a",
+    help="Open again what was closed by mistake. One that was merged has its places and its count again.",
+)
 def reopen(
-    ref: IdsArgument, note: NoteOption = "", form: FormatOption = Format.text, config: ConfigOption = None
+    ref: Annotated[list[str], typer.Argument(metavar="ID…", help="Ids, fingerprints, or unique starts of them.")],
+    note: NoteOption = "",
+    form: FormatOption = Format.text,
+    config: ConfigOption = None,
 ) -> None:
     _transition(ref, "reopen", None, note=note, form=form, config=config)
 
@@ -271,8 +258,10 @@ def reopen(
 )
 def silence(
     *,
-    ref: IdArgument,
+    ref: IdsArgument = None,
     duration: Annotated[str, typer.Option("--for", metavar="DURATION", help="How long, such as 1h or 24h.")],
+    match: MatchOption = None,
+    yes: YesOption = False,
     note: NoteOption = "",
     form: FormatOption = Format.text,
     config: ConfigOption = None,
@@ -280,31 +269,37 @@ def silence(
     seconds = lasting("--for", duration)
     settings = read_config(config, store_only="act")
     kept = noted(settings, note)
+    refs = chosen(settings, ref, match, ("open", "acknowledged"), yes=yes, verb="Silence")
 
-    async def hush(store: Store) -> tuple[str, float]:
-        incident = await store.incidents.get(ref)
-        return incident.id, await store.silences.set(incident.id, seconds, actor=person(), note=kept)
+    async def hush(store: Store) -> list[tuple[str, float]]:
+        incidents = [(await store.incidents.get(one)).id for one in refs]
+        return [
+            (id_, await store.silences.set(id_, seconds, actor=person(), note=kept))
+            for id_ in each(incidents, "silenced")
+        ]
 
     from monitor.common.wording import moment
 
-    id_, until = with_store(settings, hush)
-    row = {"incident": id_, "silenced_until": stamp(until, "milliseconds") if seconds else None}
-    end = moment(until)
-    said = f"{id_} silenced until {end}" if seconds else f"{id_} is not silenced any more"
-    emit_one(row, form, lambda _row: [said])
+    rows = with_store(settings, hush)
+    ends = [{"incident": id_, "silenced_until": stamp(at, "milliseconds") if seconds else None} for id_, at in rows]
+    said = [f"{id_} silenced until {moment(at)}" if seconds else f"{id_} is not silenced any more" for id_, at in rows]
+    if len(ends) == 1 and not match:
+        emit_one(ends[0], form, lambda _row: said)
+    else:
+        emit(ends, form, lambda _rows: said)
 
 
 @app.command(
     "merge",
     epilog="Example: monitor incidents merge 3f2a 77ab --note 'one token, logged in two forms'",
     help="The incidents after the first go into it, with their places and every later sighting; they are resolved, "
-    "and whoever was told of them is told where they went. `reopen` of one of them lets it count for itself again; "
-    "what was moved stays.",
+    "and whoever was told of them is told where they went. Asks first. `reopen` of one of them takes it back.",
 )
 def merge(
     *,
     into: Annotated[str, typer.Argument(metavar="ID", help="The incident that stays.")],
     others: Annotated[list[str], typer.Argument(metavar="OTHER…", help="Those that go into it.")],
+    yes: YesOption = False,
     note: NoteOption = "",
     form: FormatOption = Format.text,
     config: ConfigOption = None,
@@ -315,9 +310,20 @@ def merge(
     settings = read_config(config, store_only="act")
     kept = noted(settings, note)
 
+    async def look(store: Store) -> list[Incident]:
+        return [await store.incidents.get(one) for one in (into, *others)]
+
+    known = with_store(settings, look)
+    if problem := mistaken(known):
+        fail(problem)
+    if not yes and (sys.stdin.isatty() or not alike(known)):
+        for line in merging(known):
+            typer.echo(line, err=True)
+        confirm("Make them one?", yes=yes)
+
     async def apply(store: Store) -> tuple[IncidentView, list[str]]:
-        stays = await store.incidents.get(into)
-        ids = [(await store.incidents.get(other)).id for other in others]
+        stays, *rest = known
+        ids = [one.id for one in rest]
         await store.merges.merge(stays.id, ids, actor=person(), note=kept)
         (shown,) = await _views(settings, config, store, [await store.incidents.get(stays.id)])
         return shown, ids
@@ -348,10 +354,6 @@ app.command(
 )(verify)
 
 
-def _line(key: str, value: str, *, bold: bool = False) -> str:
-    return f"{paint(key.ljust(12), dim=True)} {paint(printable(value), bold=bold)}"
-
-
 async def _views(
     settings: Config, given: Path | None, store: Store, incidents: Sequence[Incident]
 ) -> list[IncidentView]:
@@ -365,10 +367,16 @@ async def _views(
 
 
 def as_dict(incident: IncidentView) -> dict[str, Any]:
-    """An incident as scripts get it: the webhook payload's, but `runbook` is its name; and where it was merged into."""
+    """An incident as scripts get it: the webhook payload's, but `runbook` is its name; where it was merged into, its
+    age (seconds since it was first read) and its next deadline."""
     from monitor.common.payload import record
 
-    named = {"runbook": incident.book, "drill": incident.drill, "merged_into": incident.merged}
+    due = incident.run.deadline if incident.run else None
+    named: dict[str, Any] = {"runbook": incident.book, "drill": incident.drill, "merged_into": incident.merged}
+    named |= {
+        "age": int(max(time.time() - incident.first_seen.timestamp(), 0)),
+        "next_deadline": stamp(due.timestamp(), "milliseconds") if due else None,
+    }
     return record(incident, lambda time: stamp(time.timestamp(), "milliseconds")) | named
 
 
@@ -381,17 +389,37 @@ def _transition(
     form: Format,
     config: Path | None,
 ) -> None:
-    from monitor.incidents import TransitionError
-
     settings = read_config(config, store_only="act")
     actor, note = person(), noted(settings, note)
+    _change(
+        refs,
+        "done",
+        lambda store, ref: store.incidents.transition(ref, action, actor=actor, resolution=resolution, note=note),
+        settings=settings,
+        form=form,
+        config=config,
+    )
+
+
+def _change(
+    refs: Sequence[str],
+    verb: str,
+    work: Callable[[Store, str], Awaitable[Incident]],
+    *,
+    settings: Config,
+    form: Format,
+    config: Path | None,
+) -> None:
+    """Each by itself: what is refused holds up no other."""
+    from monitor.incidents import TransitionError
+
     done: list[IncidentView] = []
     problems: list[str] = []
 
     async def apply(store: Store) -> None:
-        for ref in refs:
+        for ref in each(refs, verb):
             try:
-                changed = await store.incidents.transition(ref, action, actor=actor, resolution=resolution, note=note)
+                changed = await work(store, ref)
                 done.extend(await _views(settings, config, store, [changed]))
             except (LookupError, TransitionError) as error:
                 problems.append(str(error))
@@ -402,20 +430,10 @@ def _transition(
         from monitor.common.wording import stands
 
         for one in done:
-            yield f"{one.id} {stands(one)}"
+            yield f"{one.id} {stands(one)}" + (
+                f", {printable(one.owner)}'s" if one.owner and verb == "assigned" else ""
+            )
 
     emit((as_dict(one) for one in done), form, text)
     if problems:
         fail("\n".join(printable(problem) for problem in problems))
-
-
-def _event(entry: AuditEntry) -> dict[str, Any]:
-    return {
-        "time": stamp(entry.at, "milliseconds"),
-        "actor": entry.actor,
-        "action": entry.action,
-        "state": entry.state,
-        "resolution": entry.resolution,
-        "note": entry.note,
-        "step": entry.step or None,
-    }

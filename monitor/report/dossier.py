@@ -41,6 +41,8 @@ _SAID = {
     "unsuppressed": "suppression over",
     "merged": "merged into another",
     "absorbed": "another was merged into it",
+    "parted": "one that was merged into it counts for itself again",
+    "assigned": "assigned",
     "run_adopted": "runbook taken over",
     "noted": "noted",
     "run_started": "runbook started",

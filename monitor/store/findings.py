@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -83,7 +83,8 @@ def _ingest(
     cases = _load(connection, {finding.fingerprint for _, finding in first.values()})
     drills = drills_among(connection, {finding.fingerprint for _, finding in first.values()} - cases.keys())
     ids = _allocate(connection, [finding for _, finding in first.values()], cases)
-    fresh = _insert(tx, [finding for _, finding in first.values()], ids)
+    merged = {print_ for print_, case in cases.items() if case.incident.fingerprint != print_}
+    fresh = _insert(tx, [finding for _, finding in first.values()], ids, merged)
     tx.counts.repeated += len(first) - len(fresh)
 
     trail: list[dict[str, Any]] = []
@@ -167,8 +168,8 @@ def _allocate(connection: Connection, found: Sequence[Finding], cases: Mapping[s
     return ids
 
 
-def _insert(tx: Transaction, found: Sequence[Finding], ids: Mapping[str, str]) -> set[str]:
-    """Insert what is not known yet; returns the ids that were new."""
+def _insert(tx: Transaction, found: Sequence[Finding], ids: Mapping[str, str], merged: Collection[str]) -> set[str]:
+    """Insert what is not known yet; returns the ids that were new. `merged`: fingerprints that count for another's."""
     rows: list[dict[str, Any]] = [
         {
             "id": finding.id,
@@ -186,6 +187,7 @@ def _insert(tx: Transaction, found: Sequence[Finding], ids: Mapping[str, str]) -
             "service": None if finding.service is None else clean(finding.service),
             "logged_at": finding.logged_at,
             "context": None if finding.context is None else clean(finding.context),
+            "fingerprint": finding.fingerprint if finding.fingerprint in merged else None,
         }
         for finding in found
     ]

@@ -10,11 +10,13 @@ from sqlalchemy import ColumnElement, Connection, Select, bindparam, delete, fun
 from monitor.common.notification import State
 from monitor.common.severity import Severity
 from monitor.incidents import Action, Change, Incident, transition
+from monitor.incidents import assign as hand_to
 from monitor.model import Resolution
 from monitor.routing import Place
 from monitor.store import groups, runs
 from monitor.store.beside import beside
 from monitor.store.news import newest_of
+from monitor.store.partings import take_back
 from monitor.store.records import AuditEntry, Beside
 from monitor.store.rows import chunks, incident_columns, incident_from, load_locations
 from monitor.store.schema import findings, incidents, suppressions
@@ -110,6 +112,11 @@ class Incidents:
             lambda tx: change_state(tx, known.id, action, actor=actor, resolution=resolution, note=note), durable=True
         )
 
+    async def assign(self, ref: str, person: str, *, actor: str, note: str = "") -> Incident:
+        """Raises LookupError and TransitionError."""
+        known = await self.get(ref)
+        return await self._desk.write(lambda tx: assign(tx, known.id, person, actor=actor, note=note), durable=True)
+
 
 def change_state(
     tx: Transaction,
@@ -126,8 +133,9 @@ def change_state(
     if row is None:
         raise LookupError(f"there is no incident {incident_id}")
     was = incident_from(row)
-    change: Change = transition(was, action, actor=actor, now=tx.now, resolution=resolution)
-    update_incidents(tx, [{**incident_columns(change.incident), "kept": row.kept}])
+    parted = take_back(tx, was) if action == "reopen" and was.merged is not None else None
+    change: Change = transition(parted.went if parted else was, action, actor=actor, now=tx.now, resolution=resolution)
+    update_incidents(tx, [{**incident_columns(change.incident), "kept": parted.went_kept if parted else row.kept}])
     assert change.reason is not None
     append(tx, [entry(change.incident, was, change.reason, actor=actor, note=note, now=tx.now)])
     runs.follow(tx, [runs.Turn(change.incident, reopened="hand" if action == "reopen" else None)])
@@ -136,9 +144,28 @@ def change_state(
         connection.execute(delete(suppressions).where(suppressions.c.fingerprint == was.fingerprint))
         newest = newest_of(connection, findings.c.incident == incident_id)
         places = (newest,) if newest else ()
-    touched = groups.Touched(change.incident, places, urgent=action == "reopen", everywhere=True)
-    groups.enrol(tx, [touched])
+    touched = [groups.Touched(change.incident, places, urgent=action == "reopen", everywhere=True)]
+    if parted is not None:
+        update_incidents(tx, [{**incident_columns(parted.stays), "kept": parted.stays_kept}])
+        said = f"incident {incident_id} counts for itself again{f': {note}' if note else ''}"
+        append(tx, [entry(parted.stays, parted.was, "parted", actor=actor, note=said, now=tx.now)])
+        touched.append(groups.Touched(parted.stays, (), everywhere=True))
+    groups.enrol(tx, touched)
     return change.incident
+
+
+def assign(tx: Transaction, incident_id: str, person: str, *, actor: str, note: str) -> Incident:
+    """Raises LookupError and TransitionError."""
+    row = tx.connection.execute(select(incidents).where(incidents.c.id == incident_id)).first()
+    if row is None:
+        raise LookupError(f"there is no incident {incident_id}")
+    was = incident_from(row)
+    now = hand_to(was, person)
+    update_incidents(tx, [{**incident_columns(now), "kept": row.kept}])
+    said = f"to {person}" + (f", from {was.owner}" if was.owner else "") + (f": {note}" if note else "")
+    append(tx, [entry(now, was, "assigned", actor=actor, note=said, now=tx.now)])
+    tx.announce()
+    return now
 
 
 def update_incidents(tx: Transaction, rows: Sequence[Mapping[str, Any]]) -> None:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 
-from sqlalchemy import Row, delete, func, select, update
+from sqlalchemy import Row, delete, func, insert, select, update
 
 from monitor.incidents import Change, Incident, TransitionError, merge
 from monitor.routing import Place
@@ -13,7 +14,7 @@ from monitor.store.actions import abort
 from monitor.store.drills import drills_among
 from monitor.store.incidents import update_incidents
 from monitor.store.rows import incident_columns, incident_from
-from monitor.store.schema import alerts, asks, findings, incidents, silences
+from monitor.store.schema import alerts, asks, findings, incidents, merges, silences
 from monitor.store.trail import append, entry
 from monitor.store.transaction import Desk, Transaction
 
@@ -54,6 +55,9 @@ def _merge(tx: Transaction, into: str, other: str, actor: str, note: str) -> Inc
         raise TransitionError("a drill cannot be merged with what is none: pagers are not told of drills")
     abort(tx, other, f"its incident was merged into {into}")
 
+    newest = connection.execute(select(func.max(findings.c.seq))).scalar() or 0
+    before = {"went": other, "into": into, "seq": newest, "before": json.dumps(dict(rows[into]._mapping))}
+    connection.execute(insert(merges), [before])
     places = _places(tx, other)
     runs.adopt(tx, other, change.incident)
     _move(tx, rows[other], into)
@@ -69,6 +73,8 @@ def _merge(tx: Transaction, into: str, other: str, actor: str, note: str) -> Inc
 def _move(tx: Transaction, row: Row[tuple[object, ...]], into: str) -> None:
     """What belongs to the one that goes, and the ones that went into it before."""
     connection = tx.connection
+    own = (findings.c.incident == row.id, findings.c.fingerprint.is_(None))
+    connection.execute(update(findings).where(*own).values(fingerprint=row.fingerprint))
     for table in (findings, alerts):
         connection.execute(update(table).where(table.c.incident == row.id).values(incident=into))
     connection.execute(update(incidents).where(incidents.c.merged == row.id).values(merged=into))

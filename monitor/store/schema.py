@@ -60,6 +60,7 @@ __all__ = [
     "known",
     "marks",
     "members",
+    "merges",
     "meta",
     "metadata",
     "migrate",
@@ -171,9 +172,23 @@ findings = Table(
     Column("service", Text),
     Column("logged_at", Double, comment="the time the log itself gives"),
     Column("context", Text, comment="the line around it, with every match masked"),
+    Column(
+        "fingerprint", Text, comment="whose value it is, where that is another's that was merged; null: its incident's"
+    ),
     Index("findings_incident", "incident", "seq"),
     Index("findings_source", "source", "incident"),
     comment="where a secret was seen: the newest of each incident and the newest of each place, bounded",
+)
+
+merges = Table(
+    "merges",
+    metadata,
+    Column("went", Text, ForeignKey("incidents.id", ondelete="CASCADE"), primary_key=True),
+    Column("into", Text, ForeignKey("incidents.id", ondelete="CASCADE"), nullable=False),
+    Column("seq", BigInteger, nullable=False, comment="the newest of the findings then"),
+    Column("before", Text, nullable=False, comment="JSON object: the row of the one that stayed, as it was"),
+    Index("merges_into", "into"),
+    comment="merges that still hold, and what taking one back needs",
 )
 
 alerts = Table(
@@ -818,6 +833,16 @@ def _to_21(connection: Connection) -> None:
         connection.exec_driver_sql("ALTER TABLE secrets ADD COLUMN missed_at DOUBLE PRECISION")
 
 
+def _to_22(connection: Connection) -> None:
+    """What taking a merge back needs."""
+    columns = {column["name"] for column in inspect(connection).get_columns("findings")}
+    if connection.dialect.name == "postgresql":  # what a step before this one has put off stands in the way of ALTER
+        connection.exec_driver_sql("SET CONSTRAINTS ALL IMMEDIATE")
+    if "fingerprint" not in columns:
+        connection.exec_driver_sql("ALTER TABLE findings ADD COLUMN fingerprint TEXT")
+    merges.create(connection, checkfirst=True)
+
+
 # To version N from N-1. A change of the tables above goes with an entry here and a test that starts from the old form.
 MIGRATIONS: Mapping[int, Callable[[Connection], None]] = {
     2: _to_2,
@@ -840,8 +865,9 @@ MIGRATIONS: Mapping[int, Callable[[Connection], None]] = {
     19: _to_19,
     20: _to_20,
     21: _to_21,
+    22: _to_22,
 }
-VERSION = 21
+VERSION = 22
 
 
 def migrate(

@@ -31,6 +31,7 @@ _SAID: Mapping[str, str] = {
     "silenced": "Silenced",
     "unsilenced": "Not silenced any more",
     "noted": "Note",
+    "assigned": "Assigned",
 }
 _LINE, _TEXT = 600, 2500  # characters of one turn, and of what is told together
 

@@ -77,7 +77,15 @@ def invocations(canaries: list[Canary], incident: Callable[[], str]) -> dict[tup
             (["incidents", "list", "--search", "github"], b""),
         ],
         ("incidents", "show"): [*each("incidents", "show", incident()), (["incidents", "show", "f" * 64], b"")],
-        ("incidents", "ack"): [(["incidents", "ack", incident(), "--note", "looked at"], b"")],
+        ("incidents", "ack"): [
+            (["incidents", "ack", incident(), "--note", "looked at"], b""),
+            (["incidents", "ack", "--match", 'severity="critical"'], b""),  # names what it would touch
+            (["incidents", "ack", "--match", f"path={pat}", "--yes"], b""),
+        ],
+        ("incidents", "assign"): [
+            (["incidents", "assign", incident(), "bob", "--note", f"it was {pat}"], b""),
+            (["incidents", "assign", incident(), pat], b""),
+        ],
         ("incidents", "resolve"): [(["incidents", "resolve", incident(), "--as", "revoked"], b"")],
         ("incidents", "reopen"): [(["incidents", "reopen", incident()], b"")],
         ("incidents", "silence"): [(["incidents", "silence", incident(), "--for", "0s", "-m", pat], b"")],

@@ -1,11 +1,15 @@
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import json
 import os
 import pwd
 import shutil
+import struct
 import subprocess
+import sys
+import termios
 from collections.abc import Callable
 from pathlib import Path
 
@@ -76,6 +80,8 @@ def test_list_in_every_form(monitor: Command, stored: Path) -> None:
         "runbook": None,
         "labels": {"vendor": "github"},
         "merged_into": None,
+        "age": rows[1]["age"],
+        "next_deadline": None,
         "validity": None,
         "asked_at": None,
         "verdict": "",
@@ -385,3 +391,105 @@ def test_where_nothing_else_is_known_incidents_can_be_looked_at_in_the_state_fol
     assert (listed.returncode, len(listed.stdout.splitlines())) == (0, 3)
     assert "note: this goes by the database in " in listed.stderr
     assert "invalid TOML" in listed.stderr
+
+
+def test_the_list_says_whose_how_old_and_what_is_due_within_80_columns(monitor: Command, stored: Path) -> None:
+    monitor("runbook", "start", "2222")
+    monitor("incidents", "assign", "2222", "bob")
+    [row] = json.loads(
+        monitor("incidents", "list", "--severity", "critical", "--limit", "1", "--format", "json").stdout
+    )
+    assert (row["owner"], row["next_deadline"]) == ("bob", row["run"]["deadline"])
+    assert row["age"] > 86_400
+    read, write = os.openpty()
+    fcntl.ioctl(write, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
+    environment = {name: value for name, value in os.environ.items() if name not in ("COLUMNS", "LINES")}
+    command = [sys.executable, "-m", "monitor", "incidents", "list", "--config", str(stored)]
+    subprocess.run(command, stdout=write, env=environment | {"NO_COLOR": "1"}, check=True, timeout=60)
+    os.close(write)
+    lines = os.read(read, 1 << 16).decode().splitlines()
+    os.close(read)
+    assert lines[0].split() == ["ID", "SEVERITY", "STATE", "OWNER", "AGE", "DUE", "WHAT"]
+    assert all(len(line) <= 80 for line in lines)
+    [of_bob] = [line.split() for line in lines if line.startswith("2" * 16)]
+    assert of_bob[1:4] == ["critical", "open", "bob"]
+    assert of_bob[4].endswith("d")
+    assert "in" in of_bob[5:6] or "late" in of_bob[5:7]
+
+
+def test_assign(monitor: Command, stored: Path) -> None:
+    answer = monitor("incidents", "assign", "1111", "2222", "bob", "--note", "knows the gateway")
+    assert answer.stdout.splitlines() == [f"{'1' * 16} open, bob's", f"{'2' * 16} open, bob's"]
+    shown = json.loads(monitor("incidents", "show", "1111", "--format", "json").stdout)
+    said = [(one["action"], one["note"]) for one in shown["history"]]
+    assert (shown["owner"], said[-1]) == ("bob", ("assigned", "to bob: knows the gateway"))
+    monitor("incidents", "assign", "1111", "ada")
+    again = monitor("incidents", "assign", "1111", "ada")
+    assert (again.returncode, again.stderr) == (1, f"incident {'1' * 16} is ada's already\n")
+    shown = json.loads(monitor("incidents", "show", "1111", "--format", "json").stdout)
+    assert shown["history"][-1]["note"] == "to ada, from bob"
+    monitor("incidents", "resolve", "1111", "--as", "revoked")
+    assert "is already resolved; reopen it first" in monitor("incidents", "assign", "1111", "bob").stderr
+    assert monitor("incidents", "assign", "1111", "a b\x1b").returncode == 2
+
+
+def test_many_by_what_they_are(monitor: Command, stored: Path) -> None:
+    critical = ("--match", 'severity="critical"')
+    asked = monitor("incidents", "ack", *critical)
+    assert asked.returncode == 2
+    assert asked.stderr.splitlines() == [
+        f"{'2' * 16}  critical  GitHub personal access token  ghp_ab12…[40]",
+        f"{'1' * 16}  critical  GitHub personal access token  ghp_ab12…[40]",
+        "Acknowledge 2 incidents? Nobody can be asked here: say --yes",
+    ]
+    done = monitor("incidents", "ack", *critical, "--match", 'path="/var/log/app/1.log"', "--yes", "--note", "mine")
+    assert done.stdout == f"{'1' * 16} acknowledged\n"
+    hushed = monitor("incidents", "silence", *critical, "--for", "1h", "--yes")
+    assert len(hushed.stdout.splitlines()) == 2
+    monitor("incidents", "assign", "bob", *critical, "--yes")
+    monitor("incidents", "resolve", *critical, "--as", "revoked", "--yes")
+    for id_ in ("1111", "2222"):
+        shown = json.loads(monitor("incidents", "show", id_, "--format", "json").stdout)
+        assert (shown["state"], shown["resolution"], shown["owner"]) == ("resolved", "revoked", "bob")
+        actions = [one["action"] for one in shown["history"]]
+        assert [one for one in actions if one in ("silenced", "assigned", "resolved")] == [
+            "silenced", "assigned", "resolved",
+        ]  # fmt: skip
+    assert monitor("incidents", "show", "3333").stdout.count("resolved") == 0
+    for wrong in (
+        ("ack",),
+        ("ack", "3333", *critical),
+        ("ack", "--match", "severity"),
+        ("ack", "--match", 'severity="critcal"'),
+        ("resolve", "--as", "revoked"),
+    ):
+        assert monitor("incidents", *wrong).returncode == 2
+    none = monitor("incidents", "ack", *critical, "--yes")
+    assert (none.returncode, none.stderr) == (1, "no incident fits that is open\n")
+
+
+def test_a_merge_names_both_and_asks(monitor: Command, stored: Path) -> None:
+    other = finding(4, masked="ghp_zz99…[40]")
+
+    async def add() -> None:
+        settings = load(stored)
+        async with await Store.open(settings.state_dir / "state.db", settings.policy) as store:
+            await store.commit([other])
+
+    asyncio.run(add())
+    asked = monitor("incidents", "merge", "1111", "4444")
+    assert asked.returncode == 2
+    assert asked.stderr.splitlines() == [
+        f"{'1' * 16} stays: critical GitHub personal access token ghp_ab12…[40], open, in /var/log/app/1.log:1",
+        f"{'4' * 16} goes into it: critical GitHub personal access token ghp_zz99…[40], open, in /var/log/app/4.log:4",
+        "Make them one? Nobody can be asked here: say --yes",
+    ]
+    assert monitor("incidents", "merge", "1111", "1111").stderr == (
+        f"incident {'1' * 16} cannot be merged into itself\n"
+    )
+    assert "is named twice" in monitor("incidents", "merge", "1111", "2222", "22222").stderr
+    assert monitor("incidents", "merge", "1111", "4444", "--yes").returncode == 0
+    assert json.loads(monitor("incidents", "show", "1111", "--format", "json").stdout)["occurrences"] == 2
+    monitor("incidents", "reopen", "4444")
+    rows = [json.loads(monitor("incidents", "show", id_, "--format", "json").stdout) for id_ in ("1111", "4444")]
+    assert [(row["occurrences"], len(row["locations"]), row["merged_into"]) for row in rows] == [(1, 1, None)] * 2

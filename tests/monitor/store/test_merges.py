@@ -131,7 +131,7 @@ async def test_reopened_it_counts_for_itself_again(url: str, clock: Clock) -> No
         assert (back.state, back.merged) == ("open", None)
         await store.commit([finding("b", 9)])
         assert (await store.incidents.get(B)).occurrences == 2
-        assert len((await store.incidents.get(A)).locations) == 2
+        assert len((await store.incidents.get(A)).locations) == 1
         assert await deliver(store) == ["reopened_by_hand"]
         assert await whole(store)
 
@@ -206,4 +206,78 @@ async def test_it_is_forgotten_with_the_one_that_stays_and_not_before(url: str, 
         clock.now += 10 * day
         await store.retention.sweep(ages)
         assert await store.incidents.count() == 0
+        assert await whole(store)
+
+
+async def test_a_merge_that_was_a_mistake_is_taken_back_with_places_and_count(url: str, clock: Clock) -> None:
+    async with await Store.open(url, POLICY, clock=clock) as store:
+        await store.commit(
+            [
+                finding("a", 1, severity="low", labels={"role": "anon"}),
+                finding("b", 2, path="/other.log", time=NOW - 60, severity="critical", labels={"user": "bob"}),
+                finding("b", 3),
+            ]
+        )
+        await deliver(store)
+        before = [await store.incidents.get(one) for one in (A, B)]
+        await store.merges.merge(A, [B], actor="ada")
+        assert (await store.incidents.get(A)).severity == "critical"
+        clock.now += 10
+        await store.commit([finding("b", 4, path="/later.log", time=NOW + 5), finding("a", 5, time=NOW + 6)])
+        clock.now += 10
+        await store.incidents.transition(B, "reopen", actor="bob", note="two tokens")
+
+        stays, back = [await store.incidents.get(one) for one in (A, B)]
+        assert (back.state, back.merged, back.occurrences, back.last_seen) == ("open", None, 3, NOW + 5)
+        assert {place.path for place in back.locations} == {"/other.log", "/var/log/app.log", "/later.log"}
+        assert (stays.occurrences, stays.first_seen, stays.last_seen) == (2, before[0].first_seen, NOW + 6)
+        assert (stays.severity, stays.labels) == ("low", {"role": "anon"})
+        assert {place.path for place in stays.locations} == {"/var/log/app.log"}
+        said = [(one.action, one.actor, one.note) for one in await store.incidents.history(A)]
+        assert ("parted", "bob", f"incident {B} counts for itself again: two tokens") in said
+        await store.commit([finding("b", 6)])
+        assert [(await store.incidents.get(one)).occurrences for one in (A, B)] == [2, 4]
+        assert await whole(store)
+
+        # And again: nothing of the first time is in the way.
+        await store.merges.merge(A, [B], actor="ada")
+        assert (await store.incidents.get(A)).occurrences == 6
+        await store.incidents.transition(B, "reopen", actor="bob")
+        assert [(await store.incidents.get(one)).occurrences for one in (A, B)] == [2, 4]
+
+
+async def test_the_first_of_several_merges_is_taken_back_and_the_others_hold(url: str, clock: Clock) -> None:
+    async with await Store.open(url, POLICY, clock=clock) as store:
+        await store.commit(
+            [
+                finding("a", 1, severity="low"),
+                finding("b", 2, severity="critical", time=NOW - 60),
+                finding("c", 3, severity="medium", time=NOW - 30),
+            ]
+        )
+        await store.merges.merge(A, [B, C], actor="ada")
+        await store.incidents.transition(B, "reopen", actor="bob")
+        stays = await store.incidents.get(A)
+        assert (stays.occurrences, stays.severity, stays.first_seen) == (2, "medium", NOW - 30)
+        await store.incidents.transition(C, "reopen", actor="bob")
+        stays = await store.incidents.get(A)
+        assert (stays.occurrences, stays.severity, stays.first_seen) == (1, "low", NOW)
+        assert await whole(store)
+
+
+async def test_of_a_chain_of_merges_the_last_is_taken_back_first(url: str, clock: Clock) -> None:
+    async with await Store.open(url, POLICY, clock=clock) as store:
+        await store.commit([finding("a", 1), finding("b", 2, path="/b"), finding("c", 3, path="/c")])
+        await store.merges.merge(B, [C], actor="ada")
+        await store.merges.merge(A, [B], actor="ada")
+        with pytest.raises(TransitionError, match=f"reopen {B} first"):
+            await store.incidents.transition(C, "reopen", actor="bob")
+        await store.incidents.transition(B, "reopen", actor="bob")
+        assert {place.path for place in (await store.incidents.get(B)).locations} == {"/b", "/c"}
+        await store.commit([finding("c", 4, path="/c2")])
+        assert (await store.incidents.get(B)).occurrences == 3
+        await store.incidents.transition(C, "reopen", actor="bob")
+        found = [await store.incidents.get(one) for one in (A, B, C)]
+        assert [one.occurrences for one in found] == [1, 1, 2]
+        assert {place.path for place in found[2].locations} == {"/c", "/c2"}
         assert await whole(store)

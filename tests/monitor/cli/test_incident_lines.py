@@ -1,0 +1,30 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+
+from monitor.cli.incident_lines import HEAD, row
+from tests.fakes.notifications import NOW, RUN, incident
+
+
+def test_a_line_says_whose_how_old_and_what_is_due() -> None:
+    one = incident(owner="bob", state="acknowledged", run=RUN, validity="valid")
+    said = dict(zip(HEAD, row(one, NOW.timestamp()), strict=True))
+    assert (said["state"], said["owner"], said["age"], said["due"]) == ("acked", "bob", "5m", "in 30m")
+    assert said["what"] == "GitHub personal access token ghp_a1B2… (valid) in /var/log/app/api.log:1042, 17×"
+
+
+@pytest.mark.parametrize(
+    ("passed", "age"), [(0, "0s"), (59, "59s"), (60, "1m"), (7199, "1h"), (86_400 * 12, "12d"), (-5, "0s")]
+)
+def test_ages_are_short(passed: int, age: str) -> None:
+    one = incident(first_seen=NOW - timedelta(seconds=passed))
+    assert row(one, NOW.timestamp())[HEAD.index("age")] == age
+
+
+def test_a_deadline_gone_by_and_none() -> None:
+    late = incident(run=replace(RUN, deadline=NOW - timedelta(hours=2)))
+    assert row(late, NOW.timestamp())[HEAD.index("due")] == "2h late"
+    assert row(incident(), NOW.timestamp())[HEAD.index("due")] == "-"
