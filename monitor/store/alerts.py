@@ -135,6 +135,8 @@ def _rename(tx: Transaction, alert: Alert, row: Row[Any], found: Sequence[Findin
         if target is None:
             known = update(incidents).where(incidents.c.id == by_place.id)
             connection.execute(known.values(fingerprint=alert.fingerprint))
+            mine = update(findings).where(findings.c.fingerprint == row.fingerprint)
+            connection.execute(mine.values(fingerprint=alert.fingerprint))  # by which they are found to be taken back
         return
     old = update(incidents).where(incidents.c.id == row.incident)
     if target is None and alone:

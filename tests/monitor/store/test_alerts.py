@@ -331,3 +331,17 @@ async def test_a_value_that_becomes_known_after_a_merge_loses_nothing(store: Sto
     held = {one.id: one for one in await store.incidents.find(states=["open"])}
     assert sum(one.occurrences for one in held.values()) >= 4
     assert into in held
+
+
+async def test_what_went_by_its_place_has_its_places_again_under_its_value(store: Store) -> None:
+    await store.commit([finding("log")])
+    await take(store, alert("place", provisional=True))
+    into, other = fingerprint("log")[:16], fingerprint("place")[:16]
+    places = len((await store.incidents.get(other)).locations)
+    await store.merges.merge(into, [other], actor="ada")
+    await take(store, alert("s", updated=NOW))
+    back = await store.incidents.transition(other, "reopen", actor="bob")
+    assert back.merged is None
+    assert len((await store.incidents.get(other)).locations) >= places > 0
+    assert len((await store.incidents.get(into)).locations) == 1
+    assert (await store.trail.verify()).problems == ()
