@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import accumulate
@@ -44,6 +45,7 @@ class DaemonCollector(Collector):
         yield from _kept(now.store)
         yield from _told(now)
         yield from _sources(now)
+        yield from _inventory(now)
         yield _counters("reloads", "Reloads of the configuration.", ["outcome"], now.reloads)
 
 
@@ -105,6 +107,16 @@ def _sources(now: Snapshot) -> Iterable[Metric]:
     yield from _late(now)
     text = "Sources that had to be started again."
     yield _counters("source_restarts", text, ["source"], now.restarts)
+
+
+def _inventory(now: Snapshot) -> Iterable[Metric]:
+    """How far managers of secrets are known, by entry."""
+    text = "When a manager of secrets was last read to its end, or else first asked."
+    read = {entry: known.at for entry, known in now.inventory.items()}
+    yield _gauges("inventory_last_success_timestamp_seconds", text, ["entry"], read)
+    text = "1 while what is known of a manager of secrets is not up to date."
+    stale = {entry: float(known.stale(time.time())) for entry, known in now.inventory.items()}
+    yield _gauges("inventory_stale", text, ["entry"], stale)
 
 
 def _late(now: Snapshot) -> Iterable[Metric]:

@@ -11,7 +11,19 @@ from monitor.intake import Behind
 from monitor.scanner import ScannerStats
 from monitor.store import Stats
 
-__all__ = ["Snapshot"]
+__all__ = ["Known", "Snapshot"]
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """How far a manager of secrets is known. `at`: when it was last read to its end, or else first asked; `good`:
+    seconds from then on for which that is up to date."""
+
+    at: float
+    good: float
+
+    def stale(self, now: float) -> bool:
+        return now - self.at > self.good
 
 
 @dataclass(slots=True)
@@ -35,4 +47,5 @@ class Snapshot:
     lag: dict[str, float] = field(default_factory=dict)  # source → seconds from written to kept, of what it kept last
     backlog: dict[str, Callable[[], Sequence[Behind]]] = field(default_factory=dict)  # source → tells what is unread
     read: Counter[str] = field(default_factory=Counter)  # source → bytes of it that were scanned and kept
+    inventory: dict[str, Known] = field(default_factory=dict)  # by entry
     restarts: Counter[str] = field(default_factory=Counter)  # source

@@ -28,6 +28,7 @@ CASES = {
     "ExposureMonitorSourceDegraded": ('exposure_monitor_source_degraded{source="a"}', "1x10", 6),
     "ExposureMonitorSourceRestarts": ('exposure_monitor_source_restarts_total{source="a"}', "0+1x20", 15),
     "ExposureMonitorBehind": ('exposure_monitor_source_backlog_bytes{source="a"}', "3e8+1e7x30", 25),
+    "ExposureMonitorInventoryStale": ('exposure_monitor_inventory_stale{entry="e"}', "1x10", 6),
     "ExposureMonitorStoreDegraded": ("exposure_monitor_store_degraded", "1x5", 2),
     "ExposureMonitorSinkRefuses": ('exposure_monitor_sink_refusing{sink="s"}', "1x5", 3),
     "ExposureMonitorUnsent": ("exposure_monitor_oldest_unsent_seconds", "1x20", 12),
@@ -46,6 +47,7 @@ QUIET = [
     ('exposure_monitor_source_degraded{source="a"}', "0 1 1 0 0x40"),
     ('exposure_monitor_source_backlog_bytes{source="a"}', "9e8-2e7x40"),
     ('exposure_monitor_source_lag_seconds{source="a"}', "1x40"),
+    ('exposure_monitor_inventory_stale{entry="e"}', "0 1 1 0 0x40"),
     ("exposure_monitor_oldest_unsent_seconds", "0x40"),
     ('exposure_monitor_outbox{sink="s", state="dead"}', "0x40"),
 ]

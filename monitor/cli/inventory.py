@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -67,7 +68,10 @@ def sync(
     async def work(store: Store) -> list[dict[str, Any]]:
         from monitor.inventory.read import sync
 
-        return [_outcome(entry.name, *await sync(store, entry, key, scrub, accept=accept)) for entry in chosen]
+        async def one(entry: ManagerConfig) -> dict[str, Any]:
+            return _outcome(entry.name, *await sync(store, entry, key, scrub, accept=accept))
+
+        return await asyncio.gather(*map(one, chosen))  # one that does not answer holds up no other
 
     rows = with_store(settings, work, make=True)
     emit(rows, form, lambda rows: (line for row in rows for line in _told(row)))
@@ -290,7 +294,6 @@ def _chosen(settings: Config, names: Sequence[str] | None) -> list[ManagerConfig
 
 def _with_or_without(settings: Config, work: Any) -> list[dict[str, Any]]:
     """On the database where there is one: access can be looked at before the first start."""
-    import asyncio
     from pathlib import Path
 
     from monitor.state import database

@@ -73,6 +73,7 @@ class Health:
             "sources": self._ended(),
             "store": self._site.store.degraded or self._stalled(_SLOW),
             "sinks": self._deaf() if phase is None else None,
+            "inventory": self._stale(),
         }
 
     async def beat(self) -> None:
@@ -150,6 +151,12 @@ class Health:
         self._states = states
         with contextlib.suppress(StoreError):
             await self._site.store.commit((), news)
+
+    def _stale(self) -> str | None:
+        """Managers whose secrets may have changed since anybody could read them."""
+        now, entries = time.time(), self._site.snapshot.inventory
+        old = [f"{name} ({now - one.at:.0f} s)" for name, one in entries.items() if one.stale(now)]
+        return f"not read to its end for long: {', '.join(sorted(old))}" if old else None
 
     def _stalled(self, limit: float) -> str | None:
         """A disk that hangs gives no error: only that nothing comes back tells."""

@@ -13,18 +13,22 @@ from typing import Any
 import orjson
 
 from detectors.match.exact import Anchor, Shape
+from monitor.inventory.managers.base import ManagerConfig
 from monitor.store.inventory import Kept, Print
 
 __all__ = ["ask"]
 
-_PATIENCE = 1800.0  # seconds that reading an entry may take
+_SPARE = 30.0  # seconds beyond the entry's own, to start a process and to log out
 _GRACE = 3.0  # seconds to give back what it holds at a provider; with those of the outbox the daemon ends in time
 _LINE = 4 << 20  # bytes of what is said of one secret
 
 
-async def ask(path: Path, name: str, scrub: Callable[[str], str]) -> tuple[list[Kept], dict[str, Anchor], str]:
+async def ask(
+    path: Path, entry: ManagerConfig, scrub: Callable[[str], str]
+) -> tuple[list[Kept], dict[str, Anchor], str]:
     """What the entry of the configuration at `path` holds, its anchors by fingerprint, and why that is not all; empty:
     it was read to its end. `scrub`: masks secrets in texts that come from outside."""
+    name, patience = entry.name, entry.timeout + _SPARE
     process = await asyncio.create_subprocess_exec(
         # -P: nothing is imported from where we are, which may be a tree that is being scanned.
         *(sys.executable, "-P", "-m", "monitor.inventory.child", str(path), name),
@@ -38,7 +42,7 @@ async def ask(path: Path, name: str, scrub: Callable[[str], str]) -> tuple[list[
     anchors: dict[str, Anchor] = {}
     error = f"inventory {name}: the process that reads it ended early"
     try:
-        async with asyncio.timeout(_PATIENCE):
+        async with asyncio.timeout(patience):
             async for line in process.stdout:
                 row = orjson.loads(line)
                 if "error" in row:
@@ -47,7 +51,7 @@ async def ask(path: Path, name: str, scrub: Callable[[str], str]) -> tuple[list[
                 kept.append(_kept(row["kept"], scrub))
                 anchors |= {one.fingerprint: one for one in map(_anchor, row["anchors"])}
     except TimeoutError:
-        error = f"inventory {name}: reading it took longer than {_PATIENCE:.0f} s"
+        error = f"inventory {name}: reading it took longer than {patience:.0f} s"
     except ValueError:
         error = f"inventory {name}: the process that reads it said too much at once"
     finally:

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
+from typing import Any
 
 import structlog
 
@@ -21,6 +22,7 @@ from monitor.inventory.ask import ask
 from monitor.inventory.managers.base import ManagerConfig
 from monitor.inventory.misuse import shared
 from monitor.site import Site
+from monitor.snapshot import Known
 from monitor.store import StoreError
 
 __all__ = ["Enrolment"]
@@ -28,7 +30,8 @@ __all__ = ["Enrolment"]
 log = structlog.get_logger(__name__)
 
 _LOOK = 5.0  # seconds between looks whether an entry is due, or was read by a command
-_AT_ONCE = 4  # entries, each read by a process
+_AT_ONCE = 4  # entries that are begun, each read by a process …
+_TURN = 10.0  # … until it ends, or for so many seconds
 _RETRY_FIRST, _RETRY_LONGEST = 2.0, 60.0
 
 
@@ -63,18 +66,24 @@ class Enrolment:
         self._entries: dict[str, _Entry] = {}
         self._found: frozenset[str] = frozenset()  # fingerprints of what is looked for
         self._changes = self._taken = 0  # how often what is known has changed, and of these what is looked for
-        self._first: asyncio.Task[None] | None = None
+        self._readings: dict[str, asyncio.Task[None]] = {}  # under way, by entry
+        self._few = asyncio.Semaphore(_AT_ONCE)
+        self._taking = asyncio.Lock()
 
     async def begin(self, seconds: float) -> None:
-        """Read all entries once, and wait for it so many seconds; it goes on."""
-        self._first = asyncio.create_task(self._look())
-        done, _ = await asyncio.wait([self._first], timeout=seconds)
-        if not done:
+        """Look once, and wait so many seconds for what is read then; it goes on."""
+        looking = asyncio.create_task(self._look())
+        self._readings[""] = looking
+        deadline = time.monotonic() + seconds
+        while self._readings and (left := deadline - time.monotonic()) > 0:
+            await asyncio.wait(self._readings.values(), timeout=left, return_when=asyncio.FIRST_COMPLETED)
+            self._settle()
+        if self._readings:
             log.warning("the inventory is not read yet; reading goes on, and logs are read without the rest meanwhile")
 
     async def end(self) -> None:
-        if self._first is not None:
-            await cancel(self._first)
+        await asyncio.gather(*map(cancel, self._readings.values()))
+        self._readings.clear()
 
     def again(self, name: str) -> None:
         """Read this entry at the next look: it holds something new."""
@@ -82,15 +91,22 @@ class Enrolment:
             entry.read = None
 
     async def run(self) -> None:
-        if self._first is not None:
-            await self._first
         while True:
-            await self._look()
+            self._settle()
+            if "" not in self._readings:
+                await self._look()
             await asyncio.sleep(_LOOK)
 
+    def _settle(self) -> None:
+        for name in [name for name, task in self._readings.items() if task.done()]:
+            del self._readings[name]
+
     async def _look(self) -> None:
+        await self._guarded(self._round())
+
+    async def _guarded(self, work: Coroutine[Any, Any, None]) -> None:
         try:
-            await self._round()
+            await work
         except StoreError as error:  # the database reports its trouble itself
             log.debug("the inventory waits for the state database", reason=str(error))
         except Exception as error:  # noqa: BLE001 - a supervision boundary: no process to be had, no memory
@@ -103,25 +119,30 @@ class Enrolment:
             return
         for name in self._entries.keys() - wanted.keys():
             del self._entries[name]
+            await self._give_up(name)
+            self._site.snapshot.inventory.pop(name, None)
             self._changes += 1
             self._over(f"inventory {name}", "It is not configured any more.")
         syncs = await self._site.store.inventory.syncs()
-        due = []
         for name, config in wanted.items():
             known = self._entries.get(name)
             if known is None or known.config != config:
+                await self._give_up(name)
                 known = self._entries[name] = _Entry(config, known.anchors if known else {})
+                before = self._site.snapshot.inventory.get(name)
+                self._site.snapshot.inventory[name] = Known(before.at if before else time.time(), config.stale_after)
+            if name in self._readings:
+                continue
             elsewhere = name in syncs and syncs[name].at > known.at  # a command, or another host, has read it since
             if known.due(time.monotonic()):
-                due.append(known)
+                self._start(known)
             elif elsewhere and not known.failures:
                 known.at = syncs[name].at
                 self._changes += 1  # who owns what may have changed
                 if await self._has_news(known):
-                    due.append(known)
+                    self._start(known)
         if self._taken != self._changes:
             await self._take_over()
-        await self._read_all(due)
 
     async def _has_news(self, entry: _Entry) -> bool:
         """Whether there is a value that was not given to us. It is asked for once: two hosts that read because the
@@ -130,32 +151,37 @@ class Enrolment:
         entry.asked |= fresh
         return bool(fresh)
 
-    async def _read_all(self, due: Sequence[_Entry]) -> None:
-        """Some at once, and what has been read is looked for while a manager that does not answer is waited for."""
-        few = asyncio.Semaphore(_AT_ONCE)
+    async def _give_up(self, name: str) -> None:
+        """A reading of what is configured otherwise by now."""
+        if (task := self._readings.pop(name, None)) is not None:
+            await cancel(task)
 
-        async def read(entry: _Entry) -> None:
-            async with few:
-                await self._read(entry)
+    def _start(self, entry: _Entry) -> None:
+        name = entry.config.name
+        self._readings[name] = asyncio.create_task(self._guarded(self._read_in_turn(entry)), name=f"inventory {name}")
 
-        reading = {asyncio.create_task(read(entry)) for entry in due}
+    async def _read_in_turn(self, entry: _Entry) -> None:
+        """A few begin at once; one that does not come to its end soon keeps no other from its turn."""
+        async with self._few:
+            reading = asyncio.create_task(self._read(entry))
+            try:
+                await asyncio.wait([reading], timeout=_TURN)
+            except asyncio.CancelledError:
+                await cancel(reading)
+                raise
         try:
-            while reading:
-                done, reading = await asyncio.wait(reading, return_when=asyncio.FIRST_COMPLETED)
-                for task in done:
-                    task.result()
-                await self._take_over()
-        finally:
-            for task in reading:
-                task.cancel()
-            await asyncio.gather(*reading, return_exceptions=True)
+            await reading
+        except asyncio.CancelledError:
+            await cancel(reading)
+            raise
+        await self._take_over()
 
     async def _read(self, entry: _Entry) -> None:
         name, site = entry.config.name, self._site
         began = time.monotonic()
         path = self._config().path
         assert path is not None  # a configuration with an inventory was read from a file
-        found, anchors, error = await ask(path, name, site.scanner.scrub)
+        found, anchors, error = await ask(path, entry.config, site.scanner.scrub)
         difference = await site.store.inventory.save(name, found, whole=not error, error=error)
         entry.at, entry.read = (await site.store.inventory.syncs())[name].at, time.monotonic()
         entry.anchors |= anchors
@@ -165,6 +191,7 @@ class Enrolment:
             text = f"{error}. What was known before is still looked for; it is tried again."
             site.tell(f"The inventory {name} could not be read", text, key=f"inventory {name}")
             return
+        site.snapshot.inventory[name] = Known(time.time(), entry.config.stale_after)
         self._over(f"inventory {name}", "It was read to its end.")
         if difference.added or difference.changed or difference.gone:
             counts = {"added": difference.added, "changed": difference.changed, "gone": difference.gone}
@@ -174,6 +201,10 @@ class Enrolment:
 
     async def _take_over(self) -> None:
         """Look for what is known now."""
+        async with self._taking:
+            await self._exchange()
+
+    async def _exchange(self) -> None:
         scanner, changes = self._site.scanner, self._changes
         anchors: dict[str, Anchor] = {}
         for entry in self._entries.values():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
 
 __all__ = ["faults", "read", "sync"]
 
+_FAREWELL = 5.0  # seconds to log out
+
 
 async def read(
     config: ManagerConfig, key: bytes, scrub: Callable[[str], str], take: Callable[[Enrolled], object]
@@ -25,12 +28,17 @@ async def read(
     try:
         manager = load_manager(config.type)(config)
         try:
-            async with contextlib.aclosing(manager.held()) as holding:  # type: ignore[type-var]
+            async with (
+                asyncio.timeout(config.timeout),
+                contextlib.aclosing(manager.held()) as holding,  # type: ignore[type-var]
+            ):
                 async for held in holding:
                     for enrolled in keep(held, config, key, scrub):
                         take(enrolled)
         finally:
-            await manager.close()
+            await _close(manager.close)
+    except TimeoutError:
+        return _late(config)
     except ManagerError as error:
         return scrub(str(error))
     except Exception as error:  # noqa: BLE001 - a provider that answers nonsense; its text may quote a value
@@ -62,13 +70,30 @@ async def _asked(
     config: ManagerConfig, what: Callable[[], Awaitable[list[str]]], close: Callable[[], Awaitable[None]]
 ) -> list[str]:
     try:
-        return await what()
+        async with asyncio.timeout(config.timeout):
+            return await what()
+    except TimeoutError:
+        return [_late(config)]
     except ManagerError as error:
         return [str(error)]
     except Exception as error:  # noqa: BLE001 - as above
         return [_unreadable(config, error)]
     finally:
-        await close()
+        await _close(close)
+
+
+async def _close(close: Callable[[], Awaitable[None]]) -> None:
+    """Who did not answer before need not answer now."""
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(_FAREWELL):
+            await close()
+
+
+def _late(config: ManagerConfig) -> str:
+    return (
+        f"inventory {config.name}: it was not read to its end within {config.timeout:.0f} s: its manager does not "
+        f"answer, or holds so much that `timeout` of the entry must be longer"
+    )
 
 
 def _unreadable(config: ManagerConfig, error: Exception) -> str:

@@ -41,7 +41,7 @@ async def own(engine: Engine, path: Path, entries: Sequence[ManagerConfig], key:
     scrub, found = Scrubber(engine.worker()), Own(engine)
     anchors: dict[str, Anchor] = {}
     for entry in entries:  # one after another, as `sync` does
-        kept, theirs, problem = await ask(path, entry.name, scrub)
+        kept, theirs, problem = await ask(path, entry, scrub)
         anchors |= theirs
         found.problems += [problem] if problem else []
         for one in kept:

@@ -12,7 +12,7 @@ from monitor.delivery import SinkStats
 from monitor.intake import Behind
 from monitor.metrics import registry
 from monitor.scanner import ScannerStats
-from monitor.snapshot import Snapshot
+from monitor.snapshot import Known, Snapshot
 from monitor.store import Stats
 
 Samples = dict[tuple[str, tuple[tuple[str, str], ...]], float]
@@ -67,6 +67,7 @@ FULL = Snapshot(
     malformed=Counter({("gh", "hook"): 4}),
     degraded={("app", "/var/log/a.log"): "x", ("app", "/var/log/b.log"): "y", ("other", "z"): "z"},
     restarts=Counter({"app": 5}),
+    inventory={"gateway": Known(41.0, 60.0)},
     committed={"app": 42.0},
     lag={"app": 1.5},
     backlog={"app": lambda: [Behind("/a.log", 5, 1.0), Behind("/b.log", 2, 0.0)]},
@@ -123,6 +124,8 @@ def test_every_number_arrives_under_its_name() -> None:
         ("malformed_total", (("source", "gh"), ("what", "hook"))): 4,
         ("source_degraded", (("source", "app"),)): 2,
         ("source_degraded", (("source", "other"),)): 1,
+        ("inventory_last_success_timestamp_seconds", (("entry", "gateway"),)): 41,
+        ("inventory_stale", (("entry", "gateway"),)): 1,
         ("source_restarts_total", (("source", "app"),)): 5,
         ("reloads_total", (("outcome", "ok"),)): 2,
         ("reloads_total", (("outcome", "refused"),)): 1,

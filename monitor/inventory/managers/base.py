@@ -61,7 +61,8 @@ class ManagerConfig(BaseModel):
     """Keys that every `[[inventory]]` entry has; each provider's `Config` adds its own beside its code.
 
     What a provider says of a single secret goes before the entry's `environment` and `owner`; `consumers` and `tags`
-    are added to its. `exclude`: names, or patterns of names, that are no secrets.
+    are added to its. `exclude`: names, or patterns of names, that are no secrets. `timeout`: seconds for all that a
+    manager says when it is read once.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
@@ -74,6 +75,12 @@ class ManagerConfig(BaseModel):
     tags: tuple[str, ...] = ()
     exclude: tuple[str, ...] = ()
     interval: Duration = Field(default=900.0, ge=1.0)
+    timeout: Duration = Field(default=120.0, ge=1.0)
+
+    @property
+    def stale_after(self) -> float:
+        """Seconds without a whole reading after which what is known of it is not up to date any more."""
+        return 2 * self.interval + self.timeout
 
     @field_validator("name")
     @classmethod

@@ -4,12 +4,14 @@ import asyncio
 import contextlib
 import socket
 import threading
+import time
 from pathlib import Path
 
 import aiohttp
 import pytest
 
 from monitor.ledger import STATE, place
+from monitor.snapshot import Known
 from monitor.store import Store
 from tests.fakes.intake import until
 from tests.fakes.setup import Setup, incidents, running, told
@@ -137,3 +139,12 @@ async def test_a_database_that_hangs_and_a_clock_that_is_wrong_are_reported_and_
             await told(hook, "does not answer a write has been under way for 12 s")
             await told(hook, "is wrong It is 40 s behind the clock of the database server")
         await until(lambda: sum(payload["reason"] == "recovered" for payload in hook.payloads) == 2)
+
+
+async def test_a_list_of_secrets_that_is_out_of_date_is_not_ready(site: Setup, hook: FakeWebhook) -> None:
+    daemon = site.daemon()
+    async with running(daemon):
+        daemon.snapshot.inventory["vault"] = Known(time.time() - 10, 60.0)
+        assert daemon.running.health.ready()["inventory"] is None
+        daemon.snapshot.inventory["vault"] = Known(time.time() - 100, 60.0)
+        assert str(daemon.running.health.ready()["inventory"]).startswith("not read to its end for long: vault (100 s")

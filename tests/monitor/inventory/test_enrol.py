@@ -14,6 +14,7 @@ import pytest
 from aiohttp import web
 
 from detectors.match.exact import OWN, Exact
+from monitor.common.tasks import cancel
 from monitor.config import load
 from monitor.host import SourceIntake
 from monitor.inventory.ask import ask
@@ -279,3 +280,62 @@ async def test_what_was_not_compiled_in_time_is_looked_for_when_it_is(
     assert await found(site, ONE) == []
     await enrolment.begin(60)  # nothing is due, and nothing was taken over
     assert len(await found(site, ONE)) == 1
+
+
+AMAZON = """[[inventory]]
+name = "{name}"
+type = "aws"
+server = "{url}"
+region = "us-east-1"
+access_key_id = "file:key"
+secret_access_key = "file:key"
+timeout = "1h"
+"""
+
+
+async def test_managers_that_hang_delay_neither_the_others_nor_what_changes_later(
+    opened: tuple[Site, Told, Enrolment], config: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("monitor.inventory.enrol._LOOK", 0.02)
+    monkeypatch.setattr("monitor.inventory.enrol._TURN", 0.02)
+    site, _, enrolment = opened
+    async with Silent() as server:
+        (tmp_path / "key").write_text("k" * 20)
+        hanging = "".join(AMAZON.format(name=f"v{number}", url=server.url) for number in range(5))
+        config.write_text(config.read_text().replace("[[inventory]]", f"{hanging}[[inventory]]"))
+        await enrolment.begin(0.1)
+        running = asyncio.create_task(enrolment.run())
+        try:
+            async with asyncio.timeout(120):
+                while not await found(site, ONE):
+                    await asyncio.sleep(0.02)
+                (tmp_path / ".env").write_text(f"KEY={TWO}\n")
+                enrolment.again("e")
+                while not await found(site, TWO):
+                    await asyncio.sleep(0.02)
+        finally:
+            await cancel(running)
+            await enrolment.end()
+    assert site.snapshot.inventory.keys() == {"e", *(f"v{number}" for number in range(5))}
+
+
+async def test_how_old_a_list_is_shows_and_a_manager_that_is_read_again_is_up_to_date(
+    opened: tuple[Site, Told, Enrolment], config: Path, tmp_path: Path
+) -> None:
+    site, _, enrolment = opened
+    (tmp_path / ".env").unlink()
+    await enrolment.begin(60)
+    asked = site.snapshot.inventory["e"]
+    assert asked.good == 2 * 3600 + 120
+    assert not asked.stale(asked.at + asked.good)
+    assert asked.stale(asked.at + asked.good + 1)
+    enrolment.again("e")
+    await enrolment.begin(60)
+    assert site.snapshot.inventory["e"] == asked, "what was not read is no newer"
+    (tmp_path / ".env").write_text(f"KEY={ONE}\n")
+    enrolment.again("e")
+    await enrolment.begin(60)
+    assert site.snapshot.inventory["e"].at > asked.at
+    config.write_text('[monitor]\nstate_dir = "state"\n[rules]\npacks = ["vcs/github"]\n')
+    await enrolment.begin(60)
+    assert site.snapshot.inventory == {}

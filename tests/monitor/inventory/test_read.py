@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -124,3 +125,31 @@ async def test_a_manager_that_knows_of_nothing_for_a_while_retires_nothing(tmp_p
         server.lost = lost
         told, error = await reading.sync(store, config, b"k" * 32, str, accept=True)
         assert (told.gone, error) == (20 - 10 * lost, "")
+
+
+class Hanging(Broken):
+    """Gives one secret, and answers no more, not even to log out."""
+
+    async def held(self) -> AsyncIterator[Held]:
+        yield Held("A", VALUE.encode())
+        await asyncio.Event().wait()
+
+    async def doctor(self) -> list[str]:
+        await asyncio.Event().wait()
+        return []
+
+    async def close(self) -> None:
+        await asyncio.Event().wait()
+
+
+async def test_a_manager_that_hangs_is_given_up_and_what_it_gave_is_taken(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reading, "load_manager", lambda kind: Hanging)
+    monkeypatch.setattr(reading, "_FAREWELL", 0.01)
+    config = entry(tmp_path).model_copy(update={"timeout": 0.01})
+    found: list[Enrolled] = []
+    why = await reading.read(config, b"k" * 32, str, found.append)
+    assert why.startswith("inventory e: it was not read to its end within 0 s: its manager does not answer")
+    assert [kept.name for kept, _ in found] == ["A"]
+    assert await reading.faults(config) == [why]
