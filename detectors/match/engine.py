@@ -38,7 +38,7 @@ from detectors.rules.syntax import diagnose, re2_problem
 __all__ = ["PACE", "Decision", "Engine", "Found", "Match", "Pace", "Search", "TooSlowError", "Unsearched", "Worker"]
 
 MAX_DEPTH = 3  # of decoding
-_READABLE = ("lines", "utf16")  # what can be read as it stands: only what is found in it has to be hidden
+_READABLE = ("lines", "quoted", "utf16")  # what can be read as it stands: only what is found in it has to be hidden
 _GAP = b"\n" + bytes(256) + b"\n"  # between decoded texts
 _SEPARATOR = re.compile(rb"[^A-Za-z0-9+/]")
 # A short keyword stands in any large base64 text by chance.
