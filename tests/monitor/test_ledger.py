@@ -85,3 +85,19 @@ def test_thousands_of_places_take_a_hundred_rows_and_the_sum_is_exact() -> None:
 
 def test_other_rows_are_none_of_it() -> None:
     assert losses({STATE: {"kept": 1.0}, "x": {}, "y": {"reason": "r", "count": "many"}}) == []
+
+
+def test_while_its_rows_get_another_name_nothing_is_given_out_and_then_under_the_new_one() -> None:
+    one = ledger()
+    one.enter("gone", 10, "/a", "bytes", 1.0)
+    one.pause()
+    one.enter("gone", 5, "/a", "bytes", 2.0)
+    assert one.changed() == []
+    one.resume("other")
+    [row] = one.changed()
+    assert (row.source, row.state and row.state["count"]) == (place("other"), 15)
+    fresh = Ledger("app")  # what was kept of it is not known yet: a pause changes nothing about that
+    fresh.enter("gone", 1, "/a", "bytes", 1.0)
+    fresh.pause()
+    fresh.resume("app")
+    assert fresh.changed() == []

@@ -11,7 +11,6 @@ import time
 from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache, partial
-from itertools import chain
 
 from monitor.sources.file.arrivals import Verdict
 from monitor.sources.file.identity import ARCHIVES, Hasher, open_archive, open_file
@@ -202,21 +201,24 @@ def find_rest(
     folder, name = os.path.split(former.target or former.path)
     found, after = _find_in(folder or ".", name, former, hasher=hasher, folders=folders)
     if found is None and former.fd < 0:
-        beside = ((place, False) for place in _around(folder))
-        above = ((place, True) for place in _above(folder))
-        for other, renamed in chain(beside, above):
+        for other in _around(folder):
             elsewhere, later = _find_in(other, name, former, hasher=hasher, folders=folders)
-            if elsewhere is not None and _far(elsewhere, name, former, followed, renamed=renamed):
+            if elsewhere is not None and _far(elsewhere, name, former, followed):
                 return elsewhere, [*after, *later]
+        for other in _above(folder):  # a folder that gets another name changes no inode: nothing else is looked at
+            there = look_for(Rest(os.path.join(other, name), former.inode, 0, 0, archive=False))
+            if there is not None and _far(there, name, former, followed):
+                elsewhere, later = _find_in(other, name, former, hasher=hasher, folders=folders)
+                if elsewhere is not None and elsewhere.inode == former.inode:
+                    return elsewhere, [*after, *later]
     return found, after
 
 
-def _far(rest: Rest, name: str, former: Life, followed: Callable[[str], bool], *, renamed: bool) -> bool:
+def _far(rest: Rest, name: str, former: Life, followed: Callable[[str], bool]) -> bool:
     """Whether it is the one, so far away: a few bytes in common say nothing, nor do files that are followed anyway; one
-    of which nothing was read is known by its inode and its name alone. `renamed`: a folder was, which changes no inode.
-    """
+    of which nothing was read is known by its inode and its name alone."""
     if rest.inode != former.inode:
-        return former.head[0] >= _TELLING and not renamed and not followed(rest.path)
+        return former.head[0] >= _TELLING and not followed(rest.path)
     other = os.path.basename(rest.path)
     alike = other == name or bool(base_names(other) & ({name} | base_names(name)))
     return former.head[0] > 0 or (alike and rest.mtime >= former.mtime)
