@@ -17,7 +17,7 @@ from monitor.actions.config import ActionConfig
 from monitor.config import Config
 from monitor.incidents import Incident
 from monitor.store import Store, StoreError
-from monitor.store.actions import ActionError
+from monitor.store.actions import ActionError, UnsealedError
 from monitor.store.records import ActionRun
 from monitor.verify.asker import Asker, surroundings
 from monitor.verify.place import place_of
@@ -59,6 +59,7 @@ class Operator:
         self._store, self._asker, self._actor, self._config = store, asker, actor, config
         self._wake = asyncio.Event()
         self._rests: dict[str, float] = {}  # type of an action → monotonic, until when its issuer takes no more
+        self._unsealed: set[str] = set()  # actions that are not as they were sealed, and were reported
 
     def action(self, name: str) -> ActionConfig:
         """As the configuration has it. Raises ActionError."""
@@ -267,6 +268,8 @@ class Operator:
         """What is wrong with one holds up no other. Raises StoreError."""
         try:
             yield
+        except UnsealedError as error:
+            self._warn(run, error)
         except (ActionError, LookupError) as error:
             await self._refuse(run, str(error))
         except StoreError:
@@ -283,9 +286,13 @@ class Operator:
                 charges.append(await self._charge(action, run, incident))
         begun = []
         for one in charges:
-            with contextlib.suppress(ActionError, LookupError):  # another process was first, or forgot its incident
+            try:
                 await self._store.actions.begin(one.run.id, ACTOR)
                 begun.append(one)
+            except UnsealedError as error:
+                self._warn(one.run, error)
+            except (ActionError, LookupError):
+                pass  # another process was first, or forgot its incident
         if begun:
             await self._fire(action, begun, ACTOR)
 
@@ -293,6 +300,12 @@ class Operator:
         if labels["state"] == "resolved":  # before we could look
             return []
         return [(one.name, one.approvals) for one in self._config().actions if one.wants(labels)]
+
+    def _warn(self, run: ActionRun, error: UnsealedError) -> None:
+        """Once: it waits for people to look at it."""
+        if run.id not in self._unsealed:
+            self._unsealed.add(run.id)
+            log.error("an action is not run", action=run.action, run=run.id, reason=str(error))
 
     async def _refuse(self, run: ActionRun, why: str) -> None:
         """It cannot be run here: said once, instead of being tried again and again."""

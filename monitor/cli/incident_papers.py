@@ -90,19 +90,33 @@ def report(
         typer.echo(json_text(row, indent=True))
 
 
-def verify(form: FormatOption = Format.text, config: ConfigOption = None) -> None:
-    settings = read_config(config, store_only="look")
+AcceptOption = Annotated[
+    bool,
+    typer.Option("--accept", help="Seal all of it anew as it stands now: you have looked at what is reported."),
+]
+
+
+def verify(accept: AcceptOption = False, form: FormatOption = Format.text, config: ConfigOption = None) -> None:
+    settings = read_config(config, store_only="act" if accept else "look")
 
     async def look(store: Store) -> Verdict:
-        return await store.trail.verify()
+        found = await store.trail.verify()
+        if accept:
+            await store.trail.accept()
+        return found
 
     verdict = with_store(settings, look)
+    since = None if verdict.since is None else stamp(verdict.since, "milliseconds")
     row = {
         "whole": not verdict.problems,
         "incidents": verdict.incidents,
         "entries": verdict.entries,
         "before": verdict.before,
+        "taken": verdict.taken,
+        "sealed_since": since,
+        "host_note": verdict.kept,
         "problems": [{"incident": incident or None, "problem": problem} for incident, problem in verdict.problems],
+        "accepted": accept,
     }
 
     def text(_row: Mapping[str, Any]) -> Iterable[str]:
@@ -111,9 +125,15 @@ def verify(form: FormatOption = Format.text, config: ConfigOption = None) -> Non
         known = f"{verdict.entries:,} entries of {verdict.incidents:,} incidents"
         older = f"; {verdict.before:,} are from before the trail was chained" if verdict.before else ""
         yield f"{known}: {'NOT whole' if verdict.problems else 'whole'}{older}"
+        if verdict.taken and since:
+            yield f"sealed since {since}, with {verdict.taken:,} incidents as they were then"
+        if not verdict.kept:
+            yield "this host has no note of where histories end: an older database would not be seen"
+        if accept:
+            yield "sealed anew as it stands"
 
     emit_one(row, form, text)
-    if verdict.problems:
+    if verdict.problems and not accept:
         raise typer.Exit(1)
 
 

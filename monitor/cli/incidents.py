@@ -349,8 +349,8 @@ app.command(
 app.command(
     "verify",
     epilog="Example: monitor incidents verify",
-    help="Read the trail of all incidents and say whether an entry was edited, removed, added or moved. Exit code 1 "
-    "when it is not whole.",
+    help="Look at all incidents, their histories and actions, and say what was edited, removed, added, moved or put "
+    "back beside the monitor. Exit code 1 when something was.",
 )(verify)
 
 

@@ -16,10 +16,11 @@ from monitor.store.outbox import lost_owners, owner_name
 from monitor.store.records import ActionRun
 from monitor.store.rows import action_from, chunks, clean, incident_from
 from monitor.store.schema import actions, findings, incidents
+from monitor.store.sealing import outdated, touch
 from monitor.store.trail import append, entry
 from monitor.store.transaction import Desk, Transaction
 
-__all__ = ["ActionError", "Actions", "abort", "ask", "complete", "doubt"]
+__all__ = ["ActionError", "Actions", "UnsealedError", "abort", "ask", "complete", "doubt"]
 
 _UNDONE = ("planned", "approved", "running", "accepted")
 _LOST = "ended while it ran: whether it took effect cannot be known; verify the secret before you try again"
@@ -29,6 +30,10 @@ _LONGEST = 3600.0  # seconds; no action takes as long, whoever has its process's
 
 class ActionError(Exception):
     """What the state of an action does not allow. The message says why and what is possible."""
+
+
+class UnsealedError(ActionError):
+    """An action, or what it was approved for, is not as the monitor has written it."""
 
 
 class Actions:
@@ -136,7 +141,7 @@ class Actions:
         """What came of it: accepted, failed or unknown."""
 
         def run(tx: Transaction) -> ActionRun:
-            return _finish(tx, _row(tx.connection, id_), state, outcome, actor)
+            return _finish(tx, _held(tx, id_), state, outcome, actor)
 
         return await self._desk.write(run, durable=True)
 
@@ -144,7 +149,7 @@ class Actions:
         """Nothing was done: it may be begun again, as if it had not been."""
 
         def run(tx: Transaction) -> ActionRun:
-            row = _row(tx.connection, id_)
+            row = _held(tx, id_)
             back = {"state": "approved", "owner": None, "started_at": None, "step": 0, "outcome": clean(why)}
             tx.connection.execute(update(actions).where(actions.c.id == id_).values(**back))
             _say(tx, row.incident, f"{row.action} put off: {why} ({id_})", "monitor")
@@ -175,6 +180,7 @@ def ask(tx: Transaction, incident: str, action: str, *, actor: str, needed: int)
         planned = action_from(row)
     else:
         planned = _plan(tx, incident, action, actor=actor, needed=needed, automatic=False, parts={})
+    touch(tx, [incident])
     seen = select(findings.c.node).where(findings.c.incident == incident).order_by(findings.c.seq.desc()).limit(1)
     node = tx.connection.execute(seen).scalar() or tx.node
     tx.connection.execute(update(actions).where(actions.c.id == planned.id).values(asked=1, node=node))
@@ -193,6 +199,7 @@ def doubt(tx: Transaction, incident: str) -> list[str]:
     by_refusal = actions.c.outcome.startswith("refused: ", autoescape=True)
     query = select(actions).where(actions.c.incident == incident, actions.c.state == "completed", by_refusal)
     rows = tx.connection.execute(query).all()
+    touch(tx, [incident])
     for row in rows:
         tx.connection.execute(update(actions).where(actions.c.id == row.id).values(state="unknown", outcome=_DOUBTED))
     return [row.action for row in rows]
@@ -232,13 +239,14 @@ def _plan(
         "node": tx.node,
         "outcome": "",
     }
+    touch(tx, [incident])
     _say(tx, incident, f"{action} planned ({row['id']})", actor)
     tx.connection.execute(insert(actions).values(**row))
     return _get(tx.connection, str(row["id"]))
 
 
 def _approve(tx: Transaction, id_: str, actor: str) -> ActionRun:
-    row = _row(tx.connection, id_)
+    row = _held(tx, id_)
     if row.state != "planned":
         raise ActionError(f"{row.action} is {row.state}: there is nothing to approve")
     people, actor = json.loads(row.approvals), clean(actor)
@@ -253,7 +261,8 @@ def _approve(tx: Transaction, id_: str, actor: str) -> ActionRun:
 
 
 def _begin(tx: Transaction, id_: str, actor: str, owner: str) -> ActionRun:
-    row = _row(tx.connection, id_)
+    row = _held(tx, id_)
+    _refuse_unsealed(tx, row)
     if row.state == "planned":
         left = row.needed - len(json.loads(row.approvals))
         raise ActionError(f"{row.action} waits for {left} more to approve it: monitor action approve {id_}")
@@ -266,6 +275,19 @@ def _begin(tx: Transaction, id_: str, actor: str, owner: str) -> ActionRun:
     return _get(tx.connection, id_)
 
 
+def _refuse_unsealed(tx: Transaction, row: Row[Any]) -> None:
+    """What the monitor has not written itself, as it stands, is not run. Raises UnsealedError."""
+    was = tx.touched[row.incident]
+    if was.existed and not (was.sealed and was.sound and was.actions is not None and was.actions[1]):
+        wrong = "its plan or who approved it is not as it was sealed: it was changed beside the monitor"
+    elif outdated(tx, row.incident):
+        wrong = "the database is older than what this host has written of its incident, so that it may have run"
+    else:
+        return
+    then = "then seal what you have looked at: monitor incidents verify --accept"
+    raise UnsealedError(f"{row.action} ({row.id}) is not run: {wrong}; see `monitor incidents verify`, {then}")
+
+
 def _refuse_drill(connection: Connection, incident: str) -> None:
     """A drill is followed to the alert, and takes nothing back: not when it is planned, nor what was planned of one
     before, whoever asks. Raises ActionError."""
@@ -275,6 +297,7 @@ def _refuse_drill(connection: Connection, incident: str) -> None:
 
 
 def _finish(tx: Transaction, row: Row[Any], state: str, outcome: str, actor: str) -> ActionRun:
+    touch(tx, [row.incident])
     done = {"state": state, "outcome": clean(outcome), "owner": None, "finished_at": tx.now}
     tx.connection.execute(update(actions).where(actions.c.id == row.id).values(**done))
     _say(tx, row.incident, f"{row.action} {state}: {outcome} ({row.id})", actor)
@@ -297,6 +320,13 @@ def _say(tx: Transaction, incident: str, note: str, actor: str) -> None:
         raise LookupError(f"there is no incident {incident}")
     known = incident_from(row)
     append(tx, [entry(known, known, "acted", actor=actor, note=note, now=tx.now)])
+
+
+def _held(tx: Transaction, id_: str) -> Row[Any]:
+    """The row, which is about to be changed. Raises LookupError."""
+    row = _row(tx.connection, id_)
+    touch(tx, [row.incident])
+    return row
 
 
 def _row(connection: Connection, id_: str) -> Row[Any]:

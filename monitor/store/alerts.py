@@ -22,6 +22,7 @@ from monitor.store.outbox import add_notice
 from monitor.store.records import AlertBatch, Commit, Notice
 from monitor.store.rows import chunks, clean, holders, incident_columns, incident_from, insert_into
 from monitor.store.schema import alerts, drills, findings, incidents, members
+from monitor.store.sealing import touch
 from monitor.store.trail import append, entry
 from monitor.store.transaction import Desk, Transaction
 
@@ -131,6 +132,7 @@ def _rename(tx: Transaction, alert: Alert, row: Row[Any], found: Sequence[Findin
     alone = kept == size and not connection.execute(absorbed).scalar()
     target = holders(connection, [alert.fingerprint]).get(alert.fingerprint)
     by_place = connection.execute(select(incidents).where(incidents.c.fingerprint == row.fingerprint)).first()
+    touch(tx, [row.incident, *(one.id for one in (target, by_place) if one is not None)])
     if by_place is not None and by_place.merged is not None:  # its places are with another, and stay there
         if target is None:
             known = update(incidents).where(incidents.c.id == by_place.id)

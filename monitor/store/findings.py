@@ -22,6 +22,7 @@ from monitor.store.positions import move
 from monitor.store.records import Commit
 from monitor.store.rows import any_of, chunks, clean, holders, incident_columns, incident_from
 from monitor.store.schema import findings, incidents
+from monitor.store.sealing import touch
 from monitor.store.suppressed import sift
 from monitor.store.trail import entry
 from monitor.store.transaction import Transaction
@@ -119,6 +120,7 @@ def _ingest(
     changed = list({case.incident.id: case for case in cases.values() if case.added}.values())
     created = [_columns(case) for case in changed if not case.exists]
     if created:
+        touch(tx, [row["id"] for row in created])
         connection.execute(_OPEN, created)
     update_incidents(tx, [_columns(case) for case in changed if case.exists])
     runs.follow(tx, [_turn(case) for case in changed], trail)

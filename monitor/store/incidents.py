@@ -20,6 +20,7 @@ from monitor.store.partings import take_back
 from monitor.store.records import AuditEntry, Beside
 from monitor.store.rows import chunks, incident_columns, incident_from, load_locations
 from monitor.store.schema import findings, incidents, suppressions
+from monitor.store.sealing import touch
 from monitor.store.trail import append, entries_of, entry
 from monitor.store.transaction import Desk, Transaction
 
@@ -173,6 +174,7 @@ def update_incidents(tx: Transaction, rows: Sequence[Mapping[str, Any]]) -> None
     if not rows:
         return
     tx.changed()
+    touch(tx, [row["id"] for row in rows])
     tx.connection.execute(_UPDATE, [{f"_{name}": row[name] for name in ("id", *_CHANGING)} for row in rows])
 
 

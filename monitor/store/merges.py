@@ -15,6 +15,7 @@ from monitor.store.drills import drills_among
 from monitor.store.incidents import update_incidents
 from monitor.store.rows import incident_columns, incident_from
 from monitor.store.schema import alerts, asks, findings, incidents, merges, silences
+from monitor.store.sealing import touch
 from monitor.store.trail import append, entry
 from monitor.store.transaction import Desk, Transaction
 
@@ -77,7 +78,9 @@ def _move(tx: Transaction, row: Row[tuple[object, ...]], into: str) -> None:
     connection.execute(update(findings).where(*own).values(fingerprint=row.fingerprint))
     for table in (findings, alerts):
         connection.execute(update(table).where(table.c.incident == row.id).values(incident=into))
-    connection.execute(update(incidents).where(incidents.c.merged == row.id).values(merged=into))
+    before = incidents.c.merged == row.id
+    touch(tx, connection.execute(select(incidents.c.id).where(before)).scalars().all())
+    connection.execute(update(incidents).where(before).values(merged=into))
     for table in (asks, silences):
         connection.execute(delete(table).where(table.c.incident == row.id))
 

@@ -12,6 +12,7 @@ from sqlalchemy import Row, delete, func, select, update
 from monitor.incidents import Incident, TransitionError, part
 from monitor.store.rows import incident_columns, incident_from
 from monitor.store.schema import alerts, findings, incidents, merges
+from monitor.store.sealing import touch
 from monitor.store.transaction import Transaction
 
 __all__ = ["Parted", "take_back"]
@@ -62,6 +63,7 @@ def _move(tx: Transaction, went: Incident, into: str) -> None:
     prints = [went.fingerprint]
     if below:
         prints += connection.execute(select(incidents.c.fingerprint).where(incidents.c.id.in_(below))).scalars()
+        touch(tx, below)
         connection.execute(update(incidents).where(incidents.c.id.in_(below)).values(merged=went.id))
     mine = findings.c.fingerprint.in_(prints)
     connection.execute(update(findings).where(findings.c.incident == into, mine).values(incident=went.id))

@@ -35,6 +35,7 @@ from monitor.store.schema import (
     steps,
     suppressions,
 )
+from monitor.store.sealing import touch
 from monitor.store.transaction import Desk, Transaction
 from monitor.store.trouble import StoreError
 
@@ -197,6 +198,7 @@ def _mend(tx: Transaction, texts: _Texts, found: Sequence[tuple[Row[Any], dict[s
             for id_ in dict.fromkeys(row.incident for row, _ in found):
                 trail.amend(tx, id_, {row.seq: changed["note"] for row, changed in found if row.incident == id_})
         else:
+            touch(tx, _sealed(tx.connection, texts.table, [row for row, _ in found]))
             for row, changed in found:
                 _write(tx, texts.table, row, changed)
         tx.connection.execute(_NOTE, {"key": REDACTED, "value": note})
@@ -204,6 +206,17 @@ def _mend(tx: Transaction, texts: _Texts, found: Sequence[tuple[Row[Any], dict[s
         if found and sqlite:
             tx.connection.exec_driver_sql("PRAGMA secure_delete = OFF")
     return len(found)
+
+
+def _sealed(connection: Connection, table: Table, rows: Sequence[Row[Any]]) -> Sequence[str]:
+    """The incidents whose seals cover such rows."""
+    if table is incidents:
+        return [row.id for row in rows]
+    if table is not actions or not rows:
+        return ()
+    return (
+        connection.execute(select(actions.c.incident).where(actions.c.id.in_([row.id for row in rows]))).scalars().all()
+    )
 
 
 def _write(tx: Transaction, table: Table, row: Row[Any], changed: Mapping[str, str]) -> None:

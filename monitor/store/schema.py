@@ -79,6 +79,7 @@ __all__ = [
     "steps",
     "suppressions",
     "syncs",
+    "totals",
     "trails",
     "unresolved",
     "unsent",
@@ -372,7 +373,25 @@ trails = Table(
     Column("entries", BigInteger, nullable=False, comment="rows in audit that have a mac"),
     Column("mac", Text, nullable=False, comment="of the last of them"),
     Column("seal", Text, nullable=False, comment="keyed hash over this row"),
-    comment="where each trail ends, so that a shortened one is seen",
+    Column("turn", BigInteger, nullable=False, server_default="0", comment="how often it was sealed"),
+    Column("state", Text, nullable=False, server_default="", comment="keyed hash of the row in incidents, but kept"),
+    Column("actions", Text, nullable=False, server_default="", comment="of its actions; empty: it has none"),
+    comment="where each trail ends and how its incident stands, so that a shortened or changed one is seen",
+)
+
+totals = Table(
+    "totals",
+    metadata,
+    Column("node", Text, primary_key=True),
+    Column("turn", BigInteger, nullable=False, comment="how often it was sealed"),
+    Column("incidents", BigInteger, nullable=False, comment="rows in trails it added, less those it removed"),
+    Column("at", Double, nullable=False, comment="when it was last sealed"),
+    Column("since", Double, nullable=False, comment="when it was first"),
+    Column("taken", BigInteger, nullable=False, comment="incidents that were there before"),
+    Column("sum", Text, nullable=False, comment="of seals in trails, under a mask"),
+    Column("nonce", Text, nullable=False, comment="of the mask"),
+    Column("seal", Text, nullable=False, comment="keyed hash over this row"),
+    comment="what each host has sealed, so that an incident that is gone with its trail is seen",
 )
 
 runs = Table(
@@ -843,6 +862,16 @@ def _to_22(connection: Connection) -> None:
     merges.create(connection, checkfirst=True)
 
 
+def _to_23(connection: Connection) -> None:
+    """Incidents and actions are sealed. What is there is at the next transaction, which has the key."""
+    columns = {column["name"] for column in inspect(connection).get_columns("trails")}
+    if "turn" not in columns:  # made just now
+        connection.exec_driver_sql("ALTER TABLE trails ADD COLUMN turn BIGINT NOT NULL DEFAULT 0")
+        for name in ("state", "actions"):
+            connection.exec_driver_sql(f"ALTER TABLE trails ADD COLUMN {name} TEXT NOT NULL DEFAULT ''")
+    totals.create(connection, checkfirst=True)
+
+
 # To version N from N-1. A change of the tables above goes with an entry here and a test that starts from the old form.
 MIGRATIONS: Mapping[int, Callable[[Connection], None]] = {
     2: _to_2,
@@ -866,8 +895,9 @@ MIGRATIONS: Mapping[int, Callable[[Connection], None]] = {
     20: _to_20,
     21: _to_21,
     22: _to_22,
+    23: _to_23,
 }
-VERSION = 22
+VERSION = 23
 
 
 def migrate(

@@ -24,12 +24,14 @@ from monitor.routing import Policy
 from monitor.runbook.progress import Procedure
 from monitor.store.access import Access
 from monitor.store.actions import Actions
+from monitor.store.adoption import begin
 from monitor.store.alerts import Alerts
 from monitor.store.canaries import Canaries
 from monitor.store.database import Database
 from monitor.store.drills import Drills, last_drill, last_success
 from monitor.store.findings import record
 from monitor.store.groups import Groups
+from monitor.store.heads import Heads
 from monitor.store.hooks import Hooks
 from monitor.store.incidents import Incidents
 from monitor.store.inventory import Inventory
@@ -75,8 +77,10 @@ class Store:
         node: str,
         secret: bytes,
         access_rules: Rules,
+        heads: Heads | None = None,
     ) -> None:
         self._database = database
+        self._heads = heads
         self._node = node
         self._secret = secret
         # Assign to reload. What was decided before stays decided.
@@ -142,7 +146,8 @@ class Store:
         A damaged SQLite file is moved aside; `recovery` then says where to and what was carried over. Without
         `repairs` damage, or an older form, is a StoreError. With `waiting`, a server that is away is waited for, and
         `waiting` told why before each pause; a refused login is an error all the same. `folder`: of this host, where
-        it is kept how far a server had come, so that one that forgets is noticed.
+        it is kept how far a server had come, so that one that forgets is noticed, and where histories end; without one
+        that lies beside an SQLite file.
         """
         node = node or socket.gethostname()
 
@@ -165,6 +170,7 @@ class Store:
                 waiting(str(error))
                 failures += 1
                 await asyncio.sleep(backoff(failures, _AWAY_FIRST, _AWAY_LONGEST))
+        place = folder / "heads" if folder else database.path and database.path.with_name(f"{database.path.name}-heads")
         store = cls(
             database,
             policy or Policy(),
@@ -173,19 +179,25 @@ class Store:
             node=node,
             secret=secret,
             access_rules=access_rules or Rules(),
+            heads=Heads(place, create=repairs) if place else None,
         )
         store.recovery = recovery
         return store
 
     async def claim(self) -> None:
-        """See that the database is of our fingerprint key; the first that comes is its own. Raises StoreError."""
+        """See that the database is of our fingerprint key; the first that comes is its own. What an older version left
+        is sealed with it. Raises StoreError."""
         await asyncio.to_thread(self._database.claim, self._secret)
+        if self._database.repairs:
+            await self.trail.ready()
 
     async def close(self, timeout: float = 5.0) -> None:
         """Write what waits, positions too, and close. Gives up on a database that cannot be written in time."""
         await asyncio.to_thread(self._writer.close, timeout)
         self._readers.shutdown(wait=False, cancel_futures=True)
         await asyncio.to_thread(self._database.dispose)
+        if self._heads is not None:
+            self._heads.close()
 
     async def __aenter__(self) -> Self:
         return self
@@ -218,6 +230,11 @@ class Store:
     def secret(self) -> bytes:
         """What the trail is sealed with."""
         return self._secret
+
+    @property
+    def heads(self) -> Heads | None:
+        """What this host knows of the ends of histories; None: it keeps nothing of it."""
+        return self._heads
 
     @property
     def transactions(self) -> int:
@@ -322,7 +339,7 @@ class Store:
     # Inside
 
     def _begin(self, connection: Connection) -> Transaction:
-        return Transaction(
+        tx = Transaction(
             connection,
             self.policy,
             self._clock(),
@@ -331,7 +348,10 @@ class Store:
             self._secret,
             self.access_rules,
             history=self._database.history,
+            heads=self._heads,
         )
+        begin(tx)
+        return tx
 
     # For the rooms (monitor.store.transaction.Desk)
 

@@ -15,8 +15,9 @@ from monitor.access.judge import Rules
 from monitor.common.severity import Severity
 from monitor.routing import Policy
 from monitor.runbook.progress import Procedure
+from monitor.store.heads import Head, Heads
 
-__all__ = ["Counts", "Desk", "History", "Kept", "Transaction"]
+__all__ = ["Counts", "Desk", "History", "Kept", "Touched", "Transaction"]
 
 _T = TypeVar("_T")
 
@@ -43,6 +44,22 @@ class Kept(Generic[_T]):
 
     version: object = None
     value: _T | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Touched:
+    """How an incident was found by the transaction that changes it (monitor.store.sealing): whether it was there, was
+    sealed, and the seal held; the keyed hashes of its row and its actions with whether they fitted; `end`: how many
+    entries its history had, and the hash of the last."""
+
+    existed: bool
+    sealed: bool
+    sound: bool
+    state: tuple[str, bool] | None
+    actions: tuple[str, bool] | None
+    turn: int
+    end: tuple[int, str]
+    seal: str
 
 
 @dataclass(slots=True)
@@ -85,6 +102,11 @@ class Transaction:
     quiet: object = None  # what keeps sinks from hearing of incidents (monitor.store.held), likewise
     counts: Counts = field(default_factory=Counts)
     history: History = field(default_factory=History)
+    # What is sealed at its end, and what this host then knows (monitor.store.sealing):
+    heads: Heads | None = None
+    touched: dict[str, Touched] = field(default_factory=dict)
+    total: object = None
+    learned: list[Head] = field(default_factory=list)
 
     def changed(self) -> None:
         """Incidents, their groups or silences are not as they were, or what was done is undone."""
@@ -143,6 +165,11 @@ class Desk(Protocol):
     @property
     def secret(self) -> bytes:
         """What the trail is sealed with."""
+        ...
+
+    @property
+    def heads(self) -> Heads | None:
+        """What this host knows of the ends of histories; None: it keeps nothing of it."""
         ...
 
     def now(self) -> float:

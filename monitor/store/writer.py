@@ -23,6 +23,7 @@ from monitor.store.memory import Memory
 from monitor.store.records import Commit
 from monitor.store.rows import upsert
 from monitor.store.schema import batches
+from monitor.store.sealing import settle
 from monitor.store.transaction import Counts, Transaction
 from monitor.store.trouble import Failure, Recovery, StoreError, classify, explain
 
@@ -224,11 +225,14 @@ class Writer:
                     with self._database.transaction(durable=durable) as connection:
                         tx = self._begin(connection)
                         applied = self._apply(tx, jobs, positions)
+                        settle(tx)
                         news, counts = tx.announced, tx.counts
                         if self._database.postgres:
                             self._mark(tx, token)
                             unsure = applied  # from here on a lost answer leaves it open whether it was committed
                     outcomes = applied
+                    if tx.heads is not None:
+                        tx.heads.note(tx.learned, durable=durable)
                 # Removed in the midst of it? Nobody hears that it is kept before it lies where the next start looks.
                 if not self._stay_at_the_path():
                     outcomes = None

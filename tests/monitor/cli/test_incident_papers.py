@@ -50,6 +50,11 @@ def test_an_edited_trail_is_found(monitor: Command, stored: Path) -> None:
     assert verdict["whole"] is False
     assert [problem["incident"] for problem in verdict["problems"]] == [ONE]
     assert "NOT whole" in monitor("incidents", "verify").stdout
+    answer = monitor("incidents", "verify", "--accept")
+    assert (answer.returncode, "sealed anew as it stands" in answer.stdout) == (0, True), answer.stderr
+    answer = monitor("incidents", "verify")
+    assert answer.returncode == 0
+    assert "whole\nsealed since 20" in answer.stdout
 
 
 def test_one_incident_is_silenced_for_a_while(monitor: Command, stored: Path) -> None:

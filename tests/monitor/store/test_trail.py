@@ -12,6 +12,7 @@ from monitor.routing import Policy
 from monitor.runbook.progress import Procedure
 from monitor.store import Store
 from monitor.store.database import Database
+from monitor.store.proof import examine
 from monitor.store.trail import amend
 from tests.monitor.store.helpers import NOW, Clock, deliver, finding, fingerprint
 from tests.monitor.store.test_schema import first_version
@@ -124,7 +125,7 @@ def _unchain(chance: random.Random, connection: Connection, rows: list[Any]) -> 
 
 def _sum(chance: random.Random, connection: Connection, rows: list[Any]) -> str:
     value = chance.choice(["0" * 64, "zz", f"{chance.getrandbits(256):064x}"])
-    connection.execute(text("UPDATE meta SET value = :v WHERE key = 'trail'"), {"v": value})
+    connection.execute(text("UPDATE totals SET sum = :v"), {"v": value})
     return f"sum {value[:4]}"
 
 
@@ -144,17 +145,15 @@ async def test_each_of_200_random_edits_is_found(url: str, clock: Clock) -> None
         with database.writer.connect() as connection:
             rows = list(connection.execute(text("SELECT * FROM audit ORDER BY seq")))
             connection.rollback()
-            from monitor.store.trail import _verify
-
-            assert _verify(connection, SECRET).problems == ()
+            assert examine(connection, SECRET, None).problems == ()
             connection.rollback()
             for number in range(200):
                 edit = EDITS[number % len(EDITS)]
                 what = edit(chance, connection, rows)
-                if not _verify(connection, SECRET).problems:
+                if not examine(connection, SECRET, None).problems:
                     missed.append(what)
                 connection.rollback()
-            assert _verify(connection, SECRET).problems == (), "each was taken back"
+            assert examine(connection, SECRET, None).problems == (), "each was taken back"
     finally:
         database.dispose()
     assert missed == []
@@ -167,12 +166,10 @@ async def test_another_key_and_a_forged_chain_are_found(url: str, clock: Clock) 
         assert len((await store.trail.verify()).problems) >= 5
 
 
-async def test_entries_from_before_chains_are_counted_and_protected_by_the_next_one(
+async def test_entries_from_before_chains_are_counted_and_protected_from_the_upgrade_on(
     empty_url: str, clock: Clock
 ) -> None:
     first_version(empty_url)
-    async with await opened(empty_url, clock) as store:
-        await store.commit([finding("new", severity="critical")])
     database = Database(empty_url)
 
     def sql(statement: str) -> None:
@@ -180,11 +177,15 @@ async def test_entries_from_before_chains_are_counted_and_protected_by_the_next_
             connection.execute(text(statement))
 
     row = "(-9, 5, 'eve', 'old', 'opened', NULL, 'open', NULL, 'high', 'x')"
-    names = "(seq, at, actor, incident, action, was, state, resolution, severity, note)"
-    sql(f"INSERT INTO audit {names} VALUES {row}")
+    sql(f"INSERT INTO audit (seq, at, actor, incident, action, was, state, resolution, severity, note) VALUES {row}")
     async with await opened(empty_url, clock) as store:
+        await store.commit([finding("new", severity="critical")])
         verdict = await store.trail.verify()
-        assert (verdict.before, verdict.problems) == (1, ())
+        assert (verdict.before, verdict.taken, verdict.since, verdict.problems) == (1, 1, NOW, ())
+        sql("UPDATE audit SET note = 'y' WHERE seq = -9")
+        [(incident, wrong)] = (await store.trail.verify()).problems
+        assert (incident, "entry 1 was changed" in wrong) == ("old", True)
+        sql("UPDATE audit SET note = 'x' WHERE seq = -9")
         await store.incidents.transition("old", "ack", actor="ada")
         assert (await store.trail.verify()).problems == ()
     sql("UPDATE audit SET note = 'y' WHERE seq = -9")
@@ -203,7 +204,7 @@ async def test_what_is_forgotten_leaves_no_trace_that_looks_like_a_theft(url: st
         await store.retention.sweep(Ages())
         verdict = await store.trail.verify()
         assert verdict.problems == ()
-        assert verdict.incidents == 4
+        assert verdict.incidents == 5
         await store.commit([finding(1, 99, severity="critical", time=NOW + 401 * 86_400)])
         assert (await store.trail.verify()).problems == ()
         assert [entry.action for entry in await store.incidents.history(fingerprint(1)[:16])][:1] == ["reopened"]
