@@ -13,12 +13,19 @@ from monitor.common.cuts import carried, settled
 from monitor.common.newlines import newlines
 from monitor.model import Block
 
-__all__ = ["BLOCK", "Cutter", "Window"]
+__all__ = ["BLOCK", "HEAD", "Cutter", "Window"]
 
 BLOCK = 1 << 20  # bytes scanned at once
+HEAD = 4096  # bytes of a first line that may name the columns of all that follow
 
 _NOTHING: Mapping[str, str] = {}
 _NEWLINE = 10
+
+
+def _head(begin: bytes) -> bytes:
+    """The first line of a stream that begins so, if it is not too long."""
+    line, end, _ = begin[:HEAD].partition(b"\n")
+    return line if end else b""
 
 
 class Window:
@@ -31,8 +38,10 @@ class Window:
         """The stream goes on at `offset`; `context`: what lies before it can be read, too."""
         self.buffer, self.view = buffer, memoryview(buffer)
         self.offset = carried(offset) if context else offset
+        self._back = context
         self.fresh = offset - self.offset
         self.end = 0
+        self.head = b""  # the first line of the stream, once it is known and no longer in hand
 
     @property
     def full(self) -> bool:
@@ -51,6 +60,9 @@ class Window:
 
     def fill(self, read: Callable[[memoryview, int], int], stop: int | None) -> bool:
         """`read(view, offset)` until it is full, or to the end of the stream or `stop`. Whether it came to that."""
+        if not self.end and self.offset > 0 and self._back:
+            begin = memoryview(bytearray(min(HEAD, self.offset)))
+            self.head = _head(bytes(begin[: read(begin, 0)]))
         most = len(self.view) if stop is None else min(len(self.view), stop - self.offset)
         while self.end < most:
             got = read(self.view[self.end : most], self.offset + self.end)
@@ -66,6 +78,8 @@ class Window:
     def settle(self, limit: int) -> None:
         """Up to there it is dealt with."""
         keep = carried(limit)
+        if keep and self.offset == 0:
+            self.head = _head(bytes(self.view[:HEAD]))
         self.view[: self.end - keep] = self.view[keep : self.end]
         self.offset, self.end, self.fresh = self.offset + keep, self.end - keep, limit - keep
 
@@ -92,6 +106,7 @@ class Cutter:
         self._fresh = 0  # bytes of context in it
         self._offset = offset  # of its first byte in the stream
         self._line = line  # number of the line its first byte is in
+        self._head = b""
 
     @property
     def waiting(self) -> int:
@@ -121,9 +136,12 @@ class Cutter:
             limit=limit,
             line=self._line,
             attributes=self._attributes,
+            head=self._head,
         )
 
         keep = carried(limit)
+        if keep and self._offset == 0:
+            self._head = _head(self._data)
         if self._line is not None:
             self._line += newlines(self._data[:keep])
         self._data = self._data[keep:]

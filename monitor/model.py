@@ -75,6 +75,7 @@ class Block:
     # Where in `data` an open line of the predecessor ends. Perhaps it does not go on behind it: what is found on either
     # side alone counts, too, unless something that was found in the whole covers it.
     seam: int = 0
+    head: bytes = field(default=b"", repr=False)  # first line of the stream, if it stands before `data`
 
     def place(self, offset: int) -> tuple[str, str, int]:
         """Path, generation and offset in that of an absolute offset."""

@@ -279,7 +279,7 @@ class Scanner:
             raise _SuspectError
         # The worker is looked up for each block, so that new rules hold from the next one on.
         engine = self._engine
-        search = self._worker(engine).begin(block.data, block.fresh, block.end, self._pace)
+        search = self._worker(engine).begin(block.data, block.fresh, block.end, self._pace, block.head)
         return _InWork(block, engine, search, suspicion > 0)
 
     def _advance(self, pull: _Pull, work: _InWork) -> bool:

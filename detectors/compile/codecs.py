@@ -16,7 +16,7 @@ from urllib.parse import quote
 from detectors.rules.rule import Rule
 from detectors.rules.triggers import TRIGGERS
 
-__all__ = ["VALUE", "Codec", "codecs", "ends_here"]
+__all__ = ["COLUMN", "VALUE", "Codec", "codecs", "ends_here"]
 
 # Words near which an escape is worth undoing.
 _NAMES = rb"(?i:secret|token|passw|api.?key|access.?key|auth|credential|bearer|private)"
@@ -26,13 +26,15 @@ _HEX_ALONE = re.compile(rb"[0-9a-f]{1,6}")
 class Codec(NamedTuple):
     """What a trigger's end means to a decoder. `length` and `phase` place the start of the encoded group for base64.
     `open`: it counts only where the value after it holds an escape (see `encoded_values`). `once`: the first hit in a
-    block will do."""
+    block will do. `word`, `sign`: of a column of a table, its name and what parts its cells (see `cells`)."""
 
     name: str
     length: int = 0
     phase: int = 0
     open: bool = False
     once: bool = False
+    word: str = ""
+    sign: str = ""
 
 
 # What text in UTF-16 has in it: a mark at its beginning, ends of lines, an assignment, pairs of letters, what tokens
@@ -140,6 +142,25 @@ def ends_here(last: bytes) -> bool:
     return last == b"\\n" or last[-1:] in (b",", b"}", b"=")
 
 
+# How the name of a column ends that a credential stands in; and those that count only where nothing, or a part of the
+# name, stands before.
+_COLUMNS = (
+    *("passw(?:or)?d", "passwort", "pass[_ -]?phrase", "pwd", "kennwort", "wachtwoord", r"contrase\S{1,2}a", "senha"),
+    *("heslo", "mot_de_passe", "secret", "token", "credentials?", "authcode"),
+    "(?:api|access|auth|private|signing|encryption|master|service|account|secure|webhook|license|app|secret)[_ .-]?key",
+)
+_SHORT_COLUMNS = ("pass", "pw", "psk")
+_CELL_ENDS = (r"""\d?["'`]?[,;|\t]""", r"""["'`]? {0,32}\|?\r?\n""", r" {1,32}\|")
+COLUMN = f"(?:{'|'.join(_COLUMNS)}|(?:^|[_ .-])(?:{'|'.join(_SHORT_COLUMNS)}))".encode()
+
+
+def _column_triggers() -> Iterable[bytes]:
+    """A name that ends a cell or a line: above what stands in the same place there may be more of its kind."""
+    for name in (*_COLUMNS, *(rf"""[_ .\-,;|\t\n"]{short}""" for short in _SHORT_COLUMNS)):
+        yield from (rf"(?i:{name}){end}".encode() for end in _CELL_ENDS)
+    yield rb"\)\s{0,8}(?i:values)\s{0,8}\("
+
+
 # Stands for no trigger: what is assigned, where `encoded_values` says so.
 VALUE = Codec("percent", open=True)
 
@@ -237,6 +258,7 @@ def codecs(rules: Sequence[Rule]) -> list[tuple[Codec, bytes]]:
     out.append((Codec("lines"), rb"-----BEGIN [A-Z0-9 ]{0,30}PRIVATE KEY(?: BLOCK)?-----"))
     if any(rule.trigger in TRIGGERS for rule in rules):  # these look behind names that speak of a credential
         out += [(Codec("lines"), trigger) for trigger in _record_triggers()]
+        out += [(Codec("table"), trigger) for trigger in _column_triggers()]
     # Of unicode escapes those of `=`, `:`, `"`, `'`, `+`, `/`; not of `&<>`, which JSON encoders escape everywhere.
     out.append((Codec("escape"), rb"\\u00(?:3[AaDd]|2[27BbFf])"))
     out.append((Codec("escape"), rb"\\x(?:3[AaDd]|2[27])[A-Za-z0-9]"))

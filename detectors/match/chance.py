@@ -29,3 +29,20 @@ def by_chance(data: bytes | bytearray | memoryview, group: int, end: int) -> boo
     text = base64.b64decode(piece[: len(piece) // 4 * 4].translate(_URLSAFE))
     start, behind = _BEFORE * 3 // 4, (_BEFORE + end - group) * 3 // 4 + 1
     return bool(_NO_TEXT.search(text, 0, start) and _NO_TEXT.search(text, behind, behind + _EVIDENCE))
+
+
+_ALIKE = re.compile(rb"[A-Za-z0-9+/](?:x{4}|X{4})[A-Za-z0-9+/]")
+_MIXED = re.compile(rb"(?s)(?=.*[a-z])(?=.*[A-Z]).*[0-9]")
+# A part of a path, in one of the ways that people write.
+_WRITTEN = re.compile(rb"(?:^|/)(?:[a-z_-]*[0-9]*|[A-Z_-]+[0-9]*|(?:[A-Z][a-z]+)+|[^/]*\.[^/]*)(?=/|$)")
+
+
+def amid_others(value: bytes) -> bool:
+    """Whether a letter stands there four times in a row within so much else that it may be by chance."""
+    varied = len(value) >= 24 and len(set(value)) * 2 > len(value) and _MIXED.search(value) is not None
+    return varied and _ALIKE.search(value) is not None
+
+
+def unwritten(value: bytes) -> bool:
+    """Whether what looks like a path has no part that anybody would have written: base64 has slashes as well."""
+    return len(value) >= 24 and _WRITTEN.search(value) is None

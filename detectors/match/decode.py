@@ -15,6 +15,7 @@ from detectors.match.chance import by_chance
 from detectors.match.cost import Budget
 from detectors.match.records import Said, around, text_of
 from detectors.match.region import REACH_AHEAD, REACH_BACK, Buffer, Marks, Region, run_ahead, run_back
+from detectors.match.tables import assigned
 
 __all__ = ["Region", "encoded_values", "regions"]
 
@@ -415,6 +416,13 @@ def _characters(text: str, start: int, end: int) -> Callable[[int, int], tuple[i
     return place
 
 
+def _table(data: Buffer, hits: Sequence[tuple[Codec, int]], budget: Budget) -> Iterable[Region]:
+    """The cells that begin right before the hits, as one text."""
+    text, marks = assigned(data, hits)
+    if text and budget.take(len(text), marks[0][1], marks[-1][1]):
+        yield Region(marks[0][1], marks[-1][1], text, marks=marks.copy)
+
+
 _REGIONS: dict[str, Callable[[Buffer, Sequence[tuple[Codec, int]], Budget], Iterable[Region]]] = {
     "base64": _base64,
     "gzip": _gzip,
@@ -423,6 +431,7 @@ _REGIONS: dict[str, Callable[[Buffer, Sequence[tuple[Codec, int]], Budget], Iter
     "percent": _escapes(_URL_PART, _PERCENT, _unquote, whole=unquote_to_bytes, holder=_HOLDER),
     "escape": _escapes(_NOT_NEWLINE, _JSON_ESCAPE, _unescape),
     "lines": _lines,
+    "table": _table,
     "utf16": _utf16,
     "html": _escapes(_NOT_NEWLINE, _ENTITY, lambda m: _entity(m[0])[0], kept=lambda m: _entity(m[0])[1]),
 }

@@ -31,6 +31,7 @@ from detectors.match.judge import NOWHERE, Judge, Verdict
 from detectors.match.outcome import Decision, Found, Match, Unsearched, moved, rank, resolve, through
 from detectors.match.quick import UNANCHORED
 from detectors.match.search import Hits, Part, Search, Text
+from detectors.match.tables import cells
 from detectors.match.windows import NEAR, Ends, share, thinned, windows
 from detectors.rules.rule import HINT_AHEAD, HINT_BACK, Rule, RuleError
 from detectors.rules.syntax import diagnose, re2_problem
@@ -38,7 +39,8 @@ from detectors.rules.syntax import diagnose, re2_problem
 __all__ = ["PACE", "Decision", "Engine", "Found", "Match", "Pace", "Search", "TooSlowError", "Unsearched", "Worker"]
 
 MAX_DEPTH = 3  # of decoding
-_READABLE = ("lines", "quoted", "utf16")  # what can be read as it stands: only what is found in it has to be hidden
+# What can be read as it stands: only what is found in it has to be hidden.
+_READABLE = ("lines", "quoted", "table", "utf16")
 _GAP = b"\n" + bytes(256) + b"\n"  # between decoded texts
 _SEPARATOR = re.compile(rb"[^A-Za-z0-9+/]")
 # A short keyword stands in any large base64 text by chance.
@@ -132,16 +134,21 @@ class Worker:
         companion is told again while a new one may have come: it was none as long as it stood alone."""
         return self.search(data, fresh, limit, UNHURRIED).matches
 
-    def search(self, data: Buffer, fresh: int = 0, limit: int | None = None, pace: Pace | None = None) -> Found:
-        """The same with what must not be shown, and what was given up as it alone takes longer than it may."""
-        search = self.begin(data, fresh, limit, pace)
+    def search(
+        self, data: Buffer, fresh: int = 0, limit: int | None = None, pace: Pace | None = None, head: bytes = b""
+    ) -> Found:
+        """The same with what must not be shown, and what was given up as it alone takes longer than it may. `head`: the
+        first line of what the data is a part of, where it may name the columns of a table."""
+        search = self.begin(data, fresh, limit, pace, head)
         while search.left:
             search.step(self)
         return search.found()
 
-    def begin(self, data: Buffer, fresh: int = 0, limit: int | None = None, pace: Pace | None = None) -> Search:
+    def begin(
+        self, data: Buffer, fresh: int = 0, limit: int | None = None, pace: Pace | None = None, head: bytes = b""
+    ) -> Search:
         """The same, to be done turn by turn, between which others may have theirs."""
-        return Search(data, fresh, limit, pace or PACE)
+        return Search(data, fresh, limit, pace or PACE, head)
 
     def decide(self, data: Buffer, work: Work) -> list[Placed]:
         """By the rules."""
@@ -172,7 +179,7 @@ class Worker:
                 out.append(decision)
         return sorted(out, key=lambda d: (d.start, d.end, d.rule.id))
 
-    def hits(self, data: Buffer) -> Hits:
+    def hits(self, data: Buffer, head: bytes = b"") -> Hits:
         """Trigger ends by rule number, and those of decoders. This is the whole cost of a block without hits."""
         plan = self.engine.plan
         told = Ends(whole=plan.exact)
@@ -184,12 +191,17 @@ class Worker:
         if near:
             self._hints(data, near, ends)
             encoded.append((VALUE, encoded_values(data, near)))
+        named: Sequence[int] = ()
         for number, positions in raw.items():
             if number < len(plan.rules):
                 share(thinned(positions), plan.rules[number], ends)
+                continue
+            codec = plan.codecs[number - len(plan.rules)]
+            if codec.name == "table":
+                named = positions
             else:
-                codec = plan.codecs[number - len(plan.rules)]
                 encoded.append((codec, encoded_values(data, positions) if codec.open else positions))
+        encoded += cells(data, named, head)
         return Hits(ends, [(codec, found) for codec, found in encoded if found])
 
     def _hints(self, data: Buffer, assigned: list[int], ends: dict[int, list[int]]) -> None:

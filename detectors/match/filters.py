@@ -11,6 +11,7 @@ from functools import cache
 from itertools import pairwise
 from urllib.parse import unquote_to_bytes
 
+from detectors.match.chance import amid_others, unwritten
 from detectors.match.chosen import chosen, handed, opens
 from detectors.match.parts import secret_part
 from detectors.match.quick import quick
@@ -259,7 +260,7 @@ def placeholder(value: bytes) -> str | None:
 def _stands_in(value: bytes) -> str | None:
     maybe = _MAYBE_STANDS_IN(value)
     word = _WORDS.search(value) if maybe else None
-    if word and word[0].lower() == b"xxxx" and len(value) > _LONG:
+    if word and word[0].lower() == b"xxxx" and (len(value) > _LONG or amid_others(value)):
         word = _LONG_WORDS.search(value)
     if word:
         return f"placeholder word {word[0].decode('ascii', 'replace').lower()!r}"
@@ -416,8 +417,7 @@ def _spelt(value: bytes) -> bool:
     return surprise(value)[1] * 2 >= len(value)
 
 
-def _many_digits(value: bytes) -> bool:
-    """A quarter of it."""
+def _many_digits(value: bytes) -> bool:  # a quarter of it
     return sum(48 <= c <= 57 for c in value) * 4 >= len(value)
 
 
@@ -491,7 +491,7 @@ def words(value: bytes, before: bytes = b"") -> str | None:
         return "a sentence, not a value"
     for pattern, odd, what in _KINDS:
         if pattern.fullmatch(value) and (odd == math.inf or not _random(value, odd)):
-            if pattern is _NUMBERED and not _spelt(value):
+            if (pattern is _NUMBERED and not _spelt(value)) or (pattern is _PATH and unwritten(value)):
                 continue
             rare = chosen(value) or _many_digits(value) or (pattern is _NAME and surprise(value)[0] > 0.0)
             if pattern in (_NUMBERED, _NAME) and rare and (opens(before) or handed(before)):

@@ -14,6 +14,7 @@ from detectors.match.halves import Search, searcher
 from detectors.match.quick import UNANCHORED
 from detectors.match.score import AHEAD, BACK, different, enough, score
 from detectors.match.score import confidence as confidence_of
+from detectors.match.tables import elsewhere
 from detectors.match.weak import weak
 from detectors.rules.checksums import CARRIERS, CHECKS, Check, proven
 from detectors.rules.rule import Confidence, Requires, Rule
@@ -121,6 +122,8 @@ class Judge:
     def _refused(self, value: bytes, before: bytes, after: bytes) -> Verdict | None:
         """What a filter has against the value."""
         rule = self.rule
+        if self._of_people and elsewhere(before, after):
+            return _no("column", "the names of the columns say that it is none")
         stands_in = rule.placeholders and rule.checksum not in CARRIERS and placeholder(value)
         if stands_in and not proven(rule.checksum, value):
             return _no("placeholder", stands_in)

@@ -83,7 +83,7 @@ class Worker(Protocol):
     @property
     def beside(self) -> Sequence[Detector]: ...
 
-    def hits(self, data: Buffer) -> Hits: ...
+    def hits(self, data: Buffer, head: bytes = b"") -> Hits: ...
 
     def examine(self, text: Text, hits: Hits, part: Part, *, plain: bool) -> None:
         """Add to `text` what the rules say in a part of it: as it stands if `plain`, and decoded."""
@@ -103,8 +103,8 @@ class Search:
     """Of one block, valid as long as its bytes are. `step` until nothing is `left`, by any worker of one engine; two
     steps never at once."""
 
-    def __init__(self, data: Buffer, fresh: int, limit: int | None, pace: Pace) -> None:
-        self._data, self._pace = data, pace
+    def __init__(self, data: Buffer, fresh: int, limit: int | None, pace: Pace, head: bytes = b"") -> None:
+        self._data, self._pace, self._head = data, pace, head
         self._fresh, self._limit = fresh, len(data) if limit is None else limit
         self._tasks = [_Task(Part(0, len(data)))]
         self._started = False
@@ -125,7 +125,7 @@ class Search:
         """One turn."""
         if not self._started:
             self._started, self._rules = True, worker.rules
-            self._hits = worker.hits(self._data)
+            self._hits = worker.hits(self._data, self._head)
             self._tasks += [_Task(self._tasks[0].part, number) for number in range(len(worker.beside))]
         task = self._tasks.pop()
         last = task.part.high - task.part.low <= self._pace.least

@@ -26,7 +26,7 @@ __all__ = [
 HINT_BACK, HINT_AHEAD = 256, 128  # bytes around the end of an assignment that keywords are looked for in
 PACKS = Path(__file__).parents[1] / "packs"
 Confidence = Literal["high", "medium", "low"]
-Decoder = Literal["base64", "escape", "gzip", "hex", "html", "lines", "percent", "quoted", "utf16"]
+Decoder = Literal["base64", "escape", "gzip", "hex", "html", "lines", "percent", "quoted", "table", "utf16"]
 
 # What may stand left of a token besides a non-word character: the tail of an escape, as logs are full of text inside
 # JSON, URLs and terminals. `%3Dghp_…`: the D would hide the token from a plain \b.

@@ -70,7 +70,8 @@ def file_blocks(fd: int, buffer: bytearray, start: int = 0, end: int | None = No
             limit = min(limit, end - window.offset)
         if limit <= window.fresh:
             return
-        yield _block(window.view[: window.end] if ended else window.text(limit), window.offset, window.fresh, limit)
+        text = window.view[: window.end] if ended else window.text(limit)
+        yield _block(text, window.offset, window.fresh, limit, window.head)
         if ended:
             return
         window.settle(limit)
@@ -90,9 +91,9 @@ def stream_blocks(stream: Stream, places: Places) -> Iterator[Block]:
             places.locate(block.offset + carried(block.end))  # a secret may begin there and end in the next block
 
 
-def _block(data: memoryview, offset: int, fresh: int, limit: int) -> Block:
+def _block(data: memoryview, offset: int, fresh: int, limit: int, head: bytes) -> Block:
     """A file at rest has no provenance but its path, and nothing goes by when it was read."""
-    return Block("", "", "", offset, data, 0.0, fresh, limit)
+    return Block("", "", "", offset, data, 0.0, fresh, limit, head=head)
 
 
 def _reader(data: bytes, offset: int) -> Callable[[int, int], bytes]:
@@ -196,7 +197,7 @@ class Searcher:
     ) -> Iterator[Hit]:
         """Hits by position. `report` gets path and what was passed over."""
         for block in blocks:
-            found = self._worker.search(block.data, block.fresh, block.end)
+            found = self._worker.search(block.data, block.fresh, block.end, head=block.head)
             for gap in found.unsearched:
                 report(
                     path, f"{gap.end - gap.start:,} bytes from {block.offset + gap.start:,} on {_UNSEARCHED[gap.why]}"

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from detectors.fingerprint import fingerprint
 from detectors.rules.template import expand
 from monitor.blocks import Cutter, Window
 from monitor.common.cuts import CONTEXT, LOOKAHEAD, settled
@@ -168,3 +169,48 @@ async def test_a_stream_in_pieces_gives_what_scan_gives_of_the_whole(scanner: Sc
     }
     assert followed
     assert len({finding.id for finding in followed}) == len(followed)
+
+
+def rows(count: int) -> bytes:
+    """A table that is longer than what is carried from one block to the next."""
+    secrets = texts.values(count)
+    return b"user,password\n" + b"".join(b"u%d,%b\n" % (n, secret.encode()) for n, secret in enumerate(secrets))
+
+
+def test_what_names_the_columns_of_a_table_is_known_in_every_block() -> None:
+    data = rows(4 * CONTEXT // 40)
+    cutter = Cutter("s", "p", "g")
+    found = [block for at in range(0, len(data), 10_000) if (block := cutter.feed(data[at : at + 10_000]))]
+    assert found[-1].offset > 0
+    assert [block.head for block in found] == [b"" if block.offset == 0 else b"user,password" for block in found]
+
+
+def test_a_window_in_the_midst_knows_the_first_line() -> None:
+    data = rows(4 * CONTEXT // 40)
+
+    def read(view: memoryview, at: int) -> int:
+        piece = data[at : at + len(view)]
+        view[: len(piece)] = piece
+        return len(piece)
+
+    window = Window(bytearray(2 * CONTEXT), 3 * CONTEXT)
+    window.fill(read, None)
+    assert window.head == b"user,password"
+    first = Window(bytearray(2 * CONTEXT), 0)
+    first.fill(read, None)
+    assert first.head == b""
+    first.settle(settled(first.buffer, 0, first.end, full=False))
+    assert first.head == b"user,password"
+
+
+async def test_every_row_of_a_table_over_many_blocks_is_found_once() -> None:
+    secrets = texts.values(1500)
+    data = rows(1500)
+    cutter = Cutter("s", "p", "g")
+    blocks = [block for at in range(0, len(data), 20_000) if (block := cutter.feed(data[at : at + 20_000]))]
+    scanner = Scanner(texts.engine(), b"k" * 32)
+    try:
+        found = [one for block in blocks for one in await scanner.scan([block])]
+    finally:
+        scanner.close()
+    assert sorted(one.fingerprint for one in found) == sorted(fingerprint(b"k" * 32, one.encode()) for one in secrets)

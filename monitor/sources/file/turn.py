@@ -340,7 +340,7 @@ class Turn:
             self.offset = window.offset + limit
             self.more = not ended or limit < window.end
             data = window.text(limit)
-            yield self._block(data, window.offset, window.fresh, limit if limit < len(data) else None)
+            yield self._block(data, window.offset, window.fresh, limit if limit < len(data) else None, window.head)
             if not self.more or (size is not None and self.offset - start >= longest):
                 return
             self.more = False
@@ -397,9 +397,9 @@ class Turn:
                 limit = self._form.word(window.buffer, fresh, window.end)
             if limit <= fresh:
                 return
-        yield self._block(data, window.offset, fresh, limit)
+        yield self._block(data, window.offset, fresh, limit, window.head)
 
-    def _block(self, data: memoryview, base: int, fresh: int, limit: int | None) -> Block:
+    def _block(self, data: memoryview, base: int, fresh: int, limit: int | None, head: bytes) -> Block:
         block = Block(
             source=self.source,
             path=text(self.life.path),
@@ -412,6 +412,7 @@ class Turn:
             line_at=None if self._stream else self._line_at,
             predecessor=self._carry.of if self._carry is not None and base < 0 else None,
             seam=-base if self._form is None and fresh < -base else 0,
+            head=head,
         )
         return block if self._form is None else self._form.block(block)
 

@@ -5,7 +5,7 @@ import random
 
 import pytest
 
-from detectors.match.chance import by_chance
+from detectors.match.chance import amid_others, by_chance, unwritten
 from tests.detectors.texts import engine
 
 LITERAL = b"ghp_"
@@ -60,3 +60,13 @@ def test_a_token_amid_bytes_that_are_no_text_is_found() -> None:
             + b'"}'
         )
         assert any(token in match.secret for match in engine().worker().scan(data))
+
+
+def test_letters_in_a_row_and_slashes_come_by_chance_in_what_is_random() -> None:
+    assert amid_others(b"j+iMmJwI2kg+mxxxxez+Va8NGap5EJz3")
+    assert not any(
+        map(amid_others, (b"sk-proj-xxxxxxxxxxxxxxxxxxxxxxxx", b"abcdxxxxefgh", b"AKIAxxxx-xxxx-xxxx-1234-5678"))
+    )
+    assert unwritten(b"ituC0Do/V2J/f55VenBRLHT/bJ01671D")
+    paths = (b"Users/Kim/Projects/Acme2/build", b"/srv/app/releases/7Fq2xKp9/Zr4", b"k8S/V2/f5Ven/prod/keyRing9abc")
+    assert not any(map(unwritten, paths))

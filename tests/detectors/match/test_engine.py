@@ -21,7 +21,7 @@ from detectors.match.search import Hits, Part, Text
 from detectors.match.windows import Ends
 from detectors.rules.rule import Requires, Rule, RuleError
 from detectors.rules.template import base62_crc32, expand
-from tests.detectors.texts import bomb, engine, oracle, rule, rules, texts, worker
+from tests.detectors.texts import bomb, engine, oracle, rule, rules, texts, values, worker
 
 
 def spans(found: list[Match]) -> list[tuple[str, int, int]]:
@@ -461,3 +461,13 @@ def test_what_waits_for_a_companion_is_told_once_that_has_come() -> None:
     assert pair.awaits == 40
     assert spans(search.scan(whole, len(text), len(text))) == [("r", 7, 19)]
     assert spans(search.scan(whole + bytes(60), len(whole) + 60)) == []
+
+
+@pytest.mark.parametrize(
+    "form", ["SERVICE_API_TOKEN=%s", 'api_key = "%s"', "X-Api-Key: %s", "ACME_KEY=%s", "shared_key: %s"]
+)
+@pytest.mark.parametrize("sign", ["+", "/", "-", "_"])
+def test_the_first_character_of_base64_belongs_to_the_value(form: str, sign: str) -> None:
+    value = sign + values(1, seed=4)[0][1:]
+    (match,) = engine().worker().scan((form % value).encode() + b"\n")
+    assert match.secret.decode() == value

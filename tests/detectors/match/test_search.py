@@ -127,9 +127,9 @@ def test_a_turn_ends_in_halves_and_another_worker_may_go_on() -> None:
     assert told(search.found()) == told(engine().worker().search(data, pace=UNHURRIED))
 
 
-@pytest.mark.parametrize("form", ["assignments", "json", "sql", "env"])
+@pytest.mark.parametrize("form", ["assignments", "json", "sql", "csv", "env"])
 def test_of_many_credentials_none_is_missing(form: str) -> None:
-    secrets = values(2000)
+    secrets = values(1000)
     found = engine().worker().search(dense(form, secrets), pace=Pace(turn=0.05, piece=math.inf))
     assert {match.secret.decode() for match in found.matches} == set(secrets)
     assert len(found.matches) == len(secrets)
