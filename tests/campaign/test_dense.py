@@ -1,4 +1,4 @@
-"""Texts of nothing but credentials, 20,000 different ones each: what `scan`, `run --once` and `mask` leave out, or make up.
+"""Texts of 20,000 different credentials and nothing else: what `scan`, `run --once` and `mask` leave out, or make up.
 
 pytest -m campaign -s tests/campaign/test_dense.py
 """
