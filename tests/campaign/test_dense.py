@@ -5,6 +5,7 @@ pytest -m campaign -s tests/campaign/test_dense.py
 
 from __future__ import annotations
 
+import contextlib
 import json
 import sqlite3
 import subprocess
@@ -49,7 +50,7 @@ def _scan(folder: Path) -> list[str]:
 def _run(folder: Path) -> list[str]:
     _monitor(folder, "run", "--once", "--config", str(folder / "config.toml"), code=0)
     (database,) = (folder / "state").glob("*.db")
-    with sqlite3.connect(database) as connection:
+    with contextlib.closing(sqlite3.connect(database)) as connection:
         return [row[0] for row in connection.execute("SELECT fingerprint FROM incidents")]
 
 
