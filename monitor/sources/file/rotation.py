@@ -205,7 +205,9 @@ def find_rest(
             elsewhere, later = _find_in(other, name, former, hasher=hasher, folders=folders)
             if elsewhere is not None and _far(elsewhere, name, former, followed):
                 return elsewhere, [*after, *later]
-        for other in _above(folder):  # a folder that gets another name changes no inode: nothing else is looked at
+        # A folder that gets another name changes no inode: nothing else is looked at. Where nothing was read that tells
+        # too little, as another service's log of this name may have it by now.
+        for other in _above(folder) if former.head[0] else ():
             there = look_for(Rest(os.path.join(other, name), former.inode, 0, 0, archive=False))
             if there is not None and _far(there, name, former, followed):
                 elsewhere, later = _find_in(other, name, former, hasher=hasher, folders=folders)

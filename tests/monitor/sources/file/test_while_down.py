@@ -256,9 +256,8 @@ async def test_a_followed_log_deleted_while_down_is_reported(make: MAKE, intake:
         await until(lambda: intake.lost == [("vanished", 0, str(log))])
 
 
-@pytest.mark.parametrize("level", [1, 2, 4])
+@pytest.mark.parametrize(("level", "written"), [(1, True), (1, False), (2, True), (4, True)])
 @pytest.mark.parametrize("again", [False, True])
-@pytest.mark.parametrize("written", [True, False])
 async def test_a_folder_above_a_followed_log_is_renamed_while_down(
     make: MAKE, intake: FakeIntake, tmp_path: Path, level: int, again: bool, written: bool
 ) -> None:
