@@ -13,6 +13,7 @@ import orjson
 __all__ = ["b64decode", "fingerprint", "mask", "normalise"]
 
 _PEM = re.compile(rb"-----BEGIN ([A-Z0-9 ]{0,40})-----(.*?)-----END [A-Z0-9 ]{0,40}-----", re.DOTALL)
+_PUTTY = re.compile(rb"PuTTY-User-Key-File-\d.*?Private-Lines: ?\d+(.*?)(?:Private-(?:MAC|Hash)|\Z)", re.DOTALL)
 _ESCAPED_BREAK = re.compile(rb"\\+[nrt]|\\+u000[9adAD]|%0[AaDd]|&#1[03];")
 _SHOWN = re.compile(r"[^\x20-\x7e]")
 
@@ -27,6 +28,8 @@ def normalise(secret: bytes) -> bytes:
         body = _ESCAPED_BREAK.sub(b"", pem[2])
         # Old encrypted keys carry RFC 1421 headers ("Proc-Type: …") that a flattened copy cannot be split from safely.
         return b"PEM " + pem[1] + b" " + re.sub(rb"[^A-Za-z0-9+/=:,-]", b"", body)
+    if putty := _PUTTY.search(secret):  # whatever its comment says
+        return b"PuTTY " + re.sub(rb"[^A-Za-z0-9+/=]", b"", _ESCAPED_BREAK.sub(b"", putty[1]))
     value = secret.strip().strip(b"\"'`").strip()
     if b"\\" in value:
         with contextlib.suppress(orjson.JSONDecodeError):  # a backslash of its own, not an escape

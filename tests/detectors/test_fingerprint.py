@@ -115,3 +115,11 @@ def test_base64_of_either_alphabet_with_or_without_padding(raw: bytes) -> None:
 @pytest.mark.parametrize("text", [b"a", b"ab!d", b"abcde", b"\xff\xff\xff\xff", b"ab cd"])
 def test_what_is_not_base64_is_none(text: bytes) -> None:
     assert b64decode(text) is None
+
+
+def test_a_putty_key_is_one_whatever_its_comment() -> None:
+    head = b"PuTTY-User-Key-File-3: ssh-rsa\nEncryption: none\nComment: %b\nPublic-Lines: 1\nAAAA\n"
+    key = head + b"Private-Lines: 1\n%b\nPrivate-MAC: 00"
+    one, other = key % (b"work", b"QUJD"), key % (b"me@home", b"QUJD")
+    assert normalise(one) == normalise(other) == normalise(one.replace(b"\n", b"\\n"))
+    assert normalise(one) != normalise(key % (b"work", b"QUJE"))
