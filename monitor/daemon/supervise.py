@@ -185,16 +185,15 @@ class Sources:
             os.close(descriptor)
 
     async def again(self, recovery: Recovery) -> None:
-        """The database has forgotten: those that have positions begin anew at what it knows. What others were sent, or
-        what no log holds any more, may be lost."""
-        known = self._site.store.sources
+        """The database has forgotten: those whose positions it does not take any more begin anew at what it knows. What
+        others were sent, or what no log holds any more, may be lost."""
         for name, (config, task) in list(self._tasks.items()):
             self._ledger(name).again()
             if not recovery.complete:
                 self._enter(name)
             with contextlib.suppress(StoreError):
                 await self._site.store.commit((), self._ledger(name).changed())
-            if name in known and self._tasks.get(name) == (config, task) and not task.done():
+            if self._site.store.stale(name) and self._tasks.get(name) == (config, task) and not task.done():
                 await cancel(task)
                 self.start(config)
 

@@ -51,6 +51,7 @@ class Alerts:
 
 def _record(tx: Transaction, batch: AlertBatch) -> int:
     """Findings, alerts, positions and hooks of one batch; returns how many findings were new."""
+    tx.history.moves_apart(batch.source)
     connection = tx.connection
     before = _rows(connection, [alert.id for alert in batch.alerts])
     taken = [_settled(alert, before.get(alert.id)) for alert in batch.alerts if _newer(alert, before.get(alert.id))]

@@ -1,11 +1,12 @@
-"""What was found last, kept until a server that forgets can hardly have been so far behind."""
+"""What this process wrote last, kept until a server that forgets can hardly have been so far behind."""
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import replace
 
+from monitor.model import Position
 from monitor.store.records import Commit
 
 __all__ = ["Memory"]
@@ -14,19 +15,22 @@ _MOST = 10_000  # findings and readings; what they hold is masked, and about a k
 
 
 class Memory:
-    """Of commits by the number of their transaction, as the server counts it."""
+    """Of commits by the number of their transaction, as the server counts it; of positions the last of each key."""
 
     def __init__(self, most: int | None = None) -> None:
         self._most, self._held = _MOST if most is None else most, 0
         self._since: int | None = None  # all after that one is here
         self._commits: deque[tuple[int, Commit]] = deque()
+        self._positions: dict[tuple[str, str], tuple[int, Position]] = {}
 
-    def add(self, number: int, commits: Sequence[Commit]) -> None:
-        """Without positions, which are to be as old as what the server knows."""
+    def add(self, number: int, commits: Iterable[Commit], late: Iterable[Position]) -> None:
+        """In the order in which they were written; `late` positions come last."""
         if self._since is None:
             self._since = number - 1
-        for commit in commits:
-            if commit.findings or commit.notices or commit.readings:
+        for commit in (*commits, Commit((), tuple(late))):
+            for position in commit.positions:
+                self._positions[position.source, position.key] = (number, position)
+            if _weight(commit):
                 self._commits.append((number, replace(commit, positions=())))
                 self._held += _weight(commit)
         while self._held > self._most and self._commits:
@@ -34,12 +38,15 @@ class Memory:
             self._held -= _weight(old)
 
     def since(self, number: int) -> tuple[list[Commit], bool]:
-        """What came after that transaction, in order; whether that is all of it. It has to be added again."""
+        """What came after that transaction, in order, which has to be added again; whether that is all of it. Only then
+        positions are among it: otherwise sources go back to those that the server knows."""
         found = [commit for at, commit in self._commits if at > number]
         complete = self._since is not None and self._since <= number
         self._commits = deque((at, commit) for at, commit in self._commits if at <= number)
         self._held = sum(_weight(commit) for _, commit in self._commits)
-        return found, complete
+        moved = tuple(position for at, position in self._positions.values() if at > number)
+        self._positions = {key: kept for key, kept in self._positions.items() if kept[0] <= number}
+        return ([*found, Commit((), moved)] if complete and moved else found), complete
 
 
 def _weight(commit: Commit) -> int:

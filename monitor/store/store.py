@@ -251,10 +251,9 @@ class Store:
         """Seconds by which this host's clock is ahead of the database server's; 0 for SQLite."""
         return self._database.clock.ahead() if self._database.postgres else 0.0
 
-    @property
-    def sources(self) -> set[str]:
-        """Names of those that have asked for their positions since the start."""
-        return self._database.history.sources
+    def stale(self, source: str) -> bool:
+        """Whether it has its positions from before the database forgot, so that nobody takes them from it any more."""
+        return self._database.history.stale(source)
 
     def on_change(self, listener: Callable[[], None]) -> None:
         """Call `listener` in the event loop after each of our transactions that gives delivery something to do."""

@@ -69,6 +69,7 @@ class History:
 
     number: int = 0
     _read: dict[str, int] = field(default_factory=dict)
+    _apart: set[str] = field(default_factory=set)
 
     def read(self, source: str) -> None:
         """It has its positions from the database as that is now."""
@@ -78,10 +79,14 @@ class History:
     def stale(self, source: str) -> bool:
         return self._read.get(source, self.number) < self.number
 
-    @property
-    def sources(self) -> set[str]:
-        """Those that ever asked for positions."""
-        return set(self._read)
+    def moves_apart(self, source: str) -> None:
+        """It keeps more with its positions than a commit holds, which nobody remembers."""
+        self._apart.add(source)
+
+    def remembered(self) -> None:
+        """All commits since were written again: who makes nothing else goes on where it is."""
+        for source in self._read.keys() - self._apart:
+            self._read[source] = self.number
 
 
 @dataclass(slots=True)

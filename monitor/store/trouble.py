@@ -79,14 +79,14 @@ class Recovery:
         if self.kind == "forgotten":
             amount = self.lost or "an unknown number of"
             again = (
-                "What this host found since was written again from memory"
+                "What this host had read since was written again from memory"
                 if self.complete
-                else "What was pushed since, or is in no log any more, may be missing: nobody can count it"
+                else "Sources are read again from the last positions it knows. What was pushed since, or is in no log "
+                "any more, may be missing: nobody can count it; and what is read again may count twice"
             )
             return (
-                f"{self.reason}: {amount} transactions of this host are gone. Sources are read again from the last "
-                f"positions it knows. {again}. Acknowledgements, resolutions and silences made since are lost, and "
-                "alerts may come twice."
+                f"{self.reason}: {amount} transactions of this host are gone. {again}. Acknowledgements, resolutions "
+                "and silences made since are lost, and alerts may come twice."
             )
         if self.kind == "shortened":
             return (

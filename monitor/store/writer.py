@@ -276,7 +276,8 @@ class Writer:
         self.stats.commits += sum(isinstance(job.run, Commit) for job in jobs)
         self.stats.counts.add(counts)
         if self._database.postgres and self._database.number is not None:
-            self._memory.add(self._database.number, [job.run for job in jobs if isinstance(job.run, Commit)])
+            commits = [job.run for job in jobs if isinstance(job.run, Commit)]
+            self._memory.add(self._database.number, commits, positions)
         if news:
             # Before the futures: whoever continues after a commit finds delivery already on its way.
             self._on_news()
@@ -357,6 +358,8 @@ class Writer:
         except (StoreError, SQLAlchemyError, OSError) as error:
             return [], explain(error) if isinstance(error, SQLAlchemyError) else str(error)
         commits, complete = self._memory.since(forgotten.known)
+        if complete:
+            self._database.history.remembered()
         self._on_recovery(replace(recovery, complete=complete))
         return [_Job(commit, durable=True) for commit in commits], None
 

@@ -35,7 +35,7 @@ async def until(true: Callable[[], object]) -> None:
             await asyncio.sleep(0.01)
 
 
-async def test_what_a_running_host_found_is_written_again_and_its_sources_go_back(postgres_url: str) -> None:
+async def test_what_a_running_host_wrote_is_written_again(postgres_url: str) -> None:
     async with await opened(postgres_url) as store:
         seen: list[Recovery] = []
         store.on_recovery(seen.append)
@@ -43,29 +43,39 @@ async def test_what_a_running_host_found_is_written_again_and_its_sources_go_bac
         await store.commit([finding("a")], at(1))
         copy = lagging(postgres_url)
         await store.commit([finding("b")], at(2))
+        await store.commit([], [Position("services", "other.log", {"offset": 7})])
+        await store.flush()
         take_over(postgres_url, copy)
 
         assert await store.commit([finding("c")], at(3)) == 1
         await until(lambda: seen)
         assert [(one.kind, one.lost > 0, one.complete) for one in seen] == [("forgotten", True, True)]
         assert await secrets(store) == {finding(name).fingerprint for name in "abc"}
-        assert await store.positions.of("services") == {"app.log": {"offset": 1}}
-
-        await store.commit([finding("b")], at(2))  # who has read the positions again may move them
-        assert await store.positions.of("services") == {"app.log": {"offset": 2}}
+        assert not store.stale("services")
+        assert await store.positions.of("services") == {"app.log": {"offset": 3}, "other.log": {"offset": 7}}
         assert len(seen) == 1
 
 
-async def test_lone_positions_from_before_are_left_out_too(postgres_url: str) -> None:
+@pytest.mark.parametrize("alone", [True, False])
+async def test_where_it_is_not_remembered_a_source_goes_back(
+    postgres_url: str, monkeypatch: pytest.MonkeyPatch, *, alone: bool
+) -> None:
+    monkeypatch.setattr("monitor.store.memory._MOST", 0)
     async with await opened(postgres_url) as store:
         await store.positions.of("services")
         await store.commit([finding("a")], at(1))
         copy = lagging(postgres_url)
         await store.commit([finding("b")], at(2))
         take_over(postgres_url, copy)
-        await store.commit([], at(3))
+        await store.commit([] if alone else [finding("c")], at(3))  # as it did not know it yet
         await store.flush()
+        assert store.stale("services")
         assert await store.positions.of("services") == {"app.log": {"offset": 1}}
+        assert await secrets(store) == {finding("a").fingerprint}
+
+        await store.commit([finding("b"), finding("c")], at(3))  # who has read the positions again may move them
+        assert await store.positions.of("services") == {"app.log": {"offset": 3}}
+        assert await secrets(store) == {finding(name).fingerprint for name in "abc"}
 
 
 async def test_an_idle_host_notices(postgres_url: str) -> None:
