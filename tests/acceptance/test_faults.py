@@ -177,7 +177,7 @@ async def test_a_start_on_a_full_disk_waits_and_loses_nothing(
         append(log, planter.lines(5))
         await monitor.start(wait=False)
         await waits(monitor, seen + 2)
-        assert "is full or failing" in monitor.errors
+        assert "see whether its disk is full" in monitor.errors
         ballast.unlink()
         await monitor.ready()
         await until(

@@ -103,7 +103,8 @@ async def test_it_may_say_what_is_left_before_it_ends(tmp_path: Path, monkeypatc
 HANGING = """#!/bin/sh
 trap '' TERM
 sleep 600 &
-read -r _ _ _ reader _ < /proc/$PPID/stat
+read -r _ _ _ reaper _ < /proc/$PPID/stat
+read -r _ _ _ reader _ < /proc/$reaper/stat
 echo $reader $PPID $$ $! "$HOME" > {folder}/new && mv {folder}/new {folder}/pids
 wait
 """
@@ -121,7 +122,7 @@ def hanging(tmp_path: Path) -> Path:
 
 
 async def hung(folder: Path) -> tuple[int, tuple[int, ...], Path]:
-    """The process that reads, `op` with those before and after it, and its folder."""
+    """The process that reads (its child is the reaper), `op` with those before and after it, and its folder."""
     await until((folder / "pids").exists)
     reader, *program, home = (folder / "pids").read_text().split()
     assert Path(home).is_dir()
