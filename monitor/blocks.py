@@ -13,7 +13,7 @@ from monitor.common.cuts import carried, settled
 from monitor.common.newlines import newlines
 from monitor.model import Block
 
-__all__ = ["BLOCK", "HEAD", "Cutter", "Window"]
+__all__ = ["BLOCK", "HEAD", "Cutter", "Window", "first_line"]
 
 BLOCK = 1 << 20  # bytes scanned at once
 HEAD = 4096  # bytes of a first line that may name the columns of all that follow
@@ -22,7 +22,7 @@ _NOTHING: Mapping[str, str] = {}
 _NEWLINE = 10
 
 
-def _head(begin: bytes) -> bytes:
+def first_line(begin: bytes) -> bytes:
     """The first line of a stream that begins so, if it is not too long."""
     line, end, _ = begin[:HEAD].partition(b"\n")
     return line if end else b""
@@ -62,7 +62,7 @@ class Window:
         """`read(view, offset)` until it is full, or to the end of the stream or `stop`. Whether it came to that."""
         if not self.end and self.offset > 0 and self._back:
             begin = memoryview(bytearray(min(HEAD, self.offset)))
-            self.head = _head(bytes(begin[: read(begin, 0)]))
+            self.head = first_line(bytes(begin[: read(begin, 0)]))
         most = len(self.view) if stop is None else min(len(self.view), stop - self.offset)
         while self.end < most:
             got = read(self.view[self.end : most], self.offset + self.end)
@@ -79,7 +79,7 @@ class Window:
         """Up to there it is dealt with."""
         keep = carried(limit)
         if keep and self.offset == 0:
-            self.head = _head(bytes(self.view[:HEAD]))
+            self.head = first_line(bytes(self.view[:HEAD]))
         self.view[: self.end - keep] = self.view[keep : self.end]
         self.offset, self.end, self.fresh = self.offset + keep, self.end - keep, limit - keep
 
@@ -141,7 +141,7 @@ class Cutter:
 
         keep = carried(limit)
         if keep and self._offset == 0:
-            self._head = _head(self._data)
+            self._head = first_line(self._data)
         if self._line is not None:
             self._line += newlines(self._data[:keep])
         self._data = self._data[keep:]

@@ -330,3 +330,15 @@ def test_masked_is_all_that_overlaps_whatever_rule_is_told() -> None:
     masker = Masker(everything, KEY, wanted=lambda match: match.severity != "low")
     out = masker.feed(b"token " + token(5) + b" end\n", 1.0) + masker.finish()
     assert out == b"token " + label("github-pat", token(5)) + b" end\n"
+
+
+def test_rows_of_a_table_are_masked_however_far_behind_the_names_of_its_columns() -> None:
+    values = [expand("{alnum:20}", seed) for seed in range(1500)]
+    rows = [f"{number},user{number},{value}\n".encode() for number, value in enumerate(values)]
+    masker = Masker(engine().worker(), KEY)
+    out = masker.feed(b"id,login,password\n", 0.0)
+    for number, row in enumerate(rows):
+        out += masker.feed(row, float(number))
+    out += masker.finish()
+    assert len(b"".join(rows)) > 40_000
+    assert [value for value in values if value.encode() in out] == []

@@ -19,5 +19,6 @@ def test_no_table_has_a_place_for_a_secret() -> None:
     columns = {f"{table.name}.{column.name}" for table in metadata.tables.values() for column in table.columns}
     named = {column for column in columns if column.split(".")[1] in _SECRET}
     # The schema version; a random mark; the line around it, in which every match is masked; names of secrets.
-    names = {"reads.secret", "habits.secret", "marks.secret"}
-    assert named == {"meta.value", "batches.token", "findings.context", *names}
+    names = {"reads.secret", "habits.secret", "marks.secret", "wrappings.secret"}
+    # Of a wrapping token a keyed hash.
+    assert named == {"meta.value", "batches.token", "findings.context", "wrappings.token", *names}
