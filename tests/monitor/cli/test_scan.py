@@ -351,8 +351,10 @@ def test_every_format_names_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     from monitor.inventory.ask import ask
     from monitor.state import key
 
-    known = asyncio.run(ask(tmp_path / "config.toml", "gateway", str))
-    key(load(tmp_path / "config.toml"))
+    settings = load(tmp_path / "config.toml")
+    [entry] = [one for one in settings.inventory if one.name == "gateway"]
+    known = asyncio.run(ask(tmp_path / "config.toml", entry, str))
+    key(settings)
 
     async def again(*_: object) -> object:
         return known
