@@ -61,7 +61,7 @@ class Fake:
     def worker(self) -> Self:
         return self
 
-    def begin(self, data: bytes, fresh: int, limit: int, pace: Pace) -> Fake:
+    def begin(self, data: bytes, fresh: int, limit: int, pace: Pace, head: bytes = b"") -> Fake:
         search = copy.copy(self)
         search.data = data
         return search
