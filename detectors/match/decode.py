@@ -109,7 +109,7 @@ def _gzip(data: Buffer, hits: Sequence[tuple[Codec, int]], budget: Budget) -> It
         low = end - codec.length
         if low < done:
             continue
-        done = high = _b64_ahead(data, low, end, MAX_DECODED)
+        done = high = _b64_ahead(data, low, low, MAX_DECODED)
         raw, _ = _compact(data, low, high)
         text = known.get(raw)
         if text is None:
