@@ -103,10 +103,11 @@ def test_an_end_needs_what_it_needs(monitor: Command, known: Path) -> None:
     assert monitor("rotation", "done", "OLD", "--old-from", "value").returncode == 2
     with known.open("a") as file:
         file.write('[[inventory]]\nname = "env"\ntype = "dotenv"\npath = [".env"]\n')
-    (known.parent / ".env").write_text("OLD=9sK2mQx7Lp0Zr4Tv\n")
+    others = "NEVER=7hT4vWq1Zx9Kp3Ld\nNEW=2mR8yBc5Jf0Gs6Nu\nSOON=4kV9aXe3Qo7Hw1Ti\n"
+    (known.parent / ".env").write_text(f"{others}OLD=9sK2mQx7Lp0Zr4Tv\n")
     assert "no rotation of env/OLD is open" in monitor("rotation", "done", "OLD").stderr
     [begun] = rows(monitor, "start", "OLD")
-    (known.parent / ".env").write_text("OLD=1aB8cYw6Nq3Ju5Hg\n")
+    (known.parent / ".env").write_text(f"{others}OLD=1aB8cYw6Nq3Ju5Hg\n")
     answer = monitor("rotation", "done", "OLD", "--format", "json")
     row = json.loads(answer.stdout)
     assert (answer.returncode, row["steps"]["new"], row["steps"]["both"]) == (1, "done", "open")
