@@ -193,6 +193,7 @@ def _button(element: dict[str, Any]) -> str:
 def _marked(text: str) -> str:
     """Slack's markup as HTML; its text is escaped already."""
     text = re.sub(r"<(http[^|>]+)\|([^>]+)>", r'<a href="\1">\2</a>', text)
+    text = re.sub(r"<!date\^[^|>]*\|([^>]*)>", r"\1", text)  # as for a reader whose zone is UTC
     text = re.sub(r"`([^`]+)`", r"<code>\1</code>", text)
     return re.sub(r"(?m)^\*([^*\n]+)\*$", r"<b>\1</b>", text).replace("\n", "<br>")
 
