@@ -34,7 +34,7 @@ def incident(tmp_path: Path) -> str:
 
     async def fill() -> str:
         one = print_of(key(settings), VALUE.encode())
-        async with await Store.open(settings.state_dir / "state.db") as store:
+        async with await Store.open(settings.state_dir / "state.db", secret=key(settings)) as store:
             await store.commit([finding("a", fingerprint=one, runbook="github-token")])
         return one
 
