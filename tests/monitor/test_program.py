@@ -67,7 +67,10 @@ def installed(tmp_path: Path) -> tuple[Path, list[str]]:
     (config.parent / "credentials" / "fingerprint-key").write_text("k" * 32)
     state = tmp_path / "state"
     state.mkdir(mode=0o700)
-    config.write_text(f'[monitor]\nstate_dir = "{state}"\nfingerprint_key = "credential:fingerprint-key"\n')
+    config.write_text(
+        f'[monitor]\nstate_dir = "{state}"\nfingerprint_key = "credential:fingerprint-key"\n'
+        '[rules]\npacks = ["vcs/github"]\n'
+    )
     rights = "-dac_override,-dac_read_search"
     return config, ["setpriv", f"--inh-caps={rights}", f"--bounding-set={rights}"] if os.geteuid() == 0 else []
 
