@@ -45,7 +45,7 @@ run: $(VENV)/run.stamp  ## start the monitor on config.toml (a copy of config.ex
 	@[ -e $(CONFIG) ] || { cp config.example.toml $(CONFIG) && echo "Made $(CONFIG) from config.example.toml"; }
 	@exec $(BIN)/monitor run --intro --config $(CONFIG)
 
-# One worker more than the two cores that most have: what a test waits for, a process or a server, is no work of its own.
+# More workers than the two cores that most have: what a test waits for, a process or a server, is no work of its own.
 # Bytecode is kept wherever it is turned off: each worker, and what tests start, would compile all sources anew.
 WORKERS ?= 5
 .PHONY: test
