@@ -210,11 +210,13 @@ class Slow(Worker):
     def __init__(self) -> None:
         super().__init__(worker().engine)
 
-    def search(self, data: Buffer, fresh: int = 0, limit: int | None = None, pace: Pace | None = None) -> Found:
+    def search(
+        self, data: Buffer, fresh: int = 0, limit: int | None = None, pace: Pace | None = None, head: bytes = b""
+    ) -> Found:
         text = bytes(data)
         if b"hostile" in text or (b"later" in text and b"[github-pat:" in text):
             return Found([], unsearched=[Unsearched(0, len(text), "slow")])
-        return super().search(data, fresh, limit, pace)
+        return super().search(data, fresh, limit, pace, head)
 
 
 @pytest.mark.parametrize(("fail_open", "expected"), [(False, b"[withheld: 8 bytes]\n"), (True, b"hostile\n")])
