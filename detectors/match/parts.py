@@ -12,6 +12,7 @@ __all__ = ["secret_part"]
 _BREAK = re.compile(rb"(?:\\+[nr]|%0[AaDd]|&#1[03];|[\r\n])+")
 _HEADER = re.compile(rb"\s*[A-Za-z][A-Za-z0-9-]{0,63}: ?(?![A-Za-z0-9+/]{64})")
 _BODY = re.compile(rb"[A-Za-z0-9+/]{40}")  # no header has such a run
+_RUN = re.compile(rb"(?<![A-Za-z0-9+/])[A-Za-z0-9+/]{32,}")  # what stands before it is of the record of its line
 _ARMOUR = {  # pattern of what has the secret part in its group → whether headers stand in that
     # PuTTY: the comment and the public half stand before, the check sum behind.
     re.compile(rb"PuTTY-User-Key-File-\d.*?Private-Lines: ?\d+(.*?)(?:Private-(?:MAC|Hash)|\Z)", re.DOTALL): False,
@@ -42,7 +43,8 @@ def _armoured(value: bytes) -> bytes:
 
 
 def _without_headers(text: bytes) -> bytes:
-    """Without `Name: value`, and what goes on with it behind a backslash at the end of its line."""
+    """Without `Name: value`, what goes on with it behind a backslash at the end of its line, and what a log puts around
+    each line."""
     out, goes_on = [], False
     for line in _BREAK.split(text):
         header = goes_on or _HEADER.match(line) is not None
@@ -51,6 +53,8 @@ def _without_headers(text: bytes) -> bytes:
             out.append(line)
         elif body := _BODY.search(line):  # all on one line
             out.append(line[body.start() :])
+    if any(found.start() for line in out if (found := _RUN.search(line))):
+        out = [run for line in out for run in _RUN.findall(line)]
     return b"\n".join(filter(None, out))
 
 

@@ -119,6 +119,7 @@ def test_a_stand_in_for_the_secret_part_is_one_whatever_stands_around_it() -> No
         (b"-----BEGIN X-----\nComment: a \\\nexample\nQUJD\n-----END X-----", b"QUJD"),
         (b"-----BEGIN X-----\\nVersion: example\\n\\nQUJD\\n-----END X-----", b"QUJD"),
         (b"-----BEGIN X----- Comment: dummy " + b"QUJD" * 12 + b" -----END X-----", b"QUJD" * 12 + b" "),
+        (b"----BEGIN X----\n<14>1 a - " + b"QUJD" * 8 + b"\n<14>1 a - QQ==\n<14>1 a - ----END", b"QUJD" * 8),
         (b"---- no key", b"---- no key"),
     ],
 )  # fmt: skip
