@@ -37,6 +37,7 @@ HARMLESS = {
     "key[:64]": "a key, for hashing",
     "modern[:len(_PREFIX) + 5]": "what is public of a key",
     "notification.incidents[:ROWS]": "a list",
+    "others[:_AROUND]": "a list",
     "data[match.start:match.end + _NEAR].split(b'\\n')[:_LINES]": "a list, looked at for a server",
     "data[max(0, match.start - _NEAR):match.start].split(b'\\n')[-_LINES:]": "a list, looked at for a server",
     "line[:_LONGEST]": "looked at for a server",
