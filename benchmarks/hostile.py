@@ -62,7 +62,7 @@ def text(line: Callable[[random.Random], str], size: int) -> bytes:
 def once(worker: Worker, data: bytes) -> tuple[float, str]:
     """(seconds, what there was)."""
     work, start = Work(len(data), None), time.thread_time()
-    matches = [match for match, _ in resolve(worker._decide_all(data, *worker.hits(data), 0, work).out)]
+    matches = [match for match, _ in resolve(worker.decide(data, work))]
     spent = time.thread_time() - start
     told = [(m.rule.id, m.start, m.end, m.secret, m.masked, m.severity, m.confidence, m.decode) for m in matches]
     labels = [sorted(m.labels.items()) for m in matches]
