@@ -27,7 +27,7 @@ from tests.campaign.script import Plan
 
 __all__ = ["Outcome", "Stage", "play"]
 
-SETTLE, PATIENCE, START = 45.0, 60.0, 20.0  # seconds until a settle, the end, a start has failed, on a busy machine
+SETTLE, PATIENCE, START = 120.0, 150.0, 30.0  # seconds until a settle, the end, a start has failed, on a busy machine
 FIRST_START = 120.0
 _BAD = "\n[[["  # what no configuration can hold
 _STEADY = 0.5  # seconds after which a monitor that is up has seen every size
