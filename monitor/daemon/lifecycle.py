@@ -170,10 +170,17 @@ class Daemon:
         """What older versions kept, before anybody is shown it; a big database is gone through meanwhile."""
         from monitor.scrub import Halves
 
-        rules = site.scanner.engine.rules
-        redacting = self._kept_up("texts", lambda: site.store.redaction.forever(lambda: Halves(rules)))
-        stack.push_async_callback(cancel, redacting)
-        await self._unless_stopped(asyncio.wait({redacting}, timeout=_REDACT))
+        rules, done = site.scanner.engine.rules, asyncio.Event()
+
+        async def work() -> None:
+            await site.store.redaction.forever(lambda: Halves(rules))
+            done.set()
+            await asyncio.Event().wait()  # what is kept up never ends by itself: it would be begun anew
+
+        stack.push_async_callback(cancel, self._kept_up("texts", work))
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_REDACT):
+                await self._unless_stopped(done.wait())
 
     async def _unless_stopped(self, entering: Coroutine[Any, Any, _T]) -> _T:
         """Its result. Raises _StoppedError when we are asked to end first: a disk or a server may be waited for."""

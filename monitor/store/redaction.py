@@ -39,7 +39,7 @@ from monitor.store.sealing import touch
 from monitor.store.transaction import Desk, Transaction
 from monitor.store.trouble import StoreError
 
-__all__ = ["Redaction"]
+__all__ = ["Redact", "Redaction"]
 
 log = structlog.get_logger(__name__)
 
