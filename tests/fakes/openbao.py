@@ -48,9 +48,21 @@ class OpenBao:
             },
             method=method,
         )
-        with urllib.request.urlopen(request, timeout=10) as answer:
-            text = answer.read()
-        return json.loads(text) if text else None
+        deadline = time.monotonic() + 60
+        while True:
+            try:
+                with urllib.request.urlopen(request, timeout=10) as answer:
+                    text = answer.read()
+                return json.loads(text) if text else None
+            except urllib.error.HTTPError as error:
+                if time.monotonic() > deadline or not _mounting(error):
+                    raise
+            time.sleep(0.02)
+
+
+def _mounting(error: urllib.error.HTTPError) -> bool:
+    """Whether a store of versions that was just mounted is not ready yet: it says so, and that it will be."""
+    return error.code == 400 and b"Upgrading from non-versioned" in error.read()
 
 
 @contextlib.contextmanager
