@@ -217,6 +217,7 @@ def _list(settings: VerifyConfig, form: Format) -> None:
             "facts": list(probe.facts),
             "docs": probe.docs,
             "errors": probe.errors,
+            "evidence": probe.evidence,
             "unasked": probe.unasked,
         }
         for probe in probes

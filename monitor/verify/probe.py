@@ -171,6 +171,10 @@ class Probe(Exchange):
     refused_secret: tuple[str, ...] = ()  # as `refused`, and it is the secret, not what was given with it
     doubtful: tuple[str, ...] = ()  # refused, if it was taken from here before; else it may be good from elsewhere
     errors: str | None = Field(default=None, pattern=r"^https://")  # the issuer's page about its refusals
+    # What its refusals rest on: that page, the issuer's own code or description of its interface, or answers of it that
+    # several people quote, each by himself.
+    evidence: Literal["page", "sdk", "quoted"] | None = None
+    shared: Mapping[str, str] = {}  # by rule, an expression for values as secrets of another kind have them, too
     facts: Mapping[str, str] = {}
     answers: Answers = Answers()
 
@@ -180,11 +184,17 @@ class Probe(Exchange):
         refusals = (*self.means_refused, *self.means_refused_secret, *self.means_doubtful)
         if any(not answer.parts for answer in refusals):
             raise ValueError("refused: a status alone is no refusal; name what the body says of an invalid secret")
-        if refusals and self.errors is None:
-            raise ValueError("refused: name the issuer's page that documents it, with errors")
+        if refusals and (self.errors is None or self.evidence is None):
+            raise ValueError("refused: name the issuer's page with errors, and what it rests on with evidence")
+        if not self.shared.keys() <= set(self.rules):
+            raise ValueError("shared: names a rule that is not among rules")
         if any(not answer.parts and answer.status != 200 for answer in self.means_valid):
             raise ValueError("valid: of a status other than 200, name what the body says")
         return self
+
+    def may_be_another(self, rule: str, value: str) -> bool:
+        """Whether a secret of another kind, which its issuer does not know here, looks like this one."""
+        return rule in self.shared and re.match(self.shared[rule], value) is not None
 
     @cached_property
     def means_valid(self) -> tuple[Answer, ...]:

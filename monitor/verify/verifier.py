@@ -46,7 +46,8 @@ class Verdict:
 
 @dataclass(frozen=True, slots=True)
 class _Question:
-    """`beside`: what the request is made of that did not come out of the secret itself."""
+    """`beside`: what the request is made of that did not come out of the secret itself. `alike`: a secret of another
+    kind looks the same."""
 
     probe: Probe
     parts: Mapping[str, str] = field(repr=False)
@@ -55,6 +56,7 @@ class _Question:
     now: float
     taken: bool
     known: Mapping[str, str]
+    alike: bool
 
 
 class Verifier:
@@ -107,7 +109,8 @@ class Verifier:
         try:
             whole = parts_of(probe.shape, value, parts or {})
             beside = {name: whole[name] for name in sorted(beside_of(probe, value, whole))}
-            return await self._ask(_Question(probe, whole, beside, place, now, taken, known or {}))
+            alike = probe.may_be_another(rule, value)
+            return await self._ask(_Question(probe, whole, beside, place, now, taken, known or {}, alike))
         except MissingPartError as error:
             why = str(error)
         except ForbiddenError as error:
@@ -217,6 +220,8 @@ class Verifier:
             doubt = f"if it is of another server, set verify.servers.{probe.provider}"
         elif decision != "refused_secret" and pair and question.known.get(_WITH) != pair[_WITH]:
             doubt = f"but together with {' and '.join(question.beside)}, and either may be wrong"
+        elif question.alike and not question.taken:
+            doubt = "it does not know secrets of another kind that look the same"
         if decision == "unknown" or doubt:
             why += f"; {doubt}" if doubt else ""
             return Verdict("unknown", self._scrub(why), now, probe.provider)

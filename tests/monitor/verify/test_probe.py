@@ -37,7 +37,7 @@ def test_an_answer_is_a_status_and_what_its_body_says(written: str, status: int,
 
 def test_a_page_in_an_issuers_place_is_no_answer_of_it() -> None:
     table = {"provider": "x", "name": "X", "rules": ["r"], "docs": "https://x", "url": "https://x", "auth": "bearer"}
-    said = {"valid": ["200"], "refused": ["401 ~dead"], "errors": "https://x/errors"}
+    said = {"valid": ["200"], "refused": ["401 ~dead"], "errors": "https://x/errors", "evidence": "page"}
     probe = Probe.model_validate(table | said)
     html = {"content-type": "text/html; charset=utf-8"}
     assert probe.decide(Reading(401, {}, "dead", {})) == "refused"
@@ -45,7 +45,16 @@ def test_a_page_in_an_issuers_place_is_no_answer_of_it() -> None:
     assert probe.decide(Reading(401, {}, " <!DOCTYPE html>dead", {})) == "unknown"
     assert probe.decide(Reading(200, {}, "[]", {})) == "valid"
     assert probe.decide(Reading(200, {}, "welcome", {})) == "unknown"
-    for wrong in ({"refused": ["401"]}, {"errors": None}, {"valid": ["403"]}, {"errors": None, "doubtful": ["403 ~x"]}):
+    assert Probe.model_validate(table | said | {"shared": {"r": "a"}}).may_be_another("r", "ab")
+    for wrong in (
+        {"refused": ["401"]},
+        {"errors": None},
+        {"evidence": None},
+        {"evidence": "hearsay"},
+        {"valid": ["403"]},
+        {"errors": None, "doubtful": ["403 ~x"]},
+        {"shared": {"s": ""}},
+    ):
         with pytest.raises(ValidationError):
             Probe.model_validate(table | said | wrong)
 

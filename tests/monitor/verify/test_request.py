@@ -42,12 +42,23 @@ def test_a_token_that_says_nothing_asks_for_the_part(value: str) -> None:
 def test_parts_are_escaped_where_they_stand() -> None:
     asked = request("twilio-auth-token", "ab", account="../x?y#z")
     assert asked.url.endswith("/Accounts/..%2Fx%3Fy%23z.json")
-    body = request("hubspot-private-app-token", 'a"b\\').body
+    body = request("docker-hub-pat", 'a"b\\', username="u").body
     assert body is not None
-    assert json.loads(body) == {"tokenKey": 'a"b\\'}
+    assert json.loads(body) == {"identifier": "u", "secret": 'a"b\\'}
     form = request("azure-entra-client-secret", "a&b=c", tenant="t", client_id="c").body
     assert form is not None
     assert b"client_secret=a%26b%3Dc&" in form
+
+
+@pytest.mark.parametrize(
+    ("rule", "kind"),
+    [
+        ("hubspot-private-app-token", "Bearer"),  # without it, tokens of Europe are unknown
+        ("sonarqube-token", "Basic"),  # a bearer is overlooked before version 10
+    ],
+)
+def test_a_secret_stands_where_every_server_of_its_issuer_takes_it(rule: str, kind: str) -> None:
+    assert request(rule, "ab").headers["Authorization"].startswith(f"{kind} ")
 
 
 def test_a_value_that_no_header_can_carry_is_not_sent() -> None:

@@ -5,6 +5,7 @@ import base64
 import functools
 import itertools
 import re
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,7 @@ PARTS = {
     "id": "123456789012345678",
     "jwt_ref": "abcdefghijklmnopqrst",
     "organization": "acme",
+    "personal": "canary0123456789",
     "project": "abcdefghijklmnopqrst",
     "shop": "acme",
     "stack": "acme",
@@ -66,6 +68,7 @@ def value_of(probe: Probe) -> str:
     return {
         "aws": "AKIA" + "A" * 16 + ":" + "x" * 40,
         "discord-webhook-url": "1" * 18 + "/" + "x" * 40,
+        "figma-access-token": "figd_" + "x" * 40,
         "mailchimp": "0" * 32 + "-us1",
         "gcp-service-account-key": pem() if probe.auth == "google-jwt" else "",
         "supabase-legacy-jwt": f"eyx.{claims}.x",
@@ -197,11 +200,16 @@ def _reading(answer: str) -> Reading:
 def test_the_docs_say_how_many_rows_say_refused() -> None:
     """`at once`: without anything else that is known of the secret."""
     text = (Path(__file__).parents[3] / "docs/verification.md").read_text()
-    able = [probe for probe in PROBES if probe.refused or probe.refused_secret or probe.auth == "postgres"]
+    named = [probe for probe in PROBES if probe.evidence]
+    assert all(probe.refused or probe.refused_secret or probe.auth == "postgres" for probe in named)
+    able = [one for one in named if any(one.shared.get(rule) != "" for rule in one.rules)]
     sure = [one for one in able if one.elsewhere in (False, "rarely") or one.url.startswith("{server}")]
     at_once = [one for one in sure if one.refused_secret or not needed(one)]
     assert len(able) >= 60
     assert f"{len(able)} of {len(PROBES)} can say *refused*, {len(at_once)} at once" in text
+    rests = Counter(probe.evidence for probe in able)
+    assert f"{rests['page']} rest on the vendor's page, {rests['sdk']} on its own code" in text
+    assert f"{rests['quoted']} on answers that several people quote" in text
 
 
 async def test_facts_are_what_the_issuer_says_and_never_the_secret() -> None:
@@ -212,6 +220,42 @@ async def test_facts_are_what_the_issuer_says_and_never_the_secret() -> None:
     assert verdict == Verdict(
         "valid", "GitHub takes it (HTTP 200)", 5.0, "github", {"account": "octocat", "scopes": "repo, workflow"}
     )
+
+
+@pytest.mark.parametrize(
+    ("rule", "value", "body"),
+    [
+        ("discord-bot-token", VALUE, '{"message": "401: Unauthorized", "code": 0}'),  # of a user
+        ("openai-key-near", VALUE, '{"error": {"code": "invalid_api_key"}}'),  # of who speaks the same protocol
+        ("terraform-cloud-token", VALUE, '{"errors": [{"title": "unauthorized"}]}'),  # of an agent
+        ("digitalocean-legacy-token", VALUE, '{"id": "unauthorized", "message": "Unable to authenticate you."}'),
+    ],
+)
+async def test_what_looks_like_a_secret_of_another_kind_is_dead_only_where_it_was_taken(
+    rule: str, value: str, body: str
+) -> None:
+    probe = next(one for one in PROBES if rule in one.rules)
+    async with FakeIssuer(value, 401, body) as issuer:
+        verifier = Verifier(settings(issuer, probe))
+        verdict = await verifier.ask(rule, value)
+        assert (verdict.status, "look the same" in verdict.reason) == ("unknown", True)
+        assert (await verifier.ask(rule, value, taken=True)).status == "refused"
+
+
+async def test_of_one_rule_only_the_values_that_another_kind_has_are_in_doubt() -> None:
+    async with FakeIssuer(VALUE, 400, '{"error": "invalid_token"}') as issuer:
+        verifier = Verifier(settings(issuer, "gcp"))
+        assert (await verifier.ask("gcp-oauth-access-token", "ya29.a" + VALUE)).status == "refused"
+        assert (await verifier.ask("gcp-oauth-access-token", "ya29.d." + VALUE)).status == "unknown"
+
+
+async def test_what_its_issuer_takes_in_another_place_of_a_request_is_not_asked_about() -> None:
+    async with FakeIssuer(VALUE, 403, '{"status": 403, "err": "Invalid token"}') as issuer:
+        verifier = Verifier(settings(issuer, "figma"))
+        assert (await verifier.ask("figma-access-token", f"figd_{VALUE}")).status == "refused"
+        verdict = await verifier.ask("figma-access-token", f"figu_{VALUE}")
+        assert (verdict.status, len(issuer.requests)) == ("unknown", 1)
+        assert "personal access token" in verdict.reason
 
 
 async def test_a_secret_beside_the_id_of_another_key_is_not_taken_for_dead() -> None:
