@@ -10,12 +10,15 @@ from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import replace
 from typing import TYPE_CHECKING, Protocol
 
+from detectors.match.cost import UNHURRIED
+from detectors.match.outcome import covered
 from detectors.rules.template import expand
 from monitor.common.outside import LABEL, NAME, PATH, ROOM, let_in
 from monitor.model import Alert, Finding
 
 if TYPE_CHECKING:
-    from detectors.match.engine import Match
+    from detectors.match.cost import Pace
+    from detectors.match.outcome import Cover, Found
     from detectors.rules.rule import Rule
 
 __all__ = ["WITHHELD", "Halves", "Scrubber"]
@@ -37,7 +40,7 @@ _BY_CHANCE = re.compile(r"[0-9A-Z]|[a-z]{16}")  # what is no words
 class Worker(Protocol):
     """What scans: `detectors.match.engine.Worker`."""
 
-    def scan(self, data: bytes, fresh: int, limit: int) -> Sequence[Match]: ...
+    def search(self, data: bytes, fresh: int, limit: int, pace: Pace) -> Found: ...
 
 
 class Scrubber:
@@ -96,29 +99,33 @@ class Scrubber:
         except UnicodeEncodeError:  # a lone surrogate that stands for no byte
             raw = text.encode("utf-8", "backslashreplace")
         try:
-            matches = self._scan(raw, {preview})
-            if not matches:
+            covers = self._covers(raw, {preview})
+            if not covers:
                 return text
-            if any(match.decode for match in matches):
+            if any(cover.match.decode for cover in covers):
                 return WITHHELD  # what stands encoded around it belongs to it
-            masked = _masked(raw, matches)
-            # What was hidden behind a longer match, or is now joined to something else.
-            previews = {preview, *(match.masked.encode() for match in matches)}
-            if self._scan(masked, previews) or any(match.secret in masked for match in matches):
+            masked = _masked(raw, covered(covers))
+            # What is now joined to something else.
+            previews = {preview, *(cover.match.masked.encode() for cover in covers)}
+            if self._covers(masked, previews) or any(cover.match.secret in masked for cover in covers):
                 return WITHHELD
         except Exception:  # noqa: BLE001 - whatever the engine stumbles over, the finding itself must not be lost
             return WITHHELD
         return masked.decode("utf-8", "surrogateescape")
 
-    def _scan(self, raw: bytes, previews: Set[bytes]) -> Sequence[Match]:
-        return [match for match in self._worker.scan(raw, 0, len(raw)) if match.secret not in previews]
+    def _covers(self, raw: bytes, previews: Set[bytes]) -> Sequence[Cover]:
+        """What is found, also what lost to another rule on its span. Raises ValueError where not all was searched."""
+        found = self._worker.search(raw, 0, len(raw), UNHURRIED)
+        if found.unsearched:
+            raise ValueError("not searched to its end")
+        return [cover for cover in found.covers if cover.match.secret not in previews]
 
 
-def _masked(raw: bytes, matches: Sequence[Match]) -> bytes:
+def _masked(raw: bytes, covers: Sequence[Cover]) -> bytes:
     parts, at = [], 0
-    for match in matches:
-        parts += [raw[at : match.start], match.masked.encode()]
-        at = match.end
+    for cover in covers:
+        parts += [raw[at : cover.start], cover.match.masked.encode()]
+        at = cover.end
     return b"".join([*parts, raw[at:]])
 
 

@@ -1,11 +1,12 @@
 from __future__ import annotations
 
 import base64
-from typing import Any
 from urllib.parse import quote
 
 import pytest
 
+from detectors.match.cost import Pace
+from detectors.match.outcome import Found, Unsearched
 from detectors.rules.load import load_rules
 from detectors.rules.template import expand
 from monitor.model import Alert, Finding
@@ -88,10 +89,24 @@ def test_memory_is_bounded(scrub: Scrubber) -> None:
 
 def test_what_cannot_be_looked_at_is_withheld() -> None:
     class Broken:
-        def scan(self, data: bytes, fresh: int, limit: int) -> list[Any]:
+        def search(self, data: bytes, fresh: int, limit: int, pace: Pace) -> Found:
             raise ValueError(data)
 
+    class Hurried:
+        def search(self, data: bytes, fresh: int, limit: int, pace: Pace) -> Found:
+            return Found([], unsearched=[Unsearched(4, 8, "undecoded")])
+
     assert Scrubber(Broken())("/var/log/app.log") == WITHHELD
+    assert Scrubber(Hurried())("/var/log/app.log") == WITHHELD
+
+
+def test_what_lost_to_another_rule_on_its_span_is_masked_too() -> None:
+    better = texts.rule("(?P<secret>acme-[a-z]{8})", id="better", priority=300)
+    longer = texts.rule("(?P<secret>acme-[a-z]{8}-[a-z]{12})", id="longer", priority=50)
+    worker = texts.worker(better, longer)
+    text = b"/srv/acme-hvnrwkzt-bqmdxlgpfwsc/x"
+    assert [match.rule.id for match in worker.scan(text)] == ["better"]  # or this test says nothing
+    assert "bqmd" not in Scrubber(worker)(text.decode())
 
 
 def test_a_finding_and_an_alert_are_cleaned_in_every_field(scrub: Scrubber) -> None:
