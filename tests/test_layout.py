@@ -121,7 +121,7 @@ def test_sources_decisions_the_store_and_scan_import_no_sink() -> None:
 ABOVE: dict[str, tuple[str, ...]] = {  # a room that stands above others → who may import it
     "monitor.cli": ("monitor.__main__",),
     "monitor.daemon": ("monitor.cli.run",),
-    "monitor.web": ("monitor.daemon", "monitor.cli.check", "monitor.sources.http"),  # that source has a door of its own
+    "monitor.web": ("monitor.daemon", "monitor.cli.check"),
     "monitor.site": ("monitor.cli", "monitor.daemon", "monitor.audit.run", "monitor.host", "monitor.inventory.enrol"),
     "monitor.delivery": ("monitor.daemon", "monitor.status", "monitor.snapshot", "monitor.metrics"),
     "monitor.report": ("monitor.cli",),

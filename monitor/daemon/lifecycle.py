@@ -227,6 +227,7 @@ class Daemon:
     async def _serve(self, site: Site, health: Health, keeper: Keeper) -> AsyncIterator[None]:
         """The HTTP server. Raises ConfigError when its address cannot be had."""
         # These bring aiohttp and cryptography along, which `--once` has no use for.
+        from monitor.common.httpd import serve
         from monitor.metrics import registry
         from monitor.web import app as web
         from monitor.web import console, hooks, status
@@ -249,7 +250,7 @@ class Daemon:
             token=config.http.token,
         )
         try:
-            server = web.serve(application, host, port)
+            server = serve(application, host, port)
             self.address = await server.__aenter__()
         except OSError as error:
             why = os.strerror(error.errno) if error.errno else str(error)

@@ -21,6 +21,7 @@ from pydantic import Field, field_validator, model_validator
 from monitor.common.backoff import backoff
 from monitor.common.credential import Credential, CredentialError
 from monitor.common.http import CLEAR, loopback
+from monitor.common.httpd import Bodies, given, serve
 from monitor.common.listen import split_listen
 from monitor.common.tasks import cancel
 from monitor.intake import Intake
@@ -33,9 +34,6 @@ from monitor.sources.pushed import MOST, FormError, Pushed, Tally, TooManyError,
 from monitor.sources.settle import settle
 from monitor.sources.tls import Identity, TlsConfig, TlsError
 from monitor.sources.unpack import PackedError, unpack
-from monitor.web.app import serve
-from monitor.web.auth import given
-from monitor.web.limits import Bodies
 
 __all__ = ["HttpConfig", "HttpSource"]
 

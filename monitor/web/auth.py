@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import base64
 import ipaddress
 
 import structlog
@@ -11,9 +10,10 @@ from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 
 from monitor.common.credential import Credential, CredentialError
+from monitor.common.httpd import given
 from monitor.common.inbound import same
 
-__all__ = ["OPEN", "given", "guard"]
+__all__ = ["OPEN", "guard"]
 
 log = structlog.get_logger(__name__)
 
@@ -61,16 +61,3 @@ def _local(request: web.Request) -> bool:
         return False
     mapped = getattr(address, "ipv4_mapped", None)
     return (mapped or address).is_loopback
-
-
-def given(header: str) -> str:
-    """The token in an Authorization header (of a bearer, or the password of a user), empty without one."""
-    scheme, _, value = header.partition(" ")
-    if scheme.lower() == "bearer":
-        return value.strip()
-    if scheme.lower() != "basic":
-        return ""
-    try:
-        return base64.b64decode(value.strip(), validate=True).decode("utf-8").partition(":")[2]
-    except ValueError:
-        return ""

@@ -17,8 +17,8 @@ import structlog
 from aiohttp import web
 
 from monitor.common.credential import Credential, CredentialError
+from monitor.common.httpd import Bodies
 from monitor.common.inbound import ASKING, Announced, Owner, UnusableError, Vendor
-from monitor.web.limits import Bodies
 
 __all__ = ["HOOKS", "load_vendors", "routes"]
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from aiohttp import web
 
-from monitor.web.app import serve
+from monitor.common.httpd import serve
 
 Command = Callable[..., subprocess.CompletedProcess[str]]
 

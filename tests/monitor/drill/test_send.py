@@ -11,10 +11,10 @@ import aiomqtt
 import pytest
 from aiohttp import web
 
+from monitor.common.httpd import serve
 from monitor.common.mqtt import BrokerKeys
 from monitor.drill import send
 from monitor.drill.send import SendError
-from monitor.web.app import serve
 from tests.fakes.mosquitto import broker
 from tests.fakes.ports import free_port
 from tests.fakes.smtp import certificate

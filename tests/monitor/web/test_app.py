@@ -9,7 +9,8 @@ import pytest
 from aiohttp import web
 from prometheus_client import CollectorRegistry
 
-from monitor.web.app import allowed_hosts, build, serve
+from monitor.common.httpd import serve
+from monitor.web.app import allowed_hosts, build
 from monitor.web.health import Checks, Probes
 
 

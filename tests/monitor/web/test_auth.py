@@ -13,7 +13,8 @@ import pytest
 from aiohttp import web
 
 from monitor.common.credential import Credential
-from monitor.web.app import build, serve
+from monitor.common.httpd import serve
+from monitor.web.app import build
 from tests.monitor.web.test_app import probes
 
 

@@ -7,7 +7,8 @@ import pytest
 from prometheus_client import Counter
 from prometheus_client.parser import text_string_to_metric_families
 
-from monitor.web.app import build, serve
+from monitor.common.httpd import serve
+from monitor.web.app import build
 from tests.monitor.web.test_app import probes
 
 

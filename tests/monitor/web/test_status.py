@@ -4,7 +4,8 @@ from typing import Any
 
 import aiohttp
 
-from monitor.web.app import build, serve
+from monitor.common.httpd import serve
+from monitor.web.app import build
 from monitor.web.health import Probes
 from monitor.web.status import routes
 

@@ -11,6 +11,7 @@ import pytest
 
 from detectors.fingerprint import fingerprint
 from monitor import runbook
+from monitor.common.httpd import serve
 from monitor.model import Finding, Position
 from monitor.routing import Policy
 from monitor.runbook.progress import Procedure
@@ -64,7 +65,7 @@ async def pages(tmp_path: Path) -> AsyncIterator[Pages]:
     async with await Store.open(tmp_path / "state.db", Policy()) as store, aiohttp.ClientSession() as session:
         store.procedure = Procedure(None, book=runbook.load)
         probes = Probes(live=dict, ready=dict)
-        async with web.serve(web.build(probes, routes=console.routes(store)), "127.0.0.1", 0) as url:
+        async with serve(web.build(probes, routes=console.routes(store)), "127.0.0.1", 0) as url:
             yield Pages(store, url, session)
 
 

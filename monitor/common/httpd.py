@@ -1,4 +1,4 @@
-"""What a stranger may take of us before we know who it is: connections, time and memory, each bounded.
+"""An HTTP server for strangers: what one may take before we know who it is is bounded, in connections, time and memory.
 
 All that bodies can hold is `CONNECTIONS` × (aiohttp's read buffer of 128 KiB + `FREE`) + `SHARED`: some 60 MiB, however
 many send and however slowly.
@@ -7,7 +7,13 @@ many send and however slowly.
 from __future__ import annotations
 
 import asyncio
+import base64
+import contextlib
+import logging
+import os
+import socket
 import ssl
+import stat
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from http import HTTPStatus
@@ -17,17 +23,95 @@ from aiohttp import web
 
 from monitor.common.tasks import cancel
 
-__all__ = ["CONNECTIONS", "HEADERS_WITHIN", "Bodies", "Door", "Tls"]
+__all__ = ["Bodies", "Tls", "given", "serve"]
 
 CONNECTIONS = 128
 SPARED = 4  # one place in so many is for others than the address that has all the rest
 HEADERS_WITHIN = 10.0  # seconds for the headers of a request, from the connection or the answer before
+SHUTDOWN_TIMEOUT = 5.0  # seconds that open requests get to finish
+LINGER = 1.0  # seconds for what a refused sender still sends, so that it sees the answer
 BODY_WITHIN = 10.0  # seconds; GitHub itself gives up after so many
 FREE = 64 << 10  # bytes of a body that are taken whatever else is under way: a usual alert is smaller
 SHARED = 32 << 20  # bytes beyond those, of all bodies under way
 
 
 Tls = Callable[[], ssl.SSLContext]
+
+
+@asynccontextmanager
+async def serve(
+    app: web.Application, host: str, port: int, *, connections: int = CONNECTIONS, tls: Tls | None = None
+) -> AsyncIterator[str]:
+    """Serve until the block ends; gives the address in use as `http://HOST:PORT` (the real port when `port` is 0).
+
+    A `host` that is an absolute path is a unix socket, for its owner and group; its address is `unix:PATH`.
+    `connections` and `tls`: see `Door`. Bodies come as they were sent, still compressed.
+    Raises OSError when the address cannot be bound.
+    """
+    # Access logs would carry query strings, and those may hold anything.
+    runner = web.AppRunner(
+        app,
+        handle_signals=False,
+        access_log=None,
+        logger=_logger(),
+        shutdown_timeout=SHUTDOWN_TIMEOUT,
+        keepalive_timeout=HEADERS_WITHIN,
+        lingering_time=LINGER,
+        auto_decompress=False,  # of nobody whom we do not know, and within limits of our own
+    )
+    await runner.setup()
+    assert runner.server is not None
+    loop, door = asyncio.get_running_loop(), Door(runner.server, connections, tls)
+    listening: asyncio.Server | None = None
+    try:
+        if host.startswith("/"):
+            listening = await loop.create_unix_server(door, sock=_unix_socket(host))
+            yield f"unix:{host}"
+        else:
+            listening = await loop.create_server(door, host, port)
+            bound = listening.sockets[0].getsockname()
+            shown = f"[{bound[0]}]" if ":" in bound[0] else bound[0]
+            yield f"http{'s' if tls else ''}://{shown}:{bound[1]}"
+    finally:
+        if listening is not None:
+            listening.close()
+        await door.close()
+        await runner.cleanup()
+        if listening is not None and host.startswith("/"):
+            with contextlib.suppress(OSError):
+                os.unlink(host)
+
+
+def _unix_socket(path: str) -> socket.socket:
+    """Bound, with mode 0660 from the start. One that an earlier process left behind is replaced."""
+    with contextlib.suppress(FileNotFoundError):
+        if stat.S_ISSOCK(os.stat(path, follow_symlinks=False).st_mode):
+            os.unlink(path)
+    bound = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    before = os.umask(0o117)
+    try:
+        bound.bind(path)
+    except BaseException:
+        bound.close()
+        raise
+    finally:
+        os.umask(before)
+    return bound
+
+
+def _logger() -> logging.Logger:
+    """aiohttp logs a failed request with its traceback, and that quotes what was sent: keep only the type."""
+
+    def without_exception(record: logging.LogRecord) -> bool:
+        if record.exc_info and record.exc_info[0]:
+            record.msg = f"{record.getMessage()}: {record.exc_info[0].__name__}"
+            record.args = ()
+        record.exc_info = record.exc_text = None
+        return True
+
+    logger = logging.getLogger("monitor.httpd")
+    logger.filters = [without_exception]
+    return logger
 
 
 class Door:
@@ -173,3 +257,16 @@ def _refused(answer: web.HTTPException) -> web.HTTPException:
     # Or the rest of the body would be read, to be thrown away.
     answer.force_close()
     return answer
+
+
+def given(header: str) -> str:
+    """The token in an Authorization header (of a bearer, or the password of a user), empty without one."""
+    scheme, _, value = header.partition(" ")
+    if scheme.lower() == "bearer":
+        return value.strip()
+    if scheme.lower() != "basic":
+        return ""
+    try:
+        return base64.b64decode(value.strip(), validate=True).decode("utf-8").partition(":")[2]
+    except ValueError:
+        return ""

@@ -11,10 +11,9 @@ from pathlib import Path
 import pytest
 from aiohttp import web
 
-from monitor.web import app as application
-from monitor.web import limits
-from monitor.web.app import build, serve
-from monitor.web.limits import Bodies
+from monitor.common import httpd
+from monitor.common.httpd import Bodies, serve
+from monitor.web.app import build
 from tests.monitor.web.test_app import probes
 
 ROOT = Path(__file__).parents[3]
@@ -91,11 +90,11 @@ async def test_a_body_that_does_not_come_is_not_waited_for() -> None:
         reader, writer = await send(port, post(1000), b"x")
         assert await status(reader) == 408
         await leave(writer)
-    assert bodies.left == limits.SHARED
+    assert bodies.left == httpd.SHARED
 
 
 async def test_headers_that_do_not_come_are_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(application, "HEADERS_WITHIN", 0.2)
+    monkeypatch.setattr(httpd, "HEADERS_WITHIN", 0.2)
     async with receiver(Bodies(1000)) as port:
         reader, writer = await send(port, "POST /hooks/x HTTP/1.1\nHost: loc")
 
@@ -114,13 +113,13 @@ async def test_headers_that_do_not_come_are_not_waited_for(monkeypatch: pytest.M
 
 
 def test_the_deadlines_are_short() -> None:
-    assert limits.HEADERS_WITHIN <= 10
-    assert limits.BODY_WITHIN <= 10
+    assert httpd.HEADERS_WITHIN <= 10
+    assert httpd.BODY_WITHIN <= 10
 
 
 async def test_one_address_leaves_places_to_others() -> None:
     async with receiver(Bodies(1000)) as port:
-        share = limits.CONNECTIONS - limits.CONNECTIONS // limits.SPARED
+        share = httpd.CONNECTIONS - httpd.CONNECTIONS // httpd.SPARED
         held = [await send(port, "GET /healthz HT") for _ in range(share)]
         reader, writer = await send(port, "GET /healthz HTTP/1.1\nHost: localhost\n\n")
         with contextlib.suppress(ConnectionResetError):
@@ -151,13 +150,13 @@ def test_whose_places_are_counted_together(peer: object, address: str | None) ->
             assert name == "peername"
             return peer
 
-    assert limits._address(Transport()) == address
+    assert httpd._address(Transport()) == address
 
 
 async def test_one_connection_too_many_is_closed_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(limits, "SPARED", limits.CONNECTIONS + 1)  # all places for one address
+    monkeypatch.setattr(httpd, "SPARED", httpd.CONNECTIONS + 1)  # all places for one address
     async with receiver(Bodies(1000)) as port:
-        held = [await send(port, "GET /healthz HT") for _ in range(limits.CONNECTIONS)]
+        held = [await send(port, "GET /healthz HT") for _ in range(httpd.CONNECTIONS)]
         reader, writer = await send(port, "GET /healthz HTTP/1.1\nHost: localhost\n\n")
         with contextlib.suppress(ConnectionResetError):
             assert await asyncio.wait_for(reader.read(), 120) == b""
@@ -177,7 +176,9 @@ import asyncio, resource
 from aiohttp import web
 from monitor.github.source import GitHubConfig
 from monitor.process import log_to_stderr
-from monitor.web.app import build, serve
+from monitor.common import httpd
+from monitor.common.httpd import Bodies, serve
+from monitor.web.app import build
 from monitor.web.health import Probes
 from monitor.web.hooks import load_vendors, routes
 
