@@ -1,6 +1,6 @@
 """Container images as files: `docker save` archives and OCI layouts, every layer, also what a later layer deletes.
 
-Nothing is unpacked to disk; names of members are shown and lead nowhere; a bomb ends at the budget of `scan.archive`.
+Nothing is unpacked to disk; names of members are shown and lead nowhere; a bomb ends at the budget of `common.archive`.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from monitor.audit.dockerfile import dockerfiles
 from monitor.audit.real import assigned
 from monitor.audit.subject import Subject
 from monitor.audit.verdict import Evidence, failed, passed, unknown
-from monitor.scan.archive import ArchiveError, Budget, Stream, leaves
+from monitor.common.archive import ArchiveError, Budget, Stream, leaves
 from monitor.scan.search import Places, Searcher, stream_blocks
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 from monitor.audit.git import Git, GitError
-from monitor.scan.archive import HEAD, ArchiveError, Budget, kind, leaves
+from monitor.common.archive import HEAD, ArchiveError, Budget, kind, leaves
 from monitor.scan.run import Options, scan
 from monitor.scan.walk import Entry, walk
 

@@ -11,7 +11,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from monitor.scan.archive import HEAD, ArchiveError, Budget, Readable, Stream, kind, leaves
+from monitor.common.archive import HEAD, ArchiveError, Budget, Readable, Stream, kind, leaves
 from monitor.scan.holes import next_data, stretches
 from monitor.scan.search import BLOCK, Hit, Places, Searcher, file_blocks, stream_blocks
 from monitor.scan.walk import Entry

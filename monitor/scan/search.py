@@ -14,11 +14,11 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from monitor.blocks import Cutter, Window
+from monitor.common.archive import Report, Stream
 from monitor.common.cuts import CONTEXT, LOOKAHEAD, carried, settled
 from monitor.common.newlines import characters, newlines
 from monitor.excerpt import around, narrowed
 from monitor.model import Block
-from monitor.scan.archive import Report, Stream
 from monitor.scrub import Scrubber
 
 if TYPE_CHECKING:

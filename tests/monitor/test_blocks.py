@@ -10,9 +10,9 @@ import pytest
 from detectors.fingerprint import fingerprint
 from detectors.rules.template import expand
 from monitor.blocks import Cutter, Window
+from monitor.common.archive import Stream
 from monitor.common.cuts import CONTEXT, LOOKAHEAD, settled
 from monitor.model import Block
-from monitor.scan.archive import Stream
 from monitor.scan.search import Places, Searcher, stream_blocks
 from monitor.scanner import Scanner
 from tests.detectors import texts

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from detectors.match.engine import Engine
-from monitor.scan.archive import Stream
+from monitor.common.archive import Stream
 from monitor.scan.baseline import BaselineError, read, write
 from monitor.scan.search import Hit, Places, Searcher, stream_blocks
 

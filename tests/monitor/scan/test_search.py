@@ -10,9 +10,9 @@ import pytest
 
 from detectors.match.engine import Engine
 from detectors.rules.template import expand
+from monitor.common.archive import Stream
 from monitor.common.cuts import CONTEXT
 from monitor.scan import search
-from monitor.scan.archive import Stream
 from monitor.scan.search import Hit, Places, Searcher, file_blocks, stream_blocks
 from tests.detectors import texts
 

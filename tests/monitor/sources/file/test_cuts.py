@@ -16,8 +16,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from detectors.rules.template import expand
+from monitor.common.archive import Stream
 from monitor.common.cuts import CONTEXT
-from monitor.scan.archive import Stream
 from monitor.scan.search import Places, Searcher, file_blocks, stream_blocks
 from monitor.scanner import Scanner
 from monitor.sources.file import turn as module

@@ -16,8 +16,8 @@ import zstandard
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from monitor.scan import archive
-from monitor.scan.archive import ArchiveError, Budget, Stream, kind, leaves
+from monitor.common import archive
+from monitor.common.archive import ArchiveError, Budget, Stream, kind, leaves
 
 
 def zipped(members: dict[str, bytes], method: int = zipfile.ZIP_DEFLATED) -> bytes:
