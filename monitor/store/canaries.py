@@ -12,8 +12,8 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, delete, insert, select, update
 
+from monitor.common.rotation_names import original_names
 from monitor.model import CANARY, Finding
-from monitor.sources.file.rotation import original_names
 from monitor.store.rows import any_of, chunks, clean
 from monitor.store.schema import canaries, incidents
 from monitor.store.transaction import Desk, Transaction

@@ -11,9 +11,9 @@ from typing import Protocol
 
 from detectors.fingerprint import fingerprint, normalise
 from detectors.match.engine import Match
+from monitor.common.files import open_archive, opened
 from monitor.common.notification import Location
 from monitor.incidents import Incident
-from monitor.sources.file.identity import open_archive, open_file
 
 __all__ = ["Taken", "find", "plain", "take"]
 
@@ -115,13 +115,8 @@ def _read(path: str, offset: int, size: int) -> bytes:
             with packed:
                 packed.seek(offset)
                 return packed.read(size)
-        descriptor = open_file(path)
-        try:
-            if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-                return b""
-            return os.pread(descriptor, size, offset)
-        finally:
-            os.close(descriptor)
+        with opened(path) as descriptor:
+            return os.pread(descriptor, size, offset) if stat.S_ISREG(os.fstat(descriptor).st_mode) else b""
     except (OSError, EOFError, ValueError):
         return b""
     except Exception:  # noqa: BLE001 - a damaged archive: each of four libraries has errors of its own

@@ -13,8 +13,9 @@ from dataclasses import dataclass, replace
 from typing import cast
 
 from monitor.common.cuts import carried
+from monitor.common.files import open_archive, open_same, read_exactly
 from monitor.model import Block, Predecessor
-from monitor.sources.file.identity import Hasher, open_archive, open_same, read_exactly
+from monitor.sources.file.identity import Hasher
 from monitor.sources.file.life import Life, Work, text
 
 __all__ = [

@@ -6,7 +6,8 @@ import os
 import stat
 import time
 
-from monitor.sources.file.identity import Hasher, open_file
+from monitor.common.files import open_file
+from monitor.sources.file.identity import Hasher
 from monitor.sources.file.life import Life
 
 __all__ = ["Holders"]

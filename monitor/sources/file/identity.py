@@ -1,74 +1,20 @@
-"""Who a file is: keyed hashes of contents, and the checks made with them. Also ways to open what was rotated."""
+"""Who a file is: keyed hashes of contents, and the checks made with them."""
 
 from __future__ import annotations
 
-import bz2
-import gzip
 import hashlib
-import lzma
 import os
-import stat
 from dataclasses import dataclass
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
-import zstandard
-
+from monitor.common.files import read_exactly
 from monitor.sources.file.life import Life
 
-__all__ = [
-    "ARCHIVES",
-    "BODY",
-    "HEAD",
-    "MARK",
-    "Hasher",
-    "open_archive",
-    "open_file",
-    "open_same",
-    "read_exactly",
-    "shut",
-]
+__all__ = ["BODY", "HEAD", "MARK", "Hasher"]
 
 HEAD = 1024  # bytes
 BODY = 16 << 10  # bytes; of files up to so long every byte is checked, so that a token exchanged for another is noticed
 MARK = 256  # bytes
-
-
-def open_file(path: str) -> int:
-    """A descriptor for reading; never blocks on a FIFO. Raises OSError."""
-    return os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY)
-
-
-def open_same(path: str, inode: tuple[int, int]) -> int:
-    """A descriptor for reading where the path leads to this file (device, inode); -1 where not, or it is refused."""
-    try:
-        fd = open_file(path)
-    except OSError:
-        return -1
-    status = os.fstat(fd)
-    if (status.st_dev, status.st_ino) == inode and stat.S_ISREG(status.st_mode):
-        return fd
-    os.close(fd)
-    return -1
-
-
-def shut(fd: int) -> None:
-    if fd >= 0:
-        os.close(fd)
-
-
-def _zstd(path: str) -> BinaryIO:
-    return zstandard.ZstdDecompressor(max_window_size=2**31).stream_reader(
-        open(path, "rb"), read_across_frames=True, closefd=True
-    )
-
-
-ARCHIVES = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open, ".zst": _zstd}
-
-
-def open_archive(path: str) -> BinaryIO | None:
-    """The decompressed content of a rotated file; None when it is not compressed. Raises OSError."""
-    opener: Any = ARCHIVES.get(os.path.splitext(path)[1])
-    return opener(path) if opener else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,11 +67,3 @@ class Hasher:
         life.offset = offset
         life.head, life.mark = (len(head), self.digest(head)), (len(mark), self.digest(mark))
         life.body = (len(body), self.digest(body))
-
-
-def read_exactly(stream: BinaryIO, count: int) -> bytes:
-    """Exactly `count` bytes, or those up to the end."""
-    data = b""
-    while len(data) < count and (piece := stream.read(count - len(data))):
-        data += piece
-    return data

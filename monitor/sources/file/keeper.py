@@ -14,6 +14,8 @@ from typing import Any, NamedTuple
 
 import structlog
 
+from monitor.common.files import open_same, opened
+from monitor.common.rotation_names import base_names
 from monitor.intake import Intake
 from monitor.model import Position
 from monitor.sources.file.arrivals import Arrival, Meeting, Parent, arrival, meeting
@@ -21,12 +23,12 @@ from monitor.sources.file.blanks import last_written
 from monitor.sources.file.carry import follow
 from monitor.sources.file.changes import Changes, Options
 from monitor.sources.file.globs import Globs
-from monitor.sources.file.identity import Hasher, open_file, open_same
+from monitor.sources.file.identity import Hasher
 from monitor.sources.file.life import Life, Record, Status, text
 from monitor.sources.file.logs import Logs, youngest
 from monitor.sources.file.register import Register
 from monitor.sources.file.rights import refusal
-from monitor.sources.file.rotation import Rest, Shortage, base_names, compare_wherever, look_for
+from monitor.sources.file.rotation import Rest, Shortage, compare_wherever, look_for
 from monitor.sources.file.schedule import Schedule
 from monitor.sources.file.strays import Strays
 from monitor.sources.file.survey import Found, Seen, Survey
@@ -368,16 +370,12 @@ class Keeper:
     def _examine(self, new: _Candidate, start: int) -> tuple[Life | None, Life | None]:
         life = Life(new.path, (new.now.dev, new.now.ino), mtime=new.now.mtime)
         if start:
-            fd = open_file(new.path)
-            try:
+            with opened(new.path) as fd:
                 status = os.fstat(fd)
                 if (status.st_dev, status.st_ino) != life.inode:
                     return None, None
-                start = min(start, status.st_size)
-                self._hasher.settle(fd, life, last_written(fd, 0, start))
-                life.start = life.offset
-            finally:
-                os.close(fd)
+                self._hasher.settle(fd, life, last_written(fd, 0, min(start, status.st_size)))
+            life.start = life.offset
             return life, None
         rest = Rest(new.path, life.inode, new.now.size, new.now.mtime, archive=False)
         parents = [
@@ -395,11 +393,8 @@ class Keeper:
             return life, None
         parent, copy = new.parents[index]
         if said is Meeting.REWRITTEN:
-            fd = open_file(new.path)
-            try:
+            with opened(new.path) as fd:
                 same = self._hasher.body_matches(fd, copy)
-            finally:
-                os.close(fd)
             if same and copy.body[0] >= copy.offset:
                 life.adopt(copy)  # every byte was compared
             elif same:

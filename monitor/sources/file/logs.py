@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable
 
+from monitor.common.rotation_names import base_names, first_names, numbered
 from monitor.sources.file.globs import Globs
 from monitor.sources.file.life import Life
 from monitor.sources.file.register import Register
-from monitor.sources.file.rotation import base_names, first_names, numbered
 
 __all__ = ["Logs", "youngest"]
 

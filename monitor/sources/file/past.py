@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from monitor.common.rotation_names import original_names
 from monitor.sources.file.life import Life
-from monitor.sources.file.rotation import original_names
 
 __all__ = ["Past"]
 

@@ -6,10 +6,11 @@ import os
 import time
 from collections.abc import Iterable, Iterator
 
+from monitor.common.rotation_names import original_names
 from monitor.intake import Behind
 from monitor.sources.file.life import Life, Place, text
 from monitor.sources.file.past import Past
-from monitor.sources.file.rotation import Rest, original_names
+from monitor.sources.file.rotation import Rest
 
 __all__ = ["Register"]
 

@@ -5,35 +5,28 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-import re
 import stat
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
-from functools import lru_cache, partial
+from functools import partial
 
+from monitor.common.files import ARCHIVES, open_archive, opened
+from monitor.common.rotation_names import base_names
 from monitor.sources.file.arrivals import Verdict
-from monitor.sources.file.identity import ARCHIVES, Hasher, open_archive, open_file
+from monitor.sources.file.identity import Hasher
 from monitor.sources.file.life import Life
 
 __all__ = [
     "Folders",
     "Rest",
     "Shortage",
-    "base_names",
     "compare",
     "compare_wherever",
     "find_rest",
-    "first_names",
     "look_for",
-    "numbered",
-    "original_names",
 ]
 
-_NUMBER = r"[._-](?:\d[\d._:T+-]*|old|prev|bak)"
-_AFTER = re.compile(_NUMBER)  # app.log.1, app.log-20261124, app.log.old
-_ADDED = {".backup", ".bak", ".orig", ".save"}  # app.log.backup, app.log.1.backup: what logrotate's `addextension` adds
-_BEFORE = re.compile(rf"(.+?){_NUMBER}(\.[A-Za-z]+)")  # app-20261124.log, app.1.log
 _TRIED = 64  # siblings
 _AROUND = 64  # folders
 _TELLING = 64  # bytes
@@ -63,49 +56,6 @@ class Rest:
     size: int
     mtime: int
     archive: bool
-
-
-def _stems(name: str) -> set[str]:
-    """What stands before a number at the end: web.1-20261124 may have been web or web.1."""
-    return {name[:at] for at in range(1, len(name)) if _AFTER.fullmatch(name, at)}
-
-
-@lru_cache(1 << 14)
-def base_names(name: str) -> frozenset[str]:
-    """The names a file may have had before it was rotated to `name`; none when it does not look rotated."""
-    stem, suffix = os.path.splitext(name)
-    names = set()
-    if suffix in ARCHIVES:
-        name = stem
-        names.add(name)
-    plain, suffix = os.path.splitext(name)
-    if suffix in _ADDED:
-        names |= {plain} | _stems(plain)
-    names |= _stems(name)
-    if found := _BEFORE.fullmatch(name):
-        names.add(found[1] + found[2])
-    return frozenset(names)
-
-
-def original_names(path: str) -> list[str]:
-    """The path itself and those it may have had before it was rotated."""
-    folder, name = os.path.split(path)
-    return [path, *(os.path.join(folder, base) for base in base_names(name))]
-
-
-def numbered(path: str) -> bool:
-    """Whether the number stands before the ending, as in app-2.log: a log of its own, or what app.log was once."""
-    name = os.path.basename(path)
-    return bool(_BEFORE.fullmatch(name)) and not _stems(name)
-
-
-def first_names(path: str) -> list[str]:
-    """Those that a file may have had before it was ever rotated: the path itself where it does not look rotated."""
-    folder, name = os.path.split(path)
-    bases = base_names(name)
-    if not bases:
-        return [path]
-    return list(dict.fromkeys(first for base in bases for first in first_names(os.path.join(folder, base))))
 
 
 def look_at(path: str) -> Rest | None:
@@ -341,16 +291,13 @@ def compare(rest: Rest, life: Life, hasher: Hasher) -> Verdict:
             with stream:
                 _check_still_there(rest, os.stat(rest.path))
                 return "continues" if hasher.archive_continues(stream, life) else "differs"
-        fd = open_file(rest.path)
-        try:
+        with opened(rest.path) as fd:
             status = os.fstat(fd)
             _check_still_there(rest, status)
             if hasher.continues(fd, status.st_size, life) and hasher.body_matches(fd, life):
                 return "continues"
             if status.st_size < life.offset and (status.st_size < life.head[0] or hasher.head_matches(fd, life)):
                 return "begins"
-        finally:
-            os.close(fd)
     except FileNotFoundError as error:
         raise Moved from error
     except OSError as error:

@@ -18,12 +18,13 @@ from pydantic import Field, ValidationInfo, field_validator
 
 from monitor.common.backoff import backoff
 from monitor.common.duration import Duration
+from monitor.common.files import opened
 from monitor.intake import Intake, ScanError
 from monitor.sources.base import LogConfig, SourceConfig, Where
 from monitor.sources.file.blanks import last_written
 from monitor.sources.file.carry import PATIENCE, ready, snapshot, waited
 from monitor.sources.file.globs import Globs
-from monitor.sources.file.identity import Hasher, open_file
+from monitor.sources.file.identity import Hasher
 from monitor.sources.file.keeper import WATERMARK, Keeper
 from monitor.sources.file.life import Life, Record, Work, text
 from monitor.sources.file.register import Register
@@ -48,15 +49,10 @@ _T = TypeVar("_T")
 
 def _written(path: str, seen: Seen) -> int:
     try:
-        fd = open_file(path)
+        with opened(path) as fd:
+            return last_written(fd, 0, seen.size)
     except OSError:
         return seen.size
-    try:
-        return last_written(fd, 0, seen.size)
-    except OSError:
-        return seen.size
-    finally:
-        os.close(fd)
 
 
 class FileConfig(LogConfig):

@@ -13,16 +13,18 @@ from typing import Any
 
 import structlog
 
+from monitor.common.files import open_same, shut
+from monitor.common.rotation_names import original_names
 from monitor.sources.file.arrivals import Meeting, Parent, meeting
 from monitor.sources.file.carry import follow, insert
 from monitor.sources.file.changes import Changes, Options
 from monitor.sources.file.fates import Fate, Outcome, fate, outcome
 from monitor.sources.file.globs import Globs
 from monitor.sources.file.holders import Holders
-from monitor.sources.file.identity import Hasher, open_same, shut
+from monitor.sources.file.identity import Hasher
 from monitor.sources.file.life import Life, Record, Status, text
 from monitor.sources.file.register import Register
-from monitor.sources.file.rotation import Folders, Rest, Shortage, compare_wherever, find_rest, look_for, original_names
+from monitor.sources.file.rotation import Folders, Rest, Shortage, compare_wherever, find_rest, look_for
 from monitor.sources.file.schedule import Schedule
 
 __all__ = ["Strays"]

@@ -11,8 +11,8 @@ from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from monitor.common.files import open_same, shut
 from monitor.sources.file.globs import Globs, literal
-from monitor.sources.file.identity import open_same, shut
 from monitor.sources.file.life import Life, Status, text
 
 __all__ = ["Found", "Seen", "Survey"]

@@ -15,11 +15,12 @@ import zstandard
 
 from monitor.blocks import Window
 from monitor.common.cuts import CONTEXT, settled
+from monitor.common.files import open_archive, open_file, read_exactly
 from monitor.common.newlines import newlines
 from monitor.model import Block, Position
 from monitor.sources.file.blanks import blank_end, first_blank, last_written
 from monitor.sources.file.carry import Carry, EarlyError, begins_anew, carry, chain, close
-from monitor.sources.file.identity import BODY, HEAD, MARK, Hasher, open_archive, open_file, read_exactly
+from monitor.sources.file.identity import BODY, HEAD, MARK, Hasher
 from monitor.sources.file.life import Known, Life, Record, text
 
 __all__ = ["Form", "Turn"]

@@ -9,70 +9,13 @@ import pytest
 
 from monitor.sources.file.identity import Hasher
 from monitor.sources.file.life import Life
-from monitor.sources.file.rotation import (
-    Folders,
-    Moved,
-    Rest,
-    base_names,
-    compare,
-    find_rest,
-    first_names,
-    look_at,
-    look_for,
-    numbered,
-    original_names,
-)
+from monitor.sources.file.rotation import Folders, Moved, Rest, compare, find_rest, look_at, look_for
 
 HASHER = Hasher.derived(b"k" * 32)
 
 
 def nobody(path: str) -> bool:
     return False
-
-
-@pytest.mark.parametrize(
-    ("name", "bases"),
-    [
-        ("app.log", set()),
-        ("app.log.1", {"app.log"}),
-        ("app.log.12.gz", {"app.log", "app.log.12"}),
-        ("app.log-20261124", {"app.log"}),
-        ("app.log-20261124.zst", {"app.log", "app.log-20261124"}),
-        ("app.log.2026-11-24_10:00:00", {"app.log", "app.log.2026", "app.log.2026-11", "app.log.2026-11-24"}),
-        ("web.1-20261124", {"web", "web.1"}),
-        ("app.log.old", {"app.log"}),
-        ("app.log.gz", {"app.log"}),
-        ("app-20261124.log", {"app.log"}),
-        ("app.1.log", {"app.log"}),
-        ("app-2.log.1", {"app-2.log"}),
-        ("syslog.1", {"syslog"}),
-        ("application", set()),
-    ],
-)
-def test_names_before_rotation(name: str, bases: set[str]) -> None:
-    assert base_names(name) == bases
-    first, *others = original_names(f"/d/{name}")
-    assert first == f"/d/{name}"
-    assert set(others) == {f"/d/{base}" for base in bases}
-
-
-@pytest.mark.parametrize(
-    ("name", "names"),
-    [
-        ("app.log", ["app.log"]),
-        ("app.log.2.gz", ["app.log"]),
-        ("app-20261124.log.1.gz", ["app.log"]),
-        ("app-2.log.1", ["app.log"]),
-        ("app.1.old", ["app"]),
-    ],
-)
-def test_names_before_any_rotation(name: str, names: list[str]) -> None:
-    assert first_names(f"/d/{name}") == [f"/d/{name}" for name in names]
-
-
-@pytest.mark.parametrize(("name", "so"), [("app-2.log", True), ("app.log", False), ("app.log.2", False)])
-def test_a_number_before_the_ending_may_be_part_of_a_name(name: str, so: bool) -> None:
-    assert numbered(f"/d-2.d/{name}") is so
 
 
 def life(path: Path, offset: int) -> Life:
@@ -245,8 +188,3 @@ def test_look_for_follows_a_rename(tmp_path: Path) -> None:
     (tmp_path / "app.log.2").unlink()
     assert look_for(rest) is None
     assert look_at(str(tmp_path)) is None
-
-
-@pytest.mark.parametrize("name", ["app.log.backup", "app.log.1.backup", "app.log-20261129.bak", "app.log.save"])
-def test_endings_that_rotation_adds(name: str) -> None:
-    assert "app.log" in base_names(name)
