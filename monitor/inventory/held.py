@@ -6,17 +6,11 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
-__all__ = ["Held", "Manager", "ManagerError", "NoEffectError", "OvertakenError", "Rotator", "Standing", "counted"]
+from monitor.clients.client import NoEffectError
+
+__all__ = ["Held", "Manager", "OvertakenError", "Rotator", "Standing", "counted"]
 
 Standing = Literal["current", "previous", "retired"]
-
-
-class ManagerError(Exception):
-    """A provider that cannot be read now. The message names the entry and what to do, and holds no value."""
-
-
-class NoEffectError(ManagerError):
-    """What was to be changed at a provider is certainly not changed. Any other ManagerError of it: nobody knows."""
 
 
 class OvertakenError(NoEffectError):
@@ -57,7 +51,7 @@ class Manager(Protocol):
     """A provider's client for one `[[inventory]]` entry."""
 
     def held(self) -> AsyncIterator[Held]:
-        """All that it holds, page by page. Raises ManagerError: what was given before is then not the whole."""
+        """All that it holds, page by page. Raises ServiceError: what was given before is then not the whole."""
         ...
 
     async def doctor(self) -> list[str]:
@@ -75,7 +69,7 @@ class Rotator(Protocol):
         `version`: the one that is to go, as the inventory knows it; nothing is sent where it is not in use any more.
         `tries`: how often it was asked for in place of that one before; each of them is a request of its own.
 
-        Raises NoEffectError, OvertakenError, and ManagerError where it may have been taken."""
+        Raises NoEffectError, OvertakenError, and ServiceError where it may have been taken."""
         ...
 
     async def fit(self) -> list[str]:

@@ -7,7 +7,7 @@ import contextlib
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
 
-from monitor.inventory.held import ManagerError
+from monitor.clients.client import ServiceError
 from monitor.inventory.keep import Enrolled, keep
 from monitor.inventory.managers import load_manager, make_rotator
 from monitor.inventory.managers.base import ManagerConfig
@@ -39,7 +39,7 @@ async def read(
             await _close(manager.close)
     except TimeoutError:
         return _late(config)
-    except ManagerError as error:
+    except ServiceError as error:
         return scrub(str(error))
     except Exception as error:  # noqa: BLE001 - a provider that answers nonsense; its text may quote a value
         return _unreadable(config, error)
@@ -74,7 +74,7 @@ async def _asked(
             return await what()
     except TimeoutError:
         return [_late(config)]
-    except ManagerError as error:
+    except ServiceError as error:
         return [str(error)]
     except Exception as error:  # noqa: BLE001 - as above
         return [_unreadable(config, error)]

@@ -10,8 +10,9 @@ from collections.abc import Callable, Mapping
 
 import structlog
 
+from monitor.clients.client import NoEffectError, ServiceError
 from monitor.config import Config
-from monitor.inventory.held import ManagerError, NoEffectError, OvertakenError
+from monitor.inventory.held import OvertakenError
 from monitor.inventory.managers import make_rotator
 from monitor.inventory.managers.base import ManagerConfig
 from monitor.rotation.schedule import Due, Managed, calendar, policy_of
@@ -61,7 +62,7 @@ async def ask_provider(
         state, outcome = "accepted", str(error)
     except NoEffectError as error:
         state, outcome = "failed", f"{error}; nothing has changed"
-    except ManagerError as error:
+    except ServiceError as error:
         state, outcome = "unknown", f"{error}: whether it took effect cannot be known; {_AGAIN}"
     except Exception as error:  # noqa: BLE001 - a provider that answers nonsense; its text may quote a value
         state, outcome = "unknown", f"the answer could not be read ({type(error).__name__}); {_AGAIN}"

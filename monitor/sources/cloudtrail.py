@@ -24,13 +24,13 @@ from typing import Annotated, Any, ClassVar, Literal, Protocol
 import orjson
 from pydantic import Field, model_validator
 
+from monitor.clients.aws import Amazon
+from monitor.clients.client import ServiceError
 from monitor.common.credential import Credential
 from monitor.common.duration import Duration
 from monitor.common.every import every
+from monitor.common.fields import ServerUrl
 from monitor.intake import Intake, ScanError
-from monitor.inventory.held import ManagerError
-from monitor.inventory.managers.amazon import Amazon, AmazonConfig
-from monitor.inventory.managers.base import ServerUrl
 from monitor.model import Block, Position
 from monitor.sources.base import SourceConfig
 
@@ -76,21 +76,26 @@ class CloudTrailConfig(SourceConfig):
             raise ValueError("needs `bucket`, or `path`, and not both")
         return self
 
-    def amazon(self) -> AmazonConfig:
-        """What its client goes by. Raises ValueError."""
-        names = ("name", "region", "server", "access_key_id", "secret_access_key", "session_token")
-        return AmazonConfig.model_construct(type="s3", **{name: getattr(self, name) for name in names})
+    @property
+    def whose(self) -> str:
+        """As messages of its client begin."""
+        return f"source {self.name}"
+
+    @property
+    def role_arn(self) -> str:
+        """Of another account: none is asked for."""
+        return ""
 
 
 class _Place(Protocol):
     """Where the files are. Names are paths, or keys of objects."""
 
     async def names(self, since: Mapping[str, str]) -> list[str]:
-        """Of files that may be new. `since`: folder → moment, as names have it. Raises ManagerError, OSError."""
+        """Of files that may be new. `since`: folder → moment, as names have it. Raises ServiceError, OSError."""
         ...
 
     async def read(self, name: str) -> bytes:
-        """Raises ManagerError, OSError."""
+        """Raises ServiceError, OSError."""
         ...
 
     async def close(self) -> None: ...
@@ -119,13 +124,13 @@ class CloudTrailSource:
         """One round. Trouble is told and never ends the source."""
         try:
             left = await self._look(place)
-        except (ManagerError, OSError) as error:
+        except (ServiceError, OSError) as error:
             self._intake.degraded("files", _told(error))
         else:
             self._intake.degraded("files", left)
 
     async def _look(self, place: _Place) -> str | None:
-        """Which files cannot be read, in words. Raises ManagerError, OSError when none can."""
+        """Which files cannot be read, in words. Raises ServiceError, OSError when none can."""
         saved = await self._intake.positions()
         known = {folder: state for folder, state in saved.items() if folder and isinstance(state.get("at"), str)}
         names = await place.names({folder: _earlier(state["at"]) for folder, state in known.items()})
@@ -148,7 +153,7 @@ class CloudTrailSource:
             state = _after(known.get(folder), at, name) if at else known[folder]
             try:
                 await self._take(place, name, self._position(folder, _without(state, name)))
-            except (ManagerError, OSError) as error:
+            except (ServiceError, OSError) as error:
                 failed.append((folder, name))
                 why = why or f"{name}: {_told(error)}"
                 known[folder] = _with(state, name, now)
@@ -232,8 +237,8 @@ def _new(state: Mapping[str, Any] | None, at: str, name: str) -> bool:
     return state is None or (at >= _earlier(state["at"]) and _short(name) not in state.get("seen", ()))
 
 
-def _told(error: ManagerError | OSError) -> str:
-    return str(error) if isinstance(error, ManagerError) else f"cannot be read ({type(error).__name__})"
+def _told(error: ServiceError | OSError) -> str:
+    return str(error) if isinstance(error, ServiceError) else f"cannot be read ({type(error).__name__})"
 
 
 # What is left of a folder: its files by name, each with the moments of the first try and of the next.
@@ -281,7 +286,7 @@ class _Folders:
         for pattern in self._paths:
             folders = glob.glob(pattern, recursive=True)
             if not folders:
-                raise ManagerError(f"{pattern}: there is no such folder")
+                raise ServiceError(f"{pattern}: there is no such folder")
             for folder in folders:
                 for place, _, names in os.walk(folder):
                     found += [os.path.join(place, name) for name in names]
@@ -301,7 +306,7 @@ def _whole(path: str) -> bytes:
 class _Bucket:
     def __init__(self, config: CloudTrailConfig) -> None:
         self._config = config
-        self._amazon = Amazon(config.amazon(), "s3", "")
+        self._amazon = Amazon(config, "s3", "")
 
     async def names(self, since: Mapping[str, str]) -> list[str]:
         found: list[str] = []
@@ -328,7 +333,7 @@ class _Bucket:
             more = {"continuation-token": token} if token else {}
             reply = await self._amazon.get(f"/{self._config.bucket}", {"list-type": "2", **query, **more})
             if b"<ListBucketResult" not in reply.body:
-                raise ManagerError(f"{self._config.name}: the answer is no list of objects: check `server`")
+                raise ServiceError(f"{self._config.name}: the answer is no list of objects: check `server`")
             keys += _texts(_KEY, reply.body)
             folders += _texts(_PREFIX, reply.body)
             token = next(iter(_texts(_TOKEN, reply.body)), None)

@@ -11,8 +11,8 @@ from urllib.parse import quote, quote_plus, urlsplit
 
 import orjson
 
+from monitor.clients.aws import region_of, sign
 from monitor.common.http import loopback
-from monitor.verify.aws import region_of, sign
 from monitor.verify.probe import Exchange, Probe, fill
 
 __all__ = ["MissingPartError", "Request", "beside_of", "build", "host_of", "parts_of", "public"]

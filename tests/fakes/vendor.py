@@ -9,9 +9,9 @@ from typing import Any, Protocol
 import pytest
 from aiohttp import web
 
-from monitor.inventory.held import Held, Manager, ManagerError
+from monitor.clients.client import Client, ServiceError
+from monitor.inventory.held import Held, Manager
 from monitor.inventory.managers.base import members
-from monitor.inventory.managers.client import Client
 from tests.fakes.server import FakeServer, Fault
 
 CANARY = "canary-4be1d0"
@@ -87,7 +87,7 @@ async def hardships(server: Vendor, make: Callable[[], Made]) -> None:
         for step in range(requests):
             server.faults.extend([None] * step)
             server.always = broken  # from that request on
-            with pytest.raises(ManagerError, match=r"^inventory [a-z]+: ") as caught:
+            with pytest.raises(ServiceError, match=r"^inventory [a-z]+: ") as caught:
                 await everything(made())
             told = f"{caught.value!r} {caught.value.__cause__!r} {caught.value.__context__!r}"
             assert CANARY not in told

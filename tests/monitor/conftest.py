@@ -1,10 +1,11 @@
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
 
+from tests.fakes.moto import Aws, aws
 from tests.fakes.setup import Setup
 from tests.fakes.webhook import FakeWebhook
 
@@ -24,3 +25,10 @@ async def hook() -> AsyncIterator[FakeWebhook]:
 @pytest.fixture
 def site(tmp_path: Path, hook: FakeWebhook, not_hardened: None) -> Setup:
     return Setup(tmp_path, hook)
+
+
+@pytest.fixture(scope="session")
+def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Aws]:
+    """AWS, played once for all tests of it."""
+    with aws(tmp_path_factory.mktemp("moto")) as server:
+        yield server

@@ -8,10 +8,12 @@ import hashlib
 from collections.abc import AsyncIterator, Iterator
 from typing import Any, ClassVar, Literal
 
-from monitor.inventory.held import Held, ManagerError, NoEffectError, OvertakenError, Standing
-from monitor.inventory.managers.amazon import Amazon, AmazonConfig, AmazonLogin, NotThereError
-from monitor.inventory.managers.base import ManagerConfig, described, instant
-from monitor.inventory.managers.client import AccessError, together
+from monitor.clients.aws import Amazon, NotThereError
+from monitor.clients.client import AccessError, NoEffectError, ServiceError, together
+from monitor.common.fields import instant
+from monitor.inventory.held import Held, OvertakenError, Standing
+from monitor.inventory.managers.amazon import AmazonConfig, AmazonLogin
+from monitor.inventory.managers.base import ManagerConfig, described
 
 __all__ = ["AwsConfig", "AwsManager"]
 
@@ -79,7 +81,7 @@ class AwsManager:
         try:
             about = await self._about(name, version)
             arn = self.client.pick("DescribeSecret", about, "ARN", str)
-        except ManagerError as error:
+        except ServiceError as error:
             raise NoEffectError(str(error)) from None
         stages: dict[str, list[str]] = about["VersionIdsToStages"]
         if "AWSCURRENT" not in stages[version]:
@@ -122,7 +124,7 @@ class AwsManager:
 
     async def _about(self, name: str, version: str) -> dict[str, Any]:
         """The secret that `name` is, or is a member of: the one that has this version. Names may have dots, too, and
-        what is called so by now may be another secret. Raises ManagerError."""
+        what is called so by now may be another secret. Raises ServiceError."""
         denied = other = None
         while name:
             try:

@@ -11,10 +11,11 @@ from urllib.parse import quote, urlencode, urlsplit
 
 from pydantic import Field, model_validator
 
+from monitor.clients.client import AccessError, Client, ServiceError, together
 from monitor.common.credential import Credential
-from monitor.inventory.held import Held, ManagerError, Standing, counted
-from monitor.inventory.managers.base import ManagerConfig, Reference, ServerUrl, described, instant
-from monitor.inventory.managers.client import AccessError, Client, together
+from monitor.common.fields import Reference, ServerUrl, instant
+from monitor.inventory.held import Held, Standing, counted
+from monitor.inventory.managers.base import ManagerConfig, described
 
 __all__ = ["AzureConfig", "AzureManager"]
 
@@ -48,7 +49,7 @@ class AzureManager:
 
     def __init__(self, config: AzureConfig) -> None:
         self.config = config
-        self.client = Client(config.name, advice=_ADVICE)
+        self.client = Client(config.whose, advice=_ADVICE)
         self._token, self._until = "", 0.0
         self._entering = asyncio.Lock()
         # The audience of a vault is its cloud: https://NAME.vault.azure.net → https://vault.azure.net
@@ -157,7 +158,7 @@ class AzureManager:
                 try:
                     body = await self._enter(what)
                 except AccessError as error:
-                    raise ManagerError(str(error)) from None
+                    raise ServiceError(str(error)) from None
                 self._token = self.client.pick(what, body, "access_token", str)
                 self._until = time.time() + float(body.get("expires_in") or 300)
             return self._token

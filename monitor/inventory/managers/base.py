@@ -5,21 +5,17 @@ from __future__ import annotations
 import base64
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
-from datetime import UTC, datetime
-from pathlib import Path
-from typing import Annotated, Any
-from urllib.parse import urlsplit
+from typing import Any
 
 import orjson
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInfo, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from monitor.common.credential import Credential
 from monitor.common.duration import Duration
-from monitor.common.http import loopback
+from monitor.common.fields import instant
 from monitor.common.text import token_like
 from monitor.inventory.held import Held
 
-__all__ = ["LocalPath", "ManagerConfig", "Reference", "ServerUrl", "described", "expiry", "instant", "members"]
+__all__ = ["ManagerConfig", "described", "expiry", "members"]
 
 _DEPTH = 6  # of objects within objects; what lies deeper is one value
 # Members that name a place or a person. Taken for secrets, they would be found in every log line that says where.
@@ -27,34 +23,6 @@ _PUBLIC = frozenset(
     ("dbclusteridentifier", "dbinstanceidentifier", "dbname", "engine", "host", "hostname", "port", "username")
 )
 _ACCOUNT = frozenset(("private_key",))  # all that is secret of a service account's file of Google
-
-
-def _address(url: str) -> str:
-    parts = urlsplit(url)
-    if parts.scheme not in ("http", "https") or not parts.hostname or "@" in parts.netloc or parts.query:
-        raise ValueError('must be an address such as "https://vault.example.org:8200", without a user or a query')
-    if parts.scheme == "http" and not loopback(parts.hostname):
-        raise ValueError("secrets would go over the network unencrypted: use https")
-    return url.rstrip("/")
-
-
-# The address of a provider's server: https, or http on this machine.
-ServerUrl = Annotated[str, AfterValidator(_address)]
-
-
-def _anchored(path: Path, info: ValidationInfo) -> Path:
-    return Path((info.context or {}).get("folder") or "") / path.expanduser()
-
-
-def _anchored_reference(given: Credential, info: ValidationInfo) -> Credential:
-    scheme, _, name = given.reference.partition(":")
-    return Credential(f"file:{_anchored(Path(name), info)}") if scheme == "file" else given
-
-
-# A file or folder on this machine; relative ones lie beside the configuration.
-LocalPath = Annotated[Path, AfterValidator(_anchored)]
-# A credential's reference, whose file likewise.
-Reference = Annotated[Credential, AfterValidator(_anchored_reference)]
 
 
 class ManagerConfig(BaseModel):
@@ -76,6 +44,11 @@ class ManagerConfig(BaseModel):
     exclude: tuple[str, ...] = ()
     interval: Duration = Field(default=900.0, ge=1.0)
     timeout: Duration = Field(default=120.0, ge=1.0)
+
+    @property
+    def whose(self) -> str:
+        """As messages of its client begin."""
+        return f"inventory {self.name}"
 
     @property
     def stale_after(self) -> float:
@@ -140,19 +113,6 @@ def described(labels: Mapping[Any, Any]) -> dict[str, Any]:
         "environment": lower.get("environment", lower.get("env", "")),
         "tags": tuple(sorted(f"{key}={value}" if value else key for key, value in texts.items())),
     }
-
-
-def instant(value: object) -> float | None:
-    """Seconds since 1970 of a time as providers write it: RFC 3339 or a number of seconds; None when it is neither."""
-    if isinstance(value, int | float) and not isinstance(value, bool):
-        return float(value)
-    if not isinstance(value, str):
-        return None
-    try:
-        moment = datetime.fromisoformat(value)
-    except ValueError:
-        return None
-    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
 
 
 def expiry(token: str) -> float | None:

@@ -9,9 +9,10 @@ from urllib.parse import urlencode
 
 from pydantic import model_validator
 
+from monitor.clients.client import AccessError, Client
+from monitor.common.fields import Reference, ServerUrl
 from monitor.inventory.held import Held
-from monitor.inventory.managers.base import ManagerConfig, Reference, ServerUrl
-from monitor.inventory.managers.client import AccessError, Client
+from monitor.inventory.managers.base import ManagerConfig
 
 __all__ = ["DopplerConfig", "DopplerManager"]
 
@@ -43,7 +44,7 @@ class DopplerManager:
 
     def __init__(self, config: DopplerConfig) -> None:
         self.config = config
-        self.client = Client(config.name, advice=_ADVICE)
+        self.client = Client(config.whose, advice=_ADVICE)
 
     async def held(self) -> AsyncGenerator[Held, None]:
         config = self.config

@@ -12,8 +12,9 @@ from typing import ClassVar, Literal
 
 from pydantic import Field, ValidationInfo, field_validator
 
+from monitor.clients.client import ServiceError
 from monitor.common.text import printable
-from monitor.inventory.held import Held, ManagerError
+from monitor.inventory.held import Held
 from monitor.inventory.managers.base import ManagerConfig
 
 __all__ = ["DotenvConfig", "DotenvManager", "entries", "parse"]
@@ -65,7 +66,7 @@ class DotenvManager:
                 known = name if file == alone else f"{printable(str(file))}:{name}"
                 yield Held(known, value)
         if problems:
-            raise ManagerError(f"inventory {self.config.name}: {'; '.join(problems)}")
+            raise ServiceError(f"inventory {self.config.name}: {'; '.join(problems)}")
 
     async def doctor(self) -> list[str]:
         return await asyncio.to_thread(self._faults)

@@ -7,9 +7,10 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, StringConstraints
 
+from monitor.clients.client import AccessError, Client
+from monitor.common.fields import Reference, ServerUrl, instant
 from monitor.inventory.held import Held
-from monitor.inventory.managers.base import ManagerConfig, Reference, ServerUrl, instant
-from monitor.inventory.managers.client import AccessError, Client
+from monitor.inventory.managers.base import ManagerConfig
 
 __all__ = ["FlyConfig", "FlyManager"]
 
@@ -30,7 +31,7 @@ class FlyManager:
 
     def __init__(self, config: FlyConfig) -> None:
         self.config = config
-        self.client = Client(config.name, advice=_ADVICE)
+        self.client = Client(config.whose, advice=_ADVICE)
 
     async def held(self) -> AsyncIterator[Held]:
         for app in self.config.apps:

@@ -14,10 +14,11 @@ from urllib.parse import urlencode
 import orjson
 from pydantic import Field
 
+from monitor.clients.client import AccessError, Client, ServiceError, together
+from monitor.common.fields import Reference, ServerUrl, instant
 from monitor.common.http import in_the_clear
-from monitor.inventory.held import Held, ManagerError, Standing, counted
-from monitor.inventory.managers.base import ManagerConfig, Reference, ServerUrl, described, instant
-from monitor.inventory.managers.client import AccessError, Client, together
+from monitor.inventory.held import Held, Standing, counted
+from monitor.inventory.managers.base import ManagerConfig, described
 
 __all__ = ["GcpConfig", "GcpManager"]
 
@@ -46,7 +47,7 @@ class GcpManager:
 
     def __init__(self, config: GcpConfig) -> None:
         self.config = config
-        self.client = Client(config.name, advice=_ADVICE)
+        self.client = Client(config.whose, advice=_ADVICE)
         region = f"{config.location}." if config.location else ""
         self._server = config.server or f"https://secretmanager.{region}{'rep.' if region else ''}googleapis.com"
         self._place = f"projects/{config.project}" + (f"/locations/{config.location}" if region else "")
@@ -150,7 +151,7 @@ class GcpManager:
                 try:
                     body = await (self._by_key(what) if self.config.key else self._by_machine(what))
                 except AccessError as error:
-                    raise ManagerError(str(error)) from None
+                    raise ServiceError(str(error)) from None
                 self._token = self.client.pick(what, body, "access_token", str)
                 self._until = time.time() + float(body.get("expires_in") or 300)
             return self._token

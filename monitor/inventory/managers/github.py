@@ -8,10 +8,11 @@ from urllib.parse import quote
 
 from pydantic import Field, model_validator
 
+from monitor.clients.client import AccessError, Client
+from monitor.common.fields import Reference, ServerUrl, instant
 from monitor.common.http import Reply
 from monitor.inventory.held import Held
-from monitor.inventory.managers.base import ManagerConfig, Reference, ServerUrl, instant
-from monitor.inventory.managers.client import AccessError, Client
+from monitor.inventory.managers.base import ManagerConfig
 
 __all__ = ["GitHubActionsConfig", "GitHubActionsManager"]
 
@@ -45,7 +46,7 @@ class GitHubActionsManager:
 
     def __init__(self, config: GitHubActionsConfig) -> None:
         self.config = config
-        self.client = Client(config.name, advice=_ADVICE, throttled=_limited)
+        self.client = Client(config.whose, advice=_ADVICE, throttled=_limited)
         self._place = f"repos/{config.repo}" if config.repo else f"orgs/{config.org}"
 
     async def held(self) -> AsyncIterator[Held]:
@@ -93,7 +94,7 @@ class GitHubActionsManager:
         )
 
     async def _all(self, path: str, key: str) -> AsyncIterator[dict[str, Any]]:
-        """Every row of a list. Raises ManagerError when there are fewer than it says."""
+        """Every row of a list. Raises ServiceError when there are fewer than it says."""
         seen, page = 0, 0
         while True:
             page += 1

@@ -13,11 +13,12 @@ from urllib.parse import urlencode
 import orjson
 from pydantic import StringConstraints
 
+from monitor.clients.client import AccessError, Client
 from monitor.common.credential import Credential
+from monitor.common.fields import LocalPath, Reference, ServerUrl, instant
 from monitor.common.text import printable
 from monitor.inventory.held import Held
-from monitor.inventory.managers.base import LocalPath, ManagerConfig, Reference, ServerUrl, described, expiry, instant
-from monitor.inventory.managers.client import AccessError, Client
+from monitor.inventory.managers.base import ManagerConfig, described, expiry
 
 __all__ = ["KubernetesConfig", "KubernetesManager"]
 
@@ -47,7 +48,7 @@ class KubernetesManager:
     def __init__(self, config: KubernetesConfig) -> None:
         self.config = config
         ca_file = config.ca_file or (_ACCOUNT / "ca.crt" if (_ACCOUNT / "ca.crt").exists() else None)
-        self.client = Client(config.name, advice=_ADVICE, ca_file=ca_file)
+        self.client = Client(config.whose, advice=_ADVICE, ca_file=ca_file)
 
     async def held(self) -> AsyncIterator[Held]:
         for namespace in self.config.namespaces or ("",):

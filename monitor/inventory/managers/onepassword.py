@@ -10,9 +10,10 @@ from urllib.parse import quote
 
 from pydantic import model_validator
 
+from monitor.clients.client import AccessError, Client, together
+from monitor.common.fields import LocalPath, Reference, ServerUrl, instant
 from monitor.inventory.held import Held
-from monitor.inventory.managers.base import LocalPath, ManagerConfig, Reference, ServerUrl, instant
-from monitor.inventory.managers.client import AccessError, Client, together
+from monitor.inventory.managers.base import ManagerConfig
 from monitor.inventory.managers.op import OpProgram
 
 __all__ = ["OnePasswordConfig", "OnePasswordManager"]
@@ -49,7 +50,7 @@ class OnePasswordManager:
 
     def __init__(self, config: OnePasswordConfig) -> None:
         self.config = config
-        self.client = Client(config.name, advice=_ADVICE, ca_file=config.ca_file)
+        self.client = Client(config.whose, advice=_ADVICE, ca_file=config.ca_file)
         self._op = OpProgram(self.client, config.token, config.program) if config.server is None else None
 
     async def held(self) -> AsyncIterator[Held]:
@@ -81,7 +82,7 @@ class OnePasswordManager:
         await self.client.close()
 
     async def _vaults(self) -> dict[str, str]:
-        """Id → name. Raises ManagerError where one that the entry names is missing."""
+        """Id → name. Raises ServiceError where one that the entry names is missing."""
         asked = self._get("vaults", "vaults") if self._op is None else self._op.ask("vaults", "vault", "list")
         rows = self.client.rows("vaults", await asked)
         known = {self.client.pick("vaults", row, "id", str): str(row.get("name") or row["id"]) for row in rows}

@@ -15,10 +15,9 @@ from typing import Any
 
 import orjson
 
+from monitor.clients.client import LARGEST, AccessError, Client, ServiceError
 from monitor.common.credential import Credential
 from monitor.common.program import Ran, run, untrusted
-from monitor.inventory.held import ManagerError
-from monitor.inventory.managers.client import LARGEST, AccessError, Client
 
 __all__ = ["OpProgram"]
 
@@ -70,7 +69,7 @@ class OpProgram:
             self._folder.cleanup()
 
     async def ask(self, what: str, *arguments: str) -> Any:
-        """The JSON of its answer. Raises AccessError where the account may not see `what`, else ManagerError."""
+        """The JSON of its answer. Raises AccessError where the account may not see `what`, else ServiceError."""
         program, token = self._found(), self._given()
         async with self._room:
             ran = await self._run(what, token, program, *arguments, "--format", "json")
@@ -106,7 +105,7 @@ class OpProgram:
             os.close(ending)
             os.close(held)  # when it has ended: others of these have the same folder
 
-    def _failure(self, what: str, code: int, wrong: str) -> ManagerError:
+    def _failure(self, what: str, code: int, wrong: str) -> ServiceError:
         for pattern, meant in _MEANT:
             if pattern.search(wrong):
                 if not meant:

@@ -8,9 +8,10 @@ from typing import Any, ClassVar, Literal
 import orjson
 from pydantic import model_validator
 
-from monitor.inventory.held import Held, ManagerError
-from monitor.inventory.managers.base import ManagerConfig, Reference, ServerUrl, instant
-from monitor.inventory.managers.client import AccessError, Client
+from monitor.clients.client import AccessError, Client, ServiceError
+from monitor.common.fields import Reference, ServerUrl, instant
+from monitor.inventory.held import Held
+from monitor.inventory.managers.base import ManagerConfig
 
 __all__ = ["RailwayConfig", "RailwayManager"]
 
@@ -62,7 +63,7 @@ class RailwayManager:
 
     def __init__(self, config: RailwayConfig) -> None:
         self.config = config
-        self.client = Client(config.name)
+        self.client = Client(config.whose)
 
     async def held(self) -> AsyncIterator[Held]:
         where = await self._place()
@@ -104,7 +105,7 @@ class RailwayManager:
             return []
         try:
             await self._ask("me", _ME, {})
-        except ManagerError:
+        except ServiceError:
             return ["the token is one of a workspace, which may change every project in it: use a project_token"]
         return ["the token is one of an account, which may change all that its user may: use a project_token"]
 
@@ -142,7 +143,7 @@ class RailwayManager:
                 )
 
     async def _ask(self, what: str, query: str, variables: dict[str, Any]) -> dict[str, Any]:
-        """The `data` of an answer. Raises ManagerError when there is an error in it, even if some of it came."""
+        """The `data` of an answer. Raises ServiceError when there is an error in it, even if some of it came."""
         config = self.config
         headers = {"Content-Type": "application/json"}
         if config.project_token is not None:

@@ -9,10 +9,12 @@ from typing import Any, ClassVar, Literal
 import orjson
 from pydantic import Field
 
+from monitor.clients.aws import Amazon, NotThereError
+from monitor.clients.client import AccessError, together
+from monitor.common.fields import instant
 from monitor.inventory.held import Held, Standing, counted
-from monitor.inventory.managers.amazon import Amazon, AmazonConfig, NotThereError
-from monitor.inventory.managers.base import ManagerConfig, instant
-from monitor.inventory.managers.client import AccessError, together
+from monitor.inventory.managers.amazon import AmazonConfig
+from monitor.inventory.managers.base import ManagerConfig
 
 __all__ = ["SsmConfig", "SsmManager"]
 

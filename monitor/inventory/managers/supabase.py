@@ -7,10 +7,11 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import Field
 
+from monitor.clients.client import AccessError, Client
 from monitor.common.credential import Credential
+from monitor.common.fields import ServerUrl, instant
 from monitor.inventory.held import Held, Standing
-from monitor.inventory.managers.base import ManagerConfig, ServerUrl, expiry, instant
-from monitor.inventory.managers.client import AccessError, Client
+from monitor.inventory.managers.base import ManagerConfig, expiry
 
 __all__ = ["SupabaseConfig", "SupabaseManager"]
 
@@ -34,7 +35,7 @@ class SupabaseManager:
 
     def __init__(self, config: SupabaseConfig) -> None:
         self.config = config
-        self.client = Client(config.name, advice=_ADVICE)
+        self.client = Client(config.whose, advice=_ADVICE)
 
     async def held(self) -> AsyncIterator[Held]:
         legacy = await self._get("api-keys/legacy", empty=404)  # of a project that never had any

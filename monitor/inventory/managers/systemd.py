@@ -11,9 +11,11 @@ from typing import ClassVar, Literal
 
 from pydantic import Field
 
+from monitor.clients.client import ServiceError
+from monitor.common.fields import LocalPath
 from monitor.common.text import printable
-from monitor.inventory.held import Held, ManagerError
-from monitor.inventory.managers.base import LocalPath, ManagerConfig
+from monitor.inventory.held import Held
+from monitor.inventory.managers.base import ManagerConfig
 
 __all__ = ["SystemdConfig", "SystemdManager"]
 
@@ -85,7 +87,7 @@ class SystemdManager:
         for folder in self.config.path:
             try:
                 files = self._files(folder)
-            except ManagerError as error:
+            except ServiceError as error:
                 wrong.append(str(error))
                 continue
             for file in files:
@@ -100,5 +102,5 @@ class SystemdManager:
                     wrong.append(f"{where} can be read by every user: chmod 600")
         return wrong
 
-    def _failure(self, path: Path, problem: str) -> ManagerError:
-        return ManagerError(f"inventory {self.config.name}: {printable(str(path))}: {problem}")
+    def _failure(self, path: Path, problem: str) -> ServiceError:
+        return ServiceError(f"inventory {self.config.name}: {printable(str(path))}: {problem}")

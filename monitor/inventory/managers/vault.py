@@ -12,10 +12,11 @@ from urllib.parse import quote
 import orjson
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
+from monitor.clients.client import AccessError, Client, NoEffectError, ServiceError, together
 from monitor.common.credential import Credential
-from monitor.inventory.held import Held, ManagerError, NoEffectError, Standing, counted
-from monitor.inventory.managers.base import LocalPath, ManagerConfig, Reference, ServerUrl, described, instant
-from monitor.inventory.managers.client import AccessError, Client, together
+from monitor.common.fields import LocalPath, Reference, ServerUrl, instant
+from monitor.inventory.held import Held, Standing, counted
+from monitor.inventory.managers.base import ManagerConfig, described
 
 __all__ = ["VaultConfig", "VaultLogin", "VaultManager"]
 
@@ -83,13 +84,13 @@ class VaultManager:
 
     def __init__(self, config: VaultConfig) -> None:
         self.config = config
-        self.client = Client(config.name, advice=_LOST, ca_file=config.ca_file)
+        self.client = Client(config.whose, advice=_LOST, ca_file=config.ca_file)
         self._token = ""
         self._entering = asyncio.Lock()
 
     async def held(self) -> AsyncIterator[Held]:
         if self.config.token is not None:
-            with contextlib.suppress(ManagerError):  # one that lives on only as long as it is renewed
+            with contextlib.suppress(ServiceError):  # one that lives on only as long as it is renewed
                 await self._call("POST", "auth/token/renew-self", {})
         engine = await self._engine()
         if engine == "database":
@@ -159,7 +160,7 @@ class VaultManager:
 
     async def close(self) -> None:
         if self._token and self.config.token is None:
-            with contextlib.suppress(ManagerError):  # it ends by itself
+            with contextlib.suppress(ServiceError):  # it ends by itself
                 await self._send("POST", "auth/token/revoke-self", None)
         self._token = ""
         await self.client.close()
@@ -171,7 +172,7 @@ class VaultManager:
         try:
             if await self._engine() != "database":
                 raise self.client.error(path, f"{mount} is no database engine: only static roles are rotated by it")
-        except ManagerError as error:
+        except ServiceError as error:
             raise NoEffectError(str(error)) from None
         url, headers = f"{self.config.server}/v1/{self._path('', path)}", self._headers()
         reply = await self.client.act(path, "POST", url, headers, b"{}")
@@ -233,7 +234,7 @@ class VaultManager:
         return [key for key in keys if isinstance(key, str) and key]
 
     async def _alone(self, read: Callable[[str], Awaitable[list[Held]]]) -> list[Held]:
-        """What stands at `path` itself, which is no folder. Raises ManagerError when that is nothing."""
+        """What stands at `path` itself, which is no folder. Raises ServiceError when that is nothing."""
         found = await read(self.config.path)
         if not found:
             raise self.client.error(self._path("", self.config.path), "there is nothing: check `path`")
@@ -309,7 +310,7 @@ class VaultManager:
 
     async def _call(self, method: str, path: str, body: object = None, query: str = "") -> Any:
         """The JSON of an answer; None when there is nothing at that path. Raises AccessError only where the token is
-        still good, else ManagerError."""
+        still good, else ServiceError."""
         if not self._token:
             await self._enter("")
         token = self._token
@@ -349,7 +350,7 @@ class VaultManager:
             try:
                 body = await self._send("POST", path, given)
             except AccessError as error:
-                raise ManagerError(str(error)) from None
+                raise ServiceError(str(error)) from None
             auth = self.client.pick(path, body, "auth", dict)
             self._token = self.client.pick(path, auth, "client_token", str)
 

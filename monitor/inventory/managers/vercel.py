@@ -8,9 +8,10 @@ from urllib.parse import quote, urlencode
 
 from pydantic import Field
 
+from monitor.clients.client import AccessError, Client, together
+from monitor.common.fields import Reference, ServerUrl, instant
 from monitor.inventory.held import Held
-from monitor.inventory.managers.base import ManagerConfig, Reference, ServerUrl, instant
-from monitor.inventory.managers.client import AccessError, Client, together
+from monitor.inventory.managers.base import ManagerConfig
 
 __all__ = ["VercelConfig", "VercelManager"]
 
@@ -33,7 +34,7 @@ class VercelManager:
 
     def __init__(self, config: VercelConfig) -> None:
         self.config = config
-        self.client = Client(config.name, advice=_ADVICE)
+        self.client = Client(config.whose, advice=_ADVICE)
 
     async def held(self) -> AsyncIterator[Held]:
         until: str | None = None

@@ -11,8 +11,9 @@ import pytest
 from aiohttp import web
 
 from detectors.rules.template import expand
+from monitor.clients.client import ServiceError
 from monitor.inventory import read as reading
-from monitor.inventory.held import Held, ManagerError
+from monitor.inventory.held import Held
 from monitor.inventory.keep import Enrolled
 from monitor.inventory.managers.aws import AwsConfig
 from monitor.inventory.managers.dotenv import DotenvConfig
@@ -25,7 +26,7 @@ VALUE = expand("{alnum:30}", 6)
 class Broken:
     """Gives one secret, then fails."""
 
-    error: Exception = ManagerError("inventory e: it is down")
+    error: Exception = ServiceError("inventory e: it is down")
 
     def __init__(self, config: Any) -> None:
         self.closed = False
@@ -49,7 +50,7 @@ async def test_what_came_before_a_failure_is_taken_and_no_error_quotes_a_value(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(reading, "load_manager", lambda kind: Broken)
-    for error, said in ((ManagerError("it is down"), "it is down"), (ValueError(VALUE), "could not be read")):
+    for error, said in ((ServiceError("it is down"), "it is down"), (ValueError(VALUE), "could not be read")):
         monkeypatch.setattr(Broken, "error", error)
         found: list[Enrolled] = []
         why = await reading.read(entry(tmp_path), b"k" * 32, str, found.append)

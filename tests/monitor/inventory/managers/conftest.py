@@ -1,15 +1,12 @@
-"""AWS, played once for all tests of it."""
+"""What the documentation says of access."""
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-
-from tests.fakes.moto import Aws, aws
 
 
 @pytest.fixture(scope="session")
@@ -19,9 +16,3 @@ def documented() -> list[str]:
     policy = re.search(r'(?s)    (\{"Version".*?\]\}\]\})\n', text)
     assert policy
     return list(json.loads(policy[1])["Statement"][0]["Action"])
-
-
-@pytest.fixture(scope="session")
-def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Aws]:
-    with aws(tmp_path_factory.mktemp("moto")) as server:
-        yield server

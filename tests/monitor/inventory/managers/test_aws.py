@@ -12,7 +12,8 @@ import orjson
 import pytest
 from aiohttp import web
 
-from monitor.inventory.held import Held, ManagerError, NoEffectError, OvertakenError
+from monitor.clients.client import NoEffectError, ServiceError
+from monitor.inventory.held import Held, OvertakenError
 from monitor.inventory.managers.aws import AwsConfig, AwsManager
 from tests.fakes.moto import Aws
 from tests.fakes.server import FakeServer, Fault
@@ -79,10 +80,10 @@ async def test_who_may_not_read_and_who_may_write(cloud: Aws, tmp_path: Path, do
     nothing = cloud.user("nothing")
     (problem,) = await diagnosis(manager(cloud.url, tmp_path, nothing))
     assert "ListSecrets: HTTP 403 AccessDenied" in problem
-    with pytest.raises(ManagerError, match="not permitted"):
+    with pytest.raises(ServiceError, match="not permitted"):
         await everything(manager(cloud.url, tmp_path, nothing))
     wrong = (nothing[0], "y" * 40)
-    with pytest.raises(ManagerError, match="the key was refused") as caught:
+    with pytest.raises(ServiceError, match="the key was refused") as caught:
         await everything(manager(cloud.url, tmp_path, wrong))
     assert wrong[1] not in repr(caught.value)
 
@@ -145,7 +146,7 @@ async def test_pages_and_throttling(many: Secrets, tmp_path: Path) -> None:
 async def test_a_key_that_is_revoked_in_the_midst(many: Secrets, tmp_path: Path) -> None:
     many.revoked_after = 120
     seen: list[Held] = []
-    with pytest.raises(ManagerError, match="UnrecognizedClientException: the key was refused") as caught:
+    with pytest.raises(ServiceError, match="UnrecognizedClientException: the key was refused") as caught:
         await collect(manager(many.url, tmp_path), seen)
     assert 100 <= len(seen) <= 120
     assert CANARY not in repr(caught.value)
@@ -172,14 +173,14 @@ async def collect(one: AwsManager, seen: list[Held]) -> None:
 )
 async def test_half_an_answer_is_none(many: Secrets, tmp_path: Path, body: str) -> None:
     many.always = Fault(200, body=body)
-    with pytest.raises(ManagerError, match="inventory cloud: ListSecrets: ") as caught:
+    with pytest.raises(ServiceError, match="inventory cloud: ListSecrets: ") as caught:
         await everything(manager(many.url, tmp_path))
     assert CANARY not in repr(caught.value)
 
 
 async def test_a_page_that_leads_to_itself(many: Secrets, tmp_path: Path) -> None:
     many.always = Fault(200, body='{"SecretList": [], "NextToken": "same"}')
-    with pytest.raises(ManagerError, match="does not lead on"):
+    with pytest.raises(ServiceError, match="does not lead on"):
         await asyncio.wait_for(everything(manager(many.url, tmp_path)), 120)
 
 

@@ -11,7 +11,7 @@ import pytest
 from aiohttp import web
 from pydantic import ValidationError
 
-from monitor.inventory.held import ManagerError
+from monitor.clients.client import ServiceError
 from monitor.inventory.managers.azure import AzureConfig, AzureManager
 from tests.fakes.vendor import CANARY, Vendor, diagnosis, everything, hardships
 
@@ -124,7 +124,7 @@ async def test_versions_and_pages(server: Azure, make: Any) -> None:
 
 async def test_a_link_to_another_server_is_not_followed(server: Azure, make: Any) -> None:
     server.elsewhere = True
-    with pytest.raises(ManagerError, match="a link leads from the vault to another server"):
+    with pytest.raises(ServiceError, match="a link leads from the vault to another server"):
         await everything(make())
 
 

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from monitor.clients.client import ServiceError
 from monitor.config import ConfigError
 from monitor.config import parse as parse_config
-from monitor.inventory.held import ManagerError
 from monitor.inventory.managers.dotenv import DotenvConfig, DotenvManager, parse
 
 
@@ -66,7 +66,7 @@ async def test_what_can_be_read_is_given_before_it_fails(tmp_path: Path) -> None
     (tmp_path / "big.env").write_bytes(b"KEY=" + bytes(17 << 20))
     given = manager(tmp_path, ".env", "big.env", "gone.env").held()
     assert (await anext(given)).value == b"a"
-    with pytest.raises(ManagerError, match=r"gone\.env: no such file.*big\.env: larger") as caught:
+    with pytest.raises(ServiceError, match=r"gone\.env: no such file.*big\.env: larger") as caught:
         await anext(given)
     assert "KEY" not in str(caught.value)
 

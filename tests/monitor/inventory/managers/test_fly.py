@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from monitor.inventory.held import ManagerError
+from monitor.clients.client import ServiceError
 from monitor.inventory.managers.fly import FlyConfig, FlyManager
 from tests.fakes.vendor import CANARY, Vendor, diagnosis, everything, hardships
 
@@ -69,7 +69,7 @@ async def test_the_doctor_and_who_may_not(server: Fly, make: Any) -> None:
     (little,) = await diagnosis(make())
     assert little.startswith("inventory fly: worker: HTTP 403")
     assert CANARY not in little
-    with pytest.raises(ManagerError, match="worker: HTTP 403"):
+    with pytest.raises(ServiceError, match="worker: HTTP 403"):
         await everything(make())
 
 

@@ -16,7 +16,7 @@ from aiohttp import web
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
-from monitor.inventory.held import ManagerError
+from monitor.clients.client import ServiceError
 from monitor.inventory.managers.gcp import GcpConfig, GcpManager
 from tests.fakes.vendor import CANARY, Vendor, diagnosis, everything, hardships
 
@@ -172,7 +172,7 @@ async def test_whatever_goes_wrong(server: Google, make: Any) -> None:
 async def test_a_key_file_that_is_none(tmp_path: Path, key: str) -> None:
     (tmp_path / "key").write_text(key)
     given = {"name": "gcp", "type": "gcp", "project": "acme", "key": f"file:{tmp_path / 'key'}"}
-    with pytest.raises(ManagerError, match="`key` is no service account's key file") as caught:
+    with pytest.raises(ServiceError, match="`key` is no service account's key file") as caught:
         await everything(GcpManager(GcpConfig.model_validate(given)))
     assert CANARY not in f"{caught.value!r} {caught.value.__context__!r}"
 

@@ -11,7 +11,7 @@ import pytest
 from aiohttp import web
 from pydantic import ValidationError
 
-from monitor.inventory.held import ManagerError
+from monitor.clients.client import ServiceError
 from monitor.inventory.managers.github import GitHubActionsConfig, GitHubActionsManager
 from tests.fakes.server import Fault
 from tests.fakes.vendor import CANARY, Vendor, diagnosis, everything, hardships
@@ -92,7 +92,7 @@ async def test_fifty_thousand_in_a_stream(server: GitHub, tmp_path: Path) -> Non
 
 async def test_fewer_than_it_says_is_not_the_whole(server: GitHub, tmp_path: Path) -> None:
     server.short = 1
-    with pytest.raises(ManagerError, match="100 of 101 came"):
+    with pytest.raises(ServiceError, match="100 of 101 came"):
         await everything(maker(server, tmp_path)())
 
 
@@ -103,7 +103,7 @@ async def test_a_limit_that_is_a_403(server: GitHub, tmp_path: Path) -> None:
     one.client.first_retry = 0.001
     assert len(await everything(one)) == 102
     server.always = Fault(403, echo=True)
-    with pytest.raises(ManagerError, match="give the token read access to secrets") as caught:
+    with pytest.raises(ServiceError, match="give the token read access to secrets") as caught:
         await everything(maker(server, tmp_path)())
     assert CANARY not in repr(caught.value)
 
@@ -118,7 +118,7 @@ async def test_the_doctor(server: GitHub, tmp_path: Path) -> None:
     (little,) = await diagnosis(make())
     assert "give the token read access" in little
     server.always = Fault(404, echo=True)
-    with pytest.raises(ManagerError, match="no such repository"):
+    with pytest.raises(ServiceError, match="no such repository"):
         await diagnosis(make())
 
 

@@ -14,7 +14,7 @@ import jwt
 import orjson
 import pytest
 
-from monitor.inventory.held import ManagerError
+from monitor.clients.client import ServiceError
 from monitor.inventory.managers.kubernetes import KubernetesConfig, KubernetesManager
 from tests.fakes.server import Fault
 from tests.fakes.smtp import certificate
@@ -124,7 +124,7 @@ async def test_tokens_in_files(server: Cluster, tmp_path: Path) -> None:
     (held,) = await everything(make())
     assert (held.name, held.value, held.expires) == (str(tmp_path / "sa"), TOKEN.encode(), ENDS)
     (tmp_path / "sa").unlink()
-    with pytest.raises(ManagerError, match=r"token_files: file:.*No such file"):
+    with pytest.raises(ServiceError, match=r"token_files: file:.*No such file"):
         await everything(make())
 
 
@@ -151,7 +151,7 @@ async def test_the_doctor(server: Cluster, tmp_path: Path) -> None:
 
 async def test_data_that_is_no_base64(server: Cluster, tmp_path: Path) -> None:
     server.secrets = [{"metadata": {"name": "odd", "namespace": "prod"}, "data": {"KEY": f"{CANARY}!"}}]
-    with pytest.raises(ManagerError, match="prod/odd: data that is no base64") as caught:
+    with pytest.raises(ServiceError, match="prod/odd: data that is no base64") as caught:
         await everything(maker(server, tmp_path)())
     assert CANARY not in f"{caught.value!r} {caught.value.__cause__!r}"
 

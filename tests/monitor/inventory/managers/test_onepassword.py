@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from monitor.inventory.held import ManagerError
+from monitor.clients.client import ServiceError
 from monitor.inventory.managers.onepassword import OnePasswordConfig, OnePasswordManager
 from tests.fakes.vendor import CANARY, Vendor, diagnosis, everything, hardships
 
@@ -108,7 +108,7 @@ async def test_some_vaults_by_name_or_id(server: Connect, tmp_path: Path) -> Non
     for vault in ("v1", "production"):
         assert len(await everything(maker(server, tmp_path, vault)())) == 7
     assert await everything(maker(server, tmp_path, "stage")()) == []
-    with pytest.raises(ManagerError, match="there is no 'elsewhere', or the token may not read it"):
+    with pytest.raises(ServiceError, match="there is no 'elsewhere', or the token may not read it"):
         await everything(maker(server, tmp_path, "v1", "elsewhere")())
 
 

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from monitor.inventory.held import ManagerError
+from monitor.clients.client import ServiceError
 from monitor.inventory.managers import op
 from monitor.inventory.managers.onepassword import OnePasswordConfig, OnePasswordManager
 from tests.fakes.vendor import CANARY, diagnosis, everything
@@ -140,7 +140,7 @@ async def test_the_doctor(folder: Path) -> None:
 )
 async def test_what_it_says_is_taken_for_what_it_means_and_never_repeated(folder: Path, said: str, meant: str) -> None:
     (folder / "trouble").write_text(said.replace("CANARY", CANARY))
-    with pytest.raises(ManagerError) as caught:
+    with pytest.raises(ServiceError) as caught:
         await everything(manager(folder))
     assert meant in str(caught.value)
     assert str(caught.value).startswith("inventory vaults: vaults: ")
@@ -156,13 +156,13 @@ async def test_an_item_is_refused_by_the_server_alone(folder: Path, said: str) -
             found = await everything(manager(folder))
             assert {held.name: held.value for held in found} == {"production/database": None, "production/hidden": None}
         else:
-            with pytest.raises(ManagerError, match="ended with exit code 1"):
+            with pytest.raises(ServiceError, match="ended with exit code 1"):
                 await everything(manager(folder))
 
 
 async def test_what_is_wrong_before_it_is_asked(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     async def problem(**keys: Any) -> str:
-        with pytest.raises(ManagerError) as caught:
+        with pytest.raises(ServiceError) as caught:
             await everything(manager(folder, **keys))
         assert CANARY not in str(caught.value)
         return str(caught.value)
@@ -219,7 +219,7 @@ async def test_one_that_hangs_is_ended_with_all_that_it_has_started(
         while "(zombie)" not in Path(f"/proc/{child}/status").read_text():
             await asyncio.sleep(0.01)
     monkeypatch.setattr(op, "_SECONDS", 0.05)
-    with pytest.raises(ManagerError, match="`op` gave no answer within"):
+    with pytest.raises(ServiceError, match="`op` gave no answer within"):
         await everything(manager(folder))
 
 
@@ -228,12 +228,12 @@ async def test_of_what_it_says_no_more_is_kept_than_an_answer_may_be(
 ) -> None:
     monkeypatch.setattr(op, "LARGEST", 1 << 20)
     (folder / "op").write_text("#!/bin/sh\nhead -c 1048577 /dev/zero\n")
-    with pytest.raises(ManagerError, match="what `op` printed is larger than 1 MiB"):
+    with pytest.raises(ServiceError, match="what `op` printed is larger than 1 MiB"):
         await everything(manager(folder))
     (folder / "op").write_text(f"#!/bin/sh\nprintf '%1048576s' '{json.dumps([{'id': 'v1'}])}'\n")
     assert "the token may read no vault" not in await diagnosis(manager(folder))
     (folder / "op").write_text("#!/bin/sh\n{ head -c 100000000 /dev/zero; echo '(401) Unauthorized'; } >&2\nexit 1\n")
-    with pytest.raises(ManagerError, match="the token was refused"):
+    with pytest.raises(ServiceError, match="the token was refused"):
         await everything(manager(folder))
 
 

@@ -10,7 +10,7 @@ import orjson
 import pytest
 from pydantic import ValidationError
 
-from monitor.inventory.held import ManagerError
+from monitor.clients.client import ServiceError
 from monitor.inventory.managers.railway import RailwayConfig, RailwayManager
 from tests.fakes.server import Fault
 from tests.fakes.vendor import CANARY, Vendor, diagnosis, everything, hardships
@@ -106,7 +106,7 @@ async def test_shared_and_of_services_and_sealed(server: Railway, tmp_path: Path
 async def test_part_of_an_answer_beside_an_error_is_not_the_whole(server: Railway, tmp_path: Path) -> None:
     body = orjson.dumps({"data": {"variables": {"KEY": CANARY}}, "errors": [{"message": f"timeout {CANARY}"}]})
     server.faults.extend([None, None, None, None, None, Fault(200, body=body.decode())])
-    with pytest.raises(ManagerError, match="an error, or only a part") as caught:
+    with pytest.raises(ServiceError, match="an error, or only a part") as caught:
         await everything(maker(server, tmp_path)())
     assert CANARY not in repr(caught.value)
 
@@ -141,5 +141,5 @@ async def test_whatever_goes_wrong(server: Railway, tmp_path: Path) -> None:
 
 async def test_a_connection_that_does_not_end(server: Railway, tmp_path: Path) -> None:
     server.size = 0
-    with pytest.raises(ManagerError, match="does not lead on"):
+    with pytest.raises(ServiceError, match="does not lead on"):
         await everything(maker(server, tmp_path)())

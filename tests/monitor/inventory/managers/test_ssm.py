@@ -9,7 +9,7 @@ import orjson
 import pytest
 from aiohttp import web
 
-from monitor.inventory.held import ManagerError
+from monitor.clients.client import ServiceError
 from monitor.inventory.managers.ssm import SsmConfig, SsmManager
 from tests.fakes.moto import Aws
 from tests.fakes.server import FakeServer, Fault
@@ -63,7 +63,7 @@ async def test_who_may_too_little_and_too_much(cloud: Aws, tmp_path: Path, docum
     few, history = await diagnosis(manager(cloud.url, tmp_path, nothing, versions=2))
     assert "allow ssm:GetParametersByPath" in few
     assert "allow ssm:GetParameterHistory" in history
-    with pytest.raises(ManagerError, match="inventory params: GetParametersByPath: HTTP 403 AccessDenied"):
+    with pytest.raises(ServiceError, match="inventory params: GetParametersByPath: HTTP 403 AccessDenied"):
         await everything(manager(cloud.url, tmp_path, nothing))
 
 
@@ -116,7 +116,7 @@ async def test_half_a_page_in_the_midst(tmp_path: Path) -> None:
     async with Parameters() as server:
         server.count, server.cut = 100, 50
         server.faults.append(Fault(400, body='{"__type": "ThrottlingException"}'))
-        with pytest.raises(ManagerError, match="no Parameters in it") as caught:
+        with pytest.raises(ServiceError, match="no Parameters in it") as caught:
             await everything(manager(server.url, tmp_path))
         assert CANARY not in repr(caught.value)
 

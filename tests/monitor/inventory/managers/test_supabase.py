@@ -11,7 +11,7 @@ import jwt
 import pytest
 from aiohttp import web
 
-from monitor.inventory.held import ManagerError
+from monitor.clients.client import ServiceError
 from monitor.inventory.managers.supabase import SupabaseConfig, SupabaseManager
 from tests.fakes.vendor import CANARY, Vendor, diagnosis, everything, hardships
 
@@ -126,7 +126,7 @@ async def test_a_project_that_never_had_legacy_keys_or_signing_keys(server: Supa
     assert {"api-keys/gateway", "jwt-secret"} <= found
     assert not {name for name in found if name.startswith("jwt-signing-key")}
     server.missing = {"api-keys"}
-    with pytest.raises(ManagerError, match="no such project: check `project`") as caught:
+    with pytest.raises(ServiceError, match="no such project: check `project`") as caught:
         await everything(made())
     assert CANARY not in repr(caught.value)
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from monitor.inventory.held import ManagerError
+from monitor.clients.client import ServiceError
 from monitor.inventory.managers.systemd import SystemdConfig, SystemdManager
 from tests.fakes.vendor import CANARY, diagnosis, everything
 
@@ -48,17 +48,17 @@ async def test_of_encrypted_ones_only_the_names(store: Path, tmp_path: Path) -> 
 
 
 async def test_what_cannot_be_read_is_no_empty_folder(store: Path, tmp_path: Path) -> None:
-    with pytest.raises(ManagerError, match=r"inventory credentials: .*/missing: no such folder: check `path`"):
+    with pytest.raises(ServiceError, match=r"inventory credentials: .*/missing: no such folder: check `path`"):
         await everything(manager(tmp_path / "missing"))
-    with pytest.raises(ManagerError, match="Not a directory"):
+    with pytest.raises(ServiceError, match="Not a directory"):
         await everything(manager(store / "key"))
     (store / "large").write_bytes(CANARY.encode() * 100_000)
-    with pytest.raises(ManagerError, match="large: larger than 1 MiB") as caught:
+    with pytest.raises(ServiceError, match="large: larger than 1 MiB") as caught:
         await everything(manager(store))
     assert CANARY not in str(caught.value)
     (store / "large").unlink()
     (store / "loop").symlink_to("loop")
-    with pytest.raises(ManagerError, match="symbolic links"):
+    with pytest.raises(ServiceError, match="symbolic links"):
         await everything(manager(store))
 
 
@@ -73,7 +73,7 @@ async def test_the_doctor(store: Path, tmp_path: Path) -> None:
 @pytest.mark.skipif(os.geteuid() == 0, reason="root reads everything")
 async def test_a_file_that_may_not_be_read(store: Path) -> None:
     (store / "key").chmod(0)
-    with pytest.raises(ManagerError, match="key: Permission denied"):
+    with pytest.raises(ServiceError, match="key: Permission denied"):
         await everything(manager(store))
     (problem,) = await diagnosis(manager(store))
     assert "key cannot be read" in problem

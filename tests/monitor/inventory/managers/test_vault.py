@@ -21,11 +21,11 @@ from pydantic import ValidationError
 
 from monitor.actions.actor import Actor
 from monitor.actions.config import ActionConfig
+from monitor.clients.client import NoEffectError, ServiceError, together
 from monitor.common.http import Http
 from monitor.config import parse
-from monitor.inventory.held import Held, ManagerError, NoEffectError
+from monitor.inventory.held import Held
 from monitor.inventory.keep import Enrolled
-from monitor.inventory.managers.client import together
 from monitor.inventory.managers.vault import VaultConfig, VaultManager
 from monitor.inventory.read import read
 from monitor.rotation.automatic import Automatic
@@ -175,7 +175,7 @@ async def test_the_first_version_of_the_engine(bao: OpenBao, tmp_path: Path) -> 
     assert values(await everything(manager(bao, tmp_path, mount="old"))) == {
         "old/a.KEY.deep": b"two", "old/a/b.KEY": b"one",
     }  # fmt: skip
-    with pytest.raises(ManagerError, match="no path of its policy is in the engine, or `mount` is wrong"):
+    with pytest.raises(ServiceError, match="no path of its policy is in the engine, or `mount` is wrong"):
         await diagnosis(manager(bao, tmp_path, bao.token(), mount="old"))
     policy = 'path "old/*" { capabilities = ["list", "create"] }'
     bao.call("POST", "sys/policies/acl/old", {"policy": policy})
@@ -215,7 +215,7 @@ async def test_an_approle_logs_in_and_out(bao: OpenBao, tmp_path: Path, folder: 
     assert accessors(bao) == before
 
     bao.call("POST", "auth/approle/role/reader/secret-id/destroy", {"secret_id": secret})
-    with pytest.raises(ManagerError, match=r"auth/approle/login: HTTP 400.*the login was refused") as caught:
+    with pytest.raises(ServiceError, match=r"auth/approle/login: HTTP 400.*the login was refused") as caught:
         await everything(manager(bao, tmp_path, approle=login))
     assert secret not in str(caught.value)
 
@@ -271,7 +271,7 @@ async def test_a_service_account_of_kubernetes(bao: OpenBao, tmp_path: Path, fol
     assert values(await everything(manager(bao, tmp_path, kubernetes=login, path=folder))) == {
         f"secret/{folder}/app.KEY": b"v"
     }
-    with pytest.raises(ManagerError, match="auth/kubernetes/login") as caught:
+    with pytest.raises(ServiceError, match="auth/kubernetes/login") as caught:
         await everything(manager(bao, tmp_path, kubernetes={**login, "role": "other"}))
     assert token not in str(caught.value)
 
@@ -334,7 +334,7 @@ async def test_a_token_that_is_revoked_in_the_midst(bao: OpenBao, tmp_path: Path
     held = one.held()
     assert [(await anext(held)).name for _ in range(3)] == [f"secret/{folder}/{number:02}" for number in range(3)]
     bao.call("POST", "auth/token/revoke", {"token": token})
-    with pytest.raises(ManagerError, match=r"inventory vault: .*the token was refused: it has expired") as caught:
+    with pytest.raises(ServiceError, match=r"inventory vault: .*the token was refused: it has expired") as caught:
         [one async for one in held]
     await one.close()
     assert CANARY not in repr(caught.value)
@@ -360,14 +360,14 @@ async def test_nothing_held_and_nothing_found_are_not_the_same(bao: OpenBao, tmp
         ({"path": "no/such/path"}, "there is nothing: check `path`"),
         ({"namespace": "nowhere"}, "HTTP 40"),
     ):
-        with pytest.raises(ManagerError, match=problem):
+        with pytest.raises(ServiceError, match=problem):
             await everything(manager(bao, tmp_path, **keys))
 
 
 async def test_one_that_is_sealed(tmp_path: Path) -> None:
     with openbao(tmp_path) as server:
         server.call("PUT", "sys/seal")
-        with pytest.raises(ManagerError, match="HTTP 503: it is sealed, or has no leader"):
+        with pytest.raises(ServiceError, match="HTTP 503: it is sealed, or has no leader"):
             await everything(manager(server, tmp_path))
 
 
@@ -433,7 +433,7 @@ async def test_static_roles_of_a_database_are_read_and_rotated(
     ]
     await broad.close()
     strange = manager(bao, tmp_path, approle=approle(bao, tmp_path, "rotates-roles"))
-    with pytest.raises(ManagerError, match="no path of its policy is in the engine, or `mount` is wrong"):
+    with pytest.raises(ServiceError, match="no path of its policy is in the engine, or `mount` is wrong"):
         await strange.fit()
     await strange.close()
     mistaken = manager(bao, tmp_path, approle=approle(bao, tmp_path, "reader"))

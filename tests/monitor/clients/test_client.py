@@ -8,9 +8,8 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from monitor.clients.client import AccessError, Client, ServiceError, together
 from monitor.common.credential import Credential
-from monitor.inventory.held import ManagerError
-from monitor.inventory.managers.client import AccessError, Client, together
 from tests.fakes.server import FAULTS, FakeServer, Fault
 
 CANARY = "canary-0f3b77"
@@ -46,14 +45,14 @@ async def test_limits_and_failures_are_waited_out(client: Client, server: FakeSe
 async def test_a_limit_that_lasts_ends_the_reading(client: Client, server: FakeServer) -> None:
     client.patience = 0.1
     server.always = LIMIT
-    with pytest.raises(ManagerError, match=r"inventory prod: reading app: HTTP 429.*ask less often"):
+    with pytest.raises(ServiceError, match=r"inventory prod: reading app: HTTP 429.*ask less often"):
         await get(client, server)
     assert len(server.requests) == 11
 
 
 async def test_nobody_waits_as_long_as_a_server_asks_for_at_most(client: Client, server: FakeServer) -> None:
     server.always = Fault(429, {"Retry-After": "3600"})
-    with pytest.raises(ManagerError, match="more than 300 s"):
+    with pytest.raises(ServiceError, match="more than 300 s"):
         await get(client, server)
     assert len(server.requests) == 1
 
@@ -62,12 +61,12 @@ async def test_nobody_waits_as_long_as_a_server_asks_for_at_most(client: Client,
 async def test_a_limit_that_says_when_it_ends(client: Client, server: FakeServer, since: str) -> None:
     ends = 1000 if since == "now" else int(time.time()) + 1000
     server.always = Fault(429, {"X-RateLimit-Reset": str(ends)})
-    with pytest.raises(ManagerError, match="more than 300 s"):
+    with pytest.raises(ServiceError, match="more than 300 s"):
         await get(client, server)
     assert len(server.requests) == 1
     server.always = Fault(429, {"X-RateLimit-Reset": "soon"})
     client.patience = 0.01
-    with pytest.raises(ManagerError):
+    with pytest.raises(ServiceError):
         await get(client, server)
     assert len(server.requests) > 2
 
@@ -84,7 +83,7 @@ async def test_a_limit_that_is_told_in_the_body(server: FakeServer) -> None:
 async def test_no_failure_holds_what_was_sent_or_answered(name: str, client: Client, server: FakeServer) -> None:
     client.patience = 0.0 if name == "503" else 10
     server.always = FAULTS[name]
-    with pytest.raises(ManagerError, match=r"^inventory prod: reading app: ") as caught:
+    with pytest.raises(ServiceError, match=r"^inventory prod: reading app: ") as caught:
         await get(client, server)
     assert CANARY not in told(caught.value)
     assert isinstance(caught.value, AccessError) is (name == "403")
@@ -104,7 +103,7 @@ def told(error: BaseException | None) -> str:
 @pytest.mark.parametrize("body", ["", "<html>" + CANARY, '{"a": "' + CANARY])
 async def test_what_is_no_json_is_no_answer(body: str, client: Client, server: FakeServer) -> None:
     server.always = Fault(200, body=body)
-    with pytest.raises(ManagerError, match="not JSON") as caught:
+    with pytest.raises(ServiceError, match="not JSON") as caught:
         await get(client, server)
     assert CANARY not in told(caught.value)
 
@@ -112,17 +111,17 @@ async def test_what_is_no_json_is_no_answer(body: str, client: Client, server: F
 def test_an_answer_without_what_belongs_into_it_is_refused() -> None:
     client = Client("prod")
     for body in (None, [], {}, {"rows": None}, {"rows": {}}, {"rows": [1]}, CANARY, {"rows": CANARY}):
-        with pytest.raises(ManagerError, match="inventory prod: listing: the answer is not as documented") as caught:
+        with pytest.raises(ServiceError, match="inventory prod: listing: the answer is not as documented") as caught:
             client.rows("listing", body, "rows")
         assert CANARY not in told(caught.value)
     assert client.rows("listing", {"rows": [{}]}, "rows") == [{}]
     assert client.rows("listing", [{}]) == [{}]
-    with pytest.raises(ManagerError):
+    with pytest.raises(ServiceError):
         client.pick("listing", {"n": True}, "n", int)
 
 
 def test_a_credential_that_is_not_there_names_the_key() -> None:
-    with pytest.raises(ManagerError, match=r"inventory prod: token: file:/nowhere/at/all: No such file"):
+    with pytest.raises(ServiceError, match=r"inventory prod: token: file:/nowhere/at/all: No such file"):
         Client("prod").secret(Credential("file:/nowhere/at/all"), "token")
 
 
@@ -136,13 +135,13 @@ async def test_a_few_at_once_in_order_and_none_is_left_behind() -> None:
         try:
             await asyncio.sleep(0.02 if number % 3 == 0 else 0)
             if number == 40:
-                raise ManagerError("no more")
+                raise ServiceError("no more")
             return number
         finally:
             running -= 1
 
     assert [one async for one in together(range(30), fetch)] == list(range(30))
     assert 1 < most <= 8
-    with pytest.raises(ManagerError, match="no more"):
+    with pytest.raises(ServiceError, match="no more"):
         [one async for one in together(range(100), fetch)]
     assert running == 0

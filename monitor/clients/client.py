@@ -1,7 +1,7 @@
-"""How a provider is asked: limits waited out within bounds, and every failure a ManagerError that holds no value.
+"""How a service is asked: limits waited out within bounds, and every failure a ServiceError that holds no value.
 
 What a provider answers holds secrets, and so does what a confused proxy echoes. Therefore no body and no URL is quoted;
-a message is made of the entry's name, what was asked for in our own words, the status, and what to do.
+a message says for whom it was asked, what was asked for in our own words, the status, and what to do.
 """
 
 from __future__ import annotations
@@ -19,9 +19,8 @@ from monitor.common.backoff import backoff
 from monitor.common.credential import Credential, CredentialError
 from monitor.common.http import Http, RemoteError, Reply, limit_ends
 from monitor.common.text import printable, veiled
-from monitor.inventory.held import ManagerError, NoEffectError
 
-__all__ = ["LARGEST", "AccessError", "Client", "together"]
+__all__ = ["LARGEST", "AccessError", "Client", "NoEffectError", "ServiceError", "together"]
 
 LARGEST = 64 << 20  # bytes of one answer: a thousand values of 64 KiB
 ATTEMPTS = 4  # of one request that fails; a limit that is waited out is no failure
@@ -34,23 +33,32 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 
-class AccessError(ManagerError):
+class ServiceError(Exception):
+    """A service that cannot be used now. The message says for whom it was asked and what to do, and holds no value."""
+
+
+class NoEffectError(ServiceError):
+    """What was to be changed there is certainly not changed. Any other ServiceError of it: nobody knows."""
+
+
+class AccessError(ServiceError):
     """The provider knows who asks, and does not permit it (403): other requests may go well."""
 
 
 class Client:
-    """A provider's server, asked for one `[[inventory]]` entry. `throttled`: whether an answer that is no 429 says that
-    there were too many requests; `advice`: status → what to do about it; `ca_file`: whom to trust."""
+    """A provider's server. `whose`: for which part of the configuration it is asked, as messages say it. `throttled`:
+    whether an answer that is no 429 says that there were too many requests; `advice`: status → what to do about it;
+    `ca_file`: whom to trust."""
 
     def __init__(
         self,
-        entry: str,
+        whose: str,
         *,
         advice: Mapping[int, str] | None = None,
         throttled: Callable[[Reply], bool] = lambda reply: False,
         ca_file: Path | None = None,
     ) -> None:
-        self.entry = entry
+        self.whose = whose
         self.first_retry = 1.0  # seconds; doubles
         self.patience = PATIENCE
         self._advice = {**ADVICE, **(advice or {})}
@@ -61,16 +69,16 @@ class Client:
     async def close(self) -> None:
         await self._http.close()
 
-    def error(self, what: str, problem: str) -> ManagerError:
+    def error(self, what: str, problem: str) -> ServiceError:
         """A failure while asking for `what`. `problem` holds no word of an answer."""
-        return ManagerError(f"inventory {self.entry}: {printable(veiled(what))}: {problem}")
+        return ServiceError(f"{self.whose}: {printable(veiled(what))}: {problem}")
 
     def secret(self, credential: Credential, key: str) -> str:
-        """The value of the entry's `key`. Blocking: reads a small file. Raises ManagerError, which names it."""
+        """The value of the configuration's `key`. Blocking: reads a small file. Raises ServiceError, which names it."""
         try:
             return credential.resolve(key)
         except CredentialError as error:
-            raise ManagerError(f"inventory {self.entry}: {error}") from None
+            raise ServiceError(f"{self.whose}: {error}") from None
 
     async def json(
         self,
@@ -83,7 +91,7 @@ class Client:
         signed: Callable[[], Mapping[str, str]] | None = None,
         empty: int = 0,
     ) -> Any:
-        """The JSON of a good answer; None for an answer with status `empty`. Raises ManagerError."""
+        """The JSON of a good answer; None for an answer with status `empty`. Raises ServiceError."""
         reply = await self.ask(what, method, url, headers, body, signed=signed)
         if empty and reply.status == empty:
             return None
@@ -105,7 +113,7 @@ class Client:
         signed: Callable[[], Mapping[str, str]] | None = None,
     ) -> Reply:
         """The answer, whatever its status, once it is neither a limit nor a failure of theirs. `signed`: headers that
-        are made anew for each try. Raises ManagerError."""
+        are made anew for each try. Raises ServiceError."""
         waited, tries, failures = 0.0, 0, 0
         while True:
             tries += 1
@@ -134,7 +142,7 @@ class Client:
 
     async def act(self, what: str, method: str, url: str, headers: Mapping[str, str], body: bytes) -> Reply:
         """Send what changes something, once. Returns the answer of who has looked at it; it is taken where that is 2xx,
-        else it has no effect. Raises NoEffectError where it was not sent, ManagerError where nobody knows."""
+        else it has no effect. Raises NoEffectError where it was not sent, ServiceError where nobody knows."""
         http = Http(timeout=60.0, connect=10.0, ca_file=self._ca_file, once=True)
         try:
             reply = await http.request(method, url, body, headers, limit=LARGEST, whole=True)
@@ -156,7 +164,7 @@ class Client:
         return NoEffectError(str(self.error(what, f"{said}: {advice}" if advice else said)))
 
     def check(self, what: str, reply: Reply) -> None:
-        """Return on 2xx, else raise ManagerError, on 403 an AccessError."""
+        """Return on 2xx, else raise ServiceError, on 403 an AccessError."""
         try:
             reply.check(self._advice)
         except RemoteError as error:
@@ -166,14 +174,14 @@ class Client:
         raise AccessError(str(failure)) if reply.status == 403 else failure
 
     def pick(self, what: str, body: Any, key: str, kind: type[Kind]) -> Kind:
-        """`body[key]`, which must be of that kind: an answer without it is no whole answer. Raises ManagerError."""
+        """`body[key]`, which must be of that kind: an answer without it is no whole answer. Raises ServiceError."""
         value = body.get(key) if isinstance(body, dict) else None
         if not isinstance(value, kind) or isinstance(value, bool) is not (kind is bool):
             raise self.error(what, f"the answer is not as documented: no {key} in it; what it holds is not known now")
         return value
 
     def rows(self, what: str, body: Any, key: str | None = None) -> list[dict[str, Any]]:
-        """The list of objects that an answer is, or that it has under `key`. Raises ManagerError."""
+        """The list of objects that an answer is, or that it has under `key`. Raises ServiceError."""
         rows = body if key is None else self.pick(what, body, key, list)
         if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
             raise self.error(
@@ -182,7 +190,7 @@ class Client:
         return rows
 
     def onward(self, what: str, old: str | None, new: object) -> str | None:
-        """Where the next page begins, None after the last. Raises ManagerError when it would be the same page again."""
+        """Where the next page begins, None after the last. Raises ServiceError when it would be the same page again."""
         if new is None or new == "":
             return None
         if not isinstance(new, str) or new == old:

@@ -1,0 +1,56 @@
+"""What keys of the configuration and answers of services share: addresses, paths, references, moments."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, ValidationInfo
+
+from monitor.common.credential import Credential
+from monitor.common.http import loopback
+
+__all__ = ["LocalPath", "Reference", "ServerUrl", "instant"]
+
+
+def _address(url: str) -> str:
+    parts = urlsplit(url)
+    if parts.scheme not in ("http", "https") or not parts.hostname or "@" in parts.netloc or parts.query:
+        raise ValueError('must be an address such as "https://vault.example.org:8200", without a user or a query')
+    if parts.scheme == "http" and not loopback(parts.hostname):
+        raise ValueError("secrets would go over the network unencrypted: use https")
+    return url.rstrip("/")
+
+
+# The address of a provider's server: https, or http on this machine.
+ServerUrl = Annotated[str, AfterValidator(_address)]
+
+
+def _anchored(path: Path, info: ValidationInfo) -> Path:
+    return Path((info.context or {}).get("folder") or "") / path.expanduser()
+
+
+def _anchored_reference(given: Credential, info: ValidationInfo) -> Credential:
+    scheme, _, name = given.reference.partition(":")
+    return Credential(f"file:{_anchored(Path(name), info)}") if scheme == "file" else given
+
+
+# A file or folder on this machine; relative ones lie beside the configuration.
+LocalPath = Annotated[Path, AfterValidator(_anchored)]
+# A credential's reference, whose file likewise.
+Reference = Annotated[Credential, AfterValidator(_anchored_reference)]
+
+
+def instant(value: object) -> float | None:
+    """Seconds since 1970 of a time as providers write it: RFC 3339 or a number of seconds; None when it is neither."""
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return float(value)
+    if not isinstance(value, str):
+        return None
+    try:
+        moment = datetime.fromisoformat(value)
+    except ValueError:
+        return None
+    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
