@@ -44,5 +44,7 @@ def amid_others(value: bytes) -> bool:
 
 
 def unwritten(value: bytes) -> bool:
-    """Whether what looks like a path has no part that anybody would have written: base64 has slashes as well."""
-    return len(value) >= 24 and _WRITTEN.search(value) is None
+    """Whether what looks like a path is nothing that anybody would have written: less than a sixth of it are parts
+    as people write them. Base64 has slashes as well, and between two of them such a part by chance."""
+    written = sum(len(part[0].lstrip(b"/")) for part in _WRITTEN.finditer(value))
+    return len(value) >= 24 and written * 6 < len(value)

@@ -6,6 +6,7 @@ import random
 import pytest
 
 from detectors.match.chance import amid_others, by_chance, unwritten
+from detectors.match.filters import _PATH, _random
 from tests.detectors.texts import engine
 
 LITERAL = b"ghp_"
@@ -67,6 +68,10 @@ def test_letters_in_a_row_and_slashes_come_by_chance_in_what_is_random() -> None
     assert not any(
         map(amid_others, (b"sk-proj-xxxxxxxxxxxxxxxxxxxxxxxx", b"abcdxxxxefgh", b"AKIAxxxx-xxxx-xxxx-1234-5678"))
     )
-    assert unwritten(b"ituC0Do/V2J/f55VenBRLHT/bJ01671D")
+    chance = random.Random(9)
+    encoded = [base64.b64encode(chance.randbytes(24)) for _ in range(20_000)]
+    looks = [value for value in encoded if _PATH.fullmatch(value)]
+    assert len(looks) > 800
+    assert all(unwritten(value) or _random(value, 10.0) for value in looks)
     paths = (b"Users/Kim/Projects/Acme2/build", b"/srv/app/releases/7Fq2xKp9/Zr4", b"k8S/V2/f5Ven/prod/keyRing9abc")
     assert not any(map(unwritten, paths))
