@@ -14,6 +14,7 @@ import os
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from monitor import state
@@ -39,6 +40,7 @@ __all__ = [
     "make_scrubber",
     "open_site",
     "open_store",
+    "present_store",
     "read_rules",
     "rule_errors",
 ]
@@ -175,6 +177,24 @@ async def open_store(config: Config, *, repairs: bool = True, waiting: Callable[
         await store.close(0.0)
         raise
     return store
+
+
+@asynccontextmanager
+async def present_store(config: Config) -> AsyncIterator[tuple[Store | None, str]]:
+    """The configured database, or None and why there is none. It is neither made nor mended here."""
+    from monitor.store import StoreError
+
+    async with contextlib.AsyncExitStack() as stack:
+        store, why = None, ""
+        try:
+            url = state.database(config)
+            if isinstance(url, Path) and not url.exists():
+                why = f"there is no database at {url} yet; `monitor run` makes it"
+            else:
+                store = await stack.enter_async_context(await open_store(config, repairs=False))
+        except (ConfigError, StoreError) as error:
+            why = str(error)
+        yield store, why
 
 
 def make_scanner(engine: Engine, key: bytes, workers: int = 1, marks: BlockMarks | None = None) -> Scanner:

@@ -8,22 +8,11 @@ from dataclasses import dataclass, field
 
 from monitor.delivery import SinkStats
 from monitor.intake import Behind
+from monitor.inventory.known import Known
 from monitor.scanner import ScannerStats
 from monitor.store import Stats
 
-__all__ = ["Known", "Snapshot"]
-
-
-@dataclass(frozen=True, slots=True)
-class Known:
-    """How far a manager of secrets is known. `at`: when it was last read to its end, or else first asked; `good`:
-    seconds from then on for which that is up to date."""
-
-    at: float
-    good: float
-
-    def stale(self, now: float) -> bool:
-        return now - self.at > self.good
+__all__ = ["Snapshot"]
 
 
 @dataclass(slots=True)

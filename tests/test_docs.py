@@ -88,6 +88,8 @@ def test_the_example_loads_as_it_is_and_with_everything_switched_on() -> None:
     assert {source.type for source in whole.sources} == set(SOURCES)
     assert {sink.type for sink in whole.sinks} == set(SINKS)
     assert {entry.type for entry in whole.inventory} == set(MANAGERS)
+    for entry in whole.inventory:  # as the process that reads it gets it
+        assert type(entry).model_validate(entry.model_dump(mode="json")) == entry
 
 
 def test_the_example_has_every_key() -> None:

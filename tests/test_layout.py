@@ -96,6 +96,47 @@ def test_detectors_and_sinks_import_of_ours_only_the_ground_floor(package: str) 
     assert not offences([package], lambda _, name: within(name, package) or within(name, "monitor.common"))
 
 
+# Rooms of `monitor`, its folders and loose modules, by floors: each imports from floors before its own only, also for
+# type checking and inside functions, so that none of them stands in a circle.
+FLOORS = (
+    "common connection excerpt json_lines mute pairs program quoted record service",
+    "clients folding matcher model process retention",
+    "access blocks incidents inhibition intake ledger runbook scrub seal",
+    "mask places records routing",
+    "sources store",
+    "drill github scanner standing suppression_file view",
+    "delivery inventory report verify web",
+    "actions rotation scan snapshot",
+    "audit metrics",
+    "config",
+    "state status",
+    "in_force site weaknesses",
+    "host",
+    "daemon",
+    "cli",
+    "__main__",
+)
+
+
+def test_a_room_imports_from_floors_below_its_own_only() -> None:
+    floor = {room: number for number, rooms in enumerate(FLOORS) for room in rooms.split()}
+
+    def room(name: str) -> str:
+        return name.split(".")[1]
+
+    inside = {name for name in MODULES if name.startswith("monitor.")}
+    assert {room(name) for name in inside} == floor.keys()
+    assert not offences(
+        ["monitor"],
+        lambda importer, name: (
+            importer not in inside
+            or name not in inside
+            or room(name) == room(importer)
+            or floor[room(name)] < floor[room(importer)]
+        ),
+    )
+
+
 ROOMS = ("detectors.rules", "detectors.compile", "detectors.match", "detectors.author")
 
 

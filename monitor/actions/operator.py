@@ -8,18 +8,18 @@ import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import NoReturn
+from typing import NoReturn, Protocol
 
 import structlog
 
 from monitor.actions.actor import Actor, Outcome
 from monitor.actions.config import ActionConfig
-from monitor.config import Config
 from monitor.incidents import Incident
 from monitor.store import Store, StoreError
 from monitor.store.actions import ActionError, UnsealedError
 from monitor.store.records import ActionRun
 from monitor.verify.asker import Asker, surroundings
+from monitor.verify.config import VerifyConfig
 from monitor.verify.place import place_of
 from monitor.verify.probe import probe_of
 from monitor.verify.request import public
@@ -43,6 +43,15 @@ class _Charge:
     value: str = field(repr=False)
 
 
+class Tables(Protocol):
+    """What is taken of the configuration."""
+
+    @property
+    def actions(self) -> Sequence[ActionConfig]: ...
+    @property
+    def verify(self) -> VerifyConfig: ...
+
+
 class Operator:
     """In the daemon, and in a command."""
 
@@ -51,26 +60,26 @@ class Operator:
         store: Store,
         asker: Asker,
         actor: Actor,
-        config: Callable[[], Config],
+        tables: Callable[[], Tables],
         count: Callable[[str, str], object] = lambda action, outcome: None,
     ) -> None:
-        """`config`: the one in force. `count`: told the name of each action that ended, and how."""
+        """`tables`: those in force. `count`: told the name of each action that ended, and how."""
         self._count = count
-        self._store, self._asker, self._actor, self._config = store, asker, actor, config
+        self._store, self._asker, self._actor, self._tables = store, asker, actor, tables
         self._wake = asyncio.Event()
         self._rests: dict[str, float] = {}  # type of an action → monotonic, until when its issuer takes no more
         self._unsealed: set[str] = set()  # actions that are not as they were sealed, and were reported
 
     def action(self, name: str) -> ActionConfig:
         """As the configuration has it. Raises ActionError."""
-        for action in self._config().actions:
+        for action in self._tables().actions:
             if action.name == name:
                 return action
         raise ActionError(f"there is no action {name!r} in the configuration")
 
     def fitting(self, incident: Incident) -> Sequence[ActionConfig]:
         """What may be done about an incident."""
-        return [action for action in self._config().actions if action.fits(incident.rule)]
+        return [action for action in self._tables().actions if action.fits(incident.rule)]
 
     async def preview(self, run: ActionRun, value: str | None = None) -> list[str]:
         """What `run` would do. Raises ActionError, WrongValueError, MissingPartError and LookupError."""
@@ -153,7 +162,7 @@ class Operator:
         probe = probe_of(rule)
         if action.ready is None or probe is None or not probe.elsewhere:
             return ""
-        others = self._config().verify.others(probe.provider)
+        others = self._tables().verify.others(probe.provider)
         place = place_of(probe, action.server, others, lines)
         return place.why.replace(f"verify.servers.{probe.provider}", "the action's `server`")
 
@@ -180,7 +189,7 @@ class Operator:
 
     def _asks(self, incident: Incident) -> bool:
         probe = probe_of(incident.rule)
-        return probe is not None and self._config().verify.allows(probe.provider)
+        return probe is not None and self._tables().verify.allows(probe.provider)
 
     # By itself
 
@@ -190,7 +199,7 @@ class Operator:
 
     async def look(self) -> None:
         """Plan what is new. Raises StoreError."""
-        if any(action.automatic for action in self._config().actions):
+        if any(action.automatic for action in self._tables().actions):
             while await self._store.actions.gather(self._wanted):
                 pass
 
@@ -203,7 +212,7 @@ class Operator:
                 if first:
                     await self._begin()
                 first = False
-                if self._config().actions:
+                if self._tables().actions:
                     await self._round()
             except StoreError:
                 pass  # told by the store itself
@@ -222,7 +231,7 @@ class Operator:
     async def once(self) -> None:
         """Plan and run what is automatic and new, and what people asked for. Raises StoreError."""
         await self._begin()
-        if self._config().actions:
+        if self._tables().actions:
             await self._round()
 
     async def _begin(self) -> None:
@@ -245,8 +254,8 @@ class Operator:
 
     async def _round(self) -> None:
         await self.look()
-        many = {action.name: action for action in self._config().actions if action.many > 1}
-        types = {action.name: action.type for action in self._config().actions}
+        many = {action.name: action for action in self._tables().actions if action.many > 1}
+        types = {action.name: action.type for action in self._tables().actions}
         together: dict[str, list[ActionRun]] = {}
         for run in await self._store.actions.ready():
             if run.action in many:
@@ -299,7 +308,7 @@ class Operator:
     def _wanted(self, labels: dict[str, str]) -> list[tuple[str, int]]:
         if labels["state"] == "resolved":  # before we could look
             return []
-        return [(one.name, one.approvals) for one in self._config().actions if one.wants(labels)]
+        return [(one.name, one.approvals) for one in self._tables().actions if one.wants(labels)]
 
     def _warn(self, run: ActionRun, error: UnsealedError) -> None:
         """Once: it waits for people to look at it."""

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import time
-from collections.abc import AsyncIterable, AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterable, Callable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from importlib import import_module
@@ -13,47 +11,54 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from monitor.audit.items import ITEMS
-from monitor.audit.subject import Subject
+from monitor.audit.subject import Subject, Tables
 from monitor.audit.tree import Tree
 from monitor.audit.verdict import Evidence, Findings, Judged, unknown
 
 if TYPE_CHECKING:
     from detectors.match.engine import Engine
     from monitor.audit.settings import Waiver
-    from monitor.config import Config
     from monitor.store import Store
 
 __all__ = ["audit", "load"]
 
 
 async def audit(
-    paths: Sequence[Path], config: Config, engine: Engine, key: bytes, items: Sequence[str], *, now: float | None = None
+    paths: Sequence[Path],
+    config: Tables,
+    engine: Engine,
+    key: bytes,
+    items: Sequence[str],
+    *,
+    store: Store | None,
+    no_store: str = "",
+    now: float | None = None,
 ) -> list[Judged]:
-    """The items asked for, in the order of the checklist. `paths`: folders, files and images, absolute."""
+    """The items asked for, in the order of the checklist. `paths`: folders, files and images, absolute. `store` None:
+    there is none, and `no_store` says why."""
     from monitor.common.text import clean
     from monitor.scrub import Scrubber
 
     scrub = Scrubber(engine.worker())
     trees = [Tree(path, engine, key, config.workers) for path in paths]
     images = [tree.root for tree in trees if tree.is_image]
-    async with _store(config) as (store, no_store):
-        when = time.time() if now is None else now
-        subject = Subject(
-            trees=tuple(tree for tree in trees if not tree.is_image),
-            images=(*images, *config.audit.images),
-            config=config,
-            engine=engine,
-            key=key,
-            store=store,
-            no_store=no_store,
-            now=when,
-        )
-        judged = []
-        for item in ITEMS:
-            if item in items:
-                one = await _judge(item, subject)
-                one.masked(lambda text: clean(scrub(text)))
-                judged.append(one)
+    when = time.time() if now is None else now
+    subject = Subject(
+        trees=tuple(tree for tree in trees if not tree.is_image),
+        images=(*images, *config.audit.images),
+        config=config,
+        engine=engine,
+        key=key,
+        store=store,
+        no_store=no_store,
+        now=when,
+    )
+    judged = []
+    for item in ITEMS:
+        if item in items:
+            one = await _judge(item, subject)
+            one.masked(lambda text: clean(scrub(text)))
+            judged.append(one)
     return judged
 
 
@@ -99,24 +104,3 @@ async def _each(check: Callable[[Subject], Findings], subject: Subject, take: Ca
     else:
         for piece in found:
             take(piece)
-
-
-@asynccontextmanager
-async def _store(config: Config) -> AsyncIterator[tuple[Store | None, str]]:
-    """The configured database, or why there is none. It is not made here."""
-    from monitor.config import ConfigError
-    from monitor.site import open_store
-    from monitor.state import database
-    from monitor.store import StoreError
-
-    async with contextlib.AsyncExitStack() as stack:
-        store, why = None, ""
-        try:
-            url = database(config)
-            if isinstance(url, Path) and not url.exists():
-                why = f"there is no database at {url} yet; `monitor run` makes it"
-            else:
-                store = await stack.enter_async_context(await open_store(config, repairs=False))
-        except (ConfigError, StoreError) as error:
-            why = str(error)
-        yield store, why

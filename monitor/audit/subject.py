@@ -5,18 +5,47 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Protocol
 
 from monitor.audit.verdict import Evidence, unknown
 
 if TYPE_CHECKING:
-    from detectors.match.engine import Engine
-    from monitor.audit.settings import AuditConfig
-    from monitor.audit.tree import Tree
-    from monitor.config import Config
-    from monitor.store import Store
+    from collections.abc import Sequence
 
-__all__ = ["Subject", "unread"]
+    from detectors.match.engine import Engine
+    from monitor.actions.config import ActionConfig
+    from monitor.audit.settings import AuditConfig, Waiver
+    from monitor.audit.tree import Tree
+    from monitor.rotation.settings import RotationConfig
+    from monitor.runbook.settings import RunbookConfig
+    from monitor.sources.base import SourceConfig
+    from monitor.store import Store
+    from monitor.verify.config import VerifyConfig
+
+__all__ = ["Subject", "Tables", "unread"]
+
+
+class Tables(Protocol):
+    """What is taken of the configuration."""
+
+    @property
+    def workers(self) -> int: ...
+    @property
+    def audit(self) -> AuditConfig: ...
+    @property
+    def waivers(self) -> Sequence[Waiver]: ...
+    @property
+    def sources(self) -> Sequence[SourceConfig]: ...
+    @property
+    def sinks(self) -> Sequence[Any]: ...
+    @property
+    def actions(self) -> Sequence[ActionConfig]: ...
+    @property
+    def verify(self) -> VerifyConfig: ...
+    @property
+    def rotation(self) -> RotationConfig: ...
+    @property
+    def runbook(self) -> RunbookConfig: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +54,7 @@ class Subject:
 
     trees: tuple[Tree, ...]
     images: tuple[Path, ...]
-    config: Config
+    config: Tables
     engine: Engine
     key: bytes = field(repr=False)
     store: Store | None

@@ -97,11 +97,16 @@ def audit(
 
     from monitor import __version__
     from monitor.audit.run import audit as judge
-    from monitor.site import build_engine
+    from monitor.site import build_engine, present_store
 
     engine, key, now = build_engine(settings), run_key(settings), time.time()
     started()
-    judged = asyncio.run(judge(looked_at, settings, engine, key, items, now=now))
+
+    async def work() -> list[Judged]:
+        async with present_store(settings) as (store, no_store):
+            return await judge(looked_at, settings, engine, key, items, store=store, no_store=no_store, now=now)
+
+    judged = asyncio.run(work())
     if form is Form.text:
         for line in _text(judged):
             typer.echo(line)

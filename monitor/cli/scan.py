@@ -202,7 +202,7 @@ def _own(engine: Engine, settings: Config, key: bytes) -> Own:
     from monitor.scan.own import own
 
     assert settings.path is not None  # an inventory comes from a file
-    return asyncio.run(own(engine, settings.path, settings.inventory, key))
+    return asyncio.run(own(engine, settings.path.parent, settings.inventory, key))
 
 
 def _known_rules(engine: Engine, wanted: Iterable[str], *, inventory: bool) -> None:

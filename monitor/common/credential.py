@@ -105,4 +105,5 @@ class Credential:
                 raise ValueError("must be a reference such as env:NAME, file:PATH or credential:NAME")
             return cls(value)
 
-        return core_schema.no_info_plain_validator_function(parse)
+        written = core_schema.plain_serializer_function_ser_schema(lambda one: one.reference, when_used="json")
+        return core_schema.no_info_plain_validator_function(parse, serialization=written)

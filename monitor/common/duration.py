@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Annotated
 
-from pydantic import BeforeValidator
+from pydantic import BeforeValidator, PlainSerializer
 
 __all__ = ["LONGEST", "Duration", "parse_duration"]
 
@@ -27,5 +27,9 @@ def parse_duration(value: object) -> float:
     raise ValueError('must be a duration such as "30s", "5m" or "4h"')
 
 
-# Seconds once validated; a default in code is given in seconds.
-Duration = Annotated[float, BeforeValidator(parse_duration)]
+def _written(seconds: float) -> str:
+    return f"{seconds:f}s"
+
+
+# Seconds once validated; a default in code is given in seconds. In JSON it is text again.
+Duration = Annotated[float, BeforeValidator(parse_duration), PlainSerializer(_written, when_used="json")]

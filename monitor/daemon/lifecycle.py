@@ -151,7 +151,9 @@ class Daemon:
             self.phase = "inventory"
             from monitor.inventory.enrol import Enrolment
 
-            self._enrolment = Enrolment(site, lambda: self.config, self._over)
+            self._enrolment = Enrolment(
+                site.store, site.scanner, self.snapshot.inventory, lambda: self.config, tell=site.tell, over=self._over
+            )
             stack.push_async_callback(self._enrolment.end)
             await self._enrolment.begin(_ENROL)
 

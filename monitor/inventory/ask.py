@@ -24,15 +24,17 @@ _LINE = 4 << 20  # bytes of what is said of one secret
 
 
 async def ask(
-    path: Path, entry: ManagerConfig, scrub: Callable[[str], str]
+    entry: ManagerConfig, folder: Path, key: bytes, scrub: Callable[[str], str]
 ) -> tuple[list[Kept], dict[str, Anchor], str]:
-    """What the entry of the configuration at `path` holds, its anchors by fingerprint, and why that is not all; empty:
-    it was read to its end. `scrub`: masks secrets in texts that come from outside."""
+    """What the entry holds, its anchors by fingerprint, and why that is not all; empty: it was read to its end.
+    `folder`: of the configuration, from where relative references count; `key`: for fingerprints; `scrub`: masks
+    secrets in texts that come from outside."""
     name, patience = entry.name, entry.timeout + _SPARE
     process = await asyncio.create_subprocess_exec(
         # -P: nothing is imported from where we are, which may be a tree that is being scanned.
-        *(sys.executable, "-P", "-m", "monitor.inventory.child", str(path), name),
-        stdin=asyncio.subprocess.PIPE,  # nothing is said there: it closes when we are killed
+        *(sys.executable, "-P", "-m", "monitor.inventory.child"),
+        cwd=folder,
+        stdin=asyncio.subprocess.PIPE,  # it closes when we are killed
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.DEVNULL,  # a traceback quotes what was being worked on
         limit=_LINE,
@@ -43,6 +45,10 @@ async def ask(
     error = f"inventory {name}: the process that reads it ended early"
     try:
         async with asyncio.timeout(patience):
+            assert process.stdin is not None
+            process.stdin.write(orjson.dumps({"entry": entry.model_dump(mode="json"), "key": key.hex()}) + b"\n")
+            with contextlib.suppress(ConnectionError):  # it ended: what it said comes next
+                await process.stdin.drain()
             async for line in process.stdout:
                 row = orjson.loads(line)
                 if "error" in row:

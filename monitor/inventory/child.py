@@ -1,6 +1,7 @@
 """Reads one entry of the inventory in a process of its own, so that no value is ever in the daemon's memory.
 
-`python -m monitor.inventory.child CONFIG ENTRY`, as `enrol` starts it: a line of JSON for each secret on standard
+`python -m monitor.inventory.child`, as `ask` starts it in the folder of the configuration: it is told the entry and the
+key for fingerprints in a line of JSON on its standard input, and says a line of JSON for each secret on standard
 output, which is a pipe: what is kept of it, and its anchors. The last line says why that is not all. SIGTERM ends it,
 and so does the end of its standard input, which is that of who started it: it logs out, and ends what it has started.
 """
@@ -12,15 +13,13 @@ import os
 import signal
 import stat
 import sys
-from pathlib import Path
 
 import orjson
 
 from detectors.match.exact import LONGEST, SHORTEST, anchor
-from monitor import config as configuration
-from monitor import state
 from monitor.common.hardening import harden
 from monitor.inventory.keep import Enrolled
+from monitor.inventory.managers import load_manager
 from monitor.inventory.read import read
 from monitor.inventory.worth import bits
 
@@ -56,12 +55,11 @@ def _piped(descriptor: int) -> bool:
     return stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode)
 
 
-async def main(path: Path, name: str) -> None:
+async def main(task: bytes) -> None:
     _end_when_told()
-    config = configuration.load(path)
-    os.chdir(path.parent)  # from where relative references to credentials count
-    entry = next(one for one in config.inventory if one.name == name)
-    key = state.key(config)
+    given = orjson.loads(task)
+    entry = load_manager(given["entry"]["type"]).Config.model_validate(given["entry"])
+    key = bytes.fromhex(given["key"])
 
     def take(enrolled: Enrolled) -> None:
         kept, values = enrolled
@@ -82,6 +80,6 @@ if __name__ == "__main__":
     if not _piped(1):
         sys.exit("pieces of secrets are printed here: for the monitor itself only; use `monitor inventory sync`")
     try:
-        asyncio.run(main(Path(sys.argv[1]), sys.argv[2]))
+        asyncio.run(main(sys.stdin.buffer.readline()))
     except asyncio.CancelledError:
         sys.exit(1)

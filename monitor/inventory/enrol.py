@@ -8,22 +8,22 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from pathlib import Path
+from typing import Any, Protocol
 
 import structlog
 
 from detectors.match.exact import Anchor, Exact
 from monitor.common.backoff import backoff
 from monitor.common.tasks import cancel
-from monitor.config import Config
 from monitor.inventory.ask import ask
+from monitor.inventory.known import Known
 from monitor.inventory.managers.base import ManagerConfig
 from monitor.inventory.misuse import shared
-from monitor.site import Site
-from monitor.snapshot import Known
-from monitor.store import StoreError
+from monitor.scanner import Scanner
+from monitor.store import Store, StoreError
 
 __all__ = ["Enrolment"]
 
@@ -56,13 +56,36 @@ class _Entry:
         return now - self.read >= pause
 
 
+class Tables(Protocol):
+    """What is taken of the configuration: the entries, and from where their references count."""
+
+    @property
+    def inventory(self) -> Sequence[ManagerConfig]: ...
+    @property
+    def path(self) -> Path | None: ...
+
+
+class Tell(Protocol):
+    def __call__(self, title: str, text: str, *, key: str) -> object: ...
+
+
 class Enrolment:
     """`begin`, then `run` until cancelled; `end` in any case."""
 
-    def __init__(self, site: Site, config: Callable[[], Config], over: Callable[[str, str], None]) -> None:
-        self._site = site
-        self._config = config
-        self._over = over
+    def __init__(
+        self,
+        store: Store,
+        scanner: Scanner,
+        known: dict[str, Known],
+        tables: Callable[[], Tables],
+        *,
+        tell: Tell,
+        over: Callable[[str, str], None],
+    ) -> None:
+        """`known`: how far each entry is known, written here and shown elsewhere. `tables`: those in force. `tell`,
+        `over`: of trouble, under a key, and that it is over."""
+        self._store, self._scanner, self._known = store, scanner, known
+        self._tables, self._tell, self._over = tables, tell, over
         self._entries: dict[str, _Entry] = {}
         self._found: frozenset[str] = frozenset()  # fingerprints of what is looked for
         self._changes = self._taken = 0  # how often what is known has changed, and of these what is looked for
@@ -111,26 +134,26 @@ class Enrolment:
             log.debug("the inventory waits for the state database", reason=str(error))
         except Exception as error:  # noqa: BLE001 - a supervision boundary: no process to be had, no memory
             text = f"{type(error).__name__}. What was known before is still looked for; it is tried again."
-            self._site.tell("The inventory could not be read", text, key="inventory")
+            self._tell("The inventory could not be read", text, key="inventory")
 
     async def _round(self) -> None:
-        wanted = {entry.name: entry for entry in self._config().inventory}
+        wanted = {entry.name: entry for entry in self._tables().inventory}
         if not wanted and not self._entries:
             return
         for name in self._entries.keys() - wanted.keys():
             del self._entries[name]
             await self._give_up(name)
-            self._site.snapshot.inventory.pop(name, None)
+            self._known.pop(name, None)
             self._changes += 1
             self._over(f"inventory {name}", "It is not configured any more.")
-        syncs = await self._site.store.inventory.syncs()
+        syncs = await self._store.inventory.syncs()
         for name, config in wanted.items():
             known = self._entries.get(name)
             if known is None or known.config != config:
                 await self._give_up(name)
                 known = self._entries[name] = _Entry(config, known.anchors if known else {})
-                before = self._site.snapshot.inventory.get(name)
-                self._site.snapshot.inventory[name] = Known(before.at if before else time.time(), config.stale_after)
+                before = self._known.get(name)
+                self._known[name] = Known(before.at if before else time.time(), config.stale_after)
             if name in self._readings:
                 continue
             elsewhere = name in syncs and syncs[name].at > known.at  # a command, or another host, has read it since
@@ -147,7 +170,7 @@ class Enrolment:
     async def _has_news(self, entry: _Entry) -> bool:
         """Whether there is a value that was not given to us. It is asked for once: two hosts that read because the
         other one has would never end."""
-        fresh = await self._site.store.inventory.current(entry.config.name) - entry.anchors.keys() - entry.asked
+        fresh = await self._store.inventory.current(entry.config.name) - entry.anchors.keys() - entry.asked
         entry.asked |= fresh
         return bool(fresh)
 
@@ -177,21 +200,21 @@ class Enrolment:
         await self._take_over()
 
     async def _read(self, entry: _Entry) -> None:
-        name, site = entry.config.name, self._site
+        name = entry.config.name
         began = time.monotonic()
-        path = self._config().path
+        path = self._tables().path
         assert path is not None  # a configuration with an inventory was read from a file
-        found, anchors, error = await ask(path, entry.config, site.scanner.scrub)
-        difference = await site.store.inventory.save(name, found, whole=not error, error=error)
-        entry.at, entry.read = (await site.store.inventory.syncs())[name].at, time.monotonic()
+        found, anchors, error = await ask(entry.config, path.parent, self._scanner.key, self._scanner.scrub)
+        difference = await self._store.inventory.save(name, found, whole=not error, error=error)
+        entry.at, entry.read = (await self._store.inventory.syncs())[name].at, time.monotonic()
         entry.anchors |= anchors
         self._changes += 1
         entry.failures = entry.failures + 1 if error else 0  # what is in doubt is looked at again on its schedule
         if error := error or difference.doubt:
             text = f"{error}. What was known before is still looked for; it is tried again."
-            site.tell(f"The inventory {name} could not be read", text, key=f"inventory {name}")
+            self._tell(f"The inventory {name} could not be read", text, key=f"inventory {name}")
             return
-        site.snapshot.inventory[name] = Known(time.time(), entry.config.stale_after)
+        self._known[name] = Known(time.time(), entry.config.stale_after)
         self._over(f"inventory {name}", "It was read to its end.")
         if difference.added or difference.changed or difference.gone:
             counts = {"added": difference.added, "changed": difference.changed, "gone": difference.gone}
@@ -205,11 +228,11 @@ class Enrolment:
             await self._exchange()
 
     async def _exchange(self) -> None:
-        scanner, changes = self._site.scanner, self._changes
+        scanner, changes = self._scanner, self._changes
         anchors: dict[str, Anchor] = {}
         for entry in self._entries.values():
             anchors |= entry.anchors
-        owners = await self._site.store.inventory.owners()
+        owners = await self._store.inventory.owners()
         exact = scanner.engine.exact
         if frozenset(anchors) != self._found:
             exact = await asyncio.to_thread(Exact, list(anchors.values()), scanner.key) if anchors else None
@@ -217,4 +240,4 @@ class Enrolment:
         scanner.enrol(exact, owners)
         self._found, self._taken = frozenset(anchors), changes
         if both := shared(owners, scanner.key, time.time()):
-            await self._site.store.commit(both)
+            await self._store.commit(both)

@@ -6,16 +6,17 @@ nobody knows what came of it. That the value has changed is seen in the inventor
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from typing import Protocol
 
 import structlog
 
 from monitor.clients.client import NoEffectError, ServiceError
-from monitor.config import Config
 from monitor.inventory.held import OvertakenError
 from monitor.inventory.managers import make_rotator
 from monitor.inventory.managers.base import ManagerConfig
 from monitor.rotation.schedule import Due, Managed, calendar, policy_of
+from monitor.rotation.settings import RotationConfig
 from monitor.rotation.work import begin, look, rotation_of
 from monitor.runbook.progress import RunError
 from monitor.store import Store
@@ -33,20 +34,29 @@ _FRESH = 1800.0  # seconds: what was read longer ago is read again before a prov
 _AGAIN = "see whether the value has changed; `monitor rotation start --provider` asks it again"
 
 
-def by_provider(config: Config, secret: Managed) -> bool:
+class Tables(Protocol):
+    """What is taken of the configuration."""
+
+    @property
+    def inventory(self) -> Sequence[ManagerConfig]: ...
+    @property
+    def rotation(self) -> RotationConfig: ...
+
+
+def by_provider(tables: Tables, secret: Managed) -> bool:
     """Whether the provider makes the new value by itself when the secret is due."""
-    policy = policy_of(secret, config.rotation)
-    return policy is not None and policy.automatic and _entry(config, secret) is not None
+    policy = policy_of(secret, tables.rotation)
+    return policy is not None and policy.automatic and _entry(tables, secret) is not None
 
 
 async def ask_provider(
-    store: Store, config: Config, secret: Managed, incident: str, *, actor: str, automatic: bool = False
+    store: Store, tables: Tables, secret: Managed, incident: str, *, actor: str, automatic: bool = False
 ) -> ActionRun:
     """Ask for a new value, once, for the incident of the present one. The outcome lies in its history.
 
     Raises LookupError (no entry that may), ActionError (it was asked before, and is still expected to do it).
     """
-    entry = _entry(config, secret)
+    entry = _entry(tables, secret)
     rotator = make_rotator(entry) if entry is not None else None
     if rotator is None:
         raise LookupError(f"[[inventory]] {secret.entry} has no `rotate`: docs/rotation.md says which may have one")
@@ -70,25 +80,25 @@ async def ask_provider(
 
 
 class Automatic:
-    """In the daemon. `config`: the one in force. `again`: has an entry of the inventory read soon."""
+    """In the daemon. `tables`: those in force. `again`: has an entry of the inventory read soon."""
 
-    def __init__(self, store: Store, key: bytes, config: Callable[[], Config], again: Callable[[str], object]) -> None:
-        self._store, self._key, self._config, self._again = store, key, config, again
+    def __init__(self, store: Store, key: bytes, tables: Callable[[], Tables], again: Callable[[str], object]) -> None:
+        self._store, self._key, self._tables, self._again = store, key, tables, again
 
     async def sweep(self) -> Mapping[str, str]:
         """Ask for what is due. By title of the secret, why its provider is of no help, empty while it is at it."""
         if lost := await self._store.actions.abandon():
             log.warning("actions were interrupted: what became of them cannot be known", actions=len(lost))
         await _give_up(self._store)
-        config, now = self._config(), self._store.now()
-        if not any(policy.automatic for policy in config.rotation.policies):
+        tables, now = self._tables(), self._store.now()
+        if not any(policy.automatic for policy in tables.rotation.policies):
             return {}
         known = await self._store.inventory.syncs()
-        late = [one for one in calendar(await look(self._store), config.rotation, now) if one.standing == "overdue"]
-        mine = [one for one in late if by_provider(config, one.secret)]
-        return {one.secret.title: await self._look(config, one, known.get(one.secret.entry)) for one in mine}
+        late = [one for one in calendar(await look(self._store), tables.rotation, now) if one.standing == "overdue"]
+        mine = [one for one in late if by_provider(tables, one.secret)]
+        return {one.secret.title: await self._look(tables, one, known.get(one.secret.entry)) for one in mine}
 
-    async def _look(self, config: Config, due: Due, sync: Sync | None) -> str:
+    async def _look(self, tables: Tables, due: Due, sync: Sync | None) -> str:
         incident = await rotation_of(self._store, self._key, due.secret)
         before = [] if incident is None else await _asked(self._store, incident.id, due.secret)
         run = before[0] if before else None
@@ -102,7 +112,7 @@ class Automatic:
             return str(error)
         if run is None:
             try:
-                run = await ask_provider(self._store, config, due.secret, incident.id, actor="monitor", automatic=True)
+                run = await ask_provider(self._store, tables, due.secret, incident.id, actor="monitor", automatic=True)
             except ActionError:  # another host was first
                 return ""
             log.info(
@@ -142,7 +152,7 @@ def _outdated(due: Due, sync: Sync | None, now: float) -> str | None:
     return ""
 
 
-def _entry(config: Config, secret: Managed) -> ManagerConfig | None:
+def _entry(tables: Tables, secret: Managed) -> ManagerConfig | None:
     """Of the inventory, if it may have new values made."""
-    found = (one for one in config.inventory if one.name == secret.entry and getattr(one, "rotate", None) is not None)
+    found = (one for one in tables.inventory if one.name == secret.entry and getattr(one, "rotate", None) is not None)
     return next(found, None)

@@ -36,12 +36,12 @@ class Own:
         return named(hit, self.owners.get(hit.fingerprint, ()), hit.rule.id)
 
 
-async def own(engine: Engine, path: Path, entries: Sequence[ManagerConfig], key: bytes) -> Own:
-    """Beside the rules of `engine` the values of these entries of the configuration at `path`."""
+async def own(engine: Engine, folder: Path, entries: Sequence[ManagerConfig], key: bytes) -> Own:
+    """Beside the rules of `engine` the values of these entries of the configuration in `folder`."""
     scrub, found = Scrubber(engine.worker()), Own(engine)
     anchors: dict[str, Anchor] = {}
     for entry in entries:  # one after another, as `sync` does
-        kept, theirs, problem = await ask(path, entry, scrub)
+        kept, theirs, problem = await ask(entry, folder, key, scrub)
         anchors |= theirs
         found.problems += [problem] if problem else []
         for one in kept:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, NoReturn, Protocol, runtime_checkable
 
@@ -13,12 +13,13 @@ import structlog
 from detectors.fingerprint import fingerprint
 from detectors.match.engine import Engine
 from monitor.common.backoff import backoff
-from monitor.config import Config
 from monitor.github.client import Client
 from monitor.github.value import values_of
 from monitor.incidents import Incident
 from monitor.model import CANARY
+from monitor.sources.base import SourceConfig
 from monitor.store import Store, StoreError
+from monitor.verify.config import VerifyConfig
 from monitor.verify.probe import probe_of
 from monitor.verify.request import public
 from monitor.verify.take import Taken, find, plain, take
@@ -60,6 +61,15 @@ def surroundings(incident: Incident) -> list[str]:
     return [*(place.context for place in incident.locations if place.context), *links]
 
 
+class Tables(Protocol):
+    """What is taken of the configuration."""
+
+    @property
+    def sources(self) -> Sequence[SourceConfig]: ...
+    @property
+    def verify(self) -> VerifyConfig: ...
+
+
 class Asker:
     """In the daemon, and in a command."""
 
@@ -69,14 +79,14 @@ class Asker:
         verifier: Verifier,
         key: bytes,
         engine: Callable[[], Engine],
-        config: Callable[[], Config],
+        tables: Callable[[], Tables],
         *,
         count: Callable[[Verdict], object] = lambda verdict: None,
     ) -> None:
-        """`engine`, `config`: those in force. `count`: told each verdict of somebody who was asked."""
+        """`engine`, `tables`: those in force. `count`: told each verdict of somebody who was asked."""
         self._count = count
         self._store, self._verifier, self._key = store, verifier, key
-        self._engine, self._config = engine, config
+        self._engine, self._tables = engine, tables
         self._wake = asyncio.Event()
         self._reviewed = False
 
@@ -94,7 +104,7 @@ class Asker:
         (the incident is gone) and StoreError.
         """
         verdict = await self._verdict(incident, value, parts or {}, taken=taken)
-        worth = self._config().verify.worth
+        worth = self._tables().verify.worth
         await self._store.verdicts.record(incident.id, verdict.verified(), actor=actor, worth=worth)
         return verdict
 
@@ -138,7 +148,7 @@ class Asker:
         return await self._ask(rule, value, {**public(labels), **parts}, taken=taken, known=known, lines=lines)
 
     async def _ask(self, rule: str, value: str, parts: Mapping[str, str], **more: Any) -> Verdict:
-        self._verifier.settings = self._config().verify
+        self._verifier.settings = self._tables().verify
         verdict = await self._verifier.ask(rule, value, parts, **more)
         probe = probe_of(rule)
         if verdict.status == "valid" and probe is not None and probe.doubtful:
@@ -154,7 +164,7 @@ class Asker:
 
     async def take(self, incident: Incident) -> Taken | None:
         """Its secret, from the log that it was found in, or from GitHub's alert; None: it is there no more."""
-        sources = [source.name for source in self._config().sources if source.type in _READS]
+        sources = [source.name for source in self._tables().sources if source.type in _READS]
 
         def work() -> Taken | None:
             worker = self._engine().worker()
@@ -164,7 +174,7 @@ class Asker:
 
     async def _of_alert(self, incident: Incident) -> Taken | None:
         alert, where = incident.labels.get("github"), {place.source for place in incident.locations}
-        for source in self._config().sources:
+        for source in self._tables().sources:
             if alert is None or source.name not in where or not isinstance(source, Reachable):
                 continue
             told = await values_of(source.client(timeout=_PATIENCE), alert)
@@ -187,21 +197,21 @@ class Asker:
 
     async def look(self) -> None:
         """Queue what is new. Raises StoreError."""
-        if self._config().verify.automatic:
-            while await self._store.verdicts.gather(self._config().verify.wants):
+        if self._tables().verify.automatic:
+            while await self._store.verdicts.gather(self._tables().verify.wants):
                 pass
 
     async def _review(self) -> None:
         """What was kept by looser rules than today's, once. Raises StoreError."""
         if not self._reviewed:
-            verify = self._config().verify
+            verify = self._tables().verify
             await self._store.verdicts.review(_STRICT_BEFORE, verify.wants, verify.worth)
             self._reviewed = True
 
     async def once(self) -> None:
         """Ask about what is new and due now, if `[verify]` says so. Raises StoreError."""
         await self._review()
-        if self._config().verify.automatic:
+        if self._tables().verify.automatic:
             await self._round()
 
     async def run(self) -> NoReturn:
@@ -211,7 +221,7 @@ class Asker:
             pause = _LOOK
             try:
                 await self._review()
-                if self._config().verify.automatic:
+                if self._tables().verify.automatic:
                     pause = await self._round()
             except StoreError:
                 pass  # told by the store itself; the queue is as it was
@@ -247,7 +257,7 @@ class Asker:
         if verdict.after is not None and attempts + 1 < _ATTEMPTS:
             await verdicts.postpone(incident.id, max(verdict.after, backoff(attempts + 1, _FIRST, _LONGEST)))
             return
-        worth = self._config().verify.worth
+        worth = self._tables().verify.worth
         with contextlib.suppress(LookupError):  # forgotten meanwhile
             await verdicts.record(incident.id, verdict.verified(), actor=ACTOR, worth=worth)
         await verdicts.drop(incident.id)

@@ -1,8 +1,9 @@
 from __future__ import annotations
 
-from monitor.snapshot import Known
+from monitor.snapshot import Snapshot
 
 
-def test_a_list_is_stale_when_it_is_older_than_is_good() -> None:
-    known = Known(at=100.0, good=60.0)
-    assert [known.stale(now) for now in (100.0, 160.0, 160.5)] == [False, False, True]
+def test_each_has_counters_of_its_own() -> None:
+    one, other = Snapshot(), Snapshot()
+    one.read["a"] += 1
+    assert not other.read

@@ -4,6 +4,7 @@ import time
 from collections.abc import Mapping
 from datetime import UTC, date, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -15,7 +16,7 @@ from monitor.audit.settings import AuditConfig, Waiver
 from monitor.audit.verdict import Judged
 from monitor.config import Config, MonitorConfig, load
 from monitor.model import Position
-from monitor.site import open_store
+from monitor.site import open_store, present_store
 from monitor.store.inventory import Kept
 from tests.fakes.github import FakeGitHub
 from tests.monitor.audit.conftest import KEY, ONE, TWO, git, repository, write
@@ -83,6 +84,12 @@ def bad(folder: Path) -> Path:
     return folder
 
 
+async def audited(paths: list[Path], config: Config, *rest: Any, **more: Any) -> list[Judged]:
+    """With the configured database, as the command has it."""
+    async with present_store(config) as (store, no_store):
+        return await audit(paths, config, *rest, store=store, no_store=no_store, **more)
+
+
 def configured(folder: Path, github: FakeGitHub) -> Config:
     image = folder.parent / f"{folder.name}.tar"
     file = folder.parent / "config.toml"
@@ -118,7 +125,7 @@ async def judged(engine: Engine, folder: Path, *items: str, **more: object) -> M
         audit=AuditConfig(images=(folder.parent / f"{folder.name}.tar",)),
         **more,  # type: ignore[arg-type]
     )
-    found = await audit([folder], config, engine, KEY, items or list(ITEMS), now=1.8e9)
+    found = await audited([folder], config, engine, KEY, items or list(ITEMS), now=1.8e9)
     return {one.id: one for one in found}
 
 
@@ -133,7 +140,7 @@ async def test_every_item_has_its_verdict(
         folder = (good if well else bad)(tmp_path / "repo")
         config = configured(folder, github)
         await history(config, well=well)
-        found = {one.id: one for one in await audit([folder], config, engine, KEY, list(ITEMS))}
+        found = {one.id: one for one in await audited([folder], config, engine, KEY, list(ITEMS))}
     assert list(found) == list(ITEMS)
     wanted = "pass" if well else "fail"
     wrong = {name: [piece.text for piece in one.evidence] for name, one in found.items() if one.verdict != wanted}
@@ -183,7 +190,7 @@ async def test_a_secret_in_a_name_is_masked(engine: Engine, tmp_path: Path) -> N
 async def test_an_image_alone_is_no_folder(engine: Engine, tmp_path: Path) -> None:
     image = saved(tmp_path / "a.tar", [{"a": b"x"}])
     config = Config(monitor=MonitorConfig(state_dir=tmp_path / "state"))
-    found = await audit([image], config, engine, KEY, ["images", "gitignore", "secrets-in-environment"])
+    found = await audited([image], config, engine, KEY, ["images", "gitignore", "secrets-in-environment"])
     assert {one.id: one.verdict for one in found} == {
         "images": "pass", "gitignore": "unknown", "secrets-in-environment": "unknown",
     }  # fmt: skip
@@ -216,13 +223,13 @@ async def test_of_nothing_no_item_passes(
     if there == "empty files":
         write(folder, {".env.example": "", "docs/rotation.md": "", ".github/workflows/x.yml": ""})
     config = Config(monitor=MonitorConfig(state_dir=tmp_path / "state"))
-    judged = {one.id: one for one in await audit([folder], config, engine, KEY, list(ITEMS))}
+    judged = {one.id: one for one in await audited([folder], config, engine, KEY, list(ITEMS))}
     assert judged.keys() == ITEMS.keys()
     verdicts = {name: one.verdict for name, one in judged.items()}
     bare = there == "a repository" and tools  # of which it is seen that nothing is ignored
     assert verdicts == {name: "fail" if name == "gitignore" and bare else "unknown" for name in ITEMS}
     assert all(one.evidence for one in judged.values())
-    named = await audit([], config, engine, KEY, list(ITEMS))
+    named = await audited([], config, engine, KEY, list(ITEMS))
     assert {one.verdict for one in named} == {"unknown"}
 
 
@@ -230,5 +237,5 @@ async def test_what_zizmor_would_have_checked_is_unknown_without_it(
     engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("monitor.audit.workflows.zizmor", lambda: None)
-    [one] = await audit([good(tmp_path / "good")], Config(), engine, KEY, ["workflows"])
+    [one] = await audited([good(tmp_path / "good")], Config(), engine, KEY, ["workflows"])
     assert (one.verdict, one.counts["pass"], one.counts["unknown"]) == ("unknown", 1, 1)

@@ -17,7 +17,13 @@ from monitor.inventory.child import LEFT, width
 from monitor.inventory.worth import bits
 from tests.fakes.server import FakeServer
 
+COMMAND = [sys.executable, "-m", "monitor.inventory.child"]
 VALUE = "".join(random.Random(4).choices(string.ascii_letters + string.digits, k=40))
+
+
+def task(**entry: object) -> bytes:
+    """What it is told first."""
+    return json.dumps({"entry": entry, "key": (b"k" * 32).hex()}).encode() + b"\n"
 
 
 def test_an_anchor_leaves_sixty_four_bits_unknown_where_the_value_has_them() -> None:
@@ -32,21 +38,22 @@ def test_an_anchor_leaves_sixty_four_bits_unknown_where_the_value_has_them() -> 
 
 
 def test_it_speaks_to_a_pipe_only_and_never_of_a_value(tmp_path: Path) -> None:
-    config = tmp_path / "config.toml"
-    config.write_text(
-        '[monitor]\nstate_dir = "state"\n[[inventory]]\nname = "e"\ntype = "dotenv"\npath = [".env", "gone.env"]\n'
-    )
+    paths = [str(tmp_path / name) for name in (".env", "gone.env")]
     (tmp_path / ".env").write_text(f"KEY={VALUE}\nMODE=x\n")
-    command = [sys.executable, "-m", "monitor.inventory.child", str(config), "e"]
     with (tmp_path / "out").open("wb") as out:
         refused = subprocess.run(
-            command, stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.PIPE, text=True, check=False
+            COMMAND, stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.PIPE, text=True, check=False
         )
     assert (refused.returncode, "for the monitor itself" in refused.stderr) == (1, True)
     assert (tmp_path / "out").read_bytes() == b""
 
-    done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=True)
-    *rows, last = map(json.loads, done.stdout.splitlines())
+    with subprocess.Popen(COMMAND, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        process.stdin.write(task(name="e", type="dotenv", path=paths))
+        process.stdin.flush()
+        said = process.stdout.read().decode()
+    *rows, last = map(json.loads, said.splitlines())
     assert "no such file" in last["error"]
     assert [(row["kept"]["name"], len(row["anchors"])) for row in rows] == [
         (f"{tmp_path}/.env:KEY", 1),
@@ -55,7 +62,7 @@ def test_it_speaks_to_a_pipe_only_and_never_of_a_value(tmp_path: Path) -> None:
     print_, piece, at, size, _ = rows[0]["anchors"][0]
     assert bytes.fromhex(piece).decode() == VALUE[at : at + 8]
     assert (print_, size) == (rows[0]["kept"]["prints"][0]["fingerprint"], 40)
-    assert not any(VALUE[at : at + 9] in done.stdout for at in range(31))
+    assert not any(VALUE[at : at + 9] in said for at in range(31))
 
 
 class Login(FakeServer):
@@ -82,15 +89,12 @@ class Login(FakeServer):
 async def test_it_logs_out_when_who_started_it_is_no_more_also_when_told_again(tmp_path: Path) -> None:
     (tmp_path / "id").write_text("s")
     async with Login() as server:
-        approle = f'approle = {{role_id = "r", secret_id = "file:{tmp_path}/id"}}'
-        entry = f'name = "e"\ntype = "vault"\nserver = "{server.url}"\n{approle}\n'
-        (tmp_path / "config.toml").write_text(f'[monitor]\nstate_dir = "state"\n[[inventory]]\n{entry}')
+        approle = {"role_id": "r", "secret_id": f"file:{tmp_path}/id"}
         process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "monitor.inventory.child", str(tmp_path / "config.toml"), "e"),
-            stdin=asyncio.subprocess.PIPE,
-            stdout=asyncio.subprocess.PIPE,
+            *COMMAND, stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE
         )
         assert process.stdin is not None
+        process.stdin.write(task(name="e", type="vault", server=server.url, approle=approle))
         await server.asked.wait()
         process.stdin.close()
         await server.tried.wait()

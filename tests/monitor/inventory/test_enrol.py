@@ -19,6 +19,7 @@ from monitor.config import load
 from monitor.host import SourceIntake
 from monitor.inventory.ask import ask
 from monitor.inventory.enrol import Enrolment
+from monitor.inventory.managers.base import ManagerConfig
 from monitor.inventory.read import sync
 from monitor.model import Block
 from monitor.site import Site, open_site
@@ -50,11 +51,19 @@ def config(tmp_path: Path) -> Path:
     return path
 
 
+def enrolment(site: Site, config: Path, over: list[str] | None = None) -> Enrolment:
+    ended: list[str] = [] if over is None else over
+    known = site.snapshot.inventory
+    return Enrolment(
+        site.store, site.scanner, known, lambda: load(config), tell=site.tell, over=lambda key, _text: ended.append(key)
+    )
+
+
 @pytest.fixture
 async def opened(config: Path) -> AsyncIterator[tuple[Site, Told, Enrolment]]:
     told = Told()
     async with open_site(load(config), told) as site:
-        yield site, told, Enrolment(site, lambda: load(config), lambda key, _text: told.over.append(key))
+        yield site, told, enrolment(site, config, told.over)
 
 
 async def found(site: Site, value: str) -> list[tuple[str, str, str, str]]:
@@ -86,7 +95,7 @@ async def test_a_value_is_found_from_then_on_and_after_its_manager_is_down(
     assert [standing for *_, standing in await found(site, TWO)] == ["current"]
 
     # Started anew while it is down, there is nothing to look for, and it is said.
-    fresh = Enrolment(site, lambda: load(tmp_path / "config.toml"), lambda *_: None)
+    fresh = enrolment(site, tmp_path / "config.toml")
     await fresh.begin(60)
     assert len(told.trouble) == 2
 
@@ -95,12 +104,12 @@ async def test_two_hosts_that_share_a_database_do_not_read_because_the_other_one
     opened: tuple[Site, Told, Enrolment], config: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     site, _, one = opened
-    other = Enrolment(site, lambda: load(config), lambda *_: None)
+    other = enrolment(site, config)
     readings: list[str] = []
 
-    async def counted(path: Path, name: str, scrub: Any) -> Any:
-        readings.append(name)
-        return await ask(path, name, scrub)
+    async def counted(entry: ManagerConfig, *given: Any) -> Any:
+        readings.append(entry.name)
+        return await ask(entry, *given)
 
     monkeypatch.setattr("monitor.inventory.enrol.ask", counted)
     for _ in range(3):
@@ -212,7 +221,7 @@ async def test_after_a_restart_what_the_manager_still_gives_of_earlier_values_is
 
         async def restarted() -> None:
             site.scanner.enrol(None, {})
-            await Enrolment(site, lambda: load(config), lambda *_: None).begin(60)
+            await enrolment(site, config).begin(60)
 
         async def standings() -> list[list[str]]:
             return [[one[3] for one in await found(site, value)] for value in (token, ONE, TWO)]
