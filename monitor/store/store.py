@@ -7,7 +7,7 @@ import contextlib
 import os
 import socket
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar, cast
@@ -94,6 +94,7 @@ class Store:
         self._degraded_listeners: list[Callable[[str | None], None]] = []
         self._recovery_listeners: list[Callable[[Recovery], None]] = []
         self._readers = ThreadPoolExecutor(max_workers=4, thread_name_prefix="store-reader")
+        self._reading: set[Future[Any]] = set()
         self.recovery: Recovery | None = None
         self.incidents = Incidents(self)
         self.alerts = Alerts(self)
@@ -192,9 +193,11 @@ class Store:
             await self.trail.ready()
 
     async def close(self, timeout: float = 5.0) -> None:
-        """Write what waits, positions too, and close. Gives up on a database that cannot be written in time."""
+        """Write what waits, positions too, and close. Gives up on a database that cannot be written or read in time."""
         await asyncio.to_thread(self._writer.close, timeout)
         self._readers.shutdown(wait=False, cancel_futures=True)
+        # What nobody waits for any more may still read: the connection it makes is to be closed as well.
+        await asyncio.to_thread(wait, set(self._reading), timeout)
         await asyncio.to_thread(self._database.dispose)
         if self._heads is not None:
             self._heads.close()
@@ -380,7 +383,10 @@ class Store:
         while True:
             generation = self._database.generation
             try:
-                return await self._loop.run_in_executor(self._readers, once)
+                reading = self._readers.submit(once)
+                self._reading.add(reading)
+                reading.add_done_callback(self._reading.discard)
+                return await asyncio.wrap_future(reading)
             except SQLAlchemyError as error:
                 kind = classify(error)
                 reason = explain(error)

@@ -1,15 +1,20 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 import subprocess
 import sys
+import threading
 from pathlib import Path
+from typing import Any
 
+import psycopg
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import Connection, func, select
 
+from monitor.common.tasks import cancel
 from monitor.model import Position
 from monitor.routing import Policy
 from monitor.store import Store, StoreError
@@ -175,3 +180,24 @@ async def test_a_refused_login_is_an_error_at_once(postgres_url: str) -> None:
         with pytest.raises(StoreError, match="does not exist"):
             await Store.open(wrong, waiting=told.append)
     assert told == []
+
+
+async def test_a_read_that_nobody_waits_for_leaves_no_connection_open(url: str | Path) -> None:
+    store = await Store.open(url)
+    entered, go = threading.Event(), threading.Event()
+    made: list[Any] = []
+
+    def slowly(connection: Connection) -> None:
+        made.append(connection.connection.driver_connection)
+        entered.set()
+        go.wait(60)
+
+    reading = asyncio.create_task(store.read(slowly))
+    await asyncio.to_thread(entered.wait, 60)
+    await cancel(reading)
+    closing = asyncio.create_task(store.close())
+    await asyncio.wait({closing}, timeout=0.2)  # it was done by then, and what the read gave back stayed open
+    go.set()
+    await closing
+    with pytest.raises((sqlite3.ProgrammingError, psycopg.OperationalError), match="closed"):
+        made[0].execute("SELECT 1")
