@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
@@ -32,3 +34,12 @@ def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Aws]:
     """AWS, played once for all tests of it."""
     with aws(tmp_path_factory.mktemp("moto")) as server:
         yield server
+
+
+@pytest.fixture(scope="session")
+def documented() -> list[str]:
+    """The actions that the documentation tells people to allow."""
+    text = (Path(__file__).parents[2] / "docs/inventory.md").read_text(encoding="utf-8")
+    policy = re.search(r'(?s)    (\{"Version".*?\]\}\]\})\n', text)
+    assert policy
+    return list(json.loads(policy[1])["Statement"][0]["Action"])

@@ -24,7 +24,7 @@ async def server() -> AsyncIterator[FakeServer]:
 
 @pytest.fixture
 async def client() -> AsyncIterator[Client]:
-    one = Client("prod", advice={404: "check `project`"})
+    one = Client("inventory prod", advice={404: "check `project`"})
     one.first_retry = 0.001
     yield one
     await one.close()
@@ -72,7 +72,7 @@ async def test_a_limit_that_says_when_it_ends(client: Client, server: FakeServer
 
 
 async def test_a_limit_that_is_told_in_the_body(server: FakeServer) -> None:
-    client = Client("prod", throttled=lambda reply: b"Throttling" in reply.body)
+    client = Client("inventory prod", throttled=lambda reply: b"Throttling" in reply.body)
     client.first_retry = 0.001
     server.faults.extend([Fault(400, body="ThrottlingException"), Fault(200, body="[]")])
     assert await get(client, server) == []
@@ -109,7 +109,7 @@ async def test_what_is_no_json_is_no_answer(body: str, client: Client, server: F
 
 
 def test_an_answer_without_what_belongs_into_it_is_refused() -> None:
-    client = Client("prod")
+    client = Client("inventory prod")
     for body in (None, [], {}, {"rows": None}, {"rows": {}}, {"rows": [1]}, CANARY, {"rows": CANARY}):
         with pytest.raises(ServiceError, match="inventory prod: listing: the answer is not as documented") as caught:
             client.rows("listing", body, "rows")
@@ -122,7 +122,7 @@ def test_an_answer_without_what_belongs_into_it_is_refused() -> None:
 
 def test_a_credential_that_is_not_there_names_the_key() -> None:
     with pytest.raises(ServiceError, match=r"inventory prod: token: file:/nowhere/at/all: No such file"):
-        Client("prod").secret(Credential("file:/nowhere/at/all"), "token")
+        Client("inventory prod").secret(Credential("file:/nowhere/at/all"), "token")
 
 
 async def test_a_few_at_once_in_order_and_none_is_left_behind() -> None:

@@ -51,7 +51,7 @@ def config(tmp_path: Path) -> Path:
     return path
 
 
-def enrolment(site: Site, config: Path, over: list[str] | None = None) -> Enrolment:
+def enrol(site: Site, config: Path, over: list[str] | None = None) -> Enrolment:
     ended: list[str] = [] if over is None else over
     known = site.snapshot.inventory
     return Enrolment(
@@ -63,7 +63,7 @@ def enrolment(site: Site, config: Path, over: list[str] | None = None) -> Enrolm
 async def opened(config: Path) -> AsyncIterator[tuple[Site, Told, Enrolment]]:
     told = Told()
     async with open_site(load(config), told) as site:
-        yield site, told, enrolment(site, config, told.over)
+        yield site, told, enrol(site, config, told.over)
 
 
 async def found(site: Site, value: str) -> list[tuple[str, str, str, str]]:
@@ -95,7 +95,7 @@ async def test_a_value_is_found_from_then_on_and_after_its_manager_is_down(
     assert [standing for *_, standing in await found(site, TWO)] == ["current"]
 
     # Started anew while it is down, there is nothing to look for, and it is said.
-    fresh = enrolment(site, tmp_path / "config.toml")
+    fresh = enrol(site, tmp_path / "config.toml")
     await fresh.begin(60)
     assert len(told.trouble) == 2
 
@@ -104,7 +104,7 @@ async def test_two_hosts_that_share_a_database_do_not_read_because_the_other_one
     opened: tuple[Site, Told, Enrolment], config: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     site, _, one = opened
-    other = enrolment(site, config)
+    other = enrol(site, config)
     readings: list[str] = []
 
     async def counted(entry: ManagerConfig, *given: Any) -> Any:
@@ -221,7 +221,7 @@ async def test_after_a_restart_what_the_manager_still_gives_of_earlier_values_is
 
         async def restarted() -> None:
             site.scanner.enrol(None, {})
-            await enrolment(site, config).begin(60)
+            await enrol(site, config).begin(60)
 
         async def standings() -> list[list[str]]:
             return [[one[3] for one in await found(site, value)] for value in (token, ONE, TWO)]
