@@ -29,6 +29,7 @@ log = structlog.get_logger(__name__)
 
 _LOOK = 20.0  # seconds between looks that nothing calls for: at what another process kept and could not do
 _PAUSE = 1.0  # seconds after a failure
+_REST = 0.01  # seconds between looks at least
 _NOTE = 2000  # characters that are kept of what somebody wrote
 _TRIES = 20  # to tell somebody what came of it: about an hour
 _TROUBLE = 6  # of these that fail, and others are told
@@ -134,7 +135,8 @@ class Requests:
                 task = asyncio.create_task(self._tell_all(sink, mine), name=f"answers {name}")
                 task.add_done_callback(lambda _: self._done.set())
                 self._telling[name] = task
-        return _FIRST if waiting else _LOOK
+        due = await self._store.requests.next_untold([name for name in free if name not in self._telling])
+        return _LOOK if due is None else min(max(due, _REST), _LOOK)
 
     async def _tell_all(self, sink: Answers, waiting: Sequence[Answer]) -> None:
         """In the time that they are this process's to tell; those that are left are taken anew."""

@@ -90,10 +90,13 @@ def cut(data: bytes, start: int, stop: int) -> int:
 
 
 def word(data: bytes, start: int, stop: int) -> int:
-    """Where the last word begins of the one line that is not over; `start` when there are several, which lie mixed."""
+    """Where the last word begins of the one line that is not over; `start` when there are several, which lie mixed. A
+    line of which not even the head is there has not begun."""
     going: dict[bytes, list[_Piece]] = {}
     for line, at in _lines(data, start, stop):
         piece = _piece(line, at)
+        if going and not piece.stream and not piece.escaped and not line.endswith(b"\n"):
+            break
         going.setdefault(piece.stream, []).append(piece)
         if piece.whole and line.endswith(b"\n"):
             del going[piece.stream]

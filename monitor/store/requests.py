@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any, get_args
 
 import structlog
-from sqlalchemy import Connection, Row, select, update
+from sqlalchemy import Connection, Row, func, select, update
 from sqlalchemy.exc import SQLAlchemyError
 
 from monitor.common.duration import LONGEST
@@ -85,6 +85,12 @@ class Requests:
             return found
 
         return await self._desk.write(take)
+
+    async def next_untold(self, sinks: Collection[str]) -> float | None:
+        """Seconds until the next answer of these sinks is due; None: there is none."""
+        query = select(func.min(requests.c.due)).where(_UNTOLD, requests.c.sink.in_(list(sinks)))
+        due = await self._desk.read(lambda connection: connection.execute(query).scalar())
+        return None if due is None else max(due - self._desk.now(), 0.0)
 
     async def told(self, id_: str) -> None:
         """Somebody was told what came of it, or never can be."""
@@ -343,10 +349,12 @@ def _incident(connection: Connection, id_: str) -> Incident:
     return found[0]
 
 
+_UNTOLD = requests.c.done_at.is_not(None) & requests.c.told_at.is_(None)
+
+
 def _untold(connection: Connection, sinks: Collection[str], now: float) -> list[Answer]:
-    waiting = requests.c.done_at.is_not(None) & requests.c.told_at.is_(None) & (requests.c.due <= now)
-    query = select(requests).where(waiting, requests.c.sink.in_(list(sinks))).order_by(requests.c.due)
-    rows = connection.execute(query.limit(_AT_A_TIME))
+    due = _UNTOLD & (requests.c.due <= now) & requests.c.sink.in_(list(sinks))
+    rows = connection.execute(select(requests).where(due).order_by(requests.c.due).limit(_AT_A_TIME))
     return [Answer(_request(row), not row.refused, row.outcome, row.attempts) for row in rows]
 
 

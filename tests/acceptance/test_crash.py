@@ -27,7 +27,8 @@ type = "webhook"
 url = "env:HOOK_URL"
 [[routes]]
 sinks = ["hook"]
-burst = "10000/1m"  # on a slow machine a second digest would come after the five minutes that nobody waits here
+burst = "10000/1m"  # on a slow machine a second digest would come late
+group_interval = "1s"
 """
 FAULTS = (
     Fault(500),

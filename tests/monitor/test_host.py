@@ -58,6 +58,7 @@ async def test_many_findings_of_a_block_are_committed_in_parts_and_a_kill_betwee
     site: Setup, hook: FakeWebhook, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(host, "_AT_ONCE", 3)
+    site.configure('[[routes]]\nsinks = ["hook"]\ngroup_interval = "1s"\n')  # of what keeps coming in one shape
     text = "".join(expand("acme_{lower:20}{digit:12}\n", seed) for seed in range(10)).encode()
     block = Block("dense", "/log", "g", 0, text, time.time())
     daemon = site.daemon()

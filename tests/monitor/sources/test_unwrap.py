@@ -6,7 +6,7 @@ import random
 import pytest
 
 from monitor.model import Block
-from monitor.sources.unwrap import settled, unwrapped
+from monitor.sources.unwrap import settled, unwrapped, word
 
 
 def docker(text: str, stream: str = "stdout") -> bytes:
@@ -69,3 +69,11 @@ def test_what_is_neither_stands_for_itself() -> None:
 def test_a_line_that_is_not_over() -> None:
     assert bytes(unwrapped(block(docker("abc\n")[:11])).data) == b"abc"
     assert bytes(unwrapped(block(cri(b"abc def")[:-1])).data) == b"abc def"
+
+
+def test_the_last_word_of_a_line_in_pieces_begins_behind_its_last_blank() -> None:
+    piece = cri(b"one <1> two", tag="P")
+    for data in (piece, piece + cri(b"three", tag="F")[:20]):  # the head of the next one is still being written
+        assert word(data, 0, len(data)) == data.index(b"two")
+    mixed = piece + cri(b"err or", "stderr", tag="P")
+    assert word(mixed, 0, len(mixed)) == 0

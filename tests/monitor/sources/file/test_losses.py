@@ -238,8 +238,9 @@ async def test_a_file_deleted_while_nobody_watched_is_read_on(make: MAKE, intake
 
 
 async def test_files_moved_while_descriptors_are_short_are_not_given_up(
-    make: MAKE, intake: FakeIntake, log: Path, folders: Event
+    make: MAKE, intake: FakeIntake, log: Path, folders: Event, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(module, "PATIENCE", 0.3)
     log.write_bytes(b"one line <1>\n")
     async with running(make()):
         await caught_up(intake, 1)
@@ -313,7 +314,10 @@ async def test_the_last_word_of_an_open_line_is_told_in_the_end(
         await caught_up(intake, 1)
 
 
-async def test_an_open_line_of_a_deleted_file_is_told(make: MAKE, intake: FakeIntake, log: Path) -> None:
+async def test_an_open_line_of_a_deleted_file_is_told(
+    make: MAKE, intake: FakeIntake, log: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "OPEN", 0.3)
     log.write_bytes(b"first\ntoken <1>")
     async with running(make()):
         await until(lambda: any(state["offset"] for state in intake.files()))

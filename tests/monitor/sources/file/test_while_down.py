@@ -13,6 +13,7 @@ from threading import Event
 import pytest
 
 from monitor.sources.file import fates
+from monitor.sources.file import source as module
 from monitor.sources.file.keeper import WATERMARK
 from monitor.sources.file.source import FileSource
 from tests.fakes.intake import FakeIntake, caught_up, running, until
@@ -158,6 +159,7 @@ async def test_damaged_positions_are_ignored(make: MAKE, intake: FakeIntake, log
 async def test_killed_when_the_younger_of_two_archives_was_read(
     make: MAKE, intake: FakeIntake, log: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(module, "PATIENCE", 0.3)  # for the one that is held
     append(log, line(1))
     async with running(make()):
         await caught_up(intake, 1)
