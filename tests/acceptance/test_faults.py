@@ -35,6 +35,7 @@ url = "env:HOOK_URL"
 [[routes]]
 sinks = ["hook"]
 burst = "100000/1m"
+group_interval = "1s"
 """
 WAITING = "waiting for the state database"
 RULE = """

@@ -24,6 +24,7 @@ url = "env:HOOK_URL"
 [[routes]]
 sinks = ["hook"]
 burst = "10000/1m"
+group_interval = "1s"
 """
 
 

@@ -42,6 +42,7 @@ url = "env:HOOK_URL"
 [[routes]]
 sinks = ["hook"]
 burst = "10000/1m"
+group_interval = "1s"
 """
 
 
