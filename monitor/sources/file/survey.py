@@ -99,13 +99,14 @@ class Survey:
 
     def filled(self, life: Life) -> bool:
         """Whether something stands by now where nothing but NUL was, behind what was read of it."""
-        fd = life.fd if life.fd >= 0 else open_same(life.path, life.inode)
+        own = life.fd  # which may be closed meanwhile: a number that another file has by then is not ours to close
+        fd = own if own >= 0 else open_same(life.path, life.inode)
         try:
             return fd >= 0 and bool(os.pread(fd, _AHEAD, life.size).strip(b"\0"))
         except OSError:
             return False
         finally:
-            if fd != life.fd:
+            if own < 0:
                 shut(fd)
 
     def _whole(self, found: Found) -> Iterable[str]:

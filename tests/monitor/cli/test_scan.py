@@ -353,8 +353,7 @@ def test_every_format_names_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 
     settings = load(tmp_path / "config.toml")
     [entry] = [one for one in settings.inventory if one.name == "gateway"]
-    known = asyncio.run(ask(tmp_path / "config.toml", entry, str))
-    key(settings)
+    known = asyncio.run(ask(entry, tmp_path, key(settings), str))
 
     async def again(*_: object) -> object:
         return known

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from monitor.common import files
 from monitor.common.cuts import CONTEXT
 from monitor.sources.file import source as module
 from monitor.sources.file import turn
@@ -28,16 +29,14 @@ pytestmark = pytest.mark.usefixtures("short")
 
 async def test_unreadable_file(make: MAKE, intake: FakeIntake, log: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     # Tests may run as root, which may read everything.
-    from monitor.sources.file import keeper
-
-    real, denied = keeper.open_file, True
+    real, denied = files.open_file, True
 
     def open_file(path: str) -> int:
         if denied and path == str(log):
             raise PermissionError(13, "Permission denied", path)
         return real(path)
 
-    monkeypatch.setattr(keeper, "open_file", open_file)
+    monkeypatch.setattr(files, "open_file", open_file)
     monkeypatch.setattr(turn, "open_file", open_file)
     append(log, line(1))
     append(log.with_name("b.log"), line(2))

@@ -7,6 +7,7 @@ import pytest
 
 from monitor.sources.file import survey as module
 from monitor.sources.file.globs import Globs
+from monitor.sources.file.life import Life
 from monitor.sources.file.survey import Found, Survey
 
 
@@ -127,3 +128,24 @@ def test_a_descriptor_that_was_closed_makes_no_difference(tmp_path: Path) -> Non
     assert changed(looking.look()) == {"a.log": 4}
     log.write_bytes(b"other\n")
     assert changed(looking.look()) == {"a.log": 6}
+
+
+def test_a_descriptor_that_is_closed_and_given_on_meanwhile_stays_open(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "a.log").write_bytes(bytes(8))
+    (tmp_path / "b.log").write_bytes(b"other")
+    life = Life(str(tmp_path / "a.log"), (1, 2), fd=os.open(tmp_path / "a.log", os.O_RDONLY))
+    number, real, others = life.fd, os.pread, []
+
+    def pread(fd: int, size: int, at: int) -> bytes:
+        data = real(fd, size, at)
+        life.close()
+        others.append(os.open(tmp_path / "b.log", os.O_RDONLY))
+        return data
+
+    monkeypatch.setattr(os, "pread", pread)
+    survey(tmp_path, "*.log").filled(life)
+    assert others == [number]
+    assert real(number, 5, 0) == b"other"
+    os.close(number)
