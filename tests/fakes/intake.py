@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import re
 import time
@@ -87,13 +88,19 @@ class FakeIntake:
                 close()
         return hits
 
-    async def scan(self, blocks: Iterable[Block], positions: Callable[[], Iterable[Position]]) -> int:
+    async def _pulled(self, blocks: Iterable[Block]) -> list[tuple[tuple[str, int, int], Seen]]:
+        """As the scanner does: however often it is cancelled, nobody reads any more once this is over."""
         work = asyncio.get_running_loop().run_in_executor(self._pool, self._pull, blocks)
         try:
-            hits = await asyncio.shield(work)
+            return await asyncio.shield(work)
         except asyncio.CancelledError:
-            await asyncio.wait([work])
+            while not work.done():
+                with contextlib.suppress(asyncio.CancelledError):
+                    await asyncio.wait([work])
             raise
+
+    async def scan(self, blocks: Iterable[Block], positions: Callable[[], Iterable[Position]]) -> int:
+        hits = await self._pulled(blocks)
         await self.gate.wait()
         self._commit(positions())
         for key, seen in hits:
@@ -214,12 +221,7 @@ class MortalIntake(FakeIntake):
             await asyncio.Event().wait()
 
     async def scan(self, blocks: Iterable[Block], positions: Callable[[], Iterable[Position]]) -> int:
-        work = asyncio.get_running_loop().run_in_executor(self._pool, self._pull, blocks)
-        try:
-            hits = await asyncio.shield(work)
-        except asyncio.CancelledError:
-            await asyncio.wait([work])
-            raise
+        hits = await self._pulled(blocks)
         await self._alive()
         self._commit(positions())
         if hits:
