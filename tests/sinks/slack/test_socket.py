@@ -68,7 +68,7 @@ async def test_a_press_is_acknowledged_when_it_is_kept(credential: Put) -> None:
     http = Http(timeout=2.0)  # of one exchange; a connection lives longer
     async with FakeSlack() as fake, listening(fake, credential, http) as heard:
         show(fake)
-        await until(lambda: fake.sockets)
+        await until(lambda: heard.trouble)  # it is connected: as long as it is at that, the time of one exchange counts
         turn(2.5)
         await asyncio.sleep(0)
         acknowledged = await fake.deliver(fake.press("U0ADA", "ack"))
