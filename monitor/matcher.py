@@ -8,11 +8,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-import re2
 from pydantic import GetCoreSchemaHandler
 from pydantic_core import CoreSchema, core_schema
 
 from monitor.common.problems import suggest
+from monitor.common.regex import RegexError, compile_text
 from monitor.common.severity import SEVERITIES
 
 __all__ = ["Matcher"]
@@ -27,8 +27,6 @@ _VALUES: Mapping[str, tuple[str, ...]] = {
     "state": ("open", "acknowledged", "resolved"),
 }
 _ESCAPES = {"n": "\n", "t": "\t"}
-_RE2 = re2.Options()
-_RE2.log_errors = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,12 +64,9 @@ class Matcher:
         regex = None
         if op in ("=~", "!~"):
             try:
-                regex = re2.compile(value, _RE2)
-            except re2.error as error:
-                reason = error.args[0] if error.args else "invalid"
-                if isinstance(reason, bytes):
-                    reason = reason.decode(errors="replace")
-                raise ValueError(f"the regular expression of {label} is not valid RE2: {reason}") from None
+                regex = compile_text(value)
+            except RegexError as error:
+                raise ValueError(f"the regular expression of {label} is not valid RE2: {error}") from None
         return cls(label, op, value, regex)  # type: ignore[arg-type]  # the pattern admits only the four operators
 
     def matches(self, labels: Mapping[str, str]) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import functools
 import importlib.util
+import re
 import subprocess
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
@@ -242,6 +243,15 @@ def test_only_the_store_speaks_sql() -> None:
         and any(name.split(".")[0] in ("sqlalchemy", "sqlite3", "psycopg") for name in imports(path))
     ]
     assert not wrong
+
+
+def test_one_file_knows_the_module_of_re2() -> None:
+    """Some of the names in use are private, and any version of it may drop them: that file's test says which."""
+    known = {Path("monitor/common/regex.py"), Path("tests/monitor/common/test_regex.py")}
+    module = re.compile(r"^\s*(?:import|from) re2\b|\bre2\._|\._(?:regexp|Anchor)\b", re.MULTILINE)
+    files = [path for folder in (*PACKAGES, "tests", "benchmarks") for path in (ROOT / folder).rglob("*.py")]
+    wrong = {path.relative_to(ROOT) for path in files if module.search(path.read_text(encoding="utf-8"))}
+    assert wrong == known
 
 
 def test_no_test_leaves_a_connection_of_sqlite_open() -> None:

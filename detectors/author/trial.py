@@ -20,8 +20,8 @@ from detectors.match.engine import Engine, Worker
 from detectors.match.filters import entropy
 from detectors.match.outcome import Decision, Match
 from detectors.rules.rule import PACKS, Rule
-from detectors.rules.syntax import compile_re2
 from monitor.common.cuts import CONTEXT, carried, settled
+from monitor.common.regex import compile_re2
 
 __all__ = ["Report", "Sample", "as_entry", "search", "summary"]
 

@@ -14,8 +14,9 @@ from detectors.match.filters import entropy, looks_like_hash, placeholder, words
 from detectors.match.score import AHEAD, BACK, score
 from detectors.rules.pattern import UNBOUNDED
 from detectors.rules.rule import Rule
-from detectors.rules.syntax import compile_re2, unbounded
+from detectors.rules.syntax import unbounded
 from detectors.rules.template import expand
+from monitor.common.regex import compile_re2
 
 __all__ = ["Cost", "anchor", "bench", "cost", "costly", "log_text", "megabytes_a_second", "passing", "warnings"]
 

@@ -18,7 +18,6 @@ from itertools import accumulate
 from pathlib import Path
 
 import hyperscan
-import re2
 
 from detectors.compile.codecs import VALUE, Codec
 from detectors.compile.plan import Compiled, compiled
@@ -27,14 +26,14 @@ from detectors.match.decode import Region, encoded_values, regions
 from detectors.match.detector import Buffer, Detector, Placed
 from detectors.match.exact import Exact
 from detectors.match.filters import LABEL, masked_before
-from detectors.match.judge import NOWHERE, Judge, Verdict
+from detectors.match.judge import Judge, Verdict
 from detectors.match.outcome import Decision, Found, Match, Unsearched, moved, rank, resolve, through
-from detectors.match.quick import UNANCHORED
 from detectors.match.search import Hits, Part, Search, Text
 from detectors.match.tables import cells
 from detectors.match.windows import NEAR, Ends, share, thinned, windows
 from detectors.rules.rule import HINT_AHEAD, HINT_BACK, Rule, RuleError
 from detectors.rules.syntax import diagnose, re2_problem
+from monitor.common.regex import NOWHERE, UNANCHORED, RegexError
 
 __all__ = ["PACE", "Decision", "Engine", "Found", "Match", "Pace", "Search", "TooSlowError", "Unsearched", "Worker"]
 
@@ -82,7 +81,7 @@ class Engine:
             if rule.family == "custom":
                 try:
                     self.judge(number)
-                except re2.error as error:
+                except RegexError as error:
                     problems.append(f"{rule.source}: {rule.id}: pattern: {re2_problem(rule.pattern) or error}")
         if problems:
             raise RuleError(problems)

@@ -8,17 +8,13 @@ and where the value ends an anchored look tells that has no groups.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
-import re2
+from monitor.common.regex import HERE, Search, compile_search
 
-from detectors.rules.syntax import compile_re2
+__all__ = ["halves", "searcher"]
 
-__all__ = ["Search", "halves", "searcher"]
-
-Search = Callable[[Any, "bytes | bytearray | memoryview", int, int], Sequence[tuple[int, int]]]
-_HERE = re2._Anchor.ANCHOR_START
 _LONG = 64  # characters that a value may have beyond its least: of fewer the whole pattern is as fast
 _VALUE = "(?P<secret>"
 _CLASS = r"\[\^?\]?(?:\\.|\[:\w+:\]|[^\]\\])*\]"
@@ -72,21 +68,20 @@ def halves(pattern: str) -> tuple[str, str, int] | None:
 
 
 def searcher(pattern: str) -> Search:
-    """Of (anchor, text, from, to) the spans of the whole and of its groups, (-1, -1) for what did not match: the match
-    of RE2, past the wrapper of each, which costs as much as a match. Raises re2.error."""
-    whole: Search = compile_re2(pattern)._regexp.Match
+    """The first match of the pattern: of its spans the whole's and the value's. Raises RegexError."""
+    whole = compile_search(pattern)
     two = halves(pattern)
     if two is None:
         return whole
-    head, tail, width = compile_re2(two[0])._regexp.Match, compile_re2(two[1])._regexp.Match, two[2]
+    head, tail, width = compile_search(two[0]), compile_search(two[1]), two[2]
 
     def search(anchor: Any, data: bytes | bytearray | memoryview, at: int, high: int) -> Sequence[tuple[int, int]]:
-        spans: Sequence[tuple[int, int]] = head(anchor, data, at, high)
+        spans = head(anchor, data, at, high)
         first = spans[0][0]
         if first < 0:
             return spans  # no value, as none has its least
         start = spans[1][0]
-        last = tail(_HERE, data, start, high)[0][1]
+        last = tail(HERE, data, start, high)[0][1]
         # Of all ways up to a value that may have its least the first leads here. If it leads on, it is the whole's.
         if last < 0 or (width < 0 and last == len(data)):
             return whole(anchor, data, at, high)

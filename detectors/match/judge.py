@@ -10,21 +10,19 @@ from detectors.fingerprint import mask
 from detectors.match import doubt, plain
 from detectors.match.chosen import PLACE, made
 from detectors.match.filters import entropy, looks_like_hash, placeholder, starts_a_sentence, words
-from detectors.match.halves import Search, searcher
-from detectors.match.quick import UNANCHORED
+from detectors.match.halves import searcher
 from detectors.match.score import AHEAD, BACK, different, enough, score
 from detectors.match.score import confidence as confidence_of
 from detectors.match.tables import elsewhere
 from detectors.match.weak import weak
 from detectors.rules.checksums import CARRIERS, CHECKS, Check, proven
 from detectors.rules.rule import Confidence, Requires, Rule
-from detectors.rules.syntax import compile_re2
+from monitor.common.regex import NOWHERE, UNANCHORED, Search, compile_search
 from monitor.common.severity import Severity
 
-__all__ = ["NOWHERE", "Judge", "Verdict"]
+__all__ = ["Judge", "Verdict"]
 
 Buffer = bytes | bytearray | memoryview
-NOWHERE = (-1, -1)
 _BEFORE = 64  # bytes left of a value that filters look at; the score looks at more
 _DIGITS = b"0123456789"
 # Rules whose pattern leaves no doubt that a password stands there, whatever name comes last before it: it may be that
@@ -64,12 +62,11 @@ def _no(stage: str, reason: str) -> Verdict:
 class Judge:
     """A rule at work: its regex, compiled, and its filters. Immutable and shared by threads.
 
-    `search`: the regex, of (anchor, text, from, to) the spans of all groups, NOWHERE for what did not match. `back`,
-    `ahead`: bytes beside a value that the verdict depends on.
+    `search`: the regex. `back`, `ahead`: bytes beside a value that the verdict depends on.
     """
 
     def __init__(self, rule: Rule) -> None:
-        """Raises re2.error when RE2 refuses the pattern, which it may though Hyperscan took it."""
+        """Raises RegexError when RE2 refuses the pattern, which it may though Hyperscan took it."""
         self.rule = rule
         self.search: Search = searcher(rule.confirm)
         self._of_people = rule.score or rule.runbook == "database-password"
@@ -84,7 +81,7 @@ class Judge:
         self._prefixes = (rule.shape.prefix, *rule.shape.literals)
         # All as one come first, as mostly none of them matches.
         allow = ("|".join(f"(?:{entry})" for entry in rule.allow), *rule.allow) if rule.allow else ()
-        self._allow = [compile_re2(text)._regexp.Match for text in allow]
+        self._allow = [compile_search(text) for text in allow]
 
     def verdict(self, value: bytes, before: bytes, after: bytes, explain: bool = True) -> Verdict:
         """The filters' and the check's. `before`, `after`: up to `back` and `ahead` bytes beside the value. `explain`:
@@ -240,5 +237,4 @@ def _companion(companion: Requires, judge: Judge | None, data: Buffer, start: in
 
 @cache
 def _search(companion: Requires) -> Search:
-    search: Search = compile_re2(companion.pattern or "")._regexp.Match
-    return search
+    return compile_search(companion.pattern or "")

@@ -4,15 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
-from typing import Any
 
-import re2
+from monitor.common.regex import UNANCHORED, Search, compile_search
 
-from detectors.rules.syntax import compile_re2
-
-__all__ = ["UNANCHORED", "found", "quick"]
-
-UNANCHORED = re2._Anchor.UNANCHORED
+__all__ = ["found", "quick"]
 
 
 def quick(inside: Sequence[re.Pattern[bytes]], whole: Sequence[re.Pattern[bytes]] = ()) -> Callable[[bytes], bool]:
@@ -21,16 +16,16 @@ def quick(inside: Sequence[re.Pattern[bytes]], whole: Sequence[re.Pattern[bytes]
     Patterns of syntax that RE2 shares; compiled at the first question.
     """
 
-    match: Any = None
+    search: Search | None = None
 
     def asked(text: bytes) -> bool:
-        nonlocal match
-        if match is None:
+        nonlocal search
+        if search is None:
             parts = [f"(?:{pattern.pattern.decode('latin-1')})" for pattern in inside]
             parts += [rf"\A(?:{pattern.pattern.decode('latin-1')})\z" for pattern in whole]
-            match = compile_re2("|".join(parts))._regexp.Match
+            search = compile_search("|".join(parts))
         # `$` stands before a last newline, too, in Python, and not in RE2.
-        return text[-1:] == b"\n" or match(UNANCHORED, text, 0, len(text))[0][0] >= 0
+        return text[-1:] == b"\n" or search(UNANCHORED, text, 0, len(text))[0][0] >= 0
 
     return asked
 
@@ -38,12 +33,12 @@ def quick(inside: Sequence[re.Pattern[bytes]], whole: Sequence[re.Pattern[bytes]
 def found(pattern: re.Pattern[bytes]) -> Callable[[bytes], bool]:
     """Whether the pattern matches in a text, in linear time. It must not speak of the text's end (`$`)."""
 
-    match: Any = None
+    search: Search | None = None
 
     def asked(text: bytes) -> bool:
-        nonlocal match
-        if match is None:
-            match = compile_re2(pattern.pattern.decode("latin-1"))._regexp.Match
-        return bool(match(UNANCHORED, text, 0, len(text))[0][0] >= 0)
+        nonlocal search
+        if search is None:
+            search = compile_search(pattern.pattern.decode("latin-1"))
+        return search(UNANCHORED, text, 0, len(text))[0][0] >= 0
 
     return asked

@@ -20,9 +20,9 @@ from typing import Any
 import orjson
 
 from detectors.match.chosen import chosen, handed
-from detectors.match.quick import UNANCHORED, found, quick
+from detectors.match.quick import found, quick
 from detectors.rules.rule import Confidence
-from detectors.rules.syntax import compile_re2
+from monitor.common.regex import UNANCHORED, Search, compile_search
 
 __all__ = ["AHEAD", "BACK", "Score", "confidence", "entropy", "features", "randomness", "score", "surprise"]
 __all__ += ["plain", "table", "total"]
@@ -440,8 +440,8 @@ def _without_issuer(name: bytes) -> bytes:
 
 
 @cache
-def _name_regex() -> Any:
-    return compile_re2(_NAME)._regexp.Match
+def _name_regex() -> Search:
+    return compile_search(_NAME)
 
 
 def _name(before: bytes) -> bytes:

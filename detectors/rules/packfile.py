@@ -17,9 +17,10 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from detectors.rules.pattern import shape
 from detectors.rules.rule import HINT_AHEAD, HINT_BACK, PACKS, Confidence, Decoder, Requires, Rule, RuleError, suggest
-from detectors.rules.syntax import compile_re2, parse_problem, re2_problem, value_problem
+from detectors.rules.syntax import parse_problem, re2_problem, value_problem
 from detectors.rules.template import TemplateError, expand
 from detectors.rules.triggers import ASSIGNED
+from monitor.common.regex import compile_re2
 from monitor.common.severity import Severity
 from monitor.common.text import clip, one_line, token_like, veiled
 

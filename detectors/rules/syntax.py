@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import Any
 
 import hyperscan
-import re2
 
 from detectors.rules.pattern import groups as parse
 from detectors.rules.pattern import matches_empty, shape
+from monitor.common.regex import RegexError, compile_re2
 
-__all__ = ["SyntaxProblem", "compile_re2", "diagnose", "parse_problem", "re2_problem", "unbounded", "value_problem"]
+__all__ = ["SyntaxProblem", "diagnose", "parse_problem", "re2_problem", "unbounded", "value_problem"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,16 +28,6 @@ class SyntaxProblem:
         where = f"column {self.column + 1}: " if self.column is not None else ""
         engine = f"{self.by}: " if self.by != "syntax" else ""
         return f"{engine}{where}{self.message}{'; ' + self.hint if self.hint else ''}"
-
-
-def compile_re2(pattern: str) -> Any:
-    """RE2 over bytes (Latin-1, linear time). Raises re2.error."""
-    options = re2.Options()
-    options.encoding = re2.Options.Encoding.LATIN1
-    options.log_errors = False
-    # Twice RE2's own: states of the widest generic rules fill that within a block of mixed text, and are forgotten.
-    options.max_mem = 16 << 20
-    return re2.compile(pattern.encode("ascii"), options)
 
 
 _TOKEN = re.compile(
@@ -136,9 +125,8 @@ def re2_problem(pattern: str) -> SyntaxProblem | None:
         return SyntaxProblem(
             pattern, column, "not ASCII: patterns match bytes", r"write its UTF-8 bytes as \xNN\xNN", "RE2"
         )
-    except re2.error as error:
-        raw = error.args[0] if error.args else b"not accepted"
-        text = raw.decode("ascii", "replace") if isinstance(raw, bytes) else str(raw)
+    except RegexError as error:
+        text = str(error)
         hint = "RE2 counts to 1000 at most: write {n,} and let the window bound it" if "repetition size" in text else ""
         part = text.rpartition(": ")[2]  # RE2 quotes it, and says no column
         certain = part != pattern and pattern.count(part) == 1

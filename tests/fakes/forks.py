@@ -247,7 +247,7 @@ def _import_all() -> None:
         for module in pkgutil.walk_packages(importlib.import_module(name).__path__, f"{name}."):
             if not module.name.endswith("__main__"):
                 importlib.import_module(module.name)
-    for name in ("hyperscan", "re2", "rich.console", "rich.table", "typer.rich_utils", "sqlalchemy.dialects.sqlite"):
+    for name in ("hyperscan", "rich.console", "rich.table", "typer.rich_utils", "sqlalchemy.dialects.sqlite"):
         importlib.import_module(name)
     assert threading.active_count() == 1, "a fork would have one of them only"
 

@@ -1,13 +1,13 @@
 from __future__ import annotations
 
 import random
+from typing import Any
 
 import pytest
 
 from detectors.match.halves import halves, searcher
-from detectors.match.quick import UNANCHORED
-from detectors.rules.syntax import compile_re2
 from detectors.rules.template import expand
+from monitor.common.regex import UNANCHORED, Search, compile_search
 from tests.detectors.texts import rules
 
 
@@ -57,7 +57,7 @@ def test_both_halves_say_what_the_whole_says() -> None:
     assert len(long) > 100
     rng, seen = random.Random(5), 0
     for rule in [*rng.sample([rule for rule in long if rule.family == "generic"], 4), *rng.sample(long, 6)]:
-        search, whole = searcher(rule.confirm), compile_re2(rule.confirm)._regexp.Match
+        search, whole = searcher(rule.confirm), compile_search(rule.confirm)
         texts = [expand(template, 1) for template in (*rule.examples[:3], *rule.negative_examples[:2])]
         longer = [text[: len(text) // 2] + text[len(text) // 2 :] * 9 for text in texts]
         parts = [text + rng.choice(("", "\n", " ", '"', "=:", "=" * 200)) for text in (*texts, *longer, *texts)]
@@ -76,15 +76,16 @@ def test_both_halves_say_what_the_whole_says() -> None:
 def test_a_long_value_takes_no_look_of_the_whole(monkeypatch: pytest.MonkeyPatch) -> None:
     looks: list[str] = []
 
-    class Counted:
-        def __init__(self, pattern: str) -> None:
-            self._regexp, self.pattern, self.match = self, pattern, compile_re2(pattern)._regexp.Match
+    def counted(pattern: str) -> Search:
+        search = compile_search(pattern)
 
-        def Match(self, *asked: object) -> object:
-            looks.append(self.pattern)
-            return self.match(*asked)
+        def look(*asked: Any) -> Any:
+            looks.append(pattern)
+            return search(*asked)
 
-    monkeypatch.setattr("detectors.match.halves.compile_re2", Counted)
+        return look
+
+    monkeypatch.setattr("detectors.match.halves.compile_search", counted)
     pattern = r"key=(?P<secret>[a-z]{16,128})"
     search, data = searcher(pattern), b"key=" + b"a" * 200
     assert search(UNANCHORED, data, 0, len(data)) == ((0, 132), (4, 132))

@@ -11,8 +11,8 @@ from detectors.match.engine import Engine, Worker
 from detectors.rules.load import load_rules
 from detectors.rules.packfile import load_file
 from detectors.rules.rule import Decoder, RuleError
-from detectors.rules.syntax import compile_re2
 from detectors.rules.template import expand
+from monitor.common.regex import compile_re2
 from tests.detectors.packs import GOOD, write
 from tests.detectors.texts import rules
 

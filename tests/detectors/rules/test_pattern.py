@@ -10,7 +10,8 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from detectors.rules.pattern import UNBOUNDED, groups, matches_empty, says_words, shape
-from detectors.rules.syntax import compile_re2, diagnose
+from detectors.rules.syntax import diagnose
+from monitor.common.regex import compile_re2
 from tests.detectors.texts import examples, rules
 
 ATOMS = st.sampled_from(r"a b _ - key ghp_ \. \d \w \s [a-f] [^a] [ab_-] . [\s=] \x41 = \\".split())
