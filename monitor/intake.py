@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, NoReturn, Protocol
 
 from detectors.rules.rule import Rule
 from monitor.common.inbound import HookDelivery
@@ -84,6 +85,12 @@ class Intake(Protocol):
 
     def degraded(self, what: str, message: str | None) -> None:
         """Say that part `what` of the source cannot work (message), or works again (None)."""
+        ...
+
+    async def every(
+        self, seconds: float, work: Callable[[], Awaitable[object]], *, wake: asyncio.Event | None = None
+    ) -> NoReturn:
+        """Come round by the daemon's schedule (common/schedule.py), for as long as the source runs."""
         ...
 
     def malformed(self, what: str) -> None:

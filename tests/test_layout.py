@@ -277,6 +277,32 @@ def test_no_test_waits_long_by_the_clock() -> None:
     assert not wrong
 
 
+def calls_of(path: Path, name: str) -> list[ast.Call]:
+    text = path.read_text(encoding="utf-8")
+    nodes = ast.walk(ast.parse(text)) if f"{name}(" in text else ()
+    return [node for node in nodes if isinstance(node, ast.Call) and ast.unparse(node.func) == name]
+
+
+def test_what_comes_round_in_a_minute_and_more_comes_by_the_schedule() -> None:
+    """`every` of common/every.py is for heartbeats: it is given a constant of less."""
+    wrong = []
+    for name, path in MODULES.items():
+        for call in calls_of(path, "every"):
+            seconds = call.args[0]
+            constant = isinstance(seconds, ast.Name) and getattr(importlib.import_module(name), seconds.id, None)
+            if not (isinstance(constant, int | float) and 0 < constant < 60):
+                wrong.append(f"{path.relative_to(ROOT)}:{call.lineno}: {ast.unparse(call)}")
+    assert not wrong
+
+
+def test_there_is_one_scheduler() -> None:
+    wrong = [name for name, path in MODULES.items() if any("apscheduler" in one for one in imports(path))]
+    assert wrong == ["monitor.common.schedule"]
+    its = [path for path in SOURCES if "monitor.common.schedule" in imports(path)]
+    made = [name for name, path in MODULES.items() if path in its and calls_of(path, "Schedule")]
+    assert made == ["monitor.daemon.lifecycle", "monitor.host"], "its own has a source that no daemon runs"
+
+
 def test_incidents_and_routing_are_pure() -> None:
     forbidden = {"asyncio", "aiohttp", "sqlalchemy", "threading", "time", "socket", "os"}
     wrong = [

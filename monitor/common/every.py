@@ -1,4 +1,4 @@
-"""Work that comes round: at once, then again and again."""
+"""Heartbeats: work that comes round in less than a minute, at once and then again and again (else: schedule.py)."""
 
 from __future__ import annotations
 

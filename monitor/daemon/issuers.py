@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from typing import NoReturn
 
 import structlog
 
 from monitor.actions.actor import Actor
 from monitor.actions.operator import Operator
-from monitor.common.tasks import cancel
 from monitor.daemon.reload import Running
 from monitor.store import StoreError
 from monitor.verify.asker import Asker
@@ -49,6 +49,8 @@ class Issuers:
 
     async def begin(self) -> None:
         """Note where the trail ends, before a source brings anything: what comes from then on is news."""
+        self._store.on_change(self._asker.wake)
+        self._store.on_change(self._operator.wake)
         with contextlib.suppress(StoreError, TimeoutError):
             async with asyncio.timeout(_BEGIN):
                 await self._asker.look()
@@ -65,16 +67,10 @@ class Issuers:
         except Exception as error:  # noqa: BLE001 - a supervision boundary: what was found is told all the same
             log.error("asking issuers failed", error_type=type(error).__name__, exc_info=False)
 
-    async def run(self) -> None:
+    async def ask(self) -> NoReturn:
         """Until cancelled."""
-        self._store.on_change(self._asker.wake)
-        self._store.on_change(self._operator.wake)
-        tasks = [
-            asyncio.create_task(self._asker.run(), name="verify"),
-            asyncio.create_task(self._operator.run_all(), name="actions"),
-        ]
-        try:
-            await asyncio.wait(tasks)
-        finally:
-            for task in tasks:
-                await cancel(task)
+        await self._asker.run()
+
+    async def act(self) -> NoReturn:
+        """Until cancelled."""
+        await self._operator.run_all()

@@ -1,8 +1,8 @@
-"""The life of the daemon in phases, each named: rules and state → http → delivery → inventory → sources → watching
-→ stopping.
+"""The life of the daemon in phases, each named: rules and state → texts → http → delivery → inventory → sources →
+watching → stopping.
 
-A phase that was entered is left again at the end, in the other order. A part that fails is started again or reported;
-none takes the others down.
+A phase that was entered is left again at the end, in the other order. What goes on meanwhile is in the table of jobs.
+A part that fails is started again or reported; none but the delivery takes the others down.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator
-from typing import Any, TypeVar
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import structlog
 
@@ -25,17 +25,19 @@ from monitor import in_force
 from monitor.common.hardening import harden
 from monitor.common.http import Http
 from monitor.common.listen import split_listen
+from monitor.common.schedule import Schedule
 from monitor.common.severity import Severity
 from monitor.common.tasks import cancel
 from monitor.config import Config, ConfigError
 from monitor.daemon.deadlines import Deadlines
 from monitor.daemon.health import Health
+from monitor.daemon.jobs import EndedError, Jobs
 from monitor.daemon.listeners import Listeners
 from monitor.daemon.reload import Reload, Running, build_sinks
 from monitor.daemon.requests import Keeper, Requests
 from monitor.daemon.rotations import Rotations
 from monitor.daemon.status import Status
-from monitor.daemon.supervise import Sources, keep_up, present
+from monitor.daemon.supervise import Sources, present
 from monitor.daemon.watched import Watched
 from monitor.delivery import Delivery
 from monitor.process import notify, spare_memory
@@ -45,6 +47,10 @@ from monitor.site import Site, open_site
 from monitor.snapshot import Snapshot
 from monitor.store import Recovery, StoreError
 from monitor.view import Links
+
+if TYPE_CHECKING:
+    from monitor.daemon.issuers import Issuers
+    from monitor.inventory.enrol import Enrolment
 
 __all__ = ["Daemon"]
 
@@ -66,6 +72,14 @@ class _StoppedError(Exception):
 class Daemon:
     """One run of the monitor. `run` returns the exit code."""
 
+    # Parts that its jobs work with, each from its phase on
+    site: Site
+    reloading: Reload
+    rotations: Rotations
+    issuers: Issuers
+    enrolment: Enrolment
+    requests: Requests
+
     def __init__(self, config: Config, *, once: bool = False) -> None:
         self._config = config
         self.once = once
@@ -76,6 +90,8 @@ class Daemon:
         self._reload = asyncio.Event()
         self._running: Running | None = None
         self._again: set[asyncio.Task[None]] = set()  # sources that begin anew
+        self._schedule = Schedule()
+        self._jobs = Jobs(self, self._schedule, lambda title, text, key: self._tell(title, text, key=key), self._over)
 
     @property
     def config(self) -> Config:
@@ -102,6 +118,8 @@ class Daemon:
                     return await (self._run_once(running) if self.once else self._run(running))
             except _StoppedError:
                 return 0
+            except EndedError:
+                return 1
             finally:
                 log.info("stopped")
 
@@ -118,15 +136,16 @@ class Daemon:
     @contextlib.asynccontextmanager
     async def _phases(self) -> AsyncIterator[Running]:
         config = self._config
-        async with contextlib.AsyncExitStack() as stack:
+        async with self._jobs, contextlib.AsyncExitStack() as stack:
             # Where sources begin is noted meanwhile: compiling takes a while, and what is written during it counts.
             noting = asyncio.create_task(asyncio.to_thread(present, config.sources))
             stack.push_async_callback(cancel, noting)
             opened = open_site(config, self._tell, self.snapshot, alone=True, waiting=_wait_for_store)
-            site = await self._unless_stopped(stack.enter_async_context(opened))
+            self.site = site = await self._unless_stopped(stack.enter_async_context(opened))
 
             self.phase = "texts"
-            await self._redact(site, stack)
+            [texts] = await stack.enter_async_context(self._jobs.during("texts"))
+            await self._unless_stopped(asyncio.wait([texts], timeout=_REDACT))
 
             self.phase = "http"
             keeper = Keeper(site, lambda: self._running.sinks if self._running else {})
@@ -137,25 +156,24 @@ class Daemon:
                 await stack.enter_async_context(self._serve(site, health, keeper))
 
             self.phase = "delivery"
-            sources = Sources(site, await noting, once=self.once, over=self._over)
+            sources = Sources(site, await noting, once=self.once, over=self._over, schedule=self._schedule)
             self._running = await stack.enter_async_context(self._deliver(site, http, sources, health, keeper))
-            beating = asyncio.create_task(health.beat(), name="heartbeat")
-            stack.push_async_callback(cancel, beating)
-
-            from monitor.daemon.issuers import Issuers  # brings aiohttp along, which is not to delay the rules
-
-            self._requests = Requests(self._running, keeper.kept)
-            self._issuers = Issuers(self._running)
-            await self._issuers.begin()
+            self.requests = Requests(self._running, keeper.kept)
 
             self.phase = "inventory"
+            await stack.enter_async_context(self._jobs.during("inventory"))
+
+            from monitor.daemon.issuers import Issuers  # brings aiohttp along, which is not to delay the rules
             from monitor.inventory.enrol import Enrolment
 
-            self._enrolment = Enrolment(
+            self.issuers = Issuers(self._running)
+            await self.issuers.begin()
+            self.enrolment = Enrolment(
                 site.store, site.scanner, self.snapshot.inventory, lambda: self.config, tell=site.tell, over=self._over
             )
-            stack.push_async_callback(self._enrolment.end)
-            await self._enrolment.begin(_ENROL)
+            self.rotations = Rotations(site.store, site.scanner.key, lambda: self.config, self.enrolment.again)
+            stack.push_async_callback(self.enrolment.end)
+            await self.enrolment.begin(_ENROL)
 
             self.phase = "sources"
             sources.begin(config.sources)
@@ -167,22 +185,6 @@ class Daemon:
                 yield self._running
             finally:
                 self.phase = "stopping"
-
-    async def _redact(self, site: Site, stack: contextlib.AsyncExitStack) -> None:
-        """What older versions kept, before anybody is shown it; a big database is gone through meanwhile."""
-        from monitor.scrub import Halves
-
-        rules, done = site.scanner.engine.rules, asyncio.Event()
-
-        async def work() -> None:
-            await site.store.redaction.forever(lambda: Halves(rules))
-            done.set()
-            await asyncio.Event().wait()  # what is kept up never ends by itself: it would be begun anew
-
-        stack.push_async_callback(cancel, self._kept_up("texts", work))
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(_REDACT):
-                await self._unless_stopped(done.wait())
 
     async def _unless_stopped(self, entering: Coroutine[Any, Any, _T]) -> _T:
         """Its result. Raises _StoppedError when we are asked to end first: a disk or a server may be waited for."""
@@ -216,14 +218,11 @@ class Daemon:
         store.on_recovery(self._recovered)
         if store.recovery is not None:
             self._recovered(store.recovery)
-        delivering = asyncio.create_task(delivery.run(), name="delivery")
-        try:
-            yield self._running
-        finally:
+        async with self._jobs.during("delivery"):
             try:
-                await delivery.drain(_DRAIN)
+                yield self._running
             finally:
-                await cancel(delivering)
+                await delivery.drain(_DRAIN)
 
     @contextlib.asynccontextmanager
     async def _serve(self, site: Site, health: Health, keeper: Keeper) -> AsyncIterator[None]:
@@ -290,42 +289,16 @@ class Daemon:
 
     async def _run(self, running: Running) -> int:
         spare_memory()
-        retention = running.site.store.retention
-        reloading = self._kept_up("reload", Reload(running, self._reload).run)
-        forgetting = self._kept_up("retention", lambda: retention.forever(lambda: running.config.retention))
-        watching = self._kept_up("deadlines", running.deadlines.run)
-        rotating = self._kept_up("rotations", self._rotations(running).run)
-        asking = asyncio.create_task(self._issuers.run(), name="issuers")
-        doing = asyncio.create_task(self._requests.run(), name="requests")
-        enrolling = asyncio.create_task(self._enrolment.run(), name="inventory")
-        await running.listeners.replace(running.sinks, running.config.sinks)
-        await self._stop.wait()
-        notify("STOPPING=1")
-        log.info("stopping")
-        await running.listeners.close()
-        await cancel(doing)
-        await cancel(enrolling)
-        await cancel(asking)
-        await cancel(rotating)
-        await cancel(forgetting)
-        await cancel(watching)
-        await cancel(reloading)  # one in progress is given up: it may wait for a sink longer than we have
+        self.reloading = Reload(running, self._reload)
+        async with self._jobs.during("watching"):
+            try:
+                await running.listeners.replace(running.sinks, running.config.sinks)
+                await self._stop.wait()
+                notify("STOPPING=1")
+                log.info("stopping")
+            finally:
+                await running.listeners.close()
         return 0
-
-    def _kept_up(self, part: str, work: Callable[[], Awaitable[object]]) -> asyncio.Task[None]:
-        """Of what nobody would miss at once, as the monitor goes on without it."""
-
-        def tell(name: str, text: str) -> None:
-            self._tell(f"The monitor's {name} failed", text, key=f"part:{name}")
-
-        def over(name: str, text: str) -> None:
-            self._over(f"part:{name}", text)
-
-        return asyncio.create_task(keep_up(part, work, tell, over), name=part)
-
-    def _rotations(self, running: Running) -> Rotations:
-        site = running.site
-        return Rotations(site.store, site.scanner.key, lambda: running.config, self._enrolment.again)
 
     async def _run_once(self, running: Running) -> int:
         """Every source to its present end, then every notification; 1 when something failed or is left over."""
@@ -338,12 +311,12 @@ class Daemon:
             return 0
 
         await running.site.store.flush()
-        asking = asyncio.create_task(self._issuers.once())
+        asking = asyncio.create_task(self.issuers.once())
         await asyncio.wait({asking, stopped}, return_when=asyncio.FIRST_COMPLETED)
         await cancel(asking)
         if stopped.done():
             return 0
-        await self._rotations(running).sweep()
+        await self.rotations.sweep()
         await running.site.store.runs.sweep(everything=True)
         settling = asyncio.create_task(running.delivery.settle(_ONCE_SETTLE))
         await asyncio.wait({settling, stopped}, return_when=asyncio.FIRST_COMPLETED)
@@ -391,13 +364,16 @@ class Daemon:
         self, title: str, text: str = "", severity: Severity = "high", key: str | None = None, *, every: float = 3600.0
     ) -> asyncio.Future[None] | None:
         """Without the database, as it may be what is in trouble."""
-        scrub = self.running.site.scanner.scrub
+        scrub = self.site.scanner.scrub
         title, text = scrub(title), scrub(text)
         log.warning(title, detail=text)
-        return self.running.delivery.operational(title, text, severity=severity, key=key, every=every)
+        if self._running is None:  # there is nobody to tell yet
+            return None
+        return self._running.delivery.operational(title, text, severity=severity, key=key, every=every)
 
     def _over(self, key: str, text: str) -> None:
-        self.running.delivery.over(key, text)
+        if self._running is not None:
+            self._running.delivery.over(key, text)
 
     def _hears(self, sink: str, why: str | None) -> None:
         if why is None:

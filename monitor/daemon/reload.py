@@ -8,13 +8,13 @@ import os
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
+from typing import NoReturn
 
 import structlog
 
 from monitor import config as configuration
 from monitor import in_force
 from monitor.common.http import Http
-from monitor.common.tasks import cancel
 from monitor.config import Config, ConfigError
 from monitor.daemon.deadlines import Deadlines
 from monitor.daemon.health import Health
@@ -54,7 +54,7 @@ def build_sinks(configs: Iterable[SinkConfig], http: Http) -> dict[str, Sink]:
 
 
 class Reload:
-    """`run` until cancelled."""
+    """`run`, and beside it `watch`, until cancelled."""
 
     def __init__(self, running: Running, asked: asyncio.Event) -> None:
         """`asked` brings a reload on at once."""
@@ -62,17 +62,13 @@ class Reload:
         self._asked = asked
         self._read = _signature(running.config)  # the files as they were when they were last read
 
-    async def run(self) -> None:
-        watching = asyncio.create_task(self._watch(), name="configuration")
-        try:
-            while True:
-                await self._asked.wait()
-                self._asked.clear()
-                await self._reload()
-        finally:
-            await cancel(watching)
+    async def run(self) -> NoReturn:
+        while True:
+            await self._asked.wait()
+            self._asked.clear()
+            await self._reload()
 
-    async def _watch(self) -> None:
+    async def watch(self) -> NoReturn:
         """Ask for a reload when the configuration or a rule file has changed and then rested for a moment.
 
         A look at a few files twice a second costs nothing, and unlike a watch it also sees files behind symbolic links

@@ -7,6 +7,7 @@ import contextlib
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
+from typing import NoReturn
 
 import structlog
 
@@ -72,7 +73,7 @@ class Keeper:
 
 
 class Requests:
-    """`run` until cancelled."""
+    """`run` and `answer` until cancelled, apart: a system that does not answer holds up nothing that is asked for."""
 
     def __init__(self, running: Running, kept: asyncio.Event) -> None:
         """`kept`: set when there is something new."""
@@ -80,19 +81,17 @@ class Requests:
         self._kept, self._done = kept, asyncio.Event()
         self._telling: dict[str, asyncio.Task[None]] = {}  # by sink, which holds up no other
 
-    async def run(self) -> None:
-        # Apart: a system that does not answer holds up nothing of what is asked for.
-        tasks = [
-            asyncio.create_task(self._forever(self._kept, self._do), name="requests"),
-            asyncio.create_task(self._forever(self._done, self._tell), name="answers"),
-        ]
+    async def run(self) -> NoReturn:
+        await self._forever(self._kept, self._do)
+
+    async def answer(self) -> NoReturn:
         try:
-            await asyncio.wait(tasks)
+            await self._forever(self._done, self._tell)
         finally:
-            for task in [*tasks, *self._telling.values()]:
+            for task in self._telling.values():
                 await cancel(task)
 
-    async def _forever(self, wake: asyncio.Event, work: Callable[[], Awaitable[float]]) -> None:
+    async def _forever(self, wake: asyncio.Event, work: Callable[[], Awaitable[float]]) -> NoReturn:
         """`work` returns in how many seconds to look again, if nothing calls for it sooner."""
         while True:
             wake.clear()

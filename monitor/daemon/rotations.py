@@ -6,7 +6,6 @@ from collections.abc import Callable
 
 import structlog
 
-from monitor.common.every import every
 from monitor.config import Config
 from monitor.rotation.automatic import Automatic
 from monitor.rotation.work import sweep
@@ -16,20 +15,15 @@ __all__ = ["Rotations"]
 
 log = structlog.get_logger(__name__)
 
-_EVERY = 900.0  # seconds: as often as the inventory is read
-
 
 class Rotations:
-    """`run` until cancelled. `config`: the one in force, asked each time. `again`: see Automatic."""
+    """`config`: the one in force, asked each time. `again`: see Automatic."""
 
     def __init__(self, store: Store, key: bytes, config: Callable[[], Config], again: Callable[[str], object]) -> None:
         self._store = store
         self._key = key
         self._config = config
         self._automatic = Automatic(store, key, config, again)
-
-    async def run(self) -> None:
-        await every(_EVERY, self.sweep)
 
     async def sweep(self) -> None:
         """Once, if there is an inventory."""

@@ -1,5 +1,4 @@
-"""Sources, and the other parts of the daemon, under supervision: each in a task of its own, started again when it
-fails, ever later."""
+"""Sources under supervision: each in a task of its own, started again when it fails, ever later."""
 
 from __future__ import annotations
 
@@ -7,12 +6,12 @@ import asyncio
 import contextlib
 import os
 import time
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from typing import NoReturn
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import structlog
 
 from monitor.common.backoff import backoff
+from monitor.common.schedule import Schedule
 from monitor.common.tasks import cancel
 from monitor.host import SourceIntake
 from monitor.ledger import Ledger
@@ -23,7 +22,7 @@ from monitor.sources.reach import reach
 from monitor.store import Recovery, StoreError
 from monitor.store.positions import Renamed
 
-__all__ = ["Present", "Sources", "keep_up", "present"]
+__all__ = ["Present", "Sources", "present"]
 
 log = structlog.get_logger(__name__)
 
@@ -33,26 +32,6 @@ _STEADY = 60.0  # seconds after which a source that was started again counts as 
 _BEGIN = 30.0  # seconds that `begun` waits
 
 FORGOTTEN = "forgotten"  # reason in the ledger of losses
-
-Tell = Callable[[str, str], None]  # a title or a key, and a text
-
-
-async def keep_up(part: str, work: Callable[[], Awaitable[object]], tell: Tell, over: Tell) -> NoReturn:
-    """What never ends by itself: when it fails it is told, and begun anew. Until cancelled."""
-    failures = 0  # in a row
-    while True:
-        began = time.monotonic()
-        steady = asyncio.get_running_loop().call_later(_STEADY, over, part, "It works again.")
-        try:
-            await work()
-        except Exception as error:  # noqa: BLE001 - the supervision boundary
-            failures = failures + 1 if time.monotonic() - began < _RESTART_LONGEST else 1
-            log.error("a part of the monitor failed", part=part, error_type=type(error).__name__, exc_info=False)
-            tell(part, f"{type(error).__name__}. It is begun anew, after pauses of up to {_RESTART_LONGEST:.0f} s.")
-        finally:
-            steady.cancel()
-        await asyncio.sleep(backoff(failures, _RESTART_FIRST, _RESTART_LONGEST))
-
 
 Present = Mapping[str, Mapping[str, tuple[int, int]]]  # source → see Intake.present
 
@@ -71,7 +50,13 @@ class Sources:
     """The sources in force and their tasks."""
 
     def __init__(
-        self, site: Site, present: Present, *, once: bool = False, over: Callable[[str, str], None] = lambda *_: None
+        self,
+        site: Site,
+        present: Present,
+        *,
+        once: bool = False,
+        over: Callable[[str, str], None] = lambda *_: None,
+        schedule: Schedule | None = None,
     ) -> None:
         """`present`: as it was when the monitor started. `once`: sources end at their present end. `over`: told the key
         of a trouble that is over, and a word about it."""
@@ -79,6 +64,7 @@ class Sources:
         self._over = over
         self._present = present
         self._once = once
+        self._schedule = schedule
         self._tasks: dict[str, tuple[SourceConfig, asyncio.Task[None]]] = {}
         self._handles: dict[str, dict[tuple[int, int], int]] = {}  # source → see Intake.handles
         self._ledgers: dict[str, Ledger] = {}
@@ -234,6 +220,7 @@ class Sources:
             handles=self._handles.setdefault(name, {}),
             entries=self._ledger(name),
             on_started=lambda: self._beginning.discard(name),
+            schedule=self._schedule,
         )
 
     async def _restored(self, config: SourceConfig) -> SourceConfig:

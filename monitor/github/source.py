@@ -187,23 +187,17 @@ class GitHubSource:
     async def _follow(self) -> None:
         config = self.config
         async with asyncio.TaskGroup() as tasks:
-
-            def start(
-                interval: float, work: Callable[[], Awaitable[object]], wake: asyncio.Event | None = None
-            ) -> None:
-                tasks.create_task(every(interval, work, wake=wake))
-
             self._polls = [asyncio.Event() for _ in self.streams]
             for stream, wake in zip(self.streams, self._polls, strict=True):
-                start(config.interval, partial(self.poll, stream), wake)
+                tasks.create_task(self.intake.every(config.interval, partial(self.poll, stream), wake=wake))
             if config.write_back != "off":
-                start(WRITE_PAUSE, partial(self._guarded, "write-back", self.writes.resolve))
+                tasks.create_task(every(WRITE_PAUSE, partial(self._guarded, "write-back", self.writes.resolve)))
             if config.webhook_secret is not None and config.app is not None:
                 again = partial(redeliver, self.client, self.intake, config.name)
-                start(REDELIVER_EVERY, partial(self._guarded, "redelivery", again))
+                tasks.create_task(self.intake.every(REDELIVER_EVERY, partial(self._guarded, "redelivery", again)))
             for name, work in self._exposures():
                 interval = 60.0 if name == "public events" else config.exposure_interval
-                start(interval, partial(self._guarded, name, work))
+                tasks.create_task(self.intake.every(interval, partial(self._guarded, name, work)))
             tasks.create_task(self._hooks())
 
     def _exposures(self) -> Iterable[tuple[str, Callable[[], Awaitable[None]]]]:

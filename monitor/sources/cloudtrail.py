@@ -28,7 +28,6 @@ from monitor.clients.aws import Amazon
 from monitor.clients.client import ServiceError
 from monitor.common.credential import Credential
 from monitor.common.duration import Duration
-from monitor.common.every import every
 from monitor.common.fields import ServerUrl
 from monitor.intake import Intake, ScanError
 from monitor.model import Block, Position
@@ -116,7 +115,7 @@ class CloudTrailSource:
             if once:
                 await self._poll(place)
             else:
-                await every(self.config.interval, functools.partial(self._poll, place))
+                await self._intake.every(self.config.interval, functools.partial(self._poll, place))
         finally:
             await place.close()
 

@@ -23,7 +23,6 @@ from yarl import URL
 from detectors.fingerprint import fingerprint
 from monitor.common.credential import Credential
 from monitor.common.duration import Duration
-from monitor.common.every import every
 from monitor.common.http import Http, RemoteError, Reply
 from monitor.common.severity import Severity
 from monitor.intake import AlertIntake, ScanError
@@ -68,7 +67,7 @@ class FeedSource:
         if once:
             await self.poll()
             return
-        await every(self.config.interval, self.poll)
+        await self.intake.every(self.config.interval, self.poll)
 
     async def poll(self) -> None:
         """One round; trouble is told and never ends the source."""

@@ -7,7 +7,6 @@ import json
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import structlog
@@ -38,7 +37,6 @@ from monitor.store.schema import (
     wrappings,
 )
 from monitor.store.transaction import Desk, Transaction
-from monitor.store.trouble import StoreError
 
 __all__ = ["Retention"]
 
@@ -48,19 +46,10 @@ KEEP_SENT_ROWS = 10_000
 KEEP_READS, KEEP_READ_IDS, KEEP_HABITS = 200_000, 200_000, 50_000  # rows
 _SILENCES = 30 * 86_400.0  # seconds after their end
 _READS = 400 * 86_400.0  # seconds; a year and what an auditor is late
-_EVERY = 3600.0  # seconds
-_JITTER = 0.1  # share of it
-_LOOK = 60.0  # seconds between looks whether the clock was put back
 _PAUSE = 0.05  # seconds between two transactions: commits come first
 _AT_A_TIME = 200  # rows; incidents: so many findings and not less than one incident
 _MARKS = 7 * 86_400.0  # seconds; a writer asks for its own within minutes
 _UNCLAIMED = 30 * 86_400.0  # seconds; see monitor.store.positions
-
-
-def _bring_on(job: Any, now: datetime) -> None:
-    """The scheduler waits for a time of day, which is long in coming where a clock was put back."""
-    if job.next_run_time > now + timedelta(seconds=(1 + 2 * _JITTER) * _EVERY):
-        job.modify(next_run_time=now)
 
 
 class Retention:
@@ -68,45 +57,6 @@ class Retention:
 
     def __init__(self, desk: Desk) -> None:
         self._desk = desk
-
-    async def forever(self, ages: Callable[[], Ages]) -> None:
-        """Sweep now and every hour, until cancelled; a sweep under way has ended then. `ages` is asked each time."""
-        from apscheduler.schedulers.asyncio import AsyncIOScheduler  # slow to import, and commands sweep nothing
-
-        failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        sweeping: set[asyncio.Task[Any]] = set()
-
-        async def sweep() -> None:
-            task = asyncio.current_task()
-            assert task is not None
-            sweeping.add(task)
-            try:
-                await self.sweep(ages())
-            except StoreError as error:  # the database reports its trouble itself; the next hour is early enough
-                log.debug("old records are kept for now", reason=str(error))
-            except Exception as error:  # noqa: BLE001 - the scheduler would log it with its text; it is the caller's
-                if not failed.done():
-                    failed.set_exception(error)
-            finally:
-                sweeping.discard(task)
-
-        # Late is better than never: the scheduler's own defaults drop a job that a busy loop delayed by a second.
-        scheduler = AsyncIOScheduler(
-            timezone="UTC", job_defaults={"coalesce": True, "misfire_grace_time": None, "max_instances": 1}
-        )
-        now = datetime.now(UTC)
-        job = scheduler.add_job(sweep, "interval", seconds=_EVERY, jitter=_JITTER * _EVERY, next_run_time=now)
-        scheduler.start()
-        try:
-            while not failed.done():
-                await asyncio.wait([failed], timeout=_LOOK)
-                _bring_on(job, datetime.now(UTC))
-            await failed
-        finally:
-            scheduler.shutdown(wait=False)
-            for task in list(sweeping):
-                task.cancel()
-                await asyncio.wait([task])
 
     async def sweep(self, ages: Ages) -> Mapping[str, int]:
         """Forget everything that is old enough. Returns what → how many rows."""

@@ -90,11 +90,12 @@ async def looked_at(store: Store, chat: Any, **more: Any) -> AsyncIterator[Seen]
     seen = Seen(keeper, site.snapshot)
     site.tell = lambda title, text, key: seen.troubles.append((title, text))
     running.delivery = SimpleNamespace(over=lambda key, text: seen.over.append(key))
-    task = asyncio.create_task(Requests(running, keeper.kept).run())
+    requests = Requests(running, keeper.kept)
+    tasks = [asyncio.create_task(requests.answer()), asyncio.create_task(requests.run())]
     try:
         yield seen
     finally:
-        await cancel(task)
+        await asyncio.gather(*map(cancel, tasks))
 
 
 async def waiting(store: Store) -> int:

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import asyncio
 from pathlib import Path
 
 from monitor.config import parse
@@ -24,14 +23,5 @@ async def test_overdue_secrets_become_incidents_by_themselves_where_there_is_an_
         assert await store.incidents.find() == []
 
         config = parse(INVENTORY, tmp_path / "config.toml")
-        running = asyncio.create_task(rotations.run())
-        found: list[str] = []
-
-        async def look() -> bool:
-            found[:] = [one.rule for one in await store.incidents.find()]
-            return bool(found)
-
-        while not await look():
-            await asyncio.sleep(0.01)
-        running.cancel()
-        assert found == ["rotation-due"]
+        await rotations.sweep()
+        assert [one.rule for one in await store.incidents.find()] == ["rotation-due"]

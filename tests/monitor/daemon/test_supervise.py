@@ -9,11 +9,9 @@ from typing import Any
 import pytest
 
 from monitor import ledger
-from monitor.common.tasks import cancel
 from monitor.daemon import Daemon, supervise
 from monitor.sources.file import source as file
 from monitor.standing import standing
-from monitor.store.runs import Runs
 from tests.fakes.intake import until
 from tests.fakes.server import Fault
 from tests.fakes.setup import Setup, incidents, running, told
@@ -211,47 +209,6 @@ async def test_a_database_lost_while_down_is_told_and_nothing_is_skipped(site: S
     async with running(site.daemon()):
         await until(lambda: len({one["fingerprint"] for one in incidents(hook)}) == 2)
         await told(hook, "The state database has lost its last transactions")
-
-
-async def test_a_part_that_fails_is_told_and_begun_anew(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(supervise, "_RESTART_FIRST", 0.001)
-    monkeypatch.setattr(supervise, "_STEADY", 0.01)
-    begun, said = 0, list[tuple[str, str]]()
-
-    async def work() -> None:
-        nonlocal begun
-        begun += 1
-        if begun < 3:
-            raise RuntimeError("unexpected s3cr3t")
-        await asyncio.Event().wait()
-
-    keeping = asyncio.create_task(
-        supervise.keep_up(
-            "deadlines", work, lambda part, text: said.append((part, text)), lambda *end: said.append(end)
-        )
-    )
-    await until(lambda: ("deadlines", "It works again.") in said)
-    await cancel(keeping)
-    assert begun == 3
-    failures = [text for part, text in said if text.startswith("RuntimeError. ")]
-    assert len(failures) == 2
-    assert "s3cr3t" not in str(said)
-
-
-async def test_no_part_of_the_daemon_ends_unheard(
-    site: Setup, hook: FakeWebhook, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(supervise, "_RESTART_FIRST", 0.01)
-    failures = [RuntimeError("unexpected s3cr3t")]
-
-    async def sweep(self: Runs, **_: object) -> None:
-        if failures:
-            raise failures.pop()
-
-    monkeypatch.setattr(Runs, "sweep", sweep)
-    async with running(site.daemon()):
-        await told(hook, "The monitor's deadlines failed")
-    assert "s3cr3t" not in str(hook.payloads)
 
 
 def _called(site: Setup, name: str, extra: str = "", start_at: str = "end") -> None:

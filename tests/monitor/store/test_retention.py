@@ -1,8 +1,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -260,76 +258,6 @@ async def test_a_new_file_gives_the_room_back(tmp_path: Path, clock: Clock, monk
         async with asyncio.timeout(120):
             while path.stat().st_size > large // 5:
                 await asyncio.sleep(0.1)
-
-
-async def test_it_goes_round_and_survives_trouble(store: Store, clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
-    from monitor.store import StoreError
-
-    rounds: list[Retention] = []
-    done = asyncio.Event()
-
-    async def sweep(ages: Retention) -> dict[str, int]:
-        rounds.append(ages)
-        if len(rounds) == 1:
-            raise StoreError("locked")
-        done.set()
-        return {}
-
-    monkeypatch.setattr(retention, "_EVERY", 0.001)
-    monkeypatch.setattr(store.retention, "sweep", sweep)
-    task = asyncio.create_task(store.retention.forever(lambda: AGES))
-    await asyncio.wait_for(done.wait(), 120)
-    task.cancel()
-    with contextlib.suppress(asyncio.CancelledError):
-        await task
-    assert rounds[0] == AGES
-
-
-async def test_sweeps_come_by_themselves_and_end_with_the_task(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    swept, inside, never = asyncio.Event(), asyncio.Event(), asyncio.Event()
-
-    async def sweep(ages: Retention) -> dict[str, int]:
-        swept.set()
-        try:
-            await never.wait()
-        finally:
-            inside.set()
-        return {}
-
-    monkeypatch.setattr(store.retention, "sweep", sweep)
-    task = asyncio.create_task(store.retention.forever(Retention))
-    await swept.wait()
-    task.cancel()
-    await asyncio.wait([task])
-    assert inside.is_set(), "a sweep outlived its task"
-
-
-def test_a_clock_that_is_put_back_puts_no_sweep_off() -> None:
-    class Job:
-        def __init__(self, next_run_time: datetime) -> None:
-            self.next_run_time = next_run_time
-
-        def modify(self, next_run_time: datetime) -> None:
-            self.next_run_time = next_run_time
-
-    now = datetime(2026, 1, 2, tzinfo=UTC)
-    in_an_hour, tomorrow = Job(now + timedelta(hours=1.1)), Job(now + timedelta(hours=25))
-    for job in (in_an_hour, tomorrow):
-        retention._bring_on(job, now)
-    assert in_an_hour.next_run_time == now + timedelta(hours=1.1)
-    assert tomorrow.next_run_time == now
-
-
-async def test_what_a_sweep_raises_is_the_callers_and_logged_by_nobody_else(
-    store: Store, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    async def sweep(ages: Retention) -> dict[str, int]:
-        raise ValueError("a text that may quote a row")
-
-    monkeypatch.setattr(store.retention, "sweep", sweep)
-    with pytest.raises(ValueError, match="quote"):
-        await store.retention.forever(Retention)
-    assert "quote" not in caplog.text
 
 
 async def test_what_is_opened_after_the_end_of_the_trail_was_forgotten_is_news(store: Store, clock: Clock) -> None:

@@ -1,0 +1,184 @@
+"""What the daemon does in the background by itself: one table, run under one group of tasks.
+
+Tasks that come and go with what is configured are with those who start them: sources (supervise), channels of sinks
+(monitor.delivery), what sinks hear (listeners) and readings of an inventory (monitor.inventory.enrol).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Literal, Protocol, Self
+
+import structlog
+
+from monitor.common.backoff import backoff
+from monitor.common.schedule import Schedule
+from monitor.common.tasks import cancel
+from monitor.site import Site
+from monitor.store import StoreError
+
+if TYPE_CHECKING:
+    from monitor.daemon.issuers import Issuers
+    from monitor.daemon.reload import Reload, Running
+    from monitor.daemon.requests import Requests
+    from monitor.daemon.rotations import Rotations
+    from monitor.inventory.enrol import Enrolment
+
+__all__ = ["JOBS", "EndedError", "Job", "Jobs", "Parts"]
+
+log = structlog.get_logger(__name__)
+
+_FIRST, _LONGEST = 1.0, 60.0  # seconds from a failure to the next beginning
+_STEADY = 60.0  # seconds after which one that was begun anew counts as mended
+
+# `again`: its failure is told as "The monitor's NAME failed", and it is begun anew after growing pauses. `done`: so it
+# is until it has come to its end. `ends`: nobody can be told anything without it; the monitor ends with 1, and whoever
+# started it starts it again.
+Policy = Literal["again", "done", "ends"]
+
+
+class Parts(Protocol):
+    """The daemon, as far as jobs need it. Each part is there from the phase on in which they begin."""
+
+    site: Site
+    reloading: Reload
+    rotations: Rotations
+    issuers: Issuers
+    enrolment: Enrolment
+    requests: Requests
+
+    @property
+    def running(self) -> Running: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """`phase`: in which it begins. `every`: seconds from one round of `work` to the next, the first at once; None:
+    `work` comes round by itself."""
+
+    name: str
+    phase: str
+    work: Callable[[Parts], Awaitable[object]]
+    policy: Policy = "again"
+    every: float | None = None
+
+
+async def _mend_texts(site: Site) -> None:
+    """What older versions kept, before anybody is shown it; a big database is gone through meanwhile."""
+    from monitor.scrub import Halves
+
+    rules = site.scanner.engine.rules
+    await site.store.redaction.forever(lambda: Halves(rules))
+
+
+# Those of a phase end in the other order.
+JOBS = (
+    Job("texts", "texts", lambda daemon: _mend_texts(daemon.site), "done"),
+    Job("delivery", "delivery", lambda daemon: daemon.running.delivery.run(), "ends"),
+    Job("heartbeat", "inventory", lambda daemon: daemon.running.health.beat()),
+    # A reload under way at the end is given up: it may wait for a sink longer than we have.
+    Job("reload", "watching", lambda daemon: daemon.reloading.run()),
+    Job("look at the configuration", "watching", lambda daemon: daemon.reloading.watch()),
+    Job("deadlines", "watching", lambda daemon: daemon.running.deadlines.run()),
+    Job(
+        "retention",
+        "watching",
+        lambda daemon: daemon.site.store.retention.sweep(daemon.running.config.retention),
+        every=3600.0,
+    ),
+    Job("rotations", "watching", lambda daemon: daemon.rotations.sweep(), every=900.0),  # as the inventory is read
+    Job("actions", "watching", lambda daemon: daemon.issuers.act()),
+    Job("verification", "watching", lambda daemon: daemon.issuers.ask()),
+    Job("inventory", "watching", lambda daemon: daemon.enrolment.run()),
+    Job("answers", "watching", lambda daemon: daemon.requests.answer()),
+    Job("requests", "watching", lambda daemon: daemon.requests.run()),
+)
+
+
+class EndedError(Exception):
+    """A job has ended without which there is nothing to go on for."""
+
+
+class Jobs:
+    """Those of the table, each for as long as its phase lasts. As a context it raises EndedError."""
+
+    def __init__(
+        self,
+        parts: Parts,
+        schedule: Schedule,
+        tell: Callable[[str, str, str], object],
+        over: Callable[[str, str], object],
+        table: Sequence[Job] = JOBS,
+    ) -> None:
+        """`tell`: given a title, a text and the key of the trouble. `over`: the key, and a word about it."""
+        self._parts, self._schedule, self._tell, self._over = parts, schedule, tell, over
+        self._table = table
+        self._group = asyncio.TaskGroup()
+
+    async def __aenter__(self) -> Self:
+        await self._group.__aenter__()
+        return self
+
+    async def __aexit__(self, *error: object) -> None:
+        try:
+            await self._group.__aexit__(*error)  # type: ignore[arg-type]
+        except BaseExceptionGroup as errors:
+            raise errors.exceptions[0] from None  # what the body raised is as it was
+
+    @contextlib.asynccontextmanager
+    async def during(self, phase: str) -> AsyncIterator[Sequence[asyncio.Task[None]]]:
+        """Run those of this phase."""
+        mine = [job for job in self._table if job.phase == phase]
+        tasks = [self._group.create_task(self._run(job), name=job.name) for job in mine]
+        try:
+            yield tasks
+        finally:
+            for task in reversed(tasks):
+                await cancel(task)
+
+    async def _run(self, job: Job) -> None:
+        failures, trouble = 0, f"part:{job.name}"  # failures in a row
+        while True:
+            began = time.monotonic()
+            error = await self._ended(job, trouble)
+            if job.policy == "ends":
+                log.error("the monitor cannot go on without a part of it", part=job.name)
+                raise EndedError(job.name)
+            if error is not None:
+                failures = failures + 1 if time.monotonic() - began < _LONGEST else 1
+                text = f"{type(error).__name__}. It is begun anew, after pauses of up to {_LONGEST:.0f} s."
+                self._tell(f"The monitor's {job.name} failed", text, trouble)
+            elif job.policy == "done":
+                self._over(trouble, "It came to its end.")
+                return
+            await asyncio.sleep(backoff(failures, _FIRST, _LONGEST))
+
+    async def _ended(self, job: Job, trouble: str) -> BaseException | None:
+        """Why, once it has."""
+        task = asyncio.current_task()
+        assert task is not None
+        steady = asyncio.get_running_loop().call_later(_STEADY, self._over, trouble, "It works again.")
+        try:
+            if job.every is None:
+                await job.work(self._parts)
+            else:
+                await self._schedule.every(job.every, partial(self._round, job))
+        except (Exception, asyncio.CancelledError) as error:  # the supervision boundary
+            if task.cancelling():
+                raise
+            log.error("a part of the monitor failed", part=job.name, error_type=type(error).__name__, exc_info=False)
+            return error
+        finally:
+            steady.cancel()
+        return None
+
+    async def _round(self, job: Job) -> None:
+        try:
+            await job.work(self._parts)
+        except StoreError as error:  # the database reports its trouble itself; the next round is early enough
+            log.debug("a round is left out", part=job.name, reason=str(error))
