@@ -1,4 +1,4 @@
-"""Everything is sealed at once: what a version that sealed less has left, and what somebody looked at and accepts."""
+"""Everything is sealed at once: what nothing was sealed of before, and what somebody looked at and accepts."""
 
 from __future__ import annotations
 
@@ -19,7 +19,9 @@ __all__ = ["SUM_BEFORE", "accept", "begin", "each", "ends"]
 
 log = structlog.get_logger(__name__)
 
-SUM_BEFORE = "trail"  # key in `meta`: the sum over all trails, of versions before 23; left where it did not fit
+SUM_BEFORE = (
+    "trail"  # key in `meta`: the sum over all trails, from before incidents were sealed; left where it did not fit
+)
 
 _HISTORY = select(audit).where(any_of(audit.c.incident)).order_by(audit.c.seq)
 
@@ -112,7 +114,7 @@ def _adopt(tx: Transaction, total: Total) -> None:
 
 
 def _ended(secret: bytes, id_: str, history: Sequence[Row[Any]], end: Row[Any] | None) -> tuple[int, str]:
-    """How many entries are chained and the hash of the last, by the seal of a version before 23."""
+    """How many entries are chained and the hash of the last, by the seal that trails had of their own before."""
     if end is None:
         old, chained = parted(history)
         return 0, "" if chained else start(secret, id_, [row._mapping for row in old])

@@ -19,7 +19,6 @@ from monitor.store.commit_counter import CommitCounter, ForgottenError
 from monitor.store.engines import engines, parse, wrapped
 from monitor.store.postgres import ServerClock
 from monitor.store.salvage import salvage
-from monitor.store.schema import SchemaError, migrate
 from monitor.store.tally import Tally
 from monitor.store.transaction import History
 from monitor.store.trouble import (
@@ -32,6 +31,7 @@ from monitor.store.trouble import (
     explain,
     refusal,
 )
+from monitor.store.upgrades import SchemaError, migrate
 
 __all__ = ["Database"]
 
@@ -197,7 +197,8 @@ class Database:
     def recover(self, reason: str) -> Recovery:
         """Move a damaged SQLite file aside, start a new one, carry over what can still be read.
 
-        Raises StoreError, DBAPIError and OSError when no new one can be made: everything is then where it was.
+        Raises StoreError, DBAPIError and OSError when no new one can be made, or this program cannot use the version of
+        the old one: everything is then where it was.
         """
         if not self.repairs:
             raise StoreError(
@@ -219,7 +220,7 @@ class Database:
                 salvaged, complete = salvage(aside, self.path)
                 if self._tally is not None:  # of the old one: the next start would take what is missing for lost
                     self._tally.set(self._count())
-            except (DBAPIError, sqlite3.Error, OSError) as error:
+            except (DBAPIError, sqlite3.Error, OSError, SchemaError) as error:
                 # The disk is full, say. What is left of the old one is worth more than an empty new one.
                 self.dispose()
                 self._move(aside, self.path)

@@ -10,8 +10,8 @@ from sqlalchemy.exc import DBAPIError
 from monitor.store import postgres
 from monitor.store.database import Database
 from monitor.store.key_check import compare
-from monitor.store.schema import SchemaError, known
 from monitor.store.trouble import StoreError
+from monitor.store.upgrades import SchemaError, known
 
 __all__ = ["reach"]
 

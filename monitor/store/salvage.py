@@ -8,8 +8,9 @@ from pathlib import Path
 
 from sqlalchemy.exc import DBAPIError
 
-from monitor.store.schema import REDACTED, VERSION, metadata
+from monitor.store.schema import REDACTED, metadata
 from monitor.store.trouble import Failure, classify
+from monitor.store.upgrades import usable
 
 __all__ = ["salvage"]
 
@@ -18,7 +19,7 @@ def salvage(damaged: Path, fresh: Path) -> tuple[dict[str, int], bool]:
     """Row by row, up to the first damaged page of each table, and back from its end.
 
     Returns the rows of each table, and whether every table could be read. Raises sqlite3.Error and DBAPIError when the
-    new file cannot be written: then it holds nothing of it.
+    new file cannot be written, and SchemaError for an old one of a version that is not used: then it holds nothing.
     """
     salvaged: dict[str, int] = {}
     complete = True
@@ -31,8 +32,9 @@ def salvage(damaged: Path, fresh: Path) -> tuple[dict[str, int], bool]:
             if classify(error) is Failure.RETRY:  # no room for what goes with its log
                 raise
             return salvaged, False
-        if version is None or not str(version[0]).isdigit() or int(version[0]) > VERSION:
+        if version is None or not str(version[0]).isdigit():
             return salvaged, False
+        usable(int(version[0]))
         new = stack.enter_context(contextlib.closing(sqlite3.connect(fresh, timeout=5, isolation_level=None)))
         new.execute("PRAGMA foreign_keys = OFF")
         new.execute("BEGIN IMMEDIATE")

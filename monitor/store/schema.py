@@ -1,9 +1,7 @@
-"""The tables, and how an older database becomes a current one. Times are seconds since the epoch."""
+"""The tables. Times are seconds since the epoch."""
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Mapping
 from typing import get_args
 
 from sqlalchemy import (
@@ -21,11 +19,7 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
-    insert,
-    inspect,
     literal_column,
-    select,
-    update,
 )
 
 from monitor.access.reading import Outcome
@@ -40,30 +34,26 @@ from monitor.runbook.progress import TaskState
 __all__ = [
     "ACTION_STATES",
     "ASIDE",
-    "MIGRATIONS",
     "REDACTED",
-    "VERSION",
     "WHOLE",
-    "SchemaError",
     "actions",
     "alerts",
     "asks",
     "audit",
     "batches",
     "canaries",
+    "create",
     "drills",
     "findings",
     "groups",
     "habits",
     "hooks",
     "incidents",
-    "known",
     "marks",
     "members",
     "merges",
     "meta",
     "metadata",
-    "migrate",
     "outbox",
     "positions",
     "read_ids",
@@ -169,7 +159,13 @@ findings = Table(
     Column("time", Double, nullable=False),
     Column("decode", Text, comment="JSON list of decoders, outermost first"),
     Column("url", Text),
-    Column("node", Text, nullable=False, server_default="", comment="host that saw it; empty: from before version 2"),
+    Column(
+        "node",
+        Text,
+        nullable=False,
+        server_default="",
+        comment="host that saw it; empty: from before hosts were told apart",
+    ),
     Column("service", Text),
     Column("logged_at", Double, comment="the time the log itself gives"),
     Column("context", Text, comment="the line around it, with every match masked"),
@@ -329,7 +325,7 @@ def unresolved() -> ColumnElement[bool]:
 
 
 _UNSENT = outbox.c.state.in_(("pending", "leased"))
-# Partial: `migrate` says so in the dialect at hand. Named here, it would import both, which takes a while.
+# Partial: `create` says so in the dialect at hand. Named here, it would import both, which takes a while.
 _PARTIAL = {
     Index("outbox_unsent", outbox.c.sink, outbox.c.key, outbox.c.seq): _UNSENT,
     Index("outbox_next", outbox.c.sink, outbox.c.severity, outbox.c.next_at, outbox.c.seq): _UNSENT,
@@ -361,7 +357,7 @@ audit = Table(
     Column("severity", Text, nullable=False),
     Column("note", Text, nullable=False),
     Column("step", Text, comment="of the incident's run; null: about the incident itself"),
-    Column("mac", Text, comment="keyed hash over this row and the one before it; null: from before version 5"),
+    Column("mac", Text, comment="keyed hash over this row and the one before it; null: from before there were chains"),
     Index("audit_incident", "incident", "seq"),
     comment="the trail: every change of state of an incident and of the steps of its run; who, when, what",
 )
@@ -701,246 +697,8 @@ syncs = Table(
 ASIDE = ("verified", "doubted", "acted", "silenced", "unsilenced", "absorbed", "noted", "suppressed", "unsuppressed")
 
 
-class SchemaError(Exception):
-    """The database cannot be used by this version. The message says what to do."""
-
-
-def _to_2(connection: Connection) -> None:
-    """Positions and findings have a node. The table of positions is made anew, as SQLite changes no primary key."""
-    for statement in (
-        "ALTER TABLE findings ADD COLUMN node TEXT NOT NULL DEFAULT ''",
-        "ALTER TABLE findings ADD COLUMN service TEXT",
-        "ALTER TABLE findings ADD COLUMN logged_at DOUBLE PRECISION",
-        "ALTER TABLE findings ADD COLUMN context TEXT",
-        "ALTER TABLE incidents ADD COLUMN first_logged DOUBLE PRECISION",
-        "CREATE TABLE positions_1 AS SELECT source, key, state FROM positions",
-        "DROP TABLE positions",
-        "CREATE TABLE positions (node TEXT NOT NULL DEFAULT '', source TEXT NOT NULL, key TEXT NOT NULL, "
-        "state TEXT NOT NULL, PRIMARY KEY (node, source, key))",
-        "INSERT INTO positions (source, key, state) SELECT source, key, state FROM positions_1",
-        "DROP TABLE positions_1",
-    ):
-        connection.exec_driver_sql(statement)
-    connection.execute(insert(meta).values(key="nodes_since", value=str(int(time.time()))))
-
-
-def _to_3(connection: Connection) -> None:
-    """`incidents list --source` reads no finding any more."""
-    connection.exec_driver_sql("CREATE INDEX findings_source ON findings (source, incident)")
-
-
-def _to_4(connection: Connection) -> None:
-    """What issuers say of secrets."""
-    for statement in (
-        "ALTER TABLE incidents ADD COLUMN validity TEXT",
-        "ALTER TABLE incidents ADD COLUMN verified TEXT",
-        "ALTER TABLE incidents ADD COLUMN base_severity TEXT",
-        "ALTER TABLE members ADD COLUMN told_validity TEXT",
-    ):
-        connection.exec_driver_sql(statement)
-    asks.create(connection)
-
-
-def _to_5(connection: Connection) -> None:
-    """Runs of runbooks, and a trail that is chained."""
-    connection.exec_driver_sql("ALTER TABLE audit ADD COLUMN step TEXT")
-    connection.exec_driver_sql("ALTER TABLE audit ADD COLUMN mac TEXT")
-    metadata.create_all(connection, [trails, runs, steps])
-
-
-def _to_6(connection: Connection) -> None:
-    """What is done about a secret."""
-    actions.create(connection)
-
-
-def _to_7(connection: Connection) -> None:
-    """Drills."""
-    drills.create(connection)
-
-
-def _to_8(connection: Connection) -> None:
-    """Silences of single incidents."""
-    silences.create(connection)
-
-
-def _to_9(connection: Connection) -> None:
-    """Incidents that were merged."""
-    connection.exec_driver_sql("ALTER TABLE incidents ADD COLUMN merged TEXT")
-
-
-def _to_10(connection: Connection) -> None:
-    """Requests that come from other systems."""
-    if "asked" not in {column["name"] for column in inspect(connection).get_columns("actions")}:  # made just now
-        connection.exec_driver_sql("ALTER TABLE actions ADD COLUMN asked INTEGER NOT NULL DEFAULT 0")
-    requests.create(connection)
-
-
-def _to_11(connection: Connection) -> None:
-    """Suppressions by value."""
-    suppressions.create(connection)
-
-
-def _to_12(connection: Connection) -> None:
-    """Who reads which secret."""
-    metadata.create_all(connection, [reads, read_ids, habits, marks])
-
-
-def _to_13(connection: Connection) -> None:
-    """The inventory of our own secrets."""
-    metadata.create_all(connection, [secrets, secret_versions, secret_prints, syncs])
-
-
-def _to_14(connection: Connection) -> None:
-    """When and about what a request was made, in the words of its system."""
-    if "place" not in {column["name"] for column in inspect(connection).get_columns("requests")}:  # made just now
-        connection.exec_driver_sql("ALTER TABLE requests ADD COLUMN place TEXT NOT NULL DEFAULT ''")
-        connection.exec_driver_sql("ALTER TABLE requests ADD COLUMN at DOUBLE PRECISION NOT NULL DEFAULT 0")
-
-
-def _to_15(connection: Connection) -> None:
-    """Silences by what incidents are."""
-    silence_rules.create(connection, checkfirst=True)
-
-
-def _to_16(connection: Connection) -> None:
-    """Steps that are done when no log shows the secret any more."""
-    if "quiet" not in {column["name"] for column in inspect(connection).get_columns("steps")}:  # made just now
-        connection.exec_driver_sql("ALTER TABLE steps ADD COLUMN quiet DOUBLE PRECISION NOT NULL DEFAULT 0")
-
-
-def _to_17(connection: Connection) -> None:
-    """Where incidents are, by host and service, and for which other one they are held back."""
-    if "held" not in {column["name"] for column in inspect(connection).get_columns("members")}:  # made just now
-        connection.exec_driver_sql("ALTER TABLE members ADD COLUMN host TEXT NOT NULL DEFAULT ''")
-        connection.exec_driver_sql("ALTER TABLE members ADD COLUMN service TEXT NOT NULL DEFAULT ''")
-        connection.exec_driver_sql("ALTER TABLE members ADD COLUMN held TEXT")
-        connection.exec_driver_sql("CREATE INDEX members_held ON members (held)")
-    # What is known already is at its newest finding there: with no host its route would lead it nowhere any more.
-    connection.exec_driver_sql(
-        "UPDATE members SET host = newest.node, service = COALESCE(newest.service, '') FROM findings AS newest "
-        "WHERE members.host = '' AND members.service = '' AND newest.seq = COALESCE("
-        "(SELECT MAX(seq) FROM findings AS f WHERE f.incident = members.incident "
-        "AND f.source = members.source AND f.path = members.path), "
-        "(SELECT MAX(seq) FROM findings AS f WHERE f.incident = members.incident))"
-    )
-
-
-def _to_18(connection: Connection) -> None:
-    """Canaries."""
-    canaries.create(connection, checkfirst=True)
-
-
-def _to_19(connection: Connection) -> None:
-    """What may hold others back is found by how bad it is."""
-    connection.exec_driver_sql(
-        "CREATE INDEX incidents_standing ON incidents (severity, last_seen) WHERE state != 'resolved'"
-    )
-
-
-def _to_20(connection: Connection) -> None:
-    """Who ended a silence."""
-    columns = {column["name"] for column in inspect(connection).get_columns("silence_rules")}
-    if "ended_by" not in columns:  # made just now
-        connection.exec_driver_sql("ALTER TABLE silence_rules ADD COLUMN ended_by TEXT")
-        connection.exec_driver_sql("ALTER TABLE silence_rules ADD COLUMN ended_why TEXT")
-
-
-def _to_21(connection: Connection) -> None:
-    """What wrapping tokens hold, and secrets whose end is in doubt."""
-    wrappings.create(connection, checkfirst=True)
-    if "missed_at" not in {column["name"] for column in inspect(connection).get_columns("secrets")}:  # made just now
-        connection.exec_driver_sql("ALTER TABLE secrets ADD COLUMN missed_at DOUBLE PRECISION")
-
-
-def _to_22(connection: Connection) -> None:
-    """What taking a merge back needs."""
-    columns = {column["name"] for column in inspect(connection).get_columns("findings")}
-    if connection.dialect.name == "postgresql":  # what a step before this one has put off stands in the way of ALTER
-        connection.exec_driver_sql("SET CONSTRAINTS ALL IMMEDIATE")
-    if "fingerprint" not in columns:
-        connection.exec_driver_sql("ALTER TABLE findings ADD COLUMN fingerprint TEXT")
-    merges.create(connection, checkfirst=True)
-
-
-def _to_23(connection: Connection) -> None:
-    """Incidents and actions are sealed. What is there is at the next transaction, which has the key."""
-    columns = {column["name"] for column in inspect(connection).get_columns("trails")}
-    if "turn" not in columns:  # made just now
-        connection.exec_driver_sql("ALTER TABLE trails ADD COLUMN turn BIGINT NOT NULL DEFAULT 0")
-        for name in ("state", "actions"):
-            connection.exec_driver_sql(f"ALTER TABLE trails ADD COLUMN {name} TEXT NOT NULL DEFAULT ''")
-    totals.create(connection, checkfirst=True)
-
-
-# To version N from N-1. A change of the tables above goes with an entry here and a test that starts from the old form.
-MIGRATIONS: Mapping[int, Callable[[Connection], None]] = {
-    2: _to_2,
-    3: _to_3,
-    4: _to_4,
-    5: _to_5,
-    6: _to_6,
-    7: _to_7,
-    8: _to_8,
-    9: _to_9,
-    10: _to_10,
-    11: _to_11,
-    12: _to_12,
-    13: _to_13,
-    14: _to_14,
-    15: _to_15,
-    16: _to_16,
-    17: _to_17,
-    18: _to_18,
-    19: _to_19,
-    20: _to_20,
-    21: _to_21,
-    22: _to_22,
-    23: _to_23,
-}
-VERSION = 23
-
-
-def migrate(
-    connection: Connection,
-    migrations: Mapping[int, Callable[[Connection], None]] = MIGRATIONS,
-    target: int = VERSION,
-    *,
-    upgrades: bool = True,
-) -> tuple[int | None, int]:
-    """Create or upgrade the tables in the caller's transaction. Returns (version found or None, version now).
-
-    Without `upgrades` an older form is an error: a monitor of that version may be at work on it, and could not be
-    started again afterwards.
-    """
-    found: int | None = None
-    if inspect(connection).has_table("meta"):
-        found = known(connection, target)
-    if found is None:
-        for index, condition in _PARTIAL.items():
-            index.dialect_options[connection.dialect.name]["where"] = condition
-        metadata.create_all(connection)
-        rows = [{"key": "schema", "value": str(target)}, {"key": REDACTED, "value": WHOLE}]
-        connection.execute(insert(meta), rows)
-        return None, target
-    if found < target and not upgrades:
-        raise SchemaError(
-            f"the database has schema version {found}, and this program works with {target}: restart `monitor run`, "
-            "which upgrades it, or use the commands of the version that runs"
-        )
-    for version in range(found + 1, target + 1):
-        migrations[version](connection)
-    if found < target:
-        connection.execute(update(meta).where(meta.c.key == "schema").values(value=str(target)))
-    return found, target
-
-
-def known(connection: Connection, target: int = VERSION) -> int | None:
-    """The version of the tables that are there. Raises SchemaError for one of a newer program."""
-    stored = connection.execute(select(meta.c.value).where(meta.c.key == "schema")).scalar()
-    found = int(stored) if stored and stored.isdigit() else None
-    if found is not None and found > target:
-        raise SchemaError(
-            f"the database has schema version {found}, this program knows versions up to {target}; "
-            "upgrade the program, or give it another database"
-        )
-    return found
+def create(connection: Connection) -> None:
+    """Make all of it, in the caller's transaction."""
+    for index, condition in _PARTIAL.items():
+        index.dialect_options[connection.dialect.name]["where"] = condition
+    metadata.create_all(connection)

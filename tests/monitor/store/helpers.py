@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import replace
+from pathlib import Path
+
+from sqlalchemy import text
 
 from monitor.model import Finding
 from monitor.store import Leased, Store, owner_name
+from monitor.store.database import Database
 
 NOW = 1_800_000_000.0
 OWNER = owner_name("here")
+OLDEST_SECRET = b"0123456789abcdef"  # what the trails in `oldest` are sealed with, on the host "one"
 
 
 class Clock:
@@ -63,3 +68,33 @@ async def deliver(store: Store, sink: str = "chat") -> list[str]:
         seen.append(leased.reason)
         await store.outbox.sent(leased.id, {"ts": str(len(seen))})
     return seen
+
+
+def empty(url: str) -> Database:
+    """Before its first start."""
+    database = Database(url)
+    if database.path is not None:
+        database.path.touch()
+    return database
+
+
+def oldest(url: str) -> None:
+    """Make the database as the program of version 23 of the schema left it, which had begun with version 1."""
+    database = empty(url)
+    words = {"serial": "INTEGER", "number": "INTEGER", "node": ""}
+    if database.postgres:
+        words = {"serial": "BIGSERIAL", "number": "BIGINT", "node": "one"}
+    script = Path(__file__).with_name("schema_23.sql").read_text(encoding="utf-8")
+    for name, word in words.items():
+        script = script.replace(f"{{{name}}}", word)
+    with database.transaction(durable=True) as connection:
+        for statement in script.rstrip().rstrip(";").split(";\n"):
+            connection.exec_driver_sql(statement)
+        if database.postgres:
+            columns = (
+                "SELECT table_name, column_name FROM information_schema.columns WHERE column_default LIKE 'nextval%'"
+            )
+            for table, column in connection.execute(text(columns)).all():
+                of = f"pg_get_serial_sequence('{table}', '{column}')"
+                connection.execute(text(f"SELECT setval({of}, (SELECT max({column}) FROM {table}))"))
+    database.dispose()

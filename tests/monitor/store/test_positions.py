@@ -13,7 +13,7 @@ from monitor.model import Position
 from monitor.routing import Policy
 from monitor.store import Store
 from monitor.store.positions import Renamed, renamed
-from tests.monitor.store.helpers import finding
+from tests.monitor.store.helpers import finding, oldest
 
 
 async def test_positions_commit_with_findings_and_survive(opener) -> None:  # type: ignore[no-untyped-def]
@@ -92,9 +92,7 @@ async def test_hosts_on_one_server_keep_positions_of_their_own(postgres_url: str
 
 
 async def test_each_host_begins_where_all_stood_before_they_were_told_apart(empty_postgres_url: str) -> None:
-    from tests.monitor.store.test_schema import first_version
-
-    first_version(empty_postgres_url)
+    oldest(empty_postgres_url)
     before = {"a": {"offset": 1}, "b": {"offset": 2}}
     async with (
         await Store.open(empty_postgres_url, node="one") as one,

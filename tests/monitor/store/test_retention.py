@@ -26,7 +26,7 @@ from monitor.store.schema import (
     read_ids,
     receipts,
 )
-from tests.monitor.store.helpers import OWNER, Clock, deliver, finding, fingerprint, lease
+from tests.monitor.store.helpers import OWNER, Clock, deliver, finding, fingerprint, lease, oldest
 
 DAY = 86_400.0
 AGES = Retention()
@@ -216,9 +216,7 @@ async def test_one_reopened_at_that_moment_is_left_alone(
 
 
 async def test_positions_of_no_certain_host_wait_a_month_for_one(empty_postgres_url: str, clock: Clock) -> None:
-    from tests.monitor.store.test_schema import first_version
-
-    first_version(empty_postgres_url)
+    oldest(empty_postgres_url)
     clock.now = 0.0
     async with await Store.open(empty_postgres_url, Policy(), node="one", clock=clock) as one:
         await one.retention.sweep(AGES)

@@ -14,6 +14,7 @@ from monitor.runbook.progress import Procedure
 from monitor.store import Store
 from monitor.store.database import Database
 from monitor.store.salvage import salvage
+from monitor.store.upgrades import SchemaError
 from tests.monitor.store.helpers import finding, fingerprint
 
 
@@ -68,6 +69,23 @@ async def test_what_belonged_to_a_lost_row_goes_too(tmp_path: Path) -> None:
 def test_of_what_is_no_database_nothing_is_carried_over(tmp_path: Path) -> None:
     (tmp_path / "old.db").write_bytes(b"notes\n" * 2_000)
     assert salvage(tmp_path / "old.db", fresh(tmp_path / "new.db")) == ({}, False)
+
+
+@pytest.mark.parametrize("version", ["22", "99"])
+async def test_a_damaged_file_of_another_program_stays_where_it_is(tmp_path: Path, version: str) -> None:
+    path = tmp_path / "state.db"
+    await filled(path)
+    with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as there:
+        there.execute("UPDATE meta SET value = ? WHERE key = 'schema'", [version])
+    before = path.read_bytes()
+    with pytest.raises(SchemaError, match=f"schema version {version}"):
+        salvage(path, fresh(tmp_path / "new.db"))
+    database = Database(path)
+    with pytest.raises(SchemaError, match=f"schema version {version}"):
+        database.recover("met by a reader")
+    database.dispose()
+    assert path.read_bytes() == before
+    assert list(tmp_path.glob("*.corrupt-*")) == []
 
 
 async def test_rows_for_which_there_is_no_room_are_no_damage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,8 +14,7 @@ from monitor.store import Store
 from monitor.store.database import Database
 from monitor.store.proof import examine
 from monitor.store.trail import amend
-from tests.monitor.store.helpers import NOW, Clock, deliver, finding, fingerprint
-from tests.monitor.store.test_schema import first_version
+from tests.monitor.store.helpers import NOW, OLDEST_SECRET, Clock, deliver, finding, fingerprint, oldest
 
 SECRET = b"0123456789abcdef"
 
@@ -166,30 +165,26 @@ async def test_another_key_and_a_forged_chain_are_found(url: str, clock: Clock) 
         assert len((await store.trail.verify()).problems) >= 5
 
 
-async def test_entries_from_before_chains_are_counted_and_protected_from_the_upgrade_on(
-    empty_url: str, clock: Clock
-) -> None:
-    first_version(empty_url)
+async def test_entries_from_before_chains_are_counted_and_protected(empty_url: str, clock: Clock) -> None:
+    oldest(empty_url)
     database = Database(empty_url)
 
     def sql(statement: str) -> None:
         with database.transaction(durable=True) as connection:
             connection.execute(text(statement))
 
-    row = "(-9, 5, 'eve', 'old', 'opened', NULL, 'open', NULL, 'high', 'x')"
-    sql(f"INSERT INTO audit (seq, at, actor, incident, action, was, state, resolution, severity, note) VALUES {row}")
-    async with await opened(empty_url, clock) as store:
+    async with await opened(empty_url, clock, OLDEST_SECRET) as store:
         await store.commit([finding("new", severity="critical")])
         verdict = await store.trail.verify()
         assert (verdict.before, verdict.taken, verdict.since, verdict.problems) == (1, 1, NOW, ())
-        sql("UPDATE audit SET note = 'y' WHERE seq = -9")
+        sql("UPDATE audit SET note = 'y' WHERE mac IS NULL")
         [(incident, wrong)] = (await store.trail.verify()).problems
         assert (incident, "entry 1 was changed" in wrong) == ("old", True)
-        sql("UPDATE audit SET note = 'x' WHERE seq = -9")
+        sql("UPDATE audit SET note = 'x' WHERE mac IS NULL")
         await store.incidents.transition("old", "ack", actor="ada")
         assert (await store.trail.verify()).problems == ()
-    sql("UPDATE audit SET note = 'y' WHERE seq = -9")
-    async with await opened(empty_url, clock) as store:
+    sql("UPDATE audit SET note = 'y' WHERE mac IS NULL")
+    async with await opened(empty_url, clock, OLDEST_SECRET) as store:
         [(incident, wrong)] = (await store.trail.verify()).problems
         assert incident == "old"
         assert "entry 2 was changed" in wrong

@@ -1,0 +1,71 @@
+"""How a database comes to the tables of today: made anew, or brought there step by step from an older form."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from sqlalchemy import Connection, insert, inspect, select, update
+
+from monitor.store.schema import REDACTED, WHOLE, create, meta
+from monitor.store.trouble import StoreError
+
+__all__ = ["FIRST", "STEPS", "VERSION", "SchemaError", "known", "migrate", "usable"]
+
+Step = Callable[[Connection], None]
+
+FIRST = 23  # the oldest form that is upgraded: those before it were gone before there was a release
+# To FIRST + 1, and so on. A change of the tables goes with a step here; tests/monitor/store/schema_23.sql starts there.
+STEPS: Sequence[Step] = ()
+VERSION = FIRST + len(STEPS)
+
+
+class SchemaError(StoreError):
+    """The database cannot be used by this version. The message says what to do."""
+
+
+def migrate(connection: Connection, steps: Sequence[Step] = STEPS, *, upgrades: bool = True) -> tuple[int | None, int]:
+    """Create or upgrade the tables in the caller's transaction. Returns (version found or None, version now).
+
+    Raises SchemaError. Without `upgrades` also for an older form: a monitor of that version may be at work on it, and
+    could not be started again afterwards.
+    """
+    target = FIRST + len(steps)
+    found = known(connection, target) if inspect(connection).has_table("meta") else None
+    if found is None:
+        create(connection)
+        rows = [{"key": "schema", "value": str(target)}, {"key": REDACTED, "value": WHOLE}]
+        connection.execute(insert(meta), rows)
+        return None, target
+    if found < target and not upgrades:
+        raise SchemaError(
+            f"the database has schema version {found}, and this program works with {target}: restart `monitor run`, "
+            "which upgrades it, or use the commands of the version that runs"
+        )
+    for step in steps[found - FIRST :]:
+        step(connection)
+    if found < target:
+        connection.execute(update(meta).where(meta.c.key == "schema").values(value=str(target)))
+    return found, target
+
+
+def known(connection: Connection, target: int = VERSION) -> int | None:
+    """The version of the tables that are there; None: it does not say. Raises SchemaError where `usable` does."""
+    stored = connection.execute(select(meta.c.value).where(meta.c.key == "schema")).scalar()
+    if not stored or not stored.isdigit():
+        return None
+    usable(int(stored), target)
+    return int(stored)
+
+
+def usable(found: int, target: int = VERSION) -> None:
+    """Raises SchemaError for the version of a newer program, and for one that is not upgraded any more."""
+    if found > target:
+        raise SchemaError(
+            f"the database has schema version {found}, this program knows versions up to {target}; "
+            "upgrade the program, or give it another database"
+        )
+    if found < FIRST:
+        raise SchemaError(
+            f"the database has schema version {found}, and this program upgrades from {FIRST} on: bring it there with "
+            'an earlier program ("Upgrade" in docs/operations.md says which), or give it another database'
+        )
