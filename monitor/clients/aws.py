@@ -1,4 +1,9 @@
-"""AWS as its JSON services and S3 are spoken to: with which key, signed how, and what a refusal means."""
+"""AWS as its JSON services and S3 are spoken to: with which key, signed how, and what a refusal means.
+
+Boto's chain of credentials (botocore 1.44) was tried. A machine whose role is refused has no key to it, whatever the
+status was; when a key ends has no public name; and what it raises for an answer that is no XML quotes that answer, in
+which a confused front may echo the pod's token.
+"""
 
 from __future__ import annotations
 
