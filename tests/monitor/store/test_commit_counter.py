@@ -9,7 +9,8 @@ import pytest
 from monitor.model import Position
 from monitor.routing import Policy
 from monitor.store import Recovery, Store
-from tests.monitor.store.failover import lagging, take_over
+from monitor.store.upgrades import FIRST, VERSION
+from tests.monitor.store.failover import connected, lagging, take_over
 from tests.monitor.store.helpers import finding
 
 POLICY = Policy(sinks=("chat",))
@@ -157,8 +158,6 @@ async def test_another_database_has_forgotten_nothing(
 
 
 async def test_tables_that_are_away_while_a_backup_is_restored_are_waited_for(postgres_url: str) -> None:
-    from tests.monitor.store.failover import connected
-
     async with await opened(postgres_url) as store:
         await store.commit([finding("a")])
         with connected(postgres_url) as connection:
@@ -168,3 +167,19 @@ async def test_tables_that_are_away_while_a_backup_is_restored_are_waited_for(po
             assert not waiting.done()
             connection.execute("ALTER TABLE elsewhere RENAME TO findings")
         assert await waiting == 1
+
+
+async def test_a_copy_of_a_version_that_is_not_used_is_waited_for(postgres_url: str) -> None:
+    async with await opened(postgres_url) as store:
+        await store.commit([finding("a")])
+        copy = lagging(postgres_url)
+        copy["meta"] = copy["meta"].replace(b"schema\t%d" % VERSION, b"schema\t%d" % (FIRST - 1))
+        await store.commit([finding("b")])
+        take_over(postgres_url, copy)
+        waiting = asyncio.create_task(store.commit([finding("c")]))
+        await until(lambda: f"schema version {FIRST - 1}, and this program upgrades" in (store.degraded or ""))
+        assert not waiting.done()
+        with connected(postgres_url) as connection:
+            connection.execute("UPDATE meta SET value = %s WHERE key = 'schema'", [str(VERSION)])
+        assert await waiting == 1
+        assert await secrets(store) == {finding(name).fingerprint for name in "abc"}
