@@ -19,9 +19,7 @@ __all__ = ["SUM_BEFORE", "accept", "begin", "each", "ends"]
 
 log = structlog.get_logger(__name__)
 
-SUM_BEFORE = (
-    "trail"  # key in `meta`: the sum over all trails, from before incidents were sealed; left where it did not fit
-)
+SUM_BEFORE = "trail"  # key in `meta`: the sum over all trails, from before there were seals; left where it did not fit
 
 _HISTORY = select(audit).where(any_of(audit.c.incident)).order_by(audit.c.seq)
 
