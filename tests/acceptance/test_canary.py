@@ -32,7 +32,7 @@ from tests.fakes.forks import Forks
 from tests.fakes.github import commit
 
 ROOT = Path(__file__).parents[2]
-PARTS = 3  # all in one would take a minute and a half, and many minutes on a busy machine
+PARTS = 2
 
 
 @pytest.fixture(scope="module")
