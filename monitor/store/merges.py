@@ -56,6 +56,7 @@ def _merge(tx: Transaction, into: str, other: str, actor: str, note: str) -> Inc
         raise TransitionError("a drill cannot be merged with what is none: pagers are not told of drills")
     abort(tx, other, f"its incident was merged into {into}")
 
+    touch(tx, [into])
     newest = connection.execute(select(func.max(findings.c.seq))).scalar() or 0
     before = {"went": other, "into": into, "seq": newest, "before": json.dumps(dict(rows[into]._mapping))}
     connection.execute(insert(merges), [before])

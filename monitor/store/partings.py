@@ -40,6 +40,13 @@ def take_back(tx: Transaction, went: Incident) -> Parted | None:
         raise TransitionError(
             f"incident {went.id} went into {merge.into}, which went into {row.merged}: reopen {merge.into} first"
         )
+    touch(tx, [merge.into])
+    noted = tx.touched[merge.into].actions
+    if noted is not None and not noted[1]:
+        raise TransitionError(
+            f"what was noted when {went.id} was merged into {merge.into} was changed beside the monitor, or an action "
+            "was: see `monitor incidents verify`, then seal what you have looked at: monitor incidents verify --accept"
+        )
     _move(tx, went, merge.into)
     stays = _parted(tx, merge, incident_from(row), went)
     connection.execute(delete(merges).where(merges.c.went == went.id))

@@ -89,7 +89,10 @@ def _wrong(
     if not same(end.actions, stands.actions):
         rows = connection.execute(select(actions).where(actions.c.incident == id_).order_by(actions.c.id))
         left = ", ".join(f"{row.action} ({row.id}) {row.state}" for row in rows)
-        yield f"an action of it or who approved it was changed, added, put back or removed; there is: {left or 'none'}"
+        yield (
+            "an action of it, who approved it, or what was noted of a merge into it was changed, added, put back or "
+            f"removed; actions: {left or 'none'}"
+        )
 
 
 def _difference(connection: Connection, id_: str, history: Sequence[Row[Any]]) -> str:

@@ -1,4 +1,5 @@
-"""Seals: an incident as it stands, its actions with their approvals, and where its history ends, under one keyed hash.
+"""Seals: an incident as it stands, its actions with their approvals, what was noted of merges into it, and where its
+history ends, under one keyed hash.
 
 What a transaction is about to change is looked at before (`touch`), and sealed anew once, when all of it has happened
 (`settle`). Who changed a row beside us is not helped by that: what did not fit its seal before does not fit it after.
@@ -22,7 +23,7 @@ from sqlalchemy import Connection, Row, select
 from monitor.store.chain import same, start
 from monitor.store.heads import TOTAL, Head
 from monitor.store.rows import any_of, chunks, upsert
-from monitor.store.schema import actions, incidents, totals, trails
+from monitor.store.schema import actions, incidents, merges, totals, trails
 from monitor.store.transaction import Touched, Transaction
 
 __all__ = ["Standing", "Total", "outdated", "part", "put", "read", "seal_of", "settle", "touch"]
@@ -36,13 +37,14 @@ _END = ("incident", "turn", "entries", "mac", "state", "actions", "seal")
 _INCIDENTS = select(*(incidents.c[name] for name in _STATE)).where(any_of(incidents.c.id))
 _ENDS = select(trails).where(any_of(trails.c.incident))
 _ACTIONS = select(actions).where(any_of(actions.c.incident)).order_by(actions.c.id)
+_MERGES = select(merges).where(any_of(merges.c.into)).order_by(merges.c.went)
 _WRITE = upsert(trails, _END, on=("incident",), changing=_END[1:])
 _WRITE_TOTAL = upsert(totals, (*_TOTAL, "seal"), on=("node",), changing=(*_TOTAL[1:], "seal"))
 
 
 class Standing(NamedTuple):
-    """What is in the database of one incident. `state`, `actions`: the keyed hashes that its seal must name; empty:
-    there is no incident, no action."""
+    """What is in the database of one incident. `state`, `actions`: the keyed hashes that its seal must name, the second
+    also of merges into it; empty: there is no incident, no action and no merge."""
 
     exists: bool
     end: Row[Any] | None
@@ -160,9 +162,11 @@ def read(connection: Connection, secret: bytes, ids: Sequence[str]) -> dict[str,
     key = _key(secret)
     states = {row.id: _state(key, row) for row in connection.execute(_INCIDENTS, {"ids": ids})}
     ends = {row.incident: row for row in connection.execute(_ENDS, {"ids": ids})}
-    planned: dict[str, list[Row[Any]]] = {}
+    planned: dict[str, list[list[Any]]] = {}
     for row in connection.execute(_ACTIONS, {"ids": ids}):
-        planned.setdefault(row.incident, []).append(row)
+        planned.setdefault(row.incident, []).append([_plain(row._mapping[name]) for name in _ACTION])
+    for merge in connection.execute(_MERGES, {"ids": ids}):
+        planned.setdefault(merge.into, []).append([_plain(value) for value in merge])
     return {
         id_: Standing(id_ in states, ends.get(id_), states.get(id_, ""), _acts(key, planned.get(id_, ())))
         for id_ in ids
@@ -210,11 +214,8 @@ def _state(key: bytes, row: Row[Any]) -> str:
     return _mac(key, "incident", [_plain(value) for value in row])
 
 
-def _acts(key: bytes, rows: Sequence[Row[Any]]) -> str:
-    """Empty: there are none."""
-    if not rows:
-        return ""
-    return _mac(key, "actions", [[_plain(row._mapping[name]) for name in _ACTION] for row in rows])
+def _acts(key: bytes, rows: Sequence[Sequence[Any]]) -> str:
+    return _mac(key, "actions", rows) if rows else ""
 
 
 def _plain(value: Any) -> Any:

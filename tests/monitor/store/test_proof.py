@@ -263,6 +263,27 @@ async def test_an_action_that_was_put_in_or_put_back_does_not_run(store: Store, 
         await store.actions.begin(run.id, "monitor")
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        """before = replace(before, '"severity": "critical"', '"severity": "low"')""",
+        "seq = seq + 1",
+        f"went = '{ONE}'",
+        "\"into\" = went",
+    ],
+)
+async def test_a_merge_whose_note_was_changed_is_not_taken_back(store: Store, attacker: Attacker, change: str) -> None:
+    stays, went = (fingerprint(number)[:16] for number in (2, 3))
+    await store.merges.merge(stays, [went], actor="ada")
+    assert (await store.trail.verify()).problems == ()
+    attacker.sql(f"UPDATE merges SET {change}")
+    assert "noted of a merge" in words(await store.trail.verify(), stays)
+    if change.startswith(("before", "seq")):
+        with pytest.raises(TransitionError, match="changed beside the monitor"):
+            await store.incidents.transition(went, "reopen", actor="bob")
+    assert (await store.incidents.get(stays)).severity == "critical"
+
+
 async def test_an_older_database_lacks_entries_and_is_not_called_forged(url: str, clock: Clock, tmp_path: Path) -> None:
     if url.startswith("postgresql"):
         pytest.skip("a copy of the file stands for the copy that lags")
