@@ -9,20 +9,33 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 
+from detectors.match.tables import between_rows, last_list
 from monitor.common.cuts import carried, settled
 from monitor.common.newlines import newlines
 from monitor.model import Block
 
-__all__ = ["BLOCK", "HEAD", "Cutter", "Window", "first_line"]
+__all__ = ["BLOCK", "HEAD", "Cutter", "Window", "head_of"]
 
 BLOCK = 1 << 20  # bytes scanned at once
 HEAD = 4096  # bytes of a first line that may name the columns of all that follow
+_BACK = 64 << 20  # bytes before the place to go on from in which the list of an INSERT is looked for
 
 _NOTHING: Mapping[str, str] = {}
 _NEWLINE = 10
 
 
-def first_line(begin: bytes) -> bytes:
+def head_of(data: bytes | bytearray, keep: int, known: bytes, *, begins: bool) -> bytes:
+    """Of `data[:keep]`, which is let go, what names the columns of rows behind it: the list of an INSERT that goes on,
+    or the first line of the stream. `known`: what did so before; `begins`: the stream begins there."""
+    if keep and begins:
+        known = _first_line(bytes(data[:HEAD]))
+    if not between_rows(data, keep):
+        return b"" if known.startswith(b"(") else known
+    listed = last_list(data, keep)
+    return known if listed is None else listed
+
+
+def _first_line(begin: bytes) -> bytes:
     """The first line of a stream that begins so, if it is not too long."""
     line, end, _ = begin[:HEAD].partition(b"\n")
     return line if end else b""
@@ -41,7 +54,7 @@ class Window:
         self._back = context
         self.fresh = offset - self.offset
         self.end = 0
-        self.head = b""  # the first line of the stream, once it is known and no longer in hand
+        self.head = b""  # what names the columns of the stream (`head_of`), once it is no longer in hand
 
     @property
     def full(self) -> bool:
@@ -60,16 +73,28 @@ class Window:
 
     def fill(self, read: Callable[[memoryview, int], int], stop: int | None) -> bool:
         """`read(view, offset)` until it is full, or to the end of the stream or `stop`. Whether it came to that."""
-        if not self.end and self.offset > 0 and self._back:
-            begin = memoryview(bytearray(min(HEAD, self.offset)))
-            self.head = first_line(bytes(begin[: read(begin, 0)]))
+        goes_on = not self.end and self.offset > 0 and self._back
         most = len(self.view) if stop is None else min(len(self.view), stop - self.offset)
         while self.end < most:
             got = read(self.view[self.end : most], self.offset + self.end)
             if not got:
-                return True
+                break
             self.end += got
-        return stop is not None and self.offset + self.end >= stop
+        if goes_on:
+            self.head = self._head_before(read)
+        return self.end < most or (stop is not None and self.offset + self.end >= stop)
+
+    def _head_before(self, read: Callable[[memoryview, int], int]) -> bytes:
+        """What stands before the place to go on from."""
+        low = self.offset if between_rows(self.buffer, 0) else 0
+        while low > max(0, self.offset - _BACK):
+            high, low = low, max(0, low - BLOCK)
+            piece = memoryview(bytearray(min(high + HEAD, self.offset) - low))
+            text = bytes(piece[: read(piece, low)])
+            if (listed := last_list(text, len(text))) is not None:
+                return listed
+        begin = memoryview(bytearray(min(HEAD, self.offset)))
+        return _first_line(bytes(begin[: read(begin, 0)]))
 
     def text(self, limit: int) -> memoryview:
         """What to scan to settle it up to `limit`: behind the end of a line nothing is needed of what follows."""
@@ -78,8 +103,7 @@ class Window:
     def settle(self, limit: int) -> None:
         """Up to there it is dealt with."""
         keep = carried(limit)
-        if keep and self.offset == 0:
-            self.head = first_line(bytes(self.view[:HEAD]))
+        self.head = head_of(self.buffer, keep, self.head, begins=self.offset == 0)
         self.view[: self.end - keep] = self.view[keep : self.end]
         self.offset, self.end, self.fresh = self.offset + keep, self.end - keep, limit - keep
 
@@ -140,8 +164,7 @@ class Cutter:
         )
 
         keep = carried(limit)
-        if keep and self._offset == 0:
-            self._head = first_line(self._data)
+        self._head = head_of(self._data, keep, self._head, begins=self._offset == 0)
         if self._line is not None:
             self._line += newlines(self._data[:keep])
         self._data = self._data[keep:]

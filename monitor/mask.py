@@ -17,7 +17,7 @@ from detectors.fingerprint import fingerprint
 from detectors.match.engine import Match, Worker
 from detectors.match.outcome import Cover, Found, covered, merged
 from monitor import json_lines
-from monitor.blocks import first_line
+from monitor.blocks import head_of
 from monitor.common.cuts import carried
 from monitor.json_lines import Piece
 
@@ -78,7 +78,7 @@ class Masker:
         self._data = b""  # context, then what is held
         self._fresh = 0  # bytes of context
         self._offset = 0  # of _data in the stream
-        self._head = b""  # the first line, which may name the columns of all that follow, once it is no longer in hand
+        self._head = b""  # what names the columns of what follows (`head_of`), once it is no longer in hand
         self._arrived: deque[tuple[int, float]] = deque()  # end in the stream of each piece, and when it came
         self._asked = 0.0
         self.stats = Stats()
@@ -226,8 +226,7 @@ class Masker:
 
     def _settle(self, limit: int) -> None:
         keep = carried(limit)
-        if keep and self._offset == 0:
-            self._head = first_line(self._data)
+        self._head = head_of(self._data, keep, self._head, begins=self._offset == 0)
         self._data = self._data[keep:]
         self._offset += keep
         self._fresh = limit - keep

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from monitor.blocks import BLOCK
+from monitor.blocks import BLOCK, head_of
 from monitor.common.cuts import LOOKAHEAD, carried
 from monitor.model import Block
 
@@ -61,6 +61,7 @@ class Packer:
             attributes=record.attributes,
             logged_at=record.logged_at,
             url=record.url,
+            head=head_of(bytes(record.data), base, record.head, begins=record.offset == 0),
         )
 
     def _many(self) -> Block:

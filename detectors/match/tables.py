@@ -17,7 +17,7 @@ from typing import NamedTuple
 from detectors.compile.codecs import COLUMN, Codec
 from detectors.match.region import Buffer, Marks
 
-__all__ = ["assigned", "cells", "elsewhere"]
+__all__ = ["assigned", "between_rows", "cells", "elsewhere", "last_list"]
 
 _SIGNS = (b"\t", b"|", b";", b",")  # what parts cells, the most telling first
 _SQL = b"("  # stands for: rows in parentheses
@@ -36,6 +36,9 @@ _RULER = re.compile(rb"[-+=:| \t]{3,}")
 _LINE_END = re.compile(rb"[^\n]*\n?")
 _LIST = re.compile(rb"\(([^()]{3,%d})\)\s{0,8}(?i:values)\s{0,8}\(\Z" % _LONGEST)
 _IN_ROW = re.compile(rb"\(([^()]{3,%d})\)\s{0,8}(?i:values)\s{0,8}\(([^()]*)\Z" % _LONGEST)
+_LISTED = re.compile(rb"\([^()]{3,%d}\)\s{0,8}(?i:values)\Z" % _LONGEST)
+# Before the first row, behind a list or without one. No text in a row looks so by chance.
+_VALUES = re.compile(rb"(?:\)\s{0,8}|[Ii](?i:nto)\s{1,8}[\w.`\"\[\]$-]{1,200}\s{1,8})[Vv](?:ALUES|alues)(?=\s{0,8}\()")
 _LITERAL = re.compile(rb"'(?:[^']|'')*'")
 _NEXT_ROW = re.compile(rb"\)\s{0,64},\s{0,64}\(")
 _LEAST, _MOST = 4, 4096  # bytes of a cell that is looked at
@@ -66,11 +69,13 @@ class _Cell(NamedTuple):
 
 def cells(data: Buffer, ends: Iterable[int], head: bytes = b"") -> list[tuple[Codec, list[int]]]:
     """For each column of credentials where its cells begin, plus one. `ends`: of hits in lines that may name columns,
-    and at the first row behind a list of them. `head`: such a line that stands somewhere before the data, which may go
-    on with its rows."""
+    and at the first row behind a list of them. `head`: such a line, or such a list, that stands somewhere before the
+    data, which may go on with its rows."""
     out: dict[Codec, list[int]] = {}
     done = 0
-    if head and (header := _header(head)) is not None:
+    if _LISTED.fullmatch(head):
+        _tuples(data, _row_begins(data), _listed(head[1 : head.rindex(b")")]), out)
+    elif head and (header := _header(head)) is not None:
         done = _rows(data, 0, header, out, begun=True)
     for end in sorted(ends):
         if data[end - 1 : end] == _SQL:
@@ -99,6 +104,28 @@ def elsewhere(before: bytes, after: bytes) -> bool:
     count = left.count(header.sign) + right.count(header.sign) + 1
     fits = count == len(header.names) or (count < len(header.names) and not line_break)
     return fits and header.elsewhere(left.count(header.sign))
+
+
+def between_rows(data: bytes | bytearray, at: int) -> bool:
+    """Whether rows of an INSERT may stand around this place."""
+    return _NEXT_ROW.search(data, max(0, at - _LONGEST), at + _LONGEST) is not None
+
+
+def last_list(data: bytes | bytearray, end: int) -> bytes | None:
+    """The list of columns that rows behind data[:end] belong to, with what follows it; empty: they have none; None: it
+    is not there."""
+    for found in [*_VALUES.finditer(data, 0, end)][::-1]:
+        if not found[0].startswith(b")"):
+            return b""
+        if listed := _LISTED.search(bytes(data[max(0, found.start() - _LONGEST) : found.end()])):
+            return listed[0]
+    return None
+
+
+def _row_begins(data: Buffer) -> int:
+    """Behind the first end of one."""
+    row = _NEXT_ROW.search(data, 0, 2 * _LONGEST)
+    return row.end() if row is not None else len(data)
 
 
 def _line(data: Buffer, at: int) -> tuple[int, bytes]:
@@ -178,7 +205,7 @@ def _rows(data: Buffer, at: int, header: _Header, out: dict[Codec, list[int]], *
                 places.append(row[number] + 1)
         elif not _RULER.fullmatch(bytes(data[at:following]).rstrip(b"\r\n")):
             amiss += 1
-            if not begun or amiss > _AMISS or following - at <= 2:
+            if not begun or amiss > _AMISS or 0 < at >= following - 2:  # the data may begin with the end of a row
                 break
         at = following
     return at

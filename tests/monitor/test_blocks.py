@@ -3,16 +3,19 @@ from __future__ import annotations
 import base64
 import json
 import random
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 
 import pytest
 
 from detectors.fingerprint import fingerprint
 from detectors.rules.template import expand
+from monitor import records
 from monitor.blocks import Cutter, Window
 from monitor.common.archive import Stream
 from monitor.common.cuts import CONTEXT, LOOKAHEAD, settled
 from monitor.model import Block
+from monitor.records import Packer
 from monitor.scan.search import Places, Searcher, stream_blocks
 from monitor.scanner import Scanner
 from tests.detectors import texts
@@ -177,37 +180,85 @@ def rows(count: int) -> bytes:
     return b"user,password\n" + b"".join(b"u%d,%b\n" % (n, secret.encode()) for n, secret in enumerate(secrets))
 
 
-def test_what_names_the_columns_of_a_table_is_known_in_every_block() -> None:
-    data = rows(4 * CONTEXT // 40)
-    cutter = Cutter("s", "p", "g")
-    found = [block for at in range(0, len(data), 10_000) if (block := cutter.feed(data[at : at + 10_000]))]
-    assert found[-1].offset > 0
-    assert [block.head for block in found] == [b"" if block.offset == 0 else b"user,password" for block in found]
+LIST = b"(name, password) VALUES"
+REST = b"INSERT INTO v (a, b) VALUES (1, 2), (3, 4);\n" + b"a line of something else\n" * 2000
 
 
-def test_a_window_in_the_midst_knows_the_first_line() -> None:
-    data = rows(4 * CONTEXT // 40)
+def statement(count: int, between: bytes = b",\n") -> bytes:
+    """The same as rows of an INSERT, among which its words stand."""
+    secrets = [b"('u%d values (', '%b')" % (n, secret.encode()) for n, secret in enumerate(texts.values(count))]
+    return b"INSERT INTO t " + LIST + b"\n" + between.join(secrets) + b";\n"
 
+
+def cut(data: bytes, size: int) -> list[Block]:
+    cutter = Cutter("s", "p", "g", most=size)
+    blocks = [cutter.feed(data[at : at + size]) for at in range(0, len(data), size)]
+    return [block for block in (*blocks, cutter.flush()) if block is not None]
+
+
+def reader(data: bytes) -> Callable[[memoryview, int], int]:
     def read(view: memoryview, at: int) -> int:
         piece = data[at : at + len(view)]
         view[: len(piece)] = piece
         return len(piece)
 
+    return read
+
+
+@pytest.mark.parametrize(("data", "head"), [(rows, b"user,password"), (statement, LIST)])
+def test_what_names_the_columns_of_a_table_is_known_in_every_block(data: Callable[[int], bytes], head: bytes) -> None:
+    found = cut(data(4 * CONTEXT // 40), 10_000)
+    assert found[-1].offset > 0
+    assert [block.head for block in found] == [b"" if block.offset == 0 else head for block in found]
+
+
+def test_a_list_of_columns_holds_as_long_as_its_rows() -> None:
+    assert cut(statement(1000) + REST, 10_000)[-1].head == b""
+    assert cut(statement(1000) + b"INSERT INTO u VALUES ('a', 'b')" + b", ('c', 'd')" * 9000, 10_000)[-1].head == b""
+
+
+@pytest.mark.parametrize(("data", "head"), [(rows, b"user,password"), (statement, LIST)])
+def test_a_window_in_the_midst_knows_what_names_the_columns(data: Callable[[int], bytes], head: bytes) -> None:
+    read = reader(data(4 * CONTEXT // 30))
     window = Window(bytearray(2 * CONTEXT), 3 * CONTEXT)
     window.fill(read, None)
-    assert window.head == b"user,password"
+    assert window.head == head
     first = Window(bytearray(2 * CONTEXT), 0)
     first.fill(read, None)
     assert first.head == b""
     first.settle(settled(first.buffer, 0, first.end, full=False))
-    assert first.head == b"user,password"
+    assert first.head == head
 
 
-async def test_every_row_of_a_table_over_many_blocks_is_found_once() -> None:
+def _of_a_window(data: bytes) -> list[Block]:
+    """A turn for each block, as after a restart."""
+    found, at = [], 0
+    while at < len(data):
+        window = Window(bytearray(2 * CONTEXT), at)
+        limit = (
+            window.end
+            if window.fill(reader(data), None)
+            else settled(window.buffer, window.fresh, window.end, full=True)
+        )
+        text = bytes(window.view[: window.end])
+        found.append(Block("s", "p", "g", window.offset, text, 1.0, window.fresh, limit, head=window.head))
+        at = window.offset + limit
+    return found
+
+
+def _of_a_record(data: bytes) -> list[Block]:
+    return list(Packer([Block("s", "p", "g", 0, data, 1.0)]).blocks())
+
+
+@pytest.mark.parametrize("form", [rows, statement, partial(statement, between=b", ")])
+@pytest.mark.parametrize("into", [partial(cut, size=20_000), _of_a_window, _of_a_record])
+async def test_every_row_of_a_table_over_many_blocks_is_found_once(
+    monkeypatch: pytest.MonkeyPatch, form: Callable[[int], bytes], into: Callable[[bytes], list[Block]]
+) -> None:
+    monkeypatch.setattr(records, "BLOCK", 2 * CONTEXT)
     secrets = texts.values(1500)
-    data = rows(1500)
-    cutter = Cutter("s", "p", "g")
-    blocks = [block for at in range(0, len(data), 20_000) if (block := cutter.feed(data[at : at + 20_000]))]
+    blocks = into(form(1500))
+    assert len(blocks) > 1
     scanner = Scanner(texts.engine(), b"k" * 32)
     try:
         found = [one for block in blocks for one in await scanner.scan([block])]

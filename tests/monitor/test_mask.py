@@ -334,11 +334,18 @@ def test_masked_is_all_that_overlaps_whatever_rule_is_told() -> None:
     assert out == b"token " + label("github-pat", token(5)) + b" end\n"
 
 
-def test_rows_of_a_table_are_masked_however_far_behind_the_names_of_its_columns() -> None:
+@pytest.mark.parametrize(
+    ("begin", "row"),
+    [
+        (b"id,login,password\n", "%d,user%d,%s\n"),
+        (b"INSERT INTO users (id, login, password) VALUES\n", "(%d, 'user%d', '%s'),\n"),
+    ],
+)
+def test_rows_of_a_table_are_masked_however_far_behind_the_names_of_its_columns(begin: bytes, row: str) -> None:
     values = [expand("{alnum:20}", seed) for seed in range(1500)]
-    rows = [f"{number},user{number},{value}\n".encode() for number, value in enumerate(values)]
+    rows = [(row % (number, number, value)).encode() for number, value in enumerate(values)]
     masker = Masker(engine().worker(), KEY)
-    out = masker.feed(b"id,login,password\n", 0.0)
+    out = masker.feed(begin, 0.0)
     for number in range(0, len(rows), 500):
         out += masker.feed(b"".join(rows[number : number + 500]), float(number))
     out += masker.finish()

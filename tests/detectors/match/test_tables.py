@@ -103,6 +103,7 @@ def test_rows_go_on_below_a_header_that_stands_before_the_data(pace: Pace) -> No
     assert told(rest, head=head.encode(), pace=pace) == SECRETS
     assert len(told(rest)) < ROWS
     assert told("x" + rest[7:], head=head.encode(), pace=pace) == SECRETS[1:]
+    assert told("\n" + rest, head=head.encode(), pace=pace) == SECRETS
     assert told("a line, of a log, of 3 parts, or 4\n" * 9, head=head.encode()) == []
 
 

@@ -269,7 +269,7 @@ async def test_an_action_that_was_put_in_or_put_back_does_not_run(store: Store, 
         """before = replace(before, '"severity": "critical"', '"severity": "low"')""",
         "seq = seq + 1",
         f"went = '{ONE}'",
-        "\"into\" = went",
+        '"into" = went',
     ],
 )
 async def test_a_merge_whose_note_was_changed_is_not_taken_back(store: Store, attacker: Attacker, change: str) -> None:
