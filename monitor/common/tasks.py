@@ -3,9 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import time
+from collections.abc import Awaitable, Callable
 from typing import Any
 
-__all__ = ["cancel"]
+from monitor.common.backoff import backoff
+
+__all__ = ["FIRST", "LONGEST", "cancel", "keep_up"]
+
+FIRST, LONGEST = 1.0, 60.0  # seconds from a failure to the next beginning
+STEADY = 60.0  # seconds after which what was begun anew counts as mended
 
 
 async def cancel(task: asyncio.Task[Any]) -> None:
@@ -14,3 +21,33 @@ async def cancel(task: asyncio.Task[Any]) -> None:
     await asyncio.wait([task])
     if not task.cancelled():
         task.exception()  # nobody else asks for it
+
+
+async def keep_up(
+    work: Callable[[], Awaitable[object]],
+    failed: Callable[[BaseException, int], bool],
+    mended: Callable[[], object] = lambda: None,
+) -> bool:
+    """Whether `work` came to its end. When it fails, `failed` is told why and how often in a row, and says whether it
+    is begun anew, which is after growing pauses. `mended` is called when it has gone on for a while.
+
+    A cancellation that was meant for something in it is a failure like others.
+    """
+    task, loop = asyncio.current_task(), asyncio.get_running_loop()
+    assert task is not None
+    failures = 0
+    while True:
+        began = time.monotonic()
+        steady = loop.call_later(STEADY, mended)
+        try:
+            await work()
+            return True
+        except (Exception, asyncio.CancelledError) as error:  # the supervision boundary
+            if task.cancelling():
+                raise
+            failures = failures + 1 if time.monotonic() - began < LONGEST else 1
+            if not failed(error, failures):
+                return False
+        finally:
+            steady.cancel()
+        await asyncio.sleep(backoff(failures, FIRST, LONGEST))

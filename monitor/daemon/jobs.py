@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -16,9 +15,8 @@ from typing import TYPE_CHECKING, Literal, Protocol, Self
 
 import structlog
 
-from monitor.common.backoff import backoff
 from monitor.common.schedule import Schedule
-from monitor.common.tasks import cancel
+from monitor.common.tasks import LONGEST, cancel, keep_up
 from monitor.site import Site
 from monitor.store import StoreError
 
@@ -32,9 +30,6 @@ if TYPE_CHECKING:
 __all__ = ["JOBS", "EndedError", "Job", "Jobs", "Parts"]
 
 log = structlog.get_logger(__name__)
-
-_FIRST, _LONGEST = 1.0, 60.0  # seconds from a failure to the next beginning
-_STEADY = 60.0  # seconds after which one that was begun anew counts as mended
 
 # `again`: its failure is told as "The monitor's NAME failed", and it is begun anew after growing pauses. `done`: so it
 # is until it has come to its end. `ends`: nobody can be told anything without it; the monitor ends with 1, and whoever
@@ -101,7 +96,7 @@ JOBS = (
 
 
 class EndedError(Exception):
-    """A job has ended without which there is nothing to go on for."""
+    """A job has ended that does not end by itself; out of Jobs: one that nothing goes on without."""
 
 
 class Jobs:
@@ -142,40 +137,25 @@ class Jobs:
                 await cancel(task)
 
     async def _run(self, job: Job) -> None:
-        failures, trouble = 0, f"part:{job.name}"  # failures in a row
-        while True:
-            began = time.monotonic()
-            error = await self._ended(job, trouble)
-            if job.policy == "ends":
-                log.error("the monitor cannot go on without a part of it", part=job.name)
-                raise EndedError(job.name)
-            if error is not None:
-                failures = failures + 1 if time.monotonic() - began < _LONGEST else 1
-                text = f"{type(error).__name__}. It is begun anew, after pauses of up to {_LONGEST:.0f} s."
-                self._tell(f"The monitor's {job.name} failed", text, trouble)
-            elif job.policy == "done":
-                self._over(trouble, "It came to its end.")
-                return
-            await asyncio.sleep(backoff(failures, _FIRST, _LONGEST))
+        trouble = f"part:{job.name}"
 
-    async def _ended(self, job: Job, trouble: str) -> BaseException | None:
-        """Why, once it has."""
-        task = asyncio.current_task()
-        assert task is not None
-        steady = asyncio.get_running_loop().call_later(_STEADY, self._over, trouble, "It works again.")
-        try:
-            if job.every is None:
-                await job.work(self._parts)
-            else:
-                await self._schedule.every(job.every, partial(self._round, job))
-        except (Exception, asyncio.CancelledError) as error:  # the supervision boundary
-            if task.cancelling():
-                raise
+        def failed(error: BaseException, failures: int) -> bool:
             log.error("a part of the monitor failed", part=job.name, error_type=type(error).__name__, exc_info=False)
-            return error
-        finally:
-            steady.cancel()
-        return None
+            if job.policy == "ends":
+                raise EndedError(job.name)
+            text = f"{type(error).__name__}. It is begun anew, after pauses of up to {LONGEST:.0f} s."
+            self._tell(f"The monitor's {job.name} failed", text, trouble)
+            return True
+
+        await keep_up(partial(self._work, job), failed, lambda: self._over(trouble, "It works again."))
+        self._over(trouble, "It came to its end.")
+
+    async def _work(self, job: Job) -> None:
+        if job.every is not None:
+            await self._schedule.every(job.every, partial(self._round, job))
+        await job.work(self._parts)
+        if job.policy != "done":
+            raise EndedError(job.name)
 
     async def _round(self, job: Job) -> None:
         try:

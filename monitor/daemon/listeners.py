@@ -3,22 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 import structlog
 
-from monitor.common.backoff import backoff
 from monitor.common.inbound import Request
-from monitor.common.tasks import cancel
+from monitor.common.tasks import cancel, keep_up
 from monitor.store import StoreError
 from sinks.base import Listens, Sink, SinkConfig
 
 __all__ = ["Listeners"]
 
 log = structlog.get_logger(__name__)
-
-_FIRST, _LONGEST = 1.0, 60.0  # seconds from an unexpected end to the next try
 
 
 class Listeners:
@@ -45,16 +41,11 @@ class Listeners:
         await asyncio.gather(*(cancel(task) for task in tasks))
 
     async def _supervise(self, name: str, sink: Listens, configs: Sequence[SinkConfig]) -> None:
-        failures = 0  # in a row
-        while True:
-            began = time.monotonic()
-            try:
-                await sink.listen(self._ask, lambda why: self._trouble(name, why), configs)
-                return
-            except Exception as error:  # noqa: BLE001 - a supervision boundary: what is told goes on
-                log.error("listening failed", sink=name, error_type=type(error).__name__, exc_info=False)
-                failures = failures + 1 if time.monotonic() - began < _LONGEST else 1
-            await asyncio.sleep(backoff(failures, _FIRST, _LONGEST))
+        def failed(error: BaseException, failures: int) -> bool:
+            log.error("listening failed", sink=name, error_type=type(error).__name__, exc_info=False)
+            return True
+
+        await keep_up(lambda: sink.listen(self._ask, lambda why: self._trouble(name, why), configs), failed)
 
     async def _ask(self, requests: Sequence[Request]) -> bool:
         try:

@@ -12,7 +12,7 @@ import structlog
 
 from monitor.common.backoff import backoff
 from monitor.common.schedule import Schedule
-from monitor.common.tasks import cancel
+from monitor.common.tasks import FIRST, LONGEST, cancel, keep_up
 from monitor.host import SourceIntake
 from monitor.ledger import Ledger
 from monitor.site import Site
@@ -26,9 +26,7 @@ __all__ = ["Present", "Sources", "present"]
 
 log = structlog.get_logger(__name__)
 
-_RESTART_FIRST, _RESTART_LONGEST = 1.0, 60.0  # seconds
 _RESTARTS = 3  # without a word
-_STEADY = 60.0  # seconds after which a source that was started again counts as mended
 _BEGIN = 30.0  # seconds that `begun` waits
 
 FORGOTTEN = "forgotten"  # reason in the ledger of losses
@@ -111,7 +109,7 @@ class Sources:
             except StoreError as error:
                 failures += 1
                 log.warning("positions could not be looked through", error_type=type(error).__name__)
-                await asyncio.sleep(backoff(failures, _RESTART_FIRST, _RESTART_LONGEST))
+                await asyncio.sleep(backoff(failures, FIRST, LONGEST))
                 asked = self._names_over(configs)
         for old, new in found.moves.items():
             log.info("a source goes on under another name", source=new, before=old)
@@ -235,45 +233,34 @@ class Sources:
 
     async def _supervise(self, config: SourceConfig) -> None:
         """Run one source until it comes to its end."""
-        failures = 0  # in a row
-        while True:
-            began = time.monotonic()
-            steady = asyncio.get_running_loop().call_later(
-                _STEADY, self._over, _trouble(config.name), "It works again."
-            )
-            intake = self._intake(config)
-            opening = asyncio.create_task(intake.open())  # aside: who sends to us does not wait for a database
+        name, trouble = config.name, _trouble(config.name)
+
+        def failed(error: BaseException, failures: int) -> bool:
+            log.error("source failed", source=name, error_type=type(error).__name__, exc_info=False)
+            self._beginning.discard(name)
+            self._site.snapshot.restarts[name] += 1
+            if failures > _RESTARTS:
+                text = f"{type(error).__name__}. It is started again, after pauses of up to {LONGEST:.0f} s."
+                self._site.tell(f"Source {name} keeps failing", text, key=trouble)
+            return failures <= _RESTARTS or not self._once
+
+        if await keep_up(lambda: self._read(config), failed, lambda: self._over(trouble, "It works again.")):
+            self._finished.add(name)
+            self._beginning.discard(name)
+            self._over(trouble, "It came to its end.")
+            log.info("source ended", source=name)
+
+    async def _read(self, config: SourceConfig) -> None:
+        intake = self._intake(config)
+        opening = asyncio.create_task(intake.open())  # aside: who sends to us does not wait for a database
+        try:
+            place = await self._restored(config)
+            await load_source(config.type)(place, intake, self._site.scanner.key).run(self._once)
+        finally:
             try:
-                try:
-                    place = await self._restored(config)
-                    await load_source(config.type)(place, intake, self._site.scanner.key).run(self._once)
-                finally:
-                    try:
-                        await intake.close()
-                    finally:
-                        await cancel(opening)  # two at once would enter what was kept twice
-            except Exception as error:  # noqa: BLE001 - the supervision boundary
-                log.error("source failed", source=config.name, error_type=type(error).__name__, exc_info=False)
-                self._beginning.discard(config.name)
-                self._site.snapshot.restarts[config.name] += 1
-                if time.monotonic() - began > _RESTART_LONGEST:
-                    failures = 0
-                failures += 1
-                if failures > _RESTARTS:
-                    pauses = f"It is started again, after pauses of up to {_RESTART_LONGEST:.0f} s."
-                    text = f"{type(error).__name__}. {pauses}"
-                    self._site.tell(f"Source {config.name} keeps failing", text, key=_trouble(config.name))
-                    if self._once:
-                        return
-                await asyncio.sleep(backoff(failures, _RESTART_FIRST, _RESTART_LONGEST))
-            else:
-                self._finished.add(config.name)
-                self._beginning.discard(config.name)
-                self._over(_trouble(config.name), "It came to its end.")
-                log.info("source ended", source=config.name)
-                return
+                await intake.close()
             finally:
-                steady.cancel()
+                await cancel(opening)  # two at once would enter what was kept twice
 
 
 def _trouble(name: str) -> str:

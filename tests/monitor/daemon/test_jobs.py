@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
+from monitor.common import tasks
 from monitor.common.schedule import Schedule
-from monitor.daemon import jobs
 from monitor.daemon.jobs import JOBS, EndedError, Job, Jobs, Policy
 from monitor.delivery import Delivery
 from monitor.store import StoreError
@@ -24,7 +24,7 @@ NOBODY: Any = None  # parts that no work of a test needs
 
 @pytest.fixture(autouse=True)
 def _soon(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(jobs, "_FIRST", 0.001)
+    monkeypatch.setattr(tasks, "FIRST", 0.001)
 
 
 class Said:
@@ -62,7 +62,7 @@ class Failing:
 
 
 async def test_one_that_fails_is_told_and_begun_anew_and_told_to_be_over(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(jobs, "_STEADY", 0.01)
+    monkeypatch.setattr(tasks, "STEADY", 0.01)
     work, said = Failing(RuntimeError("unexpected s3cr3t"), KeyError("s3cr3t")), Said()
     async with made(said, job(work)) as table, table.during("day"):
         await until(lambda: ("part:digging", "It works again.") in said.over)
@@ -72,29 +72,6 @@ async def test_one_that_fails_is_told_and_begun_anew_and_told_to_be_over(monkeyp
     assert (title, key) == ("The monitor's digging failed", "part:digging")
     assert text.endswith("It is begun anew, after pauses of up to 60 s.")
     assert "s3cr3t" not in str(said.told)
-
-
-async def test_pauses_grow_while_it_fails_and_begin_anew_after_it_has_worked(monkeypatch: pytest.MonkeyPatch) -> None:
-    asked: list[int] = []
-    monkeypatch.setattr(jobs, "backoff", lambda failures, first, longest: asked.append(failures) or 0.0)
-    going_on = asyncio.Event()
-    begun = 0
-
-    async def work() -> None:
-        nonlocal begun
-        begun += 1
-        if begun == 4:
-            await going_on.wait()
-        if begun < 6:
-            raise RuntimeError
-        await asyncio.Event().wait()
-
-    async with made(Said(), job(work)) as table, table.during("day"):
-        await until(lambda: begun == 4)
-        monkeypatch.setattr(jobs, "_LONGEST", 0.0)  # so long has it worked
-        going_on.set()
-        await until(lambda: begun == 6)
-    assert asked == [1, 2, 3, 1, 1]
 
 
 @pytest.mark.parametrize("error", [None, asyncio.CancelledError()])
@@ -112,7 +89,7 @@ async def test_none_ends_unheard(error: BaseException | None) -> None:
 
     async with made(said, job(work)) as table, table.during("day"):
         await until(lambda: begun == 2)
-    assert len(said.told) == (error is not None)
+    assert len(said.told) == 1
 
 
 async def test_one_that_is_to_come_to_an_end_is_done_then() -> None:

@@ -59,7 +59,7 @@ async def test_a_start_waits_for_that_and_no_longer(site: Setup, monkeypatch: py
 
     monkeypatch.setattr(Redaction, "run", counted)
     monkeypatch.setattr("monitor.daemon.lifecycle._REDACT", 86_400.0)
-    monkeypatch.setattr("monitor.daemon.jobs._FIRST", 0.0)
+    monkeypatch.setattr("monitor.common.tasks.FIRST", 0.0)
     for _ in range(2):
         async with running(site.daemon()):  # or this would wait a day
             await asyncio.sleep(0.05)  # what had ended would have been begun anew by now

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
+from monitor.common import tasks
 from monitor.common.inbound import Request
-from monitor.daemon import listeners
 from monitor.daemon.listeners import Listeners
 from monitor.store import StoreError
 from tests.fakes.intake import until
@@ -39,7 +39,7 @@ class Chat:
 
 @pytest.fixture(autouse=True)
 def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(listeners, "_FIRST", 0.01)
+    monkeypatch.setattr(tasks, "FIRST", 0.01)
 
 
 async def test_a_sink_listens_again_after_a_mistake_until_it_is_replaced() -> None:
@@ -75,8 +75,8 @@ async def test_a_mistake_after_a_long_while_is_a_first_one(
     async def keep(requests: Sequence[Request]) -> bool:
         return True
 
-    monkeypatch.setattr(listeners, "backoff", backoff)
-    monkeypatch.setattr(listeners, "_LONGEST", longest)
+    monkeypatch.setattr(tasks, "backoff", backoff)
+    monkeypatch.setattr(tasks, "LONGEST", longest)
     chat = Chat("fail", "fail", "fail", "end")
     listening = Listeners(keep, lambda name, why: None)
     await listening.replace({"chat": chat}, [])  # type: ignore[dict-item]

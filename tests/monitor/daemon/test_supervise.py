@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from monitor import ledger
+from monitor.common import tasks
 from monitor.daemon import Daemon, supervise
 from monitor.sources.file import source as file
 from monitor.standing import standing
@@ -41,7 +42,7 @@ async def test_ready_means_that_where_sources_begin_is_durable(site: Setup, hook
 async def test_a_source_that_fails_is_started_again_and_takes_no_other_down(
     site: Setup, hook: FakeWebhook, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(supervise, "_RESTART_FIRST", 0.01)
+    monkeypatch.setattr(tasks, "FIRST", 0.01)
     real, failures = file.FileSource.run, 5
 
     async def run(self: file.FileSource, once: bool) -> None:
@@ -70,9 +71,9 @@ async def test_a_source_that_fails_is_started_again_and_takes_no_other_down(
 async def test_a_failing_source_that_works_again_is_closed_where_it_was_told(
     site: Setup, hook: FakeWebhook, monkeypatch: pytest.MonkeyPatch, mended: str
 ) -> None:
-    monkeypatch.setattr(supervise, "_RESTART_FIRST", 0.01)
-    monkeypatch.setattr(supervise, "_RESTART_LONGEST", 0.05)
-    monkeypatch.setattr(supervise, "_STEADY", 3.0)  # longer than a busy machine takes from start to failure
+    monkeypatch.setattr(tasks, "FIRST", 0.01)
+    monkeypatch.setattr(tasks, "LONGEST", 0.05)
+    monkeypatch.setattr(tasks, "STEADY", 3.0)  # longer than a busy machine takes from start to failure
     real, fails = file.FileSource.run, True
 
     async def run(self: file.FileSource, once: bool) -> None:
@@ -124,7 +125,7 @@ async def test_what_could_not_work_is_forgotten_with_the_configuration_it_was_of
 async def test_a_source_that_cannot_be_made_leaves_no_task_behind_and_nothing_is_counted_twice(
     site: Setup, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(supervise, "_RESTART_FIRST", 0.01)
+    monkeypatch.setattr(tasks, "FIRST", 0.01)
     made = 0
 
     class Unmade:
@@ -168,7 +169,7 @@ async def test_a_source_that_cannot_be_made_leaves_no_task_behind_and_nothing_is
 async def test_a_notice_that_is_late_takes_nothing_from_the_ledger_of_a_source_started_anew(
     site: Setup, hook: FakeWebhook, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(supervise, "_RESTART_FIRST", 0.01)
+    monkeypatch.setattr(tasks, "FIRST", 0.01)
     real, losses = file.FileSource.run, [100, 11]
 
     async def run(self: file.FileSource, once: bool) -> None:
