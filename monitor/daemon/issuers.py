@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from typing import NoReturn
 
 import structlog
 
@@ -29,7 +28,7 @@ class Issuers:
     def __init__(self, running: Running) -> None:
         site, scrub, seen = running.site, running.site.scanner.scrub, running.site.snapshot
         verifier = Verifier(running.config.verify, scrub=scrub)
-        self._asker = Asker(
+        self.asker = Asker(
             site.store,
             verifier,
             site.scanner.key,
@@ -38,9 +37,9 @@ class Issuers:
             count=lambda verdict: seen.verdicts.update([(verdict.provider, verdict.status)]),
         )
         actor = Actor(proxy=lambda: running.config.verify.proxy, scrub=scrub)
-        self._operator = Operator(
+        self.operator = Operator(
             site.store,
-            self._asker,
+            self.asker,
             actor,
             lambda: running.config,
             lambda action, outcome: seen.acted.update([(action, outcome)]),
@@ -49,28 +48,20 @@ class Issuers:
 
     async def begin(self) -> None:
         """Note where the trail ends, before a source brings anything: what comes from then on is news."""
-        self._store.on_change(self._asker.wake)
-        self._store.on_change(self._operator.wake)
+        self._store.on_change(self.asker.wake)
+        self._store.on_change(self.operator.wake)
         with contextlib.suppress(StoreError, TimeoutError):
             async with asyncio.timeout(_BEGIN):
-                await self._asker.look()
-                await self._operator.look()
+                await self.asker.look()
+                await self.operator.look()
 
     async def once(self) -> None:
         """Ask and do what is due now, for as long as an end can be waited for. What is not done by then waits."""
         try:
             async with asyncio.timeout(_ONCE):
-                await self._asker.once()
-                await self._operator.once()
+                await self.asker.once()
+                await self.operator.once()
         except (StoreError, TimeoutError):
             log.warning("issuers: not everything was asked or done in time; it is kept for the next run")
         except Exception as error:  # noqa: BLE001 - a supervision boundary: what was found is told all the same
             log.error("asking issuers failed", error_type=type(error).__name__, exc_info=False)
-
-    async def ask(self) -> NoReturn:
-        """Until cancelled."""
-        await self._asker.run()
-
-    async def act(self) -> NoReturn:
-        """Until cancelled."""
-        await self._operator.run_all()

@@ -87,8 +87,8 @@ JOBS = (
         every=3600.0,
     ),
     Job("rotations", "watching", lambda daemon: daemon.rotations.sweep(), every=900.0),  # as the inventory is read
-    Job("actions", "watching", lambda daemon: daemon.issuers.act()),
-    Job("verification", "watching", lambda daemon: daemon.issuers.ask()),
+    Job("actions", "watching", lambda daemon: daemon.issuers.operator.run_all()),
+    Job("verification", "watching", lambda daemon: daemon.issuers.asker.run()),
     Job("inventory", "watching", lambda daemon: daemon.enrolment.run()),
     Job("answers", "watching", lambda daemon: daemon.requests.answer()),
     Job("requests", "watching", lambda daemon: daemon.requests.run()),
