@@ -27,20 +27,21 @@ _ESCAPE = re.compile(
 )
 _VALUE = re.compile(rb"[\w+/.~!*$^-]*(?::[\w+/.~!*$^-]+)*={0,2}")
 _BEGINS = frozenset(b"%&\\=")
-_READ = ("percent", "html", "escape", "quoted")  # decoders that read such escapes
+_READ = {"percent": b"%", "html": b"&", "escape": b"\\", "quoted": b"="}  # decoder → with what begins what it reads
 _LONGEST = 1 << 14  # bytes that a value may go on
 
 
 def covers(data: bytes | bytearray | memoryview, matches: Sequence[Match]) -> list[Cover]:
     """What must not be shown of each: its span, to the end of its run if it ends at an escape that nobody read."""
-    read: dict[int, int] = {}
+    read: dict[tuple[int, bytes], int] = {}
     for match in matches:
-        if match.decode[:1] and match.decode[0] in _READ:
-            read[match.start] = max(match.end, read.get(match.start, 0))
-    out = [
-        Cover(match.start, match.end if read.get(match.start, 0) >= match.end else _end(data, match.end), match)
-        for match in matches
-    ]
+        if match.decode and (begin := _READ.get(match.decode[0])):
+            read[match.start, begin] = max(match.end, read.get((match.start, begin), 0))
+    out = []
+    for match in matches:
+        sign = bytes(data[match.end : match.end + 1]).replace(b";", b"&")  # the end of an entity
+        known = read.get((match.start, sign), 0) >= match.end
+        out.append(Cover(match.start, match.end if known else _end(data, match.end), match))
     return sorted(out, key=lambda cover: cover[:2])
 
 

@@ -28,7 +28,7 @@ AMID = {"generic-joined", "generic-key-bytes", "google-chat-webhook-url", "smtp-
 AMID |= {"wordpress-application-password"}
 ENTITY = "adyen-api-key dingtalk-webhook-url generic-secret-ampersand kubernetes-k3s-token mercury-api-token".split()
 ENTITY += "microsoft-teams-workflow-url qdrant-management-key rancher-api-token sentry-org-token".split()
-ENTITY += "slack-session-cookie wechat-work-webhook".split()
+ENTITY += ["wechat-work-webhook"]
 LABEL = re.compile(rb"\[[a-z0-9.-]+:[0-9a-f]{12}\]")
 GAP = b"\n" + b"lorem ipsum dolor sit amet\n" * 12
 

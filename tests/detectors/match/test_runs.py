@@ -43,3 +43,4 @@ def test_a_value_is_covered_to_the_end_of_its_run(text: str, covered: str) -> No
 
 def test_where_a_decoder_has_read_on_its_word_counts() -> None:
     assert end("abc|%2Bdef", read=True) == "abc"
+    assert end("%61bc|&#43;def", read=True) == "%61bc&#43;def", "of escapes that it does not read it says nothing"
