@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import base64
-from bisect import bisect_right
 from collections.abc import Iterator
 from typing import Any
 
@@ -12,7 +11,6 @@ from detectors.rules.template import expand
 from monitor.model import Block, Finding
 from monitor.scanner import Scanner
 from tests.detectors import texts
-from tests.monitor import test_mask_forms as forms
 
 WANTED = ("github-pat", "aws-access-key-id", "postgresql")
 
@@ -111,27 +109,3 @@ async def test_a_connection_string_names_who_and_where_but_not_the_password(scan
     assert found.context == f"url=postgres://shop:{found.masked}@db-1.example:5432/orders?x=1"
     same = await one(scanner, f"url=postgres://{password}:{password}@db-1.example/orders\n")
     assert password not in repr(same)
-
-
-@pytest.mark.parametrize("every", [8, pytest.param(1, marks=pytest.mark.campaign)])
-async def test_no_field_of_a_finding_shows_a_piece_of_a_secret_in_any_form(every: int) -> None:
-    """Of each rule's example one form, all forms by turns: base64, quoted-printable, percent, entities, JSON."""
-    shapes = (forms.in_base64, forms.in_quoted_printable, forms.in_percents, forms.in_entities, forms.as_name)
-    scanner, wrong, shown = Scanner(texts.engine(), b"k" * 32), [], 0
-    cases = forms.cases()[::every]
-    for first in range(0, len(cases), 40):  # of more matches in a block the lines are not shown
-        some = [(case, shapes[(first + n) % len(shapes)]) for n, case in enumerate(cases[first : first + 40])]
-        data, starts = forms.buffer([shape(case) for case, shape in some])
-        for found in await scanner.scan([Block("s", "/p", "g", 0, data, 1.8e9)]):
-            case, shape = some[max(0, bisect_right(starts, found.offset) - 1)]
-            said = [found.context or "", found.path, found.url or "", found.service or "", *found.labels.values()]
-            if case.rule == "aws-access-key-id":  # what stands there in clear is an id
-                continue
-            text = "\n".join(said).replace(found.masked, "").encode()
-            whole = b"\n".join([text, *(read(text) for read in forms.READ[shape])])
-            pieces = {case.secret[at : at + forms.PIECE] for at in range(max(1, len(case.secret) - forms.PIECE + 1))}
-            shown += found.context is not None
-            wrong += [(case.rule, found.rule, shape.__name__)] * any(piece in whole for piece in pieces)
-    scanner.close()
-    assert shown > 1500 / every
-    assert wrong == []
