@@ -93,6 +93,8 @@ class Window:
             text = bytes(piece[: read(piece, low)])
             if (listed := last_list(text, len(text))) is not None:
                 return listed
+            if not between_rows(text, 0):
+                break
         begin = memoryview(bytearray(min(HEAD, self.offset)))
         return _first_line(bytes(begin[: read(begin, 0)]))
 

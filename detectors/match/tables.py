@@ -39,6 +39,7 @@ _IN_ROW = re.compile(rb"\(([^()]{3,%d})\)\s{0,8}(?i:values)\s{0,8}\(([^()]*)\Z" 
 _LISTED = re.compile(rb"\([^()]{3,%d}\)\s{0,8}(?i:values)\Z" % _LONGEST)
 # Before the first row, behind a list or without one. No text in a row looks so by chance.
 _VALUES = re.compile(rb"(?:\)\s{0,8}|[Ii](?i:nto)\s{1,8}[\w.`\"\[\]$-]{1,200}\s{1,8})[Vv](?:ALUES|alues)(?=\s{0,8}\()")
+_TRIES = 4  # a text in a row may look like its end
 _LITERAL = re.compile(rb"'(?:[^']|'')*'")
 _NEXT_ROW = re.compile(rb"\)\s{0,64},\s{0,64}\(")
 _LEAST, _MOST = 4, 4096  # bytes of a cell that is looked at
@@ -107,8 +108,17 @@ def elsewhere(before: bytes, after: bytes) -> bool:
 
 
 def between_rows(data: bytes | bytearray, at: int) -> bool:
-    """Whether rows of an INSERT may stand around this place."""
-    return _NEXT_ROW.search(data, max(0, at - _LONGEST), at + _LONGEST) is not None
+    """Whether rows of an INSERT go on over this place: what stands around it is nothing else. A line of a log may hold
+    such rows as well, but not as much of them."""
+    low = max(0, at - _LONGEST)
+    piece = bytes(data[low : at + _LONGEST])
+    for first, _ in zip(_NEXT_ROW.finditer(piece), range(_TRIES), strict=False):
+        place = begin = first.end()
+        while (row := _row(piece, place, _SQL))[0] and (further := _NEXT_ROW.match(piece, row[1])):
+            place = further.end()
+        if place >= at - low and 2 * (place - begin) >= len(piece) - begin:
+            return True
+    return False
 
 
 def last_list(data: bytes | bytearray, end: int) -> bytes | None:

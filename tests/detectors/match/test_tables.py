@@ -8,7 +8,7 @@ import pytest
 
 from detectors.match.cost import UNHURRIED, Pace
 from detectors.match.engine import Found
-from detectors.match.tables import assigned, cells
+from detectors.match.tables import assigned, between_rows, cells
 from tests.detectors.texts import engine, values
 
 ROWS = 40
@@ -133,3 +133,11 @@ def test_a_doubled_quote_is_one() -> None:
 def test_lines_too_long_to_name_columns_are_left_alone() -> None:
     data = b"x," * 4000 + b"password\n" + b"y," * 4000 + b"k3J9x2M4q8W1z5\n"
     assert cells(data, [data.index(b"\n") + 1]) == []
+
+
+def test_rows_go_on_over_a_place_where_nothing_else_stands_around_it() -> None:
+    rows = b", ".join(b"(%d, 'O''Hara), (', NULL)" % number for number in range(1000))
+    assert all(between_rows(rows, at) for at in range(0, len(rows) - 4096, 999))
+    assert not between_rows(rows, len(rows))
+    line = b"2026-11-02T10:00:00Z INFO moved [(1, 2), (3, 4), (5, 6), (7, 8)] in 12 ms, then all of it again\n"
+    assert not any(between_rows(line * 200, at) for at in range(0, 16_000, 333))
