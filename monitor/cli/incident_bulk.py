@@ -97,7 +97,7 @@ def merging(known: Sequence[Incident]) -> Iterable[str]:
     from monitor.common.wording import place
 
     for number, one in enumerate(known):
-        where = place(one.locations[0]) if one.locations else "no place kept"
+        where = place(one.locations[0]) if one.locations else "no place stored"
         more = f" and {one.occurrences - 1:,} more" if one.occurrences > 1 else ""
         role = "goes into it" if number else "stays"
         yield printable(f"{one.id} {role}: {one.severity} {one.name} {one.masked}, {one.state}, in {where}{more}")

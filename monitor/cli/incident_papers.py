@@ -92,7 +92,7 @@ def report(
 
 AcceptOption = Annotated[
     bool,
-    typer.Option("--accept", help="Seal all of it anew as it stands now: you have looked at what is reported."),
+    typer.Option("--accept", help="Seal all of it anew as it is now: you have looked at what is reported."),
 ]
 
 
@@ -130,7 +130,7 @@ def verify(accept: AcceptOption = False, form: FormatOption = Format.text, confi
         if not verdict.kept:
             yield "this host has no note of where histories end: an older database would not be seen"
         if accept:
-            yield "sealed anew as it stands"
+            yield "sealed anew as it is"
 
     emit_one(row, form, text)
     if verdict.problems and not accept:

@@ -203,7 +203,7 @@ def assign(
 ) -> None:
     *refs, whose = names
     if not _PERSON.fullmatch(whose) or token_like(whose):
-        fail("a person is 1 to 64 letters, digits and . _ @ -: it stands in the history", 2)
+        fail("a person is 1 to 64 letters, digits and . _ @ -: it is in the history", 2)
     settings = read_config(config, store_only="act")
     ids = chosen(settings, refs, match, ("open", "acknowledged"), yes=yes, verb=f"To {whose}: assign")
     actor, kept = person(), noted(settings, note)
@@ -293,7 +293,7 @@ def silence(
     "merge",
     epilog="Example: monitor incidents merge 3f2a 77ab --note 'one token, logged in two forms'",
     help="The incidents after the first go into it, with their places and every later sighting; they are resolved, "
-    "and whoever was told of them is told where they went. Asks first. `reopen` of one of them takes it back.",
+    "and who was alerted to them hears where they went. Asks first. `reopen` of one of them takes it back.",
 )
 def merge(
     *,

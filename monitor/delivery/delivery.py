@@ -237,7 +237,7 @@ class Delivery:
         if not others or until is None:
             return
         outcome = (
-            f"What waits for it is kept, and tried again {moment(until)}; "
+            f"What waits for it is stored, and tried again {moment(until)}; "
             f"`monitor outbox list --sink {name}` shows it, `monitor outbox retry --sink {name}` tries at once."
         )
         self.operational(

@@ -16,8 +16,8 @@ def test_what_is_not_meant_is_refused_before_anything_is_done() -> None:
 
 def test_both_are_named_and_nothing_in_them_reaches_the_terminal_raw() -> None:
     lines = list(merging([stored_incident("aa"), stored_incident("bb", name="\x1b[2J", occurrences=3)]))
-    assert lines[0] == "aa stays: high GitHub token ghp_…, open, in no place kept"
-    assert lines[1] == "bb goes into it: high \\x1b[2J ghp_…, open, in no place kept and 2 more"
+    assert lines[0] == "aa stays: high GitHub token ghp_…, open, in no place stored"
+    assert lines[1] == "bb goes into it: high \\x1b[2J ghp_…, open, in no place stored and 2 more"
 
 
 def test_what_differs_in_rule_or_preview_is_not_taken_for_one() -> None:

@@ -51,7 +51,7 @@ def test_an_edited_trail_is_found(monitor: Command, stored: Path) -> None:
     assert [problem["incident"] for problem in verdict["problems"]] == [ONE]
     assert "NOT whole" in monitor("incidents", "verify").stdout
     answer = monitor("incidents", "verify", "--accept")
-    assert (answer.returncode, "sealed anew as it stands" in answer.stdout) == (0, True), answer.stderr
+    assert (answer.returncode, "sealed anew as it is" in answer.stdout) == (0, True), answer.stderr
     answer = monitor("incidents", "verify")
     assert answer.returncode == 0
     assert "whole\nsealed since 20" in answer.stdout

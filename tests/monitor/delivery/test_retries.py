@@ -99,7 +99,7 @@ async def test_a_far_retry_after_is_reported_by_the_others_and_shows_what_waits(
         said = "HTTP 429; it asks to be left alone for 60 min or longer (Retry-After)"
         [notice] = console.got
         assert (notice.reason, notice.title) == ("operational", "Sink chat takes nothing for a while")
-        assert notice.text.startswith(f"{said}. What waits for it is kept, and tried again 2")
+        assert notice.text.startswith(f"{said}. What waits for it is stored, and tried again 2")
         stats = delivery.stats()["chat"]
         assert stats.last_error == said
         assert 3500 < (stats.rests_until or 0) - store.now() < 3700  # a day is not waited: an hour, then it is asked
