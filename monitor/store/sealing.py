@@ -139,7 +139,7 @@ def settle(tx: Transaction) -> None:
     changed = False
     for chunk in chunks(tx.touched):
         rows = []
-        for id_, stands in read(tx.connection, tx.secret, chunk).items():
+        for id_, stands in read(tx.connection, tx.secret, chunk, anew=True).items():
             was = tx.touched[id_]
             if (row := _sealed(tx, id_, was, stands)) is not None:
                 total.swap(tx.secret, was.seal or None, row["seal"])
@@ -157,20 +157,23 @@ def put(tx: Transaction, rows: Sequence[Mapping[str, Any]]) -> None:
         tx.learned += [Head(row["incident"], row["turn"], row["entries"], row["seal"]) for row in rows]
 
 
-def read(connection: Connection, secret: bytes, ids: Sequence[str]) -> dict[str, Standing]:
-    """At most 500 of them."""
+def read(connection: Connection, secret: bytes, ids: Sequence[str], *, anew: bool = False) -> dict[str, Standing]:
+    """At most 500 of them. A seal of the first program of version 23 does not name merges: until it is made `anew` it
+    holds without them."""
     key = _key(secret)
     states = {row.id: _state(key, row) for row in connection.execute(_INCIDENTS, {"ids": ids})}
     ends = {row.incident: row for row in connection.execute(_ENDS, {"ids": ids})}
     planned: dict[str, list[list[Any]]] = {}
     for row in connection.execute(_ACTIONS, {"ids": ids}):
         planned.setdefault(row.incident, []).append([_plain(row._mapping[name]) for name in _ACTION])
+    acts = {id_: _acts(key, rows) for id_, rows in planned.items()}
+    merged: dict[str, list[list[Any]]] = {}
     for merge in connection.execute(_MERGES, {"ids": ids}):
-        planned.setdefault(merge.into, []).append([_plain(value) for value in merge])
-    return {
-        id_: Standing(id_ in states, ends.get(id_), states.get(id_, ""), _acts(key, planned.get(id_, ())))
-        for id_ in ids
-    }
+        merged.setdefault(merge.into, []).append([_plain(value) for value in merge])
+    for id_, rows in merged.items():
+        if anew or id_ not in ends or ends[id_].actions != acts.get(id_, ""):
+            acts[id_] = _acts(key, [*planned.get(id_, ()), *rows])
+    return {id_: Standing(id_ in states, ends.get(id_), states.get(id_, ""), acts.get(id_, "")) for id_ in ids}
 
 
 def seal_of(secret: bytes, end: Mapping[Any, Any]) -> str:
@@ -215,7 +218,7 @@ def _state(key: bytes, row: Row[Any]) -> str:
 
 
 def _acts(key: bytes, rows: Sequence[Sequence[Any]]) -> str:
-    return _mac(key, "actions", rows) if rows else ""
+    return _mac(key, "actions", rows)
 
 
 def _plain(value: Any) -> Any:
