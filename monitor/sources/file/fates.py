@@ -31,7 +31,7 @@ def fate(life: Life, status: Status | None, *, now: float, quiet: float, crowded
     if status is None or (status.stat.st_dev, status.stat.st_ino) != life.inode:
         return Fate.SEARCH
     if life.archive:
-        return Fate.FLUSH if life.left and not life.awaited else Fate.WAIT
+        return Fate.FLUSH if life.left and not (life.awaited or life.hopes) else Fate.WAIT
     if (status.stat.st_size, status.stat.st_mtime_ns) != life.known[:2]:
         return Fate.WAIT if life.failures else Fate.TURN
     # Counted from when it was seen to grow or to lose its name: how old its content is says nothing of its writer.

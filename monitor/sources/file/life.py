@@ -19,6 +19,7 @@ from monitor.model import Position
 __all__ = ["Hash", "Known", "Life", "Place", "Record", "Status", "Work", "text"]
 
 Hash = tuple[int, str]  # number of bytes, keyed digest
+HOPE = 30.0  # seconds for which an archive waits for what its successor, empty yet, begins with
 Known = tuple[int, int, int]  # size on disk, mtime and ctime in nanoseconds; -1: not known
 
 
@@ -211,6 +212,13 @@ class Life:
         """Its successor holds something, and will take over what it leaves open at its end."""
         after = self.after
         return after is not None and after.before is self and not after.ended and not after.offset and after.there > 0
+
+    @property
+    def hopes(self) -> bool:
+        """It was compressed before its successor held anything, which may still go on with what it leaves open."""
+        after = self.after
+        empty = after is not None and after.before is self and not (after.ended or after.offset or after.there)
+        return empty and self.archive and self.loose and time.monotonic() - self.changed < HOPE
 
     def stale(self) -> None:
         """What the store has of it, if anything, holds no longer."""

@@ -338,6 +338,8 @@ class FileSource:
             await self._keeper.read_whole(life)
         elif turn.more or again:
             self._schedule.want(life)
+        elif turn.left and (self._once or life.hopes):
+            pass  # its successor's turn is next, or whoever tends it sees when it is in vain
         elif turn.rest and life.flushed != turn.size:
             seconds = self.config.quiet if life.peeked != turn.size else max(OPEN, self.config.quiet)
             self._schedule.later(life, seconds, turn.size, whole=life.peeked == turn.size)

@@ -381,13 +381,13 @@ class Turn:
         # Behind a fault it may be there in whole the next time: an archive that is still being written ends in one.
         if not self.rest or self._flush not in (-1, end) or self._fault is not None:
             return
-        self.left = self.life.awaited
+        self.left = self.life.awaited or (self.life.hopes and not self._whole)
         if self.left:
             return
         if archive:
             self.offset, self._mark = end, bytes(data[-MARK:])
-        if self.life.flushed == end and self.life.after is not None:
-            return  # the successor took it over
+        if self.life.flushed == end and (archive or self.life.after is not None) and not self._again:
+            return  # the successor took it over, and may be gone itself by now
         if self._whole or archive:
             self.flushed, limit = end, None
         else:

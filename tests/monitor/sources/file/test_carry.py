@@ -134,6 +134,22 @@ async def rotations(tmp_path: Path, form: str, how: str, seed: int) -> None:
     assert not any(count for _, count, _ in intake.lost)
 
 
+async def test_an_archive_waits_for_what_its_successor_empty_yet_begins_with(tmp_path: Path) -> None:
+    log, intake = tmp_path / "0.log", FakeIntake()
+    append(log, docker("token #1234567 refused\n"))
+    async with running(containers(intake, tmp_path)):
+        await until(lambda: intake.marks == [1234567])
+    append(log, docker("token #7654"))
+    rotate(log, "gz", 0)
+    source = containers(intake, tmp_path)
+    async with running(source):
+        register = source._files._register
+        await until(lambda: any(life.archive and life.at_end and not life.busy for life in register))
+        append(log, docker("321 refused\n"))
+        await until(lambda: 7654321 in intake.marks)
+    assert intake.marks == [1234567, 7654321]
+
+
 @pytest.fixture
 def log(tmp_path: Path) -> Path:
     return tmp_path / "app.log"

@@ -249,6 +249,16 @@ def test_an_archive_is_finished_from_where_the_file_was_left(tmp_path: Path, off
         assert read(life)[0].verdict == "replaced"
 
 
+def test_what_a_successor_took_over_from_an_archive_is_not_searched_again_once_that_is_gone(tmp_path: Path) -> None:
+    archive = tmp_path / "a.log.1.gz"
+    archive.write_bytes(gzip.compress(b"one\nhalf of tw"))
+    life = opened(archive, archive=True)
+    life.there, life.mtime, life.flushed = archive.stat().st_size, archive.stat().st_mtime_ns, 14
+    turn = Turn("s", life, HASHER, -1)
+    assert [block.end for block in turn.blocks()] == [4]  # and not what is open
+    assert turn.offset == 14
+
+
 @pytest.mark.parametrize("there", [True, False])
 def test_an_archive_whose_name_another_got_is_not_that_one(tmp_path: Path, there: bool) -> None:
     archive = tmp_path / "a.log.1.gz"
