@@ -47,7 +47,7 @@ run: $(VENV)/run.stamp  ## start the monitor on config.toml (a copy of config.ex
 
 # More workers than the two cores that most have: what a test waits for, a process or a server, is no work of its own.
 # Bytecode is kept wherever it is turned off: each worker, and what tests start, would compile all sources anew.
-WORKERS ?= 4
+WORKERS ?= 5
 .PHONY: test
 test: system-packages $(VENV)/dev.stamp lint  ## everything that must pass: lint, types, tests
 	env -u PYTHONDONTWRITEBYTECODE $(BIN)/pytest -n $(WORKERS) --dist worksteal $(PYTEST_ARGS)
