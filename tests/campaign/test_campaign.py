@@ -90,7 +90,8 @@ def test_the_oracle_sees_a_loss_and_what_is_written_of_it_repeats_it(
     warm: tuple[Path, Path, Path | None], losing: Plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder, cache, shim = warm
-    monkeypatch.setattr("tests.campaign.stage.PATIENCE", 1.0)
+    # What merely comes late on a busy machine would count as lost, and a plan that loses nothing as a shorter one.
+    monkeypatch.setattr("tests.campaign.stage.PATIENCE", 4.0)
     outcome = attempt(losing, folder, cache, shim)
     assert outcome.missing == [900, 901]
     assert outcome.failed == "2 missing"
