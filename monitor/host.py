@@ -18,7 +18,7 @@ from monitor.access.reader import Reader
 from monitor.access.reading import Reading
 from monitor.common.inbound import HookDelivery
 from monitor.common.outside import NAME, PATH, let_in
-from monitor.common.schedule import Schedule
+from monitor.common.scheduler import Scheduler
 from monitor.intake import Behind
 from monitor.inventory.misuse import elsewhere, placed
 from monitor.ledger import Ledger, Loss
@@ -82,7 +82,7 @@ class SourceIntake:
         handles: dict[tuple[int, int], int] | None = None,
         entries: Ledger | None = None,
         on_started: Callable[[], object] = lambda: None,
-        schedule: Schedule | None = None,
+        schedule: Scheduler | None = None,
     ) -> None:
         """`audit`: the form of the audit records that the source reads (monitor.access.forms). `environment`: of who
         writes what it reads. `entries`: its ledger, when it ran before in this process."""
@@ -93,7 +93,7 @@ class SourceIntake:
         self.present = present
         self.handles = {} if handles is None else handles
         self._on_started = on_started
-        self.every = (schedule or Schedule()).every
+        self.every = (schedule or Scheduler()).every
         self._news: dict[str, str | None] = {}  # part → message, not told yet
         self._telling: asyncio.TimerHandle | None = None
         self._sealer = Sealer(site.scanner.key, site.scanner.scrub)

@@ -90,7 +90,7 @@ class Intake(Protocol):
     async def every(
         self, seconds: float, work: Callable[[], Awaitable[object]], *, wake: asyncio.Event | None = None
     ) -> NoReturn:
-        """Come round by the daemon's schedule (common/schedule.py), for as long as the source runs."""
+        """Come round by the daemon's schedule (common/scheduler.py), for as long as the source runs."""
         ...
 
     def malformed(self, what: str) -> None:

@@ -297,9 +297,9 @@ def test_what_comes_round_in_a_minute_and_more_comes_by_the_schedule() -> None:
 
 def test_there_is_one_scheduler() -> None:
     wrong = [name for name, path in MODULES.items() if any("apscheduler" in one for one in imports(path))]
-    assert wrong == ["monitor.common.schedule"]
-    its = [path for path in SOURCES if "monitor.common.schedule" in imports(path)]
-    made = [name for name, path in MODULES.items() if path in its and calls_of(path, "Schedule")]
+    assert wrong == ["monitor.common.scheduler"]
+    its = [path for path in SOURCES if "monitor.common.scheduler" in imports(path)]
+    made = [name for name, path in MODULES.items() if path in its and calls_of(path, "Scheduler")]
     assert made == ["monitor.daemon.lifecycle", "monitor.host"], "its own has a source that no daemon runs"
 
 

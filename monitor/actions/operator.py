@@ -43,7 +43,7 @@ class _Charge:
     value: str = field(repr=False)
 
 
-class Tables(Protocol):
+class OperatorTables(Protocol):
     """What is taken of the configuration."""
 
     @property
@@ -60,7 +60,7 @@ class Operator:
         store: Store,
         asker: Asker,
         actor: Actor,
-        tables: Callable[[], Tables],
+        tables: Callable[[], OperatorTables],
         count: Callable[[str, str], object] = lambda action, outcome: None,
     ) -> None:
         """`tables`: those in force. `count`: told the name of each action that ended, and how."""

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from monitor.audit.items import ITEMS
-from monitor.audit.subject import Subject, Tables
+from monitor.audit.subject import AuditTables, Subject
 from monitor.audit.tree import Tree
 from monitor.audit.verdict import Evidence, Findings, Judged, unknown
 
@@ -25,7 +25,7 @@ __all__ = ["audit", "load"]
 
 async def audit(
     paths: Sequence[Path],
-    config: Tables,
+    config: AuditTables,
     engine: Engine,
     key: bytes,
     items: Sequence[str],

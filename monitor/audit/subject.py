@@ -22,10 +22,10 @@ if TYPE_CHECKING:
     from monitor.store import Store
     from monitor.verify.config import VerifyConfig
 
-__all__ = ["Subject", "Tables", "unread"]
+__all__ = ["AuditTables", "Subject", "unread"]
 
 
-class Tables(Protocol):
+class AuditTables(Protocol):
     """What is taken of the configuration."""
 
     @property
@@ -54,7 +54,7 @@ class Subject:
 
     trees: tuple[Tree, ...]
     images: tuple[Path, ...]
-    config: Tables
+    config: AuditTables
     engine: Engine
     key: bytes = field(repr=False)
     store: Store | None

@@ -29,7 +29,7 @@ from monitor.common.credential import Credential
 from monitor.common.fields import instant
 from monitor.common.http import Reply
 
-__all__ = ["Access", "Amazon", "NotThereError", "region_of", "sign"]
+__all__ = ["Amazon", "AwsAccess", "NotThereError", "region_of", "sign"]
 
 _METADATA = "http://169.254.169.254"  # of the machine
 _CONTAINER = "http://169.254.170.2"  # of ECS
@@ -42,7 +42,7 @@ _REGION = re.compile(r"\.([a-z]{2,4}(?:-[a-z]+)+-[0-9])\.(?:api\.)?(?:amazonaws|
 _GLOBAL = {"us-gov": "us-gov-west-1"}  # addresses of services that name a partition only
 
 
-class Access(Protocol):
+class AwsAccess(Protocol):
     """Which service in which region, with which key; without one: the role of the pod, the container or the machine.
     `whose`: for whom, as messages say it; `server`: in place of the region's; `role_arn`: taken on with that key."""
 
@@ -77,7 +77,7 @@ class _Key:
 class Amazon:
     """One service in one region. `service`: as it is signed for, `target`: what its operations are prefixed with."""
 
-    def __init__(self, config: Access, service: str, target: str) -> None:
+    def __init__(self, config: AwsAccess, service: str, target: str) -> None:
         self.config = config
         self.client = Client(config.whose, throttled=lambda reply: bool(_LIMIT.search(_kind(reply))))
         self._service, self._target = service, target

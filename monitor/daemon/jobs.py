@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Literal, Protocol, Self
 
 import structlog
 
-from monitor.common.schedule import Schedule
+from monitor.common.scheduler import Scheduler
 from monitor.common.tasks import LONGEST, cancel, keep_up
 from monitor.site import Site
 from monitor.store import StoreError
@@ -105,7 +105,7 @@ class Jobs:
     def __init__(
         self,
         parts: Parts,
-        schedule: Schedule,
+        schedule: Scheduler,
         tell: Callable[[str, str, str], object],
         over: Callable[[str, str], object],
         table: Sequence[Job] = JOBS,

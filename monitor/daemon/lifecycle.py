@@ -25,7 +25,7 @@ from monitor import in_force
 from monitor.common.hardening import harden
 from monitor.common.http import Http
 from monitor.common.listen import split_listen
-from monitor.common.schedule import Schedule
+from monitor.common.scheduler import Scheduler
 from monitor.common.severity import Severity
 from monitor.common.tasks import cancel
 from monitor.config import Config, ConfigError
@@ -90,7 +90,7 @@ class Daemon:
         self._reload = asyncio.Event()
         self._running: Running | None = None
         self._again: set[asyncio.Task[None]] = set()  # sources that begin anew
-        self._schedule = Schedule()
+        self._schedule = Scheduler()
         self._jobs = Jobs(self, self._schedule, lambda title, text, key: self._tell(title, text, key=key), self._over)
 
     @property

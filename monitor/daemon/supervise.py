@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 import structlog
 
 from monitor.common.backoff import backoff
-from monitor.common.schedule import Schedule
+from monitor.common.scheduler import Scheduler
 from monitor.common.tasks import FIRST, LONGEST, cancel, keep_up
 from monitor.host import SourceIntake
 from monitor.ledger import Ledger
@@ -54,7 +54,7 @@ class Sources:
         *,
         once: bool = False,
         over: Callable[[str, str], None] = lambda *_: None,
-        schedule: Schedule | None = None,
+        schedule: Scheduler | None = None,
     ) -> None:
         """`present`: as it was when the monitor started. `once`: sources end at their present end. `over`: told the key
         of a trouble that is over, and a word about it."""

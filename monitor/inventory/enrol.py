@@ -56,7 +56,7 @@ class _Entry:
         return now - self.read >= pause
 
 
-class Tables(Protocol):
+class EnrolmentTables(Protocol):
     """What is taken of the configuration: the entries, and from where their references count."""
 
     @property
@@ -65,7 +65,7 @@ class Tables(Protocol):
     def path(self) -> Path | None: ...
 
 
-class Tell(Protocol):
+class ReportTrouble(Protocol):
     def __call__(self, title: str, text: str, *, key: str) -> object: ...
 
 
@@ -77,9 +77,9 @@ class Enrolment:
         store: Store,
         scanner: Scanner,
         known: dict[str, Known],
-        tables: Callable[[], Tables],
+        tables: Callable[[], EnrolmentTables],
         *,
-        tell: Tell,
+        tell: ReportTrouble,
         over: Callable[[str, str], None],
     ) -> None:
         """`known`: how far each entry is known, written here and shown elsewhere. `tables`: those in force. `tell`,

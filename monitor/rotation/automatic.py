@@ -34,7 +34,7 @@ _FRESH = 1800.0  # seconds: what was read longer ago is read again before a prov
 _AGAIN = "see whether the value has changed; `monitor rotation start --provider` asks it again"
 
 
-class Tables(Protocol):
+class RotationTables(Protocol):
     """What is taken of the configuration."""
 
     @property
@@ -43,14 +43,14 @@ class Tables(Protocol):
     def rotation(self) -> RotationConfig: ...
 
 
-def by_provider(tables: Tables, secret: Managed) -> bool:
+def by_provider(tables: RotationTables, secret: Managed) -> bool:
     """Whether the provider makes the new value by itself when the secret is due."""
     policy = policy_of(secret, tables.rotation)
     return policy is not None and policy.automatic and _entry(tables, secret) is not None
 
 
 async def ask_provider(
-    store: Store, tables: Tables, secret: Managed, incident: str, *, actor: str, automatic: bool = False
+    store: Store, tables: RotationTables, secret: Managed, incident: str, *, actor: str, automatic: bool = False
 ) -> ActionRun:
     """Ask for a new value, once, for the incident of the present one. The outcome lies in its history.
 
@@ -82,7 +82,9 @@ async def ask_provider(
 class Automatic:
     """In the daemon. `tables`: those in force. `again`: has an entry of the inventory read soon."""
 
-    def __init__(self, store: Store, key: bytes, tables: Callable[[], Tables], again: Callable[[str], object]) -> None:
+    def __init__(
+        self, store: Store, key: bytes, tables: Callable[[], RotationTables], again: Callable[[str], object]
+    ) -> None:
         self._store, self._key, self._tables, self._again = store, key, tables, again
 
     async def sweep(self) -> Mapping[str, str]:
@@ -98,7 +100,7 @@ class Automatic:
         mine = [one for one in late if by_provider(tables, one.secret)]
         return {one.secret.title: await self._look(tables, one, known.get(one.secret.entry)) for one in mine}
 
-    async def _look(self, tables: Tables, due: Due, sync: Sync | None) -> str:
+    async def _look(self, tables: RotationTables, due: Due, sync: Sync | None) -> str:
         incident = await rotation_of(self._store, self._key, due.secret)
         before = [] if incident is None else await _asked(self._store, incident.id, due.secret)
         run = before[0] if before else None
@@ -152,7 +154,7 @@ def _outdated(due: Due, sync: Sync | None, now: float) -> str | None:
     return ""
 
 
-def _entry(tables: Tables, secret: Managed) -> ManagerConfig | None:
+def _entry(tables: RotationTables, secret: Managed) -> ManagerConfig | None:
     """Of the inventory, if it may have new values made."""
     found = (one for one in tables.inventory if one.name == secret.entry and getattr(one, "rotate", None) is not None)
     return next(found, None)

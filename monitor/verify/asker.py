@@ -61,7 +61,7 @@ def surroundings(incident: Incident) -> list[str]:
     return [*(place.context for place in incident.locations if place.context), *links]
 
 
-class Tables(Protocol):
+class AskerTables(Protocol):
     """What is taken of the configuration."""
 
     @property
@@ -79,7 +79,7 @@ class Asker:
         verifier: Verifier,
         key: bytes,
         engine: Callable[[], Engine],
-        tables: Callable[[], Tables],
+        tables: Callable[[], AskerTables],
         *,
         count: Callable[[Verdict], object] = lambda verdict: None,
     ) -> None:

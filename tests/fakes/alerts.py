@@ -9,7 +9,7 @@ from typing import Any
 
 from detectors.rules.rule import Rule
 from monitor.common.inbound import HookDelivery
-from monitor.common.schedule import Schedule
+from monitor.common.scheduler import Scheduler
 from monitor.intake import Behind, ScanError
 from monitor.model import Alert, Block, Finding, KnownAlert, Position, WriteBack
 
@@ -39,7 +39,7 @@ class MemoryIntake:
         self.broken: bytes | None = None  # texts with this break the engine
         self.identifies: Callable[[bytes], Sequence[Finding]] = lambda text: []
         self.commits = 0
-        self.every = Schedule().every
+        self.every = Scheduler().every
         self.crash_after: int | None = None
 
     def _commit(self, findings: Iterable[Finding], positions: Iterable[Position]) -> int:

@@ -14,7 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from typing import Any, NamedTuple
 
-from monitor.common.schedule import Schedule
+from monitor.common.scheduler import Scheduler
 from monitor.intake import Behind, ScanError
 from monitor.model import Block, Finding, Position
 from monitor.sources.base import Source
@@ -53,7 +53,7 @@ class FakeIntake:
         self.refused: Counter[str] = Counter()
         self.scanned = 0
         self.commits = 0
-        self.every = Schedule().every
+        self.every = Scheduler().every
         self.blocks: list[tuple[int, int, int, int | None]] = []  # offset, length, fresh, limit
         self.broken: bytes | None = None  # blocks with this text break the engine
         self.enough = 1 << 30  # hits after which no further block is taken

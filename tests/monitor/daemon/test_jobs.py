@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from monitor.common import tasks
-from monitor.common.schedule import Schedule
+from monitor.common.scheduler import Scheduler
 from monitor.daemon.jobs import JOBS, EndedError, Job, Jobs, Policy
 from monitor.delivery import Delivery
 from monitor.store import StoreError
@@ -40,7 +40,7 @@ def job(work: Callable[[], Awaitable[object]], policy: Policy = "again", **more:
 def made(said: Said, *table: Job) -> Jobs:
     return Jobs(
         NOBODY,
-        Schedule(),
+        Scheduler(),
         lambda title, text, key: said.told.append((title, text, key)),
         lambda key, text: said.over.append((key, text)),
         table,

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from monitor.sources.container import ContainerConfig, ContainerSource
+from monitor.sources.file import life as lives
 from monitor.sources.file.carry import begins_anew
 from monitor.sources.file.source import FileConfig, FileSource
 from tests.fakes import intake as fake
@@ -148,6 +149,20 @@ async def test_an_archive_waits_for_what_its_successor_empty_yet_begins_with(tmp
         append(log, docker("321 refused\n"))
         await until(lambda: 7654321 in intake.marks)
     assert intake.marks == [1234567, 7654321]
+
+
+async def test_an_archive_whose_successor_stays_empty_is_searched_to_its_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lives, "HOPE", 0.3)
+    log, intake = tmp_path / "0.log", FakeIntake()
+    append(log, docker("token #1234567 refused\n"))
+    async with running(containers(intake, tmp_path)):
+        await until(lambda: intake.marks == [1234567])
+    append(log, docker("token #7654"))
+    rotate(log, "gz", 0)
+    async with running(containers(intake, tmp_path)):
+        await until(lambda: 7654 in intake.marks)
 
 
 @pytest.fixture

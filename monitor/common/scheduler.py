@@ -15,10 +15,10 @@ from typing import Any, NoReturn
 
 from monitor.common.every import JITTER
 
-__all__ = ["Schedule"]
+__all__ = ["Scheduler"]
 
 
-class Schedule:
+class Scheduler:
     """Costs nothing before its first round, as its scheduler is slow to import. Nothing of it is left to end once those
     who wait for it are cancelled."""
 

@@ -9,8 +9,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from monitor.common import schedule
-from monitor.common.schedule import Schedule
+from monitor.common import scheduler
+from monitor.common.scheduler import Scheduler
 from monitor.common.tasks import cancel
 from tests.fakes.clock import turn
 
@@ -18,8 +18,8 @@ from tests.fakes.clock import turn
 @contextlib.asynccontextmanager
 async def running(
     seconds: float, work: Callable[[], Awaitable[object]], wake: asyncio.Event | None = None
-) -> AsyncIterator[Schedule]:
-    made = Schedule()
+) -> AsyncIterator[Scheduler]:
+    made = Scheduler()
     task = asyncio.create_task(made.every(seconds, work, wake=wake))
     try:
         yield made
@@ -99,7 +99,7 @@ async def test_what_a_round_raises_is_the_callers_and_logged_by_nobody_else(capl
     async def work() -> None:
         raise ValueError("a text that may quote a row")
 
-    made = Schedule()
+    made = Scheduler()
     with pytest.raises(ValueError, match="quote"):
         await made.every(3600.0, work)
     assert "quote" not in caplog.text
@@ -107,7 +107,7 @@ async def test_what_a_round_raises_is_the_callers_and_logged_by_nobody_else(capl
 
 
 async def test_a_clock_that_is_put_back_puts_no_round_off(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(schedule, "_now", lambda: datetime.now(UTC) + timedelta(days=1))
+    monkeypatch.setattr(scheduler, "_now", lambda: datetime.now(UTC) + timedelta(days=1))
     rounds = Rounds()
     async with running(3600.0, rounds):
         await until(lambda: rounds.begun == 1)
@@ -120,7 +120,7 @@ async def test_a_clock_that_is_put_back_puts_no_round_off(monkeypatch: pytest.Mo
 
 async def test_a_clock_that_is_put_forward_by_years_brings_one_round(monkeypatch: pytest.MonkeyPatch) -> None:
     clock = [datetime(1970, 1, 1, tzinfo=UTC)]  # as where no battery keeps the time
-    monkeypatch.setattr(schedule, "_now", lambda: clock.pop() if clock else datetime.now(UTC))
+    monkeypatch.setattr(scheduler, "_now", lambda: clock.pop() if clock else datetime.now(UTC))
     rounds = Rounds()
     async with running(3600.0, rounds):
         await until(lambda: rounds.begun == 2)
@@ -129,7 +129,7 @@ async def test_a_clock_that_is_put_forward_by_years_brings_one_round(monkeypatch
 
 
 async def test_one_scheduler_rings_for_all() -> None:
-    one, other, made = Rounds(), Rounds(), Schedule()
+    one, other, made = Rounds(), Rounds(), Scheduler()
     tasks = [asyncio.create_task(made.every(0.01, one)), asyncio.create_task(made.every(3600.0, other))]
     await until(lambda: one.begun >= 3)
     assert other.begun == 1
@@ -137,6 +137,8 @@ async def test_one_scheduler_rings_for_all() -> None:
 
 
 def test_nobody_pays_for_the_scheduler_who_has_no_rounds() -> None:
-    code = "import sys; from monitor.common.schedule import Schedule; Schedule(); print('apscheduler' in sys.modules)"
+    code = (
+        "import sys; from monitor.common.scheduler import Scheduler; Scheduler(); print('apscheduler' in sys.modules)"
+    )
     ran = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
     assert ran.stdout == "False\n"
