@@ -82,6 +82,11 @@ campaign: $(VENV)/dev.stamp  ## the long seeded trials: kill, rotate, fail, and 
 	$(BIN)/pytest -n 2 -m campaign -o addopts="--strict-markers --import-mode=importlib -q" tests/acceptance tests/campaign tests/detectors tests/monitor
 	FUZZ_SECONDS=$${FUZZ_SECONDS:-600} FUZZ_SEED=$$(date +%s) $(BIN)/pytest tests/fuzz
 
+# MUTANTS: options, such as --commit of another tree; `python -m tests.mutants run --help` lists them.
+.PHONY: mutants
+mutants: $(VENV)/dev.stamp  ## are the tests as sharp as they were? 200 seeded mistakes in the sources, and how many are caught
+	$(BIN)/python -m tests.mutants run $(MUTANTS)
+
 .PHONY: fresh
 fresh:  ## make run and make test on fresh roots of Debian 12, 13 and testing (needs root; CONTRIBUTING.md has the last result)
 	tests/fresh.sh
