@@ -8,10 +8,11 @@ from functools import lru_cache
 
 from monitor.common.files import ARCHIVES
 
-__all__ = ["base_names", "first_names", "numbered", "original_names"]
+__all__ = ["base_names", "dated", "first_names", "numbered", "original_names"]
 
 _NUMBER = r"[._-](?:\d[\d._:T+-]*|old|prev|bak)"
 _AFTER = re.compile(_NUMBER)  # app.log.1, app.log-20261124, app.log.old
+_DATED = re.compile(r".*[._-]\d[\d_:T+-]{5,}(?:\.[A-Za-z]+)?")  # app.log-20261124, app-2026-11-24.log
 _ADDED = {".backup", ".bak", ".orig", ".save"}  # app.log.backup, app.log.1.backup: what logrotate's `addextension` adds
 _BEFORE = re.compile(rf"(.+?){_NUMBER}(\.[A-Za-z]+)")  # app-20261124.log, app.1.log
 
@@ -48,6 +49,11 @@ def numbered(path: str) -> bool:
     """Whether the number stands before the ending, as in app-2.log: a log of its own, or what app.log was once."""
     name = os.path.basename(path)
     return bool(_BEFORE.fullmatch(name)) and not _stems(name)
+
+
+def dated(path: str) -> bool:
+    """Whether the name is of one file for ever, as with a date in it: a number is given to the next file, too."""
+    return bool(_DATED.fullmatch(os.path.basename(path)))
 
 
 def first_names(path: str) -> list[str]:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from enum import Enum
 from typing import Literal, NamedTuple
 
+from monitor.common.rotation_names import original_names
 from monitor.sources.file.life import Life
 from monitor.sources.file.survey import Seen
 
@@ -44,14 +45,19 @@ def arrival(shown: Life | None, owner: Life | None, path: str, seen: Seen | None
     if shown is not None and shown.inode == (seen.dev, seen.ino):
         same = (seen.size, seen.mtime, seen.ctime) == shown.known
         return Arrival.SAME if same else Arrival.CHANGED
-    if owner is not None and not _nameless(owner, path):
+    if owner is not None and not _nameless(owner, path, seen):
         return Arrival.EXCHANGED if shown else Arrival.RENAMED
     return Arrival.REPLACED if shown else Arrival.NEW
 
 
-def _nameless(owner: Life, path: str) -> bool:
-    """An empty file is known by its inode alone, which under another name may be another file by now."""
-    return owner.loose and owner.fd < 0 and not owner.head[0] and owner.path != path
+def _nameless(owner: Life, path: str, seen: Seen) -> bool:
+    """One of which nothing was read is known by its inode alone, which under another name may be another file by now:
+    unless it is as it was, or may have been written to until it was rotated to this name."""
+    if not owner.loose or owner.fd >= 0 or owner.head[0] or owner.path == path:
+        return False
+    untouched = (seen.size, seen.mtime) == (owner.there, owner.mtime)
+    rotated = owner.path in original_names(path) and seen.size >= owner.there and seen.mtime >= owner.mtime >= 0
+    return not untouched and not rotated
 
 
 class Parent(NamedTuple):

@@ -7,12 +7,12 @@ import errno
 import os
 import stat
 import time
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 
 from monitor.common.files import ARCHIVES, open_archive, opened
-from monitor.common.rotation_names import base_names
+from monitor.common.rotation_names import base_names, dated
 from monitor.sources.file.arrivals import Verdict
 from monitor.sources.file.identity import Hasher
 from monitor.sources.file.life import Life
@@ -32,6 +32,7 @@ _AROUND = 64  # folders
 _TELLING = 64  # bytes
 _LISTINGS = 8
 _KEPT = 32  # listings
+_SECOND = 10**9  # nanoseconds
 _TICK = 10_000_000  # nanoseconds; two changes within one tick of the file system's clock cannot be told apart
 
 
@@ -259,23 +260,46 @@ def _choose(
         elif related(os.path.basename(rest.path)):
             siblings.append(rest)
     siblings.sort(key=lambda rest: (rest.mtime, not rest.archive), reverse=True)
+    plain = {rest.path for rest in siblings if not rest.archive}
+    packing = [rest for rest in siblings if rest.archive and os.path.splitext(rest.path)[0] in plain]
 
     found = same
-    if found is None and (former.offset or former.head[0]):
+    if found is None and former.known_by_content:
         found = next((rest for rest in siblings[:_TRIED] if compared(rest, former, hasher) == "continues"), None)
+    elif found is None:
+        found = _packed(former, siblings, packing)
 
     # Written after what was read of `former` (in the same tick of the clock, maybe): when no other life claims them,
     # nobody has read them. When it was written last itself says less: a service may come back to the next log late, and
     # a logger gives an archive the time at which it was made.
-    plain = {rest.path for rest in siblings if not rest.archive}
     after = [
         rest
         for rest in reversed(siblings)
-        if rest is not found
-        and rest.mtime >= former.mtime >= 0
-        and not (rest.archive and os.path.splitext(rest.path)[0] in plain)  # being compressed
+        if rest is not found and rest.mtime >= former.mtime >= 0 and rest not in packing
     ]
     return found, after
+
+
+def _packed(former: Life, siblings: Sequence[Rest], packing: Collection[Rest]) -> Rest | None:
+    """What the file of a life of which nothing was read was compressed to. `siblings`: the youngest first.
+
+    Compressors keep its time, some of them the whole seconds of it. Loggers do not: then only a name tells it that no
+    other file has ever had. One that was still written to when it was last seen is the oldest of those written since,
+    unless that may have been deleted: who deletes old logs leaves none that is older.
+    """
+    if former.archive or former.mtime < 0:
+        return None
+    path = former.target or former.path
+    archives = [rest for rest in siblings if rest.archive and rest not in packing]
+    own = [rest for rest in archives if os.path.splitext(rest.path)[0] == path]
+    times = (former.mtime, former.mtime // _SECOND * _SECOND)
+    found = [rest for mtime in times for rest in (*own, *archives) if rest.mtime == mtime]
+    later = [rest for rest in reversed(siblings) if rest.mtime > former.mtime]
+    if dated(path):
+        found += [rest for rest in own if rest in later]
+    elif (former.unsure or not base_names(os.path.basename(path))) and siblings[-1:] != later[:1]:
+        found += [rest for rest in later[:1] if rest in archives]
+    return next(iter(found), None)
 
 
 def compare(rest: Rest, life: Life, hasher: Hasher) -> Verdict:

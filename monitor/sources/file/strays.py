@@ -22,7 +22,7 @@ from monitor.sources.file.fates import Fate, Outcome, fate, outcome
 from monitor.sources.file.globs import Globs
 from monitor.sources.file.holders import Holders
 from monitor.sources.file.identity import Hasher
-from monitor.sources.file.life import Life, Record, Status, text
+from monitor.sources.file.life import Life, Record, Status, Work, text
 from monitor.sources.file.register import Register
 from monitor.sources.file.rotation import Folders, Rest, Shortage, compare_wherever, find_rest, look_for
 from monitor.sources.file.schedule import Schedule
@@ -100,8 +100,8 @@ class Strays:
         # Of one that was never read nothing tells it from those written after it, one of which may have its inode.
         untouched = rest is not None and (rest.inode, rest.size, rest.mtime) == (life.inode, life.there, life.mtime)
         current |= not life.known_by_content and life.fd < 0 and not untouched
-        same = rest is not None and rest.archive and not life.known_by_content and rest.inode == life.inode
-        if rest is not None and same and not untouched:
+        packed = rest is not None and rest.archive and not life.known_by_content and not untouched and life.fd < 0
+        if rest is not None and packed and self._register.inside(rest.inode) in (None, life):
             await self._wait_for(life, rest)
             return unseen if current else []
         if rest is None and life.fd < 0 and not life.busy:
@@ -187,13 +187,17 @@ class Strays:
     def doubt(self, life: Life) -> None:
         """It is perhaps a copy in the making, or there is a shortage: nothing is read of it before that is known."""
         life.unsure = True
-        self._schedule.hold(life)
+        if life.work is not Work.HELD:
+            self._schedule.hold(life)
         self._unsure[life] = (life.there, time.monotonic())
 
     async def _wait_for(self, life: Life, rest: Rest) -> None:
-        """An archive that is not as it was seen, before it was read: it is being written, or another got its inode."""
-        if life.unsure:
+        """An archive of a life of which nothing was read: it is not as it was seen, being written or in the inode of
+        another, or it is what the file was compressed to."""
+        if life.unsure and rest.inode == life.inode:
             return
+        if not life.unsure and life.work is not Work.RESTING:
+            return  # the turn that it has or awaits finds nothing, and comes here again
         self._register.move(life, rest)
         life.mtime = rest.mtime
         self.doubt(life)

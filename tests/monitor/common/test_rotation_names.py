@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from monitor.common.rotation_names import base_names, first_names, numbered, original_names
+from monitor.common.rotation_names import base_names, dated, first_names, numbered, original_names
 
 
 @pytest.mark.parametrize(
@@ -48,6 +48,24 @@ def test_names_before_any_rotation(name: str, names: list[str]) -> None:
 @pytest.mark.parametrize(("name", "so"), [("app-2.log", True), ("app.log", False), ("app.log.2", False)])
 def test_a_number_before_the_ending_may_be_part_of_a_name(name: str, so: bool) -> None:
     assert numbered(f"/d-2.d/{name}") is so
+
+
+@pytest.mark.parametrize(
+    ("name", "so"),
+    [
+        ("app.log-20261124", True),
+        ("app.log.2026-11-24_10:00:00", True),
+        ("app-20261124.log", True),
+        ("app.log.1795132800", True),
+        ("app.log", False),
+        ("app.log.12", False),
+        ("app-20261124.log.1", False),
+        ("app.log-20261124.1", False),
+        ("app.log.old", False),
+    ],
+)
+def test_a_date_is_in_the_name_of_one_file_only(name: str, so: bool) -> None:
+    assert dated(f"/d-20261124/{name}") is so
 
 
 @pytest.mark.parametrize("name", ["app.log.backup", "app.log.1.backup", "app.log-20261129.bak", "app.log.save"])

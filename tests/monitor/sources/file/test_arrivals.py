@@ -60,6 +60,25 @@ def test_arrival() -> None:
         assert said.fresh == (said in (Arrival.NEW, Arrival.REPLACED)), row
 
 
+@pytest.mark.parametrize(
+    ("path", "size", "mtime", "same"),
+    [
+        ("/other", 100, 7, True),
+        ("/other", 100, 8, False),
+        ("/other", 120, 7, False),
+        ("/app.log.1", 120, 9, True),
+        ("/app.log.1", 120, 6, False),
+        ("/app.log.1", 90, 9, False),
+    ],
+)
+def test_an_unread_file_is_the_same_when_it_is_as_it_was_or_was_rotated(
+    path: str, size: int, mtime: int, same: bool
+) -> None:
+    unread = Life("/app.log", HERE, there=100, mtime=7)
+    said = arrival(None, unread, path, Seen(*HERE, size, mtime, 9))
+    assert said is (Arrival.RENAMED if same else Arrival.NEW)
+
+
 PARENTS = [
     Parent(verdict, loose, here, read)
     for verdict in ("continues", "begins", "differs")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import bz2
 import gzip
 import os
 import shutil
@@ -279,4 +280,144 @@ async def test_a_folder_above_a_followed_log_is_renamed_while_down(
         append(log, line(3))
     async with running(make(include=[str(log)])):
         await caught_up(intake, *seen, 2, *([3] if again else []))
+    assert not intake.lost
+
+
+async def entered(make: MAKE, intake: FakeIntake, patch: pytest.MonkeyPatch, log: Path, name: str) -> Path:
+    """A rotated file and the log after it, which the monitor knew, and had read nothing of, when it was stopped."""
+    old = log.with_name(name)
+    append(old, line(1))
+    await asyncio.sleep(0.02)  # each has a time of its own
+    append(log, line(2))
+    with patch.context() as stopped:
+        held(stopped, lambda life: True)
+        async with running(make(include=[f"{log}*"])):
+            await until(lambda: len(intake.files()) == 2)
+    assert not intake.hits
+    return old
+
+
+def forgotten(intake: FakeIntake, path: Path) -> bool:
+    """Nobody searches for it any more."""
+    return str(path) not in [state["path"] for state in intake.files()]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "time"),
+    [
+        ("app.log-20260102", "app.log-20260102.gz", "kept"),
+        ("app.log-20260102", "app.log-20260102.bz2", "in whole seconds"),
+        ("app.log-20260102", "app.log-20260102.gz", "anew"),
+        ("app.log.1", "app.log.1.gz", "kept"),
+        ("app.log.1", "app.log.2.gz", "kept"),
+        ("app.log.1", "app.log.2.bz2", "in whole seconds"),
+    ],
+)
+async def test_a_rotated_file_of_which_nothing_was_read_is_compressed(
+    make: MAKE, intake: FakeIntake, log: Path, monkeypatch: pytest.MonkeyPatch, old: str, new: str, time: str
+) -> None:
+    rotated, archive = await entered(make, intake, monkeypatch, log, old), log.with_name(new)
+    pack = bz2.compress if new.endswith(".bz2") else gzip.compress
+    archive.write_bytes(pack(rotated.read_bytes()))
+    if time != "anew":
+        mtime = rotated.stat().st_mtime_ns
+        os.utime(archive, ns=(mtime, mtime if time == "kept" else mtime // 10**9 * 10**9))
+    rotated.unlink()
+    async with running(make(include=[f"{log}*"])):
+        await caught_up(intake, 1, 2)
+        await until(lambda: forgotten(intake, rotated))
+    assert intake.hits == 2, "nothing twice"
+    assert not intake.lost
+
+
+@pytest.mark.parametrize("old", ["app.log-20260102", "app.log.1"])
+async def test_a_rotated_file_of_which_nothing_was_read_is_deleted_beside_archives_of_others(
+    make: MAKE, intake: FakeIntake, log: Path, monkeypatch: pytest.MonkeyPatch, old: str
+) -> None:
+    append(log.with_name("app.log-20260101"), line(90))
+    compress(log.with_name("app.log-20260101"), ".gz")
+    await asyncio.sleep(0.02)
+    rotated = await entered(make, intake, monkeypatch, log, old)
+    rotated.unlink()
+    await asyncio.sleep(0.02)
+    # What came later has its name by now, where names are given again.
+    other = log.with_name("app.log.1" if old == "app.log.1" else "app.log-20260103")
+    append(other, line(3))
+    compress(other, ".gz")
+    async with running(make(include=[f"{log}*"])):
+        await caught_up(intake, 2, 3)
+        await until(lambda: intake.lost)
+        await until(lambda: forgotten(intake, rotated))
+    assert intake.marks == [2, 3]
+    assert intake.lost == [("vanished", 0, str(rotated))]
+
+
+@pytest.mark.parametrize("include", ["app.log", "app.log*"])
+@pytest.mark.parametrize("deleted", [False, True])
+async def test_a_log_of_which_nothing_was_read_is_written_to_rotated_and_compressed(
+    make: MAKE, intake: FakeIntake, log: Path, monkeypatch: pytest.MonkeyPatch, deleted: bool, include: str
+) -> None:
+    """It may be the oldest that was written since; not so where older ones were deleted."""
+    old = await entered(make, intake, monkeypatch, log, "app.log.1")
+    with log.open("rb"), old.open("rb"):  # no other file gets their inodes
+        await asyncio.sleep(0.02)
+        append(log, line(3))
+        old.rename(log.with_name("app.log.3"))
+        log.rename(log.with_name("app.log.2"))
+        compress(log.with_name("app.log.2"), ".gz")
+        await rotated(log, 4, 1, ".gz")
+        await asyncio.sleep(0.02)
+        append(log, line(5))
+        if deleted:
+            log.with_name("app.log.2.gz").unlink()
+            log.with_name("app.log.3").unlink()
+        async with running(make(include=[str(log.with_name(include)), f"{log}.1"])):
+            await caught_up(intake, *([4, 5] if deleted else [1, 2, 3, 4, 5]))
+            await until(lambda: len(intake.lost) == 2 * deleted)
+            await until(lambda: len(intake.files()) <= 2)
+            await until(lambda: forgotten(intake, old))
+    names = sorted(path for _, _, path in intake.lost)
+    assert names == ([str(log), str(old)] if deleted else [])
+    assert intake.hits == len(intake.marks)
+
+
+@pytest.mark.parametrize(("old", "new"), [("app.log.1", "app.log.2"), ("app.log", "app.log.2")])
+@pytest.mark.parametrize("include", ["app.log*", "app.log"])
+async def test_one_of_which_nothing_was_read_is_given_another_name(
+    make: MAKE, intake: FakeIntake, log: Path, monkeypatch: pytest.MonkeyPatch, old: str, new: str, include: str
+) -> None:
+    await entered(make, intake, monkeypatch, log, "app.log.1")
+    if old == "app.log":
+        append(log, line(3))
+    log.with_name(old).rename(log.with_name(new))
+    wanted = [1, 2] if old != "app.log" else [1, 2, 3]
+    async with running(make(include=[str(log.with_name(include)), f"{log}.1"])):
+        await caught_up(intake, *wanted)
+        await until(lambda: forgotten(intake, log.with_name(old)))
+    assert intake.hits == len(wanted), "nothing twice"
+    assert not intake.lost
+
+
+@pytest.mark.parametrize("once", [False, True])
+async def test_compressed_while_it_waits_for_its_turn(
+    make: MAKE, intake: FakeIntake, log: Path, monkeypatch: pytest.MonkeyPatch, once: bool
+) -> None:
+    rotated = await entered(make, intake, monkeypatch, log, "app.log.1")
+    source = make(include=[f"{log}*"])
+    if once:
+        compress(rotated, ".gz")
+        await source.run(True)
+        assert intake.marks == [1, 2]
+    else:
+        source._schedule.open_max = 0  # or it is read from the file itself
+        going_on = held(monkeypatch, lambda life: life.path == str(rotated))
+        async with running(source):
+            await caught_up(intake, 2)
+            compress(rotated, ".gz")
+            await until(lambda: source._register.shown(str(rotated)) is None)
+            await asyncio.sleep(0.3)
+            going_on.set()
+            await caught_up(intake, 1, 2)
+            await until(lambda: forgotten(intake, rotated))
+    assert intake.hits == 2, "nothing twice"
     assert not intake.lost
