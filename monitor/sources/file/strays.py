@@ -196,7 +196,7 @@ class Strays:
         another, or it is what the file was compressed to."""
         if life.unsure and rest.inode == life.inode:
             return
-        if not life.unsure and life.work is not Work.RESTING:
+        if life.work is not (Work.HELD if life.unsure else Work.RESTING):
             return  # the turn that it has or awaits finds nothing, and comes here again
         self._register.move(life, rest)
         life.mtime = rest.mtime
