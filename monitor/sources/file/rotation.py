@@ -32,7 +32,7 @@ _AROUND = 64  # folders
 _TELLING = 64  # bytes
 _LISTINGS = 8
 _KEPT = 32  # listings
-_SECOND = 10**9  # nanoseconds
+_KEPT_TO = (1, 10**3, 10**9)  # nanoseconds to which compressors keep the time of a file
 _TICK = 10_000_000  # nanoseconds; two changes within one tick of the file system's clock cannot be told apart
 
 
@@ -283,7 +283,7 @@ def _choose(
 def _packed(former: Life, siblings: Sequence[Rest], packing: Collection[Rest]) -> Rest | None:
     """What the file of a life of which nothing was read was compressed to. `siblings`: the youngest first.
 
-    Compressors keep its time, some of them the whole seconds of it. Loggers do not: then only a name tells it that no
+    Compressors keep its time, bzip2 the whole seconds of it. Loggers do not: then only a name tells it that no
     other file has ever had. One that was still written to when it was last seen is the oldest of those written since,
     unless that may have been deleted: who deletes old logs leaves none that is older.
     """
@@ -292,7 +292,7 @@ def _packed(former: Life, siblings: Sequence[Rest], packing: Collection[Rest]) -
     path = former.target or former.path
     archives = [rest for rest in siblings if rest.archive and rest not in packing]
     own = [rest for rest in archives if os.path.splitext(rest.path)[0] == path]
-    times = (former.mtime, former.mtime // _SECOND * _SECOND)
+    times = [former.mtime // unit * unit for unit in _KEPT_TO]
     found = [rest for mtime in times for rest in (*own, *archives) if rest.mtime == mtime]
     later = [rest for rest in reversed(siblings) if rest.mtime > former.mtime]
     if dated(path):

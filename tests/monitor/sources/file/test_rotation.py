@@ -188,3 +188,29 @@ def test_look_for_follows_a_rename(tmp_path: Path) -> None:
     (tmp_path / "app.log.2").unlink()
     assert look_for(rest) is None
     assert look_at(str(tmp_path)) is None
+
+
+@pytest.mark.parametrize(
+    ("path", "there", "found"),
+    [
+        ("app.log.1", {"app.log.1.gz": 1_500, "app.log.2.gz": 1_500}, "app.log.1.gz"),
+        ("app.log.1", {"app.log.2.gz": 1_500, "app.log.3.gz": 1_200}, "app.log.2.gz"),
+        ("app.log.1", {"app.log.2.bz2": 1_000}, "app.log.2.bz2"),
+        ("app.log.1", {"app.log.1.gz": 1_700, "app.log.3": 1_200}, None),
+        ("app.log.1", {"app.log.2.gz": 1_500, "app.log.2": 1_500}, None),  # being compressed
+        ("app.log-20261124", {"app.log-20261124.gz": 9_000}, "app.log-20261124.gz"),
+        ("app.log-20261124", {"app.log-20261125.gz": 9_000, "app.log-20261123.gz": 1_200}, None),
+        ("app.log", {"app.log.1.gz": 2_500, "app.log.2.gz": 1_700, "app.log.3": 1_200}, "app.log.2.gz"),
+        ("app.log", {"app.log.1.gz": 2_500, "app.log.2": 1_700, "app.log.3": 1_200}, None),
+        ("app.log", {"app.log.1.gz": 2_500, "app.log.2.gz": 1_700}, None),
+    ],
+)
+def test_what_one_that_was_never_read_was_compressed_to(
+    tmp_path: Path, path: str, there: dict[str, int], found: str | None
+) -> None:
+    for name, mtime in there.items():
+        packed = write(tmp_path / name, b"text\n", 1)
+        os.utime(packed, ns=(0, mtime * 10**6))
+    rest, later = find_rest(Life(str(tmp_path / path), (1, 1), mtime=1_500 * 10**6), HASHER, nobody, Folders())
+    assert (rest and os.path.basename(rest.path)) == found
+    assert rest not in later

@@ -322,9 +322,7 @@ def under(monkeypatch: pytest.MonkeyPatch) -> UNDER:
 
 
 @pytest.mark.parametrize("now", [b"", b"new\n", b"another first\n" * 9])
-def test_of_another_content_that_comes_under_a_turn_nothing_counts_as_read(
-    log: Path, under: UNDER, now: bytes
-) -> None:
+def test_of_another_content_that_comes_under_a_turn_nothing_counts_as_read(log: Path, under: UNDER, now: bytes) -> None:
     log.write_bytes(b"one line\n")
     life = opened(log)
     read(life)[0].apply()
@@ -337,9 +335,7 @@ def test_of_another_content_that_comes_under_a_turn_nothing_counts_as_read(
     assert life.offset == 9
 
 
-def test_what_is_cut_off_behind_what_was_read_under_a_turn_is_another_content_too(
-    log: Path, under: UNDER
-) -> None:
+def test_what_is_cut_off_behind_what_was_read_under_a_turn_is_another_content_too(log: Path, under: UNDER) -> None:
     log.write_bytes(b"first\n" * 10)
     life = opened(log)
     under(lambda: os.truncate(log, 6))
