@@ -292,6 +292,7 @@ class FileSource:
             if turn.verdict == "read" and life.grown == grown:
                 life.grown = (0, -1)
             if turn.verdict == "replaced":
+                life.proven = False  # what a look sees meanwhile is of the next content
                 if turn.seen:
                     life.grown = (turn.seen, -1)  # what a look saw since is of the next content
                 self._look_at(await self._keeper.replaced(life, turn))

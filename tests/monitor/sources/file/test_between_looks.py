@@ -15,24 +15,51 @@ from monitor.sources.file.keeper import Keeper
 from monitor.sources.file.life import Life
 from monitor.sources.file.source import FileSource
 from tests.fakes.intake import FakeIntake, caught_up, running, until
+from tests.fakes.lives import held
 from tests.fakes.logs import append, compress, line
 
 MAKE = Callable[..., FileSource]
 pytestmark = pytest.mark.usefixtures("short")
 
 
-@pytest.fixture
-def looks(monkeypatch: pytest.MonkeyPatch) -> asyncio.Event:
+class Looks(asyncio.Event):
     """Nobody looks while this is cleared, and then at `app.log` first."""
-    look, allowed = Keeper.look, asyncio.Event()
-    allowed.set()
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.set()
+        self.under_way = 0
+        self.only: list[str] | None = None
+
+    async def stop(self) -> None:
+        """From now on nobody looks, and nobody is about to."""
+        self.clear()
+        await until(lambda: not self.under_way)
+
+    def allow_one(self, path: Path) -> None:
+        """The next look, whoever waits for it, is at this path alone, and the last one."""
+        self.only = [str(path)]
+        self.set()
+
+
+@pytest.fixture
+def looks(monkeypatch: pytest.MonkeyPatch) -> Looks:
+    look, looks = Keeper.look, Looks()
 
     async def held(keeper: Keeper, paths: set[str] | None, tended: Any) -> Any:
-        await allowed.wait()
-        return await look(keeper, sorted(paths) if paths else paths, tended)
+        while not looks.is_set():
+            await looks.wait()
+        if looks.only is not None:
+            paths, tended, looks.only = set(looks.only), [], None
+            looks.clear()
+        looks.under_way += 1
+        try:
+            return await look(keeper, sorted(paths) if paths else paths, tended)
+        finally:
+            looks.under_way -= 1
 
     monkeypatch.setattr(Keeper, "look", held)
-    return allowed
+    return looks
 
 
 def claim(source: FileSource, path: Path, file: Path) -> None:
@@ -41,43 +68,43 @@ def claim(source: FileSource, path: Path, file: Path) -> None:
     source._register.add(Life(str(path), (status.st_dev, status.st_ino), mtime=1))
 
 
+@pytest.mark.parametrize("read", [False, True])
 async def test_followed_rotated_files_are_entered_with_the_log_after_them(
-    make: MAKE, intake: FakeIntake, log: Path, looks: asyncio.Event, monkeypatch: pytest.MonkeyPatch
+    make: MAKE, intake: FakeIntake, log: Path, looks: Looks, monkeypatch: pytest.MonkeyPatch, read: bool
 ) -> None:
+    """`read`: so are they before the monitor is stopped."""
     append(log, line(1))
     first, second = log.with_name("app.log-20260101"), log.with_name("app.log-20260102")
-    async with running(make(include=[f"{log}*"])):
-        await caught_up(intake, 1)
-        looks.clear()
-        log.rename(first)
-        await asyncio.sleep(0.02)  # what is written later has a later time
-        append(log, line(2))
-        log.rename(second)
-        await asyncio.sleep(0.02)
-        append(log, line(3))
-        look, inode = Keeper.look, log.stat().st_ino
-
-        async def once(keeper: Keeper, paths: Any, tended: Any) -> Any:
-            """Told of the log by an event, and of nothing else any more."""
-            monkeypatch.setattr(Keeper, "look", look)
-            found = await look(keeper, [str(log)], tended)
-            looks.clear()
-            return found
-
-        monkeypatch.setattr(Keeper, "look", once)
-        looks.set()
-        await until(lambda: inode in [state["ino"] for state in intake.files()])
+    with monkeypatch.context() as stopped:
+        going_on = held(stopped, lambda life: life.path != str(log) or life.before is not None)
+        async with running(make(include=[f"{log}*"])):
+            await caught_up(intake, 1)
+            await looks.stop()
+            log.rename(first)
+            await asyncio.sleep(0.02)  # what is written later has a later time
+            append(log, line(2))
+            log.rename(second)
+            await asyncio.sleep(0.02)
+            append(log, line(3))
+            inode = log.stat().st_ino
+            looks.allow_one(log)  # told of it by an event, and of nothing else any more
+            await until(lambda: inode in [state["ino"] for state in intake.files()])
+            if read:
+                going_on.set()
+                await caught_up(intake, 1, 2, 3)
+    assert intake.marks == ([1, 2, 3] if read else [1])
     compress(second, ".gz")
     looks.set()
     async with running(make(include=[f"{log}*"])):
         await caught_up(intake, 1, 2, 3)
+        await until(lambda: str(second) not in [state["path"] for state in intake.files()])
     assert intake.marks == [1, 2, 3]
     assert not intake.lost
 
 
 @pytest.mark.parametrize("compressed", [False, True])
 async def test_a_log_that_came_and_went_after_a_look_at_which_there_was_none(
-    make: MAKE, intake: FakeIntake, log: Path, looks: asyncio.Event, compressed: bool
+    make: MAKE, intake: FakeIntake, log: Path, looks: Looks, compressed: bool
 ) -> None:
     append(log, line(1))
     source = make()
@@ -85,7 +112,7 @@ async def test_a_log_that_came_and_went_after_a_look_at_which_there_was_none(
         await caught_up(intake, 1)
         log.rename(log.with_name("app.log-20260101"))
         await until(lambda: source._register.shown(str(log)) is None)
-        looks.clear()
+        await looks.stop()
         await asyncio.sleep(0.02)  # what is written later has a later time
         append(log, line(2))
         log.rename(log.with_name("app.log-20260102"))
@@ -136,14 +163,14 @@ async def test_saved_by_an_editor_into_a_file_that_one_never_read_claims(
 
 
 async def test_copied_into_a_file_that_one_never_read_claims(
-    make: MAKE, intake: FakeIntake, log: Path, looks: asyncio.Event
+    make: MAKE, intake: FakeIntake, log: Path, looks: Looks
 ) -> None:
     append(log, line(1))
     source = make(include=[f"{log}*"])
     copy = log.with_name("app.log.1")
     async with running(source):
         await caught_up(intake, 1)
-        looks.clear()
+        await looks.stop()
         shutil.copyfile(log, copy)
         claim(source, copy, copy)
         looks.set()
@@ -155,7 +182,7 @@ async def test_copied_into_a_file_that_one_never_read_claims(
 
 
 async def test_an_empty_rotated_file_becomes_the_log_and_loses_its_name_in_one_look(
-    make: MAKE, intake: FakeIntake, log: Path, looks: asyncio.Event
+    make: MAKE, intake: FakeIntake, log: Path, looks: Looks
 ) -> None:
     append(log, line(1))
     rotated = log.with_name("app.log.1")
@@ -163,7 +190,7 @@ async def test_an_empty_rotated_file_becomes_the_log_and_loses_its_name_in_one_l
     source = make(include=[f"{log}*"])
     async with running(source):
         await caught_up(intake, 1)
-        looks.clear()
+        await looks.stop()
         empty = source._register.shown(str(rotated))
         assert empty is not None
         await until(lambda: not empty.busy)
@@ -205,7 +232,7 @@ async def test_an_archive_in_a_file_that_was_another_unread_one_before(
 @pytest.mark.parametrize("to", ["app.log.1", "old/app.log.1", "old/app.log", "../old/app.log-20261129"])
 @pytest.mark.parametrize("down", [False, True])
 async def test_an_empty_log_shut_for_want_of_descriptors_is_found_when_it_was_written_and_put_away(
-    make: MAKE, intake: FakeIntake, log: Path, looks: asyncio.Event, to: str, down: bool
+    make: MAKE, intake: FakeIntake, log: Path, looks: Looks, to: str, down: bool
 ) -> None:
     """Nothing was read of it, so that only its inode and its name tell it."""
     log.touch()
@@ -219,7 +246,7 @@ async def test_an_empty_log_shut_for_want_of_descriptors_is_found_when_it_was_wr
         assert empty is not None
         await until(lambda: not empty.busy and empty.looked_into)
         if not down:
-            looks.clear()
+            await looks.stop()
             source._schedule.shut(empty)
             empty.unopened = True
             append(log, line(1))

@@ -133,7 +133,8 @@ async def test_what_a_look_saw_of_the_next_content_is_not_lost(
 
 
 async def test_truncation_without_a_copy_is_entered_as_lost(make: MAKE, intake: FakeIntake, log: Path) -> None:
-    async with running(make()):
+    source = make()
+    async with running(source):
         append(log, line(1))
         await caught_up(intake, 1)
         intake.gate.clear()
@@ -141,7 +142,9 @@ async def test_truncation_without_a_copy_is_entered_as_lost(make: MAKE, intake: 
         append(log, line(2))
         await until(lambda: intake.scanned > before)
         append(log, line(3))
-        await asyncio.sleep(0.2)
+        life = source._register.shown(str(log))
+        assert life is not None
+        await until(lambda: life.grown[0] == log.stat().st_size)
         os.truncate(log, 0)
         append(log, line(4))
         intake.gate.set()

@@ -13,6 +13,7 @@ from monitor.common.cuts import CONTEXT, LOOKAHEAD
 from monitor.model import Block
 from monitor.sources.file import turn as module
 from monitor.sources.file.identity import HEAD, MARK, Hasher
+from monitor.sources.file.keeper import Keeper
 from monitor.sources.file.life import Life, Record
 from monitor.sources.file.source import FileConfig, FileSource
 from monitor.sources.file.turn import BLOCK, Turn
@@ -368,9 +369,19 @@ def test_of_another_content_that_comes_while_it_is_read_again_nothing_counts_eit
     assert (turn.verdict, turn._again, turn.seen) == ("replaced", True, 25_000)
 
 
+@pytest.mark.parametrize("looked", [False, True])
 async def test_another_content_that_comes_under_a_turn_is_read_whole_and_what_it_destroyed_is_counted(
-    tmp_path: Path, log: Path, under: UNDER
+    tmp_path: Path, log: Path, under: UNDER, looked: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """Also where a look sees it before the turn has said that it is another one."""
+    replaced = Keeper.replaced
+
+    async def after_a_look(keeper: Keeper, life: Life, turn: Turn) -> set[str]:
+        if looked:
+            await keeper.look([str(log)], [])
+        return await replaced(keeper, life, turn)
+
+    monkeypatch.setattr(Keeper, "replaced", after_a_look)
     intake = FakeIntake()
     config = FileConfig(name="s", type="file", include=[str(log)], reconcile="50ms", start_at="beginning")
     log.write_bytes(b"line <1>\n")
