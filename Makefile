@@ -49,8 +49,10 @@ run: $(VENV)/run.stamp  ## start the monitor on config.toml (a copy of config.ex
 # Bytecode is kept wherever it is turned off: each worker, and what tests start, would compile all sources anew.
 WORKERS ?= 5
 .PHONY: test
-test: system-packages $(VENV)/dev.stamp lint  ## everything that must pass: lint, types, tests
-	env -u PYTHONDONTWRITEBYTECODE $(BIN)/pytest -n $(WORKERS) --dist worksteal $(PYTEST_ARGS)
+test: system-packages $(VENV)/dev.stamp  ## everything that must pass: lint, types, tests
+	@$(MAKE) --no-print-directory lint >$(VENV)/lint.log 2>&1 & linted=$$!; \
+	env -u PYTHONDONTWRITEBYTECODE $(BIN)/python -m tests.workers $(WORKERS) --dist worksteal $(PYTEST_ARGS); tested=$$?; \
+	wait $$linted; linted=$$?; cat $(VENV)/lint.log; exit $$((tested ? tested : linted))
 
 .PHONY: lint
 lint: $(VENV)/dev.stamp  ## ruff and mypy

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import sys
@@ -30,22 +31,15 @@ async def http() -> AsyncIterator[Http]:
     await client.close()
 
 
-# Compiled rules are kept from one session to the next: a cache of ours knows by itself what it is still good for.
-KEPT = Path(__file__).parent.parent / ".pytest_cache" / "rules"
+_session = contextlib.ExitStack()
 
 
 def pytest_configure() -> None:
-    if "PYTEST_XDIST_WORKER" not in os.environ:  # workers have the folder of the process that starts them
-        folder = folders.make()
-        folders.copy(KEPT, folder)
-        os.environ[texts.SESSION] = str(folder)
+    _session.enter_context(folders.session())
 
 
 def pytest_unconfigure() -> None:
-    if "PYTEST_XDIST_WORKER" not in os.environ:
-        folder = Path(os.environ.pop(texts.SESSION))
-        folders.copy(folder, KEPT)
-        folders.remove(folder)
+    _session.close()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -7,12 +7,34 @@ import fcntl
 import os
 import shutil
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
-__all__ = ["copy", "make", "remove"]
+__all__ = ["SESSION", "copy", "make", "remove", "session"]
+
+SESSION = "MONITOR_TEST_SESSION"  # the variable that names the folder of this test session
+KEPT = Path(__file__).parents[1] / ".pytest_cache" / "rules"  # of what it held, from one to the next
 
 _START, _LOCK = "monitor-tests-", "session"
 _held: dict[Path, int] = {}  # folder → the lock that says that its session goes on; closed by the end, however it comes
+
+
+@contextlib.contextmanager
+def session() -> Iterator[None]:
+    """One for all that this process starts, unless it is itself started in one."""
+    if SESSION in os.environ:
+        yield
+        return
+    folder, maker = make(), os.getpid()
+    copy(KEPT, folder)
+    os.environ[SESSION] = str(folder)
+    try:
+        yield
+    finally:
+        if os.getpid() == maker:  # and not forked off it
+            del os.environ[SESSION]
+            copy(folder, KEPT)
+            remove(folder)
 
 
 def make(root: Path | None = None) -> Path:

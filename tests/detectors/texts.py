@@ -25,8 +25,7 @@ from detectors.match.search import Text
 from detectors.rules.load import load_rules
 from detectors.rules.rule import Rule
 from detectors.rules.template import expand
-
-SESSION = "MONITOR_TEST_SESSION"  # the variable that names the folder of this test session
+from tests.folders import SESSION
 
 
 def rule(pattern: str, **fields: object) -> Rule:

@@ -10,6 +10,7 @@ import atexit
 import contextlib
 import functools
 import gc
+import hashlib
 import importlib
 import json
 import os
@@ -17,6 +18,7 @@ import pkgutil
 import random
 import runpy
 import select
+import shlex
 import signal
 import socket
 import subprocess
@@ -27,7 +29,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import IO, Self
 
-__all__ = ["Forks"]
+from tests.fakes import fork_client
+
+__all__ = ["Forks", "serve"]
 
 _ROOT = Path(__file__).parents[2]
 _MOST = 100_000  # bytes of a request
@@ -102,6 +106,15 @@ class Forks:
             stdio = [(stdin or nothing).fileno(), stdout.fileno(), stderr.fileno()]
             return Forked(self._server(env).ask(request, stdio))
 
+    def shim(self, path: Path, env: Mapping[str, str]) -> None:
+        """A program, `python -m monitor` for what is started with that environment: by a shell, or by another program.
+
+        Its process is not that of the command, and no child of the shell: signals are handed on, a terminal is not.
+        """
+        words = [sys.executable, "-I", "-S", fork_client.__file__, self._server(env).name]
+        path.write_text(f'#!/bin/sh\nexec {shlex.join(words)} "$@"\n', encoding="utf-8")
+        path.chmod(0o755)
+
     def _server(self, env: Mapping[str, str]) -> _Server:
         read_at_start = tuple(sorted(item for item in env.items() if item[0].startswith(_READ_AT_START)))
         with self._lock:
@@ -147,24 +160,27 @@ class Forked:
 
 
 class _Server:
+    """That of the test session for an environment: who needs it first starts it, and it goes with the last one."""
+
     def __init__(self, environment: Mapping[str, str]) -> None:
-        self._requests, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        with theirs:
-            self._process = subprocess.Popen(
-                [sys.executable, "-m", "tests.fakes.forks", str(theirs.fileno())],
-                cwd=_ROOT,
-                env={"PATH": os.environ["PATH"], **environment},
-                pass_fds=[theirs.fileno()],
-                stdin=subprocess.PIPE,  # as those of the commands
-                stdout=subprocess.PIPE,
-            )
+        from tests import folders
+        from tests.detectors import texts  # which is nothing for the server itself
+
+        session = os.environ.get(folders.SESSION, str(os.getpid()))
+        self.name = hashlib.sha256(repr((session, sorted(environment.items()))).encode()).hexdigest()
+        with texts.shared("forks"):
+            while True:
+                self._requests = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+                try:
+                    self._requests.connect(f"\0{self.name}")
+                    if self._requests.recv(1):
+                        return
+                except (ConnectionRefusedError, ConnectionResetError):
+                    _start(self.name, environment)
+                self._requests.close()  # it went just then
 
     def close(self) -> None:
         self._requests.close()
-        for stream in (self._process.stdin, self._process.stdout):
-            assert stream is not None
-            stream.close()
-        self._process.wait(60)
 
     def ask(self, request: bytes, stdio: Sequence[int]) -> socket.socket:
         """Where the id of the process is told, and once it has ended, how; each in a line."""
@@ -201,31 +217,58 @@ def _read(descriptor: int, number: int, said: dict[int, bytes]) -> None:
         said[number] = stream.read()
 
 
-def _serve(requests: socket.socket) -> None:
+def _start(name: str, environment: Mapping[str, str]) -> None:
+    """Waited for by nobody: whoever starts it may end before it."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as listener:
+        listener.bind(f"\0{name}")
+        listener.listen(64)
+        listener.set_inheritable(True)
+        pipes = *os.pipe(), *os.pipe()  # input and output are such, as those of the commands
+        os.posix_spawnp(
+            "env",
+            ["env", "-C", str(_ROOT), sys.executable, "-m", "tests.fakes.forks", str(listener.fileno())],
+            {"PATH": os.environ["PATH"], **environment},
+            file_actions=[(os.POSIX_SPAWN_DUP2, pipes[0], 0), (os.POSIX_SPAWN_DUP2, pipes[3], 1)],
+        )
+        for descriptor in pipes:
+            os.close(descriptor)
+
+
+def serve(listener: socket.socket) -> None:
     """Returns in each child, for which all is as at the start of a program."""
+    askers: list[socket.socket] = []
     running: dict[int, tuple[int, int]] = {}  # descriptor of a process → its id, where its end is told
     while True:
-        for ready in select.select([requests, *running], [], [])[0]:
-            if ready is not requests:
+        for ready in select.select([listener, *askers, *running], [], [])[0]:
+            if ready is listener:
+                askers.append(listener.accept()[0])
+                with contextlib.suppress(BrokenPipeError):
+                    askers[-1].send(b"1")
+            elif ready in running:
                 pid, answer = running.pop(ready)
                 with contextlib.suppress(BrokenPipeError):
                     os.write(answer, f"{os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])}\n".encode())
                 os.close(answer)
                 os.close(ready)
-                continue
-            request, descriptors, *_ = socket.recv_fds(requests, _MOST, 4)
-            if not request:
-                os._exit(0)
-            *stdio, answer = descriptors
-            pid = os.fork()
-            if pid == 0:
-                requests.detach()  # `_become` closes it
-                _become(*json.loads(request), stdio)
-                return
-            for descriptor in stdio:
-                os.close(descriptor)
-            os.write(answer, f"{pid}\n".encode())
-            running[os.pidfd_open(pid)] = pid, answer
+            else:
+                request, descriptors, *_ = socket.recv_fds(ready, _MOST, 4)
+                if not request:
+                    askers.remove(ready)
+                    ready.close()
+                    if not askers:
+                        os._exit(0)
+                    continue
+                *stdio, answer = descriptors
+                pid = os.fork()
+                if pid == 0:
+                    for one in (listener, *askers):
+                        one.detach()  # `_become` closes them
+                    _become(*json.loads(request), stdio)
+                    return
+                for descriptor in stdio:
+                    os.close(descriptor)
+                os.write(answer, f"{pid}\n".encode())
+                running[os.pidfd_open(pid)] = pid, answer
 
 
 def _become(arguments: list[str], folder: str, environment: dict[str, str], stdio: list[int]) -> None:
@@ -256,5 +299,5 @@ if __name__ == "__main__":
     _import_all()
     gc.collect()
     gc.freeze()
-    _serve(socket.socket(fileno=int(sys.argv[1])))
+    serve(socket.socket(fileno=int(sys.argv[1])))
     runpy.run_module("monitor", run_name="__main__", alter_sys=True)
