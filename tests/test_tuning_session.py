@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 import re
 import subprocess
-import sys
 from pathlib import Path
 
 from tests.detectors import texts
+from tests.fakes.forks import Forks
 
 ROOT = Path(__file__).parent.parent
 PAGE = ROOT / "docs" / "rule-tuning.md"
@@ -31,9 +31,13 @@ def session(text: str) -> list[tuple[str, str]]:
 def run(commands: list[str], folder: Path) -> list[str]:
     """What each command prints, in one shell."""
     (folder / "bin").mkdir()
-    shim = folder / "bin" / "monitor"
-    shim.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m monitor "$@"\n')
-    shim.chmod(0o755)
+    environment = {
+        "PATH": f"{folder / 'bin'}:{os.environ['PATH']}",
+        "HOME": str(folder),
+        "PYTHONPATH": str(ROOT),
+        "COLUMNS": "120",
+    }
+    Forks.shared().shim(folder / "bin" / "monitor", environment)
     (folder / "work").mkdir()
     texts.lend(folder / ".local" / "state" / "exposure-monitor" / "cache")
     mark = "\n--8<--\n"
@@ -43,12 +47,7 @@ def run(commands: list[str], folder: Path) -> list[str]:
     done = subprocess.run(
         ["bash", "-c", f"exec 2>&1\n{script}"],
         cwd=folder / "work",
-        env={
-            "PATH": f"{folder / 'bin'}:{os.environ['PATH']}",
-            "HOME": str(folder),
-            "PYTHONPATH": str(ROOT),
-            "COLUMNS": "120",
-        },
+        env=environment,
         capture_output=True,
         text=True,
         check=True,

@@ -10,8 +10,6 @@ import os
 import re
 import secrets
 import sqlite3
-import subprocess
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from urllib.parse import quote
@@ -179,11 +177,8 @@ def printed(folder: Path, seed: int, count: int, wraps: Sequence[str]) -> dict[s
     assert search.hits("".join(canary.text for canary in lines[:20]).encode()), "the search finds nothing at all"
     hits: dict[str, list[str]] = {}
     for arguments in calls:
-        done = subprocess.run(
-            [sys.executable, "-m", "monitor", *arguments, "--config", str(config)],
-            cwd=folder, capture_output=True, check=False, timeout=300,
-            env={**os.environ, "PYTHONPATH": str(ROOT)},
-        )  # fmt: skip
+        environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+        done = Forks.shared().run_bytes(*arguments, "--config", str(config), cwd=folder, env=environment)
         assert done.returncode in (0, 1), done.stderr[-500:]
         output = done.stdout + done.stderr
         if arguments[0] == "test-pattern":

@@ -258,8 +258,10 @@ async def test_closing_an_incident_as_revoked_closes_the_alert(
 
 
 @pytest.mark.slow
-async def test_a_backfill_of_10_000_survives_20_kills(monitor: Monitor, github: FakeGitHub, sink: FakeWebhook) -> None:
-    total, kills = 10_000, 20
+@pytest.mark.parametrize(("total", "kills"), [(2_500, 8), pytest.param(10_000, 20, marks=pytest.mark.campaign)])
+async def test_a_backfill_survives_kills(
+    monitor: Monitor, github: FakeGitHub, sink: FakeWebhook, total: int, kills: int
+) -> None:
     for number in range(total):
         places = [commit(f"f{number}")] if number % 50 else [commit(f"f{number}"), commit(f"g{number}")]
         github.add(
@@ -269,7 +271,7 @@ async def test_a_backfill_of_10_000_survives_20_kills(monitor: Monitor, github: 
     for _ in range(kills):
         reached = github.lists
         await monitor.start()
-        await eventually(lambda reached=reached: github.lists >= reached + 4)  # type: ignore[misc]
+        await eventually(lambda reached=reached: github.lists >= reached + 3)  # type: ignore[misc]
         await asyncio.sleep(0.05)
         await monitor.kill()
     await monitor.start()
@@ -278,11 +280,11 @@ async def test_a_backfill_of_10_000_survives_20_kills(monitor: Monitor, github: 
     await eventually(lambda: "new" in reasons(sink))
     assert await monitor.stop() == 0
     assert reasons(sink) == ["operational", "new"]
-    assert len(github.requests) < 5000
+    assert len(github.requests) < total / 2
     assert github.refused == 0
 
     incidents = await monitor.incidents()
-    assert len(incidents) == 10_000  # the command's limit
+    assert len(incidents) == min(total + 1, 10_000)  # the command's limit
     from monitor.store import Store
 
     async with await Store.open(monitor.folder / "state" / "state.db") as store:

@@ -14,8 +14,10 @@ import shutil
 import string
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote_from_bytes
 
+import pytest
 from hypothesis import strategies as st
 
 from detectors.match.cost import Work
@@ -54,6 +56,11 @@ def rules() -> tuple[Rule, ...]:
     """The default packs."""
     with shared() as cache:
         return tuple(load_rules(cache_dir=cache))
+
+
+def shares(every: int) -> list[Any]:
+    """Parameters of a test over all rules: `make test` takes each so manieth, `make campaign` all."""
+    return [every, pytest.param(1, marks=[pytest.mark.campaign, pytest.mark.timeout(3600)])]
 
 
 @functools.cache

@@ -21,7 +21,7 @@ from detectors.match.outcome import Found, Unsearched
 from detectors.rules.template import expand
 from monitor.mask import ChangedError, Masker, mask_file
 from tests.detectors import texts
-from tests.detectors.texts import engine, rules
+from tests.detectors.texts import engine, rules, shares
 
 KEY = b"k" * 32
 
@@ -272,10 +272,11 @@ def test_a_file_without_secrets_is_not_touched(tmp_path: Path) -> None:
     assert path.stat().st_ino == before.st_ino
 
 
-def test_nothing_is_found_in_what_was_masked_and_no_label_is_taken_for_a_secret() -> None:
+@pytest.mark.parametrize("every", shares(2))
+def test_nothing_is_found_in_what_was_masked_and_no_label_is_taken_for_a_secret(every: int) -> None:
     chosen = [rule for rule in rules() if rule.family in ("generic", "database", "secrets", "vcs", "cloud", "keys")]
     everything = engine().worker()
-    for rule in chosen:
+    for rule in chosen[::every]:
         for template in rule.examples[:2]:
             masker = Masker(everything, KEY)
             # A full line that ends in `=` may go on in the next one, as in quoted-printable; not in an empty one.
