@@ -316,12 +316,15 @@ async def test_a_filter_that_a_broker_refuses_is_told_and_the_others_are_read() 
         session_present = False
 
         async def subscribe(self, topic: str, **_: object) -> list[int]:
-            return [135 if topic == "secret/#" else 1]
+            return [{"secret/#": 135, "old/#": 128}.get(topic, 1)]
 
     intake = FakeIntake()
-    source = MqttSource(config(1883, topics=["logs/#", "secret/#"]), intake, b"k" * 32)
+    source = MqttSource(config(1883, topics=["logs/#", "secret/#", "old/#"]), intake, b"k" * 32)
     await source._subscribe(Refusing())  # type: ignore[arg-type]
-    assert intake.problems == {"topic secret/#": "the broker refuses it (code 135)"}
+    assert intake.problems == {
+        "topic secret/#": "the broker refuses it (code 135)",
+        "topic old/#": "the broker refuses it (code 128)",  # the only one that MQTT 3.1.1 knows
+    }
 
 
 async def test_no_message_is_a_trap(tmp_path: Path) -> None:

@@ -71,6 +71,22 @@ def test_a_long_message_costs_its_size_and_not_that_of_its_numbers() -> None:
     assert peak < 3 * size  # the numbers alone are more than that, as text and as objects
 
 
+def test_of_a_long_line_that_is_no_record_nothing_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(journald, "_SHORT", 1)
+    decoder = Decoder()
+    tracemalloc.start()
+    try:
+        assert not list(decoder.feed(b'{"MESSAGE":[1,999,'))
+        before, _ = tracemalloc.get_traced_memory()
+        for _ in range(64):
+            assert not list(decoder.feed(b"1," * 1024))
+        after, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert after - before < 1 << 14
+    assert [entry.fields for entry in decoder.feed(b'1]}\n{"A":"b"}\n')] == [{"A": b"b"}]
+
+
 def test_beyond_the_longest_the_rest_is_counted(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(journald, "_SHORT", 1)
     monkeypatch.setattr(journald, "LONGEST", 10)
