@@ -60,6 +60,9 @@ def main() -> int:
     left = [mutant for mutant in wanted if mutant.name not in done]
     run.play(tree, [run.job(mutant, tree, tests, asked.cpu, asked.wall) for mutant in left], asked.until)
     done = _ended(journal, tree, wanted)
+    hung = [mutant for mutant in left if done.get(mutant.name, {}).get("outcome") == "timeout"]
+    again = [run.job(mutant, tree, tests, asked.cpu, asked.wall * 3) for mutant in hung]
+    run.play(tree, [one | {"patience": 5} for one in again], asked.until)  # the machine may have been busy
     for mutant in left:
         if done.get(mutant.name, {}).get("outcome") == "unseen":  # perhaps what it is in is called at the import
             run.play_alone(tree, run.job(mutant, tree, tests, asked.cpu, asked.wall), asked.until)

@@ -88,10 +88,12 @@ class _Play:
                     _append("told.jsonl", [repr(error), "not played"])
                 finally:
                     os._exit(0)
-            hung = not select.select([os.pidfd_open(child)], [], [], job["wall"] + 60)[0]
-            with suppress(ProcessLookupError):
-                os.killpg(child, signal.SIGKILL)
-            os.waitpid(child, 0)
+            try:
+                hung = not select.select([os.pidfd_open(child)], [], [], job["wall"] + 60 * job["patience"])[0]
+            finally:
+                with suppress(ProcessLookupError):
+                    os.killpg(child, signal.SIGKILL)  # with what it has started
+                os.waitpid(child, 0)
         shutil.rmtree(FOLDER / "tmp", ignore_errors=True)
         told = (FOLDER / "told.jsonl").read_text(encoding="utf-8") if (FOLDER / "told.jsonl").exists() else ""
         ran = [json.loads(line) for line in told.splitlines()]
@@ -108,7 +110,8 @@ class _Play:
         self._told = []
         for item, after in zip(items, [*items[1:], None], strict=True):
             item.config._tmp_path_factory._given_basetemp = FOLDER / "tmp"  # type: ignore[attr-defined]
-            item.add_marker(pytest.mark.timeout(30 + 10 * job["tests"].get(item.nodeid, 5)), append=False)
+            patience = job["patience"] * (30 + 10 * job["tests"].get(item.nodeid, 5))
+            item.add_marker(pytest.mark.timeout(patience), append=False)
             item.ihook.pytest_runtest_protocol(item=item, nextitem=after)
             failed = any(how in ("failed", "timeout") for _, how in self._told)
             if (failed and not job["all"]) or _used() > cpu or time.monotonic() > end:

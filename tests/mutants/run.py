@@ -131,6 +131,7 @@ def job(mutant: Mutant, tree: Tree, tests: Tests, cpu: float, wall: float) -> di
         "skipped": len(known) - len(fits),
         "cpu": cpu,
         "wall": wall,
+        "patience": 1,
         "all": False,
     }
 
@@ -190,6 +191,7 @@ def doubtful(tree: Tree, results: Sequence[dict[str, Any]], tests: Tests) -> lis
         "cpu": 3600.0,
         "wall": 3600.0,
         "skipped": 0,
+        "patience": 5,
     }
     play(tree, [base | {"all": True}], until=1e12)
     told = rows(tree.told / "played.jsonl")[-1]["told"]
