@@ -139,7 +139,8 @@ def run(folder: Path, options: argparse.Namespace, real: bool) -> None:
     warm, _ = measure(lambda: Engine.build(load_rules(cache_dir=cache), cache))
     engine = Engine.build(rules, cache)
     worker = engine.worker()
-    scratch = hyperscan.Scratch(engine.database)
+    (part,) = engine.parts
+    scratch = hyperscan.Scratch(part.database)
     print(
         f"{platform.machine()}, {os.cpu_count()} CPUs, Python {platform.python_version()}, {size / 1e6:,.0f} MB, "
         f"{len(rules)} rules, the least of {options.rounds} rounds"
@@ -157,7 +158,7 @@ def run(folder: Path, options: argparse.Namespace, real: bool) -> None:
 
     rows: dict[str, Callable[[], object]] = {
         "bare hs_scan, our database": lambda: blocks(
-            logs, lambda b: engine.database.scan(b, match_event_handler=nothing, scratch=scratch)
+            logs, lambda b: part.database.scan(b, match_event_handler=nothing, scratch=scratch)
         )
     }
     chance = random.Random(1)

@@ -274,9 +274,9 @@ def summary(
         with_it = Engine.build([*others.rules, rule], cache)
         facts |= {
             "measured_on": "the sample" if report.size >= 1 << 20 else "plain log lines",
-            "mb_s_alone": round(megabytes_a_second(alone.database, joined)[0]),
-            "mb_s_pack_without": round(megabytes_a_second(others.database, joined)[0]),
-            "mb_s_pack_with": round(megabytes_a_second(with_it.database, joined)[0]),
+            "mb_s_alone": round(megabytes_a_second(joined, *alone.databases)[0]),
+            "mb_s_pack_without": round(megabytes_a_second(joined, *others.databases)[0]),
+            "mb_s_pack_with": round(megabytes_a_second(joined, *with_it.databases)[0]),
         }
         facts["warnings"] = warnings(rule, joined)
     return facts

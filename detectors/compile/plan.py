@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import count
 from pathlib import Path
@@ -32,6 +32,7 @@ _MANY, _STRIDE = 100, r"\xc0\xc1"
 _DENSE, _PADDING = range(6000, 7200), 2000
 _LONG = 3000  # expressions from which on it pays to compile them apart
 _KEEP = 8  # databases in the cache
+_APART = 100  # shipped rules from which on a user's own are compiled by themselves
 _FILLERS = {"percent": ".", "base64": "[A-Za-z0-9+/_-]"}
 
 Expressions = Sequence[tuple[bytes, int]]  # text, id
@@ -68,16 +69,40 @@ class Compiled(NamedTuple):
     near: Any
 
 
-def compiled(rules: Sequence[Rule], cache_dir: Path | None) -> Compiled:
-    """Plan and databases of these rules, from the cache when it holds them.
+def compiled(rules: Sequence[Rule], cache_dir: Path | None) -> tuple[Compiled, ...]:
+    """Plans and databases of these rules, from the cache when it holds them.
 
-    Raises RuleError when a rule names a check that there is none of, and hyperscan.error.
+    A user's own rules are compiled by themselves beside many shipped ones: to change one of them costs a tenth of a
+    second, and not the ten seconds that all take. Raises RuleError when a rule names a check that there is none of, and
+    hyperscan.error.
     """
-    key = _key(rules)
-    path = cache_dir / f"{key.hex()[:32]}.hsdb" if cache_dir is not None else None
+    shipped = [number for number, rule in enumerate(rules) if rule.family != "custom"]
+    if not _APART <= len(shipped) < len(rules):
+        return (_compiled(rules, cache_dir, "hsdb"),)
+    own = sorted({*range(len(rules))} - {*shipped})
+    base = [rules[number] for number in shipped]
+    return (
+        _numbered(_compiled(base, cache_dir, "hsdb"), shipped),
+        _numbered(_compiled([rules[number] for number in own], cache_dir, "hsown", base), own),
+    )
+
+
+def _numbered(part: Compiled, numbers: Sequence[int]) -> Compiled:
+    """By the numbers of all rules, of which the part has these."""
+    if numbers == [*range(len(numbers))]:
+        return part
+    plan = part.plan
+    named, near = ([[numbers[rule] for rule in rules] for rules in each] for each in (plan.rules, plan.near))
+    return part._replace(plan=replace(plan, rules=named, near=near))
+
+
+def _compiled(rules: Sequence[Rule], cache_dir: Path | None, suffix: str, beside: Sequence[Rule] = ()) -> Compiled:
+    """Those of some rules, without the decoders that the ones `beside` them have."""
+    key = _key(rules, beside)
+    path = cache_dir / f"{key.hex()[:32]}.{suffix}" if cache_dir is not None else None
     out = _load(path, key) if path is not None else None
     if out is None:
-        plan, expressions, near = make(rules)
+        plan, expressions, near = make(rules, beside)
         database = _compile(searched(rules, plan, expressions), plan.once)
         out = Compiled(plan, database, _compile(near) if near else None)
         if path is not None:
@@ -85,8 +110,8 @@ def compiled(rules: Sequence[Rule], cache_dir: Path | None) -> Compiled:
     return out
 
 
-def make(rules: Sequence[Rule]) -> tuple[Plan, Expressions, Expressions]:
-    """A plan and the expressions of its databases. Raises RuleError."""
+def make(rules: Sequence[Rule], beside: Sequence[Rule] = ()) -> tuple[Plan, Expressions, Expressions]:
+    """A plan and the expressions of its databases, without the decoders of the rules `beside`. Raises RuleError."""
     from detectors.compile.hints import hints
     from detectors.compile.names import named
 
@@ -112,6 +137,9 @@ def make(rules: Sequence[Rule]) -> tuple[Plan, Expressions, Expressions]:
     for texts in assigned:
         triggers.setdefault(texts, [])
     decoders = codecs(rules)
+    if beside:
+        had = {*codecs(beside)}
+        decoders = [one for one in decoders if one not in had]
     if len(triggers) + len(always) > _MANY:
         triggers[_STRIDE,] = []
     if sum(map(len, triggers)) + len(always) + len(decoders) in _DENSE:
@@ -178,14 +206,17 @@ def _compile(expressions: Expressions, once: Collection[int] = ()) -> Any:
     return database
 
 
-def _key(rules: Sequence[Rule]) -> bytes:
+def _key(rules: Sequence[Rule], beside: Sequence[Rule] = ()) -> bytes:
     """A digest of all that a plan and its databases are made from."""
     # The info string names library version, features of the CPU and mode; a database moved between machines differs.
     probe = _compile([(b"probe", 0)])
     content = orjson.dumps(
         [
-            (r.pattern, r.trigger, r.keywords, r.anywhere, r.severity, r.decode, r.checksum, r.family == "custom")
-            for r in rules
+            [
+                (r.pattern, r.trigger, r.keywords, r.anywhere, r.severity, r.decode, r.checksum, r.family == "custom")
+                for r in some
+            ]
+            for some in (rules, beside)
         ]
     )
     return hashlib.sha256(repr(probe.info()).encode() + cache.code() + content).digest()

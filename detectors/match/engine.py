@@ -50,12 +50,17 @@ _LABELLED = Verdict(False, "placeholder", "masked before")
 class Engine:
     """A compiled set of rules. Immutable and shared by threads; each thread scans through its own `worker()`."""
 
-    def __init__(self, rules: Sequence[Rule], what: Compiled) -> None:
+    def __init__(self, rules: Sequence[Rule], parts: Sequence[Compiled]) -> None:
         self.rules = tuple(rules)
-        self.plan, self.database, self.near = what
+        self.parts = tuple(parts)
         self._judges: dict[int, Judge] = {}
         self._index = {rule.id: number for number, rule in enumerate(rules)}
         self.exact: Exact | None = None
+
+    @property
+    def databases(self) -> list[hyperscan.Database]:
+        """What every byte goes through."""
+        return [part.database for part in self.parts]
 
     @classmethod
     def build(cls, rules: Sequence[Rule], cache_dir: Path | None = None) -> Engine:
@@ -123,10 +128,12 @@ class Worker:
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
         # Decoded text is scanned after the scan it came from has returned, so one scratch serves every depth.
-        self._scratch = hyperscan.Scratch(engine.database)
+        self._parts = [
+            (one, hyperscan.Scratch(one.database), None if one.near is None else hyperscan.Scratch(one.near))
+            for one in engine.parts
+        ]
         self.rules = engine.rules
         self.beside: tuple[Detector, ...] = (engine.exact.worker(),) if engine.exact is not None else ()
-        self._near_scratch = hyperscan.Scratch(engine.near) if engine.near is not None else None
 
     def scan(self, data: Buffer, fresh: int = 0, limit: int | None = None) -> list[Match]:
         """Secrets in `data` whose match ends in `fresh < end <= limit`, by position, one for a span. One that needs a
@@ -180,30 +187,40 @@ class Worker:
 
     def hits(self, data: Buffer, head: bytes = b"") -> Hits:
         """Trigger ends by rule number, and those of decoders. This is the whole cost of a block without hits."""
-        plan = self.engine.plan
-        told = Ends(whole=plan.exact)
-        self.engine.database.scan(data, match_event_handler=told.handler(), scratch=self._scratch)
-        raw = told.told()
         ends: dict[int, list[int]] = {}
         encoded: list[tuple[Codec, Sequence[int]]] = []
-        near = [end for number in plan.assigned for end in raw.get(number, ())]
-        if near:
-            self._hints(data, near, ends)
-            encoded.append((VALUE, encoded_values(data, near)))
+        assigned: list[int] = []
         named: Sequence[int] = ()
-        for number, positions in raw.items():
-            if number < len(plan.rules):
-                share(thinned(positions), plan.rules[number], ends)
-                continue
-            codec = plan.codecs[number - len(plan.rules)]
-            if codec.name == "table":
-                named = positions
-            else:
-                encoded.append((codec, encoded_values(data, positions) if codec.open else positions))
+        for part, scratch, near_scratch in self._parts:
+            plan = part.plan
+            told = Ends(whole=plan.exact)
+            part.database.scan(data, match_event_handler=told.handler(), scratch=scratch)
+            raw = told.told()
+            if near := [end for number in plan.assigned for end in raw.get(number, ())]:
+                self._hints(data, near, ends, part, near_scratch)
+                assigned = near  # the same in each part that has them
+            for number, positions in raw.items():
+                if number < len(plan.rules):
+                    share(thinned(positions), plan.rules[number], ends)
+                    continue
+                codec = plan.codecs[number - len(plan.rules)]
+                if codec.name == "table":
+                    named = positions
+                else:
+                    encoded.append((codec, encoded_values(data, positions) if codec.open else positions))
+        if assigned:
+            encoded.insert(0, (VALUE, encoded_values(data, assigned)))
         encoded += cells(data, named, head)
         return Hits(ends, [(codec, found) for codec, found in encoded if found])
 
-    def _hints(self, data: Buffer, assigned: list[int], ends: dict[int, list[int]]) -> None:
+    def _hints(
+        self,
+        data: Buffer,
+        assigned: list[int],
+        ends: dict[int, list[int]],
+        part: Compiled,
+        scratch: hyperscan.Scratch | None,
+    ) -> None:
         """Look for hints around assignments; adds to `ends`."""
         places = windows(thinned(assigned), HINT_BACK + NEAR, HINT_AHEAD, len(data))
         # Each window costs a call, so where they are dense one scan over all of them is cheaper.
@@ -212,9 +229,9 @@ class Worker:
         told = Ends()
         view = memoryview(data)
         for low, high in places:
-            self.engine.near.scan(view[low:high], match_event_handler=told.handler(low), scratch=self._near_scratch)
+            part.near.scan(view[low:high], match_event_handler=told.handler(low), scratch=scratch)
         for number, positions in told.told().items():
-            share(thinned(positions), self.engine.plan.near[number], ends)
+            share(thinned(positions), part.plan.near[number], ends)
 
     def _read(self, text: Text, ends: dict[int, list[int]]) -> None:
         """Hold the rules against the text as it stands."""

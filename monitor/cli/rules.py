@@ -214,7 +214,7 @@ def bench(
     rules = read_rules(settings)
     with rule_errors(settings):
         pack = Engine.build(rules, settings.state_dir / "cache")
-    together, _ = megabytes_a_second(pack.database, data)
+    together, _ = megabytes_a_second(data, *pack.databases)
     chosen = [rule for rule in rules if not ids or rule.id in ids]
     console = Console(stderr=True)
     bar = track(chosen, "measuring", console=console, transient=True, disable=not console.is_terminal)

@@ -73,8 +73,8 @@ def test_the_engine_survives_any_text_and_keeps_its_promises() -> None:
 
 
 def test_decoders_survive_any_text_and_stay_inside_it() -> None:
-    plan = engine().plan
-    kinds = {codec.name: codec for codec in plan.codecs}
+    (part,) = engine().parts
+    kinds = {codec.name: codec for codec in part.plan.codecs}
 
     def check(case: tuple[bytes, list[int]]) -> None:
         data, ends = case

@@ -1,8 +1,9 @@
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -82,7 +83,7 @@ def test_a_users_own_trigger_is_a_condition(
 
 def test_a_literal_of_any_bytes_is_kept_in_the_cache(tmp_path: Path) -> None:
     spanish = rule(r"contrase\xc3\xb1a ?[=:] ?(?P<secret>[A-Za-z0-9+/]{32})")
-    made, kept = (plan.compiled([spanish], tmp_path) for _ in range(2))
+    made, kept = (plan.compiled([spanish], tmp_path)[0] for _ in range(2))
     assert kept.plan.codecs == made.plan.codecs
     assert Engine.build([spanish], tmp_path).worker().scan(f"contraseña = {expand('{lownum:32}')}".encode())
 
@@ -90,7 +91,7 @@ def test_a_literal_of_any_bytes_is_kept_in_the_cache(tmp_path: Path) -> None:
 def test_without_keywords_there_is_no_second_database() -> None:
     made, _, near = plan.make([SIMPLE])
     assert (made.assigned, made.near, near) == ([], [], [])
-    assert plan.compiled([SIMPLE], None).near is None
+    assert plan.compiled([SIMPLE], None)[0].near is None
 
 
 @pytest.mark.parametrize(("literals", "padded"), [(5_900, False), (6_500, True), (7_400, False)])
@@ -113,9 +114,9 @@ def test_a_check_that_there_is_none_of_is_named() -> None:
 
 
 def test_a_plan_from_the_cache_is_the_plan(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    made, shared = plan.compiled(rules(), tmp_path), engine()
-    monkeypatch.setattr(plan, "make", lambda _: pytest.fail("made again"))
-    kept = plan.compiled(rules(), tmp_path)
+    (made,), (shared,) = plan.compiled(rules(), tmp_path), engine().parts
+    monkeypatch.setattr(plan, "make", lambda *_: pytest.fail("made again"))
+    (kept,) = plan.compiled(rules(), tmp_path)
     assert [list(map(list, it)) for it in (kept.plan.rules, kept.plan.near)] == [
         list(map(list, it)) for it in (made.plan.rules, made.plan.near)
     ]
@@ -144,6 +145,66 @@ def test_a_rule_that_is_looked_for_otherwise_has_a_cache_of_its_own(change: dict
     base = replace(SIMPLE, keywords=change["keywords"]) if "anywhere" in change else SIMPLE  # type: ignore[arg-type]
     assert plan._key([replace(SIMPLE, **change)]) != plan._key([base])  # type: ignore[arg-type]
     assert plan._key([replace(SIMPLE, name="Other", entropy=3.0)]) == plan._key([SIMPLE])
+
+
+OWN = (
+    rule(r"\b(?P<secret>acme_[a-z0-9]{12})\b", id="acme", severity="critical", keywords=(), placeholders=False),
+    rule(r"zorg\w* = (?P<secret>[A-Za-z0-9]{24})", id="acme-near", keywords=("zorg",), priority=400),
+    rule(r"password[=:] ?(?P<secret>\w{12,40})", id="acme-password", priority=300),
+)
+
+
+@pytest.fixture
+def mixed(monkeypatch: pytest.MonkeyPatch) -> list[Rule]:
+    """Own rules before, amid and after enough shipped ones."""
+    monkeypatch.setattr(plan, "_APART", 5)
+    shipped = [one for one in rules() if one.family in ("vcs", "generic")][::40]
+    return [OWN[0], *shipped[:5], OWN[1], *shipped[5:], OWN[2]]
+
+
+def test_own_rules_are_compiled_beside_the_shipped_ones_and_found_as_among_them(
+    mixed: list[Rule], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    beside = Engine.build(mixed)
+    monkeypatch.setattr(plan, "_APART", 1_000_000)
+    among = Engine.build(mixed)
+    assert (len(beside.parts), len(among.parts)) == (2, 1)
+    own = [f"key acme_{{lownum:12}} {n}" for n in range(3)]
+    own += [
+        "zorg_key = {alnum:24}",
+        "password={alnum:24}",
+        '{{"acme": "{b64(acme_{lownum:12})}"}}',
+        "x%3Dacme_{lownum:12}",
+    ]
+    own += ["{b64(key acme_{lownum:12} here)}", "password%3D{alnum:24}", "user,password\nbob,{alnum:24}"]
+    templates = [*own, *(one.examples[0] for one in mixed if one.examples)]
+    text = "\n\n".join(expand(template, 3) for template in templates).encode()
+    found, expected = (
+        [(m.rule.id, m.start, m.end, m.secret, m.decode) for m in made.worker().scan(text)] for made in (beside, among)
+    )
+    assert found == expected
+    assert {one.id for one in OWN} <= {found_by for found_by, *_ in found}
+    assert {("base64",), ("percent",)} <= {decoded for name, *_, decoded in found if name.startswith("acme")}
+
+
+def test_a_changed_rule_of_ones_own_compiles_no_shipped_one(
+    mixed: list[Rule], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(plan, "_KEEP", 2)
+    Engine.build(mixed, tmp_path)
+    (kept,) = files(tmp_path)
+    made: list[int] = []
+    make = plan.make
+
+    def counted(rules: Sequence[Rule], beside: Sequence[Rule] = ()) -> Any:
+        made.append(len(rules))
+        return make(rules, beside)
+
+    monkeypatch.setattr(plan, "make", counted)
+    for number in range(plan._KEEP + 2):
+        Engine.build([*mixed, replace(OWN[0], id="more", pattern=rf"(?P<secret>more{number}_[a-z]{{12}})")], tmp_path)
+    assert made == [len(OWN) + 1] * (plan._KEEP + 2)
+    assert files(tmp_path) == [kept]
 
 
 def test_a_cache_that_is_whole_is_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -49,6 +49,7 @@ def test_a_block_full_of_hits_of_a_rule_makes_no_list_of_them() -> None:
 
 def test_a_run_of_one_letter_is_no_hit_at_every_byte_for_any_rule_of_the_packs() -> None:
     search, size = engine().worker(), 1 << 14
+    ((part, scratch, _),) = search._parts
     for letter in range(256):
         hits = 0
 
@@ -56,5 +57,5 @@ def test_a_run_of_one_letter_is_no_hit_at_every_byte_for_any_rule_of_the_packs()
             nonlocal hits
             hits += 1
 
-        search.engine.database.scan(bytes([letter]) * size, match_event_handler=count, scratch=search._scratch)
+        part.database.scan(bytes([letter]) * size, match_event_handler=count, scratch=scratch)
         assert hits < size // 64, bytes([letter])
